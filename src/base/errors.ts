@@ -1,0 +1,69 @@
+/**
+ * The one error type that crosses layers: a stable code for programs, a sentence for people, and what to do next.
+ *
+ * Codes are part of the public interface (docs/errors.md lists them); messages are not.
+ */
+export class SynclineError extends Error {
+  readonly code: ErrorCode;
+  /** What the person can do about it, as a full sentence; absent when nothing helps. */
+  readonly hint: string | undefined;
+
+  constructor(code: ErrorCode, message: string, options: { hint?: string; cause?: unknown } = {}) {
+    super(message, { cause: options.cause });
+    this.name = "SynclineError";
+    this.code = code;
+    this.hint = options.hint;
+  }
+}
+
+/** Whether `error` is ours and carries `code`. */
+export function hasCode(error: unknown, code: ErrorCode): error is SynclineError {
+  return error instanceof SynclineError && error.code === code;
+}
+
+export type ErrorCode =
+  | "arbiter_unreachable"
+  | "bad_address"
+  | "bad_signature"
+  | "bad_token"
+  | "base_gone"
+  | "block_corrupt"
+  | "block_not_found"
+  | "bucket_exists"
+  | "bucket_locked"
+  | "config_invalid"
+  | "device_not_certified"
+  | "disk_full"
+  | "feature_unknown"
+  | "foreign_bucket"
+  | "format_invalid"
+  | "fuse_unavailable"
+  | "internal"
+  | "key_invalid"
+  | "key_locked"
+  | "limit_exceeded"
+  | "mount_busy"
+  | "mount_not_empty"
+  | "name_invalid"
+  | "no_agent"
+  | "no_such_bucket"
+  | "no_such_path"
+  | "not_a_directory"
+  | "is_a_directory"
+  | "not_supported"
+  | "object_exists"
+  | "object_not_found"
+  | "path_exists"
+  | "precondition_failed"
+  | "read_timeout"
+  | "root_rolled_back"
+  | "root_moved"
+  | "state_corrupt"
+  | "state_in_use"
+  | "store_corrupt"
+  | "store_failed"
+  | "store_unreachable"
+  | "time_out"
+  | "unpublished_data"
+  | "usage"
+  | "verify_failed";

@@ -1,0 +1,41 @@
+/** File names as byte strings: made from and turned into bytes and text, checked, and escaped where they are printed. */
+import { SynclineError } from "./errors.ts";
+import type { FileName } from "./ids.ts";
+import { MAX_NAME_BYTES } from "./limits.ts";
+
+/** The name that these bytes spell. Throws `name_invalid` for what no directory may hold. */
+export function nameFromBytes(bytes: Uint8Array): FileName {
+  return checkName(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1"));
+}
+
+/** The name that this text spells in UTF-8. Throws `name_invalid`. */
+export function nameFromText(text: string): FileName {
+  return checkName(Buffer.from(text, "utf8").toString("latin1"));
+}
+
+export function nameToBytes(name: FileName): Buffer {
+  return Buffer.from(name, "latin1");
+}
+
+/** The name as text; bytes that are not UTF-8 become U+FFFD. For people, never for lookups. */
+export function nameToText(name: FileName): string {
+  return Buffer.from(name, "latin1").toString("utf8");
+}
+
+/** Checks a byte string against the rules of format.md: 1–255 bytes, no `/`, no NUL, not `.` or `..`. */
+export function checkName(name: string): FileName {
+  if (name.length === 0 || name.length > MAX_NAME_BYTES || name === "." || name === ".." || /[/\0]/.test(name)) {
+    throw new SynclineError("name_invalid", `${JSON.stringify(name)} cannot be a file name.`, {
+      hint: `A name has 1 to ${MAX_NAME_BYTES} bytes, no slash and no NUL, and is not "." or "..".`,
+    });
+  }
+  return name as FileName;
+}
+
+/** Text made inert for a terminal or a log: control and bidi characters as \u{…}. */
+export function escapeForPrint(text: string): string {
+  return text.replace(UNSAFE, (char) => `\\u{${(char.codePointAt(0) ?? 0).toString(16)}}`);
+}
+
+// Unicode Cc, Cf (bidi controls, zero-width characters), Zl and Zp, and the replacement character stays as it is.
+const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;

@@ -1,0 +1,45 @@
+/**
+ * Blocks: immutable bytes under their CID. The port that everything above reads and writes through.
+ *
+ * Implementations: memory (tests), disk (cache), packed (a bucket in an object store), http. Decorators: verify,
+ * retry, cache. All stores pass test/contract/block-store.ts.
+ */
+import type { Cid } from "../base/ids.ts";
+
+export interface Block {
+  readonly cid: Cid;
+  readonly bytes: Uint8Array;
+}
+
+export interface BlockReader {
+  /** The block's bytes. Throws `block_not_found`, `block_corrupt`, `store_unreachable`. */
+  get(cid: Cid): Promise<Uint8Array>;
+  /** Several at once, fetched in as few requests as the layout allows. Throws as `get` if any is missing. */
+  getMany(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>>;
+}
+
+/**
+ * Takes new blocks. `put` may answer a promise: then the producer waits for it before it makes more (back-pressure).
+ * Putting a block twice is harmless.
+ */
+export interface BlockSink {
+  put(block: Block): void | Promise<void>;
+}
+
+export interface BlockStore extends BlockReader, BlockSink {
+  /** Those of `cids` that the store holds. */
+  has(cids: readonly Cid[]): Promise<Set<Cid>>;
+}
+
+/**
+ * Thrown by the synchronous readers (`peekGet`, `peekRange`, `peekContent`) when blocks are not in memory: load them and
+ * call again. Operations read everything before they change anything, so calling again is safe (docs/decisions.md).
+ */
+export class BlockMiss extends Error {
+  readonly cids: readonly Cid[];
+  constructor(cids: readonly Cid[]) {
+    super("blocks are not in memory");
+    this.name = "BlockMiss";
+    this.cids = cids;
+  }
+}

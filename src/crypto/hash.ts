@@ -1,0 +1,52 @@
+/**
+ * BLAKE3, the one hash of the project, in the fastest form for each size (measured: docs/decisions.md).
+ *
+ * WebAssembly wins below 4 KiB, the native module above; without the native module WebAssembly does both.
+ */
+import { createRequire } from "node:module";
+import { blake3 as nobleBlake3 } from "@noble/hashes/blake3.js";
+import { createBLAKE3 } from "hash-wasm";
+
+export const HASH_BYTES = 32;
+
+const NATIVE_FROM_BYTES = 4096;
+const plain = await createBLAKE3();
+const native = loadNative();
+
+/** blake3-256 of `bytes`: 32 bytes. */
+export function blake3(bytes: Uint8Array): Uint8Array {
+  if (native !== undefined && bytes.length >= NATIVE_FROM_BYTES) return native(bytes);
+  return plain.init().update(bytes).digest("binary");
+}
+
+/** An incremental blake3-256, for what does not fit in memory. Not to be interleaved with another one. */
+export async function createHasher(): Promise<{ update(bytes: Uint8Array): void; digest(): Uint8Array }> {
+  const hasher = await createBLAKE3();
+  hasher.init();
+  return { update: (bytes) => void hasher.update(bytes), digest: () => hasher.digest("binary") };
+}
+
+/** A keyed blake3-256 with this 32-byte key: about 0.25 µs for a tree key. */
+export async function createKeyedHash(key: Uint8Array): Promise<(bytes: Uint8Array) => Uint8Array> {
+  const hasher = await createBLAKE3(256, key);
+  return (bytes) => hasher.init().update(bytes).digest("binary");
+}
+
+/**
+ * blake3 in its derive_key mode: every use of the hash other than a block's address has a context string of its own
+ * (format.md, Blocks), so that no hash can be taken for another's.
+ */
+export function deriveHash(context: string, ...parts: readonly Uint8Array[]): Uint8Array {
+  const hasher = nobleBlake3.create({ context: Buffer.from(context) });
+  for (const part of parts) hasher.update(part);
+  return hasher.digest();
+}
+
+function loadNative(): ((bytes: Uint8Array) => Uint8Array) | undefined {
+  try {
+    const module = createRequire(import.meta.url)("@napi-rs/blake-hash") as { blake3(bytes: Uint8Array): Uint8Array };
+    return module.blake3;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,46 @@
+/**
+ * A record: what a bucket stores about one file, directory, link or device, whatever its names (format.md, Records).
+ *
+ * Encoded as a tagged dag-cbor map with small integer keys; fields that this version does not know are kept as bytes
+ * and written back. Content and long values live in linked blocks; `links` of the encoded value are named by index.
+ */
+import type { Cid, FileId, WriterId } from "../base/ids.ts";
+
+export type FileType = "file" | "directory" | "symlink" | "fifo" | "socket" | "char" | "block";
+
+/** Where a file's bytes are. `size` of the record says how many there are; bytes past the content are a hole. */
+export type Content =
+  | { readonly kind: "empty" }
+  | { readonly kind: "inline"; readonly bytes: Uint8Array }
+  | { readonly kind: "chunk"; readonly cid: Cid }
+  | { readonly kind: "list"; readonly cid: Cid };
+
+/** Says that a file is a conflict copy: of which file, and which writer's which epoch made it. */
+export interface ConflictOrigin {
+  readonly of: FileId;
+  readonly writer: WriterId;
+  readonly epoch: number;
+}
+
+export interface FileRecord {
+  readonly type: FileType;
+  /** Permission, setuid, setgid and sticky bits: 12 bits, without the type. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Bytes of a file, length of a symlink's target, else 0. */
+  readonly size: number;
+  /** Nanoseconds since 1970. */
+  readonly mtimeNs: bigint;
+  readonly ctimeNs: bigint;
+  /** Device number of char and block devices (Linux encoding), else 0. */
+  readonly rdev: number;
+  /** Names are byte strings like file names. */
+  readonly xattrs: ReadonlyMap<string, Uint8Array>;
+  readonly content: Content;
+  /** Target of a symlink as a byte string, else "". */
+  readonly target: string;
+  readonly conflict: ConflictOrigin | undefined;
+  /** Fields of later versions: tag → dag-cbor bytes of the value. Kept and merged as opaque bytes. */
+  readonly unknown: ReadonlyMap<number, Uint8Array>;
+}

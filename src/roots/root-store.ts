@@ -1,0 +1,40 @@
+/**
+ * The arbiter of a bucket: one pointer to the newest commit, replaced by compare-and-swap.
+ *
+ * Everything else in a bucket is immutable, so this port is the only place where two writers can collide.
+ * Implementations: memory (tests), objects (`file://`, later `s3://`), SQLite. All pass test/contract/root-store.ts.
+ */
+import type { Cid } from "../base/ids.ts";
+
+/** Names one bucket of one owner. Both parts are validated where they enter the program. */
+export interface BucketName {
+  /** Lower-case wallet address, 0x and 40 hex digits; "" where a store holds one bucket only. */
+  readonly owner: string;
+  readonly bucket: string;
+}
+
+export interface Root {
+  readonly commit: Cid;
+  /** Counts the swaps of this bucket, from 1. */
+  readonly version: number;
+}
+
+/**
+ * What became of a swap. "unknown" is a real outcome, not an error: the request left and no answer came back,
+ * so it may be committed, may still commit later, or may never. Only reading the root and its ancestry can tell.
+ */
+export type SwapOutcome =
+  | { readonly kind: "committed"; readonly root: Root }
+  | { readonly kind: "conflict"; readonly current: Root | undefined }
+  | { readonly kind: "unknown"; readonly cause: unknown };
+
+export interface RootStore {
+  /** The current root, or undefined if the bucket does not exist. Throws `arbiter_unreachable`. */
+  get(name: BucketName): Promise<Root | undefined>;
+
+  /**
+   * Replaces `expected` by `next`, or creates the bucket when `expected` is undefined. Atomic and durable before it
+   * answers "committed". Never retries by itself: a hidden retry turns a won swap into a false conflict.
+   */
+  swap(name: BucketName, expected: Cid | undefined, next: Cid): Promise<SwapOutcome>;
+}

@@ -1,0 +1,143 @@
+/**
+ * The filesystem that every door offers: inode-level calls with POSIX meaning, on the overlay over the bucket's tree.
+ *
+ * Calls are synchronous and atomic: none awaits between reading and changing. A call that needs blocks that are not in
+ * memory throws `BlockMiss` before it changed anything; the door loads them (`load`) and calls again. What POSIX refuses is
+ * a `FsError` with its errno. Mutations are buffered journal records: a door calls `commit` before it answers, and nothing
+ * that it answered is lost when the agent dies; `fsync` makes it survive power loss.
+ */
+import type { Cid, FileName, Ino } from "../base/ids.ts";
+
+/** An error that a local disk would answer too. `errno` is Linux's positive number. */
+export class FsError extends Error {
+  readonly errno: number;
+  constructor(errno: number, message: string) {
+    super(message);
+    this.name = "FsError";
+    this.errno = errno;
+  }
+}
+
+export interface Attributes {
+  readonly ino: Ino;
+  /** File type and permission bits, as in st_mode. */
+  readonly mode: number;
+  readonly nlink: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly rdev: number;
+  readonly size: number;
+  /** 512-byte blocks, holes not counted where that is known. */
+  readonly blocks: number;
+  readonly atimeNs: bigint;
+  readonly mtimeNs: bigint;
+  readonly ctimeNs: bigint;
+}
+
+/** Who makes a call: sets the owner of what it creates. Permission checks are the kernel's (default_permissions). */
+export interface Caller {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** Fields to set; absent ones stay. `mtimeNs: "now"` takes the clock. */
+export interface AttributeChange {
+  readonly mode?: number;
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly size?: number;
+  readonly atimeNs?: bigint | "now";
+  readonly mtimeNs?: bigint | "now";
+  readonly ctimeNs?: bigint;
+}
+
+export interface StatFs {
+  readonly blockSize: number;
+  readonly blocks: number;
+  readonly freeBlocks: number;
+  readonly files: number;
+  readonly freeFiles: number;
+}
+
+export const RENAME_NOREPLACE = 1;
+export const RENAME_EXCHANGE = 2;
+
+export const FALLOC_KEEP_SIZE = 0x01;
+export const FALLOC_PUNCH_HOLE = 0x02;
+export const FALLOC_ZERO_RANGE = 0x10;
+
+export interface FileSystem {
+  lookup(parent: Ino, name: FileName): Attributes;
+  getAttributes(ino: Ino): Attributes;
+  setAttributes(ino: Ino, change: AttributeChange): Attributes;
+
+  /** `mode` carries the file type. Regular files, fifos, sockets and devices. EEXIST when the name is taken. */
+  makeNode(parent: Ino, name: FileName, mode: number, rdev: number, caller: Caller): Attributes;
+  makeDirectory(parent: Ino, name: FileName, mode: number, caller: Caller): Attributes;
+  makeSymlink(parent: Ino, name: FileName, target: string, caller: Caller): Attributes;
+  /** A regular file without a name (O_TMPFILE); `link` gives it one. */
+  makeUnnamed(parent: Ino, mode: number, caller: Caller): Attributes;
+  link(ino: Ino, parent: Ino, name: FileName): Attributes;
+  unlink(parent: Ino, name: FileName): void;
+  removeDirectory(parent: Ino, name: FileName): void;
+  /** `flags`: 0, RENAME_NOREPLACE or RENAME_EXCHANGE. */
+  rename(parent: Ino, name: FileName, newParent: Ino, newName: FileName, flags: number): void;
+  readSymlink(ino: Ino): string;
+
+  /** Up to `length` bytes at `offset`, written into `target` from its start; how many. Short only at the end of the file. */
+  read(ino: Ino, offset: number, length: number, target: Uint8Array): number;
+  /** Writes all of `bytes` at `offset`; grows the file. ENOSPC changes nothing. */
+  write(ino: Ino, offset: number, bytes: Uint8Array): void;
+  /** fallocate(2) with its mode bits. */
+  allocate(ino: Ino, mode: number, offset: number, length: number): void;
+  /** SEEK_DATA or SEEK_HOLE; ENXIO past the end. */
+  seek(ino: Ino, offset: number, whence: "data" | "hole"): number;
+  copyRange(from: Ino, fromOffset: number, to: Ino, toOffset: number, length: number): number;
+
+  /**
+   * Lists a directory from `cookie` (0: the start; "." and ".." come first), calling `emit` per entry until it answers false.
+   * `next` is the cookie after that entry: stable while the directory changes. `attributes` only when `withAttributes`.
+   */
+  readDirectory(ino: Ino, cookie: number, withAttributes: boolean, emit: (entry: DirectoryEntry) => boolean): void;
+
+  getXattr(ino: Ino, name: string): Uint8Array;
+  /** `flags`: 0, XATTR_CREATE (1) or XATTR_REPLACE (2). */
+  setXattr(ino: Ino, name: string, value: Uint8Array, flags: number): void;
+  listXattrs(ino: Ino): string[];
+  removeXattr(ino: Ino, name: string): void;
+
+  statFs(): StatFs;
+
+  /** Writes all buffered journal records out. To be called before any answer leaves. */
+  commit(): void;
+  /** Makes everything answered so far about this file (and the journal) survive power loss. */
+  fsync(ino: Ino): Promise<void>;
+  /** A handle that wrote was closed: a flush may start. */
+  closed(ino: Ino): void;
+  /** The kernel no longer knows this inode: what is unlinked can go. */
+  forget(ino: Ino): void;
+
+  /** Fetches what a BlockMiss asked for. Rejects with `read_timeout` or `block_corrupt`; the door answers EIO and logs the path. */
+  load(cids: readonly Cid[], signal?: AbortSignal): Promise<void>;
+  /** The path by which an inode is known now, for messages. */
+  pathOf(ino: Ino): string;
+}
+
+export interface DirectoryEntry {
+  readonly ino: Ino;
+  readonly name: FileName;
+  /** st_mode with at least the type bits. */
+  readonly mode: number;
+  readonly next: number;
+  readonly attributes: Attributes | undefined;
+}
+
+/** What a door must tell its kernel or its clients after others changed something. */
+export interface Invalidations {
+  /** Names whose meaning changed, in directories that are known here. */
+  readonly entries: readonly { readonly parent: Ino; readonly name: FileName }[];
+  /** Inodes whose attributes or contents changed. */
+  readonly inodes: readonly Ino[];
+  /** Too many to list: forget everything. */
+  readonly all: boolean;
+}
