@@ -4,12 +4,20 @@
  *
  * Objects are named by the overlay's inode numbers, since ids are given only when the tree is built (merge.md, Identity).
  */
-import type { FileId, FileName, Ino } from "../base/ids.ts";
+import type { Cid, FileId, FileName, Ino, Lamport } from "../base/ids.ts";
 import type { Content, FileRecord } from "../format/record.ts";
 
 export interface ChangeSet {
   /** The epoch's number: ascending, per writer. */
   readonly epoch: number;
+  /**
+   * The commit whose tree is the merge's base, after each changed object's kept rows (`base`, `baseNames`) are put into it.
+   * Usually those rows are in it already; they differ when the overlay adopted a newer root while the object was dirty,
+   * or when the commit's blocks are gone (docs/decisions.md, Kept base rows).
+   */
+  readonly reference: Cid;
+  /** What this epoch counts as when a winner is chosen: the adopted root's seq + 1 (merge.md, Winner and base). */
+  readonly lamport: Lamport;
   readonly objects: readonly ChangedObject[];
   /** Ids of unchanged directories that `names` refer to as parents. The root is always in it. */
   readonly directories: ReadonlyMap<Ino, FileId>;
@@ -49,6 +57,43 @@ export interface Segment {
   /** The epoch whose data file `<ino>.<epoch>` holds the bytes; 0 unless from "data". */
   readonly epoch: number;
 }
+
+/** What the overlay learns when its epoch is in the bucket. Plain data. */
+export interface PublishedEpoch {
+  readonly epoch: number;
+  /** Each object of the epoch that still exists, as our own tree (before merging) held it: its new kept rows. */
+  readonly objects: ReadonlyMap<
+    Ino,
+    {
+      readonly id: FileId;
+      readonly record: FileRecord;
+      readonly names: readonly { readonly parent: FileId; readonly name: FileName }[];
+    }
+  >;
+  readonly base: NewBase;
+}
+
+/** A root to stand on from now on, and how it differs from what the overlay showed before. */
+export interface NewBase {
+  readonly commit: Cid;
+  readonly tree: Cid;
+  readonly seq: Lamport;
+  /**
+   * The rows that others changed: between our own tree (or the old base) and the new one. Undefined: too many to list.
+   */
+  readonly changes: readonly BaseChange[] | undefined;
+}
+
+/** One changed row of the base. `before` and `after` are the ids that a name leads to; equal when only the record changed. */
+export type BaseChange =
+  | { readonly kind: "self"; readonly id: FileId; readonly removed: boolean; readonly moved: boolean }
+  | {
+      readonly kind: "dentry";
+      readonly parent: FileId;
+      readonly name: FileName;
+      readonly before: FileId | undefined;
+      readonly after: FileId | undefined;
+    };
 
 /** Reads bytes that the overlay holds: `length` bytes of data file `<ino>.<epoch>` at `offset`. */
 export interface DataReader {
