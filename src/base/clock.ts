@@ -11,8 +11,7 @@ export interface Clock {
 }
 
 export const systemClock: Clock = {
-  nowNs: () =>
-    BigInt(Math.round(performance.timeOrigin * 1_000)) * 1_000n + BigInt(Math.round(performance.now() * 1e6)),
+  nowNs,
   monotonicMs: () => performance.now(),
   sleep: (ms, signal) =>
     new Promise((resolve, reject) => {
@@ -33,3 +32,16 @@ export const systemClock: Clock = {
     return { [Symbol.dispose]: () => clearTimeout(timer) };
   },
 };
+
+/** Date.now() has milliseconds only; the high-resolution timer fills in the rest and is set anew when the two drift apart. */
+function nowNs(): bigint {
+  const wallMs = Date.now();
+  const sinceNs = process.hrtime.bigint() - anchor.timerNs;
+  const estimate = anchor.wallNs + sinceNs;
+  if (Math.abs(Number(estimate / 1_000_000n) - wallMs) <= MAX_DRIFT_MS) return estimate;
+  anchor = { wallNs: BigInt(wallMs) * 1_000_000n, timerNs: process.hrtime.bigint() };
+  return anchor.wallNs;
+}
+
+const MAX_DRIFT_MS = 2;
+let anchor = { wallNs: BigInt(Date.now()) * 1_000_000n, timerNs: process.hrtime.bigint() };

@@ -8,6 +8,8 @@ const MiB = 1024 * KiB;
 export const MAX_BLOCK_MADE = 1 * MiB;
 /** Blocks that we accept. */
 export const MAX_BLOCK_ACCEPTED = 4 * MiB;
+/** Nesting of lists and maps in a dag-cbor block; our own formats need five. */
+export const MAX_CBOR_DEPTH = 16;
 
 // Tree nodes (format.md, Tree nodes)
 export const NODE_TARGET_BYTES = 16 * KiB;
@@ -23,6 +25,8 @@ export const MAX_VALUE_BYTES = 4 * KiB;
 export const MAX_INLINE_XATTR_BYTES = 512;
 export const MAX_XATTR_BYTES = 64 * KiB;
 export const MAX_SYMLINK_BYTES = 4095;
+/** Longer targets go to a linked block. */
+export const MAX_INLINE_TARGET_BYTES = 512;
 
 // Content (format.md, Content)
 export const DEFAULT_INLINE_BYTES = 512;

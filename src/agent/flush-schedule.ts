@@ -1,0 +1,95 @@
+/**
+ * When an agent flushes (design.md §3): at once after an fsync or a close that wrote, but four times a second at most and
+ * ever more rarely, down to once in 5 s, while writing goes on and on; otherwise 1 s after the last write, 5 s after the
+ * first at the latest. One flush runs at a time; what arrives meanwhile is taken by the next.
+ */
+import type { Clock } from "../base/clock.ts";
+import { FLUSH_IDLE_MS, FLUSH_LATEST_MS, FLUSHES_PER_SECOND } from "../base/limits.ts";
+
+export type DirtyReason = "write" | "close" | "fsync" | "urgent";
+
+/** What one flush came to: `again` asks for another one after `afterMs` (offline, or attempts used up). */
+export interface FlushEnd {
+  readonly again: boolean;
+  readonly afterMs: number;
+}
+
+const SHORTEST_MS = 1_000 / FLUSHES_PER_SECOND;
+
+export class FlushSchedule implements Disposable {
+  readonly #clock: Clock;
+  readonly #flush: () => Promise<FlushEnd>;
+  #timer: Disposable | undefined;
+  /** When writes that nobody waits for are due: moves with each write. */
+  #idleDueMs = Infinity;
+  /** When an fsync or close is due: only moves forward. */
+  #firmDueMs = Infinity;
+  #running: Promise<FlushEnd> | undefined;
+  #firstDirtyMs: number | undefined;
+  #lastStartMs = -Infinity;
+  #spacingMs = SHORTEST_MS;
+  #dirtyWhileRunning = false;
+  #disposed = false;
+
+  /** `flush` never rejects: it reports what went wrong itself. */
+  constructor(clock: Clock, flush: () => Promise<FlushEnd>) {
+    this.#clock = clock;
+    this.#flush = flush;
+  }
+
+  /** Something became dirty. */
+  note(reason: DirtyReason): void {
+    const now = this.#clock.monotonicMs();
+    this.#firstDirtyMs ??= now;
+    if (this.#running !== undefined) this.#dirtyWhileRunning = true;
+    if (reason === "write") this.#idleDueMs = Math.min(now + FLUSH_IDLE_MS, this.#firstDirtyMs + FLUSH_LATEST_MS);
+    else this.#firm(reason === "urgent" ? now : Math.max(now, this.#lastStartMs + this.#spacingMs));
+    this.#arm();
+  }
+
+  /** Flushes now, after the one that may be running; resolves when a flush that began after this call has ended. */
+  async flushNow(): Promise<void> {
+    while (this.#running !== undefined) await this.#running;
+    await this.#start();
+  }
+
+  [Symbol.dispose](): void {
+    this.#disposed = true;
+    this.#timer?.[Symbol.dispose]();
+  }
+
+  #firm(dueMs: number): void {
+    this.#firmDueMs = Math.min(this.#firmDueMs, dueMs);
+  }
+
+  #arm(): void {
+    this.#timer?.[Symbol.dispose]();
+    const dueMs = Math.min(this.#idleDueMs, this.#firmDueMs);
+    if (dueMs === Infinity || this.#running !== undefined || this.#disposed) return;
+    this.#timer = this.#clock.after(Math.max(0, dueMs - this.#clock.monotonicMs()), () => void this.#start());
+  }
+
+  #start(): Promise<FlushEnd> {
+    if (this.#running !== undefined) return this.#running;
+    this.#timer?.[Symbol.dispose]();
+    this.#idleDueMs = Infinity;
+    this.#firmDueMs = Infinity;
+    this.#firstDirtyMs = undefined;
+    this.#dirtyWhileRunning = false;
+    this.#lastStartMs = this.#clock.monotonicMs();
+    this.#running = this.#flush().then((end) => this.#ended(end));
+    return this.#running;
+  }
+
+  #ended(end: FlushEnd): FlushEnd {
+    this.#running = undefined;
+    const now = this.#clock.monotonicMs();
+    // Writing that goes on and on widens the spacing; a pause brings it back.
+    this.#spacingMs = this.#dirtyWhileRunning ? Math.min(this.#spacingMs * 1.5, FLUSH_LATEST_MS) : SHORTEST_MS;
+    // What was noted while it ran may be in no epoch yet: another round takes it, empty rounds cost nothing.
+    if (end.again) this.#firmDueMs = now + end.afterMs;
+    else if (this.#dirtyWhileRunning) this.#firm(Math.max(now, this.#lastStartMs + this.#spacingMs));
+    this.#arm();
+    return end;
+  }
+}

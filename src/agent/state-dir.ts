@@ -1,0 +1,126 @@
+/**
+ * Where an agent keeps what is its own: `$XDG_STATE_HOME/syncline/<hash of URL and mount point>/`, mode 0700 (cli.md).
+ *
+ * One agent a state: held by a lock that the system releases when the process dies, whatever way.
+ */
+import { mkdirSync, readdirSync, readFileSync, realpathSync, statSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { basename, dirname, join, resolve } from "node:path";
+import Database from "better-sqlite3";
+import { SynclineError } from "../base/errors.ts";
+import { blake3 } from "../crypto/hash.ts";
+
+/** What identifies a state, kept in its `agent.json`, so that `status` can list all of them. */
+export interface StateFacts {
+  readonly address: string;
+  /** Absolute mount point; "" for the slots of commands that need no mount. */
+  readonly mount: string;
+}
+
+export interface StateDir extends Disposable {
+  readonly path: string;
+  readonly facts: StateFacts;
+}
+
+/** The folder that holds all states of this user. */
+export function stateRoot(env: NodeJS.ProcessEnv, override?: string): string {
+  if (override !== undefined) return resolve(override);
+  return join(env["XDG_STATE_HOME"] || join(homedir(), ".local", "state"), "syncline");
+}
+
+/** Opens, and makes when needed, the state of one mount. Throws `state_in_use` when another agent holds it. */
+export function openMountState(root: string, facts: StateFacts): StateDir {
+  return openState(mountStatePath(root, facts), facts);
+}
+
+export function mountStatePath(root: string, facts: StateFacts): string {
+  return join(root, hashOf(`${facts.address}\0${facts.mount}`));
+}
+
+/** Takes the first free slot `<hash of URL>/cli-<n>` for a command without a mount. */
+export function openCommandState(root: string, address: string): StateDir {
+  const folder = join(root, hashOf(address));
+  for (let slot = 0; slot < MAX_SLOTS; slot++) {
+    try {
+      return openState(join(folder, `cli-${slot}`), { address, mount: "" });
+    } catch (error) {
+      if (!(error instanceof SynclineError) || error.code !== "state_in_use") throw error;
+    }
+  }
+  throw new SynclineError("state_in_use", `All ${MAX_SLOTS} command slots of ${address} are in use.`, {
+    hint: "Wait for the commands that run to end.",
+  });
+}
+
+/** All mounts that have a state here, whether an agent runs or not. */
+export function listMountStates(root: string): { path: string; facts: StateFacts }[] {
+  let names: string[];
+  try {
+    names = readdirSync(root);
+  } catch {
+    return [];
+  }
+  return names.flatMap((name) => {
+    const facts = readFacts(join(root, name));
+    return facts === undefined ? [] : [{ path: join(root, name), facts }];
+  });
+}
+
+/** A mount point as states name it: absolute, with links in its parent resolved (the mount itself may hang). */
+export function canonicalMount(directory: string): string {
+  const absolute = resolve(directory);
+  const parent = dirname(absolute);
+  if (parent === absolute) return absolute;
+  try {
+    return join(realpathSync(parent), basename(absolute));
+  } catch {
+    return absolute;
+  }
+}
+
+const MAX_SLOTS = 1024;
+
+function openState(path: string, facts: StateFacts): StateDir {
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  if ((statSync(path).mode & 0o077) !== 0 && process.platform !== "win32") {
+    throw new SynclineError("config_invalid", `The state folder ${path} is open to other users.`, {
+      hint: `Run: chmod 700 ${path}`,
+    });
+  }
+  const lock = takeLock(path);
+  if (facts.mount !== "")
+    writeFileSync(join(path, "agent.json"), JSON.stringify({ ...facts, pid: process.pid }), { mode: 0o600 });
+  return { path, facts, [Symbol.dispose]: () => lock.close() };
+}
+
+/** An exclusive SQLite transaction that is never ended: a lock on every platform, gone with the process. */
+function takeLock(path: string): Database.Database {
+  const lock = new Database(join(path, "lock"), { timeout: 0 });
+  try {
+    lock.pragma("journal_mode = DELETE");
+    lock.exec("BEGIN EXCLUSIVE");
+    return lock;
+  } catch (cause) {
+    lock.close();
+    if (cause instanceof Database.SqliteError && cause.code.startsWith("SQLITE_BUSY")) {
+      throw new SynclineError("state_in_use", `Another agent uses the state folder ${path}.`, {
+        hint: "Unmount it first: `syncline status` lists what runs.",
+        cause,
+      });
+    }
+    throw cause;
+  }
+}
+
+function readFacts(path: string): StateFacts | undefined {
+  try {
+    const facts = JSON.parse(readFileSync(join(path, "agent.json"), "utf8")) as StateFacts;
+    return typeof facts.address === "string" && typeof facts.mount === "string" ? facts : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function hashOf(text: string): string {
+  return Buffer.from(blake3(Buffer.from(text, "utf8"))).toString("hex", 0, 12);
+}

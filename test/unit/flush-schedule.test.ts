@@ -1,0 +1,98 @@
+import { expect, test } from "vitest";
+import { FlushSchedule, type FlushEnd } from "../../src/agent/flush-schedule.ts";
+import { ManualClock } from "../support/manual-clock.ts";
+
+const DONE: FlushEnd = { again: false, afterMs: 0 };
+
+function setUp(flush: () => Promise<FlushEnd> = async () => DONE) {
+  const clock = new ManualClock();
+  const starts: number[] = [];
+  const schedule = new FlushSchedule(clock, () => {
+    starts.push(clock.monotonicMs());
+    return flush();
+  });
+  return { clock, starts, schedule };
+}
+
+test("a close that wrote is flushed at once", async () => {
+  const { clock, starts, schedule } = setUp();
+  schedule.note("close");
+  await clock.advance(0);
+  expect(starts).toEqual([0]);
+});
+
+test("plain writes are flushed a second after the last one", async () => {
+  const { clock, starts, schedule } = setUp();
+  schedule.note("write");
+  await clock.advance(600);
+  schedule.note("write");
+  await clock.advance(5_000);
+  expect(starts).toEqual([1_600]);
+});
+
+test("writes that never pause are flushed after five seconds", async () => {
+  const { clock, starts, schedule } = setUp();
+  for (let at = 0; at < 6_000; at += 500) {
+    schedule.note("write");
+    await clock.advance(500);
+  }
+  expect(starts[0]).toBe(5_000);
+});
+
+test("a write does not put off the flush that an fsync waits for", async () => {
+  const { clock, starts, schedule } = setUp();
+  schedule.note("fsync");
+  await clock.advance(0);
+  schedule.note("fsync");
+  schedule.note("write");
+  await clock.advance(260);
+  expect(starts).toEqual([0, 250]);
+});
+
+test("fsyncs that go on and on are flushed ever more rarely, down to once in five seconds", async () => {
+  const { clock, starts, schedule } = setUp(async () => {
+    await clock.sleep(20);
+    return DONE;
+  });
+  for (let at = 0; at < 120_000; at += 10) {
+    schedule.note("fsync");
+    await clock.advance(10);
+  }
+  expect(starts.filter((at) => at < 1_000).length).toBeLessThanOrEqual(4);
+  const last = starts.slice(-3);
+  expect((last[2] ?? 0) - (last[1] ?? 0)).toBeGreaterThanOrEqual(4_900);
+});
+
+test("what arrives while a flush runs is taken by the next one", async () => {
+  let finish = (_end: FlushEnd): void => {};
+  const { clock, starts, schedule } = setUp(() => new Promise((resolve) => (finish = resolve)));
+  schedule.note("close");
+  await clock.advance(100);
+  schedule.note("close");
+  await clock.advance(1_000);
+  expect(starts).toEqual([0]);
+  finish(DONE);
+  await clock.advance(1_000);
+  expect(starts).toHaveLength(2);
+});
+
+test("a flush that could not publish is tried again", async () => {
+  const ends = [{ again: true, afterMs: 3_000 }, DONE];
+  const { clock, starts, schedule } = setUp(async () => ends.shift() ?? DONE);
+  schedule.note("close");
+  await clock.advance(10_000);
+  expect(starts).toEqual([0, 3_000]);
+});
+
+test("flushNow waits for the running flush and then runs its own", async () => {
+  const { clock, starts, schedule } = setUp(async () => {
+    await clock.sleep(100);
+    return DONE;
+  });
+  schedule.note("close");
+  await clock.advance(10);
+  const done = schedule.flushNow();
+  await clock.advance(1_000);
+  await done;
+  expect(starts).toHaveLength(2);
+});
