@@ -1,0 +1,205 @@
+/**
+ * What the drills share: a workspace with its own states and keys, agents as real processes, and fingerprints of trees.
+ * Every drill cleans up what it started, by process id and by its own mount points.
+ */
+import { spawn, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import {
+  closeSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  readSync,
+  rmSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+
+export const checkout = resolve(import.meta.dirname, "../..");
+const main = join(checkout, "dist/cli/main.js");
+
+/** A folder for one drill, with cleanup at exit. */
+export function workspace(name, parent = tmpdir()) {
+  const path = mkdtempSync(join(parent, `syncline-${name}-`));
+  const env = {
+    ...process.env,
+    XDG_STATE_HOME: join(path, "state"),
+    XDG_CONFIG_HOME: join(path, "config"),
+    XDG_CACHE_HOME: join(path, "cache"),
+    SYNCLINE_KEY: "42".repeat(32),
+  };
+  const space = { path, env, mounts: new Set(), pids: new Set(), cleanups: [] };
+  const clean = () => {
+    for (const pid of space.pids) kill(pid);
+    for (const mount of space.mounts) spawnSync("umount", ["-l", mount], { stdio: "ignore" });
+    for (const action of space.cleanups.reverse()) action();
+    if (!process.env.SYNCLINE_KEEP) rmSync(path, { recursive: true, force: true });
+  };
+  process.once("exit", clean);
+  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(130));
+  return space;
+}
+
+/** Runs a command of the command line; answers what it printed. Throws on a status that is not expected. */
+export function syncline(space, args, { expect = [0], env = {}, input } = {}) {
+  const result = spawnSync(process.execPath, [main, ...args], {
+    env: { ...space.env, ...env },
+    input,
+    encoding: "utf8",
+    maxBuffer: 1 << 28,
+  });
+  if (!expect.includes(result.status)) {
+    throw new Error(
+      `syncline ${args.join(" ")} ended with ${result.status ?? result.signal}\n${result.stdout}${result.stderr}`,
+    );
+  }
+  return { ...result, json: () => JSON.parse(result.stdout) };
+}
+
+/** Starts a command without waiting; the promise gives status, stdout, stderr and milliseconds. */
+export function start(space, args, env = {}) {
+  const began = performance.now();
+  const child = spawn(process.execPath, [main, ...args], {
+    env: { ...space.env, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const out = { stdout: "", stderr: "" };
+  child.stdout.on("data", (data) => (out.stdout += data));
+  child.stderr.on("data", (data) => (out.stderr += data));
+  return new Promise((done) => child.on("close", (status) => done({ ...out, status, ms: performance.now() - began })));
+}
+
+/** Mounts `url` at a folder of the workspace and answers a handle on the agent. */
+export function agent(
+  space,
+  name,
+  url,
+  { args = [], state = join(space.path, `state-${name}`), dir = join(space.path, name) } = {},
+) {
+  mkdirSync(dir, { recursive: true });
+  const on = ["--state", state];
+  const handle = {
+    dir,
+    state,
+    mount() {
+      syncline(space, ["mount", url, dir, "--background", ...on, ...args]);
+      space.mounts.add(dir);
+      handle.pid = handle.status().pid;
+      space.pids.add(handle.pid);
+      return handle;
+    },
+    status: () => syncline(space, ["status", dir, "--json", ...on]).json().agents[0],
+    flush: (options) => syncline(space, ["flush", dir, "--json", ...on], options).json(),
+    unmount(options) {
+      const result = syncline(space, ["unmount", dir, ...on], options);
+      space.pids.delete(handle.pid);
+      space.mounts.delete(dir);
+      return result;
+    },
+    /** kill -9, then detaches the dead mount, as a restart does. */
+    async kill9() {
+      kill(handle.pid);
+      await until(() => !alive(handle.pid), 10_000, "the agent's end");
+      space.pids.delete(handle.pid);
+    },
+  };
+  return handle.mount();
+}
+
+export function kill(pid, signal = "SIGKILL") {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // It is gone already.
+  }
+}
+
+export function alive(pid) {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Waits for a condition with a deadline, looking again every few milliseconds. */
+export async function until(condition, deadlineMs, what, everyMs = 2) {
+  const end = performance.now() + deadlineMs;
+  for (;;) {
+    const value = await condition();
+    if (value) return value;
+    if (performance.now() > end) throw new Error(`waited ${deadlineMs} ms for ${what}`);
+    await new Promise((next) => setTimeout(next, everyMs));
+  }
+}
+
+export function run(command, args, options = {}) {
+  const result = spawnSync(command, args, { encoding: "utf8", maxBuffer: 1 << 28, ...options });
+  if (result.status !== 0)
+    throw new Error(
+      `${command} ${args.join(" ")} ended with ${result.status}: ${result.stdout}${result.stderr}${result.error ?? ""}`,
+    );
+  return result.stdout;
+}
+
+/** Every path below `root` → its type, mode, mtime in ns, size and SHA-256 or link target. */
+export function fingerprint(root, { skip = () => false } = {}) {
+  const seen = new Map();
+  const walk = (folder, prefix) => {
+    for (const name of readdirSync(folder, { encoding: "buffer" })) {
+      const text = name.toString("latin1");
+      const path = Buffer.concat([Buffer.from(`${folder}/`, "latin1"), name]);
+      const key = prefix + text;
+      if (skip(key)) continue;
+      const stat = lstatSync(path, { bigint: true });
+      const kind = stat.isDirectory() ? "dir" : stat.isSymbolicLink() ? "link" : "file";
+      const held = kind === "file" ? sha256(path) : kind === "link" ? readlinkSync(path, "latin1") : "";
+      seen.set(
+        key,
+        `${kind} ${(stat.mode & 0o7777n).toString(8)} ${stat.mtimeNs} ${kind === "dir" ? "" : stat.size} ${held}`,
+      );
+      if (kind === "dir") walk(path.toString("latin1"), `${key}/`);
+    }
+  };
+  walk(root, "");
+  return seen;
+}
+
+function sha256(path) {
+  const hash = createHash("sha256");
+  const file = openSync(path, "r");
+  const buffer = Buffer.alloc(1 << 20);
+  for (let got; (got = readSync(file, buffer)) > 0;) hash.update(buffer.subarray(0, got));
+  closeSync(file);
+  return hash.digest("hex");
+}
+
+/** Paths that differ between two fingerprints. */
+export function differences(a, b) {
+  const paths = [...new Set([...a.keys(), ...b.keys()])].filter((path) => a.get(path) !== b.get(path));
+  return paths.map((path) => ({ path, a: a.get(path), b: b.get(path) }));
+}
+
+export function percentile(values, fraction) {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * fraction) - 1)];
+}
+
+export function report(line) {
+  process.stdout.write(`${line}\n`);
+}
+
+export function check(condition, claim) {
+  if (!condition) {
+    report(`FAIL  ${claim}`);
+    process.exit(1);
+  }
+  report(`ok    ${claim}`);
+}
+
+export { existsSync, join, mkdirSync };

@@ -1,0 +1,46 @@
+/**
+ * Many processes put one file each at the same moment: all files arrive, history stays linear.
+ *   node scripts/drills/racers.mjs [PROCESSES, default 32]
+ */
+import { writeFileSync } from "node:fs";
+import { check, join, percentile, report, start, syncline, workspace } from "./lib.mjs";
+
+const racers = Number(process.argv[2] ?? 32);
+const space = workspace("racers");
+const url = `file://${join(space.path, "bucket")}`;
+syncline(space, ["init", url]);
+const ended = await Promise.all(
+  Array.from({ length: racers }, (_, racer) => {
+    const source = join(space.path, `source-${racer}`);
+    writeFileSync(source, `racer ${racer}\n`);
+    return start(space, ["put", source, `${url}/racer-${racer}.txt`, "--json"]);
+  }),
+);
+for (const { status, stderr } of ended) if (status !== 0) report(stderr);
+check(
+  ended.every(({ status }) => status === 0),
+  `${racers} puts ended with 0`,
+);
+const attempts = ended.map(({ stdout }) => JSON.parse(stdout.trim().split("\n").at(-1)).attempts);
+report(
+  `attempts: p50 ${percentile(attempts, 0.5)}, max ${Math.max(...attempts)}, sum ${attempts.reduce((a, b) => a + b)}; slowest process ${(Math.max(...ended.map(({ ms }) => ms)) / 1000).toFixed(1)} s`,
+);
+const listed = syncline(space, ["ls", url, "--json"]).stdout;
+const names = Array.from({ length: racers }, (_, racer) => `racer-${racer}.txt`);
+check(
+  names.every((name) => listed.includes(`"${name}"`)),
+  `${racers} files are there`,
+);
+for (const [racer, name] of names.entries()) {
+  if (syncline(space, ["cat", `${url}/${name}`]).stdout !== `racer ${racer}\n`) check(false, `${name} has its bytes`);
+}
+const log = syncline(space, ["log", url, "--json", "-n", "1000"])
+  .stdout.trim()
+  .split("\n")
+  .map((line) => JSON.parse(line));
+const seqs = log.map(({ seq }) => seq);
+check(
+  seqs.every((seq, index) => seq === seqs[0] - index) && seqs.at(-1) === 0,
+  `history is linear: seq ${seqs[0]} down to ${seqs.at(-1)}`,
+);
+check(syncline(space, ["verify", url, "--json"]).status === 0, "verify finds nothing");

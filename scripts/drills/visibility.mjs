@@ -1,0 +1,56 @@
+/**
+ * How long from fsync on A to readable on B: 50 small files, p50 and p99.
+ *   node scripts/drills/visibility.mjs [ROUNDS]
+ */
+import { closeSync, fsyncSync, openSync, readFileSync, writeSync } from "node:fs";
+import { agent, check, join, percentile, report, syncline, until, workspace } from "./lib.mjs";
+
+const rounds = Number(process.argv[2] ?? 50);
+const space = workspace("visibility");
+const url = `file://${join(space.path, "bucket")}`;
+syncline(space, ["init", url]);
+const a = agent(space, "a", url);
+const b = agent(space, "b", url);
+const times = [];
+for (let round = 0; round < rounds; round++) {
+  const text = `round ${round}\n`;
+  const file = openSync(join(a.dir, `file-${round}.txt`), "w");
+  writeSync(file, text);
+  fsyncSync(file);
+  const synced = performance.now();
+  closeSync(file);
+  await until(() => read(join(b.dir, `file-${round}.txt`)) === text, 10_000, `file ${round} on B`, 1);
+  times.push(performance.now() - synced);
+}
+const rewritten = [];
+for (let round = 0; round < rounds; round++) {
+  const text = `again ${round}\n`;
+  const file = openSync(join(a.dir, "file-0.txt"), "w");
+  writeSync(file, text);
+  fsyncSync(file);
+  const synced = performance.now();
+  closeSync(file);
+  await until(() => read(join(b.dir, "file-0.txt")) === text, 10_000, `rewrite ${round} on B`, 1);
+  rewritten.push(performance.now() - synced);
+}
+print("new file", times);
+print("rewritten file", rewritten);
+a.unmount();
+b.unmount();
+
+function print(what, values) {
+  const p50 = percentile(values, 0.5);
+  const p99 = percentile(values, 0.99);
+  report(
+    `${what}: p50 ${p50.toFixed(0)} ms, p99 ${p99.toFixed(0)} ms, max ${Math.max(...values).toFixed(0)} ms (${values.length} rounds)`,
+  );
+  check(p99 <= 1_000, `${what}: p99 within a second`);
+}
+
+function read(path) {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return undefined;
+  }
+}
