@@ -1,8 +1,8 @@
 /**
  * A record: what a bucket stores about one file, directory, link or device, whatever its names (format.md, Records).
  *
- * Encoded as a tagged dag-cbor map with small integer keys; fields that this version does not know are kept as bytes
- * and written back. Content and long values live in linked blocks; `links` of the encoded value are named by index.
+ * Encoded by record-codec.ts as tagged fields; fields that this version does not know are kept as bytes and written back.
+ * Content and long values live in linked blocks, so that a record alone always gives type, mode, size and times.
  */
 import type { Cid, FileId, WriterId } from "../base/ids.ts";
 
@@ -14,6 +14,17 @@ export type Content =
   | { readonly kind: "inline"; readonly bytes: Uint8Array }
   | { readonly kind: "chunk"; readonly cid: Cid }
   | { readonly kind: "list"; readonly cid: Cid };
+
+/**
+ * A long value that lives in a block of its own. Equal links are equal values: whether a value is linked depends on its
+ * length alone. linked-value.ts resolves it.
+ */
+export interface Linked {
+  readonly linked: Cid;
+}
+
+/** Extended attributes by name; names are byte strings like file names. */
+export type Xattrs = ReadonlyMap<string, Uint8Array>;
 
 /** Says that a file is a conflict copy: of which file, and which writer's which epoch made it. */
 export interface ConflictOrigin {
@@ -35,12 +46,12 @@ export interface FileRecord {
   readonly ctimeNs: bigint;
   /** Device number of char and block devices (Linux encoding), else 0. */
   readonly rdev: number;
-  /** Names are byte strings like file names. */
-  readonly xattrs: ReadonlyMap<string, Uint8Array>;
+  /** Decoded records hold long ones as Linked; whoever sets some may hand over a map of any length. */
+  readonly xattrs: Xattrs | Linked;
   readonly content: Content;
-  /** Target of a symlink as a byte string, else "". */
-  readonly target: string;
+  /** Target of a symlink as a byte string, Linked in decoded records when it is long; else "". */
+  readonly target: string | Linked;
   readonly conflict: ConflictOrigin | undefined;
-  /** Fields of later versions: tag → dag-cbor bytes of the value. Kept and merged as opaque bytes. */
+  /** Fields of later versions: tag → bytes, those of a link first if the field has one. Kept and merged as opaque bytes. */
   readonly unknown: ReadonlyMap<number, Uint8Array>;
 }
