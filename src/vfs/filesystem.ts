@@ -8,16 +8,23 @@
  */
 import type { Cid, FileName, Ino } from "../base/ids.ts";
 
-/** An error that a local disk would answer too. `errno` is Linux's positive number. */
+/**
+ * An error that a local disk would answer too. `errno` is Linux's positive number (base/errno.ts). It is an answer, not a
+ * fault, and thrown thousands of times a second: no stack is taken (3.3 µs with one, 0.9 µs without).
+ */
 export class FsError extends Error {
   readonly errno: number;
   constructor(errno: number, message: string) {
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;
     super(message);
+    Error.stackTraceLimit = stackTraceLimit;
     this.name = "FsError";
     this.errno = errno;
   }
 }
 
+/** Times are bigints, which cost the FUSE door 4 ns an object: a store into a BigInt64Array does not allocate. */
 export interface Attributes {
   readonly ino: Ino;
   /** File type and permission bits, as in st_mode. */
@@ -67,7 +74,8 @@ export const FALLOC_PUNCH_HOLE = 0x02;
 export const FALLOC_ZERO_RANGE = 0x10;
 
 export interface FileSystem {
-  lookup(parent: Ino, name: FileName): Attributes;
+  /** Undefined when there is no such name: the commonest answer of all, so it is no exception. */
+  lookup(parent: Ino, name: FileName): Attributes | undefined;
   getAttributes(ino: Ino): Attributes;
   setAttributes(ino: Ino, change: AttributeChange): Attributes;
 
@@ -100,7 +108,8 @@ export interface FileSystem {
    */
   readDirectory(ino: Ino, cookie: number, withAttributes: boolean, emit: (entry: DirectoryEntry) => boolean): void;
 
-  getXattr(ino: Ino, name: string): Uint8Array;
+  /** Undefined when the inode has no such attribute (the kernel asks for security.capability before writes). */
+  getXattr(ino: Ino, name: string): Uint8Array | undefined;
   /** `flags`: 0, XATTR_CREATE (1) or XATTR_REPLACE (2). */
   setXattr(ino: Ino, name: string, value: Uint8Array, flags: number): void;
   listXattrs(ino: Ino): string[];
@@ -114,7 +123,12 @@ export interface FileSystem {
   fsync(ino: Ino): Promise<void>;
   /** A handle that wrote was closed: a flush may start. */
   closed(ino: Ino): void;
-  /** The kernel no longer knows this inode: what is unlinked can go. */
+  /**
+   * Calls `listener` for each inode that loses its last name, from within the call that takes it away (makeUnnamed too), and
+   * at once for those that have none already. Each such inode stays until a door says `forget`. One listener; the last stands.
+   */
+  watchOrphans(listener: (ino: Ino) => void): void;
+  /** Nobody knows this inode any more: if it has no name, it can go. Harmless for one that has a name (again). */
   forget(ino: Ino): void;
 
   /** Fetches what a BlockMiss asked for. Rejects with `read_timeout` or `block_corrupt`; the door answers EIO and logs the path. */
@@ -134,8 +148,11 @@ export interface DirectoryEntry {
 
 /** What a door must tell its kernel or its clients after others changed something. */
 export interface Invalidations {
-  /** Names whose meaning changed, in directories that are known here. */
-  readonly entries: readonly { readonly parent: Ino; readonly name: FileName }[];
+  /**
+   * Names whose meaning changed, in directories that are known here. `removed`: the name is gone and this inode lost its
+   * last name with it; watchers in the kernel (inotify) then see a deletion.
+   */
+  readonly entries: readonly { readonly parent: Ino; readonly name: FileName; readonly removed?: Ino }[];
   /** Inodes whose attributes or contents changed. */
   readonly inodes: readonly Ino[];
   /** Too many to list: forget everything. */
