@@ -1,0 +1,43 @@
+/**
+ * The drills of scripts/drills as claims: real processes, real mounts. Small here, full size with SYNCLINE_TEST_ALL.
+ */
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { describe, expect, test } from "vitest";
+
+const all = process.env["SYNCLINE_TEST_ALL"] !== undefined;
+const canMount = process.platform === "linux" && process.getuid?.() === 0 && existsSync("/dev/fuse");
+const drills = resolve(import.meta.dirname, "../../scripts/drills");
+
+describe.skipIf(!canMount)("drills (Linux, root, /dev/fuse)", () => {
+  drill(
+    "two agents show the same tree, git works on both",
+    "two-agents.mjs",
+    all ? [] : ["1"],
+    all ? 1_800_000 : 300_000,
+  );
+  drill("an fsynced file is readable on the other agent within a second", "visibility.mjs", [all ? "50" : "10"]);
+  drill("agents that could not publish lose no version", "offline.mjs", []);
+  drill("killing the agent loses nothing that was answered", "kill-9.mjs", [all ? "20" : "3"], all ? 900_000 : 180_000);
+  drill("a full disk is ENOSPC or a queue, and drains", "disk-full.mjs", []);
+  drill("damage is found, named and healed; an old root is not followed", "damage.mjs", []);
+  if (all) drill("a power cut loses nothing that was fsynced", "power-cut.mjs", ["50"], 1_800_000);
+});
+
+drill("processes that put at the same moment all arrive", "racers.mjs", [all ? "32" : "8"], 300_000);
+
+function drill(claim: string, script: string, args: readonly string[], timeoutMs = 180_000): void {
+  test(claim, { timeout: timeoutMs }, async () => {
+    const { status, output } = await run([join(drills, script), ...args]);
+    expect(status, output).toBe(0);
+  });
+}
+
+function run(args: readonly string[]): Promise<{ status: number | null; output: string }> {
+  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
+  let output = "";
+  child.stdout.on("data", (data) => (output += String(data)));
+  child.stderr.on("data", (data) => (output += String(data)));
+  return new Promise((resolve) => child.on("close", (status) => resolve({ status, output })));
+}
