@@ -63,6 +63,11 @@ export function parseKey(key: Uint8Array): Key {
   throw new SynclineError("format_invalid", `A tree key is of no known kind: ${buffer.toString("hex").slice(0, 80)}.`);
 }
 
+/** The name in the key of a dentry: the quick way when a whole directory is listed. Throws `format_invalid`. */
+export function dentryName(key: Uint8Array): FileName {
+  return storedName(Buffer.from(key.buffer, key.byteOffset, key.byteLength).latin1Slice(ID_BYTES + 1));
+}
+
 /** The id that an object born at this place gets (format.md, Keys; merge.md, Identity). */
 export function birthId(parent: FileId, name: FileName, type: FileType, generation: number): FileId {
   const head = Buffer.alloc(ID_BYTES + 5);

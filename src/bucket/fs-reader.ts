@@ -1,0 +1,190 @@
+/**
+ * Reads one tree as a filesystem: names, records and back-references by id, and paths on top of them.
+ *
+ * The `peek…` functions are synchronous and throw BlockMiss when a node is not in memory; `whenLoaded` makes any of them
+ * asynchronous. Trees are verified blocks, so what does not decode is `format_invalid`, never skipped.
+ */
+import { SynclineError } from "../base/errors.ts";
+import type { Cid, FileId, FileName } from "../base/ids.ts";
+import { ROOT_ID } from "../base/ids.ts";
+import { nameToText } from "../base/names.ts";
+import { BlockMiss } from "../blocks/block-store.ts";
+import {
+  backrefKey,
+  dentryKey,
+  dentryName,
+  KIND_BACKREF,
+  KIND_DENTRY,
+  kindRange,
+  parseKey,
+  selfKey,
+} from "../format/keys.ts";
+import type { FileRecord } from "../format/record.ts";
+import { checkBackref, decodeDentry, decodeSelf, dentryId } from "../format/rows.ts";
+import type { Dentry, SelfRow } from "../format/rows.ts";
+import type { NodeStore } from "../tree/node-store.ts";
+import { peekGet, peekRange } from "../tree/read.ts";
+import type { Place } from "./object-rows.ts";
+
+/** An object as a tree holds it. */
+export interface TreeObject {
+  readonly id: FileId;
+  readonly record: FileRecord;
+  /** All names of it; one for a directory, none for the root. */
+  readonly names: readonly Place[];
+  /** Directories in a directory, else 0. */
+  readonly subdirs: number;
+}
+
+export interface ListedEntry {
+  readonly name: FileName;
+  readonly dentry: Dentry;
+}
+
+/** Entries that a listing reads at a time. */
+const LIST_BATCH = 512;
+
+/** What a name leads to, or undefined. Throws BlockMiss. */
+export function peekDentry(nodes: NodeStore, tree: Cid, parent: FileId, name: FileName): Dentry | undefined {
+  const entry = peekGet(nodes, tree, dentryKey(parent, name));
+  return entry === undefined ? undefined : decodeDentry(parent, name, entry);
+}
+
+/** Up to `limit` entries of a directory in the order of their names' bytes, beginning behind `after`. Throws BlockMiss. */
+export function peekDirectory(
+  nodes: NodeStore,
+  tree: Cid,
+  directory: FileId,
+  after: FileName | undefined,
+  limit: number,
+): ListedEntry[] {
+  const { from, to } = kindRange(directory, KIND_DENTRY);
+  // The smallest key behind a name is the name with one more byte.
+  const start = after === undefined ? from : Buffer.concat([dentryKey(directory, after), ZERO]);
+  return peekRange(nodes, tree, start, to, limit).map((entry) => {
+    const name = dentryName(entry.key);
+    return { name, dentry: decodeDentry(directory, name, entry) };
+  });
+}
+
+/** The 00 row of a directory or hard-linked file, or undefined. Throws BlockMiss. */
+export function peekSelf(nodes: NodeStore, tree: Cid, id: FileId): SelfRow | undefined {
+  const entry = peekGet(nodes, tree, selfKey(id));
+  return entry === undefined ? undefined : decodeSelf(id, entry);
+}
+
+/** Where a moved or hard-linked file is: up to `limit` of its 02 rows, sorted, beginning behind `after`. Throws BlockMiss. */
+export function peekBackrefs(nodes: NodeStore, tree: Cid, id: FileId, limit: number, after?: Place): Place[] {
+  const { from, to } = kindRange(id, KIND_BACKREF);
+  const start = after === undefined ? from : Buffer.concat([backrefKey(id, after.parent, after.name), ZERO]);
+  return peekRange(nodes, tree, start, to, limit).map((entry) => {
+    checkBackref(entry);
+    const key = parseKey(entry.key);
+    if (key.kind !== "backref") throw new SynclineError("format_invalid", "A back-reference has another row's key.");
+    return { parent: key.parent, name: key.name };
+  });
+}
+
+/** Runs a synchronous reader until no node that it wants is missing. Rejects as the node store's `load` does. */
+export async function whenLoaded<Result>(nodes: NodeStore, read: () => Result): Promise<Result> {
+  for (;;) {
+    try {
+      return read();
+    } catch (error) {
+      if (!(error instanceof BlockMiss)) throw error;
+      await nodes.load(error.cids);
+    }
+  }
+}
+
+export function readDentry(nodes: NodeStore, tree: Cid, place: Place): Promise<Dentry | undefined> {
+  return whenLoaded(nodes, () => peekDentry(nodes, tree, place.parent, place.name));
+}
+
+export function readSelf(nodes: NodeStore, tree: Cid, id: FileId): Promise<SelfRow | undefined> {
+  return whenLoaded(nodes, () => peekSelf(nodes, tree, id));
+}
+
+export async function readBackrefs(nodes: NodeStore, tree: Cid, id: FileId): Promise<Place[]> {
+  const places: Place[] = [];
+  for (;;) {
+    const more = await whenLoaded(nodes, () => peekBackrefs(nodes, tree, id, LIST_BATCH, places.at(-1)));
+    places.push(...more);
+    if (more.length < LIST_BATCH) return places;
+  }
+}
+
+/** All entries of a directory, in the order of their names' bytes. */
+export async function* listDirectory(nodes: NodeStore, tree: Cid, directory: FileId): AsyncGenerator<ListedEntry> {
+  let after: FileName | undefined;
+  for (;;) {
+    const entries = await whenLoaded(nodes, () => peekDirectory(nodes, tree, directory, after, LIST_BATCH));
+    yield* entries;
+    if (entries.length < LIST_BATCH) return;
+    after = entries.at(-1)?.name;
+  }
+}
+
+/** The object with this id in a tree that has it at `hint`, or by its 00 or 02 rows. Undefined when it is not found. */
+export async function readObject(
+  nodes: NodeStore,
+  tree: Cid,
+  id: FileId,
+  hint?: Place,
+): Promise<TreeObject | undefined> {
+  if (hint !== undefined) {
+    const dentry = await readDentry(nodes, tree, hint);
+    if (dentry?.kind === "record" && dentryId(hint.parent, hint.name, dentry) === id)
+      return { id, record: dentry.record, names: [hint], subdirs: 0 };
+  }
+  const self = await readSelf(nodes, tree, id);
+  if (self?.kind === "directory")
+    return { id, record: self.record, names: self.place === undefined ? [] : [self.place], subdirs: self.subdirs };
+  const names = await readBackrefs(nodes, tree, id);
+  if (self !== undefined) return { id, record: self.record, names, subdirs: 0 };
+  const [only] = names;
+  if (only === undefined || (hint !== undefined && only.parent === hint.parent && only.name === hint.name))
+    return undefined;
+  return readObject(nodes, tree, id, only);
+}
+
+/** What a name leads to, with its record. Undefined when there is no such name. */
+export async function lookup(nodes: NodeStore, tree: Cid, place: Place): Promise<TreeObject | undefined> {
+  const dentry = await readDentry(nodes, tree, place);
+  if (dentry === undefined) return undefined;
+  const found = await readObject(nodes, tree, dentryId(place.parent, place.name, dentry), place);
+  if (found !== undefined) return found;
+  throw new SynclineError("format_invalid", `The name ${JSON.stringify(nameToText(place.name))} leads to no object.`, {
+    hint: "Run syncline verify on the bucket.",
+  });
+}
+
+/** The object at a path of names from the root directory; symlinks are not followed. Undefined when there is none. */
+export async function resolvePath(
+  nodes: NodeStore,
+  tree: Cid,
+  path: readonly FileName[],
+): Promise<TreeObject | undefined> {
+  let object = await readObject(nodes, tree, ROOT_ID);
+  for (const name of path) {
+    if (object?.record.type !== "directory") return undefined;
+    object = await lookup(nodes, tree, { parent: object.id, name });
+  }
+  return object;
+}
+
+/** The names that lead from the root directory to this place, itself included. Undefined when a parent is missing. */
+export async function pathOf(nodes: NodeStore, tree: Cid, place: Place): Promise<FileName[] | undefined> {
+  const names = [place.name];
+  const seen = new Set<FileId>();
+  for (let parent = place.parent; parent !== ROOT_ID;) {
+    const self = await readSelf(nodes, tree, parent);
+    if (self?.kind !== "directory" || self.place === undefined || seen.has(parent)) return undefined;
+    seen.add(parent);
+    names.unshift(self.place.name);
+    parent = self.place.parent;
+  }
+  return names;
+}
+
+const ZERO = Buffer.alloc(1);
