@@ -94,7 +94,12 @@ function exchange(path: string, line: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = connect(path);
     const noAgent = (cause?: unknown) =>
-      reject(new SynclineError("no_agent", "No agent answers for this mount.", { hint: "Mount it first: `syncline mount URL DIR`.", cause }));
+      reject(
+        new SynclineError("no_agent", "No agent answers for this mount.", {
+          hint: "Mount it first: `syncline mount URL DIR`.",
+          cause,
+        }),
+      );
     socket.once("error", noAgent);
     socket.once("connect", () => socket.write(`${line}\n`));
     const lines = createInterface({ input: socket });
@@ -118,5 +123,7 @@ function listen(server: Server, path: string): Promise<void> {
 }
 
 function socketPath(stateDir: string): string {
-  return process.platform === "win32" ? `\\\\.\\pipe\\syncline-${stateDir.replaceAll(/[^\w]/g, "-")}` : join(stateDir, "control.sock");
+  return process.platform === "win32"
+    ? `\\\\.\\pipe\\syncline-${stateDir.replaceAll(/[^\w]/g, "-")}`
+    : join(stateDir, "control.sock");
 }

@@ -67,7 +67,13 @@ async function answer(port: Port, methods: Methods, { id, name = "", value }: Me
   } catch (error) {
     const known = error instanceof SynclineError ? error : undefined;
     const text = error instanceof Error ? (known ? error.message : (error.stack ?? error.message)) : String(error);
-    port.postMessage({ rpc: "failure", id, value: text, code: known?.code ?? "internal", hint: known?.hint } satisfies Message);
+    port.postMessage({
+      rpc: "failure",
+      id,
+      value: text,
+      code: known?.code ?? "internal",
+      hint: known?.hint,
+    } satisfies Message);
   }
 }
 

@@ -30,8 +30,13 @@ export const MAX_INLINE_TARGET_BYTES = 512;
 
 // Content (format.md, Content)
 export const DEFAULT_INLINE_BYTES = 512;
+/** The most that a genesis may allow: a row with it, long attributes and a target stays below MAX_VALUE_BYTES. */
+export const MAX_INLINE_CONTENT_BYTES = 2 * KiB;
 /** Runs of zeros of at least this length are holes. */
 export const MIN_HOLE_BYTES = 64 * KiB;
+/** A chunk list of 2^53 bytes in 64 KiB chunks has fewer levels, 32 entries a node. */
+export const MAX_LIST_LEVEL = 8;
+export const MAX_LIST_ENTRIES = 512;
 
 // Packs (format.md, A bucket in an object store)
 export const PACK_TARGET_BYTES = 16 * MiB;
@@ -43,6 +48,18 @@ export const RUN_PAGE_BYTES = 64 * KiB;
 /** Runs are tiered by this factor, at most MAX_RUNS of them. */
 export const RUN_TIER = 16;
 export const MAX_RUNS = 4;
+/** How much of a commit object's end is read at first: the footer and manifest of most, all of a small one. */
+export const COMMIT_TAIL_BYTES = 64 * KiB;
+/** Index pages of runs that a reader keeps in memory. */
+export const RUN_CACHE_BYTES = 16 * MiB;
+/** Requests to a store that one reader or upload has under way at once. */
+export const STORE_CONCURRENCY = 8;
+/** Blocks in the commit object of a lost swap are sent again below this, and the object is listed as a pack from here on. */
+export const REUSE_COMMIT_BYTES = 1 * MiB;
+/** How long a swap waits for the lock of a `file://` bucket, which is held for a compare and a rename. */
+export const LOCK_WAIT_MS = 15_000;
+/** Temporary files older than this were left by a crash. */
+export const STALE_TEMP_MS = 24 * 60 * 60 * 1000;
 
 // Publishing (design.md §3)
 export const PUBLISH_ATTEMPTS = 16;
@@ -64,3 +81,7 @@ export const MAX_RANGED_READ_BYTES = 8 * MiB;
 export const READ_AHEAD_FIRST_BYTES = 256 * KiB;
 export const READ_AHEAD_MAX_BYTES = 32 * MiB;
 export const READ_TIMEOUT_MS = 30_000;
+
+// The machine
+/** The oldest Node.js that every dependency supports. */
+export const MIN_NODE = { major: 20, minor: 19 } as const;

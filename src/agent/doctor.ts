@@ -1,0 +1,126 @@
+/** What this machine can and can't, each with what to do: the findings of `syncline doctor`. Only looks, changes nothing. */
+import { accessSync, constants, existsSync, readFileSync, statfsSync, statSync } from "node:fs";
+import { release } from "node:os";
+import { dirname } from "node:path";
+import { MIN_NODE } from "../base/limits.ts";
+
+export interface Finding {
+  readonly what: string;
+  readonly state: "good" | "limited" | "bad";
+  readonly detail: string;
+  /** What to do about it; absent when nothing is to be done. */
+  readonly advice?: string;
+}
+
+export interface DoctorInput {
+  readonly env: NodeJS.ProcessEnv;
+  readonly stateRoot: string;
+  readonly keyFile: string;
+  /** Loads the FUSE addon; throws when it cannot. */
+  readonly loadAddon: () => void;
+}
+
+export function examine(input: DoctorInput): Finding[] {
+  return [node(), kernel(), fuseDevice(), addon(input), privilege(), state(input.stateRoot), key(input)];
+}
+
+function node(): Finding {
+  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+  const good = major > MIN_NODE.major || (major === MIN_NODE.major && minor >= MIN_NODE.minor);
+  const what = "Node.js";
+  if (good) return { what, state: "good", detail: process.version };
+  return {
+    what,
+    state: "bad",
+    detail: process.version,
+    advice: `Install Node.js ${MIN_NODE.major}.${MIN_NODE.minor} or newer.`,
+  };
+}
+
+function kernel(): Finding {
+  const what = "system";
+  if (process.platform !== "linux") {
+    const advice = "Use ls, cat, get and put; mounting needs Linux.";
+    return { what, state: "limited", detail: `${process.platform}: no mounts here`, advice };
+  }
+  return { what, state: "good", detail: `Linux ${release()}` };
+}
+
+function fuseDevice(): Finding {
+  const what = "/dev/fuse";
+  if (!existsSync("/dev/fuse"))
+    return { what, state: "bad", detail: "is not there", advice: "Run as root: modprobe fuse" };
+  try {
+    accessSync("/dev/fuse", constants.R_OK | constants.W_OK);
+    return { what, state: "good", detail: "can be opened" };
+  } catch {
+    return { what, state: "bad", detail: "may not be opened", advice: "Run as root, or: chmod 666 /dev/fuse" };
+  }
+}
+
+function addon({ loadAddon }: DoctorInput): Finding {
+  const what = "FUSE addon";
+  try {
+    loadAddon();
+    return { what, state: "good", detail: "loads" };
+  } catch (error) {
+    const detail = error instanceof Error ? error.message : String(error);
+    return { what, state: "bad", detail, advice: "Build it: npm run build:native (needs g++, make and python3)." };
+  }
+}
+
+function privilege(): Finding {
+  const what = "mounting";
+  if (process.getuid?.() === 0) return { what, state: "good", detail: "as root" };
+  return {
+    what,
+    state: "limited",
+    detail: "only root may mount in this version",
+    advice: "Run the mount command as root.",
+  };
+}
+
+function state(root: string): Finding {
+  const what = "state folder";
+  let folder = root;
+  while (!existsSync(folder) && dirname(folder) !== folder) folder = dirname(folder);
+  try {
+    accessSync(folder, constants.W_OK);
+  } catch {
+    return {
+      what,
+      state: "bad",
+      detail: `${folder} cannot be written`,
+      advice: "Set --state or XDG_STATE_HOME to a folder of your own.",
+    };
+  }
+  const { bavail, bsize } = statfsSync(folder);
+  const freeGiB = (bavail * bsize) / 2 ** 30;
+  const detail = `${root}, ${freeGiB.toFixed(1)} GiB free`;
+  if (freeGiB >= 1) return { what, state: "good", detail };
+  return { what, state: "limited", detail, advice: "Make room: unpublished writes and the cache live there." };
+}
+
+function key({ keyFile, env }: DoctorInput): Finding {
+  const what = "wallet key";
+  if (env["SYNCLINE_KEY"] !== undefined) return { what, state: "good", detail: "from SYNCLINE_KEY" };
+  if (!existsSync(keyFile)) return { what, state: "good", detail: `none yet: ${keyFile} is made when first needed` };
+  const open = (statSync(keyFile).mode & 0o077) !== 0 && process.platform !== "win32";
+  if (open)
+    return { what, state: "bad", detail: `${keyFile} can be read by others`, advice: `Run: chmod 600 ${keyFile}` };
+  try {
+    const { address } = JSON.parse(readFileSync(keyFile, "utf8")) as { address?: string };
+    return {
+      what,
+      state: "good",
+      detail: `${keyFile}${address === undefined ? "" : `, wallet 0x${address.replace(/^0x/, "")}`}`,
+    };
+  } catch {
+    return {
+      what,
+      state: "bad",
+      detail: `${keyFile} is no keystore`,
+      advice: "Put the right file back, or import the key again.",
+    };
+  }
+}
