@@ -45,6 +45,7 @@ is_fresh() { [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
 
 prepare() {
   cd "$here" || exit 1
+  PATH=$here/node_modules/.bin:$PATH
   need_node
   need_commands g++:g++ make:make python3:python3
   use_node_headers
@@ -59,12 +60,12 @@ prepare() {
     native="$(node -p 'process.version + process.arch') $(cat native/*.cc native/*.h native/binding.gyp 2>/dev/null | sha256sum)"
     if ! is_fresh native/build/.syncline-stamp "$native"; then
       say "Compiling the FUSE addon …"
-      npx --no-install node-gyp rebuild --directory native >native-build.log 2>&1 || { tail -n 30 native-build.log >&2; fail "the addon did not compile: see native-build.log."; }
+      node-gyp rebuild --directory native >native-build.log 2>&1 || { tail -n 30 native-build.log >&2; fail "the addon did not compile: see native-build.log."; }
       rm -f native-build.log
       printf '%s' "$native" >native/build/.syncline-stamp
     fi
   fi
   say "Compiling TypeScript …"
-  npx --no-install tsc -p tsconfig.build.json >&2 || fail "TypeScript did not compile."
+  tsc -p tsconfig.build.json >&2 || fail "TypeScript did not compile."
   chmod +x dist/cli/main.js
 }
