@@ -28,6 +28,11 @@ export const MAX_SYMLINK_BYTES = 4095;
 /** Longer targets go to a linked block. */
 export const MAX_INLINE_TARGET_BYTES = 512;
 
+// Commits (format.md, Commit)
+/** Longer heads go to a block of their own. */
+export const MAX_INLINE_HEADS_BYTES = 1 * KiB;
+export const MAX_NOTE_BYTES = 1 * KiB;
+
 // Content (format.md, Content)
 export const DEFAULT_INLINE_BYTES = 512;
 /** The most that a genesis may allow: a row with it, long attributes and a target stays below MAX_VALUE_BYTES. */

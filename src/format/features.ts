@@ -1,0 +1,54 @@
+/**
+ * How formats evolve: a commit names the features that its bucket uses, in three classes. What is not known here refuses the bucket
+ * (`incompat`), opens it for reading only (`roCompat`), or changes nothing (`compat`).
+ */
+import { SynclineError } from "../base/errors.ts";
+import { asMap, asTextSet } from "./cbor-shape.ts";
+import type { CborValue } from "./dag-cbor.ts";
+
+export interface Features {
+  readonly incompat: readonly string[];
+  readonly roCompat: readonly string[];
+  readonly compat: readonly string[];
+}
+
+export const NO_FEATURES: Features = { incompat: [], roCompat: [], compat: [] };
+
+/** What this version knows: nothing beyond the first formats yet. */
+const KNOWN: Features = NO_FEATURES;
+
+/** Whether a bucket with these features may be written. Throws `feature_unknown` when it may not even be read. */
+export function mayWrite(features: Features): boolean {
+  const refused = unknownOf(features, "incompat");
+  if (refused.length > 0) {
+    throw new SynclineError("feature_unknown", `The bucket uses ${refused.join(", ")}, which is not known here.`, {
+      hint: "A newer syncline wrote it: upgrade to open it.",
+    });
+  }
+  return unknownOf(features, "roCompat").length === 0;
+}
+
+/** Whether anything in any class is not known here, so that fields which are not known here may occur. */
+export function hasUnknownFeatures(features: Features): boolean {
+  return CLASSES.some((name) => unknownOf(features, name).length > 0);
+}
+
+export function featuresToCbor(features: Features): CborValue {
+  return Object.fromEntries(CLASSES.map((name) => [name, [...features[name]].sort()]));
+}
+
+export function featuresFromCbor(value: CborValue | undefined): Features {
+  const map = asMap(value, "features", CLASSES);
+  return {
+    incompat: asTextSet(map["incompat"], "incompat", MAX_FEATURE_BYTES),
+    roCompat: asTextSet(map["roCompat"], "roCompat", MAX_FEATURE_BYTES),
+    compat: asTextSet(map["compat"], "compat", MAX_FEATURE_BYTES),
+  };
+}
+
+const CLASSES = ["incompat", "roCompat", "compat"] as const;
+const MAX_FEATURE_BYTES = 64;
+
+function unknownOf(features: Features, name: keyof Features): string[] {
+  return features[name].filter((feature) => !KNOWN[name].includes(feature));
+}

@@ -1,0 +1,70 @@
+/**
+ * What a commit includes: for every writer its highest epoch. Sorted rows; inline in the commit while they are short, else a
+ * block of their own (format.md, Commit).
+ */
+import type { Cid, WriterId } from "../base/ids.ts";
+import { MAX_INLINE_HEADS_BYTES } from "../base/limits.ts";
+import { asBytes, asCount, asLink, asList, misfit } from "./cbor-shape.ts";
+import type { CborValue } from "./dag-cbor.ts";
+import { decodeCbor, encodeCbor, Link } from "./dag-cbor.ts";
+import { isLinked } from "./linked-value.ts";
+import type { LinkBlock } from "./linked-value.ts";
+import type { Linked } from "./record.ts";
+
+export type Heads = ReadonlyMap<WriterId, number>;
+
+/** As a commit holds them: long ones as a link to their block. `link` stores it. */
+export function headsField(heads: Heads, link: LinkBlock): Heads | Linked {
+  const bytes = encodeCbor(headsToCbor(heads));
+  return bytes.length <= MAX_INLINE_HEADS_BYTES ? heads : { linked: link(bytes) };
+}
+
+/** Decodes the block that a Linked names. Throws `format_invalid`, also when the heads should have been inline. */
+export function decodeHeadsBlock(bytes: Uint8Array): Heads {
+  if (bytes.length <= MAX_INLINE_HEADS_BYTES) throw misfit("heads", "stand in a block but are short");
+  return rowsFromCbor(decodeCbor(bytes));
+}
+
+/** The value in a commit's body. */
+export function headsFieldToCbor(field: Heads | Linked): CborValue {
+  return isLinked(field) ? new Link(field.linked) : headsToCbor(field);
+}
+
+export function headsFieldFromCbor(value: CborValue | undefined): Heads | Linked {
+  if (value instanceof Link) return { linked: asLink(value, "heads", "dag-cbor") };
+  const heads = rowsFromCbor(value);
+  if (encodeCbor(headsToCbor(heads)).length > MAX_INLINE_HEADS_BYTES)
+    throw misfit("heads", "are too long to be inline");
+  return heads;
+}
+
+/** The blocks that must be at hand before `headsOf` can answer: none or one. */
+export function linkedHeads(field: Heads | Linked): Cid[] {
+  return isLinked(field) ? [field.linked] : [];
+}
+
+/** Throws what `peek` throws, and `format_invalid`. */
+export function headsOf(field: Heads | Linked, peek: (cid: Cid) => Uint8Array): Heads {
+  return isLinked(field) ? decodeHeadsBlock(peek(field.linked)) : field;
+}
+
+const WRITER_BYTES = 16;
+
+function headsToCbor(heads: Heads): CborValue {
+  return [...heads]
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([writer, epoch]) => [Buffer.from(writer, "hex"), epoch]);
+}
+
+function rowsFromCbor(value: CborValue | undefined): Heads {
+  const heads = new Map<WriterId, number>();
+  let last = "";
+  for (const row of asList(value, "heads")) {
+    const [bytes, epoch] = asList(row, "heads", 2);
+    const writer = Buffer.from(asBytes(bytes, "heads", WRITER_BYTES)).toString("hex") as WriterId;
+    if (writer <= last) throw misfit("heads", "are not sorted by writer");
+    heads.set(writer, asCount(epoch, "heads"));
+    last = writer;
+  }
+  return heads;
+}
