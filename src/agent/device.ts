@@ -1,0 +1,106 @@
+/**
+ * The device of a state: its ed25519 key and the wallet's certificate for one bucket, in `device.json`, mode 0600. The wallet is
+ * asked only when there is no certificate yet, or when it is about to expire.
+ */
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { SynclineError } from "../base/errors.ts";
+import type { Clock } from "../base/clock.ts";
+import type { Random } from "../base/random.ts";
+import { createDeviceKey, deviceKeyFromSeed, type DeviceKey } from "../crypto/device-key.ts";
+import type { WalletSigner } from "../crypto/wallet.ts";
+import { checkCertificate, decodeCertificate, signCertificate, type Certificate } from "../format/certificate.ts";
+import type { Genesis } from "../format/genesis.ts";
+
+export interface Device {
+  readonly key: DeviceKey;
+  readonly certificate: Certificate;
+}
+
+export interface DeviceSetup {
+  readonly stateDir: string;
+  readonly genesis: Genesis;
+  /** Opens the wallet; called only when something must be signed. */
+  readonly wallet: () => Promise<WalletSigner>;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+/** The device of this state, made and certified when needed. */
+export async function openDevice(setup: DeviceSetup): Promise<Device> {
+  const stored = readDevice(setup.stateDir);
+  const bucket = { genesis: setup.genesis.cid, owner: setup.genesis.body.owner };
+  if (stored !== undefined) {
+    checkCertificate(stored.certificate, bucket);
+    if (stored.certificate.body.notAfter - nowSeconds(setup.clock) > RENEW_BEFORE_S) return stored;
+  }
+  return certify(setup, stored?.key ?? createDeviceKey(setup.random));
+}
+
+/** A new key for a state whose old one wrote more than the state remembers (a restored machine). */
+export async function replaceDevice(setup: DeviceSetup): Promise<Device> {
+  return certify(setup, createDeviceKey(setup.random));
+}
+
+const YEAR_S = 365 * 24 * 60 * 60;
+const RENEW_BEFORE_S = 30 * 24 * 60 * 60;
+
+async function certify(setup: DeviceSetup, key: DeviceKey): Promise<Device> {
+  const signer = await setup.wallet();
+  const { owner } = setup.genesis.body;
+  if (signer.wallet !== owner) {
+    throw new SynclineError("device_not_certified", `The bucket belongs to ${owner}, your key is ${signer.wallet}.`, {
+      hint: "Use the owner's key: --key FILE or SYNCLINE_KEY.",
+    });
+  }
+  const notAfter = nowSeconds(setup.clock) + YEAR_S;
+  const device = { key, certificate: await signCertificate(key, setup.genesis.cid, notAfter, signer) };
+  writeDevice(setup.stateDir, device);
+  return device;
+}
+
+function readDevice(stateDir: string): Device | undefined {
+  const path = join(stateDir, FILE);
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch {
+    return undefined;
+  }
+  try {
+    const { seed, certificate } = JSON.parse(text) as { seed: string; certificate: string };
+    return {
+      key: deviceKeyFromSeed(Buffer.from(seed, "hex")),
+      certificate: decodeCertificate(Buffer.from(certificate, "base64")),
+    };
+  } catch (cause) {
+    throw new SynclineError("state_corrupt", `${path} does not hold a device key.`, {
+      hint: "Unpublished data is not touched by it: remove the file to get a new device key at the next start.",
+      cause,
+    });
+  }
+}
+
+function writeDevice(stateDir: string, { key, certificate }: Device): void {
+  const path = join(stateDir, FILE);
+  const temporary = `${path}.${process.pid}.tmp`;
+  const stored = {
+    seed: Buffer.from(key.seed).toString("hex"),
+    certificate: Buffer.from(certificate.bytes).toString("base64"),
+  };
+  rmSync(temporary, { force: true });
+  const file = openSync(temporary, "wx", 0o600);
+  try {
+    writeSync(file, JSON.stringify(stored));
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+  renameSync(temporary, path);
+}
+
+const FILE = "device.json";
+
+function nowSeconds(clock: Clock): number {
+  return Number(clock.nowNs() / 1_000_000_000n);
+}
