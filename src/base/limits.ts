@@ -42,6 +42,8 @@ export const MIN_HOLE_BYTES = 64 * KiB;
 /** A chunk list of 2^53 bytes in 64 KiB chunks has fewer levels, 32 entries a node. */
 export const MAX_LIST_LEVEL = 8;
 export const MAX_LIST_ENTRIES = 512;
+/** Streams of unknown length are held in memory up to this. */
+export const MAX_STREAM_BYTES = 64 * MiB;
 
 // Packs (format.md, A bucket in an object store)
 export const PACK_TARGET_BYTES = 16 * MiB;
@@ -90,3 +92,10 @@ export const READ_TIMEOUT_MS = 30_000;
 // The machine
 /** The oldest Node.js that every dependency supports. */
 export const MIN_NODE = { major: 20, minor: 19 } as const;
+/** `agent.log` is rotated when it is longer. */
+export const LOG_BYTES = 8 * MiB;
+/** The block cache of an agent unless --cache-size says otherwise. */
+export const DEFAULT_CACHE_BYTES = 1024 * MiB;
+/** How long an agent waits before it tries an unreachable bucket again: doubled each time. */
+export const RECONNECT_FIRST_MS = 500;
+export const RECONNECT_MAX_MS = 5_000;

@@ -1,0 +1,64 @@
+/**
+ * What the agent's two threads tell one another: the main thread publishes, the worker serves the filesystem. Plain data.
+ */
+import type { Cid, Lamport } from "../base/ids.ts";
+import type { ChangeSet, NewBase, PublishedEpoch } from "../bucket/change-set.ts";
+import type { DirtyReason } from "./flush-schedule.ts";
+import type { FlushReport } from "./reports.ts";
+
+/** What the worker needs to begin. */
+export interface WorkerSetup {
+  readonly address: string;
+  readonly mount: string;
+  readonly stateDir: string;
+  readonly cacheDir: string;
+  readonly cacheBytes: number;
+  readonly readOnly: boolean;
+  readonly readTimeoutMs: number;
+  /** fsync answers only when the change is published. */
+  readonly publishedDurability: boolean;
+  /** The signed genesis block: the bucket may be out of reach. */
+  readonly genesis: Uint8Array;
+  /** Where a state that is new begins; an old state goes on where it was. */
+  readonly base: BaseRoot;
+}
+
+export interface BaseRoot {
+  readonly commit: Cid;
+  readonly tree: Cid;
+  readonly seq: Lamport;
+}
+
+export interface Pending {
+  readonly files: number;
+  readonly bytes: number;
+  readonly oldestMs: number;
+}
+
+/** What the main thread asks the worker. */
+export type WorkerMethods = {
+  /** Opens the overlay (recovering it) and answers where it stands; nothing is mounted yet. */
+  open(
+    setup: WorkerSetup,
+  ): Promise<{ base: BaseRoot; pending: Pending; sealedEpoch: number | undefined; lastEpoch: number }>;
+  mount(nothing: undefined): Promise<void>;
+  pending(nothing: undefined): Pending;
+  seal(nothing: undefined): ChangeSet | undefined;
+  published(epoch: PublishedEpoch): Promise<void>;
+  adopt(base: NewBase): Promise<void>;
+  /** Detaches the mount; `lazy`: even when it is busy. Throws `mount_busy`. */
+  unmount(options: { lazy: boolean }): Promise<void>;
+  close(nothing: undefined): Promise<void>;
+};
+
+/** What the worker asks the main thread. */
+export type MainMethods = {
+  flush(nothing: undefined): Promise<FlushReport>;
+};
+
+/** What the worker tells without being asked. */
+export type WorkerEvent =
+  | { readonly event: "dirty"; readonly reason: DirtyReason }
+  /** The mount is gone: somebody ran umount. */
+  | { readonly event: "unmounted" }
+  | { readonly event: "log"; readonly level: "info" | "warn" | "error"; readonly message: string };
