@@ -65,7 +65,7 @@ export function parseKey(key: Uint8Array): Key {
 
 /** The name in the key of a dentry: the quick way when a whole directory is listed. Throws `format_invalid`. */
 export function dentryName(key: Uint8Array): FileName {
-  return storedName(Buffer.from(key.buffer, key.byteOffset, key.byteLength).latin1Slice(ID_BYTES + 1));
+  return storedName(Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("latin1", ID_BYTES + 1));
 }
 
 /** The id that an object born at this place gets (format.md, Keys; merge.md, Identity). */
