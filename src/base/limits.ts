@@ -13,6 +13,13 @@ export const MAX_CBOR_DEPTH = 16;
 
 // Tree nodes (format.md, Tree nodes)
 export const NODE_TARGET_BYTES = 16 * KiB;
+/** What a bucket's genesis may choose: four targets and one entry stay below MAX_NODE_BYTES. */
+export const MIN_NODE_TARGET_BYTES = 256;
+export const MAX_NODE_TARGET_BYTES = 24 * KiB;
+/** Encoded bytes of one entry: key, value and links. */
+export const MAX_ENTRY_BYTES = 16 * KiB;
+/** Links of one entry: their count is one byte. */
+export const MAX_ENTRY_LINKS = 255;
 /** L of the boundary rule h·L⁴ < 2³²·(e⁴ − s⁴): NODE_TARGET_BYTES / Γ(1 + 1/4), so that the mean node is the target. */
 export const NODE_SCALE = 18_076;
 export const MAX_NODE_LEVEL = 16;

@@ -1,0 +1,250 @@
+/**
+ * A tree node, read in place: nothing is copied when it is opened, entries are found by arithmetic on its columns.
+ *
+ * `decodeNode` is strict: what it accepts encodes to the same bytes again (format/node-encoder.ts). What only the parent
+ * can tell, the key range, the level and the number of entries below, is checked by the tree's node store.
+ */
+import { compareRanges } from "../base/bytes.ts";
+import type { Cid } from "../base/ids.ts";
+import { cidFromBytes } from "./cid.ts";
+import type { NodeLayout } from "./node-layout.ts";
+import { HEAD_BYTES, LINK_BYTES, LINK_PREFIX, locateColumns } from "./node-layout.ts";
+import { checkNode } from "./node-check.ts";
+
+/** Opens a node that came from a store. Throws `format_invalid`. */
+export function decodeNode(bytes: Uint8Array): Node {
+  const node = new Node(bytes);
+  checkNode(node);
+  return node;
+}
+
+/** Opens a node that this process encoded itself. */
+export function trustNode(bytes: Uint8Array): Node {
+  return new Node(bytes);
+}
+
+export class Node {
+  readonly bytes: Uint8Array;
+  readonly layout: NodeLayout;
+  /** 0 for a leaf. */
+  readonly level: number;
+  /** Entries in this node. */
+  readonly count: number;
+  readonly #view: DataView;
+  readonly #children: (Cid | undefined)[] = [];
+  #linkStarts: Uint32Array | undefined;
+  #proven: Uint8Array | undefined;
+  #total = -1;
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.layout = locateColumns(bytes, this.#view);
+    this.level = this.layout.level;
+    this.count = this.layout.count;
+  }
+
+  /** Leaf entries in and below this node. */
+  get total(): number {
+    if (this.#total < 0) {
+      let total = this.level === 0 ? this.count : 0;
+      if (this.level > 0) for (let index = 0; index < this.count; index++) total += this.childTotal(index);
+      this.#total = total;
+    }
+    return this.#total;
+  }
+
+  /** A copy of the key. */
+  keyAt(index: number): Uint8Array {
+    const run = this.runOf(index);
+    const from = this.tailStart(index);
+    const to = this.tailEnd(index);
+    if (!this.isHeaded(run)) return this.bytes.slice(this.layout.tails + from, this.layout.tails + to);
+    const key = new Uint8Array(HEAD_BYTES + to - from);
+    const head = this.headAt(run);
+    for (let at = 0; at < HEAD_BYTES; at++) key[at] = this.bytes[head + at] ?? 0;
+    const tail = this.layout.tails + from - HEAD_BYTES;
+    for (let at = HEAD_BYTES; at < key.length; at++) key[at] = this.bytes[tail + at] ?? 0;
+    return key;
+  }
+
+  /** A view of the value. */
+  valueAt(index: number): Uint8Array {
+    const { values } = this.layout;
+    return this.bytes.subarray(values + this.valueStart(index), values + this.valueEnd(index));
+  }
+
+  linksAt(index: number): readonly Cid[] {
+    const count = this.linkCount(index);
+    if (count === 0) return NO_LINKS;
+    const first = this.linkStart(index);
+    return Array.from({ length: count }, (_, at) => this.#linkAt(first + at));
+  }
+
+  /** The block below entry `index` of an inner node. */
+  childAt(index: number): Cid {
+    return (this.#children[index] ??= this.#linkAt(index));
+  }
+
+  /** Leaf entries below entry `index` of an inner node. */
+  childTotal(index: number): number {
+    const at = this.layout.values + this.valueStart(index);
+    return this.#view.getUint32(at, true) + this.#view.getUint32(at + 4, true) * 2 ** 32;
+  }
+
+  /** Whether the child `index` was found to fit here before: its address fixes it, so that once is enough. */
+  isProven(index: number): boolean {
+    return this.#proven?.[index] === 1;
+  }
+
+  prove(index: number): void {
+    this.#proven ??= new Uint8Array(this.count);
+    this.#proven[index] = 1;
+  }
+
+  /** The first entry whose key is not below `key`: 0 to `count`. */
+  search(key: Uint8Array): number {
+    let low = 0;
+    let high = this.layout.runs;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#compareInRun(middle, this.runEnd(middle) - 1, key) < 0) low = middle + 1;
+      else high = middle;
+    }
+    if (low === this.layout.runs) return this.count;
+    const headed = this.isHeaded(low);
+    const head = this.headAt(low);
+    const prefix = Math.min(HEAD_BYTES, key.length);
+    // The run's last key is not below `key`, so a head that differs is above it, and so are all keys of the run.
+    if (headed && compareRanges(this.bytes, head, head + HEAD_BYTES, key, 0, prefix) !== 0) return this.runStart(low);
+    return this.#searchTails(this.runStart(low), this.runEnd(low), key, headed ? HEAD_BYTES : 0);
+  }
+
+  /** Order of the key of entry `index` and `key`. */
+  compareKey(index: number, key: Uint8Array): number {
+    return this.#compareInRun(this.runOf(index), index, key);
+  }
+
+  /** Whether both entries have the same value and links. */
+  sameValue(index: number, other: Node, at: number): boolean {
+    if (this.linkCount(index) !== other.linkCount(at)) return false;
+    const [a, b] = [this.layout.values, other.layout.values];
+    if (
+      compareRanges(
+        this.bytes,
+        a + this.valueStart(index),
+        a + this.valueEnd(index),
+        other.bytes,
+        b + other.valueStart(at),
+        b + other.valueEnd(at),
+      ) !== 0
+    )
+      return false;
+    const links = this.linkCount(index) * LINK_BYTES;
+    if (links === 0) return true;
+    const from = this.layout.links + this.linkStart(index) * LINK_BYTES;
+    const otherFrom = other.layout.links + other.linkStart(at) * LINK_BYTES;
+    return compareRanges(this.bytes, from, from + links, other.bytes, otherFrom, otherFrom + links) === 0;
+  }
+
+  /** The run that entry `index` belongs to. */
+  runOf(index: number): number {
+    let low = 0;
+    let high = this.layout.runs - 1;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.runEnd(middle) <= index) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  runStart(run: number): number {
+    return run === 0 ? 0 : this.runEnd(run - 1);
+  }
+
+  /** Index behind the run's last entry. */
+  runEnd(run: number): number {
+    return this.#view.getUint32(this.layout.headEnds + 4 * run, true) >>> 1;
+  }
+
+  isHeaded(run: number): boolean {
+    return (this.#view.getUint8(this.layout.headEnds + 4 * run) & 1) === 1;
+  }
+
+  /** Offset of the head of a headed run; for another one, of the next head. */
+  headAt(run: number): number {
+    const { heads, headBytes, runs } = this.layout;
+    if (headBytes === runs * HEAD_BYTES) return heads + run * HEAD_BYTES;
+    let headed = 0;
+    for (let before = 0; before < run; before++) if (this.isHeaded(before)) headed++;
+    return heads + headed * HEAD_BYTES;
+  }
+
+  /** Start of the tail of entry `index` in the column; of one behind the last entry, the column's length. */
+  tailStart(index: number): number {
+    return index === 0 ? 0 : this.tailEnd(index - 1);
+  }
+
+  tailEnd(index: number): number {
+    return this.#view.getUint32(this.layout.tailEnds + 4 * index, true);
+  }
+
+  valueStart(index: number): number {
+    return index === 0 ? 0 : this.valueEnd(index - 1);
+  }
+
+  valueEnd(index: number): number {
+    return this.#view.getUint32(this.layout.valueEnds + 4 * index, true);
+  }
+
+  linkCount(index: number): number {
+    return this.#view.getUint8(this.layout.linkCounts + index);
+  }
+
+  /** Links of the entries before `index`. */
+  linkStart(index: number): number {
+    if (this.level > 0) return index;
+    if (this.layout.linkTotal === 0) return 0;
+    return (this.#linkStarts ??= this.#sumLinks())[index] ?? 0;
+  }
+
+  #sumLinks(): Uint32Array {
+    const starts = new Uint32Array(this.count + 1);
+    let links = 0;
+    for (let index = 0; index < this.count; index++) starts[index + 1] = links += this.linkCount(index);
+    return starts;
+  }
+
+  #linkAt(link: number): Cid {
+    const at = this.layout.links + link * LINK_BYTES;
+    return cidFromBytes(this.bytes.subarray(at + LINK_PREFIX.length, at + LINK_BYTES));
+  }
+
+  #compareInRun(run: number, index: number, key: Uint8Array): number {
+    const { tails } = this.layout;
+    let skip = 0;
+    if (this.isHeaded(run)) {
+      const head = this.headAt(run);
+      skip = Math.min(HEAD_BYTES, key.length);
+      const order = compareRanges(this.bytes, head, head + HEAD_BYTES, key, 0, skip);
+      if (order !== 0) return order;
+    }
+    return compareRanges(this.bytes, tails + this.tailStart(index), tails + this.tailEnd(index), key, skip, key.length);
+  }
+
+  /** The first of the entries [low, high) whose tail is not below the bytes of `key` from `skip` on. */
+  #searchTails(low: number, high: number, key: Uint8Array, skip: number): number {
+    const { tails } = this.layout;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const from = tails + this.tailStart(middle);
+      const order = compareRanges(this.bytes, from, tails + this.tailEnd(middle), key, skip, key.length);
+      if (order < 0) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
+
+const NO_LINKS: readonly Cid[] = [];

@@ -1,0 +1,151 @@
+/**
+ * Builds a tree from its pieces in key order: single entries, and whole subtrees of other trees wherever the shape allows.
+ * Holds one unfinished node a level, whatever the size of the tree.
+ *
+ * A subtree fits as it is when nothing below its root's level is unfinished: nodes begin afresh, and the rule that ended
+ * its nodes would end them here. Otherwise it is opened, and its parts are added until the ends fall together again.
+ */
+import type { Cid } from "../base/ids.ts";
+import type { BlockSink } from "../blocks/block-store.ts";
+import { cidOf } from "../format/cid.ts";
+import type { Node } from "../format/node.ts";
+import type { TreeConfig } from "./boundary.ts";
+import type { Entry } from "./entry.ts";
+import { checkEntry } from "./entry.ts";
+import { LevelWriter } from "./level-writer.ts";
+import type { NodeStore } from "./node-store.ts";
+
+export class TreeBuilder {
+  readonly #nodes: NodeStore;
+  readonly #sink: BlockSink;
+  readonly #config: TreeConfig;
+  readonly #writers: LevelWriter[] = [];
+  /** Nodes that this build replaces, by level: a new node that is the same again is not new. */
+  readonly #replaced: (Cid | undefined)[] = [];
+  /** The last child of a tree's last node: it may end where its tree ended and not where the rule ends it. */
+  #tail: { readonly parent: Node; readonly index: number } | undefined;
+
+  constructor(nodes: NodeStore, sink: BlockSink, config: TreeConfig) {
+    this.#nodes = nodes;
+    this.#sink = sink;
+    this.#config = config;
+  }
+
+  /** Adds an entry. Wait for the promise, if there is one, before adding more. Throws `limit_exceeded`. */
+  add(entry: Entry): Promise<void> | undefined {
+    checkEntry(entry);
+    const leaf = this.#writers[0];
+    if (leaf === undefined || this.#tail !== undefined) return this.#addLater(entry);
+    leaf.add(entry.key, entry.value, entry.links);
+    return leaf.complete ? this.#close(leaf) : undefined;
+  }
+
+  /**
+   * Adds the entries [from, to) of an opened node: for an inner node, everything below them. `last` says that the node is
+   * the last one of its level in its tree.
+   */
+  async addFrom(node: Node, from: number, to: number, last: boolean): Promise<void> {
+    if (from >= to) return;
+    await this.#openTail();
+    let index = from;
+    while (index < to && !this.#isAligned(node.level)) {
+      const child = await this.#nodes.child(node, index);
+      await this.addFrom(child, 0, child.count, last && index === node.count - 1);
+      index++;
+    }
+    if (index >= to) return;
+    const tail = last && to === node.count && node.level > 0;
+    await this.#copy(node, index, tail ? to - 1 : to);
+    if (tail) this.#tail = { parent: node, index: to - 1 };
+  }
+
+  /** Says that what is added next stands for this node of the old tree. */
+  replaces(node: Node, cid: Cid): void {
+    this.#replaced[node.level] = cid;
+  }
+
+  /** Ends the tree and returns its root. Nothing may be added after this. */
+  async finish(): Promise<Cid> {
+    const tail = this.#tail;
+    this.#tail = undefined;
+    if (tail !== undefined) await this.#copy(tail.parent, tail.index, tail.index + 1);
+    await this.#writer(0);
+    for (let level = 0; ; level++) {
+      const writer = await this.#writer(level);
+      const top = this.#writers.slice(level + 1).every((above) => above.count === 0 && above.taken === 0);
+      if (top && writer.taken === 0) return this.#finishRoot(writer);
+      if (writer.count > 0) await this.#close(writer);
+    }
+  }
+
+  async #finishRoot(writer: LevelWriter): Promise<Cid> {
+    const node = writer.take();
+    if (writer.level === 0 || node.count > 1) return this.#put(node);
+    // A root with one child is no root; a last node of another tree may have one child too.
+    let cid = node.childAt(0);
+    for (;;) {
+      const child = await this.#nodes.node(cid);
+      if (child.level === 0 || child.count > 1) return cid;
+      cid = child.childAt(0);
+    }
+  }
+
+  async #addLater(entry: Entry): Promise<void> {
+    await this.#openTail();
+    const leaf = await this.#writer(0);
+    leaf.add(entry.key, entry.value, entry.links);
+    if (leaf.complete) await this.#close(leaf);
+  }
+
+  /** Something follows the tail, so that its end is to be found anew. */
+  async #openTail(): Promise<void> {
+    const tail = this.#tail;
+    if (tail === undefined) return;
+    this.#tail = undefined;
+    const child = await this.#nodes.child(tail.parent, tail.index);
+    await this.addFrom(child, 0, child.count, true);
+    await this.#openTail();
+  }
+
+  /** Adds entries of a node to the writer of its level, where nothing below is unfinished. */
+  async #copy(node: Node, from: number, to: number): Promise<void> {
+    const writer = await this.#writer(node.level);
+    for (let index = from; index < to;) {
+      index = writer.addFrom(node, index, to);
+      if (writer.complete) await this.#close(writer);
+    }
+  }
+
+  /** Whether an entry of a node of this level can be added as it is. */
+  #isAligned(level: number): boolean {
+    for (let below = 0; below < level; below++) if ((this.#writers[below]?.count ?? 0) > 0) return false;
+    return true;
+  }
+
+  /** Finishes the node that `writer` holds, and nodes above it that this finishes. */
+  async #close(writer: LevelWriter): Promise<void> {
+    const node = writer.take();
+    const cid = await this.#put(node);
+    const above = await this.#writer(writer.level + 1);
+    above.addChild(node.keyAt(node.count - 1), node.total, cid);
+    if (above.complete) await this.#close(above);
+  }
+
+  async #put(node: Node): Promise<Cid> {
+    const cid = cidOf("dag-cbor", node.bytes);
+    if (this.#replaced[node.level] === cid) return cid;
+    this.#nodes.stage(cid, node);
+    const taken = this.#sink.put({ cid, bytes: node.bytes });
+    if (taken !== undefined) await taken;
+    return cid;
+  }
+
+  async #writer(level: number): Promise<LevelWriter> {
+    for (let next = this.#writers.length; next <= level; next++) {
+      this.#writers.push(new LevelWriter(next, await this.#config.boundary(next)));
+    }
+    const writer = this.#writers[level];
+    if (writer === undefined) throw new RangeError("a level without a writer");
+    return writer;
+  }
+}

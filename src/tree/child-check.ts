@@ -1,0 +1,26 @@
+/** What a node cannot know by itself and its parent tells: level, key range, and how many entries lie below. */
+import { SynclineError } from "../base/errors.ts";
+import type { Node } from "../format/node.ts";
+
+/** Throws `format_invalid` unless `child` is what entry `index` of `parent` says. */
+export function checkChild(parent: Node, index: number, child: Node): void {
+  if (parent.isProven(index)) return;
+  if (child.level !== parent.level - 1) throw misplaced(parent, index, "is of another level than its parent says");
+  if (child.count === 0) throw misplaced(parent, index, "is empty");
+  if (parent.compareKey(index, child.keyAt(child.count - 1)) !== 0) {
+    throw misplaced(parent, index, "ends with another key than its parent says");
+  }
+  if (index > 0 && parent.compareKey(index - 1, child.keyAt(0)) >= 0) {
+    throw misplaced(parent, index, "begins before its parent's range");
+  }
+  if (child.total !== parent.childTotal(index)) {
+    throw misplaced(parent, index, "holds another number of entries than its parent says");
+  }
+  parent.prove(index);
+}
+
+function misplaced(parent: Node, index: number, what: string): SynclineError {
+  return new SynclineError("format_invalid", `Tree node ${parent.childAt(index)} ${what}.`, {
+    hint: "Run syncline verify on the bucket.",
+  });
+}

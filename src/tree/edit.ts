@@ -1,0 +1,119 @@
+/** Makes trees: from entries, and from another tree and edits, in one pass. Only what changes is read. */
+import type { Cid } from "../base/ids.ts";
+import type { BlockSink } from "../blocks/block-store.ts";
+import type { Node } from "../format/node.ts";
+import type { TreeConfig } from "./boundary.ts";
+import { TreeBuilder } from "./builder.ts";
+import { EditFeed } from "./edit-feed.ts";
+import type { Edit, Entry } from "./entry.ts";
+import type { NodeStore } from "./node-store.ts";
+
+/** The tree of no entries: one empty leaf. */
+export function emptyTree(nodes: NodeStore, sink: BlockSink, config: TreeConfig): Promise<Cid> {
+  return buildTree(nodes, sink, config, []);
+}
+
+/** The tree of these entries, which must come in ascending order of their keys. Throws `limit_exceeded`. */
+export async function buildTree(
+  nodes: NodeStore,
+  sink: BlockSink,
+  config: TreeConfig,
+  entries: Iterable<Entry> | AsyncIterable<Entry>,
+): Promise<Cid> {
+  const builder = new TreeBuilder(nodes, sink, config);
+  const feed = new EditFeed(entries);
+  while (feed.current !== undefined || (await feed.refill())) await addPut(builder, feed);
+  return builder.finish();
+}
+
+/**
+ * The tree that results from applying `edits`, which must come in ascending order of their keys, to the tree `root`. It
+ * is the tree that a build from scratch would give. New nodes go to `sink`, children before parents; nodes that come
+ * out as they were do not. Holds a batch of edits and of nodes in memory, whatever their number.
+ * Throws `limit_exceeded`, and what reading nodes throws.
+ */
+export async function editTree(
+  nodes: NodeStore,
+  sink: BlockSink,
+  config: TreeConfig,
+  root: Cid,
+  edits: Iterable<Edit> | AsyncIterable<Edit>,
+): Promise<Cid> {
+  const feed = new EditFeed(edits, (keys) => preload(nodes, root, keys), nodes.batch);
+  if (!(await feed.refill())) return root;
+  const builder = new TreeBuilder(nodes, sink, config);
+  const node = await nodes.node(root);
+  builder.replaces(node, root);
+  await editNode({ nodes, builder, feed }, node, true);
+  return builder.finish();
+}
+
+interface Pass {
+  readonly nodes: NodeStore;
+  readonly builder: TreeBuilder;
+  readonly feed: EditFeed;
+}
+
+/** Adds the node's entries with the edits in its range; the last node of a level takes all further edits. */
+async function editNode(pass: Pass, node: Node, last: boolean): Promise<void> {
+  if (node.level === 0) return editLeaf(pass, node, last);
+  const { nodes, builder, feed } = pass;
+  for (let index = 0; index < node.count; index++) {
+    const edit = feed.current ?? (await feed.refill());
+    const found = edit === undefined ? node.count : node.search(edit.key);
+    const target = found === node.count && last && edit !== undefined ? node.count - 1 : found;
+    await builder.addFrom(node, index, target, last);
+    if (target === node.count) return;
+    const child = await nodes.child(node, target);
+    builder.replaces(child, node.childAt(target));
+    await editNode(pass, child, last && target === node.count - 1);
+    index = target;
+  }
+}
+
+async function editLeaf(pass: Pass, leaf: Node, last: boolean): Promise<void> {
+  const { builder, feed } = pass;
+  for (let index = 0; ;) {
+    const edit = feed.current ?? (await feed.refill());
+    const target = edit === undefined ? leaf.count : leaf.search(edit.key);
+    await builder.addFrom(leaf, index, target, last);
+    if (edit === undefined || (target === leaf.count && !last)) return;
+    const present = target < leaf.count && leaf.compareKey(target, edit.key) === 0;
+    index = present ? target + 1 : target;
+    await addPut(builder, feed);
+  }
+}
+
+/** Takes the feed's current edit; a delete adds nothing. */
+function addPut(builder: TreeBuilder, feed: EditFeed): Promise<void> | undefined {
+  const edit = feed.take();
+  return edit.value === undefined ? undefined : builder.add({ key: edit.key, value: edit.value, links: edit.links });
+}
+
+/** Reads the paths to these ascending keys, a level in one request. */
+async function preload(nodes: NodeStore, root: Cid, keys: readonly Uint8Array[]): Promise<void> {
+  let level: { readonly node: Node; readonly keys: readonly Uint8Array[] }[] = [{ node: await nodes.node(root), keys }];
+  for (;;) {
+    const below = level.flatMap(({ node, keys: inside }) => (node.level === 0 ? [] : childrenWith(node, inside)));
+    if (below.length === 0) return;
+    const opened = await nodes.nodes(below.map(({ cid }) => cid));
+    level = below.flatMap(({ keys: inside }, index) => {
+      const node = opened[index];
+      return node === undefined ? [] : [{ node, keys: inside }];
+    });
+  }
+}
+
+function childrenWith(node: Node, keys: readonly Uint8Array[]): { cid: Cid; keys: Uint8Array[] }[] {
+  const found: { cid: Cid; keys: Uint8Array[] }[] = [];
+  let child = -1;
+  for (const key of keys) {
+    if (child >= 0 && (child === node.count - 1 || node.compareKey(child, key) >= 0)) {
+      found.at(-1)?.keys.push(key);
+      continue;
+    }
+    child = Math.min(node.search(key), node.count - 1);
+    found.push({ cid: node.childAt(child), keys: [key] });
+  }
+  return found;
+}

@@ -1,0 +1,51 @@
+/** What a tree holds, and what changes it: rows of bytes. Their meaning is a layer above. */
+import { compareBytes } from "../base/bytes.ts";
+import { SynclineError } from "../base/errors.ts";
+import type { Cid } from "../base/ids.ts";
+import { MAX_ENTRY_BYTES, MAX_ENTRY_LINKS } from "../base/limits.ts";
+import type { Node } from "../format/node.ts";
+import { LINK_BYTES } from "../format/node-layout.ts";
+
+export interface Entry {
+  /** At least one byte. */
+  readonly key: Uint8Array;
+  /** May be a view of a block: not to be written to. */
+  readonly value: Uint8Array;
+  /** Blocks that the value names by index, 0 to links.length - 1. */
+  readonly links: readonly Cid[];
+}
+
+/** Sets the entry of a key, or deletes it when `value` is undefined. */
+export interface Edit {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array | undefined;
+  readonly links: readonly Cid[];
+}
+
+export function entryAt(node: Node, index: number): Entry {
+  return { key: node.keyAt(index), value: node.valueAt(index), links: node.linksAt(index) };
+}
+
+/** Whether two entries, or their absence, are the same. */
+export function sameEntry(a: Entry | undefined, b: Entry | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return a === b || (compareBytes(a.key, b.key) === 0 && sameContents(a, b));
+}
+
+/** Whether two entries have the same value and links. */
+export function sameContents(a: Omit<Entry, "key">, b: Omit<Entry, "key">): boolean {
+  return (
+    compareBytes(a.value, b.value) === 0 &&
+    a.links.length === b.links.length &&
+    a.links.every((link, index) => link === b.links[index])
+  );
+}
+
+/** Throws `limit_exceeded` for an entry that no node may hold. */
+export function checkEntry(entry: Entry): void {
+  const bytes = entry.key.length + entry.value.length + LINK_BYTES * entry.links.length;
+  if (bytes <= MAX_ENTRY_BYTES && entry.links.length <= MAX_ENTRY_LINKS && entry.key.length > 0) return;
+  throw new SynclineError("limit_exceeded", `A tree entry of ${bytes} bytes and ${entry.links.length} links.`, {
+    hint: `A key has at least one byte, an entry at most ${MAX_ENTRY_BYTES} bytes and ${MAX_ENTRY_LINKS} links.`,
+  });
+}

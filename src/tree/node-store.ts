@@ -1,0 +1,158 @@
+/**
+ * Decoded tree nodes in memory: an LRU by bytes over a BlockReader. Nodes are immutable, so a hit needs no check; a child
+ * is checked against its parent each time it is reached, since a node alone cannot know its range.
+ */
+import { SynclineError } from "../base/errors.ts";
+import type { Cid } from "../base/ids.ts";
+import { MAX_NODE_LEVEL, NODE_TARGET_BYTES } from "../base/limits.ts";
+import type { BlockReader } from "../blocks/block-store.ts";
+import { BlockMiss } from "../blocks/block-store.ts";
+import type { Node } from "../format/node.ts";
+import { decodeNode } from "../format/node.ts";
+import { checkChild } from "./child-check.ts";
+
+export class NodeStore {
+  readonly #blocks: BlockReader;
+  readonly #capacity: number;
+  readonly #slots = new Map<Cid, Slot>();
+  readonly #loading = new Map<Cid, Promise<Node>>();
+  #bytes = 0;
+
+  /** Keeps up to `capacityBytes` of nodes, and at least MIN_NODES_KEPT nodes, so that a descent always fits. */
+  constructor(blocks: BlockReader, options: { readonly capacityBytes: number }) {
+    this.#blocks = blocks;
+    this.#capacity = options.capacityBytes;
+  }
+
+  /** Bytes of the nodes in memory. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** How many nodes of usual size a caller may load at once and still find all of them in memory. */
+  get batch(): number {
+    const quarter = Math.floor(this.#capacity / 4 / NODE_TARGET_BYTES);
+    return Math.min(MAX_BATCH_NODES, Math.max(MIN_NODES_KEPT / 4, quarter));
+  }
+
+  /** The node if it is in memory. */
+  peek(cid: Cid): Node | undefined {
+    const slot = this.#slots.get(cid);
+    if (slot === undefined) return undefined;
+    slot.recent = true;
+    return slot.node;
+  }
+
+  /** The child `index` of an inner node if it is in memory. Throws `format_invalid` if it does not fit its parent. */
+  peekChild(parent: Node, index: number): Node | undefined {
+    const child = this.peek(parent.childAt(index));
+    if (child !== undefined) checkChild(parent, index, child);
+    return child;
+  }
+
+  /** The node, from memory or read. Rejects as BlockReader.get, and with `format_invalid`. */
+  async node(cid: Cid): Promise<Node> {
+    return this.peek(cid) ?? firstOf(await this.nodes([cid]));
+  }
+
+  async child(parent: Node, index: number): Promise<Node> {
+    const cid = parent.childAt(index);
+    const child = this.peek(cid) ?? firstOf(await this.nodes([cid]));
+    checkChild(parent, index, child);
+    return child;
+  }
+
+  /** The children [from, to) of an inner node; those not in memory are read in one request. */
+  async children(parent: Node, from: number, to: number): Promise<Node[]> {
+    const cids = Array.from({ length: to - from }, (_, at) => parent.childAt(from + at));
+    const children = await this.nodes(cids);
+    for (const [at, child] of children.entries()) checkChild(parent, from + at, child);
+    return children;
+  }
+
+  /** All of these nodes, in order; those not in memory are read in one request. */
+  nodes(cids: readonly Cid[]): Promise<Node[]> {
+    const missing = new Set(cids.filter((cid) => !this.#slots.has(cid) && !this.#loading.has(cid)));
+    if (missing.size > 0) this.#read([...missing]);
+    return Promise.all(cids.map((cid) => this.peek(cid) ?? this.#loading.get(cid) ?? this.node(cid)));
+  }
+
+  /** Reads those that are not in memory, in one request. */
+  async load(cids: readonly Cid[]): Promise<void> {
+    await this.nodes(cids);
+  }
+
+  /** Puts a node into memory that was made here. */
+  stage(cid: Cid, node: Node): void {
+    if (!this.#slots.has(cid)) this.#keep(cid, node);
+  }
+
+  #read(cids: readonly Cid[]): void {
+    const blocks = this.#blocks.getMany(cids);
+    for (const cid of cids) {
+      const node = blocks.then((found) => {
+        const opened = openNode(cid, found.get(cid));
+        this.stage(cid, opened);
+        return opened;
+      });
+      const settled = () => void this.#loading.delete(cid);
+      this.#loading.set(cid, node);
+      node.then(settled, settled);
+    }
+  }
+
+  #keep(cid: Cid, node: Node): void {
+    const bytes = node.bytes.length + (node.level > 0 ? CHILD_OVERHEAD_BYTES * node.count : 0);
+    this.#slots.set(cid, { node, bytes, recent: false });
+    this.#bytes += bytes;
+    if (this.#bytes > this.#capacity) this.#evict();
+  }
+
+  /** Second chance: what was used since it last came up goes round once more. */
+  #evict(): void {
+    for (const [cid, slot] of this.#slots) {
+      if (this.#bytes <= this.#capacity || this.#slots.size <= MIN_NODES_KEPT) return;
+      this.#slots.delete(cid);
+      if (slot.recent) {
+        slot.recent = false;
+        this.#slots.set(cid, slot);
+      } else {
+        this.#bytes -= slot.bytes;
+      }
+    }
+  }
+}
+
+/** For synchronous readers. Throws BlockMiss when the node is not in memory. */
+export function peekNode(nodes: NodeStore, cid: Cid): Node {
+  const node = nodes.peek(cid);
+  if (node === undefined) throw new BlockMiss([cid]);
+  return node;
+}
+
+/** Kept whatever the capacity: a descent, and the batch of leaves that a synchronous range wants at once. */
+export const MIN_NODES_KEPT = 4 * (MAX_NODE_LEVEL + 1);
+const MAX_BATCH_NODES = 256;
+/** The string of a child's address, once it was asked for. */
+const CHILD_OVERHEAD_BYTES = 96;
+
+interface Slot {
+  readonly node: Node;
+  readonly bytes: number;
+  recent: boolean;
+}
+
+function openNode(cid: Cid, bytes: Uint8Array | undefined): Node {
+  if (bytes === undefined) throw new SynclineError("block_not_found", `Block ${cid} was not found.`);
+  try {
+    return decodeNode(bytes);
+  } catch (cause) {
+    throw new SynclineError("format_invalid", `Block ${cid} is no tree node.`, { cause });
+  }
+}
+
+function firstOf(nodes: readonly Node[]): Node {
+  const [node] = nodes;
+  if (node === undefined) throw new SynclineError("internal", "A read of one node gave none.");
+  return node;
+}
