@@ -79,6 +79,9 @@ export const STALE_TEMP_MS = 24 * 60 * 60 * 1000;
 export const PUBLISH_ATTEMPTS = 16;
 export const BACKOFF_FIRST_MS = 20;
 export const BACKOFF_MAX_MS = 2_000;
+/** Tree nodes and chunks that a publication keeps in memory, besides the new nodes that wait for their upload. */
+export const PUBLISH_NODE_CACHE_BYTES = 32 * MiB;
+export const PUBLISH_CHUNK_CACHE_BYTES = 16 * MiB;
 /** A write that nobody fsyncs is flushed after this long without another write … */
 export const FLUSH_IDLE_MS = 1_000;
 /** … and this long after the first unflushed write at the latest. */
@@ -95,6 +98,36 @@ export const MAX_RANGED_READ_BYTES = 8 * MiB;
 export const READ_AHEAD_FIRST_BYTES = 256 * KiB;
 export const READ_AHEAD_MAX_BYTES = 32 * MiB;
 export const READ_TIMEOUT_MS = 30_000;
+
+// The overlay (design.md §3)
+/** Journal segments are filled with zeros ahead; two of them are there from the start. */
+export const JOURNAL_SEGMENT_BYTES = 4 * MiB;
+/** A batch of records is written out before it grows past this. */
+export const JOURNAL_FRAME_BYTES = 256 * KiB;
+/** The journal is checkpointed when it takes this, or twice what the last checkpoint wrote. */
+export const CHECKPOINT_BYTES = 32 * MiB;
+/** Inode rows that wait in memory before some are written to the tables, and how many then. */
+export const WAITING_INODES = 8_192;
+export const INODE_BATCH = 1_024;
+/** Data files that are open at once. */
+export const MAX_OPEN_DATA_FILES = 512;
+/** Clean inodes whose rows and records are kept in memory. */
+export const CLEAN_INODES = 65_536;
+/** Discarded data files are removed when there are so many, or this long after the first one. */
+export const SWEEP_FILES = 256;
+export const SWEEP_MS = 1_000;
+
+// The filesystem
+/** Names of one file: what ext4 allows. */
+export const MAX_LINKS = 65_000;
+/** A file's size: the greatest integer that a double holds exactly. */
+export const MAX_FILE_BYTES = Number.MAX_SAFE_INTEGER;
+/** Base rows that one step of a listing reads. */
+export const LISTING_BATCH = 256;
+/** Directories whose listings are remembered in the middle. */
+export const OPEN_LISTINGS = 64;
+/** More changed names and inodes than this are not told one by one. */
+export const MAX_INVALIDATIONS = 10_000;
 
 // The machine
 /** The oldest Node.js that every dependency supports. */

@@ -1,0 +1,233 @@
+/**
+ * A bucket: its genesis, the rules that follow from it, and its commits, all verified when read.
+ *
+ * Nothing that storage says is believed: blocks are checked against their addresses, the genesis against its owner, a commit against
+ * the certificate of its device.
+ */
+import type { Clock } from "../base/clock.ts";
+import { SynclineError } from "../base/errors.ts";
+import type { Cid, Lamport } from "../base/ids.ts";
+import { ROOT_ID } from "../base/ids.ts";
+import type { Random } from "../base/random.ts";
+import type { Block, BlockReader, BlockSink } from "../blocks/block-store.ts";
+import { createContentConfig } from "../content/config.ts";
+import type { ContentConfig } from "../content/config.ts";
+import type { DeviceKey } from "../crypto/device-key.ts";
+import type { WalletSigner } from "../crypto/wallet.ts";
+import { checkCertificate, decodeCertificate, signCertificate } from "../format/certificate.ts";
+import type { Certificate } from "../format/certificate.ts";
+import { cidOf } from "../format/cid.ts";
+import { decodeCommit, signCommit, verifyCommit } from "../format/commit.ts";
+import type { CommitBody } from "../format/commit-body.ts";
+import { mayWrite, NO_FEATURES } from "../format/features.ts";
+import { createGenesisBody, decodeGenesis, signGenesis } from "../format/genesis.ts";
+import type { Genesis } from "../format/genesis.ts";
+import { headsOf, linkedHeads } from "../format/heads.ts";
+import type { Heads } from "../format/heads.ts";
+import { selfKey } from "../format/keys.ts";
+import { DEFAULT_POLICY, decodePolicy, encodePolicy } from "../format/policy.ts";
+import type { Policy } from "../format/policy.ts";
+import type { FileRecord } from "../format/record.ts";
+import { encodeSelf } from "../format/rows.ts";
+import type { Root } from "../roots/root-store.ts";
+import { createTreeConfig } from "../tree/boundary.ts";
+import type { TreeConfig } from "../tree/boundary.ts";
+import { buildTree, emptyTree } from "../tree/edit.ts";
+import { NodeStore } from "../tree/node-store.ts";
+import type { BucketRemote } from "./remote.ts";
+
+/** A commit whose signature, certificate, genesis and features were checked. */
+export interface VerifiedCommit {
+  readonly cid: Cid;
+  readonly body: CommitBody;
+  readonly certificate: Cid;
+  readonly heads: Heads;
+}
+
+/** The bucket's current root, and its commit. */
+export interface CurrentRoot {
+  readonly root: Root;
+  readonly commit: VerifiedCommit;
+}
+
+export interface CreateOptions {
+  readonly owner: WalletSigner;
+  readonly device: DeviceKey;
+  /** Until when the device may write: seconds since 1970. */
+  readonly notAfter: number;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Of the root directory. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+export interface OpenOptions {
+  /** Which bucket is meant (`#<genesis CID>` of the address). */
+  readonly pinnedGenesis?: Cid | undefined;
+  /** Reads the bucket's blocks, verified; usually a cache in front of `remote.blocks`. */
+  readonly blocks: BlockReader;
+}
+
+export class Bucket {
+  readonly remote: BucketRemote;
+  readonly blocks: BlockReader;
+  readonly genesis: Genesis;
+  readonly treeConfig: TreeConfig;
+  readonly contentConfig: ContentConfig;
+  readonly #commits = new Map<Cid, VerifiedCommit>();
+  readonly #certificates = new Map<Cid, Certificate>();
+
+  private constructor(remote: BucketRemote, blocks: BlockReader, genesis: Genesis) {
+    this.remote = remote;
+    this.blocks = blocks;
+    this.genesis = genesis;
+    this.treeConfig = treeConfigOf(genesis);
+    this.contentConfig = contentConfigOf(genesis);
+  }
+
+  /**
+   * Makes the bucket: genesis, an empty root directory, the default policy, signed by the device that `owner` certifies for it.
+   * Throws `bucket_exists` and changes nothing when there is one.
+   */
+  static async create(remote: BucketRemote, options: CreateOptions): Promise<{ genesis: Genesis; certificate: Certificate }> {
+    const { owner, device, notAfter, clock, random } = options;
+    const genesis = await signGenesis(createGenesisBody(owner.wallet, random), owner);
+    const certificate = await signCertificate(device, genesis.cid, notAfter, owner);
+    const blocks = new Map<Cid, Uint8Array>([[certificate.cid, certificate.bytes]]);
+    const sink = { put: ({ cid, bytes }: Block) => void blocks.set(cid, bytes) };
+    const treeConfig = treeConfigOf(genesis);
+    const nodes = new NodeStore(NOTHING_STORED, { capacityBytes: 0 });
+    const body: CommitBody = {
+      genesis: genesis.cid,
+      tree: await rootDirectoryTree(nodes, sink, treeConfig, { ...options, timeNs: clock.nowNs() }),
+      policy: putBlock(sink, encodePolicy(DEFAULT_POLICY)),
+      parent: undefined,
+      skip: undefined,
+      seq: 1 as Lamport,
+      writer: device.writer,
+      epoch: 0,
+      heads: new Map(),
+      kept: await emptyTree(nodes, sink, treeConfig),
+      totals: { files: 0, directories: 0, bytes: 0 },
+      features: NO_FEATURES,
+      acl: undefined,
+      timeNs: clock.nowNs(),
+      note: "",
+      unknown: {},
+    };
+    const commit = signCommit(body, certificate.cid, device);
+    const created = await remote.create(genesis, {
+      commit,
+      blocks: [...blocks].map(([cid, bytes]) => ({ cid, bytes })),
+    });
+    if (created) return { genesis, certificate };
+    throw new SynclineError("bucket_exists", `There is a bucket at ${remote.address} already.`, {
+      hint: "Mount it, or choose another address.",
+    });
+  }
+
+  /** Throws `no_such_bucket`, `foreign_bucket` when it is not the pinned one, `feature_unknown`, `bad_signature`. */
+  static async open(remote: BucketRemote, options: OpenOptions): Promise<Bucket> {
+    const genesis = decodeGenesis(await remote.readGenesis());
+    if (options.pinnedGenesis !== undefined && options.pinnedGenesis !== genesis.cid) {
+      throw new SynclineError("foreign_bucket", `The bucket at ${remote.address} is not ${options.pinnedGenesis}.`, {
+        hint: "Another bucket lies at this address: check the address, or leave out the part behind #.",
+      });
+    }
+    return new Bucket(remote, options.blocks, genesis);
+  }
+
+  /** The current root and its commit. Undefined when there is no root. Throws `arbiter_unreachable`, and as `commit`. */
+  async current(): Promise<CurrentRoot | undefined> {
+    const root = await this.remote.readRoot();
+    return root === undefined ? undefined : { root, commit: await this.commit(root.commit) };
+  }
+
+  /**
+   * The commit, verified. Throws `block_not_found`, `bad_signature`, `device_not_certified`, `format_invalid`,
+   * `feature_unknown`, and `foreign_bucket` for another bucket's commit.
+   */
+  async commit(cid: Cid): Promise<VerifiedCommit> {
+    const known = this.#commits.get(cid);
+    if (known !== undefined) return known;
+    const commit = decodeCommit(await this.blocks.get(cid));
+    const { body } = commit;
+    if (body.genesis !== this.genesis.cid) {
+      throw new SynclineError("foreign_bucket", `Commit ${cid} belongs to another bucket, ${body.genesis}.`, {
+        hint: "Another bucket was put at this address. Nothing is merged with it; unpublished data is kept.",
+      });
+    }
+    mayWrite(body.features);
+    verifyCommit(commit, await this.#certificate(commit.certificate));
+    const blocks = await this.blocks.getMany(linkedHeads(body.heads));
+    const heads = headsOf(body.heads, (link) => blocks.get(link) ?? new Uint8Array());
+    const verified: VerifiedCommit = { cid, body, certificate: commit.certificate, heads };
+    if (this.#commits.size >= COMMITS_REMEMBERED) this.#commits.clear();
+    this.#commits.set(cid, verified);
+    return verified;
+  }
+
+  /** The merge policy that this commit names. */
+  async policy(commit: VerifiedCommit): Promise<Policy> {
+    return decodePolicy(await this.blocks.get(commit.body.policy));
+  }
+
+  async #certificate(cid: Cid): Promise<Certificate> {
+    const known = this.#certificates.get(cid);
+    if (known !== undefined) return known;
+    const certificate = decodeCertificate(await this.blocks.get(cid));
+    checkCertificate(certificate, { genesis: this.genesis.cid, owner: this.genesis.body.owner });
+    this.#certificates.set(cid, certificate);
+    return certificate;
+  }
+}
+
+export function treeConfigOf(genesis: Genesis): TreeConfig {
+  return createTreeConfig({ salt: genesis.body.salt, targetBytes: genesis.body.nodes.targetBytes });
+}
+
+export function contentConfigOf(genesis: Genesis): ContentConfig {
+  return createContentConfig({ inlineLimit: genesis.body.inlineBytes });
+}
+
+const COMMITS_REMEMBERED = 1_000;
+
+/** A new bucket is made without reading anything. */
+const NOTHING_STORED: BlockReader = {
+  get: (cid) => Promise.reject(new SynclineError("block_not_found", `Block ${cid} is not stored yet.`)),
+  getMany: async () => new Map(),
+};
+
+function putBlock(sink: { put(block: Block): void }, bytes: Uint8Array): Cid {
+  const cid = cidOf("dag-cbor", bytes);
+  sink.put({ cid, bytes });
+  return cid;
+}
+
+/** The tree that holds nothing but a root directory. */
+export async function rootDirectoryTree(
+  nodes: NodeStore,
+  sink: BlockSink,
+  config: TreeConfig,
+  root: { readonly mode: number; readonly uid: number; readonly gid: number; readonly timeNs: bigint },
+): Promise<Cid> {
+  const record: FileRecord = {
+    type: "directory",
+    mode: root.mode,
+    uid: root.uid,
+    gid: root.gid,
+    size: 0,
+    mtimeNs: root.timeNs,
+    ctimeNs: root.timeNs,
+    rdev: 0,
+    xattrs: new Map(),
+    content: { kind: "empty" },
+    target: "",
+    conflict: undefined,
+    unknown: new Map(),
+  };
+  const row = encodeSelf({ kind: "directory", record, place: undefined, subdirs: 0 }, () => cidOf("dag-cbor", new Uint8Array()));
+  return buildTree(nodes, sink, config, [{ key: selfKey(ROOT_ID), ...row }]);
+}

@@ -1,0 +1,159 @@
+/**
+ * Builds the tree that a sealed epoch stands for: the merge's base, and our tree on top of it.
+ *
+ * A pure function of the reference tree and the change set with its data: built again, an epoch gives the same trees and the
+ * same ids, which is what makes retries and restarts safe.
+ */
+import { hasCode, SynclineError } from "../base/errors.ts";
+import type { Cid, FileId, Ino } from "../base/ids.ts";
+import type { BlockReader, BlockSink } from "../blocks/block-store.ts";
+import type { ContentConfig } from "../content/config.ts";
+import { editContent } from "../content/edit.ts";
+import type { ContentSource } from "../content/source.ts";
+import { contentBlocks } from "../content/walk.ts";
+import { cidOf } from "../format/cid.ts";
+import type { LinkBlock } from "../format/linked-value.ts";
+import type { FileRecord } from "../format/record.ts";
+import { linkedValues } from "../format/linked-value.ts";
+import type { TreeConfig } from "../tree/boundary.ts";
+import { editTree } from "../tree/edit.ts";
+import type { NodeStore } from "../tree/node-store.ts";
+import { findRestored } from "./build/restored.ts";
+import { giveIdentities } from "./build/identities.ts";
+import type { Identities } from "./build/identities.ts";
+import { keptState, keptTransitions } from "./build/kept-rows.ts";
+import { Occupants } from "./build/occupants.ts";
+import { editsOf } from "./build/transition.ts";
+import type { FinishRecord, ObjectState, Transition } from "./build/transition.ts";
+import type { ChangedObject, ChangeSet, DataReader } from "./change-set.ts";
+import type { Place } from "./object-rows.ts";
+
+export interface BuildContext {
+  readonly nodes: NodeStore;
+  readonly content: ContentSource;
+  readonly blocks: BlockReader;
+  /** Takes new nodes and chunks, in tree order. */
+  readonly sink: BlockSink;
+  readonly treeConfig: TreeConfig;
+  readonly contentConfig: ContentConfig;
+  /** Put also what unchanged contents consist of: the bucket may have dropped it. */
+  readonly carryContent?: boolean;
+}
+
+/** An object as our own tree holds it. */
+export interface BuiltObject {
+  readonly id: FileId;
+  readonly record: FileRecord;
+  readonly names: readonly Place[];
+}
+
+export interface BuiltEpoch {
+  /** The reference tree with the kept rows: what both sides of a merge started from. */
+  readonly mergeBase: Cid;
+  readonly ours: Cid;
+  /** Each object of the epoch that still exists. */
+  readonly objects: ReadonlyMap<Ino, BuiltObject>;
+  /** Directories that the epoch deletes, but that hold what others put there: they are in our tree still. */
+  readonly restored: readonly BuiltObject[];
+}
+
+/**
+ * Builds both trees on `reference`, a tree. Throws `block_not_found` when blocks of the reference or of a base content are
+ * gone, what `data` throws, and `internal` for a change set that contradicts itself.
+ */
+export async function buildEpoch(
+  context: BuildContext,
+  reference: Cid,
+  changes: ChangeSet,
+  data: DataReader,
+): Promise<BuiltEpoch> {
+  const { nodes, sink, treeConfig } = context;
+  const link = linkInto(sink);
+  const apply = (tree: Cid, transitions: readonly Transition[], finish?: FinishRecord) => {
+    if (transitions.length === 0) return Promise.resolve(tree);
+    return editTree(nodes, sink, treeConfig, tree, editsOf(nodes, tree, transitions, link, finish));
+  };
+
+  const kept = changes.objects.map(keptState).filter((state) => state !== undefined);
+  const restoredBase = await apply(reference, await keptTransitions(nodes, reference, kept, link));
+  const occupants = new Occupants(nodes, restoredBase, new Set(kept.map(({ id }) => id)));
+  const identities = await giveIdentities(nodes, restoredBase, changes, occupants);
+  const mergeBase = await apply(restoredBase, occupants.transitions());
+
+  const restored = await findRestored(nodes, mergeBase, changes, identities);
+  const objects = new Map<Ino, BuiltObject>();
+  const { transitions, sources } = ownTransitions(changes, identities, restored);
+  const ours = await apply(mergeBase, transitions, async (state) => {
+    const object = sources.get(state);
+    if (object === undefined) return state.record;
+    const record = await withContent(context, object, state.record, data);
+    objects.set(object.ino, { id: state.id, record, names: state.names });
+    return record;
+  });
+  return { mergeBase, ours, objects, restored: [...restored.values()] };
+}
+
+/** Stores the blocks of long values as they are encoded. */
+function linkInto(sink: BlockSink): LinkBlock {
+  return (bytes) => {
+    const cid = cidOf("dag-cbor", bytes);
+    void sink.put({ cid, bytes });
+    return cid;
+  };
+}
+
+/** What the epoch itself does to the merge's base; `sources` leads from each state back to its object. */
+function ownTransitions(
+  changes: ChangeSet,
+  identities: Identities,
+  restored: ReadonlyMap<FileId, ObjectState>,
+): { transitions: Transition[]; sources: ReadonlyMap<ObjectState, ChangedObject> } {
+  const transitions: Transition[] = [];
+  const sources = new Map<ObjectState, ChangedObject>();
+  for (const object of changes.objects) {
+    const identity = identities.byIno.get(object.ino);
+    if (identity === undefined || object.record === undefined) {
+      const before = keptState(object);
+      if (before === undefined || identities.replaced.has(before.id)) continue;
+      transitions.push({ before, after: restored.get(before.id) });
+      continue;
+    }
+    const { id, names, before } = identity;
+    const after: ObjectState = { id, type: object.record.type, names, record: object.record };
+    sources.set(after, object);
+    transitions.push({ before, after });
+  }
+  return { transitions, sources };
+}
+
+async function withContent(
+  context: BuildContext,
+  object: ChangedObject,
+  record: FileRecord,
+  data: DataReader,
+): Promise<FileRecord> {
+  const { content: source, sink, contentConfig } = context;
+  if (context.carryContent === true) await carry(context, record);
+  if (object.content.kind === "same") return record;
+  const { base, baseSize, segments } = object.content;
+  const read = (epoch: number, offset: number, length: number) =>
+    data.readData(object.ino, epoch, offset, length);
+  const content = await editContent(source, sink, contentConfig, base, baseSize, segments, record.size, read);
+  return { ...record, content };
+}
+
+/** Reads what a record links to, from a local cache if need be, and stores it again. Throws `base_gone` when nobody has it. */
+async function carry({ content, blocks, sink }: BuildContext, record: FileRecord): Promise<void> {
+  try {
+    for (const cid of linkedValues(record)) await sink.put({ cid, bytes: await blocks.get(cid) });
+    for await (const cid of contentBlocks(content, record.content, record.size)) {
+      await sink.put({ cid, bytes: await blocks.get(cid) });
+    }
+  } catch (cause) {
+    if (!hasCode(cause, "block_not_found")) throw cause;
+    throw new SynclineError("base_gone", "A changed file rests on contents that the bucket has dropped.", {
+      cause,
+      hint: "Copy the file out of the mount and back in, so that all of it is written anew.",
+    });
+  }
+}

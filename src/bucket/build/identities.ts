@@ -1,0 +1,154 @@
+/**
+ * Gives ids to what an epoch made, parents first, from where objects end (merge.md, Identity).
+ *
+ * (1) If the base had an object of that type, with one name, at that very place and it is gone, the newcomer takes its id.
+ * (2) Else the birth id of the place with the smallest generation that no object of the base or the new tree has.
+ * A directory made where others made one since is that one: both would have been given one id.
+ */
+import { SynclineError } from "../../base/errors.ts";
+import type { Cid, FileId, Ino } from "../../base/ids.ts";
+import { ROOT_ID } from "../../base/ids.ts";
+import { birthId, KIND_BACKREF, KIND_SELF, kindRange } from "../../format/keys.ts";
+import type { FileType } from "../../format/record.ts";
+import type { NodeStore } from "../../tree/node-store.ts";
+import { peekRange } from "../../tree/read.ts";
+import type { ChangedObject, ChangeSet } from "../change-set.ts";
+import { whenLoaded } from "../fs-reader.ts";
+import type { Place } from "../object-rows.ts";
+import { keptState } from "./kept-rows.ts";
+import { comparePlaces, namesAdded, Occupants } from "./occupants.ts";
+import type { ObjectState } from "./transition.ts";
+
+/** Where an object that still exists ends, under which id, and what of the base it takes the place of. */
+export interface Identity {
+  readonly id: FileId;
+  /** Sorted. */
+  readonly names: readonly Place[];
+  /** The object of the base that has this id: itself, the one replaced, or another's directory. */
+  readonly before: ObjectState | undefined;
+}
+
+export interface Identities {
+  readonly byIno: ReadonlyMap<Ino, Identity>;
+  /** Ids that newcomers took from objects that this epoch deletes. */
+  readonly replaced: ReadonlySet<FileId>;
+}
+
+/** Whether the object has a place in the new tree. */
+export function survives(object: ChangedObject): boolean {
+  return object.names.length > 0 || (object.id === ROOT_ID && object.record !== undefined);
+}
+
+/** `tree` holds the kept rows; strangers in the way are given to `occupants`, which reads the same tree. */
+export async function giveIdentities(
+  nodes: NodeStore,
+  tree: Cid,
+  changes: ChangeSet,
+  occupants: Occupants,
+): Promise<Identities> {
+  const deleted = new Map<FileId, ObjectState>();
+  for (const object of changes.objects) {
+    const kept = keptState(object);
+    if (kept !== undefined && !survives(object)) deleted.set(kept.id, kept);
+  }
+  const byIno = new Map<Ino, Identity>();
+  const replaced = new Set<FileId>();
+  const given = new Set<FileId>();
+  for (const object of parentsFirst(changes)) {
+    const names = object.names.map(({ parent, name }) => ({ parent: parentId(parent), name })).sort(comparePlaces);
+    const identity = await (object.id === undefined ? born(object, names) : known(object, object.id, names));
+    byIno.set(object.ino, identity);
+  }
+  return { byIno, replaced };
+
+  function parentId(parent: Ino): FileId {
+    const id = byIno.get(parent)?.id ?? changes.directories.get(parent);
+    if (id === undefined) throw new SynclineError("internal", `Inode ${parent} holds names, but is no directory.`);
+    return id;
+  }
+
+  async function known(object: ChangedObject, id: FileId, names: readonly Place[]): Promise<Identity> {
+    await clear(namesAdded(object.baseNames, names));
+    return { id, names, before: keptState(object) };
+  }
+
+  async function born(object: ChangedObject, names: readonly Place[]): Promise<Identity> {
+    const type = typeOf(object);
+    const [place] = names;
+    if (place === undefined) throw new SynclineError("internal", `Inode ${object.ino} was born without a name.`);
+    const heir = names.length === 1 ? await inherited(type, place) : undefined;
+    if (heir !== undefined) return { id: heir.id, names, before: heir };
+    await clear(names);
+    const id = await birth(type, place);
+    given.add(id);
+    return { id, names, before: undefined };
+  }
+
+  async function inherited(type: FileType, place: Place): Promise<ObjectState | undefined> {
+    const id = await occupants.idAt(place);
+    const gone = id === undefined ? undefined : deleted.get(id);
+    if (gone !== undefined && gone.type === type && gone.names.length === 1) {
+      replaced.add(gone.id);
+      return gone;
+    }
+    const stranger = type === "directory" ? await occupants.strangerAt(place) : undefined;
+    return stranger?.type === "directory" ? stranger : undefined;
+  }
+
+  async function clear(places: readonly Place[]): Promise<void> {
+    for (const place of places) {
+      const stranger = await occupants.strangerAt(place);
+      if (stranger !== undefined) occupants.evict(stranger, place);
+    }
+  }
+
+  async function birth(type: FileType, place: Place): Promise<FileId> {
+    const here = await occupants.idAt(place);
+    for (let generation = 0; ; generation++) {
+      const id = birthId(place.parent, place.name, type, generation);
+      if (given.has(id)) continue;
+      if (occupants.isGone(id)) return id;
+      if (id !== here && !(await hasRows(nodes, tree, id))) return id;
+    }
+  }
+}
+
+/** Whether an object has 00 or 02 rows of its own. One without is a file at the place of its birth. */
+function hasRows(nodes: NodeStore, tree: Cid, id: FileId): Promise<boolean> {
+  const { from } = kindRange(id, KIND_SELF);
+  const { to } = kindRange(id, KIND_BACKREF);
+  return whenLoaded(nodes, () => peekRange(nodes, tree, from, to, 1).length > 0);
+}
+
+function typeOf(object: ChangedObject): FileType {
+  if (object.record === undefined)
+    throw new SynclineError("internal", `Inode ${object.ino} has a name, but no record.`);
+  return object.record.type;
+}
+
+/** The objects that have a place, each behind the directories that it lies in. Throws `internal` for a cycle. */
+function parentsFirst(changes: ChangeSet): ChangedObject[] {
+  const living = new Map(changes.objects.filter(survives).map((object) => [object.ino, object]));
+  const depths = new Map<Ino, number>();
+  const depthOf = (object: ChangedObject) => {
+    return 1 + Math.max(0, ...object.names.map(({ parent }) => directoryDepth(parent, living, depths)));
+  };
+  return [...living.values()]
+    .map((object) => ({ object, depth: depthOf(object) }))
+    .sort((a, b) => a.depth - b.depth)
+    .map(({ object }) => object);
+}
+
+/** How many of the epoch's own directories lie above a directory, itself included. */
+function directoryDepth(ino: Ino, living: ReadonlyMap<Ino, ChangedObject>, depths: Map<Ino, number>): number {
+  const chain: Ino[] = [];
+  let at: Ino | undefined = ino;
+  while (at !== undefined && living.has(at) && !depths.has(at)) {
+    chain.push(at);
+    if (chain.length > living.size) throw new SynclineError("internal", "Directories of one epoch form a cycle.");
+    at = living.get(at)?.names[0]?.parent;
+  }
+  let depth = at === undefined ? 0 : (depths.get(at) ?? 0);
+  for (const link of chain.reverse()) depths.set(link, ++depth);
+  return depths.get(ino) ?? 0;
+}

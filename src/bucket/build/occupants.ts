@@ -1,0 +1,72 @@
+/**
+ * Objects that a tree holds where an epoch's own objects were or will be, and that the epoch does not know: others made
+ * them after its objects became dirty. For this epoch they were never there, so its base must not have them: otherwise
+ * building over them would look like deleting them.
+ */
+import type { Cid, FileId, FileName } from "../../base/ids.ts";
+import { dentryId } from "../../format/rows.ts";
+import type { NodeStore } from "../../tree/node-store.ts";
+import { readDentry, readObject } from "../fs-reader.ts";
+import { samePlace } from "../object-rows.ts";
+import type { Place } from "../object-rows.ts";
+import type { ObjectState, Transition } from "./transition.ts";
+
+export class Occupants {
+  readonly #nodes: NodeStore;
+  readonly #tree: Cid;
+  /** Ids of the epoch's own objects: these leave by themselves. */
+  readonly #known: ReadonlySet<FileId>;
+  readonly #evicted = new Map<FileId, { readonly before: ObjectState; after: ObjectState | undefined }>();
+
+  constructor(nodes: NodeStore, tree: Cid, known: ReadonlySet<FileId>) {
+    this.#nodes = nodes;
+    this.#tree = tree;
+    this.#known = known;
+  }
+
+  /** The id at this place, whoever's it is; undefined when the name is free. */
+  async idAt(place: Place): Promise<FileId | undefined> {
+    const dentry = await readDentry(this.#nodes, this.#tree, place);
+    return dentry === undefined ? undefined : dentryId(place.parent, place.name, dentry);
+  }
+
+  /** The object that others put at this place; undefined when it is free or the epoch's own. */
+  async strangerAt(place: Place): Promise<ObjectState | undefined> {
+    const id = await this.idAt(place);
+    if (id === undefined || this.#known.has(id)) return undefined;
+    const object = await readObject(this.#nodes, this.#tree, id, place);
+    return object === undefined ? undefined : { ...object, type: object.record.type };
+  }
+
+  /** Takes a stranger's name away from it; without any name it is gone. */
+  evict(stranger: ObjectState, place: Place): void {
+    const known = this.#evicted.get(stranger.id) ?? { before: stranger, after: stranger };
+    const names = (known.after?.names ?? []).filter((name) => !samePlace(name, place));
+    known.after = names.length === 0 ? undefined : { ...known.before, names };
+    this.#evicted.set(stranger.id, known);
+  }
+
+  /** Whether nothing is left of the object with this id. */
+  isGone(id: FileId): boolean {
+    const evicted = this.#evicted.get(id);
+    return evicted !== undefined && evicted.after === undefined;
+  }
+
+  transitions(): Transition[] {
+    return [...this.#evicted.values()];
+  }
+}
+
+/** The names that differ between two sets of names. */
+export function namesAdded(before: readonly Place[], after: readonly Place[]): Place[] {
+  return after.filter((place) => !before.some((known) => samePlace(known, place)));
+}
+
+/** For a deterministic order: by parent, then by name, as their dentries lie in the tree. */
+export function comparePlaces(a: Place, b: Place): number {
+  return compareText(a.parent, b.parent) || compareText(a.name, b.name);
+}
+
+function compareText(a: FileId | FileName, b: FileId | FileName): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

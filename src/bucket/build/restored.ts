@@ -1,0 +1,86 @@
+/**
+ * Directories that an epoch deletes although they hold what it never saw: others put it there after the epoch's objects became
+ * dirty. Such a directory stays, with those above it (merge.md: rmdir / new child, the directory and its ancestors come back).
+ */
+import type { Cid, FileId } from "../../base/ids.ts";
+import type { NodeStore } from "../../tree/node-store.ts";
+import type { ChangeSet } from "../change-set.ts";
+import { listDirectory } from "../fs-reader.ts";
+import { directoryNames } from "../merge/conflict-names.ts";
+import { placeText } from "../object-rows.ts";
+import type { Place } from "../object-rows.ts";
+import { survives } from "./identities.ts";
+import type { Identities } from "./identities.ts";
+import { keptState } from "./kept-rows.ts";
+import type { ObjectState } from "./transition.ts";
+
+/** By id, each where it is to be: at its old place, or beside it if the epoch gave the name to another object. */
+export async function findRestored(
+  nodes: NodeStore,
+  mergeBase: Cid,
+  changes: ChangeSet,
+  identities: Identities,
+): Promise<ReadonlyMap<FileId, ObjectState>> {
+  const deleted = new Map<FileId, ObjectState>();
+  for (const object of changes.objects) {
+    const kept = keptState(object);
+    if (kept?.type !== "directory" || survives(object) || identities.replaced.has(kept.id)) continue;
+    deleted.set(kept.id, kept);
+  }
+  const restored = new Map<FileId, ObjectState>();
+  if (deleted.size === 0) return restored;
+  const left = placesLeft(changes);
+  const taken = placesTaken(identities);
+  for (const state of deleted.values()) {
+    if (!(await holdsStrangers(nodes, mergeBase, state.id, left))) continue;
+    restoreUpwards(state, deleted, restored, taken);
+  }
+  return restored;
+}
+
+/** The names that the epoch's objects had. */
+function placesLeft(changes: ChangeSet): ReadonlySet<string> {
+  return new Set(changes.objects.flatMap((object) => object.baseNames.map(placeText)));
+}
+
+function placesTaken(identities: Identities): Set<string> {
+  return new Set([...identities.byIno.values()].flatMap(({ names }) => names.map(placeText)));
+}
+
+async function holdsStrangers(
+  nodes: NodeStore,
+  tree: Cid,
+  directory: FileId,
+  left: ReadonlySet<string>,
+): Promise<boolean> {
+  for await (const { name } of listDirectory(nodes, tree, directory)) {
+    if (!left.has(placeText({ parent: directory, name }))) return true;
+  }
+  return false;
+}
+
+function restoreUpwards(
+  from: ObjectState,
+  deleted: ReadonlyMap<FileId, ObjectState>,
+  restored: Map<FileId, ObjectState>,
+  taken: Set<string>,
+): void {
+  let state: ObjectState | undefined = from;
+  while (state !== undefined && !restored.has(state.id)) {
+    const place: Place | undefined = state.names[0];
+    if (place === undefined) return;
+    const free = freePlace(place, state.id, taken);
+    taken.add(placeText(free));
+    restored.set(state.id, { ...state, names: [free] });
+    state = deleted.get(place.parent);
+  }
+}
+
+/** The place itself, or under the conflict name of an old directory (merge.md, the table). */
+function freePlace(place: Place, id: FileId, taken: ReadonlySet<string>): Place {
+  if (!taken.has(placeText(place))) return place;
+  for (const name of directoryNames(place.name, id)) {
+    if (!taken.has(placeText({ ...place, name }))) return { ...place, name };
+  }
+  return place;
+}

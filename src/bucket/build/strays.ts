@@ -1,0 +1,60 @@
+/**
+ * For an epoch whose base is gone (an agent offline beyond retention): objects whose directories nobody has any more. They
+ * become new objects in the root directory, under a conflict name if theirs is taken; nothing that was written is lost.
+ */
+import type { Cid, FileId, FileName, Ino } from "../../base/ids.ts";
+import { ROOT_ID, ROOT_INO } from "../../base/ids.ts";
+import type { NodeStore } from "../../tree/node-store.ts";
+import type { ChangedObject, ChangeSet } from "../change-set.ts";
+import { readDentry, readSelf } from "../fs-reader.ts";
+import { directoryNames } from "../merge/conflict-names.ts";
+import { survives } from "./identities.ts";
+
+/** The same epoch for `tree`, which need not hold the directories that the epoch's objects were in. */
+export async function rehomeStrays(nodes: NodeStore, tree: Cid, changes: ChangeSet): Promise<ChangeSet> {
+  const present = await presentDirectories(nodes, tree, changes);
+  const isStray = (object: ChangedObject) => object.baseNames.some(({ parent }) => !present.has(parent));
+  const own = new Set(changes.objects.filter(survives).map(({ ino }) => ino));
+  const hasHome = (parent: Ino) => own.has(parent) || present.has(changes.directories.get(parent) ?? ROOT_ID);
+  const taken = new Set<FileName>();
+  const objects: ChangedObject[] = [];
+  for (const object of changes.objects) {
+    if (isStray(object) && !survives(object)) continue;
+    const born = isStray(object) ? { ...object, id: undefined, base: undefined, baseNames: [] } : object;
+    const names = [];
+    for (const { parent, name } of object.names) {
+      if (hasHome(parent)) names.push({ parent, name });
+      else names.push({ parent: ROOT_INO, name: await freeName(name, changes.directories.get(parent) ?? ROOT_ID) });
+    }
+    objects.push({ ...born, names });
+  }
+  return { ...changes, objects, directories: new Map([...changes.directories, [ROOT_INO, ROOT_ID]]) };
+
+  async function freeName(name: FileName, lost: FileId): Promise<FileName> {
+    let free = name;
+    for (const next of directoryNames(name, lost)) {
+      if (!taken.has(free) && (await readDentry(nodes, tree, { parent: ROOT_ID, name: free })) === undefined) break;
+      free = next;
+    }
+    taken.add(free);
+    return free;
+  }
+}
+
+/** Ids of directories that the tree has, or will have once the epoch's kept rows are in it. */
+async function presentDirectories(nodes: NodeStore, tree: Cid, changes: ChangeSet): Promise<ReadonlySet<FileId>> {
+  const present = new Set<FileId>([ROOT_ID]);
+  const asked = new Set<FileId>([...changes.directories.values()]);
+  for (const { baseNames } of changes.objects) for (const { parent } of baseNames) asked.add(parent);
+  for (const id of asked) if ((await readSelf(nodes, tree, id))?.kind === "directory") present.add(id);
+  const kept = changes.objects.filter(({ id, base }) => id !== undefined && base?.type === "directory");
+  for (let grown = true; grown; ) {
+    grown = false;
+    for (const { id, baseNames } of kept) {
+      if (id === undefined || present.has(id) || !baseNames.every(({ parent }) => present.has(parent))) continue;
+      present.add(id);
+      grown = true;
+    }
+  }
+  return present;
+}

@@ -1,0 +1,45 @@
+/** What changed between two trees, as the overlay wants to know it: to drop what it shows and to tell kernels. */
+import type { Cid } from "../base/ids.ts";
+import { parseKey } from "../format/keys.ts";
+import type { Key } from "../format/keys.ts";
+import { decodeDentry, decodeSelf, dentryId } from "../format/rows.ts";
+import { diff } from "../tree/diff.ts";
+import type { Entry } from "../tree/entry.ts";
+import type { NodeStore } from "../tree/node-store.ts";
+import type { BaseChange } from "./change-set.ts";
+
+/** More changed rows than this are not listed. */
+export const MAX_LISTED_CHANGES = 10_000;
+
+/** The rows that differ from tree `from` to tree `to`, or undefined when there are more than `limit`. */
+export async function differences(
+  nodes: NodeStore,
+  from: Cid,
+  to: Cid,
+  limit: number = MAX_LISTED_CHANGES,
+): Promise<BaseChange[] | undefined> {
+  const changes: BaseChange[] = [];
+  for await (const { key, before, after } of diff(nodes, from, to)) {
+    const change = changeOf(parseKey(key), before, after);
+    if (change === undefined) continue;
+    if (changes.length === limit) return undefined;
+    changes.push(change);
+  }
+  return changes;
+}
+
+function changeOf(key: Key, before: Entry | undefined, after: Entry | undefined): BaseChange | undefined {
+  // A file's back-references change with its dentries.
+  if (key.kind === "backref") return undefined;
+  if (key.kind === "dentry") {
+    const idOf = (entry: Entry | undefined) =>
+      entry === undefined ? undefined : dentryId(key.id, key.name, decodeDentry(key.id, key.name, entry));
+    return { kind: "dentry", parent: key.id, name: key.name, before: idOf(before), after: idOf(after) };
+  }
+  const [old, now] = [before, after].map((entry) => (entry === undefined ? undefined : decodeSelf(key.id, entry)));
+  // A file without its 00 row may live on under one name; its dentries tell.
+  if (old?.kind !== "directory") return { kind: "self", id: key.id, removed: false, moved: false };
+  const place = now?.kind === "directory" ? now.place : undefined;
+  const moved = now !== undefined && (place?.parent !== old.place?.parent || place?.name !== old.place?.name);
+  return { kind: "self", id: key.id, removed: now === undefined, moved };
+}

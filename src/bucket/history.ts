@@ -1,0 +1,140 @@
+/**
+ * The linear history of commits: ancestors, descent, and finding one by address or time.
+ *
+ * Links to parents are weak: old commits may have been thinned out. What is needed of history, `kept` retains.
+ */
+import { hasCode, SynclineError } from "../base/errors.ts";
+import type { Cid, Lamport } from "../base/ids.ts";
+import { skipSeq } from "../format/commit-body.ts";
+import { parseCid } from "../format/cid.ts";
+import { range } from "../tree/read.ts";
+import type { NodeStore } from "../tree/node-store.ts";
+import type { Bucket, VerifiedCommit } from "./bucket.ts";
+
+/** Reads commits; a Bucket does. */
+export type Commits = Pick<Bucket, "commit">;
+
+/** Newest first, up to the first commit or the first that is not there any more. */
+export async function* log(commits: Commits, from: VerifiedCommit): AsyncGenerator<VerifiedCommit> {
+  for (let at: VerifiedCommit | undefined = from; at !== undefined;) {
+    yield at;
+    const { parent } = at.body;
+    at = parent === undefined ? undefined : await commitIfThere(commits, parent);
+  }
+}
+
+/**
+ * The address of the ancestor of `from` at `seq` (from itself at its own). Reads O(log n) commits. Throws `block_not_found`
+ * when one on the way is not there any more, `format_invalid` when seqs do not fit.
+ */
+export async function ancestorAt(commits: Commits, from: VerifiedCommit, seq: Lamport): Promise<Cid> {
+  if (seq < 1 || seq > from.body.seq) throw misplaced(from, seq);
+  let at = from;
+  while (at.body.seq > seq) {
+    const skipTo = skipSeq(at.body.seq);
+    const [next, nextSeq] = skipTo >= seq ? [at.body.skip, skipTo] : [at.body.parent, at.body.seq - 1];
+    if (next === undefined) throw misplaced(at, seq);
+    // The last step needs no reading: the address is known.
+    if (nextSeq === seq) return next;
+    at = await commits.commit(next);
+    if (at.body.seq !== nextSeq) throw misplaced(at, nextSeq);
+  }
+  return at.cid;
+}
+
+/** Whether `head` is `base` or descends from it; "unknown" when commits between them are not there any more. */
+export async function descends(
+  commits: Commits,
+  head: VerifiedCommit,
+  base: { readonly cid: Cid; readonly seq: Lamport },
+): Promise<"yes" | "no" | "unknown"> {
+  if (head.body.seq < base.seq) return "no";
+  try {
+    return (await ancestorAt(commits, head, base.seq)) === base.cid ? "yes" : "no";
+  } catch (error) {
+    if (hasCode(error, "block_not_found")) return "unknown";
+    throw error;
+  }
+}
+
+/** Where `skip` of a commit on top of `parent` points to. Throws as `ancestorAt`. */
+export async function skipOf(commits: Commits, parent: VerifiedCommit): Promise<Cid | undefined> {
+  const target = skipSeq((parent.body.seq + 1) as Lamport);
+  return target === 0 ? undefined : ancestorAt(commits, parent, target);
+}
+
+/** Commits that `head` retains, oldest first, without itself. */
+export async function* keptCommits(nodes: NodeStore, head: VerifiedCommit): AsyncGenerator<{ seq: Lamport; cid: Cid }> {
+  for await (const { key, links } of range(nodes, head.body.kept, {})) {
+    const [cid] = links;
+    if (cid === undefined || key.length !== KEPT_KEY_BYTES)
+      throw new SynclineError("format_invalid", `Commit ${head.cid} has a malformed list of kept commits.`);
+    yield { seq: keptSeq(key), cid };
+  }
+}
+
+/** The key of a commit among the kept ones: its seq as 8 bytes, big-endian. Its row links it and has no value. */
+export function keptKey(seq: Lamport): Uint8Array {
+  const key = Buffer.alloc(KEPT_KEY_BYTES);
+  key.writeBigUInt64BE(BigInt(seq));
+  return key;
+}
+
+/**
+ * The commit that `--at` means: `head` or an ancestor of it by address, or the newest whose time is not after an RFC 3339 time.
+ * Throws `no_such_root`, and `usage` for text that is neither.
+ */
+export async function findCommit(commits: Commits, head: VerifiedCommit, at: string): Promise<VerifiedCommit> {
+  if (RFC_3339.test(at)) return findByTime(commits, head, at);
+  const cid = rootAddress(at);
+  const commit = await commitIfThere(commits, cid);
+  if (commit === undefined) throw noSuchRoot(`There is no root ${cid} in this bucket.`);
+  if ((await descends(commits, head, { cid, seq: commit.body.seq })) === "no")
+    throw noSuchRoot(`Root ${cid} is not in this bucket's history.`);
+  return commit;
+}
+
+const KEPT_KEY_BYTES = 8;
+/** https://www.rfc-editor.org/rfc/rfc3339 section 5.6; seconds may be left out, as people do. */
+const RFC_3339 = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d:\d\d)$/;
+
+async function findByTime(commits: Commits, head: VerifiedCommit, at: string): Promise<VerifiedCommit> {
+  const ms = Date.parse(at);
+  if (Number.isNaN(ms)) throw new SynclineError("usage", `${at} is not a time.`);
+  // A time that names a second or a millisecond means all of it.
+  const until = BigInt(ms + (at.includes(".") ? 1 : 1_000)) * 1_000_000n;
+  for await (const commit of log(commits, head)) if (commit.body.timeNs < until) return commit;
+  throw noSuchRoot(`This bucket has no root from ${at} or before.`);
+}
+
+function rootAddress(at: string): Cid {
+  try {
+    return parseCid(at);
+  } catch (cause) {
+    throw new SynclineError("usage", `${JSON.stringify(at)} is neither a root nor an RFC 3339 time.`, {
+      cause,
+      hint: "Give a root as syncline log prints it, or a time such as 2025-01-31T12:00:00Z.",
+    });
+  }
+}
+
+async function commitIfThere(commits: Commits, cid: Cid): Promise<VerifiedCommit | undefined> {
+  try {
+    return await commits.commit(cid);
+  } catch (error) {
+    if (hasCode(error, "block_not_found")) return undefined;
+    throw error;
+  }
+}
+
+function keptSeq(key: Uint8Array): Lamport {
+  return Number(Buffer.from(key.buffer, key.byteOffset, key.byteLength).readBigUInt64BE(0)) as Lamport;
+}
+
+function misplaced(commit: VerifiedCommit, seq: number): SynclineError {
+  return new SynclineError("format_invalid", `Commit ${commit.cid} with seq ${commit.body.seq} does not lead to ${seq}.`);
+}
+
+function noSuchRoot(message: string): SynclineError {
+  return new SynclineError("no_such_root", message, { hint: "syncline log lists the roots." });
+}

@@ -1,0 +1,275 @@
+/**
+ * Publishes a sealed epoch: read the root, merge if it moved, upload, swap, and again if someone else was faster (design.md
+ * §3). What came of it is a value; nothing is lost in any branch, since the epoch stays with the caller until "published".
+ *
+ * An epoch whose tree the root shows already needs no commit: it is published when everything in it is.
+ */
+import type { Clock } from "../base/clock.ts";
+import { hasCode, SynclineError } from "../base/errors.ts";
+import type { Cid, Lamport } from "../base/ids.ts";
+import { BACKOFF_FIRST_MS, BACKOFF_MAX_MS, PUBLISH_ATTEMPTS } from "../base/limits.ts";
+import type { Log } from "../base/log.ts";
+import type { Random } from "../base/random.ts";
+import type { Commit } from "../format/commit.ts";
+import type { Bucket, CurrentRoot } from "./bucket.ts";
+import type { BaseChange, ChangeSet, DataReader, PublishedEpoch } from "./change-set.ts";
+import { differences } from "./differences.ts";
+import { ancestorAt, descends } from "./history.ts";
+import { mergeSnapshots } from "./merge/merge-snapshots.ts";
+import { commitRoots, makeCommit } from "./publish/next-commit.ts";
+import type { Writer } from "./publish/next-commit.ts";
+import { FigureCounter } from "./publish/outcome.ts";
+import type { PublishOutcome } from "./publish/outcome.ts";
+import { ownEpoch } from "./publish/own-epoch.ts";
+import { Workspace } from "./publish/workspace.ts";
+import type { EpochTree, MergeSnapshots } from "./publish/workspace.ts";
+import type { PreparedSwap, UploadSession } from "./remote.ts";
+
+export interface PublishContext {
+  readonly bucket: Bucket;
+  readonly writer: Writer;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly merge?: MergeSnapshots;
+}
+
+export interface PublishOptions {
+  /** The root that the overlay adopted last, if that is newer than the reference: what must not be rolled back either. */
+  readonly adopted?: Cid;
+  /** For people: what made this commit. */
+  readonly note?: string;
+}
+
+/**
+ * Publishes the epoch. Throws only what is neither an outcome nor a matter of waiting: damage (`block_corrupt`, `block_not_found`,
+ * `format_invalid`), and `feature_unknown`.
+ */
+export async function publishEpoch(
+  context: PublishContext,
+  changes: ChangeSet,
+  data: DataReader,
+  options: PublishOptions = {},
+): Promise<PublishOutcome> {
+  await using publication = new Publication(context, changes, data, options);
+  return publication.run();
+}
+
+/** A commit that is ready to be swapped in. */
+interface Prepared {
+  readonly commit: Commit;
+  readonly swap: PreparedSwap;
+  readonly on: CurrentRoot;
+  readonly epochTree: EpochTree;
+}
+
+class Publication implements AsyncDisposable {
+  readonly #context: PublishContext;
+  readonly #changes: ChangeSet;
+  readonly #data: DataReader;
+  readonly #options: PublishOptions;
+  readonly #counter = new FigureCounter();
+  /** Commits whose swap was sent without a clear answer: any of them may be in the history by now. */
+  readonly #unsure: Prepared[] = [];
+  #session: UploadSession | undefined;
+  #workspace: Workspace | undefined;
+
+  constructor(context: PublishContext, changes: ChangeSet, data: DataReader, options: PublishOptions) {
+    this.#context = context;
+    this.#changes = changes;
+    this.#data = data;
+    this.#options = options;
+  }
+
+  async run(): Promise<PublishOutcome> {
+    try {
+      return await this.#attempts();
+    } catch (error) {
+      if (hasCode(error, "foreign_bucket")) return { kind: "foreign", cause: error, figures: this.#figures() };
+      if (error instanceof SynclineError && WAITING.has(error.code))
+        return { kind: "unreachable", cause: error, figures: this.#figures() };
+      throw error;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#forget();
+  }
+
+  async #attempts(): Promise<PublishOutcome> {
+    for (let attempt = 0; attempt < PUBLISH_ATTEMPTS; attempt++) {
+      if (attempt > 0) await this.#backOff(attempt);
+      const current = await this.#readRoot();
+      const stop = await this.#check(current);
+      if (stop !== undefined) return stop;
+      const prepared = await this.#prepare(current);
+      if (prepared === undefined) continue;
+      if ("kind" in prepared) return prepared;
+      const won = await this.#swap(prepared);
+      if (won !== undefined) return won;
+    }
+    return { kind: "queued", figures: this.#figures() };
+  }
+
+  /** Whether anything forbids to publish on this root, or the epoch is in it already. */
+  async #check(current: CurrentRoot): Promise<PublishOutcome | undefined> {
+    const { commit } = current;
+    const { epoch } = this.#changes;
+    if (await this.#isRolledBack(current)) return { kind: "rolled_back", root: commit.cid, figures: this.#figures() };
+    const included = commit.heads.get(this.#context.writer.device.writer) ?? 0;
+    if (included < epoch) return undefined;
+    const won = await this.#wonUnseen(current);
+    if (won !== undefined) return this.#published(current, won.epochTree);
+    const own = included === epoch ? await this.#ownEpoch(current) : undefined;
+    if (own !== undefined) return this.#published(current, own);
+    return { kind: "device_reused", epoch: included, figures: this.#figures() };
+  }
+
+  async #isRolledBack({ commit }: CurrentRoot): Promise<boolean> {
+    const { bucket } = this.#context;
+    const { reference, lamport } = this.#changes;
+    if (commit.body.seq + 1 < lamport) return true;
+    for (const cid of new Set([reference, this.#options.adopted ?? reference])) {
+      if (cid === commit.cid) continue;
+      const seq = await this.#seqOf(bucket, cid);
+      if (seq !== undefined && (await descends(bucket, commit, { cid, seq })) === "no") return true;
+    }
+    return false;
+  }
+
+  /** Undefined when the commit is no longer there. */
+  async #seqOf(bucket: Bucket, cid: Cid): Promise<Lamport | undefined> {
+    try {
+      return (await bucket.commit(cid)).body.seq;
+    } catch (error) {
+      if (hasCode(error, "block_not_found")) return undefined;
+      throw error;
+    }
+  }
+
+  /** The swap without an answer that did take place, as the root's history shows. */
+  async #wonUnseen({ commit }: CurrentRoot): Promise<Prepared | undefined> {
+    for (const prepared of this.#unsure) {
+      const { seq } = prepared.commit.body;
+      if (seq > commit.body.seq) continue;
+      if ((await ancestorAt(this.#context.bucket, commit, seq)) === prepared.commit.cid) return prepared;
+    }
+    return undefined;
+  }
+
+  /** The epoch as an earlier run of this agent published it, if what the history holds is just that. */
+  #ownEpoch(current: CurrentRoot): Promise<EpochTree | undefined> {
+    const { bucket, writer } = this.#context;
+    const workspace = (this.#workspace ??= this.#newWorkspace(undefined));
+    return ownEpoch(bucket, current.commit, writer.device.writer, this.#changes.epoch, workspace);
+  }
+
+  /** Undefined: a dedup hit is gone, so begin anew. An outcome when there is nothing left to publish. */
+  async #prepare(current: CurrentRoot): Promise<Prepared | PublishOutcome | undefined> {
+    const { bucket, writer, clock } = this.#context;
+    this.#session ??= bucket.remote.beginUpload();
+    const workspace = (this.#workspace ??= this.#newWorkspace(this.#session));
+    try {
+      const epochTree = await workspace.treeOn(current.commit);
+      if (epochTree.tree === current.commit.body.tree) return await this.#published(current, epochTree);
+      const { nodes, staging } = workspace;
+      const commit = await makeCommit(bucket, nodes, staging, current.commit, writer, {
+        tree: epochTree.tree,
+        epoch: this.#changes.epoch,
+        timeNs: clock.nowNs(),
+        note: this.#options.note ?? "",
+      });
+      const blocks = staging.reachable(commitRoots(commit));
+      const swap = await this.#session.prepare(current.root, { commit, blocks });
+      this.#counter.addUpload(swap.uploaded);
+      return { commit, swap, on: current, epochTree };
+    } catch (error) {
+      if (!hasCode(error, "root_moved")) throw error;
+      await this.#forget();
+      return undefined;
+    }
+  }
+
+  /** Sends the swap, the same again while its outcome is unknown and the root stands. Undefined: someone else was faster. */
+  async #swap(prepared: Prepared): Promise<PublishOutcome | undefined> {
+    for (let sent = 0; sent < PUBLISH_ATTEMPTS; sent++) {
+      if (sent > 0) await this.#backOff(sent);
+      this.#counter.attempts++;
+      const outcome = await prepared.swap.swap();
+      if (outcome.kind === "committed") {
+        const commit = await this.#context.bucket.commit(prepared.commit.cid);
+        return this.#published({ root: outcome.root, commit }, prepared.epochTree);
+      }
+      if (outcome.kind === "conflict") return undefined;
+      if (!this.#unsure.includes(prepared)) this.#unsure.push(prepared);
+      this.#context.log.warn("A swap got no answer.", { commit: prepared.commit.cid, sent: sent + 1 });
+      const current = await this.#readRoot();
+      if (current.commit.cid !== prepared.on.commit.cid) return undefined;
+    }
+    return { kind: "queued", figures: this.#figures() };
+  }
+
+  async #published({ commit, root }: CurrentRoot, epochTree: EpochTree): Promise<PublishOutcome> {
+    const { built, conflicts } = epochTree;
+    const { cid, body } = commit;
+    const epoch: PublishedEpoch = {
+      epoch: this.#changes.epoch,
+      objects: built.objects,
+      base: { commit: cid, tree: body.tree, seq: body.seq, changes: await changesFrom(epochTree, body.tree) },
+    };
+    return { kind: "published", epoch, root, conflicts, figures: this.#figures() };
+  }
+
+  async #readRoot(): Promise<CurrentRoot> {
+    const current = await this.#context.bucket.current();
+    if (current !== undefined) return current;
+    throw new SynclineError("no_such_bucket", `There is no bucket at ${this.#context.bucket.remote.address} now.`, {
+      hint: "Unpublished data is kept. Bring the bucket back, and publishing goes on.",
+    });
+  }
+
+  #newWorkspace(session: UploadSession | undefined): Workspace {
+    const { bucket, writer, merge = mergeSnapshots } = this.#context;
+    return new Workspace(bucket, session, merge, writer.device.writer, this.#changes, this.#data);
+  }
+
+  async #forget(): Promise<void> {
+    const session = this.#session;
+    this.#counter.blocksRead += this.#workspace?.staging.blocksRead ?? 0;
+    this.#session = undefined;
+    this.#workspace = undefined;
+    await session?.[Symbol.asyncDispose]();
+  }
+
+  #figures() {
+    const figures = this.#counter.figures();
+    return { ...figures, blocksRead: figures.blocksRead + (this.#workspace?.staging.blocksRead ?? 0) };
+  }
+
+  /** Half of an exponentially growing time, and up to as much again by chance: so that racers come apart. */
+  #backOff(attempt: number): Promise<void> {
+    const { clock, random } = this.#context;
+    const ms = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** (attempt - 1));
+    return clock.sleep(ms * (0.5 + random.fraction() / 2));
+  }
+}
+
+/** How the new root differs from what the overlay showed: our own tree, without the directories that came back. */
+async function changesFrom({ built, nodes, baseGone }: EpochTree, tree: Cid): Promise<BaseChange[] | undefined> {
+  if (baseGone) return undefined;
+  const changes = await differences(nodes, built.ours, tree);
+  const back = built.restored.flatMap(({ id, names }) => names.map((place) => ({ id, place })));
+  for (const { id, place } of back) changes?.push({ kind: "dentry", ...place, before: undefined, after: id });
+  return changes;
+}
+
+/** Codes that pass by themselves, or once someone acts; the epoch waits. */
+const WAITING: ReadonlySet<string> = new Set([
+  "arbiter_unreachable",
+  "bucket_locked",
+  "disk_full",
+  "no_such_bucket",
+  "store_failed",
+  "store_unreachable",
+  "time_out",
+]);

@@ -1,0 +1,82 @@
+/** Makes the commit that follows a root: everything that it inherits, derives and records (format.md, Commit). */
+import type { Cid, Lamport } from "../../base/ids.ts";
+import type { BlockSink } from "../../blocks/block-store.ts";
+import type { DeviceKey } from "../../crypto/device-key.ts";
+import type { Certificate } from "../../format/certificate.ts";
+import { cidOf } from "../../format/cid.ts";
+import { signCommit } from "../../format/commit.ts";
+import type { Commit } from "../../format/commit.ts";
+import { mayWrite } from "../../format/features.ts";
+import { headsField } from "../../format/heads.ts";
+import { SynclineError } from "../../base/errors.ts";
+import { editTree } from "../../tree/edit.ts";
+import type { NodeStore } from "../../tree/node-store.ts";
+import type { Bucket, VerifiedCommit } from "../bucket.ts";
+import { keptKey, skipOf } from "../history.ts";
+import { totalsAfter } from "../totals.ts";
+
+/** Who writes: a device and the owner's word that it may. */
+export interface Writer {
+  readonly device: DeviceKey;
+  readonly certificate: Certificate;
+}
+
+export interface NextCommit {
+  readonly tree: Cid;
+  readonly epoch: number;
+  readonly timeNs: bigint;
+  readonly note: string;
+}
+
+/**
+ * The commit on top of `parent`. New blocks of its own (heads, kept, certificate) go to `sink`. `kept` retains what the parent
+ * retains, and the parent. Throws `feature_unknown` when the bucket may only be read.
+ */
+export async function makeCommit(
+  bucket: Bucket,
+  nodes: NodeStore,
+  sink: BlockSink,
+  parent: VerifiedCommit,
+  writer: Writer,
+  next: NextCommit,
+): Promise<Commit> {
+  const { body } = parent;
+  if (!mayWrite(body.features)) {
+    throw new SynclineError("feature_unknown", "The bucket uses features with which this version may only read it.", {
+      hint: "A newer syncline wrote it: upgrade to write.",
+    });
+  }
+  const { device, certificate } = writer;
+  await sink.put({ cid: certificate.cid, bytes: certificate.bytes });
+  const link = (bytes: Uint8Array) => {
+    const cid = cidOf("dag-cbor", bytes);
+    void sink.put({ cid, bytes });
+    return cid;
+  };
+  const row = { key: keptKey(body.seq), value: new Uint8Array(), links: [parent.cid] };
+  return signCommit(
+    {
+      ...body,
+      tree: next.tree,
+      parent: parent.cid,
+      skip: await skipOf(bucket, parent),
+      seq: (body.seq + 1) as Lamport,
+      writer: device.writer,
+      epoch: next.epoch,
+      heads: headsField(new Map([...parent.heads, [device.writer, next.epoch]]), link),
+      kept: await editTree(nodes, sink, bucket.treeConfig, body.kept, [row]),
+      totals: await totalsAfter(nodes, body.tree, body.totals, next.tree),
+      timeNs: next.timeNs,
+      note: next.note,
+    },
+    certificate.cid,
+    device,
+  );
+}
+
+/** The blocks that a commit links, in the order in which they are to be stored. */
+export function commitRoots(commit: Commit): Cid[] {
+  const { body, certificate } = commit;
+  const heads = "linked" in body.heads ? [body.heads.linked] : [];
+  return [body.tree, body.kept, ...heads, certificate];
+}

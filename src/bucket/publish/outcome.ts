@@ -1,0 +1,57 @@
+/** What became of publishing an epoch: values that callers must tell apart (design.md §3). */
+import type { SynclineError } from "../../base/errors.ts";
+import type { Cid } from "../../base/ids.ts";
+import type { Root } from "../../roots/root-store.ts";
+import type { PublishedEpoch } from "../change-set.ts";
+import type { Conflict } from "../merge/conflict.ts";
+
+export type PublishOutcome =
+  /** The epoch is in the bucket, and `epoch.base` is the root to stand on. */
+  | {
+      readonly kind: "published";
+      readonly epoch: PublishedEpoch;
+      readonly root: Root;
+      /** What this epoch's merge could not keep as both sides meant it. */
+      readonly conflicts: readonly Conflict[];
+      readonly figures: PublishFigures;
+    }
+  /** All attempts met other writers' roots. The epoch stays queued: publish it again later. */
+  | { readonly kind: "queued"; readonly figures: PublishFigures }
+  /** The storage or arbiter cannot be used now (`cause` says why). A swap may be under way: publish the same epoch again. */
+  | { readonly kind: "unreachable"; readonly cause: SynclineError; readonly figures: PublishFigures }
+  /** The root does not descend from what we stood on: never merge with it. */
+  | { readonly kind: "rolled_back"; readonly root: Cid; readonly figures: PublishFigures }
+  /** Another bucket lies at the address: never merge with it. */
+  | { readonly kind: "foreign"; readonly cause: SynclineError; readonly figures: PublishFigures }
+  /** The bucket holds this or a later epoch of our device that is not ours (a restored machine): take a new device key. */
+  | { readonly kind: "device_reused"; readonly epoch: number; readonly figures: PublishFigures };
+
+/** What publishing cost: for status, benches and tests. */
+export interface PublishFigures {
+  /** Swaps sent. */
+  readonly attempts: number;
+  readonly requests: number;
+  readonly uploadedBytes: number;
+  readonly uploadedBlocks: number;
+  /** Tree nodes and chunks that were not in memory. */
+  readonly blocksRead: number;
+}
+
+export class FigureCounter {
+  attempts = 0;
+  requests = 0;
+  uploadedBytes = 0;
+  uploadedBlocks = 0;
+  blocksRead = 0;
+
+  addUpload(uploaded: { readonly requests: number; readonly bytes: number; readonly blocks: number }): void {
+    this.requests += uploaded.requests;
+    this.uploadedBytes += uploaded.bytes;
+    this.uploadedBlocks += uploaded.blocks;
+  }
+
+  figures(): PublishFigures {
+    const { attempts, requests, uploadedBytes, uploadedBlocks, blocksRead } = this;
+    return { attempts, requests, uploadedBytes, uploadedBlocks, blocksRead };
+  }
+}

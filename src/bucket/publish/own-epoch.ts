@@ -1,0 +1,43 @@
+/**
+ * After a crash: is the epoch that the bucket shows under our name the one that we hold? A commit can be made again from its
+ * parent and the epoch, so the answer is exact. A machine that was restored from an old image fails it.
+ */
+import { hasCode } from "../../base/errors.ts";
+import type { WriterId } from "../../base/ids.ts";
+import type { Bucket, VerifiedCommit } from "../bucket.ts";
+import { log } from "../history.ts";
+import type { EpochTree, Workspace } from "./workspace.ts";
+
+/** The epoch on the root on which it was published, or undefined when another epoch of this number was. */
+export async function ownEpoch(
+  bucket: Bucket,
+  head: VerifiedCommit,
+  writer: WriterId,
+  epoch: number,
+  workspace: Workspace,
+): Promise<EpochTree | undefined> {
+  const commit = await findEpoch(bucket, head, writer, epoch);
+  if (commit?.body.parent === undefined) return undefined;
+  try {
+    const again = await workspace.treeOn(await bucket.commit(commit.body.parent));
+    return again.tree === commit.body.tree ? again : undefined;
+  } catch (error) {
+    if (hasCode(error, "block_not_found")) return undefined;
+    throw error;
+  }
+}
+
+/** The commit that brought the epoch: maintenance commits behind it carry its number too. */
+async function findEpoch(
+  bucket: Bucket,
+  head: VerifiedCommit,
+  writer: WriterId,
+  epoch: number,
+): Promise<VerifiedCommit | undefined> {
+  let found: VerifiedCommit | undefined;
+  for await (const commit of log(bucket, head)) {
+    if ((commit.heads.get(writer) ?? 0) < epoch) return found;
+    if (commit.body.writer === writer && commit.body.epoch === epoch) found = commit;
+  }
+  return found;
+}

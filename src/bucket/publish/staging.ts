@@ -1,0 +1,74 @@
+/**
+ * New blocks on their way into a bucket: contents go into the upload at once, nodes wait in memory until it is known which of
+ * them the published tree reaches, since most attempts leave some behind.
+ */
+import type { Cid } from "../../base/ids.ts";
+import type { Block, BlockReader, BlockSink } from "../../blocks/block-store.ts";
+import { codecOf } from "../../format/cid.ts";
+import { linksOf } from "../../format/links.ts";
+import type { UploadSession } from "../remote.ts";
+
+export class Staging implements BlockSink, BlockReader {
+  readonly #stored: BlockReader;
+  readonly #session: Pick<UploadSession, "putContent" | "blocks"> | undefined;
+  readonly #nodes = new Map<Cid, Uint8Array>();
+  readonly #uploading = new Set<Cid>();
+  #blocksRead = 0;
+
+  /** `stored` reads what the bucket holds. Without a session contents are dropped: for building again what is published. */
+  constructor(stored: BlockReader, session: Pick<UploadSession, "putContent" | "blocks"> | undefined) {
+    this.#stored = stored;
+    this.#session = session;
+  }
+
+  /** How many blocks were read from the bucket. */
+  get blocksRead(): number {
+    return this.#blocksRead;
+  }
+
+  put({ cid, bytes }: Block): void | Promise<void> {
+    if (codecOf(cid) === "dag-cbor") return void this.#nodes.set(cid, bytes);
+    if (this.#session === undefined) return;
+    this.#uploading.add(cid);
+    return this.#session.putContent({ cid, bytes });
+  }
+
+  async get(cid: Cid): Promise<Uint8Array> {
+    const staged = this.#nodes.get(cid);
+    if (staged !== undefined) return staged;
+    this.#blocksRead++;
+    return this.#readerOf(cid).get(cid);
+  }
+
+  async getMany(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
+    const found = new Map<Cid, Uint8Array>();
+    const wanted = new Map<BlockReader, Cid[]>();
+    for (const cid of cids) {
+      const staged = this.#nodes.get(cid);
+      if (staged !== undefined) found.set(cid, staged);
+      else wanted.set(this.#readerOf(cid), [...(wanted.get(this.#readerOf(cid)) ?? []), cid]);
+    }
+    for (const [reader, missing] of wanted) {
+      this.#blocksRead += missing.length;
+      for (const [cid, bytes] of await reader.getMany(missing)) found.set(cid, bytes);
+    }
+    return found;
+  }
+
+  /** The staged blocks that these roots reach, each before what it links to: tree order. What is stored is not entered. */
+  *reachable(roots: readonly Cid[]): Generator<Block> {
+    const seen = new Set<Cid>();
+    const stack = roots.toReversed();
+    for (let cid = stack.pop(); cid !== undefined; cid = stack.pop()) {
+      const bytes = this.#nodes.get(cid);
+      if (bytes === undefined || seen.has(cid)) continue;
+      seen.add(cid);
+      yield { cid, bytes };
+      for (const link of linksOf(cid, bytes).toReversed()) if (this.#nodes.has(link)) stack.push(link);
+    }
+  }
+
+  #readerOf(cid: Cid): BlockReader {
+    return this.#session !== undefined && this.#uploading.has(cid) ? this.#session.blocks : this.#stored;
+  }
+}

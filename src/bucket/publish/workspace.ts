@@ -1,0 +1,130 @@
+/**
+ * Where one epoch is turned into trees: its staged blocks, its nodes in memory, its upload. Kept across the attempts of one
+ * publication, so that contents are cut and sent once.
+ */
+import { hasCode } from "../../base/errors.ts";
+import type { Cid, WriterId } from "../../base/ids.ts";
+import { PUBLISH_CHUNK_CACHE_BYTES, PUBLISH_NODE_CACHE_BYTES } from "../../base/limits.ts";
+import { ChunkCache } from "../../content/chunk-cache.ts";
+import { get } from "../../tree/read.ts";
+import { NodeStore } from "../../tree/node-store.ts";
+import type { Bucket, VerifiedCommit } from "../bucket.ts";
+import { buildEpoch } from "../build.ts";
+import type { BuiltEpoch } from "../build.ts";
+import { rehomeStrays } from "../build/strays.ts";
+import type { ChangeSet, DataReader } from "../change-set.ts";
+import { keptKey } from "../history.ts";
+import type { Conflict } from "../merge/conflict.ts";
+import type { Head, MergeContext } from "../merge/context.ts";
+import type { UploadSession } from "../remote.ts";
+import { Staging } from "./staging.ts";
+
+/** The three-way merge (merge/merge-snapshots.ts). */
+export type MergeSnapshots = (
+  context: MergeContext,
+  base: Cid,
+  x: Head,
+  y: Head,
+) => Promise<{ readonly tree: Cid; readonly conflicts: readonly Conflict[] }>;
+
+/** An epoch on top of a root. */
+export interface EpochTree {
+  readonly built: BuiltEpoch;
+  readonly tree: Cid;
+  readonly conflicts: readonly Conflict[];
+  /** Holds the nodes of all of these trees. */
+  readonly nodes: NodeStore;
+  /** Our base is no longer in the bucket, so nobody can tell what changed since. */
+  readonly baseGone: boolean;
+}
+
+export class Workspace {
+  readonly nodes: NodeStore;
+  readonly staging: Staging;
+  readonly #content: ChunkCache;
+  readonly #bucket: Bucket;
+  readonly #merge: MergeSnapshots;
+  readonly #writer: WriterId;
+  readonly #changes: ChangeSet;
+  readonly #data: DataReader;
+  #built: BuiltEpoch | undefined;
+  #baseGone = false;
+
+  /** Without a session, contents go nowhere: to learn what trees an epoch gives. */
+  constructor(
+    bucket: Bucket,
+    session: UploadSession | undefined,
+    merge: MergeSnapshots,
+    writer: WriterId,
+    changes: ChangeSet,
+    data: DataReader,
+  ) {
+    this.#bucket = bucket;
+    this.#merge = merge;
+    this.#writer = writer;
+    this.#changes = changes;
+    this.#data = data;
+    this.staging = new Staging(bucket.blocks, session);
+    this.nodes = new NodeStore(this.staging, { capacityBytes: PUBLISH_NODE_CACHE_BYTES });
+    this.#content = new ChunkCache(this.staging, { capacityBytes: PUBLISH_CHUNK_CACHE_BYTES });
+  }
+
+  /**
+   * The sealed epoch on top of `root`: our own tree if nothing else changed, else merged; always from the sealed epoch, never
+   * from an earlier attempt. When the base is gone, from the kept rows.
+   */
+  async treeOn(root: VerifiedCommit): Promise<EpochTree> {
+    try {
+      return await this.#treeOn(root);
+    } catch (error) {
+      if (this.#baseGone || !hasCode(error, "block_not_found") || (await this.#isRetained(root))) throw error;
+      this.#baseGone = true;
+      return this.#treeOn(root);
+    }
+  }
+
+  async #treeOn(root: VerifiedCommit): Promise<EpochTree> {
+    const built = await this.#build(root);
+    const common = { built, nodes: this.nodes, baseGone: this.#baseGone };
+    if (root.body.tree === built.mergeBase) return { ...common, tree: built.ours, conflicts: [] };
+    const { epoch, lamport } = this.#changes;
+    const context: MergeContext = {
+      ...this.#buildContext(),
+      policy: await this.#bucket.policy(this.#baseGone ? root : await this.#bucket.commit(this.#changes.reference)),
+    };
+    const ours: Head = { tree: built.ours, lamport, writer: this.#writer, epoch };
+    const theirs: Head = {
+      tree: root.body.tree,
+      lamport: root.body.seq,
+      writer: root.body.writer,
+      epoch: root.body.epoch,
+    };
+    return { ...common, ...(await this.#merge(context, built.mergeBase, ours, theirs)) };
+  }
+
+  async #build(root: VerifiedCommit): Promise<BuiltEpoch> {
+    if (this.#built !== undefined && !this.#baseGone) return this.#built;
+    const reference = this.#baseGone ? root.body.tree : (await this.#bucket.commit(this.#changes.reference)).body.tree;
+    const changes = this.#baseGone ? await rehomeStrays(this.nodes, reference, this.#changes) : this.#changes;
+    const context = { ...this.#buildContext(), carryContent: this.#baseGone };
+    return (this.#built = await buildEpoch(context, reference, changes, this.#data));
+  }
+
+  #buildContext() {
+    const { treeConfig, contentConfig } = this.#bucket;
+    const { nodes, staging } = this;
+    return { nodes, content: this.#content, blocks: staging, sink: staging, treeConfig, contentConfig };
+  }
+
+  /** Whether the bucket says that it still has our base: then a block that is missing is damage, and nothing is guessed. */
+  async #isRetained(root: VerifiedCommit): Promise<boolean> {
+    const { reference, lamport } = this.#changes;
+    if (reference === root.cid) return true;
+    const seq = await this.#bucket.commit(reference).then(
+      (commit) => commit.body.seq,
+      () => lamport - 1,
+    );
+    const row = await get(this.nodes, root.body.kept, keptKey(seq));
+    return row?.links[0] === reference;
+  }
+}
