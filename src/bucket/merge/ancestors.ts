@@ -1,0 +1,97 @@
+/**
+ * Phase 2: every object gets a way to the root. Missing parents come back, moves of the loser that close a cycle are
+ * dropped; then directories that came back only for a dropped move go again.
+ */
+import type { FileId } from "../../base/ids.ts";
+import { ROOT_ID } from "../../base/ids.ts";
+import { SynclineError } from "../../base/errors.ts";
+import type { MergeState } from "./merge-state.ts";
+import { isDirectory } from "./objects.ts";
+
+export async function connectToRoot(state: MergeState): Promise<void> {
+  const restored = new Set<FileId>();
+  const parents = new Set<FileId>();
+  for (const [id, { stay, now }] of state.merged.layered()) {
+    for (const { parent } of now?.names ?? []) parents.add(parent);
+    if (now === undefined && stay !== undefined && isDirectory(stay)) parents.add(id);
+  }
+  let open = [...parents].sort();
+  do {
+    for (const id of open) await restore(state, id, restored);
+    open = await dropCycles(state);
+  } while (open.length > 0);
+  await removeEmpty(state, restored);
+}
+
+/** Brings back a directory that is gone but has something in it, and its parents. */
+async function restore(state: MergeState, first: FileId, restored: Set<FileId>): Promise<void> {
+  for (let id = first; id !== ROOT_ID && !(await state.merged.hasDirectory(id));) {
+    if (await state.merged.isEmpty(id)) return;
+    const lost = (await state.winner.object(id)) ?? (await state.loser.object(id)) ?? (await state.base.object(id));
+    const [place] = lost?.names ?? [];
+    if (lost === undefined || place === undefined) throw new SynclineError("internal", "A merged name has no parent.");
+    await state.merged.put(id, lost);
+    restored.add(id);
+    id = place.parent;
+  }
+}
+
+/** Drops the loser's moves on all cycles. The parents of where these directories return to may be missing. */
+async function dropCycles(state: MergeState): Promise<FileId[]> {
+  const connected = new Set<FileId>([ROOT_ID]);
+  const parents: FileId[] = [];
+  for (const start of movedDirectories(state)) {
+    const path = new Set<FileId>();
+    let id: FileId | undefined = start;
+    while (id !== undefined && !connected.has(id) && !path.has(id)) {
+      path.add(id);
+      id = (await state.merged.placeOf(id))?.parent;
+    }
+    if (id !== undefined && path.has(id)) parents.push(...(await dropCycle(state, [...path], id)));
+    for (const passed of path) connected.add(passed);
+  }
+  return parents;
+}
+
+/** Directories of the layer that are not where the staying tree has them: each cycle has one of them. */
+function movedDirectories({ merged }: MergeState): FileId[] {
+  const moved: FileId[] = [];
+  for (const [id, { stay, now }] of merged.layered()) {
+    const [from, to] = [stay?.names[0], now?.names[0]];
+    if (now !== undefined && isDirectory(now) && from?.parent !== to?.parent) moved.push(id);
+  }
+  return moved.sort();
+}
+
+async function dropCycle(state: MergeState, path: readonly FileId[], entry: FileId): Promise<FileId[]> {
+  const parents: FileId[] = [];
+  for (const id of path.slice(path.indexOf(entry)).sort()) {
+    const now = await state.merged.object(id);
+    const before = (await state.winner.object(id)) ?? (await state.base.object(id));
+    const [wanted, kept] = [now?.names[0], before?.names[0]];
+    if (now === undefined || wanted === undefined || kept === undefined) continue;
+    if (kept.parent === wanted.parent && kept.name === wanted.name) continue;
+    await state.merged.put(id, { ...now, names: [kept] });
+    parents.push(kept.parent);
+    state.findings.push({
+      kind: "dropped-move",
+      rule: "moves that close a cycle",
+      kept: id,
+      other: wanted.parent,
+      places: { kept, other: wanted },
+    });
+  }
+  if (parents.length === 0) throw new SynclineError("internal", "A cycle of directories has no move to drop.");
+  return parents;
+}
+
+async function removeEmpty({ merged }: MergeState, restored: ReadonlySet<FileId>): Promise<void> {
+  for (const first of [...restored].sort()) {
+    for (let id: FileId | undefined = first; id !== undefined && restored.has(id);) {
+      const parent: FileId | undefined = (await merged.placeOf(id))?.parent;
+      if (parent === undefined || !(await merged.isEmpty(id))) break;
+      await merged.put(id, undefined);
+      id = parent;
+    }
+  }
+}

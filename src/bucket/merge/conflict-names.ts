@@ -1,0 +1,53 @@
+/** Names of what gave way: `stem (conflict <digits>).ext`, made from content alone, so that every writer makes the same. */
+import type { FileId, FileName } from "../../base/ids.ts";
+import { MAX_NAME_BYTES } from "../../base/limits.ts";
+
+/** How many digits of a hash a name gets: more when the name with fewer is taken by something else. Then a count. */
+const DIGITS = [8, 16, 32, 64];
+
+/** Hex digits of an id that tell siblings apart least: the locality, copied from the parent (format.md, Keys). */
+const LOCALITY_DIGITS = 12;
+
+/** Conflict names of a file with this name and hash, best first, without end. */
+export function fileNames(name: FileName, hash: Uint8Array): Generator<FileName> {
+  return conflictNames(name, extensionOf(name), Buffer.from(hash).toString("hex"));
+}
+
+/** Conflict names of a directory, best first, without end. A directory's name has no extension. */
+export function directoryNames(name: FileName, id: FileId): Generator<FileName> {
+  return conflictNames(name, "", id.slice(LOCALITY_DIGITS) + id.slice(0, LOCALITY_DIGITS));
+}
+
+function* conflictNames(name: FileName, extension: string, digits: string): Generator<FileName> {
+  for (const count of DIGITS) if (count <= digits.length) yield nameWith(name, extension, digits.slice(0, count));
+  for (let count = 2; ; count++) yield nameWith(name, extension, `${digits} ${count}`);
+}
+
+/** The last dot and what follows. A dot that nothing but dots stands before makes no extension: `.bashrc` has none. */
+function extensionOf(name: string): string {
+  const dot = name.lastIndexOf(".");
+  return /^\.*$/.test(name.slice(0, Math.max(dot, 0))) ? "" : name.slice(dot);
+}
+
+function nameWith(name: string, extension: string, mark: string): FileName {
+  const suffix = ` (conflict ${mark})`;
+  // An extension that leaves no room for a stem is none.
+  const kept = suffix.length + extension.length < MAX_NAME_BYTES ? extension : "";
+  const stem = name.slice(0, name.length - kept.length);
+  return (cutAtCharacter(stem, MAX_NAME_BYTES - suffix.length - kept.length) + suffix + kept) as FileName;
+}
+
+/** At most `bytes` bytes of a byte string, without the head of a UTF-8 sequence whose tail is cut off. */
+function cutAtCharacter(text: string, bytes: number): string {
+  if (text.length <= bytes) return text;
+  let end = bytes;
+  while (end > 0 && isContinuation(text.charCodeAt(end))) end--;
+  // More continuation bytes than a sequence has: not UTF-8.
+  return text.slice(0, bytes - end > MAX_CONTINUATION_BYTES ? bytes : end);
+}
+
+const MAX_CONTINUATION_BYTES = 3;
+
+function isContinuation(byte: number): boolean {
+  return (byte & 0xc0) === 0x80;
+}

@@ -1,0 +1,66 @@
+/**
+ * Phase 5: the loser's versions that lost become files beside the owner's smallest name. A copy's name and id come from
+ * what it is a copy of and what it holds, so every writer makes the same one, and a second merge makes no second one.
+ */
+import type { FileId } from "../../base/ids.ts";
+import { copyId } from "../../format/keys.ts";
+import type { FileRecord } from "../../format/record.ts";
+import type { TreeObject } from "../fs-reader.ts";
+import { placeText } from "../object-rows.ts";
+import type { Place } from "../object-rows.ts";
+import { fileNames } from "./conflict-names.ts";
+import type { Conflict } from "./conflict.ts";
+import { versionHash } from "./content.ts";
+import type { MergeState } from "./merge-state.ts";
+import { sameVersion } from "./objects.ts";
+import { isAlive } from "./splits.ts";
+
+export async function placeCopies(
+  state: MergeState,
+  loser: { readonly writer: Conflict["writer"]; readonly epoch: number },
+): Promise<void> {
+  const copies: { id: FileId; owner: TreeObject; beside: Place; record: FileRecord; rule: Conflict["rule"] }[] = [];
+  for (const [id, { record, rule }] of state.copies) {
+    const owner = await state.merged.object(survivorOf(state, id));
+    const [beside] = owner?.names ?? [];
+    if (owner !== undefined && beside !== undefined) copies.push({ id, owner, beside, record, rule });
+  }
+  copies.sort((a, b) => (placeText(a.beside) + a.id < placeText(b.beside) + b.id ? -1 : 1));
+  for (const { id, owner, beside, record, rule } of copies) {
+    const conflict = { of: id, writer: loser.writer, epoch: loser.epoch };
+    const placed = await place(state, beside, { ...record, conflict });
+    if (placed === undefined) continue;
+    const [other = beside] = placed.names;
+    state.findings.push({ kind: "copy", rule, kept: owner.id, other: placed.id, places: { kept: beside, other } });
+  }
+}
+
+/** The new file, or undefined when one of equal bytes has the name already. */
+async function place(state: MergeState, beside: Place, record: FileRecord): Promise<TreeObject | undefined> {
+  const hash = await versionHash(state.context, record);
+  for (const name of fileNames(beside.name, hash)) {
+    const target: Place = { parent: beside.parent, name };
+    const taken = await state.merged.at(target);
+    if (taken.some((object) => sameVersion(object.record, record))) return undefined;
+    if (taken.length > 0) continue;
+    const copy: TreeObject = { id: await freshId(state, target, record, hash), record, names: [target], subdirs: 0 };
+    state.merged.layer(copy.id, undefined, copy);
+    return copy;
+  }
+  return undefined;
+}
+
+/** The first id of this copy that no object has, in any of the trees: its user may have renamed an earlier one. */
+async function freshId(state: MergeState, target: Place, record: FileRecord, hash: Uint8Array): Promise<FileId> {
+  const { base, winner, loser, merged } = state;
+  for (let generation = 0; ; generation++) {
+    const id = copyId(target.parent, record.conflict?.of ?? target.parent, target.name, hash, generation);
+    if (!(await isAlive(id, [base, winner, loser])) && merged.get(id) === undefined) return id;
+  }
+}
+
+function survivorOf({ absorbed }: MergeState, id: FileId): FileId {
+  let survivor = id;
+  for (let next = absorbed.get(id); next !== undefined; next = absorbed.get(next)) survivor = next;
+  return survivor;
+}

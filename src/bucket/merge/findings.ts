@@ -1,0 +1,34 @@
+/** What the phases found, as conflicts: with the paths that the merged tree has in the end, in one order. */
+import type { FileName } from "../../base/ids.ts";
+import { ROOT_ID } from "../../base/ids.ts";
+import { placeText } from "../object-rows.ts";
+import type { Place } from "../object-rows.ts";
+import type { Conflict } from "./conflict.ts";
+import type { Finding, MergeState } from "./merge-state.ts";
+import type { MergedTree } from "./merged-tree.ts";
+
+export async function conflictsOf(
+  { merged, findings }: MergeState,
+  loser: Pick<Conflict, "writer" | "epoch">,
+): Promise<Conflict[]> {
+  const conflicts: Conflict[] = [];
+  for (const { kind, rule, kept, other, places } of [...findings].sort((a, b) => (orderOf(a) < orderOf(b) ? -1 : 1))) {
+    const names = { kept: await pathOf(merged, places.kept), other: await pathOf(merged, places.other) };
+    conflicts.push({ kind, rule, ids: { kept, other }, names, writer: loser.writer, epoch: loser.epoch });
+  }
+  return conflicts;
+}
+
+function orderOf({ kind, places, kept, other }: Finding): string {
+  return `${placeText(places.kept)}/${kind}${kept}${other}`;
+}
+
+/** As far up as there are directories: where a dropped move led may be gone. */
+async function pathOf(merged: MergedTree, place: Place): Promise<FileName[]> {
+  const path: FileName[] = [];
+  for (let at: Place | undefined = place; at !== undefined; at = await merged.placeOf(at.parent)) {
+    path.unshift(at.name);
+    if (at.parent === ROOT_ID) break;
+  }
+  return path;
+}

@@ -1,0 +1,118 @@
+/**
+ * Phase 3: two directories at one name. One that is new, or that a side deleted, folds into the other; of two old ones, one
+ * takes a conflict name. Smallest key first, until there are none: folding brings entries together that may be
+ * directories again.
+ */
+import { SynclineError } from "../../base/errors.ts";
+import type { FileId } from "../../base/ids.ts";
+import type { TreeObject } from "../fs-reader.ts";
+import { placeText, samePlace } from "../object-rows.ts";
+import type { Place } from "../object-rows.ts";
+import { directoryNames } from "./conflict-names.ts";
+import type { MergeState } from "./merge-state.ts";
+import { hasName, isDirectory, sortPlaces } from "./objects.ts";
+import { PlaceQueue } from "./place-queue.ts";
+
+/** Names that came into a directory by folding: there, the directory's own entries go before them. */
+export type Guests = Set<string>;
+
+export function guestKey(id: FileId, place: Place): string {
+  return id + placeText(place);
+}
+
+export async function foldDirectories(state: MergeState): Promise<Guests> {
+  const guests: Guests = new Set();
+  const queue = new PlaceQueue();
+  for (const place of state.merged.newPlaces()) queue.add(place);
+  for (let place = queue.take(); place !== undefined; place = queue.take()) {
+    const directories = (await state.merged.at(place)).filter(isDirectory);
+    if (directories.length < 2) continue;
+    const [keeper, ...others] = await ranked(state, place, directories, guests);
+    for (const other of others) {
+      if (keeper === undefined) break;
+      if (other.age === "old") await displace(state, keeper.directory, other.directory, place);
+      else await fold(state, keeper.directory, other.directory, guests, queue);
+    }
+  }
+  return guests;
+}
+
+/** `old`: in all three trees. `left`: a side deleted it. `new`: not in the base. */
+type Age = "old" | "left" | "new";
+const AGES: readonly Age[] = ["old", "left", "new"];
+
+interface Ranked {
+  readonly directory: TreeObject;
+  readonly age: Age;
+  readonly rank: string;
+}
+
+/** The one that keeps the name first: an old one, the directory's own, the winner's at this key, the smaller id. */
+async function ranked(
+  state: MergeState,
+  place: Place,
+  directories: readonly TreeObject[],
+  guests: Guests,
+): Promise<Ranked[]> {
+  const winners = (await state.winner.at(place))?.id;
+  const all: Ranked[] = [];
+  for (const directory of directories) {
+    const age = await ageOf(state, directory.id);
+    const guest = guests.has(guestKey(directory.id, place)) ? 1 : 0;
+    const rank = `${AGES.indexOf(age)}${guest}${directory.id === winners ? 0 : 1}${directory.id}`;
+    all.push({ directory, age, rank });
+  }
+  return all.sort((a, b) => (a.rank < b.rank ? -1 : 1));
+}
+
+async function ageOf(state: MergeState, id: FileId): Promise<Age> {
+  if ((await state.base.object(id)) === undefined) return "new";
+  const both = (await state.winner.object(id)) !== undefined && (await state.loser.object(id)) !== undefined;
+  return both ? "old" : "left";
+}
+
+async function fold(
+  state: MergeState,
+  keeper: TreeObject,
+  other: TreeObject,
+  guests: Guests,
+  queue: PlaceQueue,
+): Promise<void> {
+  const entries: { id: FileId; place: Place }[] = [];
+  for await (const entry of state.merged.children(other.id)) entries.push(entry);
+  entries.sort((a, b) => (placeText(a.place) < placeText(b.place) ? -1 : 1));
+  for (const { id, place } of entries) {
+    await checkChanged(state, id, place);
+    const object = (await state.merged.at(place)).find((found) => found.id === id);
+    if (object === undefined) continue;
+    const into: Place = { parent: keeper.id, name: place.name };
+    if (!hasName(object, into)) guests.add(guestKey(id, into));
+    const names = object.names.map((name) => (samePlace(name, place) ? into : name));
+    await state.merged.put(id, { ...object, names: sortPlaces(names) });
+    queue.add(into);
+  }
+  await state.merged.put(other.id, undefined);
+}
+
+async function displace(state: MergeState, keeper: TreeObject, other: TreeObject, place: Place): Promise<void> {
+  for (const name of directoryNames(place.name, other.id)) {
+    const free: Place = { parent: place.parent, name };
+    if ((await state.merged.at(free)).length > 0) continue;
+    await state.merged.put(other.id, { ...other, names: [free] });
+    state.findings.push({
+      kind: "displaced",
+      rule: "two directories at one name",
+      kept: keeper.id,
+      other: other.id,
+      places: { kept: place, other: free },
+    });
+    return;
+  }
+}
+
+/** Folding never touches an entry that neither side changed (merge.md, Phases): that bounds its work. */
+async function checkChanged(state: MergeState, id: FileId, place: Place): Promise<void> {
+  const trees = [state.base, state.winner, state.loser];
+  for (const tree of trees) if ((await tree.at(place))?.id !== id) return;
+  throw new SynclineError("internal", "Folding a directory would move an entry that neither side changed.");
+}

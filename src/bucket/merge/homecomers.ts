@@ -1,0 +1,36 @@
+/**
+ * Files that came back to their birth places: there, no row under their own id tells where they are (format.md, Keys).
+ *
+ * Only the diff shows them, as added dentries whose birth id is an id that is looked for. One pass finds all of them.
+ */
+import type { FileId } from "../../base/ids.ts";
+import { birthId, parseKey } from "../../format/keys.ts";
+import { decodeDentry, dentryId } from "../../format/rows.ts";
+import type { Change } from "../../tree/diff.ts";
+import type { TreeObject } from "../fs-reader.ts";
+import type { Place } from "../object-rows.ts";
+
+/** Whether the birth place of a file is among its known places. If not, not finding it there does not mean it is gone. */
+export function knowsBirthPlace(object: TreeObject, places: Iterable<Place>): boolean {
+  for (const { parent, name } of places) if (birthId(parent, name, object.record.type, 0) === object.id) return true;
+  return false;
+}
+
+/** Which of these files are at their birth places in the tree that `diff` leads to, as far as they were not so before. */
+export async function findHomecomers(
+  diff: AsyncIterable<Change>,
+  sought: ReadonlySet<FileId>,
+): Promise<Map<FileId, Place>> {
+  const found = new Map<FileId, Place>();
+  if (sought.size === 0) return found;
+  for await (const { key, after } of diff) {
+    const parsed = parseKey(key);
+    if (parsed.kind !== "dentry" || after === undefined) continue;
+    const place: Place = { parent: parsed.id, name: parsed.name };
+    const dentry = decodeDentry(place.parent, place.name, after);
+    if (dentry.kind !== "record" || dentry.stated !== undefined) continue;
+    const id = dentryId(place.parent, place.name, dentry);
+    if (sought.has(id)) found.set(id, place);
+  }
+  return found;
+}

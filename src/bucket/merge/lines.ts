@@ -1,0 +1,72 @@
+/** Three-way merge of lists of lines: changes that keep an unchanged line between the sides are put together. */
+import { diffIndices } from "node-diff3";
+
+/** Comparing takes time and memory by the product of what differs; beyond this the versions stay apart. About a second. */
+const MAX_LINE_PAIRS = 250_000_000;
+
+/** A run of the base's lines [start, end) that one side replaced. */
+interface Hunk {
+  readonly start: number;
+  readonly end: number;
+  readonly lines: readonly string[];
+  readonly side: "winner" | "loser" | "both";
+}
+
+/** The lines of both sides' changes, or undefined when hunks of different sides touch. */
+export function mergeLines(
+  base: readonly string[],
+  winner: readonly string[],
+  loser: readonly string[],
+): string[] | undefined {
+  const winners = hunksOf(base, winner, "winner");
+  const losers = hunksOf(base, loser, "loser");
+  if (winners === undefined || losers === undefined) return undefined;
+  const hunks = joinEqual([...winners, ...losers].sort((a, b) => a.start - b.start || a.end - b.end));
+  const merged: string[] = [];
+  let at = 0;
+  let last: Hunk | undefined;
+  for (const hunk of hunks) {
+    if (last !== undefined && last.side !== hunk.side && hunk.start <= last.end) return undefined;
+    append(merged, base.slice(at, hunk.start));
+    append(merged, hunk.lines);
+    at = hunk.end;
+    last = hunk;
+  }
+  append(merged, base.slice(at));
+  return merged;
+}
+
+/** Undefined when comparing would take too long. */
+function hunksOf(base: readonly string[], side: readonly string[], name: "winner" | "loser"): Hunk[] | undefined {
+  let head = 0;
+  while (head < base.length && head < side.length && base[head] === side[head]) head++;
+  let tail = 0;
+  const most = Math.min(base.length, side.length) - head;
+  while (tail < most && base[base.length - 1 - tail] === side[side.length - 1 - tail]) tail++;
+  const [before, after] = [base.slice(head, base.length - tail), side.slice(head, side.length - tail)];
+  if (before.length * after.length > MAX_LINE_PAIRS) return undefined;
+  return diffIndices(before, after).map(({ buffer1: [start, length], buffer2Content }) => {
+    return { start: head + start, end: head + start + length, lines: buffer2Content, side: name };
+  });
+}
+
+/** A hunk that both sides made counts once. */
+function joinEqual(hunks: readonly Hunk[]): Hunk[] {
+  const joined: Hunk[] = [];
+  for (const hunk of hunks) {
+    const last = joined.at(-1);
+    if (last !== undefined && last.side !== hunk.side && sameHunk(last, hunk))
+      joined[joined.length - 1] = { ...last, side: "both" };
+    else joined.push(hunk);
+  }
+  return joined;
+}
+
+function sameHunk(a: Hunk, b: Hunk): boolean {
+  if (a.start !== b.start || a.end !== b.end || a.lines.length !== b.lines.length) return false;
+  return a.lines.every((line, index) => line === b.lines[index]);
+}
+
+function append(lines: string[], more: readonly string[]): void {
+  for (const line of more) lines.push(line);
+}

@@ -1,0 +1,59 @@
+/**
+ * Appends on both sides of a log: base + winner's tail + loser's tail, so that no line of either is lost or torn.
+ *
+ * The appended bytes are read; the common part is compared, in pieces of at most 1 MiB, and the loser's tail is put behind
+ * the winner's version by an edit, which costs what the tail costs.
+ */
+import { editContent } from "../../content/edit.ts";
+import { streamContent, readContent } from "../../content/read.ts";
+import type { ContentSegment } from "../../content/segment.ts";
+import type { FileRecord } from "../../format/record.ts";
+import type { MergeContext } from "./context.ts";
+
+const NEWLINE = 0x0a;
+
+/** Undefined: both only appended, but a line would be torn. */
+export async function mergeLogs(
+  context: MergeContext,
+  base: FileRecord,
+  winner: FileRecord,
+  loser: FileRecord,
+): Promise<Pick<FileRecord, "content" | "size"> | "not appended" | undefined> {
+  if (!(await startsWith(context, winner, base)) || !(await startsWith(context, loser, base))) return "not appended";
+  if (!(await endsLine(context, base)) || !(await endsLine(context, winner))) return undefined;
+  const tail = loser.size - base.size;
+  const size = winner.size + tail;
+  const segments: ContentSegment[] = [
+    { offset: 0, length: winner.size, from: "base", epoch: 0 },
+    { offset: winner.size, length: tail, from: "data", epoch: 0 },
+  ];
+  const readTail = (_epoch: number, offset: number, length: number) =>
+    readContent(context.content, loser.content, loser.size, offset - winner.size + base.size, length);
+  const content = await editContent(
+    context.content,
+    context.sink,
+    context.contentConfig,
+    winner.content,
+    winner.size,
+    segments.filter(({ length }) => length > 0),
+    size,
+    readTail,
+  );
+  return { content, size };
+}
+
+async function startsWith({ content: source }: MergeContext, file: FileRecord, start: FileRecord): Promise<boolean> {
+  if (file.size < start.size) return false;
+  const pieces = streamContent(source, file.content, file.size, 0, start.size);
+  for await (const expected of streamContent(source, start.content, start.size)) {
+    const { value } = await pieces.next();
+    if (value === undefined || !Buffer.from(expected).equals(value)) return false;
+  }
+  return true;
+}
+
+async function endsLine({ content: source }: MergeContext, { content, size }: FileRecord): Promise<boolean> {
+  if (size === 0) return true;
+  const [last] = await readContent(source, content, size, size - 1, 1);
+  return last === NEWLINE;
+}

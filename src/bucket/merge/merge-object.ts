@@ -1,0 +1,33 @@
+/** Phase 1 for one object: existence, fields, content and names, by the rows of the table (docs/merge.md). */
+import type { FileRecord } from "../../format/record.ts";
+import type { TreeObject } from "../fs-reader.ts";
+import { mergeVersions } from "./content.ts";
+import type { MergeContext } from "./context.ts";
+import { mergeRecords } from "./fields.ts";
+import { gainedName, keptNames, mergeNames } from "./names.ts";
+import { sameVersion } from "./objects.ts";
+import type { Triple } from "./triple.ts";
+
+export interface MergedObject {
+  readonly object: TreeObject | undefined;
+  /** The loser's version, when the object has the winner's and it is to become a copy. */
+  readonly copy: FileRecord | undefined;
+}
+
+export async function mergeObject(context: MergeContext, { base, winner, loser }: Triple): Promise<MergedObject> {
+  if (winner === undefined || loser === undefined) {
+    return { object: mergeWithDelete(base, winner ?? loser), copy: undefined };
+  }
+  const names = mergeNames(base, winner, loser);
+  const texts = names.map(({ name }) => name);
+  const version = await mergeVersions(context, texts, base?.record, winner.record, loser.record);
+  const record = await mergeRecords(context.blocks, base?.record, winner.record, loser.record, version);
+  return { object: { ...winner, record, names }, copy: version.conflict ? loser.record : undefined };
+}
+
+/** What a delete leaves of an object that the other side has: all of it if that gave it content or a name, else nothing. */
+function mergeWithDelete(base: TreeObject | undefined, survivor: TreeObject | undefined): TreeObject | undefined {
+  if (base === undefined || survivor === undefined) return survivor;
+  if (sameVersion(base.record, survivor.record) && !gainedName(base, survivor)) return undefined;
+  return { ...survivor, names: keptNames(base, survivor) };
+}

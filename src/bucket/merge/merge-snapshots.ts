@@ -1,0 +1,141 @@
+/**
+ * The merge: a common base and two heads give one tree and a list of conflicts (docs/merge.md).
+ *
+ * A pure function of the three trees, the heads' order and the base's policy. The smaller of the two changes is replayed on
+ * the tree of the larger, which stays as it is wherever the smaller does not meet it: subtrees that one side alone
+ * changed are taken by their CIDs, and the work and memory follow the smaller change.
+ */
+import type { Cid, FileId } from "../../base/ids.ts";
+import { diff } from "../../tree/diff.ts";
+import type { TreeObject } from "../fs-reader.ts";
+import { connectToRoot } from "./ancestors.ts";
+import { Changes } from "./changes.ts";
+import { resolveClashes } from "./clashes.ts";
+import type { Conflict } from "./conflict.ts";
+import { conflictsOf } from "./findings.ts";
+import { wins } from "./context.ts";
+import type { Head, MergeContext } from "./context.ts";
+import { placeCopies } from "./copies.ts";
+import { foldDirectories } from "./fold.ts";
+import { findHomecomers, knowsBirthPlace } from "./homecomers.ts";
+import { mergeObject } from "./merge-object.ts";
+import type { MergeState } from "./merge-state.ts";
+import { MergedTree } from "./merged-tree.ts";
+import { restoreMovedContents } from "./moved-directories.ts";
+import { isDirectory } from "./objects.ts";
+import { Snapshot } from "./snapshot.ts";
+import { splitBirths, SplitView } from "./splits.ts";
+import type { Splits } from "./splits.ts";
+import { gatherTriples, otherRole } from "./triple.ts";
+import type { Role, Triple } from "./triple.ts";
+import { writeRows } from "./write-rows.ts";
+
+export interface MergeResult {
+  readonly tree: Cid;
+  /** In the order in which the rules came upon them. */
+  readonly conflicts: readonly Conflict[];
+}
+
+/**
+ * Merges what `x` and `y` made of `base`, the tree of the last root that both stand on. Which of the two is named first
+ * makes no difference. Throws what reading blocks throws; then nothing is lost, and the merge may be tried again.
+ */
+export async function mergeSnapshots(context: MergeContext, base: Cid, x: Head, y: Head): Promise<MergeResult> {
+  const [winner, loser] = wins(x, y) ? [x, y] : [y, x];
+  const { role, changes } = await smallerChange(context, base, winner.tree, loser.tree);
+  return replay(context, base, { winner, loser }, role, changes);
+}
+
+/** Merges by replaying this side's changes on the other. Which side it is makes no difference to the outcome. */
+export async function replay(
+  context: MergeContext,
+  base: Cid,
+  heads: Readonly<Record<Role, Head>>,
+  role: Role,
+  changes: Changes,
+): Promise<MergeResult> {
+  const snapshots = {
+    base: new Snapshot(context.nodes, base),
+    winner: new Snapshot(context.nodes, heads.winner.tree),
+    loser: new Snapshot(context.nodes, heads.loser.tree),
+  };
+  const staying = snapshots[otherRole(role)];
+  const findHome = async (sought: ReadonlySet<FileId>) => {
+    const homecomers = await findHomecomers(diff(context.nodes, base, staying.tree), sought);
+    staying.addHomecomers(homecomers);
+    return homecomers;
+  };
+  const triples = await gatherTriples(changes, snapshots, role, findHome);
+  const splits = await splitBirths(triples, Object.values(snapshots), heads.loser);
+  const loser = new SplitView(snapshots.loser, splits);
+  const views = { base: snapshots.base, winner: snapshots.winner, loser };
+  const merged = new MergedTree(views[otherRole(role)]);
+  const state: MergeState = { context, ...views, merged, copies: new Map(), absorbed: new Map(), findings: [] };
+  if (role === "winner") await layerSplits(state, splits);
+  await mergeObjects(state, triples, otherRole(role));
+  await restoreMovedContents(state, triples, async (objects) => void (await findHome(await lost(staying, objects))));
+  await connectToRoot(state);
+  await resolveClashes(state, await foldDirectories(state));
+  await placeCopies(state, heads.loser);
+  const stored = (object: TreeObject) => (role === "winner" ? splits.stored(object) : object);
+  const tree = await writeRows(context, staying.tree, merged, stored);
+  return { tree, conflicts: await conflictsOf(state, heads.loser) };
+}
+
+/** Reads both diffs in step and answers the one that ends first: the other may be much longer, and is not needed. */
+async function smallerChange(
+  { nodes }: MergeContext,
+  base: Cid,
+  winner: Cid,
+  loser: Cid,
+): Promise<{ role: Role; changes: Changes }> {
+  const sides = [
+    { role: "winner" as const, rows: diff(nodes, base, winner), changes: new Changes() },
+    { role: "loser" as const, rows: diff(nodes, base, loser), changes: new Changes() },
+  ];
+  try {
+    for (;;) {
+      for (const { role, rows, changes } of sides) {
+        const { done, value } = await rows.next();
+        if (done === true) return { role, changes };
+        changes.add(value);
+      }
+    }
+  } finally {
+    for (const { rows } of sides) await rows.return(undefined);
+  }
+}
+
+/** Phase 1. */
+async function mergeObjects(
+  { context, merged, copies }: MergeState,
+  triples: ReadonlyMap<FileId, Triple>,
+  staying: Role,
+): Promise<void> {
+  for (const [id, triple] of triples) {
+    const { object, copy } = await mergeObject(context, triple);
+    merged.layer(id, triple[staying], object);
+    const rule = triple.base === undefined ? "create / create" : "content / content";
+    if (copy !== undefined) copies.set(id, { record: copy, rule });
+  }
+}
+
+/** When the loser's tree stays, what lies in its split directories gets new keys, changed or not. */
+async function layerSplits({ loser, merged }: MergeState, splits: Splits): Promise<void> {
+  for (const [, directory] of splits.entries()) {
+    for await (const { id, place } of loser.children(directory)) {
+      const object = await loser.at(place);
+      merged.layer(id, object, object);
+    }
+  }
+}
+
+/** Files that this tree does not show by id, though they may be at their birth places. */
+async function lost(staying: Snapshot, objects: readonly TreeObject[]): Promise<Set<FileId>> {
+  const sought = new Set<FileId>();
+  for (const object of objects) {
+    if (isDirectory(object) || knowsBirthPlace(object, object.names)) continue;
+    if ((await staying.object(object.id, object.names)) === undefined) sought.add(object.id);
+  }
+  return sought;
+}

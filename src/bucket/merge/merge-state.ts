@@ -1,0 +1,34 @@
+/** What the phases work on: the three trees, the tree in the making, and what they found on the way. */
+import type { FileId } from "../../base/ids.ts";
+import type { FileRecord } from "../../format/record.ts";
+import type { Place } from "../object-rows.ts";
+import type { Conflict } from "./conflict.ts";
+import type { MergeContext } from "./context.ts";
+import type { MergedTree } from "./merged-tree.ts";
+import type { View } from "./snapshot.ts";
+
+export interface MergeState {
+  readonly context: MergeContext;
+  readonly base: View;
+  readonly winner: View;
+  /** With the ids of phase 0. */
+  readonly loser: View;
+  readonly merged: MergedTree;
+  /** The loser's versions that are to become copies, by the object that has the winner's. */
+  readonly copies: Map<FileId, Copy>;
+  /** Files that became one with another of equal bytes: id → the other's. */
+  readonly absorbed: Map<FileId, FileId>;
+  readonly findings: Finding[];
+}
+
+export interface Copy {
+  readonly record: FileRecord;
+  readonly rule: Conflict["rule"];
+}
+
+/** A conflict, while paths may still change. */
+export interface Finding extends Pick<Conflict, "kind" | "rule"> {
+  readonly kept: FileId;
+  readonly other: FileId;
+  readonly places: { readonly kept: Place; readonly other: Place };
+}

@@ -1,0 +1,128 @@
+/**
+ * The tree in the making: the staying side's tree with a layer of changed objects over it.
+ *
+ * The merge replays the smaller change on the tree of the larger one; what is not in the layer is as the staying tree has
+ * it, unread. Every phase sees and changes the whole through here.
+ */
+import type { FileId } from "../../base/ids.ts";
+import { ROOT_ID } from "../../base/ids.ts";
+import type { TreeObject } from "../fs-reader.ts";
+import { placeText } from "../object-rows.ts";
+import type { Place } from "../object-rows.ts";
+import { hasName, isDirectory } from "./objects.ts";
+import type { Child, View } from "./snapshot.ts";
+
+/** An object of the layer: as the staying tree has it, and as it is to be. Undefined: not there. */
+export interface Layered {
+  readonly stay: TreeObject | undefined;
+  readonly now: TreeObject | undefined;
+}
+
+export class MergedTree {
+  readonly #staying: View;
+  readonly #layer = new Map<FileId, Layered>();
+  /** Names of the layer's objects: directory → name → ids. */
+  readonly #names = new Map<FileId, Map<string, Set<FileId>>>();
+
+  constructor(staying: View) {
+    this.#staying = staying;
+  }
+
+  /** Puts an object into the layer; `now` is what it is to be. `stay` is what the staying tree has under this id. */
+  layer(id: FileId, stay: TreeObject | undefined, now: TreeObject | undefined): void {
+    this.#rename(id, this.#layer.get(id)?.now, now);
+    this.#layer.set(id, { stay, now });
+  }
+
+  /** Changes an object; for a file that is not in the layer, `hints` are where the staying tree may have it. */
+  async put(id: FileId, now: TreeObject | undefined, hints: Iterable<Place> = []): Promise<void> {
+    const layered = this.#layer.get(id);
+    this.layer(id, layered === undefined ? await this.#staying.object(id, hints) : layered.stay, now);
+  }
+
+  /** The object; for a file that is not in the layer, `hints` are where it may be. */
+  async object(id: FileId, hints: Iterable<Place> = []): Promise<TreeObject | undefined> {
+    const layered = this.#layer.get(id);
+    return layered === undefined ? this.#staying.object(id, hints) : layered.now;
+  }
+
+  async hasDirectory(id: FileId): Promise<boolean> {
+    const object = await this.object(id);
+    return object !== undefined && isDirectory(object);
+  }
+
+  /** All objects with this name: more than one until clashes are resolved. They are in the layer afterwards. */
+  async at(place: Place): Promise<TreeObject[]> {
+    const objects: TreeObject[] = [];
+    const ids = new Set(this.#names.get(place.parent)?.get(place.name));
+    const staying = await this.#staying.at(place);
+    if (staying !== undefined && !this.#layer.has(staying.id)) {
+      this.layer(staying.id, staying, staying);
+      ids.add(staying.id);
+    }
+    for (const id of [...ids].sort()) {
+      const now = this.#layer.get(id)?.now;
+      if (now !== undefined) objects.push(now);
+    }
+    return objects;
+  }
+
+  /** The entries of a directory, in no order. */
+  async *children(directory: FileId): AsyncGenerator<Child> {
+    for await (const child of this.#staying.children(directory)) if (!this.#layer.has(child.id)) yield child;
+    for (const [name, ids] of this.#names.get(directory) ?? [])
+      for (const id of [...ids]) yield { id, place: { parent: directory, name: name as Place["name"] } };
+  }
+
+  async isEmpty(directory: FileId): Promise<boolean> {
+    for await (const _ of this.children(directory)) return false;
+    return true;
+  }
+
+  /** The place of a directory. Undefined for the root and for what is not there. */
+  async placeOf(directory: FileId): Promise<Place | undefined> {
+    return (await this.object(directory))?.names[0];
+  }
+
+  layered(): IterableIterator<[FileId, Layered]> {
+    return this.#layer.entries();
+  }
+
+  get(id: FileId): Layered | undefined {
+    return this.#layer.get(id);
+  }
+
+  /** Places that an object of the layer has here and not in the staying tree: only there can names clash. */
+  newPlaces(): Place[] {
+    const places = new Map<string, Place>();
+    for (const { stay, now } of this.#layer.values())
+      for (const place of now?.names ?? []) if (!hasName(stay, place)) places.set(placeText(place), place);
+    return [...places].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, place]) => place);
+  }
+
+  /** The directories from this one up to the root, itself included. Ends early at a missing parent or a cycle. */
+  async ancestors(directory: FileId): Promise<FileId[]> {
+    const chain = new Set<FileId>();
+    for (let id: FileId | undefined = directory; id !== undefined && !chain.has(id);) {
+      chain.add(id);
+      id = id === ROOT_ID ? undefined : (await this.placeOf(id))?.parent;
+    }
+    return [...chain];
+  }
+
+  #rename(id: FileId, before: TreeObject | undefined, after: TreeObject | undefined): void {
+    for (const { parent, name } of before?.names ?? []) {
+      const names = this.#names.get(parent);
+      names?.get(name)?.delete(id);
+      if (names?.get(name)?.size === 0) names.delete(name);
+      if (names?.size === 0) this.#names.delete(parent);
+    }
+    for (const { parent, name } of after?.names ?? []) {
+      let names = this.#names.get(parent);
+      if (names === undefined) this.#names.set(parent, (names = new Map()));
+      const ids = names.get(name);
+      if (ids === undefined) names.set(name, new Set([id]));
+      else ids.add(id);
+    }
+  }
+}

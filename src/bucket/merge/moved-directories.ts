@@ -1,0 +1,79 @@
+/**
+ * The end of phase 1: a directory that one side moved and the other removed survives at its new place, with what the
+ * deleter removed inside it. What was deleted alone, elsewhere or before the move, stays deleted.
+ *
+ * Walks only directories that the deleter removed, so it reads what is in the deleter's diff anyway.
+ */
+import type { FileId } from "../../base/ids.ts";
+import type { TreeObject } from "../fs-reader.ts";
+import type { Place } from "../object-rows.ts";
+import type { MergeState } from "./merge-state.ts";
+import { gainedName } from "./names.ts";
+import { hasName, isDirectory, samePlaces, sortPlaces } from "./objects.ts";
+import type { Role, Triple } from "./triple.ts";
+import { otherRole } from "./triple.ts";
+
+/** An entry that the mover left where it was, in a directory that comes back with its contents. */
+interface Restored {
+  readonly id: FileId;
+  readonly place: Place;
+  readonly base: TreeObject;
+  readonly mover: Role;
+}
+
+/** `locate` makes the staying tree find these objects by id, wherever they are. */
+export async function restoreMovedContents(
+  state: MergeState,
+  triples: ReadonlyMap<FileId, Triple>,
+  locate: (objects: readonly TreeObject[]) => Promise<void>,
+): Promise<void> {
+  const entries: Restored[] = [];
+  for (const [id, triple] of triples) {
+    const mover = moverOf(triple);
+    if (mover !== undefined) await collect(state, mover, id, entries);
+  }
+  await locate(entries.map(({ base }) => base));
+  for (const entry of entries) await restore(state, triples.get(entry.id), entry);
+}
+
+/** The side that moved a directory which the other side removed. */
+function moverOf({ base, winner, loser }: Triple): Role | undefined {
+  const survivor = winner ?? loser;
+  if (base === undefined || survivor === undefined || (winner !== undefined && loser !== undefined)) return undefined;
+  if (!isDirectory(survivor) || samePlaces(base.names, survivor.names)) return undefined;
+  return winner === undefined ? "loser" : "winner";
+}
+
+async function collect(state: MergeState, mover: Role, top: FileId, entries: Restored[]): Promise<void> {
+  const deleter = state[otherRole(mover)];
+  const open = [top];
+  for (let directory = open.pop(); directory !== undefined; directory = open.pop()) {
+    for await (const { id, place } of state[mover].children(directory)) {
+      const base = await state.base.at(place);
+      if (base?.id !== id) continue;
+      if (!isDirectory(base)) entries.push({ id, place, base, mover });
+      else if ((await deleter.object(id)) === undefined) {
+        entries.push({ id, place, base, mover });
+        open.push(id);
+      }
+    }
+  }
+}
+
+async function restore(
+  state: MergeState,
+  triple: Triple | undefined,
+  { id, place, base, mover }: Restored,
+): Promise<void> {
+  const hints = [place, ...base.names];
+  const left = triple === undefined ? await state[otherRole(mover)].object(id, hints) : triple[otherRole(mover)];
+  // If the deleter still has it, only this name of it was removed; unless it gave it another one: then it was moved.
+  if (left !== undefined && (hasName(left, place) || gainedName(base, left))) return;
+  const alive = await state.merged.object(id, hints);
+  if (alive !== undefined) {
+    await state.merged.put(id, { ...alive, names: sortPlaces([...alive.names, place]) }, hints);
+    return;
+  }
+  const object = triple === undefined ? await state[mover].object(id, hints) : triple[mover];
+  if (object !== undefined) await state.merged.put(id, { ...object, names: [place] }, hints);
+}

@@ -1,0 +1,33 @@
+/** Three-way merge of where an object is: one place for directories and single-link files, a set of names for hard links. */
+import type { TreeObject } from "../fs-reader.ts";
+import { placeText } from "../object-rows.ts";
+import type { Place } from "../object-rows.ts";
+import { hasName, isDirectory, samePlaces, sortPlaces } from "./objects.ts";
+
+/** The merged names of an object that both sides have. */
+export function mergeNames(base: TreeObject | undefined, winner: TreeObject, loser: TreeObject): readonly Place[] {
+  if (isDirectory(winner) || [base ?? winner, winner, loser].every(({ names }) => names.length === 1)) {
+    return base !== undefined && samePlaces(base.names, winner.names) ? loser.names : winner.names;
+  }
+  const merged = mergeNameSets(base?.names ?? [], winner.names, loser.names);
+  return merged.length > 0 ? merged : winner.names;
+}
+
+/** The names that an object keeps that one side deleted and the other changed. */
+export function keptNames(base: TreeObject, survivor: TreeObject): readonly Place[] {
+  const added = mergeNameSets(base.names, [], survivor.names);
+  return added.length > 0 ? added : survivor.names;
+}
+
+/** Whether the object has a name that it had not before: a rename or a new link. */
+export function gainedName(base: TreeObject, object: TreeObject): boolean {
+  return object.names.some((name) => !hasName(base, name));
+}
+
+function mergeNameSets(base: readonly Place[], winner: readonly Place[], loser: readonly Place[]): Place[] {
+  const [bases, winners, losers] = [base, winner, loser].map((places) => new Set(places.map(placeText)));
+  return sortPlaces([...winner, ...loser]).filter((place) => {
+    const key = placeText(place);
+    return bases?.has(key) ? winners?.has(key) && losers?.has(key) : true;
+  });
+}

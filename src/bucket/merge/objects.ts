@@ -1,0 +1,45 @@
+/**
+ * The merge's unit: one object of a tree, by id, with its record and all its names. Rows are made from it, never merged.
+ * Names are sorted by the keys of their dentries, each once.
+ */
+import { isLinked } from "../../format/linked-value.ts";
+import type { Content, FileRecord, Linked } from "../../format/record.ts";
+import type { TreeObject } from "../fs-reader.ts";
+import { placeText, samePlace } from "../object-rows.ts";
+import type { Place } from "../object-rows.ts";
+
+export function isDirectory(object: TreeObject): boolean {
+  return object.record.type === "directory";
+}
+
+export function hasName(object: TreeObject | undefined, place: Place): boolean {
+  return object !== undefined && object.names.some((name) => samePlace(name, place));
+}
+
+/** Sorted by key, each once. */
+export function sortPlaces(places: Iterable<Place>): Place[] {
+  const byKey = new Map<string, Place>();
+  for (const place of places) byKey.set(placeText(place), place);
+  return [...byKey].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, place]) => place);
+}
+
+export function samePlaces(a: readonly Place[], b: readonly Place[]): boolean {
+  return a.length === b.length && a.every((place, index) => placeText(place) === placeText(b[index] ?? place));
+}
+
+/** Whether both hold one version: equal type and bytes, target or device. Content is canonical, so its CIDs decide. */
+export function sameVersion(a: FileRecord, b: FileRecord): boolean {
+  if (a.type !== b.type || a.size !== b.size || a.rdev !== b.rdev) return false;
+  return sameContent(a.content, b.content) && sameTarget(a.target, b.target);
+}
+
+function sameContent(a: Content, b: Content): boolean {
+  if (a.kind === "inline" || b.kind === "inline")
+    return a.kind === b.kind && "bytes" in a && "bytes" in b && Buffer.from(a.bytes).equals(b.bytes);
+  if (a.kind === "empty" || b.kind === "empty") return a.kind === b.kind;
+  return a.kind === b.kind && a.cid === b.cid;
+}
+
+function sameTarget(a: string | Linked, b: string | Linked): boolean {
+  return isLinked(a) || isLinked(b) ? isLinked(a) && isLinked(b) && a.linked === b.linked : a === b;
+}

@@ -1,0 +1,77 @@
+/**
+ * Three-way merge by lines, where nothing can go wrong: hunks of different sides have an unchanged line between them, and
+ * the file stays what it was: one encoding, one kind of line ending, JSON that parses. Otherwise the versions stay apart;
+ * markers are never written into a file.
+ */
+import type { FileName } from "../../base/ids.ts";
+import { readContent } from "../../content/read.ts";
+import { writeBytes } from "../../content/write.ts";
+import type { FileRecord } from "../../format/record.ts";
+import type { MergeContext } from "./context.ts";
+import { mergeLines } from "./lines.ts";
+
+/** Undefined: not allowed, or not clean. */
+export async function mergeTexts(
+  context: MergeContext,
+  names: readonly FileName[],
+  base: FileRecord,
+  winner: FileRecord,
+  loser: FileRecord,
+): Promise<Pick<FileRecord, "content" | "size"> | undefined> {
+  const sides = [base, winner, loser];
+  if (sides.some(({ size }) => size > context.policy.textBytes)) return undefined;
+  const texts: string[] = [];
+  for (const { content, size } of sides) {
+    const text = decodeText(await readContent(context.content, content, size, 0, size));
+    if (text === undefined) return undefined;
+    texts.push(text);
+  }
+  const [baseText = "", winnerText = "", loserText = ""] = texts;
+  const merged = mergeText(baseText, winnerText, loserText);
+  if (merged === undefined || (names.some(isJson) && !parsesAsJson(merged))) return undefined;
+  const bytes = Buffer.from(merged, "utf8");
+  return { content: await writeBytes(context.sink, context.contentConfig, bytes), size: bytes.length };
+}
+
+/** The merge of three texts, or undefined when it is not clean. */
+export function mergeText(base: string, winner: string, loser: string): string | undefined {
+  const endings = new Set([base, winner, loser].flatMap((text) => text.match(/\r\n|\n|\r/g) ?? []));
+  if (endings.size > 1) return undefined;
+  const [ending = "\n"] = endings;
+  const [bases, winners, losers] = [base, winner, loser].map((text) => splitLines(text, ending));
+  const merged = mergeLines(bases ?? [], winners ?? [], losers ?? []);
+  // A line without newline would swallow the one behind it.
+  if (merged === undefined || merged.slice(0, -1).some((line) => !line.endsWith(ending))) return undefined;
+  return merged.join("");
+}
+
+/** Lines with their endings; only the last may lack one. */
+function splitLines(text: string, ending: string): string[] {
+  const lines = text.split(ending);
+  const last = lines.pop() ?? "";
+  const ended = lines.map((line) => line + ending);
+  return last === "" ? ended : [...ended, last];
+}
+
+/** Undefined unless it is valid UTF-8 without NUL. */
+function decodeText(bytes: Uint8Array): string | undefined {
+  if (bytes.includes(0)) return undefined;
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+function isJson(name: FileName): boolean {
+  return name.toLowerCase().endsWith(".json");
+}
+
+function parsesAsJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,159 @@
+/**
+ * A filesystem in memory, as small as can be: what scenarios and generated histories are played on. Inodes keep what they
+ * are between seals; ids are given when sealed (model-seal.ts).
+ */
+import type { FileId } from "../../src/base/ids.ts";
+import { ROOT_ID } from "../../src/base/ids.ts";
+import type { FileRecord } from "../../src/format/record.ts";
+
+export type Operation =
+  | { readonly op: "write" | "append"; readonly path: string; readonly content: string }
+  | { readonly op: "rename" | "exchange" | "link"; readonly path: string; readonly to: string }
+  | { readonly op: "unlink" | "rmdir" | "rmtree" | "mkdir"; readonly path: string }
+  | { readonly op: "symlink"; readonly path: string; readonly target: string }
+  | { readonly op: "chmod"; readonly path: string; readonly mode: number }
+  | { readonly op: "commit" };
+
+export interface ModelInode {
+  readonly type: "file" | "directory" | "symlink";
+  /** Undefined until sealed. */
+  id: FileId | undefined;
+  mode: number;
+  /** A file's bytes or a symlink's target, as text. */
+  content: string;
+  mtime: number;
+  /** Says that it is a conflict copy. */
+  conflict: FileRecord["conflict"];
+  readonly entries: Map<string, ModelInode>;
+}
+
+export class ModelFilesystem {
+  root: ModelInode;
+  #time: number;
+
+  /** `time` is what mtimes start from: two sides that start differently never write the same mtime. */
+  constructor(time = 0, root: ModelInode = inode("directory", 0)) {
+    this.#time = time;
+    this.root = root;
+    root.id = ROOT_ID;
+  }
+
+  /** Does what the operation says, or nothing and answers false if a real filesystem would refuse it. */
+  apply(operation: Operation): boolean {
+    this.#time++;
+    switch (operation.op) {
+      case "write":
+        return this.#write(operation.path, () => operation.content);
+      case "append":
+        return this.#write(operation.path, (old) => old + operation.content);
+      case "mkdir":
+        return this.#add(operation.path, inode("directory", this.#time));
+      case "symlink":
+        return this.#add(operation.path, { ...inode("symlink", this.#time), content: operation.target });
+      case "chmod":
+        return this.#chmod(operation.path, operation.mode);
+      case "link":
+        return this.#link(operation.path, operation.to);
+      case "rename":
+        return this.#rename(operation.path, operation.to);
+      case "exchange":
+        return this.#exchange(operation.path, operation.to);
+      case "unlink":
+        return this.#remove(operation.path, (found) => found.type !== "directory");
+      case "rmdir":
+        return this.#remove(operation.path, (found) => found.type === "directory" && found.entries.size === 0);
+      case "rmtree":
+        return this.#remove(operation.path, (found) => found.type === "directory");
+      case "commit":
+        return false;
+    }
+  }
+
+  /** What is at a path; the root for "". */
+  at(path: string): ModelInode | undefined {
+    let found: ModelInode | undefined = this.root;
+    for (const part of path === "" ? [] : path.split("/")) found = found?.entries.get(part);
+    return found;
+  }
+
+  /** Every path but the root's. */
+  *paths(directory = this.root, prefix = ""): Generator<[string, ModelInode]> {
+    for (const [name, child] of directory.entries) {
+      yield [prefix + name, child];
+      yield* this.paths(child, `${prefix}${name}/`);
+    }
+  }
+
+  #write(path: string, change: (old: string) => string): boolean {
+    const found = this.at(path);
+    if (found === undefined) return this.#add(path, { ...inode("file", this.#time), content: change("") });
+    if (found.type !== "file") return false;
+    found.content = change(found.content);
+    found.mtime = this.#time;
+    return true;
+  }
+
+  #chmod(path: string, mode: number): boolean {
+    const found = this.at(path);
+    if (found === undefined || found.type === "symlink") return false;
+    found.mode = mode;
+    return true;
+  }
+
+  #link(path: string, to: string): boolean {
+    const found = this.at(path);
+    return found !== undefined && found.type !== "directory" && this.#add(to, found);
+  }
+
+  #rename(path: string, to: string): boolean {
+    const [source, target] = [this.#slot(path), this.#slot(to)];
+    const found = this.at(path);
+    const replaced = this.at(to);
+    if (source === undefined || target === undefined || found === undefined || found === replaced) return false;
+    if (replaced !== undefined && (replaced.type === "directory") !== (found.type === "directory")) return false;
+    if (replaced !== undefined && replaced.entries.size > 0) return false;
+    if (holds(found, target.directory)) return false;
+    source.directory.entries.delete(source.name);
+    target.directory.entries.set(target.name, found);
+    return true;
+  }
+
+  #exchange(path: string, to: string): boolean {
+    const [a, b] = [this.#slot(path), this.#slot(to)];
+    const [first, second] = [this.at(path), this.at(to)];
+    if (a === undefined || b === undefined || first === undefined || second === undefined) return false;
+    if (first === second || holds(first, b.directory) || holds(second, a.directory)) return false;
+    a.directory.entries.set(a.name, second);
+    b.directory.entries.set(b.name, first);
+    return true;
+  }
+
+  #add(path: string, child: ModelInode): boolean {
+    const slot = this.#slot(path);
+    if (slot === undefined || slot.directory.entries.has(slot.name)) return false;
+    slot.directory.entries.set(slot.name, child);
+    return true;
+  }
+
+  #remove(path: string, may: (found: ModelInode) => boolean): boolean {
+    const slot = this.#slot(path);
+    const found = this.at(path);
+    return slot !== undefined && found !== undefined && may(found) && slot.directory.entries.delete(slot.name);
+  }
+
+  #slot(path: string): { directory: ModelInode; name: string } | undefined {
+    const parts = path.split("/");
+    const name = parts.pop();
+    const directory = this.at(parts.join("/"));
+    return directory?.type === "directory" && name ? { directory, name } : undefined;
+  }
+}
+
+function inode(type: ModelInode["type"], mtime: number): ModelInode {
+  const mode = type === "directory" ? 0o755 : 0o644;
+  return { type, id: undefined, mode, content: "", mtime, conflict: undefined, entries: new Map() };
+}
+
+function holds(directory: ModelInode, inner: ModelInode): boolean {
+  return directory === inner || [...directory.entries.values()].some((child) => holds(child, inner));
+}
