@@ -59,7 +59,7 @@ export function recoverFromDigest(digest: Uint8Array, signature: Uint8Array): Wa
   }
   try {
     const parsed = secp256k1.Signature.fromBytes(signature.subarray(0, 64)).addRecoveryBit(v - 27);
-    if (parsed.hasHighS()) throw new Error("s is above half the order");
+    if (parsed.hasHighS()) throw new SynclineError("bad_signature", "s is above half the order.");
     return walletOfPublicKey(parsed.recoverPublicKey(digest).toBytes(false));
   } catch (cause) {
     throw new SynclineError("bad_signature", "A wallet's signature is malformed.", { cause });

@@ -1,0 +1,99 @@
+/**
+ * The frame of every command: one description yields parsing, options from all sources, help with examples and exit
+ * statuses, and output. A command's file exports `register(program)`, which calls `addCommand`.
+ */
+import { join } from "node:path";
+import type { Command } from "commander";
+import { SynclineError } from "../base/errors.ts";
+import { configFolder, readConfigFile } from "./config-file.ts";
+import { EXIT_MEANINGS } from "./exit-status.ts";
+import type { ExitStatus } from "./exit-status.ts";
+import { COMMON_OPTIONS, commanderOption, configKeys, kebab, resolveOptions } from "./options.ts";
+import type { OptionName, Options } from "./options.ts";
+import { createOutput } from "./output.ts";
+import type { Output } from "./output.ts";
+import type { Runtime } from "./runtime.ts";
+
+/** What commands register with. `status` is what the command that ran ended with. */
+export interface Program {
+  readonly root: Command;
+  readonly runtime: Runtime;
+  status: ExitStatus;
+}
+
+export type CommonOption = (typeof COMMON_OPTIONS)[number];
+
+export interface CommandSpec<Name extends OptionName> {
+  /** "mount", or "key new" for a command in a group. */
+  readonly name: string;
+  /** In order: ["<url>", "what it is"]; "[…]" where it may be absent, "<x...>" for several. */
+  readonly arguments?: readonly (readonly [string, string])[];
+  readonly summary: string;
+  /** Besides the common ones. */
+  readonly options?: readonly Name[];
+  /** Those of `options` that must be given. */
+  readonly required?: readonly Name[];
+  readonly examples: readonly string[];
+  /** Those that this command can end with, 0, 1 and 2 aside. */
+  readonly exits?: readonly ExitStatus[];
+  /** Heavy modules are imported in here, so that --help stays quick. Answers the exit status; nothing is 0. */
+  run(call: Call<Name>): Promise<ExitStatus | void>;
+}
+
+/** One run of a command. */
+export interface Call<Name extends OptionName = never> {
+  /** Arguments in order; those of "<x...>" follow one another. */
+  readonly args: readonly string[];
+  readonly options: Pick<Options, Name | CommonOption>;
+  readonly output: Output;
+  readonly runtime: Runtime;
+}
+
+export function addCommand<Name extends OptionName = never>(program: Program, spec: CommandSpec<Name>): void {
+  const names = spec.name.split(" ");
+  const parent = names.slice(0, -1).reduce(groupOf, program.root);
+  const command = parent.command(names.at(-1) ?? spec.name).description(spec.summary);
+  for (const [name, help] of spec.arguments ?? []) command.argument(name, help);
+  for (const name of spec.options ?? []) command.addOption(commanderOption(name));
+  for (const name of COMMON_OPTIONS) command.addOption(commanderOption(name));
+  command.addHelpText("after", helpTail(spec.examples, spec.exits ?? []));
+  command.action(async () => {
+    const { runtime } = program;
+    const options = readOptions(runtime, [...COMMON_OPTIONS, ...(spec.options ?? [])], command.optsWithGlobals());
+    for (const name of spec.required ?? []) requireOption(name, options[name]);
+    const output = createOutput(runtime, { json: options.json ?? false, verbose: options.verbose ?? false });
+    program.status = (await spec.run({ args: command.args, options, output, runtime })) ?? 0;
+  });
+}
+
+/** Examples and exit statuses, below the options in help. */
+export function helpTail(examples: readonly string[], exits: readonly ExitStatus[]): string {
+  const statuses = ([0, 1, 2, ...exits] as const).toSorted((a, b) => a - b);
+  const lines = ["", "Examples:", ...examples.map((example) => `  $ ${example}`), "", "Exit statuses:"];
+  return [...lines, ...statuses.map((status) => `  ${status}  ${EXIT_MEANINGS[status]}`)].join("\n");
+}
+
+function readOptions<Name extends OptionName>(
+  runtime: Runtime,
+  names: readonly Name[],
+  flags: Record<string, unknown>,
+): Pick<Options, Name> {
+  const file = readConfigFile(join(configFolder(runtime.env), "config.toml"), configKeys());
+  return resolveOptions(names, { flags, env: runtime.env, file });
+}
+
+/** What help says of commands that only hold others. */
+const GROUPS: Readonly<Record<string, string>> = {
+  key: "the wallet key of this user",
+  conflicts: "conflicts and their copies",
+};
+
+function requireOption(name: OptionName, value: unknown): void {
+  if (value === undefined) throw new SynclineError("usage", `--${kebab(name)} is required.`);
+}
+
+function groupOf(parent: Command, name: string): Command {
+  return (
+    parent.commands.find((command) => command.name() === name) ?? parent.command(name).description(GROUPS[name] ?? "")
+  );
+}

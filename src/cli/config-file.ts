@@ -1,0 +1,52 @@
+/** The user's configuration: `$XDG_CONFIG_HOME/syncline/config.toml`, option names as keys, secrets nowhere. */
+import { readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { parse } from "smol-toml";
+import { SynclineError } from "../base/errors.ts";
+
+/** A value as TOML spells it; tables are not used. */
+export type ConfigValues = ReadonlyMap<string, string | number | boolean>;
+
+/** The folder of configuration and key. */
+export function configFolder(env: NodeJS.ProcessEnv): string {
+  return join(env["XDG_CONFIG_HOME"] || join(homedir(), ".config"), "syncline");
+}
+
+/** Reads the file; no file is an empty one. `known` are the keys that it may hold. Throws `config_invalid`. */
+export function readConfigFile(path: string, known: ReadonlySet<string>): ConfigValues {
+  const text = readIfThere(path);
+  const values = new Map<string, string | number | boolean>();
+  for (const [key, value] of Object.entries(text === undefined ? {} : parseToml(path, text))) {
+    if (!known.has(key)) throw invalid(path, `it has no option ${JSON.stringify(key)}`);
+    if (typeof value !== "string" && typeof value !== "number" && typeof value !== "boolean") {
+      throw invalid(path, `${key} is no text, number or boolean`);
+    }
+    values.set(key, value);
+  }
+  return values;
+}
+
+function readIfThere(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (cause) {
+    if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return undefined;
+    throw invalid(path, "it cannot be read", cause);
+  }
+}
+
+function parseToml(path: string, text: string): Record<string, unknown> {
+  try {
+    return parse(text);
+  } catch (cause) {
+    throw invalid(path, cause instanceof Error ? cause.message : "it is not TOML", cause);
+  }
+}
+
+function invalid(path: string, why: string, cause?: unknown): SynclineError {
+  return new SynclineError("config_invalid", `${path} is not usable: ${why}.`, {
+    hint: 'Each line is an option of syncline --help without its dashes, such as: cache-size = "10 GiB"',
+    cause,
+  });
+}

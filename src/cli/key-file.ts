@@ -1,0 +1,55 @@
+/** The files of a wallet key: the keystore, and a generated passphrase beside it. Readable by their owner only. */
+import { link, mkdir, open, readFile, rm } from "node:fs/promises";
+import { dirname, join, parse } from "node:path";
+import { SynclineError } from "../base/errors.ts";
+import type { Random } from "../base/random.ts";
+
+/** Where a generated passphrase goes: `key.pass` for `key.json`. */
+export function passphrasePathOf(keyPath: string): string {
+  const { dir, name } = parse(keyPath);
+  return join(dir, `${name}.pass`);
+}
+
+/** The file's text, or undefined when there is none. */
+export async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Makes the file, whole or not at all, durable, mode 0600. Throws `path_exists` when it is there already: a key is never
+ * overwritten.
+ */
+export async function createSecretFile(path: string, text: string, random: Random): Promise<void> {
+  const folder = dirname(path);
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const temporary = `${path}.${Buffer.from(random.bytes(8)).toString("hex")}`;
+  try {
+    await using file = await open(temporary, "wx", 0o600);
+    await file.writeFile(text);
+    await file.sync();
+    await link(temporary, path);
+  } catch (cause) {
+    if (!(cause instanceof Error && "code" in cause && cause.code === "EEXIST")) throw cause;
+    throw new SynclineError("path_exists", `${path} exists already.`, {
+      hint: "Choose another file with --key; a key is never overwritten.",
+      cause,
+    });
+  } finally {
+    await rm(temporary, { force: true });
+  }
+  await syncFolder(folder);
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, "r");
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}

@@ -1,0 +1,22 @@
+#!/usr/bin/env node
+/** The command line's entry: the list of commands, and the process around them. */
+import { readFileSync } from "node:fs";
+import { register as registerKey } from "./key.ts";
+import { runCommandLine } from "./program.ts";
+import { processRuntime } from "./runtime.ts";
+import { register as registerToken } from "./token.ts";
+
+const COMMANDS = [registerKey, registerToken];
+
+/** A reader that goes away (`syncline cat … | head`) ends the command as it ends others: by SIGPIPE's status. */
+const SIGPIPE_STATUS = 141;
+
+const packageFile = new URL("../../package.json", import.meta.url);
+const { version } = JSON.parse(readFileSync(packageFile, "utf8")) as { version: string };
+
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(SIGPIPE_STATUS);
+  throw error;
+});
+
+process.exitCode = await runCommandLine(process.argv.slice(2), processRuntime(), COMMANDS, version);

@@ -1,0 +1,163 @@
+/**
+ * The one table of options. It yields flags, SYNCLINE_* names, keys of the configuration file, help and docs; of several
+ * sources the flag wins, then the environment, then the file.
+ */
+import { Option } from "commander";
+import { SynclineError } from "../base/errors.ts";
+import type { ConfigValues } from "./config-file.ts";
+import { parseBytes } from "./text.ts";
+
+export interface OptionSpec<Value> {
+  readonly short?: string;
+  /** How help shows the value, such as "<dir>"; absent for a switch. */
+  readonly value?: string;
+  readonly help: string;
+  /** SYNCLINE_ and this; by default the option's name. */
+  readonly env?: string;
+  /** Whether a command line alone may set it, since it belongs to one run. */
+  readonly onlyFlag?: boolean;
+  /** What help shows as the default. */
+  readonly fallbackText?: string;
+  /** What a value is, for messages: "a number of seconds". */
+  readonly wanted: string;
+  /** Undefined for text that is no such value. */
+  parse(text: string): Value | undefined;
+}
+
+export const OPTIONS = {
+  state: text("<dir>", "folder of all agents' states", { fallbackText: "$XDG_STATE_HOME/syncline" }),
+  key: text("<file>", "wallet key, an Ethereum keystore", {
+    env: "KEY_FILE",
+    fallbackText: "$XDG_CONFIG_HOME/syncline/key.json",
+  }),
+  passphraseFile: text("<file>", "file that holds the key's passphrase"),
+  json: toggle("one JSON object, or one line an event, on stdout; errors as JSON on stderr"),
+  verbose: toggle("say more", { short: "-v" }),
+  insecure: toggle("allow http:// beyond this machine"),
+  background: toggle("return when the mount answers", { onlyFlag: true }),
+  readOnly: toggle("refuse every change", { onlyFlag: true }),
+  at: text("<root|time>", "an old state: a root, or the last one before this time (RFC 3339)", { onlyFlag: true }),
+  durability: choice(["local", "published"] as const, "what fsync waits for", { fallbackText: "local" }),
+  readTimeout: seconds("give up an uncached read after this while unreachable", { fallbackText: "30" }),
+  cacheSize: size("most bytes of the block cache", { fallbackText: "10 GiB" }),
+  mapOwner: toggle("show every file as the caller's and leave stored owners alone"),
+  timeout: seconds("give up after this long", { onlyFlag: true }),
+  allowDeletes: text("<digest>", "let the guarded deletions with this digest through", { onlyFlag: true }),
+  graph: toggle("draw the history as a graph", { onlyFlag: true }),
+  count: count("show at most this many", { short: "-n", onlyFlag: true }),
+  recursive: toggle("directories with all that is in them", { short: "-r", onlyFlag: true }),
+  repair: toggle("mend what can be mended", { onlyFlag: true }),
+  keep: text("<side>", "which version stays: winner, copy or both", { onlyFlag: true }),
+  origin: text("<url>", "the master that the token is for", { onlyFlag: true }),
+  ttl: seconds("lifetime of the token", { fallbackText: "600" }),
+} as const;
+
+type ValueOf<Spec> = Spec extends OptionSpec<infer Value> ? Value : never;
+
+export type OptionName = keyof typeof OPTIONS;
+/** Values that were set somewhere; commands apply their own defaults. */
+export type Options = { readonly [Name in OptionName]: ValueOf<(typeof OPTIONS)[Name]> | undefined };
+
+/** Every command has these. */
+export const COMMON_OPTIONS = ["state", "key", "passphraseFile", "json", "verbose"] as const;
+
+/** The option as commander parses it and shows it. */
+export function commanderOption(name: OptionName): Option {
+  const spec: OptionSpec<unknown> = OPTIONS[name];
+  const long = `--${kebab(name)}`;
+  const flags = [spec.short, long].filter((flag) => flag !== undefined).join(", ");
+  const facts = [`env: ${envName(name)}`];
+  if (spec.fallbackText !== undefined) facts.push(`default: ${spec.fallbackText}`);
+  return new Option(spec.value === undefined ? flags : `${flags} ${spec.value}`, `${spec.help} (${facts.join(", ")})`);
+}
+
+/** The value of each named option, from the first source that has it. Throws `usage`, `config_invalid`. */
+export function resolveOptions<Name extends OptionName>(
+  names: readonly Name[],
+  sources: { flags: Readonly<Record<string, unknown>>; env: NodeJS.ProcessEnv; file: ConfigValues },
+): Pick<Options, Name> {
+  const resolved: Partial<Record<OptionName, unknown>> = {};
+  for (const name of names) {
+    const spec: OptionSpec<unknown> = OPTIONS[name];
+    const flag = sources.flags[name];
+    const fromEnv = sources.env[envName(name)];
+    const fromFile = spec.onlyFlag === true ? undefined : sources.file.get(kebab(name));
+    if (flag !== undefined) resolved[name] = parseAs(spec, String(flag), `--${kebab(name)}`, "usage");
+    else if (fromEnv !== undefined && fromEnv !== "") resolved[name] = parseAs(spec, fromEnv, envName(name), "usage");
+    else if (fromFile !== undefined) {
+      resolved[name] = parseAs(spec, String(fromFile), `${kebab(name)} in config.toml`, "config_invalid");
+    }
+  }
+  return resolved as Pick<Options, Name>;
+}
+
+/** The keys that a configuration file may hold. */
+export function configKeys(): ReadonlySet<string> {
+  const names = Object.keys(OPTIONS) as OptionName[];
+  return new Set(names.filter((name) => !("onlyFlag" in OPTIONS[name])).map(kebab));
+}
+
+export function envName(name: OptionName): string {
+  const spec: OptionSpec<unknown> = OPTIONS[name];
+  return `SYNCLINE_${spec.env ?? kebab(name).replaceAll("-", "_").toUpperCase()}`;
+}
+
+export function kebab(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+type Extra = Omit<OptionSpec<unknown>, "help" | "parse" | "value" | "wanted">;
+
+function parseAs(spec: OptionSpec<unknown>, given: string, source: string, code: "usage" | "config_invalid"): unknown {
+  const value = spec.parse(given);
+  if (value === undefined) {
+    throw new SynclineError(code, `${source}: ${JSON.stringify(given)} is not ${spec.wanted}.`);
+  }
+  return value;
+}
+
+function text(value: string, help: string, extra: Extra = {}): OptionSpec<string> {
+  return { ...extra, value, help, wanted: "a text", parse: (given) => (given === "" ? undefined : given) };
+}
+
+function toggle(help: string, extra: Extra = {}): OptionSpec<boolean> {
+  return { ...extra, help, wanted: "yes or no", parse: (given) => SWITCHES.get(given.toLowerCase()) };
+}
+
+function choice<const Value extends string>(
+  values: readonly Value[],
+  help: string,
+  extra: Extra = {},
+): OptionSpec<Value> {
+  const parse = (given: string) => values.find((value) => value === given);
+  return { ...extra, value: `<${values.join("|")}>`, help, wanted: `one of ${values.join(", ")}`, parse };
+}
+
+function seconds(help: string, extra: Extra = {}): OptionSpec<number> {
+  return {
+    ...extra,
+    value: "<seconds>",
+    help,
+    wanted: "a number of seconds",
+    parse: (given) => positive(Number(given)),
+  };
+}
+
+function count(help: string, extra: Extra = {}): OptionSpec<number> {
+  const parse = (given: string) => (/^\d+$/.test(given) ? positive(Number(given)) : undefined);
+  return { ...extra, value: "<n>", help, wanted: "a whole number above 0", parse };
+}
+
+function size(help: string, extra: Extra = {}): OptionSpec<number> {
+  const parse = (given: string) => positive(parseBytes(given) ?? 0);
+  return { ...extra, value: "<size>", help, wanted: 'a size such as "10 GiB"', parse };
+}
+
+const SWITCHES = new Map([
+  ...["true", "1", "yes", "on"].map((word) => [word, true] as const),
+  ...["false", "0", "no", "off"].map((word) => [word, false] as const),
+]);
+
+function positive(value: number): number | undefined {
+  return Number.isFinite(value) && value > 0 ? value : undefined;
+}

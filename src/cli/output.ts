@@ -1,0 +1,87 @@
+/**
+ * What a command says: results on stdout, everything else on stderr; for people, or as JSON with `--json`.
+ *
+ * Text from outside (names, messages of stores) never reaches a terminal with control or bidi characters in it.
+ */
+import { once } from "node:events";
+import { SynclineError } from "../base/errors.ts";
+import { describeError } from "../base/log.ts";
+import { escapeForPrint } from "../base/names.ts";
+import { createProgress } from "./progress.ts";
+import type { Progress } from "./progress.ts";
+import type { Runtime } from "./runtime.ts";
+
+export interface Output {
+  /** The result, or one event of several: `value` as one line of JSON, or `text` for people (nothing if it is empty). */
+  result(value: object, text: string): void;
+  /** For people beside the result, on stderr: what was made, what comes next. With --json {"notice": …}. */
+  notice(text: string): void;
+  /** Raw bytes on stdout (`cat`), as fast as the reader takes them. */
+  bytes(bytes: Uint8Array): Promise<void>;
+  /** A bar on stderr for long work, on a terminal only; elsewhere nothing. `total` in `unit`s, undefined while unknown. */
+  progress(label: string, unit: "bytes" | "files", total?: number): Progress;
+  error(error: unknown): void;
+}
+
+export interface OutputStyle {
+  readonly json: boolean;
+  readonly verbose: boolean;
+}
+
+export function createOutput(runtime: Runtime, style: OutputStyle): Output {
+  const { stdout, stderr } = runtime;
+  return {
+    result(value, text) {
+      if (style.json) stdout.write(`${toJson(value)}\n`);
+      else if (text !== "") stdout.write(text.endsWith("\n") ? text : `${text}\n`);
+    },
+    notice(text) {
+      stderr.write(style.json ? `${toJson({ notice: text })}\n` : `${escapeLines(text)}\n`);
+    },
+    async bytes(bytes) {
+      if (!stdout.write(bytes)) await once(stdout, "drain");
+    },
+    progress: (label, unit, total) => createProgress(runtime, { label, unit, total, hidden: style.json }),
+    error(error) {
+      stderr.write(style.json ? `${toJson(errorReport(error))}\n` : errorText(error, style.verbose));
+    },
+  };
+}
+
+/** An error as `--json` shows it. Errors that are not ours carry the code `internal`, or `local_io_failed` from the system. */
+export function errorReport(error: unknown): { code: string; message: string; hint: string | null } {
+  if (error instanceof SynclineError) return { code: error.code, message: error.message, hint: error.hint ?? null };
+  const message = error instanceof Error ? error.message : String(error);
+  return { code: isSystemError(error) ? "local_io_failed" : "internal", message, hint: null };
+}
+
+/** JSON in one line whose strings hold no characters that a terminal obeys. */
+export function toJson(value: object): string {
+  return JSON.stringify(value).replace(INVISIBLE, (char) => {
+    return Array.from(
+      { length: char.length },
+      (_, at) => `\\u${char.charCodeAt(at).toString(16).padStart(4, "0")}`,
+    ).join("");
+  });
+}
+
+// JSON escapes C0 itself; these are DEL, C1, and the format and separator characters of base/names.ts.
+const INVISIBLE = /[\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}]/gu;
+
+function errorText(error: unknown, verbose: boolean): string {
+  const { message, hint } = errorReport(error);
+  const lines = [`syncline: ${escapeForPrint(message)}`];
+  if (hint !== null) lines.push(`  ${escapeForPrint(hint)}`);
+  if (verbose) lines.push(`  ${escapeForPrint(describeError(error))}`);
+  if (verbose && error instanceof Error && !(error instanceof SynclineError))
+    lines.push(escapeLines(error.stack ?? ""));
+  return `${lines.join("\n")}\n`;
+}
+
+function escapeLines(text: string): string {
+  return text.split("\n").map(escapeForPrint).join("\n");
+}
+
+function isSystemError(error: unknown): boolean {
+  return error instanceof Error && "syscall" in error;
+}

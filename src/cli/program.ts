@@ -1,0 +1,63 @@
+/** Runs one command line: parses it, runs the command, turns what happens into output and an exit status. */
+import { Command, CommanderError } from "commander";
+import { SynclineError } from "../base/errors.ts";
+import type { Program } from "./command.ts";
+import { exitStatusOf } from "./exit-status.ts";
+import type { ExitStatus } from "./exit-status.ts";
+import { COMMON_OPTIONS, commanderOption } from "./options.ts";
+import { createOutput } from "./output.ts";
+import type { Runtime } from "./runtime.ts";
+
+export type Register = (program: Program) => void;
+
+/** Runs `args` (without node and script) and answers the exit status. Never throws. */
+export async function runCommandLine(
+  args: readonly string[],
+  runtime: Runtime,
+  commands: readonly Register[],
+  version: string,
+): Promise<ExitStatus> {
+  const program = createProgram(runtime, commands, version);
+  try {
+    await program.root.parseAsync(args, { from: "user" });
+    return program.status;
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) return 0;
+    const json = args.includes("--json") || /^(true|1|yes|on)$/i.test(runtime.env["SYNCLINE_JSON"] ?? "");
+    const verbose = args.includes("-v") || args.includes("--verbose");
+    const shown = error instanceof CommanderError ? usageError(error) : error;
+    createOutput(runtime, { json, verbose }).error(shown);
+    return exitStatusOf(shown);
+  }
+}
+
+function createProgram(runtime: Runtime, commands: readonly Register[], version: string): Program {
+  const root = new Command("syncline")
+    .description("Mount a bucket as a filesystem: many machines write it at once, online or off, and all converge.")
+    .version(version, "--version")
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => void runtime.stdout.write(text),
+      writeErr: () => {},
+      outputError: () => {},
+    })
+    .configureHelp({ showGlobalOptions: false })
+    .addHelpText("after", "\nExamples and exit statuses of a command: syncline help COMMAND");
+  for (const name of COMMON_OPTIONS) root.addOption(commanderOption(name));
+  const program: Program = { root, runtime, status: 0 };
+  for (const register of commands) register(program);
+  return program;
+}
+
+function usageError(error: CommanderError): SynclineError {
+  const message = error.code === "commander.help" ? "A command is missing." : sentence(error.message);
+  return new SynclineError("usage", message, { hint: "See syncline --help.", cause: error });
+}
+
+function sentence(message: string): string {
+  const text = message
+    .replace(/^error: /, "")
+    .split("\n")
+    .join(" ");
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.?)]$/.test(text) ? "" : "."}`;
+}

@@ -1,0 +1,33 @@
+/** What a command finds around it: environment, terminal, clock. Taken from the process once, so that tests can bring theirs. */
+import type { Readable, Writable } from "node:stream";
+import type { Clock } from "../base/clock.ts";
+import { systemClock } from "../base/clock.ts";
+import type { Random } from "../base/random.ts";
+import { systemRandom } from "../base/random.ts";
+
+export interface Runtime {
+  /** Without SYNCLINE_KEY, so that no child inherits it. */
+  readonly env: NodeJS.ProcessEnv;
+  /** What SYNCLINE_KEY held. */
+  readonly environmentKey: string | undefined;
+  readonly stdin: Readable & { readonly isTTY?: boolean; setRawMode?(raw: boolean): unknown };
+  readonly stdout: Writable & { readonly isTTY?: boolean };
+  readonly stderr: Writable & { readonly isTTY?: boolean; readonly columns?: number };
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+/** The process as a runtime. Removes SYNCLINE_KEY from its environment. */
+export function processRuntime(): Runtime {
+  const environmentKey = process.env["SYNCLINE_KEY"];
+  delete process.env["SYNCLINE_KEY"];
+  return {
+    env: process.env,
+    environmentKey,
+    stdin: process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    clock: systemClock,
+    random: systemRandom,
+  };
+}

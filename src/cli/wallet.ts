@@ -1,0 +1,136 @@
+/**
+ * The wallet that a command acts for: from SYNCLINE_KEY, from a keystore, or made when it is first needed.
+ */
+import { readFile } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { hasCode, SynclineError } from "../base/errors.ts";
+import type { Wallet } from "../base/ids.ts";
+import { decryptKey, encryptKey, walletOfKeystore } from "../crypto/keystore.ts";
+import { createWalletKey, walletOfKey, walletSigner } from "../crypto/wallet.ts";
+import type { WalletSigner } from "../crypto/wallet.ts";
+import type { Call } from "./command.ts";
+import { configFolder } from "./config-file.ts";
+import { createSecretFile, passphrasePathOf, readIfThere } from "./key-file.ts";
+import { askHidden, canAsk } from "./prompt.ts";
+
+/**
+ * The signer of this call. A keystore is opened when something is signed first, which takes about a second; the address is
+ * known before. Throws `key_invalid`; signing throws `key_locked`.
+ */
+export async function loadWallet(call: Call): Promise<WalletSigner> {
+  const { environmentKey } = call.runtime;
+  if (environmentKey !== undefined) return walletSigner(parsePrivateKey(environmentKey, "SYNCLINE_KEY"));
+  const path = keyPathOf(call);
+  const text = (await readIfThere(path)) ?? (await makeFirstKey(call, path));
+  return lockedSigner(call, path, text);
+}
+
+export function keyPathOf(call: Call): string {
+  return call.options.key ?? join(configFolder(call.runtime.env), "key.json");
+}
+
+/** 64 hex digits, with or without 0x. Throws `key_invalid`, which never shows the text. */
+export function parsePrivateKey(text: string, source: string): Uint8Array {
+  const digits = text.trim().replace(/^0x/i, "");
+  if (!/^[0-9a-fA-F]{64}$/.test(digits)) {
+    throw new SynclineError("key_invalid", `${source} is not 64 hex digits.`);
+  }
+  const key = new Uint8Array(Buffer.from(digits, "hex"));
+  walletOfKey(key);
+  return key;
+}
+
+/** Seals the key under a new passphrase and writes it to `path`. Throws `path_exists`. */
+export async function storeKey(call: Call, path: string, key: Uint8Array): Promise<Wallet> {
+  if ((await readIfThere(path)) !== undefined) {
+    throw new SynclineError("path_exists", `${path} exists already.`, {
+      hint: "Choose another file with --key; a key is never overwritten.",
+    });
+  }
+  const { random } = call.runtime;
+  await createSecretFile(path, await encryptKey(key, await newPassphrase(call, path), random), random);
+  return walletOfKey(key);
+}
+
+/** Opens a keystore with the passphrase that belongs to `path`. Throws `key_locked`, `key_invalid`. */
+export async function openKeystore(call: Call, path: string, text: string): Promise<Uint8Array> {
+  return decryptKey(text, await knownPassphrase(call, path));
+}
+
+function lockedSigner(call: Call, path: string, text: string): WalletSigner | Promise<WalletSigner> {
+  const open = async () => walletSigner(await openKeystore(call, path, text));
+  const wallet = walletOfKeystore(text);
+  if (wallet === undefined) return open();
+  let opened: Promise<WalletSigner> | undefined;
+  return {
+    wallet,
+    async sign(data) {
+      opened ??= open();
+      return (await opened).sign(data);
+    },
+  };
+}
+
+/** Only at the default place: a misspelt --key must not turn into a new identity. */
+async function makeFirstKey(call: Call, path: string): Promise<string> {
+  if (call.options.key !== undefined) {
+    throw new SynclineError("key_invalid", `There is no key at ${path}.`, {
+      hint: `Make one with: syncline key new --key ${path}`,
+    });
+  }
+  try {
+    const wallet = await storeKey(call, path, createWalletKey(call.runtime.random));
+    call.output.notice(`Made a wallet key: ${path}\nAddress: ${wallet}`);
+  } catch (error) {
+    // Another command made it in the meantime.
+    if (!hasCode(error, "path_exists")) throw error;
+  }
+  return readFile(path, "utf8");
+}
+
+async function newPassphrase(call: Call, path: string): Promise<string> {
+  const { runtime, options, output } = call;
+  if (options.passphraseFile !== undefined) return readPassphrase(options.passphraseFile);
+  if (canAsk(runtime)) return askTwice(call);
+  const passphrasePath = passphrasePathOf(path);
+  const random = Buffer.from(runtime.random.bytes(GENERATED_BYTES)).toString("base64url");
+  try {
+    await createSecretFile(passphrasePath, `${random}\n`, runtime.random);
+    output.notice(`Made a passphrase for it: ${passphrasePath}`);
+    return random;
+  } catch (error) {
+    if (!hasCode(error, "path_exists")) throw error;
+    return readPassphrase(passphrasePath);
+  }
+}
+
+async function knownPassphrase(call: Call, path: string): Promise<string> {
+  const { runtime, options } = call;
+  if (options.passphraseFile !== undefined) return readPassphrase(options.passphraseFile);
+  const beside = await readIfThere(passphrasePathOf(path));
+  if (beside !== undefined) return withoutNewline(beside);
+  if (canAsk(runtime)) return askHidden(runtime, `Passphrase of ${basename(path)}: `);
+  throw new SynclineError("key_locked", `Nobody is there to type the passphrase of ${path}.`, {
+    hint: "Name a file that holds it with SYNCLINE_PASSPHRASE_FILE.",
+  });
+}
+
+async function askTwice(call: Call): Promise<string> {
+  const passphrase = await askHidden(call.runtime, "New passphrase for the wallet key: ");
+  if (passphrase === "") throw new SynclineError("usage", "An empty passphrase protects nothing.");
+  if ((await askHidden(call.runtime, "Again: ")) === passphrase) return passphrase;
+  throw new SynclineError("usage", "The two passphrases differ.");
+}
+
+async function readPassphrase(path: string): Promise<string> {
+  const text = await readIfThere(path);
+  if (text === undefined) throw new SynclineError("key_locked", `There is no passphrase file ${path}.`);
+  return withoutNewline(text);
+}
+
+/** 192 bits: nobody has to type it. */
+const GENERATED_BYTES = 24;
+
+function withoutNewline(text: string): string {
+  return text.replace(/\r?\n$/, "");
+}
