@@ -1,0 +1,253 @@
+/**
+ * The publishing half of an agent: takes sealed epochs from the filesystem's thread, publishes them, adopts what others
+ * published, and keeps the figures that `status` shows. One thing at a time.
+ */
+import type { Clock } from "../base/clock.ts";
+import { hasCode, SynclineError } from "../base/errors.ts";
+import type { Cid, Lamport } from "../base/ids.ts";
+import { PUBLISH_NODE_CACHE_BYTES, RECONNECT_FIRST_MS, RECONNECT_MAX_MS } from "../base/limits.ts";
+import { describeError, type Log } from "../base/log.ts";
+import type { Random } from "../base/random.ts";
+import type { Bucket, CurrentRoot } from "../bucket/bucket.ts";
+import type { ChangeSet, DataReader, NewBase, PublishedEpoch } from "../bucket/change-set.ts";
+import { differences } from "../bucket/differences.ts";
+import { descends } from "../bucket/history.ts";
+import type { Conflict } from "../bucket/merge/conflict.ts";
+import { publishEpoch } from "../bucket/publish.ts";
+import type { Writer } from "../bucket/publish/next-commit.ts";
+import type { PublishFigures, PublishOutcome } from "../bucket/publish/outcome.ts";
+import { NodeStore } from "../tree/node-store.ts";
+import type { FlushEnd } from "./flush-schedule.ts";
+import type { BaseRoot } from "./threads.ts";
+
+/** The overlay, on whichever thread it lives. */
+export interface PublisherOverlay {
+  seal(): Promise<ChangeSet | undefined>;
+  published(epoch: PublishedEpoch): Promise<void>;
+  adopt(base: NewBase): Promise<void>;
+}
+
+export interface PublisherOptions {
+  readonly bucket: Bucket;
+  readonly writer: Writer;
+  /** Gets the state a device of its own when its old one turns out to be somebody else's too. */
+  readonly replaceWriter: () => Promise<Writer>;
+  readonly overlay: PublisherOverlay;
+  readonly data: DataReader;
+  readonly base: BaseRoot;
+  /** Whether the overlay holds an epoch that was sealed before a restart. */
+  readonly held: boolean;
+  readonly readOnly: boolean;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+export interface PublisherState {
+  readonly base: BaseRoot;
+  /** The newest root seen. */
+  readonly root: Cid | undefined;
+  readonly version: number | undefined;
+  readonly online: boolean;
+  readonly lastError: SynclineError | undefined;
+  readonly conflicts: readonly SeenConflict[];
+  readonly totals: PublishFigures & { readonly flushes: number };
+  readonly last: { readonly attempts: number; readonly conflicts: number };
+}
+
+export interface SeenConflict {
+  readonly conflict: Conflict;
+  readonly timeNs: bigint;
+}
+
+const CONFLICTS_REMEMBERED = 1_000;
+const DONE: FlushEnd = { again: false, afterMs: 0 };
+const NO_FIGURES: PublishFigures = { attempts: 0, requests: 0, uploadedBytes: 0, uploadedBlocks: 0, blocksRead: 0 };
+
+export class Publisher {
+  readonly #options: PublisherOptions;
+  readonly #nodes: NodeStore;
+  #writer: Writer;
+  #base: BaseRoot;
+  #root: CurrentRoot | undefined;
+  /** A sealed epoch is not in the bucket yet: it goes before anything else. */
+  #held: boolean;
+  #online = true;
+  #lastError: SynclineError | undefined;
+  #retryMs = RECONNECT_FIRST_MS;
+  #conflicts: SeenConflict[] = [];
+  #totals = { ...NO_FIGURES, flushes: 0 };
+  #last = { attempts: 0, conflicts: 0 };
+  /** The end of the queue: flushes and adoptions run one after the other. */
+  #tail: Promise<unknown> = Promise.resolve();
+
+  constructor(options: PublisherOptions) {
+    this.#options = options;
+    this.#writer = options.writer;
+    this.#base = options.base;
+    this.#held = options.held;
+    this.#nodes = new NodeStore(options.bucket.blocks, { capacityBytes: PUBLISH_NODE_CACHE_BYTES });
+  }
+
+  state(): PublisherState {
+    return {
+      base: this.#base,
+      root: this.#root?.commit.cid,
+      version: this.#root?.root.version,
+      online: this.#online,
+      lastError: this.#lastError,
+      conflicts: this.#conflicts,
+      totals: this.#totals,
+      last: this.#last,
+    };
+  }
+
+  /** Publishes what is dirty, or adopts a newer root when nothing is. Never rejects. */
+  flush(): Promise<FlushEnd> {
+    return this.#queued(async () => {
+      const changes = this.#options.readOnly ? undefined : await this.#options.overlay.seal();
+      return changes === undefined ? this.#catchUp() : this.#publish(changes);
+    });
+  }
+
+  /** The root may have moved: adopts it, after the epoch that waits if there is one. Never rejects. */
+  rootMoved(): Promise<FlushEnd> {
+    return this.#held ? this.flush() : this.#queued(() => this.#catchUp());
+  }
+
+  #queued(work: () => Promise<FlushEnd>): Promise<FlushEnd> {
+    const result = this.#tail.then(work).catch((error: unknown) => this.#failed(error));
+    this.#tail = result;
+    return result;
+  }
+
+  async #publish(changes: ChangeSet): Promise<FlushEnd> {
+    const { bucket, data, clock, random, log, overlay } = this.#options;
+    const context = { bucket, writer: this.#writer, clock, random, log };
+    this.#held = true;
+    const outcome = await publishEpoch(context, changes, data, { adopted: this.#base.commit });
+    this.#count(outcome);
+    switch (outcome.kind) {
+      case "published":
+        await overlay.published(outcome.epoch);
+        this.#held = false;
+        this.#base = baseRootOf(outcome.epoch.base);
+        this.#root = { root: outcome.root, commit: await bucket.commit(outcome.epoch.base.commit) };
+        this.#remember(outcome.conflicts);
+        this.#reached();
+        return DONE;
+      case "queued":
+        this.#lastError = new SynclineError("root_moved", "Other writers were faster, many times. The epoch waits.", {
+          hint: "It is tried again by itself; `syncline flush` tries at once.",
+        });
+        return this.#again();
+      case "unreachable":
+        return this.#failed(outcome.cause);
+      case "foreign":
+        return this.#failed(outcome.cause);
+      case "rolled_back":
+        return this.#failed(rolledBack(this.#base.commit, outcome.root));
+      case "device_reused":
+        log.warn("The bucket holds a later epoch of this device: taking a new device key.", { epoch: outcome.epoch });
+        this.#writer = await this.#options.replaceWriter();
+        return { again: true, afterMs: 0 };
+    }
+  }
+
+  /** Adopts the current root, if it is a newer one that descends from ours. */
+  async #catchUp(): Promise<FlushEnd> {
+    const { bucket, overlay } = this.#options;
+    const current = await bucket.current();
+    if (current === undefined) {
+      throw new SynclineError("no_such_bucket", `There is no bucket at ${bucket.remote.address} now.`, {
+        hint: "Unpublished data is kept. Bring the bucket back, and publishing goes on.",
+      });
+    }
+    this.#root = current;
+    const { cid, body } = current.commit;
+    if (cid !== this.#base.commit) {
+      const ours = { cid: this.#base.commit, seq: this.#base.seq };
+      if ((await descends(bucket, current.commit, ours)) === "no") throw rolledBack(ours.cid, cid);
+      const changes = await this.#changesTo(body.tree);
+      const base: NewBase = { commit: cid, tree: body.tree, seq: body.seq, changes };
+      await overlay.adopt(base);
+      this.#base = baseRootOf(base);
+    }
+    this.#reached();
+    return DONE;
+  }
+
+  /** What differs from our base; undefined (everything) when the old base's blocks are gone. */
+  async #changesTo(tree: Cid): Promise<NewBase["changes"]> {
+    try {
+      return await differences(this.#nodes, this.#base.tree, tree);
+    } catch (error) {
+      if (hasCode(error, "block_not_found")) return undefined;
+      throw error;
+    }
+  }
+
+  #reached(): void {
+    if (!this.#online) this.#options.log.info("The bucket is reachable again.");
+    this.#online = true;
+    this.#lastError = undefined;
+    this.#retryMs = RECONNECT_FIRST_MS;
+  }
+
+  #failed(error: unknown): FlushEnd {
+    const known =
+      error instanceof SynclineError ? error : new SynclineError("internal", String(error), { cause: error });
+    if (this.#lastError?.message !== known.message) this.#options.log.warn(`Not published: ${describeError(error)}`);
+    if (UNREACHABLE.has(known.code)) this.#online = false;
+    this.#lastError = known;
+    return this.#again();
+  }
+
+  #again(): FlushEnd {
+    const afterMs = this.#retryMs * (0.5 + this.#options.random.fraction() / 2);
+    this.#retryMs = Math.min(this.#retryMs * 2, RECONNECT_MAX_MS);
+    return { again: true, afterMs };
+  }
+
+  #count({ kind, figures, ...rest }: PublishOutcome): void {
+    const conflicts = "conflicts" in rest ? rest.conflicts.length : 0;
+    this.#last = { attempts: figures.attempts, conflicts };
+    const { flushes, attempts, requests, uploadedBytes, uploadedBlocks, blocksRead } = this.#totals;
+    this.#totals = {
+      flushes: flushes + (kind === "published" ? 1 : 0),
+      attempts: attempts + figures.attempts,
+      requests: requests + figures.requests,
+      uploadedBytes: uploadedBytes + figures.uploadedBytes,
+      uploadedBlocks: uploadedBlocks + figures.uploadedBlocks,
+      blocksRead: blocksRead + figures.blocksRead,
+    };
+  }
+
+  #remember(conflicts: readonly Conflict[]): void {
+    const timeNs = this.#options.clock.nowNs();
+    const seen = conflicts.map((conflict) => ({ conflict, timeNs }));
+    this.#conflicts = [...this.#conflicts, ...seen].slice(-CONFLICTS_REMEMBERED);
+  }
+}
+
+const UNREACHABLE: ReadonlySet<string> = new Set([
+  "arbiter_unreachable",
+  "bucket_locked",
+  "no_such_bucket",
+  "store_unreachable",
+  "time_out",
+]);
+
+function baseRootOf({ commit, tree, seq }: { commit: Cid; tree: Cid; seq: Lamport }): BaseRoot {
+  return { commit, tree, seq };
+}
+
+function rolledBack(ours: Cid, found: Cid): SynclineError {
+  return new SynclineError(
+    "root_rolled_back",
+    `The bucket's root ${found} does not descend from ${ours}, which was seen before.`,
+    {
+      hint: "An old copy of the bucket was put back. Nothing is published over it and nothing of yours is lost: put the newer root back, or unmount and mount again at a new place.",
+    },
+  );
+}
