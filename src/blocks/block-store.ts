@@ -37,9 +37,12 @@ export interface BlockStore extends BlockReader, BlockSink {
  */
 export class BlockMiss extends Error {
   readonly cids: readonly Cid[];
-  constructor(cids: readonly Cid[]) {
+  /** How many of `cids`, from the first on, the call cannot do without; the others are worth reading along. */
+  readonly needed: number;
+  constructor(cids: readonly Cid[], needed: number = cids.length) {
     super("blocks are not in memory");
     this.name = "BlockMiss";
     this.cids = cids;
+    this.needed = needed;
   }
 }

@@ -5,6 +5,7 @@
  * Objects are named by the overlay's inode numbers, since ids are given only when the tree is built (merge.md, Identity).
  */
 import type { Cid, FileId, FileName, Ino, Lamport } from "../base/ids.ts";
+import type { ContentSegment } from "../content/segment.ts";
 import type { Content, FileRecord } from "../format/record.ts";
 
 export interface ChangeSet {
@@ -49,14 +50,8 @@ export type ContentChange =
       readonly segments: readonly Segment[];
     };
 
-/** A run of a file's bytes. Data files hold a segment at the file's own offset (they are sparse). */
-export interface Segment {
-  readonly offset: number;
-  readonly length: number;
-  readonly from: "base" | "hole" | "data";
-  /** The epoch whose data file `<ino>.<epoch>` holds the bytes; 0 unless from "data". */
-  readonly epoch: number;
-}
+/** A run of a changed file's bytes. */
+export type Segment = ContentSegment;
 
 /** What the overlay learns when its epoch is in the bucket. Plain data. */
 export interface PublishedEpoch {

@@ -1,0 +1,79 @@
+/**
+ * How a bucket's files are cut: the genesis parameters made ready for use. Plain data, so that it can cross threads.
+ *
+ * The gear table derives from a seed: empty for plain buckets, so that they all cut alike; a sealed bucket will give a
+ * key of its own, so that chunk lengths tell nothing about known files (format.md, Sealing).
+ */
+import { DEFAULT_INLINE_BYTES, MAX_BLOCK_MADE, MAX_VALUE_BYTES } from "../base/limits.ts";
+import { SynclineError } from "../base/errors.ts";
+import { deriveHash } from "../crypto/hash.ts";
+import { checkChunker, DEFAULT_CHUNKER } from "../format/chunker.ts";
+import type { ChunkerParameters } from "../format/chunker.ts";
+
+export interface ContentConfig {
+  readonly chunker: ChunkerParameters;
+  /** Files up to this many bytes are kept in their record. */
+  readonly inlineLimit: number;
+  /** 256 words, one for each byte value. */
+  readonly gear: Int32Array;
+}
+
+/** Where cuts may fall in files of one class of sizes. Bytes, counted from the last cut. */
+export interface CutRule {
+  /** No cut before. */
+  readonly min: number;
+  /** Cuts are rare before this and frequent after it. */
+  readonly normal: number;
+  /** A cut at the latest. */
+  readonly max: number;
+  /** A cut falls where the hash has none of these bits: before `normal`, and after it. */
+  readonly rareMask: number;
+  readonly frequentMask: number;
+  readonly minHole: number;
+}
+
+/** Throws `format_invalid` or `feature_unknown` when this version cannot cut by these parameters. */
+export function createContentConfig(
+  options: { chunker?: ChunkerParameters; inlineLimit?: number; seed?: Uint8Array } = {},
+): ContentConfig {
+  const { chunker = DEFAULT_CHUNKER, inlineLimit = DEFAULT_INLINE_BYTES, seed = new Uint8Array(0) } = options;
+  if (!Number.isInteger(inlineLimit) || inlineLimit < 0 || inlineLimit > MAX_VALUE_BYTES / 2) {
+    throw new SynclineError("format_invalid", `The bucket's inline limit of ${inlineLimit} bytes is out of bounds.`);
+  }
+  return { chunker: checkChunker(chunker), inlineLimit, gear: gearTable(chunker.id, seed) };
+}
+
+/**
+ * The rule for a file of this size. A file whose size crosses from one class to another is cut anew as a whole, so that
+ * what a file is cut into depends on its bytes alone and never on how it grew.
+ */
+export function cutRule({ chunker }: ContentConfig, size: number): CutRule {
+  const average = chunker.averages.findLast(({ above }) => size > above)?.average ?? chunker.averages[0]?.average ?? 0;
+  const bits = Math.log2(average);
+  return {
+    min: average / 4,
+    // With cuts four times as rare before and four times as frequent after this point, the mean is 0.99 × the average.
+    normal: (average / 16) * 13,
+    max: Math.min(average * 4, MAX_BLOCK_MADE),
+    rareMask: topBits(bits + NORMALISATION_BITS),
+    frequentMask: topBits(bits - NORMALISATION_BITS),
+    minHole: chunker.minHole,
+  };
+}
+
+const NORMALISATION_BITS = 2;
+const GEAR_WORDS = 256;
+
+/** The top bits of a gear hash depend on the last 32 bytes, the low ones on fewer: so the masks take the top. */
+function topBits(count: number): number {
+  return -1 << (32 - count);
+}
+
+function gearTable(id: string, seed: Uint8Array): Int32Array {
+  const table = new Int32Array(GEAR_WORDS);
+  for (let value = 0; value < GEAR_WORDS; value++) {
+    const hash = deriveHash("syncline/gear/1", Buffer.from(id), Uint8Array.of(0, value), seed);
+    table[value] = Buffer.from(hash).readInt32LE(0);
+  }
+  return table;
+}

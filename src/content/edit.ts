@@ -1,0 +1,173 @@
+/**
+ * Changing a file's content at a cost that follows the edit: only around the changed bytes is anything read and cut.
+ *
+ * The outcome is always what `writeContent` makes of the whole file. Why: the old cuts that lie a hole's least length
+ * before a changed byte depend on unchanged bytes alone (content/chunker.ts), so cutting may start at one of them; and from a place behind the
+ * changed bytes where both the old and the new file are cut, both go on alike. Where the size crosses a limit of the
+ * chunker's averages the file is cut anew as a whole, and so is one that is no list yet.
+ */
+import { SynclineError } from "../base/errors.ts";
+import type { BlockSink } from "../blocks/block-store.ts";
+import type { ListEntry } from "../format/chunk-list.ts";
+import type { Content } from "../format/record.ts";
+import { Chunker } from "./chunker.ts";
+import type { Piece } from "./chunker.ts";
+import { cutRule } from "./config.ts";
+import type { ContentConfig, CutRule } from "./config.ts";
+import { ListCursor } from "./list-cursor.ts";
+import { spliceList } from "./list-splice.ts";
+import type { Splice } from "./list-splice.ts";
+import { checkSegments, ComposedFile } from "./pieces.ts";
+import type { ContentSegment, ReadData } from "./segment.ts";
+import type { ContentSource } from "./source.ts";
+import { putPiece, writeContent } from "./write.ts";
+
+/**
+ * The content of a file that is now `segments`, in order and gapless up to `size`; new blocks are put into `sink`. Throws
+ * what the source and `readData` throw, `format_invalid` for a broken base, `state_corrupt` when a data file is short.
+ */
+export async function editContent(
+  source: ContentSource,
+  sink: BlockSink,
+  config: ContentConfig,
+  base: Content,
+  baseSize: number,
+  segments: readonly ContentSegment[],
+  size: number,
+  readData: ReadData,
+): Promise<Content> {
+  checkSegments(segments, size);
+  const changes = changedRuns(segments, baseSize, size);
+  if (changes.length === 0) return base;
+  const file = new ComposedFile(source, base, baseSize, segments, readData);
+  const rule = cutRule(config, size);
+  if (base.kind !== "list" || size <= config.inlineLimit || rule.normal !== cutRule(config, baseSize).normal) {
+    return writeContent(sink, config, { size, stretches: file.stretches(0) });
+  }
+  const old = await ListCursor.open(source, base.cid, baseSize);
+  const splices = await new Recutter(old, sink, file, new Chunker(config, rule), rule, changes, size).run();
+  return spliceList(old, sink, config, splices);
+}
+
+/** Bytes [from, to) of the file that may differ from the base. */
+interface Change {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** In order, none touching the next. A change of the size counts as one at the end. */
+function changedRuns(segments: readonly ContentSegment[], baseSize: number, size: number): Change[] {
+  const runs: { from: number; to: number }[] = [];
+  const add = (from: number, to: number) => {
+    const last = runs.at(-1);
+    if (last !== undefined && last.to >= from) last.to = Math.max(last.to, to);
+    else if (to > from) runs.push({ from, to });
+  };
+  for (const segment of segments) {
+    const end = segment.offset + segment.length;
+    if (segment.from !== "base") add(segment.offset, end);
+    else add(Math.max(segment.offset, baseSize), end);
+  }
+  add(Math.min(size, baseSize), Math.max(size, baseSize));
+  return runs;
+}
+
+class Recutter {
+  readonly #old: ListCursor;
+  readonly #sink: BlockSink;
+  readonly #file: ComposedFile;
+  readonly #chunker: Chunker;
+  readonly #rule: CutRule;
+  readonly #changes: readonly Change[];
+  readonly #size: number;
+
+  constructor(
+    old: ListCursor,
+    sink: BlockSink,
+    file: ComposedFile,
+    chunker: Chunker,
+    rule: CutRule,
+    changes: readonly Change[],
+    size: number,
+  ) {
+    this.#old = old;
+    this.#sink = sink;
+    this.#file = file;
+    this.#chunker = chunker;
+    this.#rule = rule;
+    this.#changes = changes;
+    this.#size = size;
+  }
+
+  async run(): Promise<Splice[]> {
+    const splices: Splice[] = [];
+    let done = 0;
+    for (let change = this.#changeAfter(0); change !== undefined; change = this.#changeAfter(done)) {
+      const { start } = await this.#old.entry(0, this.#safeCut(change));
+      const splice = await this.#recut(start);
+      splices.push(splice);
+      done = splice.to;
+      if (done === this.#old.length) break;
+    }
+    return splices;
+  }
+
+  /** Cuts the new file from a cut of the old one on until they are cut alike again. */
+  async #recut(from: number): Promise<Splice> {
+    const entries: ListEntry[] = [];
+    let at = from;
+    this.#chunker.reset();
+    for await (const stretch of this.#file.stretches(from)) {
+      for (const piece of this.#chunker.push(stretch)) {
+        entries.push(await this.#put(piece, at));
+        at += pieceLength(piece);
+        if (await this.#meets(at)) return { from, to: at, entries };
+      }
+    }
+    for (const piece of this.#chunker.finish()) {
+      entries.push(await this.#put(piece, at));
+      at += pieceLength(piece);
+    }
+    if (at !== this.#size) throw new SynclineError("internal", `A file of ${this.#size} bytes was cut up to ${at}.`);
+    return { from, to: this.#old.length, entries };
+  }
+
+  /** Whether the old file is cut at `at` too and the next change lies far enough behind it. */
+  async #meets(at: number): Promise<boolean> {
+    const next = this.#changeAfter(at);
+    if (at >= this.#old.length || (next !== undefined && this.#safeCut(next) < at)) return false;
+    return (await this.#old.entry(0, at)).start === at;
+  }
+
+  /** Old cuts up to here do not depend on the change. */
+  #safeCut(change: Change): number {
+    return Math.max(0, change.from - this.#rule.minHole);
+  }
+
+  /** The first change that reaches beyond `offset`. */
+  #changeAfter(offset: number): Change | undefined {
+    let [low, high] = [0, this.#changes.length];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#changes[middle]?.to ?? 0) <= offset) low = middle + 1;
+      else high = middle;
+    }
+    return this.#changes[low];
+  }
+
+  /** Puts a piece, unless the old file has the same one at the same place. */
+  async #put(piece: Piece, at: number): Promise<ListEntry> {
+    if (piece.kind === "hole" || at >= this.#old.length) return putPiece(this.#sink, piece);
+    const { entry, start } = await this.#old.entry(0, at);
+    const known = start === at && entry.length === piece.bytes.length ? entry.cid : undefined;
+    return putPiece(known === undefined ? this.#sink : unless(known, this.#sink), piece);
+  }
+}
+
+function unless(known: string, sink: BlockSink): BlockSink {
+  return { put: (block) => (block.cid === known ? undefined : sink.put(block)) };
+}
+
+function pieceLength(piece: Piece): number {
+  return piece.kind === "hole" ? piece.length : piece.bytes.length;
+}

@@ -1,0 +1,77 @@
+/** Finding places in a stored chunk list: nodes by level and offset, loaded as they are needed. */
+import type { ChunkList, ListEntry } from "../format/chunk-list.ts";
+import { SynclineError } from "../base/errors.ts";
+import type { Cid } from "../base/ids.ts";
+import { checkChild, entryIndex, entryStart } from "./list-range.ts";
+import { loadList } from "./source.ts";
+import type { ContentSource } from "./source.ts";
+
+/** A node and where it begins in the file. */
+export interface PlacedNode {
+  readonly list: ChunkList;
+  readonly start: number;
+}
+
+/** An entry of a node and where it begins in the file. */
+export interface PlacedEntry {
+  readonly entry: ListEntry;
+  readonly start: number;
+}
+
+export class ListCursor {
+  readonly #source: ContentSource;
+  readonly #root: ChunkList;
+  /** The node that was found last, by level. */
+  readonly #last: (PlacedNode | undefined)[] = [];
+
+  /** Opens the list of a file of `size` bytes. Throws `format_invalid` if it is not as long. */
+  static async open(source: ContentSource, root: Cid, size: number): Promise<ListCursor> {
+    const list = await loadList(source, root);
+    if (list.length !== size) {
+      throw new SynclineError("format_invalid", `Chunk list ${root} has ${list.length} bytes, but the file ${size}.`);
+    }
+    return new ListCursor(source, list);
+  }
+
+  private constructor(source: ContentSource, root: ChunkList) {
+    this.#source = source;
+    this.#root = root;
+  }
+
+  get length(): number {
+    return this.#root.length;
+  }
+
+  get rootLevel(): number {
+    return this.#root.level;
+  }
+
+  /** The node of this level that holds the byte at `offset`; at the file's end the last one. */
+  async node(level: number, offset: number): Promise<PlacedNode> {
+    const last = this.#last[level];
+    if (last !== undefined && offset >= last.start && offset < last.start + last.list.length) return last;
+    let placed: PlacedNode = { list: this.#root, start: 0 };
+    while (placed.list.level > level) {
+      const { entry, start } = placedEntry(placed, offset);
+      if (entry.cid === undefined) throw new SynclineError("internal", "A list node above the leaves has a hole.");
+      placed = { list: checkChild(placed.list, entry, await loadList(this.#source, entry.cid)), start };
+    }
+    this.#last[level] = placed;
+    return placed;
+  }
+
+  /** The entry in a node of this level that holds the byte at `offset`; at the file's end the last one. */
+  async entry(level: number, offset: number): Promise<PlacedEntry> {
+    return placedEntry(await this.node(level, offset), offset);
+  }
+
+  /** Whether a node of this level begins at `offset`, or the file ends there. */
+  async isNodeStart(level: number, offset: number): Promise<boolean> {
+    return offset === this.length || (await this.node(level, offset)).start === offset;
+  }
+}
+
+function placedEntry({ list, start }: PlacedNode, offset: number): PlacedEntry {
+  const index = Math.min(entryIndex(list, offset - start), list.ends.length - 1);
+  return { entry: list.entry(index), start: start + entryStart(list, index) };
+}

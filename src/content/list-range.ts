@@ -1,0 +1,70 @@
+/** Walking over a part of a chunk list that is in memory, and finding out what of it is not. */
+import { SynclineError } from "../base/errors.ts";
+import type { Cid } from "../base/ids.ts";
+import type { ChunkList, ListEntry } from "../format/chunk-list.ts";
+import type { ContentSource } from "./source.ts";
+
+export interface RangeVisitor {
+  /** A chunk or hole that begins at `start` of the file. Answers false to stop. */
+  entry(start: number, entry: ListEntry): boolean;
+  /** A list node that is not in memory: what it spans is passed over. */
+  missing(cid: Cid): void;
+}
+
+/** Visits the chunks and holes that overlap [from, to), in order. False: the visitor stopped it. */
+export function visitRange(source: ContentSource, root: Cid, from: number, to: number, visitor: RangeVisitor): boolean {
+  const list = source.peekList(root);
+  if (list !== undefined) return visitNode(source, list, 0, from, to, visitor);
+  visitor.missing(root);
+  return true;
+}
+
+/** The first entry that ends after `offset` bytes from the node's start. */
+export function entryIndex(list: ChunkList, offset: number): number {
+  let [low, high] = [0, list.ends.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((list.ends[middle] as number) <= offset) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Where an entry begins, in bytes from the node's start. */
+export function entryStart(list: ChunkList, index: number): number {
+  return index === 0 ? 0 : (list.ends[index - 1] as number);
+}
+
+/** Checks a node against what its parent says of it. Throws `format_invalid`. */
+export function checkChild(parent: ChunkList, entry: ListEntry, child: ChunkList): ChunkList {
+  const fits =
+    child.level === parent.level - 1 && child.length === entry.length && child.dataLength === entry.dataLength;
+  if (!fits) throw new SynclineError("format_invalid", `Chunk list node ${entry.cid} is not what its parent says.`);
+  return child;
+}
+
+function visitNode(
+  source: ContentSource,
+  list: ChunkList,
+  start: number,
+  from: number,
+  to: number,
+  visitor: RangeVisitor,
+): boolean {
+  for (let index = entryIndex(list, from - start); index < list.ends.length; index++) {
+    const at = start + entryStart(list, index);
+    if (at >= to) return true;
+    const entry = list.entry(index);
+    if (list.level === 0) {
+      if (!visitor.entry(at, entry)) return false;
+      continue;
+    }
+    const child = entry.cid === undefined ? undefined : source.peekList(entry.cid);
+    if (child !== undefined) {
+      if (!visitNode(source, checkChild(list, entry, child), at, from, to, visitor)) return false;
+    } else if (entry.cid !== undefined) {
+      visitor.missing(entry.cid);
+    }
+  }
+  return true;
+}

@@ -1,0 +1,101 @@
+/**
+ * Changing a chunk list: runs of its entries are replaced, and only the nodes around them are made anew, on each level.
+ *
+ * Places are offsets in the old file on all levels, since every level spans the same bytes.
+ */
+import type { BlockSink } from "../blocks/block-store.ts";
+import type { ListEntry } from "../format/chunk-list.ts";
+import type { Content } from "../format/record.ts";
+import type { ContentConfig } from "./config.ts";
+import { contentOf, ListBuilder, NodeBuilder } from "./list-builder.ts";
+import type { ListCursor } from "./list-cursor.ts";
+
+/** Entries instead of the old ones in [from, to). Both lie between entries of the old list. */
+export interface Splice {
+  readonly from: number;
+  readonly to: number;
+  readonly entries: readonly ListEntry[];
+}
+
+/** The content that the old list becomes: the same as if it were built anew. `splices` ascend and do not touch. */
+export async function spliceList(
+  old: ListCursor,
+  sink: BlockSink,
+  config: ContentConfig,
+  splices: readonly Splice[],
+): Promise<Content> {
+  const whole = wholeEntries(old, splices);
+  if (whole !== undefined) return build(sink, config, whole, 0);
+  let above = splices;
+  for (let level = 0; level <= old.rootLevel; level++) {
+    above = await new LevelSplicer(old, new NodeBuilder(sink, config, level), level).run(above);
+    const nodes = wholeEntries(old, above);
+    if (nodes?.length === 1 && nodes[0] !== undefined) return contentOf("list", nodes[0]);
+  }
+  return build(sink, config, wholeEntries(old, above) ?? [], old.rootLevel + 1);
+}
+
+/** The entries of a single splice that replaces all, else undefined. */
+function wholeEntries(old: ListCursor, splices: readonly Splice[]): readonly ListEntry[] | undefined {
+  const only = splices.length === 1 ? splices[0] : undefined;
+  return only?.from === 0 && only.to === old.length ? only.entries : undefined;
+}
+
+async function build(
+  sink: BlockSink,
+  config: ContentConfig,
+  entries: readonly ListEntry[],
+  level: number,
+): Promise<Content> {
+  const builder = new ListBuilder(sink, config, level);
+  for (const entry of entries) await builder.add(entry);
+  return builder.finish();
+}
+
+/** Turns splices of a level's entries into splices of its nodes. */
+class LevelSplicer {
+  readonly #old: ListCursor;
+  readonly #builder: NodeBuilder;
+  readonly #level: number;
+
+  constructor(old: ListCursor, builder: NodeBuilder, level: number) {
+    this.#old = old;
+    this.#builder = builder;
+    this.#level = level;
+  }
+
+  async run(splices: readonly Splice[]): Promise<Splice[]> {
+    const above: Splice[] = [];
+    let taken = 0;
+    for (let next = splices[taken]; next !== undefined; next = splices[taken]) {
+      const { start: from } = await this.#old.node(this.#level, next.from);
+      const nodes: ListEntry[] = [];
+      let at = from;
+      do {
+        if (next?.from === at) {
+          for (const entry of next.entries) await this.#add(nodes, entry);
+          at = next.to;
+          next = splices[++taken];
+        } else {
+          const { entry } = await this.#old.entry(this.#level, at);
+          await this.#add(nodes, entry);
+          at += entry.length;
+        }
+      } while (!(await this.#meets(at, next)));
+      if (this.#builder.entries.length > 0) nodes.push(await this.#builder.end());
+      above.push({ from, to: at, entries: nodes });
+    }
+    return above;
+  }
+
+  /** Whether old and new nodes part at `at`, so that from here on they are the same until the next splice. */
+  async #meets(at: number, next: Splice | undefined): Promise<boolean> {
+    if (at === this.#old.length) return next === undefined;
+    return this.#builder.entries.length === 0 && (await this.#old.isNodeStart(this.#level, at));
+  }
+
+  async #add(nodes: ListEntry[], entry: ListEntry): Promise<void> {
+    const node = await this.#builder.add(entry);
+    if (node !== undefined) nodes.push(node);
+  }
+}

@@ -1,0 +1,130 @@
+/** A changed file's bytes in order, as stretches of bytes and numbers of zeros, read as far as they are asked for. */
+import { SynclineError } from "../base/errors.ts";
+import type { Content } from "../format/record.ts";
+import type { Stretch } from "./chunker.ts";
+import { visitRange } from "./list-range.ts";
+import { checkChunk, streamContent } from "./read.ts";
+import type { ContentSegment, ReadData } from "./segment.ts";
+import { loadChunk, loading } from "./source.ts";
+import type { ContentSource } from "./source.ts";
+import { BlockMiss } from "../blocks/block-store.ts";
+import type { ListEntry } from "../format/chunk-list.ts";
+
+/** A file made of segments over a base. */
+export class ComposedFile {
+  readonly #source: ContentSource;
+  readonly #base: Content;
+  readonly #baseSize: number;
+  readonly #segments: readonly ContentSegment[];
+  readonly #readData: ReadData;
+
+  constructor(
+    source: ContentSource,
+    base: Content,
+    baseSize: number,
+    segments: readonly ContentSegment[],
+    readData: ReadData,
+  ) {
+    this.#source = source;
+    this.#base = base;
+    this.#baseSize = baseSize;
+    this.#segments = segments;
+    this.#readData = readData;
+  }
+
+  /** The file from `offset` to its end. */
+  async *stretches(offset: number): AsyncGenerator<Stretch> {
+    for (const segment of this.#segments.slice(segmentIndex(this.#segments, offset))) {
+      const from = Math.max(offset, segment.offset);
+      const to = segment.offset + segment.length;
+      if (segment.from === "hole") yield to - from;
+      else if (segment.from === "data") yield* this.#data(segment.epoch, from, to);
+      else yield* this.#baseStretches(from, to);
+    }
+  }
+
+  async *#data(epoch: number, from: number, to: number): AsyncGenerator<Stretch> {
+    for (let at = from; at < to; at += READ_BYTES) {
+      const length = Math.min(READ_BYTES, to - at);
+      const bytes = await this.#readData(epoch, at, length);
+      if (bytes.length !== length) {
+        throw new SynclineError("state_corrupt", `A data file of epoch ${epoch} ends before byte ${at + length}.`);
+      }
+      yield bytes;
+    }
+  }
+
+  async *#baseStretches(from: number, to: number): AsyncGenerator<Stretch> {
+    const end = Math.max(from, Math.min(to, this.#baseSize));
+    if (this.#base.kind === "list") yield* this.#listStretches(this.#base.cid, from, end);
+    else yield* streamContent(this.#source, this.#base, this.#baseSize, from, end);
+    if (to > end) yield to - end;
+  }
+
+  /** Chunk by chunk, so that no more is read than a cut needs; more at once the longer it goes on. */
+  async *#listStretches(
+    root: Extract<Content, { kind: "list" }>["cid"],
+    from: number,
+    to: number,
+  ): AsyncGenerator<Stretch> {
+    let batch = 1;
+    for (let at = from; at < to; batch = Math.min(batch * 2, MAX_BATCH)) {
+      const entries = await loading(this.#source, () => entriesAt(this.#source, root, at, to, batch));
+      const chunks = entries.flatMap(({ entry }) => entry.cid ?? []);
+      if (chunks.length > 1) await this.#source.load(chunks);
+      for (const { start, entry } of entries) {
+        const end = Math.min(start + entry.length, to);
+        if (entry.cid === undefined) yield end - at;
+        else yield await this.#chunkPart(entry, start, at, end);
+        at = end;
+      }
+      if (entries.length === 0) return;
+    }
+  }
+
+  async #chunkPart({ cid, length }: ListEntry, start: number, from: number, to: number): Promise<Uint8Array> {
+    const bytes = cid && checkChunk(cid, await loadChunk(this.#source, cid), length);
+    return (bytes ?? new Uint8Array(0)).subarray(from - start, to - start);
+  }
+}
+
+/** Throws `internal` unless the segments cover [0, size) in order. */
+export function checkSegments(segments: readonly ContentSegment[], size: number): void {
+  let at = 0;
+  for (const { offset, length } of segments) {
+    if (offset !== at || length <= 0) break;
+    at += length;
+  }
+  if (at !== size)
+    throw new SynclineError("internal", `The segments of a changed file do not cover its ${size} bytes.`);
+}
+
+const READ_BYTES = 1024 * 1024;
+const MAX_BATCH = 16;
+
+interface Placed {
+  readonly start: number;
+  readonly entry: ListEntry;
+}
+
+function entriesAt(
+  source: ContentSource,
+  root: Extract<Content, { kind: "list" }>["cid"],
+  from: number,
+  to: number,
+  count: number,
+): Placed[] {
+  const entries: Placed[] = [];
+  visitRange(source, root, from, to, {
+    entry: (start, entry) => entries.push({ start, entry }) < count,
+    missing: (cid) => {
+      throw new BlockMiss([cid]);
+    },
+  });
+  return entries;
+}
+
+function segmentIndex(segments: readonly ContentSegment[], offset: number): number {
+  const index = segments.findIndex((segment) => segment.offset + segment.length > offset);
+  return index < 0 ? segments.length : index;
+}

@@ -1,0 +1,172 @@
+/** Reading a range of a file's content; bytes past the content, up to the file's size, are zeros. */
+import { SynclineError } from "../base/errors.ts";
+import type { Cid } from "../base/ids.ts";
+import { READ_AHEAD_FIRST_BYTES, READ_AHEAD_MAX_BYTES } from "../base/limits.ts";
+import { BlockMiss } from "../blocks/block-store.ts";
+import type { Content } from "../format/record.ts";
+import { visitRange } from "./list-range.ts";
+import { loading } from "./source.ts";
+import type { ContentSource } from "./source.ts";
+
+/**
+ * Writes up to `length` bytes at `offset` into `target` from its start; how many: fewer only at the end of the file.
+ * Throws `BlockMiss` when something is not in memory: what this range needs first, then what is missing of the next
+ * `ahead` bytes. Throws `format_invalid`.
+ */
+export function peekContent(
+  source: ContentSource,
+  content: Content,
+  size: number,
+  offset: number,
+  length: number,
+  target: Uint8Array,
+  ahead = 0,
+): number {
+  const count = Math.max(0, Math.min(length, size - offset, target.length));
+  const missing: Cid[] = [];
+  let filled = 0;
+  const fill = (start: number, bytes: Uint8Array | undefined, each: number) => {
+    const from = Math.max(start, offset);
+    const to = Math.min(start + each, offset + count);
+    if (to <= from) return;
+    target.fill(0, filled, from - offset);
+    if (bytes === undefined) target.fill(0, from - offset, to - offset);
+    else target.set(bytes.subarray(from - start, to - start), from - offset);
+    filled = to - offset;
+  };
+  visitContent(source, content, size, offset, offset + count, {
+    part: (start, bytes, each) => fill(start, bytes, each),
+    missing: (cid) => missing.push(cid),
+  });
+  if (missing.length > 0) {
+    const more = missingBlocks(source, content, size, offset + count, ahead);
+    throw new BlockMiss([...missing, ...more.filter((cid) => !missing.includes(cid))], missing.length);
+  }
+  target.fill(0, filled, count);
+  return count;
+}
+
+/** What of this range is not in memory, chunks and list nodes, in the order of the file: for reading ahead. */
+export function missingBlocks(
+  source: ContentSource,
+  content: Content,
+  size: number,
+  offset: number,
+  length: number,
+): Cid[] {
+  const missing: Cid[] = [];
+  const to = Math.min(size, offset + length);
+  if (to > offset) {
+    visitContent(source, content, size, offset, to, { part: () => {}, missing: (cid) => missing.push(cid) });
+  }
+  return missing;
+}
+
+/** Up to `length` bytes at `offset`: fewer only at the end of the file. Throws as `load` of the source, `format_invalid`. */
+export async function readContent(
+  source: ContentSource,
+  content: Content,
+  size: number,
+  offset: number,
+  length: number,
+): Promise<Uint8Array> {
+  const bytes = new Uint8Array(Math.max(0, Math.min(length, size - offset)));
+  for (let at = 0; at < bytes.length; at += STEP_BYTES) {
+    const target = bytes.subarray(at, at + STEP_BYTES);
+    const ahead = bytes.length - at - target.length;
+    await loading(source, () => {
+      return peekContent(source, content, size, offset + at, target.length, target, Math.min(ahead, AHEAD_BYTES));
+    });
+  }
+  return bytes;
+}
+
+/** The file's bytes from `offset` to `end`, in pieces of at most 1 MiB, read ahead more and more. Throws as `readContent`. */
+export async function* streamContent(
+  source: ContentSource,
+  content: Content,
+  size: number,
+  offset = 0,
+  end = size,
+): AsyncGenerator<Uint8Array> {
+  const to = Math.min(end, size);
+  let ahead = READ_AHEAD_FIRST_BYTES;
+  for (let at = offset; at < to; at += STEP_BYTES) {
+    const bytes = new Uint8Array(Math.min(STEP_BYTES, to - at));
+    await loading(source, () => {
+      const window = Math.min(ahead, AHEAD_BYTES, to - at - bytes.length);
+      return peekContent(source, content, size, at, bytes.length, bytes, window);
+    });
+    ahead = Math.min(ahead * 2, READ_AHEAD_MAX_BYTES);
+    yield bytes;
+  }
+}
+
+/** Bytes that are read in one go; a source must be able to hold what they lie in. */
+const STEP_BYTES = 1024 * 1024;
+const AHEAD_BYTES = 8 * STEP_BYTES;
+
+interface ContentVisitor {
+  /** A part of `length` bytes at `start` that overlaps the range; its bytes, or undefined for a hole. */
+  part(start: number, bytes: Uint8Array | undefined, length: number): void;
+  missing(cid: Cid): void;
+}
+
+function visitContent(
+  source: ContentSource,
+  content: Content,
+  size: number,
+  from: number,
+  to: number,
+  visitor: ContentVisitor,
+): void {
+  if (to <= from || content.kind === "empty") return;
+  if (content.kind === "list") return visitList(source, content.cid, size, from, to, visitor);
+  const bytes = content.kind === "inline" ? content.bytes : source.peekChunk(content.cid);
+  if (bytes === undefined) {
+    if (content.kind === "chunk") visitor.missing(content.cid);
+    return;
+  }
+  checkLength(bytes.length, size);
+  visitor.part(0, bytes, bytes.length);
+}
+
+function visitList(
+  source: ContentSource,
+  root: Cid,
+  size: number,
+  from: number,
+  to: number,
+  visitor: ContentVisitor,
+): void {
+  const list = source.peekList(root);
+  if (list !== undefined) checkLength(list.length, size);
+  visitRange(source, root, from, to, {
+    entry: (start, { cid, length }) => {
+      const bytes = cid === undefined ? undefined : source.peekChunk(cid);
+      if (cid !== undefined && bytes === undefined) visitor.missing(cid);
+      else visitor.part(start, checkChunk(cid, bytes, length), length);
+      return true;
+    },
+    missing: (cid) => visitor.missing(cid),
+  });
+}
+
+/** Throws `format_invalid` unless a chunk is as long as its list says. */
+export function checkChunk(
+  cid: Cid | undefined,
+  bytes: Uint8Array | undefined,
+  length: number,
+): Uint8Array | undefined {
+  if (bytes !== undefined && bytes.length !== length) {
+    throw new SynclineError("format_invalid", `Chunk ${cid} is not as long as its list says.`);
+  }
+  return bytes;
+}
+
+/** Throws `format_invalid` when content is longer than its file. */
+export function checkLength(length: number, size: number): void {
+  if (length > size) {
+    throw new SynclineError("format_invalid", `The content has ${length} bytes, but the file only ${size}.`);
+  }
+}

@@ -1,0 +1,86 @@
+/** Making content of a file's bytes: in its record when short, else chunks, and a list of them when there are several. */
+import { SynclineError } from "../base/errors.ts";
+import { MAX_STREAM_BYTES } from "../base/limits.ts";
+import type { BlockSink } from "../blocks/block-store.ts";
+import { cidOf } from "../format/cid.ts";
+import type { ListEntry } from "../format/chunk-list.ts";
+import type { Content } from "../format/record.ts";
+import { Chunker } from "./chunker.ts";
+import type { Piece, Stretch } from "./chunker.ts";
+import { cutRule } from "./config.ts";
+import type { ContentConfig } from "./config.ts";
+import { ListBuilder } from "./list-builder.ts";
+
+/** A file's bytes: how many, and all of them in order. Its size must be known first, since it decides how to cut. */
+export interface ContentInput {
+  readonly size: number;
+  readonly stretches: Iterable<Stretch> | AsyncIterable<Stretch>;
+}
+
+/** The content that these bytes have, its blocks put into `sink`. Throws `internal` if there are not `size` of them. */
+export async function writeContent(sink: BlockSink, config: ContentConfig, input: ContentInput): Promise<Content> {
+  const { size, stretches } = input;
+  if (size <= config.inlineLimit) return inlineContent(await gather(stretches, size), size);
+  const chunker = new Chunker(config, cutRule(config, size));
+  const builder = new ListBuilder(sink, config);
+  let taken = 0;
+  for await (const stretch of stretches) {
+    taken += stretchLength(stretch);
+    for (const piece of chunker.push(stretch)) await builder.add(await putPiece(sink, piece));
+  }
+  for (const piece of chunker.finish()) await builder.add(await putPiece(sink, piece));
+  checkSize(taken, size);
+  return builder.finish();
+}
+
+/** The content of bytes that are in memory. */
+export function writeBytes(sink: BlockSink, config: ContentConfig, bytes: Uint8Array): Promise<Content> {
+  return writeContent(sink, config, { size: bytes.length, stretches: [bytes] });
+}
+
+/** A stream of unknown length as an input: kept in memory until its end. Throws `limit_exceeded` above 64 MiB. */
+export async function inputOfStream(stream: AsyncIterable<Uint8Array>): Promise<ContentInput> {
+  const stretches: Uint8Array[] = [];
+  let size = 0;
+  for await (const bytes of stream) {
+    size += bytes.length;
+    if (size > MAX_STREAM_BYTES) {
+      throw new SynclineError("limit_exceeded", "A stream of unknown length has more than 64 MiB.", {
+        hint: "Write it to a file first and put that.",
+      });
+    }
+    stretches.push(bytes);
+  }
+  return { size, stretches };
+}
+
+/** Puts a chunk's block and answers its entry for the list. */
+export async function putPiece(sink: BlockSink, piece: Piece): Promise<ListEntry> {
+  if (piece.kind === "hole") return { cid: undefined, length: piece.length, dataLength: 0 };
+  const cid = cidOf("raw", piece.bytes);
+  await sink.put({ cid, bytes: piece.bytes });
+  return { cid, length: piece.bytes.length, dataLength: piece.bytes.length };
+}
+
+export function stretchLength(stretch: Stretch): number {
+  return typeof stretch === "number" ? stretch : stretch.length;
+}
+
+async function gather(stretches: ContentInput["stretches"], size: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(size);
+  let at = 0;
+  for await (const stretch of stretches) {
+    if (typeof stretch !== "number" && at + stretch.length <= size) bytes.set(stretch, at);
+    at += stretchLength(stretch);
+  }
+  checkSize(at, size);
+  return bytes;
+}
+
+function inlineContent(bytes: Uint8Array, size: number): Content {
+  return size === 0 ? { kind: "empty" } : { kind: "inline", bytes };
+}
+
+function checkSize(taken: number, size: number): void {
+  if (taken !== size) throw new SynclineError("internal", `A file of ${size} bytes was written with ${taken}.`);
+}

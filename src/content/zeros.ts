@@ -1,0 +1,36 @@
+/** Runs of zero bytes: found by probing one byte in a run's length, so that data without them costs next to nothing. */
+
+/**
+ * Where the first run of zeros begins that is at least `least` long, or that touches `end` and so may become it; `end`
+ * if there is none. Looks at [from, end); a run counts from `from` at the earliest.
+ */
+export function findZeros(bytes: Uint8Array, from: number, end: number, least: number): number {
+  let start = from; // No run that is long enough begins before this.
+  let known = from; // [start, known) are zeros.
+  while (start + least <= end) {
+    let at = start + least - 1;
+    while (at >= known && bytes[at] === 0) at--;
+    if (at < known) return start;
+    known = start + least;
+    start = at + 1;
+  }
+  let tail = end;
+  while (tail > known && bytes[tail - 1] === 0) tail--;
+  return tail === known ? start : tail;
+}
+
+/** The end of the zeros that begin at `from`: `from` itself if there are none, at most `end`. */
+export function zerosEnd(bytes: Uint8Array, from: number, end: number): number {
+  let at = from;
+  while (at + ZEROS.length <= end && ZEROS.compare(bytes, at, at + ZEROS.length) === 0) at += ZEROS.length;
+  while (at < end && bytes[at] === 0) at++;
+  return at;
+}
+
+/** `length` zeros to read from, at most ZERO_BYTES of them at a time. */
+export function zeros(length: number): Uint8Array {
+  return ZEROS.subarray(0, length);
+}
+
+export const ZERO_BYTES = 64 * 1024;
+const ZEROS = Buffer.alloc(ZERO_BYTES);
