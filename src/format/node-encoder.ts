@@ -58,6 +58,16 @@ export class NodeEncoder {
   readonly #valueEnds = new Column();
   readonly #linkCounts = new Column();
   readonly #links = new Column();
+  /** In the order of the node's fields, without the links, which are no byte string. */
+  readonly #columns: readonly Column[] = [
+    this.#heads,
+    this.#headEnds,
+    this.#tails,
+    this.#tailEnds,
+    this.#values,
+    this.#valueEnds,
+    this.#linkCounts,
+  ];
   #lastHeaded = false;
 
   /** Adds an entry behind the others; its key must be above theirs. */
@@ -114,10 +124,7 @@ export class NodeEncoder {
 
   /** The node's block. */
   encode(level: number): Uint8Array {
-    const columns = [
-      ...[this.#heads, this.#headEnds, this.#tails, this.#tailEnds],
-      ...[this.#values, this.#valueEnds, this.#linkCounts],
-    ];
+    const columns = this.#columns;
     const linkTotal = this.#links.length / LINK_BYTES;
     let length = 2 + headLength(level) + headLength(this.count) + headLength(linkTotal) + this.size;
     for (const column of columns) length += headLength(column.length);
@@ -139,8 +146,8 @@ export class NodeEncoder {
   clear(): void {
     this.count = 0;
     this.size = 0;
-    for (const column of [this.#heads, this.#headEnds, this.#tails, this.#tailEnds]) column.length = 0;
-    for (const column of [this.#values, this.#valueEnds, this.#linkCounts, this.#links]) column.length = 0;
+    this.#links.length = 0;
+    for (const column of this.#columns) column.length = 0;
   }
 
   /** Counts `entries` into the run with this head: the last one, or a new one. */

@@ -73,11 +73,8 @@ export function locateColumns(bytes: Uint8Array, view: DataView): NodeLayout {
   if (headEndBytes % 4 !== 0 || tailEndBytes !== 4 * count || valueEndBytes !== 4 * count || linkCountBytes !== count) {
     throw invalidNode("has columns of different lengths");
   }
-  const runs = headEndBytes / 4;
-  return {
-    ...{ level, count, runs, heads, headEnds, tails, tailEnds, values, valueEnds, linkCounts, links, linkTotal },
-    ...{ headBytes, tailBytes, valueBytes },
-  };
+  const columns = { heads, headEnds, tails, tailEnds, values, valueEnds, linkCounts, links };
+  return { level, count, runs: headEndBytes / 4, linkTotal, headBytes, tailBytes, valueBytes, ...columns };
 }
 
 /** The error for a malformed node, named by what is wrong with it. */

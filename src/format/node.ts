@@ -125,6 +125,26 @@ export class Node {
     return this.#compareInRun(this.runOf(index), index, key);
   }
 
+  /** Order of the keys of entry `index` in run `run` and of such an entry of another node. */
+  compareEntries(run: number, index: number, other: Node, otherRun: number, otherIndex: number): number {
+    const headed = this.isHeaded(run);
+    const otherHeaded = other.isHeaded(otherRun);
+    const from = this.layout.tails + this.tailStart(index);
+    const to = this.layout.tails + this.tailEnd(index);
+    const otherFrom = other.layout.tails + other.tailStart(otherIndex);
+    const otherTo = other.layout.tails + other.tailEnd(otherIndex);
+    if (headed || otherHeaded) {
+      const head = this.headAt(run);
+      const otherHead = other.headAt(otherRun);
+      // A short key has no head and fewer bytes than one, so that the comparison is never even.
+      if (!headed) return compareRanges(this.bytes, from, to, other.bytes, otherHead, otherHead + HEAD_BYTES);
+      if (!otherHeaded) return compareRanges(this.bytes, head, head + HEAD_BYTES, other.bytes, otherFrom, otherTo);
+      const order = compareRanges(this.bytes, head, head + HEAD_BYTES, other.bytes, otherHead, otherHead + HEAD_BYTES);
+      if (order !== 0) return order;
+    }
+    return compareRanges(this.bytes, from, to, other.bytes, otherFrom, otherTo);
+  }
+
   /** Whether both entries have the same value and links. */
   sameValue(index: number, other: Node, at: number): boolean {
     if (this.linkCount(index) !== other.linkCount(at)) return false;

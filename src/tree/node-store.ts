@@ -10,6 +10,7 @@ import { BlockMiss } from "../blocks/block-store.ts";
 import type { Node } from "../format/node.ts";
 import { decodeNode } from "../format/node.ts";
 import { checkChild } from "./child-check.ts";
+import type { Opened, Subtree } from "./subtree.ts";
 
 export class NodeStore {
   readonly #blocks: BlockReader;
@@ -68,6 +69,17 @@ export class NodeStore {
     const children = await this.nodes(cids);
     for (const [at, child] of children.entries()) checkChild(parent, from + at, child);
     return children;
+  }
+
+  /** These subtrees, opened and checked against their parents, in order; read in one request. */
+  async subtrees(subtrees: readonly Subtree[]): Promise<Opened[]> {
+    const opened = await this.nodes(subtrees.map(({ cid }) => cid));
+    return opened.map((node, at) => {
+      const subtree = subtrees[at];
+      if (subtree === undefined) throw new SynclineError("internal", "More nodes were read than asked for.");
+      if (subtree.place !== undefined) checkChild(subtree.place.parent, subtree.place.index, node);
+      return { subtree, node };
+    });
   }
 
   /** All of these nodes, in order; those not in memory are read in one request. */

@@ -1,0 +1,123 @@
+/**
+ * What a three-way merge does with the children of inner nodes: they are cut where a child of each side ends at the same
+ * key, and a piece that at most one side changed is taken from the side that has the newer one.
+ */
+import { Cursor } from "./cursor.ts";
+import type { Bounds, Opened, Subtree } from "./subtree.ts";
+import { childOf, isWhole } from "./subtree.ts";
+
+export type MergeStep =
+  | {
+      /** The children [from, to) of one node go into the result as they are. */
+      readonly kind: "take";
+      readonly opened: Opened;
+      readonly from: number;
+      to: number;
+    }
+  | {
+      /** Both sides changed something here: base, ours, theirs within these bounds. */
+      readonly kind: "open";
+      readonly bounds: Bounds;
+      readonly sides: readonly (readonly Subtree[])[];
+    };
+
+/** An entry of an inner node. */
+interface Child {
+  readonly opened: Opened;
+  readonly index: number;
+}
+
+/** The plan for three sides' inner nodes of one level, base first, in key order. */
+export function planMerge(opened: readonly (readonly Opened[])[], bounds: Bounds): MergeStep[] {
+  const cursors = opened.map((side) => new Cursor(side, bounds));
+  const steps: MergeStep[] = [];
+  let pieces: Child[][] = opened.map(() => []);
+  let cut: Child | undefined;
+  for (let lowest = lowestOf(cursors); lowest !== undefined; lowest = lowestOf(cursors)) {
+    const end = step(cursors, lowest, pieces);
+    if (end === undefined) continue;
+    const finished = cursors.every((cursor) => cursor.opened === undefined);
+    const atEdge = cut === undefined || finished;
+    const taken = takenOf(pieces, atEdge ? bounds : undefined);
+    if (taken !== undefined) {
+      take(steps, taken);
+    } else {
+      const from = cut === undefined ? bounds.from : keyOf(cut);
+      const to = finished ? bounds.to : keyOf(end);
+      steps.push({ kind: "open", bounds: { from, to }, sides: pieces.map((piece) => piece.map(subtreeOf)) });
+    }
+    pieces = opened.map(() => []);
+    cut = end;
+  }
+  return steps;
+}
+
+/** Which cursors stand at the lowest key; undefined when all are at their ends. */
+export function lowestOf(cursors: readonly Cursor[]): readonly boolean[] | undefined {
+  let lowest: Cursor | undefined;
+  for (const cursor of cursors) {
+    if (cursor.opened !== undefined && (lowest === undefined || cursor.compare(lowest) < 0)) lowest = cursor;
+  }
+  if (lowest === undefined) return undefined;
+  const least = lowest;
+  return cursors.map((cursor) => cursor === least || cursor.compare(least) === 0);
+}
+
+/**
+ * Moves the children that end at the lowest key from the cursors to the pieces. Returns one of them if all sides can be cut
+ * behind it.
+ */
+function step(cursors: readonly Cursor[], lowest: readonly boolean[], pieces: readonly Child[][]): Child | undefined {
+  let aligned = true;
+  let child: Child | undefined;
+  for (const [side, cursor] of cursors.entries()) {
+    const { opened, index } = cursor;
+    if (opened === undefined) continue;
+    if (lowest[side] !== true) {
+      aligned = false;
+      continue;
+    }
+    child = { opened, index };
+    pieces[side]?.push(child);
+    cursor.advance();
+  }
+  return aligned ? child : undefined;
+}
+
+/**
+ * The piece that stands for all three, when at most one side changed it. At the edges of the bounds only if it lies within
+ * them: `edges` is undefined elsewhere.
+ */
+function takenOf(pieces: readonly (readonly Child[])[], edges: Bounds | undefined): readonly Child[] | undefined {
+  const [base = [], ours = [], theirs = []] = pieces;
+  let taken: readonly Child[] | undefined;
+  if (samePiece(base, ours)) taken = theirs;
+  else if (samePiece(base, theirs) || samePiece(ours, theirs)) taken = ours;
+  if (taken === undefined || edges === undefined) return taken;
+  return taken.every((child) => isWhole(subtreeOf(child), edges)) ? taken : undefined;
+}
+
+function samePiece(a: readonly Child[], b: readonly Child[]): boolean {
+  if (a.length !== b.length) return false;
+  return a.every((child, at) => {
+    const other = b[at];
+    return other !== undefined && child.opened.node.sameValue(child.index, other.opened.node, other.index);
+  });
+}
+
+/** Adds the piece to the plan; neighbours under one parent become one step. */
+function take(steps: MergeStep[], piece: readonly Child[]): void {
+  for (const { opened, index } of piece) {
+    const previous = steps.at(-1);
+    if (previous?.kind === "take" && previous.opened === opened && previous.to === index) previous.to++;
+    else steps.push({ kind: "take", opened, from: index, to: index + 1 });
+  }
+}
+
+function subtreeOf({ opened, index }: Child): Subtree {
+  return childOf(opened, index);
+}
+
+function keyOf({ opened, index }: Child): Uint8Array {
+  return opened.node.keyAt(index);
+}
