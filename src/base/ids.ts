@@ -28,6 +28,9 @@ export type Ino = Branded<number, "Ino">;
 /** A file name as its bytes, one char (0–255) a byte, so that names that are not UTF-8 survive. See base/names.ts. */
 export type FileName = Branded<string, "FileName">;
 
+/** The name of an object that holds blocks: "pack/…" or "commit/…" and hex digits. Made in format/object-name.ts. */
+export type PackName = Branded<string, "PackName">;
+
 /** The root directory's id: 16 zero bytes (format.md, Keys). */
 export const ROOT_ID = "00".repeat(16) as FileId;
 

@@ -60,6 +60,11 @@ export function digestOf(cid: Cid): Uint8Array {
   return cidToBytes(cid).subarray(4);
 }
 
+/** A text that is equal for two CIDs exactly when their digests are: raw and dag-cbor blocks of the same bytes share it. */
+export function digestKey(cid: Cid): string {
+  return cid.slice(7);
+}
+
 export function codecOf(cid: Cid): Codec {
   // The first seven characters spell version, codec, hash and length: "bafyr4i" and "bafkr4i".
   return cid.startsWith("bafyr4i") ? "dag-cbor" : "raw";

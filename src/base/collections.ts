@@ -1,0 +1,13 @@
+/** Small tools for collections. */
+
+/** The items by what `keyOf` says of each, in their order. (Map.groupBy comes with Node 21 only.) */
+export function groupBy<Key, Item>(items: Iterable<Item>, keyOf: (item: Item) => Key): Map<Key, Item[]> {
+  const groups = new Map<Key, Item[]>();
+  for (const item of items) {
+    const key = keyOf(item);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [item]);
+    else group.push(item);
+  }
+  return groups;
+}

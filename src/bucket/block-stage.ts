@@ -1,0 +1,171 @@
+/**
+ * Blocks of one kind on their way into packs: those that the bucket lacks wait here until they fill a pack, which then leaves
+ * in the background.
+ */
+import { SerialQueue } from "../base/concurrency.ts";
+import { SynclineError } from "../base/errors.ts";
+import type { Cid } from "../base/ids.ts";
+import { PACK_TARGET_BYTES } from "../base/limits.ts";
+import type { Block } from "../blocks/block-store.ts";
+import { digestKey } from "../format/cid.ts";
+import type { PackUploader } from "./pack-uploader.ts";
+import type { Placement, PlacementIndex } from "./placement-index.ts";
+import type { SessionPacks } from "./session-packs.ts";
+
+/** Packs that are being stored while the next one fills. */
+const UPLOADS_AT_ONCE = 2;
+
+export class BlockStage {
+  readonly #uploader: PackUploader;
+  readonly #packs: SessionPacks;
+  readonly #queue = new SerialQueue();
+  /** Not yet looked up in the bucket. */
+  readonly #incoming = new BlockPool();
+  /** The bucket lacks them, and no pack holds them yet. */
+  readonly #staged = new BlockPool();
+  /** On their way in a pack. */
+  readonly #sending = new BlockPool();
+  /** The bucket held them when they were looked up. By digestKey. */
+  readonly #hits = new Map<string, Cid>();
+  readonly #uploads = new Set<Promise<void>>();
+  #failure: unknown;
+
+  constructor(uploader: PackUploader, packs: SessionPacks) {
+    this.#uploader = uploader;
+    this.#packs = packs;
+  }
+
+  get staged(): Iterable<Block> {
+    return this.#staged;
+  }
+
+  get stagedBytes(): number {
+    return this.#staged.bytes;
+  }
+
+  /** Takes a block; true if it is time to `sift`. */
+  add(block: Block): boolean {
+    if (this.peek(block.cid) === undefined && this.#packs.locate(block.cid) === undefined) this.#incoming.add(block);
+    return this.#incoming.bytes >= PACK_TARGET_BYTES;
+  }
+
+  /** The block if it is still in memory. */
+  peek(cid: Cid): Uint8Array | undefined {
+    return (this.#incoming.get(cid) ?? this.#staged.get(cid) ?? this.#sending.get(cid))?.bytes;
+  }
+
+  /** Drops incoming blocks that the bucket holds, and sends packs off as they fill; waits while too many are under way. */
+  sift(index: PlacementIndex | undefined): Promise<void> {
+    return this.#queue.run(async () => {
+      const incoming = [...this.#incoming];
+      const found = (await index?.locate(incoming.map(({ cid }) => cid)))?.found;
+      for (const block of incoming) {
+        this.#incoming.delete(block.cid);
+        if (found?.has(block.cid) === true) this.#hits.set(digestKey(block.cid), block.cid);
+        else this.#staged.add(block);
+      }
+      while (this.#staged.bytes >= PACK_TARGET_BYTES) await this.#sendPack();
+    });
+  }
+
+  /** Makes everything staged into packs and waits until all are stored. */
+  async sendAll(): Promise<void> {
+    await this.#queue.run(async () => {
+      while (this.#staged.bytes > 0) await this.#sendPack();
+    });
+    await this.uploaded();
+  }
+
+  /** Waits for the packs under way. Throws what made one fail; its blocks are staged again. */
+  async uploaded(): Promise<void> {
+    await Promise.all(this.#uploads);
+    const failure = this.#failure;
+    this.#failure = undefined;
+    if (failure !== undefined) throw failure;
+  }
+
+  /** Looks everything up again in the index of another root. Throws `root_moved` if the bucket has lost what it held. */
+  async recheck(index: PlacementIndex | undefined): Promise<void> {
+    const hits = [...this.#hits.values()];
+    const staged = [...this.#staged].map(({ cid }) => cid);
+    const found = (await index?.locate([...hits, ...staged]))?.found ?? new Map<Cid, Placement>();
+    const lost = hits.find((cid) => !found.has(cid));
+    if (lost !== undefined) {
+      throw new SynclineError("root_moved", `The bucket no longer holds block ${lost}; the upload has to begin anew.`);
+    }
+    for (const cid of staged) {
+      if (!found.has(cid)) continue;
+      this.#staged.delete(cid);
+      this.#hits.set(digestKey(cid), cid);
+    }
+  }
+
+  /** Forgets staged blocks that a pack of the session holds by now. */
+  dropPacked(): void {
+    for (const { cid } of [...this.#staged]) if (this.#packs.locate(cid) !== undefined) this.#staged.delete(cid);
+  }
+
+  /** Forgets what waits and what the bucket held. */
+  clear(): void {
+    for (const pool of [this.#incoming, this.#staged]) for (const { cid } of [...pool]) pool.delete(cid);
+    this.#hits.clear();
+  }
+
+  async #sendPack(): Promise<void> {
+    while (this.#uploads.size >= UPLOADS_AT_ONCE) await Promise.race(this.#uploads);
+    if (this.#failure !== undefined) await this.uploaded();
+    const blocks: Block[] = [];
+    let bytes = 0;
+    for (const block of this.#staged) {
+      if (bytes >= PACK_TARGET_BYTES) break;
+      blocks.push(block);
+      bytes += block.bytes.length;
+    }
+    for (const block of blocks) {
+      this.#staged.delete(block.cid);
+      this.#sending.add(block);
+    }
+    const upload = this.#store(blocks).finally(() => this.#uploads.delete(upload));
+    this.#uploads.add(upload);
+  }
+
+  async #store(blocks: readonly Block[]): Promise<void> {
+    try {
+      this.#packs.add(await this.#uploader.putPack(blocks));
+    } catch (cause) {
+      for (const block of blocks) this.#staged.add(block);
+      this.#failure ??= cause;
+    } finally {
+      for (const { cid } of blocks) this.#sending.delete(cid);
+    }
+  }
+}
+
+/** Blocks in the order in which they came, by digestKey, and their bytes in all. */
+class BlockPool {
+  readonly #blocks = new Map<string, Block>();
+  #bytes = 0;
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  get(cid: Cid): Block | undefined {
+    return this.#blocks.get(digestKey(cid));
+  }
+
+  add(block: Block): void {
+    if (this.get(block.cid) !== undefined) return;
+    this.#blocks.set(digestKey(block.cid), block);
+    this.#bytes += block.bytes.length;
+  }
+
+  delete(cid: Cid): void {
+    this.#bytes -= this.get(cid)?.bytes.length ?? 0;
+    this.#blocks.delete(digestKey(cid));
+  }
+
+  [Symbol.iterator](): Iterator<Block> {
+    return this.#blocks.values();
+  }
+}

@@ -1,0 +1,100 @@
+/**
+ * The lease of one writer: names of packs that no manifest lists yet. Names are drawn in batches and leased before use, so
+ * that a long upload writes its lease once in a while and not once a pack.
+ */
+import type { Clock } from "../base/clock.ts";
+import { SerialQueue } from "../base/concurrency.ts";
+import { SynclineError } from "../base/errors.ts";
+import type { PackName, WriterId } from "../base/ids.ts";
+import type { Random } from "../base/random.ts";
+import { encodeLease } from "../format/lease.ts";
+import { leaseName, OBJECT_ID_BYTES, packName } from "../format/object-name.ts";
+import type { ObjectStore } from "../objects/object-store.ts";
+
+/** Names drawn at once: 1 GiB of packs. */
+const BATCH = 64;
+/** The collector spares what a lease names for 24 h. */
+const REFRESH_MS = 60 * 60 * 1000;
+
+/** Told of every write, so that an upload can say what it cost. */
+export type CountPut = (bytes: number) => void;
+
+export class Lease {
+  readonly #store: ObjectStore;
+  readonly #writer: WriterId | undefined;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #queue = new SerialQueue();
+  readonly #held = new Set<PackName>();
+  #free: PackName[] = [];
+  #token: string | undefined;
+  #writtenMs = 0;
+
+  /** Without a writer nothing can be leased. */
+  constructor(store: ObjectStore, writer: WriterId | undefined, clock: Clock, random: Random) {
+    this.#store = store;
+    this.#writer = writer;
+    this.#clock = clock;
+    this.#random = random;
+  }
+
+  /** A fresh pack name that the lease holds. Throws `store_unreachable`, `disk_full`. */
+  draw(counted: CountPut): Promise<PackName> {
+    return this.#queue.run(async () => {
+      if (this.#free.length === 0) {
+        this.#free = Array.from({ length: BATCH }, () => packName(this.#random.bytes(OBJECT_ID_BYTES)));
+        await this.#write(counted).catch((cause: unknown) => {
+          this.#free = [];
+          throw cause;
+        });
+      }
+      const name = this.#free.pop() ?? packName(this.#random.bytes(OBJECT_ID_BYTES));
+      this.#held.add(name);
+      return name;
+    });
+  }
+
+  /** Also holds an object that is stored already. */
+  hold(name: PackName, counted: CountPut): Promise<void> {
+    return this.#queue.run(async () => {
+      this.#held.add(name);
+      await this.#write(counted);
+    });
+  }
+
+  /** Writes the lease again if it has become old. */
+  refresh(counted: CountPut): Promise<void> {
+    return this.#queue.run(async () => {
+      const old = this.#clock.monotonicMs() - this.#writtenMs > REFRESH_MS;
+      if (this.#held.size > 0 && old) await this.#write(counted);
+    });
+  }
+
+  /** Gives names back: a manifest lists them, or nobody will. With the last one the lease goes. */
+  release(names: readonly PackName[]): Promise<void> {
+    return this.#queue.run(async () => {
+      for (const name of names) this.#held.delete(name);
+      if (this.#held.size > 0 || this.#token === undefined || this.#writer === undefined) return;
+      this.#free = [];
+      this.#token = undefined;
+      await this.#store.delete(leaseName(this.#writer));
+    });
+  }
+
+  async #write(counted: CountPut): Promise<void> {
+    if (this.#writer === undefined) {
+      throw new SynclineError("not_supported", "A bucket that was opened for reading only takes no uploads.");
+    }
+    const name = leaseName(this.#writer);
+    const bytes = encodeLease([...this.#held, ...this.#free]);
+    this.#token ??= (await this.#store.get(name))?.token;
+    const outcome =
+      this.#token === undefined
+        ? await this.#store.putNew(name, [bytes], "later")
+        : await this.#store.putIfMatch(name, [bytes], this.#token);
+    counted(bytes.length);
+    this.#token = outcome.kind === "stored" ? outcome.token : undefined;
+    if (outcome.kind === "stored") this.#writtenMs = this.#clock.monotonicMs();
+    else throw new SynclineError("store_failed", `The lease of writer ${this.#writer} could not be written.`);
+  }
+}

@@ -1,0 +1,69 @@
+/** The placement index of the newest root that a remote has seen; goes forward only, so that an old root put back hides nothing. */
+import { hasCode, SynclineError } from "../base/errors.ts";
+import type { Root } from "../roots/root-store.ts";
+import type { CommitObject, PackDirectory } from "./pack-directory.ts";
+import { PlacementIndex } from "./placement-index.ts";
+
+export class NewestIndex {
+  readonly #directory: PackDirectory;
+  readonly #readRoot: () => Promise<Root | undefined>;
+  #root: Root | undefined;
+  #index: PlacementIndex | undefined;
+  #reloading: Promise<PlacementIndex> | undefined;
+
+  constructor(directory: PackDirectory, readRoot: () => Promise<Root | undefined>) {
+    this.#directory = directory;
+    this.#readRoot = readRoot;
+  }
+
+  /** Takes note of a root that was read or swapped in, with its commit object if that is known. */
+  note(root: Root, object?: CommitObject): void {
+    if (object !== undefined) this.#directory.addCommitObject(object);
+    if (this.#root !== undefined && root.version <= this.#root.version) return;
+    this.#root = root;
+  }
+
+  /** The index of the newest root seen; reads the root if none was. Throws `no_such_bucket`, `store_unreachable`. */
+  async get(): Promise<PlacementIndex> {
+    if (this.#root === undefined) return this.reload();
+    try {
+      return await this.#load(this.#root);
+    } catch (cause) {
+      if (!hasCode(cause, "object_not_found")) throw cause;
+      return this.reload();
+    }
+  }
+
+  /** The index of the root that the store has now, even if an older one. Calls at the same time share one read. */
+  reload(): Promise<PlacementIndex> {
+    this.#reloading ??= this.#reload().finally(() => (this.#reloading = undefined));
+    return this.#reloading;
+  }
+
+  async #reload(): Promise<PlacementIndex> {
+    const root = await this.#readRoot();
+    if (root === undefined) throw new SynclineError("no_such_bucket", "The bucket has no root.");
+    this.note(root);
+    try {
+      return await this.#load(root);
+    } catch (cause) {
+      if (!hasCode(cause, "object_not_found")) throw cause;
+      throw new SynclineError("store_corrupt", `The commit object of root ${root.commit} is missing.`, {
+        hint: "Run `syncline verify --repair` on the bucket.",
+        cause,
+      });
+    }
+  }
+
+  async #load(root: Root): Promise<PlacementIndex> {
+    const object = await this.#directory.commitObject(root.commit);
+    if (this.#index?.object.pack.name === object.pack.name) return this.#index;
+    const index = new PlacementIndex(this.#directory, object);
+    if (root.commit === this.#root?.commit) {
+      const previous = this.#index;
+      this.#index = index;
+      this.#directory.keepOnly(previous === undefined ? [object] : [object, previous.object]);
+    }
+    return index;
+  }
+}

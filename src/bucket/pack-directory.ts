@@ -1,0 +1,149 @@
+/**
+ * What a reader has learnt of a bucket's packs: footers, manifests and pages of runs, each fetched once. All of it is
+ * immutable under its name, so nothing here is ever stale.
+ */
+import { hasCode, SynclineError } from "../base/errors.ts";
+import type { Cid, PackName } from "../base/ids.ts";
+import { COMMIT_TAIL_BYTES, RUN_CACHE_BYTES, RUN_PAGE_BYTES } from "../base/limits.ts";
+import { decodeManifest, type LoosePack, type Manifest, type RunReference } from "../format/manifest.ts";
+import { commitObjectName, runName } from "../format/object-name.ts";
+import { decodeFooter, footerOffset, type PackFooter, type PackShape, readTail } from "../format/pack.ts";
+import { decodePage, type RunPage } from "../format/run.ts";
+import type { ObjectStore } from "../objects/object-store.ts";
+
+/** A commit object as far as placement goes. */
+export interface CommitObject {
+  /** It is itself a pack that no run covers yet. */
+  readonly pack: LoosePack;
+  readonly footer: PackFooter;
+  readonly manifest: Manifest;
+}
+
+export class PackDirectory {
+  readonly #store: ObjectStore;
+  readonly #commits = new Map<PackName, Promise<CommitObject>>();
+  readonly #footers = new Map<PackName, Promise<PackFooter>>();
+  /** By run and page, least recently used first. */
+  readonly #pages = new Map<string, RunPage>();
+
+  constructor(store: ObjectStore) {
+    this.#store = store;
+  }
+
+  /** Throws `object_not_found`, `store_corrupt`. */
+  commitObject(commit: Cid): Promise<CommitObject> {
+    const name = commitObjectName(commit);
+    return remembered(this.#commits, name, () => this.#readCommitObject(name));
+  }
+
+  /** Throws `object_not_found`, `store_corrupt`. */
+  footer(pack: LoosePack): Promise<PackFooter> {
+    return remembered(this.#footers, pack.name, () => this.#readFooter(pack));
+  }
+
+  /** Takes over what an upload knows already. */
+  addCommitObject(object: CommitObject): void {
+    this.#commits.set(object.pack.name, Promise.resolve(object));
+    this.addFooter(object.pack.name, object.footer);
+  }
+
+  addFooter(name: PackName, footer: PackFooter): void {
+    this.#footers.set(name, Promise.resolve(footer));
+  }
+
+  /** Forgets the footers of packs that these commit objects neither are nor list. */
+  keepOnly(objects: readonly CommitObject[]): void {
+    const kept = new Set(
+      objects.flatMap(({ pack, manifest }) => [pack.name, ...manifest.loose.map(({ name }) => name)]),
+    );
+    for (const name of this.#footers.keys()) if (!kept.has(name)) this.#footers.delete(name);
+    for (const name of this.#commits.keys()) if (!kept.has(name)) this.#commits.delete(name);
+  }
+
+  /** Several pages of a run by their numbers. Throws `object_not_found`, `store_corrupt`. */
+  async pages(run: RunReference, wanted: readonly number[]): Promise<Map<number, RunPage>> {
+    const found = new Map<number, RunPage>();
+    const absent: number[] = [];
+    for (const index of wanted) {
+      const page = this.#pages.get(pageKey(run, index));
+      if (page === undefined) absent.push(index);
+      else found.set(index, page);
+    }
+    const ranges = absent.map((index) => ({ offset: index * RUN_PAGE_BYTES, length: RUN_PAGE_BYTES }));
+    const read = ranges.length === 0 ? [] : await this.#store.getRanges(runName(run.id), ranges);
+    for (const [at, index] of absent.entries()) {
+      const bytes = read[at] ?? new Uint8Array();
+      found.set(
+        index,
+        intact(runName(run.id), () => decodePage(bytes, index, run.rows)),
+      );
+    }
+    for (const [index, page] of found) this.#keepPage(pageKey(run, index), page);
+    return found;
+  }
+
+  async #readCommitObject(name: PackName): Promise<CommitObject> {
+    const tail = await this.#store.getTail(name, COMMIT_TAIL_BYTES);
+    const shape = intact(name, () => readTail(tail.bytes, tail.size));
+    const pack = { name, ...shape };
+    const { footer, manifest } = await this.#decode(pack, tail.bytes);
+    this.addFooter(name, footer);
+    return { pack, footer, manifest: intact(name, () => decodeManifest(manifest)) };
+  }
+
+  async #readFooter(pack: LoosePack): Promise<PackFooter> {
+    return (await this.#decode(pack, new Uint8Array())).footer;
+  }
+
+  /** `end` are bytes of the object's end that are here already; more are read if they do not reach back to the footer. */
+  async #decode(pack: LoosePack, end: Uint8Array): Promise<{ footer: PackFooter; manifest: Uint8Array }> {
+    const length = pack.size - footerOffset(pack);
+    const [bytes = new Uint8Array()] =
+      end.length >= length
+        ? [new Uint8Array(end.subarray(end.length - length))]
+        : await this.#store.getRanges(pack.name, [{ offset: footerOffset(pack), length }]);
+    return intact(pack.name, () => decodeFooter(bytes, shapeOf(pack)));
+  }
+
+  #keepPage(key: string, page: RunPage): void {
+    this.#pages.delete(key);
+    this.#pages.set(key, page);
+    for (const oldest of this.#pages.keys()) {
+      if (this.#pages.size * RUN_PAGE_BYTES <= RUN_CACHE_BYTES) break;
+      this.#pages.delete(oldest);
+    }
+  }
+}
+
+function shapeOf({ size, rows, manifestBytes }: LoosePack): PackShape {
+  return { size, rows, manifestBytes };
+}
+
+function pageKey(run: RunReference, index: number): string {
+  return `${run.id}/${index}`;
+}
+
+/** The cached promise, or a new one that is forgotten again if it fails. */
+function remembered<Key, Value>(cache: Map<Key, Promise<Value>>, key: Key, load: () => Promise<Value>): Promise<Value> {
+  const known = cache.get(key);
+  if (known !== undefined) return known;
+  const loading = load();
+  cache.set(key, loading);
+  loading.catch(() => {
+    if (cache.get(key) === loading) cache.delete(key);
+  });
+  return loading;
+}
+
+/** Turns a decoder's refusal into one that names the object. */
+function intact<Value>(object: string, decode: () => Value): Value {
+  try {
+    return decode();
+  } catch (cause) {
+    if (!hasCode(cause, "format_invalid")) throw cause;
+    throw new SynclineError("store_corrupt", `Object ${object} is damaged: ${cause.message}`, {
+      hint: "Run `syncline verify --repair` on the bucket.",
+      cause,
+    });
+  }
+}

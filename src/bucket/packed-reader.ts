@@ -1,0 +1,56 @@
+/**
+ * Reads the blocks of a bucket out of its packs, unverified.
+ *
+ * A block that the newest known root does not map may have been published meanwhile, and a pack that is gone may have been
+ * rewritten by the collector: both times the root is read again, once, before the block counts as missing.
+ */
+import { hasCode, SynclineError } from "../base/errors.ts";
+import type { Cid } from "../base/ids.ts";
+import type { BlockReader } from "../blocks/block-store.ts";
+import type { ObjectStore } from "../objects/object-store.ts";
+import type { NewestIndex } from "./newest-index.ts";
+import type { PlacementIndex } from "./placement-index.ts";
+import { readPlaced } from "./ranged-reads.ts";
+
+export class PackedReader implements BlockReader {
+  readonly #store: ObjectStore;
+  readonly #newest: NewestIndex;
+
+  constructor(store: ObjectStore, newest: NewestIndex) {
+    this.#store = store;
+    this.#newest = newest;
+  }
+
+  async get(cid: Cid): Promise<Uint8Array> {
+    const bytes = (await this.getMany([cid])).get(cid);
+    if (bytes === undefined) throw notMapped(this.#store, cid, []);
+    return bytes;
+  }
+
+  async getMany(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
+    const wanted = [...new Set(cids)];
+    if (wanted.length === 0) return new Map();
+    try {
+      return await this.#read(await this.#newest.get(), wanted);
+    } catch (cause) {
+      if (!hasCode(cause, "block_not_found")) throw cause;
+      return this.#read(await this.#newest.reload(), wanted);
+    }
+  }
+
+  async #read(index: PlacementIndex, cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
+    const { found, damage } = await index.locate(cids);
+    const absent = cids.find((cid) => !found.has(cid));
+    if (absent !== undefined) throw notMapped(this.#store, absent, damage);
+    return readPlaced(this.#store, found);
+  }
+}
+
+function notMapped(store: ObjectStore, cid: Cid, damage: readonly unknown[]): SynclineError {
+  const [cause] = damage;
+  const why = cause instanceof Error ? `; it may be where ${cause.message}` : "";
+  return new SynclineError("block_not_found", `No pack of ${store.address} holds block ${cid}${why}`, {
+    hint: "Run `syncline verify` on the bucket.",
+    cause,
+  });
+}

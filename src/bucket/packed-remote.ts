@@ -1,0 +1,134 @@
+/** A bucket in an object store (format.md): packs, commit objects and one root. `file://` and later `s3://` are this. */
+import type { Clock } from "../base/clock.ts";
+import { hasCode, SynclineError } from "../base/errors.ts";
+import type { WriterId } from "../base/ids.ts";
+import { FILE_POLL_MS } from "../base/limits.ts";
+import type { Random } from "../base/random.ts";
+import type { Block, BlockReader } from "../blocks/block-store.ts";
+import { basesName, GENESIS_OBJECT } from "../format/object-name.ts";
+import { encodeRoot } from "../format/root-object.ts";
+import type { ObjectStore } from "../objects/object-store.ts";
+import { ObjectRootStore, ONLY_BUCKET } from "../roots/object-root-store.ts";
+import type { Root } from "../roots/root-store.ts";
+import { Lease } from "./lease.ts";
+import { NewestIndex } from "./newest-index.ts";
+import { PackDirectory } from "./pack-directory.ts";
+import { PackedReader } from "./packed-reader.ts";
+import { PackedUpload } from "./packed-upload.ts";
+import type { BucketRemote, Upload, UploadSession } from "./remote.ts";
+import { watchRoot } from "./root-watch.ts";
+
+export interface PackedRemoteOptions {
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Who uploads. Without one, only uploads that fit into a commit object are possible. */
+  readonly writer?: WriterId | undefined;
+  readonly pollMs?: number;
+}
+
+export class PackedRemote implements BucketRemote {
+  readonly address: string;
+  readonly blocks: BlockReader;
+  /** For the audit and repair of the objects themselves. */
+  readonly store: ObjectStore;
+  readonly #options: PackedRemoteOptions;
+  readonly #roots: ObjectRootStore;
+  readonly #directory: PackDirectory;
+  readonly #newest: NewestIndex;
+  readonly #lease: Lease;
+
+  constructor(store: ObjectStore, options: PackedRemoteOptions) {
+    this.address = store.address;
+    this.store = store;
+    this.#options = options;
+    this.#roots = new ObjectRootStore(store);
+    this.#directory = new PackDirectory(store);
+    this.#newest = new NewestIndex(this.#directory, () => this.readRoot());
+    this.#lease = new Lease(store, options.writer, options.clock, options.random);
+    this.blocks = new PackedReader(store, this.#newest);
+  }
+
+  async readGenesis(): Promise<Uint8Array> {
+    const genesis = await this.store.get(GENESIS_OBJECT);
+    if (genesis !== undefined) return genesis.bytes;
+    throw new SynclineError("no_such_bucket", `There is no bucket at ${this.address}.`, {
+      hint: "Check the address, or make one with `syncline init`.",
+    });
+  }
+
+  async create(genesis: Block, first: Upload): Promise<boolean> {
+    await this.store.initialize();
+    if ((await this.#roots.get(ONLY_BUCKET)) !== undefined) return false;
+    await this.#putGenesis(genesis);
+    await using session = this.#session();
+    const outcome = await (await session.prepareFirst(first)).swap();
+    if (outcome.kind === "unknown") throw notKnown(this.address, outcome.cause);
+    if (outcome.kind === "conflict") return false;
+    // Someone who made the bucket at the same time may have put theirs in between; the root decides whose it is.
+    await this.#putGenesis(genesis);
+    return true;
+  }
+
+  async readRoot(): Promise<Root | undefined> {
+    const root = await this.#roots.get(ONLY_BUCKET);
+    if (root !== undefined) this.#newest.note(root);
+    return root;
+  }
+
+  beginUpload(): UploadSession {
+    return this.#session();
+  }
+
+  watch(changed: () => void): Disposable {
+    return watchRoot(this.store, this.#options.clock, this.#options.pollMs ?? FILE_POLL_MS, changed);
+  }
+
+  /**
+   * Says on which root this writer's unpublished changes stand, so that the collector keeps it; undefined: on none any more.
+   * To be called once changes are over an hour old (format.md).
+   */
+  async holdBase(base: Root | undefined): Promise<void> {
+    const { writer } = this.#options;
+    if (writer === undefined) return;
+    const name = basesName(writer);
+    if (base === undefined) return this.store.delete(name);
+    const body = [encodeRoot(base)];
+    const old = await this.store.get(name);
+    const outcome =
+      old === undefined ? await this.store.putNew(name, body) : await this.store.putIfMatch(name, body, old.token);
+    if (outcome.kind !== "stored") throw new SynclineError("store_failed", `${name} could not be written.`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.store[Symbol.asyncDispose]();
+  }
+
+  #session(): PackedUpload {
+    return new PackedUpload({
+      store: this.store,
+      directory: this.#directory,
+      lease: this.#lease,
+      random: this.#options.random,
+      roots: this.#roots,
+      newest: this.#newest,
+      blocks: this.blocks,
+    });
+  }
+
+  /** Stores the genesis, over one that an interrupted `create` left behind. */
+  async #putGenesis(genesis: Block): Promise<void> {
+    const body = [genesis.bytes];
+    if ((await this.store.putNew(GENESIS_OBJECT, body)).kind === "stored") return;
+    const there = await this.store.get(GENESIS_OBJECT);
+    if (there === undefined || Buffer.compare(there.bytes, genesis.bytes) === 0) return;
+    await this.store.putIfMatch(GENESIS_OBJECT, body, there.token);
+  }
+}
+
+function notKnown(address: string, cause: unknown): SynclineError {
+  const hint = "Try again, and see whether it is there.";
+  return new SynclineError("store_unreachable", `It is not known whether the bucket at ${address} was made.`, {
+    hint: hasCode(cause, "disk_full") && cause.hint !== undefined ? cause.hint : hint,
+    cause,
+  });
+}

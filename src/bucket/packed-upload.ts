@@ -1,0 +1,189 @@
+/**
+ * An upload into packs: content streams out as it comes, everything else goes with the commit object, and only the swap is
+ * left to do (format.md, A bucket in an object store).
+ *
+ * One small edit costs two puts: the commit object with all that is new inside, and the root.
+ */
+import { mapConcurrent } from "../base/concurrency.ts";
+import { hasCode, SynclineError } from "../base/errors.ts";
+import type { Cid } from "../base/ids.ts";
+import { COMMIT_INLINE_BYTES, REUSE_COMMIT_BYTES, STORE_CONCURRENCY } from "../base/limits.ts";
+import type { Block, BlockReader } from "../blocks/block-store.ts";
+import { codecOf } from "../format/cid.ts";
+import { encodeManifest, type Manifest } from "../format/manifest.ts";
+import { commitObjectName } from "../format/object-name.ts";
+import type { Root, RootStore, SwapOutcome } from "../roots/root-store.ts";
+import { ONLY_BUCKET } from "../roots/object-root-store.ts";
+import { BlockStage } from "./block-stage.ts";
+import type { NewestIndex } from "./newest-index.ts";
+import { buildPack } from "./pack-builder.ts";
+import type { CommitObject } from "./pack-directory.ts";
+import { PackUploader, type UploadedPack, type UploadTools } from "./pack-uploader.ts";
+import { type Placement, PlacementIndex } from "./placement-index.ts";
+import { readPlaced } from "./ranged-reads.ts";
+import type { PreparedSwap, Upload, UploadSession } from "./remote.ts";
+import { SessionPacks } from "./session-packs.ts";
+
+export interface PackedUploadTools extends UploadTools {
+  readonly roots: RootStore;
+  readonly newest: NewestIndex;
+  /** Of the bucket itself. */
+  readonly blocks: BlockReader;
+}
+
+export class PackedUpload implements UploadSession {
+  readonly blocks: BlockReader;
+  readonly #tools: PackedUploadTools;
+  readonly #uploader: PackUploader;
+  readonly #packs = new SessionPacks();
+  readonly #content: BlockStage;
+  readonly #nodes: BlockStage;
+  /** The bucket's gcEpoch when this session's packs were last known to be there. */
+  #gcEpoch: number | undefined;
+  /** A commit object of this session that no root came to name. */
+  #unused: UploadedPack | undefined;
+
+  constructor(tools: PackedUploadTools) {
+    this.#tools = tools;
+    this.#uploader = new PackUploader(tools);
+    this.#content = new BlockStage(this.#uploader, this.#packs);
+    this.#nodes = new BlockStage(this.#uploader, this.#packs);
+    this.blocks = { get: (cid) => this.#get(cid), getMany: (cids) => this.#getMany(cids) };
+  }
+
+  async putContent(block: Block): Promise<void> {
+    if (!this.#content.add(block)) return;
+    const index = await this.#tools.newest.get();
+    this.#gcEpoch ??= index.object.manifest.gcEpoch;
+    await this.#content.sift(index);
+  }
+
+  async prepare(expected: Root, upload: Upload): Promise<PreparedSwap> {
+    return this.#prepare(expected, await this.#commitObject(expected.commit), upload);
+  }
+
+  /** The same for a bucket's first commit: the swap creates the root. */
+  prepareFirst(upload: Upload): Promise<PreparedSwap> {
+    return this.#prepare(undefined, undefined, upload);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.allSettled([this.#content.uploaded(), this.#nodes.uploaded()]);
+    await this.#tools.lease.release(this.#packs.names);
+  }
+
+  async #prepare(expected: Root | undefined, parent: CommitObject | undefined, upload: Upload): Promise<PreparedSwap> {
+    const index = parent && new PlacementIndex(this.#tools.directory, parent);
+    await this.#tools.lease.refresh(this.#uploader.countPut);
+    await this.#keepUnused();
+    if (parent !== undefined) await this.#checkPacks(parent.manifest);
+    await this.#take(index, upload);
+    const inline = await this.#chooseInline();
+    const manifest = await this.#uploader.nextManifest(parent, this.#packs.all);
+    const object = await this.#putCommitObject(upload.commit, inline, manifest);
+    await this.#tools.store.settle();
+    return this.#prepared(expected, upload.commit.cid, object);
+  }
+
+  /** Sorts the upload's blocks into content and nodes, without what the bucket holds at `index`. */
+  async #take(index: PlacementIndex | undefined, upload: Upload): Promise<void> {
+    this.#nodes.clear();
+    await this.#content.sift(index);
+    await this.#content.recheck(index);
+    for await (const block of upload.blocks) {
+      const stage = codecOf(block.cid) === "raw" ? this.#content : this.#nodes;
+      if (stage.add(block)) await stage.sift(index);
+    }
+    await Promise.all([this.#content.sift(index), this.#nodes.sift(index)]);
+    await Promise.all([this.#content.uploaded(), this.#nodes.uploaded()]);
+  }
+
+  /** What goes into the commit object; what is too large for that is stored as packs first, the larger kind before the other. */
+  async #chooseInline(): Promise<Block[]> {
+    const stages = [this.#content, this.#nodes];
+    for (const stage of stages.toSorted((a, b) => b.stagedBytes - a.stagedBytes)) {
+      if (stages.reduce((sum, { stagedBytes }) => sum + stagedBytes, 0) > COMMIT_INLINE_BYTES) await stage.sendAll();
+    }
+    return stages.flatMap(({ staged }) => [...staged]);
+  }
+
+  async #putCommitObject(commit: Block, inline: readonly Block[], manifest: Manifest): Promise<CommitObject> {
+    // The commit and the nodes come last: whoever reads the object's end for the manifest has them too.
+    const built = buildPack(commitObjectName(commit.cid), [...inline, commit], encodeManifest(manifest));
+    if (await this.#uploader.putBuilt(built)) {
+      this.#unused = built;
+      return { pack: built.pack, footer: built.footer, manifest };
+    }
+    // An earlier attempt of this writer stored it. It stands if it maps all that this one would.
+    const there = await this.#tools.directory.commitObject(commit.cid);
+    const cids = [commit, ...inline].map(({ cid }) => cid);
+    const { found } = await new PlacementIndex(this.#tools.directory, there).locate(cids);
+    if (cids.every((cid) => found.has(cid))) return there;
+    throw new SynclineError("root_moved", `Another ${built.pack.name} is in the way; the commit has to be made anew.`);
+  }
+
+  #prepared(expected: Root | undefined, commit: Cid, object: CommitObject): PreparedSwap {
+    const swap = async (): Promise<SwapOutcome> => {
+      const outcome = await this.#tools.roots.swap(ONLY_BUCKET, expected?.commit, commit);
+      if (outcome.kind === "committed") {
+        this.#unused = undefined;
+        this.#tools.newest.note(outcome.root, object);
+      }
+      if (outcome.kind === "conflict" && outcome.current !== undefined) this.#tools.newest.note(outcome.current);
+      return outcome;
+    };
+    return { commit, uploaded: this.#uploader.takeCost(), swap };
+  }
+
+  /** Much in a commit object that lost its swap is not sent again: the object counts as one of this session's packs. */
+  async #keepUnused(): Promise<void> {
+    const unused = this.#unused;
+    this.#unused = undefined;
+    if (unused === undefined || unused.pack.size < REUSE_COMMIT_BYTES) return;
+    await this.#tools.lease.hold(unused.pack.name, this.#uploader.countPut);
+    this.#packs.add(unused);
+    this.#content.dropPacked();
+  }
+
+  /** Packs that the collector has taken, or is taking, cannot be listed. Throws `root_moved`. */
+  async #checkPacks({ gcEpoch, dropping }: Manifest): Promise<void> {
+    const moved = this.#gcEpoch !== undefined && this.#gcEpoch !== gcEpoch;
+    const lost = await mapConcurrent(this.#packs.names, STORE_CONCURRENCY, async (name) => {
+      if (!dropping.includes(name) && !(moved && (await this.#tools.store.head(name)) === undefined)) return [];
+      this.#packs.forget(name);
+      return [name];
+    });
+    const [first] = lost.flat();
+    if (first !== undefined) {
+      throw new SynclineError("root_moved", `The collector took ${first} meanwhile; the upload has to begin anew.`);
+    }
+    this.#gcEpoch = gcEpoch;
+  }
+
+  async #commitObject(commit: Cid): Promise<CommitObject> {
+    try {
+      return await this.#tools.directory.commitObject(commit);
+    } catch (cause) {
+      if (!hasCode(cause, "object_not_found")) throw cause;
+      throw new SynclineError("root_moved", `The commit object of ${commit} is gone.`, { cause });
+    }
+  }
+
+  async #get(cid: Cid): Promise<Uint8Array> {
+    return (await this.#getMany([cid])).get(cid) ?? this.#tools.blocks.get(cid);
+  }
+
+  async #getMany(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
+    const found = new Map<Cid, Uint8Array>();
+    const packed = new Map<Cid, Placement>();
+    for (const cid of cids) {
+      const bytes = this.#content.peek(cid) ?? this.#nodes.peek(cid);
+      const place = bytes === undefined ? this.#packs.locate(cid) : undefined;
+      if (bytes !== undefined) found.set(cid, bytes);
+      if (place !== undefined) packed.set(cid, place);
+    }
+    const rest = cids.filter((cid) => !found.has(cid) && !packed.has(cid));
+    const [own, others] = await Promise.all([readPlaced(this.#tools.store, packed), this.#tools.blocks.getMany(rest)]);
+    return new Map([...found, ...own, ...others]);
+  }
+}

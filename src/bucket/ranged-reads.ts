@@ -1,0 +1,101 @@
+/** Reads blocks at known places in as few ranged reads as the layout allows (design.md §4). */
+import { groupBy } from "../base/collections.ts";
+import { mapConcurrent } from "../base/concurrency.ts";
+import { hasCode, SynclineError } from "../base/errors.ts";
+import type { Cid, PackName } from "../base/ids.ts";
+import { COALESCE_GAP_BYTES, MAX_RANGED_READ_BYTES, STORE_CONCURRENCY } from "../base/limits.ts";
+import { PLAIN } from "../format/pack.ts";
+import type { ByteRange, ObjectStore } from "../objects/object-store.ts";
+import type { Placement } from "./placement-index.ts";
+
+/**
+ * The blocks at these places, unverified. Throws `block_not_found` if a pack is gone, `block_corrupt` if it ends early, and
+ * `feature_unknown` for a way of storing that this version does not know; each names the pack and a block.
+ */
+export async function readPlaced(
+  store: ObjectStore,
+  places: ReadonlyMap<Cid, Placement>,
+): Promise<Map<Cid, Uint8Array>> {
+  const byPack = groupBy(places, ([, place]) => place.pack);
+  const found = new Map<Cid, Uint8Array>();
+  await mapConcurrent([...byPack], STORE_CONCURRENCY, async ([pack, blocks]) => {
+    for (const [cid, bytes] of await readPack(store, pack, blocks)) found.set(cid, bytes);
+  });
+  return found;
+}
+
+interface PlannedRead extends ByteRange {
+  readonly blocks: readonly PlacedBlock[];
+}
+
+type PlacedBlock = readonly [Cid, Placement];
+
+/** Neighbours with gaps up to COALESCE_GAP_BYTES are read together, up to MAX_RANGED_READ_BYTES a read. */
+export function planReads(blocks: readonly PlacedBlock[]): PlannedRead[] {
+  const reads: { offset: number; length: number; blocks: PlacedBlock[] }[] = [];
+  for (const block of blocks.toSorted(([, a], [, b]) => a.offset - b.offset)) {
+    const [, { offset, length }] = block;
+    const last = reads.at(-1);
+    const end = last === undefined ? 0 : last.offset + last.length;
+    const joined = last === undefined ? 0 : Math.max(end, offset + length) - last.offset;
+    if (last !== undefined && offset - end <= COALESCE_GAP_BYTES && joined <= MAX_RANGED_READ_BYTES) {
+      last.length = joined;
+      last.blocks.push(block);
+    } else {
+      reads.push({ offset, length, blocks: [block] });
+    }
+  }
+  return reads;
+}
+
+async function readPack(store: ObjectStore, pack: PackName, blocks: readonly PlacedBlock[]): Promise<PlacedBytes[]> {
+  const [first] = blocks;
+  if (first === undefined) return [];
+  for (const [cid, { codec }] of blocks) if (codec !== PLAIN) throw unknownCodec(cid, pack, codec);
+  const reads = planReads(blocks);
+  let ranges: Uint8Array[];
+  try {
+    ranges = await store.getRanges(pack, reads);
+  } catch (cause) {
+    throw namingBlock(cause, pack, first);
+  }
+  return reads.flatMap((read, index) => cut(read, ranges[index] ?? new Uint8Array(), pack));
+}
+
+type PlacedBytes = readonly [Cid, Uint8Array];
+
+function cut(read: PlannedRead, bytes: Uint8Array, pack: PackName): PlacedBytes[] {
+  const [first] = read.blocks;
+  if (bytes.length !== read.length && first !== undefined) throw wrongLength(first, pack, bytes.length, read);
+  // A block gets bytes of its own: a slice would keep the whole read in memory for as long as anyone caches the block.
+  const own = read.blocks.length === 1 ? (part: Uint8Array) => part : (part: Uint8Array) => new Uint8Array(part);
+  return read.blocks.map(([cid, { offset, length }]) => {
+    const start = offset - read.offset;
+    return [cid, own(bytes.subarray(start, start + length))] as const;
+  });
+}
+
+function namingBlock(cause: unknown, pack: PackName, [cid, { offset }]: PlacedBlock): unknown {
+  if (hasCode(cause, "object_not_found")) {
+    return new SynclineError("block_not_found", `Block ${cid} should be at ${offset} of ${pack}, which is missing.`, {
+      hint: "Run `syncline verify --repair` on the bucket.",
+      cause,
+    });
+  }
+  if (!hasCode(cause, "block_corrupt")) return cause;
+  return new SynclineError("block_corrupt", `Block ${cid} at ${offset} of ${pack} cannot be read: ${cause.message}`, {
+    hint: "Run `syncline verify --repair` on the bucket.",
+    cause,
+  });
+}
+
+function wrongLength([cid]: PlacedBlock, pack: PackName, got: number, { offset, length }: ByteRange): SynclineError {
+  const message = `Block ${cid}: ${length} bytes at ${offset} of ${pack} were asked for, and ${got} came.`;
+  return new SynclineError("block_corrupt", message, { hint: "Run `syncline verify --repair` on the bucket." });
+}
+
+function unknownCodec(cid: Cid, pack: PackName, codec: number): SynclineError {
+  return new SynclineError("feature_unknown", `Block ${cid} in ${pack} is stored in form ${codec}, unknown here.`, {
+    hint: "Upgrade syncline on this machine.",
+  });
+}

@@ -1,0 +1,87 @@
+/** Makes one run out of loose packs and the smaller runs before them, as a stream of pages (format.md: tiered × 16, ≤ 4 runs). */
+import type { PackName } from "../base/ids.ts";
+import { MAX_RUNS, RUN_TIER } from "../base/limits.ts";
+import type { RunReference } from "../format/manifest.ts";
+import type { PackFooter } from "../format/pack.ts";
+import { encodePage, pagesOfRun, RUN_PAGE_ROWS, type RunRow } from "../format/run.ts";
+import type { PackDirectory } from "./pack-directory.ts";
+
+/**
+ * Which runs, newest first, go into the new one: each that is not RUN_TIER times as large, and as many as it takes to stay
+ * within MAX_RUNS. So a row is rewritten about RUN_TIER / 2 times a tier.
+ */
+export function runsToMerge(runs: readonly RunReference[], newRows: number): number {
+  let rows = newRows;
+  let merged = 0;
+  for (const run of runs.toReversed()) {
+    if (run.rows >= RUN_TIER * rows && runs.length - merged < MAX_RUNS) break;
+    rows += run.rows;
+    merged++;
+  }
+  return merged;
+}
+
+/** The rows of these packs, sorted by digest. */
+export function* rowsOfPacks(packs: readonly { pack: PackName; footer: PackFooter }[]): Generator<RunRow> {
+  const rows = packs.flatMap(({ pack, footer }) => [...footer].map((row) => ({ ...row, pack })));
+  yield* rows.sort((a, b) => Buffer.compare(a.digest, b.digest));
+}
+
+/** The rows of a stored run, read a few pages at a time. Throws `object_not_found`, `store_corrupt`. */
+export async function* rowsOfRun(directory: PackDirectory, run: RunReference): AsyncGenerator<RunRow> {
+  const pages = pagesOfRun(run.rows);
+  for (let first = 0; first < pages; first += PAGES_AT_ONCE) {
+    const wanted = Array.from({ length: Math.min(PAGES_AT_ONCE, pages - first) }, (_, index) => first + index);
+    const read = await directory.pages(run, wanted);
+    for (const index of wanted) {
+      const page = read.get(index);
+      for (let row = 0; page !== undefined && row < page.count; row++) yield page.row(row);
+    }
+  }
+}
+
+/** The pages of the run that holds the rows of all sources, each sorted; of equal digests the earliest source's. */
+export async function* mergePages(
+  sources: readonly (Iterable<RunRow> | AsyncIterable<RunRow>)[],
+  counted: (rows: number) => void,
+): AsyncGenerator<Uint8Array> {
+  let page: RunRow[] = [];
+  let count = 0;
+  let last: Uint8Array | undefined;
+  for await (const row of mergeSorted(sources)) {
+    if (last !== undefined && Buffer.compare(last, row.digest) === 0) continue;
+    last = row.digest;
+    page.push(row);
+    count++;
+    if (page.length < RUN_PAGE_ROWS) continue;
+    yield encodePage(page);
+    page = [];
+  }
+  if (page.length > 0) yield encodePage(page);
+  counted(count);
+}
+
+const PAGES_AT_ONCE = 16;
+
+async function* mergeSorted(sources: readonly (Iterable<RunRow> | AsyncIterable<RunRow>)[]): AsyncGenerator<RunRow> {
+  const heads: { row: RunRow; rest: Iterator<RunRow> | AsyncIterator<RunRow> }[] = [];
+  for (const source of sources) {
+    const rest = Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]();
+    const first = await rest.next();
+    if (first.done !== true) heads.push({ row: first.value, rest });
+  }
+  while (heads.length > 0) {
+    // Few sources: one for all packs, and at most MAX_RUNS runs.
+    let least = 0;
+    for (const [index, { row }] of heads.entries()) {
+      const best = heads[least];
+      if (best !== undefined && Buffer.compare(row.digest, best.row.digest) < 0) least = index;
+    }
+    const head = heads[least];
+    if (head === undefined) return;
+    yield head.row;
+    const next = await head.rest.next();
+    if (next.done === true) heads.splice(least, 1);
+    else head.row = next.value;
+  }
+}

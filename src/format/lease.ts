@@ -1,0 +1,25 @@
+/**
+ * A lease: packs that a writer has uploaded, or is about to, ahead of the commit object that will list them. The collector of
+ * garbage spares them for a day from the store's own date of the lease. dag-cbor `[1, [reference 33, …]]`, ascending.
+ */
+import { SynclineError } from "../base/errors.ts";
+import type { PackName } from "../base/ids.ts";
+import { decodeCbor, encodeCbor } from "./dag-cbor.ts";
+import { packFromReference, packReference } from "./object-name.ts";
+
+export function encodeLease(packs: readonly PackName[]): Uint8Array {
+  return encodeCbor([1, packs.map(packReference).sort(Buffer.compare)]);
+}
+
+/** Throws `format_invalid`. */
+export function decodeLease(bytes: Uint8Array): PackName[] {
+  const value = decodeCbor(bytes);
+  const [format, references] = Array.isArray(value) ? value : [];
+  if (format !== 1 || !Array.isArray(references) || value === null) {
+    throw new SynclineError("format_invalid", "A lease has another form.");
+  }
+  return references.map((reference: unknown) => {
+    if (reference instanceof Uint8Array) return packFromReference(reference);
+    throw new SynclineError("format_invalid", "A lease names something that is no pack.");
+  });
+}

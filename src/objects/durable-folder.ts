@@ -1,0 +1,164 @@
+/**
+ * Files that appear whole or not at all in a folder, and stay after power loss: written under a temporary name, synced, named
+ * by link(2) or rename(2), and the folder synced. Several names can share one sync of their folder.
+ */
+import { dirname, join } from "node:path";
+import type { Random } from "../base/random.ts";
+import { STALE_TEMP_MS } from "../base/limits.ts";
+import { type Disk, failedWith } from "./disk.ts";
+import { tokenOf } from "./memory-object-store.ts";
+import type { ObjectBody } from "./object-store.ts";
+
+/** A synced file under a temporary name. */
+export interface StagedFile {
+  readonly path: string;
+  /** The content's token; undefined for large contents. */
+  readonly token: string | undefined;
+}
+
+export class DurableFolder {
+  readonly path: string;
+  readonly #disk: Disk;
+  readonly #random: Random;
+  readonly #nowMs: () => number;
+  /** Folders with names that are not durable yet. */
+  readonly #unsettled = new Set<string>();
+  #swept = false;
+
+  constructor(path: string, disk: Disk, random: Random, nowMs: () => number) {
+    this.path = path;
+    this.#disk = disk;
+    this.#random = random;
+    this.#nowMs = nowMs;
+  }
+
+  /** Makes the folder and the folders above it, durably. */
+  async create(): Promise<void> {
+    const first = await this.#disk.mkdir(this.path, { recursive: true });
+    if (first === undefined) return;
+    for (let folder = this.path; folder.length >= dirname(first).length; folder = dirname(folder)) {
+      await this.sync(folder);
+      if (folder === dirname(folder)) break;
+    }
+  }
+
+  /** Writes and syncs a file that has no name of its own yet; whoever stages also removes it in the end. */
+  async stage(body: ObjectBody): Promise<StagedFile> {
+    const path = await this.temporaryPath();
+    const file = await this.#disk.open(path, "wx");
+    try {
+      let token: string | undefined;
+      let chunks = 0;
+      for await (const chunk of grouped(body)) {
+        token = chunks++ === 0 && chunk.length < GROUP_BYTES ? tokenOf(chunk) : undefined;
+        await file.writeFile(chunk);
+      }
+      await file.sync();
+      return { path, token: chunks === 0 ? tokenOf(new Uint8Array()) : token };
+    } catch (cause) {
+      await this.remove(path).catch(() => {});
+      throw cause;
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Gives a staged file a name that nobody has, or throws EEXIST. Durable after `settle`. */
+  async link({ path }: StagedFile, target: string): Promise<void> {
+    await this.#inFolder(dirname(target), () => this.#disk.link(path, target));
+    this.#unsettled.add(dirname(target));
+  }
+
+  /** Gives a staged file a name, in place of whatever has it. Durable after `settle`. */
+  async rename({ path }: StagedFile, target: string): Promise<void> {
+    await this.#inFolder(dirname(target), () => this.#disk.rename(path, target));
+    this.#unsettled.add(dirname(target));
+  }
+
+  /** Makes the names given so far durable, or those of one folder. */
+  async settle(folder?: string): Promise<void> {
+    const folders = [...this.#unsettled].filter((unsettled) => folder === undefined || unsettled === folder);
+    await Promise.all(
+      folders.map(async (unsettled) => {
+        this.#unsettled.delete(unsettled);
+        await this.sync(unsettled).catch((cause: unknown) => {
+          this.#unsettled.add(unsettled);
+          throw cause;
+        });
+      }),
+    );
+  }
+
+  /** Folders cannot be opened on Windows; and some file systems do not sync them, or not for those who may only read. */
+  async sync(folder: string): Promise<void> {
+    if (process.platform === "win32") return;
+    try {
+      const handle = await this.#disk.open(folder, "r");
+      try {
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+    } catch (cause) {
+      if (!failedWith(cause, "EINVAL", "ENOTSUP", "EROFS", "EACCES", "EPERM")) throw cause;
+    }
+  }
+
+  /** A path that nobody uses, on the same file system. */
+  async temporaryPath(): Promise<string> {
+    const folder = join(this.path, TEMPORARY);
+    await this.#inFolder(folder, () => this.#disk.stat(folder));
+    await this.#sweep(folder);
+    return join(folder, `${process.pid}-${Buffer.from(this.#random.bytes(8)).toString("hex")}`);
+  }
+
+  async remove(path: string): Promise<void> {
+    await this.#disk.unlink(path).catch((cause: unknown) => {
+      if (!failedWith(cause, "ENOENT", "ENOTDIR")) throw cause;
+    });
+  }
+
+  /** Does something in a folder below, which is made if need be; the folder itself never is, since it may have moved away. */
+  async #inFolder<Result>(folder: string, work: () => Promise<Result>): Promise<Result> {
+    try {
+      return await work();
+    } catch (cause) {
+      if (!failedWith(cause, "ENOENT") || folder === this.path) throw cause;
+    }
+    await this.#disk.mkdir(folder).catch((cause: unknown) => {
+      if (!failedWith(cause, "EEXIST")) throw cause;
+    });
+    await this.sync(this.path);
+    return work();
+  }
+
+  /** Removes what a crash left, once per opening. */
+  async #sweep(folder: string): Promise<void> {
+    if (this.#swept) return;
+    this.#swept = true;
+    for (const entry of await this.#disk.readdir(folder)) {
+      const path = join(folder, entry);
+      const stat = await this.#disk.stat(path).catch(() => undefined);
+      if (stat !== undefined && this.#nowMs() - stat.mtimeMs > STALE_TEMP_MS) await this.remove(path);
+    }
+  }
+}
+
+export const TEMPORARY = "tmp";
+
+/** Small chunks are written together. */
+const GROUP_BYTES = 1024 * 1024;
+
+async function* grouped(body: ObjectBody): AsyncGenerator<Uint8Array> {
+  let group: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of body) {
+    group.push(chunk);
+    bytes += chunk.length;
+    if (bytes < GROUP_BYTES) continue;
+    yield group.length === 1 ? chunk : Buffer.concat(group);
+    group = [];
+    bytes = 0;
+  }
+  if (bytes > 0) yield Buffer.concat(group);
+}

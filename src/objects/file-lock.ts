@@ -1,0 +1,226 @@
+/**
+ * The `lock` object of a `file://` bucket: held by one process for a compare and a rename, given up by itself when that
+ * process is gone.
+ *
+ * Taking it is link(2) of a file that already names its holder, so it is never seen half written. A lock whose holder is gone is
+ * replaced by rename(2), which only the holder of a second lock may do: that one is named after the very lock to be replaced
+ * and taken in the same way. So of many who find a stale lock one takes it over, and a late one finds another nonce in it.
+ */
+import { dirname, join } from "node:path";
+import type { Clock } from "../base/clock.ts";
+import { SerialQueue } from "../base/concurrency.ts";
+import { SynclineError } from "../base/errors.ts";
+import { LOCK_WAIT_MS } from "../base/limits.ts";
+import type { Random } from "../base/random.ts";
+import { type Disk, failedWith } from "./disk.ts";
+import { isGone, type ProcessIdentity, readOwnIdentity } from "./process-identity.ts";
+
+export interface LockHolder extends ProcessIdentity {
+  /** Tells this taking of the lock from any other. */
+  readonly nonce: string;
+  /** RFC 3339, for people. */
+  readonly created: string;
+}
+
+export interface FileLockOptions {
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly path: string;
+  /** A path beside it for a temporary file. */
+  readonly temporary: () => Promise<string>;
+}
+
+export class FileLock {
+  readonly #options: FileLockOptions;
+  readonly #queue = new SerialQueue();
+  #identity: Promise<ProcessIdentity> | undefined;
+
+  constructor(options: FileLockOptions) {
+    this.#options = options;
+  }
+
+  /** Runs `work` while holding the lock. Throws `bucket_locked` when it was not free for LOCK_WAIT_MS. */
+  run<Result>(work: () => Promise<Result>): Promise<Result> {
+    // Waiting in line inside the process costs no system call.
+    return this.#queue.run(async () => {
+      const { path, clock } = this.#options;
+      const nonce = await this.#acquire(path, clock.monotonicMs() + LOCK_WAIT_MS);
+      try {
+        return await work();
+      } finally {
+        await this.#release(path, nonce);
+      }
+    });
+  }
+
+  /** Takes the lock away from whoever holds it, and says who that was; undefined if nobody. */
+  async break(): Promise<LockHolder | undefined> {
+    const seen = await this.#read(this.#options.path);
+    if (seen === undefined) return undefined;
+    await this.#remove(this.#options.path);
+    return seen.holder ?? UNKNOWN_HOLDER;
+  }
+
+  /** Returns the nonce under which the lock at `path` is held now. */
+  async #acquire(path: string, deadlineMs: number): Promise<string> {
+    const { disk, clock, random } = this.#options;
+    const holder = await this.#self();
+    const temporary = await this.#options.temporary();
+    const file = await disk.open(temporary, "wx");
+    try {
+      await file.writeFile(JSON.stringify(holder));
+      await file.close();
+      for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
+        if (await this.#take(temporary, path)) return holder.nonce;
+        const seen = await this.#read(path);
+        if (seen === undefined) continue;
+        if ((await this.#isStale(path, seen)) && (await this.#takeOver(temporary, path, seen, deadlineMs)))
+          return holder.nonce;
+        if (clock.monotonicMs() >= deadlineMs) throw locked(path, seen.holder);
+        await clock.sleep(pauseMs * (0.5 + random.fraction()));
+      }
+    } finally {
+      await this.#remove(temporary);
+    }
+  }
+
+  async #take(temporary: string, path: string): Promise<boolean> {
+    try {
+      await this.#options.disk.link(temporary, path);
+      return true;
+    } catch (cause) {
+      if (failedWith(cause, "EEXIST")) return false;
+      if (!failedWith(cause, ...NO_LINKS)) throw cause;
+      return this.#takeWithoutLinks(temporary, path);
+    }
+  }
+
+  /** For file systems without hard links (FAT, some network ones): the lock may be seen empty for a moment. */
+  async #takeWithoutLinks(temporary: string, path: string): Promise<boolean> {
+    const { disk } = this.#options;
+    const text = await disk.readFile(temporary);
+    try {
+      const file = await disk.open(path, "wx");
+      await file.writeFile(text);
+      await file.close();
+      return true;
+    } catch (cause) {
+      if (failedWith(cause, "EEXIST")) return false;
+      throw cause;
+    }
+  }
+
+  /** Replaces the stale lock that was seen; false if someone else did, or is about to. */
+  async #takeOver(temporary: string, path: string, seen: SeenLock, deadlineMs: number): Promise<boolean> {
+    const { disk } = this.#options;
+    const claim = join(dirname(path), `${CLAIM_PREFIX}${seen.holder?.nonce ?? "unreadable"}`);
+    const nonce = await this.#acquire(claim, deadlineMs);
+    try {
+      const now = await this.#read(path);
+      if (now === undefined || now.text !== seen.text) return false;
+      await disk.rename(temporary, path);
+      return true;
+    } finally {
+      await this.#release(claim, nonce);
+    }
+  }
+
+  async #isStale(path: string, { holder, text, modifiedMs }: SeenLock): Promise<boolean> {
+    const own = await this.#identityOf();
+    if (holder !== undefined) return isGone(this.#options.disk, holder, own, modifiedMs);
+    // Without links a lock is empty for a moment; one that stays unreadable was left by a power cut.
+    await this.#options.clock.sleep(UNREADABLE_MS);
+    return (await this.#read(path))?.text === text;
+  }
+
+  async #release(path: string, nonce: string): Promise<void> {
+    const seen = await this.#read(path);
+    // Someone may have broken the lock by hand meanwhile, and another may hold it.
+    if (seen?.holder?.nonce === nonce) await this.#remove(path);
+  }
+
+  async #read(path: string): Promise<SeenLock | undefined> {
+    const { disk } = this.#options;
+    try {
+      const [text, { mtimeMs }] = await Promise.all([disk.readFile(path, "utf8"), disk.stat(path)]);
+      return { text, modifiedMs: mtimeMs, holder: parseHolder(text) };
+    } catch (cause) {
+      if (failedWith(cause, "ENOENT")) return undefined;
+      throw cause;
+    }
+  }
+
+  async #remove(path: string): Promise<void> {
+    await this.#options.disk.unlink(path).catch((cause: unknown) => {
+      if (!failedWith(cause, "ENOENT")) throw cause;
+    });
+  }
+
+  #identityOf(): Promise<ProcessIdentity> {
+    this.#identity ??= readOwnIdentity(this.#options.disk);
+    return this.#identity;
+  }
+
+  async #self(): Promise<LockHolder> {
+    const { clock, random } = this.#options;
+    const nonce = Buffer.from(random.bytes(12)).toString("hex");
+    const created = new Date(Number(clock.nowNs() / 1_000_000n)).toISOString();
+    return { ...(await this.#identityOf()), nonce, created };
+  }
+}
+
+const FIRST_PAUSE_MS = 1;
+const MAX_PAUSE_MS = 16;
+const UNREADABLE_MS = 1_000;
+const CLAIM_PREFIX = "lock-takeover-";
+/** A file system that has no hard links says so. */
+export const NO_LINKS = ["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"];
+const UNKNOWN_HOLDER: LockHolder = {
+  host: "?",
+  boot: "",
+  namespace: "",
+  pid: 0,
+  started: 0,
+  nonce: "",
+  created: "?",
+};
+
+interface SeenLock {
+  readonly text: string;
+  readonly modifiedMs: number;
+  /** Undefined when the text names none. */
+  readonly holder: LockHolder | undefined;
+}
+
+function parseHolder(text: string): LockHolder | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return isHolder(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isHolder(value: unknown): value is LockHolder {
+  if (typeof value !== "object" || value === null) return false;
+  const { host, boot, namespace, nonce, created, pid, started } = value as Record<string, unknown>;
+  const texts = [host, boot, namespace, created].every((text) => typeof text === "string");
+  return texts && typeof nonce === "string" && /^[0-9a-f]{24}$/.test(nonce) && isCount(pid) && isCount(started);
+}
+
+function isCount(value: unknown): boolean {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+}
+
+function locked(path: string, holder: LockHolder | undefined): SynclineError {
+  const by =
+    holder === undefined ? "someone unknown" : `process ${holder.pid} on ${holder.host.split("/").pop() ?? "?"}`;
+  return new SynclineError(
+    "bucket_locked",
+    `The bucket is locked by ${by} since ${holder?.created ?? "?"} (${path}).`,
+    {
+      hint: "If that process is not running any more, free the bucket with `syncline unlock URL`.",
+    },
+  );
+}

@@ -1,0 +1,266 @@
+/**
+ * Objects as files in a folder that several processes may share, also over a network file system.
+ *
+ * A put stages a file, then names it by link(2) (create-only) or, under the `lock`, by rename(2) (if match), and syncs the
+ * folder: power loss leaves an object whole or absent, and present once it was acknowledged. `get` also syncs the folder when
+ * it meets new content, so that nobody builds on a root that a power cut could take back.
+ */
+import type { FileHandle } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { Clock } from "../base/clock.ts";
+import { SynclineError } from "../base/errors.ts";
+import type { Random } from "../base/random.ts";
+import { type Disk, failedWith, storeError, systemDisk, unreachable } from "./disk.ts";
+import { DurableFolder, type StagedFile, TEMPORARY } from "./durable-folder.ts";
+import { FileLock, type LockHolder, NO_LINKS } from "./file-lock.ts";
+import { watchFolder } from "./folder-watch.ts";
+import { endsEarly, objectNotFound, tokenOf } from "./memory-object-store.ts";
+import type { ByteRange, ObjectBody, ObjectInfo, ObjectStore, PutOutcome, StoredObject } from "./object-store.ts";
+
+export interface FileObjectStoreOptions {
+  readonly path: string;
+  /** For people. */
+  readonly address: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly disk?: Disk;
+}
+
+export class FileObjectStore implements ObjectStore {
+  readonly address: string;
+  readonly #disk: Disk;
+  readonly #folder: DurableFolder;
+  readonly #lock: FileLock;
+  /** Tokens of the contents that were durable when they were last read or written. */
+  readonly #durable = new Map<string, string>();
+  /** Once the folder was there, its absence means that it cannot be reached, and not that there is no bucket. */
+  #seen = false;
+
+  constructor({ path, address, clock, random, disk = systemDisk }: FileObjectStoreOptions) {
+    this.address = address;
+    this.#disk = disk;
+    const folder = new DurableFolder(path, disk, random, () => Number(clock.nowNs() / 1_000_000n));
+    this.#folder = folder;
+    this.#lock = new FileLock({ disk, clock, random, path: join(path, LOCK), temporary: () => folder.temporaryPath() });
+  }
+
+  initialize(): Promise<void> {
+    return this.#doing("making the folder", async () => {
+      await this.#folder.create();
+      this.#seen = true;
+      const foreign = (await this.#disk.readdir(this.#folder.path)).find((entry) => !OURS.test(entry));
+      if (foreign !== undefined) throw notEmpty(this.#folder.path, foreign);
+    });
+  }
+
+  head(name: string): Promise<ObjectInfo | undefined> {
+    return this.#doing(`looking for ${name}`, async () => {
+      const stat = await this.#unlessAbsent(() => this.#disk.stat(this.#file(name)));
+      return stat?.isFile() === true ? { name, size: stat.size, modifiedMs: stat.mtimeMs } : undefined;
+    });
+  }
+
+  get(name: string): Promise<StoredObject | undefined> {
+    return this.#doing(`reading ${name}`, async () => {
+      const bytes = await this.#unlessAbsent(() => this.#disk.readFile(this.#file(name)));
+      if (bytes === undefined) return undefined;
+      const token = tokenOf(bytes);
+      if (this.#durable.get(name) !== token) await this.#folder.sync(dirname(this.#file(name)));
+      this.#durable.set(name, token);
+      return { bytes, token };
+    });
+  }
+
+  getRanges(name: string, ranges: readonly ByteRange[]): Promise<Uint8Array[]> {
+    return this.#open(name, async (file) => {
+      const parts: Uint8Array[] = [];
+      for (const range of ranges) {
+        const bytes = await readFully(file, range);
+        if (bytes.length < range.length) throw endsEarly(name, range, range.offset + bytes.length);
+        parts.push(bytes);
+      }
+      return parts;
+    });
+  }
+
+  getTail(name: string, length: number): Promise<{ bytes: Uint8Array; size: number }> {
+    return this.#open(name, async (file) => {
+      const { size } = await file.stat();
+      const offset = Math.max(0, size - length);
+      return { bytes: await readFully(file, { offset, length: size - offset }), size };
+    });
+  }
+
+  putNew(name: string, body: ObjectBody, durable: "now" | "later" = "now"): Promise<PutOutcome> {
+    return this.#staging(name, body, async (staged) => {
+      if (!(await this.#create(staged, name))) return { kind: "refused" };
+      return durable === "later" ? { kind: "stored", token: staged.token } : this.#settle(name, staged);
+    });
+  }
+
+  async putIfMatch(name: string, body: ObjectBody, token: string): Promise<PutOutcome> {
+    // Most who come too late learn it here, without a file and without the lock.
+    if (!(await this.#doing(`reading ${name}`, () => this.#matches(name, token)))) return { kind: "refused" };
+    return this.#staging(name, body, async (staged) => {
+      const progress: { renamed: "no" | "perhaps" | "yes" } = { renamed: "no" };
+      try {
+        await this.#lock.run(async () => {
+          if (!(await this.#matches(name, token))) return;
+          progress.renamed = "perhaps";
+          await this.#folder.rename(staged, this.#file(name));
+          progress.renamed = "yes";
+        });
+      } catch (cause) {
+        if (!mayHaveHappened(progress.renamed, cause)) throw cause;
+        return { kind: "unknown", cause };
+      }
+      return progress.renamed === "yes" ? this.#settle(name, staged) : { kind: "refused" };
+    });
+  }
+
+  settle(): Promise<void> {
+    return this.#doing("syncing folders", () => this.#folder.settle());
+  }
+
+  async delete(name: string): Promise<void> {
+    await this.#doing(`deleting ${name}`, () => this.#unlessAbsent(() => this.#disk.unlink(this.#file(name))));
+  }
+
+  async *list(prefix: string): AsyncIterable<ObjectInfo> {
+    for (const folder of ["", ...FOLDERS]) {
+      if (!folder.startsWith(prefix) && !prefix.startsWith(folder)) continue;
+      const read = () => this.#unlessAbsent(() => this.#disk.readdir(this.#file(folder)));
+      for (const entry of (await this.#doing("listing", read)) ?? []) {
+        const name = folder + entry;
+        const ours = folder !== "" || TOP_OBJECTS.has(name);
+        const info = ours && name.startsWith(prefix) ? await this.head(name) : undefined;
+        if (info !== undefined) yield info;
+      }
+    }
+  }
+
+  watch(name: string, changed: () => void): Disposable {
+    return watchFolder(this.#folder.path, name, changed);
+  }
+
+  /** Takes the lock away from whoever holds it, for `syncline unlock`; says who that was. */
+  breakLock(): Promise<LockHolder | undefined> {
+    return this.#doing("unlocking", () => this.#lock.break());
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+
+  #file(name: string): string {
+    return join(this.#folder.path, name);
+  }
+
+  /** Stages `body`, and removes the temporary name whatever happens. */
+  #staging(name: string, body: ObjectBody, put: (staged: StagedFile) => Promise<PutOutcome>): Promise<PutOutcome> {
+    return this.#doing(`writing ${name}`, async () => {
+      const staged = await this.#folder.stage(body);
+      try {
+        return await put(staged);
+      } finally {
+        // What stays is swept another day; it must not hide what became of the put.
+        await this.#folder.remove(staged.path).catch(() => {});
+      }
+    });
+  }
+
+  /** Gives a staged file its name; false if that is taken. */
+  async #create(staged: StagedFile, name: string): Promise<boolean> {
+    try {
+      await this.#folder.link(staged, this.#file(name));
+      return true;
+    } catch (cause) {
+      if (failedWith(cause, "EEXIST")) return false;
+      if (!failedWith(cause, ...NO_LINKS)) throw cause;
+    }
+    return this.#lock.run(async () => {
+      if ((await this.head(name)) !== undefined) return false;
+      await this.#folder.rename(staged, this.#file(name));
+      return true;
+    });
+  }
+
+  async #settle(name: string, { token }: StagedFile): Promise<PutOutcome> {
+    try {
+      await this.#folder.settle(dirname(this.#file(name)));
+    } catch (cause) {
+      return { kind: "unknown", cause };
+    }
+    if (token !== undefined) this.#durable.set(name, token);
+    return { kind: "stored", token };
+  }
+
+  async #matches(name: string, token: string): Promise<boolean> {
+    const bytes = await this.#unlessAbsent(() => this.#disk.readFile(this.#file(name)));
+    return bytes !== undefined && tokenOf(bytes) === token;
+  }
+
+  async #open<Result>(name: string, read: (file: FileHandle) => Promise<Result>): Promise<Result> {
+    return this.#doing(`reading ${name}`, async () => {
+      const file = await this.#unlessAbsent(() => this.#disk.open(this.#file(name), "r"));
+      if (file === undefined) throw objectNotFound(this.address, name);
+      try {
+        return await read(file);
+      } finally {
+        await file.close();
+      }
+    });
+  }
+
+  /** Undefined if the object is absent. Throws `store_unreachable` if the whole folder has gone away. */
+  async #unlessAbsent<Result>(work: () => Promise<Result>): Promise<Result | undefined> {
+    try {
+      const result = await work();
+      this.#seen = true;
+      return result;
+    } catch (cause) {
+      if (!failedWith(cause, "ENOENT", "ENOTDIR")) throw cause;
+      const there = await this.#disk.stat(this.#folder.path).catch(() => undefined);
+      if (there === undefined && this.#seen) throw unreachable(this.address, cause);
+      this.#seen ||= there !== undefined;
+      return undefined;
+    }
+  }
+
+  async #doing<Result>(what: string, work: () => Promise<Result>): Promise<Result> {
+    try {
+      return await work();
+    } catch (cause) {
+      throw storeError(cause, this.address, what);
+    }
+  }
+}
+
+const LOCK = "lock";
+const FOLDERS = ["commit/", "pack/", "run/", "lease/", "bases/"];
+const TOP_OBJECTS = new Set(["genesis", "root"]);
+/** What may stand in the folder of a bucket. A fresh ext4 has lost+found. */
+const OURS = new RegExp(
+  `^(commit|pack|run|lease|bases|${TEMPORARY}|genesis|root|${LOCK}|${LOCK}-takeover-.*|lost\\+found)$`,
+);
+/** A rename that failed so has changed nothing. */
+const NOT_RENAMED = ["ENOSPC", "EDQUOT", "ENOENT", "EACCES", "EPERM", "EROFS"];
+
+function mayHaveHappened(renamed: "no" | "perhaps" | "yes", cause: unknown): boolean {
+  return renamed === "yes" || (renamed === "perhaps" && !failedWith(cause, ...NOT_RENAMED));
+}
+
+async function readFully(file: FileHandle, { offset, length }: ByteRange): Promise<Uint8Array> {
+  const bytes = Buffer.allocUnsafeSlow(length);
+  let filled = 0;
+  while (filled < length) {
+    const { bytesRead } = await file.read(bytes, filled, length - filled, offset + filled);
+    if (bytesRead === 0) break;
+    filled += bytesRead;
+  }
+  return bytes.subarray(0, filled);
+}
+
+function notEmpty(path: string, entry: string): SynclineError {
+  return new SynclineError("path_exists", `${path} holds other files already (${entry}).`, {
+    hint: "Give the bucket a folder of its own.",
+  });
+}

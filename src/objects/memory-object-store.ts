@@ -1,0 +1,95 @@
+/** An ObjectStore that forgets: for tests and simulations. Its date is a count of writes. */
+import { SynclineError } from "../base/errors.ts";
+import { blake3 } from "../crypto/hash.ts";
+import type { ByteRange, ObjectBody, ObjectInfo, ObjectStore, PutOutcome, StoredObject } from "./object-store.ts";
+
+export class MemoryObjectStore implements ObjectStore {
+  readonly address: string;
+  readonly #objects = new Map<string, { readonly bytes: Uint8Array; readonly modifiedMs: number }>();
+  #writes = 0;
+
+  constructor(address = "memory:") {
+    this.address = address;
+  }
+
+  async initialize(): Promise<void> {}
+
+  async head(name: string): Promise<ObjectInfo | undefined> {
+    const object = this.#objects.get(name);
+    return object && { name, size: object.bytes.length, modifiedMs: object.modifiedMs };
+  }
+
+  async get(name: string): Promise<StoredObject | undefined> {
+    const object = this.#objects.get(name);
+    return object && { bytes: object.bytes.slice(), token: tokenOf(object.bytes) };
+  }
+
+  async getRanges(name: string, ranges: readonly ByteRange[]): Promise<Uint8Array[]> {
+    const bytes = this.#bytes(name);
+    return ranges.map(({ offset, length }) => {
+      if (offset + length > bytes.length) throw endsEarly(name, { offset, length }, bytes.length);
+      return bytes.slice(offset, offset + length);
+    });
+  }
+
+  async getTail(name: string, length: number): Promise<{ bytes: Uint8Array; size: number }> {
+    const bytes = this.#bytes(name);
+    return { bytes: bytes.slice(Math.max(0, bytes.length - length)), size: bytes.length };
+  }
+
+  async putNew(name: string, body: ObjectBody): Promise<PutOutcome> {
+    const bytes = await collect(body);
+    return this.#objects.has(name) ? { kind: "refused" } : this.#store(name, bytes);
+  }
+
+  async putIfMatch(name: string, body: ObjectBody, token: string): Promise<PutOutcome> {
+    const bytes = await collect(body);
+    const current = this.#objects.get(name);
+    return current && tokenOf(current.bytes) === token ? this.#store(name, bytes) : { kind: "refused" };
+  }
+
+  async settle(): Promise<void> {}
+
+  async delete(name: string): Promise<void> {
+    this.#objects.delete(name);
+  }
+
+  async *list(prefix: string): AsyncIterable<ObjectInfo> {
+    for (const [name, { bytes, modifiedMs }] of [...this.#objects]) {
+      if (name.startsWith(prefix)) yield { name, size: bytes.length, modifiedMs };
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+
+  #bytes(name: string): Uint8Array {
+    const object = this.#objects.get(name);
+    if (object === undefined) throw objectNotFound(this.address, name);
+    return object.bytes;
+  }
+
+  #store(name: string, bytes: Uint8Array): PutOutcome {
+    this.#objects.set(name, { bytes, modifiedMs: ++this.#writes });
+    return { kind: "stored", token: tokenOf(bytes) };
+  }
+}
+
+/** A token made from content: for stores that have no ETag of their own. */
+export function tokenOf(bytes: Uint8Array): string {
+  return Buffer.from(blake3(bytes)).toString("hex");
+}
+
+export function objectNotFound(address: string, name: string, cause?: unknown): SynclineError {
+  return new SynclineError("object_not_found", `${address} holds no object ${name}.`, { cause });
+}
+
+export function endsEarly(name: string, { offset, length }: ByteRange, size: number): SynclineError {
+  const message = `Object ${name} ends at ${size}, before the ${length} bytes at ${offset} that should be in it.`;
+  return new SynclineError("block_corrupt", message, { hint: "Run `syncline verify --repair` on the bucket." });
+}
+
+async function collect(body: ObjectBody): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of body) chunks.push(chunk);
+  return new Uint8Array(Buffer.concat(chunks));
+}

@@ -1,0 +1,80 @@
+/**
+ * Named objects as a folder or an S3 bucket offers them: written whole, read in ranges, replaced under a condition only.
+ *
+ * Implementations: memory (tests), file (a folder). All pass test/contract/object-store.ts.
+ */
+
+export interface ObjectStore extends AsyncDisposable {
+  /** For people: where the objects are, without credentials. */
+  readonly address: string;
+
+  /** Makes what must exist before the first object, such as the folder. Throws `path_exists` if something else is there. */
+  initialize(): Promise<void>;
+
+  /** Size and date, or undefined if there is no such object. */
+  head(name: string): Promise<ObjectInfo | undefined>;
+
+  /** A whole object with the token that replaces it, or undefined. What it returns survives power loss. */
+  get(name: string): Promise<StoredObject | undefined>;
+
+  /**
+   * Ranges of one object, each exactly as long as asked for. Throws `object_not_found`, and `block_corrupt` where the object ends
+   * too early.
+   */
+  getRanges(name: string, ranges: readonly ByteRange[]): Promise<Uint8Array[]>;
+
+  /** The last `length` bytes, or all if it has fewer, and the object's whole size. Throws `object_not_found`. */
+  getTail(name: string, length: number): Promise<{ readonly bytes: Uint8Array; readonly size: number }>;
+
+  /**
+   * Creates an object; of several who try, one succeeds. "refused": it exists already. What is stored "now" survives power
+   * loss when this resolves; what is stored "later" does so when `settle` has resolved.
+   */
+  putNew(name: string, body: ObjectBody, durable?: "now" | "later"): Promise<PutOutcome>;
+
+  /** Replaces the object that `get` returned this token for. "refused": it is another by now, or gone. */
+  putIfMatch(name: string, body: ObjectBody, token: string): Promise<PutOutcome>;
+
+  /** Makes everything durable that was put with "later" before. */
+  settle(): Promise<void>;
+
+  /** Deletes an object if it is there. */
+  delete(name: string): Promise<void>;
+
+  /** All objects whose names start with `prefix`, in no order. For repair and the collector only: it may be slow. */
+  list(prefix: string): AsyncIterable<ObjectInfo>;
+
+  /** Calls `changed` soon after an object may have changed. A hint: it may miss changes, or call without one. */
+  watch?(name: string, changed: () => void): Disposable;
+}
+
+/** The chunks of an object, in order. */
+export type ObjectBody = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
+
+export interface ObjectInfo {
+  readonly name: string;
+  readonly size: number;
+  /** The store's own date of the last write, in milliseconds since 1970. */
+  readonly modifiedMs: number;
+}
+
+export interface StoredObject {
+  readonly bytes: Uint8Array;
+  /** Tells this content from any other that the object had or will have. */
+  readonly token: string;
+}
+
+export interface ByteRange {
+  readonly offset: number;
+  readonly length: number;
+}
+
+/**
+ * What became of a put. "unknown" is a real outcome: it may be stored, or may be later; only reading can tell. An error says
+ * that nothing was stored: `disk_full`, `store_unreachable`, `store_failed`, `bucket_locked`.
+ */
+export type PutOutcome =
+  /** Without a token, `get` has to tell it. */
+  | { readonly kind: "stored"; readonly token: string | undefined }
+  | { readonly kind: "refused" }
+  | { readonly kind: "unknown"; readonly cause: unknown };

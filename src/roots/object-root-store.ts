@@ -1,0 +1,108 @@
+/**
+ * The root of a bucket that has an object store to itself: its `root` object, replaced if the token still matches.
+ *
+ * The store decides; nothing here is retried. The token of the root read last is remembered, so that a swap right after a
+ * read is one request.
+ */
+import { hasCode, SynclineError } from "../base/errors.ts";
+import type { Cid } from "../base/ids.ts";
+import { ROOT_OBJECT } from "../format/object-name.ts";
+import { decodeRoot, encodeRoot } from "../format/root-object.ts";
+import type { ObjectStore, PutOutcome } from "../objects/object-store.ts";
+import type { BucketName, Root, RootStore, SwapOutcome } from "./root-store.ts";
+
+/** The name of the one bucket that such a store holds. */
+export const ONLY_BUCKET: BucketName = { owner: "", bucket: "" };
+
+interface StoredRoot extends Root {
+  readonly token: string;
+}
+
+export class ObjectRootStore implements RootStore {
+  readonly #store: ObjectStore;
+  #last: StoredRoot | undefined;
+  /** Whether there was a root once: then its absence says that something is wrong, not that there is no bucket. */
+  #seen = false;
+
+  constructor(store: ObjectStore) {
+    this.#store = store;
+  }
+
+  async get(name: BucketName): Promise<Root | undefined> {
+    this.#check(name);
+    const stored = await this.#read();
+    if (stored === undefined && this.#seen) {
+      throw new SynclineError("arbiter_unreachable", `The bucket at ${this.#store.address} has lost its root.`, {
+        hint: "Check that its disk is mounted, or put the `root` object back.",
+      });
+    }
+    return stored && rootOf(stored);
+  }
+
+  async swap(name: BucketName, expected: Cid | undefined, next: Cid): Promise<SwapOutcome> {
+    this.#check(name);
+    if (expected === undefined) return this.#create(next);
+    const from = this.#last?.commit === expected ? this.#last : await this.#read();
+    if (from?.commit !== expected) return { kind: "conflict", current: from && rootOf(from) };
+    const root = { commit: next, version: from.version + 1 };
+    return this.#conclude(
+      root,
+      await this.#reach(() => this.#store.putIfMatch(ROOT_OBJECT, [encodeRoot(root)], from.token)),
+    );
+  }
+
+  async #create(next: Cid): Promise<SwapOutcome> {
+    const root = { commit: next, version: 1 };
+    return this.#conclude(root, await this.#reach(() => this.#store.putNew(ROOT_OBJECT, [encodeRoot(root)])));
+  }
+
+  async #conclude(root: Root, outcome: PutOutcome): Promise<SwapOutcome> {
+    switch (outcome.kind) {
+      case "stored":
+        this.#seen = true;
+        this.#last = outcome.token === undefined ? undefined : { ...root, token: outcome.token };
+        return { kind: "committed", root };
+      case "refused": {
+        const current = await this.#read();
+        return { kind: "conflict", current: current && rootOf(current) };
+      }
+      case "unknown":
+        return outcome;
+    }
+  }
+
+  async #read(): Promise<StoredRoot | undefined> {
+    const object = await this.#reach(() => this.#store.get(ROOT_OBJECT));
+    if (object === undefined) return undefined;
+    this.#seen = true;
+    try {
+      this.#last = { ...decodeRoot(object.bytes), token: object.token };
+      return this.#last;
+    } catch (cause) {
+      throw new SynclineError("store_corrupt", `The root object of ${this.#store.address} is damaged.`, {
+        hint: "Put back a copy of it, or run `syncline verify --repair`.",
+        cause,
+      });
+    }
+  }
+
+  async #reach<Result>(work: () => Promise<Result>): Promise<Result> {
+    try {
+      return await work();
+    } catch (cause) {
+      if (!hasCode(cause, "store_unreachable")) throw cause;
+      const hint = cause.hint === undefined ? {} : { hint: cause.hint };
+      throw new SynclineError("arbiter_unreachable", cause.message, { ...hint, cause });
+    }
+  }
+
+  #check({ owner, bucket }: BucketName): void {
+    if (owner !== ONLY_BUCKET.owner || bucket !== ONLY_BUCKET.bucket) {
+      throw new SynclineError("no_such_bucket", `${this.#store.address} holds one bucket, which has no name.`);
+    }
+  }
+}
+
+function rootOf({ commit, version }: StoredRoot): Root {
+  return { commit, version };
+}

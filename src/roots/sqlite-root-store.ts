@@ -1,0 +1,105 @@
+/**
+ * The embedded arbiter: SQLite in WAL mode, meant for one writing process.
+ *
+ * The swap is one statement, so no transaction spans a decision. `synchronous = FULL` makes "committed" mean that it survives
+ * power loss. Several writing processes are safe but starve one another (docs/decisions.md); they talk to a master instead.
+ */
+import Database from "better-sqlite3";
+import { SynclineError } from "../base/errors.ts";
+import type { Cid } from "../base/ids.ts";
+import { parseCid } from "../format/cid.ts";
+import type { BucketName, Root, RootStore, SwapOutcome } from "./root-store.ts";
+
+const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS bucket_roots (
+    owner_id   TEXT NOT NULL,
+    bucket     TEXT NOT NULL,
+    root_cid   TEXT NOT NULL,
+    version    INTEGER NOT NULL DEFAULT 1,
+    updated_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    PRIMARY KEY (owner_id, bucket)
+  ) STRICT, WITHOUT ROWID`;
+
+const SWAP = `
+  UPDATE bucket_roots SET root_cid = @next, version = version + 1, updated_at = CURRENT_TIMESTAMP
+  WHERE owner_id = @owner AND bucket = @bucket AND root_cid = @expected
+  RETURNING root_cid, version`;
+
+const CREATE = `
+  INSERT INTO bucket_roots (owner_id, bucket, root_cid) VALUES (@owner, @bucket, @next)
+  ON CONFLICT (owner_id, bucket) DO NOTHING
+  RETURNING root_cid, version`;
+
+/** How long a statement waits for another process's. */
+const BUSY_MS = 15_000;
+
+interface Row {
+  root_cid: string;
+  version: number;
+}
+
+export class SqliteRootStore implements RootStore, Disposable {
+  readonly #db: Database.Database;
+  readonly #read: Database.Statement<[string, string], Row>;
+  readonly #swap: Database.Statement<[Record<string, string>], Row>;
+  readonly #create: Database.Statement<[Record<string, string>], Row>;
+
+  constructor(path: string) {
+    this.#db = new Database(path, { timeout: BUSY_MS });
+    this.#db.pragma("journal_mode = WAL");
+    this.#db.pragma("synchronous = FULL");
+    this.#db.exec(SCHEMA);
+    this.#read = this.#db.prepare("SELECT root_cid, version FROM bucket_roots WHERE owner_id = ? AND bucket = ?");
+    this.#swap = this.#db.prepare(SWAP);
+    this.#create = this.#db.prepare(CREATE);
+  }
+
+  async get({ owner, bucket }: BucketName): Promise<Root | undefined> {
+    try {
+      const row = this.#read.get(owner, bucket);
+      return row && rootOf(row);
+    } catch (cause) {
+      throw asArbiterError(cause);
+    }
+  }
+
+  async swap(name: BucketName, expected: Cid | undefined, next: Cid): Promise<SwapOutcome> {
+    const { owner, bucket } = name;
+    let row: Row | undefined;
+    try {
+      row =
+        expected === undefined
+          ? this.#create.get({ owner, bucket, next })
+          : this.#swap.get({ owner, bucket, expected, next });
+    } catch (cause) {
+      // A statement that could not start changed nothing; after any other failure the commit may be on disk.
+      if (isBusy(cause)) throw asArbiterError(cause);
+      return { kind: "unknown", cause };
+    }
+    return row ? { kind: "committed", root: rootOf(row) } : { kind: "conflict", current: await this.get(name) };
+  }
+
+  [Symbol.dispose](): void {
+    this.#db.close();
+  }
+}
+
+function rootOf(row: Row): Root {
+  try {
+    return { commit: parseCid(row.root_cid), version: row.version };
+  } catch (cause) {
+    throw new SynclineError("store_corrupt", `The root table holds ${JSON.stringify(row.root_cid)}, which is no CID.`, {
+      hint: "Run `syncline verify --data DIR --repair`.",
+      cause,
+    });
+  }
+}
+
+function isBusy(error: unknown): boolean {
+  return error instanceof Database.SqliteError && error.code.startsWith("SQLITE_BUSY");
+}
+
+function asArbiterError(cause: unknown): unknown {
+  if (!(cause instanceof Database.SqliteError)) return cause;
+  return new SynclineError("arbiter_unreachable", `The root table cannot be used: ${cause.message}.`, { cause });
+}

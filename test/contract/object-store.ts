@@ -1,0 +1,174 @@
+/** What every ObjectStore must do. A store's own test file calls this with how to open a fresh one. */
+import { describe, expect, test } from "vitest";
+import type { ObjectStore } from "../../src/objects/object-store.ts";
+
+const RACERS = 8;
+
+export function objectStoreContract(open: () => Promise<ObjectStore>): void {
+  const opened = async () => {
+    const store = await open();
+    await store.initialize();
+    return store;
+  };
+
+  describe("reading", () => {
+    test("an object that was never put is absent", async () => {
+      const store = await opened();
+      expect(await store.get("root")).toBeUndefined();
+      expect(await store.head("pack/0")).toBeUndefined();
+      await expect(store.getRanges("pack/0", [{ offset: 0, length: 1 }])).rejects.toMatchObject({
+        code: "object_not_found",
+      });
+      await expect(store.getTail("pack/0", 1)).rejects.toMatchObject({ code: "object_not_found" });
+    });
+
+    test("ranges come back exactly, in the order asked for, overlapping ones too", async () => {
+      const store = await opened();
+      await store.putNew("pack/0", [bytes("abcdef"), bytes("ghij")]);
+      const ranges = [
+        { offset: 8, length: 2 },
+        { offset: 0, length: 3 },
+        { offset: 4, length: 5 },
+        { offset: 3, length: 0 },
+      ];
+      const read = await store.getRanges("pack/0", ranges);
+      expect(read.map(text)).toEqual(["ij", "abc", "efghi", ""]);
+    });
+
+    test("a range past the end is an error that names the object", async () => {
+      const store = await opened();
+      await store.putNew("pack/0", [bytes("abc")]);
+      await expect(store.getRanges("pack/0", [{ offset: 1, length: 3 }])).rejects.toMatchObject({
+        code: "block_corrupt",
+        message: expect.stringContaining("pack/0"),
+      });
+    });
+
+    test("the tail is the object's end, or all of a shorter one", async () => {
+      const store = await opened();
+      await store.putNew("pack/0", [bytes("abcdef")]);
+      expect(await store.getTail("pack/0", 2)).toMatchObject({
+        size: 6,
+        bytes: expect.objectContaining({ length: 2 }),
+      });
+      expect(text((await store.getTail("pack/0", 2)).bytes)).toBe("ef");
+      expect(text((await store.getTail("pack/0", 100)).bytes)).toBe("abcdef");
+    });
+
+    test("what a caller does to bytes that it was given changes nothing in the store", async () => {
+      const store = await opened();
+      await store.putNew("genesis", [bytes("abc")]);
+      (await store.get("genesis"))?.bytes.fill(0);
+      expect(text((await store.get("genesis"))?.bytes)).toBe("abc");
+    });
+  });
+
+  describe("creating", () => {
+    test("an object is created once, and keeps its first content", async () => {
+      const store = await opened();
+      expect((await store.putNew("genesis", [bytes("first")])).kind).toBe("stored");
+      expect((await store.putNew("genesis", [bytes("second")])).kind).toBe("refused");
+      expect(text((await store.get("genesis"))?.bytes)).toBe("first");
+    });
+
+    test(`of ${RACERS} who create one object at once exactly one succeeds, and it is theirs`, async () => {
+      const store = await opened();
+      const outcomes = await Promise.all(
+        Array.from({ length: RACERS }, (_, racer) => store.putNew("root", [bytes(`racer ${racer}`)])),
+      );
+      const winners = outcomes.flatMap(({ kind }, racer) => (kind === "stored" ? [racer] : []));
+      expect(winners).toHaveLength(1);
+      expect(text((await store.get("root"))?.bytes)).toBe(`racer ${winners[0]}`);
+    });
+
+    test("an empty object, and one streamed in many chunks, are stored whole", async () => {
+      const store = await opened();
+      await store.putNew("pack/empty", []);
+      expect((await store.head("pack/empty"))?.size).toBe(0);
+      const chunk = new Uint8Array(100_000).fill(7);
+      const stream = async function* () {
+        for (let index = 0; index < 30; index++) yield chunk;
+      };
+      await store.putNew("pack/large", stream(), "later");
+      await store.settle();
+      expect((await store.head("pack/large"))?.size).toBe(3_000_000);
+    });
+
+    test("a body that fails half way leaves no object", async () => {
+      const store = await opened();
+      const failing = async function* () {
+        yield bytes("half");
+        throw new RangeError("the other half is missing");
+      };
+      await expect(store.putNew("pack/0", failing())).rejects.toThrow();
+      expect(await store.head("pack/0")).toBeUndefined();
+    });
+  });
+
+  describe("replacing", () => {
+    test("the token that was read replaces once", async () => {
+      const store = await opened();
+      await store.putNew("root", [bytes("a")]);
+      const token = (await store.get("root"))?.token ?? "";
+      expect((await store.putIfMatch("root", [bytes("b")], token)).kind).toBe("stored");
+      expect((await store.putIfMatch("root", [bytes("c")], token)).kind).toBe("refused");
+      expect(text((await store.get("root"))?.bytes)).toBe("b");
+    });
+
+    test("the token that a put answered replaces what it put", async () => {
+      const store = await opened();
+      const first = await store.putNew("root", [bytes("a")]);
+      const token = first.kind === "stored" ? (first.token ?? (await store.get("root"))?.token) : undefined;
+      expect((await store.putIfMatch("root", [bytes("b")], token ?? "")).kind).toBe("stored");
+    });
+
+    test("what is gone cannot be replaced", async () => {
+      const store = await opened();
+      await store.putNew("root", [bytes("a")]);
+      const token = (await store.get("root"))?.token ?? "";
+      await store.delete("root");
+      expect((await store.putIfMatch("root", [bytes("b")], token)).kind).toBe("refused");
+      expect(await store.get("root")).toBeUndefined();
+    });
+
+    test(`of ${RACERS} who replace one object at once exactly one succeeds`, async () => {
+      const store = await opened();
+      await store.putNew("root", [bytes("start")]);
+      const token = (await store.get("root"))?.token ?? "";
+      const outcomes = await Promise.all(
+        Array.from({ length: RACERS }, (_, racer) => store.putIfMatch("root", [bytes(`racer ${racer}`)], token)),
+      );
+      expect(outcomes.filter(({ kind }) => kind === "stored")).toHaveLength(1);
+    });
+  });
+
+  test("a list names exactly the objects below a prefix, with their sizes", async () => {
+    const store = await opened();
+    for (const name of ["genesis", "root", "pack/aa", "pack/ab", "commit/1e20"])
+      await store.putNew(name, [bytes(name)]);
+    expect(await listed(store, "pack/")).toEqual(["pack/aa 7", "pack/ab 7"]);
+    expect(await listed(store, "")).toEqual(["commit/1e20 11", "genesis 7", "pack/aa 7", "pack/ab 7", "root 4"]);
+  });
+
+  test("deleting twice is harmless", async () => {
+    const store = await opened();
+    await store.putNew("lease/0", [bytes("x")]);
+    await store.delete("lease/0");
+    await store.delete("lease/0");
+    expect(await store.head("lease/0")).toBeUndefined();
+  });
+}
+
+async function listed(store: ObjectStore, prefix: string): Promise<string[]> {
+  const found: string[] = [];
+  for await (const { name, size } of store.list(prefix)) found.push(`${name} ${size}`);
+  return found.sort();
+}
+
+function bytes(content: string): Uint8Array {
+  return Buffer.from(content);
+}
+
+function text(content: Uint8Array | undefined): string {
+  return Buffer.from(content ?? new Uint8Array()).toString();
+}

@@ -1,0 +1,81 @@
+/** What every RootStore must do. A store's own test file calls this with how to open a fresh one. */
+import { expect, test } from "vitest";
+import type { Cid } from "../../src/base/ids.ts";
+import { cidOf } from "../../src/format/cid.ts";
+import type { BucketName, RootStore } from "../../src/roots/root-store.ts";
+
+const RACERS = 8;
+const ROUNDS = 200;
+const OWNER = `0x${"11".repeat(20)}`;
+
+export interface RootStoreUnderTest {
+  readonly open: () => Promise<RootStore>;
+  /** The name of a bucket that the store can hold. */
+  readonly name?: BucketName;
+  /** Whether it holds that bucket only. */
+  readonly single?: boolean;
+}
+
+export function rootStoreContract({ open, name, single = false }: RootStoreUnderTest): void {
+  const demo = name ?? { owner: OWNER, bucket: "demo" };
+
+  test("an unknown bucket has no root", async () => {
+    expect(await (await open()).get(demo)).toBeUndefined();
+  });
+
+  test("a bucket is created once", async () => {
+    const store = await open();
+    expect(await store.swap(demo, undefined, rootCid("a"))).toMatchObject({ kind: "committed", root: { version: 1 } });
+    expect(await store.swap(demo, undefined, rootCid("b"))).toMatchObject({
+      kind: "conflict",
+      current: { commit: rootCid("a"), version: 1 },
+    });
+  });
+
+  test("a swap from a root that moved reports where it is now, and changes nothing", async () => {
+    const store = await open();
+    await store.swap(demo, undefined, rootCid("a"));
+    await store.swap(demo, rootCid("a"), rootCid("b"));
+    expect(await store.swap(demo, rootCid("a"), rootCid("c"))).toMatchObject({
+      kind: "conflict",
+      current: { commit: rootCid("b"), version: 2 },
+    });
+    expect(await store.get(demo)).toEqual({ commit: rootCid("b"), version: 2 });
+  });
+
+  test("a swap of a bucket that does not exist is a conflict with nothing", async () => {
+    const store = await open();
+    expect(await store.swap(demo, rootCid("a"), rootCid("b"))).toEqual({ kind: "conflict", current: undefined });
+    expect(await store.get(demo)).toBeUndefined();
+  });
+
+  test("buckets and owners do not touch one another", async () => {
+    const store = await open();
+    await store.swap(demo, undefined, rootCid("a"));
+    for (const other of [
+      { ...demo, bucket: "other" },
+      { ...demo, owner: `0x${"22".repeat(20)}` },
+    ]) {
+      if (single) await expect(store.get(other)).rejects.toMatchObject({ code: "no_such_bucket" });
+      else expect(await store.get(other)).toBeUndefined();
+    }
+  });
+
+  test(`of ${RACERS} racers from one root exactly one wins, ${ROUNDS} times`, async () => {
+    const store = await open();
+    let root = rootCid("start");
+    await store.swap(demo, undefined, root);
+    for (let round = 0; round < ROUNDS; round++) {
+      const tries = Array.from({ length: RACERS }, (_, racer) => rootCid(`${round}/${racer}`));
+      const outcomes = await Promise.all(tries.map((next) => store.swap(demo, root, next)));
+      const winners = tries.filter((_, racer) => outcomes[racer]?.kind === "committed");
+      expect(winners).toHaveLength(1);
+      root = winners[0] ?? root;
+      expect(await store.get(demo)).toEqual({ commit: root, version: round + 2 });
+    }
+  }, 60_000);
+}
+
+export function rootCid(label: string): Cid {
+  return cidOf("dag-cbor", Buffer.from(label));
+}
