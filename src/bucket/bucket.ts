@@ -91,7 +91,10 @@ export class Bucket {
    * Makes the bucket: genesis, an empty root directory, the default policy, signed by the device that `owner` certifies for it.
    * Throws `bucket_exists` and changes nothing when there is one.
    */
-  static async create(remote: BucketRemote, options: CreateOptions): Promise<{ genesis: Genesis; certificate: Certificate }> {
+  static async create(
+    remote: BucketRemote,
+    options: CreateOptions,
+  ): Promise<{ genesis: Genesis; certificate: Certificate }> {
     const { owner, device, notAfter, clock, random } = options;
     const genesis = await signGenesis(createGenesisBody(owner.wallet, random), owner);
     const certificate = await signCertificate(device, genesis.cid, notAfter, owner);
@@ -228,6 +231,8 @@ export async function rootDirectoryTree(
     conflict: undefined,
     unknown: new Map(),
   };
-  const row = encodeSelf({ kind: "directory", record, place: undefined, subdirs: 0 }, () => cidOf("dag-cbor", new Uint8Array()));
+  const row = encodeSelf({ kind: "directory", record, place: undefined, subdirs: 0 }, () =>
+    cidOf("dag-cbor", new Uint8Array()),
+  );
   return buildTree(nodes, sink, config, [{ key: selfKey(ROOT_ID), ...row }]);
 }

@@ -136,8 +136,7 @@ async function withContent(
   if (context.carryContent === true) await carry(context, record);
   if (object.content.kind === "same") return record;
   const { base, baseSize, segments } = object.content;
-  const read = (epoch: number, offset: number, length: number) =>
-    data.readData(object.ino, epoch, offset, length);
+  const read = (epoch: number, offset: number, length: number) => data.readData(object.ino, epoch, offset, length);
   const content = await editContent(source, sink, contentConfig, base, baseSize, segments, record.size, read);
   return { ...record, content };
 }

@@ -18,7 +18,7 @@ export type Commits = Pick<Bucket, "commit">;
 export async function* log(commits: Commits, from: VerifiedCommit): AsyncGenerator<VerifiedCommit> {
   for (let at: VerifiedCommit | undefined = from; at !== undefined;) {
     yield at;
-    const { parent } = at.body;
+    const parent: Cid | undefined = at.body.parent;
     at = parent === undefined ? undefined : await commitIfThere(commits, parent);
   }
 }
@@ -132,7 +132,10 @@ function keptSeq(key: Uint8Array): Lamport {
 }
 
 function misplaced(commit: VerifiedCommit, seq: number): SynclineError {
-  return new SynclineError("format_invalid", `Commit ${commit.cid} with seq ${commit.body.seq} does not lead to ${seq}.`);
+  return new SynclineError(
+    "format_invalid",
+    `Commit ${commit.cid} with seq ${commit.body.seq} does not lead to ${seq}.`,
+  );
 }
 
 function noSuchRoot(message: string): SynclineError {

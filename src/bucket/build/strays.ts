@@ -48,7 +48,7 @@ async function presentDirectories(nodes: NodeStore, tree: Cid, changes: ChangeSe
   for (const { baseNames } of changes.objects) for (const { parent } of baseNames) asked.add(parent);
   for (const id of asked) if ((await readSelf(nodes, tree, id))?.kind === "directory") present.add(id);
   const kept = changes.objects.filter(({ id, base }) => id !== undefined && base?.type === "directory");
-  for (let grown = true; grown; ) {
+  for (let grown = true; grown;) {
     grown = false;
     for (const { id, baseNames } of kept) {
       if (id === undefined || present.has(id) || !baseNames.every(({ parent }) => present.has(parent))) continue;

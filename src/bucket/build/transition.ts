@@ -115,7 +115,7 @@ async function addParents(nodes: NodeStore, tree: Cid, rows: PlannedRow[], subdi
 }
 
 function keyText(key: Uint8Array): string {
-  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).latin1Slice();
+  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("latin1");
 }
 
 function twoOwners(key: Uint8Array): SynclineError {

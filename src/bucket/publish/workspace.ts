@@ -3,7 +3,7 @@
  * publication, so that contents are cut and sent once.
  */
 import { hasCode } from "../../base/errors.ts";
-import type { Cid, WriterId } from "../../base/ids.ts";
+import type { Cid, Lamport, WriterId } from "../../base/ids.ts";
 import { PUBLISH_CHUNK_CACHE_BYTES, PUBLISH_NODE_CACHE_BYTES } from "../../base/limits.ts";
 import { ChunkCache } from "../../content/chunk-cache.ts";
 import { get } from "../../tree/read.ts";
@@ -122,7 +122,7 @@ export class Workspace {
     if (reference === root.cid) return true;
     const seq = await this.#bucket.commit(reference).then(
       (commit) => commit.body.seq,
-      () => lamport - 1,
+      () => (lamport - 1) as Lamport,
     );
     const row = await get(this.nodes, root.body.kept, keptKey(seq));
     return row?.links[0] === reference;
