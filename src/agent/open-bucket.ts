@@ -1,0 +1,65 @@
+/** A bucket ready to use: its storage behind verification, retries and, when asked for, a cache on disk. */
+import type { Clock } from "../base/clock.ts";
+import type { WriterId } from "../base/ids.ts";
+import type { Log } from "../base/log.ts";
+import type { Random } from "../base/random.ts";
+import type { BlockReader } from "../blocks/block-store.ts";
+import { CachedReader } from "../blocks/cached-reader.ts";
+import { DiskBlockCache } from "../blocks/disk-block-cache.ts";
+import { RetryReader } from "../blocks/retry-reader.ts";
+import { VerifiedReader } from "../blocks/verified-reader.ts";
+import { Bucket } from "../bucket/bucket.ts";
+import { openRemote, parseAddress } from "../bucket/open-remote.ts";
+import type { BucketRemote } from "../bucket/remote.ts";
+
+export interface OpenBucketOptions {
+  readonly address: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** Who uploads; absent for reading. */
+  readonly writer?: WriterId | undefined;
+  readonly cache?: { readonly dir: string; readonly bytes: number } | undefined;
+  /** The genesis as it was read before, for when the bucket is out of reach. */
+  readonly genesis?: Uint8Array | undefined;
+}
+
+export interface OpenedBucket extends AsyncDisposable {
+  readonly bucket: Bucket;
+  readonly remote: BucketRemote;
+  readonly blocks: BlockReader;
+  readonly cache: DiskBlockCache | undefined;
+}
+
+/** Opens the bucket and checks its genesis. Throws as `openRemote` and `Bucket.open`. */
+export async function openBucket(options: OpenBucketOptions): Promise<OpenedBucket> {
+  const { address, clock, random, log } = options;
+  const { pinnedGenesis } = parseAddress(address);
+  const opened = openRemote(address, { clock, random, writer: options.writer });
+  const { genesis } = options;
+  const remote: BucketRemote = genesis === undefined ? opened : withKnownGenesis(opened, genesis);
+  const verified = new RetryReader(new VerifiedReader(opened.blocks), { clock, random });
+  const cache = options.cache === undefined ? undefined : new DiskBlockCache({ ...options.cache, log });
+  const blocks = cache === undefined ? verified : new CachedReader(cache, verified);
+  const dispose = async () => {
+    cache?.close();
+    await opened[Symbol.asyncDispose]();
+  };
+  try {
+    const bucket = await Bucket.open(remote, { blocks, pinnedGenesis });
+    return { bucket, remote, blocks, cache, [Symbol.asyncDispose]: dispose };
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
+}
+
+function withKnownGenesis(remote: BucketRemote, genesis: Uint8Array): BucketRemote {
+  return new Proxy(remote, {
+    get: (target, property) => {
+      if (property === "readGenesis") return async () => genesis;
+      const value: unknown = Reflect.get(target, property, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}

@@ -1,0 +1,55 @@
+/** A bucket opened for reading by a command: one tree of it, the current one or an old one (`--at`). */
+import type { Cid } from "../base/ids.ts";
+import { SynclineError } from "../base/errors.ts";
+import { PUBLISH_CHUNK_CACHE_BYTES, PUBLISH_NODE_CACHE_BYTES } from "../base/limits.ts";
+import { silentLog } from "../base/log.ts";
+import { openBucket } from "../agent/open-bucket.ts";
+import type { Bucket, VerifiedCommit } from "../bucket/bucket.ts";
+import { resolvePath } from "../bucket/fs-reader.ts";
+import type { TreeObject } from "../bucket/fs-reader.ts";
+import { findCommit } from "../bucket/history.ts";
+import { ChunkCache } from "../content/chunk-cache.ts";
+import { NodeStore } from "../tree/node-store.ts";
+import type { BucketPath } from "./bucket-path.ts";
+import type { Runtime } from "./runtime.ts";
+import { printPath } from "./text.ts";
+
+export interface BucketReader extends AsyncDisposable {
+  readonly bucket: Bucket;
+  readonly commit: VerifiedCommit;
+  readonly tree: Cid;
+  readonly nodes: NodeStore;
+  readonly content: ChunkCache;
+}
+
+/** Throws `no_such_bucket`, `no_such_root`, and as `openBucket`. */
+export async function openReader(runtime: Runtime, address: string, at: string | undefined): Promise<BucketReader> {
+  const { clock, random } = runtime;
+  const opened = await openBucket({ address, clock, random, log: silentLog });
+  try {
+    const { bucket, blocks } = opened;
+    const current = await bucket.current();
+    if (current === undefined) throw new SynclineError("no_such_bucket", `The bucket at ${address} has no root.`);
+    const commit = at === undefined ? current.commit : await findCommit(bucket, current.commit, at);
+    return {
+      bucket,
+      commit,
+      tree: commit.body.tree,
+      nodes: new NodeStore(blocks, { capacityBytes: PUBLISH_NODE_CACHE_BYTES }),
+      content: new ChunkCache(blocks, { capacityBytes: PUBLISH_CHUNK_CACHE_BYTES }),
+      [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
+    };
+  } catch (error) {
+    await opened[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** The object that a path names. Throws `no_such_path`. */
+export async function findObject({ nodes, tree }: BucketReader, { address, names }: BucketPath): Promise<TreeObject> {
+  const object = await resolvePath(nodes, tree, names);
+  if (object !== undefined) return object;
+  throw new SynclineError("no_such_path", `There is no ${printPath(names)} in ${address}.`, {
+    hint: "syncline ls shows what there is; --at shows older states.",
+  });
+}

@@ -1,0 +1,52 @@
+/** `syncline init`: makes a bucket. */
+import { hasCode, SynclineError } from "../base/errors.ts";
+import { createDeviceKey } from "../crypto/device-key.ts";
+import { Bucket } from "../bucket/bucket.ts";
+import { openRemote, parseAddress } from "../bucket/open-remote.ts";
+import { addCommand } from "./command.ts";
+import type { Program } from "./command.ts";
+import { loadWallet } from "./wallet.ts";
+
+/** The device that signs the first commit is used for that alone. */
+const FIRST_DEVICE_SECONDS = 3600;
+
+export function register(program: Program): void {
+  addCommand(program, {
+    name: "init",
+    arguments: [["<url>", "where the bucket is to be"]],
+    summary: "make a bucket; changes nothing when there is one",
+    examples: ["syncline init file:///srv/bucket"],
+    exits: [4, 5, 6],
+    async run(call) {
+      const { args, output, runtime } = call;
+      const { clock, random } = runtime;
+      const address = parseAddress(args[0] ?? "").url;
+      await using remote = openRemote(address, { clock, random });
+      if (await exists(() => remote.readGenesis())) {
+        throw new SynclineError("bucket_exists", `There is a bucket at ${address} already.`, {
+          hint: "Mount it, or choose another address.",
+        });
+      }
+      const owner = await loadWallet(call);
+      const notAfter = Number(clock.nowNs() / 1_000_000_000n) + FIRST_DEVICE_SECONDS;
+      const ownership = { mode: 0o755, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+      const device = createDeviceKey(random);
+      const { genesis } = await Bucket.create(remote, { owner, device, notAfter, clock, random, ...ownership });
+      const pinned = `${address}#${genesis.cid}`;
+      output.result(
+        { address, genesis: genesis.cid, owner: owner.wallet, pinned },
+        `Made a bucket at ${address}\nOwner: ${owner.wallet}\nGenesis: ${genesis.cid}`,
+      );
+    },
+  });
+}
+
+async function exists(read: () => Promise<unknown>): Promise<boolean> {
+  try {
+    await read();
+    return true;
+  } catch (error) {
+    if (hasCode(error, "no_such_bucket") || hasCode(error, "store_unreachable")) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,64 @@
+/** `syncline ls`: what a directory of a bucket holds, without a mount. */
+import type { FileName } from "../base/ids.ts";
+import { nameToText } from "../base/names.ts";
+import { listDirectory, readObject } from "../bucket/fs-reader.ts";
+import type { TreeObject } from "../bucket/fs-reader.ts";
+import { dentryId } from "../format/rows.ts";
+import { locateBucket } from "./bucket-path.ts";
+import { findObject, openReader } from "./bucket-reader.ts";
+import { addCommand } from "./command.ts";
+import type { Program } from "./command.ts";
+import type { Output } from "./output.ts";
+import { printName, printTime } from "./text.ts";
+
+export function register(program: Program): void {
+  addCommand(program, {
+    name: "ls",
+    arguments: [["<url>", "bucket, or bucket/path"]],
+    summary: "list a directory of a bucket, without a mount",
+    options: ["at"],
+    examples: ["syncline ls file:///srv/bucket", "syncline ls file:///srv/bucket/photos --at 2026-01-31T12:00:00Z"],
+    exits: [5, 6, 8],
+    async run({ args, options, output, runtime }) {
+      const path = await locateBucket(runtime, args[0] ?? "");
+      await using reader = await openReader(runtime, path.address, options.at);
+      const object = await findObject(reader, path);
+      if (object.record.type !== "directory") return print(output, path.names.at(-1) ?? ("" as FileName), object);
+      const { nodes, tree } = reader;
+      for await (const { name, dentry } of listDirectory(nodes, tree, object.id)) {
+        const place = { parent: object.id, name };
+        const child = await readObject(nodes, tree, dentryId(object.id, name, dentry), place);
+        if (child !== undefined) print(output, name, child);
+      }
+    },
+  });
+}
+
+function print(output: Output, name: FileName, { id, record, names }: TreeObject): void {
+  const { type, mode, uid, gid, size, mtimeNs } = record;
+  const value = {
+    name: nameToText(name),
+    type,
+    mode,
+    uid,
+    gid,
+    size,
+    mtime: printTime(mtimeNs),
+    id,
+    links: names.length,
+  };
+  const kind = TYPE_LETTERS[type];
+  const arrow = type === "symlink" ? ` -> ${printName(record.target as FileName)}` : "";
+  const bits = mode.toString(8).padStart(4, "0");
+  output.result(value, `${kind} ${bits} ${String(size).padStart(12)} ${printTime(mtimeNs)} ${printName(name)}${arrow}`);
+}
+
+const TYPE_LETTERS = {
+  file: "-",
+  directory: "d",
+  symlink: "l",
+  fifo: "p",
+  socket: "s",
+  char: "c",
+  block: "b",
+} as const;
