@@ -71,7 +71,7 @@ export class MergedTree {
   async *children(directory: FileId): AsyncGenerator<Child> {
     for await (const child of this.#staying.children(directory)) if (!this.#layer.has(child.id)) yield child;
     for (const [name, ids] of this.#names.get(directory) ?? [])
-      for (const id of [...ids]) yield { id, place: { parent: directory, name: name as Place["name"] } };
+      for (const id of ids) yield { id, place: { parent: directory, name: name as Place["name"] } };
   }
 
   async isEmpty(directory: FileId): Promise<boolean> {

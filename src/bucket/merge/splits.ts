@@ -131,7 +131,8 @@ export async function isAlive(id: FileId, views: readonly View[]): Promise<boole
 }
 
 function renewTriples(triples: Map<FileId, Triple>, splits: Splits): void {
-  for (const [id, triple] of [...triples]) {
+  const stored = [...triples];
+  for (const [id, triple] of stored) {
     if (triple.loser === undefined) continue;
     const loser = splits.renew(triple.loser);
     if (loser.id === id) triples.set(id, { ...triple, loser });

@@ -1,0 +1,121 @@
+/** The laws of a merge (docs/merge.md) as judges: each answers with what is wrong, as text, or with nothing. */
+import { isDeepStrictEqual } from "node:util";
+import type { Cid, FileId } from "../../src/base/ids.ts";
+import type { Conflict } from "../../src/bucket/merge/conflict.ts";
+import type { MergeContext } from "../../src/bucket/merge/context.ts";
+import { readContent } from "../../src/content/read.ts";
+import type { FileRecord } from "../../src/format/record.ts";
+import type { NodeStore } from "../../src/tree/node-store.ts";
+import { takeCensus } from "./tree-census.ts";
+import type { CensusObject } from "./tree-census.ts";
+
+/** A tree with all that the judges ask of it. */
+export interface Surveyed {
+  readonly objects: ReadonlyMap<FileId, CensusObject>;
+  /** Contents of files and targets of symlinks, by object. */
+  readonly texts: ReadonlyMap<FileId, string>;
+  /** What a version is told by: each line of what has lines, else the whole. */
+  readonly tokens: ReadonlySet<string>;
+  readonly versions: ReadonlySet<string>;
+}
+
+export async function survey(context: MergeContext, tree: Cid): Promise<Surveyed> {
+  const objects = await takeCensus(context.nodes as NodeStore, tree);
+  const texts = new Map<FileId, string>();
+  for (const { id, record } of objects.values())
+    if (record.type !== "directory") texts.set(id, await textOf(context, record));
+  return { objects, texts, tokens: new Set([...texts.values()].flatMap(tokensOf)), versions: new Set(texts.values()) };
+}
+
+/** Law 4: each version that a side made is there, or, of what has lines, each line that it added. */
+export function lostVersions(base: Surveyed, sides: readonly Surveyed[], merged: Surveyed): string[] {
+  return sides.flatMap((side) =>
+    [...side.texts].flatMap(([id, text]) => {
+      const before = base.texts.get(id);
+      if (before === text || merged.versions.has(text)) return [];
+      const added = tokensOf(text).filter((token) => !tokensOf(before ?? "").includes(token));
+      const lost = added.filter((token) => !merged.tokens.has(token));
+      return lost.length > 0 || !text.includes("\n") ? [`lost: ${JSON.stringify(text)} of ${id}`] : [];
+    }),
+  );
+}
+
+/** Law 5: what one side deleted and the other left alone is gone, ancestors and the contents of moved directories aside. */
+export function resurrections(base: Surveyed, deleter: Surveyed, other: Surveyed, merged: Surveyed): string[] {
+  const parents = new Set([...merged.objects.values()].flatMap(({ names }) => names.map(parentOf)));
+  return [...base.objects.values()].flatMap((object) => {
+    const { id } = object;
+    if (deleter.objects.has(id) || !merged.objects.has(id) || !sameObject(object, other.objects.get(id))) return [];
+    if (object.record.type === "directory" && parents.has(id)) return [];
+    if (liesInMoved(object, base, deleter, other)) return [];
+    return [`deleted by one side only, and back: ${id} ${object.names}`];
+  });
+}
+
+/** Law 6: what one side alone changed ends as that side left it. */
+export function brokenIntentions(
+  base: Surveyed,
+  side: Surveyed,
+  other: Surveyed,
+  merged: Surveyed,
+  conflicts: readonly Conflict[],
+): string[] {
+  const involved = new Set(conflicts.flatMap(({ kind, ids }) => (kind === "copy" ? [] : [ids.other, ids.kept])));
+  return [...side.objects.values()].flatMap((object) => {
+    const { id } = object;
+    if (!sameObject(base.objects.get(id), other.objects.get(id))) return [];
+    if (base.objects.has(id) && sameObject(base.objects.get(id), object)) return [];
+    const result = merged.objects.get(id);
+    if (result === undefined) return isReplaced(object, side, merged) ? [] : [`gone: ${id} ${object.names}`];
+    if (!isDeepStrictEqual(result.record, object.record)) return [`changed: ${id} ${object.names}`];
+    const strayed = object.names.filter((name) => {
+      const parent = parentOf(name);
+      const split = side.objects.has(parent) && other.objects.has(parent) && !base.objects.has(parent);
+      return !result.names.includes(name) && merged.objects.has(parent) && !split && !involved.has(id);
+    });
+    return strayed.map((name) => `not where it was put: ${id} ${name}, but ${result.names}`);
+  });
+}
+
+/** Law 8: of two versions of a file, at most one is a copy. */
+export function excessCopies(conflicts: readonly Conflict[]): string[] {
+  const owners = conflicts.filter(({ kind }) => kind === "copy").map(({ ids }) => ids.kept);
+  return owners.filter((id, index) => owners.indexOf(id) !== index).map((id) => `two copies of ${id}`);
+}
+
+function sameObject(a: CensusObject | undefined, b: CensusObject | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return isDeepStrictEqual(a.record, b.record) && isDeepStrictEqual(a.names, b.names);
+}
+
+/** One file with another of equal bytes, or a new directory folded into another one of its name. */
+function isReplaced(object: CensusObject, side: Surveyed, merged: Surveyed): boolean {
+  if (object.record.type === "directory") return true;
+  return merged.versions.has(side.texts.get(object.id) ?? "");
+}
+
+/** Whether the other side moved a directory above it that the deleter removed. */
+function liesInMoved(object: CensusObject, base: Surveyed, deleter: Surveyed, other: Surveyed): boolean {
+  const open = object.names.map(parentOf);
+  for (let id = open.pop(); id !== undefined; id = open.pop()) {
+    const directory = base.objects.get(id);
+    if (directory === undefined || deleter.objects.has(id)) continue;
+    const elsewhere = other.objects.get(id);
+    if (elsewhere !== undefined && !isDeepStrictEqual(elsewhere.names, directory.names)) return true;
+    open.push(...directory.names.map(parentOf));
+  }
+  return false;
+}
+
+function parentOf(name: string): FileId {
+  return name.slice(0, 32) as FileId;
+}
+
+function tokensOf(text: string): string[] {
+  return text.includes("\n") ? text.split("\n") : [text];
+}
+
+async function textOf({ content: source }: MergeContext, record: FileRecord): Promise<string> {
+  if (record.type === "symlink") return `-> ${String(record.target)}`;
+  return Buffer.from(await readContent(source, record.content, record.size, 0, record.size)).toString("utf8");
+}
