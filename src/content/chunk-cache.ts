@@ -1,4 +1,5 @@
 /** A content source over blocks: what was read last, chunks and decoded list nodes, within a limit of bytes. */
+import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import type { BlockReader } from "../blocks/block-store.ts";
 import { decodeChunkList } from "../format/chunk-list.ts";
@@ -13,8 +14,12 @@ export class ChunkCache implements ContentSource {
   readonly #held = new Map<Cid, Held>();
   readonly #loading = new Map<Cid, Promise<void>>();
   #heldBytes = 0;
+  #loads = 0;
 
-  /** `blocks` must verify what it reads. What one call of `load` needs is kept until the next, whatever the capacity. */
+  /**
+   * `blocks` must verify what it reads. Whatever the capacity, what was used since the last call but one of `load` stays,
+   * so that a reader that loads its nodes and then its chunks gets on.
+   */
   constructor(blocks: BlockReader, options: { capacityBytes: number }) {
     this.#blocks = blocks;
     this.#capacityBytes = options.capacityBytes;
@@ -33,8 +38,8 @@ export class ChunkCache implements ContentSource {
   }
 
   async load(cids: readonly Cid[], needed = cids.length): Promise<void> {
-    const waited = cids.slice(0, needed);
-    const pending = this.#start(waited);
+    this.#loads += 1;
+    const pending = this.#start(cids.slice(0, needed));
     // Reading ahead is best effort: whoever needs the block later asks for it again and learns what is wrong.
     for (const ahead of this.#start(cids.slice(needed))) ahead.catch(() => {});
     await Promise.all(pending);
@@ -60,31 +65,35 @@ export class ChunkCache implements ContentSource {
   async #fetch(cids: readonly Cid[]): Promise<void> {
     try {
       const blocks = await this.#blocks.getMany(cids);
-      let batch = 0;
       for (const cid of cids) {
         const bytes = blocks.get(cid);
-        if (bytes !== undefined) batch += this.#hold(cid, bytes);
+        if (bytes === undefined) throw new SynclineError("block_not_found", `Block ${cid} did not come along.`);
+        this.#hold(cid, bytes);
       }
-      this.#evict(Math.max(this.#capacityBytes, batch));
+      this.#evict();
     } finally {
       for (const cid of cids) this.#loading.delete(cid);
     }
   }
 
-  #hold(cid: Cid, bytes: Uint8Array): number {
+  #hold(cid: Cid, bytes: Uint8Array): void {
     const isChunk = codecOf(cid) === "raw";
     const held: Held = isChunk
-      ? { bytes: bytes.length + OVERHEAD_BYTES, chunk: bytes, list: undefined }
-      : { bytes: bytes.length * DECODED_FACTOR + OVERHEAD_BYTES, chunk: undefined, list: decodeChunkList(bytes) };
+      ? { bytes: bytes.length + OVERHEAD_BYTES, used: this.#loads, chunk: bytes, list: undefined }
+      : {
+          bytes: bytes.length * DECODED_FACTOR + OVERHEAD_BYTES,
+          used: this.#loads,
+          chunk: undefined,
+          list: decodeChunkList(bytes),
+        };
     this.#heldBytes += held.bytes - (this.#held.get(cid)?.bytes ?? 0);
     this.#held.delete(cid);
     this.#held.set(cid, held);
-    return held.bytes;
   }
 
-  #evict(capacity: number): void {
-    for (const [cid, { bytes }] of this.#held) {
-      if (this.#heldBytes <= capacity) return;
+  #evict(): void {
+    for (const [cid, { bytes, used }] of this.#held) {
+      if (this.#heldBytes <= this.#capacityBytes || used >= this.#loads - 1) return;
       this.#held.delete(cid);
       this.#heldBytes -= bytes;
     }
@@ -93,6 +102,7 @@ export class ChunkCache implements ContentSource {
   #touch(cid: Cid): Held | undefined {
     const held = this.#held.get(cid);
     if (held === undefined) return undefined;
+    held.used = this.#loads;
     this.#held.delete(cid);
     this.#held.set(cid, held);
     return held;
@@ -101,6 +111,8 @@ export class ChunkCache implements ContentSource {
 
 interface Held {
   readonly bytes: number;
+  /** The number of `load` calls when it was used last. */
+  used: number;
   readonly chunk: Uint8Array | undefined;
   readonly list: ChunkList | undefined;
 }

@@ -1,0 +1,50 @@
+/** Blocks in a map that counts what is read from it and put into it. */
+import type { Cid } from "../../src/base/ids.ts";
+import { SynclineError } from "../../src/base/errors.ts";
+import type { Block, BlockStore } from "../../src/blocks/block-store.ts";
+
+export class BlockMap implements BlockStore {
+  readonly held = new Map<Cid, Uint8Array>();
+  readonly reads: Cid[] = [];
+  readonly puts: Block[] = [];
+  /** How often blocks were asked for, one block or many. */
+  requests = 0;
+
+  async get(cid: Cid): Promise<Uint8Array> {
+    return (await this.getMany([cid])).get(cid) ?? new Uint8Array(0);
+  }
+
+  async getMany(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
+    this.requests += 1;
+    const found = new Map<Cid, Uint8Array>();
+    for (const cid of cids) {
+      const bytes = this.held.get(cid);
+      if (bytes === undefined) throw new SynclineError("block_not_found", `${cid} is not there.`);
+      this.reads.push(cid);
+      found.set(cid, bytes);
+    }
+    return found;
+  }
+
+  async has(cids: readonly Cid[]): Promise<Set<Cid>> {
+    return new Set(cids.filter((cid) => this.held.has(cid)));
+  }
+
+  put(block: Block): void {
+    this.puts.push(block);
+    this.held.set(block.cid, block.bytes);
+  }
+
+  /** Bytes of all blocks that were put, those twice that were put twice. */
+  get putBytes(): number {
+    return this.puts.reduce((sum, { bytes }) => sum + bytes.length, 0);
+  }
+
+  get readBytes(): number {
+    return this.reads.reduce((sum, cid) => sum + (this.held.get(cid)?.length ?? 0), 0);
+  }
+
+  forgetCounts(): void {
+    this.reads.length = this.puts.length = this.requests = 0;
+  }
+}
