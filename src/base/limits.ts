@@ -110,7 +110,7 @@ export const CHECKPOINT_BYTES = 32 * MiB;
 export const WAITING_INODES = 8_192;
 export const INODE_BATCH = 1_024;
 /** Data files that are open at once. */
-export const MAX_OPEN_DATA_FILES = 512;
+export const MAX_OPEN_DATA_FILES = 256;
 /** Clean inodes whose rows and records are kept in memory. */
 export const CLEAN_INODES = 65_536;
 /** Discarded data files are removed when there are so many, or this long after the first one. */

@@ -1,0 +1,150 @@
+/**
+ * What each journal record does to the overlay's state. The only way in which the state changes, live and in replay; so a
+ * restart ends where the agent was. Reads nothing but the state, and does not fail on records that were valid when made.
+ */
+import type { FileName, Ino } from "../base/ids.ts";
+import { corruptState } from "./bytes.ts";
+import { bornObject, isUnlinked, keptObject } from "./dirty-object.ts";
+import type { DirtyObject } from "./dirty-object.ts";
+import { Extents } from "./extents.ts";
+import type { JournalRecord, Renaming } from "./journal-record.ts";
+import { sealChanges } from "./seal.ts";
+import { settlePublished } from "./settle.ts";
+import type { OverlayState } from "./state.ts";
+
+/** Throws `state_corrupt` for a record that does not fit the state. */
+export function applyRecord(state: OverlayState, record: JournalRecord): void {
+  switch (record.kind) {
+    case "inode":
+      return state.inodes.put(record.row);
+    case "keep": {
+      const object = keptObject(record.object, state.epoch);
+      state.add(object);
+      return state.touch(object);
+    }
+    case "create":
+      return create(state, record);
+    case "link":
+      return link(state, record);
+    case "unlink":
+      return unlink(state, record);
+    case "rename":
+      return rename(state, record);
+    case "forget":
+      return forget(state, record.ino);
+    case "seal":
+      return sealChanges(state, record.epoch);
+    case "rows":
+      if (record.first) state.publishedRows.clear();
+      for (const row of record.rows) state.publishedRows.set(row.ino, row);
+      return;
+    case "published":
+      return settlePublished(state, record);
+    case "adopt":
+      state.base = record.base;
+      state.reference = record.reference;
+      return;
+    default:
+      return change(state, record);
+  }
+}
+
+/** Changes of one object's own fields. */
+function change(
+  state: OverlayState,
+  record: Extract<JournalRecord, { kind: "attributes" | "data" | "hole" | "resize" | "xattrs" }>,
+): void {
+  const object = state.dirty(record.ino);
+  state.touch(object);
+  if (record.kind === "attributes") {
+    object.mode = record.mode;
+    object.uid = record.uid;
+    object.gid = record.gid;
+    object.mtimeNs = record.mtimeNs;
+    object.ctimeNs = record.ctimeNs;
+    return;
+  }
+  object.ctimeNs = record.timeNs;
+  if (record.kind === "xattrs") {
+    object.xattrs = record.xattrs;
+    return;
+  }
+  object.mtimeNs = record.timeNs;
+  object.extents ??= Extents.ofBase(object.contentSize);
+  if (record.kind === "resize") object.extents.resize(record.size, state.epoch);
+  else if (record.kind === "data") object.extents.setData(record.offset, record.length, state.epoch);
+  else object.extents.setHole(record.offset, record.length, state.epoch);
+  object.size = object.extents.size;
+}
+
+function create(state: OverlayState, record: Extract<JournalRecord, { kind: "create" }>): void {
+  const object = bornObject(record.object, state.epoch);
+  object.unnamed = record.name === "";
+  state.add(object);
+  state.touch(object);
+  if (record.name === "") return;
+  state.addLink(object, record.parent, record.name);
+  changeDirectory(state, record.parent, object.type === "directory" ? 1 : 0, record.object.timeNs);
+}
+
+function link(state: OverlayState, { ino, parent, name, timeNs }: Extract<JournalRecord, { kind: "link" }>): void {
+  const object = state.dirty(ino);
+  state.addLink(object, parent, name);
+  object.unnamed = false;
+  object.ctimeNs = timeNs;
+  state.touch(object);
+  changeDirectory(state, parent, 0, timeNs);
+}
+
+function unlink(state: OverlayState, { ino, parent, name, timeNs }: Extract<JournalRecord, { kind: "unlink" }>): void {
+  const object = state.dirty(ino);
+  loseLink(state, object, parent, name, timeNs);
+  changeDirectory(state, parent, object.type === "directory" ? -1 : 0, timeNs);
+}
+
+function rename(state: OverlayState, record: Renaming): void {
+  const { ino, parent, name, newParent, newName, other, exchange, timeNs } = record;
+  const object = state.dirty(ino);
+  const replaced = other === 0 ? undefined : state.dirty(other);
+  const moved = object.type === "directory" ? 1 : 0;
+  const removed = replaced?.type === "directory" ? 1 : 0;
+  if (replaced !== undefined && !exchange) loseLink(state, replaced, newParent, newName, timeNs);
+  if (replaced !== undefined && exchange) state.removeLink(replaced, newParent, newName);
+  state.removeLink(object, parent, name);
+  state.addLink(object, newParent, newName);
+  if (replaced !== undefined && exchange) state.addLink(replaced, parent, name);
+  for (const changed of exchange && replaced !== undefined ? [object, replaced] : [object]) {
+    changed.ctimeNs = timeNs;
+    state.touch(changed);
+  }
+  changeDirectory(state, parent, (exchange ? removed : 0) - moved, timeNs);
+  changeDirectory(state, newParent, moved - removed, timeNs);
+}
+
+function loseLink(state: OverlayState, object: DirtyObject, parent: Ino, name: FileName, timeNs: bigint): void {
+  state.removeLink(object, parent, name);
+  object.ctimeNs = timeNs;
+  state.touch(object);
+  state.noteUnlinked(object);
+}
+
+function changeDirectory(state: OverlayState, ino: Ino, subdirs: number, timeNs: bigint): void {
+  const directory = state.dirty(ino);
+  directory.mtimeNs = timeNs;
+  directory.ctimeNs = timeNs;
+  directory.subdirDelta += subdirs;
+  state.touch(directory);
+}
+
+function forget(state: OverlayState, ino: Ino): void {
+  const object = state.dirty(ino);
+  if (!isUnlinked(object)) throw corruptState(`Inode ${ino} of the overlay was forgotten while it had a name.`);
+  object.forgotten = true;
+  object.extents = undefined;
+  object.content = { kind: "empty" };
+  state.unsaved.add(ino);
+  // The epoch in flight still needs its data.
+  const upTo = state.inFlight?.objects.has(ino) === true ? undefined : state.epoch;
+  if (upTo !== undefined) state.discarded.push({ ino, upTo });
+  if (!state.isShared(object)) state.drop(object);
+}

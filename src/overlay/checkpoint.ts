@@ -1,0 +1,182 @@
+/**
+ * Checkpoints: the overlay's state in the tables as of one journal frame, so that the frames up to it are not needed.
+ *
+ * Only what changed since the last checkpoint is written. Rows are the dirty objects, the epoch in flight as it was sealed,
+ * inodes, and one head that says where the checkpoint stands.
+ */
+import type { ChangedObject, ChangeSet, ContentChange } from "../bucket/change-set.ts";
+import type { Cid, FileId, FileName, Ino, Lamport } from "../base/ids.ts";
+import { ByteReader, ByteWriter, corruptState } from "./bytes.ts";
+import { keptObject, recordOf } from "./dirty-object.ts";
+import type { DirtyObject, Link } from "./dirty-object.ts";
+import { Extents } from "./extents.ts";
+import { readBaseRoot, writeBaseRoot } from "./journal-record.ts";
+import type { BaseRoot } from "./journal-record.ts";
+import * as stored from "./stored-record.ts";
+
+const VERSION = 1;
+
+export interface CheckpointHead {
+  /** The journal frame that the tables include. */
+  readonly frame: number;
+  readonly epoch: number;
+  readonly nextIno: number;
+  readonly base: BaseRoot;
+  readonly reference: Cid;
+  /** The epoch in flight without its objects. */
+  readonly flight: Omit<ChangeSet, "objects"> | undefined;
+}
+
+export function encodeHead(head: CheckpointHead): Uint8Array {
+  const writer = new ByteWriter();
+  writer.u32(VERSION);
+  writer.int(head.frame);
+  writer.int(head.epoch);
+  writer.int(head.nextIno);
+  writeBaseRoot(writer, head.base);
+  stored.writeCid(writer, head.reference);
+  writer.u8(head.flight === undefined ? 0 : 1);
+  if (head.flight !== undefined) {
+    writer.int(head.flight.epoch);
+    stored.writeCid(writer, head.flight.reference);
+    writer.int(head.flight.lamport);
+    writer.u32(head.flight.directories.size);
+    for (const [ino, id] of head.flight.directories) {
+      writer.int(ino);
+      writer.id(id);
+    }
+  }
+  return writer.bytes.slice();
+}
+
+/** Throws `state_corrupt`. */
+export function decodeHead(bytes: Uint8Array): CheckpointHead {
+  const reader = new ByteReader(bytes);
+  const version = reader.u32();
+  if (version !== VERSION) throw corruptState(`The overlay's checkpoint has version ${version}, which is not known.`);
+  return {
+    frame: reader.int(),
+    epoch: reader.int(),
+    nextIno: reader.int(),
+    base: readBaseRoot(reader),
+    reference: stored.readCid(reader),
+    flight: reader.u8() === 0 ? undefined : readFlight(reader),
+  };
+}
+
+export function encodeObject(object: DirtyObject): Uint8Array {
+  const writer = new ByteWriter();
+  writer.int(object.ino);
+  writer.u8(object.id === undefined ? 0 : 1);
+  if (object.id !== undefined) writer.id(object.id);
+  stored.writeRecord(writer, recordOf(object));
+  writer.int(object.contentSize);
+  writer.u8(object.extents === undefined ? 0 : 1);
+  object.extents?.write(writer);
+  writeLinks(writer, object.links);
+  writer.u8(object.base === undefined ? 0 : 1);
+  if (object.base !== undefined) stored.writeRecord(writer, object.base);
+  stored.writeBaseNames(writer, object.baseNames);
+  writer.int(object.epoch);
+  writer.int(object.subdirDelta);
+  writer.int(object.sealedSubdirDelta);
+  writer.int(object.baseSubdirs);
+  writer.u8((object.unnamed ? 1 : 0) | (object.forgotten ? 2 : 0));
+  return writer.bytes.slice();
+}
+
+/** Throws `state_corrupt`. */
+export function decodeObject(bytes: Uint8Array): DirtyObject {
+  const reader = new ByteReader(bytes);
+  const ino = reader.ino();
+  const id = reader.u8() === 0 ? undefined : reader.id();
+  const record = stored.readRecord(reader);
+  const kept = { ino, id: id ?? ("" as FileId), record, baseNames: [], parents: [], subdirs: 0 };
+  const object = keptObject(kept, 0);
+  object.id = id;
+  object.contentSize = reader.int();
+  object.extents = reader.u8() === 0 ? undefined : Extents.read(reader);
+  object.links = readLinks(reader);
+  object.base = reader.u8() === 0 ? undefined : stored.readRecord(reader);
+  object.baseNames = stored.readBaseNames(reader);
+  object.epoch = reader.int();
+  object.subdirDelta = reader.int();
+  object.sealedSubdirDelta = reader.int();
+  object.baseSubdirs = reader.int();
+  const flags = reader.u8();
+  object.unnamed = (flags & 1) !== 0;
+  object.forgotten = (flags & 2) !== 0;
+  return object;
+}
+
+export function encodeSealed(changed: ChangedObject): Uint8Array {
+  const writer = new ByteWriter();
+  writer.int(changed.ino);
+  writer.u8(changed.id === undefined ? 0 : 1);
+  if (changed.id !== undefined) writer.id(changed.id);
+  stored.writeBaseNames(writer, changed.baseNames);
+  writeOptionalRecord(writer, changed.base);
+  writeLinks(writer, changed.names);
+  writeOptionalRecord(writer, changed.record);
+  writer.u8(changed.content.kind === "same" ? 0 : 1);
+  if (changed.content.kind === "edited") {
+    stored.writeContent(writer, changed.content.base);
+    writer.int(changed.content.baseSize);
+    Extents.ofSegments(changed.content.segments).write(writer);
+  }
+  return writer.bytes.slice();
+}
+
+/** Throws `state_corrupt`. */
+export function decodeSealed(bytes: Uint8Array): ChangedObject {
+  const reader = new ByteReader(bytes);
+  return {
+    ino: reader.ino(),
+    id: reader.u8() === 0 ? undefined : reader.id(),
+    baseNames: stored.readBaseNames(reader),
+    base: readOptionalRecord(reader),
+    names: readLinks(reader),
+    record: readOptionalRecord(reader),
+    content: readContentChange(reader),
+  };
+}
+
+function readContentChange(reader: ByteReader): ContentChange {
+  if (reader.u8() === 0) return { kind: "same" };
+  return {
+    kind: "edited",
+    base: stored.readContent(reader),
+    baseSize: reader.int(),
+    segments: Extents.read(reader).segments(),
+  };
+}
+
+function readFlight(reader: ByteReader): Omit<ChangeSet, "objects"> {
+  const epoch = reader.int();
+  const reference = stored.readCid(reader);
+  const lamport = reader.int() as Lamport;
+  const directories = new Map<Ino, FileId>();
+  for (let count = reader.u32(); count > 0; count--) directories.set(reader.ino(), reader.id());
+  return { epoch, reference, lamport, directories };
+}
+
+function writeLinks(writer: ByteWriter, links: readonly Link[]): void {
+  writer.u32(links.length);
+  for (const { parent, name } of links) {
+    writer.int(parent);
+    writer.text(name);
+  }
+}
+
+function readLinks(reader: ByteReader): Link[] {
+  return Array.from({ length: reader.u32() }, () => ({ parent: reader.ino(), name: reader.text() as FileName }));
+}
+
+function writeOptionalRecord(writer: ByteWriter, record: ChangedObject["record"]): void {
+  writer.u8(record === undefined ? 0 : 1);
+  if (record !== undefined) stored.writeRecord(writer, record);
+}
+
+function readOptionalRecord(reader: ByteReader): ChangedObject["record"] {
+  return reader.u8() === 0 ? undefined : stored.readRecord(reader);
+}

@@ -1,0 +1,163 @@
+/** A changed object in memory: what it is now, what the base had, and when it changed. */
+import type { FileId, FileName, Ino } from "../base/ids.ts";
+import { ROOT_INO } from "../base/ids.ts";
+import { NO_XATTRS } from "../format/linked-value.ts";
+import type { ConflictOrigin, Content, FileRecord, FileType, Linked, Xattrs } from "../format/record.ts";
+import type { Extents } from "./extents.ts";
+
+/** A name of an object now; the directory by its inode number, since it may have no id yet. */
+export interface Link {
+  readonly parent: Ino;
+  readonly name: FileName;
+}
+
+/** A name in the base. */
+export interface BaseName {
+  readonly parent: FileId;
+  readonly name: FileName;
+}
+
+export interface DirtyObject {
+  readonly ino: Ino;
+  /** Undefined until it was published for the first time. */
+  id: FileId | undefined;
+  readonly type: FileType;
+  /** 12 bits, without the type. */
+  mode: number;
+  uid: number;
+  gid: number;
+  readonly rdev: number;
+  size: number;
+  mtimeNs: bigint;
+  ctimeNs: bigint;
+  /** In memory only. */
+  atimeNs: bigint;
+  xattrs: Xattrs | Linked;
+  readonly target: string | Linked;
+  readonly conflict: ConflictOrigin | undefined;
+  readonly unknown: ReadonlyMap<number, Uint8Array>;
+  /** The base's content, and how many bytes of the file it stands for. */
+  content: Content;
+  contentSize: number;
+  /** Where its bytes lie; undefined while they are all `content`'s. */
+  extents: Extents | undefined;
+  links: Link[];
+  /** The base's record and names, kept so that the change can be merged whatever becomes of the base. */
+  base: FileRecord | undefined;
+  baseNames: readonly BaseName[];
+  /** The last epoch that changed it. */
+  epoch: number;
+  /** Directories gained less those lost since the base, and how much of that is in the sealed epoch. */
+  subdirDelta: number;
+  sealedSubdirDelta: number;
+  /** Directories in it when it became dirty. */
+  baseSubdirs: number;
+  /** Made without a name, so that it may be given one still. */
+  unnamed: boolean;
+  /** Without a name, and nobody has it open any more. */
+  forgotten: boolean;
+}
+
+/** What an object is when it starts to exist here. */
+export interface NewObject {
+  readonly ino: Ino;
+  readonly type: FileType;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly rdev: number;
+  readonly target: string;
+  readonly timeNs: bigint;
+}
+
+/** What the base has of an object that becomes dirty. */
+export interface KeptObject {
+  readonly ino: Ino;
+  readonly id: FileId;
+  readonly record: FileRecord;
+  readonly baseNames: readonly BaseName[];
+  /** The inode numbers of the names' directories, in the same order. */
+  readonly parents: readonly Ino[];
+  readonly subdirs: number;
+}
+
+const NOTHING_UNKNOWN: ReadonlyMap<number, Uint8Array> = new Map();
+const NO_NAMES: readonly BaseName[] = [];
+const EMPTY: Content = { kind: "empty" };
+
+export function bornObject(made: NewObject, epoch: number): DirtyObject {
+  const { ino, type, mode, uid, gid, rdev, target, timeNs } = made;
+  return {
+    ino,
+    id: undefined,
+    type,
+    mode,
+    uid,
+    gid,
+    rdev,
+    size: target.length,
+    mtimeNs: timeNs,
+    ctimeNs: timeNs,
+    atimeNs: timeNs,
+    xattrs: NO_XATTRS,
+    target,
+    conflict: undefined,
+    unknown: NOTHING_UNKNOWN,
+    content: EMPTY,
+    contentSize: 0,
+    extents: undefined,
+    links: [],
+    base: undefined,
+    baseNames: NO_NAMES,
+    epoch,
+    subdirDelta: 0,
+    sealedSubdirDelta: 0,
+    baseSubdirs: 0,
+    unnamed: false,
+    forgotten: false,
+  };
+}
+
+export function keptObject({ ino, id, record, baseNames, parents, subdirs }: KeptObject, epoch: number): DirtyObject {
+  const { type, mode, uid, gid, rdev, size, mtimeNs, ctimeNs, xattrs, target, conflict, unknown, content } = record;
+  return {
+    ino,
+    id,
+    type,
+    mode,
+    uid,
+    gid,
+    rdev,
+    size,
+    mtimeNs,
+    ctimeNs,
+    atimeNs: mtimeNs,
+    xattrs,
+    target,
+    conflict,
+    unknown,
+    content,
+    contentSize: size,
+    extents: undefined,
+    links: baseNames.map(({ name }, index) => ({ parent: parents[index] ?? ROOT_INO, name })),
+    base: record,
+    baseNames,
+    epoch,
+    subdirDelta: 0,
+    sealedSubdirDelta: 0,
+    baseSubdirs: subdirs,
+    unnamed: false,
+    forgotten: false,
+  };
+}
+
+/** Whether the object has no name left; the root directory never has one. */
+export function isUnlinked({ ino, links }: DirtyObject): boolean {
+  return links.length === 0 && ino !== ROOT_INO;
+}
+
+/** The object's record as it is now. Its content counts only while there are no extents. */
+export function recordOf(object: DirtyObject): FileRecord {
+  const { type, mode, uid, gid, size, mtimeNs, ctimeNs, rdev, xattrs, content, target, conflict, unknown } = object;
+  return { type, mode, uid, gid, size, mtimeNs, ctimeNs, rdev, xattrs, content, target, conflict, unknown };
+}

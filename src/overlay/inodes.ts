@@ -1,0 +1,110 @@
+/**
+ * Permanent inode numbers: which object each stands for. A number is never used again, not for another object and not
+ * after a restart. Rows lie in the tables; new ones wait in memory until they are written there (the journal has them).
+ */
+import { BoundedMap } from "../base/bounded-map.ts";
+import type { FileId, Ino } from "../base/ids.ts";
+import { ROOT_INO } from "../base/ids.ts";
+import type { InodeRow, StateTables } from "./storage.ts";
+
+export class Inodes {
+  readonly #tables: StateTables;
+  readonly #waiting = new Map<Ino, InodeRow>();
+  readonly #waitingIds = new Map<FileId, Ino>();
+  readonly #removed = new Set<Ino>();
+  readonly #recent: BoundedMap<Ino, InodeRow>;
+  readonly #recentIds: BoundedMap<FileId, Ino>;
+  #next: number;
+
+  constructor(tables: StateTables, capacity: number) {
+    this.#tables = tables;
+    this.#recent = new BoundedMap(capacity);
+    this.#recentIds = new BoundedMap(capacity);
+    this.#next = Math.max(ROOT_INO, tables.greatestIno()) + 1;
+  }
+
+  /** The number that the next object gets. */
+  get next(): Ino {
+    return this.#next as Ino;
+  }
+
+  /** This number is in use. */
+  use(ino: Ino): void {
+    if (ino >= this.#next) this.#next = ino + 1;
+  }
+
+  /** No number below this one is free. */
+  useBelow(next: number): void {
+    this.#next = Math.max(this.#next, next);
+  }
+
+  row(ino: Ino): InodeRow | undefined {
+    const known = this.#waiting.get(ino) ?? this.#recent.get(ino);
+    if (known !== undefined || this.#removed.has(ino)) return known;
+    const row = this.#tables.inode(ino);
+    if (row !== undefined) this.#remember(row);
+    return row;
+  }
+
+  find(id: FileId): InodeRow | undefined {
+    const ino = this.#waitingIds.get(id) ?? this.#recentIds.get(id);
+    const known = ino === undefined ? undefined : this.row(ino);
+    if (known?.id === id) return known;
+    const row = this.#tables.inodeOf(id);
+    if (row === undefined || this.#removed.has(row.ino) || this.row(row.ino)?.id !== id) return undefined;
+    return row;
+  }
+
+  /** Sets what a number stands for. If another number stood for this id, it stands for nothing from now on. */
+  put(row: InodeRow): void {
+    const before = this.find(row.id);
+    if (before !== undefined && before.ino !== row.ino) this.remove(before.ino);
+    this.use(row.ino);
+    this.#removed.delete(row.ino);
+    this.#waiting.set(row.ino, row);
+    this.#waitingIds.set(row.id, row.ino);
+  }
+
+  remove(ino: Ino): void {
+    const row = this.#waiting.get(ino);
+    this.#waiting.delete(ino);
+    if (row !== undefined && this.#waitingIds.get(row.id) === ino) this.#waitingIds.delete(row.id);
+    this.#recent.delete(ino);
+    this.#removed.add(ino);
+  }
+
+  /** How many changes the tables lack. */
+  get waiting(): number {
+    return this.#waiting.size + this.#removed.size;
+  }
+
+  /** Up to `limit` changes that the tables lack; `written` takes them off. */
+  take(limit: number): { readonly inodes: InodeRow[]; readonly removedInodes: Ino[] } {
+    const inodes: InodeRow[] = [];
+    const removedInodes: Ino[] = [];
+    for (const ino of this.#removed) {
+      if (removedInodes.length >= limit) break;
+      removedInodes.push(ino);
+    }
+    for (const row of this.#waiting.values()) {
+      if (removedInodes.length + inodes.length >= limit) break;
+      inodes.push(row);
+    }
+    return { inodes, removedInodes };
+  }
+
+  /** These changes are in the tables. */
+  written(changes: { readonly inodes: readonly InodeRow[]; readonly removedInodes: readonly Ino[] }): void {
+    for (const ino of changes.removedInodes) this.#removed.delete(ino);
+    for (const row of changes.inodes) {
+      this.#waiting.delete(row.ino);
+      this.#waitingIds.delete(row.id);
+      this.#remember(row);
+    }
+  }
+
+  #remember(row: InodeRow): void {
+    this.#recent.set(row.ino, row);
+    this.#recentIds.set(row.id, row.ino);
+  }
+}

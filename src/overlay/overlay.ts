@@ -1,0 +1,304 @@
+/**
+ * The durable local write buffer: state, journal, data files and tables together.
+ *
+ * `execute` is the only way in: records are encoded and their space reserved, then bytes are written, then the state
+ * changes; so what fails changes nothing. `commit` writes the batch out before any answer leaves.
+ */
+import type { Clock } from "../base/clock.ts";
+import { hasCode, SynclineError } from "../base/errors.ts";
+import type { Ino } from "../base/ids.ts";
+import { ROOT_INO } from "../base/ids.ts";
+import {
+  CHECKPOINT_BYTES,
+  CLEAN_INODES,
+  INODE_BATCH,
+  JOURNAL_FRAME_BYTES,
+  JOURNAL_SEGMENT_BYTES,
+  MAX_OPEN_DATA_FILES,
+  SWEEP_FILES,
+  SWEEP_MS,
+  WAITING_INODES,
+} from "../base/limits.ts";
+import { describeError } from "../base/log.ts";
+import type { Log } from "../base/log.ts";
+import type { ChangeSet, NewBase, PublishedEpoch } from "../bucket/change-set.ts";
+import { applyRecord } from "./apply.ts";
+import { DataFiles } from "./data-files.ts";
+import { Inodes } from "./inodes.ts";
+import { Journal } from "./journal.ts";
+import { writeJournalRecord } from "./journal-record.ts";
+import type { BaseRoot, JournalRecord, PublishedRow } from "./journal-record.ts";
+import { Checkpointer } from "./checkpointer.ts";
+import { loadState, replayFrame } from "./recovery.ts";
+import { changedSince } from "./settle.ts";
+import { SharedSync } from "./shared-sync.ts";
+import type { OverlayState } from "./state.ts";
+import type { InodeRow, OverlayStorage, StateTables, StorageSpace } from "./storage.ts";
+
+export interface OverlayOptions {
+  readonly storage: OverlayStorage;
+  /** Where to stand when there is no state yet. */
+  readonly base: BaseRoot;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly limits?: Partial<OverlayLimits>;
+}
+
+export interface OverlayLimits {
+  readonly segmentBytes: number;
+  readonly frameBytes: number;
+  readonly checkpointBytes: number;
+  readonly openFiles: number;
+  readonly cleanInodes: number;
+}
+
+export interface Pending {
+  readonly files: number;
+  /** Bytes in data files. */
+  readonly bytes: number;
+  /** Age of the oldest change that is not published; 0 when there is none. */
+  readonly oldestMs: number;
+}
+
+/** Rows of a published epoch that one record holds. */
+const ROWS_PER_RECORD = 500;
+
+export class Overlay {
+  readonly state: OverlayState;
+  readonly data: DataFiles;
+  readonly #storage: OverlayStorage;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #tables: StateTables;
+  readonly #journal: Journal;
+  readonly #sync: SharedSync;
+  readonly #checkpointer: Checkpointer;
+  /** When the live epoch and the one in flight got their first change. */
+  #liveSinceMs: number | undefined;
+  #sealedSinceMs: number | undefined;
+  #tending: Disposable | undefined;
+  #sweeping: Disposable | undefined;
+  #closed = false;
+
+  /** Opens the state, or makes it. Throws `state_corrupt`, `disk_full`, `store_failed`. */
+  constructor({ storage, base, clock, log, limits }: OverlayOptions) {
+    this.#storage = storage;
+    this.#clock = clock;
+    this.#log = log;
+    this.#tables = storage.openTables();
+    const inodes = new Inodes(this.#tables, limits?.cleanInodes ?? CLEAN_INODES);
+    const stored = this.#tables.head();
+    const { state, frame } = loadState(this.#tables, inodes, base);
+    this.state = state;
+    const options = {
+      segmentBytes: limits?.segmentBytes ?? JOURNAL_SEGMENT_BYTES,
+      frameBytes: limits?.frameBytes ?? JOURNAL_FRAME_BYTES,
+    };
+    this.#journal = new Journal(storage, options, frame, (payload) => replayFrame(state, payload));
+    this.data = new DataFiles(storage, limits?.openFiles ?? MAX_OPEN_DATA_FILES);
+    let founded = stored !== undefined;
+    this.#sync = new SharedSync(async () => {
+      if (!founded) await this.#tables.sync();
+      founded = true;
+      await this.data.syncEager();
+      await this.#journal.sync();
+    });
+    const checkpointBytes = limits?.checkpointBytes ?? CHECKPOINT_BYTES;
+    this.#checkpointer = new Checkpointer(this.#tables, this.#journal, state, checkpointBytes);
+    if (stored === undefined) this.#checkpointer.begin();
+    if (state.publishable > 0) this.#liveSinceMs = clock.monotonicMs();
+    this.#clean();
+  }
+
+  /** Buffers the records and applies them, all or none. Throws `disk_full`, `store_failed`; then nothing changed. */
+  execute(records: readonly JournalRecord[], options: { urgent?: boolean; between?: () => void } = {}): void {
+    this.#journal.append(
+      (writer) => {
+        for (const record of records) writeJournalRecord(writer, record);
+      },
+      options.urgent ?? false,
+      options.between,
+    );
+    for (const record of records) applyRecord(this.state, record);
+    if (this.state.changed) this.#liveSinceMs ??= this.#clock.monotonicMs();
+    if (this.state.discarded.length > 0) this.#discard();
+  }
+
+  /** Gives an object of the base its inode number. Works on a full disk too: then only this run knows the number. */
+  assign(row: InodeRow): void {
+    try {
+      this.execute([{ kind: "inode", row }], { urgent: true });
+    } catch (error) {
+      if (!hasCode(error, "disk_full")) throw error;
+      this.state.inodes.put(row);
+    }
+  }
+
+  /** Writes the batch out: nothing in it is lost when the process dies from here on. Throws `store_failed`. */
+  commit(): void {
+    this.#journal.flush();
+    const busy = this.#checkpointer.isDue || this.state.inodes.waiting > WAITING_INODES;
+    if (busy && this.#tending === undefined && !this.#closed)
+      this.#tending = this.#clock.after(0, () => {
+        this.#tending = undefined;
+        this.tend();
+      });
+  }
+
+  /** Makes the inode's data, then everything in the journal, survive power loss. Rejects with `store_failed`. */
+  async fsync(ino: Ino): Promise<void> {
+    this.#journal.flush();
+    await this.data.sync(ino);
+    await this.#sync.run();
+  }
+
+  /** Makes everything in the journal survive power loss: needed before a sealed epoch leaves this machine. */
+  async sync(): Promise<void> {
+    this.#journal.flush();
+    await this.#sync.run();
+  }
+
+  /** What changed since the base, as the next epoch; the one in flight if there is one. Undefined: nothing changed. */
+  seal(): ChangeSet | undefined {
+    if (this.state.inFlight === undefined && this.state.publishable > 0) {
+      this.execute([{ kind: "seal", epoch: this.state.epoch }], { urgent: true });
+      this.commit();
+      this.#sealedSinceMs = this.#liveSinceMs;
+      this.#liveSinceMs = undefined;
+    }
+    return this.state.inFlight?.changes;
+  }
+
+  /** The epoch in flight is in the bucket, and `result.base` is what the overlay stands on now. */
+  published(result: PublishedEpoch): void {
+    const { epoch } = result;
+    this.#checkComplete(result);
+    const rows = [...result.objects].map(([ino, { id, record, names }]): PublishedRow => ({
+      ino,
+      id,
+      kept: changedSince(this.state, ino, epoch) ? { record, names } : undefined,
+    }));
+    for (let at = 0; at === 0 || at < rows.length; at += ROWS_PER_RECORD)
+      this.execute([{ kind: "rows", first: at === 0, rows: rows.slice(at, at + ROWS_PER_RECORD) }], { urgent: true });
+    const reference = this.#referenceOn(result.base, this.state.inFlight?.changes.reference, this.state.changed);
+    this.execute([{ kind: "published", epoch, base: rootOf(result.base), reference }], { urgent: true });
+    this.#sealedSinceMs = undefined;
+    this.commit();
+  }
+
+  /** Stands on a root that others published. */
+  adopt(base: NewBase): void {
+    const reference = this.#referenceOn(base, this.state.reference, this.state.publishable > 0);
+    this.execute([{ kind: "adopt", base: rootOf(base), reference }], { urgent: true });
+    this.commit();
+  }
+
+  pending(): Pending {
+    let bytes = 0;
+    for (const { extents } of this.state.objects()) bytes += extents?.dataBytes ?? 0;
+    const since = this.#sealedSinceMs ?? this.#liveSinceMs;
+    const files = this.state.publishable;
+    return { files, bytes, oldestMs: files === 0 || since === undefined ? 0 : this.#clock.monotonicMs() - since };
+  }
+
+  space(): StorageSpace {
+    return this.#storage.space();
+  }
+
+  /** Work that need not be done before an answer: inode rows to the tables, and checkpoints. */
+  tend(): void {
+    if (this.#closed) return;
+    try {
+      if (this.state.inodes.waiting > WAITING_INODES) this.#checkpointer.writeInodes(INODE_BATCH);
+      if (this.#checkpointer.isDue) void this.checkpoint().catch((error: unknown) => this.#report(error));
+    } catch (error) {
+      this.#report(error);
+    }
+  }
+
+  /** Writes the state to the tables and frees the journal. */
+  checkpoint(): Promise<void> {
+    return this.#checkpointer.run();
+  }
+
+  /** Removes data files that nobody refers to any more, once the journal that says so is durable. */
+  async sweep(): Promise<void> {
+    const names = this.data.takeDiscarded();
+    if (names.length === 0) return;
+    await this.sync();
+    await this.data.remove(names);
+  }
+
+  /** Checkpoints and closes. What was committed stays, also when this fails. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#tending?.[Symbol.dispose]();
+    this.#sweeping?.[Symbol.dispose]();
+    try {
+      await this.sync();
+      await this.checkpoint();
+      await this.sweep();
+    } finally {
+      this.data.close();
+      this.#journal.close();
+      this.#tables.close();
+    }
+  }
+
+  /**
+   * The commit that the next change set is relative to: the new base, unless it lacks or moved directories that live changes
+   * may lie in; then the one before, so that the merge sees what others did to them.
+   */
+  #referenceOn(base: NewBase, before: BaseRoot["commit"] | undefined, dirty: boolean): BaseRoot["commit"] {
+    const unsettled =
+      base.changes?.some((change) => change.kind === "self" && (change.removed || change.moved)) ?? true;
+    return dirty && unsettled && before !== undefined ? before : base.commit;
+  }
+
+  /** Nothing is journaled of a result that does not fit the epoch in flight. */
+  #checkComplete({ epoch, objects }: PublishedEpoch): void {
+    const changes = this.state.inFlight?.changes;
+    const lacking = changes?.objects.find(({ ino, record }) => record !== undefined && !objects.has(ino));
+    if (changes?.epoch === epoch && lacking === undefined) return;
+    throw new SynclineError("internal", `What was published does not fit the epoch ${changes?.epoch} that was sealed.`);
+  }
+
+  #discard(): void {
+    for (const { ino, upTo } of this.state.discarded.splice(0)) this.data.discard(ino, upTo);
+    const waiting = this.data.discarded;
+    if (waiting === 0 || this.#closed) return;
+    if (this.#sweeping === undefined || waiting === SWEEP_FILES) {
+      this.#sweeping?.[Symbol.dispose]();
+      this.#sweeping = this.#clock.after(waiting >= SWEEP_FILES ? 0 : SWEEP_MS, () => {
+        this.#sweeping = undefined;
+        void this.sweep().catch((error: unknown) => this.#report(error));
+      });
+    }
+  }
+
+  /** After a start: what was open without a name is gone, and so are data files that a crash left. */
+  #clean(): void {
+    this.state.discarded.length = 0;
+    for (const object of this.state.objects()) {
+      if (object.links.length > 0 || object.forgotten || object.ino === ROOT_INO) continue;
+      try {
+        this.execute([{ kind: "forget", ino: object.ino }], { urgent: true });
+      } catch (error) {
+        this.#report(error);
+      }
+    }
+    for (const ino of this.data.inos()) {
+      this.state.inodes.use(ino);
+      if (this.state.object(ino) === undefined) this.data.discard(ino, Infinity);
+    }
+    this.#discard();
+  }
+
+  #report(error: unknown): void {
+    this.#log.warn("The overlay's housekeeping failed and will be tried again.", { error: describeError(error) });
+  }
+}
+
+function rootOf({ commit, tree, seq }: NewBase): BaseRoot {
+  return { commit, tree, seq };
+}

@@ -1,0 +1,65 @@
+/** Seals an epoch: what the live one changed becomes a change set, and new changes go to the next epoch. */
+import type { ChangedObject, ChangeSet, ContentChange } from "../bucket/change-set.ts";
+import type { FileId, Ino, Lamport } from "../base/ids.ts";
+import { ROOT_ID, ROOT_INO } from "../base/ids.ts";
+import { corruptState } from "./bytes.ts";
+import { isUnlinked, recordOf } from "./dirty-object.ts";
+import type { DirtyObject } from "./dirty-object.ts";
+import type { InFlight, OverlayState } from "./state.ts";
+
+/** Costs no IO, and time in proportion to the number of dirty objects. */
+export function sealChanges(state: OverlayState, epoch: number): void {
+  const objects: ChangedObject[] = [];
+  const directories = new Map<Ino, FileId>([[ROOT_INO, ROOT_ID]]);
+  for (const object of state.objects()) {
+    if (object.sealedSubdirDelta !== object.subdirDelta) {
+      object.sealedSubdirDelta = object.subdirDelta;
+      state.unsaved.add(object.ino);
+    }
+    if (isUnlinked(object) && !state.isShared(object)) continue;
+    objects.push(changedObject(object));
+    for (const { parent } of object.links) noteDirectory(state, directories, parent);
+  }
+  state.inFlight = inFlight({
+    epoch,
+    reference: state.reference,
+    lamport: (state.base.seq + 1) as Lamport,
+    objects,
+    directories,
+  });
+  state.epoch = epoch + 1;
+  state.changed = false;
+}
+
+export function inFlight(changes: ChangeSet): InFlight {
+  return { changes, objects: new Map(changes.objects.map((object) => [object.ino, object])) };
+}
+
+function changedObject(object: DirtyObject): ChangedObject {
+  const { ino, id, links, base, baseNames } = object;
+  const deleted = isUnlinked(object);
+  return {
+    ino,
+    id,
+    baseNames,
+    base,
+    names: [...links],
+    record: deleted ? undefined : recordOf(object),
+    content: deleted ? SAME : contentChange(object),
+  };
+}
+
+const SAME: ContentChange = { kind: "same" };
+
+function contentChange({ extents, content, contentSize }: DirtyObject): ContentChange {
+  if (extents === undefined) return SAME;
+  return { kind: "edited", base: content, baseSize: contentSize, segments: extents.segments() };
+}
+
+/** A directory that names refer to and that is not changed itself: only its id tells the builder where it is. */
+function noteDirectory(state: OverlayState, directories: Map<Ino, FileId>, ino: Ino): void {
+  if (directories.has(ino) || state.object(ino) !== undefined) return;
+  const row = state.inodes.row(ino);
+  if (row === undefined) throw corruptState(`Directory ${ino} of the overlay is not known.`);
+  directories.set(ino, row.id);
+}

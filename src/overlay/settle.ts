@@ -1,0 +1,114 @@
+/**
+ * What becomes of the overlay when its epoch is in the bucket: objects that did not change since are the base's from now
+ * on; those that did keep the published rows as their base.
+ */
+import type { ChangedObject } from "../bucket/change-set.ts";
+import type { FileId, Ino } from "../base/ids.ts";
+import { ROOT_ID, ROOT_INO } from "../base/ids.ts";
+import { corruptState } from "./bytes.ts";
+import { isUnlinked } from "./dirty-object.ts";
+import type { DirtyObject } from "./dirty-object.ts";
+import type { JournalRecord, PublishedRow } from "./journal-record.ts";
+import type { InFlight, OverlayState } from "./state.ts";
+
+export function settlePublished(state: OverlayState, record: Extract<JournalRecord, { kind: "published" }>): void {
+  const flight = state.inFlight;
+  if (flight === undefined || flight.changes.epoch !== record.epoch)
+    throw corruptState(`Epoch ${record.epoch} was published but is not the one in flight.`);
+  const rows = new Map(state.publishedRows);
+  state.publishedRows.clear();
+  state.inFlight = undefined;
+  state.base = record.base;
+  state.reference = record.reference;
+  // What is gone first: an object that was replaced hands its id on.
+  for (const changed of flight.changes.objects) if (changed.record === undefined) settleDeleted(state, changed);
+  for (const changed of flight.changes.objects) {
+    if (changed.record === undefined) continue;
+    const row = rows.get(changed.ino);
+    if (row === undefined) throw corruptState(`The published epoch ${record.epoch} lacks inode ${changed.ino}.`);
+    const object = state.dirty(changed.ino);
+    if (object.epoch <= record.epoch) dropPublished(state, flight, rows, changed, object, row.id);
+    else keepPublished(state, flight, rows, changed, object, row);
+  }
+}
+
+/** Whether an object of the epoch in flight changed again: then its published row is needed. */
+export function changedSince(state: OverlayState, ino: Ino, epoch: number): boolean {
+  return (state.object(ino)?.epoch ?? 0) > epoch;
+}
+
+/** The bucket has no trace of it now; who has it open still reads it from here. */
+function settleDeleted(state: OverlayState, { ino }: ChangedObject): void {
+  const object = state.dirty(ino);
+  if (!isUnlinked(object)) throw corruptState(`Inode ${ino} of the overlay has a name after it was deleted.`);
+  state.unidentify(object);
+  state.inodes.remove(ino);
+  if (object.forgotten) {
+    state.discarded.push({ ino, upTo: state.epoch });
+    state.drop(object);
+    return;
+  }
+  object.id = undefined;
+  object.base = undefined;
+  object.baseNames = [];
+  state.noteUnlinked(object);
+  state.unsaved.add(ino);
+}
+
+function dropPublished(
+  state: OverlayState,
+  flight: InFlight,
+  rows: ReadonlyMap<Ino, PublishedRow>,
+  changed: ChangedObject,
+  object: DirtyObject,
+  id: FileId,
+): void {
+  state.drop(object);
+  state.discarded.push({ ino: changed.ino, upTo: flight.changes.epoch });
+  putRow(state, flight, rows, changed, id);
+}
+
+function keepPublished(
+  state: OverlayState,
+  flight: InFlight,
+  rows: ReadonlyMap<Ino, PublishedRow>,
+  changed: ChangedObject,
+  object: DirtyObject,
+  { id, kept }: PublishedRow,
+): void {
+  if (kept === undefined) throw corruptState(`The published row of inode ${changed.ino} is missing.`);
+  const { epoch } = flight.changes;
+  state.unidentify(object);
+  object.id = id;
+  object.base = kept.record;
+  object.baseNames = kept.names;
+  object.subdirDelta -= object.sealedSubdirDelta;
+  object.sealedSubdirDelta = 0;
+  object.content = kept.record.content;
+  object.contentSize = kept.record.size;
+  object.extents?.rebase(epoch);
+  if (object.extents?.isBase(object.contentSize) === true) object.extents = undefined;
+  state.identify(object);
+  state.unsaved.add(object.ino);
+  state.discarded.push({ ino: changed.ino, upTo: epoch });
+  putRow(state, flight, rows, changed, id);
+}
+
+function putRow(
+  state: OverlayState,
+  flight: InFlight,
+  rows: ReadonlyMap<Ino, PublishedRow>,
+  changed: ChangedObject,
+  id: FileId,
+): void {
+  const { ino, record, names } = changed;
+  if (ino === ROOT_INO || record === undefined) return;
+  const [first] = names;
+  const parent = first === undefined ? undefined : idOf(flight, rows, first.parent);
+  if (first === undefined || parent === undefined) throw corruptState(`The published inode ${ino} has no known place.`);
+  state.inodes.put({ ino, id, type: record.type, parent, name: first.name });
+}
+
+function idOf(flight: InFlight, rows: ReadonlyMap<Ino, PublishedRow>, ino: Ino): FileId | undefined {
+  return ino === ROOT_INO ? ROOT_ID : (rows.get(ino)?.id ?? flight.changes.directories.get(ino));
+}

@@ -1,0 +1,38 @@
+/** Slow work that many wait for at once: one run at a time, and one next run for all who come while one is under way. */
+export class SharedSync {
+  readonly #work: () => Promise<void>;
+  #running: Promise<void> | undefined;
+  #next: Promise<void> | undefined;
+
+  constructor(work: () => Promise<void>) {
+    this.#work = work;
+  }
+
+  /** Whether a run is under way. */
+  get active(): boolean {
+    return this.#running !== undefined;
+  }
+
+  /** Resolves when a run that began after this call has ended; rejects as that run does. */
+  run(): Promise<void> {
+    if (this.#running === undefined) return this.#start();
+    this.#next ??= this.#running.then(
+      () => this.#startNext(),
+      () => this.#startNext(),
+    );
+    return this.#next;
+  }
+
+  #startNext(): Promise<void> {
+    this.#next = undefined;
+    return this.#start();
+  }
+
+  #start(): Promise<void> {
+    const run = this.#work().finally(() => {
+      if (this.#running === run) this.#running = undefined;
+    });
+    this.#running = run;
+    return run;
+  }
+}

@@ -1,0 +1,177 @@
+/**
+ * The overlay in memory: changed objects, and the names that they take from and give to the base's directories. What a
+ * mount shows is the base's tree with this on top.
+ *
+ * Everything here follows from the changed objects, so a checkpoint stores only them. `apply.ts` changes it, by journal
+ * records, the same way when they are made and when they are replayed.
+ */
+import type { ChangedObject, ChangeSet } from "../bucket/change-set.ts";
+import type { Cid, FileId, FileName, Ino } from "../base/ids.ts";
+import { corruptState } from "./bytes.ts";
+import { isUnlinked } from "./dirty-object.ts";
+import type { DirtyObject, Link } from "./dirty-object.ts";
+import type { Inodes } from "./inodes.ts";
+import type { BaseRoot, PublishedRow } from "./journal-record.ts";
+
+/** The epoch that is being published. */
+export interface InFlight {
+  readonly changes: ChangeSet;
+  readonly objects: ReadonlyMap<Ino, ChangedObject>;
+}
+
+export class OverlayState {
+  readonly inodes: Inodes;
+  base: BaseRoot;
+  /** The commit that the next change set is relative to. */
+  reference: Cid;
+  /** The epoch that changes go to. */
+  epoch = 1;
+  inFlight: InFlight | undefined;
+  /** Rows of the epoch in flight, as far as they were told. */
+  readonly publishedRows = new Map<Ino, PublishedRow>();
+  /** Whether the live epoch has changes. */
+  changed = false;
+  /** Dirty objects that the tables lack, and objects that they must lose. */
+  readonly unsaved = new Set<Ino>();
+  /** Data files that nobody refers to any more, up to an epoch. */
+  readonly discarded: { readonly ino: Ino; readonly upTo: number }[] = [];
+
+  readonly #objects = new Map<Ino, DirtyObject>();
+  readonly #byId = new Map<FileId, Ino>();
+  readonly #entries = new Map<Ino, Map<FileName, Ino>>();
+  readonly #hidden = new Map<FileId, Map<FileName, Ino>>();
+  /** Unlinked objects that were never published: nothing of them will be. */
+  readonly #local = new Set<Ino>();
+
+  constructor(inodes: Inodes, base: BaseRoot) {
+    this.inodes = inodes;
+    this.base = base;
+    this.reference = base.commit;
+  }
+
+  /** The dirty object with this number; undefined when it is clean or unknown. */
+  object(ino: Ino): DirtyObject | undefined {
+    return this.#objects.get(ino);
+  }
+
+  /** The dirty object with this number. Throws `state_corrupt` when there is none. */
+  dirty(ino: Ino): DirtyObject {
+    const object = this.#objects.get(ino);
+    if (object === undefined) throw corruptState(`Inode ${ino} of the overlay is not among the changed ones.`);
+    return object;
+  }
+
+  objects(): Iterable<DirtyObject> {
+    return this.#objects.values();
+  }
+
+  /** The dirty object that has this id. */
+  dirtyWithId(id: FileId): DirtyObject | undefined {
+    const ino = this.#byId.get(id);
+    return ino === undefined ? undefined : this.#objects.get(ino);
+  }
+
+  /** What a name leads to when a dirty object has it. */
+  entry(parent: Ino, name: FileName): Ino | undefined {
+    return this.#entries.get(parent)?.get(name);
+  }
+
+  /** The names in a directory that dirty objects have. */
+  entries(parent: Ino): ReadonlyMap<FileName, Ino> | undefined {
+    return this.#entries.get(parent);
+  }
+
+  /** Whether a base name counts no more: it belongs to a dirty object, whose names are in `entries`. */
+  hides(parent: FileId, name: FileName): boolean {
+    return this.#hidden.get(parent)?.has(name) === true;
+  }
+
+  /** Dirty objects that will be published. */
+  get publishable(): number {
+    return this.#objects.size - this.#local.size;
+  }
+
+  /** Whether the bucket has the object, or will have when the epoch in flight is published. */
+  isShared({ ino, id }: DirtyObject): boolean {
+    return id !== undefined || this.inFlight?.objects.has(ino) === true;
+  }
+
+  add(object: DirtyObject): void {
+    this.#objects.set(object.ino, object);
+    this.inodes.use(object.ino);
+    this.identify(object);
+    for (const link of object.links) this.#addEntry(object, link);
+    this.noteUnlinked(object);
+  }
+
+  /** Takes the object out of the overlay: the base shows it from now on, or it is gone. */
+  drop(object: DirtyObject): void {
+    for (const link of object.links) this.#removeEntry(object, link);
+    this.unidentify(object);
+    this.#objects.delete(object.ino);
+    this.#local.delete(object.ino);
+    this.unsaved.add(object.ino);
+  }
+
+  addLink(object: DirtyObject, parent: Ino, name: FileName): void {
+    const link = { parent, name };
+    object.links.push(link);
+    this.#addEntry(object, link);
+    this.#local.delete(object.ino);
+  }
+
+  removeLink(object: DirtyObject, parent: Ino, name: FileName): void {
+    const index = object.links.findIndex((link) => link.parent === parent && link.name === name);
+    const [link] = index < 0 ? [] : object.links.splice(index, 1);
+    if (link === undefined)
+      throw corruptState(`Inode ${object.ino} of the overlay does not have a name that it loses.`);
+    this.#removeEntry(object, link);
+  }
+
+  /** Counts the object as local if it is: after it lost a name or its id. */
+  noteUnlinked(object: DirtyObject): void {
+    if (isUnlinked(object) && !this.isShared(object)) this.#local.add(object.ino);
+  }
+
+  /** Hides the base's names of an object that has its id and base names now. */
+  identify(object: DirtyObject): void {
+    if (object.id !== undefined) this.#byId.set(object.id, object.ino);
+    for (const { parent, name } of object.baseNames) {
+      const hidden = this.#hidden.get(parent);
+      if (hidden === undefined) this.#hidden.set(parent, new Map([[name, object.ino]]));
+      else hidden.set(name, object.ino);
+    }
+  }
+
+  /** Undoes `identify`, before id or base names change. */
+  unidentify(object: DirtyObject): void {
+    if (object.id !== undefined && this.#byId.get(object.id) === object.ino) this.#byId.delete(object.id);
+    for (const { parent, name } of object.baseNames) {
+      const hidden = this.#hidden.get(parent);
+      // Another object may have had the name in the base that came later.
+      if (hidden?.get(name) !== object.ino) continue;
+      hidden.delete(name);
+      if (hidden.size === 0) this.#hidden.delete(parent);
+    }
+  }
+
+  /** The object changes in the live epoch. */
+  touch(object: DirtyObject): void {
+    object.epoch = this.epoch;
+    this.changed = true;
+    this.unsaved.add(object.ino);
+  }
+
+  #addEntry(object: DirtyObject, { parent, name }: Link): void {
+    const entries = this.#entries.get(parent);
+    if (entries === undefined) this.#entries.set(parent, new Map([[name, object.ino]]));
+    else entries.set(name, object.ino);
+  }
+
+  #removeEntry(object: DirtyObject, { parent, name }: Link): void {
+    const entries = this.#entries.get(parent);
+    if (entries?.get(name) !== object.ino) return;
+    entries.delete(name);
+    if (entries.size === 0) this.#entries.delete(parent);
+  }
+}

@@ -1,0 +1,154 @@
+/** Records in the overlay's own encoding: whole, with long values in place, whatever the bucket's rows may hold. */
+import type { Cid, FileName, WriterId } from "../base/ids.ts";
+import { cidFromBytes, cidToBytes } from "../format/cid.ts";
+import { TYPE_CODES } from "../format/keys.ts";
+import { isLinked, NO_XATTRS } from "../format/linked-value.ts";
+import type { ConflictOrigin, Content, FileRecord, FileType, Linked, Xattrs } from "../format/record.ts";
+import { corruptState } from "./bytes.ts";
+import type { ByteReader, ByteWriter } from "./bytes.ts";
+import type { BaseName } from "./dirty-object.ts";
+
+const CONTENT_CODES = { empty: 0, inline: 1, chunk: 2, list: 3 } as const;
+const TYPES = new Map(Object.entries(TYPE_CODES).map(([type, code]) => [code, type as FileType]));
+
+export function writeType(writer: ByteWriter, type: FileType): void {
+  writer.u8(TYPE_CODES[type]);
+}
+
+export function readType(reader: ByteReader): FileType {
+  const type = TYPES.get(reader.u8());
+  if (type === undefined) throw corruptState("An object in the overlay is of no known type.");
+  return type;
+}
+
+export function writeRecord(writer: ByteWriter, record: FileRecord): void {
+  writeType(writer, record.type);
+  writer.u16(record.mode);
+  writer.u32(record.uid);
+  writer.u32(record.gid);
+  writer.int(record.size);
+  writer.ns(record.mtimeNs);
+  writer.ns(record.ctimeNs);
+  writer.int(record.rdev);
+  writeXattrs(writer, record.xattrs);
+  writeContent(writer, record.content);
+  writeTarget(writer, record.target);
+  writeConflict(writer, record.conflict);
+  writer.u16(record.unknown.size);
+  for (const [tag, bytes] of record.unknown) {
+    writer.int(tag);
+    writer.blob(bytes);
+  }
+}
+
+export function readRecord(reader: ByteReader): FileRecord {
+  return {
+    type: readType(reader),
+    mode: reader.u16(),
+    uid: reader.u32(),
+    gid: reader.u32(),
+    size: reader.int(),
+    mtimeNs: reader.ns(),
+    ctimeNs: reader.ns(),
+    rdev: reader.int(),
+    xattrs: readXattrs(reader),
+    content: readContent(reader),
+    target: readTarget(reader),
+    conflict: readConflict(reader),
+    unknown: readUnknown(reader),
+  };
+}
+
+export function writeXattrs(writer: ByteWriter, xattrs: Xattrs | Linked): void {
+  writer.u8(isLinked(xattrs) ? 1 : 0);
+  if (isLinked(xattrs)) {
+    writeCid(writer, xattrs.linked);
+    return;
+  }
+  writer.u32(xattrs.size);
+  for (const [name, value] of xattrs) {
+    writer.text(name);
+    writer.blob(value);
+  }
+}
+
+export function readXattrs(reader: ByteReader): Xattrs | Linked {
+  if (reader.u8() === 1) return { linked: readCid(reader) };
+  const count = reader.u32();
+  if (count === 0) return NO_XATTRS;
+  const xattrs = new Map<string, Uint8Array>();
+  for (let index = 0; index < count; index++) xattrs.set(reader.text(), reader.blob());
+  return xattrs;
+}
+
+export function writeContent(writer: ByteWriter, content: Content): void {
+  writer.u8(CONTENT_CODES[content.kind]);
+  if (content.kind === "inline") writer.blob(content.bytes);
+  else if (content.kind !== "empty") writeCid(writer, content.cid);
+}
+
+export function readContent(reader: ByteReader): Content {
+  const code = reader.u8();
+  if (code === CONTENT_CODES.empty) return { kind: "empty" };
+  if (code === CONTENT_CODES.inline) return { kind: "inline", bytes: reader.blob() };
+  if (code === CONTENT_CODES.chunk) return { kind: "chunk", cid: readCid(reader) };
+  if (code === CONTENT_CODES.list) return { kind: "list", cid: readCid(reader) };
+  throw corruptState("A content in the overlay is of no known kind.");
+}
+
+export function writeTarget(writer: ByteWriter, target: string | Linked): void {
+  writer.u8(isLinked(target) ? 1 : 0);
+  if (isLinked(target)) writeCid(writer, target.linked);
+  else writer.text(target);
+}
+
+export function readTarget(reader: ByteReader): string | Linked {
+  return reader.u8() === 1 ? { linked: readCid(reader) } : reader.text();
+}
+
+export function writeCid(writer: ByteWriter, cid: Cid): void {
+  writer.blob(cidToBytes(cid));
+}
+
+export function readCid(reader: ByteReader): Cid {
+  try {
+    return cidFromBytes(reader.blob());
+  } catch (cause) {
+    throw corruptState("A link in the overlay is malformed.", cause);
+  }
+}
+
+export function writeBaseNames(writer: ByteWriter, names: readonly BaseName[]): void {
+  writer.u32(names.length);
+  for (const { parent, name } of names) {
+    writer.id(parent);
+    writer.text(name);
+  }
+}
+
+export function readBaseNames(reader: ByteReader): BaseName[] {
+  return Array.from({ length: reader.u32() }, () => ({ parent: reader.id(), name: reader.text() as FileName }));
+}
+
+const NOTHING_UNKNOWN: ReadonlyMap<number, Uint8Array> = new Map();
+
+function writeConflict(writer: ByteWriter, conflict: ConflictOrigin | undefined): void {
+  writer.u8(conflict === undefined ? 0 : 1);
+  if (conflict === undefined) return;
+  writer.id(conflict.of);
+  writer.text(conflict.writer);
+  writer.int(conflict.epoch);
+}
+
+function readConflict(reader: ByteReader): ConflictOrigin | undefined {
+  if (reader.u8() === 0) return undefined;
+  return { of: reader.id(), writer: reader.text() as WriterId, epoch: reader.int() };
+}
+
+function readUnknown(reader: ByteReader): ReadonlyMap<number, Uint8Array> {
+  const count = reader.u16();
+  if (count === 0) return NOTHING_UNKNOWN;
+  const unknown = new Map<number, Uint8Array>();
+  for (let index = 0; index < count; index++) unknown.set(reader.int(), reader.blob());
+  return unknown;
+}
