@@ -1,0 +1,17 @@
+// The addon's functions: mechanism for a FUSE mount. What to mount, and what to answer, is decided in src/fuse/.
+#include <node_api.h>
+
+#include "layout.h"
+#include "mounting.h"
+#include "session.h"
+#include "values.h"
+
+NAPI_MODULE_INIT() {
+  using syncline::Define;
+  Define(env, exports, "openDevice", syncline::OpenDevice, nullptr);
+  Define(env, exports, "mount", syncline::Mount, nullptr);
+  Define(env, exports, "unmount", syncline::Unmount, nullptr);
+  Define(env, exports, "serve", syncline::Serve, nullptr);
+  napi_set_named_property(env, exports, "layoutVersion", syncline::Number(env, syncline::kLayoutVersion));
+  return exports;
+}

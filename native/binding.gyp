@@ -1,0 +1,26 @@
+{
+  "targets": [
+    {
+      "target_name": "syncline_fuse",
+      "conditions": [
+        [
+          "OS=='linux'",
+          {
+            "sources": [
+              "addon.cc",
+              "mounting.cc",
+              "notifier.cc",
+              "placement.cc",
+              "replies.cc",
+              "requests.cc",
+              "session.cc"
+            ],
+            "defines": ["NAPI_VERSION=8"],
+            "cflags_cc": ["-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror=return-type", "-fvisibility=hidden"]
+          },
+          { "type": "none" }
+        ]
+      ]
+    }
+  ]
+}

@@ -1,0 +1,18 @@
+// open, mount and umount2 as JavaScript functions.
+#pragma once
+
+#include <node_api.h>
+
+namespace syncline {
+
+// openDevice(): a descriptor of /dev/fuse. Throws with `errno`.
+napi_value OpenDevice(napi_env env, napi_callback_info info);
+
+// mount(source, target, type, flags, data): mount(2). Paths are byte strings. Throws with `errno`.
+napi_value Mount(napi_env env, napi_callback_info info);
+
+// unmount(target, flags): Promise of 0 or an errno. Off the calling thread, because unmounting may ask the filesystem to
+// write pages first, which that thread answers.
+napi_value Unmount(napi_env env, napi_callback_info info);
+
+}  // namespace syncline

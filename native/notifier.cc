@@ -1,0 +1,143 @@
+#include "notifier.h"
+
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+
+#include "kernel.h"
+
+namespace syncline {
+
+struct Notifier::Notice {
+  enum Kind { kInode, kEntry, kDelete, kEpoch, kProbe } kind;
+  uint64_t inode = 0;  // the parent for kEntry and kDelete
+  uint64_t child = 0;
+  int64_t offset = 0;
+  int64_t length = 0;
+  std::string name;
+};
+
+struct Notifier::Shared {
+  int device;
+  std::function<void(uint64_t)> forgotten;
+  std::mutex mutex;
+  std::condition_variable wake;
+  std::deque<Notice> queue;
+  bool stopping = false;
+  bool ended = false;
+};
+
+namespace {
+
+// Returns 0 or a positive errno.
+int Send(int device, int code, const void* body, size_t bodyBytes, const std::string& name) {
+  const size_t nameBytes = name.empty() ? 0 : name.size() + 1;
+  fuse_out_header header = {static_cast<uint32_t>(sizeof header + bodyBytes + nameBytes), code, 0};
+  iovec parts[3] = {{&header, sizeof header},
+                    {const_cast<void*>(body), bodyBytes},
+                    {const_cast<char*>(name.c_str()), nameBytes}};
+  return writev(device, parts, nameBytes ? 3 : bodyBytes ? 2 : 1) < 0 ? errno : 0;
+}
+
+int SendInode(int device, uint64_t inode, int64_t offset, int64_t length) {
+  const fuse_notify_inval_inode_out body = {inode, offset, length};
+  return Send(device, FUSE_NOTIFY_INVAL_INODE, &body, sizeof body, {});
+}
+
+}  // namespace
+
+Notifier::Notifier(int device, std::function<void(uint64_t)> forgotten) : shared_(std::make_shared<Shared>()) {
+  shared_->device = device;
+  shared_->forgotten = std::move(forgotten);
+  thread_ = std::thread(Run, shared_);
+}
+
+Notifier::~Notifier() {
+  if (!thread_.joinable()) return;
+  Stop();
+  thread_.detach();
+}
+
+void Notifier::Push(Notice notice) {
+  std::lock_guard<std::mutex> lock(shared_->mutex);
+  if (shared_->stopping) return;
+  shared_->queue.push_back(std::move(notice));
+  shared_->wake.notify_one();
+}
+
+void Notifier::InvalidateInode(uint64_t inode, int64_t offset, int64_t length) {
+  Push({Notice::kInode, inode, 0, offset, length, {}});
+}
+
+void Notifier::InvalidateEntry(uint64_t parent, std::string name) {
+  Push({Notice::kEntry, parent, 0, 0, 0, std::move(name)});
+}
+
+void Notifier::DeleteEntry(uint64_t parent, uint64_t child, std::string name) {
+  Push({Notice::kDelete, parent, child, 0, 0, std::move(name)});
+}
+
+void Notifier::IncrementEpoch() { Push({Notice::kEpoch, 0, 0, 0, 0, {}}); }
+
+void Notifier::Probe(uint64_t inode) { Push({Notice::kProbe, inode, 0, 0, 0, {}}); }
+
+bool Notifier::Stop() {
+  {
+    std::lock_guard<std::mutex> lock(shared_->mutex);
+    shared_->stopping = true;
+    shared_->queue.clear();
+    shared_->wake.notify_one();
+    if (!shared_->ended) return false;
+  }
+  if (thread_.joinable()) thread_.join();
+  return true;
+}
+
+void Notifier::Run(std::shared_ptr<Shared> shared) {
+  std::unique_lock<std::mutex> lock(shared->mutex);
+  for (;;) {
+    shared->wake.wait(lock, [&] { return shared->stopping || !shared->queue.empty(); });
+    if (shared->stopping) break;
+    const Notice notice = std::move(shared->queue.front());
+    shared->queue.pop_front();
+    lock.unlock();
+    const int device = shared->device;
+    bool forgotten = false;
+    switch (notice.kind) {
+      case Notice::kInode:
+        SendInode(device, notice.inode, notice.offset, notice.length);
+        break;
+      case Notice::kEntry: {
+        const fuse_notify_inval_entry_out body = {notice.inode, static_cast<uint32_t>(notice.name.size()), 0};
+        Send(device, FUSE_NOTIFY_INVAL_ENTRY, &body, sizeof body, notice.name);
+        break;
+      }
+      case Notice::kDelete: {
+        const fuse_notify_delete_out body = {notice.inode, notice.child, static_cast<uint32_t>(notice.name.size()), 0};
+        // A directory that still lists children here, or a mount point: the name goes, the object is left to its users.
+        if (Send(device, FUSE_NOTIFY_DELETE, &body, sizeof body, notice.name) != 0) {
+          const fuse_notify_inval_entry_out entry = {notice.inode, static_cast<uint32_t>(notice.name.size()), 0};
+          Send(device, FUSE_NOTIFY_INVAL_ENTRY, &entry, sizeof entry, notice.name);
+        }
+        break;
+      }
+      case Notice::kEpoch:
+        Send(device, kNotifyIncEpoch, nullptr, 0, {});
+        break;
+      case Notice::kProbe:
+        // With offset -1 nothing is dropped but attributes, and ENOENT says that the inode is gone from memory.
+        forgotten = SendInode(device, notice.inode, -1, 0) == ENOENT;
+        break;
+    }
+    lock.lock();
+    // Under the lock: after Stop() answered true nobody is called any more.
+    if (forgotten && !shared->stopping) shared->forgotten(notice.inode);
+  }
+  shared->ended = true;
+}
+
+}  // namespace syncline

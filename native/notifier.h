@@ -1,0 +1,45 @@
+// Tells the kernel what changed behind its back, from a thread of its own: such a write waits for locks that are held while a
+// request is unanswered, so the thread that answers must never do it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+
+namespace syncline {
+
+class Notifier {
+ public:
+  // `forgotten` is called on the notifier's thread with an inode that the kernel does not know.
+  Notifier(int device, std::function<void(uint64_t)> forgotten);
+  ~Notifier();
+  Notifier(const Notifier&) = delete;
+  Notifier& operator=(const Notifier&) = delete;
+
+  // Drops attributes, and cached bytes from `offset` on (`length` 0: to the end; offset -1: attributes only).
+  void InvalidateInode(uint64_t inode, int64_t offset, int64_t length);
+  void InvalidateEntry(uint64_t parent, std::string name);
+  // Like InvalidateEntry; programs that watch the directory see the deletion.
+  void DeleteEntry(uint64_t parent, uint64_t child, std::string name);
+  // Every cached name is looked up again (protocol 7.44).
+  void IncrementEpoch();
+  // Calls `forgotten` if the kernel does not know the inode.
+  void Probe(uint64_t inode);
+
+  // Drops what is queued and lets the thread end; true once it has ended. Until then the device must be answered.
+  bool Stop();
+
+ private:
+  struct Notice;
+  struct Shared;
+
+  void Push(Notice notice);
+  static void Run(std::shared_ptr<Shared> shared);
+
+  std::shared_ptr<Shared> shared_;
+  std::thread thread_;
+};
+
+}  // namespace syncline

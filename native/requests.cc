@@ -1,0 +1,242 @@
+#include "requests.h"
+
+#include <cerrno>
+#include <cstring>
+
+#include "layout.h"
+
+namespace syncline {
+namespace {
+
+constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;
+
+// Nanoseconds since 1970, held at the ends of their range (the years 1678 and 2262).
+int64_t Nanoseconds(uint64_t seconds, uint32_t nanoseconds) {
+  const int64_t signedSeconds = static_cast<int64_t>(seconds);
+  int64_t total;
+  if (__builtin_mul_overflow(signedSeconds, kNanosecondsPerSecond, &total) ||
+      __builtin_add_overflow(total, static_cast<int64_t>(nanoseconds), &total)) {
+    return signedSeconds < 0 ? INT64_MIN : INT64_MAX;
+  }
+  return total;
+}
+
+class Decoder {
+ public:
+  Decoder(const Request& request, const char* input, double* row) : request_(request), input_(input), row_(row) {}
+
+  Decoded Run();
+
+ private:
+  template <typename T>
+  const T& Body() const {
+    return *reinterpret_cast<const T*>(request_.body);
+  }
+  // What follows a fixed-size structure: names, each ended by a zero byte.
+  template <typename T>
+  const char* After() const {
+    return request_.body + sizeof(T);
+  }
+
+  void Argument(int index, double value) { row_[kArgument + index] = value; }
+  void Time(int index, int64_t value) { std::memcpy(&row_[kArgument + index], &value, sizeof value); }
+
+  Decoded Row() const { return {Outcome::kRow, 0, 0, {}}; }
+  Decoded Answer(int error) const { return {Outcome::kAnswer, error, 0, {}}; }
+  Decoded Named(const char* name) const {
+    return {Outcome::kRow, 0, 1, {{name, strnlen(name, request_.end - name)}, {}}};
+  }
+  Decoded NamedTwice(const char* first) const {
+    Decoded decoded = Named(first);
+    const char* second = first + decoded.names[0].size() + 1;
+    decoded.nameCount = 2;
+    decoded.names[1] = second < request_.end ? std::string_view(second, strnlen(second, request_.end - second))
+                                             : std::string_view();
+    return decoded;
+  }
+
+  Decoded SetAttr();
+  Decoded Write();
+  Decoded SetXattr();
+  Decoded Init();
+  Decoded Rename(uint64_t newParent, uint32_t flags, const char* names);
+  Decoded Create();
+
+  const Request& request_;
+  const char* input_;
+  double* row_;
+};
+
+Decoded Decoder::SetAttr() {
+  const auto& in = Body<fuse_setattr_in>();
+  if ((in.valid & FATTR_SIZE) && in.size > kMaxExact) return Answer(EFBIG);
+  Argument(0, in.valid);
+  Argument(1, in.mode);
+  Argument(2, in.uid);
+  Argument(3, in.gid);
+  Argument(4, static_cast<double>(in.size));
+  Time(5, Nanoseconds(in.atime, in.atimensec));
+  Time(6, Nanoseconds(in.mtime, in.mtimensec));
+  Time(7, Nanoseconds(in.ctime, in.ctimensec));
+  return Row();
+}
+
+Decoded Decoder::Write() {
+  const auto& in = Body<fuse_write_in>();
+  if (in.offset + in.size > kMaxExact) return Answer(EFBIG);
+  Argument(0, static_cast<double>(in.offset));
+  Argument(1, in.size);
+  Argument(2, in.write_flags);
+  Argument(3, static_cast<double>(After<fuse_write_in>() - input_));
+  Decoded decoded = Row();
+  decoded.outcome = Outcome::kRowWithBytes;
+  return decoded;
+}
+
+Decoded Decoder::SetXattr() {
+  const auto& in = Body<fuse_setxattr_in>();
+  // Without FUSE_SETXATTR_EXT the structure ends after `flags`.
+  const char* name = request_.body + FUSE_COMPAT_SETXATTR_IN_SIZE;
+  Decoded decoded = Named(name);
+  decoded.outcome = Outcome::kRowWithBytes;
+  Argument(0, in.flags);
+  Argument(1, in.size);
+  Argument(2, static_cast<double>(name + decoded.names[0].size() + 1 - input_));
+  return decoded;
+}
+
+Decoded Decoder::Init() {
+  const auto& in = Body<fuse_init_in>();
+  Argument(0, in.major);
+  Argument(1, in.minor);
+  Argument(2, in.max_readahead);
+  Argument(3, in.flags);
+  Argument(4, (in.flags & FUSE_INIT_EXT) ? in.flags2 : 0);
+  return Row();
+}
+
+Decoded Decoder::Rename(uint64_t newParent, uint32_t flags, const char* names) {
+  row_[kOpcode] = FUSE_RENAME2;
+  Argument(0, static_cast<double>(newParent));
+  Argument(1, flags);
+  return NamedTwice(names);
+}
+
+Decoded Decoder::Create() {
+  const auto& in = Body<fuse_create_in>();
+  Argument(0, in.mode);
+  Argument(1, in.flags);
+  return Named(After<fuse_create_in>());
+}
+
+Decoded Decoder::Run() {
+  switch (request_.header->opcode) {
+    case FUSE_INIT:
+      return Init();
+    case FUSE_LOOKUP:
+    case FUSE_UNLINK:
+    case FUSE_RMDIR:
+    case FUSE_REMOVEXATTR:
+      return Named(request_.body);
+    case FUSE_SYMLINK:
+      return NamedTwice(request_.body);
+    case FUSE_GETATTR:
+    case FUSE_READLINK:
+    case FUSE_STATFS:
+    case FUSE_FSYNC:
+    case FUSE_FSYNCDIR:
+    case FUSE_SYNCFS:
+      return Row();
+    case FUSE_SETATTR:
+      return SetAttr();
+    case FUSE_MKNOD:
+      Argument(0, Body<fuse_mknod_in>().mode);
+      Argument(1, Body<fuse_mknod_in>().rdev);
+      return Named(After<fuse_mknod_in>());
+    case FUSE_MKDIR:
+      Argument(0, Body<fuse_mkdir_in>().mode);
+      return Named(After<fuse_mkdir_in>());
+    case FUSE_RENAME:
+      return Rename(Body<fuse_rename_in>().newdir, 0, After<fuse_rename_in>());
+    case FUSE_RENAME2:
+      return Rename(Body<fuse_rename2_in>().newdir, Body<fuse_rename2_in>().flags, After<fuse_rename2_in>());
+    case FUSE_LINK:
+      Argument(0, static_cast<double>(Body<fuse_link_in>().oldnodeid));
+      return Named(After<fuse_link_in>());
+    case FUSE_OPEN:
+      Argument(0, Body<fuse_open_in>().flags);
+      return Row();
+    case FUSE_RELEASE:
+      Argument(0, Body<fuse_release_in>().flags);
+      return Row();
+    case FUSE_READ:
+    case FUSE_READDIR:
+    case FUSE_READDIRPLUS:
+      Argument(0, static_cast<double>(Body<fuse_read_in>().offset));
+      Argument(1, Body<fuse_read_in>().size);
+      return Row();
+    case FUSE_WRITE:
+      return Write();
+    case FUSE_CREATE:
+    case FUSE_TMPFILE:
+      return Create();
+    case FUSE_SETXATTR:
+      return SetXattr();
+    case FUSE_GETXATTR:
+      Argument(0, Body<fuse_getxattr_in>().size);
+      return Named(After<fuse_getxattr_in>());
+    case FUSE_LISTXATTR:
+      Argument(0, Body<fuse_getxattr_in>().size);
+      return Row();
+    case FUSE_FALLOCATE: {
+      const auto& in = Body<fuse_fallocate_in>();
+      if (in.offset + in.length > kMaxExact) return Answer(EFBIG);
+      Argument(0, in.mode);
+      Argument(1, static_cast<double>(in.offset));
+      Argument(2, static_cast<double>(in.length));
+      return Row();
+    }
+    case FUSE_LSEEK:
+      Argument(0, static_cast<double>(Body<fuse_lseek_in>().offset));
+      Argument(1, Body<fuse_lseek_in>().whence);
+      return Row();
+    case FUSE_COPY_FILE_RANGE:
+    case kOpCopyFileRange64: {
+      const auto& in = Body<fuse_copy_file_range_in>();
+      row_[kOpcode] = FUSE_COPY_FILE_RANGE;
+      Argument(0, static_cast<double>(in.off_in));
+      Argument(1, static_cast<double>(in.nodeid_out));
+      Argument(2, static_cast<double>(in.off_out));
+      Argument(3, static_cast<double>(in.len));
+      return Row();
+    }
+    case FUSE_IOCTL:
+      return Answer(ENOTTY);
+    case FUSE_RELEASEDIR:
+    case FUSE_DESTROY:
+      return Answer(0);
+    // ENOSYS to the rest is not seen by any program: the kernel then does it by itself and does not ask again. OPENDIR:
+    // it opens and caches directories alone; FLUSH, ACCESS, POLL, BMAP, STATX: it does what a disk without them does.
+    default:
+      return Answer(ENOSYS);
+  }
+}
+
+}  // namespace
+
+Request ParseRequest(const char* bytes, size_t length) {
+  const auto* header = reinterpret_cast<const fuse_in_header*>(bytes);
+  return {header, bytes + sizeof *header, bytes + length};
+}
+
+Decoded DecodeRequest(const Request& request, const char* input, double* row) {
+  const fuse_in_header& header = *request.header;
+  row[kOpcode] = header.opcode;
+  row[kNode] = static_cast<double>(header.nodeid);
+  row[kUid] = header.uid;
+  row[kGid] = header.gid;
+  row[kKind] = kNone;
+  return Decoder(request, input, row).Run();
+}
+
+}  // namespace syncline

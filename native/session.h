@@ -1,0 +1,103 @@
+// One mount being served: reads requests in batches, hands each batch to JavaScript in one call, sends the replies.
+//
+// Everything runs on the thread that called serve(), in its event loop, except the notifier.
+#pragma once
+
+#include <node_api.h>
+#include <uv.h>
+
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "layout.h"
+#include "notifier.h"
+#include "placement.h"
+#include "replies.h"
+#include "requests.h"
+
+namespace syncline {
+
+// serve(device, settings, handlers): the object described in src/fuse/addon.ts. The device then belongs to it.
+napi_value Serve(napi_env env, napi_callback_info info);
+
+class Session {
+ public:
+  Session(napi_env env, int device, const ReplySettings& settings, bool followClient);
+
+  // Makes the JavaScript object and starts to read. Null with a pending exception if there is no memory.
+  napi_value Start(napi_value handlers);
+
+  // Sends the replies that are ready. At the end of a batch every row must be: what is not becomes EIO.
+  void Flush(bool endOfBatch);
+  // Sends the solo row's reply to a deferred request. False if there is none with that ticket.
+  bool Answer(double ticket);
+  size_t Pack(size_t count, bool plus, size_t offset, size_t limit);
+  void Watch(uint64_t inode, bool probe);
+  Notifier& notifier() { return *notifier_; }
+  // Ends serving: calls in flight fail, the device is closed. Harmless when done twice.
+  void Close();
+
+ private:
+  struct Deferred {
+    uint64_t unique;
+    uint32_t opcode;
+  };
+
+  // Nested in the order of what happens when the device becomes readable.
+  static void OnReadable(uv_poll_t* poll, int status, int events);
+  bool ReadBatch(std::vector<napi_value>* arguments);
+  // Reads one request to `input_ + at`; its length, 0 when there is none now, or -1 when there never will be.
+  ssize_t ReadRequest(size_t at);
+  // Takes one request; true if its bytes must stay until the batch is over.
+  bool Take(size_t at, size_t length, std::vector<napi_value>* arguments);
+  void TakeForgets(const Request& request);
+  bool TakeInterrupt(const Request& request);
+  void Call(napi_ref function, size_t count, const napi_value* arguments);
+
+  static void OnForgotten(uv_async_t* async);
+  void End(int error);
+  void CloseDevice();
+  static void OnHandleClosed(uv_handle_t* handle);
+  static void OnEnvironmentEnds(napi_async_cleanup_hook_handle hook, void* data);
+
+  double* Row(int row) { return cells_ + row * kRowCells; }
+
+  napi_env env_;
+  int device_;
+  ReplySettings settings_;
+  bool followClient_;
+  Placement placement_;
+
+  napi_ref object_ = nullptr;  // keeps the buffers while the session runs
+  napi_ref onBatch_ = nullptr;
+  napi_ref onForgotten_ = nullptr;
+  napi_ref onEnd_ = nullptr;
+  napi_async_context asyncContext_ = nullptr;
+  napi_async_cleanup_hook_handle cleanupHook_ = nullptr;
+
+  double* cells_ = nullptr;
+  char* input_ = nullptr;
+  char* output_ = nullptr;
+  char* entryNames_ = nullptr;
+
+  int rows_ = 0;
+  uint64_t nextTicket_ = 1;
+  Deferred batch_[kRows];
+  uint64_t tickets_[kRows];
+  bool sent_[kRows];
+  std::unordered_map<uint64_t, Deferred> deferred_;
+  std::unordered_set<uint64_t> watched_;
+
+  uv_poll_t poll_;
+  uv_async_t async_;
+  int openHandles_ = 0;
+  bool closed_ = false;
+  std::unique_ptr<Notifier> notifier_;
+  std::mutex forgottenMutex_;
+  std::vector<uint64_t> forgotten_;
+};
+
+}  // namespace syncline

@@ -1,0 +1,90 @@
+/** The native addon: loads it, or says clearly why it cannot be had. */
+import { createRequire } from "node:module";
+import { describeError } from "../base/log.ts";
+import { SynclineError } from "../base/errors.ts";
+import { LAYOUT_VERSION } from "./protocol.ts";
+
+/** What native/addon.cc exports. Paths and names are byte strings. Throws errors with a numeric `errno`. */
+export interface FuseAddon {
+  readonly layoutVersion: number;
+  /** A descriptor of /dev/fuse, to be mounted and then served. */
+  openDevice(): number;
+  /** mount(2). */
+  mount(source: string, target: string, type: string, flags: number, data: string): void;
+  /** umount2(2), off this thread. Resolves to 0 or an errno. */
+  unmount(target: string, flags: number): Promise<number>;
+  /** Serves `device` on this thread's event loop until `close`. */
+  serve(device: number, settings: SessionSettings, handlers: SessionHandlers): Session;
+}
+
+export interface SessionSettings {
+  readonly attributeTimeoutS: number;
+  readonly entryTimeoutS: number;
+  readonly negativeTimeoutS: number;
+  /** st_blksize of every inode. */
+  readonly blockSize: number;
+  /** 1: keep the serving thread on the CPU of the program that it serves; 0: leave placement to the scheduler. */
+  readonly followClient: 0 | 1;
+}
+
+export interface SessionHandlers {
+  /** Rows 0 … count − 1 hold requests; their names follow in order. Rows left unanswered become EIO. */
+  onBatch(count: number, ...names: string[]): void;
+  /** Watched inodes that the kernel does not know any more. */
+  onForgotten(inodes: readonly number[]): void;
+  /** The device answers no more: ENODEV after an unmount, ECONNABORTED after an abort. `close` is still to be called. */
+  onEnd(errno: number): void;
+}
+
+/** A device being served (native/session.h), and the memory shared with it (protocol.ts). */
+export interface Session {
+  readonly cells: Float64Array;
+  /** The same memory as signed 64-bit integers. */
+  readonly times: BigInt64Array;
+  /** Requests as read; WRITE and SETXATTR point into it until the batch is over. */
+  readonly input: Buffer;
+  /** What replies of kind DATA point into. */
+  readonly output: Buffer;
+  /** The names of directory entries, one after the other. */
+  readonly entryNames: Buffer;
+  /** Sends the replies of this batch that are ready. */
+  flush(): void;
+  /** Sends the solo row as the reply to a deferred request; false if that is not waiting (any more). */
+  answer(ticket: number): boolean;
+  /** Packs the first `count` directory entries into the output at `offset`; the bytes used, at most `limit`. */
+  packEntries(count: number, plus: 0 | 1, offset: number, limit: number): number;
+  /** Reports the inode to onForgotten once the kernel forgets it. `probe` 1: asks at once whether it knows it. */
+  watch(inode: number, probe: 0 | 1): void;
+  /** Drops the kernel's attributes, pages and listing of an inode. */
+  invalidateInode(inode: number): void;
+  /** Drops a name. `removed`: the inode whose last name it was, else 0. */
+  invalidateEntry(parent: number, name: string, removed: number): void;
+  /** Has every name looked up again. */
+  incrementEpoch(): void;
+  /** Ends serving: calls in flight fail. */
+  close(): void;
+}
+
+/** The addon. Throws `fuse_unavailable`. */
+export function loadAddon(): FuseAddon {
+  if (process.platform !== "linux") {
+    throw new SynclineError("fuse_unavailable", `Mounting is not available on ${process.platform}.`, {
+      hint: "Mount on Linux. Here, use the commands put, get, ls and cat.",
+    });
+  }
+  let addon: FuseAddon;
+  try {
+    addon = createRequire(import.meta.url)("#fuse-addon") as FuseAddon;
+  } catch (cause) {
+    throw new SynclineError("fuse_unavailable", `The FUSE addon does not load: ${describeError(cause)}`, {
+      hint: BUILD_HINT,
+      cause,
+    });
+  }
+  if (addon.layoutVersion !== LAYOUT_VERSION) {
+    throw new SynclineError("fuse_unavailable", "The FUSE addon was built from another version.", { hint: BUILD_HINT });
+  }
+  return addon;
+}
+
+const BUILD_HINT = "Build it: npm run build:native (it needs g++, make and python3).";

@@ -1,0 +1,59 @@
+/** GETATTR, SETATTR and STATFS; and dropping set-id bits, which HANDLE_KILLPRIV_V2 leaves to the filesystem. */
+import type { Ino } from "../base/ids.ts";
+import type { AttributeChange, FileSystem } from "../vfs/filesystem.ts";
+import type { Exchange } from "./exchange.ts";
+import { type HandlerEntry, mutates, reads } from "./handler.ts";
+import { FATTR, OPCODE } from "./protocol.ts";
+
+export const ATTRIBUTE_HANDLERS: readonly HandlerEntry[] = [
+  reads(OPCODE.GETATTR, (fs, exchange) => exchange.attributes(fs.getAttributes(exchange.node))),
+  reads(OPCODE.STATFS, (fs, exchange) => exchange.statFs(fs.statFs())),
+  mutates(OPCODE.SETATTR, (fs, exchange) => {
+    const ino = exchange.node;
+    const change = changeOf(fs, exchange);
+    exchange.attributes(change === undefined ? fs.getAttributes(ino) : fs.setAttributes(ino, change));
+  }),
+];
+
+/**
+ * Takes the set-uid bit, and set-gid where the group may execute, off a file that somebody without CAP_FSETID changes: the
+ * rule of the kernel's setattr_should_drop_suidgid (fs/attr.c).
+ */
+export function dropSetIds(fs: FileSystem, ino: Ino): void {
+  const { mode } = fs.getAttributes(ino);
+  const kept = withoutSetIds(mode);
+  if (kept !== mode) fs.setAttributes(ino, { mode: kept & PERMISSIONS });
+}
+
+const PERMISSIONS = 0o7777;
+const TYPE = 0o170000;
+const DIRECTORY = 0o040000;
+const SET_UID = 0o4000;
+const SET_GID = 0o2000;
+const GROUP_EXECUTE = 0o010;
+
+function withoutSetIds(mode: number): number {
+  if ((mode & TYPE) === DIRECTORY) return mode;
+  return mode & ~SET_UID & (mode & GROUP_EXECUTE ? ~SET_GID : ~0);
+}
+
+/** Undefined when there is nothing to set. */
+function changeOf(fs: FileSystem, exchange: Exchange): AttributeChange | undefined {
+  const valid = exchange.argument(0);
+  const change: { -readonly [Key in keyof AttributeChange]: AttributeChange[Key] } = {};
+  if (valid & FATTR.MODE) change.mode = exchange.argument(1) & PERMISSIONS;
+  if (valid & FATTR.UID) change.uid = exchange.argument(2);
+  if (valid & FATTR.GID) change.gid = exchange.argument(3);
+  if (valid & FATTR.SIZE) change.size = exchange.argument(4);
+  if (valid & FATTR.ATIME) change.atimeNs = valid & FATTR.ATIME_NOW ? "now" : exchange.time(5);
+  if (valid & FATTR.MTIME) change.mtimeNs = valid & FATTR.MTIME_NOW ? "now" : exchange.time(6);
+  if (valid & FATTR.CTIME) change.ctimeNs = exchange.time(7);
+  // chown always drops them (chown_common), truncate when the kernel says so.
+  const dropsSetIds = valid & (FATTR.UID | FATTR.GID | FATTR.KILL_SUIDGID);
+  if (dropsSetIds && !(valid & FATTR.MODE)) {
+    const { mode } = fs.getAttributes(exchange.node);
+    const kept = withoutSetIds(mode);
+    if (kept !== mode) change.mode = kept & PERMISSIONS;
+  }
+  return Object.keys(change).length === 0 ? undefined : change;
+}

@@ -1,0 +1,76 @@
+/** Requests about what is in files: open, read, write, allocate, seek, copy, sync, close. */
+import { constants } from "node:fs";
+import { ERRNO } from "../base/errno.ts";
+import type { Ino } from "../base/ids.ts";
+import { FsError } from "../vfs/filesystem.ts";
+import { dropSetIds } from "./attributes.ts";
+import { type Handler, type HandlerEntry, mutates, reads } from "./handler.ts";
+import { MAX_WRITE_BYTES, OPCODE, WRITE_KILL_SUIDGID } from "./protocol.ts";
+
+const open: Handler = (fs, exchange, openFiles) => {
+  // A file that is gone answers ESTALE here, where the kernel looks its name up again, and not at the first read.
+  fs.getAttributes(exchange.node);
+  exchange.opened(openFiles.open(exchange.node));
+};
+
+const release: Handler = (fs, exchange, openFiles) => {
+  openFiles.release(exchange.node);
+  if ((exchange.argument(0) & ACCESS_MODE) !== constants.O_RDONLY) fs.closed(exchange.node);
+  exchange.done();
+};
+
+const read: Handler = (fs, exchange) => {
+  const length = Math.min(exchange.argument(1), MAX_WRITE_BYTES);
+  exchange.data(fs.read(exchange.node, exchange.argument(0), length, exchange.space(length)));
+};
+
+const write: Handler = (fs, exchange) => {
+  const ino = exchange.node;
+  const length = exchange.argument(1);
+  if (exchange.argument(2) & WRITE_KILL_SUIDGID) dropSetIds(fs, ino);
+  fs.write(ino, exchange.argument(0), exchange.payload(exchange.argument(3), length));
+  exchange.count(length);
+};
+
+const allocate: Handler = (fs, exchange) => {
+  fs.allocate(exchange.node, exchange.argument(0), exchange.argument(1), exchange.argument(2));
+  // The request does not say whether its caller has CAP_FSETID; root usually has.
+  if (exchange.caller.uid !== 0) dropSetIds(fs, exchange.node);
+  exchange.done();
+};
+
+const seek: Handler = (fs, exchange) => {
+  const whence = exchange.argument(1);
+  if (whence !== SEEK_DATA && whence !== SEEK_HOLE) throw new FsError(ERRNO.EINVAL, "whence");
+  exchange.position(fs.seek(exchange.node, exchange.argument(0), whence === SEEK_DATA ? "data" : "hole"));
+};
+
+const copyRange: Handler = (fs, exchange) => {
+  const to = exchange.argument(1) as Ino;
+  const length = Math.min(exchange.argument(3), MAX_COPY_BYTES);
+  const copied = fs.copyRange(exchange.node, exchange.argument(0), to, exchange.argument(2), length);
+  if (exchange.caller.uid !== 0) dropSetIds(fs, to);
+  exchange.count(copied);
+};
+
+const sync: Handler = (fs, exchange) => fs.fsync(exchange.node);
+
+export const CONTENT_HANDLERS: readonly HandlerEntry[] = [
+  reads(OPCODE.OPEN, open),
+  mutates(OPCODE.RELEASE, release),
+  reads(OPCODE.READ, read),
+  mutates(OPCODE.WRITE, write),
+  mutates(OPCODE.FALLOCATE, allocate),
+  reads(OPCODE.LSEEK, seek),
+  mutates(OPCODE.COPY_FILE_RANGE, copyRange),
+  mutates(OPCODE.FSYNC, sync),
+  mutates(OPCODE.FSYNCDIR, sync),
+  mutates(OPCODE.SYNCFS, sync),
+];
+
+const ACCESS_MODE = constants.O_RDONLY | constants.O_WRONLY | constants.O_RDWR;
+/** lseek(2); Node has no names for them. */
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
+/** One call answers at most this much, so that others get their turn; programs call again for the rest. */
+const MAX_COPY_BYTES = 1 << 30;

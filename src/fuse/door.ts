@@ -1,0 +1,318 @@
+/**
+ * The door: takes batches of requests, calls the filesystem, answers. Every request gets an answer, and none that changed
+ * something leaves before the journal is written.
+ *
+ * A call that lacks blocks is held back, its blocks are loaded, and it is run again; the others go on meanwhile.
+ */
+import { BlockMiss } from "../blocks/block-store.ts";
+import { ERRNO } from "../base/errno.ts";
+import { type FileName, type Ino, ROOT_INO } from "../base/ids.ts";
+import { describeError, type Log } from "../base/log.ts";
+import { escapeForPrint } from "../base/names.ts";
+import { type FileSystem, FsError, type Invalidations } from "../vfs/filesystem.ts";
+import type { FuseAddon, Session } from "./addon.ts";
+import { ATTRIBUTE_HANDLERS } from "./attributes.ts";
+import { CONTENT_HANDLERS } from "./contents.ts";
+import { DIRECTORY_HANDLERS } from "./directories.ts";
+import { errnoOf, untilAborted } from "./failure.ts";
+import { Exchange, type HeldRequest } from "./exchange.ts";
+import type { HandlerEntry } from "./handler.ts";
+import { NAME_HANDLERS } from "./names.ts";
+import { agree } from "./negotiation.ts";
+import { Invalidator } from "./invalidation.ts";
+import { OpenFiles } from "./open-files.ts";
+import type { ChosenOptions } from "./options.ts";
+import { CELL, MAX_WRITE_BYTES, OPCODE } from "./protocol.ts";
+import { XATTR_HANDLERS } from "./xattrs.ts";
+
+export interface DoorEvents {
+  /** The kernel has agreed. */
+  ready(): void;
+  /** The device answers no more, or the kernel is too old (then with a reason). */
+  ended(errno: number, reason?: string): void;
+}
+
+export class Door {
+  readonly #session: Session;
+  readonly #openFiles = new OpenFiles();
+  readonly #invalidator: Invalidator;
+  readonly #fs: FileSystem;
+  readonly #log: Log;
+  readonly #options: ChosenOptions;
+  readonly #events: DoorEvents;
+  readonly #exchange: Exchange;
+  /** Requests that wait for something, by ticket. */
+  readonly #waiting = new Map<number, AbortController>();
+  readonly #orphans = new Set<Ino>();
+  #serving = false;
+  #closed = false;
+  #journalFails = false;
+  /** To be called once this batch's replies have left. */
+  #announce: (() => void) | undefined;
+
+  constructor(addon: FuseAddon, device: number, fs: FileSystem, options: ChosenOptions, events: DoorEvents) {
+    this.#fs = fs;
+    this.#log = options.log;
+    this.#options = options;
+    this.#events = events;
+    this.#session = addon.serve(
+      device,
+      {
+        attributeTimeoutS: options.attributeTimeoutS,
+        entryTimeoutS: options.entryTimeoutS,
+        negativeTimeoutS: options.negativeTimeoutS,
+        blockSize: BLOCK_BYTES,
+        followClient: options.followClient ? 1 : 0,
+      },
+      {
+        onBatch: (count, ...names) => this.#serve(count, names),
+        onForgotten: (inodes) => this.#forget(inodes as Ino[]),
+        onEnd: (errno) => events.ended(errno),
+      },
+    );
+    this.#exchange = new Exchange(this.#session);
+    this.#invalidator = new Invalidator(this.#session, this.#openFiles, () => this.#listRoot(), options.log);
+    fs.watchOrphans((ino) => {
+      this.#orphans.add(ino);
+      // An inode that a request takes the last name of is known to the kernel, which will say when it forgets it. Others
+      // may never have been: the kernel is asked.
+      this.#session.watch(ino, this.#serving ? 0 : 1);
+    });
+  }
+
+  invalidate(changes: Invalidations): void {
+    this.#invalidator.invalidate(changes);
+  }
+
+  /** Ends serving. What the kernel held of removed files goes. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const abort of this.#waiting.values()) abort.abort();
+    this.#session.close();
+    this.#fs.watchOrphans(() => {});
+    this.#forget([...this.#orphans]);
+  }
+
+  #serve(count: number, names: readonly string[]): void {
+    const exchange = this.#exchange;
+    exchange.start(names);
+    let firstUnsent = 0;
+    this.#serving = true;
+    for (let row = 0; row < count; row++) {
+      if (!exchange.hasRoom(MAX_WRITE_BYTES)) {
+        this.#send(firstUnsent, row);
+        exchange.outputSent();
+        firstUnsent = row;
+      }
+      exchange.turnTo(row);
+      this.#dispatch();
+    }
+    this.#serving = false;
+    this.#send(firstUnsent, count);
+    this.#announce?.();
+    this.#announce = undefined;
+  }
+
+  /** Writes the journal, then lets the replies of these rows leave. Without the journal nothing may look done. */
+  #send(from: number, to: number): void {
+    const errno = this.#commit();
+    if (errno !== 0) this.#refuse(errno, from, to);
+    this.#session.flush();
+  }
+
+  #refuse(errno: number, from: number, to: number): void {
+    const exchange = this.#exchange;
+    for (let row = from; row < to; row++) {
+      exchange.turnTo(row);
+      if (HANDLERS[exchange.opcode]?.mutates && exchange.succeeded) exchange.error(errno);
+    }
+  }
+
+  /** 0, or the errno that tells why the journal cannot be written. */
+  #commit(): number {
+    try {
+      this.#fs.commit();
+      this.#journalFails = false;
+      return 0;
+    } catch (error) {
+      if (!this.#journalFails) this.#log.error("the journal cannot be written", { error: describeError(error) });
+      this.#journalFails = true;
+      return errnoOf(error);
+    }
+  }
+
+  #dispatch(): void {
+    const exchange = this.#exchange;
+    const { opcode } = exchange;
+    const handler = HANDLERS[opcode];
+    if (handler === undefined) {
+      this.#control(opcode);
+      return;
+    }
+    try {
+      const later = handler.run(this.#fs, exchange, this.#openFiles);
+      if (later !== undefined) this.#defer(handler, later);
+    } catch (error) {
+      if (error instanceof FsError) exchange.error(error.errno);
+      else if (error instanceof BlockMiss) this.#defer(handler, error);
+      else this.#fail(exchange.opcode, exchange.node, error);
+    }
+  }
+
+  #control(opcode: number): void {
+    const exchange = this.#exchange;
+    if (opcode === OPCODE.INTERRUPT) {
+      this.#waiting.get(exchange.ticket)?.abort();
+    } else if (opcode === OPCODE.INIT) {
+      this.#init();
+    } else {
+      exchange.error(ERRNO.ENOSYS);
+    }
+  }
+
+  #init(): void {
+    const exchange = this.#exchange;
+    const minor = exchange.argument(1);
+    const agreed = agree({ major: exchange.argument(0), minor, flags: exchange.argument(3) }, this.#options);
+    if (typeof agreed === "string") {
+      exchange.error(ERRNO.EPROTO);
+      this.#announce = () => this.#events.ended(ERRNO.EPROTO, agreed);
+    } else {
+      exchange.init(agreed);
+      this.#invalidator.minor = minor;
+      this.#announce = () => this.#events.ready();
+    }
+  }
+
+  #defer(handler: HandlerEntry, cause: BlockMiss | Promise<void>): void {
+    const held = this.#exchange.hold();
+    this.#exchange.deferred();
+    const abort = new AbortController();
+    this.#waiting.set(held.ticket, abort);
+    void this.#finish(handler, held, cause, abort.signal);
+  }
+
+  /** Never rejects. */
+  async #finish(handler: HandlerEntry, held: HeldRequest, cause: BlockMiss | Promise<void>, signal: AbortSignal) {
+    const exchange = this.#exchange;
+    const release = this.#invalidator.hold(inodesOf(held));
+    let waitFor: BlockMiss | Promise<void> | undefined = cause;
+    try {
+      for (let rounds = 0; waitFor !== undefined; rounds++) {
+        if (rounds === MAX_LOADS) throw waitFor;
+        const again: boolean = waitFor instanceof BlockMiss;
+        await untilAborted(this.#wait(waitFor, signal), signal);
+        exchange.resume(held);
+        waitFor = again ? this.#tryAgain(handler) : undefined;
+        if (!again) exchange.done();
+      }
+      const errno = this.#commit();
+      if (errno !== 0 && handler.mutates && exchange.succeeded) exchange.error(errno);
+    } catch (error) {
+      exchange.resume(held);
+      if (signal.aborted) exchange.error(ERRNO.EINTR);
+      else if (error instanceof FsError) exchange.error(error.errno);
+      else this.#fail(held.opcode, held.node, error);
+    }
+    this.#session.answer(held.ticket);
+    this.#waiting.delete(held.ticket);
+    release();
+  }
+
+  /** Never throws at once: this runs in the midst of a batch. */
+  async #wait(cause: BlockMiss | Promise<void>, signal: AbortSignal): Promise<void> {
+    await (cause instanceof BlockMiss ? this.#fs.load(cause.cids, signal) : cause);
+  }
+
+  #tryAgain(handler: HandlerEntry): BlockMiss | Promise<void> | undefined {
+    this.#serving = true;
+    try {
+      return handler.run(this.#fs, this.#exchange, this.#openFiles) ?? undefined;
+    } catch (error) {
+      if (error instanceof BlockMiss) return error;
+      throw error;
+    } finally {
+      this.#serving = false;
+    }
+  }
+
+  #fail(opcode: number, node: Ino, error: unknown): void {
+    const errno = errnoOf(error);
+    this.#exchange.error(errno);
+    this.#log.error("a filesystem call failed", {
+      operation: OPERATION_NAMES.get(opcode) ?? String(opcode),
+      path: this.#pathOf(node),
+      error: describeError(error),
+    });
+  }
+
+  /** What the root lists, waiting for blocks if it must. */
+  async #listRoot(): Promise<FileName[]> {
+    for (;;) {
+      const names: FileName[] = [];
+      try {
+        this.#fs.readDirectory(ROOT_INO, 0, false, (entry) => names.push(entry.name) > 0);
+        return names;
+      } catch (error) {
+        if (!(error instanceof BlockMiss)) throw error;
+        await this.#fs.load(error.cids);
+      }
+    }
+  }
+
+  #pathOf(ino: Ino): string {
+    try {
+      return escapeForPrint(this.#fs.pathOf(ino));
+    } catch {
+      return `inode ${ino}`;
+    }
+  }
+
+  #forget(inodes: readonly Ino[]): void {
+    try {
+      for (const ino of inodes) {
+        this.#orphans.delete(ino);
+        this.#fs.forget(ino);
+      }
+      this.#fs.commit();
+    } catch (error) {
+      // They stay as orphans, and go with the next mount.
+      this.#log.warn("removed files could not be cleaned up", { error: describeError(error) });
+    }
+  }
+}
+
+/** One call may need this many rounds of loading; more means that blocks go as fast as they come. */
+const MAX_LOADS = 1_000;
+
+/** st_blksize: what programs like to read and write at once. */
+const BLOCK_BYTES = 4096;
+
+/** The inodes whose locks the kernel holds while this request waits. */
+function inodesOf(held: HeldRequest): Ino[] {
+  const second = SECOND_NODE.get(held.opcode);
+  const inodes = [held.node];
+  if (second !== undefined) inodes.push(held.cells[CELL.ARGUMENT + second] as Ino);
+  return inodes;
+}
+
+/** Opcodes that name two inodes: which argument is the other one. */
+const SECOND_NODE = new Map<number, number>([
+  [OPCODE.LINK, 0],
+  [OPCODE.RENAME2, 0],
+  [OPCODE.COPY_FILE_RANGE, 1],
+]);
+
+const HANDLERS: (HandlerEntry | undefined)[] = [];
+for (const entry of [
+  ...NAME_HANDLERS,
+  ...ATTRIBUTE_HANDLERS,
+  ...CONTENT_HANDLERS,
+  ...DIRECTORY_HANDLERS,
+  ...XATTR_HANDLERS,
+]) {
+  HANDLERS[entry.opcode] = entry;
+}
+
+const OPERATION_NAMES = new Map<number, string>(Object.entries(OPCODE).map(([name, opcode]) => [opcode, name]));

@@ -1,0 +1,220 @@
+/**
+ * One request and its reply: a view on a row of the cells that the addon shares. One object serves all requests in turn, so
+ * that a call allocates next to nothing.
+ */
+import type { FileName, Ino } from "../base/ids.ts";
+import type { Attributes, Caller, StatFs } from "../vfs/filesystem.ts";
+import type { Session } from "./addon.ts";
+import { ATTRIBUTE, CELL, OPCODE, OUTPUT_BYTES, REPLY, ROW_CELLS, SOLO_ROW } from "./protocol.ts";
+import { MAX_NAME_BYTES } from "../base/limits.ts";
+
+export class Exchange {
+  readonly session: Session;
+  readonly #cells: Float64Array;
+  readonly #times: BigInt64Array;
+  #at = 0;
+  #names: readonly string[] = [];
+  #payload: Buffer | undefined;
+  #outputUsed = 0;
+
+  constructor(session: Session) {
+    this.session = session;
+    this.#cells = session.cells;
+    this.#times = session.times;
+  }
+
+  /** Begins with a batch: the output buffer is free again. */
+  start(names: readonly string[]): void {
+    this.#names = names;
+    this.#payload = undefined;
+    this.#outputUsed = 0;
+  }
+
+  /** Turns to a row of the batch. */
+  turnTo(row: number): void {
+    this.#at = row * ROW_CELLS;
+  }
+
+  get opcode(): number {
+    return this.#cell(CELL.OPCODE);
+  }
+  get ticket(): number {
+    return this.#cell(CELL.TICKET);
+  }
+  get node(): Ino {
+    return this.#cell(CELL.NODE) as Ino;
+  }
+  get caller(): Caller {
+    return { uid: this.#cell(CELL.UID), gid: this.#cell(CELL.GID) };
+  }
+  argument(index: number): number {
+    return this.#cell(CELL.ARGUMENT + index);
+  }
+  /** Nanoseconds since 1970. */
+  time(index: number): bigint {
+    return this.#times[this.#at + CELL.ARGUMENT + index] ?? 0n;
+  }
+  get name(): FileName {
+    return this.text(0) as FileName;
+  }
+  /** The request's first or second string, one char a byte. */
+  text(index: 0 | 1): string {
+    return this.#names[this.#cell(CELL.FIRST_NAME) + index] ?? "";
+  }
+  /** The request's own bytes; they are gone when the batch is over. `offset` is relative to the session's input. */
+  payload(offset: number, length: number): Buffer {
+    return this.#payload ?? this.session.input.subarray(offset, offset + length);
+  }
+
+  /** Whether the reply tells of success: it is neither an error nor still to come. */
+  get succeeded(): boolean {
+    const kind = this.#cell(CELL.KIND);
+    if (kind === REPLY.ERROR) return this.#cell(CELL.VALUE) === 0;
+    return kind !== REPLY.NONE && kind !== REPLY.DEFERRED;
+  }
+
+  done(): void {
+    this.error(0);
+  }
+  /** `errno`: positive. */
+  error(errno: number): void {
+    this.#set(CELL.KIND, REPLY.ERROR);
+    this.#set(CELL.VALUE, errno);
+  }
+  attributes(attributes: Attributes): void {
+    this.#set(CELL.KIND, REPLY.ATTRIBUTES);
+    this.writeAttributes(this.#at + CELL.ATTRIBUTES, attributes);
+  }
+  entry(attributes: Attributes): void {
+    this.#set(CELL.KIND, REPLY.ENTRY);
+    this.writeAttributes(this.#at + CELL.ATTRIBUTES, attributes);
+  }
+  /** There is no such name, and the kernel may remember that. */
+  noEntry(): void {
+    this.#set(CELL.KIND, REPLY.ENTRY);
+    this.#set(CELL.ATTRIBUTES + ATTRIBUTE.INO, 0);
+  }
+  opened(flags: number): void {
+    this.#set(CELL.KIND, REPLY.OPENED);
+    this.#set(CELL.FLAGS, flags);
+  }
+  created(attributes: Attributes, flags: number): void {
+    this.entry(attributes);
+    this.#set(CELL.KIND, REPLY.CREATED);
+    this.#set(CELL.FLAGS, flags);
+  }
+  count(bytes: number): void {
+    this.#value(REPLY.COUNT, bytes);
+  }
+  xattrSize(bytes: number): void {
+    this.#value(REPLY.XATTR_SIZE, bytes);
+  }
+  position(offset: number): void {
+    this.#value(REPLY.POSITION, offset);
+  }
+  statFs(st: StatFs): void {
+    this.#set(CELL.KIND, REPLY.STATFS);
+    this.#structure([st.blockSize, st.blocks, st.freeBlocks, st.files, st.freeFiles, MAX_NAME_BYTES]);
+  }
+  init(values: readonly number[]): void {
+    this.#set(CELL.KIND, REPLY.INIT);
+    this.#structure(values);
+  }
+  /** The answer comes later, by ticket. */
+  deferred(): void {
+    this.#set(CELL.KIND, REPLY.DEFERRED);
+  }
+
+  /** Whether the output has room for `length` more bytes before the batch's replies leave. */
+  hasRoom(length: number): boolean {
+    return this.#outputUsed + length <= OUTPUT_BYTES;
+  }
+  /** The batch's replies so far have left: their bytes are free. */
+  outputSent(): void {
+    this.#outputUsed = 0;
+  }
+  get outputOffset(): number {
+    return this.#outputUsed;
+  }
+  /** A part of the output for this reply to fill; `data` says how much of it counts. */
+  space(length: number): Buffer {
+    return this.session.output.subarray(this.#outputUsed, this.#outputUsed + length);
+  }
+  data(length: number): void {
+    this.#value(REPLY.DATA, this.#outputUsed);
+    this.#set(CELL.LENGTH, length);
+    this.#outputUsed += (length + 7) & ~7;
+  }
+  bytes(bytes: Uint8Array): void {
+    this.session.output.set(bytes, this.#outputUsed);
+    this.data(bytes.length);
+  }
+
+  writeAttributes(at: number, attributes: Attributes): void {
+    const cells = this.#cells;
+    const times = this.#times;
+    cells[at + ATTRIBUTE.INO] = attributes.ino;
+    cells[at + ATTRIBUTE.MODE] = attributes.mode;
+    cells[at + ATTRIBUTE.NLINK] = attributes.nlink;
+    cells[at + ATTRIBUTE.UID] = attributes.uid;
+    cells[at + ATTRIBUTE.GID] = attributes.gid;
+    cells[at + ATTRIBUTE.RDEV] = attributes.rdev;
+    cells[at + ATTRIBUTE.SIZE] = attributes.size;
+    cells[at + ATTRIBUTE.BLOCKS] = attributes.blocks;
+    times[at + ATTRIBUTE.ATIME] = attributes.atimeNs;
+    times[at + ATTRIBUTE.MTIME] = attributes.mtimeNs;
+    times[at + ATTRIBUTE.CTIME] = attributes.ctimeNs;
+  }
+
+  /** Takes a copy of the request that outlives the batch. */
+  hold(): HeldRequest {
+    return {
+      ticket: this.ticket,
+      opcode: this.opcode,
+      node: this.node,
+      cells: this.#cells.slice(this.#at, this.#at + CELL.KIND),
+      names: [this.text(0), this.text(1)],
+      payload: this.#heldPayload(),
+    };
+  }
+  /** Turns to a held request, in the row that answers alone. Its reply leaves with `session.answer(ticket)`. */
+  resume(held: HeldRequest): void {
+    this.start(held.names);
+    this.#at = SOLO_ROW;
+    this.#cells.set(held.cells, SOLO_ROW);
+    this.#set(CELL.FIRST_NAME, 0);
+    this.#set(CELL.KIND, REPLY.NONE);
+    this.#payload = held.payload;
+  }
+
+  #heldPayload(): Buffer | undefined {
+    if (this.#payload !== undefined) return this.#payload;
+    if (this.opcode === OPCODE.WRITE) return Buffer.from(this.payload(this.argument(3), this.argument(1)));
+    if (this.opcode === OPCODE.SETXATTR) return Buffer.from(this.payload(this.argument(2), this.argument(1)));
+    return undefined;
+  }
+
+  #structure(values: readonly number[]): void {
+    this.#cells.set(values, this.#at + CELL.ATTRIBUTES);
+  }
+  #value(kind: number, value: number): void {
+    this.#set(CELL.KIND, kind);
+    this.#set(CELL.VALUE, value);
+  }
+  #cell(index: number): number {
+    return this.#cells[this.#at + index] ?? 0;
+  }
+  #set(index: number, value: number): void {
+    this.#cells[this.#at + index] = value;
+  }
+}
+
+/** A request that waits for something, with everything that is needed to run it again. */
+export interface HeldRequest {
+  readonly ticket: number;
+  readonly opcode: number;
+  readonly node: Ino;
+  readonly cells: Float64Array;
+  readonly names: readonly [string, string];
+  readonly payload: Buffer | undefined;
+}

@@ -1,0 +1,96 @@
+/**
+ * Tells the kernel what others changed. While a call on an inode waits for blocks, the kernel holds locks that such a message
+ * waits for; a message sent then would hang in the kernel and hold up the end of a killed agent, so it is kept until the call
+ * is answered.
+ */
+import { type FileName, type Ino, ROOT_INO } from "../base/ids.ts";
+import { describeError, type Log } from "../base/log.ts";
+import type { Invalidations } from "../vfs/filesystem.ts";
+import type { Session } from "./addon.ts";
+import type { OpenFiles } from "./open-files.ts";
+import { MINOR_WITH_EPOCH } from "./protocol.ts";
+
+export class Invalidator {
+  readonly #session: Session;
+  readonly #openFiles: OpenFiles;
+  readonly #listRoot: () => Promise<FileName[]>;
+  readonly #log: Log;
+  /** Inodes with calls under way that wait, how many, and what is to be sent after them. */
+  readonly #held = new Map<Ino, { calls: number; after: (() => void)[] }>();
+  /** The kernel's minor protocol version. */
+  minor = 0;
+
+  constructor(session: Session, openFiles: OpenFiles, listRoot: () => Promise<FileName[]>, log: Log) {
+    this.#log = log;
+    this.#session = session;
+    this.#openFiles = openFiles;
+    this.#listRoot = listRoot;
+  }
+
+  invalidate(changes: Invalidations): void {
+    if (changes.all) {
+      this.#invalidateAll();
+      return;
+    }
+    const inodes = new Set(changes.inodes);
+    for (const { parent, name, removed } of changes.entries) {
+      this.#entry(parent, name, removed);
+      // The kernel keeps listings of directories; a new name is in none of its dentries.
+      inodes.add(parent);
+    }
+    for (const ino of inodes) this.#inode(ino);
+  }
+
+  /** A call on these inodes begins to wait. The result ends that. */
+  hold(inodes: readonly Ino[]): () => void {
+    for (const ino of inodes) {
+      const held = this.#held.get(ino) ?? { calls: 0, after: [] };
+      held.calls++;
+      this.#held.set(ino, held);
+    }
+    return () => {
+      for (const ino of inodes) this.#release(ino);
+    };
+  }
+
+  #release(ino: Ino): void {
+    const held = this.#held.get(ino);
+    if (held === undefined || --held.calls > 0) return;
+    this.#held.delete(ino);
+    for (const send of held.after) send();
+  }
+
+  #when(ino: Ino, send: () => void): void {
+    const held = this.#held.get(ino);
+    if (held === undefined) send();
+    else held.after.push(send);
+  }
+
+  #entry(parent: Ino, name: FileName, removed: Ino | undefined): void {
+    this.#when(parent, () => this.#session.invalidateEntry(parent, name, removed ?? 0));
+  }
+
+  #inode(ino: Ino): void {
+    this.#when(ino, () => this.#session.invalidateInode(ino));
+  }
+
+  /** Names are looked up again, which brings fresh attributes; pages of open files go now, of others when they are opened. */
+  #invalidateAll(): void {
+    for (const ino of this.#openFiles.distrust()) this.#inode(ino);
+    this.#inode(ROOT_INO);
+    if (this.minor >= MINOR_WITH_EPOCH) {
+      this.#session.incrementEpoch();
+      return;
+    }
+    void this.#invalidateBeneathRoot();
+  }
+
+  /** Older kernels: dropping a directory's name drops everything cached beneath it. */
+  async #invalidateBeneathRoot(): Promise<void> {
+    try {
+      for (const name of await this.#listRoot()) this.#entry(ROOT_INO, name, undefined);
+    } catch (error) {
+      this.#log.warn("old names stay cached until their time is over", { error: describeError(error) });
+    }
+  }
+}

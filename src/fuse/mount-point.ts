@@ -1,0 +1,97 @@
+/** Makes a directory ready to be mounted on: removes the dead mounts of agents that ended without unmounting. */
+import { lstat, readdir } from "node:fs/promises";
+import { resolve } from "node:path";
+import type { Clock } from "../base/clock.ts";
+import { SynclineError } from "../base/errors.ts";
+import { escapeForPrint } from "../base/names.ts";
+import { type FuseAddon, loadAddon } from "./addon.ts";
+import { readMountTable } from "./mount-table.ts";
+
+export const MOUNT_TYPE = "fuse.syncline";
+
+/** umount2(2): takes the mount out of the tree now, whatever still uses it. */
+export const MNT_DETACH = 2;
+
+/**
+ * Cleans `path` of dead mounts of ours and checks that it is an empty directory without a living one. To be called from a
+ * thread that serves no mount there. Throws `fuse_unavailable`, `mount_busy`, `mount_not_empty`, `no_such_path`,
+ * `not_a_directory`.
+ */
+export async function prepareMountPoint(path: string, clock: Clock): Promise<void> {
+  const mountPoint = resolve(path);
+  const addon = loadAddon();
+  for (let attempt = 0; await isOurs(mountPoint); attempt++) {
+    if (attempt === MAX_DEAD_MOUNTS || !(await isDead(mountPoint, clock))) throw busy(mountPoint);
+    await detach(addon, mountPoint);
+  }
+  await checkEmpty(mountPoint);
+}
+
+/** The path as the kernel takes it: one char a byte. */
+export function pathBytes(path: string): string {
+  return Buffer.from(path, "utf8").toString("latin1");
+}
+
+async function isOurs(mountPoint: string): Promise<boolean> {
+  const top = (await readMountTable()).findLast((mount) => mount.mountPoint === mountPoint);
+  return top?.type === MOUNT_TYPE;
+}
+
+/** A mount whose agent is gone answers ENOTCONN at once; one whose agent lives or hangs does not. */
+async function isDead(mountPoint: string, clock: Clock): Promise<boolean> {
+  const giveUp = new AbortController();
+  const answer = lstat(mountPoint).then(
+    () => false,
+    (error: NodeJS.ErrnoException) => error.code === "ENOTCONN",
+  );
+  const timeout = clock.sleep(ANSWER_TIMEOUT_MS, giveUp.signal).then(
+    () => false,
+    () => false,
+  );
+  const dead = await Promise.race([answer, timeout]);
+  giveUp.abort();
+  return dead;
+}
+
+async function detach(addon: FuseAddon, mountPoint: string): Promise<void> {
+  const errno = await addon.unmount(pathBytes(mountPoint), MNT_DETACH);
+  if (errno === 0) return;
+  throw new SynclineError(
+    "mount_busy",
+    `A dead mount is in the way at ${escapeForPrint(mountPoint)} (error ${errno}).`,
+    {
+      hint: "Remove it as root: umount -l DIR.",
+    },
+  );
+}
+
+async function checkEmpty(mountPoint: string): Promise<void> {
+  let names: string[];
+  try {
+    names = await readdir(mountPoint);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === "ENOENT") {
+      throw new SynclineError("no_such_path", `${escapeForPrint(mountPoint)} is not there.`, {
+        hint: "Make the directory first: mkdir -p DIR.",
+        cause,
+      });
+    }
+    if (code !== "ENOTDIR") throw cause;
+    throw new SynclineError("not_a_directory", `${escapeForPrint(mountPoint)} is not a directory.`, { cause });
+  }
+  if (names.length === 0) return;
+  throw new SynclineError("mount_not_empty", `${escapeForPrint(mountPoint)} is not empty.`, {
+    hint: "Mount on an empty directory: what is in it now would be hidden.",
+  });
+}
+
+function busy(mountPoint: string): SynclineError {
+  return new SynclineError("mount_busy", `Something is mounted at ${escapeForPrint(mountPoint)} already.`, {
+    hint: "Unmount it first, or mount elsewhere.",
+  });
+}
+
+const ANSWER_TIMEOUT_MS = 2_000;
+/** Dead mounts may lie on top of each other. */
+const MAX_DEAD_MOUNTS = 16;

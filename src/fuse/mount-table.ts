@@ -1,0 +1,35 @@
+/** What is mounted where, from /proc/self/mountinfo (proc_pid_mountinfo(5)). Reading it asks no filesystem. */
+import { readFile } from "node:fs/promises";
+
+export interface MountedAt {
+  /** Absolute, as text. */
+  readonly mountPoint: string;
+  /** Such as "fuse.syncline". */
+  readonly type: string;
+  /** "major:minor" of the mount's device, as in /sys/class/bdi. */
+  readonly device: string;
+}
+
+/** All mounts, in the order in which they were made: of two at one place, the later lies on top. */
+export async function readMountTable(): Promise<MountedAt[]> {
+  return parseMountTable(await readFile("/proc/self/mountinfo", "latin1"));
+}
+
+/** From the file's text, one char a byte. Lines that are not as expected are left out. */
+export function parseMountTable(text: string): MountedAt[] {
+  return text.split("\n").flatMap((line) => {
+    // ID parent major:minor root mountpoint options [optional fields] - type source super-options
+    const [before = "", after = ""] = line.split(" - ");
+    const [, , device, , mountPoint] = before.split(" ");
+    const [type] = after.split(" ");
+    return device === undefined || mountPoint === undefined || type === undefined || type === ""
+      ? []
+      : [{ device, type, mountPoint: unescapeOctal(mountPoint) }];
+  });
+}
+
+/** Space, tab, newline and backslash are written as three octal digits. */
+function unescapeOctal(text: string): string {
+  const bytes = text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
+  return Buffer.from(bytes, "latin1").toString("utf8");
+}

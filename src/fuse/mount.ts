@@ -1,0 +1,177 @@
+/** A FUSE mount of a filesystem, served on the thread that asks for it. */
+import { closeSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
+import { resolve } from "node:path";
+import { ERRNO } from "../base/errno.ts";
+import { deferred, type Deferred } from "../base/deferred.ts";
+import { type ErrorCode, SynclineError } from "../base/errors.ts";
+import { describeError } from "../base/log.ts";
+import { escapeForPrint } from "../base/names.ts";
+import type { FileSystem, Invalidations } from "../vfs/filesystem.ts";
+import { type FuseAddon, loadAddon } from "./addon.ts";
+import { Door } from "./door.ts";
+import { MNT_DETACH, MOUNT_TYPE, pathBytes } from "./mount-point.ts";
+import { readMountTable } from "./mount-table.ts";
+import { type ChosenOptions, chooseOptions, type FuseOptions } from "./options.ts";
+
+export type MountEnd = "unmounted" | "aborted";
+
+export interface FuseMount {
+  /** Resolves once the kernel has agreed. Rejects with `fuse_unavailable` if it does not. */
+  readonly ready: Promise<void>;
+  /** Resolves when the mount is no more, whoever ended it. */
+  readonly ended: Promise<MountEnd>;
+  /** Tells the kernel what others changed. */
+  invalidate(changes: Invalidations): void;
+  /** As umount(8): "busy" when something uses the mount. */
+  unmount(): Promise<"unmounted" | "busy">;
+  /** As umount -l: out of the tree now. What is open goes on being served; `ended` comes with the last close. */
+  detach(): Promise<void>;
+  /** Ends it now: detaches, and fails what is still under way. */
+  close(): Promise<void>;
+}
+
+/**
+ * Mounts `fs` and serves it on this thread's event loop, which must never wait for the mount itself. Throws
+ * `fuse_unavailable`, `no_such_path`, `not_a_directory`.
+ */
+export function serveFuse(fs: FileSystem, given: FuseOptions): FuseMount {
+  const options = chooseOptions(given);
+  const addon = loadAddon();
+  const device = openDevice(addon);
+  const mountPoint = pathBytes(resolve(options.mountPoint));
+  try {
+    const flags = MS_NOSUID | MS_NODEV | (options.readOnly ? MS_RDONLY : 0);
+    addon.mount(pathBytes(options.source), mountPoint, MOUNT_TYPE, flags, mountData(device));
+  } catch (cause) {
+    closeSync(device);
+    throw mountFailure(cause, options.mountPoint);
+  }
+  return new ServedMount(addon, device, mountPoint, fs, options);
+}
+
+class ServedMount implements FuseMount {
+  readonly #ready: Deferred<void> = deferred();
+  readonly #ended: Deferred<MountEnd> = deferred();
+  readonly #addon: FuseAddon;
+  readonly #mountPoint: string;
+  readonly #options: ChosenOptions;
+  readonly #door: Door;
+  #hasEnded = false;
+
+  constructor(addon: FuseAddon, device: number, mountPoint: string, fs: FileSystem, options: ChosenOptions) {
+    this.#addon = addon;
+    this.#mountPoint = mountPoint;
+    this.#options = options;
+    // A caller may wait for `ended` alone.
+    this.#ready.promise.catch(() => {});
+    this.#door = new Door(addon, device, fs, options, {
+      ready: () => void this.#begin(),
+      ended: (errno, reason) => this.#end(errno, reason),
+    });
+  }
+
+  get ready(): Promise<void> {
+    return this.#ready.promise;
+  }
+
+  get ended(): Promise<MountEnd> {
+    return this.#ended.promise;
+  }
+
+  invalidate(changes: Invalidations): void {
+    if (!this.#hasEnded) this.#door.invalidate(changes);
+  }
+
+  async unmount(): Promise<"unmounted" | "busy"> {
+    if (this.#hasEnded) return "unmounted";
+    const errno = await this.#addon.unmount(this.#mountPoint, 0);
+    if (errno === ERRNO.EBUSY) return "busy";
+    if (errno !== 0 && !this.#hasEnded) throw unmountFailure(errno, this.#options.mountPoint);
+    await this.ended;
+    return "unmounted";
+  }
+
+  async detach(): Promise<void> {
+    if (this.#hasEnded) return;
+    const errno = await this.#addon.unmount(this.#mountPoint, MNT_DETACH);
+    if (errno !== 0 && !this.#hasEnded) throw unmountFailure(errno, this.#options.mountPoint);
+  }
+
+  async close(): Promise<void> {
+    try {
+      await this.detach();
+    } finally {
+      this.#end(ERRNO.ENODEV);
+    }
+  }
+
+  async #begin(): Promise<void> {
+    try {
+      await this.#setReadAhead();
+    } catch (error) {
+      this.#options.log.warn("read-ahead stays at the kernel's default", { error: describeError(error) });
+    }
+    this.#ready.resolve();
+  }
+
+  /** The kernel takes no more than its default (128 KiB) from INIT; the device's own setting goes beyond. */
+  async #setReadAhead(): Promise<void> {
+    const path = Buffer.from(this.#mountPoint, "latin1").toString("utf8");
+    const own = (await readMountTable()).findLast((mount) => mount.mountPoint === path && mount.type === MOUNT_TYPE);
+    if (own === undefined) return;
+    const kib = this.#options.readAheadBytes / 1024;
+    await writeFile(`/sys/class/bdi/${own.device}/read_ahead_kb`, String(kib));
+  }
+
+  #end(errno: number, reason?: string): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    this.#door.close();
+    const why = reason ?? `the mount ended before it began (error ${errno})`;
+    this.#ready.reject(
+      new SynclineError("fuse_unavailable", `Mounting failed: ${why}.`, { hint: "Linux 5.10 or newer is needed." }),
+    );
+    this.#ended.resolve(errno === ERRNO.ENODEV ? "unmounted" : "aborted");
+  }
+}
+
+/** mount(2) flags. */
+const MS_RDONLY = 1;
+const MS_NOSUID = 2;
+const MS_NODEV = 4;
+
+/** Options of fuse (mount.fuse(8)): the kernel checks permissions by the modes that it is told. */
+function mountData(device: number): string {
+  return `fd=${device},rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions`;
+}
+
+function openDevice(addon: FuseAddon): number {
+  try {
+    return addon.openDevice();
+  } catch (cause) {
+    throw new SynclineError("fuse_unavailable", `FUSE is not available here: ${describeError(cause)}`, {
+      hint: "Load the kernel module (modprobe fuse). In a container, give it /dev/fuse and CAP_SYS_ADMIN.",
+      cause,
+    });
+  }
+}
+
+function mountFailure(cause: unknown, mountPoint: string): SynclineError {
+  const errno = (cause as { errno?: unknown }).errno;
+  const codes = new Map<unknown, ErrorCode>([
+    [ERRNO.ENOENT, "no_such_path"],
+    [ERRNO.ENOTDIR, "not_a_directory"],
+  ]);
+  const code = codes.get(errno) ?? "fuse_unavailable";
+  return new SynclineError(code, `${escapeForPrint(mountPoint)} cannot be mounted on: ${describeError(cause)}`, {
+    ...(code === "fuse_unavailable" && { hint: "Mounting needs root (CAP_SYS_ADMIN) for now." }),
+    cause,
+  });
+}
+
+function unmountFailure(errno: number, mountPoint: string): SynclineError {
+  return new SynclineError("mount_busy", `${escapeForPrint(mountPoint)} cannot be unmounted (error ${errno}).`, {
+    hint: "See who uses it with: fuser -vm DIR. To let go at once: umount -l DIR.",
+  });
+}

@@ -1,0 +1,75 @@
+/** Requests about names: looking up, making, linking, removing and renaming. */
+import { ERRNO } from "../base/errno.ts";
+import type { Ino } from "../base/ids.ts";
+import { FsError, RENAME_EXCHANGE, RENAME_NOREPLACE } from "../vfs/filesystem.ts";
+import { type Handler, type HandlerEntry, mutates, reads } from "./handler.ts";
+import { OPCODE } from "./protocol.ts";
+import { constants } from "node:fs";
+
+const lookup: Handler = (fs, exchange) => {
+  const found = fs.lookup(exchange.node, exchange.name);
+  if (found === undefined) exchange.noEntry();
+  else exchange.entry(found);
+};
+
+/** open(2) with O_CREAT, when the kernel knows no such name. */
+const create: Handler = (fs, exchange, openFiles) => {
+  const { node, name, caller } = exchange;
+  try {
+    const made = fs.makeNode(node, name, S_IFREG | (exchange.argument(0) & PERMISSIONS), 0, caller);
+    exchange.created(made, openFiles.open(made.ino));
+  } catch (error) {
+    const exclusive = (exchange.argument(1) & constants.O_EXCL) !== 0;
+    if (exclusive || !(error instanceof FsError) || error.errno !== ERRNO.EEXIST) throw error;
+    // The name came into being meanwhile. ESTALE has the kernel look it up again and open it with all its checks.
+    throw new FsError(ERRNO.ESTALE, "the name exists by now");
+  }
+};
+
+const createUnnamed: Handler = (fs, exchange, openFiles) => {
+  const made = fs.makeUnnamed(exchange.node, S_IFREG | (exchange.argument(0) & PERMISSIONS), exchange.caller);
+  exchange.created(made, openFiles.open(made.ino));
+};
+
+const rename: Handler = (fs, exchange) => {
+  const flags = exchange.argument(1);
+  // Whiteouts are for the upper layer of an overlayfs.
+  if (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) throw new FsError(ERRNO.EINVAL, "rename flags");
+  const newName = exchange.text(1) as typeof exchange.name;
+  fs.rename(exchange.node, exchange.name, exchange.argument(0) as Ino, newName, flags);
+  exchange.done();
+};
+
+export const NAME_HANDLERS: readonly HandlerEntry[] = [
+  reads(OPCODE.LOOKUP, lookup),
+  reads(OPCODE.READLINK, (fs, exchange) => exchange.bytes(Buffer.from(fs.readSymlink(exchange.node), "latin1"))),
+  mutates(OPCODE.CREATE, create),
+  mutates(OPCODE.TMPFILE, createUnnamed),
+  mutates(OPCODE.MKNOD, (fs, exchange) => {
+    const { node, name, caller } = exchange;
+    exchange.entry(fs.makeNode(node, name, exchange.argument(0), exchange.argument(1), caller));
+  }),
+  mutates(OPCODE.MKDIR, (fs, exchange) => {
+    const { node, name, caller } = exchange;
+    exchange.entry(fs.makeDirectory(node, name, S_IFDIR | (exchange.argument(0) & PERMISSIONS), caller));
+  }),
+  mutates(OPCODE.SYMLINK, (fs, exchange) => {
+    exchange.entry(fs.makeSymlink(exchange.node, exchange.name, exchange.text(1), exchange.caller));
+  }),
+  mutates(OPCODE.LINK, (fs, exchange) => {
+    exchange.entry(fs.link(exchange.argument(0) as Ino, exchange.node, exchange.name));
+  }),
+  mutates(OPCODE.UNLINK, (fs, exchange) => {
+    fs.unlink(exchange.node, exchange.name);
+    exchange.done();
+  }),
+  mutates(OPCODE.RMDIR, (fs, exchange) => {
+    fs.removeDirectory(exchange.node, exchange.name);
+    exchange.done();
+  }),
+  mutates(OPCODE.RENAME2, rename),
+];
+
+const S_IFREG = 0o100000;
+const S_IFDIR = 0o040000;
+const PERMISSIONS = 0o7777;

@@ -1,0 +1,55 @@
+/** INIT: what is agreed with the kernel, once per mount (docs/fuse.md says why each). */
+import { INIT, MAX_WRITE_BYTES, PROTOCOL_MAJOR, PROTOCOL_MINOR } from "./protocol.ts";
+
+export interface KernelOffer {
+  readonly major: number;
+  readonly minor: number;
+  readonly flags: number;
+}
+
+export interface Wishes {
+  /** The kernel gathers writes in its page cache. Not before something holds the device when the agent dies. */
+  readonly writebackCache: boolean;
+  readonly readAheadBytes: number;
+}
+
+/** The cells of the answer in the order of native/layout.h (InitCell), or an error text for a kernel that is too old. */
+export function agree(offer: KernelOffer, wishes: Wishes): number[] | string {
+  if (offer.major !== PROTOCOL_MAJOR || offer.minor < OLDEST_MINOR) {
+    return `the kernel speaks FUSE ${offer.major}.${offer.minor}; ${PROTOCOL_MAJOR}.${OLDEST_MINOR} is the least`;
+  }
+  const wanted = wishes.writebackCache ? WANTED | INIT.WRITEBACK_CACHE : WANTED;
+  return [
+    Math.min(offer.minor, PROTOCOL_MINOR),
+    wishes.readAheadBytes,
+    offer.flags & wanted,
+    // HAS_RESEND (bit 39) is for a supervisor that keeps the device; without one a resent request cannot be told apart.
+    0,
+    MAX_BACKGROUND,
+    CONGESTION_THRESHOLD,
+    MAX_WRITE_BYTES,
+    MAX_WRITE_BYTES / PAGE_BYTES,
+  ];
+}
+
+/** Linux 5.10 (7.32). Below, MAX_PAGES or EXPLICIT_INVAL_DATA may be missing, which this door relies on. */
+const OLDEST_MINOR = 32;
+
+const WANTED =
+  INIT.ASYNC_READ |
+  INIT.ASYNC_DIO |
+  INIT.BIG_WRITES |
+  INIT.PARALLEL_DIROPS |
+  INIT.DO_READDIRPLUS |
+  INIT.READDIRPLUS_AUTO |
+  INIT.MAX_PAGES |
+  INIT.CACHE_SYMLINKS |
+  INIT.EXPLICIT_INVAL_DATA |
+  INIT.HANDLE_KILLPRIV_V2 |
+  INIT.ABORT_ERROR |
+  INIT.INIT_EXT;
+
+/** Requests that nobody waits for (read-ahead, RELEASE) under way at once, and from where on the kernel holds back. */
+const MAX_BACKGROUND = 64;
+const CONGESTION_THRESHOLD = 48;
+const PAGE_BYTES = 4096;

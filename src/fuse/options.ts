@@ -1,0 +1,41 @@
+/** How a bucket is mounted: what the caller may choose, and what holds otherwise. */
+import type { Log } from "../base/log.ts";
+
+export interface FuseOptions {
+  /** An existing directory; see `prepareMountPoint`. */
+  readonly mountPoint: string;
+  /** What `mount` and `df` show as the device: the bucket's address. */
+  readonly source: string;
+  readonly log: Log;
+  readonly readOnly?: boolean;
+  /** How long the kernel may keep attributes, names and absences. Changes made elsewhere are told, not waited for. */
+  readonly attributeTimeoutS?: number;
+  readonly entryTimeoutS?: number;
+  readonly negativeTimeoutS?: number;
+  /** Writes gather in the kernel: faster, and lost when the agent dies. Off until a supervisor holds the device. */
+  readonly writebackCache?: boolean;
+  /** How far the kernel reads ahead in a file that is read in order. */
+  readonly readAheadBytes?: number;
+  /** Keeps the serving thread on the CPU of the program that it serves. */
+  readonly followClient?: boolean;
+}
+
+export type ChosenOptions = Required<FuseOptions>;
+
+export function chooseOptions(options: FuseOptions): ChosenOptions {
+  return { ...DEFAULTS, ...options };
+}
+
+/** Long, since changes are told; not endless, so that a message that came too early for a race heals by itself. */
+const CACHE_SECONDS = 600;
+
+const DEFAULTS = {
+  readOnly: false,
+  attributeTimeoutS: CACHE_SECONDS,
+  entryTimeoutS: CACHE_SECONDS,
+  negativeTimeoutS: CACHE_SECONDS,
+  writebackCache: false,
+  /** Four requests of the largest size. */
+  readAheadBytes: 4 << 20,
+  followClient: false,
+};

@@ -1,0 +1,45 @@
+/** Extended attributes. */
+import { ERRNO } from "../base/errno.ts";
+import { FsError } from "../vfs/filesystem.ts";
+import type { Exchange } from "./exchange.ts";
+import { type HandlerEntry, mutates, reads } from "./handler.ts";
+import { OPCODE } from "./protocol.ts";
+
+export const XATTR_HANDLERS: readonly HandlerEntry[] = [
+  reads(OPCODE.GETXATTR, (fs, exchange) => {
+    const value = fs.getXattr(exchange.node, checked(exchange.name));
+    if (value === undefined) exchange.error(ERRNO.ENODATA);
+    else answer(exchange, value);
+  }),
+  reads(OPCODE.LISTXATTR, (fs, exchange) => {
+    const names = fs.listXattrs(exchange.node);
+    answer(exchange, Buffer.from(names.map((name) => `${name}\0`).join(""), "latin1"));
+  }),
+  mutates(OPCODE.SETXATTR, (fs, exchange) => {
+    const value = exchange.payload(exchange.argument(2), exchange.argument(1));
+    // A copy: the payload is gone after the batch, the filesystem keeps the value.
+    fs.setXattr(exchange.node, checked(exchange.name), Buffer.from(value), exchange.argument(0));
+    exchange.done();
+  }),
+  mutates(OPCODE.REMOVEXATTR, (fs, exchange) => {
+    fs.removeXattr(exchange.node, checked(exchange.name));
+    exchange.done();
+  }),
+];
+
+/**
+ * Refuses what a disk without them refuses: POSIX ACLs are not enforced yet (docs/fuse.md), so they are not stored either, and
+ * other namespaces do not exist.
+ */
+function checked(name: string): string {
+  if (!/^(?:user|trusted|security)\../s.test(name)) throw new FsError(ERRNO.EOPNOTSUPP, "no such xattr namespace");
+  return name;
+}
+
+/** Size 0 asks how much room the value needs. */
+function answer(exchange: Exchange, value: Uint8Array): void {
+  const room = exchange.argument(0);
+  if (room === 0) exchange.xattrSize(value.length);
+  else if (value.length > room) exchange.error(ERRNO.ERANGE);
+  else exchange.bytes(value);
+}

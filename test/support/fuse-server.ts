@@ -1,0 +1,103 @@
+/**
+ * A process that mounts a memory filesystem: the tests' other side, so that a test may wait for the mount it looks at.
+ *
+ * Started with the mount point as its argument; then obeys messages (fuse-process.ts) and answers each.
+ */
+import { ERRNO } from "../../src/base/errno.ts";
+import { systemClock } from "../../src/base/clock.ts";
+import type { Cid, FileName, Ino } from "../../src/base/ids.ts";
+import { createLineLog } from "../../src/base/log.ts";
+import { BlockMiss } from "../../src/blocks/block-store.ts";
+import { prepareMountPoint } from "../../src/fuse/mount-point.ts";
+import { serveFuse } from "../../src/fuse/mount.ts";
+import type { FuseOptions } from "../../src/fuse/options.ts";
+import { FsError, type Invalidations } from "../../src/vfs/filesystem.ts";
+import { MemoryFileSystem } from "./memory-filesystem.ts";
+
+/** What a test may ask for. */
+export type Order =
+  | { readonly do: "unmount" | "detach" | "close" | "inodes" | "release-blocks" | "peak-memory" }
+  /** From now on calls on this inode lack blocks until "release-blocks". */
+  | { readonly do: "withhold-blocks"; readonly ino: number }
+  /** From now on the journal cannot be written, or it can again. */
+  | { readonly do: "fail-commits"; readonly how: "disk-full" | "bug" | "not" }
+  /** Makes, removes or writes a file in the root as another machine would, unknown to the kernel. */
+  | { readonly do: "change"; readonly how: "make" | "remove" | "write"; readonly name: string; readonly text?: string }
+  | { readonly do: "invalidate"; readonly changes: Invalidations };
+
+const [mountPoint = "", optionsJson = "{}"] = process.argv.slice(2);
+const options = JSON.parse(optionsJson) as Partial<FuseOptions>;
+const log = createLineLog(systemClock.nowNs, (line) => process.stderr.write(line));
+const fs = new MemoryFileSystem(systemClock.nowNs);
+const ROOT = 1 as Ino;
+
+await prepareMountPoint(mountPoint, systemClock);
+const mount = serveFuse(fs, { mountPoint, source: "memory:test bucket", log, ...options });
+await mount.ready;
+process.send?.({ event: "ready" });
+void mount.ended.then((end) => process.send?.({ event: "ended", end }, () => process.disconnect()));
+process.on("SIGTERM", () => void mount.close());
+
+let blocksAreHere: () => void = () => {};
+
+async function obey(order: Order): Promise<unknown> {
+  switch (order.do) {
+    case "unmount":
+      return mount.unmount();
+    case "detach":
+      return mount.detach();
+    case "close":
+      return mount.close();
+    case "inodes":
+      return fs.inodeCount;
+    case "peak-memory":
+      return process.resourceUsage().maxRSS;
+    case "withhold-blocks":
+      return withhold(order.ino);
+    case "release-blocks":
+      return blocksAreHere();
+    case "fail-commits":
+      fs.faults.commit = () => {
+        if (order.how === "disk-full") throw Object.assign(new Error("no space left"), { code: "ENOSPC" });
+        if (order.how === "bug") throw new TypeError("a defect");
+      };
+      return undefined;
+    case "change":
+      return change(order.how, Buffer.from(order.name).toString("latin1") as FileName, order.text);
+    case "invalidate":
+      return mount.invalidate(order.changes);
+  }
+}
+
+function withhold(ino: number): void {
+  const arrived = new Promise<void>((resolve) => (blocksAreHere = resolve));
+  fs.faults.touch = (touched) => {
+    if (touched === ino) throw new BlockMiss(["bafkr4itest" as Cid]);
+  };
+  fs.faults.load = (_, signal) => {
+    signal?.addEventListener("abort", () => log.info("a load was given up"));
+    return arrived;
+  };
+  void arrived.then(() => (fs.faults.touch = () => {}));
+}
+
+function change(how: "make" | "remove" | "write", name: FileName, text = ""): number {
+  if (how === "remove") {
+    const { ino } = fs.lookup(ROOT, name) ?? { ino: 0 };
+    fs.unlink(ROOT, name);
+    return ino;
+  }
+  const there = fs.lookup(ROOT, name);
+  if (how === "write" && there === undefined) throw new FsError(ERRNO.ENOENT, "no such file");
+  const { ino } = there ?? fs.makeNode(ROOT, name, 0o100644, 0, { uid: 0, gid: 0 });
+  fs.setAttributes(ino, { size: 0 });
+  fs.write(ino, 0, Buffer.from(text));
+  return ino;
+}
+
+process.on("message", ({ id, order }: { id: number; order: Order }) => {
+  obey(order).then(
+    (value) => process.send?.({ id, value }),
+    (error: unknown) => process.send?.({ id, error: String(error) }),
+  );
+});
