@@ -37,10 +37,15 @@ export async function createKeyedHash(key: Uint8Array): Promise<(bytes: Uint8Arr
  * (format.md, Blocks), so that no hash can be taken for another's.
  */
 export function deriveHash(context: string, ...parts: readonly Uint8Array[]): Uint8Array {
-  const hasher = nobleBlake3.create({ context: Buffer.from(context) });
+  let keyed = contexts.get(context);
+  if (keyed === undefined) contexts.set(context, (keyed = nobleBlake3.create({ context: Buffer.from(context) })));
+  const hasher = keyed.clone();
   for (const part of parts) hasher.update(part);
   return hasher.digest();
 }
+
+/** Hashers that have taken in their context, which is as long a work as a short input. */
+const contexts = new Map<string, ReturnType<typeof nobleBlake3.create>>();
 
 function loadNative(): ((bytes: Uint8Array) => Uint8Array) | undefined {
   try {

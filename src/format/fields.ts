@@ -103,13 +103,25 @@ export function misspelt(): SynclineError {
 const NOTHING = new Uint8Array();
 
 function minimalBytes(value: bigint, signed: boolean): Uint8Array {
+  if (BigInt.asIntN(64, value) === value) return minimalBytes64(value, signed);
   const bytes: number[] = [];
   let rest = value;
   for (; rest !== 0n && rest !== -1n; rest >>= 8n) bytes.unshift(Number(rest & 0xffn));
   const negative = rest === -1n;
-  const first = bytes[0];
-  if (signed && (first === undefined || first >= 0x80 !== negative)) bytes.unshift(negative ? 0xff : 0);
+  if ((bytes[0] ?? 0) >= 0x80 !== negative) bytes.unshift(negative ? 0xff : 0);
   if (bytes.length > MAX_TIME_BYTES)
     throw new SynclineError("limit_exceeded", `${value} is no time that can be stored.`);
   return Uint8Array.from(bytes);
+}
+
+/** The quick way for all numbers but times beyond the year 2262. */
+function minimalBytes64(value: bigint, signed: boolean): Uint8Array {
+  scratch.setBigInt64(0, value);
+  let from = 0;
+  for (; from < 7; from++) {
+    const byte = scratch.getUint8(from);
+    const signOfRest = signed && scratch.getUint8(from + 1) >= 0x80;
+    if (byte !== (signOfRest ? 0xff : 0) || (signed && value < 0n !== signOfRest)) break;
+  }
+  return new Uint8Array(scratch.buffer, from, 8 - from);
 }

@@ -114,13 +114,13 @@ export class RowReader {
         this.#conflict = readConflict(value, from, to);
         return;
     }
-    this.#keep(tag, value.slice(from, to));
+    this.#keep(tag, new Uint8Array(value.subarray(from, to)));
   }
 
   readLinked(tag: number, value: Uint8Array, from: number, to: number, cid: Cid): void {
     this.#recordFields++;
     if (mayBeUnknown(tag)) {
-      this.#keep(tag, Buffer.concat([cidToBytes(cid), value.subarray(from, to)]));
+      this.#keep(tag, new Uint8Array(Buffer.concat([cidToBytes(cid), value.subarray(from, to)])));
       return;
     }
     if (from !== to || codecOf(cid) !== LINK_CODECS[tag]) throw invalidRow("links to a block of the wrong kind");
