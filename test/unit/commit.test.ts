@@ -1,53 +1,105 @@
-import { expect, test } from "vitest";
-import type { Lamport } from "../../src/base/ids.ts";
-import { systemRandom } from "../../src/base/random.ts";
-import { createDeviceKey } from "../../src/crypto/device-key.ts";
-import { createWalletKey, walletSigner } from "../../src/crypto/wallet.ts";
+import { describe, expect, test } from "vitest";
+import { deviceKeyFromSeed } from "../../src/crypto/device-key.ts";
+import { walletSigner } from "../../src/crypto/wallet.ts";
 import { checkCertificate, decodeCertificate, signCertificate } from "../../src/format/certificate.ts";
-import { cidOf } from "../../src/format/cid.ts";
-import type { CommitBody } from "../../src/format/commit-body.ts";
-import { skipSeq } from "../../src/format/commit-body.ts";
 import { decodeCommit, signCommit, verifyCommit } from "../../src/format/commit.ts";
-import { NO_FEATURES } from "../../src/format/features.ts";
+import { encodeCbor } from "../../src/format/dag-cbor.ts";
+import { mayWrite } from "../../src/format/features.ts";
 import { createGenesisBody, decodeGenesis, signGenesis } from "../../src/format/genesis.ts";
-import { DEFAULT_POLICY, decodePolicy, encodePolicy } from "../../src/format/policy.ts";
+import { systemRandom } from "../../src/base/random.ts";
+import { commitBodyAt, createSignedBucket } from "../support/signed-bucket.ts";
 
-const signer = walletSigner(createWalletKey(systemRandom));
-const device = createDeviceKey(systemRandom);
-const genesis = await signGenesis(createGenesisBody(signer.wallet, systemRandom), signer);
-const certificate = await signCertificate(device, genesis.cid, 2_000_000_000, signer);
-const node = cidOf("dag-cbor", Uint8Array.of(1));
+const bucket = await createSignedBucket();
+const { certificate, device, genesis, owner } = bucket;
 
-function bodyAt(seq: number): CommitBody {
-  const above = seq > 1 ? node : undefined;
-  return {
-    genesis: genesis.cid,
-    tree: node,
-    policy: cidOf("dag-cbor", encodePolicy(DEFAULT_POLICY)),
-    parent: above,
-    skip: skipSeq(seq as Lamport) === 0 ? undefined : above,
-    seq: seq as Lamport,
-    writer: device.writer,
-    epoch: 1,
-    heads: new Map([[device.writer, 1]]),
-    kept: node,
-    totals: { files: 1, directories: 2, bytes: 3 },
-    features: NO_FEATURES,
-    acl: undefined,
-    timeNs: 1_780_000_000_123_456_789n,
-    note: "",
-    unknown: {},
-  };
-}
-
-test("a commit that a certified device signed verifies from its blocks alone", () => {
-  const commit = decodeCommit(signCommit(bodyAt(3), certificate.cid, device).bytes);
+test("a commit verifies from its blocks alone", () => {
+  const commit = decodeCommit(signCommit(commitBodyAt(bucket, 3), certificate.cid, device).bytes);
   const read = decodeCertificate(certificate.bytes);
-  checkCertificate(read, { genesis: decodeGenesis(genesis.bytes).cid, owner: signer.wallet });
+  checkCertificate(read, { genesis: decodeGenesis(genesis.bytes).cid, owner: owner.wallet });
   verifyCommit(commit, read);
-  expect(commit.body).toEqual(bodyAt(3));
+  expect(commit.body).toEqual(commitBodyAt(bucket, 3));
 });
 
-test("the default policy decodes to itself", () => {
-  expect(decodePolicy(encodePolicy(DEFAULT_POLICY))).toEqual(DEFAULT_POLICY);
+describe("a commit is refused", () => {
+  const other = deviceKeyFromSeed(new Uint8Array(32).fill(1));
+
+  test("when another certified device signed it", async () => {
+    const theirs = await signCertificate(other, genesis.cid, 2_000_000_000, owner);
+    const body = { ...commitBodyAt(bucket, 1), writer: other.writer };
+    const commit = signCommit(body, certificate.cid, other);
+    expect(() => verifyCommit(commit, certificate)).toThrow(/not signed by the device/);
+    expect(() => verifyCommit(commit, theirs)).toThrow(/not signed by the device/);
+  });
+
+  test("when it names a writer that is not its signer", () => {
+    const body = { ...commitBodyAt(bucket, 1), writer: other.writer };
+    expect(() => signCommit(body, certificate.cid, device)).toThrow(/not the device/);
+  });
+
+  test("when its body was signed for another purpose", () => {
+    const commit = signCommit(commitBodyAt(bucket, 1), certificate.cid, device);
+    const bare = { ...commit, signature: device.sign(commit.message.subarray(-32)) };
+    expect(() => verifyCommit(bare, certificate)).toThrow(/not signed by the device/);
+  });
+});
+
+describe("a certificate is refused", () => {
+  const facts = { genesis: genesis.cid, owner: owner.wallet };
+
+  test("in another bucket", async () => {
+    const elsewhere = await signGenesis(createGenesisBody(owner.wallet, systemRandom), owner);
+    const foreign = await signCertificate(device, elsewhere.cid, 2_000_000_000, owner);
+    expect(() => checkCertificate(foreign, facts)).toThrow(/another bucket/);
+  });
+
+  test("of a wallet that does not own the bucket", async () => {
+    const stranger = walletSigner(new Uint8Array(32).fill(7));
+    const foreign = await signCertificate(device, genesis.cid, 2_000_000_000, stranger);
+    expect(() => checkCertificate(foreign, facts)).toThrow(/may not write/);
+  });
+
+  test("for a key of small order", async () => {
+    const neutral = Uint8Array.from([1, ...new Uint8Array(31)]);
+    const attempt = signCertificate({ publicKey: neutral }, genesis.cid, 2_000_000_000, owner);
+    await expect(attempt).rejects.toMatchObject({ code: "key_invalid" });
+  });
+});
+
+describe("what later versions may add", () => {
+  const unknown = { colour: "blue" };
+
+  test("a field without a feature that announces it is refused", () => {
+    const body = { ...commitBodyAt(bucket, 1), unknown };
+    expect(() => signCommit(body, certificate.cid, device)).toThrow(/field too many/);
+  });
+
+  test("a field of a feature that readers need not know is read over, and kept", () => {
+    const features = { incompat: [], roCompat: [], compat: ["colours"] };
+    const commit = signCommit({ ...commitBodyAt(bucket, 1), features, unknown }, certificate.cid, device);
+    expect(commit.body.unknown).toEqual(unknown);
+    expect(mayWrite(commit.body.features)).toBe(true);
+  });
+
+  test("features decide whether a bucket is written, read or refused", () => {
+    const named = { incompat: [], roCompat: [], compat: [] };
+    expect(mayWrite({ ...named, roCompat: ["quotas"] })).toBe(false);
+    expect(() => mayWrite({ ...named, incompat: ["sealing"] })).toThrow(/sealing/);
+  });
+
+  test("a commit of another version says so", () => {
+    expect(() => decodeCommit(encodeCbor([2, null, null, null]))).toThrow(/version/);
+  });
+});
+
+test("a genesis that its owner did not sign is refused", async () => {
+  const stranger = walletSigner(new Uint8Array(32).fill(7));
+  await expect(signGenesis(genesis.body, stranger)).rejects.toMatchObject({ code: "bad_signature" });
+});
+
+test("a genesis with rules of a later version is refused with the way out", async () => {
+  const later = signGenesis({ ...genesis.body, seal: "chacha/1" }, owner);
+  await expect(later).rejects.toMatchObject({
+    code: "feature_unknown",
+    hint: expect.stringContaining("upgrade") as string,
+  });
 });
