@@ -5,7 +5,7 @@
 import { SerialQueue } from "../base/concurrency.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
-import { PACK_TARGET_BYTES } from "../base/limits.ts";
+import { MAX_BLOCK_ACCEPTED, PACK_TARGET_BYTES } from "../base/limits.ts";
 import type { Block } from "../blocks/block-store.ts";
 import { digestKey } from "../format/cid.ts";
 import type { PackUploader } from "./pack-uploader.ts";
@@ -43,8 +43,11 @@ export class BlockStage {
     return this.#staged.bytes;
   }
 
-  /** Takes a block; true if it is time to `sift`. */
+  /** Takes a block; true if it is time to `sift`. Throws `limit_exceeded`. */
   add(block: Block): boolean {
+    if (block.bytes.length > MAX_BLOCK_ACCEPTED) {
+      throw new SynclineError("limit_exceeded", `Block ${block.cid} has more than ${MAX_BLOCK_ACCEPTED} bytes.`);
+    }
     if (this.peek(block.cid) === undefined && this.#packs.locate(block.cid) === undefined) this.#incoming.add(block);
     return this.#incoming.bytes >= PACK_TARGET_BYTES;
   }
@@ -102,12 +105,12 @@ export class BlockStage {
 
   /** Forgets staged blocks that a pack of the session holds by now. */
   dropPacked(): void {
-    for (const { cid } of [...this.#staged]) if (this.#packs.locate(cid) !== undefined) this.#staged.delete(cid);
+    for (const { cid } of this.#staged) if (this.#packs.locate(cid) !== undefined) this.#staged.delete(cid);
   }
 
   /** Forgets what waits and what the bucket held. */
   clear(): void {
-    for (const pool of [this.#incoming, this.#staged]) for (const { cid } of [...pool]) pool.delete(cid);
+    for (const pool of [this.#incoming, this.#staged]) for (const { cid } of pool) pool.delete(cid);
     this.#hits.clear();
   }
 

@@ -1,6 +1,6 @@
 /**
- * What a reader has learnt of a bucket's packs: footers, manifests and pages of runs, each fetched once. All of it is
- * immutable under its name, so nothing here is ever stale.
+ * What a reader has learnt of a bucket's packs: footers, manifests, pages of runs and the ends of commit objects, each fetched
+ * once. All of it is immutable under its name, so nothing here is ever stale.
  */
 import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Cid, PackName } from "../base/ids.ts";
@@ -9,7 +9,7 @@ import { decodeManifest, type LoosePack, type Manifest, type RunReference } from
 import { commitObjectName, runName } from "../format/object-name.ts";
 import { decodeFooter, footerOffset, type PackFooter, type PackShape, readTail } from "../format/pack.ts";
 import { decodePage, type RunPage } from "../format/run.ts";
-import type { ObjectStore } from "../objects/object-store.ts";
+import type { ByteRange, ObjectStore } from "../objects/object-store.ts";
 
 /** A commit object as far as placement goes. */
 export interface CommitObject {
@@ -23,6 +23,8 @@ export class PackDirectory {
   readonly #store: ObjectStore;
   readonly #commits = new Map<PackName, Promise<CommitObject>>();
   readonly #footers = new Map<PackName, Promise<PackFooter>>();
+  /** The last bytes of commit objects, oldest first: with a small edit, all of it. */
+  readonly #tails = new Map<string, { readonly bytes: Uint8Array; readonly size: number }>();
   /** By run and page, least recently used first. */
   readonly #pages = new Map<string, RunPage>();
 
@@ -82,9 +84,20 @@ export class PackDirectory {
     return found;
   }
 
+  /** Ranges of an object, from memory where they are. Throws as ObjectStore.getRanges. */
+  async getRanges(name: string, ranges: readonly ByteRange[]): Promise<Uint8Array[]> {
+    const tail = this.#tails.get(name);
+    if (tail === undefined) return this.#store.getRanges(name, ranges);
+    const start = tail.size - tail.bytes.length;
+    const outside = ranges.some(({ offset, length }) => offset < start || offset + length > tail.size);
+    if (outside) return this.#store.getRanges(name, ranges);
+    return ranges.map(({ offset, length }) => new Uint8Array(tail.bytes.subarray(offset - start).subarray(0, length)));
+  }
+
   async #readCommitObject(name: PackName): Promise<CommitObject> {
     const tail = await this.#store.getTail(name, COMMIT_TAIL_BYTES);
     const shape = intact(name, () => readTail(tail.bytes, tail.size));
+    this.#keepTail(name, tail);
     const pack = { name, ...shape };
     const { footer, manifest } = await this.#decode(pack, tail.bytes);
     this.addFooter(name, footer);
@@ -105,6 +118,14 @@ export class PackDirectory {
     return intact(pack.name, () => decodeFooter(bytes, shapeOf(pack)));
   }
 
+  #keepTail(name: string, tail: { bytes: Uint8Array; size: number }): void {
+    this.#tails.set(name, tail);
+    for (const oldest of this.#tails.keys()) {
+      if (this.#tails.size <= TAILS_KEPT) break;
+      this.#tails.delete(oldest);
+    }
+  }
+
   #keepPage(key: string, page: RunPage): void {
     this.#pages.delete(key);
     this.#pages.set(key, page);
@@ -114,6 +135,9 @@ export class PackDirectory {
     }
   }
 }
+
+/** COMMIT_TAIL_BYTES each, at most. */
+const TAILS_KEPT = 8;
 
 function shapeOf({ size, rows, manifestBytes }: LoosePack): PackShape {
   return { size, rows, manifestBytes };

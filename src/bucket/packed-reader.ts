@@ -7,23 +7,26 @@
 import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import type { BlockReader } from "../blocks/block-store.ts";
-import type { ObjectStore } from "../objects/object-store.ts";
 import type { NewestIndex } from "./newest-index.ts";
+import type { PackDirectory } from "./pack-directory.ts";
 import type { PlacementIndex } from "./placement-index.ts";
 import { readPlaced } from "./ranged-reads.ts";
 
 export class PackedReader implements BlockReader {
-  readonly #store: ObjectStore;
+  readonly #address: string;
+  readonly #directory: PackDirectory;
   readonly #newest: NewestIndex;
 
-  constructor(store: ObjectStore, newest: NewestIndex) {
-    this.#store = store;
+  /** The address is for messages. */
+  constructor(address: string, directory: PackDirectory, newest: NewestIndex) {
+    this.#address = address;
+    this.#directory = directory;
     this.#newest = newest;
   }
 
   async get(cid: Cid): Promise<Uint8Array> {
     const bytes = (await this.getMany([cid])).get(cid);
-    if (bytes === undefined) throw notMapped(this.#store, cid, []);
+    if (bytes === undefined) throw notMapped(this.#address, cid, []);
     return bytes;
   }
 
@@ -41,15 +44,15 @@ export class PackedReader implements BlockReader {
   async #read(index: PlacementIndex, cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
     const { found, damage } = await index.locate(cids);
     const absent = cids.find((cid) => !found.has(cid));
-    if (absent !== undefined) throw notMapped(this.#store, absent, damage);
-    return readPlaced(this.#store, found);
+    if (absent !== undefined) throw notMapped(this.#address, absent, damage);
+    return readPlaced(this.#directory, found);
   }
 }
 
-function notMapped(store: ObjectStore, cid: Cid, damage: readonly unknown[]): SynclineError {
+function notMapped(address: string, cid: Cid, damage: readonly unknown[]): SynclineError {
   const [cause] = damage;
   const why = cause instanceof Error ? `; it may be where ${cause.message}` : "";
-  return new SynclineError("block_not_found", `No pack of ${store.address} holds block ${cid}${why}`, {
+  return new SynclineError("block_not_found", `No pack of ${address} holds block ${cid}${why}`, {
     hint: "Run `syncline verify` on the bucket.",
     cause,
   });

@@ -45,7 +45,7 @@ export class PackedRemote implements BucketRemote {
     this.#directory = new PackDirectory(store);
     this.#newest = new NewestIndex(this.#directory, () => this.readRoot());
     this.#lease = new Lease(store, options.writer, options.clock, options.random);
-    this.blocks = new PackedReader(store, this.#newest);
+    this.blocks = new PackedReader(store.address, this.#directory, this.#newest);
   }
 
   async readGenesis(): Promise<Uint8Array> {

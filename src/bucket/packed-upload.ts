@@ -104,7 +104,7 @@ export class PackedUpload implements UploadSession {
     for (const stage of stages.toSorted((a, b) => b.stagedBytes - a.stagedBytes)) {
       if (stages.reduce((sum, { stagedBytes }) => sum + stagedBytes, 0) > COMMIT_INLINE_BYTES) await stage.sendAll();
     }
-    return stages.flatMap(({ staged }) => [...staged]);
+    return [...this.#content.staged, ...this.#nodes.staged];
   }
 
   async #putCommitObject(commit: Block, inline: readonly Block[], manifest: Manifest): Promise<CommitObject> {
@@ -183,7 +183,7 @@ export class PackedUpload implements UploadSession {
       if (place !== undefined) packed.set(cid, place);
     }
     const rest = cids.filter((cid) => !found.has(cid) && !packed.has(cid));
-    const [own, others] = await Promise.all([readPlaced(this.#tools.store, packed), this.#tools.blocks.getMany(rest)]);
+    const [own, others] = await Promise.all([readPlaced(this.#tools.directory, packed), this.#tools.blocks.getMany(rest)]);
     return new Map([...found, ...own, ...others]);
   }
 }

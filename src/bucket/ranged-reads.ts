@@ -13,16 +13,18 @@ import type { Placement } from "./placement-index.ts";
  * `feature_unknown` for a way of storing that this version does not know; each names the pack and a block.
  */
 export async function readPlaced(
-  store: ObjectStore,
+  source: RangeSource,
   places: ReadonlyMap<Cid, Placement>,
 ): Promise<Map<Cid, Uint8Array>> {
   const byPack = groupBy(places, ([, place]) => place.pack);
   const found = new Map<Cid, Uint8Array>();
   await mapConcurrent([...byPack], STORE_CONCURRENCY, async ([pack, blocks]) => {
-    for (const [cid, bytes] of await readPack(store, pack, blocks)) found.set(cid, bytes);
+    for (const [cid, bytes] of await readPack(source, pack, blocks)) found.set(cid, bytes);
   });
   return found;
 }
+
+type RangeSource = Pick<ObjectStore, "getRanges">;
 
 interface PlannedRead extends ByteRange {
   readonly blocks: readonly PlacedBlock[];
@@ -48,14 +50,15 @@ export function planReads(blocks: readonly PlacedBlock[]): PlannedRead[] {
   return reads;
 }
 
-async function readPack(store: ObjectStore, pack: PackName, blocks: readonly PlacedBlock[]): Promise<PlacedBytes[]> {
+async function readPack(
+  source: RangeSource, pack: PackName, blocks: readonly PlacedBlock[]): Promise<PlacedBytes[]> {
   const [first] = blocks;
   if (first === undefined) return [];
   for (const [cid, { codec }] of blocks) if (codec !== PLAIN) throw unknownCodec(cid, pack, codec);
   const reads = planReads(blocks);
   let ranges: Uint8Array[];
   try {
-    ranges = await store.getRanges(pack, reads);
+    ranges = await source.getRanges(pack, reads);
   } catch (cause) {
     throw namingBlock(cause, pack, first);
   }

@@ -23,7 +23,8 @@ export function runsToMerge(runs: readonly RunReference[], newRows: number): num
 
 /** The rows of these packs, sorted by digest. */
 export function* rowsOfPacks(packs: readonly { pack: PackName; footer: PackFooter }[]): Generator<RunRow> {
-  const rows = packs.flatMap(({ pack, footer }) => [...footer].map((row) => ({ ...row, pack })));
+  const rows: RunRow[] = [];
+  for (const { pack, footer } of packs) for (const row of footer) rows.push(Object.assign(row, { pack }));
   yield* rows.sort((a, b) => Buffer.compare(a.digest, b.digest));
 }
 
@@ -35,7 +36,7 @@ export async function* rowsOfRun(directory: PackDirectory, run: RunReference): A
     const read = await directory.pages(run, wanted);
     for (const index of wanted) {
       const page = read.get(index);
-      for (let row = 0; page !== undefined && row < page.count; row++) yield page.row(row);
+      if (page !== undefined) yield* page;
     }
   }
 }

@@ -61,6 +61,10 @@ export class RunPage {
     this.count = count;
   }
 
+  *[Symbol.iterator](): Generator<RunRow> {
+    for (let index = 0; index < this.count; index++) yield this.row(index);
+  }
+
   /** The row of `digest`, or on which side of this page it would be. */
   find(digest: Uint8Array): RunRow | "before" | "absent" | "after" {
     let low = 0;

@@ -55,7 +55,7 @@ export class MemoryObjectStore implements ObjectStore {
   }
 
   async *list(prefix: string): AsyncIterable<ObjectInfo> {
-    for (const [name, { bytes, modifiedMs }] of [...this.#objects]) {
+    for (const [name, { bytes, modifiedMs }] of this.#objects) {
       if (name.startsWith(prefix)) yield { name, size: bytes.length, modifiedMs };
     }
   }

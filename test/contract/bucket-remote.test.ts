@@ -16,14 +16,16 @@ const agent = () => ({
   writer: (++agents).toString(16).padStart(32, "0") as WriterId,
 });
 
-describe("packs in memory", () =>
+describe("packs in memory", () => {
   bucketRemoteContract(async () => {
     const store = new MemoryObjectStore();
     return async () => new PackedRemote(store, { ...agent(), pollMs: 5 });
-  }));
+  });
+});
 
-describe("packs in a folder", () =>
+describe("packs in a folder", () => {
   bucketRemoteContract(async () => {
     const address = `file://${join(await temporaryFolder(), "bucket")}`;
     return async () => openRemote(address, agent());
-  }));
+  });
+});

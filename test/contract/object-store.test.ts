@@ -9,9 +9,12 @@ import { objectStoreContract } from "./object-store.ts";
 
 const ports = { clock: systemClock, random: systemRandom };
 
-describe("memory", () => objectStoreContract(async () => new MemoryObjectStore()));
-describe("file", () =>
+describe("memory", () => {
+  objectStoreContract(async () => new MemoryObjectStore());
+});
+describe("file", () => {
   objectStoreContract(async () => {
     const path = join(await temporaryFolder(), "deep", "bucket");
     return new FileObjectStore({ path, address: `file://${path}`, ...ports });
-  }));
+  });
+});

@@ -100,7 +100,7 @@ export function objectStoreContract(open: () => Promise<ObjectStore>): void {
         yield bytes("half");
         throw new RangeError("the other half is missing");
       };
-      await expect(store.putNew("pack/0", failing())).rejects.toThrow();
+      await expect(store.putNew("pack/0", failing())).rejects.toBeInstanceOf(Error);
       expect(await store.head("pack/0")).toBeUndefined();
     });
   });

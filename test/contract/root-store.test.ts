@@ -13,16 +13,21 @@ import { rootStoreContract } from "./root-store.ts";
 const ports = { clock: systemClock, random: systemRandom };
 const only = { name: ONLY_BUCKET, single: true };
 
-describe("memory", () => rootStoreContract({ open: async () => new MemoryRootStore() }));
-describe("objects in memory", () =>
-  rootStoreContract({ ...only, open: async () => new ObjectRootStore(new MemoryObjectStore()) }));
-describe("objects in a folder", () =>
+describe("memory", () => {
+  rootStoreContract({ open: async () => new MemoryRootStore() });
+});
+describe("objects in memory", () => {
+  rootStoreContract({ ...only, open: async () => new ObjectRootStore(new MemoryObjectStore()) });
+});
+describe("objects in a folder", () => {
   rootStoreContract({
     ...only,
     open: async () => {
       const path = await temporaryFolder();
       return new ObjectRootStore(new FileObjectStore({ path, address: `file://${path}`, ...ports }));
     },
-  }));
-describe("sqlite", () =>
-  rootStoreContract({ open: async () => new SqliteRootStore(join(await temporaryFolder(), "roots.db")) }));
+  });
+});
+describe("sqlite", () => {
+  rootStoreContract({ open: async () => new SqliteRootStore(join(await temporaryFolder(), "roots.db")) });
+});
