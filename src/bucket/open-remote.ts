@@ -6,7 +6,7 @@ import type { Cid, WriterId } from "../base/ids.ts";
 import type { Random } from "../base/random.ts";
 import { parseCid } from "../format/cid.ts";
 import { FileObjectStore } from "../objects/file-object-store.ts";
-import { PackedRemote } from "./packed-remote.ts";
+import { PackedRemote } from "./packed/packed-remote.ts";
 
 export interface BucketAddress {
   /** The address without the pin, as people should see it. */

@@ -4,7 +4,7 @@ import { systemClock } from "../../src/base/clock.ts";
 import type { WriterId } from "../../src/base/ids.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import { openRemote } from "../../src/bucket/open-remote.ts";
-import { PackedRemote } from "../../src/bucket/packed-remote.ts";
+import { PackedRemote } from "../../src/bucket/packed/packed-remote.ts";
 import { MemoryObjectStore } from "../../src/objects/memory-object-store.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 import { bucketRemoteContract } from "./bucket-remote.ts";

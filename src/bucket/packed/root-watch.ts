@@ -1,7 +1,7 @@
 /** Tells when a bucket's root may have moved: by the store's own hints where it has any, and by looking again and again. */
-import type { Clock } from "../base/clock.ts";
-import { ROOT_OBJECT } from "../format/object-name.ts";
-import type { ObjectStore } from "../objects/object-store.ts";
+import type { Clock } from "../../base/clock.ts";
+import { ROOT_OBJECT } from "../../format/object-name.ts";
+import type { ObjectStore } from "../../objects/object-store.ts";
 
 /**
  * Calls `changed` after the first look, and then whenever the root object differs from what it was at the last look, the store

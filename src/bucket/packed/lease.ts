@@ -2,14 +2,14 @@
  * The lease of one writer: names of packs that no manifest lists yet. Names are drawn in batches and leased before use, so
  * that a long upload writes its lease once in a while and not once a pack.
  */
-import type { Clock } from "../base/clock.ts";
-import { SerialQueue } from "../base/concurrency.ts";
-import { SynclineError } from "../base/errors.ts";
-import type { PackName, WriterId } from "../base/ids.ts";
-import type { Random } from "../base/random.ts";
-import { encodeLease } from "../format/lease.ts";
-import { leaseName, OBJECT_ID_BYTES, packName } from "../format/object-name.ts";
-import type { ObjectStore } from "../objects/object-store.ts";
+import type { Clock } from "../../base/clock.ts";
+import { SerialQueue } from "../../base/concurrency.ts";
+import { SynclineError } from "../../base/errors.ts";
+import type { PackName, WriterId } from "../../base/ids.ts";
+import type { Random } from "../../base/random.ts";
+import { encodeLease } from "../../format/lease.ts";
+import { leaseName, OBJECT_ID_BYTES, packName } from "../../format/object-name.ts";
+import type { ObjectStore } from "../../objects/object-store.ts";
 
 /** Names drawn at once: 1 GiB of packs. */
 const BATCH = 64;

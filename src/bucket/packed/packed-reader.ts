@@ -4,9 +4,9 @@
  * A block that the newest known root does not map may have been published meanwhile, and a pack that is gone may have been
  * rewritten by the collector: both times the root is read again, once, before the block counts as missing.
  */
-import { hasCode, SynclineError } from "../base/errors.ts";
-import type { Cid } from "../base/ids.ts";
-import type { BlockReader } from "../blocks/block-store.ts";
+import { hasCode, SynclineError } from "../../base/errors.ts";
+import type { Cid } from "../../base/ids.ts";
+import type { BlockReader } from "../../blocks/block-store.ts";
 import type { NewestIndex } from "./newest-index.ts";
 import type { PackDirectory } from "./pack-directory.ts";
 import type { PlacementIndex } from "./placement-index.ts";

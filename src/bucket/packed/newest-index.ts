@@ -1,6 +1,6 @@
 /** The placement index of the newest root that a remote has seen; goes forward only, so that an old root put back hides nothing. */
-import { hasCode, SynclineError } from "../base/errors.ts";
-import type { Root } from "../roots/root-store.ts";
+import { hasCode, SynclineError } from "../../base/errors.ts";
+import type { Root } from "../../roots/root-store.ts";
 import type { CommitObject, PackDirectory } from "./pack-directory.ts";
 import { PlacementIndex } from "./placement-index.ts";
 

@@ -2,12 +2,12 @@
  * Blocks of one kind on their way into packs: those that the bucket lacks wait here until they fill a pack, which then leaves
  * in the background.
  */
-import { SerialQueue } from "../base/concurrency.ts";
-import { SynclineError } from "../base/errors.ts";
-import type { Cid } from "../base/ids.ts";
-import { MAX_BLOCK_ACCEPTED, PACK_TARGET_BYTES } from "../base/limits.ts";
-import type { Block } from "../blocks/block-store.ts";
-import { digestKey } from "../format/cid.ts";
+import { SerialQueue } from "../../base/concurrency.ts";
+import { SynclineError } from "../../base/errors.ts";
+import type { Cid } from "../../base/ids.ts";
+import { MAX_BLOCK_ACCEPTED, PACK_TARGET_BYTES } from "../../base/limits.ts";
+import type { Block } from "../../blocks/block-store.ts";
+import { digestKey } from "../../format/cid.ts";
 import type { PackUploader } from "./pack-uploader.ts";
 import type { Placement, PlacementIndex } from "./placement-index.ts";
 import type { SessionPacks } from "./session-packs.ts";

@@ -2,14 +2,14 @@
  * What a reader has learnt of a bucket's packs: footers, manifests, pages of runs and the ends of commit objects, each fetched
  * once. All of it is immutable under its name, so nothing here is ever stale.
  */
-import { hasCode, SynclineError } from "../base/errors.ts";
-import type { Cid, PackName } from "../base/ids.ts";
-import { COMMIT_TAIL_BYTES, RUN_CACHE_BYTES, RUN_PAGE_BYTES } from "../base/limits.ts";
-import { decodeManifest, type LoosePack, type Manifest, type RunReference } from "../format/manifest.ts";
-import { commitObjectName, runName } from "../format/object-name.ts";
-import { decodeFooter, footerOffset, type PackFooter, type PackShape, readTail } from "../format/pack.ts";
-import { decodePage, type RunPage } from "../format/run.ts";
-import type { ByteRange, ObjectStore } from "../objects/object-store.ts";
+import { hasCode, SynclineError } from "../../base/errors.ts";
+import type { Cid, PackName } from "../../base/ids.ts";
+import { COMMIT_TAIL_BYTES, RUN_CACHE_BYTES, RUN_PAGE_BYTES } from "../../base/limits.ts";
+import { decodeManifest, type LoosePack, type Manifest, type RunReference } from "../../format/manifest.ts";
+import { commitObjectName, runName } from "../../format/object-name.ts";
+import { decodeFooter, footerOffset, type PackFooter, type PackShape, readTail } from "../../format/pack.ts";
+import { decodePage, type RunPage } from "../../format/run.ts";
+import type { ByteRange, ObjectStore } from "../../objects/object-store.ts";
 
 /** A commit object as far as placement goes. */
 export interface CommitObject {

@@ -1,11 +1,11 @@
 /** Reads blocks at known places in as few ranged reads as the layout allows (design.md §4). */
-import { groupBy } from "../base/collections.ts";
-import { mapConcurrent } from "../base/concurrency.ts";
-import { hasCode, SynclineError } from "../base/errors.ts";
-import type { Cid, PackName } from "../base/ids.ts";
-import { COALESCE_GAP_BYTES, MAX_RANGED_READ_BYTES, STORE_CONCURRENCY } from "../base/limits.ts";
-import { PLAIN } from "../format/pack.ts";
-import type { ByteRange, ObjectStore } from "../objects/object-store.ts";
+import { groupBy } from "../../base/collections.ts";
+import { mapConcurrent } from "../../base/concurrency.ts";
+import { hasCode, SynclineError } from "../../base/errors.ts";
+import type { Cid, PackName } from "../../base/ids.ts";
+import { COALESCE_GAP_BYTES, MAX_RANGED_READ_BYTES, STORE_CONCURRENCY } from "../../base/limits.ts";
+import { PLAIN } from "../../format/pack.ts";
+import type { ByteRange, ObjectStore } from "../../objects/object-store.ts";
 import type { Placement } from "./placement-index.ts";
 
 /**
@@ -50,8 +50,7 @@ export function planReads(blocks: readonly PlacedBlock[]): PlannedRead[] {
   return reads;
 }
 
-async function readPack(
-  source: RangeSource, pack: PackName, blocks: readonly PlacedBlock[]): Promise<PlacedBytes[]> {
+async function readPack(source: RangeSource, pack: PackName, blocks: readonly PlacedBlock[]): Promise<PlacedBytes[]> {
   const [first] = blocks;
   if (first === undefined) return [];
   for (const [cid, { codec }] of blocks) if (codec !== PLAIN) throw unknownCodec(cid, pack, codec);

@@ -1,6 +1,6 @@
 /** The packs that one upload session has stored and no manifest lists yet. */
-import type { Cid, PackName } from "../base/ids.ts";
-import { digestOf } from "../format/cid.ts";
+import type { Cid, PackName } from "../../base/ids.ts";
+import { digestOf } from "../../format/cid.ts";
 import type { UploadedPack } from "./pack-uploader.ts";
 import type { Placement } from "./placement-index.ts";
 

@@ -1,13 +1,13 @@
 /** Stores packs, runs and commit objects of one upload session, and counts what that costs. */
-import { SynclineError } from "../base/errors.ts";
-import type { PackName } from "../base/ids.ts";
-import { MAX_LOOSE_PACKS } from "../base/limits.ts";
-import type { Random } from "../base/random.ts";
-import type { Block } from "../blocks/block-store.ts";
-import type { LoosePack, Manifest, RunReference } from "../format/manifest.ts";
-import { OBJECT_ID_BYTES, runName } from "../format/object-name.ts";
-import type { PackFooter } from "../format/pack.ts";
-import type { ObjectBody, ObjectStore } from "../objects/object-store.ts";
+import { SynclineError } from "../../base/errors.ts";
+import type { PackName } from "../../base/ids.ts";
+import { MAX_LOOSE_PACKS } from "../../base/limits.ts";
+import type { Random } from "../../base/random.ts";
+import type { Block } from "../../blocks/block-store.ts";
+import type { LoosePack, Manifest, RunReference } from "../../format/manifest.ts";
+import { OBJECT_ID_BYTES, runName } from "../../format/object-name.ts";
+import type { PackFooter } from "../../format/pack.ts";
+import type { ObjectBody, ObjectStore } from "../../objects/object-store.ts";
 import type { Lease } from "./lease.ts";
 import { type BuiltPack, buildPack } from "./pack-builder.ts";
 import type { CommitObject, PackDirectory } from "./pack-directory.ts";

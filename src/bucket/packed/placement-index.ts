@@ -1,13 +1,13 @@
 /** Where the blocks lie that one commit and its ancestors reach, as the manifest of its commit object says. */
-import { hasCode } from "../base/errors.ts";
-import type { Cid, PackName } from "../base/ids.ts";
-import { STORE_CONCURRENCY } from "../base/limits.ts";
-import { groupBy } from "../base/collections.ts";
-import { mapConcurrent } from "../base/concurrency.ts";
-import { digestOf } from "../format/cid.ts";
-import type { LoosePack, RunReference } from "../format/manifest.ts";
-import type { PackFooter } from "../format/pack.ts";
-import { guessPage, pagesOfRun, prefixOf, type RunRow, wholeRun } from "../format/run.ts";
+import { hasCode } from "../../base/errors.ts";
+import type { Cid, PackName } from "../../base/ids.ts";
+import { STORE_CONCURRENCY } from "../../base/limits.ts";
+import { groupBy } from "../../base/collections.ts";
+import { mapConcurrent } from "../../base/concurrency.ts";
+import { digestOf } from "../../format/cid.ts";
+import type { LoosePack, RunReference } from "../../format/manifest.ts";
+import type { PackFooter } from "../../format/pack.ts";
+import { guessPage, pagesOfRun, prefixOf, type RunRow, wholeRun } from "../../format/run.ts";
 import type { CommitObject, PackDirectory } from "./pack-directory.ts";
 
 export interface Placement {

@@ -1,21 +1,21 @@
 /** A bucket in an object store (format.md): packs, commit objects and one root. `file://` and later `s3://` are this. */
-import type { Clock } from "../base/clock.ts";
-import { hasCode, SynclineError } from "../base/errors.ts";
-import type { WriterId } from "../base/ids.ts";
-import { FILE_POLL_MS } from "../base/limits.ts";
-import type { Random } from "../base/random.ts";
-import type { Block, BlockReader } from "../blocks/block-store.ts";
-import { basesName, GENESIS_OBJECT } from "../format/object-name.ts";
-import { encodeRoot } from "../format/root-object.ts";
-import type { ObjectStore } from "../objects/object-store.ts";
-import { ObjectRootStore, ONLY_BUCKET } from "../roots/object-root-store.ts";
-import type { Root } from "../roots/root-store.ts";
+import type { Clock } from "../../base/clock.ts";
+import { hasCode, SynclineError } from "../../base/errors.ts";
+import type { WriterId } from "../../base/ids.ts";
+import { FILE_POLL_MS } from "../../base/limits.ts";
+import type { Random } from "../../base/random.ts";
+import type { Block, BlockReader } from "../../blocks/block-store.ts";
+import { basesName, GENESIS_OBJECT } from "../../format/object-name.ts";
+import { encodeRoot } from "../../format/root-object.ts";
+import type { ObjectStore } from "../../objects/object-store.ts";
+import { ObjectRootStore, ONLY_BUCKET } from "../../roots/object-root-store.ts";
+import type { Root } from "../../roots/root-store.ts";
 import { Lease } from "./lease.ts";
 import { NewestIndex } from "./newest-index.ts";
 import { PackDirectory } from "./pack-directory.ts";
 import { PackedReader } from "./packed-reader.ts";
 import { PackedUpload } from "./packed-upload.ts";
-import type { BucketRemote, Upload, UploadSession } from "./remote.ts";
+import type { BucketRemote, Upload, UploadSession } from "../remote.ts";
 import { watchRoot } from "./root-watch.ts";
 
 export interface PackedRemoteOptions {

@@ -4,16 +4,16 @@
  *
  * One small edit costs two puts: the commit object with all that is new inside, and the root.
  */
-import { mapConcurrent } from "../base/concurrency.ts";
-import { hasCode, SynclineError } from "../base/errors.ts";
-import type { Cid } from "../base/ids.ts";
-import { COMMIT_INLINE_BYTES, REUSE_COMMIT_BYTES, STORE_CONCURRENCY } from "../base/limits.ts";
-import type { Block, BlockReader } from "../blocks/block-store.ts";
-import { codecOf } from "../format/cid.ts";
-import { encodeManifest, type Manifest } from "../format/manifest.ts";
-import { commitObjectName } from "../format/object-name.ts";
-import type { Root, RootStore, SwapOutcome } from "../roots/root-store.ts";
-import { ONLY_BUCKET } from "../roots/object-root-store.ts";
+import { mapConcurrent } from "../../base/concurrency.ts";
+import { hasCode, SynclineError } from "../../base/errors.ts";
+import type { Cid } from "../../base/ids.ts";
+import { COMMIT_INLINE_BYTES, REUSE_COMMIT_BYTES, STORE_CONCURRENCY } from "../../base/limits.ts";
+import type { Block, BlockReader } from "../../blocks/block-store.ts";
+import { codecOf } from "../../format/cid.ts";
+import { encodeManifest, type Manifest } from "../../format/manifest.ts";
+import { commitObjectName } from "../../format/object-name.ts";
+import type { Root, RootStore, SwapOutcome } from "../../roots/root-store.ts";
+import { ONLY_BUCKET } from "../../roots/object-root-store.ts";
 import { BlockStage } from "./block-stage.ts";
 import type { NewestIndex } from "./newest-index.ts";
 import { buildPack } from "./pack-builder.ts";
@@ -21,7 +21,7 @@ import type { CommitObject } from "./pack-directory.ts";
 import { PackUploader, type UploadedPack, type UploadTools } from "./pack-uploader.ts";
 import { type Placement, PlacementIndex } from "./placement-index.ts";
 import { readPlaced } from "./ranged-reads.ts";
-import type { PreparedSwap, Upload, UploadSession } from "./remote.ts";
+import type { PreparedSwap, Upload, UploadSession } from "../remote.ts";
 import { SessionPacks } from "./session-packs.ts";
 
 export interface PackedUploadTools extends UploadTools {
@@ -183,7 +183,10 @@ export class PackedUpload implements UploadSession {
       if (place !== undefined) packed.set(cid, place);
     }
     const rest = cids.filter((cid) => !found.has(cid) && !packed.has(cid));
-    const [own, others] = await Promise.all([readPlaced(this.#tools.directory, packed), this.#tools.blocks.getMany(rest)]);
+    const [own, others] = await Promise.all([
+      readPlaced(this.#tools.directory, packed),
+      this.#tools.blocks.getMany(rest),
+    ]);
     return new Map([...found, ...own, ...others]);
   }
 }
