@@ -4,7 +4,7 @@
  */
 import type { Clock } from "../base/clock.ts";
 import { hasCode, SynclineError } from "../base/errors.ts";
-import type { Cid, Lamport } from "../base/ids.ts";
+import type { Cid, Lamport, WriterId } from "../base/ids.ts";
 import { PUBLISH_NODE_CACHE_BYTES, RECONNECT_FIRST_MS, RECONNECT_MAX_MS } from "../base/limits.ts";
 import { describeError, type Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
@@ -44,6 +44,7 @@ export interface PublisherOptions {
 }
 
 export interface PublisherState {
+  readonly writer: WriterId;
   readonly base: BaseRoot;
   /** The newest root seen. */
   readonly root: Cid | undefined;
@@ -91,6 +92,7 @@ export class Publisher {
 
   state(): PublisherState {
     return {
+      writer: this.#writer.device.writer,
       base: this.#base,
       root: this.#root?.commit.cid,
       version: this.#root?.root.version,

@@ -1,5 +1,9 @@
 /** What an agent tells others about itself: the JSON of cli.md. */
+import { hostname } from "node:os";
 import type { SynclineError } from "../base/errors.ts";
+import type { WriterId } from "../base/ids.ts";
+import { nameToText } from "../base/names.ts";
+import type { SeenConflict } from "./publisher.ts";
 
 export interface PendingReport {
   readonly files: number;
@@ -50,4 +54,11 @@ export interface UnmountReport {
 
 export function reportError(error: SynclineError): AgentStatus["lastError"] {
   return { code: error.code, message: error.message, hint: error.hint ?? null };
+}
+
+/** Machines are known by their writer ids; this one by its name. */
+export function conflictReport({ conflict, timeNs }: SeenConflict, own: WriterId): AgentStatus["conflicts"][number] {
+  const path = conflict.names.kept.map(nameToText).join("/");
+  const machine = conflict.writer === own ? hostname() : conflict.writer;
+  return { path, machine, time: new Date(Number(timeNs / 1_000_000n)).toISOString() };
 }

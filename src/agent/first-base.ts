@@ -1,0 +1,48 @@
+/** Where an agent begins: the bucket's root, an old state of it, or the last root seen when the bucket is out of reach. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { SynclineError } from "../base/errors.ts";
+import type { Log } from "../base/log.ts";
+import type { Bucket } from "../bucket/bucket.ts";
+import { findCommit } from "../bucket/history.ts";
+import type { BaseRoot } from "./threads.ts";
+
+export interface FirstBaseOptions {
+  /** An old state, as `--at` names it. */
+  readonly at: string | undefined;
+  readonly stateDir: string;
+  readonly log: Log;
+}
+
+/** Throws `no_such_bucket`, `no_such_root`, and what reading throws when no root was seen before. */
+export async function firstBase(bucket: Bucket, options: FirstBaseOptions): Promise<BaseRoot> {
+  const { at, stateDir, log } = options;
+  const saved = join(stateDir, "base.json");
+  try {
+    const base = await currentBase(bucket, at);
+    if (at === undefined) writeFileSync(saved, JSON.stringify(base), { mode: 0o600 });
+    return base;
+  } catch (error) {
+    const last = at === undefined ? readIfThere(saved) : undefined;
+    if (last === undefined) throw error;
+    log.warn("The bucket cannot be reached: starting from the last root seen.");
+    return JSON.parse(last.toString("utf8")) as BaseRoot;
+  }
+}
+
+async function currentBase(bucket: Bucket, at: string | undefined): Promise<BaseRoot> {
+  const current = await bucket.current();
+  if (current === undefined) {
+    throw new SynclineError("no_such_bucket", `The bucket at ${bucket.remote.address} has no root.`);
+  }
+  const commit = at === undefined ? current.commit : await findCommit(bucket, current.commit, at);
+  return { commit: commit.cid, tree: commit.body.tree, seq: commit.body.seq };
+}
+
+export function readIfThere(path: string): Buffer | undefined {
+  try {
+    return readFileSync(path);
+  } catch {
+    return undefined;
+  }
+}
