@@ -2,8 +2,9 @@
  * One request and its reply: a view on a row of the cells that the addon shares. One object serves all requests in turn, so
  * that a call allocates next to nothing.
  */
+import { ERRNO } from "../base/errno.ts";
 import type { FileName, Ino } from "../base/ids.ts";
-import type { Attributes, Caller, StatFs } from "../vfs/filesystem.ts";
+import { type Attributes, type Caller, FsError, type StatFs } from "../vfs/filesystem.ts";
 import type { Session } from "./addon.ts";
 import { ATTRIBUTE, CELL, OPCODE, OUTPUT_BYTES, REPLY, ROW_CELLS, SOLO_ROW } from "./protocol.ts";
 import { MAX_NAME_BYTES } from "../base/limits.ts";
@@ -54,8 +55,11 @@ export class Exchange {
   time(index: number): bigint {
     return this.#times[this.#at + CELL.ARGUMENT + index] ?? 0n;
   }
-  get name(): FileName {
-    return this.text(0) as FileName;
+  /** The request's first or second name. The kernel passes names of up to 1,024 bytes; too long ones throw ENAMETOOLONG. */
+  name(index: 0 | 1 = 0): FileName {
+    const name = this.text(index);
+    if (name.length > MAX_NAME_BYTES) throw new FsError(ERRNO.ENAMETOOLONG, "a name of more than 255 bytes");
+    return name as FileName;
   }
   /** The request's first or second string, one char a byte. */
   text(index: 0 | 1): string {

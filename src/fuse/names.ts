@@ -7,16 +7,16 @@ import { OPCODE } from "./protocol.ts";
 import { constants } from "node:fs";
 
 const lookup: Handler = (fs, exchange) => {
-  const found = fs.lookup(exchange.node, exchange.name);
+  const found = fs.lookup(exchange.node, exchange.name());
   if (found === undefined) exchange.noEntry();
   else exchange.entry(found);
 };
 
 /** open(2) with O_CREAT, when the kernel knows no such name. */
 const create: Handler = (fs, exchange, openFiles) => {
-  const { node, name, caller } = exchange;
+  const { node, caller } = exchange;
   try {
-    const made = fs.makeNode(node, name, S_IFREG | (exchange.argument(0) & PERMISSIONS), 0, caller);
+    const made = fs.makeNode(node, exchange.name(), S_IFREG | (exchange.argument(0) & PERMISSIONS), 0, caller);
     exchange.created(made, openFiles.open(made.ino));
   } catch (error) {
     const exclusive = (exchange.argument(1) & constants.O_EXCL) !== 0;
@@ -35,8 +35,7 @@ const rename: Handler = (fs, exchange) => {
   const flags = exchange.argument(1);
   // Whiteouts are for the upper layer of an overlayfs.
   if (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) throw new FsError(ERRNO.EINVAL, "rename flags");
-  const newName = exchange.text(1) as typeof exchange.name;
-  fs.rename(exchange.node, exchange.name, exchange.argument(0) as Ino, newName, flags);
+  fs.rename(exchange.node, exchange.name(0), exchange.argument(0) as Ino, exchange.name(1), flags);
   exchange.done();
 };
 
@@ -46,25 +45,25 @@ export const NAME_HANDLERS: readonly HandlerEntry[] = [
   mutates(OPCODE.CREATE, create),
   mutates(OPCODE.TMPFILE, createUnnamed),
   mutates(OPCODE.MKNOD, (fs, exchange) => {
-    const { node, name, caller } = exchange;
-    exchange.entry(fs.makeNode(node, name, exchange.argument(0), exchange.argument(1), caller));
+    const { node, caller } = exchange;
+    exchange.entry(fs.makeNode(node, exchange.name(), exchange.argument(0), exchange.argument(1), caller));
   }),
   mutates(OPCODE.MKDIR, (fs, exchange) => {
-    const { node, name, caller } = exchange;
-    exchange.entry(fs.makeDirectory(node, name, S_IFDIR | (exchange.argument(0) & PERMISSIONS), caller));
+    const { node, caller } = exchange;
+    exchange.entry(fs.makeDirectory(node, exchange.name(), S_IFDIR | (exchange.argument(0) & PERMISSIONS), caller));
   }),
   mutates(OPCODE.SYMLINK, (fs, exchange) => {
-    exchange.entry(fs.makeSymlink(exchange.node, exchange.name, exchange.text(1), exchange.caller));
+    exchange.entry(fs.makeSymlink(exchange.node, exchange.name(), exchange.text(1), exchange.caller));
   }),
   mutates(OPCODE.LINK, (fs, exchange) => {
-    exchange.entry(fs.link(exchange.argument(0) as Ino, exchange.node, exchange.name));
+    exchange.entry(fs.link(exchange.argument(0) as Ino, exchange.node, exchange.name()));
   }),
   mutates(OPCODE.UNLINK, (fs, exchange) => {
-    fs.unlink(exchange.node, exchange.name);
+    fs.unlink(exchange.node, exchange.name());
     exchange.done();
   }),
   mutates(OPCODE.RMDIR, (fs, exchange) => {
-    fs.removeDirectory(exchange.node, exchange.name);
+    fs.removeDirectory(exchange.node, exchange.name());
     exchange.done();
   }),
   mutates(OPCODE.RENAME2, rename),

@@ -7,7 +7,7 @@ import { OPCODE } from "./protocol.ts";
 
 export const XATTR_HANDLERS: readonly HandlerEntry[] = [
   reads(OPCODE.GETXATTR, (fs, exchange) => {
-    const value = fs.getXattr(exchange.node, checked(exchange.name));
+    const value = fs.getXattr(exchange.node, checked(exchange.text(0)));
     if (value === undefined) exchange.error(ERRNO.ENODATA);
     else answer(exchange, value);
   }),
@@ -18,11 +18,11 @@ export const XATTR_HANDLERS: readonly HandlerEntry[] = [
   mutates(OPCODE.SETXATTR, (fs, exchange) => {
     const value = exchange.payload(exchange.argument(2), exchange.argument(1));
     // A copy: the payload is gone after the batch, the filesystem keeps the value.
-    fs.setXattr(exchange.node, checked(exchange.name), Buffer.from(value), exchange.argument(0));
+    fs.setXattr(exchange.node, checked(exchange.text(0)), Buffer.from(value), exchange.argument(0));
     exchange.done();
   }),
   mutates(OPCODE.REMOVEXATTR, (fs, exchange) => {
-    fs.removeXattr(exchange.node, checked(exchange.name));
+    fs.removeXattr(exchange.node, checked(exchange.text(0)));
     exchange.done();
   }),
 ];
