@@ -33,11 +33,10 @@ function checkRuns(node: Node): void {
   for (let run = 0; run < layout.runs; run++) {
     const end = node.runEnd(run);
     if (end <= start || end > node.count) throw invalidNode("has runs that do not ascend");
-    if (node.isHeaded(run)) {
-      headed++;
-      if (headed * HEAD_BYTES > layout.headBytes) throw invalidNode("lacks the head of a run");
-    }
-    checkKeys(node, run);
+    const isHeaded = node.isHeaded(run);
+    if (isHeaded) headed++;
+    if (headed * HEAD_BYTES > layout.headBytes) throw invalidNode("lacks the head of a run");
+    checkKeys(node, start, end, isHeaded);
     if (run > 0) checkNeighbours(node, run);
     start = end;
   }
@@ -45,19 +44,20 @@ function checkRuns(node: Node): void {
   if (headed * HEAD_BYTES !== layout.headBytes) throw invalidNode("has a head without a run");
 }
 
-function checkKeys(node: Node, run: number): void {
+function checkKeys(node: Node, first: number, end: number, headed: boolean): void {
   const { bytes, layout } = node;
-  const short = !node.isHeaded(run);
-  const first = node.runStart(run);
+  const { tails } = layout;
   let previous = 0;
-  for (let index = first; index < node.runEnd(run); index++) {
-    const from = layout.tails + node.tailStart(index);
-    const to = layout.tails + node.tailEnd(index);
-    if (short && to - from >= HEAD_BYTES) throw invalidNode("has a long key without a head");
+  let from = tails + node.tailStart(first);
+  for (let index = first; index < end; index++) {
+    const to = tails + node.tailEnd(index);
+    if (!headed && (to === from || to - from >= HEAD_BYTES))
+      throw invalidNode("has an empty key, or one without its head");
     if (index > first && compareRanges(bytes, previous, from, bytes, from, to) >= 0) {
       throw invalidNode("has keys that do not ascend");
     }
     previous = from;
+    from = to;
   }
 }
 
@@ -83,10 +83,11 @@ function checkLinks(node: Node): void {
   if (links !== layout.linkTotal) throw invalidNode("has link counts that do not sum");
   for (let link = 0; link < links; link++) {
     const at = layout.links + link * LINK_BYTES;
-    for (let byte = 0; byte < PREFIX.length; byte++) {
-      if (bytes[at + byte] === PREFIX[byte]) continue;
-      if (byte !== CODEC_AT || bytes[at + byte] !== RAW || node.level > 0) throw invalidNode("has a malformed link");
-    }
+    const codec = node.view.getUint8(at + CODEC_AT);
+    const known = codec === DAG_CBOR || (codec === RAW && node.level === 0);
+    const framed = node.view.getUint32(at) === LINK_START && node.view.getUint16(at + 4) === CID_START;
+    if (!known || !framed || node.view.getUint16(at + CODEC_AT + 1) !== HASH_START)
+      throw invalidNode("has a malformed link");
   }
 }
 
@@ -99,7 +100,11 @@ function checkChildren(node: Node): void {
   }
 }
 
-/** A link to a dag-cbor block up to its digest: tag 42, CIDv1, codec, blake3-256. A leaf may link raw blocks too. */
-const PREFIX = Uint8Array.of(...LINK_PREFIX, 0x01, 0x71, 0x1e, 0x20);
+// A link up to its digest: LINK_PREFIX, CID version 1, codec, blake3-256 with 32 bytes.
+const LINK_START = 0xd82a5825;
+const CID_START = 0x0001;
 const CODEC_AT = LINK_PREFIX.length + 1;
+const HASH_START = 0x1e20;
+const DAG_CBOR = 0x71;
+/** Leaves may link contents; an inner node's links are nodes. */
 const RAW = 0x55;

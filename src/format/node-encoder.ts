@@ -23,8 +23,9 @@ const ENTRY_OVERHEAD_BYTES = 9;
 const RUN_OVERHEAD_BYTES = 4;
 
 /**
- * Encoded bytes of entry `index` where it stands in `node`: what the node's columns are longer by since it is there, the
- * head of its run counted to the run's first entry, without CBOR framing. Sums up to the length of all columns.
+ * Encoded bytes of the entries before `index` where they stand in `node`. The encoded bytes of an entry are what the node's
+ * columns are longer by since it is there, without CBOR framing: its tail, value and links, two offsets and a link count;
+ * with the first entry of a run, the run's head and its offset. They sum up to the length of all columns.
  */
 export function bytesBefore(node: Node, index: number): number {
   if (index === 0) return 0;
@@ -38,6 +39,13 @@ export function bytesBefore(node: Node, index: number): number {
     node.valueStart(index) +
     LINK_BYTES * node.linkStart(index)
   );
+}
+
+/** Encoded bytes of entry `index` of `node`, without those of its run. */
+export function entryBytes(node: Node, index: number): number {
+  const tail = node.tailEnd(index) - node.tailStart(index);
+  const value = node.valueEnd(index) - node.valueStart(index);
+  return ENTRY_OVERHEAD_BYTES + tail + value + LINK_BYTES * node.linkCount(index);
 }
 
 /** Encoded bytes that the first entry of a run costs more than the others. */

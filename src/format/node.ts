@@ -25,21 +25,22 @@ export function trustNode(bytes: Uint8Array): Node {
 
 export class Node {
   readonly bytes: Uint8Array;
+  readonly view: DataView;
   readonly layout: NodeLayout;
   /** 0 for a leaf. */
   readonly level: number;
   /** Entries in this node. */
   readonly count: number;
-  readonly #view: DataView;
   readonly #children: (Cid | undefined)[] = [];
+  #headsBefore: Uint32Array | undefined;
   #linkStarts: Uint32Array | undefined;
   #proven: Uint8Array | undefined;
   #total = -1;
 
   constructor(bytes: Uint8Array) {
     this.bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    this.layout = locateColumns(bytes, this.#view);
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.layout = locateColumns(bytes, this.view);
     this.level = this.layout.level;
     this.count = this.layout.count;
   }
@@ -78,7 +79,9 @@ export class Node {
     const count = this.linkCount(index);
     if (count === 0) return NO_LINKS;
     const first = this.linkStart(index);
-    return Array.from({ length: count }, (_, at) => this.#linkAt(first + at));
+    const links: Cid[] = [];
+    for (let link = first; link < first + count; link++) links.push(this.#linkAt(link));
+    return links;
   }
 
   /** The block below entry `index` of an inner node. */
@@ -89,7 +92,7 @@ export class Node {
   /** Leaf entries below entry `index` of an inner node. */
   childTotal(index: number): number {
     const at = this.layout.values + this.valueStart(index);
-    return this.#view.getUint32(at, true) + this.#view.getUint32(at + 4, true) * 2 ** 32;
+    return this.view.getUint32(at, true) + this.view.getUint32(at + 4, true) * 2 ** 32;
   }
 
   /** Whether the child `index` was found to fit here before: its address fixes it, so that once is enough. */
@@ -185,20 +188,19 @@ export class Node {
 
   /** Index behind the run's last entry. */
   runEnd(run: number): number {
-    return this.#view.getUint32(this.layout.headEnds + 4 * run, true) >>> 1;
+    return this.view.getUint32(this.layout.headEnds + 4 * run, true) >>> 1;
   }
 
   isHeaded(run: number): boolean {
-    return (this.#view.getUint8(this.layout.headEnds + 4 * run) & 1) === 1;
+    return (this.view.getUint8(this.layout.headEnds + 4 * run) & 1) === 1;
   }
 
   /** Offset of the head of a headed run; for another one, of the next head. */
   headAt(run: number): number {
     const { heads, headBytes, runs } = this.layout;
     if (headBytes === runs * HEAD_BYTES) return heads + run * HEAD_BYTES;
-    let headed = 0;
-    for (let before = 0; before < run; before++) if (this.isHeaded(before)) headed++;
-    return heads + headed * HEAD_BYTES;
+    if (headBytes === 0) return heads;
+    return heads + HEAD_BYTES * ((this.#headsBefore ??= this.#countHeads())[run] ?? 0);
   }
 
   /** Start of the tail of entry `index` in the column; of one behind the last entry, the column's length. */
@@ -207,7 +209,7 @@ export class Node {
   }
 
   tailEnd(index: number): number {
-    return this.#view.getUint32(this.layout.tailEnds + 4 * index, true);
+    return this.view.getUint32(this.layout.tailEnds + 4 * index, true);
   }
 
   valueStart(index: number): number {
@@ -215,11 +217,11 @@ export class Node {
   }
 
   valueEnd(index: number): number {
-    return this.#view.getUint32(this.layout.valueEnds + 4 * index, true);
+    return this.view.getUint32(this.layout.valueEnds + 4 * index, true);
   }
 
   linkCount(index: number): number {
-    return this.#view.getUint8(this.layout.linkCounts + index);
+    return this.view.getUint8(this.layout.linkCounts + index);
   }
 
   /** Links of the entries before `index`. */
@@ -227,6 +229,13 @@ export class Node {
     if (this.level > 0) return index;
     if (this.layout.linkTotal === 0) return 0;
     return (this.#linkStarts ??= this.#sumLinks())[index] ?? 0;
+  }
+
+  #countHeads(): Uint32Array {
+    const before = new Uint32Array(this.layout.runs + 1);
+    for (let run = 0; run < this.layout.runs; run++)
+      before[run + 1] = (before[run] ?? 0) + (this.isHeaded(run) ? 1 : 0);
+    return before;
   }
 
   #sumLinks(): Uint32Array {

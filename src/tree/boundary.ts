@@ -43,13 +43,18 @@ export class Boundary {
     this.#scale = Math.round(targetBytes / GAMMA_5_4);
   }
 
+  /** Whether a node of this size may end at all. */
+  mayClose(after: number, entries: number): boolean {
+    return entries >= 2 && after * 8 >= this.#target;
+  }
+
   /**
    * The entry ends the node if the node has at least two entries with it, `after` is at least an eighth of the target, and
    * either `after` reaches four targets or h·L⁴ < 2³²·(after⁴ − before⁴), computed exactly. h = the first four bytes of the
    * keyed blake3 of the key, as a little-endian u32. The sizes of nodes then follow a Weibull distribution of shape 4.
    */
   closes(key: Uint8Array, before: number, after: number, entries: number): boolean {
-    if (entries < 2 || after * 8 < this.#target) return false;
+    if (!this.mayClose(after, entries)) return false;
     if (after >= this.#target * 4) return true;
     const hash = this.#hash(key);
     const h = ((hash[0] ?? 0) | ((hash[1] ?? 0) << 8) | ((hash[2] ?? 0) << 16) | ((hash[3] ?? 0) << 24)) >>> 0;

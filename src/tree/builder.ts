@@ -69,13 +69,15 @@ export class TreeBuilder {
     const tail = this.#tail;
     this.#tail = undefined;
     if (tail !== undefined) await this.#copy(tail.parent, tail.index, tail.index + 1);
-    await this.#writer(0);
-    for (let level = 0; ; level++) {
-      const writer = await this.#writer(level);
-      const top = this.#writers.slice(level + 1).every((above) => above.count === 0 && above.taken === 0);
-      if (top && writer.taken === 0) return this.#finishRoot(writer);
+    let level = 0;
+    let writer = await this.#writer(level);
+    while (writer.taken > 0 || this.#writers.some((above) => above.level > level && above.count + above.taken > 0)) {
       if (writer.count > 0) await this.#close(writer);
+      writer = await this.#writer(++level);
     }
+    const root = await this.#finishRoot(writer);
+    for (const each of this.#writers) each.close();
+    return root;
   }
 
   async #finishRoot(writer: LevelWriter): Promise<Cid> {

@@ -2,7 +2,7 @@
 import type { Cid } from "../base/ids.ts";
 import type { Node } from "../format/node.ts";
 import { trustNode } from "../format/node.ts";
-import { bytesBefore, NodeEncoder, runBytes } from "../format/node-encoder.ts";
+import { bytesBefore, entryBytes, NodeEncoder, runBytes } from "../format/node-encoder.ts";
 import type { Boundary } from "./boundary.ts";
 
 export class LevelWriter {
@@ -12,7 +12,7 @@ export class LevelWriter {
   /** Nodes taken so far. */
   taken = 0;
   readonly #boundary: Boundary;
-  readonly #encoder = new NodeEncoder();
+  readonly #encoder = spares.pop() ?? new NodeEncoder();
 
   constructor(level: number, boundary: Boundary) {
     this.level = level;
@@ -38,7 +38,7 @@ export class LevelWriter {
 
   /** Adds entries of a node of this level from `from` to `to`, up to one that ends the node; returns the index behind it. */
   addFrom(node: Node, from: number, to: number): number {
-    const safe = this.#mirrors(node, from) ? Math.max(from, Math.min(to, node.count - 1)) : from;
+    const safe = this.#isSettled(node, from) ? Math.max(from, Math.min(to, node.count - 1)) : from;
     this.#encoder.addFrom(node, from, safe);
     const end = this.#findEnd(node, safe, to);
     this.#encoder.addFrom(node, safe, end);
@@ -54,12 +54,19 @@ export class LevelWriter {
     return trustNode(bytes);
   }
 
+  /** Gives the writer's memory back. It must not be used after this. */
+  close(): void {
+    this.#encoder.clear();
+    if (spares.length < MAX_SPARES) spares.push(this.#encoder);
+  }
+
   /**
-   * Whether entries from `index` on would stand here as they stand in `node`. None of them but the last ended `node`, and
-   * the rule sees sizes and keys only, so none will end this one: their keys need no hashing.
+   * Whether no entry from `index` on, but perhaps the last one, would end a node here, since none ended `node`. The rule
+   * sees keys and sizes only, and for the same entry its threshold grows with the bytes before it: where there are no more
+   * of them than in `node`, no key needs hashing.
    */
-  #mirrors(node: Node, index: number): boolean {
-    if (index >= node.count || this.#encoder.size !== bytesBefore(node, index)) return false;
+  #isSettled(node: Node, index: number): boolean {
+    if (index >= node.count || this.#encoder.size > bytesBefore(node, index)) return false;
     const run = node.runOf(index);
     const begins = this.#encoder.beginsRun(node.bytes, node.headAt(run), node.isHeaded(run));
     return begins === (node.runStart(run) === index);
@@ -68,15 +75,18 @@ export class LevelWriter {
   /** The index behind the first of the entries [from, to) that would end the node, else `to`. Sets `complete`. */
   #findEnd(node: Node, from: number, to: number): number {
     if (from >= to) return to;
-    const run = node.runOf(from);
+    let run = node.runOf(from);
+    let runEnd = node.runEnd(run);
     const begins = this.#encoder.beginsRun(node.bytes, node.headAt(run), node.isHeaded(run));
-    // Sizes behind the first entry follow from the node's own, once that entry's run is paid for as it is here.
     let before = this.#encoder.size;
-    let correction = before - bytesBefore(node, from);
-    if (begins !== (node.runStart(run) === from)) correction += (begins ? 1 : -1) * runBytes(node.isHeaded(run));
     for (let index = from; index < to; index++) {
-      const after = bytesBefore(node, index + 1) + correction;
-      if (this.#boundary.closes(node.keyAt(index), before, after, this.count + index - from + 1)) {
+      let after = before + entryBytes(node, index);
+      if (index === from ? begins : index === runEnd) {
+        if (index === runEnd) runEnd = node.runEnd(++run);
+        after += runBytes(node.isHeaded(run));
+      }
+      const count = this.count + index - from + 1;
+      if (this.#boundary.mayClose(after, count) && this.#boundary.closes(node.keyAt(index), before, after, count)) {
         this.complete = true;
         return index + 1;
       }
@@ -85,3 +95,7 @@ export class LevelWriter {
     return to;
   }
 }
+
+/** Encoders with grown columns, since a small edit would spend much of its time on growing new ones. */
+const spares: NodeEncoder[] = [];
+const MAX_SPARES = 8;

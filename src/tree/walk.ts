@@ -1,0 +1,103 @@
+/**
+ * Visits every node of a tree, for `verify`: each is checked against its parent and against the rule of its boundaries.
+ * Damage is reported with the keys it hides, and the walk goes on beside it.
+ */
+import { SynclineError } from "../base/errors.ts";
+import type { Cid } from "../base/ids.ts";
+import type { Node } from "../format/node.ts";
+import { bytesBefore } from "../format/node-encoder.ts";
+import type { Boundary, TreeConfig } from "./boundary.ts";
+import type { NodeStore } from "./node-store.ts";
+import type { Bounds, Opened, Subtree } from "./subtree.ts";
+import { childOf, frontOf } from "./subtree.ts";
+
+export type WalkStep =
+  | {
+      readonly kind: "node";
+      readonly cid: Cid;
+      readonly node: Node;
+    }
+  | {
+      /** The node was read, but ends where the rule does not end it; the walk goes on below it. */
+      readonly kind: "misshapen";
+      readonly cid: Cid;
+      readonly error: SynclineError;
+    }
+  | {
+      /** The node could not be read or does not fit its parent; nothing below it is visited. */
+      readonly kind: "damage";
+      readonly cid: Cid;
+      /** The keys that it hides. */
+      readonly bounds: Bounds;
+      readonly error: unknown;
+    };
+
+/** All nodes of the tree, parents before children, in key order. Never rejects for what reading a node throws. */
+export async function* walkTree(nodes: NodeStore, config: TreeConfig, root: Cid): AsyncGenerator<WalkStep> {
+  let node: Node;
+  try {
+    node = await nodes.node(root);
+  } catch (error) {
+    yield { kind: "damage", cid: root, bounds: { from: undefined, to: undefined }, error };
+    return;
+  }
+  if (node.level > 0 && node.count === 1) {
+    yield { kind: "misshapen", cid: root, error: misshapen("has a root with one child") };
+  }
+  const [subtree] = frontOf(root, node).subtrees;
+  if (subtree === undefined) yield { kind: "node", cid: root, node };
+  else yield* walkNode(nodes, config, { subtree, node });
+}
+
+/** What is wrong with where the node ends, if anything: it must end where the rule ends it, and nowhere before. */
+export function boundaryFault(node: Node, boundary: Boundary, last: boolean): SynclineError | undefined {
+  let before = 0;
+  for (let index = 0; index < node.count; index++) {
+    const after = bytesBefore(node, index + 1);
+    const closes = boundary.closes(node.keyAt(index), before, after, index + 1);
+    if (closes && index < node.count - 1) return misshapen("does not end a node at a boundary");
+    if (!closes && index === node.count - 1 && !last) return misshapen("ends a node where no boundary is");
+    before = after;
+  }
+  return undefined;
+}
+
+async function* walkNode(nodes: NodeStore, config: TreeConfig, opened: Opened): AsyncGenerator<WalkStep> {
+  const { subtree, node } = opened;
+  yield { kind: "node", cid: subtree.cid, node };
+  const error = boundaryFault(node, await config.boundary(node.level), subtree.last);
+  if (error !== undefined) yield { kind: "misshapen", cid: subtree.cid, error };
+  if (node.level === 0) return;
+  for (let index = 0; index < node.count; index += nodes.batch) {
+    const length = Math.min(nodes.batch, node.count - index);
+    const children = Array.from({ length }, (_, at) => childOf(opened, index + at));
+    for (const child of await openEach(nodes, children)) {
+      if ("error" in child) yield damageOf(child.subtree, child.error);
+      else yield* walkNode(nodes, config, child);
+    }
+  }
+}
+
+/** Opens these in one request; if that fails, one by one, so that one damaged block hides no others. */
+async function openEach(
+  nodes: NodeStore,
+  subtrees: readonly Subtree[],
+): Promise<(Opened | { readonly subtree: Subtree; readonly error: unknown })[]> {
+  try {
+    return await nodes.subtrees(subtrees);
+  } catch {
+    const single = async (subtree: Subtree) =>
+      nodes.subtrees([subtree]).catch((error: unknown) => [{ subtree, error }]);
+    const results = [];
+    for (const subtree of subtrees) results.push(...(await single(subtree)));
+    return results;
+  }
+}
+
+function damageOf(subtree: Subtree, error: unknown): WalkStep {
+  return { kind: "damage", cid: subtree.cid, bounds: { from: subtree.low, to: subtree.high }, error };
+}
+
+function misshapen(what: string): SynclineError {
+  return new SynclineError("format_invalid", `A tree ${what}, which no edit makes.`);
+}
