@@ -90,6 +90,8 @@ export const FLUSH_LATEST_MS = 5_000;
 export const FLUSHES_PER_SECOND = 4;
 /** How often the root of a `file://` bucket is polled. */
 export const FILE_POLL_MS = 250;
+/** What verifying keeps in memory of tree nodes, and again of chunk lists. */
+export const VERIFY_CACHE_BYTES = 32 * MiB;
 
 // Reading (design.md §4)
 /** Gaps up to this are read along in one ranged read. */

@@ -18,6 +18,7 @@ import { checkCertificate, decodeCertificate, signCertificate } from "../format/
 import type { Certificate } from "../format/certificate.ts";
 import { cidOf } from "../format/cid.ts";
 import { decodeCommit, signCommit, verifyCommit } from "../format/commit.ts";
+import type { Commit } from "../format/commit.ts";
 import type { CommitBody } from "../format/commit-body.ts";
 import { mayWrite, NO_FEATURES } from "../format/features.ts";
 import { createGenesisBody, decodeGenesis, signGenesis } from "../format/genesis.ts";
@@ -155,21 +156,30 @@ export class Bucket {
   async commit(cid: Cid): Promise<VerifiedCommit> {
     const known = this.#commits.get(cid);
     if (known !== undefined) return known;
-    const commit = decodeCommit(await this.blocks.get(cid));
-    const { body } = commit;
+    const verified = await this.verify(decodeCommit(await this.blocks.get(cid)));
+    this.remember(verified);
+    return verified;
+  }
+
+  /** Checks a commit that was read or received. Throws as `commit`. */
+  async verify(commit: Commit): Promise<VerifiedCommit> {
+    const { cid, body, certificate } = commit;
     if (body.genesis !== this.genesis.cid) {
       throw new SynclineError("foreign_bucket", `Commit ${cid} belongs to another bucket, ${body.genesis}.`, {
         hint: "Another bucket was put at this address. Nothing is merged with it; unpublished data is kept.",
       });
     }
     mayWrite(body.features);
-    verifyCommit(commit, await this.#certificate(commit.certificate));
+    verifyCommit(commit, await this.#certificate(certificate));
     const blocks = await this.blocks.getMany(linkedHeads(body.heads));
     const heads = headsOf(body.heads, (link) => blocks.get(link) ?? new Uint8Array());
-    const verified: VerifiedCommit = { cid, body, certificate: commit.certificate, heads };
+    return { cid, body, certificate, heads };
+  }
+
+  /** Keeps a verified commit in memory: also one that was made here. */
+  remember(commit: VerifiedCommit): void {
     if (this.#commits.size >= COMMITS_REMEMBERED) this.#commits.clear();
-    this.#commits.set(cid, verified);
-    return verified;
+    this.#commits.set(commit.cid, commit);
   }
 
   /** The merge policy that this commit names. */

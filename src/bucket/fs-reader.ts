@@ -173,18 +173,18 @@ export async function resolvePath(
   return object;
 }
 
-/** The names that lead from the root directory to this place, itself included. Undefined when a parent is missing. */
-export async function pathOf(nodes: NodeStore, tree: Cid, place: Place): Promise<FileName[] | undefined> {
-  const names = [place.name];
+/** The names that lead from the root directory to this one. Undefined when a directory on the way is not there. */
+export async function pathOfDirectory(nodes: NodeStore, tree: Cid, id: FileId): Promise<FileName[] | undefined> {
+  const names: FileName[] = [];
   const seen = new Set<FileId>();
-  for (let parent = place.parent; parent !== ROOT_ID;) {
-    const self = await readSelf(nodes, tree, parent);
-    if (self?.kind !== "directory" || self.place === undefined || seen.has(parent)) return undefined;
-    seen.add(parent);
-    names.unshift(self.place.name);
-    parent = self.place.parent;
+  for (let at = id; at !== ROOT_ID;) {
+    const self = await readSelf(nodes, tree, at);
+    if (self?.kind !== "directory" || self.place === undefined || seen.has(at)) return undefined;
+    seen.add(at);
+    names.push(self.place.name);
+    at = self.place.parent;
   }
-  return names;
+  return names.reverse();
 }
 
 const ZERO = Buffer.alloc(1);

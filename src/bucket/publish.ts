@@ -10,8 +10,7 @@ import type { Cid, Lamport } from "../base/ids.ts";
 import { BACKOFF_FIRST_MS, BACKOFF_MAX_MS, PUBLISH_ATTEMPTS } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
-import type { Commit } from "../format/commit.ts";
-import type { Bucket, CurrentRoot } from "./bucket.ts";
+import type { Bucket, CurrentRoot, VerifiedCommit } from "./bucket.ts";
 import type { BaseChange, ChangeSet, DataReader, PublishedEpoch } from "./change-set.ts";
 import { differences } from "./differences.ts";
 import { ancestorAt, descends } from "./history.ts";
@@ -57,7 +56,7 @@ export async function publishEpoch(
 
 /** A commit that is ready to be swapped in. */
 interface Prepared {
-  readonly commit: Commit;
+  readonly commit: VerifiedCommit;
   readonly swap: PreparedSwap;
   readonly on: CurrentRoot;
   readonly epochTree: EpochTree;
@@ -173,7 +172,7 @@ class Publication implements AsyncDisposable {
       const epochTree = await workspace.treeOn(current.commit);
       if (epochTree.tree === current.commit.body.tree) return await this.#published(current, epochTree);
       const { nodes, staging } = workspace;
-      const commit = await makeCommit(bucket, nodes, staging, current.commit, writer, {
+      const { commit, verified } = await makeCommit(bucket, nodes, staging, current.commit, writer, {
         tree: epochTree.tree,
         epoch: this.#changes.epoch,
         timeNs: clock.nowNs(),
@@ -182,7 +181,7 @@ class Publication implements AsyncDisposable {
       const blocks = staging.reachable(commitRoots(commit));
       const swap = await this.#session.prepare(current.root, { commit, blocks });
       this.#counter.addUpload(swap.uploaded);
-      return { commit, swap, on: current, epochTree };
+      return { commit: verified, swap, on: current, epochTree };
     } catch (error) {
       if (!hasCode(error, "root_moved")) throw error;
       await this.#forget();
@@ -197,8 +196,8 @@ class Publication implements AsyncDisposable {
       this.#counter.attempts++;
       const outcome = await prepared.swap.swap();
       if (outcome.kind === "committed") {
-        const commit = await this.#context.bucket.commit(prepared.commit.cid);
-        return this.#published({ root: outcome.root, commit }, prepared.epochTree);
+        this.#context.bucket.remember(prepared.commit);
+        return this.#published({ root: outcome.root, commit: prepared.commit }, prepared.epochTree);
       }
       if (outcome.kind === "conflict") return undefined;
       if (!this.#unsure.includes(prepared)) this.#unsure.push(prepared);

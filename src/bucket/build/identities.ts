@@ -16,7 +16,8 @@ import type { ChangedObject, ChangeSet } from "../change-set.ts";
 import { whenLoaded } from "../fs-reader.ts";
 import type { Place } from "../object-rows.ts";
 import { keptState } from "./kept-rows.ts";
-import { comparePlaces, namesAdded, Occupants } from "./occupants.ts";
+import { comparePlaces, namesAdded } from "./occupants.ts";
+import type { Occupants } from "./occupants.ts";
 import type { ObjectState } from "./transition.ts";
 
 /** Where an object that still exists ends, under which id, and what of the base it takes the place of. */

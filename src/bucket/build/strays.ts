@@ -44,7 +44,7 @@ export async function rehomeStrays(nodes: NodeStore, tree: Cid, changes: ChangeS
 /** Ids of directories that the tree has, or will have once the epoch's kept rows are in it. */
 async function presentDirectories(nodes: NodeStore, tree: Cid, changes: ChangeSet): Promise<ReadonlySet<FileId>> {
   const present = new Set<FileId>([ROOT_ID]);
-  const asked = new Set<FileId>([...changes.directories.values()]);
+  const asked = new Set<FileId>(changes.directories.values());
   for (const { baseNames } of changes.objects) for (const { parent } of baseNames) asked.add(parent);
   for (const id of asked) if ((await readSelf(nodes, tree, id))?.kind === "directory") present.add(id);
   const kept = changes.objects.filter(({ id, base }) => id !== undefined && base?.type === "directory");

@@ -28,6 +28,12 @@ export interface NextCommit {
   readonly note: string;
 }
 
+/** A commit as bytes to be stored, and as it will be read again. */
+export interface NewCommit {
+  readonly commit: Commit;
+  readonly verified: VerifiedCommit;
+}
+
 /**
  * The commit on top of `parent`. New blocks of its own (heads, kept, certificate) go to `sink`. `kept` retains what the parent
  * retains, and the parent. Throws `feature_unknown` when the bucket may only be read.
@@ -39,7 +45,7 @@ export async function makeCommit(
   parent: VerifiedCommit,
   writer: Writer,
   next: NextCommit,
-): Promise<Commit> {
+): Promise<NewCommit> {
   const { body } = parent;
   if (!mayWrite(body.features)) {
     throw new SynclineError("feature_unknown", "The bucket uses features with which this version may only read it.", {
@@ -54,7 +60,8 @@ export async function makeCommit(
     return cid;
   };
   const row = { key: keptKey(body.seq), value: new Uint8Array(), links: [parent.cid] };
-  return signCommit(
+  const heads = new Map([...parent.heads, [device.writer, next.epoch] as const]);
+  const commit = signCommit(
     {
       ...body,
       tree: next.tree,
@@ -63,7 +70,7 @@ export async function makeCommit(
       seq: (body.seq + 1) as Lamport,
       writer: device.writer,
       epoch: next.epoch,
-      heads: headsField(new Map([...parent.heads, [device.writer, next.epoch]]), link),
+      heads: headsField(heads, link),
       kept: await editTree(nodes, sink, bucket.treeConfig, body.kept, [row]),
       totals: await totalsAfter(nodes, body.tree, body.totals, next.tree),
       timeNs: next.timeNs,
@@ -72,6 +79,7 @@ export async function makeCommit(
     certificate.cid,
     device,
   );
+  return { commit, verified: { cid: commit.cid, body: commit.body, certificate: certificate.cid, heads } };
 }
 
 /** The blocks that a commit links, in the order in which they are to be stored. */

@@ -1,0 +1,151 @@
+/**
+ * Verifies a bucket: every block that any kept root reaches, every commit's signature and place in history, and the current
+ * tree as a filesystem. Reports; only `repair` (through `audit`) changes anything.
+ */
+import type { Cid } from "../base/ids.ts";
+import { SynclineError } from "../base/errors.ts";
+import { VERIFY_CACHE_BYTES } from "../base/limits.ts";
+import type { BlockReader } from "../blocks/block-store.ts";
+import { ChunkCache } from "../content/chunk-cache.ts";
+import { NodeStore } from "../tree/node-store.ts";
+import type { Bucket, VerifiedCommit } from "./bucket.ts";
+import { descends, keptCommits } from "./history.ts";
+import { BlockWalk } from "./verify/block-walk.ts";
+import { damagedPaths } from "./verify/damaged-paths.ts";
+import { damageItem } from "./verify/report.ts";
+import type { DamageItem, OnProgress, VerifyReport } from "./verify/report.ts";
+import { checkTree } from "./verify/tree-check.ts";
+
+/**
+ * Verifies everything under the current root. `blocks` reads the store itself, unverified and without a cache. Throws only
+ * when nothing can be told: `no_such_bucket`, `store_unreachable`, `arbiter_unreachable`.
+ */
+export async function verifyBucket(
+  bucket: Bucket,
+  blocks: BlockReader,
+  onProgress: OnProgress = () => {},
+): Promise<VerifyReport> {
+  const root = await bucket.remote.readRoot();
+  if (root === undefined) throw new SynclineError("no_such_bucket", `There is no bucket at ${bucket.remote.address}.`);
+  const walk = new BlockWalk(blocks, (commit) => bucket.verify(commit), onProgress);
+  await walk.walkCommit(root.commit);
+  const damage: DamageItem[] = [];
+  const head = walk.damaged.has(root.commit) ? undefined : await bucket.commit(root.commit);
+  if (head === undefined)
+    damage.push(damageItem(`The current root ${root.commit} cannot be read.`, { cid: root.commit }));
+  else {
+    const sound = soundBlocks(blocks, walk);
+    const nodes = new NodeStore(sound, { capacityBytes: VERIFY_CACHE_BYTES });
+    damage.push(...(await damageByPath(bucket, sound, nodes, walk, head)));
+    damage.push(...(await historyDamage(bucket, nodes, walk, head)));
+    damage.push(...(await treeDamage(sound, nodes, walk, head)));
+  }
+  for (const [cid, wrong] of walk.damaged) {
+    if (!damage.some((item) => item.cid === cid)) damage.push(damageItem(`Block ${cid} ${wrong}.`, { cid }));
+  }
+  return { ...walk.progress, damage };
+}
+
+/** Each damaged block with each path that uses it, first in the current root, then in older ones if only those use it. */
+async function damageByPath(
+  bucket: Bucket,
+  blocks: BlockReader,
+  nodes: NodeStore,
+  walk: BlockWalk,
+  head: VerifiedCommit,
+): Promise<DamageItem[]> {
+  if (walk.damaged.size === 0) return [];
+  const items: DamageItem[] = [];
+  const named = new Set<Cid>();
+  for (const { commit, isHead } of await commitsNewestFirst(bucket, nodes, walk, head)) {
+    const here: Cid[] = [];
+    for await (const { cid, path } of damagedPaths(walk, blocks, nodes, commit.body.tree)) {
+      if (named.has(cid)) continue;
+      here.push(cid);
+      const root = isHead ? undefined : commit.cid;
+      items.push(damageItem(`Block ${cid} ${walk.damaged.get(cid) ?? "is damaged"}.`, { path, root, cid }));
+    }
+    for (const cid of here) named.add(cid);
+  }
+  return items;
+}
+
+async function commitsNewestFirst(
+  bucket: Bucket,
+  nodes: NodeStore,
+  walk: BlockWalk,
+  head: VerifiedCommit,
+): Promise<{ commit: VerifiedCommit; isHead: boolean }[]> {
+  const commits = [{ commit: head, isHead: true }];
+  if (walk.isTainted(head.body.kept) && (await isDamagedKept(nodes, head))) return commits;
+  const kept: VerifiedCommit[] = [];
+  for await (const { cid } of keptCommits(nodes, head)) if (!walk.damaged.has(cid)) kept.push(await bucket.commit(cid));
+  return [...commits, ...kept.reverse().map((commit) => ({ commit, isHead: false }))];
+}
+
+async function isDamagedKept(nodes: NodeStore, head: VerifiedCommit): Promise<boolean> {
+  try {
+    for await (const commit of keptCommits(nodes, head)) void commit;
+    return false;
+  } catch (error) {
+    if (error instanceof SynclineError) return true;
+    throw error;
+  }
+}
+
+/** Kept commits stand at their seq, and the current root descends from each. */
+async function historyDamage(
+  bucket: Bucket,
+  nodes: NodeStore,
+  walk: BlockWalk,
+  head: VerifiedCommit,
+): Promise<DamageItem[]> {
+  const items: DamageItem[] = [];
+  if (walk.isTainted(head.body.kept) && (await isDamagedKept(nodes, head))) return items;
+  for await (const { seq, cid } of keptCommits(nodes, head)) {
+    if (walk.damaged.has(cid)) continue;
+    const { body } = await bucket.commit(cid);
+    const fits = body.seq === seq && (await descends(bucket, head, { cid, seq }).catch(() => "no")) !== "no";
+    if (!fits)
+      items.push(damageItem(`Commit ${cid} is retained as seq ${seq}, but is not in this history there.`, { cid }));
+  }
+  return items;
+}
+
+async function treeDamage(
+  blocks: BlockReader,
+  nodes: NodeStore,
+  walk: BlockWalk,
+  head: VerifiedCommit,
+): Promise<DamageItem[]> {
+  const { tree, totals } = head.body;
+  const items: DamageItem[] = [];
+  const content = new ChunkCache(blocks, { capacityBytes: VERIFY_CACHE_BYTES });
+  try {
+    const known = (cid: Cid) => walk.isTainted(cid);
+    for await (const item of checkTree({ nodes, content, blocks }, tree, totals, known)) items.push(item);
+  } catch (error) {
+    // Damaged nodes are reported as blocks; what lies behind them cannot be checked.
+    if (!(error instanceof SynclineError) || !walk.isTainted(tree)) throw error;
+    items.push(damageItem(`The tree could not be checked to its end: ${error.message}`));
+  }
+  return items;
+}
+
+/** Reads blocks that the walk found sound; those that it did not are `block_corrupt`. */
+function soundBlocks(blocks: BlockReader, walk: BlockWalk): BlockReader {
+  const check = (cids: readonly Cid[]) => {
+    const bad = cids.find((cid) => walk.damaged.has(cid));
+    if (bad !== undefined) throw new SynclineError("block_corrupt", `Block ${bad} ${walk.damaged.get(bad)}.`);
+  };
+  return {
+    get: async (cid) => {
+      check([cid]);
+      return blocks.get(cid);
+    },
+    getMany: async (cids) => {
+      check(cids);
+      return blocks.getMany(cids);
+    },
+  };
+}

@@ -1,0 +1,146 @@
+/**
+ * Walks everything that commits reach, hashing each block once, however many roots share it. What is damaged is remembered
+ * together with all blocks above it ("tainted"), so that the paths concerned are found without walking twice.
+ */
+import { SynclineError } from "../../base/errors.ts";
+import type { Cid } from "../../base/ids.ts";
+import type { BlockReader } from "../../blocks/block-store.ts";
+import { matchesCid } from "../../format/cid.ts";
+import { decodeCommit } from "../../format/commit.ts";
+import type { Commit } from "../../format/commit.ts";
+import { linkedHeads } from "../../format/heads.ts";
+import { linksOf } from "../../format/links.ts";
+import { decodeNode } from "../../format/node.ts";
+import type { OnProgress } from "./report.ts";
+
+/** What a block is, as what links to it tells. */
+export type Role = "commit" | "tree" | "kept" | "other";
+
+interface Pending {
+  readonly cid: Cid;
+  readonly role: Role;
+}
+
+/** Checks a commit beyond its shape: who signed it. Throws a SynclineError that says what is wrong. */
+export type CheckCommit = (commit: Commit) => Promise<unknown>;
+
+export class BlockWalk {
+  readonly #blocks: BlockReader;
+  readonly #checkCommit: CheckCommit;
+  readonly #onProgress: OnProgress;
+  readonly #seen = new Set<Cid>();
+  readonly #damaged = new Map<Cid, string>();
+  readonly #tainted = new Set<Cid>();
+  #bytes = 0;
+  #commits = 0;
+
+  /** `blocks` reads the bucket itself: no cache, and not verified already. */
+  constructor(blocks: BlockReader, checkCommit: CheckCommit, onProgress: OnProgress) {
+    this.#blocks = blocks;
+    this.#checkCommit = checkCommit;
+    this.#onProgress = onProgress;
+  }
+
+  /** Blocks that are missing or wrong, with what is wrong. */
+  get damaged(): ReadonlyMap<Cid, string> {
+    return this.#damaged;
+  }
+
+  get progress() {
+    return { blocks: this.#seen.size, bytes: this.#bytes, roots: this.#commits };
+  }
+
+  /** Whether something is wrong with the block or below it. */
+  isTainted(cid: Cid): boolean {
+    return this.#tainted.has(cid);
+  }
+
+  /** Walks a commit and all that it links, unless it was walked before. */
+  async walkCommit(cid: Cid): Promise<void> {
+    await this.#visitAll([{ cid, role: "commit" }]);
+  }
+
+  /** True if any of them is tainted. Siblings are read in batches; a batch is done with before the next is read. */
+  async #visitAll(links: readonly Pending[]): Promise<boolean> {
+    const fresh = links.filter(({ cid }) => !this.#seen.has(cid));
+    for (let from = 0; from < fresh.length; from += BATCH) {
+      const batch = fresh.slice(from, from + BATCH).filter(({ cid }) => !this.#seen.has(cid));
+      const found = await this.#read(batch.map(({ cid }) => cid));
+      for (const { cid, role } of batch) {
+        if (!this.#seen.has(cid)) await this.#visit(cid, role, found.get(cid));
+      }
+      this.#onProgress(this.progress);
+    }
+    return links.some(({ cid }) => this.#tainted.has(cid));
+  }
+
+  async #visit(cid: Cid, role: Role, bytes: Uint8Array | undefined): Promise<void> {
+    this.#seen.add(cid);
+    this.#bytes += bytes?.length ?? 0;
+    if (role === "commit") this.#commits++;
+    const links = bytes === undefined ? "is missing or cannot be read" : await this.#open(cid, role, bytes);
+    if (typeof links === "string") this.#damaged.set(cid, links);
+    if (typeof links === "string" || (await this.#visitAll(links))) this.#tainted.add(cid);
+  }
+
+  /** What the block links to, or what is wrong with it. */
+  async #open(cid: Cid, role: Role, bytes: Uint8Array): Promise<readonly Pending[] | string> {
+    if (!matchesCid(cid, bytes)) return "does not have the hash that it should have";
+    try {
+      if (role !== "commit") return linksWithRoles(cid, role, bytes);
+      const commit = decodeCommit(bytes);
+      await this.#checkCommit(commit);
+      return commitLinks(commit);
+    } catch (error) {
+      if (error instanceof SynclineError) return `is malformed: ${error.message}`;
+      throw error;
+    }
+  }
+
+  /** Those that are there; one that is missing does not keep the others from being read. */
+  async #read(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
+    try {
+      return await this.#blocks.getMany(cids);
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+    }
+    const found = new Map<Cid, Uint8Array>();
+    for (const cid of cids) {
+      try {
+        found.set(cid, await this.#blocks.get(cid));
+      } catch (error) {
+        if (!isDamage(error)) throw error;
+      }
+    }
+    return found;
+  }
+}
+
+/** Siblings read at once: nodes of one level, or chunks of one list, at most 1 MiB each. */
+const BATCH = 32;
+const DAMAGE: ReadonlySet<string> = new Set(["block_not_found", "block_corrupt", "store_corrupt", "format_invalid"]);
+
+function isDamage(error: unknown): boolean {
+  return error instanceof SynclineError && DAMAGE.has(error.code);
+}
+
+function linksWithRoles(cid: Cid, role: Exclude<Role, "commit">, bytes: Uint8Array): Pending[] {
+  if (role === "other") return linksOf(cid, bytes).map((link) => ({ cid: link, role }));
+  const node = decodeNode(bytes);
+  const below: Role = node.level > 0 ? role : role === "kept" ? "commit" : "other";
+  const links = Array.from({ length: node.count }, (_, index) =>
+    node.level > 0 ? [node.childAt(index)] : node.linksAt(index),
+  );
+  return links.flat().map((link) => ({ cid: link, role: below }));
+}
+
+/** Kept commits come first, the oldest at their head: so the walk goes along history and never deep. */
+function commitLinks({ body, certificate }: Commit): Pending[] {
+  const others = [body.genesis, body.policy, certificate, ...linkedHeads(body.heads)];
+  if (body.acl !== undefined) others.push(body.acl);
+  return [
+    { cid: body.kept, role: "kept" },
+    { cid: body.tree, role: "tree" },
+    ...others.map((cid) => ({ cid, role: "other" as const })),
+  ];
+}

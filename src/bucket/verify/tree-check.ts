@@ -1,0 +1,246 @@
+/**
+ * Checks one tree as a filesystem: each row against those that must agree with it (format.md, Keys; merge.md, law 7). All
+ * rows of an id lie together, so one pass in key order does it, with point reads for what lies elsewhere.
+ */
+import type { Cid, FileId } from "../../base/ids.ts";
+import { ROOT_ID } from "../../base/ids.ts";
+import type { BlockReader } from "../../blocks/block-store.ts";
+import type { ContentSource } from "../../content/source.ts";
+import { walkContent } from "../../content/walk.ts";
+import { SynclineError } from "../../base/errors.ts";
+import type { Totals } from "../../format/commit-body.ts";
+import { backrefKey, KIND_BACKREF, KIND_SELF, kindRange, parseKey } from "../../format/keys.ts";
+import type { Key } from "../../format/keys.ts";
+import { linkedValues, targetOf, xattrsOf } from "../../format/linked-value.ts";
+import type { FileRecord } from "../../format/record.ts";
+import { checkBackref, decodeDentry, decodeSelf, dentryId } from "../../format/rows.ts";
+import type { Dentry, SelfRow } from "../../format/rows.ts";
+import type { Entry } from "../../tree/entry.ts";
+import type { NodeStore } from "../../tree/node-store.ts";
+import { get, peekRange, range } from "../../tree/read.ts";
+import { pathOfDirectory, readDentry, readSelf, whenLoaded } from "../fs-reader.ts";
+import { samePlace } from "../object-rows.ts";
+import type { Place } from "../object-rows.ts";
+import { addTotals, NO_TOTALS, totalsOfRow } from "../totals.ts";
+import { pathText } from "./damaged-paths.ts";
+import { damageItem } from "./report.ts";
+import type { DamageItem } from "./report.ts";
+
+/** What a check reads from. */
+export interface CheckSources {
+  readonly nodes: NodeStore;
+  readonly content: ContentSource;
+  /** Blocks of long values. */
+  readonly blocks: BlockReader;
+}
+
+/**
+ * Everything that is wrong with a tree; nothing when it is a valid filesystem. Contents of which `isDamaged` says that they
+ * are known to be damaged are left out. Throws when a node cannot be read.
+ */
+export async function* checkTree(
+  sources: CheckSources,
+  tree: Cid,
+  totals: Totals,
+  isDamaged: (cid: Cid) => boolean = () => false,
+): AsyncGenerator<DamageItem> {
+  const check = new TreeCheck(sources, tree, isDamaged);
+  for await (const entry of range(sources.nodes, tree)) yield* check.row(entry);
+  yield* check.finish(totals);
+}
+
+/** What was seen of the object whose rows are being read. */
+interface ObjectSoFar {
+  readonly id: FileId;
+  self: SelfRow | undefined;
+  entries: number;
+  subdirs: number;
+  backrefs: number;
+}
+
+class TreeCheck {
+  readonly #nodes: NodeStore;
+  readonly #sources: CheckSources;
+  readonly #tree: Cid;
+  readonly #isDamaged: (cid: Cid) => boolean;
+  /** Directories that lead up to the root. */
+  readonly #connected = new Set<FileId>([ROOT_ID]);
+  #totals: Totals = NO_TOTALS;
+  #hasRoot = false;
+  #object: ObjectSoFar | undefined;
+
+  constructor(sources: CheckSources, tree: Cid, isDamaged: (cid: Cid) => boolean) {
+    this.#nodes = sources.nodes;
+    this.#sources = sources;
+    this.#tree = tree;
+    this.#isDamaged = isDamaged;
+  }
+
+  async *row(entry: Entry): AsyncGenerator<DamageItem> {
+    const key = parseKey(entry.key);
+    if (key.id !== this.#object?.id) {
+      yield* this.#finishObject();
+      this.#object = { id: key.id, self: undefined, entries: 0, subdirs: 0, backrefs: 0 };
+    }
+    try {
+      yield* this.#checkRow(key, entry, this.#object);
+      this.#totals = addTotals(this.#totals, totalsOfRow(entry), 1);
+    } catch (error) {
+      if (!(error instanceof SynclineError)) throw error;
+      yield await this.#damage(placeOf(key), error.message);
+    }
+  }
+
+  async *finish(totals: Totals): AsyncGenerator<DamageItem> {
+    yield* this.#finishObject();
+    if (!this.#hasRoot) yield damageItem("The tree has no root directory.", { path: "/" });
+    const { files, directories, bytes } = this.#totals;
+    if (files !== totals.files || directories !== totals.directories || bytes !== totals.bytes) {
+      const [stated, found] = [totals, this.#totals].map((each) => JSON.stringify(each));
+      yield damageItem(`The commit's totals are ${stated}, but the tree holds ${found}.`);
+    }
+  }
+
+  async *#checkRow(key: Key, entry: Entry, object: ObjectSoFar): AsyncGenerator<DamageItem> {
+    switch (key.kind) {
+      case "self":
+        object.self = decodeSelf(key.id, entry);
+        yield* this.#checkSelf(key.id, object.self);
+        break;
+      case "dentry":
+        object.entries++;
+        yield* this.#checkDentry({ parent: key.id, name: key.name }, entry, object);
+        break;
+      case "backref":
+        object.backrefs++;
+        checkBackref(entry);
+        yield* this.#checkBackref(key, object);
+        break;
+    }
+  }
+
+  async *#checkSelf(id: FileId, self: SelfRow): AsyncGenerator<DamageItem> {
+    if (self.kind === "file") return yield* this.#checkContent(undefined, self.record);
+    if (self.place === undefined) this.#hasRoot = true;
+    if (self.place === undefined) return;
+    const dentry = await readDentry(this.#nodes, this.#tree, self.place);
+    if (dentry?.kind !== "reference" || dentry.id !== id || dentry.type !== "directory") {
+      yield await this.#damage(self.place, `Directory ${id} says that it is here, but the name leads elsewhere.`);
+    }
+    if (!(await this.#isConnected(id)))
+      yield await this.#damage(self.place, `Directory ${id} does not lie below the root.`);
+  }
+
+  async *#checkDentry(place: Place, entry: Entry, object: ObjectSoFar): AsyncGenerator<DamageItem> {
+    if (object.entries === 1 && object.self?.kind !== "directory")
+      yield await this.#damage(place, `The name stands in ${place.parent}, which is no directory.`);
+    const dentry = decodeDentry(place.parent, place.name, entry);
+    if (dentry.kind === "reference" && dentry.type === "directory") object.subdirs++;
+    const wrong =
+      dentry.kind === "reference" ? await this.#wrongTarget(place, dentry) : await this.#wrongId(place, dentry);
+    if (wrong !== undefined) yield await this.#damage(place, wrong);
+    if (dentry.kind === "record") yield* this.#checkContent(place, dentry.record);
+  }
+
+  /** What is wrong between a reference and the 00 row that it leads to. */
+  async #wrongTarget(place: Place, { id, type }: Dentry & { kind: "reference" }): Promise<string | undefined> {
+    const self = await readSelf(this.#nodes, this.#tree, id);
+    if (self === undefined) return `The name leads to ${id}, which does not exist.`;
+    if (self.record.type !== type) return `The name says ${type}, but ${id} is a ${self.record.type}.`;
+    if (self.kind === "file")
+      return (await this.#hasBackref(id, place)) ? undefined : `A back-reference of ${id} is missing.`;
+    const here = self.place !== undefined && samePlace(self.place, place);
+    return here ? undefined : `Directory ${id} has a second name here.`;
+  }
+
+  /** What is wrong with the id of a file that has one name. */
+  async #wrongId(place: Place, dentry: Dentry & { kind: "record" }): Promise<string | undefined> {
+    const id = dentryId(place.parent, place.name, dentry);
+    if (dentry.stated === undefined) {
+      const { from } = kindRange(id, KIND_SELF);
+      const { to } = kindRange(id, KIND_BACKREF);
+      const others = await whenLoaded(this.#nodes, () => peekRange(this.#nodes, this.#tree, from, to, 1));
+      return others.length === 0 ? undefined : `Another object has the id ${id} too.`;
+    }
+    if ((await readSelf(this.#nodes, this.#tree, id)) !== undefined) return `Another object has the id ${id} too.`;
+    return (await this.#hasBackref(id, place)) ? undefined : `The back-reference of ${id} is missing.`;
+  }
+
+  async *#checkBackref(key: Key & { kind: "backref" }, object: ObjectSoFar): AsyncGenerator<DamageItem> {
+    const { id } = key;
+    const place: Place = { parent: key.parent, name: key.name };
+    const dentry = await readDentry(this.#nodes, this.#tree, place);
+    const leadsHere = dentry !== undefined && dentryId(place.parent, place.name, dentry) === id;
+    if (!leadsHere) yield await this.#damage(place, `A back-reference says that ${id} is here, but it is not.`);
+    else if ((dentry.kind === "reference") !== (object.self !== undefined))
+      yield await this.#damage(place, `Only hard-linked files have a self-record; ${id} contradicts itself.`);
+    else if (dentry.kind === "record" && dentry.stated === undefined)
+      yield await this.#damage(place, `A file at the place of its birth has a back-reference, ${id}.`);
+  }
+
+  async *#finishObject(): AsyncGenerator<DamageItem> {
+    const object = this.#object;
+    if (object === undefined) return;
+    const { id, self, backrefs, subdirs } = object;
+    const wrong = wrongCounts(self, backrefs, subdirs);
+    if (wrong === undefined) return;
+    const path = self?.kind === "directory" ? await pathOfDirectory(this.#nodes, this.#tree, id) : undefined;
+    yield damageItem(`Object ${id}: ${wrong}`, { path: path && pathText(path) });
+  }
+
+  /** Chunk lists and long values: whether they are what the record says. */
+  async *#checkContent(place: Place | undefined, record: FileRecord): AsyncGenerator<DamageItem> {
+    const { content, blocks } = this.#sources;
+    const list = record.content.kind === "list" ? record.content.cid : undefined;
+    const values = linkedValues(record);
+    if ((list === undefined && values.length === 0) || [list, ...values].some((cid) => cid && this.#isDamaged(cid)))
+      return;
+    try {
+      for await (const part of walkContent(content, record.content, record.size)) void part;
+      const found = await blocks.getMany(values);
+      const peek = (cid: Cid) => found.get(cid) ?? new Uint8Array();
+      xattrsOf(record, peek);
+      targetOf(record, peek);
+    } catch (error) {
+      if (!(error instanceof SynclineError)) throw error;
+      yield await this.#damage(place, error.message, list);
+    }
+  }
+
+  async #hasBackref(id: FileId, { parent, name }: Place): Promise<boolean> {
+    return (await get(this.#nodes, this.#tree, backrefKey(id, parent, name))) !== undefined;
+  }
+
+  async #isConnected(id: FileId): Promise<boolean> {
+    const climbed = new Set<FileId>();
+    for (let at = id; !this.#connected.has(at);) {
+      const self = await readSelf(this.#nodes, this.#tree, at);
+      if (self?.kind !== "directory" || self.place === undefined || climbed.has(at)) return false;
+      climbed.add(at);
+      at = self.place.parent;
+    }
+    for (const passed of climbed) this.#connected.add(passed);
+    return true;
+  }
+
+  async #damage(place: Place | undefined, what: string, cid?: Cid): Promise<DamageItem> {
+    const parent = place && (await pathOfDirectory(this.#nodes, this.#tree, place.parent));
+    const path = place && parent && pathText([...parent, place.name]);
+    return damageItem(what, { path, cid });
+  }
+}
+
+function placeOf(key: Key): Place | undefined {
+  if (key.kind === "self") return undefined;
+  return { parent: key.kind === "dentry" ? key.id : key.parent, name: key.name };
+}
+
+/** What is wrong with the numbers of an object's rows: nlink and subdirs are these numbers. */
+function wrongCounts(self: SelfRow | undefined, backrefs: number, subdirs: number): string | undefined {
+  if (self?.kind === "directory") {
+    if (backrefs > 0) return "a directory has back-references.";
+    return self.subdirs === subdirs ? undefined : `it says ${self.subdirs} subdirectories, but has ${subdirs}.`;
+  }
+  if (self === undefined) return backrefs > 1 ? "a file with several names has no self-record." : undefined;
+  return backrefs < 2 ? `a self-record stands for a file with ${backrefs} names.` : undefined;
+}
