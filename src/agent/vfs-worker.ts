@@ -1,0 +1,119 @@
+/** The thread that serves the filesystem: overlay, vfs and the FUSE door. It publishes nothing; the main thread asks it for epochs. */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { parentPort, type MessagePort } from "node:worker_threads";
+import { systemClock } from "../base/clock.ts";
+import { SynclineError } from "../base/errors.ts";
+import type { Ino } from "../base/ids.ts";
+import type { Log, LogFields } from "../base/log.ts";
+import { systemRandom } from "../base/random.ts";
+import { serveFuse, type FuseMount } from "../fuse/mount.ts";
+import { prepareMountPoint } from "../fuse/mount-point.ts";
+import { DiskStorage } from "../overlay/disk-storage.ts";
+import { openVfs, type Vfs } from "../vfs/open-vfs.ts";
+import type { FileSystem } from "../vfs/filesystem.ts";
+import { openBucket, type OpenedBucket } from "./open-bucket.ts";
+import { answerCalls, createCaller } from "./rpc.ts";
+import type { MainMethods, WorkerEvent, WorkerMethods, WorkerSetup } from "./threads.ts";
+
+interface Serving {
+  readonly setup: WorkerSetup;
+  readonly opened: OpenedBucket;
+  readonly vfs: Vfs;
+  mount: FuseMount | undefined;
+}
+
+serve(portOf(parentPort));
+
+function serve(port: MessagePort): void {
+  const tell = (event: WorkerEvent) => port.postMessage(event);
+  const log = createForwardingLog(tell);
+  const main = createCaller<MainMethods>(port);
+  let serving: Serving | undefined;
+  const open = () => {
+    if (serving === undefined) throw new SynclineError("internal", "The filesystem is not open.");
+    return serving;
+  };
+
+  answerCalls<WorkerMethods>(port, {
+    async open(setup) {
+      serving = await openFilesystem(setup, log);
+      const { vfs } = serving;
+      vfs.onDirty((reason) => tell({ event: "dirty", reason }));
+      vfs.onInvalidate((changes) => open().mount?.invalidate(changes));
+      return { base: vfs.baseState(), pending: vfs.pending(), sealedEpoch: vfs.sealedEpoch() };
+    },
+    async mount() {
+      const { setup, vfs } = open();
+      await prepareMountPoint(setup.mount, systemClock);
+      const fs = setup.publishedDurability ? publishedDurability(vfs, () => main.call("flush", undefined)) : vfs;
+      const mount = serveFuse(fs, { mountPoint: setup.mount, source: setup.address, log, readOnly: setup.readOnly });
+      open().mount = mount;
+      await mount.ready;
+      void mount.ended.then(() => tell({ event: "unmounted" }));
+    },
+    pending: () => open().vfs.pending(),
+    seal: () => open().vfs.seal(),
+    published: async (epoch) => open().vfs.published(epoch),
+    adopt: async (base) => open().vfs.adopt(base),
+    async unmount({ lazy }) {
+      const { mount, setup } = open();
+      if (mount === undefined) return;
+      if (lazy) return mount.close();
+      if ((await mount.unmount()) === "busy") {
+        throw new SynclineError("mount_busy", `${setup.mount} is in use. Everything is published.`, {
+          hint: `See who uses it: fuser -vm ${setup.mount}. End that, or let go with: umount -l ${setup.mount}`,
+        });
+      }
+    },
+    async close() {
+      await open().mount?.close();
+      await open().vfs.close();
+      await open().opened[Symbol.asyncDispose]();
+    },
+  });
+}
+
+async function openFilesystem(setup: WorkerSetup, log: Log): Promise<Serving> {
+  const { address, genesis, stateDir, base, readTimeoutMs } = setup;
+  const cache = { dir: setup.cacheDir, bytes: setup.cacheBytes };
+  mkdirSync(join(stateDir, "overlay"), { recursive: true, mode: 0o700 });
+  const opened = await openBucket({ address, genesis, cache, log, clock: systemClock, random: systemRandom });
+  const vfs = await openVfs({
+    storage: new DiskStorage(join(stateDir, "overlay")),
+    contentConfig: opened.bucket.contentConfig,
+    blocks: opened.blocks,
+    base,
+    clock: systemClock,
+    log,
+    readTimeoutMs,
+  });
+  return { setup, opened, vfs, mount: undefined };
+}
+
+/** fsync answers when the change is in the bucket. */
+function publishedDurability(fs: FileSystem, flush: () => Promise<{ published: boolean }>): FileSystem {
+  const fsync = async (ino: Ino) => {
+    await fs.fsync(ino);
+    if ((await flush()).published) return;
+    throw new SynclineError("unpublished_data", "The change is kept here, but could not be published.");
+  };
+  return new Proxy(fs, {
+    get: (target, property) => {
+      if (property === "fsync") return fsync;
+      const value: unknown = Reflect.get(target, property, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
+
+function createForwardingLog(tell: (event: WorkerEvent) => void): Log {
+  const forward = (level: "info" | "warn" | "error") => (message: string, fields?: LogFields) =>
+    tell({ event: "log", level, message: fields === undefined ? message : `${message} ${JSON.stringify(fields)}` });
+  return { info: forward("info"), warn: forward("warn"), error: forward("error") };
+}
+
+function portOf(port: MessagePort | null): MessagePort {
+  if (port !== null) return port;
+  throw new SynclineError("internal", "This file runs as a worker thread.");
+}
