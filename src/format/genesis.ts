@@ -7,7 +7,13 @@
  */
 import { SynclineError } from "../base/errors.ts";
 import type { Cid, Wallet } from "../base/ids.ts";
-import { DEFAULT_INLINE_BYTES, MAX_INLINE_CONTENT_BYTES, MAX_NODE_BYTES, NODE_TARGET_BYTES } from "../base/limits.ts";
+import {
+  DEFAULT_INLINE_BYTES,
+  MAX_INLINE_CONTENT_BYTES,
+  MAX_NODE_TARGET_BYTES,
+  MIN_NODE_TARGET_BYTES,
+  NODE_TARGET_BYTES,
+} from "../base/limits.ts";
 import type { Random } from "../base/random.ts";
 import { blake3 } from "../crypto/hash.ts";
 import type { TypedData } from "../crypto/typed-data.ts";
@@ -99,9 +105,6 @@ const NONCE_BYTES = 16;
 const SALT_BYTES = 32;
 const MAX_GENESIS_BYTES = 4096;
 const MAX_ID_BYTES = 32;
-/** Four times the greatest target is what a node may have at most. */
-const MIN_NODE_TARGET = 256;
-const MAX_NODE_TARGET = MAX_NODE_BYTES / 4;
 function typedGenesis(owner: Wallet, body: CborValue): TypedData {
   return {
     domain: SYNCLINE_DOMAIN,
@@ -168,8 +171,8 @@ function chunkerFromCbor(value: CborValue | undefined): ChunkerParameters {
 }
 
 function asNodeTarget(value: CborValue | undefined): number {
-  const target = asCount(value, "nodes", MAX_NODE_TARGET);
-  if (target < MIN_NODE_TARGET) throw misfit("nodes", "are cut too finely");
+  const target = asCount(value, "nodes", MAX_NODE_TARGET_BYTES);
+  if (target < MIN_NODE_TARGET_BYTES) throw misfit("nodes", "are cut too finely");
   return target;
 }
 
