@@ -202,7 +202,7 @@ export function treeConfigOf(genesis: Genesis): TreeConfig {
 }
 
 export function contentConfigOf(genesis: Genesis): ContentConfig {
-  return createContentConfig({ inlineLimit: genesis.body.inlineBytes });
+  return createContentConfig({ chunker: genesis.body.chunker, inlineLimit: genesis.body.inlineBytes });
 }
 
 const COMMITS_REMEMBERED = 1_000;
