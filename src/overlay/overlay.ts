@@ -7,7 +7,6 @@
 import type { Clock } from "../base/clock.ts";
 import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Ino } from "../base/ids.ts";
-import { ROOT_INO } from "../base/ids.ts";
 import {
   CHECKPOINT_BYTES,
   CLEAN_INODES,
@@ -276,20 +275,12 @@ export class Overlay {
     }
   }
 
-  /** After a start: what was open without a name is gone, and so are data files that a crash left. */
+  /** After a start: data files that a crash left without an owner go. */
   #clean(): void {
     this.state.discarded.length = 0;
-    for (const object of this.state.objects()) {
-      if (object.links.length > 0 || object.forgotten || object.ino === ROOT_INO) continue;
-      try {
-        this.execute([{ kind: "forget", ino: object.ino }], { urgent: true });
-      } catch (error) {
-        this.#report(error);
-      }
-    }
     for (const ino of this.data.inos()) {
       this.state.inodes.use(ino);
-      if (this.state.object(ino) === undefined) this.data.discard(ino, Infinity);
+      if (this.state.object(ino) === undefined) this.state.discarded.push({ ino, upTo: Infinity });
     }
     this.#discard();
   }

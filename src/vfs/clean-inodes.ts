@@ -1,0 +1,171 @@
+/**
+ * Objects that did not change here, as the base has them: found by name or by inode number, and cached.
+ *
+ * An inode row is a hint where its object is; when the object is not there any more, its own rows say where it is now.
+ */
+import { BoundedMap } from "../base/bounded-map.ts";
+import type { FileId, FileName, Ino } from "../base/ids.ts";
+import { ROOT_ID, ROOT_INO } from "../base/ids.ts";
+import { MAX_LINKS } from "../base/limits.ts";
+import { peekBackrefs, peekDentry, peekSelf } from "../bucket/fs-reader.ts";
+import type { FileRecord } from "../format/record.ts";
+import type { Dentry } from "../format/rows.ts";
+import { dentryId, dentryType } from "../format/rows.ts";
+import type { BaseName } from "../overlay/dirty-object.ts";
+import type { Overlay } from "../overlay/overlay.ts";
+import type { InodeRow } from "../overlay/storage.ts";
+import type { NodeStore } from "../tree/node-store.ts";
+
+export interface CleanObject {
+  readonly ino: Ino;
+  readonly id: FileId;
+  readonly record: FileRecord;
+  /** How many names a file has; 1 for a directory. */
+  readonly names: number;
+  readonly subdirs: number;
+  /** Where the directory or the file with one name is; a name of a file with several. Undefined for the root. */
+  readonly place: BaseName | undefined;
+  atimeNs: bigint;
+}
+
+export class CleanInodes {
+  readonly #overlay: Overlay;
+  readonly #nodes: NodeStore;
+  readonly #objects: BoundedMap<Ino, CleanObject>;
+  readonly #names: BoundedMap<string, Ino>;
+
+  constructor(overlay: Overlay, nodes: NodeStore, capacity: number) {
+    this.#overlay = overlay;
+    this.#nodes = nodes;
+    this.#objects = new BoundedMap(capacity);
+    this.#names = new BoundedMap(capacity);
+  }
+
+  /** What the base's name leads to, if that is not a dirty object (which has names of its own). Throws BlockMiss. */
+  lookup(parent: Ino, parentId: FileId, name: FileName): Ino | undefined {
+    const known = this.#names.get(nameKey(parent, name));
+    if (known !== undefined) return known;
+    const dentry = peekDentry(this.#nodes, this.#overlay.state.base.tree, parentId, name);
+    return dentry === undefined ? undefined : this.found(parent, parentId, name, dentry);
+  }
+
+  /** The inode of a dentry that was read; undefined when a dirty object is behind it. */
+  found(parent: Ino, parentId: FileId, name: FileName, dentry: Dentry): Ino | undefined {
+    const key = nameKey(parent, name);
+    const known = this.#names.get(key);
+    if (known !== undefined) return known;
+    const id = dentryId(parentId, name, dentry);
+    const { state } = this.#overlay;
+    if (state.dirtyWithId(id) !== undefined) return undefined;
+    const row = state.inodes.find(id);
+    const ino = row?.ino ?? state.inodes.next;
+    const moved = dentry.kind === "record" && (row?.parent !== parentId || row.name !== name);
+    if (row === undefined || moved) this.#overlay.assign({ ino, id, type: dentryType(dentry), parent: parentId, name });
+    this.#names.set(key, ino);
+    if (dentry.kind === "record" && this.#objects.get(ino) === undefined)
+      this.#objects.set(ino, cleanFile(ino, id, dentry.record, [{ parent: parentId, name }]));
+    return ino;
+  }
+
+  /** The object of an inode; undefined when the base has it no more. Throws BlockMiss. */
+  get(ino: Ino): CleanObject | undefined {
+    const known = this.#objects.get(ino);
+    if (known !== undefined) return known;
+    const row = ino === ROOT_INO ? ROOT_ROW : this.#overlay.state.inodes.row(ino);
+    const object = row === undefined ? undefined : this.#read(row);
+    if (object !== undefined) this.#objects.set(ino, object);
+    return object;
+  }
+
+  /** All names of a file or directory in the base. Throws BlockMiss. */
+  namesOf(object: CleanObject): BaseName[] {
+    if (object.names > 1) return peekBackrefs(this.#nodes, this.#overlay.state.base.tree, object.id, MAX_LINKS);
+    return object.place === undefined ? [] : [object.place];
+  }
+
+  /** The id of a directory, whether it exists still or not; undefined when the inode is unknown or no directory. */
+  directoryId(ino: Ino): FileId | undefined {
+    if (ino === ROOT_INO) return ROOT_ID;
+    const row = this.#overlay.state.inodes.row(ino);
+    return row?.type === "directory" ? row.id : undefined;
+  }
+
+  /** The inode of a directory that another object's row names as its parent. */
+  directoryIno(id: FileId): Ino {
+    if (id === ROOT_ID) return ROOT_INO;
+    const { state } = this.#overlay;
+    const known = state.dirtyWithId(id)?.ino ?? state.inodes.find(id)?.ino;
+    if (known !== undefined) return known;
+    const ino = state.inodes.next;
+    // Directories are found by their id, so their row needs no place.
+    this.#overlay.assign({ ino, id, type: "directory", parent: ROOT_ID, name: "" as FileName });
+    return ino;
+  }
+
+  /** Directories in a directory of the base, `otherwise` when the base has it no more. Throws BlockMiss. */
+  subdirs(id: FileId, otherwise: number): number {
+    const self = peekSelf(this.#nodes, this.#overlay.state.base.tree, id);
+    return self?.kind === "directory" ? self.subdirs : otherwise;
+  }
+
+  /** The object is dirty now: its names lead there by the overlay. */
+  forget(ino: Ino, links: readonly { readonly parent: Ino; readonly name: FileName }[]): void {
+    this.#objects.delete(ino);
+    for (const { parent, name } of links) this.#names.delete(nameKey(parent, name));
+  }
+
+  forgetName(parent: Ino, name: FileName): void {
+    this.#names.delete(nameKey(parent, name));
+  }
+
+  /** What is known of an object that was just published, so that it need not be read back. */
+  seed(object: CleanObject, links: readonly { readonly parent: Ino; readonly name: FileName }[]): void {
+    this.#objects.set(object.ino, object);
+    for (const { parent, name } of links) this.#names.set(nameKey(parent, name), object.ino);
+  }
+
+  /** The object as far as it is known without reading. */
+  known(ino: Ino): CleanObject | undefined {
+    return this.#objects.get(ino);
+  }
+
+  clear(): void {
+    this.#objects.clear();
+    this.#names.clear();
+  }
+
+  #read({ ino, id, type, parent, name }: InodeRow): CleanObject | undefined {
+    const { tree } = this.#overlay.state.base;
+    if (type !== "directory") {
+      const dentry = peekDentry(this.#nodes, tree, parent, name);
+      if (dentry?.kind === "record" && dentryId(parent, name, dentry) === id)
+        return cleanFile(ino, id, dentry.record, [{ parent, name }]);
+    }
+    const self = peekSelf(this.#nodes, tree, id);
+    if (self?.kind === "directory") {
+      const { record, subdirs, place } = self;
+      return { ino, id, record, names: 1, subdirs, place, atimeNs: record.mtimeNs };
+    }
+    const names = peekBackrefs(this.#nodes, tree, id, MAX_LINKS);
+    if (self !== undefined) return cleanFile(ino, id, self.record, names);
+    const [only] = names;
+    const dentry = only === undefined ? undefined : peekDentry(this.#nodes, tree, only.parent, only.name);
+    return dentry?.kind === "record" ? cleanFile(ino, id, dentry.record, names) : undefined;
+  }
+}
+
+const ROOT_ROW: InodeRow = {
+  ino: ROOT_INO,
+  id: ROOT_ID,
+  type: "directory",
+  parent: ROOT_ID,
+  name: "" as FileName,
+};
+
+function cleanFile(ino: Ino, id: FileId, record: FileRecord, names: readonly BaseName[]): CleanObject {
+  return { ino, id, record, names: names.length, subdirs: 0, place: names[0], atimeNs: record.mtimeNs };
+}
+
+function nameKey(parent: Ino, name: FileName): string {
+  return `${parent}/${name}`;
+}

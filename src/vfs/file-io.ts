@@ -1,0 +1,188 @@
+/** What is in files: reading, writing, holes. */
+import type { Ino } from "../base/ids.ts";
+import { MAX_FILE_BYTES } from "../base/limits.ts";
+import { missingBlocks, peekContent } from "../content/read.ts";
+import { peekSeek } from "../content/seek.ts";
+import type { Content } from "../format/record.ts";
+import type { DirtyObject } from "../overlay/dirty-object.ts";
+import type { JournalRecord } from "../overlay/journal-record.ts";
+import type { Segment } from "../bucket/change-set.ts";
+import { FALLOC_KEEP_SIZE, FALLOC_PUNCH_HOLE, FALLOC_ZERO_RANGE, FsError } from "./filesystem.ts";
+import { BlockMiss } from "../blocks/block-store.ts";
+import type { Objects } from "./objects.ts";
+import { ReadAhead } from "./read-ahead.ts";
+import { refuse } from "./refusal.ts";
+
+/** One step of copying a range. */
+const COPY_BYTES = 1024 * 1024;
+
+export class FileIo {
+  readonly #objects: Objects;
+  readonly #ahead = new ReadAhead();
+  #copyBuffer: Uint8Array | undefined;
+
+  constructor(objects: Objects) {
+    this.#objects = objects;
+  }
+
+  read(ino: Ino, offset: number, length: number, target: Uint8Array): number {
+    const { dirty, clean } = this.#objects.inode(ino);
+    const file = dirty ?? clean?.record;
+    checkFile(file.type);
+    const count = Math.max(0, Math.min(length, file.size - offset, target.length));
+    if (count === 0) return 0;
+    if (dirty?.extents === undefined) this.#readBase(ino, file.content, file.size, offset, target.subarray(0, count));
+    else this.#readDirty(dirty, offset, target.subarray(0, count));
+    const accessed = dirty ?? clean;
+    // As with relatime: the first read after a change counts.
+    if (accessed !== undefined && accessed.atimeNs <= file.mtimeNs) accessed.atimeNs = this.#objects.clock.nowNs();
+    return count;
+  }
+
+  write(ino: Ino, offset: number, bytes: Uint8Array): void {
+    const { type } = this.#objects.record(ino);
+    checkFile(type);
+    checkRange(offset, bytes.length);
+    if (bytes.length === 0) return;
+    const { overlay, clock } = this.#objects;
+    const records: JournalRecord[] = [];
+    this.#objects.keep(ino, records);
+    records.push({ kind: "data", ino, offset, length: bytes.length, timeNs: clock.nowNs() });
+    const dirty = overlay.state.object(ino);
+    this.#objects.execute(records, { between: () => this.#writeData(ino, dirty, offset, bytes) });
+  }
+
+  allocate(ino: Ino, mode: number, offset: number, length: number): void {
+    const { type, size } = this.#objects.record(ino);
+    if (type !== "file") throw refuse("ENODEV");
+    if (offset < 0 || length <= 0) throw refuse("EINVAL");
+    const keepSize = (mode & FALLOC_KEEP_SIZE) !== 0;
+    const punch = (mode & FALLOC_PUNCH_HOLE) !== 0;
+    const zero = (mode & FALLOC_ZERO_RANGE) !== 0;
+    const known = (mode & ~(FALLOC_KEEP_SIZE | FALLOC_PUNCH_HOLE | FALLOC_ZERO_RANGE)) === 0;
+    if (!known || (punch && (zero || !keepSize))) throw refuse("EOPNOTSUPP");
+    checkRange(offset, length);
+    const end = keepSize ? Math.min(offset + length, size) : offset + length;
+    const records: JournalRecord[] = [];
+    this.#objects.keep(ino, records);
+    const timeNs = this.#objects.clock.nowNs();
+    if (!punch && !zero) {
+      const { freeBlocks, blockSize } = this.#objects.overlay.space();
+      if (offset + length - size > freeBlocks * blockSize) throw refuse("ENOSPC");
+      if (end <= size) return;
+      records.push({ kind: "resize", ino, size: end, timeNs });
+    } else {
+      if (end <= offset) return;
+      records.push({ kind: "hole", ino, offset, length: end - offset, timeNs });
+    }
+    this.#objects.execute(records, { urgent: punch });
+  }
+
+  seek(ino: Ino, offset: number, whence: "data" | "hole"): number {
+    const { dirty, clean } = this.#objects.inode(ino);
+    const file = dirty ?? clean?.record;
+    checkFile(file.type);
+    if (offset < 0 || offset >= file.size) throw refuse("ENXIO");
+    const found =
+      dirty?.extents === undefined
+        ? this.#seekBase(file.content, file.size, offset, whence)
+        : this.#seekDirty(dirty, offset, whence);
+    if (found === undefined) throw refuse("ENXIO");
+    return found;
+  }
+
+  copyRange(from: Ino, fromOffset: number, to: Ino, toOffset: number, length: number): number {
+    const { type, size } = this.#objects.record(from);
+    checkFile(type);
+    checkFile(this.#objects.type(to));
+    const count = Math.max(0, Math.min(length, size - fromOffset));
+    checkRange(toOffset, count);
+    if (from === to && fromOffset < toOffset + count && toOffset < fromOffset + count) throw refuse("EINVAL");
+    this.#copyBuffer ??= new Uint8Array(COPY_BYTES);
+    let done = 0;
+    while (done < count) {
+      const step = Math.min(COPY_BYTES, count - done);
+      try {
+        const read = this.read(from, fromOffset + done, step, this.#copyBuffer);
+        this.write(to, toOffset + done, this.#copyBuffer.subarray(0, read));
+        done += read;
+      } catch (error) {
+        // Part of it is copied: that is the answer, and the caller asks again for the rest.
+        if (done > 0 && (error instanceof BlockMiss || error instanceof FsError)) return done;
+        throw error;
+      }
+    }
+    return done;
+  }
+
+  /** Bytes of the live epoch's own file are changed last: only new ones can find the disk full. */
+  #writeData(ino: Ino, dirty: DirtyObject | undefined, offset: number, bytes: Uint8Array): void {
+    const { data, state } = this.#objects.overlay;
+    const { epoch } = state;
+    const again: Segment[] = [];
+    let at = offset;
+    for (const segment of dirty?.extents?.range(offset, bytes.length) ?? []) {
+      if (segment.from !== "data" || segment.epoch !== epoch) continue;
+      if (segment.offset > at) data.write(ino, epoch, at, bytes.subarray(at - offset, segment.offset - offset));
+      at = segment.offset + segment.length;
+      again.push(segment);
+    }
+    if (at < offset + bytes.length) data.write(ino, epoch, at, bytes.subarray(at - offset));
+    for (const segment of again) {
+      const start = segment.offset - offset;
+      data.write(ino, epoch, segment.offset, bytes.subarray(start, start + segment.length));
+    }
+  }
+
+  #readBase(ino: Ino, content: Content, size: number, offset: number, target: Uint8Array): void {
+    const { loader } = this.#objects;
+    const end = offset + target.length;
+    const ahead = content.kind === "list" ? this.#ahead.next(ino, offset, end, size) : undefined;
+    if (ahead !== undefined) {
+      const { from, to } = ahead;
+      loader.readAhead(missingBlocks(loader.content, content, size, from, to - from));
+    }
+    loader.readContent(() => peekContent(loader.content, content, size, offset, target.length, target));
+  }
+
+  #readDirty(object: DirtyObject, offset: number, target: Uint8Array): void {
+    const { ino, extents, content, contentSize } = object;
+    const { data } = this.#objects.overlay;
+    for (const segment of extents?.range(offset, target.length) ?? []) {
+      const start = segment.offset - offset;
+      const part = target.subarray(start, start + segment.length);
+      if (segment.from === "data") data.read(ino, segment.epoch, segment.offset, part);
+      else if (segment.from === "hole") part.fill(0);
+      else this.#readBase(ino, content, contentSize, segment.offset, part);
+    }
+  }
+
+  #seekBase(content: Content, size: number, offset: number, whence: "data" | "hole"): number | undefined {
+    const { loader } = this.#objects;
+    return loader.readContent(() => peekSeek(loader.content, content, size, offset, whence));
+  }
+
+  #seekDirty(object: DirtyObject, offset: number, whence: "data" | "hole"): number | undefined {
+    const { extents, content, contentSize, size } = object;
+    for (const segment of extents?.range(offset, size - offset) ?? []) {
+      const end = segment.offset + segment.length;
+      if (segment.from === "base") {
+        const found = this.#seekBase(content, contentSize, segment.offset, whence);
+        if (found !== undefined && found < end) return found;
+      } else if ((segment.from === "data") === (whence === "data")) {
+        return segment.offset;
+      }
+    }
+    return whence === "hole" ? size : undefined;
+  }
+}
+
+function checkFile(type: string): void {
+  if (type === "directory") throw refuse("EISDIR");
+  if (type !== "file") throw refuse("EINVAL");
+}
+
+function checkRange(offset: number, length: number): void {
+  if (offset < 0 || length < 0) throw refuse("EINVAL");
+  if (offset + length > MAX_FILE_BYTES) throw refuse("EFBIG");
+}

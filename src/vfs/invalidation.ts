@@ -1,0 +1,66 @@
+/** What doors must forget when the base changed: from the rows that others changed, as far as inodes are known here. */
+import type { FileId, Ino } from "../base/ids.ts";
+import { ROOT_ID, ROOT_INO } from "../base/ids.ts";
+import { MAX_INVALIDATIONS } from "../base/limits.ts";
+import type { BaseChange } from "../bucket/change-set.ts";
+import type { Invalidations } from "./filesystem.ts";
+import type { Objects } from "./objects.ts";
+
+const EVERYTHING: Invalidations = { entries: [], inodes: [], all: true };
+
+/**
+ * Drops from the caches what these changes make stale, and says what doors must drop. To be called when the overlay stands
+ * on the new base, before anything is read from it.
+ */
+export function invalidate(objects: Objects, changes: readonly BaseChange[] | undefined): Invalidations {
+  const { clean, overlay } = objects;
+  if (changes === undefined || changes.length > MAX_INVALIDATIONS) {
+    clean.clear();
+    return EVERYTHING;
+  }
+  const entries: { parent: Ino; name: Extract<BaseChange, { kind: "dentry" }>["name"]; removed?: Ino }[] = [];
+  const inodes = new Set<Ino>();
+  const gone = goneIds(changes);
+  const changed = (id: FileId | undefined): Ino | undefined => {
+    const ino = id === undefined ? undefined : inoOf(objects, id);
+    if (ino !== undefined) inodes.add(ino);
+    return ino;
+  };
+  for (const change of changes) {
+    if (change.kind === "self") {
+      changed(change.id);
+      continue;
+    }
+    const parent = inoOf(objects, change.parent);
+    const before = changed(change.before);
+    if (change.after !== change.before) changed(change.after);
+    // A name that the overlay decides on leads where it led.
+    if (parent === undefined || overlay.state.entry(parent, change.name) !== undefined) continue;
+    clean.forgetName(parent, change.name);
+    if (change.before === change.after) continue;
+    const removed =
+      change.after === undefined && change.before !== undefined && gone.has(change.before) ? before : undefined;
+    const wasLast = removed !== undefined && (clean.known(removed)?.names ?? 0) === 1 && !isDirty(objects, removed);
+    entries.push(wasLast ? { parent, name: change.name, removed } : { parent, name: change.name });
+  }
+  for (const ino of inodes) clean.forget(ino, []);
+  return { entries, inodes: [...inodes], all: false };
+}
+
+/** Ids that lost a name and got none. */
+function goneIds(changes: readonly BaseChange[]): Set<FileId> {
+  const gone = new Set<FileId>();
+  for (const change of changes) if (change.kind === "dentry" && change.before !== undefined) gone.add(change.before);
+  for (const change of changes) if (change.kind === "dentry" && change.after !== undefined) gone.delete(change.after);
+  return gone;
+}
+
+function inoOf(objects: Objects, id: FileId): Ino | undefined {
+  if (id === ROOT_ID) return ROOT_INO;
+  const { state } = objects.overlay;
+  return state.dirtyWithId(id)?.ino ?? state.inodes.find(id)?.ino;
+}
+
+function isDirty(objects: Objects, ino: Ino): boolean {
+  return objects.overlay.state.object(ino) !== undefined;
+}

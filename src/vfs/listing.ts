@@ -1,0 +1,221 @@
+/**
+ * Listing directories: the base's rows and the overlay's names merged, in the order of their bytes.
+ *
+ * A cookie is a hash of the name before, so it stands for the same place whatever is added or removed, and after a restart.
+ * Where a listing stopped is remembered, so that going on is one seek; a cookie that is not remembered is searched for.
+ */
+import { BoundedMap } from "../base/bounded-map.ts";
+import type { Cid, FileId, FileName, Ino } from "../base/ids.ts";
+import { LISTING_BATCH, OPEN_LISTINGS } from "../base/limits.ts";
+import { BlockMiss } from "../blocks/block-store.ts";
+import { peekDirectory } from "../bucket/fs-reader.ts";
+import type { ListedEntry } from "../bucket/fs-reader.ts";
+import { dentryType } from "../format/rows.ts";
+import type { Attributes, DirectoryEntry } from "./filesystem.ts";
+import type { Objects } from "./objects.ts";
+import { TYPE_BITS } from "./objects.ts";
+import { refuse } from "./refusal.ts";
+
+/** Cookies after "." and "..". */
+const DOT_COOKIE = 1;
+const DOTS_COOKIE = 2;
+/** Places of one directory that are remembered. */
+const REMEMBERED = 1_024;
+
+/** What is remembered of a directory that is being listed. */
+interface Listing {
+  /** The overlay's names when the listing began, sorted. Some may be gone; newer ones need not be listed. */
+  own: readonly FileName[];
+  readonly places: Map<number, FileName>;
+  page: Page | undefined;
+}
+
+/** Rows of the base behind a name. */
+interface Page {
+  readonly tree: Cid;
+  readonly after: FileName | undefined;
+  readonly rows: readonly ListedEntry[];
+}
+
+interface Listed {
+  readonly name: FileName;
+  readonly ino: Ino;
+  readonly mode: number;
+}
+
+export class Listings {
+  readonly #objects: Objects;
+  readonly #listings = new BoundedMap<Ino, Listing>(OPEN_LISTINGS);
+
+  constructor(objects: Objects) {
+    this.#objects = objects;
+  }
+
+  /** As FileSystem.readDirectory. When it throws BlockMiss, what was emitted before counts. */
+  read(ino: Ino, cookie: number, withAttributes: boolean, emit: (entry: DirectoryEntry) => boolean): void {
+    if (this.#objects.type(ino) !== "directory") throw refuse("ENOTDIR");
+    if (cookie < DOTS_COOKIE && !this.#emitDots(ino, cookie, withAttributes, emit)) return;
+    const listing = this.#listing(ino, cookie <= DOTS_COOKIE);
+    let last = cookie <= DOTS_COOKIE ? undefined : (listing.places.get(cookie) ?? this.#search(ino, listing, cookie));
+    const begun = last;
+    try {
+      for (const { name, ino: child, mode } of this.#entries(ino, listing, last)) {
+        const attributes = withAttributes ? this.#attributes(child, listing) : undefined;
+        if (!emit({ ino: child, name, mode: attributes?.mode ?? mode, next: cookieOf(name), attributes })) return;
+        last = name;
+      }
+    } finally {
+      if (last !== undefined && last !== begun) remember(listing, last);
+    }
+  }
+
+  #emitDots(ino: Ino, cookie: number, withAttributes: boolean, emit: (entry: DirectoryEntry) => boolean): boolean {
+    const dot = (name: string, at: Ino, next: number): DirectoryEntry => ({
+      ino: at,
+      name: name as FileName,
+      mode: TYPE_BITS.directory,
+      next,
+      attributes: withAttributes ? this.#objects.attributes(at) : undefined,
+    });
+    if (cookie < DOT_COOKIE && !emit(dot(".", ino, DOT_COOKIE))) return false;
+    return emit(dot("..", this.#objects.parentOf(ino) ?? ino, DOTS_COOKIE));
+  }
+
+  #listing(ino: Ino, begins: boolean): Listing {
+    const known = this.#listings.get(ino);
+    const listing = known ?? { own: [], places: new Map<number, FileName>(), page: undefined };
+    if (known === undefined) this.#listings.set(ino, listing);
+    if (begins || known === undefined)
+      listing.own = [...(this.#objects.overlay.state.entries(ino)?.keys() ?? [])].sort();
+    return listing;
+  }
+
+  /** The name that a cookie stands for. One that is gone, and forgotten, means the start: better twice than not at all. */
+  #search(ino: Ino, listing: Listing, cookie: number): FileName | undefined {
+    for (const { name } of this.#entries(ino, listing, undefined)) if (cookieOf(name) === cookie) return name;
+    return undefined;
+  }
+
+  /** Entries behind a name, in order. Throws BlockMiss. */
+  *#entries(ino: Ino, listing: Listing, after: FileName | undefined): Generator<Listed> {
+    const { state } = this.#objects.overlay;
+    const own = this.#ownEntries(ino, listing.own, after);
+    const base = this.#baseEntries(ino, listing, after);
+    let nextOwn = own.next().value;
+    let nextBase = base.next().value;
+    while (nextOwn !== undefined || nextBase !== undefined) {
+      if (nextBase === undefined || (nextOwn !== undefined && nextOwn.name <= nextBase.name)) {
+        if (nextOwn === undefined) return;
+        if (state.entry(ino, nextOwn.name) === nextOwn.ino) yield nextOwn;
+        nextOwn = own.next().value;
+      } else {
+        yield nextBase;
+        nextBase = base.next().value;
+      }
+    }
+  }
+
+  *#ownEntries(ino: Ino, names: readonly FileName[], after: FileName | undefined): Generator<Listed, undefined> {
+    const { state } = this.#objects.overlay;
+    for (let index = after === undefined ? 0 : behind(names, after); index < names.length; index++) {
+      const name = names[index];
+      const child = name === undefined ? undefined : state.entry(ino, name);
+      const object = child === undefined ? undefined : state.object(child);
+      if (name === undefined || object === undefined) continue;
+      yield { name, ino: object.ino, mode: TYPE_BITS[object.type] | object.mode };
+    }
+  }
+
+  *#baseEntries(ino: Ino, listing: Listing, start: FileName | undefined): Generator<Listed, undefined> {
+    const id = this.#objects.directoryId(ino);
+    if (id === undefined) return;
+    for (let after = start; ;) {
+      const { rows } = this.#page(listing, id, after);
+      for (const { name, dentry } of rows) {
+        if (after !== undefined && name <= after) continue;
+        if (this.#objects.overlay.state.entry(ino, name) !== undefined || this.#objects.overlay.state.hides(id, name))
+          continue;
+        const child = this.#objects.clean.found(ino, id, name, dentry);
+        if (child !== undefined) yield { name, ino: child, mode: TYPE_BITS[dentryType(dentry)] };
+      }
+      after = rows.at(-1)?.name;
+      if (after === undefined || rows.length < LISTING_BATCH) return;
+    }
+  }
+
+  /** The rows around a name: those that were read last, while they reach past it and the base is the same. */
+  #page(listing: Listing, id: FileId, after: FileName | undefined): Page {
+    const { nodes } = this.#objects.loader;
+    const { tree } = this.#objects.overlay.state.base;
+    const { page } = listing;
+    if (page?.tree === tree) {
+      const beginsBefore = page.after === undefined || (after !== undefined && page.after <= after);
+      const last = page.rows.at(-1)?.name;
+      const reaches = page.rows.length < LISTING_BATCH || (last !== undefined && (after === undefined || after < last));
+      if (beginsBefore && reaches) return page;
+    }
+    const rows = peekDirectory(nodes, tree, id, after, LISTING_BATCH);
+    listing.page = { tree, after, rows };
+    return listing.page;
+  }
+
+  /** When the attributes of one entry need blocks, those of the others on the page are asked for along with them. */
+  #attributes(ino: Ino, listing: Listing): Attributes {
+    try {
+      return this.#objects.attributes(ino);
+    } catch (error) {
+      if (!(error instanceof BlockMiss)) throw error;
+      const cids = new Set(error.cids);
+      for (const { dentry } of listing.page?.rows ?? []) {
+        if (dentry.kind === "reference") for (const cid of this.#missing(dentry.id)) cids.add(cid);
+      }
+      throw new BlockMiss([...cids]);
+    }
+  }
+
+  #missing(id: FileId): readonly Cid[] {
+    try {
+      this.#objects.clean.subdirs(id, 0);
+      return [];
+    } catch (error) {
+      if (error instanceof BlockMiss) return error.cids;
+      throw error;
+    }
+  }
+}
+
+/** 52 bits of the name, never those of the dots: FNV-1a and a second hash beside it. */
+export function cookieOf(name: FileName): number {
+  let low = 0x811c9dc5;
+  let high = 0x9747b28c;
+  for (let index = 0; index < name.length; index++) {
+    const char = name.charCodeAt(index);
+    low = Math.imul(low ^ char, 0x01000193);
+    high = Math.imul((high ^ char) + (high << 13), 0x5bd1e995);
+  }
+  high ^= high >>> 15;
+  low ^= low >>> 13;
+  return Math.max((high & 0xfffff) * 2 ** 32 + (low >>> 0), DOTS_COOKIE + 1);
+}
+
+/** The index of the first name behind `after` in a sorted list. */
+function behind(names: readonly FileName[], after: FileName): number {
+  let low = 0;
+  let high = names.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const name = names[middle];
+    if (name !== undefined && name <= after) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function remember({ places }: Listing, name: FileName): void {
+  const cookie = cookieOf(name);
+  places.delete(cookie);
+  places.set(cookie, name);
+  if (places.size <= REMEMBERED) return;
+  const [oldest] = places.keys();
+  if (oldest !== undefined) places.delete(oldest);
+}

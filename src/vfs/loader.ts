@@ -1,0 +1,118 @@
+/**
+ * Blocks that the synchronous calls read, in three caches: tree nodes, contents, and long values of records. It remembers
+ * which of them a miss came from, since an address alone does not say what a block is.
+ */
+import type { Clock } from "../base/clock.ts";
+import { BoundedMap } from "../base/bounded-map.ts";
+import { SynclineError } from "../base/errors.ts";
+import type { Cid } from "../base/ids.ts";
+import type { BlockReader } from "../blocks/block-store.ts";
+import { BlockMiss } from "../blocks/block-store.ts";
+import { ChunkCache } from "../content/chunk-cache.ts";
+import { codecOf } from "../format/cid.ts";
+import { NodeStore } from "../tree/node-store.ts";
+
+export interface LoaderOptions {
+  readonly blocks: BlockReader;
+  readonly clock: Clock;
+  readonly nodeBytes: number;
+  readonly contentBytes: number;
+  readonly timeoutMs: number;
+}
+
+const LINKED_VALUES = 256;
+
+export class Loader {
+  readonly nodes: NodeStore;
+  readonly content: ChunkCache;
+  readonly #blocks: BlockReader;
+  readonly #clock: Clock;
+  readonly #timeoutMs: number;
+  readonly #linked = new BoundedMap<Cid, Uint8Array>(LINKED_VALUES);
+  readonly #kinds = new Map<Cid, "content" | "linked">();
+
+  constructor({ blocks, clock, nodeBytes, contentBytes, timeoutMs }: LoaderOptions) {
+    this.#blocks = blocks;
+    this.#clock = clock;
+    this.#timeoutMs = timeoutMs;
+    this.nodes = new NodeStore(blocks, { capacityBytes: nodeBytes });
+    this.content = new ChunkCache(blocks, { capacityBytes: contentBytes });
+  }
+
+  /** The block of a long value. Throws BlockMiss. */
+  readonly peekLinked = (cid: Cid): Uint8Array => {
+    const bytes = this.#linked.get(cid);
+    if (bytes !== undefined) return bytes;
+    this.#kinds.set(cid, "linked");
+    throw new BlockMiss([cid]);
+  };
+
+  /**
+   * Runs a reader of contents. What it misses is known as content; of that, what it only wants read ahead is fetched at
+   * once, and what it needs is left to `load`.
+   */
+  readContent<Result>(read: () => Result): Result {
+    try {
+      return read();
+    } catch (error) {
+      if (!(error instanceof BlockMiss)) throw error;
+      const needed = error.cids.slice(0, error.needed);
+      for (const cid of needed) this.#kinds.set(cid, "content");
+      this.readAhead(error.cids.slice(error.needed));
+      throw new BlockMiss(needed);
+    }
+  }
+
+  /** Starts to fetch contents that will be wanted soon. */
+  readAhead(cids: readonly Cid[]): void {
+    // Best effort: whoever needs a block that did not come asks for it again and learns why.
+    if (cids.length > 0) void this.content.load(cids, 0).catch(() => {});
+  }
+
+  /** Fetches blocks. Rejects with `read_timeout`, `block_corrupt`, `block_not_found`, the signal's reason. */
+  async load(cids: readonly Cid[], signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    const work = this.#fetch(cids);
+    let timer: Disposable | undefined;
+    let onAbort: (() => void) | undefined;
+    const givenUp = new Promise<never>((_, reject) => {
+      timer = this.#clock.after(this.#timeoutMs, () => reject(timedOut(this.#timeoutMs)));
+      onAbort = () => reject(signal?.reason);
+      signal?.addEventListener("abort", onAbort, { once: true });
+    });
+    try {
+      await Promise.race([work, givenUp]);
+    } finally {
+      timer?.[Symbol.dispose]();
+      if (onAbort !== undefined) signal?.removeEventListener("abort", onAbort);
+      // Given up on, it may still fail later.
+      work.catch(() => {});
+    }
+  }
+
+  async #fetch(cids: readonly Cid[]): Promise<void> {
+    const nodes: Cid[] = [];
+    const contents: Cid[] = [];
+    const linked: Cid[] = [];
+    for (const cid of cids) {
+      const kind = codecOf(cid) === "raw" ? "content" : this.#kinds.get(cid);
+      (kind === "content" ? contents : kind === "linked" ? linked : nodes).push(cid);
+    }
+    await Promise.all([
+      nodes.length > 0 ? this.nodes.load(nodes) : undefined,
+      contents.length > 0 ? this.content.load(contents) : undefined,
+      linked.length > 0 ? this.#fetchLinked(linked) : undefined,
+    ]);
+    for (const cid of cids) this.#kinds.delete(cid);
+  }
+
+  async #fetchLinked(cids: readonly Cid[]): Promise<void> {
+    for (const [cid, bytes] of await this.#blocks.getMany(cids)) this.#linked.set(cid, bytes);
+  }
+}
+
+function timedOut(ms: number): SynclineError {
+  return new SynclineError("read_timeout", `The bucket did not answer a read for ${Math.round(ms / 1000)} s.`, {
+    hint: "Check the network and the bucket's storage; the read can be tried again.",
+  });
+}

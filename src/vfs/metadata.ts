@@ -1,0 +1,98 @@
+/** Attributes and extended attributes: setting what a record says about an object. */
+import type { Ino } from "../base/ids.ts";
+import { MAX_FILE_BYTES, MAX_NAME_BYTES, MAX_XATTR_BYTES } from "../base/limits.ts";
+import { xattrBytes } from "../format/linked-value.ts";
+import type { FileRecord } from "../format/record.ts";
+import type { JournalRecord } from "../overlay/journal-record.ts";
+import type { AttributeChange, Attributes } from "./filesystem.ts";
+import type { Objects } from "./objects.ts";
+import { refuse } from "./refusal.ts";
+
+const S_ISUID = 0o4000;
+const S_ISGID = 0o2000;
+const GROUP_EXECUTE = 0o010;
+const PERMISSIONS = 0o7777;
+
+export const XATTR_CREATE = 1;
+export const XATTR_REPLACE = 2;
+
+export class Metadata {
+  readonly #objects: Objects;
+
+  constructor(objects: Objects) {
+    this.#objects = objects;
+  }
+
+  setAttributes(ino: Ino, change: AttributeChange): Attributes {
+    const record = this.#objects.record(ino);
+    if (change.size !== undefined) checkSize(record, change.size);
+    const now = this.#objects.clock.nowNs();
+    const records: JournalRecord[] = [];
+    this.#objects.keep(ino, records);
+    if (change.size !== undefined) records.push({ kind: "resize", ino, size: change.size, timeNs: now });
+    records.push({
+      kind: "attributes",
+      ino,
+      mode: modeAfter(record, change),
+      uid: change.uid ?? record.uid,
+      gid: change.gid ?? record.gid,
+      mtimeNs: timeOf(change.mtimeNs, now) ?? (change.size === undefined ? record.mtimeNs : now),
+      ctimeNs: change.ctimeNs ?? now,
+    });
+    // Cutting a file makes room: it may use the reserve.
+    this.#objects.execute(records, { urgent: change.size !== undefined && change.size < record.size });
+    const object = this.#objects.changed(ino);
+    object.atimeNs = timeOf(change.atimeNs, now) ?? object.atimeNs;
+    return this.#objects.dirtyAttributes(object);
+  }
+
+  getXattr(ino: Ino, name: string): Uint8Array | undefined {
+    return this.#objects.xattrs(ino).get(name);
+  }
+
+  listXattrs(ino: Ino): string[] {
+    return [...this.#objects.xattrs(ino).keys()];
+  }
+
+  setXattr(ino: Ino, name: string, value: Uint8Array, flags: number): void {
+    if (name.length === 0 || name.length > MAX_NAME_BYTES || name.includes("\0")) throw refuse("ERANGE");
+    if (value.length > MAX_XATTR_BYTES) throw refuse("E2BIG");
+    const before = this.#objects.xattrs(ino);
+    if ((flags & XATTR_CREATE) !== 0 && before.has(name)) throw refuse("EEXIST");
+    if ((flags & XATTR_REPLACE) !== 0 && !before.has(name)) throw refuse("ENODATA");
+    const after = new Map(before).set(name, value.slice());
+    // A value's length is stored in two bytes.
+    if (value.length === MAX_XATTR_BYTES || xattrBytes(after) > MAX_XATTR_BYTES) throw refuse("ENOSPC");
+    this.#putXattrs(ino, after);
+  }
+
+  removeXattr(ino: Ino, name: string): void {
+    const after = new Map(this.#objects.xattrs(ino));
+    if (!after.delete(name)) throw refuse("ENODATA");
+    this.#putXattrs(ino, after);
+  }
+
+  #putXattrs(ino: Ino, xattrs: ReadonlyMap<string, Uint8Array>): void {
+    const records: JournalRecord[] = [];
+    this.#objects.keep(ino, records);
+    records.push({ kind: "xattrs", ino, xattrs, timeNs: this.#objects.clock.nowNs() });
+    this.#objects.execute(records);
+  }
+}
+
+function checkSize({ type }: FileRecord, size: number): void {
+  if (type === "directory") throw refuse("EISDIR");
+  if (type !== "file" || size < 0 || !Number.isInteger(size)) throw refuse("EINVAL");
+  if (size > MAX_FILE_BYTES) throw refuse("EFBIG");
+}
+
+/** A new owner does not inherit the power of the old one: setuid goes, and setgid where it means one (chown(2)). */
+function modeAfter({ type, mode }: FileRecord, { mode: wanted, uid, gid }: AttributeChange): number {
+  if (wanted !== undefined) return wanted & PERMISSIONS;
+  if ((uid === undefined && gid === undefined) || type === "directory") return mode;
+  return mode & ~S_ISUID & ((mode & GROUP_EXECUTE) !== 0 ? ~S_ISGID : ~0);
+}
+
+function timeOf(time: bigint | "now" | undefined, now: bigint): bigint | undefined {
+  return time === "now" ? now : time;
+}

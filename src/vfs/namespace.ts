@@ -1,0 +1,225 @@
+/** Names: making, linking, removing and renaming, with the rules of a local Linux filesystem. */
+import type { FileName, Ino } from "../base/ids.ts";
+import { ROOT_INO } from "../base/ids.ts";
+import { LISTING_BATCH, MAX_LINKS, MAX_SYMLINK_BYTES } from "../base/limits.ts";
+import { peekDirectory } from "../bucket/fs-reader.ts";
+import { dentryId } from "../format/rows.ts";
+import { targetOf } from "../format/linked-value.ts";
+import type { FileType } from "../format/record.ts";
+import { isUnlinked } from "../overlay/dirty-object.ts";
+import type { JournalRecord } from "../overlay/journal-record.ts";
+import type { Attributes, Caller } from "./filesystem.ts";
+import { RENAME_EXCHANGE, RENAME_NOREPLACE } from "./filesystem.ts";
+import type { Objects } from "./objects.ts";
+import { TYPE_BITS } from "./objects.ts";
+import { checkNewName, refuse } from "./refusal.ts";
+
+const S_IFMT = 0o170000;
+const S_ISGID = 0o2000;
+const PERMISSIONS = 0o7777;
+
+const NODE_TYPES: ReadonlyMap<number, FileType> = new Map([
+  [0, "file"],
+  [TYPE_BITS.file, "file"],
+  [TYPE_BITS.fifo, "fifo"],
+  [TYPE_BITS.socket, "socket"],
+  [TYPE_BITS.char, "char"],
+  [TYPE_BITS.block, "block"],
+]);
+
+export class Namespace {
+  readonly #objects: Objects;
+
+  constructor(objects: Objects) {
+    this.#objects = objects;
+  }
+
+  lookup(parent: Ino, name: FileName): Attributes | undefined {
+    const ino = this.#objects.child(parent, name);
+    return ino === undefined ? undefined : this.#objects.attributes(ino);
+  }
+
+  makeNode(parent: Ino, name: FileName, mode: number, rdev: number, caller: Caller): Attributes {
+    const type = NODE_TYPES.get(mode & S_IFMT);
+    if (type === undefined) throw refuse("EINVAL");
+    const device = type === "char" || type === "block" ? rdev : 0;
+    return this.#make(parent, name, type, mode & PERMISSIONS, device, "", caller);
+  }
+
+  makeDirectory(parent: Ino, name: FileName, mode: number, caller: Caller): Attributes {
+    return this.#make(parent, name, "directory", mode & PERMISSIONS, 0, "", caller);
+  }
+
+  makeSymlink(parent: Ino, name: FileName, target: string, caller: Caller): Attributes {
+    if (target.length === 0) throw refuse("ENOENT");
+    if (target.length > MAX_SYMLINK_BYTES) throw refuse("ENAMETOOLONG");
+    if (target.includes("\0")) throw refuse("EINVAL");
+    return this.#make(parent, name, "symlink", 0o777, 0, target, caller);
+  }
+
+  makeUnnamed(parent: Ino, mode: number, caller: Caller): Attributes {
+    const made = this.#make(parent, "", "file", mode & PERMISSIONS, 0, "", caller);
+    this.#objects.onOrphan(made.ino);
+    return made;
+  }
+
+  link(ino: Ino, parent: Ino, name: FileName): Attributes {
+    checkNewName(name);
+    const { dirty, clean } = this.#objects.inode(ino);
+    if ((dirty?.type ?? clean?.record.type) === "directory") throw refuse("EPERM");
+    if (dirty !== undefined && isUnlinked(dirty) && !dirty.unnamed) throw refuse("ENOENT");
+    if ((dirty?.links.length ?? clean?.names ?? 0) >= MAX_LINKS) throw refuse("EMLINK");
+    const records: JournalRecord[] = [];
+    this.#enter(parent, records);
+    if (this.#objects.child(parent, name) !== undefined) throw refuse("EEXIST");
+    this.#objects.keep(ino, records);
+    records.push({ kind: "link", ino, parent, name, timeNs: this.#objects.clock.nowNs() });
+    this.#objects.execute(records);
+    return this.#objects.attributes(ino);
+  }
+
+  unlink(parent: Ino, name: FileName): void {
+    const ino = this.#present(parent, name);
+    if (this.#objects.type(ino) === "directory") throw refuse("EISDIR");
+    this.#remove(parent, name, ino);
+  }
+
+  removeDirectory(parent: Ino, name: FileName): void {
+    if (name === ".") throw refuse("EINVAL");
+    if (name === "..") throw refuse("ENOTEMPTY");
+    const ino = this.#present(parent, name);
+    if (this.#objects.type(ino) !== "directory") throw refuse("ENOTDIR");
+    if (!this.#isEmpty(ino)) throw refuse("ENOTEMPTY");
+    this.#remove(parent, name, ino);
+  }
+
+  rename(parent: Ino, name: FileName, newParent: Ino, newName: FileName, flags: number): void {
+    checkNewName(newName);
+    const exchange = (flags & RENAME_EXCHANGE) !== 0;
+    const keep = (flags & RENAME_NOREPLACE) !== 0;
+    if (exchange && keep) throw refuse("EINVAL");
+    const ino = this.#present(parent, name);
+    const other = this.#objects.child(newParent, newName);
+    if (other === undefined && exchange) throw refuse("ENOENT");
+    if (other !== undefined && keep) throw refuse("EEXIST");
+    this.#checkMove(ino, newParent, exchange ? undefined : other);
+    if (other !== undefined && exchange) this.#checkMove(other, parent, undefined);
+    // Two names of one file: POSIX wants nothing to happen.
+    if (other === ino) return;
+    const records: JournalRecord[] = [];
+    this.#enter(newParent, records);
+    this.#objects.keep(parent, records);
+    this.#objects.keep(ino, records);
+    if (other !== undefined) this.#objects.keep(other, records);
+    const timeNs = this.#objects.clock.nowNs();
+    records.push({ kind: "rename", ino, parent, name, newParent, newName, other: other ?? 0, exchange, timeNs });
+    this.#objects.execute(records);
+    if (other === undefined || exchange) return;
+    // A new version took the place of an old one: it must not be durable before its bytes are.
+    this.#objects.overlay.data.hurry(ino);
+    this.#tellOrphan(other);
+  }
+
+  readSymlink(ino: Ino): string {
+    const record = this.#objects.record(ino);
+    if (record.type !== "symlink") throw refuse("EINVAL");
+    return targetOf(record, this.#objects.loader.peekLinked);
+  }
+
+  #make(
+    parent: Ino,
+    name: FileName | "",
+    type: FileType,
+    mode: number,
+    rdev: number,
+    target: string,
+    caller: Caller,
+  ): Attributes {
+    if (name !== "") checkNewName(name);
+    const records: JournalRecord[] = [];
+    const directory = this.#enter(parent, records, name !== "");
+    if (name !== "" && this.#objects.child(parent, name) !== undefined) throw refuse("EEXIST");
+    // What is made in a directory with setgid belongs to the directory's group; directories hand the bit on.
+    const inherits = (directory.mode & S_ISGID) !== 0;
+    const ino = this.#objects.overlay.state.inodes.next;
+    const object = {
+      ino,
+      type,
+      mode: inherits && type === "directory" ? mode | S_ISGID : mode,
+      uid: caller.uid,
+      gid: inherits ? directory.gid : caller.gid,
+      rdev,
+      target,
+      timeNs: this.#objects.clock.nowNs(),
+    };
+    records.push({ kind: "create", object, parent, name });
+    this.#objects.execute(records);
+    return this.#objects.dirtyAttributes(this.#objects.changed(ino));
+  }
+
+  /** A directory that gets an entry: it must be there, and changes with it. */
+  #enter(parent: Ino, records: JournalRecord[], changes = true): { readonly mode: number; readonly gid: number } {
+    const { dirty, clean } = this.#objects.inode(parent);
+    const directory = dirty ?? clean?.record;
+    if (directory?.type !== "directory") throw refuse("ENOTDIR");
+    if (dirty !== undefined && isUnlinked(dirty)) throw refuse("ENOENT");
+    if (changes) this.#objects.keep(parent, records);
+    return directory;
+  }
+
+  #present(parent: Ino, name: FileName): Ino {
+    const ino = this.#objects.child(parent, name);
+    if (ino === undefined) throw refuse("ENOENT");
+    return ino;
+  }
+
+  #remove(parent: Ino, name: FileName, ino: Ino): void {
+    const records: JournalRecord[] = [];
+    this.#objects.keep(parent, records);
+    this.#objects.keep(ino, records);
+    records.push({ kind: "unlink", ino, parent, name, timeNs: this.#objects.clock.nowNs() });
+    this.#objects.execute(records, { urgent: true });
+    this.#tellOrphan(ino);
+  }
+
+  #tellOrphan(ino: Ino): void {
+    if (isUnlinked(this.#objects.changed(ino))) this.#objects.onOrphan(ino);
+  }
+
+  /** What rename(2) refuses before it moves `ino` into a directory, over `replaced` if there is such a name. */
+  #checkMove(ino: Ino, newParent: Ino, replaced: Ino | undefined): void {
+    const isDirectory = this.#objects.type(ino) === "directory";
+    if (isDirectory && this.#isWithin(newParent, ino)) throw refuse("EINVAL");
+    if (replaced === undefined || replaced === ino) return;
+    const overDirectory = this.#objects.type(replaced) === "directory";
+    if (isDirectory && !overDirectory) throw refuse("ENOTDIR");
+    if (!isDirectory && overDirectory) throw refuse("EISDIR");
+    if (overDirectory && !this.#isEmpty(replaced)) throw refuse("ENOTEMPTY");
+  }
+
+  #isWithin(directory: Ino, ancestor: Ino): boolean {
+    const seen = new Set<Ino>();
+    for (let at: Ino | undefined = directory; at !== undefined && !seen.has(at); at = this.#objects.parentOf(at)) {
+      if (at === ancestor) return true;
+      if (at === ROOT_INO) return false;
+      seen.add(at);
+    }
+    return false;
+  }
+
+  #isEmpty(ino: Ino): boolean {
+    const { overlay, loader } = this.#objects;
+    const { state } = overlay;
+    if ((state.entries(ino)?.size ?? 0) > 0) return false;
+    const id = this.#objects.directoryId(ino);
+    if (id === undefined) return true;
+    for (let after: FileName | undefined; ;) {
+      const rows = peekDirectory(loader.nodes, state.base.tree, id, after, LISTING_BATCH);
+      for (const { name, dentry } of rows) {
+        if (!state.hides(id, name) && state.dirtyWithId(dentryId(id, name, dentry)) === undefined) return false;
+      }
+      after = rows.at(-1)?.name;
+      if (after === undefined || rows.length < LISTING_BATCH) return true;
+    }
+  }
+}

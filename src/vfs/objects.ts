@@ -1,0 +1,215 @@
+/**
+ * Inodes as one sees them, clean or dirty, and the way of every change: read what is needed, then execute records.
+ *
+ * Whatever can throw BlockMiss or refuse comes before `execute`, so that a call that fails has changed nothing.
+ */
+import type { Clock } from "../base/clock.ts";
+import { hasCode } from "../base/errors.ts";
+import type { FileId, FileName, Ino } from "../base/ids.ts";
+import { peekDataBytes } from "../content/seek.ts";
+import { isLinked, xattrsOf } from "../format/linked-value.ts";
+import type { FileRecord, FileType, Xattrs } from "../format/record.ts";
+import type { JournalRecord } from "../overlay/journal-record.ts";
+import { isUnlinked } from "../overlay/dirty-object.ts";
+import type { DirtyObject } from "../overlay/dirty-object.ts";
+import type { Overlay } from "../overlay/overlay.ts";
+import { CleanInodes } from "./clean-inodes.ts";
+import type { CleanObject } from "./clean-inodes.ts";
+import type { Attributes } from "./filesystem.ts";
+import type { Loader } from "./loader.ts";
+import { refuse } from "./refusal.ts";
+
+export type DirtyReason = "write" | "close" | "fsync" | "urgent";
+
+/** An inode: in the overlay, or as the base has it. */
+export type Inode =
+  | { readonly dirty: DirtyObject; readonly clean: undefined }
+  | { readonly dirty: undefined; readonly clean: CleanObject };
+
+export class Objects {
+  readonly overlay: Overlay;
+  readonly clean: CleanInodes;
+  readonly loader: Loader;
+  readonly clock: Clock;
+  /** Told of each change. */
+  onDirty: (reason: DirtyReason) => void = () => {};
+  /** Told of each inode that has no name (any more). */
+  onOrphan: (ino: Ino) => void = () => {};
+
+  constructor(overlay: Overlay, loader: Loader, clock: Clock, cleanInodes: number) {
+    this.overlay = overlay;
+    this.loader = loader;
+    this.clock = clock;
+    this.clean = new CleanInodes(overlay, loader.nodes, cleanInodes);
+  }
+
+  /** Refuses with ESTALE what is gone. Throws BlockMiss. */
+  inode(ino: Ino): Inode {
+    const dirty = this.overlay.state.object(ino);
+    if (dirty !== undefined) return { dirty, clean: undefined };
+    const clean = this.clean.get(ino);
+    if (clean === undefined) throw refuse("ESTALE");
+    return { dirty: undefined, clean };
+  }
+
+  type(ino: Ino): FileType {
+    return this.record(ino).type;
+  }
+
+  /** The inode's fields. Its content counts only for clean ones, and for dirty ones without extents. */
+  record(ino: Ino): FileRecord {
+    const { dirty, clean } = this.inode(ino);
+    return dirty ?? clean.record;
+  }
+
+  attributes(ino: Ino): Attributes {
+    const { dirty, clean } = this.inode(ino);
+    return dirty === undefined ? this.#cleanAttributes(clean) : this.dirtyAttributes(dirty);
+  }
+
+  dirtyAttributes(object: DirtyObject): Attributes {
+    const { ino, type, mode, uid, gid, rdev, size, atimeNs, mtimeNs, ctimeNs } = object;
+    const isDirectory = type === "directory";
+    return {
+      ino,
+      mode: TYPE_BITS[type] | mode,
+      nlink: isDirectory ? this.#directoryLinks(object) : object.links.length,
+      uid,
+      gid,
+      rdev,
+      size: isDirectory ? DIRECTORY_BYTES : size,
+      blocks: isDirectory ? DIRECTORY_BYTES / 512 : Math.ceil(this.#storedBytes(object) / 512),
+      atimeNs,
+      mtimeNs,
+      ctimeNs,
+    };
+  }
+
+  /** What a name leads to. Refuses ENOTDIR and, for a directory that is unknown, ESTALE. Throws BlockMiss. */
+  child(parent: Ino, name: FileName): Ino | undefined {
+    const own = this.overlay.state.entry(parent, name);
+    if (own !== undefined) return own;
+    const id = this.directoryId(parent);
+    if (id === undefined || this.overlay.state.hides(id, name)) return undefined;
+    return this.clean.lookup(parent, id, name);
+  }
+
+  /** The id by which the base knows the directory; undefined when it was born here. */
+  directoryId(ino: Ino): FileId | undefined {
+    const dirty = this.overlay.state.object(ino);
+    if (dirty !== undefined) {
+      if (dirty.type !== "directory") throw refuse("ENOTDIR");
+      return dirty.id;
+    }
+    const id = this.clean.directoryId(ino);
+    if (id === undefined) throw refuse(this.overlay.state.inodes.row(ino) === undefined ? "ESTALE" : "ENOTDIR");
+    return id;
+  }
+
+  /** The directory that holds this directory. */
+  parentOf(ino: Ino): Ino | undefined {
+    const { dirty, clean } = this.inode(ino);
+    if (dirty !== undefined) return dirty.links[0]?.parent;
+    return clean.place === undefined ? undefined : this.clean.directoryIno(clean.place.parent);
+  }
+
+  /** Adds the record that makes the inode dirty, unless it is. Refuses ESTALE. Throws BlockMiss. */
+  keep(ino: Ino, records: JournalRecord[]): void {
+    if (this.overlay.state.object(ino) !== undefined) return;
+    if (records.some((record) => record.kind === "keep" && record.object.ino === ino)) return;
+    const clean = this.clean.get(ino);
+    if (clean === undefined) throw refuse("ESTALE");
+    const baseNames = this.clean.namesOf(clean);
+    const parents = baseNames.map(({ parent }) => this.clean.directoryIno(parent));
+    const { id, subdirs } = clean;
+    records.push({ kind: "keep", object: { ino, id, record: ownRecord(clean.record), baseNames, parents, subdirs } });
+  }
+
+  /** The dirty object, which a `keep` record before made. */
+  changed(ino: Ino): DirtyObject {
+    return this.overlay.state.dirty(ino);
+  }
+
+  /**
+   * Executes records. Refuses ENOSPC, and has changed nothing then. `urgent` records free space: they may use the last
+   * reserve. `between` comes after the reservation of space and before the change.
+   */
+  execute(records: readonly JournalRecord[], options: { urgent?: boolean; between?: () => void } = {}): void {
+    try {
+      this.overlay.execute(records, options);
+    } catch (error) {
+      if (hasCode(error, "disk_full")) throw refuse("ENOSPC");
+      throw error;
+    }
+    for (const record of records) {
+      if (record.kind !== "keep") continue;
+      const object = this.changed(record.object.ino);
+      object.atimeNs = this.clean.known(object.ino)?.atimeNs ?? object.atimeNs;
+      this.clean.forget(object.ino, object.links);
+      for (const [index, { name }] of record.object.baseNames.entries()) {
+        const parent = record.object.parents[index];
+        if (parent !== undefined) this.clean.forgetName(parent, name);
+      }
+    }
+    this.onDirty("write");
+  }
+
+  xattrs(ino: Ino): Xattrs {
+    return xattrsOf(this.record(ino), this.loader.peekLinked);
+  }
+
+  #cleanAttributes({ ino, record, names, subdirs, atimeNs }: CleanObject): Attributes {
+    const { type, mode, uid, gid, rdev, size, content, mtimeNs, ctimeNs } = record;
+    const isDirectory = type === "directory";
+    const stored = type === "file" ? (peekDataBytes(this.loader.content, content, size) ?? size) : 0;
+    return {
+      ino,
+      mode: TYPE_BITS[type] | mode,
+      nlink: isDirectory ? 2 + subdirs : names,
+      uid,
+      gid,
+      rdev,
+      size: isDirectory ? DIRECTORY_BYTES : size,
+      blocks: isDirectory ? DIRECTORY_BYTES / 512 : Math.ceil(stored / 512),
+      atimeNs,
+      mtimeNs,
+      ctimeNs,
+    };
+  }
+
+  /** What the base has now, and what changed here since: others may have changed the directory too. */
+  #directoryLinks(object: DirtyObject): number {
+    if (isUnlinked(object)) return 0;
+    const inBase = object.id === undefined ? 0 : this.clean.subdirs(object.id, object.baseSubdirs);
+    return Math.max(2, 2 + inBase + object.subdirDelta);
+  }
+
+  #storedBytes({ type, extents, content, size }: DirtyObject): number {
+    if (type !== "file") return 0;
+    return extents?.storedBytes ?? peekDataBytes(this.loader.content, content, size) ?? size;
+  }
+}
+
+/** What a directory says its size is, as on ext4. */
+const DIRECTORY_BYTES = 4096;
+
+export const TYPE_BITS: Readonly<Record<FileType, number>> = {
+  fifo: 0o010000,
+  char: 0o020000,
+  directory: 0o040000,
+  block: 0o060000,
+  file: 0o100000,
+  symlink: 0o120000,
+  socket: 0o140000,
+};
+
+/** A record of its own: decoded ones share memory with the tree node that they came from, and would keep it alive. */
+function ownRecord(record: FileRecord): FileRecord {
+  const { content, xattrs } = record;
+  if (content.kind !== "inline" && (isLinked(xattrs) || xattrs.size === 0)) return record;
+  return {
+    ...record,
+    content: content.kind === "inline" ? { kind: "inline", bytes: content.bytes.slice() } : content,
+    xattrs: isLinked(xattrs) ? xattrs : new Map([...xattrs].map(([name, value]) => [name, value.slice()])),
+  };
+}

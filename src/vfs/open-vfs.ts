@@ -1,0 +1,48 @@
+/** Opens a state folder as a filesystem over a bucket: recovers what was not published, or starts from the given root. */
+import type { Clock } from "../base/clock.ts";
+import { CLEAN_INODES, READ_TIMEOUT_MS } from "../base/limits.ts";
+import type { Log } from "../base/log.ts";
+import type { BlockReader } from "../blocks/block-store.ts";
+import type { BaseRoot } from "../overlay/journal-record.ts";
+import { Overlay } from "../overlay/overlay.ts";
+import type { OverlayLimits } from "../overlay/overlay.ts";
+import type { OverlayStorage } from "../overlay/storage.ts";
+import { Loader } from "./loader.ts";
+import { Objects } from "./objects.ts";
+import { Vfs } from "./vfs.ts";
+
+export interface VfsOptions {
+  readonly storage: OverlayStorage;
+  /** All blocks of the bucket, verified. */
+  readonly blocks: BlockReader;
+  /** Where to stand when there is no state yet; a state that is there goes on where it was. */
+  readonly base: BaseRoot;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly limits?: Partial<VfsLimits>;
+}
+
+export interface VfsLimits extends OverlayLimits {
+  /** Memory for tree nodes, and for contents. */
+  readonly nodeBytes: number;
+  readonly contentBytes: number;
+  /** How long a read waits for the bucket. */
+  readonly readTimeoutMs: number;
+}
+
+const MiB = 1024 * 1024;
+const NODE_BYTES = 32 * MiB;
+const CONTENT_BYTES = 64 * MiB;
+
+/** Throws `state_corrupt`, `disk_full`, `store_failed`. */
+export function openVfs({ storage, blocks, base, clock, log, limits }: VfsOptions): Vfs {
+  const overlay = new Overlay({ storage, base, clock, log, ...(limits === undefined ? {} : { limits }) });
+  const loader = new Loader({
+    blocks,
+    clock,
+    nodeBytes: limits?.nodeBytes ?? NODE_BYTES,
+    contentBytes: limits?.contentBytes ?? CONTENT_BYTES,
+    timeoutMs: limits?.readTimeoutMs ?? READ_TIMEOUT_MS,
+  });
+  return new Vfs(new Objects(overlay, loader, clock, limits?.cleanInodes ?? CLEAN_INODES));
+}

@@ -1,0 +1,253 @@
+/**
+ * The filesystem that doors serve, and what the agent does with it: taking epochs to publish and standing on new bases.
+ *
+ * This class only joins the parts: namespace, metadata, file-io and listing on Objects, which stand on the overlay.
+ */
+import type { Cid, FileName, Ino } from "../base/ids.ts";
+import { ROOT_INO } from "../base/ids.ts";
+import { nameToText } from "../base/names.ts";
+import type { ChangeSet, NewBase, PublishedEpoch } from "../bucket/change-set.ts";
+import { isUnlinked } from "../overlay/dirty-object.ts";
+import type { BaseRoot } from "../overlay/journal-record.ts";
+import type { Overlay, Pending } from "../overlay/overlay.ts";
+import { FileIo } from "./file-io.ts";
+import type {
+  AttributeChange,
+  Attributes,
+  Caller,
+  DirectoryEntry,
+  FileSystem,
+  Invalidations,
+  StatFs,
+} from "./filesystem.ts";
+import { invalidate } from "./invalidation.ts";
+import { Listings } from "./listing.ts";
+import { Metadata } from "./metadata.ts";
+import { Namespace } from "./namespace.ts";
+import type { DirtyReason, Objects } from "./objects.ts";
+import { seedPublished } from "./seeding.ts";
+
+export class Vfs implements FileSystem {
+  readonly #objects: Objects;
+  readonly #overlay: Overlay;
+  readonly #namespace: Namespace;
+  readonly #metadata: Metadata;
+  readonly #files: FileIo;
+  readonly #listings: Listings;
+  #invalidated: (changes: Invalidations) => void = () => {};
+
+  /** Use `openVfs`. */
+  constructor(objects: Objects) {
+    this.#objects = objects;
+    this.#overlay = objects.overlay;
+    this.#namespace = new Namespace(objects);
+    this.#metadata = new Metadata(objects);
+    this.#files = new FileIo(objects);
+    this.#listings = new Listings(objects);
+  }
+
+  lookup(parent: Ino, name: FileName): Attributes | undefined {
+    return this.#namespace.lookup(parent, name);
+  }
+
+  getAttributes(ino: Ino): Attributes {
+    return this.#objects.attributes(ino);
+  }
+
+  setAttributes(ino: Ino, change: AttributeChange): Attributes {
+    return this.#metadata.setAttributes(ino, change);
+  }
+
+  makeNode(parent: Ino, name: FileName, mode: number, rdev: number, caller: Caller): Attributes {
+    return this.#namespace.makeNode(parent, name, mode, rdev, caller);
+  }
+
+  makeDirectory(parent: Ino, name: FileName, mode: number, caller: Caller): Attributes {
+    return this.#namespace.makeDirectory(parent, name, mode, caller);
+  }
+
+  makeSymlink(parent: Ino, name: FileName, target: string, caller: Caller): Attributes {
+    return this.#namespace.makeSymlink(parent, name, target, caller);
+  }
+
+  makeUnnamed(parent: Ino, mode: number, caller: Caller): Attributes {
+    return this.#namespace.makeUnnamed(parent, mode, caller);
+  }
+
+  link(ino: Ino, parent: Ino, name: FileName): Attributes {
+    return this.#namespace.link(ino, parent, name);
+  }
+
+  unlink(parent: Ino, name: FileName): void {
+    this.#namespace.unlink(parent, name);
+  }
+
+  removeDirectory(parent: Ino, name: FileName): void {
+    this.#namespace.removeDirectory(parent, name);
+  }
+
+  rename(parent: Ino, name: FileName, newParent: Ino, newName: FileName, flags: number): void {
+    this.#namespace.rename(parent, name, newParent, newName, flags);
+  }
+
+  readSymlink(ino: Ino): string {
+    return this.#namespace.readSymlink(ino);
+  }
+
+  read(ino: Ino, offset: number, length: number, target: Uint8Array): number {
+    return this.#files.read(ino, offset, length, target);
+  }
+
+  write(ino: Ino, offset: number, bytes: Uint8Array): void {
+    this.#files.write(ino, offset, bytes);
+  }
+
+  allocate(ino: Ino, mode: number, offset: number, length: number): void {
+    this.#files.allocate(ino, mode, offset, length);
+  }
+
+  seek(ino: Ino, offset: number, whence: "data" | "hole"): number {
+    return this.#files.seek(ino, offset, whence);
+  }
+
+  copyRange(from: Ino, fromOffset: number, to: Ino, toOffset: number, length: number): number {
+    return this.#files.copyRange(from, fromOffset, to, toOffset, length);
+  }
+
+  readDirectory(ino: Ino, cookie: number, withAttributes: boolean, emit: (entry: DirectoryEntry) => boolean): void {
+    this.#listings.read(ino, cookie, withAttributes, emit);
+  }
+
+  getXattr(ino: Ino, name: string): Uint8Array | undefined {
+    return this.#metadata.getXattr(ino, name);
+  }
+
+  setXattr(ino: Ino, name: string, value: Uint8Array, flags: number): void {
+    this.#metadata.setXattr(ino, name, value, flags);
+  }
+
+  listXattrs(ino: Ino): string[] {
+    return this.#metadata.listXattrs(ino);
+  }
+
+  removeXattr(ino: Ino, name: string): void {
+    this.#metadata.removeXattr(ino, name);
+  }
+
+  statFs(): StatFs {
+    return this.#overlay.space();
+  }
+
+  commit(): void {
+    this.#overlay.commit();
+  }
+
+  async fsync(ino: Ino): Promise<void> {
+    if (this.#overlay.state.publishable > 0) this.#objects.onDirty("fsync");
+    await this.#overlay.fsync(ino);
+  }
+
+  closed(ino: Ino): void {
+    if (this.#overlay.state.object(ino) !== undefined) this.#objects.onDirty("close");
+  }
+
+  watchOrphans(listener: (ino: Ino) => void): void {
+    this.#objects.onOrphan = listener;
+    for (const object of this.#overlay.state.objects())
+      if (isUnlinked(object) && !object.forgotten) listener(object.ino);
+  }
+
+  forget(ino: Ino): void {
+    const object = this.#overlay.state.object(ino);
+    if (object === undefined || !isUnlinked(object) || object.forgotten) return;
+    this.#overlay.execute([{ kind: "forget", ino }], { urgent: true });
+  }
+
+  load(cids: readonly Cid[], signal?: AbortSignal): Promise<void> {
+    return this.#objects.loader.load(cids, signal);
+  }
+
+  pathOf(ino: Ino): string {
+    const names: string[] = [];
+    const seen = new Set<Ino>();
+    for (let at = ino; at !== ROOT_INO;) {
+      const { dirty, clean } = this.#objects.inode(at);
+      const name = dirty === undefined ? clean.place?.name : dirty.links[0]?.name;
+      const parent = this.#objects.parentOf(at);
+      if (name === undefined || parent === undefined || seen.has(at)) return `(inode ${ino})/${names.join("/")}`;
+      names.unshift(nameToText(name));
+      seen.add(at);
+      at = parent;
+    }
+    return `/${names.join("/")}`;
+  }
+
+  /** What is not in the bucket yet. */
+  pending(): Pending {
+    return this.#overlay.pending();
+  }
+
+  /**
+   * Everything that changed, as the next epoch to publish; the one that is on its way if there is one. Undefined: nothing
+   * changed. Before it leaves this machine, `sync` must have resolved: else power loss could bring its number back.
+   */
+  seal(): ChangeSet | undefined {
+    return this.#overlay.seal();
+  }
+
+  /** Makes everything answered so far survive power loss, apart from contents that nobody fsynced. */
+  sync(): Promise<void> {
+    return this.#overlay.sync();
+  }
+
+  /** The sealed epoch is in the bucket. */
+  published(result: PublishedEpoch): void {
+    const seeds = seedPublished(this.#objects, result);
+    this.#overlay.published(result);
+    for (const { object, links } of seeds) this.#objects.clean.seed(object, links);
+    this.#rebased(result.base);
+  }
+
+  /** Others published. */
+  adopt(base: NewBase): void {
+    this.#overlay.adopt(base);
+    this.#rebased(base);
+  }
+
+  baseState(): BaseRoot {
+    return this.#overlay.state.base;
+  }
+
+  /** Epochs with changes that are not in the bucket: the sealed one, then the live one. */
+  get heldEpochs(): number[] {
+    const { inFlight, changed, epoch } = this.#overlay.state;
+    return [...(inFlight === undefined ? [] : [inFlight.changes.epoch]), ...(changed ? [epoch] : [])];
+  }
+
+  /** The number that the next sealed epoch gets. */
+  get epoch(): number {
+    return this.#overlay.state.epoch;
+  }
+
+  /** Calls `listener` when something changed that a flush would publish. One listener; the last stands. */
+  onDirty(listener: (reason: DirtyReason) => void): void {
+    this.#objects.onDirty = listener;
+  }
+
+  /** Calls `listener` with what others changed. One listener; the last stands. */
+  onInvalidate(listener: (changes: Invalidations) => void): void {
+    this.#invalidated = listener;
+  }
+
+  /** Checkpoints and closes. What was committed stays, whatever happens here. */
+  close(): Promise<void> {
+    return this.#overlay.close();
+  }
+
+  #rebased({ changes, commit }: NewBase): void {
+    const stale = invalidate(this.#objects, changes);
+    if (stale.all || stale.entries.length > 0 || stale.inodes.length > 0) this.#invalidated(stale);
+    // The next change set is relative to an older root: it should not stay so for long.
+    if (this.#overlay.state.reference !== commit) this.#objects.onDirty("urgent");
+  }
+}
