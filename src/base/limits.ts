@@ -79,6 +79,10 @@ export const STALE_TEMP_MS = 24 * 60 * 60 * 1000;
 export const PUBLISH_ATTEMPTS = 16;
 export const BACKOFF_FIRST_MS = 20;
 export const BACKOFF_MAX_MS = 2_000;
+/** A command without a mount gives up after this many times PUBLISH_ATTEMPTS. */
+export const WRITER_ROUNDS = 4;
+/** A stream of unknown length is kept in memory up to this, then in a temporary file. */
+export const SPOOL_MEMORY_BYTES = 8 * MiB;
 /** Tree nodes and chunks that a publication keeps in memory, besides the new nodes that wait for their upload. */
 export const PUBLISH_NODE_CACHE_BYTES = 32 * MiB;
 export const PUBLISH_CHUNK_CACHE_BYTES = 16 * MiB;
@@ -99,6 +103,8 @@ export const COALESCE_GAP_BYTES = 128 * KiB;
 export const MAX_RANGED_READ_BYTES = 8 * MiB;
 export const READ_AHEAD_FIRST_BYTES = 256 * KiB;
 export const READ_AHEAD_MAX_BYTES = 32 * MiB;
+/** Requests for a block that a store does not answer, in all; what waits longer waits above the block layer. */
+export const READ_ATTEMPTS = 5;
 export const READ_TIMEOUT_MS = 30_000;
 
 // The overlay (design.md §3)
@@ -141,3 +147,9 @@ export const DEFAULT_CACHE_BYTES = 1024 * MiB;
 /** How long an agent waits before it tries an unreachable bucket again: doubled each time. */
 export const RECONNECT_FIRST_MS = 500;
 export const RECONNECT_MAX_MS = 5_000;
+
+// The block cache on disk (blocks/disk-block-cache.ts)
+/** Blocks leave the cache a segment at a time: this much, or a sixteenth of a small cache. */
+export const CACHE_SEGMENT_BYTES = 64 * MiB;
+/** Blocks that wait to be written into the cache; what comes on top is not cached. */
+export const CACHE_BACKLOG_BYTES = 64 * MiB;

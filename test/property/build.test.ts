@@ -7,10 +7,10 @@ import { checkTree } from "../../src/bucket/verify/tree-check.ts";
 import { totalsAfter, NO_TOTALS } from "../../src/bucket/totals.ts";
 import { emptyTree } from "../../src/tree/edit.ts";
 import { createMergeContext } from "../support/merge-context.ts";
-import { HistoryPlayer, intents } from "../support/merge-history.ts";
 import { epochOfModel } from "../support/model-epoch.ts";
 import { ModelFilesystem } from "../support/model-filesystem.ts";
 import { ModelSealer } from "../support/model-seal.ts";
+import { deeds, play } from "../support/operations.ts";
 
 const all = process.env["SYNCLINE_TEST_ALL"] !== undefined;
 const runs = { numRuns: all ? 5_000 : 150 };
@@ -23,14 +23,12 @@ describe("building", () => {
     "an epoch's tree is the tree of the whole state, with the ids that the rules give",
     async () => {
       await fc.assert(
-        fc.asyncProperty(fc.array(intents(8), { minLength: 2, maxLength: 4 }), async (epochs) => {
+        fc.asyncProperty(fc.array(deeds(8), { minLength: 2, maxLength: 4 }), async (epochs) => {
           const context = createMergeContext();
           const sealer = new ModelSealer(context, new ModelFilesystem());
-          const player = new HistoryPlayer("m");
           let tree = await sealer.seal();
           for (const [index, epoch] of epochs.entries()) {
-            for (const intent of epoch)
-              for (const operation of player.operations(sealer.model, intent)) sealer.model.apply(operation);
+            play(sealer.model, epoch);
             const base = { commit: COMMIT, tree, seq: SEQ };
             const { changes, data } = await epochOfModel(context, sealer.model, base, index + 1);
             const built = await buildEpoch(context, tree, changes, data);
@@ -50,17 +48,12 @@ describe("building", () => {
     "the same epoch gives the same tree and ids whatever its inodes are numbered and in whatever order they come",
     async () => {
       await fc.assert(
-        fc.asyncProperty(intents(10), intents(10), fc.nat(), async (before, after, seed) => {
+        fc.asyncProperty(deeds(10), deeds(10), fc.nat(), async (before, after, seed) => {
           const context = createMergeContext();
           const sealer = new ModelSealer(context, new ModelFilesystem());
-          const player = new HistoryPlayer("m");
-          const play = (list: typeof before) => {
-            for (const intent of list)
-              for (const operation of player.operations(sealer.model, intent)) sealer.model.apply(operation);
-          };
-          play(before);
+          play(sealer.model, before);
           const tree = await sealer.seal();
-          play(after);
+          play(sealer.model, after);
           const base = { commit: COMMIT, tree, seq: SEQ };
           const results = [];
           for (const shuffle of [undefined, shuffled(seed)]) {
@@ -82,15 +75,13 @@ describe("building", () => {
     "totals kept up from what changed are those of the tree, which verifies",
     async () => {
       await fc.assert(
-        fc.asyncProperty(intents(12), intents(12), async (before, after) => {
+        fc.asyncProperty(deeds(12), deeds(12), async (before, after) => {
           const context = createMergeContext();
           const sealer = new ModelSealer(context, new ModelFilesystem());
-          const player = new HistoryPlayer("m");
           const empty = await emptyTree(context.nodes, context.sink, context.treeConfig);
           let [tree, totals] = [empty, NO_TOTALS];
           for (const list of [before, after]) {
-            for (const intent of list)
-              for (const operation of player.operations(sealer.model, intent)) sealer.model.apply(operation);
+            play(sealer.model, list);
             const next = await sealer.seal();
             totals = await totalsAfter(context.nodes, tree, totals, next);
             tree = next;

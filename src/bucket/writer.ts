@@ -1,0 +1,255 @@
+/**
+ * Writes to a bucket without a mount, for `put`, `rm` and `restore`: edits by path are collected into one epoch, which is then
+ * published like any other.
+ */
+import { SynclineError } from "../base/errors.ts";
+import type { FileName, Ino, Lamport } from "../base/ids.ts";
+import { PUBLISH_NODE_CACHE_BYTES, WRITER_ROUNDS } from "../base/limits.ts";
+import { escapeForPrint, nameToText } from "../base/names.ts";
+import type { FileRecord } from "../format/record.ts";
+import { NodeStore } from "../tree/node-store.ts";
+import type { VerifiedCommit } from "./bucket.ts";
+import type { ChangeSet, DataReader } from "./change-set.ts";
+import { resolvePath } from "./fs-reader.ts";
+import { publishEpoch } from "./publish.ts";
+import type { PublishContext } from "./publish.ts";
+import type { PublishOutcome } from "./publish/outcome.ts";
+import { DraftTree } from "./writer/draft-tree.ts";
+import type { Draft } from "./writer/draft-tree.ts";
+import type { FileSource } from "./writer/file-source.ts";
+import { Restorer } from "./writer/restore.ts";
+import type { RestoreCounts } from "./writer/restore.ts";
+
+/** Names from the root directory on; none: the root itself. */
+export type Path = readonly FileName[];
+
+/** What a new object gets besides its bytes. */
+export interface NewAttributes {
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Absent: now. */
+  readonly mtimeNs?: bigint;
+}
+
+/**
+ * Starts an epoch on the current root. `epoch` must be greater than any that this device ever used. Throws `no_such_bucket`,
+ * `arbiter_unreachable`, and as reading does.
+ */
+export async function openWriter(context: PublishContext, epoch: number): Promise<BucketWriter> {
+  const current = await context.bucket.current();
+  if (current !== undefined) return new BucketWriter(context, current.commit, epoch);
+  throw new SynclineError("no_such_bucket", `There is no bucket at ${context.bucket.remote.address}.`, {
+    hint: "Check the address, or make one with `syncline init`.",
+  });
+}
+
+export class BucketWriter implements AsyncDisposable {
+  readonly #context: PublishContext;
+  readonly #base: VerifiedCommit;
+  readonly #epoch: number;
+  readonly #nodes: NodeStore;
+  readonly #draft: DraftTree;
+  readonly #sources = new Map<Ino, FileSource>();
+
+  constructor(context: PublishContext, base: VerifiedCommit, epoch: number) {
+    this.#context = context;
+    this.#base = base;
+    this.#epoch = epoch;
+    this.#nodes = new NodeStore(context.bucket.blocks, { capacityBytes: PUBLISH_NODE_CACHE_BYTES });
+    this.#draft = new DraftTree(this.#nodes, base.body.tree);
+  }
+
+  /** What is at a path now, with the edits so far. */
+  async record(path: Path): Promise<FileRecord | undefined> {
+    return (await this.#at(path))?.record;
+  }
+
+  /** Makes a directory and those above it, as far as they are not there. Throws `not_a_directory`. */
+  async makeDirectory(path: Path, attributes: NewAttributes): Promise<void> {
+    await this.#directory(path, attributes);
+  }
+
+  /**
+   * Writes a file: a new one, or new bytes and attributes of the one that is there. Directories above it are made. The source
+   * is read when the epoch is published, and disposed with the writer. Throws `is_a_directory`, `not_a_directory`.
+   */
+  async putFile(path: Path, source: FileSource, attributes: NewAttributes): Promise<void> {
+    const { directory, name } = await this.#parentOf(path, attributes);
+    const now = await this.#existing(directory, name, path, "file");
+    const record = this.#newRecord("file", attributes, { size: source.size });
+    const draft = now ?? this.#draft.create(directory, name, record);
+    this.#draft.setRecord(draft, { ...record, xattrs: draft.record.xattrs, unknown: draft.record.unknown });
+    this.#draft.setContent(draft, {
+      kind: "edited",
+      base: { kind: "empty" },
+      baseSize: 0,
+      segments: source.size === 0 ? [] : [{ offset: 0, length: source.size, from: "data", epoch: this.#epoch }],
+    });
+    await this.#sources.get(draft.ino)?.[Symbol.asyncDispose]();
+    this.#sources.set(draft.ino, source);
+  }
+
+  /** Makes a symlink, also in place of a file or another symlink. Throws `is_a_directory`, `not_a_directory`. */
+  async putSymlink(path: Path, target: string, attributes: NewAttributes): Promise<void> {
+    const { directory, name } = await this.#parentOf(path, attributes);
+    const now = await this.#existing(directory, name, path, "symlink");
+    const record = this.#newRecord("symlink", attributes, { size: target.length, target });
+    if (now === undefined) this.#draft.create(directory, name, record);
+    else this.#draft.setRecord(now, record);
+  }
+
+  /** Removes a path and everything below it. Throws `no_such_path`. */
+  async remove(path: Path): Promise<void> {
+    const found = await this.#at(path);
+    const { directory, name } = await this.#slotOf(path);
+    if (found === undefined || directory === undefined) throw noSuchPath(path);
+    await this.#restorer(this.#base).remove(found, directory, name);
+    this.#touch(directory);
+  }
+
+  /**
+   * Makes a path what it was in another commit, removing what was not there then. Directories above it come back as they
+   * were. Throws `no_such_path` when it is in neither.
+   */
+  async restore(path: Path, from: VerifiedCommit): Promise<RestoreCounts> {
+    const restorer = this.#restorer(from);
+    const old = await resolvePath(this.#nodes, from.body.tree, path);
+    if (old === undefined && (await this.#at(path)) === undefined) throw noSuchPath(path);
+    let directory = await this.#draft.root();
+    for (const [depth, name] of path.slice(0, -1).entries()) {
+      let next = await this.#draft.child(directory, name);
+      if (next === undefined && old !== undefined) {
+        const above = await resolvePath(this.#nodes, from.body.tree, path.slice(0, depth + 1));
+        if (above !== undefined) next = this.#draft.create(directory, name, above.record);
+      }
+      if (next?.record.type !== "directory") throw notADirectory(path.slice(0, depth + 1));
+      directory = next;
+    }
+    const name = path.at(-1);
+    if (name !== undefined) {
+      await restorer.restore(directory, name, old);
+      this.#touch(directory);
+    } else if (old !== undefined) await restorer.restoreRoot(directory, old);
+    return restorer.counts;
+  }
+
+  /** Publishes all edits as one commit; again and again for a while when others are faster. An epoch is published once. */
+  async publish(note = ""): Promise<PublishOutcome> {
+    const changes: ChangeSet = {
+      epoch: this.#epoch,
+      reference: this.#base.cid,
+      lamport: (this.#base.body.seq + 1) as Lamport,
+      ...this.#draft.changes(),
+    };
+    const data: DataReader = { readData: (ino, _epoch, offset, length) => this.#read(ino, offset, length) };
+    let outcome = await publishEpoch(this.#context, changes, data, { note });
+    for (let round = 1; round < WRITER_ROUNDS && outcome.kind === "queued"; round++) {
+      outcome = await publishEpoch(this.#context, changes, data, { note });
+    }
+    return outcome;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const source of this.#sources.values()) await source[Symbol.asyncDispose]();
+    this.#sources.clear();
+  }
+
+  async #at(path: Path): Promise<Draft | undefined> {
+    let draft: Draft | undefined = await this.#draft.root();
+    for (const name of path) {
+      if (draft === undefined || draft.record.type !== "directory") return undefined;
+      draft = await this.#draft.child(draft, name);
+    }
+    return draft;
+  }
+
+  async #directory(path: Path, attributes: NewAttributes): Promise<Draft> {
+    let directory = await this.#draft.root();
+    for (const [depth, name] of path.entries()) {
+      const next = await this.#draft.child(directory, name);
+      if (next === undefined) {
+        const { mode, ...others } = attributes;
+        const made = this.#newRecord("directory", { ...others, mode: mode | ((mode & 0o444) >> 2) });
+        this.#touch(directory);
+        directory = this.#draft.create(directory, name, made);
+      } else if (next.record.type === "directory") directory = next;
+      else throw notADirectory(path.slice(0, depth + 1));
+    }
+    return directory;
+  }
+
+  async #parentOf(path: Path, attributes: NewAttributes): Promise<{ directory: Draft; name: FileName }> {
+    const name = path.at(-1);
+    if (name === undefined) throw isADirectory(path);
+    return { directory: await this.#directory(path.slice(0, -1), { ...attributes, mode: 0o755 }), name };
+  }
+
+  async #slotOf(path: Path): Promise<{ directory: Draft | undefined; name: FileName }> {
+    const name = path.at(-1);
+    if (name === undefined) throw new SynclineError("usage", "The root directory cannot be removed.");
+    return { directory: await this.#at(path.slice(0, -1)), name };
+  }
+
+  /** The object of this type at a name; one of another type, that is no directory, gives way. */
+  async #existing(directory: Draft, name: FileName, path: Path, type: FileRecord["type"]): Promise<Draft | undefined> {
+    const now = await this.#draft.child(directory, name);
+    if (now?.record.type === "directory") throw isADirectory(path);
+    if (now?.record.type !== type) this.#touch(directory);
+    if (now === undefined || now.record.type === type) return now;
+    this.#draft.unlink(now, directory, name);
+    return undefined;
+  }
+
+  #newRecord(type: FileRecord["type"], attributes: NewAttributes, fields: Partial<FileRecord> = {}): FileRecord {
+    const now = this.#context.clock.nowNs();
+    return {
+      type,
+      mode: type === "symlink" ? 0o777 : attributes.mode,
+      uid: attributes.uid,
+      gid: attributes.gid,
+      size: 0,
+      mtimeNs: attributes.mtimeNs ?? now,
+      ctimeNs: now,
+      rdev: 0,
+      xattrs: new Map(),
+      content: { kind: "empty" },
+      target: "",
+      conflict: undefined,
+      unknown: new Map(),
+      ...fields,
+    };
+  }
+
+  /** A directory whose entries change has new times, as on any filesystem. */
+  #touch(directory: Draft): void {
+    const now = this.#context.clock.nowNs();
+    this.#draft.setRecord(directory, { ...directory.record, mtimeNs: now, ctimeNs: now });
+  }
+
+  #restorer(from: VerifiedCommit): Restorer {
+    return new Restorer(this.#draft, { nodes: this.#nodes, tree: from.body.tree }, this.#context.clock.nowNs());
+  }
+
+  #read(ino: Ino, offset: number, length: number): Promise<Uint8Array> {
+    const source = this.#sources.get(ino);
+    if (source === undefined) throw new SynclineError("internal", `Inode ${ino} has no data.`);
+    return source.read(offset, length);
+  }
+}
+
+function noSuchPath(path: Path): SynclineError {
+  return new SynclineError("no_such_path", `There is no ${textOf(path)} in the bucket.`);
+}
+
+function notADirectory(path: Path): SynclineError {
+  return new SynclineError("not_a_directory", `${textOf(path)} is not a directory.`);
+}
+
+function isADirectory(path: Path): SynclineError {
+  return new SynclineError("is_a_directory", `${textOf(path)} is a directory.`);
+}
+
+function textOf(path: Path): string {
+  return escapeForPrint(`/${path.map(nameToText).join("/")}`);
+}

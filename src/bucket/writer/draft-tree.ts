@@ -1,0 +1,165 @@
+/** A tree with changes that are not sealed yet, in memory: what commands without a mount edit. */
+import type { Cid, FileId, FileName, Ino } from "../../base/ids.ts";
+import { ROOT_ID, ROOT_INO } from "../../base/ids.ts";
+import { SynclineError } from "../../base/errors.ts";
+import type { FileRecord } from "../../format/record.ts";
+import { dentryId } from "../../format/rows.ts";
+import type { NodeStore } from "../../tree/node-store.ts";
+import type { ChangedObject, ContentChange } from "../change-set.ts";
+import { listDirectory, readObject } from "../fs-reader.ts";
+import type { TreeObject } from "../fs-reader.ts";
+import { readDentry } from "../fs-reader.ts";
+import type { Place } from "../object-rows.ts";
+
+/** An object as it is to be. Changed only through the tree that it belongs to. */
+export interface Draft {
+  readonly ino: Ino;
+  /** Undefined: made here. */
+  readonly base: TreeObject | undefined;
+  readonly record: FileRecord;
+  readonly names: readonly DraftName[];
+  readonly content: ContentChange;
+}
+
+export interface DraftName {
+  readonly parent: Ino;
+  readonly name: FileName;
+}
+
+type Mutable<Type> = { -readonly [Key in keyof Type]: Type[Key] };
+
+export class DraftTree {
+  readonly #nodes: NodeStore;
+  readonly #tree: Cid;
+  readonly #drafts = new Map<Ino, Mutable<Draft>>();
+  readonly #changed = new Set<Ino>();
+  readonly #inos = new Map<FileId, Ino>([[ROOT_ID, ROOT_INO]]);
+  /** Names that were given (an inode) or taken away (undefined). */
+  readonly #entries = new Map<Ino, Map<FileName, Ino | undefined>>();
+  #lastIno: number = ROOT_INO;
+
+  constructor(nodes: NodeStore, tree: Cid) {
+    this.#nodes = nodes;
+    this.#tree = tree;
+  }
+
+  async root(): Promise<Draft> {
+    const known = this.#drafts.get(ROOT_INO);
+    if (known !== undefined) return known;
+    const object = await readObject(this.#nodes, this.#tree, ROOT_ID);
+    if (object === undefined) throw new SynclineError("format_invalid", "The tree has no root directory.");
+    return this.#open(object);
+  }
+
+  /** What a name in a directory leads to. */
+  async child(directory: Draft, name: FileName): Promise<Draft | undefined> {
+    const entries = this.#entries.get(directory.ino);
+    if (entries?.has(name)) {
+      const ino = entries.get(name);
+      return ino === undefined ? undefined : this.#drafts.get(ino);
+    }
+    if (directory.base === undefined) return undefined;
+    const place: Place = { parent: directory.base.id, name };
+    const dentry = await readDentry(this.#nodes, this.#tree, place);
+    if (dentry === undefined) return undefined;
+    const object = await readObject(this.#nodes, this.#tree, dentryId(place.parent, name, dentry), place);
+    if (object === undefined) throw new SynclineError("format_invalid", "A name leads to no object.");
+    return this.#open(object);
+  }
+
+  /** The names in a directory. It may be changed between two of them. */
+  async *names(directory: Draft): AsyncGenerator<FileName> {
+    const given = [...(this.#entries.get(directory.ino) ?? [])];
+    for (const [name, ino] of given) if (ino !== undefined) yield name;
+    if (directory.base === undefined) return;
+    const changed = new Set(given.map(([name]) => name));
+    for await (const { name } of listDirectory(this.#nodes, this.#tree, directory.base.id)) {
+      if (!changed.has(name)) yield name;
+    }
+  }
+
+  create(directory: Draft, name: FileName, record: FileRecord): Draft {
+    const ino = this.#nextIno();
+    this.#drafts.set(ino, { ino, base: undefined, record, names: [], content: { kind: "same" } });
+    const draft = this.#change(ino);
+    this.link(draft, directory, name);
+    return draft;
+  }
+
+  link(draft: Draft, directory: Draft, name: FileName): void {
+    const changed = this.#change(draft.ino);
+    changed.names = [...changed.names, { parent: directory.ino, name }];
+    this.#setEntry(directory.ino, name, draft.ino);
+  }
+
+  /** Takes one name away. A directory must be empty. */
+  unlink(draft: Draft, directory: Draft, name: FileName): void {
+    const changed = this.#change(draft.ino);
+    changed.names = changed.names.filter((each) => each.parent !== directory.ino || each.name !== name);
+    this.#setEntry(directory.ino, name, undefined);
+  }
+
+  setRecord(draft: Draft, record: FileRecord): void {
+    this.#change(draft.ino).record = record;
+  }
+
+  setContent(draft: Draft, content: ContentChange): void {
+    this.#change(draft.ino).content = content;
+  }
+
+  /** All that was changed, as an epoch holds it. */
+  changes(): { objects: ChangedObject[]; directories: Map<Ino, FileId> } {
+    const objects: ChangedObject[] = [];
+    for (const ino of this.#changed) {
+      const draft = this.#change(ino);
+      const { base, names, record, content } = draft;
+      const exists = names.length > 0 || ino === ROOT_INO;
+      if (!exists && base === undefined) continue;
+      objects.push({
+        ino,
+        id: base?.id,
+        base: base?.record,
+        baseNames: base?.names ?? [],
+        names,
+        record: exists ? record : undefined,
+        content: exists ? content : { kind: "same" },
+      });
+    }
+    return { objects, directories: new Map([...this.#inos].map(([id, ino]) => [ino, id])) };
+  }
+
+  #open(object: TreeObject): Draft {
+    const ino = this.#inoOf(object.id);
+    const known = this.#drafts.get(ino);
+    if (known !== undefined) return known;
+    const names = object.names.map(({ parent, name }) => ({ parent: this.#inoOf(parent), name }));
+    const draft: Draft = { ino, base: object, record: object.record, names, content: { kind: "same" } };
+    this.#drafts.set(ino, draft);
+    return draft;
+  }
+
+  #inoOf(id: FileId): Ino {
+    const known = this.#inos.get(id);
+    if (known !== undefined) return known;
+    const ino = this.#nextIno();
+    this.#inos.set(id, ino);
+    return ino;
+  }
+
+  #nextIno(): Ino {
+    return ++this.#lastIno as Ino;
+  }
+
+  #change(ino: Ino): Mutable<Draft> {
+    const draft = this.#drafts.get(ino);
+    if (draft === undefined) throw new SynclineError("internal", `Inode ${ino} is not in this draft.`);
+    this.#changed.add(ino);
+    return draft;
+  }
+
+  #setEntry(directory: Ino, name: FileName, ino: Ino | undefined): void {
+    const entries = this.#entries.get(directory) ?? new Map<FileName, Ino | undefined>();
+    entries.set(name, ino);
+    this.#entries.set(directory, entries);
+  }
+}

@@ -1,0 +1,105 @@
+/** Makes a path what it was in another tree of the same bucket, as changes to a draft: only what differs is touched. */
+import type { Cid, FileId, FileName } from "../../base/ids.ts";
+import type { LinkBlock } from "../../format/linked-value.ts";
+import type { FileRecord } from "../../format/record.ts";
+import { encodeRecord } from "../../format/record-codec.ts";
+import { cidOf } from "../../format/cid.ts";
+import type { NodeStore } from "../../tree/node-store.ts";
+import { listDirectory, lookup } from "../fs-reader.ts";
+import type { TreeObject } from "../fs-reader.ts";
+import type { Draft, DraftTree } from "./draft-tree.ts";
+
+export interface RestoreSource {
+  readonly nodes: NodeStore;
+  readonly tree: Cid;
+}
+
+/** What restoring did: for people. */
+export interface RestoreCounts {
+  restored: number;
+  removed: number;
+}
+
+export class Restorer {
+  readonly counts: RestoreCounts = { restored: 0, removed: 0 };
+  readonly #draft: DraftTree;
+  readonly #source: RestoreSource;
+  readonly #timeNs: bigint;
+  /** Files that have several names in the old tree are linked again. */
+  readonly #linked = new Map<FileId, Draft>();
+
+  constructor(draft: DraftTree, source: RestoreSource, timeNs: bigint) {
+    this.#draft = draft;
+    this.#source = source;
+    this.#timeNs = timeNs;
+  }
+
+  /** Makes `name` in `directory` the old object, or removes it when there is none. */
+  async restore(directory: Draft, name: FileName, old: TreeObject | undefined): Promise<void> {
+    const now = await this.#draft.child(directory, name);
+    if (old === undefined) return now === undefined ? undefined : this.remove(now, directory, name);
+    const linked = this.#linked.get(old.id);
+    if (linked !== undefined && linked !== now) {
+      if (now !== undefined) await this.remove(now, directory, name);
+      this.#draft.link(linked, directory, name);
+      return;
+    }
+    if (now !== undefined && now.record.type !== old.record.type) await this.remove(now, directory, name);
+    const draft = now?.record.type === old.record.type ? now : this.#create(directory, name, old.record);
+    if (!sameRecord(draft.record, old.record)) this.#set(draft, old.record);
+    if (old.names.length > 1) this.#linked.set(old.id, draft);
+    if (old.record.type === "directory") await this.#restoreEntries(draft, old);
+  }
+
+  /** The same for the root directory, which has no name. */
+  async restoreRoot(root: Draft, old: TreeObject): Promise<void> {
+    if (!sameRecord(root.record, old.record)) this.#set(root, old.record);
+    await this.#restoreEntries(root, old);
+  }
+
+  /** Removes a name, and everything below it. */
+  async remove(draft: Draft, directory: Draft, name: FileName): Promise<void> {
+    if (draft.record.type === "directory") {
+      const names: FileName[] = [];
+      for await (const each of this.#draft.names(draft)) names.push(each);
+      for (const each of names) {
+        const child = await this.#draft.child(draft, each);
+        if (child !== undefined) await this.remove(child, draft, each);
+      }
+    }
+    this.#draft.unlink(draft, directory, name);
+    this.counts.removed++;
+  }
+
+  async #restoreEntries(draft: Draft, old: TreeObject): Promise<void> {
+    const { nodes, tree } = this.#source;
+    const wanted = new Set<FileName>();
+    for await (const { name } of listDirectory(nodes, tree, old.id)) {
+      wanted.add(name);
+      await this.restore(draft, name, await lookup(nodes, tree, { parent: old.id, name }));
+    }
+    const surplus: FileName[] = [];
+    for await (const name of this.#draft.names(draft)) if (!wanted.has(name)) surplus.push(name);
+    for (const name of surplus) await this.restore(draft, name, undefined);
+  }
+
+  #create(directory: Draft, name: FileName, record: FileRecord): Draft {
+    this.counts.restored++;
+    return this.#draft.create(directory, name, { ...record, ctimeNs: this.#timeNs });
+  }
+
+  #set(draft: Draft, record: FileRecord): void {
+    this.counts.restored++;
+    this.#draft.setRecord(draft, { ...record, ctimeNs: this.#timeNs });
+    this.#draft.setContent(draft, { kind: "same" });
+  }
+}
+
+/** Whether two records are the same but for when they were changed. */
+function sameRecord(a: FileRecord, b: FileRecord): boolean {
+  const [first, second] = [a, b].map((record) => encodeRecord({ ...record, ctimeNs: 0n }, addressOnly));
+  if (first === undefined || second === undefined) return false;
+  return Buffer.compare(first.value, second.value) === 0 && first.links.join() === second.links.join();
+}
+
+const addressOnly: LinkBlock = (bytes) => cidOf("dag-cbor", bytes);
