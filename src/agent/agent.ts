@@ -149,7 +149,7 @@ class RunningAgent implements Agent {
       },
       data: createDataReader(options.state.path),
       base: open.base,
-      held: open.sealedEpoch !== undefined,
+      held: open.held,
       readOnly: this.#readOnly,
       clock: options.clock,
       random: options.random,

@@ -106,21 +106,23 @@ export class Publisher {
 
   /** Publishes what is dirty, or adopts a newer root when nothing is. Never rejects. */
   flush(): Promise<FlushEnd> {
-    return this.#queued(async () => {
-      const changes = this.#options.readOnly ? undefined : await this.#options.overlay.seal();
-      return changes === undefined ? this.#catchUp() : this.#publish(changes);
-    });
+    return this.#queued(() => this.#publishDirty());
   }
 
   /** The root may have moved: adopts it, after the epoch that waits if there is one. Never rejects. */
   rootMoved(): Promise<FlushEnd> {
-    return this.#held ? this.flush() : this.#queued(() => this.#catchUp());
+    return this.#queued(() => (this.#held ? this.#publishDirty() : this.#catchUp()));
   }
 
   #queued(work: () => Promise<FlushEnd>): Promise<FlushEnd> {
     const result = this.#tail.then(work).catch((error: unknown) => this.#failed(error));
     this.#tail = result;
     return result;
+  }
+
+  async #publishDirty(): Promise<FlushEnd> {
+    const changes = this.#options.readOnly ? undefined : await this.#options.overlay.seal();
+    return changes === undefined ? this.#catchUp() : this.#publish(changes);
   }
 
   async #publish(changes: ChangeSet): Promise<FlushEnd> {

@@ -37,13 +37,11 @@ export interface Pending {
 
 /** What the main thread asks the worker. */
 export type WorkerMethods = {
-  /** Opens the overlay (recovering it) and answers where it stands; nothing is mounted yet. */
-  open(
-    setup: WorkerSetup,
-  ): Promise<{ base: BaseRoot; pending: Pending; sealedEpoch: number | undefined; lastEpoch: number }>;
+  /** Opens the overlay (recovering it) and answers where it stands, and whether something waits; nothing is mounted yet. */
+  open(setup: WorkerSetup): Promise<{ base: BaseRoot; pending: Pending; held: boolean }>;
   mount(nothing: undefined): Promise<void>;
   pending(nothing: undefined): Pending;
-  seal(nothing: undefined): ChangeSet | undefined;
+  seal(nothing: undefined): Promise<ChangeSet | undefined>;
   published(epoch: PublishedEpoch): Promise<void>;
   adopt(base: NewBase): Promise<void>;
   /** Detaches the mount; `lazy`: even when it is busy. Throws `mount_busy`. */

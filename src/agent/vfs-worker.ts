@@ -1,6 +1,4 @@
 /** The thread that serves the filesystem: overlay, vfs and the FUSE door. It publishes nothing; the main thread asks it for epochs. */
-import { mkdirSync } from "node:fs";
-import { join } from "node:path";
 import { parentPort, type MessagePort } from "node:worker_threads";
 import { systemClock } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
@@ -10,8 +8,9 @@ import { systemRandom } from "../base/random.ts";
 import { serveFuse, type FuseMount } from "../fuse/mount.ts";
 import { prepareMountPoint } from "../fuse/mount-point.ts";
 import { DiskStorage } from "../overlay/disk-storage.ts";
-import { openVfs, type Vfs } from "../vfs/open-vfs.ts";
 import type { FileSystem } from "../vfs/filesystem.ts";
+import { openVfs } from "../vfs/open-vfs.ts";
+import type { Vfs } from "../vfs/vfs.ts";
 import { openBucket, type OpenedBucket } from "./open-bucket.ts";
 import { answerCalls, createCaller } from "./rpc.ts";
 import type { MainMethods, WorkerEvent, WorkerMethods, WorkerSetup } from "./threads.ts";
@@ -41,7 +40,7 @@ function serve(port: MessagePort): void {
       const { vfs } = serving;
       vfs.onDirty((reason) => tell({ event: "dirty", reason }));
       vfs.onInvalidate((changes) => open().mount?.invalidate(changes));
-      return { base: vfs.baseState(), pending: vfs.pending(), sealedEpoch: vfs.sealedEpoch() };
+      return { base: vfs.baseState(), pending: vfs.pending(), held: vfs.heldEpochs.length > 0 };
     },
     async mount() {
       const { setup, vfs } = open();
@@ -53,7 +52,13 @@ function serve(port: MessagePort): void {
       void mount.ended.then(() => tell({ event: "unmounted" }));
     },
     pending: () => open().vfs.pending(),
-    seal: () => open().vfs.seal(),
+    async seal() {
+      const { vfs } = open();
+      const changes = vfs.seal();
+      // The epoch's number must not come back after power loss once its changes left this machine.
+      if (changes !== undefined) await vfs.sync();
+      return changes;
+    },
     published: async (epoch) => open().vfs.published(epoch),
     adopt: async (base) => open().vfs.adopt(base),
     async unmount({ lazy }) {
@@ -77,16 +82,14 @@ function serve(port: MessagePort): void {
 async function openFilesystem(setup: WorkerSetup, log: Log): Promise<Serving> {
   const { address, genesis, stateDir, base, readTimeoutMs } = setup;
   const cache = { dir: setup.cacheDir, bytes: setup.cacheBytes };
-  mkdirSync(join(stateDir, "overlay"), { recursive: true, mode: 0o700 });
   const opened = await openBucket({ address, genesis, cache, log, clock: systemClock, random: systemRandom });
   const vfs = await openVfs({
-    storage: new DiskStorage(join(stateDir, "overlay")),
-    contentConfig: opened.bucket.contentConfig,
+    storage: new DiskStorage(stateDir),
     blocks: opened.blocks,
     base,
     clock: systemClock,
     log,
-    readTimeoutMs,
+    limits: { readTimeoutMs },
   });
   return { setup, opened, vfs, mount: undefined };
 }

@@ -9,6 +9,8 @@ import { resolvePath } from "../bucket/fs-reader.ts";
 import type { TreeObject } from "../bucket/fs-reader.ts";
 import { findCommit } from "../bucket/history.ts";
 import { ChunkCache } from "../content/chunk-cache.ts";
+import { linkedValues, targetOf } from "../format/linked-value.ts";
+import type { FileRecord } from "../format/record.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { BucketPath } from "./bucket-path.ts";
 import type { Runtime } from "./runtime.ts";
@@ -52,4 +54,10 @@ export async function findObject({ nodes, tree }: BucketReader, { address, names
   throw new SynclineError("no_such_path", `There is no ${printPath(names)} in ${address}.`, {
     hint: "syncline ls shows what there is; --at shows older states.",
   });
+}
+
+/** A symlink's target as a byte string. */
+export async function readTarget({ bucket }: BucketReader, record: FileRecord): Promise<string> {
+  const blocks = await bucket.blocks.getMany(linkedValues(record));
+  return targetOf(record, (cid) => blocks.get(cid) ?? new Uint8Array());
 }

@@ -8,7 +8,7 @@ import type { TreeObject } from "../bucket/fs-reader.ts";
 import { streamContent } from "../content/read.ts";
 import { dentryId } from "../format/rows.ts";
 import { locateBucket } from "./bucket-path.ts";
-import { findObject, openReader } from "./bucket-reader.ts";
+import { findObject, openReader, readTarget } from "./bucket-reader.ts";
 import type { BucketReader } from "./bucket-reader.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
@@ -82,7 +82,7 @@ class Copy {
       case "directory":
         return this.#directory(object, target);
       case "symlink":
-        await symlink(Buffer.from(record.target, "latin1"), target);
+        await symlink(Buffer.from(await readTarget(this.#reader, record), "latin1"), target);
         break;
       case "file": {
         const first = this.#linked.get(id);

@@ -5,7 +5,8 @@ import { listDirectory, readObject } from "../bucket/fs-reader.ts";
 import type { TreeObject } from "../bucket/fs-reader.ts";
 import { dentryId } from "../format/rows.ts";
 import { locateBucket } from "./bucket-path.ts";
-import { findObject, openReader } from "./bucket-reader.ts";
+import { findObject, openReader, readTarget } from "./bucket-reader.ts";
+import type { BucketReader } from "./bucket-reader.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
 import type { Output } from "./output.ts";
@@ -23,18 +24,24 @@ export function register(program: Program): void {
       const path = await locateBucket(runtime, args[0] ?? "");
       await using reader = await openReader(runtime, path.address, options.at);
       const object = await findObject(reader, path);
-      if (object.record.type !== "directory") return print(output, path.names.at(-1) ?? ("" as FileName), object);
+      if (object.record.type !== "directory")
+        return print(output, reader, path.names.at(-1) ?? ("" as FileName), object);
       const { nodes, tree } = reader;
       for await (const { name, dentry } of listDirectory(nodes, tree, object.id)) {
         const place = { parent: object.id, name };
         const child = await readObject(nodes, tree, dentryId(object.id, name, dentry), place);
-        if (child !== undefined) print(output, name, child);
+        if (child !== undefined) await print(output, reader, name, child);
       }
     },
   });
 }
 
-function print(output: Output, name: FileName, { id, record, names }: TreeObject): void {
+async function print(
+  output: Output,
+  reader: BucketReader,
+  name: FileName,
+  { id, record, names }: TreeObject,
+): Promise<void> {
   const { type, mode, uid, gid, size, mtimeNs } = record;
   const value = {
     name: nameToText(name),
@@ -48,7 +55,8 @@ function print(output: Output, name: FileName, { id, record, names }: TreeObject
     links: names.length,
   };
   const kind = TYPE_LETTERS[type];
-  const arrow = type === "symlink" ? ` -> ${printName(record.target as FileName)}` : "";
+  const target = type === "symlink" ? printName((await readTarget(reader, record)) as FileName) : undefined;
+  const arrow = target === undefined ? "" : ` -> ${target}`;
   const bits = mode.toString(8).padStart(4, "0");
   output.result(value, `${kind} ${bits} ${String(size).padStart(12)} ${printTime(mtimeNs)} ${printName(name)}${arrow}`);
 }
