@@ -13,27 +13,28 @@ import { checkChild } from "./child-check.ts";
 import type { Opened, Subtree } from "./subtree.ts";
 
 export class NodeStore {
+  /** How many nodes a caller should load at once: so many that all of them are in memory after that. */
+  readonly batch: number;
   readonly #blocks: BlockReader;
   readonly #capacity: number;
   readonly #slots = new Map<Cid, Slot>();
   readonly #loading = new Map<Cid, Promise<Node>>();
   #bytes = 0;
 
-  /** Keeps up to `capacityBytes` of nodes, and at least MIN_NODES_KEPT nodes, so that a descent always fits. */
-  constructor(blocks: BlockReader, options: { readonly capacityBytes: number }) {
+  /**
+   * Keeps up to `capacityBytes` of nodes, and at least MIN_NODES_KEPT nodes, so that a descent always fits. `batch` is by
+   * default what of usual nodes fits into a quarter of that.
+   */
+  constructor(blocks: BlockReader, options: { readonly capacityBytes: number; readonly batch?: number }) {
     this.#blocks = blocks;
     this.#capacity = options.capacityBytes;
+    const quarter = Math.floor(options.capacityBytes / 4 / NODE_TARGET_BYTES);
+    this.batch = options.batch ?? Math.min(MAX_BATCH_NODES, Math.max(MIN_NODES_KEPT / 4, quarter));
   }
 
   /** Bytes of the nodes in memory. */
   get bytes(): number {
     return this.#bytes;
-  }
-
-  /** How many nodes of usual size a caller may load at once and still find all of them in memory. */
-  get batch(): number {
-    const quarter = Math.floor(this.#capacity / 4 / NODE_TARGET_BYTES);
-    return Math.min(MAX_BATCH_NODES, Math.max(MIN_NODES_KEPT / 4, quarter));
   }
 
   /** The node if it is in memory. */
