@@ -31,16 +31,19 @@ export async function serveControl(stateDir: string, answers: ControlAnswers): P
   const path = socketPath(stateDir);
   if (process.platform !== "win32") rmSync(path, { force: true });
   const sockets = new Set<Socket>();
+  const underWay = new Set<Promise<void>>();
   const server = createServer((socket) => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
     socket.on("error", () => socket.destroy());
-    serveSocket(socket, answers);
+    serveSocket(socket, answers, underWay);
   });
   await listen(server, path);
   return {
     [Symbol.asyncDispose]: async () => {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      // The call that ends the agent wants its answer too.
+      await Promise.all(underWay);
       for (const socket of sockets) socket.end();
       await closed;
     },
@@ -61,10 +64,14 @@ export async function askAgent<Call extends ControlRequest["call"]>(
   return answer.ok as Awaited<ReturnType<ControlAnswers[Call]>>;
 }
 
-function serveSocket(socket: Socket, answers: ControlAnswers): void {
+function serveSocket(socket: Socket, answers: ControlAnswers, underWay: Set<Promise<void>>): void {
   const lines = createInterface({ input: socket });
   lines.on("line", (line) => {
-    void answerLine(line, answers).then((answer) => socket.writable && socket.write(`${JSON.stringify(answer)}\n`));
+    const answering = answerLine(line, answers).then((answer) => {
+      if (socket.writable) socket.write(`${JSON.stringify(answer)}\n`);
+    });
+    underWay.add(answering);
+    void answering.finally(() => underWay.delete(answering));
   });
   lines.on("error", () => socket.destroy());
 }

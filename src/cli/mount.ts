@@ -59,7 +59,10 @@ async function mountHere(call: MountCall): Promise<ExitStatus> {
   const address = withPin(args[0] ?? "");
   const mount = canonicalMount(resolve(args[1] ?? ""));
   const state = openMountState(stateRoot(runtime.env, options.state), { address, mount });
-  const echo = options.verbose === true ? (line: string) => void runtime.stderr.write(line) : undefined;
+  const echo =
+    options.verbose === true && process.send === undefined
+      ? (line: string) => void runtime.stderr.write(line)
+      : undefined;
   const log = openLogFile(state.path, clock, echo);
   const agent = await startAgent({
     address,
