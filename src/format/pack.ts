@@ -162,7 +162,8 @@ function checkRows(footer: PackFooter, blockBytes: number): void {
   if (end !== blockBytes) throw invalid("has bytes that belong to no block");
 }
 
-function footerHash(footer: Uint8Array, rows: number, manifestBytes: number): Uint8Array {
+/** Over rows and manifest, and how long each is. */
+export function footerHash(footer: Uint8Array, rows: number, manifestBytes: number): Uint8Array {
   const sizes = Buffer.alloc(8);
   sizes.writeUInt32LE(rows, 0);
   sizes.writeUInt32LE(manifestBytes, 4);

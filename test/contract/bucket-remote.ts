@@ -139,7 +139,7 @@ export function bucketRemoteContract(openStorage: OpenStorage): void {
 }
 
 /** A bucket whose first commit is "one". */
-export async function made(open: () => Promise<BucketRemote>): Promise<BucketRemote> {
+export async function made<Remote extends BucketRemote>(open: () => Promise<Remote>): Promise<Remote> {
   const remote = await open();
   expect(await remote.create(node("genesis"), upload("one"))).toBe(true);
   return remote;

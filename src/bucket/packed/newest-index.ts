@@ -23,6 +23,11 @@ export class NewestIndex {
     this.#root = root;
   }
 
+  clear(): void {
+    this.#root = undefined;
+    this.#index = undefined;
+  }
+
   /** The index of the newest root seen; reads the root if none was. Throws `no_such_bucket`, `store_unreachable`. */
   async get(): Promise<PlacementIndex> {
     if (this.#root === undefined) return this.reload();

@@ -62,6 +62,10 @@ export class PackDirectory {
     for (const name of this.#commits.keys()) if (!kept.has(name)) this.#commits.delete(name);
   }
 
+  clear(): void {
+    for (const known of [this.#commits, this.#footers, this.#tails, this.#pages]) known.clear();
+  }
+
   /** Several pages of a run by their numbers. Throws `object_not_found`, `store_corrupt`. */
   async pages(run: RunReference, wanted: readonly number[]): Promise<Map<number, RunPage>> {
     const found = new Map<number, RunPage>();

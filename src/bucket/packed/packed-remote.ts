@@ -99,6 +99,12 @@ export class PackedRemote implements BucketRemote {
     if (outcome.kind !== "stored") throw new SynclineError("store_failed", `${name} could not be written.`);
   }
 
+  /** Forgets what was read of manifests and footers: after a repair. */
+  forgetPlacement(): void {
+    this.#directory.clear();
+    this.#newest.clear();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.store[Symbol.asyncDispose]();
   }

@@ -1,0 +1,104 @@
+/** Finds intact copies of blocks for a repair: in local caches, and in any pack of the store. */
+import { SynclineError } from "../../base/errors.ts";
+import type { PackName } from "../../base/ids.ts";
+import type { BlockReader } from "../../blocks/block-store.ts";
+import { blake3 } from "../../crypto/hash.ts";
+import { cidFromDigest } from "../../format/cid.ts";
+import { COMMIT_FOLDER, PACK_FOLDER, parsePackName } from "../../format/object-name.ts";
+import { decodeFooter, footerOffset, PACK_TAIL_BYTES, type PackFooter, readTail } from "../../format/pack.ts";
+import type { ObjectStore } from "../../objects/object-store.ts";
+
+export interface StoredFooter {
+  readonly footer: PackFooter;
+  readonly manifest: Uint8Array;
+}
+
+export class BlockCopies {
+  readonly #store: ObjectStore;
+  readonly #local: BlockReader | undefined;
+  /** Of every pack and commit object of the store whose footer is intact. */
+  readonly footers = new Map<PackName, StoredFooter>();
+
+  constructor(store: ObjectStore, local: BlockReader | undefined) {
+    this.#store = store;
+    this.#local = local;
+  }
+
+  /** Reads the footers of all packs and commit objects that the store holds, listed in a manifest or not. */
+  async readFooters(): Promise<void> {
+    for (const folder of [PACK_FOLDER, COMMIT_FOLDER]) {
+      for await (const { name } of this.#store.list(folder)) {
+        const pack = parsePackName(name);
+        if (pack !== undefined) await this.readFooter(pack);
+      }
+    }
+  }
+
+  /** False, and forgotten, if it is missing or damaged. */
+  async readFooter(pack: PackName): Promise<boolean> {
+    this.footers.delete(pack);
+    try {
+      const { bytes, size } = await this.#store.getTail(pack, PACK_TAIL_BYTES);
+      const shape = readTail(bytes, size);
+      const end = await this.#store.getTail(pack, size - footerOffset(shape));
+      this.footers.set(pack, decodeFooter(end.bytes, shape));
+      return true;
+    } catch (cause) {
+      if (!isAbsence(cause)) throw cause;
+      return false;
+    }
+  }
+
+  /** The block's bytes, which have this digest. */
+  async find(digest: Uint8Array): Promise<Uint8Array | undefined> {
+    return (await this.#findLocal(digest)) ?? this.#findStored(digest);
+  }
+
+  /** Whether an intact footer lists the block; its bytes are not looked at. */
+  isListed(digest: Uint8Array): boolean {
+    for (const { footer } of this.footers.values()) if (footer.find(digest) !== undefined) return true;
+    return false;
+  }
+
+  async #findLocal(digest: Uint8Array): Promise<Uint8Array | undefined> {
+    for (const codec of ["raw", "dag-cbor"] as const) {
+      const bytes = await tolerant(async () => this.#local?.get(cidFromDigest(codec, digest)));
+      if (bytes !== undefined && isBlock(bytes, digest)) return bytes;
+    }
+    return undefined;
+  }
+
+  async #findStored(digest: Uint8Array): Promise<Uint8Array | undefined> {
+    for (const [pack, { footer }] of this.footers) {
+      const row = footer.find(digest);
+      const [bytes] = (row && (await tolerant(() => this.#store.getRanges(pack, [row])))) ?? [];
+      if (bytes !== undefined && isBlock(bytes, digest)) return bytes;
+    }
+    return undefined;
+  }
+}
+
+async function tolerant<Value>(work: () => Promise<Value>): Promise<Value | undefined> {
+  try {
+    return await work();
+  } catch (cause) {
+    if (!isAbsence(cause)) throw cause;
+    return undefined;
+  }
+}
+
+const ABSENCE: ReadonlySet<string> = new Set([
+  "block_not_found",
+  "block_corrupt",
+  "object_not_found",
+  "format_invalid",
+  "store_corrupt",
+]);
+
+function isAbsence(cause: unknown): boolean {
+  return cause instanceof SynclineError && ABSENCE.has(cause.code);
+}
+
+function isBlock(bytes: Uint8Array, digest: Uint8Array): boolean {
+  return Buffer.compare(blake3(bytes), digest) === 0;
+}

@@ -1,0 +1,168 @@
+/**
+ * Checks a bucket's objects below commits and trees: the root, manifests, runs, footers, and every block against its hash.
+ * What the trees reach is checked above (bucket/verify).
+ */
+import { mapConcurrent } from "../../base/concurrency.ts";
+import { SynclineError } from "../../base/errors.ts";
+import type { Cid, PackName } from "../../base/ids.ts";
+import { PACK_MAX_BYTES } from "../../base/limits.ts";
+import { blake3 } from "../../crypto/hash.ts";
+import { cidFromDigest } from "../../format/cid.ts";
+import type { LoosePack, RunReference } from "../../format/manifest.ts";
+import { commitObjectName, GENESIS_OBJECT, ROOT_OBJECT, runName } from "../../format/object-name.ts";
+import { decodeFooter, footerOffset, PACK_TAIL_BYTES, type PackFooter, PLAIN, readTail } from "../../format/pack.ts";
+import { decodeRoot } from "../../format/root-object.ts";
+import type { RunRow } from "../../format/run.ts";
+import type { ObjectStore } from "../../objects/object-store.ts";
+import { type CommitObject, PackDirectory } from "./pack-directory.ts";
+import { rowsOfRun } from "./run-merge.ts";
+
+/** Something that is not as it should be. A value: an audit goes on after it. */
+export interface ObjectDamage {
+  readonly object: string;
+  /**
+   * The block that is hit, if it is one. Packs know digests only, so this CID says "raw" whatever the block's own says:
+   * compare by `digestKey`.
+   */
+  readonly cid: Cid | undefined;
+  /** A sentence for people. */
+  readonly what: string;
+}
+
+export interface ObjectAudit {
+  readonly damage: readonly ObjectDamage[];
+  readonly objects: number;
+  readonly blocks: number;
+  readonly bytes: number;
+}
+
+export interface AuditOptions {
+  /** Whether every block is read and hashed; else footers, manifests and runs only. Default true. */
+  readonly blocks?: boolean;
+  readonly progress?: (done: { readonly objects: number; readonly of: number; readonly bytes: number }) => void;
+}
+
+/**
+ * Everything that the newest root maps. Memory: 40 bytes a block. Throws `store_unreachable`; what is damaged or missing is in
+ * the result.
+ */
+export async function auditObjects(
+  remote: { readonly store: ObjectStore },
+  options: AuditOptions = {},
+): Promise<ObjectAudit> {
+  const audit = new Audit(remote.store, options);
+  const object = await audit.newestCommitObject();
+  if (object !== undefined) await audit.checkPlacement(object);
+  return audit.result();
+}
+
+const DAMAGE: ReadonlySet<string> = new Set(["object_not_found", "store_corrupt", "block_corrupt", "format_invalid"]);
+/** Packs that are read at once: PACK_MAX_BYTES of memory each. */
+const PACKS_AT_ONCE = 2;
+
+class Audit {
+  readonly #store: ObjectStore;
+  readonly #options: AuditOptions;
+  readonly #directory: PackDirectory;
+  readonly #damage: ObjectDamage[] = [];
+  readonly #footers = new Map<PackName, PackFooter>();
+  #objects = 0;
+  #blocks = 0;
+  #bytes = 0;
+
+  constructor(store: ObjectStore, options: AuditOptions) {
+    this.#store = store;
+    this.#options = options;
+    this.#directory = new PackDirectory(store);
+  }
+
+  result(): ObjectAudit {
+    return { damage: this.#damage, objects: this.#objects, blocks: this.#blocks, bytes: this.#bytes };
+  }
+
+  async newestCommitObject(): Promise<CommitObject | undefined> {
+    if ((await this.#store.head(GENESIS_OBJECT)) === undefined) this.#report(GENESIS_OBJECT, "is missing");
+    const root = await this.#store.get(ROOT_OBJECT);
+    if (root === undefined) this.#report(ROOT_OBJECT, "is missing");
+    const pointer = root && (await this.#surviving(ROOT_OBJECT, async () => decodeRoot(root.bytes)));
+    return (
+      pointer && this.#surviving(commitObjectName(pointer.commit), () => this.#directory.commitObject(pointer.commit))
+    );
+  }
+
+  async checkPlacement({ pack, manifest }: CommitObject): Promise<void> {
+    const packs = new Map<PackName, LoosePack | undefined>(
+      [pack, ...manifest.loose].map((loose) => [loose.name, loose]),
+    );
+    for (const run of manifest.runs) {
+      await this.#eachRow(run, ({ pack: name }) => void (packs.has(name) || packs.set(name, undefined)));
+    }
+    await mapConcurrent([...packs], PACKS_AT_ONCE, async ([name, loose]) => {
+      await this.#checkPack(name, loose);
+      this.#objects++;
+      this.#options.progress?.({ objects: this.#objects, of: packs.size, bytes: this.#bytes });
+    });
+    for (const run of manifest.runs) await this.#checkRun(run);
+  }
+
+  async #checkPack(name: PackName, loose: LoosePack | undefined): Promise<void> {
+    const whole = this.#options.blocks !== false;
+    await this.#surviving(name, async () => {
+      const { bytes, size } = await this.#store.getTail(name, whole ? PACK_MAX_BYTES : PACK_TAIL_BYTES);
+      const shape = readTail(bytes, size);
+      const start = footerOffset(shape);
+      const end = whole ? bytes.subarray(start) : (await this.#store.getTail(name, size - start)).bytes;
+      const { footer } = decodeFooter(end, shape);
+      this.#footers.set(name, footer);
+      if (loose !== undefined && (loose.size !== size || loose.rows !== shape.rows)) {
+        this.#report(name, "is not as large as the manifest says");
+      }
+      if (whole) this.#checkBlocks(name, footer, bytes);
+    });
+  }
+
+  #checkBlocks(name: PackName, footer: PackFooter, bytes: Uint8Array): void {
+    for (const { digest, offset, length, codec } of footer) {
+      this.#blocks++;
+      this.#bytes += length;
+      const cid = cidFromDigest("raw", digest);
+      if (codec !== PLAIN) this.#report(name, `holds a block in form ${codec}, which this version does not know`, cid);
+      else if (Buffer.compare(blake3(bytes.subarray(offset, offset + length)), digest) !== 0) {
+        this.#report(name, `holds other bytes at ${offset} (${length}) than the block's hash says`, cid);
+      }
+    }
+  }
+
+  /** Every row of a run must say of a block what its pack's footer says. */
+  async #checkRun(run: RunReference): Promise<void> {
+    this.#objects++;
+    await this.#eachRow(run, ({ digest, pack, offset, length }) => {
+      const footer = this.#footers.get(pack);
+      const row = footer?.find(digest);
+      if (footer === undefined || (row?.offset === offset && row.length === length)) return;
+      this.#report(runName(run.id), `places a block in ${pack} where it is not`, cidFromDigest("raw", digest));
+    });
+  }
+
+  async #eachRow(run: RunReference, visit: (row: RunRow) => void): Promise<void> {
+    await this.#surviving(runName(run.id), async () => {
+      for await (const row of rowsOfRun(this.#directory, run)) visit(row);
+    });
+  }
+
+  #report(object: string, what: string, cid?: Cid): void {
+    this.#damage.push({ object, cid, what });
+  }
+
+  /** Notes what is missing or damaged; lets through that the store cannot be reached. */
+  async #surviving<Value>(object: string, work: () => Promise<Value>): Promise<Value | undefined> {
+    try {
+      return await work();
+    } catch (cause) {
+      if (!(cause instanceof SynclineError) || !DAMAGE.has(cause.code)) throw cause;
+      const known = this.#damage.some((damage) => damage.object === object && damage.cid === undefined);
+      if (!known) this.#report(object, cause.code === "object_not_found" ? "is missing" : cause.message);
+      return undefined;
+    }
+  }
+}

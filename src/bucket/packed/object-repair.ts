@@ -1,0 +1,174 @@
+/**
+ * Repairs a bucket's objects (`verify --repair`): damaged packs are healed in place, block by block; where that is not enough,
+ * a new run is made from the footers of all packs, and the newest commit object gets a manifest that refers to it.
+ *
+ * Agents that have read the old manifest go on with it until they see another root: let them be stopped, or repair again.
+ */
+import { hasCode, SynclineError } from "../../base/errors.ts";
+import type { Cid, PackName } from "../../base/ids.ts";
+import type { Random } from "../../base/random.ts";
+import type { BlockReader } from "../../blocks/block-store.ts";
+import { blake3 } from "../../crypto/hash.ts";
+import { digestOf } from "../../format/cid.ts";
+import { EMPTY_MANIFEST, encodeManifest } from "../../format/manifest.ts";
+import { commitObjectName, parsePackName, ROOT_OBJECT } from "../../format/object-name.ts";
+import { encodeFooter, footerOffset, PACK_TAIL_BYTES, PLAIN, type PackRow, type PackShape } from "../../format/pack.ts";
+import { decodeRoot } from "../../format/root-object.ts";
+import type { ObjectStore } from "../../objects/object-store.ts";
+import { BlockCopies } from "./block-copies.ts";
+import { auditObjects, type ObjectDamage } from "./object-audit.ts";
+import { PackDirectory } from "./pack-directory.ts";
+import { guessShape, type HealedPack, healBlocks, readRows } from "./pack-healing.ts";
+import { rebuildPlacement } from "./placement-rebuild.ts";
+import { rowsOfRun } from "./run-merge.ts";
+
+export interface RepairOptions {
+  readonly random: Random;
+  /** Where lost blocks may still be: the caches of this machine. */
+  readonly local?: BlockReader | undefined;
+  /** Blocks that something reaches and that could not be read, besides those that an audit finds by itself. */
+  readonly wanted?: Iterable<Cid>;
+}
+
+export interface ObjectRepair {
+  /** What was done, for people. */
+  readonly repaired: readonly { readonly object: string; readonly what: string }[];
+  /** What is still wrong, as a new audit found it. */
+  readonly damage: readonly ObjectDamage[];
+}
+
+/** A bucket whose objects can be repaired: a PackedRemote. */
+export interface RepairableRemote {
+  readonly store: ObjectStore;
+  /** Makes it read manifests and footers anew. */
+  forgetPlacement(): void;
+}
+
+/** Repairs what can be repaired. Throws `store_unreachable`, `disk_full`, and `root_moved` if someone published meanwhile. */
+export async function repairObjects(remote: RepairableRemote, options: RepairOptions): Promise<ObjectRepair> {
+  const { store } = remote;
+  const { random, local, wanted = [] } = options;
+  const repaired: { object: string; what: string }[] = [];
+  const before = await auditObjects(remote);
+  const copies = new BlockCopies(store, local);
+  await copies.readFooters();
+  let mapLost = false;
+  for (const pack of await damagedPacks(store, before.damage)) {
+    const healed = await healPack(store, copies, pack);
+    if (healed !== undefined) repaired.push({ object: pack.name, what: healed.what });
+    mapLost ||= pack.newest && healed?.manifestLost !== false;
+  }
+  const after = await auditObjects(remote);
+  const lacking = [...wanted].filter((cid) => !copies.isListed(digestOf(cid)));
+  if (mapLost || lacking.length > 0 || after.damage.some(({ cid, object }) => cid === undefined || isRun(object))) {
+    const damaged = new Set(after.damage.map(({ object }) => object));
+    const what = await rebuildPlacement({ store, copies, random, lacking, damaged });
+    if (what !== undefined) repaired.push({ object: ROOT_OBJECT, what });
+  }
+  remote.forgetPlacement();
+  return { repaired, damage: (await auditObjects(remote)).damage };
+}
+
+interface DamagedPack {
+  readonly name: PackName;
+  /** Whether it is the commit object of the root. */
+  readonly newest: boolean;
+  /** What intact runs say of it. */
+  readonly rows: readonly PackRow[];
+  /** What the manifest says of it. */
+  readonly shape: PackShape | undefined;
+}
+
+async function damagedPacks(store: ObjectStore, damage: readonly ObjectDamage[]): Promise<DamagedPack[]> {
+  const names = new Set(damage.flatMap(({ object }) => parsePackName(object) ?? []));
+  const directory = new PackDirectory(store);
+  const root = await store.get(ROOT_OBJECT);
+  const commit = root && (await tolerant(async () => decodeRoot(root.bytes).commit));
+  const manifest = commit && (await tolerant(async () => (await directory.commitObject(commit)).manifest));
+  const rows = new Map<PackName, PackRow[]>([...names].map((name) => [name, []]));
+  for (const run of manifest?.runs ?? []) {
+    await tolerant(async () => {
+      for await (const row of rowsOfRun(directory, run)) rows.get(row.pack)?.push(row);
+    });
+  }
+  return [...rows].map(([name, inRuns]) => ({
+    name,
+    newest: commit !== undefined && name === commitObjectName(commit),
+    rows: inRuns,
+    shape: manifest?.loose.find((pack) => pack.name === name),
+  }));
+}
+
+interface Healing {
+  readonly what: string;
+  /** Whether the manifest could not be proven intact: an empty one stands in its place. */
+  readonly manifestLost: boolean;
+}
+
+/** Undefined if nothing could be done. */
+async function healPack(store: ObjectStore, copies: BlockCopies, pack: DamagedPack): Promise<Healing | undefined> {
+  const { name } = pack;
+  // An intact footer with forms that this version does not know is not damage that it could heal.
+  const footer = copies.footers.get(name)?.footer;
+  if (footer !== undefined && [...footer].some(({ codec }) => codec !== PLAIN)) return undefined;
+  const object = await store.get(name);
+  const bytes = object?.bytes ?? new Uint8Array();
+  const shape =
+    pack.shape?.size === bytes.length ? pack.shape : (guessShape(bytes) ?? pack.shape ?? shapeOfRows(pack.rows));
+  if (shape === undefined) return undefined;
+  const start = footerOffset(shape);
+  const own = bytes.length === shape.size ? readRows(bytes, start, shape.manifestBytes) : [];
+  const healed = await healBlocks(bytes, start, [...pack.rows, ...own], (digest) => copies.find(digest));
+  if (own.length + pack.rows.length === 0 || healed.lost.size === healed.rows.length) return undefined;
+  const end = newEnd(healed, shape.manifestBytes, bytes);
+  const whole = [healed.blocks, end.bytes];
+  if (Buffer.compare(Buffer.concat(whole), bytes) === 0) return undefined;
+  const outcome =
+    object === undefined ? await store.putNew(name, whole) : await store.putIfMatch(name, whole, object.token);
+  if (outcome.kind !== "stored") throw new SynclineError("store_failed", `${name} could not be replaced.`);
+  await copies.readFooter(name);
+  const what = `${healed.healed} blocks healed, ${healed.lost.size} without a copy`;
+  return { what, manifestLost: shape.manifestBytes > 0 && !end.proven };
+}
+
+/**
+ * Footer and tail of the healed pack. The old footer's hash proves rows and manifest, also rows that say of wrong bytes which
+ * block they are. A manifest that is not proven is not kept: only the newest one is ever used, and that can be rebuilt.
+ */
+function newEnd(healed: HealedPack, manifestBytes: number, old: Uint8Array): { bytes: Uint8Array; proven: boolean } {
+  const { blocks, rows, lost } = healed;
+  const end = old.length - PACK_TAIL_BYTES;
+  const manifest = old.subarray(Math.max(0, end - manifestBytes), Math.max(0, end));
+  const relabelled = rows.map(({ digest, offset, length, codec }) => {
+    const own = lost.has(digest) ? blake3(blocks.subarray(offset, offset + length)) : digest;
+    return { digest: own, offset, length, codec };
+  });
+  for (const candidate of [rows, relabelled]) {
+    const { bytes } = encodeFooter(candidate, manifest);
+    const tail = bytes.subarray(-PACK_TAIL_BYTES);
+    if (Buffer.compare(tail, old.subarray(-PACK_TAIL_BYTES)) === 0) return { bytes, proven: true };
+  }
+  const empty = manifestBytes > 0 ? encodeManifest(EMPTY_MANIFEST) : new Uint8Array();
+  return { bytes: encodeFooter(rows, empty).bytes, proven: false };
+}
+
+/** The shape of a pack of which nothing is left but what runs say. */
+function shapeOfRows(rows: readonly PackRow[]): PackShape | undefined {
+  if (rows.length === 0) return undefined;
+  const blockBytes = rows.reduce((end, row) => Math.max(end, row.offset + row.length), 0);
+  return { size: blockBytes + encodeFooter(rows, new Uint8Array()).bytes.length, rows: rows.length, manifestBytes: 0 };
+}
+
+async function tolerant<Value>(work: () => Promise<Value>): Promise<Value | undefined> {
+  try {
+    return await work();
+  } catch (cause) {
+    const codes = ["object_not_found", "store_corrupt", "block_corrupt", "format_invalid"] as const;
+    if (!codes.some((code) => hasCode(cause, code))) throw cause;
+    return undefined;
+  }
+}
+
+function isRun(object: string): boolean {
+  return object.startsWith("run/");
+}
