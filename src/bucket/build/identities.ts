@@ -99,7 +99,7 @@ export async function giveIdentities(
   async function clear(places: readonly Place[]): Promise<void> {
     for (const place of places) {
       const stranger = await occupants.strangerAt(place);
-      if (stranger !== undefined) occupants.evict(stranger, place);
+      if (stranger !== undefined) await occupants.evict(stranger, place);
     }
   }
 

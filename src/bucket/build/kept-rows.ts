@@ -33,7 +33,7 @@ export async function keptTransitions(
     transitions.push({ before, after });
     for (const place of namesAdded(before?.names ?? [], after.names)) {
       const stranger = await occupants.strangerAt(place);
-      if (stranger !== undefined) occupants.evict(stranger, place);
+      if (stranger !== undefined) await occupants.evict(stranger, place);
     }
   }
   return [...transitions, ...occupants.transitions()];

@@ -6,7 +6,7 @@
 import type { Cid, FileId, FileName } from "../../base/ids.ts";
 import { dentryId } from "../../format/rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
-import { readDentry, readObject } from "../fs-reader.ts";
+import { listDirectory, readDentry, readObject } from "../fs-reader.ts";
 import { samePlace } from "../object-rows.ts";
 import type { Place } from "../object-rows.ts";
 import type { ObjectState, Transition } from "./transition.ts";
@@ -38,12 +38,21 @@ export class Occupants {
     return object === undefined ? undefined : { ...object, type: object.record.type };
   }
 
-  /** Takes a stranger's name away from it; without any name it is gone. */
-  evict(stranger: ObjectState, place: Place): void {
+  /**
+   * Takes a stranger's name away from it; without any name it is gone, and a directory with everything in it: all of that
+   * came to be there after the epoch's objects became dirty.
+   */
+  async evict(stranger: ObjectState, place: Place): Promise<void> {
     const known = this.#evicted.get(stranger.id) ?? { before: stranger, after: stranger };
     const names = (known.after?.names ?? []).filter((name) => !samePlace(name, place));
     known.after = names.length === 0 ? undefined : { ...known.before, names };
     this.#evicted.set(stranger.id, known);
+    if (stranger.type !== "directory") return;
+    for await (const { name } of listDirectory(this.#nodes, this.#tree, stranger.id)) {
+      const inside: Place = { parent: stranger.id, name };
+      const child = await this.strangerAt(inside);
+      if (child !== undefined) await this.evict(child, inside);
+    }
   }
 
   /** Whether nothing is left of the object with this id. */

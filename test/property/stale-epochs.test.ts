@@ -1,0 +1,64 @@
+/**
+ * Epochs whose objects became dirty on an older root than the one that they are built on: the kept rows stand in for what the
+ * newer root no longer has. SYNCLINE_TEST_ALL: 5,000 histories.
+ */
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import type { Cid, Lamport } from "../../src/base/ids.ts";
+import { buildEpoch } from "../../src/bucket/build.ts";
+import { differences } from "../../src/bucket/differences.ts";
+import { mergeSnapshots } from "../../src/bucket/merge/merge-snapshots.ts";
+import { createMergeContext, writerId } from "../support/merge-context.ts";
+import { lostVersions, resurrections, survey } from "../support/merge-laws.ts";
+import { epochOfModel } from "../support/model-epoch.ts";
+import { ModelFilesystem } from "../support/model-filesystem.ts";
+import { ModelSealer } from "../support/model-seal.ts";
+import { deeds, play } from "../support/operations.ts";
+
+const all = process.env["SYNCLINE_TEST_ALL"] !== undefined;
+const runs = { numRuns: all ? 5_000 : 150 };
+const COMMIT = "bafyr4iaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" as Cid;
+const SEQ = 10 as Lamport;
+
+describe("an epoch on a root that moved under its dirty objects", () => {
+  test(
+    "loses nothing, brings nothing back, and gives a valid tree",
+    async () => {
+      await fc.assert(
+        fc.asyncProperty(deeds(8), deeds(6), deeds(6), async (before, ours, theirs) => {
+          const context = createMergeContext();
+          const start = new ModelSealer(context, new ModelFilesystem());
+          play(start.model, before);
+          const base = await start.seal();
+          const [mine, other] = [
+            await ModelSealer.open(context, base, 1_000),
+            await ModelSealer.open(context, base, 2_000),
+          ];
+          play(mine.model, ours);
+          play(other.model, theirs);
+          const root = await other.seal();
+          // The overlay keeps the older reference when directories were moved or removed.
+          const changed = (await differences(context.nodes, base, root)) ?? [];
+          fc.pre(!changed.some((change) => change.kind === "self" && (change.removed || change.moved)));
+
+          const adopted = { commit: COMMIT, tree: base, seq: SEQ };
+          const { changes, data } = await epochOfModel(context, mine.model, adopted, 1);
+          const built = await buildEpoch(context, root, changes, data);
+          const { tree } = await mergeSnapshots(
+            context,
+            built.mergeBase,
+            { tree: built.ours, lamport: (SEQ + 1) as Lamport, writer: writerId("m"), epoch: 1 },
+            { tree: root, lamport: SEQ, writer: writerId("o"), epoch: 1 },
+          );
+          const sides = [await survey(context, await mine.seal()), await survey(context, root)] as const;
+          const [first, merged] = [await survey(context, base), await survey(context, tree)];
+          expect(lostVersions(first, sides, merged)).toEqual([]);
+          expect(resurrections(first, sides[0], sides[1], merged)).toEqual([]);
+          expect(resurrections(first, sides[1], sides[0], merged)).toEqual([]);
+        }),
+        runs,
+      );
+    },
+    all ? 3_600_000 : 60_000,
+  );
+});
