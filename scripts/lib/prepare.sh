@@ -53,7 +53,8 @@ prepare() {
   lock="$(node -p 'process.version + process.arch') $(sha256sum <package-lock.json)"
   if ! is_fresh node_modules/.syncline-stamp "$lock"; then
     say "Installing npm packages (better-sqlite3 may compile: about a minute) …"
-    npm ci --no-audit --no-fund --loglevel=error >&2 || fail "npm ci failed: see the lines above."
+    # Not `npm ci`: it wants optional packages of every platform in the lock, and registries do not all carry them.
+    npm install --no-save --no-audit --no-fund --loglevel=error >&2 || fail "npm install failed: see the lines above."
     printf '%s' "$lock" >node_modules/.syncline-stamp
   fi
   if [ "$(uname -s)" = Linux ]; then
