@@ -1,5 +1,5 @@
 /** Edits of contents: whatever was edited, the outcome is that of writing the whole file. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { ChunkCache } from "../../src/content/chunk-cache.ts";
 import { createContentConfig } from "../../src/content/config.ts";
@@ -88,7 +88,8 @@ function apply(target: EditedFile, edit: Edit): void {
 
 function offsetOf(bytes: Uint8Array, { fraction, atZeros }: Place): number {
   let at = Math.floor(fraction * bytes.length);
-  while (atZeros && at < bytes.length && !endsZeros(bytes, at)) at++;
+  if (!atZeros) return at;
+  while (at < bytes.length && !endsZeros(bytes, at)) at++;
   return at;
 }
 

@@ -1,0 +1,160 @@
+/**
+ * Where in its segment files a disk cache holds which block, in SQLite. Several connections, of threads or processes, may
+ * use one index. It may be lost at any time: what it says is checked against the block's hash, and without it the cache
+ * is empty.
+ */
+import { readdirSync, rmSync, statSync } from "node:fs";
+import { join } from "node:path";
+import Database from "better-sqlite3";
+
+export interface CachedPlace {
+  readonly segment: number;
+  /** The segment's file. */
+  readonly name: string;
+  readonly offset: number;
+  readonly length: number;
+}
+
+export interface CachedRow {
+  readonly digest: Uint8Array;
+  readonly offset: number;
+  readonly length: number;
+}
+
+export interface CacheSegment {
+  readonly id: number;
+  readonly name: string;
+}
+
+const FILE = "index.sqlite";
+const ENDING = ".blocks";
+const VERSION = 1;
+const SCHEMA = `
+  CREATE TABLE segments (
+    id    INTEGER PRIMARY KEY AUTOINCREMENT,
+    name  TEXT NOT NULL,
+    bytes INTEGER NOT NULL DEFAULT 0,
+    used  INTEGER NOT NULL  -- ascends with every use: the least is the least recently used
+  ) STRICT;
+  CREATE TABLE blocks (
+    digest  BLOB PRIMARY KEY,
+    segment INTEGER NOT NULL,
+    offset  INTEGER NOT NULL,
+    length  INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX blocks_of_segment ON blocks (segment);
+  PRAGMA user_version = ${VERSION};`;
+
+const NEXT_USE = "(SELECT ifnull(max(used), 0) + 1 FROM segments)";
+
+export class CacheIndex {
+  readonly #path: string;
+  readonly #db: Database.Database;
+  readonly #inode: number;
+  readonly #find: Database.Statement<[Uint8Array], CachedPlace>;
+  readonly #insert: Database.Statement<[Uint8Array, number, number, number]>;
+  readonly #grow: Database.Statement<[number, number]>;
+  readonly #use: Database.Statement<[number]>;
+  readonly #total: Database.Statement<[], { bytes: number }>;
+  readonly #least: Database.Statement<[], CacheSegment>;
+
+  /** Opens the index in this folder or makes an empty one, then without the segments of a lost one. Throws SQLite's errors. */
+  constructor(dir: string) {
+    this.#path = join(dir, FILE);
+    this.#db = new Database(this.#path, { timeout: BUSY_MS });
+    try {
+      this.#db.pragma("journal_mode = WAL");
+      // Power loss may damage the index; then it is made anew (DiskBlockCache).
+      this.#db.pragma("synchronous = OFF");
+      this.#db.transaction(() => this.#create(dir)).immediate();
+      this.#inode = statSync(this.#path).ino;
+      this.#find = this.#db.prepare(
+        "SELECT segment, name, offset, length FROM blocks JOIN segments ON id = segment WHERE digest = ?",
+      );
+      this.#insert = this.#db.prepare("INSERT OR REPLACE INTO blocks VALUES (?, ?, ?, ?)");
+      this.#grow = this.#db.prepare(`UPDATE segments SET bytes = bytes + ?, used = ${NEXT_USE} WHERE id = ?`);
+      this.#use = this.#db.prepare(`UPDATE segments SET used = ${NEXT_USE} WHERE id = ?`);
+      this.#total = this.#db.prepare("SELECT ifnull(sum(bytes), 0) AS bytes FROM segments");
+      this.#least = this.#db.prepare("SELECT id, name FROM segments ORDER BY used LIMIT 1");
+    } catch (error) {
+      this.#db.close();
+      throw error;
+    }
+  }
+
+  find(digest: Uint8Array): CachedPlace | undefined {
+    return this.#find.get(digest);
+  }
+
+  /** Bytes in all segments. */
+  get bytes(): number {
+    return this.#total.get()?.bytes ?? 0;
+  }
+
+  addSegment(): CacheSegment {
+    const insert = `INSERT INTO segments (name, used) VALUES (lower(hex(randomblob(8))) || '${ENDING}', ${NEXT_USE})`;
+    const row = this.#db.prepare<[], CacheSegment>(`${insert} RETURNING id, name`).get();
+    return row ?? { id: 0, name: "" };
+  }
+
+  /** Adds blocks that were appended to a segment. False, and nothing is added, when the segment was dropped meanwhile. */
+  add(segment: number, rows: readonly CachedRow[]): boolean {
+    return this.#db
+      .transaction(() => {
+        const bytes = rows.reduce((sum, { length }) => sum + length, 0);
+        if (this.#grow.run(bytes, segment).changes === 0) return false;
+        for (const { digest, offset, length } of rows) this.#insert.run(digest, segment, offset, length);
+        return true;
+      })
+      .immediate();
+  }
+
+  /** Marks segments as used now. */
+  use(segments: Iterable<number>): void {
+    this.#db.transaction(() => [...segments].forEach((segment) => this.#use.run(segment))).immediate();
+  }
+
+  leastRecent(): CacheSegment | undefined {
+    return this.#least.get();
+  }
+
+  dropSegment(segment: number): void {
+    this.#db
+      .transaction(() => {
+        this.#db.prepare("DELETE FROM blocks WHERE segment = ?").run(segment);
+        this.#db.prepare("DELETE FROM segments WHERE id = ?").run(segment);
+      })
+      .immediate();
+  }
+
+  /** Forgets a block if it is still said to lie there. */
+  dropBlock(digest: Uint8Array, { segment, offset }: CachedPlace): void {
+    const where = "digest = ? AND segment = ? AND offset = ?";
+    this.#db.prepare(`DELETE FROM blocks WHERE ${where}`).run(digest, segment, offset);
+  }
+
+  /** Whether the file that this connection has open is still the one in the folder. */
+  isPresent(): boolean {
+    return statSync(this.#path, { throwIfNoEntry: false })?.ino === this.#inode;
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+
+  #create(dir: string): void {
+    const version = this.#db.pragma("user_version", { simple: true });
+    if (version === VERSION) return;
+    if (version !== 0) throw new Database.SqliteError("an index of another version", "SQLITE_NOTADB");
+    this.#db.exec(SCHEMA);
+    for (const name of readdirSync(dir)) if (name.endsWith(ENDING)) rmSync(join(dir, name), { force: true });
+  }
+}
+
+/** Removes an index that cannot be read. */
+export function removeIndex(dir: string): void {
+  for (const ending of ["", "-wal", "-shm"]) rmSync(join(dir, FILE + ending), { force: true });
+}
+
+/** How long one connection waits for another's transaction, each of which takes about a millisecond. */
+const BUSY_MS = 1_000;

@@ -1,0 +1,39 @@
+/** Reads through a cache: what it lacks comes from the store below and is kept for the next time. */
+import type { Cid } from "../base/ids.ts";
+import type { Block, BlockReader } from "./block-store.ts";
+import { blockNotFound } from "./not-found.ts";
+
+/** A place that may hold blocks and may forget them. Neither call throws: a cache that fails is a cache that holds nothing. */
+export interface BlockCache {
+  /** Those that it holds, intact. */
+  held(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>>;
+  /** Keeps these blocks if it can, in its own time. */
+  keep(blocks: readonly Block[]): void;
+}
+
+export class CachedReader implements BlockReader {
+  readonly #cache: BlockCache;
+  readonly #inner: BlockReader;
+
+  /** `inner` must verify what it reads. */
+  constructor(cache: BlockCache, inner: BlockReader) {
+    this.#cache = cache;
+    this.#inner = inner;
+  }
+
+  async get(cid: Cid): Promise<Uint8Array> {
+    const bytes = (await this.getMany([cid])).get(cid);
+    if (bytes === undefined) throw blockNotFound(cid);
+    return bytes;
+  }
+
+  async getMany(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
+    const found = await this.#cache.held(cids);
+    const missing = cids.filter((cid) => !found.has(cid));
+    if (missing.length === 0) return found;
+    const fetched = await this.#inner.getMany(missing);
+    this.#cache.keep(Array.from(fetched, ([cid, bytes]) => ({ cid, bytes })));
+    for (const [cid, bytes] of fetched) found.set(cid, bytes);
+    return found;
+  }
+}

@@ -1,0 +1,289 @@
+/**
+ * Blocks kept on disk so that they need not be fetched again: append-only segment files and an index of them.
+ *
+ * It is nothing but a cache: every block is checked when it is read and dropped if damaged, least recently used segments leave when it is
+ * full, its folder may be deleted at any time, and no failure of it reaches who reads. Two threads use two of these over
+ * one folder: each appends to segments of its own.
+ */
+import { mkdirSync, rmSync } from "node:fs";
+import { open } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
+import { join } from "node:path";
+import type { Cid } from "../base/ids.ts";
+import { CACHE_BACKLOG_BYTES, CACHE_SEGMENT_BYTES, COALESCE_GAP_BYTES, MAX_RANGED_READ_BYTES } from "../base/limits.ts";
+import { describeError } from "../base/log.ts";
+import type { Log } from "../base/log.ts";
+import { digestOf } from "../format/cid.ts";
+import type { Block } from "./block-store.ts";
+import { CacheIndex, removeIndex } from "./cache-index.ts";
+import type { CachedPlace, CachedRow, CacheSegment } from "./cache-index.ts";
+import type { BlockCache } from "./cached-reader.ts";
+import { SegmentFiles } from "./segment-files.ts";
+import { isIntact } from "./verified-reader.ts";
+
+export interface DiskBlockCacheOptions {
+  readonly dir: string;
+  /** The most that the segments may take. */
+  readonly bytes: number;
+  readonly log: Log;
+}
+
+export class DiskBlockCache implements BlockCache {
+  readonly #dir: string;
+  readonly #limit: number;
+  readonly #log: Log;
+  readonly #files: SegmentFiles;
+  #index: CacheIndex | undefined;
+  /** The segment that this cache appends to. */
+  #tail: Tail | undefined;
+  #storing: Promise<void> = Promise.resolve();
+  #backlogBytes = 0;
+  readonly #used = new Set<number>();
+  #readsSinceUse = 0;
+  #reported = false;
+  #closed = false;
+
+  /** Opens the folder or makes it; if that fails the cache stays empty and tries again when there is something to keep. */
+  constructor(options: DiskBlockCacheOptions) {
+    this.#dir = options.dir;
+    this.#limit = options.bytes;
+    this.#log = options.log;
+    this.#files = new SegmentFiles(options.dir);
+    this.#attempt(() => this.#ready());
+  }
+
+  /** Bytes that the segments take now. */
+  get bytes(): number {
+    return this.#attempt(() => this.#index?.bytes) ?? 0;
+  }
+
+  async held(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
+    const wanted = this.#attempt(() => this.#places(cids)) ?? [];
+    const found = new Map<Cid, Uint8Array>();
+    await Promise.all(runsOf(wanted).map((run) => this.#readRun(run, found)));
+    this.#attempt(() => this.#markUsed());
+    return found;
+  }
+
+  keep(blocks: readonly Block[]): void {
+    const bytes = totalBytes(blocks);
+    if (this.#closed || this.#backlogBytes + bytes > Math.min(CACHE_BACKLOG_BYTES, this.#limit)) return;
+    this.#backlogBytes += bytes;
+    this.#storing = this.#storeAfter(this.#storing, blocks, bytes);
+  }
+
+  /** Resolves when everything that `keep` took so far is written or given up. */
+  settled(): Promise<void> {
+    return this.#storing;
+  }
+
+  /** Ends it; reads and writes under way end first. */
+  async close(): Promise<void> {
+    this.#readsSinceUse = READS_PER_USE;
+    this.#attempt(() => this.#markUsed());
+    this.#closed = true;
+    await this.#storing;
+    await this.#forgetFiles();
+    this.#index?.close();
+    this.#index = undefined;
+  }
+
+  /** The index, opened again as an empty one if someone deleted it. */
+  #ready(): CacheIndex {
+    if (this.#index?.isPresent() === false) this.#reset();
+    if (this.#index === undefined) {
+      mkdirSync(this.#dir, { recursive: true, mode: 0o700 });
+      this.#index = new CacheIndex(this.#dir);
+    }
+    return this.#index;
+  }
+
+  #places(cids: readonly Cid[]): Wanted[] {
+    const index = this.#index;
+    if (index === undefined) return [];
+    return [...new Set(cids)].flatMap((cid) => {
+      const digest = digestOf(cid);
+      const place = index.find(digest);
+      return place === undefined ? [] : [{ cid, digest, place }];
+    });
+  }
+
+  async #readRun(run: readonly Wanted[], found: Map<Cid, Uint8Array>): Promise<void> {
+    const [first, last] = [run[0]?.place, run.at(-1)?.place];
+    if (first === undefined || last === undefined) return;
+    try {
+      const bytes = await this.#files.read(first.name, first.offset, last.offset + last.length - first.offset);
+      for (const { cid, digest, place } of run) {
+        const from = place.offset - first.offset;
+        // A copy where blocks were read together, so that one that is kept in memory does not keep its neighbours there.
+        const block = run.length === 1 ? bytes : Uint8Array.prototype.slice.call(bytes, from, from + place.length);
+        if (block.length === place.length && isIntact(cid, block)) found.set(cid, block);
+        else this.#attempt(() => this.#index?.dropBlock(digest, place));
+      }
+      this.#used.add(first.segment);
+    } catch (error) {
+      if (!isMissing(error)) return this.#failed(error);
+      this.#attempt(() => this.#lost(first));
+    }
+  }
+
+  /** A segment's file is gone: alone, or with the whole folder. */
+  #lost({ segment, name }: CachedPlace): void {
+    if (this.#index?.isPresent() === false) return this.#reset();
+    this.#index?.dropSegment(segment);
+    this.#files.forget(name);
+  }
+
+  #markUsed(): void {
+    this.#readsSinceUse += 1;
+    if (this.#readsSinceUse < READS_PER_USE || this.#used.size === 0) return;
+    this.#index?.use(this.#used);
+    this.#used.clear();
+    this.#readsSinceUse = 0;
+  }
+
+  async #storeAfter(before: Promise<void>, blocks: readonly Block[], bytes: number): Promise<void> {
+    await before;
+    try {
+      if (this.#closed) return;
+      await this.#store(blocks);
+      this.#reported = false;
+    } catch (error) {
+      this.#failed(error);
+    } finally {
+      this.#backlogBytes -= bytes;
+    }
+  }
+
+  async #store(blocks: readonly Block[]): Promise<void> {
+    const index = this.#ready();
+    const fresh = blocks.filter(({ cid }) => index.find(digestOf(cid)) === undefined);
+    const bytes = totalBytes(fresh);
+    if (fresh.length === 0) return;
+    this.#readsSinceUse = READS_PER_USE;
+    this.#markUsed();
+    await this.#makeRoom(index, bytes);
+    const tail = await this.#openTail(index);
+    const rows: CachedRow[] = [];
+    let end = tail.end;
+    for (const { cid, bytes: each } of fresh) {
+      rows.push({ digest: digestOf(cid), offset: end, length: each.length });
+      end += each.length;
+    }
+    await writeAll(tail.handle, Buffer.concat(fresh.map((block) => block.bytes)), tail.end);
+    const isThere = index.add(tail.segment.id, rows);
+    tail.end = end;
+    if (!isThere || end >= this.#segmentBytes()) await this.#closeTail();
+  }
+
+  async #makeRoom(index: CacheIndex, bytes: number): Promise<void> {
+    while (index.bytes + bytes > this.#limit) {
+      const oldest = index.leastRecent();
+      if (oldest === undefined) return;
+      if (oldest.id === this.#tail?.segment.id) await this.#closeTail();
+      index.dropSegment(oldest.id);
+      this.#files.forget(oldest.name);
+      rmSync(join(this.#dir, oldest.name), { force: true });
+    }
+  }
+
+  async #openTail(index: CacheIndex): Promise<Tail> {
+    if (this.#tail === undefined) {
+      const segment = index.addSegment();
+      this.#tail = { segment, handle: await open(join(this.#dir, segment.name), "wx", 0o600), end: 0 };
+    }
+    return this.#tail;
+  }
+
+  async #closeTail(): Promise<void> {
+    const tail = this.#tail;
+    this.#tail = undefined;
+    await tail?.handle.close();
+  }
+
+  #segmentBytes(): number {
+    return Math.min(CACHE_SEGMENT_BYTES, this.#limit / 16);
+  }
+
+  async #forgetFiles(): Promise<void> {
+    await this.#closeTail().catch((error: unknown) => this.#failed(error));
+    await this.#files.close();
+  }
+
+  /** Goes on as an empty cache, which the next block to keep opens. */
+  #reset(): void {
+    void this.#forgetFiles();
+    this.#used.clear();
+    this.#index?.close();
+    this.#index = undefined;
+  }
+
+  #attempt<T>(action: () => T): T | undefined {
+    try {
+      return action();
+    } catch (error) {
+      this.#failed(error);
+      return undefined;
+    }
+  }
+
+  /** Says so once until it works again; an index that cannot be read is made anew. */
+  #failed(error: unknown): void {
+    if (!this.#reported)
+      this.#log.warn("the block cache does not work", { error: describeError(error), dir: this.#dir });
+    this.#reported = true;
+    if (!isUnreadable(error)) return;
+    this.#reset();
+    removeIndex(this.#dir);
+  }
+}
+
+/** A segment while it grows. */
+interface Tail {
+  readonly segment: CacheSegment;
+  readonly handle: FileHandle;
+  end: number;
+}
+
+interface Wanted {
+  readonly cid: Cid;
+  readonly digest: Uint8Array;
+  readonly place: CachedPlace;
+}
+
+/** Uses are written to the index with every batch of new blocks, and after so many reads. */
+const READS_PER_USE = 64;
+
+/** Neighbours in one segment, to be read at once. */
+function runsOf(wanted: readonly Wanted[]): Wanted[][] {
+  const sorted = wanted.toSorted((a, b) => a.place.segment - b.place.segment || a.place.offset - b.place.offset);
+  const runs: Wanted[][] = [];
+  for (const each of sorted) {
+    const run = runs.at(-1);
+    const [first, last] = [run?.[0]?.place, run?.at(-1)?.place];
+    const { segment, offset, length } = each.place;
+    const near = last?.segment === segment && offset - (last.offset + last.length) <= COALESCE_GAP_BYTES;
+    if (run !== undefined && near && offset + length - (first?.offset ?? 0) <= MAX_RANGED_READ_BYTES) run.push(each);
+    else runs.push([each]);
+  }
+  return runs;
+}
+
+async function writeAll(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let at = 0; at < bytes.length;) {
+    at += (await handle.write(bytes, at, bytes.length - at, position + at)).bytesWritten;
+  }
+}
+
+function totalBytes(blocks: readonly Block[]): number {
+  return blocks.reduce((sum, { bytes }) => sum + bytes.length, 0);
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ENOENT";
+}
+
+function isUnreadable(error: unknown): boolean {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  return code.startsWith("SQLITE_CORRUPT") || code.startsWith("SQLITE_NOTADB");
+}

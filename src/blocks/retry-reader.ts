@@ -1,0 +1,40 @@
+/** Asks again when the store did not answer; any other error is an answer. */
+import type { Clock } from "../base/clock.ts";
+import { hasCode } from "../base/errors.ts";
+import type { Cid } from "../base/ids.ts";
+import { BACKOFF_FIRST_MS, BACKOFF_MAX_MS, READ_ATTEMPTS } from "../base/limits.ts";
+import type { Random } from "../base/random.ts";
+import type { BlockReader } from "./block-store.ts";
+
+export class RetryReader implements BlockReader {
+  readonly #inner: BlockReader;
+  readonly #clock: Clock;
+  readonly #random: Random;
+
+  constructor(inner: BlockReader, ports: { clock: Clock; random: Random }) {
+    this.#inner = inner;
+    this.#clock = ports.clock;
+    this.#random = ports.random;
+  }
+
+  get(cid: Cid): Promise<Uint8Array> {
+    return this.#retrying(() => this.#inner.get(cid));
+  }
+
+  getMany(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
+    return this.#retrying(() => this.#inner.getMany(cids));
+  }
+
+  /** Doubling pauses, each a random part of its bound between a half and the whole, so that readers do not march in step. */
+  async #retrying<T>(ask: () => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await ask();
+      } catch (error) {
+        if (!hasCode(error, "store_unreachable") || attempt === READ_ATTEMPTS) throw error;
+        const bound = Math.min(BACKOFF_FIRST_MS * 2 ** (attempt - 1), BACKOFF_MAX_MS);
+        await this.#clock.sleep(bound * (0.5 + this.#random.fraction() / 2));
+      }
+    }
+  }
+}

@@ -1,0 +1,240 @@
+/** The block cache on disk, and what may happen to its files. */
+import { execFileSync } from "node:child_process";
+import { mkdir, open, readdir, rm, stat, truncate, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import * as fc from "fast-check";
+import { afterEach, expect, test } from "vitest";
+import type { Log } from "../../src/base/log.ts";
+import type { Block } from "../../src/blocks/block-store.ts";
+import { DiskBlockCache } from "../../src/blocks/disk-block-cache.ts";
+import { cidOf } from "../../src/format/cid.ts";
+import { rawBlock } from "../contract/block-store.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
+
+const MiB = 1 << 20;
+const opened: DiskBlockCache[] = [];
+
+afterEach(async () => {
+  await Promise.all(opened.splice(0).map((cache) => cache.close()));
+});
+
+test("blocks are there after the cache was closed and opened again", async () => {
+  const dir = join(await temporaryFolder(), "cache");
+  const blocks = numbered(20, 50_000);
+  const first = openCache(dir);
+  await keep(first, blocks);
+  await first.close();
+  expect(await heldCount(openCache(dir), blocks)).toBe(20);
+});
+
+test("blocks are there after an agent was killed: nothing is written at the end only", async () => {
+  const dir = await temporaryFolder();
+  const blocks = numbered(20, 5_000);
+  await keep(openCache(dir), blocks);
+  expect(await heldCount(openCache(dir), blocks)).toBe(20);
+});
+
+test("two caches of one folder see each other's blocks and do not disturb each other", async () => {
+  const dir = await temporaryFolder();
+  const [one, other] = [openCache(dir), openCache(dir)];
+  const blocks = numbered(200, 10_000);
+  blocks.forEach((block, index) => (index % 2 === 0 ? one : other).keep([block]));
+  await Promise.all([one.settled(), other.settled()]);
+  expect(await heldCount(one, blocks)).toBe(200);
+  expect(await heldCount(other, blocks)).toBe(200);
+});
+
+test("it stays within its limit, and what was read lately outlives what was not", async () => {
+  const dir = await temporaryFolder();
+  const cache = openCache(dir, 4 * MiB);
+  const [hot, ...others] = numbered(400, 64 * 1024);
+  const first = hot ?? rawBlock(1);
+  await keep(cache, [first]);
+  for (const block of others) {
+    await keep(cache, [block]);
+    expect(cache.bytes).toBeLessThanOrEqual(4 * MiB);
+    await cache.held([first.cid]);
+  }
+  expect(await folderBytes(dir, ".blocks")).toBeLessThanOrEqual(4 * MiB);
+  expect(await heldCount(cache, [first])).toBe(1);
+  // A segment leaves or stays as a whole: the first three others lie in one with the block that is read.
+  expect(await heldCount(cache, others.slice(3, 100))).toBe(0);
+  expect(await heldCount(cache, others.slice(-32))).toBe(32);
+});
+
+test("two caches of one folder stay within its limit together", async () => {
+  const dir = await temporaryFolder();
+  const caches = [openCache(dir, 2 * MiB), openCache(dir, 2 * MiB)];
+  for (const [index, block] of numbered(200, 30_000).entries()) {
+    caches[index % 2]?.keep([block]);
+    if (index % 10 === 0) await Promise.all(caches.map((cache) => cache.settled()));
+  }
+  await Promise.all(caches.map((cache) => cache.settled()));
+  expect(caches[0]?.bytes).toBeLessThanOrEqual(2 * MiB + 60_000);
+  expect(await folderBytes(dir, ".blocks")).toBeLessThanOrEqual(2 * MiB + 60_000);
+});
+
+test("a flipped bit in a segment is a miss, the block is dropped and can be kept again", async () => {
+  const dir = await temporaryFolder();
+  const cache = openCache(dir);
+  const [damaged, ...others] = numbered(5, 1_000);
+  const block = damaged ?? rawBlock(1);
+  await keep(cache, [block, ...others]);
+  await flipBit(dir, 500);
+  expect(await heldCount(cache, [block])).toBe(0);
+  expect(await heldCount(cache, others)).toBe(4);
+  await keep(cache, [block]);
+  expect(await heldCount(cache, [block])).toBe(1);
+});
+
+test("whatever happens to the segment files, no damaged block is ever served", async () => {
+  const blocks = numbered(12, 3_000);
+  const damage = fc.record({
+    kind: fc.constantFrom("flip", "cut", "remove", "zeros"),
+    at: fc.double({ min: 0, max: 1, noNaN: true }),
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.array(damage, { minLength: 1, maxLength: 4 }), async (damages) => {
+      const dir = await temporaryFolder();
+      const cache = openCache(dir);
+      await keep(cache, blocks);
+      for (const { kind, at } of damages) await harm(dir, kind, at);
+      for (const [cid, bytes] of await cache.held(blocks.map((block) => block.cid))) {
+        expect(cidOf("raw", bytes)).toBe(cid);
+      }
+      await keep(cache, blocks);
+      await cache.held(blocks.map((block) => block.cid));
+      await keep(cache, blocks);
+      expect(await heldCount(cache, blocks)).toBe(12);
+      await cache.close();
+    }),
+    { numRuns: 40 },
+  );
+});
+
+test("deleted while it runs, it goes on as an empty cache", async () => {
+  const dir = join(await temporaryFolder(), "cache");
+  const [one, other] = [openCache(dir), openCache(dir)];
+  const blocks = numbered(10, 10_000);
+  await keep(one, blocks);
+  await keep(other, numbered(12, 10_000));
+  await rm(dir, { recursive: true });
+  const later = numbered(40, 10_000).slice(20);
+  await keep(one, later);
+  await keep(other, later);
+  expect(await heldCount(one, later)).toBe(20);
+  expect(await heldCount(other, later)).toBe(20);
+  expect(await heldCount(openCache(dir), later)).toBe(20);
+  expect(await heldCount(openCache(dir), blocks)).toBe(0);
+});
+
+test("an index that cannot be read is made anew", async () => {
+  const dir = await temporaryFolder();
+  const blocks = numbered(10, 1_000);
+  const first = openCache(dir);
+  await keep(first, blocks);
+  await first.close();
+  await writeFile(join(dir, "index.sqlite"), "this is no database, whatever its name says".repeat(100));
+  const log = collectingLog();
+  const cache = openCache(dir, 64 * MiB, log);
+  expect(await heldCount(cache, blocks)).toBe(0);
+  await keep(cache, blocks);
+  expect(await heldCount(cache, blocks)).toBe(10);
+  expect(await folderBytes(dir, ".blocks")).toBe(10_000);
+  expect(log.warnings).toHaveLength(1);
+});
+
+test("a folder that cannot be made is reported once and hurts nobody", async () => {
+  const file = join(await temporaryFolder(), "file");
+  await writeFile(file, "");
+  const log = collectingLog();
+  const cache = openCache(join(file, "cache"), 64 * MiB, log);
+  const blocks = numbered(3, 100);
+  for (const block of blocks) await keep(cache, [block]);
+  expect(await heldCount(cache, blocks)).toBe(0);
+  expect(cache.bytes).toBe(0);
+  expect(log.warnings).toHaveLength(1);
+});
+
+test.skipIf(process.getuid?.() !== 0)(
+  "a full disk is reported once, and the cache goes on when there is room",
+  async () => {
+    const dir = join(await temporaryFolder(), "small");
+    await mkdir(dir);
+    execFileSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", dir]);
+    try {
+      const log = collectingLog();
+      const cache = openCache(join(dir, "cache"), 64 * MiB, log);
+      await writeFile(join(dir, "ballast"), new Uint8Array(700 * 1024));
+      const blocks = numbered(40, 50_000);
+      for (const block of blocks) await keep(cache, [block]);
+      expect(await heldCount(cache, blocks)).toBeLessThan(10);
+      expect(log.warnings.filter((line) => line.includes("ENOSPC") || line.includes("FULL"))).toHaveLength(1);
+      await rm(join(dir, "ballast"));
+      const before = await heldCount(cache, blocks);
+      await keep(cache, blocks.slice(-4));
+      expect(await heldCount(cache, blocks)).toBeGreaterThan(before);
+      await cache.close();
+    } finally {
+      execFileSync("umount", ["-l", dir]);
+    }
+  },
+);
+
+function openCache(dir: string, bytes = 64 * MiB, log: Log = collectingLog()): DiskBlockCache {
+  const cache = new DiskBlockCache({ dir, bytes, log });
+  opened.push(cache);
+  return cache;
+}
+
+function collectingLog(): Log & { readonly warnings: string[] } {
+  const warnings: string[] = [];
+  const warn = (message: string, fields?: object) => void warnings.push(`${message} ${JSON.stringify(fields)}`);
+  return { warnings, info: () => {}, warn, error: warn };
+}
+
+function numbered(count: number, bytes: number): Block[] {
+  return Array.from({ length: count }, (_, index) => rawBlock(bytes, index + 1));
+}
+
+async function keep(cache: DiskBlockCache, blocks: readonly Block[]): Promise<void> {
+  cache.keep(blocks);
+  await cache.settled();
+}
+
+async function heldCount(cache: DiskBlockCache, blocks: readonly Block[]): Promise<number> {
+  return (await cache.held(blocks.map(({ cid }) => cid))).size;
+}
+
+async function segmentFiles(dir: string): Promise<string[]> {
+  return (await readdir(dir)).filter((name) => name.endsWith(".blocks")).map((name) => join(dir, name));
+}
+
+async function folderBytes(dir: string, ending: string): Promise<number> {
+  const names = (await readdir(dir)).filter((name) => name.endsWith(ending));
+  const sizes = await Promise.all(names.map(async (name) => (await stat(join(dir, name))).size));
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
+
+async function flipBit(dir: string, offset: number): Promise<void> {
+  const [path = ""] = await segmentFiles(dir);
+  const file = await open(path, "r+");
+  const byte = Buffer.alloc(1);
+  await file.read(byte, 0, 1, offset);
+  await file.write(Buffer.of((byte[0] ?? 0) ^ 1), 0, 1, offset);
+  await file.close();
+}
+
+async function harm(dir: string, kind: string, at: number): Promise<void> {
+  const [path] = await segmentFiles(dir);
+  if (path === undefined) return;
+  const { size } = await stat(path);
+  const offset = Math.floor(at * Math.max(0, size - 1));
+  if (kind === "flip" && size > 0) await flipBit(dir, offset);
+  else if (kind === "cut") await truncate(path, offset);
+  else if (kind === "remove") await rm(path);
+  else if (kind === "zeros") {
+    await truncate(path, offset);
+    await truncate(path, size);
+  }
+}
