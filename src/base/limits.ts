@@ -79,6 +79,8 @@ export const STALE_TEMP_MS = 24 * 60 * 60 * 1000;
 export const PUBLISH_ATTEMPTS = 16;
 export const BACKOFF_FIRST_MS = 20;
 export const BACKOFF_MAX_MS = 2_000;
+/** The longest wait against the first. More leaves the bucket idle, less lets racers collide. */
+export const BACKOFF_GROWTH = 25;
 /** A command without a mount gives up after this many times PUBLISH_ATTEMPTS. */
 export const WRITER_ROUNDS = 4;
 /** A stream of unknown length is kept in memory up to this, then in a temporary file. */

@@ -7,7 +7,7 @@
 import type { Clock } from "../base/clock.ts";
 import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Cid, Lamport } from "../base/ids.ts";
-import { BACKOFF_FIRST_MS, BACKOFF_MAX_MS, PUBLISH_ATTEMPTS } from "../base/limits.ts";
+import { BACKOFF_FIRST_MS, BACKOFF_GROWTH, BACKOFF_MAX_MS, PUBLISH_ATTEMPTS } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { Bucket, CurrentRoot, VerifiedCommit } from "./bucket.ts";
@@ -70,6 +70,8 @@ class Publication implements AsyncDisposable {
   readonly #counter = new FigureCounter();
   /** Commits whose swap was sent without a clear answer: any of them may be in the history by now. */
   readonly #unsure: Prepared[] = [];
+  /** How long the last attempt took. */
+  #attemptMs = 0;
   #session: UploadSession | undefined;
   #workspace: Workspace | undefined;
 
@@ -98,6 +100,7 @@ class Publication implements AsyncDisposable {
   async #attempts(): Promise<PublishOutcome> {
     for (let attempt = 0; attempt < PUBLISH_ATTEMPTS; attempt++) {
       if (attempt > 0) await this.#backOff(attempt);
+      const startMs = this.#context.clock.monotonicMs();
       const current = await this.#readRoot();
       const stop = await this.#check(current);
       if (stop !== undefined) return stop;
@@ -106,6 +109,7 @@ class Publication implements AsyncDisposable {
       if ("kind" in prepared) return prepared;
       const won = await this.#swap(prepared);
       if (won !== undefined) return won;
+      this.#attemptMs = this.#context.clock.monotonicMs() - startMs;
     }
     return { kind: "queued", figures: this.#figures() };
   }
@@ -245,10 +249,14 @@ class Publication implements AsyncDisposable {
     return { ...figures, blocksRead: figures.blocksRead + (this.#workspace?.staging.blocksRead ?? 0) };
   }
 
-  /** Half of an exponentially growing time, and up to as much again by chance: so that racers come apart. */
+  /**
+   * Waits for what an attempt takes here, twice as long each time, half of it by chance: so that racers come apart without
+   * leaving the bucket idle.
+   */
   #backOff(attempt: number): Promise<void> {
     const { clock, random } = this.#context;
-    const ms = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** (attempt - 1));
+    const unit = Math.min(Math.max(this.#attemptMs, BACKOFF_FIRST_MS), BACKOFF_MAX_MS / BACKOFF_GROWTH);
+    const ms = unit * Math.min(2 ** (attempt - 1), BACKOFF_GROWTH);
     return clock.sleep(ms * (0.5 + random.fraction() / 2));
   }
 }
