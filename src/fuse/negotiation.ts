@@ -32,7 +32,6 @@ export function agree(offer: KernelOffer, wishes: Wishes): number[] | string {
   ];
 }
 
-/** Linux 5.10 (7.32). Below, MAX_PAGES or EXPLICIT_INVAL_DATA may be missing, which this door relies on. */
 const OLDEST_MINOR = 32;
 
 const WANTED =
@@ -44,7 +43,6 @@ const WANTED =
   INIT.READDIRPLUS_AUTO |
   INIT.MAX_PAGES |
   INIT.CACHE_SYMLINKS |
-  INIT.EXPLICIT_INVAL_DATA |
   INIT.HANDLE_KILLPRIV_V2 |
   INIT.ABORT_ERROR |
   INIT.INIT_EXT;

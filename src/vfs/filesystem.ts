@@ -150,7 +150,7 @@ export interface DirectoryEntry {
 export interface Invalidations {
   /**
    * Names whose meaning changed, in directories that are known here. `removed`: the name is gone and this inode lost its
-   * last name with it; watchers in the kernel (inotify) then see a deletion.
+   * last name with it; those who have it open then see that in its link count.
    */
   readonly entries: readonly { readonly parent: Ino; readonly name: FileName; readonly removed?: Ino }[];
   /** Inodes whose attributes or contents changed. */

@@ -3,7 +3,7 @@
  */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readFile, rm, rmdir, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, rmdir, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
 import { promisify } from "node:util";
@@ -175,19 +175,4 @@ export function hasCommand(name: string): boolean {
 /** Waits until `claim` holds, for at most ten seconds. */
 export async function eventually(claim: () => Promise<void>): Promise<void> {
   await expect.poll(() => claim().then(() => "holds", String), { timeout: 10_000, interval: 20 }).toBe("holds");
-}
-
-/** A directory tree of a few files of every kind, with times that show whether nanoseconds survive. */
-export async function makeTree(directory: string): Promise<void> {
-  await mkdir(join(directory, "sub", "deep"), { recursive: true });
-  await writeFile(join(directory, "text"), "text\n".repeat(1000));
-  await writeFile(
-    join(directory, "sub", "large"),
-    await readFile(process.execPath).then((bytes) => bytes.subarray(0, 5_000_000)),
-  );
-  await shell(
-    "ln -s sub/large link; ln text sub/hard; mkfifo sub/fifo; touch -d '2001-02-03 04:05:06.789012345' sub/deep; " +
-      "truncate -s 10M sub/sparse; printf end >> sub/sparse; chmod 4711 sub/large; chmod 1777 sub",
-    directory,
-  );
 }

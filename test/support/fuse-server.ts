@@ -35,7 +35,14 @@ await prepareMountPoint(mountPoint, systemClock);
 const mount = serveFuse(fs, { mountPoint, source: "memory:test bucket", log, ...options });
 await mount.ready;
 process.send?.({ event: "ready" });
-void mount.ended.then((end) => process.send?.({ event: "ended", end }, () => process.disconnect()));
+const underWay = new Set<Promise<void>>();
+async function reportEnd(): Promise<void> {
+  const end = await mount.ended;
+  process.send?.({ event: "ended", end });
+  await Promise.all(underWay);
+  process.disconnect();
+}
+void reportEnd();
 process.on("SIGTERM", () => void mount.close());
 
 let blocksAreHere: () => void = () => {};
@@ -95,9 +102,16 @@ function change(how: "make" | "remove" | "write", name: FileName, text = ""): nu
   return ino;
 }
 
+async function answer(id: number, order: Order): Promise<void> {
+  try {
+    const value = await obey(order);
+    process.send?.({ id, value });
+  } catch (error) {
+    process.send?.({ id, error: String(error) });
+  }
+}
+
 process.on("message", ({ id, order }: { id: number; order: Order }) => {
-  obey(order).then(
-    (value) => process.send?.({ id, value }),
-    (error: unknown) => process.send?.({ id, error: String(error) }),
-  );
+  const answered = answer(id, order).finally(() => underWay.delete(answered));
+  underWay.add(answered);
 });

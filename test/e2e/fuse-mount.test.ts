@@ -1,0 +1,280 @@
+/** A mount's life: how it begins and ends, what the kernel is told, and that no request is left unanswered. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, open, readFile, readdir, stat, writeFile } from "node:fs/promises";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import type { FileName, Ino } from "../../src/base/ids.ts";
+import { readMountTable } from "../../src/fuse/mount-table.ts";
+import { CompiledServer, eventually, type FuseProcess, python, run, whyNoMount } from "../support/fuse-process.ts";
+
+const reason = whyNoMount();
+const ROOT = 1 as Ino;
+
+describe.skipIf(reason !== undefined)(`a mount${reason === undefined ? "" : ` (skipped: ${reason})`}`, () => {
+  let server: CompiledServer;
+
+  beforeAll(async () => {
+    server = await CompiledServer.compile();
+  });
+  afterAll(() => server[Symbol.asyncDispose]());
+
+  describe("begins and ends", () => {
+    test("nosuid, nodev, of type fuse.syncline, with the bucket's address as its source", async () => {
+      await using fuse = await server.mount({ source: "file:///srv/a bucket" });
+      const line = (await run("findmnt", ["-no", "FSTYPE,SOURCE,OPTIONS", fuse.mountPoint])).trim();
+      expect(line).toMatch(/^fuse\.syncline +file:\/\/\/srv\/a bucket +rw,nosuid,nodev,/);
+    });
+
+    test("umount by anybody ends it: the server hears of it", async () => {
+      await using fuse = await server.mount();
+      await run("umount", [fuse.mountPoint]);
+      expect(await fuse.ended).toBe("unmounted");
+      expect(await fuse.exited).toBe(0);
+    });
+
+    test("an unmount refuses while a file is open; detached, the file goes on until it is closed", async () => {
+      await using fuse = await server.mount();
+      const file = await open(fuse.path("open"), "w+");
+      expect(await fuse.tell({ do: "unmount" })).toBe("busy");
+      await fuse.tell({ do: "detach" });
+      expect((await readMountTable()).map((mount) => mount.mountPoint)).not.toContain(fuse.mountPoint);
+      await file.write("still served");
+      expect((await file.read({ position: 0, buffer: Buffer.alloc(5) })).buffer.toString()).toBe("still");
+      await file.close();
+      expect(await fuse.ended).toBe("unmounted");
+    });
+
+    test("closing it fails what is open and leaves the directory as it was", async () => {
+      await using fuse = await server.mount();
+      const file = await open(fuse.path("open"), "w+");
+      await fuse.tell({ do: "close" });
+      await expect(file.write("x")).rejects.toMatchObject({ code: "ENOTCONN" });
+      await file.close();
+      expect(await readdir(fuse.mountPoint)).toEqual([]);
+    });
+
+    test("what an agent that was killed leaves behind is cleaned by the next mount", async () => {
+      await using dead = await server.mount();
+      dead.kill("SIGKILL");
+      await dead.exited;
+      await expect(stat(dead.mountPoint)).rejects.toMatchObject({ code: "ENOTCONN" });
+      await using alive = await server.mountAt(dead.mountPoint);
+      await writeFile(alive.path("f"), "alive");
+      const here = (await readMountTable()).filter((mount) => mount.mountPoint === alive.mountPoint);
+      expect(here).toHaveLength(1);
+    });
+
+    test("a living mount, a missing directory, a file and a directory that is not empty are refused", async () => {
+      await using fuse = await server.mount();
+      await expect(server.mountAt(fuse.mountPoint)).rejects.toThrow(/mount_busy/);
+      await mkdir(fuse.path("full/inner"), { recursive: true });
+      await expect(server.mountAt(fuse.path("full"))).rejects.toThrow(/mount_not_empty/);
+      await expect(server.mountAt(fuse.path("missing"))).rejects.toThrow(/no_such_path/);
+      await writeFile(fuse.path("file"), "");
+      await expect(server.mountAt(fuse.path("file"))).rejects.toThrow(/not_a_directory/);
+    });
+
+    test("read-only, every change is refused by the kernel", async () => {
+      await using fuse = await server.mount({ readOnly: true });
+      await expect(writeFile(fuse.path("f"), "x")).rejects.toMatchObject({ code: "EROFS" });
+    });
+  });
+
+  describe("tells the kernel", () => {
+    let fuse: FuseProcess;
+    beforeAll(async () => {
+      fuse = await server.mount();
+    });
+    afterAll(() => fuse[Symbol.asyncDispose]());
+
+    const text = (name: string) => readFile(fuse.path(name), "utf8");
+    const change = async (how: "make" | "remove" | "write", name: string, text = "") =>
+      (await fuse.tell({ do: "change", how, name, text })) as Ino;
+    const invalidate = (entries: { parent: Ino; name: FileName; removed?: Ino }[], inodes: Ino[] = [], all = false) =>
+      fuse.tell({ do: "invalidate", changes: { entries, inodes, all } });
+
+    test("of a new name, where the kernel knew that there was none, and in listings it kept", async () => {
+      await expect(stat(fuse.path("new"))).rejects.toMatchObject({ code: "ENOENT" });
+      await readdir(fuse.mountPoint);
+      await change("make", "new", "from afar");
+      await expect(stat(fuse.path("new"))).rejects.toMatchObject({ code: "ENOENT" });
+      await invalidate([{ parent: ROOT, name: "new" as FileName }]);
+      await eventually(async () => {
+        expect(await text("new")).toBe("from afar");
+        expect(await readdir(fuse.mountPoint)).toContain("new");
+      });
+    });
+
+    test("of changed contents, also to those who have the file open", async () => {
+      await writeFile(fuse.path("changed"), "before");
+      const file = await open(fuse.path("changed"));
+      const read = async () => {
+        const { bytesRead, buffer } = await file.read({ position: 0, buffer: Buffer.alloc(100) });
+        return buffer.toString("utf8", 0, bytesRead);
+      };
+      expect(await read()).toBe("before");
+      const ino = await change("write", "changed", "behind");
+      expect(await read()).toBe("before");
+      await invalidate([], [ino]);
+      await eventually(async () => expect(await read()).toBe("behind"));
+      await change("write", "changed", "longer than it was");
+      await invalidate([], [ino]);
+      await eventually(async () => {
+        expect((await stat(fuse.path("changed"))).size).toBe(18);
+        expect(await read()).toBe("longer than it was");
+      });
+      await file.close();
+    });
+
+    test("of a removal: the name is gone, and those who have the file open see that", async () => {
+      await writeFile(fuse.path("doomed"), "");
+      const file = await open(fuse.path("doomed"));
+      const removed = await change("remove", "doomed");
+      await invalidate([{ parent: ROOT, name: "doomed" as FileName, removed }]);
+      await eventually(async () => {
+        await expect(stat(fuse.path("doomed"))).rejects.toMatchObject({ code: "ENOENT" });
+        expect((await file.stat()).nlink).toBe(0);
+      });
+      await file.close();
+    });
+
+    test("that everything may have changed", async () => {
+      await writeFile(fuse.path("one"), "old");
+      await mkdir(fuse.path("sub"));
+      await writeFile(fuse.path("sub/inner"), "inner");
+      const file = await open(fuse.path("one"));
+      expect(await text("one")).toBe("old");
+      await change("write", "one", "new");
+      await change("make", "two", "2");
+      await invalidate([], [], true);
+      await eventually(async () => {
+        expect(await text("one")).toBe("new");
+        expect(await text("two")).toBe("2");
+        expect(await readdir(fuse.mountPoint)).toContain("two");
+        expect((await file.read({ position: 0, buffer: Buffer.alloc(3) })).buffer.toString()).toBe("new");
+      });
+      expect(await text("sub/inner")).toBe("inner");
+      await file.close();
+    });
+
+    test("a file made meanwhile under a name that the kernel thinks free is opened, not replaced", async () => {
+      await expect(stat(fuse.path("raced"))).rejects.toMatchObject({ code: "ENOENT" });
+      await change("make", "raced", "theirs");
+      await expect(writeFile(fuse.path("raced"), "ours", { flag: "wx" })).rejects.toMatchObject({ code: "EEXIST" });
+      await change("make", "raced-2", "theirs");
+      await writeFile(fuse.path("raced-2"), " and ours", { flag: "a" });
+      expect(await text("raced-2")).toBe("theirs and ours");
+    });
+  });
+
+  describe("while blocks are away", () => {
+    let fuse: FuseProcess;
+    let ino: number;
+    beforeEach(async () => {
+      fuse = await server.mount();
+      await writeFile(fuse.path("away"), "text");
+      ({ ino } = await stat(fuse.path("away")));
+      return () => fuse[Symbol.asyncDispose]();
+    });
+
+    /** A program that reads the file, uncached; `started` once it is about to. */
+    async function reader(): Promise<ChildProcess> {
+      await run("sh", ["-c", "echo 3 > /proc/sys/vm/drop_caches"]);
+      await fuse.tell({ do: "withhold-blocks", ino });
+      const program = spawn("sh", ["-c", 'echo started; exec cat "$0"', fuse.path("away")], {
+        stdio: ["ignore", "pipe", "ignore"],
+      });
+      if (program.stdout !== null) await once(program.stdout, "data");
+      return program;
+    }
+
+    test("a call waits for them, and others are answered meanwhile", async () => {
+      const program = await reader();
+      await writeFile(fuse.path("other"), "here");
+      expect(await readFile(fuse.path("other"), "utf8")).toBe("here");
+      const output = program.stdout === null ? [] : once(program.stdout, "data");
+      await fuse.tell({ do: "release-blocks" });
+      expect(String((await output)[0])).toBe("text");
+      expect(await once(program, "exit")).toEqual([0, null]);
+    });
+
+    test("a waiting program can be interrupted and killed", async () => {
+      for (const signal of ["SIGINT", "SIGKILL"] as const) {
+        const program = await reader();
+        await waitsInKernel(program);
+        program.kill(signal);
+        expect(await once(program, "exit")).toEqual([null, signal]);
+        await fuse.tell({ do: "release-blocks" });
+        expect(await readFile(fuse.path("away"), "utf8")).toBe("text");
+      }
+      await eventually(async () => expect(fuse.log).toContain("a load was given up"));
+    });
+
+    test("the kernel is told of changes to what is waited for afterwards, and a killed agent still ends", async () => {
+      const program = await reader();
+      await waitsInKernel(program);
+      await fuse.tell({
+        do: "invalidate",
+        changes: { entries: [{ parent: ROOT, name: "away" as FileName }], inodes: [ino as Ino], all: false },
+      });
+      const exit = once(program, "exit");
+      fuse.kill("SIGKILL");
+      await fuse.exited;
+      expect((await exit)[0]).not.toBe(0);
+    });
+
+    test("closing the mount fails the call", async () => {
+      const program = await reader();
+      const exit = once(program, "exit");
+      await waitsInKernel(program);
+      await fuse.tell({ do: "close" });
+      expect((await exit)[0]).not.toBe(0);
+    });
+  });
+
+  describe("when the journal cannot be written", () => {
+    test("changes are refused with the reason, reading goes on, and all is well when it can again", async () => {
+      await using fuse = await server.mount();
+      await writeFile(fuse.path("f"), "before");
+      await fuse.tell({ do: "fail-commits", how: "disk-full" });
+      await expect(writeFile(fuse.path("new"), "x")).rejects.toMatchObject({ code: "ENOSPC" });
+      await expect(writeFile(fuse.path("f"), "x", { flag: "a" })).rejects.toMatchObject({ code: "ENOSPC" });
+      expect(await readFile(fuse.path("f"), "utf8")).toMatch(/^before/);
+      await fuse.tell({ do: "fail-commits", how: "bug" });
+      await expect(mkdir(fuse.path("d"))).rejects.toMatchObject({ code: "EIO" });
+      expect(fuse.log).toContain("the journal cannot be written");
+      await fuse.tell({ do: "fail-commits", how: "not" });
+      await writeFile(fuse.path("later"), "fine");
+      expect(await readFile(fuse.path("later"), "utf8")).toBe("fine");
+    });
+  });
+
+  test("a program killed in the midst of its calls leaves a mount that answers", async () => {
+    await using fuse = await server.mount();
+    for (let round = 0; round < 5; round++) {
+      const storm = spawn(
+        "bash",
+        ["-c", `echo started; while :; do echo x > f$RANDOM; cat f* > /dev/null; rm -f f*; done`],
+        {
+          cwd: fuse.mountPoint,
+          stdio: ["ignore", "pipe", "ignore"],
+          detached: true,
+        },
+      );
+      await once(storm.stdout, "data");
+      await python("for i in range(200): open('p', 'w').close()", fuse.mountPoint);
+      process.kill(-(storm.pid ?? 0), "SIGKILL");
+      await once(storm, "exit");
+    }
+    await writeFile(fuse.path("after"), "answered");
+    expect(await readFile(fuse.path("after"), "utf8")).toBe("answered");
+    expect(await fuse.tell({ do: "unmount" })).toBe("unmounted");
+  });
+});
+
+/** Waits until the program sleeps in the kernel's FUSE code. */
+async function waitsInKernel(program: ChildProcess): Promise<void> {
+  await eventually(async () => {
+    expect(await readFile(`/proc/${program.pid}/stack`, "utf8")).toMatch(/fuse|folio_wait|filemap/);
+  });
+}
