@@ -40,12 +40,16 @@ export class FileLock {
     this.#options = options;
   }
 
-  /** Runs `work` while holding the lock. Throws `bucket_locked` when it was not free for LOCK_WAIT_MS. */
-  run<Result>(work: () => Promise<Result>): Promise<Result> {
+  /**
+   * Runs `work` while holding the lock. Gives up, with undefined, when `wanted` says while it waits that there is no point any
+   * more. Throws `bucket_locked` when the lock was not free for LOCK_WAIT_MS.
+   */
+  run<Result>(work: () => Promise<Result>, wanted: Wanted = always): Promise<Result | undefined> {
     // Waiting in line inside the process costs no system call.
     return this.#queue.run(async () => {
       const { path, clock } = this.#options;
-      const nonce = await this.#acquire(path, clock.monotonicMs() + LOCK_WAIT_MS);
+      const nonce = await this.#acquire(path, clock.monotonicMs() + LOCK_WAIT_MS, wanted);
+      if (nonce === undefined) return undefined;
       try {
         return await work();
       } finally {
@@ -62,8 +66,8 @@ export class FileLock {
     return seen.holder ?? UNKNOWN_HOLDER;
   }
 
-  /** Returns the nonce under which the lock at `path` is held now. */
-  async #acquire(path: string, deadlineMs: number): Promise<string> {
+  /** Returns the nonce under which the lock at `path` is held now; undefined if it is not wanted any more. */
+  async #acquire(path: string, deadlineMs: number, wanted: Wanted): Promise<string | undefined> {
     const { disk, clock, random } = this.#options;
     const holder = await this.#self();
     const temporary = await this.#options.temporary();
@@ -74,6 +78,7 @@ export class FileLock {
       for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
         if (await this.#take(temporary, path)) return holder.nonce;
         const seen = await this.#read(path);
+        if (!(await wanted())) return undefined;
         if (seen === undefined) continue;
         if ((await this.#isStale(path, seen)) && (await this.#takeOver(temporary, path, seen, deadlineMs)))
           return holder.nonce;
@@ -115,7 +120,8 @@ export class FileLock {
   async #takeOver(temporary: string, path: string, seen: SeenLock, deadlineMs: number): Promise<boolean> {
     const { disk } = this.#options;
     const claim = join(dirname(path), `${CLAIM_PREFIX}${seen.holder?.nonce ?? "unreadable"}`);
-    const nonce = await this.#acquire(claim, deadlineMs);
+    const nonce = await this.#acquire(claim, deadlineMs, always);
+    if (nonce === undefined) return false;
     try {
       const now = await this.#read(path);
       if (now === undefined || now.text !== seen.text) return false;
@@ -169,6 +175,9 @@ export class FileLock {
     return { ...(await this.#identityOf()), nonce, created };
   }
 }
+
+type Wanted = () => Promise<boolean>;
+const always: Wanted = async () => true;
 
 const FIRST_PAUSE_MS = 1;
 const MAX_PAUSE_MS = 16;

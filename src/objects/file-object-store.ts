@@ -92,29 +92,36 @@ export class FileObjectStore implements ObjectStore {
   }
 
   putNew(name: string, body: ObjectBody, durable: "now" | "later" = "now"): Promise<PutOutcome> {
-    return this.#staging(name, body, async (staged) => {
-      if (!(await this.#create(staged, name))) return { kind: "refused" };
-      return durable === "later" ? { kind: "stored", token: staged.token } : this.#settle(name, staged);
-    });
+    return this.#doing(`writing ${name}`, () =>
+      this.#staging(body, async (staged) => {
+        if (!(await this.#create(staged, name))) return { kind: "refused" };
+        return durable === "later" ? { kind: "stored", token: staged.token } : this.#settle(name, staged.token);
+      }),
+    );
   }
 
-  async putIfMatch(name: string, body: ObjectBody, token: string): Promise<PutOutcome> {
-    // Most who come too late learn it here, without a file and without the lock.
-    if (!(await this.#doing(`reading ${name}`, () => this.#matches(name, token)))) return { kind: "refused" };
-    return this.#staging(name, body, async (staged) => {
-      const progress: { renamed: "no" | "perhaps" | "yes" } = { renamed: "no" };
+  putIfMatch(name: string, body: ObjectBody, token: string): Promise<PutOutcome> {
+    return this.#doing(`replacing ${name}`, async () => {
+      const wanted = () => this.#matches(name, token);
+      // Most who come too late learn it without the lock, and without writing anything.
+      if (!(await wanted())) return { kind: "refused" };
+      const progress: Progress = { renamed: "no" };
       try {
         await this.#lock.run(async () => {
-          if (!(await this.#matches(name, token))) return;
-          progress.renamed = "perhaps";
-          await this.#folder.rename(staged, this.#file(name));
-          progress.renamed = "yes";
-        });
+          if (!(await wanted())) return;
+          await this.#staging(body, async (staged) => {
+            progress.renamed = "perhaps";
+            await this.#folder.rename(staged, this.#file(name));
+            progress.renamed = "yes";
+            progress.token = staged.token;
+          });
+        }, wanted);
       } catch (cause) {
-        if (!mayHaveHappened(progress.renamed, cause)) throw cause;
+        if (!mayHaveHappened(progress, cause)) throw cause;
         return { kind: "unknown", cause };
       }
-      return progress.renamed === "yes" ? this.#settle(name, staged) : { kind: "refused" };
+      // The folder is synced after the lock: whoever reads the new content meanwhile syncs it too.
+      return progress.renamed === "yes" ? this.#settle(name, progress.token) : { kind: "refused" };
     });
   }
 
@@ -155,16 +162,14 @@ export class FileObjectStore implements ObjectStore {
   }
 
   /** Stages `body`, and removes the temporary name whatever happens. */
-  #staging(name: string, body: ObjectBody, put: (staged: StagedFile) => Promise<PutOutcome>): Promise<PutOutcome> {
-    return this.#doing(`writing ${name}`, async () => {
-      const staged = await this.#folder.stage(body);
-      try {
-        return await put(staged);
-      } finally {
-        // What stays is swept another day; it must not hide what became of the put.
-        await this.#folder.remove(staged.path).catch(() => {});
-      }
-    });
+  async #staging<Result>(body: ObjectBody, put: (staged: StagedFile) => Promise<Result>): Promise<Result> {
+    const staged = await this.#folder.stage(body);
+    try {
+      return await put(staged);
+    } finally {
+      // What stays is swept another day; it must not hide what became of the put.
+      await this.#folder.remove(staged.path).catch(() => {});
+    }
   }
 
   /** Gives a staged file its name; false if that is taken. */
@@ -176,14 +181,15 @@ export class FileObjectStore implements ObjectStore {
       if (failedWith(cause, "EEXIST")) return false;
       if (!failedWith(cause, ...NO_LINKS)) throw cause;
     }
-    return this.#lock.run(async () => {
+    const created = await this.#lock.run(async () => {
       if ((await this.head(name)) !== undefined) return false;
       await this.#folder.rename(staged, this.#file(name));
       return true;
     });
+    return created === true;
   }
 
-  async #settle(name: string, { token }: StagedFile): Promise<PutOutcome> {
+  async #settle(name: string, token: string | undefined): Promise<PutOutcome> {
     try {
       await this.#folder.settle(dirname(this.#file(name)));
     } catch (cause) {
@@ -244,7 +250,13 @@ const OURS = new RegExp(
 /** A rename that failed so has changed nothing. */
 const NOT_RENAMED = ["ENOSPC", "EDQUOT", "ENOENT", "EACCES", "EPERM", "EROFS"];
 
-function mayHaveHappened(renamed: "no" | "perhaps" | "yes", cause: unknown): boolean {
+/** How far a replacement came. */
+interface Progress {
+  renamed: "no" | "perhaps" | "yes";
+  token?: string | undefined;
+}
+
+function mayHaveHappened({ renamed }: Progress, cause: unknown): boolean {
   return renamed === "yes" || (renamed === "perhaps" && !failedWith(cause, ...NOT_RENAMED));
 }
 
