@@ -9,7 +9,9 @@ import { VerifiedReader } from "../../src/blocks/verified-reader.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 import { blockStoreContract } from "./block-store.ts";
 
-describe("memory", () => blockStoreContract(async () => new MemoryBlockStore()));
+describe("memory", () => {
+  blockStoreContract(async () => new MemoryBlockStore());
+});
 
 describe("verified", () => {
   blockStoreContract(async () => {
