@@ -67,8 +67,8 @@ export function isBelow(h: number, scale: number, before: number, after: number)
   const square = scale * scale;
   const left = h * (square * square);
   const right = 2 ** 32 * ((after - before) * (after + before) * (after * after + before * before));
-  // Squares below 2⁵³ are exact and each of the at most four other steps rounds by 2⁻⁵³, so that farther apart than
-  // 2⁻⁵⁰ of the greater the doubles are in the right order. This decides all but about one in 10¹⁵.
+  // Squares below 2⁵³ are exact, and each of the at most four other steps rounds by at most 2⁻⁵³ of its result: farther
+  // apart than 2⁻⁴⁸ of the greater, the doubles are in the right order. What is nearer is computed in whole numbers.
   if (Math.abs(left - right) > Math.max(left, right) * 2 ** -48) return left < right;
   const [l, s, e] = [BigInt(scale), BigInt(before), BigInt(after)];
   return BigInt(h) * l ** 4n < 2n ** 32n * (e ** 4n - s ** 4n);

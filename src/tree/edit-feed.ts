@@ -12,6 +12,7 @@ export class EditFeed {
   #batch: Edit[] = [];
   #next = 0;
   #last: Uint8Array | undefined;
+  #done = false;
 
   /** `prepare` is told the keys of each batch of up to `size` edits before the first of them is given out. */
   constructor(
@@ -36,16 +37,21 @@ export class EditFeed {
   async refill(): Promise<Edit | undefined> {
     if (this.current !== undefined) return this.current;
     this.#batch = [];
-    while (this.#batch.length < this.#size) {
+    while (!this.#done && this.#batch.length < this.#size) {
       const step = this.#source.next();
-      const { done, value } = step instanceof Promise ? await step : step;
-      if (done === true) break;
-      this.#batch.push(this.#checkOrder(value));
+      const { done, value } = "then" in step ? await step : step;
+      if (done === true) this.#done = true;
+      else this.#batch.push(this.#checkOrder(value));
     }
     if (this.#batch.length > 0) await this.#prepare?.(this.#batch.map(({ key }) => key));
     this.current = this.#batch[0];
     this.#next = 1;
     return this.current;
+  }
+
+  /** Tells the source that no more is wanted. */
+  async close(): Promise<void> {
+    if (!this.#done) await this.#source.return?.();
   }
 
   #checkOrder(edit: Edit): Edit {

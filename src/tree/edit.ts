@@ -22,7 +22,14 @@ export async function buildTree(
 ): Promise<Cid> {
   const builder = new TreeBuilder(nodes, sink, config);
   const feed = new EditFeed(entries);
-  while (feed.current !== undefined || (await feed.refill())) await addPut(builder, feed);
+  try {
+    while (feed.current !== undefined || (await feed.refill())) {
+      const wait = addPut(builder, feed);
+      if (wait !== undefined) await wait;
+    }
+  } finally {
+    await feed.close();
+  }
   return builder.finish();
 }
 
@@ -40,12 +47,16 @@ export async function editTree(
   edits: Iterable<Edit> | AsyncIterable<Edit>,
 ): Promise<Cid> {
   const feed = new EditFeed(edits, (keys) => preload(nodes, root, keys), nodes.batch);
-  if (!(await feed.refill())) return root;
-  const builder = new TreeBuilder(nodes, sink, config);
-  const node = await nodes.node(root);
-  builder.replaces(node, root);
-  await editNode({ nodes, builder, feed }, node, true);
-  return builder.finish();
+  try {
+    if ((await feed.refill()) === undefined) return root;
+    const builder = new TreeBuilder(nodes, sink, config);
+    const node = await nodes.node(root);
+    builder.replaces(node, root);
+    await editNode({ nodes, builder, feed }, node, true);
+    return await builder.finish();
+  } finally {
+    await feed.close();
+  }
 }
 
 interface Pass {
@@ -80,7 +91,8 @@ async function editLeaf(pass: Pass, leaf: Node, last: boolean): Promise<void> {
     if (edit === undefined || (target === leaf.count && !last)) return;
     const present = target < leaf.count && leaf.compareKey(target, edit.key) === 0;
     index = present ? target + 1 : target;
-    await addPut(builder, feed);
+    const wait = addPut(builder, feed);
+    if (wait !== undefined) await wait;
   }
 }
 

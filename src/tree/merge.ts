@@ -75,33 +75,55 @@ function lower(fronts: readonly Front[], level: number, opened: readonly Opened[
   });
 }
 
-/** Adds what the plan takes, and merges what it leaves open a level further down. */
+/** Adds what the plan takes, and merges what it leaves open: a level further down, together, to read it together. */
 async function follow(pass: Pass, level: number, steps: readonly MergeStep[]): Promise<void> {
   const { nodes, builder } = pass;
-  let loaded = 0;
-  for (const [index, step] of steps.entries()) {
-    if (step.kind === "take") {
-      await builder.addFrom(step.opened.node, step.from, step.to, step.opened.subtree.last);
+  for (const batch of batchesOf(steps, nodes.batch)) {
+    const open = batch.flatMap(openedBy);
+    const fits = open.length <= nodes.batch;
+    if (fits) await nodes.load(open);
+    if (fits && level > 0) {
+      await follow(pass, level - 1, await refine(nodes, batch));
       continue;
     }
-    if (index >= loaded) loaded = await loadAhead(nodes, steps, index);
-    const fronts = step.sides.map((subtrees) => ({ level, subtrees }));
-    await mergeFronts(pass, fronts, step.bounds);
+    for (const step of batch) {
+      if (step.kind === "take") await builder.addFrom(step.opened.node, step.from, step.to, step.opened.subtree.last);
+      else await mergeFronts(pass, frontsOf(level, step.sides), step.bounds);
+    }
   }
 }
 
-/** Reads what the steps from `first` on leave open, up to a batch; returns the index of the first step that was left out. */
-async function loadAhead(nodes: NodeStore, steps: readonly MergeStep[], first: number): Promise<number> {
-  const wanted: Cid[] = [];
-  let index = first;
-  for (; index < steps.length; index++) {
-    const step = steps[index];
-    if (step?.kind !== "open") continue;
-    const cids = step.sides.flat().map(({ cid }) => cid);
-    if (index > first && wanted.length + cids.length > nodes.batch) break;
-    // One step may be longer than a batch: it is read window by window when its turn comes.
-    wanted.push(...cids.slice(0, nodes.batch));
+/** The plan with what it left open planned in turn. */
+async function refine(nodes: NodeStore, steps: readonly MergeStep[]): Promise<MergeStep[]> {
+  const refined: MergeStep[] = [];
+  for (const step of steps) {
+    if (step.kind === "take") refined.push(step);
+    else refined.push(...planMerge(await openAll(nodes, step.sides), step.bounds));
   }
-  await nodes.load(wanted);
-  return index;
+  return refined;
+}
+
+/** Steps in order, in groups that open at most `limit` nodes; a step that opens more stands alone. */
+function* batchesOf(steps: readonly MergeStep[], limit: number): Generator<MergeStep[]> {
+  let batch: MergeStep[] = [];
+  let open = 0;
+  for (const step of steps) {
+    const count = openedBy(step).length;
+    if (batch.length > 0 && open + count > limit) {
+      yield batch;
+      batch = [];
+      open = 0;
+    }
+    batch.push(step);
+    open += count;
+  }
+  yield batch;
+}
+
+function openedBy(step: MergeStep): Cid[] {
+  return step.kind === "take" ? [] : step.sides.flat().map(({ cid }) => cid);
+}
+
+function frontsOf(level: number, sides: readonly (readonly Subtree[])[]): Front[] {
+  return sides.map((subtrees) => ({ level, subtrees }));
 }
