@@ -1,0 +1,73 @@
+/**
+ * The system's disk, with every call seen before it happens and after it has: for tests that make one fail, and for those that
+ * ask what a power cut would leave.
+ */
+import { type Disk, systemDisk } from "../../src/objects/disk.ts";
+
+export type DiskStep = "link" | "mkdir" | "open" | "rename" | "sync file" | "sync folder" | "unlink" | "write";
+
+export interface WatchedDisk {
+  readonly disk: Disk;
+  /** Runs before each call, with what is done to which path; what it throws is what the call meets. */
+  before: (step: DiskStep, path: string) => void;
+  /** Names that were given to files, each with whether a power cut now would leave it there with all its bytes. */
+  named(): ReadonlyMap<string, boolean>;
+}
+
+export function watchedDisk(): WatchedDisk {
+  const synced = new Set<string>();
+  const names = new Map<string, { whole: boolean; durable: boolean }>();
+  const watched: WatchedDisk = {
+    before: () => {},
+    named: () => new Map([...names].map(([path, { whole, durable }]) => [path, whole && durable])),
+    disk: {
+      ...systemDisk,
+      link: async (from, to) => {
+        watched.before("link", String(to));
+        await systemDisk.link(from, to);
+        names.set(String(to), { whole: synced.has(String(from)), durable: false });
+      },
+      rename: async (from, to) => {
+        watched.before("rename", String(to));
+        await systemDisk.rename(from, to);
+        names.set(String(to), { whole: synced.has(String(from)), durable: false });
+      },
+      unlink: async (path) => {
+        watched.before("unlink", String(path));
+        await systemDisk.unlink(path);
+        names.delete(String(path));
+      },
+      mkdir: (async (path: string, options?: { recursive: boolean }) => {
+        watched.before("mkdir", path);
+        return systemDisk.mkdir(path, options);
+      }) as Disk["mkdir"],
+      open: async (path, flags) => {
+        watched.before("open", String(path));
+        const file = await systemDisk.open(path, flags);
+        const isFolder = (await file.stat()).isDirectory();
+        const [sync, writeFile] = [file.sync.bind(file), file.writeFile.bind(file)];
+        file.sync = async () => {
+          watched.before(isFolder ? "sync folder" : "sync file", String(path));
+          await sync();
+          synced.add(String(path));
+          for (const [name, state] of names) if (dirnameOf(name) === String(path)) state.durable = true;
+        };
+        file.writeFile = async (data, options) => {
+          watched.before("write", String(path));
+          await writeFile(data, options);
+        };
+        return file;
+      },
+    },
+  };
+  return watched;
+}
+
+/** An error as the operating system makes them. */
+export function systemError(code: string): Error {
+  return Object.assign(new RangeError(`${code}: simulated`), { code });
+}
+
+function dirnameOf(path: string): string {
+  return path.slice(0, path.lastIndexOf("/"));
+}

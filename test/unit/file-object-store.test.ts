@@ -1,0 +1,220 @@
+import { mkdir, readdir, rename, stat, utimes, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { systemClock } from "../../src/base/clock.ts";
+import { systemRandom } from "../../src/base/random.ts";
+import { FileObjectStore } from "../../src/objects/file-object-store.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
+import { systemError, watchedDisk } from "../support/watched-disk.ts";
+
+async function opened() {
+  const path = join(await temporaryFolder(), "bucket");
+  const watched = watchedDisk();
+  const store = openedAt(path, watched.disk);
+  await store.initialize();
+  return { path, watched, store };
+}
+
+function openedAt(path: string, disk = watchedDisk().disk): FileObjectStore {
+  return new FileObjectStore({ path, address: `file://${path}`, clock: systemClock, random: systemRandom, disk });
+}
+
+describe("a power cut", () => {
+  test("leaves every acknowledged object whole", async () => {
+    const { path, watched, store } = await opened();
+    await store.putNew("pack/0", [new Uint8Array(3_000_000)]);
+    await store.putNew("root", [bytes("a")]);
+    const token = (await store.get("root"))?.token ?? "";
+    await store.putIfMatch("root", [bytes("b")], token);
+    const objects = [join(path, "pack/0"), join(path, "root")];
+    expect(objects.map((object) => watched.named().get(object))).toEqual([true, true]);
+  });
+
+  test("may take what was put for later, until it is settled, and never a part of it", async () => {
+    const { path, watched, store } = await opened();
+    const syncs: string[] = [];
+    watched.before = (step, at) => void (step === "sync folder" && syncs.push(at));
+    for (let index = 0; index < 5; index++) await store.putNew(`pack/${index}`, [bytes("content")], "later");
+    expect(watched.named().get(join(path, "pack/3"))).toBe(false);
+    syncs.length = 0;
+    await store.settle();
+    expect(watched.named().get(join(path, "pack/3"))).toBe(true);
+    expect(syncs).toEqual([join(path, "pack")]);
+  });
+
+  test("cannot take back a root that somebody else has read", async () => {
+    const { path, watched, store } = await opened();
+    // Another process swaps the root, and stops before it syncs the folder.
+    await store.putNew("root", [bytes("a")], "later");
+    expect(watched.named().get(join(path, "root"))).toBe(false);
+    await openedAt(path, watched.disk).get("root");
+    expect(watched.named().get(join(path, "root"))).toBe(true);
+  });
+
+  test("between any two steps of a swap leaves the old root or the new one", async () => {
+    const { path, watched, store } = await opened();
+    await store.putNew("root", [bytes("old")]);
+    const token = (await store.get("root"))?.token ?? "";
+    const seen = new Set<string>();
+    const reader = openedAt(path);
+    const states: Promise<unknown>[] = [];
+    watched.before = () => void states.push(reader.get("root").then((root) => seen.add(text(root?.bytes))));
+    await store.putIfMatch("root", [bytes("new")], token);
+    await Promise.all(states);
+    expect([...seen].every((content) => content === "old" || content === "new")).toBe(true);
+  });
+});
+
+describe("a swap of which the end is not known", () => {
+  test("is unknown when the folder cannot be synced after the rename", async () => {
+    const { watched, store } = await opened();
+    await store.putNew("root", [bytes("a")]);
+    const token = (await store.get("root"))?.token ?? "";
+    failOnce(watched, "sync folder", "EIO");
+    expect(await store.putIfMatch("root", [bytes("b")], token)).toMatchObject({ kind: "unknown" });
+    expect(text((await store.get("root"))?.bytes)).toBe("b");
+  });
+
+  test("is unknown when the rename itself fails strangely", async () => {
+    const { watched, store } = await opened();
+    await store.putNew("root", [bytes("a")]);
+    const token = (await store.get("root"))?.token ?? "";
+    failOnce(watched, "rename", "EIO");
+    expect(await store.putIfMatch("root", [bytes("b")], token)).toMatchObject({ kind: "unknown" });
+  });
+
+  test.each(["write", "sync file", "link"] as const)(
+    "is an error when it failed before the rename: %s",
+    async (step) => {
+      const { path, watched, store } = await opened();
+      await store.putNew("root", [bytes("a")]);
+      const token = (await store.get("root"))?.token ?? "";
+      failOnce(watched, step, "EIO");
+      await expect(store.putIfMatch("root", [bytes("b")], token)).rejects.toMatchObject({ code: "store_failed" });
+      expect(text((await store.get("root"))?.bytes)).toBe("a");
+      expect((await store.putIfMatch("root", [bytes("c")], token)).kind).toBe("stored");
+      expect(await readdir(join(path, "tmp"))).toEqual([]);
+    },
+  );
+});
+
+describe("errors", () => {
+  test("a full disk is disk_full, and leaves neither an object nor a temporary file", async () => {
+    const { path, watched, store } = await opened();
+    await store.putNew("pack/0", [bytes("x")]);
+    failOnce(watched, "write", "ENOSPC");
+    const put = store.putNew("pack/1", [bytes("y")]);
+    await expect(put).rejects.toMatchObject({ code: "disk_full", hint: expect.stringContaining("space") });
+    expect(await store.head("pack/1")).toBeUndefined();
+    expect(await readdir(join(path, "tmp"))).toEqual([]);
+  });
+
+  test("a disk that is read-only is store_failed with a hint, for writers only", async () => {
+    const { watched, store } = await opened();
+    await store.putNew("root", [bytes("a")]);
+    watched.before = (step) => {
+      if (step !== "open" && step !== "sync folder") throw systemError("EROFS");
+    };
+    expect(text((await store.get("root"))?.bytes)).toBe("a");
+    await expect(store.putNew("pack/0", [bytes("x")])).rejects.toMatchObject({
+      code: "store_failed",
+      hint: expect.stringContaining("writing"),
+    });
+  });
+
+  test("a folder that was renamed away is store_unreachable for everything, and is never made again", async () => {
+    const { path, store } = await opened();
+    await store.putNew("root", [bytes("a")]);
+    const token = (await store.get("root"))?.token ?? "";
+    await rename(path, `${path}.away`);
+    const calls = [
+      () => store.get("root"),
+      () => store.head("root"),
+      () => store.getRanges("pack/0", [{ offset: 0, length: 1 }]),
+      () => store.getTail("pack/0", 1),
+      () => store.putNew("pack/1", [bytes("x")]),
+      () => store.putIfMatch("root", [bytes("b")], token),
+      () => store.delete("pack/0"),
+    ];
+    for (const call of calls) await expect(call()).rejects.toMatchObject({ code: "store_unreachable" });
+    await expect(stat(path)).rejects.toMatchObject({ code: "ENOENT" });
+    await rename(`${path}.away`, path);
+    expect((await store.putIfMatch("root", [bytes("b")], token)).kind).toBe("stored");
+  });
+
+  test("a folder that was never there holds nothing, and reading does not make it", async () => {
+    const path = join(await temporaryFolder(), "typo");
+    const store = openedAt(path);
+    expect(await store.get("root")).toBeUndefined();
+    await expect(stat(path)).rejects.toMatchObject({ code: "ENOENT" });
+  });
+
+  test("a folder with other files in it is not taken for a bucket", async () => {
+    const path = await temporaryFolder();
+    await writeFile(join(path, "holiday.jpg"), "");
+    await expect(openedAt(path).initialize()).rejects.toMatchObject({ code: "path_exists" });
+  });
+
+  test("an object that shrank is an error that says where it ends", async () => {
+    const { path, store } = await opened();
+    await store.putNew("pack/0", [bytes("0123456789")]);
+    await writeFile(join(path, "pack/0"), "01234");
+    await expect(store.getRanges("pack/0", [{ offset: 3, length: 4 }])).rejects.toMatchObject({
+      code: "block_corrupt",
+      message: expect.stringMatching(/pack\/0 ends at 5/),
+    });
+  });
+});
+
+describe("file systems and leftovers", () => {
+  test("without hard links objects are still created once", async () => {
+    const { watched, store } = await opened();
+    watched.before = (step) => {
+      if (step === "link") throw systemError("EPERM");
+    };
+    const outcomes = await Promise.all([1, 2, 3].map((racer) => store.putNew("root", [bytes(`${racer}`)])));
+    expect(outcomes.filter(({ kind }) => kind === "stored")).toHaveLength(1);
+    const token = (await store.get("root"))?.token ?? "";
+    expect((await store.putIfMatch("root", [bytes("next")], token)).kind).toBe("stored");
+  });
+
+  test("temporary files that a crash left are removed after a day, and no younger ones", async () => {
+    const { path } = await opened();
+    await mkdir(join(path, "tmp"), { recursive: true });
+    await writeFile(join(path, "tmp", "old"), "");
+    await writeFile(join(path, "tmp", "young"), "");
+    const longAgo = Number(systemClock.nowNs() / 1_000_000_000n) - 25 * 3600;
+    await utimes(join(path, "tmp", "old"), longAgo, longAgo);
+    await openedAt(path).putNew("root", [bytes("a")]);
+    expect(await readdir(join(path, "tmp"))).toEqual(["young"]);
+  });
+
+  test("a watcher hears of a new root from the system", async () => {
+    const { path, store } = await opened();
+    await store.putNew("root", [bytes("a")]);
+    const heard = new Promise<void>((resolve) => {
+      const watch = store.watch("root", () => {
+        watch[Symbol.dispose]();
+        resolve();
+      });
+    });
+    await openedAt(path).putIfMatch("root", [bytes("b")], (await store.get("root"))?.token ?? "");
+    await expect(heard).resolves.toBeUndefined();
+  });
+});
+
+function failOnce(watched: ReturnType<typeof watchedDisk>, step: string, code: string): void {
+  watched.before = (at) => {
+    if (at !== step) return;
+    watched.before = () => {};
+    throw systemError(code);
+  };
+}
+
+function bytes(content: string): Uint8Array {
+  return Buffer.from(content);
+}
+
+function text(content: Uint8Array | undefined): string {
+  return Buffer.from(content ?? new Uint8Array()).toString();
+}
