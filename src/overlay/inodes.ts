@@ -39,10 +39,15 @@ export class Inodes {
   }
 
   row(ino: Ino): InodeRow | undefined {
-    const known = this.#waiting.get(ino) ?? this.#recent.get(ino);
-    if (known !== undefined || this.#removed.has(ino)) return known;
+    const waiting = this.#waiting.get(ino);
+    if (waiting !== undefined || this.#removed.has(ino)) return waiting;
+    const recent = this.#recent.get(ino);
+    if (recent !== undefined && this.#recentIds.get(recent.id) === ino && !this.#waitingIds.has(recent.id))
+      return recent;
     const row = this.#tables.inode(ino);
-    if (row !== undefined) this.#remember(row);
+    // A number that waits to be written took this one's id.
+    if (row === undefined || this.#waitingIds.has(row.id)) return undefined;
+    this.#remember(row);
     return row;
   }
 
@@ -57,8 +62,11 @@ export class Inodes {
 
   /** Sets what a number stands for. If another number stood for this id, it stands for nothing from now on. */
   put(row: InodeRow): void {
-    const before = this.find(row.id);
-    if (before !== undefined && before.ino !== row.ino) this.remove(before.ino);
+    // If only the tables know the other number, the new row replaces it there.
+    const before = this.#waitingIds.get(row.id) ?? this.#recentIds.get(row.id);
+    if (before !== undefined && before !== row.ino && this.row(before)?.id === row.id) this.remove(before);
+    const old = this.#waiting.get(row.ino);
+    if (old !== undefined && old.id !== row.id) this.#waitingIds.delete(old.id);
     this.use(row.ino);
     this.#removed.delete(row.ino);
     this.#waiting.set(row.ino, row);

@@ -66,12 +66,12 @@ export class Namespace {
   link(ino: Ino, parent: Ino, name: FileName): Attributes {
     checkNewName(name);
     const { dirty, clean } = this.#objects.inode(ino);
-    if ((dirty?.type ?? clean?.record.type) === "directory") throw refuse("EPERM");
-    if (dirty !== undefined && isUnlinked(dirty) && !dirty.unnamed) throw refuse("ENOENT");
-    if ((dirty?.links.length ?? clean?.names ?? 0) >= MAX_LINKS) throw refuse("EMLINK");
     const records: JournalRecord[] = [];
     this.#enter(parent, records);
     if (this.#objects.child(parent, name) !== undefined) throw refuse("EEXIST");
+    if ((dirty?.type ?? clean?.record.type) === "directory") throw refuse("EPERM");
+    if (dirty !== undefined && isUnlinked(dirty) && !dirty.unnamed) throw refuse("ENOENT");
+    if ((dirty?.links.length ?? clean?.names ?? 0) >= MAX_LINKS) throw refuse("EMLINK");
     this.#objects.keep(ino, records);
     records.push({ kind: "link", ino, parent, name, timeNs: this.#objects.clock.nowNs() });
     this.#objects.execute(records);
@@ -102,8 +102,9 @@ export class Namespace {
     const other = this.#objects.child(newParent, newName);
     if (other === undefined && exchange) throw refuse("ENOENT");
     if (other !== undefined && keep) throw refuse("EEXIST");
-    this.#checkMove(ino, newParent, exchange ? undefined : other);
-    if (other !== undefined && exchange) this.#checkMove(other, parent, undefined);
+    this.#checkMove(ino, newParent);
+    if (other !== undefined && exchange) this.#checkMove(other, parent);
+    if (other !== undefined && !exchange) this.#checkReplace(ino, parent, other);
     // Two names of one file: POSIX wants nothing to happen.
     if (other === ino) return;
     const records: JournalRecord[] = [];
@@ -186,12 +187,17 @@ export class Namespace {
     if (isUnlinked(this.#objects.changed(ino))) this.#objects.onOrphan(ino);
   }
 
-  /** What rename(2) refuses before it moves `ino` into a directory, over `replaced` if there is such a name. */
-  #checkMove(ino: Ino, newParent: Ino, replaced: Ino | undefined): void {
+  /** A directory does not move into itself. */
+  #checkMove(ino: Ino, newParent: Ino): void {
+    if (this.#objects.type(ino) === "directory" && this.#isWithin(newParent, ino)) throw refuse("EINVAL");
+  }
+
+  /** What rename(2) refuses when the new name leads to something. */
+  #checkReplace(ino: Ino, parent: Ino, replaced: Ino): void {
+    if (replaced === ino) return;
     const isDirectory = this.#objects.type(ino) === "directory";
-    if (isDirectory && this.#isWithin(newParent, ino)) throw refuse("EINVAL");
-    if (replaced === undefined || replaced === ino) return;
     const overDirectory = this.#objects.type(replaced) === "directory";
+    if (overDirectory && this.#isWithin(parent, replaced)) throw refuse("ENOTEMPTY");
     if (isDirectory && !overDirectory) throw refuse("ENOTDIR");
     if (!isDirectory && overDirectory) throw refuse("EISDIR");
     if (overDirectory && !this.#isEmpty(replaced)) throw refuse("ENOTEMPTY");

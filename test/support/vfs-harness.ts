@@ -212,6 +212,12 @@ export class VfsHarness {
     return base;
   }
 
+  /** Makes everything survive power loss. */
+  async syncAll(): Promise<void> {
+    for (const path of (await this.snapshot()).keys()) await this.vfs.fsync(await this.ino(path));
+    await this.vfs.sync();
+  }
+
   /** The process dies, and another one begins: with what was committed, or with what survives power loss. */
   restart(powerLoss?: Random): void {
     this.disk = powerLoss === undefined ? this.disk.afterKill() : this.disk.afterPowerLoss(powerLoss);
