@@ -67,13 +67,16 @@ export async function askAgent<Call extends ControlRequest["call"]>(
 function serveSocket(socket: Socket, answers: ControlAnswers, underWay: Set<Promise<void>>): void {
   const lines = createInterface({ input: socket });
   lines.on("line", (line) => {
-    const answering = answerLine(line, answers).then((answer) => {
-      if (socket.writable) socket.write(`${JSON.stringify(answer)}\n`);
-    });
+    const answering = answerTo(socket, line, answers);
     underWay.add(answering);
     void answering.finally(() => underWay.delete(answering));
   });
   lines.on("error", () => socket.destroy());
+}
+
+async function answerTo(socket: Socket, line: string, answers: ControlAnswers): Promise<void> {
+  const answer = await answerLine(line, answers);
+  if (socket.writable) socket.write(`${JSON.stringify(answer)}\n`);
 }
 
 async function answerLine(line: string, answers: ControlAnswers): Promise<Answer> {

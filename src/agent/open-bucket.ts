@@ -5,9 +5,11 @@ import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { BlockReader } from "../blocks/block-store.ts";
 import { CachedReader } from "../blocks/cached-reader.ts";
+import { DiskBlockCache } from "../blocks/disk-block-cache.ts";
 import { RetryReader } from "../blocks/retry-reader.ts";
 import { VerifiedReader } from "../blocks/verified-reader.ts";
 import { Bucket } from "../bucket/bucket.ts";
+import { cachingRemote } from "../bucket/caching-remote.ts";
 import { openRemote, parseAddress } from "../bucket/open-remote.ts";
 import type { BucketRemote } from "../bucket/remote.ts";
 
@@ -27,7 +29,7 @@ export interface OpenedBucket extends AsyncDisposable {
   readonly bucket: Bucket;
   readonly remote: BucketRemote;
   readonly blocks: BlockReader;
-  readonly cache: { bytes: number; close(): void } | undefined;
+  readonly cache: DiskBlockCache | undefined;
 }
 
 /** Opens the bucket and checks its genesis. Throws as `openRemote` and `Bucket.open`. */
@@ -35,15 +37,14 @@ export async function openBucket(options: OpenBucketOptions): Promise<OpenedBuck
   const { address, clock, random, log } = options;
   const { pinnedGenesis } = parseAddress(address);
   const opened = openRemote(address, { clock, random, writer: options.writer });
-  const { genesis } = options;
-  const remote: BucketRemote = genesis === undefined ? opened : withKnownGenesis(opened, genesis);
   const verified = new RetryReader(new VerifiedReader(opened.blocks), { clock, random });
-  const cache = undefined as { bytes: number; close(): void } | undefined;
-  void log;
-  const blocks = verified;
-  void CachedReader;
+  const cache = options.cache === undefined ? undefined : new DiskBlockCache({ ...options.cache, log });
+  const blocks = cache === undefined ? verified : new CachedReader(cache, verified);
+  const { genesis } = options;
+  const kept = genesis === undefined ? opened : withKnownGenesis(opened, genesis);
+  const remote = cache === undefined ? kept : cachingRemote(kept, cache);
   const dispose = async () => {
-    cache?.close();
+    await cache?.close();
     await opened[Symbol.asyncDispose]();
   };
   try {
@@ -55,12 +56,16 @@ export async function openBucket(options: OpenBucketOptions): Promise<OpenedBuck
   }
 }
 
+/** The genesis never changes, so what was read of it once will do. */
 function withKnownGenesis(remote: BucketRemote, genesis: Uint8Array): BucketRemote {
-  return new Proxy(remote, {
-    get: (target, property) => {
-      if (property === "readGenesis") return async () => genesis;
-      const value: unknown = Reflect.get(target, property, target);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
+  return {
+    address: remote.address,
+    blocks: remote.blocks,
+    readGenesis: async () => genesis,
+    create: (block, first) => remote.create(block, first),
+    readRoot: () => remote.readRoot(),
+    beginUpload: () => remote.beginUpload(),
+    watch: (changed) => remote.watch(changed),
+    [Symbol.asyncDispose]: () => remote[Symbol.asyncDispose](),
+  };
 }

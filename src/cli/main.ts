@@ -9,6 +9,9 @@ import { register as registerInit } from "./init.ts";
 import { register as registerLog } from "./log.ts";
 import { register as registerLs } from "./ls.ts";
 import { register as registerMount } from "./mount.ts";
+import { register as registerPut } from "./put.ts";
+import { register as registerRestore } from "./restore.ts";
+import { register as registerVerify } from "./verify.ts";
 import { register as registerStatus } from "./status.ts";
 import { register as registerUnmount } from "./unmount.ts";
 import { register as registerKey } from "./key.ts";
@@ -22,13 +25,16 @@ const COMMANDS = [
   registerFlush,
   registerGet,
   registerInit,
+  registerKey,
   registerLog,
   registerLs,
   registerMount,
+  registerPut,
+  registerRestore,
   registerStatus,
-  registerUnmount,
-  registerKey,
   registerToken,
+  registerUnmount,
+  registerVerify,
 ];
 
 /** A reader that goes away (`syncline cat … | head`) ends the command as it ends others: by SIGPIPE's status. */

@@ -1,0 +1,105 @@
+/** Writes to a bucket without a mount: a command's own slot with its own device, and an epoch number that was never used. */
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Clock } from "../base/clock.ts";
+import { SynclineError } from "../base/errors.ts";
+import type { Log } from "../base/log.ts";
+import type { Random } from "../base/random.ts";
+import type { Bucket } from "../bucket/bucket.ts";
+import type { PublishOutcome } from "../bucket/publish/outcome.ts";
+import { openWriter, type BucketWriter } from "../bucket/writer.ts";
+import type { WalletSigner } from "../crypto/wallet.ts";
+import { openDevice } from "./device.ts";
+import { openBucket } from "./open-bucket.ts";
+import { openCommandState } from "./state-dir.ts";
+
+export interface CommandWriterOptions {
+  readonly address: string;
+  /** Folder of all states. */
+  readonly stateRoot: string;
+  readonly wallet: () => Promise<WalletSigner>;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+export interface CommandWriter extends AsyncDisposable {
+  readonly bucket: Bucket;
+  readonly writer: BucketWriter;
+}
+
+/** Throws `no_such_bucket`, `device_not_certified`, `state_in_use`, and as opening the bucket does. */
+export async function openCommandWriter(options: CommandWriterOptions): Promise<CommandWriter> {
+  const { address, clock, random, log } = options;
+  const state = openCommandState(options.stateRoot, address);
+  const opened: AsyncDisposable[] = [{ [Symbol.asyncDispose]: async () => state[Symbol.dispose]() }];
+  const dispose = async () => {
+    for (const each of opened.reverse()) await each[Symbol.asyncDispose]();
+  };
+  try {
+    const reading = await openBucket({ address, clock, random, log });
+    const { genesis } = reading.bucket;
+    await reading[Symbol.asyncDispose]();
+    const device = await openDevice({ stateDir: state.path, genesis, wallet: options.wallet, clock, random });
+    const { key, certificate } = device;
+    const writing = await openBucket({ address, clock, random, log, writer: key.writer, genesis: genesis.bytes });
+    opened.push(writing);
+    const { bucket } = writing;
+    const seen = (await bucket.current())?.commit.heads.get(key.writer) ?? 0;
+    const context = { bucket, writer: { device: key, certificate }, clock, random, log };
+    const writer = await openWriter(context, takeEpoch(state.path, seen));
+    opened.push(writer);
+    return { bucket, writer, [Symbol.asyncDispose]: dispose };
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
+}
+
+/** The outcome as commands see it: published, or an error. */
+export function requirePublished(outcome: PublishOutcome): Extract<PublishOutcome, { kind: "published" }> {
+  switch (outcome.kind) {
+    case "published":
+      return outcome;
+    case "unreachable":
+    case "foreign":
+      throw outcome.cause;
+    case "queued":
+      throw new SynclineError("root_moved", "Other writers were faster, many times. Nothing was written.", {
+        hint: "Run the command again.",
+      });
+    case "rolled_back":
+      throw new SynclineError(
+        "root_rolled_back",
+        `The bucket's root went back to ${outcome.root}. Nothing was written.`,
+        {
+          hint: "An old copy of the bucket was put back: put the newer root back first.",
+        },
+      );
+    case "device_reused":
+      throw new SynclineError(
+        "state_corrupt",
+        "The state of this command was copied from elsewhere. Nothing was written.",
+        {
+          hint: "Remove the cli-… folders of this bucket in the state folder, then run the command again.",
+        },
+      );
+  }
+}
+
+/** A number above all that this slot ever used, remembered before it is used. */
+function takeEpoch(stateDir: string, seen: number): number {
+  const path = join(stateDir, "epoch");
+  const epoch = Math.max(seen, storedEpoch(path)) + 1;
+  writeFileSync(`${path}.tmp`, String(epoch), { mode: 0o600, flush: true });
+  renameSync(`${path}.tmp`, path);
+  return epoch;
+}
+
+function storedEpoch(path: string): number {
+  try {
+    return Number(readFileSync(path, "utf8")) || 0;
+  } catch {
+    return 0;
+  }
+}

@@ -1,0 +1,52 @@
+/**
+ * Keeps a local copy of what is uploaded: so that what this machine wrote is readable while the bucket is out of reach, and
+ * can heal the bucket. Best effort, as every cache.
+ */
+import type { Block } from "../blocks/block-store.ts";
+import type { BlockCache } from "../blocks/cached-reader.ts";
+import type { BucketRemote, Upload, UploadSession } from "./remote.ts";
+
+/** `inner`, whose uploads also go to `cache`. Reading is not changed: that is CachedReader's. */
+export function cachingRemote(inner: BucketRemote, cache: BlockCache): BucketRemote {
+  return {
+    address: inner.address,
+    blocks: inner.blocks,
+    readGenesis: () => inner.readGenesis(),
+    create: (genesis, first) => inner.create(genesis, first),
+    readRoot: () => inner.readRoot(),
+    beginUpload: () => cachingSession(inner.beginUpload(), cache),
+    watch: (changed) => inner.watch(changed),
+    [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
+  };
+}
+
+function cachingSession(inner: UploadSession, cache: BlockCache): UploadSession {
+  return {
+    blocks: inner.blocks,
+    putContent(block) {
+      cache.keep([block]);
+      return inner.putContent(block);
+    },
+    prepare(expected, upload) {
+      cache.keep([upload.commit]);
+      return inner.prepare(expected, { commit: upload.commit, blocks: keeping(upload.blocks, cache) });
+    },
+    [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
+  };
+}
+
+async function* keeping(blocks: Upload["blocks"], cache: BlockCache): AsyncGenerator<Block> {
+  let batch: Block[] = [];
+  for await (const block of blocks) {
+    batch.push(block);
+    if (batch.length === BATCH_BLOCKS) {
+      cache.keep(batch);
+      batch = [];
+    }
+    yield block;
+  }
+  if (batch.length > 0) cache.keep(batch);
+}
+
+/** The cache writes a batch at once. */
+const BATCH_BLOCKS = 64;

@@ -1,0 +1,91 @@
+/** `syncline verify`: hashes every block and checks every rule of a bucket; with --repair mends what can be mended. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { openBucket } from "../agent/open-bucket.ts";
+import type { Cid } from "../base/ids.ts";
+import { SynclineError } from "../base/errors.ts";
+import { DEFAULT_CACHE_BYTES } from "../base/limits.ts";
+import { silentLog } from "../base/log.ts";
+import { escapeForPrint } from "../base/names.ts";
+import type { BlockReader } from "../blocks/block-store.ts";
+import { DiskBlockCache } from "../blocks/disk-block-cache.ts";
+import { openRemote } from "../bucket/open-remote.ts";
+import { auditObjects } from "../bucket/packed/object-audit.ts";
+import { repairObjects } from "../bucket/packed/object-repair.ts";
+import type { PackedRemote } from "../bucket/packed/packed-remote.ts";
+import { verifyBucket } from "../bucket/verify.ts";
+import type { DamageItem, VerifyReport } from "../bucket/verify/report.ts";
+import { locateBucket } from "./bucket-path.ts";
+import { addCommand } from "./command.ts";
+import type { Program } from "./command.ts";
+import type { Output } from "./output.ts";
+import { mountStates } from "./running-agents.ts";
+import type { Runtime } from "./runtime.ts";
+import { printBytes } from "./text.ts";
+
+export function register(program: Program): void {
+  addCommand(program, {
+    name: "verify",
+    arguments: [["<url>", "the bucket"]],
+    summary: "check every block and every rule of a bucket; mend with --repair",
+    options: ["repair"],
+    examples: ["syncline verify file:///srv/bucket", "syncline verify file:///srv/bucket --repair"],
+    exits: [6, 8],
+    async run({ args, options, output, runtime }) {
+      const { address } = await locateBucket(runtime, args[0] ?? "");
+      const { clock, random } = runtime;
+      await using remote = openRemote(address, { clock, random });
+      let report = await examine(runtime, address, remote, output);
+      const repaired: { object: string; what: string }[] = [];
+      if (options.repair === true && report.damage.length > 0) {
+        await using caches = openCaches(runtime, options.state, address);
+        repaired.push(...(await repairObjects(remote, { random, local: caches, wanted: report.lost })).repaired);
+        report = await examine(runtime, address, remote, output);
+      }
+      for (const { object, what } of repaired) output.result({ repaired: object, what }, `repaired ${object}: ${what}`);
+      for (const item of report.damage) output.result({ damage: item }, `damaged  ${printDamage(item)}`);
+      const { blocks, bytes, roots, damage } = report;
+      const summary = { blocks, bytes, roots, damaged: damage.length, repaired: repaired.length };
+      const found = damage.length === 0 ? "nothing is wrong" : `${damage.length} things are wrong`;
+      output.result(summary, `${blocks} blocks, ${printBytes(bytes)}, ${roots} roots: ${found}.`);
+      return damage.length === 0 ? 0 : 8;
+    },
+  });
+}
+
+async function examine(runtime: Runtime, address: string, remote: PackedRemote, output: Output): Promise<VerifyReport> {
+  const { clock, random } = runtime;
+  await using opened = await openBucket({ address, clock, random, log: silentLog });
+  using progress = output.progress("verify", "bytes");
+  return verifyBucket(opened.bucket, {
+    blocks: remote.blocks,
+    audit: (blocks) => auditObjects(remote, { blocks }),
+    onProgress: ({ bytes }) => progress.update(bytes),
+  });
+}
+
+/** The caches of all mounts of this bucket: any of them may still have what the bucket lost. */
+function openCaches(runtime: Runtime, state: string | undefined, address: string): BlockReader & AsyncDisposable {
+  const caches = mountStates(runtime, state, undefined)
+    .filter((mount) => mount.address.split("#")[0] === address.split("#")[0])
+    .map(({ stateDir }) => join(stateDir, "cache"))
+    .filter((dir) => existsSync(dir))
+    .map((dir) => new DiskBlockCache({ dir, bytes: DEFAULT_CACHE_BYTES, log: silentLog }));
+  const getMany = async (cids: readonly Cid[]) => {
+    const found = new Map<Cid, Uint8Array>();
+    for (const cache of caches) for (const [cid, bytes] of await cache.held(cids)) found.set(cid, bytes);
+    return found;
+  };
+  const get = async (cid: Cid) => {
+    const bytes = (await getMany([cid])).get(cid);
+    if (bytes !== undefined) return bytes;
+    throw new SynclineError("block_not_found", `No cache of this machine holds ${cid}.`);
+  };
+  const dispose = async () => void (await Promise.all(caches.map((cache) => cache.close())));
+  return { get, getMany, [Symbol.asyncDispose]: dispose };
+}
+
+function printDamage({ path, root, what, object }: DamageItem): string {
+  const where = [path, root === undefined ? undefined : `in ${root}`, object].filter((part) => part !== undefined);
+  return escapeForPrint(`${where.join(" ")}: ${what}`);
+}
