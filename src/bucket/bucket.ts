@@ -99,7 +99,8 @@ export class Bucket {
     const { owner, device, notAfter, clock, random } = options;
     const genesis = await signGenesis(createGenesisBody(owner.wallet, random), owner);
     const certificate = await signCertificate(device, genesis.cid, notAfter, owner);
-    const blocks = new Map<Cid, Uint8Array>([[certificate.cid, certificate.bytes]]);
+    // The genesis is a block too: whoever follows a commit's links finds all of them.
+    const blocks = new Map([genesis, certificate].map(({ cid, bytes }) => [cid, bytes] as const));
     const sink = { put: ({ cid, bytes }: Block) => void blocks.set(cid, bytes) };
     const treeConfig = treeConfigOf(genesis);
     const nodes = new NodeStore(NOTHING_STORED, { capacityBytes: 0 });

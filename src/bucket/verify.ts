@@ -1,49 +1,71 @@
 /**
  * Verifies a bucket: every block that any kept root reaches, every commit's signature and place in history, and the current
- * tree as a filesystem. Reports; only `repair` (through `audit`) changes anything.
+ * tree as a filesystem. Reports, and changes nothing.
  */
 import type { Cid } from "../base/ids.ts";
 import { SynclineError } from "../base/errors.ts";
 import { VERIFY_CACHE_BYTES } from "../base/limits.ts";
 import type { BlockReader } from "../blocks/block-store.ts";
 import { ChunkCache } from "../content/chunk-cache.ts";
+import { digestKey } from "../format/cid.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { Bucket, VerifiedCommit } from "./bucket.ts";
 import { descends, keptCommits } from "./history.ts";
+import type { ObjectAudit, ObjectDamage } from "./packed/object-audit.ts";
 import { BlockWalk } from "./verify/block-walk.ts";
 import { damagedPaths } from "./verify/damaged-paths.ts";
 import { damageItem } from "./verify/report.ts";
 import type { DamageItem, OnProgress, VerifyReport } from "./verify/report.ts";
 import { checkTree } from "./verify/tree-check.ts";
 
+export interface VerifyOptions {
+  /** Reads the store itself: no cache, and not verified already. */
+  readonly blocks: BlockReader;
+  /** Checks the store's objects (packed/object-audit.ts), with `blocks` every block in them. Absent: there are no objects. */
+  readonly audit?: (blocks: boolean) => Promise<ObjectAudit>;
+  readonly onProgress?: OnProgress;
+}
+
 /**
- * Verifies everything under the current root. `blocks` reads the store itself, unverified and without a cache. Throws only
- * when nothing can be told: `no_such_bucket`, `store_unreachable`, `arbiter_unreachable`.
+ * Verifies everything under the current root. Throws only when nothing can be told: `no_such_bucket`, `store_unreachable`,
+ * `arbiter_unreachable`.
  */
-export async function verifyBucket(
-  bucket: Bucket,
-  blocks: BlockReader,
-  onProgress: OnProgress = () => {},
-): Promise<VerifyReport> {
+export async function verifyBucket(bucket: Bucket, options: VerifyOptions): Promise<VerifyReport> {
+  const { blocks, audit, onProgress = () => {} } = options;
   const root = await bucket.remote.readRoot();
   if (root === undefined) throw new SynclineError("no_such_bucket", `There is no bucket at ${bucket.remote.address}.`);
   const walk = new BlockWalk(blocks, (commit) => bucket.verify(commit), onProgress);
   await walk.walkCommit(root.commit);
   const damage: DamageItem[] = [];
   const head = walk.damaged.has(root.commit) ? undefined : await bucket.commit(root.commit);
-  if (head === undefined)
-    damage.push(damageItem(`The current root ${root.commit} cannot be read.`, { cid: root.commit }));
-  else {
+  if (head !== undefined) {
     const sound = soundBlocks(blocks, walk);
     const nodes = new NodeStore(sound, { capacityBytes: VERIFY_CACHE_BYTES });
     damage.push(...(await damageByPath(bucket, sound, nodes, walk, head)));
     damage.push(...(await historyDamage(bucket, nodes, walk, head)));
     damage.push(...(await treeDamage(sound, nodes, walk, head)));
   }
+  const named = new Set(damage.map(({ cid }) => cid));
   for (const [cid, wrong] of walk.damaged) {
-    if (!damage.some((item) => item.cid === cid)) damage.push(damageItem(`Block ${cid} ${wrong}.`, { cid }));
+    if (!named.has(cid)) damage.push(damageItem(`Block ${cid} ${wrong}.`, { cid }));
   }
-  return { ...walk.progress, damage };
+  const objects = await audit?.(walk.damaged.size > 0);
+  return {
+    ...walk.progress,
+    damage: objects === undefined ? damage : withObjects(damage, objects.damage),
+    lost: [...walk.damaged.keys()],
+  };
+}
+
+/** Adds which object holds each damaged block, and what is wrong with objects beyond blocks that are reached. */
+function withObjects(damage: readonly DamageItem[], objects: readonly ObjectDamage[]): DamageItem[] {
+  const holders = new Map(objects.flatMap(({ cid, object }) => (cid === undefined ? [] : [[digestKey(cid), object]])));
+  const located = damage.map((item) => {
+    return item.cid === undefined ? item : { ...item, object: holders.get(digestKey(item.cid)) };
+  });
+  const reached = new Set(damage.flatMap(({ cid }) => (cid === undefined ? [] : [digestKey(cid)])));
+  const others = objects.filter(({ cid }) => cid === undefined || !reached.has(digestKey(cid)));
+  return [...located, ...others.map(({ object, cid, what }) => damageItem(what, { object, cid }))];
 }
 
 /** Each damaged block with each path that uses it, first in the current root, then in older ones if only those use it. */

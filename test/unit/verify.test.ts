@@ -77,7 +77,10 @@ describe("verifying a bucket", () => {
     await publish(me, 2, [{ ino: 900, names: [[1, "more"]], bytes: Buffer.from("x") }]);
     const seen: number[] = [];
     remote.blocks.forgetCounts();
-    const report = await verifyBucket(bucket, remote.blocks, ({ blocks }) => void seen.push(blocks));
+    const report = await verifyBucket(bucket, {
+      blocks: remote.blocks,
+      onProgress: ({ blocks }) => void seen.push(blocks),
+    });
     expect(report.damage).toEqual([]);
     expect(report.roots).toBe(3);
     expect(report.blocks).toBe(remote.blocks.held.size);
@@ -92,7 +95,7 @@ describe("verifying a bucket", () => {
     await source.load([record.content.cid]);
     const chunk = source.peekList(record.content.cid)?.entry(1).cid as Cid;
     flip(remote, chunk);
-    const { damage } = await verifyBucket(await openBucket(remote), remote.blocks);
+    const { damage } = await verifyBucket(await openBucket(remote), { blocks: remote.blocks });
     expect(damage.map(({ path, cid }) => [path, cid]).sort()).toEqual([
       ["/copy", chunk],
       ["/d/twice", chunk],
@@ -109,7 +112,7 @@ describe("verifying a bucket", () => {
     expect(root.level).toBeGreaterThan(0);
     expect(record.content.kind).toBe("inline");
     flip(remote, child);
-    const { damage } = await verifyBucket(await openBucket(remote), remote.blocks);
+    const { damage } = await verifyBucket(await openBucket(remote), { blocks: remote.blocks });
     expect(damage[0]).toMatchObject({ cid: child });
     expect(damage[0]?.path).toBe("/d");
     expect(damage.at(-1)?.what).toMatch(/could not be checked/);
@@ -123,7 +126,7 @@ describe("verifying a bucket", () => {
     await publish(me, 2, [{ ino: 4, base: copy, names: [] }]);
     await publish(me, 3, [{ ino: 3, base: linked, names: [] }]);
     remote.blocks.held.delete(copy.record.content.kind === "list" ? copy.record.content.cid : ("" as Cid));
-    const { damage } = await verifyBucket(await openBucket(remote), remote.blocks);
+    const { damage } = await verifyBucket(await openBucket(remote), { blocks: remote.blocks });
     expect(damage.length).toBeGreaterThan(0);
     expect(damage.every(({ root }) => root !== undefined)).toBe(true);
     expect(damage.map(({ path }) => path)).toContain("/linked");
@@ -134,7 +137,7 @@ describe("verifying a bucket", () => {
     const { remote, bucket } = await filledBucket();
     const root = (await bucket.current())?.commit.cid as Cid;
     remote.blocks.held.delete(root);
-    const { damage } = await verifyBucket(await openBucket(remote), remote.blocks);
+    const { damage } = await verifyBucket(await openBucket(remote), { blocks: remote.blocks });
     expect(damage).toMatchObject([{ cid: root }, { cid: root }].slice(0, damage.length));
   });
 });

@@ -62,7 +62,7 @@ describe("a writer without a mount", () => {
       "empty/one": "dir",
       link: "-> a/d.txt",
     });
-    expect((await verifyBucket(bucket, remote.blocks)).damage).toEqual([]);
+    expect((await verifyBucket(bucket, { blocks: remote.blocks })).damage).toEqual([]);
   });
 
   test("overwrites a file's bytes and keeps what it is", async () => {
@@ -109,7 +109,7 @@ describe("a writer without a mount", () => {
     await edit((writer) => writer.remove(path("d")));
     expect(await files(bucket)).toEqual({ h: "h" });
     expect((await head(bucket)).body.totals).toEqual({ files: 1, directories: 0, bytes: 1 });
-    expect((await verifyBucket(bucket, remote.blocks)).damage).toEqual([]);
+    expect((await verifyBucket(bucket, { blocks: remote.blocks })).damage).toEqual([]);
   });
 
   test("streams of any length, and local files", async () => {
@@ -162,7 +162,7 @@ describe("restoring", () => {
       "d/sub/x": "d/sub/x",
       other: "other, changed",
     });
-    expect((await verifyBucket(bucket, remote.blocks)).damage).toEqual([]);
+    expect((await verifyBucket(bucket, { blocks: remote.blocks })).damage).toEqual([]);
   });
 
   test("makes lost directories above it again, and can restore everything", async () => {

@@ -24,6 +24,8 @@ export interface VerifyReport extends VerifyProgress {
   readonly damage: readonly DamageItem[];
   /** Roots that were walked: the current one and all that it retains. */
   readonly roots: number;
+  /** Blocks that are reached, but missing or damaged: what a repair looks for in caches. */
+  readonly lost: readonly Cid[];
 }
 
 export type OnProgress = (progress: VerifyProgress) => void;
