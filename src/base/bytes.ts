@@ -1,4 +1,4 @@
-/** Byte strings: their order and equality, in plain loops, which win over native calls for the lengths of tree keys. */
+/** The order of byte strings, in plain loops, which win over native calls for the lengths of tree keys. */
 
 /** Order of the bytes, shorter first: negative, 0 or positive. */
 export function compareBytes(a: Uint8Array, b: Uint8Array): number {
@@ -8,10 +8,6 @@ export function compareBytes(a: Uint8Array, b: Uint8Array): number {
     if (difference !== 0) return difference;
   }
   return a.length - b.length;
-}
-
-export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && compareBytes(a, b) === 0;
 }
 
 /** As compareBytes, between the bytes [aFrom, aTo) of `a` and [bFrom, bTo) of `b`. */

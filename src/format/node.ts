@@ -57,15 +57,15 @@ export class Node {
 
   /** A copy of the key. */
   keyAt(index: number): Uint8Array {
+    const { bytes } = this;
     const run = this.runOf(index);
     const from = this.tailStart(index);
-    const to = this.tailEnd(index);
-    if (!this.isHeaded(run)) return this.bytes.slice(this.layout.tails + from, this.layout.tails + to);
-    const key = new Uint8Array(HEAD_BYTES + to - from);
+    const headBytes = this.isHeaded(run) ? HEAD_BYTES : 0;
+    const key = new Uint8Array(headBytes + this.tailEnd(index) - from);
     const head = this.headAt(run);
-    for (let at = 0; at < HEAD_BYTES; at++) key[at] = this.bytes[head + at] ?? 0;
-    const tail = this.layout.tails + from - HEAD_BYTES;
-    for (let at = HEAD_BYTES; at < key.length; at++) key[at] = this.bytes[tail + at] ?? 0;
+    for (let at = 0; at < headBytes; at++) key[at] = bytes[head + at] ?? 0;
+    const tail = this.layout.tails + from - headBytes;
+    for (let at = headBytes; at < key.length; at++) key[at] = bytes[tail + at] ?? 0;
     return key;
   }
 

@@ -5,7 +5,9 @@
  * A subtree fits as it is when nothing below its root's level is unfinished: nodes begin afresh, and the rule that ended
  * its nodes would end them here. Otherwise it is opened, and its parts are added until the ends fall together again.
  */
+import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
+import { MAX_NODE_LEVEL } from "../base/limits.ts";
 import type { BlockSink } from "../blocks/block-store.ts";
 import { cidOf } from "../format/cid.ts";
 import type { Node } from "../format/node.ts";
@@ -143,11 +145,17 @@ export class TreeBuilder {
   }
 
   async #writer(level: number): Promise<LevelWriter> {
+    if (level > MAX_NODE_LEVEL) {
+      throw new SynclineError(
+        "limit_exceeded",
+        `A tree would have more than ${MAX_NODE_LEVEL} levels above its leaves.`,
+      );
+    }
     for (let next = this.#writers.length; next <= level; next++) {
       this.#writers.push(new LevelWriter(next, await this.#config.boundary(next)));
     }
     const writer = this.#writers[level];
-    if (writer === undefined) throw new RangeError("a level without a writer");
+    if (writer === undefined) throw new SynclineError("internal", "A level of a tree has no writer.");
     return writer;
   }
 }

@@ -26,12 +26,6 @@ export function entryAt(node: Node, index: number): Entry {
   return { key: node.keyAt(index), value: node.valueAt(index), links: node.linksAt(index) };
 }
 
-/** Whether two entries, or their absence, are the same. */
-export function sameEntry(a: Entry | undefined, b: Entry | undefined): boolean {
-  if (a === undefined || b === undefined) return a === b;
-  return a === b || (compareBytes(a.key, b.key) === 0 && sameContents(a, b));
-}
-
 /** Whether two entries have the same value and links. */
 export function sameContents(a: Omit<Entry, "key">, b: Omit<Entry, "key">): boolean {
   return (

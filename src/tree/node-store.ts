@@ -158,7 +158,8 @@ interface Slot {
 function openNode(cid: Cid, bytes: Uint8Array | undefined): Node {
   if (bytes === undefined) throw new SynclineError("block_not_found", `Block ${cid} was not found.`);
   try {
-    return decodeNode(bytes);
+    // A node read as a part of a long range must not keep all of it in memory.
+    return decodeNode(bytes.buffer.byteLength > 2 * bytes.length ? new Uint8Array(bytes) : bytes);
   } catch (cause) {
     throw new SynclineError("format_invalid", `Block ${cid} is no tree node.`, { cause });
   }
