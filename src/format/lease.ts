@@ -18,8 +18,10 @@ export function decodeLease(bytes: Uint8Array): PackName[] {
   if (format !== 1 || !Array.isArray(references) || value === null) {
     throw new SynclineError("format_invalid", "A lease has another form.");
   }
-  return references.map((reference: unknown) => {
+  const packs = references.map((reference: unknown) => {
     if (reference instanceof Uint8Array) return packFromReference(reference);
     throw new SynclineError("format_invalid", "A lease names something that is no pack.");
   });
+  if (Buffer.compare(encodeLease(packs), bytes) === 0) return packs;
+  throw new SynclineError("format_invalid", "A lease is out of order.");
 }
