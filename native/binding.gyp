@@ -13,7 +13,8 @@
               "placement.cc",
               "replies.cc",
               "requests.cc",
-              "session.cc"
+              "session.cc",
+              "session_object.cc"
             ],
             "defines": ["NAPI_VERSION=8"],
             "cflags_cc": ["-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror=return-type", "-fvisibility=hidden"]

@@ -11,7 +11,7 @@ import type { FileSystem, Invalidations } from "../vfs/filesystem.ts";
 import { type FuseAddon, loadAddon } from "./addon.ts";
 import { Door } from "./door.ts";
 import { MNT_DETACH, MOUNT_TYPE, pathBytes } from "./mount-point.ts";
-import { readMountTable } from "./mount-table.ts";
+import { type MountedAt, readMountTable } from "./mount-table.ts";
 import { type ChosenOptions, chooseOptions, type FuseOptions } from "./options.ts";
 
 export type MountEnd = "unmounted" | "aborted";
@@ -23,7 +23,7 @@ export interface FuseMount {
   readonly ended: Promise<MountEnd>;
   /** Tells the kernel what others changed. */
   invalidate(changes: Invalidations): void;
-  /** As umount(8): "busy" when something uses the mount. */
+  /** As umount(8): "busy" when something uses the mount. `ended` follows, later if another namespace has a copy of it. */
   unmount(): Promise<"unmounted" | "busy">;
   /** As umount -l: out of the tree now. What is open goes on being served; `ended` comes with the last close. */
   detach(): Promise<void>;
@@ -47,7 +47,12 @@ export function serveFuse(fs: FileSystem, given: FuseOptions): FuseMount {
     closeSync(device);
     throw mountFailure(cause, options.mountPoint);
   }
-  return new ServedMount(addon, device, mountPoint, fs, options);
+  try {
+    return new ServedMount(addon, device, mountPoint, fs, options);
+  } catch (error) {
+    void addon.unmount(mountPoint, MNT_DETACH);
+    throw error;
+  }
 }
 
 class ServedMount implements FuseMount {
@@ -57,6 +62,8 @@ class ServedMount implements FuseMount {
   readonly #mountPoint: string;
   readonly #options: ChosenOptions;
   readonly #door: Door;
+  /** As in the mount table; known once the mount is ready. */
+  #device: string | undefined;
   #hasEnded = false;
 
   constructor(addon: FuseAddon, device: number, mountPoint: string, fs: FileSystem, options: ChosenOptions) {
@@ -84,16 +91,15 @@ class ServedMount implements FuseMount {
   }
 
   async unmount(): Promise<"unmounted" | "busy"> {
-    if (this.#hasEnded) return "unmounted";
+    if (!(await this.#isInTree())) return "unmounted";
     const errno = await this.#addon.unmount(this.#mountPoint, 0);
     if (errno === ERRNO.EBUSY) return "busy";
     if (errno !== 0 && !this.#hasEnded) throw unmountFailure(errno, this.#options.mountPoint);
-    await this.ended;
     return "unmounted";
   }
 
   async detach(): Promise<void> {
-    if (this.#hasEnded) return;
+    if (!(await this.#isInTree())) return;
     const errno = await this.#addon.unmount(this.#mountPoint, MNT_DETACH);
     if (errno !== 0 && !this.#hasEnded) throw unmountFailure(errno, this.#options.mountPoint);
   }
@@ -108,20 +114,27 @@ class ServedMount implements FuseMount {
 
   async #begin(): Promise<void> {
     try {
-      await this.#setReadAhead();
+      const own = await this.#entry();
+      this.#device = own?.device;
+      if (own !== undefined) await setReadAhead(own, this.#options.readAheadBytes);
     } catch (error) {
       this.#options.log.warn("read-ahead stays at the kernel's default", { error: describeError(error) });
     }
     this.#ready.resolve();
   }
 
-  /** The kernel takes no more than its default (128 KiB) from INIT; the device's own setting goes beyond. */
-  async #setReadAhead(): Promise<void> {
+  /** What lies on top at the mount point, if it is of our type. */
+  async #entry(): Promise<MountedAt | undefined> {
     const path = Buffer.from(this.#mountPoint, "latin1").toString("utf8");
-    const own = (await readMountTable()).findLast((mount) => mount.mountPoint === path && mount.type === MOUNT_TYPE);
-    if (own === undefined) return;
-    const kib = this.#options.readAheadBytes / 1024;
-    await writeFile(`/sys/class/bdi/${own.device}/read_ahead_kb`, String(kib));
+    const top = (await readMountTable()).findLast((mount) => mount.mountPoint === path);
+    return top?.type === MOUNT_TYPE ? top : undefined;
+  }
+
+  /** Whether an unmount would meet this mount: not when somebody took it away, or mounted over it. */
+  async #isInTree(): Promise<boolean> {
+    if (this.#hasEnded) return false;
+    const entry = await this.#entry();
+    return entry !== undefined && entry.device === (this.#device ?? entry.device);
   }
 
   #end(errno: number, reason?: string): void {
@@ -134,6 +147,11 @@ class ServedMount implements FuseMount {
     );
     this.#ended.resolve(errno === ERRNO.ENODEV ? "unmounted" : "aborted");
   }
+}
+
+/** The kernel takes no more than its default (128 KiB) from INIT; the device's own setting goes beyond. */
+async function setReadAhead(own: MountedAt, bytes: number): Promise<void> {
+  await writeFile(`/sys/class/bdi/${own.device}/read_ahead_kb`, String(bytes / 1024));
 }
 
 /** mount(2) flags. */

@@ -32,6 +32,7 @@ export function agree(offer: KernelOffer, wishes: Wishes): number[] | string {
   ];
 }
 
+/** Linux 5.10 (Debian 11). Older ones are refused; of those in between, only 6.18 was run (docs/fuse.md). */
 const OLDEST_MINOR = 32;
 
 const WANTED =
@@ -47,7 +48,11 @@ const WANTED =
   INIT.ABORT_ERROR |
   INIT.INIT_EXT;
 
-/** Requests that nobody waits for (read-ahead, RELEASE) under way at once, and from where on the kernel holds back. */
-const MAX_BACKGROUND = 64;
-const CONGESTION_THRESHOLD = 48;
+/**
+ * Requests beside those that a program waits for: read-ahead, RELEASE. At most this many are under way at once, and from the
+ * second number on the kernel reads less ahead. Far above its default of 12, since those that wait for a bucket that is out of
+ * reach must not hold up the rest.
+ */
+const MAX_BACKGROUND = 256;
+const CONGESTION_THRESHOLD = 192;
 const PAGE_BYTES = 4096;

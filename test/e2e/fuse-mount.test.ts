@@ -44,6 +44,20 @@ describe.skipIf(reason !== undefined)(`a mount${reason === undefined ? "" : ` (s
       expect(await fuse.ended).toBe("unmounted");
     });
 
+    test("taken away by somebody else while in use, closing it leaves what lies beneath alone", async () => {
+      await using below = await server.mount();
+      await mkdir(below.path("point"));
+      await using above = await server.mountAt(below.path("point"));
+      const file = await open(above.path("open"), "w+");
+      await run("umount", ["-l", above.mountPoint]);
+      await run("mount", ["-t", "tmpfs", "another", above.mountPoint]);
+      await above.tell({ do: "close" });
+      expect(await above.ended).toBe("unmounted");
+      await file.close();
+      expect((await readMountTable()).findLast((mount) => mount.mountPoint === above.mountPoint)?.type).toBe("tmpfs");
+      await run("umount", [above.mountPoint]);
+    });
+
     test("closing it fails what is open and leaves the directory as it was", async () => {
       await using fuse = await server.mount();
       const file = await open(fuse.path("open"), "w+");
@@ -196,6 +210,24 @@ describe.skipIf(reason !== undefined)(`a mount${reason === undefined ? "" : ` (s
       await fuse.tell({ do: "release-blocks" });
       expect(String((await output)[0])).toBe("text");
       expect(await once(program, "exit")).toEqual([0, null]);
+    });
+
+    test("a write and an attribute that wait keep their bytes, whatever comes in between", async () => {
+      await fuse.tell({ do: "withhold-blocks", ino });
+      const waiting = python(
+        `if os.fork() == 0:
+    os.setxattr("away", "user.waits", b"v" * 5000)
+    os._exit(0)
+open("away", "ab").write(b"w" * 100_000)
+os.wait()`,
+        fuse.mountPoint,
+      );
+      for (let i = 0; i < 20; i++) await writeFile(fuse.path("other"), Buffer.alloc(300_000, i));
+      await fuse.tell({ do: "release-blocks" });
+      await waiting;
+      const text = await readFile(fuse.path("away"), "latin1");
+      expect(text).toBe(`text${"w".repeat(100_000)}`);
+      expect(await python(`print(os.getxattr("away", "user.waits") == b"v" * 5000)`, fuse.mountPoint)).toBe("True\n");
     });
 
     test("a waiting program can be interrupted and killed", async () => {
