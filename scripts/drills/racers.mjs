@@ -40,7 +40,7 @@ const log = syncline(space, ["log", url, "--json", "-n", "1000"])
   .map((line) => JSON.parse(line));
 const seqs = log.map(({ seq }) => seq);
 check(
-  seqs.every((seq, index) => seq === seqs[0] - index) && seqs.at(-1) === 0,
+  seqs.every((seq, index) => seq === seqs[0] - index) && seqs.at(-1) === 1,
   `history is linear: seq ${seqs[0]} down to ${seqs.at(-1)}`,
 );
 check(syncline(space, ["verify", url, "--json"]).status === 0, "verify finds nothing");

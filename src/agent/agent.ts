@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import type { Clock } from "../base/clock.ts";
 import { hasCode, SynclineError } from "../base/errors.ts";
-import type { Log } from "../base/log.ts";
+import { describeError, type Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { Bucket } from "../bucket/bucket.ts";
 import type { WalletSigner } from "../crypto/wallet.ts";
@@ -25,9 +25,11 @@ import {
   type PendingReport,
   type UnmountReport,
 } from "./reports.ts";
+import { NodeStore } from "../tree/node-store.ts";
 import { answerCalls, createCaller, type Caller } from "./rpc.ts";
 import type { StateDir } from "./state-dir.ts";
-import type { MainMethods, Pending, WorkerEvent, WorkerMethods, WorkerSetup } from "./threads.ts";
+import type { BaseRoot, MainMethods, Pending, WorkerEvent, WorkerMethods, WorkerSetup } from "./threads.ts";
+import { warmUp } from "./warm-up.ts";
 
 export interface AgentOptions {
   readonly address: string;
@@ -58,6 +60,9 @@ export interface Agent {
 
 /** How long a plain `umount DIR` waits for the bucket before what remains is left in the state. */
 const DRAIN_MS = 60_000;
+/** How long mounting waits for names to come into the cache. */
+const WARM_UP_WAIT_MS = 200;
+const WARM_UP_CACHE_BYTES = 8 * 1024 * 1024;
 
 /** Opens the bucket and the overlay, mounts, and serves until the end. */
 export async function startAgent(options: AgentOptions): Promise<Agent> {
@@ -156,6 +161,7 @@ class RunningAgent implements Agent {
       log: options.log,
     });
     this.#resources.push(this.#schedule);
+    await this.#warmUp(open.base);
     await this.#call("mount", undefined);
     this.#resources.push(await serveControl(options.state.path, this.#controlAnswers()));
     if (options.at === undefined) {
@@ -223,6 +229,19 @@ class RunningAgent implements Agent {
     for (const resource of this.#resources.reverse()) await disposeOf(resource);
     await this.#worker.terminate();
     await this.#opened[Symbol.asyncDispose]();
+  }
+
+  /** Waits for the first part only: the rest of a large tree comes while the mount is used already. */
+  async #warmUp(base: BaseRoot): Promise<void> {
+    const { clock, log } = this.#options;
+    const nodes = new NodeStore(this.#opened.blocks, { capacityBytes: WARM_UP_CACHE_BYTES });
+    const stop = new AbortController();
+    this.#resources.push({ [Symbol.dispose]: () => stop.abort() });
+    const warming = warmUp(nodes, base.tree, stop.signal).then(
+      (read) => log.info("Names are in the cache.", { nodes: read }),
+      (error: unknown) => log.warn(`Names are not all in the cache: ${describeError(error)}`),
+    );
+    await Promise.race([warming, clock.sleep(WARM_UP_WAIT_MS)]);
   }
 
   async #workerSetup(bucket: Bucket, cacheDir: string): Promise<WorkerSetup> {

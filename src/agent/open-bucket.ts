@@ -21,6 +21,8 @@ export interface OpenBucketOptions {
   /** Who uploads; absent for reading. */
   readonly writer?: WriterId | undefined;
   readonly cache?: { readonly dir: string; readonly bytes: number } | undefined;
+  /** How long a read waits for an unreachable bucket. */
+  readonly patienceMs?: number | undefined;
   /** The genesis as it was read before, for when the bucket is out of reach. */
   readonly genesis?: Uint8Array | undefined;
 }
@@ -34,10 +36,10 @@ export interface OpenedBucket extends AsyncDisposable {
 
 /** Opens the bucket and checks its genesis. Throws as `openRemote` and `Bucket.open`. */
 export async function openBucket(options: OpenBucketOptions): Promise<OpenedBucket> {
-  const { address, clock, random, log } = options;
+  const { address, clock, random, log, patienceMs } = options;
   const { pinnedGenesis } = parseAddress(address);
   const opened = openRemote(address, { clock, random, writer: options.writer });
-  const verified = new RetryReader(new VerifiedReader(opened.blocks), { clock, random });
+  const verified = new RetryReader(new VerifiedReader(opened.blocks), { clock, random, patienceMs });
   const cache = options.cache === undefined ? undefined : new DiskBlockCache({ ...options.cache, log });
   const blocks = cache === undefined ? verified : new CachedReader(cache, verified);
   const { genesis } = options;

@@ -82,7 +82,8 @@ function serve(port: MessagePort): void {
 async function openFilesystem(setup: WorkerSetup, log: Log): Promise<Serving> {
   const { address, genesis, stateDir, base, readTimeoutMs } = setup;
   const cache = { dir: setup.cacheDir, bytes: setup.cacheBytes };
-  const opened = await openBucket({ address, genesis, cache, log, clock: systemClock, random: systemRandom });
+  const ports = { clock: systemClock, random: systemRandom };
+  const opened = await openBucket({ address, genesis, cache, log, patienceMs: readTimeoutMs, ...ports });
   const vfs = await openVfs({
     storage: new DiskStorage(stateDir),
     blocks: opened.blocks,

@@ -10,11 +10,14 @@ export class RetryReader implements BlockReader {
   readonly #inner: BlockReader;
   readonly #clock: Clock;
   readonly #random: Random;
+  readonly #patienceMs: number;
 
-  constructor(inner: BlockReader, ports: { clock: Clock; random: Random }) {
+  /** Asks READ_ATTEMPTS times, and for `patienceMs` at least. */
+  constructor(inner: BlockReader, ports: { clock: Clock; random: Random; patienceMs?: number | undefined }) {
     this.#inner = inner;
     this.#clock = ports.clock;
     this.#random = ports.random;
+    this.#patienceMs = ports.patienceMs ?? 0;
   }
 
   get(cid: Cid): Promise<Uint8Array> {
@@ -27,11 +30,13 @@ export class RetryReader implements BlockReader {
 
   /** Doubling pauses, each a random part of its bound between a half and the whole, so that readers do not march in step. */
   async #retrying<T>(ask: () => Promise<T>): Promise<T> {
+    const endMs = this.#clock.monotonicMs() + this.#patienceMs;
     for (let attempt = 1; ; attempt++) {
       try {
         return await ask();
       } catch (error) {
-        if (!hasCode(error, "store_unreachable") || attempt === READ_ATTEMPTS) throw error;
+        const isLast = attempt >= READ_ATTEMPTS && this.#clock.monotonicMs() >= endMs;
+        if (!hasCode(error, "store_unreachable") || isLast) throw error;
         const bound = Math.min(BACKOFF_FIRST_MS * 2 ** (attempt - 1), BACKOFF_MAX_MS);
         await this.#clock.sleep(bound * (0.5 + this.#random.fraction() / 2));
       }
