@@ -86,7 +86,7 @@ async function fold(
     const object = (await state.merged.at(place)).find((found) => found.id === id);
     if (object === undefined) continue;
     const into: Place = { parent: keeper.id, name: place.name };
-    if (!hasName(object, into)) ;
+    if (!hasName(object, into)) guests.add(guestKey(id, into));
     const names = object.names.map((name) => (samePlace(name, place) ? into : name));
     await state.merged.put(id, { ...object, names: sortPlaces(names) });
     queue.add(into);
