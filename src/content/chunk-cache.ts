@@ -10,11 +10,13 @@ import type { ContentSource } from "./source.ts";
 export class ChunkCache implements ContentSource {
   readonly #blocks: BlockReader;
   readonly #capacityBytes: number;
-  /** Least recently used first. */
   readonly #held = new Map<Cid, Held>();
   readonly #loading = new Map<Cid, Promise<void>>();
   #heldBytes = 0;
-  #loads = 0;
+  /** Counts uses: whatever was used after another has the greater number. */
+  #uses = 0;
+  /** What `#uses` was when `load` was called last, and the time before. */
+  #lastLoads: readonly [number, number] = [0, 0];
 
   /**
    * `blocks` must verify what it reads. Whatever the capacity, what was used since the last call but one of `load` stays,
@@ -38,7 +40,7 @@ export class ChunkCache implements ContentSource {
   }
 
   async load(cids: readonly Cid[], needed = cids.length): Promise<void> {
-    this.#loads += 1;
+    this.#lastLoads = [this.#uses, this.#lastLoads[0]];
     const pending = this.#start(cids.slice(0, needed));
     // Reading ahead is best effort: whoever needs the block later asks for it again and learns what is wrong.
     for (const ahead of this.#start(cids.slice(needed))) ahead.catch(() => {});
@@ -78,22 +80,22 @@ export class ChunkCache implements ContentSource {
 
   #hold(cid: Cid, bytes: Uint8Array): void {
     const isChunk = codecOf(cid) === "raw";
-    const held: Held = isChunk
-      ? { bytes: bytes.length + OVERHEAD_BYTES, used: this.#loads, chunk: bytes, list: undefined }
-      : {
-          bytes: bytes.length * DECODED_FACTOR + OVERHEAD_BYTES,
-          used: this.#loads,
-          chunk: undefined,
-          list: decodeChunkList(bytes),
-        };
+    const held: Held = {
+      bytes: OVERHEAD_BYTES + bytes.length * (isChunk ? 1 : DECODED_FACTOR),
+      used: ++this.#uses,
+      chunk: isChunk ? bytes : undefined,
+      list: isChunk ? undefined : decodeChunkList(bytes),
+    };
     this.#heldBytes += held.bytes - (this.#held.get(cid)?.bytes ?? 0);
-    this.#held.delete(cid);
     this.#held.set(cid, held);
   }
 
+  /** Makes some room at a time, so that using a block costs a number and no place in an order. */
   #evict(): void {
-    for (const [cid, { bytes, used }] of this.#held) {
-      if (this.#heldBytes <= this.#capacityBytes || used >= this.#loads - 1) return;
+    if (this.#heldBytes <= this.#capacityBytes) return;
+    const byUse = [...this.#held].toSorted(([, a], [, b]) => a.used - b.used);
+    for (const [cid, { bytes, used }] of byUse) {
+      if (this.#heldBytes <= this.#capacityBytes * KEPT_PART || used > this.#lastLoads[1]) return;
       this.#held.delete(cid);
       this.#heldBytes -= bytes;
     }
@@ -101,17 +103,14 @@ export class ChunkCache implements ContentSource {
 
   #touch(cid: Cid): Held | undefined {
     const held = this.#held.get(cid);
-    if (held === undefined) return undefined;
-    held.used = this.#loads;
-    this.#held.delete(cid);
-    this.#held.set(cid, held);
+    if (held !== undefined) held.used = ++this.#uses;
     return held;
   }
 }
 
 interface Held {
   readonly bytes: number;
-  /** The number of `load` calls when it was used last. */
+  /** Which use was its last. */
   used: number;
   readonly chunk: Uint8Array | undefined;
   readonly list: ChunkList | undefined;
@@ -121,3 +120,5 @@ interface Held {
 const OVERHEAD_BYTES = 300;
 /** A decoded node with its links as text, against its encoded bytes. */
 const DECODED_FACTOR = 4;
+/** What stays when room is made. */
+const KEPT_PART = 7 / 8;

@@ -13,10 +13,11 @@ import type { Content } from "../format/record.ts";
 import { Chunker } from "./chunker.ts";
 import type { Piece } from "./chunker.ts";
 import { cutRule } from "./config.ts";
-import type { ContentConfig, CutRule } from "./config.ts";
+import type { ContentConfig } from "./config.ts";
 import { ListCursor } from "./list-cursor.ts";
 import { spliceList } from "./list-splice.ts";
 import type { Splice } from "./list-splice.ts";
+import { checkLength } from "./read.ts";
 import { checkSegments, ComposedFile } from "./pieces.ts";
 import type { ContentSegment, ReadData } from "./segment.ts";
 import type { ContentSource } from "./source.ts";
@@ -41,11 +42,13 @@ export async function editContent(
   if (changes.length === 0) return base;
   const file = new ComposedFile(source, base, baseSize, segments, readData);
   const rule = cutRule(config, size);
-  if (base.kind !== "list" || size <= config.inlineLimit || rule.normal !== cutRule(config, baseSize).normal) {
-    return writeContent(sink, config, { size, stretches: file.stretches(0) });
-  }
-  const old = await ListCursor.open(source, base.cid, baseSize);
-  const splices = await new Recutter(old, sink, file, new Chunker(config, rule), rule, changes, size).run();
+  const whole = () => writeContent(sink, config, { size, stretches: file.stretches(0) });
+  const sameRule = rule.normal === cutRule(config, baseSize).normal;
+  if (base.kind !== "list" || size <= config.inlineLimit || !sameRule) return whole();
+  const old = await ListCursor.open(source, base.cid);
+  checkLength(old.length, baseSize);
+  if (old.length < baseSize) return whole();
+  const splices = await new Recutter(old, sink, file, new Chunker(config, rule), rule.minHole, changes, size).run();
   return spliceList(old, sink, config, splices);
 }
 
@@ -72,12 +75,13 @@ function changedRuns(segments: readonly ContentSegment[], baseSize: number, size
   return runs;
 }
 
+/** Cuts a changed file anew around its changes. */
 class Recutter {
   readonly #old: ListCursor;
   readonly #sink: BlockSink;
   readonly #file: ComposedFile;
   readonly #chunker: Chunker;
-  readonly #rule: CutRule;
+  readonly #minHole: number;
   readonly #changes: readonly Change[];
   readonly #size: number;
 
@@ -86,7 +90,7 @@ class Recutter {
     sink: BlockSink,
     file: ComposedFile,
     chunker: Chunker,
-    rule: CutRule,
+    minHole: number,
     changes: readonly Change[],
     size: number,
   ) {
@@ -94,20 +98,25 @@ class Recutter {
     this.#sink = sink;
     this.#file = file;
     this.#chunker = chunker;
-    this.#rule = rule;
+    this.#minHole = minHole;
     this.#changes = changes;
     this.#size = size;
   }
 
   async run(): Promise<Splice[]> {
     const splices: Splice[] = [];
-    let done = 0;
-    for (let change = this.#changeAfter(0); change !== undefined; change = this.#changeAfter(done)) {
+    let [done, fetched] = [0, 0];
+    for (let index = 0; done < this.#old.length; index = this.#indexAfter(done)) {
+      const change = this.#changes[index];
+      if (change === undefined) break;
+      if (index >= fetched) {
+        fetched = index + FETCH_AT_ONCE;
+        await this.#old.fetch(this.#changes.slice(index, fetched).flatMap((next) => this.#edges(next)));
+      }
       const { start } = await this.#old.entry(0, this.#safeCut(change));
       const splice = await this.#recut(start);
       splices.push(splice);
       done = splice.to;
-      if (done === this.#old.length) break;
     }
     return splices;
   }
@@ -134,25 +143,33 @@ class Recutter {
 
   /** Whether the old file is cut at `at` too and the next change lies far enough behind it. */
   async #meets(at: number): Promise<boolean> {
-    const next = this.#changeAfter(at);
+    const next = this.#changes[this.#indexAfter(at)];
     if (at >= this.#old.length || (next !== undefined && this.#safeCut(next) < at)) return false;
     return (await this.#old.entry(0, at)).start === at;
   }
 
   /** Old cuts up to here do not depend on the change. */
   #safeCut(change: Change): number {
-    return Math.max(0, change.from - this.#rule.minHole);
+    return Math.max(0, change.from - this.#minHole);
+  }
+
+  /** What of the old file is read for a change: before it, and where it goes on behind it. */
+  #edges(change: Change): Change[] {
+    return [
+      { from: this.#safeCut(change), to: change.from },
+      { from: change.to, to: change.to + 1 },
+    ];
   }
 
   /** The first change that reaches beyond `offset`. */
-  #changeAfter(offset: number): Change | undefined {
+  #indexAfter(offset: number): number {
     let [low, high] = [0, this.#changes.length];
     while (low < high) {
       const middle = (low + high) >>> 1;
       if ((this.#changes[middle]?.to ?? 0) <= offset) low = middle + 1;
       else high = middle;
     }
-    return this.#changes[low];
+    return low;
   }
 
   /** Puts a piece, unless the old file has the same one at the same place. */
@@ -163,6 +180,9 @@ class Recutter {
     return putPiece(known === undefined ? this.#sink : unless(known, this.#sink), piece);
   }
 }
+
+/** Changes around which the old file is fetched at once, so that many small changes do not cost a request each. */
+const FETCH_AT_ONCE = 16;
 
 function unless(known: string, sink: BlockSink): BlockSink {
   return { put: (block) => (block.cid === known ? undefined : sink.put(block)) };

@@ -2,7 +2,8 @@
 import type { ChunkList, ListEntry } from "../format/chunk-list.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
-import { checkChild, entryIndex, entryStart } from "./list-range.ts";
+import { checkChild, entryIndex, entryStart, visitRange } from "./list-range.ts";
+import type { RangeVisitor } from "./list-range.ts";
 import { loadList } from "./source.ts";
 import type { ContentSource } from "./source.ts";
 
@@ -20,21 +21,18 @@ export interface PlacedEntry {
 
 export class ListCursor {
   readonly #source: ContentSource;
+  readonly #cid: Cid;
   readonly #root: ChunkList;
   /** The node that was found last, by level. */
   readonly #last: (PlacedNode | undefined)[] = [];
 
-  /** Opens the list of a file of `size` bytes. Throws `format_invalid` if it is not as long. */
-  static async open(source: ContentSource, root: Cid, size: number): Promise<ListCursor> {
-    const list = await loadList(source, root);
-    if (list.length !== size) {
-      throw new SynclineError("format_invalid", `Chunk list ${root} has ${list.length} bytes, but the file ${size}.`);
-    }
-    return new ListCursor(source, list);
+  static async open(source: ContentSource, root: Cid): Promise<ListCursor> {
+    return new ListCursor(source, root, await loadList(source, root));
   }
 
-  private constructor(source: ContentSource, root: ChunkList) {
+  private constructor(source: ContentSource, cid: Cid, root: ChunkList) {
     this.#source = source;
+    this.#cid = cid;
     this.#root = root;
   }
 
@@ -68,6 +66,25 @@ export class ListCursor {
   /** Whether a node of this level begins at `offset`, or the file ends there. */
   async isNodeStart(level: number, offset: number): Promise<boolean> {
     return offset === this.length || (await this.node(level, offset)).start === offset;
+  }
+
+  /** Brings the chunks that overlap these ranges into memory, and the nodes above them, in one request a level. */
+  async fetch(ranges: readonly { readonly from: number; readonly to: number }[]): Promise<void> {
+    for (let level = 0; level <= this.rootLevel; level++) {
+      const missing = new Set<Cid>();
+      for (const { from, to } of ranges) visitRange(this.#source, this.#cid, from, to, this.#missingInto(missing));
+      if (missing.size > 0) await this.#source.load([...missing]);
+    }
+  }
+
+  #missingInto(missing: Set<Cid>): RangeVisitor {
+    return {
+      entry: (_, { cid }) => {
+        if (cid !== undefined && this.#source.peekChunk(cid) === undefined) missing.add(cid);
+        return true;
+      },
+      missing: (cid) => missing.add(cid),
+    };
   }
 }
 

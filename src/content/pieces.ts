@@ -1,5 +1,6 @@
 /** A changed file's bytes in order, as stretches of bytes and numbers of zeros, read as far as they are asked for. */
 import { SynclineError } from "../base/errors.ts";
+import type { Cid } from "../base/ids.ts";
 import type { Content } from "../format/record.ts";
 import type { Stretch } from "./chunker.ts";
 import { visitRange } from "./list-range.ts";
@@ -43,15 +44,23 @@ export class ComposedFile {
     }
   }
 
+  /** The next bytes are read while the last ones are cut. */
   async *#data(epoch: number, from: number, to: number): AsyncGenerator<Stretch> {
+    let reading: Promise<Uint8Array> | undefined;
     for (let at = from; at < to; at += READ_BYTES) {
-      const length = Math.min(READ_BYTES, to - at);
-      const bytes = await this.#readData(epoch, at, length);
-      if (bytes.length !== length) {
-        throw new SynclineError("state_corrupt", `A data file of epoch ${epoch} ends before byte ${at + length}.`);
-      }
+      const bytes = await (reading ?? this.#read(epoch, at, to));
+      reading = at + bytes.length < to ? this.#read(epoch, at + bytes.length, to) : undefined;
+      // Whoever stops early does not learn of it.
+      reading?.catch(() => {});
       yield bytes;
     }
+  }
+
+  async #read(epoch: number, at: number, to: number): Promise<Uint8Array> {
+    const length = Math.min(READ_BYTES, to - at);
+    const bytes = await this.#readData(epoch, at, length);
+    if (bytes.length === length) return bytes;
+    throw new SynclineError("state_corrupt", `A data file of epoch ${epoch} ends before byte ${at + length}.`);
   }
 
   async *#baseStretches(from: number, to: number): AsyncGenerator<Stretch> {
@@ -62,13 +71,9 @@ export class ComposedFile {
   }
 
   /** Chunk by chunk, so that no more is read than a cut needs; more at once the longer it goes on. */
-  async *#listStretches(
-    root: Extract<Content, { kind: "list" }>["cid"],
-    from: number,
-    to: number,
-  ): AsyncGenerator<Stretch> {
-    let batch = 1;
-    for (let at = from; at < to; batch = Math.min(batch * 2, MAX_BATCH)) {
+  async *#listStretches(root: Cid, from: number, to: number): AsyncGenerator<Stretch> {
+    let at = from;
+    for (let batch = 1; at < to; batch = Math.min(batch * 2, MAX_BATCH)) {
       const entries = await loading(this.#source, () => entriesAt(this.#source, root, at, to, batch));
       const chunks = entries.flatMap(({ entry }) => entry.cid ?? []);
       if (chunks.length > 1) await this.#source.load(chunks);
@@ -78,8 +83,9 @@ export class ComposedFile {
         else yield await this.#chunkPart(entry, start, at, end);
         at = end;
       }
-      if (entries.length === 0) return;
+      if (entries.length === 0) break;
     }
+    if (at < to) yield to - at;
   }
 
   async #chunkPart({ cid, length }: ListEntry, start: number, from: number, to: number): Promise<Uint8Array> {
@@ -107,13 +113,7 @@ interface Placed {
   readonly entry: ListEntry;
 }
 
-function entriesAt(
-  source: ContentSource,
-  root: Extract<Content, { kind: "list" }>["cid"],
-  from: number,
-  to: number,
-  count: number,
-): Placed[] {
+function entriesAt(source: ContentSource, root: Cid, from: number, to: number, count: number): Placed[] {
   const entries: Placed[] = [];
   visitRange(source, root, from, to, {
     entry: (start, entry) => entries.push({ start, entry }) < count,

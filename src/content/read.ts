@@ -29,7 +29,7 @@ export function peekContent(
     const from = Math.max(start, offset);
     const to = Math.min(start + each, offset + count);
     if (to <= from) return;
-    target.fill(0, filled, from - offset);
+    if (from - offset > filled) target.fill(0, filled, from - offset);
     if (bytes === undefined) target.fill(0, from - offset, to - offset);
     else target.set(bytes.subarray(from - start, to - start), from - offset);
     filled = to - offset;
@@ -42,7 +42,7 @@ export function peekContent(
     const more = missingBlocks(source, content, size, offset + count, ahead);
     throw new BlockMiss([...missing, ...more.filter((cid) => !missing.includes(cid))], missing.length);
   }
-  target.fill(0, filled, count);
+  if (count > filled) target.fill(0, filled, count);
   return count;
 }
 

@@ -84,6 +84,29 @@ describe("what a content is made of", () => {
   });
 });
 
+test("content that is shorter than its file is made whole by an edit, and a longer one is refused", async () => {
+  const blocks = new BlockMap();
+  const bytes = noise(300 * KiB);
+  const content = await writeBytes(blocks, config, bytes);
+  const source = new ChunkCache(blocks, { capacityBytes: 4 * MiB });
+  const file = new EditedFile(Buffer.concat([bytes, new Uint8Array(200 * KiB)])).write(7, Uint8Array.of(1));
+  const edit = (baseSize: number) => {
+    return editContent(source, blocks, config, content, baseSize, file.segments(), file.bytes.length, file.readData);
+  };
+  expect(await edit(500 * KiB)).toEqual(await writeBytes(new BlockMap(), config, file.bytes));
+  expect(hasCode(await failure(edit(299 * KiB)), "format_invalid")).toBe(true);
+});
+
+test("a data file that ends too early is an error, not zeros", async () => {
+  const source = new ChunkCache(new BlockMap(), { capacityBytes: 4 * MiB });
+  const segments = [{ offset: 0, length: MiB, from: "data" as const, epoch: 3 }];
+  const short = async () => new Uint8Array(1_000);
+  const refused = await failure(
+    editContent(source, new BlockMap(), config, { kind: "empty" }, 0, segments, MiB, short),
+  );
+  expect(hasCode(refused, "state_corrupt")).toBe(true);
+});
+
 describe("reading", () => {
   test("a miss names what the range needs, then what lies ahead", async () => {
     const { blocks, content, bytes } = await largeFile();
