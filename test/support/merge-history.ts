@@ -1,12 +1,14 @@
 /** Generated histories: operations chosen against what is there, nasty ones more often, on few names so that they meet. */
 import fc from "fast-check";
-import type { ModelFilesystem, Operation } from "./model-filesystem.ts";
+import type { ModelFilesystem, ModelInode, Operation } from "./model-filesystem.ts";
 
 /** An operation before it is known what is there: numbers that pick from the paths of the moment. */
 export interface Intent {
   readonly kind: Kind;
   readonly a: number;
   readonly b: number;
+  /** Picks from the theme's deeds. */
+  readonly deed: number;
   readonly name: string;
   readonly content: string;
 }
@@ -15,50 +17,209 @@ type Kind = (typeof KINDS)[number];
 
 /** Each as often as it stands here. */
 const KINDS = [
-  ...["create", "create", "create", "edit", "edit", "edit", "mkdir", "mkdir"],
-  ...["rename", "rename", "rename", "rename", "renameInto", "renameInto", "renameInto", "renameOver", "renameOver"],
-  ...["exchange", "link", "link", "unlink", "unlink", "rmdir", "rmtree", "rmtree", "again", "save", "edges"],
-  ...["append", "chmod", "symlink", "commit", "commit"],
+  ...["create", "create", "create", "edit", "edit", "edit", "mkdir", "mkdir", "newFolder", "newFolder", "newFile"],
+  ...["rename", "rename", "moveDirectory", "moveDirectory", "moveDirectory", "moveDirectory", "renameOver"],
+  ...[
+    "exchange",
+    "swap",
+    "link",
+    "link",
+    "unlink",
+    "unlink",
+    "unlinkFile",
+    "rmdir",
+    "rmtree",
+    "rmtree",
+    "again",
+    "save",
+  ],
+  ...["home", "goHome", "goHome", "append", "chmod", "symlink", "symlink", "commit"],
+  ...Array.from({ length: 30 }, () => "deed" as const),
+  ...Array.from({ length: 20 }, () => "meet" as const),
 ] as const;
 
-const NAMES = ["a", "b", "c", "k", "n.bin", "t.txt", "l.log", ".rc", "a.b.c"];
+/** Few, so that writers meet. */
+const NAMES = ["a", "a", "b", "b", "c", "n.bin", "n.bin", "t.txt", "l.log"];
 
-/** What many write alike, so that equal bytes meet. */
-const SHARED = ["S", "S", "T"];
+/** What histories start from: directories to move, hard links, equal bytes, and files away from where they were born. */
+export const SKELETON: readonly Operation[] = [
+  ...["a", "b", "a/c", "b/c", "a/c/a", "home"].map((path) => ({ op: "mkdir" as const, path })),
+  ...["a/n.bin", "b/n.bin", "a/c/n.bin", "n.bin"].map((path) => ({
+    op: "write" as const,
+    path,
+    content: `old ${path}`,
+  })),
+  ...["home/1", "home/2", "b/c/n.bin"].map((path) => ({ op: "write" as const, path, content: "S" })),
+  ...["a/t.txt", "b/c/t.txt"].map((path) => ({ op: "write" as const, path, content: "1\n2\n3\n4\n5\n6\n7\n" })),
+  ...["l.log", "a/c/l.log"].map((path) => ({ op: "write" as const, path, content: "0\n" })),
+  { op: "link", path: "a/n.bin", to: "b/l" },
+  { op: "symlink", path: "b/s", target: "old" },
+  { op: "commit" },
+  { op: "rename", path: "home/1", to: "a/1" },
+  { op: "rename", path: "home/2", to: "b/c/2" },
+];
 
-export const intents = (max: number) =>
-  fc.array(
-    fc.record({
-      kind: fc.constantFrom(...KINDS) as fc.Arbitrary<Kind>,
-      a: fc.nat(997),
-      b: fc.nat(997),
-      name: fc.constantFrom(...NAMES),
-      content: fc.constantFrom(...SHARED, "", ""),
-    }),
-    { maxLength: max },
+/** What many write alike, so that equal bytes meet; "" is something that nobody else writes. */
+const CONTENTS = ["S", "T", "", "", "", ""];
+
+/** What sides do to the skeleton so that they meet: nearly every pair of these is a row of the table. */
+export const DEEDS: readonly (readonly Operation[])[] = [
+  [{ op: "rmtree", path: "a" }],
+  [{ op: "rmtree", path: "b" }],
+  [{ op: "rmtree", path: "a/c" }],
+  [{ op: "rename", path: "a", to: "b/a" }],
+  [{ op: "rename", path: "a", to: "b/c/a" }],
+  [{ op: "rename", path: "b", to: "a/b" }],
+  [{ op: "rename", path: "b", to: "a/c/a/b" }],
+  [{ op: "rename", path: "b/c", to: "a/c/a/c" }],
+  [{ op: "rename", path: "a/c", to: "b/c/c" }],
+  [{ op: "rename", path: "a/c", to: "k" }],
+  [{ op: "rename", path: "b/c", to: "k" }],
+  [{ op: "rename", path: "a", to: "k" }],
+  [{ op: "mkdir", path: "k" }],
+  [
+    { op: "mkdir", path: "k" },
+    { op: "mkdir", path: "k/a" },
+    { op: "write", path: "k/n.bin", content: "S" },
+  ],
+  [{ op: "mkdir", path: "m" }, { op: "commit" }, { op: "rename", path: "m", to: "k" }],
+  [
+    { op: "mkdir", path: "m" },
+    { op: "commit" },
+    { op: "rename", path: "a/n.bin", to: "m/n.bin" },
+    { op: "rename", path: "m", to: "b/k" },
+  ],
+  [{ op: "mkdir", path: "m" }, { op: "mkdir", path: "m/m" }, { op: "commit" }, { op: "rename", path: "m", to: "a/k" }],
+  [{ op: "write", path: "k", content: "S" }],
+  [{ op: "write", path: "w", content: "T" }, { op: "commit" }, { op: "rename", path: "w", to: "k" }],
+  [{ op: "rename", path: "a/1", to: "home/1" }],
+  [
+    { op: "rename", path: "a/1", to: "home/1" },
+    { op: "rmtree", path: "a" },
+  ],
+  [{ op: "rename", path: "b/c/2", to: "home/2" }],
+  [{ op: "rename", path: "b/c/2", to: "k" }],
+  [{ op: "rename", path: "b/c/n.bin", to: "k" }],
+  [{ op: "rename", path: "a/1", to: "k" }],
+  [{ op: "unlink", path: "a/n.bin" }],
+  [{ op: "unlink", path: "b/l" }],
+  [
+    { op: "unlink", path: "b/l" },
+    { op: "unlink", path: "a/n.bin" },
+  ],
+  [{ op: "link", path: "a/n.bin", to: "a/c/a/l" }],
+  [{ op: "link", path: "n.bin", to: "a/c/a/n.bin" }],
+  [{ op: "exchange", path: "a", to: "b" }],
+  [{ op: "exchange", path: "a/c", to: "b/n.bin" }],
+  [{ op: "exchange", path: "a/n.bin", to: "n.bin" }],
+  [{ op: "rename", path: "n.bin", to: "b/n.bin" }],
+  [{ op: "rename", path: "b/n.bin", to: "n.bin" }],
+  [
+    { op: "unlink", path: "n.bin" },
+    { op: "mkdir", path: "n.bin" },
+    { op: "write", path: "n.bin/a", content: "T" },
+  ],
+  [{ op: "rename", path: "n.bin", to: "a/c/a/n.bin" }],
+  [{ op: "rmtree", path: "a/c/a" }],
+  [
+    { op: "rename", path: "a/c/a", to: "a/c/d" },
+    { op: "rmtree", path: "b" },
+  ],
+  [
+    { op: "rename", path: "a/c", to: "c" },
+    { op: "rmtree", path: "a" },
+  ],
+  [
+    { op: "unlink", path: "b/s" },
+    { op: "symlink", path: "b/s", target: "S" },
+  ],
+  [
+    { op: "chmod", path: "a/n.bin", mode: 0o600 },
+    { op: "chmod", path: "a", mode: 0o700 },
+  ],
+  [
+    { op: "rmtree", path: "a" },
+    { op: "mkdir", path: "a" },
+    { op: "write", path: "a/n.bin", content: "T" },
+  ],
+  [
+    { op: "rename", path: "a", to: "old" },
+    { op: "mkdir", path: "a" },
+    { op: "mkdir", path: "a/c" },
+  ],
+];
+
+/** What sides write into what they may both have. */
+const WRITTEN = [
+  "a/n.bin",
+  "n.bin",
+  "b/l",
+  "a/t.txt",
+  "b/c/t.txt",
+  "l.log",
+  "a/c/l.log",
+  "a/1",
+  "b/c/2",
+  "k",
+  "a/c/n.bin",
+];
+
+export const intents = (minLength: number, maxLength: number) =>
+  fc.noBias(
+    fc.array(
+      fc.record({
+        kind: fc.constantFrom(...KINDS) as fc.Arbitrary<Kind>,
+        a: fc.nat(19),
+        b: fc.nat(19),
+        deed: fc.nat(DEEDS.length - 1),
+        name: fc.constantFrom(...NAMES),
+        content: fc.constantFrom(...CONTENTS),
+      }),
+      { minLength, maxLength, size: "max" },
+    ),
   );
+
+/** What the sides of one history do more often than all else, so that they meet: indexes into DEEDS and WRITTEN. */
+export interface Theme {
+  readonly deeds: readonly number[];
+  readonly files: readonly number[];
+}
+
+export const themes: fc.Arbitrary<Theme> = fc.record({
+  deeds: fc.array(fc.nat(DEEDS.length - 1), { minLength: 3, maxLength: 7 }),
+  files: fc.array(fc.nat(WRITTEN.length - 1), { minLength: 1, maxLength: 3 }),
+});
 
 export class HistoryPlayer {
   readonly #label: string;
+  readonly #theme: Theme;
   #made = 0;
 
-  /** No two labels ever write the same bytes, SHARED aside. */
-  constructor(label: string) {
+  /** No two labels ever write the same bytes, those of CONTENTS aside. */
+  constructor(label: string, theme: Theme) {
     this.#label = label;
+    this.#theme = theme;
   }
 
   /** The operations that an intent means here. */
-  operations(model: ModelFilesystem, { kind, a, b, name, content }: Intent): Operation[] {
+  operations(model: ModelFilesystem, { kind, a, b, deed, name, content }: Intent): Operation[] {
     const all = [...model.paths()];
-    const pick = (paths: readonly string[], index: number) => paths[index % Math.max(paths.length, 1)];
-    const files = all.filter(([, { type }]) => type === "file").map(([path]) => path);
-    const directories = ["", ...all.filter(([, { type }]) => type === "directory").map(([path]) => path)];
-    const paths = all.map(([path]) => path);
-    const inside = (directory: string | undefined, leaf: string) => (directory ? `${directory}/${leaf}` : leaf);
-    const [path = "none", other = "none"] = [pick(paths, a), pick(paths, b)];
-    const file = pick(files, a) ?? "none";
-    const fresh = inside(pick(directories, b), name);
+    const pick = (found: readonly (readonly [string, ModelInode])[], index: number) =>
+      found[index % Math.max(found.length, 1)]?.[0] ?? "none";
+    const files = all.filter(([, { type }]) => type === "file");
+    const directories = all.filter(([, { type }]) => type === "directory");
+    const parent = pick([["", model.root], ...directories], b);
+    const fresh = parent === "" ? name : `${parent}/${name}`;
+    const [path, file, directory] = [pick(all, a), pick(files, a), pick(directories, a)];
+    const other = pick(all, b);
     switch (kind) {
+      case "deed":
+        return [...(DEEDS[chosen(this.#theme.deeds, deed)] ?? [])];
+      case "meet": {
+        const written = WRITTEN[chosen(this.#theme.files, a)] ?? "k";
+        const edited = this.#edited(model.at(written)?.content ?? "", written, b, content);
+        return [{ op: "write", path: written, content: edited }];
+      }
       case "create":
         return [{ op: "write", path: fresh, content: this.#content(fresh, content) }];
       case "edit":
@@ -67,22 +228,44 @@ export class HistoryPlayer {
         return [{ op: "append", path: file, content: `${this.#unique()}\n` }];
       case "mkdir":
         return [{ op: "mkdir", path: fresh }];
+      case "newFolder":
+        return [
+          { op: "mkdir", path: "new" },
+          { op: "write", path: "new/a", content: this.#content("a", content) },
+          { op: "mkdir", path: "new/b" },
+          { op: "commit" },
+          { op: "rename", path: "new", to: fresh },
+        ];
+      case "newFile":
+        return [
+          { op: "write", path: "new", content: this.#content("new", content) },
+          { op: "commit" },
+          { op: "rename", path: "new", to: fresh },
+        ];
       case "rename":
         return [{ op: "rename", path, to: fresh }];
-      case "renameInto":
-        return [{ op: "rename", path: pick(directories, a) || "none", to: fresh }];
+      case "moveDirectory":
+        return [{ op: "rename", path: directory, to: fresh }];
       case "renameOver":
         return [{ op: "rename", path, to: other }];
       case "exchange":
         return [{ op: "exchange", path, to: other }];
+      case "swap":
+        return [
+          { op: "rename", path, to: ".swap" },
+          { op: "rename", path: other, to: path },
+          { op: "rename", path: ".swap", to: other },
+        ];
       case "link":
         return [{ op: "link", path: file, to: fresh }];
       case "unlink":
         return [{ op: "unlink", path }];
+      case "unlinkFile":
+        return [{ op: "unlink", path: file }];
       case "rmdir":
-        return [{ op: "rmdir", path }];
+        return [{ op: "rmdir", path: directory }];
       case "rmtree":
-        return [{ op: "rmtree", path: pick(directories, a) || "none" }];
+        return [{ op: "rmtree", path: directory }];
       case "again":
         return [
           { op: "unlink", path: file },
@@ -90,15 +273,13 @@ export class HistoryPlayer {
         ];
       case "save":
         return [
-          { op: "write", path: inside("", `.save${this.#label}`), content: this.#content(file, content) },
-          { op: "rename", path: `.save${this.#label}`, to: file },
+          { op: "write", path: ".save", content: this.#content(file, content) },
+          { op: "rename", path: ".save", to: file },
         ];
-      case "edges":
-        return [
-          { op: "rename", path, to: fresh },
-          { op: "commit" },
-          { op: "rename", path: fresh, to: path },
-        ];
+      case "home":
+        return [{ op: "rename", path, to: fresh }, { op: "commit" }, { op: "rename", path: fresh, to: path }];
+      case "goHome":
+        return [{ op: "rename", path, to: `home/${path.slice(-1)}` }];
       case "symlink":
         return [{ op: "symlink", path: fresh, target: this.#unique() }];
       case "chmod":
@@ -126,6 +307,10 @@ export class HistoryPlayer {
   }
 }
 
-export function isLines(path: string): boolean {
+function chosen(from: readonly number[], index: number): number {
+  return from[index % from.length] ?? index;
+}
+
+function isLines(path: string): boolean {
   return path.endsWith(".txt") || path.endsWith(".log");
 }

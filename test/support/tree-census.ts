@@ -88,7 +88,8 @@ function directoryFaults(id: FileId, object: Found, all: ReadonlyMap<FileId, Fou
   if (object.backrefs.length > 0) faults.push("a directory has back-references");
   if (object.subdirs !== children.length) faults.push(`subdirs ${object.subdirs}, but ${children.length} lie in it`);
   if (id === ROOT_ID) return object.names.length > 0 ? ["the root has a name"] : faults;
-  if (object.names.length !== 1 || object.names[0] !== object.place) faults.push(`names ${object.names}, place ${object.place}`);
+  if (object.names.length !== 1 || object.names[0] !== object.place)
+    faults.push(`names ${object.names}, place ${object.place}`);
   const seen = new Set<string>();
   let at: string | undefined = id;
   while (at !== undefined && at !== ROOT_ID && !seen.has(at)) {
@@ -103,8 +104,10 @@ function fileFaults({ names, backrefs, inline, selfs }: Found): string[] {
   const faults: string[] = [];
   if (names.length === 0) faults.push("a file without a name");
   const linked = names.length > 1;
-  if (linked && (selfs !== 1 || inline.length > 0)) faults.push("a hard-linked file whose record is not in its own row");
-  if (!linked && (selfs !== 0 || inline.length !== 1)) faults.push("a single-link file whose record is not in its dentry");
+  if (linked && (selfs !== 1 || inline.length > 0))
+    faults.push("a hard-linked file whose record is not in its own row");
+  if (!linked && (selfs !== 0 || inline.length !== 1))
+    faults.push("a single-link file whose record is not in its dentry");
   const stated = inline[0]?.stated !== undefined;
   if (!linked && stated === inline[0]?.atBirth) faults.push("an id is stated exactly if it is the birth id");
   const wanted = linked || stated ? [...names].sort() : [];
