@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { LocalDisk } from "../support/local-disk.ts";
 import { VfsHarness } from "../support/vfs-harness.ts";
-import { applyTo, treeOf } from "../support/vfs-operations.ts";
+import { anyOperation, applyTo, treeOf } from "../support/vfs-operations.ts";
 import type { Operation } from "../support/vfs-operations.ts";
 
 const HEAVY = process.env["SYNCLINE_TEST_ALL"] !== undefined;
@@ -14,33 +14,15 @@ const HEAVY = process.env["SYNCLINE_TEST_ALL"] !== undefined;
 /** What happens to the agent between operations. */
 type Event = { readonly event: "publish" | "seal" | "finish" | "checkpoint" | "restart" | "powerCycle" };
 
-const names = fc.constantFrom("a", "b", "c");
-const path = fc.array(names, { minLength: 1, maxLength: 3 }).map((parts) => parts.join("/"));
-const bytes = fc.integer({ min: 1, max: 3_000 }).map((length) => new Uint8Array(length).fill(1 + (length % 250)));
-const offset = fc.oneof(fc.integer({ min: 0, max: 5_000 }), fc.integer({ min: 0, max: 200_000 }));
-
-const operation: fc.Arbitrary<Operation> = fc.oneof(
-  { weight: 4, arbitrary: fc.record({ op: fc.constant("create" as const), path }) },
-  { weight: 4, arbitrary: fc.record({ op: fc.constant("mkdir" as const), path }) },
-  { weight: 4, arbitrary: fc.record({ op: fc.constant("write" as const), path, offset, bytes }) },
-  { weight: 2, arbitrary: fc.record({ op: fc.constant("truncate" as const), path, size: offset }) },
-  { weight: 2, arbitrary: fc.record({ op: fc.constant("unlink" as const), path }) },
-  { weight: 1, arbitrary: fc.record({ op: fc.constant("rmdir" as const), path }) },
-  { weight: 4, arbitrary: fc.record({ op: fc.constant("rename" as const), path, to: path }) },
-  { weight: 2, arbitrary: fc.record({ op: fc.constant("link" as const), path, to: path }) },
-  { weight: 1, arbitrary: fc.record({ op: fc.constant("symlink" as const), path, target: fc.constant("nowhere") }) },
-  {
-    weight: 1,
-    arbitrary: fc.record({ op: fc.constant("chmod" as const), path, mode: fc.constantFrom(0o600, 0o755, 0o2755) }),
-  },
-);
 const event: fc.Arbitrary<Event> = fc.record({
   event: fc.constantFrom("publish", "seal", "finish", "checkpoint", "restart", "powerCycle"),
 });
 
 test("operations end as on the local disk, across publishing, checkpoints and restarts", async () => {
   const steps = fc.array(
-    fc.oneof({ weight: 5, arbitrary: operation }, { weight: 1, arbitrary: event }) as fc.Arbitrary<Operation | Event>,
+    fc.oneof({ weight: 5, arbitrary: anyOperation }, { weight: 1, arbitrary: event }) as fc.Arbitrary<
+      Operation | Event
+    >,
     { maxLength: HEAVY ? 120 : 60, size: "max" },
   );
   await fc.assert(

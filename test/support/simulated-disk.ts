@@ -17,7 +17,17 @@ import type {
   TableChange,
 } from "../../src/overlay/storage.ts";
 
-export type DiskCall = "open" | "write" | "sync" | "remove" | "sync folder" | "apply" | "sync tables";
+/** "create" and "grow" are those that need space; they come after "open" and "write". */
+export type DiskCall =
+  | "open"
+  | "create"
+  | "write"
+  | "grow"
+  | "sync"
+  | "remove"
+  | "sync folder"
+  | "apply"
+  | "sync tables";
 
 export const diskFull = () => new SynclineError("disk_full", "The simulated disk is full.");
 
@@ -51,6 +61,7 @@ export class SimulatedDisk implements OverlayStorage {
     let inode = files.get(name);
     if (inode === undefined) {
       if (!create) return undefined;
+      this.before("create");
       inode = new SimulatedInode();
       files.set(name, inode);
     }
@@ -200,6 +211,7 @@ class SimulatedFile implements StoredFile {
   write(offset: number, bytes: Uint8Array): void {
     this.#disk.before("write");
     const growth = Math.max(0, offset + bytes.length - this.#inode.size);
+    if (growth > 0) this.#disk.before("grow");
     if (this.#disk.used + growth > this.#disk.capacity) {
       // As much as fits lands on the disk.
       const fits = Math.max(0, this.#disk.capacity - this.#disk.used);

@@ -187,6 +187,7 @@ export class VfsHarness {
   async build(): Promise<PublishedEpoch | undefined> {
     const changes = this.vfs.seal();
     if (changes === undefined) return undefined;
+    await this.vfs.sync();
     const built = await this.#build(changes, this.disk);
     return { epoch: changes.epoch, objects: built.objects, base: await this.#newRoot(built.ours, built.ours) };
   }

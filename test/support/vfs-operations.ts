@@ -1,4 +1,5 @@
 /** Operations by path, and how a filesystem under test is made to do them as the kernel would. */
+import fc from "fast-check";
 import { ERRNO } from "../../src/base/errno.ts";
 import type { FileName, Ino } from "../../src/base/ids.ts";
 import { ROOT_INO } from "../../src/base/ids.ts";
@@ -14,6 +15,28 @@ export type Operation =
   | { readonly op: "chmod"; readonly path: string; readonly mode: number }
   | { readonly op: "write"; readonly path: string; readonly offset: number; readonly bytes: Uint8Array }
   | { readonly op: "truncate"; readonly path: string; readonly size: number };
+
+const names = fc.constantFrom("a", "b", "c");
+const path = fc.array(names, { minLength: 1, maxLength: 3 }).map((parts) => parts.join("/"));
+const bytes = fc.integer({ min: 1, max: 3_000 }).map((length) => new Uint8Array(length).fill(1 + (length % 250)));
+const offset = fc.oneof(fc.integer({ min: 0, max: 5_000 }), fc.integer({ min: 0, max: 200_000 }));
+
+/** Few names, so that operations meet. */
+export const anyOperation: fc.Arbitrary<Operation> = fc.oneof(
+  { weight: 4, arbitrary: fc.record({ op: fc.constant("create" as const), path }) },
+  { weight: 4, arbitrary: fc.record({ op: fc.constant("mkdir" as const), path }) },
+  { weight: 4, arbitrary: fc.record({ op: fc.constant("write" as const), path, offset, bytes }) },
+  { weight: 2, arbitrary: fc.record({ op: fc.constant("truncate" as const), path, size: offset }) },
+  { weight: 2, arbitrary: fc.record({ op: fc.constant("unlink" as const), path }) },
+  { weight: 1, arbitrary: fc.record({ op: fc.constant("rmdir" as const), path }) },
+  { weight: 4, arbitrary: fc.record({ op: fc.constant("rename" as const), path, to: path }) },
+  { weight: 2, arbitrary: fc.record({ op: fc.constant("link" as const), path, to: path }) },
+  { weight: 1, arbitrary: fc.record({ op: fc.constant("symlink" as const), path, target: fc.constant("nowhere") }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ op: fc.constant("chmod" as const), path, mode: fc.constantFrom(0o600, 0o755, 0o2755) }),
+  },
+);
 
 /** Does it and answers 0, or Linux's error number. What it changed is committed. */
 export async function applyTo(fs: VfsHarness, operation: Operation): Promise<number> {
