@@ -24,12 +24,13 @@ for (let round = 0; round < times; round++) {
     join(a.dir, folder),
     String(FILES),
   ]);
+  const ended = new Promise((done) => appender.once("close", done));
   let told = "";
   appender.stdout.on("data", (data) => (told += data));
   const wanted = 200 + round * 97;
   await until(() => told.split("\n").length > wanted, 60_000, "the appender to get going");
   await a.kill9();
-  await new Promise((done) => appender.once("close", done));
+  await ended;
   a.mount();
   acknowledged += checkRecords(a.dir, folder, told, round);
 }

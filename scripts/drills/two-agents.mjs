@@ -70,7 +70,7 @@ report(`fingerprint of B: ${onB.size} paths in ${seconds(began)}`);
 const different = differences(onA, onB);
 if (different.length > 0) report(JSON.stringify(different.slice(0, 5), null, 1));
 check(different.length === 0, "names, types, modes, mtimes, sizes and SHA-256 are identical on A and B");
-check(onA.size >= 10_000, `${onA.size} paths`);
+check(onA.size >= copies * perCopy, `${onA.size} paths`);
 check(run("git", ["-C", join(b.dir, "repo"), "status", "--porcelain"]) === "", "git status on B is clean");
 run("git", ["-C", join(b.dir, "repo"), "fsck", "--full"]);
 check(true, "git fsck on B");

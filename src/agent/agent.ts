@@ -130,6 +130,7 @@ class RunningAgent implements Agent {
     this.#call = caller.call;
     this.#stopCalls = caller.stop;
     this.#schedule = new FlushSchedule(options.clock, async () => {
+      opened.cache?.trim();
       return this.#publisher === undefined ? { again: false, afterMs: 0 } : this.#publisher.flush();
     });
     answerCalls<MainMethods>(worker, { flush: () => this.flush() });

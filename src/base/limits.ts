@@ -157,3 +157,5 @@ export const CACHE_SEGMENT_BYTES = 64 * MiB;
 export const CACHE_BACKLOG_BYTES = 64 * MiB;
 /** Tree nodes that an agent brings into its cache after mounting: 64 MiB of usual nodes, the names of 600,000 files. */
 export const WARM_UP_NODES = 4_096;
+/** The block cache leaves this much of its disk free, or a quarter of a small disk. */
+export const CACHE_KEEPS_FREE_BYTES = 1024 * MiB;

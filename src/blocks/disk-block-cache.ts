@@ -5,12 +5,18 @@
  * full, its folder may be deleted at any time, and no failure of it reaches who reads. Two threads use two of these over
  * one folder: each appends to segments of its own.
  */
-import { mkdirSync, rmSync } from "node:fs";
+import { mkdirSync, rmSync, statfsSync } from "node:fs";
 import { open } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import type { Cid } from "../base/ids.ts";
-import { CACHE_BACKLOG_BYTES, CACHE_SEGMENT_BYTES, COALESCE_GAP_BYTES, MAX_RANGED_READ_BYTES } from "../base/limits.ts";
+import {
+  CACHE_BACKLOG_BYTES,
+  CACHE_KEEPS_FREE_BYTES,
+  CACHE_SEGMENT_BYTES,
+  COALESCE_GAP_BYTES,
+  MAX_RANGED_READ_BYTES,
+} from "../base/limits.ts";
 import { describeError } from "../base/log.ts";
 import type { Log } from "../base/log.ts";
 import { digestOf } from "../format/cid.ts";
@@ -70,6 +76,11 @@ export class DiskBlockCache implements BlockCache {
     if (this.#closed || this.#backlogBytes + bytes > Math.min(CACHE_BACKLOG_BYTES, this.#limit)) return;
     this.#backlogBytes += bytes;
     this.#storing = this.#storeAfter(this.#storing, blocks, bytes);
+  }
+
+  /** Gives up what no longer fits, when others need the disk's space. Best effort, in its own time. */
+  trim(): void {
+    this.#storing = this.#storeAfter(this.#storing, [], 0);
   }
 
   /** Resolves when everything that `keep` took so far is written or given up. */
@@ -159,10 +170,12 @@ export class DiskBlockCache implements BlockCache {
     const index = this.#ready();
     const fresh = blocks.filter(({ cid }) => index.find(digestOf(cid)) === undefined);
     const bytes = totalBytes(fresh);
-    if (fresh.length === 0) return;
-    this.#readsSinceUse = READS_PER_USE;
-    this.#markUsed();
-    await this.#makeRoom(index, bytes);
+    if (fresh.length > 0) {
+      this.#readsSinceUse = READS_PER_USE;
+      this.#markUsed();
+    }
+    const fits = await this.#makeRoom(index, bytes);
+    if (fresh.length === 0 || !fits) return;
     const tail = await this.#openTail(index);
     const rows: CachedRow[] = [];
     let end = tail.end;
@@ -176,15 +189,23 @@ export class DiskBlockCache implements BlockCache {
     if (!isThere || end >= this.#segmentBytes()) await this.#closeTail();
   }
 
-  async #makeRoom(index: CacheIndex, bytes: number): Promise<void> {
-    while (index.bytes + bytes > this.#limit) {
+  /** Drops the oldest segments until `bytes` more fit. False: they never do. */
+  async #makeRoom(index: CacheIndex, bytes: number): Promise<boolean> {
+    for (;;) {
+      if (index.bytes + bytes <= Math.min(this.#limit, index.bytes + this.#spare())) return true;
       const oldest = index.leastRecent();
-      if (oldest === undefined) return;
+      if (oldest === undefined) return false;
       if (oldest.id === this.#tail?.segment.id) await this.#closeTail();
       index.dropSegment(oldest.id);
       this.#files.forget(oldest.name);
       rmSync(join(this.#dir, oldest.name), { force: true });
     }
+  }
+
+  /** What the cache may take of the disk's free space: a part stays for unpublished data. May be negative. */
+  #spare(): number {
+    const { bavail, blocks, bsize } = statfsSync(this.#dir);
+    return bavail * bsize - Math.min(CACHE_KEEPS_FREE_BYTES, (blocks * bsize) / 4);
   }
 
   async #openTail(index: CacheIndex): Promise<Tail> {
