@@ -22,6 +22,7 @@ import { findRestored } from "./build/restored.ts";
 import { giveIdentities } from "./build/identities.ts";
 import type { Identities } from "./build/identities.ts";
 import { keptState, keptTransitions } from "./build/kept-rows.ts";
+import type { OlderTrees } from "./build/kept-rows.ts";
 import { Occupants } from "./build/occupants.ts";
 import { editsOf } from "./build/transition.ts";
 import type { FinishRecord, ObjectState, Transition } from "./build/transition.ts";
@@ -38,6 +39,8 @@ export interface BuildContext {
   readonly contentConfig: ContentConfig;
   /** Put also what unchanged contents consist of: the bucket may have dropped it. */
   readonly carryContent?: boolean;
+  /** Trees before the reference, newest first: where to look for files that others moved. Asked for rarely. */
+  readonly olderTrees?: OlderTrees;
 }
 
 /** An object as our own tree holds it. */
@@ -75,7 +78,8 @@ export async function buildEpoch(
   };
 
   const kept = changes.objects.map(keptState).filter((state) => state !== undefined);
-  const restoredBase = await apply(reference, await keptTransitions(nodes, reference, kept, link));
+  const { olderTrees = noTrees } = context;
+  const restoredBase = await apply(reference, await keptTransitions(nodes, reference, kept, link, olderTrees));
   const occupants = new Occupants(nodes, restoredBase, new Set(kept.map(({ id }) => id)));
   const identities = await giveIdentities(nodes, restoredBase, changes, occupants);
   const mergeBase = await apply(restoredBase, occupants.transitions());
@@ -92,6 +96,8 @@ export async function buildEpoch(
   });
   return { mergeBase, ours, objects, restored: [...restored.values()] };
 }
+
+async function* noTrees(): AsyncGenerator<Cid> {}
 
 /** Stores the blocks of long values as they are encoded. */
 function linkInto(sink: BlockSink): LinkBlock {

@@ -25,10 +25,13 @@ describe("an epoch on a root that moved under its dirty objects", () => {
     "loses nothing, brings nothing back, and gives a valid tree",
     async () => {
       await fc.assert(
-        fc.asyncProperty(deeds(8), deeds(6), deeds(6), async (before, ours, theirs) => {
+        fc.asyncProperty(deeds(6), deeds(4), deeds(6), deeds(6), async (born, moved, ours, theirs) => {
           const context = createMergeContext();
           const start = new ModelSealer(context, new ModelFilesystem());
-          play(start.model, before);
+          // Two epochs, so that files of the base may be elsewhere than where they were born.
+          play(start.model, born);
+          await start.seal();
+          play(start.model, moved);
           const base = await start.seal();
           const [mine, other] = [
             await ModelSealer.open(context, base, 1_000),
@@ -43,7 +46,10 @@ describe("an epoch on a root that moved under its dirty objects", () => {
 
           const adopted = { commit: COMMIT, tree: base, seq: SEQ };
           const { changes, data } = await epochOfModel(context, mine.model, adopted, 1);
-          const built = await buildEpoch(context, root, changes, data);
+          const olderTrees = async function* () {
+            yield base;
+          };
+          const built = await buildEpoch({ ...context, olderTrees }, root, changes, data);
           const { tree } = await mergeSnapshots(
             context,
             built.mergeBase,
@@ -53,8 +59,14 @@ describe("an epoch on a root that moved under its dirty objects", () => {
           const sides = [await survey(context, await mine.seal()), await survey(context, root)] as const;
           const [first, merged] = [await survey(context, base), await survey(context, tree)];
           expect(lostVersions(first, sides, merged)).toEqual([]);
-          expect(resurrections(first, sides[0], sides[1], merged)).toEqual([]);
-          expect(resurrections(first, sides[1], sides[0], merged)).toEqual([]);
+          // A newcomer may be given the id of what the other side deleted: that one is not back.
+          const old = new Set(changes.objects.map(({ id }) => id));
+          const given = [...built.objects.values()].map(({ id }) => id).filter((id) => !old.has(id));
+          const back = [
+            ...resurrections(first, sides[0], sides[1], merged),
+            ...resurrections(first, sides[1], sides[0], merged),
+          ];
+          expect(back.filter((message) => !given.some((id) => message.includes(id)))).toEqual([]);
         }),
         runs,
       );

@@ -3,12 +3,16 @@
  * just that and the tree stays as it is (docs/decisions.md, Kept base rows).
  */
 import type { Cid, FileId } from "../../base/ids.ts";
+import { birthId } from "../../format/keys.ts";
 import type { LinkBlock } from "../../format/linked-value.ts";
+import { diff } from "../../tree/diff.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import { peekGet } from "../../tree/read.ts";
 import type { ChangedObject } from "../change-set.ts";
 import { readBackrefs, readObject, readSelf, whenLoaded } from "../fs-reader.ts";
+import { findHomecomers } from "../merge/homecomers.ts";
 import { encodeObjectRow, rowKeysOf } from "../object-rows.ts";
+import type { Place } from "../object-rows.ts";
 import { namesAdded, Occupants } from "./occupants.ts";
 import type { ObjectState, Transition } from "./transition.ts";
 
@@ -18,25 +22,31 @@ export function keptState(object: ChangedObject): ObjectState | undefined {
   return { id: object.id, type: object.base.type, names: object.baseNames, record: object.base };
 }
 
+/** Trees that came before the reference, newest first. */
+export type OlderTrees = () => AsyncIterable<Cid>;
+
 /** What must happen to `reference` so that it holds the kept rows: nothing, as a rule. */
 export async function keptTransitions(
   nodes: NodeStore,
   reference: Cid,
   kept: readonly ObjectState[],
   link: LinkBlock,
+  olderTrees: OlderTrees,
 ): Promise<Transition[]> {
-  const occupants = new Occupants(nodes, reference, new Set(kept.map(({ id }) => id)));
-  const transitions: Transition[] = [];
+  const strayed: { before: ObjectState | undefined; after: ObjectState }[] = [];
   for (const after of kept) {
     if (await holds(nodes, reference, after, link)) continue;
-    const before = await find(nodes, reference, after);
-    transitions.push({ before, after });
+    strayed.push({ before: await find(nodes, reference, after, after.names), after });
+  }
+  await findHome(nodes, reference, strayed, olderTrees);
+  const occupants = new Occupants(nodes, reference, new Set(kept.map(({ id }) => id)));
+  for (const { before, after } of strayed) {
     for (const place of namesAdded(before?.names ?? [], after.names)) {
       const stranger = await occupants.strangerAt(place);
       if (stranger !== undefined) await occupants.evict(stranger, place);
     }
   }
-  return [...transitions, ...occupants.transitions()];
+  return [...strayed, ...occupants.transitions()];
 }
 
 /** Whether the tree has exactly this object's rows. */
@@ -56,12 +66,48 @@ async function subdirsOf(nodes: NodeStore, tree: Cid, id: FileId): Promise<numbe
   return self?.kind === "directory" ? self.subdirs : 0;
 }
 
-/** The object as the tree holds it now, wherever others have moved it. */
-async function find(nodes: NodeStore, tree: Cid, state: ObjectState): Promise<ObjectState | undefined> {
-  const hints = state.names.length === 0 ? [undefined] : state.names;
-  for (const hint of hints) {
+/** The object as the tree holds it now: at one of these places, or where its own rows say. */
+async function find(
+  nodes: NodeStore,
+  tree: Cid,
+  state: ObjectState,
+  hints: readonly (Place | undefined)[],
+): Promise<ObjectState | undefined> {
+  for (const hint of hints.length === 0 ? [undefined] : hints) {
     const found = await readObject(nodes, tree, state.id, hint);
     if (found !== undefined) return { ...found, type: found.record.type };
   }
   return undefined;
+}
+
+/**
+ * Finds files that others moved back to where they were born: there, nothing in the tree names them by id. What changed since
+ * a tree that has them shows it; those that it does not show are gone.
+ */
+async function findHome(
+  nodes: NodeStore,
+  reference: Cid,
+  strayed: { before: ObjectState | undefined; readonly after: ObjectState }[],
+  olderTrees: OlderTrees,
+): Promise<void> {
+  const lost = strayed.filter(({ before, after }) => {
+    return before === undefined && after.type !== "directory" && !isKnownAtBirth(after);
+  });
+  if (lost.length === 0) return;
+  const sought = new Map(lost.map((item) => [item.after.id, item]));
+  for await (const tree of olderTrees()) {
+    const here = new Set<FileId>();
+    for (const { after } of sought.values()) if (await find(nodes, tree, after, after.names)) here.add(after.id);
+    for (const [id, place] of await findHomecomers(diff(nodes, tree, reference), here)) {
+      const item = sought.get(id);
+      if (item !== undefined) item.before = await find(nodes, reference, item.after, [place]);
+    }
+    for (const id of here) sought.delete(id);
+    if (sought.size === 0) return;
+  }
+}
+
+/** Whether looking at the file's known names was looking where it was born, too. */
+function isKnownAtBirth({ id, type, names }: ObjectState): boolean {
+  return names.some(({ parent, name }) => birthId(parent, name, type, 0) === id);
 }

@@ -13,7 +13,7 @@ import { buildEpoch } from "../build.ts";
 import type { BuiltEpoch } from "../build.ts";
 import { rehomeStrays } from "../build/strays.ts";
 import type { ChangeSet, DataReader } from "../change-set.ts";
-import { keptKey } from "../history.ts";
+import { keptKey, log } from "../history.ts";
 import type { Conflict } from "../merge/conflict.ts";
 import type { Head, MergeContext } from "../merge/context.ts";
 import type { UploadSession } from "../remote.ts";
@@ -37,6 +37,9 @@ export interface EpochTree {
   /** Our base is no longer in the bucket, so nobody can tell what changed since. */
   readonly baseGone: boolean;
 }
+
+/** How far back a moved file is looked for: an object is rarely dirty for longer. */
+const OLDER_TREES = 1_000;
 
 export class Workspace {
   readonly nodes: NodeStore;
@@ -106,8 +109,21 @@ export class Workspace {
     if (this.#built !== undefined && !this.#baseGone) return this.#built;
     const reference = this.#baseGone ? root.body.tree : (await this.#bucket.commit(this.#changes.reference)).body.tree;
     const changes = this.#baseGone ? await rehomeStrays(this.nodes, reference, this.#changes) : this.#changes;
-    const context = { ...this.#buildContext(), carryContent: this.#baseGone };
+    const context = {
+      ...this.#buildContext(),
+      carryContent: this.#baseGone,
+      olderTrees: () => this.#olderTrees(),
+    };
     return (this.#built = await buildEpoch(context, reference, changes, this.#data));
+  }
+
+  async *#olderTrees(): AsyncGenerator<Cid> {
+    if (this.#baseGone) return;
+    let left = OLDER_TREES;
+    for await (const { body } of log(this.#bucket, await this.#bucket.commit(this.#changes.reference))) {
+      if (left-- === 0) return;
+      yield body.tree;
+    }
   }
 
   #buildContext() {
