@@ -72,8 +72,8 @@ export class SqliteRootStore implements RootStore, Disposable {
           ? this.#create.get({ owner, bucket, next })
           : this.#swap.get({ owner, bucket, expected, next });
     } catch (cause) {
-      // A statement that could not start changed nothing; after any other failure the commit may be on disk.
-      if (isBusy(cause)) throw asArbiterError(cause);
+      // A statement that could not start, or was taken back for lack of space, changed nothing; any other may be on disk.
+      if (changedNothing(cause)) throw asArbiterError(cause);
       return { kind: "unknown", cause };
     }
     return row ? { kind: "committed", root: rootOf(row) } : { kind: "conflict", current: await this.get(name) };
@@ -95,11 +95,18 @@ function rootOf(row: Row): Root {
   }
 }
 
-function isBusy(error: unknown): boolean {
-  return error instanceof Database.SqliteError && error.code.startsWith("SQLITE_BUSY");
+/** Result codes: https://www.sqlite.org/rescode.html */
+function changedNothing(error: unknown): boolean {
+  return error instanceof Database.SqliteError && /^SQLITE_(BUSY|FULL|READONLY|LOCKED)/.test(error.code);
 }
 
 function asArbiterError(cause: unknown): unknown {
   if (!(cause instanceof Database.SqliteError)) return cause;
+  if (cause.code.startsWith("SQLITE_FULL")) {
+    return new SynclineError("disk_full", "There is no space left for the root table.", {
+      hint: "Free some space; the swap changed nothing.",
+      cause,
+    });
+  }
   return new SynclineError("arbiter_unreachable", `The root table cannot be used: ${cause.message}.`, { cause });
 }

@@ -15,6 +15,8 @@ import { seededRandom } from "../support/seeded-random.ts";
 
 const KiB = 1024;
 const RUNS = process.env["SYNCLINE_TEST_ALL"] === undefined ? 25 : 400;
+/** A prime: in the long run it is every bit. */
+const STRIDE = process.env["SYNCLINE_TEST_ALL"] === undefined ? 13 : 1;
 const WRITER = "0".repeat(32) as WriterId;
 const random = seededRandom(7);
 
@@ -31,6 +33,17 @@ async function smallBucket() {
   await publish(remote, "three", small, []);
   const commits = ["one", "two", "three"].map((name) => upload(name).commit);
   return { store, remote, blocks: [...large, ...small, ...nodes, ...commits] };
+}
+
+/** Two commit objects and nothing else. */
+async function tinyBucket() {
+  const store = new MemoryObjectStore();
+  const open = async () =>
+    new PackedRemote(store, { clock: new ManualClock(), random: seededRandom(1), writer: WRITER });
+  const remote = await made(open);
+  const content = [raw("a"), raw("bc"), node("leaf")];
+  await publish(remote, "two", content.slice(0, 2), content.slice(2));
+  return { store, remote, blocks: [...content, upload("one").commit, upload("two").commit] };
 }
 
 /** A bucket whose first 64 commits are in a run. */
@@ -96,6 +109,23 @@ describe("a repair", () => {
       }),
       { numRuns: RUNS },
     );
+  });
+
+  test("heals the bits of small commit objects one after another, the newest one's too", async () => {
+    const { store, remote, blocks } = await tinyBucket();
+    const local = cacheOf(blocks);
+    for (const name of await namesOf(store, COMMIT_FOLDER)) {
+      for (let bit = 0; bit < ((await store.head(name))?.size ?? 0) * 8; bit += STRIDE) {
+        await flip(store, name, bit);
+        const { damage } = await repairObjects(remote, { random, local });
+        expect({ name, bit, damage, unreadable: await unreadable(remote, blocks) }).toEqual({
+          name,
+          bit,
+          damage: [],
+          unreadable: [],
+        });
+      }
+    }
   });
 
   test("heals a damaged footer without any cache", async () => {

@@ -87,14 +87,20 @@ export class Lease {
     }
     const name = leaseName(this.#writer);
     const bytes = encodeLease([...this.#held, ...this.#free]);
-    this.#token ??= (await this.#store.get(name))?.token;
+    // The first try may meet a lease that the collector took away, or that a crash left.
+    const stored = (await this.#put(name, bytes, counted)) || (await this.#put(name, bytes, counted));
+    if (!stored) throw new SynclineError("store_failed", `The lease of writer ${this.#writer} could not be written.`);
+    this.#writtenMs = this.#clock.monotonicMs();
+  }
+
+  async #put(name: string, bytes: Uint8Array, counted: CountPut): Promise<boolean> {
+    const token = this.#token ?? (await this.#store.get(name))?.token;
     const outcome =
-      this.#token === undefined
+      token === undefined
         ? await this.#store.putNew(name, [bytes], "later")
-        : await this.#store.putIfMatch(name, [bytes], this.#token);
+        : await this.#store.putIfMatch(name, [bytes], token);
     counted(bytes.length);
     this.#token = outcome.kind === "stored" ? outcome.token : undefined;
-    if (outcome.kind === "stored") this.#writtenMs = this.#clock.monotonicMs();
-    else throw new SynclineError("store_failed", `The lease of writer ${this.#writer} could not be written.`);
+    return outcome.kind === "stored";
   }
 }

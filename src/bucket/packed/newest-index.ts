@@ -16,10 +16,14 @@ export class NewestIndex {
     this.#readRoot = readRoot;
   }
 
-  /** Takes note of a root that was read or swapped in, with its commit object if that is known. */
-  note(root: Root, object?: CommitObject): void {
-    if (object !== undefined) this.#directory.addCommitObject(object);
-    if (this.#root !== undefined && root.version <= this.#root.version) return;
+  /** Takes note of a root that was read. */
+  note(root: Root): void {
+    if (this.#root === undefined || root.version > this.#root.version) this.#root = root;
+  }
+
+  /** Takes note of a root that was swapped in here: the newest, whatever its number (an old root may have been put back). */
+  adopt(root: Root, object: CommitObject): void {
+    this.#directory.addCommitObject(object);
     this.#root = root;
   }
 
@@ -46,7 +50,7 @@ export class NewestIndex {
   }
 
   async #reload(): Promise<PlacementIndex> {
-    const root = await this.#readRoot();
+    const root = await this.#reachRoot();
     if (root === undefined) throw new SynclineError("no_such_bucket", "The bucket has no root.");
     this.note(root);
     try {
@@ -57,6 +61,17 @@ export class NewestIndex {
         hint: "Run `syncline verify --repair` on the bucket.",
         cause,
       });
+    }
+  }
+
+  /** For those who read blocks it is the store that cannot be reached. */
+  async #reachRoot(): Promise<Root | undefined> {
+    try {
+      return await this.#readRoot();
+    } catch (cause) {
+      if (!hasCode(cause, "arbiter_unreachable")) throw cause;
+      const hint = cause.hint === undefined ? {} : { hint: cause.hint };
+      throw new SynclineError("store_unreachable", cause.message, { ...hint, cause });
     }
   }
 

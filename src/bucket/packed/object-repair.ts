@@ -58,10 +58,10 @@ export async function repairObjects(remote: RepairableRemote, options: RepairOpt
     if (healed !== undefined) repaired.push({ object: pack.name, what: healed.what });
     mapLost ||= pack.newest && healed?.manifestLost !== false;
   }
-  const after = await auditObjects(remote);
+  const after = await auditObjects(remote, { blocks: false });
   const lacking = [...wanted].filter((cid) => !copies.isListed(digestOf(cid)));
   if (mapLost || lacking.length > 0 || after.damage.some(({ cid, object }) => cid === undefined || isRun(object))) {
-    const damaged = new Set(after.damage.map(({ object }) => object));
+    const damaged = new Set(before.damage.map(({ object }) => object));
     const what = await rebuildPlacement({ store, copies, random, lacking, damaged });
     if (what !== undefined) repaired.push({ object: ROOT_OBJECT, what });
   }
@@ -119,8 +119,9 @@ async function healPack(store: ObjectStore, copies: BlockCopies, pack: DamagedPa
   const start = footerOffset(shape);
   const own = bytes.length === shape.size ? readRows(bytes, start, shape.manifestBytes) : [];
   const healed = await healBlocks(bytes, start, [...pack.rows, ...own], (digest) => copies.find(digest));
-  if (own.length + pack.rows.length === 0 || healed.lost.size === healed.rows.length) return undefined;
   const end = newEnd(healed, shape.manifestBytes, bytes);
+  const nothingLeft = healed.lost.size === healed.rows.length && !end.proven;
+  if (own.length + pack.rows.length === 0 || nothingLeft) return undefined;
   const whole = [healed.blocks, end.bytes];
   if (Buffer.compare(Buffer.concat(whole), bytes) === 0) return undefined;
   const outcome =

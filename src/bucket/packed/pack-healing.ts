@@ -61,16 +61,13 @@ export function guessShape(bytes: Uint8Array): PackShape | undefined {
   const told = { rows: end.readUInt32LE(HASH_BYTES), manifestBytes: end.readUInt32LE(HASH_BYTES + 4) };
   const size = bytes.length;
   const guesses: PackShape[] = [{ size, ...told }];
-  for (let bit = 0; bit < MAX_SIZE_BITS; bit++) {
+  for (let bit = 0; bit < 32; bit++) {
     guesses.push({ size, rows: flipped(told.rows, bit), manifestBytes: told.manifestBytes });
     guesses.push({ size, rows: told.rows, manifestBytes: flipped(told.manifestBytes, bit) });
   }
   const possible = guesses.filter((shape) => footerOffset(shape) >= 0);
   return possible.find((shape) => isProven(bytes, shape)) ?? possible[0];
 }
-
-/** Sizes in a pack are below PACK_MAX_BYTES. */
-const MAX_SIZE_BITS = 26;
 
 function flipped(size: number, bit: number): number {
   return (size ^ (1 << bit)) >>> 0;

@@ -36,7 +36,10 @@ export class PackedUpload implements UploadSession {
   readonly #tools: PackedUploadTools;
   readonly #uploader: PackUploader;
   readonly #packs = new SessionPacks();
+  /** Content that was streamed in: needed by every attempt. */
   readonly #content: BlockStage;
+  /** What came with one attempt, and may not be needed by the next: contents and nodes. */
+  readonly #merged: BlockStage;
   readonly #nodes: BlockStage;
   /** The bucket's gcEpoch when this session's packs were last known to be there. */
   #gcEpoch: number | undefined;
@@ -47,6 +50,7 @@ export class PackedUpload implements UploadSession {
     this.#tools = tools;
     this.#uploader = new PackUploader(tools);
     this.#content = new BlockStage(this.#uploader, this.#packs);
+    this.#merged = new BlockStage(this.#uploader, this.#packs);
     this.#nodes = new BlockStage(this.#uploader, this.#packs);
     this.blocks = { get: (cid) => this.#get(cid), getMany: (cids) => this.#getMany(cids) };
   }
@@ -68,8 +72,13 @@ export class PackedUpload implements UploadSession {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.allSettled([this.#content.uploaded(), this.#nodes.uploaded()]);
-    await this.#tools.lease.release(this.#packs.names);
+    await Promise.allSettled(this.#stages.map((stage) => stage.uploaded()));
+    // A lease that stays behind only delays the collector.
+    await this.#tools.lease.release(this.#packs.names).catch(() => {});
+  }
+
+  get #stages(): readonly BlockStage[] {
+    return [this.#content, this.#merged, this.#nodes];
   }
 
   async #prepare(expected: Root | undefined, parent: CommitObject | undefined, upload: Upload): Promise<PreparedSwap> {
@@ -87,24 +96,25 @@ export class PackedUpload implements UploadSession {
 
   /** Sorts the upload's blocks into content and nodes, without what the bucket holds at `index`. */
   async #take(index: PlacementIndex | undefined, upload: Upload): Promise<void> {
+    this.#merged.clear();
     this.#nodes.clear();
     await this.#content.sift(index);
     await this.#content.recheck(index);
     for await (const block of upload.blocks) {
-      const stage = codecOf(block.cid) === "raw" ? this.#content : this.#nodes;
-      if (stage.add(block)) await stage.sift(index);
+      const stage = codecOf(block.cid) === "raw" ? this.#merged : this.#nodes;
+      if (this.#content.peek(block.cid) === undefined && stage.add(block)) await stage.sift(index);
     }
-    await Promise.all([this.#content.sift(index), this.#nodes.sift(index)]);
-    await Promise.all([this.#content.uploaded(), this.#nodes.uploaded()]);
+    await Promise.all(this.#stages.map((stage) => stage.sift(index)));
+    await Promise.all(this.#stages.map((stage) => stage.uploaded()));
   }
 
   /** What goes into the commit object; what is too large for that is stored as packs first, the larger kind before the other. */
   async #chooseInline(): Promise<Block[]> {
-    const stages = [this.#content, this.#nodes];
-    for (const stage of stages.toSorted((a, b) => b.stagedBytes - a.stagedBytes)) {
-      if (stages.reduce((sum, { stagedBytes }) => sum + stagedBytes, 0) > COMMIT_INLINE_BYTES) await stage.sendAll();
+    const staged = () => this.#stages.reduce((sum, { stagedBytes }) => sum + stagedBytes, 0);
+    for (const stage of this.#stages.toSorted((a, b) => b.stagedBytes - a.stagedBytes)) {
+      if (staged() > COMMIT_INLINE_BYTES) await stage.sendAll();
     }
-    return [...this.#content.staged, ...this.#nodes.staged];
+    return [...this.#content.staged, ...this.#merged.staged, ...this.#nodes.staged];
   }
 
   async #putCommitObject(commit: Block, inline: readonly Block[], manifest: Manifest): Promise<CommitObject> {
@@ -127,7 +137,7 @@ export class PackedUpload implements UploadSession {
       const outcome = await this.#tools.roots.swap(ONLY_BUCKET, expected?.commit, commit);
       if (outcome.kind === "committed") {
         this.#unused = undefined;
-        this.#tools.newest.note(outcome.root, object);
+        this.#tools.newest.adopt(outcome.root, object);
       }
       if (outcome.kind === "conflict" && outcome.current !== undefined) this.#tools.newest.note(outcome.current);
       return outcome;
@@ -177,7 +187,7 @@ export class PackedUpload implements UploadSession {
     const found = new Map<Cid, Uint8Array>();
     const packed = new Map<Cid, Placement>();
     for (const cid of cids) {
-      const bytes = this.#content.peek(cid) ?? this.#nodes.peek(cid);
+      const bytes = this.#stages.map((stage) => stage.peek(cid)).find((held) => held !== undefined);
       const place = bytes === undefined ? this.#packs.locate(cid) : undefined;
       if (bytes !== undefined) found.set(cid, bytes);
       if (place !== undefined) packed.set(cid, place);
