@@ -1,6 +1,6 @@
 /** The block cache on disk, and what may happen to its files. */
 import { execFileSync } from "node:child_process";
-import { mkdir, open, readdir, rm, stat, truncate, writeFile } from "node:fs/promises";
+import { mkdir, open, readdir, rm, stat, statfs, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as fc from "fast-check";
 import { afterEach, expect, test } from "vitest";
@@ -8,10 +8,12 @@ import type { Log } from "../../src/base/log.ts";
 import type { Block } from "../../src/blocks/block-store.ts";
 import { DiskBlockCache } from "../../src/blocks/disk-block-cache.ts";
 import { cidOf } from "../../src/format/cid.ts";
-import { rawBlock } from "../contract/block-store.ts";
+import { failure, rawBlock } from "../contract/block-store.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
 const MiB = 1 << 20;
+/** Small disks are mounted. */
+const IS_ROOT = process.getuid?.() === 0;
 const opened: DiskBlockCache[] = [];
 
 afterEach(async () => {
@@ -156,30 +158,67 @@ test("a folder that cannot be made is reported once and hurts nobody", async () 
   expect(log.warnings).toHaveLength(1);
 });
 
-test.skipIf(process.getuid?.() !== 0)(
-  "a full disk is reported once, and the cache goes on when there is room",
-  async () => {
-    const dir = join(await temporaryFolder(), "small");
-    await mkdir(dir);
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", dir]);
-    try {
-      const log = collectingLog();
-      const cache = openCache(join(dir, "cache"), 64 * MiB, log);
-      await writeFile(join(dir, "ballast"), new Uint8Array(700 * 1024));
-      const blocks = numbered(40, 50_000);
-      for (const block of blocks) await keep(cache, [block]);
-      expect(await heldCount(cache, blocks)).toBeLessThan(10);
-      expect(log.warnings.filter((line) => line.includes("ENOSPC") || line.includes("FULL"))).toHaveLength(1);
-      await rm(join(dir, "ballast"));
-      const before = await heldCount(cache, blocks);
-      await keep(cache, blocks.slice(-4));
-      expect(await heldCount(cache, blocks)).toBeGreaterThan(before);
-      await cache.close();
-    } finally {
-      execFileSync("umount", ["-l", dir]);
-    }
-  },
-);
+test.skipIf(!IS_ROOT)("a disk that takes no more is reported once, and the cache goes on when it does", async () => {
+  await onSmallDisk("size=64m,nr_inodes=32", async (disk) => {
+    const log = collectingLog();
+    const cache = openCache(join(disk, "cache"), 32 * MiB, log);
+    const blocks = numbered(5, 5_000);
+    const ballast = await filesUntilFull(disk);
+    for (const block of blocks) await keep(cache, [block]);
+    expect(await heldCount(cache, blocks)).toBe(0);
+    expect(log.warnings.filter((line) => line.includes("ENOSPC"))).toHaveLength(1);
+    expect(log.warnings).toHaveLength(1);
+    await Promise.all(ballast.map((path) => rm(path)));
+    await keep(cache, blocks);
+    expect(await heldCount(cache, blocks)).toBe(5);
+    await cache.close();
+  });
+});
+
+test.skipIf(!IS_ROOT)("it gives way when the disk fills, and never takes the last of it", async () => {
+  await onSmallDisk("size=16m", async (disk) => {
+    const log = collectingLog();
+    const cache = openCache(join(disk, "cache"), 64 * MiB, log);
+    const blocks = numbered(400, 50_000);
+    for (const block of blocks) await keep(cache, [block]);
+    expect(cache.bytes).toBeGreaterThan(4 * MiB);
+    expect(await freeBytes(disk)).toBeGreaterThanOrEqual(3 * MiB);
+    await writeFile(join(disk, "others"), new Uint8Array(3 * MiB));
+    cache.trim();
+    await cache.settled();
+    expect(await freeBytes(disk)).toBeGreaterThanOrEqual(3 * MiB);
+    expect(await heldCount(cache, blocks.slice(-20))).toBe(20);
+    expect(log.warnings).toEqual([]);
+    await cache.close();
+  });
+});
+
+/** A tmpfs of its own, unmounted in the end. */
+async function onSmallDisk(options: string, action: (disk: string) => Promise<void>): Promise<void> {
+  const disk = join(await temporaryFolder(), "disk");
+  await mkdir(disk);
+  execFileSync("mount", ["-t", "tmpfs", "-o", options, "tmpfs", disk]);
+  try {
+    await action(disk);
+  } finally {
+    execFileSync("umount", ["-l", disk]);
+  }
+}
+
+async function filesUntilFull(dir: string): Promise<string[]> {
+  const made: string[] = [];
+  for (;;) {
+    const path = join(dir, `ballast-${made.length}`);
+    const error = await failure(writeFile(path, ""));
+    if (error !== undefined) return made;
+    made.push(path);
+  }
+}
+
+async function freeBytes(dir: string): Promise<number> {
+  const { bavail, bsize } = await statfs(dir);
+  return bavail * bsize;
+}
 
 function openCache(dir: string, bytes = 64 * MiB, log: Log = collectingLog()): DiskBlockCache {
   const cache = new DiskBlockCache({ dir, bytes, log });
