@@ -1,16 +1,26 @@
 /** What a failure that is no answer of the filesystem becomes for the program that called. */
 import { ERRNO } from "../base/errno.ts";
-import { SynclineError } from "../base/errors.ts";
 
-/** A full disk is ENOSPC wherever it comes from; everything else is EIO, with its reason in the log. */
+/**
+ * A full disk is ENOSPC and a file larger than the disk below can hold is EFBIG, however deep in the causes that lies; everything
+ * else is EIO, with its reason in the log.
+ */
 export function errnoOf(error: unknown): number {
   for (let at: unknown = error; at instanceof Error; at = at.cause) {
-    if (at instanceof SynclineError && at.code === "disk_full") return ERRNO.ENOSPC;
-    if ("code" in at && (at.code === "ENOSPC" || at.code === "EDQUOT" || at.code === "SQLITE_FULL"))
-      return ERRNO.ENOSPC;
+    const errno = "code" in at ? ANSWERS.get(at.code) : undefined;
+    if (errno !== undefined) return errno;
   }
   return ERRNO.EIO;
 }
+
+/** Codes of this program, of the system and of SQLite. */
+const ANSWERS = new Map<unknown, number>([
+  ["disk_full", ERRNO.ENOSPC],
+  ["ENOSPC", ERRNO.ENOSPC],
+  ["EDQUOT", ERRNO.ENOSPC],
+  ["SQLITE_FULL", ERRNO.ENOSPC],
+  ["EFBIG", ERRNO.EFBIG],
+]);
 
 /** `promise`, or a rejection with the signal's reason as soon as it is aborted. */
 export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {

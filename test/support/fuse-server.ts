@@ -40,7 +40,7 @@ async function reportEnd(): Promise<void> {
   const end = await mount.ended;
   process.send?.({ event: "ended", end });
   await Promise.all(underWay);
-  process.disconnect();
+  if (process.connected) process.disconnect();
 }
 void reportEnd();
 process.on("SIGTERM", () => void mount.close());

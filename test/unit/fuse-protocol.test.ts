@@ -89,11 +89,12 @@ describe("negotiation", () => {
 });
 
 describe("a failure", () => {
-  test("is ENOSPC when a disk is full, however deep that lies, else EIO", () => {
+  test("is ENOSPC or EFBIG when a disk says so, however deep that lies, else EIO", () => {
     const full = Object.assign(new Error("no space"), { code: "ENOSPC" });
     expect(errnoOf(new SynclineError("state_corrupt", "x", { cause: full }))).toBe(ERRNO.ENOSPC);
     expect(errnoOf(new SynclineError("disk_full", "x"))).toBe(ERRNO.ENOSPC);
     expect(errnoOf(new SynclineError("read_timeout", "x"))).toBe(ERRNO.EIO);
+    expect(errnoOf(Object.assign(new Error("x"), { code: "EFBIG" }))).toBe(ERRNO.EFBIG);
     expect(errnoOf("nonsense")).toBe(ERRNO.EIO);
   });
 
