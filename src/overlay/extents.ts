@@ -14,6 +14,8 @@ const FROM_NAMES = ["base", "hole", "data"] as const;
 
 export class Extents {
   #extents: Extent[];
+  /** Counted when asked for, until something changes. */
+  #stored: number | undefined;
 
   private constructor(extents: Extent[]) {
     this.#extents = extents;
@@ -63,7 +65,8 @@ export class Extents {
 
   /** Bytes that are no hole here; the base may have holes of its own. */
   get storedBytes(): number {
-    return this.#extents.reduce((sum, { from, length }) => (from === "hole" ? sum : sum + length), 0);
+    this.#stored ??= this.#extents.reduce((sum, { from, length }) => (from === "hole" ? sum : sum + length), 0);
+    return this.#stored;
   }
 
   /** Whether the file's bytes are exactly the first `size` ones of its base. */
@@ -89,7 +92,7 @@ export class Extents {
     const end = offset + length;
     for (let index = this.#find(offset); index < this.#extents.length; index++) {
       const extent = this.#extents[index];
-      if (extent === undefined || extent.offset >= end) return;
+      if (extent === undefined || Math.max(extent.offset, offset) >= end) return;
       yield cut(extent, Math.max(offset, extent.offset), Math.min(end, extent.offset + extent.length));
     }
   }
@@ -122,11 +125,13 @@ export class Extents {
         : extent,
     );
     this.#extents = [];
+    this.#stored = undefined;
     for (const extent of extents) this.#push(extent);
   }
 
   #set(extent: Extent): void {
     if (extent.length === 0) return;
+    this.#stored = undefined;
     const size = this.size;
     if (extent.offset > size)
       this.#set({ offset: size, length: extent.offset - size, from: "hole", epoch: extent.epoch });
@@ -159,6 +164,7 @@ export class Extents {
   }
 
   #cutAt(size: number): void {
+    this.#stored = undefined;
     const index = this.#find(size);
     const extent = this.#extents[index];
     this.#extents.length = index;

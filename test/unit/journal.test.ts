@@ -1,0 +1,206 @@
+import { expect, test } from "vitest";
+import { hasCode } from "../../src/base/errors.ts";
+import type { ByteWriter } from "../../src/overlay/bytes.ts";
+import { Journal } from "../../src/overlay/journal.ts";
+import { diskFull, SimulatedDisk } from "../support/simulated-disk.ts";
+
+const OPTIONS = { segmentBytes: 4096, frameBytes: 1024 };
+
+function open(disk: SimulatedDisk, checkpoint = 0): { journal: Journal; frames: string[] } {
+  const frames: string[] = [];
+  const journal = new Journal(disk, OPTIONS, checkpoint, (payload) => frames.push(Buffer.from(payload).toString()));
+  return { journal, frames };
+}
+
+const text = (content: string) => (writer: ByteWriter) => writer.raw(Buffer.from(content));
+
+function append(journal: Journal, content: string): void {
+  journal.append(text(content), false);
+  journal.flush();
+}
+
+/** Where a frame's payload lies: segment name and offset. */
+function find(disk: SimulatedDisk, content: string): { name: string; at: number } {
+  for (const [name, inode] of disk.folders.journal.files) {
+    const at = Buffer.from(inode.bytes).indexOf(content);
+    if (at >= 0) return { name, at };
+  }
+  throw new Error(`no frame holds ${content}`);
+}
+
+function damage(disk: SimulatedDisk, content: string): void {
+  const { name, at } = find(disk, content);
+  const inode = disk.folders.journal.files.get(name);
+  if (inode !== undefined) inode.bytes[at] = (inode.bytes[at] ?? 0) ^ 0x40;
+}
+
+test("what was flushed is replayed in order, what was not is gone", () => {
+  const disk = new SimulatedDisk();
+  const { journal } = open(disk);
+  append(journal, "one");
+  journal.append(text("two"), false);
+  journal.append(text("three"), false);
+  journal.flush();
+  journal.append(text("lost"), false);
+  expect(open(disk.afterKill()).frames).toEqual(["one", "twothree"]);
+});
+
+test("a torn end is dropped, wherever the last frame is cut", () => {
+  const disk = new SimulatedDisk();
+  const { journal } = open(disk);
+  append(journal, "first");
+  append(journal, "second");
+  const { name, at } = find(disk, "second");
+  for (let cut = at - 32; cut < at + 6; cut++) {
+    const torn = disk.afterKill();
+    torn.folders.journal.files.get(name)?.bytes.fill(0, cut);
+    expect(open(torn).frames).toEqual(["first"]);
+  }
+});
+
+test("every flipped bit of the last frame makes it torn, never a different record", () => {
+  const disk = new SimulatedDisk();
+  const { journal } = open(disk);
+  append(journal, "first");
+  append(journal, "second");
+  const { name, at } = find(disk, "second");
+  for (let bit = (at - 32) * 8; bit < (at + 6) * 8; bit++) {
+    const mutated = disk.afterKill();
+    const bytes = mutated.folders.journal.files.get(name)?.bytes ?? new Uint8Array();
+    bytes[bit >> 3] = (bytes[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+    const { frames } = open(mutated);
+    // The last four bytes of the header say nothing.
+    expect(frames.length === 2 ? frames : frames.concat("second")).toEqual(["first", "second"]);
+  }
+});
+
+test("a damaged frame that was durable is an error with a hint, not a shorter journal", async () => {
+  const disk = new SimulatedDisk();
+  const { journal } = open(disk);
+  append(journal, "first");
+  append(journal, "second");
+  await journal.sync();
+  append(journal, "third");
+  for (const content of ["first", "second"]) {
+    const damaged = disk.afterKill();
+    damage(damaged, content);
+    expect(() => open(damaged)).toThrow(
+      expect.toSatisfy((error) => hasCode(error, "state_corrupt") && error.hint !== undefined),
+    );
+  }
+});
+
+test("a hole above the last sync is what power loss leaves: everything after it is dropped for good", () => {
+  const disk = new SimulatedDisk();
+  const { journal } = open(disk);
+  append(journal, "first");
+  append(journal, "second");
+  append(journal, "third");
+  const torn = disk.afterKill();
+  damage(torn, "second");
+  const again = open(torn);
+  expect(again.frames).toEqual(["first"]);
+  append(again.journal, "new");
+  const later = torn.afterKill();
+  expect(open(later).frames).toEqual(["first", "new"]);
+});
+
+test("dropped frames of an unreachable segment never come back", () => {
+  const disk = new SimulatedDisk();
+  const { journal } = open(disk);
+  append(journal, "first");
+  for (let index = 0; index < 40; index++) append(journal, `filler ${index} ${"x".repeat(200)}`);
+  const torn = disk.afterKill();
+  damage(torn, "filler 0 ");
+  for (let life = 0, disk = torn; life < 6; life++) {
+    const { journal: next, frames } = open(disk);
+    expect(frames).toEqual(["first", ...Array.from({ length: life }, (_, index) => `life ${index}`)]);
+    append(next, `life ${life}`);
+    disk = disk.afterKill();
+  }
+});
+
+test("segments are used again after a checkpoint, and their old frames never replay", () => {
+  const disk = new SimulatedDisk();
+  const { journal } = open(disk);
+  const written: string[] = [];
+  for (let round = 0; round < 50; round++) {
+    for (let index = 0; index < 5; index++) {
+      written.push(`round ${round} record ${index} ${"x".repeat(300)}`);
+      append(journal, written.at(-1) ?? "");
+    }
+    const checkpoint = journal.lastFrame;
+    if (round % 3 === 0) journal.recycle(checkpoint);
+    const expected = round % 3 === 0 ? [] : written.slice(-5 * (round % 3));
+    expect(open(disk.afterKill(), round % 3 === 0 ? checkpoint : checkpoint - expected.length).frames).toEqual(
+      expected,
+    );
+  }
+  expect(disk.list("journal").length).toBeLessThanOrEqual(10);
+});
+
+test("a record larger than a segment is taken", () => {
+  const disk = new SimulatedDisk();
+  const { journal } = open(disk);
+  append(journal, "small");
+  append(journal, "L".repeat(20_000));
+  append(journal, "after");
+  expect(open(disk.afterKill()).frames.map((frame) => frame.length)).toEqual([5, 20_000, 5]);
+});
+
+test("without space a record is refused before anything happens; the reserve is for urgent ones", () => {
+  const disk = new SimulatedDisk();
+  const { journal } = open(disk);
+  append(journal, "first");
+  disk.before = (call) => {
+    if (call === "grow" || call === "create") throw diskFull();
+  };
+  let between = 0;
+  const add = (urgent: boolean) => {
+    journal.append(text("x".repeat(200)), urgent, () => void between++);
+    journal.flush();
+  };
+  let taken = 0;
+  const fill = (urgent: boolean) => {
+    for (;;) {
+      try {
+        add(urgent);
+        taken++;
+      } catch (error) {
+        expect(hasCode(error, "disk_full")).toBe(true);
+        return;
+      }
+    }
+  };
+  fill(false);
+  const ordinary = taken;
+  fill(true);
+  expect(taken).toBeGreaterThan(ordinary + 10);
+  expect(between).toBe(taken);
+  expect(open(disk.afterKill()).frames).toHaveLength(taken + 1);
+});
+
+test("what fails between reservation and record takes the record back", () => {
+  const disk = new SimulatedDisk();
+  const { journal } = open(disk);
+  journal.append(text("kept"), false);
+  const fails = () => {
+    throw diskFull();
+  };
+  expect(() => journal.append(text("gone"), false, fails)).toThrow();
+  journal.flush();
+  expect(open(disk.afterKill()).frames).toEqual(["kept"]);
+});
+
+test("after a failed sync nothing is taken any more", async () => {
+  const disk = new SimulatedDisk();
+  const { journal } = open(disk);
+  append(journal, "first");
+  disk.before = (call) => {
+    if (call === "sync") throw new Error("the disk is broken");
+  };
+  await expect(journal.sync()).rejects.toMatchObject({ code: "store_failed" });
+  disk.before = () => {};
+  expect(() => journal.append(text("second"), false)).toThrow("durable");
+  await expect(journal.sync()).rejects.toMatchObject({ code: "store_failed" });
+});
