@@ -227,6 +227,7 @@ class RunningAgent implements Agent {
 
   /** Ends what a failed start has begun. */
   async abandon(): Promise<void> {
+    this.#worker.removeAllListeners("exit");
     for (const resource of this.#resources.reverse()) await disposeOf(resource);
     await this.#worker.terminate();
     await this.#opened[Symbol.asyncDispose]();

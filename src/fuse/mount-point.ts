@@ -1,5 +1,5 @@
 /** Makes a directory ready to be mounted on: removes the dead mounts of agents that ended without unmounting. */
-import { lstat, readdir } from "node:fs/promises";
+import { readdir, statfs } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
@@ -37,10 +37,13 @@ async function isOurs(mountPoint: string): Promise<boolean> {
   return top?.type === MOUNT_TYPE;
 }
 
-/** A mount whose agent is gone answers ENOTCONN at once; one whose agent lives or hangs does not. */
+/**
+ * A mount whose agent is gone answers ENOTCONN at once; one whose agent lives or hangs does not. statfs is never answered from
+ * the kernel's caches, as lstat is.
+ */
 async function isDead(mountPoint: string, clock: Clock): Promise<boolean> {
   const giveUp = new AbortController();
-  const answer = lstat(mountPoint).then(
+  const answer = statfs(mountPoint).then(
     () => false,
     (error: NodeJS.ErrnoException) => error.code === "ENOTCONN",
   );
