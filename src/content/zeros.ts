@@ -27,10 +27,4 @@ export function zerosEnd(bytes: Uint8Array, from: number, end: number): number {
   return at;
 }
 
-/** `length` zeros to read from, at most ZERO_BYTES of them at a time. */
-export function zeros(length: number): Uint8Array {
-  return ZEROS.subarray(0, length);
-}
-
-export const ZERO_BYTES = 64 * 1024;
-const ZEROS = Buffer.alloc(ZERO_BYTES);
+const ZEROS = Buffer.alloc(64 * 1024);
