@@ -9,8 +9,7 @@ import { NodeStore } from "../../src/tree/node-store.ts";
 import { BlockMap } from "./block-map.ts";
 
 /** With the policy of the scenarios: `.txt`, `.md` and `.c` are text, `.log` is a log. Small nodes, so that trees have some. */
-export function createMergeContext(): MergeContext & { readonly blocks: BlockMap } {
-  const blocks = new BlockMap();
+export function createMergeContext(blocks: BlockMap = new BlockMap()): MergeContext {
   return {
     nodes: new NodeStore(blocks, { capacityBytes: 64 * 1024 * 1024 }),
     content: new ChunkCache(blocks, { capacityBytes: 16 * 1024 * 1024 }),

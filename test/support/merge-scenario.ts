@@ -75,10 +75,11 @@ function filled<Op extends Operation>(operation: Op): Op {
 
 /** Innermost first, until there are none. */
 function fillPlaceholders(text: string): string {
-  const placeholder = /<conflict(\d*):([^<>]*?):([^<>:]*):([^<>]*)>/;
+  const placeholder = /<conflict(\d*|count):([^<>]*?):([^<>:]*):([^<>]*)>/;
   const next = text.replace(placeholder, (_, digits: string, stem: string, extension: string, content: string) => {
     const hash = Buffer.from(blake3(Buffer.from(content))).toString("hex");
-    return `${stem} (conflict ${content === "dir" ? ANY_DIGITS : hash.slice(0, Number(digits || 8))})${extension}`;
+    const shown = digits === "count" ? `${hash} 2` : hash.slice(0, Number(digits || 8));
+    return `${stem} (conflict ${content === "dir" ? ANY_DIGITS : shown})${extension}`;
   });
   return next === text ? text : fillPlaceholders(next);
 }

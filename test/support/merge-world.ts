@@ -10,6 +10,7 @@ import { wins } from "../../src/bucket/merge/context.ts";
 import { mergeSnapshots, replay } from "../../src/bucket/merge/merge-snapshots.ts";
 import type { MergeResult } from "../../src/bucket/merge/merge-snapshots.ts";
 import { diff } from "../../src/tree/diff.ts";
+import { BlockMap } from "./block-map.ts";
 import { createMergeContext, writerId } from "./merge-context.ts";
 import { HistoryPlayer, SKELETON } from "./merge-history.ts";
 import type { Intent, Theme } from "./merge-history.ts";
@@ -22,7 +23,8 @@ import { ModelSealer } from "./model-seal.ts";
 const BASE_SEQ = 10;
 
 export class MergeWorld {
-  readonly context: MergeContext = createMergeContext();
+  readonly blocks = new BlockMap();
+  readonly context: MergeContext = createMergeContext(this.blocks);
   readonly #theme: Theme;
   #time = 0;
   readonly #surveys = new Map<Cid, Promise<Surveyed>>();
@@ -49,6 +51,11 @@ export class MergeWorld {
     for (const intent of operations)
       for (const operation of player.operations(sealer.model, intent)) await apply(operation);
     return sealer.seal();
+  }
+
+  /** The tree of a new bucket. */
+  empty(): Promise<Cid> {
+    return new ModelSealer(this.context, new ModelFilesystem()).seal();
   }
 
   /** A side that did exactly this. */

@@ -1,0 +1,109 @@
+/** What a merge reads and writes, and what stays of earlier merges: bounds that no single scenario shows. */
+import { describe, expect, test } from "vitest";
+import type { Cid } from "../../src/base/ids.ts";
+import { mergeSnapshots } from "../../src/bucket/merge/merge-snapshots.ts";
+import { NodeStore } from "../../src/tree/node-store.ts";
+import { ChunkCache } from "../../src/content/chunk-cache.ts";
+import { listPaths } from "../support/merge-scenario.ts";
+import { MergeWorld } from "../support/merge-world.ts";
+import type { Operation } from "../support/model-filesystem.ts";
+
+const theme = { deeds: [0], files: [0] };
+
+describe("the work of a merge", () => {
+  const world = new MergeWorld(theme);
+
+  test("follows the smaller change, not the bucket and not the larger change", async () => {
+    const base = await sealed(world, filesIn("d", 3_000, "old"));
+    const small: Operation[] = [
+      { op: "write", path: "d/1500", content: "x" },
+      { op: "rename", path: "d/7", to: "moved" },
+    ];
+    const alone = await readsOf(world, base, small, [{ op: "write", path: "d/2900", content: "y" }]);
+    const against = await readsOf(world, base, small, [
+      ...filesIn("e", 1_000, "new"),
+      ...Array.from({ length: 400 }, (_, at) => ({ op: "write" as const, path: `d/${at}`, content: "y" })),
+    ]);
+    expect(alone.reads).toBeLessThan(35);
+    expect(against.reads).toBeLessThan(80);
+    expect(against.puts).toBeLessThan(20);
+  });
+
+  test("is none when one side changed nothing", async () => {
+    const base = await sealed(world, filesIn("d", 500, "old"));
+    const x = await world.headOfDeed(base, "x", filesIn("e", 500, "new"));
+    const y = await world.headOfDeed(base, "y", []);
+    world.blocks.forgetCounts();
+    expect((await mergeSnapshots(world.context, base, x, y)).tree).toBe(x.tree);
+    expect(world.blocks.puts).toHaveLength(0);
+  });
+});
+
+describe("copies over several merges", () => {
+  test("a renamed copy is not overwritten when its conflict comes again", async () => {
+    const world = new MergeWorld(theme);
+    const write = (content: string): Operation => ({ op: "write", path: "f.bin", content });
+    const start = await sealed(world, [write("old")]);
+    const first = await world.judge(
+      start,
+      await world.headOfDeed(start, "x", [write("x")]),
+      await world.headOfDeed(start, "y", [write("y")]),
+    );
+    const copy =
+      Object.keys(await listPaths(world.context, first.tree)).find((path) => path.includes("conflict")) ?? "";
+    const renamed = (await world.headOfDeed(first.tree, "p", [{ op: "rename", path: copy, to: "kept.bin" }])).tree;
+    const again = await world.judge(
+      renamed,
+      await world.headOfDeed(renamed, "x", [write("x")]),
+      await world.headOfDeed(renamed, "y", [write("y2")]),
+    );
+    expect(await listPaths(world.context, again.tree)).toEqual({ "f.bin": "y2", [copy]: "x", "kept.bin": "x" });
+  });
+
+  test("a copy that someone deleted does not come back by the merge that made it", async () => {
+    const world = new MergeWorld(theme);
+    const start = await sealed(world, [{ op: "write", path: "f.bin", content: "old" }]);
+    const x = await world.headOfDeed(start, "x", [{ op: "write", path: "f.bin", content: "x" }]);
+    const first = await world.judge(
+      start,
+      x,
+      await world.headOfDeed(start, "y", [{ op: "write", path: "f.bin", content: "y" }]),
+    );
+    const copy =
+      Object.keys(await listPaths(world.context, first.tree)).find((path) => path.includes("conflict")) ?? "";
+    const [gone, other] = [
+      await world.headOfDeed(first.tree, "p", [{ op: "unlink", path: copy }]),
+      await world.headOfDeed(first.tree, "q", [{ op: "write", path: "g.bin", content: "q" }]),
+    ];
+    const merged = await world.judge(first.tree, gone, other);
+    expect(await listPaths(world.context, merged.tree)).toEqual({ "f.bin": "y", "g.bin": "q" });
+  });
+});
+
+function filesIn(directory: string, count: number, content: string): Operation[] {
+  const files = Array.from({ length: count }, (_, at): Operation => ({
+    op: "write",
+    path: `${directory}/${at}`,
+    content: `${content} ${at}`,
+  }));
+  return [{ op: "mkdir", path: directory }, ...files];
+}
+
+async function sealed(world: MergeWorld, operations: readonly Operation[]): Promise<Cid> {
+  return (await world.headOfDeed(await world.empty(), "b", operations)).tree;
+}
+
+/** Blocks read and put by one merge that starts with nothing in memory. */
+async function readsOf(
+  world: MergeWorld,
+  base: Cid,
+  small: readonly Operation[],
+  large: readonly Operation[],
+): Promise<{ reads: number; puts: number }> {
+  const [x, y] = [await world.headOfDeed(base, "x", small), await world.headOfDeed(base, "y", large)];
+  world.blocks.forgetCounts();
+  const nodes = new NodeStore(world.blocks, { capacityBytes: 1024 * 1024 });
+  const content = new ChunkCache(world.blocks, { capacityBytes: 1024 * 1024 });
+  await mergeSnapshots({ ...world.context, nodes, content }, base, x, y);
+  return { reads: new Set(world.blocks.reads).size, puts: world.blocks.puts.length };
+}
