@@ -11,6 +11,7 @@ import { register as registerLs } from "./ls.ts";
 import { register as registerMount } from "./mount.ts";
 import { register as registerPut } from "./put.ts";
 import { register as registerRestore } from "./restore.ts";
+import { register as registerUnlock } from "./unlock.ts";
 import { register as registerVerify } from "./verify.ts";
 import { register as registerStatus } from "./status.ts";
 import { register as registerUnmount } from "./unmount.ts";
@@ -33,6 +34,7 @@ const COMMANDS = [
   registerRestore,
   registerStatus,
   registerToken,
+  registerUnlock,
   registerUnmount,
   registerVerify,
 ];

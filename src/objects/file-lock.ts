@@ -59,11 +59,11 @@ export class FileLock {
   }
 
   /** Takes the lock away from whoever holds it, and says who that was; undefined if nobody. */
-  async break(): Promise<LockHolder | undefined> {
+  async break(): Promise<string | undefined> {
     const seen = await this.#read(this.#options.path);
     if (seen === undefined) return undefined;
     await this.#remove(this.#options.path);
-    return seen.holder ?? UNKNOWN_HOLDER;
+    return describeHolder(seen.holder);
   }
 
   /** Returns the nonce under which the lock at `path` is held now; undefined if it is not wanted any more. */
@@ -185,16 +185,6 @@ const UNREADABLE_MS = 1_000;
 const CLAIM_PREFIX = "lock-takeover-";
 /** A file system that has no hard links says so. */
 export const NO_LINKS = ["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"];
-const UNKNOWN_HOLDER: LockHolder = {
-  host: "?",
-  boot: "",
-  namespace: "",
-  pid: 0,
-  started: 0,
-  nonce: "",
-  created: "?",
-};
-
 interface SeenLock {
   readonly text: string;
   readonly modifiedMs: number;
@@ -223,13 +213,12 @@ function isCount(value: unknown): boolean {
 }
 
 function locked(path: string, holder: LockHolder | undefined): SynclineError {
-  const by =
-    holder === undefined ? "someone unknown" : `process ${holder.pid} on ${holder.host.split("/").pop() ?? "?"}`;
-  return new SynclineError(
-    "bucket_locked",
-    `The bucket is locked by ${by} since ${holder?.created ?? "?"} (${path}).`,
-    {
-      hint: "If that process is not running any more, free the bucket with `syncline unlock URL`.",
-    },
-  );
+  return new SynclineError("bucket_locked", `The bucket is locked by ${describeHolder(holder)} (${path}).`, {
+    hint: "If that process is not running any more, free the bucket with `syncline unlock URL`.",
+  });
+}
+
+function describeHolder(holder: LockHolder | undefined): string {
+  if (holder === undefined) return "someone unknown";
+  return `process ${holder.pid} on ${holder.host.split("/").pop() ?? "?"} since ${holder.created}`;
 }

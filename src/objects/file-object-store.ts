@@ -12,7 +12,7 @@ import { SynclineError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
 import { type Disk, failedWith, storeError, systemDisk, unreachable } from "./disk.ts";
 import { DurableFolder, type StagedFile, TEMPORARY } from "./durable-folder.ts";
-import { FileLock, type LockHolder, NO_LINKS } from "./file-lock.ts";
+import { FileLock, NO_LINKS } from "./file-lock.ts";
 import { watchFolder } from "./folder-watch.ts";
 import { endsEarly, objectNotFound, tokenOf } from "./memory-object-store.ts";
 import type { ByteRange, ObjectBody, ObjectInfo, ObjectStore, PutOutcome, StoredObject } from "./object-store.ts";
@@ -150,8 +150,7 @@ export class FileObjectStore implements ObjectStore {
     return watchFolder(this.#folder.path, name, changed);
   }
 
-  /** Takes the lock away from whoever holds it, for `syncline unlock`; says who that was. */
-  breakLock(): Promise<LockHolder | undefined> {
+  breakLock(): Promise<string | undefined> {
     return this.#doing("unlocking", () => this.#lock.break());
   }
 

@@ -99,6 +99,11 @@ export class PackedRemote implements BucketRemote {
     if (outcome.kind !== "stored") throw new SynclineError("store_failed", `${name} could not be written.`);
   }
 
+  /** Frees the bucket from a lock that nobody will give back, and says whose it was; undefined if it was free. */
+  async breakLock(): Promise<string | undefined> {
+    return this.store.breakLock?.();
+  }
+
   /** Forgets what was read of manifests and footers: after a repair. */
   forgetPlacement(): void {
     this.#directory.clear();
