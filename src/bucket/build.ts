@@ -12,11 +12,12 @@ import { editContent } from "../content/edit.ts";
 import type { ContentSource } from "../content/source.ts";
 import { contentBlocks } from "../content/walk.ts";
 import { cidOf } from "../format/cid.ts";
+import { dentryKey } from "../format/keys.ts";
 import type { LinkBlock } from "../format/linked-value.ts";
 import type { FileRecord } from "../format/record.ts";
 import { linkedValues } from "../format/linked-value.ts";
 import type { TreeConfig } from "../tree/boundary.ts";
-import { editTree } from "../tree/edit.ts";
+import { editTree, preload } from "../tree/edit.ts";
 import type { NodeStore } from "../tree/node-store.ts";
 import { findRestored } from "./build/restored.ts";
 import { giveIdentities } from "./build/identities.ts";
@@ -27,6 +28,7 @@ import { Occupants } from "./build/occupants.ts";
 import { editsOf } from "./build/transition.ts";
 import type { FinishRecord, ObjectState, Transition } from "./build/transition.ts";
 import type { ChangedObject, ChangeSet, DataReader } from "./change-set.ts";
+import { rowKeysOf } from "./object-rows.ts";
 import type { Place } from "./object-rows.ts";
 
 export interface BuildContext {
@@ -78,6 +80,7 @@ export async function buildEpoch(
   };
 
   const kept = changes.objects.map(keptState).filter((state) => state !== undefined);
+  await preloadRows(nodes, reference, changes, kept);
   const { olderTrees = noTrees } = context;
   const restoredBase = await apply(reference, await keptTransitions(nodes, reference, kept, link, olderTrees));
   const occupants = new Occupants(nodes, restoredBase, new Set(kept.map(({ id }) => id)));
@@ -95,6 +98,26 @@ export async function buildEpoch(
     return record;
   });
   return { mergeBase, ours, objects, restored: [...restored.values()] };
+}
+
+/** Brings the nodes into memory that are about to be looked at one by one: what can be told before ids are given. */
+async function preloadRows(
+  nodes: NodeStore,
+  tree: Cid,
+  changes: ChangeSet,
+  kept: readonly ObjectState[],
+): Promise<void> {
+  const keys = kept.flatMap((state) => rowKeysOf(state).map(({ key }) => key));
+  for (const { names } of changes.objects) {
+    for (const { parent, name } of names) {
+      const id = changes.directories.get(parent);
+      if (id !== undefined) keys.push(dentryKey(id, name));
+    }
+  }
+  keys.sort(Buffer.compare);
+  for (let from = 0; from < keys.length; from += nodes.batch) {
+    await preload(nodes, tree, keys.slice(from, from + nodes.batch));
+  }
 }
 
 async function* noTrees(): AsyncGenerator<Cid> {}

@@ -102,8 +102,8 @@ function addPut(builder: TreeBuilder, feed: EditFeed): Promise<void> | undefined
   return edit.value === undefined ? undefined : builder.add({ key: edit.key, value: edit.value, links: edit.links });
 }
 
-/** Reads the paths to these ascending keys, a level in one request. */
-async function preload(nodes: NodeStore, root: Cid, keys: readonly Uint8Array[]): Promise<void> {
+/** Reads the paths to these ascending keys, a level in one request; at most as many keys as `nodes.batch`. */
+export async function preload(nodes: NodeStore, root: Cid, keys: readonly Uint8Array[]): Promise<void> {
   let level: { readonly node: Node; readonly keys: readonly Uint8Array[] }[] = [{ node: await nodes.node(root), keys }];
   for (;;) {
     const below = level.flatMap(({ node, keys: inside }) => (node.level === 0 ? [] : childrenWith(node, inside)));

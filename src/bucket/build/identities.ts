@@ -77,17 +77,17 @@ export async function giveIdentities(
     const type = typeOf(object);
     const [place] = names;
     if (place === undefined) throw new SynclineError("internal", `Inode ${object.ino} was born without a name.`);
-    const heir = names.length === 1 ? await inherited(type, place) : undefined;
+    const here = await occupants.idAt(place);
+    const heir = here === undefined || names.length > 1 ? undefined : await inherited(here, type, place);
     if (heir !== undefined) return { id: heir.id, names, before: heir };
-    await clear(names);
-    const id = await birth(type, place);
+    if (here !== undefined || names.length > 1) await clear(names);
+    const id = await birth(here, type, place);
     given.add(id);
     return { id, names, before: undefined };
   }
 
-  async function inherited(type: FileType, place: Place): Promise<ObjectState | undefined> {
-    const id = await occupants.idAt(place);
-    const gone = id === undefined ? undefined : deleted.get(id);
+  async function inherited(here: FileId, type: FileType, place: Place): Promise<ObjectState | undefined> {
+    const gone = deleted.get(here);
     if (gone !== undefined && gone.type === type && gone.names.length === 1) {
       replaced.add(gone.id);
       return gone;
@@ -103,8 +103,7 @@ export async function giveIdentities(
     }
   }
 
-  async function birth(type: FileType, place: Place): Promise<FileId> {
-    const here = await occupants.idAt(place);
+  async function birth(here: FileId | undefined, type: FileType, place: Place): Promise<FileId> {
     for (let generation = 0; ; generation++) {
       const id = birthId(place.parent, place.name, type, generation);
       if (given.has(id)) continue;
