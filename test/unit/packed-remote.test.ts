@@ -155,7 +155,9 @@ describe("uploads", () => {
   test("another object in the place of the commit's is never taken for it", async () => {
     const { store } = countedStore(new MemoryObjectStore());
     const remote = await made(async () => agent(store));
-    await (await remote.beginUpload().prepare(await rootOf(remote), upload("two"))).commit;
+    await (
+      await remote.beginUpload().prepare(await rootOf(remote), upload("two"))
+    ).commit;
     await using session = remote.beginUpload();
     await session.putContent(raw("content that the first did not have"));
     const again = session.prepare(await rootOf(remote), upload("two"));
@@ -237,6 +239,22 @@ describe("damage", () => {
       code: "block_not_found",
       message: expect.stringContaining(commitObjectName(commit)),
     });
+  });
+
+  test("a damaged pack or run stops nobody from publishing, also when loose packs become a run", async () => {
+    const inner = new MemoryObjectStore();
+    const remote = await made(async () => agent(inner));
+    const { commit } = await publish(remote, "hit", [raw("hit")], []);
+    for (let index = 0; index < MAX_LOOSE_PACKS; index++) await publish(remote, `a${index}`, [raw(`a${index}`)], []);
+    const [run = ""] = await namesOf(inner, RUN_FOLDER);
+    await overwrite(inner, run, (bytes) => bytes.with(40, (bytes[40] ?? 0) ^ 1));
+    await overwrite(inner, commitObjectName(commit), (bytes) => bytes.with(bytes.length - 60, 0xff));
+    const other = agent(inner);
+    for (let index = 0; index < 6 * MAX_LOOSE_PACKS; index++) await publish(other, `b${index}`, [raw(`b${index}`)], []);
+    const reader = agent(inner);
+    for (let index = 0; index < 6 * MAX_LOOSE_PACKS; index += 7) {
+      expect((await reader.blocks.get(raw(`b${index}`).cid)).length).toBeGreaterThan(0);
+    }
   });
 
   test("an old root put back hides no block that was published after it", async () => {

@@ -1,17 +1,18 @@
 /** Stores packs, runs and commit objects of one upload session, and counts what that costs. */
-import { SynclineError } from "../../base/errors.ts";
+import { mapConcurrent } from "../../base/concurrency.ts";
+import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { PackName } from "../../base/ids.ts";
-import { MAX_LOOSE_PACKS } from "../../base/limits.ts";
+import { MAX_LOOSE_PACKS, MAX_RUNS, STORE_CONCURRENCY } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
 import type { Block } from "../../blocks/block-store.ts";
-import type { LoosePack, Manifest, RunReference } from "../../format/manifest.ts";
+import { EMPTY_MANIFEST, type LoosePack, type Manifest, type RunReference } from "../../format/manifest.ts";
 import { OBJECT_ID_BYTES, runName } from "../../format/object-name.ts";
 import type { PackFooter } from "../../format/pack.ts";
 import type { ObjectBody, ObjectStore } from "../../objects/object-store.ts";
 import type { Lease } from "./lease.ts";
 import { type BuiltPack, buildPack } from "./pack-builder.ts";
 import type { CommitObject, PackDirectory } from "./pack-directory.ts";
-import { mergePages, rowsOfPacks, rowsOfRun, runsToMerge } from "./run-merge.ts";
+import { mergePages, type PackRows, rowsOfPacks, rowsOfRun, runsToMerge } from "./run-merge.ts";
 
 export interface UploadedPack {
   readonly pack: LoosePack;
@@ -70,33 +71,47 @@ export class PackUploader {
 
   /**
    * The manifest of the next commit object after `parent`, which lists `added` too. Where that would be more loose packs than
-   * allowed, all of them go into a run, which is stored. Throws `object_not_found`, `store_corrupt` if a run cannot be read.
+   * allowed, they go into a run, which is stored.
    */
   async nextManifest(parent: CommitObject | undefined, added: readonly UploadedPack[]): Promise<Manifest> {
-    if (parent === undefined) return { gcEpoch: 0, runs: [], loose: added.map(({ pack }) => pack), dropping: [] };
-    const { gcEpoch, runs, loose, dropping } = parent.manifest;
-    const all = [...loose, parent.pack, ...added.map(({ pack }) => pack)];
-    if (all.length <= MAX_LOOSE_PACKS) return { gcEpoch, runs, loose: all, dropping };
-    for (const { pack, footer } of added) this.#tools.directory.addFooter(pack.name, footer);
-    return { gcEpoch, runs: await this.#compact(runs, all), loose: [], dropping };
+    const manifest = parent?.manifest ?? EMPTY_MANIFEST;
+    const own = parent === undefined ? [] : [parent.pack];
+    const loose = [...manifest.loose, ...own, ...added.map(({ pack }) => pack)];
+    if (loose.length <= MAX_LOOSE_PACKS) return { ...manifest, loose };
+    for (const uploaded of added) this.#tools.directory.addFooter(uploaded.pack.name, uploaded.footer);
+    return this.#compact(manifest, loose);
   }
 
-  async #compact(runs: readonly RunReference[], packs: readonly LoosePack[]): Promise<RunReference[]> {
+  /** A damaged pack stays loose, and a damaged run stands, so that publishing goes on until they are repaired. */
+  async #compact(manifest: Manifest, packs: readonly LoosePack[]): Promise<Manifest> {
+    const { directory } = this.#tools;
+    const read = await mapConcurrent(packs, STORE_CONCURRENCY, async (pack) => ({
+      pack,
+      footer: await unlessDamaged(() => directory.footer(pack)),
+    }));
+    const rows = read.flatMap(({ pack, footer }) => (footer === undefined ? [] : [{ pack: pack.name, footer }]));
+    const loose = read.flatMap(({ pack, footer }) => (footer === undefined ? [pack] : []));
+    const newRows = rows.reduce((sum, { footer }) => sum + footer.count, 0);
+    const { runs } = manifest;
+    for (let keep = runs.length - runsToMerge(runs, newRows); keep <= runs.length && keep < MAX_RUNS; keep++) {
+      const merged = await unlessDamaged(() => this.#putRun(rows, runs.slice(keep)));
+      if (merged !== undefined) return { ...manifest, runs: [...runs.slice(0, keep), merged], loose };
+    }
+    throw new SynclineError("store_corrupt", "A run of the bucket is damaged.", {
+      hint: "Run `syncline verify --repair` on the bucket.",
+    });
+  }
+
+  async #putRun(packs: readonly PackRows[], runs: readonly RunReference[]): Promise<RunReference> {
     const { directory, random } = this.#tools;
-    const footers = await Promise.all(
-      packs.map(async (pack) => ({ pack: pack.name, footer: await directory.footer(pack) })),
-    );
-    const newRows = packs.reduce((sum, { rows }) => sum + rows, 0);
-    const kept = runs.slice(0, runs.length - runsToMerge(runs, newRows));
-    const merged = runs.slice(kept.length).toReversed();
     const id = Buffer.from(random.bytes(OBJECT_ID_BYTES)).toString("hex");
+    const sources = [rowsOfPacks(packs), ...runs.toReversed().map((run) => rowsOfRun(directory, run))];
     let rows = 0;
-    const sources = [rowsOfPacks(footers), ...merged.map((run) => rowsOfRun(directory, run))];
     await this.#put(
       runName(id),
       mergePages(sources, (count) => (rows = count)),
     );
-    return [...kept, { id, rows }];
+    return { id, rows };
   }
 
   async #put(name: string, body: ObjectBody): Promise<void> {
@@ -110,6 +125,16 @@ export class PackUploader {
     const outcome = await this.#tools.store.putNew(name, counting(), "later");
     if (outcome.kind !== "stored") throw notStored(name, outcome.kind === "unknown" ? outcome.cause : undefined);
     this.countPut(bytes);
+  }
+}
+
+async function unlessDamaged<Value>(work: () => Promise<Value>): Promise<Value | undefined> {
+  try {
+    return await work();
+  } catch (cause) {
+    const codes = ["object_not_found", "store_corrupt", "block_corrupt"] as const;
+    if (!codes.some((code) => hasCode(cause, code))) throw cause;
+    return undefined;
   }
 }
 

@@ -5,10 +5,10 @@ import { STORE_CONCURRENCY } from "../../base/limits.ts";
 import { groupBy } from "../../base/collections.ts";
 import { mapConcurrent } from "../../base/concurrency.ts";
 import { digestOf } from "../../format/cid.ts";
-import type { LoosePack, RunReference } from "../../format/manifest.ts";
-import type { PackFooter } from "../../format/pack.ts";
+import type { RunReference } from "../../format/manifest.ts";
 import { guessPage, pagesOfRun, prefixOf, type RunRow, wholeRun } from "../../format/run.ts";
 import type { CommitObject, PackDirectory } from "./pack-directory.ts";
+import type { PackRows } from "./run-merge.ts";
 
 export interface Placement {
   readonly pack: PackName;
@@ -27,6 +27,8 @@ export interface Located {
 export class PlacementIndex {
   readonly object: CommitObject;
   readonly #directory: PackDirectory;
+  /** Once all of them have been read. */
+  #loose: readonly PackRows[] | undefined;
 
   constructor(directory: PackDirectory, object: CommitObject) {
     this.#directory = directory;
@@ -56,13 +58,16 @@ export class PlacementIndex {
   }
 
   /** The rows of every loose pack, newest first; `damage` gets the reason for each that cannot be read. */
-  async #footers(damage: unknown[]): Promise<{ pack: PackName; footer: PackFooter }[]> {
+  async #footers(damage: unknown[]): Promise<readonly PackRows[]> {
+    if (this.#loose !== undefined) return this.#loose;
     const { pack, footer, manifest } = this.object;
-    const older = await mapConcurrent(manifest.loose.toReversed(), STORE_CONCURRENCY, async (loose: LoosePack) => {
+    const older = await mapConcurrent(manifest.loose.toReversed(), STORE_CONCURRENCY, async (loose) => {
       const read = await surviving(damage, () => this.#directory.footer(loose));
       return read === undefined ? [] : [{ pack: loose.name, footer: read }];
     });
-    return [{ pack: pack.name, footer }, ...older.flat()];
+    const all = [{ pack: pack.name, footer }, ...older.flat()];
+    if (all.length === manifest.loose.length + 1) this.#loose = all;
+    return all;
   }
 
   /** Interpolates, and where the guessed page is a neighbour of the right one, again between what is known by then. */

@@ -12,7 +12,7 @@ import { decodeRoot } from "../../format/root-object.ts";
 import type { ObjectBody, ObjectStore } from "../../objects/object-store.ts";
 import type { BlockCopies } from "./block-copies.ts";
 import { buildPack } from "./pack-builder.ts";
-import { mergePages, rowsOfPacks } from "./run-merge.ts";
+import { mergePages, type PackRows, rowsOfPacks } from "./run-merge.ts";
 
 export interface RebuildInput {
   readonly store: ObjectStore;
@@ -120,7 +120,7 @@ function collectorState(copies: BlockCopies): Pick<Manifest, "gcEpoch" | "droppi
 
 async function putRun(
   { store, random }: RebuildInput,
-  packs: readonly { pack: PackName; footer: PackFooter }[],
+  packs: readonly PackRows[],
 ): Promise<{ id: string; rows: number }[]> {
   if (packs.length === 0) return [];
   const id = Buffer.from(random.bytes(OBJECT_ID_BYTES)).toString("hex");

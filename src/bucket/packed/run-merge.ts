@@ -21,8 +21,13 @@ export function runsToMerge(runs: readonly RunReference[], newRows: number): num
   return merged;
 }
 
+export interface PackRows {
+  readonly pack: PackName;
+  readonly footer: PackFooter;
+}
+
 /** The rows of these packs, sorted by digest. */
-export function* rowsOfPacks(packs: readonly { pack: PackName; footer: PackFooter }[]): Generator<RunRow> {
+export function* rowsOfPacks(packs: readonly PackRows[]): Generator<RunRow> {
   const rows: RunRow[] = [];
   for (const { pack, footer } of packs) for (const row of footer) rows.push(Object.assign(row, { pack }));
   yield* rows.sort((a, b) => Buffer.compare(a.digest, b.digest));
