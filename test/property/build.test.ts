@@ -1,5 +1,5 @@
 /** Building an epoch's tree, against a model that knows the rules only. SYNCLINE_TEST_ALL: 5,000 histories. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Cid, Lamport } from "../../src/base/ids.ts";
 import { buildEpoch } from "../../src/bucket/build.ts";

@@ -1,5 +1,5 @@
 /** The publish loop under lost replies, delayed swaps, racing writers and crashes. SYNCLINE_TEST_ALL: 2,000 schedules. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { ChangeSet, DataReader } from "../../src/bucket/change-set.ts";
 import type { Bucket, VerifiedCommit } from "../../src/bucket/bucket.ts";

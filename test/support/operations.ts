@@ -1,10 +1,32 @@
 /** Generated operations on a model filesystem, on few names so that they meet. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import type { ModelFilesystem, Operation } from "./model-filesystem.ts";
 
+/** Each as often as it stands here. */
 const KINDS = [
-  ...["write", "write", "write", "edit", "edit", "append", "mkdir", "mkdir", "symlink", "chmod", "link", "link"],
-  ...["unlink", "unlink", "rmdir", "rmtree", "rename", "rename", "rename", "renameOver", "exchange", "again", "save"],
+  "write",
+  "write",
+  "write",
+  "edit",
+  "edit",
+  "append",
+  "mkdir",
+  "mkdir",
+  "symlink",
+  "chmod",
+  "link",
+  "link",
+  "unlink",
+  "unlink",
+  "rmdir",
+  "rmtree",
+  "rename",
+  "rename",
+  "rename",
+  "renameOver",
+  "exchange",
+  "again",
+  "save",
 ] as const;
 type Kind = (typeof KINDS)[number];
 

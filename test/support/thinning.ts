@@ -15,7 +15,12 @@ export async function dropKept({ bucket, writer }: PublishContext, seqs: readonl
   const staging = new Staging(bucket.blocks, undefined);
   const nodes = new NodeStore(staging, { capacityBytes: 1 << 20 });
   const { tree, epoch, timeNs } = current.commit.body;
-  const { commit } = await makeCommit(bucket, nodes, staging, current.commit, writer, { tree, epoch, timeNs, note: "" });
+  const { commit } = await makeCommit(bucket, nodes, staging, current.commit, writer, {
+    tree,
+    epoch,
+    timeNs,
+    note: "",
+  });
   const deletes = seqs.map((seq) => ({ key: keptKey(seq), value: undefined, links: [] }));
   const kept = await editTree(nodes, staging, bucket.treeConfig, commit.body.kept, deletes);
   const thinned = signCommit({ ...commit.body, kept }, commit.certificate, writer.device);

@@ -31,18 +31,17 @@ export class VirtualClock implements Clock {
 
   /** Lets time pass until `work` is done. */
   async run<Result>(work: Promise<Result>): Promise<Result> {
-    let done = false;
-    const finished = () => void (done = true);
+    const state = { done: false };
+    const finished = () => void (state.done = true);
     work.then(finished, finished);
-    while (!done) {
+    for (;;) {
       await setImmediate();
-      if (done) break;
+      if (state.done) return work;
       const next = [...this.#timers].sort((a, b) => a.atMs - b.atMs)[0];
       if (next === undefined) continue;
       this.#timers.delete(next);
       this.#nowMs = Math.max(this.#nowMs, next.atMs);
       next.action();
     }
-    return work;
   }
 }
