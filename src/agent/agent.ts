@@ -1,7 +1,7 @@
 /**
  * An agent: one mount of one bucket. This thread publishes and answers the control socket; a worker serves the filesystem.
  */
-import { rmSync, writeFileSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import type { Clock } from "../base/clock.ts";
@@ -13,7 +13,7 @@ import type { WalletSigner } from "../crypto/wallet.ts";
 import { createDataReader } from "../overlay/data-reader.ts";
 import { serveControl } from "./control.ts";
 import { openDevice, replaceDevice, type DeviceSetup } from "./device.ts";
-import { firstBase, readIfThere } from "./first-base.ts";
+import { firstBase } from "./first-base.ts";
 import { FlushSchedule } from "./flush-schedule.ts";
 import { openBucket, type OpenedBucket } from "./open-bucket.ts";
 import { Publisher } from "./publisher.ts";
@@ -28,6 +28,7 @@ import {
 import { NodeStore } from "../tree/node-store.ts";
 import { answerCalls, createCaller, type Caller } from "./rpc.ts";
 import type { StateDir } from "./state-dir.ts";
+import { readStateFile, writeStateFile } from "./state-file.ts";
 import type { BaseRoot, MainMethods, Pending, WorkerEvent, WorkerMethods, WorkerSetup } from "./threads.ts";
 import { warmUp } from "./warm-up.ts";
 
@@ -69,7 +70,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const { address, state, clock, random, log } = options;
   const cacheDir = join(state.path, "cache");
   const cache = { dir: cacheDir, bytes: options.cacheBytes };
-  const genesis = readIfThere(join(state.path, "genesis"));
+  const genesis = readStateFile(join(state.path, "genesis"));
   const setup = async (opened: OpenedBucket): Promise<DeviceSetup> => ({
     stateDir: state.path,
     genesis: opened.bucket.genesis,
@@ -84,7 +85,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const device = await openDevice(deviceSetup);
   await first[Symbol.asyncDispose]();
   const opened = await openBucket({ address, clock, random, log, genesis, cache, writer: device.key.writer });
-  writeFileSync(join(state.path, "genesis"), opened.bucket.genesis.bytes, { mode: 0o600 });
+  writeStateFile(join(state.path, "genesis"), opened.bucket.genesis.bytes);
   const worker = new Worker(new URL("vfs-worker.js", import.meta.url), { name: "filesystem" });
   const agent = new RunningAgent(options, readOnly, opened, worker);
   try {

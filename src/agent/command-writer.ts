@@ -1,5 +1,4 @@
 /** Writes to a bucket without a mount: a command's own slot with its own device, and an epoch number that was never used. */
-import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
@@ -12,6 +11,7 @@ import type { WalletSigner } from "../crypto/wallet.ts";
 import { openDevice } from "./device.ts";
 import { openBucket } from "./open-bucket.ts";
 import { openCommandState } from "./state-dir.ts";
+import { readStateFile, writeStateFile } from "./state-file.ts";
 
 export interface CommandWriterOptions {
   readonly address: string;
@@ -90,16 +90,7 @@ export function requirePublished(outcome: PublishOutcome): Extract<PublishOutcom
 /** A number above all that this slot ever used, remembered before it is used. */
 function takeEpoch(stateDir: string, seen: number): number {
   const path = join(stateDir, "epoch");
-  const epoch = Math.max(seen, storedEpoch(path)) + 1;
-  writeFileSync(`${path}.tmp`, String(epoch), { mode: 0o600, flush: true });
-  renameSync(`${path}.tmp`, path);
+  const epoch = Math.max(seen, Number(readStateFile(path)?.toString("utf8")) || 0) + 1;
+  writeStateFile(path, Buffer.from(String(epoch)));
   return epoch;
-}
-
-function storedEpoch(path: string): number {
-  try {
-    return Number(readFileSync(path, "utf8")) || 0;
-  } catch {
-    return 0;
-  }
 }

@@ -2,7 +2,6 @@
  * The device of a state: its ed25519 key and the wallet's certificate for one bucket, in `device.json`, mode 0600. The wallet is
  * asked only when there is no certificate yet, or when it is about to expire.
  */
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { SynclineError } from "../base/errors.ts";
 import type { Clock } from "../base/clock.ts";
@@ -11,6 +10,7 @@ import { createDeviceKey, deviceKeyFromSeed, type DeviceKey } from "../crypto/de
 import type { WalletSigner } from "../crypto/wallet.ts";
 import { checkCertificate, decodeCertificate, signCertificate, type Certificate } from "../format/certificate.ts";
 import type { Genesis } from "../format/genesis.ts";
+import { readStateFile, writeStateFile } from "./state-file.ts";
 
 export interface Device {
   readonly key: DeviceKey;
@@ -61,12 +61,8 @@ async function certify(setup: DeviceSetup, key: DeviceKey): Promise<Device> {
 
 function readDevice(stateDir: string): Device | undefined {
   const path = join(stateDir, FILE);
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch {
-    return undefined;
-  }
+  const text = readStateFile(path)?.toString("utf8");
+  if (text === undefined) return undefined;
   try {
     const { seed, certificate } = JSON.parse(text) as { seed: string; certificate: string };
     return {
@@ -82,21 +78,11 @@ function readDevice(stateDir: string): Device | undefined {
 }
 
 function writeDevice(stateDir: string, { key, certificate }: Device): void {
-  const path = join(stateDir, FILE);
-  const temporary = `${path}.${process.pid}.tmp`;
   const stored = {
     seed: Buffer.from(key.seed).toString("hex"),
     certificate: Buffer.from(certificate.bytes).toString("base64"),
   };
-  rmSync(temporary, { force: true });
-  const file = openSync(temporary, "wx", 0o600);
-  try {
-    writeSync(file, JSON.stringify(stored));
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
-  renameSync(temporary, path);
+  writeStateFile(join(stateDir, FILE), Buffer.from(JSON.stringify(stored)));
 }
 
 const FILE = "device.json";

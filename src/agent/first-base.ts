@@ -1,10 +1,10 @@
 /** Where an agent begins: the bucket's root, an old state of it, or the last root seen when the bucket is out of reach. */
-import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { SynclineError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Bucket } from "../bucket/bucket.ts";
 import { findCommit } from "../bucket/history.ts";
+import { readStateFile, writeStateFile } from "./state-file.ts";
 import type { BaseRoot } from "./threads.ts";
 
 export interface FirstBaseOptions {
@@ -20,10 +20,10 @@ export async function firstBase(bucket: Bucket, options: FirstBaseOptions): Prom
   const saved = join(stateDir, "base.json");
   try {
     const base = await currentBase(bucket, at);
-    if (at === undefined) writeFileSync(saved, JSON.stringify(base), { mode: 0o600 });
+    if (at === undefined) writeStateFile(saved, Buffer.from(JSON.stringify(base)));
     return base;
   } catch (error) {
-    const last = at === undefined ? readIfThere(saved) : undefined;
+    const last = at === undefined ? readStateFile(saved) : undefined;
     if (last === undefined) throw error;
     log.warn("The bucket cannot be reached: starting from the last root seen.");
     return JSON.parse(last.toString("utf8")) as BaseRoot;
@@ -37,12 +37,4 @@ async function currentBase(bucket: Bucket, at: string | undefined): Promise<Base
   }
   const commit = at === undefined ? current.commit : await findCommit(bucket, current.commit, at);
   return { commit: commit.cid, tree: commit.body.tree, seq: commit.body.seq };
-}
-
-export function readIfThere(path: string): Buffer | undefined {
-  try {
-    return readFileSync(path);
-  } catch {
-    return undefined;
-  }
 }

@@ -1,0 +1,39 @@
+/** Small files of a state: written whole or not at all, and there after power loss. */
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from "node:fs";
+import { dirname } from "node:path";
+
+/** The file's bytes, or undefined when it cannot be read. */
+export function readStateFile(path: string): Buffer | undefined {
+  try {
+    return readFileSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Replaces the file, mode 0600, by way of a temporary one; does nothing when it holds these bytes already. */
+export function writeStateFile(path: string, bytes: Uint8Array): void {
+  if (readStateFile(path)?.equals(bytes) === true) return;
+  const temporary = `${path}.${process.pid}.tmp`;
+  rmSync(temporary, { force: true });
+  const file = openSync(temporary, "wx", 0o600);
+  try {
+    writeSync(file, bytes);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+  renameSync(temporary, path);
+  syncFolder(dirname(path));
+}
+
+function syncFolder(path: string): void {
+  // Windows opens no folders, and journals its renames.
+  if (process.platform === "win32") return;
+  const folder = openSync(path, "r");
+  try {
+    fsyncSync(folder);
+  } finally {
+    closeSync(folder);
+  }
+}
