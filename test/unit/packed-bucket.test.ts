@@ -4,9 +4,11 @@ import { systemClock } from "../../src/base/clock.ts";
 import type { WriterId } from "../../src/base/ids.ts";
 import { VerifiedReader } from "../../src/blocks/verified-reader.ts";
 import { Bucket } from "../../src/bucket/bucket.ts";
+import { auditObjects } from "../../src/bucket/packed/object-audit.ts";
+import { repairObjects } from "../../src/bucket/packed/object-repair.ts";
 import { PackedRemote } from "../../src/bucket/packed/packed-remote.ts";
 import type { PublishFigures } from "../../src/bucket/publish/outcome.ts";
-import { repairPacked, verifyPacked } from "../../src/bucket/verify/repair.ts";
+import { verifyBucket } from "../../src/bucket/verify.ts";
 import { openWriter } from "../../src/bucket/writer.ts";
 import type { BucketWriter } from "../../src/bucket/writer.ts";
 import { sourceOfBytes } from "../../src/bucket/writer/file-source.ts";
@@ -80,7 +82,7 @@ describe("what writing costs", () => {
     expect(second.puts).toBe(2);
     expect(edited.uploadedBlocks).toBeLessThanOrEqual(8);
     expect(second.bytesPut).toBeLessThan(100_000);
-    expect((await verifyPacked(bucket, remote)).damage).toEqual([]);
+    expect((await verify(bucket, remote)).damage).toEqual([]);
   });
 
   test("agents with one store and separate memories see one another's files", async () => {
@@ -107,13 +109,19 @@ describe("a flipped bit in a pack", () => {
     const object = await flipByteOf(store, bytes);
 
     const fresh = await agent(store);
-    const { damage } = await verifyPacked(fresh.bucket, fresh.remote);
+    const { damage, lost: found } = await verify(fresh.bucket, fresh.remote);
+    expect(found).toEqual([cid]);
     expect(damage).toMatchObject([{ path: "/d7/file 7", cid, object }]);
-    const outcome = await repairPacked(bucket, remote, { random: seededRandom(9), local });
-    expect(outcome.repaired.length).toBeGreaterThan(0);
-    expect(outcome.report.damage).toEqual([]);
+    const { repaired } = await repairObjects(remote, { random: seededRandom(9), local, wanted: found });
+    expect(repaired).toMatchObject([{ object }]);
+    expect((await verify(bucket, remote)).damage).toEqual([]);
   });
 });
+
+function verify(bucket: Bucket, remote: PackedRemote) {
+  const audit = (blocks: boolean) => auditObjects(remote, { blocks });
+  return verifyBucket(bucket, { blocks: remote.blocks, audit });
+}
 
 /** Changes one byte of the object that holds these bytes; answers its name. */
 async function flipByteOf(store: ObjectStore, bytes: Uint8Array): Promise<string> {
