@@ -3,6 +3,7 @@ import { hasCode, SynclineError } from "../base/errors.ts";
 import { createDeviceKey } from "../crypto/device-key.ts";
 import { Bucket } from "../bucket/bucket.ts";
 import { openRemote, parseAddress } from "../bucket/open-remote.ts";
+import type { BucketRemote } from "../bucket/remote.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
 import { loadWallet } from "./wallet.ts";
@@ -22,7 +23,7 @@ export function register(program: Program): void {
       const { clock, random } = runtime;
       const address = parseAddress(args[0] ?? "").url;
       await using remote = openRemote(address, { clock, random });
-      if (await exists(() => remote.readGenesis())) {
+      if (await hasRoot(remote)) {
         throw new SynclineError("bucket_exists", `There is a bucket at ${address} already.`, {
           hint: "Mount it, or choose another address.",
         });
@@ -41,12 +42,12 @@ export function register(program: Program): void {
   });
 }
 
-async function exists(read: () => Promise<unknown>): Promise<boolean> {
+/** A bucket whose making was cut short has a genesis and no root: making it again completes it. */
+async function hasRoot(remote: BucketRemote): Promise<boolean> {
   try {
-    await read();
-    return true;
+    return (await remote.readRoot()) !== undefined;
   } catch (error) {
-    if (hasCode(error, "no_such_bucket") || hasCode(error, "store_unreachable")) return false;
+    if (hasCode(error, "arbiter_unreachable") || hasCode(error, "store_unreachable")) return false;
     throw error;
   }
 }
