@@ -31,10 +31,11 @@ export class Chunker {
   #hole = 0;
   #pieces: Piece[] = [];
 
-  constructor(config: ContentConfig, rule: CutRule) {
+  /** `atMost`: how many bytes will come at most; a small file needs a small buffer only. */
+  constructor(config: ContentConfig, rule: CutRule, atMost = Infinity) {
     this.#rule = rule;
     this.#gear = config.gear;
-    this.#buffer = new Uint8Array(2 * (rule.max + rule.minHole) + COPY_BYTES);
+    this.#buffer = new Uint8Array(Math.min(2 * (rule.max + rule.minHole) + COPY_BYTES, atMost));
   }
 
   /** Takes the next stretch; answers the pieces that are certain now, each with bytes of its own. */

@@ -21,7 +21,7 @@ export interface ContentInput {
 export async function writeContent(sink: BlockSink, config: ContentConfig, input: ContentInput): Promise<Content> {
   const { size, stretches } = input;
   if (size <= config.inlineLimit) return inlineContent(await gather(stretches, size), size);
-  const chunker = new Chunker(config, cutRule(config, size));
+  const chunker = new Chunker(config, cutRule(config, size), size);
   const builder = new ListBuilder(sink, config);
   let taken = 0;
   for await (const stretch of stretches) {

@@ -1,26 +1,60 @@
-/** Reads unpublished contents from a state folder, from any thread, while the overlay that owns it goes on. */
-import { open } from "node:fs/promises";
-import { join } from "node:path";
+/** Reads unpublished contents of sealed epochs from a state folder, from any thread, while the overlay goes on. */
+import type { Ino } from "../base/ids.ts";
 import type { DataReader } from "../bucket/change-set.ts";
 import { dataFileName } from "./data-files.ts";
-import { isSystemCode, storageError } from "./storage-error.ts";
+import { DiskStorage } from "./disk-storage.ts";
+import { Pieces, readEntries, smallFilesOf } from "./small-pieces.ts";
+import type { OverlayStorage } from "./storage.ts";
 
-/** Of sealed epochs only, whose files do not change. What power loss took from a file reads as zeros. */
+/** Throws `store_failed`. */
 export function createDataReader(stateDir: string): DataReader {
+  return dataReaderOf(new DiskStorage(stateDir));
+}
+
+/**
+ * Files are opened for each read, so that none is held on the disk after it was removed. What power loss took from a file
+ * that was never synced reads as zeros.
+ */
+export function dataReaderOf(storage: OverlayStorage): DataReader {
+  // The shared files of a sealed epoch do not change: they are gone through once.
+  let known: { readonly epoch: number; readonly small: ReadonlyMap<Ino, Pieces> } | undefined;
   return {
     async readData(ino, epoch, offset, length) {
+      if (known?.epoch !== epoch) known = { epoch, small: smallFiles(storage, epoch) };
       const bytes = new Uint8Array(length);
-      try {
-        await using file = await open(join(stateDir, "data", dataFileName(ino, epoch)), "r");
-        for (let done = 0; done < length;) {
-          const { bytesRead } = await file.read(bytes, done, length - done, offset + done);
-          if (bytesRead === 0) break;
-          done += bytesRead;
-        }
-      } catch (error) {
-        if (!isSystemCode(error, "ENOENT")) throw storageError(error);
+      const pieces = known.small.get(ino);
+      if (pieces === undefined) readFrom(storage, dataFileName(ino, epoch), offset, bytes);
+      for (const { offset: start, length: each, part, at } of pieces?.all() ?? []) {
+        const from = Math.max(offset, start);
+        const to = Math.min(offset + length, start + each);
+        if (from < to) readFrom(storage, part, at + from - start, bytes.subarray(from - offset, to - offset));
       }
       return bytes;
     },
   };
+}
+
+function readFrom(storage: OverlayStorage, name: string, offset: number, target: Uint8Array): void {
+  const file = storage.openFile("data", name, false);
+  file?.read(offset, target);
+  file?.close();
+}
+
+function smallFiles(storage: OverlayStorage, epoch: number): Map<Ino, Pieces> {
+  const small = new Map<Ino, Pieces>();
+  for (const { name } of smallFilesOf(storage, epoch)) {
+    const file = storage.openFile("data", name, false);
+    if (file === undefined) continue;
+    for (const { ino, offset, length, at } of readEntries(file)) {
+      if (length === undefined) {
+        small.delete(ino);
+        continue;
+      }
+      const pieces = small.get(ino) ?? new Pieces();
+      if (pieces.isEmpty) small.set(ino, pieces);
+      pieces.put({ offset, length, part: name, at });
+    }
+    file.close();
+  }
+  return small;
 }
