@@ -119,6 +119,9 @@ export const CHECKPOINT_BYTES = 32 * MiB;
 /** Inode rows that wait in memory before some are written to the tables, and how many then. */
 export const WAITING_INODES = 8_192;
 export const INODE_BATCH = 1_024;
+/** Files up to this size share data files until they are published; those are at most this long. */
+export const SMALL_FILE_BYTES = 64 * KiB;
+export const SHARED_FILE_BYTES = 64 * MiB;
 /** Data files that are open at once. */
 export const MAX_OPEN_DATA_FILES = 256;
 /** Clean inodes whose rows and records are kept in memory. */

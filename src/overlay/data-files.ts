@@ -1,76 +1,86 @@
 /**
- * Contents that are not published yet: sparse files `data/<ino>.<epoch>`, each byte at the file's own offset. A file of a
- * sealed epoch is never written again. At most so many are open at once.
+ * Contents that are not published yet, by inode and epoch: small files together in shared files, others in sparse files
+ * `<ino>.<epoch>` of their own, each byte at the file's offset. Of a sealed epoch nothing is ever written again.
  */
-import { SynclineError } from "../base/errors.ts";
 import type { Ino } from "../base/ids.ts";
+import { SMALL_FILE_BYTES } from "../base/limits.ts";
+import { OpenDataFiles } from "./open-files.ts";
 import { SharedSync } from "./shared-sync.ts";
-import type { OverlayStorage, StoredFile } from "./storage.ts";
-
-interface OpenFile {
-  readonly file: StoredFile;
-  /** Syncs under way: it is not closed meanwhile. */
-  busy: number;
-}
+import { SmallFiles } from "./small-files.ts";
+import type { OverlayStorage } from "./storage.ts";
 
 export class DataFiles {
   readonly #storage: OverlayStorage;
-  readonly #maxOpen: number;
-  /** By name, the least recently used first. */
-  readonly #open = new Map<string, OpenFile>();
-  /** Epochs of the files that there are. */
+  readonly #open: OpenDataFiles;
+  readonly #small: SmallFiles;
+  /** Epochs of which the inode has bytes here. */
   readonly #epochs = new Map<Ino, number[]>();
+  /** Names of the files of their own. */
+  readonly #own = new Set<string>();
+  /** Files that were written to and not synced, by inode. */
   readonly #unsynced = new Map<Ino, Set<string>>();
-  /** Files whose bytes must be durable before the journal says so: those that took another's name. */
+  /** Inodes whose bytes must be durable before the journal says so: those that took another's name. */
   readonly #eager = new Set<Ino>();
   readonly #folderSync: SharedSync;
   #folderChanged = false;
-  #trash: string[] = [];
+  #discarded: string[] = [];
 
-  /** Finds the files that there are. */
+  /** Finds what there is. */
   constructor(storage: OverlayStorage, maxOpen: number) {
     this.#storage = storage;
-    this.#maxOpen = maxOpen;
     this.#folderSync = new SharedSync(() => storage.syncFolder("data"));
+    this.#open = new OpenDataFiles(storage, maxOpen);
     for (const name of storage.list("data")) {
       const [, ino, epoch] = /^(\d+)\.(\d+)$/.exec(name) ?? [];
-      if (ino !== undefined) this.#note(Number(ino) as Ino, Number(epoch));
+      if (ino === undefined) continue;
+      this.#own.add(name);
+      this.#note(Number(ino) as Ino, Number(epoch));
     }
+    this.#small = new SmallFiles(storage, this.#open, {
+      made: () => (this.#folderChanged = true),
+      needless: (name) => this.#throwAway(name),
+    });
+    for (const [ino, epoch] of this.#small.all()) this.#note(ino, epoch);
   }
 
-  /** Inodes that have files. */
+  /** Inodes that have bytes here. */
   inos(): Ino[] {
     return [...this.#epochs.keys()];
   }
 
-  /** Files that wait for `sweep`. */
+  /** Files that wait to be removed. */
   get discarded(): number {
-    return this.#trash.length;
+    return this.#discarded.length;
   }
 
-  /** Throws `disk_full`; bytes of the range may have changed then. */
+  /** Throws `disk_full`; then bytes that were written before in this epoch are as they were, if none are written again. */
   write(ino: Ino, epoch: number, offset: number, bytes: Uint8Array): void {
     const name = dataFileName(ino, epoch);
-    this.#file(ino, epoch, name).file.write(offset, bytes);
-    const unsynced = this.#unsynced.get(ino);
-    if (unsynced === undefined) this.#unsynced.set(ino, new Set([name]));
-    else unsynced.add(name);
+    const isSmall = this.#small.has(ino, epoch) || !this.#own.has(name);
+    if (isSmall && this.#small.accepts(ino, epoch, offset, bytes.length)) {
+      this.#wrote(ino, epoch, this.#small.write(ino, epoch, offset, bytes));
+      return;
+    }
+    if (this.#small.has(ino, epoch)) this.#moveOut(ino, epoch, name);
+    this.#writeOwn(ino, epoch, name, offset, bytes);
   }
 
   /** Fills `target`. What power loss took from a file that was never synced reads as zeros. */
   read(ino: Ino, epoch: number, offset: number, target: Uint8Array): void {
-    const known = this.#epochs.get(ino)?.includes(epoch) === true;
-    const count = known ? this.#file(ino, epoch, dataFileName(ino, epoch)).file.read(offset, target) : 0;
+    const name = dataFileName(ino, epoch);
+    const isOwn = this.#own.has(name) && !this.#small.has(ino, epoch);
+    const count = isOwn ? this.#open.file(name).read(offset, target) : 0;
     if (count < target.length) target.fill(0, count);
+    if (!isOwn) this.#small.read(ino, epoch, offset, target);
   }
 
-  /** Makes what was written to this inode's files survive power loss. */
+  /** Makes what was written to this inode survive power loss. */
   async sync(ino: Ino): Promise<void> {
     const names = this.#unsynced.get(ino);
     if (names !== undefined) {
       this.#unsynced.delete(ino);
       try {
-        await Promise.all([...names].map((name) => this.#syncFile(name)));
+        await Promise.all([...names].map((name) => this.#open.sync(name)));
       } catch (error) {
         this.#unsynced.set(ino, new Set([...names, ...(this.#unsynced.get(ino) ?? [])]));
         throw error;
@@ -82,7 +92,7 @@ export class DataFiles {
     }
   }
 
-  /** Asks for a sync of this inode's files before the journal's next one. */
+  /** Asks for a sync of this inode before the journal's next one. */
   hurry(ino: Ino): void {
     if (this.#unsynced.has(ino)) this.#eager.add(ino);
   }
@@ -96,20 +106,30 @@ export class DataFiles {
     }
   }
 
-  /** The inode's files up to this epoch are not needed any more; `sweep` removes them. They must never be written again. */
+  /** Nobody needs the inode's bytes of epochs up to this one any more; they must never be written again. */
   discard(ino: Ino, upTo: number): void {
     const epochs = this.#epochs.get(ino);
     if (epochs === undefined) return;
     const kept = epochs.filter((epoch) => epoch > upTo);
-    for (const epoch of epochs) if (epoch <= upTo) this.#forget(ino, dataFileName(ino, epoch));
-    if (kept.length > 0) this.#epochs.set(ino, kept);
-    else this.#epochs.delete(ino);
+    for (const epoch of epochs) {
+      if (epoch > upTo) continue;
+      this.#small.drop(ino, epoch);
+      const name = dataFileName(ino, epoch);
+      if (this.#own.delete(name)) this.#throwAway(name);
+      this.#unsynced.get(ino)?.delete(name);
+    }
+    if (kept.length > 0) {
+      this.#epochs.set(ino, kept);
+    } else {
+      this.#epochs.delete(ino);
+      this.#unsynced.delete(ino);
+    }
   }
 
   /** What was discarded up to now, to be given to `remove` once the journal that says so is durable. */
   takeDiscarded(): string[] {
-    const names = this.#trash;
-    this.#trash = [];
+    const names = this.#discarded;
+    this.#discarded = [];
     return names;
   }
 
@@ -118,68 +138,47 @@ export class DataFiles {
   }
 
   close(): void {
-    for (const { file } of this.#open.values()) file.close();
-    this.#open.clear();
+    this.#open.close();
   }
 
-  #file(ino: Ino, epoch: number, name: string): OpenFile {
-    const found = this.#open.get(name);
-    if (found !== undefined) {
-      this.#open.delete(name);
-      this.#open.set(name, found);
-      return found;
+  /** The file grew: its bytes get a file of their own. Until that is said, the shared one counts. */
+  #moveOut(ino: Ino, epoch: number, name: string): void {
+    const buffer = new Uint8Array(SMALL_FILE_BYTES);
+    for (const { offset, length } of this.#small.pieces(ino, epoch)?.all() ?? []) {
+      const part = buffer.subarray(0, length);
+      this.#small.read(ino, epoch, offset, part);
+      this.#writeOwn(ino, epoch, name, offset, part);
     }
-    if (this.#epochs.get(ino)?.includes(epoch) !== true) {
+    this.#wrote(ino, epoch, this.#small.moved(ino, epoch));
+  }
+
+  #writeOwn(ino: Ino, epoch: number, name: string, offset: number, bytes: Uint8Array): void {
+    const file = this.#open.file(name);
+    if (!this.#own.has(name)) {
+      this.#own.add(name);
       this.#note(ino, epoch);
       this.#folderChanged = true;
     }
-    return this.#openFile(name);
+    file.write(offset, bytes);
+    this.#wrote(ino, epoch, name);
   }
 
-  #openFile(name: string): OpenFile {
-    const file = this.#storage.openFile("data", name, true);
-    if (file === undefined) throw new SynclineError("internal", "A data file was not made.");
-    this.#closeOldest();
-    const opened = { file, busy: 0 };
-    this.#open.set(name, opened);
-    return opened;
-  }
-
-  #closeOldest(): void {
-    if (this.#open.size < this.#maxOpen) return;
-    for (const [name, { file, busy }] of this.#open) {
-      if (busy > 0) continue;
-      file.close();
-      this.#open.delete(name);
-      return;
-    }
-  }
-
-  async #syncFile(name: string): Promise<void> {
-    const opened = this.#open.get(name) ?? this.#openFile(name);
-    opened.busy++;
-    try {
-      await opened.file.sync();
-    } finally {
-      opened.busy--;
-      if (opened.busy === 0 && this.#open.get(name) !== opened) opened.file.close();
-    }
-  }
-
-  #forget(ino: Ino, name: string): void {
-    const opened = this.#open.get(name);
-    this.#open.delete(name);
-    if (opened?.busy === 0) opened.file.close();
+  #wrote(ino: Ino, epoch: number, name: string): void {
+    if (this.#epochs.get(ino)?.includes(epoch) !== true) this.#note(ino, epoch);
     const unsynced = this.#unsynced.get(ino);
-    unsynced?.delete(name);
-    if (unsynced?.size === 0) this.#unsynced.delete(ino);
-    this.#trash.push(name);
+    if (unsynced === undefined) this.#unsynced.set(ino, new Set([name]));
+    else unsynced.add(name);
+  }
+
+  #throwAway(name: string): void {
+    this.#open.forget(name);
+    this.#discarded.push(name);
   }
 
   #note(ino: Ino, epoch: number): void {
     const epochs = this.#epochs.get(ino);
     if (epochs === undefined) this.#epochs.set(ino, [epoch]);
-    else epochs.push(epoch);
+    else if (!epochs.includes(epoch)) epochs.push(epoch);
   }
 }
 

@@ -23,6 +23,11 @@ export class SharedSync {
     return this.#next;
   }
 
+  /** Resolves when nothing is under way any more. */
+  async idle(): Promise<void> {
+    while (this.#running !== undefined) await (this.#next ?? this.#running).catch(() => {});
+  }
+
   #startNext(): Promise<void> {
     this.#next = undefined;
     return this.#start();

@@ -15,11 +15,10 @@ import type { DirtyObject } from "../overlay/dirty-object.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import { CleanInodes } from "./clean-inodes.ts";
 import type { CleanObject } from "./clean-inodes.ts";
+import { DirtySignal } from "./dirty-signal.ts";
 import type { Attributes } from "./filesystem.ts";
 import type { Loader } from "./loader.ts";
 import { refuse } from "./refusal.ts";
-
-export type DirtyReason = "write" | "close" | "fsync" | "urgent";
 
 /** An inode: in the overlay, or as the base has it. */
 export type Inode =
@@ -31,8 +30,7 @@ export class Objects {
   readonly clean: CleanInodes;
   readonly loader: Loader;
   readonly clock: Clock;
-  /** Told of each change. */
-  onDirty: (reason: DirtyReason) => void = () => {};
+  readonly dirty: DirtySignal;
   /** Told of each inode that has no name (any more). */
   onOrphan: (ino: Ino) => void = () => {};
 
@@ -40,6 +38,7 @@ export class Objects {
     this.overlay = overlay;
     this.loader = loader;
     this.clock = clock;
+    this.dirty = new DirtySignal(clock);
     this.clean = new CleanInodes(overlay, loader.nodes, cleanInodes);
   }
 
@@ -151,7 +150,7 @@ export class Objects {
         if (parent !== undefined) this.clean.forgetName(parent, name);
       }
     }
-    this.onDirty("write");
+    this.dirty.tell("write");
   }
 
   xattrs(ino: Ino): Xattrs {

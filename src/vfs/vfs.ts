@@ -24,7 +24,8 @@ import { invalidate } from "./invalidation.ts";
 import { Listings } from "./listing.ts";
 import { Metadata } from "./metadata.ts";
 import { Namespace } from "./namespace.ts";
-import type { DirtyReason, Objects } from "./objects.ts";
+import type { DirtyReason } from "./dirty-signal.ts";
+import type { Objects } from "./objects.ts";
 import { seedPublished } from "./seeding.ts";
 
 export class Vfs implements FileSystem {
@@ -143,12 +144,12 @@ export class Vfs implements FileSystem {
   }
 
   async fsync(ino: Ino): Promise<void> {
-    if (this.#overlay.state.publishable > 0) this.#objects.onDirty("fsync");
+    if (this.#overlay.state.publishable > 0) this.#objects.dirty.tell("fsync");
     await this.#overlay.fsync(ino);
   }
 
   closed(ino: Ino): void {
-    if (this.#overlay.state.object(ino) !== undefined) this.#objects.onDirty("close");
+    if (this.#overlay.state.object(ino) !== undefined) this.#objects.dirty.tell("close");
   }
 
   watchOrphans(listener: (ino: Ino) => void): void {
@@ -192,6 +193,7 @@ export class Vfs implements FileSystem {
    * changed. Before it leaves this machine, `sync` must have resolved: else power loss could bring its number back.
    */
   seal(): ChangeSet | undefined {
+    this.#objects.dirty.reset();
     return this.#overlay.seal();
   }
 
@@ -206,6 +208,9 @@ export class Vfs implements FileSystem {
     this.#overlay.published(result);
     for (const { object, links } of seeds) this.#objects.clean.seed(object, links);
     this.#rebased(result.base);
+    // What changed while the epoch was on its way may have been told before that flush began.
+    this.#objects.dirty.reset();
+    if (this.#overlay.state.changed) this.#objects.dirty.tell("write");
   }
 
   /** Others published. */
@@ -229,9 +234,12 @@ export class Vfs implements FileSystem {
     return this.#overlay.state.epoch;
   }
 
-  /** Calls `listener` when something changed that a flush would publish. One listener; the last stands. */
+  /**
+   * Calls `listener` when something changed that a flush would publish: soon for writes, at once for the first close or
+   * fsync since the last seal. One listener; the last stands.
+   */
   onDirty(listener: (reason: DirtyReason) => void): void {
-    this.#objects.onDirty = listener;
+    this.#objects.dirty.listen(listener);
   }
 
   /** Calls `listener` with what others changed. One listener; the last stands. */
@@ -253,6 +261,6 @@ export class Vfs implements FileSystem {
     const stale = invalidate(this.#objects, changes);
     if (stale.all || stale.entries.length > 0 || stale.inodes.length > 0) this.#invalidated(stale);
     // The next change set is relative to an older root: it should not stay so for long.
-    if (this.#overlay.state.reference !== commit) this.#objects.onDirty("urgent");
+    if (this.#overlay.state.reference !== commit) this.#objects.dirty.tell("urgent");
   }
 }

@@ -12,12 +12,12 @@ import type { Random } from "../../src/base/random.ts";
 import { BlockMiss } from "../../src/blocks/block-store.ts";
 import { rootDirectoryTree } from "../../src/bucket/bucket.ts";
 import { buildEpoch } from "../../src/bucket/build.ts";
-import type { ChangeSet, DataReader, NewBase, PublishedEpoch } from "../../src/bucket/change-set.ts";
+import type { ChangeSet, NewBase, PublishedEpoch } from "../../src/bucket/change-set.ts";
 import { differences } from "../../src/bucket/differences.ts";
 import { ChunkCache } from "../../src/content/chunk-cache.ts";
 import { createContentConfig } from "../../src/content/config.ts";
 import { cidOf } from "../../src/format/cid.ts";
-import { dataFileName } from "../../src/overlay/data-files.ts";
+import { dataReaderOf } from "../../src/overlay/data-reader.ts";
 import { createTreeConfig } from "../../src/tree/boundary.ts";
 import { NodeStore } from "../../src/tree/node-store.ts";
 import type { Attributes, Invalidations } from "../../src/vfs/filesystem.ts";
@@ -265,16 +265,6 @@ export class VfsHarness {
       facts.push(`${name}=${Buffer.from((await this.run((vfs) => vfs.getXattr(ino, name))) ?? []).toString("hex")}`);
     return facts.join(" ");
   }
-}
-
-export function dataReaderOf(disk: SimulatedDisk): DataReader {
-  return {
-    async readData(ino, epoch, offset, length) {
-      const bytes = new Uint8Array(length);
-      disk.openFile("data", dataFileName(ino, epoch), false)?.read(offset, bytes);
-      return bytes;
-    },
-  };
 }
 
 function fakeCommit(seq: number): Cid {
