@@ -20,6 +20,7 @@ export class MemoryRemote implements BucketRemote {
   beforePrepare: () => Promise<void> = async () => {};
   unreachable = false;
   swaps = 0;
+  prepares = 0;
   sessions = 0;
   #genesis: Uint8Array | undefined;
   #root: Root | undefined;
@@ -76,6 +77,7 @@ export class MemoryRemote implements BucketRemote {
 
   async #prepare(expected: Root, upload: Upload): Promise<PreparedSwap> {
     if (this.unreachable) throw new SynclineError("store_unreachable", "The store does not answer.");
+    this.prepares++;
     await this.beforePrepare();
     const [bytes, blocks] = [this.blocks.putBytes, this.blocks.puts.length];
     await this.#store(upload);

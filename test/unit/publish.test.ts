@@ -136,7 +136,7 @@ describe("publishing", () => {
     remote.faults.push("lost", "lost");
     const outcome = await publish(me, 1, [born(2, "a", "1")]);
     expect(outcome).toMatchObject({ kind: "published", figures: { attempts: 3 } });
-    expect(remote.sessions).toBe(1);
+    expect(remote.prepares).toBe(1);
     expect((await root(bucket)).commit.body.seq).toBe(2);
   });
 
