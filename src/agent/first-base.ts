@@ -1,7 +1,7 @@
 /** Where an agent begins: the bucket's root, an old state of it, or the last root seen when the bucket is out of reach. */
 import { join } from "node:path";
 import { SynclineError } from "../base/errors.ts";
-import type { Log } from "../base/log.ts";
+import { describeError, type Log } from "../base/log.ts";
 import type { Bucket } from "../bucket/bucket.ts";
 import { findCommit } from "../bucket/history.ts";
 import { readStateFile, writeStateFile } from "./state-file.ts";
@@ -25,7 +25,7 @@ export async function firstBase(bucket: Bucket, options: FirstBaseOptions): Prom
   } catch (error) {
     const last = at === undefined ? readStateFile(saved) : undefined;
     if (last === undefined) throw error;
-    log.warn("The bucket cannot be reached: starting from the last root seen.");
+    log.warn(`Starting from the last root seen: ${describeError(error)}`);
     return JSON.parse(last.toString("utf8")) as BaseRoot;
   }
 }
