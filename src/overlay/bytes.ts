@@ -5,15 +5,20 @@
 import { SynclineError } from "../base/errors.ts";
 import type { FileId, FileName, Ino } from "../base/ids.ts";
 
-const FIRST_BYTES = 64 * 1024;
 const ID_BYTES = 16;
 /** What one field without a byte string takes at most. */
 const FIXED_BYTES = 8;
 
 export class ByteWriter {
-  #bytes: Buffer = Buffer.allocUnsafe(FIRST_BYTES);
-  #view = new DataView(this.#bytes.buffer, this.#bytes.byteOffset, this.#bytes.byteLength);
+  #bytes: Buffer;
+  #view: DataView;
   #length = 0;
+
+  /** Begins with room for so many bytes; it grows. */
+  constructor(capacity: number) {
+    this.#bytes = Buffer.allocUnsafe(capacity);
+    this.#view = new DataView(this.#bytes.buffer, this.#bytes.byteOffset, this.#bytes.byteLength);
+  }
 
   get length(): number {
     return this.#length;

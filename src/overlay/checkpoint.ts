@@ -15,6 +15,8 @@ import type { BaseRoot } from "./journal-record.ts";
 import * as stored from "./stored-record.ts";
 
 const VERSION = 1;
+/** What most rows fit into. */
+const ROW_BYTES = 512;
 
 export interface CheckpointHead {
   /** The journal frame that the tables include. */
@@ -28,7 +30,7 @@ export interface CheckpointHead {
 }
 
 export function encodeHead(head: CheckpointHead): Uint8Array {
-  const writer = new ByteWriter();
+  const writer = new ByteWriter(ROW_BYTES);
   writer.u32(VERSION);
   writer.int(head.frame);
   writer.int(head.epoch);
@@ -65,7 +67,7 @@ export function decodeHead(bytes: Uint8Array): CheckpointHead {
 }
 
 export function encodeObject(object: DirtyObject): Uint8Array {
-  const writer = new ByteWriter();
+  const writer = new ByteWriter(ROW_BYTES);
   writer.int(object.ino);
   writer.u8(object.id === undefined ? 0 : 1);
   if (object.id !== undefined) writer.id(object.id);
@@ -110,7 +112,7 @@ export function decodeObject(bytes: Uint8Array): DirtyObject {
 }
 
 export function encodeSealed(changed: ChangedObject): Uint8Array {
-  const writer = new ByteWriter();
+  const writer = new ByteWriter(ROW_BYTES);
   writer.int(changed.ino);
   writer.u8(changed.id === undefined ? 0 : 1);
   if (changed.id !== undefined) writer.id(changed.id);

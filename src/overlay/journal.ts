@@ -31,7 +31,7 @@ const MAX_SPARES = 4;
 export class Journal {
   readonly #storage: OverlayStorage;
   readonly #options: JournalOptions;
-  readonly #writer = new ByteWriter();
+  readonly #writer: ByteWriter;
   /** In the order of their frames; the last one is written to, at #position. */
   readonly #segments: Segment[] = [];
   readonly #spares: Segment[] = [];
@@ -58,6 +58,7 @@ export class Journal {
   ) {
     this.#storage = storage;
     this.#options = options;
+    this.#writer = new ByteWriter(options.frameBytes);
     const found = readJournal(storage, checkpoint, replay);
     for (const { name, file, bytes, last } of found.segments) {
       const segment = { name, file, bytes, last };

@@ -69,7 +69,7 @@ test("extents say of every byte what an array of bytes says, gapless and in orde
       }
       expect(extents.dataBytes).toBe(model.bytes.filter((letter) => letter.startsWith("e")).length);
       expect(extents.storedBytes).toBe(model.bytes.filter((letter) => letter !== "0").length);
-      const writer = new ByteWriter();
+      const writer = new ByteWriter(16);
       extents.write(writer);
       expect(lettersOf(Extents.read(new ByteReader(writer.bytes)))).toEqual(model.bytes);
     }),
