@@ -220,6 +220,8 @@ class RunningAgent implements Agent {
     try {
       await this.#call("unmount", { lazy: false });
     } catch (error) {
+      // The mount was gone, and with it the agent, before the answer came.
+      if (this.#ending !== undefined) return this.#ending;
       if (!lazy || !hasCode(error, "mount_busy")) throw error;
       await this.#call("unmount", { lazy: true });
     }
