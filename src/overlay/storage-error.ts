@@ -1,4 +1,4 @@
-/** Failures of the system's calls as errors of ours: `disk_full` and `store_failed`. */
+/** Failures of the system's calls as errors of ours: `disk_full`, `limit_exceeded` and `store_failed`. */
 import { SynclineError } from "../base/errors.ts";
 
 /** Runs a call of the system and gives its failure a code of ours. */
@@ -15,6 +15,11 @@ export function storageError(error: unknown): SynclineError {
   if (FULL_CODES.some((code) => isSystemCode(error, code))) {
     return new SynclineError("disk_full", "The disk under the state folder is full.", {
       hint: "Free space on it; nothing that was written is lost.",
+      cause: error,
+    });
+  }
+  if (isSystemCode(error, "EFBIG")) {
+    return new SynclineError("limit_exceeded", "The disk under the state folder does not hold files of this size.", {
       cause: error,
     });
   }

@@ -38,7 +38,7 @@ export interface StoredFile {
   size(): number;
   /** Fills `target` from `offset`; how many bytes there were, fewer only at the end of the file. */
   read(offset: number, target: Uint8Array): number;
-  /** Writes all of `bytes`; the file grows, with zeros between. */
+  /** Writes all of `bytes`; the file grows, with zeros between. Throws `limit_exceeded` for an offset that is too great. */
   write(offset: number, bytes: Uint8Array): void;
   /** Makes the file's bytes and length survive power loss. */
   sync(): Promise<void>;

@@ -58,7 +58,7 @@ export class Namespace {
   }
 
   makeUnnamed(parent: Ino, mode: number, caller: Caller): Attributes {
-    const made = this.#make(parent, "", "file", mode & PERMISSIONS, 0, "", caller);
+    const made = this.#make(parent, undefined, "file", mode & PERMISSIONS, 0, "", caller);
     this.#objects.onOrphan(made.ino);
     return made;
   }
@@ -129,17 +129,17 @@ export class Namespace {
 
   #make(
     parent: Ino,
-    name: FileName | "",
+    name: FileName | undefined,
     type: FileType,
     mode: number,
     rdev: number,
     target: string,
     caller: Caller,
   ): Attributes {
-    if (name !== "") checkNewName(name);
+    if (name !== undefined) checkNewName(name);
     const records: JournalRecord[] = [];
-    const directory = this.#enter(parent, records, name !== "");
-    if (name !== "" && this.#objects.child(parent, name) !== undefined) throw refuse("EEXIST");
+    const directory = this.#enter(parent, records, name !== undefined);
+    if (name !== undefined && this.#objects.child(parent, name) !== undefined) throw refuse("EEXIST");
     // What is made in a directory with setgid belongs to the directory's group; directories hand the bit on.
     const inherits = (directory.mode & S_ISGID) !== 0;
     const ino = this.#objects.overlay.state.inodes.next;
@@ -153,7 +153,7 @@ export class Namespace {
       target,
       timeNs: this.#objects.clock.nowNs(),
     };
-    records.push({ kind: "create", object, parent, name });
+    records.push({ kind: "create", object, parent, name: name ?? "" });
     this.#objects.execute(records);
     return this.#objects.dirtyAttributes(this.#objects.changed(ino));
   }

@@ -138,6 +138,7 @@ export class Objects {
       this.overlay.execute(records, options);
     } catch (error) {
       if (hasCode(error, "disk_full")) throw refuse("ENOSPC");
+      if (hasCode(error, "limit_exceeded")) throw refuse("EFBIG");
       throw error;
     }
     for (const record of records) {

@@ -1,0 +1,125 @@
+import { describe, expect, test } from "vitest";
+import type { FileName, Ino } from "../../src/base/ids.ts";
+import { BlockMiss } from "../../src/blocks/block-store.ts";
+import { cookieOf } from "../../src/vfs/listing.ts";
+import { VfsHarness } from "../support/vfs-harness.ts";
+
+/** A directory whose entries are half the base's, half the overlay's. */
+async function filled(count: number): Promise<VfsHarness> {
+  const fs = await VfsHarness.create();
+  await fs.makeDirectory("d");
+  for (let index = 0; index < count; index += 2) await fs.make(`d/${nameAt(index)}`);
+  await fs.publish();
+  for (let index = 1; index < count; index += 2) await fs.make(`d/${nameAt(index)}`);
+  return fs;
+}
+
+const nameAt = (index: number) => `file-${String(index).padStart(5, "0")}`;
+
+/** One call of readDirectory for up to `most` entries. */
+async function page(
+  fs: VfsHarness,
+  ino: Ino,
+  cookie: number,
+  most: number,
+): Promise<{ names: string[]; next: number }> {
+  const names: string[] = [];
+  let next = cookie;
+  for (;;) {
+    try {
+      fs.vfs.readDirectory(ino, next, true, (entry) => {
+        if (names.length === most) return false;
+        names.push(entry.name);
+        next = entry.next;
+        return true;
+      });
+      return { names, next };
+    } catch (error) {
+      if (!(error instanceof BlockMiss)) throw error;
+      await fs.vfs.load(error.cids);
+    }
+  }
+}
+
+async function rest(fs: VfsHarness, ino: Ino, from: number, most: number): Promise<string[]> {
+  const all: string[] = [];
+  for (let cookie = from; ;) {
+    const { names, next } = await page(fs, ino, cookie, most);
+    if (names.length === 0) return all;
+    all.push(...names);
+    cookie = next;
+  }
+}
+
+describe("a listing", () => {
+  test("merges base and overlay in the order of the names' bytes, dots first, whatever the buffer's size", async () => {
+    const fs = await filled(700);
+    const ino = await fs.ino("d");
+    const expected = [".", "..", ...Array.from({ length: 700 }, (_, index) => nameAt(index))];
+    for (const most of [1, 3, 100, 10_000]) expect(await rest(fs, ino, 0, most)).toEqual(expected);
+  });
+
+  test("shows each entry once while others are made, renamed and removed", async () => {
+    const fs = await filled(300);
+    const ino = await fs.ino("d");
+    const seen: string[] = [];
+    let made = 0;
+    for (let cookie = 0; ;) {
+      const { names, next } = await page(fs, ino, cookie, 10);
+      if (names.length === 0) break;
+      seen.push(...names);
+      cookie = next;
+      await fs.make(`d/aaa-${made++}`);
+      await fs.make(`d/zzz-${made++}`);
+      const [first] = names.filter((name) => name.startsWith("file"));
+      if (first !== undefined) await fs.unlink(`d/${first}`);
+      if (made % 8 === 0) await fs.publish();
+    }
+    const files = seen.filter((name) => name.startsWith("file"));
+    expect(files).toEqual(Array.from({ length: 300 }, (_, index) => nameAt(index)));
+    expect(new Set(seen).size).toBe(seen.length);
+  });
+
+  test("goes on where it was after a restart", async () => {
+    const fs = await filled(100);
+    const ino = await fs.ino("d");
+    const first = await page(fs, ino, 0, 40);
+    fs.vfs.commit();
+    fs.restart();
+    const later = await rest(fs, ino, first.next, 7);
+    expect([...first.names, ...later]).toEqual([".", "..", ...Array.from({ length: 100 }, (_, at) => nameAt(at))]);
+  });
+
+  test("can be taken up at any entry, not only where a buffer ended", async () => {
+    const fs = await filled(60);
+    const ino = await fs.ino("d");
+    await rest(fs, ino, 0, 50);
+    expect(await rest(fs, ino, cookieOf(nameAt(17) as FileName), 5)).toEqual(
+      Array.from({ length: 42 }, (_, at) => nameAt(at + 18)),
+    );
+  });
+
+  test("of many entries costs one pass, however small the buffer", async () => {
+    const fs = await filled(2_000);
+    const ino = await fs.ino("d");
+    await rest(fs, ino, 0, 50);
+    fs.blocks.forgetCounts();
+    await rest(fs, ino, 0, 5);
+    expect(fs.blocks.reads.length).toBe(0);
+  });
+
+  test("asks for the blocks of all subdirectories of a page at once", async () => {
+    const fs = await VfsHarness.create();
+    await fs.makeDirectory("d");
+    for (let index = 0; index < 60; index++) {
+      await fs.makeDirectory(`d/${index}`);
+      for (let file = 0; file < 10; file++) await fs.make(`d/${index}/${file}`, "x".repeat(400));
+    }
+    await fs.publish();
+    fs.restart();
+    const ino = await fs.ino("d");
+    fs.blocks.forgetCounts();
+    expect(await rest(fs, ino, 0, 1_000)).toHaveLength(62);
+    expect(fs.blocks.requests).toBeLessThan(12);
+  });
+});
