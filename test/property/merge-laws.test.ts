@@ -1,6 +1,6 @@
 /** The laws of the merge over generated histories (docs/merge.md). SYNCLINE_TEST_ALL: 10,000 histories a law, and every pair. */
-import fc from "fast-check";
-import { describe, test } from "vitest";
+import * as fc from "fast-check";
+import { describe, expect, test } from "vitest";
 import { DEEDS, intents, themes } from "../support/merge-history.ts";
 import { MergeWorld } from "../support/merge-world.ts";
 
@@ -28,8 +28,9 @@ describe("laws of the merge", () => {
           ).tree;
           await world.judge(start, await world.head(start, "x", x), await world.head(start, "y", y));
           await world.judge(again, await world.head(again, "x", y), await world.head(again, "y", before));
+          expect(world.faults).toEqual([]);
         }),
-        runs(150),
+        runs(180),
       );
     },
     patience,
@@ -50,8 +51,9 @@ describe("laws of the merge", () => {
           const heads = [];
           for (const [index, side] of sides.entries()) heads.push(await world.head(start, "xyz"[index] ?? "x", side));
           await world.judgeGroupings(start, heads);
+          expect(world.faults).toEqual([]);
         }),
-        runs(80),
+        runs(100),
       );
     },
     patience,
@@ -66,8 +68,9 @@ describe("laws of the merge", () => {
           const world = new MergeWorld(theme);
           const start = await world.play(undefined, "b", base);
           await world.publishAll(start, schedule);
+          expect(world.faults).toEqual([]);
         }),
-        runs(60),
+        runs(80),
       );
     },
     patience,
@@ -81,6 +84,7 @@ describe("laws of the merge", () => {
       const pairs = DEEDS.flatMap((x, i) => DEEDS.map((y, j) => ({ x, y, pick: i * 7 + j })));
       for (const { x, y } of all ? pairs : pairs.filter(({ pick }) => pick % 13 === 0))
         await world.judge(start, await world.headOfDeed(start, "x", x), await world.headOfDeed(start, "y", y));
+      expect(world.faults).toEqual([]);
     },
     patience,
   );

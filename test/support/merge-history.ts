@@ -1,5 +1,5 @@
 /** Generated histories: operations chosen against what is there, nasty ones more often, on few names so that they meet. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import type { ModelFilesystem, ModelInode, Operation } from "./model-filesystem.ts";
 
 /** An operation before it is known what is there: numbers that pick from the paths of the moment. */
@@ -13,51 +13,61 @@ export interface Intent {
   readonly content: string;
 }
 
-type Kind = (typeof KINDS)[number];
+type Kind = keyof typeof WEIGHTS;
 
-/** Each as often as it stands here. */
-const KINDS = [
-  ...["create", "create", "create", "edit", "edit", "edit", "mkdir", "mkdir", "newFolder", "newFolder", "newFile"],
-  ...["rename", "rename", "moveDirectory", "moveDirectory", "moveDirectory", "moveDirectory", "renameOver"],
-  ...[
-    "exchange",
-    "swap",
-    "link",
-    "link",
-    "unlink",
-    "unlink",
-    "unlinkFile",
-    "rmdir",
-    "rmtree",
-    "rmtree",
-    "again",
-    "save",
-  ],
-  ...["home", "goHome", "goHome", "append", "chmod", "symlink", "symlink", "commit"],
-  ...Array.from({ length: 30 }, () => "deed" as const),
-  ...Array.from({ length: 20 }, () => "meet" as const),
-] as const;
+/** How often each is chosen. */
+const WEIGHTS = {
+  deed: 30,
+  meet: 20,
+  create: 3,
+  edit: 3,
+  append: 1,
+  mkdir: 2,
+  newFolder: 2,
+  newFile: 1,
+  rename: 2,
+  moveDirectory: 4,
+  renameOver: 1,
+  exchange: 1,
+  swap: 1,
+  link: 2,
+  unlink: 2,
+  unlinkFile: 1,
+  rmdir: 1,
+  rmtree: 2,
+  again: 1,
+  save: 1,
+  home: 2,
+  goHome: 2,
+  chmod: 1,
+  symlink: 2,
+  commit: 1,
+};
+const KINDS = (Object.keys(WEIGHTS) as Kind[]).flatMap((kind) => Array.from({ length: WEIGHTS[kind] }, () => kind));
 
 /** Few, so that writers meet. */
 const NAMES = ["a", "a", "b", "b", "c", "n.bin", "n.bin", "t.txt", "l.log"];
 
 /** What histories start from: directories to move, hard links, equal bytes, and files away from where they were born. */
-export const SKELETON: readonly Operation[] = [
-  ...["a", "b", "a/c", "b/c", "a/c/a", "home"].map((path) => ({ op: "mkdir" as const, path })),
-  ...["a/n.bin", "b/n.bin", "a/c/n.bin", "n.bin"].map((path) => ({
-    op: "write" as const,
-    path,
-    content: `old ${path}`,
-  })),
-  ...["home/1", "home/2", "b/c/n.bin"].map((path) => ({ op: "write" as const, path, content: "S" })),
-  ...["a/t.txt", "b/c/t.txt"].map((path) => ({ op: "write" as const, path, content: "1\n2\n3\n4\n5\n6\n7\n" })),
-  ...["l.log", "a/c/l.log"].map((path) => ({ op: "write" as const, path, content: "0\n" })),
-  { op: "link", path: "a/n.bin", to: "b/l" },
-  { op: "symlink", path: "b/s", target: "old" },
-  { op: "commit" },
-  { op: "rename", path: "home/1", to: "a/1" },
-  { op: "rename", path: "home/2", to: "b/c/2" },
-];
+export const SKELETON: readonly Operation[] = skeleton();
+
+function skeleton(): Operation[] {
+  const lines = "1\n2\n3\n4\n5\n6\n7\n";
+  const files = ["a/n.bin", "b/n.bin", "a/c/n.bin", "n.bin"].map((path) => [path, `old ${path}`] as const);
+  const equal = ["home/1", "home/2", "b/c/n.bin"].map((path) => [path, "S"] as const);
+  const texts = ["a/t.txt", "b/c/t.txt"].map((path) => [path, lines] as const);
+  const logs = ["l.log", "a/c/l.log"].map((path) => [path, "0\n"] as const);
+  const written = [files, equal, texts, logs].flat();
+  return [
+    ["a", "b", "a/c", "b/c", "a/c/a", "home"].map((path): Operation => ({ op: "mkdir", path })),
+    written.map(([path, content]): Operation => ({ op: "write", path, content })),
+    { op: "link", path: "a/n.bin", to: "b/l" } as const,
+    { op: "symlink", path: "b/s", target: "old" } as const,
+    { op: "commit" } as const,
+    { op: "rename", path: "home/1", to: "a/1" } as const,
+    { op: "rename", path: "home/2", to: "b/c/2" } as const,
+  ].flat();
+}
 
 /** What many write alike, so that equal bytes meet; "" is something that nobody else writes. */
 const CONTENTS = ["S", "T", "", "", "", ""];
@@ -168,7 +178,7 @@ export const intents = (minLength: number, maxLength: number) =>
   fc.noBias(
     fc.array(
       fc.record({
-        kind: fc.constantFrom(...KINDS) as fc.Arbitrary<Kind>,
+        kind: fc.constantFrom(...KINDS),
         a: fc.nat(19),
         b: fc.nat(19),
         deed: fc.nat(DEEDS.length - 1),

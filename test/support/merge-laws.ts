@@ -28,16 +28,14 @@ export async function survey(context: MergeContext, tree: Cid): Promise<Surveyed
 }
 
 /** Law 4: each version that a side made is there, or, of what has lines, each line that it added. */
-export function lostVersions(base: Surveyed, sides: readonly Surveyed[], merged: Surveyed): string[] {
-  return sides.flatMap((side) =>
-    [...side.texts].flatMap(([id, text]) => {
-      const before = base.texts.get(id);
-      if (before === text || merged.versions.has(text)) return [];
-      const added = tokensOf(text).filter((token) => !tokensOf(before ?? "").includes(token));
-      const lost = added.filter((token) => !merged.tokens.has(token));
-      return lost.length > 0 || !text.includes("\n") ? [`lost: ${JSON.stringify(text)} of ${id}`] : [];
-    }),
-  );
+export function lostVersions(base: Surveyed, side: Surveyed, merged: Surveyed): string[] {
+  return [...side.texts].flatMap(([id, text]) => {
+    const before = base.texts.get(id);
+    if (before === text || merged.versions.has(text)) return [];
+    const added = tokensOf(text).filter((token) => !tokensOf(before ?? "").includes(token));
+    const lost = added.filter((token) => !merged.tokens.has(token));
+    return lost.length > 0 || !text.includes("\n") ? [`lost: ${JSON.stringify(text)} of ${id}`] : [];
+  });
 }
 
 /** Law 5: what one side deleted and the other left alone is gone, ancestors and the contents of moved directories aside. */
@@ -74,6 +72,23 @@ export function brokenIntentions(
       return !result.names.includes(name) && merged.objects.has(parent) && !split && !involved.has(id);
     });
     return strayed.map((name) => `not where it was put: ${id} ${name}, but ${result.names}`);
+  });
+}
+
+/**
+ * The table: a rename, a new link or new content survives the other side's delete, and so does what the deleter removed
+ * inside a directory that this side moved.
+ */
+export function lostSurvivors(base: Surveyed, side: Surveyed, deleter: Surveyed, merged: Surveyed): string[] {
+  return [...side.objects.values()].flatMap((object) => {
+    const before = base.objects.get(object.id);
+    if (before === undefined || deleter.objects.has(object.id) || merged.objects.has(object.id)) return [];
+    const gained = object.names.some((name) => !before.names.includes(name));
+    const edited = base.texts.get(object.id) !== side.texts.get(object.id);
+    const unmoved = before.names.some((name) => object.names.includes(name));
+    const carried = unmoved && liesInMoved(object, base, deleter, side);
+    if (!gained && !edited && !carried) return [];
+    return isReplaced(object, side, merged) ? [] : [`not survived: ${object.id} ${object.names}`];
   });
 }
 

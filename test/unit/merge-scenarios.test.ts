@@ -9,20 +9,34 @@ import type { Scenario } from "../support/merge-scenario.ts";
 import { MergeWorld } from "../support/merge-world.ts";
 
 describe("worked merges", () => {
-  test.each(scenariosOf("merge-scenarios.json"))("%s", (_, scenario) => endsAsExpected(scenario));
+  test.each(scenariosOf("merge-scenarios.json"))("%s", async (_, scenario) => {
+    const { ended, expected } = await play(scenario);
+    expect(ended).toEqual(expected);
+  });
 });
 
 describe("merges at the edges of the rules", () => {
-  test.each(scenariosOf("merge-edges.json"))("%s", (_, scenario) => endsAsExpected(scenario));
+  test.each(scenariosOf("merge-edges.json"))("%s", async (_, scenario) => {
+    const { ended, expected } = await play(scenario);
+    expect(ended).toEqual(expected);
+  });
 });
 
-async function endsAsExpected(scenario: Scenario): Promise<void> {
+interface Ending {
+  readonly paths: Readonly<Record<string, string>>;
+  readonly conflicts: number;
+  readonly faults: readonly string[];
+}
+
+async function play(scenario: Scenario): Promise<{ ended: Ending; expected: Ending }> {
   const world = new MergeWorld({ deeds: [0], files: [0] });
   const { base, x, y } = await playScenario(world.context, scenario);
-  const merged = await world.judge(base, x, y);
-  const paths = await listPaths(world.context, merged.tree);
-  expect(paths).toEqual(expectedPaths(scenario, paths));
-  expect(merged.conflicts).toHaveLength(scenario.expect.conflicts);
+  const { tree, conflicts } = await world.judge(base, x, y);
+  const paths = await listPaths(world.context, tree);
+  return {
+    ended: { paths, conflicts: conflicts.length, faults: world.faults },
+    expected: { paths: expectedPaths(scenario, paths), conflicts: scenario.expect.conflicts, faults: [] },
+  };
 }
 
 function scenariosOf(file: string): [string, Scenario][] {

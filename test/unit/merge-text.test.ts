@@ -1,6 +1,6 @@
 /** Line merges: clean where an unchanged line lies between the sides, refused wherever anything could go wrong. */
 import { describe, expect, test } from "vitest";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { mergeText } from "../../src/bucket/merge/text.ts";
 
 describe("a line merge", () => {

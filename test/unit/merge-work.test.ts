@@ -1,6 +1,6 @@
 /** What a merge reads and writes, and what stays of earlier merges: bounds that no single scenario shows. */
 import { describe, expect, test } from "vitest";
-import type { Cid } from "../../src/base/ids.ts";
+import type { Cid, Lamport } from "../../src/base/ids.ts";
 import { mergeSnapshots } from "../../src/bucket/merge/merge-snapshots.ts";
 import { NodeStore } from "../../src/tree/node-store.ts";
 import { ChunkCache } from "../../src/content/chunk-cache.ts";
@@ -58,6 +58,7 @@ describe("copies over several merges", () => {
       await world.headOfDeed(renamed, "y", [write("y2")]),
     );
     expect(await listPaths(world.context, again.tree)).toEqual({ "f.bin": "y2", [copy]: "x", "kept.bin": "x" });
+    expect(world.faults).toEqual([]);
   });
 
   test("a copy that someone deleted does not come back by the merge that made it", async () => {
@@ -77,6 +78,26 @@ describe("copies over several merges", () => {
     ];
     const merged = await world.judge(first.tree, gone, other);
     expect(await listPaths(world.context, merged.tree)).toEqual({ "f.bin": "y", "g.bin": "q" });
+    expect(world.faults).toEqual([]);
+  });
+});
+
+describe("split ids over several merges", () => {
+  test("an id that an earlier split gave is not given again", async () => {
+    const world = new MergeWorld(theme);
+    const start = await world.empty();
+    const born = (to: string): Operation[] => [
+      { op: "write", path: "new", content: to },
+      { op: "commit" },
+      { op: "rename", path: "new", to },
+    ];
+    const [p, q] = [await world.headOfDeed(start, "x", born("p")), await world.headOfDeed(start, "y", born("q"))];
+    const first = await world.judge(start, p, q);
+    const root = { ...q, tree: first.tree, lamport: (q.lamport + 1) as Lamport };
+    // The same writer and epoch lose again, with another file of the same id.
+    const merged = await world.judge(start, root, await world.headOfDeed(start, "x", born("r")));
+    expect(await listPaths(world.context, merged.tree)).toEqual({ p: "p", q: "q", r: "r" });
+    expect(world.faults).toEqual([]);
   });
 });
 
