@@ -10,7 +10,7 @@ import { ByteReader, ByteWriter, corruptState } from "./bytes.ts";
 import { keptObject, recordOf } from "./dirty-object.ts";
 import type { DirtyObject, Link } from "./dirty-object.ts";
 import { Extents } from "./extents.ts";
-import { readBaseRoot, writeBaseRoot } from "./journal-record.ts";
+import { readBaseRoot, writeBaseRoot } from "./journal-codec.ts";
 import type { BaseRoot } from "./journal-record.ts";
 import * as stored from "./stored-record.ts";
 

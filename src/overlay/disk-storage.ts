@@ -6,7 +6,6 @@ import {
   fstatSync,
   fsync,
   mkdirSync,
-  open,
   openSync,
   readdirSync,
   readSync,
@@ -20,11 +19,11 @@ import { promisify } from "node:util";
 import { mapConcurrent } from "../base/concurrency.ts";
 import { SqliteTables } from "./sqlite-tables.ts";
 import { attempt, isSystemCode, storageError } from "./storage-error.ts";
+import { syncPath } from "./sync-path.ts";
 import type { Folder, OverlayStorage, StateTables, StorageSpace, StoredFile } from "./storage.ts";
 
 const { O_CREAT, O_RDWR } = constants;
 const CREATE_FLAGS = O_RDWR | O_CREAT;
-const openAsync = promisify(open);
 const fsyncAsync = promisify(fsync);
 const fdatasyncAsync = promisify(fdatasync);
 /** Removals that the thread pool has at once: few, so that reads and syncs find a free thread. */
@@ -66,14 +65,7 @@ export class DiskStorage implements OverlayStorage {
   }
 
   async syncFolder(folder: Folder): Promise<void> {
-    const fd = await openAsync(join(this.#path, folder), "r");
-    try {
-      await fsyncAsync(fd);
-    } catch (error) {
-      throw storageError(error);
-    } finally {
-      closeSync(fd);
-    }
+    await syncPath(join(this.#path, folder), fsyncAsync);
   }
 
   openTables(): StateTables {

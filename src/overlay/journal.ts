@@ -42,6 +42,7 @@ export class Journal {
   #nextNumber: number;
   #synced: number;
   #namesSynced = false;
+  #syncing = false;
   #nextSync: Promise<void> | undefined;
   #runningSync: Promise<void> = Promise.resolve();
   #broken: SynclineError | undefined;
@@ -152,9 +153,9 @@ export class Journal {
       if (this.#segments.length === 1) this.#position = Infinity;
       this.#segments.shift();
       this.#unsynced.delete(oldest);
-      if (this.#spares.length < MAX_SPARES && oldest.bytes === this.#options.segmentBytes) this.#spares.push(oldest);
-      else this.#remove(oldest);
+      this.#spares.push(oldest);
     }
+    this.#dropSpares();
     this.#synced = Math.max(this.#synced, Math.min(frame, this.#lastFrame));
   }
 
@@ -218,6 +219,14 @@ export class Journal {
     return segment;
   }
 
+  /** Not while a sync may be under way on one of them. */
+  #dropSpares(): void {
+    if (this.#syncing) return;
+    const kept = this.#spares.filter(({ bytes }) => bytes === this.#options.segmentBytes).slice(0, MAX_SPARES);
+    for (const spare of this.#spares.splice(0)) if (!kept.includes(spare)) this.#remove(spare);
+    this.#spares.push(...kept);
+  }
+
   #remove(segment: Segment): void {
     segment.file.close();
     this.#storage.removeFile("journal", segment.name);
@@ -229,6 +238,7 @@ export class Journal {
     const names = !this.#namesSynced;
     this.#unsynced.clear();
     this.#namesSynced = true;
+    this.#syncing = true;
     try {
       await Promise.all(segments.map(({ file }) => file.sync()));
       if (names) await this.#storage.syncFolder("journal");
@@ -239,6 +249,8 @@ export class Journal {
         cause,
       });
       throw this.#broken;
+    } finally {
+      this.#syncing = false;
     }
     this.#synced = Math.max(this.#synced, frame);
   }

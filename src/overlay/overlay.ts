@@ -25,7 +25,7 @@ import { applyRecord } from "./apply.ts";
 import { DataFiles } from "./data-files.ts";
 import { Inodes } from "./inodes.ts";
 import { Journal } from "./journal.ts";
-import { writeJournalRecord } from "./journal-record.ts";
+import { writeJournalRecord } from "./journal-codec.ts";
 import type { BaseRoot, JournalRecord, PublishedRow } from "./journal-record.ts";
 import { Checkpointer } from "./checkpointer.ts";
 import { loadState, replayFrame } from "./recovery.ts";
@@ -59,6 +59,9 @@ export interface Pending {
   readonly oldestMs: number;
 }
 
+/** Housekeeping that failed, for want of space for instance, waits this long. */
+const TEND_AGAIN_MS = 5_000;
+
 /** Rows of a published epoch that one record holds. */
 const ROWS_PER_RECORD = 500;
 
@@ -77,6 +80,7 @@ export class Overlay {
   #sealedSinceMs: number | undefined;
   #tending: Disposable | undefined;
   #sweeping: Disposable | undefined;
+  #tendFailed = false;
   #closed = false;
 
   /** Opens the state, or makes it. Throws `state_corrupt`, `disk_full`, `store_failed`. */
@@ -138,7 +142,7 @@ export class Overlay {
     this.#journal.flush();
     const busy = this.#checkpointer.isDue || this.state.inodes.waiting > WAITING_INODES;
     if (busy && this.#tending === undefined && !this.#closed)
-      this.#tending = this.#clock.after(0, () => {
+      this.#tending = this.#clock.after(this.#tendFailed ? TEND_AGAIN_MS : 0, () => {
         this.#tending = undefined;
         this.tend();
       });
@@ -207,6 +211,7 @@ export class Overlay {
   /** Work that need not be done before an answer: inode rows to the tables, and checkpoints. */
   tend(): void {
     if (this.#closed) return;
+    this.#tendFailed = false;
     try {
       if (this.state.inodes.waiting > WAITING_INODES) this.#checkpointer.writeInodes(INODE_BATCH);
       if (this.#checkpointer.isDue) void this.checkpoint().catch((error: unknown) => this.#report(error));
@@ -286,6 +291,7 @@ export class Overlay {
   }
 
   #report(error: unknown): void {
+    this.#tendFailed = true;
     this.#log.warn("The overlay's housekeeping failed and will be tried again.", { error: describeError(error) });
   }
 }

@@ -4,7 +4,7 @@ import { ByteReader, corruptState } from "./bytes.ts";
 import { applyRecord } from "./apply.ts";
 import { decodeHead, decodeObject, decodeSealed } from "./checkpoint.ts";
 import type { Inodes } from "./inodes.ts";
-import { readJournalRecord } from "./journal-record.ts";
+import { readJournalRecord } from "./journal-codec.ts";
 import type { BaseRoot } from "./journal-record.ts";
 import { inFlight } from "./seal.ts";
 import { OverlayState } from "./state.ts";

@@ -2,7 +2,7 @@
  * The overlay's tables in SQLite, WAL mode, synchronous NORMAL: a commit is atomic at once and survives power loss after
  * `sync`, which waits for the WAL off the main path. One process uses them.
  */
-import { closeSync, fdatasync, fsync, openSync } from "node:fs";
+import { fdatasync, fsync } from "node:fs";
 import { dirname } from "node:path";
 import { promisify } from "node:util";
 import Database from "better-sqlite3";
@@ -10,7 +10,8 @@ import type { FileId, FileName, Ino } from "../base/ids.ts";
 import { TYPE_CODES } from "../format/keys.ts";
 import type { FileType } from "../format/record.ts";
 import { corruptState } from "./bytes.ts";
-import { attempt, isSystemCode, storageError } from "./storage-error.ts";
+import { attempt } from "./storage-error.ts";
+import { syncPath } from "./sync-path.ts";
 import type { InodeRow, StateTables, TableChange } from "./storage.ts";
 
 const SCHEMA = `
@@ -136,22 +137,4 @@ function rowOf(raw: RawInode | undefined): InodeRow | undefined {
 
 function hex(id: FileId): Buffer {
   return Buffer.from(id, "hex");
-}
-
-/** Syncs what is there: SQLite makes the WAL with the first change. */
-async function syncPath(path: string, sync: (fd: number) => Promise<void>): Promise<void> {
-  let fd: number;
-  try {
-    fd = openSync(path, "r");
-  } catch (error) {
-    if (isSystemCode(error, "ENOENT")) return;
-    throw storageError(error);
-  }
-  try {
-    await sync(fd);
-  } catch (error) {
-    throw storageError(error);
-  } finally {
-    closeSync(fd);
-  }
 }

@@ -26,6 +26,8 @@ export class Metadata {
   setAttributes(ino: Ino, change: AttributeChange): Attributes {
     const record = this.#objects.record(ino);
     if (change.size !== undefined) checkSize(record, change.size);
+    // What the answer needs is in memory before anything changes.
+    this.#objects.attributes(ino);
     const now = this.#objects.clock.nowNs();
     const records: JournalRecord[] = [];
     this.#objects.keep(ino, records);

@@ -1,0 +1,22 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe } from "vitest";
+import { DiskStorage } from "../../src/overlay/disk-storage.ts";
+import { SimulatedDisk } from "../support/simulated-disk.ts";
+import { overlayStorageContract } from "./overlay-storage.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "syncline-overlay-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+describe("disk", () =>
+  overlayStorageContract(() => {
+    const path = mkdtempSync(join(folder, "state-"));
+    return () => new DiskStorage(path);
+  }));
+
+describe("simulated", () =>
+  overlayStorageContract(() => {
+    const disk = new SimulatedDisk();
+    return () => disk;
+  }));

@@ -1,0 +1,116 @@
+/** What every storage under the overlay must do. `open` answers the same storage each time: what was closed is there again. */
+import { expect, test } from "vitest";
+import type { FileId, FileName, Ino } from "../../src/base/ids.ts";
+import type { InodeRow, OverlayStorage, TableChange } from "../../src/overlay/storage.ts";
+
+const NOTHING: TableChange = {
+  inodes: [],
+  removedInodes: [],
+  objects: [],
+  removedObjects: [],
+  sealed: undefined,
+  head: undefined,
+};
+
+const row = (ino: number, id: number, name = "n"): InodeRow => ({
+  ino: ino as Ino,
+  id: id.toString(16).padStart(32, "0") as FileId,
+  type: "file",
+  parent: "ab".repeat(16) as FileId,
+  name: name as FileName,
+});
+
+const bytes = (...values: number[]) => Uint8Array.from(values);
+
+export function overlayStorageContract(create: () => () => OverlayStorage): void {
+  test("a file keeps what is written at any offset, with zeros between", () => {
+    const open = create();
+    const file = open().openFile("data", "5.1", true);
+    file?.write(10, bytes(1, 2, 3));
+    file?.write(0, bytes(9));
+    file?.close();
+    const again = open().openFile("data", "5.1", false);
+    const target = new Uint8Array(20).fill(7);
+    expect([again?.size(), again?.read(0, target)]).toEqual([13, 13]);
+    expect([...target]).toEqual([9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 7, 7, 7, 7, 7, 7, 7]);
+    expect(again?.read(13, target)).toBe(0);
+    again?.close();
+  });
+
+  test("opening makes a file only when asked to, and never cuts one", () => {
+    const open = create();
+    expect(open().openFile("journal", "1", false)).toBeUndefined();
+    const file = open().openFile("journal", "1", true);
+    file?.write(0, bytes(1));
+    file?.close();
+    const again = open().openFile("journal", "1", true);
+    expect(again?.size()).toBe(1);
+    again?.close();
+    expect([open().list("journal"), open().list("data")]).toEqual([["1"], []]);
+  });
+
+  test("files are removed, one or many, and those that are not there do not matter to many", async () => {
+    const storage = create()();
+    for (const name of ["1", "2", "3"]) storage.openFile("data", name, true)?.close();
+    storage.removeFile("data", "2");
+    await storage.removeFiles("data", ["1", "none"]);
+    expect(storage.list("data")).toEqual(["3"]);
+  });
+
+  test("a file and its folder can be made durable while it is written to", async () => {
+    const storage = create()();
+    const file = storage.openFile("data", "1", true);
+    file?.write(0, bytes(1));
+    const synced = Promise.all([file?.sync(), storage.syncFolder("data")]);
+    file?.write(1, bytes(2));
+    await synced;
+    expect(file?.size()).toBe(2);
+    file?.close();
+  });
+
+  test("tables keep rows by number and by id; a number that takes an id takes it from another", () => {
+    const open = create();
+    const tables = open().openTables();
+    tables.apply({ ...NOTHING, inodes: [row(2, 0xa), row(3, 0xb, "\xff name")] });
+    tables.apply({ ...NOTHING, inodes: [row(7, 0xa)], removedInodes: [3 as Ino] });
+    tables.close();
+    const again = open().openTables();
+    expect(again.inode(7 as Ino)).toEqual(row(7, 0xa));
+    expect(again.inodeOf(row(0, 0xa).id)?.ino).toBe(7);
+    expect([again.inode(2 as Ino), again.inode(3 as Ino), again.inodeOf(row(0, 0xb).id)]).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ]);
+    expect(again.greatestIno()).toBe(7);
+    again.close();
+  });
+
+  test("tables keep objects, the sealed epoch and the head, each changed on its own", async () => {
+    const open = create();
+    const tables = open().openTables();
+    expect([tables.greatestIno(), tables.head(), [...tables.objects()]]).toEqual([0, undefined, []]);
+    tables.apply({
+      ...NOTHING,
+      objects: [
+        [2 as Ino, bytes(2)],
+        [3 as Ino, bytes(3)],
+      ],
+      sealed: [[4 as Ino, bytes(4)]],
+      head: bytes(1),
+    });
+    tables.apply({ ...NOTHING, objects: [[2 as Ino, bytes(22)]], removedObjects: [3 as Ino] });
+    await tables.sync();
+    const read = (from: Iterable<Uint8Array>) => Array.from(from, (each) => [...each]);
+    expect([read(tables.objects()), read(tables.sealed()), [...(tables.head() ?? [])]]).toEqual([[[22]], [[4]], [1]]);
+    tables.apply({ ...NOTHING, sealed: [] });
+    expect(read(tables.sealed())).toEqual([]);
+    tables.close();
+  });
+
+  test("it says how much space there is", () => {
+    const { blockSize, blocks, freeBlocks } = create()().space();
+    expect(blockSize * blocks).toBeGreaterThan(0);
+    expect(freeBlocks).toBeLessThanOrEqual(blocks);
+  });
+}
