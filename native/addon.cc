@@ -1,6 +1,8 @@
-// The addon's functions: mechanism for a FUSE mount. What to mount, and what to answer, is decided in src/fuse/.
+// The addon's functions: mechanism for a FUSE mount, and times that Node.js cannot set. What to mount, and what to answer, is
+// decided in src/fuse/.
 #include <node_api.h>
 
+#include "file_times.h"
 #include "layout.h"
 #include "mounting.h"
 #include "session.h"
@@ -12,6 +14,7 @@ NAPI_MODULE_INIT() {
   Define(env, exports, "mount", syncline::Mount, nullptr);
   Define(env, exports, "unmount", syncline::Unmount, nullptr);
   Define(env, exports, "serve", syncline::Serve, nullptr);
+  Define(env, exports, "setModified", syncline::SetModified, nullptr);
   napi_set_named_property(env, exports, "layoutVersion", syncline::Number(env, syncline::kLayoutVersion));
   return exports;
 }

@@ -8,6 +8,7 @@
           {
             "sources": [
               "addon.cc",
+              "file_times.cc",
               "mounting.cc",
               "notifier.cc",
               "placement.cc",

@@ -70,6 +70,14 @@ export class BucketWriter implements AsyncDisposable {
     await this.#directory(path, attributes);
   }
 
+  /** Gives what is there these attributes: a directory after its entries, since each of them changes its time. */
+  async setAttributes(path: Path, { mode, uid, gid, mtimeNs }: NewAttributes): Promise<void> {
+    const draft = await this.#at(path);
+    if (draft === undefined) throw noSuchPath(path);
+    const now = this.#context.clock.nowNs();
+    this.#draft.setRecord(draft, { ...draft.record, mode, uid, gid, mtimeNs: mtimeNs ?? now, ctimeNs: now });
+  }
+
   /**
    * Writes a file: a new one, or new bytes and attributes of the one that is there. Directories above it are made. The source
    * is read when the epoch is published, and disposed with the writer. Throws `is_a_directory`, `not_a_directory`.
@@ -169,8 +177,7 @@ export class BucketWriter implements AsyncDisposable {
     for (const [depth, name] of path.entries()) {
       const next = await this.#draft.child(directory, name);
       if (next === undefined) {
-        const { mode, ...others } = attributes;
-        const made = this.#newRecord("directory", { ...others, mode: mode | ((mode & 0o444) >> 2) });
+        const made = this.#newRecord("directory", attributes);
         this.#touch(directory);
         directory = this.#draft.create(directory, name, made);
       } else if (next.record.type === "directory") directory = next;

@@ -1,9 +1,8 @@
 /** `URL/PATH` arguments: which part is the bucket, and which names lead on inside it. */
-import { SynclineError } from "../base/errors.ts";
+import { hasCode, SynclineError } from "../base/errors.ts";
 import type { FileName } from "../base/ids.ts";
-import { nameFromBytes } from "../base/names.ts";
+import { nameFromBytes, nameToBytes } from "../base/names.ts";
 import { openRemote, parseAddress } from "../bucket/open-remote.ts";
-import { hasCode } from "../base/errors.ts";
 import type { Runtime } from "./runtime.ts";
 
 export interface BucketPath {
@@ -14,10 +13,12 @@ export interface BucketPath {
   readonly directory: boolean;
 }
 
-/** Finds the bucket by walking up from the whole address. Throws `bad_address`, `no_such_bucket`, `store_unreachable`. */
+/**
+ * Finds the bucket by walking up from the whole address. Throws `bad_address`, `name_invalid`, `no_such_bucket`,
+ * `store_unreachable`, and `store_failed` when a folder on the way may not be read.
+ */
 export async function locateBucket(runtime: Runtime, text: string): Promise<BucketPath> {
-  parseAddress(text);
-  const url = new URL(text);
+  const url = addressUrl(text);
   const segments = url.pathname.split("/").filter((segment) => segment !== "");
   for (let depth = segments.length; depth >= 1; depth--) {
     const at = new URL(url);
@@ -32,13 +33,35 @@ export async function locateBucket(runtime: Runtime, text: string): Promise<Buck
   });
 }
 
+/** A name as `URL/PATH` spells it: percent-encoded where it must be, so that it names exactly these bytes. */
+export function encodeName(name: FileName): string {
+  return nameToBytes(name)
+    .toString("latin1")
+    .replace(/[^A-Za-z0-9\-._~!$&'()*+,;=:@]/g, percentEncode);
+}
+
+/** What `new URL` makes of it, once it is known to be an address of ours. Names in it need not be UTF-8. */
+function addressUrl(text: string): URL {
+  // In a URL, control characters would vanish without a word.
+  if (/[\t\n\r]/.test(text)) {
+    throw new SynclineError("bad_address", `${JSON.stringify(text)} has a control character.`, {
+      hint: "Write a newline as %0A, a tab as %09.",
+    });
+  }
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const base = url === undefined ? text : Object.assign(new URL(url), { pathname: "/" }).href;
+  parseAddress(base);
+  return url ?? new URL(text);
+}
+
 async function isBucket({ clock, random }: Runtime, address: string): Promise<boolean> {
-  await using remote = openRemote(address, { clock, random });
   try {
+    await using remote = openRemote(address, { clock, random });
     await remote.readGenesis();
     return true;
   } catch (error) {
-    if (hasCode(error, "no_such_bucket") || hasCode(error, "store_unreachable")) return false;
+    // A bucket's own folder has a path of text; names in the bucket may be any bytes.
+    if (hasCode(error, "no_such_bucket") || hasCode(error, "bad_address")) return false;
     throw error;
   }
 }
@@ -55,4 +78,8 @@ function decodeSegment(segment: string): FileName {
     }
   }
   return nameFromBytes(Uint8Array.from(bytes));
+}
+
+function percentEncode(char: string): string {
+  return `%${char.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`;
 }

@@ -9,6 +9,7 @@ import { resolvePath } from "../bucket/fs-reader.ts";
 import type { TreeObject } from "../bucket/fs-reader.ts";
 import { findCommit } from "../bucket/history.ts";
 import { ChunkCache } from "../content/chunk-cache.ts";
+import { streamContent } from "../content/read.ts";
 import { linkedValues, targetOf } from "../format/linked-value.ts";
 import type { FileRecord } from "../format/record.ts";
 import { NodeStore } from "../tree/node-store.ts";
@@ -54,6 +55,22 @@ export async function findObject({ nodes, tree }: BucketReader, { address, names
   throw new SynclineError("no_such_path", `There is no ${printPath(names)} in ${address}.`, {
     hint: "syncline ls shows what there is; --at shows older states.",
   });
+}
+
+/** A file's bytes, piece by piece. Throws `is_a_directory`, `not_supported` for what is no file, and as reading does. */
+export async function* fileBytes(
+  { content }: BucketReader,
+  { record }: TreeObject,
+  { address, names }: BucketPath,
+): AsyncGenerator<Uint8Array> {
+  const path = printPath(names) || address;
+  if (record.type === "directory") throw new SynclineError("is_a_directory", `${path} is a directory.`);
+  if (record.type !== "file") {
+    throw new SynclineError("not_supported", `${path} is a ${record.type} and has no bytes to print.`, {
+      hint: "syncline ls shows where a symlink leads.",
+    });
+  }
+  yield* streamContent(content, record.content, record.size);
 }
 
 /** A symlink's target as a byte string. */

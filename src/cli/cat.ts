@@ -1,11 +1,8 @@
 /** `syncline cat`: a file's bytes on stdout, without a mount. */
-import { SynclineError } from "../base/errors.ts";
-import { streamContent } from "../content/read.ts";
 import { locateBucket } from "./bucket-path.ts";
-import { findObject, openReader } from "./bucket-reader.ts";
+import { fileBytes, findObject, openReader } from "./bucket-reader.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
-import { printPath } from "./text.ts";
 
 export function register(program: Program): void {
   addCommand(program, {
@@ -14,15 +11,12 @@ export function register(program: Program): void {
     summary: "print a file of a bucket, without a mount",
     options: ["at"],
     examples: ["syncline cat file:///srv/bucket/notes.txt", "syncline cat file:///srv/bucket/a.tar | tar t"],
-    exits: [5, 6, 8],
+    exits: [4, 5, 6, 8],
     async run({ args, options, output, runtime }) {
       const path = await locateBucket(runtime, args[0] ?? "");
       await using reader = await openReader(runtime, path.address, options.at);
-      const { record } = await findObject(reader, path);
-      if (record.type !== "file") {
-        throw new SynclineError("is_a_directory", `${printPath(path.names)} is a ${record.type}, not a file.`);
-      }
-      for await (const bytes of streamContent(reader.content, record.content, record.size)) await output.bytes(bytes);
+      const object = await findObject(reader, path);
+      for await (const bytes of fileBytes(reader, object, path)) await output.bytes(bytes);
     },
   });
 }

@@ -1,6 +1,6 @@
 /** Exit statuses, the same for every command, and which error leads to which. */
-import { SynclineError } from "../base/errors.ts";
 import type { ErrorCode } from "../base/errors.ts";
+import { failureOf } from "./failure.ts";
 
 export type ExitStatus = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8;
 
@@ -18,7 +18,7 @@ export const EXIT_MEANINGS: Readonly<Record<ExitStatus, string>> = {
 
 /** The status with which this error ends a command. */
 export function exitStatusOf(error: unknown): ExitStatus {
-  return error instanceof SynclineError ? ERROR_STATUSES[error.code] : 1;
+  return ERROR_STATUSES[failureOf(error).code];
 }
 
 /** Every code there is, and its status. docs/errors.md has the same list. */

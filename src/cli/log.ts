@@ -16,7 +16,7 @@ export function register(program: Program): void {
     summary: "show the history of a bucket, newest first",
     options: ["count", "graph"],
     examples: ["syncline log file:///srv/bucket -n 5", "syncline log ~/bucket --json"],
-    exits: [5, 6, 8],
+    exits: [4, 5, 6, 8],
     async run({ args, options, output, runtime }) {
       const given = args[0] ?? "";
       const mounted = given.includes("://") ? undefined : addressOfMount(stateRoot(runtime.env, options.state), given);

@@ -19,7 +19,7 @@ export function register(program: Program): void {
     summary: "list a directory of a bucket, without a mount",
     options: ["at"],
     examples: ["syncline ls file:///srv/bucket", "syncline ls file:///srv/bucket/photos --at 2026-01-31T12:00:00Z"],
-    exits: [5, 6, 8],
+    exits: [4, 5, 6, 8],
     async run({ args, options, output, runtime }) {
       const path = await locateBucket(runtime, args[0] ?? "");
       await using reader = await openReader(runtime, path.address, options.at);

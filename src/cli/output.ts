@@ -4,15 +4,19 @@
  * Text from outside (names, messages of stores) never reaches a terminal with control or bidi characters in it.
  */
 import { once } from "node:events";
-import { SynclineError } from "../base/errors.ts";
+import { type ErrorCode, SynclineError } from "../base/errors.ts";
 import { describeError } from "../base/log.ts";
 import { escapeForPrint } from "../base/names.ts";
+import { failureOf, firstOf } from "./failure.ts";
 import { createProgress } from "./progress.ts";
 import type { Progress } from "./progress.ts";
 import type { Runtime } from "./runtime.ts";
 
 export interface Output {
-  /** The result, or one event of several: `value` as one line of JSON, or `text` for people (nothing if it is empty). */
+  /**
+   * The result, or one event of several: `value` as one line of JSON, or `text` for people (nothing if it is empty). Names in
+   * the text that may hold newlines must be escaped before.
+   */
   result(value: object, text: string): void;
   /** For people beside the result, on stderr: what was made, what comes next. With --json {"notice": …}. */
   notice(text: string): void;
@@ -33,7 +37,7 @@ export function createOutput(runtime: Runtime, style: OutputStyle): Output {
   return {
     result(value, text) {
       if (style.json) stdout.write(`${toJson(value)}\n`);
-      else if (text !== "") stdout.write(text.endsWith("\n") ? text : `${text}\n`);
+      else if (text !== "") stdout.write(`${escapeLines(text.replace(/\n$/, ""))}\n`);
     },
     notice(text) {
       stderr.write(style.json ? `${toJson({ notice: text })}\n` : `${escapeLines(text)}\n`);
@@ -48,11 +52,10 @@ export function createOutput(runtime: Runtime, style: OutputStyle): Output {
   };
 }
 
-/** An error as `--json` shows it. Errors that are not ours carry the code `internal`, or `local_io_failed` from the system. */
-export function errorReport(error: unknown): { code: string; message: string; hint: string | null } {
-  if (error instanceof SynclineError) return { code: error.code, message: error.message, hint: error.hint ?? null };
-  const message = error instanceof Error ? error.message : String(error);
-  return { code: isSystemError(error) ? "local_io_failed" : "internal", message, hint: null };
+/** An error as `--json` shows it. */
+export function errorReport(error: unknown): { code: ErrorCode; message: string; hint: string | null } {
+  const { code, message, hint } = failureOf(error);
+  return { code, message, hint: hint ?? null };
 }
 
 /** JSON in one line whose strings hold no characters that a terminal obeys. */
@@ -68,7 +71,8 @@ export function toJson(value: object): string {
 // JSON escapes C0 itself; these are DEL, C1, and the format and separator characters of base/names.ts.
 const INVISIBLE = /[\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}]/gu;
 
-function errorText(error: unknown, verbose: boolean): string {
+function errorText(thrown: unknown, verbose: boolean): string {
+  const error = firstOf(thrown);
   const { message, hint } = errorReport(error);
   const lines = [`syncline: ${escapeForPrint(message)}`];
   if (hint !== null) lines.push(`  ${escapeForPrint(hint)}`);
@@ -80,8 +84,4 @@ function errorText(error: unknown, verbose: boolean): string {
 
 function escapeLines(text: string): string {
   return text.split("\n").map(escapeForPrint).join("\n");
-}
-
-function isSystemError(error: unknown): boolean {
-  return error instanceof Error && "syscall" in error;
 }

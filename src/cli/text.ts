@@ -34,6 +34,11 @@ export function printDuration(ms: number): string {
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
+/** What a commit notes about the command that made it: short, in one line. */
+export function noteOf(text: string): string {
+  return text.length <= MAX_NOTE_CHARS ? text : `${text.slice(0, MAX_NOTE_CHARS - 1)}…`;
+}
+
 /** "10 GiB", "512k", "1.5G", "4096" as bytes; units are binary. Undefined for anything else. */
 export function parseBytes(text: string): number | undefined {
   const match = /^(\d+(?:\.\d+)?)\s*(?:([kmgtp])(?:i?b)?|b)?$/i.exec(text.trim());
@@ -43,4 +48,5 @@ export function parseBytes(text: string): number | undefined {
   return Number.isSafeInteger(bytes) ? bytes : undefined;
 }
 
+const MAX_NOTE_CHARS = 200;
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"] as const;

@@ -30,7 +30,7 @@ export function register(program: Program): void {
     summary: "check every block and every rule of a bucket; mend with --repair",
     options: ["repair"],
     examples: ["syncline verify file:///srv/bucket", "syncline verify file:///srv/bucket --repair"],
-    exits: [6, 8],
+    exits: [4, 5, 6, 8],
     async run({ args, options, output, runtime }) {
       const { address } = await locateBucket(runtime, args[0] ?? "");
       const { clock, random } = runtime;

@@ -15,6 +15,8 @@ export interface FuseAddon {
   unmount(target: string, flags: number): Promise<number>;
   /** Serves `device` on this thread's event loop until `close`. */
   serve(device: number, settings: SessionSettings, handlers: SessionHandlers): Session;
+  /** utimensat(2): sets the mtime, of a symlink its own, to whole seconds and nanoseconds beyond them. */
+  setModified(path: string, seconds: number, nanoseconds: number): void;
 }
 
 export interface SessionSettings {

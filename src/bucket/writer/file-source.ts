@@ -7,7 +7,7 @@ import { SPOOL_MEMORY_BYTES } from "../../base/limits.ts";
 
 export interface FileSource extends AsyncDisposable {
   readonly size: number;
-  /** Exactly these bytes. Throws `state_corrupt` when they are not there any more. */
+  /** Exactly these bytes. Throws `precondition_failed` when they are not there any more. */
   read(offset: number, length: number): Promise<Uint8Array>;
 }
 
@@ -19,8 +19,8 @@ export function sourceOfBytes(bytes: Uint8Array): FileSource {
   };
 }
 
-/** A local file, opened when it is first read. `size` is what it had when it was looked at. */
-export function sourceOfFile(path: string, size: number): FileSource {
+/** A local file, opened when it is first read. `size` is what it had when it was looked at. Its path need not be UTF-8. */
+export function sourceOfFile(path: string | Buffer, size: number): FileSource {
   let handle: Promise<FileHandle> | undefined;
   return {
     size,
@@ -35,9 +35,10 @@ export function sourceOfFile(path: string, size: number): FileSource {
   };
 
   async function close(): Promise<void> {
-    const open = handle;
+    const opened = handle;
     handle = undefined;
-    await (await open)?.close();
+    // One that could not be opened has failed its reader already.
+    await (await opened?.catch(() => undefined))?.close();
   }
 }
 
@@ -69,12 +70,17 @@ async function openSpool(parent: string): Promise<{ handle: FileHandle; path: st
   return { handle: await open(path, "wx", 0o600), path, folder };
 }
 
-async function readFully(handle: FileHandle, path: string, offset: number, length: number): Promise<Uint8Array> {
+async function readFully(
+  handle: FileHandle,
+  path: string | Buffer,
+  offset: number,
+  length: number,
+): Promise<Uint8Array> {
   const bytes = new Uint8Array(length);
   for (let done = 0; done < length;) {
     const { bytesRead } = await handle.read(bytes, done, length - done, offset + done);
     if (bytesRead === 0) {
-      throw new SynclineError("state_corrupt", `${path} became shorter while it was read.`, {
+      throw new SynclineError("precondition_failed", `${path.toString()} became shorter while it was read.`, {
         hint: "Put it again once nobody writes to it.",
       });
     }

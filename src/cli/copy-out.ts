@@ -1,0 +1,155 @@
+/**
+ * Copies objects of a bucket to the local disk with modes, times and links. Each file is written beside its place and renamed
+ * into it, so that it is there whole or not at all; what a copy replaces is a file or a link, never a directory.
+ */
+import { chmod, lchown, link, lstat, mkdir, open, rename, rm, symlink } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
+import { SynclineError } from "../base/errors.ts";
+import { nameToBytes } from "../base/names.ts";
+import type { Random } from "../base/random.ts";
+import { listDirectory, lookup } from "../bucket/fs-reader.ts";
+import type { TreeObject } from "../bucket/fs-reader.ts";
+import { streamContent } from "../content/read.ts";
+import { seekContent } from "../content/seek.ts";
+import { readTarget } from "./bucket-reader.ts";
+import type { BucketReader } from "./bucket-reader.ts";
+import { setModified } from "./file-times.ts";
+import type { Progress } from "./progress.ts";
+
+export class CopyOut {
+  /** Files and links made. */
+  files = 0;
+  /** Their sizes, holes included. */
+  bytes = 0;
+  /** Fifos, sockets and devices: they belong to the machine that made them. */
+  skipped = 0;
+  /** Objects that kept the owner of who copies, although root copies. */
+  unowned = 0;
+  readonly #reader: BucketReader;
+  readonly #random: Random;
+  readonly #progress: Progress;
+  /** Where the first name of a hard-linked file went. */
+  readonly #linked = new Map<string, Buffer>();
+
+  constructor(reader: BucketReader, random: Random, progress: Progress) {
+    this.#reader = reader;
+    this.#random = random;
+    this.#progress = progress;
+  }
+
+  /** Copies an object, a directory with all below it. Throws `path_exists` where something else is in a directory's way. */
+  async copy(object: TreeObject, target: Buffer): Promise<void> {
+    switch (object.record.type) {
+      case "directory":
+        return this.#directory(object, target);
+      case "symlink":
+        return this.#symlink(object, target);
+      case "file":
+        return this.#file(object, target);
+      default:
+        this.skipped++;
+    }
+  }
+
+  async #directory(object: TreeObject, target: Buffer): Promise<void> {
+    await makeDirectory(target);
+    const { nodes, tree } = this.#reader;
+    for await (const { name } of listDirectory(nodes, tree, object.id)) {
+      const child = await lookup(nodes, tree, { parent: object.id, name });
+      if (child !== undefined) await this.copy(child, Buffer.concat([target, SLASH, nameToBytes(name)]));
+    }
+    // Last: a directory without the right to write would refuse its entries, and each of them changes its time.
+    await this.#keepAttributes(object, target);
+  }
+
+  async #symlink(object: TreeObject, target: Buffer): Promise<void> {
+    const leadsTo = Buffer.from(await readTarget(this.#reader, object.record), "latin1");
+    await this.#place(target, async (temporary) => {
+      await symlink(leadsTo, temporary);
+      await this.#keepAttributes(object, temporary);
+    });
+    this.files++;
+  }
+
+  async #file(object: TreeObject, target: Buffer): Promise<void> {
+    const { id, names, record } = object;
+    const first = this.#linked.get(id);
+    if (first !== undefined) return this.#place(target, (temporary) => link(first, temporary));
+    await this.#place(target, async (temporary) => {
+      const file = await open(temporary, "wx", 0o600);
+      try {
+        await this.#write(object, file);
+      } finally {
+        await file.close();
+      }
+      await this.#keepAttributes(object, temporary);
+    });
+    if (names.length > 1) this.#linked.set(id, target);
+    this.files++;
+    this.bytes += record.size;
+  }
+
+  /** Writes the data and leaves out the holes. */
+  async #write({ record: { content, size } }: TreeObject, file: FileHandle): Promise<void> {
+    const source = this.#reader.content;
+    for (let at: number | undefined = 0; (at = await seekContent(source, content, size, at, "data")) !== undefined;) {
+      const end: number = (await seekContent(source, content, size, at, "hole")) ?? size;
+      for await (const bytes of streamContent(source, content, size, at, end)) {
+        await writeAll(file, bytes, at);
+        at += bytes.length;
+        this.#progress.update(this.bytes + at);
+      }
+    }
+    await file.truncate(size);
+  }
+
+  /** Has something made under a temporary name and puts it in its place. */
+  async #place(target: Buffer, make: (temporary: Buffer) => Promise<void>): Promise<void> {
+    const unique = Buffer.from(this.#random.bytes(8)).toString("hex");
+    const temporary = Buffer.concat([
+      target.subarray(0, target.lastIndexOf(SLASH) + 1),
+      Buffer.from(`.${unique}.part`),
+    ]);
+    try {
+      await make(temporary);
+      await rename(temporary, target);
+    } finally {
+      // rename(2) leaves both names when they are links of one file already.
+      await rm(temporary, { force: true });
+    }
+  }
+
+  async #keepAttributes({ record }: TreeObject, path: Buffer): Promise<void> {
+    if (process.getuid?.() === 0) await this.#keepOwner(path, record.uid, record.gid);
+    if (record.type !== "symlink") await chmod(path, record.mode);
+    await setModified(path, record.mtimeNs);
+  }
+
+  async #keepOwner(path: Buffer, uid: number, gid: number): Promise<void> {
+    try {
+      await lchown(path, uid, gid);
+    } catch (error) {
+      // A root that is root in its container only, or a filesystem that knows no owners.
+      if (!(error instanceof Error && "code" in error && ["EPERM", "EINVAL"].includes(String(error.code)))) throw error;
+      this.unowned++;
+    }
+  }
+}
+
+/** A link in the way is never followed: what a bucket holds must not lead out of the target. */
+async function makeDirectory(target: Buffer): Promise<void> {
+  const there = await lstat(target).catch(() => undefined);
+  if (there?.isDirectory() === true) return;
+  if (there === undefined) return void (await mkdir(target, { recursive: true }));
+  throw new SynclineError("path_exists", `${target.toString("utf8")} is in the way of a directory.`, {
+    hint: "Move it away, or choose another target.",
+  });
+}
+
+async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < bytes.length;) {
+    done += (await file.write(bytes, done, bytes.length - done, position + done)).bytesWritten;
+  }
+}
+
+const SLASH = Buffer.from("/");
