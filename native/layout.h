@@ -7,7 +7,7 @@
 
 namespace syncline {
 
-constexpr int kLayoutVersion = 1;
+constexpr int kLayoutVersion = 2;
 
 // Rows: one for each request of a batch, and one more to answer a request that JavaScript kept back.
 constexpr int kRows = 64;

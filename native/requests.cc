@@ -88,6 +88,7 @@ Decoded Decoder::Write() {
   Argument(1, in.size);
   Argument(2, in.write_flags);
   Argument(3, static_cast<double>(After<fuse_write_in>() - input_));
+  Argument(4, in.flags);
   Decoded decoded = Row();
   decoded.outcome = Outcome::kRowWithBytes;
   return decoded;

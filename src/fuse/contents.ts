@@ -5,7 +5,8 @@ import type { Ino } from "../base/ids.ts";
 import { FsError } from "../vfs/filesystem.ts";
 import { dropSetIds } from "./attributes.ts";
 import { type Handler, type HandlerEntry, mutates, reads } from "./handler.ts";
-import { MAX_WRITE_BYTES, OPCODE, WRITE_KILL_SUIDGID } from "./protocol.ts";
+import type { Exchange } from "./exchange.ts";
+import { MAX_WRITE_BYTES, OPCODE, WRITE_CACHE, WRITE_KILL_SUIDGID } from "./protocol.ts";
 
 const open: Handler = (fs, exchange, openFiles) => {
   // A file that is gone answers ESTALE here, where the kernel looks its name up again, and not at the first read.
@@ -24,13 +25,22 @@ const read: Handler = (fs, exchange) => {
   exchange.data(fs.read(exchange.node, exchange.argument(0), length, exchange.space(length)));
 };
 
-const write: Handler = (fs, exchange) => {
+const write: Handler = (fs, exchange, openFiles) => {
   const ino = exchange.node;
+  const asked = exchange.argument(0);
   const length = exchange.argument(1);
   if (exchange.argument(2) & WRITE_KILL_SUIDGID) dropSetIds(fs, ino);
-  fs.write(ino, exchange.argument(0), exchange.payload(exchange.argument(3), length));
+  // The kernel appends where it believes the end is; others may have moved it, and their bytes stay.
+  const offset = isAppend(exchange) ? fs.getAttributes(ino).size : asked;
+  fs.write(ino, offset, exchange.payload(exchange.argument(3), length));
+  if (offset !== asked) openFiles.misplaced(ino);
   exchange.count(length);
 };
+
+/** What leaves the page cache later has its place already. */
+function isAppend(exchange: Exchange): boolean {
+  return (exchange.argument(4) & constants.O_APPEND) !== 0 && (exchange.argument(2) & WRITE_CACHE) === 0;
+}
 
 const allocate: Handler = (fs, exchange) => {
   fs.allocate(exchange.node, exchange.argument(0), exchange.argument(1), exchange.argument(2));

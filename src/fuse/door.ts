@@ -112,6 +112,13 @@ export class Door {
     this.#send(firstUnsent, count);
     this.#announce?.();
     this.#announce = undefined;
+    this.#dropMisplaced();
+  }
+
+  /** After replies have left. */
+  #dropMisplaced(): void {
+    const inodes = this.#openFiles.takeMisplaced();
+    if (inodes.length > 0) this.#invalidator.invalidate({ entries: [], inodes, all: false });
   }
 
   /** Writes the journal, then lets the replies of these rows leave. Without the journal nothing may look done. */
@@ -218,6 +225,7 @@ export class Door {
     this.#session.answer(held.ticket);
     this.#waiting.delete(held.ticket);
     release();
+    this.#dropMisplaced();
   }
 
   /** Never throws at once: this runs in the midst of a batch. */

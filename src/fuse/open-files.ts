@@ -7,6 +7,8 @@ import { FOPEN } from "./protocol.ts";
 
 export class OpenFiles {
   readonly #opens = new Map<Ino, number>();
+  /** Files of which the kernel keeps bytes in the wrong place. */
+  readonly #misplaced = new Set<Ino>();
   /** Files opened since everything changed: their pages are good again. Undefined: nothing was lost since the mount. */
   #revalidated: Set<Ino> | undefined;
 
@@ -25,9 +27,24 @@ export class OpenFiles {
     else this.#opens.delete(ino);
   }
 
+  /** Bytes of this file were written elsewhere than where the kernel keeps them. */
+  misplaced(ino: Ino): void {
+    this.#misplaced.add(ino);
+  }
+
+  /** The files whose pages must go because of that: once their writes are answered, for until then pages are locked. */
+  takeMisplaced(): Ino[] {
+    if (this.#misplaced.size === 0) return NONE;
+    const inodes = [...this.#misplaced];
+    this.#misplaced.clear();
+    return inodes;
+  }
+
   /** Everything may have changed: cached pages go at the next open. The files open now, whose pages must go at once. */
   distrust(): Ino[] {
     this.#revalidated = new Set();
     return [...this.#opens.keys()];
   }
 }
+
+const NONE: Ino[] = [];

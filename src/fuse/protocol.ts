@@ -5,7 +5,7 @@
  */
 
 /** Changes with any cell below; the addon says its own. */
-export const LAYOUT_VERSION = 1;
+export const LAYOUT_VERSION = 2;
 
 /** The version of the protocol that is spoken; the kernel adapts to it. */
 export const PROTOCOL_MAJOR = 7;
@@ -129,7 +129,8 @@ export const FATTR = {
 /** Bits of a reply to OPEN and CREATE. */
 export const FOPEN = { KEEP_CACHE: 1 << 1, NOFLUSH: 1 << 5 } as const;
 
-/** Bit of fuse_write_in.write_flags. */
+/** Bits of fuse_write_in.write_flags. */
+export const WRITE_CACHE = 1 << 0;
 export const WRITE_KILL_SUIDGID = 1 << 2;
 
 /** Bits of INIT's flags, and of flags2 (bits 32 and up). */

@@ -140,6 +140,16 @@ describe.skipIf(reason !== undefined)(`a mount${reason === undefined ? "" : ` (s
       await file.close();
     });
 
+    test("an append goes behind what others appended, whatever end the kernel believes in", async () => {
+      const file = await open(fuse.path("appended"), "a");
+      await file.write("1;");
+      await change("write", "appended", "1;theirs;");
+      await file.write("2;");
+      await file.write("3;");
+      await eventually(async () => expect(await text("appended")).toBe("1;theirs;2;3;"));
+      await file.close();
+    });
+
     test("of a removal: the name is gone, and those who have the file open see that", async () => {
       await writeFile(fuse.path("doomed"), "");
       const file = await open(fuse.path("doomed"));
