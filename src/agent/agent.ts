@@ -15,6 +15,7 @@ import { serveControl } from "./control.ts";
 import { openDevice, replaceDevice, type DeviceSetup } from "./device.ts";
 import { firstBase } from "./first-base.ts";
 import { FlushSchedule } from "./flush-schedule.ts";
+import { releaseMemory } from "./memory.ts";
 import { openBucket, type OpenedBucket } from "./open-bucket.ts";
 import { Publisher } from "./publisher.ts";
 import {
@@ -86,7 +87,10 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   await first[Symbol.asyncDispose]();
   const opened = await openBucket({ address, clock, random, log, genesis, cache, writer: device.key.writer });
   writeStateFile(join(state.path, "genesis"), opened.bucket.genesis.bytes);
-  const worker = new Worker(new URL("vfs-worker.js", import.meta.url), { name: "filesystem" });
+  const worker = new Worker(new URL("vfs-worker.js", import.meta.url), {
+    name: "filesystem",
+    resourceLimits: { maxYoungGenerationSizeMb: 8 },
+  });
   const agent = new RunningAgent(options, readOnly, opened, worker);
   try {
     await agent.start(
@@ -158,6 +162,7 @@ class RunningAgent implements Agent {
       base: open.base,
       held: open.held,
       readOnly: this.#readOnly,
+      releaseMemory,
       clock: options.clock,
       random: options.random,
       log: options.log,

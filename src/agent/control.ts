@@ -1,11 +1,12 @@
 /**
  * The control socket of a running agent: one JSON object a line in, one out. `control.sock` in the state folder, mode 0600.
  */
-import { chmodSync, rmSync } from "node:fs";
+import { once } from "node:events";
+import { chmodSync, existsSync, rmSync } from "node:fs";
 import { createServer, connect, type Server, type Socket } from "node:net";
-import { join } from "node:path";
-import { createInterface } from "node:readline";
+import type { Clock } from "../base/clock.ts";
 import { SynclineError, type ErrorCode } from "../base/errors.ts";
+import { onLines, openSocketPath, socketFile } from "./control-socket.ts";
 import type { AgentStatus, FlushReport, UnmountReport } from "./reports.ts";
 
 export type ControlRequest =
@@ -23,13 +24,21 @@ type Answer =
   | { readonly ok: unknown }
   | { readonly error: { readonly code: ErrorCode; readonly message: string; readonly hint?: string } };
 
-/** A request line longer than this is not ours. */
-const MAX_LINE_CHARS = 64 * 1024;
+/** How long to wait for an answer; for ever when it is not given. */
+export interface Patience {
+  readonly clock: Clock;
+  readonly ms: number;
+}
 
-/** Serves `answers` until disposed. */
+/** A request longer than this is not ours. */
+const MAX_REQUEST_BYTES = 64 * 1024;
+/** A status with a thousand conflicts has 300 KiB. */
+const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
+
+/** Serves `answers` until disposed. Throws `config_invalid` where no socket can be made. */
 export async function serveControl(stateDir: string, answers: ControlAnswers): Promise<AsyncDisposable> {
-  const path = socketPath(stateDir);
-  if (process.platform !== "win32") rmSync(path, { force: true });
+  if (process.platform !== "win32") rmSync(socketFile(stateDir), { force: true });
+  const path = openSocketPath(stateDir);
   const sockets = new Set<Socket>();
   const underWay = new Set<Promise<void>>();
   const server = createServer((socket) => {
@@ -38,7 +47,7 @@ export async function serveControl(stateDir: string, answers: ControlAnswers): P
     socket.on("error", () => socket.destroy());
     serveSocket(socket, answers, underWay);
   });
-  await listen(server, path);
+  await listen(server, path.path);
   return {
     [Symbol.asyncDispose]: async () => {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
@@ -46,43 +55,65 @@ export async function serveControl(stateDir: string, answers: ControlAnswers): P
       await Promise.all(underWay);
       for (const socket of sockets) socket.end();
       await closed;
+      path[Symbol.dispose]();
     },
   };
 }
 
-/** Asks the agent of this state. Throws `no_agent` when none runs, else what the agent answered as an error. */
+/**
+ * Asks the agent of this state. Throws `no_agent` when none runs, `time_out` when it does not answer in time, else what the agent
+ * answered as an error.
+ */
 export async function askAgent<Call extends ControlRequest["call"]>(
   stateDir: string,
   request: Extract<ControlRequest, { call: Call }>,
+  patience?: Patience,
 ): Promise<Awaited<ReturnType<ControlAnswers[Call]>>> {
-  const line = await exchange(socketPath(stateDir), JSON.stringify(request));
-  const answer = JSON.parse(line) as Answer;
-  if ("error" in answer) {
+  using path = openSocketPath(stateDir);
+  const socket = connect(path.path);
+  const hurry = patience?.clock.after(patience.ms, () => socket.destroy(noAnswer(patience.ms)));
+  try {
+    const answer = JSON.parse(await exchange(socket, JSON.stringify(request))) as Answer;
+    if (!("error" in answer)) return answer.ok as Awaited<ReturnType<ControlAnswers[Call]>>;
     const { code, message, hint } = answer.error;
     throw new SynclineError(code, message, hint === undefined ? {} : { hint });
+  } finally {
+    hurry?.[Symbol.dispose]();
+    socket.destroy();
   }
-  return answer.ok as Awaited<ReturnType<ControlAnswers[Call]>>;
+}
+
+/** Whether an agent listens for this state; a socket that a killed one left does not count. */
+export async function isServed(stateDir: string): Promise<boolean> {
+  if (process.platform !== "win32" && !existsSync(socketFile(stateDir))) return false;
+  using path = openSocketPath(stateDir);
+  const socket = connect(path.path);
+  try {
+    await once(socket, "connect");
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
 }
 
 function serveSocket(socket: Socket, answers: ControlAnswers, underWay: Set<Promise<void>>): void {
-  const lines = createInterface({ input: socket });
-  lines.on("line", (line) => {
-    const answering = answerTo(socket, line, answers);
+  const reply = (answer: Answer) => void (socket.writable && socket.write(`${JSON.stringify(answer)}\n`));
+  const heard = (line: string) => {
+    const answering = answerLine(line, answers).then(reply);
     underWay.add(answering);
     void answering.finally(() => underWay.delete(answering));
+  };
+  onLines(socket, MAX_REQUEST_BYTES, heard, () => {
+    reply(failure(new SynclineError("usage", "The request is too long.")));
+    socket.end();
   });
-  lines.on("error", () => socket.destroy());
-}
-
-async function answerTo(socket: Socket, line: string, answers: ControlAnswers): Promise<void> {
-  const answer = await answerLine(line, answers);
-  if (socket.writable) socket.write(`${JSON.stringify(answer)}\n`);
 }
 
 async function answerLine(line: string, answers: ControlAnswers): Promise<Answer> {
   try {
-    if (line.length > MAX_LINE_CHARS) throw new SynclineError("usage", "The request is too long.");
-    const request = JSON.parse(line) as ControlRequest;
+    const request = parseRequest(line);
     switch (request.call) {
       case "status":
         return { ok: await answers.status() };
@@ -90,50 +121,62 @@ async function answerLine(line: string, answers: ControlAnswers): Promise<Answer
         return { ok: await answers.flush() };
       case "unmount":
         return { ok: await answers.unmount(request.timeoutMs) };
-      default:
-        throw new SynclineError("usage", "The agent does not know this call.");
     }
   } catch (error) {
-    const known = error instanceof SynclineError ? error : new SynclineError("internal", String(error));
-    const hint = known.hint === undefined ? {} : { hint: known.hint };
-    return { error: { code: known.code, message: known.message, ...hint } };
+    return failure(error);
   }
 }
 
-function exchange(path: string, line: string): Promise<string> {
+function failure(error: unknown): Answer {
+  const known = error instanceof SynclineError ? error : new SynclineError("internal", String(error));
+  const hint = known.hint === undefined ? {} : { hint: known.hint };
+  return { error: { code: known.code, message: known.message, ...hint } };
+}
+
+/** Throws `usage` for anything but a request. */
+function parseRequest(line: string): ControlRequest {
+  const { call, timeoutMs } = objectOf(line);
+  if (call === "status" || call === "flush") return { call };
+  if (call !== "unmount") throw new SynclineError("usage", "The agent does not know this call.");
+  if (typeof timeoutMs === "number" && timeoutMs >= 0) return { call, timeoutMs };
+  throw new SynclineError("usage", "The request does not say for how long to wait.");
+}
+
+function objectOf(line: string): { readonly [Key in "call" | "timeoutMs"]?: unknown } {
+  try {
+    const value: unknown = JSON.parse(line);
+    if (typeof value === "object" && value !== null) return value;
+  } catch {
+    // Not JSON: said below.
+  }
+  throw new SynclineError("usage", "A request is one JSON object in a line.");
+}
+
+function exchange(socket: Socket, line: string): Promise<string> {
   return new Promise((resolve, reject) => {
-    const socket = connect(path);
-    const noAgent = (cause?: unknown) =>
-      reject(
-        new SynclineError("no_agent", "No agent answers for this mount.", {
-          hint: "Mount it first: `syncline mount URL DIR`.",
-          cause,
-        }),
-      );
-    socket.once("error", noAgent);
+    const failed = (cause?: unknown) => reject(cause instanceof SynclineError ? cause : noAgent(cause));
+    socket.once("error", failed);
+    socket.once("close", () => failed());
     socket.once("connect", () => socket.write(`${line}\n`));
-    const lines = createInterface({ input: socket });
-    lines.once("line", (answer) => {
-      socket.end();
-      resolve(answer);
-    });
-    lines.once("close", () => noAgent());
-    lines.on("error", noAgent);
+    onLines(socket, MAX_ANSWER_BYTES, resolve, failed);
   });
 }
 
-function listen(server: Server, path: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(path, () => {
-      if (process.platform !== "win32") chmodSync(path, 0o600);
-      resolve();
-    });
+function noAgent(cause: unknown): SynclineError {
+  return new SynclineError("no_agent", "No agent answers for this mount.", {
+    hint: "Mount it first: `syncline mount URL DIR`.",
+    cause,
   });
 }
 
-function socketPath(stateDir: string): string {
-  return process.platform === "win32"
-    ? `\\\\.\\pipe\\syncline-${stateDir.replaceAll(/[^\w]/g, "-")}`
-    : join(stateDir, "control.sock");
+function noAnswer(ms: number): SynclineError {
+  return new SynclineError("time_out", `The agent did not answer within ${Math.round(ms / 1000)} s.`, {
+    hint: "See what it does in agent.log in its state folder; it may be stopped, or its disk may hang.",
+  });
+}
+
+async function listen(server: Server, path: string): Promise<void> {
+  server.listen(path);
+  await once(server, "listening");
+  if (process.platform !== "win32") chmodSync(path, 0o600);
 }

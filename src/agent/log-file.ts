@@ -21,7 +21,7 @@ export function openLogFile(stateDir: string, clock: Clock, also?: (line: string
         bytes = 0;
       }
       appendFileSync(path, safe, { mode: 0o600 });
-      bytes += safe.length;
+      bytes += Buffer.byteLength(safe);
     } catch {
       // A full disk must not stop the agent that would drain it.
     }

@@ -38,6 +38,8 @@ export interface PublisherOptions {
   /** Whether the overlay holds an epoch that was sealed before a restart. */
   readonly held: boolean;
   readonly readOnly: boolean;
+  /** Called after an epoch that uploaded much. */
+  readonly releaseMemory: () => void;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -62,6 +64,8 @@ export interface SeenConflict {
 }
 
 const CONFLICTS_REMEMBERED = 1_000;
+/** From here on an upload leaves so much garbage that it is worth collecting at once. */
+const MUCH_BYTES = 16 * 1024 * 1024;
 const DONE: FlushEnd = { again: false, afterMs: 0 };
 const NO_FIGURES: PublishFigures = { attempts: 0, requests: 0, uploadedBytes: 0, uploadedBlocks: 0, blocksRead: 0 };
 
@@ -139,6 +143,7 @@ export class Publisher {
         this.#root = { root: outcome.root, commit: await bucket.commit(outcome.epoch.base.commit) };
         this.#remember(outcome.conflicts);
         this.#reached();
+        if (outcome.figures.uploadedBytes > MUCH_BYTES) this.#options.releaseMemory();
         return DONE;
       case "queued":
         this.#lastError = new SynclineError("root_moved", "Other writers were faster, many times. The epoch waits.", {

@@ -48,8 +48,9 @@ export function createCaller<M extends Methods>(port: Port): { call: Caller<M>; 
     new Promise<unknown>((resolve, reject) => {
       if (stopped !== undefined) return reject(stopped);
       const id = nextId++;
-      open.set(id, { resolve, reject });
+      // What cannot be cloned throws here and waits for nothing.
       port.postMessage({ rpc: "request", id, name, value: argument } satisfies Message);
+      open.set(id, { resolve, reject });
     });
   const stop = (error: Error) => {
     stopped = error;

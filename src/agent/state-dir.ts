@@ -3,15 +3,17 @@
  *
  * One agent a state: held by a lock that the system releases when the process dies, whatever way.
  */
-import { mkdirSync, readdirSync, readFileSync, realpathSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import Database from "better-sqlite3";
 import { SynclineError } from "../base/errors.ts";
 import { blake3 } from "../crypto/hash.ts";
+import { writeStateFile } from "./state-file.ts";
 
 /** What identifies a state, kept in its `agent.json`, so that `status` can list all of them. */
 export interface StateFacts {
+  /** The bucket's, with its pin if it has one; the pin is no part of what identifies the state. */
   readonly address: string;
   /** Absolute mount point; "" for the slots of commands that need no mount. */
   readonly mount: string;
@@ -34,12 +36,12 @@ export function openMountState(root: string, facts: StateFacts): StateDir {
 }
 
 export function mountStatePath(root: string, facts: StateFacts): string {
-  return join(root, hashOf(`${facts.address}\0${facts.mount}`));
+  return join(root, hashOf(`${withoutPin(facts.address)}\0${facts.mount}`));
 }
 
 /** Takes the first free slot `<hash of URL>/cli-<n>` for a command without a mount. */
 export function openCommandState(root: string, address: string): StateDir {
-  const folder = join(root, hashOf(address));
+  const folder = join(root, hashOf(withoutPin(address)));
   for (let slot = 0; slot < MAX_SLOTS; slot++) {
     try {
       return openState(join(folder, `cli-${slot}`), { address, mount: "" });
@@ -52,21 +54,31 @@ export function openCommandState(root: string, address: string): StateDir {
   });
 }
 
-/** All mounts that have a state here, whether an agent runs or not. */
-export function listMountStates(root: string): { path: string; facts: StateFacts }[] {
+export interface MountState {
+  readonly path: string;
+  readonly facts: StateFacts;
+}
+
+/** All mounts that have a state here, whether an agent runs or not; the one that was used last comes first. */
+export function listMountStates(root: string): MountState[] {
   let names: string[];
   try {
     names = readdirSync(root);
   } catch {
     return [];
   }
-  return names.flatMap((name) => {
-    const facts = readFacts(join(root, name));
-    return facts === undefined ? [] : [{ path: join(root, name), facts }];
+  const states = names.flatMap((name) => {
+    const path = join(root, name);
+    const facts = readFacts(path);
+    return facts === undefined ? [] : [{ path, facts, usedMs: statSync(join(path, FACTS)).mtimeMs }];
   });
+  return states.sort((a, b) => b.usedMs - a.usedMs).map(({ path, facts }) => ({ path, facts }));
 }
 
-/** A mount point as states name it: absolute, with links in its parent resolved (the mount itself may hang). */
+/**
+ * A mount point as states name it: absolute, with links in its parent resolved (the mount itself may hang). Of a path that is
+ * not there, what is there of it is resolved.
+ */
 export function canonicalMount(directory: string): string {
   const absolute = resolve(directory);
   const parent = dirname(absolute);
@@ -74,11 +86,12 @@ export function canonicalMount(directory: string): string {
   try {
     return join(realpathSync(parent), basename(absolute));
   } catch {
-    return absolute;
+    return join(canonicalMount(parent), basename(absolute));
   }
 }
 
 const MAX_SLOTS = 1024;
+const FACTS = "agent.json";
 
 function openState(path: string, facts: StateFacts): StateDir {
   mkdirSync(path, { recursive: true, mode: 0o700 });
@@ -88,8 +101,7 @@ function openState(path: string, facts: StateFacts): StateDir {
     });
   }
   const lock = takeLock(path);
-  if (facts.mount !== "")
-    writeFileSync(join(path, "agent.json"), JSON.stringify({ ...facts, pid: process.pid }), { mode: 0o600 });
+  if (facts.mount !== "") writeStateFile(join(path, FACTS), Buffer.from(JSON.stringify({ ...facts, pid: process.pid })));
   return { path, facts, [Symbol.dispose]: () => lock.close() };
 }
 
@@ -114,11 +126,15 @@ function takeLock(path: string): Database.Database {
 
 function readFacts(path: string): StateFacts | undefined {
   try {
-    const facts = JSON.parse(readFileSync(join(path, "agent.json"), "utf8")) as StateFacts;
+    const facts = JSON.parse(readFileSync(join(path, FACTS), "utf8")) as StateFacts;
     return typeof facts.address === "string" && typeof facts.mount === "string" ? facts : undefined;
   } catch {
     return undefined;
   }
+}
+
+function withoutPin(address: string): string {
+  return address.split("#", 1)[0] ?? address;
 }
 
 function hashOf(text: string): string {

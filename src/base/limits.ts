@@ -86,7 +86,7 @@ export const WRITER_ROUNDS = 4;
 /** A stream of unknown length is kept in memory up to this, then in a temporary file. */
 export const SPOOL_MEMORY_BYTES = 8 * MiB;
 /** Tree nodes and chunks that a publication keeps in memory, besides the new nodes that wait for their upload. */
-export const PUBLISH_NODE_CACHE_BYTES = 32 * MiB;
+export const PUBLISH_NODE_CACHE_BYTES = 16 * MiB;
 export const PUBLISH_CHUNK_CACHE_BYTES = 16 * MiB;
 /** A write that nobody fsyncs is flushed after this long without another write … */
 export const FLUSH_IDLE_MS = 1_000;
@@ -125,7 +125,7 @@ export const SHARED_FILE_BYTES = 64 * MiB;
 /** Data files that are open at once. */
 export const MAX_OPEN_DATA_FILES = 256;
 /** Clean inodes whose rows and records are kept in memory. */
-export const CLEAN_INODES = 65_536;
+export const CLEAN_INODES = 16_384;
 /** Discarded data files are removed when there are so many, or this long after the first one. */
 export const SWEEP_FILES = 256;
 export const SWEEP_MS = 1_000;
@@ -157,8 +157,10 @@ export const RECONNECT_MAX_MS = 5_000;
 /** Blocks leave the cache a segment at a time: this much, or a sixteenth of a small cache. */
 export const CACHE_SEGMENT_BYTES = 64 * MiB;
 /** Blocks that wait to be written into the cache; what comes on top is not cached. */
-export const CACHE_BACKLOG_BYTES = 64 * MiB;
+export const CACHE_BACKLOG_BYTES = 16 * MiB;
 /** Tree nodes that an agent brings into its cache after mounting: 64 MiB of usual nodes, the names of 600,000 files. */
 export const WARM_UP_NODES = 4_096;
 /** The block cache leaves this much of its disk free, or a quarter of a small disk. */
 export const CACHE_KEEPS_FREE_BYTES = 1024 * MiB;
+/** Memory of one SQLite connection for pages: an agent has several, and the system caches the files too. */
+export const SQLITE_CACHE_KIB = 2_048;

@@ -6,6 +6,7 @@
 import { readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import Database from "better-sqlite3";
+import { SQLITE_CACHE_KIB } from "../base/limits.ts";
 
 export interface CachedPlace {
   readonly segment: number;
@@ -66,6 +67,7 @@ export class CacheIndex {
       this.#db.pragma("journal_mode = WAL");
       // Power loss may damage the index; then it is made anew (DiskBlockCache).
       this.#db.pragma("synchronous = OFF");
+      this.#db.pragma(`cache_size = -${SQLITE_CACHE_KIB}`);
       this.#db.transaction(() => this.#create(dir)).immediate();
       this.#inode = statSync(this.#path).ino;
       this.#find = this.#db.prepare(

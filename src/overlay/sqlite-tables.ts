@@ -6,6 +6,7 @@ import { fdatasync, fsync } from "node:fs";
 import { dirname } from "node:path";
 import { promisify } from "node:util";
 import Database from "better-sqlite3";
+import { SQLITE_CACHE_KIB } from "../base/limits.ts";
 import type { FileId, FileName, Ino } from "../base/ids.ts";
 import { TYPE_CODES } from "../format/keys.ts";
 import type { FileType } from "../format/record.ts";
@@ -53,6 +54,7 @@ export class SqliteTables implements StateTables {
     this.#db = new Database(path);
     this.#db.pragma("journal_mode = WAL");
     this.#db.pragma("synchronous = NORMAL");
+    this.#db.pragma(`cache_size = -${SQLITE_CACHE_KIB}`);
     this.#db.exec(SCHEMA);
     this.#byIno = this.#db.prepare("SELECT * FROM inodes WHERE ino = ?");
     this.#byId = this.#db.prepare("SELECT * FROM inodes WHERE id = ?");

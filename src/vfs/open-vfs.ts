@@ -31,8 +31,8 @@ export interface VfsLimits extends OverlayLimits {
 }
 
 const MiB = 1024 * 1024;
-const NODE_BYTES = 32 * MiB;
-const CONTENT_BYTES = 64 * MiB;
+const NODE_BYTES = 16 * MiB;
+const CONTENT_BYTES = 24 * MiB;
 
 /** Throws `state_corrupt`, `disk_full`, `store_failed`. */
 export function openVfs({ storage, blocks, base, clock, log, limits }: VfsOptions): Vfs {

@@ -12,8 +12,8 @@ import type { PackUploader } from "./pack-uploader.ts";
 import type { Placement, PlacementIndex } from "./placement-index.ts";
 import type { SessionPacks } from "./session-packs.ts";
 
-/** Packs that are being stored while the next one fills. */
-const UPLOADS_AT_ONCE = 2;
+/** Packs that are being stored while the next one fills: each costs its size in memory. */
+const UPLOADS_AT_ONCE = 1;
 
 export class BlockStage {
   readonly #uploader: PackUploader;
