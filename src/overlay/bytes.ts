@@ -167,7 +167,7 @@ export class ByteReader {
   blob(): Uint8Array {
     const length = this.u32();
     const at = this.#take(length);
-    return Uint8Array.prototype.slice.call(this.#bytes, at, at + length);
+    return new Uint8Array(this.#bytes.subarray(at, at + length));
   }
 
   #take(length: number): number {

@@ -213,7 +213,8 @@ export class Overlay {
     if (this.#closed) return;
     this.#tendFailed = false;
     try {
-      if (this.state.inodes.waiting > WAITING_INODES) this.#checkpointer.writeInodes(INODE_BATCH);
+      const surplus = this.state.inodes.waiting - WAITING_INODES;
+      if (surplus > 0) this.#checkpointer.writeInodes(Math.max(INODE_BATCH, surplus));
       if (this.#checkpointer.isDue) void this.checkpoint().catch((error: unknown) => this.#report(error));
     } catch (error) {
       this.#report(error);
