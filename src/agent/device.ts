@@ -3,7 +3,7 @@
  * asked only when there is no certificate yet, or when it is about to expire.
  */
 import { join } from "node:path";
-import { SynclineError } from "../base/errors.ts";
+import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Random } from "../base/random.ts";
 import { createDeviceKey, deviceKeyFromSeed, type DeviceKey } from "../crypto/device-key.ts";
@@ -26,15 +26,22 @@ export interface DeviceSetup {
   readonly random: Random;
 }
 
-/** The device of this state, made and certified when needed. */
+/**
+ * The device of this state, made and certified when needed. One that was certified for another bucket, which lay at the address
+ * before, is replaced. Throws `device_not_certified` for another wallet than the owner's, `state_corrupt`, and as `wallet`.
+ */
 export async function openDevice(setup: DeviceSetup): Promise<Device> {
   const stored = readDevice(setup.stateDir);
-  const bucket = { genesis: setup.genesis.cid, owner: setup.genesis.body.owner };
-  if (stored !== undefined) {
-    checkCertificate(stored.certificate, bucket);
-    if (stored.certificate.body.notAfter - nowSeconds(setup.clock) > RENEW_BEFORE_S) return stored;
+  if (stored === undefined || !isCertified(stored, setup.genesis)) return replaceDevice(setup);
+  const leftS = stored.certificate.body.notAfter - nowSeconds(setup.clock);
+  if (leftS > RENEW_BEFORE_S) return stored;
+  try {
+    return await certify(setup, stored.key);
+  } catch (error) {
+    // The wallet may be out of reach for a while: there are weeks left to ask it.
+    if (leftS > 0) return stored;
+    throw error;
   }
-  return certify(setup, stored?.key ?? createDeviceKey(setup.random));
 }
 
 /** A new key for a state whose old one wrote more than the state remembers (a restored machine). */
@@ -44,6 +51,16 @@ export async function replaceDevice(setup: DeviceSetup): Promise<Device> {
 
 const YEAR_S = 365 * 24 * 60 * 60;
 const RENEW_BEFORE_S = 30 * 24 * 60 * 60;
+
+function isCertified({ certificate }: Device, { cid, body }: Genesis): boolean {
+  try {
+    checkCertificate(certificate, { genesis: cid, owner: body.owner });
+    return true;
+  } catch (error) {
+    if (hasCode(error, "device_not_certified")) return false;
+    throw error;
+  }
+}
 
 async function certify(setup: DeviceSetup, key: DeviceKey): Promise<Device> {
   const signer = await setup.wallet();
@@ -64,11 +81,11 @@ function readDevice(stateDir: string): Device | undefined {
   const text = readStateFile(path)?.toString("utf8");
   if (text === undefined) return undefined;
   try {
-    const { seed, certificate } = JSON.parse(text) as { seed: string; certificate: string };
-    return {
-      key: deviceKeyFromSeed(Buffer.from(seed, "hex")),
-      certificate: decodeCertificate(Buffer.from(certificate, "base64")),
-    };
+    const stored = JSON.parse(text) as { seed: string; certificate: string };
+    const key = deviceKeyFromSeed(Buffer.from(stored.seed, "hex"));
+    const certificate = decodeCertificate(Buffer.from(stored.certificate, "base64"));
+    if (certificate.writer === key.writer) return { key, certificate };
+    throw new SynclineError("format_invalid", "The certificate is another key's.");
   } catch (cause) {
     throw new SynclineError("state_corrupt", `${path} does not hold a device key.`, {
       hint: "Unpublished data is not touched by it: remove the file to get a new device key at the next start.",

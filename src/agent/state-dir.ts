@@ -94,33 +94,51 @@ const MAX_SLOTS = 1024;
 const FACTS = "agent.json";
 
 function openState(path: string, facts: StateFacts): StateDir {
-  mkdirSync(path, { recursive: true, mode: 0o700 });
+  makeFolder(path);
   if ((statSync(path).mode & 0o077) !== 0 && process.platform !== "win32") {
     throw new SynclineError("config_invalid", `The state folder ${path} is open to other users.`, {
       hint: `Run: chmod 700 ${path}`,
     });
   }
   const lock = takeLock(path);
-  if (facts.mount !== "") writeStateFile(join(path, FACTS), Buffer.from(JSON.stringify({ ...facts, pid: process.pid })));
+  try {
+    const text = JSON.stringify({ ...facts, pid: process.pid });
+    if (facts.mount !== "") writeStateFile(join(path, FACTS), Buffer.from(text));
+  } catch (error) {
+    lock.close();
+    throw error;
+  }
   return { path, facts, [Symbol.dispose]: () => lock.close() };
+}
+
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw new SynclineError("local_io_failed", `The state folder ${path} cannot be made: ${String(cause)}`, {
+      hint: "Name one that can be written: --state DIR or SYNCLINE_STATE.",
+      cause,
+    });
+  }
 }
 
 /** An exclusive SQLite transaction that is never ended: a lock on every platform, gone with the process. */
 function takeLock(path: string): Database.Database {
-  const lock = new Database(join(path, "lock"), { timeout: 0 });
+  let lock: Database.Database | undefined;
   try {
+    lock = new Database(join(path, "lock"), { timeout: 0 });
     lock.pragma("journal_mode = DELETE");
     lock.exec("BEGIN EXCLUSIVE");
     return lock;
   } catch (cause) {
-    lock.close();
+    lock?.close();
     if (cause instanceof Database.SqliteError && cause.code.startsWith("SQLITE_BUSY")) {
       throw new SynclineError("state_in_use", `Another agent uses the state folder ${path}.`, {
         hint: "Unmount it first: `syncline status` lists what runs.",
         cause,
       });
     }
-    throw cause;
+    throw new SynclineError("local_io_failed", `The state folder ${path} cannot be locked: ${String(cause)}`, { cause });
   }
 }
 
