@@ -1,12 +1,15 @@
 /**
  * Appends on both sides of a log: base + winner's tail + loser's tail, so that no line of either is lost or torn.
  *
- * The appended bytes are read; the common part is compared, in pieces of at most 1 MiB, and the loser's tail is put behind
- * the winner's version by an edit, which costs what the tail costs.
+ * Costs what the tails cost: the common part is compared by the addresses of its chunks, and the loser's tail is put behind
+ * the winner's version by an edit.
  */
 import { editContent } from "../../content/edit.ts";
 import { streamContent, readContent } from "../../content/read.ts";
 import type { ContentSegment } from "../../content/segment.ts";
+import type { ContentSource } from "../../content/source.ts";
+import { walkContent } from "../../content/walk.ts";
+import type { ContentPart } from "../../content/walk.ts";
 import type { FileRecord } from "../../format/record.ts";
 import type { MergeContext } from "./context.ts";
 
@@ -44,16 +47,35 @@ export async function mergeLogs(
 
 async function startsWith({ content: source }: MergeContext, file: FileRecord, start: FileRecord): Promise<boolean> {
   if (file.size < start.size) return false;
-  const pieces = streamContent(source, file.content, file.size, 0, start.size);
-  for await (const expected of streamContent(source, start.content, start.size)) {
+  const from = await sharedBytes(source, file, start);
+  const pieces = streamContent(source, file.content, file.size, from, start.size);
+  for await (const expected of streamContent(source, start.content, start.size, from)) {
     const { value } = await pieces.next();
     if (value === undefined || !Buffer.from(expected).equals(value)) return false;
   }
   return true;
 }
 
+/** How many bytes at the start of two files lie in the same chunks and holes. */
+async function sharedBytes(source: ContentSource, a: FileRecord, b: FileRecord): Promise<number> {
+  const parts = leavesOf(source, a);
+  let shared = 0;
+  for await (const { cid, offset, length } of leavesOf(source, b)) {
+    const { value: part } = await parts.next();
+    if (part === undefined || part.cid !== cid || part.offset !== offset || part.length !== length) break;
+    shared = offset + length;
+  }
+  await parts.return(undefined);
+  return shared;
+}
+
 async function endsLine({ content: source }: MergeContext, { content, size }: FileRecord): Promise<boolean> {
   if (size === 0) return true;
   const [last] = await readContent(source, content, size, size - 1, 1);
   return last === NEWLINE;
+}
+
+async function* leavesOf(source: ContentSource, { content, size }: FileRecord): AsyncGenerator<ContentPart, undefined> {
+  for await (const part of walkContent(source, content, size)) if (part.kind !== "list") yield part;
+  return undefined;
 }

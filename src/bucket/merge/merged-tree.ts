@@ -5,7 +5,6 @@
  * it, unread. Every phase sees and changes the whole through here.
  */
 import type { FileId } from "../../base/ids.ts";
-import { ROOT_ID } from "../../base/ids.ts";
 import type { TreeObject } from "../fs-reader.ts";
 import { placeText } from "../object-rows.ts";
 import type { Place } from "../object-rows.ts";
@@ -98,16 +97,6 @@ export class MergedTree {
     for (const { stay, now } of this.#layer.values())
       for (const place of now?.names ?? []) if (!hasName(stay, place)) places.set(placeText(place), place);
     return [...places].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, place]) => place);
-  }
-
-  /** The directories from this one up to the root, itself included. Ends early at a missing parent or a cycle. */
-  async ancestors(directory: FileId): Promise<FileId[]> {
-    const chain = new Set<FileId>();
-    for (let id: FileId | undefined = directory; id !== undefined && !chain.has(id);) {
-      chain.add(id);
-      id = id === ROOT_ID ? undefined : (await this.placeOf(id))?.parent;
-    }
-    return [...chain];
   }
 
   #rename(id: FileId, before: TreeObject | undefined, after: TreeObject | undefined): void {
