@@ -5,8 +5,8 @@ import type { FileName, Ino } from "../../src/base/ids.ts";
 import { ROOT_INO } from "../../src/base/ids.ts";
 import { nameFromText } from "../../src/base/names.ts";
 import { FsError } from "../../src/vfs/filesystem.ts";
-import type { VfsHarness } from "./vfs-harness.ts";
-import { CALLER } from "./vfs-harness.ts";
+import type { VfsDriver } from "./vfs-driver.ts";
+import { CALLER } from "./vfs-driver.ts";
 
 export type Operation =
   | { readonly op: "create" | "mkdir" | "unlink" | "rmdir"; readonly path: string }
@@ -39,7 +39,7 @@ export const anyOperation: fc.Arbitrary<Operation> = fc.oneof(
 );
 
 /** Does it and answers 0, or Linux's error number. What it changed is committed. */
-export async function applyTo(fs: VfsHarness, operation: Operation): Promise<number> {
+export async function applyTo(fs: VfsDriver, operation: Operation): Promise<number> {
   try {
     await perform(fs, operation);
     return 0;
@@ -52,7 +52,7 @@ export async function applyTo(fs: VfsHarness, operation: Operation): Promise<num
 }
 
 /** As LocalDisk.tree shows it. */
-export async function treeOf(fs: VfsHarness): Promise<Map<string, string>> {
+export async function treeOf(fs: VfsDriver): Promise<Map<string, string>> {
   const tree = new Map<string, string>();
   const numbers = new Map<number, number>();
   const walk = async (path: string): Promise<void> => {
@@ -78,7 +78,7 @@ export async function treeOf(fs: VfsHarness): Promise<Map<string, string>> {
   return tree;
 }
 
-async function perform(fs: VfsHarness, operation: Operation): Promise<void> {
+async function perform(fs: VfsDriver, operation: Operation): Promise<void> {
   const [parent, name] = await place(fs, operation.path);
   switch (operation.op) {
     case "create":
@@ -121,7 +121,7 @@ async function perform(fs: VfsHarness, operation: Operation): Promise<void> {
 }
 
 /** Walks as the kernel does; symlinks lead nowhere. */
-async function place(fs: VfsHarness, path: string): Promise<readonly [Ino, FileName]> {
+async function place(fs: VfsDriver, path: string): Promise<readonly [Ino, FileName]> {
   const parts = path.split("/");
   const name = nameFromText(parts.pop() ?? "");
   let at = ROOT_INO;
@@ -129,7 +129,7 @@ async function place(fs: VfsHarness, path: string): Promise<readonly [Ino, FileN
   return [at, name];
 }
 
-async function found(fs: VfsHarness, parent: Ino, name: FileName, through = false): Promise<Ino> {
+async function found(fs: VfsDriver, parent: Ino, name: FileName, through = false): Promise<Ino> {
   const attributes = await fs.run((vfs) => vfs.lookup(parent, name));
   if (attributes === undefined) throw new FsError(ERRNO.ENOENT, "no such name");
   const type = attributes.mode & S_IFMT;

@@ -12,7 +12,8 @@ import {
 } from "../../src/vfs/filesystem.ts";
 import type { Vfs } from "../../src/vfs/vfs.ts";
 import { ManualClock } from "../support/manual-clock.ts";
-import { CALLER, VfsHarness } from "../support/vfs-harness.ts";
+import { CALLER } from "../support/vfs-driver.ts";
+import { VfsHarness } from "../support/vfs-harness.ts";
 
 const S_IFREG = 0o100000;
 const S_IFDIR = 0o040000;
