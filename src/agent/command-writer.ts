@@ -8,10 +8,9 @@ import type { Bucket } from "../bucket/bucket.ts";
 import type { PublishOutcome } from "../bucket/publish/outcome.ts";
 import { openWriter, type BucketWriter } from "../bucket/writer.ts";
 import type { WalletSigner } from "../crypto/wallet.ts";
-import { openDevice } from "./device.ts";
-import { openBucket } from "./open-bucket.ts";
 import { openCommandState } from "./state-dir.ts";
 import { readStateFile, writeStateFile } from "./state-file.ts";
+import { openToWrite } from "./writing-bucket.ts";
 
 export interface CommandWriterOptions {
   readonly address: string;
@@ -37,16 +36,11 @@ export async function openCommandWriter(options: CommandWriterOptions): Promise<
     for (const each of opened.reverse()) await each[Symbol.asyncDispose]();
   };
   try {
-    const reading = await openBucket({ address, clock, random, log });
-    const { genesis } = reading.bucket;
-    await reading[Symbol.asyncDispose]();
-    const device = await openDevice({ stateDir: state.path, genesis, wallet: options.wallet, clock, random });
-    const { key, certificate } = device;
-    const writing = await openBucket({ address, clock, random, log, writer: key.writer, genesis: genesis.bytes });
+    const { opened: writing, writer: device } = await openToWrite({ ...options, stateDir: state.path });
     opened.push(writing);
     const { bucket } = writing;
-    const seen = (await bucket.current())?.commit.heads.get(key.writer) ?? 0;
-    const context = { bucket, writer: { device: key, certificate }, clock, random, log };
+    const seen = (await bucket.current())?.commit.heads.get(device.writer.device.writer) ?? 0;
+    const context = { bucket, writer: device.writer, clock, random, log };
     const writer = await openWriter(context, takeEpoch(state.path, seen));
     opened.push(writer);
     return { bucket, writer, [Symbol.asyncDispose]: dispose };

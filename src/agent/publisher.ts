@@ -19,6 +19,7 @@ import type { PublishFigures, PublishOutcome } from "../bucket/publish/outcome.t
 import { NodeStore } from "../tree/node-store.ts";
 import type { FlushEnd } from "./flush-schedule.ts";
 import type { BaseRoot } from "./threads.ts";
+import { Throughput, workOf, type Work } from "./throughput.ts";
 
 /** The overlay, on whichever thread it lives. */
 export interface PublisherOverlay {
@@ -29,15 +30,15 @@ export interface PublisherOverlay {
 
 export interface PublisherOptions {
   readonly bucket: Bucket;
-  readonly writer: Writer;
-  /** Gets the state a device of its own when its old one turns out to be somebody else's too. */
-  readonly replaceWriter: () => Promise<Writer>;
+  /** Undefined: nothing is published. */
+  readonly writer: PublisherWriter | undefined;
+  /** Whether the base stays what it is, since an old state is shown. */
+  readonly fixed: boolean;
   readonly overlay: PublisherOverlay;
   readonly data: DataReader;
   readonly base: BaseRoot;
   /** Whether the overlay holds an epoch that was sealed before a restart. */
   readonly held: boolean;
-  readonly readOnly: boolean;
   /** Called after an epoch that uploaded much. */
   readonly releaseMemory: () => void;
   readonly clock: Clock;
@@ -45,8 +46,14 @@ export interface PublisherOptions {
   readonly log: Log;
 }
 
+export interface PublisherWriter {
+  readonly writer: Writer;
+  /** Gets the state a device of its own when its old one turns out to be somebody else's too. */
+  replace(): Promise<Writer>;
+}
+
 export interface PublisherState {
-  readonly writer: WriterId;
+  readonly writer: WriterId | undefined;
   readonly base: BaseRoot;
   /** The newest root seen. */
   readonly root: Cid | undefined;
@@ -72,7 +79,8 @@ const NO_FIGURES: PublishFigures = { attempts: 0, requests: 0, uploadedBytes: 0,
 export class Publisher {
   readonly #options: PublisherOptions;
   readonly #nodes: NodeStore;
-  #writer: Writer;
+  readonly #throughput = new Throughput();
+  #writer: Writer | undefined;
   #base: BaseRoot;
   #root: CurrentRoot | undefined;
   /** A sealed epoch is not in the bucket yet: it goes before anything else. */
@@ -88,7 +96,7 @@ export class Publisher {
 
   constructor(options: PublisherOptions) {
     this.#options = options;
-    this.#writer = options.writer;
+    this.#writer = options.writer?.writer;
     this.#base = options.base;
     this.#held = options.held;
     this.#nodes = new NodeStore(options.bucket.blocks, { capacityBytes: PUBLISH_NODE_CACHE_BYTES });
@@ -96,7 +104,7 @@ export class Publisher {
 
   state(): PublisherState {
     return {
-      writer: this.#writer.device.writer,
+      writer: this.#writer?.device.writer,
       base: this.#base,
       root: this.#root?.commit.cid,
       version: this.#root?.root.version,
@@ -106,6 +114,11 @@ export class Publisher {
       totals: this.#totals,
       last: this.#last,
     };
+  }
+
+  /** How long publishing this may take: undefined while nothing is known, or nothing moves. */
+  etaMs(pending: Work): number | undefined {
+    return this.#lastError === undefined ? this.#throughput.etaMs(pending) : undefined;
   }
 
   /** Publishes what is dirty, or adopts a newer root when nothing is. Never rejects. */
@@ -125,13 +138,15 @@ export class Publisher {
   }
 
   async #publishDirty(): Promise<FlushEnd> {
-    const changes = this.#options.readOnly ? undefined : await this.#options.overlay.seal();
-    return changes === undefined ? this.#catchUp() : this.#publish(changes);
+    const writer = this.#writer;
+    const changes = writer === undefined ? undefined : await this.#options.overlay.seal();
+    return writer === undefined || changes === undefined ? this.#catchUp() : this.#publish(writer, changes);
   }
 
-  async #publish(changes: ChangeSet): Promise<FlushEnd> {
+  async #publish(writer: Writer, changes: ChangeSet): Promise<FlushEnd> {
     const { bucket, data, clock, random, log, overlay } = this.#options;
-    const context = { bucket, writer: this.#writer, clock, random, log };
+    const context = { bucket, writer, clock, random, log };
+    const startMs = clock.monotonicMs();
     this.#held = true;
     const outcome = await publishEpoch(context, changes, data, { adopted: this.#base.commit });
     this.#count(outcome);
@@ -140,8 +155,9 @@ export class Publisher {
         await overlay.published(outcome.epoch);
         this.#held = false;
         this.#base = baseRootOf(outcome.epoch.base);
-        this.#root = { root: outcome.root, commit: await bucket.commit(outcome.epoch.base.commit) };
+        this.#throughput.note(workOf(changes), clock.monotonicMs() - startMs);
         this.#remember(outcome.conflicts);
+        this.#root = { root: outcome.root, commit: await bucket.commit(outcome.epoch.base.commit) };
         this.#reached();
         if (outcome.figures.uploadedBytes > MUCH_BYTES) this.#options.releaseMemory();
         return DONE;
@@ -158,14 +174,15 @@ export class Publisher {
         return this.#failed(rolledBack(this.#base.commit, outcome.root));
       case "device_reused":
         log.warn("The bucket holds a later epoch of this device: taking a new device key.", { epoch: outcome.epoch });
-        this.#writer = await this.#options.replaceWriter();
+        this.#writer = await this.#options.writer?.replace();
         return { again: true, afterMs: 0 };
     }
   }
 
   /** Adopts the current root, if it is a newer one that descends from ours. */
   async #catchUp(): Promise<FlushEnd> {
-    const { bucket, overlay } = this.#options;
+    const { bucket, overlay, fixed } = this.#options;
+    if (fixed) return DONE;
     const current = await bucket.current();
     if (current === undefined) {
       throw new SynclineError("no_such_bucket", `There is no bucket at ${bucket.remote.address} now.`, {

@@ -1,9 +1,9 @@
 /** What an agent tells others about itself: the JSON of cli.md. */
 import { hostname } from "node:os";
-import type { SynclineError } from "../base/errors.ts";
+import type { ErrorCode, SynclineError } from "../base/errors.ts";
 import type { WriterId } from "../base/ids.ts";
 import { nameToText } from "../base/names.ts";
-import type { SeenConflict } from "./publisher.ts";
+import type { PublisherState, SeenConflict } from "./publisher.ts";
 
 export interface PendingReport {
   readonly files: number;
@@ -11,6 +11,12 @@ export interface PendingReport {
   readonly oldestMs: number;
   /** Null when nothing is moving or nothing is known yet. */
   readonly etaMs: number | null;
+}
+
+export interface ErrorReport {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly hint: string | null;
 }
 
 export interface AgentStatus {
@@ -21,7 +27,7 @@ export interface AgentStatus {
   readonly root: string | null;
   readonly base: string;
   readonly online: boolean;
-  readonly lastError: { readonly code: string; readonly message: string; readonly hint: string | null } | null;
+  readonly lastError: ErrorReport | null;
   readonly pending: PendingReport;
   readonly conflicts: readonly { readonly path: string; readonly machine: string; readonly time: string }[];
   readonly guard: null;
@@ -38,26 +44,71 @@ export interface AgentStatus {
 }
 
 export interface FlushReport {
+  /** Everything that was written is in `root`. */
   readonly published: boolean;
   readonly root: string | null;
   readonly version: number | null;
   readonly attempts: number;
   readonly conflicts: number;
   readonly pending: PendingReport;
+  /** Why it is not published. */
+  readonly error: ErrorReport | null;
 }
 
 export interface UnmountReport {
   /** Nothing unpublished is left. */
   readonly drained: boolean;
   readonly pending: PendingReport;
+  /** Why something is left. */
+  readonly error: ErrorReport | null;
 }
 
-export function reportError(error: SynclineError): AgentStatus["lastError"] {
-  return { code: error.code, message: error.message, hint: error.hint ?? null };
+/** What an agent is, beside what it does. */
+export interface AgentFacts {
+  readonly mount: string;
+  readonly address: string;
+  readonly cache: AgentStatus["cache"];
+}
+
+export function statusReport(facts: AgentFacts, state: PublisherState, pending: PendingReport): AgentStatus {
+  const { flushes, attempts, uploadedBytes, uploadedBlocks, requests, blocksRead } = state.totals;
+  return {
+    mount: facts.mount,
+    bucket: facts.address,
+    pid: process.pid,
+    root: state.root ?? null,
+    base: state.base.commit,
+    online: state.online,
+    lastError: reportError(state.lastError),
+    pending,
+    conflicts: state.conflicts.map((seen) => conflictReport(seen, state.writer)),
+    guard: null,
+    cache: facts.cache,
+    published: { flushes, attempts, uploadedBytes, uploadedBlocks, requests, blocksRead },
+  };
+}
+
+export function flushReport(state: PublisherState, pending: PendingReport): FlushReport {
+  return {
+    published: pending.files === 0 && state.lastError === undefined,
+    root: state.base.commit,
+    version: state.version ?? null,
+    attempts: state.last.attempts,
+    conflicts: state.last.conflicts,
+    pending,
+    error: reportError(state.lastError),
+  };
+}
+
+function reportError(error: SynclineError | undefined): ErrorReport | null {
+  return error === undefined ? null : { code: error.code, message: error.message, hint: error.hint ?? null };
 }
 
 /** Machines are known by their writer ids; this one by its name. */
-export function conflictReport({ conflict, timeNs }: SeenConflict, own: WriterId): AgentStatus["conflicts"][number] {
+function conflictReport(
+  { conflict, timeNs }: SeenConflict,
+  own: WriterId | undefined,
+): AgentStatus["conflicts"][number] {
   const path = conflict.names.kept.map(nameToText).join("/");
   const machine = conflict.writer === own ? hostname() : conflict.writer;
   return { path, machine, time: new Date(Number(timeNs / 1_000_000n)).toISOString() };

@@ -39,6 +39,11 @@ export function mountStatePath(root: string, facts: StateFacts): string {
   return join(root, hashOf(`${withoutPin(facts.address)}\0${facts.mount}`));
 }
 
+/** Where a mount's state keeps copies of blocks; it may be deleted at any time. */
+export function cacheDirOf(stateDir: string): string {
+  return join(stateDir, "cache");
+}
+
 /** Takes the first free slot `<hash of URL>/cli-<n>` for a command without a mount. */
 export function openCommandState(root: string, address: string): StateDir {
   const folder = join(root, hashOf(withoutPin(address)));
@@ -90,11 +95,23 @@ export function canonicalMount(directory: string): string {
   }
 }
 
+/** Makes a state's folder, mode 0700. Throws `local_io_failed`. */
+export function makeStateFolder(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw new SynclineError("local_io_failed", `The state folder ${path} cannot be made: ${String(cause)}`, {
+      hint: "Name one that can be written: --state DIR or SYNCLINE_STATE.",
+      cause,
+    });
+  }
+}
+
 const MAX_SLOTS = 1024;
 const FACTS = "agent.json";
 
 function openState(path: string, facts: StateFacts): StateDir {
-  makeFolder(path);
+  makeStateFolder(path);
   if ((statSync(path).mode & 0o077) !== 0 && process.platform !== "win32") {
     throw new SynclineError("config_invalid", `The state folder ${path} is open to other users.`, {
       hint: `Run: chmod 700 ${path}`,
@@ -109,17 +126,6 @@ function openState(path: string, facts: StateFacts): StateDir {
     throw error;
   }
   return { path, facts, [Symbol.dispose]: () => lock.close() };
-}
-
-function makeFolder(path: string): void {
-  try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
-  } catch (cause) {
-    throw new SynclineError("local_io_failed", `The state folder ${path} cannot be made: ${String(cause)}`, {
-      hint: "Name one that can be written: --state DIR or SYNCLINE_STATE.",
-      cause,
-    });
-  }
 }
 
 /** An exclusive SQLite transaction that is never ended: a lock on every platform, gone with the process. */
@@ -138,7 +144,9 @@ function takeLock(path: string): Database.Database {
         cause,
       });
     }
-    throw new SynclineError("local_io_failed", `The state folder ${path} cannot be locked: ${String(cause)}`, { cause });
+    throw new SynclineError("local_io_failed", `The state folder ${path} cannot be locked: ${String(cause)}`, {
+      cause,
+    });
   }
 }
 

@@ -66,7 +66,7 @@ function serve(port: MessagePort): void {
       if (mount === undefined) return;
       if (lazy) return mount.close();
       if ((await mount.unmount()) === "busy") {
-        throw new SynclineError("mount_busy", `${setup.mount} is in use. Everything is published.`, {
+        throw new SynclineError("mount_busy", `${setup.mount} is in use and stays mounted.`, {
           hint: `See who uses it: fuser -vm ${setup.mount}. End that, or let go with: umount -l ${setup.mount}`,
         });
       }
@@ -102,11 +102,15 @@ function publishedDurability(fs: FileSystem, flush: () => Promise<{ published: b
     if ((await flush()).published) return;
     throw new SynclineError("unpublished_data", "The change is kept here, but could not be published.");
   };
+  const bound = new Map<PropertyKey, unknown>([["fsync", fsync]]);
   return new Proxy(fs, {
-    get: (target, property) => {
-      if (property === "fsync") return fsync;
-      const value: unknown = Reflect.get(target, property, target);
-      return typeof value === "function" ? value.bind(target) : value;
+    get(target, property) {
+      if (!bound.has(property)) {
+        const value: unknown = Reflect.get(target, property, target);
+        if (typeof value !== "function") return value;
+        bound.set(property, value.bind(target));
+      }
+      return bound.get(property);
     },
   });
 }

@@ -3,8 +3,9 @@ import { SynclineError } from "../base/errors.ts";
 import { askAgent } from "../agent/control.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
-import { requireMount } from "./running-agents.ts";
-import { printBytes } from "./text.ts";
+import { ERROR_STATUSES } from "./exit-status.ts";
+import { requireAgent } from "./running-agents.ts";
+import { printRest } from "./text.ts";
 
 export function register(program: Program): void {
   addCommand(program, {
@@ -13,17 +14,21 @@ export function register(program: Program): void {
     summary: "publish what is pending, and wait for it",
     options: ["allowDeletes"],
     examples: ["syncline flush", "syncline flush ~/bucket --json"],
-    exits: [3, 4, 6, 7],
+    exits: [3, 4, 6],
     async run({ args, options, output, runtime }) {
-      const found = requireMount(runtime, options.state, args[0]);
-      const [only] = found;
-      if (found.length > 1 || only === undefined)
-        throw new SynclineError("usage", "There are several mounts: say which one.");
-      const report = await askAgent<"flush">(only.stateDir, { call: "flush" });
-      const { published, root, pending } = report;
-      const waiting = `${pending.files} files, ${printBytes(pending.bytes)} wait`;
-      output.result(report, published ? `Published: root ${root}` : `Not published: ${waiting}. See syncline status.`);
-      return published ? 0 : 3;
+      const { stateDir } = await requireAgent(runtime, options.state, args[0]);
+      if (options.allowDeletes !== undefined) {
+        throw new SynclineError("precondition_failed", "No guard waits: these deletions need no yes.", {
+          hint: "`syncline status` shows the guard that waits, if one does.",
+        });
+      }
+      const report = await askAgent<"flush">(stateDir, { call: "flush" });
+      const { published, root, pending, error } = report;
+      const text = published ? `Published: root ${root}` : `Not published: ${printRest(pending, error)}`;
+      output.result(report, text);
+      if (published) return 0;
+      // With nothing left to publish, the bucket could not be reached to see what others did.
+      return pending.files > 0 || error === null ? 3 : ERROR_STATUSES[error.code];
     },
   });
 }

@@ -1,11 +1,16 @@
 /** `syncline log`: the commits of a bucket, newest first. */
-import { canonicalMount, listMountStates, stateRoot } from "../agent/state-dir.ts";
+import { hasCode } from "../base/errors.ts";
+import type { VerifiedCommit } from "../bucket/bucket.ts";
+import { countChanges, type ChangeCounts } from "../bucket/change-counts.ts";
 import { log } from "../bucket/history.ts";
 import { openReader } from "./bucket-reader.ts";
+import type { BucketReader } from "./bucket-reader.ts";
 import { locateBucket } from "./bucket-path.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
-import { printBytes, printTime } from "./text.ts";
+import { mountStates, noAgent, servedStates } from "./running-agents.ts";
+import type { Runtime } from "./runtime.ts";
+import { printBytes, printText, printTime } from "./text.ts";
 
 const DEFAULT_COUNT = 20;
 
@@ -19,28 +24,51 @@ export function register(program: Program): void {
     exits: [4, 5, 6, 8],
     async run({ args, options, output, runtime }) {
       const given = args[0] ?? "";
-      const mounted = given.includes("://") ? undefined : addressOfMount(stateRoot(runtime.env, options.state), given);
-      const { address } = await locateBucket(runtime, mounted ?? given);
+      const url = given.includes("://") ? given : await addressOfMount(runtime, options.state, given);
+      const { address } = await locateBucket(runtime, url);
       await using reader = await openReader(runtime, address, undefined);
       let left = options.count ?? DEFAULT_COUNT;
-      for await (const { cid, body } of log(reader.bucket, reader.commit)) {
+      for await (const commit of log(reader.bucket, reader.commit)) {
         if (left-- === 0) break;
-        const { seq, writer, epoch, timeNs, totals, note } = body;
-        const value = { root: cid, seq, writer, epoch, time: printTime(timeNs), totals, note };
-        const { files, directories, bytes } = totals;
-        const mark = options.graph === true ? "* " : "";
-        const held = `${files} files, ${directories} directories, ${printBytes(bytes)}`;
-        output.result(
-          value,
-          `${mark}${cid}  seq ${seq}  ${printTime(timeNs)}  writer ${writer.slice(0, 8)}  ${held}  ${note}`.trimEnd(),
-        );
+        const changes = await changesOf(reader, commit);
+        output.result(valueOf(commit, changes), `${options.graph === true ? "* " : ""}${textOf(commit, changes)}`);
       }
     },
   });
 }
 
 /** The bucket that is, or was, mounted at this folder, as its state says. */
-function addressOfMount(root: string, directory: string): string | undefined {
-  const mount = canonicalMount(directory);
-  return listMountStates(root).find(({ facts }) => facts.mount === mount)?.facts.address;
+async function addressOfMount(runtime: Runtime, state: string | undefined, directory: string): Promise<string> {
+  const states = mountStates(runtime, state, directory);
+  const [found] = [...(await servedStates(states)), ...states];
+  if (found === undefined) throw noAgent(directory);
+  return found.address;
+}
+
+/** Undefined for the first commit, and where the one before is not kept any more. */
+async function changesOf({ bucket, nodes }: BucketReader, { body }: VerifiedCommit): Promise<ChangeCounts | undefined> {
+  if (body.parent === undefined) return undefined;
+  try {
+    const before = await bucket.commit(body.parent);
+    return await countChanges(nodes, before.body.tree, body.tree);
+  } catch (error) {
+    if (hasCode(error, "block_not_found")) return undefined;
+    throw error;
+  }
+}
+
+function valueOf({ cid, body }: VerifiedCommit, changes: ChangeCounts | undefined) {
+  const { seq, writer, epoch, timeNs, totals, note } = body;
+  return { root: cid, seq, writer, epoch, time: printTime(timeNs), totals, changes: changes ?? null, note };
+}
+
+function textOf({ cid, body }: VerifiedCommit, changes: ChangeCounts | undefined): string {
+  const { seq, writer, timeNs, totals, note } = body;
+  const held = `${totals.files} files, ${totals.directories} directories, ${printBytes(totals.bytes)}`;
+  const parts = [cid, `seq ${seq}`, printTime(timeNs), `writer ${writer.slice(0, 8)}`, held];
+  if (changes !== undefined) {
+    const { added, changed, removed, complete } = changes;
+    parts.push(`${complete ? "" : "at least "}+${added} ~${changed} -${removed}`);
+  }
+  return [...parts, printText(note)].join("  ").trimEnd();
 }

@@ -2,10 +2,12 @@
  * The one table of options. It yields flags, SYNCLINE_* names, keys of the configuration file, help and docs; of several
  * sources the flag wins, then the environment, then the file.
  */
+import { resolve } from "node:path";
 import { Option } from "commander";
 import { SynclineError } from "../base/errors.ts";
+import { DEFAULT_CACHE_BYTES, READ_TIMEOUT_MS } from "../base/limits.ts";
 import type { ConfigValues } from "./config-file.ts";
-import { parseBytes } from "./text.ts";
+import { parseBytes, printBytes } from "./text.ts";
 
 export interface OptionSpec<Value> {
   readonly short?: string;
@@ -25,12 +27,12 @@ export interface OptionSpec<Value> {
 }
 
 export const OPTIONS = {
-  state: text("<dir>", "folder of all agents' states", { fallbackText: "$XDG_STATE_HOME/syncline" }),
-  key: text("<file>", "wallet key, an Ethereum keystore", {
+  state: path("<dir>", "folder of all agents' states", { fallbackText: "$XDG_STATE_HOME/syncline" }),
+  key: path("<file>", "wallet key, an Ethereum keystore", {
     env: "KEY_FILE",
     fallbackText: "$XDG_CONFIG_HOME/syncline/key.json",
   }),
-  passphraseFile: text("<file>", "file that holds the key's passphrase"),
+  passphraseFile: path("<file>", "file that holds the key's passphrase"),
   json: toggle("one JSON object, or one line an event, on stdout; errors as JSON on stderr"),
   verbose: toggle("say more", { short: "-v" }),
   insecure: toggle("allow http:// beyond this machine"),
@@ -38,8 +40,10 @@ export const OPTIONS = {
   readOnly: toggle("refuse every change", { onlyFlag: true }),
   at: text("<root|time>", "an old state: a root, or the last one before this time (RFC 3339)", { onlyFlag: true }),
   durability: choice(["local", "published"] as const, "what fsync waits for", { fallbackText: "local" }),
-  readTimeout: seconds("give up an uncached read after this while unreachable", { fallbackText: "30" }),
-  cacheSize: size("most bytes of the block cache", { fallbackText: "10 GiB" }),
+  readTimeout: seconds("give up an uncached read after this while unreachable", {
+    fallbackText: String(READ_TIMEOUT_MS / 1000),
+  }),
+  cacheSize: size("most bytes of the block cache", { fallbackText: printBytes(DEFAULT_CACHE_BYTES) }),
   mapOwner: toggle("show every file as the caller's and leave stored owners alone"),
   timeout: seconds("give up after this long", { onlyFlag: true }),
   allowDeletes: text("<digest>", "let the guarded deletions with this digest through", { onlyFlag: true }),
@@ -118,6 +122,11 @@ function parseAs(spec: OptionSpec<unknown>, given: string, source: string, code:
 
 function text(value: string, help: string, extra: Extra = {}): OptionSpec<string> {
   return { ...extra, value, help, wanted: "a text", parse: (given) => (given === "" ? undefined : given) };
+}
+
+/** Absolute, since a process behind the terminal has another working directory. */
+function path(value: string, help: string, extra: Extra = {}): OptionSpec<string> {
+  return { ...text(value, help, extra), parse: (given) => (given === "" ? undefined : resolve(given)) };
 }
 
 function toggle(help: string, extra: Extra = {}): OptionSpec<boolean> {

@@ -1,8 +1,10 @@
 /** Finds the agents that a command talks to: of one mount, or of all mounts of this user. */
 import { resolve } from "node:path";
 import { SynclineError } from "../base/errors.ts";
+import { isServed } from "../agent/control.ts";
 import { canonicalMount, listMountStates, stateRoot } from "../agent/state-dir.ts";
 import type { Runtime } from "./runtime.ts";
+import { printText } from "./text.ts";
 
 export interface MountState {
   readonly stateDir: string;
@@ -10,8 +12,8 @@ export interface MountState {
   readonly address: string;
 }
 
-/** The states of this mount point, or all states when `directory` is undefined. */
-export function mountStates(runtime: Runtime, state: string | undefined, directory: string | undefined): MountState[] {
+/** The states of this mount point, or all states when `directory` is undefined; the one used last comes first. */
+export function mountStates(runtime: Runtime, state: string | undefined, directory?: string): MountState[] {
   const states = listMountStates(stateRoot(runtime.env, state)).map(({ path, facts: { mount, address } }) => {
     return { stateDir: path, mount, address };
   });
@@ -20,12 +22,32 @@ export function mountStates(runtime: Runtime, state: string | undefined, directo
   return states.filter((found) => found.mount === mount);
 }
 
-/** As mountStates, for a command that needs one. Throws `no_agent`. */
-export function requireMount(runtime: Runtime, state: string | undefined, directory: string | undefined): MountState[] {
-  const found = mountStates(runtime, state, directory);
-  if (found.length > 0) return found;
-  const where = directory === undefined ? "anywhere" : `at ${directory}`;
-  throw new SynclineError("no_agent", `Nothing of syncline is mounted ${where}.`, {
+/** Of several states, those that an agent serves. */
+export async function servedStates(states: readonly MountState[]): Promise<MountState[]> {
+  const served = await Promise.all(states.map(({ stateDir }) => isServed(stateDir)));
+  return states.filter((_, index) => served[index]);
+}
+
+/**
+ * The mount that a command is about: the one at `directory`, or the only one. A directory may have had several buckets mounted,
+ * one after the other. Throws `no_agent`, and `usage` when it is not clear which.
+ */
+export async function requireAgent(
+  runtime: Runtime,
+  state: string | undefined,
+  directory: string | undefined,
+): Promise<MountState> {
+  const [only, another] = await servedStates(mountStates(runtime, state, directory));
+  if (only === undefined) throw noAgent(directory);
+  if (another === undefined) return only;
+  throw new SynclineError("usage", "There are several mounts: say which one.", {
+    hint: "`syncline status` lists them.",
+  });
+}
+
+export function noAgent(directory: string | undefined): SynclineError {
+  const where = directory === undefined ? "anywhere" : `at ${printText(directory)}`;
+  return new SynclineError("no_agent", `No agent of syncline serves a mount ${where}.`, {
     hint: "`syncline status` lists the mounts; `syncline mount URL DIR` makes one.",
   });
 }

@@ -1,11 +1,16 @@
 /** `syncline status`: what agents run, what they have published, what waits, and why. Only reads. */
-import { hasCode } from "../base/errors.ts";
+import { hasCode, SynclineError } from "../base/errors.ts";
 import { askAgent } from "../agent/control.ts";
 import type { AgentStatus } from "../agent/reports.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
-import { mountStates, requireMount } from "./running-agents.ts";
-import { printBytes, printDuration } from "./text.ts";
+import { mountStates, noAgent, servedStates } from "./running-agents.ts";
+import type { MountState } from "./running-agents.ts";
+import type { Runtime } from "./runtime.ts";
+import { printBytes, printDuration, printText } from "./text.ts";
+
+/** An agent answers at once unless it is stopped or its disk hangs. */
+const PATIENCE_MS = 10_000;
 
 export function register(program: Program): void {
   addCommand(program, {
@@ -13,48 +18,55 @@ export function register(program: Program): void {
     arguments: [["[dir]", "a mount; all when absent"]],
     summary: "show mounts, and what is published and what waits",
     examples: ["syncline status", "syncline status ~/bucket --json"],
+    exits: [6],
     async run({ args, options, output, runtime }) {
       const [directory] = args;
-      const states =
-        directory === undefined
-          ? mountStates(runtime, options.state, undefined)
-          : requireMount(runtime, options.state, directory);
-      const agents: AgentStatus[] = [];
-      for (const { stateDir } of states) {
-        const agent = await ask(stateDir);
-        if (agent !== undefined) agents.push(agent);
-      }
-      if (directory !== undefined && agents.length === 0)
-        requireMount(runtime, options.state, `${directory} (no agent runs)`);
+      const states = await servedStates(mountStates(runtime, options.state, directory));
+      if (directory !== undefined && states.length === 0) throw noAgent(directory);
+      const answers = await Promise.all(states.map((state) => ask(runtime, state)));
+      const agents = answers.flatMap((answer) => (answer === undefined || "silent" in answer ? [] : [answer]));
       output.result({ agents }, agents.map(textOf).join("\n\n") || "No mounts.");
+      const silent = answers.find((answer) => answer !== undefined && "silent" in answer);
+      if (silent !== undefined && "silent" in silent) throw silent.silent;
     },
   });
 }
 
-async function ask(stateDir: string): Promise<AgentStatus | undefined> {
+/** Undefined: it ended in between. */
+async function ask(
+  { clock }: Runtime,
+  { stateDir, mount }: MountState,
+): Promise<AgentStatus | { silent: SynclineError } | undefined> {
   try {
-    return await askAgent<"status">(stateDir, { call: "status" });
+    return await askAgent<"status">(stateDir, { call: "status" }, { clock, ms: PATIENCE_MS });
   } catch (error) {
     if (hasCode(error, "no_agent")) return undefined;
-    throw error;
+    if (!hasCode(error, "time_out")) throw error;
+    const hint = error.hint === undefined ? {} : { hint: error.hint };
+    return {
+      silent: new SynclineError("time_out", `${printText(mount)}: ${error.message}`, { ...hint, cause: error }),
+    };
   }
 }
 
 function textOf(agent: AgentStatus): string {
   const { mount, bucket, pid, online, pending, lastError, conflicts, root, cache } = agent;
-  const waiting =
-    pending.files === 0
-      ? "everything is published"
-      : `${pending.files} files, ${printBytes(pending.bytes)}, oldest ${printDuration(pending.oldestMs)}`;
   const lines = [
-    `${mount}  (process ${pid})`,
-    `  bucket     ${bucket}`,
+    `${printText(mount)}  (process ${pid})`,
+    `  bucket     ${printText(bucket)}`,
     `  state      ${online ? "online" : "offline"}, root ${root ?? "unknown"}`,
-    `  pending    ${waiting}`,
+    `  pending    ${waiting(pending)}`,
     `  cache      ${printBytes(cache.bytes)} of ${printBytes(cache.limit)}`,
   ];
-  if (conflicts.length > 0) lines.push(`  conflicts  ${conflicts.length}, newest: ${conflicts.at(-1)?.path}`);
-  if (lastError !== null) lines.push(`  problem    ${lastError.message}`);
-  if (lastError?.hint) lines.push(`             ${lastError.hint}`);
+  const newest = conflicts.at(-1);
+  if (newest !== undefined) lines.push(`  conflicts  ${conflicts.length}, newest: ${printText(newest.path)}`);
+  if (lastError !== null) lines.push(`  problem    ${printText(lastError.message)}`);
+  if (lastError !== null && lastError.hint !== null) lines.push(`             ${printText(lastError.hint)}`);
   return lines.join("\n");
+}
+
+function waiting({ files, bytes, oldestMs, etaMs }: AgentStatus["pending"]): string {
+  if (files === 0) return "everything is published";
+  const left = etaMs === null ? "" : `, about ${printDuration(etaMs)} left`;
+  return `${files} files, ${printBytes(bytes)}, oldest ${printDuration(oldestMs)}${left}`;
 }

@@ -7,9 +7,20 @@ export function printName(name: FileName): string {
   return escapeForPrint(nameToText(name));
 }
 
+/** Any text from outside, such as a local path, made safe in the same way. */
+export function printText(text: string): string {
+  return escapeForPrint(text);
+}
+
 /** A path of such names, "/" between them. */
 export function printPath(names: readonly FileName[]): string {
   return names.map(printName).join("/");
+}
+
+/** What is not published, and why: for people. */
+export function printRest(pending: { files: number; bytes: number }, error: { message: string } | null): string {
+  const rest = `${pending.files} files, ${printBytes(pending.bytes)} are not published`;
+  return error === null ? `${rest}.` : `${rest}: ${printText(error.message)}`;
 }
 
 /** Three digits and a binary unit: "999 B", "1.46 KiB". */

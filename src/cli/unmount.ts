@@ -2,8 +2,8 @@
 import { askAgent } from "../agent/control.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
-import { requireMount } from "./running-agents.ts";
-import { printBytes } from "./text.ts";
+import { requireAgent } from "./running-agents.ts";
+import { printRest, printText } from "./text.ts";
 
 const DEFAULT_TIMEOUT_S = 60;
 
@@ -16,14 +16,13 @@ export function register(program: Program): void {
     examples: ["syncline unmount ~/bucket", "syncline unmount ~/bucket --timeout 5"],
     exits: [3, 4],
     async run({ args, options, output, runtime }) {
-      const [mount] = requireMount(runtime, options.state, args[0] ?? "");
-      if (mount === undefined) return;
+      const { stateDir, mount } = await requireAgent(runtime, options.state, args[0] ?? "");
       const timeoutMs = (options.timeout ?? DEFAULT_TIMEOUT_S) * 1000;
-      const report = await askAgent<"unmount">(mount.stateDir, { call: "unmount", timeoutMs });
-      const { files, bytes } = report.pending;
-      const kept = `${files} files, ${printBytes(bytes)} are not published. They are kept in ${mount.stateDir} and go on at the next mount.`;
-      output.result(report, report.drained ? `Unmounted ${mount.mount}` : `Unmounted ${mount.mount}, but ${kept}`);
-      return report.drained ? 0 : 3;
+      const report = await askAgent<"unmount">(stateDir, { call: "unmount", timeoutMs });
+      const { drained, pending, error } = report;
+      const rest = `${printRest(pending, error)}\nThey are kept in ${printText(stateDir)} and go on at the next mount.`;
+      output.result(report, `Unmounted ${printText(mount)}${drained ? "" : `, but ${rest}`}`);
+      return drained ? 0 : 3;
     },
   });
 }

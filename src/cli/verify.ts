@@ -1,7 +1,7 @@
 /** `syncline verify`: hashes every block and checks every rule of a bucket; with --repair mends what can be mended. */
 import { existsSync } from "node:fs";
-import { join } from "node:path";
 import { openBucket } from "../agent/open-bucket.ts";
+import { cacheDirOf } from "../agent/state-dir.ts";
 import type { Cid } from "../base/ids.ts";
 import { SynclineError } from "../base/errors.ts";
 import { DEFAULT_CACHE_BYTES } from "../base/limits.ts";
@@ -68,7 +68,7 @@ async function examine(runtime: Runtime, address: string, remote: PackedRemote, 
 function openCaches(runtime: Runtime, state: string | undefined, address: string): BlockReader & AsyncDisposable {
   const caches = mountStates(runtime, state, undefined)
     .filter((mount) => mount.address.split("#")[0] === address.split("#")[0])
-    .map(({ stateDir }) => join(stateDir, "cache"))
+    .map(({ stateDir }) => cacheDirOf(stateDir))
     .filter((dir) => existsSync(dir))
     .map((dir) => new DiskBlockCache({ dir, bytes: DEFAULT_CACHE_BYTES, log: silentLog }));
   const getMany = async (cids: readonly Cid[]) => {

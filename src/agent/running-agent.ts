@@ -1,0 +1,253 @@
+/** An agent at work: brings together the thread that serves, the publisher and its schedule, and ends them in order. */
+import { deferred } from "../base/deferred.ts";
+import { hasCode, SynclineError } from "../base/errors.ts";
+import { describeError } from "../base/log.ts";
+import { createDataReader } from "../overlay/data-reader.ts";
+import { NodeStore } from "../tree/node-store.ts";
+import type { Agent, AgentOptions } from "./agent.ts";
+import { serveControl } from "./control.ts";
+import { drain, type Drained } from "./drain.ts";
+import { FilesystemThread } from "./filesystem-thread.ts";
+import { firstBase } from "./first-base.ts";
+import { FlushSchedule } from "./flush-schedule.ts";
+import { releaseMemory } from "./memory.ts";
+import type { OpenedBucket } from "./open-bucket.ts";
+import { Publisher, type PublisherWriter } from "./publisher.ts";
+import { flushReport, statusReport, type AgentStatus, type FlushReport } from "./reports.ts";
+import type { PendingReport, UnmountReport } from "./reports.ts";
+import { cacheDirOf } from "./state-dir.ts";
+import type { BaseRoot, WorkerSetup } from "./threads.ts";
+import { warmUp } from "./warm-up.ts";
+
+/** How long a plain `umount DIR` waits for the bucket before what remains is left in the state. */
+const DRAIN_MS = 60_000;
+/** What was written between the last flush and the unmount gets this long, even when the time is over. */
+const LAST_FLUSH_MS = 2_000;
+/** How long mounting waits for names to come into the cache. */
+const WARM_UP_WAIT_MS = 200;
+const WARM_UP_CACHE_BYTES = 8 * 1024 * 1024;
+
+export class RunningAgent implements Agent {
+  readonly #options: AgentOptions;
+  readonly #opened: OpenedBucket;
+  readonly #writer: PublisherWriter | undefined;
+  readonly #thread: FilesystemThread;
+  readonly #schedule: FlushSchedule;
+  readonly #resources: (Disposable | AsyncDisposable)[] = [];
+  readonly #ended = deferred<UnmountReport>();
+  readonly #hurry = new AbortController();
+  #publisher: Publisher | undefined;
+  #ending: Promise<UnmountReport> | undefined;
+  /** Until when the unmount that is under way may wait. */
+  #unmountEndMs: number | undefined;
+
+  constructor(options: AgentOptions, opened: OpenedBucket, writer: PublisherWriter | undefined) {
+    this.#options = options;
+    this.#opened = opened;
+    this.#writer = writer;
+    this.#thread = new FilesystemThread(options.log, {
+      dirty: (reason) => this.#schedule.note(reason),
+      unmounted: () => void this.#finish(this.#unmountEndMs ?? this.#now() + DRAIN_MS),
+      flush: () => this.flush(),
+      died: (error) => this.#died(error),
+    });
+    this.#schedule = new FlushSchedule(options.clock, async () => {
+      opened.cache?.trim();
+      return this.#publisher === undefined ? { again: false, afterMs: 0 } : this.#publisher.flush();
+    });
+    // Whoever is interested asks for it; a failed start has nobody.
+    this.#ended.promise.catch(() => {});
+  }
+
+  get ended(): Promise<UnmountReport> {
+    return this.#ended.promise;
+  }
+
+  async start(): Promise<void> {
+    const { stateDir, mount, address, at, log } = this.#options;
+    const { base, held } = await this.#thread.call("open", await this.#workerSetup());
+    this.#publisher = this.#openPublisher(base, held);
+    this.#resources.push(this.#schedule);
+    await this.#warmUp(base);
+    await this.#thread.call("mount", undefined);
+    const answers = { status: () => this.status(), flush: () => this.flush() };
+    this.#resources.push(
+      await serveControl(stateDir, { ...answers, unmount: (timeoutMs) => this.unmount(timeoutMs, false) }),
+    );
+    if (at === undefined) {
+      this.#resources.push(this.#opened.remote.watch(() => void this.#rootMoved()));
+      this.#schedule.note("urgent");
+    }
+    log.info("Mounted.", { mount, bucket: address, base: base.commit });
+  }
+
+  async status(): Promise<AgentStatus> {
+    const { mount, address, cacheBytes } = this.#options;
+    const cache = { bytes: this.#opened.cache?.bytes ?? 0, limit: cacheBytes };
+    return statusReport({ mount, address, cache }, this.#open().state(), await this.#pending());
+  }
+
+  async flush(): Promise<FlushReport> {
+    await this.#schedule.flushNow();
+    return flushReport(this.#open().state(), await this.#pending());
+  }
+
+  async unmount(timeoutMs: number, lazy: boolean): Promise<UnmountReport> {
+    this.#unmountEndMs = this.#now() + timeoutMs;
+    try {
+      await this.#drain(this.#unmountEndMs);
+      await this.#detach(lazy);
+    } catch (error) {
+      // The mount was gone, and with it the agent, before the answer came.
+      if (this.#ending !== undefined) return this.#ending;
+      this.#unmountEndMs = undefined;
+      throw error;
+    }
+    return this.#finish(this.#unmountEndMs);
+  }
+
+  hurry(): void {
+    this.#hurry.abort();
+  }
+
+  /** Ends what a failed start has begun. */
+  async abandon(): Promise<void> {
+    await this.#thread.end();
+    await this.#release();
+  }
+
+  #openPublisher(base: BaseRoot, held: boolean): Publisher {
+    const { stateDir, at, clock, random, log } = this.#options;
+    return new Publisher({
+      bucket: this.#opened.bucket,
+      writer: this.#writer,
+      fixed: at !== undefined,
+      overlay: {
+        seal: () => this.#thread.call("seal", undefined),
+        published: (epoch) => this.#thread.call("published", epoch),
+        adopt: (next) => this.#thread.call("adopt", next),
+      },
+      data: createDataReader(stateDir),
+      base,
+      held,
+      releaseMemory,
+      clock,
+      random,
+      log,
+    });
+  }
+
+  /** Waits for the first part only: the rest of a large tree comes while the mount is used already. */
+  async #warmUp(base: BaseRoot): Promise<void> {
+    const { clock, log } = this.#options;
+    const nodes = new NodeStore(this.#opened.blocks, { capacityBytes: WARM_UP_CACHE_BYTES });
+    const stop = new AbortController();
+    this.#resources.push({ [Symbol.dispose]: () => stop.abort() });
+    const warming = warmUp(nodes, base.tree, stop.signal).then(
+      (read) => log.info("Names are in the cache.", { nodes: read }),
+      (error: unknown) => log.warn(`Names are not all in the cache: ${describeError(error)}`),
+    );
+    await Promise.race([warming, clock.sleep(WARM_UP_WAIT_MS)]);
+  }
+
+  async #workerSetup(): Promise<WorkerSetup> {
+    const { address, mount, stateDir, at, log, readTimeoutMs, cacheBytes, publishedDurability } = this.#options;
+    const { bucket } = this.#opened;
+    return {
+      address,
+      mount,
+      stateDir,
+      cacheDir: cacheDirOf(stateDir),
+      cacheBytes,
+      readOnly: this.#writer === undefined,
+      readTimeoutMs,
+      publishedDurability,
+      genesis: bucket.genesis.bytes,
+      base: await firstBase(bucket, { at, stateDir, log }),
+    };
+  }
+
+  async #rootMoved(): Promise<void> {
+    const end = await this.#publisher?.rootMoved();
+    if (end?.again === true) this.#schedule.note("close");
+  }
+
+  async #pending(): Promise<PendingReport> {
+    const pending = await this.#thread.call("pending", undefined);
+    return { ...pending, etaMs: pending.files === 0 ? null : (this.#publisher?.etaMs(pending) ?? null) };
+  }
+
+  async #drain(endMs: number): Promise<Drained> {
+    const pending = () => this.#pending();
+    if (this.#writer === undefined) return { pending: await pending(), error: null };
+    return drain({
+      flush: () => this.flush(),
+      pending,
+      clock: this.#options.clock,
+      endMs,
+      signal: this.#hurry.signal,
+    });
+  }
+
+  async #detach(lazy: boolean): Promise<void> {
+    try {
+      await this.#thread.call("unmount", { lazy: false });
+    } catch (error) {
+      if (this.#ending !== undefined || !lazy || !hasCode(error, "mount_busy")) throw error;
+      await this.#thread.call("unmount", { lazy: true });
+    }
+  }
+
+  /** After the mount is gone: publishes what came last, closes everything, says what remains. Once. */
+  #finish(endMs: number): Promise<UnmountReport> {
+    this.#ending ??= this.#close(endMs);
+    return this.#ending;
+  }
+
+  async #close(endMs: number): Promise<UnmountReport> {
+    const { log } = this.#options;
+    const startMs = this.#now();
+    try {
+      const { pending, error } = await this.#drain(Math.max(endMs, startMs + LAST_FLUSH_MS));
+      await this.#thread.call("close", undefined);
+      await this.#thread.end();
+      const report = { drained: pending.files === 0, pending, error: pending.files === 0 ? null : error };
+      const tookMs = Math.round(this.#now() - startMs);
+      log.info("Unmounted.", { drained: report.drained, files: pending.files, tookMs });
+      // Not awaited: a call of the control socket may wait for this report.
+      void this.#release().then(() => this.#ended.resolve(report), this.#ended.reject);
+      return report;
+    } catch (error) {
+      log.error(`Ending failed: ${describeError(error)}`);
+      await this.#thread.end();
+      void this.#release().then(() => this.#ended.reject(error), this.#ended.reject);
+      throw error;
+    }
+  }
+
+  async #release(): Promise<void> {
+    for (const resource of this.#resources.reverse()) await disposeOf(resource);
+    await this.#opened[Symbol.asyncDispose]();
+  }
+
+  #died(cause: SynclineError): void {
+    if (this.#ending !== undefined) return;
+    this.#ending = Promise.reject(cause);
+    this.#ending.catch(() => {});
+    void this.#release().then(() => this.#ended.reject(cause), this.#ended.reject);
+  }
+
+  #open(): Publisher {
+    if (this.#publisher !== undefined) return this.#publisher;
+    throw new SynclineError("no_agent", "The agent is still starting.");
+  }
+
+  #now(): number {
+    return this.#options.clock.monotonicMs();
+  }
+}
+
+async function disposeOf(resource: Disposable | AsyncDisposable): Promise<void> {
+  if (Symbol.asyncDispose in resource) await resource[Symbol.asyncDispose]();
+  else resource[Symbol.dispose]();
+}

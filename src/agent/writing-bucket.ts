@@ -1,0 +1,36 @@
+/** A bucket opened by the device of a state, to be written: by an agent, or by a command. */
+import { openDevice, replaceDevice, type Device } from "./device.ts";
+import { openBucket, type OpenBucketOptions, type OpenedBucket } from "./open-bucket.ts";
+import type { PublisherWriter } from "./publisher.ts";
+import type { WalletSigner } from "../crypto/wallet.ts";
+
+export interface WritingOptions extends Omit<OpenBucketOptions, "writer"> {
+  readonly stateDir: string;
+  /** Opens the wallet; called only when a device must be certified. */
+  readonly wallet: () => Promise<WalletSigner>;
+}
+
+export interface WritingBucket {
+  readonly opened: OpenedBucket;
+  readonly writer: PublisherWriter;
+}
+
+/** Throws `device_not_certified`, and as opening the bucket and the wallet do. */
+export async function openToWrite(options: WritingOptions): Promise<WritingBucket> {
+  const { stateDir, wallet, clock, random } = options;
+  // The genesis says whose device this must be, and the device says who uploads: so the bucket is opened twice.
+  const reading = await openBucket({ ...options, cache: undefined });
+  const { genesis } = reading.bucket;
+  await reading[Symbol.asyncDispose]();
+  const setup = { stateDir, genesis, wallet, clock, random };
+  const device = await openDevice(setup);
+  const opened = await openBucket({ ...options, genesis: genesis.bytes, writer: device.key.writer });
+  return {
+    opened,
+    writer: { writer: writerOf(device), replace: async () => writerOf(await replaceDevice(setup)) },
+  };
+}
+
+function writerOf({ key, certificate }: Device): PublisherWriter["writer"] {
+  return { device: key, certificate };
+}

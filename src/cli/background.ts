@@ -1,0 +1,58 @@
+/** Running this very command again behind the terminal, in a session of its own, until it says that it is ready. */
+import { spawn } from "node:child_process";
+import { closeSync, openSync } from "node:fs";
+import { SynclineError, type ErrorCode } from "../base/errors.ts";
+import { envName } from "./options.ts";
+import { errorReport } from "./output.ts";
+import type { Runtime } from "./runtime.ts";
+
+/** What the process behind tells the one that started it. */
+type Word =
+  | { readonly ready: true }
+  | { readonly code: ErrorCode; readonly message: string; readonly hint: string | null };
+
+/** Starts this command line without --background, with its output in `logPath`. Answers its process id once it is ready. */
+export async function runBehind(runtime: Runtime, logPath: string): Promise<number> {
+  const key = runtime.environmentKey === undefined ? {} : { SYNCLINE_KEY: runtime.environmentKey };
+  const env = { ...runtime.env, ...key };
+  Reflect.deleteProperty(env, envName("background"));
+  const own = process.argv.slice(2).filter((argument) => argument !== "--background");
+  const log = openSync(logPath, "a", 0o600);
+  const child = spawn(process.execPath, [process.argv[1] ?? "", ...own], {
+    detached: true,
+    stdio: ["ignore", log, log, "ipc"],
+    env,
+  });
+  closeSync(log);
+  const word = await new Promise<Word>((heard) => {
+    child.once("message", (message: Word) => heard(message));
+    child.once("exit", (status) => heard(endedEarly(status, logPath)));
+  });
+  if (!("ready" in word)) {
+    throw new SynclineError(word.code, word.message, word.hint === null ? {} : { hint: word.hint });
+  }
+  child.unref();
+  return child.pid ?? 0;
+}
+
+/** Whether this process was started by `runBehind`, and somebody waits for its word. */
+export function isBehind(): boolean {
+  return process.send !== undefined;
+}
+
+/** Tells who waits that all is well, and lets go of where this process was started, so that nothing there stays in use. */
+export function sayReady(): void {
+  process.send?.({ ready: true } satisfies Word);
+  process.disconnect();
+  process.chdir("/");
+}
+
+/** Tells who waits why it failed. */
+export function sayFailed(error: unknown): void {
+  if (process.send !== undefined && process.connected) process.send(errorReport(error));
+}
+
+function endedEarly(status: number | null, logPath: string): Word {
+  const message = `The agent ended with status ${status} before it mounted.`;
+  return { code: "internal", message, hint: `Its log: ${logPath}` };
+}
