@@ -9,14 +9,16 @@ import { overlayStorageContract } from "./overlay-storage.ts";
 const folder = mkdtempSync(join(tmpdir(), "syncline-overlay-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-describe("disk", () =>
+describe("disk", () => {
   overlayStorageContract(() => {
     const path = mkdtempSync(join(folder, "state-"));
     return () => new DiskStorage(path);
-  }));
+  });
+});
 
-describe("simulated", () =>
+describe("simulated", () => {
   overlayStorageContract(() => {
     const disk = new SimulatedDisk();
     return () => disk;
-  }));
+  });
+});

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { ByteReader, ByteWriter } from "../../src/overlay/bytes.ts";
 import { Extents } from "../../src/overlay/extents.ts";

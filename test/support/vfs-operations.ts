@@ -1,5 +1,5 @@
 /** Operations by path, and how a filesystem under test is made to do them as the kernel would. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { ERRNO } from "../../src/base/errno.ts";
 import type { FileName, Ino } from "../../src/base/ids.ts";
 import { ROOT_INO } from "../../src/base/ids.ts";

@@ -51,7 +51,7 @@ describe("fsync", () => {
     fs.disk.before = (call) => {
       if (call === "sync folder") throw new Error("the disk is broken");
     };
-    await expect(fs.vfs.fsync(ino)).rejects.toThrow();
+    await expect(fs.vfs.fsync(ino)).rejects.toThrow("broken");
     await expect(fs.vfs.sync()).rejects.toMatchObject({ code: "store_failed" });
     fs.disk.before = () => {};
     await expect(fs.write(ino, 0, "y")).rejects.toMatchObject({ code: "store_failed" });
