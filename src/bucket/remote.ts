@@ -13,7 +13,10 @@ export interface BucketRemote extends AsyncDisposable {
   /** The signed genesis block, unverified. Throws `no_such_bucket`, `store_unreachable`. */
   readGenesis(): Promise<Uint8Array>;
 
-  /** Makes the bucket: genesis first, then its first commit as the root. False, and nothing changed, if it exists. */
+  /**
+   * Makes the bucket: its first commit becomes the root, whose blocks hold the genesis too; then the genesis is stored where
+   * `readGenesis` looks first. False, and nothing changed, if it exists.
+   */
   create(genesis: Block, first: Upload): Promise<boolean>;
 
   /** The current root, or undefined when the bucket does not exist. Throws `arbiter_unreachable`. */

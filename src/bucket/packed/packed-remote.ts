@@ -5,6 +5,7 @@ import type { WriterId } from "../../base/ids.ts";
 import { FILE_POLL_MS } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
 import type { Block, BlockReader } from "../../blocks/block-store.ts";
+import { decodeCommit } from "../../format/commit.ts";
 import { basesName, GENESIS_OBJECT } from "../../format/object-name.ts";
 import { encodeRoot } from "../../format/root-object.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
@@ -51,20 +52,24 @@ export class PackedRemote implements BucketRemote {
   async readGenesis(): Promise<Uint8Array> {
     const genesis = await this.store.get(GENESIS_OBJECT);
     if (genesis !== undefined) return genesis.bytes;
+    // Making the bucket was cut short behind its first root, whose commit links the genesis as a block.
+    const root = await this.readRoot();
+    if (root !== undefined) {
+      return this.blocks.get(decodeCommit(await this.blocks.get(root.commit)).body.genesis);
+    }
     throw new SynclineError("no_such_bucket", `There is no bucket at ${this.address}.`, {
       hint: "Check the address, or make one with `syncline init`.",
     });
   }
 
+  /** The root decides who made the bucket; the genesis object is a copy that only the winner writes, so it is never another's. */
   async create(genesis: Block, first: Upload): Promise<boolean> {
     await this.store.initialize();
     if ((await this.#roots.get(ONLY_BUCKET)) !== undefined) return false;
-    await this.#putGenesis(genesis);
     await using session = this.#session();
     const outcome = await (await session.prepareFirst(first)).swap();
     if (outcome.kind === "unknown") throw notKnown(this.address, outcome.cause);
     if (outcome.kind === "conflict") return false;
-    // Someone who made the bucket at the same time may have put theirs in between; the root decides whose it is.
     await this.#putGenesis(genesis);
     return true;
   }
@@ -126,7 +131,7 @@ export class PackedRemote implements BucketRemote {
     });
   }
 
-  /** Stores the genesis, over one that an interrupted `create` left behind. */
+  /** Stores the genesis, over one that was left behind. */
   async #putGenesis(genesis: Block): Promise<void> {
     const body = [genesis.bytes];
     if ((await this.store.putNew(GENESIS_OBJECT, body)).kind === "stored") return;
