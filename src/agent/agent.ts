@@ -4,10 +4,12 @@ import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { WalletSigner } from "../crypto/wallet.ts";
+import { removeOverlay } from "../overlay/disk-storage.ts";
 import { openBucket } from "./open-bucket.ts";
 import type { AgentStatus, FlushReport, UnmountReport } from "./reports.ts";
 import { RunningAgent } from "./running-agent.ts";
 import { cacheDirOf } from "./state-dir.ts";
+import { GENESIS, startOver } from "./start-over.ts";
 import { readStateFile, writeStateFile } from "./state-file.ts";
 import { openToWrite, type WritingBucket } from "./writing-bucket.ts";
 
@@ -56,7 +58,9 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
 
 async function openAgentBucket(options: AgentOptions): Promise<Partial<WritingBucket> & Pick<WritingBucket, "opened">> {
   const { address, stateDir, wallet, readOnly, at, cacheBytes, clock, random, log } = options;
-  const genesisPath = join(stateDir, "genesis");
+  if (at !== undefined) removeOverlay(stateDir);
+  await startOver(options);
+  const genesisPath = join(stateDir, GENESIS);
   const genesis = readStateFile(genesisPath);
   const bucket = { address, clock, random, log, genesis, cache: { dir: cacheDirOf(stateDir), bytes: cacheBytes } };
   const reads = readOnly || at !== undefined;

@@ -17,6 +17,8 @@ export interface StateFacts {
   readonly address: string;
   /** Absolute mount point; "" for the slots of commands that need no mount. */
   readonly mount: string;
+  /** An old state is shown (`--at`): beside the state that goes on with what is pending. */
+  readonly old?: boolean;
 }
 
 export interface StateDir extends Disposable {
@@ -36,7 +38,7 @@ export function openMountState(root: string, facts: StateFacts): StateDir {
 }
 
 export function mountStatePath(root: string, facts: StateFacts): string {
-  return join(root, hashOf(`${withoutPin(facts.address)}\0${facts.mount}`));
+  return join(root, hashOf(`${withoutPin(facts.address)}\0${facts.mount}${facts.old === true ? "\0old" : ""}`));
 }
 
 /** Where a mount's state keeps copies of blocks; it may be deleted at any time. */

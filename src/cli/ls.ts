@@ -4,13 +4,13 @@ import { nameToText } from "../base/names.ts";
 import { listDirectory, readObject } from "../bucket/fs-reader.ts";
 import type { TreeObject } from "../bucket/fs-reader.ts";
 import { dentryId } from "../format/rows.ts";
-import { locateBucket } from "./bucket-path.ts";
+import { encodeName, locateBucket } from "./bucket-path.ts";
 import { findObject, openReader, readTarget } from "./bucket-reader.ts";
 import type { BucketReader } from "./bucket-reader.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
 import type { Output } from "./output.ts";
-import { printName, printTime } from "./text.ts";
+import { exactTime, printName, printTime } from "./text.ts";
 
 export function register(program: Program): void {
   addCommand(program, {
@@ -43,20 +43,22 @@ async function print(
   { id, record, names }: TreeObject,
 ): Promise<void> {
   const { type, mode, uid, gid, size, mtimeNs } = record;
+  const target = type === "symlink" ? await readTarget(reader, record) : undefined;
   const value = {
     name: nameToText(name),
+    encoded: encodeName(name),
     type,
     mode,
     uid,
     gid,
     size,
-    mtime: printTime(mtimeNs),
+    mtime: exactTime(mtimeNs),
     id,
     links: names.length,
+    ...(target === undefined ? {} : { target: nameToText(target as FileName) }),
   };
   const kind = TYPE_LETTERS[type];
-  const target = type === "symlink" ? printName((await readTarget(reader, record)) as FileName) : undefined;
-  const arrow = target === undefined ? "" : ` -> ${target}`;
+  const arrow = target === undefined ? "" : ` -> ${printName(target as FileName)}`;
   const bits = mode.toString(8).padStart(4, "0");
   output.result(value, `${kind} ${bits} ${String(size).padStart(12)} ${printTime(mtimeNs)} ${printName(name)}${arrow}`);
 }

@@ -55,8 +55,9 @@ export function register(program: Program): void {
 
 async function mountHere(call: MountCall): Promise<ExitStatus> {
   const { options, output, runtime } = call;
-  const { address, mount } = factsOf(call);
-  using state = openMountState(stateRoot(runtime.env, options.state), { address, mount });
+  const facts = factsOf(call);
+  const { address, mount } = facts;
+  using state = openMountState(stateRoot(runtime.env, options.state), facts);
   const echo = options.verbose === true && !isBehind();
   const log = openLogFile(state.path, runtime.clock, echo ? (line) => void runtime.stderr.write(line) : undefined);
   const agent = await startAgent({
@@ -113,10 +114,10 @@ async function mountBehind(call: MountCall): Promise<ExitStatus> {
 }
 
 /** With the canonical address, so that one bucket has one state; its pin stays with it. */
-function factsOf({ args: [address = "", directory = ""] }: MountCall): StateFacts {
+function factsOf({ args: [address = "", directory = ""], options }: MountCall): StateFacts {
   const { url, pinnedGenesis } = parseAddress(address);
   const pin = pinnedGenesis === undefined ? "" : `#${pinnedGenesis}`;
-  return { address: url + pin, mount: canonicalMount(resolve(directory)) };
+  return { address: url + pin, mount: canonicalMount(resolve(directory)), old: options.at !== undefined };
 }
 
 function mountedText(call: MountCall): string {

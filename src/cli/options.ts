@@ -51,6 +51,7 @@ export const OPTIONS = {
   count: count("show at most this many", { short: "-n", onlyFlag: true }),
   recursive: toggle("directories with all that is in them", { short: "-r", onlyFlag: true }),
   repair: toggle("mend what can be mended", { onlyFlag: true }),
+  force: toggle("also from a process that still runs here", { onlyFlag: true }),
   keep: text("<side>", "which version stays: winner, copy or both", { onlyFlag: true }),
   origin: text("<url>", "the master that the token is for", { onlyFlag: true }),
   ttl: seconds("lifetime of the token", { fallbackText: "600" }),

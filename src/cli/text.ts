@@ -35,6 +35,13 @@ export function printTime(ns: bigint): string {
   return new Date(Number(ns / 1_000_000n)).toISOString();
 }
 
+/** RFC 3339 in UTC with nanoseconds, as records hold them. */
+export function exactTime(ns: bigint): string {
+  const beyond = ((ns % NS_PER_S) + NS_PER_S) % NS_PER_S;
+  const seconds = new Date(Number((ns - beyond) / 1_000_000n)).toISOString().slice(0, -".000Z".length);
+  return `${seconds}.${beyond.toString().padStart(9, "0")}Z`;
+}
+
 /** "850 ms", "3.2 s", "4 min 10 s", "2 h 5 min". */
 export function printDuration(ms: number): string {
   if (ms < 1000) return `${Math.round(ms)} ms`;
@@ -59,5 +66,6 @@ export function parseBytes(text: string): number | undefined {
   return Number.isSafeInteger(bytes) ? bytes : undefined;
 }
 
+const NS_PER_S = 1_000_000_000n;
 const MAX_NOTE_CHARS = 200;
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"] as const;

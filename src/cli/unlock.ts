@@ -7,14 +7,15 @@ export function register(program: Program): void {
   addCommand(program, {
     name: "unlock",
     arguments: [["<url>", "the bucket"]],
-    summary: "take a bucket's lock from a process on another machine that is gone",
-    examples: ["syncline unlock file:///srv/bucket"],
-    exits: [6],
-    async run({ args, output, runtime }) {
+    summary: "remove the lock that a process left in a bucket's folder, and say whose it was",
+    options: ["force"],
+    examples: ["syncline unlock file:///srv/bucket", "syncline unlock file:///srv/bucket --force"],
+    exits: [4, 6],
+    async run({ args, options, output, runtime }) {
       const { clock, random } = runtime;
       await using remote = openRemote(args[0] ?? "", { clock, random });
       await remote.readGenesis();
-      const holder = await remote.breakLock();
+      const holder = await remote.breakLock(options.force ?? false);
       const said = holder === undefined ? "It was not locked." : `Unlocked. It was held by ${holder}.`;
       output.result({ address: remote.address, holder: holder ?? null }, said);
     },

@@ -58,12 +58,23 @@ export class FileLock {
     });
   }
 
-  /** Takes the lock away from whoever holds it, and says who that was; undefined if nobody. */
-  async break(): Promise<string | undefined> {
-    const seen = await this.#read(this.#options.path);
+  /**
+   * Takes the lock away from whoever holds it, and says who that was; undefined if nobody. Throws `bucket_locked` for a holder
+   * that works on this machine, unless `force`.
+   */
+  async break(force: boolean): Promise<string | undefined> {
+    const { path, disk } = this.#options;
+    const seen = await this.#read(path);
     if (seen === undefined) return undefined;
-    await this.#remove(this.#options.path);
-    return describeHolder(seen.holder);
+    const { holder } = seen;
+    const own = await this.#identityOf();
+    const lives = holder?.host === own.host && !(await isGone(disk, holder, own, seen.modifiedMs));
+    if (lives && !force) throw alive(path, holder);
+    // Only the lock that was seen: another may have been taken meanwhile.
+    if ((await this.#read(path))?.text === seen.text) await this.#remove(path);
+    // Nobody can want to take over a lock that is gone.
+    await this.#remove(claimPath(path, seen));
+    return describeHolder(holder);
   }
 
   /** Returns the nonce under which the lock at `path` is held now; undefined if it is not wanted any more. */
@@ -119,7 +130,7 @@ export class FileLock {
   /** Replaces the stale lock that was seen; false if someone else did, or is about to. */
   async #takeOver(temporary: string, path: string, seen: SeenLock, deadlineMs: number): Promise<boolean> {
     const { disk } = this.#options;
-    const claim = join(dirname(path), `${CLAIM_PREFIX}${seen.holder?.nonce ?? "unreadable"}`);
+    const claim = claimPath(path, seen);
     const nonce = await this.#acquire(claim, deadlineMs, always);
     if (nonce === undefined) return false;
     try {
@@ -210,6 +221,21 @@ function isHolder(value: unknown): value is LockHolder {
 
 function isCount(value: unknown): boolean {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+}
+
+/** The second lock, that of replacing this very lock. */
+function claimPath(path: string, { holder }: SeenLock): string {
+  return join(dirname(path), `${CLAIM_PREFIX}${holder?.nonce ?? "unreadable"}`);
+}
+
+function alive(path: string, holder: LockHolder): SynclineError {
+  return new SynclineError(
+    "bucket_locked",
+    `The bucket is locked by ${describeHolder(holder)}, which runs (${path}).`,
+    {
+      hint: "A lock is held for a moment only. If that process hangs, end it, or take its lock with --force.",
+    },
+  );
 }
 
 function locked(path: string, holder: LockHolder | undefined): SynclineError {

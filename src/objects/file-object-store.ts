@@ -150,8 +150,8 @@ export class FileObjectStore implements ObjectStore {
     return watchFolder(this.#folder.path, name, changed);
   }
 
-  breakLock(): Promise<string | undefined> {
-    return this.#doing("unlocking", () => this.#lock.break());
+  breakLock(force: boolean): Promise<string | undefined> {
+    return this.#doing("unlocking", () => this.#lock.break(force));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}

@@ -44,8 +44,11 @@ export interface ObjectStore extends AsyncDisposable {
   /** All objects whose names start with `prefix`, in no order. For repair and the collector only: it may be slow. */
   list(prefix: string): AsyncIterable<ObjectInfo>;
 
-  /** Frees a store that has a lock from whoever holds it, and says who that was; undefined if nobody did. */
-  breakLock?(): Promise<string | undefined>;
+  /**
+   * Frees a store that has a lock from whoever holds it, and says who that was; undefined if nobody did. Throws `bucket_locked`
+   * when the holder is a process that runs on this machine, unless `force`.
+   */
+  breakLock?(force: boolean): Promise<string | undefined>;
 
   /** Calls `changed` soon after an object may have changed. A hint: it may miss changes, or call without one. */
   watch?(name: string, changed: () => void): Disposable;

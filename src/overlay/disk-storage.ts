@@ -2,6 +2,7 @@
 import {
   closeSync,
   constants,
+  existsSync,
   fdatasync,
   fstatSync,
   fsync,
@@ -9,6 +10,7 @@ import {
   openSync,
   readdirSync,
   readSync,
+  rmSync,
   statfsSync,
   unlinkSync,
   writeSync,
@@ -28,6 +30,19 @@ const fsyncAsync = promisify(fsync);
 const fdatasyncAsync = promisify(fdatasync);
 /** Removals that the thread pool has at once: few, so that reads and syncs find a free thread. */
 const REMOVERS = 2;
+const TABLES = "overlay.db";
+
+/** Whether a state folder holds an overlay. */
+export function hasOverlay(stateDir: string): boolean {
+  return existsSync(join(stateDir, TABLES));
+}
+
+/** Removes the overlay from a state folder, with all that it holds. Nobody may have it open. */
+export function removeOverlay(stateDir: string): void {
+  // The tables first: without them what is left of the rest is nothing.
+  for (const name of [TABLES, `${TABLES}-wal`, `${TABLES}-shm`, "journal", "data"])
+    attempt(() => rmSync(join(stateDir, name), { recursive: true, force: true }));
+}
 
 export class DiskStorage implements OverlayStorage {
   readonly #path: string;
@@ -69,7 +84,7 @@ export class DiskStorage implements OverlayStorage {
   }
 
   openTables(): StateTables {
-    return attempt(() => new SqliteTables(join(this.#path, "overlay.db")));
+    return attempt(() => new SqliteTables(join(this.#path, TABLES)));
   }
 
   space(): StorageSpace {

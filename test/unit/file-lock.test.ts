@@ -102,8 +102,8 @@ describe("the lock", () => {
     const folder = await temporaryFolder();
     await held(folder, { host: "id/other-machine", pid: 4242 });
     const lock = await lockIn(folder, hurriedClock());
-    expect(await lock.break()).toBe("process 4242 on other-machine since 2026-01-01T00:00:00.000Z");
-    expect(await lock.break()).toBeUndefined();
+    expect(await lock.break(false)).toBe("process 4242 on other-machine since 2026-01-01T00:00:00.000Z");
+    expect(await lock.break(false)).toBeUndefined();
     expect(await lock.run(async () => "free")).toBe("free");
   });
 
@@ -111,7 +111,7 @@ describe("the lock", () => {
     const folder = await temporaryFolder();
     const [first, other] = [await lockIn(folder), await lockIn(folder)];
     await first.run(async () => {
-      await other.break();
+      await other.break(true);
       await held(folder, { nonce: "cd".repeat(12) });
     });
     expect(JSON.parse(await readFile(join(folder, "lock"), "utf8"))).toMatchObject({ nonce: "cd".repeat(12) });

@@ -104,9 +104,9 @@ export class PackedRemote implements BucketRemote {
     if (outcome.kind !== "stored") throw new SynclineError("store_failed", `${name} could not be written.`);
   }
 
-  /** Frees the bucket from a lock that nobody will give back, and says whose it was; undefined if it was free. */
-  async breakLock(): Promise<string | undefined> {
-    return this.store.breakLock?.();
+  /** Frees the bucket from a lock that nobody will give back, and says whose it was; as ObjectStore.breakLock. */
+  async breakLock(force: boolean): Promise<string | undefined> {
+    return this.store.breakLock?.(force);
   }
 
   /** Forgets what was read of manifests and footers: after a repair. */
