@@ -19,6 +19,7 @@ import { linkedValues } from "../format/linked-value.ts";
 import type { TreeConfig } from "../tree/boundary.ts";
 import { editTree, preload } from "../tree/edit.ts";
 import type { NodeStore } from "../tree/node-store.ts";
+import { lostDirectories } from "./build/lost-directories.ts";
 import { findRestored } from "./build/restored.ts";
 import { giveIdentities } from "./build/identities.ts";
 import type { Identities } from "./build/identities.ts";
@@ -82,7 +83,9 @@ export async function buildEpoch(
   const kept = changes.objects.map(keptState).filter((state) => state !== undefined);
   await preloadRows(nodes, reference, changes, kept);
   const { olderTrees = noTrees } = context;
-  const restoredBase = await apply(reference, await keptTransitions(nodes, reference, kept, link, olderTrees));
+  const lost = await lostDirectories(nodes, reference, changes, kept, olderTrees);
+  const strayed = await keptTransitions(nodes, reference, [...kept, ...lost], link, olderTrees);
+  const restoredBase = await apply(reference, strayed);
   const occupants = new Occupants(nodes, restoredBase, new Set(kept.map(({ id }) => id)));
   const identities = await giveIdentities(nodes, restoredBase, changes, occupants);
   const mergeBase = await apply(restoredBase, occupants.transitions());

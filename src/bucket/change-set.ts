@@ -12,9 +12,9 @@ export interface ChangeSet {
   /** The epoch's number: ascending, per writer. */
   readonly epoch: number;
   /**
-   * The commit whose tree is the merge's base, after each changed object's kept rows (`base`, `baseNames`) are put into it.
-   * Usually those rows are in it already; they differ when the overlay adopted a newer root while the object was dirty,
-   * or when the commit's blocks are gone (docs/decisions.md, Kept base rows).
+   * The commit that was adopted last when the epoch was sealed. Its tree is the merge's base, after each changed object's kept
+   * rows (`base`, `baseNames`) are put into it. Usually those rows are in it already; they differ when the overlay adopted a
+   * newer root while the object was dirty, or when the commit's blocks are gone (docs/decisions.md, Kept base rows).
    */
   readonly reference: Cid;
   /** What this epoch counts as when a winner is chosen: the adopted root's seq + 1 (merge.md, Winner and base). */

@@ -42,7 +42,6 @@ export function applyRecord(state: OverlayState, record: JournalRecord): void {
       return settlePublished(state, record);
     case "adopt":
       state.base = record.base;
-      state.reference = record.reference;
       return;
     default:
       return change(state, record);

@@ -5,7 +5,7 @@
  * inodes, and one head that says where the checkpoint stands.
  */
 import type { ChangedObject, ChangeSet, ContentChange } from "../bucket/change-set.ts";
-import type { Cid, FileId, FileName, Ino, Lamport } from "../base/ids.ts";
+import type { FileId, FileName, Ino, Lamport } from "../base/ids.ts";
 import { ByteReader, ByteWriter, corruptState } from "./bytes.ts";
 import { keptObject, recordOf } from "./dirty-object.ts";
 import type { DirtyObject, Link } from "./dirty-object.ts";
@@ -14,7 +14,7 @@ import { readBaseRoot, writeBaseRoot } from "./journal-codec.ts";
 import type { BaseRoot } from "./journal-record.ts";
 import * as stored from "./stored-record.ts";
 
-const VERSION = 1;
+const VERSION = 2;
 /** What most rows fit into. */
 const ROW_BYTES = 512;
 
@@ -24,7 +24,6 @@ export interface CheckpointHead {
   readonly epoch: number;
   readonly nextIno: number;
   readonly base: BaseRoot;
-  readonly reference: Cid;
   /** The epoch in flight without its objects. */
   readonly flight: Omit<ChangeSet, "objects"> | undefined;
 }
@@ -36,7 +35,6 @@ export function encodeHead(head: CheckpointHead): Uint8Array {
   writer.int(head.epoch);
   writer.int(head.nextIno);
   writeBaseRoot(writer, head.base);
-  stored.writeCid(writer, head.reference);
   writer.u8(head.flight === undefined ? 0 : 1);
   if (head.flight !== undefined) {
     writer.int(head.flight.epoch);
@@ -61,7 +59,6 @@ export function decodeHead(bytes: Uint8Array): CheckpointHead {
     epoch: reader.int(),
     nextIno: reader.int(),
     base: readBaseRoot(reader),
-    reference: stored.readCid(reader),
     flight: reader.u8() === 0 ? undefined : readFlight(reader),
   };
 }

@@ -83,8 +83,8 @@ export class Checkpointer {
   }
 
   #head(frame: number): Uint8Array {
-    const { epoch, base, reference, inodes, inFlight } = this.#state;
-    return encodeHead({ frame, epoch, base, reference, nextIno: inodes.next, flight: inFlight?.changes });
+    const { epoch, base, inodes, inFlight } = this.#state;
+    return encodeHead({ frame, epoch, base, nextIno: inodes.next, flight: inFlight?.changes });
   }
 }
 

@@ -82,11 +82,9 @@ export function writeJournalRecord(writer: ByteWriter, record: JournalRecord): v
       return;
     case "published":
       writer.int(record.epoch);
-      writeBaseRoot(writer, record.base);
-      return stored.writeCid(writer, record.reference);
+      return writeBaseRoot(writer, record.base);
     case "adopt":
-      writeBaseRoot(writer, record.base);
-      return stored.writeCid(writer, record.reference);
+      return writeBaseRoot(writer, record.base);
   }
 }
 
@@ -133,9 +131,9 @@ export function readJournalRecord(reader: ByteReader): JournalRecord {
         rows: Array.from({ length: reader.u32() }, () => readPublishedRow(reader)),
       };
     case "published":
-      return { kind, epoch: reader.int(), base: readBaseRoot(reader), reference: stored.readCid(reader) };
+      return { kind, epoch: reader.int(), base: readBaseRoot(reader) };
     case "adopt":
-      return { kind, base: readBaseRoot(reader), reference: stored.readCid(reader) };
+      return { kind, base: readBaseRoot(reader) };
     case undefined:
       throw corruptState("The overlay's journal holds a record that this version does not know.");
   }

@@ -19,7 +19,7 @@ export const SEGMENT_HEADER_BYTES = 40;
 
 const FRAME_MAGIC = 0x464a_4c53;
 const SEGMENT_MAGIC = 0x534a_4c53;
-const VERSION = 1;
+const VERSION = 2;
 const CRC_AT = 24;
 const SEGMENT_CRC_AT = 32;
 const ALIGNMENT = 8;

@@ -68,8 +68,8 @@ export type JournalRecord =
   | { readonly kind: "seal"; readonly epoch: number }
   /** Some rows of an epoch that was published; `first` starts the list anew. They count with "published". */
   | { readonly kind: "rows"; readonly first: boolean; readonly rows: readonly PublishedRow[] }
-  | { readonly kind: "published"; readonly epoch: number; readonly base: BaseRoot; readonly reference: Cid }
-  | { readonly kind: "adopt"; readonly base: BaseRoot; readonly reference: Cid };
+  | { readonly kind: "published"; readonly epoch: number; readonly base: BaseRoot }
+  | { readonly kind: "adopt"; readonly base: BaseRoot };
 
 export interface Renaming {
   readonly kind: "rename";

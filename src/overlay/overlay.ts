@@ -183,16 +183,14 @@ export class Overlay {
     }));
     for (let at = 0; at === 0 || at < rows.length; at += ROWS_PER_RECORD)
       this.execute([{ kind: "rows", first: at === 0, rows: rows.slice(at, at + ROWS_PER_RECORD) }], { urgent: true });
-    const reference = this.#referenceOn(result.base, this.state.inFlight?.changes.reference, this.state.changed);
-    this.execute([{ kind: "published", epoch, base: rootOf(result.base), reference }], { urgent: true });
+    this.execute([{ kind: "published", epoch, base: rootOf(result.base) }], { urgent: true });
     this.#sealedSinceMs = undefined;
     this.commit();
   }
 
   /** Stands on a root that others published. */
   adopt(base: NewBase): void {
-    const reference = this.#referenceOn(base, this.state.reference, this.state.publishable > 0);
-    this.execute([{ kind: "adopt", base: rootOf(base), reference }], { urgent: true });
+    this.execute([{ kind: "adopt", base: rootOf(base) }], { urgent: true });
     this.commit();
   }
 
@@ -248,16 +246,6 @@ export class Overlay {
       this.#journal.close();
       this.#tables.close();
     }
-  }
-
-  /**
-   * The commit that the next change set is relative to: the new base, unless it lacks or moved directories that live changes
-   * may lie in; then the one before, so that the merge sees what others did to them.
-   */
-  #referenceOn(base: NewBase, before: BaseRoot["commit"] | undefined, dirty: boolean): BaseRoot["commit"] {
-    const unsettled =
-      base.changes?.some((change) => change.kind === "self" && (change.removed || change.moved)) ?? true;
-    return dirty && unsettled && before !== undefined ? before : base.commit;
   }
 
   /** Nothing is journaled of a result that does not fit the epoch in flight. */

@@ -21,7 +21,6 @@ export function loadState(
     if (stored === undefined) return { state: new OverlayState(inodes, base), frame: 0 };
     const head = decodeHead(stored);
     const state = new OverlayState(inodes, head.base);
-    state.reference = head.reference;
     state.epoch = head.epoch;
     inodes.useBelow(head.nextIno);
     if (head.flight !== undefined)

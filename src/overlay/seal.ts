@@ -22,7 +22,7 @@ export function sealChanges(state: OverlayState, epoch: number): void {
   }
   state.inFlight = inFlight({
     epoch,
-    reference: state.reference,
+    reference: state.base.commit,
     lamport: (state.base.seq + 1) as Lamport,
     objects,
     directories,

@@ -19,7 +19,6 @@ export function settlePublished(state: OverlayState, record: Extract<JournalReco
   state.publishedRows.clear();
   state.inFlight = undefined;
   state.base = record.base;
-  state.reference = record.reference;
   // What is gone first: an object that was replaced hands its id on.
   for (const changed of flight.changes.objects) if (changed.record === undefined) settleDeleted(state, changed);
   for (const changed of flight.changes.objects) {

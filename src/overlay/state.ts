@@ -6,7 +6,7 @@
  * records, the same way when they are made and when they are replayed.
  */
 import type { ChangedObject, ChangeSet } from "../bucket/change-set.ts";
-import type { Cid, FileId, FileName, Ino } from "../base/ids.ts";
+import type { FileId, FileName, Ino } from "../base/ids.ts";
 import { corruptState } from "./bytes.ts";
 import { isUnlinked } from "./dirty-object.ts";
 import type { DirtyObject, Link } from "./dirty-object.ts";
@@ -22,8 +22,6 @@ export interface InFlight {
 export class OverlayState {
   readonly inodes: Inodes;
   base: BaseRoot;
-  /** The commit that the next change set is relative to. */
-  reference: Cid;
   /** The epoch that changes go to. */
   epoch = 1;
   inFlight: InFlight | undefined;
@@ -46,7 +44,6 @@ export class OverlayState {
   constructor(inodes: Inodes, base: BaseRoot) {
     this.inodes = inodes;
     this.base = base;
-    this.reference = base.commit;
   }
 
   /** The dirty object with this number; undefined when it is clean or unknown. */

@@ -257,10 +257,11 @@ export class Vfs implements FileSystem {
     return this.#overlay.close();
   }
 
-  #rebased({ changes, commit }: NewBase): void {
+  #rebased({ changes }: NewBase): void {
     const stale = invalidate(this.#objects, changes);
     if (stale.all || stale.entries.length > 0 || stale.inodes.length > 0) this.#invalidated(stale);
-    // The next change set is relative to an older root: it should not stay so for long.
-    if (this.#overlay.state.reference !== commit) this.#objects.dirty.tell("urgent");
+    // What changed here in a directory that others removed is not to be seen before it is merged.
+    const isUnsettled = changes?.some((change) => change.kind === "self" && (change.removed || change.moved)) ?? true;
+    if (isUnsettled && this.#overlay.state.publishable > 0) this.#objects.dirty.tell("urgent");
   }
 }

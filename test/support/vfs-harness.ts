@@ -122,8 +122,13 @@ export class VfsHarness extends VfsDriver {
       sink: this.blocks,
       treeConfig: this.#treeConfig,
       contentConfig: this.#contentConfig,
+      olderTrees: () => this.#olderTrees(),
     };
     return buildEpoch(context, reference, changes, dataReaderOf(disk));
+  }
+
+  async *#olderTrees(): AsyncGenerator<Cid> {
+    yield* [...this.#trees.values()].reverse();
   }
 
   async #newRoot(from: Cid, tree: Cid): Promise<NewBase> {

@@ -77,7 +77,7 @@ function restoreUpwards(
 }
 
 /** The place itself, or under the conflict name of an old directory (merge.md, the table). */
-function freePlace(place: Place, id: FileId, taken: ReadonlySet<string>): Place {
+export function freePlace(place: Place, id: FileId, taken: ReadonlySet<string>): Place {
   if (!taken.has(placeText(place))) return place;
   for (const name of directoryNames(place.name, id)) {
     if (!taken.has(placeText({ ...place, name }))) return { ...place, name };
