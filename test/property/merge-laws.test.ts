@@ -30,7 +30,7 @@ describe("laws of the merge", () => {
           await world.judge(again, await world.head(again, "x", y), await world.head(again, "y", before));
           expect(world.faults).toEqual([]);
         }),
-        runs(180),
+        runs(150),
       );
     },
     patience,
@@ -53,7 +53,7 @@ describe("laws of the merge", () => {
           await world.judgeGroupings(start, heads);
           expect(world.faults).toEqual([]);
         }),
-        runs(100),
+        runs(90),
       );
     },
     patience,
@@ -70,7 +70,7 @@ describe("laws of the merge", () => {
           await world.publishAll(start, schedule);
           expect(world.faults).toEqual([]);
         }),
-        runs(80),
+        runs(60),
       );
     },
     patience,
