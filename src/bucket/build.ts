@@ -26,9 +26,10 @@ import type { Identities } from "./build/identities.ts";
 import { keptState, keptTransitions } from "./build/kept-rows.ts";
 import type { OlderTrees } from "./build/kept-rows.ts";
 import { Occupants } from "./build/occupants.ts";
+import { partPlaces } from "./build/parted-places.ts";
 import { editsOf } from "./build/transition.ts";
 import type { FinishRecord, ObjectState, Transition } from "./build/transition.ts";
-import type { ChangedObject, ChangeSet, DataReader } from "./change-set.ts";
+import type { BaseChange, ChangedObject, ChangeSet, DataReader } from "./change-set.ts";
 import { rowKeysOf } from "./object-rows.ts";
 import type { Place } from "./object-rows.ts";
 
@@ -59,8 +60,8 @@ export interface BuiltEpoch {
   readonly ours: Cid;
   /** Each object of the epoch that still exists. */
   readonly objects: ReadonlyMap<Ino, BuiltObject>;
-  /** Directories that the epoch deletes, but that hold what others put there: they are in our tree still. */
-  readonly restored: readonly BuiltObject[];
+  /** Names that our tree has otherwise than the epoch shows them: as if others had changed them. */
+  readonly unseen: readonly BaseChange[];
 }
 
 /**
@@ -70,7 +71,7 @@ export interface BuiltEpoch {
 export async function buildEpoch(
   context: BuildContext,
   reference: Cid,
-  changes: ChangeSet,
+  sealed: ChangeSet,
   data: DataReader,
 ): Promise<BuiltEpoch> {
   const { nodes, sink, treeConfig } = context;
@@ -80,6 +81,7 @@ export async function buildEpoch(
     return editTree(nodes, sink, treeConfig, tree, editsOf(nodes, tree, transitions, link, finish));
   };
 
+  const { changes, parted } = await partPlaces(nodes, reference, sealed);
   const kept = changes.objects.map(keptState).filter((state) => state !== undefined);
   await preloadRows(nodes, reference, changes, kept);
   const { olderTrees = noTrees } = context;
@@ -100,7 +102,14 @@ export async function buildEpoch(
     objects.set(object.ino, { id: state.id, record, names: state.names });
     return record;
   });
-  return { mergeBase, ours, objects, restored: [...restored.values()] };
+  // Directories that the epoch deletes, but that hold what others put there, are in our tree still.
+  const back = [...restored.values()].flatMap(({ id, names }) => names.map((place) => changeAt(place, undefined, id)));
+  const aside = parted.flatMap(({ id, from, to }) => [changeAt(from, id, undefined), changeAt(to, undefined, id)]);
+  return { mergeBase, ours, objects, unseen: [...back, ...aside] };
+}
+
+function changeAt(place: Place, before: FileId | undefined, after: FileId | undefined): BaseChange {
+  return { kind: "dentry", ...place, before, after };
 }
 
 /** Brings the nodes into memory that are about to be looked at one by one: what can be told before ids are given. */

@@ -261,13 +261,11 @@ class Publication implements AsyncDisposable {
   }
 }
 
-/** How the new root differs from what the overlay showed: our own tree, without the directories that came back. */
+/** How the new root differs from what the overlay showed. */
 async function changesFrom({ built, nodes, baseGone }: EpochTree, tree: Cid): Promise<BaseChange[] | undefined> {
   if (baseGone) return undefined;
   const changes = await differences(nodes, built.ours, tree);
-  const back = built.restored.flatMap(({ id, names }) => names.map((place) => ({ id, place })));
-  for (const { id, place } of back) changes?.push({ kind: "dentry", ...place, before: undefined, after: id });
-  return changes;
+  return changes === undefined ? undefined : [...changes, ...built.unseen];
 }
 
 /** Codes that pass by themselves, or once someone acts; the epoch waits. */

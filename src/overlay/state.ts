@@ -97,7 +97,9 @@ export class OverlayState {
     this.#objects.set(object.ino, object);
     this.inodes.use(object.ino);
     this.identify(object);
-    for (const link of object.links) this.#addEntry(object, link);
+    // Others may have put it where another changed object is: that one keeps the name until they are merged.
+    for (const link of object.links)
+      if (this.entry(link.parent, link.name) === undefined) this.#addEntry(object, link);
     this.noteUnlinked(object);
   }
 

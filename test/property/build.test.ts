@@ -33,7 +33,7 @@ describe("building", () => {
             const { changes, data } = await epochOfModel(context, sealer.model, base, index + 1);
             const built = await buildEpoch(context, tree, changes, data);
             expect(built.mergeBase).toBe(tree);
-            expect(built.restored).toEqual([]);
+            expect(built.unseen).toEqual([]);
             tree = await sealer.seal();
             expect(built.ours).toBe(tree);
           }

@@ -71,7 +71,8 @@ export class VfsHarness extends VfsDriver {
     if (changes === undefined) return undefined;
     await this.vfs.sync();
     const built = await this.#build(changes, this.disk);
-    return { epoch: changes.epoch, objects: built.objects, base: await this.#newRoot(built.ours, built.ours) };
+    const base = await this.#newRoot(built.ours, built.ours);
+    return { epoch: changes.epoch, objects: built.objects, base: { ...base, changes: built.unseen } };
   }
 
   /** Publishes what changed, with nothing of others' in between. */

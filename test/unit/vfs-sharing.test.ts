@@ -106,6 +106,24 @@ describe("what others publish", () => {
     expect(await fs.text("d/f")).toBe("mine");
   });
 
+  test("is not to be seen where something changed here is; when whoever has it open changes it too, they part", async () => {
+    const fs = await VfsHarness.create();
+    await fs.make("f", "base");
+    const open = await fs.make("g", "theirs");
+    await fs.publish();
+    await fs.write(await fs.ino("f"), 0, "mine");
+    await adopt(fs, async (other) => {
+      await other.unlink("f");
+      await other.rename("g", "f");
+    });
+    await fs.write(open, 0, "opened");
+    expect([await fs.list(""), await fs.text("f")]).toEqual([["f"], "mine"]);
+    await fs.publish();
+    const names = await fs.list("");
+    expect(names).toEqual(["f", expect.stringMatching(/^f \(conflict [0-9a-f]{8}\)$/)]);
+    expect([await fs.text("f"), await fs.text(names[1] ?? "")]).toEqual(["opened", "mine"]);
+  });
+
   test("counts subdirectories of both sides", async () => {
     const fs = await VfsHarness.create();
     await fs.makeDirectory("d");

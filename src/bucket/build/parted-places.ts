@@ -1,0 +1,136 @@
+/**
+ * Objects of one epoch that claim one place: each had it, or has it, on a root of its own, since others put the second there
+ * after the first became dirty. One keeps the place; for the epoch the others were beside it all along, under a conflict name.
+ */
+import type { Cid, FileId, Ino } from "../../base/ids.ts";
+import { dentryId } from "../../format/rows.ts";
+import type { NodeStore } from "../../tree/node-store.ts";
+import type { ChangedObject, ChangeSet } from "../change-set.ts";
+import { readDentry } from "../fs-reader.ts";
+import { directoryNames } from "../merge/conflict-names.ts";
+import { placeText, samePlace } from "../object-rows.ts";
+import type { Place } from "../object-rows.ts";
+import { survives } from "./identities.ts";
+
+/** An object that gave way. */
+export interface Parted {
+  readonly id: FileId;
+  readonly from: Place;
+  readonly to: Place;
+}
+
+/** The same epoch with one object at each place, as a rule itself. `tree` says whose a place is. */
+export async function partPlaces(
+  nodes: NodeStore,
+  tree: Cid,
+  changes: ChangeSet,
+): Promise<{ readonly changes: ChangeSet; readonly parted: readonly Parted[] }> {
+  const claims = claimsOf(changes);
+  if (claims.contested.size === 0) return { changes, parted: [] };
+  const parted: Parted[] = [];
+  for (const { place, claimants } of claims.contested.values()) {
+    const keeper = await keeperOf(nodes, tree, place, claimants);
+    for (const object of claimants) {
+      if (object === keeper || object.id === undefined) continue;
+      const to = await freePlace(nodes, tree, place, object.id, claims.taken);
+      parted.push({ id: object.id, from: place, to });
+    }
+  }
+  const ids = directoryIds(changes);
+  const objects = changes.objects.map((object) => {
+    return moved(
+      object,
+      parted.filter(({ id }) => id === object.id),
+      ids,
+    );
+  });
+  return { changes: { ...changes, objects }, parted };
+}
+
+interface Contest {
+  readonly place: Place;
+  readonly claimants: ChangedObject[];
+}
+
+interface Claims {
+  readonly taken: Set<string>;
+  /** By place, in the order of the objects. */
+  readonly contested: ReadonlyMap<string, Contest>;
+}
+
+/** Names in directories that have an id: others cannot know the rest. */
+function claimsOf(changes: ChangeSet): Claims {
+  const ids = directoryIds(changes);
+  const taken = new Set<string>();
+  const contested = new Map<string, Contest>();
+  for (const placesOf of [
+    (object: ChangedObject) => object.baseNames,
+    (object: ChangedObject) => currentPlaces(object, ids),
+  ]) {
+    const first = new Map<string, ChangedObject>();
+    for (const object of changes.objects) {
+      for (const place of placesOf(object)) {
+        const key = placeText(place);
+        const other = first.get(key);
+        taken.add(key);
+        first.set(key, object);
+        if (other === undefined || other === object) continue;
+        const contest = contested.get(key) ?? { place, claimants: [other] };
+        if (!contest.claimants.includes(object)) contest.claimants.push(object);
+        contested.set(key, contest);
+      }
+    }
+  }
+  return { taken, contested };
+}
+
+function directoryIds(changes: ChangeSet): ReadonlyMap<Ino, FileId> {
+  const ids = new Map(changes.directories);
+  for (const { ino, id } of changes.objects) if (id !== undefined) ids.set(ino, id);
+  return ids;
+}
+
+function currentPlaces(object: ChangedObject, ids: ReadonlyMap<Ino, FileId>): Place[] {
+  if (!survives(object)) return [];
+  return object.names.flatMap(({ parent, name }) => {
+    const id = ids.get(parent);
+    return id === undefined ? [] : [{ parent: id, name }];
+  });
+}
+
+/** What the epoch put there itself, else what the tree has there. */
+async function keeperOf(
+  nodes: NodeStore,
+  tree: Cid,
+  place: Place,
+  claimants: readonly ChangedObject[],
+): Promise<ChangedObject | undefined> {
+  const own = claimants.find(
+    ({ id, baseNames }) => id === undefined || !baseNames.some((name) => samePlace(name, place)),
+  );
+  if (own !== undefined) return own;
+  const dentry = await readDentry(nodes, tree, place);
+  const there = dentry === undefined ? undefined : dentryId(place.parent, place.name, dentry);
+  return claimants.find(({ id }) => id === there) ?? claimants[0];
+}
+
+async function freePlace(nodes: NodeStore, tree: Cid, place: Place, id: FileId, taken: Set<string>): Promise<Place> {
+  for (const name of directoryNames(place.name, id)) {
+    const free = { parent: place.parent, name };
+    if (taken.has(placeText(free)) || (await readDentry(nodes, tree, free)) !== undefined) continue;
+    taken.add(placeText(free));
+    return free;
+  }
+  return place;
+}
+
+function moved(object: ChangedObject, moves: readonly Parted[], ids: ReadonlyMap<Ino, FileId>): ChangedObject {
+  if (moves.length === 0) return object;
+  const moveOf = (place: Place) => moves.find(({ from }) => samePlace(from, place))?.to;
+  const baseNames = object.baseNames.map((place) => moveOf(place) ?? place);
+  const names = object.names.map(({ parent, name }) => {
+    const id = ids.get(parent);
+    return { parent, name: (id === undefined ? undefined : moveOf({ parent: id, name })?.name) ?? name };
+  });
+  return { ...object, baseNames, names };
+}
