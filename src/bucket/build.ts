@@ -21,6 +21,7 @@ import { editTree, preload } from "../tree/edit.ts";
 import type { NodeStore } from "../tree/node-store.ts";
 import { lostDirectories } from "./build/lost-directories.ts";
 import { findRestored } from "./build/restored.ts";
+import { rehomeStrays } from "./build/strays.ts";
 import { giveIdentities } from "./build/identities.ts";
 import type { Identities } from "./build/identities.ts";
 import { keptState, keptTransitions } from "./build/kept-rows.ts";
@@ -81,11 +82,8 @@ export async function buildEpoch(
     return editTree(nodes, sink, treeConfig, tree, editsOf(nodes, tree, transitions, link, finish));
   };
 
-  const { changes, parted } = await partPlaces(nodes, reference, sealed);
-  const kept = changes.objects.map(keptState).filter((state) => state !== undefined);
-  await preloadRows(nodes, reference, changes, kept);
   const { olderTrees = noTrees } = context;
-  const lost = await lostDirectories(nodes, reference, changes, kept, olderTrees);
+  const { changes, parted, kept, lost } = await placeEpoch(nodes, reference, sealed, olderTrees);
   const strayed = await keptTransitions(nodes, reference, [...kept, ...lost], link, olderTrees);
   const restoredBase = await apply(reference, strayed);
   const occupants = new Occupants(nodes, restoredBase, new Set(kept.map(({ id }) => id)));
@@ -106,6 +104,21 @@ export async function buildEpoch(
   const back = [...restored.values()].flatMap(({ id, names }) => names.map((place) => changeAt(place, undefined, id)));
   const aside = parted.flatMap(({ id, from, to }) => [changeAt(from, id, undefined), changeAt(to, undefined, id)]);
   return { mergeBase, ours, objects, unseen: [...back, ...aside] };
+}
+
+/** The epoch with each of its objects at a place of its own, in a directory that the base will have. */
+async function placeEpoch(nodes: NodeStore, reference: Cid, sealed: ChangeSet, olderTrees: OlderTrees) {
+  const { changes, parted } = await partPlaces(nodes, reference, sealed);
+  const kept = keptStates(changes);
+  await preloadRows(nodes, reference, changes, kept);
+  const { found, incomplete } = await lostDirectories(nodes, reference, changes, kept, olderTrees);
+  if (!incomplete) return { changes, parted, kept, lost: found };
+  const housed = await rehomeStrays(nodes, reference, changes, found);
+  return { changes: housed, parted, kept: keptStates(housed), lost: found };
+}
+
+function keptStates(changes: ChangeSet): ObjectState[] {
+  return changes.objects.map(keptState).filter((state) => state !== undefined);
 }
 
 function changeAt(place: Place, before: FileId | undefined, after: FileId | undefined): BaseChange {

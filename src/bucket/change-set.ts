@@ -56,7 +56,10 @@ export type Segment = ContentSegment;
 /** What the overlay learns when its epoch is in the bucket. Plain data. */
 export interface PublishedEpoch {
   readonly epoch: number;
-  /** Each object of the epoch that still exists, as our own tree (before merging) held it: its new kept rows. */
+  /**
+   * Each object of the epoch that still exists, as our own tree (before merging) held it: its new kept rows. Under the ids that
+   * the merged tree has for it and its parents.
+   */
   readonly objects: ReadonlyMap<
     Ino,
     {

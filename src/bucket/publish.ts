@@ -213,11 +213,11 @@ class Publication implements AsyncDisposable {
   }
 
   async #published({ commit, root }: CurrentRoot, epochTree: EpochTree): Promise<PublishOutcome> {
-    const { built, conflicts } = epochTree;
+    const { objects, conflicts } = epochTree;
     const { cid, body } = commit;
     const epoch: PublishedEpoch = {
       epoch: this.#changes.epoch,
-      objects: built.objects,
+      objects,
       base: { commit: cid, tree: body.tree, seq: body.seq, changes: await changesFrom(epochTree, body.tree) },
     };
     return { kind: "published", epoch, root, conflicts, figures: this.#figures() };
@@ -262,10 +262,21 @@ class Publication implements AsyncDisposable {
 }
 
 /** How the new root differs from what the overlay showed. */
-async function changesFrom({ built, nodes, baseGone }: EpochTree, tree: Cid): Promise<BaseChange[] | undefined> {
+async function changesFrom(epochTree: EpochTree, tree: Cid): Promise<BaseChange[] | undefined> {
+  const { built, nodes, baseGone } = epochTree;
   if (baseGone) return undefined;
   const changes = await differences(nodes, built.ours, tree);
-  return changes === undefined ? undefined : [...changes, ...built.unseen];
+  return changes === undefined ? undefined : [...changes, ...built.unseen, ...succeeded(epochTree)];
+}
+
+/** Where an object goes on under another id, the name leads to another one, whose id may be the old one. */
+function succeeded({ built, objects }: EpochTree): BaseChange[] {
+  return [...objects].flatMap(([ino, { id, names }]) => {
+    const before = built.objects.get(ino)?.id;
+    return before === id
+      ? []
+      : names.map((place) => ({ kind: "dentry" as const, ...place, before: id, after: before }));
+  });
 }
 
 /** Codes that pass by themselves, or once someone acts; the epoch waits. */

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { SynclineError } from "../../src/base/errors.ts";
-import type { Cid } from "../../src/base/ids.ts";
+import type { Cid, FileId, Ino } from "../../src/base/ids.ts";
 import type { Bucket, CurrentRoot } from "../../src/bucket/bucket.ts";
 import { resolvePath } from "../../src/bucket/fs-reader.ts";
+import type { TreeObject } from "../../src/bucket/fs-reader.ts";
 import { ancestorAt, keptCommits, log } from "../../src/bucket/history.ts";
 import { publishEpoch } from "../../src/bucket/publish.ts";
 import type { PublishContext } from "../../src/bucket/publish.ts";
@@ -40,6 +41,12 @@ async function publish(
   return publishEpoch(context, changes, data);
 }
 
+async function at(bucket: Bucket, path: string): Promise<TreeObject> {
+  const object = await resolvePath(nodesOf(bucket), (await root(bucket)).commit.body.tree, [name(path)]);
+  if (object === undefined) throw new Error(`nothing at ${path}`);
+  return object;
+}
+
 async function files(bucket: Bucket): Promise<Record<string, string>> {
   return pathsOf(bucket, (await root(bucket)).commit.body.tree);
 }
@@ -67,6 +74,48 @@ describe("publishing", () => {
     expect(outcome.epoch.base.changes?.map((change) => change.kind === "dentry" && change.name)).toEqual([
       "theirs.txt",
     ]);
+  });
+
+  test("what was made here goes on under the id that it got when others had made and moved one of its name", async () => {
+    const { bucket, me, other } = await world();
+    const base = await root(bucket);
+    await publish(other, 1, [born(2, "f", "theirs")], base);
+    const theirs = await at(bucket, "f");
+    await publish(other, 2, [{ ino: 2, base: theirs, names: [[1, "g"]] }]);
+    const outcome = await publish(me, 1, [born(2, "f", "ours")], base);
+    if (outcome.kind !== "published") throw new Error(outcome.kind);
+    expect(await files(bucket)).toEqual({ f: "ours", g: "theirs" });
+    expect(outcome.epoch.objects.get(2 as Ino)?.id).toBe((await at(bucket, "f")).id);
+    expect((await at(bucket, "f")).id).not.toBe(theirs.id);
+    expect(outcome.epoch.base.changes).toContainEqual(expect.objectContaining({ name: "f", after: theirs.id }));
+  });
+
+  test("a directory made here where others moved one goes on as that one, and what is in it has it as its parent", async () => {
+    const { bucket, me, other } = await world();
+    await publish(me, 1, [{ ino: 2, names: [[1, "d"]], type: "directory" }]);
+    const base = await root(bucket);
+    const moved = await at(bucket, "d");
+    await publish(other, 1, [{ ino: 2, base: moved, names: [[1, "k"]] }], base);
+    const made: ObjectEdit = { ino: 3, names: [[1, "k"]], type: "directory" };
+    const outcome = await publish(me, 2, [made, { ...born(4, "f", "ours"), names: [[3, "f"]] }], base);
+    if (outcome.kind !== "published") throw new Error(outcome.kind);
+    expect(await files(bucket)).toEqual({ k: "dir", "k/f": "ours" });
+    expect(outcome.epoch.objects.get(3 as Ino)?.id).toBe(moved.id);
+    expect(outcome.epoch.objects.get(4 as Ino)?.names).toEqual([{ parent: moved.id, name: "f" }]);
+  });
+
+  test("a file whose directory nobody knows any more comes to the root directory", async () => {
+    const { bucket, me } = await world();
+    await publish(me, 1, [born(2, "f", "old")]);
+    const known = await at(bucket, "f");
+    const elsewhere = { ...known, names: [{ parent: "ab".repeat(16) as FileId, name: name("lost") }] };
+    const { commit } = await root(bucket);
+    const edit: ObjectEdit = { ino: 2, base: elsewhere, names: [[9, "lost"]], bytes: bytes("new") };
+    const { changes, data } = epochOf({ commit: commit.cid, seq: commit.body.seq }, 2, [edit], {
+      9: "ab".repeat(16) as FileId,
+    });
+    expect((await publishEpoch(me, changes, data)).kind).toBe("published");
+    expect(await files(bucket)).toEqual({ f: "old", lost: "new" });
   });
 
   test("a root that moves under the swap is merged again from the sealed epoch", async () => {

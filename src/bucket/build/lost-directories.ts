@@ -14,22 +14,29 @@ import type { OlderTrees } from "./kept-rows.ts";
 import { freePlace } from "./restored.ts";
 import type { ObjectState } from "./transition.ts";
 
-/** What the base has to have besides `kept`, each directory at a place of its own. Nothing, as a rule. */
+export interface LostDirectories {
+  /** What the base has to have besides the kept rows, each at a place of its own. Nothing, as a rule. */
+  readonly found: readonly ObjectState[];
+  /** Whether some are in no tree that there is. */
+  readonly incomplete: boolean;
+}
+
+/** Looks in older trees for what `tree` does not show. */
 export async function lostDirectories(
   nodes: NodeStore,
   tree: Cid,
   changes: ChangeSet,
   kept: readonly ObjectState[],
   olderTrees: OlderTrees,
-): Promise<ObjectState[]> {
+): Promise<LostDirectories> {
   const search = new Search(nodes, tree, changes, kept);
   await search.begin();
-  if (search.isDone) return [];
+  if (search.isDone) return { found: [], incomplete: false };
   for await (const older of olderTrees()) {
     await search.lookInto(older);
     if (search.isDone) break;
   }
-  return search.found();
+  return { found: search.found(), incomplete: search.isIncomplete };
 }
 
 /** An inode that was born in the epoch, as a node of the graph of directories. */
@@ -64,6 +71,10 @@ class Search {
 
   get isDone(): boolean {
     return this.#lost.size === 0 && this.#cyclic.length === 0;
+  }
+
+  get isIncomplete(): boolean {
+    return this.#lost.size > 0;
   }
 
   async begin(): Promise<void> {

@@ -1,5 +1,5 @@
 /**
- * For an epoch whose base is gone (an agent offline beyond retention): objects whose directories nobody has any more. They
+ * Objects whose directories nobody has any more, as in an epoch whose base is gone (an agent offline beyond retention). They
  * become new objects in the root directory, under a conflict name if theirs is taken; nothing that was written is lost.
  */
 import type { Cid, FileId, FileName, Ino } from "../../base/ids.ts";
@@ -9,10 +9,16 @@ import type { ChangedObject, ChangeSet } from "../change-set.ts";
 import { readDentry, readSelf } from "../fs-reader.ts";
 import { directoryNames } from "../merge/conflict-names.ts";
 import { survives } from "./identities.ts";
+import type { ObjectState } from "./transition.ts";
 
-/** The same epoch for `tree`, which need not hold the directories that the epoch's objects were in. */
-export async function rehomeStrays(nodes: NodeStore, tree: Cid, changes: ChangeSet): Promise<ChangeSet> {
-  const present = await presentDirectories(nodes, tree, changes);
+/** The same epoch for `tree` with the directories `found` put back, which need not hold all that the epoch's objects were in. */
+export async function rehomeStrays(
+  nodes: NodeStore,
+  tree: Cid,
+  changes: ChangeSet,
+  found: readonly ObjectState[],
+): Promise<ChangeSet> {
+  const present = await presentDirectories(nodes, tree, changes, found);
   const isStray = (object: ChangedObject) => object.baseNames.some(({ parent }) => !present.has(parent));
   const own = new Set(changes.objects.filter(survives).map(({ ino }) => ino));
   const hasHome = (parent: Ino) => own.has(parent) || present.has(changes.directories.get(parent) ?? ROOT_ID);
@@ -41,9 +47,14 @@ export async function rehomeStrays(nodes: NodeStore, tree: Cid, changes: ChangeS
   }
 }
 
-/** Ids of directories that the tree has, or will have once the epoch's kept rows are in it. */
-async function presentDirectories(nodes: NodeStore, tree: Cid, changes: ChangeSet): Promise<ReadonlySet<FileId>> {
-  const present = new Set<FileId>([ROOT_ID]);
+/** Ids of directories that the tree has, or will have once `found` and the epoch's kept rows are in it. */
+async function presentDirectories(
+  nodes: NodeStore,
+  tree: Cid,
+  changes: ChangeSet,
+  found: readonly ObjectState[],
+): Promise<ReadonlySet<FileId>> {
+  const present = new Set<FileId>([ROOT_ID, ...found.map(({ id }) => id)]);
   const asked = new Set<FileId>(changes.directories.values());
   for (const { baseNames } of changes.objects) for (const { parent } of baseNames) asked.add(parent);
   for (const id of asked) if ((await readSelf(nodes, tree, id))?.kind === "directory") present.add(id);

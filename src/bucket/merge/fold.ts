@@ -92,6 +92,8 @@ async function fold(
     queue.add(into);
   }
   await state.merged.put(other.id, undefined);
+  for (const [id, into] of state.folded) if (into === other.id) state.folded.set(id, keeper.id);
+  state.folded.set(other.id, keeper.id);
 }
 
 async function displace(state: MergeState, keeper: TreeObject, other: TreeObject, place: Place): Promise<void> {

@@ -34,6 +34,8 @@ export interface MergeResult {
   readonly tree: Cid;
   /** In the order in which the rules came upon them. */
   readonly conflicts: readonly Conflict[];
+  /** Objects of either side that go on under another id: split from one that was born twice, or folded into another directory. */
+  readonly successors: Readonly<Record<Role, ReadonlyMap<FileId, FileId>>>;
 }
 
 /**
@@ -70,7 +72,15 @@ export async function replay(
   const loser = new SplitView(snapshots.loser, splits);
   const views = { base: snapshots.base, winner: snapshots.winner, loser };
   const merged = new MergedTree(views[otherRole(role)]);
-  const state: MergeState = { context, ...views, merged, copies: new Map(), absorbed: new Map(), findings: [] };
+  const state: MergeState = {
+    context,
+    ...views,
+    merged,
+    copies: new Map(),
+    absorbed: new Map(),
+    folded: new Map(),
+    findings: [],
+  };
   if (role === "winner") await layerSplits(state, splits);
   await mergeObjects(state, triples, otherRole(role));
   await restoreMovedContents(state, triples, async (objects) => void (await findHome(await lost(staying, objects))));
@@ -79,7 +89,9 @@ export async function replay(
   await placeCopies(state, heads.loser);
   const stored = (object: TreeObject) => (role === "winner" ? splits.stored(object) : object);
   const tree = await writeRows(context, staying.tree, merged, stored);
-  return { tree, conflicts: await conflictsOf(state, heads.loser) };
+  const successors = { winner: state.folded, loser: new Map([...state.folded, ...splits.entries()]) };
+  for (const [id, fresh] of splits.entries()) successors.loser.set(id, state.folded.get(fresh) ?? fresh);
+  return { tree, conflicts: await conflictsOf(state, heads.loser), successors };
 }
 
 /** Reads both diffs in step and answers the one that ends first: the other may be much longer, and is not needed. */

@@ -18,6 +18,8 @@ export interface MergeState {
   readonly copies: Map<FileId, Copy>;
   /** Files that became one with another of equal bytes: id → the other's. */
   readonly absorbed: Map<FileId, FileId>;
+  /** Directories whose entries went into another one: id → the other's. */
+  readonly folded: Map<FileId, FileId>;
   readonly findings: Finding[];
 }
 

@@ -11,25 +11,24 @@ import { NodeStore } from "../../tree/node-store.ts";
 import type { Bucket, VerifiedCommit } from "../bucket.ts";
 import { buildEpoch } from "../build.ts";
 import type { BuiltEpoch } from "../build.ts";
-import { rehomeStrays } from "../build/strays.ts";
 import type { ChangeSet, DataReader } from "../change-set.ts";
 import { keptKey, log } from "../history.ts";
 import type { Conflict } from "../merge/conflict.ts";
+import { wins } from "../merge/context.ts";
 import type { Head, MergeContext } from "../merge/context.ts";
+import type { MergeResult } from "../merge/merge-snapshots.ts";
 import type { UploadSession } from "../remote.ts";
 import { Staging } from "./staging.ts";
+import { underSuccessors } from "./successors.ts";
 
 /** The three-way merge (merge/merge-snapshots.ts). */
-export type MergeSnapshots = (
-  context: MergeContext,
-  base: Cid,
-  x: Head,
-  y: Head,
-) => Promise<{ readonly tree: Cid; readonly conflicts: readonly Conflict[] }>;
+export type MergeSnapshots = (context: MergeContext, base: Cid, x: Head, y: Head) => Promise<MergeResult>;
 
 /** An epoch on top of a root. */
 export interface EpochTree {
   readonly built: BuiltEpoch;
+  /** Those of `built`, under the ids that the tree has for them. */
+  readonly objects: BuiltEpoch["objects"];
   readonly tree: Cid;
   readonly conflicts: readonly Conflict[];
   /** Holds the nodes of all of these trees. */
@@ -89,7 +88,8 @@ export class Workspace {
   async #treeOn(root: VerifiedCommit): Promise<EpochTree> {
     const built = await this.#build(root);
     const common = { built, nodes: this.nodes, baseGone: this.#baseGone };
-    if (root.body.tree === built.mergeBase) return { ...common, tree: built.ours, conflicts: [] };
+    if (root.body.tree === built.mergeBase)
+      return { ...common, objects: built.objects, tree: built.ours, conflicts: [] };
     const { epoch, lamport } = this.#changes;
     const context: MergeContext = {
       ...this.#buildContext(),
@@ -102,19 +102,20 @@ export class Workspace {
       writer: root.body.writer,
       epoch: root.body.epoch,
     };
-    return { ...common, ...(await this.#merge(context, built.mergeBase, ours, theirs)) };
+    const { tree, conflicts, successors } = await this.#merge(context, built.mergeBase, ours, theirs);
+    const objects = underSuccessors(built.objects, successors[wins(ours, theirs) ? "winner" : "loser"]);
+    return { ...common, objects, tree, conflicts };
   }
 
   async #build(root: VerifiedCommit): Promise<BuiltEpoch> {
     if (this.#built !== undefined && !this.#baseGone) return this.#built;
     const reference = this.#baseGone ? root.body.tree : (await this.#bucket.commit(this.#changes.reference)).body.tree;
-    const changes = this.#baseGone ? await rehomeStrays(this.nodes, reference, this.#changes) : this.#changes;
     const context = {
       ...this.#buildContext(),
       carryContent: this.#baseGone,
       olderTrees: () => this.#olderTrees(),
     };
-    return (this.#built = await buildEpoch(context, reference, changes, this.#data));
+    return (this.#built = await buildEpoch(context, reference, this.#changes, this.#data));
   }
 
   async *#olderTrees(): AsyncGenerator<Cid> {
