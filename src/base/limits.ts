@@ -128,7 +128,7 @@ export const MAX_OPEN_DATA_FILES = 256;
 export const CLEAN_INODES = 16_384;
 /** Discarded data files are removed when there are so many, or this long after the first one. */
 export const SWEEP_FILES = 256;
-export const SWEEP_MS = 1_000;
+export const SWEEP_MS = 100;
 
 // The filesystem
 /** Names of one file: what ext4 allows. */

@@ -5,7 +5,7 @@
  * full, its folder may be deleted at any time, and no failure of it reaches who reads. Two threads use two of these over
  * one folder: each appends to segments of its own.
  */
-import { mkdirSync, rmSync, statfsSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, statfsSync, truncateSync } from "node:fs";
 import { open } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
@@ -198,7 +198,7 @@ export class DiskBlockCache implements BlockCache {
       if (oldest.id === this.#tail?.segment.id) await this.#closeTail();
       index.dropSegment(oldest.id);
       this.#files.forget(oldest.name);
-      rmSync(join(this.#dir, oldest.name), { force: true });
+      removeSegment(join(this.#dir, oldest.name));
     }
   }
 
@@ -257,6 +257,12 @@ export class DiskBlockCache implements BlockCache {
     this.#reset();
     removeIndex(this.#dir);
   }
+}
+
+/** Emptied first: another thread may hold it open, and its space must come back now. Reading it there is a miss. */
+function removeSegment(path: string): void {
+  if (existsSync(path)) truncateSync(path);
+  rmSync(path, { force: true });
 }
 
 /** A segment while it grows. */
