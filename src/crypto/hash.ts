@@ -19,13 +19,6 @@ export function blake3(bytes: Uint8Array): Uint8Array {
   return plain.init().update(bytes).digest("binary");
 }
 
-/** An incremental blake3-256, for what does not fit in memory. Not to be interleaved with another one. */
-export async function createHasher(): Promise<{ update(bytes: Uint8Array): void; digest(): Uint8Array }> {
-  const hasher = await createBLAKE3();
-  hasher.init();
-  return { update: (bytes) => void hasher.update(bytes), digest: () => hasher.digest("binary") };
-}
-
 /** A keyed blake3-256 with this 32-byte key: about 0.25 µs for a tree key. */
 export async function createKeyedHash(key: Uint8Array): Promise<(bytes: Uint8Array) => Uint8Array> {
   const hasher = await createBLAKE3(256, key);

@@ -98,8 +98,7 @@ export class OverlayState {
     this.inodes.use(object.ino);
     this.identify(object);
     // Others may have put it where another changed object is: that one keeps the name until they are merged.
-    for (const link of object.links)
-      if (this.entry(link.parent, link.name) === undefined) this.#addEntry(object, link);
+    for (const link of object.links) if (this.entry(link.parent, link.name) === undefined) this.#addEntry(object, link);
     this.noteUnlinked(object);
   }
 

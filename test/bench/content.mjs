@@ -56,7 +56,9 @@ async function* stretches() {
   for (let at = 0; at < size; at += MiB) yield noise(at, MiB);
 }
 const generating = await timed(async () => {
-  for await (const _ of stretches());
+  let bytes = 0;
+  for await (const stretch of stretches()) bytes += stretch.length;
+  return bytes;
 });
 let content;
 const writing = await timed(async () => (content = await writeContent(held, config, { size, stretches: stretches() })));
