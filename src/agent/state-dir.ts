@@ -24,6 +24,8 @@ export interface StateFacts {
 export interface StateDir extends Disposable {
   readonly path: string;
   readonly facts: StateFacts;
+  /** Lists it among the mounts from now on: once it is mounted, so that a failed try leaves no trace. */
+  list(): void;
 }
 
 /** The folder that holds all states of this user. */
@@ -120,14 +122,8 @@ function openState(path: string, facts: StateFacts): StateDir {
     });
   }
   const lock = takeLock(path);
-  try {
-    const text = JSON.stringify({ ...facts, pid: process.pid });
-    if (facts.mount !== "") writeStateFile(join(path, FACTS), Buffer.from(text));
-  } catch (error) {
-    lock.close();
-    throw error;
-  }
-  return { path, facts, [Symbol.dispose]: () => lock.close() };
+  const list = () => writeStateFile(join(path, FACTS), Buffer.from(JSON.stringify({ ...facts, pid: process.pid })));
+  return { path, facts, list, [Symbol.dispose]: () => lock.close() };
 }
 
 /** An exclusive SQLite transaction that is never ended: a lock on every platform, gone with the process. */

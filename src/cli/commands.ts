@@ -1,37 +1,29 @@
-/** All commands there are. */
-import { register as registerCat } from "./cat.ts";
-import { register as registerDoctor } from "./doctor.ts";
-import { register as registerFlush } from "./flush.ts";
-import { register as registerGet } from "./get.ts";
-import { register as registerInit } from "./init.ts";
-import { register as registerKey } from "./key.ts";
-import { register as registerLog } from "./log.ts";
-import { register as registerLs } from "./ls.ts";
-import { register as registerMount } from "./mount.ts";
-import { register as registerPut } from "./put.ts";
-import { register as registerRestore } from "./restore.ts";
-import { register as registerStatus } from "./status.ts";
-import { register as registerToken } from "./token.ts";
-import { register as registerUnlock } from "./unlock.ts";
-import { register as registerUnmount } from "./unmount.ts";
-import { register as registerVerify } from "./verify.ts";
+/** All commands there are. Each is loaded when it is needed: loading all of them takes longer than most of them run. */
 import type { Register } from "./program.ts";
 
-export const COMMANDS: readonly Register[] = [
-  registerCat,
-  registerDoctor,
-  registerFlush,
-  registerGet,
-  registerInit,
-  registerKey,
-  registerLog,
-  registerLs,
-  registerMount,
-  registerPut,
-  registerRestore,
-  registerStatus,
-  registerToken,
-  registerUnlock,
-  registerUnmount,
-  registerVerify,
-];
+const COMMANDS: Readonly<Record<string, () => Promise<{ readonly register: Register }>>> = {
+  cat: () => import("./cat.ts"),
+  doctor: () => import("./doctor.ts"),
+  flush: () => import("./flush.ts"),
+  get: () => import("./get.ts"),
+  init: () => import("./init.ts"),
+  key: () => import("./key.ts"),
+  log: () => import("./log.ts"),
+  ls: () => import("./ls.ts"),
+  mount: () => import("./mount.ts"),
+  put: () => import("./put.ts"),
+  restore: () => import("./restore.ts"),
+  status: () => import("./status.ts"),
+  token: () => import("./token.ts"),
+  unlock: () => import("./unlock.ts"),
+  unmount: () => import("./unmount.ts"),
+  verify: () => import("./verify.ts"),
+};
+
+/** The commands that this command line may mean: the one that it begins with, else all, as help needs them. */
+export async function commandsFor(args: readonly string[]): Promise<Register[]> {
+  const [first = ""] = args;
+  const only = Object.hasOwn(COMMANDS, first) ? COMMANDS[first] : undefined;
+  const modules = await Promise.all((only === undefined ? Object.values(COMMANDS) : [only]).map((load) => load()));
+  return modules.map(({ register }) => register);
+}

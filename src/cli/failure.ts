@@ -13,7 +13,7 @@ export function failureOf(error: unknown): SynclineError {
       cause: first,
     });
   }
-  return new SynclineError("local_io_failed", message, { cause: first });
+  return new SynclineError("local_io_failed", `${message}.`, { cause: first });
 }
 
 /** When closing things fails after a failure, the first one is the reason (TC39 Explicit Resource Management). */

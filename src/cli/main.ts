@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** The command line's entry: the process around the commands. */
 import { readFileSync } from "node:fs";
-import { COMMANDS } from "./commands.ts";
+import { commandsFor } from "./commands.ts";
 import { runCommandLine } from "./program.ts";
 import { processRuntime } from "./runtime.ts";
 
@@ -16,4 +16,5 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   throw error;
 });
 
-process.exitCode = await runCommandLine(process.argv.slice(2), processRuntime(), COMMANDS, version);
+const args = process.argv.slice(2);
+process.exitCode = await runCommandLine(args, processRuntime(), await commandsFor(args), version);

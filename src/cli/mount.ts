@@ -74,6 +74,7 @@ async function mountHere(call: MountCall): Promise<ExitStatus> {
     random: runtime.random,
     log,
   });
+  state.list();
   unmountOnSignals(agent, log);
   if (isBehind()) sayReady();
   else output.result({ mount, bucket: address, pid: process.pid }, `${mountedText(call)} Ctrl-C unmounts.`);

@@ -1,0 +1,531 @@
+/** The command line as people and scripts use it: real processes on buckets in folders, without a mount. */
+import { execFileSync, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import {
+  chmodSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { commandsFor } from "../../src/cli/commands.ts";
+import { runCommandLine } from "../../src/cli/program.ts";
+import { noise } from "../support/bytes.ts";
+import { createFakeRuntime } from "../support/fake-runtime.ts";
+import { census } from "../support/local-tree.ts";
+import { collect, Workspace } from "../support/syncline.ts";
+
+const ROOT = /^bafyr4i[a-z2-7]{52}$/;
+const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
+const isRoot = process.getuid?.() === 0;
+const NOBODY = 65534;
+
+const text = (pattern: RegExp) => expect.stringMatching(pattern) as string;
+const textOrNull = () => expect.toSatisfy((hint) => hint === null || typeof hint === "string") as string | null;
+const number = expect.any(Number) as number;
+
+let space: Workspace;
+let bucket: string;
+
+beforeAll(() => {
+  space = new Workspace("cli");
+  bucket = space.url("bucket");
+  space.do("init", bucket);
+});
+afterAll(() => space[Symbol.dispose]());
+
+function error(args: readonly string[], options: Parameters<Workspace["run"]>[1] = {}) {
+  const { status, out, err } = space.run([...args, "--json"], options);
+  return { status, out, ...(JSON.parse(err) as { code: string; message: string; hint: string | null }) };
+}
+
+describe("init", () => {
+  test("makes a bucket, and says how to name exactly this one", () => {
+    const made = space.json("init", space.url("fresh"));
+    expect(made).toEqual({
+      address: space.url("fresh"),
+      genesis: text(ROOT),
+      owner: text(/^0x[0-9a-f]{40}$/),
+      pinned: `${space.url("fresh")}#${String(made["genesis"])}`,
+    });
+    expect(space.lines("ls", String(made["pinned"]))).toEqual([]);
+  });
+
+  test("where there is a bucket, ends with 4 and changes nothing", () => {
+    const before = census(space.at("bucket"));
+    expect(error(["init", bucket])).toMatchObject({ status: 4, code: "bucket_exists", out: "" });
+    expect(census(space.at("bucket"))).toEqual(before);
+  });
+
+  test("of several at the same moment, one makes it and the others end with 4", async () => {
+    const url = space.url("raced");
+    const ended = await space.race([1, 2, 3, 4].map(() => ["init", url]));
+    expect(ended.map(({ status }) => status).toSorted()).toEqual([0, 4, 4, 4]);
+    writeFileSync(space.at("one"), "1");
+    space.do("put", space.at("one"), `${url}/one`);
+    expect(space.do("cat", `${url}/one`)).toBe("1");
+  });
+
+  test("refuses a folder that holds other things", () => {
+    mkdirSync(space.at("used"));
+    writeFileSync(space.at("used", "file"), "");
+    expect(error(["init", space.url("used")])).toMatchObject({ status: 4, code: "path_exists" });
+    expect(readdirSync(space.at("used"))).toEqual(["file"]);
+  });
+
+  test("needs a key that is one", () => {
+    const env = { SYNCLINE_KEY: "no key" };
+    expect(error(["init", space.url("keyless")], { env })).toMatchObject({ status: 5, code: "key_invalid" });
+    expect(existsSync(space.at("keyless"))).toBe(false);
+  });
+});
+
+describe("a tree that is put and got", () => {
+  let source: string;
+  const names = [
+    "sp ace",
+    "new\nline",
+    "tab\t",
+    "ünïcode",
+    "100%",
+    "a+b&c=d",
+    "#hash?",
+    "\u202etxt.exe",
+    "\u001b[31mred",
+  ];
+
+  beforeAll(() => {
+    source = space.at("source");
+    mkdirSync(join(source, "sub", "deep", "empty"), { recursive: true });
+    for (const name of names) writeFileSync(join(source, name), `in ${name}`);
+    writeFileSync(Buffer.concat([Buffer.from(`${source}/`), Buffer.from([0xff, 0xfe])]), "not UTF-8");
+    writeFileSync(join(source, "sub", "big"), noise(3_000_000));
+    writeFileSync(join(source, "sub", "empty-file"), "");
+    writeFileSync(join(source, "holes"), "begin");
+    truncateSync(join(source, "holes"), 64 << 20);
+    symlinkSync("sub/big", join(source, "link"));
+    symlinkSync("/no/where", join(source, "dangling"));
+    linkSync(join(source, "100%"), join(source, "sub", "same"));
+    chmodSync(join(source, "sub", "big"), 0o640);
+    chmodSync(join(source, "sub", "deep"), 0o2711);
+    chmodSync(join(source, "sub", "deep", "empty"), 0o500);
+    for (const [path, time] of [
+      ["sub/big", "1969-12-31T23:59:59.000000001Z"],
+      ["link", "2001-02-03T04:05:06.123456789Z"],
+      ["sub/deep/empty", "2030-01-01T00:00:00.999999999Z"],
+      ["sub/deep", "2001-02-03T04:05:06.987654321Z"],
+      ["sub", "2002-02-03T04:05:06.987654321Z"],
+    ] as const)
+      execFileSync("touch", ["-h", "-d", time, join(source, path)]);
+    space.do("put", "-r", source, `${bucket}/`);
+    space.do("get", "-r", `${bucket}/source`, space.at("copy"));
+  });
+
+  test("comes back with its names, bytes, modes, links and nanoseconds", () => {
+    expect(census(space.at("copy"))).toEqual(census(source));
+    const original = statSync(source, { bigint: true });
+    expect(statSync(space.at("copy"), { bigint: true })).toMatchObject({
+      mode: original.mode,
+      mtimeNs: original.mtimeNs,
+    });
+  });
+
+  test("keeps its holes", () => {
+    expect(statSync(space.at("copy", "holes"))).toMatchObject({ size: 64 << 20 });
+    expect(statSync(space.at("copy", "holes")).blocks * 512).toBeLessThan(1 << 20);
+  });
+
+  test("is listed with one line of JSON a name, whose `encoded` leads to it", () => {
+    const listed = space.lines("ls", `${bucket}/source`);
+    expect(listed.map(({ name }) => name).toSorted()).toEqual(
+      [...names, "\ufffd\ufffd", "dangling", "holes", "link", "sub"].toSorted(),
+    );
+    const file = listed.find(({ name }) => name === "100%");
+    expect(file).toEqual({
+      name: "100%",
+      encoded: "100%25",
+      type: "file",
+      mode: 0o644,
+      uid: number,
+      gid: number,
+      size: 7,
+      mtime: text(/^\d{4}-.*T\d\d:\d\d:\d\d\.\d{9}Z$/),
+      id: text(/./),
+      links: 1,
+    });
+    expect(listed.find(({ name }) => name === "link")).toMatchObject({ type: "symlink", target: "sub/big" });
+    for (const name of ["\ufffd\ufffd", "new\nline", "#hash?"]) {
+      const encoded = String(listed.find((each) => each["name"] === name)?.["encoded"]);
+      expect(space.do("cat", `${bucket}/source/${encoded}`)).toBe(name === "\ufffd\ufffd" ? "not UTF-8" : `in ${name}`);
+    }
+  });
+
+  test("is shown without a character that a terminal obeys", () => {
+    const shown = space.do("ls", `${bucket}/source`) + space.do("log", bucket);
+    expect(shown.replaceAll("\n", "")).not.toMatch(/[\p{Cc}\p{Cf}]/u);
+    expect(shown).toContain("new\\u{a}line");
+    expect(shown).toContain("\\u{202e}txt.exe");
+    expect(shown).toContain("link -> sub/big");
+  });
+
+  test("can be put and got again over what is there", () => {
+    expect(space.json("put", "-r", source, bucket)).toEqual({
+      root: text(ROOT),
+      version: number,
+      files: names.length + 7,
+      bytes: number,
+      skipped: 0,
+      attempts: number,
+      requests: number,
+      uploadedBytes: number,
+      uploadedBlocks: number,
+      blocksRead: number,
+      conflicts: 0,
+    });
+    mkdirSync(space.at("again"));
+    space.do("get", "-r", `${bucket}/source`, space.at("again"));
+    space.do("get", "-r", `${bucket}/source`, space.at("again"));
+    expect(census(space.at("again", "source"))).toEqual(census(source));
+    expect(readdirSync(space.at("again"))).toEqual(["source"]);
+  });
+
+  test("lands beside or inside, as cp has it", () => {
+    writeFileSync(space.at("f"), "f");
+    space.do("put", "-r", `${source}/sub/.`, `${bucket}/as-sub`);
+    space.do("put", space.at("f"), `${bucket}/as-sub`);
+    space.do("put", space.at("f"), `${bucket}/made/on/the/way`);
+    space.do("put", space.at("f"), `${bucket}/slash/`);
+    const namesAt = (path: string) => space.lines("ls", `${bucket}/${path}`).map(({ name }) => name);
+    expect(namesAt("as-sub")).toEqual(["big", "deep", "empty-file", "f", "same"]);
+    expect(namesAt("made/on/the")).toEqual(["way"]);
+    expect(namesAt("slash")).toEqual(["f"]);
+    mkdirSync(space.at("into"));
+    expect(space.json("get", `${bucket}/slash/f`, space.at("into"))).toEqual({
+      target: space.at("into", "f"),
+      files: 1,
+      bytes: 1,
+      skipped: 0,
+    });
+    const { status } = space.run(["get", "-r", `${bucket}/slash`], { cwd: space.at("into") });
+    expect({ status, got: readFileSync(space.at("into", "slash", "f"), "utf8") }).toEqual({ status: 0, got: "f" });
+  });
+
+  test("never goes through a link that lies in its way", () => {
+    for (const folder of ["outside", "trap/source"]) mkdirSync(space.at(folder), { recursive: true });
+    symlinkSync(space.at("outside"), space.at("trap", "source", "sub"));
+    expect(error(["get", "-r", `${bucket}/source`, space.at("trap")])).toMatchObject({
+      status: 4,
+      code: "path_exists",
+    });
+    expect(readdirSync(space.at("outside"))).toEqual([]);
+  });
+
+  test("leaves out what belongs to one machine, and says so", () => {
+    mkdirSync(space.at("special"));
+    execFileSync("mkfifo", [space.at("special", "fifo")]);
+    const { status, out, err } = space.run(["put", "-r", space.at("special"), bucket, "--json"]);
+    expect({ status, skipped: (JSON.parse(out) as { skipped: number }).skipped }).toEqual({ status: 0, skipped: 1 });
+    expect(JSON.parse(err)).toEqual({ notice: text(/Left out 1 /) });
+    expect(space.lines("ls", `${bucket}/special`)).toEqual([]);
+  });
+});
+
+describe("pipes", () => {
+  const bytes = Buffer.from(noise(5_000_000, 7));
+
+  test("stdin is put, and got on stdout, byte for byte", () => {
+    const put = space.run(["put", "-", `${bucket}/piped`], { input: bytes });
+    expect(put).toMatchObject({ status: 0, err: "" });
+    expect(space.run(["cat", `${bucket}/piped`]).bytes.equals(bytes)).toBe(true);
+    expect(space.run(["get", `${bucket}/piped`, "-"]).bytes.equals(bytes)).toBe(true);
+  });
+
+  test("stdin longer than memory should hold goes by way of a file that is gone afterwards", () => {
+    const long = Buffer.from(noise(9_000_000, 8));
+    mkdirSync(space.at("tmp"));
+    expect(space.run(["put", "-", `${bucket}/long`], { input: long, env: { TMPDIR: space.at("tmp") } }).status).toBe(0);
+    expect(space.run(["cat", `${bucket}/long`]).bytes.equals(long)).toBe(true);
+    expect(readdirSync(space.at("tmp"))).toEqual([]);
+  });
+
+  test("a reader that goes away ends cat quietly, as SIGPIPE does", async () => {
+    const child = space.start(["cat", `${bucket}/piped`]);
+    if (child.stdout === null) throw new Error("no pipe");
+    await once(child.stdout, "data");
+    child.stdout.destroy();
+    const { status, err } = await collect(child);
+    expect({ status, err }).toEqual({ status: 141, err: "" });
+  });
+
+  test("need a name in the bucket", () => {
+    expect(error(["put", "-", bucket], { input: "x" })).toMatchObject({ status: 2, code: "usage" });
+  });
+});
+
+describe("history", () => {
+  let url: string;
+  let roots: string[];
+  let firstTime: string;
+
+  beforeAll(() => {
+    url = space.url("history");
+    space.do("init", url);
+    mkdirSync(space.at("h"));
+    const put = (text: string) => {
+      writeFileSync(space.at("h", "f"), text);
+      return String(space.json("put", "-r", `${space.at("h")}/.`, url)["root"]);
+    };
+    roots = [put("one")];
+    firstTime = String(space.lines("log", url)[0]?.["time"]);
+    writeFileSync(space.at("h", "g"), "");
+    roots.push(put("two"));
+  });
+
+  test("log tells of each commit what cli.md promises, newest first", () => {
+    const [newest, second, first] = space.lines("log", url);
+    expect(newest).toEqual({
+      root: roots[1],
+      seq: 3,
+      writer: text(/^[0-9a-f]{32}$/),
+      epoch: 2,
+      time: text(TIME),
+      totals: { files: 2, directories: 0, bytes: 3 },
+      changes: { added: 1, changed: 1, removed: 0, complete: true },
+      note: `put ${space.at("h")}/.`,
+    });
+    expect(second).toMatchObject({ root: roots[0], seq: 2, changes: { added: 1, changed: 0, removed: 0 } });
+    expect(first).toMatchObject({ seq: 1, changes: null, totals: { files: 0, directories: 0, bytes: 0 } });
+    expect(space.lines("log", url, "-n", "1")).toEqual([newest]);
+    expect(space.do("log", url, "-n", "1")).toMatch(/seq 3 .* 2 files, 0 directories, 3 B {2}\+1 ~1 -0 {2}put /);
+  });
+
+  test("--at shows what was, by root and by time", () => {
+    const [then = ""] = roots;
+    expect(space.do("cat", `${url}/f`, "--at", then)).toBe("one");
+    expect(space.do("cat", `${url}/f`, "--at", firstTime)).toBe("one");
+    expect(space.do("cat", `${url}/f`, "--at", new Date().toISOString())).toBe("two");
+    expect(space.lines("ls", url, "--at", then).map(({ name }) => name)).toEqual(["f"]);
+    space.do("get", "-r", url, space.at("then"), "--at", then);
+    expect([...census(space.at("then")).keys()]).toEqual(["f"]);
+  });
+
+  test("--at says what is wrong with a root or time", () => {
+    const other = String(space.lines("log", bucket)[0]?.["root"]);
+    expect(error(["ls", url, "--at", "yesterday"])).toMatchObject({ status: 2, code: "usage" });
+    expect(error(["ls", url, "--at", "2001-01-01T00:00:00Z"])).toMatchObject({ status: 1, code: "no_such_root" });
+    expect(error(["ls", url, "--at", other])).toMatchObject({ status: 1, code: "no_such_root" });
+  });
+
+  test("restore makes a path what it was, as a new commit, and can be taken back", () => {
+    const [then = "", now = ""] = roots;
+    expect(space.json("restore", `${url}/f`, "--at", then)).toMatchObject({
+      root: text(ROOT),
+      version: 4,
+      from: then,
+      restored: 1,
+      removed: 0,
+    });
+    expect(space.do("cat", `${url}/f`)).toBe("one");
+    expect(space.json("restore", url, "--at", then)).toMatchObject({ removed: 1 });
+    expect(space.lines("ls", url).map(({ name }) => name)).toEqual(["f"]);
+    space.do("restore", url, "--at", now);
+    expect(space.do("cat", `${url}/f`)).toBe("two");
+    expect(space.lines("log", url)).toHaveLength(6);
+    expect(error(["restore", `${url}/nothing`, "--at", then])).toMatchObject({ status: 1, code: "no_such_path" });
+    expect(error(["restore", `${url}/f`])).toMatchObject({ status: 2 });
+    expect(error(["restore", space.at("h"), "--at", then])).toMatchObject({ status: 1, code: "no_agent" });
+  });
+});
+
+describe("verify", () => {
+  let url: string;
+  beforeAll(() => {
+    url = space.url("verified");
+    space.do("init", url);
+    writeFileSync(space.at("precious"), noise(300_000, 3));
+    space.do("put", space.at("precious"), url);
+  });
+
+  test("of a sound bucket says how much it looked at", () => {
+    expect(space.json("verify", url)).toEqual({ blocks: number, bytes: number, roots: 2, damaged: 0, repaired: 0 });
+    expect(space.do("verify", url)).toMatch(/^\d+ blocks, .* 2 roots: nothing is wrong\.\n$/);
+  });
+
+  test("names the damaged file, one event a line, with status 8; reading it says so too", () => {
+    const newest = String(space.lines("log", url, "-n", "1")[0]?.["root"]);
+    const objects = readdirSync(space.at("verified", "commit")).map((name) => space.at("verified", "commit", name));
+    const object = objects.toSorted((a, b) => statSync(b).size - statSync(a).size)[0] ?? "";
+    const sound = readFileSync(object);
+    const damaged = Buffer.from(sound);
+    damaged.writeUInt8(damaged.readUInt8(100_000) ^ 1, 100_000);
+    writeFileSync(object, damaged);
+    const { status, out } = space.run(["verify", url, "--json"]);
+    const events = out
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect({ status, newest, last: events.at(-1) }).toMatchObject({ status: 8, last: { damaged: events.length - 1 } });
+    expect(events).toContainEqual({
+      damage: expect.objectContaining({ path: "/precious", what: text(/./) }) as object,
+    });
+    expect(error(["cat", `${url}/precious`])).toMatchObject({ status: 8, code: text(/^(block|store)_corrupt$/) });
+    expect(space.run(["verify", url, "--repair", "--json"]).status).toBe(8);
+    writeFileSync(object, sound);
+    expect(space.json("verify", url)).toMatchObject({ damaged: 0 });
+  });
+});
+
+describe("what goes wrong", () => {
+  test.each([
+    [["ls", "nonsense"], 2, "bad_address"],
+    [["ls", "ftp://host/b"], 2, "bad_address"],
+    [["ls", "s3://bucket"], 1, "not_supported"],
+    [["cat", "BUCKET/a%2Fb"], 2, "name_invalid"],
+    [["cat", "BUCKET/a\nb"], 2, "bad_address"],
+    [["ls", "URL/missing"], 1, "no_such_bucket"],
+    [["put", "SPACE/f", "URL/missing/f"], 1, "no_such_bucket"],
+    [["verify", "URL/missing"], 1, "no_such_bucket"],
+    [["mount", "URL/missing", "SPACE"], 1, "no_such_bucket"],
+    [["ls", "BUCKET/missing"], 1, "no_such_path"],
+    [["get", "BUCKET/f/below", "-"], 1, "no_such_path"],
+    [["put", "SPACE/missing", "BUCKET"], 1, "no_such_path"],
+    [["put", "SPACE/source", "BUCKET"], 1, "is_a_directory"],
+    [["get", "BUCKET/source", "SPACE/x"], 1, "is_a_directory"],
+    [["get", "BUCKET/source", "-"], 1, "is_a_directory"],
+    [["cat", "BUCKET/source"], 1, "is_a_directory"],
+    [["cat", "BUCKET/source/link"], 1, "not_supported"],
+    [["put", "SPACE/f", "BUCKET/piped/f"], 1, "not_a_directory"],
+    [["get", "BUCKET/piped", "SPACE/missing/x"], 1, "local_io_failed"],
+    [["ls", "BUCKET#bafyr4iabcd"], 2, "bad_address"],
+    [["log", "SPACE"], 1, "no_agent"],
+    [["status", "SPACE"], 1, "no_agent"],
+    [["flush"], 1, "no_agent"],
+    [["unmount", "SPACE"], 1, "no_agent"],
+    [["ls"], 2, "usage"],
+    [["ls", "BUCKET", "--nonsense"], 2, "usage"],
+    [["ls", "BUCKET", "--state", ""], 2, "usage"],
+    [["nonsense"], 2, "usage"],
+  ])("%j ends with %i, %s", async (args, status, code) => {
+    const filled = args.map((arg) =>
+      arg.replace("BUCKET", bucket).replace("URL", space.url().slice(0, -1)).replace("SPACE", space.path),
+    );
+    const runtime = createFakeRuntime(space.env, { environmentKey: "42".repeat(32) });
+    expect(await runCommandLine([...filled, "--json"], runtime, await commandsFor(filled), "1.2.3")).toBe(status);
+    expect(runtime.out()).toBe("");
+    expect(JSON.parse(runtime.err())).toEqual({ code, message: text(/^\S.*\.$/), hint: textOrNull() });
+  });
+
+  test("another bucket than the pinned one is not touched", () => {
+    const pinned = `${bucket}#${String(space.json("init", space.url("pinned"))["genesis"])}`;
+    expect(error(["ls", pinned])).toMatchObject({ status: 4, code: "foreign_bucket" });
+    expect(error(["put", space.at("f"), pinned])).toMatchObject({ status: 4, code: "foreign_bucket" });
+  });
+
+  test("somebody else's key is not authorized", () => {
+    const env = { SYNCLINE_KEY: "43".repeat(32), SYNCLINE_STATE: space.at("other-state") };
+    expect(error(["put", space.at("f"), bucket], { env })).toMatchObject({ status: 5, code: "device_not_certified" });
+  });
+
+  test("a bucket that was made anew at its address is written with the same state", () => {
+    const url = space.url("anew");
+    space.do("init", url);
+    space.do("put", space.at("f"), url);
+    rmSync(space.at("anew"), { recursive: true });
+    space.do("init", url);
+    space.do("put", space.at("f"), url);
+    expect(space.json("verify", url)).toMatchObject({ damaged: 0 });
+  });
+
+  test("a state that is damaged is kept and named", () => {
+    const env = { SYNCLINE_STATE: space.at("damaged-state") };
+    expect(space.run(["put", space.at("f"), bucket], { env }).status).toBe(0);
+    const [hash = ""] = readdirSync(space.at("damaged-state"));
+    const device = space.at("damaged-state", hash, "cli-0", "device.json");
+    writeFileSync(device, "{");
+    expect(error(["put", space.at("f"), bucket], { env })).toMatchObject({ status: 8, code: "state_corrupt" });
+    expect(readFileSync(device, "utf8")).toBe("{");
+  });
+
+  test("a disk without room fails get with disk_full and leaves nothing half there", ({ skip }) => {
+    skip(!isRoot || process.platform !== "linux", "mounting a small tmpfs needs Linux and root");
+    const small = space.mountPoint("small");
+    execFileSync("mount", ["-t", "tmpfs", "-o", "size=1m", "small", small]);
+    expect(error(["get", `${bucket}/piped`, join(small, "piped")])).toMatchObject({ status: 1, code: "disk_full" });
+    expect(readdirSync(small)).toEqual([]);
+  });
+
+  test("a source that may not be read ends put, and nothing is published", ({ skip }) => {
+    skip(!isRoot, "tests give a process another user as root only");
+    const before = space.lines("log", bucket).length;
+    const { bucket: folder, ...rest } = readableBy(NOBODY);
+    writeFileSync(space.at("secret"), "secret");
+    chmodSync(space.at("secret"), 0o600);
+    const put = error(["put", space.at("secret"), folder], rest);
+    expect(put).toMatchObject({ status: 1, code: "local_io_failed", message: text(/EACCES|permission/) });
+    expect(space.lines("log", bucket)).toHaveLength(before);
+  });
+
+  test("reading needs no state: it works where nothing may be written", ({ skip }) => {
+    skip(!isRoot, "tests give a process another user as root only");
+    const { bucket: folder, ...rest } = readableBy(NOBODY);
+    const env = { ...rest.env, XDG_STATE_HOME: space.at("unwritable"), XDG_CONFIG_HOME: space.at("unwritable") };
+    mkdirSync(space.at("unwritable"));
+    for (const args of [["ls", folder], ["cat", `${folder}/f`], ["log", folder], ["verify", folder], ["status"]])
+      expect({ args, status: space.run(args, { ...rest, env }).status }).toEqual({ args, status: 0 });
+    expect(error(["put", space.at("f"), folder], { ...rest, env })).toMatchObject({
+      code: "local_io_failed",
+      hint: text(/--state/),
+    });
+  });
+});
+
+/** A bucket that this user may write, with a state of its own. */
+function readableBy(uid: number) {
+  chmodSync(space.path, 0o755);
+  const name = `of-${uid}-${readdirSync(space.path).length}`;
+  const url = space.url(name);
+  space.do("init", url);
+  space.do("put", space.at("f"), url);
+  execFileSync("chown", ["-R", `${uid}:${uid}`, space.at(name)]);
+  mkdirSync(space.at(`${name}-state`));
+  execFileSync("chown", [`${uid}:${uid}`, space.at(`${name}-state`)]);
+  return { bucket: url, uid, env: { XDG_STATE_HOME: space.at(`${name}-state`) } };
+}
+
+test("commands that write at the same moment take slots of their own, and nothing is lost", async () => {
+  const url = space.url("slots");
+  space.do("init", url);
+  const all = [0, 1, 2, 3].map((each) => String(each));
+  for (const each of all) writeFileSync(space.at(`slot-${each}`), each);
+  const ended = await space.race(all.map((each) => ["put", space.at(`slot-${each}`), url]));
+  expect(ended.map(({ status, err }) => status ?? err)).toEqual([0, 0, 0, 0]);
+  expect(space.lines("ls", url).map(({ name }) => name)).toEqual(all.map((each) => `slot-${each}`));
+  expect(new Set(space.lines("log", url).map(({ writer }) => writer)).size).toBeGreaterThan(1);
+});
+
+test("a bucket's folder can be moved and used at its new place", () => {
+  space.do("init", space.url("before"));
+  space.do("put", space.at("f"), space.url("before"));
+  renameSync(space.at("before"), space.at("after"));
+  expect(space.do("cat", `${space.url("after")}/f`)).toBe("f");
+});
+
+test("help comes from the program itself, on stdout", () => {
+  expect(space.do("--help")).toContain("mount a bucket at a directory");
+  expect(space.do("--version")).toMatch(/^\d+\.\d+\.\d+\n$/);
+});
+
+test("output into a full device is an error, not a silence", ({ skip }) => {
+  skip(!existsSync("/dev/full"), "there is no /dev/full");
+  const [program = "", ...args] = Workspace.command("--help");
+  expect(spawnSync("sh", ["-c", `"$0" "$@" > /dev/full`, program, ...args]).status).toBe(1);
+});

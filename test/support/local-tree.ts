@@ -1,0 +1,34 @@
+/** What lies in a local folder, name by name, exactly enough to tell whether two are the same. */
+import { createHash } from "node:crypto";
+import { lstatSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+
+/** Paths, one char a byte → type, mode, owner, mtime in ns, and the contents' hash or where a link leads. */
+export function census(folder: string): Map<string, string> {
+  const seen = new Map<string, string>();
+  visit(Buffer.from(folder), "", seen);
+  return seen;
+}
+
+function visit(folder: Buffer, prefix: string, seen: Map<string, string>): void {
+  for (const name of readdirSync(folder, { encoding: "buffer" })) {
+    const path = Buffer.concat([folder, Buffer.from("/"), name]);
+    const key = prefix + name.toString("latin1");
+    const stat = lstatSync(path, { bigint: true });
+    const what = stat.isDirectory()
+      ? "directory"
+      : stat.isSymbolicLink()
+        ? "symlink"
+        : stat.isFile()
+          ? "file"
+          : "other";
+    const owner = process.getuid?.() === 0 ? `${stat.uid}:${stat.gid}` : "";
+    const mode = (stat.mode & 0o7777n).toString(8);
+    seen.set(key, [what, mode, owner, String(stat.mtimeNs), heldBy(path, what)].join(" "));
+    if (what === "directory") visit(path, `${key}/`, seen);
+  }
+}
+
+function heldBy(path: Buffer, what: string): string {
+  if (what === "symlink") return readlinkSync(path, "latin1");
+  return what === "file" ? createHash("sha256").update(readFileSync(path)).digest("hex") : "";
+}

@@ -1,0 +1,158 @@
+/** The built program (dist/) as processes, each with states, configuration and key of its own. */
+import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { expect } from "vitest";
+
+const main = resolve(import.meta.dirname, "../../dist/cli/main.js");
+
+export interface Ended {
+  readonly status: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly bytes: Buffer;
+  readonly out: string;
+  readonly err: string;
+}
+
+export interface RunOptions {
+  /** What is on stdin. */
+  readonly input?: string | Buffer;
+  readonly env?: NodeJS.ProcessEnv;
+  readonly cwd?: string;
+  /** Runs as this user, where tests run as root. */
+  readonly uid?: number;
+}
+
+/** A folder for one test file: buckets, sources, states; `dispose` removes it, its mounts and its agents. */
+export class Workspace implements Disposable {
+  readonly path: string;
+  readonly env: NodeJS.ProcessEnv;
+  readonly #mounts = new Set<string>();
+  readonly #children = new Set<ChildProcess>();
+  readonly #agents = new Set<number>();
+
+  constructor(name: string) {
+    if (!existsSync(main)) throw new Error("dist/ is not there: run npm run build.");
+    this.path = mkdtempSync(join(tmpdir(), `syncline-${name}-`));
+    const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("SYNCLINE_"));
+    this.env = {
+      ...Object.fromEntries(inherited),
+      XDG_STATE_HOME: this.at("state"),
+      XDG_CONFIG_HOME: this.at("config"),
+      SYNCLINE_KEY: "42".repeat(32),
+    };
+  }
+
+  /** A command as a program and its arguments. */
+  static command(...args: string[]): string[] {
+    return [process.execPath, main, ...args];
+  }
+
+  at(...parts: string[]): string {
+    return join(this.path, ...parts);
+  }
+
+  url(...parts: string[]): string {
+    return pathToFileURL(this.at(...parts)).href;
+  }
+
+  /** Runs a command to its end. */
+  run(args: readonly string[], options: RunOptions = {}): Ended {
+    const { env, ...rest } = options;
+    const result = spawnSync(process.execPath, [main, ...args], {
+      ...rest,
+      ...(rest.uid === undefined ? {} : { gid: rest.uid }),
+      env: { ...this.env, ...env },
+      maxBuffer: 1 << 28,
+    });
+    const { status, signal, stdout, stderr } = result;
+    return { status, signal, bytes: stdout, out: stdout.toString("utf8"), err: stderr.toString("utf8") };
+  }
+
+  /** Runs a command that must succeed; what it printed. */
+  do(...args: string[]): string {
+    const { status, out, err } = this.run(args);
+    expect({ args, status, err }).toMatchObject({ args, status: 0 });
+    return out;
+  }
+
+  /** As `do` with --json: the one object that it printed. */
+  json(...args: string[]): Record<string, unknown> {
+    return JSON.parse(this.do(...args, "--json")) as Record<string, unknown>;
+  }
+
+  /** As `do` with --json: the lines that it printed. */
+  lines(...args: string[]): Record<string, unknown>[] {
+    const text = this.do(...args, "--json").trimEnd();
+    return text === "" ? [] : text.split("\n").map((line) => JSON.parse(line) as Record<string, unknown>);
+  }
+
+  /** Starts a command; it is ended with the workspace at the latest. */
+  start(args: readonly string[], options: { stdio?: "pipe" | "ignore" } = {}): ChildProcess {
+    const child = spawn(process.execPath, [main, ...args], { env: this.env, stdio: options.stdio ?? "pipe" });
+    this.#children.add(child);
+    return child;
+  }
+
+  /** Starts commands at the same moment and waits for all of them. */
+  race(commands: readonly (readonly string[])[]): Promise<Ended[]> {
+    return Promise.all(commands.map((args) => collect(this.start(args))));
+  }
+
+  /** A folder to mount on; what is mounted there in the end is detached. */
+  mountPoint(name: string): string {
+    const path = this.at(name);
+    mkdirSync(path);
+    this.#mounts.add(path);
+    return path;
+  }
+
+  /** Mounts behind the terminal; the agent's process id. */
+  mount(url: string, path: string, ...args: string[]): number {
+    const pid = Number(this.json("mount", url, path, "--background", ...args)["pid"]);
+    this.#agents.add(pid);
+    return pid;
+  }
+
+  status(path: string): Record<string, unknown> {
+    const [agent] = this.json("status", path)["agents"] as Record<string, unknown>[];
+    if (agent === undefined) throw new Error(`no agent at ${path}`);
+    return agent;
+  }
+
+  [Symbol.dispose](): void {
+    for (const child of this.#children) if (child.exitCode === null) child.kill("SIGKILL");
+    for (const pid of this.#agents) if (isOurs(pid)) process.kill(pid, "SIGKILL");
+    for (const path of this.#mounts) detach(path);
+    rmSync(this.path, { recursive: true, force: true });
+  }
+}
+
+/** What a process printed, once it has ended. */
+export async function collect(child: ChildProcess): Promise<Ended> {
+  const out: Buffer[] = [];
+  const err: Buffer[] = [];
+  child.stdout?.on("data", (data: Buffer) => out.push(data));
+  child.stderr?.on("data", (data: Buffer) => err.push(data));
+  return new Promise((done) =>
+    child.once("close", (status, signal) => {
+      const bytes = Buffer.concat(out);
+      done({ status, signal, bytes, out: bytes.toString("utf8"), err: Buffer.concat(err).toString("utf8") });
+    }),
+  );
+}
+
+/** Whether a process runs, and is an agent: its number may have been used again. */
+function isOurs(pid: number): boolean {
+  try {
+    return execFileSync("ps", ["-o", "args=", "-p", String(pid)], { encoding: "utf8" }).includes(main);
+  } catch {
+    return false;
+  }
+}
+
+function detach(path: string): void {
+  while (spawnSync("umount", ["-l", path], { stdio: "ignore" }).status === 0);
+}
