@@ -5,7 +5,8 @@ import type { ErrorReport, FlushReport, PendingReport } from "./reports.ts";
 export interface DrainOptions {
   /** One attempt to publish everything. */
   flush(): Promise<FlushReport>;
-  pending(): Promise<PendingReport>;
+  /** How it stands, without trying anything. */
+  report(): Promise<Drained>;
   readonly clock: Clock;
   /** On the monotonic clock: when to give up. */
   readonly endMs: number;
@@ -25,12 +26,11 @@ const MAX_PAUSE_MS = 1_000;
 /** Flushes until nothing is pending, or no waiting helps, or the time is over. */
 export async function drain(options: DrainOptions): Promise<Drained> {
   const { clock, endMs, signal } = options;
-  let error: ErrorReport | null = null;
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
     const report = await inTime(options, options.flush());
-    if (report === undefined) return { pending: await options.pending(), error };
-    ({ error } = report);
-    const waits = report.pending.files > 0 && (error === null || PASSING.has(error.code));
+    if (report === undefined) return options.report();
+    const { pending, error } = report;
+    const waits = pending.files > 0 && (error === null || PASSING.has(error.code));
     if (!waits || signal.aborted || clock.monotonicMs() + pauseMs >= endMs) return report;
     await clock.sleep(pauseMs, signal).catch(() => {});
   }

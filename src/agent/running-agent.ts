@@ -89,7 +89,7 @@ export class RunningAgent implements Agent {
 
   async flush(): Promise<FlushReport> {
     await this.#schedule.flushNow();
-    return flushReport(this.#open().state(), await this.#pending());
+    return this.#report();
   }
 
   async unmount(timeoutMs: number, lazy: boolean): Promise<UnmountReport> {
@@ -177,16 +177,15 @@ export class RunningAgent implements Agent {
     return { ...pending, etaMs: pending.files === 0 ? null : (this.#publisher?.etaMs(pending) ?? null) };
   }
 
+  async #report(): Promise<FlushReport> {
+    return flushReport(this.#open().state(), await this.#pending());
+  }
+
   async #drain(endMs: number): Promise<Drained> {
-    const pending = () => this.#pending();
-    if (this.#writer === undefined) return { pending: await pending(), error: null };
-    return drain({
-      flush: () => this.flush(),
-      pending,
-      clock: this.#options.clock,
-      endMs,
-      signal: this.#hurry.signal,
-    });
+    const report = () => this.#report();
+    if (this.#writer === undefined) return report();
+    const { clock } = this.#options;
+    return drain({ flush: () => this.flush(), report, clock, endMs, signal: this.#hurry.signal });
   }
 
   async #detach(lazy: boolean): Promise<void> {

@@ -1,0 +1,356 @@
+/** Agents as people use them: real processes that mount, publish, wait and end, on Linux as root. */
+import { execFileSync, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { eventually, whyNoMount } from "../support/fuse-process.ts";
+import { collect, Workspace } from "../support/syncline.ts";
+
+const reason = whyNoMount();
+const ROOT = /^bafyr4i[a-z2-7]{52}$/;
+const text = (pattern: RegExp) => expect.stringMatching(pattern) as string;
+const number = expect.any(Number) as number;
+
+describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (skipped: ${reason})`}`, () => {
+  let space: Workspace;
+  let url: string;
+  let dir: string;
+  let count = 0;
+
+  beforeAll(() => {
+    space = new Workspace("mounts");
+  });
+  afterAll(() => space[Symbol.dispose]());
+
+  /** A bucket and a mount point for each test. */
+  beforeEach(() => {
+    url = space.url(`bucket-${++count}`);
+    space.do("init", url);
+    dir = space.mountPoint(`mount-${count}`);
+  });
+
+  const file = (name: string) => join(dir, name);
+  const bucketFolder = () => space.at(`bucket-${count}`);
+  const failure = (...args: string[]) => {
+    const { status, err } = space.run([...args, "--json"]);
+    return { status, ...(JSON.parse(err) as { code: string; message: string }) };
+  };
+  const ended = (pid: number) => eventually(async () => expect(existsSync(`/proc/${pid}`)).toBe(false));
+  const mounted = () => readFileSync("/proc/self/mountinfo", "utf8").includes(` ${dir} `);
+
+  describe("at work", () => {
+    test("mounts, publishes, tells how it is, and unmounts", () => {
+      const pid = space.mount(url, dir);
+      writeFileSync(file("f"), "hello");
+      expect(space.json("flush", dir)).toEqual({
+        published: true,
+        root: text(ROOT),
+        version: number,
+        attempts: number,
+        conflicts: 0,
+        pending: { files: 0, bytes: 0, oldestMs: 0, etaMs: null },
+        error: null,
+      });
+      expect(space.do("cat", `${url}/f`)).toBe("hello");
+      const status = space.status(dir);
+      expect(status).toEqual({
+        mount: dir,
+        bucket: url,
+        pid,
+        root: text(ROOT),
+        base: status["root"],
+        online: true,
+        lastError: null,
+        pending: { files: 0, bytes: 0, oldestMs: 0, etaMs: null },
+        conflicts: [],
+        guard: null,
+        cache: { bytes: number, limit: 1 << 30 },
+        published: {
+          flushes: number,
+          attempts: number,
+          uploadedBytes: number,
+          uploadedBlocks: number,
+          requests: number,
+          blocksRead: number,
+        },
+      });
+      expect(space.lines("log", dir)).toEqual(space.lines("log", url));
+      const unmounted = { drained: true, pending: { files: 0, bytes: 0, oldestMs: 0, etaMs: null }, error: null };
+      expect(space.json("unmount", dir)).toEqual(unmounted);
+      expect(mounted()).toBe(false);
+      expect(readdirSync(dir)).toEqual([]);
+    });
+
+    test("keeps its state to its user", () => {
+      space.mount(url, dir);
+      const states = space.at("state", "syncline");
+      const folders = readdirSync(states).map((name) => join(states, name));
+      const sockets = folders.map((folder) => join(folder, "control.sock")).filter((path) => existsSync(path));
+      const modes = (paths: string[]) => new Set(paths.map((path) => statSync(path).mode & 0o777));
+      expect(modes(folders)).toEqual(new Set([0o700]));
+      expect(modes(sockets)).toEqual(new Set([0o600]));
+      space.do("unmount", dir);
+    });
+
+    test("goes on after a restart, with a state folder whose path is longer than a socket's may be", () => {
+      const state = space.at("x".repeat(150), `state-${count}`);
+      mkdirSync(join(state, ".."), { recursive: true });
+      space.mount(url, dir, "--state", state);
+      writeFileSync(file("f"), "before");
+      const { ino } = statSync(file("f"));
+      space.do("unmount", dir, "--state", state);
+      space.mount(url, dir, "--state", state);
+      expect(readFileSync(file("f"), "utf8")).toBe("before");
+      expect(statSync(file("f")).ino).toBe(ino);
+      space.do("unmount", dir, "--state", state);
+    });
+
+    test("with --durability published, fsync waits for the bucket, and fails without it", () => {
+      space.mount(url, dir, "--durability", "published");
+      const fsynced = (name: string) =>
+        spawnSync("python3", [
+          "-c",
+          `import os; f = open("${file(name)}", "w"); f.write("x"); f.flush(); os.fsync(f.fileno())`,
+        ]);
+      expect(fsynced("a").status).toBe(0);
+      expect(space.do("cat", `${url}/a`)).toBe("x");
+      renameSync(bucketFolder(), `${bucketFolder()}-away`);
+      expect(String(fsynced("b").stderr)).toContain("Input/output error");
+      renameSync(`${bucketFolder()}-away`, bucketFolder());
+      space.do("flush", dir);
+      expect(space.do("cat", `${url}/b`)).toBe("x");
+      space.do("unmount", dir);
+    });
+
+    test("read-only needs no key and refuses changes; what others publish shows up", async () => {
+      space.do("put", writtenFile("first"), `${url}/first`);
+      const env = { SYNCLINE_KEY: undefined, XDG_CONFIG_HOME: space.at("no-config") };
+      expect(space.run(["mount", url, dir, "--background", "--read-only"], { env }).status).toBe(0);
+      expect(existsSync(space.at("no-config"))).toBe(false);
+      expect(readdirSync(dir)).toEqual(["first"]);
+      expect(() => writeFileSync(file("x"), "")).toThrow(/EROFS/);
+      space.do("put", writtenFile("second"), `${url}/second`);
+      await eventually(async () => expect(readdirSync(dir)).toEqual(["first", "second"]));
+      space.do("unmount", dir);
+    });
+
+    test("with --at shows an old state whatever is published or pending, and goes on afterwards", () => {
+      space.mount(url, dir);
+      writeFileSync(file("old"), "1");
+      const { root } = space.json("flush", dir);
+      writeFileSync(file("new"), "2");
+      space.do("unmount", dir);
+      space.mount(url, dir, "--at", String(root));
+      expect(readdirSync(dir)).toEqual(["old"]);
+      expect(() => writeFileSync(file("x"), "")).toThrow(/EROFS/);
+      expect(space.json("flush", dir)).toMatchObject({ published: true, root });
+      expect(readdirSync(dir)).toEqual(["old"]);
+      space.do("unmount", dir);
+      space.mount(url, dir);
+      expect(readdirSync(dir)).toEqual(["new", "old"]);
+      space.do("unmount", dir);
+    });
+
+    test("restore below a mount publishes what is pending first, and shows the old state when it returns", () => {
+      space.mount(url, dir);
+      mkdirSync(file("d"));
+      writeFileSync(file("d/f"), "one");
+      const { root } = space.json("flush", dir);
+      writeFileSync(file("d/f"), "two");
+      rmSync(file("d/f"));
+      writeFileSync(file("d/f"), "three");
+      writeFileSync(file("other"), "stays");
+      space.do("restore", file("d"), "--at", String(root));
+      expect(readFileSync(file("d/f"), "utf8")).toBe("one");
+      expect(readdirSync(dir)).toEqual(["d", "other"]);
+      const before = String(space.lines("log", url)[1]?.["root"]);
+      expect(space.do("cat", `${url}/d/f`, "--at", before)).toBe("three");
+      rmSync(file("d"), { recursive: true });
+      space.do("restore", file("d/f"), "--at", String(root));
+      expect(readFileSync(file("d/f"), "utf8")).toBe("one");
+      space.do("unmount", dir);
+    });
+  });
+
+  describe("beside others", () => {
+    test("is refused a state that another one uses, and a directory that is not empty", () => {
+      space.mount(url, dir);
+      expect(failure("mount", url, dir)).toMatchObject({ status: 4, code: "state_in_use" });
+      expect(failure("mount", url, dir, "--background")).toMatchObject({ status: 4, code: "state_in_use" });
+      const state = space.at(`second-state-${count}`);
+      expect(failure("mount", url, dir, "--state", state)).toMatchObject({ status: 4, code: "mount_busy" });
+      const full = space.at(`full-${count}`);
+      mkdirSync(join(full, "inner"), { recursive: true });
+      expect(failure("mount", url, full)).toMatchObject({ status: 4, code: "mount_not_empty" });
+      expect(failure("mount", url, join(full, "missing"))).toMatchObject({ status: 1, code: "no_such_path" });
+      expect(space.run(["status", dir]).status).toBe(0);
+      space.do("unmount", dir);
+    });
+
+    test("answers for its own mount when its directory had another bucket before", () => {
+      const other = space.url(`other-${count}`);
+      space.do("init", other);
+      space.mount(other, dir);
+      space.do("unmount", dir);
+      space.mount(url, dir);
+      writeFileSync(file("f"), "");
+      expect(space.status(dir)["bucket"]).toBe(url);
+      space.do("flush", dir);
+      expect(space.lines("ls", url)).toHaveLength(1);
+      expect(space.lines("log", dir)).toEqual(space.lines("log", url));
+      space.do("unmount", dir);
+    });
+
+    test("begins anew with a bucket that was made anew, unless something is unpublished", () => {
+      space.mount(url, dir);
+      writeFileSync(file("published"), "");
+      space.do("unmount", dir);
+      const remake = () => {
+        rmSync(bucketFolder(), { recursive: true });
+        space.do("init", url);
+      };
+      remake();
+      space.mount(url, dir);
+      expect(readdirSync(dir)).toEqual([]);
+      renameSync(bucketFolder(), `${bucketFolder()}-away`);
+      writeFileSync(file("kept"), "kept");
+      expect(space.run(["unmount", dir, "--timeout", "0.1"]).status).toBe(3);
+      renameSync(`${bucketFolder()}-away`, bucketFolder());
+      remake();
+      space.mount(url, dir);
+      expect(readFileSync(file("kept"), "utf8")).toBe("kept");
+      expect(space.run(["flush", dir]).status).toBe(3);
+      expect(space.status(dir)["lastError"]).toMatchObject({ code: "foreign_bucket" });
+      expect(space.run(["unmount", dir]).status).toBe(3);
+      expect(space.lines("ls", url)).toEqual([]);
+    });
+  });
+
+  describe("ends", () => {
+    test("by a plain umount, when what was written last is published", async () => {
+      const pid = space.mount(url, dir);
+      writeFileSync(file("last"), "last");
+      execFileSync("umount", [dir]);
+      await ended(pid);
+      expect(space.do("cat", `${url}/last`)).toBe("last");
+    });
+
+    test.each(["SIGTERM", "SIGINT"] as const)(
+      "by %s in the foreground: drains, says so, and ends with 0",
+      async (signal) => {
+        const agent = space.start(["mount", url, dir, "--json"]);
+        const output = collect(agent);
+        await once(agent.stdout ?? agent, "data");
+        writeFileSync(file("last"), "last");
+        agent.kill(signal);
+        const { status, out, err } = await output;
+        expect({ status, err }).toEqual({ status: 0, err: "" });
+        const [mountedLine, unmountedLine] = out
+          .trimEnd()
+          .split("\n")
+          .map((line) => JSON.parse(line) as unknown);
+        expect(mountedLine).toEqual({ mount: dir, bucket: url, pid: agent.pid });
+        expect(unmountedLine).toMatchObject({ unmounted: dir, drained: true });
+        expect(space.do("cat", `${url}/last`)).toBe("last");
+        expect(mounted()).toBe(false);
+      },
+    );
+
+    test("with 3 and what remains while the bucket is away; a second signal ends the waiting; the next mount publishes it", async () => {
+      const agent = space.start(["mount", url, dir, "--json"]);
+      const output = collect(agent);
+      await once(agent.stdout ?? agent, "data");
+      renameSync(bucketFolder(), `${bucketFolder()}-away`);
+      writeFileSync(file("kept"), "kept");
+      agent.kill("SIGTERM");
+      // The first one has begun to wait once it has found the bucket missing.
+      await eventually(async () => expect(space.status(dir)["online"]).toBe(false));
+      agent.kill("SIGTERM");
+      const { status, out } = await output;
+      expect(status).toBe(3);
+      expect(JSON.parse(out.trimEnd().split("\n").at(-1) ?? "")).toMatchObject({
+        drained: false,
+        pending: { files: 2, bytes: 4 },
+        error: { code: text(/^(no_such_bucket|store_unreachable|arbiter_unreachable)$/) },
+      });
+      space.mount(url, dir);
+      expect(readFileSync(file("kept"), "utf8")).toBe("kept");
+      expect(space.status(dir)["pending"]).toMatchObject({ files: 2 });
+      renameSync(`${bucketFolder()}-away`, bucketFolder());
+      space.do("flush", dir);
+      expect(space.do("cat", `${url}/kept`)).toBe("kept");
+      space.do("unmount", dir);
+    });
+
+    test("unmount waits as long as it may for the bucket, and not at all for one that was set back", () => {
+      space.mount(url, dir);
+      writeFileSync(file("f"), "1");
+      space.do("flush", dir);
+      const old = readFileSync(join(bucketFolder(), "root"));
+      writeFileSync(file("f"), "2");
+      space.do("flush", dir);
+      writeFileSync(join(bucketFolder(), "root"), old);
+      writeFileSync(file("g"), "3");
+      expect(space.run(["flush", dir]).status).toBe(3);
+      const began = performance.now();
+      const { status, out } = space.run(["unmount", dir, "--timeout", "30", "--json"]);
+      expect(performance.now() - began).toBeLessThan(15_000);
+      expect(status).toBe(3);
+      expect(JSON.parse(out)).toMatchObject({ drained: false, error: { code: "root_rolled_back" } });
+    });
+
+    test("unmount leaves a mount that is in use alone, and it goes on", () => {
+      space.mount(url, dir);
+      const open = openSync(file("open"), "w");
+      expect(failure("unmount", dir)).toMatchObject({ status: 4, code: "mount_busy" });
+      writeFileSync(open, "goes on");
+      closeSync(open);
+      space.do("unmount", dir);
+      expect(space.do("cat", `${url}/open`)).toBe("goes on");
+    });
+
+    test("killed, it leaves a dead mount that the next one cleans, and loses nothing", async () => {
+      const pid = space.mount(url, dir);
+      writeFileSync(file("f"), "answered");
+      process.kill(pid, "SIGKILL");
+      await ended(pid);
+      expect(() => readdirSync(dir)).toThrow(/ENOTCONN/);
+      expect(failure("status", dir)).toMatchObject({ status: 1, code: "no_agent" });
+      expect(space.json("status")).toEqual({ agents: [] });
+      space.mount(url, dir);
+      expect(readFileSync(file("f"), "utf8")).toBe("answered");
+      space.do("unmount", dir);
+    });
+
+    test("flush with nothing to publish says when the bucket is out of reach", () => {
+      space.mount(url, dir);
+      space.do("flush", dir);
+      renameSync(bucketFolder(), `${bucketFolder()}-away`);
+      const { status, out } = space.run(["flush", dir, "--json"]);
+      expect({ status, report: JSON.parse(out) as unknown }).toMatchObject({
+        status: 6,
+        report: { published: false, pending: { files: 0 }, error: { code: text(/unreachable$/) } },
+      });
+      renameSync(`${bucketFolder()}-away`, bucketFolder());
+      space.do("unmount", dir);
+    });
+  });
+
+  /** A local file with its own name in it. */
+  function writtenFile(name: string): string {
+    writeFileSync(space.at(name), name);
+    return space.at(name);
+  }
+});
