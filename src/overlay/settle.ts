@@ -26,6 +26,7 @@ export function settlePublished(state: OverlayState, record: Extract<JournalReco
     const row = rows.get(changed.ino);
     if (row === undefined) throw corruptState(`The published epoch ${record.epoch} lacks inode ${changed.ino}.`);
     const object = state.dirty(changed.ino);
+    parted(state, changed.ino, row.id);
     if (object.epoch <= record.epoch) dropPublished(state, flight, rows, changed, object, row.id);
     else keepPublished(state, flight, rows, changed, object, row);
   }
@@ -36,14 +37,28 @@ export function changedSince(state: OverlayState, ino: Ino, epoch: number): bool
   return (state.object(ino)?.epoch ?? 0) > epoch;
 }
 
+/**
+ * What others had made under the name of a new object, and got the id that it has now, may have changed here too while that was
+ * out of the way. There is one object of this id, so the other is new.
+ */
+function parted(state: OverlayState, ino: Ino, id: FileId): void {
+  const other = state.dirtyWithId(id);
+  if (other !== undefined && other.ino !== ino) disown(state, other);
+}
+
 /** The bucket has no trace of it now; who has it open still reads it from here. */
 function settleDeleted(state: OverlayState, { ino }: ChangedObject): void {
   const object = state.dirty(ino);
   if (!isUnlinked(object)) throw corruptState(`Inode ${ino} of the overlay has a name after it was deleted.`);
+  disown(state, object);
+}
+
+/** The object is none of the bucket's. */
+function disown(state: OverlayState, object: DirtyObject): void {
   state.unidentify(object);
-  state.inodes.remove(ino);
+  state.inodes.remove(object.ino);
   if (object.forgotten) {
-    state.discarded.push({ ino, upTo: state.epoch });
+    state.discarded.push({ ino: object.ino, upTo: state.epoch });
     state.drop(object);
     return;
   }
@@ -51,7 +66,7 @@ function settleDeleted(state: OverlayState, { ino }: ChangedObject): void {
   object.base = undefined;
   object.baseNames = [];
   state.noteUnlinked(object);
-  state.unsaved.add(ino);
+  state.unsaved.add(object.ino);
 }
 
 function dropPublished(

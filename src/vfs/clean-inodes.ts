@@ -77,6 +77,11 @@ export class CleanInodes {
     return object;
   }
 
+  /** Whether the number is still the one that stands for the object. */
+  owns({ ino, id }: CleanObject): boolean {
+    return ino === ROOT_INO || this.#overlay.state.inodes.row(ino)?.id === id;
+  }
+
   /** All names of a file or directory in the base. Throws BlockMiss. */
   namesOf(object: CleanObject): BaseName[] {
     if (object.names > 1) return peekBackrefs(this.#nodes, this.#overlay.state.base.tree, object.id, MAX_LINKS);

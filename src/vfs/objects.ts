@@ -117,7 +117,7 @@ export class Objects {
     if (this.overlay.state.object(ino) !== undefined) return;
     if (records.some((record) => record.kind === "keep" && record.object.ino === ino)) return;
     const clean = this.clean.get(ino);
-    if (clean === undefined) throw refuse("ESTALE");
+    if (clean === undefined || !this.clean.owns(clean)) throw refuse("ESTALE");
     const baseNames = this.clean.namesOf(clean);
     const parents = baseNames.map(({ parent }) => this.clean.directoryIno(parent));
     const { id, subdirs } = clean;

@@ -79,7 +79,7 @@ export class VfsHarness extends VfsDriver {
   async publish(): Promise<void> {
     const result = await this.build();
     if (result === undefined) return;
-    this.#stand(result.base);
+    this.stand(result.base);
     this.vfs.published(result);
   }
 
@@ -91,7 +91,7 @@ export class VfsHarness extends VfsDriver {
     if (changes === undefined) throw new Error("the other agent changed nothing");
     const { ours } = await other.#build(changes, other.disk);
     const base = await this.#newRoot(this.root.tree, ours);
-    this.#stand(base);
+    this.stand(base);
     return base;
   }
 
@@ -107,6 +107,12 @@ export class VfsHarness extends VfsDriver {
     const { disk: storage, blocks, clock, root: base } = this;
     this.vfs = openVfs({ storage, blocks, clock, base, log: silentLog, limits: this.#limits });
     this.#listen();
+  }
+
+  /** What was published is the root from now on. */
+  stand({ commit, tree, seq }: NewBase): void {
+    this.root = { commit, tree, seq };
+    this.#trees.set(commit, tree);
   }
 
   #listen(): void {
@@ -135,11 +141,6 @@ export class VfsHarness extends VfsDriver {
   async #newRoot(from: Cid, tree: Cid): Promise<NewBase> {
     const seq = (this.root.seq + 1) as Lamport;
     return { commit: fakeCommit(seq), tree, seq, changes: await differences(this.#nodes, from, tree) };
-  }
-
-  #stand({ commit, tree, seq }: NewBase): void {
-    this.root = { commit, tree, seq };
-    this.#trees.set(commit, tree);
   }
 }
 

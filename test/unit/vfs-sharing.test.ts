@@ -124,6 +124,28 @@ describe("what others publish", () => {
     expect([await fs.text("f"), await fs.text(names[1] ?? "")]).toEqual(["opened", "mine"]);
   });
 
+  test.each(["unlinked", "renamed"])(
+    "is shown when a new file of its name was %s while that is published",
+    async (how) => {
+      const fs = await VfsHarness.create();
+      await fs.make("f", "mine");
+      await adopt(fs, async (other) => void (await other.make("f", "theirs")));
+      expect(await fs.text("f")).toBe("mine");
+      const result = await fs.build();
+      if (how === "unlinked") await fs.unlink("f");
+      else await fs.rename("f", "g");
+      expect(await fs.text("f")).toBe("theirs");
+      await fs.write(await fs.ino("f"), 0, "edited");
+      if (result === undefined) throw new Error("nothing was sealed");
+      fs.stand(result.base);
+      fs.vfs.published(result);
+      await fs.publish();
+      expect(await fs.text("f")).toBe("edited");
+      expect(await fs.list("")).toEqual(how === "unlinked" ? ["f"] : ["f", "g"]);
+      if (how === "renamed") expect(await fs.text("g")).toBe("mine");
+    },
+  );
+
   test("counts subdirectories of both sides", async () => {
     const fs = await VfsHarness.create();
     await fs.makeDirectory("d");
