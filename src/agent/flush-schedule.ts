@@ -15,6 +15,9 @@ export interface FlushEnd {
 }
 
 const SHORTEST_MS = 1_000 / FLUSHES_PER_SECOND;
+/** How much the spacing grows from flush to flush while writing goes on, and while fsyncs do, which flushes compete with. */
+const WIDENING = 1.5;
+const FSYNC_WIDENING = 3;
 
 export class FlushSchedule implements Disposable {
   readonly #clock: Clock;
@@ -29,6 +32,7 @@ export class FlushSchedule implements Disposable {
   #lastStartMs = -Infinity;
   #spacingMs = SHORTEST_MS;
   #dirtyWhileRunning = false;
+  #fsyncWhileRunning = false;
   #disposed = false;
 
   /** `flush` never rejects: it reports what went wrong itself. */
@@ -41,7 +45,10 @@ export class FlushSchedule implements Disposable {
   note(reason: DirtyReason): void {
     const now = this.#clock.monotonicMs();
     this.#firstDirtyMs ??= now;
-    if (this.#running !== undefined) this.#dirtyWhileRunning = true;
+    if (this.#running !== undefined) {
+      this.#dirtyWhileRunning = true;
+      this.#fsyncWhileRunning ||= reason === "fsync";
+    }
     if (reason === "write") this.#idleDueMs = Math.min(now + FLUSH_IDLE_MS, this.#firstDirtyMs + FLUSH_LATEST_MS);
     else this.#firm(reason === "urgent" ? now : Math.max(now, this.#lastStartMs + this.#spacingMs));
     this.#arm();
@@ -76,6 +83,7 @@ export class FlushSchedule implements Disposable {
     this.#firmDueMs = Infinity;
     this.#firstDirtyMs = undefined;
     this.#dirtyWhileRunning = false;
+    this.#fsyncWhileRunning = false;
     this.#lastStartMs = this.#clock.monotonicMs();
     this.#running = this.#flush().then((end) => this.#ended(end));
     return this.#running;
@@ -85,7 +93,8 @@ export class FlushSchedule implements Disposable {
     this.#running = undefined;
     const now = this.#clock.monotonicMs();
     // Writing that goes on and on widens the spacing; a pause brings it back.
-    this.#spacingMs = this.#dirtyWhileRunning ? Math.min(this.#spacingMs * 1.5, FLUSH_LATEST_MS) : SHORTEST_MS;
+    const widening = this.#fsyncWhileRunning ? FSYNC_WIDENING : WIDENING;
+    this.#spacingMs = this.#dirtyWhileRunning ? Math.min(this.#spacingMs * widening, FLUSH_LATEST_MS) : SHORTEST_MS;
     // What was noted while it ran may be in no epoch yet: another round takes it, empty rounds cost nothing.
     if (end.again) this.#firmDueMs = now + end.afterMs;
     else if (this.#dirtyWhileRunning) this.#firm(Math.max(now, this.#lastStartMs + this.#spacingMs));

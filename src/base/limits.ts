@@ -116,6 +116,9 @@ export const JOURNAL_SEGMENT_BYTES = 4 * MiB;
 export const JOURNAL_FRAME_BYTES = 256 * KiB;
 /** The journal is checkpointed when it takes this, or twice what the last checkpoint wrote. */
 export const CHECKPOINT_BYTES = 32 * MiB;
+/** The journal carries the bytes of writes up to this, while an fsync was at most so long ago. */
+export const CARRIED_WRITE_BYTES = 8 * KiB;
+export const FSYNC_RECENT_MS = 1_000;
 /** Inode rows that wait in memory before some are written to the tables, and how many then. */
 export const WAITING_INODES = 8_192;
 export const INODE_BATCH = 1_024;

@@ -51,7 +51,7 @@ export function applyRecord(state: OverlayState, record: JournalRecord): void {
 /** Changes of one object's own fields. */
 function change(
   state: OverlayState,
-  record: Extract<JournalRecord, { kind: "attributes" | "data" | "hole" | "resize" | "xattrs" }>,
+  record: Extract<JournalRecord, { kind: "attributes" | "data" | "written" | "hole" | "resize" | "xattrs" }>,
 ): void {
   const object = state.dirty(record.ino);
   state.touch(object);
@@ -72,6 +72,7 @@ function change(
   object.extents ??= Extents.ofBase(object.contentSize);
   if (record.kind === "resize") object.extents.resize(record.size, state.epoch);
   else if (record.kind === "data") object.extents.setData(record.offset, record.length, state.epoch);
+  else if (record.kind === "written") object.extents.setData(record.offset, record.bytes.length, state.epoch);
   else object.extents.setHole(record.offset, record.length, state.epoch);
   object.size = object.extents.size;
 }

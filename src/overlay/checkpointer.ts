@@ -6,23 +6,42 @@ import type { OverlayState } from "./state.ts";
 import type { Ino } from "../base/ids.ts";
 import type { StateTables, TableChange } from "./storage.ts";
 
+/** The state as of a frame, encoded. */
+interface Checkpoint {
+  readonly frame: number;
+  /** Objects that were not in the tables, or not as they are. */
+  readonly saved: readonly Ino[];
+  /** The sealed epoch; 0 for none. */
+  readonly flight: number;
+  readonly objects: readonly (readonly [Ino, Uint8Array])[];
+  readonly change: Omit<TableChange, "inodes" | "removedInodes">;
+}
+
 export class Checkpointer {
   readonly #tables: StateTables;
   readonly #journal: Journal;
   readonly #state: OverlayState;
   readonly #bytes: number;
+  readonly #syncCarried: () => Promise<void>;
   readonly #runs: SharedSync;
   /** Bytes that the last checkpoint wrote. */
   #lastBytes = 0;
   /** The sealed epoch that the tables hold; 0 for none, undefined when that is not known. */
   #savedFlight: number | undefined;
 
-  /** `bytes`: how much the journal may take before a checkpoint is due. */
-  constructor(tables: StateTables, journal: Journal, state: OverlayState, bytes: number) {
+  /** `bytes`: how much the journal may take before a checkpoint is due. `syncCarried`: makes the bytes in it durable elsewhere. */
+  constructor(
+    tables: StateTables,
+    journal: Journal,
+    state: OverlayState,
+    bytes: number,
+    syncCarried: () => Promise<void>,
+  ) {
     this.#tables = tables;
     this.#journal = journal;
     this.#state = state;
     this.#bytes = bytes;
+    this.#syncCarried = syncCarried;
     this.#runs = new SharedSync(() => this.#run());
   }
 
@@ -50,34 +69,43 @@ export class Checkpointer {
 
   async #run(): Promise<void> {
     this.#journal.flush();
-    const frame = this.#journal.lastFrame;
-    this.#write(frame);
+    const checkpoint = this.#encode(this.#journal.lastFrame);
+    try {
+      // A start replays only what comes after: bytes that earlier frames carry must be in the data files before.
+      await this.#syncCarried();
+      this.#write(checkpoint);
+    } catch (error) {
+      for (const ino of checkpoint.saved) this.#state.unsaved.add(ino);
+      throw error;
+    }
     await this.#tables.sync();
-    this.#journal.recycle(frame);
+    this.#journal.recycle(checkpoint.frame);
   }
 
-  #write(frame: number): void {
-    const { inodes, inFlight, unsaved } = this.#state;
-    const rows = inodes.take(Infinity);
+  /** The state as of now, which changes while the data files are synced. */
+  #encode(frame: number): Checkpoint {
+    const { inFlight, unsaved } = this.#state;
+    const saved = [...unsaved];
     const objects: (readonly [Ino, Uint8Array])[] = [];
     const removedObjects: Ino[] = [];
-    for (const ino of unsaved) {
+    for (const ino of saved) {
       const object = this.#state.object(ino);
       if (object === undefined) removedObjects.push(ino);
       else objects.push([ino, encodeObject(object)]);
     }
     const flight = inFlight?.changes.epoch ?? 0;
-    const sealed = flight === this.#savedFlight ? undefined : (inFlight?.changes.objects ?? []);
-    const head = this.#head(frame);
-    this.#tables.apply({
-      ...rows,
-      objects,
-      removedObjects,
-      sealed: sealed?.map((changed) => [changed.ino, encodeSealed(changed)] as const),
-      head,
-    });
-    inodes.written(rows);
+    const changed = flight === this.#savedFlight ? undefined : (inFlight?.changes.objects ?? []);
+    const sealed = changed?.map((each) => [each.ino, encodeSealed(each)] as const);
     unsaved.clear();
+    return { frame, saved, flight, change: { objects, removedObjects, sealed, head: this.#head(frame) }, objects };
+  }
+
+  /** Inode rows may be newer than the rest. */
+  #write({ flight, change, objects }: Checkpoint): void {
+    const { inodes } = this.#state;
+    const rows = inodes.take(Infinity);
+    this.#tables.apply({ ...rows, ...change });
+    inodes.written(rows);
     this.#savedFlight = flight;
     this.#lastBytes = objects.reduce((sum, [, bytes]) => sum + bytes.length, 0);
   }

@@ -2,12 +2,19 @@
  * Contents that are not published yet, by inode and epoch: small files together in shared files, others in sparse files
  * `<ino>.<epoch>` of their own, each byte at the file's offset. Of a sealed epoch nothing is ever written again.
  */
+import { mapConcurrent } from "../base/concurrency.ts";
 import type { Ino } from "../base/ids.ts";
 import { SMALL_FILE_BYTES } from "../base/limits.ts";
 import { OpenDataFiles } from "./open-files.ts";
 import { SharedSync } from "./shared-sync.ts";
 import { SmallFiles } from "./small-files.ts";
+import { smallFilesOf } from "./small-pieces.ts";
 import type { OverlayStorage } from "./storage.ts";
+import { UnsyncedFiles } from "./unsynced-files.ts";
+import type { Unsynced } from "./unsynced-files.ts";
+
+/** Files that are synced at once: few, so that the journal's own syncs find a free thread. */
+const SYNCERS = 2;
 
 export class DataFiles {
   readonly #storage: OverlayStorage;
@@ -17,12 +24,15 @@ export class DataFiles {
   readonly #epochs = new Map<Ino, number[]>();
   /** Names of the files of their own. */
   readonly #own = new Set<string>();
-  /** Files that were written to and not synced, by inode. */
-  readonly #unsynced = new Map<Ino, Set<string>>();
+  /** Written to with bytes that are nowhere else. */
+  readonly #unsynced = new UnsyncedFiles();
+  /** Written to with bytes that the journal carries, too, and must until these are synced. */
+  readonly #carried = new UnsyncedFiles();
   /** Inodes whose bytes must be durable before the journal says so: those that took another's name. */
   readonly #eager = new Set<Ino>();
   readonly #folderSync: SharedSync;
-  #folderChanged = false;
+  /** At first: another process may have made files and not synced the folder. */
+  #folderChanged = true;
   #discarded: string[] = [];
 
   /** Finds what there is. */
@@ -34,13 +44,18 @@ export class DataFiles {
       const [, ino, epoch] = /^(\d+)\.(\d+)$/.exec(name) ?? [];
       if (ino === undefined) continue;
       this.#own.add(name);
-      this.#note(Number(ino) as Ino, Number(epoch));
+      // What another process wrote may not be synced.
+      this.#wrote(Number(ino) as Ino, Number(epoch), name, false);
     }
     this.#small = new SmallFiles(storage, this.#open, {
       made: () => (this.#folderChanged = true),
       needless: (name) => this.#throwAway(name),
     });
-    for (const [ino, epoch] of this.#small.all()) this.#note(ino, epoch);
+    // Which of them moved out of a shared file is said there.
+    for (const { name, epoch } of smallFilesOf(storage))
+      for (const [ino, epochs] of this.#epochs) if (epochs.includes(epoch)) this.#wrote(ino, epoch, name, false);
+    for (const [ino, epoch] of this.#small.all())
+      for (const part of this.#small.pieces(ino, epoch)?.parts ?? []) this.#wrote(ino, epoch, part, false);
   }
 
   /** Inodes that have bytes here. */
@@ -53,16 +68,35 @@ export class DataFiles {
     return this.#discarded.length;
   }
 
-  /** Throws `disk_full`; then bytes that were written before in this epoch are as they were, if none are written again. */
-  write(ino: Ino, epoch: number, offset: number, bytes: Uint8Array): void {
+  /** Whether the journal carries some of these bytes, which the data files may lack after power loss. */
+  isCarried(ino: Ino, offset: number, length: number): boolean {
+    return this.#carried.meets(ino, offset, offset + length);
+  }
+
+  /**
+   * `carried`: the journal has the bytes too, so that `sync` need not care. Throws `disk_full`; then bytes that were written
+   * before in this epoch are as they were, if none are written again.
+   */
+  write(ino: Ino, epoch: number, offset: number, bytes: Uint8Array, carried = false): void {
     const name = dataFileName(ino, epoch);
     const isSmall = this.#small.has(ino, epoch) || !this.#own.has(name);
     if (isSmall && this.#small.accepts(ino, epoch, offset, bytes.length)) {
-      this.#wrote(ino, epoch, this.#small.write(ino, epoch, offset, bytes));
+      this.#wrote(ino, epoch, this.#small.write(ino, epoch, offset, bytes), carried, offset, offset + bytes.length);
       return;
     }
     if (this.#small.has(ino, epoch)) this.#moveOut(ino, epoch, name);
-    this.#writeOwn(ino, epoch, name, offset, bytes);
+    this.#writeOwn(ino, epoch, name, offset, bytes, carried);
+  }
+
+  /** Writes bytes that the journal carries, unless they are there. */
+  restore(ino: Ino, epoch: number, offset: number, bytes: Uint8Array): void {
+    const there = new Uint8Array(bytes.length);
+    this.read(ino, epoch, offset, there);
+    if (Buffer.compare(there, bytes) !== 0) return this.write(ino, epoch, offset, bytes, true);
+    const own = dataFileName(ino, epoch);
+    const names = this.#small.pieces(ino, epoch)?.parts ?? (this.#own.has(own) ? [own] : []);
+    // To be there is not to be durable.
+    for (const name of names) this.#wrote(ino, epoch, name, true, offset, offset + bytes.length);
   }
 
   /** Fills `target`. What power loss took from a file that was never synced reads as zeros. */
@@ -74,22 +108,21 @@ export class DataFiles {
     if (!isOwn) this.#small.read(ino, epoch, offset, target);
   }
 
-  /** Makes what was written to this inode survive power loss. */
+  /** Makes what was written to this inode survive power loss, apart from what the journal carries. */
   async sync(ino: Ino): Promise<void> {
-    const names = this.#unsynced.get(ino);
-    if (names !== undefined) {
-      this.#unsynced.delete(ino);
-      try {
-        await Promise.all([...names].map((name) => this.#open.sync(name)));
-      } catch (error) {
-        this.#unsynced.set(ino, new Set([...names, ...(this.#unsynced.get(ino) ?? [])]));
-        throw error;
-      }
-    }
-    if (this.#folderChanged || this.#folderSync.active) {
-      this.#folderChanged = false;
-      await this.#folderSync.run();
-    }
+    if (!this.#unsynced.has(ino)) return;
+    const [unsynced, carried] = [this.#unsynced.mark([ino]), this.#carried.mark([ino])];
+    await this.#syncFiles(unsynced, carried);
+    this.#unsynced.settle(unsynced);
+    this.#carried.settle(carried);
+  }
+
+  /** Makes all that the journal carries up to now survive power loss without it. */
+  async syncCarried(): Promise<void> {
+    const carried = this.#carried.mark(this.#carried.inos());
+    if (carried.names.size === 0) return;
+    await this.#syncFiles(carried);
+    this.#carried.settle(carried);
   }
 
   /** Asks for a sync of this inode before the journal's next one. */
@@ -116,13 +149,15 @@ export class DataFiles {
       this.#small.drop(ino, epoch);
       const name = dataFileName(ino, epoch);
       if (this.#own.delete(name)) this.#throwAway(name);
-      this.#unsynced.get(ino)?.delete(name);
+      this.#unsynced.forget(ino, name);
+      this.#carried.forget(ino, name);
     }
     if (kept.length > 0) {
       this.#epochs.set(ino, kept);
     } else {
       this.#epochs.delete(ino);
-      this.#unsynced.delete(ino);
+      this.#unsynced.forget(ino);
+      this.#carried.forget(ino);
     }
   }
 
@@ -147,12 +182,26 @@ export class DataFiles {
     for (const { offset, length } of this.#small.pieces(ino, epoch)?.all() ?? []) {
       const part = buffer.subarray(0, length);
       this.#small.read(ino, epoch, offset, part);
-      this.#writeOwn(ino, epoch, name, offset, part);
+      this.#writeOwn(ino, epoch, name, offset, part, false);
     }
-    this.#wrote(ino, epoch, this.#small.moved(ino, epoch));
+    this.#wrote(ino, epoch, this.#small.moved(ino, epoch), false);
   }
 
-  #writeOwn(ino: Ino, epoch: number, name: string, offset: number, bytes: Uint8Array): void {
+  async #syncFiles(...files: Unsynced[]): Promise<void> {
+    const names = new Set<string>();
+    for (const each of files) for (const name of each.names) names.add(name);
+    await mapConcurrent([...names], SYNCERS, (name) => this.#open.sync(name));
+    if (!this.#folderChanged && !this.#folderSync.active) return;
+    this.#folderChanged = false;
+    try {
+      await this.#folderSync.run();
+    } catch (error) {
+      this.#folderChanged = true;
+      throw error;
+    }
+  }
+
+  #writeOwn(ino: Ino, epoch: number, name: string, offset: number, bytes: Uint8Array, carried: boolean): void {
     const file = this.#open.file(name);
     if (!this.#own.has(name)) {
       this.#own.add(name);
@@ -160,14 +209,13 @@ export class DataFiles {
       this.#folderChanged = true;
     }
     file.write(offset, bytes);
-    this.#wrote(ino, epoch, name);
+    this.#wrote(ino, epoch, name, carried, offset, offset + bytes.length);
   }
 
-  #wrote(ino: Ino, epoch: number, name: string): void {
+  /** The bytes [from, to) of the inode were written to a file, or some that nobody knows. */
+  #wrote(ino: Ino, epoch: number, name: string, carried: boolean, from = 0, to = Infinity): void {
     if (this.#epochs.get(ino)?.includes(epoch) !== true) this.#note(ino, epoch);
-    const unsynced = this.#unsynced.get(ino);
-    if (unsynced === undefined) this.#unsynced.set(ino, new Set([name]));
-    else unsynced.add(name);
+    (carried ? this.#carried : this.#unsynced).note(ino, name, from, to);
   }
 
   #throwAway(name: string): void {

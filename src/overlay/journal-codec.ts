@@ -25,6 +25,7 @@ const KINDS = {
   rows: 14,
   published: 15,
   adopt: 16,
+  written: 17,
 } as const satisfies Record<JournalRecord["kind"], number>;
 
 const KIND_NAMES: ReadonlyMap<number, JournalRecord["kind"]> = new Map(
@@ -62,6 +63,11 @@ export function writeJournalRecord(writer: ByteWriter, record: JournalRecord): v
       writer.int(record.ino);
       writer.int(record.offset);
       writer.int(record.length);
+      return writer.ns(record.timeNs);
+    case "written":
+      writer.int(record.ino);
+      writer.int(record.offset);
+      writer.blob(record.bytes);
       return writer.ns(record.timeNs);
     case "resize":
       writer.int(record.ino);
@@ -116,6 +122,8 @@ export function readJournalRecord(reader: ByteReader): JournalRecord {
     case "data":
     case "hole":
       return { kind, ino: reader.ino(), offset: reader.int(), length: reader.int(), timeNs: reader.ns() };
+    case "written":
+      return { kind, ino: reader.ino(), offset: reader.int(), bytes: reader.blob(), timeNs: reader.ns() };
     case "resize":
       return { kind, ino: reader.ino(), size: reader.int(), timeNs: reader.ns() };
     case "xattrs":

@@ -53,6 +53,14 @@ export type JournalRecord =
       readonly length: number;
       readonly timeNs: bigint;
     }
+  /** As "data", and the journal carries the bytes: no more than the journal need be synced for them. */
+  | {
+      readonly kind: "written";
+      readonly ino: Ino;
+      readonly offset: number;
+      readonly bytes: Uint8Array;
+      readonly timeNs: bigint;
+    }
   /** Bytes became zeros; the file grows when they reach past its end. */
   | {
       readonly kind: "hole";

@@ -25,8 +25,8 @@ interface Segment {
   last: number;
 }
 
-/** Empty segments that are kept; others are removed. */
-const MAX_SPARES = 4;
+/** Empty segments that are kept; others are removed. As many as come free with a checkpoint, so that none is filled anew. */
+const MAX_SPARES = 9;
 
 export class Journal {
   readonly #storage: OverlayStorage;

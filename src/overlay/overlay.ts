@@ -8,8 +8,10 @@ import type { Clock } from "../base/clock.ts";
 import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Ino } from "../base/ids.ts";
 import {
+  CARRIED_WRITE_BYTES,
   CHECKPOINT_BYTES,
   CLEAN_INODES,
+  FSYNC_RECENT_MS,
   INODE_BATCH,
   JOURNAL_FRAME_BYTES,
   JOURNAL_SEGMENT_BYTES,
@@ -22,6 +24,7 @@ import { describeError } from "../base/log.ts";
 import type { Log } from "../base/log.ts";
 import type { ChangeSet, NewBase, PublishedEpoch } from "../bucket/change-set.ts";
 import { applyRecord } from "./apply.ts";
+import { CarriedBytes } from "./carried-bytes.ts";
 import { DataFiles } from "./data-files.ts";
 import { Inodes } from "./inodes.ts";
 import { Journal } from "./journal.ts";
@@ -82,6 +85,7 @@ export class Overlay {
   #sweeping: Disposable | undefined;
   #tendFailed = false;
   #closed = false;
+  #fsyncedMs = -Infinity;
 
   /** Opens the state, or makes it. Throws `state_corrupt`, `disk_full`, `store_failed`. */
   constructor({ storage, base, clock, log, limits }: OverlayOptions) {
@@ -97,9 +101,12 @@ export class Overlay {
       segmentBytes: limits?.segmentBytes ?? JOURNAL_SEGMENT_BYTES,
       frameBytes: limits?.frameBytes ?? JOURNAL_FRAME_BYTES,
     };
-    this.#journal = new Journal(storage, options, frame, (payload) => replayFrame(state, payload));
+    const carried = new CarriedBytes();
+    this.#journal = new Journal(storage, options, frame, (payload) => replayFrame(state, payload, carried));
     this.data = new DataFiles(storage, limits?.openFiles ?? MAX_OPEN_DATA_FILES);
-    let founded = stored !== undefined;
+    carried.restore(state, this.data);
+    // What another process wrote may not be durable.
+    let founded = false;
     this.#sync = new SharedSync(async () => {
       if (!founded) await this.#tables.sync();
       founded = true;
@@ -107,7 +114,9 @@ export class Overlay {
       await this.#journal.sync();
     });
     const checkpointBytes = limits?.checkpointBytes ?? CHECKPOINT_BYTES;
-    this.#checkpointer = new Checkpointer(this.#tables, this.#journal, state, checkpointBytes);
+    this.#checkpointer = new Checkpointer(this.#tables, this.#journal, state, checkpointBytes, () =>
+      this.data.syncCarried(),
+    );
     if (stored === undefined) this.#checkpointer.begin();
     if (state.publishable > 0) this.#liveSinceMs = clock.monotonicMs();
     this.#clean();
@@ -148,8 +157,19 @@ export class Overlay {
       });
   }
 
+  /**
+   * Whether the journal is to carry the bytes of a write. Small ones while programs fsync, which is one sync then instead of
+   * two. And any over bytes that it carries: those must neither be put back over new ones nor be left out when power loss
+   * takes the new ones.
+   */
+  carries(ino: Ino, offset: number, length: number): boolean {
+    if (this.data.isCarried(ino, offset, length)) return true;
+    return length <= CARRIED_WRITE_BYTES && this.#clock.monotonicMs() - this.#fsyncedMs < FSYNC_RECENT_MS;
+  }
+
   /** Makes the inode's data, then everything in the journal, survive power loss. Rejects with `store_failed`. */
   async fsync(ino: Ino): Promise<void> {
+    this.#fsyncedMs = this.#clock.monotonicMs();
     this.#journal.flush();
     await this.data.sync(ino);
     await this.#sync.run();

@@ -2,6 +2,7 @@
 import { SynclineError } from "../base/errors.ts";
 import { ByteReader, corruptState } from "./bytes.ts";
 import { applyRecord } from "./apply.ts";
+import type { CarriedBytes } from "./carried-bytes.ts";
 import { decodeHead, decodeObject, decodeSealed } from "./checkpoint.ts";
 import type { Inodes } from "./inodes.ts";
 import { readJournalRecord } from "./journal-codec.ts";
@@ -33,11 +34,15 @@ export function loadState(
   });
 }
 
-/** Applies the records of one frame. Throws `state_corrupt`. */
-export function replayFrame(state: OverlayState, payload: Uint8Array): void {
+/** Applies the records of one frame; `carried` gets the bytes in them. Throws `state_corrupt`. */
+export function replayFrame(state: OverlayState, payload: Uint8Array, carried: CarriedBytes): void {
   orCorrupt("A record in the overlay's journal does not fit what came before it.", () => {
     const reader = new ByteReader(payload);
-    while (!reader.atEnd) applyRecord(state, readJournalRecord(reader));
+    while (!reader.atEnd) {
+      const record = readJournalRecord(reader);
+      carried.take(record, state.epoch);
+      applyRecord(state, record);
+    }
   });
 }
 

@@ -47,9 +47,15 @@ export class FileIo {
     const { overlay, clock } = this.#objects;
     const records: JournalRecord[] = [];
     this.#objects.keep(ino, records);
-    records.push({ kind: "data", ino, offset, length: bytes.length, timeNs: clock.nowNs() });
+    const timeNs = clock.nowNs();
+    const carried = overlay.carries(ino, offset, bytes.length);
+    records.push(
+      carried
+        ? { kind: "written", ino, offset, bytes, timeNs }
+        : { kind: "data", ino, offset, length: bytes.length, timeNs },
+    );
     const dirty = overlay.state.object(ino);
-    this.#objects.execute(records, { between: () => this.#writeData(ino, dirty, offset, bytes) });
+    this.#objects.execute(records, { between: () => this.#writeData(ino, dirty, offset, bytes, carried) });
   }
 
   allocate(ino: Ino, mode: number, offset: number, length: number): void {
@@ -116,21 +122,22 @@ export class FileIo {
   }
 
   /** Bytes of the live epoch's own file are changed last: only new ones can find the disk full. */
-  #writeData(ino: Ino, dirty: DirtyObject | undefined, offset: number, bytes: Uint8Array): void {
+  #writeData(ino: Ino, dirty: DirtyObject | undefined, offset: number, bytes: Uint8Array, carried: boolean): void {
     const { data, state } = this.#objects.overlay;
     const { epoch } = state;
     const again: Segment[] = [];
     let at = offset;
     for (const segment of dirty?.extents?.range(offset, bytes.length) ?? []) {
       if (segment.from !== "data" || segment.epoch !== epoch) continue;
-      if (segment.offset > at) data.write(ino, epoch, at, bytes.subarray(at - offset, segment.offset - offset));
+      if (segment.offset > at)
+        data.write(ino, epoch, at, bytes.subarray(at - offset, segment.offset - offset), carried);
       at = segment.offset + segment.length;
       again.push(segment);
     }
-    if (at < offset + bytes.length) data.write(ino, epoch, at, bytes.subarray(at - offset));
+    if (at < offset + bytes.length) data.write(ino, epoch, at, bytes.subarray(at - offset), carried);
     for (const segment of again) {
       const start = segment.offset - offset;
-      data.write(ino, epoch, segment.offset, bytes.subarray(start, start + segment.length));
+      data.write(ino, epoch, segment.offset, bytes.subarray(start, start + segment.length), carried);
     }
   }
 

@@ -19,14 +19,16 @@ const HEAVY = process.env["SYNCLINE_TEST_ALL"] !== undefined;
 const RUNS = HEAVY ? 2_000 : 80;
 
 interface Housekeeping {
-  readonly op: "publish" | "checkpoint" | "fsync";
+  readonly op: "publish" | "checkpoint" | "fsync" | "seal" | "wait";
   readonly path: string;
 }
 
 type Step = Operation | Housekeeping;
 
+const HOUSEKEEPING: ReadonlySet<string> = new Set(["publish", "checkpoint", "fsync", "seal", "wait"]);
+
 const housekeeping = fc.record({
-  op: fc.constantFrom("publish", "checkpoint", "fsync"),
+  op: fc.constantFrom("publish", "checkpoint", "fsync", "fsync", "seal", "wait"),
   path: fc.constantFrom("a", "b"),
 });
 const steps = fc.array(
@@ -34,6 +36,31 @@ const steps = fc.array(
   { minLength: 1, maxLength: HEAVY ? 80 : 40, size: "max" },
 );
 const seed = fc.integer({ min: 0, max: 1e9 });
+
+/** One file on its own that is written and fsynced over and over, so that the journal carries much of it. */
+const START_BYTES = 100_000;
+const offset = fc.oneof(fc.integer({ min: 0, max: 6_000 }), fc.integer({ min: 90_000, max: 120_000 }));
+const piece = (most: number) =>
+  fc
+    .tuple(fc.integer({ min: 1, max: most }), fc.integer({ min: 1, max: 250 }))
+    .map(([length, byte]) => new Uint8Array(length).fill(byte));
+const storm = fc.array(
+  fc.oneof(
+    {
+      weight: 6,
+      arbitrary: fc.record({ op: fc.constant("write" as const), path: fc.constant("a"), offset, bytes: piece(6_000) }),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.record({ op: fc.constant("write" as const), path: fc.constant("a"), offset, bytes: piece(30_000) }),
+    },
+    {
+      weight: 4,
+      arbitrary: fc.record({ op: fc.constantFrom("fsync", "fsync", "wait", "checkpoint"), path: fc.constant("a") }),
+    },
+  ) as fc.Arbitrary<Step>,
+  { minLength: 1, maxLength: HEAVY ? 60 : 30, size: "max" },
+);
 
 describe("a process that dies at any call", () => {
   test("has lost nothing that it answered", async () => {
@@ -91,11 +118,66 @@ describe("power that goes at any call", () => {
         expect(possible).toContainEqual(Array.from(found.names));
         const promised = new Map([...found.contents].map(([ino]) => [ino, promisedContents(states, syncedAt, ino)]));
         for (const [ino, contents] of found.contents) expect([contents, undefined]).toContain(promised.get(ino));
+        // What was recovered is as durable as before, also when a checkpoint has emptied the journal.
+        await fs.vfs.checkpoint();
+        fs.restart(seededRandom(chance + 1));
+        const again = await stateOf(fs);
+        expect([...again.names]).toEqual([...found.names]);
+        await fs.publish();
+        await fs.publish();
+        const published = await stateOf(fs);
+        for (const [ino, contents] of promised)
+          for (const { contents: kept } of contents === undefined ? [] : [again, published])
+            expect(kept.get(ino)).toBe(contents);
+      }),
+      { numRuns: RUNS },
+    );
+  });
+
+  test("leaves in each place of a file that is fsynced all the time what was there at the last fsync or since", async () => {
+    await fc.assert(
+      fc.asyncProperty(storm, fc.nat({ max: 250 }), seed, async (all, stopAt, chance) => {
+        const fs = await VfsHarness.create();
+        await applyTo(fs, { op: "create", path: "a" });
+        await applyTo(fs, { op: "write", path: "a", offset: 0, bytes: new Uint8Array(START_BYTES).fill(255) });
+        const ino = await fs.ino("a");
+        await fs.vfs.fsync(ino);
+        const versions = [await fs.read(ino)];
+        const stop = stopAfter(fs, stopAt);
+        const cut = await runUntilStopped(fs, all, undefined, async (step) => {
+          stop.paused = true;
+          if (step.op === "fsync") versions.length = 0;
+          versions.push(await fs.read(ino));
+          stop.paused = false;
+        });
+        // The write that it stopped in may have been done, or in part.
+        if (cut?.op === "write") versions.push(overwritten(versions.at(-1), cut));
+        for (const again of [0, 1]) {
+          fs.restart(seededRandom(chance + again));
+          expect(strange(await fs.read(ino), versions)).toEqual([]);
+          await fs.vfs.checkpoint();
+        }
       }),
       { numRuns: RUNS },
     );
   });
 });
+
+function overwritten(before: Buffer = Buffer.alloc(0), { offset, bytes }: Extract<Step, { op: "write" }>): Buffer {
+  const after = Buffer.alloc(Math.max(before.length, offset + bytes.length));
+  before.copy(after);
+  after.set(bytes, offset);
+  return after;
+}
+
+/** The first place, if any, whose byte none of the versions has there. What is past the end is zero. */
+function strange(found: Buffer, versions: readonly Buffer[]): string[] {
+  for (let at = 0; at < found.length; at++) {
+    const byte = found[at];
+    if (!versions.some((version) => (version[at] ?? 0) === byte)) return [`${byte} at ${at}`];
+  }
+  return [];
+}
 
 describe("a disk that is full", () => {
   test("refuses a call whole, at any call to the disk, and goes on when there is space again", async () => {
@@ -185,6 +267,9 @@ async function play(fs: VfsHarness, step: Step): Promise<number> {
   if (!isHousekeeping(step)) return applyTo(fs, step);
   if (step.op === "publish") await fs.publish();
   if (step.op === "checkpoint") await fs.vfs.checkpoint();
+  if (step.op === "seal") fs.vfs.seal();
+  // What the journal carries depends on how long ago an fsync was.
+  if (step.op === "wait") await fs.advance(2_000);
   const at = step.op === "fsync" ? await fs.find(step.path) : undefined;
   if (at !== undefined) await fs.vfs.fsync(at.ino);
   return 0;
@@ -211,7 +296,7 @@ function mayCompare(local: LocalDisk, { op, path }: Step): boolean {
 }
 
 function isHousekeeping(step: Step): step is Housekeeping {
-  return step.op === "publish" || step.op === "checkpoint" || step.op === "fsync";
+  return HOUSEKEEPING.has(step.op);
 }
 
 function forgetContents(tree: Map<string, string>): void {

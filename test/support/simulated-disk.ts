@@ -46,9 +46,9 @@ export class SimulatedDisk implements OverlayStorage {
   readonly folders: Record<Folder, SimulatedFolder>;
   #tables: SimulatedTables;
 
-  constructor(folders?: Record<Folder, SimulatedFolder>, tables?: TableContents) {
+  constructor(folders?: Record<Folder, SimulatedFolder>, tables?: readonly TableContents[]) {
     this.folders = folders ?? { journal: new SimulatedFolder(), data: new SimulatedFolder() };
-    this.#tables = new SimulatedTables(this, tables ?? emptyTables());
+    this.#tables = new SimulatedTables(this, tables ?? [emptyTables()]);
   }
 
   list(folder: Folder): string[] {
@@ -99,10 +99,9 @@ export class SimulatedDisk implements OverlayStorage {
   }
 
   afterKill(): SimulatedDisk {
-    const copy = (folder: SimulatedFolder) =>
-      new SimulatedFolder(new Map([...folder.files].map(([name, inode]) => [name, inode.copy()])));
+    // What was not synced is not durable because its writer died.
     const { journal, data } = this.folders;
-    return new SimulatedDisk({ journal: copy(journal), data: copy(data) }, this.#tables.latest);
+    return new SimulatedDisk({ journal: journal.copy(), data: data.copy() }, this.#tables.versions);
   }
 
   afterPowerLoss(random: Random): SimulatedDisk {
@@ -116,7 +115,7 @@ export class SimulatedDisk implements OverlayStorage {
       return new SimulatedFolder(names);
     };
     const { journal, data } = this.folders;
-    return new SimulatedDisk({ journal: survivors(journal), data: survivors(data) }, this.#tables.survivor(random));
+    return new SimulatedDisk({ journal: survivors(journal), data: survivors(data) }, [this.#tables.survivor(random)]);
   }
 }
 
@@ -127,6 +126,18 @@ export class SimulatedFolder {
   constructor(files: Map<string, SimulatedInode> = new Map()) {
     this.files = files;
     this.durable = new Map(files);
+  }
+
+  copy(): SimulatedFolder {
+    const copies = new Map<SimulatedInode, SimulatedInode>();
+    const copyOf = ([name, inode]: readonly [string, SimulatedInode]) => {
+      const copy = copies.get(inode) ?? inode.copy();
+      copies.set(inode, copy);
+      return [name, copy] as const;
+    };
+    const folder = new SimulatedFolder(new Map([...this.files].map(copyOf)));
+    folder.durable = new Map([...this.durable].map(copyOf));
+    return folder;
   }
 }
 
@@ -160,7 +171,10 @@ export class SimulatedInode {
   }
 
   copy(): SimulatedInode {
-    return new SimulatedInode(this.bytes.slice(0, this.size));
+    const copy = new SimulatedInode(this.bytes.slice(0, this.size));
+    copy.#durable = this.#durable;
+    copy.#unsynced = [...this.#unsynced];
+    return copy;
   }
 
   /** Each write that was not synced is there, or not, or in part. */
@@ -243,11 +257,15 @@ function emptyTables(): TableContents {
 class SimulatedTables implements StateTables {
   readonly #disk: SimulatedDisk;
   /** Committed states since the last sync; the first one is durable. */
-  #versions: TableContents[];
+  #versions: readonly TableContents[];
 
-  constructor(disk: SimulatedDisk, contents: TableContents) {
+  constructor(disk: SimulatedDisk, versions: readonly TableContents[]) {
     this.#disk = disk;
-    this.#versions = [contents];
+    this.#versions = versions;
+  }
+
+  get versions(): readonly TableContents[] {
+    return this.#versions;
   }
 
   get latest(): TableContents {
@@ -296,7 +314,7 @@ class SimulatedTables implements StateTables {
     for (const ino of change.removedObjects) objects.delete(ino);
     for (const [ino, bytes] of change.objects) objects.set(ino, bytes);
     const sealed = change.sealed === undefined ? latest.sealed : new Map(change.sealed);
-    this.#versions.push({ inodes, objects, sealed, head: change.head ?? latest.head });
+    this.#versions = [...this.#versions, { inodes, objects, sealed, head: change.head ?? latest.head }];
   }
 
   async sync(): Promise<void> {

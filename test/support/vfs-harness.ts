@@ -95,6 +95,11 @@ export class VfsHarness extends VfsDriver {
     return base;
   }
 
+  /** Time passes, on a clock that is moved by hand. */
+  async advance(ms: number): Promise<void> {
+    if (this.clock instanceof ManualClock) await this.clock.advance(ms);
+  }
+
   /** Makes everything survive power loss. */
   async syncAll(): Promise<void> {
     for (const path of (await this.snapshot()).keys()) await this.vfs.fsync(await this.ino(path));

@@ -2,8 +2,10 @@
 import { describe, expect, test } from "vitest";
 import { ERRNO } from "../../src/base/errno.ts";
 import { hasCode } from "../../src/base/errors.ts";
+import type { Ino } from "../../src/base/ids.ts";
 import { silentLog } from "../../src/base/log.ts";
 import type { Random } from "../../src/base/random.ts";
+import { dataReaderOf } from "../../src/overlay/data-reader.ts";
 import { Journal } from "../../src/overlay/journal.ts";
 import type { StateTables } from "../../src/overlay/storage.ts";
 import { openVfs } from "../../src/vfs/open-vfs.ts";
@@ -57,6 +59,162 @@ describe("fsync", () => {
     await expect(fs.write(ino, 0, "y")).rejects.toMatchObject({ code: "store_failed" });
     expect(await fs.text("f")).toBe("x");
   });
+});
+
+/** Whether any file of the folder holds these bytes. */
+function holds(fs: VfsHarness, folder: "journal" | "data", text: string): boolean {
+  return [...fs.disk.folders[folder].files.values()].some(({ bytes }) => Buffer.from(bytes).includes(text));
+}
+
+/** A file of 100,000 bytes "a" that is synced, and an fsync just now, so that the journal carries what comes. */
+async function syncedFile(clock?: ManualClock): Promise<{ fs: VfsHarness; ino: Ino }> {
+  const fs = await VfsHarness.create({}, clock);
+  const ino = await fs.make("f", "a".repeat(100_000));
+  await fs.vfs.fsync(ino);
+  return { fs, ino };
+}
+
+describe("while programs fsync, small writes", () => {
+  test("are durable with one sync, of the journal", async () => {
+    const { fs, ino } = await syncedFile();
+    await fs.write(ino, 50_000, "new bytes");
+    fs.vfs.commit();
+    const calls = callsOf(fs);
+    await fs.vfs.fsync(ino);
+    expect(calls).toEqual(new Map([["sync", 1]]));
+    for (let cuts = 0; cuts < 3; cuts++) fs.restart(EVERYTHING);
+    expect((await fs.read(ino, 49_998, 13)).toString()).toBe("aanew bytesaa");
+  });
+
+  test("to a new file are durable without its data file", async () => {
+    const { fs } = await syncedFile();
+    const ino = await fs.make("new", "one two");
+    await fs.write(ino, 4, "three");
+    await fs.vfs.fsync(ino);
+    fs.restart(EVERYTHING);
+    expect(await fs.text("new")).toBe("one three");
+  });
+
+  test("are in their data files before a checkpoint frees the journal", async () => {
+    const { fs, ino } = await syncedFile();
+    await fs.write(ino, 10, "new bytes");
+    await fs.vfs.fsync(ino);
+    fs.restart(EVERYTHING);
+    await fs.vfs.checkpoint();
+    fs.restart(EVERYTHING);
+    expect((await fs.read(ino, 9, 11)).toString()).toBe("anew bytesa");
+  });
+
+  test("are taken from a sealed epoch as they were then, whatever came after", async () => {
+    const { fs, ino } = await syncedFile();
+    await fs.write(ino, 10, "sealed");
+    const epoch = fs.vfs.seal()?.epoch ?? 0;
+    await fs.write(ino, 9, "and live");
+    await fs.vfs.fsync(ino);
+    fs.restart(EVERYTHING);
+    const sealed = await dataReaderOf(fs.disk).readData(ino, epoch, 9, 8);
+    expect(Buffer.from(sealed).toString()).toBe("asealeda");
+    expect((await fs.read(ino, 8, 10)).toString()).toBe("aand livea");
+  });
+
+  test("never come back over what was written later without the journal", async () => {
+    const clock = new ManualClock();
+    const { fs, ino } = await syncedFile(clock);
+    await fs.write(ino, 10, "carried");
+    await fs.vfs.fsync(ino);
+    await clock.advance(5_000);
+    await fs.write(ino, 99_999, "grows");
+    await fs.vfs.fsync(ino);
+    await fs.write(ino, 12, Buffer.alloc(20_000, "z"));
+    await fs.vfs.fsync(ino);
+    expect([holds(fs, "journal", "carried"), holds(fs, "journal", "zzzz")]).toEqual([true, false]);
+    fs.restart(EVERYTHING);
+    expect((await fs.read(ino, 9, 8)).toString()).toBe("acazzzzz");
+  });
+
+  test("are not lost to a large one over them that power loss takes", async () => {
+    const { fs, ino } = await syncedFile();
+    await fs.write(ino, 10, "carried");
+    await fs.vfs.fsync(ino);
+    await fs.write(ino, 0, Buffer.alloc(20_000, "z"));
+    await fs.vfs.sync();
+    fs.restart(EVERYTHING);
+    expect((await fs.read(ino, 9, 9)).toString()).toBe("zzzzzzzzz");
+  });
+
+  test("that come while a checkpoint is made are not taken for part of it", async () => {
+    const { fs, ino } = await syncedFile();
+    const other = await fs.make("other", "small");
+    await fs.write(ino, 10, "carried");
+    await fs.write(other, 0, "SMALL");
+    await fs.vfs.fsync(ino);
+    let syncs = 0;
+    fs.disk.before = (call) => {
+      if (call !== "sync" || ++syncs !== 2) return;
+      fs.vfs.write(ino, 50_000, Buffer.from("meanwhile"));
+      fs.vfs.write(other, 0, Buffer.from("While"));
+      fs.vfs.commit();
+    };
+    await fs.vfs.checkpoint();
+    expect(syncs).toBe(2);
+    await fs.vfs.fsync(ino);
+    fs.restart(EVERYTHING);
+    expect((await fs.read(ino, 49_999, 11)).toString()).toBe("ameanwhilea");
+    expect(await fs.text("other")).toBe("While");
+  });
+
+  test("that a killed process left are durable when a checkpoint has freed the journal", async () => {
+    const { fs, ino } = await syncedFile();
+    await fs.write(ino, 10, "carried");
+    await fs.vfs.fsync(ino);
+    fs.restart();
+    await fs.vfs.checkpoint();
+    fs.restart(EVERYTHING);
+    expect((await fs.read(ino, 9, 9)).toString()).toBe("acarrieda");
+  });
+
+  test("leave cut and removed files as they are", async () => {
+    const { fs, ino } = await syncedFile();
+    await fs.write(ino, 10, "carried");
+    await fs.run((vfs) => vfs.setAttributes(ino, { size: 12 }));
+    await fs.run((vfs) => vfs.setAttributes(ino, { size: 20 }));
+    const other = await fs.make("gone", "carried too");
+    await fs.unlink("gone");
+    fs.vfs.forget(other);
+    await fs.vfs.fsync(ino);
+    fs.restart(EVERYTHING);
+    expect((await fs.read(ino, 8, 12)).toString("latin1")).toBe(`aaca${"\0".repeat(8)}`);
+    expect(holds(fs, "data", "carried too")).toBe(false);
+  });
+
+  test("are in the data file only when no program fsyncs, or they are large", async () => {
+    const clock = new ManualClock();
+    const { fs, ino } = await syncedFile(clock);
+    await fs.write(ino, 0, Buffer.alloc(9_000, "L"));
+    await fs.vfs.fsync(ino);
+    await clock.advance(1_001);
+    await fs.write(ino, 0, "s".repeat(100));
+    fs.vfs.commit();
+    expect([holds(fs, "journal", "LLLL"), holds(fs, "journal", "ssss")]).toEqual([false, false]);
+    await fs.vfs.fsync(ino);
+    await fs.write(ino, 0, "carried");
+    await fs.write(ino, 20_000, Buffer.alloc(9_000, "M"));
+    fs.vfs.commit();
+    expect([holds(fs, "journal", "carried"), holds(fs, "journal", "MMMM")]).toEqual([true, false]);
+  });
+});
+
+test("what another process wrote and did not sync is durable when it is fsynced", async () => {
+  const fs = await VfsHarness.create();
+  const ino = await fs.make("f", "text");
+  const large = await fs.make("large", "x".repeat(100_000));
+  fs.vfs.commit();
+  fs.restart();
+  await fs.vfs.fsync(ino);
+  await fs.vfs.fsync(large);
+  fs.restart(EVERYTHING);
+  expect(await fs.text("f")).toBe("text");
+  expect(await fs.text("large")).toBe("x".repeat(100_000));
 });
 
 describe("a commit", () => {
