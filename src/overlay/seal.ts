@@ -2,7 +2,6 @@
 import type { ChangedObject, ChangeSet, ContentChange } from "../bucket/change-set.ts";
 import type { FileId, Ino, Lamport } from "../base/ids.ts";
 import { ROOT_ID, ROOT_INO } from "../base/ids.ts";
-import { corruptState } from "./bytes.ts";
 import { isUnlinked, recordOf } from "./dirty-object.ts";
 import type { DirtyObject } from "./dirty-object.ts";
 import type { InFlight, OverlayState } from "./state.ts";
@@ -59,7 +58,8 @@ function contentChange({ extents, content, contentSize }: DirtyObject): ContentC
 /** A directory that names refer to and that is not changed itself: only its id tells the builder where it is. */
 function noteDirectory(state: OverlayState, directories: Map<Ino, FileId>, ino: Ino): void {
   if (directories.has(ino) || state.object(ino) !== undefined) return;
-  const row = state.inodes.row(ino);
-  if (row === undefined) throw corruptState(`Directory ${ino} of the overlay is not known.`);
-  directories.set(ino, row.id);
+  directories.set(ino, state.inodes.row(ino)?.id ?? NOWHERE);
 }
+
+/** The id of no directory: what is in one that nobody knows any more is published elsewhere, and nothing stops for it. */
+const NOWHERE = "f".repeat(32) as FileId;

@@ -26,7 +26,7 @@ export function settlePublished(state: OverlayState, record: Extract<JournalReco
     const row = rows.get(changed.ino);
     if (row === undefined) throw corruptState(`The published epoch ${record.epoch} lacks inode ${changed.ino}.`);
     const object = state.dirty(changed.ino);
-    parted(state, changed.ino, row.id);
+    takeOver(state, changed, row.id);
     if (object.epoch <= record.epoch) dropPublished(state, flight, rows, changed, object, row.id);
     else keepPublished(state, flight, rows, changed, object, row);
   }
@@ -38,12 +38,18 @@ export function changedSince(state: OverlayState, ino: Ino, epoch: number): bool
 }
 
 /**
- * What others had made under the name of a new object, and got the id that it has now, may have changed here too while that was
- * out of the way. There is one object of this id, so the other is new.
+ * Two numbers may come to stand for one object: others had made one under the name of a new one here, or a new directory became
+ * an old one. The new number stays. A file that changed under the other number is a file of its own; a directory hands its
+ * entries over.
  */
-function parted(state: OverlayState, ino: Ino, id: FileId): void {
-  const other = state.dirtyWithId(id);
-  if (other !== undefined && other.ino !== ino) disown(state, other);
+function takeOver(state: OverlayState, { ino, id: known, record }: ChangedObject, id: FileId): void {
+  const changed = state.dirtyWithId(id);
+  const isDirectory = record?.type === "directory";
+  const other = changed?.ino ?? (isDirectory && known === undefined ? state.inodes.find(id)?.ino : undefined);
+  if (other === undefined || other === ino) return;
+  if (isDirectory) state.moveEntries(other, ino);
+  if (changed !== undefined && isDirectory) state.drop(changed);
+  else if (changed !== undefined) disown(state, changed);
 }
 
 /** The bucket has no trace of it now; who has it open still reads it from here. */

@@ -126,6 +126,18 @@ export class OverlayState {
     this.#removeEntry(object, link);
   }
 
+  /** All changed objects in one directory are in another one from now on. */
+  moveEntries(from: Ino, to: Ino): void {
+    for (const object of this.#objects.values()) {
+      for (const link of object.links.filter(({ parent }) => parent === from)) {
+        this.removeLink(object, from, link.name);
+        object.links.push({ parent: to, name: link.name });
+        if (this.entry(to, link.name) === undefined) this.#addEntry(object, { parent: to, name: link.name });
+        this.unsaved.add(object.ino);
+      }
+    }
+  }
+
   /** Counts the object as local if it is: after it lost a name or its id. */
   noteUnlinked(object: DirtyObject): void {
     if (isUnlinked(object) && !this.isShared(object)) this.#local.add(object.ino);

@@ -140,11 +140,48 @@ describe("what others publish", () => {
       fs.stand(result.base);
       fs.vfs.published(result);
       await fs.publish();
-      expect(await fs.text("f")).toBe("edited");
-      expect(await fs.list("")).toEqual(how === "unlinked" ? ["f"] : ["f", "g"]);
-      if (how === "renamed") expect(await fs.text("g")).toBe("mine");
+      const texts = (await fs.list("")).map(async (name) => [name, await fs.text(name)] as const);
+      const wanted = how === "unlinked" ? { f: "edited" } : { f: "edited", g: "mine" };
+      expect(Object.fromEntries(await Promise.all(texts))).toEqual(wanted);
     },
   );
+
+  test("takes in what changed here in a directory that a new one of ours became", async () => {
+    const fs = await VfsHarness.create();
+    const old = await fs.makeDirectory("d");
+    await fs.make("d/x", "old");
+    await fs.publish();
+    const made = await fs.makeDirectory("k");
+    await fs.make("k/new", "new");
+    const result = await fs.build();
+    await fs.write(await fs.ino("d/x"), 0, "our");
+    await fs.make("d/y", "our");
+    const base = await fs.others(async (other) => {
+      await other.rename("d", "k");
+      await other.make("k/new", "new");
+    });
+    if (result === undefined) throw new Error("nothing was sealed");
+    // As a merge answers: k folded into d, which is at k now.
+    const { changes = [] } = base;
+    const idAt = (name: string) =>
+      changes.flatMap((c) => (c.kind === "dentry" && c.name === name && c.after ? [c.after] : []))[0];
+    const [directory, file] = [idAt("k"), idAt("new")];
+    if (directory === undefined || file === undefined) throw new Error("nothing was made");
+    const objects = [...result.objects].map(([ino, object]) => {
+      if (ino === made) return [ino, { ...object, id: directory }] as const;
+      const inside = { ...object, id: file, names: [{ parent: directory, name: "new" as FileName }] };
+      return [ino, object.record.type === "file" ? inside : object] as const;
+    });
+    fs.vfs.published({ ...result, objects: new Map(objects), base });
+    expect(await fs.list("k")).toEqual(["new", "x", "y"]);
+    expect([await fs.ino("k"), await fs.text("k/x")]).toEqual([made, "our"]);
+    fs.vfs.commit();
+    fs.restart();
+    expect([await fs.ino("k"), await fs.text("k/y"), await fs.text("k/new")]).toEqual([made, "our", "new"]);
+    await fs.publish();
+    expect([await fs.list(""), await fs.list("k"), await fs.text("k/x")]).toEqual([["k"], ["new", "x", "y"], "our"]);
+    expect(await errnoOf(fs.run((vfs) => vfs.setAttributes(old, { mode: 0o700 })))).toBe(ERRNO.ESTALE);
+  });
 
   test("counts subdirectories of both sides", async () => {
     const fs = await VfsHarness.create();

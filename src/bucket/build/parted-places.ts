@@ -3,6 +3,7 @@
  * after the first became dirty. One keeps the place; for the epoch the others were beside it all along, under a conflict name.
  */
 import type { Cid, FileId, Ino } from "../../base/ids.ts";
+import { ID_BYTES } from "../../format/keys.ts";
 import { dentryId } from "../../format/rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { ChangedObject, ChangeSet } from "../change-set.ts";
@@ -14,7 +15,9 @@ import { survives } from "./identities.ts";
 
 /** An object that gave way. */
 export interface Parted {
-  readonly id: FileId;
+  readonly ino: Ino;
+  /** Undefined when it was born in the epoch. */
+  readonly id: FileId | undefined;
   readonly from: Place;
   readonly to: Place;
 }
@@ -31,16 +34,16 @@ export async function partPlaces(
   for (const { place, claimants } of claims.contested.values()) {
     const keeper = await keeperOf(nodes, tree, place, claimants);
     for (const object of claimants) {
-      if (object === keeper || object.id === undefined) continue;
-      const to = await freePlace(nodes, tree, place, object.id, claims.taken);
-      parted.push({ id: object.id, from: place, to });
+      if (object === keeper) continue;
+      const to = await freePlace(nodes, tree, place, object.id ?? markOf(object.ino), claims.taken);
+      parted.push({ ino: object.ino, id: object.id, from: place, to });
     }
   }
   const ids = directoryIds(changes);
   const objects = changes.objects.map((object) => {
     return moved(
       object,
-      parted.filter(({ id }) => id === object.id),
+      parted.filter(({ ino }) => ino === object.ino),
       ids,
     );
   });
@@ -122,6 +125,11 @@ async function freePlace(nodes: NodeStore, tree: Cid, place: Place, id: FileId, 
     return free;
   }
   return place;
+}
+
+/** For the name of what has no id yet. */
+function markOf(ino: Ino): FileId {
+  return ino.toString(16).padStart(2 * ID_BYTES, "0") as FileId;
 }
 
 function moved(object: ChangedObject, moves: readonly Parted[], ids: ReadonlyMap<Ino, FileId>): ChangedObject {
