@@ -52,7 +52,7 @@ export async function serveControl(stateDir: string, answers: ControlAnswers): P
     [Symbol.asyncDispose]: async () => {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       // The call that ends the agent wants its answer too.
-      await Promise.all(underWay);
+      while (underWay.size > 0) await Promise.all(underWay);
       for (const socket of sockets) socket.end();
       await closed;
       path[Symbol.dispose]();
@@ -101,9 +101,12 @@ export async function isServed(stateDir: string): Promise<boolean> {
 function serveSocket(socket: Socket, answers: ControlAnswers, underWay: Set<Promise<void>>): void {
   const reply = (answer: Answer) => void (socket.writable && socket.write(`${JSON.stringify(answer)}\n`));
   const heard = (line: string) => {
-    const answering = answerLine(line, answers).then(reply);
+    // Begun when it counts as under way: the call may end the agent.
+    const answering = Promise.resolve()
+      .then(() => answerLine(line, answers))
+      .then(reply)
+      .finally(() => underWay.delete(answering));
     underWay.add(answering);
-    void answering.finally(() => underWay.delete(answering));
   };
   onLines(socket, MAX_REQUEST_BYTES, heard, () => {
     reply(failure(new SynclineError("usage", "The request is too long.")));

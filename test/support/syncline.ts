@@ -4,7 +4,6 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { expect } from "vitest";
 
 const main = resolve(import.meta.dirname, "../../dist/cli/main.js");
 
@@ -74,7 +73,7 @@ export class Workspace implements Disposable {
   /** Runs a command that must succeed; what it printed. */
   do(...args: string[]): string {
     const { status, out, err } = this.run(args);
-    expect({ args, status, err }).toMatchObject({ args, status: 0 });
+    if (status !== 0) throw new Error(`syncline ${args.join(" ")} ended with ${status}: ${err}`);
     return out;
   }
 

@@ -1,0 +1,52 @@
+/** An overlay as a publisher sees it: edits wait, are sealed as epochs, and stay sealed until they are published. */
+import type { Cid, Lamport } from "../../src/base/ids.ts";
+import type { PublisherOverlay } from "../../src/agent/publisher.ts";
+import type { ChangeSet, DataReader, NewBase, PublishedEpoch } from "../../src/bucket/change-set.ts";
+import { epochOf, type ObjectEdit } from "./epochs.ts";
+
+export class FakeOverlay implements PublisherOverlay {
+  readonly publishedEpochs: PublishedEpoch[] = [];
+  readonly adopted: NewBase[] = [];
+  /** What `published` and `adopt` do first. */
+  before: () => Promise<void> = async () => {};
+  readonly data: DataReader = { readData: (...range) => this.#reader.readData(...range) };
+  #base: { readonly commit: Cid; readonly seq: Lamport };
+  #edits: ObjectEdit[] = [];
+  #epoch: number;
+  #inFlight: ChangeSet | undefined;
+  #reader: DataReader = { readData: async () => new Uint8Array() };
+
+  constructor(base: { readonly commit: Cid; readonly seq: Lamport }, epoch = 0) {
+    this.#base = base;
+    this.#epoch = epoch;
+  }
+
+  get holdsEpoch(): boolean {
+    return this.#inFlight !== undefined;
+  }
+
+  edit(...edits: ObjectEdit[]): void {
+    this.#edits.push(...edits);
+  }
+
+  async seal(): Promise<ChangeSet | undefined> {
+    if (this.#inFlight !== undefined || this.#edits.length === 0) return this.#inFlight;
+    const { changes, data } = epochOf(this.#base, ++this.#epoch, this.#edits.splice(0));
+    this.#inFlight = changes;
+    this.#reader = data;
+    return changes;
+  }
+
+  async published(epoch: PublishedEpoch): Promise<void> {
+    await this.before();
+    this.#inFlight = undefined;
+    this.#base = epoch.base;
+    this.publishedEpochs.push(epoch);
+  }
+
+  async adopt(base: NewBase): Promise<void> {
+    await this.before();
+    this.#base = base;
+    this.adopted.push(base);
+  }
+}
