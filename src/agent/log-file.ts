@@ -12,20 +12,23 @@ export const LOG_NAME = "agent.log";
 export function openLogFile(stateDir: string, clock: Clock, also?: (line: string) => void): Log {
   const path = join(stateDir, LOG_NAME);
   let bytes = sizeOf(path);
-  return createLineLog(clock.nowNs, (line) => {
-    const safe = `${escapeForPrint(line.slice(0, -1))}\n`;
-    also?.(safe);
-    try {
-      if (bytes > LOG_BYTES) {
-        renameSync(path, `${path}.1`);
-        bytes = 0;
+  return createLineLog(
+    () => clock.nowNs(),
+    (line) => {
+      const safe = `${escapeForPrint(line.slice(0, -1))}\n`;
+      also?.(safe);
+      try {
+        if (bytes > LOG_BYTES) {
+          renameSync(path, `${path}.1`);
+          bytes = 0;
+        }
+        appendFileSync(path, safe, { mode: 0o600 });
+        bytes += Buffer.byteLength(safe);
+      } catch {
+        // A full disk must not stop the agent that would drain it.
       }
-      appendFileSync(path, safe, { mode: 0o600 });
-      bytes += Buffer.byteLength(safe);
-    } catch {
-      // A full disk must not stop the agent that would drain it.
-    }
-  });
+    },
+  );
 }
 
 function sizeOf(path: string): number {
