@@ -30,6 +30,8 @@ export class DataFiles {
   readonly #carried = new UnsyncedFiles();
   /** Inodes whose bytes must be durable before the journal says so: those that took another's name. */
   readonly #eager = new Set<Ino>();
+  /** Files of which somebody was told that bytes are durable: moving those must not lose them. */
+  readonly #promised = new Set<string>();
   readonly #folderSync: SharedSync;
   /** At first: another process may have made files and not synced the folder. */
   #folderChanged = true;
@@ -54,8 +56,10 @@ export class DataFiles {
     // Which of them moved out of a shared file is said there.
     for (const { name, epoch } of smallFilesOf(storage))
       for (const [ino, epochs] of this.#epochs) if (epochs.includes(epoch)) this.#wrote(ino, epoch, name, false);
-    for (const [ino, epoch] of this.#small.all())
+    for (const [ino, epoch] of this.#small.all()) {
       for (const part of this.#small.pieces(ino, epoch)?.parts ?? []) this.#wrote(ino, epoch, part, false);
+      this.#promised.add(dataFileName(ino, epoch));
+    }
   }
 
   /** Inodes that have bytes here. */
@@ -110,6 +114,8 @@ export class DataFiles {
 
   /** Makes what was written to this inode survive power loss, apart from what the journal carries. */
   async sync(ino: Ino): Promise<void> {
+    for (const epoch of this.#epochs.get(ino) ?? [])
+      if (this.#small.has(ino, epoch)) this.#promised.add(dataFileName(ino, epoch));
     if (!this.#unsynced.has(ino)) return;
     const [unsynced, carried] = [this.#unsynced.mark([ino]), this.#carried.mark([ino])];
     await this.#syncFiles(unsynced, carried);
@@ -148,6 +154,7 @@ export class DataFiles {
       if (epoch > upTo) continue;
       this.#small.drop(ino, epoch);
       const name = dataFileName(ino, epoch);
+      this.#promised.delete(name);
       if (this.#own.delete(name)) this.#throwAway(name);
       this.#unsynced.forget(ino, name);
       this.#carried.forget(ino, name);
@@ -176,7 +183,10 @@ export class DataFiles {
     this.#open.close();
   }
 
-  /** The file grew: its bytes get a file of their own. Until that is said, the shared one counts. */
+  /**
+   * The file grew: its bytes get a file of their own. Until that is said, the shared one counts; it may be said only once bytes
+   * that were synced before are durable in their new place, since nobody knows in which order unsynced writes reach the disk.
+   */
   #moveOut(ino: Ino, epoch: number, name: string): void {
     const buffer = new Uint8Array(SMALL_FILE_BYTES);
     for (const { offset, length } of this.#small.pieces(ino, epoch)?.all() ?? []) {
@@ -184,7 +194,11 @@ export class DataFiles {
       this.#small.read(ino, epoch, offset, part);
       this.#writeOwn(ino, epoch, name, offset, part, false);
     }
-    this.#wrote(ino, epoch, this.#small.moved(ino, epoch), false);
+    if (this.#promised.delete(name)) {
+      this.#open.syncNow(name);
+      this.#storage.syncFolderNow("data");
+    }
+    for (const part of this.#small.moved(ino, epoch)) this.#wrote(ino, epoch, part, false);
   }
 
   async #syncFiles(...files: Unsynced[]): Promise<void> {

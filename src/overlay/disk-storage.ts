@@ -4,12 +4,14 @@ import {
   constants,
   existsSync,
   fdatasync,
+  fdatasyncSync,
   fstatSync,
   fsync,
+  fsyncSync,
   mkdirSync,
   openSync,
-  readdirSync,
   readSync,
+  readdirSync,
   rmSync,
   statfsSync,
   unlinkSync,
@@ -83,6 +85,19 @@ export class DiskStorage implements OverlayStorage {
     await syncPath(join(this.#path, folder), fsyncAsync);
   }
 
+  syncFolderNow(folder: Folder): void {
+    // Windows opens no folders, and journals its renames.
+    if (process.platform === "win32") return;
+    attempt(() => {
+      const fd = openSync(join(this.#path, folder), "r");
+      try {
+        fsyncSync(fd);
+      } finally {
+        closeSync(fd);
+      }
+    });
+  }
+
   openTables(): StateTables {
     return attempt(() => new SqliteTables(join(this.#path, TABLES)));
   }
@@ -127,6 +142,10 @@ class DiskFile implements StoredFile {
     await fdatasyncAsync(this.#fd).catch((error: unknown) => {
       throw storageError(error);
     });
+  }
+
+  syncNow(): void {
+    attempt(() => fdatasyncSync(this.#fd));
   }
 
   close(): void {

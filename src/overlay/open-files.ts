@@ -30,6 +30,11 @@ export class OpenDataFiles {
     await this.#get(name, false)?.sync.run();
   }
 
+  /** Makes the file's bytes survive power loss before it returns. */
+  syncNow(name: string): void {
+    this.#get(name, false)?.file.syncNow();
+  }
+
   /** The file will not be used any more. */
   forget(name: string): void {
     const opened = this.#open.get(name);

@@ -114,15 +114,29 @@ export class SmallFiles {
     return this.#files.get(key(ino, epoch))?.pieces;
   }
 
-  /** The bytes are in a file of their own by now. Answers the shared file that says so. Throws `disk_full`. */
-  moved(ino: Ino, epoch: number): string {
-    const shared = this.#sharedFor(epoch, 0);
+  /**
+   * The bytes are in a file of their own by now. Answers the shared files that say so: each that has pieces of the inode, since
+   * any of them may outlive the others. Throws `disk_full`; nothing changed then.
+   */
+  moved(ino: Ino, epoch: number): string[] {
     const entry = this.#buffer.subarray(0, ENTRY_HEADER_BYTES);
     writeEntryHeader(entry, ino, 0, undefined);
-    this.#append(shared, entry);
-    shared.bytes += entry.length;
+    const parts = [...(this.#files.get(key(ino, epoch))?.pieces.parts ?? [])];
+    const marked: SharedFile[] = [];
+    try {
+      for (const part of parts) {
+        const shared = this.#shared.get(part);
+        if (shared === undefined) continue;
+        this.#append(shared, entry);
+        shared.bytes += entry.length;
+        marked.push(shared);
+      }
+    } catch (error) {
+      for (const shared of marked) this.#unmark(shared);
+      throw error;
+    }
     this.drop(ino, epoch);
-    return shared.name;
+    return parts;
   }
 
   /** Nobody refers to the inode's bytes of this epoch any more. */
@@ -177,6 +191,12 @@ export class SmallFiles {
       this.#erase(shared, file);
       throw error;
     }
+  }
+
+  /** Takes back the mark at the end of a shared file: its place is there, so this needs no space. */
+  #unmark(shared: SharedFile): void {
+    shared.bytes -= ENTRY_HEADER_BYTES;
+    this.#open.file(shared.name).write(shared.bytes, Buffer.alloc(ENTRY_HEADER_BYTES));
   }
 
   /** What was written in part must not be taken for an entry after a restart. */

@@ -20,6 +20,8 @@ export interface OverlayStorage {
   removeFiles(folder: Folder, names: readonly string[]): Promise<void>;
   /** Makes the folder's list of names survive power loss. */
   syncFolder(folder: Folder): Promise<void>;
+  /** The same before it returns: holds up the caller, for what must be durable before something else is written. */
+  syncFolderNow(folder: Folder): void;
   /** Opens the tables, and makes them the first time. */
   openTables(): StateTables;
   /** Space of the filesystem that the overlay lies on. */
@@ -42,6 +44,8 @@ export interface StoredFile {
   write(offset: number, bytes: Uint8Array): void;
   /** Makes the file's bytes and length survive power loss. */
   sync(): Promise<void>;
+  /** The same before it returns. */
+  syncNow(): void;
   close(): void;
 }
 

@@ -78,6 +78,10 @@ export class SimulatedDisk implements OverlayStorage {
   }
 
   async syncFolder(folder: Folder): Promise<void> {
+    this.syncFolderNow(folder);
+  }
+
+  syncFolderNow(folder: Folder): void {
     this.before("sync folder");
     const { files } = this.folders[folder];
     this.folders[folder].durable = new Map(files);
@@ -236,6 +240,10 @@ class SimulatedFile implements StoredFile {
   }
 
   async sync(): Promise<void> {
+    this.syncNow();
+  }
+
+  syncNow(): void {
     this.#disk.before("sync");
     this.#inode.sync();
   }

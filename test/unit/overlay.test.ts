@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { ERRNO } from "../../src/base/errno.ts";
 import { hasCode } from "../../src/base/errors.ts";
+import { SHARED_FILE_BYTES } from "../../src/base/limits.ts";
 import type { Ino } from "../../src/base/ids.ts";
 import { silentLog } from "../../src/base/log.ts";
 import type { Random } from "../../src/base/random.ts";
@@ -10,6 +11,7 @@ import { Journal } from "../../src/overlay/journal.ts";
 import type { StateTables } from "../../src/overlay/storage.ts";
 import { openVfs } from "../../src/vfs/open-vfs.ts";
 import { ManualClock } from "../support/manual-clock.ts";
+import { seededRandom } from "../support/seeded-random.ts";
 import type { DiskCall } from "../support/simulated-disk.ts";
 import { VfsHarness } from "../support/vfs-harness.ts";
 import { applyTo } from "../support/vfs-operations.ts";
@@ -226,6 +228,32 @@ test("a file that grew too large for a shared file before a kill is durable when
   await fs.vfs.fsync(ino);
   fs.restart(EVERYTHING);
   expect((await fs.read(ino, 99_999, 4)).toString()).toBe("\0zzz");
+});
+
+test("what was fsynced while a file was small is not lost when it grew and the power went, whatever reached the disk", async () => {
+  for (let seed = 0; seed < 60; seed++) {
+    const fs = await VfsHarness.create();
+    const ino = await fs.make("f", "kept".repeat(100));
+    await fs.vfs.fsync(ino);
+    await fs.write(ino, 400, "z".repeat(100_000));
+    fs.vfs.commit();
+    fs.restart(seededRandom(seed));
+    expect((await fs.read(ino, 0, 400)).toString(), `seed ${seed}`).toBe("kept".repeat(100));
+  }
+});
+
+test("the old bytes of a file that grew do not come back when the shared file that has others' bytes outlives another", async () => {
+  const fs = await VfsHarness.create();
+  await fs.make("stays", "s");
+  const grown = await fs.make("grows", "old");
+  const fillers = Array.from({ length: Math.ceil(SHARED_FILE_BYTES / 60_000) }, (_, index) => `filler ${index}`);
+  for (const name of fillers) await fs.make(name, "x".repeat(60_000));
+  await fs.write(grown, 0, "n".repeat(100_000));
+  for (const name of fillers) await fs.unlink(name);
+  for (const name of fillers) await fs.make(`${name} again`, "y".repeat(60_000));
+  fs.vfs.commit();
+  fs.restart();
+  expect((await fs.read(grown, 0, 3)).toString()).toBe("nnn");
 });
 
 describe("a commit", () => {
