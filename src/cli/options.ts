@@ -16,7 +16,7 @@ export interface OptionSpec<Value> {
   readonly help: string;
   /** SYNCLINE_ and this; by default the option's name. */
   readonly env?: string;
-  /** Whether a command line alone may set it, since it belongs to one run. */
+  /** Whether the configuration file may not set it, since it belongs to one run. */
   readonly onlyFlag?: boolean;
   /** What help shows as the default. */
   readonly fallbackText?: string;
@@ -35,7 +35,6 @@ export const OPTIONS = {
   passphraseFile: path("<file>", "file that holds the key's passphrase"),
   json: toggle("one JSON object, or one line an event, on stdout; errors as JSON on stderr"),
   verbose: toggle("say more", { short: "-v" }),
-  insecure: toggle("allow http:// beyond this machine"),
   background: toggle("return when the mount answers", { onlyFlag: true }),
   readOnly: toggle("refuse every change", { onlyFlag: true }),
   at: text("<root|time>", "an old state: a root, or the last one before this time (RFC 3339)", { onlyFlag: true }),
@@ -44,15 +43,13 @@ export const OPTIONS = {
     fallbackText: String(READ_TIMEOUT_MS / 1000),
   }),
   cacheSize: size("most bytes of the block cache", { fallbackText: printBytes(DEFAULT_CACHE_BYTES) }),
-  mapOwner: toggle("show every file as the caller's and leave stored owners alone"),
-  timeout: seconds("give up after this long", { onlyFlag: true }),
+  timeout: seconds("give up after this long", { onlyFlag: true, fallbackText: "60" }),
   allowDeletes: text("<digest>", "let the guarded deletions with this digest through", { onlyFlag: true }),
   graph: toggle("draw the history as a graph", { onlyFlag: true }),
-  count: count("show at most this many", { short: "-n", onlyFlag: true }),
+  count: count("show at most this many", { short: "-n", onlyFlag: true, fallbackText: "20" }),
   recursive: toggle("directories with all that is in them", { short: "-r", onlyFlag: true }),
   repair: toggle("mend what can be mended", { onlyFlag: true }),
   force: toggle("also from a process that still runs here", { onlyFlag: true }),
-  keep: text("<side>", "which version stays: winner, copy or both", { onlyFlag: true }),
   origin: text("<url>", "the master that the token is for", { onlyFlag: true }),
   ttl: seconds("lifetime of the token", { fallbackText: "600" }),
 } as const;

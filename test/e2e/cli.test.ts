@@ -519,6 +519,21 @@ test("a bucket's folder can be moved and used at its new place", () => {
   expect(space.do("cat", `${space.url("after")}/f`)).toBe("f");
 });
 
+test("the tour of docs/cli.md goes as the page says", () => {
+  const page = readFileSync(join(import.meta.dirname, "../../docs/cli.md"), "utf8");
+  const tour = /```sh tour\n([^]*?)```/.exec(page)?.[1] ?? "";
+  const folder = space.at("tour");
+  mkdirSync(join(folder, "photos"), { recursive: true });
+  writeFileSync(join(folder, "photos", "one.jpg"), noise(1000));
+  const [program, main] = Workspace.command();
+  const script = `syncline() { "${program}" "${main}" "$@"; }\n${tour.replaceAll("/srv/", `${folder}/`)}`;
+  const options = { cwd: folder, env: space.env, encoding: "utf8" } as const;
+  const { status, stdout, stderr } = spawnSync("bash", ["-euo", "pipefail", "-c", script], options);
+  expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+  for (const part of ["hello\n", "photos/one.jpg\n", "nothing is wrong"]) expect(stdout).toContain(part);
+  expect([...census(join(folder, "copy")).keys()]).toEqual(["one.jpg"]);
+});
+
 test("help comes from the program itself, on stdout", () => {
   expect(space.do("--help")).toContain("mount a bucket at a directory");
   expect(space.do("--version")).toMatch(/^\d+\.\d+\.\d+\n$/);

@@ -80,11 +80,11 @@ describe("the configuration file", () => {
   });
 
   test("holds options by their long names", async () => {
-    expect(await read('cache-size = "1 GiB"\nread-timeout = 5\ninsecure = true\n')).toEqual(
+    expect(await read('cache-size = "1 GiB"\nread-timeout = 5\nverbose = true\n')).toEqual(
       new Map<string, unknown>([
         ["cache-size", "1 GiB"],
         ["read-timeout", 5],
-        ["insecure", true],
+        ["verbose", true],
       ]),
     );
   });

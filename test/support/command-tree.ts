@@ -1,0 +1,92 @@
+/** The commands as the program registers them, and what docs/cli.md says of them. */
+import { Command } from "commander";
+import type { Program } from "../../src/cli/command.ts";
+import { commandsFor } from "../../src/cli/commands.ts";
+import { EXIT_MEANINGS } from "../../src/cli/exit-status.ts";
+import { COMMON_OPTIONS, configKeys, envName, kebab, OPTIONS } from "../../src/cli/options.ts";
+import type { OptionName, OptionSpec } from "../../src/cli/options.ts";
+import { createFakeRuntime } from "./fake-runtime.ts";
+
+/** A command with its full name, such as "key new". */
+export interface NamedCommand {
+  readonly name: string;
+  readonly command: Command;
+}
+
+/** A fresh tree of all commands; `root` parses, and prints and exits nothing. */
+export async function commandTree(): Promise<{ root: Command; leaves: NamedCommand[] }> {
+  const root = new Command("syncline").exitOverride().configureOutput({ writeOut: () => {}, writeErr: () => {} });
+  const program: Program = { root, runtime: createFakeRuntime({}), status: 0 };
+  for (const register of await commandsFor([])) register(program);
+  return { root, leaves: leavesOf(root, "").toSorted((a, b) => (a.name < b.name ? -1 : 1)) };
+}
+
+export interface HelpTail {
+  readonly examples: readonly string[];
+  readonly exits: readonly number[];
+}
+
+/** What a command's help says below its options. */
+export function tailOf({ command }: NamedCommand): HelpTail {
+  let text = "";
+  command.configureOutput({ writeOut: (part) => (text += part) });
+  command.outputHelp();
+  const examples = [...text.matchAll(/^ {2}\$ (.*)$/gm)].map((match) => match[1] ?? "");
+  const exits = [...(text.split("Exit statuses:")[1] ?? "").matchAll(/^ {2}(\d) {2}\S/gm)].map((match) =>
+    Number(match[1]),
+  );
+  return { examples, exits };
+}
+
+/** Marked part of the page → its text, as the program has it now. */
+export async function pageParts(): Promise<ReadonlyMap<string, string>> {
+  const { leaves } = await commandTree();
+  return new Map([
+    ["exit statuses", exitTable()],
+    ["options", optionTable()],
+    ["commands", leaves.map(commandPart).join("\n\n")],
+  ]);
+}
+
+function leavesOf(command: Command, prefix: string): NamedCommand[] {
+  return command.commands.flatMap((each) => {
+    const name = `${prefix}${each.name()}`;
+    return each.commands.length === 0 ? [{ name, command: each }] : leavesOf(each, `${name} `);
+  });
+}
+
+function exitTable(): string {
+  const rows = Object.entries(EXIT_MEANINGS).map(([status, meaning]) => `| ${status} | ${meaning} |`);
+  return ["| status | means |", "| --- | --- |", ...rows].join("\n");
+}
+
+function optionTable(): string {
+  const inFile = configKeys();
+  const rows = (Object.keys(OPTIONS) as OptionName[]).map((name) => {
+    const spec: OptionSpec<unknown> = OPTIONS[name];
+    const flags = [spec.short, `--${kebab(name)}`].filter((flag) => flag !== undefined).join(", ");
+    const value = spec.value === undefined ? "" : ` ${spec.value.replaceAll("|", "\\|")}`;
+    const key = inFile.has(kebab(name)) ? `\`${kebab(name)}\`` : "";
+    return `| \`${flags}${value}\` | \`${envName(name)}\` | ${key} | ${spec.help} | ${spec.fallbackText ?? ""} |`;
+  });
+  return ["| option | environment | config.toml | means | default |", "| --- | --- | --- | --- | --- |", ...rows].join(
+    "\n",
+  );
+}
+
+function commandPart(named: NamedCommand): string {
+  const { name, command } = named;
+  const { examples, exits } = tailOf(named);
+  const common = new Set<string>(COMMON_OPTIONS.map(kebab));
+  const own = command.options.map((option) => option.long?.slice(2) ?? "").filter((long) => !common.has(long));
+  const usage = [
+    "syncline",
+    name,
+    ...command.registeredArguments.map((each) => (each.required ? `<${each.name()}>` : `[${each.name()}]`)),
+  ];
+  const lines = [`### ${name}`, "", `\`${usage.join(" ")}\`: ${command.description()}.`, ""];
+  for (const argument of command.registeredArguments) lines.push(`- \`${argument.name()}\`: ${argument.description}`);
+  if (own.length > 0) lines.push(`- options: ${own.map((long) => `\`--${long}\``).join(", ")}`);
+  lines.push(`- exit statuses: ${exits.join(", ")}`, "", "```sh", ...examples, "```");
+  return lines.join("\n");
+}
