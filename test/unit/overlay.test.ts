@@ -242,16 +242,21 @@ test("what was fsynced while a file was small is not lost when it grew and the p
   }
 });
 
-test("the old bytes of a file that grew do not come back when the shared file that has others' bytes outlives another", async () => {
-  const fs = await VfsHarness.create();
+test("the old bytes of a file that grew do not come back when the shared file that has them outlives others", async () => {
+  const clock = new ManualClock();
+  const fs = await VfsHarness.create({}, clock);
+  const fillers = (round: number) =>
+    Array.from({ length: Math.ceil(SHARED_FILE_BYTES / 60_000) }, (_, index) => `filler ${round}.${index}`);
   await fs.make("stays", "s");
   const grown = await fs.make("grows", "old");
-  const fillers = Array.from({ length: Math.ceil(SHARED_FILE_BYTES / 60_000) }, (_, index) => `filler ${index}`);
-  for (const name of fillers) await fs.make(name, "x".repeat(60_000));
+  const made: Ino[] = [];
+  for (const name of fillers(1)) made.push(await fs.make(name, "x".repeat(60_000)));
   await fs.write(grown, 0, "n".repeat(100_000));
-  for (const name of fillers) await fs.unlink(name);
-  for (const name of fillers) await fs.make(`${name} again`, "y".repeat(60_000));
+  for (const name of fillers(2)) made.push(await fs.make(name, "y".repeat(60_000)));
+  for (const name of [...fillers(1), ...fillers(2)]) await fs.unlink(name);
+  for (const ino of made) fs.vfs.forget(ino);
   fs.vfs.commit();
+  await clock.advance(5_000);
   fs.restart();
   expect((await fs.read(grown, 0, 3)).toString()).toBe("nnn");
 });
