@@ -28,6 +28,8 @@ export class FlushSchedule implements Disposable {
   /** When an fsync or close is due: only moves forward. */
   #firmDueMs = Infinity;
   #running: Promise<FlushEnd> | undefined;
+  /** What those wait for who asked for a flush that has not begun. */
+  #next: Promise<void> | undefined;
   #firstDirtyMs: number | undefined;
   #lastStartMs = -Infinity;
   #spacingMs = SHORTEST_MS;
@@ -54,15 +56,25 @@ export class FlushSchedule implements Disposable {
     this.#arm();
   }
 
-  /** Flushes now, after the one that may be running; resolves when a flush that began after this call has ended. */
+  /**
+   * Flushes now, after the one that may be running; resolves when a flush that began after this call has ended. All who ask
+   * while one runs share the next.
+   */
   async flushNow(): Promise<void> {
-    while (this.#running !== undefined) await this.#running;
-    await this.#start();
+    if (this.#running === undefined) await this.#start();
+    else await (this.#next ??= this.#flushNext());
   }
 
   [Symbol.dispose](): void {
     this.#disposed = true;
     this.#timer?.[Symbol.dispose]();
+  }
+
+  async #flushNext(): Promise<void> {
+    while (this.#running !== undefined) await this.#running;
+    const running = this.#start();
+    this.#next = undefined;
+    await running;
   }
 
   #firm(dueMs: number): void {

@@ -97,3 +97,21 @@ test("flushNow waits for the running flush and then runs its own", async () => {
   await done;
   expect(starts).toHaveLength(2);
 });
+
+test("all who ask while a flush runs share the next one, and none is content with the one that runs", async () => {
+  const { clock, starts, schedule } = setUp(() => clock.sleep(100).then(() => DONE));
+  const first = schedule.flushNow();
+  await clock.advance(10);
+  const done: number[] = [];
+  const waiting = [1, 2, 3].map(() => schedule.flushNow().then(() => done.push(clock.monotonicMs())));
+  await clock.advance(140);
+  expect(done).toEqual([]);
+  await clock.advance(100);
+  await Promise.all([first, ...waiting]);
+  expect(starts).toEqual([0, 100]);
+  expect(done).toEqual([200, 200, 200]);
+  const again = schedule.flushNow();
+  await clock.advance(100);
+  await again;
+  expect(starts).toHaveLength(3);
+});
