@@ -27,6 +27,7 @@ import type { Identities } from "./build/identities.ts";
 import { keptState, keptTransitions } from "./build/kept-rows.ts";
 import type { OlderTrees } from "./build/kept-rows.ts";
 import { Occupants } from "./build/occupants.ts";
+import type { OwnIds } from "./build/occupants.ts";
 import { partPlaces } from "./build/parted-places.ts";
 import { editsOf } from "./build/transition.ts";
 import type { FinishRecord, ObjectState, Transition } from "./build/transition.ts";
@@ -84,9 +85,11 @@ export async function buildEpoch(
 
   const { olderTrees = noTrees } = context;
   const { changes, parted, kept, lost } = await placeEpoch(nodes, reference, sealed, olderTrees);
-  const strayed = await keptTransitions(nodes, reference, [...kept, ...lost], link, olderTrees);
+  const states = [...kept, ...lost];
+  const own = ownIds(changes, states);
+  const strayed = await keptTransitions(nodes, reference, states, own, link, olderTrees);
   const restoredBase = await apply(reference, strayed);
-  const occupants = new Occupants(nodes, restoredBase, new Set(kept.map(({ id }) => id)));
+  const occupants = new Occupants(nodes, restoredBase, { ...own, objects: new Set(kept.map(({ id }) => id)) });
   const identities = await giveIdentities(nodes, restoredBase, changes, occupants);
   const mergeBase = await apply(restoredBase, occupants.transitions());
 
@@ -103,7 +106,13 @@ export async function buildEpoch(
   // Directories that the epoch deletes, but that hold what others put there, are in our tree still.
   const back = [...restored.values()].flatMap(({ id, names }) => names.map((place) => changeAt(place, undefined, id)));
   const aside = parted.flatMap(({ id, from, to }) => [changeAt(from, id, undefined), changeAt(to, undefined, id)]);
-  return { mergeBase, ours, objects, unseen: [...back, ...aside] };
+  // Directories that others removed or moved are where they were before.
+  const again = strayed.flatMap(({ before, after }) => {
+    if (after === undefined || !lost.includes(after)) return [];
+    const left = (before?.names ?? []).map((place) => changeAt(place, after.id, undefined));
+    return [...left, ...after.names.map((place) => changeAt(place, undefined, after.id))];
+  });
+  return { mergeBase, ours, objects, unseen: [...back, ...aside, ...again] };
 }
 
 /** The epoch with each of its objects at a place of its own, in a directory that the base will have. */
@@ -119,6 +128,12 @@ async function placeEpoch(nodes: NodeStore, reference: Cid, sealed: ChangeSet, o
 
 function keptStates(changes: ChangeSet): ObjectState[] {
   return changes.objects.map(keptState).filter((state) => state !== undefined);
+}
+
+function ownIds(changes: ChangeSet, states: readonly ObjectState[]): OwnIds {
+  const directories = new Set(changes.directories.values());
+  for (const { names } of states) for (const { parent } of names) directories.add(parent);
+  return { objects: new Set(states.map(({ id }) => id)), directories };
 }
 
 function changeAt(place: Place, before: FileId | undefined, after: FileId | undefined): BaseChange {

@@ -46,6 +46,9 @@ describe("an epoch on a root that moved under its dirty objects", () => {
             yield base;
           };
           const built = await buildEpoch({ ...context, olderTrees }, root, changes, data);
+          // Both trees are valid in themselves.
+          await survey(context, built.mergeBase);
+          await survey(context, built.ours);
           const { tree } = await mergeSnapshots(
             context,
             built.mergeBase,

@@ -272,6 +272,27 @@ describe("an epoch whose objects are older than its reference", () => {
     expect(outcome.epoch.base.changes).toContainEqual(back);
   });
 
+  test("a directory that others removed around an edited file comes back with it, and is told of", async () => {
+    const { publish, at, files } = await world();
+    await publish([
+      { ino: 2, names: [[1, "d"]], type: "directory" },
+      { ino: 3, names: [[2, "f"]], bytes: bytes("f") },
+    ]);
+    const [d, f] = [await at("d"), await at("d", "f")];
+    await publish(
+      [
+        { ino: 2, base: d, names: [] },
+        { ino: 3, base: f, names: [] },
+      ],
+      { who: 1 },
+    );
+    const edit: ObjectEdit = { ino: 3, base: f, names: [[2, "f"]], bytes: bytes("edited") };
+    const outcome = await publish([edit], { directories: { 2: d.id } });
+    expect(await files()).toEqual({ d: "dir", "d/f": "edited" });
+    const back = { kind: "dentry", parent: ROOT_ID, name: "d", before: undefined, after: d.id };
+    expect(outcome.epoch.base.changes).toContainEqual(back);
+  });
+
   test("an edit of a file that others moved home follows it there", async () => {
     const { publish, at, files } = await world();
     await publish([{ ino: 2, names: [[1, "home"]], bytes: bytes("1") }]);
@@ -280,6 +301,31 @@ describe("an epoch whose objects are older than its reference", () => {
     await publish([{ ino: 2, base: away, names: [[1, "home"]] }], { who: 1 });
     await publish([{ ino: 2, base: away, names: [[1, "away"]], bytes: bytes("edited") }]);
     expect(await files()).toEqual({ home: "edited" });
+  });
+
+  test("objects that had one place on different roots, and one that goes there, part and keep their bytes", async () => {
+    const { publish, at, files } = await world();
+    await publish([
+      { ino: 2, names: [[1, "f"]], bytes: bytes("f") },
+      { ino: 3, names: [[1, "g"]], bytes: bytes("g") },
+      { ino: 4, names: [[1, "h"]], bytes: bytes("h") },
+    ]);
+    const [f, g, h] = [await at("f"), await at("g"), await at("h")];
+    await publish(
+      [
+        { ino: 2, base: f, names: [] },
+        { ino: 3, base: g, names: [[1, "f"]] },
+      ],
+      { who: 1 },
+    );
+    await publish([
+      { ino: 4, base: h, names: [[1, "f"]], bytes: bytes("edited h") },
+      { ino: 2, base: f, names: [[1, "f"]], bytes: bytes("edited f") },
+      { ino: 3, base: await at("f"), names: [[1, "f"]], bytes: bytes("edited g") },
+    ]);
+    const held = await files();
+    expect(held["f"]).toBe("edited h");
+    expect(Object.values(held).sort()).toEqual(["edited f", "edited g", "edited h"]);
   });
 
   test("an edit of a file that others deleted survives", async () => {

@@ -14,6 +14,7 @@ import { findHomecomers } from "../merge/homecomers.ts";
 import { encodeObjectRow, rowKeysOf } from "../object-rows.ts";
 import type { Place } from "../object-rows.ts";
 import { namesAdded, Occupants } from "./occupants.ts";
+import type { OwnIds } from "./occupants.ts";
 import type { ObjectState, Transition } from "./transition.ts";
 
 /** An object as the overlay knew it before this epoch; undefined when it was born in it. */
@@ -30,6 +31,7 @@ export async function keptTransitions(
   nodes: NodeStore,
   reference: Cid,
   kept: readonly ObjectState[],
+  own: OwnIds,
   link: LinkBlock,
   olderTrees: OlderTrees,
 ): Promise<Transition[]> {
@@ -39,7 +41,7 @@ export async function keptTransitions(
     strayed.push({ before: await find(nodes, reference, after, after.names), after });
   }
   await findHome(nodes, reference, strayed, olderTrees);
-  const occupants = new Occupants(nodes, reference, new Set(kept.map(({ id }) => id)));
+  const occupants = new Occupants(nodes, reference, own);
   for (const { before, after } of strayed) {
     for (const place of namesAdded(before?.names ?? [], after.names)) {
       const stranger = await occupants.strangerAt(place);

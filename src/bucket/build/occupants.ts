@@ -4,24 +4,32 @@
  * building over them would look like deleting them.
  */
 import type { Cid, FileId, FileName } from "../../base/ids.ts";
-import { dentryId } from "../../format/rows.ts";
+import { dentryId, dentryType } from "../../format/rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import { listDirectory, readDentry, readObject } from "../fs-reader.ts";
+import { directoryNames } from "../merge/conflict-names.ts";
 import { samePlace } from "../object-rows.ts";
 import type { Place } from "../object-rows.ts";
 import type { ObjectState, Transition } from "./transition.ts";
 
+/** Whose an epoch's objects and directories are, apart from those that others made. */
+export interface OwnIds {
+  /** Its objects: these leave by themselves. */
+  readonly objects: ReadonlySet<FileId>;
+  /** Directories that its objects are in, or were in. */
+  readonly directories: ReadonlySet<FileId>;
+}
+
 export class Occupants {
   readonly #nodes: NodeStore;
   readonly #tree: Cid;
-  /** Ids of the epoch's own objects: these leave by themselves. */
-  readonly #known: ReadonlySet<FileId>;
+  readonly #own: OwnIds;
   readonly #evicted = new Map<FileId, { readonly before: ObjectState; after: ObjectState | undefined }>();
 
-  constructor(nodes: NodeStore, tree: Cid, known: ReadonlySet<FileId>) {
+  constructor(nodes: NodeStore, tree: Cid, own: OwnIds) {
     this.#nodes = nodes;
     this.#tree = tree;
-    this.#known = known;
+    this.#own = own;
   }
 
   /** The id at this place, whoever's it is; undefined when the name is free. */
@@ -33,21 +41,24 @@ export class Occupants {
   /** The object that others put at this place; undefined when it is free or the epoch's own. */
   async strangerAt(place: Place): Promise<ObjectState | undefined> {
     const id = await this.idAt(place);
-    if (id === undefined || this.#known.has(id)) return undefined;
+    if (id === undefined || this.#own.objects.has(id)) return undefined;
     const object = await readObject(this.#nodes, this.#tree, id, place);
     return object === undefined ? undefined : { ...object, type: object.record.type };
   }
 
   /**
    * Takes a stranger's name away from it; without any name it is gone, and a directory with everything in it: all of that
-   * came to be there after the epoch's objects became dirty.
+   * came to be there after the epoch's objects became dirty. A directory with something of the epoch in it was there before,
+   * somewhere: it goes beside.
    */
   async evict(stranger: ObjectState, place: Place): Promise<void> {
+    const isBeside = stranger.type === "directory" && (await this.#holdsOwn(stranger.id));
     const known = this.#evicted.get(stranger.id) ?? { before: stranger, after: stranger };
     const names = (known.after?.names ?? []).filter((name) => !samePlace(name, place));
+    if (isBeside) names.push(await this.#beside(place, stranger.id));
     known.after = names.length === 0 ? undefined : { ...known.before, names };
     this.#evicted.set(stranger.id, known);
-    if (stranger.type !== "directory") return;
+    if (stranger.type !== "directory" || isBeside) return;
     for await (const { name } of listDirectory(this.#nodes, this.#tree, stranger.id)) {
       const inside: Place = { parent: stranger.id, name };
       const child = await this.strangerAt(inside);
@@ -63,6 +74,25 @@ export class Occupants {
 
   transitions(): Transition[] {
     return [...this.#evicted.values()];
+  }
+
+  /** Whether it is one of the epoch's directories, or something of the epoch is anywhere in it. */
+  async #holdsOwn(directory: FileId): Promise<boolean> {
+    if (this.#own.directories.has(directory)) return true;
+    for await (const { name, dentry } of listDirectory(this.#nodes, this.#tree, directory)) {
+      const id = dentryId(directory, name, dentry);
+      if (this.#own.objects.has(id)) return true;
+      if (dentryType(dentry) === "directory" && (await this.#holdsOwn(id))) return true;
+    }
+    return false;
+  }
+
+  async #beside(place: Place, id: FileId): Promise<Place> {
+    for (const name of directoryNames(place.name, id)) {
+      const free = { parent: place.parent, name };
+      if ((await this.idAt(free)) === undefined) return free;
+    }
+    return place;
   }
 }
 

@@ -52,7 +52,7 @@ export async function partPlaces(
 
 interface Contest {
   readonly place: Place;
-  readonly claimants: ChangedObject[];
+  readonly claimants: readonly ChangedObject[];
 }
 
 interface Claims {
@@ -78,9 +78,8 @@ function claimsOf(changes: ChangeSet): Claims {
         taken.add(key);
         first.set(key, object);
         if (other === undefined || other === object) continue;
-        const contest = contested.get(key) ?? { place, claimants: [other] };
-        if (!contest.claimants.includes(object)) contest.claimants.push(object);
-        contested.set(key, contest);
+        const { claimants } = contested.get(key) ?? { claimants: [] };
+        contested.set(key, { place, claimants: [...new Set([...claimants, other, object])] });
       }
     }
   }
