@@ -107,11 +107,7 @@ export async function buildEpoch(
   const back = [...restored.values()].flatMap(({ id, names }) => names.map((place) => changeAt(place, undefined, id)));
   const aside = parted.flatMap(({ id, from, to }) => [changeAt(from, id, undefined), changeAt(to, undefined, id)]);
   // Directories that others removed or moved are where they were before.
-  const again = strayed.flatMap(({ before, after }) => {
-    if (after === undefined || !lost.includes(after)) return [];
-    const left = (before?.names ?? []).map((place) => changeAt(place, after.id, undefined));
-    return [...left, ...after.names.map((place) => changeAt(place, undefined, after.id))];
-  });
+  const again = strayed.filter(({ after }) => after !== undefined && lost.includes(after)).flatMap(changesOf);
   return { mergeBase, ours, objects, unseen: [...back, ...aside, ...again] };
 }
 
@@ -134,6 +130,11 @@ function ownIds(changes: ChangeSet, states: readonly ObjectState[]): OwnIds {
   const directories = new Set(changes.directories.values());
   for (const { names } of states) for (const { parent } of names) directories.add(parent);
   return { objects: new Set(states.map(({ id }) => id)), directories };
+}
+
+function changesOf({ before, after }: Transition): BaseChange[] {
+  const left = before?.names.map((place) => changeAt(place, before.id, undefined)) ?? [];
+  return left.concat(after?.names.map((place) => changeAt(place, undefined, after.id)) ?? []);
 }
 
 function changeAt(place: Place, before: FileId | undefined, after: FileId | undefined): BaseChange {
