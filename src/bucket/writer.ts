@@ -79,8 +79,9 @@ export class BucketWriter implements AsyncDisposable {
   }
 
   /**
-   * Writes a file: a new one, or new bytes and attributes of the one that is there. Directories above it are made. The source
-   * is read when the epoch is published, and disposed with the writer. Throws `is_a_directory`, `not_a_directory`.
+   * Writes a file: a new one, or new bytes and attributes of the one that is there; one with other names keeps its bytes under
+   * those. Directories above it are made. The source is read when the epoch is published, and disposed with the writer. Throws
+   * `is_a_directory`, `not_a_directory`.
    */
   async putFile(path: Path, source: FileSource, attributes: NewAttributes): Promise<void> {
     const { directory, name } = await this.#parentOf(path, attributes);
@@ -105,6 +106,22 @@ export class BucketWriter implements AsyncDisposable {
     const record = this.#newRecord("symlink", attributes, { size: target.length, target });
     if (now === undefined) this.#draft.create(directory, name, record);
     else this.#draft.setRecord(now, record);
+  }
+
+  /**
+   * Gives the file at `existing` another name, also in place of another file, in a directory that is there. Throws
+   * `is_a_directory`, `no_such_path`.
+   */
+  async link(path: Path, existing: Path): Promise<void> {
+    const file = await this.#at(existing);
+    const { directory, name } = await this.#slotOf(path);
+    if (file === undefined || directory === undefined) throw noSuchPath(file === undefined ? existing : path);
+    const now = await this.#draft.child(directory, name);
+    if (now === file) return;
+    if (file.record.type === "directory" || now?.record.type === "directory") throw isADirectory(path);
+    if (now !== undefined) this.#draft.unlink(now, directory, name);
+    this.#draft.link(file, directory, name);
+    this.#touch(directory);
   }
 
   /** Removes a path and everything below it. Throws `no_such_path`. */
@@ -198,12 +215,13 @@ export class BucketWriter implements AsyncDisposable {
     return { directory: await this.#at(path.slice(0, -1)), name };
   }
 
-  /** The object of this type at a name; one of another type, that is no directory, gives way. */
+  /** The object of this type at a name, if it has no other; what else is there, if it is no directory, gives way. */
   async #existing(directory: Draft, name: FileName, path: Path, type: FileRecord["type"]): Promise<Draft | undefined> {
     const now = await this.#draft.child(directory, name);
     if (now?.record.type === "directory") throw isADirectory(path);
-    if (now?.record.type !== type) this.#touch(directory);
-    if (now === undefined || now.record.type === type) return now;
+    if (now?.record.type === type && now.names.length === 1) return now;
+    this.#touch(directory);
+    if (now === undefined) return undefined;
     this.#draft.unlink(now, directory, name);
     return undefined;
   }

@@ -15,6 +15,8 @@ export class CopyIn {
   skipped = 0;
   readonly #writer: BucketWriter;
   readonly #progress: Progress;
+  /** Where the first name of a hard-linked file went, by device and inode. */
+  readonly #linked = new Map<string, Path>();
 
   constructor(writer: BucketWriter, progress: Progress) {
     this.#writer = writer;
@@ -33,17 +35,27 @@ export class CopyIn {
       const leadsTo = await readlink(source, { encoding: "buffer" });
       await this.#writer.putSymlink(target, leadsTo.toString("latin1"), attributes);
       this.count(0);
-    } else if (stat.isFile()) {
-      const size = Number(stat.size);
-      await this.#writer.putFile(target, sourceOfFile(source, size), attributes);
-      this.count(size);
-    } else this.skipped++;
+    } else if (stat.isFile()) await this.#file(source, target, stat);
+    else this.skipped++;
   }
 
   count(bytes: number): void {
     this.files++;
     this.bytes += bytes;
     this.#progress.update(this.files);
+  }
+
+  async #file(source: Buffer, target: Path, stat: BigIntStats): Promise<void> {
+    const identity = `${stat.dev} ${stat.ino}`;
+    const first = this.#linked.get(identity);
+    if (first !== undefined) {
+      await this.#writer.link(target, first);
+      return this.count(0);
+    }
+    const size = Number(stat.size);
+    await this.#writer.putFile(target, sourceOfFile(source, size), attributesOf(stat));
+    if (stat.nlink > 1n) this.#linked.set(identity, target);
+    this.count(size);
   }
 
   async #directory(source: Buffer, target: Path, attributes: NewAttributes): Promise<void> {

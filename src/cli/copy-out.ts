@@ -2,11 +2,11 @@
  * Copies objects of a bucket to the local disk with modes, times and links. Each file is written beside its place and renamed
  * into it, so that it is there whole or not at all; what a copy replaces is a file or a link, never a directory.
  */
+import { rmSync } from "node:fs";
 import { chmod, lchown, link, lstat, mkdir, open, rename, rm, symlink } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { SynclineError } from "../base/errors.ts";
 import { nameToBytes } from "../base/names.ts";
-import type { Random } from "../base/random.ts";
 import { listDirectory, lookup } from "../bucket/fs-reader.ts";
 import type { TreeObject } from "../bucket/fs-reader.ts";
 import { streamContent } from "../content/read.ts";
@@ -15,6 +15,7 @@ import { readTarget } from "./bucket-reader.ts";
 import type { BucketReader } from "./bucket-reader.ts";
 import { setModified } from "./file-times.ts";
 import type { Progress } from "./progress.ts";
+import type { Runtime } from "./runtime.ts";
 
 export class CopyOut {
   /** Files and links made. */
@@ -26,14 +27,14 @@ export class CopyOut {
   /** Objects that kept the owner of who copies, although root copies. */
   unowned = 0;
   readonly #reader: BucketReader;
-  readonly #random: Random;
+  readonly #runtime: Runtime;
   readonly #progress: Progress;
   /** Where the first name of a hard-linked file went. */
   readonly #linked = new Map<string, Buffer>();
 
-  constructor(reader: BucketReader, random: Random, progress: Progress) {
+  constructor(reader: BucketReader, runtime: Runtime, progress: Progress) {
     this.#reader = reader;
-    this.#random = random;
+    this.#runtime = runtime;
     this.#progress = progress;
   }
 
@@ -105,15 +106,17 @@ export class CopyOut {
 
   /** Has something made under a temporary name and puts it in its place. */
   async #place(target: Buffer, make: (temporary: Buffer) => Promise<void>): Promise<void> {
-    const unique = Buffer.from(this.#random.bytes(8)).toString("hex");
+    const unique = Buffer.from(this.#runtime.random.bytes(8)).toString("hex");
     const temporary = Buffer.concat([
       target.subarray(0, target.lastIndexOf(SLASH) + 1),
       Buffer.from(`.${unique}.part`),
     ]);
+    const interrupted = this.#runtime.ifInterrupted(() => rmSync(temporary, { force: true }));
     try {
       await make(temporary);
       await rename(temporary, target);
     } finally {
+      interrupted[Symbol.dispose]();
       // rename(2) leaves both names when they are links of one file already.
       await rm(temporary, { force: true });
     }

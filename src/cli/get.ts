@@ -44,7 +44,7 @@ export function register(program: Program): void {
       }
       const target = await targetOf(args[1], path);
       using progress = output.progress("get", "bytes", type === "file" ? size : undefined);
-      const copy = new CopyOut(reader, runtime.random, progress);
+      const copy = new CopyOut(reader, runtime, progress);
       await copy.copy(object, target);
       report(output, copy, target.toString("utf8"));
     },

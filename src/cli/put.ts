@@ -1,6 +1,7 @@
 /** `syncline put`: copies files into a bucket, without a mount, as one commit. */
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename } from "node:path";
+import { basename, join } from "node:path";
 import { openCommandWriter, requirePublished } from "../agent/command-writer.ts";
 import { stateRoot } from "../agent/state-dir.ts";
 import { SynclineError } from "../base/errors.ts";
@@ -13,6 +14,7 @@ import type { BucketPath } from "./bucket-path.ts";
 import { addCommand } from "./command.ts";
 import type { Call, Program } from "./command.ts";
 import { CopyIn } from "./copy-in.ts";
+import type { Runtime } from "./runtime.ts";
 import { noteOf, printBytes } from "./text.ts";
 import { loadWallet } from "./wallet.ts";
 
@@ -52,7 +54,8 @@ async function put(call: Call<"recursive">): Promise<void> {
   const { writer } = session;
   using progress = output.progress("put", "files");
   const copy = new CopyIn(writer, progress);
-  if (source === "-") await putStream(call, writer, path.names, copy);
+  using spool = source === "-" ? spoolFolder(runtime) : undefined;
+  if (spool !== undefined) await putStream(call, writer, path.names, copy, spool.path);
   else await copy.copy(Buffer.from(source), await targetOf(writer, path, source), options.recursive === true);
   const { root, conflicts, figures } = requirePublished(await writer.publish(noteOf(`put ${source}`)));
   const { files, bytes, skipped } = copy;
@@ -62,9 +65,27 @@ async function put(call: Call<"recursive">): Promise<void> {
   output.result(value, `${files} files, ${printBytes(bytes)} in root ${root.commit}`);
 }
 
-async function putStream({ runtime }: Call, writer: BucketWriter, target: Path, copy: CopyIn): Promise<void> {
+/** Where a stream is kept that is too long for memory; gone with the command, however it ends. */
+function spoolFolder(runtime: Runtime): Disposable & { readonly path: string } {
+  const path = mkdtempSync(join(tmpdir(), "syncline-put-"));
+  const remove = () => rmSync(path, { recursive: true, force: true });
+  const interrupted = runtime.ifInterrupted(remove);
+  const dispose = () => {
+    interrupted[Symbol.dispose]();
+    remove();
+  };
+  return { path, [Symbol.dispose]: dispose };
+}
+
+async function putStream(
+  { runtime }: Call,
+  writer: BucketWriter,
+  target: Path,
+  copy: CopyIn,
+  folder: string,
+): Promise<void> {
   if (target.length === 0) throw new SynclineError("usage", "Say what the file is to be called: URL/PATH.");
-  const stream = await sourceOfStream(runtime.stdin, tmpdir());
+  const stream = await sourceOfStream(runtime.stdin, folder);
   const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0];
   await writer.putFile(target, stream, { mode: 0o644, uid, gid });
   copy.count(stream.size);

@@ -15,6 +15,8 @@ export interface Runtime {
   readonly stderr: Writable & { readonly isTTY?: boolean; readonly columns?: number };
   readonly clock: Clock;
   readonly random: Random;
+  /** Has `cleanUp` called if the process is ended by a signal before the handle is disposed. It must not wait for anything. */
+  ifInterrupted(cleanUp: () => void): Disposable;
 }
 
 /** The process as a runtime. Removes SYNCLINE_KEY from its environment. */
@@ -29,5 +31,22 @@ export function processRuntime(): Runtime {
     stderr: process.stderr,
     clock: systemClock,
     random: systemRandom,
+    ifInterrupted,
   };
+}
+
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
+function ifInterrupted(cleanUp: () => void): Disposable {
+  const interrupted = (signal: NodeJS.Signals) => {
+    cleanUp();
+    release();
+    // Without a listener the signal does what it always does.
+    process.kill(process.pid, signal);
+  };
+  const release = () => {
+    for (const signal of SIGNALS) process.off(signal, interrupted);
+  };
+  for (const signal of SIGNALS) process.on(signal, interrupted);
+  return { [Symbol.dispose]: release };
 }

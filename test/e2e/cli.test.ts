@@ -40,6 +40,7 @@ beforeAll(() => {
   space = new Workspace("cli");
   bucket = space.url("bucket");
   space.do("init", bucket);
+  writeFileSync(space.at("f"), "f");
 });
 afterAll(() => space[Symbol.dispose]());
 
@@ -160,7 +161,7 @@ describe("a tree that is put and got", () => {
       size: 7,
       mtime: text(/^\d{4}-.*T\d\d:\d\d:\d\d\.\d{9}Z$/),
       id: text(/./),
-      links: 1,
+      links: 2,
     });
     expect(listed.find(({ name }) => name === "link")).toMatchObject({ type: "symlink", target: "sub/big" });
     for (const name of ["\ufffd\ufffd", "new\nline", "#hash?"]) {
@@ -199,7 +200,6 @@ describe("a tree that is put and got", () => {
   });
 
   test("lands beside or inside, as cp has it", () => {
-    writeFileSync(space.at("f"), "f");
     space.do("put", "-r", `${source}/sub/.`, `${bucket}/as-sub`);
     space.do("put", space.at("f"), `${bucket}/as-sub`);
     space.do("put", space.at("f"), `${bucket}/made/on/the/way`);
@@ -264,6 +264,26 @@ describe("pipes", () => {
     child.stdout.destroy();
     const { status, err } = await collect(child);
     expect({ status, err }).toEqual({ status: 141, err: "" });
+  });
+
+  test("ended by a signal, put leaves nothing in the folder for temporary files, and get nothing half there", async () => {
+    const [tmp, into] = [space.at("put-tmp"), space.at("interrupted")];
+    for (const folder of [tmp, into]) mkdirSync(folder);
+    const put = space.start(["put", "-", `${bucket}/never`], { env: { TMPDIR: tmp } });
+    const putEnded = collect(put);
+    put.stdin?.on("error", () => {});
+    put.stdin?.write(Buffer.from(noise(9_000_000, 9)));
+    await expect.poll(() => readdirSync(tmp, { recursive: true }).length, { timeout: 10_000 }).toBe(3);
+    put.kill("SIGINT");
+    expect(await putEnded).toMatchObject({ status: null, signal: "SIGINT" });
+    expect(readdirSync(tmp)).toEqual([]);
+    const get = space.start(["get", `${bucket}/long`, join(into, "long")]);
+    const getEnded = collect(get);
+    await expect.poll(() => readdirSync(into).length, { timeout: 10_000, interval: 1 }).toBe(1);
+    get.kill("SIGTERM");
+    await getEnded;
+    expect(readdirSync(into).filter((name) => name !== "long")).toEqual([]);
+    expect(error(["cat", `${bucket}/never`])).toMatchObject({ code: "no_such_path" });
   });
 
   test("need a name in the bucket", () => {

@@ -26,6 +26,7 @@ export function createFakeRuntime(
     stderr: collector(err, terminal),
     clock: systemClock,
     random: systemRandom,
+    ifInterrupted: () => ({ [Symbol.dispose]: () => {} }),
     out: () => Buffer.concat(out).toString(),
     err: () => Buffer.concat(err).toString(),
   };

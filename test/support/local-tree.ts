@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { lstatSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 
-/** Paths, one char a byte → type, mode, owner, mtime in ns, and the contents' hash or where a link leads. */
+/** Paths, one char a byte → type, names of a file, mode, owner, mtime in ns, and the contents' hash or where a link leads. */
 export function census(folder: string): Map<string, string> {
   const seen = new Map<string, string>();
   visit(Buffer.from(folder), "", seen);
@@ -23,7 +23,8 @@ function visit(folder: Buffer, prefix: string, seen: Map<string, string>): void 
           : "other";
     const owner = process.getuid?.() === 0 ? `${stat.uid}:${stat.gid}` : "";
     const mode = (stat.mode & 0o7777n).toString(8);
-    seen.set(key, [what, mode, owner, String(stat.mtimeNs), heldBy(path, what)].join(" "));
+    const links = stat.isFile() ? String(stat.nlink) : "";
+    seen.set(key, [what, links, mode, owner, String(stat.mtimeNs), heldBy(path, what)].join(" "));
     if (what === "directory") visit(path, `${key}/`, seen);
   }
 }

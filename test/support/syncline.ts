@@ -89,8 +89,8 @@ export class Workspace implements Disposable {
   }
 
   /** Starts a command; it is ended with the workspace at the latest. */
-  start(args: readonly string[], options: { stdio?: "pipe" | "ignore" } = {}): ChildProcess {
-    const child = spawn(process.execPath, [main, ...args], { env: this.env, stdio: options.stdio ?? "pipe" });
+  start(args: readonly string[], options: { env?: NodeJS.ProcessEnv } = {}): ChildProcess {
+    const child = spawn(process.execPath, [main, ...args], { env: { ...this.env, ...options.env } });
     this.#children.add(child);
     return child;
   }

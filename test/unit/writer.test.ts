@@ -77,6 +77,37 @@ describe("a writer without a mount", () => {
     expect(await files(bucket)).toEqual({ f: "two, longer" });
   });
 
+  test("gives a file another name, also in place of another file", async () => {
+    const { remote, bucket, edit } = await world();
+    await edit(async (writer) => {
+      await writer.putFile(path("d/a"), source("shared"), ATTRIBUTES);
+      await writer.putFile(path("d/gone"), source("other"), ATTRIBUTES);
+      await writer.link(path("d/gone"), path("d/a"));
+      await writer.link(path("b"), path("d/a"));
+      await expect(writer.link(path("d"), path("d/a"))).rejects.toMatchObject({ code: "is_a_directory" });
+      await expect(writer.link(path("x"), path("nothing"))).rejects.toMatchObject({ code: "no_such_path" });
+    });
+    expect(await files(bucket)).toEqual({ b: "shared", d: "dir", "d/a": "shared", "d/gone": "shared" });
+    const found = await resolvePath(nodesOf(bucket), (await head(bucket)).body.tree, path("b"));
+    expect(found?.names).toHaveLength(3);
+    await edit((writer) => writer.putFile(path("d/gone"), source("its own"), ATTRIBUTES));
+    expect(await files(bucket)).toMatchObject({ b: "shared", "d/a": "shared", "d/gone": "its own" });
+    await edit((writer) => writer.link(path("b"), path("d/a")));
+    expect((await verifyBucket(bucket, { blocks: remote.blocks })).damage).toEqual([]);
+  });
+
+  test("gives a directory its attributes when its entries are there", async () => {
+    const { bucket, edit } = await world();
+    await edit(async (writer) => {
+      await writer.makeDirectory(path("d"), { ...ATTRIBUTES, mode: 0o500 });
+      await writer.putFile(path("d/f"), source("f"), ATTRIBUTES);
+      await writer.setAttributes(path("d"), { mode: 0o1500, uid: 7, gid: 8, mtimeNs: 123_456_789n });
+      await expect(writer.setAttributes(path("x"), ATTRIBUTES)).rejects.toMatchObject({ code: "no_such_path" });
+    });
+    const found = await resolvePath(nodesOf(bucket), (await head(bucket)).body.tree, path("d"));
+    expect(found?.record).toMatchObject({ mode: 0o1500, uid: 7, gid: 8, mtimeNs: 123_456_789n });
+  });
+
   test("the last of several puts of one path counts", async () => {
     const { bucket, edit } = await world();
     await edit(async (writer) => {
