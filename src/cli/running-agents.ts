@@ -48,6 +48,6 @@ export async function requireAgent(
 export function noAgent(directory: string | undefined): SynclineError {
   const where = directory === undefined ? "anywhere" : `at ${printText(directory)}`;
   return new SynclineError("no_agent", `No agent of syncline serves a mount ${where}.`, {
-    hint: "`syncline status` lists the mounts; `syncline mount URL DIR` makes one.",
+    hint: "`syncline status` lists the mounts. One whose agent was killed goes on when it is mounted again.",
   });
 }
