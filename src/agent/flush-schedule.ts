@@ -18,6 +18,8 @@ const SHORTEST_MS = 1_000 / FLUSHES_PER_SECOND;
 /** How much the spacing grows from flush to flush while writing goes on, and while fsyncs do, which flushes compete with. */
 const WIDENING = 1.5;
 const FSYNC_WIDENING = 3;
+/** Writing goes on and on if something is dirty again this soon after a flush began; a program that waits for others is slower. */
+const STORM_GAP_MS = 30;
 
 export class FlushSchedule implements Disposable {
   readonly #clock: Clock;
@@ -34,7 +36,8 @@ export class FlushSchedule implements Disposable {
   #lastStartMs = -Infinity;
   #spacingMs = SHORTEST_MS;
   #dirtyWhileRunning = false;
-  #fsyncWhileRunning = false;
+  /** How much the spacing is to grow after the flush that runs: 1 until something shows that writing goes on and on. */
+  #widening = 1;
   #disposed = false;
 
   /** `flush` never rejects: it reports what went wrong itself. */
@@ -49,7 +52,9 @@ export class FlushSchedule implements Disposable {
     this.#firstDirtyMs ??= now;
     if (this.#running !== undefined) {
       this.#dirtyWhileRunning = true;
-      this.#fsyncWhileRunning ||= reason === "fsync";
+      if (now - this.#lastStartMs <= STORM_GAP_MS) {
+        this.#widening = Math.max(this.#widening, reason === "fsync" ? FSYNC_WIDENING : WIDENING);
+      }
     }
     if (reason === "write") this.#idleDueMs = Math.min(now + FLUSH_IDLE_MS, this.#firstDirtyMs + FLUSH_LATEST_MS);
     else this.#firm(reason === "urgent" ? now : Math.max(now, this.#lastStartMs + this.#spacingMs));
@@ -95,7 +100,7 @@ export class FlushSchedule implements Disposable {
     this.#firmDueMs = Infinity;
     this.#firstDirtyMs = undefined;
     this.#dirtyWhileRunning = false;
-    this.#fsyncWhileRunning = false;
+    this.#widening = 1;
     this.#lastStartMs = this.#clock.monotonicMs();
     this.#running = this.#flush().then((end) => this.#ended(end));
     return this.#running;
@@ -105,8 +110,7 @@ export class FlushSchedule implements Disposable {
     this.#running = undefined;
     const now = this.#clock.monotonicMs();
     // Writing that goes on and on widens the spacing; a pause brings it back.
-    const widening = this.#fsyncWhileRunning ? FSYNC_WIDENING : WIDENING;
-    this.#spacingMs = this.#dirtyWhileRunning ? Math.min(this.#spacingMs * widening, FLUSH_LATEST_MS) : SHORTEST_MS;
+    this.#spacingMs = this.#widening > 1 ? Math.min(this.#spacingMs * this.#widening, FLUSH_LATEST_MS) : SHORTEST_MS;
     // What was noted while it ran may be in no epoch yet: another round takes it, empty rounds cost nothing.
     if (end.again) this.#firmDueMs = now + end.afterMs;
     else if (this.#dirtyWhileRunning) this.#firm(Math.max(now, this.#lastStartMs + this.#spacingMs));

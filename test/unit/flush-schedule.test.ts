@@ -64,6 +64,21 @@ test("fsyncs that go on and on are flushed ever more rarely, down to once in fiv
   expect((last[2] ?? 0) - (last[1] ?? 0)).toBeGreaterThanOrEqual(4_900);
 });
 
+test("a program that fsyncs, waits until others see it, and fsyncs again is never held back for longer", async () => {
+  const { clock, starts, schedule } = setUp(async () => {
+    await clock.sleep(120);
+    return DONE;
+  });
+  for (let round = 0; round < 40; round++) {
+    schedule.note("fsync");
+    const before = starts.length;
+    while (starts.length === before) await clock.advance(10);
+    await clock.advance(80);
+  }
+  const gaps = starts.slice(1).map((at, index) => at - (starts[index] ?? 0));
+  expect(Math.max(...gaps)).toBeLessThanOrEqual(260);
+});
+
 test("what arrives while a flush runs is taken by the next one", async () => {
   let finish = (_end: FlushEnd): void => {};
   const { clock, starts, schedule } = setUp(() => new Promise((resolve) => (finish = resolve)));
