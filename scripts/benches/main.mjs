@@ -28,7 +28,7 @@ for (const workload of workloads) {
     for (const target of targets) {
       const dir = join(target.dir, `${workload.id}-${round}`);
       mkdirSync(dir);
-      values.get(target.name).push(await workload.run(dir, target));
+      values.get(target.name).push(await measured(workload, dir, target));
       rmSync(dir, { recursive: true, force: true });
       await target.settle();
     }
@@ -49,6 +49,17 @@ report(`| ${columns.join(" | ")} |`);
 report(`|${columns.map(() => " --- |").join("")}`);
 for (const row of rows) report(`| ${columns.map((column) => row[column] ?? "").join(" | ")} |`);
 for (const target of targets) target.stop();
+
+/** A peer that cannot do a workload has no figure for it; that we can is not optional. */
+async function measured(workload, dir, target) {
+  try {
+    return await workload.run(dir, target);
+  } catch (error) {
+    if (target.name !== "rclone") throw error;
+    report(`${workload.name}: ${target.name} failed: ${error.message.split("\n")[0].slice(0, 120)}`);
+    return Number.NaN;
+  }
+}
 
 function localDisk() {
   const dir = join(space.path, "local");

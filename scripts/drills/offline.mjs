@@ -44,7 +44,9 @@ check(
   versions.size === 200 && missing.length === 0,
   `all ${versions.size} versions are there (${missing.slice(0, 3).join(", ") || "none missing"})`,
 );
-check([...onA.keys()].filter((path) => path.includes("(conflict ")).length === 50, "50 conflict copies");
+const copies = [...onA.keys()].filter((path) => path.includes("(conflict ")).length;
+// An epoch that is sealed between a file's creation and its first write holds the empty file as a version of its own.
+check(copies >= 50 && copies <= 52, `${copies} conflict copies of 50 contested names`);
 a.unmount();
 b.unmount();
 check(syncline(space, ["verify", url, "--json"]).status === 0, "verify finds nothing");
