@@ -105,7 +105,10 @@ export async function buildEpoch(
   });
   // Directories that the epoch deletes, but that hold what others put there, are in our tree still.
   const back = [...restored.values()].flatMap(({ id, names }) => names.map((place) => changeAt(place, undefined, id)));
-  const aside = parted.flatMap(({ id, from, to }) => [changeAt(from, id, undefined), changeAt(to, undefined, id)]);
+  const aside = parted.flatMap(({ ino, id = objects.get(ino)?.id, from, to }) => [
+    changeAt(from, id, undefined),
+    changeAt(to, undefined, id),
+  ]);
   // Directories that others removed or moved are where they were before.
   const again = strayed.filter(({ after }) => after !== undefined && lost.includes(after)).flatMap(changesOf);
   return { mergeBase, ours, objects, unseen: [...back, ...aside, ...again] };

@@ -26,7 +26,7 @@ export function settlePublished(state: OverlayState, record: Extract<JournalReco
     const row = rows.get(changed.ino);
     if (row === undefined) throw corruptState(`The published epoch ${record.epoch} lacks inode ${changed.ino}.`);
     const object = state.dirty(changed.ino);
-    takeOver(state, changed, row.id);
+    if (takeOver(state, changed, row.id) === "gone") continue;
     if (object.epoch <= record.epoch) dropPublished(state, flight, rows, changed, object, row.id);
     else keepPublished(state, flight, rows, changed, object, row);
   }
@@ -40,16 +40,39 @@ export function changedSince(state: OverlayState, ino: Ino, epoch: number): bool
 /**
  * Two numbers may come to stand for one object: others had made one under the name of a new one here, or a new directory became
  * an old one. The new number stays. A file that changed under the other number is a file of its own; a directory hands its
- * entries over.
+ * entries over. Where the old directory holds the new one by now, the old number stays, and the new one is gone.
  */
-function takeOver(state: OverlayState, { ino, id: known, record }: ChangedObject, id: FileId): void {
+function takeOver(state: OverlayState, { ino, id: known, record }: ChangedObject, id: FileId): "stays" | "gone" {
   const changed = state.dirtyWithId(id);
   const isDirectory = record?.type === "directory";
   const other = changed?.ino ?? (isDirectory && known === undefined ? state.inodes.find(id)?.ino : undefined);
-  if (other === undefined || other === ino) return;
+  if (other === undefined || other === ino) return "stays";
+  if (isDirectory && isWithin(state, ino, other)) {
+    state.moveEntries(ino, other);
+    state.drop(state.dirty(ino));
+    return "gone";
+  }
   if (isDirectory) state.moveEntries(other, ino);
   if (changed !== undefined && isDirectory) state.drop(changed);
   else if (changed !== undefined) disown(state, changed);
+  return "stays";
+}
+
+/** As far as inode rows tell where unchanged directories are. */
+function isWithin(state: OverlayState, ino: Ino, directory: Ino): boolean {
+  const seen = new Set<Ino>();
+  for (let at: Ino | undefined = ino; at !== undefined && !seen.has(at); at = parentOf(state, at)) {
+    if (at === directory) return true;
+    seen.add(at);
+  }
+  return false;
+}
+
+function parentOf(state: OverlayState, ino: Ino): Ino | undefined {
+  const object = state.object(ino);
+  if (object !== undefined) return object.links[0]?.parent;
+  const row = state.inodes.row(ino);
+  return row && (state.dirtyWithId(row.parent)?.ino ?? state.inodes.find(row.parent)?.ino);
 }
 
 /** The bucket has no trace of it now; who has it open still reads it from here. */

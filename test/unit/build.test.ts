@@ -293,6 +293,31 @@ describe("an epoch whose objects are older than its reference", () => {
     expect(outcome.epoch.base.changes).toContainEqual(back);
   });
 
+  test("directories that lie in one another are parted, whichever way they came to that", async () => {
+    const { publish, at, files } = await world();
+    await publish([
+      { ino: 2, names: [[1, "x"]], type: "directory" },
+      { ino: 3, names: [[1, "y"]], type: "directory" },
+      { ino: 4, names: [[2, "f"]], bytes: bytes("f") },
+    ]);
+    const [x, y] = [await at("x"), await at("y")];
+    await publish([
+      { ino: 2, base: x, names: [[3, "x"]] },
+      { ino: 3, base: y, names: [[2, "y"]] },
+    ]);
+    const once = Object.values(await files()).sort();
+    expect(once).toEqual(["dir", "dir", "f"]);
+    const inside = {
+      x: { ...x, names: [{ parent: y.id, name: name("x") }] },
+      y: { ...y, names: [{ parent: x.id, name: name("y") }] },
+    };
+    await publish([
+      { ino: 2, base: inside.x, names: [[3, "x"]], fields: { mode: 0o700 } },
+      { ino: 3, base: inside.y, names: [[2, "y"]], fields: { mode: 0o700 } },
+    ]);
+    expect(Object.values(await files()).sort()).toEqual(once);
+  });
+
   test("an edit of a file that others moved home follows it there", async () => {
     const { publish, at, files } = await world();
     await publish([{ ino: 2, names: [[1, "home"]], bytes: bytes("1") }]);

@@ -146,42 +146,56 @@ describe("what others publish", () => {
     },
   );
 
-  test("takes in what changed here in a directory that a new one of ours became", async () => {
-    const fs = await VfsHarness.create();
-    const old = await fs.makeDirectory("d");
-    await fs.make("d/x", "old");
-    await fs.publish();
-    const made = await fs.makeDirectory("k");
-    await fs.make("k/new", "new");
-    const result = await fs.build();
-    await fs.write(await fs.ino("d/x"), 0, "our");
-    await fs.make("d/y", "our");
-    const base = await fs.others(async (other) => {
-      await other.rename("d", "k");
-      await other.make("k/new", "new");
-    });
-    if (result === undefined) throw new Error("nothing was sealed");
-    // As a merge answers: k folded into d, which is at k now.
-    const { changes = [] } = base;
-    const idAt = (name: string) =>
-      changes.flatMap((c) => (c.kind === "dentry" && c.name === name && c.after ? [c.after] : []))[0];
-    const [directory, file] = [idAt("k"), idAt("new")];
-    if (directory === undefined || file === undefined) throw new Error("nothing was made");
-    const objects = [...result.objects].map(([ino, object]) => {
-      if (ino === made) return [ino, { ...object, id: directory }] as const;
-      const inside = { ...object, id: file, names: [{ parent: directory, name: "new" as FileName }] };
-      return [ino, object.record.type === "file" ? inside : object] as const;
-    });
-    fs.vfs.published({ ...result, objects: new Map(objects), base });
-    expect(await fs.list("k")).toEqual(["new", "x", "y"]);
-    expect([await fs.ino("k"), await fs.text("k/x")]).toEqual([made, "our"]);
-    fs.vfs.commit();
-    fs.restart();
-    expect([await fs.ino("k"), await fs.text("k/y"), await fs.text("k/new")]).toEqual([made, "our", "new"]);
-    await fs.publish();
-    expect([await fs.list(""), await fs.list("k"), await fs.text("k/x")]).toEqual([["k"], ["new", "x", "y"], "our"]);
-    expect(await errnoOf(fs.run((vfs) => vfs.setAttributes(old, { mode: 0o700 })))).toBe(ERRNO.ESTALE);
-  });
+  test.each(["apart", "inside"])(
+    "takes in what changed here in a directory that a new one of ours became (%s)",
+    async (where) => {
+      const fs = await VfsHarness.create();
+      const old = await fs.makeDirectory("d");
+      await fs.make("d/x", "old");
+      await fs.publish();
+      const made = await fs.makeDirectory("k");
+      await fs.make("k/new", "new");
+      const result = await fs.build();
+      await fs.write(await fs.ino("d/x"), 0, "our");
+      await fs.make("d/y", "our");
+      if (where === "inside") await fs.rename("k", "d/k");
+      const base = await fs.others(async (other) => {
+        await other.rename("d", "k");
+        await other.make("k/new", "new");
+      });
+      if (result === undefined) throw new Error("nothing was sealed");
+      // As a merge answers: k folded into d, which is at k now.
+      const { changes = [] } = base;
+      const idAt = (name: string) =>
+        changes.flatMap((c) => (c.kind === "dentry" && c.name === name && c.after ? [c.after] : []))[0];
+      const [directory, file] = [idAt("k"), idAt("new")];
+      if (directory === undefined || file === undefined) throw new Error("nothing was made");
+      const objects = [...result.objects].map(([ino, object]) => {
+        if (ino === made) return [ino, { ...object, id: directory }] as const;
+        const inside = { ...object, id: file, names: [{ parent: directory, name: "new" as FileName }] };
+        return [ino, object.record.type === "file" ? inside : object] as const;
+      });
+      fs.vfs.published({ ...result, objects: new Map(objects), base });
+      // The one that holds the other keeps its number, and is where it was until it is merged.
+      const [stays, goes, path] = where === "inside" ? [old, made, "d"] : [made, old, "k"];
+      expect(await fs.list(path)).toEqual(["new", "x", "y"]);
+      expect([await fs.ino(path), await fs.text(`${path}/x`)]).toEqual([stays, "our"]);
+      fs.vfs.commit();
+      fs.restart();
+      expect([await fs.ino(path), await fs.text(`${path}/y`), await fs.text(`${path}/new`)]).toEqual([
+        stays,
+        "our",
+        "new",
+      ]);
+      await fs.publish();
+      expect([await fs.list(""), await fs.list(path), await fs.text(`${path}/x`)]).toEqual([
+        [path],
+        ["new", "x", "y"],
+        "our",
+      ]);
+      expect(await errnoOf(fs.run((vfs) => vfs.setAttributes(goes, { mode: 0o700 })))).toBe(ERRNO.ESTALE);
+    },
+  );
 
   test("counts subdirectories of both sides", async () => {
     const fs = await VfsHarness.create();

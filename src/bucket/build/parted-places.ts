@@ -1,8 +1,10 @@
 /**
  * Objects of one epoch that claim one place: each had it, or has it, on a root of its own, since others put the second there
  * after the first became dirty. One keeps the place; for the epoch the others were beside it all along, under a conflict name.
+ * Directories that would lie in one another are parted too: one goes to the root directory.
  */
 import type { Cid, FileId, Ino } from "../../base/ids.ts";
+import { ROOT_ID, ROOT_INO } from "../../base/ids.ts";
 import { ID_BYTES } from "../../format/keys.ts";
 import { dentryId } from "../../format/rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
@@ -12,6 +14,7 @@ import { directoryNames } from "../merge/conflict-names.ts";
 import { placeText, samePlace } from "../object-rows.ts";
 import type { Place } from "../object-rows.ts";
 import { survives } from "./identities.ts";
+import { knotted } from "./knots.ts";
 
 /** An object that gave way. */
 export interface Parted {
@@ -28,25 +31,21 @@ export async function partPlaces(
   tree: Cid,
   changes: ChangeSet,
 ): Promise<{ readonly changes: ChangeSet; readonly parted: readonly Parted[] }> {
-  const claims = claimsOf(changes);
-  if (claims.contested.size === 0) return { changes, parted: [] };
+  const ids = directoryIds(changes);
+  const claims = claimsOf(changes, ids);
+  const knots = knotted(changes, ids);
   const parted: Parted[] = [];
+  const give = async ({ ino, id }: ChangedObject, from: Place, near: Place) => {
+    parted.push({ ino, id, from, to: await freePlace(nodes, tree, near, id ?? markOf(ino), claims.taken) });
+  };
+  for (const { object, place } of knots) await give(object, place, { parent: ROOT_ID, name: place.name });
   for (const { place, claimants } of claims.contested.values()) {
     const keeper = await keeperOf(nodes, tree, place, claimants);
-    for (const object of claimants) {
-      if (object === keeper) continue;
-      const to = await freePlace(nodes, tree, place, object.id ?? markOf(object.ino), claims.taken);
-      parted.push({ ino: object.ino, id: object.id, from: place, to });
-    }
+    for (const object of claimants) if (object !== keeper) await give(object, place, place);
   }
-  const ids = directoryIds(changes);
-  const objects = changes.objects.map((object) => {
-    return moved(
-      object,
-      parted.filter(({ ino }) => ino === object.ino),
-      ids,
-    );
-  });
+  if (parted.length === 0) return { changes, parted };
+  const movesOf = (object: ChangedObject) => parted.filter(({ ino }) => ino === object.ino);
+  const objects = changes.objects.map((object) => moved(object, movesOf(object), ids));
   return { changes: { ...changes, objects }, parted };
 }
 
@@ -62,8 +61,7 @@ interface Claims {
 }
 
 /** Names in directories that have an id: others cannot know the rest. */
-function claimsOf(changes: ChangeSet): Claims {
-  const ids = directoryIds(changes);
+function claimsOf(changes: ChangeSet, ids: ReadonlyMap<Ino, FileId>): Claims {
   const taken = new Set<string>();
   const contested = new Map<string, Contest>();
   for (const placesOf of [
@@ -137,7 +135,9 @@ function moved(object: ChangedObject, moves: readonly Parted[], ids: ReadonlyMap
   const baseNames = object.baseNames.map((place) => moveOf(place) ?? place);
   const names = object.names.map(({ parent, name }) => {
     const id = ids.get(parent);
-    return { parent, name: (id === undefined ? undefined : moveOf({ parent: id, name })?.name) ?? name };
+    const to = id === undefined ? undefined : moveOf({ parent: id, name });
+    if (to === undefined) return { parent, name };
+    return { parent: to.parent === id ? parent : ROOT_INO, name: to.name };
   });
   return { ...object, baseNames, names };
 }

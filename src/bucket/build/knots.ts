@@ -1,0 +1,54 @@
+/**
+ * Directories of one epoch that lie in one another: each was moved on a root of its own, or became another one meanwhile. One on
+ * each such circle has to leave it.
+ */
+import type { FileId, Ino } from "../../base/ids.ts";
+import type { ChangedObject, ChangeSet } from "../change-set.ts";
+import type { Place } from "../object-rows.ts";
+import { survives } from "./identities.ts";
+
+export interface Knotted {
+  readonly object: ChangedObject;
+  /** The place that it has to leave. */
+  readonly place: Place;
+}
+
+/** One of each circle, in what the objects were and in what they are now. `ids` are those of directories. */
+export function knotted(changes: ChangeSet, ids: ReadonlyMap<Ino, FileId>): Knotted[] {
+  const directories = changes.objects.filter(({ base, record }) => (record ?? base)?.type === "directory");
+  const byId = new Map(
+    directories.flatMap((object) => (object.id === undefined ? [] : [[object.id, object] as const])),
+  );
+  const byIno = new Map(directories.map((object) => [object.ino, object]));
+  const before = (object: ChangedObject) => {
+    const [place] = object.baseNames;
+    return place && { place, parent: byId.get(place.parent) };
+  };
+  const now = (object: ChangedObject) => {
+    const [name] = survives(object) ? object.names : [];
+    const parent = name && ids.get(name.parent);
+    return name && parent && { place: { parent, name: name.name }, parent: byIno.get(name.parent) };
+  };
+  return [...circles(directories, before), ...circles(directories, now)];
+}
+
+type Above = (
+  object: ChangedObject,
+) => { readonly place: Place; readonly parent: ChangedObject | undefined } | undefined;
+
+function circles(directories: readonly ChangedObject[], above: Above): Knotted[] {
+  const found: Knotted[] = [];
+  const done = new Set<ChangedObject>();
+  for (const start of directories) {
+    const path = new Set<ChangedObject>();
+    let at: ChangedObject | undefined = start;
+    while (at !== undefined && !done.has(at) && !path.has(at)) {
+      path.add(at);
+      at = above(at)?.parent;
+    }
+    const place = at === undefined || !path.has(at) ? undefined : above(at)?.place;
+    if (at !== undefined && place !== undefined) found.push({ object: at, place });
+    for (const passed of path) done.add(passed);
+  }
+  return found;
+}
