@@ -34,6 +34,8 @@ export interface FileLockOptions {
 export class FileLock {
   readonly #options: FileLockOptions;
   readonly #queue = new SerialQueue();
+  /** Locks of ours that could not be removed, since the folder had gone away: nonce → path. */
+  readonly #left = new Map<string, string>();
   #identity: Promise<ProcessIdentity> | undefined;
 
   constructor(options: FileLockOptions) {
@@ -56,6 +58,16 @@ export class FileLock {
         await this.#release(path, nonce);
       }
     });
+  }
+
+  /** Removes locks that this process had to leave, for nobody else may while it lives. To be called now and then. */
+  async tidy(): Promise<void> {
+    for (const [nonce, path] of [...this.#left]) {
+      if (!(await this.#isThere(dirname(path)))) return;
+      this.#left.delete(nonce);
+      // What cannot be removed now stays for the next time.
+      await this.#release(path, nonce).catch(() => {});
+    }
   }
 
   /**
@@ -152,9 +164,23 @@ export class FileLock {
   }
 
   async #release(path: string, nonce: string): Promise<void> {
-    const seen = await this.#read(path);
-    // Someone may have broken the lock by hand meanwhile, and another may hold it.
-    if (seen?.holder?.nonce === nonce) await this.#remove(path);
+    try {
+      const seen = await this.#read(path);
+      // Someone may have broken the lock by hand meanwhile, and another may hold it.
+      if (seen?.holder?.nonce === nonce) await this.#remove(path);
+      if (seen !== undefined || (await this.#isThere(dirname(path)))) return;
+      this.#left.set(nonce, path);
+    } catch (error) {
+      this.#left.set(nonce, path);
+      throw error;
+    }
+  }
+
+  #isThere(folder: string): Promise<boolean> {
+    return this.#options.disk.stat(folder).then(
+      () => true,
+      () => false,
+    );
   }
 
   async #read(path: string): Promise<SeenLock | undefined> {

@@ -64,6 +64,7 @@ export class FileObjectStore implements ObjectStore {
     return this.#doing(`reading ${name}`, async () => {
       const bytes = await this.#unlessAbsent(() => this.#disk.readFile(this.#file(name)));
       if (bytes === undefined) return undefined;
+      await this.#lock.tidy();
       const token = tokenOf(bytes);
       if (this.#durable.get(name) !== token) await this.#folder.sync(dirname(this.#file(name)));
       this.#durable.set(name, token);

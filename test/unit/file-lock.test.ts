@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, readdir, readFile, utimes, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { type Clock, systemClock } from "../../src/base/clock.ts";
@@ -47,6 +47,17 @@ async function held(folder: string, changes: Partial<LockHolder>): Promise<strin
 }
 
 describe("the lock", () => {
+  test("that was left in a folder that had gone away meanwhile is removed when it is back", async () => {
+    const folder = await temporaryFolder();
+    const [lock, other] = [await lockIn(folder), await lockIn(folder, hurriedClock())];
+    await lock.run(() => rename(folder, `${folder}-away`));
+    await lock.tidy();
+    await rename(`${folder}-away`, folder);
+    await expect(other.run(async () => {})).rejects.toMatchObject({ code: "bucket_locked" });
+    await lock.tidy();
+    expect(await other.run(async () => "free")).toBe("free");
+  });
+
   test("is held by one at a time, and nothing is left of it", async () => {
     const folder = await temporaryFolder();
     let inside = 0;
