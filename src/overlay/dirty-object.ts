@@ -118,6 +118,11 @@ export function bornObject(made: NewObject, epoch: number): DirtyObject {
   };
 }
 
+/** The names of an object that becomes dirty. */
+export function linksOf({ baseNames, parents }: Pick<KeptObject, "baseNames" | "parents">): Link[] {
+  return baseNames.map(({ name }, index) => ({ parent: parents[index] ?? ROOT_INO, name }));
+}
+
 export function keptObject({ ino, id, record, baseNames, parents, subdirs }: KeptObject, epoch: number): DirtyObject {
   const { type, mode, uid, gid, rdev, size, mtimeNs, ctimeNs, xattrs, target, conflict, unknown, content } = record;
   return {
@@ -139,7 +144,7 @@ export function keptObject({ ino, id, record, baseNames, parents, subdirs }: Kep
     content,
     contentSize: size,
     extents: undefined,
-    links: baseNames.map(({ name }, index) => ({ parent: parents[index] ?? ROOT_INO, name })),
+    links: linksOf({ baseNames, parents }),
     base: record,
     baseNames,
     epoch,

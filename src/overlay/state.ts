@@ -38,6 +38,8 @@ export class OverlayState {
   readonly #byId = new Map<FileId, Ino>();
   readonly #entries = new Map<Ino, Map<FileName, Ino>>();
   readonly #hidden = new Map<FileId, Map<FileName, Ino>>();
+  /** Objects with a name that leads to another one for now. */
+  readonly #behind = new Set<Ino>();
   /** Unlinked objects that were never published: nothing of them will be. */
   readonly #local = new Set<Ino>();
 
@@ -97,8 +99,7 @@ export class OverlayState {
     this.#objects.set(object.ino, object);
     this.inodes.use(object.ino);
     this.identify(object);
-    // Others may have put it where another changed object is: that one keeps the name until they are merged.
-    for (const link of object.links) if (this.entry(link.parent, link.name) === undefined) this.#addEntry(object, link);
+    for (const link of object.links) this.#offerEntry(object, link);
     this.noteUnlinked(object);
   }
 
@@ -132,7 +133,7 @@ export class OverlayState {
       for (const link of object.links.filter(({ parent }) => parent === from)) {
         this.removeLink(object, from, link.name);
         object.links.push({ parent: to, name: link.name });
-        if (this.entry(to, link.name) === undefined) this.#addEntry(object, { parent: to, name: link.name });
+        this.#offerEntry(object, { parent: to, name: link.name });
         this.unsaved.add(object.ino);
       }
     }
@@ -172,6 +173,12 @@ export class OverlayState {
     this.unsaved.add(object.ino);
   }
 
+  /** Others may have put it where another changed object is: that one keeps the name until it leaves it, or they are merged. */
+  #offerEntry(object: DirtyObject, link: Link): void {
+    if (this.entry(link.parent, link.name) === undefined) this.#addEntry(object, link);
+    else this.#behind.add(object.ino);
+  }
+
   #addEntry(object: DirtyObject, { parent, name }: Link): void {
     const entries = this.#entries.get(parent);
     if (entries === undefined) this.#entries.set(parent, new Map([[name, object.ino]]));
@@ -183,5 +190,11 @@ export class OverlayState {
     if (entries?.get(name) !== object.ino) return;
     entries.delete(name);
     if (entries.size === 0) this.#entries.delete(parent);
+    for (const ino of this.#behind) {
+      const next = this.#objects.get(ino);
+      const link = next?.links.find((other) => other.parent === parent && other.name === name);
+      if (next === undefined) this.#behind.delete(ino);
+      else if (link !== undefined && next !== object) return this.#addEntry(next, link);
+    }
   }
 }

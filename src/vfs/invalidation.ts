@@ -34,12 +34,12 @@ export function invalidate(objects: Objects, changes: readonly BaseChange[] | un
     const parent = inoOf(objects, change.parent);
     const before = changed(change.before);
     if (change.after !== change.before) changed(change.after);
-    // A name that the overlay decides on leads where it led.
-    if (parent === undefined || overlay.state.entry(parent, change.name) !== undefined) continue;
+    if (parent === undefined) continue;
     clean.forgetName(parent, change.name);
     if (change.before === change.after) continue;
-    const removed =
-      change.after === undefined && change.before !== undefined && gone.has(change.before) ? before : undefined;
+    // Where the overlay decides on the name, it may lead elsewhere than it did, but what it led to is not gone.
+    const isGone = change.after === undefined && overlay.state.entry(parent, change.name) === undefined;
+    const removed = isGone && change.before !== undefined && gone.has(change.before) ? before : undefined;
     const wasLast = removed !== undefined && (clean.known(removed)?.names ?? 0) === 1 && !isDirty(objects, removed);
     entries.push(wasLast ? { parent, name: change.name, removed } : { parent, name: change.name });
   }

@@ -6,7 +6,7 @@ import { peekDirectory } from "../bucket/fs-reader.ts";
 import { dentryId } from "../format/rows.ts";
 import { targetOf } from "../format/linked-value.ts";
 import type { FileType } from "../format/record.ts";
-import { isUnlinked } from "../overlay/dirty-object.ts";
+import { isUnlinked, linksOf } from "../overlay/dirty-object.ts";
 import type { JournalRecord } from "../overlay/journal-record.ts";
 import type { Attributes, Caller } from "./filesystem.ts";
 import { RENAME_EXCHANGE, RENAME_NOREPLACE } from "./filesystem.ts";
@@ -112,6 +112,8 @@ export class Namespace {
     this.#objects.keep(parent, records);
     this.#objects.keep(ino, records);
     if (other !== undefined) this.#objects.keep(other, records);
+    this.#checkLink(ino, parent, name, records);
+    if (other !== undefined) this.#checkLink(other, newParent, newName, records);
     const timeNs = this.#objects.clock.nowNs();
     records.push({ kind: "rename", ino, parent, name, newParent, newName, other: other ?? 0, exchange, timeNs });
     this.#objects.execute(records);
@@ -178,9 +180,20 @@ export class Namespace {
     const records: JournalRecord[] = [];
     this.#objects.keep(parent, records);
     this.#objects.keep(ino, records);
+    this.#checkLink(ino, parent, name, records);
     records.push({ kind: "unlink", ino, parent, name, timeNs: this.#objects.clock.nowNs() });
     this.#objects.execute(records, { urgent: true });
     this.#tellOrphan(ino);
+  }
+
+  /** What is journaled must fit: an object that is somewhere else by now is refused, and looked up again. */
+  #checkLink(ino: Ino, parent: Ino, name: FileName, records: readonly JournalRecord[]): void {
+    const { state } = this.#objects.overlay;
+    const keeps = records.find((record) => record.kind === "keep" && record.object.ino === ino);
+    const links = keeps?.kind === "keep" ? linksOf(keeps.object) : (state.object(ino)?.links ?? []);
+    if (links.some((link) => link.parent === parent && link.name === name)) return;
+    this.#objects.clean.forgetName(parent, name);
+    throw refuse("ESTALE");
   }
 
   #tellOrphan(ino: Ino): void {

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { ERRNO } from "../../src/base/errno.ts";
 import type { FileName, Ino } from "../../src/base/ids.ts";
-import { ROOT_INO } from "../../src/base/ids.ts";
+import { ROOT_ID, ROOT_INO } from "../../src/base/ids.ts";
 import type { NewBase } from "../../src/bucket/change-set.ts";
 import type { DirtyReason } from "../../src/vfs/dirty-signal.ts";
 import { ManualClock } from "../support/manual-clock.ts";
@@ -145,6 +145,60 @@ describe("what others publish", () => {
       expect(Object.fromEntries(await Promise.all(texts))).toEqual(wanted);
     },
   );
+
+  test("is to be seen again when what was changed here leaves its place", async () => {
+    const fs = await VfsHarness.create();
+    await fs.make("f", "base");
+    const open = await fs.make("g", "theirs");
+    await fs.publish();
+    await fs.write(await fs.ino("f"), 0, "mine");
+    await adopt(fs, async (other) => {
+      await other.unlink("f");
+      await other.rename("g", "f");
+    });
+    await fs.write(open, 0, "opened");
+    await fs.rename("f", "h");
+    expect([await fs.list(""), await fs.text("f"), await fs.text("h")]).toEqual([["f", "h"], "opened", "mine"]);
+    await fs.unlink("f");
+    expect(await fs.list("")).toEqual(["h"]);
+    await fs.publish();
+    expect([await fs.list(""), await fs.text("h")]).toEqual([["h"], "mine"]);
+  });
+
+  test("is not taken for what gave way to it", async () => {
+    const fs = await VfsHarness.create();
+    const open = await fs.make("g", "theirs");
+    await fs.publish();
+    const ours = await fs.make("f", "ours");
+    await adopt(fs, (other) => other.rename("g", "f"));
+    const result = await fs.build();
+    await fs.write(open, 0, "opened");
+    // As a merge answers: theirs keeps the name, and ours has a conflict name.
+    const base = await fs.others(async (other) => void (await other.make("f (conflict)", "ours")));
+    const [made] = (base.changes ?? []).filter((change) => change.kind === "dentry");
+    const objects = [...(result?.objects ?? [])].map(([ino, object]) => {
+      return [ino, ino === ours ? { ...object, id: made?.after ?? object.id } : object] as const;
+    });
+    if (result === undefined || made?.after === undefined) throw new Error("nothing was published");
+    const lost = {
+      kind: "dentry",
+      parent: ROOT_ID,
+      name: "f" as FileName,
+      before: made.after,
+      after: undefined,
+    } as const;
+    fs.vfs.published({
+      ...result,
+      objects: new Map(objects),
+      base: { ...base, changes: [...(base.changes ?? []), lost] },
+    });
+    expect(await fs.list("")).toEqual(["f", "f (conflict)"]);
+    expect(fs.invalidations.at(-1)?.entries).toContainEqual({ parent: ROOT_INO, name: "f" });
+    await fs.unlink("f");
+    await fs.publish();
+    expect(await fs.find("f")).toBeUndefined();
+    expect(await fs.text("f (conflict)")).toBe("ours");
+  });
 
   test.each(["apart", "inside"])(
     "takes in what changed here in a directory that a new one of ours became (%s)",
