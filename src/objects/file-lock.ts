@@ -62,7 +62,8 @@ export class FileLock {
 
   /** Removes locks that this process had to leave, for nobody else may while it lives. To be called now and then. */
   async tidy(): Promise<void> {
-    for (const [nonce, path] of [...this.#left]) {
+    const left = new Map(this.#left);
+    for (const [nonce, path] of left) {
       if (!(await this.#isThere(dirname(path)))) return;
       this.#left.delete(nonce);
       // What cannot be removed now stays for the next time.

@@ -175,7 +175,7 @@ describe("what others publish", () => {
     await fs.write(open, 0, "opened");
     // As a merge answers: theirs keeps the name, and ours has a conflict name.
     const base = await fs.others(async (other) => void (await other.make("f (conflict)", "ours")));
-    const [made] = (base.changes ?? []).filter((change) => change.kind === "dentry");
+    const made = base.changes?.find((change) => change.kind === "dentry");
     const objects = [...(result?.objects ?? [])].map(([ino, object]) => {
       return [ino, ino === ours ? { ...object, id: made?.after ?? object.id } : object] as const;
     });
