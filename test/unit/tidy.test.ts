@@ -10,6 +10,7 @@ const LAYERS = [
   "base",
   "crypto",
   "format",
+  "net",
   "objects",
   "blocks",
   "tree",
@@ -19,6 +20,7 @@ const LAYERS = [
   "overlay",
   "vfs",
   "fuse",
+  "master",
   "agent",
   "cli",
 ];
