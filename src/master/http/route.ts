@@ -9,6 +9,9 @@ export interface Route {
   readonly path: string;
   /** "public" is answered without a bearer; `caller` is undefined then. */
   readonly access: "public" | "bearer";
+  /** The answer's body has no end of its own (watch): it is ended when the master stops or the caller's bearer ends. */
+  readonly endless?: boolean;
+  /** Throws a `Refusal`, or an error of the layers below that has an answer (failure.ts). */
   handle(call: Call): Promise<Answer>;
 }
 
@@ -17,16 +20,16 @@ export interface Call {
   readonly params: Readonly<Record<string, string>>;
   readonly query: URLSearchParams;
   readonly headers: IncomingHttpHeaders;
-  /** Whose bearer came with it. Throws `bad_token` where the route is public. */
+  /** Whose bearer came with it. Throws `bearer_missing` where the route is public. */
   readonly caller: Caller;
   /**
-   * The body as it comes in, in pieces; to be read once, or not at all. Throws `limit_exceeded` past `maxBytes`, and `time_out` when
-   * nothing came for 30 s.
+   * The body as it comes in, in pieces; to be read once, or not at all. Throws `limit_exceeded` past `maxBytes`, `time_out` when
+   * nothing came for 30 s, and an AbortError when the client went away.
    */
   body(maxBytes: number): AsyncIterable<Uint8Array>;
   /** The body as JSON, 1 MiB at most. Throws `malformed_request`, `limit_exceeded`. */
   json(): Promise<unknown>;
-  /** Fires when the client went away, or the master is about to stop and the answer has no end of its own (watch). */
+  /** Fires when the client went away before it had its answer; where the route is endless, also when the answer is to end. */
   readonly signal: AbortSignal;
 }
 

@@ -4,8 +4,16 @@
  *
  * The embedded implementation is pack files with an index that can be rebuilt from them.
  */
-import type { Cid } from "../../base/ids.ts";
+import type { Cid, Wallet } from "../../base/ids.ts";
 import type { Block, BlockReader } from "../../blocks/block-store.ts";
+
+/** The blocks of all owners of one master. */
+export interface BlockStores extends AsyncDisposable {
+  /** One owner's blocks, opened once; of an owner who has none it is empty and on disk nothing is made. Throws `store_failed`. */
+  of(owner: Wallet): Promise<OwnerBlocks>;
+  /** Everybody who has blocks. */
+  owners(): Promise<Wallet[]>;
+}
 
 export interface OwnerBlocks extends BlockReader {
   /**
