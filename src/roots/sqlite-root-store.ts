@@ -41,6 +41,7 @@ interface Row {
 export class SqliteRootStore implements RootStore, Disposable {
   readonly #db: Database.Database;
   readonly #read: Database.Statement<[string, string], Row>;
+  readonly #all: Database.Statement<[], Row & { owner_id: string; bucket: string }>;
   readonly #swap: Database.Statement<[Record<string, string>], Row>;
   readonly #create: Database.Statement<[Record<string, string>], Row>;
 
@@ -50,6 +51,9 @@ export class SqliteRootStore implements RootStore, Disposable {
     this.#db.pragma("synchronous = FULL");
     this.#db.exec(SCHEMA);
     this.#read = this.#db.prepare("SELECT root_cid, version FROM bucket_roots WHERE owner_id = ? AND bucket = ?");
+    this.#all = this.#db.prepare(
+      "SELECT owner_id, bucket, root_cid, version FROM bucket_roots ORDER BY owner_id, bucket",
+    );
     this.#swap = this.#db.prepare(SWAP);
     this.#create = this.#db.prepare(CREATE);
   }
@@ -77,6 +81,15 @@ export class SqliteRootStore implements RootStore, Disposable {
       return { kind: "unknown", cause };
     }
     return row ? { kind: "committed", root: rootOf(row) } : { kind: "conflict", current: await this.get(name) };
+  }
+
+  /** All buckets, by owner and name. Throws `store_corrupt` where a row holds no CID, `arbiter_unreachable`. */
+  all(): { name: BucketName; root: Root }[] {
+    try {
+      return this.#all.all().map((row) => ({ name: { owner: row.owner_id, bucket: row.bucket }, root: rootOf(row) }));
+    } catch (cause) {
+      throw asArbiterError(cause);
+    }
   }
 
   [Symbol.dispose](): void {

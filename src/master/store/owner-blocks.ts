@@ -7,10 +7,14 @@
 import type { Cid, Wallet } from "../../base/ids.ts";
 import type { Block, BlockReader } from "../../blocks/block-store.ts";
 
-/** The blocks of all owners of one master. */
+/** The blocks of all owners of one master. Disposing it ends what is under way and closes everything. */
 export interface BlockStores extends AsyncDisposable {
-  /** One owner's blocks, opened once; of an owner who has none it is empty and on disk nothing is made. Throws `store_failed`. */
+  /**
+   * One owner's blocks; of an owner who has none it is empty and on disk nothing is made. The object stays good until the store is
+   * disposed: the files behind it are opened when they are needed and closed when they are not. Throws `store_failed`.
+   */
   of(owner: Wallet): Promise<OwnerBlocks>;
+
   /** Everybody who has blocks. */
   owners(): Promise<Wallet[]>;
 }
@@ -18,20 +22,24 @@ export interface BlockStores extends AsyncDisposable {
 export interface OwnerBlocks extends BlockReader {
   /**
    * Stores blocks whose bytes were checked against their CIDs. Resolves when all of them survive power loss; calls that come at
-   * the same time share one flush. Throws `disk_full`, `store_failed`; then none of them counts as stored.
+   * the same time share one flush. Throws `disk_full`, `store_failed`: then some of them may be stored, and `has` says which.
+   * A block that was found damaged since it was stored counts as new.
    */
   put(blocks: readonly Block[]): Promise<PutCounts>;
 
-  /** Those of `cids` that are stored durably. */
+  /** Those of `cids` that are stored durably, and were not found damaged since. Raw and dag-cbor blocks of the same bytes are one. */
   has(cids: readonly Cid[]): Promise<Set<Cid>>;
 
-  /** The size of a block in bytes, or undefined if it is not there. */
+  /** The size of a block in bytes, or undefined if `has` would not name it. */
   size(cid: Cid): Promise<number | undefined>;
 
-  /** Those of `cids` (nodes) of which it is known that everything that they reach is stored. Remembered for good. */
+  /**
+   * Those of `cids` (nodes) of which it is known that everything that they reach is stored. Remembered for good, except that it may be
+   * forgotten after damage: then a walk finds it out again. Raw CIDs are never among them.
+   */
   complete(cids: readonly Cid[]): Promise<Set<Cid>>;
 
-  /** Remembers that all that these nodes reach is stored. To be called for children before their parents, or all at once. */
+  /** Remembers that all that these nodes reach is stored. For children before their parents, or all at once; stored nodes only. */
   markComplete(cids: readonly Cid[]): Promise<void>;
 
   /** Keeps the collector from these blocks for a while, whether a root reaches them or not. */

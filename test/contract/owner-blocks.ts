@@ -1,0 +1,85 @@
+/** What OwnerBlocks must do, whatever keeps them. A store's own test file calls this with how to open a fresh one. */
+import { expect, test } from "vitest";
+import { hasCode } from "../../src/base/errors.ts";
+import type { Block } from "../../src/blocks/block-store.ts";
+import { cidFromDigest, cidOf, digestOf } from "../../src/format/cid.ts";
+import type { OwnerBlocks } from "../../src/master/store/owner-blocks.ts";
+import { noise } from "../support/bytes.ts";
+import { blockStoreContract, failure, rawBlock } from "./block-store.ts";
+
+export function ownerBlocksContract(open: () => Promise<OwnerBlocks>): void {
+  blockStoreContract(async () => {
+    const blocks = await open();
+    const put = async (block: Block) => void (await blocks.put([block]));
+    return {
+      get: (cid) => blocks.get(cid),
+      getMany: (cids) => blocks.getMany(cids),
+      has: (cids) => blocks.has(cids),
+      put,
+    };
+  });
+
+  test("what is new and what is known is counted, within a call and between calls", async () => {
+    const blocks = await open();
+    const [one, two] = [rawBlock(10), rawBlock(20)];
+    expect(await blocks.put([one, one])).toEqual({ stored: 1, known: 1 });
+    expect(await blocks.put([one, two])).toEqual({ stored: 1, known: 1 });
+    expect(await blocks.put([])).toEqual({ stored: 0, known: 0 });
+    expect(blocks.usedBytes).toBe(30);
+  });
+
+  test("a block that two calls bring at once is stored once", async () => {
+    const blocks = await open();
+    const block = rawBlock(1_000);
+    const counts = await Promise.all([blocks.put([block]), blocks.put([block]), blocks.put([rawBlock(5), block])]);
+    expect(counts.reduce((sum, { stored }) => sum + stored, 0)).toBe(2);
+    expect(blocks.usedBytes).toBe(1_005);
+    expect(Buffer.from(await blocks.get(block.cid)).equals(block.bytes)).toBe(true);
+  });
+
+  test("raw and dag-cbor blocks of the same bytes are one", async () => {
+    const blocks = await open();
+    const bytes = noise(300, 1);
+    await blocks.put([{ cid: cidOf("raw", bytes), bytes }]);
+    const node = cidOf("dag-cbor", bytes);
+    expect(await blocks.put([{ cid: node, bytes }])).toEqual({ stored: 0, known: 1 });
+    expect(await blocks.has([node])).toEqual(new Set([node]));
+    expect([...(await blocks.getMany([node, cidOf("raw", bytes)])).keys()]).toHaveLength(2);
+  });
+
+  test("the size of a block is told, also of the empty one", async () => {
+    const blocks = await open();
+    const [some, none, gone] = [rawBlock(10), rawBlock(0), rawBlock(11)];
+    await blocks.put([some, none]);
+    expect([await blocks.size(some.cid), await blocks.size(none.cid), await blocks.size(gone.cid)]).toEqual([
+      10,
+      0,
+      undefined,
+    ]);
+  });
+
+  test("completeness is remembered of stored nodes, never of raw blocks", async () => {
+    const blocks = await open();
+    const bytes = [noise(100, 1), noise(100, 2), noise(100, 3)];
+    const [node, other, gone] = bytes.map((each) => ({ cid: cidOf("dag-cbor", each), bytes: each })) as [
+      Block,
+      Block,
+      Block,
+    ];
+    const raw = cidFromDigest("raw", digestOf(node.cid));
+    await blocks.put([node, other]);
+    await blocks.markComplete([raw, gone.cid]);
+    expect(await blocks.complete([node.cid, raw, gone.cid])).toEqual(new Set());
+    await blocks.markComplete([node.cid]);
+    expect(await blocks.complete([node.cid, raw, other.cid])).toEqual(new Set([node.cid]));
+  });
+
+  test("what is not there can be leased and asked for", async () => {
+    const blocks = await open();
+    const [here, gone] = [rawBlock(10), rawBlock(11)];
+    await blocks.put([here]);
+    await blocks.lease([here.cid, gone.cid]);
+    expect(await blocks.has([here.cid, gone.cid])).toEqual(new Set([here.cid]));
+    expect(hasCode(await failure(blocks.get(gone.cid)), "block_not_found")).toBe(true);
+  });
+}

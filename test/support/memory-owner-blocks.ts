@@ -1,0 +1,77 @@
+/** Blocks of owners in memory: for tests of what stands above the store of a master. */
+import type { Cid, Wallet } from "../../src/base/ids.ts";
+import type { Block } from "../../src/blocks/block-store.ts";
+import { blockNotFound } from "../../src/blocks/not-found.ts";
+import { codecOf, digestKey } from "../../src/format/cid.ts";
+import type { BlockStores, OwnerBlocks, PutCounts } from "../../src/master/store/owner-blocks.ts";
+
+export class MemoryBlockStores implements BlockStores {
+  readonly #owners = new Map<Wallet, MemoryOwnerBlocks>();
+
+  async of(wallet: Wallet): Promise<MemoryOwnerBlocks> {
+    const owner = this.#owners.get(wallet) ?? new MemoryOwnerBlocks();
+    this.#owners.set(wallet, owner);
+    return owner;
+  }
+
+  async owners(): Promise<Wallet[]> {
+    return [...this.#owners].filter(([, { usedBytes }]) => usedBytes > 0).map(([wallet]) => wallet);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+}
+
+export class MemoryOwnerBlocks implements OwnerBlocks {
+  /** What the next puts throw, first one first: for tests of a store that fails. */
+  readonly failures: Error[] = [];
+  /** What was leased, in the order of the calls. */
+  readonly leases: Cid[] = [];
+  readonly #held = new Map<string, Uint8Array>();
+  readonly #complete = new Set<Cid>();
+  usedBytes = 0;
+
+  async get(cid: Cid): Promise<Uint8Array> {
+    const bytes = this.#held.get(digestKey(cid));
+    if (bytes === undefined) throw blockNotFound(cid);
+    return bytes;
+  }
+
+  async getMany(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
+    const found = new Map<Cid, Uint8Array>();
+    for (const cid of cids) found.set(cid, await this.get(cid));
+    return found;
+  }
+
+  async put(blocks: readonly Block[]): Promise<PutCounts> {
+    const failure = this.failures.shift();
+    if (failure !== undefined) throw failure;
+    let stored = 0;
+    for (const { cid, bytes } of blocks) {
+      if (this.#held.has(digestKey(cid))) continue;
+      this.#held.set(digestKey(cid), bytes.slice());
+      this.usedBytes += bytes.length;
+      stored++;
+    }
+    return { stored, known: blocks.length - stored };
+  }
+
+  async has(cids: readonly Cid[]): Promise<Set<Cid>> {
+    return new Set(cids.filter((cid) => this.#held.has(digestKey(cid))));
+  }
+
+  async size(cid: Cid): Promise<number | undefined> {
+    return this.#held.get(digestKey(cid))?.length;
+  }
+
+  async complete(cids: readonly Cid[]): Promise<Set<Cid>> {
+    return new Set(cids.filter((cid) => this.#complete.has(cid)));
+  }
+
+  async markComplete(cids: readonly Cid[]): Promise<void> {
+    for (const cid of cids) if (codecOf(cid) !== "raw" && this.#held.has(digestKey(cid))) this.#complete.add(cid);
+  }
+
+  async lease(cids: readonly Cid[]): Promise<void> {
+    this.leases.push(...cids);
+  }
+}
