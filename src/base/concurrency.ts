@@ -25,3 +25,19 @@ export class SerialQueue {
     return result;
   }
 }
+
+/** A queue for each key, there while something runs in it. */
+export class KeyedQueues {
+  readonly #queues = new Map<string, { readonly queue: SerialQueue; users: number }>();
+
+  async run<Result>(key: string, work: () => Promise<Result>): Promise<Result> {
+    const entry = this.#queues.get(key) ?? { queue: new SerialQueue(), users: 0 };
+    this.#queues.set(key, entry);
+    entry.users++;
+    try {
+      return await entry.queue.run(work);
+    } finally {
+      if (--entry.users === 0) this.#queues.delete(key);
+    }
+  }
+}

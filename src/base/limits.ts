@@ -167,3 +167,25 @@ export const WARM_UP_NODES = 4_096;
 export const CACHE_KEEPS_FREE_BYTES = 1024 * MiB;
 /** Memory of one SQLite connection for pages: an agent has several, and the system caches the files too. */
 export const SQLITE_CACHE_KIB = 2_048;
+
+// A master's roots (protocol.md)
+/** Missing blocks that the refusal of a swap names. */
+export const MAX_MISSING_TOLD = 1_000;
+/** Blocks below one another that a root may reach. Trees, lists and what is kept of history stay below 100. */
+export const MAX_WALK_DEPTH = 1_024;
+/** Links of one block that a swap's check looks up at once. */
+export const WALK_LINKS = 256;
+/** Nodes that are remembered as complete in one go. */
+export const WALK_MARKS = 1_024;
+/** A check gives up looking for more when so many nodes lie above what is missing. */
+export const WALK_INCOMPLETE_NODES = 10_000;
+/** Bytes of blocks that one check keeps in memory, besides the block that it looks at. */
+export const WALK_HELD_BYTES = 16 * MiB;
+/** For how long a check keeps others waiting. */
+export const WALK_SLICE_MS = 5;
+/** Buckets that one answer lists. */
+export const MAX_BUCKETS_LISTED = 1_000;
+/** Watches of one owner at a time. */
+export const MAX_WATCHES = 64;
+/** A watch without news sends a comment so often, so that both ends and what lies between know that it lives. */
+export const WATCH_COMMENT_MS = 15_000;

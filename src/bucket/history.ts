@@ -14,6 +14,14 @@ import type { Bucket, VerifiedCommit } from "./bucket.ts";
 /** Reads commits; a Bucket does. */
 export type Commits = Pick<Bucket, "commit">;
 
+/** What of a commit says where in history it stands. */
+export type PlacedCommit = Pick<VerifiedCommit, "cid" | "body">;
+
+/** As Commits, for those who need places only. */
+export interface PlacedCommits {
+  commit(cid: Cid): Promise<PlacedCommit>;
+}
+
 /** Newest first, up to the first commit or the first that is not there any more. */
 export async function* log(commits: Commits, from: VerifiedCommit): AsyncGenerator<VerifiedCommit> {
   for (let at: VerifiedCommit | undefined = from; at !== undefined;) {
@@ -27,7 +35,7 @@ export async function* log(commits: Commits, from: VerifiedCommit): AsyncGenerat
  * The address of the ancestor of `from` at `seq` (from itself at its own). Reads O(log n) commits. Throws `block_not_found`
  * when one on the way is not there any more, `format_invalid` when seqs do not fit.
  */
-export async function ancestorAt(commits: Commits, from: VerifiedCommit, seq: Lamport): Promise<Cid> {
+export async function ancestorAt(commits: PlacedCommits, from: PlacedCommit, seq: Lamport): Promise<Cid> {
   if (seq < 1 || seq > from.body.seq) throw misplaced(from, seq);
   let at = from;
   while (at.body.seq > seq) {
@@ -58,7 +66,7 @@ export async function descends(
 }
 
 /** Where `skip` of a commit on top of `parent` points to. Throws as `ancestorAt`. */
-export async function skipOf(commits: Commits, parent: VerifiedCommit): Promise<Cid | undefined> {
+export async function skipOf(commits: PlacedCommits, parent: PlacedCommit): Promise<Cid | undefined> {
   const target = skipSeq((parent.body.seq + 1) as Lamport);
   return target === 0 ? undefined : ancestorAt(commits, parent, target);
 }
@@ -131,7 +139,7 @@ function keptSeq(key: Uint8Array): Lamport {
   return Number(Buffer.from(key.buffer, key.byteOffset, key.byteLength).readBigUInt64BE(0)) as Lamport;
 }
 
-function misplaced(commit: VerifiedCommit, seq: number): SynclineError {
+function misplaced(commit: PlacedCommit, seq: number): SynclineError {
   return new SynclineError(
     "format_invalid",
     `Commit ${commit.cid} with seq ${commit.body.seq} does not lead to ${seq}.`,

@@ -29,11 +29,17 @@ export function cidFromDigest(codec: Codec, digest: Uint8Array): Cid {
 
 /** From the binary form (36 bytes). Throws `format_invalid` for any other kind of CID. */
 export function cidFromBytes(bytes: Uint8Array): Cid {
-  const known = bytes[1] === CODES["dag-cbor"] || bytes[1] === CODES.raw;
-  if (bytes.length !== CID_BYTES || bytes[0] !== 1 || !known || bytes[2] !== BLAKE3_CODE || bytes[3] !== HASH_BYTES) {
+  if (bytes.length !== CID_BYTES || !isBlockCid(bytes, 0)) {
     throw new SynclineError("format_invalid", "A link is not a CIDv1 with blake3-256 over dag-cbor or raw.");
   }
   return base32.encode(bytes) as Cid;
+}
+
+/** Whether the 36 bytes from `at` on are the address of a block. */
+export function isBlockCid(bytes: Uint8Array, at: number): boolean {
+  const codec = bytes[at + 1];
+  const framed = bytes[at] === 1 && bytes[at + 2] === BLAKE3_CODE && bytes[at + 3] === HASH_BYTES;
+  return framed && (codec === CODES["dag-cbor"] || codec === CODES.raw);
 }
 
 /** From text. Throws `format_invalid`; the text must be the canonical base32 form. */

@@ -1,21 +1,50 @@
 /** A RootStore that forgets: for tests and simulations. */
 import type { Cid } from "../base/ids.ts";
-import type { BucketName, Root, RootStore, SwapOutcome } from "./root-store.ts";
+import type { BucketName, Root, RootRow, RootTable, SwapOutcome } from "./root-store.ts";
 
-export class MemoryRootStore implements RootStore {
-  readonly #roots = new Map<string, Root>();
+interface Held extends RootRow {
+  readonly owner: string;
+}
+
+export class MemoryRootStore implements RootTable {
+  readonly #roots = new Map<string, Held>();
 
   async get(name: BucketName): Promise<Root | undefined> {
-    return this.#roots.get(keyOf(name));
+    return this.#get(name);
+  }
+
+  async row(name: BucketName): Promise<RootRow | undefined> {
+    const held = this.#roots.get(keyOf(name));
+    return held && rowOf(held);
+  }
+
+  async list(owner: string, after: string, limit: number): Promise<RootRow[]> {
+    const behind = [...this.#roots.values()].filter((held) => held.owner === owner && held.bucket > after);
+    return behind
+      .sort((a, b) => (a.bucket < b.bucket ? -1 : 1))
+      .slice(0, limit)
+      .map(rowOf);
   }
 
   async swap(name: BucketName, expected: Cid | undefined, next: Cid): Promise<SwapOutcome> {
-    const current = this.#roots.get(keyOf(name));
+    const current = this.#get(name);
     if (current?.commit !== expected) return { kind: "conflict", current };
     const root = { commit: next, version: (current?.version ?? 0) + 1 };
-    this.#roots.set(keyOf(name), root);
+    this.#roots.set(keyOf(name), { ...root, ...name, updatedAt: UPDATED_AT });
     return { kind: "committed", root };
   }
+
+  #get(name: BucketName): Root | undefined {
+    const held = this.#roots.get(keyOf(name));
+    return held && { commit: held.commit, version: held.version };
+  }
+}
+
+/** Time does not pass in it. */
+const UPDATED_AT = "2026-01-01T00:00:00Z";
+
+function rowOf({ commit, version, bucket, updatedAt }: Held): RootRow {
+  return { commit, version, bucket, updatedAt };
 }
 
 function keyOf({ owner, bucket }: BucketName): string {

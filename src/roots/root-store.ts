@@ -38,3 +38,18 @@ export interface RootStore {
    */
   swap(name: BucketName, expected: Cid | undefined, next: Cid): Promise<SwapOutcome>;
 }
+
+/** A root together with what a list of buckets says of it. */
+export interface RootRow extends Root {
+  readonly bucket: string;
+  /** RFC 3339, whole seconds, UTC. */
+  readonly updatedAt: string;
+}
+
+/** A root store that holds many buckets, as a master needs it. */
+export interface RootTable extends RootStore {
+  /** As `get`, and since when it has been the root. */
+  row(name: BucketName): Promise<RootRow | undefined>;
+  /** The owner's buckets by name, at most `limit`, those behind `after` only. Throws `arbiter_unreachable`. */
+  list(owner: string, after: string, limit: number): Promise<RootRow[]>;
+}

@@ -8,7 +8,7 @@ import Database from "better-sqlite3";
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import { parseCid } from "../format/cid.ts";
-import type { BucketName, Root, RootStore, SwapOutcome } from "./root-store.ts";
+import type { BucketName, Root, RootRow, RootTable, SwapOutcome } from "./root-store.ts";
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS bucket_roots (
@@ -33,14 +33,24 @@ const CREATE = `
 /** How long a statement waits for another process's. */
 const BUSY_MS = 15_000;
 
+const LIST = `
+  SELECT bucket, root_cid, version, updated_at FROM bucket_roots
+  WHERE owner_id = @owner AND bucket > @after ORDER BY bucket LIMIT @limit`;
+
 interface Row {
   root_cid: string;
   version: number;
 }
 
-export class SqliteRootStore implements RootStore, Disposable {
+interface ListedRow extends Row {
+  bucket: string;
+  updated_at: string;
+}
+
+export class SqliteRootStore implements RootTable, Disposable {
   readonly #db: Database.Database;
-  readonly #read: Database.Statement<[string, string], Row>;
+  readonly #read: Database.Statement<[string, string], ListedRow>;
+  readonly #list: Database.Statement<[Record<string, string | number>], ListedRow>;
   readonly #all: Database.Statement<[], Row & { owner_id: string; bucket: string }>;
   readonly #swap: Database.Statement<[Record<string, string>], Row>;
   readonly #create: Database.Statement<[Record<string, string>], Row>;
@@ -50,7 +60,10 @@ export class SqliteRootStore implements RootStore, Disposable {
     this.#db.pragma("journal_mode = WAL");
     this.#db.pragma("synchronous = FULL");
     this.#db.exec(SCHEMA);
-    this.#read = this.#db.prepare("SELECT root_cid, version FROM bucket_roots WHERE owner_id = ? AND bucket = ?");
+    this.#read = this.#db.prepare(
+      "SELECT bucket, root_cid, version, updated_at FROM bucket_roots WHERE owner_id = ? AND bucket = ?",
+    );
+    this.#list = this.#db.prepare(LIST);
     this.#all = this.#db.prepare(
       "SELECT owner_id, bucket, root_cid, version FROM bucket_roots ORDER BY owner_id, bucket",
     );
@@ -58,13 +71,18 @@ export class SqliteRootStore implements RootStore, Disposable {
     this.#create = this.#db.prepare(CREATE);
   }
 
-  async get({ owner, bucket }: BucketName): Promise<Root | undefined> {
-    try {
-      const row = this.#read.get(owner, bucket);
-      return row && rootOf(row);
-    } catch (cause) {
-      throw asArbiterError(cause);
-    }
+  async get(name: BucketName): Promise<Root | undefined> {
+    const row = this.#reading(() => this.#read.get(name.owner, name.bucket));
+    return row && rootOf(row);
+  }
+
+  async row(name: BucketName): Promise<RootRow | undefined> {
+    const row = this.#reading(() => this.#read.get(name.owner, name.bucket));
+    return row && listedOf(row);
+  }
+
+  async list(owner: string, after: string, limit: number): Promise<RootRow[]> {
+    return this.#reading(() => this.#list.all({ owner, after, limit })).map(listedOf);
   }
 
   async swap(name: BucketName, expected: Cid | undefined, next: Cid): Promise<SwapOutcome> {
@@ -85,16 +103,26 @@ export class SqliteRootStore implements RootStore, Disposable {
 
   /** All buckets, by owner and name. Throws `store_corrupt` where a row holds no CID, `arbiter_unreachable`. */
   all(): { name: BucketName; root: Root }[] {
-    try {
-      return this.#all.all().map((row) => ({ name: { owner: row.owner_id, bucket: row.bucket }, root: rootOf(row) }));
-    } catch (cause) {
-      throw asArbiterError(cause);
-    }
+    const rows = this.#reading(() => this.#all.all());
+    return rows.map((row) => ({ name: { owner: row.owner_id, bucket: row.bucket }, root: rootOf(row) }));
   }
 
   [Symbol.dispose](): void {
     this.#db.close();
   }
+
+  #reading<Result>(read: () => Result): Result {
+    try {
+      return read();
+    } catch (cause) {
+      throw asArbiterError(cause);
+    }
+  }
+}
+
+/** SQLite writes times as "2026-01-31 12:00:00", in UTC. */
+function listedOf(row: ListedRow): RootRow {
+  return { ...rootOf(row), bucket: row.bucket, updatedAt: `${row.updated_at.replace(" ", "T")}Z` };
 }
 
 function rootOf(row: Row): Root {

@@ -71,6 +71,13 @@ export class MemoryOwnerBlocks implements OwnerBlocks {
     for (const cid of cids) if (codecOf(cid) !== "raw" && this.#held.has(digestKey(cid))) this.#complete.add(cid);
   }
 
+  /** As if it had never been there. */
+  remove(cid: Cid): void {
+    this.usedBytes -= this.#held.get(digestKey(cid))?.length ?? 0;
+    this.#held.delete(digestKey(cid));
+    this.#complete.clear();
+  }
+
   async lease(cids: readonly Cid[]): Promise<void> {
     this.leases.push(...cids);
   }

@@ -1,0 +1,38 @@
+/** The list of an owner's buckets: roots, versions, and the sizes that the commits tell. */
+import type { Cid } from "../../base/ids.ts";
+import { hasCode } from "../../base/errors.ts";
+import { MAX_BUCKETS_LISTED } from "../../base/limits.ts";
+import { decodeCommit } from "../../format/commit.ts";
+import type { Totals } from "../../format/commit-body.ts";
+import type { Answer, Call, Route } from "../http/route.ts";
+import type { OwnerBlocks } from "../store/owner-blocks.ts";
+import type { BucketRoots } from "./bucket-roots.ts";
+
+/** `?after=NAME` gives those behind that name: an answer holds MAX_BUCKETS_LISTED at most, and `next` is where the following begins. */
+export function bucketListRoute(roots: BucketRoots): Route {
+  return { method: "GET", path: "/v1/buckets", access: "bearer", handle: (call) => listBuckets(roots, call) };
+}
+
+async function listBuckets(roots: BucketRoots, { caller, query }: Call): Promise<Answer> {
+  const rows = await roots.list(caller.wallet, query.get("after") ?? "", MAX_BUCKETS_LISTED + 1);
+  const listed = rows.slice(0, MAX_BUCKETS_LISTED);
+  const blocks = await roots.blocksOf(caller.wallet);
+  const buckets = [];
+  for (const { bucket, commit, version, updatedAt } of listed) {
+    buckets.push({ bucket, root: commit, version, updatedAt, totals: await totalsOf(blocks, commit) });
+  }
+  const next = rows.length > listed.length ? listed.at(-1)?.bucket : undefined;
+  return { status: 200, headers: { "cache-control": "no-store" }, json: { buckets, next: next ?? null } };
+}
+
+/** Null when the commit cannot be read: `verify` says why. */
+async function totalsOf(blocks: OwnerBlocks, commit: Cid): Promise<Totals | null> {
+  try {
+    return decodeCommit(await blocks.get(commit)).body.totals;
+  } catch (error) {
+    if (UNREADABLE.some((code) => hasCode(error, code))) return null;
+    throw error;
+  }
+}
+
+const UNREADABLE = ["block_not_found", "block_corrupt", "format_invalid", "feature_unknown"] as const;

@@ -1,0 +1,27 @@
+/** Which bucket a call means: its name, and its owner, who is the caller unless the path says otherwise. */
+import { Refusal } from "../http/refusal.ts";
+import type { Call } from "../http/route.ts";
+import type { OwnedBucket } from "./bucket-roots.ts";
+
+/**
+ * From the parts {bucket} and {wallet} of the path. Throws `name_invalid`, and `no_such_bucket` for others' buckets: nobody learns
+ * which there are.
+ */
+export function bucketOf({ params, caller }: Call): OwnedBucket {
+  const { bucket = "", wallet } = params;
+  if (!BUCKET_NAME.test(bucket)) {
+    throw new Refusal(
+      "name_invalid",
+      "A bucket's name is 1 to 63 of a-z, 0-9, dot, dash and underscore, and begins with a letter or digit.",
+    );
+  }
+  if (wallet !== undefined && wallet.toLowerCase() !== caller.wallet) throw noSuchBucket();
+  return { owner: caller.wallet, bucket };
+}
+
+export function noSuchBucket(): Refusal {
+  return new Refusal("no_such_bucket", "There is no such bucket: check the address, or create it.");
+}
+
+/** protocol.md */
+const BUCKET_NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;

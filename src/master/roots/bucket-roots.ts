@@ -1,0 +1,145 @@
+/** The roots of all buckets of a master: reads, also while the arbiter is away, and swaps that were checked, one a bucket at a time. */
+import { BoundedMap } from "../../base/bounded-map.ts";
+import type { Clock } from "../../base/clock.ts";
+import { KeyedQueues } from "../../base/concurrency.ts";
+import { hasCode } from "../../base/errors.ts";
+import type { Cid, Wallet } from "../../base/ids.ts";
+import type { Log } from "../../base/log.ts";
+import { describeError } from "../../base/log.ts";
+import type { BucketName, Root, RootRow, RootTable, SwapOutcome } from "../../roots/root-store.ts";
+import { Refusal } from "../http/refusal.ts";
+import type { BlockStores, OwnerBlocks } from "../store/owner-blocks.ts";
+import { conditionHolds } from "./condition.ts";
+import type { SwapCondition } from "./condition.ts";
+import { RootHub } from "./root-hub.ts";
+import { SwapCheck } from "./swap-check.ts";
+
+export interface BucketRootsOptions {
+  readonly roots: RootTable;
+  readonly stores: BlockStores;
+  readonly clock: Clock;
+  readonly log: Log;
+  /**
+   * False: whoever swaps last wins, and others' work is lost. One writer may run like that; it is there so that a drill can show
+   * what the comparison prevents.
+   */
+  readonly compareAndSwap: boolean;
+}
+
+/** A bucket whose name was checked. */
+export interface OwnedBucket extends BucketName {
+  readonly owner: Wallet;
+}
+
+/** `stale`: the arbiter could not be asked, and this is what it said last. */
+export interface KnownRoot extends RootRow {
+  readonly stale: boolean;
+}
+
+export class BucketRoots {
+  readonly hub = new RootHub();
+  readonly #options: BucketRootsOptions;
+  readonly #check: SwapCheck;
+  readonly #swaps = new KeyedQueues();
+  readonly #known = new BoundedMap<string, RootRow>(ROOTS_REMEMBERED);
+
+  constructor(options: BucketRootsOptions) {
+    this.#options = options;
+    this.#check = new SwapCheck(options.clock, options.compareAndSwap);
+    if (!options.compareAndSwap) {
+      options.log.warn("Roots are swapped WITHOUT comparing: of two writers one loses its work. For drills only.");
+    }
+  }
+
+  /** Undefined: there is no such bucket. Throws `arbiter_unreachable` when nothing is known of it either. */
+  async read(name: OwnedBucket): Promise<KnownRoot | undefined> {
+    const key = keyOf(name);
+    try {
+      const row = await this.#options.roots.row(name);
+      if (row !== undefined) this.#known.set(key, row);
+      return row && { ...row, stale: false };
+    } catch (error) {
+      const known = this.#known.get(key);
+      if (known === undefined || !hasCode(error, "arbiter_unreachable")) throw error;
+      return { ...known, stale: true };
+    }
+  }
+
+  list(owner: Wallet, after: string, limit: number): Promise<RootRow[]> {
+    return this.#options.roots.list(owner, after, limit);
+  }
+
+  blocksOf(owner: Wallet): Promise<OwnerBlocks> {
+    return this.#options.stores.of(owner);
+  }
+
+  /**
+   * Checks and swaps; `abandoned`: nobody waits for it any more, so that it need not begin. Throws a Refusal: `conflict`, as SwapCheck
+   * says, or `arbiter_unreachable` when nobody can tell whether it took place. Throws `arbiter_unreachable` when it did not.
+   */
+  async swap(name: OwnedBucket, condition: SwapCondition, next: Cid, abandoned: AbortSignal): Promise<Root> {
+    // Who comes too late need not wait for others to hear it.
+    await this.#refuseConflict(name, condition);
+    return this.#swaps.run(keyOf(name), async () => {
+      abandoned.throwIfAborted();
+      await this.#refuseConflict(name, condition);
+      const root = await this.#swapNow(name, next);
+      this.hub.tell(name, root);
+      return root;
+    });
+  }
+
+  async #refuseConflict(name: OwnedBucket, condition: SwapCondition): Promise<void> {
+    const current = await this.#options.roots.get(name);
+    if (this.#options.compareAndSwap && !conditionHolds(condition, current?.commit)) throw conflictWith(current);
+  }
+
+  async #swapNow(name: OwnedBucket, next: Cid): Promise<Root> {
+    const { roots, stores, compareAndSwap } = this.#options;
+    const blocks = await stores.of(name.owner);
+    for (;;) {
+      const current = (await roots.get(name))?.commit;
+      const refusal = await this.#check.refusalOf({ owner: name.owner, blocks, current, next });
+      if (refusal !== undefined) throw refusal;
+      const outcome = await this.#resolve(name, next, await roots.swap(name, current, next));
+      if (outcome.kind === "committed") return outcome.root;
+      if (outcome.kind === "unknown") throw this.#unknown(name, outcome.cause);
+      // Somebody else writes to the same arbiter.
+      if (compareAndSwap) throw conflictWith(outcome.current);
+    }
+  }
+
+  /** A swap of which the arbiter could not say whether it took place: mostly reading tells. */
+  async #resolve(name: OwnedBucket, next: Cid, outcome: SwapOutcome): Promise<SwapOutcome> {
+    if (outcome.kind !== "unknown") return outcome;
+    try {
+      const root = await this.#options.roots.get(name);
+      return root?.commit === next ? { kind: "committed", root } : outcome;
+    } catch (error) {
+      if (hasCode(error, "arbiter_unreachable")) return outcome;
+      throw error;
+    }
+  }
+
+  #unknown(name: OwnedBucket, cause: unknown): Refusal {
+    this.#options.log.error("A swap has an unknown outcome.", { ...name, cause: describeError(cause) });
+    const message = "Whether the root was swapped is not known: read it before you try again.";
+    return new Refusal("arbiter_unreachable", message, { details: { outcome: "unknown" }, cause });
+  }
+}
+
+const ROOTS_REMEMBERED = 10_000;
+
+function conflictWith(current: Root | undefined): Refusal {
+  const message =
+    current === undefined
+      ? "There is no such bucket: create it with If-None-Match: *."
+      : "The root is another one: merge with `current`, and swap again from there.";
+  return new Refusal("conflict", message, {
+    details: { current: current?.commit ?? null, version: current?.version ?? null },
+  });
+}
+
+function keyOf({ owner, bucket }: BucketName): string {
+  return `${owner}/${bucket}`;
+}

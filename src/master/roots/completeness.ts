@@ -1,0 +1,187 @@
+/**
+ * Whether an owner has stored everything that a block reaches: what a root must not lack.
+ *
+ * The walk goes depth first, in the order of links, and remembers each node whose blocks below are all there, children before
+ * parents; it turns back at nodes that are known so already. So a swap costs the change, and a walk that was cut short is not walked
+ * again. Blocks are whatever a client made: memory is bounded by the depth, which is bounded, and others are served meanwhile.
+ */
+import { hasCode, SynclineError } from "../../base/errors.ts";
+import type { Cid } from "../../base/ids.ts";
+import {
+  MAX_MISSING_TOLD,
+  MAX_WALK_DEPTH,
+  WALK_HELD_BYTES,
+  WALK_INCOMPLETE_NODES,
+  WALK_LINKS,
+  WALK_MARKS,
+} from "../../base/limits.ts";
+import type { Pace } from "../../base/pace.ts";
+import { codecOf } from "../../format/cid.ts";
+import type { LinkList } from "../../format/link-scan.ts";
+import { linkListOf } from "../../format/links.ts";
+import type { OwnerBlocks } from "../store/owner-blocks.ts";
+
+export type Completeness =
+  | { readonly kind: "complete" }
+  /** Some of what is missing, MAX_MISSING_TOLD at most, at least one. */
+  | { readonly kind: "missing"; readonly missing: readonly Cid[] }
+  /** A block on the way is no dag-cbor, or too many lie below one another. */
+  | { readonly kind: "malformed"; readonly cid: Cid; readonly message: string };
+
+/** Walks from `root`. Throws what the store throws, but for blocks that are not there. */
+export function checkComplete(blocks: OwnerBlocks, root: Cid, pace: Pace): Promise<Completeness> {
+  return new CompletenessWalk(blocks, pace).run(root);
+}
+
+/** A node on the way down. */
+interface Frame {
+  readonly cid: Cid;
+  /** Undefined: not read yet, or given up for others' sake. */
+  links: LinkList | undefined;
+  heldBytes: number;
+  /** How many links were looked at. */
+  at: number;
+  /** Of those, the nodes to go into, the next one last; and how many batches of marks were stored when they were looked up. */
+  todo: Cid[];
+  marksSeen: number;
+  whole: boolean;
+}
+
+class CompletenessWalk {
+  readonly #blocks: OwnerBlocks;
+  readonly #pace: Pace;
+  readonly #stack: Frame[] = [];
+  readonly #missing = new Set<Cid>();
+  /** Nodes above something that is missing: they are not gone into twice. */
+  readonly #incomplete = new Set<Cid>();
+  /** Complete nodes, children before parents, that are not marked in the store yet. */
+  readonly #unmarked = new Set<Cid>();
+  #marks = 0;
+  #heldBytes = 0;
+
+  constructor(blocks: OwnerBlocks, pace: Pace) {
+    this.#blocks = blocks;
+    this.#pace = pace;
+  }
+
+  async run(root: Cid): Promise<Completeness> {
+    const above = frameOf(root);
+    await this.#lookUp(above, [root]);
+    try {
+      for (const next of above.todo) this.#stack.push(frameOf(next));
+      while (this.#stack.length > 0 && !this.#hasEnough) {
+        await this.#pace.breathe();
+        await this.#step(this.#stack.at(-1) ?? above);
+      }
+    } catch (error) {
+      if (error instanceof Malformed) return { kind: "malformed", cid: error.cid, message: error.message };
+      throw error;
+    } finally {
+      await this.#mark();
+    }
+    return this.#missing.size > 0 ? { kind: "missing", missing: [...this.#missing] } : { kind: "complete" };
+  }
+
+  get #hasEnough(): boolean {
+    return this.#missing.size >= MAX_MISSING_TOLD || this.#incomplete.size >= WALK_INCOMPLETE_NODES;
+  }
+
+  async #step(frame: Frame): Promise<void> {
+    const child = frame.todo.pop();
+    if (child !== undefined) return this.#enter(frame, child);
+    const links = frame.links ?? (await this.#read(frame));
+    if (links === undefined) return this.#leave(frame);
+    if (frame.at >= links.count) return this.#leave(frame);
+    const looked = links.slice(frame.at, frame.at + WALK_LINKS);
+    frame.at += looked.length;
+    await this.#lookUp(frame, looked);
+  }
+
+  /** Finds out which of these children are missing and which have to be gone into. */
+  async #lookUp(frame: Frame, links: readonly Cid[]): Promise<void> {
+    const children = [...new Set(links)];
+    const nodes = children.filter((cid) => codecOf(cid) === "dag-cbor");
+    frame.marksSeen = this.#marks;
+    const complete = nodes.length === 0 ? NONE : await this.#blocks.complete(nodes);
+    const stored = await this.#blocks.has(children);
+    for (const cid of children) if (!stored.has(cid)) this.#miss(frame, cid);
+    frame.todo = nodes.filter((cid) => stored.has(cid) && !complete.has(cid)).reverse();
+  }
+
+  async #enter(frame: Frame, child: Cid): Promise<void> {
+    if (this.#incomplete.has(child)) frame.whole = false;
+    if (this.#incomplete.has(child) || this.#unmarked.has(child)) return;
+    // It may lie below one of its siblings, too.
+    if (frame.marksSeen !== this.#marks && (await this.#blocks.complete([child])).has(child)) return;
+    if (this.#stack.length >= MAX_WALK_DEPTH) {
+      throw new Malformed(child, `More than ${MAX_WALK_DEPTH} blocks lie below one another.`);
+    }
+    this.#stack.push(frameOf(child));
+  }
+
+  async #leave(frame: Frame): Promise<void> {
+    this.#stack.pop();
+    this.#release(frame);
+    if (frame.whole) {
+      this.#unmarked.add(frame.cid);
+      if (this.#unmarked.size >= WALK_MARKS) await this.#mark();
+      return;
+    }
+    this.#incomplete.add(frame.cid);
+    const parent = this.#stack.at(-1);
+    if (parent !== undefined) parent.whole = false;
+  }
+
+  async #mark(): Promise<void> {
+    if (this.#unmarked.size === 0) return;
+    await this.#blocks.markComplete([...this.#unmarked]);
+    this.#unmarked.clear();
+    this.#marks++;
+  }
+
+  #miss(frame: Frame, cid: Cid): void {
+    frame.whole = false;
+    if (this.#missing.size < MAX_MISSING_TOLD) this.#missing.add(cid);
+  }
+
+  /** Undefined, and counted as missing, if it went away since it was looked up. */
+  async #read(frame: Frame): Promise<LinkList | undefined> {
+    try {
+      const bytes = await this.#blocks.get(frame.cid);
+      frame.links = linkListOf(frame.cid, bytes);
+      frame.heldBytes = bytes.length + frame.links.count * BYTES_AN_OFFSET;
+    } catch (error) {
+      if (hasCode(error, "format_invalid")) throw new Malformed(frame.cid, error.message);
+      if (!hasCode(error, "block_not_found")) throw error;
+      this.#miss(frame, frame.cid);
+      return undefined;
+    }
+    this.#heldBytes += frame.heldBytes;
+    for (const lower of this.#stack) {
+      if (this.#heldBytes <= WALK_HELD_BYTES) break;
+      if (lower !== frame) this.#release(lower);
+    }
+    return frame.links;
+  }
+
+  #release(frame: Frame): void {
+    this.#heldBytes -= frame.heldBytes;
+    frame.heldBytes = 0;
+    frame.links = undefined;
+  }
+}
+
+const NONE: ReadonlySet<Cid> = new Set();
+const BYTES_AN_OFFSET = 8;
+
+class Malformed extends SynclineError {
+  readonly cid: Cid;
+  constructor(cid: Cid, message: string) {
+    super("format_invalid", message);
+    this.cid = cid;
+  }
+}
+
+function frameOf(cid: Cid): Frame {
+  return { cid, links: undefined, heldBytes: 0, at: 0, todo: [], marksSeen: 0, whole: true };
+}

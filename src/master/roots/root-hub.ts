@@ -1,0 +1,91 @@
+/**
+ * Tells watchers of a bucket its newest root. A watcher that is slow gets the newest only: what it missed in between does not matter.
+ */
+import { deferred } from "../../base/deferred.ts";
+import type { Deferred } from "../../base/deferred.ts";
+import { MAX_WATCHES } from "../../base/limits.ts";
+import type { BucketName, Root } from "../../roots/root-store.ts";
+import { Refusal } from "../http/refusal.ts";
+
+export class RootHub {
+  readonly #watchers = new Map<string, Set<RootWatch>>();
+  readonly #underWay = new Map<string, number>();
+
+  /** Counted as the caller's, whoever owns the bucket. Throws `too_many_watches`. */
+  watch(name: BucketName, caller: string): RootWatch {
+    const underWay = this.#underWay.get(caller) ?? 0;
+    if (underWay >= MAX_WATCHES) {
+      throw new Refusal("too_many_watches", `You have ${MAX_WATCHES} watches under way: close some.`);
+    }
+    this.#underWay.set(caller, underWay + 1);
+    const key = keyOf(name);
+    const watchers = this.#watchers.get(key) ?? new Set();
+    this.#watchers.set(key, watchers);
+    const watch = new RootWatch(() => {
+      watchers.delete(watch);
+      if (watchers.size === 0) this.#watchers.delete(key);
+      const left = (this.#underWay.get(caller) ?? 1) - 1;
+      if (left > 0) this.#underWay.set(caller, left);
+      else this.#underWay.delete(caller);
+    });
+    watchers.add(watch);
+    return watch;
+  }
+
+  tell(name: BucketName, root: Root): void {
+    for (const watch of this.#watchers.get(keyOf(name)) ?? []) watch.offer(root);
+  }
+
+  /** For metrics. */
+  get watches(): number {
+    let sum = 0;
+    for (const count of this.#underWay.values()) sum += count;
+    return sum;
+  }
+}
+
+/** One watcher's next root. */
+export class RootWatch implements Disposable {
+  readonly #end: () => void;
+  #newest: Root | undefined;
+  #taken = 0;
+  #waiting: Deferred<void> | undefined;
+  #ended = false;
+
+  constructor(end: () => void) {
+    this.#end = end;
+  }
+
+  /** Roots come in any order: one that is older than what was offered or taken is dropped. */
+  offer(root: Root): void {
+    if (root.version <= Math.max(this.#newest?.version ?? 0, this.#taken)) return;
+    this.#newest = root;
+    this.#waiting?.resolve();
+    this.#waiting = undefined;
+  }
+
+  /** The newest root that was not taken yet. */
+  take(): Root | undefined {
+    const root = this.#newest;
+    this.#newest = undefined;
+    if (root !== undefined) this.#taken = root.version;
+    return root;
+  }
+
+  /** Resolves when `take` has something. */
+  changed(): Promise<void> {
+    if (this.#newest !== undefined) return Promise.resolve();
+    this.#waiting ??= deferred<void>();
+    return this.#waiting.promise;
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#end();
+  }
+}
+
+function keyOf({ owner, bucket }: BucketName): string {
+  return `${owner}/${bucket}`;
+}

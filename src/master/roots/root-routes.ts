@@ -1,0 +1,49 @@
+/** The calls on a bucket's root: read it, swap it. */
+import { hasCode } from "../../base/errors.ts";
+import type { Cid } from "../../base/ids.ts";
+import { parseCid } from "../../format/cid.ts";
+import { Refusal } from "../http/refusal.ts";
+import type { Answer, Call, Route } from "../http/route.ts";
+import { bucketOf, noSuchBucket } from "./bucket-name.ts";
+import type { BucketRoots } from "./bucket-roots.ts";
+import { entityTag, isFresh, swapCondition } from "./condition.ts";
+
+export function rootRoutes(roots: BucketRoots): Route[] {
+  return BUCKET_PATHS.flatMap((path): Route[] => [
+    { method: "GET", path: `${path}/root`, access: "bearer", handle: (call) => readRoot(roots, call) },
+    { method: "PUT", path: `${path}/root`, access: "bearer", handle: (call) => swapRoot(roots, call) },
+  ]);
+}
+
+/** Where a bucket is found: one's own, and anybody's. */
+export const BUCKET_PATHS = ["/v1/buckets/{bucket}", "/v1/owners/{wallet}/buckets/{bucket}"] as const;
+
+async function readRoot(roots: BucketRoots, call: Call): Promise<Answer> {
+  const root = await roots.read(bucketOf(call));
+  if (root === undefined) throw noSuchBucket();
+  const headers = { etag: entityTag(root.commit), "cache-control": "private, no-cache" };
+  if (isFresh(call.headers, root.commit)) return { status: 304, headers };
+  const { commit, version, updatedAt, stale } = root;
+  return { status: 200, headers, json: { root: commit, version, updatedAt, ...(stale ? { stale } : {}) } };
+}
+
+async function swapRoot(roots: BucketRoots, call: Call): Promise<Answer> {
+  const name = bucketOf(call);
+  const condition = swapCondition(call.headers);
+  const next = rootIn(await call.json());
+  try {
+    const { commit, version } = await roots.swap(name, condition, next, call.signal);
+    return { status: 200, headers: { etag: entityTag(commit) }, json: { root: commit, version } };
+  } catch (error) {
+    if (!hasCode(error, "arbiter_unreachable")) throw error;
+    const message = `The root was not swapped: ${error.message}`;
+    throw new Refusal("arbiter_unreachable", message, { details: { outcome: "unchanged" }, cause: error });
+  }
+}
+
+/** Throws `malformed_request`, and `format_invalid` for what is no address of a block. */
+function rootIn(body: unknown): Cid {
+  const { root } = typeof body === "object" && body !== null ? (body as { root?: unknown }) : {};
+  if (typeof root !== "string") throw new Refusal("malformed_request", 'The body is {"root": CID}.');
+  return parseCid(root);
+}

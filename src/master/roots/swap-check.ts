@@ -1,0 +1,192 @@
+/**
+ * Whether a commit may become a bucket's root: it descends from the current one, belongs to the bucket, was signed by a device
+ * that the owner certified, and all that it reaches is stored. Cheap questions come first.
+ *
+ * This protects owners from others, and from their own mistakes. Agents check all of it again: a master is not trusted with it.
+ */
+import { BoundedMap } from "../../base/bounded-map.ts";
+import type { Clock } from "../../base/clock.ts";
+import { hasCode, SynclineError } from "../../base/errors.ts";
+import type { Cid, Wallet } from "../../base/ids.ts";
+import { WALK_SLICE_MS } from "../../base/limits.ts";
+import { Pace } from "../../base/pace.ts";
+import { skipOf } from "../../bucket/history.ts";
+import type { PlacedCommit } from "../../bucket/history.ts";
+import { checkCertificate, decodeCertificate } from "../../format/certificate.ts";
+import type { Certificate } from "../../format/certificate.ts";
+import { codecOf } from "../../format/cid.ts";
+import { decodeCommit, verifyCommit } from "../../format/commit.ts";
+import type { Commit } from "../../format/commit.ts";
+import { decodeGenesis } from "../../format/genesis.ts";
+import { Refusal } from "../http/refusal.ts";
+import type { RefusalCode } from "../http/refusal.ts";
+import type { OwnerBlocks } from "../store/owner-blocks.ts";
+import { checkComplete } from "./completeness.ts";
+
+export interface Candidate {
+  /** Who owns the bucket, and the blocks of that owner. */
+  readonly owner: Wallet;
+  readonly blocks: OwnerBlocks;
+  /** The root that the swap replaces; undefined: the bucket is created. */
+  readonly current: Cid | undefined;
+  readonly next: Cid;
+}
+
+export class SwapCheck {
+  readonly #clock: Clock;
+  readonly #linear: boolean;
+  /** Verified once: a wallet's signature takes a millisecond. */
+  readonly #certificates = new BoundedMap<Cid, Certificate>(CERTIFICATES_REMEMBERED);
+
+  /** `linear` false: a root need not descend from the one that it replaces. For drills only. */
+  constructor(clock: Clock, linear: boolean) {
+    this.#clock = clock;
+    this.#linear = linear;
+  }
+
+  /** Undefined: it may. Throws what the store throws, and `store_corrupt` when the current root cannot be read. */
+  async refusalOf(candidate: Candidate): Promise<Refusal | undefined> {
+    try {
+      const commit = await readCommit(candidate.blocks, candidate.next);
+      const parent = await currentCommit(candidate);
+      await checkGenesis(candidate, commit, parent);
+      if (this.#linear) await checkPlace(candidate, commit, parent);
+      await this.#checkSigner(candidate, commit);
+      await checkAllStored(candidate, new Pace(this.#clock, WALK_SLICE_MS));
+      return undefined;
+    } catch (error) {
+      if (error instanceof Refusal) return error;
+      throw error;
+    }
+  }
+
+  async #checkSigner({ owner, blocks }: Candidate, commit: Commit): Promise<void> {
+    const certificate = await this.#certificate(blocks, commit.certificate);
+    refuseAs({ device_not_certified: "device_not_certified" }, () =>
+      checkCertificate(certificate, { genesis: commit.body.genesis, owner }),
+    );
+    if (BigInt(certificate.body.notAfter) * 1_000_000_000n <= this.#clock.nowNs()) {
+      throw new Refusal(
+        "device_not_certified",
+        "The device's certificate has expired: make a new one with the owner's key.",
+      );
+    }
+    refuseAs({ bad_signature: "bad_signature" }, () => verifyCommit(commit, certificate));
+  }
+
+  async #certificate(blocks: OwnerBlocks, cid: Cid): Promise<Certificate> {
+    const bytes = await readBlock(blocks, cid);
+    const known = this.#certificates.get(cid);
+    if (known !== undefined) return known;
+    const certificate = refuseAs(
+      { ...UNREADABLE, bad_signature: "device_not_certified", key_invalid: "device_not_certified" },
+      () => decodeCertificate(bytes),
+    );
+    this.#certificates.set(cid, certificate);
+    return certificate;
+  }
+}
+
+const CERTIFICATES_REMEMBERED = 4_096;
+const UNREADABLE = { format_invalid: "format_invalid", feature_unknown: "feature_unknown" } as const;
+
+/** Runs a decoder or check whose errors, as far as they are listed, speak of what the client sent. */
+function refuseAs<Result>(codes: Readonly<Record<string, RefusalCode>>, work: () => Result): Result {
+  try {
+    return work();
+  } catch (error) {
+    const code = error instanceof SynclineError ? codes[error.code] : undefined;
+    if (code === undefined || !(error instanceof SynclineError)) throw error;
+    throw new Refusal(code, [error.message, error.hint].filter((text) => text !== undefined).join(" "));
+  }
+}
+
+async function readBlock(blocks: OwnerBlocks, cid: Cid): Promise<Uint8Array> {
+  try {
+    return await blocks.get(cid);
+  } catch (error) {
+    if (hasCode(error, "block_not_found")) throw missing([cid]);
+    throw error;
+  }
+}
+
+async function readCommit(blocks: OwnerBlocks, cid: Cid): Promise<Commit> {
+  if (codecOf(cid) !== "dag-cbor") throw new Refusal("format_invalid", "A root is a commit, which is dag-cbor.");
+  const bytes = await readBlock(blocks, cid);
+  return refuseAs(UNREADABLE, () => decodeCommit(bytes));
+}
+
+async function currentCommit({ blocks, current }: Candidate): Promise<Commit | undefined> {
+  if (current === undefined) return undefined;
+  try {
+    return decodeCommit(await blocks.get(current));
+  } catch (cause) {
+    if (!hasCode(cause, "block_not_found") && !hasCode(cause, "format_invalid")) throw cause;
+    throw new SynclineError("store_corrupt", `The commit of the bucket's root ${current} cannot be read.`, { cause });
+  }
+}
+
+async function checkGenesis({ owner, blocks }: Candidate, commit: Commit, parent: Commit | undefined): Promise<void> {
+  const { genesis } = commit.body;
+  if (parent !== undefined) {
+    if (genesis === parent.body.genesis) return;
+    throw new Refusal("foreign_genesis", `This is another bucket: its genesis is ${parent.body.genesis}.`);
+  }
+  const bytes = await readBlock(blocks, genesis);
+  const decoded = refuseAs({ ...UNREADABLE, bad_signature: "bad_signature" }, () => decodeGenesis(bytes));
+  if (decoded.body.owner === owner) return;
+  throw new Refusal("foreign_genesis", `The genesis is of a bucket of ${decoded.body.owner}: make one of your own.`);
+}
+
+async function checkPlace(candidate: Candidate, commit: Commit, parent: Commit | undefined): Promise<void> {
+  const { body } = commit;
+  if (body.parent !== candidate.current) {
+    const wanted = candidate.current ?? "nothing: it is the first";
+    throw new Refusal(
+      "not_descendant",
+      `The commit does not follow the current root, which is ${wanted}. Merge, and try again.`,
+    );
+  }
+  // The format ties seq 1 to having no parent.
+  if (parent === undefined) return;
+  if (body.seq !== parent.body.seq + 1) {
+    throw new Refusal(
+      "bad_seq",
+      `The commit's seq is ${body.seq}, but the one that follows ${parent.body.seq} comes next.`,
+    );
+  }
+  await checkSkip(candidate, commit, parent);
+}
+
+/** Where `skip` leads, as far as the commits on the way are still there: history may have been pruned. */
+async function checkSkip({ blocks }: Candidate, { body }: Commit, parent: Commit): Promise<void> {
+  let skip: Cid | undefined;
+  try {
+    skip = await skipOf({ commit: async (cid): Promise<PlacedCommit> => decodeCommit(await blocks.get(cid)) }, parent);
+  } catch (error) {
+    if (hasCode(error, "block_not_found") || hasCode(error, "format_invalid")) return;
+    throw error;
+  }
+  if (skip !== body.skip)
+    throw new Refusal("not_descendant", "The commit's skip does not lead to the ancestor that it should.");
+}
+
+async function checkAllStored({ blocks, next }: Candidate, pace: Pace): Promise<void> {
+  const found = await checkComplete(blocks, next, pace);
+  if (found.kind === "missing") throw missing(found.missing);
+  if (found.kind === "malformed") {
+    throw new Refusal("format_invalid", `Block ${found.cid}, which the root reaches: ${found.message}`, {
+      details: { cid: found.cid },
+    });
+  }
+}
+
+function missing(cids: readonly Cid[]): Refusal {
+  return new Refusal(
+    "missing_blocks",
+    "The root reaches blocks that are not stored for you: upload them, and swap again.",
+    {
+      details: { missing: cids },
+    },
+  );
+}

@@ -1,0 +1,112 @@
+/**
+ * Watching a bucket: server-sent events, the current root first, then each newer one.
+ *
+ * https://html.spec.whatwg.org/multipage/server-sent-events.html
+ */
+import type { Clock } from "../../base/clock.ts";
+import { deferred } from "../../base/deferred.ts";
+import { WATCH_COMMENT_MS } from "../../base/limits.ts";
+import type { Root } from "../../roots/root-store.ts";
+import type { Answer, Call, Route } from "../http/route.ts";
+import { bucketOf, noSuchBucket } from "./bucket-name.ts";
+import type { BucketRoots } from "./bucket-roots.ts";
+import type { RootWatch } from "./root-hub.ts";
+import { BUCKET_PATHS } from "./root-routes.ts";
+
+export function watchRoutes(roots: BucketRoots, clock: Clock): Route[] {
+  return BUCKET_PATHS.map((path) => ({
+    method: "GET",
+    path: `${path}/watch`,
+    access: "bearer",
+    endless: true,
+    handle: (call) => watchBucket(roots, clock, call),
+  }));
+}
+
+async function watchBucket(roots: BucketRoots, clock: Clock, call: Call): Promise<Answer> {
+  const name = bucketOf(call);
+  const watch = roots.hub.watch(name, call.caller.wallet);
+  let streaming = false;
+  try {
+    // Read behind the start of the watch: a swap in between is told twice at worst, never missed.
+    const current = await roots.read(name);
+    if (current === undefined) throw noSuchBucket();
+    if (String(current.version) !== call.headers["last-event-id"]) watch.offer(current);
+    streaming = true;
+  } finally {
+    if (!streaming) watch[Symbol.dispose]();
+  }
+  return { status: 200, headers: STREAM_HEADERS, body: new EventStream(watch, clock, call.signal) };
+}
+
+const STREAM_HEADERS = {
+  "content-type": "text/event-stream",
+  "cache-control": "no-store",
+  // Asked of proxies such as nginx: pass on each event at once.
+  "x-accel-buffering": "no",
+};
+
+/** The bytes of one watch. Asked for a piece at a time, so that a slow reader gets the newest root only. */
+class EventStream implements AsyncIterableIterator<Uint8Array> {
+  readonly #watch: RootWatch;
+  readonly #clock: Clock;
+  readonly #signal: AbortSignal;
+  #greeted = false;
+
+  constructor(watch: RootWatch, clock: Clock, signal: AbortSignal) {
+    this.#watch = watch;
+    this.#clock = clock;
+    this.#signal = signal;
+    if (signal.aborted) watch[Symbol.dispose]();
+    else signal.addEventListener("abort", () => watch[Symbol.dispose](), { once: true });
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  async next(): Promise<IteratorResult<Uint8Array>> {
+    const text = await this.#nextText();
+    return text === undefined ? this.return() : { done: false, value: Buffer.from(text) };
+  }
+
+  async return(): Promise<IteratorResult<Uint8Array>> {
+    this.#watch[Symbol.dispose]();
+    return { done: true, value: undefined };
+  }
+
+  async #nextText(): Promise<string | undefined> {
+    if (this.#signal.aborted) return undefined;
+    const root = this.#watch.take();
+    if (root !== undefined) return (this.#greeted ? "" : this.#greeting()) + eventOf(root);
+    if (!this.#greeted) return this.#greeting();
+    await this.#wait(WATCH_COMMENT_MS);
+    if (this.#signal.aborted) return undefined;
+    const news = this.#watch.take();
+    return news === undefined ? COMMENT : eventOf(news);
+  }
+
+  /** So that a client knows at once that it is heard, even if there is nothing to tell. */
+  #greeting(): string {
+    this.#greeted = true;
+    return COMMENT;
+  }
+
+  /** Until there is news, the client goes away, or so long. */
+  async #wait(ms: number): Promise<void> {
+    const woken = deferred<void>();
+    const wake = () => woken.resolve();
+    const timer = this.#clock.after(ms, wake);
+    this.#signal.addEventListener("abort", wake);
+    void this.#watch.changed().then(wake);
+    await woken.promise;
+    this.#signal.removeEventListener("abort", wake);
+    timer[Symbol.dispose]();
+  }
+}
+
+const COMMENT = ":\n\n";
+
+function eventOf({ commit, version }: Root): string {
+  return `event: root\nid: ${version}\ndata: ${JSON.stringify({ root: commit, version })}\n\n`;
+}
