@@ -6,9 +6,9 @@
 import { mkdirSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
-import Database from "better-sqlite3";
 import { SynclineError } from "../base/errors.ts";
 import { blake3 } from "../crypto/hash.ts";
+import { takeProcessLock } from "../objects/process-lock.ts";
 import { writeStateFile } from "./state-file.ts";
 
 /** What identifies a state, kept in its `agent.json`, so that `status` can list all of them. */
@@ -121,31 +121,12 @@ function openState(path: string, facts: StateFacts): StateDir {
       hint: `Run: chmod 700 ${path}`,
     });
   }
-  const lock = takeLock(path);
+  const lock = takeProcessLock(join(path, "lock"), {
+    inUse: `Another agent uses the state folder ${path}.`,
+    hint: "Unmount it first: `syncline status` lists what runs.",
+  });
   const list = () => writeStateFile(join(path, FACTS), Buffer.from(JSON.stringify({ ...facts, pid: process.pid })));
-  return { path, facts, list, [Symbol.dispose]: () => lock.close() };
-}
-
-/** An exclusive SQLite transaction that is never ended: a lock on every platform, gone with the process. */
-function takeLock(path: string): Database.Database {
-  let lock: Database.Database | undefined;
-  try {
-    lock = new Database(join(path, "lock"), { timeout: 0 });
-    lock.pragma("journal_mode = DELETE");
-    lock.exec("BEGIN EXCLUSIVE");
-    return lock;
-  } catch (cause) {
-    lock?.close();
-    if (cause instanceof Database.SqliteError && cause.code.startsWith("SQLITE_BUSY")) {
-      throw new SynclineError("state_in_use", `Another agent uses the state folder ${path}.`, {
-        hint: "Unmount it first: `syncline status` lists what runs.",
-        cause,
-      });
-    }
-    throw new SynclineError("local_io_failed", `The state folder ${path} cannot be locked: ${String(cause)}`, {
-      cause,
-    });
-  }
+  return { path, facts, list, [Symbol.dispose]: () => lock[Symbol.dispose]() };
 }
 
 function readFacts(path: string): StateFacts | undefined {

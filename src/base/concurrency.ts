@@ -41,3 +41,8 @@ export class KeyedQueues {
     }
   }
 }
+
+/** Resolves when everything else that waits for the event loop has had its turn. */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

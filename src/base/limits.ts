@@ -189,3 +189,13 @@ export const MAX_BUCKETS_LISTED = 1_000;
 export const MAX_WATCHES = 64;
 /** A watch without news sends a comment so often, so that both ends and what lies between know that it lives. */
 export const WATCH_COMMENT_MS = 15_000;
+
+// The store of a master (master/store)
+/** Blocks that one flush makes durable, unless a single call brings more. */
+export const BATCH_BYTES = 64 * MiB;
+/** Owners whose index and packs are open at once: some six files each. */
+export const MAX_OPEN_OWNERS = 64;
+/** Look-ups and updates of an index between which other work gets its turn: some milliseconds. */
+export const INDEX_STEP = 1_000;
+/** Ranged reads of packs that one call has under way. */
+export const PACK_READS = 4;

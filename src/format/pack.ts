@@ -82,6 +82,14 @@ export class PackFooter {
   }
 }
 
+/** One row as footers hold it: PACK_ROW_BYTES from `at` on. */
+export function writeRow(target: Buffer, at: number, row: PackRow): void {
+  target.set(row.digest, at);
+  target.writeUInt32LE(row.offset, at + HASH_BYTES);
+  target.writeUIntLE(row.length, at + HASH_BYTES + 4, 3);
+  target[at + HASH_BYTES + 7] = row.codec;
+}
+
 /** Rows, manifest and tail of a pack whose blocks are these, in any order; `manifest` is empty but in commit objects. */
 export function encodeFooter(
   rows: readonly PackRow[],
@@ -90,13 +98,7 @@ export function encodeFooter(
   const rowBytes = rows.length * PACK_ROW_BYTES;
   const bytes = Buffer.alloc(rowBytes + manifest.length + PACK_TAIL_BYTES);
   const sorted = rows.toSorted((a, b) => Buffer.compare(a.digest, b.digest));
-  for (const [index, row] of sorted.entries()) {
-    const at = index * PACK_ROW_BYTES;
-    bytes.set(row.digest, at);
-    bytes.writeUInt32LE(row.offset, at + HASH_BYTES);
-    bytes.writeUIntLE(row.length, at + HASH_BYTES + 4, 3);
-    bytes[at + HASH_BYTES + 7] = row.codec;
-  }
+  for (const [index, row] of sorted.entries()) writeRow(bytes, index * PACK_ROW_BYTES, row);
   bytes.set(manifest, rowBytes);
   const tail = rowBytes + manifest.length;
   bytes.set(footerHash(bytes.subarray(0, tail), rows.length, manifest.length), tail);

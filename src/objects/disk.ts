@@ -1,5 +1,6 @@
 /** The calls of a file system that stores need: a port, so that tests can make one fail or stop at any step. */
 import * as fs from "node:fs/promises";
+import { dirname } from "node:path";
 import { SynclineError } from "../base/errors.ts";
 
 export type Disk = Pick<
@@ -14,10 +15,38 @@ export function failedWith(error: unknown, ...codes: readonly string[]): boolean
   return error instanceof Error && "code" in error && typeof error.code === "string" && codes.includes(error.code);
 }
 
+/** Makes a folder and the folders above it, durably. */
+export async function makeDurableFolder(disk: Disk, path: string, mode = 0o777): Promise<void> {
+  const first = await disk.mkdir(path, { recursive: true, mode });
+  if (first === undefined) return;
+  for (let folder = path; folder.length >= dirname(first).length; folder = dirname(folder)) {
+    await syncFolder(disk, folder);
+    if (folder === dirname(folder)) break;
+  }
+}
+
+/**
+ * Makes the names in a folder durable. Folders cannot be opened on Windows; and some file systems do not sync them, or not for
+ * those who may only read.
+ */
+export async function syncFolder(disk: Disk, folder: string): Promise<void> {
+  if (process.platform === "win32") return;
+  try {
+    const handle = await disk.open(folder, "r");
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  } catch (cause) {
+    if (!failedWith(cause, "EINVAL", "ENOTSUP", "EROFS", "EACCES", "EPERM")) throw cause;
+  }
+}
+
 /** What a failed call on the folder of a store means. Errors that are ours already pass through. */
 export function storeError(cause: unknown, address: string, doing: string): SynclineError {
   if (cause instanceof SynclineError) return cause;
-  if (failedWith(cause, "ENOSPC", "EDQUOT")) {
+  if (failedWith(cause, "ENOSPC", "EDQUOT", "SQLITE_FULL")) {
     return new SynclineError("disk_full", `There is no space left at ${address} while ${doing}.`, {
       hint: "Free some space there; what is not published yet is kept and goes out then.",
       cause,

@@ -5,7 +5,7 @@
 import { dirname, join } from "node:path";
 import type { Random } from "../base/random.ts";
 import { STALE_TEMP_MS } from "../base/limits.ts";
-import { type Disk, failedWith } from "./disk.ts";
+import { type Disk, failedWith, makeDurableFolder, syncFolder } from "./disk.ts";
 import { tokenOf } from "./memory-object-store.ts";
 import type { ObjectBody } from "./object-store.ts";
 
@@ -34,12 +34,7 @@ export class DurableFolder {
 
   /** Makes the folder and the folders above it, durably. */
   async create(): Promise<void> {
-    const first = await this.#disk.mkdir(this.path, { recursive: true });
-    if (first === undefined) return;
-    for (let folder = this.path; folder.length >= dirname(first).length; folder = dirname(folder)) {
-      await this.sync(folder);
-      if (folder === dirname(folder)) break;
-    }
+    await makeDurableFolder(this.#disk, this.path);
   }
 
   /** Writes and syncs a file that has no name of its own yet; whoever stages also removes it in the end. */
@@ -89,19 +84,9 @@ export class DurableFolder {
     );
   }
 
-  /** Folders cannot be opened on Windows; and some file systems do not sync them, or not for those who may only read. */
-  async sync(folder: string): Promise<void> {
-    if (process.platform === "win32") return;
-    try {
-      const handle = await this.#disk.open(folder, "r");
-      try {
-        await handle.sync();
-      } finally {
-        await handle.close();
-      }
-    } catch (cause) {
-      if (!failedWith(cause, "EINVAL", "ENOTSUP", "EROFS", "EACCES", "EPERM")) throw cause;
-    }
+  /** Makes the names in a folder durable. */
+  sync(folder: string): Promise<void> {
+    return syncFolder(this.#disk, folder);
   }
 
   /** A path that nobody uses, on the same file system. */

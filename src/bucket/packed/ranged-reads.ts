@@ -26,15 +26,15 @@ export async function readPlaced(
 
 type RangeSource = Pick<ObjectStore, "getRanges">;
 
-interface PlannedRead extends ByteRange {
-  readonly blocks: readonly PlacedBlock[];
+export interface PlannedRead<Place extends ByteRange = Placement> extends ByteRange {
+  readonly blocks: readonly (readonly [Cid, Place])[];
 }
 
 type PlacedBlock = readonly [Cid, Placement];
 
 /** Neighbours with gaps up to COALESCE_GAP_BYTES are read together, up to MAX_RANGED_READ_BYTES a read. */
-export function planReads(blocks: readonly PlacedBlock[]): PlannedRead[] {
-  const reads: { offset: number; length: number; blocks: PlacedBlock[] }[] = [];
+export function planReads<Place extends ByteRange>(blocks: readonly (readonly [Cid, Place])[]): PlannedRead<Place>[] {
+  const reads: { offset: number; length: number; blocks: (readonly [Cid, Place])[] }[] = [];
   for (const block of blocks.toSorted(([, a], [, b]) => a.offset - b.offset)) {
     const [, { offset, length }] = block;
     const last = reads.at(-1);

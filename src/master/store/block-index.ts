@@ -1,0 +1,231 @@
+/**
+ * Where in an owner's packs each block lies, and what else is known of it, in SQLite. It follows the packs and can be made anew
+ * from them at any time; what is lost with it is only what a walk or the next request finds out again.
+ */
+import { rmSync } from "node:fs";
+import Database from "better-sqlite3";
+import { SQLITE_CACHE_KIB } from "../../base/limits.ts";
+import type { PackRow } from "../../format/pack.ts";
+
+export interface Place {
+  /** The pack's name: 32 hex digits. */
+  readonly pack: string;
+  readonly offset: number;
+  readonly length: number;
+}
+
+export interface IndexedBlock extends Place {
+  /** 1: the bytes there were found to be others. */
+  readonly damaged: 0 | 1;
+}
+
+export interface IndexedPack {
+  readonly name: string;
+  /** 1: it has its footer, and all of its rows are in the index. */
+  readonly sealed: 0 | 1;
+  /** Bytes of blocks that were answered for. */
+  readonly end: number;
+}
+
+const VERSION = 1;
+const SCHEMA = `
+  CREATE TABLE packs (
+    id     INTEGER PRIMARY KEY AUTOINCREMENT,
+    name   TEXT NOT NULL UNIQUE,
+    sealed INTEGER NOT NULL,
+    "end"  INTEGER NOT NULL
+  ) STRICT;
+  CREATE TABLE blocks (
+    digest   BLOB PRIMARY KEY,
+    pack     INTEGER NOT NULL,
+    offset   INTEGER NOT NULL,
+    length   INTEGER NOT NULL,
+    damaged  INTEGER NOT NULL DEFAULT 0,
+    complete INTEGER NOT NULL DEFAULT 0,  -- as a node: all that it reaches is stored
+    leased   INTEGER NOT NULL             -- hours since 1970; not to be collected for a while after
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX damaged_blocks ON blocks (pack) WHERE damaged = 1;
+  CREATE TABLE totals (one INTEGER PRIMARY KEY CHECK (one = 1), blocks INTEGER NOT NULL, bytes INTEGER NOT NULL) STRICT;
+  INSERT INTO totals VALUES (1, 0, 0);
+  PRAGMA user_version = ${VERSION};`;
+
+const PLACE = "name AS pack, offset, length, damaged FROM blocks JOIN packs ON id = pack";
+
+export class BlockIndex {
+  readonly #db: Database.Database;
+  readonly #find: Database.Statement<[Uint8Array], IndexedBlock>;
+  readonly #insert: Database.Statement<[Uint8Array, number, number, number, number]>;
+  readonly #heal: Database.Statement<[number, number, Uint8Array]>;
+  readonly #putPack: Database.Statement<[string, number, number], { id: number }>;
+  readonly #count: Database.Statement<[number, number]>;
+  readonly #complete: Database.Statement<[Uint8Array], { complete: 0 | 1 }>;
+  readonly #markComplete: Database.Statement<[Uint8Array]>;
+  readonly #lease: Database.Statement<[number, Uint8Array, number]>;
+  #usedBytes: number;
+
+  /** Opens it, or makes an empty one. Throws SQLite's errors: `isUnreadable` ones mean that it is lost. */
+  constructor(path: string) {
+    this.#db = new Database(path);
+    try {
+      // One process alone, which needs no shared memory beside the file then.
+      this.#db.pragma("locking_mode = EXCLUSIVE");
+      this.#db.pragma("journal_mode = WAL");
+      this.#db.pragma("synchronous = NORMAL");
+      this.#db.pragma(`cache_size = -${SQLITE_CACHE_KIB}`);
+      this.#db.transaction(() => this.#create()).immediate();
+      this.#find = this.#db.prepare(`SELECT ${PLACE} WHERE digest = ?`);
+      this.#insert = this.#db.prepare(
+        "INSERT OR IGNORE INTO blocks (digest, pack, offset, length, leased) VALUES (?, ?, ?, ?, ?)",
+      );
+      this.#heal = this.#db.prepare(
+        "UPDATE blocks SET pack = ?, offset = ?, damaged = 0 WHERE digest = ? AND damaged = 1",
+      );
+      this.#putPack = this.#db.prepare(
+        `INSERT INTO packs (name, sealed, "end") VALUES (?, ?, ?)
+         ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed, "end" = excluded."end" RETURNING id`,
+      );
+      this.#count = this.#db.prepare("UPDATE totals SET blocks = blocks + ?, bytes = bytes + ?");
+      this.#complete = this.#db.prepare("SELECT complete FROM blocks WHERE digest = ?");
+      this.#markComplete = this.#db.prepare("UPDATE blocks SET complete = 1 WHERE digest = ? AND complete = 0");
+      this.#lease = this.#db.prepare("UPDATE blocks SET leased = ? WHERE digest = ? AND leased < ?");
+      this.#usedBytes = this.totals().bytes;
+    } catch (error) {
+      this.#db.close();
+      throw error;
+    }
+  }
+
+  /** Bytes of all blocks, each once. */
+  get usedBytes(): number {
+    return this.#usedBytes;
+  }
+
+  find(digest: Uint8Array): IndexedBlock | undefined {
+    return this.#find.get(digest);
+  }
+
+  /**
+   * Enters blocks of a pack. What has a place already keeps it, unless it was damaged there; those are returned whose place is
+   * another one.
+   */
+  add({ name, sealed, end }: IndexedPack, rows: Iterable<PackRow>, leasedHour: number): PackRow[] {
+    const elsewhere: PackRow[] = [];
+    let [blocks, bytes] = [0, 0];
+    this.#db
+      .transaction(() => {
+        const id = this.#putPack.get(name, sealed, end)?.id ?? 0;
+        for (const row of rows) {
+          if (this.#insert.run(row.digest, id, row.offset, row.length, leasedHour).changes === 1) {
+            blocks++;
+            bytes += row.length;
+          } else if (this.#heal.run(id, row.offset, row.digest).changes === 0) {
+            const place = this.#find.get(row.digest);
+            if (place?.pack !== name || place.offset !== row.offset) elsewhere.push(row);
+          }
+        }
+        this.#count.run(blocks, bytes);
+      })
+      .immediate();
+    this.#usedBytes += bytes;
+    return elsewhere;
+  }
+
+  /** Says that the bytes at a block's place are others, if it is still said to lie there. */
+  markDamaged(digest: Uint8Array, { pack, offset }: Place): void {
+    this.#db
+      .prepare(
+        "UPDATE blocks SET damaged = 1 WHERE digest = ? AND offset = ? AND pack = (SELECT id FROM packs WHERE name = ?)",
+      )
+      .run(digest, offset, pack);
+  }
+
+  packs(): IndexedPack[] {
+    return this.#db.prepare<[], IndexedPack>('SELECT name, sealed, "end" FROM packs').all();
+  }
+
+  /** Whether blocks were found damaged in this pack. */
+  hasDamaged(pack: string): boolean {
+    const sql = "SELECT 1 FROM blocks WHERE damaged = 1 AND pack = (SELECT id FROM packs WHERE name = ?) LIMIT 1";
+    return this.#db.prepare(sql).get(pack) !== undefined;
+  }
+
+  /** What the index says of one pack, by offset. Reads all of the index. */
+  *rowsOf(pack: string): Iterable<PackRow> {
+    const sql = `SELECT digest, offset, length, 0 AS codec FROM blocks JOIN packs ON id = pack WHERE name = ? ORDER BY offset`;
+    yield* this.#db.prepare<[string], PackRow>(sql).iterate(pack);
+  }
+
+  /** Forgets a pack that is gone, and the blocks in it. Reads all of the index. */
+  dropPack(name: string): void {
+    this.#db
+      .transaction(() => {
+        this.#db.prepare("DELETE FROM blocks WHERE pack = (SELECT id FROM packs WHERE name = ?)").run(name);
+        this.#db.prepare("DELETE FROM packs WHERE name = ?").run(name);
+        const sum = "(SELECT count(*) FROM blocks), bytes = (SELECT ifnull(sum(length), 0) FROM blocks)";
+        this.#db.prepare(`UPDATE totals SET blocks = ${sum}`).run();
+      })
+      .immediate();
+    this.#usedBytes = this.totals().bytes;
+  }
+
+  isComplete(digest: Uint8Array): boolean {
+    return this.#complete.get(digest)?.complete === 1;
+  }
+
+  markComplete(digests: Iterable<Uint8Array>): void {
+    this.#db
+      .transaction(() => {
+        for (const digest of digests) this.#markComplete.run(digest);
+      })
+      .immediate();
+  }
+
+  lease(digests: Iterable<Uint8Array>, hour: number): void {
+    this.#db
+      .transaction(() => {
+        for (const digest of digests) this.#lease.run(hour, digest, hour);
+      })
+      .immediate();
+  }
+
+  totals(): { readonly blocks: number; readonly bytes: number } {
+    const sql = "SELECT blocks, bytes FROM totals";
+    return this.#db.prepare<[], { blocks: number; bytes: number }>(sql).get() ?? { blocks: 0, bytes: 0 };
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+
+  #create(): void {
+    const version = this.#db.pragma("user_version", { simple: true });
+    if (version === VERSION) return;
+    if (version !== 0) throw new Database.SqliteError("an index of another version", "SQLITE_NOTADB");
+    this.#db.exec(SCHEMA);
+  }
+}
+
+/** Opens an index; one that cannot be read is made anew, empty. */
+export function openIndex(path: string): BlockIndex {
+  try {
+    return new BlockIndex(path);
+  } catch (error) {
+    if (!isUnreadable(error)) throw error;
+    removeIndex(path);
+    return new BlockIndex(path);
+  }
+}
+
+/** Whether this says that there was no space for a change of the index. */
+export function isIndexFull(error: unknown): boolean {
+  return error instanceof Database.SqliteError && error.code.startsWith("SQLITE_FULL");
+}
+
+export function removeIndex(path: string): void {
+  for (const ending of ["", "-wal", "-shm"]) rmSync(path + ending, { force: true });
+}
+
+/** Whether this says that the index's file is no good. Result codes: https://www.sqlite.org/rescode.html */
+export function isUnreadable(error: unknown): boolean {
+  return error instanceof Database.SqliteError && /^SQLITE_(CORRUPT|NOTADB|ERROR)/.test(error.code);
+}

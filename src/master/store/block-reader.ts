@@ -1,0 +1,71 @@
+/**
+ * Reads an owner's blocks at their places: neighbours together, each checked by its hash. What does not match is looked up in its
+ * pack's footer, since the index may be wrong; if that does not help the block is damaged.
+ */
+import { groupBy } from "../../base/collections.ts";
+import { mapConcurrent } from "../../base/concurrency.ts";
+import { SynclineError } from "../../base/errors.ts";
+import type { Cid } from "../../base/ids.ts";
+import { PACK_READS } from "../../base/limits.ts";
+import { isIntact } from "../../blocks/verified-reader.ts";
+import { type PlannedRead, planReads } from "../../bucket/packed/ranged-reads.ts";
+import { digestOf } from "../../format/cid.ts";
+import type { Place } from "./block-index.ts";
+import type { PackHandles } from "./pack-handles.ts";
+import { readFooter } from "./pack-footer.ts";
+
+export interface BlockReaderOptions {
+  readonly handles: PackHandles;
+  readonly folder: string;
+  /** Told of a block whose bytes are others than they should be. */
+  readonly onDamage: (cid: Cid, place: Place) => void;
+}
+
+/** The blocks at these places. Throws `block_corrupt` for what cannot be had intact, and the system's errors. */
+export async function readBlocks(
+  options: BlockReaderOptions,
+  places: ReadonlyMap<Cid, Place>,
+): Promise<Map<Cid, Uint8Array>> {
+  const reads = [...groupBy(places, ([, { pack }]) => pack)].flatMap(([pack, blocks]) =>
+    planReads(blocks).map((read) => ({ pack, read })),
+  );
+  const found = new Map<Cid, Uint8Array>();
+  await mapConcurrent(reads, PACK_READS, async ({ pack, read }) => readRun(options, pack, read, found));
+  return found;
+}
+
+async function readRun(
+  options: BlockReaderOptions,
+  pack: string,
+  read: PlannedRead<Place>,
+  found: Map<Cid, Uint8Array>,
+): Promise<void> {
+  const { handles, folder } = options;
+  const bytes = await handles.use(folder, pack, (file) => file.read(read.offset, read.length));
+  for (const [cid, place] of read.blocks) {
+    const start = place.offset - read.offset;
+    const part = bytes?.subarray(start, start + place.length);
+    if (part === undefined || !isIntact(cid, part)) found.set(cid, await readAgain(options, cid, place));
+    // Bytes of its own where several were read together: a slice would keep all of them in memory.
+    else found.set(cid, read.blocks.length === 1 ? part : new Uint8Array(part));
+  }
+}
+
+/** Once more from where the pack itself says. */
+async function readAgain(
+  { handles, folder, onDamage }: BlockReaderOptions,
+  cid: Cid,
+  place: Place,
+): Promise<Uint8Array> {
+  const bytes = await handles.use(folder, place.pack, async (file) => {
+    const footer = await readFooter(file).catch(() => undefined);
+    const { offset, length } = footer?.find(digestOf(cid)) ?? place;
+    return file.read(offset, length);
+  });
+  if (bytes !== undefined && isIntact(cid, bytes)) return bytes;
+  onDamage(cid, place);
+  const where = bytes === undefined ? `its pack ${place.pack} is gone` : `at ${place.offset} of pack ${place.pack}`;
+  throw new SynclineError("block_corrupt", `Block ${cid} is damaged in the master's store: ${where}.`, {
+    hint: "Send it again to heal it; `syncline verify --data DIR` on the master's machine finds all that is damaged.",
+  });
+}

@@ -1,0 +1,185 @@
+/**
+ * Group commit: all who wait for their blocks share one flush. One batch is under way at a time; what comes meanwhile is the next
+ * one. A batch that goes over the end of a pack fills it and goes on in a new one, and the packs are flushed together.
+ */
+import { BATCH_BYTES } from "../../base/limits.ts";
+import { describeError, type Log } from "../../base/log.ts";
+import type { Random } from "../../base/random.ts";
+import type { Block } from "../../blocks/block-store.ts";
+import type { PackRow } from "../../format/pack.ts";
+import { type Batch, OpenPack } from "./open-pack.ts";
+import type { PackDisk } from "./pack-disk.ts";
+import { newPackName } from "./pack-path.ts";
+
+/** A block to be written, and the pack that must not get it, since that has a damaged copy already. */
+export interface FreshBlock extends Block {
+  readonly avoid: string | undefined;
+}
+
+/** What became durable in one pack. */
+export interface WrittenBatch {
+  readonly pack: string;
+  readonly sealed: boolean;
+  /** Bytes of blocks in the pack so far. */
+  readonly end: number;
+  readonly rows: readonly PackRow[];
+}
+
+export interface WriterOptions {
+  readonly disk: PackDisk;
+  readonly folder: string;
+  readonly random: Random;
+  readonly log: Log;
+  /** The pack to go on with. */
+  readonly current: OpenPack | undefined;
+  /** Told of what is durable, before those who wait for it are. */
+  readonly onWritten: (batch: WrittenBatch) => void;
+}
+
+export class BlockWriter {
+  readonly #options: WriterOptions;
+  #current: OpenPack | undefined;
+  #waiting: Waiter[] = [];
+  #running: Promise<void> | undefined;
+
+  constructor(options: WriterOptions) {
+    this.#options = options;
+    this.#current = options.current;
+  }
+
+  /** Resolves when all of these are durable. Rejects with the system's errors; then some may be. */
+  write(blocks: readonly FreshBlock[]): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ blocks, resolve, reject });
+      this.#running ??= this.#run();
+    });
+  }
+
+  /** Ends it, after what is under way. */
+  async close(): Promise<void> {
+    await this.#running;
+    await this.#current?.close();
+    this.#current = undefined;
+  }
+
+  async #run(): Promise<void> {
+    for (let waiters = this.#take(); waiters.length > 0; waiters = this.#take()) await this.#commit(waiters);
+    this.#running = undefined;
+  }
+
+  /** Whoever waits, up to BATCH_BYTES; one in any case. */
+  #take(): Waiter[] {
+    let bytes = 0;
+    const beyond = this.#waiting.findIndex(({ blocks }, index) => {
+      for (const block of blocks) bytes += block.bytes.length;
+      return index > 0 && bytes > BATCH_BYTES;
+    });
+    return this.#waiting.splice(0, beyond < 0 ? this.#waiting.length : beyond);
+  }
+
+  async #commit(waiters: readonly Waiter[]): Promise<void> {
+    const blocks = waiters.flatMap((waiter) => waiter.blocks);
+    /** What failed, by the index of the block in the batch. */
+    const failures: Failure[] = [];
+    const flushes: Promise<void>[] = [];
+    for (let at = 0; at < blocks.length;) {
+      try {
+        const pack = await this.#packFor(blocks[at]);
+        const { count, fills } = pack.room(untilAvoided(blocks, at, pack.name));
+        const batch = await this.#writeTo(pack, blocks.slice(at, at + count), fills);
+        flushes.push(this.#flush(pack, batch, { from: at, to: at + count }, failures));
+        if (fills) this.#current = undefined;
+        // The next batch in this pack begins where a flushed one ends.
+        else await flushes.at(-1);
+        at += count;
+      } catch (error) {
+        failures.push({ from: at, to: blocks.length, error });
+        break;
+      }
+    }
+    await Promise.all(flushes);
+    let from = 0;
+    for (const waiter of waiters) {
+      const to = from + waiter.blocks.length;
+      const failure = failures.find((each) => each.from < to && from < each.to);
+      if (failure === undefined) waiter.resolve();
+      else waiter.reject(failure.error);
+      from = to;
+    }
+  }
+
+  async #packFor(block: FreshBlock | undefined): Promise<OpenPack> {
+    if (block?.avoid !== undefined && block.avoid === this.#current?.name) await this.#putAside();
+    const { disk, folder, random } = this.#options;
+    this.#current ??= await OpenPack.create(disk, folder, newPackName(random));
+    return this.#current;
+  }
+
+  async #writeTo(pack: OpenPack, blocks: readonly Block[], fills: boolean): Promise<Batch> {
+    try {
+      return await pack.write(blocks, fills);
+    } catch (error) {
+      // It was cut back to what is flushed; where even that failed, the pack is left alone.
+      await pack.cut().catch(() => this.#putAside());
+      throw error;
+    }
+  }
+
+  async #flush(pack: OpenPack, batch: Batch, range: Range, failures: Failure[]): Promise<void> {
+    try {
+      await pack.flush(batch);
+    } catch (error) {
+      failures.push({ ...range, error });
+      this.#options.log.error("a pack could not be flushed, and is written no more", {
+        pack: pack.name,
+        error: describeError(error),
+      });
+      if (this.#current === pack) this.#current = undefined;
+      await pack.cut().catch(() => {});
+      await closeQuietly(pack);
+      return;
+    }
+    this.#options.onWritten({ pack: pack.name, sealed: batch.seals, end: batch.after.end, rows: batch.rows });
+    if (!batch.seals) return;
+    await pack.seal().catch((error: unknown) => {
+      this.#options.log.warn("a full pack could not be renamed; the next start does it", {
+        pack: pack.name,
+        error: describeError(error),
+      });
+    });
+    await closeQuietly(pack);
+  }
+
+  /** Leaves the pack as it is; the next opening gives it its footer. */
+  async #putAside(): Promise<void> {
+    const pack = this.#current;
+    this.#current = undefined;
+    if (pack !== undefined) await closeQuietly(pack);
+  }
+}
+
+interface Waiter {
+  readonly blocks: readonly FreshBlock[];
+  resolve(): void;
+  reject(error: unknown): void;
+}
+
+interface Range {
+  readonly from: number;
+  readonly to: number;
+}
+
+interface Failure extends Range {
+  readonly error: unknown;
+}
+
+/** The blocks from `at` up to one that must not go into this pack. */
+function untilAvoided(blocks: readonly FreshBlock[], at: number, pack: string): readonly FreshBlock[] {
+  const avoided = blocks.findIndex((block, index) => index > at && block.avoid === pack);
+  return blocks.slice(at, avoided < 0 ? blocks.length : avoided);
+}
+
+/** What was to be durable is flushed: closing cannot lose it. */
+async function closeQuietly(pack: OpenPack): Promise<void> {
+  await pack.close().catch(() => {});
+}

@@ -1,0 +1,73 @@
+/** A master's data folder: one process uses it, and it says which version of syncline laid it out. */
+import { join } from "node:path";
+import { SynclineError } from "../../base/errors.ts";
+import { storeError } from "../../objects/disk.ts";
+import { takeProcessLock } from "../../objects/process-lock.ts";
+import type { PackDisk } from "./pack-disk.ts";
+
+/** Makes the folder if need be and takes it. Throws `state_in_use`, `feature_unknown`, `state_corrupt`, `store_failed`. */
+export async function lockDataFolder(dir: string, disk: PackDisk): Promise<Disposable> {
+  try {
+    await disk.makeFolder(dir);
+  } catch (cause) {
+    throw storeError(cause, dir, "making the data folder");
+  }
+  const lock = takeProcessLock(join(dir, "lock"), {
+    inUse: `Another process uses the data folder ${dir}.`,
+    hint: "Stop the master that runs there first; the lock goes with its process.",
+  });
+  try {
+    await checkFormat(dir, disk);
+    return lock;
+  } catch (cause) {
+    lock[Symbol.dispose]();
+    throw storeError(cause, dir, "opening the data folder");
+  }
+}
+
+const MARKER = "master.json";
+const FORMAT = 1;
+
+async function checkFormat(dir: string, disk: PackDisk): Promise<void> {
+  const path = join(dir, MARKER);
+  const file = await disk.open(path, "read");
+  if (file === undefined) return writeMarker(path, dir, disk);
+  try {
+    const format = formatOf((await file.read(0, MAX_MARKER_BYTES)).toString("utf8"));
+    if (format === FORMAT) return;
+    if (format === undefined) {
+      throw new SynclineError("state_corrupt", `${path} is damaged.`, {
+        hint: `If this is a master's data folder, write {"format":${FORMAT}} into it.`,
+      });
+    }
+    throw new SynclineError("feature_unknown", `A newer version laid out the data folder ${dir}.`, {
+      hint: "Upgrade syncline on this machine.",
+    });
+  } finally {
+    await file.close();
+  }
+}
+
+async function writeMarker(path: string, dir: string, disk: PackDisk): Promise<void> {
+  await disk.remove(`${path}.new`);
+  const file = await disk.create(`${path}.new`);
+  try {
+    await file.write(0, Buffer.from(`${JSON.stringify({ format: FORMAT })}\n`));
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await disk.rename(`${path}.new`, path);
+  await disk.syncFolder(dir);
+}
+
+const MAX_MARKER_BYTES = 4096;
+
+function formatOf(text: string): number | undefined {
+  try {
+    const { format } = JSON.parse(text) as { format?: unknown };
+    return typeof format === "number" ? format : undefined;
+  } catch {
+    return undefined;
+  }
+}

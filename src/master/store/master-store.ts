@@ -1,0 +1,67 @@
+/**
+ * The embedded master's store of blocks in its data folder:
+ *
+ *     master.json          {"format":1}
+ *     lock                 held by the one process that uses the folder
+ *     owners/0x…/pack/     pack files; owners/0x…/index.db: where each block lies
+ *
+ * Owners are opened when they are asked for; of those that nobody uses right now the least recently used ones are closed.
+ */
+import { join } from "node:path";
+import type { Clock } from "../../base/clock.ts";
+import type { Wallet } from "../../base/ids.ts";
+import type { Log } from "../../base/log.ts";
+import type { Random } from "../../base/random.ts";
+import { lockDataFolder } from "./data-folder.ts";
+import { OwnerHandle } from "./owner-handle.ts";
+import type { BlockStores, OwnerBlocks } from "./owner-blocks.ts";
+import { OpenOwners } from "./open-owners.ts";
+import { type PackDisk, systemPackDisk } from "./pack-disk.ts";
+import { PackHandles } from "./pack-handles.ts";
+
+export interface MasterStoreOptions {
+  /** The master's data folder; made if it is not there. */
+  readonly dir: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** For tests. */
+  readonly disk?: PackDisk;
+  readonly maxOpenOwners?: number;
+}
+
+/** Throws `state_in_use` while another process uses the folder, `feature_unknown` for one of a newer version. */
+export async function openMasterStore(options: MasterStoreOptions): Promise<BlockStores> {
+  const { dir, clock, random, log, disk = systemPackDisk } = options;
+  const lock = await lockDataFolder(dir, disk);
+  const handles = new PackHandles(disk);
+  const open = new OpenOwners(options.maxOpenOwners);
+  const known = new Map<Wallet, OwnerHandle>();
+  return {
+    of(owner: Wallet): Promise<OwnerBlocks> {
+      const handle =
+        known.get(owner) ?? new OwnerHandle({ dir: ownerFolder(dir, owner), disk, handles, clock, random, log, open });
+      known.set(owner, handle);
+      return handle.ready();
+    },
+    owners: () => listOwners(disk, dir),
+    async [Symbol.asyncDispose]() {
+      await Promise.all([...known.values()].map((handle) => handle.end()));
+      await handles.close();
+      lock[Symbol.dispose]();
+    },
+  };
+}
+
+export function ownersFolder(dir: string): string {
+  return join(dir, "owners");
+}
+
+export function ownerFolder(dir: string, owner: Wallet): string {
+  return join(ownersFolder(dir), owner);
+}
+
+export async function listOwners(disk: PackDisk, dir: string): Promise<Wallet[]> {
+  const names = await disk.list(ownersFolder(dir));
+  return names.filter((name): name is Wallet => /^0x[0-9a-f]{40}$/.test(name)).toSorted();
+}

@@ -1,0 +1,174 @@
+/**
+ * A pack that grows: batches of blocks at its end, their rows in a journal beside it, both flushed before a batch counts. The batch
+ * that fills it is written together with the footer, and one flush makes both durable.
+ *
+ * What was written and not flushed is no part of it. After a flush has failed nobody knows what is on the disk, and a second one
+ * would claim success (fsync forgets): such a pack is never written again, what was flushed before stays readable, and it gets
+ * its footer when the store is opened the next time.
+ */
+import { PACK_TARGET_BYTES } from "../../base/limits.ts";
+import type { Block } from "../../blocks/block-store.ts";
+import { digestOf } from "../../format/cid.ts";
+import { encodeFooter, PACK_ROW_BYTES, PACK_TAIL_BYTES, type PackRow, PLAIN } from "../../format/pack.ts";
+import type { PackDisk, PackFile } from "./pack-disk.ts";
+import { openPath, rowsPath, sealedPath } from "./pack-path.ts";
+import { encodeFrame, readJournal } from "./row-journal.ts";
+
+/** How far a pack and its journal of rows have come. */
+export interface PackPosition {
+  /** Bytes of blocks. */
+  readonly end: number;
+  readonly rows: number;
+  /** Bytes of whole frames in the journal. */
+  readonly rowsEnd: number;
+  readonly frames: number;
+}
+
+/** A batch in an open pack. */
+export interface Batch {
+  readonly rows: readonly PackRow[];
+  /** Whether it came with the footer. */
+  readonly seals: boolean;
+  readonly after: PackPosition;
+}
+
+export class OpenPack {
+  readonly name: string;
+  readonly #disk: PackDisk;
+  readonly #folder: string;
+  readonly #file: PackFile;
+  readonly #journal: PackFile;
+  #position: PackPosition;
+  /** Whether the names of its files are durable. */
+  #named: boolean;
+
+  private constructor(disk: PackDisk, folder: string, name: string, files: [PackFile, PackFile], at?: PackPosition) {
+    this.#disk = disk;
+    this.#folder = folder;
+    this.name = name;
+    [this.#file, this.#journal] = files;
+    this.#position = at ?? { end: 0, rows: 0, rowsEnd: 0, frames: 0 };
+    this.#named = at !== undefined;
+  }
+
+  static async create(disk: PackDisk, folder: string, name: string): Promise<OpenPack> {
+    const journal = await disk.create(rowsPath(folder, name));
+    try {
+      return new OpenPack(disk, folder, name, [await disk.create(openPath(folder, name)), journal]);
+    } catch (error) {
+      await journal.close();
+      await disk.remove(rowsPath(folder, name)).catch(() => {});
+      throw error;
+    }
+  }
+
+  /** Goes on with a pack that recovery has brought to this position. */
+  static async resume(disk: PackDisk, folder: string, name: string, at: PackPosition): Promise<OpenPack | undefined> {
+    const file = await disk.open(openPath(folder, name), "write");
+    if (file === undefined) return undefined;
+    const journal = await disk.open(rowsPath(folder, name), "write");
+    if (journal !== undefined) return new OpenPack(disk, folder, name, [file, journal], at);
+    await file.close();
+    return undefined;
+  }
+
+  get end(): number {
+    return this.#position.end;
+  }
+
+  /** How many of `blocks`, from the first on, still go in; and whether they fill it. */
+  room(blocks: readonly Block[]): { readonly count: number; readonly fills: boolean } {
+    let { end, rows } = this.#position;
+    for (const [index, { bytes }] of blocks.entries()) {
+      end += bytes.length;
+      rows++;
+      if (isFull(end, rows)) return { count: index + 1, fills: true };
+    }
+    return { count: blocks.length, fills: false };
+  }
+
+  /** Writes blocks behind what is flushed; `seals`: with the footer. After a failure it is to be cut. */
+  async write(blocks: readonly Block[], seals: boolean): Promise<Batch> {
+    const { end: start, rows: count, rowsEnd, frames } = this.#position;
+    const rows: PackRow[] = [];
+    let end = start;
+    for (const { cid, bytes } of blocks) {
+      rows.push({ digest: digestOf(cid), offset: end, length: bytes.length, codec: PLAIN });
+      end += bytes.length;
+    }
+    await writeGrouped(
+      this.#file,
+      start,
+      blocks.map(({ bytes }) => bytes),
+    );
+    const after = { end, rows: count + rows.length, rowsEnd, frames };
+    if (seals) {
+      const footer = encodeFooter([...(await this.#flushedRows()), ...rows], new Uint8Array());
+      await this.#file.write(end, footer.bytes);
+      return { rows, seals, after };
+    }
+    const frame = encodeFrame(frames, start, rows);
+    await this.#journal.write(rowsEnd, frame);
+    return { rows, seals, after: { ...after, rowsEnd: rowsEnd + frame.length, frames: frames + 1 } };
+  }
+
+  /** Makes the batch written last durable. After a failure the pack is not to be written again. */
+  async flush({ seals, after }: Batch): Promise<void> {
+    const flushes = [this.#file.sync()];
+    if (!seals) flushes.push(this.#journal.sync());
+    if (!this.#named) flushes.push(this.#disk.syncFolder(this.#folder));
+    const outcomes = await Promise.allSettled(flushes);
+    for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
+    this.#named = true;
+    this.#position = after;
+  }
+
+  /** Gives it its final name, once the batch that seals it is flushed. If that fails, the next opening does it. */
+  async seal(): Promise<void> {
+    await this.#disk.rename(openPath(this.#folder, this.name), sealedPath(this.#folder, this.name));
+    await this.#disk.remove(rowsPath(this.#folder, this.name));
+  }
+
+  /** Takes back what is not flushed, so that a failed batch cannot be taken for an unfinished one later. */
+  async cut(): Promise<void> {
+    await this.#file.truncate(this.#position.end);
+    await this.#journal.truncate(this.#position.rowsEnd);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#file.close(), this.#journal.close()]);
+  }
+
+  async #flushedRows(): Promise<PackRow[]> {
+    const bytes = await this.#journal.read(0, this.#position.rowsEnd);
+    return readJournal(bytes).frames.flatMap(({ rows }) => rows);
+  }
+}
+
+/** Whether a pack with so many bytes and rows of blocks is to get its footer. */
+export function isFull(end: number, rows: number): boolean {
+  return end + rows * PACK_ROW_BYTES + PACK_TAIL_BYTES >= PACK_TARGET_BYTES;
+}
+
+const GROUP_BYTES = 4 * 1024 * 1024;
+
+/** Writes parts one after another, small ones together. */
+async function writeGrouped(file: PackFile, offset: number, parts: readonly Uint8Array[]): Promise<void> {
+  let group: Uint8Array[] = [];
+  let bytes = 0;
+  let at = offset;
+  const flush = async () => {
+    const [only] = group;
+    if (only === undefined) return;
+    await file.write(at, group.length === 1 ? only : Buffer.concat(group));
+    at += bytes;
+    group = [];
+    bytes = 0;
+  };
+  for (const part of parts) {
+    if (bytes + part.length > GROUP_BYTES) await flush();
+    group.push(part);
+    bytes += part.length;
+  }
+  await flush();
+}

@@ -1,0 +1,188 @@
+/**
+ * An owner's blocks as callers hold them: opens the files behind them when there is something to do, closes them in between if others
+ * need the room, and makes the index anew when it turns out to be unreadable.
+ */
+import { type Deferred, deferred } from "../../base/deferred.ts";
+import { SynclineError } from "../../base/errors.ts";
+import type { Cid } from "../../base/ids.ts";
+import { describeError } from "../../base/log.ts";
+import type { Block } from "../../blocks/block-store.ts";
+import { blockNotFound } from "../../blocks/not-found.ts";
+import { storeError } from "../../objects/disk.ts";
+import { isUnreadable, removeIndex } from "./block-index.ts";
+import type { Closable, OpenOwners } from "./open-owners.ts";
+import type { OwnerBlocks, PutCounts } from "./owner-blocks.ts";
+import { indexPath, OwnerPacks, type OwnerPacksOptions, packFolder } from "./owner-packs.ts";
+
+export interface OwnerHandleOptions extends OwnerPacksOptions {
+  readonly open: OpenOwners;
+}
+
+export class OwnerHandle implements OwnerBlocks, Closable {
+  readonly #options: OwnerHandleOptions;
+  #opened: Opened | undefined;
+  /** The end of what was closed last; nothing is opened before it. */
+  #closing: Promise<void> = Promise.resolve();
+  /** Whether there is anything on disk; undefined: not known yet. */
+  #exists: boolean | undefined;
+  #ended = false;
+  #usedBytes = 0;
+
+  constructor(options: OwnerHandleOptions) {
+    this.#options = options;
+  }
+
+  get idle(): boolean {
+    return this.#opened === undefined || this.#opened.uses === 0;
+  }
+
+  get usedBytes(): number {
+    return this.#usedBytes;
+  }
+
+  /** Itself, when it is known how many bytes it holds. */
+  async ready(): Promise<OwnerBlocks> {
+    await this.#read(undefined, async () => {});
+    return this;
+  }
+
+  put(blocks: readonly Block[]): Promise<PutCounts> {
+    if (blocks.length === 0) return Promise.resolve({ stored: 0, known: 0 });
+    return this.#run("storing blocks", async (packs) => packs.put(blocks));
+  }
+
+  async get(cid: Cid): Promise<Uint8Array> {
+    const bytes = await this.#read(undefined, (packs) => packs.get(cid));
+    if (bytes === undefined) throw blockNotFound(cid);
+    return bytes;
+  }
+
+  async getMany(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
+    const found = await this.#read(undefined, (packs) => packs.getMany(cids));
+    const [first] = cids;
+    if (found === undefined && first !== undefined) throw blockNotFound(first);
+    return found ?? new Map<Cid, Uint8Array>();
+  }
+
+  has(cids: readonly Cid[]): Promise<Set<Cid>> {
+    return this.#read(new Set<Cid>(), (packs) => packs.has(cids));
+  }
+
+  size(cid: Cid): Promise<number | undefined> {
+    return this.#read<number | undefined>(undefined, (packs) => packs.size(cid));
+  }
+
+  complete(cids: readonly Cid[]): Promise<Set<Cid>> {
+    return this.#read(new Set<Cid>(), (packs) => packs.complete(cids));
+  }
+
+  markComplete(cids: readonly Cid[]): Promise<void> {
+    return this.#read(undefined, (packs) => packs.markComplete(cids));
+  }
+
+  lease(cids: readonly Cid[]): Promise<void> {
+    return this.#read(undefined, (packs) => packs.lease(cids));
+  }
+
+  rest(): void {
+    this.#closeAfterUse(() => {});
+  }
+
+  /** Ends it for good, after what is under way. */
+  async end(): Promise<void> {
+    this.#ended = true;
+    this.rest();
+    await this.#closing;
+  }
+
+  /** Work that changes nothing where there is nothing; then `nothing` is what comes out. */
+  async #read<Result>(nothing: Result, work: (packs: OwnerPacks) => Promise<Result>): Promise<Result> {
+    const { disk, dir } = this.#options;
+    if (this.#exists === undefined) {
+      const files = await disk.list(dir).catch((cause: unknown) => {
+        throw storeError(cause, dir, "reading blocks");
+      });
+      this.#exists ??= files.length > 0;
+    }
+    return this.#exists ? this.#run("reading blocks", work) : nothing;
+  }
+
+  async #run<Result>(doing: string, work: (packs: OwnerPacks) => Promise<Result>): Promise<Result> {
+    const { dir, log } = this.#options;
+    try {
+      const opened = this.#open();
+      try {
+        return await this.#use(opened, work);
+      } catch (error) {
+        if (!isUnreadable(error)) throw error;
+        // Of many who find it so, one makes it anew.
+        if (this.#opened === opened) {
+          log.error("an index is damaged and made anew", { dir, error: describeError(error) });
+          this.#closeAfterUse(() => removeIndex(indexPath(dir)));
+        }
+        return await this.#use(this.#open(), work);
+      }
+    } catch (cause) {
+      throw storeError(cause, dir, doing);
+    }
+  }
+
+  async #use<Result>(opened: Opened, work: (packs: OwnerPacks) => Promise<Result>): Promise<Result> {
+    opened.uses++;
+    this.#options.open.used(this);
+    try {
+      const packs = await opened.packs;
+      try {
+        return await work(packs);
+      } finally {
+        this.#usedBytes = packs.usedBytes;
+      }
+    } finally {
+      opened.uses--;
+      if (opened.uses === 0) opened.unused.resolve();
+    }
+  }
+
+  #open(): Opened {
+    if (this.#ended) throw new SynclineError("store_failed", "The master's store is closed.");
+    if (this.#opened !== undefined) return this.#opened;
+    const opened = { packs: this.#openAfter(this.#closing), uses: 0, unused: deferred<void>() };
+    this.#opened = opened;
+    opened.packs.catch(() => {
+      if (this.#opened === opened) this.#closeAfterUse(() => {});
+    });
+    return opened;
+  }
+
+  async #openAfter(closing: Promise<void>): Promise<OwnerPacks> {
+    await closing;
+    await this.#options.disk.makeFolder(packFolder(this.#options.dir));
+    const packs = await OwnerPacks.open(this.#options);
+    this.#exists = true;
+    this.#usedBytes = packs.usedBytes;
+    return packs;
+  }
+
+  #closeAfterUse(then: () => void): void {
+    const opened = this.#opened;
+    this.#opened = undefined;
+    this.#options.open.closed(this);
+    if (opened !== undefined) this.#closing = close(opened).then(then);
+  }
+}
+
+interface Opened {
+  readonly packs: Promise<OwnerPacks>;
+  /** Calls under way. */
+  uses: number;
+  /** Resolves when the last of them ends. */
+  unused: Deferred<void>;
+}
+
+async function close(opened: Opened): Promise<void> {
+  while (opened.uses > 0) {
+    opened.unused = deferred();
+    await opened.unused.promise;
+  }
+  await opened.packs.then((packs) => packs.close()).catch(() => {});
+}

@@ -1,0 +1,221 @@
+/** One owner's blocks in pack files with an index: OwnerBlocks while its files are open. */
+import { join } from "node:path";
+import type { Clock } from "../../base/clock.ts";
+import { nextTurn } from "../../base/concurrency.ts";
+import type { Cid } from "../../base/ids.ts";
+import { INDEX_STEP } from "../../base/limits.ts";
+import { describeError, type Log } from "../../base/log.ts";
+import type { Random } from "../../base/random.ts";
+import type { Block } from "../../blocks/block-store.ts";
+import { blockNotFound } from "../../blocks/not-found.ts";
+import { codecOf, digestKey, digestOf } from "../../format/cid.ts";
+import { type BlockIndex, type IndexedBlock, isIndexFull, openIndex, type Place } from "./block-index.ts";
+import { type BlockReaderOptions, readBlocks } from "./block-reader.ts";
+import { BlockWriter, type FreshBlock, type WrittenBatch } from "./block-writer.ts";
+import type { OwnerBlocks, PutCounts } from "./owner-blocks.ts";
+import type { PackDisk } from "./pack-disk.ts";
+import type { PackHandles } from "./pack-handles.ts";
+import { recover } from "./recovery.ts";
+
+export interface OwnerPacksOptions {
+  /** The owner's folder: `pack/` and `index.db` in it. It must be there. */
+  readonly dir: string;
+  readonly disk: PackDisk;
+  readonly handles: PackHandles;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+export function indexPath(dir: string): string {
+  return join(dir, "index.db");
+}
+
+export function packFolder(dir: string): string {
+  return join(dir, "pack");
+}
+
+/** Calls throw the system's errors and SQLite's, besides those of the port. */
+export class OwnerPacks implements OwnerBlocks {
+  readonly #options: OwnerPacksOptions;
+  readonly #index: BlockIndex;
+  readonly #writer: BlockWriter;
+  readonly #reader: BlockReaderOptions;
+  /** Blocks that are on their way to the disk. */
+  readonly #pending = new Map<string, Promise<void>>();
+  /** Durable, but the index could not take it, as on a full disk: tried again with the next batch. */
+  #unindexed: WrittenBatch[] = [];
+
+  private constructor(options: OwnerPacksOptions, index: BlockIndex, current: BlockWriterStart) {
+    this.#options = options;
+    this.#index = index;
+    const { disk, handles, random, log } = options;
+    const folder = packFolder(options.dir);
+    this.#writer = new BlockWriter({
+      disk,
+      folder,
+      random,
+      log,
+      current,
+      onWritten: (batch) => this.#enter(batch),
+    });
+    this.#reader = { handles, folder, onDamage: (cid, place) => this.#onDamage(cid, place) };
+  }
+
+  /** Opens it as the last process left it. */
+  static async open(options: OwnerPacksOptions): Promise<OwnerPacks> {
+    const { disk, handles, log, dir } = options;
+    const index = openIndex(indexPath(dir));
+    try {
+      const hour = hourOf(options.clock);
+      return new OwnerPacks(
+        options,
+        index,
+        await recover({ disk, folder: packFolder(dir), index, handles, log, hour }),
+      );
+    } catch (error) {
+      index.close();
+      throw error;
+    }
+  }
+
+  get usedBytes(): number {
+    const unindexed = this.#unindexed.flatMap(({ rows }) => rows);
+    return this.#index.usedBytes + unindexed.reduce((sum, { length }) => sum + length, 0);
+  }
+
+  async put(blocks: readonly Block[]): Promise<PutCounts> {
+    const fresh = new Map<string, FreshBlock>();
+    const waits = new Set<Promise<void>>();
+    for (const { cid, bytes } of blocks) {
+      const key = digestKey(cid);
+      const pending = this.#pending.get(key);
+      if (pending !== undefined) waits.add(pending);
+      else if (!fresh.has(key)) {
+        const place = this.#find(cid);
+        if (place === undefined || place.damaged === 1) fresh.set(key, { cid, bytes, avoid: place?.pack });
+      }
+    }
+    if (fresh.size > 0) waits.add(this.#write(fresh));
+    await Promise.all(waits);
+    return { stored: fresh.size, known: blocks.length - fresh.size };
+  }
+
+  async get(cid: Cid): Promise<Uint8Array> {
+    const bytes = (await this.getMany([cid])).get(cid);
+    if (bytes === undefined) throw blockNotFound(cid);
+    return bytes;
+  }
+
+  async getMany(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
+    const places = new Map<Cid, Place>();
+    for (const cid of cids) {
+      const place = this.#find(cid);
+      if (place === undefined) throw blockNotFound(cid);
+      places.set(cid, place);
+    }
+    return readBlocks(this.#reader, places);
+  }
+
+  async has(cids: readonly Cid[]): Promise<Set<Cid>> {
+    return this.#those(cids, (cid) => this.#find(cid)?.damaged === 0);
+  }
+
+  async size(cid: Cid): Promise<number | undefined> {
+    const place = this.#find(cid);
+    return place?.damaged === 0 ? place.length : undefined;
+  }
+
+  async complete(cids: readonly Cid[]): Promise<Set<Cid>> {
+    return this.#those(cids, (cid) => codecOf(cid) !== "raw" && this.#index.isComplete(digestOf(cid)));
+  }
+
+  async markComplete(cids: readonly Cid[]): Promise<void> {
+    const nodes = cids.filter((cid) => codecOf(cid) !== "raw");
+    for (let at = 0; at < nodes.length; at += INDEX_STEP) {
+      if (at > 0) await nextTurn();
+      this.#note(() => this.#index.markComplete(nodes.slice(at, at + INDEX_STEP).map(digestOf)));
+    }
+  }
+
+  async lease(cids: readonly Cid[]): Promise<void> {
+    const hour = hourOf(this.#options.clock);
+    for (let at = 0; at < cids.length; at += INDEX_STEP) {
+      if (at > 0) await nextTurn();
+      this.#note(() => this.#index.lease(cids.slice(at, at + INDEX_STEP).map(digestOf), hour));
+    }
+  }
+
+  /** Ends it, after what is being written. */
+  async close(): Promise<void> {
+    await this.#writer.close();
+    this.#index.close();
+  }
+
+  async #write(fresh: ReadonlyMap<string, FreshBlock>): Promise<void> {
+    const written = this.#writer.write([...fresh.values()]);
+    for (const key of fresh.keys()) this.#pending.set(key, written);
+    try {
+      await written;
+    } finally {
+      for (const key of fresh.keys()) this.#pending.delete(key);
+    }
+  }
+
+  #enter(batch: WrittenBatch): void {
+    this.#unindexed.push(batch);
+    try {
+      for (let next = this.#unindexed[0]; next !== undefined; next = this.#unindexed[0]) {
+        const pack = { name: next.pack, sealed: next.sealed ? 1 : 0, end: next.end } as const;
+        this.#index.add(pack, next.rows, hourOf(this.#options.clock));
+        this.#unindexed.shift();
+      }
+    } catch (error) {
+      this.#options.log.error("the index of an owner's blocks cannot be written", {
+        dir: this.#options.dir,
+        error: describeError(error),
+      });
+    }
+  }
+
+  #find(cid: Cid): IndexedBlock | undefined {
+    const digest = digestOf(cid);
+    const place = this.#index.find(digest);
+    if (place?.damaged === 0 || this.#unindexed.length === 0) return place;
+    for (const { pack, rows } of this.#unindexed) {
+      const row = rows.find((each) => Buffer.compare(each.digest, digest) === 0);
+      if (row !== undefined) return { pack, offset: row.offset, length: row.length, damaged: 0 };
+    }
+    return place;
+  }
+
+  #onDamage(cid: Cid, place: Place): void {
+    this.#options.log.error("a block is damaged", { cid, pack: place.pack, offset: place.offset });
+    this.#note(() => this.#index.markDamaged(digestOf(cid), place));
+  }
+
+  /** Writes down what can be found out again: on a full disk it is not. */
+  #note(write: () => void): void {
+    try {
+      write();
+    } catch (error) {
+      if (!isIndexFull(error)) throw error;
+      this.#options.log.warn("no space for the index of an owner's blocks", { dir: this.#options.dir });
+    }
+  }
+
+  async #those(cids: readonly Cid[], test: (cid: Cid) => boolean): Promise<Set<Cid>> {
+    const found = new Set<Cid>();
+    for (const [index, cid] of cids.entries()) {
+      if (index > 0 && index % INDEX_STEP === 0) await nextTurn();
+      if (test(cid)) found.add(cid);
+    }
+    return found;
+  }
+}
+
+type BlockWriterStart = Awaited<ReturnType<typeof recover>>;
+
+function hourOf(clock: Clock): number {
+  return Number(clock.nowNs() / 3_600_000_000_000n);
+}

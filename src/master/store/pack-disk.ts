@@ -1,0 +1,86 @@
+/** The disk under a master's pack files: a port, so that tests can fill it up, make it fail, or stop at any call. */
+import { constants } from "node:fs";
+import type { FileHandle } from "node:fs/promises";
+import { failedWith, makeDurableFolder, syncFolder, systemDisk } from "../../objects/disk.ts";
+
+/** Calls throw the system's errors; ENOSPC and EDQUOT when there is no space. */
+export interface PackDisk {
+  /** The names in a folder, in no order; none where it is not there. */
+  list(folder: string): Promise<string[]>;
+  /** Makes a folder and those above it, durably. */
+  makeFolder(folder: string): Promise<void>;
+  /** A new file; its name is durable after `syncFolder`. Throws EEXIST. */
+  create(path: string): Promise<PackFile>;
+  /** Undefined where it is not there. */
+  open(path: string, access: "read" | "write"): Promise<PackFile | undefined>;
+  rename(from: string, to: string): Promise<void>;
+  /** What is not there is no error. */
+  remove(path: string): Promise<void>;
+  syncFolder(folder: string): Promise<void>;
+}
+
+export interface PackFile {
+  size(): Promise<number>;
+  /** Fewer bytes at the end of the file. */
+  read(offset: number, length: number): Promise<Buffer>;
+  /** Writes all of it. */
+  write(offset: number, bytes: Uint8Array): Promise<void>;
+  truncate(size: number): Promise<void>;
+  /** Makes bytes and size survive power loss. After it has failed nobody can tell what is on the disk. */
+  sync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export const systemPackDisk: PackDisk = {
+  list: async (folder) => {
+    try {
+      return await systemDisk.readdir(folder);
+    } catch (cause) {
+      if (failedWith(cause, "ENOENT")) return [];
+      throw cause;
+    }
+  },
+  makeFolder: (folder) => makeDurableFolder(systemDisk, folder, 0o700),
+  create: async (path) => packFile(await systemDisk.open(path, CREATE, 0o600)),
+  open: async (path, access) => {
+    try {
+      return packFile(await systemDisk.open(path, access === "read" ? "r" : "r+"));
+    } catch (cause) {
+      if (failedWith(cause, "ENOENT")) return undefined;
+      throw cause;
+    }
+  },
+  rename: (from, to) => systemDisk.rename(from, to),
+  remove: async (path) => {
+    await systemDisk.unlink(path).catch((cause: unknown) => {
+      if (!failedWith(cause, "ENOENT")) throw cause;
+    });
+  },
+  syncFolder: (folder) => syncFolder(systemDisk, folder),
+};
+
+const CREATE = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL;
+
+function packFile(handle: FileHandle): PackFile {
+  return {
+    size: async () => (await handle.stat()).size,
+    read: async (offset, length) => {
+      const buffer = Buffer.allocUnsafeSlow(length);
+      let done = 0;
+      while (done < length) {
+        const { bytesRead } = await handle.read(buffer, done, length - done, offset + done);
+        if (bytesRead === 0) break;
+        done += bytesRead;
+      }
+      return buffer.subarray(0, done);
+    },
+    write: async (offset, bytes) => {
+      for (let done = 0; done < bytes.length;) {
+        done += (await handle.write(bytes, done, bytes.length - done, offset + done)).bytesWritten;
+      }
+    },
+    truncate: (size) => handle.truncate(size),
+    sync: () => handle.datasync(),
+    close: () => handle.close(),
+  };
+}

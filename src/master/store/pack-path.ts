@@ -1,0 +1,50 @@
+/**
+ * The files of an owner's packs: `<32 hex>` is a pack with its footer and never changes; `<32 hex>.open` is one that grows, with
+ * its rows beside it in `<32 hex>.rows`. So a file without an ending that is not a whole pack is damaged, not unfinished.
+ */
+import { join } from "node:path";
+import type { Random } from "../../base/random.ts";
+import type { PackDisk, PackFile } from "./pack-disk.ts";
+
+export function sealedPath(folder: string, name: string): string {
+  return join(folder, name);
+}
+
+export function openPath(folder: string, name: string): string {
+  return join(folder, `${name}.open`);
+}
+
+export function rowsPath(folder: string, name: string): string {
+  return join(folder, `${name}.rows`);
+}
+
+/** A name that was never used. */
+export function newPackName(random: Random): string {
+  return Buffer.from(random.bytes(16)).toString("hex");
+}
+
+export interface PackListing {
+  readonly sealed: ReadonlySet<string>;
+  readonly open: ReadonlySet<string>;
+  readonly rows: ReadonlySet<string>;
+}
+
+/** The packs in a folder, by name. Files that are called otherwise are none of ours. */
+export async function listPacks(disk: PackDisk, folder: string): Promise<PackListing> {
+  const kinds = { "": new Set<string>(), ".open": new Set<string>(), ".rows": new Set<string>() };
+  for (const file of await disk.list(folder)) {
+    const [, name, ending] = /^([0-9a-f]{32})(\.open|\.rows|)$/.exec(file) ?? [];
+    if (name !== undefined) kinds[ending as keyof typeof kinds].add(name);
+  }
+  return { sealed: kinds[""], open: kinds[".open"], rows: kinds[".rows"] };
+}
+
+/** A pack for reading, whether it still grows or not; undefined if it is gone. */
+export async function openForReading(disk: PackDisk, folder: string, name: string): Promise<PackFile | undefined> {
+  return (
+    (await disk.open(sealedPath(folder, name), "read")) ??
+    (await disk.open(openPath(folder, name), "read")) ??
+    // It was sealed between the two.
+    (await disk.open(sealedPath(folder, name), "read"))
+  );
+}

@@ -1,0 +1,168 @@
+/**
+ * Brings an owner's packs and their index together when they are opened: takes what the index lacks from journals and footers, cuts
+ * off what nobody was answered for, and gives a footer to packs that cannot go on. Nothing that may hold an answered block is removed.
+ */
+import { describeError, type Log } from "../../base/log.ts";
+import { encodeFooter, type PackRow } from "../../format/pack.ts";
+import type { BlockIndex, IndexedPack } from "./block-index.ts";
+import { isFull, OpenPack } from "./open-pack.ts";
+import type { PackDisk, PackFile } from "./pack-disk.ts";
+import { readFooter } from "./pack-footer.ts";
+import type { PackHandles } from "./pack-handles.ts";
+import { listPacks, openPath, rowsPath, sealedPath } from "./pack-path.ts";
+import { allIntact, fillGaps, inspectUnfinished, type UnfinishedPack } from "./unfinished-pack.ts";
+
+export interface RecoveryOptions {
+  readonly disk: PackDisk;
+  readonly folder: string;
+  readonly index: BlockIndex;
+  readonly handles: PackHandles;
+  readonly log: Log;
+  /** Blocks that the index did not know are leased from this hour on. */
+  readonly hour: number;
+}
+
+/** The pack to go on with, if there is one. Throws the system's errors and SQLite's. */
+export async function recover(options: RecoveryOptions): Promise<OpenPack | undefined> {
+  return new Recovery(options).run();
+}
+
+class Recovery {
+  readonly #options: RecoveryOptions;
+  #current: OpenPack | undefined;
+
+  constructor(options: RecoveryOptions) {
+    this.#options = options;
+  }
+
+  async run(): Promise<OpenPack | undefined> {
+    const { disk, folder, index, log } = this.#options;
+    const packs = await listPacks(disk, folder);
+    const known = new Map(index.packs().map((pack) => [pack.name, pack]));
+    try {
+      for (const name of packs.open) await this.#settle(name);
+      for (const name of packs.rows) if (!packs.open.has(name)) await disk.remove(rowsPath(folder, name));
+      for (const name of packs.sealed) if (known.get(name)?.sealed !== 1) await this.#enter(name);
+      for (const { name } of known.values()) {
+        if (packs.sealed.has(name) || packs.open.has(name)) continue;
+        log.error("a pack is gone, and its blocks with it", { pack: name, folder });
+        index.dropPack(name);
+      }
+      return this.#current;
+    } catch (error) {
+      await this.#current?.close();
+      throw error;
+    }
+  }
+
+  /** A pack that grew when the store was left. */
+  async #settle(name: string): Promise<void> {
+    const { disk, folder, index } = this.#options;
+    const file = await disk.open(openPath(folder, name), "write");
+    if (file === undefined) return;
+    const journal = await disk.open(rowsPath(folder, name), "write");
+    try {
+      const found = await inspectUnfinished(name, file, journal, index);
+      if (found.rows.length === 0 && !found.damaged) {
+        await disk.remove(openPath(folder, name));
+        await disk.remove(rowsPath(folder, name));
+        return;
+      }
+      await adopt(file, journal, found);
+      if (found.sealed) return await this.#finish(name, file, found);
+      await this.#add({ name, sealed: 0, end: found.position.end }, file, found.rows);
+      const { end, rows } = found.position;
+      const goesOn = !found.damaged && this.#current === undefined && !isFull(end, rows) && !index.hasDamaged(name);
+      if (goesOn) this.#current = await OpenPack.resume(disk, folder, name, found.position);
+      else await this.#seal(name, file, found);
+    } finally {
+      await file.close();
+      await journal?.close();
+    }
+  }
+
+  /** Gives a pack its footer; where that fails, as on a full disk, it stays as it is for the next time. */
+  async #seal(name: string, file: PackFile, found: UnfinishedPack): Promise<void> {
+    const { end } = found.position;
+    try {
+      const rows = [...found.rows, ...(await fillGaps(file, found.rows, end))];
+      await file.truncate(end);
+      await file.write(end, encodeFooter(rows, new Uint8Array()).bytes);
+      await file.sync();
+      await this.#finish(name, file, { ...found, rows });
+    } catch (error) {
+      this.#options.log.warn("a pack cannot get its footer now", { pack: name, error: describeError(error) });
+      await file.truncate(end).catch(() => {});
+    }
+  }
+
+  async #finish(name: string, file: PackFile, { rows, position }: UnfinishedPack): Promise<void> {
+    const { disk, folder } = this.#options;
+    await disk.rename(openPath(folder, name), sealedPath(folder, name));
+    await disk.remove(rowsPath(folder, name));
+    await this.#add({ name, sealed: 1, end: position.end }, file, rows);
+  }
+
+  /** A sealed pack that the index does not know, or not whole. */
+  async #enter(name: string): Promise<void> {
+    const { disk, folder, log } = this.#options;
+    const file = await disk.open(sealedPath(folder, name), "read");
+    if (file === undefined) return;
+    try {
+      const rows = [...(await readFooter(file))];
+      const end = rows.reduce((most, { offset, length }) => Math.max(most, offset + length), 0);
+      await this.#add({ name, sealed: 1, end }, file, rows);
+    } catch (error) {
+      log.error("a pack has no good footer, and its blocks are missing", { pack: name, error: describeError(error) });
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Then nothing is written, so that also a full disk can be read. */
+  #isKnown({ name, sealed, end }: IndexedPack, rows: readonly PackRow[]): boolean {
+    const { index } = this.#options;
+    const known = index.packs().find((each) => each.name === name);
+    if (known?.sealed !== sealed || known.end !== end) return false;
+    return rows.every(({ digest, offset }) => {
+      const place = index.find(digest);
+      return place?.pack === name && place.offset === offset;
+    });
+  }
+
+  /** Where two packs have a block, the index keeps a copy that is intact. */
+  async #add(pack: IndexedPack, file: PackFile, rows: readonly PackRow[]): Promise<void> {
+    const { index, handles, folder, hour } = this.#options;
+    if (this.#isKnown(pack, rows)) return;
+    for (const row of index.add(pack, rows, hour)) {
+      const place = index.find(row.digest);
+      if (place === undefined || !(await allIntact(file, [row]))) continue;
+      const other = { ...row, offset: place.offset, length: place.length };
+      if (await handles.use(folder, place.pack, (held) => allIntact(held, [other]))) continue;
+      index.markDamaged(row.digest, place);
+      index.add(pack, [row], hour);
+    }
+  }
+}
+
+/**
+ * Makes sure of what is in doubt, and cuts off the rest. The bytes are written once more: they may be in the system's memory alone,
+ * after a flush that failed, and only bytes that were written since are flushed again.
+ */
+async function adopt(file: PackFile, journal: PackFile | undefined, found: UnfinishedPack): Promise<void> {
+  const { doubtful, position, sealed, damaged } = found;
+  if (doubtful.length > 0) {
+    for (const { offset, length } of doubtful) await file.write(offset, await file.read(offset, length));
+    if (sealed) {
+      const size = await file.size();
+      await file.write(position.end, await file.read(position.end, size - position.end));
+    } else if (journal !== undefined) {
+      await journal.write(0, await journal.read(0, position.rowsEnd));
+      await journal.sync();
+    }
+    await file.sync();
+  }
+  if (sealed || damaged) return;
+  await file.truncate(position.end);
+  await journal?.truncate(position.rowsEnd);
+}

@@ -1,0 +1,84 @@
+/**
+ * The journal of rows beside a pack that still grows (`<name>.rows`): where the blocks of each batch lie, since the pack has no
+ * footer yet. One frame a batch:
+ *
+ *     magic u32 ‖ rows u32 ‖ number u32 ‖ start u32 ‖ crc32 u32 ‖ rows as in a footer (format/pack.ts)
+ *
+ * Little-endian. Numbers count from 0; `start` is where the batch begins in the pack, which is where the one before it ends. The
+ * checksum covers all of the frame but itself. A frame is written only when the ones before it are durable, together with their
+ * blocks: so the last one alone may be torn, or have blocks that are, after a crash.
+ */
+import { crc32 } from "node:zlib";
+import { PACK_ROW_BYTES, PackFooter, type PackRow, writeRow } from "../../format/pack.ts";
+
+export interface RowFrame {
+  readonly number: number;
+  readonly start: number;
+  readonly rows: readonly PackRow[];
+  /** Where the frame begins and ends in the journal. */
+  readonly at: number;
+  readonly end: number;
+}
+
+export interface RowJournal {
+  readonly frames: readonly RowFrame[];
+  /** Where the next frame goes: what follows the last whole one was not finished. */
+  readonly end: number;
+  /** Frames are missing before the last whole one: no crash leaves that. */
+  readonly damaged: boolean;
+}
+
+export function encodeFrame(number: number, start: number, rows: readonly PackRow[]): Buffer {
+  const frame = Buffer.alloc(HEADER_BYTES + rows.length * PACK_ROW_BYTES);
+  frame.writeUInt32LE(MAGIC, 0);
+  frame.writeUInt32LE(rows.length, 4);
+  frame.writeUInt32LE(number, 8);
+  frame.writeUInt32LE(start, 12);
+  for (const [index, row] of rows.entries()) writeRow(frame, HEADER_BYTES + index * PACK_ROW_BYTES, row);
+  frame.writeUInt32LE(checksum(frame), CRC_AT);
+  return frame;
+}
+
+/** All whole frames of a journal, also those behind damage. */
+export function readJournal(bytes: Buffer): RowJournal {
+  const frames: RowFrame[] = [];
+  let damaged = false;
+  let end = 0;
+  for (let at = 0; at < bytes.length;) {
+    const frame = readFrame(bytes, at);
+    if (frame === undefined) {
+      at = nextMagic(bytes, at + 1);
+      continue;
+    }
+    damaged ||= frame.at !== end || frame.number !== (frames.at(-1)?.number ?? -1) + 1;
+    frames.push(frame);
+    at = end = frame.end;
+  }
+  return { frames, end, damaged };
+}
+
+/** "SLRW". */
+const MAGIC = 0x5752_4c53;
+const HEADER_BYTES = 20;
+const CRC_AT = 16;
+
+function readFrame(bytes: Buffer, at: number): RowFrame | undefined {
+  if (at + HEADER_BYTES > bytes.length || bytes.readUInt32LE(at) !== MAGIC) return undefined;
+  const end = at + HEADER_BYTES + bytes.readUInt32LE(at + 4) * PACK_ROW_BYTES;
+  if (end > bytes.length) return undefined;
+  const frame = bytes.subarray(at, end);
+  if (frame.readUInt32LE(CRC_AT) !== checksum(frame)) return undefined;
+  const rows = [...new PackFooter(frame.subarray(HEADER_BYTES))];
+  return { number: frame.readUInt32LE(8), start: frame.readUInt32LE(12), rows, at, end };
+}
+
+function nextMagic(bytes: Buffer, from: number): number {
+  const magic = Buffer.alloc(4);
+  magic.writeUInt32LE(MAGIC);
+  const at = bytes.indexOf(magic, from);
+  return at < 0 ? bytes.length : at;
+}
+
+function checksum(frame: Buffer): number {
+  return crc32(frame.subarray(HEADER_BYTES), crc32(frame.subarray(0, CRC_AT)));
+}

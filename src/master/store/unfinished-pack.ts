@@ -1,0 +1,138 @@
+/**
+ * What a pack that grows holds for sure, found out without changing it: the rows of its journal, or of its footer if that got there,
+ * without what was written and never flushed.
+ *
+ * Only the batch written last can be in doubt: whatever of it the index knows was answered for; the rest counts if its bytes are all
+ * there. What the index knows and the journal lacks was damaged since; then the index's rows count too.
+ */
+import { HASH_BYTES, blake3 } from "../../crypto/hash.ts";
+import type { PackRow } from "../../format/pack.ts";
+import type { BlockIndex } from "./block-index.ts";
+import type { PackPosition } from "./open-pack.ts";
+import { readFooter } from "./pack-footer.ts";
+import type { PackFile } from "./pack-disk.ts";
+import { readJournal, type RowFrame } from "./row-journal.ts";
+
+export interface UnfinishedPack {
+  /** All that counts, in no order. */
+  readonly rows: readonly PackRow[];
+  /** Those of `rows` that nobody answered for as far as is known: they may be in the system's memory only. */
+  readonly doubtful: readonly PackRow[];
+  readonly position: PackPosition;
+  /** It has its footer; only its name is not the final one. */
+  readonly sealed: boolean;
+  /** What no crash leaves: the journal lost rows. Nothing may be added to the pack then. */
+  readonly damaged: boolean;
+}
+
+/** `journal`: undefined if there is none; `index`: what was answered for as far as is known. Throws the system's errors. */
+export async function inspectUnfinished(
+  name: string,
+  file: PackFile,
+  journal: PackFile | undefined,
+  index: BlockIndex | undefined,
+): Promise<UnfinishedPack> {
+  const {
+    frames,
+    end: rowsEnd,
+    damaged,
+  } = readJournal(journal === undefined ? Buffer.alloc(0) : await journal.read(0, await journal.size()));
+  const known = (row: PackRow) => {
+    const place = index?.find(row.digest);
+    return place?.pack === name && place.offset === row.offset && place.length === row.length;
+  };
+  const journaled = new Set(frames.flatMap(({ rows }) => rows.map(keyOf)));
+  const footer = await readFooter(file).catch(() => undefined);
+  if (footer !== undefined) {
+    const rows = [...footer];
+    const doubtful = rows.filter((row) => !journaled.has(keyOf(row)) && !known(row));
+    if (await allIntact(file, doubtful)) {
+      const end = endOf(rows);
+      const position = { end, rows: rows.length, rowsEnd, frames: frames.length };
+      return { rows, doubtful, position, sealed: true, damaged: false };
+    }
+  }
+  const last = frames.at(-1)?.rows ?? [];
+  // The rows of a batch enter the index together.
+  const doubtful = last.some(known) ? [] : last;
+  const isWhole = await allIntact(file, doubtful);
+  const kept = isWhole ? frames : frames.slice(0, -1);
+  return withIndexed(kept, { doubtful: isWhole ? doubtful : [], damaged }, name, index);
+}
+
+/** Rows by which the index is ahead of the journal are taken from there. */
+function withIndexed(
+  frames: readonly RowFrame[],
+  { doubtful, damaged }: { doubtful: readonly PackRow[]; damaged: boolean },
+  name: string,
+  index: BlockIndex | undefined,
+): UnfinishedPack {
+  const rows = frames.flatMap((frame) => frame.rows);
+  const last = frames.at(-1);
+  const position = { end: endOf(rows), rows: rows.length, rowsEnd: last?.end ?? 0, frames: (last?.number ?? -1) + 1 };
+  const answered = index?.packs().find((pack) => pack.name === name)?.end ?? 0;
+  if (!damaged && position.end >= answered && isSeamless(rows)) {
+    return { rows, doubtful, position, sealed: false, damaged: false };
+  }
+  const all = new Map(rows.map((row) => [keyOf(row), row]));
+  for (const row of index?.rowsOf(name) ?? []) all.set(keyOf(row), row);
+  const merged = [...all.values()];
+  return {
+    rows: merged,
+    doubtful,
+    position: { ...position, end: Math.max(endOf(merged), answered), rows: merged.length },
+    sealed: false,
+    damaged: true,
+  };
+}
+
+/** Where the last block ends. */
+export function endOf(rows: readonly PackRow[]): number {
+  return rows.reduce((end, { offset, length }) => Math.max(end, offset + length), 0);
+}
+
+/** Rows for the stretches of [0, end) that no row covers, so that a footer can be made: bytes that nobody will ask for. */
+export async function fillGaps(file: PackFile, rows: readonly PackRow[], end: number): Promise<PackRow[]> {
+  const fillers: PackRow[] = [];
+  let at = 0;
+  const fillTo = async (to: number) => {
+    while (at < to) {
+      const length = Math.min(FILLER_BYTES, to - at);
+      fillers.push({ digest: blake3(await file.read(at, length)), offset: at, length, codec: 0 });
+      at += length;
+    }
+  };
+  for (const row of rows.toSorted(byOffset)) {
+    await fillTo(row.offset);
+    at = Math.max(at, row.offset + row.length);
+  }
+  await fillTo(end);
+  return fillers;
+}
+
+const FILLER_BYTES = 4 * 1024 * 1024;
+
+export async function allIntact(file: PackFile, rows: readonly PackRow[]): Promise<boolean> {
+  for (const { digest, offset, length } of rows) {
+    const bytes = await file.read(offset, length);
+    if (bytes.length !== length || Buffer.compare(blake3(bytes), digest) !== 0) return false;
+  }
+  return true;
+}
+
+function isSeamless(rows: readonly PackRow[]): boolean {
+  let end = 0;
+  for (const { offset, length } of rows.toSorted(byOffset)) {
+    if (offset !== end) return false;
+    end += length;
+  }
+  return true;
+}
+
+function byOffset(a: PackRow, b: PackRow): number {
+  return a.offset - b.offset || a.length - b.length;
+}
+
+function keyOf({ digest, offset }: PackRow): string {
+  return `${offset} ${Buffer.from(digest.buffer, digest.byteOffset, HASH_BYTES).toString("latin1")}`;
+}
