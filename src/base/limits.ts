@@ -199,3 +199,46 @@ export const MAX_OPEN_OWNERS = 64;
 export const INDEX_STEP = 1_000;
 /** Ranged reads of packs that one call has under way. */
 export const PACK_READS = 4;
+
+// The master's HTTP surface (docs/protocol.md, Limits)
+/** Request line and headers together. */
+export const MAX_HEADER_BYTES = 16 * KiB;
+export const MAX_JSON_BYTES = 1 * MiB;
+export const MAX_CAR_BYTES = 64 * MiB;
+/** Addresses that one call asks for. */
+export const MAX_HAVE_CIDS = 10_000;
+export const MAX_GET_CIDS = 1_000;
+/** Requests of one connection that are worked on; further ones are not read before. */
+export const MAX_CONNECTION_CALLS = 32;
+/** Connections at a time: beyond, new ones are closed. */
+export const MAX_CONNECTIONS = 20_000;
+/** A body, or the reader of an answer, that is silent for so long is cut … */
+export const BODY_PATIENCE_MS = 30_000;
+/** … and so is a body of which less than this came while we waited for it for so long: 1 KiB/s. */
+export const MIN_BODY_BYTES_A_WINDOW = 30 * KiB;
+/** How long a connection may take for a request's headers, and be idle between requests. */
+export const HEADER_PATIENCE_MS = 30_000;
+export const IDLE_CONNECTION_MS = 65_000;
+/** What of an unwanted body is read and dropped, so that its sender sees the answer. */
+export const MAX_DISCARDED_BYTES = 64 * MiB;
+export const DISCARD_MS = 10_000;
+/** Memory of all bodies that come in, and again of all blocks that go out; and one owner's share of each. */
+export const BODIES_BYTES = 192 * MiB;
+export const OWNER_BODIES_BYTES = 64 * MiB;
+/** Blocks of one CAR that are stored with one flush, and what a CAR holds at most: two such batches and a block on top of each. */
+export const CAR_BATCH_BYTES = 4 * MiB;
+export const CAR_WINDOW_BYTES = 2 * (CAR_BATCH_BYTES + MAX_BLOCK_ACCEPTED);
+/** A CAR's header is its roots, of which ours has none. */
+export const MAX_CAR_HEADER_BYTES = 64 * KiB;
+/** Blocks that one answer reads ahead of its reader. */
+export const ANSWER_BATCH_BYTES = 1 * MiB;
+/** Blocks that are stored at once by `/v0/block` (systems.md §3). */
+export const INGEST_CONCURRENCY = 32;
+/** How long a quota API's answer counts for a bearer, how long its silence counts, and how long it is waited for. */
+export const QUOTA_CACHE_MS = 30_000;
+export const QUOTA_RETRY_MS = 1_000;
+export const QUOTA_PATIENCE_MS = 5_000;
+/** Bearers whose signatures need not be verified again. */
+export const KNOWN_BEARERS = 8_192;
+/** What is under way when the master is told to stop may take so long. */
+export const STOP_MS = 30_000;

@@ -47,6 +47,8 @@ export interface Call<Name extends OptionName = never> {
   readonly options: Pick<Options, Name | CommonOption>;
   readonly output: Output;
   readonly runtime: Runtime;
+  /** The program's. */
+  readonly version: string;
 }
 
 export function addCommand<Name extends OptionName = never>(program: Program, spec: CommandSpec<Name>): void {
@@ -61,8 +63,9 @@ export function addCommand<Name extends OptionName = never>(program: Program, sp
     const { runtime } = program;
     const options = readOptions(runtime, [...COMMON_OPTIONS, ...(spec.options ?? [])], command.optsWithGlobals());
     for (const name of spec.required ?? []) requireOption(name, options[name]);
+    const version = program.root.version() ?? "";
     const output = createOutput(runtime, { json: options.json ?? false, verbose: options.verbose ?? false });
-    program.status = (await spec.run({ args: command.args, options, output, runtime })) ?? 0;
+    program.status = (await spec.run({ args: command.args, options, output, runtime, version })) ?? 0;
   });
 }
 

@@ -13,6 +13,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ readonly register: Regis
   mount: () => import("./mount.ts"),
   put: () => import("./put.ts"),
   restore: () => import("./restore.ts"),
+  serve: () => import("./serve.ts"),
   status: () => import("./status.ts"),
   token: () => import("./token.ts"),
   unlock: () => import("./unlock.ts"),

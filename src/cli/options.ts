@@ -26,6 +26,9 @@ export interface OptionSpec<Value> {
   parse(text: string): Value | undefined;
 }
 
+/** Where a master listens unless --listen says otherwise. */
+export const DEFAULT_LISTEN = "127.0.0.1:3600";
+
 export const OPTIONS = {
   state: path("<dir>", "folder of all agents' states", { fallbackText: "$XDG_STATE_HOME/syncline" }),
   key: path("<file>", "wallet key, an Ethereum keystore", {
@@ -52,6 +55,19 @@ export const OPTIONS = {
   force: toggle("also from a process that still runs here", { onlyFlag: true }),
   origin: text("<url>", "the master that the token is for", { onlyFlag: true }),
   ttl: seconds("lifetime of the token", { fallbackText: "600" }),
+  data: path("<dir>", "folder of everything that the master keeps", { onlyFlag: true }),
+  listen: text("<host:port>", "address to listen on; port 0 is any that is free", { fallbackText: DEFAULT_LISTEN }),
+  allow: list("<wallet...>", "wallets that are served; without any, none is"),
+  tlsCert: path("<file>", "certificate and chain in PEM: speak https"),
+  tlsKey: path("<file>", "the certificate's private key in PEM"),
+  insecure: toggle("serve plain http to other machines, which can read bearers and use them", { onlyFlag: true }),
+  publicBlocks: toggle("serve /ipfs/… without a bearer to anybody who knows an address"),
+  quota: size("most bytes that each wallet may store", { fallbackText: "no limit" }),
+  quotaApi: text("<url>", "storage API that is asked before /v0/block takes anything"),
+  quotaMode: choice(["open", "strict"] as const, "whether that API's silence lets uploads through", {
+    fallbackText: "open",
+  }),
+  sessionKey: path("<file>", "accept session tokens (JWT) too: a public key in PEM, or a secret"),
 } as const;
 
 type ValueOf<Spec> = Spec extends OptionSpec<infer Value> ? Value : never;
@@ -120,6 +136,12 @@ function parseAs(spec: OptionSpec<unknown>, given: string, source: string, code:
 
 function text(value: string, help: string, extra: Extra = {}): OptionSpec<string> {
   return { ...extra, value, help, wanted: "a text", parse: (given) => (given === "" ? undefined : given) };
+}
+
+/** One or several, with blanks or commas between them. */
+function list(value: string, help: string, extra: Extra = {}): OptionSpec<readonly string[]> {
+  const parse = (given: string) => given.split(/[\s,]+/).filter((item) => item !== "");
+  return { ...extra, value, help, wanted: "a list", parse };
 }
 
 /** Absolute, since a process behind the terminal has another working directory. */

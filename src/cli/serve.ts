@@ -1,0 +1,169 @@
+/** `syncline serve`: a master, in the foreground, until a signal stops it. */
+import { readFileSync } from "node:fs";
+import { SynclineError } from "../base/errors.ts";
+import type { Wallet } from "../base/ids.ts";
+import { createLineLog, type Log } from "../base/log.ts";
+import { escapeForPrint } from "../base/names.ts";
+import { parseWallet } from "../crypto/wallet.ts";
+import { parseSessionKey } from "../master/http/session-key.ts";
+import { type Master, startMaster } from "../master/master.ts";
+import { addCommand } from "./command.ts";
+import type { Call, Program } from "./command.ts";
+import { DEFAULT_LISTEN } from "./options.ts";
+import type { Runtime } from "./runtime.ts";
+import { printText } from "./text.ts";
+
+const OPTIONS = [
+  "data",
+  "listen",
+  "allow",
+  "tlsCert",
+  "tlsKey",
+  "insecure",
+  "publicBlocks",
+  "quota",
+  "quotaApi",
+  "quotaMode",
+  "sessionKey",
+] as const;
+type ServeCall = Call<(typeof OPTIONS)[number]>;
+
+export function register(program: Program): void {
+  addCommand(program, {
+    name: "serve",
+    summary: "run a master: buckets over HTTP for the wallets that it allows",
+    options: OPTIONS,
+    required: ["data"],
+    examples: [
+      "syncline serve --data ~/master --allow 0x17c5185167401ed00cf5f5b2fc97d9bbfdb7d025",
+      "syncline serve --data /srv/master --listen 0.0.0.0:3600 --tls-cert cert.pem --tls-key key.pem --allow 0x17c5185167401ed00cf5f5b2fc97d9bbfdb7d025",
+    ],
+    exits: [4, 8],
+    run: serve,
+  });
+}
+
+async function serve(call: ServeCall): Promise<void> {
+  const { options, output, runtime } = call;
+  const listen = listenOptions(call);
+  const allow = (options.allow ?? []).map(parseWallet);
+  const log = stderrLog(runtime, options.verbose === true);
+  const master = await startMaster({
+    data: options.data ?? "",
+    listen,
+    allow,
+    sessionKey: options.sessionKey === undefined ? undefined : parseSessionKey(textOf(options.sessionKey)),
+    publicBlocks: options.publicBlocks ?? false,
+    quotaBytes: options.quota,
+    quotaApi: quotaApiOf(call),
+    version: call.version,
+    clock: runtime.clock,
+    random: runtime.random,
+    log,
+  });
+  const stopped = stopOnSignals(master, log);
+  warn(call, allow, listen);
+  const { origin } = master;
+  output.result(
+    { origin, data: options.data, pid: process.pid, allow },
+    `Serving ${printText(options.data ?? "")} at ${origin}. Ctrl-C stops.`,
+  );
+  await stopped;
+}
+
+type Listen = ReturnType<typeof listenOptions>;
+
+/** Throws `usage`. */
+function listenOptions({ options }: ServeCall) {
+  const { host, port } = parseListen(options.listen ?? DEFAULT_LISTEN);
+  const { tlsCert, tlsKey } = options;
+  if ((tlsCert === undefined) !== (tlsKey === undefined)) {
+    throw new SynclineError("usage", "--tls-cert and --tls-key go together.");
+  }
+  const tls =
+    tlsCert === undefined || tlsKey === undefined ? undefined : { cert: textOf(tlsCert), key: textOf(tlsKey) };
+  if (tls === undefined && !isLoopback(host) && options.insecure !== true) {
+    throw new SynclineError("usage", `On ${host} other machines could read bearers on their way, and use them.`, {
+      hint: "Give --tls-cert and --tls-key, or listen on 127.0.0.1; --insecure goes on regardless.",
+    });
+  }
+  return { host, port, tls };
+}
+
+/** "127.0.0.1:3600", "[::1]:3600", "example.org:0". Throws `usage`. */
+function parseListen(text: string): { host: string; port: number } {
+  const parts = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s/]+)):(\d{1,5})$/.exec(text);
+  const port = Number(parts?.[3]);
+  if (parts === null || port > 65_535) {
+    throw new SynclineError("usage", `--listen: ${JSON.stringify(text)} is not HOST:PORT.`, {
+      hint: "Such as 127.0.0.1:3600 or [::1]:3600.",
+    });
+  }
+  return { host: parts[1] ?? parts[2] ?? "", port };
+}
+
+function isLoopback(host: string): boolean {
+  return /^(localhost|127(\.\d+){3}|::1)$/.test(host);
+}
+
+function quotaApiOf({ options }: ServeCall): { url: string; open: boolean } | undefined {
+  const { quotaApi: url, quotaMode } = options;
+  if (url === undefined) return undefined;
+  if (!/^https?:$/.test(URL.canParse(url) ? new URL(url).protocol : "")) {
+    throw new SynclineError("usage", `--quota-api: ${JSON.stringify(url)} is not an http address.`);
+  }
+  return { url, open: quotaMode !== "strict" };
+}
+
+function warn({ output, options }: ServeCall, allow: readonly Wallet[], { host, tls }: Listen): void {
+  if (allow.length === 0) {
+    output.notice(
+      "No wallet is allowed, so every call with a bearer is refused. Start again with --allow WALLET: `syncline key show` prints yours.",
+    );
+  }
+  if (tls === undefined && !isLoopback(host)) {
+    output.notice("Bearers and blocks travel in the clear (--insecure): whoever listens on the network can use them.");
+  }
+  if (options.publicBlocks === true) {
+    output.notice("Blocks are public (--public-blocks): whoever knows an address can read the block.");
+  }
+}
+
+/** The first signal stops; another one does not wait for what is under way. */
+function stopOnSignals(master: Master, log: Log): Promise<void> {
+  const hurry = new AbortController();
+  return new Promise((resolve, reject) => {
+    let asked = false;
+    const onSignal = (signal: NodeJS.Signals) => {
+      log.info(`Got ${signal}.`);
+      if (asked) return hurry.abort();
+      asked = true;
+      master.stop(hurry.signal).then(finish(resolve), finish(reject));
+    };
+    const finish =
+      <Value>(settle: (value: Value) => void) =>
+      (value: Value) => {
+        for (const signal of SIGNALS) process.off(signal, onSignal);
+        settle(value);
+      };
+    for (const signal of SIGNALS) process.on(signal, onSignal);
+  });
+}
+
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
+function stderrLog({ clock, stderr }: Runtime, verbose: boolean): Log {
+  const log = createLineLog(
+    () => clock.nowNs(),
+    (line) => void stderr.write(`${escapeForPrint(line.slice(0, -1))}\n`),
+  );
+  return verbose ? log : { ...log, info: () => {} };
+}
+
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (cause) {
+    throw new SynclineError("config_invalid", `${file} cannot be read: ${String(cause)}`, { cause });
+  }
+}

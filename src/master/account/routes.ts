@@ -1,0 +1,37 @@
+/** Calls about the caller: what is stored and may be, and the end of a token. */
+import { Refusal } from "../http/refusal.ts";
+import type { Answer, Call, Route } from "../http/route.ts";
+import type { MasterParts } from "../parts.ts";
+
+export function accountRoutes(parts: MasterParts): Route[] {
+  return [
+    { method: "GET", path: "/api/v1/storage", access: "bearer", handle: (call) => storage(parts, call) },
+    { method: "POST", path: "/v1/session/revoke", access: "bearer", handle: (call) => revoke(parts, call) },
+  ];
+}
+
+async function storage({ quota }: MasterParts, { caller }: Call): Promise<Answer> {
+  return { status: 200, headers: { "cache-control": "no-store" }, json: await quota.stateOf(caller.wallet) };
+}
+
+/** The bearer itself, or with {"token"} another one of the same wallet. */
+async function revoke({ bearers, revocations, endings }: MasterParts, call: Call): Promise<Answer> {
+  const text = call.headers["content-length"] === "0" || hasNoBody(call) ? undefined : tokenIn(await call.json());
+  const bearer = await bearers.checkText(text ?? call.caller.bearer);
+  if (bearer.wallet !== call.caller.wallet) {
+    throw new Refusal("no_grant", "A token is revoked by the wallet that made it.");
+  }
+  await revocations.add(bearer.digest, bearer.exp, bearers.nowSeconds());
+  endings.revoked(bearer.digest);
+  return { status: 200, json: { revoked: true, exp: bearer.exp } };
+}
+
+function hasNoBody({ headers }: Call): boolean {
+  return headers["content-length"] === undefined && headers["transfer-encoding"] === undefined;
+}
+
+function tokenIn(value: unknown): string {
+  if (typeof value === "object" && value !== null && "token" in value && typeof value.token === "string")
+    return value.token;
+  throw new Refusal("malformed_request", 'The body is {"token":"…"}, or there is none.');
+}

@@ -1,0 +1,28 @@
+/** A list of addresses as calls send it: {"cids":[…]}. */
+import { hasCode } from "../../base/errors.ts";
+import type { Cid } from "../../base/ids.ts";
+import { parseCid } from "../../format/cid.ts";
+import { Refusal } from "../http/refusal.ts";
+
+/** Each once, in their order. Throws `malformed_request`, `bad_cid`, `limit_exceeded`. */
+export function cidsIn(value: unknown, most: number): Cid[] {
+  const list = typeof value === "object" && value !== null && "cids" in value ? value.cids : undefined;
+  if (!Array.isArray(list)) throw new Refusal("malformed_request", 'The body is {"cids":["…"]}.');
+  if (list.length > most) {
+    throw new Refusal("limit_exceeded", `One call asks for ${most} blocks at most. Ask in parts.`, {
+      details: { limit: most },
+    });
+  }
+  return [...new Set(list.map(cidFrom))];
+}
+
+/** Throws `bad_cid`. */
+export function cidFrom(text: unknown): Cid {
+  try {
+    return parseCid(typeof text === "string" ? text : "");
+  } catch (cause) {
+    if (!hasCode(cause, "format_invalid")) throw cause;
+    const shown = typeof text === "string" ? JSON.stringify(text.slice(0, 80)) : "Something that is no text";
+    throw new Refusal("bad_cid", `${shown} is no CIDv1 in base32 of blake3 over raw or dag-cbor.`, { cause });
+  }
+}

@@ -1,0 +1,106 @@
+/**
+ * GET /ipfs/{cid}: one block, or a DAG as a CAR, as the IPFS trustless gateway has it
+ * (https://specs.ipfs.tech/http-gateways/trustless-gateway/). No paths below a block, and no deserialized answers.
+ */
+import type { Cid } from "../../base/ids.ts";
+import { CAR_TYPE, encodeCarHeader } from "../../format/car.ts";
+import { blockNotFound } from "../../blocks/not-found.ts";
+import { Refusal } from "../http/refusal.ts";
+import type { Answer, Call } from "../http/route.ts";
+import type { MasterParts } from "../parts.ts";
+import type { OwnerBlocks } from "../store/owner-blocks.ts";
+import { type Reading, carBlock } from "./car-stream.ts";
+import { cidFrom } from "./cids.ts";
+import { walkDag } from "./dag-walk.ts";
+
+export async function gateway(parts: MasterParts, call: Call): Promise<Answer> {
+  const cid = cidFrom(call.params["cid"]);
+  const format = formatOf(call);
+  const scope = scopeOf(call);
+  const { owner, blocks, size } = await holderOf(parts, call, cid);
+  const reading: Reading = { blocks, owner, answers: parts.answers, signal: call.signal };
+  const etag = format === "raw" ? `"${cid}"` : `"${cid}.car.${scope}"`;
+  const headers = {
+    etag,
+    "cache-control": `${parts.publicBlocks ? "public" : "private"}, max-age=${YEAR_SECONDS}, immutable`,
+    vary: parts.publicBlocks ? "Accept" : "Accept, Authorization",
+    "x-ipfs-path": `/ipfs/${cid}`,
+    "x-ipfs-roots": cid,
+  };
+  if (matches(call.headers["if-none-match"], etag)) return { status: 304, headers };
+  const file = `attachment; filename="${cid}.${format === "raw" ? "bin" : "car"}"`;
+  if (format === "raw") {
+    const raw = { "content-type": RAW_TYPE, "content-disposition": file, "content-length": String(size) };
+    return { status: 200, headers: { ...headers, ...raw }, body: oneBlock(reading, cid, size) };
+  }
+  const car = { "content-type": `${CAR_TYPE}; version=1; order=dfs; dups=n`, "content-disposition": file };
+  return { status: 200, headers: { ...headers, ...car }, body: carBelow(reading, cid, scope) };
+}
+
+const RAW_TYPE = "application/vnd.ipld.raw";
+const YEAR_SECONDS = 31_536_000;
+type Format = "raw" | "car";
+type Scope = "block" | "entity" | "all";
+
+/** The query counts before the Accept header. Throws `malformed_request`. */
+function formatOf({ query, headers }: Call): Format {
+  const asked = query.get("format");
+  if (asked === "raw" || asked === "car") return asked;
+  if (asked === null) {
+    const accept = (headers.accept ?? "").toLowerCase();
+    if (accept.includes(CAR_TYPE)) return "car";
+    if (accept.includes(RAW_TYPE)) return "raw";
+  }
+  throw new Refusal("malformed_request", "Say how it is wanted: ?format=raw, ?format=car, or the same by Accept.");
+}
+
+/** Throws `malformed_request`. */
+function scopeOf({ query }: Call): Scope {
+  const asked = query.get("dag-scope") ?? "all";
+  if (asked === "block" || asked === "entity" || asked === "all") return asked;
+  throw new Refusal("malformed_request", "dag-scope is block, entity or all.");
+}
+
+/** The caller's blocks; where blocks are public, those of anybody who has it. Throws `block_not_found`. */
+async function holderOf(
+  { stores, publicBlocks }: MasterParts,
+  call: Call,
+  cid: Cid,
+): Promise<{ owner: string; blocks: OwnerBlocks; size: number }> {
+  const owners = publicBlocks ? await stores.owners() : [call.caller.wallet];
+  for (const owner of owners) {
+    const blocks = await stores.of(owner);
+    const size = await blocks.size(cid);
+    if (size !== undefined) return { owner: publicBlocks ? "" : owner, blocks, size };
+  }
+  throw blockNotFound(cid);
+}
+
+/** The memory is taken before the block is read, and given back when it was sent. */
+async function* oneBlock(
+  { blocks, answers, owner, signal }: Reading,
+  cid: Cid,
+  size: number,
+): AsyncGenerator<Uint8Array> {
+  await answers.take(owner, size, signal);
+  try {
+    yield await blocks.get(cid);
+  } finally {
+    answers.give(owner, size);
+  }
+}
+
+/** Blocks here are no UnixFS, so an entity is its one block. A block that is missing below breaks the CAR off. */
+async function* carBelow(reading: Reading, root: Cid, scope: Scope): AsyncGenerator<Uint8Array> {
+  yield encodeCarHeader([root]);
+  for await (const block of walkDag(reading, root)) {
+    yield* carBlock(block);
+    if (scope !== "all") return;
+  }
+}
+
+/** If-None-Match compares weakly (RFC 9110, 13.1.2). */
+function matches(condition: string | undefined, etag: string): boolean {
+  if (condition === undefined) return false;
+  return condition.split(",").some((tag) => ["*", etag, `W/${etag}`].includes(tag.trim()));
+}

@@ -1,0 +1,41 @@
+/** Calls on the caller's blocks. Others' blocks are missing to him, whatever they are. */
+import { MAX_GET_CIDS, MAX_HAVE_CIDS } from "../../base/limits.ts";
+import { CAR_TYPE } from "../../format/car.ts";
+import type { Answer, Call, Route } from "../http/route.ts";
+import type { MasterParts } from "../parts.ts";
+import { carOf } from "./car-stream.ts";
+import { cidsIn } from "./cids.ts";
+import { gateway } from "./gateway.ts";
+import { uploadBlocks } from "./upload.ts";
+
+export function blockRoutes(parts: MasterParts): Route[] {
+  const access = "bearer";
+  return [
+    { method: "POST", path: "/v1/blocks", access, handle: (call) => uploadBlocks(parts, call) },
+    { method: "POST", path: "/v1/blocks/have", access, handle: (call) => have(parts, call) },
+    { method: "POST", path: "/v1/blocks/get", access, handle: (call) => get(parts, call) },
+    {
+      method: "GET",
+      path: "/ipfs/{cid}",
+      access: parts.publicBlocks ? "public" : access,
+      handle: (call) => gateway(parts, call),
+    },
+  ];
+}
+
+/** What is there is leased, so that it still is when the caller's root is swapped. */
+async function have({ stores }: MasterParts, call: Call): Promise<Answer> {
+  const cids = cidsIn(await call.json(), MAX_HAVE_CIDS);
+  const blocks = await stores.of(call.caller.wallet);
+  const there = await blocks.has(cids);
+  await blocks.lease([...there]);
+  return { status: 200, json: { missing: cids.filter((cid) => !there.has(cid)) } };
+}
+
+async function get({ stores, answers }: MasterParts, call: Call): Promise<Answer> {
+  const cids = cidsIn(await call.json(), MAX_GET_CIDS);
+  const { wallet } = call.caller;
+  const reading = { blocks: await stores.of(wallet), answers, owner: wallet, signal: call.signal };
+  const headers = { "content-type": `${CAR_TYPE}; version=1`, "cache-control": "no-store" };
+  return { status: 200, headers, body: carOf(reading, cids) };
+}

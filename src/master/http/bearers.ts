@@ -1,0 +1,124 @@
+/**
+ * Who calls: bearers are verified once, remembered by their text, and checked against expiry and revocations on each call.
+ *
+ * Wallet tokens (crypto/token.ts) and, with a configured key, session tokens. Whatever a stranger sends is a Refusal.
+ */
+import { BoundedMap } from "../../base/bounded-map.ts";
+import type { Clock } from "../../base/clock.ts";
+import type { Wallet } from "../../base/ids.ts";
+import { KNOWN_BEARERS } from "../../base/limits.ts";
+import { checkToken, TOKEN_SCHEME, type TokenFault } from "../../crypto/token.ts";
+import { Refusal, type RefusalCode } from "./refusal.ts";
+import type { Revocations } from "./revocations.ts";
+import type { SessionKey } from "./session-key.ts";
+
+export interface Bearer {
+  readonly wallet: Wallet;
+  /** As it was sent. */
+  readonly text: string;
+  /** Names it in revocations, however it is spelled: hex digits. */
+  readonly digest: string;
+  /** Seconds since 1970. */
+  readonly exp: number;
+}
+
+export interface BearerRules {
+  /** Wallets that are served. */
+  readonly allow: ReadonlySet<Wallet>;
+  readonly sessionKey: SessionKey | undefined;
+  readonly revocations: Revocations;
+  readonly clock: Clock;
+}
+
+export class Bearers {
+  readonly #rules: BearerRules;
+  readonly #known = new BoundedMap<string, Bearer>(KNOWN_BEARERS);
+
+  constructor(rules: BearerRules) {
+    this.#rules = rules;
+  }
+
+  get takesSessions(): boolean {
+    return this.#rules.sessionKey !== undefined;
+  }
+
+  /** From the Authorization header. Throws a Refusal with status 401 or 403. */
+  async check(authorization: string | undefined): Promise<Bearer> {
+    const text = /^bearer +([^\s,]+) *$/i.exec(authorization ?? "")?.[1];
+    if (text === undefined) {
+      throw unauthorized(
+        "bearer_missing",
+        "This call needs a bearer: send `Authorization: Bearer` and a wallet token.",
+      );
+    }
+    return this.checkText(text);
+  }
+
+  /** A bearer by itself. Throws as `check`. */
+  async checkText(text: string): Promise<Bearer> {
+    const bearer = this.#known.get(text) ?? (await this.#verify(text));
+    if (bearer.exp <= this.nowSeconds()) throw refused("token_expired");
+    if (this.#rules.revocations.has(bearer.digest)) throw refused("token_revoked");
+    if (this.#rules.allow.has(bearer.wallet)) return bearer;
+    throw new Refusal(
+      "wallet_not_allowed",
+      "This master does not serve this wallet. Its operator adds it with --allow.",
+      {
+        details: { wallet: bearer.wallet },
+      },
+    );
+  }
+
+  nowSeconds(): number {
+    return Number(this.#rules.clock.nowNs() / 1_000_000_000n);
+  }
+
+  async #verify(text: string): Promise<Bearer> {
+    const bearer = text.startsWith(`${TOKEN_SCHEME}.`) ? this.#walletToken(text) : await this.#sessionToken(text);
+    this.#known.set(text, bearer);
+    return bearer;
+  }
+
+  #walletToken(text: string): Bearer {
+    const check = checkToken(text, this.nowSeconds());
+    if (check.kind === "refused") throw refused(FAULT_CODES[check.fault]);
+    const { wallet, exp } = check.claims;
+    return { wallet, text, digest: Buffer.from(check.digest).toString("hex"), exp };
+  }
+
+  async #sessionToken(text: string): Promise<Bearer> {
+    const check = await this.#rules.sessionKey?.check(text, this.nowSeconds());
+    if (check === undefined) throw refused("token_malformed");
+    if (typeof check === "string") throw refused(check);
+    return { ...check, text };
+  }
+}
+
+const FAULT_CODES: Readonly<Record<TokenFault, TokenCode>> = {
+  malformed: "token_malformed",
+  expired: "token_expired",
+  "not yet valid": "token_early",
+  "lifetime too long": "token_too_long",
+  "signer is not the wallet": "token_foreign",
+};
+
+const MESSAGES = {
+  token_malformed: "The bearer is no token that this master knows. Make one: syncline token --origin ORIGIN.",
+  token_expired: "The token has expired. Make a new one.",
+  token_early: "The token is not valid yet: it was made by a clock more than 300 s ahead. Check both clocks.",
+  token_too_long: "The token is valid for more than 24 hours, which no master accepts. Make a shorter one.",
+  token_foreign: "The token is not signed by the wallet that it names, or for another kind of server.",
+  token_revoked: "The token was revoked. Make a new one.",
+} as const;
+
+export type TokenCode = keyof typeof MESSAGES;
+
+function refused(code: TokenCode): Refusal {
+  return unauthorized(code, MESSAGES[code]);
+}
+
+/** WWW-Authenticate as RFC 6750, section 3, has it. */
+function unauthorized(code: RefusalCode, message: string): Refusal {
+  const challenge = code === "bearer_missing" ? "Bearer" : 'Bearer error="invalid_token"';
+  return new Refusal(code, message, { headers: { "www-authenticate": challenge } });
+}

@@ -1,0 +1,43 @@
+/** Ends answers that have no end of their own: when the master stops, and when the bearer they were given for ends. */
+import type { Clock } from "../../base/clock.ts";
+import type { Bearer } from "./bearers.ts";
+
+export class Endings {
+  readonly #clock: Clock;
+  readonly #open = new Set<{ readonly digest: string | undefined; readonly end: () => void }>();
+  #stopping = false;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Whether the master is about to stop. */
+  get stopping(): boolean {
+    return this.#stopping;
+  }
+
+  /** Has `end` called when it is time. The answered function takes that back. */
+  register(bearer: Bearer | undefined, end: () => void): () => void {
+    const entry = { digest: bearer?.digest, end };
+    this.#open.add(entry);
+    const leftMs = bearer === undefined ? Infinity : bearer.exp * 1000 - Number(this.#clock.nowNs() / 1_000_000n);
+    const timer = leftMs > MAX_TIMER_MS ? undefined : this.#clock.after(Math.max(0, leftMs), end);
+    if (this.#stopping) end();
+    return () => {
+      this.#open.delete(entry);
+      timer?.[Symbol.dispose]();
+    };
+  }
+
+  revoked(digest: string): void {
+    for (const entry of this.#open) if (entry.digest === digest) entry.end();
+  }
+
+  stop(): void {
+    this.#stopping = true;
+    for (const { end } of this.#open) end();
+  }
+}
+
+/** What setTimeout can count: 24.8 days. Session tokens may live longer. */
+const MAX_TIMER_MS = 2 ** 31 - 1;

@@ -1,0 +1,192 @@
+/** One request and its answer: finds the route, checks the bearer, runs the handler, replies, and counts. */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Clock } from "../../base/clock.ts";
+import { DISCARD_MS, MAX_DISCARDED_BYTES, MAX_JSON_BYTES } from "../../base/limits.ts";
+import { describeError, type Log } from "../../base/log.ts";
+import type { Bearer, Bearers } from "./bearers.ts";
+import type { Endings } from "./endings.ts";
+import { answerTo } from "./failure.ts";
+import type { Metrics } from "./metrics.ts";
+import { Refusal } from "./refusal.ts";
+import { writeAnswer } from "./reply.ts";
+import { RequestBody } from "./request-body.ts";
+import type { Answer, Call, Route } from "./route.ts";
+import type { Router } from "./router.ts";
+import type { Shares } from "./shares.ts";
+import { parseTarget } from "./target.ts";
+
+/** What all exchanges of a server have in common. */
+export interface Service {
+  readonly router: Router;
+  readonly bearers: Bearers;
+  readonly endings: Endings;
+  readonly bodies: Shares;
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Answers one request. Never throws. */
+export async function answerRequest(
+  service: Service,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  await new Exchange(service, request, response).run();
+}
+
+class Exchange {
+  readonly #service: Service;
+  readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
+  readonly #body: RequestBody;
+  readonly #ended = new AbortController();
+  readonly #atEnd: (() => void)[] = [];
+  #route: Route | undefined;
+  readonly #waitsToSend: boolean;
+
+  constructor(service: Service, request: IncomingMessage, response: ServerResponse) {
+    this.#service = service;
+    this.#request = request;
+    this.#response = response;
+    this.#waitsToSend = /^100-continue$/i.test(request.headers.expect ?? "");
+    this.#body = new RequestBody(request, service.clock, () => {
+      if (this.#waitsToSend) response.writeContinue();
+    });
+    response.once("close", () => this.#ended.abort(new DOMException("the client went away", "AbortError")));
+  }
+
+  async run(): Promise<void> {
+    const { clock, log } = this.#service;
+    const fromMs = clock.monotonicMs();
+    let sent = 0;
+    let status = 0;
+    try {
+      const answer = await this.#answer();
+      status = answer.status;
+      sent = await this.#reply(answer);
+    } catch (error) {
+      if (!this.#ended.signal.aborted) log.warn(`${this.#name} was cut: ${describeError(error)}`);
+      this.#response.destroy();
+    } finally {
+      for (const act of this.#atEnd) act();
+      this.#count(status, sent, clock.monotonicMs() - fromMs);
+    }
+  }
+
+  async #answer(): Promise<Answer> {
+    try {
+      return await this.#handle();
+    } catch (error) {
+      return answerTo(error, this.#service.log, this.#name);
+    }
+  }
+
+  async #handle(): Promise<Answer> {
+    this.#checkHead();
+    const { segments, query } = parseTarget(this.#request.url ?? "");
+    const match = this.#service.router.match(this.#request.method ?? "", segments);
+    if (match.kind === "nothing") {
+      throw new Refusal(
+        "no_such_call",
+        "There is no such call. docs/protocol.md lists all; GET /fula/capabilities says what is offered.",
+      );
+    }
+    if (match.kind === "other methods") {
+      const allow = match.allow.join(", ");
+      throw new Refusal("method_not_allowed", `This path takes ${allow}.`, { headers: { allow } });
+    }
+    this.#route = match.route;
+    const bearer = await this.#bearer(match.route);
+    if (match.route.endless === true) this.#endWith(bearer);
+    return match.route.handle(this.#call(match.params, query, bearer));
+  }
+
+  /** What node:http lets through and nobody should. */
+  #checkHead(): void {
+    const { headersDistinct, httpVersion, headers } = this.#request;
+    const twice = ONCE.find((name) => (headersDistinct[name]?.length ?? 0) > 1);
+    if (twice !== undefined) throw new Refusal("malformed_request", `The header ${twice} came more than once.`);
+    if (httpVersion !== "1.0" && headers.host === undefined) {
+      throw new Refusal("malformed_request", "The header Host is missing.");
+    }
+    if (headers.expect !== undefined && !this.#waitsToSend) {
+      throw new Refusal("expectation_failed", "Only Expect: 100-continue is known.");
+    }
+  }
+
+  async #bearer(route: Route): Promise<Bearer | undefined> {
+    return route.access === "public" ? undefined : this.#service.bearers.check(this.#request.headers.authorization);
+  }
+
+  #endWith(bearer: Bearer | undefined): void {
+    const end = () => this.#ended.abort(new DOMException("the answer ends here", "AbortError"));
+    this.#atEnd.push(this.#service.endings.register(bearer, end));
+  }
+
+  #call(params: Call["params"], query: URLSearchParams, bearer: Bearer | undefined): Call {
+    return {
+      params,
+      query,
+      headers: this.#request.headers,
+      get caller() {
+        if (bearer === undefined) throw new Refusal("bearer_missing", "This call needs a bearer.");
+        return { wallet: bearer.wallet, bearer: bearer.text };
+      },
+      body: (maxBytes) => this.#body.read(maxBytes),
+      json: () => this.#json(bearer?.wallet ?? ""),
+      signal: this.#ended.signal,
+    };
+  }
+
+  /** The memory is held until the call is over, since what was parsed lives as long. */
+  async #json(owner: string): Promise<unknown> {
+    const { bodies } = this.#service;
+    const reserved = Math.min(this.#body.declaredBytes ?? MAX_JSON_BYTES, MAX_JSON_BYTES);
+    await bodies.take(owner, reserved, this.#ended.signal);
+    this.#atEnd.push(() => bodies.give(owner, reserved));
+    const pieces: Uint8Array[] = [];
+    for await (const piece of this.#body.read(MAX_JSON_BYTES)) pieces.push(piece);
+    try {
+      return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(pieces)));
+    } catch (cause) {
+      throw new Refusal("malformed_request", "The body is not JSON.", { cause });
+    }
+  }
+
+  /** The answer first, then what is left of the body: a sender that is still busy would not see it else. */
+  async #reply(answer: Answer): Promise<number> {
+    const { clock, endings } = this.#service;
+    const response = this.#response;
+    const body = this.#body;
+    const unread = !body.isOver;
+    const left = body.declaredBytes === undefined ? Infinity : body.declaredBytes - body.received;
+    const unsent = unread && this.#waitsToSend && !body.wasStarted;
+    const last = endings.stopping || (unread && (unsent || left > MAX_JSON_BYTES));
+    const sent = await writeAnswer(response, answer, { head: this.#request.method === "HEAD", last, clock });
+    if (unread && !unsent && !(await body.discard(MAX_DISCARDED_BYTES, DISCARD_MS))) response.destroy();
+    response.end();
+    return sent;
+  }
+
+  /** For logs: nothing that the caller chose. */
+  get #name(): string {
+    return this.#route === undefined ? "A request" : `${this.#route.method} ${this.#route.path}`;
+  }
+
+  #count(status: number, sent: number, ms: number): void {
+    const { metrics } = this.#service;
+    const route = this.#route === undefined ? "none" : `${this.#route.method} ${this.#route.path}`;
+    metrics.count("syncline_requests", "Requests by call and status; 0 where the client left first.", {
+      route,
+      status: String(status),
+    });
+    metrics.count("syncline_received_bytes", "Bytes of bodies that came in.", {}, this.#body.received);
+    metrics.count("syncline_sent_bytes", "Bytes of bodies that went out.", {}, sent);
+    if (this.#route?.endless !== true)
+      metrics.observe("syncline_request_seconds", "How long requests took.", { route }, ms / 1000);
+  }
+}
+
+/** Headers whose second occurrence node:http would drop or join, and that decide something. */
+const ONCE = ["authorization", "host", "content-length", "if-match", "if-none-match", "content-encoding", "expect"];

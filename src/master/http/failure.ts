@@ -1,0 +1,52 @@
+/** What a caller is told of an error: the one place where errors of the layers below become answers. */
+import { SynclineError, type ErrorCode } from "../../base/errors.ts";
+import { describeError, type Log } from "../../base/log.ts";
+import { Refusal, type RefusalCode } from "./refusal.ts";
+import type { Answer } from "./route.ts";
+
+/** The answer to a call that failed. What is our fault goes to the log in full, and to the caller without paths and causes. */
+export function answerTo(error: unknown, log: Log, call: string): Answer {
+  const refusal = refusalOf(error);
+  if (refusal.status >= 500) log.error(`${call} failed: ${describeError(error)}`);
+  const { code, message, details, status, headers } = refusal;
+  return { status, headers, json: { code, message, ...details } };
+}
+
+function refusalOf(error: unknown): Refusal {
+  if (error instanceof Refusal) return error;
+  const code = error instanceof SynclineError ? (CODES[error.code] ?? "internal") : "internal";
+  const hidden = HIDDEN[code];
+  if (hidden !== undefined) return new Refusal(code, hidden, { cause: error });
+  const message = error instanceof Error ? error.message : "";
+  return new Refusal(code, message, { cause: error });
+}
+
+const CODES: Readonly<Partial<Record<ErrorCode, RefusalCode>>> = {
+  arbiter_unreachable: "arbiter_unreachable",
+  bad_signature: "bad_signature",
+  bad_token: "token_malformed",
+  block_corrupt: "store_failed",
+  block_not_found: "block_not_found",
+  device_not_certified: "device_not_certified",
+  disk_full: "disk_full",
+  feature_unknown: "feature_unknown",
+  foreign_bucket: "foreign_genesis",
+  format_invalid: "format_invalid",
+  limit_exceeded: "limit_exceeded",
+  local_io_failed: "store_failed",
+  name_invalid: "name_invalid",
+  no_such_bucket: "no_such_bucket",
+  store_corrupt: "store_failed",
+  store_failed: "store_failed",
+  store_unreachable: "store_unreachable",
+  time_out: "time_out",
+};
+
+/** Said instead of messages that may name files of this machine. */
+const HIDDEN: Readonly<Partial<Record<RefusalCode, string>>> = {
+  arbiter_unreachable: "The roots of buckets cannot be read or changed now. Try again later.",
+  disk_full: "The master has no space left; nothing of this call is stored. Its operator must free some.",
+  internal: "The master failed, by a defect of its own; its log says more. Trying again may help.",
+  store_failed: "The master's store failed; its log says more. Try again later, or tell its operator.",
+  store_unreachable: "The master's store does not answer now. Try again later.",
+};

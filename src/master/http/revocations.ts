@@ -1,0 +1,61 @@
+/** Tokens that count no more, by their digest: durable before a revocation is answered, forgotten once the token has expired. */
+import Database from "better-sqlite3";
+import { SynclineError } from "../../base/errors.ts";
+
+const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS revoked (
+    digest TEXT PRIMARY KEY,
+    exp    INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID`;
+
+export class Revocations implements Disposable {
+  readonly #db: Database.Database;
+  readonly #digests: Set<string>;
+
+  /** Throws `store_failed`. Tokens that expired before `nowSeconds` are forgotten. */
+  constructor(path: string, nowSeconds: number) {
+    try {
+      this.#db = new Database(path);
+      this.#db.pragma("journal_mode = WAL");
+      this.#db.pragma("synchronous = FULL");
+      this.#db.exec(SCHEMA);
+      this.#forget(nowSeconds);
+      const rows = this.#db.prepare<[], { digest: string }>("SELECT digest FROM revoked").all();
+      this.#digests = new Set(rows.map(({ digest }) => digest));
+    } catch (cause) {
+      throw failed(path, cause);
+    }
+  }
+
+  has(digest: string): boolean {
+    return this.#digests.has(digest);
+  }
+
+  /** Resolves when it survives power loss. Throws `store_failed`. */
+  async add(digest: string, exp: number, nowSeconds: number): Promise<void> {
+    // In force at once, whatever becomes of the disk.
+    this.#digests.add(digest);
+    try {
+      this.#db.prepare("INSERT OR IGNORE INTO revoked (digest, exp) VALUES (?, ?)").run(digest, exp);
+      for (const expired of this.#forget(nowSeconds)) this.#digests.delete(expired);
+    } catch (cause) {
+      throw failed(this.#db.name, cause);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#db.close();
+  }
+
+  #forget(nowSeconds: number): string[] {
+    const gone = this.#db.prepare<[number], { digest: string }>("DELETE FROM revoked WHERE exp <= ? RETURNING digest");
+    return gone.all(nowSeconds).map(({ digest }) => digest);
+  }
+}
+
+function failed(path: string, cause: unknown): SynclineError {
+  return new SynclineError("store_failed", `The table of revoked tokens, ${path}, cannot be used: ${String(cause)}`, {
+    hint: "Check the disk and its free space. Deleting the file makes revoked tokens count again until they expire.",
+    cause,
+  });
+}

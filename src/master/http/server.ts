@@ -1,0 +1,153 @@
+/** The master's socket: node:http or node:https, set up so that what is not HTTP gets a clear answer and costs little. */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import type { AddressInfo, Socket } from "node:net";
+import { SynclineError } from "../../base/errors.ts";
+import {
+  HEADER_PATIENCE_MS,
+  IDLE_CONNECTION_MS,
+  MAX_CONNECTIONS,
+  MAX_HEADER_BYTES,
+  STOP_MS,
+} from "../../base/limits.ts";
+import { answerRequest, type Service } from "./exchange.ts";
+import { Lane } from "./lane.ts";
+import { Refusal, type RefusalCode } from "./refusal.ts";
+
+export interface ListenOptions {
+  readonly host: string;
+  /** 0 for any that is free. */
+  readonly port: number;
+  /** PEM texts; without them the master speaks plain HTTP. */
+  readonly tls: { readonly cert: string; readonly key: string } | undefined;
+}
+
+export class MasterServer {
+  readonly #service: Service;
+  readonly #server: Server;
+  readonly #lanes = new WeakMap<Socket, Lane>();
+  readonly #tls: boolean;
+  #connections = 0;
+
+  private constructor(service: Service, tls: ListenOptions["tls"]) {
+    this.#service = service;
+    this.#tls = tls !== undefined;
+    this.#server = tls === undefined ? createServer(HTTP) : createTlsServer({ ...HTTP, ...TLS, ...tls });
+    this.#server.maxHeadersCount = 0;
+    this.#server.maxConnections = MAX_CONNECTIONS;
+    const answer = (request: IncomingMessage, response: ServerResponse) => void this.#answer(request, response);
+    this.#server.on("request", answer).on("checkContinue", answer).on("checkExpectation", answer);
+    this.#server.on("clientError", (error, socket) => this.#refuse(error, socket as Socket));
+    this.#server.on(tls === undefined ? "connection" : "secureConnection", (socket: Socket) => {
+      this.#connections++;
+      socket.once("close", () => void this.#connections--);
+    });
+    this.#server.on("connect", (_request, socket) => {
+      const refusal = new Refusal("method_not_allowed", "This is no proxy.", { headers: { allow: "" } });
+      writeRaw(socket as Socket, refusal);
+    });
+  }
+
+  /** Throws `usage` (an address that cannot be had), `config_invalid` (certificate or key). */
+  static async listen(service: Service, options: ListenOptions): Promise<MasterServer> {
+    const server = openServer(service, options);
+    await new Promise<void>((resolve, reject) => {
+      server.#server.once("error", (cause) => reject(cannotListen(options, cause)));
+      server.#server.listen({ host: options.host, port: options.port, backlog: 1024 }, resolve);
+    });
+    service.metrics.gauge("syncline_connections", "Connections that are open.", () => server.#connections);
+    return server;
+
+    function openServer(service: Service, { tls }: ListenOptions): MasterServer {
+      try {
+        return new MasterServer(service, tls);
+      } catch (cause) {
+        throw new SynclineError("config_invalid", "The TLS certificate or its key cannot be used.", {
+          hint: "Both are PEM files, and the key is the certificate's.",
+          cause,
+        });
+      }
+    }
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** Takes no more, finishes what is under way, and closes; after STOP_MS, or once `hurry` fires, without finishing. */
+  async stop(hurry?: AbortSignal): Promise<void> {
+    this.#service.endings.stop();
+    const closed = new Promise<void>((resolve) => void this.#server.close(() => resolve()));
+    this.#server.closeIdleConnections();
+    const cut = () => this.#server.closeAllConnections();
+    const timer = this.#service.clock.after(STOP_MS, cut);
+    hurry?.addEventListener("abort", cut, { once: true });
+    if (hurry?.aborted === true) cut();
+    await closed;
+    timer[Symbol.dispose]();
+    hurry?.removeEventListener("abort", cut);
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    await this.#laneOf(request.socket).run(() => answerRequest(this.#service, request, response));
+  }
+
+  #laneOf(socket: Socket): Lane {
+    let lane = this.#lanes.get(socket);
+    if (lane === undefined) this.#lanes.set(socket, (lane = new Lane(socket)));
+    return lane;
+  }
+
+  /** What the parser refused. Only a connection on which nothing else is said can be told. */
+  #refuse(error: NodeJS.ErrnoException, socket: Socket): void {
+    if (!socket.writable || error.code === "ECONNRESET" || this.#lanes.get(socket)?.isBusy === true) {
+      socket.destroy();
+      return;
+    }
+    const [code, message] = PARSER_REFUSALS[error.code ?? ""] ?? NOT_HTTP;
+    writeRaw(
+      socket,
+      new Refusal(code, this.#tls && error.code === "ERR_SSL_HTTP_REQUEST" ? "This port speaks TLS." : message),
+    );
+  }
+}
+
+const HTTP = {
+  maxHeaderSize: MAX_HEADER_BYTES,
+  headersTimeout: HEADER_PATIENCE_MS,
+  keepAliveTimeout: IDLE_CONNECTION_MS,
+  // Bodies have a patience of their own (request-body.ts), which does not count the time that we take.
+  requestTimeout: 0,
+  connectionsCheckingInterval: 5_000,
+  insecureHTTPParser: false,
+  // Answered in JSON by the exchange.
+  requireHostHeader: false,
+  noDelay: true,
+} as const;
+
+const TLS = { minVersion: "TLSv1.2", handshakeTimeout: HEADER_PATIENCE_MS } as const;
+
+/** Codes of node:http and its parser, llhttp. */
+const PARSER_REFUSALS: Readonly<Record<string, readonly [RefusalCode, string]>> = {
+  HPE_HEADER_OVERFLOW: ["headers_too_large", `Request line and headers are longer than ${MAX_HEADER_BYTES} bytes.`],
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: ["limit_exceeded", "The extensions of the body's chunks are too long."],
+  ERR_HTTP_REQUEST_TIMEOUT: ["time_out", `The headers did not come within ${HEADER_PATIENCE_MS / 1000} s.`],
+};
+const NOT_HTTP: readonly [RefusalCode, string] = ["malformed_request", "This is not a well-formed HTTP/1.1 request."];
+
+function writeRaw(socket: Socket, refusal: Refusal): void {
+  const body = `${JSON.stringify({ code: refusal.code, message: refusal.message })}\n`;
+  const headers = Object.entries(refusal.headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  const head = `HTTP/1.1 ${refusal.status} Refused\r\nconnection: close\r\ncontent-type: application/json\r\n${headers.join("")}`;
+  socket.end(`${head}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`, () => socket.destroySoon());
+}
+
+function cannotListen({ host, port }: ListenOptions, cause: NodeJS.ErrnoException): SynclineError {
+  const inUse = cause.code === "EADDRINUSE";
+  return new SynclineError("usage", `Cannot listen on ${host}, port ${port}: ${cause.message}.`, {
+    hint: inUse
+      ? "Something listens there already: stop it, or choose another port with --listen."
+      : "Choose another --listen.",
+    cause,
+  });
+}

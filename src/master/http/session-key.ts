@@ -1,0 +1,89 @@
+/**
+ * Session tokens: JWTs (RFC 7519) by a key that the operator configured, whose `sub` is a wallet. They work beside wallet tokens.
+ *
+ * The key alone says which algorithm counts: a secret means HS256, a public key EdDSA or ES256; what a token's header says
+ * never chooses. Tokens without `exp` are refused.
+ */
+import { createPublicKey, type KeyObject } from "node:crypto";
+import { errors, jwtVerify } from "jose";
+import { SynclineError } from "../../base/errors.ts";
+import type { Wallet } from "../../base/ids.ts";
+import { blake3 } from "../../crypto/hash.ts";
+import { MAX_TOKEN_SKEW_SECONDS } from "../../crypto/token.ts";
+import { parseWallet } from "../../crypto/wallet.ts";
+
+export interface SessionClaims {
+  readonly wallet: Wallet;
+  /** Over header and payload, so that other spellings of the signature are the same token. */
+  readonly digest: string;
+  readonly exp: number;
+}
+
+export type SessionFault = "token_malformed" | "token_expired" | "token_early" | "token_foreign";
+
+export interface SessionKey {
+  readonly algorithm: "HS256" | "EdDSA" | "ES256";
+  check(token: string, nowSeconds: number): Promise<SessionClaims | SessionFault>;
+}
+
+const MAX_SESSION_CHARS = 4096;
+/** RFC 7518, 3.2: a key of HS256 is as long as its hash, or longer. */
+const MIN_SECRET_BYTES = 32;
+
+/** From the text of a key file: a public key in PEM, else a secret. Throws `config_invalid`. */
+export function parseSessionKey(text: string): SessionKey {
+  const trimmed = text.trim();
+  if (!trimmed.startsWith("-----BEGIN")) {
+    const secret = Buffer.from(trimmed, "utf8");
+    if (secret.length < MIN_SECRET_BYTES) throw invalid(`A secret has at least ${MIN_SECRET_BYTES} characters.`);
+    return sessionKey("HS256", secret);
+  }
+  if (trimmed.includes("PRIVATE KEY"))
+    throw invalid("A master needs the public key only: keep the private one elsewhere.");
+  let key: KeyObject;
+  try {
+    key = createPublicKey(trimmed);
+  } catch (cause) {
+    throw invalid("It is no public key in PEM.", cause);
+  }
+  if (key.asymmetricKeyType === "ed25519") return sessionKey("EdDSA", key);
+  if (key.asymmetricKeyType === "ec" && key.asymmetricKeyDetails?.namedCurve === "prime256v1")
+    return sessionKey("ES256", key);
+  throw invalid("Only Ed25519 and P-256 keys are known.");
+}
+
+function sessionKey(algorithm: SessionKey["algorithm"], key: KeyObject | Uint8Array): SessionKey {
+  return {
+    algorithm,
+    async check(token, nowSeconds) {
+      if (token.length > MAX_SESSION_CHARS) return "token_malformed";
+      try {
+        const { payload } = await jwtVerify(token, key, {
+          algorithms: [algorithm],
+          requiredClaims: ["sub", "exp"],
+          currentDate: new Date(nowSeconds * 1000),
+        });
+        const { sub = "", exp = 0, iat = 0 } = payload;
+        if (exp <= nowSeconds) return "token_expired";
+        if (iat > nowSeconds + MAX_TOKEN_SKEW_SECONDS) return "token_early";
+        return { wallet: parseWallet(sub), digest: digestOf(token), exp };
+      } catch (cause) {
+        if (cause instanceof errors.JWTExpired) return "token_expired";
+        if (cause instanceof errors.JWTClaimValidationFailed && cause.claim === "nbf") return "token_early";
+        if (cause instanceof errors.JWSSignatureVerificationFailed) return "token_foreign";
+        return "token_malformed";
+      }
+    },
+  };
+}
+
+function digestOf(token: string): string {
+  return Buffer.from(blake3(Buffer.from(token.slice(0, token.lastIndexOf("."))))).toString("hex");
+}
+
+function invalid(why: string, cause?: unknown): SynclineError {
+  return new SynclineError("config_invalid", `The key of session tokens cannot be used. ${why}`, {
+    hint: "It is a file with a public key in PEM (Ed25519 or P-256), or with a secret of 32 characters or more.",
+    cause,
+  });
+}

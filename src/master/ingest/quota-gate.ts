@@ -1,0 +1,94 @@
+/** Asks another server whether a caller may upload, with the caller's own bearer (systems.md §3): one question a bearer at a time. */
+import { request } from "undici";
+import { BoundedMap } from "../../base/bounded-map.ts";
+import type { Clock } from "../../base/clock.ts";
+import { KNOWN_BEARERS, QUOTA_CACHE_MS, QUOTA_PATIENCE_MS, QUOTA_RETRY_MS } from "../../base/limits.ts";
+import { describeError, type Log } from "../../base/log.ts";
+import { Refusal } from "../http/refusal.ts";
+
+export interface QuotaGateOptions {
+  /** The storage API's address, to which /api/v1/storage is added. */
+  readonly api: string;
+  /** Whether uploads are let through while the API does not answer. */
+  readonly open: boolean;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export class QuotaGate {
+  readonly #options: QuotaGateOptions;
+  readonly #answers = new BoundedMap<string, Asked>(KNOWN_BEARERS);
+
+  constructor(options: QuotaGateOptions) {
+    this.#options = options;
+  }
+
+  /** Throws `over_quota`, `quota_unreachable`. */
+  async check(bearer: string): Promise<void> {
+    const verdict = await this.#ask(bearer);
+    if (verdict === "no") throw new Refusal("over_quota", "The storage API says that this caller may not upload.");
+    if (verdict === "yes" || this.#options.open) return;
+    throw new Refusal(
+      "quota_unreachable",
+      "The storage API does not say whether this caller may upload. Try again later.",
+    );
+  }
+
+  #ask(bearer: string): Promise<Verdict> {
+    const nowMs = this.#options.clock.monotonicMs();
+    const before = this.#answers.get(bearer);
+    if (before !== undefined && nowMs < before.untilMs) return before.verdict;
+    const asked: Asked = { verdict: this.#request(bearer), untilMs: Infinity };
+    const dated = async () => {
+      const keptMs = (await asked.verdict) === "unknown" ? QUOTA_RETRY_MS : QUOTA_CACHE_MS;
+      asked.untilMs = this.#options.clock.monotonicMs() + keptMs;
+    };
+    this.#answers.set(bearer, asked);
+    void dated();
+    return asked.verdict;
+  }
+
+  async #request(bearer: string): Promise<Verdict> {
+    const { api, log } = this.#options;
+    try {
+      const { statusCode, body } = await request(new URL("api/v1/storage", api.endsWith("/") ? api : `${api}/`), {
+        headers: { authorization: `Bearer ${bearer}`, accept: "application/json" },
+        headersTimeout: QUOTA_PATIENCE_MS,
+        bodyTimeout: QUOTA_PATIENCE_MS,
+        signal: AbortSignal.timeout(2 * QUOTA_PATIENCE_MS),
+      });
+      if (statusCode === 401 || statusCode === 403) {
+        await body.dump();
+        return "no";
+      }
+      let text = "";
+      for await (const piece of body.setEncoding("utf8")) {
+        text += String(piece);
+        if (text.length > MAX_ANSWER_CHARS) break;
+      }
+      return statusCode === 200 ? verdictIn(text) : "unknown";
+    } catch (error) {
+      log.warn(`The storage API does not answer: ${describeError(error)}`);
+      return "unknown";
+    }
+  }
+}
+
+type Verdict = "yes" | "no" | "unknown";
+
+interface Asked {
+  readonly verdict: Promise<Verdict>;
+  untilMs: number;
+}
+
+const MAX_ANSWER_CHARS = 65_536;
+
+function verdictIn(text: string): Verdict {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value !== "object" || value === null || !("canUpload" in value)) return "unknown";
+    return value.canUpload === true ? "yes" : value.canUpload === false ? "no" : "unknown";
+  } catch {
+    return "unknown";
+  }
+}

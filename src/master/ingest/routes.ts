@@ -1,0 +1,73 @@
+/** One verified block a call (systems.md §3): for nodes and tools that know nothing of buckets. */
+import { Budget } from "../../base/budget.ts";
+import type { Cid } from "../../base/ids.ts";
+import { INGEST_CONCURRENCY, MAX_BLOCK_ACCEPTED } from "../../base/limits.ts";
+import { cidOf, codecOf } from "../../format/cid.ts";
+import { cidFrom } from "../blocks/cids.ts";
+import { Refusal } from "../http/refusal.ts";
+import type { Answer, Call, Route } from "../http/route.ts";
+import type { MasterParts } from "../parts.ts";
+
+export function ingestRoutes(parts: MasterParts): Route[] {
+  const slots = new Budget(INGEST_CONCURRENCY);
+  const handle = (call: Call) => ingest(parts, slots, call);
+  return (["PUT", "POST"] as const).map((method) => ({ method, path: "/v0/block", access: "bearer", handle }));
+}
+
+async function ingest(parts: MasterParts, slots: Budget, call: Call): Promise<Answer> {
+  const { bodies, quota, quotaGate } = parts;
+  const { wallet, bearer } = call.caller;
+  const cid = declaredCid(call);
+  const declared = Number(call.headers["content-length"] ?? MAX_BLOCK_ACCEPTED);
+  if (declared > MAX_BLOCK_ACCEPTED) throw tooLong();
+  await quotaGate?.check(bearer);
+  await quota.check(wallet);
+  await bodies.take(wallet, declared, call.signal);
+  try {
+    const bytes = await readBlock(call);
+    await slots.take(1, call.signal);
+    try {
+      await store(parts, call, cid, bytes);
+    } finally {
+      slots.give(1);
+    }
+    return { status: 200, json: { cid, size: bytes.length } };
+  } finally {
+    bodies.give(wallet, declared);
+  }
+}
+
+async function store({ stores, quota }: MasterParts, { caller }: Call, cid: Cid, bytes: Uint8Array): Promise<void> {
+  const actual = cidOf(codecOf(cid), bytes);
+  if (actual !== cid) {
+    throw new Refusal("cid_mismatch", "The body is not what the CID addresses. Nothing is stored.", {
+      details: { declared: cid, actual },
+    });
+  }
+  const arrived = await quota.admit(caller.wallet, bytes.length);
+  try {
+    await (await stores.of(caller.wallet)).put([{ cid, bytes }]);
+  } finally {
+    arrived();
+  }
+}
+
+function declaredCid({ query }: Call): Cid {
+  const text = query.get("cid");
+  if (text === null || text === "") throw new Refusal("bad_cid", "Say which block it is: ?cid=…");
+  return cidFrom(text);
+}
+
+async function readBlock(call: Call): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  for await (const piece of call.body(MAX_BLOCK_ACCEPTED)) pieces.push(piece);
+  const [first] = pieces;
+  if (first === undefined) throw new Refusal("empty_body", "The body is the block's bytes; there were none.");
+  return pieces.length === 1 ? first : Buffer.concat(pieces);
+}
+
+function tooLong(): Refusal {
+  return new Refusal("limit_exceeded", `A block has at most ${MAX_BLOCK_ACCEPTED} bytes.`, {
+    details: { limit: MAX_BLOCK_ACCEPTED },
+  });
+}

@@ -1,0 +1,135 @@
+/** The embedded master: one process with its roots, its blocks and its HTTP surface (docs/protocol.md). */
+import { join } from "node:path";
+import type { Clock } from "../base/clock.ts";
+import type { Wallet } from "../base/ids.ts";
+import { BODIES_BYTES, OWNER_BODIES_BYTES } from "../base/limits.ts";
+import type { Log } from "../base/log.ts";
+import type { Random } from "../base/random.ts";
+import { SqliteRootStore } from "../roots/sqlite-root-store.ts";
+import { Quota } from "./account/quota.ts";
+import { accountRoutes } from "./account/routes.ts";
+import { blockRoutes } from "./blocks/routes.ts";
+import { Bearers } from "./http/bearers.ts";
+import { Endings } from "./http/endings.ts";
+import { Metrics } from "./http/metrics.ts";
+import { Revocations } from "./http/revocations.ts";
+import type { Route } from "./http/route.ts";
+import { Router } from "./http/router.ts";
+import { type ListenOptions, MasterServer } from "./http/server.ts";
+import type { SessionKey } from "./http/session-key.ts";
+import { Shares } from "./http/shares.ts";
+import { QuotaGate } from "./ingest/quota-gate.ts";
+import { ingestRoutes } from "./ingest/routes.ts";
+import type { MasterParts } from "./parts.ts";
+import { serviceRoutes } from "./service/routes.ts";
+import { BucketRoots } from "./roots/bucket-roots.ts";
+import { bucketRoutes } from "./roots/routes.ts";
+import { openMasterStore } from "./store/master-store.ts";
+
+export interface MasterOptions {
+  /** The folder that holds everything. */
+  readonly data: string;
+  readonly listen: ListenOptions;
+  /** Wallets that are served. */
+  readonly allow: readonly Wallet[];
+  readonly sessionKey?: SessionKey | undefined;
+  readonly publicBlocks?: boolean;
+  /** Bytes that each owner may store; undefined for no limit. */
+  readonly quotaBytes?: number | undefined;
+  /** Asked before `/v0/block` takes anything. */
+  readonly quotaApi?: { readonly url: string; readonly open: boolean } | undefined;
+  readonly version: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** False for a drill that shows what the comparison prevents. */
+  readonly compareAndSwap?: boolean;
+}
+
+export interface Master {
+  /** Such as "http://127.0.0.1:3600". */
+  readonly origin: string;
+  /** Finishes what is under way, ends watches, closes everything; without finishing once `hurry` fires. */
+  stop(hurry?: AbortSignal): Promise<void>;
+}
+
+/** Throws `state_in_use`, `config_invalid`, `usage` (an address that cannot be had), and as its stores do; then nothing is left open. */
+export async function startMaster(options: MasterOptions): Promise<Master> {
+  const open: (Disposable | AsyncDisposable)[] = [];
+  try {
+    const parts = await openParts(options, open);
+    const router = new Router(routesOf(parts));
+    const server = await MasterServer.listen({ ...parts, router }, options.listen);
+    return {
+      origin: originOf(options.listen, server.port),
+      async stop(hurry) {
+        await server.stop(hurry);
+        await closeAll(open);
+      },
+    };
+  } catch (error) {
+    await closeAll(open);
+    throw error;
+  }
+}
+
+/** Whatever is opened is added to `open`. */
+async function openParts(options: MasterOptions, open: (Disposable | AsyncDisposable)[]): Promise<MasterParts> {
+  const { clock, random, log, sessionKey, quotaApi, quotaBytes, publicBlocks = false, version } = options;
+  const opened = <Part extends Disposable | AsyncDisposable>(part: Part): Part => {
+    open.push(part);
+    return part;
+  };
+  const { data, compareAndSwap = true } = options;
+  // The first to be opened and the last to be closed, for it holds the folder's lock.
+  const stores = opened(await openMasterStore({ dir: data, clock, random, log }));
+  const roots = opened(new SqliteRootStore(join(data, "roots.db")));
+  const revocations = opened(new Revocations(join(data, "auth.db"), Number(clock.nowNs() / 1_000_000_000n)));
+  const parts = {
+    stores,
+    roots,
+    bucketRoots: new BucketRoots({ roots, stores, clock, log, compareAndSwap }),
+    revocations,
+    bearers: new Bearers({ allow: new Set(options.allow), sessionKey, revocations, clock }),
+    endings: new Endings(clock),
+    quota: new Quota(stores, quotaBytes),
+    quotaGate: quotaApi && new QuotaGate({ api: quotaApi.url, open: quotaApi.open, clock, log }),
+    bodies: new Shares(BODIES_BYTES, OWNER_BODIES_BYTES),
+    answers: new Shares(BODIES_BYTES, OWNER_BODIES_BYTES),
+    metrics: new Metrics(),
+    publicBlocks,
+    version,
+    clock,
+    random,
+    log,
+  };
+  countMemory(parts);
+  return parts;
+}
+
+async function closeAll(open: (Disposable | AsyncDisposable)[]): Promise<void> {
+  for (let part = open.pop(); part !== undefined; part = open.pop()) {
+    if (Symbol.asyncDispose in part) await part[Symbol.asyncDispose]();
+    else part[Symbol.dispose]();
+  }
+}
+
+function routesOf(parts: MasterParts): Route[] {
+  return [
+    ...serviceRoutes(parts),
+    ...accountRoutes(parts),
+    ...blockRoutes(parts),
+    ...ingestRoutes(parts),
+    ...bucketRoutes(parts.bucketRoots, parts.clock),
+  ];
+}
+
+function countMemory({ metrics, bodies, answers }: MasterParts): void {
+  metrics.gauge("syncline_bodies_bytes", "Memory set aside for bodies that come in.", () => bodies.usedBytes);
+  metrics.gauge("syncline_answers_bytes", "Memory set aside for blocks that go out.", () => answers.usedBytes);
+  metrics.gauge("process_resident_memory_bytes", "Resident memory.", () => process.memoryUsage.rss());
+}
+
+function originOf({ tls, host }: ListenOptions, port: number): string {
+  return `${tls === undefined ? "http" : "https"}://${host.includes(":") ? `[${host}]` : host}:${port}`;
+}

@@ -1,0 +1,34 @@
+/** What the calls of a master share: made once, in master.ts, and given to each list of routes. */
+import type { Clock } from "../base/clock.ts";
+import type { Log } from "../base/log.ts";
+import type { Random } from "../base/random.ts";
+import type { RootStore } from "../roots/root-store.ts";
+import type { Quota } from "./account/quota.ts";
+import type { Bearers } from "./http/bearers.ts";
+import type { Endings } from "./http/endings.ts";
+import type { Metrics } from "./http/metrics.ts";
+import type { Revocations } from "./http/revocations.ts";
+import type { Shares } from "./http/shares.ts";
+import type { QuotaGate } from "./ingest/quota-gate.ts";
+import type { BucketRoots } from "./roots/bucket-roots.ts";
+import type { BlockStores } from "./store/owner-blocks.ts";
+
+export interface MasterParts {
+  readonly stores: BlockStores;
+  readonly roots: RootStore;
+  readonly bucketRoots: BucketRoots;
+  readonly bearers: Bearers;
+  readonly revocations: Revocations;
+  readonly endings: Endings;
+  readonly quota: Quota;
+  readonly quotaGate: QuotaGate | undefined;
+  /** Memory of bodies that come in, and of blocks that go out. */
+  readonly bodies: Shares;
+  readonly answers: Shares;
+  readonly metrics: Metrics;
+  readonly publicBlocks: boolean;
+  readonly version: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}

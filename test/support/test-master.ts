@@ -1,0 +1,61 @@
+/** A master in this process, on a free port of loopback, with its folder and its callers. */
+import { systemClock } from "../../src/base/clock.ts";
+import type { Wallet } from "../../src/base/ids.ts";
+import { type Log, silentLog } from "../../src/base/log.ts";
+import { systemRandom } from "../../src/base/random.ts";
+import { signToken } from "../../src/crypto/token.ts";
+import { walletSigner, type WalletSigner } from "../../src/crypto/wallet.ts";
+import { type Master, type MasterOptions, startMaster } from "../../src/master/master.ts";
+import { temporaryFolder } from "./temporary-folder.ts";
+
+export interface TestMaster extends Master {
+  readonly data: string;
+  /** A request with this signer's token (the allowed wallet's unless another is given; none for null). */
+  call(path: string, init?: RequestInit & { duplex?: "half" }, as?: WalletSigner | null): Promise<Response>;
+}
+
+/** The wallet that test masters allow. */
+export const alice = walletSigner(new Uint8Array(32).fill(0x42));
+/** Another one that they allow. */
+export const bob = walletSigner(new Uint8Array(32).fill(0x07));
+/** A valid wallet that they do not. */
+export const stranger = walletSigner(new Uint8Array(32).fill(0x33));
+
+export async function startTestMaster(options: Partial<MasterOptions> = {}): Promise<TestMaster> {
+  const data = options.data ?? (await temporaryFolder());
+  const allow: Wallet[] = [alice.wallet, bob.wallet];
+  const log: Log = silentLog;
+  const clock = options.clock ?? systemClock;
+  const listen = { host: "127.0.0.1", port: 0, tls: undefined };
+  const master = await startMaster({
+    data,
+    listen,
+    allow,
+    version: "test",
+    clock,
+    random: systemRandom,
+    log,
+    ...options,
+  });
+  return {
+    ...master,
+    data,
+    async call(path, init = {}, as = alice) {
+      const headers = new Headers(init.headers);
+      if (as !== null)
+        headers.set("authorization", `Bearer ${await tokenOf(as, Number(clock.nowNs() / 1_000_000_000n))}`);
+      return fetch(master.origin + path, { redirect: "error", ...init, headers });
+    },
+  };
+}
+
+/** Signing takes a millisecond: once a wallet and second. */
+async function tokenOf(signer: WalletSigner, now: number): Promise<string> {
+  const known = tokens.get(signer.wallet);
+  if (known?.now === now) return known.text;
+  const text = await signToken(signer, now);
+  tokens.set(signer.wallet, { now, text });
+  return text;
+}
+
+const tokens = new Map<Wallet, { readonly now: number; readonly text: string }>();

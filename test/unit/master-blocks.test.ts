@@ -1,0 +1,79 @@
+/** The calls on blocks of a master that runs. */
+import { CarReader } from "@ipld/car";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Cid } from "../../src/base/ids.ts";
+import { encodeCarBlockHead, encodeCarHeader } from "../../src/format/car.ts";
+import { cidOf } from "../../src/format/cid.ts";
+import { encodeCbor, Link } from "../../src/format/dag-cbor.ts";
+import { alice, bob, startTestMaster, type TestMaster } from "../support/test-master.ts";
+
+let master: TestMaster;
+beforeAll(async () => void (master = await startTestMaster()));
+afterAll(() => master.stop());
+
+const raw = (text: string) => blockOf("raw", Buffer.from(text));
+const blockOf = (codec: "raw" | "dag-cbor", bytes: Uint8Array) => ({ cid: cidOf(codec, bytes), bytes });
+const carOf = (...blocks: { cid: Cid; bytes: Uint8Array }[]) =>
+  Buffer.concat([
+    encodeCarHeader(),
+    ...blocks.flatMap(({ cid, bytes }) => [encodeCarBlockHead(cid, bytes.length), bytes]),
+  ]);
+const post = async (path: string, body: unknown, as = alice) =>
+  master.call(path, { method: "POST", body: JSON.stringify(body) }, as);
+const upload = async (body: Uint8Array, as = alice) => master.call("/v1/blocks", { method: "POST", body }, as);
+const cidsIn = async (response: Response) => {
+  const reader = await CarReader.fromBytes(new Uint8Array(await response.arrayBuffer()));
+  const cids: string[] = [];
+  for await (const { cid } of reader.blocks()) cids.push(cid.toString());
+  return cids;
+};
+
+test("what was uploaded is had, got, and nobody else's", async () => {
+  const one = raw("one");
+  const two = raw("two");
+  const bad = { cid: raw("three").cid, bytes: Buffer.from("not three") };
+  const answer = await upload(carOf(one, bad, two, one));
+  expect(answer.status).toBe(200);
+  expect(await answer.json()).toEqual({ stored: 2, known: 1, rejected: [{ cid: bad.cid, code: "cid_mismatch" }] });
+  const cids = [two.cid, bad.cid, one.cid];
+  expect(await (await post("/v1/blocks/have", { cids })).json()).toEqual({ missing: [bad.cid] });
+  expect(await cidsIn(await post("/v1/blocks/get", { cids }))).toEqual([two.cid, one.cid]);
+  expect(await (await post("/v1/blocks/have", { cids }, bob)).json()).toEqual({ missing: cids });
+  expect(await cidsIn(await post("/v1/blocks/get", { cids }, bob))).toEqual([]);
+});
+
+describe("the trustless gateway", () => {
+  test("serves a block with its caching headers, and says when nothing changed", async () => {
+    const one = raw("a block of the gateway");
+    await upload(carOf(one));
+    const answer = await master.call(`/ipfs/${one.cid}?format=raw`);
+    expect(await answer.text()).toBe("a block of the gateway");
+    expect(answer.headers.get("etag")).toBe(`"${one.cid}"`);
+    const again = await master.call(`/ipfs/${one.cid}?format=raw`, {
+      headers: { "if-none-match": `W/"x", "${one.cid}"` },
+    });
+    expect(again.status).toBe(304);
+    expect((await master.call(`/ipfs/${one.cid}?format=raw`, {}, bob)).status).toBe(404);
+  });
+
+  test("serves a DAG in the order of its links, each block once", async () => {
+    const leaf = raw("leaf");
+    const other = raw("other leaf");
+    const middle = blockOf("dag-cbor", encodeCbor([new Link(leaf.cid), new Link(other.cid)]));
+    const root = blockOf("dag-cbor", encodeCbor({ a: new Link(middle.cid), b: new Link(leaf.cid) }));
+    await upload(carOf(root, middle, leaf, other));
+    const get = async (scope: string) => cidsIn(await master.call(`/ipfs/${root.cid}?format=car${scope}`));
+    expect(await get("")).toEqual([root.cid, middle.cid, leaf.cid, other.cid]);
+    expect(await get("&dag-scope=block")).toEqual([root.cid]);
+    expect(await get("&dag-scope=entity")).toEqual([root.cid]);
+  });
+});
+
+test("ingest takes one block, and nothing under another's address", async () => {
+  const one = raw("ingested");
+  const put = async (cid: string, body: string) => master.call(`/v0/block?cid=${cid}`, { method: "PUT", body });
+  expect(await (await put(one.cid, "ingested")).json()).toEqual({ cid: one.cid, size: 8 });
+  const wrong = await put(one.cid, "something else");
+  expect(wrong.status).toBe(422);
+  expect(await wrong.json()).toMatchObject({ declared: one.cid, actual: raw("something else").cid });
+});
