@@ -4,6 +4,7 @@ import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { WalletSigner } from "../crypto/wallet.ts";
+import type { MasterAccess } from "../net/access.ts";
 import { removeOverlay } from "../overlay/disk-storage.ts";
 import { openBucket } from "./open-bucket.ts";
 import type { AgentStatus, FlushReport, UnmountReport } from "./reports.ts";
@@ -19,8 +20,10 @@ export interface AgentOptions {
   readonly mount: string;
   /** The state's folder, whose lock the caller holds. */
   readonly stateDir: string;
-  /** Opens the wallet; called only when a device must be certified, never for an agent that only reads. */
+  /** Opens the wallet; called only when a device must be certified. A master needs it besides, for its tokens. */
   readonly wallet: () => Promise<WalletSigner>;
+  /** How to get into a master. */
+  readonly access: MasterAccess;
   readonly readOnly: boolean;
   /** An old state to show, as `--at` names it; implies readOnly. */
   readonly at: string | undefined;
@@ -57,12 +60,13 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
 }
 
 async function openAgentBucket(options: AgentOptions): Promise<Partial<WritingBucket> & Pick<WritingBucket, "opened">> {
-  const { address, stateDir, wallet, readOnly, at, cacheBytes, clock, random, log } = options;
+  const { address, stateDir, wallet, access, readOnly, at, cacheBytes, clock, random, log } = options;
   if (at !== undefined) removeOverlay(stateDir);
   await startOver(options);
   const genesisPath = join(stateDir, GENESIS);
   const genesis = readStateFile(genesisPath);
-  const bucket = { address, clock, random, log, genesis, cache: { dir: cacheDirOf(stateDir), bytes: cacheBytes } };
+  const cache = { dir: cacheDirOf(stateDir), bytes: cacheBytes };
+  const bucket = { address, access, clock, random, log, genesis, cache };
   const reads = readOnly || at !== undefined;
   const result = reads ? { opened: await openBucket(bucket) } : await openToWrite({ ...bucket, stateDir, wallet });
   writeStateFile(genesisPath, result.opened.bucket.genesis.bytes);

@@ -8,6 +8,7 @@ import type { Bucket } from "../bucket/bucket.ts";
 import type { PublishOutcome } from "../bucket/publish/outcome.ts";
 import { openWriter, type BucketWriter } from "../bucket/writer.ts";
 import type { WalletSigner } from "../crypto/wallet.ts";
+import type { MasterAccess } from "../net/access.ts";
 import { openCommandState } from "./state-dir.ts";
 import { readStateFile, writeStateFile } from "./state-file.ts";
 import { openToWrite } from "./writing-bucket.ts";
@@ -17,6 +18,7 @@ export interface CommandWriterOptions {
   /** Folder of all states. */
   readonly stateRoot: string;
   readonly wallet: () => Promise<WalletSigner>;
+  readonly access?: MasterAccess | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;

@@ -2,6 +2,7 @@
 import { Worker } from "node:worker_threads";
 import { SynclineError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
+import type { MasterAccess } from "../net/access.ts";
 import type { DirtyReason } from "./flush-schedule.ts";
 import type { FlushReport } from "./reports.ts";
 import { answerCalls, createCaller, type Caller } from "./rpc.ts";
@@ -29,7 +30,7 @@ export class FilesystemThread {
   readonly #listener: ThreadListener;
   #ended = false;
 
-  constructor(log: Log, listener: ThreadListener) {
+  constructor(log: Log, access: MasterAccess, listener: ThreadListener) {
     const resourceLimits = { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB };
     this.#worker = new Worker(new URL("vfs-worker.js", import.meta.url), { name: "filesystem", resourceLimits });
     this.#log = log;
@@ -37,7 +38,11 @@ export class FilesystemThread {
     const caller = createCaller<WorkerMethods>(this.#worker);
     this.call = caller.call;
     this.#stopCalls = caller.stop;
-    answerCalls<MainMethods>(this.#worker, { flush: () => listener.flush() });
+    answerCalls<MainMethods>(this.#worker, {
+      flush: () => listener.flush(),
+      token: (origin) => access.bearer(origin).token(),
+      refused: ({ origin, token }) => access.bearer(origin).refused(token),
+    });
     this.#worker.on("message", (event: WorkerEvent) => this.#heard(event));
     this.#worker.once("error", (error) => this.#died(error));
     this.#worker.once("exit", (status) => this.#died(new Error(`exit status ${status}`)));

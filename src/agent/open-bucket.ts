@@ -10,14 +10,18 @@ import { RetryReader } from "../blocks/retry-reader.ts";
 import { VerifiedReader } from "../blocks/verified-reader.ts";
 import { Bucket } from "../bucket/bucket.ts";
 import { cachingRemote } from "../bucket/caching-remote.ts";
-import { openRemote, parseAddress } from "../bucket/open-remote.ts";
+import { parseAddress } from "../bucket/address.ts";
+import { openRemote } from "../bucket/open-remote.ts";
 import type { BucketRemote } from "../bucket/remote.ts";
+import type { MasterAccess } from "../net/access.ts";
 
 export interface OpenBucketOptions {
   readonly address: string;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** How to get into a master; a bucket in a folder needs none. */
+  readonly access?: MasterAccess | undefined;
   /** Who uploads; absent for reading. */
   readonly writer?: WriterId | undefined;
   readonly cache?: { readonly dir: string; readonly bytes: number } | undefined;
@@ -36,9 +40,9 @@ export interface OpenedBucket extends AsyncDisposable {
 
 /** Opens the bucket and checks its genesis. Throws as `openRemote` and `Bucket.open`. */
 export async function openBucket(options: OpenBucketOptions): Promise<OpenedBucket> {
-  const { address, clock, random, log, patienceMs } = options;
+  const { address, clock, random, log, patienceMs, access } = options;
   const { pinnedGenesis } = parseAddress(address);
-  const opened = openRemote(address, { clock, random, writer: options.writer });
+  const opened = openRemote(address, { clock, random, writer: options.writer, access });
   const verified = new RetryReader(new VerifiedReader(opened.blocks), { clock, random, patienceMs });
   const cache = options.cache === undefined ? undefined : new DiskBlockCache({ ...options.cache, log });
   const blocks = cache === undefined ? verified : new CachedReader(cache, verified);

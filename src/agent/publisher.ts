@@ -258,10 +258,13 @@ export class Publisher {
 
 const UNREACHABLE: ReadonlySet<string> = new Set([
   "arbiter_unreachable",
+  "bad_token",
   "bucket_locked",
+  "key_locked",
   "no_such_bucket",
   "store_unreachable",
   "time_out",
+  "wallet_not_allowed",
 ]);
 
 function baseRootOf({ commit, tree, seq }: { commit: Cid; tree: Cid; seq: Lamport }): BaseRoot {

@@ -45,7 +45,7 @@ export class RunningAgent implements Agent {
     this.#options = options;
     this.#opened = opened;
     this.#writer = writer;
-    this.#thread = new FilesystemThread(options.log, {
+    this.#thread = new FilesystemThread(options.log, options.access, {
       dirty: (reason) => this.#schedule.note(reason),
       unmounted: () => void this.#finish(this.#unmountEndMs ?? this.#now() + DRAIN_MS),
       flush: () => this.flush(),
@@ -152,6 +152,7 @@ export class RunningAgent implements Agent {
 
   async #workerSetup(): Promise<WorkerSetup> {
     const { address, mount, stateDir, at, log, readTimeoutMs, cacheBytes, publishedDurability } = this.#options;
+    const { tlsCa, insecure } = this.#options.access;
     const { bucket } = this.#opened;
     return {
       address,
@@ -162,6 +163,7 @@ export class RunningAgent implements Agent {
       readOnly: this.#writer === undefined,
       readTimeoutMs,
       publishedDurability,
+      trust: { tlsCa, insecure },
       genesis: bucket.genesis.bytes,
       base: await firstBase(bucket, { at, stateDir, log }),
     };

@@ -5,6 +5,7 @@ import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import { openRemote } from "../bucket/open-remote.ts";
+import type { MasterAccess } from "../net/access.ts";
 import { DiskStorage, hasOverlay, removeOverlay } from "../overlay/disk-storage.ts";
 import { Overlay } from "../overlay/overlay.ts";
 import { LAST_BASE, parseBase } from "./first-base.ts";
@@ -13,6 +14,7 @@ import { readStateFile } from "./state-file.ts";
 export interface StartOverOptions {
   readonly address: string;
   readonly stateDir: string;
+  readonly access?: MasterAccess | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -37,8 +39,8 @@ export async function startOver(options: StartOverOptions): Promise<void> {
 }
 
 /** The genesis that lies at the address; undefined when it cannot be reached. */
-async function genesisAt({ address, clock, random }: StartOverOptions): Promise<Uint8Array | undefined> {
-  await using remote = openRemote(address, { clock, random });
+async function genesisAt({ address, access, clock, random }: StartOverOptions): Promise<Uint8Array | undefined> {
+  await using remote = openRemote(address, { access, clock, random });
   try {
     return await remote.readGenesis();
   } catch {

@@ -3,6 +3,7 @@
  */
 import type { Cid, Lamport } from "../base/ids.ts";
 import type { ChangeSet, NewBase, PublishedEpoch } from "../bucket/change-set.ts";
+import type { MasterAccess } from "../net/access.ts";
 import type { DirtyReason } from "./flush-schedule.ts";
 import type { FlushReport } from "./reports.ts";
 
@@ -17,11 +18,15 @@ export interface WorkerSetup {
   readonly readTimeoutMs: number;
   /** fsync answers only when the change is published. */
   readonly publishedDurability: boolean;
+  /** What is trusted on the way to a master; tokens are asked for. */
+  readonly trust: Trust;
   /** The signed genesis block: the bucket may be out of reach. */
   readonly genesis: Uint8Array;
   /** Where a state that is new begins; an old state goes on where it was. */
   readonly base: BaseRoot;
 }
+
+export type Trust = Pick<MasterAccess, "tlsCa" | "insecure">;
 
 export interface BaseRoot {
   readonly commit: Cid;
@@ -52,6 +57,9 @@ export type WorkerMethods = {
 /** What the worker asks the main thread. */
 export type MainMethods = {
   flush(nothing: undefined): Promise<FlushReport>;
+  /** The bearer token for a master: the wallet stays on the main thread. */
+  token(origin: string): Promise<string>;
+  refused(token: { readonly origin: string; readonly token: string }): void;
 };
 
 /** What the worker tells without being asked. */

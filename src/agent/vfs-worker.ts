@@ -7,13 +7,15 @@ import type { Log, LogFields } from "../base/log.ts";
 import { systemRandom } from "../base/random.ts";
 import { serveFuse, type FuseMount } from "../fuse/mount.ts";
 import { prepareMountPoint } from "../fuse/mount-point.ts";
+import { eachOnce, type MasterAccess } from "../net/access.ts";
+import { keptBearer, RENEW_AHEAD_MS } from "../net/bearer.ts";
 import { DiskStorage } from "../overlay/disk-storage.ts";
 import type { FileSystem } from "../vfs/filesystem.ts";
 import { openVfs } from "../vfs/open-vfs.ts";
 import type { Vfs } from "../vfs/vfs.ts";
 import { openBucket, type OpenedBucket } from "./open-bucket.ts";
-import { answerCalls, createCaller } from "./rpc.ts";
-import type { MainMethods, WorkerEvent, WorkerMethods, WorkerSetup } from "./threads.ts";
+import { answerCalls, createCaller, type Caller } from "./rpc.ts";
+import type { MainMethods, Trust, WorkerEvent, WorkerMethods, WorkerSetup } from "./threads.ts";
 
 interface Serving {
   readonly setup: WorkerSetup;
@@ -36,7 +38,7 @@ function serve(port: MessagePort): void {
 
   answerCalls<WorkerMethods>(port, {
     async open(setup) {
-      serving = await openFilesystem(setup, log);
+      serving = await openFilesystem(setup, log, accessThrough(main.call, setup.trust));
       const { vfs } = serving;
       vfs.onDirty((reason) => tell({ event: "dirty", reason }));
       vfs.onInvalidate((changes) => open().mount?.invalidate(changes));
@@ -79,11 +81,11 @@ function serve(port: MessagePort): void {
   });
 }
 
-async function openFilesystem(setup: WorkerSetup, log: Log): Promise<Serving> {
+async function openFilesystem(setup: WorkerSetup, log: Log, access: MasterAccess): Promise<Serving> {
   const { address, genesis, stateDir, base, readTimeoutMs } = setup;
   const cache = { dir: setup.cacheDir, bytes: setup.cacheBytes };
   const ports = { clock: systemClock, random: systemRandom };
-  const opened = await openBucket({ address, genesis, cache, log, patienceMs: readTimeoutMs, ...ports });
+  const opened = await openBucket({ address, access, genesis, cache, log, patienceMs: readTimeoutMs, ...ports });
   const vfs = await openVfs({
     storage: new DiskStorage(stateDir),
     blocks: opened.blocks,
@@ -94,6 +96,21 @@ async function openFilesystem(setup: WorkerSetup, log: Log): Promise<Serving> {
   });
   return { setup, opened, vfs, mount: undefined };
 }
+
+/** Tokens come from the main thread, which keeps each for minutes beyond this. */
+function accessThrough(call: Caller<MainMethods>, trust: Trust): MasterAccess {
+  const bearer = eachOnce((origin) => {
+    const kept = keptBearer(systemClock, TOKEN_KEPT_MS, () => call("token", origin));
+    const refused = (token: string) => {
+      kept.refused(token);
+      void call("refused", { origin, token });
+    };
+    return { token: () => kept.token(), refused };
+  });
+  return { bearer, ...trust };
+}
+
+const TOKEN_KEPT_MS = RENEW_AHEAD_MS / 2;
 
 /** fsync answers when the change is in the bucket. */
 function publishedDurability(fs: FileSystem, flush: () => Promise<{ published: boolean }>): FileSystem {

@@ -43,6 +43,7 @@ export type ErrorCode =
   | "key_locked"
   | "limit_exceeded"
   | "local_io_failed"
+  | "missing_blocks"
   | "mount_busy"
   | "mount_not_empty"
   | "name_invalid"
@@ -55,6 +56,7 @@ export type ErrorCode =
   | "not_supported"
   | "object_exists"
   | "object_not_found"
+  | "over_quota"
   | "path_exists"
   | "precondition_failed"
   | "read_timeout"
@@ -68,4 +70,5 @@ export type ErrorCode =
   | "time_out"
   | "unpublished_data"
   | "usage"
-  | "verify_failed";
+  | "verify_failed"
+  | "wallet_not_allowed";

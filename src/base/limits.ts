@@ -109,6 +109,29 @@ export const READ_AHEAD_MAX_BYTES = 32 * MiB;
 export const READ_ATTEMPTS = 5;
 export const READ_TIMEOUT_MS = 30_000;
 
+// What a client of a master allows itself, and it (protocol.md)
+/** Sockets to one master: block transfers take MASTER_TRANSFERS of them at most, so that roots and the watch never wait. */
+export const MASTER_CONNECTIONS = 10;
+export const MASTER_TRANSFERS = 6;
+export const MASTER_CONNECT_MS = 10_000;
+/** A call is given up when nothing moves for so long, or when less than this comes of an answer in such a time. */
+export const MASTER_SILENCE_MS = 30_000;
+export const MASTER_LEAST_BYTES = 1 * KiB;
+/** A swap may have to wait for the check of much that is new. */
+export const MASTER_SWAP_MS = 120_000;
+/** A watch brings a comment every 15 s. */
+export const MASTER_WATCH_MS = 40_000;
+/** Blocks are sent in batches of this, besides the one that fills. */
+export const MASTER_PUT_BYTES = 8 * MiB;
+export const MASTER_PUT_BLOCKS = 8_192;
+/** Batches that are on their way while the next one fills. */
+export const MASTER_PUTS_AT_ONCE = 2;
+/** Fewer bytes than this are sent without asking whether they are there: asking would cost more. */
+export const MASTER_ASK_BYTES = 64 * KiB;
+/** How often the root is read: where the master tells of new ones, and where it does not. */
+export const MASTER_POLL_MS = 5_000;
+export const MASTER_POLL_ALONE_MS = 1_000;
+
 // The overlay (design.md §3)
 /** Journal segments are filled with zeros ahead; two of them are there from the start. */
 export const JOURNAL_SEGMENT_BYTES = 4 * MiB;

@@ -22,6 +22,7 @@ import type { PublishOutcome } from "./publish/outcome.ts";
 import { ownEpoch } from "./publish/own-epoch.ts";
 import { Workspace } from "./publish/workspace.ts";
 import type { EpochTree, MergeSnapshots } from "./publish/workspace.ts";
+import type { SwapOutcome } from "../roots/root-store.ts";
 import type { PreparedSwap, UploadSession } from "./remote.ts";
 
 export interface PublishContext {
@@ -198,7 +199,8 @@ class Publication implements AsyncDisposable {
     for (let sent = 0; sent < PUBLISH_ATTEMPTS; sent++) {
       if (sent > 0) await this.#backOff(sent);
       this.#counter.attempts++;
-      const outcome = await prepared.swap.swap();
+      const outcome = await this.#sendSwap(prepared);
+      if (outcome === undefined) return undefined;
       if (outcome.kind === "committed") {
         this.#context.bucket.remember(prepared.commit);
         return this.#published({ root: outcome.root, commit: prepared.commit }, prepared.epochTree);
@@ -210,6 +212,17 @@ class Publication implements AsyncDisposable {
       if (current.commit.cid !== prepared.on.commit.cid) return undefined;
     }
     return { kind: "queued", figures: this.#figures() };
+  }
+
+  /** Undefined: the store has lost blocks of this upload, so begin anew. */
+  async #sendSwap(prepared: Prepared): Promise<SwapOutcome | undefined> {
+    try {
+      return await prepared.swap.swap();
+    } catch (error) {
+      if (!hasCode(error, "root_moved")) throw error;
+      await this.#forget();
+      return undefined;
+    }
   }
 
   async #published({ commit, root }: CurrentRoot, epochTree: EpochTree): Promise<PublishOutcome> {
@@ -282,10 +295,15 @@ function succeeded({ built, objects }: EpochTree): BaseChange[] {
 /** Codes that pass by themselves, or once someone acts; the epoch waits. */
 const WAITING: ReadonlySet<string> = new Set([
   "arbiter_unreachable",
+  "bad_token",
   "bucket_locked",
   "disk_full",
+  "key_locked",
+  "missing_blocks",
   "no_such_bucket",
+  "over_quota",
   "store_failed",
   "store_unreachable",
   "time_out",
+  "wallet_not_allowed",
 ]);

@@ -63,6 +63,9 @@ export interface PreparedSwap {
   readonly commit: Cid;
   /** What it cost: for status, benches and the tests that count. */
   readonly uploaded: { readonly requests: number; readonly bytes: number; readonly blocks: number };
-  /** Sends the swap once; never retries by itself. May be sent again after "unknown" while the root still is the base. */
+  /**
+   * Sends the swap once; never retries by itself. May be sent again after "unknown" while the root still is the base. Throws
+   * `arbiter_unreachable` when nothing was sent, `root_moved` when the upload has to begin anew, and what a master refuses it for.
+   */
   swap(): Promise<SwapOutcome>;
 }

@@ -2,7 +2,8 @@
 import { hasCode, SynclineError } from "../base/errors.ts";
 import type { FileName } from "../base/ids.ts";
 import { nameFromBytes, nameToBytes } from "../base/names.ts";
-import { openRemote, parseAddress } from "../bucket/open-remote.ts";
+import { parseAddress, splitAddress } from "../bucket/address.ts";
+import { openRemote } from "../bucket/open-remote.ts";
 import type { Runtime } from "./runtime.ts";
 
 export interface BucketPath {
@@ -14,10 +15,11 @@ export interface BucketPath {
 }
 
 /**
- * Finds the bucket by walking up from the whole address. Throws `bad_address`, `name_invalid`, `no_such_bucket`,
+ * At a master a bucket's address says where it ends. In a folder the bucket is found by walking up from the whole address. Throws `bad_address`, `name_invalid`, `no_such_bucket`,
  * `store_unreachable`, and `store_failed` when a folder on the way may not be read.
  */
 export async function locateBucket(runtime: Runtime, text: string): Promise<BucketPath> {
+  if (/^https?:/i.test(text)) return locateAtMaster(text);
   const url = addressUrl(text);
   const segments = url.pathname.split("/").filter((segment) => segment !== "");
   for (let depth = segments.length; depth >= 1; depth--) {
@@ -40,14 +42,24 @@ export function encodeName(name: FileName): string {
     .replace(/[^A-Za-z0-9\-._~!$&'()*+,;=:@]/g, percentEncode);
 }
 
+function locateAtMaster(text: string): BucketPath {
+  refuseControls(text);
+  const { address, path } = splitAddress(text);
+  const pin = address.pinnedGenesis === undefined ? "" : `#${address.pinnedGenesis}`;
+  return { address: address.url + pin, names: path.map(decodeSegment), directory: /\/(#|$)/.test(text) };
+}
+
+/** In a URL, control characters would vanish without a word. */
+function refuseControls(text: string): void {
+  if (!/[\t\n\r]/.test(text)) return;
+  throw new SynclineError("bad_address", `${JSON.stringify(text)} has a control character.`, {
+    hint: "Write a newline as %0A, a tab as %09.",
+  });
+}
+
 /** What `new URL` makes of it, once it is known to be an address of ours. Names in it need not be UTF-8. */
 function addressUrl(text: string): URL {
-  // In a URL, control characters would vanish without a word.
-  if (/[\t\n\r]/.test(text)) {
-    throw new SynclineError("bad_address", `${JSON.stringify(text)} has a control character.`, {
-      hint: "Write a newline as %0A, a tab as %09.",
-    });
-  }
+  refuseControls(text);
   const url = URL.canParse(text) ? new URL(text) : undefined;
   const base = url === undefined ? text : Object.assign(new URL(url), { pathname: "/" }).href;
   parseAddress(base);

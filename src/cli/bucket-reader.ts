@@ -14,7 +14,8 @@ import { linkedValues, targetOf } from "../format/linked-value.ts";
 import type { FileRecord } from "../format/record.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { BucketPath } from "./bucket-path.ts";
-import type { Runtime } from "./runtime.ts";
+import type { Call } from "./command.ts";
+import { accessOf, type MasterOption } from "./master-access.ts";
 import { printPath } from "./text.ts";
 
 export interface BucketReader extends AsyncDisposable {
@@ -26,9 +27,13 @@ export interface BucketReader extends AsyncDisposable {
 }
 
 /** Throws `no_such_bucket`, `no_such_root`, and as `openBucket`. */
-export async function openReader(runtime: Runtime, address: string, at: string | undefined): Promise<BucketReader> {
-  const { clock, random } = runtime;
-  const opened = await openBucket({ address, clock, random, log: silentLog });
+export async function openReader(
+  call: Call<MasterOption>,
+  address: string,
+  at: string | undefined,
+): Promise<BucketReader> {
+  const { clock, random } = call.runtime;
+  const opened = await openBucket({ address, access: accessOf(call), clock, random, log: silentLog });
   try {
     const { bucket, blocks } = opened;
     const current = await bucket.current();

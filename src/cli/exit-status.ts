@@ -45,6 +45,7 @@ export const ERROR_STATUSES: Readonly<Record<ErrorCode, ExitStatus>> = {
   key_locked: 5,
   limit_exceeded: 1,
   local_io_failed: 1,
+  missing_blocks: 8,
   mount_busy: 4,
   mount_not_empty: 4,
   name_invalid: 2,
@@ -56,6 +57,7 @@ export const ERROR_STATUSES: Readonly<Record<ErrorCode, ExitStatus>> = {
   not_supported: 1,
   object_exists: 4,
   object_not_found: 1,
+  over_quota: 1,
   path_exists: 4,
   precondition_failed: 4,
   read_timeout: 6,
@@ -70,4 +72,5 @@ export const ERROR_STATUSES: Readonly<Record<ErrorCode, ExitStatus>> = {
   unpublished_data: 3,
   usage: 2,
   verify_failed: 8,
+  wallet_not_allowed: 5,
 };

@@ -1,15 +1,15 @@
 /** `syncline get`: copies files out of a bucket, without a mount. */
 import { stat } from "node:fs/promises";
-import { basename } from "node:path";
-import { fileURLToPath } from "node:url";
 import { SynclineError } from "../base/errors.ts";
 import { escapeForPrint, nameToBytes } from "../base/names.ts";
+import { parseAddress } from "../bucket/address.ts";
 import { locateBucket } from "./bucket-path.ts";
 import type { BucketPath } from "./bucket-path.ts";
 import { fileBytes, findObject, openReader } from "./bucket-reader.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
 import { CopyOut } from "./copy-out.ts";
+import { MASTER_OPTIONS } from "./master-access.ts";
 import type { Output } from "./output.ts";
 import { printBytes, printPath } from "./text.ts";
 
@@ -21,16 +21,17 @@ export function register(program: Program): void {
       ["[target]", "file or directory to make; - for stdout; default: the path's last name here"],
     ],
     summary: "copy a file, or with -r a directory, out of a bucket",
-    options: ["recursive", "at"],
+    options: ["recursive", "at", ...MASTER_OPTIONS],
     examples: [
       "syncline get file:///srv/bucket/notes.txt",
       "syncline get -r file:///srv/bucket/photos ./photos",
       "syncline get file:///srv/bucket/a.tar - | tar t",
     ],
     exits: [4, 5, 6, 8],
-    async run({ args, options, output, runtime }) {
+    async run(call) {
+      const { args, options, output, runtime } = call;
       const path = await locateBucket(runtime, args[0] ?? "");
-      await using reader = await openReader(runtime, path.address, options.at);
+      await using reader = await openReader(call, path.address, options.at);
       const object = await findObject(reader, path);
       if (args[1] === "-") {
         for await (const bytes of fileBytes(reader, object, path)) await output.bytes(bytes);
@@ -54,15 +55,11 @@ export function register(program: Program): void {
 /** As cp does: into a directory that is there, else under the name that was given. */
 async function targetOf(given: string | undefined, { names, address }: BucketPath): Promise<Buffer> {
   const last = names.at(-1);
-  const name = last === undefined ? Buffer.from(basename(fileURLToPath(withoutPin(address)))) : nameToBytes(last);
+  const name = last === undefined ? Buffer.from(parseAddress(address).name) : nameToBytes(last);
   if (given === undefined) return name;
   const found = await stat(given).catch(() => undefined);
   if (found?.isDirectory() !== true) return Buffer.from(given);
   return Buffer.concat([Buffer.from(given.endsWith("/") ? given : `${given}/`), name]);
-}
-
-function withoutPin(address: string): string {
-  return address.split("#")[0] ?? address;
 }
 
 function report(output: Output, { files, bytes, skipped, unowned }: CopyOut, target: string): void {

@@ -2,10 +2,12 @@
 import { hasCode, SynclineError } from "../base/errors.ts";
 import { createDeviceKey } from "../crypto/device-key.ts";
 import { Bucket } from "../bucket/bucket.ts";
-import { openRemote, parseAddress } from "../bucket/open-remote.ts";
+import { parseAddress } from "../bucket/address.ts";
+import { openRemote } from "../bucket/open-remote.ts";
 import type { BucketRemote } from "../bucket/remote.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
+import { accessOf, MASTER_OPTIONS } from "./master-access.ts";
 import { loadWallet } from "./wallet.ts";
 
 /** The device that signs the first commit is used for that alone. */
@@ -16,13 +18,14 @@ export function register(program: Program): void {
     name: "init",
     arguments: [["<url>", "where the bucket is to be"]],
     summary: "make a bucket; changes nothing when there is one",
-    examples: ["syncline init file:///srv/bucket"],
+    options: MASTER_OPTIONS,
+    examples: ["syncline init file:///srv/bucket", "syncline init http://127.0.0.1:3600/notes"],
     exits: [4, 5, 6],
     async run(call) {
       const { args, output, runtime } = call;
       const { clock, random } = runtime;
       const address = parseAddress(args[0] ?? "").url;
-      await using remote = openRemote(address, { clock, random });
+      await using remote = openRemote(address, { access: accessOf(call), clock, random });
       if (await hasRoot(remote)) {
         throw new SynclineError("bucket_exists", `There is a bucket at ${address} already.`, {
           hint: "Mount it, or choose another address.",

@@ -8,6 +8,7 @@ import type { BucketReader } from "./bucket-reader.ts";
 import { locateBucket } from "./bucket-path.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
+import { MASTER_OPTIONS } from "./master-access.ts";
 import { mountStates, noAgent, servedStates } from "./running-agents.ts";
 import type { Runtime } from "./runtime.ts";
 import { printBytes, printText, printTime } from "./text.ts";
@@ -19,14 +20,15 @@ export function register(program: Program): void {
     name: "log",
     arguments: [["<url|dir>", "a bucket, or where it is mounted"]],
     summary: "show the history of a bucket, newest first",
-    options: ["count", "graph"],
+    options: ["count", "graph", ...MASTER_OPTIONS],
     examples: ["syncline log file:///srv/bucket -n 5", "syncline log ~/bucket --json"],
     exits: [4, 5, 6, 8],
-    async run({ args, options, output, runtime }) {
+    async run(call) {
+      const { args, options, output, runtime } = call;
       const given = args[0] ?? "";
       const url = given.includes("://") ? given : await addressOfMount(runtime, options.state, given);
       const { address } = await locateBucket(runtime, url);
-      await using reader = await openReader(runtime, address, undefined);
+      await using reader = await openReader(call, address, undefined);
       let left = options.count ?? DEFAULT_COUNT;
       for await (const commit of log(reader.bucket, reader.commit)) {
         if (left-- === 0) break;

@@ -9,6 +9,7 @@ import { findObject, openReader, readTarget } from "./bucket-reader.ts";
 import type { BucketReader } from "./bucket-reader.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
+import { MASTER_OPTIONS } from "./master-access.ts";
 import type { Output } from "./output.ts";
 import { exactTime, printName, printTime } from "./text.ts";
 
@@ -17,12 +18,13 @@ export function register(program: Program): void {
     name: "ls",
     arguments: [["<url>", "bucket, or bucket/path"]],
     summary: "list a directory of a bucket, without a mount",
-    options: ["at"],
+    options: ["at", ...MASTER_OPTIONS],
     examples: ["syncline ls file:///srv/bucket", "syncline ls file:///srv/bucket/photos --at 2026-01-31T12:00:00Z"],
     exits: [4, 5, 6, 8],
-    async run({ args, options, output, runtime }) {
+    async run(call) {
+      const { args, options, output, runtime } = call;
       const path = await locateBucket(runtime, args[0] ?? "");
-      await using reader = await openReader(runtime, path.address, options.at);
+      await using reader = await openReader(call, path.address, options.at);
       const object = await findObject(reader, path);
       if (object.record.type !== "directory")
         return print(output, reader, path.names.at(-1) ?? ("" as FileName), object);

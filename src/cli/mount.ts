@@ -13,15 +13,16 @@ import {
   stateRoot,
   type StateFacts,
 } from "../agent/state-dir.ts";
-import { parseAddress } from "../bucket/open-remote.ts";
+import { parseAddress } from "../bucket/address.ts";
 import { isBehind, runBehind, sayFailed, sayReady } from "./background.ts";
 import { addCommand } from "./command.ts";
 import type { Call, Program } from "./command.ts";
 import type { ExitStatus } from "./exit-status.ts";
+import { accessOf, MASTER_OPTIONS } from "./master-access.ts";
 import { printRest, printText } from "./text.ts";
 import { loadWallet } from "./wallet.ts";
 
-const OPTIONS = ["background", "readOnly", "at", "durability", "readTimeout", "cacheSize"] as const;
+const OPTIONS = ["background", "readOnly", "at", "durability", "readTimeout", "cacheSize", ...MASTER_OPTIONS] as const;
 type MountCall = Call<(typeof OPTIONS)[number]>;
 
 /** After a signal: publishing may take so long before the rest is left for the next mount. */
@@ -38,6 +39,7 @@ export function register(program: Program): void {
     options: OPTIONS,
     examples: [
       "syncline mount file:///srv/bucket ~/bucket --background",
+      "syncline mount https://master.example:3600/notes ~/notes --background",
       "syncline mount file:///srv/bucket ~/yesterday --read-only --at 2026-01-31T12:00:00Z",
     ],
     exits: [3, 4, 5, 6, 8],
@@ -64,7 +66,8 @@ async function mountHere(call: MountCall): Promise<ExitStatus> {
     address,
     mount,
     stateDir: state.path,
-    wallet: async () => loadWallet(call),
+    wallet: () => loadWallet(call),
+    access: accessOf(call),
     readOnly: options.readOnly ?? false,
     at: options.at,
     publishedDurability: options.durability === "published",

@@ -14,6 +14,7 @@ import type { BucketPath } from "./bucket-path.ts";
 import { addCommand } from "./command.ts";
 import type { Call, Program } from "./command.ts";
 import { CopyIn } from "./copy-in.ts";
+import { accessOf, MASTER_OPTIONS, type MasterOption } from "./master-access.ts";
 import type { Runtime } from "./runtime.ts";
 import { noteOf, printBytes } from "./text.ts";
 import { loadWallet } from "./wallet.ts";
@@ -26,7 +27,7 @@ export function register(program: Program): void {
       ["<url>", "bucket/path"],
     ],
     summary: "copy a file, or with -r a directory, into a bucket",
-    options: ["recursive"],
+    options: ["recursive", ...MASTER_OPTIONS],
     examples: [
       "syncline put notes.txt file:///srv/bucket/notes.txt",
       "syncline put -r ./photos file:///srv/bucket/",
@@ -38,7 +39,7 @@ export function register(program: Program): void {
   });
 }
 
-async function put(call: Call<"recursive">): Promise<void> {
+async function put(call: Call<"recursive" | MasterOption>): Promise<void> {
   const { args, options, output, runtime } = call;
   const [source = "", url = ""] = args;
   const { clock, random, env } = runtime;
@@ -46,7 +47,8 @@ async function put(call: Call<"recursive">): Promise<void> {
   await using session = await openCommandWriter({
     address: path.address,
     stateRoot: stateRoot(env, options.state),
-    wallet: async () => loadWallet(call),
+    wallet: () => loadWallet(call),
+    access: accessOf(call),
     clock,
     random,
     log: silentLog,

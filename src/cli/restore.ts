@@ -11,6 +11,7 @@ import { locateBucket } from "./bucket-path.ts";
 import type { BucketPath } from "./bucket-path.ts";
 import { addCommand } from "./command.ts";
 import type { Call, Program } from "./command.ts";
+import { accessOf, MASTER_OPTIONS, type MasterOption } from "./master-access.ts";
 import { mountStates, servedStates } from "./running-agents.ts";
 import type { MountState } from "./running-agents.ts";
 import type { Runtime } from "./runtime.ts";
@@ -22,7 +23,7 @@ export function register(program: Program): void {
     name: "restore",
     arguments: [["<path>", "a path below a mount, or bucket/path"]],
     summary: "bring back an old state of a path, as a new commit",
-    options: ["at"],
+    options: ["at", ...MASTER_OPTIONS],
     required: ["at"],
     examples: [
       "syncline restore ~/bucket/photos --at 2026-01-31T12:00:00Z",
@@ -33,7 +34,7 @@ export function register(program: Program): void {
   });
 }
 
-async function restore(call: Call<"at">): Promise<void> {
+async function restore(call: Call<"at" | MasterOption>): Promise<void> {
   const { args, options, output, runtime } = call;
   const given = args[0] ?? "";
   const found = given.includes("://") ? undefined : await belowMount(runtime, options.state, given);
@@ -44,7 +45,8 @@ async function restore(call: Call<"at">): Promise<void> {
   await using session = await openCommandWriter({
     address: path.address,
     stateRoot: stateRoot(env, options.state),
-    wallet: async () => loadWallet(call),
+    wallet: () => loadWallet(call),
+    access: accessOf(call),
     clock,
     random,
     log: silentLog,

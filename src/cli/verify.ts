@@ -9,38 +9,37 @@ import { silentLog } from "../base/log.ts";
 import { escapeForPrint } from "../base/names.ts";
 import type { BlockReader } from "../blocks/block-store.ts";
 import { DiskBlockCache } from "../blocks/disk-block-cache.ts";
-import { openRemote } from "../bucket/open-remote.ts";
-import { auditObjects } from "../bucket/packed/object-audit.ts";
-import { repairObjects } from "../bucket/packed/object-repair.ts";
-import type { PackedRemote } from "../bucket/packed/packed-remote.ts";
 import { verifyBucket } from "../bucket/verify.ts";
 import type { DamageItem, VerifyReport } from "../bucket/verify/report.ts";
 import { locateBucket } from "./bucket-path.ts";
 import { addCommand } from "./command.ts";
-import type { Program } from "./command.ts";
+import type { Call, Program } from "./command.ts";
+import { accessOf, MASTER_OPTIONS, type MasterOption } from "./master-access.ts";
 import type { Output } from "./output.ts";
 import { mountStates } from "./running-agents.ts";
 import type { Runtime } from "./runtime.ts";
 import { printBytes } from "./text.ts";
+import { openVerified, type Repaired, type VerifiedStorage } from "./verified-storage.ts";
 
 export function register(program: Program): void {
   addCommand(program, {
     name: "verify",
     arguments: [["<url>", "the bucket"]],
     summary: "check every block and every rule of a bucket; mend with --repair",
-    options: ["repair"],
+    options: ["repair", ...MASTER_OPTIONS],
     examples: ["syncline verify file:///srv/bucket", "syncline verify file:///srv/bucket --repair"],
     exits: [4, 5, 6, 8],
-    async run({ args, options, output, runtime }) {
+    async run(call) {
+      const { args, options, output, runtime } = call;
       const { address } = await locateBucket(runtime, args[0] ?? "");
       const { clock, random } = runtime;
-      await using remote = openRemote(address, { clock, random });
-      let report = await examine(runtime, address, remote, output);
-      const repaired: { object: string; what: string }[] = [];
+      await using storage = openVerified(address, { access: accessOf(call), clock, random });
+      let report = await examine(call, address, storage, output);
+      const repaired: Repaired[] = [];
       if (options.repair === true && report.damage.length > 0) {
         await using caches = openCaches(runtime, options.state, address);
-        repaired.push(...(await repairObjects(remote, { random, local: caches, wanted: report.lost })).repaired);
-        report = await examine(runtime, address, remote, output);
+        repaired.push(...(await storage.repair(report.lost, caches)));
+        report = await examine(call, address, storage, output);
       }
       for (const { object, what } of repaired) output.result({ repaired: object, what }, `repaired ${object}: ${what}`);
       for (const item of report.damage) output.result({ damage: item }, `damaged  ${printDamage(item)}`);
@@ -53,13 +52,18 @@ export function register(program: Program): void {
   });
 }
 
-async function examine(runtime: Runtime, address: string, remote: PackedRemote, output: Output): Promise<VerifyReport> {
-  const { clock, random } = runtime;
-  await using opened = await openBucket({ address, clock, random, log: silentLog });
+async function examine(
+  call: Call<MasterOption>,
+  address: string,
+  { blocks, audit }: VerifiedStorage,
+  output: Output,
+): Promise<VerifyReport> {
+  const { clock, random } = call.runtime;
+  await using opened = await openBucket({ address, access: accessOf(call), clock, random, log: silentLog });
   using progress = output.progress("verify", "bytes");
-  return verifyBucket(opened.bucket, {
-    blocks: remote.blocks,
-    audit: (blocks) => auditObjects(remote, { blocks }),
+  return await verifyBucket(opened.bucket, {
+    blocks,
+    ...(audit === undefined ? {} : { audit }),
     onProgress: ({ bytes }) => progress.update(bytes),
   });
 }

@@ -17,7 +17,17 @@ import { askHidden, canAsk } from "./prompt.ts";
  * The signer of this call. A keystore is opened when something is signed first, which takes about a second; the address is
  * known before. Throws `key_invalid`; signing throws `key_locked`.
  */
-export async function loadWallet(call: Call): Promise<WalletSigner> {
+export function loadWallet(call: Call): Promise<WalletSigner> {
+  const loaded = loadedFor.get(call) ?? load(call);
+  loadedFor.set(call, loaded);
+  loaded.catch(() => loadedFor.delete(call));
+  return loaded;
+}
+
+/** A call asks for its passphrase once. */
+const loadedFor = new WeakMap<object, Promise<WalletSigner>>();
+
+async function load(call: Call): Promise<WalletSigner> {
   const { environmentKey } = call.runtime;
   if (environmentKey !== undefined) return walletSigner(parsePrivateKey(environmentKey, "SYNCLINE_KEY"));
   const path = keyPathOf(call);
@@ -66,6 +76,8 @@ function lockedSigner(call: Call, path: string, text: string): WalletSigner | Pr
     wallet,
     async sign(data) {
       opened ??= open();
+      // Whoever could not be asked now may be there later.
+      opened.catch(() => (opened = undefined));
       return (await opened).sign(data);
     },
   };

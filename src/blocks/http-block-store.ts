@@ -1,0 +1,195 @@
+/**
+ * Blocks that a master keeps for its caller: read and written in batches. Every block that comes is checked against its address,
+ * and only blocks that were asked for are taken.
+ */
+import type { Clock } from "../base/clock.ts";
+import { mapConcurrent, Slots } from "../base/concurrency.ts";
+import { deferred } from "../base/deferred.ts";
+import { SynclineError } from "../base/errors.ts";
+import type { Cid } from "../base/ids.ts";
+import {
+  MAX_GET_CIDS,
+  MAX_CAR_BYTES,
+  MAX_HAVE_CIDS,
+  MASTER_PUT_BLOCKS,
+  MASTER_PUT_BYTES,
+  MASTER_TRANSFERS,
+  MAX_BLOCK_ACCEPTED,
+} from "../base/limits.ts";
+import { CAR_TYPE, decodeCar } from "../format/car.ts";
+import { parseCid } from "../format/cid.ts";
+import type { Master, MasterAnswer } from "../net/master-connection.ts";
+import type { Block, BlockStore } from "./block-store.ts";
+import { carBatch } from "./car-batch.ts";
+import { blockNotFound } from "./not-found.ts";
+import { isIntact } from "./verified-reader.ts";
+
+export class HttpBlockStore implements BlockStore {
+  readonly #master: Master;
+  readonly #clock: Clock;
+  readonly #slots = new Slots(MASTER_TRANSFERS);
+  #batch: Batch | undefined;
+
+  constructor(master: Master, clock: Clock) {
+    this.#master = master;
+    this.#clock = clock;
+  }
+
+  get(cid: Cid): Promise<Uint8Array> {
+    return this.#slots.run(async () => {
+      const path = `/ipfs/${cid}?format=raw`;
+      const headers = { accept: "application/vnd.ipld.raw" };
+      const answer = await this.#master.call({ method: "GET", path, headers, statuses: [200, 404, 410] });
+      if (answer.status === 200) return this.#checked(cid, await this.#readBlock(cid, answer));
+      await answer.json().catch(() => {});
+      throw blockNotFound(cid);
+    });
+  }
+
+  async getMany(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
+    const wanted = [...new Set(cids)];
+    const found = new Map<Cid, Uint8Array>();
+    if (wanted.length === 1) return found.set(wanted[0] as Cid, await this.get(wanted[0] as Cid));
+    await mapConcurrent(inGroups(wanted, GROUP_BLOCKS), MASTER_TRANSFERS, (group) => this.#getGroup(group, found));
+    return found;
+  }
+
+  async has(cids: readonly Cid[]): Promise<Set<Cid>> {
+    const held = new Set(cids);
+    await mapConcurrent(inGroups(cids, MAX_HAVE_CIDS), 2, async (group) => {
+      for (const cid of await this.#missing(group)) held.delete(cid);
+    });
+    return held;
+  }
+
+  /** Resolves when the block is durable at the master. Blocks that are put at the same time travel together. */
+  put({ cid, bytes }: Block): Promise<void> {
+    const batch = (this.#batch ??= this.#openBatch());
+    batch.blocks.set(cid, bytes);
+    batch.bytes += bytes.length;
+    if (batch.bytes >= MASTER_PUT_BYTES || batch.blocks.size >= MASTER_PUT_BLOCKS) this.#sendBatch(batch);
+    return batch.stored.promise;
+  }
+
+  /**
+   * Stores these blocks in one call; durable when it resolves. Answers the bytes that were sent. Throws `over_quota`, `store_failed`
+   * when the master refuses one of them.
+   */
+  async putMany(blocks: readonly Block[]): Promise<{ readonly bytes: number }> {
+    const body = { type: CAR_TYPE, ...carBatch(blocks) };
+    const value = await this.#slots.run(async () => {
+      const answer = await this.#master.call({ method: "POST", path: "/v1/blocks", body });
+      return answer.json();
+    });
+    const refused = firstRejected(value);
+    if (refused === undefined) return { bytes: body.bytes };
+    throw new SynclineError("store_failed", `${this.#master.address} does not take block ${refused}.`, {
+      hint: "It calls the block damaged, or another version of the master serves the bucket: see its log.",
+    });
+  }
+
+  #openBatch(): Batch {
+    const batch: Batch = { blocks: new Map(), bytes: 0, stored: deferred<void>() };
+    this.#clock.after(BATCH_MS, () => this.#sendBatch(batch));
+    return batch;
+  }
+
+  #sendBatch(batch: Batch): void {
+    if (this.#batch !== batch) return;
+    this.#batch = undefined;
+    const blocks = Array.from(batch.blocks, ([cid, bytes]) => ({ cid, bytes }));
+    this.putMany(blocks).then(() => batch.stored.resolve(), batch.stored.reject);
+  }
+
+  /** Asks again for what did not come, as long as something comes: a call brings so many bytes only. */
+  async #getGroup(group: readonly Cid[], found: Map<Cid, Uint8Array>): Promise<void> {
+    for (let wanted = new Set(group); wanted.size > 0;) {
+      const before = wanted.size;
+      await this.#slots.run(() => this.#getOnce(wanted, found));
+      const [missing] = wanted;
+      if (missing !== undefined && wanted.size === before) throw blockNotFound(missing);
+    }
+  }
+
+  /** Moves what comes from `wanted` to `found`. */
+  async #getOnce(wanted: Set<Cid>, found: Map<Cid, Uint8Array>): Promise<void> {
+    const answer = await this.#master.call({ method: "POST", path: "/v1/blocks/get", body: cidList([...wanted]) });
+    let bytes = 0;
+    for await (const section of decodeCar(answer.body)) {
+      if (section.kind !== "block" || !wanted.delete(section.cid)) {
+        throw this.#strange(`a block that nobody asked for, ${section.cid}`);
+      }
+      found.set(section.cid, apart(this.#checked(section.cid, section.bytes)));
+      bytes += section.bytes.length;
+      if (bytes >= MAX_CAR_BYTES) return;
+    }
+  }
+
+  async #missing(group: readonly Cid[]): Promise<Cid[]> {
+    const answer = await this.#master.call({ method: "POST", path: "/v1/blocks/have", body: cidList(group) });
+    const value = await answer.json();
+    const missing = typeof value === "object" && value !== null && "missing" in value ? value.missing : undefined;
+    if (!Array.isArray(missing)) throw this.#strange("no list of what is missing");
+    const asked = new Set<unknown>(group);
+    const strange: unknown = missing.find((cid) => !asked.has(cid));
+    if (strange !== undefined) throw this.#strange("blocks that nobody asked after");
+    return missing.map((cid) => parseCid(String(cid)));
+  }
+
+  async #readBlock(cid: Cid, answer: MasterAnswer): Promise<Uint8Array> {
+    const parts: Uint8Array[] = [];
+    let bytes = 0;
+    for await (const part of answer.body) {
+      bytes += part.length;
+      if (bytes > MAX_BLOCK_ACCEPTED) throw this.#strange(`more than ${MAX_BLOCK_ACCEPTED} bytes for block ${cid}`);
+      parts.push(part);
+    }
+    return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
+  }
+
+  #checked(cid: Cid, bytes: Uint8Array): Uint8Array {
+    if (isIntact(cid, bytes)) return bytes;
+    throw new SynclineError("block_corrupt", `Block ${cid} comes damaged from ${this.#master.address}.`, {
+      hint: "The master's storage or its word cannot be trusted: run `syncline verify` against it.",
+    });
+  }
+
+  #strange(what: string): SynclineError {
+    return new SynclineError("store_failed", `${this.#master.address} answers with ${what}.`);
+  }
+}
+
+interface Batch {
+  readonly blocks: Map<Cid, Uint8Array>;
+  bytes: number;
+  readonly stored: ReturnType<typeof deferred<void>>;
+}
+
+/** How long a block waits for others to travel with it. */
+const BATCH_MS = 2;
+/** Blocks asked for in one call: at their usual sizes up to 8 MiB, so that several calls share a long list. */
+const GROUP_BLOCKS = Math.min(128, MAX_GET_CIDS);
+
+function inGroups<Item>(items: readonly Item[], size: number): Item[][] {
+  const count = Math.ceil(items.length / size);
+  return Array.from({ length: count }, (_, index) => items.slice(index * size, (index + 1) * size));
+}
+
+/** A copy of what would keep a much larger piece in memory. */
+function apart(bytes: Uint8Array): Uint8Array {
+  return bytes.length * 2 < bytes.buffer.byteLength ? Uint8Array.from(bytes) : bytes;
+}
+
+function cidList(cids: readonly Cid[]) {
+  const bytes = Buffer.from(JSON.stringify({ cids }));
+  return { type: "application/json", bytes: bytes.length, pieces: [bytes] };
+}
+
+/** The first block that was not taken, as the master spells it. */
+function firstRejected(value: unknown): string | undefined {
+  const rejected = typeof value === "object" && value !== null && "rejected" in value ? value.rejected : undefined;
+  const [first] = Array.isArray(rejected) ? (rejected as unknown[]) : [];
+  if (first === undefined) return undefined;
+  const cid = typeof first === "object" && first !== null && "cid" in first ? first.cid : undefined;
+  return typeof cid === "string" ? JSON.stringify(cid.slice(0, 80)) : "(unnamed)";
+}

@@ -1,0 +1,145 @@
+/** Takes a bucket's address apart (design.md §2), and spells it in one way, so that one bucket has one state. */
+import { basename } from "node:path";
+import { fileURLToPath } from "node:url";
+import { SynclineError } from "../base/errors.ts";
+import type { Cid, Wallet } from "../base/ids.ts";
+import { parseWallet } from "../crypto/wallet.ts";
+import { parseCid } from "../format/cid.ts";
+
+export type BucketAddress = FolderAddress | MasterAddress;
+
+interface AnyAddress {
+  /** The address without the pin, as people should see it. */
+  readonly url: string;
+  /** From `#<genesis CID>`: the genesis that the bucket has to have. */
+  readonly pinnedGenesis: Cid | undefined;
+  /** What a copy of the whole bucket is called. */
+  readonly name: string;
+}
+
+export interface FolderAddress extends AnyAddress {
+  readonly scheme: "file";
+  readonly path: string;
+}
+
+export interface MasterAddress extends AnyAddress {
+  readonly scheme: "http";
+  /** One or several masters of the bucket, in the order in which they are tried. */
+  readonly origins: readonly string[];
+  /** Undefined: the caller's own bucket. */
+  readonly owner: Wallet | undefined;
+  readonly bucket: string;
+}
+
+/** Throws `bad_address`, and `not_supported` for storage that is not there yet. */
+export function parseAddress(text: string): BucketAddress {
+  const { address, path } = splitAddress(text);
+  if (path.length === 0) return address;
+  throw badAddress(text, `names a path in the bucket ${address.url}`);
+}
+
+/**
+ * A bucket at a master and the path segments behind it, as they are spelt; of a folder nobody can tell where the bucket ends, so all
+ * of it is the bucket. Throws as `parseAddress`.
+ */
+export function splitAddress(text: string): { readonly address: BucketAddress; readonly path: readonly string[] } {
+  const [, scheme = ""] = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text) ?? [];
+  switch (scheme.toLowerCase()) {
+    case "http":
+    case "https":
+      return splitMasterAddress(text);
+    case "file":
+      return { address: parseFolderAddress(text), path: [] };
+    case "s3":
+      throw new SynclineError("not_supported", "Buckets at s3:// come with a later version.", {
+        hint: "Use a folder, file:///path/to/bucket, or a master, https://host/bucket.",
+      });
+    case "":
+      throw badAddress(text, "is no URL");
+    default:
+      throw badAddress(text, `has the unknown scheme ${scheme}://`);
+  }
+}
+
+/** What protocol.md allows as the name of a bucket. */
+const BUCKET_NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
+/** Masters of one list. */
+const MAX_ORIGINS = 16;
+
+function parseFolderAddress(text: string): FolderAddress {
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch (cause) {
+    throw badAddress(text, "is no URL", cause);
+  }
+  if (url.search !== "" || url.username !== "") throw badAddress(text, "has parts that a file:// address cannot have");
+  const pinnedGenesis = pinOf(text, url.hash);
+  url.hash = "";
+  try {
+    const path = fileURLToPath(url);
+    return { url: url.href, scheme: "file", path, name: basename(path), pinnedGenesis };
+  } catch (cause) {
+    throw badAddress(text, cause instanceof Error ? `is wrong: ${cause.message}` : "is wrong", cause);
+  }
+}
+
+/** Hosts are split at commas before anything is parsed: no URL has several. */
+function splitMasterAddress(text: string): { address: MasterAddress; path: string[] } {
+  const [, scheme = "", hosts = "", rest = ""] = /^(https?:\/\/)([^/?#]*)(.*)$/is.exec(text) ?? [];
+  const origins = [...new Set(hosts.split(",").map((host) => originOf(text, scheme, host)))];
+  if (origins.length > MAX_ORIGINS) throw badAddress(text, `names more than ${MAX_ORIGINS} masters`);
+  const url = new URL(rest.startsWith("/") ? rest : `/${rest}`, origins[0]);
+  if (url.search !== "") throw badAddress(text, "has a part that begins with ?");
+  const segments = url.pathname.split("/").filter((segment) => segment !== "");
+  const owner = /^0x[0-9a-f]{40}$/i.test(segments[0] ?? "") ? parseWallet(segments[0] ?? "") : undefined;
+  const [bucket = "", ...path] = owner === undefined ? segments : segments.slice(1);
+  if (bucket === "") throw badAddress(text, "names no bucket: put /NAME behind the host");
+  if (!BUCKET_NAME.test(bucket)) {
+    throw badAddress(
+      text,
+      "has a bucket name with other letters than a-z, 0-9, and then . _ -, or a longer one than 63",
+    );
+  }
+  const pinnedGenesis = pinOf(text, url.hash);
+  const shown = `${origins[0]?.replace(/\/\/.*/, "//")}${origins.map((origin) => origin.replace(/.*\/\//, "")).join(",")}`;
+  const address: MasterAddress = {
+    url: `${shown}/${owner === undefined ? "" : `${owner}/`}${bucket}`,
+    scheme: "http",
+    origins,
+    owner,
+    bucket,
+    name: bucket,
+    pinnedGenesis,
+  };
+  return { address, path };
+}
+
+function originOf(text: string, scheme: string, host: string): string {
+  let url: URL;
+  try {
+    url = new URL(`${scheme}${host}`);
+  } catch (cause) {
+    throw badAddress(text, `has a host that is none, ${JSON.stringify(host)}`, cause);
+  }
+  if (url.username !== "" || url.password !== "") {
+    throw badAddress(text, "holds a name or a password, which belong into the environment or a keystore");
+  }
+  return url.origin;
+}
+
+function pinOf(text: string, hash: string): Cid | undefined {
+  try {
+    return hash.length > 1 ? parseCid(hash.slice(1)) : undefined;
+  } catch (cause) {
+    throw badAddress(text, "has something behind # that is no genesis", cause);
+  }
+}
+
+function badAddress(text: string, why: string, cause?: unknown): SynclineError {
+  const shown = JSON.stringify(text.replace(/\/\/[^/?#]*@/, "//…@"));
+  return new SynclineError("bad_address", `${shown} ${why}.`, {
+    hint: "A bucket's address looks like file:///path/to/bucket or https://host:port/bucket.",
+    cause,
+  });
+}

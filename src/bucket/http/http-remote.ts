@@ -1,0 +1,104 @@
+/** A bucket at a master: its blocks and its root by HTTP calls. What they bring is verified by whoever reads it, as from any store. */
+import { BoundedMap } from "../../base/bounded-map.ts";
+import type { Clock } from "../../base/clock.ts";
+import { hasCode, SynclineError } from "../../base/errors.ts";
+import type { Cid } from "../../base/ids.ts";
+import type { Random } from "../../base/random.ts";
+import type { Block } from "../../blocks/block-store.ts";
+import { HttpBlockStore } from "../../blocks/http-block-store.ts";
+import { decodeCommit } from "../../format/commit.ts";
+import type { Master } from "../../net/master-connection.ts";
+import { bucketPath, HttpRootStore } from "../../roots/http-root-store.ts";
+import type { BucketName, Root, SwapOutcome } from "../../roots/root-store.ts";
+import type { BucketRemote, Upload, UploadSession } from "../remote.ts";
+import { HttpUpload } from "./http-upload.ts";
+import { watchMaster } from "./root-watch.ts";
+
+export interface HttpRemoteOptions {
+  /** For people. */
+  readonly address: string;
+  readonly master: Master;
+  readonly name: BucketName;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+/** Own roots that a watch need not tell of. */
+const OWN_ROOTS = 64;
+
+export class HttpRemote implements BucketRemote {
+  readonly address: string;
+  readonly blocks: HttpBlockStore;
+  readonly #options: HttpRemoteOptions;
+  readonly #roots: HttpRootStore;
+  readonly #lost = new Set<Cid>();
+  readonly #own = new BoundedMap<Cid, true>(OWN_ROOTS);
+
+  constructor(options: HttpRemoteOptions) {
+    this.address = options.address;
+    this.#options = options;
+    this.#roots = new HttpRootStore(options.master);
+    this.blocks = new HttpBlockStore(options.master, options.clock);
+  }
+
+  async readGenesis(): Promise<Uint8Array> {
+    const root = await this.readRoot();
+    if (root !== undefined) {
+      return this.blocks.get(decodeCommit(await this.blocks.get(root.commit)).body.genesis);
+    }
+    throw new SynclineError("no_such_bucket", `There is no bucket at ${this.address}.`, {
+      hint: "Check the address, or make one with `syncline init`. Buckets of other owners look the same.",
+    });
+  }
+
+  async create(genesis: Block, first: Upload): Promise<boolean> {
+    if ((await this.readRoot()) !== undefined) return false;
+    await using session = this.#session();
+    await session.putContent(genesis);
+    const prepared = await session.prepare(undefined, first);
+    return this.#isMade(await prepared.swap(), first.commit.cid);
+  }
+
+  readRoot(): Promise<Root | undefined> {
+    return this.#roots.get(this.#options.name);
+  }
+
+  beginUpload(): UploadSession {
+    return this.#session();
+  }
+
+  watch(changed: () => void): Disposable {
+    const { master, name, clock, random } = this.#options;
+    const path = `${bucketPath(name)}/watch`;
+    const isOwn = (commit: Cid) => this.#own.get(commit) === true;
+    return watchMaster({ master, path, readRoot: () => this.readRoot(), isOwn, clock, random }, changed);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#options.master[Symbol.asyncDispose]();
+  }
+
+  async #isMade(outcome: SwapOutcome, commit: Cid): Promise<boolean> {
+    if (outcome.kind !== "unknown") return outcome.kind === "committed";
+    const root = await this.readRoot().catch((error: unknown) => {
+      if (!hasCode(error, "arbiter_unreachable")) throw error;
+      return undefined;
+    });
+    if (root !== undefined) return root.commit === commit;
+    throw new SynclineError("store_unreachable", `It is not known whether the bucket at ${this.address} was made.`, {
+      hint: "Try again, and see whether it is there.",
+      cause: outcome.cause,
+    });
+  }
+
+  #session(): HttpUpload {
+    return new HttpUpload({
+      address: this.address,
+      name: this.#options.name,
+      store: this.blocks,
+      roots: this.#roots,
+      lost: this.#lost,
+      committed: ({ commit }) => this.#own.set(commit, true),
+    });
+  }
+}

@@ -1,0 +1,213 @@
+/**
+ * An upload to a master: blocks leave in batches while more are made, those that the master holds already stay here, and once all
+ * are durable there, only the swap is left. One small edit costs two calls: one batch with the commit in it, and the root.
+ *
+ * A cut loses nothing but time: whoever uploads again asks first what is there.
+ */
+import { BoundedMap } from "../../base/bounded-map.ts";
+import { hasCode, SynclineError } from "../../base/errors.ts";
+import type { Cid } from "../../base/ids.ts";
+import { MASTER_ASK_BYTES, MASTER_PUT_BLOCKS, MASTER_PUT_BYTES, MASTER_PUTS_AT_ONCE } from "../../base/limits.ts";
+import { MAX_BLOCK_ACCEPTED } from "../../base/limits.ts";
+import type { Block, BlockReader } from "../../blocks/block-store.ts";
+import type { HttpBlockStore } from "../../blocks/http-block-store.ts";
+import { MissingBlocks, type HttpRootStore } from "../../roots/http-root-store.ts";
+import type { BucketName, Root, SwapOutcome } from "../../roots/root-store.ts";
+import type { PreparedSwap, Upload, UploadSession } from "../remote.ts";
+
+export interface HttpUploadTools {
+  readonly address: string;
+  readonly name: BucketName;
+  readonly store: HttpBlockStore;
+  readonly roots: HttpRootStore;
+  /** Blocks for lack of which an upload had to begin anew. */
+  readonly lost: Set<Cid>;
+  /** Called with each root that a swap of this session put in place. */
+  readonly committed: (root: Root) => void;
+}
+
+/** CIDs that a session remembers as stored; those that it forgets are asked after again. */
+const REMEMBERED = 131_072;
+
+export class HttpUpload implements UploadSession {
+  readonly blocks: BlockReader;
+  readonly #tools: HttpUploadTools;
+  /** What fills the next batch. */
+  #filling = new Map<Cid, Uint8Array>();
+  #fillingBytes = 0;
+  /** On their way. */
+  readonly #sending = new Map<Cid, Uint8Array>();
+  readonly #uploads = new Set<Promise<void>>();
+  readonly #stored = new BoundedMap<Cid, true>(REMEMBERED);
+  /** What the last attempt prepared: the master may turn out to lack some of it. */
+  #prepared = new Map<Cid, Uint8Array>();
+  #cost = { requests: 0, bytes: 0, blocks: 0 };
+  #failure: unknown;
+
+  constructor(tools: HttpUploadTools) {
+    this.#tools = tools;
+    this.blocks = { get: (cid) => this.#get(cid), getMany: (cids) => this.#getMany(cids) };
+  }
+
+  putContent(block: Block): Promise<void> {
+    return this.#add(block);
+  }
+
+  async prepare(expected: Root | undefined, { commit, blocks }: Upload): Promise<PreparedSwap> {
+    this.#prepared = new Map();
+    for await (const block of blocks) {
+      this.#prepared.set(block.cid, block.bytes);
+      await this.#add(block);
+    }
+    this.#prepared.set(commit.cid, commit.bytes);
+    await this.#add(commit);
+    await this.#settle();
+    const uploaded = this.#cost;
+    this.#cost = { requests: 0, bytes: 0, blocks: 0 };
+    return { commit: commit.cid, uploaded, swap: () => this.#swap(expected, commit.cid) };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#filling = new Map();
+    await Promise.all(this.#uploads);
+  }
+
+  async #add({ cid, bytes }: Block): Promise<void> {
+    if (bytes.length > MAX_BLOCK_ACCEPTED) {
+      throw new SynclineError("limit_exceeded", `Block ${cid} has more than ${MAX_BLOCK_ACCEPTED} bytes.`);
+    }
+    if (this.#peek(cid) !== undefined || this.#stored.get(cid) === true) return;
+    this.#filling.set(cid, bytes);
+    this.#fillingBytes += bytes.length;
+    if (this.#fillingBytes >= MASTER_PUT_BYTES || this.#filling.size >= MASTER_PUT_BLOCKS) await this.#sendOff();
+  }
+
+  /** Sends what fills; waits while too much is under way. Throws what made an earlier batch fail. */
+  async #sendOff(): Promise<void> {
+    while (this.#uploads.size >= MASTER_PUTS_AT_ONCE) await Promise.race(this.#uploads);
+    this.#throwFailure();
+    const batch = this.#filling;
+    this.#filling = new Map();
+    this.#fillingBytes = 0;
+    for (const [cid, bytes] of batch) this.#sending.set(cid, bytes);
+    const upload = this.#store(batch).finally(() => this.#uploads.delete(upload));
+    this.#uploads.add(upload);
+  }
+
+  /** Everything that came is durable at the master. */
+  async #settle(): Promise<void> {
+    if (this.#filling.size > 0) await this.#sendOff();
+    await Promise.all(this.#uploads);
+    this.#throwFailure();
+  }
+
+  #throwFailure(): void {
+    const failure = this.#failure;
+    this.#failure = undefined;
+    if (failure !== undefined) throw failure;
+  }
+
+  /** Never rejects: what failed is thrown by who comes next, and its blocks fill the next batch. */
+  async #store(batch: ReadonlyMap<Cid, Uint8Array>): Promise<void> {
+    try {
+      await this.#put(await this.#lacking(batch));
+      for (const cid of batch.keys()) this.#stored.set(cid, true);
+    } catch (cause) {
+      for (const [cid, bytes] of batch) {
+        this.#filling.set(cid, bytes);
+        this.#fillingBytes += bytes.length;
+      }
+      this.#failure ??= cause;
+    } finally {
+      for (const cid of batch.keys()) this.#sending.delete(cid);
+    }
+  }
+
+  /** Those that the master does not hold; of a few bytes all, since asking would cost more than sending. */
+  async #lacking(batch: ReadonlyMap<Cid, Uint8Array>): Promise<Block[]> {
+    const blocks = Array.from(batch, ([cid, bytes]) => ({ cid, bytes }));
+    if (blocks.reduce((sum, { bytes }) => sum + bytes.length, 0) < MASTER_ASK_BYTES) return blocks;
+    this.#cost.requests++;
+    const held = await this.#tools.store.has([...batch.keys()]);
+    return blocks.filter(({ cid }) => !held.has(cid));
+  }
+
+  async #put(blocks: readonly Block[]): Promise<void> {
+    if (blocks.length === 0) return;
+    const { bytes } = await this.#tools.store.putMany(blocks);
+    this.#cost.requests++;
+    this.#cost.bytes += bytes;
+    this.#cost.blocks += blocks.length;
+  }
+
+  async #swap(expected: Root | undefined, commit: Cid): Promise<SwapOutcome> {
+    try {
+      return await this.#sendSwap(expected, commit);
+    } catch (error) {
+      if (!(error instanceof MissingBlocks)) throw error;
+      await this.#sendMissing(error);
+    }
+    // Only blocks were missing, so nothing changed: the same swap may be sent once more.
+    try {
+      return await this.#sendSwap(expected, commit);
+    } catch (error) {
+      throw error instanceof MissingBlocks ? this.#beginAnew(error) : error;
+    }
+  }
+
+  async #sendSwap(expected: Root | undefined, commit: Cid): Promise<SwapOutcome> {
+    const { roots, name, lost, committed } = this.#tools;
+    const outcome = await roots.swap(name, expected?.commit, commit);
+    if (outcome.kind === "committed") {
+      lost.clear();
+      committed(outcome.root);
+    }
+    return outcome;
+  }
+
+  async #sendMissing(error: MissingBlocks): Promise<void> {
+    const blocks = error.missing.flatMap((cid) => {
+      const bytes = this.#prepared.get(cid);
+      return bytes === undefined ? [] : [{ cid, bytes }];
+    });
+    if (blocks.length === 0 || blocks.length < error.missing.length) throw this.#beginAnew(error);
+    try {
+      await this.#put(blocks);
+    } catch (cause) {
+      // The swap was refused: nothing is unknown about it.
+      if (hasCode(cause, "store_unreachable")) throw cause;
+      throw this.#beginAnew(error);
+    }
+  }
+
+  /** What an upload made anew cannot send either is lost: then that is what is wrong. */
+  #beginAnew(error: MissingBlocks): SynclineError {
+    const { lost, address } = this.#tools;
+    for (const cid of error.missing) {
+      if (lost.has(cid)) return error;
+      lost.add(cid);
+    }
+    const message = `The master of ${address} has lost blocks of this upload; it has to begin anew.`;
+    return new SynclineError("root_moved", message, { cause: error });
+  }
+
+  #peek(cid: Cid): Uint8Array | undefined {
+    return this.#filling.get(cid) ?? this.#sending.get(cid);
+  }
+
+  async #get(cid: Cid): Promise<Uint8Array> {
+    return this.#peek(cid) ?? this.#tools.store.get(cid);
+  }
+
+  async #getMany(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
+    const found = new Map<Cid, Uint8Array>();
+    const away: Cid[] = [];
+    for (const cid of cids) {
+      const bytes = this.#peek(cid);
+      if (bytes === undefined) away.push(cid);
+      else found.set(cid, bytes);
+    }
+    if (away.length > 0) for (const [cid, bytes] of await this.#tools.store.getMany(away)) found.set(cid, bytes);
+    return found;
+  }
+}

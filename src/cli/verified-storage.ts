@@ -1,0 +1,53 @@
+/** The storage of a bucket as `verify` sees it: what is read and audited of it, and how what was lost is put back. */
+import type { Cid } from "../base/ids.ts";
+import type { BlockReader } from "../blocks/block-store.ts";
+import { parseAddress } from "../bucket/address.ts";
+import { openAtMaster, openPacked, type RemoteOptions } from "../bucket/open-remote.ts";
+import { auditObjects } from "../bucket/packed/object-audit.ts";
+import { repairObjects } from "../bucket/packed/object-repair.ts";
+import type { VerifyOptions } from "../bucket/verify.ts";
+
+export interface VerifiedStorage extends AsyncDisposable, Pick<VerifyOptions, "blocks" | "audit"> {
+  /** Puts back those of `wanted` that `local` holds; what it mended, and where. */
+  repair(wanted: readonly Cid[], local: BlockReader): Promise<readonly Repaired[]>;
+}
+
+export interface Repaired {
+  readonly object: string;
+  readonly what: string;
+}
+
+/** Throws as `openRemote`. */
+export function openVerified(address: string, options: RemoteOptions): VerifiedStorage {
+  const parsed = parseAddress(address);
+  return parsed.scheme === "file" ? folder(address, options) : master(openAtMaster(parsed, options));
+}
+
+function folder(address: string, options: RemoteOptions): VerifiedStorage {
+  const remote = openPacked(address, options);
+  return {
+    blocks: remote.blocks,
+    audit: (blocks) => auditObjects(remote, { blocks }),
+    repair: async (wanted, local) =>
+      (await repairObjects(remote, { random: options.random, local, wanted: [...wanted] })).repaired,
+    [Symbol.asyncDispose]: () => remote[Symbol.asyncDispose](),
+  };
+}
+
+/** A master keeps its own files in order; blocks that it lost can be sent to it again. */
+function master(remote: ReturnType<typeof openAtMaster>): VerifiedStorage {
+  return {
+    blocks: remote.blocks,
+    async repair(wanted, local) {
+      const repaired: Repaired[] = [];
+      for (const cid of wanted) {
+        const bytes = await local.get(cid).catch(() => undefined);
+        if (bytes === undefined) continue;
+        await remote.blocks.putMany([{ cid, bytes }]);
+        repaired.push({ object: remote.address, what: `sent block ${cid} again` });
+      }
+      return repaired;
+    },
+    [Symbol.asyncDispose]: () => remote[Symbol.asyncDispose](),
+  };
+}

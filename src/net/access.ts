@@ -1,0 +1,38 @@
+/** How a program gets into masters: a bearer for each origin, and what it trusts on the way there. */
+import type { Clock } from "../base/clock.ts";
+import type { WalletSigner } from "../crypto/wallet.ts";
+import { sessionBearer, walletBearer, type Bearer } from "./bearer.ts";
+
+export interface MasterAccess {
+  /** The bearer for this origin, the same one each time. */
+  bearer(origin: string): Bearer;
+  /** PEM certificates that are trusted beside those of the system. */
+  readonly tlsCa: string | undefined;
+  /** Bearers may go in clear to other machines. */
+  readonly insecure: boolean;
+}
+
+export interface AccessOptions {
+  /** Opens the wallet; called when a token is made first. */
+  readonly wallet: () => Promise<WalletSigner>;
+  /** A session token to be used instead. */
+  readonly sessionToken?: string | undefined;
+  readonly tlsCa?: string | undefined;
+  readonly insecure?: boolean | undefined;
+  readonly clock: Clock;
+}
+
+export function masterAccess({ wallet, sessionToken, tlsCa, insecure = false, clock }: AccessOptions): MasterAccess {
+  const make = () => (sessionToken === undefined ? walletBearer(wallet, clock) : sessionBearer(sessionToken));
+  return { bearer: eachOnce(make), tlsCa, insecure };
+}
+
+/** One bearer an origin, made when it is first asked for. */
+export function eachOnce(make: (origin: string) => Bearer): (origin: string) => Bearer {
+  const bearers = new Map<string, Bearer>();
+  return (origin) => {
+    const bearer = bearers.get(origin) ?? make(origin);
+    bearers.set(origin, bearer);
+    return bearer;
+  };
+}

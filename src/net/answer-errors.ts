@@ -1,0 +1,79 @@
+/** What a master's refusal means here. Its words are a stranger's: of its codes only known ones count, its text is cut and cleaned. */
+import { SynclineError, type ErrorCode } from "../base/errors.ts";
+import { escapeForPrint } from "../base/names.ts";
+
+/** A refusal as it came: `code` is what the master called it. */
+export interface Refusal {
+  readonly status: number;
+  readonly code: string;
+  readonly message: string;
+  readonly value: Readonly<Record<string, unknown>>;
+}
+
+/** From status and JSON of an answer, whatever they are. */
+export function refusalOf(status: number, value: unknown): Refusal {
+  const said: Record<string, unknown> = typeof value === "object" && value !== null ? { ...value } : {};
+  const { code, message } = said;
+  return {
+    status,
+    code: typeof code === "string" ? code.slice(0, MAX_CODE) : "",
+    message: typeof message === "string" ? escapeForPrint(message.slice(0, MAX_MESSAGE)) : "",
+    value: said,
+  };
+}
+
+/** The error that it is for whoever called. */
+export function errorOf(origin: string, refusal: Refusal): SynclineError {
+  const { status, message } = refusal;
+  const code = codeOf(refusal);
+  const words = message === "" ? `It answered with status ${status}.` : message;
+  const hint = HINTS[code];
+  return new SynclineError(code, `${origin}: ${words}`, hint === undefined ? {} : { hint });
+}
+
+const MAX_CODE = 64;
+const MAX_MESSAGE = 500;
+
+/** Codes that a master may give to what it refuses; with any other the status decides. */
+const REFUSALS: ReadonlySet<string> = new Set<ErrorCode>([
+  "arbiter_unreachable",
+  "bad_signature",
+  "bad_token",
+  "block_not_found",
+  "device_not_certified",
+  "disk_full",
+  "format_invalid",
+  "limit_exceeded",
+  "missing_blocks",
+  "no_such_bucket",
+  "not_supported",
+  "over_quota",
+  "store_failed",
+  "store_unreachable",
+  "time_out",
+  "wallet_not_allowed",
+]);
+
+function codeOf({ status, code }: Refusal): ErrorCode {
+  // A status that says who may is never overruled by a code that says what is wrong with the data, and the other way round.
+  if (status === 401) return "bad_token";
+  if (status === 402) return "over_quota";
+  if (REFUSALS.has(code)) return code as ErrorCode;
+  if (code === "foreign_genesis") return "foreign_bucket";
+  if (status === 403) return "wallet_not_allowed";
+  if (status === 404) return "no_such_bucket";
+  if (status === 408) return "time_out";
+  if (status === 409 || status === 412) return "precondition_failed";
+  if (status === 413) return "limit_exceeded";
+  if (status === 429 || status >= 500) return "store_unreachable";
+  return "store_failed";
+}
+
+const HINTS: Partial<Record<ErrorCode, string>> = {
+  bad_token: "Check this machine's clock and the master's, and which key is used: --key FILE, SYNCLINE_KEY.",
+  wallet_not_allowed: "Ask whoever runs the master to serve your wallet: syncline serve --allow WALLET.",
+  over_quota: "What is not published is kept here, and goes on once there is room: remove data, or ask for more.",
+  store_unreachable: "It is tried again by itself; changes stay queued.",
+  arbiter_unreachable: "It is tried again by itself; changes stay queued.",
+  disk_full: "The master's disk is full. What is not published is kept here.",
+};

@@ -1,0 +1,28 @@
+/** What a master says that it can do. Public, asked first; whatever is not said clearly counts as "no". */
+import { SynclineError } from "../base/errors.ts";
+import { MAX_BLOCK_ACCEPTED } from "../base/limits.ts";
+
+export interface Capabilities {
+  /** Whether it tells of new roots by server-sent events; else it is polled. */
+  readonly watch: boolean;
+  /** The longest block that it takes, in bytes. */
+  readonly maxBlock: number;
+}
+
+/** The version of what is stored that this program reads and writes. */
+const FORMAT = 1;
+
+/** From the answer of `GET /fula/capabilities`. Throws `not_supported` for a server that does not serve our buckets. */
+export function parseCapabilities(origin: string, value: unknown): Capabilities {
+  const said: Record<string, unknown> = typeof value === "object" && value !== null ? { ...value } : {};
+  const { formats, watch, maxBlock } = said;
+  if (!Array.isArray(formats) || !formats.includes(FORMAT)) {
+    throw new SynclineError("not_supported", `${origin} does not serve buckets of format ${FORMAT}.`, {
+      hint: Array.isArray(formats)
+        ? "It is a master of another version: upgrade the older of the two."
+        : "Is this the address of a master? Run: curl ORIGIN/fula/capabilities",
+    });
+  }
+  const isSize = typeof maxBlock === "number" && Number.isSafeInteger(maxBlock) && maxBlock > 0;
+  return { watch: watch === true, maxBlock: isSize ? Math.min(maxBlock, MAX_BLOCK_ACCEPTED) : MAX_BLOCK_ACCEPTED };
+}

@@ -1,0 +1,54 @@
+/** Server-sent events, as far as a watch needs them: https://html.spec.whatwg.org/multipage/server-sent-events.html */
+import { SynclineError } from "../base/errors.ts";
+
+export interface ServerEvent {
+  /** "message" unless the stream names it. */
+  readonly event: string;
+  readonly data: string;
+  /** The last id that the stream named; undefined before the first. */
+  readonly id: string | undefined;
+}
+
+/** What one event may take, with all its lines. */
+const MAX_EVENT_CHARS = 64 * 1024;
+
+/** The events of a stream as they come; undefined for a comment, which only says that it is alive. Throws `limit_exceeded`. */
+export async function* serverEvents(body: AsyncIterable<Uint8Array>): AsyncGenerator<ServerEvent | undefined> {
+  let id: string | undefined;
+  let event = "";
+  let data: string[] = [];
+  for await (const line of linesOf(body)) {
+    if (line === "") {
+      if (data.length > 0) yield { event: event === "" ? "message" : event, data: data.join("\n"), id };
+      event = "";
+      data = [];
+      continue;
+    }
+    if (line.startsWith(":")) {
+      yield undefined;
+      continue;
+    }
+    const [, field = "", value = ""] = /^([^:]*)(?:: ?(.*))?$/s.exec(line) ?? [];
+    if (field === "event") event = value;
+    if (field === "id" && !value.includes("\0")) id = value;
+    if (field === "data") data.push(value);
+    if (data.reduce((sum, { length }) => sum + length, 0) > MAX_EVENT_CHARS) throw tooLong();
+  }
+}
+
+async function* linesOf(body: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const part of body) {
+    text += decoder.decode(part, { stream: true });
+    // A "\r" at the end may be half of a "\r\n".
+    const lines = text.split(/\r\n|\n|\r(?!$)/);
+    text = lines.pop() ?? "";
+    if (text.length > MAX_EVENT_CHARS) throw tooLong();
+    yield* lines;
+  }
+}
+
+function tooLong(): SynclineError {
+  return new SynclineError("limit_exceeded", `An event of the master has more than ${MAX_EVENT_CHARS} characters.`);
+}

@@ -1,0 +1,218 @@
+/**
+ * One request to a master and its answer, over undici's dispatcher: sent once, never by itself again; with back-pressure both
+ * ways; and given up when nothing moves. A master that drips bytes is given up too: nothing here waits for ever.
+ */
+import type { IncomingHttpHeaders } from "node:http";
+import type { Dispatcher } from "undici";
+import type { Clock } from "../base/clock.ts";
+
+export interface ExchangeRequest {
+  readonly method: "GET" | "PUT" | "POST" | "DELETE";
+  /** Path and query. */
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  /** Taken piece by piece as the connection takes them. */
+  readonly body?: Iterable<Uint8Array> | undefined;
+  /** Given up when nothing moves for so long. */
+  readonly silenceMs: number;
+  /** Bytes that must come in each `silenceMs` of the answer, 0 for a stream of events. */
+  readonly leastBytes: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface ExchangeAnswer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  /** To be read to its end or returned from, else the connection stays taken. Throws `Unanswered`. */
+  readonly body: AsyncIterable<Uint8Array>;
+}
+
+/** No answer, or not all of it. */
+export class Unanswered extends Error {
+  /** Whether anything of the request may have reached the master. */
+  readonly sent: boolean;
+  constructor(sent: boolean, cause: unknown) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause });
+    this.name = "Unanswered";
+    this.sent = sent;
+  }
+}
+
+/** Resolves when the head of the answer is there. Throws `Unanswered`, and the signal's reason. */
+export function exchange(
+  dispatcher: Dispatcher,
+  clock: Clock,
+  origin: string,
+  request: ExchangeRequest,
+): Promise<ExchangeAnswer> {
+  return new Promise((resolve, reject) => {
+    new Exchange(clock, request, resolve, reject).start(dispatcher, origin);
+  });
+}
+
+/** Parts of an answer that wait to be read, at most; a few more may be on their way. */
+const WAITING_PARTS = 16;
+
+class Exchange {
+  readonly #clock: Clock;
+  readonly #request: ExchangeRequest;
+  readonly #resolve: (answer: ExchangeAnswer) => void;
+  readonly #reject: (error: unknown) => void;
+  #controller: Dispatcher.DispatchController | undefined;
+  #timer: Disposable | undefined;
+  #movedMs: number;
+  #isAnswered = false;
+  /** What came of the answer lately. */
+  #window = { startMs: 0, bytes: 0 };
+  readonly #parts: Uint8Array[] = [];
+  #paused = false;
+  #ended = false;
+  #failure: unknown;
+  #wake: (() => void) | undefined;
+
+  constructor(
+    clock: Clock,
+    request: ExchangeRequest,
+    resolve: (answer: ExchangeAnswer) => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.#clock = clock;
+    this.#request = request;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    this.#movedMs = clock.monotonicMs();
+  }
+
+  start(dispatcher: Dispatcher, origin: string): void {
+    const { method, path, headers, body, signal } = this.#request;
+    if (signal?.aborted === true) return this.#fail(signal.reason);
+    signal?.addEventListener("abort", this.#onAbort, { once: true });
+    this.#watch(this.#request.silenceMs);
+    const options = { origin, method, path, headers, body: body === undefined ? null : this.#sending(body) };
+    try {
+      dispatcher.dispatch({ ...options, headersTimeout: 0, bodyTimeout: 0 } as Dispatcher.DispatchOptions, {
+        onRequestStart: (controller) => this.#started(controller),
+        onResponseStart: (_controller, status, head) => this.#answered(status, head),
+        onResponseData: (controller, part) => this.#received(controller, part),
+        onResponseEnd: () => this.#end(),
+        onResponseError: (_controller, error) => this.#fail(error),
+      });
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  readonly #onAbort = () => this.#giveUp(this.#request.signal?.reason);
+
+  #started(controller: Dispatcher.DispatchController): void {
+    const again = this.#controller !== undefined;
+    this.#controller = controller;
+    // Whatever is sent is sent once: a swap that goes out twice looks like one that was lost.
+    if (again) controller.abort(new Error("the request would be sent again"));
+    else if (this.#ended) controller.abort(new Error("given up"));
+    else this.#moved();
+  }
+
+  *#sending(body: Iterable<Uint8Array>): Generator<Uint8Array> {
+    for (const piece of body) {
+      this.#moved();
+      yield piece;
+    }
+    this.#moved();
+  }
+
+  #answered(status: number, headers: IncomingHttpHeaders): void {
+    // 1xx are no answers yet.
+    if (status < 200) return;
+    this.#moved();
+    this.#isAnswered = true;
+    this.#window = { startMs: this.#movedMs, bytes: 0 };
+    this.#resolve({ status, headers, body: this.#body() });
+  }
+
+  #received(controller: Dispatcher.DispatchController, part: Uint8Array): void {
+    this.#moved();
+    this.#window.bytes += part.length;
+    this.#parts.push(part);
+    if (this.#parts.length >= WAITING_PARTS) {
+      this.#paused = true;
+      controller.pause();
+    }
+    this.#wake?.();
+  }
+
+  async *#body(): AsyncGenerator<Uint8Array> {
+    try {
+      for (;;) {
+        const part = this.#parts.shift();
+        if (part !== undefined) {
+          yield part;
+          continue;
+        }
+        if (this.#failure !== undefined) throw this.#failure;
+        if (this.#ended) return;
+        this.#resume();
+        await new Promise<void>((resolve) => (this.#wake = resolve));
+        this.#wake = undefined;
+      }
+    } finally {
+      if (!this.#ended) this.#giveUp(new Error("not read to its end"));
+    }
+  }
+
+  #resume(): void {
+    this.#moved();
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#controller?.resume();
+  }
+
+  #moved(): void {
+    this.#movedMs = this.#clock.monotonicMs();
+  }
+
+  /** One timer at a time, set anew when it fires: moving costs nothing. */
+  #watch(ms: number): void {
+    this.#timer = this.#clock.after(ms, () => {
+      const { silenceMs } = this.#request;
+      const now = this.#clock.monotonicMs();
+      // Whoever reads may take all the time there is: only waiting for the master counts.
+      const waits = !this.#isAnswered || this.#wake !== undefined;
+      if (!waits) this.#window = { startMs: now, bytes: 0 };
+      const idleMs = waits ? now - this.#movedMs : 0;
+      if (idleMs >= silenceMs) return this.#giveUp(new Error(`nothing moved for ${silenceMs / 1000} s`));
+      if (this.#drips(now)) return this.#giveUp(new Error("the answer only drips"));
+      this.#watch(silenceMs - idleMs);
+    });
+  }
+
+  /** Whether a whole window of the answer brought less than the least; else the next window begins when this one is over. */
+  #drips(now: number): boolean {
+    const { silenceMs, leastBytes } = this.#request;
+    const window = this.#window;
+    if (!this.#isAnswered || now - window.startMs < silenceMs) return false;
+    this.#window = { startMs: now, bytes: 0 };
+    return window.bytes < leastBytes;
+  }
+
+  #giveUp(reason: unknown): void {
+    this.#controller?.abort(reason instanceof Error ? reason : new Error(String(reason)));
+    this.#fail(reason);
+  }
+
+  #fail(error: unknown): void {
+    if (this.#ended) return;
+    const { signal } = this.#request;
+    const sent = this.#controller !== undefined;
+    this.#failure = signal?.aborted === true && error === signal.reason ? error : new Unanswered(sent, error);
+    this.#end();
+    this.#reject(this.#failure);
+  }
+
+  #end(): void {
+    this.#ended = true;
+    this.#timer?.[Symbol.dispose]();
+    this.#request.signal?.removeEventListener("abort", this.#onAbort);
+    this.#wake?.();
+  }
+}

@@ -1,0 +1,16 @@
+/** Where a bearer may be sent: over TLS, or to this machine itself. */
+import { SynclineError } from "../base/errors.ts";
+
+/** Throws `bad_address` for a host to which a bearer must not go in clear, unless `insecure`. */
+export function checkOrigin(origin: string, insecure: boolean): void {
+  const url = new URL(origin);
+  if (url.protocol === "https:" || insecure || isLoopback(url.hostname)) return;
+  throw new SynclineError("bad_address", `${origin} would carry your token and data in clear.`, {
+    hint: "Use https://, or --insecure on a network that you trust. http:// is free to use on this machine only.",
+  });
+}
+
+/** Names and addresses that do not leave the machine, as URL spells them. */
+export function isLoopback(hostname: string): boolean {
+  return /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/.test(hostname);
+}

@@ -1,0 +1,168 @@
+/**
+ * Roots that a master keeps: read and swapped by its HTTP calls. The master decides; nothing here is sent twice.
+ *
+ * What it says is bounded by what it can say: a root is a CID and a version. Whether the commit behind it may stand there is
+ * checked by whoever reads it (bucket.ts): signatures, descent and genesis are not the master's to promise.
+ */
+import { hasCode, SynclineError } from "../base/errors.ts";
+import type { Cid } from "../base/ids.ts";
+import { MASTER_SWAP_MS } from "../base/limits.ts";
+import { parseCid } from "../format/cid.ts";
+import { errorOf, type Refusal } from "../net/answer-errors.ts";
+import { maybeReceived, refusalIn } from "../net/master-connection.ts";
+import type { Master, MasterAnswer } from "../net/master-connection.ts";
+import type { BucketName, Root, RootStore, SwapOutcome } from "./root-store.ts";
+
+/** Of a swap that was refused since blocks are missing. `missing` are those that the master named, up to a thousand. */
+export class MissingBlocks extends SynclineError {
+  readonly missing: readonly Cid[];
+  constructor(address: string, missing: readonly Cid[]) {
+    super(
+      "missing_blocks",
+      `${address} lacks blocks of this commit, such as ${missing[0] ?? "some that it did not name"}.`,
+      {
+        hint: "What is not published is kept here. `syncline verify --repair` sends what a cache of this machine still holds.",
+      },
+    );
+    this.missing = missing;
+  }
+}
+
+export class HttpRootStore implements RootStore {
+  readonly #master: Master;
+
+  constructor(master: Master) {
+    this.#master = master;
+  }
+
+  async get(name: BucketName): Promise<Root | undefined> {
+    const request = { method: "GET", path: rootPath(name), statuses: [200, 404] } as const;
+    const answer = await this.#reach(() => this.#master.call(request));
+    if (answer.status === 404) {
+      const refusal = await refusalIn(answer);
+      if (refusal.code === "no_such_bucket") return undefined;
+      // Some other server's page is no word about the bucket.
+      throw asArbiterError(errorOf(this.#master.address, { ...refusal, code: "store_unreachable" }));
+    }
+    try {
+      return rootFrom(await answer.json());
+    } catch (error) {
+      throw asArbiterError(error);
+    }
+  }
+
+  /** Also throws `missing_blocks` (a MissingBlocks), and what the master refuses the commit for; then nothing changed. */
+  async swap(name: BucketName, expected: Cid | undefined, next: Cid): Promise<SwapOutcome> {
+    const body = Buffer.from(JSON.stringify({ root: next }));
+    const condition = expected === undefined ? { "if-none-match": "*" } : { "if-match": `"${expected}"` };
+    await this.#reach(() => this.#master.capabilities());
+    let answer: MasterAnswer;
+    try {
+      answer = await this.#master.call({
+        method: "PUT",
+        path: rootPath(name),
+        headers: condition,
+        body: { type: "application/json", bytes: body.length, pieces: [body] },
+        statuses: [200, 409, 412, ...SERVER_ERRORS],
+        silenceMs: MASTER_SWAP_MS,
+      });
+    } catch (cause) {
+      if (!hasCode(cause, "store_unreachable")) throw cause;
+      if (!maybeReceived(cause)) throw asArbiterError(cause);
+      return { kind: "unknown", cause };
+    }
+    return this.#outcome(answer, name, next);
+  }
+
+  async #outcome(answer: MasterAnswer, name: BucketName, next: Cid): Promise<SwapOutcome> {
+    const { status } = answer;
+    if (status === 200) {
+      try {
+        const root = rootFrom({ root: next, ...asObject(await answer.json()) });
+        if (root.commit === next) return { kind: "committed", root };
+        return { kind: "unknown", cause: malformed(this.#master.address) };
+      } catch (cause) {
+        // Its status says that it took place; only its words were lost.
+        return { kind: "unknown", cause };
+      }
+    }
+    const refusal = await refusalIn(answer);
+    if (status === 412 && refusal.code === "conflict") return this.#conflict(refusal, name);
+    const error = errorOf(this.#master.address, refusal);
+    if (status === 409 && refusal.code === "missing_blocks") {
+      throw new MissingBlocks(this.#master.address, cidsOf(refusal.value["missing"]));
+    }
+    if (status < 500) throw error;
+    if (refusal.value["outcome"] === "unchanged") throw asArbiterError(error);
+    return { kind: "unknown", cause: error };
+  }
+
+  async #conflict({ value }: Refusal, name: BucketName): Promise<SwapOutcome> {
+    if (value["current"] === null) return { kind: "conflict", current: undefined };
+    try {
+      return { kind: "conflict", current: rootFrom({ ...value, root: value["current"] }) };
+    } catch {
+      // It named no root, or not its version.
+      return { kind: "conflict", current: await this.get(name) };
+    }
+  }
+
+  async #reach<Result>(work: () => Promise<Result>): Promise<Result> {
+    try {
+      return await work();
+    } catch (error) {
+      throw asArbiterError(error);
+    }
+  }
+}
+
+/** Below `/v1`: the caller's own bucket, or another owner's. */
+export function bucketPath({ owner, bucket }: BucketName): string {
+  const path = `/buckets/${encodeURIComponent(bucket)}`;
+  return owner === "" ? `/v1${path}` : `/v1/owners/${encodeURIComponent(owner)}${path}`;
+}
+
+const SERVER_ERRORS = Array.from({ length: 100 }, (_, index) => 500 + index);
+
+function rootPath(name: BucketName): string {
+  return `${bucketPath(name)}/root`;
+}
+
+/** Throws `store_failed` for what is no root. */
+export function rootFrom(value: unknown): Root {
+  const { root, version } = asObject(value);
+  if (typeof root !== "string" || typeof version !== "number" || !Number.isSafeInteger(version) || version < 1) {
+    throw malformed("The master");
+  }
+  try {
+    return { commit: parseCid(root), version };
+  } catch {
+    throw malformed("The master");
+  }
+}
+
+function cidsOf(value: unknown): Cid[] {
+  if (!Array.isArray(value)) return [];
+  const texts = value.filter((text): text is string => typeof text === "string").slice(0, MAX_MISSING);
+  try {
+    return texts.map(parseCid);
+  } catch {
+    return [];
+  }
+}
+
+const MAX_MISSING = 1_000;
+
+function asObject(value: unknown): Record<string, unknown> {
+  return typeof value === "object" && value !== null ? { ...value } : {};
+}
+
+function asArbiterError(error: unknown): unknown {
+  if (!hasCode(error, "store_unreachable")) return error;
+  const hint = error.hint === undefined ? {} : { hint: error.hint };
+  return new SynclineError("arbiter_unreachable", error.message, { ...hint, cause: error });
+}
+
+function malformed(address: string): SynclineError {
+  return new SynclineError("store_failed", `${address} answers with something that is no root.`);
+}

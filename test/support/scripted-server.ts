@@ -1,0 +1,50 @@
+/** An HTTP server on loopback that answers as a test says, down to the raw socket: what no honest master would do. */
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { onTestFinished } from "vitest";
+
+export interface Seen {
+  readonly method: string;
+  readonly url: string;
+  readonly authorization: string | undefined;
+}
+
+export interface ScriptedServer {
+  readonly origin: string;
+  /** What was asked, in order, the probes for capabilities left out. */
+  readonly seen: Seen[];
+  /** Answers everything but the probe for capabilities. */
+  answer: (request: IncomingMessage, response: ServerResponse) => void;
+  capabilities: unknown;
+  close(): Promise<void>;
+}
+
+export async function scriptedServer(): Promise<ScriptedServer> {
+  const server = createServer((request, response) => {
+    const { method = "", url = "" } = request;
+    if (url === "/fula/capabilities") return json(response, 200, scripted.capabilities);
+    scripted.seen.push({ method, url, authorization: request.headers.authorization });
+    scripted.answer(request, response);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  const close = async () => {
+    server.closeAllConnections();
+    await new Promise<void>((resolve) => server.close(() => resolve()));
+  };
+  const scripted: ScriptedServer = {
+    origin: `http://127.0.0.1:${port}`,
+    seen: [],
+    answer: (_request, response) => json(response, 404, { code: "no_such_call", message: "nothing here" }),
+    capabilities: { formats: [1], watch: true, rootCas: true, maxBlock: 1 << 22 },
+    close,
+  };
+  onTestFinished(close);
+  return scripted;
+}
+
+export function json(response: ServerResponse, status: number, value: unknown): void {
+  const body = JSON.stringify(value);
+  response.writeHead(status, { "content-type": "application/json", "content-length": Buffer.byteLength(body) });
+  response.end(body);
+}
