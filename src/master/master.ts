@@ -49,6 +49,8 @@ export interface MasterOptions {
 export interface Master {
   /** Such as "http://127.0.0.1:3600". */
   readonly origin: string;
+  /** All that it answers. */
+  readonly routes: readonly Route[];
   /** Finishes what is under way, ends watches, closes everything; without finishing once `hurry` fires. */
   stop(hurry?: AbortSignal): Promise<void>;
 }
@@ -58,9 +60,10 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
   const open: (Disposable | AsyncDisposable)[] = [];
   try {
     const parts = await openParts(options, open);
-    const router = new Router(routesOf(parts));
-    const server = await MasterServer.listen({ ...parts, router }, options.listen);
+    const routes = routesOf(parts);
+    const server = await MasterServer.listen({ ...parts, router: new Router(routes) }, options.listen);
     return {
+      routes,
       origin: originOf(options.listen, server.port),
       async stop(hurry) {
         await server.stop(hurry);

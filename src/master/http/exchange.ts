@@ -66,7 +66,7 @@ class Exchange {
       status = answer.status;
       sent = await this.#reply(answer);
     } catch (error) {
-      if (!this.#ended.signal.aborted) log.warn(`${this.#name} was cut: ${describeError(error)}`);
+      if (!isAbort(error)) log.warn(`${this.#name} was cut: ${describeError(error)}`);
       this.#response.destroy();
     } finally {
       for (const act of this.#atEnd) act();
@@ -78,6 +78,8 @@ class Exchange {
     try {
       return await this.#handle();
     } catch (error) {
+      // Nobody is there to be told.
+      if (isAbort(error)) throw error;
       return answerTo(error, this.#service.log, this.#name);
     }
   }
@@ -186,6 +188,10 @@ class Exchange {
     if (this.#route?.endless !== true)
       metrics.observe("syncline_request_seconds", "How long requests took.", { route }, ms / 1000);
   }
+}
+
+function isAbort(error: unknown): boolean {
+  return error instanceof Error && error.name === "AbortError";
 }
 
 /** Headers whose second occurrence node:http would drop or join, and that decide something. */

@@ -2,24 +2,27 @@
  * One connection's requests: a few are worked on at a time. Clients may send many without waiting for answers (RFC 9112, 9.3.2);
  * what is too much is not even read, so it costs no memory.
  */
+import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { Budget } from "../../base/budget.ts";
 import { MAX_CONNECTION_CALLS } from "../../base/limits.ts";
 
 export class Lane {
   readonly #socket: Socket;
+  readonly #open = new Set<ServerResponse>();
   readonly #slots = new Budget(MAX_CONNECTION_CALLS);
 
   constructor(socket: Socket) {
     this.#socket = socket;
   }
 
-  /** Whether any request waits for its answer. */
-  get isBusy(): boolean {
-    return this.#slots.used > 0;
+  /** Whether something that is no answer to a request may be written: no answer has begun, and at most one request waits. */
+  get maySpeak(): boolean {
+    return this.#open.size <= 1 && ![...this.#open].some(({ headersSent }) => headersSent);
   }
 
-  async run(work: () => Promise<void>): Promise<void> {
+  async run(response: ServerResponse, work: () => Promise<void>): Promise<void> {
+    this.#open.add(response);
     if (!this.#slots.tryTake(1)) {
       this.#socket.pause();
       await this.#slots.take(1);
@@ -27,6 +30,7 @@ export class Lane {
     try {
       await work();
     } finally {
+      this.#open.delete(response);
       this.#slots.give(1);
       if (this.#slots.waiting === 0) this.#socket.resume();
     }

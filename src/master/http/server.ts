@@ -89,7 +89,7 @@ export class MasterServer {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    await this.#laneOf(request.socket).run(() => answerRequest(this.#service, request, response));
+    await this.#laneOf(request.socket).run(response, () => answerRequest(this.#service, request, response));
   }
 
   #laneOf(socket: Socket): Lane {
@@ -100,7 +100,7 @@ export class MasterServer {
 
   /** What the parser refused. Only a connection on which nothing else is said can be told. */
   #refuse(error: NodeJS.ErrnoException, socket: Socket): void {
-    if (!socket.writable || error.code === "ECONNRESET" || this.#lanes.get(socket)?.isBusy === true) {
+    if (!socket.writable || error.code === "ECONNRESET" || this.#lanes.get(socket)?.maySpeak === false) {
       socket.destroy();
       return;
     }

@@ -4,8 +4,8 @@ import type { Call } from "../http/route.ts";
 import type { OwnedBucket } from "./bucket-roots.ts";
 
 /**
- * From the parts {bucket} and {wallet} of the path. Throws `name_invalid`, and `no_such_bucket` for others' buckets: nobody learns
- * which there are.
+ * From the parts {bucket} and {wallet} of the path. Throws `name_invalid`, and `no_grant` for others' buckets, whether they are
+ * there or not.
  */
 export function bucketOf({ params, caller }: Call): OwnedBucket {
   const { bucket = "", wallet } = params;
@@ -15,7 +15,9 @@ export function bucketOf({ params, caller }: Call): OwnedBucket {
       "A bucket's name is 1 to 63 of a-z, 0-9, dot, dash and underscore, and begins with a letter or digit.",
     );
   }
-  if (wallet !== undefined && wallet.toLowerCase() !== caller.wallet) throw noSuchBucket();
+  if (wallet !== undefined && wallet.toLowerCase() !== caller.wallet) {
+    throw new Refusal("no_grant", "Its owner has not granted this wallet access to it.");
+  }
   return { owner: caller.wallet, bucket };
 }
 
