@@ -145,10 +145,8 @@ export class SimulatedFolder {
   }
 }
 
-interface Unsynced {
-  readonly offset: number;
-  readonly bytes: Uint8Array;
-}
+/** A write, or a new size. */
+type Unsynced = { readonly offset: number; readonly bytes: Uint8Array } | { readonly size: number };
 
 export class SimulatedInode {
   bytes: Uint8Array;
@@ -169,8 +167,19 @@ export class SimulatedInode {
     this.size = Math.max(this.size, offset + bytes.length);
   }
 
+  truncate(size: number): void {
+    this.#unsynced.push({ size });
+    this.bytes = resized(this.bytes.subarray(0, this.size), size);
+    this.size = size;
+  }
+
   sync(): void {
     this.#durable = this.bytes.slice(0, this.size);
+    this.#unsynced = [];
+  }
+
+  /** What was written since the last sync is in memory only, and counts as written out: as after a sync that failed. */
+  forget(): void {
     this.#unsynced = [];
   }
 
@@ -185,15 +194,27 @@ export class SimulatedInode {
   torn(random: Random): SimulatedInode {
     let bytes: Uint8Array = this.#durable.slice();
     let { length } = bytes;
-    for (const { offset, bytes: part } of this.#unsynced) {
+    for (const change of this.#unsynced) {
       const chance = random.fraction();
       if (chance < 0.4) continue;
+      if ("size" in change) {
+        bytes = resized(bytes.subarray(0, length), change.size);
+        length = change.size;
+        continue;
+      }
+      const { offset, bytes: part } = change;
       const kept = chance < 0.6 ? part.subarray(0, Math.floor(part.length * random.fraction())) : part;
       bytes = written(bytes, offset, kept);
       length = Math.max(length, offset + kept.length);
     }
     return new SimulatedInode(bytes.slice(0, length));
   }
+}
+
+function resized(bytes: Uint8Array, size: number): Uint8Array {
+  const result = new Uint8Array(size);
+  result.set(bytes.subarray(0, size));
+  return result;
 }
 
 function written(bytes: Uint8Array, offset: number, part: Uint8Array): Uint8Array {

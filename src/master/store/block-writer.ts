@@ -1,6 +1,6 @@
 /**
- * Group commit: all who wait for their blocks share one flush. One batch is under way at a time; what comes meanwhile is the next
- * one. A batch that goes over the end of a pack fills it and goes on in a new one, and the packs are flushed together.
+ * Group commit: all who wait for their blocks share one flush. While it is under way the next batch gathers. A batch that goes over the
+ * end of a pack fills it and goes on in a new one; nothing waits for the flush of a full pack but those whose blocks are in it.
  */
 import { BATCH_BYTES } from "../../base/limits.ts";
 import { describeError, type Log } from "../../base/log.ts";
@@ -30,6 +30,7 @@ export interface WriterOptions {
   readonly folder: string;
   readonly random: Random;
   readonly log: Log;
+  readonly packBytes: number;
   /** The pack to go on with. */
   readonly current: OpenPack | undefined;
   /** Told of what is durable, before those who wait for it are. */
@@ -41,6 +42,10 @@ export class BlockWriter {
   #current: OpenPack | undefined;
   #waiting: Waiter[] = [];
   #running: Promise<void> | undefined;
+  /** Batches that are written, in full packs, and not durable yet. */
+  readonly #flushing = new Set<Promise<void>>();
+  /** Full packs that get their final names; nobody waits for that. */
+  readonly #sealing = new Set<Promise<void>>();
 
   constructor(options: WriterOptions) {
     this.#options = options;
@@ -58,12 +63,19 @@ export class BlockWriter {
   /** Ends it, after what is under way. */
   async close(): Promise<void> {
     await this.#running;
+    await Promise.all(this.#flushing);
+    await Promise.all(this.#sealing);
     await this.#current?.close();
     this.#current = undefined;
   }
 
   async #run(): Promise<void> {
-    for (let waiters = this.#take(); waiters.length > 0; waiters = this.#take()) await this.#commit(waiters);
+    for (let waiters = this.#take(); waiters.length > 0; waiters = this.#take()) {
+      const { settled } = await this.#commit(waiters);
+      const flushing = settled.finally(() => this.#flushing.delete(flushing));
+      this.#flushing.add(flushing);
+      if (this.#flushing.size >= MAX_FLUSHING) await Promise.race(this.#flushing);
+    }
     this.#running = undefined;
   }
 
@@ -77,7 +89,8 @@ export class BlockWriter {
     return this.#waiting.splice(0, beyond < 0 ? this.#waiting.length : beyond);
   }
 
-  async #commit(waiters: readonly Waiter[]): Promise<void> {
+  /** Writes a batch. Resolves when the next one may be written, with a promise of this one's end. */
+  async #commit(waiters: readonly Waiter[]): Promise<{ readonly settled: Promise<void> }> {
     const blocks = waiters.flatMap((waiter) => waiter.blocks);
     /** What failed, by the index of the block in the batch. */
     const failures: Failure[] = [];
@@ -85,7 +98,7 @@ export class BlockWriter {
     for (let at = 0; at < blocks.length;) {
       try {
         const pack = await this.#packFor(blocks[at]);
-        const { count, fills } = pack.room(untilAvoided(blocks, at, pack.name));
+        const { count, fills } = pack.room(untilAvoided(blocks, at, pack.name), this.#options.packBytes);
         const batch = await this.#writeTo(pack, blocks.slice(at, at + count), fills);
         flushes.push(this.#flush(pack, batch, { from: at, to: at + count }, failures));
         if (fills) this.#current = undefined;
@@ -97,15 +110,7 @@ export class BlockWriter {
         break;
       }
     }
-    await Promise.all(flushes);
-    let from = 0;
-    for (const waiter of waiters) {
-      const to = from + waiter.blocks.length;
-      const failure = failures.find((each) => each.from < to && from < each.to);
-      if (failure === undefined) waiter.resolve();
-      else waiter.reject(failure.error);
-      from = to;
-    }
+    return { settled: Promise.all(flushes).then(() => settle(waiters, failures)) };
   }
 
   async #packFor(block: FreshBlock | undefined): Promise<OpenPack> {
@@ -141,6 +146,11 @@ export class BlockWriter {
     }
     this.#options.onWritten({ pack: pack.name, sealed: batch.seals, end: batch.after.end, rows: batch.rows });
     if (!batch.seals) return;
+    const sealing = this.#seal(pack).finally(() => this.#sealing.delete(sealing));
+    this.#sealing.add(sealing);
+  }
+
+  async #seal(pack: OpenPack): Promise<void> {
     await pack.seal().catch((error: unknown) => {
       this.#options.log.warn("a full pack could not be renamed; the next start does it", {
         pack: pack.name,
@@ -171,6 +181,21 @@ interface Range {
 
 interface Failure extends Range {
   readonly error: unknown;
+}
+
+/** Flushes of full packs that the writing runs ahead of. */
+const MAX_FLUSHING = 4;
+
+/** Tells those who wait, each by what became of its own blocks. */
+function settle(waiters: readonly Waiter[], failures: readonly Failure[]): void {
+  let from = 0;
+  for (const waiter of waiters) {
+    const to = from + waiter.blocks.length;
+    const failure = failures.find((each) => each.from < to && from < each.to);
+    if (failure === undefined) waiter.resolve();
+    else waiter.reject(failure.error);
+    from = to;
+  }
 }
 
 /** The blocks from `at` up to one that must not go into this pack. */

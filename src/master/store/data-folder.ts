@@ -52,7 +52,7 @@ async function writeMarker(path: string, dir: string, disk: PackDisk): Promise<v
   await disk.remove(`${path}.new`);
   const file = await disk.create(`${path}.new`);
   try {
-    await file.write(0, Buffer.from(`${JSON.stringify({ format: FORMAT })}\n`));
+    await file.write(0, [Buffer.from(`${JSON.stringify({ format: FORMAT })}\n`)]);
     await file.sync();
   } finally {
     await file.close();

@@ -10,6 +10,7 @@
 import { join } from "node:path";
 import type { Clock } from "../../base/clock.ts";
 import type { Wallet } from "../../base/ids.ts";
+import { PACK_TARGET_BYTES } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
 import type { Random } from "../../base/random.ts";
 import { lockDataFolder } from "./data-folder.ts";
@@ -28,11 +29,12 @@ export interface MasterStoreOptions {
   /** For tests. */
   readonly disk?: PackDisk;
   readonly maxOpenOwners?: number;
+  readonly packBytes?: number;
 }
 
 /** Throws `state_in_use` while another process uses the folder, `feature_unknown` for one of a newer version. */
 export async function openMasterStore(options: MasterStoreOptions): Promise<BlockStores> {
-  const { dir, clock, random, log, disk = systemPackDisk } = options;
+  const { dir, clock, random, log, disk = systemPackDisk, packBytes = PACK_TARGET_BYTES } = options;
   const lock = await lockDataFolder(dir, disk);
   const handles = new PackHandles(disk);
   const open = new OpenOwners(options.maxOpenOwners);
@@ -40,7 +42,8 @@ export async function openMasterStore(options: MasterStoreOptions): Promise<Bloc
   return {
     of(owner: Wallet): Promise<OwnerBlocks> {
       const handle =
-        known.get(owner) ?? new OwnerHandle({ dir: ownerFolder(dir, owner), disk, handles, clock, random, log, open });
+        known.get(owner) ??
+        new OwnerHandle({ dir: ownerFolder(dir, owner), disk, handles, clock, random, log, packBytes, open });
       known.set(owner, handle);
       return handle.ready();
     },

@@ -6,7 +6,6 @@
  * would claim success (fsync forgets): such a pack is never written again, what was flushed before stays readable, and it gets
  * its footer when the store is opened the next time.
  */
-import { PACK_TARGET_BYTES } from "../../base/limits.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { digestOf } from "../../format/cid.ts";
 import { encodeFooter, PACK_ROW_BYTES, PACK_TAIL_BYTES, type PackRow, PLAIN } from "../../format/pack.ts";
@@ -76,13 +75,13 @@ export class OpenPack {
     return this.#position.end;
   }
 
-  /** How many of `blocks`, from the first on, still go in; and whether they fill it. */
-  room(blocks: readonly Block[]): { readonly count: number; readonly fills: boolean } {
+  /** How many of `blocks`, from the first on, still go in; and whether they fill it, at `packBytes` with its footer. */
+  room(blocks: readonly Block[], packBytes: number): { readonly count: number; readonly fills: boolean } {
     let { end, rows } = this.#position;
     for (const [index, { bytes }] of blocks.entries()) {
       end += bytes.length;
       rows++;
-      if (isFull(end, rows)) return { count: index + 1, fills: true };
+      if (isFull(end, rows, packBytes)) return { count: index + 1, fills: true };
     }
     return { count: blocks.length, fills: false };
   }
@@ -96,19 +95,16 @@ export class OpenPack {
       rows.push({ digest: digestOf(cid), offset: end, length: bytes.length, codec: PLAIN });
       end += bytes.length;
     }
-    await writeGrouped(
-      this.#file,
-      start,
-      blocks.map(({ bytes }) => bytes),
-    );
+    const parts = blocks.map(({ bytes }) => bytes);
     const after = { end, rows: count + rows.length, rowsEnd, frames };
     if (seals) {
       const footer = encodeFooter([...(await this.#flushedRows()), ...rows], new Uint8Array());
-      await this.#file.write(end, footer.bytes);
+      await this.#file.write(start, [...parts, footer.bytes]);
       return { rows, seals, after };
     }
+    await this.#file.write(start, parts);
     const frame = encodeFrame(frames, start, rows);
-    await this.#journal.write(rowsEnd, frame);
+    await this.#journal.write(rowsEnd, [frame]);
     return { rows, seals, after: { ...after, rowsEnd: rowsEnd + frame.length, frames: frames + 1 } };
   }
 
@@ -146,29 +142,6 @@ export class OpenPack {
 }
 
 /** Whether a pack with so many bytes and rows of blocks is to get its footer. */
-export function isFull(end: number, rows: number): boolean {
-  return end + rows * PACK_ROW_BYTES + PACK_TAIL_BYTES >= PACK_TARGET_BYTES;
-}
-
-const GROUP_BYTES = 4 * 1024 * 1024;
-
-/** Writes parts one after another, small ones together. */
-async function writeGrouped(file: PackFile, offset: number, parts: readonly Uint8Array[]): Promise<void> {
-  let group: Uint8Array[] = [];
-  let bytes = 0;
-  let at = offset;
-  const flush = async () => {
-    const [only] = group;
-    if (only === undefined) return;
-    await file.write(at, group.length === 1 ? only : Buffer.concat(group));
-    at += bytes;
-    group = [];
-    bytes = 0;
-  };
-  for (const part of parts) {
-    if (bytes + part.length > GROUP_BYTES) await flush();
-    group.push(part);
-    bytes += part.length;
-  }
-  await flush();
+export function isFull(end: number, rows: number, packBytes: number): boolean {
+  return end + rows * PACK_ROW_BYTES + PACK_TAIL_BYTES >= packBytes;
 }

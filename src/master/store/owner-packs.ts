@@ -25,6 +25,8 @@ export interface OwnerPacksOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** A pack gets its footer when it has grown to so many bytes. */
+  readonly packBytes: number;
 }
 
 export function indexPath(dir: string): string {
@@ -49,13 +51,14 @@ export class OwnerPacks implements OwnerBlocks {
   private constructor(options: OwnerPacksOptions, index: BlockIndex, current: BlockWriterStart) {
     this.#options = options;
     this.#index = index;
-    const { disk, handles, random, log } = options;
+    const { disk, handles, random, log, packBytes } = options;
     const folder = packFolder(options.dir);
     this.#writer = new BlockWriter({
       disk,
       folder,
       random,
       log,
+      packBytes,
       current,
       onWritten: (batch) => this.#enter(batch),
     });
@@ -64,14 +67,14 @@ export class OwnerPacks implements OwnerBlocks {
 
   /** Opens it as the last process left it. */
   static async open(options: OwnerPacksOptions): Promise<OwnerPacks> {
-    const { disk, handles, log, dir } = options;
+    const { disk, handles, log, dir, packBytes } = options;
     const index = openIndex(indexPath(dir));
     try {
       const hour = hourOf(options.clock);
       return new OwnerPacks(
         options,
         index,
-        await recover({ disk, folder: packFolder(dir), index, handles, log, hour }),
+        await recover({ disk, folder: packFolder(dir), index, handles, log, packBytes, hour }),
       );
     } catch (error) {
       index.close();

@@ -23,8 +23,8 @@ export interface PackFile {
   size(): Promise<number>;
   /** Fewer bytes at the end of the file. */
   read(offset: number, length: number): Promise<Buffer>;
-  /** Writes all of it. */
-  write(offset: number, bytes: Uint8Array): Promise<void>;
+  /** Writes all of these, one behind the other. */
+  write(offset: number, parts: readonly Uint8Array[]): Promise<void>;
   truncate(size: number): Promise<void>;
   /** Makes bytes and size survive power loss. After it has failed nobody can tell what is on the disk. */
   sync(): Promise<void>;
@@ -74,13 +74,26 @@ function packFile(handle: FileHandle): PackFile {
       }
       return buffer.subarray(0, done);
     },
-    write: async (offset, bytes) => {
-      for (let done = 0; done < bytes.length;) {
-        done += (await handle.write(bytes, done, bytes.length - done, offset + done)).bytesWritten;
+    write: async (offset, parts) => {
+      for (let rest = parts.filter(({ length }) => length > 0), at = offset; rest.length > 0;) {
+        const { bytesWritten } = await handle.writev(rest.slice(0, MAX_PARTS), at);
+        at += bytesWritten;
+        rest = behind(rest, bytesWritten);
       }
     },
     truncate: (size) => handle.truncate(size),
     sync: () => handle.datasync(),
     close: () => handle.close(),
   };
+}
+
+/** What Linux takes in one call (IOV_MAX). */
+const MAX_PARTS = 1024;
+
+/** What is left of the parts after so many bytes. */
+function behind(parts: readonly Uint8Array[], bytes: number): Uint8Array[] {
+  let left = bytes;
+  const index = parts.findIndex(({ length }) => length > left || ((left -= length), false));
+  const [first, ...rest] = index < 0 ? [] : parts.slice(index);
+  return first === undefined ? [] : [first.subarray(left), ...rest];
 }

@@ -18,6 +18,7 @@ export interface RecoveryOptions {
   readonly index: BlockIndex;
   readonly handles: PackHandles;
   readonly log: Log;
+  readonly packBytes: number;
   /** Blocks that the index did not know are leased from this hour on. */
   readonly hour: number;
 }
@@ -57,7 +58,7 @@ class Recovery {
 
   /** A pack that grew when the store was left. */
   async #settle(name: string): Promise<void> {
-    const { disk, folder, index } = this.#options;
+    const { disk, folder, index, packBytes } = this.#options;
     const file = await disk.open(openPath(folder, name), "write");
     if (file === undefined) return;
     const journal = await disk.open(rowsPath(folder, name), "write");
@@ -72,7 +73,8 @@ class Recovery {
       if (found.sealed) return await this.#finish(name, file, found);
       await this.#add({ name, sealed: 0, end: found.position.end }, file, found.rows);
       const { end, rows } = found.position;
-      const goesOn = !found.damaged && this.#current === undefined && !isFull(end, rows) && !index.hasDamaged(name);
+      const goesOn =
+        !found.damaged && this.#current === undefined && !isFull(end, rows, packBytes) && !index.hasDamaged(name);
       if (goesOn) this.#current = await OpenPack.resume(disk, folder, name, found.position);
       else await this.#seal(name, file, found);
     } finally {
@@ -87,7 +89,7 @@ class Recovery {
     try {
       const rows = [...found.rows, ...(await fillGaps(file, found.rows, end))];
       await file.truncate(end);
-      await file.write(end, encodeFooter(rows, new Uint8Array()).bytes);
+      await file.write(end, [encodeFooter(rows, new Uint8Array()).bytes]);
       await file.sync();
       await this.#finish(name, file, { ...found, rows });
     } catch (error) {
@@ -152,12 +154,12 @@ class Recovery {
 async function adopt(file: PackFile, journal: PackFile | undefined, found: UnfinishedPack): Promise<void> {
   const { doubtful, position, sealed, damaged } = found;
   if (doubtful.length > 0) {
-    for (const { offset, length } of doubtful) await file.write(offset, await file.read(offset, length));
+    for (const { offset, length } of doubtful) await file.write(offset, [await file.read(offset, length)]);
     if (sealed) {
       const size = await file.size();
-      await file.write(position.end, await file.read(position.end, size - position.end));
+      await file.write(position.end, [await file.read(position.end, size - position.end)]);
     } else if (journal !== undefined) {
-      await journal.write(0, await journal.read(0, position.rowsEnd));
+      await journal.write(0, [await journal.read(0, position.rowsEnd)]);
       await journal.sync();
     }
     await file.sync();
