@@ -9,7 +9,9 @@ export interface CarBatch {
 }
 
 /** Small blocks are put together into pieces of about this, which costs less than to send them one by one. */
-const PIECE_BYTES = 256 * 1024;
+const PIECE_BYTES = 64 * 1024;
+/** Larger ones are sent as they lie in memory, which costs less than to copy them. */
+const SMALL_BYTES = 16 * 1024;
 
 export function carBatch(blocks: readonly Block[]): CarBatch {
   const header = encodeCarHeader();
@@ -22,12 +24,18 @@ function* piecesOf(header: Uint8Array, heads: readonly Uint8Array[], blocks: rea
   let parts = [header];
   let held = header.length;
   for (const [at, { bytes }] of blocks.entries()) {
-    parts.push(heads[at] ?? new Uint8Array(), bytes);
-    held += bytes.length;
-    if (held < PIECE_BYTES) continue;
+    const head = heads[at] ?? new Uint8Array();
+    parts.push(head);
+    held += head.length;
+    if (bytes.length < SMALL_BYTES) {
+      parts.push(bytes);
+      held += bytes.length;
+      if (held < PIECE_BYTES) continue;
+    }
     yield Buffer.concat(parts);
     parts = [];
     held = 0;
+    if (bytes.length >= SMALL_BYTES) yield bytes;
   }
   if (parts.length > 0) yield Buffer.concat(parts);
 }

@@ -1,11 +1,13 @@
 import { join } from "node:path";
-import { describe } from "vitest";
+import { afterAll, beforeAll, describe } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
 import type { WriterId } from "../../src/base/ids.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import { openRemote } from "../../src/bucket/open-remote.ts";
 import { PackedRemote } from "../../src/bucket/packed/packed-remote.ts";
 import { MemoryObjectStore } from "../../src/objects/memory-object-store.ts";
+import { openHistoryBucket } from "../support/history-access.ts";
+import { MasterProcess } from "../support/master-process.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 import { bucketRemoteContract } from "./bucket-remote.ts";
 
@@ -27,5 +29,25 @@ describe("packs in a folder", () => {
   bucketRemoteContract(async () => {
     const address = `file://${join(await temporaryFolder(), "bucket")}`;
     return async () => openRemote(address, agent());
+  });
+});
+
+describe("a master process", () => {
+  let master: MasterProcess;
+  const opened: AsyncDisposable[] = [];
+  beforeAll(async () => {
+    master = await MasterProcess.start();
+  });
+  afterAll(async () => {
+    await Promise.all(opened.map((remote) => remote[Symbol.asyncDispose]()));
+    await master.end();
+  });
+  bucketRemoteContract(async () => {
+    const address = master.newBucket();
+    return async () => {
+      const remote = openHistoryBucket(address);
+      opened.push(remote);
+      return remote;
+    };
   });
 });

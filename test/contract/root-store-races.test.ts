@@ -2,47 +2,64 @@
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
-import { beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
 import type { Cid } from "../../src/base/ids.ts";
 import { systemRandom } from "../../src/base/random.ts";
+import type { MasterConnection } from "../../src/net/master-connection.ts";
 import { FileObjectStore } from "../../src/objects/file-object-store.ts";
+import { HttpRootStore } from "../../src/roots/http-root-store.ts";
 import { ObjectRootStore, ONLY_BUCKET } from "../../src/roots/object-root-store.ts";
-import type { RootStore } from "../../src/roots/root-store.ts";
+import type { BucketName, RootStore } from "../../src/roots/root-store.ts";
 import { SqliteRootStore } from "../../src/roots/sqlite-root-store.ts";
 import { compiledProcess } from "../support/compiled.ts";
+import { MasterProcess } from "../support/master-process.ts";
+import { SignedCommits } from "../support/signed-commits.ts";
 import type { RacerAnswer, RacerOrder, RootStoreKind } from "../support/swap-racer.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 import { rootCid } from "./root-store.ts";
 
 const RACERS = 8;
-const ROUNDS = 200;
-const CROWD = process.env["SYNCLINE_TEST_ALL"] === undefined ? 8 : 32;
+const ALL = process.env["SYNCLINE_TEST_ALL"] !== undefined;
+const CROWD = ALL ? 32 : 8;
+/** Each round at a master uploads and checks eight commits. */
+const ROUNDS = { objects: 200, sqlite: 200, http: ALL ? 200 : 40 };
 
 let start: (...args: string[]) => ChildProcess;
+let master: MasterProcess;
+let connection: MasterConnection;
+let commits: SignedCommits;
 beforeAll(async () => {
   start = await compiledProcess("swap-racer");
+  master = await MasterProcess.start();
+  connection = master.connect();
+  commits = await SignedCommits.open(connection);
+});
+afterAll(async () => {
+  await connection[Symbol.asyncDispose]();
+  await master.end();
 });
 
-describe.each<RootStoreKind>(["objects", "sqlite"])("%s", (kind) => {
-  test(`of ${RACERS} processes that race from one root exactly one wins, ${ROUNDS} times`, async () => {
+describe.each<RootStoreKind>(["objects", "sqlite", "http"])("%s", (kind) => {
+  test(`of ${RACERS} processes that race from one root exactly one wins, ${ROUNDS[kind]} times`, async () => {
     const path = await pathFor(kind);
     const racers = await startRacers(RACERS, kind, path);
     const store = openHere(kind, path);
     let root: Cid | undefined;
     const began = performance.now();
-    for (let round = 0; round < ROUNDS; round++) {
-      const tries = racers.map((_, racer) => rootCid(`${round}/${racer}`));
+    for (let round = 0; round < ROUNDS[kind]; round++) {
+      const labels = racers.map((_, racer) => `${round}/${racer}`);
+      const tries = kind === "http" ? await commits.make(labels, root) : labels.map(rootCid);
       const answers = await Promise.all(
         racers.map((racer, index) => ask(racer, { do: "swap", expected: root, next: tries[index] ?? rootCid("") })),
       );
       const outcomes = answers.map((answer) => (answer.is === "done" ? answer.outcome : JSON.stringify(answer)));
       expect(outcomes.toSorted()).toEqual(["committed", ...Array.from({ length: RACERS - 1 }, () => "conflict")]);
       root = tries[outcomes.indexOf("committed")];
-      expect(await store.get(ONLY_BUCKET)).toEqual({ commit: root, version: round + 1 });
+      expect(await store.get(nameOf(path))).toEqual({ commit: root, version: round + 1 });
     }
-    const ms = (performance.now() - began) / ROUNDS;
-    console.log(`${kind}: ${RACERS} processes, ${ROUNDS} rounds, one winner each, ${ms.toFixed(1)} ms a round`);
+    const ms = (performance.now() - began) / ROUNDS[kind];
+    console.log(`${kind}: ${RACERS} processes, ${ROUNDS[kind]} rounds, one winner each, ${ms.toFixed(1)} ms a round`);
     await stopAll(racers);
   });
 
@@ -51,12 +68,12 @@ describe.each<RootStoreKind>(["objects", "sqlite"])("%s", (kind) => {
     const racers = await startRacers(CROWD, kind, path);
     const began = performance.now();
     const answers = await Promise.all(
-      racers.map((racer, index) => ask(racer, { do: "win", next: rootCid(`${index}`) })),
+      racers.map((racer, index) => ask(racer, { do: "win", next: rootCid(`${index}`), note: `${index}` })),
     );
     const ms = performance.now() - began;
     const attempts = answers.map((answer) => (answer.is === "done" ? answer.attempts : Infinity));
     console.log(`${kind}: ${CROWD} processes in ${ms.toFixed(0)} ms, at most ${Math.max(...attempts)} attempts`);
-    expect((await openHere(kind, path).get(ONLY_BUCKET))?.version).toBe(CROWD);
+    expect((await openHere(kind, path).get(nameOf(path)))?.version).toBe(CROWD);
     await stopAll(racers);
   });
 });
@@ -81,11 +98,17 @@ test("a process that is killed while it holds the lock stops nobody", async () =
 });
 
 async function pathFor(kind: RootStoreKind): Promise<string> {
+  if (kind === "http") return master.newBucket();
   const folder = await temporaryFolder();
   return kind === "sqlite" ? join(folder, "roots.db") : folder;
 }
 
+function nameOf(path: string): BucketName {
+  return path.startsWith("http:") ? { owner: "", bucket: new URL(path).pathname.slice(1) } : ONLY_BUCKET;
+}
+
 function openHere(kind: RootStoreKind, path: string): RootStore {
+  if (kind === "http") return new HttpRootStore(connection);
   if (kind === "sqlite") return new SqliteRootStore(path);
   const ports = { clock: systemClock, random: systemRandom };
   return new ObjectRootStore(new FileObjectStore({ path, address: `file://${path}`, ...ports }));

@@ -1,12 +1,17 @@
 import { join } from "node:path";
-import { describe } from "vitest";
+import { afterAll, beforeAll, describe } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
 import { systemRandom } from "../../src/base/random.ts";
+import type { MasterConnection } from "../../src/net/master-connection.ts";
 import { FileObjectStore } from "../../src/objects/file-object-store.ts";
 import { MemoryObjectStore } from "../../src/objects/memory-object-store.ts";
+import { HttpRootStore } from "../../src/roots/http-root-store.ts";
 import { MemoryRootStore } from "../../src/roots/memory-root-store.ts";
 import { ObjectRootStore, ONLY_BUCKET } from "../../src/roots/object-root-store.ts";
+import type { BucketName } from "../../src/roots/root-store.ts";
 import { SqliteRootStore } from "../../src/roots/sqlite-root-store.ts";
+import { MasterProcess } from "../support/master-process.ts";
+import { SignedCommits } from "../support/signed-commits.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 import { rootStoreContract } from "./root-store.ts";
 
@@ -30,4 +35,34 @@ describe("objects in a folder", () => {
 });
 describe("sqlite", () => {
   rootStoreContract({ open: async () => new SqliteRootStore(join(await temporaryFolder(), "roots.db")) });
+});
+
+describe("a master process", () => {
+  let master: MasterProcess;
+  let connection: MasterConnection;
+  let commits: SignedCommits;
+  let stores = 0;
+  beforeAll(async () => {
+    master = await MasterProcess.start();
+    connection = master.connect();
+    commits = await SignedCommits.open(connection);
+  });
+  afterAll(async () => {
+    await connection[Symbol.asyncDispose]();
+    await master.end();
+  });
+  rootStoreContract({
+    name: { owner: "", bucket: "demo" },
+    commits: (labels, parent) => commits.make(labels, parent),
+    open: async () => {
+      // Every test has a store of its own: here, buckets of its own.
+      const own = ++stores;
+      const store = new HttpRootStore(connection);
+      const named = (name: BucketName) => ({ ...name, bucket: `${name.bucket}-${own}` });
+      return {
+        get: (name) => store.get(named(name)),
+        swap: (name, expected, next) => store.swap(named(name), expected, next),
+      };
+    },
+  });
 });

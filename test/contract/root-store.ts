@@ -15,10 +15,16 @@ export interface RootStoreUnderTest {
   readonly name?: BucketName;
   /** Whether it holds that bucket only. */
   readonly single?: boolean;
+  /** Makes what may follow these roots, for a store that looks at what becomes a root. */
+  readonly commits?: MakeCommits;
 }
 
-export function rootStoreContract({ open, name, single = false }: RootStoreUnderTest): void {
+/** The addresses of commits with these labels on top of a parent. */
+export type MakeCommits = (labels: readonly string[], parent: Cid | undefined) => Promise<Cid[]>;
+
+export function rootStoreContract({ open, name, single = false, commits = labelled }: RootStoreUnderTest): void {
   const demo = name ?? { owner: OWNER, bucket: "demo" };
+  const commit = async (label: string, parent?: Cid) => (await commits([label], parent))[0] ?? rootCid(label);
 
   test("an unknown bucket has no root", async () => {
     expect(await (await open()).get(demo)).toBeUndefined();
@@ -26,33 +32,34 @@ export function rootStoreContract({ open, name, single = false }: RootStoreUnder
 
   test("a bucket is created once", async () => {
     const store = await open();
-    expect(await store.swap(demo, undefined, rootCid("a"))).toMatchObject({ kind: "committed", root: { version: 1 } });
-    expect(await store.swap(demo, undefined, rootCid("b"))).toMatchObject({
+    const [a, b] = [await commit("a"), await commit("b")];
+    expect(await store.swap(demo, undefined, a)).toMatchObject({ kind: "committed", root: { version: 1 } });
+    expect(await store.swap(demo, undefined, b)).toMatchObject({
       kind: "conflict",
-      current: { commit: rootCid("a"), version: 1 },
+      current: { commit: a, version: 1 },
     });
   });
 
   test("a swap from a root that moved reports where it is now, and changes nothing", async () => {
     const store = await open();
-    await store.swap(demo, undefined, rootCid("a"));
-    await store.swap(demo, rootCid("a"), rootCid("b"));
-    expect(await store.swap(demo, rootCid("a"), rootCid("c"))).toMatchObject({
-      kind: "conflict",
-      current: { commit: rootCid("b"), version: 2 },
-    });
-    expect(await store.get(demo)).toEqual({ commit: rootCid("b"), version: 2 });
+    const a = await commit("a");
+    const [b, c] = [await commit("b", a), await commit("c", a)];
+    await store.swap(demo, undefined, a);
+    await store.swap(demo, a, b);
+    expect(await store.swap(demo, a, c)).toMatchObject({ kind: "conflict", current: { commit: b, version: 2 } });
+    expect(await store.get(demo)).toEqual({ commit: b, version: 2 });
   });
 
   test("a swap of a bucket that does not exist is a conflict with nothing", async () => {
     const store = await open();
-    expect(await store.swap(demo, rootCid("a"), rootCid("b"))).toEqual({ kind: "conflict", current: undefined });
+    const a = await commit("a");
+    expect(await store.swap(demo, a, await commit("b", a))).toEqual({ kind: "conflict", current: undefined });
     expect(await store.get(demo)).toBeUndefined();
   });
 
   test("buckets and owners do not touch one another", async () => {
     const store = await open();
-    await store.swap(demo, undefined, rootCid("a"));
+    await store.swap(demo, undefined, await commit("a"));
     for (const other of [
       { ...demo, bucket: "other" },
       { ...demo, owner: `0x${"22".repeat(20)}` },
@@ -64,10 +71,11 @@ export function rootStoreContract({ open, name, single = false }: RootStoreUnder
 
   test(`of ${RACERS} racers from one root exactly one wins, ${ROUNDS} times`, async () => {
     const store = await open();
-    let root = rootCid("start");
+    let root = await commit("start");
     await store.swap(demo, undefined, root);
     for (let round = 0; round < ROUNDS; round++) {
-      const tries = Array.from({ length: RACERS }, (_, racer) => rootCid(`${round}/${racer}`));
+      const labels = Array.from({ length: RACERS }, (_, racer) => `${round}/${racer}`);
+      const tries = await commits(labels, root);
       const outcomes = await Promise.all(tries.map((next) => store.swap(demo, root, next)));
       const winners = tries.filter((_, racer) => outcomes[racer]?.kind === "committed");
       expect(winners).toHaveLength(1);
@@ -76,6 +84,8 @@ export function rootStoreContract({ open, name, single = false }: RootStoreUnder
     }
   }, 60_000);
 }
+
+const labelled: MakeCommits = async (labels) => labels.map(rootCid);
 
 export function rootCid(label: string): Cid {
   return cidOf("dag-cbor", Buffer.from(label));

@@ -9,7 +9,7 @@ import { PackedRemote } from "../../src/bucket/packed/packed-remote.ts";
 import { digestKey, matchesCid } from "../../src/format/cid.ts";
 import { COMMIT_FOLDER, commitObjectName, PACK_FOLDER, RUN_FOLDER } from "../../src/format/object-name.ts";
 import { MemoryObjectStore } from "../../src/objects/memory-object-store.ts";
-import { made, node, publish, randomLooking, raw, rootOf, upload } from "../contract/bucket-remote.ts";
+import { made, node, publish, randomLooking, raw, rootOf, upload } from "../support/opaque-commits.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { seededRandom } from "../support/seeded-random.ts";
 

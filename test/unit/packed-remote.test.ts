@@ -8,7 +8,7 @@ import { cidOf } from "../../src/format/cid.ts";
 import { commitObjectName, PACK_FOLDER, RUN_FOLDER } from "../../src/format/object-name.ts";
 import { MemoryObjectStore } from "../../src/objects/memory-object-store.ts";
 import type { ObjectStore } from "../../src/objects/object-store.ts";
-import { made, node, publish, randomLooking, raw, rootOf, upload } from "../contract/bucket-remote.ts";
+import { made, node, publish, randomLooking, raw, rootOf, upload } from "../support/opaque-commits.ts";
 import { countedStore } from "../support/counted-store.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { seededRandom } from "../support/seeded-random.ts";
