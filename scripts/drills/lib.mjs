@@ -12,8 +12,10 @@ import {
   mkdtempSync,
   openSync,
   readdirSync,
+  readFileSync,
   readlinkSync,
   readSync,
+  renameSync,
   rmSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -108,6 +110,82 @@ export function agent(
     },
   };
   return handle.mount();
+}
+
+/** A master as a process of its own, serving the workspace's wallet. It keeps its port when it is started again. */
+export async function master(space, { data = join(space.path, "master"), port = 0, args = [] } = {}) {
+  const allow = syncline(space, ["key", "show", "--json"]).json().address;
+  const printed = join(space.path, "master.out");
+  const handle = {
+    data,
+    wallet: allow,
+    logFile: join(space.path, "master.log"),
+    url: (bucket = "demo") => `${handle.origin}/${bucket}`,
+    async start() {
+      rmSync(printed, { force: true });
+      const [out, log] = [openSync(printed, "w"), openSync(handle.logFile, "a")];
+      const listen = handle.origin === undefined ? `127.0.0.1:${port}` : new URL(handle.origin).host;
+      const child = spawn(
+        process.execPath,
+        [main, "serve", "--data", data, "--listen", listen, "--allow", allow, "--json", ...args],
+        { env: space.env, stdio: ["ignore", out, log] },
+      );
+      closeSync(out);
+      closeSync(log);
+      handle.pid = child.pid;
+      handle.ended = new Promise((done) => child.once("close", (status) => done(status)));
+      space.pids.add(child.pid);
+      await until(
+        () => readFileSync(printed, "utf8").includes("\n") || child.exitCode !== null,
+        30_000,
+        "the master to listen",
+        5,
+      );
+      if (child.exitCode !== null) throw new Error(`the master ended: ${readFileSync(handle.logFile, "utf8")}`);
+      handle.origin = JSON.parse(readFileSync(printed, "utf8")).origin;
+      return handle;
+    },
+    /** Ends it and waits: as people do with SIGTERM, or as a power button with SIGKILL. Answers its exit status. */
+    async stop(signal = "SIGTERM") {
+      kill(handle.pid, signal);
+      const status = await handle.ended;
+      space.pids.delete(handle.pid);
+      return status;
+    },
+    pause: () => kill(handle.pid, "SIGSTOP"),
+    resume: () => kill(handle.pid, "SIGCONT"),
+    rssMiB: () => rssMiB(handle.pid),
+    verify: () => syncline(space, ["verify", "--data", data, "--json"], { expect: [0, 8] }),
+  };
+  return handle.start();
+}
+
+/** Resident memory of a process. */
+export function rssMiB(pid) {
+  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) / 1024;
+}
+
+/**
+ * Where a drill's bucket is, and its further arguments: a folder, with `--master` a master of its own, with `--master=URL` a bucket
+ * at that address. `away` and `back` make it unreachable and reachable.
+ */
+export async function storage(space) {
+  const given = process.argv.slice(2).find((arg) => /^--master(=|$)/.test(arg));
+  const rest = process.argv.slice(2).filter((arg) => arg !== given);
+  const away = join(space.path, "away");
+  if (given === undefined) {
+    const folder = join(space.path, "bucket");
+    return {
+      url: `file://${folder}`,
+      rest,
+      away: async () => renameSync(folder, away),
+      back: async () => renameSync(away, folder),
+    };
+  }
+  const address = given.slice("--master=".length);
+  if (address !== "") return { url: address, rest };
+  const own = await master(space);
+  return { url: own.url(), rest, master: own, away: () => own.stop(), back: () => own.start() };
 }
 
 export function kill(pid, signal = "SIGKILL") {

@@ -1,19 +1,18 @@
 /**
- * The bucket's folder is renamed away; two agents write 100 files each, 50 names in common; the folder comes back: both
+ * The bucket's folder is renamed away (or its master is stopped); two agents write 100 files each, 50 names in common; the folder comes back: both
  * show one tree, and all 200 versions are there, under their name or as conflict copies.
- *   node scripts/drills/offline.mjs
+ *   node scripts/drills/offline.mjs [--master]
  */
-import { renameSync, writeFileSync } from "node:fs";
-import { agent, check, differences, fingerprint, join, report, syncline, until, workspace } from "./lib.mjs";
+import { writeFileSync } from "node:fs";
+import { agent, check, differences, fingerprint, join, report, storage, syncline, until, workspace } from "./lib.mjs";
 import { createHash } from "node:crypto";
 
 const space = workspace("offline");
-const folder = join(space.path, "bucket");
-const url = `file://${folder}`;
+const { url, away, back } = await storage(space);
 syncline(space, ["init", url]);
 const a = agent(space, "a", url);
 const b = agent(space, "b", url);
-renameSync(folder, `${folder}-away`);
+await away();
 
 const versions = new Map();
 for (const [writer, { dir }] of [
@@ -32,7 +31,7 @@ const queued = a.flush({ expect: [3, 6] });
 check(!queued.published, `flush on A while away says so: pending ${JSON.stringify(queued.pending)}`);
 report(`lastError on A: ${JSON.stringify(a.status().lastError)}`);
 
-renameSync(`${folder}-away`, folder);
+await back();
 await until(() => [a, b].every(({ status }) => status().pending.files === 0), 60_000, "both queues to drain", 100);
 await until(() => a.status().base === b.status().base, 60_000, "one root on both", 100);
 const onA = fingerprint(a.dir);

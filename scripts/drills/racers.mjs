@@ -1,13 +1,13 @@
 /**
  * Many processes put one file each at the same moment: all files arrive, history stays linear.
- *   node scripts/drills/racers.mjs [PROCESSES, default 32]
+ *   node scripts/drills/racers.mjs [PROCESSES, default 32] [--master]
  */
 import { writeFileSync } from "node:fs";
-import { check, join, percentile, report, start, syncline, workspace } from "./lib.mjs";
+import { check, join, percentile, report, start, storage, syncline, workspace } from "./lib.mjs";
 
-const racers = Number(process.argv[2] ?? 32);
 const space = workspace("racers");
-const url = `file://${join(space.path, "bucket")}`;
+const { url, rest } = await storage(space);
+const racers = Number(rest[0] ?? 32);
 syncline(space, ["init", url]);
 const ended = await Promise.all(
   Array.from({ length: racers }, (_, racer) => {

@@ -1,6 +1,6 @@
 /**
  * Two agents on one bucket: a real tree of 10,000 files, a clone of this repository and 200 commits on A; B is identical.
- *   node scripts/drills/two-agents.mjs [COPIES of node_modules, default as many as make 10,000 files]
+ *   node scripts/drills/two-agents.mjs [COPIES of node_modules, default as many as make 10,000 files] [--master]
  */
 import { readdirSync, writeFileSync } from "node:fs";
 import {
@@ -12,19 +12,20 @@ import {
   join,
   report,
   run,
+  storage,
   syncline,
   until,
   workspace,
 } from "./lib.mjs";
 
 const space = workspace("two-agents");
-const url = `file://${join(space.path, "bucket")}`;
+const { url, rest } = await storage(space);
 syncline(space, ["init", url]);
 const a = agent(space, "a", url);
 const b = agent(space, "b", url);
 
 const perCopy = countFiles(join(checkout, "node_modules"));
-const copies = Number(process.argv[2] ?? Math.ceil(10_000 / perCopy));
+const copies = Number(rest[0] ?? Math.ceil(10_000 / perCopy));
 let began = performance.now();
 for (let copy = 0; copy < copies; copy++)
   run("cp", ["-a", join(checkout, "node_modules"), join(a.dir, `modules-${copy}`)]);

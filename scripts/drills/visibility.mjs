@@ -1,13 +1,13 @@
 /**
  * How long from fsync on A to readable on B: 50 small files, p50 and p99.
- *   node scripts/drills/visibility.mjs [ROUNDS]
+ *   node scripts/drills/visibility.mjs [ROUNDS] [--master]
  */
 import { closeSync, fsyncSync, openSync, readFileSync, writeSync } from "node:fs";
-import { agent, check, join, percentile, report, syncline, until, workspace } from "./lib.mjs";
+import { agent, check, join, percentile, report, storage, syncline, until, workspace } from "./lib.mjs";
 
-const rounds = Number(process.argv[2] ?? 50);
 const space = workspace("visibility");
-const url = `file://${join(space.path, "bucket")}`;
+const { url, rest } = await storage(space);
+const rounds = Number(rest[0] ?? 50);
 syncline(space, ["init", url]);
 const a = agent(space, "a", url);
 const b = agent(space, "b", url);
