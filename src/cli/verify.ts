@@ -1,4 +1,4 @@
-/** `syncline verify`: hashes every block and checks every rule of a bucket; with --repair mends what can be mended. */
+/** `syncline verify`: hashes every block and checks every rule of a bucket, or of a master's data; with --repair mends what can be mended. */
 import { existsSync } from "node:fs";
 import { openBucket } from "../agent/open-bucket.ts";
 import { cacheDirOf } from "../agent/state-dir.ts";
@@ -24,13 +24,25 @@ import { openVerified, type Repaired, type VerifiedStorage } from "./verified-st
 export function register(program: Program): void {
   addCommand(program, {
     name: "verify",
-    arguments: [["<url>", "the bucket"]],
-    summary: "check every block and every rule of a bucket; mend with --repair",
-    options: ["repair", ...MASTER_OPTIONS],
-    examples: ["syncline verify file:///srv/bucket", "syncline verify file:///srv/bucket --repair"],
+    arguments: [["[url]", "the bucket; or --data for all that a master keeps on this machine"]],
+    summary: "check every block and every rule of a bucket or of a master's data; mend with --repair",
+    options: ["data", "repair", ...MASTER_OPTIONS],
+    examples: [
+      "syncline verify file:///srv/bucket",
+      "syncline verify file:///srv/bucket --repair",
+      "syncline verify --data ~/master",
+    ],
     exits: [4, 5, 6, 8],
     async run(call) {
       const { args, options, output, runtime } = call;
+      if ((args[0] === undefined) === (options.data === undefined)) {
+        throw new SynclineError("usage", "Name either a bucket or a master's data folder (--data).");
+      }
+      if (options.data !== undefined) {
+        // Only here, so that other uses need not load a master's parts.
+        const { verifyData } = await import("./verify-data.ts");
+        return verifyData(options.data, options.repair === true, call);
+      }
       const { address } = await locateBucket(runtime, args[0] ?? "");
       const { clock, random } = runtime;
       await using storage = openVerified(address, { access: accessOf(call), clock, random });

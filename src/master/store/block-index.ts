@@ -149,6 +149,12 @@ export class BlockIndex {
     return this.#db.prepare(sql).get(pack) !== undefined;
   }
 
+  /** Everything, by digest. */
+  rows(): IterableIterator<IndexedBlock & { readonly digest: Buffer }> {
+    const sql = `SELECT digest, ${PLACE} ORDER BY digest`;
+    return this.#db.prepare<[], IndexedBlock & { readonly digest: Buffer }>(sql).iterate();
+  }
+
   /** What the index says of one pack, by offset. Reads all of the index. */
   *rowsOf(pack: string): Iterable<PackRow> {
     const sql = `SELECT digest, offset, length, 0 AS codec FROM blocks JOIN packs ON id = pack WHERE name = ? ORDER BY offset`;
@@ -193,6 +199,12 @@ export class BlockIndex {
     return this.#db.prepare<[], { blocks: number; bytes: number }>(sql).get() ?? { blocks: 0, bytes: 0 };
   }
 
+  /** Throws an `isUnreadable` error if the file is damaged, as far as that shows without comparing it with the packs. */
+  check(): void {
+    const found = this.#db.pragma("quick_check(1)", { simple: true });
+    if (found !== "ok") throw new Database.SqliteError(String(found), "SQLITE_CORRUPT");
+  }
+
   close(): void {
     this.#db.close();
   }
@@ -203,6 +215,11 @@ export class BlockIndex {
     if (version !== 0) throw new Database.SqliteError("an index of another version", "SQLITE_NOTADB");
     this.#db.exec(SCHEMA);
   }
+}
+
+/** An empty index for one use, in a file of its own that goes with it. */
+export function temporaryIndex(): BlockIndex {
+  return new BlockIndex("");
 }
 
 /** Opens an index; one that cannot be read is made anew, empty. */

@@ -5,6 +5,16 @@ import { storeError } from "../../objects/disk.ts";
 import { takeProcessLock } from "../../objects/process-lock.ts";
 import type { PackDisk } from "./pack-disk.ts";
 
+/** As lockDataFolder, of a folder that is a master's already. Throws `no_such_path` if it is none. */
+export async function lockExistingFolder(dir: string, disk: PackDisk): Promise<Disposable> {
+  const marker = await disk.open(join(dir, MARKER), "read").catch(() => undefined);
+  await marker?.close();
+  if (marker !== undefined) return lockDataFolder(dir, disk);
+  throw new SynclineError("no_such_path", `${dir} is no data folder of a master.`, {
+    hint: "Name the folder that `syncline serve --data DIR` was given.",
+  });
+}
+
 /** Makes the folder if need be and takes it. Throws `state_in_use`, `feature_unknown`, `state_corrupt`, `store_failed`. */
 export async function lockDataFolder(dir: string, disk: PackDisk): Promise<Disposable> {
   try {

@@ -219,6 +219,7 @@ export class OwnerPacks implements OwnerBlocks {
 
 type BlockWriterStart = Awaited<ReturnType<typeof recover>>;
 
-function hourOf(clock: Clock): number {
+/** Hours since 1970, in which leases are counted. */
+export function hourOf(clock: Clock): number {
   return Number(clock.nowNs() / 3_600_000_000_000n);
 }

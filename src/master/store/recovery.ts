@@ -41,7 +41,7 @@ class Recovery {
     const packs = await listPacks(disk, folder);
     const known = new Map(index.packs().map((pack) => [pack.name, pack]));
     try {
-      for (const name of packs.open) await this.#settle(name);
+      for (const name of packs.open) await this.#settle(name, known.has(name));
       for (const name of packs.rows) if (!packs.open.has(name)) await disk.remove(rowsPath(folder, name));
       for (const name of packs.sealed) if (known.get(name)?.sealed !== 1) await this.#enter(name);
       for (const { name } of known.values()) {
@@ -57,7 +57,7 @@ class Recovery {
   }
 
   /** A pack that grew when the store was left. */
-  async #settle(name: string): Promise<void> {
+  async #settle(name: string, isKnown: boolean): Promise<void> {
     const { disk, folder, index, packBytes } = this.#options;
     const file = await disk.open(openPath(folder, name), "write");
     if (file === undefined) return;
@@ -70,6 +70,8 @@ class Recovery {
         return;
       }
       await adopt(file, journal, found);
+      // Before anybody was answered for a block in it, its name may not have become durable either.
+      if (!isKnown || found.doubtful.length > 0) await disk.syncFolder(folder);
       if (found.sealed) return await this.#finish(name, file, found);
       await this.#add({ name, sealed: 0, end: found.position.end }, file, found.rows);
       const { end, rows } = found.position;

@@ -11,7 +11,7 @@ import type { BlockIndex } from "./block-index.ts";
 import type { PackPosition } from "./open-pack.ts";
 import { readFooter } from "./pack-footer.ts";
 import type { PackFile } from "./pack-disk.ts";
-import { readJournal, type RowFrame } from "./row-journal.ts";
+import { readJournal } from "./row-journal.ts";
 
 export interface UnfinishedPack {
   /** All that counts, in no order. */
@@ -57,33 +57,34 @@ export async function inspectUnfinished(
   const doubtful = last.some(known) ? [] : last;
   const isWhole = await allIntact(file, doubtful);
   const kept = isWhole ? frames : frames.slice(0, -1);
-  return withIndexed(kept, { doubtful: isWhole ? doubtful : [], damaged }, name, index);
-}
-
-/** Rows by which the index is ahead of the journal are taken from there. */
-function withIndexed(
-  frames: readonly RowFrame[],
-  { doubtful, damaged }: { doubtful: readonly PackRow[]; damaged: boolean },
-  name: string,
-  index: BlockIndex | undefined,
-): UnfinishedPack {
-  const rows = frames.flatMap((frame) => frame.rows);
-  const last = frames.at(-1);
-  const position = { end: endOf(rows), rows: rows.length, rowsEnd: last?.end ?? 0, frames: (last?.number ?? -1) + 1 };
+  const rows = kept.flatMap((frame) => frame.rows);
+  const end = kept.at(-1);
+  const position = { end: endOf(rows), rows: rows.length, rowsEnd: end?.end ?? 0, frames: (end?.number ?? -1) + 1 };
   const answered = index?.packs().find((pack) => pack.name === name)?.end ?? 0;
   if (!damaged && position.end >= answered && isSeamless(rows)) {
-    return { rows, doubtful, position, sealed: false, damaged: false };
+    return { rows, doubtful: isWhole ? doubtful : [], position, sealed: false, damaged: false };
   }
-  const all = new Map(rows.map((row) => [keyOf(row), row]));
-  for (const row of index?.rowsOf(name) ?? []) all.set(keyOf(row), row);
-  const merged = [...all.values()];
+  const merged = await provable(file, [...rows, ...(index?.rowsOf(name) ?? [])]);
   return {
     rows: merged,
-    doubtful,
+    doubtful: [],
     position: { ...position, end: Math.max(endOf(merged), answered), rows: merged.length },
     sealed: false,
     damaged: true,
   };
+}
+
+/** Rows that the bytes bear out, each once, without such as overlap: after damage nothing else tells which ones are right. */
+async function provable(file: PackFile, rows: readonly PackRow[]): Promise<PackRow[]> {
+  const proven = new Map<string, PackRow>();
+  let end = 0;
+  for (const row of rows.toSorted(byOffset)) {
+    const digest = Buffer.from(row.digest).toString("latin1");
+    if (row.offset < end || proven.has(digest) || !(await allIntact(file, [row]))) continue;
+    proven.set(digest, row);
+    end = row.offset + row.length;
+  }
+  return [...proven.values()];
 }
 
 /** Where the last block ends. */

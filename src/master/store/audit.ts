@@ -1,0 +1,125 @@
+/**
+ * Checks a master's data folder (`syncline verify --data`): every block of every pack against its hash, footers and journals, each
+ * owner's index against the packs, and that each bucket's root reaches nothing that is not there. It changes nothing that a
+ * master would notice. The folder must be held (data-folder.ts).
+ */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import type { Wallet } from "../../base/ids.ts";
+import { describeError } from "../../base/log.ts";
+import { digestOf } from "../../format/cid.ts";
+import type { BucketName, Root } from "../../roots/root-store.ts";
+import { SqliteRootStore } from "../../roots/sqlite-root-store.ts";
+import { BlockIndex, isUnreadable, temporaryIndex } from "./block-index.ts";
+import { type DataDamage, dataDamage } from "./damage.ts";
+import { auditIndex } from "./index-audit.ts";
+import { listOwners, ownerFolder } from "./master-store.ts";
+import { indexPath, packFolder } from "./owner-packs.ts";
+import { auditPacks } from "./pack-audit.ts";
+import type { PackDisk } from "./pack-disk.ts";
+import { PackHandles } from "./pack-handles.ts";
+import { auditReach } from "./reach-audit.ts";
+import { allIntact } from "./unfinished-pack.ts";
+
+export interface DataReport {
+  readonly owners: number;
+  readonly buckets: number;
+  readonly packs: number;
+  readonly blocks: number;
+  readonly bytes: number;
+  /** Empty: nothing is wrong. */
+  readonly damage: readonly DataDamage[];
+}
+
+export interface DataAuditOptions {
+  readonly dir: string;
+  readonly disk: PackDisk;
+  /** Told of bytes that were hashed since the last time. */
+  readonly onBytes: (bytes: number) => void;
+}
+
+/** Throws the system's errors; what is damaged or missing is in the report. */
+export async function auditData(options: DataAuditOptions): Promise<DataReport> {
+  const { dir, disk } = options;
+  const { roots, damage } = readRoots(join(dir, ROOTS));
+  const owners = new Set<Wallet>([...(await listOwners(disk, dir)), ...roots.map(({ name }) => name.owner as Wallet)]);
+  let [packs, blocks, bytes] = [0, 0, 0];
+  for (const owner of [...owners].toSorted()) {
+    const buckets = roots.filter(({ name }) => name.owner === owner);
+    const part = await auditOwner(options, owner, buckets);
+    packs += part.packs;
+    blocks += part.blocks;
+    bytes += part.bytes;
+    damage.push(...part.damage.map((item) => Object.assign({}, item, { owner })));
+  }
+  return { owners: owners.size, buckets: roots.length, packs, blocks, bytes, damage };
+}
+
+/** The file of the table of roots in a data folder. */
+export const ROOTS = "roots.db";
+
+interface NamedRoot {
+  readonly name: BucketName;
+  readonly root: Root;
+}
+
+function readRoots(path: string): { roots: NamedRoot[]; damage: DataDamage[] } {
+  if (!existsSync(path)) return { roots: [], damage: [] };
+  try {
+    using store = new SqliteRootStore(path);
+    return { roots: store.all(), damage: [] };
+  } catch (error) {
+    return { roots: [], damage: [dataDamage("roots", `the table of roots cannot be read: ${describeError(error)}`)] };
+  }
+}
+
+type OwnerReport = Pick<DataReport, "packs" | "blocks" | "bytes" | "damage">;
+
+async function auditOwner(
+  { dir, disk, onBytes }: DataAuditOptions,
+  owner: Wallet,
+  buckets: readonly NamedRoot[],
+): Promise<OwnerReport> {
+  const folder = packFolder(ownerFolder(dir, owner));
+  const handles = new PackHandles(disk);
+  const found = temporaryIndex();
+  const { index, damage } = readIndex(indexPath(ownerFolder(dir, owner)));
+  try {
+    const audit = await auditPacks({ disk, folder, index, found, onBytes });
+    // Of two copies the index knows one; where that is intact, nobody needs the other.
+    damage.push(...audit.damage.filter((item) => !isSuperseded(item, found)));
+    if (index !== undefined) {
+      const holds = async (row: { pack: string; digest: Buffer; offset: number; length: number }) =>
+        (await handles.use(folder, row.pack, (file) => allIntact(file, [{ ...row, codec: 0 }]))) === true;
+      damage.push(...(await auditIndex(index, found, holds)));
+    }
+    const walked = new Set<string>();
+    for (const { name, root } of buckets) {
+      for (const { cid, what } of await auditReach({ handles, folder, found, walked }, root.commit)) {
+        damage.push(dataDamage("missing", what, { bucket: name.bucket, root: root.commit, cid }));
+      }
+    }
+    return { packs: audit.packs, ...found.totals(), damage };
+  } finally {
+    index?.close();
+    found.close();
+    await handles.close();
+  }
+}
+
+/** An index that is not there is no damage: the next start makes it. */
+function readIndex(path: string): { index: BlockIndex | undefined; damage: DataDamage[] } {
+  if (!existsSync(path)) return { index: undefined, damage: [] };
+  try {
+    const index = new BlockIndex(path);
+    index.check();
+    return { index, damage: [] };
+  } catch (error) {
+    if (!isUnreadable(error)) throw error;
+    return { index: undefined, damage: [dataDamage("index", `the index cannot be read: ${describeError(error)}`)] };
+  }
+}
+
+function isSuperseded({ kind, cid }: DataDamage, found: BlockIndex): boolean {
+  return kind === "block" && cid !== undefined && found.find(digestOf(cid))?.damaged === 0;
+}

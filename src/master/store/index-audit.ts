@@ -1,0 +1,68 @@
+/** Holds an owner's index against what its packs say: both by digest, side by side. */
+import { cidFromDigest } from "../../format/cid.ts";
+import type { BlockIndex, IndexedBlock } from "./block-index.ts";
+import { type DataDamage, dataDamage } from "./damage.ts";
+
+type Row = IndexedBlock & { readonly digest: Buffer };
+
+/** `holds`: whether the block lies intact at another place, where two packs have it. Memory: what differs. */
+export async function auditIndex(
+  index: BlockIndex,
+  found: BlockIndex,
+  holds: (row: Row) => Promise<boolean>,
+): Promise<DataDamage[]> {
+  const sealed = new Set(index.packs().flatMap((pack) => (pack.sealed === 1 ? [pack.name] : [])));
+  const damage: DataDamage[] = [];
+  let [blocks, bytes] = [0, 0];
+  for (const [said, seen] of sideBySide(index.rows(), found.rows())) {
+    if (said !== undefined) {
+      blocks++;
+      bytes += said.length;
+    }
+    const what = await disagreement(said, seen, sealed, holds);
+    const row = said ?? seen;
+    if (what === undefined || row === undefined) continue;
+    const where = { cid: cidFromDigest("raw", row.digest), pack: row.pack, offset: row.offset };
+    damage.push(dataDamage("index", what, where));
+  }
+  const totals = index.totals();
+  if (totals.blocks !== blocks || totals.bytes !== bytes) {
+    const told = `${totals.blocks} blocks of ${totals.bytes} bytes`;
+    damage.push(dataDamage("index", `the index counts ${told} and names ${blocks} of ${bytes} bytes`));
+  }
+  return damage;
+}
+
+async function disagreement(
+  said: Row | undefined,
+  seen: Row | undefined,
+  sealed: ReadonlySet<string>,
+  holds: (row: Row) => Promise<boolean>,
+): Promise<string | undefined> {
+  if (said === undefined) {
+    // What the index does not know yet of a pack that still grew, the next start enters.
+    return seen !== undefined && sealed.has(seen.pack) ? "the index lacks a block that its pack has" : undefined;
+  }
+  if (seen === undefined) return "the index names a block that its pack does not have";
+  const same = said.pack === seen.pack && said.offset === seen.offset && said.length === seen.length;
+  if (same || (await holds(said))) return undefined;
+  return "the index places a block where it is not";
+}
+
+/** Two lists in the order of their digests as one, what belongs together side by side. */
+function* sideBySide(
+  left: IterableIterator<Row>,
+  right: IterableIterator<Row>,
+): Generator<readonly [Row | undefined, Row | undefined]> {
+  let [a, b] = [next(left), next(right)];
+  while (a !== undefined || b !== undefined) {
+    const order = a === undefined ? 1 : b === undefined ? -1 : Buffer.compare(a.digest, b.digest);
+    yield [order <= 0 ? a : undefined, order >= 0 ? b : undefined];
+    [a, b] = [order <= 0 ? next(left) : a, order >= 0 ? next(right) : b];
+  }
+}
+
+function next(rows: IterableIterator<Row>): Row | undefined {
+  const step = rows.next();
+  return step.done === true ? undefined : step.value;
+}

@@ -1,0 +1,145 @@
+/**
+ * Hashes every block of every pack of one owner, and enters what the packs say into an index of its own, against which the owner's
+ * index can be held.
+ */
+import { mapConcurrent } from "../../base/concurrency.ts";
+import { hasCode } from "../../base/errors.ts";
+import { describeError } from "../../base/log.ts";
+import { planReads } from "../../bucket/packed/ranged-reads.ts";
+import { blake3 } from "../../crypto/hash.ts";
+import { cidFromDigest } from "../../format/cid.ts";
+import type { PackRow } from "../../format/pack.ts";
+import type { BlockIndex } from "./block-index.ts";
+import { type DataDamage, dataDamage } from "./damage.ts";
+import type { PackDisk, PackFile } from "./pack-disk.ts";
+import { readFooter } from "./pack-footer.ts";
+import { listPacks, openForReading, rowsPath } from "./pack-path.ts";
+import { endOf, inspectUnfinished } from "./unfinished-pack.ts";
+
+export interface PackAuditOptions {
+  readonly disk: PackDisk;
+  readonly folder: string;
+  /** The owner's index; undefined if there is none that can be read. */
+  readonly index: BlockIndex | undefined;
+  /** Gets all blocks; the damaged ones marked. */
+  readonly found: BlockIndex;
+  readonly onBytes: (bytes: number) => void;
+}
+
+export interface PackAudit {
+  readonly packs: number;
+  readonly damage: readonly DataDamage[];
+}
+
+/** Throws the system's errors, but for reads of single blocks, which count as damaged then. */
+export async function auditPacks(options: PackAuditOptions): Promise<PackAudit> {
+  const { disk, folder, index } = options;
+  const listed = await listPacks(disk, folder);
+  const names = [...new Set([...listed.sealed, ...listed.open])].toSorted();
+  const damage: DataDamage[] = [];
+  await mapConcurrent(names, PACKS_AT_ONCE, async (name) => {
+    damage.push(...(await auditPack(options, name, listed.sealed.has(name))));
+  });
+  for (const { name } of index?.packs() ?? []) {
+    if (!listed.sealed.has(name) && !listed.open.has(name)) {
+      damage.push(dataDamage("pack", "the pack is gone, and its blocks with it", { pack: name }));
+    }
+  }
+  return { packs: names.length, damage };
+}
+
+const PACKS_AT_ONCE = 2;
+
+async function auditPack(options: PackAuditOptions, name: string, sealed: boolean): Promise<DataDamage[]> {
+  const { disk, folder, found } = options;
+  const file = await openForReading(disk, folder, name);
+  // A pack that went meanwhile would need somebody else in the folder.
+  if (file === undefined) return [dataDamage("pack", "the pack is gone", { pack: name })];
+  try {
+    const { rows, damage } = sealed ? await sealedRows(options, name, file) : await openRows(options, name, file);
+    // All of a pack's rows, and then what is wrong with them, so that a copy elsewhere takes the place of a damaged one.
+    const bad = await damagedRows(file, rows, options.onBytes);
+    const isBad = new Set(bad.map(({ row }) => row));
+    found.add(
+      { name, sealed: 1, end: endOf(rows) },
+      rows.filter((row) => !isBad.has(row)),
+      0,
+    );
+    const hit = bad.map(({ row, why }) => {
+      found.add({ name, sealed: 1, end: endOf(rows) }, [row], 0);
+      found.markDamaged(row.digest, { pack: name, ...row });
+      const cid = cidFromDigest("raw", row.digest);
+      return dataDamage("block", why, { pack: name, cid, offset: row.offset });
+    });
+    return [...damage, ...hit];
+  } finally {
+    await file.close();
+  }
+}
+
+interface FoundRows {
+  readonly rows: readonly PackRow[];
+  readonly damage: readonly DataDamage[];
+}
+
+async function sealedRows({ index }: PackAuditOptions, name: string, file: PackFile): Promise<FoundRows> {
+  try {
+    return { rows: [...(await readFooter(file))], damage: [] };
+  } catch (error) {
+    if (!hasCode(error, "format_invalid")) throw error;
+    const rows = [...(index?.rowsOf(name) ?? [])];
+    const what = `${error.message} ${rows.length === 0 ? "Nothing tells what it held." : "The index still tells what it holds."}`;
+    return { rows, damage: [dataDamage("footer", what, { pack: name })] };
+  }
+}
+
+async function openRows({ disk, folder, index }: PackAuditOptions, name: string, file: PackFile): Promise<FoundRows> {
+  const journal = await disk.open(rowsPath(folder, name), "read");
+  try {
+    const { rows, damaged } = await inspectUnfinished(name, file, journal, index);
+    const what = "the journal of a pack that grows is damaged; the index tells what it lacks";
+    return { rows, damage: damaged ? [dataDamage("footer", what, { pack: name })] : [] };
+  } finally {
+    await journal?.close();
+  }
+}
+
+interface BadRow {
+  readonly row: PackRow;
+  readonly why: string;
+}
+
+/** Rows whose bytes are others, or cannot be read. */
+async function damagedRows(
+  file: PackFile,
+  rows: readonly PackRow[],
+  onBytes: (bytes: number) => void,
+): Promise<BadRow[]> {
+  const bad: BadRow[] = [];
+  for (const read of planReads(rows.map((row) => [cidFromDigest("raw", row.digest), row] as const))) {
+    const bytes = await file.read(read.offset, read.length).catch(() => undefined);
+    for (const [, row] of read.blocks) {
+      const start = row.offset - read.offset;
+      const part = bytes?.subarray(start, start + row.length);
+      const why = part === undefined ? await whyUnreadable(file, row) : whyWrong(row, part);
+      if (why !== undefined) bad.push({ row, why });
+    }
+    onBytes(read.length);
+  }
+  return bad;
+}
+
+/** One block by itself, where its neighbours cannot be read. */
+async function whyUnreadable(file: PackFile, row: PackRow): Promise<string | undefined> {
+  try {
+    return whyWrong(row, await file.read(row.offset, row.length));
+  } catch (error) {
+    return `${row.length} bytes at ${row.offset} cannot be read: ${describeError(error)}`;
+  }
+}
+
+function whyWrong({ digest, offset, length, codec }: PackRow, bytes: Uint8Array): string | undefined {
+  if (codec !== 0) return `the block at ${offset} is stored in form ${codec}, which this version does not know`;
+  if (bytes.length !== length) return `the pack ends within the ${length} bytes at ${offset}`;
+  return Buffer.compare(blake3(bytes), digest) === 0 ? undefined : `the ${length} bytes at ${offset} are others`;
+}

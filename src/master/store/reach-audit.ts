@@ -1,0 +1,59 @@
+/** Walks from the root of a bucket to everything that it reaches, and names what is not stored, or not intact. */
+import type { Cid } from "../../base/ids.ts";
+import { isIntact } from "../../blocks/verified-reader.ts";
+import { codecOf, digestKey, digestOf } from "../../format/cid.ts";
+import { linksOf } from "../../format/links.ts";
+import type { BlockIndex, IndexedBlock } from "./block-index.ts";
+import type { PackHandles } from "./pack-handles.ts";
+
+export interface ReachAuditOptions {
+  readonly handles: PackHandles;
+  readonly folder: string;
+  /** What the packs hold, the damaged ones marked. */
+  readonly found: BlockIndex;
+  /** Nodes that were walked before, by digestKey: one set for all buckets of an owner. */
+  readonly walked: Set<string>;
+}
+
+export interface Unreached {
+  readonly cid: Cid;
+  readonly what: string;
+}
+
+/** Memory: 100 bytes a node. Throws the system's errors. */
+export async function auditReach(options: ReachAuditOptions, root: Cid): Promise<Unreached[]> {
+  const { found, walked } = options;
+  const missing = new Map<string, Unreached>();
+  // Depth first, so that no more than the links on one path to a leaf wait.
+  const waiting: Cid[] = [root];
+  for (let cid = waiting.pop(); cid !== undefined; cid = waiting.pop()) {
+    const key = digestKey(cid);
+    if (walked.has(key) || missing.has(key)) continue;
+    const place = found.find(digestOf(cid));
+    if (place === undefined || place.damaged === 1) {
+      missing.set(key, { cid, what: place === undefined ? "is not stored" : "is damaged" });
+    } else if (codecOf(cid) === "dag-cbor") {
+      const links = await linksAt(options, cid, place);
+      if (links === undefined) missing.set(key, { cid, what: "cannot be read as a node" });
+      else {
+        walked.add(key);
+        waiting.push(...links.toReversed());
+      }
+    }
+  }
+  return [...missing.values()];
+}
+
+async function linksAt(
+  { handles, folder }: ReachAuditOptions,
+  cid: Cid,
+  { pack, offset, length }: IndexedBlock,
+): Promise<Cid[] | undefined> {
+  const bytes = await handles.use(folder, pack, (file) => file.read(offset, length));
+  if (bytes === undefined || !isIntact(cid, bytes)) return undefined;
+  try {
+    return linksOf(cid, bytes);
+  } catch {
+    return undefined;
+  }
+}

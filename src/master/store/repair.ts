@@ -1,0 +1,97 @@
+/**
+ * Mends what an audit found and what can be mended without the lost bytes: packs get their footers back from the index, an index that
+ * disagrees is made anew from the packs, and blocks that are damaged are marked, so that whoever has them is asked for them again.
+ */
+import type { Clock } from "../../base/clock.ts";
+import { groupBy } from "../../base/collections.ts";
+import type { Wallet } from "../../base/ids.ts";
+import { PACK_TARGET_BYTES } from "../../base/limits.ts";
+import type { Log } from "../../base/log.ts";
+import { digestOf } from "../../format/cid.ts";
+import { openIndex, removeIndex } from "./block-index.ts";
+import type { DataDamage } from "./damage.ts";
+import { ownerFolder } from "./master-store.ts";
+import { hourOf, indexPath, packFolder } from "./owner-packs.ts";
+import type { PackDisk } from "./pack-disk.ts";
+import { PackHandles } from "./pack-handles.ts";
+import { listPacks, openPath, sealedPath } from "./pack-path.ts";
+import { recover } from "./recovery.ts";
+
+export interface RepairOptions {
+  readonly dir: string;
+  readonly disk: PackDisk;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export interface DataRepair {
+  readonly owner: Wallet;
+  readonly pack: string | undefined;
+  /** A sentence for people. */
+  readonly what: string;
+}
+
+/** Throws the system's errors, `disk_full`. The folder must be held. */
+export async function repairData(options: RepairOptions, damage: readonly DataDamage[]): Promise<DataRepair[]> {
+  const repairs: DataRepair[] = [];
+  for (const [owner, items] of groupBy(damage, (item) => item.owner)) {
+    if (owner !== undefined) repairs.push(...(await repairOwner(options, owner, items)));
+  }
+  return repairs;
+}
+
+async function repairOwner(
+  options: RepairOptions,
+  owner: Wallet,
+  damage: readonly DataDamage[],
+): Promise<DataRepair[]> {
+  const dir = ownerFolder(options.dir, owner);
+  const repairs: DataRepair[] = [];
+  const note = (what: string, pack?: string) => void repairs.push({ owner, pack, what });
+  for (const { kind, pack } of damage) {
+    if (kind !== "footer" || pack === undefined || !(await reopenPack(options.disk, dir, pack))) continue;
+    note("its footer is made anew from the index", pack);
+  }
+  for (const { kind, pack } of damage) if (kind === "pack") note("it is forgotten, and its blocks are missing", pack);
+  // First with the index as it is, since that alone knows what packs without a footer hold.
+  await open(options, dir, []);
+  if (damage.some(({ kind }) => kind === "index")) {
+    removeIndex(indexPath(dir));
+    note("the index is made anew from the packs");
+  }
+  const blocks = damage.filter(({ kind }) => kind === "block");
+  await open(options, dir, blocks);
+  if (blocks.length > 0) note(`${blocks.length} damaged blocks are marked as missing until they are sent again`);
+  return repairs;
+}
+
+/** Lets recovery treat a pack without a footer as one that was never finished, if the index knows it. */
+async function reopenPack(disk: PackDisk, dir: string, pack: string): Promise<boolean> {
+  const folder = packFolder(dir);
+  const index = openIndex(indexPath(dir));
+  try {
+    if (!index.packs().some(({ name }) => name === pack)) return false;
+  } finally {
+    index.close();
+  }
+  const { sealed } = await listPacks(disk, folder);
+  if (sealed.has(pack)) await disk.rename(sealedPath(folder, pack), openPath(folder, pack));
+  return true;
+}
+
+async function open({ disk, clock, log }: RepairOptions, dir: string, damaged: readonly DataDamage[]): Promise<void> {
+  const folder = packFolder(dir);
+  const handles = new PackHandles(disk);
+  const index = openIndex(indexPath(dir));
+  try {
+    const options = { disk, folder, index, handles, log, hour: hourOf(clock), packBytes: PACK_TARGET_BYTES };
+    await (await recover(options))?.close();
+    for (const { cid, pack, offset } of damaged) {
+      if (cid === undefined || pack === undefined || offset === undefined) continue;
+      index.markDamaged(digestOf(cid), { pack, offset, length: 0 });
+    }
+  } finally {
+    index.close();
+    await handles.close();
+  }
+}
