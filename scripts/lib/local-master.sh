@@ -1,0 +1,68 @@
+# Shared by scripts/start and stop: this user's own master on loopback. Sourced, not run; needs $here, say and fail.
+
+master_data=$(realpath -m "${XDG_DATA_HOME:-$HOME/.local/share}/syncline/master")
+# Beside the states of mounts: where it listens, its process, its log.
+master_run=$(realpath -m "${XDG_STATE_HOME:-$HOME/.local/state}/syncline/master")
+MASTER_PORT=3600
+MASTER_WAIT_S=60
+
+master_port() { cat "$master_run/port" 2>/dev/null || echo "$MASTER_PORT"; }
+master_origin() { echo "http://127.0.0.1:$(master_port)"; }
+
+# The master's process if it runs: a number that another process may have by now does not count.
+master_pid() {
+  local pid
+  pid=$(cat "$master_run/pid" 2>/dev/null) || return 1
+  case "$(ps -o args= -p "$pid" 2>/dev/null)" in *"main.js serve --data $master_data "*) echo "$pid" ;; *) return 1 ;; esac
+}
+
+master_answers() { node -e 'fetch(process.argv[1] + "/health").then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))' "$(master_origin)"; }
+
+# start_master WALLET: starts the master for this wallet unless it runs; returns once it answers.
+start_master() {
+  if master_pid >/dev/null; then say "The master runs already: $(master_origin)"; return; fi
+  mkdir -p "$master_data" "$master_run"
+  chmod 700 "$master_data" "$master_run"
+  # The port stays the same from then on: it is part of the bucket's address, and an agent's unpublished data goes by that.
+  if [ ! -f "$master_run/port" ]; then
+    node -e '
+      const { createServer } = require("node:net");
+      const listen = (port) => {
+        const server = createServer().once("error", () => listen(0));
+        server.listen(port, "127.0.0.1", () => { console.log(server.address().port); server.close(); });
+      };
+      listen(Number(process.argv[1]));' "$MASTER_PORT" >"$master_run/port"
+  fi
+  setsid node "$here/dist/cli/main.js" serve --data "$master_data" --listen "127.0.0.1:$(master_port)" --allow "$1" \
+    </dev/null >>"$master_run/log" 2>&1 &
+  echo $! >"$master_run/pid"
+  local waited=0
+  until master_answers; do
+    master_pid >/dev/null || { tail -n 5 "$master_run/log" >&2; fail "the master did not start: see $master_run/log."; }
+    [ "$waited" -lt $((MASTER_WAIT_S * 5)) ] || fail "the master does not answer at $(master_origin): see $master_run/log."
+    waited=$((waited + 1))
+    sleep 0.2
+  done
+  say "Started a master at $(master_origin), data in $master_data"
+}
+
+# Ends the master unless an agent still uses it. It finishes what is under way.
+stop_master() {
+  local pid used
+  pid=$(master_pid) || return 0
+  used=$(node "$here/dist/cli/main.js" status --json 2>/dev/null | node -e '
+    const text = require("node:fs").readFileSync(0, "utf8");
+    const agents = text.trim() === "" ? [] : JSON.parse(text).agents;
+    console.log(agents.filter(({ bucket }) => bucket.startsWith(process.argv[1] + "/")).map(({ mount }) => mount).join(" "));
+  ' "$(master_origin)") || used=""
+  if [ -n "$used" ]; then say "The master goes on: it is used by $used"; return; fi
+  kill -TERM "$pid"
+  local waited=0
+  while kill -0 "$pid" 2>/dev/null; do
+    [ "$waited" -lt $((MASTER_WAIT_S * 5)) ] || fail "the master (process $pid) does not end: see $master_run/log."
+    waited=$((waited + 1))
+    sleep 0.2
+  done
+  rm -f "$master_run/pid"
+  say "Stopped the master. Its data stays in $master_data"
+}
