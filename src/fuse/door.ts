@@ -96,7 +96,7 @@ export class Door {
 
   #serve(count: number, names: readonly string[]): void {
     const exchange = this.#exchange;
-    exchange.start(names);
+    exchange.start(count, names);
     let firstUnsent = 0;
     this.#serving = true;
     for (let row = 0; row < count; row++) {

@@ -16,6 +16,7 @@ import {
   JOURNAL_FRAME_BYTES,
   JOURNAL_SEGMENT_BYTES,
   MAX_OPEN_DATA_FILES,
+  QUICK_FLUSH_MS,
   SWEEP_FILES,
   SWEEP_MS,
   WAITING_INODES,
@@ -86,6 +87,10 @@ export class Overlay {
   #tendFailed = false;
   #closed = false;
   #fsyncedMs = -Infinity;
+  /** Whether the tables are durable: what another process wrote may not be. */
+  #founded = false;
+  /** How long the journal's last sync took. */
+  #flushMs = Infinity;
 
   /** Opens the state, or makes it. Throws `state_corrupt`, `disk_full`, `store_failed`. */
   constructor({ storage, base, clock, log, limits }: OverlayOptions) {
@@ -105,13 +110,13 @@ export class Overlay {
     this.#journal = new Journal(storage, options, frame, (payload) => replayFrame(state, payload, carried));
     this.data = new DataFiles(storage, limits?.openFiles ?? MAX_OPEN_DATA_FILES);
     carried.restore(state, this.data);
-    // What another process wrote may not be durable.
-    let founded = false;
     this.#sync = new SharedSync(async () => {
-      if (!founded) await this.#tables.sync();
-      founded = true;
+      if (!this.#founded) await this.#tables.sync();
+      this.#founded = true;
       await this.data.syncEager();
+      const began = clock.monotonicMs();
       await this.#journal.sync();
+      this.#flushMs = clock.monotonicMs() - began;
     });
     const checkpointBytes = limits?.checkpointBytes ?? CHECKPOINT_BYTES;
     this.#checkpointer = new Checkpointer(this.#tables, this.#journal, state, checkpointBytes, () =>
@@ -173,6 +178,18 @@ export class Overlay {
     this.#journal.flush();
     await this.data.sync(ino);
     await this.#sync.run();
+  }
+
+  /**
+   * The same before it returns, if one flush does it and the last ones were quick: handing such a flush to another thread
+   * takes as long again. False: not done.
+   */
+  fsyncNow(ino: Ino): boolean {
+    if (!this.#founded || this.#flushMs > QUICK_FLUSH_MS || this.#sync.active || !this.data.isSynced(ino)) return false;
+    this.#fsyncedMs = this.#clock.monotonicMs();
+    const done = this.#journal.syncNow();
+    if (done) this.#flushMs = this.#clock.monotonicMs() - this.#fsyncedMs;
+    return done;
   }
 
   /** Makes everything in the journal survive power loss: needed before a sealed epoch leaves this machine. */

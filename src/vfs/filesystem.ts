@@ -121,6 +121,11 @@ export interface FileSystem {
   commit(): void;
   /** Makes everything answered so far about this file (and the journal) survive power loss. */
   fsync(ino: Ino): Promise<void>;
+  /**
+   * The same before it returns, when that holds up the caller for no longer than one flush of a quick disk. False: not done;
+   * `fsync` is to be called.
+   */
+  fsyncNow(ino: Ino): boolean;
   /** A handle that wrote was closed: a flush may start. */
   closed(ino: Ino): void;
   /**

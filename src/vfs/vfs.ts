@@ -148,6 +148,12 @@ export class Vfs implements FileSystem {
     await this.#overlay.fsync(ino);
   }
 
+  fsyncNow(ino: Ino): boolean {
+    if (!this.#overlay.fsyncNow(ino)) return false;
+    if (this.#overlay.state.publishable > 0) this.#objects.dirty.tell("fsync");
+    return true;
+  }
+
   closed(ino: Ino): void {
     if (this.#overlay.state.object(ino) !== undefined) this.#objects.dirty.tell("close");
   }

@@ -231,6 +231,10 @@ export class MemoryFileSystem implements FileSystem {
     this.faults.commit();
   }
 
+  fsyncNow(): boolean {
+    return false;
+  }
+
   async fsync(ino: Ino): Promise<void> {
     this.#get(ino);
   }
