@@ -63,6 +63,7 @@ export class Door {
         negativeTimeoutS: options.negativeTimeoutS,
         blockSize: BLOCK_BYTES,
         followClient: options.followClient ? 1 : 0,
+        spinUs: options.spinUs,
       },
       {
         onBatch: (count, ...names) => this.#serve(count, names),
