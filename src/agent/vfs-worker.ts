@@ -13,6 +13,7 @@ import { DiskStorage } from "../overlay/disk-storage.ts";
 import type { FileSystem } from "../vfs/filesystem.ts";
 import { openVfs } from "../vfs/open-vfs.ts";
 import type { Vfs } from "../vfs/vfs.ts";
+import { IdleRelease } from "./memory.ts";
 import { openBucket, type OpenedBucket } from "./open-bucket.ts";
 import { answerCalls, createCaller } from "./rpc.ts";
 import type { MainMethods, WorkerEvent, WorkerMethods, WorkerSetup } from "./threads.ts";
@@ -23,6 +24,9 @@ interface Serving {
   readonly vfs: Vfs;
   mount: FuseMount | undefined;
 }
+
+/** An epoch of more objects leaves garbage that is worth collecting. */
+const MANY_OBJECTS = 1_000;
 
 serveFirst();
 serve(portOf(parentPort));
@@ -41,6 +45,7 @@ function serve(port: MessagePort): void {
   const tell = (event: WorkerEvent) => port.postMessage(event);
   const log = createForwardingLog(tell);
   const main = createCaller<MainMethods>(port);
+  const idleRelease = new IdleRelease(systemClock);
   let serving: Serving | undefined;
   const open = () => {
     if (serving === undefined) throw new SynclineError("internal", "The filesystem is not open.");
@@ -72,7 +77,10 @@ function serve(port: MessagePort): void {
       if (changes !== undefined) await vfs.sync();
       return changes;
     },
-    published: async (epoch) => open().vfs.published(epoch),
+    async published(epoch) {
+      open().vfs.published(epoch);
+      if (epoch.objects.size > MANY_OBJECTS) idleRelease.note();
+    },
     adopt: async (base) => open().vfs.adopt(base),
     async unmount({ lazy }) {
       const { mount, setup } = open();
@@ -85,6 +93,7 @@ function serve(port: MessagePort): void {
       }
     },
     async close() {
+      idleRelease[Symbol.dispose]();
       await open().mount?.close();
       await open().vfs.close();
       await open().opened[Symbol.asyncDispose]();

@@ -17,6 +17,8 @@ export interface FuseAddon {
   serve(device: number, settings: SessionSettings, handlers: SessionHandlers): Session;
   /** utimensat(2): sets the mtime, of a symlink its own, to whole seconds and nanoseconds beyond them. */
   setModified(path: string, seconds: number, nanoseconds: number): void;
+  /** mallopt(3): has the allocator keep less of what is freed. */
+  boundMemory(): void;
   /** malloc_trim(3): gives freed memory back to the system. */
   trimMemory(): void;
 }

@@ -2,7 +2,7 @@
 import { ERRNO } from "../base/errno.ts";
 import { FsError } from "../vfs/filesystem.ts";
 import type { Exchange } from "./exchange.ts";
-import { type HandlerEntry, mutates, reads } from "./handler.ts";
+import { type HandlerEntry, changes, reads } from "./handler.ts";
 import { OPCODE } from "./protocol.ts";
 
 export const XATTR_HANDLERS: readonly HandlerEntry[] = [
@@ -15,13 +15,13 @@ export const XATTR_HANDLERS: readonly HandlerEntry[] = [
     const names = fs.listXattrs(exchange.node);
     answer(exchange, Buffer.from(names.map((name) => `${name}\0`).join(""), "latin1"));
   }),
-  mutates(OPCODE.SETXATTR, (fs, exchange) => {
+  changes(OPCODE.SETXATTR, (fs, exchange) => {
     const value = exchange.payload(exchange.argument(2), exchange.argument(1));
     // A copy: the payload is gone after the batch, the filesystem keeps the value.
     fs.setXattr(exchange.node, checked(exchange.text(0)), Buffer.from(value), exchange.argument(0));
     exchange.done();
   }),
-  mutates(OPCODE.REMOVEXATTR, (fs, exchange) => {
+  changes(OPCODE.REMOVEXATTR, (fs, exchange) => {
     fs.removeXattr(exchange.node, checked(exchange.text(0)));
     exchange.done();
   }),

@@ -151,7 +151,7 @@ export class Objects {
         if (parent !== undefined) this.clean.forgetName(parent, name);
       }
     }
-    this.dirty.tell("write");
+    this.dirty.tell(this.overlay.isFull ? "urgent" : "write");
   }
 
   xattrs(ino: Ino): Xattrs {

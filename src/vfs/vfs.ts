@@ -143,6 +143,11 @@ export class Vfs implements FileSystem {
     this.#overlay.commit();
   }
 
+  turn(): Promise<void> | undefined {
+    const { pauseMs } = this.#overlay;
+    return pauseMs === 0 ? undefined : this.#objects.clock.sleep(pauseMs);
+  }
+
   async fsync(ino: Ino): Promise<void> {
     if (this.#overlay.state.publishable > 0) this.#objects.dirty.tell("fsync");
     await this.#overlay.fsync(ino);
@@ -216,7 +221,7 @@ export class Vfs implements FileSystem {
     this.#rebased(result.base);
     // What changed while the epoch was on its way may have been told before that flush began.
     this.#objects.dirty.reset();
-    if (this.#overlay.state.changed) this.#objects.dirty.tell("write");
+    if (this.#overlay.state.changed) this.#objects.dirty.tell(this.#overlay.isFull ? "urgent" : "write");
   }
 
   /** Others published. */
