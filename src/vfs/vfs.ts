@@ -45,6 +45,7 @@ export class Vfs implements FileSystem {
     this.#metadata = new Metadata(objects);
     this.#files = new FileIo(objects);
     this.#listings = new Listings(objects);
+    objects.onUncovered = (parent, name) => this.#invalidated({ entries: [{ parent, name }], inodes: [], all: false });
   }
 
   lookup(parent: Ino, name: FileName): Attributes | undefined {
