@@ -12,7 +12,10 @@ export const XATTR_HANDLERS: readonly HandlerEntry[] = [
     else answer(exchange, value);
   }),
   reads(OPCODE.LISTXATTR, (fs, exchange) => {
-    const names = fs.listXattrs(exchange.node);
+    // As on a disk, others than root do not see what they may not read; the request says nothing of CAP_SYS_ADMIN.
+    const names = fs
+      .listXattrs(exchange.node)
+      .filter((name) => exchange.caller.uid === 0 || !name.startsWith("trusted."));
     answer(exchange, Buffer.from(names.map((name) => `${name}\0`).join(""), "latin1"));
   }),
   changes(OPCODE.SETXATTR, (fs, exchange) => {
@@ -32,7 +35,8 @@ export const XATTR_HANDLERS: readonly HandlerEntry[] = [
  * other namespaces do not exist.
  */
 function checked(name: string): string {
-  if (!/^(?:user|trusted|security)\../s.test(name)) throw new FsError(ERRNO.EOPNOTSUPP, "no such xattr namespace");
+  if (!/^(?:user|trusted|security)\./.test(name)) throw new FsError(ERRNO.EOPNOTSUPP, "no such xattr namespace");
+  if (name.indexOf(".") === name.length - 1) throw new FsError(ERRNO.EINVAL, "a namespace alone");
   return name;
 }
 
