@@ -16,7 +16,8 @@
               "replies.cc",
               "requests.cc",
               "session.cc",
-              "session_object.cc"
+              "session_object.cc",
+              "spinner.cc"
             ],
             "defines": ["NAPI_VERSION=8"],
             "cflags_cc": ["-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror=return-type", "-fvisibility=hidden"]

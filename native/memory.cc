@@ -6,6 +6,26 @@
 
 namespace syncline {
 
+#ifdef __GLIBC__
+namespace {
+// Two threads allocate much, and a few do now and then: an arena each would keep what those no longer need.
+constexpr int kArenas = 2;
+// Allocations from here on are mapped, so that freeing one gives it back at once. glibc's own threshold grows with what is freed.
+constexpr int kMappedBytes = 1 << 20;
+// What may be free at the end of the heap before it is given back.
+constexpr int kTrimBytes = 1 << 20;
+}  // namespace
+#endif
+
+napi_value BoundMemory(napi_env, napi_callback_info) {
+#ifdef __GLIBC__
+  mallopt(M_ARENA_MAX, kArenas);
+  mallopt(M_MMAP_THRESHOLD, kMappedBytes);
+  mallopt(M_TRIM_THRESHOLD, kTrimBytes);
+#endif
+  return nullptr;
+}
+
 napi_value TrimMemory(napi_env, napi_callback_info) {
 #ifdef __GLIBC__
   malloc_trim(0);

@@ -5,6 +5,9 @@
 
 namespace syncline {
 
+// boundMemory(): mallopt(3). Freed memory goes back sooner, and is not kept by every thread for itself.
+napi_value BoundMemory(napi_env env, napi_callback_info info);
+
 // trimMemory(): malloc_trim(3). glibc keeps freed memory for later; a mount that has just published a large file is idle next.
 napi_value TrimMemory(napi_env env, napi_callback_info info);
 

@@ -15,29 +15,45 @@ namespace {
 constexpr int kDrainPollMs = 10;
 constexpr int kDrainPolls = 500;
 
+// How long requests that follow one another are served before the event loop goes on.
+constexpr uint64_t kTurnNs = 1'000'000;
+
 bool WantsReply(uint32_t opcode) {
   return opcode != FUSE_FORGET && opcode != FUSE_BATCH_FORGET && opcode != FUSE_INTERRUPT;
 }
 
 }  // namespace
 
-Session::Session(napi_env env, int device, const ReplySettings& settings, bool followClient)
-    : env_(env), device_(device), settings_(settings), followClient_(followClient) {}
+Session::Session(napi_env env, int device, const ReplySettings& settings, bool followClient, uint64_t spinNs)
+    : env_(env), device_(device), settings_(settings), followClient_(followClient), spinner_(spinNs) {}
 
 void Session::OnReadable(uv_poll_t* poll, int, int) {
   auto* session = static_cast<Session*>(poll->data);
-  napi_handle_scope scope;
-  napi_open_handle_scope(session->env_, &scope);
-  std::vector<napi_value> arguments(1);
-  const bool alive = session->ReadBatch(&arguments);
-  const int error = errno;
-  if (session->rows_ > 0) {
-    arguments[0] = Number(session->env_, session->rows_);
-    session->Call(session->onBatch_, arguments.size(), arguments.data());
-    session->Flush(true);
+  const uint64_t began = uv_hrtime();
+  const bool expectsMore = session->spinner_.Expects(began);
+  bool more = session->ServeBatch();
+  // Others have their turn in the event loop now and then.
+  while (expectsMore && more && session->spinner_.Wait(session->device_) && uv_hrtime() - began < kTurnNs) {
+    more = session->ServeBatch();
   }
-  if (!alive && !session->closed_) session->End(error);
-  napi_close_handle_scope(session->env_, scope);
+}
+
+bool Session::ServeBatch() {
+  napi_handle_scope scope;
+  napi_open_handle_scope(env_, &scope);
+  std::vector<napi_value> arguments(1);
+  const bool alive = ReadBatch(&arguments);
+  const int error = errno;
+  const bool served = rows_ > 0;
+  if (served) {
+    arguments[0] = Number(env_, rows_);
+    Call(onBatch_, arguments.size(), arguments.data());
+    Flush(true);
+    spinner_.Answered();
+  }
+  if (!alive && !closed_) End(error);
+  napi_close_handle_scope(env_, scope);
+  return alive && !closed_;
 }
 
 bool Session::ReadBatch(std::vector<napi_value>* arguments) {

@@ -17,6 +17,7 @@
 #include "placement.h"
 #include "replies.h"
 #include "requests.h"
+#include "spinner.h"
 
 namespace syncline {
 
@@ -25,7 +26,7 @@ napi_value Serve(napi_env env, napi_callback_info info);
 
 class Session {
  public:
-  Session(napi_env env, int device, const ReplySettings& settings, bool followClient);
+  Session(napi_env env, int device, const ReplySettings& settings, bool followClient, uint64_t spinNs);
 
   // Makes the JavaScript object and starts to read. Null with a pending exception if there is no memory.
   napi_value Start(napi_value handlers);
@@ -48,6 +49,8 @@ class Session {
 
   // Nested in the order of what happens when the device becomes readable.
   static void OnReadable(uv_poll_t* poll, int status, int events);
+  // Reads, has answered and answers what waits; false at the end.
+  bool ServeBatch();
   bool ReadBatch(std::vector<napi_value>* arguments);
   // Reads one request to `input_ + at`; its length, 0 when there is none now, or -1 when there never will be.
   ssize_t ReadRequest(size_t at);
@@ -70,6 +73,7 @@ class Session {
   ReplySettings settings_;
   bool followClient_;
   Placement placement_;
+  Spinner spinner_;
 
   napi_ref object_ = nullptr;  // keeps the buffers while the session runs
   napi_ref onBatch_ = nullptr;

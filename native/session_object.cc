@@ -121,7 +121,8 @@ napi_value Serve(napi_env env, napi_callback_info info) {
       static_cast<uint32_t>(NumberProperty(env, given, "blockSize")),
   };
   auto* session = new Session(env, static_cast<int>(arguments.Number(0)), settings,
-                              NumberProperty(env, given, "followClient") != 0);
+                              NumberProperty(env, given, "followClient") != 0,
+                              static_cast<uint64_t>(NumberProperty(env, given, "spinUs") * 1e3));
   return session->Start(arguments[2]);
 }
 

@@ -64,6 +64,7 @@ function measure(what, action) {
   const began = performance.now();
   action();
   const acted = performance.now();
+  const cpuActed = cpuMs(a.pid);
   a.flush();
   const ended = performance.now();
   const after = a.status().published;
@@ -72,6 +73,7 @@ function measure(what, action) {
     actionMs: Math.round((acted - began) * 10) / 10,
     flushMs: Math.round((ended - acted) * 10) / 10,
     agentCpuMs: cpuMs(a.pid) - cpuBefore,
+    cpuAfterMs: cpuMs(a.pid) - cpuActed,
     flushes: after.flushes - before.flushes,
     uploadedBytes: after.uploadedBytes - before.uploadedBytes,
     uploadedBlocks: after.uploadedBlocks - before.uploadedBlocks,

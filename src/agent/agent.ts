@@ -8,6 +8,7 @@ import type { MasterAccess } from "../net/access.ts";
 import { removeOverlay } from "../overlay/disk-storage.ts";
 import { openBucket } from "./open-bucket.ts";
 import type { AgentStatus, FlushReport, UnmountReport } from "./reports.ts";
+import { boundMemory } from "./memory.ts";
 import { RunningAgent } from "./running-agent.ts";
 import { cacheDirOf } from "./state-dir.ts";
 import { GENESIS, startOver } from "./start-over.ts";
@@ -48,6 +49,7 @@ export interface Agent {
 
 /** Opens the bucket and the overlay, mounts, and serves until the end. Throws as these do, and leaves nothing behind. */
 export async function startAgent(options: AgentOptions): Promise<Agent> {
+  boundMemory();
   const { opened, writer } = await openAgentBucket(options);
   const agent = new RunningAgent(options, opened, writer);
   try {

@@ -39,8 +39,8 @@ export interface PublisherOptions {
   readonly base: BaseRoot;
   /** Whether the overlay holds an epoch that was sealed before a restart. */
   readonly held: boolean;
-  /** Called after an epoch that uploaded much. */
-  readonly releaseMemory: () => void;
+  /** Called after an epoch that uploaded much, or that had many objects. */
+  readonly releaseMemory: (when: "now" | "when idle") => void;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -71,8 +71,9 @@ export interface SeenConflict {
 }
 
 const CONFLICTS_REMEMBERED = 1_000;
-/** From here on an upload leaves so much garbage that it is worth collecting at once. */
+/** From here on an upload leaves so much garbage that it is worth collecting at once, and an epoch when nothing else is to do. */
 const MUCH_BYTES = 16 * 1024 * 1024;
+const MANY_OBJECTS = 1_000;
 const DONE: FlushEnd = { again: false, afterMs: 0 };
 const NO_FIGURES: PublishFigures = { attempts: 0, requests: 0, uploadedBytes: 0, uploadedBlocks: 0, blocksRead: 0 };
 
@@ -159,7 +160,8 @@ export class Publisher {
         this.#remember(outcome.conflicts);
         this.#root = { root: outcome.root, commit: await bucket.commit(outcome.epoch.base.commit) };
         this.#reached();
-        if (outcome.figures.uploadedBytes > MUCH_BYTES) this.#options.releaseMemory();
+        if (outcome.figures.uploadedBytes > MUCH_BYTES) this.#options.releaseMemory("now");
+        else if (changes.objects.length > MANY_OBJECTS) this.#options.releaseMemory("when idle");
         return DONE;
       case "queued":
         this.#lastError = new SynclineError("root_moved", "Other writers were faster, many times. The epoch waits.", {

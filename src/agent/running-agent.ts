@@ -10,7 +10,7 @@ import { drain, type Drained } from "./drain.ts";
 import { FilesystemThread } from "./filesystem-thread.ts";
 import { firstBase } from "./first-base.ts";
 import { FlushSchedule } from "./flush-schedule.ts";
-import { releaseMemory } from "./memory.ts";
+import { IdleRelease, releaseMemory } from "./memory.ts";
 import type { OpenedBucket } from "./open-bucket.ts";
 import { Publisher, type PublisherWriter } from "./publisher.ts";
 import { flushReport, statusReport, type AgentStatus, type FlushReport } from "./reports.ts";
@@ -33,6 +33,7 @@ export class RunningAgent implements Agent {
   readonly #writer: PublisherWriter | undefined;
   readonly #thread: FilesystemThread;
   readonly #schedule: FlushSchedule;
+  readonly #idleRelease: IdleRelease;
   readonly #resources: (Disposable | AsyncDisposable)[] = [];
   readonly #ended = deferred<UnmountReport>();
   readonly #hurry = new AbortController();
@@ -45,6 +46,7 @@ export class RunningAgent implements Agent {
     this.#options = options;
     this.#opened = opened;
     this.#writer = writer;
+    this.#idleRelease = new IdleRelease(options.clock);
     this.#thread = new FilesystemThread(options.log, options.access, {
       dirty: (reason) => this.#schedule.note(reason),
       unmounted: () => void this.#finish(this.#unmountEndMs ?? this.#now() + DRAIN_MS),
@@ -67,7 +69,7 @@ export class RunningAgent implements Agent {
     const { stateDir, mount, address, at, log } = this.#options;
     const { base, held } = await this.#thread.call("open", await this.#workerSetup());
     this.#publisher = this.#openPublisher(base, held);
-    this.#resources.push(this.#schedule);
+    this.#resources.push(this.#schedule, this.#idleRelease);
     await this.#warmUp(base);
     await this.#thread.call("mount", undefined);
     const answers = { status: () => this.status(), flush: () => this.flush() };
@@ -130,7 +132,7 @@ export class RunningAgent implements Agent {
       data: createDataReader(stateDir),
       base,
       held,
-      releaseMemory,
+      releaseMemory: (when) => (when === "now" ? releaseMemory() : this.#idleRelease.note()),
       clock,
       random,
       log,

@@ -142,9 +142,18 @@ export const CHECKPOINT_BYTES = 32 * MiB;
 /** The journal carries the bytes of writes up to this, while an fsync was at most so long ago. */
 export const CARRIED_WRITE_BYTES = 8 * KiB;
 export const FSYNC_RECENT_MS = 1_000;
+/** A flush of the disk that takes at most this is waited for where it is asked for; a longer one is another thread's. */
+export const QUICK_FLUSH_MS = 0.5;
+/** An epoch is sealed when so many objects changed in it: what it takes, twice, is what an agent needs in memory. */
+export const EPOCH_OBJECTS = 4_096;
+/** Above that, while an epoch is on its way, each call that changes an object waits: so long at twice as many objects … */
+export const PACE_MS = 20;
+/** … but no longer than this, and not at all once the epoch has been on its way for PACED_MS. */
+export const PACE_MAX_MS = 50;
+export const PACED_MS = 5_000;
 /** Inode rows that wait in memory before some are written to the tables, and how many then. */
-export const WAITING_INODES = 8_192;
-export const INODE_BATCH = 1_024;
+export const WAITING_INODES = 2_048;
+export const INODE_BATCH = 512;
 /** Files up to this size share data files until they are published; those are at most this long. */
 export const SMALL_FILE_BYTES = 64 * KiB;
 export const SHARED_FILE_BYTES = 64 * MiB;
@@ -188,6 +197,8 @@ export const CACHE_BACKLOG_BYTES = 16 * MiB;
 export const WARM_UP_NODES = 4_096;
 /** The block cache leaves this much of its disk free, or a quarter of a small disk. */
 export const CACHE_KEEPS_FREE_BYTES = 1024 * MiB;
+/** nice(2) of the thread that serves the filesystem: as system services take it that others wait for, not yet a hog. */
+export const SERVING_NICENESS = -10;
 /** Memory of one SQLite connection for pages: an agent has several, and the system caches the files too. */
 export const SQLITE_CACHE_KIB = 2_048;
 

@@ -8,6 +8,7 @@ import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Cid, FileId, Ino } from "../base/ids.ts";
 import type { BlockReader, BlockSink } from "../blocks/block-store.ts";
 import type { ContentConfig } from "../content/config.ts";
+import { allOf, differences, entriesOf } from "./differences.ts";
 import { editContent } from "../content/edit.ts";
 import type { ContentSource } from "../content/source.ts";
 import { contentBlocks } from "../content/walk.ts";
@@ -62,8 +63,8 @@ export interface BuiltEpoch {
   readonly ours: Cid;
   /** Each object of the epoch that still exists. */
   readonly objects: ReadonlyMap<Ino, BuiltObject>;
-  /** Names that our tree has otherwise than the epoch shows them: as if others had changed them. */
-  readonly unseen: readonly BaseChange[];
+  /** Where our tree is otherwise than the epoch's changes on the reference show it, as if others had changed that. Undefined: too much to list. */
+  readonly unseen: readonly BaseChange[] | undefined;
 }
 
 /**
@@ -109,9 +110,18 @@ export async function buildEpoch(
     changeAt(from, id, undefined),
     changeAt(to, undefined, id),
   ]);
-  // Directories that others removed or moved are where they were before.
-  const again = strayed.filter(({ after }) => after !== undefined && lost.includes(after)).flatMap(changesOf);
-  return { mergeBase, ours, objects, unseen: [...back, ...aside, ...again] };
+  const unseen = allOf([
+    mergeBase === reference ? [] : await differences(nodes, reference, mergeBase),
+    await entriesOf(nodes, ours, joined(changes, identities)),
+    [...back, ...aside],
+  ]);
+  return { mergeBase, ours, objects, unseen };
+}
+
+/** Directories that the epoch made where there was one already: the same from now on, with entries that were not seen here. */
+function joined({ objects }: ChangeSet, { byIno }: Identities): FileId[] {
+  const made = objects.filter(({ id, record }) => id === undefined && record?.type === "directory");
+  return made.flatMap(({ ino }) => byIno.get(ino)?.before?.id ?? []);
 }
 
 /** The epoch with each of its objects at a place of its own, in a directory that the base will have. */
@@ -133,11 +143,6 @@ function ownIds(changes: ChangeSet, states: readonly ObjectState[]): OwnIds {
   const directories = new Set(changes.directories.values());
   for (const { names } of states) for (const { parent } of names) directories.add(parent);
   return { objects: new Set(states.map(({ id }) => id)), directories };
-}
-
-function changesOf({ before, after }: Transition): BaseChange[] {
-  const left = before?.names.map((place) => changeAt(place, before.id, undefined)) ?? [];
-  return left.concat(after?.names.map((place) => changeAt(place, undefined, after.id)) ?? []);
 }
 
 function changeAt(place: Place, before: FileId | undefined, after: FileId | undefined): BaseChange {

@@ -1,5 +1,5 @@
 /** What changed between two trees, as the overlay wants to know it: to drop what it shows and to tell kernels. */
-import type { Cid } from "../base/ids.ts";
+import type { Cid, FileId } from "../base/ids.ts";
 import { parseKey } from "../format/keys.ts";
 import type { Key } from "../format/keys.ts";
 import { decodeDentry, decodeSelf, dentryId } from "../format/rows.ts";
@@ -7,6 +7,7 @@ import { diff } from "../tree/diff.ts";
 import type { Entry } from "../tree/entry.ts";
 import type { NodeStore } from "../tree/node-store.ts";
 import type { BaseChange } from "./change-set.ts";
+import { listDirectory } from "./fs-reader.ts";
 
 /** More changed rows than this are not listed. */
 export const MAX_LISTED_CHANGES = 10_000;
@@ -26,6 +27,33 @@ export async function differences(
     changes.push(change);
   }
   return changes;
+}
+
+/** All that is in these directories, as if it had just come to be there. Undefined: more than `limit`. */
+export async function entriesOf(
+  nodes: NodeStore,
+  tree: Cid,
+  directories: Iterable<FileId>,
+  limit: number = MAX_LISTED_CHANGES,
+): Promise<BaseChange[] | undefined> {
+  const entries: BaseChange[] = [];
+  for (const parent of directories) {
+    for await (const { name, dentry } of listDirectory(nodes, tree, parent)) {
+      if (entries.length === limit) return undefined;
+      entries.push({ kind: "dentry", parent, name, before: undefined, after: dentryId(parent, name, dentry) });
+    }
+  }
+  return entries;
+}
+
+/** Several lists as one; undefined if one of them is. */
+export function allOf(lists: readonly (readonly BaseChange[] | undefined)[]): BaseChange[] | undefined {
+  const all: BaseChange[] = [];
+  for (const list of lists) {
+    if (list === undefined) return undefined;
+    all.push(...list);
+  }
+  return all;
 }
 
 function changeOf(key: Key, before: Entry | undefined, after: Entry | undefined): BaseChange | undefined {

@@ -6,13 +6,13 @@
  */
 import type { Clock } from "../base/clock.ts";
 import { hasCode, SynclineError } from "../base/errors.ts";
-import type { Cid, Lamport } from "../base/ids.ts";
+import type { Cid, FileId, Lamport } from "../base/ids.ts";
 import { BACKOFF_FIRST_MS, BACKOFF_GROWTH, BACKOFF_MAX_MS, PUBLISH_ATTEMPTS } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { Bucket, CurrentRoot, VerifiedCommit } from "./bucket.ts";
 import type { BaseChange, ChangeSet, DataReader, PublishedEpoch } from "./change-set.ts";
-import { differences } from "./differences.ts";
+import { allOf, differences, entriesOf } from "./differences.ts";
 import { ancestorAt, descends } from "./history.ts";
 import { mergeSnapshots } from "./merge/merge-snapshots.ts";
 import { commitRoots, makeCommit } from "./publish/next-commit.ts";
@@ -278,18 +278,31 @@ class Publication implements AsyncDisposable {
 async function changesFrom(epochTree: EpochTree, tree: Cid): Promise<BaseChange[] | undefined> {
   const { built, nodes, baseGone } = epochTree;
   if (baseGone) return undefined;
-  const changes = await differences(nodes, built.ours, tree);
-  return changes === undefined ? undefined : [...changes, ...built.unseen, ...succeeded(epochTree)];
+  return allOf([
+    await differences(nodes, built.ours, tree),
+    built.unseen,
+    succeeded(epochTree),
+    await entriesOf(nodes, tree, folded(epochTree)),
+  ]);
 }
 
-/** Where an object goes on under another id, the name leads to another one, whose id may be the old one. */
+/** Names of objects that go on under another id, or in a directory that does: they may lead to others by now. */
 function succeeded({ built, objects }: EpochTree): BaseChange[] {
   return [...objects].flatMap(([ino, { id, names }]) => {
-    const before = built.objects.get(ino)?.id;
-    return before === id
-      ? []
-      : names.map((place) => ({ kind: "dentry" as const, ...place, before: id, after: before }));
+    const ours = built.objects.get(ino);
+    const isSame = ours?.id === id;
+    if (isSame && names.every(({ parent }, index) => parent === ours.names[index]?.parent)) return [];
+    const ids = isSame ? { before: undefined, after: id } : { before: id, after: ours?.id };
+    return names.map((place) => ({ kind: "dentry" as const, ...place, ...ids }));
   });
+}
+
+/** Directories that go on as others, which hold what was not seen here. */
+function folded({ built, objects }: EpochTree): FileId[] {
+  const changed = [...objects].filter(([ino, { id, record }]) => {
+    return record.type === "directory" && built.objects.get(ino)?.id !== id;
+  });
+  return changed.map(([, { id }]) => id);
 }
 
 /** Codes that pass by themselves, or once someone acts; the epoch waits. */

@@ -1,6 +1,7 @@
 /** Running this very command again behind the terminal, in a session of its own, until it says that it is ready. */
 import { spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
+import { NODE_FLAGS } from "../agent/memory.ts";
 import { SynclineError, type ErrorCode } from "../base/errors.ts";
 import { envName } from "./options.ts";
 import { errorReport } from "./output.ts";
@@ -18,7 +19,7 @@ export async function runBehind(runtime: Runtime, logPath: string): Promise<numb
   Reflect.deleteProperty(env, envName("background"));
   const own = process.argv.slice(2).filter((argument) => argument !== "--background");
   const log = openSync(logPath, "a", 0o600);
-  const child = spawn(process.execPath, [process.argv[1] ?? "", ...own], {
+  const child = spawn(process.execPath, [...NODE_FLAGS, process.argv[1] ?? "", ...own], {
     detached: true,
     stdio: ["ignore", log, log, "ipc"],
     env,

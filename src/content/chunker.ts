@@ -6,11 +6,15 @@
  * depends on the last 32 bytes (the scheme of FastCDC, Xia and others, USENIX ATC 2016, with normalised chunk sizes).
  * So a chunk depends on nothing before its start, and on less than `minHole` bytes after its end: edits rest on that.
  */
+import type { Cid } from "../base/ids.ts";
+import type { ListEntry } from "../format/chunk-list.ts";
 import type { ContentConfig, CutRule } from "./config.ts";
+import type { OldChunks } from "./old-chunks.ts";
 import { findZeros, zerosEnd } from "./zeros.ts";
 
 export type Piece =
-  | { readonly kind: "chunk"; readonly bytes: Uint8Array }
+  | { readonly kind: "chunk"; readonly bytes: Uint8Array; readonly cid: Cid | undefined }
+  | { readonly kind: "old"; readonly entry: ListEntry }
   | { readonly kind: "hole"; readonly length: number };
 
 /** A stretch of a file: bytes, or a number of zeros that nobody needs to spell out. */
@@ -20,6 +24,7 @@ export class Chunker {
   readonly #rule: CutRule;
   readonly #gear: Int32Array;
   readonly #buffer: Uint8Array;
+  readonly #old: OldChunks | undefined;
   /** The current chunk begins here. */
   #start = 0;
   /** Everything before is known to be data; from here to #end there are only zeros, fewer than a hole has. */
@@ -27,12 +32,18 @@ export class Chunker {
   #end = 0;
   /** The gear hash found no cut before this. */
   #searched = 0;
+  /** The current chunk is not the old one that was expected. */
+  #isNew = false;
   /** Length of the hole that goes on, then the buffer is empty; else 0. */
   #hole = 0;
   #pieces: Piece[] = [];
 
-  /** `atMost`: how many bytes will come at most; a small file needs a small buffer only. */
-  constructor(config: ContentConfig, rule: CutRule, atMost = Infinity) {
+  /**
+   * `atMost`: how many bytes will come at most; a small file needs a small buffer only. `old`: chunks by the same rule that may
+   * come again; those are not searched and not hashed twice.
+   */
+  constructor(config: ContentConfig, rule: CutRule, atMost = Infinity, old?: OldChunks) {
+    this.#old = old;
     this.#rule = rule;
     this.#gear = config.gear;
     this.#buffer = new Uint8Array(Math.min(2 * (rule.max + rule.minHole) + COPY_BYTES, atMost));
@@ -55,6 +66,7 @@ export class Chunker {
   /** Forgets what was pushed and is not cut yet. */
   reset(): void {
     this.#start = this.#clear = this.#end = this.#searched = this.#hole = 0;
+    this.#isNew = false;
   }
 
   #pushZeros(length: number): void {
@@ -97,7 +109,7 @@ export class Chunker {
       const runEnd = zerosEnd(this.#buffer, run, this.#end);
       if (runEnd - run < this.#rule.minHole) {
         this.#clear = run;
-        this.#cut(run);
+        this.#cut(run, false);
         return;
       }
       const end = this.#end;
@@ -112,18 +124,46 @@ export class Chunker {
 
   /** Data ends at `limit`, by a hole or the end of the file: cuts what there is of it, and empties the buffer. */
   #endData(limit: number): void {
-    this.#cut(limit);
+    this.#cut(limit, true);
     if (limit > this.#start) this.#emitChunk(limit);
     this.#start = this.#clear = this.#end = this.#searched = 0;
+    this.#isNew = false;
   }
 
   #endHole(): void {
-    if (this.#hole > 0) this.#pieces.push({ kind: "hole", length: this.#hole });
+    if (this.#hole > 0) {
+      this.#pieces.push({ kind: "hole", length: this.#hole });
+      this.#old?.passed(this.#hole);
+    }
     this.#hole = 0;
   }
 
-  #cut(limit: number): void {
-    for (let cut = this.#findCut(limit); cut > 0; cut = this.#findCut(limit)) this.#emitChunk(cut);
+  /** `ends`: the data ends at `limit`. */
+  #cut(limit: number, ends: boolean): void {
+    for (;;) {
+      const expected = this.#expected();
+      if (expected > limit && !ends) return;
+      if (expected > 0 && expected <= limit && this.#takeOld(expected)) continue;
+      this.#isNew = expected > 0 || this.#isNew;
+      const cut = this.#findCut(limit);
+      if (cut === 0) return;
+      this.#emitChunk(cut);
+    }
+  }
+
+  /** Where the current chunk ends if it is the old one that is expected; 0 if none is. */
+  #expected(): number {
+    if (this.#old === undefined || this.#isNew || this.#searched > this.#start) return 0;
+    const { length = Infinity } = this.#old;
+    return length > this.#rule.max ? 0 : this.#start + length;
+  }
+
+  #takeOld(end: number): boolean {
+    const entry = this.#old?.recognise(this.#buffer.subarray(this.#start, end));
+    if (entry === undefined) return false;
+    this.#pieces.push({ kind: "old", entry });
+    this.#start = this.#searched = end;
+    return true;
   }
 
   /** Where the current chunk ends, at most at `limit`; 0 if that is not to be told yet. */
@@ -144,8 +184,11 @@ export class Chunker {
   }
 
   #emitChunk(end: number): void {
-    this.#pieces.push({ kind: "chunk", bytes: this.#buffer.slice(this.#start, end) });
+    const { cid, old } = this.#old?.found(this.#buffer.subarray(this.#start, end)) ?? {};
+    if (old !== undefined) this.#pieces.push({ kind: "old", entry: old });
+    else this.#pieces.push({ kind: "chunk", bytes: this.#buffer.slice(this.#start, end), cid });
     this.#start = this.#searched = end;
+    this.#isNew = false;
   }
 
   /** Makes the buffer able to take at least COPY_BYTES more. */

@@ -13,15 +13,16 @@ import type { Content } from "../format/record.ts";
 import { Chunker } from "./chunker.ts";
 import type { Piece } from "./chunker.ts";
 import { cutRule } from "./config.ts";
-import type { ContentConfig } from "./config.ts";
+import type { ContentConfig, CutRule } from "./config.ts";
 import { ListCursor } from "./list-cursor.ts";
+import { OldChunks } from "./old-chunks.ts";
 import { spliceList } from "./list-splice.ts";
 import type { Splice } from "./list-splice.ts";
 import { checkLength } from "./read.ts";
 import { checkSegments, ComposedFile } from "./pieces.ts";
 import type { ContentSegment, ReadData } from "./segment.ts";
 import type { ContentSource } from "./source.ts";
-import { putPiece, writeContent } from "./write.ts";
+import { putPiece, stretchLength, writeContent } from "./write.ts";
 
 /**
  * The content of a file that is now `segments`, in order and gapless up to `size`; new blocks are put into `sink`. Throws
@@ -48,7 +49,10 @@ export async function editContent(
   const old = await ListCursor.open(source, base.cid);
   checkLength(old.length, baseSize);
   if (old.length < baseSize) return whole();
-  const splices = await new Recutter(old, sink, file, new Chunker(config, rule), rule.minHole, changes, size).run();
+  const chunks = new OldChunks(source, base.cid, baseSize, rule.max);
+  const chunker = new Chunker(config, rule, Infinity, chunks);
+  const recutter = new Recutter(old, chunks, sink, file, chunker, rule, changes, size);
+  const splices = await recutter.run();
   return spliceList(old, sink, config, splices);
 }
 
@@ -78,27 +82,30 @@ function changedRuns(segments: readonly ContentSegment[], baseSize: number, size
 /** Cuts a changed file anew around its changes. */
 class Recutter {
   readonly #old: ListCursor;
+  readonly #chunks: OldChunks;
   readonly #sink: BlockSink;
   readonly #file: ComposedFile;
   readonly #chunker: Chunker;
-  readonly #minHole: number;
+  readonly #rule: CutRule;
   readonly #changes: readonly Change[];
   readonly #size: number;
 
   constructor(
     old: ListCursor,
+    chunks: OldChunks,
     sink: BlockSink,
     file: ComposedFile,
     chunker: Chunker,
-    minHole: number,
+    rule: CutRule,
     changes: readonly Change[],
     size: number,
   ) {
     this.#old = old;
+    this.#chunks = chunks;
     this.#sink = sink;
     this.#file = file;
     this.#chunker = chunker;
-    this.#minHole = minHole;
+    this.#rule = rule;
     this.#changes = changes;
     this.#size = size;
   }
@@ -126,7 +133,10 @@ class Recutter {
     const entries: ListEntry[] = [];
     let at = from;
     this.#chunker.reset();
+    this.#chunks.begin(from);
     for await (const stretch of this.#file.stretches(from)) {
+      // A small change meets an old cut soon, and needs to know nothing else of the old file.
+      if (at - from > 2 * this.#rule.max) await this.#chunks.prepare(stretchLength(stretch));
       for (const piece of this.#chunker.push(stretch)) {
         entries.push(await this.#put(piece, at));
         at += pieceLength(piece);
@@ -150,7 +160,7 @@ class Recutter {
 
   /** Old cuts up to here do not depend on the change. */
   #safeCut(change: Change): number {
-    return Math.max(0, change.from - this.#minHole);
+    return Math.max(0, change.from - this.#rule.minHole);
   }
 
   /** What of the old file is read for a change: before it, and where it goes on behind it. */
@@ -174,7 +184,7 @@ class Recutter {
 
   /** Puts a piece, unless the old file has the same one at the same place. */
   async #put(piece: Piece, at: number): Promise<ListEntry> {
-    if (piece.kind === "hole" || at >= this.#old.length) return putPiece(this.#sink, piece);
+    if (piece.kind !== "chunk" || at >= this.#old.length) return putPiece(this.#sink, piece);
     const { entry, start } = await this.#old.entry(0, at);
     const known = start === at && entry.length === piece.bytes.length ? entry.cid : undefined;
     return putPiece(known === undefined ? this.#sink : unless(known, this.#sink), piece);
@@ -189,5 +199,6 @@ function unless(known: string, sink: BlockSink): BlockSink {
 }
 
 function pieceLength(piece: Piece): number {
+  if (piece.kind === "old") return piece.entry.length;
   return piece.kind === "hole" ? piece.length : piece.bytes.length;
 }

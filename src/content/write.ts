@@ -54,10 +54,11 @@ export async function inputOfStream(stream: AsyncIterable<Uint8Array>): Promise<
   return { size, stretches };
 }
 
-/** Puts a chunk's block and answers its entry for the list. */
+/** Puts a chunk's block, unless the old file has it, and answers its entry for the list. */
 export async function putPiece(sink: BlockSink, piece: Piece): Promise<ListEntry> {
+  if (piece.kind === "old") return piece.entry;
   if (piece.kind === "hole") return { cid: undefined, length: piece.length, dataLength: 0 };
-  const cid = cidOf("raw", piece.bytes);
+  const cid = piece.cid ?? cidOf("raw", piece.bytes);
   await sink.put({ cid, bytes: piece.bytes });
   return { cid, length: piece.bytes.length, dataLength: piece.bytes.length };
 }

@@ -17,6 +17,8 @@ export interface FuseAddon {
   serve(device: number, settings: SessionSettings, handlers: SessionHandlers): Session;
   /** utimensat(2): sets the mtime, of a symlink its own, to whole seconds and nanoseconds beyond them. */
   setModified(path: string, seconds: number, nanoseconds: number): void;
+  /** mallopt(3): has the allocator keep less of what is freed. */
+  boundMemory(): void;
   /** malloc_trim(3): gives freed memory back to the system. */
   trimMemory(): void;
 }
@@ -29,6 +31,8 @@ export interface SessionSettings {
   readonly blockSize: number;
   /** 1: keep the serving thread on the CPU of the program that it serves; 0: leave placement to the scheduler. */
   readonly followClient: 0 | 1;
+  /** How long the serving thread stays awake for the next request, while one follows another; 0: not at all. */
+  readonly spinUs: number;
 }
 
 export interface SessionHandlers {

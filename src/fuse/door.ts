@@ -63,6 +63,7 @@ export class Door {
         negativeTimeoutS: options.negativeTimeoutS,
         blockSize: BLOCK_BYTES,
         followClient: options.followClient ? 1 : 0,
+        spinUs: options.spinUs,
       },
       {
         onBatch: (count, ...names) => this.#serve(count, names),
@@ -96,7 +97,7 @@ export class Door {
 
   #serve(count: number, names: readonly string[]): void {
     const exchange = this.#exchange;
-    exchange.start(names);
+    exchange.start(count, names);
     let firstUnsent = 0;
     this.#serving = true;
     for (let row = 0; row < count; row++) {
@@ -157,6 +158,8 @@ export class Door {
       this.#control(opcode);
       return;
     }
+    const turn = handler.paced ? this.#fs.turn() : undefined;
+    if (turn !== undefined) return this.#defer(handler, new Turn(turn));
     try {
       const later = handler.run(this.#fs, exchange, this.#openFiles);
       if (later !== undefined) this.#defer(handler, later);
@@ -192,7 +195,7 @@ export class Door {
     }
   }
 
-  #defer(handler: HandlerEntry, cause: BlockMiss | Promise<void>): void {
+  #defer(handler: HandlerEntry, cause: Cause): void {
     const held = this.#exchange.hold();
     this.#exchange.deferred();
     const abort = new AbortController();
@@ -201,14 +204,14 @@ export class Door {
   }
 
   /** Never rejects. */
-  async #finish(handler: HandlerEntry, held: HeldRequest, cause: BlockMiss | Promise<void>, signal: AbortSignal) {
+  async #finish(handler: HandlerEntry, held: HeldRequest, cause: Cause, signal: AbortSignal) {
     const exchange = this.#exchange;
     const release = this.#invalidator.hold(inodesOf(held));
-    let waitFor: BlockMiss | Promise<void> | undefined = cause;
+    let waitFor: Cause | undefined = cause;
     try {
       for (let rounds = 0; waitFor !== undefined; rounds++) {
         if (rounds === MAX_LOADS) throw waitFor;
-        const again: boolean = waitFor instanceof BlockMiss;
+        const again: boolean = !(waitFor instanceof Promise);
         await untilAborted(this.#wait(waitFor, signal), signal);
         exchange.resume(held);
         waitFor = again ? this.#tryAgain(handler) : undefined;
@@ -229,8 +232,9 @@ export class Door {
   }
 
   /** Never throws at once: this runs in the midst of a batch. */
-  async #wait(cause: BlockMiss | Promise<void>, signal: AbortSignal): Promise<void> {
-    await (cause instanceof BlockMiss ? this.#fs.load(cause.cids, signal) : cause);
+  async #wait(cause: Cause, signal: AbortSignal): Promise<void> {
+    if (cause instanceof BlockMiss) await this.#fs.load(cause.cids, signal);
+    else await (cause instanceof Turn ? cause.comes : cause);
   }
 
   #tryAgain(handler: HandlerEntry): BlockMiss | Promise<void> | undefined {
@@ -290,6 +294,17 @@ export class Door {
     }
   }
 }
+
+/** A call has not begun: its turn is to come. */
+class Turn {
+  readonly comes: Promise<void>;
+  constructor(comes: Promise<void>) {
+    this.comes = comes;
+  }
+}
+
+/** What a call waits for: blocks or its turn, to be run (again) after that, or its own end. */
+type Cause = BlockMiss | Turn | Promise<void>;
 
 /** One call may need this many rounds of loading; more means that blocks go as fast as they come. */
 const MAX_LOADS = 1_000;

@@ -17,6 +17,7 @@ export class Exchange {
   #names: readonly string[] = [];
   #payload: Buffer | undefined;
   #outputUsed = 0;
+  #count = 0;
 
   constructor(session: Session) {
     this.session = session;
@@ -24,8 +25,9 @@ export class Exchange {
     this.#times = session.times;
   }
 
-  /** Begins with a batch: the output buffer is free again. */
-  start(names: readonly string[]): void {
+  /** Begins with a batch of `count` requests: the output buffer is free again. */
+  start(count: number, names: readonly string[]): void {
+    this.#count = count;
     this.#names = names;
     this.#payload = undefined;
     this.#outputUsed = 0;
@@ -36,6 +38,10 @@ export class Exchange {
     this.#at = row * ROW_CELLS;
   }
 
+  /** Whether no other request came with this one. */
+  get isAlone(): boolean {
+    return this.#count === 1;
+  }
   get opcode(): number {
     return this.#cell(CELL.OPCODE);
   }
@@ -183,7 +189,7 @@ export class Exchange {
   }
   /** Turns to a held request, in the row that answers alone. Its reply leaves with `session.answer(ticket)`. */
   resume(held: HeldRequest): void {
-    this.start(held.names);
+    this.start(1, held.names);
     this.#at = SOLO_ROW;
     this.#cells.set(held.cells, SOLO_ROW);
     this.#set(CELL.FIRST_NAME, 0);

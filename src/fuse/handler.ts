@@ -14,12 +14,19 @@ export interface HandlerEntry {
   readonly run: Handler;
   /** Whether it changes anything, so that the journal must be written before its answer leaves. */
   readonly mutates: boolean;
+  /** Whether it may have to wait for its turn: it changes an object that was not changed before. */
+  readonly paced: boolean;
 }
 
 export function reads(opcode: number, run: Handler): HandlerEntry {
-  return { opcode, run, mutates: false };
+  return { opcode, run, mutates: false, paced: false };
 }
 
 export function mutates(opcode: number, run: Handler): HandlerEntry {
-  return { opcode, run, mutates: true };
+  return { opcode, run, mutates: true, paced: false };
+}
+
+/** As `mutates`, for what adds to the number of changed objects. */
+export function changes(opcode: number, run: Handler): HandlerEntry {
+  return { opcode, run, mutates: true, paced: true };
 }

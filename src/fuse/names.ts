@@ -2,7 +2,7 @@
 import { ERRNO } from "../base/errno.ts";
 import type { Ino } from "../base/ids.ts";
 import { FsError, RENAME_EXCHANGE, RENAME_NOREPLACE } from "../vfs/filesystem.ts";
-import { type Handler, type HandlerEntry, mutates, reads } from "./handler.ts";
+import { type Handler, type HandlerEntry, changes, reads } from "./handler.ts";
 import { OPCODE } from "./protocol.ts";
 import { constants } from "node:fs";
 
@@ -42,31 +42,31 @@ const rename: Handler = (fs, exchange) => {
 export const NAME_HANDLERS: readonly HandlerEntry[] = [
   reads(OPCODE.LOOKUP, lookup),
   reads(OPCODE.READLINK, (fs, exchange) => exchange.bytes(Buffer.from(fs.readSymlink(exchange.node), "latin1"))),
-  mutates(OPCODE.CREATE, create),
-  mutates(OPCODE.TMPFILE, createUnnamed),
-  mutates(OPCODE.MKNOD, (fs, exchange) => {
+  changes(OPCODE.CREATE, create),
+  changes(OPCODE.TMPFILE, createUnnamed),
+  changes(OPCODE.MKNOD, (fs, exchange) => {
     const { node, caller } = exchange;
     exchange.entry(fs.makeNode(node, exchange.name(), exchange.argument(0), exchange.argument(1), caller));
   }),
-  mutates(OPCODE.MKDIR, (fs, exchange) => {
+  changes(OPCODE.MKDIR, (fs, exchange) => {
     const { node, caller } = exchange;
     exchange.entry(fs.makeDirectory(node, exchange.name(), S_IFDIR | (exchange.argument(0) & PERMISSIONS), caller));
   }),
-  mutates(OPCODE.SYMLINK, (fs, exchange) => {
+  changes(OPCODE.SYMLINK, (fs, exchange) => {
     exchange.entry(fs.makeSymlink(exchange.node, exchange.name(), exchange.text(1), exchange.caller));
   }),
-  mutates(OPCODE.LINK, (fs, exchange) => {
+  changes(OPCODE.LINK, (fs, exchange) => {
     exchange.entry(fs.link(exchange.argument(0) as Ino, exchange.node, exchange.name()));
   }),
-  mutates(OPCODE.UNLINK, (fs, exchange) => {
+  changes(OPCODE.UNLINK, (fs, exchange) => {
     fs.unlink(exchange.node, exchange.name());
     exchange.done();
   }),
-  mutates(OPCODE.RMDIR, (fs, exchange) => {
+  changes(OPCODE.RMDIR, (fs, exchange) => {
     fs.removeDirectory(exchange.node, exchange.name());
     exchange.done();
   }),
-  mutates(OPCODE.RENAME2, rename),
+  changes(OPCODE.RENAME2, rename),
 ];
 
 const S_IFREG = 0o100000;

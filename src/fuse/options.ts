@@ -18,6 +18,8 @@ export interface FuseOptions {
   readonly readAheadBytes?: number;
   /** Keeps the serving thread on the CPU of the program that it serves. */
   readonly followClient?: boolean;
+  /** How long the serving thread stays awake for the next request, while one follows another; 0: not at all. */
+  readonly spinUs?: number;
 }
 
 export type ChosenOptions = Required<FuseOptions>;
@@ -38,4 +40,6 @@ const DEFAULTS = {
   /** Four requests of the largest size. */
   readAheadBytes: 4 << 20,
   followClient: false,
+  /** What waking a program on another processor and its next call take, at most. */
+  spinUs: 50,
 };

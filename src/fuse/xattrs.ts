@@ -2,7 +2,7 @@
 import { ERRNO } from "../base/errno.ts";
 import { FsError } from "../vfs/filesystem.ts";
 import type { Exchange } from "./exchange.ts";
-import { type HandlerEntry, mutates, reads } from "./handler.ts";
+import { type HandlerEntry, changes, reads } from "./handler.ts";
 import { OPCODE } from "./protocol.ts";
 
 export const XATTR_HANDLERS: readonly HandlerEntry[] = [
@@ -12,16 +12,19 @@ export const XATTR_HANDLERS: readonly HandlerEntry[] = [
     else answer(exchange, value);
   }),
   reads(OPCODE.LISTXATTR, (fs, exchange) => {
-    const names = fs.listXattrs(exchange.node);
+    // As on a disk, others than root do not see what they may not read; the request says nothing of CAP_SYS_ADMIN.
+    const names = fs
+      .listXattrs(exchange.node)
+      .filter((name) => exchange.caller.uid === 0 || !name.startsWith("trusted."));
     answer(exchange, Buffer.from(names.map((name) => `${name}\0`).join(""), "latin1"));
   }),
-  mutates(OPCODE.SETXATTR, (fs, exchange) => {
+  changes(OPCODE.SETXATTR, (fs, exchange) => {
     const value = exchange.payload(exchange.argument(2), exchange.argument(1));
     // A copy: the payload is gone after the batch, the filesystem keeps the value.
     fs.setXattr(exchange.node, checked(exchange.text(0)), Buffer.from(value), exchange.argument(0));
     exchange.done();
   }),
-  mutates(OPCODE.REMOVEXATTR, (fs, exchange) => {
+  changes(OPCODE.REMOVEXATTR, (fs, exchange) => {
     fs.removeXattr(exchange.node, checked(exchange.text(0)));
     exchange.done();
   }),
@@ -32,7 +35,8 @@ export const XATTR_HANDLERS: readonly HandlerEntry[] = [
  * other namespaces do not exist.
  */
 function checked(name: string): string {
-  if (!/^(?:user|trusted|security)\../s.test(name)) throw new FsError(ERRNO.EOPNOTSUPP, "no such xattr namespace");
+  if (!/^(?:user|trusted|security)\./.test(name)) throw new FsError(ERRNO.EOPNOTSUPP, "no such xattr namespace");
+  if (name.indexOf(".") === name.length - 1) throw new FsError(ERRNO.EINVAL, "a namespace alone");
   return name;
 }
 

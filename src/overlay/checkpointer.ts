@@ -75,7 +75,10 @@ export class Checkpointer {
       await this.#syncCarried();
       this.#write(checkpoint);
     } catch (error) {
-      for (const ino of checkpoint.saved) this.#state.unsaved.add(ino);
+      for (const ino of checkpoint.saved) {
+        this.#state.unsaved.add(ino);
+        this.#state.stored.add(ino);
+      }
       throw error;
     }
     await this.#tables.sync();
@@ -84,14 +87,19 @@ export class Checkpointer {
 
   /** The state as of now, which changes while the data files are synced. */
   #encode(frame: number): Checkpoint {
-    const { inFlight, unsaved } = this.#state;
+    const { inFlight, unsaved, stored } = this.#state;
     const saved = [...unsaved];
     const objects: (readonly [Ino, Uint8Array])[] = [];
     const removedObjects: Ino[] = [];
     for (const ino of saved) {
       const object = this.#state.object(ino);
-      if (object === undefined) removedObjects.push(ino);
-      else objects.push([ino, encodeObject(object)]);
+      if (object === undefined) {
+        removedObjects.push(ino);
+        stored.delete(ino);
+      } else {
+        objects.push([ino, encodeObject(object)]);
+        stored.add(ino);
+      }
     }
     const flight = inFlight?.changes.epoch ?? 0;
     const changed = flight === this.#savedFlight ? undefined : (inFlight?.changes.objects ?? []);

@@ -114,13 +114,19 @@ export class DataFiles {
 
   /** Makes what was written to this inode survive power loss, apart from what the journal carries. */
   async sync(ino: Ino): Promise<void> {
-    for (const epoch of this.#epochs.get(ino) ?? [])
-      if (this.#small.has(ino, epoch)) this.#promised.add(dataFileName(ino, epoch));
+    this.#promise(ino);
     if (!this.#unsynced.has(ino)) return;
     const [unsynced, carried] = [this.#unsynced.mark([ino]), this.#carried.mark([ino])];
     await this.#syncFiles(unsynced, carried);
     this.#unsynced.settle(unsynced);
     this.#carried.settle(carried);
+  }
+
+  /** Whether `sync` and `syncEager` find nothing to do: then this stands for both. */
+  isSynced(ino: Ino): boolean {
+    if (this.#unsynced.has(ino) || this.#eager.size > 0) return false;
+    this.#promise(ino);
+    return true;
   }
 
   /** Makes all that the journal carries up to now survive power loss without it. */
@@ -199,6 +205,11 @@ export class DataFiles {
       this.#storage.syncFolderNow("data");
     }
     for (const part of this.#small.moved(ino, epoch)) this.#wrote(ino, epoch, part, false);
+  }
+
+  #promise(ino: Ino): void {
+    for (const epoch of this.#epochs.get(ino) ?? [])
+      if (this.#small.has(ino, epoch)) this.#promised.add(dataFileName(ino, epoch));
   }
 
   async #syncFiles(...files: Unsynced[]): Promise<void> {

@@ -145,6 +145,23 @@ export class Journal {
     return this.#nextSync;
   }
 
+  /** The same before it returns. False when it must wait for a sync under way, or for more than one flush: not done then. */
+  syncNow(): boolean {
+    this.flush();
+    if (this.#syncing || this.#nextSync !== undefined) return false;
+    if (this.#lastFrame === this.#synced) return true;
+    const [segment] = this.#unsynced;
+    if (segment === undefined || this.#unsynced.size > 1 || !this.#namesSynced) return false;
+    this.#unsynced.clear();
+    try {
+      segment.file.syncNow();
+    } catch (cause) {
+      this.#break(cause);
+    }
+    this.#synced = this.#lastFrame;
+    return true;
+  }
+
   /** Segments whose frames all lie at or before `frame` are free from now on. */
   recycle(frame: number): void {
     while (this.#segments.length > 0) {
@@ -243,15 +260,19 @@ export class Journal {
       await Promise.all(segments.map(({ file }) => file.sync()));
       if (names) await this.#storage.syncFolder("journal");
     } catch (cause) {
-      // After a failed sync nobody knows what is on the disk: only reading it again, at a new start, can tell.
-      this.#broken = new SynclineError("store_failed", "The overlay's journal could not be made durable.", {
-        hint: "Look at the disk under the state folder, then restart the agent.",
-        cause,
-      });
-      throw this.#broken;
+      this.#break(cause);
     } finally {
       this.#syncing = false;
     }
     this.#synced = Math.max(this.#synced, frame);
+  }
+
+  /** After a failed sync nobody knows what is on the disk: only reading it again, at a new start, can tell. */
+  #break(cause: unknown): never {
+    this.#broken = new SynclineError("store_failed", "The overlay's journal could not be made durable.", {
+      hint: "Look at the disk under the state folder, then restart the agent.",
+      cause,
+    });
+    throw this.#broken;
   }
 }

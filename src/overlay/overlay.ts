@@ -16,6 +16,7 @@ import {
   JOURNAL_FRAME_BYTES,
   JOURNAL_SEGMENT_BYTES,
   MAX_OPEN_DATA_FILES,
+  QUICK_FLUSH_MS,
   SWEEP_FILES,
   SWEEP_MS,
   WAITING_INODES,
@@ -31,6 +32,7 @@ import { Journal } from "./journal.ts";
 import { writeJournalRecord } from "./journal-codec.ts";
 import type { BaseRoot, JournalRecord, PublishedRow } from "./journal-record.ts";
 import { Checkpointer } from "./checkpointer.ts";
+import { Pacing } from "./pacing.ts";
 import { loadState, replayFrame } from "./recovery.ts";
 import { changedSince } from "./settle.ts";
 import { SharedSync } from "./shared-sync.ts";
@@ -52,6 +54,7 @@ export interface OverlayLimits {
   readonly checkpointBytes: number;
   readonly openFiles: number;
   readonly cleanInodes: number;
+  readonly epochObjects: number;
 }
 
 export interface Pending {
@@ -78,6 +81,7 @@ export class Overlay {
   readonly #journal: Journal;
   readonly #sync: SharedSync;
   readonly #checkpointer: Checkpointer;
+  readonly #pacing: Pacing;
   /** When the live epoch and the one in flight got their first change. */
   #liveSinceMs: number | undefined;
   #sealedSinceMs: number | undefined;
@@ -86,6 +90,10 @@ export class Overlay {
   #tendFailed = false;
   #closed = false;
   #fsyncedMs = -Infinity;
+  /** Whether the tables are durable: what another process wrote may not be. */
+  #founded = false;
+  /** How long the journal's last sync took. */
+  #flushMs = Infinity;
 
   /** Opens the state, or makes it. Throws `state_corrupt`, `disk_full`, `store_failed`. */
   constructor({ storage, base, clock, log, limits }: OverlayOptions) {
@@ -93,6 +101,7 @@ export class Overlay {
     this.#clock = clock;
     this.#log = log;
     this.#tables = storage.openTables();
+    this.#pacing = new Pacing(clock, limits?.epochObjects);
     const inodes = new Inodes(this.#tables, limits?.cleanInodes ?? CLEAN_INODES);
     const stored = this.#tables.head();
     const { state, frame } = loadState(this.#tables, inodes, base);
@@ -105,13 +114,13 @@ export class Overlay {
     this.#journal = new Journal(storage, options, frame, (payload) => replayFrame(state, payload, carried));
     this.data = new DataFiles(storage, limits?.openFiles ?? MAX_OPEN_DATA_FILES);
     carried.restore(state, this.data);
-    // What another process wrote may not be durable.
-    let founded = false;
     this.#sync = new SharedSync(async () => {
-      if (!founded) await this.#tables.sync();
-      founded = true;
+      if (!this.#founded) await this.#tables.sync();
+      this.#founded = true;
       await this.data.syncEager();
+      const began = clock.monotonicMs();
       await this.#journal.sync();
+      this.#flushMs = clock.monotonicMs() - began;
     });
     const checkpointBytes = limits?.checkpointBytes ?? CHECKPOINT_BYTES;
     this.#checkpointer = new Checkpointer(this.#tables, this.#journal, state, checkpointBytes, () =>
@@ -149,12 +158,7 @@ export class Overlay {
   /** Writes the batch out: nothing in it is lost when the process dies from here on. Throws `store_failed`. */
   commit(): void {
     this.#journal.flush();
-    const busy = this.#checkpointer.isDue || this.state.inodes.waiting > WAITING_INODES;
-    if (busy && this.#tending === undefined && !this.#closed)
-      this.#tending = this.#clock.after(this.#tendFailed ? TEND_AGAIN_MS : 0, () => {
-        this.#tending = undefined;
-        this.tend();
-      });
+    this.#tendSoon();
   }
 
   /**
@@ -175,6 +179,18 @@ export class Overlay {
     await this.#sync.run();
   }
 
+  /**
+   * The same before it returns, if one flush does it and the last ones were quick: handing such a flush to another thread
+   * takes as long again. False: not done.
+   */
+  fsyncNow(ino: Ino): boolean {
+    if (!this.#founded || this.#flushMs > QUICK_FLUSH_MS || this.#sync.active || !this.data.isSynced(ino)) return false;
+    this.#fsyncedMs = this.#clock.monotonicMs();
+    const done = this.#journal.syncNow();
+    if (done) this.#flushMs = this.#clock.monotonicMs() - this.#fsyncedMs;
+    return done;
+  }
+
   /** Makes everything in the journal survive power loss: needed before a sealed epoch leaves this machine. */
   async sync(): Promise<void> {
     this.#journal.flush();
@@ -183,13 +199,25 @@ export class Overlay {
 
   /** What changed since the base, as the next epoch; the one in flight if there is one. Undefined: nothing changed. */
   seal(): ChangeSet | undefined {
+    const again = this.state.inFlight !== undefined;
     if (this.state.inFlight === undefined && this.state.publishable > 0) {
       this.execute([{ kind: "seal", epoch: this.state.epoch }], { urgent: true });
       this.commit();
       this.#sealedSinceMs = this.#liveSinceMs;
       this.#liveSinceMs = undefined;
     }
+    this.#pacing.left(again);
     return this.state.inFlight?.changes;
+  }
+
+  /** Whether so much changed that an epoch should be sealed at once. */
+  get isFull(): boolean {
+    return this.state.inFlight === undefined && this.#pacing.isFull(this.state.live);
+  }
+
+  /** How long a call that changes another object should wait before it begins: 0 unless more changes than is published. */
+  get pauseMs(): number {
+    return this.#pacing.pauseMs(this.state.live);
   }
 
   /** The epoch in flight is in the bucket, and `result.base` is what the overlay stands on now. */
@@ -205,6 +233,7 @@ export class Overlay {
       this.execute([{ kind: "rows", first: at === 0, rows: rows.slice(at, at + ROWS_PER_RECORD) }], { urgent: true });
     this.execute([{ kind: "published", epoch, base: rootOf(result.base) }], { urgent: true });
     this.#sealedSinceMs = undefined;
+    this.#pacing.arrived();
     this.commit();
   }
 
@@ -231,12 +260,12 @@ export class Overlay {
     if (this.#closed) return;
     this.#tendFailed = false;
     try {
-      const surplus = this.state.inodes.waiting - WAITING_INODES;
-      if (surplus > 0) this.#checkpointer.writeInodes(Math.max(INODE_BATCH, surplus));
+      if (this.state.inodes.waiting > WAITING_INODES) this.#checkpointer.writeInodes(INODE_BATCH);
       if (this.#checkpointer.isDue) void this.checkpoint().catch((error: unknown) => this.#report(error));
     } catch (error) {
       this.#report(error);
     }
+    this.#tendSoon();
   }
 
   /** Writes the state to the tables and frees the journal. */
@@ -274,6 +303,16 @@ export class Overlay {
     const lacking = changes?.objects.find(({ ino, record }) => record !== undefined && !objects.has(ino));
     if (changes?.epoch === epoch && lacking === undefined) return;
     throw new SynclineError("internal", `What was published does not fit the epoch ${changes?.epoch} that was sealed.`);
+  }
+
+  /** One piece of housekeeping at a time, and calls in between. */
+  #tendSoon(): void {
+    const busy = this.#checkpointer.isDue || this.state.inodes.waiting > WAITING_INODES;
+    if (!busy || this.#tending !== undefined || this.#closed) return;
+    this.#tending = this.#clock.after(this.#tendFailed ? TEND_AGAIN_MS : 0, () => {
+      this.#tending = undefined;
+      this.tend();
+    });
   }
 
   #discard(): void {

@@ -28,6 +28,7 @@ export function loadState(
       state.inFlight = inFlight({ ...head.flight, objects: Array.from(tables.sealed(), decodeSealed) });
     for (const object of Array.from(tables.objects(), decodeObject)) {
       state.add(object);
+      state.stored.add(object.ino);
       if (object.epoch === state.epoch) state.changed = true;
     }
     return { state, frame: head.frame };

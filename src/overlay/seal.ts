@@ -28,6 +28,7 @@ export function sealChanges(state: OverlayState, epoch: number): void {
   });
   state.epoch = epoch + 1;
   state.changed = false;
+  state.live = 0;
 }
 
 export function inFlight(changes: ChangeSet): InFlight {

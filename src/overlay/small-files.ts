@@ -54,6 +54,8 @@ export class SmallFiles {
     for (const { name, epoch, part } of smallFilesOf(storage)) {
       const shared = { name, epoch, users: 0, bytes: 0 };
       this.#shared.set(name, shared);
+      // While it is read it is kept, also when all that came up to now has moved out.
+      this.#current = shared;
       // What comes next goes into a new file: the end of an old one may be torn.
       this.#nextPart = Math.max(this.#nextPart, part + 1);
       for (const { ino, offset, length, at, end } of readEntries(open.file(name))) {
@@ -61,6 +63,7 @@ export class SmallFiles {
         else this.#put(ino, epoch, { offset, length, part: name, at });
         shared.bytes = end;
       }
+      this.#current = undefined;
       if (shared.users === 0) this.#release(shared);
     }
   }

@@ -27,10 +27,13 @@ export class OverlayState {
   inFlight: InFlight | undefined;
   /** Rows of the epoch in flight, as far as they were told. */
   readonly publishedRows = new Map<Ino, PublishedRow>();
-  /** Whether the live epoch has changes. */
+  /** Whether the live epoch has changes, and how many objects it changed. */
   changed = false;
+  live = 0;
   /** Dirty objects that the tables lack, and objects that they must lose. */
   readonly unsaved = new Set<Ino>();
+  /** Objects that the tables have, or may have. */
+  readonly stored = new Set<Ino>();
   /** Data files that nobody refers to any more, up to an epoch. */
   readonly discarded: { readonly ino: Ino; readonly upTo: number }[] = [];
 
@@ -97,6 +100,7 @@ export class OverlayState {
 
   add(object: DirtyObject): void {
     this.#objects.set(object.ino, object);
+    if (object.epoch === this.epoch) this.live++;
     this.inodes.use(object.ino);
     this.identify(object);
     for (const link of object.links) this.#offerEntry(object, link);
@@ -107,9 +111,11 @@ export class OverlayState {
   drop(object: DirtyObject): void {
     for (const link of object.links) this.#removeEntry(object, link);
     this.unidentify(object);
-    this.#objects.delete(object.ino);
+    if (this.#objects.delete(object.ino) && object.epoch === this.epoch) this.live--;
     this.#local.delete(object.ino);
-    this.unsaved.add(object.ino);
+    // Most objects are published before a checkpoint sees them: it has nothing to remove then.
+    if (this.stored.has(object.ino)) this.unsaved.add(object.ino);
+    else this.unsaved.delete(object.ino);
   }
 
   addLink(object: DirtyObject, parent: Ino, name: FileName): void {
@@ -168,6 +174,7 @@ export class OverlayState {
 
   /** The object changes in the live epoch. */
   touch(object: DirtyObject): void {
+    if (object.epoch !== this.epoch) this.live++;
     object.epoch = this.epoch;
     this.changed = true;
     this.unsaved.add(object.ino);

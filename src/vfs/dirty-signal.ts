@@ -14,6 +14,7 @@ export class DirtySignal {
   #listener: (reason: DirtyReason) => void = () => {};
   #writeToldMs = -Infinity;
   #firmTold = false;
+  #urgentTold = false;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -29,7 +30,10 @@ export class DirtySignal {
       const now = this.#clock.monotonicMs();
       if (now - this.#writeToldMs < WRITE_MS) return;
       this.#writeToldMs = now;
-    } else if (reason !== "urgent") {
+    } else if (reason === "urgent") {
+      if (this.#urgentTold) return;
+      this.#urgentTold = true;
+    } else {
       if (this.#firmTold) return;
       this.#firmTold = true;
     }
@@ -40,5 +44,6 @@ export class DirtySignal {
   reset(): void {
     this.#writeToldMs = -Infinity;
     this.#firmTold = false;
+    this.#urgentTold = false;
   }
 }

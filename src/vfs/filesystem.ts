@@ -119,8 +119,18 @@ export interface FileSystem {
 
   /** Writes all buffered journal records out. To be called before any answer leaves. */
   commit(): void;
+  /**
+   * When a call that changes one more object may begin; undefined, as nearly always: now. So that programs which change more
+   * than can be published are slowed down to what can be.
+   */
+  turn(): Promise<void> | undefined;
   /** Makes everything answered so far about this file (and the journal) survive power loss. */
   fsync(ino: Ino): Promise<void>;
+  /**
+   * The same before it returns, when that holds up the caller for no longer than one flush of a quick disk. False: not done;
+   * `fsync` is to be called.
+   */
+  fsyncNow(ino: Ino): boolean;
   /** A handle that wrote was closed: a flush may start. */
   closed(ino: Ino): void;
   /**

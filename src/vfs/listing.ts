@@ -28,6 +28,8 @@ interface Listing {
   own: readonly FileName[];
   readonly places: Map<number, FileName>;
   page: Page | undefined;
+  /** How far a search for a cookie came. */
+  search: { readonly cookie: number; readonly after: FileName | undefined } | undefined;
 }
 
 /** Rows of the base behind a name. */
@@ -83,17 +85,34 @@ export class Listings {
 
   #listing(ino: Ino, begins: boolean): Listing {
     const known = this.#listings.get(ino);
-    const listing = known ?? { own: [], places: new Map<number, FileName>(), page: undefined };
+    const listing = known ?? { own: [], places: new Map<number, FileName>(), page: undefined, search: undefined };
     if (known === undefined) this.#listings.set(ino, listing);
     if (begins || known === undefined)
       listing.own = [...(this.#objects.overlay.state.entries(ino)?.keys() ?? [])].sort();
     return listing;
   }
 
-  /** The name that a cookie stands for. One that is gone, and forgotten, means the start: better twice than not at all. */
+  /**
+   * The name that a cookie stands for. One that is gone, and forgotten, means the start: better twice than not at all. A directory
+   * may be larger than what fits into memory: when a block is missing, the search goes on from there, since from the start it
+   * would never end.
+   */
   #search(ino: Ino, listing: Listing, cookie: number): FileName | undefined {
-    for (const { name } of this.#entries(ino, listing, undefined)) if (cookieOf(name) === cookie) return name;
-    return undefined;
+    const own = listing.own.find((name) => cookieOf(name) === cookie);
+    const id = own === undefined ? this.#objects.directoryId(ino) : undefined;
+    if (id === undefined) return own;
+    const { nodes } = this.#objects.loader;
+    const { tree } = this.#objects.overlay.state.base;
+    let after = listing.search?.cookie === cookie ? listing.search.after : undefined;
+    for (;;) {
+      listing.search = { cookie, after };
+      const rows = peekDirectory(nodes, tree, id, after, LISTING_BATCH);
+      const found = rows.find(({ name }) => cookieOf(name) === cookie);
+      after = rows.at(-1)?.name;
+      if (found === undefined && after !== undefined && rows.length === LISTING_BATCH) continue;
+      listing.search = undefined;
+      return found?.name;
+    }
   }
 
   /** Entries behind a name, in order. Throws BlockMiss. */

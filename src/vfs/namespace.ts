@@ -114,9 +114,11 @@ export class Namespace {
     if (other !== undefined) this.#objects.keep(other, records);
     this.#checkLink(ino, parent, name, records);
     if (other !== undefined) this.#checkLink(other, newParent, newName, records);
+    const isCover = !exchange && this.#isCover(parent, name);
     const timeNs = this.#objects.clock.nowNs();
     records.push({ kind: "rename", ino, parent, name, newParent, newName, other: other ?? 0, exchange, timeNs });
     this.#objects.execute(records);
+    if (isCover) this.#objects.onUncovered(parent, name);
     if (other === undefined || exchange) return;
     // A new version took the place of an old one: it must not be durable before its bytes are.
     this.#objects.overlay.data.hurry(ino);
@@ -181,8 +183,10 @@ export class Namespace {
     this.#objects.keep(parent, records);
     this.#objects.keep(ino, records);
     this.#checkLink(ino, parent, name, records);
+    const isCover = this.#isCover(parent, name);
     records.push({ kind: "unlink", ino, parent, name, timeNs: this.#objects.clock.nowNs() });
     this.#objects.execute(records, { urgent: true });
+    if (isCover) this.#objects.onUncovered(parent, name);
     this.#tellOrphan(ino);
   }
 
@@ -194,6 +198,14 @@ export class Namespace {
     if (links.some((link) => link.parent === parent && link.name === name)) return;
     this.#objects.clean.forgetName(parent, name);
     throw refuse("ESTALE");
+  }
+
+  /** Whether a changed object has the name while others gave it to theirs, which shows when this one leaves it. */
+  #isCover(parent: Ino, name: FileName): boolean {
+    const { overlay, clean } = this.#objects;
+    if (overlay.state.entry(parent, name) === undefined) return false;
+    const id = this.#objects.directoryId(parent);
+    return id !== undefined && !overlay.state.hides(id, name) && clean.lookup(parent, id, name) !== undefined;
   }
 
   #tellOrphan(ino: Ino): void {

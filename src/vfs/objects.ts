@@ -33,6 +33,8 @@ export class Objects {
   readonly dirty: DirtySignal;
   /** Told of each inode that has no name (any more). */
   onOrphan: (ino: Ino) => void = () => {};
+  /** Told of each name that was left by what had it here, and leads to what others put there now. */
+  onUncovered: (parent: Ino, name: FileName) => void = () => {};
 
   constructor(overlay: Overlay, loader: Loader, clock: Clock, cleanInodes: number) {
     this.overlay = overlay;
@@ -151,7 +153,7 @@ export class Objects {
         if (parent !== undefined) this.clean.forgetName(parent, name);
       }
     }
-    this.dirty.tell("write");
+    this.dirty.tell(this.overlay.isFull ? "urgent" : "write");
   }
 
   xattrs(ino: Ino): Xattrs {

@@ -45,6 +45,7 @@ export class Vfs implements FileSystem {
     this.#metadata = new Metadata(objects);
     this.#files = new FileIo(objects);
     this.#listings = new Listings(objects);
+    objects.onUncovered = (parent, name) => this.#invalidated({ entries: [{ parent, name }], inodes: [], all: false });
   }
 
   lookup(parent: Ino, name: FileName): Attributes | undefined {
@@ -143,9 +144,20 @@ export class Vfs implements FileSystem {
     this.#overlay.commit();
   }
 
+  turn(): Promise<void> | undefined {
+    const { pauseMs } = this.#overlay;
+    return pauseMs === 0 ? undefined : this.#objects.clock.sleep(pauseMs);
+  }
+
   async fsync(ino: Ino): Promise<void> {
     if (this.#overlay.state.publishable > 0) this.#objects.dirty.tell("fsync");
     await this.#overlay.fsync(ino);
+  }
+
+  fsyncNow(ino: Ino): boolean {
+    if (!this.#overlay.fsyncNow(ino)) return false;
+    if (this.#overlay.state.publishable > 0) this.#objects.dirty.tell("fsync");
+    return true;
   }
 
   closed(ino: Ino): void {
@@ -210,7 +222,7 @@ export class Vfs implements FileSystem {
     this.#rebased(result.base);
     // What changed while the epoch was on its way may have been told before that flush began.
     this.#objects.dirty.reset();
-    if (this.#overlay.state.changed) this.#objects.dirty.tell("write");
+    if (this.#overlay.state.changed) this.#objects.dirty.tell(this.#overlay.isFull ? "urgent" : "write");
   }
 
   /** Others published. */

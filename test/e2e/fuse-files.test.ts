@@ -180,7 +180,9 @@ buffer = ctypes.create_string_buffer(1)
 print(refused(lambda: check(libc.getxattr(b"f", b"user.large", buffer, 1))))
 os.removexattr("f", "user.bytes")
 print(refused(lambda: os.getxattr("f", "user.bytes")), refused(lambda: os.removexattr("f", "user.bytes")))
-print(refused(lambda: os.setxattr("f", "strange.name", b"")), refused(lambda: os.getxattr("f", "system.posix_acl_access")))`,
+print(refused(lambda: os.setxattr("f", "strange.name", b"")), refused(lambda: os.getxattr("f", "system.posix_acl_access")), refused(lambda: os.setxattr("f", "user.", b"")))
+os.setxattr("f", "trusted.roots", b""); os.chmod(".", 0o777); os.setgroups([]); os.setuid(65534)
+print("trusted.roots" in os.listxattr("f"), "user.large" in os.listxattr("f"))`,
       cwd,
     );
     expect(out.trim().split("\n")).toEqual([
@@ -188,7 +190,8 @@ print(refused(lambda: os.setxattr("f", "strange.name", b"")), refused(lambda: os
       String.raw`[b'user.bytes', b'user.caf\xe9', b'user.large'] b'\x00\xff' 65536`,
       "ERANGE",
       "ENODATA ENODATA",
-      "ENOTSUP ENOTSUP",
+      "ENOTSUP ENOTSUP EINVAL",
+      "False True",
     ]);
   });
 

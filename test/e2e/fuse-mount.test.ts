@@ -225,6 +225,21 @@ describe.skipIf(reason !== undefined)(`a mount${reason === undefined ? "" : ` (s
       expect(await exit).toEqual([0, null]);
     });
 
+    test("a call that must wait for its turn has done nothing before; others go on, and it can be interrupted", async () => {
+      await fuse.tell({ do: "withhold-turns" });
+      const made = mkdir(fuse.path("elsewhere/made"));
+      const killed = spawn("touch", [fuse.path("killed")]);
+      expect(await readFile(fuse.path("away"), "utf8")).toBe("text");
+      expect(await fuse.tell({ do: "inodes" })).toBe(3);
+      const exit = once(killed, "exit");
+      killed.kill();
+      expect(await exit).toEqual([null, "SIGTERM"]);
+      await fuse.tell({ do: "release-turns" });
+      await made;
+      expect(await readdir(fuse.path("elsewhere"))).toEqual(["made"]);
+      expect(await readdir(fuse.mountPoint)).not.toContain("killed");
+    });
+
     test("a write and an attribute that wait keep their bytes, whatever comes in between", async () => {
       await fuse.tell({ do: "withhold-blocks", ino });
       const waiting = python(

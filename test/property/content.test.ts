@@ -33,6 +33,7 @@ const config = createContentConfig({
 type Edit =
   | { kind: "write" | "insert"; at: Place; length: number; seed: number }
   | { kind: "zeros" | "punch"; at: Place; length: number }
+  | { kind: "rewrite" }
   | { kind: "truncate"; at: number }
   | { kind: "append"; length: number; seed: number };
 
@@ -53,6 +54,7 @@ const seed = fc.integer({ min: 1, max: 5 });
 const edit: fc.Arbitrary<Edit> = fc.oneof(
   fc.record({ kind: fc.constantFrom("write" as const, "insert" as const), at: place, length, seed }),
   fc.record({ kind: fc.constantFrom("zeros" as const, "punch" as const), at: place, length }),
+  fc.record({ kind: fc.constant("rewrite" as const) }),
   fc.record({ kind: fc.constant("truncate" as const), at: fc.double({ min: 0, max: 1.3, noNaN: true }) }),
   fc.record({ kind: fc.constant("append" as const), length, seed }),
 );
@@ -79,6 +81,8 @@ function apply(target: EditedFile, edit: Edit): void {
   const size = target.bytes.length;
   if (edit.kind === "truncate") return void target.truncate(Math.floor(edit.at * size));
   if (edit.kind === "append") return void target.write(size, noise(edit.length, edit.seed));
+  // As programs save a file: all of it is written again.
+  if (edit.kind === "rewrite") return void target.write(0, target.bytes.slice());
   const at = offsetOf(target.bytes, edit.at);
   if (edit.kind === "write") target.write(at, noise(edit.length, edit.seed));
   else if (edit.kind === "insert") target.insert(at, noise(edit.length, edit.seed));

@@ -16,7 +16,17 @@ import { MemoryFileSystem } from "./memory-filesystem.ts";
 
 /** What a test may ask for. */
 export type Order =
-  | { readonly do: "unmount" | "detach" | "close" | "inodes" | "release-blocks" | "peak-memory" }
+  | {
+      readonly do:
+        | "unmount"
+        | "detach"
+        | "close"
+        | "inodes"
+        | "release-blocks"
+        | "withhold-turns"
+        | "release-turns"
+        | "peak-memory";
+    }
   /** From now on calls on this inode lack blocks until "release-blocks". */
   | { readonly do: "withhold-blocks"; readonly ino: number }
   /** From now on the journal cannot be written, or it can again. */
@@ -46,6 +56,7 @@ void reportEnd();
 process.on("SIGTERM", () => void mount.close());
 
 let blocksAreHere: () => void = () => {};
+let turnsCome: () => void = () => {};
 
 async function obey(order: Order): Promise<unknown> {
   switch (order.do) {
@@ -63,6 +74,10 @@ async function obey(order: Order): Promise<unknown> {
       return withhold(order.ino);
     case "release-blocks":
       return blocksAreHere();
+    case "withhold-turns":
+      return withholdTurns();
+    case "release-turns":
+      return turnsCome();
     case "fail-commits":
       fs.faults.commit = () => {
         if (order.how === "disk-full") throw Object.assign(new Error("no space left"), { code: "ENOSPC" });
@@ -86,6 +101,12 @@ function withhold(ino: number): void {
     return arrived;
   };
   void arrived.then(() => (fs.faults.touch = () => {}));
+}
+
+function withholdTurns(): void {
+  const come = new Promise<void>((resolve) => (turnsCome = resolve));
+  fs.faults.turn = () => come;
+  void come.then(() => (fs.faults.turn = () => undefined));
 }
 
 function change(how: "make" | "remove" | "write", name: FileName, text = ""): number {

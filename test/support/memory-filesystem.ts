@@ -26,10 +26,12 @@ export interface Faults {
   touch(ino: Ino): void;
   commit(): void;
   load(cids: readonly Cid[], signal?: AbortSignal): Promise<void>;
+  /** When a call that changes another object may begin. */
+  turn(): Promise<void> | undefined;
 }
 
 export class MemoryFileSystem implements FileSystem {
-  readonly faults: Faults = { touch: () => {}, commit: () => {}, load: async () => {} };
+  readonly faults: Faults = { touch: () => {}, commit: () => {}, load: async () => {}, turn: () => undefined };
   readonly #nowNs: () => bigint;
   readonly #inodes = new Map<Ino, Inode>();
   #nextIno = 2;
@@ -229,6 +231,14 @@ export class MemoryFileSystem implements FileSystem {
 
   commit(): void {
     this.faults.commit();
+  }
+
+  fsyncNow(): boolean {
+    return false;
+  }
+
+  turn(): Promise<void> | undefined {
+    return this.faults.turn();
   }
 
   async fsync(ino: Ino): Promise<void> {

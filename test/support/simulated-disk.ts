@@ -228,9 +228,11 @@ function written(bytes: Uint8Array, offset: number, part: Uint8Array): Uint8Arra
   return target;
 }
 
+/** What is used after it was closed fails, as a descriptor does. */
 class SimulatedFile implements StoredFile {
   readonly #disk: SimulatedDisk;
   readonly #inode: SimulatedInode;
+  #open = true;
 
   constructor(disk: SimulatedDisk, inode: SimulatedInode) {
     this.#disk = disk;
@@ -238,16 +240,19 @@ class SimulatedFile implements StoredFile {
   }
 
   size(): number {
+    this.#checkOpen();
     return this.#inode.size;
   }
 
   read(offset: number, target: Uint8Array): number {
+    this.#checkOpen();
     const part = this.#inode.bytes.subarray(0, this.#inode.size).subarray(offset, offset + target.length);
     target.set(part);
     return part.length;
   }
 
   write(offset: number, bytes: Uint8Array): void {
+    this.#checkOpen();
     this.#disk.before("write");
     const growth = Math.max(0, offset + bytes.length - this.#inode.size);
     if (growth > 0) this.#disk.before("grow");
@@ -265,11 +270,18 @@ class SimulatedFile implements StoredFile {
   }
 
   syncNow(): void {
+    this.#checkOpen();
     this.#disk.before("sync");
     this.#inode.sync();
   }
 
-  close(): void {}
+  close(): void {
+    this.#open = false;
+  }
+
+  #checkOpen(): void {
+    if (!this.#open) throw new Error("A file is used after it was closed.");
+  }
 }
 
 interface TableContents {

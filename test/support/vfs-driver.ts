@@ -94,7 +94,10 @@ export class VfsDriver {
 
   /** Names in a directory, without the dots, read `batch` at a time. */
   async list(path: string, batch = 1_000): Promise<string[]> {
-    const ino = await this.ino(path);
+    return this.listInode(await this.ino(path), batch);
+  }
+
+  async listInode(ino: Ino, batch = 1_000): Promise<string[]> {
     const names: string[] = [];
     for (let cookie = 0, more = true; more;) {
       more = false;

@@ -318,6 +318,16 @@ describe("an epoch whose objects are older than its reference", () => {
     expect(Object.values(await files()).sort()).toEqual(once);
   });
 
+  test("what lies in a directory that nobody has, or that has no id, comes to the root", async () => {
+    const { publish, files } = await world();
+    const edits: ObjectEdit[] = [
+      { ino: 2, names: [[4, "f"]], bytes: bytes("1") },
+      { ino: 3, names: [[5, "g"]], bytes: bytes("2") },
+    ];
+    await publish(edits, { directories: { 4: "f".repeat(32) as FileId } });
+    expect(await files()).toEqual({ f: "1", g: "2" });
+  });
+
   test("an edit of a file that others moved home follows it there", async () => {
     const { publish, at, files } = await world();
     await publish([{ ino: 2, names: [[1, "home"]], bytes: bytes("1") }]);

@@ -88,6 +88,41 @@ describe("while programs fsync, small writes", () => {
     expect((await fs.read(ino, 49_998, 13)).toString()).toBe("aanew bytesaa");
   });
 
+  test("are durable at once, where they were asked for, if that is one quick sync", async () => {
+    const { fs, ino } = await syncedFile();
+    await fs.write(ino, 50_000, "new bytes");
+    const calls = callsOf(fs);
+    expect(fs.vfs.fsyncNow(ino)).toBe(true);
+    expect(fs.vfs.fsyncNow(ino)).toBe(true);
+    expect(calls.get("sync")).toBe(1);
+    fs.restart(EVERYTHING);
+    expect((await fs.read(ino, 49_998, 13)).toString()).toBe("aanew bytesaa");
+  });
+
+  test("wait for another thread while syncs are slow, after a start, and when there is more to sync", async () => {
+    const clock = new ManualClock();
+    let syncsMs = 0;
+    clock.monotonicMs = () => syncsMs;
+    const { fs, ino } = await syncedFile(clock);
+    fs.disk.before = (call) => void (syncsMs += call === "sync" ? 2 : 0);
+    await fs.write(ino, 0, "b");
+    expect(fs.vfs.fsyncNow(ino)).toBe(true);
+    await fs.write(ino, 0, "c");
+    expect(fs.vfs.fsyncNow(ino)).toBe(false);
+    fs.disk.before = () => {};
+    await fs.vfs.fsync(ino);
+    expect(fs.vfs.fsyncNow(ino)).toBe(true);
+    await fs.write(ino, 20_000, "large".repeat(10_000));
+    expect(fs.vfs.fsyncNow(ino)).toBe(false);
+    await fs.vfs.fsync(ino);
+    const sealing = fs.vfs.sync();
+    await fs.write(ino, 60_000, "d");
+    expect(fs.vfs.fsyncNow(ino)).toBe(false);
+    await sealing;
+    fs.restart();
+    expect(fs.vfs.fsyncNow(ino)).toBe(false);
+  });
+
   test("to a new file are durable without its data file", async () => {
     const { fs } = await syncedFile();
     const ino = await fs.make("new", "one two");

@@ -99,6 +99,28 @@ describe("a listing", () => {
     );
   });
 
+  test("of more entries than memory holds goes on in the middle, where that is not remembered any more", async () => {
+    const count = 2_000;
+    const fs = await VfsHarness.create({ nodeBytes: 1 });
+    await fs.makeDirectory("d");
+    for (let index = 0; index < count; index++) await fs.make(`d/${nameAt(index)}`);
+    await fs.publish();
+    fs.restart();
+    const ino = await fs.ino("d");
+    const place = cookieOf(nameAt(count - 5) as FileName);
+    let rounds = 0;
+    let next: string[] = [];
+    while (next.length === 0 && rounds++ < count) {
+      try {
+        fs.vfs.readDirectory(ino, place, false, ({ name }) => next.push(name) > 0);
+      } catch (error) {
+        if (!(error instanceof BlockMiss)) throw error;
+        await fs.vfs.load(error.cids);
+      }
+    }
+    expect(next).toEqual([4, 3, 2, 1].map((left) => nameAt(count - left)));
+  });
+
   test("of many entries costs one pass, however small the buffer", async () => {
     const fs = await filled(2_000);
     const ino = await fs.ino("d");

@@ -21,7 +21,10 @@ export async function rehomeStrays(
   const present = await presentDirectories(nodes, tree, changes, found);
   const isStray = (object: ChangedObject) => object.baseNames.some(({ parent }) => !present.has(parent));
   const own = new Set(changes.objects.filter(survives).map(({ ino }) => ino));
-  const hasHome = (parent: Ino) => own.has(parent) || present.has(changes.directories.get(parent) ?? ROOT_ID);
+  const hasHome = (parent: Ino) => {
+    const id = changes.directories.get(parent);
+    return own.has(parent) || (id !== undefined && present.has(id));
+  };
   const taken = new Set<FileName>();
   const objects: ChangedObject[] = [];
   for (const object of changes.objects) {

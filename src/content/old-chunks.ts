@@ -1,0 +1,107 @@
+/**
+ * The chunks that a file had, to recognise them where a program wrote them again: at the same place or moved.
+ *
+ * Where a chunk ends before another chunk depends on its own bytes alone (content/chunker.ts). So bytes that begin at a cut and are an
+ * old chunk's bytes end at a cut: comparing one hash takes the place of searching the cut byte by byte, at a tenth of the time.
+ */
+import type { Cid } from "../base/ids.ts";
+import { BlockMiss } from "../blocks/block-store.ts";
+import type { ListEntry } from "../format/chunk-list.ts";
+import { cidOf } from "../format/cid.ts";
+import { visitRange } from "./list-range.ts";
+import { loading } from "./source.ts";
+import type { ContentSource } from "./source.ts";
+
+interface OldChunk {
+  readonly start: number;
+  readonly entry: ListEntry;
+  /** Whether another chunk follows, so that its own bytes decide where it ends. */
+  readonly isWhole: boolean;
+}
+
+export class OldChunks {
+  readonly #source: ContentSource;
+  readonly #root: Cid;
+  readonly #size: number;
+  /** How far around the expected place old chunks are looked for. */
+  readonly #reach: number;
+  readonly #byStart = new Map<number, OldChunk>();
+  readonly #byCid = new Map<Cid, OldChunk>();
+  /** The old file in [#from, #to) is in the maps. */
+  #from = 0;
+  #to = 0;
+  /** Where the old file probably goes on as the new one does from the last cut on. */
+  #at = 0;
+
+  /** `root`: the old file's chunk list, of a file of `size` bytes; `longest`: the bytes of the longest chunk. */
+  constructor(source: ContentSource, root: Cid, size: number, longest: number) {
+    this.#source = source;
+    this.#root = root;
+    this.#size = size;
+    this.#reach = longest * REACH_CHUNKS;
+  }
+
+  /** The next cut lies at this place of the old file. */
+  begin(at: number): void {
+    this.#at = at;
+  }
+
+  /** Makes ready for cutting about `bytes` more. Rejects as the source does. */
+  async prepare(bytes: number): Promise<void> {
+    const end = Math.min(this.#at + bytes + this.#reach, this.#size);
+    if (this.#at >= this.#from && end <= this.#to) return;
+    const from = Math.max(0, this.#at - this.#reach);
+    const to = Math.min(end + this.#reach, this.#size);
+    const found = await loading(this.#source, () => this.#entries(from, to));
+    this.#byStart.clear();
+    this.#byCid.clear();
+    for (const [index, { start, entry }] of found.entries()) {
+      if (entry.cid === undefined) continue;
+      const chunk = { start, entry, isWhole: found[index + 1]?.entry.cid !== undefined };
+      this.#byStart.set(start, chunk);
+      this.#byCid.set(entry.cid, chunk);
+    }
+    [this.#from, this.#to] = [from, to];
+  }
+
+  /** How long the chunk probably is that begins at the last cut; undefined when there is no telling. */
+  get length(): number | undefined {
+    const chunk = this.#byStart.get(this.#at);
+    return chunk?.isWhole === true ? chunk.entry.length : undefined;
+  }
+
+  /** The old chunk if these are its bytes, `length` of them from the last cut on; a cut comes after them then. */
+  recognise(bytes: Uint8Array): ListEntry | undefined {
+    const chunk = this.#byStart.get(this.#at);
+    if (chunk === undefined || chunk.entry.cid !== cidOf("raw", bytes)) return undefined;
+    this.#at += chunk.entry.length;
+    return chunk.entry;
+  }
+
+  /** Takes note of a chunk that was found by searching, and tells its CID, and the old chunk if it is one. */
+  found(bytes: Uint8Array): { readonly cid: Cid; readonly old: ListEntry | undefined } {
+    const cid = cidOf("raw", bytes);
+    const old = this.#byCid.get(cid);
+    this.#at = (old?.start ?? this.#at) + bytes.length;
+    return { cid, old: old?.entry };
+  }
+
+  /** Takes note of a hole. */
+  passed(length: number): void {
+    this.#at += length;
+  }
+
+  #entries(from: number, to: number): { start: number; entry: ListEntry }[] {
+    const entries: { start: number; entry: ListEntry }[] = [];
+    visitRange(this.#source, this.#root, from, to, {
+      entry: (start, entry) => entries.push({ start, entry }) > 0,
+      missing: (cid) => {
+        throw new BlockMiss([cid]);
+      },
+    });
+    return entries;
+  }
+}
+
+/** Moves of up to this many of the longest chunks are recognised; changes in place always are. */
+const REACH_CHUNKS = 8;

@@ -1,0 +1,221 @@
+/**
+ * Several whole agents on one bucket in memory, what happens to them, and what must hold when they have settled: all of them, a
+ * new one and the bucket show one tree; nothing that was saved is lost; what is alone in its directory is as on a disk of its own.
+ */
+import * as fc from "fast-check";
+import type { Clock } from "../../src/base/clock.ts";
+import { systemClock } from "../../src/base/clock.ts";
+import { verifyBucket } from "../../src/bucket/verify.ts";
+import { anyAgentOperation, isKind, perform, placeOperation, Tokens, tokensIn } from "./agent-operations.ts";
+import type { AgentOperation, PlacedOperation } from "./agent-operations.ts";
+import { isDirectory } from "./kernel-mount.ts";
+import type { KernelMount, Shown } from "./kernel-mount.ts";
+import { MemoryRemote } from "./memory-remote.ts";
+import { SimulatedAgent } from "./simulated-agent.ts";
+import { createBucket, openBucket } from "./test-bucket.ts";
+
+const AGENTS = 3;
+/** Rounds of flushes after which all must be quiet. */
+const ROUNDS = 12;
+
+/** "begin": a flush whose end nobody waits for. */
+const EVENTS = [
+  ...(["flush", "begin", "begin", "begin", "catchUp", "restart", "checkpoint", "away", "back"] as const),
+  ...(["unseen", "lost", "forget"] as const),
+];
+type Event = (typeof EVENTS)[number];
+export interface Step {
+  readonly agent: number;
+  readonly what: AgentOperation | Event;
+}
+
+export const anyStep: fc.Arbitrary<Step> = fc.record({
+  agent: fc.nat({ max: AGENTS - 1 }),
+  what: fc.oneof(
+    { weight: 6, arbitrary: anyAgentOperation },
+    { weight: 2, arbitrary: fc.constantFrom<Event>(...EVENTS) },
+  ),
+});
+
+export class World {
+  readonly remote = new MemoryRemote();
+  readonly tokens = new Tokens();
+  agents: SimulatedAgent[] = [];
+  /** Each agent's own directory, on a filesystem that nobody else has and that is never published. */
+  shadows: SimulatedAgent[] = [];
+  readonly #clock: Clock;
+
+  constructor() {
+    let nowNs = 1_700_000_000_000_000_000n;
+    this.#clock = { ...systemClock, sleep: async () => {}, nowNs: () => (nowNs += 1_000_000n) };
+  }
+
+  static async create(): Promise<World> {
+    const world = new World();
+    await createBucket(world.remote);
+    const local = new MemoryRemote();
+    await createBucket(local);
+    const names = [..."abcdefgh"].slice(0, AGENTS);
+    world.agents = await Promise.all(names.map((name, index) => world.start(name, 10 + index)));
+    world.shadows = await Promise.all(
+      names.map((name, index) => SimulatedAgent.start(local, name, 20 + index, world.#clock)),
+    );
+    for (const [index, agent] of world.agents.entries()) {
+      await agent.mount.makeDirectory(`own-${agent.name}`);
+      await agent.mount.makeDirectory("shared");
+      await world.shadows[index]?.mount.makeDirectory(`own-${agent.name}`);
+    }
+    return world;
+  }
+
+  start(name: string, seed: number): Promise<SimulatedAgent> {
+    return SimulatedAgent.start(this.remote, name, seed, this.#clock);
+  }
+
+  async step({ agent: index, what }: Step): Promise<void> {
+    const agent = this.agents[index];
+    if (agent === undefined) return;
+    if (typeof what === "string") return this.#happen(agent, what);
+    const root = what.own ? `own-${agent.name}` : "shared";
+    await this.#do(agent, await placeOperation(agent.mount, root, what, this.tokens.next(agent.name)));
+  }
+
+  /** Steps as text: `a begin`, `b rename shared/d shared/e`, `c look shared`: which puts it into the caches. */
+  async tell(...lines: readonly string[]): Promise<void> {
+    for (const line of lines) {
+      const [name, what = "", path = "", target = ""] = line.split(" ");
+      const agent = this.agents.find((other) => other.name === name);
+      const event = EVENTS.find((other) => other === what);
+      if (agent !== undefined && what === "look") await agent.mount.show(path);
+      else if (agent !== undefined && event !== undefined) await this.#happen(agent, event);
+      else if (agent !== undefined && isKind(what))
+        await this.#do(agent, { kind: what, path, target, token: this.tokens.next(agent.name), pick: 0 });
+      else throw new Error(`nobody knows what to do at "${line}"`);
+    }
+  }
+
+  async #do(agent: SimulatedAgent, placed: PlacedOperation): Promise<void> {
+    const { kind, path, target, token } = placed;
+    const errno = await perform(agent.mount, placed, this.tokens);
+    this.tokens.history.push(`${agent.name} ${kind} ${path} ${target} ${token}: ${errno}`);
+    const shadow = path.startsWith("own-") ? this.shadows.find(({ name }) => name === agent.name) : undefined;
+    if (shadow === undefined) return;
+    const expected = await perform(shadow.mount, placed);
+    if (errno !== expected) throw new Error(`${kind} ${path} ${target}: ${errno}, on a disk ${expected}`);
+  }
+
+  async #happen(agent: SimulatedAgent, event: Event): Promise<void> {
+    this.tokens.history.push(`${agent.name} ${event}`);
+    switch (event) {
+      case "flush":
+        await agent.flush();
+        return this.#checkReached(agent);
+      case "begin":
+        return void agent.flush();
+      case "catchUp":
+        await agent.catchUp();
+        return this.#checkReached(agent);
+      case "restart":
+        this.remote.unreachable = false;
+        return agent.restart();
+      case "checkpoint":
+        return agent.vfs.checkpoint();
+      case "forget":
+        return agent.mount.dropCaches();
+      case "away":
+      case "back":
+        this.remote.unreachable = event === "away";
+        return;
+      case "unseen":
+        return void this.remote.faults.push("committed-unseen");
+      case "lost":
+        return void this.remote.faults.push("lost");
+    }
+  }
+
+  #checkReached({ trouble }: SimulatedAgent): void {
+    if (trouble === undefined || WAITING.has(codeOf(trouble))) return;
+    throw trouble;
+  }
+
+  /** What does not hold, now that nobody writes any more; empty when all is well. */
+  async faults(): Promise<string[]> {
+    await this.#settle();
+    const { agents, tokens, remote, shadows } = this;
+    const fresh = await this.start("f", 30);
+    const tree = await treeOf(fresh.mount);
+    const faults: string[] = [];
+    const compare = async (what: string, mount: KernelMount) =>
+      faults.push(...differences(tree, await treeOf(mount)).map((line) => `${what}: ${line}`));
+    for (const agent of agents) {
+      await compare(`${agent.name} with caches`, agent.mount);
+      agent.mount.dropCaches();
+      await compare(`${agent.name} without caches`, agent.mount);
+      await agent.restart();
+      await compare(`${agent.name} started anew`, agent.mount);
+    }
+    for (const { name, mount } of shadows) {
+      const [here, there] = [
+        await treeOf(fresh.mount, `own-${name}`, false),
+        await treeOf(mount, `own-${name}`, false),
+      ];
+      faults.push(...differences(there, here).map((line) => `own: ${line}`));
+    }
+    const present = new Set([...tree.values()].flatMap((shown) => tokensIn(Buffer.from(shown, "latin1"))));
+    const lost = [...tokens.made].filter((token) => !present.has(token) && !tokens.gone.has(token));
+    faults.push(...lost.map((token) => `lost: ${tokens.history.find((line) => line.includes(token))}`));
+    const { damage } = await verifyBucket(await openBucket(remote), { blocks: remote.blocks });
+    return [...faults, ...damage.map(({ what }) => `damage: ${what}`)];
+  }
+
+  /** Everything is published and adopted. */
+  async #settle(): Promise<void> {
+    this.remote.unreachable = false;
+    this.remote.faults.length = 0;
+    for (let round = 0; round < ROUNDS; round++) {
+      for (const agent of this.agents) await agent.flush();
+      const [first] = this.agents;
+      const quiet = this.agents.every(
+        ({ base, trouble, vfs }) => base === first?.base && trouble === undefined && vfs.pending().files === 0,
+      );
+      if (quiet) return;
+    }
+    const seen = this.agents.map(({ base, trouble, vfs }) => ({ base, trouble, pending: vfs.pending().files }));
+    throw new Error(`no rest after ${ROUNDS} rounds`, { cause: seen });
+  }
+}
+
+const WAITING: ReadonlySet<string> = new Set(["arbiter_unreachable", "store_unreachable", "root_moved"]);
+
+function codeOf(error: Error): string {
+  return "code" in error ? String(error.code) : "";
+}
+
+/** Path → what a program sees there. */
+async function treeOf(mount: KernelMount, root = "", times = true): Promise<Map<string, string>> {
+  const tree = new Map<string, string>();
+  const first = new Map<number, string>();
+  const walk = async (path: string): Promise<void> => {
+    const shown = await mount.show(path);
+    if (shown === undefined) throw new Error(`the listing names ${path}, the lookup does not find it`);
+    tree.set(path, describe(path, shown, first, times));
+    if (!isDirectory(shown.attributes)) return;
+    for (const name of shown.names) await walk(path === "" ? name : `${path}/${name}`);
+  };
+  await walk(root);
+  return tree;
+}
+
+function describe(path: string, { attributes, contents }: Shown, first: Map<number, string>, times: boolean): string {
+  const { ino, mode, nlink, size, mtimeNs } = attributes;
+  const same = first.get(ino) ?? path;
+  first.set(ino, same);
+  return `${mode.toString(8)} ${nlink} ${size} ${times ? mtimeNs : ""} ${same} ${contents.toString("latin1")}`;
+}
+
+function differences(expected: ReadonlyMap<string, string>, found: ReadonlyMap<string, string>): string[] {
+  const paths = [...new Set([...expected.keys(), ...found.keys()])].filter(
+    (path) => expected.get(path) !== found.get(path),
+  );
+  return paths.map((path) => `${path} is ${found.get(path)}, not ${expected.get(path)}`);
+}

@@ -1,0 +1,321 @@
+/**
+ * A mount as programs see it through the kernel, without a kernel: names, absences, attributes, contents and listings are cached
+ * for ever, as the FUSE door allows, and dropped only when the filesystem says so. Paths are text without a leading slash.
+ */
+import { ERRNO } from "../../src/base/errno.ts";
+import type { FileName, Ino } from "../../src/base/ids.ts";
+import { ROOT_INO } from "../../src/base/ids.ts";
+import { nameFromText } from "../../src/base/names.ts";
+import type { Attributes, Invalidations } from "../../src/vfs/filesystem.ts";
+import { FsError, RENAME_EXCHANGE } from "../../src/vfs/filesystem.ts";
+import type { Vfs } from "../../src/vfs/vfs.ts";
+import { CALLER, VfsDriver } from "./vfs-driver.ts";
+
+export interface Shown {
+  readonly attributes: Attributes;
+  /** Of a file its bytes, of a symlink its target, of a directory nothing. */
+  readonly contents: Buffer;
+  readonly names: readonly string[];
+}
+
+type Place = readonly [parent: Ino, name: FileName];
+
+export class KernelMount {
+  readonly #driver: VfsDriver;
+  readonly #names = new Map<string, Ino | undefined>();
+  readonly #attributes = new Map<Ino, Attributes>();
+  readonly #contents = new Map<Ino, Buffer>();
+  readonly #listings = new Map<Ino, string[]>();
+
+  /** What the kernel is told while it changes something waits for its locks. */
+  #isChanging = false;
+  readonly #waiting: Invalidations[] = [];
+
+  constructor(vfs: Vfs) {
+    this.#driver = new VfsDriver(vfs);
+    vfs.onInvalidate((changes) => {
+      if (this.#isChanging) this.#waiting.push(changes);
+      else this.#forget(changes);
+    });
+    vfs.watchOrphans(() => {});
+  }
+
+  /** Everything that is known is asked for again. */
+  dropCaches(): void {
+    for (const cache of [this.#names, this.#attributes, this.#contents, this.#listings]) cache.clear();
+  }
+
+  /** Undefined when there is no such path. */
+  async show(path: string): Promise<Shown | undefined> {
+    try {
+      return await this.#retried(async () => {
+        const ino = await this.#walk(path);
+        const attributes = await this.#attributesOf(ino);
+        const names = isDirectory(attributes) ? await this.#list(ino) : [];
+        return { attributes, contents: await this.#read(ino, attributes), names };
+      });
+    } catch (error) {
+      if (error instanceof FsError && error.errno === ERRNO.ENOENT) return undefined;
+      throw error;
+    }
+  }
+
+  /** Makes a file that is not there; with `bytes`, which are written in a call of their own. */
+  create(path: string, bytes: Uint8Array): Promise<void> {
+    return this.#change(path, undefined, async ([parent, name]) => {
+      if ((await this.#lookup(parent, name)) !== undefined) throw new FsError(ERRNO.EEXIST, "exists");
+      const made = await this.#call((vfs) => vfs.makeNode(parent, name, 0o100644, 0, CALLER), [parent]);
+      this.#know(parent, name, made);
+      await this.#write(made.ino, 0, bytes);
+    });
+  }
+
+  /** As O_TMPFILE and linkat do. */
+  createUnnamed(path: string, bytes: Uint8Array): Promise<void> {
+    return this.#change(path, undefined, async ([parent, name]) => {
+      const { ino } = await this.#call((vfs) => vfs.makeUnnamed(parent, 0o600, CALLER), []);
+      await this.#write(ino, 0, bytes);
+      if ((await this.#lookup(parent, name)) !== undefined) throw new FsError(ERRNO.EEXIST, "exists");
+      this.#know(parent, name, await this.#call((vfs) => vfs.link(ino, parent, name), [parent]));
+    });
+  }
+
+  makeDirectory(path: string): Promise<void> {
+    return this.#change(path, undefined, async ([parent, name]) => {
+      if ((await this.#lookup(parent, name)) !== undefined) throw new FsError(ERRNO.EEXIST, "exists");
+      this.#know(parent, name, await this.#call((vfs) => vfs.makeDirectory(parent, name, 0o755, CALLER), [parent]));
+    });
+  }
+
+  makeSymlink(path: string, target: string): Promise<void> {
+    return this.#change(path, undefined, async ([parent, name]) => {
+      if ((await this.#lookup(parent, name)) !== undefined) throw new FsError(ERRNO.EEXIST, "exists");
+      this.#know(parent, name, await this.#call((vfs) => vfs.makeSymlink(parent, name, target, CALLER), [parent]));
+    });
+  }
+
+  /** Cuts the file to `size` if that is given, then writes; `change` gets what is in the file at that moment. */
+  edit(path: string, change: (before: Buffer) => { offset: number; bytes: Uint8Array; size?: number }): Promise<void> {
+    return this.#change(path, undefined, async (place) => {
+      const ino = await this.#present(place);
+      await this.#regular(ino);
+      let before: Buffer | undefined;
+      await this.#call(
+        (vfs) => {
+          before ??= contentsOf(vfs, vfs.getAttributes(ino));
+          const { offset, bytes, size } = change(before);
+          if (size !== undefined) vfs.setAttributes(ino, { size });
+          if (bytes.length > 0) vfs.write(ino, offset, bytes);
+        },
+        [ino],
+      );
+    });
+  }
+
+  chmod(path: string, mode: number): Promise<void> {
+    return this.#change(path, undefined, async (place) => {
+      const ino = await this.#present(place);
+      await this.#call((vfs) => vfs.setAttributes(ino, { mode }), [ino]);
+    });
+  }
+
+  setXattr(path: string, name: string, value: Uint8Array): Promise<void> {
+    return this.#change(path, undefined, async (place) => {
+      const ino = await this.#present(place);
+      await this.#call((vfs) => vfs.setXattr(ino, name, value, 0), [ino]);
+    });
+  }
+
+  link(path: string, to: string): Promise<void> {
+    return this.#change(path, to, async (place, [parent, name]) => {
+      const ino = await this.#present(place);
+      if (isDirectory(await this.#attributesOf(ino))) throw new FsError(ERRNO.EPERM, "a directory");
+      if ((await this.#lookup(parent, name)) !== undefined) throw new FsError(ERRNO.EEXIST, "exists");
+      this.#know(parent, name, await this.#call((vfs) => vfs.link(ino, parent, name), [parent, ino]));
+    });
+  }
+
+  /** `gone` gets the contents of a file whose last name this took. */
+  rename(path: string, to: string, exchange = false, gone: (contents: Buffer) => void = () => {}): Promise<void> {
+    return this.#change(path, to, async ([parent, name], [newParent, newName]) => {
+      const ino = await this.#present([parent, name]);
+      const other = await this.#lookup(newParent, newName);
+      if (exchange && other === undefined) throw new FsError(ERRNO.ENOENT, "nothing to exchange");
+      const touched = [parent, newParent, ino, ...(other === undefined ? [] : [other])];
+      await this.#call((vfs) => {
+        const stays = exchange || vfs.lookup(parent, name)?.ino === vfs.lookup(newParent, newName)?.ino;
+        const lost = stays ? undefined : lastContents(vfs, newParent, newName);
+        vfs.rename(parent, name, newParent, newName, exchange ? RENAME_EXCHANGE : 0);
+        if (lost !== undefined) gone(lost);
+      }, touched);
+      if (ino === other) return;
+      this.#names.set(keyOf(parent, name), exchange ? other : undefined);
+      this.#names.set(keyOf(newParent, newName), ino);
+    });
+  }
+
+  /** `gone` as for `rename`. */
+  unlink(path: string, gone: (contents: Buffer) => void = () => {}): Promise<void> {
+    return this.#change(path, undefined, async ([parent, name]) => {
+      const ino = await this.#present([parent, name]);
+      if (isDirectory(await this.#attributesOf(ino))) throw new FsError(ERRNO.EISDIR, "a directory");
+      await this.#call(
+        (vfs) => {
+          const lost = lastContents(vfs, parent, name);
+          vfs.unlink(parent, name);
+          if (lost !== undefined) gone(lost);
+        },
+        [parent, ino],
+      );
+      this.#names.set(keyOf(parent, name), undefined);
+    });
+  }
+
+  removeDirectory(path: string): Promise<void> {
+    return this.#change(path, undefined, async ([parent, name]) => {
+      const ino = await this.#present([parent, name]);
+      if (!isDirectory(await this.#attributesOf(ino))) throw new FsError(ERRNO.ENOTDIR, "no directory");
+      await this.#call((vfs) => vfs.removeDirectory(parent, name), [parent, ino]);
+      this.#names.set(keyOf(parent, name), undefined);
+    });
+  }
+
+  async #change(path: string, to: string | undefined, work: (at: Place, to: Place) => Promise<void>): Promise<void> {
+    this.#isChanging = true;
+    try {
+      await this.#retried(async () => {
+        const at = await this.#place(path);
+        await work(at, to === undefined ? at : await this.#place(to));
+      });
+    } finally {
+      this.#driver.vfs.commit();
+      this.#isChanging = false;
+      for (const changes of this.#waiting.splice(0)) this.#forget(changes);
+    }
+  }
+
+  /** What turns out to be stale is looked up again, once. */
+  async #retried<Result>(work: () => Promise<Result>): Promise<Result> {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof FsError) || error.errno !== ERRNO.ESTALE) throw error;
+      this.#names.clear();
+      return work();
+    }
+  }
+
+  /** A call that changes these inodes: the kernel asks for them again. */
+  async #call<Result>(call: (vfs: Vfs) => Result, changed: readonly Ino[]): Promise<Result> {
+    const result = await this.#driver.run(call);
+    for (const ino of changed) this.#forgetInode(ino);
+    return result;
+  }
+
+  async #write(ino: Ino, offset: number, bytes: Uint8Array): Promise<void> {
+    if (bytes.length > 0) await this.#call((vfs) => vfs.write(ino, offset, bytes), [ino]);
+  }
+
+  async #place(path: string): Promise<Place> {
+    const at = path.lastIndexOf("/");
+    const parent = await this.#walk(path.slice(0, Math.max(at, 0)));
+    if (!isDirectory(await this.#attributesOf(parent))) throw new FsError(ERRNO.ENOTDIR, "no directory");
+    return [parent, nameFromText(path.slice(at + 1))];
+  }
+
+  async #walk(path: string): Promise<Ino> {
+    let at: Ino = ROOT_INO;
+    for (const part of path.split("/").filter(Boolean)) {
+      if (!isDirectory(await this.#attributesOf(at))) throw new FsError(ERRNO.ENOTDIR, "no directory");
+      at = await this.#present([at, nameFromText(part)]);
+    }
+    return at;
+  }
+
+  async #present([parent, name]: Place): Promise<Ino> {
+    const ino = await this.#lookup(parent, name);
+    if (ino === undefined) throw new FsError(ERRNO.ENOENT, "no such name");
+    return ino;
+  }
+
+  async #lookup(parent: Ino, name: FileName): Promise<Ino | undefined> {
+    const key = keyOf(parent, name);
+    if (!this.#names.has(key)) {
+      const found = await this.#driver.run((vfs) => vfs.lookup(parent, name));
+      if (found !== undefined) this.#attributes.set(found.ino, found);
+      this.#names.set(key, found?.ino);
+    }
+    return this.#names.get(key);
+  }
+
+  async #attributesOf(ino: Ino): Promise<Attributes> {
+    const known = this.#attributes.get(ino) ?? (await this.#driver.run((vfs) => vfs.getAttributes(ino)));
+    this.#attributes.set(ino, known);
+    return known;
+  }
+
+  async #regular(ino: Ino): Promise<Attributes> {
+    const attributes = await this.#attributesOf(ino);
+    if (isDirectory(attributes)) throw new FsError(ERRNO.EISDIR, "a directory");
+    if ((attributes.mode & S_IFMT) !== S_IFREG) throw new FsError(ERRNO.ELOOP, "a symlink");
+    return attributes;
+  }
+
+  async #read(ino: Ino, attributes: Attributes): Promise<Buffer> {
+    const known = this.#contents.get(ino) ?? (await this.#driver.run((vfs) => contentsOf(vfs, { ...attributes, ino })));
+    this.#contents.set(ino, known);
+    return known;
+  }
+
+  async #list(ino: Ino): Promise<string[]> {
+    const known = this.#listings.get(ino) ?? (await this.#driver.listInode(ino, 5));
+    this.#listings.set(ino, known);
+    return known;
+  }
+
+  #know(parent: Ino, name: FileName, attributes: Attributes): void {
+    this.#names.set(keyOf(parent, name), attributes.ino);
+    this.#attributes.set(attributes.ino, attributes);
+  }
+
+  #forget({ all, entries, inodes }: Invalidations): void {
+    if (all) return this.dropCaches();
+    for (const { parent, name } of entries) {
+      this.#names.delete(keyOf(parent, name));
+      this.#forgetInode(parent);
+    }
+    for (const ino of inodes) this.#forgetInode(ino);
+  }
+
+  #forgetInode(ino: Ino): void {
+    this.#attributes.delete(ino);
+    this.#contents.delete(ino);
+    this.#listings.delete(ino);
+  }
+}
+
+export function isDirectory({ mode }: Pick<Attributes, "mode">): boolean {
+  return (mode & S_IFMT) === S_IFDIR;
+}
+
+/** What is at a name, if that is a file's only one. */
+function lastContents(vfs: Vfs, parent: Ino, name: FileName): Buffer | undefined {
+  const attributes = vfs.lookup(parent, name);
+  return attributes === undefined || attributes.nlink > 1 ? undefined : contentsOf(vfs, attributes);
+}
+
+function contentsOf(vfs: Vfs, { ino, mode, size }: Attributes): Buffer {
+  if ((mode & S_IFMT) === S_IFLNK) return Buffer.from(vfs.readSymlink(ino), "latin1");
+  if ((mode & S_IFMT) !== S_IFREG) return Buffer.alloc(0);
+  const target = Buffer.alloc(size);
+  return target.subarray(0, vfs.read(ino, 0, size, target));
+}
+
+function keyOf(parent: Ino, name: FileName): string {
+  return `${parent}/${name}`;
+}
+
+const S_IFMT = 0o170000;
+const S_IFDIR = 0o040000;
+const S_IFREG = 0o100000;
+const S_IFLNK = 0o120000;

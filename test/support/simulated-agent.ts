@@ -1,0 +1,129 @@
+/** A whole agent without kernel and threads: filesystem, overlay on a simulated disk, publisher. It dies and starts again. */
+import { Publisher } from "../../src/agent/publisher.ts";
+import type { Clock } from "../../src/base/clock.ts";
+import { silentLog } from "../../src/base/log.ts";
+import type { Bucket } from "../../src/bucket/bucket.ts";
+import { dataReaderOf } from "../../src/overlay/data-reader.ts";
+import { openVfs } from "../../src/vfs/open-vfs.ts";
+import type { VfsLimits } from "../../src/vfs/open-vfs.ts";
+import type { Vfs } from "../../src/vfs/vfs.ts";
+import { KernelMount } from "./kernel-mount.ts";
+import type { MemoryRemote } from "./memory-remote.ts";
+import { SimulatedDisk } from "./simulated-disk.ts";
+import { newWriter, openBucket } from "./test-bucket.ts";
+
+/** Small, so that borders are met. */
+const LIMITS: Partial<VfsLimits> = {
+  segmentBytes: 64 * 1024,
+  frameBytes: 4096,
+  checkpointBytes: 256 * 1024,
+  cleanInodes: 12,
+};
+
+type Writer = Awaited<ReturnType<typeof newWriter>>;
+
+export class SimulatedAgent {
+  readonly name: string;
+  mount: KernelMount;
+  vfs: Vfs;
+  #publisher: Publisher;
+  readonly #bucket: Bucket;
+  readonly #writer: Writer;
+  readonly #clock: Clock;
+  #disk: SimulatedDisk;
+  #generation = 0;
+
+  private constructor(name: string, bucket: Bucket, writer: Writer, clock: Clock, disk: SimulatedDisk, vfs: Vfs) {
+    this.name = name;
+    this.#bucket = bucket;
+    this.#writer = writer;
+    this.#clock = clock;
+    this.#disk = disk;
+    this.vfs = vfs;
+    this.mount = new KernelMount(vfs);
+    this.#publisher = this.#publish();
+  }
+
+  static async start(remote: MemoryRemote, name: string, seed: number, clock: Clock): Promise<SimulatedAgent> {
+    const bucket = await openBucket(remote);
+    const disk = new SimulatedDisk();
+    return new SimulatedAgent(
+      name,
+      bucket,
+      await newWriter(bucket, seed),
+      clock,
+      disk,
+      await open(bucket, disk, clock),
+    );
+  }
+
+  /** What the old process has sent to the bucket may still arrive, but it does nothing more with its overlay. */
+  async restart(): Promise<void> {
+    this.#generation++;
+    this.#disk = this.#disk.afterKill();
+    this.vfs = await open(this.#bucket, this.#disk, this.#clock);
+    this.mount = new KernelMount(this.vfs);
+    this.#publisher = this.#publish();
+  }
+
+  flush(): Promise<unknown> {
+    return this.#publisher.flush();
+  }
+
+  catchUp(): Promise<unknown> {
+    return this.#publisher.rootMoved();
+  }
+
+  /** Why the last flush did not end in the bucket. */
+  get trouble(): Error | undefined {
+    return this.#publisher.state().lastError;
+  }
+
+  get base(): string {
+    return this.vfs.baseState().commit;
+  }
+
+  #publish(): Publisher {
+    const { vfs } = this;
+    const generation = this.#generation;
+    const alive = () => (generation === this.#generation ? Promise.resolve() : new Promise<void>(() => {}));
+    const { bucket, random, log, writer } = this.#writer;
+    return new Publisher({
+      bucket,
+      clock: this.#clock,
+      random,
+      log,
+      writer: { writer, replace: async () => writer },
+      fixed: false,
+      overlay: {
+        seal: async () => {
+          await alive();
+          const changes = vfs.seal();
+          await vfs.sync();
+          await alive();
+          return structuredClone(changes);
+        },
+        published: async (epoch) => {
+          await alive();
+          vfs.published(structuredClone(epoch));
+        },
+        adopt: async (base) => {
+          await alive();
+          vfs.adopt(structuredClone(base));
+        },
+      },
+      data: dataReaderOf(this.#disk),
+      base: vfs.baseState(),
+      held: vfs.heldEpochs.length > 0,
+      releaseMemory: () => {},
+    });
+  }
+}
+
+async function open(bucket: Bucket, storage: SimulatedDisk, clock: Clock): Promise<Vfs> {
+  const current = await bucket.current();
+  if (current === undefined) throw new Error("the bucket has no root");
+  const { cid: commit, body } = current.commit;
+  const base = { commit, tree: body.tree, seq: body.seq };
+  return openVfs({ storage, blocks: bucket.blocks, base, clock, log: silentLog, limits: LIMITS });
+}

@@ -1,0 +1,71 @@
+/** What agents show each other, step by step: histories that once went wrong, as the property test found them. */
+import { describe, expect, test } from "vitest";
+import { World } from "../support/agents-world.ts";
+
+describe("agents on one bucket", () => {
+  claim("a directory that was there already shows what others put into it", [
+    "a makeDirectory shared/r",
+    "a create shared/r/d",
+    "b away",
+    "b flush",
+    "b makeDirectory shared/r",
+    "b look shared/r",
+    "b look shared/r/d",
+  ]);
+
+  claim("what was missed in a new directory is found once it is that of another agent", [
+    "b look shared",
+    "b look shared/e",
+    "c unnamed shared/e",
+    "c flush",
+    "b catchUp",
+    "b look shared",
+    "b look shared/e",
+  ]);
+
+  claim("a directory that was adopted under a changed one counts what is in it", [
+    "a flush",
+    "b flush",
+    "c catchUp",
+    "c look ",
+  ]);
+
+  claim("a name that is left leads to what others put there meanwhile", [
+    "b create shared/r",
+    "c begin",
+    "c save shared/r",
+    "c makeDirectory shared/d",
+    "b flush",
+    "c catchUp",
+    "c rename shared/r shared/d/r",
+  ]);
+
+  claim(
+    "removing a new directory does not remove the old one that it was merged with",
+    [
+      "a makeDirectory shared/o",
+      "a flush",
+      "b flush",
+      "b look shared/o",
+      "a flush",
+      "a rename shared/o shared/r",
+      "a flush",
+      "b makeDirectory shared/r",
+      "b away",
+      "b flush",
+      "b removeDirectory shared/r",
+    ],
+    ["shared/r"],
+  );
+});
+
+/** After this all agree, and `present` are there. */
+function claim(what: string, history: readonly string[], present: readonly string[] = []): void {
+  test(what, async () => {
+    const world = await World.create();
+    await world.tell(...history);
+    expect(await world.faults()).toEqual([]);
+    const shown = await Promise.all(present.map((path) => world.agents[0]?.mount.show(path)));
+    expect(present.filter((_, index) => shown[index] === undefined)).toEqual([]);
+  });
+}
