@@ -18,7 +18,7 @@ import { temporaryFolder } from "../support/temporary-folder.ts";
 import { systemError } from "../support/watched-disk.ts";
 
 const HEAVY = process.env["SYNCLINE_TEST_ALL"] !== undefined;
-const RUNS = HEAVY ? 1_500 : 40;
+const RUNS = HEAVY ? 300 : 40;
 const OWNER = `0x${"1".repeat(40)}` as Wallet;
 const PACK_BYTES = 20_000;
 
