@@ -220,6 +220,8 @@ export const BATCH_BYTES = 64 * MiB;
 export const MAX_OPEN_OWNERS = 64;
 /** Look-ups and updates of an index between which other work gets its turn: some milliseconds. */
 export const INDEX_STEP = 1_000;
+/** Blocks that are kept in memory while an index cannot be written; then nothing more is stored. */
+export const MAX_UNINDEXED = 250_000;
 /** Ranged reads of packs that one call has under way. */
 export const PACK_READS = 4;
 

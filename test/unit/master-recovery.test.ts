@@ -175,6 +175,9 @@ describe("a block with a flipped bit", () => {
       );
       expect(await owner.has([one.cid])).toEqual(new Set());
       expect(await owner.size(one.cid)).toBe(undefined);
+    });
+    await withOwner(async (owner) => {
+      expect(await owner.has([one.cid])).toEqual(new Set());
       expect(await owner.put([one])).toEqual({ stored: 1, known: 0 });
       await expectIntact(owner, [one, ...others]);
     });
