@@ -231,6 +231,8 @@ export const BATCH_BYTES = 64 * MiB;
 export const MAX_OPEN_OWNERS = 64;
 /** Look-ups and updates of an index between which other work gets its turn: some milliseconds. */
 export const INDEX_STEP = 1_000;
+/** Blocks that are kept in memory while an index cannot be written; then nothing more is stored. */
+export const MAX_UNINDEXED = 250_000;
 /** Ranged reads of packs that one call has under way. */
 export const PACK_READS = 4;
 
@@ -259,9 +261,13 @@ export const DISCARD_MS = 10_000;
 /** Memory of all bodies that come in, and again of all blocks that go out; and one owner's share of each. */
 export const BODIES_BYTES = 192 * MiB;
 export const OWNER_BODIES_BYTES = 64 * MiB;
-/** Blocks of one CAR that are stored with one flush, and what a CAR holds at most: two such batches and a block on top of each. */
+/** The same for bodies of JSON, so that they need not wait for blocks. */
+export const TEXTS_BYTES = 64 * MiB;
+export const OWNER_TEXTS_BYTES = 16 * MiB;
+/** Blocks of one CAR that are stored with one flush. */
 export const CAR_BATCH_BYTES = 4 * MiB;
-export const CAR_WINDOW_BYTES = 2 * (CAR_BATCH_BYTES + MAX_BLOCK_ACCEPTED);
+/** What a block costs in memory besides its bytes. */
+export const BLOCK_OVERHEAD_BYTES = 256;
 /** A CAR's header is its roots, of which ours has none. */
 export const MAX_CAR_HEADER_BYTES = 64 * KiB;
 /** Blocks that one answer reads ahead of its reader. */

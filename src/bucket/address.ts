@@ -89,7 +89,8 @@ function splitMasterAddress(text: string): { address: MasterAddress; path: strin
   const [, scheme = "", hosts = "", rest = ""] = /^(https?:\/\/)([^/?#]*)(.*)$/is.exec(text) ?? [];
   const origins = [...new Set(hosts.split(",").map((host) => originOf(text, scheme, host)))];
   if (origins.length > MAX_ORIGINS) throw badAddress(text, `names more than ${MAX_ORIGINS} masters`);
-  const url = new URL(rest.startsWith("/") ? rest : `/${rest}`, origins[0]);
+  // Not relative to the origin: "//x" would name another host.
+  const url = new URL(`${origins[0]}/${rest.replace(/^\/+/, "")}`);
   if (url.search !== "") throw badAddress(text, "has a part that begins with ?");
   const segments = url.pathname.split("/").filter((segment) => segment !== "");
   const owner = /^0x[0-9a-f]{40}$/i.test(segments[0] ?? "") ? parseWallet(segments[0] ?? "") : undefined;

@@ -37,10 +37,27 @@ export function encodeCarBlockHead(cid: Cid, length: number): Uint8Array {
   return Buffer.concat([encodeVarint(CID_BYTES + length), cidToBytes(cid)]);
 }
 
-/** The blocks of a CAR that comes in pieces. Throws `format_invalid` where the framing is broken, and as the source does. */
-export async function* decodeCar(source: AsyncIterable<Uint8Array>): AsyncGenerator<CarSection> {
+/** A block comes next. Its bytes are read once the consumer asks on: so it can make room first. */
+interface Coming {
+  readonly kind: "coming";
+  readonly length: number;
+}
+
+/**
+ * The blocks of a CAR that comes in pieces. `admit` is awaited before each block of that many bytes is held. Throws
+ * `format_invalid` where the framing is broken, and as the source and `admit` do.
+ */
+export async function* decodeCar(
+  source: AsyncIterable<Uint8Array>,
+  admit: (length: number) => void | Promise<void> = () => {},
+): AsyncGenerator<CarSection> {
   const decoder = new CarDecoder();
-  for await (const piece of source) yield* decoder.push(piece);
+  for await (const piece of source) {
+    for (const section of decoder.push(piece)) {
+      if (section.kind === "coming") await admit(section.length);
+      else yield section;
+    }
+  }
   decoder.end();
 }
 
@@ -60,7 +77,7 @@ export class CarDecoder {
   #digest: Uint8Array = new Uint8Array();
 
   /** The sections that end in `piece`, whose bytes may be views of it. Throws `format_invalid`. */
-  *push(piece: Uint8Array): Generator<CarSection> {
+  *push(piece: Uint8Array): Generator<CarSection | Coming> {
     let at = 0;
     while (at < piece.length || this.#isDue) {
       const used = this.#step(piece, at);
@@ -79,7 +96,7 @@ export class CarDecoder {
     return this.#left === 0 && DUE_WITHOUT_BYTES.has(this.#phase);
   }
 
-  #step(piece: Uint8Array, at: number): { bytes: number; section?: CarSection } {
+  #step(piece: Uint8Array, at: number): { bytes: number; section?: CarSection | Coming } {
     switch (this.#phase) {
       case "header length":
       case "length":
@@ -87,7 +104,7 @@ export class CarDecoder {
       case "header":
         return { bytes: this.#readHeader(piece, at) };
       case "cid":
-        return { bytes: this.#readCid(piece, at) };
+        return this.#readCid(piece, at);
       case "foreign cid":
         return this.#readForeignCid(piece, at);
       case "bytes":
@@ -128,20 +145,20 @@ export class CarDecoder {
     return bytes;
   }
 
-  #readCid(piece: Uint8Array, at: number): number {
+  #readCid(piece: Uint8Array, at: number): { bytes: number; section?: Coming } {
     const bytes = this.#fillPart(piece, at, CID_BYTES);
-    if (this.#partLength < CID_BYTES && this.#left > 0) return bytes;
+    if (this.#partLength < CID_BYTES && this.#left > 0) return { bytes };
     try {
       this.#cid = cidFromBytes(this.#part.subarray(0, this.#partLength));
     } catch {
       // What is no CID of ours may be another's; only its name is of interest.
       this.#phase = "foreign cid";
-      return bytes;
+      return { bytes };
     }
     this.#digest = Uint8Array.from(this.#part.subarray(CID_BYTES - DIGEST_BYTES, CID_BYTES));
     this.#partLength = 0;
     this.#phase = this.#left > MAX_BLOCK_ACCEPTED ? "passed over" : "bytes";
-    return bytes;
+    return this.#phase === "bytes" ? { bytes, section: { kind: "coming", length: this.#left } } : { bytes };
   }
 
   #readForeignCid(piece: Uint8Array, at: number): { bytes: number } {

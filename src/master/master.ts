@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import type { Wallet } from "../base/ids.ts";
-import { BODIES_BYTES, OWNER_BODIES_BYTES } from "../base/limits.ts";
+import { BODIES_BYTES, OWNER_BODIES_BYTES, OWNER_TEXTS_BYTES, TEXTS_BYTES } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import { SqliteRootStore } from "../roots/sqlite-root-store.ts";
@@ -61,7 +61,8 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
   try {
     const parts = await openParts(options, open);
     const routes = routesOf(parts);
-    const server = await MasterServer.listen({ ...parts, router: new Router(routes) }, options.listen);
+    const texts = new Shares(TEXTS_BYTES, OWNER_TEXTS_BYTES);
+    const server = await MasterServer.listen({ ...parts, texts, router: new Router(routes) }, options.listen);
     return {
       routes,
       origin: originOf(options.listen, server.port),

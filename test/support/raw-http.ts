@@ -20,7 +20,7 @@ export class RawClient {
     socket.on("data", (piece: string) => (this.#text += piece));
     // A server that closes early may reset what is still on its way.
     socket.on("error", () => {});
-    socket.on("close", () => (this.#ended = true));
+    socket.on("end", () => (this.#ended = true)).on("close", () => (this.#ended = true));
   }
 
   static async open(origin: string): Promise<RawClient> {
@@ -41,7 +41,7 @@ export class RawClient {
       const parsed = this.#parse();
       if (parsed !== undefined) return parsed;
       if (this.#ended) throw new Error(`the connection ended after ${JSON.stringify(this.#text)}`);
-      await Promise.race([once(this.socket, "data"), once(this.socket, "close")]);
+      await Promise.race([once(this.socket, "data"), once(this.socket, "end"), once(this.socket, "close")]);
     }
   }
 
@@ -53,9 +53,8 @@ export class RawClient {
 
   /** Resolves when the server has ended its side. */
   async closed(): Promise<void> {
-    if (this.#ended) return;
-    this.socket.once("end", () => this.socket.end());
-    await once(this.socket, "close");
+    if (!this.#ended) await Promise.race([once(this.socket, "end"), once(this.socket, "close")]);
+    this.socket.end();
   }
 
   close(): void {

@@ -154,6 +154,7 @@ export class SimulatedInode {
   /** As of the last sync. */
   #durable: Uint8Array;
   #unsynced: Unsynced[] = [];
+  #forgot = false;
 
   constructor(bytes: Uint8Array = new Uint8Array()) {
     this.bytes = bytes;
@@ -174,40 +175,55 @@ export class SimulatedInode {
   }
 
   sync(): void {
-    this.#durable = this.bytes.slice(0, this.size);
+    this.#durable = this.#forgot ? this.#after(() => 1) : this.bytes.slice(0, this.size);
     this.#unsynced = [];
   }
 
-  /** What was written since the last sync is in memory only, and counts as written out: as after a sync that failed. */
+  /**
+   * As after a sync that failed: what was written since the last one is in memory only, and counts as written out, so that no sync
+   * writes it any more.
+   */
   forget(): void {
     this.#unsynced = [];
+    this.#forgot = true;
   }
 
   copy(): SimulatedInode {
     const copy = new SimulatedInode(this.bytes.slice(0, this.size));
     copy.#durable = this.#durable;
     copy.#unsynced = [...this.#unsynced];
+    copy.#forgot = this.#forgot;
     return copy;
   }
 
   /** Each write that was not synced is there, or not, or in part. */
   torn(random: Random): SimulatedInode {
+    return new SimulatedInode(
+      this.#after(() => {
+        const chance = random.fraction();
+        if (chance < 0.4) return 0;
+        return chance < 0.6 ? random.fraction() : 1;
+      }),
+    );
+  }
+
+  /** What is durable, with as much of each change since as `part` says: none of it at 0, all at 1. */
+  #after(part: () => number): Uint8Array {
     let bytes: Uint8Array = this.#durable.slice();
     let { length } = bytes;
     for (const change of this.#unsynced) {
-      const chance = random.fraction();
-      if (chance < 0.4) continue;
+      const share = part();
+      if (share === 0) continue;
       if ("size" in change) {
         bytes = resized(bytes.subarray(0, length), change.size);
         length = change.size;
         continue;
       }
-      const { offset, bytes: part } = change;
-      const kept = chance < 0.6 ? part.subarray(0, Math.floor(part.length * random.fraction())) : part;
-      bytes = written(bytes, offset, kept);
-      length = Math.max(length, offset + kept.length);
+      const kept = change.bytes.subarray(0, Math.floor(change.bytes.length * share));
+      bytes = written(bytes, change.offset, kept);
+      length = Math.max(length, change.offset + kept.length);
     }
-    return new SimulatedInode(bytes.slice(0, length));
+    return bytes.slice(0, length);
   }
 }
 

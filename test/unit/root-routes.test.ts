@@ -36,7 +36,7 @@ describe("reading a root", () => {
       expect(await read({ "if-none-match": tag })).toMatchObject({ status: 200 });
   });
 
-  test("is 404 where there is no bucket, and for others' buckets", async () => {
+  test("is 404 where there is no bucket, and 403 for others' buckets, whether they are there or not", async () => {
     const { chain, create, ask } = await master();
     const stranger = (await CommitChain.create(1, 9)).owner.wallet;
     await create(chain);
@@ -44,14 +44,13 @@ describe("reading a root", () => {
     const path = (owner: string) => `/v1/owners/${owner}/buckets/demo/root`;
     expect(await ask("GET", path(wallet))).toMatchObject({ status: 200 });
     expect(await ask("GET", path(wallet.toUpperCase().replace("0X", "0x")))).toMatchObject({ status: 200 });
-    const asked = [
-      ask("GET", "/v1/buckets/other/root"),
-      ask("GET", path(wallet), { caller: stranger }),
-      ask("GET", "/v1/buckets/demo/root", { caller: stranger }),
-      ask("GET", path("0x12")),
-    ];
-    for (const answer of await Promise.all(asked))
-      expect(answer).toMatchObject({ status: 404, json: { code: "no_such_bucket" } });
+    const missing = { status: 404, json: { code: "no_such_bucket" } };
+    const forbidden = { status: 403, json: { code: "no_grant" } };
+    expect(await ask("GET", "/v1/buckets/other/root")).toMatchObject(missing);
+    expect(await ask("GET", "/v1/buckets/demo/root", { caller: stranger })).toMatchObject(missing);
+    expect(await ask("GET", path(wallet), { caller: stranger })).toMatchObject(forbidden);
+    expect(await ask("GET", path(wallet).replace("demo", "other"), { caller: stranger })).toMatchObject(forbidden);
+    expect(await ask("GET", path("0x12"))).toMatchObject(forbidden);
   });
 
   test("is 400 for what cannot be a bucket's name", async () => {

@@ -3,7 +3,7 @@
  * meanwhile. A bad block rejects itself. When the CAR breaks off, what came before is stored, so that its sender can go on there.
  */
 import { hasCode } from "../../base/errors.ts";
-import { CAR_BATCH_BYTES, CAR_WINDOW_BYTES, MAX_CAR_BYTES } from "../../base/limits.ts";
+import { BLOCK_OVERHEAD_BYTES, CAR_BATCH_BYTES, MAX_CAR_BYTES } from "../../base/limits.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { blake3 } from "../../crypto/hash.ts";
 import { type CarSection, decodeCar } from "../../format/car.ts";
@@ -13,19 +13,10 @@ import type { MasterParts } from "../parts.ts";
 import type { OwnerBlocks } from "../store/owner-blocks.ts";
 
 export async function uploadBlocks(parts: MasterParts, call: Call): Promise<Answer> {
-  const { bodies, quota, stores } = parts;
   const { wallet } = call.caller;
-  const declared = Number(call.headers["content-length"] ?? CAR_WINDOW_BYTES);
-  const window = Math.min(declared, CAR_WINDOW_BYTES);
-  if (declared <= MAX_CAR_BYTES) await quota.check(wallet);
-  // All that it may hold is taken at once: a call that waited for more while it holds some could wait for ever.
-  await bodies.take(wallet, window, call.signal);
-  try {
-    const upload = new Upload(parts, call, await stores.of(wallet));
-    return { status: 200, json: await upload.run() };
-  } finally {
-    bodies.give(wallet, window);
-  }
+  if (Number(call.headers["content-length"] ?? 0) <= MAX_CAR_BYTES) await parts.quota.check(wallet);
+  const upload = new Upload(parts, call, await parts.stores.of(wallet));
+  return { status: 200, json: await upload.run() };
 }
 
 class Upload {
@@ -37,6 +28,8 @@ class Upload {
   #known = 0;
   #batch: Block[] = [];
   #batchBytes = 0;
+  /** What it has of the memory for bodies: its batches and the block that comes. */
+  #held = 0;
   /** The batch that is being stored while the next one is read. */
   #flush: Promise<void> = Promise.resolve();
 
@@ -49,7 +42,8 @@ class Upload {
   async run(): Promise<Counts> {
     try {
       try {
-        for await (const section of decodeCar(this.#call.body(MAX_CAR_BYTES))) await this.#take(section);
+        const body = this.#call.body(MAX_CAR_BYTES);
+        for await (const section of decodeCar(body, (length) => this.#admit(length))) await this.#take(section);
       } finally {
         await this.#store();
         await this.#flush;
@@ -57,6 +51,7 @@ class Upload {
     } catch (cause) {
       throw this.#described(cause);
     } finally {
+      this.#give(this.#held);
       this.#count();
     }
     return this.#counts;
@@ -66,8 +61,28 @@ class Upload {
     return { stored: this.#stored, known: this.#known, rejected: this.#rejected };
   }
 
+  /** Makes room for a block. Whoever waits for memory holds none: else all could wait for one another. */
+  #admit(length: number): void | Promise<void> {
+    const wanted = length + BLOCK_OVERHEAD_BYTES;
+    if (this.#parts.bodies.tryTake(this.#call.caller.wallet, wanted)) this.#held += wanted;
+    else return this.#await(wanted);
+  }
+
+  async #await(wanted: number): Promise<void> {
+    await this.#store();
+    await this.#flush;
+    await this.#parts.bodies.take(this.#call.caller.wallet, wanted, this.#call.signal);
+    this.#held += wanted;
+  }
+
+  #give(bytes: number): void {
+    this.#held -= bytes;
+    if (bytes > 0) this.#parts.bodies.give(this.#call.caller.wallet, bytes);
+  }
+
   async #take(section: CarSection): Promise<void> {
     const fault = faultOf(section);
+    if (fault !== undefined && section.kind === "block") this.#give(section.bytes.length + BLOCK_OVERHEAD_BYTES);
     if (fault !== undefined) this.#reject(section.cid ?? null, fault);
     if (fault !== undefined || section.kind !== "block") return;
     this.#batch.push({ cid: section.cid, bytes: section.bytes });
@@ -95,13 +110,17 @@ class Upload {
   }
 
   async #put(batch: readonly Block[], bytes: number): Promise<void> {
-    const arrived = await this.#parts.quota.admit(this.#call.caller.wallet, bytes);
     try {
-      const { stored, known } = await this.#blocks.put(batch);
-      this.#stored += stored;
-      this.#known += known;
+      const arrived = await this.#parts.quota.admit(this.#call.caller.wallet, bytes);
+      try {
+        const { stored, known } = await this.#blocks.put(batch);
+        this.#stored += stored;
+        this.#known += known;
+      } finally {
+        arrived();
+      }
     } finally {
-      arrived();
+      this.#give(bytes + batch.length * BLOCK_OVERHEAD_BYTES);
     }
   }
 
@@ -129,7 +148,6 @@ interface Counts {
   readonly rejected: readonly { readonly cid: string | null; readonly code: RefusalCode }[];
 }
 
-/** What many small blocks cost in memory besides their bytes. */
 const MAX_BATCH_BLOCKS = 8_192;
 const MAX_REJECTED = 1_000;
 

@@ -20,7 +20,8 @@ export interface Service {
   readonly router: Router;
   readonly bearers: Bearers;
   readonly endings: Endings;
-  readonly bodies: Shares;
+  /** Memory of bodies of JSON. */
+  readonly texts: Shares;
   readonly metrics: Metrics;
   readonly clock: Clock;
   readonly log: Log;
@@ -53,7 +54,9 @@ class Exchange {
     this.#body = new RequestBody(request, service.clock, () => {
       if (this.#waitsToSend) response.writeContinue();
     });
-    response.once("close", () => this.#ended.abort(new DOMException("the client went away", "AbortError")));
+    response.once("close", () => {
+      if (!response.writableFinished) this.#ended.abort(new DOMException("the client went away", "AbortError"));
+    });
   }
 
   async run(): Promise<void> {
@@ -143,10 +146,10 @@ class Exchange {
 
   /** The memory is held until the call is over, since what was parsed lives as long. */
   async #json(owner: string): Promise<unknown> {
-    const { bodies } = this.#service;
+    const { texts } = this.#service;
     const reserved = Math.min(this.#body.declaredBytes ?? MAX_JSON_BYTES, MAX_JSON_BYTES);
-    await bodies.take(owner, reserved, this.#ended.signal);
-    this.#atEnd.push(() => bodies.give(owner, reserved));
+    await texts.take(owner, reserved, this.#ended.signal);
+    this.#atEnd.push(() => texts.give(owner, reserved));
     const pieces: Uint8Array[] = [];
     for await (const piece of this.#body.read(MAX_JSON_BYTES)) pieces.push(piece);
     try {

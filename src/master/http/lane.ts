@@ -16,13 +16,20 @@ export class Lane {
     this.#socket = socket;
   }
 
+  /** Whether all its requests are answered, to the last byte. */
+  get isIdle(): boolean {
+    return this.#open.size === 0;
+  }
+
   /** Whether something that is no answer to a request may be written: no answer has begun, and at most one request waits. */
   get maySpeak(): boolean {
     return this.#open.size <= 1 && ![...this.#open].some(({ headersSent }) => headersSent);
   }
 
+  /** Does `work` when it is its turn; `response` counts as open until it is closed. */
   async run(response: ServerResponse, work: () => Promise<void>): Promise<void> {
     this.#open.add(response);
+    response.once("close", () => this.#open.delete(response));
     if (!this.#slots.tryTake(1)) {
       this.#socket.pause();
       await this.#slots.take(1);
@@ -30,7 +37,6 @@ export class Lane {
     try {
       await work();
     } finally {
-      this.#open.delete(response);
       this.#slots.give(1);
       if (this.#slots.waiting === 0) this.#socket.resume();
     }

@@ -48,7 +48,6 @@ export const REFUSALS = {
   arbiter_unreachable: 503,
   quota_unreachable: 503,
   store_unreachable: 503,
-  stopping: 503,
   disk_full: 507,
 } as const;
 

@@ -1,7 +1,7 @@
 /** The master's socket: node:http or node:https, set up so that what is not HTTP gets a clear answer and costs little. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
-import type { AddressInfo, Socket } from "node:net";
+import { type AddressInfo, Server as TcpServer, type Socket } from "node:net";
 import { SynclineError } from "../../base/errors.ts";
 import {
   HEADER_PATIENCE_MS,
@@ -25,9 +25,10 @@ export interface ListenOptions {
 export class MasterServer {
   readonly #service: Service;
   readonly #server: Server;
-  readonly #lanes = new WeakMap<Socket, Lane>();
+  /** Connections that speak HTTP; and all, also those that are still about to agree on TLS. */
+  readonly #lanes = new Map<Socket, Lane>();
+  readonly #sockets = new Set<Socket>();
   readonly #tls: boolean;
-  #connections = 0;
 
   private constructor(service: Service, tls: ListenOptions["tls"]) {
     this.#service = service;
@@ -38,10 +39,11 @@ export class MasterServer {
     const answer = (request: IncomingMessage, response: ServerResponse) => void this.#answer(request, response);
     this.#server.on("request", answer).on("checkContinue", answer).on("checkExpectation", answer);
     this.#server.on("clientError", (error, socket) => this.#refuse(error, socket as Socket));
-    this.#server.on(tls === undefined ? "connection" : "secureConnection", (socket: Socket) => {
-      this.#connections++;
-      socket.once("close", () => void this.#connections--);
+    this.#server.on("connection", (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.once("close", () => void this.#sockets.delete(socket));
     });
+    this.#server.on(tls === undefined ? "connection" : "secureConnection", (socket: Socket) => void this.#open(socket));
     this.#server.on("connect", (_request, socket) => {
       const refusal = new Refusal("method_not_allowed", "This is no proxy.", { headers: { allow: "" } });
       writeRaw(socket as Socket, refusal);
@@ -55,7 +57,7 @@ export class MasterServer {
       server.#server.once("error", (cause) => reject(cannotListen(options, cause)));
       server.#server.listen({ host: options.host, port: options.port, backlog: 1024 }, resolve);
     });
-    service.metrics.gauge("syncline_connections", "Connections that are open.", () => server.#connections);
+    service.metrics.gauge("syncline_connections", "Connections that are open.", () => server.#sockets.size);
     return server;
 
     function openServer(service: Service, { tls }: ListenOptions): MasterServer {
@@ -77,24 +79,39 @@ export class MasterServer {
   /** Takes no more, finishes what is under way, and closes; after STOP_MS, or once `hurry` fires, without finishing. */
   async stop(hurry?: AbortSignal): Promise<void> {
     this.#service.endings.stop();
-    const closed = new Promise<void>((resolve) => void this.#server.close(() => resolve()));
-    this.#server.closeIdleConnections();
-    const cut = () => this.#server.closeAllConnections();
+    // Not node:http's own close, which cuts connections whose answer is written but not sent yet.
+    const closed = new Promise<void>((resolve) => void TcpServer.prototype.close.call(this.#server, () => resolve()));
+    for (const socket of this.#lanes.keys()) this.#closeIdle(socket);
+    const cut = () => {
+      for (const socket of this.#sockets) socket.destroy();
+    };
     const timer = this.#service.clock.after(STOP_MS, cut);
     hurry?.addEventListener("abort", cut, { once: true });
     if (hurry?.aborted === true) cut();
     await closed;
     timer[Symbol.dispose]();
     hurry?.removeEventListener("abort", cut);
+    // Ends the timer by which node:http looks for slow headers.
+    this.#server.close(() => {});
+  }
+
+  #closeIdle(socket: Socket): void {
+    if (this.#service.endings.stopping && this.#lanes.get(socket)?.isIdle === true) socket.destroySoon();
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    await this.#laneOf(request.socket).run(response, () => answerRequest(this.#service, request, response));
+    const { socket } = request;
+    const lane = this.#lanes.get(socket) ?? this.#open(socket);
+    const answered = lane.run(response, () => answerRequest(this.#service, request, response));
+    response.once("close", () => this.#closeIdle(socket));
+    await answered;
   }
 
-  #laneOf(socket: Socket): Lane {
-    let lane = this.#lanes.get(socket);
-    if (lane === undefined) this.#lanes.set(socket, (lane = new Lane(socket)));
+  #open(socket: Socket): Lane {
+    const lane = new Lane(socket);
+    this.#lanes.set(socket, lane);
+    socket.once("close", () => void this.#lanes.delete(socket));
+    this.#closeIdle(socket);
     return lane;
   }
 

@@ -55,7 +55,7 @@ export class BlockIndex {
   readonly #db: Database.Database;
   readonly #find: Database.Statement<[Uint8Array], IndexedBlock>;
   readonly #insert: Database.Statement<[Uint8Array, number, number, number, number]>;
-  readonly #heal: Database.Statement<[number, number, Uint8Array]>;
+  readonly #heal: Database.Statement<[{ pack: number; offset: number; digest: Uint8Array }]>;
   readonly #putPack: Database.Statement<[string, number, number], { id: number }>;
   readonly #count: Database.Statement<[number, number]>;
   readonly #complete: Database.Statement<[Uint8Array], { complete: 0 | 1 }>;
@@ -78,7 +78,8 @@ export class BlockIndex {
         "INSERT OR IGNORE INTO blocks (digest, pack, offset, length, leased) VALUES (?, ?, ?, ?, ?)",
       );
       this.#heal = this.#db.prepare(
-        "UPDATE blocks SET pack = ?, offset = ?, damaged = 0 WHERE digest = ? AND damaged = 1",
+        `UPDATE blocks SET pack = @pack, offset = @offset, damaged = 0
+         WHERE digest = @digest AND damaged = 1 AND NOT (pack = @pack AND offset = @offset)`,
       );
       this.#putPack = this.#db.prepare(
         `INSERT INTO packs (name, sealed, "end") VALUES (?, ?, ?)
@@ -105,8 +106,8 @@ export class BlockIndex {
   }
 
   /**
-   * Enters blocks of a pack. What has a place already keeps it, unless it was damaged there; those are returned whose place is
-   * another one.
+   * Enters blocks of a pack. What has a place already keeps it, unless it is another one and damaged; those are returned whose place
+   * stays another one.
    */
   add({ name, sealed, end }: IndexedPack, rows: Iterable<PackRow>, leasedHour: number): PackRow[] {
     const elsewhere: PackRow[] = [];
@@ -118,7 +119,7 @@ export class BlockIndex {
           if (this.#insert.run(row.digest, id, row.offset, row.length, leasedHour).changes === 1) {
             blocks++;
             bytes += row.length;
-          } else if (this.#heal.run(id, row.offset, row.digest).changes === 0) {
+          } else if (this.#heal.run({ pack: id, offset: row.offset, digest: row.digest }).changes === 0) {
             const place = this.#find.get(row.digest);
             if (place?.pack !== name || place.offset !== row.offset) elsewhere.push(row);
           }

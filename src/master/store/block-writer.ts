@@ -114,7 +114,11 @@ export class BlockWriter {
   }
 
   async #packFor(block: FreshBlock | undefined): Promise<OpenPack> {
-    if (block?.avoid !== undefined && block.avoid === this.#current?.name) await this.#putAside();
+    const full = this.#current;
+    if (full !== undefined && block?.avoid === full.name) {
+      this.#current = undefined;
+      await this.#flush(full, await full.write([], true), NOTHING, []);
+    }
     const { disk, folder, random } = this.#options;
     this.#current ??= await OpenPack.create(disk, folder, newPackName(random));
     return this.#current;
@@ -197,6 +201,8 @@ function settle(waiters: readonly Waiter[], failures: readonly Failure[]): void 
     from = to;
   }
 }
+
+const NOTHING: Range = { from: 0, to: 0 };
 
 /** The blocks from `at` up to one that must not go into this pack. */
 function untilAvoided(blocks: readonly FreshBlock[], at: number, pack: string): readonly FreshBlock[] {

@@ -27,7 +27,7 @@ export interface MasterStoreOptions {
   readonly random: Random;
   readonly log: Log;
   /** For tests. */
-  readonly disk?: PackDisk;
+  readonly disk?: PackDisk | undefined;
   readonly maxOpenOwners?: number;
   readonly packBytes?: number;
 }

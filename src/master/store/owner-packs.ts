@@ -15,7 +15,8 @@ import { BlockWriter, type FreshBlock, type WrittenBatch } from "./block-writer.
 import type { OwnerBlocks, PutCounts } from "./owner-blocks.ts";
 import type { PackDisk } from "./pack-disk.ts";
 import type { PackHandles } from "./pack-handles.ts";
-import { recover } from "./recovery.ts";
+import { type Recovered, recover } from "./recovery.ts";
+import type { Unindexed } from "./unindexed.ts";
 
 export interface OwnerPacksOptions {
   /** The owner's folder: `pack/` and `index.db` in it. It must be there. */
@@ -45,12 +46,12 @@ export class OwnerPacks implements OwnerBlocks {
   readonly #reader: BlockReaderOptions;
   /** Blocks that are on their way to the disk. */
   readonly #pending = new Map<string, Promise<void>>();
-  /** Durable, but the index could not take it, as on a full disk: tried again with the next batch. */
-  #unindexed: WrittenBatch[] = [];
+  readonly #unindexed: Unindexed;
 
-  private constructor(options: OwnerPacksOptions, index: BlockIndex, current: BlockWriterStart) {
+  private constructor(options: OwnerPacksOptions, index: BlockIndex, { current, unindexed }: Recovered) {
     this.#options = options;
     this.#index = index;
+    this.#unindexed = unindexed;
     const { disk, handles, random, log, packBytes } = options;
     const folder = packFolder(options.dir);
     this.#writer = new BlockWriter({
@@ -83,11 +84,11 @@ export class OwnerPacks implements OwnerBlocks {
   }
 
   get usedBytes(): number {
-    const unindexed = this.#unindexed.flatMap(({ rows }) => rows);
-    return this.#index.usedBytes + unindexed.reduce((sum, { length }) => sum + length, 0);
+    return this.#index.usedBytes + this.#unindexed.bytes;
   }
 
   async put(blocks: readonly Block[]): Promise<PutCounts> {
+    if (this.#unindexed.tooMany) this.#unindexed.enterInto(this.#index, hourOf(this.#options.clock));
     const fresh = new Map<string, FreshBlock>();
     const waits = new Set<Promise<void>>();
     for (const { cid, bytes } of blocks) {
@@ -165,17 +166,14 @@ export class OwnerPacks implements OwnerBlocks {
     }
   }
 
-  #enter(batch: WrittenBatch): void {
-    this.#unindexed.push(batch);
+  #enter({ pack, sealed, end, rows }: WrittenBatch): void {
+    this.#unindexed.add({ pack: { name: pack, sealed: sealed ? 1 : 0, end }, rows });
     try {
-      for (let next = this.#unindexed[0]; next !== undefined; next = this.#unindexed[0]) {
-        const pack = { name: next.pack, sealed: next.sealed ? 1 : 0, end: next.end } as const;
-        this.#index.add(pack, next.rows, hourOf(this.#options.clock));
-        this.#unindexed.shift();
-      }
+      this.#unindexed.enterInto(this.#index, hourOf(this.#options.clock));
     } catch (error) {
       this.#options.log.error("the index of an owner's blocks cannot be written", {
         dir: this.#options.dir,
+        waiting: this.#unindexed.size,
         error: describeError(error),
       });
     }
@@ -184,12 +182,9 @@ export class OwnerPacks implements OwnerBlocks {
   #find(cid: Cid): IndexedBlock | undefined {
     const digest = digestOf(cid);
     const place = this.#index.find(digest);
-    if (place?.damaged === 0 || this.#unindexed.length === 0) return place;
-    for (const { pack, rows } of this.#unindexed) {
-      const row = rows.find((each) => Buffer.compare(each.digest, digest) === 0);
-      if (row !== undefined) return { pack, offset: row.offset, length: row.length, damaged: 0 };
-    }
-    return place;
+    if (place?.damaged === 0) return place;
+    const unindexed = this.#unindexed.find(digest);
+    return unindexed === undefined ? place : { ...unindexed, damaged: 0 };
   }
 
   #onDamage(cid: Cid, place: Place): void {
@@ -216,8 +211,6 @@ export class OwnerPacks implements OwnerBlocks {
     return found;
   }
 }
-
-type BlockWriterStart = Awaited<ReturnType<typeof recover>>;
 
 /** Hours since 1970, in which leases are counted. */
 export function hourOf(clock: Clock): number {

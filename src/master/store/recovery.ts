@@ -4,12 +4,13 @@
  */
 import { describeError, type Log } from "../../base/log.ts";
 import { encodeFooter, type PackRow } from "../../format/pack.ts";
-import type { BlockIndex, IndexedPack } from "./block-index.ts";
+import { type BlockIndex, type IndexedPack, isIndexFull } from "./block-index.ts";
 import { isFull, OpenPack } from "./open-pack.ts";
 import type { PackDisk, PackFile } from "./pack-disk.ts";
 import { readFooter } from "./pack-footer.ts";
 import type { PackHandles } from "./pack-handles.ts";
 import { listPacks, openPath, rowsPath, sealedPath } from "./pack-path.ts";
+import { Unindexed } from "./unindexed.ts";
 import { allIntact, fillGaps, inspectUnfinished, type UnfinishedPack } from "./unfinished-pack.ts";
 
 export interface RecoveryOptions {
@@ -23,20 +24,28 @@ export interface RecoveryOptions {
   readonly hour: number;
 }
 
-/** The pack to go on with, if there is one. Throws the system's errors and SQLite's. */
-export async function recover(options: RecoveryOptions): Promise<OpenPack | undefined> {
+export interface Recovered {
+  /** The pack to go on with, if there is one. */
+  readonly current: OpenPack | undefined;
+  /** What the index had no space for. */
+  readonly unindexed: Unindexed;
+}
+
+/** Throws the system's errors and SQLite's. */
+export async function recover(options: RecoveryOptions): Promise<Recovered> {
   return new Recovery(options).run();
 }
 
 class Recovery {
   readonly #options: RecoveryOptions;
   #current: OpenPack | undefined;
+  readonly #unindexed = new Unindexed();
 
   constructor(options: RecoveryOptions) {
     this.#options = options;
   }
 
-  async run(): Promise<OpenPack | undefined> {
+  async run(): Promise<Recovered> {
     const { disk, folder, index, log } = this.#options;
     const packs = await listPacks(disk, folder);
     const known = new Map(index.packs().map((pack) => [pack.name, pack]));
@@ -49,7 +58,7 @@ class Recovery {
         log.error("a pack is gone, and its blocks with it", { pack: name, folder });
         index.dropPack(name);
       }
-      return this.#current;
+      return { current: this.#current, unindexed: this.#unindexed };
     } catch (error) {
       await this.#current?.close();
       throw error;
@@ -138,7 +147,16 @@ class Recovery {
   async #add(pack: IndexedPack, file: PackFile, rows: readonly PackRow[]): Promise<void> {
     const { index, handles, folder, hour } = this.#options;
     if (this.#isKnown(pack, rows)) return;
-    for (const row of index.add(pack, rows, hour)) {
+    let elsewhere: readonly PackRow[];
+    try {
+      elsewhere = index.add(pack, rows, hour);
+    } catch (error) {
+      if (!isIndexFull(error)) throw error;
+      // Without space all that is there is read all the same.
+      this.#unindexed.add({ pack, rows: rows.filter(({ digest }) => index.find(digest)?.damaged !== 0) });
+      return;
+    }
+    for (const row of elsewhere) {
       const place = index.find(row.digest);
       if (place === undefined || !(await allIntact(file, [row]))) continue;
       const other = { ...row, offset: place.offset, length: place.length };

@@ -85,7 +85,7 @@ async function open({ disk, clock, log }: RepairOptions, dir: string, damaged: r
   const index = openIndex(indexPath(dir));
   try {
     const options = { disk, folder, index, handles, log, hour: hourOf(clock), packBytes: PACK_TARGET_BYTES };
-    await (await recover(options))?.close();
+    await (await recover(options)).current?.close();
     for (const { cid, pack, offset } of damaged) {
       if (cid === undefined || pack === undefined || offset === undefined) continue;
       index.markDamaged(digestOf(cid), { pack, offset, length: 0 });

@@ -1,0 +1,61 @@
+/**
+ * Blocks that are durable in their packs while the index could not take them, as on a full disk: kept in memory and entered as soon as
+ * it takes changes again. After a restart recovery finds them anew.
+ */
+import { MAX_UNINDEXED } from "../../base/limits.ts";
+import type { PackRow } from "../../format/pack.ts";
+import type { BlockIndex, IndexedPack, Place } from "./block-index.ts";
+
+export interface UnindexedBatch {
+  readonly pack: IndexedPack;
+  readonly rows: readonly PackRow[];
+}
+
+export class Unindexed {
+  /** In the order in which they were written: a pack's last one says how far it has come. */
+  #batches: UnindexedBatch[] = [];
+  readonly #places = new Map<string, Place>();
+  #bytes = 0;
+
+  get size(): number {
+    return this.#places.size;
+  }
+
+  /** Bytes of these blocks. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** So many that nothing more should be stored before the index takes them. */
+  get tooMany(): boolean {
+    return this.#places.size > MAX_UNINDEXED;
+  }
+
+  find(digest: Uint8Array): Place | undefined {
+    return this.#places.size === 0 ? undefined : this.#places.get(keyOf(digest));
+  }
+
+  add(batch: UnindexedBatch): void {
+    this.#batches.push(batch);
+    for (const { digest, offset, length } of batch.rows) {
+      this.#places.set(keyOf(digest), { pack: batch.pack.name, offset, length });
+      this.#bytes += length;
+    }
+  }
+
+  /** Enters all of them. Throws SQLite's errors; then those that are left stay. */
+  enterInto(index: BlockIndex, hour: number): void {
+    for (let next = this.#batches[0]; next !== undefined; next = this.#batches[0]) {
+      index.add(next.pack, next.rows, hour);
+      this.#batches.shift();
+      for (const { digest, length } of next.rows) {
+        this.#places.delete(keyOf(digest));
+        this.#bytes -= length;
+      }
+    }
+  }
+}
+
+function keyOf(digest: Uint8Array): string {
+  return Buffer.from(digest.buffer, digest.byteOffset, digest.byteLength).toString("latin1");
+}

@@ -1,0 +1,71 @@
+/** A way to a master that meddles with calls: loses answers, refuses, lies. What it is not told to change goes through. */
+import { SynclineError } from "../../src/base/errors.ts";
+import type { Capabilities } from "../../src/net/capabilities.ts";
+import { Unanswered } from "../../src/net/exchange.ts";
+import type { Master, MasterAnswer, MasterRequest } from "../../src/net/master-connection.ts";
+
+export interface Meddling {
+  /** Called with every call before it is sent; what it throws or answers takes the place of the master's answer. */
+  before: ((request: MasterRequest) => MasterAnswer | undefined) | undefined;
+  /** Called with every answer; what it throws or answers takes its place. */
+  after: ((request: MasterRequest, answer: MasterAnswer) => Promise<MasterAnswer> | MasterAnswer) | undefined;
+}
+
+export class MeddlingMaster implements Master {
+  readonly address: string;
+  readonly calls: string[] = [];
+  readonly meddling: Meddling = { before: undefined, after: undefined };
+  /** Bytes of bodies that are on their way, now and at most so far. */
+  bodyBytes = 0;
+  mostBodyBytes = 0;
+  readonly #inner: Master;
+
+  constructor(inner: Master) {
+    this.#inner = inner;
+    this.address = inner.address;
+  }
+
+  async call(request: MasterRequest): Promise<MasterAnswer> {
+    this.calls.push(`${request.method} ${request.path}`);
+    const bytes = request.body?.bytes ?? 0;
+    this.bodyBytes += bytes;
+    this.mostBodyBytes = Math.max(this.mostBodyBytes, this.bodyBytes);
+    try {
+      const replaced = this.meddling.before?.(request);
+      if (replaced !== undefined) return replaced;
+      const answer = await this.#inner.call(request);
+      return (await this.meddling.after?.(request, answer)) ?? answer;
+    } finally {
+      this.bodyBytes -= bytes;
+    }
+  }
+
+  capabilities(): Promise<Capabilities> {
+    return this.#inner.capabilities();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#inner[Symbol.asyncDispose]();
+  }
+}
+
+/** What a call comes to whose answer is lost; `sent`: the master may have got it. */
+export function lost(sent: boolean): SynclineError {
+  return new SynclineError("store_unreachable", "The master does not answer.", {
+    cause: new Unanswered(sent, new Error("cut")),
+  });
+}
+
+export function jsonAnswer(status: number, value: unknown): MasterAnswer {
+  const body = (async function* () {
+    yield Buffer.from(JSON.stringify(value));
+  })();
+  return { status, headers: {}, body, json: async () => value };
+}
+
+export function bytesAnswer(bytes: Uint8Array): MasterAnswer {
+  const body = (async function* () {
+    yield bytes;
+  })();
+  return { status: 200, headers: {}, body, json: async () => undefined };
+}
