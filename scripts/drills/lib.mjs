@@ -132,6 +132,9 @@ export async function master(space, { data = join(space.path, "master"), port = 
       );
       closeSync(out);
       closeSync(log);
+      // A drill ends when it is through; its workspace ends the master then.
+      child.unref();
+      handle.child = child;
       handle.pid = child.pid;
       handle.ended = new Promise((done) => child.once("close", (status) => done(status)));
       space.pids.add(child.pid);
@@ -147,6 +150,7 @@ export async function master(space, { data = join(space.path, "master"), port = 
     },
     /** Ends it and waits: as people do with SIGTERM, or as a power button with SIGKILL. Answers its exit status. */
     async stop(signal = "SIGTERM") {
+      handle.child.ref();
       kill(handle.pid, signal);
       const status = await handle.ended;
       space.pids.delete(handle.pid);

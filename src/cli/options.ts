@@ -63,6 +63,9 @@ export const OPTIONS = {
   tlsKey: path("<file>", "the certificate's private key in PEM"),
   insecure: toggle("plain http:// between machines, where others can read bearers and use them"),
   publicBlocks: toggle("serve /ipfs/… without a bearer to anybody who knows an address"),
+  unsafeNoCas: toggle("swap roots without comparing: of two writers one loses its work; for drills", {
+    onlyFlag: true,
+  }),
   quota: size("most bytes that each wallet may store", { fallbackText: "no limit" }),
   quotaApi: text("<url>", "storage API that is asked before /v0/block takes anything"),
   quotaMode: choice(["open", "strict"] as const, "whether that API's silence lets uploads through", {

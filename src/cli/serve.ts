@@ -25,6 +25,7 @@ const OPTIONS = [
   "quotaApi",
   "quotaMode",
   "sessionKey",
+  "unsafeNoCas",
 ] as const;
 type ServeCall = Call<(typeof OPTIONS)[number]>;
 
@@ -54,6 +55,7 @@ async function serve(call: ServeCall): Promise<void> {
     allow,
     sessionKey: options.sessionKey === undefined ? undefined : parseSessionKey(textOf(options.sessionKey)),
     publicBlocks: options.publicBlocks ?? false,
+    compareAndSwap: options.unsafeNoCas !== true,
     quotaBytes: options.quota,
     quotaApi: quotaApiOf(call),
     version: call.version,

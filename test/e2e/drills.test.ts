@@ -22,10 +22,28 @@ describe.skipIf(!canMount)("drills (Linux, root, /dev/fuse)", () => {
   drill("killing the agent loses nothing that was answered", "kill-9.mjs", [all ? "20" : "3"], all ? 900_000 : 180_000);
   drill("a full disk is ENOSPC or a queue, and drains", "disk-full.mjs", []);
   drill("damage is found, named and healed; an old root is not followed", "damage.mjs", []);
+  drill("each swap is won once, whatever replies are lost", "lost-replies.mjs", [all ? "20" : "5"]);
+  drill(
+    "a master that is stopped and killed during uploads and swaps loses nothing",
+    "master-kills.mjs",
+    [all ? "20" : "4"],
+    all ? 1_200_000 : 240_000,
+  );
+  if (all) {
+    drill("two agents show the same tree over a master", "two-agents.mjs", ["--master"], 1_800_000);
+    drill("an fsynced file is readable over a master within a second", "visibility.mjs", ["50", "--master"], 300_000);
+    drill("agents whose master was away lose no version", "offline.mjs", ["--master"], 300_000);
+  }
   if (all) drill("a power cut loses nothing that was fsynced", "power-cut.mjs", ["50"], 1_800_000);
 });
 
 drill("processes that put at the same moment all arrive", "racers.mjs", [all ? "32" : "8"], 300_000);
+drill("every call of a master refuses every wrong bearer", "token-table.mjs", []);
+drill("hostile clients get clear answers, others are served", "hostile.mjs", [all ? "10000" : "200"], 600_000);
+if (all) {
+  drill("processes that put at a master at the same moment all arrive", "racers.mjs", ["32", "--master"], 600_000);
+  drill("a master that does not compare roots loses updates", "racers.mjs", ["16", "--no-cas"], 300_000);
+}
 
 function drill(claim: string, script: string, args: readonly string[], timeoutMs = 180_000): void {
   test(claim, { timeout: timeoutMs }, async () => {

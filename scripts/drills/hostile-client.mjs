@@ -1,0 +1,256 @@
+/**
+ * A client that means no good, for hostile.mjs: one kind of attack, then what it was answered as JSON {answer: times}.
+ *   SYNCLINE_DRILL_TOKEN=… node scripts/drills/hostile-client.mjs KIND PORT [COUNT]
+ */
+import { randomBytes } from "node:crypto";
+import { connect } from "node:net";
+import { systemRandom } from "../../dist/base/random.js";
+import { createDeviceKey } from "../../dist/crypto/device-key.js";
+import { walletSigner } from "../../dist/crypto/wallet.js";
+import { encodeCarBlockHead, encodeCarHeader } from "../../dist/format/car.js";
+import { signCertificate } from "../../dist/format/certificate.js";
+import { cidOf } from "../../dist/format/cid.js";
+import { signCommit } from "../../dist/format/commit.js";
+import { encodeCbor, Link } from "../../dist/format/dag-cbor.js";
+import { NO_FEATURES } from "../../dist/format/features.js";
+import { createGenesisBody, signGenesis } from "../../dist/format/genesis.js";
+import { report } from "./lib.mjs";
+
+const MiB = 1 << 20;
+const [kind, port, given] = process.argv.slice(2);
+const count = Number(given ?? 100);
+const answers = {};
+const attacks = {
+  slowHeaders: () => many(count, () => trickle("GET /health HTTP/1.1\r\nhost: a\r\n", () => "x-a: b\r\n")),
+  slowBodies: () => many(count, () => trickle(head("PUT", `/v0/block?cid=${cid(randomBytes(8))}`, MiB), () => "x")),
+  idle: async () => {
+    const sockets = await many(count, () => opened(), 200);
+    report(`holding ${sockets.filter((socket) => !socket.destroyed).length}`);
+    await pause(8_000);
+    tell(`open after 8 s`, sockets.filter((socket) => !socket.destroyed).length);
+    for (const socket of sockets) socket.destroy();
+  },
+  tooLong: async () => {
+    const json = Buffer.from(`{"cids":["${"x".repeat(MiB)}"]}`);
+    await send("JSON of 1 MiB + 14", head("POST", "/v1/blocks/have", json.length), json);
+    await send("JSON without an end", head("POST", "/v1/blocks/have"), chunks(3 * MiB));
+    await send("10,001 CIDs to have", ...request("POST", "/v1/blocks/have", { cids: cids(10_001) }));
+    await send("1,001 CIDs to get", ...request("POST", "/v1/blocks/get", { cids: cids(1_001) }));
+    await send("CAR said to be 65 MiB", head("POST", "/v1/blocks", 65 * MiB), Buffer.alloc(MiB));
+    await send("CAR without an end", head("POST", "/v1/blocks"), carChunks(70));
+    const big = randomBytes(4 * MiB + 1);
+    await send("CAR with a block of 4 MiB + 1", ...carRequest([{ cid: cid(big), bytes: big }]));
+    await send("block of 4 MiB + 1", head("PUT", `/v0/block?cid=${cid(big)}`, big.length), big);
+    await send("headers of 17 KiB", `GET /health HTTP/1.1\r\nhost: a\r\nx-a: ${"x".repeat(17_000)}\r\n\r\n`);
+    await send("a path of 17 KiB", `GET /${"x".repeat(17_000)} HTTP/1.1\r\nhost: a\r\n\r\n`);
+    await send("no HTTP", "\x16\x03\x01 hello\r\n\r\n");
+    await send("no JSON", ...request("POST", "/v1/blocks/have", undefined, "{"));
+    await send(
+      "two lengths",
+      `POST /v1/blocks HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n`,
+    );
+  },
+  truncated: async () => {
+    const blocks = [1, 2, 3].map((seed) => Buffer.alloc(2_000, seed)).map((bytes) => ({ cid: cid(bytes), bytes }));
+    const whole = car(blocks);
+    for (let at = 0; at < count; at++) {
+      const cut = whole.subarray(0, Math.floor((whole.length * at) / count));
+      await send("CAR cut off", head("POST", "/v1/blocks", cut.length), cut);
+    }
+    // Their connection ends instead of their bytes.
+    await many(count, async () =>
+      (await opened(head("POST", "/v1/blocks", whole.length), whole.subarray(0, 3_000))).destroy(),
+    );
+  },
+  wrong: async () => {
+    const [one, two] = [randomBytes(100), randomBytes(100)];
+    await send(
+      "CAR with a wrong hash",
+      ...carRequest([
+        { cid: cid(one), bytes: two },
+        { cid: cid(two), bytes: two },
+      ]),
+    );
+    await send("block with a wrong hash", head("PUT", `/v0/block?cid=${cid(one)}`, two.length), two);
+    await send(
+      "block by sha-256",
+      head("PUT", "/v0/block?cid=bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy", 3),
+      "abc",
+    );
+  },
+  have: async () => {
+    for (let piece = 0; piece < count; piece++)
+      await send("10,000 to have", ...request("POST", "/v1/blocks/have", { cids: cids(10_000) }));
+  },
+  /** Commits signed as they should be, over blocks that are as bad as they may be: chains, and fans of 90,000 with a gap at their end. */
+  roots: async () => {
+    const gap = node("this one is not stored");
+    let chain = node("end");
+    const links = [chain];
+    for (let depth = 0; depth < 2_000; depth++) links.push((chain = node("link", chain)));
+    await send("stored", ...carRequest(links));
+    let fan = gap;
+    for (let level = 0; level < 6; level++) {
+      fan = node(`fan ${level}`, ...Array.from({ length: 90_000 }, () => chain), fan);
+      await send("stored", ...carRequest([fan]));
+    }
+    const roots = [];
+    for (const [label, tree] of Object.entries({ chain, fan })) {
+      const { commit, blocks } = await commitOver(tree.cid);
+      await send("stored", ...carRequest(blocks));
+      roots.push([label, commit.cid]);
+    }
+    for (let times = 0; times < count; times++) {
+      for (const [label, root] of roots) {
+        await send(
+          `root over a ${label}`,
+          ...request("PUT", `/v1/buckets/over-a-${label}/root`, { root }, undefined, "if-none-match: *\r\n"),
+        );
+      }
+    }
+  },
+};
+await attacks[kind]();
+report(JSON.stringify(answers));
+process.exit(0);
+
+function tell(what, times = 1) {
+  answers[what] = (answers[what] ?? 0) + times;
+}
+
+/** A raw request and the status and code that come back; "cut" if nothing did. */
+async function send(what, first, body) {
+  const socket = await opened(first);
+  const answer = received(socket);
+  const pieces = body === undefined ? [] : typeof body === "string" || Buffer.isBuffer(body) ? [body] : body;
+  for (const piece of pieces) {
+    if (socket.destroyed || socket.answered) break;
+    if (!socket.write(piece)) await Promise.race([new Promise((next) => socket.once("drain", next)), answer]);
+  }
+  tell(`${what}: ${await answer}`);
+  socket.destroy();
+}
+
+function opened(...pieces) {
+  return new Promise((done) => {
+    const socket = connect(Number(port), "127.0.0.1", () => {
+      for (const piece of pieces) socket.write(piece);
+      done(socket);
+    });
+    socket.on("error", () => done(socket));
+  });
+}
+
+function received(socket) {
+  return new Promise((done) => {
+    let text = "";
+    const told = () => {
+      socket.answered = true;
+      const status = /^HTTP\/1\.1 (\d+)/.exec(text)?.[1];
+      const code = /"code":"(\w+)"/.exec(text)?.[1];
+      done(status === undefined ? "cut" : [status, code].filter(Boolean).join(" "));
+    };
+    socket.on("data", (data) => {
+      text += data.toString("latin1").slice(0, 4_096);
+      // Either way its body follows at once.
+      if (text.includes("\r\n\r\n") && /"code":"|"stored":|"missing":|"cid":/.test(text)) told();
+    });
+    socket.on("close", told);
+    setTimeout(told, 60_000).unref();
+  });
+}
+
+/** Sends a piece a second until the master has enough of it. */
+async function trickle(first, piece) {
+  const socket = await opened(first);
+  const answer = received(socket);
+  const timer = setInterval(() => socket.write(piece()), 1_000);
+  const began = performance.now();
+  tell(`${await answer} after ${Math.round((performance.now() - began) / 5_000) * 5} s`);
+  clearInterval(timer);
+  socket.destroy();
+}
+
+async function many(times, work, atOnce = times) {
+  const results = [];
+  for (let from = 0; from < times; from += atOnce) {
+    results.push(...(await Promise.all(Array.from({ length: Math.min(atOnce, times - from) }, work))));
+  }
+  return results;
+}
+
+function head(method, path, length, more = "") {
+  const framing = length === undefined ? "transfer-encoding: chunked" : `content-length: ${length}`;
+  const bearer = `authorization: Bearer ${process.env.SYNCLINE_DRILL_TOKEN}`;
+  return `${method} ${path} HTTP/1.1\r\nhost: 127.0.0.1\r\n${bearer}\r\n${more}${framing}\r\n\r\n`;
+}
+
+function request(method, path, value, text = JSON.stringify(value), more = "") {
+  return [head(method, path, Buffer.byteLength(text), more), text];
+}
+
+function carRequest(blocks) {
+  const body = car(blocks);
+  return [head("POST", "/v1/blocks", body.length), body];
+}
+
+function car(blocks) {
+  return Buffer.concat([
+    encodeCarHeader(),
+    ...blocks.flatMap(({ cid: address, bytes }) => [encodeCarBlockHead(address, bytes.length), bytes]),
+  ]);
+}
+
+function cid(bytes) {
+  return cidOf("raw", bytes);
+}
+
+function cids(length) {
+  return Array.from({ length }, () => cid(randomBytes(8)));
+}
+
+/** The first commit of a bucket of the wallet whose bearer this is, with that tree. */
+async function commitOver(tree) {
+  const wallet = walletSigner(Buffer.alloc(32, 0x07));
+  const genesis = await signGenesis(createGenesisBody(wallet.wallet, systemRandom), wallet);
+  const device = createDeviceKey(systemRandom);
+  const certificate = await signCertificate(device, genesis.cid, 4_000_000_000, wallet);
+  const empty = node("");
+  const links = { genesis: genesis.cid, tree, policy: empty.cid, kept: empty.cid, acl: undefined };
+  const place = { parent: undefined, skip: undefined, seq: 1, writer: device.writer, epoch: 0, heads: new Map() };
+  const said = {
+    totals: { files: 0, directories: 0, bytes: 0 },
+    features: NO_FEATURES,
+    timeNs: 0n,
+    note: "",
+    unknown: {},
+  };
+  const commit = signCommit({ ...links, ...place, ...said }, certificate.cid, device);
+  return { commit, blocks: [genesis, certificate, empty, commit] };
+}
+
+function node(label, ...linked) {
+  const bytes = encodeCbor([label, ...linked.map((block) => new Link(block.cid))]);
+  return { cid: cidOf("dag-cbor", bytes), bytes };
+}
+
+function* chunks(total) {
+  yield chunk(Buffer.from('{"cids":["'));
+  for (let sent = 0; sent < total; sent += 65_536) yield chunk(Buffer.alloc(65_536, "x"));
+}
+
+function* carChunks(megabytes) {
+  yield chunk(Buffer.from(encodeCarHeader()));
+  for (let sent = 0; sent < megabytes; sent++) {
+    const bytes = randomBytes(MiB - 100);
+    yield chunk(Buffer.concat([encodeCarBlockHead(cid(bytes), bytes.length), bytes]));
+  }
+}
+
+function chunk(bytes) {
+  return Buffer.concat([Buffer.from(`${bytes.length.toString(16)}\r\n`), bytes, Buffer.from("\r\n")]);
+}
+
+function pause(ms) {
+  return new Promise((next) => setTimeout(next, ms));
+}

@@ -1,0 +1,167 @@
+/**
+ * Every call of a master with every kind of bearer: a table of statuses. No 5xx, no bytes of others, nothing changed.
+ *   node scripts/drills/token-table.mjs
+ */
+import { writeFileSync } from "node:fs";
+import { signToken } from "../../dist/crypto/token.js";
+import { walletSigner, walletToBytes } from "../../dist/crypto/wallet.js";
+import { encodeCarBlockHead, encodeCarHeader } from "../../dist/format/car.js";
+import { cidOf } from "../../dist/format/cid.js";
+import { check, join, master, report, syncline, workspace } from "./lib.mjs";
+
+const SECRET = "nobody else may read this";
+const owner = walletSigner(Buffer.alloc(32, 0x42));
+const guest = walletSigner(Buffer.alloc(32, 0x07));
+const outsider = walletSigner(Buffer.alloc(32, 0x33));
+const space = workspace("token-table");
+const arbiter = await master(space, { args: ["--allow", guest.wallet] });
+const url = arbiter.url();
+syncline(space, ["init", url]);
+// Long enough to be a block of its own.
+writeFileSync(join(space.path, "secret"), `${SECRET}\n`.repeat(100));
+const { root } = syncline(space, ["put", join(space.path, "secret"), `${url}/secret`, "--json"]).json();
+const { root: before } = JSON.parse((await ask({ path: "/v1/buckets/demo/root" }, await token(owner))).text);
+const chunk = cidOf("raw", Buffer.from(`${SECRET}\n`.repeat(100)));
+
+const bearers = {
+  valid: () => token(owner),
+  none: () => undefined,
+  malformed: async () => `${await token(owner)}=`,
+  expired: () => token(owner, { from: -1_000, seconds: 500 }),
+  future: () => token(owner, { from: 400 }),
+  "24h+1s": () => token(owner, { seconds: 24 * 3_600 + 1 }),
+  domain: () => token(owner, { domain: "Some Gateway" }),
+  revoked: () => revoked((text) => text),
+  "v 27→0": () => revoked(respelledV),
+  case: () => revoked(respelledWallet),
+  guest: () => token(guest),
+  outsider: () => token(outsider),
+};
+
+const block = Buffer.from("a block of a caller");
+const car = Buffer.concat([encodeCarHeader(), encodeCarBlockHead(cidOf("raw", block), block.length), block]);
+const json = (value) => ({ method: "POST", body: JSON.stringify(value) });
+const theirs = `/v1/owners/${owner.wallet}/buckets/demo`;
+const calls = [
+  { path: "/fula/capabilities", public: true },
+  { path: "/health", public: true },
+  { path: "/metrics", public: true },
+  { path: `/v0/block?cid=${cidOf("raw", block)}`, method: "PUT", body: block },
+  { path: `/v0/block?cid=${cidOf("raw", block)}`, method: "POST", body: block },
+  { path: `/ipfs/${chunk}?format=raw` },
+  { path: `/ipfs/${chunk}?format=raw`, method: "HEAD" },
+  { path: `/ipfs/${root}?format=car` },
+  { path: "/v1/blocks", method: "POST", body: car },
+  { path: "/v1/blocks/have", ...json({ cids: [chunk] }) },
+  { path: "/v1/blocks/get", ...json({ cids: [chunk] }) },
+  { path: "/v1/buckets" },
+  { path: "/v1/buckets/demo/root" },
+  { path: "/v1/buckets/demo/root", method: "PUT", body: JSON.stringify({ root }), headers: { "if-none-match": "*" } },
+  {
+    path: "/v1/buckets/demo/root",
+    method: "PUT",
+    body: JSON.stringify({ root }),
+    headers: { "if-match": `"${root}"` },
+  },
+  { path: "/v1/buckets/demo/watch" },
+  { path: `${theirs}/root` },
+  { path: `${theirs}/root`, method: "PUT", body: JSON.stringify({ root }), headers: { "if-match": `"${root}"` } },
+  { path: `${theirs}/watch` },
+  { path: "/api/v1/storage" },
+  { path: "/v1/session/revoke", method: "POST" },
+];
+
+const columns = Object.keys(bearers);
+report(["call".padEnd(44), ...columns.map((name) => name.padStart(9))].join(" "));
+const wrong = [];
+for (const call of calls) {
+  const cells = [];
+  for (const name of columns) {
+    const { status, text, challenge } = await ask(call, await bearers[name]());
+    cells.push(String(status).padStart(9));
+    const what = `${call.method ?? "GET"} ${call.path} with ${name}: ${status}`;
+    if (status >= 500) wrong.push(what);
+    if (name === "valid" || call.public) {
+      if (status >= 400 && call.method !== "PUT") wrong.push(what);
+      continue;
+    }
+    const expected = name === "guest" ? undefined : name === "outsider" ? 403 : 401;
+    if (expected !== undefined && status !== expected) wrong.push(what);
+    if (status === 401 && !challenge) wrong.push(`${what} without WWW-Authenticate`);
+    const asked = `${call.path}${call.body ?? ""}`;
+    if (text.includes(SECRET) || (!asked.includes(root) && text.includes(root)))
+      wrong.push(`${what} tells what is not theirs`);
+  }
+  const shown = `${call.method ?? "GET"} ${call.path
+    .replace(/\?.*/, "")
+    .replace(owner.wallet, "{wallet}")
+    .replace(/baf\w+/, "{cid}")}`;
+  const on = call.headers === undefined ? "" : ` ${Object.keys(call.headers)[0]}`;
+  report([`${shown}${on}`.padEnd(44), ...cells].join(" "));
+}
+for (const line of wrong) report(line);
+check(
+  wrong.length === 0,
+  `${calls.length} calls × ${columns.length} bearers: no 5xx, 401 and 403 where they belong, no bytes of others`,
+);
+const after = JSON.parse((await ask({ path: "/v1/buckets/demo/root" }, await token(owner))).text);
+check(after.root === before && after.version === 2, "the bucket is as it was");
+
+async function ask({ path, method = "GET", body, headers = {} }, bearer) {
+  const cut = new AbortController();
+  const response = await fetch(arbiter.origin + path, {
+    method,
+    body,
+    headers: { ...headers, ...(bearer === undefined ? {} : { authorization: `Bearer ${bearer}` }) },
+    redirect: "error",
+    signal: cut.signal,
+  });
+  const endless = response.headers.get("content-type") === "text/event-stream";
+  const text = endless ? await firstPiece(response) : Buffer.from(await response.arrayBuffer()).toString("latin1");
+  cut.abort();
+  return { status: response.status, text, challenge: response.headers.has("www-authenticate") };
+}
+
+async function firstPiece({ body }) {
+  const { value } = await body.getReader().read();
+  return Buffer.from(value ?? []).toString("latin1");
+}
+
+/** Each token is another one: revoking one must not touch the others. */
+async function token(signer, { from = 0, seconds, domain = "Fula Gateway" } = {}) {
+  const now = Math.floor(Date.now() / 1_000) + from;
+  const lifetime = seconds ?? 600 + (token.made = (token.made ?? 0) + 1);
+  if (lifetime <= 24 * 3_600 && domain === "Fula Gateway") return signToken(signer, now, lifetime);
+  const claims = { wallet: signer.wallet, iat: now, exp: now + lifetime };
+  const fields = [
+    { name: "wallet", type: "address", value: walletToBytes(claims.wallet) },
+    { name: "iat", type: "uint256", value: claims.iat },
+    { name: "exp", type: "uint256", value: claims.exp },
+  ];
+  const signature = await signer.sign({ domain: { name: domain, version: "1" }, struct: "FulaAuth", fields });
+  return `fula-eip712.${base64(JSON.stringify(claims))}.${base64(signature)}`;
+}
+
+async function revoked(respell) {
+  const text = await token(owner);
+  const { status } = await ask({ path: "/v1/session/revoke", method: "POST" }, text);
+  if (status !== 200) throw new Error(`revoking answers ${status}`);
+  return respell(text);
+}
+
+function respelledV(text) {
+  const [scheme, payload, signature] = text.split(".");
+  const bytes = Buffer.from(signature, "base64url");
+  bytes[64] -= 27;
+  return `${scheme}.${payload}.${base64(bytes)}`;
+}
+
+function respelledWallet(text) {
+  const [scheme, payload, signature] = text.split(".");
+  const claims = JSON.parse(Buffer.from(payload, "base64url").toString());
+  return `${scheme}.${base64(JSON.stringify({ ...claims, wallet: `0x${claims.wallet.slice(2).toUpperCase()}` }))}.${signature}`;
+}
+
+function base64(value) {
+  return Buffer.from(value).toString("base64url");
+}
