@@ -91,7 +91,7 @@ const attacks = {
     await send("stored", ...carRequest(links));
     let fan = gap;
     for (let level = 0; level < 6; level++) {
-      fan = node(`fan ${level}`, ...Array.from({ length: 90_000 }, () => chain), fan);
+      fan = node(`fan ${level}`, ...Array.from({ length: 90_000 }, () => links[0]), fan);
       await send("stored", ...carRequest([fan]));
     }
     const roots = [];
