@@ -13,15 +13,27 @@ import { openMasterStore } from "../../dist/master/store/master-store.js";
 
 const MiB = 2 ** 20;
 const sizeMiB = Number(process.argv[2] ?? 256);
-const folder = mkdtempSync(join(process.argv[3] ?? tmpdir(), "syncline-bench-"));
-const store = await openMasterStore({
-  dir: join(folder, "data"),
-  clock: systemClock,
-  random: systemRandom,
-  log: silentLog,
-});
-let owners = 0;
-const newOwner = () => store.of(`0x${String(++owners).padStart(40, "0")}`);
+const parent = process.argv[3] ?? tmpdir();
+
+/** Runs `work` in a folder of its own, which goes afterwards: so every row finds the memory that the one before it used. */
+async function inFolder(work) {
+  const folder = mkdtempSync(join(parent, "syncline-bench-"));
+  try {
+    await work(folder);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** Runs `work` with the blocks of a new owner. */
+function withOwner(work) {
+  return inFolder(async (folder) => {
+    const dir = join(folder, "data");
+    const store = await openMasterStore({ dir, clock: systemClock, random: systemRandom, log: silentLog });
+    await work(await store.of(`0x${"1".repeat(40)}`));
+    await store[Symbol.asyncDispose]();
+  });
+}
 
 function row(workload, figures) {
   const rounded = Object.entries(figures).map(([name, value]) => [name, Number(value.toPrecision(4))]);
@@ -55,23 +67,56 @@ async function inBatches(blocks, batch, callers, work) {
   await Promise.all(Array.from({ length: callers }, caller));
 }
 
-// What the disk does by itself. All files stay until the end, since memory that was used before is quicker to write into.
-{
-  const chunk = Buffer.from(systemRandom.bytes(16 * MiB));
-  const { s, cpu } = await timed(async () => {
-    for (let at = 0; at < sizeMiB; at += 16) {
-      const fd = openSync(join(folder, `probe-${at}`), "w");
-      writeSync(fd, chunk);
-      fdatasyncSync(fd);
-      closeSync(fd);
-    }
-  });
-  row("the disk alone: 16 MiB files, each flushed", {
-    "put MB/s": (sizeMiB * 1.048576) / s,
-    "put CPU s/GB": cpu / (sizeMiB * 0.001048576),
+/** What the disk does by itself. */
+function diskAlone(name) {
+  return inFolder(async (folder) => {
+    const chunk = Buffer.from(systemRandom.bytes(16 * MiB));
+    const { s, cpu } = await timed(async () => {
+      for (let at = 0; at < sizeMiB; at += 16) {
+        const fd = openSync(join(folder, `probe-${at}`), "w");
+        writeSync(fd, chunk);
+        fdatasyncSync(fd);
+        closeSync(fd);
+      }
+    });
+    if (name !== undefined)
+      row(name, { "put MB/s": (sizeMiB * 1.048576) / s, "put CPU s/GB": cpu / (sizeMiB * 0.001048576) });
   });
 }
 
+function throughput(length, batch, callers) {
+  return withOwner(async (owner) => {
+    const blocks = makeBlocks(Math.floor((sizeMiB * MiB) / length), length);
+    const bytes = blocks.length * length;
+    const put = await timed(() => inBatches(blocks, batch, callers, (part) => owner.put(part)));
+    const cids = blocks.map(({ cid }) => cid);
+    const readBatch = Math.max(1, Math.floor((16 * MiB) / length));
+    const read = await timed(() => inBatches(cids, readBatch, 1, (part) => owner.getMany(part)));
+    row(`${length / 1024} KiB blocks, ${batch} a put, ${callers} at once`, {
+      "put MB/s": bytes / 1e6 / put.s,
+      "put CPU s/GB": put.cpu / (bytes / 1e9),
+      "read MB/s": bytes / 1e6 / read.s,
+    });
+  });
+}
+
+function latency() {
+  return withOwner(async (owner) => {
+    const blocks = makeBlocks(1000, 4096);
+    const each = [];
+    for (const block of blocks.slice(0, 200)) each.push((await timed(() => owner.put([block]))).s * 1000);
+    each.sort((a, b) => a - b);
+    row("one block of 4 KiB a put, one after another", { "p50 ms": each[100], "p99 ms": each[198] });
+    const together = await timed(() => Promise.all(blocks.slice(200).map((block) => owner.put([block]))));
+    row("800 puts of one block of 4 KiB at the same time", { "all ms": together.s * 1000 });
+    const known = await timed(() => owner.put(blocks));
+    const has = await timed(() => owner.has(blocks.map(({ cid }) => cid)));
+    row("1,000 blocks that are known", { "put ms": known.s * 1000, "has ms": has.s * 1000 });
+  });
+}
+
+await diskAlone();
+await diskAlone("the disk alone: 16 MiB files, each flushed");
 for (const [length, batch, callers] of [
   [16 * 1024, 256, 4],
   [64 * 1024, 64, 4],
@@ -79,34 +124,7 @@ for (const [length, batch, callers] of [
   [256 * 1024, 16, 4],
   [MiB, 4, 4],
   [MiB, 1, 16],
-]) {
-  const blocks = makeBlocks(Math.floor((sizeMiB * MiB) / length), length);
-  const owner = await newOwner();
-  const bytes = blocks.length * length;
-  const put = await timed(() => inBatches(blocks, batch, callers, (part) => owner.put(part)));
-  const cids = blocks.map(({ cid }) => cid);
-  const readBatch = Math.max(1, Math.floor((16 * MiB) / length));
-  const read = await timed(() => inBatches(cids, readBatch, 1, (part) => owner.getMany(part)));
-  row(`${length / 1024} KiB blocks, ${batch} a put, ${callers} at once`, {
-    "put MB/s": bytes / 1e6 / put.s,
-    "put CPU s/GB": put.cpu / (bytes / 1e9),
-    "read MB/s": bytes / 1e6 / read.s,
-  });
-}
-
-{
-  const owner = await newOwner();
-  const blocks = makeBlocks(1000, 4096);
-  const each = [];
-  for (const block of blocks.slice(0, 200)) each.push((await timed(() => owner.put([block]))).s * 1000);
-  each.sort((a, b) => a - b);
-  row("one block of 4 KiB a put, one after another", { "p50 ms": each[100], "p99 ms": each[198] });
-  const together = await timed(() => Promise.all(blocks.slice(200).map((block) => owner.put([block]))));
-  row("800 puts of one block of 4 KiB at the same time", { "all ms": together.s * 1000 });
-  const known = await timed(() => owner.put(blocks));
-  const has = await timed(() => owner.has(blocks.map(({ cid }) => cid)));
-  row("1,000 blocks that are known", { "put ms": known.s * 1000, "has ms": has.s * 1000 });
-}
-
-await store[Symbol.asyncDispose]();
-rmSync(folder, { recursive: true });
+])
+  await throughput(length, batch, callers);
+await latency();
+await diskAlone("the disk alone once more");

@@ -9,6 +9,7 @@ import type { Cid, Wallet } from "../../src/base/ids.ts";
 import { silentLog } from "../../src/base/log.ts";
 import type { Block } from "../../src/blocks/block-store.ts";
 import { cidOf } from "../../src/format/cid.ts";
+import { auditData } from "../../src/master/store/audit.ts";
 import { openMasterStore } from "../../src/master/store/master-store.ts";
 import type { BlockStores, OwnerBlocks } from "../../src/master/store/owner-blocks.ts";
 import { noise } from "../support/bytes.ts";
@@ -84,6 +85,8 @@ class World {
   readonly #random: ReturnType<typeof seededRandom>;
   readonly #answered = new Set<number>();
   readonly #sent = new Set<number>();
+  /** What an audit found before anything was recovered. */
+  readonly #crashComplaints: string[] = [];
   #disk = new SimulatedPackDisk();
   #open: { readonly store: BlockStores; readonly owner: OwnerBlocks } | undefined;
 
@@ -145,6 +148,7 @@ class World {
       const code = await codeOf(owner.get(cid));
       if (code !== "block_not_found") complaints.push(`${String(code)} of what is not there`);
     }
+    complaints.push(...this.#crashComplaints);
     const used = sumOf(held);
     if (owner.usedBytes !== used) complaints.push(`${owner.usedBytes} bytes are counted, ${used} are there`);
     return complaints;
@@ -188,6 +192,9 @@ class World {
     await this.end();
     this.#disk = op === "kill" ? this.#disk.afterKill() : this.#disk.afterPowerLoss(this.#random);
     this.#lose(index);
+    const { damage } = await auditData({ dir: this.#dir, disk: this.#disk, onBytes: () => {} });
+    const found = damage.filter(({ kind }) => kind !== "index" || index !== "garbage");
+    this.#crashComplaints.push(...found.map(({ kind, what }) => `audit after ${op}: ${kind}: ${what}`));
     // It may die again while it recovers.
     if (this.#random.fraction() < 0.3) {
       this.#disk.stopAfter(Math.floor(this.#random.fraction() * 12));
