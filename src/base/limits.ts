@@ -266,8 +266,6 @@ export const TEXTS_BYTES = 64 * MiB;
 export const OWNER_TEXTS_BYTES = 16 * MiB;
 /** Blocks of one CAR that are stored with one flush. */
 export const CAR_BATCH_BYTES = 4 * MiB;
-/** What a block costs in memory besides its bytes. */
-export const BLOCK_OVERHEAD_BYTES = 256;
 /** A CAR's header is its roots, of which ours has none. */
 export const MAX_CAR_HEADER_BYTES = 64 * KiB;
 /** Blocks that one answer reads ahead of its reader. */

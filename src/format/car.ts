@@ -44,18 +44,22 @@ interface Coming {
 }
 
 /**
- * The blocks of a CAR that comes in pieces. `admit` is awaited before each block of that many bytes is held. Throws
- * `format_invalid` where the framing is broken, and as the source and `admit` do.
+ * The blocks of a CAR that comes in pieces. `room` is asked for the memory of each block before its bytes are read; without it, a block
+ * is a view of the piece that it came in, or memory of its own. Throws `format_invalid` where the framing is broken, and as the
+ * source and `room` do.
  */
 export async function* decodeCar(
   source: AsyncIterable<Uint8Array>,
-  admit: (length: number) => void | Promise<void> = () => {},
+  room?: (length: number) => Uint8Array | Promise<Uint8Array>,
 ): AsyncGenerator<CarSection> {
   const decoder = new CarDecoder();
   for await (const piece of source) {
     for (const section of decoder.push(piece)) {
-      if (section.kind === "coming") await admit(section.length);
-      else yield section;
+      if (section.kind !== "coming") yield section;
+      else if (room !== undefined) {
+        const memory = room(section.length);
+        decoder.readInto(memory instanceof Uint8Array ? memory : await memory);
+      }
     }
   }
   decoder.end();
@@ -84,6 +88,11 @@ export class CarDecoder {
       at += used.bytes;
       if (used.section !== undefined) yield used.section;
     }
+  }
+
+  /** The memory for the block that is coming, exactly as long as that. */
+  readInto(memory: Uint8Array): void {
+    this.#held = memory;
   }
 
   /** To be called where the stream ends. Throws `format_invalid` in the middle of something. */

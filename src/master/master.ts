@@ -9,6 +9,7 @@ import { SqliteRootStore } from "../roots/sqlite-root-store.ts";
 import { Quota } from "./account/quota.ts";
 import { accountRoutes } from "./account/routes.ts";
 import { blockRoutes } from "./blocks/routes.ts";
+import { Slabs } from "./blocks/slabs.ts";
 import { Bearers } from "./http/bearers.ts";
 import { Endings } from "./http/endings.ts";
 import { Metrics } from "./http/metrics.ts";
@@ -100,6 +101,7 @@ async function openParts(options: MasterOptions, open: (Disposable | AsyncDispos
     quotaGate: quotaApi && new QuotaGate({ api: quotaApi.url, open: quotaApi.open, clock, log }),
     bodies: new Shares(BODIES_BYTES, OWNER_BODIES_BYTES),
     answers: new Shares(BODIES_BYTES, OWNER_BODIES_BYTES),
+    slabs: new Slabs(),
     metrics: new Metrics(),
     publicBlocks,
     version,

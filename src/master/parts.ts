@@ -4,6 +4,7 @@ import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { RootStore } from "../roots/root-store.ts";
 import type { Quota } from "./account/quota.ts";
+import type { Slabs } from "./blocks/slabs.ts";
 import type { Bearers } from "./http/bearers.ts";
 import type { Endings } from "./http/endings.ts";
 import type { Metrics } from "./http/metrics.ts";
@@ -25,6 +26,7 @@ export interface MasterParts {
   /** Memory of bodies that come in, and of blocks that go out. */
   readonly bodies: Shares;
   readonly answers: Shares;
+  readonly slabs: Slabs;
   readonly metrics: Metrics;
   readonly publicBlocks: boolean;
   readonly version: string;

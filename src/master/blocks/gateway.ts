@@ -93,8 +93,15 @@ async function* oneBlock(
 /** Blocks here are no UnixFS, so an entity is its one block. A block that is missing below breaks the CAR off. */
 async function* carBelow(reading: Reading, root: Cid, scope: Scope): AsyncGenerator<Uint8Array> {
   yield encodeCarHeader([root]);
+  const { answers, owner, signal } = reading;
   for await (const block of walkDag(reading, root)) {
-    yield* carBlock(block);
+    const size = block.bytes.length;
+    await answers.take(owner, size, signal);
+    try {
+      yield* carBlock(block);
+    } finally {
+      answers.give(owner, size);
+    }
     if (scope !== "all") return;
   }
 }

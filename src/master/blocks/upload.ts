@@ -3,7 +3,7 @@
  * meanwhile. A bad block rejects itself. When the CAR breaks off, what came before is stored, so that its sender can go on there.
  */
 import { hasCode } from "../../base/errors.ts";
-import { BLOCK_OVERHEAD_BYTES, CAR_BATCH_BYTES, MAX_CAR_BYTES } from "../../base/limits.ts";
+import { CAR_BATCH_BYTES, MAX_CAR_BYTES } from "../../base/limits.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { blake3 } from "../../crypto/hash.ts";
 import { type CarSection, decodeCar } from "../../format/car.ts";
@@ -27,9 +27,9 @@ class Upload {
   #stored = 0;
   #known = 0;
   #batch: Block[] = [];
-  #batchBytes = 0;
-  /** What it has of the memory for bodies: its batches and the block that comes. */
-  #held = 0;
+  /** Memory of the batch, and how much of it is in use. */
+  #slab: Uint8Array = NO_SLAB;
+  #used = 0;
   /** The batch that is being stored while the next one is read. */
   #flush: Promise<void> = Promise.resolve();
 
@@ -43,7 +43,7 @@ class Upload {
     try {
       try {
         const body = this.#call.body(MAX_CAR_BYTES);
-        for await (const section of decodeCar(body, (length) => this.#admit(length))) await this.#take(section);
+        for await (const section of decodeCar(body, (length) => this.#room(length))) this.#take(section);
       } finally {
         await this.#store();
         await this.#flush;
@@ -51,7 +51,6 @@ class Upload {
     } catch (cause) {
       throw this.#described(cause);
     } finally {
-      this.#give(this.#held);
       this.#count();
     }
     return this.#counts;
@@ -61,37 +60,41 @@ class Upload {
     return { stored: this.#stored, known: this.#known, rejected: this.#rejected };
   }
 
-  /** Makes room for a block. Whoever waits for memory holds none: else all could wait for one another. */
-  #admit(length: number): void | Promise<void> {
-    const wanted = length + BLOCK_OVERHEAD_BYTES;
-    if (this.#parts.bodies.tryTake(this.#call.caller.wallet, wanted)) this.#held += wanted;
-    else return this.#await(wanted);
+  /** Memory for a block that comes. */
+  #room(length: number): Uint8Array | Promise<Uint8Array> {
+    const fits = this.#used + length <= this.#slab.length && this.#batch.length < MAX_BATCH_BLOCKS;
+    return fits && this.#slab !== NO_SLAB ? this.#cut(length) : this.#roomInNextBatch(length);
   }
 
-  async #await(wanted: number): Promise<void> {
+  #cut(length: number): Uint8Array {
+    this.#used += length;
+    return this.#slab.subarray(this.#used - length, this.#used);
+  }
+
+  async #roomInNextBatch(length: number): Promise<Uint8Array> {
     await this.#store();
-    await this.#flush;
-    await this.#parts.bodies.take(this.#call.caller.wallet, wanted, this.#call.signal);
-    this.#held += wanted;
+    const { bodies, slabs } = this.#parts;
+    const { wallet } = this.#call.caller;
+    const declared = Number(this.#call.headers["content-length"] ?? CAR_BATCH_BYTES);
+    const size = Math.max(length, Math.min(declared, CAR_BATCH_BYTES));
+    if (!bodies.tryTake(wallet, size)) {
+      // Whoever waits for memory holds none: else all could wait for one another.
+      await this.#flush;
+      await bodies.take(wallet, size, this.#call.signal);
+    }
+    this.#slab = size === CAR_BATCH_BYTES ? slabs.take() : Buffer.allocUnsafe(size);
+    return this.#cut(length);
   }
 
-  #give(bytes: number): void {
-    this.#held -= bytes;
-    if (bytes > 0) this.#parts.bodies.give(this.#call.caller.wallet, bytes);
-  }
-
-  async #take(section: CarSection): Promise<void> {
+  #take(section: CarSection): void {
     const fault = faultOf(section);
-    if (fault !== undefined && section.kind === "block") this.#give(section.bytes.length + BLOCK_OVERHEAD_BYTES);
-    if (fault !== undefined) this.#reject(section.cid ?? null, fault);
-    if (fault !== undefined || section.kind !== "block") return;
-    this.#batch.push({ cid: section.cid, bytes: section.bytes });
-    this.#batchBytes += section.bytes.length;
-    if (this.#batchBytes >= CAR_BATCH_BYTES || this.#batch.length === MAX_BATCH_BLOCKS) await this.#store();
+    if (fault !== undefined) this.#reject(section, fault);
+    else if (section.kind === "block") this.#batch.push({ cid: section.cid, bytes: section.bytes });
   }
 
-  #reject(cid: string | null, code: RefusalCode): void {
-    this.#rejected.push({ cid, code });
+  #reject(section: CarSection, code: RefusalCode): void {
+    if (section.kind === "block") this.#used -= section.bytes.length;
+    this.#rejected.push({ cid: section.cid ?? null, code });
     if (this.#rejected.length <= MAX_REJECTED) return;
     throw new Refusal("malformed_car", `More than ${MAX_REJECTED} blocks are not what they should be.`);
   }
@@ -99,29 +102,42 @@ class Upload {
   /** Begins to store the batch, once the one before is stored. */
   async #store(): Promise<void> {
     const batch = this.#batch;
-    const bytes = this.#batchBytes;
+    const slab = this.#slab;
     this.#batch = [];
-    this.#batchBytes = 0;
-    await this.#flush;
-    if (batch.length === 0) return;
-    this.#flush = this.#put(batch, bytes);
+    this.#slab = NO_SLAB;
+    this.#used = 0;
+    try {
+      await this.#flush;
+    } catch (cause) {
+      this.#release(slab);
+      throw cause;
+    }
+    this.#flush = this.#put(batch, slab);
     // Whoever waits for it sees the failure; until then it is not unhandled.
     this.#flush.catch(() => {});
   }
 
-  async #put(batch: readonly Block[], bytes: number): Promise<void> {
+  async #put(batch: readonly Block[], slab: Uint8Array): Promise<void> {
     try {
+      if (batch.length === 0) return;
+      const bytes = batch.reduce((sum, block) => sum + block.bytes.length, 0);
       const arrived = await this.#parts.quota.admit(this.#call.caller.wallet, bytes);
       try {
         const { stored, known } = await this.#blocks.put(batch);
         this.#stored += stored;
         this.#known += known;
+        // Only now: after a failure a write may still be under way.
+        this.#parts.slabs.give(slab);
       } finally {
         arrived();
       }
     } finally {
-      this.#give(bytes + batch.length * BLOCK_OVERHEAD_BYTES);
+      this.#release(slab);
     }
+  }
+
+  #release(slab: Uint8Array): void {
+    if (slab !== NO_SLAB) this.#parts.bodies.give(this.#call.caller.wallet, slab.length);
   }
 
   /** With what was done before it went wrong. */
@@ -148,6 +164,7 @@ interface Counts {
   readonly rejected: readonly { readonly cid: string | null; readonly code: RefusalCode }[];
 }
 
+const NO_SLAB = new Uint8Array();
 const MAX_BATCH_BLOCKS = 8_192;
 const MAX_REJECTED = 1_000;
 
