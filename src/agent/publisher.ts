@@ -263,6 +263,7 @@ const UNREACHABLE: ReadonlySet<string> = new Set([
   "bad_token",
   "bucket_locked",
   "key_locked",
+  "no_grant",
   "no_such_bucket",
   "store_unreachable",
   "time_out",

@@ -48,6 +48,7 @@ export type ErrorCode =
   | "mount_not_empty"
   | "name_invalid"
   | "no_agent"
+  | "no_grant"
   | "no_such_bucket"
   | "no_such_path"
   | "no_such_root"

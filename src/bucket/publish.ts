@@ -313,6 +313,7 @@ const WAITING: ReadonlySet<string> = new Set([
   "disk_full",
   "key_locked",
   "missing_blocks",
+  "no_grant",
   "no_such_bucket",
   "over_quota",
   "store_failed",

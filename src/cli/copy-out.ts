@@ -6,10 +6,11 @@ import { rmSync } from "node:fs";
 import { chmod, lchown, link, lstat, mkdir, open, rename, rm, symlink } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { SynclineError } from "../base/errors.ts";
+import type { Cid, FileName } from "../base/ids.ts";
 import { nameToBytes } from "../base/names.ts";
 import { listDirectory, lookup } from "../bucket/fs-reader.ts";
 import type { TreeObject } from "../bucket/fs-reader.ts";
-import { streamContent } from "../content/read.ts";
+import { missingBlocks, streamContent } from "../content/read.ts";
 import { seekContent } from "../content/seek.ts";
 import { readTarget } from "./bucket-reader.ts";
 import type { BucketReader } from "./bucket-reader.ts";
@@ -54,13 +55,35 @@ export class CopyOut {
 
   async #directory(object: TreeObject, target: Buffer): Promise<void> {
     await makeDirectory(target);
-    const { nodes, tree } = this.#reader;
-    for await (const { name } of listDirectory(nodes, tree, object.id)) {
-      const child = await lookup(nodes, tree, { parent: object.id, name });
-      if (child !== undefined) await this.copy(child, Buffer.concat([target, SLASH, nameToBytes(name)]));
+    for await (const group of this.#groups(object)) {
+      for (const { child, name } of group) await this.copy(child, Buffer.concat([target, SLASH, nameToBytes(name)]));
     }
     // Last: a directory without the right to write would refuse its entries, and each of them changes its time.
     await this.#keepAttributes(object, target);
+  }
+
+  /** The entries of a directory; while one group is copied, what the next one needs first is on its way, in one request. */
+  async *#groups(directory: TreeObject): AsyncGenerator<Entry[]> {
+    const { nodes, tree, content } = this.#reader;
+    let before: Entry[] = [];
+    let group: Entry[] = [];
+    let wanted: Cid[] = [];
+    let bytes = 0;
+    for await (const { name } of listDirectory(nodes, tree, directory.id)) {
+      const child = await lookup(nodes, tree, { parent: directory.id, name });
+      if (child === undefined) continue;
+      const { record } = child;
+      const ahead = Math.min(record.size, AHEAD_FILE_BYTES);
+      group.push({ child, name });
+      if (record.type === "file") wanted.push(...missingBlocks(content, record.content, record.size, 0, ahead));
+      bytes += ahead;
+      if (bytes < AHEAD_BYTES && group.length < AHEAD_ENTRIES) continue;
+      await content.load(wanted, 0);
+      if (before.length > 0) yield before;
+      [before, group, wanted, bytes] = [group, [], [], 0];
+    }
+    await content.load(wanted, 0);
+    for (const last of [before, group]) if (last.length > 0) yield last;
   }
 
   async #symlink(object: TreeObject, target: Buffer): Promise<void> {
@@ -153,6 +176,16 @@ async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): 
   for (let done = 0; done < bytes.length;) {
     done += (await file.write(bytes, done, bytes.length - done, position + done)).bytesWritten;
   }
+}
+
+/** What is read ahead of the files of a directory, in all and of each. */
+const AHEAD_BYTES = 4 * 1024 * 1024;
+const AHEAD_FILE_BYTES = 256 * 1024;
+const AHEAD_ENTRIES = 128;
+
+interface Entry {
+  readonly child: TreeObject;
+  readonly name: FileName;
 }
 
 const SLASH = Buffer.from("/");

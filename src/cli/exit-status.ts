@@ -50,6 +50,7 @@ export const ERROR_STATUSES: Readonly<Record<ErrorCode, ExitStatus>> = {
   mount_not_empty: 4,
   name_invalid: 2,
   no_agent: 1,
+  no_grant: 5,
   no_such_bucket: 1,
   no_such_path: 1,
   no_such_root: 1,

@@ -45,6 +45,7 @@ const REFUSALS: ReadonlySet<string> = new Set<ErrorCode>([
   "format_invalid",
   "limit_exceeded",
   "missing_blocks",
+  "no_grant",
   "no_such_bucket",
   "not_supported",
   "over_quota",

@@ -15,6 +15,8 @@ export interface RootStoreUnderTest {
   readonly name?: BucketName;
   /** Whether it holds that bucket only. */
   readonly single?: boolean;
+  /** Whether it answers for the caller's own buckets only. */
+  readonly guarded?: boolean;
   /** Makes what may follow these roots, for a store that looks at what becomes a root. */
   readonly commits?: MakeCommits;
 }
@@ -22,7 +24,13 @@ export interface RootStoreUnderTest {
 /** The addresses of commits with these labels on top of a parent. */
 export type MakeCommits = (labels: readonly string[], parent: Cid | undefined) => Promise<Cid[]>;
 
-export function rootStoreContract({ open, name, single = false, commits = labelled }: RootStoreUnderTest): void {
+export function rootStoreContract({
+  open,
+  name,
+  single = false,
+  guarded = false,
+  commits = labelled,
+}: RootStoreUnderTest): void {
   const demo = name ?? { owner: OWNER, bucket: "demo" };
   const commit = async (label: string, parent?: Cid) => (await commits([label], parent))[0] ?? rootCid(label);
 
@@ -64,8 +72,11 @@ export function rootStoreContract({ open, name, single = false, commits = labell
       { ...demo, bucket: "other" },
       { ...demo, owner: `0x${"22".repeat(20)}` },
     ]) {
-      const answer = await store.get(other).catch((error: unknown) => hasCode(error, "no_such_bucket"));
-      expect(answer).toBe(single ? true : undefined);
+      const answer = await store.get(other).catch((error: unknown) => error);
+      const refused = hasCode(answer, "no_such_bucket") || hasCode(answer, "no_grant");
+      expect(refused ? "refused" : answer).toBe(
+        single || (guarded && other.owner !== demo.owner) ? "refused" : undefined,
+      );
     }
   });
 
