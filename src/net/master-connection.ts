@@ -158,7 +158,9 @@ export class MasterConnection implements Master {
     // Who comes back may be another version.
     this.#capabilities = undefined;
     return new SynclineError("store_unreachable", `${this.address} does not answer: ${cause.message}.`, {
-      hint: "Check the network and the master; it is tried again by itself, and changes stay queued.",
+      hint: UNTRUSTED.test(codeOf(cause.cause))
+        ? "If this is the master that you mean, name the certificate that vouches for it: --tls-ca FILE."
+        : "Check the network and the master; it is tried again by itself, and changes stay queued.",
       cause,
     });
   }
@@ -180,6 +182,13 @@ export async function refusalIn(answer: MasterAnswer): Promise<Refusal> {
 /** Whether the request that failed like this may have reached the master. */
 export function maybeReceived(error: unknown): boolean {
   return !(error instanceof SynclineError && error.cause instanceof Unanswered && !error.cause.sent);
+}
+
+/** What OpenSSL calls a certificate that nobody vouches for, or that is another host's. */
+const UNTRUSTED = /CERT|SIGNATURE/;
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "";
 }
 
 const ANY_STATUS = Array.from({ length: 400 }, (_, index) => 200 + index);
@@ -225,6 +234,8 @@ async function secureContextOf(tlsCa: string | undefined) {
   if (tlsCa === undefined) return {};
   const { createSecureContext, rootCertificates } = await import("node:tls");
   try {
+    // A context is made of any text: what holds no certificate would only show as a master that nobody vouches for.
+    if (!tlsCa.includes("-----BEGIN CERTIFICATE-----")) throw new RangeError("there is none in the file");
     return { secureContext: createSecureContext({ ca: [...rootCertificates, tlsCa] }) };
   } catch (cause) {
     throw new SynclineError("config_invalid", `The certificates of --tls-ca cannot be used: ${String(cause)}`, {

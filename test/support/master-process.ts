@@ -35,9 +35,13 @@ export class MasterProcess {
   }
 
   /** Starts it (again) over the same data. */
-  async run(listen: string, args: readonly string[] = []): Promise<void> {
-    const { wallet } = walletSigner(HISTORY_KEY);
-    const options = ["serve", "--data", this.data, "--listen", listen, "--allow", wallet, "--json", ...args];
+  run(listen: string, args: readonly string[] = []): Promise<void> {
+    return this.serve(listen, ["--allow", walletSigner(HISTORY_KEY).wallet, ...args]);
+  }
+
+  /** As `run`, for whom `args` allow. */
+  async serve(listen: string, args: readonly string[]): Promise<void> {
+    const options = ["serve", "--data", this.data, "--listen", listen, "--json", ...args];
     const child = spawn(process.execPath, [main, ...options], { stdio: ["ignore", "pipe", "inherit"] });
     this.#child = child;
     for await (const line of createInterface({ input: child.stdout })) {

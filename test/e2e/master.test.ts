@@ -1,0 +1,164 @@
+/** Buckets at a master as people use them: the command line and mounts, over a master process that comes and goes. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { eventually, whyNoMount } from "../support/fuse-process.ts";
+import { MasterProcess } from "../support/master-process.ts";
+import { Workspace } from "../support/syncline.ts";
+
+const reason = whyNoMount();
+const STRANGER = { SYNCLINE_KEY: "33".repeat(32) };
+const OWNER = "0x17c5185167401ed00cf5f5b2fc97d9bbfdb7d025";
+const ELSEWHERE = "0x2222222222222222222222222222222222222222";
+
+let space: Workspace;
+let master: MasterProcess;
+beforeAll(() => {
+  space = new Workspace("at-master");
+});
+afterAll(() => space[Symbol.dispose]());
+beforeEach(async () => {
+  master = await MasterProcess.start();
+});
+afterEach(() => master.end("SIGKILL"));
+
+const code = (args: readonly string[], env: NodeJS.ProcessEnv = {}) => {
+  const { status, err } = space.run([...args, "--json"], { env });
+  return [status, (JSON.parse(err) as { code: string }).code];
+};
+
+describe("commands", () => {
+  test("do at a master what they do in a folder", () => {
+    const url = `${master.origin}/notes`;
+    const { pinned } = space.json("init", url);
+    expect(code(["init", url])).toEqual([4, "bucket_exists"]);
+    writeFileSync(space.at("a.txt"), "one");
+    const { root } = space.json("put", space.at("a.txt"), `${url}/ä b.txt`);
+    writeFileSync(space.at("a.txt"), "two");
+    space.do("put", space.at("a.txt"), `${url}/ä b.txt`);
+    expect(space.do("cat", `${url}/%C3%A4%20b.txt`)).toBe("two");
+    expect(space.do("cat", `${url}/ä b.txt`, "--at", String(root))).toBe("one");
+    expect(space.lines("ls", url).map(({ name }) => name)).toEqual(["ä b.txt"]);
+    space.do("restore", `${url}/ä b.txt`, "--at", String(root));
+    expect(space.do("cat", `${String(pinned).replace("#", "/ä b.txt#")}`)).toBe("one");
+    expect(space.lines("log", url)).toHaveLength(4);
+    expect(space.lines("verify", url)).toMatchObject([{ damaged: 0 }]);
+    space.do("get", "-r", url, space.at("copy"));
+    expect(readFileSync(space.at("copy", "ä b.txt"), "utf8")).toBe("one");
+    expect(code(["unlock", url])).toEqual([1, "not_supported"]);
+  });
+
+  test("say what is wrong, each with its status", async () => {
+    const url = `${master.origin}/notes`;
+    space.do("init", url);
+    expect(code(["ls", `${master.origin}/another`])).toEqual([1, "no_such_bucket"]);
+    expect(code(["ls", url], STRANGER)).toEqual([5, "wallet_not_allowed"]);
+    expect(code(["ls", `${master.origin}/${ELSEWHERE}/notes`])).toEqual([5, "no_grant"]);
+    expect(code(["ls", url], { SYNCLINE_TOKEN: "nonsense" })).toEqual([5, "bad_token"]);
+    expect(code(["ls", url.replace("127.0.0.1", "192.0.2.1")])).toEqual([2, "bad_address"]);
+    expect(code(["ls", master.origin])).toEqual([2, "bad_address"]);
+    expect(code(["ls", `${url}#bafyr4ie6slwfgmp6p722bstsiftx2b6prq44d2oek4elscc55aisgsz6vi`])).toEqual([
+      4,
+      "foreign_bucket",
+    ]);
+    await master.end();
+    expect(code(["ls", url])).toEqual([6, "arbiter_unreachable"]);
+  });
+
+  test("use the first of several masters that answers", () => {
+    const url = `${master.origin}/notes`;
+    space.do("init", url);
+    const { port } = new URL(master.origin);
+    expect(space.lines("ls", `http://127.0.0.1:1,127.0.0.1:${port}/notes`)).toEqual([]);
+  });
+
+  test("trust a master's certificate when they are told to, and not before", async () => {
+    const tls = (name: string) => resolve(import.meta.dirname, "../support/tls", name);
+    const secure = await MasterProcess.start("--tls-cert", tls("cert.pem"), "--tls-key", tls("key.pem"));
+    onTestFinished(() => secure.end("SIGKILL"));
+    const url = `https://localhost:${new URL(secure.origin).port}/notes`;
+    expect(code(["init", url])).toEqual([6, "arbiter_unreachable"]);
+    space.do("init", url, "--tls-ca", tls("cert.pem"));
+    expect(space.lines("ls", url, "--tls-ca", tls("cert.pem"))).toEqual([]);
+    expect(code(["ls", url, "--tls-ca", tls("key.pem")])).toEqual([2, "config_invalid"]);
+  });
+});
+
+describe.skipIf(reason !== undefined)(`mounts${reason === undefined ? "" : ` (skipped: ${reason})`}`, () => {
+  let url: string;
+  let dir: string;
+  let count = 0;
+  beforeEach(() => {
+    url = `${master.origin}/mounted-${++count}`;
+    dir = space.mountPoint(`mount-${count}`);
+    space.do("init", url);
+  });
+
+  const lastError = () => (space.status(dir)["lastError"] as { code: string } | null)?.code;
+  const flushed = () => space.run(["flush", dir, "--json"]).status;
+
+  test("of one bucket show each other's changes, also after the master was killed", async () => {
+    const other = space.mountPoint(`other-${count}`);
+    space.mount(url, dir);
+    space.mount(url, other);
+    const arrives = (name: string) =>
+      eventually(async () => expect(readFileSync(join(other, name), "utf8")).toBe(name));
+    writeFileSync(join(dir, "first"), "first");
+    await arrives("first");
+    await master.restart("SIGKILL");
+    writeFileSync(join(dir, "second"), "second");
+    await arrives("second");
+    expect(space.run(["unmount", dir]).status).toBe(0);
+    expect(space.run(["unmount", other]).status).toBe(0);
+    expect(space.lines("verify", url)).toMatchObject([{ damaged: 0 }]);
+  });
+
+  test("start without the master from what was seen last, and publish when it is back", async () => {
+    space.mount(url, dir);
+    writeFileSync(join(dir, "seen"), "seen");
+    space.do("unmount", dir);
+    await master.end();
+    space.mount(url, dir);
+    expect(readFileSync(join(dir, "seen"), "utf8")).toBe("seen");
+    writeFileSync(join(dir, "offline"), "offline");
+    await eventually(async () => expect(lastError()).toBe("arbiter_unreachable"));
+    expect(space.status(dir)).toMatchObject({ online: false });
+    await master.run(new URL(master.origin).host);
+    await eventually(async () => expect(space.status(dir)).toMatchObject({ online: true, pending: { files: 0 } }));
+    space.do("unmount", dir);
+    expect(space.do("cat", `${url}/offline`)).toBe("offline");
+  });
+
+  test("whose wallet is not served any more keep everything, say why, and go on when it is", async () => {
+    space.mount(url, dir);
+    const { host } = new URL(master.origin);
+    await master.end();
+    await master.serve(host, ["--allow", ELSEWHERE]);
+    writeFileSync(join(dir, "kept"), "kept");
+    await eventually(async () => expect(lastError()).toBe("wallet_not_allowed"));
+    expect(flushed()).toBe(3);
+    await master.end();
+    await master.serve(host, ["--allow", OWNER]);
+    await eventually(async () => expect(space.status(dir)).toMatchObject({ lastError: null, pending: { files: 0 } }));
+    space.do("unmount", dir);
+    expect(space.do("cat", `${url}/kept`)).toBe("kept");
+  });
+
+  test("of a bucket that was seen before need no key to start: they say what they wait for", async () => {
+    const locked = { SYNCLINE_KEY: undefined, SYNCLINE_KEY_FILE: space.at("locked.json") };
+    space.mount(url, dir);
+    writeFileSync(join(dir, "seen"), "seen");
+    space.do("unmount", dir);
+    const made = space.run(["key", "new", "--json"], { env: locked });
+    expect(made.status).toBe(0);
+    space.do("ls", url);
+    expect(code(["ls", url], { ...locked, SYNCLINE_PASSPHRASE_FILE: space.at("nothing") })).toEqual([5, "key_locked"]);
+    const mounted = space.run(["mount", url, dir, "--background", "--json"], {
+      env: { ...locked, SYNCLINE_PASSPHRASE_FILE: space.at("nothing") },
+    });
+    expect(mounted.status).toBe(0);
+    expect(readFileSync(join(dir, "seen"), "utf8")).toBe("seen");
+    await eventually(async () => expect(lastError()).toBe("key_locked"));
+    space.do("unmount", dir);
+  });
+});
