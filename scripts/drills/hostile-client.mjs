@@ -17,6 +17,7 @@ import { createGenesisBody, signGenesis } from "../../dist/format/genesis.js";
 import { report } from "./lib.mjs";
 
 const MiB = 1 << 20;
+const PATIENCE_MS = 60_000;
 const [kind, port, given] = process.argv.slice(2);
 const count = Number(given ?? 100);
 const answers = {};
@@ -156,7 +157,7 @@ function received(socket) {
       if (text.includes("\r\n\r\n") && /"code":"|"stored":|"missing":|"cid":/.test(text)) told();
     });
     socket.on("close", told);
-    setTimeout(told, 60_000).unref();
+    setTimeout(() => done("no answer"), PATIENCE_MS).unref();
   });
 }
 

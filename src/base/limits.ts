@@ -214,7 +214,10 @@ export const WALK_MARKS = 1_024;
 /** A check gives up looking for more when so many nodes lie above what is missing. */
 export const WALK_INCOMPLETE_NODES = 10_000;
 /** Bytes of blocks that one check keeps in memory, besides the block that it looks at. */
-export const WALK_HELD_BYTES = 16 * MiB;
+export const WALK_HELD_BYTES = 8 * MiB;
+/** Swaps that are checked at once: of all owners, and of one. Swaps of one bucket are checked one after another. */
+export const CHECKS_AT_ONCE = 32;
+export const OWNER_CHECKS_AT_ONCE = 4;
 /** For how long a check keeps others waiting. */
 export const WALK_SLICE_MS = 5;
 /** Buckets that one answer lists. */

@@ -1,8 +1,10 @@
 /** The calls on a bucket's root, as a client sees them. */
 import { describe, expect, test } from "vitest";
+import { deferred } from "../../src/base/deferred.ts";
 import { SynclineError } from "../../src/base/errors.ts";
 import type { Cid } from "../../src/base/ids.ts";
 import type { LogFields } from "../../src/base/log.ts";
+import { OWNER_CHECKS_AT_ONCE } from "../../src/base/limits.ts";
 import { silentLog } from "../../src/base/log.ts";
 import type { Answer } from "../../src/master/http/route.ts";
 import { BucketRoots } from "../../src/master/roots/bucket-roots.ts";
@@ -197,6 +199,31 @@ describe("swapping a root", () => {
     const next = await store(chain.make("b", first));
     await expect(swap(next, { "if-match": "*" }, AbortSignal.abort())).rejects.toMatchObject({ name: "AbortError" });
     expect(await read()).toMatchObject({ json: { root: first.commit.cid } });
+  });
+
+  test(`is checked while at most ${OWNER_CHECKS_AT_ONCE} others of one owner are, and an abandoned one leaves the queue`, async () => {
+    const { chain, ask, store, blocks } = await master();
+    const first = await store(chain.make("a", undefined));
+    const [opened, gate] = [deferred<void>(), { now: 0, most: 0 }];
+    const complete = blocks.complete.bind(blocks);
+    blocks.complete = async (cids) => {
+      gate.most = Math.max(gate.most, ++gate.now);
+      await opened.promise;
+      gate.now--;
+      return complete(cids);
+    };
+    const create = (index: number, signal?: AbortSignal) => {
+      const [headers, json] = [{ "if-none-match": "*" }, { root: first.commit.cid }];
+      return ask("PUT", `/v1/buckets/bucket-${index}/root`, { headers, json, ...(signal && { signal }) });
+    };
+    const gone = new AbortController();
+    const swaps = Array.from({ length: 3 * OWNER_CHECKS_AT_ONCE }, (_, index) => create(index));
+    const abandoned = create(99, gone.signal);
+    gone.abort();
+    await expect(abandoned).rejects.toMatchObject({ name: "AbortError" });
+    opened.resolve();
+    for (const { status } of await Promise.all(swaps)) expect(status).toBe(200);
+    expect(gate.most).toBe(OWNER_CHECKS_AT_ONCE);
   });
 
   test("without comparing loses one of two writers' work, and warns at the start", async () => {

@@ -4,10 +4,12 @@ import type { Clock } from "../../base/clock.ts";
 import { KeyedQueues } from "../../base/concurrency.ts";
 import { hasCode } from "../../base/errors.ts";
 import type { Cid, Wallet } from "../../base/ids.ts";
+import { CHECKS_AT_ONCE, OWNER_CHECKS_AT_ONCE } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
 import { describeError } from "../../base/log.ts";
 import type { BucketName, Root, RootRow, RootTable, SwapOutcome } from "../../roots/root-store.ts";
 import { Refusal } from "../http/refusal.ts";
+import { Shares } from "../http/shares.ts";
 import type { BlockStores, OwnerBlocks } from "../store/owner-blocks.ts";
 import { conditionHolds } from "./condition.ts";
 import type { SwapCondition } from "./condition.ts";
@@ -41,6 +43,8 @@ export class BucketRoots {
   readonly #options: BucketRootsOptions;
   readonly #check: SwapCheck;
   readonly #swaps = new KeyedQueues();
+  /** Each check holds memory: an owner of many buckets holds up only himself. */
+  readonly #checks = new Shares(CHECKS_AT_ONCE, OWNER_CHECKS_AT_ONCE);
   readonly #known = new BoundedMap<string, RootRow>(ROOTS_REMEMBERED);
 
   constructor(options: BucketRootsOptions) {
@@ -82,10 +86,15 @@ export class BucketRoots {
     await this.#refuseConflict(name, condition);
     return this.#swaps.run(keyOf(name), async () => {
       abandoned.throwIfAborted();
-      await this.#refuseConflict(name, condition);
-      const root = await this.#swapNow(name, next);
-      this.hub.tell(name, root);
-      return root;
+      await this.#checks.take(name.owner, 1, abandoned);
+      try {
+        await this.#refuseConflict(name, condition);
+        const root = await this.#swapNow(name, next);
+        this.hub.tell(name, root);
+        return root;
+      } finally {
+        this.#checks.give(name.owner, 1);
+      }
     });
   }
 
