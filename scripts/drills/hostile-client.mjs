@@ -4,16 +4,10 @@
  */
 import { randomBytes } from "node:crypto";
 import { connect } from "node:net";
-import { systemRandom } from "../../dist/base/random.js";
-import { createDeviceKey } from "../../dist/crypto/device-key.js";
 import { walletSigner } from "../../dist/crypto/wallet.js";
 import { encodeCarBlockHead, encodeCarHeader } from "../../dist/format/car.js";
-import { signCertificate } from "../../dist/format/certificate.js";
 import { cidOf } from "../../dist/format/cid.js";
-import { signCommit } from "../../dist/format/commit.js";
-import { encodeCbor, Link } from "../../dist/format/dag-cbor.js";
-import { NO_FEATURES } from "../../dist/format/features.js";
-import { createGenesisBody, signGenesis } from "../../dist/format/genesis.js";
+import { car, createChain, node } from "./commits.mjs";
 import { report } from "./lib.mjs";
 
 const MiB = 1 << 20;
@@ -97,7 +91,8 @@ const attacks = {
     }
     const roots = [];
     for (const [label, tree] of Object.entries({ chain, fan })) {
-      const { commit, blocks } = await commitOver(tree.cid);
+      const bucket = await createChain(walletSigner(Buffer.alloc(32, 0x07)));
+      const { commit, blocks } = bucket.make(label, undefined, { tree: tree.cid });
       await send("stored", ...carRequest(blocks));
       roots.push([label, commit.cid]);
     }
@@ -195,44 +190,12 @@ function carRequest(blocks) {
   return [head("POST", "/v1/blocks", body.length), body];
 }
 
-function car(blocks) {
-  return Buffer.concat([
-    encodeCarHeader(),
-    ...blocks.flatMap(({ cid: address, bytes }) => [encodeCarBlockHead(address, bytes.length), bytes]),
-  ]);
-}
-
 function cid(bytes) {
   return cidOf("raw", bytes);
 }
 
 function cids(length) {
   return Array.from({ length }, () => cid(randomBytes(8)));
-}
-
-/** The first commit of a bucket of the wallet whose bearer this is, with that tree. */
-async function commitOver(tree) {
-  const wallet = walletSigner(Buffer.alloc(32, 0x07));
-  const genesis = await signGenesis(createGenesisBody(wallet.wallet, systemRandom), wallet);
-  const device = createDeviceKey(systemRandom);
-  const certificate = await signCertificate(device, genesis.cid, 4_000_000_000, wallet);
-  const empty = node("");
-  const links = { genesis: genesis.cid, tree, policy: empty.cid, kept: empty.cid, acl: undefined };
-  const place = { parent: undefined, skip: undefined, seq: 1, writer: device.writer, epoch: 0, heads: new Map() };
-  const said = {
-    totals: { files: 0, directories: 0, bytes: 0 },
-    features: NO_FEATURES,
-    timeNs: 0n,
-    note: "",
-    unknown: {},
-  };
-  const commit = signCommit({ ...links, ...place, ...said }, certificate.cid, device);
-  return { commit, blocks: [genesis, certificate, empty, commit] };
-}
-
-function node(label, ...linked) {
-  const bytes = encodeCbor([label, ...linked.map((block) => new Link(block.cid))]);
-  return { cid: cidOf("dag-cbor", bytes), bytes };
 }
 
 function* chunks(total) {

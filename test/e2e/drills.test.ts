@@ -39,6 +39,7 @@ describe.skipIf(!canMount)("drills (Linux, root, /dev/fuse)", () => {
 
 drill("processes that put at the same moment all arrive", "racers.mjs", [all ? "32" : "8"], 300_000);
 drill("every call of a master refuses every wrong bearer", "token-table.mjs", []);
+drill("a master accepts the next root and nothing else", "swap-rules.mjs", []);
 drill("hostile clients get clear answers, others are served", "hostile.mjs", [all ? "10000" : "200"], 600_000);
 if (all) {
   drill("processes that put at a master at the same moment all arrive", "racers.mjs", ["32", "--master"], 600_000);

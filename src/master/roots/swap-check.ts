@@ -150,10 +150,7 @@ async function checkPlace(candidate: Candidate, commit: Commit, parent: Commit |
   // The format ties seq 1 to having no parent.
   if (parent === undefined) return;
   if (body.seq !== parent.body.seq + 1) {
-    throw new Refusal(
-      "bad_seq",
-      `The commit's seq is ${body.seq}, but the one that follows ${parent.body.seq} comes next.`,
-    );
+    throw new Refusal("bad_seq", `The commit's seq is ${body.seq}, but ${parent.body.seq + 1} comes next.`);
   }
   await checkSkip(candidate, commit, parent);
 }
