@@ -9,12 +9,18 @@ import type { Wallet } from "../../src/base/ids.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import type { Block } from "../../src/blocks/block-store.ts";
+import { blake3 } from "../../src/crypto/hash.ts";
 import { cidOf, digestOf } from "../../src/format/cid.ts";
+import { decodeFooter, encodeFooter, readTail } from "../../src/format/pack.ts";
+import { footerRows } from "../../src/master/store/footer-rows.ts";
+import { readFooter } from "../../src/master/store/pack-footer.ts";
+import { OpenPack } from "../../src/master/store/open-pack.ts";
 import { openMasterStore } from "../../src/master/store/master-store.ts";
 import type { OwnerBlocks } from "../../src/master/store/owner-blocks.ts";
 import { failure, rawBlock } from "../contract/block-store.ts";
 import { noise } from "../support/bytes.ts";
 import { seededRandom } from "../support/seeded-random.ts";
+import { Stopped } from "../support/simulated-disk.ts";
 import { SimulatedPackDisk } from "../support/simulated-pack-disk.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 import { systemError } from "../support/watched-disk.ts";
@@ -69,6 +75,27 @@ describe("a batch that was not finished", () => {
     },
   );
 
+  test("whose pack had no durable name yet gets one before anybody is answered", async () => {
+    await withOwner(async (owner) => {
+      disk.before = (call) => {
+        if (call !== "sync folder") return;
+        // Nor does the process do anything more.
+        disk.stopAfter(0);
+        throw new Stopped();
+      };
+      expect(hasCode(await failure(owner.put([one])), "store_failed")).toBe(true);
+    });
+    disk = disk.afterKill();
+    await stored([one, two]);
+    for (let seed = 0; seed < 10; seed++) {
+      const before = disk;
+      disk = disk.afterPowerLoss(seededRandom(seed));
+      loseIndex();
+      await withOwner((owner) => expectIntact(owner, [one, two]));
+      disk = before;
+    }
+  });
+
   test("that was answered for is not cut off, whatever became of its bytes", async () => {
     await withOwner(async (owner) => {
       await owner.put([one]);
@@ -79,6 +106,45 @@ describe("a batch that was not finished", () => {
       await expectIntact(owner, [one, three]);
       expect(hasCode(await failure(owner.get(two.cid)), "block_corrupt")).toBe(true);
     });
+  });
+});
+
+describe("a pack", () => {
+  test("that ends with a block that ends like a pack is not taken for a whole one", async () => {
+    const inner = noise(500, 4);
+    const footer = encodeFooter(
+      [{ digest: blake3(inner), offset: 0, length: inner.length, codec: 0 }],
+      new Uint8Array(),
+    );
+    const bytes = Buffer.concat([inner, footer.bytes]);
+    const hostile = { cid: cidOf("raw", bytes), bytes };
+    await stored([hostile]);
+    loseIndex();
+    await stored([one]);
+    loseIndex();
+    await withOwner(async (owner) => expect(await lacking(owner, [hostile, one])).toEqual([]));
+  });
+
+  test("that got a block twice, since an index forgot it, has a footer all the same", async () => {
+    const pack = await OpenPack.create(disk, dir, "0".repeat(32));
+    await pack.flush(await pack.write([one, two], false));
+    await pack.flush(await pack.write([three, one, four], true));
+    await pack.seal();
+    const file = await disk.open(join(dir, "0".repeat(32)));
+    const footer = file && (await readFooter(file));
+    const places = [one, two, three, four].map(({ cid }) => footer?.find(digestOf(cid))?.offset);
+    expect(places).toEqual([0, 1_000, 2_001, 4_003]);
+  });
+
+  test("with bytes that nobody can name has a valid footer, also where they are alike", async () => {
+    const file = await disk.create(join(dir, "pack"));
+    const end = 9 * 1024 * 1024;
+    await file.write(0, [new Uint8Array(end)]);
+    await file.write(100, [one.bytes]);
+    const row = { digest: digestOf(one.cid), offset: 100, length: one.bytes.length, codec: 0 };
+    const { bytes } = encodeFooter(await footerRows(file, [row, { ...row, offset: 3_000 }], end), new Uint8Array());
+    const shape = readTail(bytes, end + bytes.length);
+    expect(decodeFooter(bytes, shape).footer.find(row.digest)).toMatchObject({ offset: 100 });
   });
 });
 

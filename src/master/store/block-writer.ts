@@ -117,11 +117,22 @@ export class BlockWriter {
     const full = this.#current;
     if (full !== undefined && block?.avoid === full.name) {
       this.#current = undefined;
-      await this.#flush(full, await full.write([], true), NOTHING, []);
+      await this.#finish(full);
     }
     const { disk, folder, random } = this.#options;
     this.#current ??= await OpenPack.create(disk, folder, newPackName(random));
     return this.#current;
+  }
+
+  /** Gives a pack its footer that nothing more may go into; where that fails, the next opening does it. */
+  async #finish(pack: OpenPack): Promise<void> {
+    try {
+      await this.#flush(pack, await pack.write([], true), NOTHING, []);
+    } catch (error) {
+      this.#options.log.warn("a pack cannot get its footer now", { pack: pack.name, error: describeError(error) });
+      await pack.cut().catch(() => {});
+      await closeQuietly(pack);
+    }
   }
 
   async #writeTo(pack: OpenPack, blocks: readonly Block[], fills: boolean): Promise<Batch> {

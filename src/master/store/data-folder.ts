@@ -7,7 +7,9 @@ import type { PackDisk } from "./pack-disk.ts";
 
 /** As lockDataFolder, of a folder that is a master's already. Throws `no_such_path` if it is none. */
 export async function lockExistingFolder(dir: string, disk: PackDisk): Promise<Disposable> {
-  const marker = await disk.open(join(dir, MARKER), "read").catch(() => undefined);
+  const marker = await disk.open(join(dir, MARKER), "read").catch((cause: unknown) => {
+    throw storeError(cause, dir, "opening the data folder");
+  });
   await marker?.close();
   if (marker !== undefined) return lockDataFolder(dir, disk);
   throw new SynclineError("no_such_path", `${dir} is no data folder of a master.`, {

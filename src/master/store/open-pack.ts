@@ -9,6 +9,7 @@
 import type { Block } from "../../blocks/block-store.ts";
 import { digestOf } from "../../format/cid.ts";
 import { encodeFooter, PACK_ROW_BYTES, PACK_TAIL_BYTES, type PackRow, PLAIN } from "../../format/pack.ts";
+import { footerRows, haveDuplicates } from "./footer-rows.ts";
 import type { PackDisk, PackFile } from "./pack-disk.ts";
 import { openPath, rowsPath, sealedPath } from "./pack-path.ts";
 import { encodeFrame, readJournal } from "./row-journal.ts";
@@ -98,7 +99,9 @@ export class OpenPack {
     const parts = blocks.map(({ bytes }) => bytes);
     const after = { end, rows: count + rows.length, rowsEnd, frames };
     if (seals) {
-      const footer = encodeFooter([...(await this.#flushedRows()), ...rows], new Uint8Array());
+      const all = [...(await this.#flushedRows()), ...rows];
+      if (haveDuplicates(all)) return { rows, seals, after: await this.#writeDoubled(parts, all, after) };
+      const footer = encodeFooter(all, new Uint8Array());
       await this.#file.write(start, [...parts, footer.bytes]);
       return { rows, seals, after };
     }
@@ -133,6 +136,18 @@ export class OpenPack {
 
   async close(): Promise<void> {
     await Promise.all([this.#file.close(), this.#journal.close()]);
+  }
+
+  /** Only an index that forgot a block has it stored twice in one pack. A footer cannot say that. */
+  async #writeDoubled(
+    parts: readonly Uint8Array[],
+    rows: readonly PackRow[],
+    after: PackPosition,
+  ): Promise<PackPosition> {
+    await this.#file.write(this.#position.end, parts);
+    const all = await footerRows(this.#file, rows, after.end);
+    await this.#file.write(after.end, [encodeFooter(all, new Uint8Array()).bytes]);
+    return after;
   }
 
   async #flushedRows(): Promise<PackRow[]> {

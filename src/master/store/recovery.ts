@@ -5,13 +5,14 @@
 import { describeError, type Log } from "../../base/log.ts";
 import { encodeFooter, type PackRow } from "../../format/pack.ts";
 import { type BlockIndex, type IndexedPack, isIndexFull } from "./block-index.ts";
+import { footerRows } from "./footer-rows.ts";
 import { isFull, OpenPack } from "./open-pack.ts";
 import type { PackDisk, PackFile } from "./pack-disk.ts";
 import { readFooter } from "./pack-footer.ts";
 import type { PackHandles } from "./pack-handles.ts";
 import { listPacks, openPath, rowsPath, sealedPath } from "./pack-path.ts";
 import { Unindexed } from "./unindexed.ts";
-import { allIntact, fillGaps, inspectUnfinished, type UnfinishedPack } from "./unfinished-pack.ts";
+import { allIntact, inspectUnfinished, type UnfinishedPack } from "./unfinished-pack.ts";
 
 export interface RecoveryOptions {
   readonly disk: PackDisk;
@@ -98,7 +99,7 @@ class Recovery {
   async #seal(name: string, file: PackFile, found: UnfinishedPack): Promise<void> {
     const { end } = found.position;
     try {
-      const rows = [...found.rows, ...(await fillGaps(file, found.rows, end))];
+      const rows = await footerRows(file, found.rows, end);
       await file.truncate(end);
       await file.write(end, [encodeFooter(rows, new Uint8Array()).bytes]);
       await file.sync();

@@ -8,10 +8,11 @@
 import { HASH_BYTES, blake3 } from "../../crypto/hash.ts";
 import type { PackRow } from "../../format/pack.ts";
 import type { BlockIndex } from "./block-index.ts";
+import { byOffset } from "./footer-rows.ts";
 import type { PackPosition } from "./open-pack.ts";
 import { readFooter } from "./pack-footer.ts";
 import type { PackFile } from "./pack-disk.ts";
-import { readJournal } from "./row-journal.ts";
+import { readJournal, type RowJournal } from "./row-journal.ts";
 
 export interface UnfinishedPack {
   /** All that counts, in no order. */
@@ -32,43 +33,56 @@ export async function inspectUnfinished(
   journal: PackFile | undefined,
   index: BlockIndex | undefined,
 ): Promise<UnfinishedPack> {
-  const {
-    frames,
-    end: rowsEnd,
-    damaged,
-  } = readJournal(journal === undefined ? Buffer.alloc(0) : await journal.read(0, await journal.size()));
+  const rows = readJournal(journal === undefined ? Buffer.alloc(0) : await journal.read(0, await journal.size()));
   const known = (row: PackRow) => {
     const place = index?.find(row.digest);
     return place?.pack === name && place.offset === row.offset && place.length === row.length;
   };
-  const journaled = new Set(frames.flatMap(({ rows }) => rows.map(keyOf)));
-  const footer = await readFooter(file).catch(() => undefined);
-  if (footer !== undefined) {
-    const rows = [...footer];
-    const doubtful = rows.filter((row) => !journaled.has(keyOf(row)) && !known(row));
-    if (await allIntact(file, doubtful)) {
-      const end = endOf(rows);
-      const position = { end, rows: rows.length, rowsEnd, frames: frames.length };
-      return { rows, doubtful, position, sealed: true, damaged: false };
-    }
-  }
+  return (await withFooter(file, rows, known)) ?? (await withoutFooter(name, file, rows, known, index));
+}
+
+/** A pack to which only its final name is missing. */
+async function withFooter(
+  file: PackFile,
+  { frames, end: rowsEnd }: RowJournal,
+  known: (row: PackRow) => boolean,
+): Promise<UnfinishedPack | undefined> {
+  const rows = [...((await readFooter(file).catch(() => undefined)) ?? [])];
+  const named = new Set(rows.map(keyOf));
+  const journaled = new Set(frames.flatMap((frame) => frame.rows.map(keyOf)));
+  // A block may end like a pack, and be the last one: a footer of ours names all that the journal names.
+  if (rows.length === 0 || [...journaled].some((key) => !named.has(key))) return undefined;
+  const doubtful = rows.filter((row) => !journaled.has(keyOf(row)) && !known(row));
+  if (!(await allIntact(file, doubtful))) return undefined;
+  const position = { end: endOf(rows), rows: rows.length, rowsEnd, frames: frames.length };
+  return { rows, doubtful, position, sealed: true, damaged: false };
+}
+
+async function withoutFooter(
+  name: string,
+  file: PackFile,
+  { frames, damaged }: RowJournal,
+  known: (row: PackRow) => boolean,
+  index: BlockIndex | undefined,
+): Promise<UnfinishedPack> {
   const last = frames.at(-1)?.rows ?? [];
   // The rows of a batch enter the index together.
-  const doubtful = last.some(known) ? [] : last;
-  const isWhole = await allIntact(file, doubtful);
-  const kept = isWhole ? frames : frames.slice(0, -1);
+  const inDoubt = last.some(known) ? [] : last;
+  const isWhole = await allIntact(file, inDoubt);
+  const [doubtful, kept] = isWhole ? [inDoubt, frames] : [[], frames.slice(0, -1)];
   const rows = kept.flatMap((frame) => frame.rows);
-  const end = kept.at(-1);
-  const position = { end: endOf(rows), rows: rows.length, rowsEnd: end?.end ?? 0, frames: (end?.number ?? -1) + 1 };
+  const { end: rowsEnd, number } = kept.at(-1) ?? { end: 0, number: -1 };
+  const position = { end: endOf(rows), rows: rows.length, rowsEnd, frames: number + 1 };
   const answered = index?.packs().find((pack) => pack.name === name)?.end ?? 0;
   if (!damaged && position.end >= answered && isSeamless(rows)) {
-    return { rows, doubtful: isWhole ? doubtful : [], position, sealed: false, damaged: false };
+    return { rows, doubtful, position, sealed: false, damaged: false };
   }
-  const merged = await provable(file, [...rows, ...(index?.rowsOf(name) ?? [])]);
+  const proven = await provable(file, [...rows, ...(index?.rowsOf(name) ?? [])]);
+  const end = Math.max(endOf(proven), answered);
   return {
-    rows: merged,
+    rows: proven,
     doubtful: [],
-    position: { ...position, end: Math.max(endOf(merged), answered), rows: merged.length },
+    position: { ...position, end, rows: proven.length },
     sealed: false,
     damaged: true,
   };
@@ -92,27 +106,6 @@ export function endOf(rows: readonly PackRow[]): number {
   return rows.reduce((end, { offset, length }) => Math.max(end, offset + length), 0);
 }
 
-/** Rows for the stretches of [0, end) that no row covers, so that a footer can be made: bytes that nobody will ask for. */
-export async function fillGaps(file: PackFile, rows: readonly PackRow[], end: number): Promise<PackRow[]> {
-  const fillers: PackRow[] = [];
-  let at = 0;
-  const fillTo = async (to: number) => {
-    while (at < to) {
-      const length = Math.min(FILLER_BYTES, to - at);
-      fillers.push({ digest: blake3(await file.read(at, length)), offset: at, length, codec: 0 });
-      at += length;
-    }
-  };
-  for (const row of rows.toSorted(byOffset)) {
-    await fillTo(row.offset);
-    at = Math.max(at, row.offset + row.length);
-  }
-  await fillTo(end);
-  return fillers;
-}
-
-const FILLER_BYTES = 4 * 1024 * 1024;
-
 export async function allIntact(file: PackFile, rows: readonly PackRow[]): Promise<boolean> {
   for (const { digest, offset, length } of rows) {
     const bytes = await file.read(offset, length);
@@ -128,10 +121,6 @@ function isSeamless(rows: readonly PackRow[]): boolean {
     end += length;
   }
   return true;
-}
-
-function byOffset(a: PackRow, b: PackRow): number {
-  return a.offset - b.offset || a.length - b.length;
 }
 
 function keyOf({ digest, offset }: PackRow): string {
