@@ -1,9 +1,9 @@
 /** `syncline serve` as a process: what it prints, what it refuses to start with, and how it ends. */
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { statSync, writeFileSync } from "node:fs";
+import { statSync } from "node:fs";
 import { createInterface } from "node:readline";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { walletSigner } from "../../src/crypto/wallet.ts";
 import { RawClient } from "../support/raw-http.ts";
 import { Workspace } from "../support/syncline.ts";
@@ -76,27 +76,6 @@ test("a folder serves one master", async () => {
   const second = space.run(["serve", "--json", "--data", space.at("b"), "--listen", "127.0.0.1:0"]);
   expect(second).toMatchObject({ status: 4 });
   expect(JSON.parse(second.err)).toMatchObject({ code: "state_in_use" });
-});
-
-describe("is refused:", () => {
-  test.each([
-    ["no folder", [], "usage"],
-    ["bearers in the clear between machines", ["--listen", "0.0.0.0:0"], "usage"],
-    ["no port", ["--listen", "127.0.0.1"], "usage"],
-    ["a port that is none", ["--listen", "127.0.0.1:70000"], "usage"],
-    ["half of TLS", ["--tls-cert", "cert.pem"], "usage"],
-    ["a wallet that is none", ["--allow", "alice"], "bad_address"],
-    ["a storage API that is no address", ["--quota-api", "file:///etc"], "usage"],
-    ["a key of session tokens that is none", ["--session-key", "SHORT"], "config_invalid"],
-    ["TLS files that are not there", ["--tls-cert", "/nowhere", "--tls-key", "/nowhere"], "config_invalid"],
-  ])("%s", (_, args, code) => {
-    writeFileSync(space.at("SHORT"), "short");
-    const words = args.map((word) => (word === "SHORT" ? space.at("SHORT") : word));
-    const data = args.length === 0 ? [] : ["--data", space.at("refused")];
-    const { status, err } = space.run(["serve", "--json", ...data, ...words]);
-    expect(JSON.parse(err)).toMatchObject({ code });
-    expect(status).toBe(2);
-  });
 });
 
 test("--insecure serves other machines, and warns", async () => {

@@ -22,6 +22,7 @@ export async function answerOf(routes: readonly Route[], call: FakeCall): Promis
     if (params === undefined) continue;
     try {
       return await route.handle({
+        isHead: call.method === "HEAD",
         params,
         query: url.searchParams,
         headers: call.headers ?? {},

@@ -13,14 +13,22 @@ export class RawClient {
   readonly socket: Socket;
   #text = "";
   #ended = false;
+  #wake: () => void = () => {};
 
   private constructor(socket: Socket) {
     this.socket = socket;
     socket.setEncoding("latin1");
-    socket.on("data", (piece: string) => (this.#text += piece));
+    const onEnd = () => {
+      this.#ended = true;
+      this.#wake();
+    };
+    socket.on("data", (piece: string) => {
+      this.#text += piece;
+      this.#wake();
+    });
+    socket.on("end", onEnd).on("close", onEnd);
     // A server that closes early may reset what is still on its way.
     socket.on("error", () => {});
-    socket.on("end", () => (this.#ended = true)).on("close", () => (this.#ended = true));
   }
 
   static async open(origin: string): Promise<RawClient> {
@@ -41,7 +49,7 @@ export class RawClient {
       const parsed = this.#parse();
       if (parsed !== undefined) return parsed;
       if (this.#ended) throw new Error(`the connection ended after ${JSON.stringify(this.#text)}`);
-      await Promise.race([once(this.socket, "data"), once(this.socket, "end"), once(this.socket, "close")]);
+      await this.#changed();
     }
   }
 
@@ -53,12 +61,16 @@ export class RawClient {
 
   /** Resolves when the server has ended its side. */
   async closed(): Promise<void> {
-    if (!this.#ended) await Promise.race([once(this.socket, "end"), once(this.socket, "close")]);
+    while (!this.#ended) await this.#changed();
     this.socket.end();
   }
 
   close(): void {
     this.socket.destroy();
+  }
+
+  #changed(): Promise<void> {
+    return new Promise((resolve) => (this.#wake = resolve));
   }
 
   #parse(): RawAnswer | undefined {

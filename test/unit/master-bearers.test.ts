@@ -5,6 +5,7 @@ import { request } from "node:http";
 import { text } from "node:stream/consumers";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { systemClock, type Clock } from "../../src/base/clock.ts";
+import type { Log, LogFields } from "../../src/base/log.ts";
 import { cidOf } from "../../src/format/cid.ts";
 import { encodeCarBlockHead, encodeCarHeader } from "../../src/format/car.ts";
 import { signToken } from "../../src/crypto/token.ts";
@@ -77,8 +78,11 @@ describe("every call", () => {
   const car = Buffer.concat([encodeCarHeader(), encodeCarBlockHead(cid, secret.length), secret]);
   let master: TestMaster;
   let revoked: string;
+  let logged = "";
+  const collect = (message: string, fields?: LogFields) => void (logged += `${message} ${JSON.stringify(fields)}\n`);
+  const log: Log = { info: collect, warn: collect, error: collect };
   beforeAll(async () => {
-    master = await startTestMaster({ clock });
+    master = await startTestMaster({ clock, log });
     const good = await signToken(alice, NOW, 600);
     revoked = await signToken(alice, NOW, 601);
     await call(master, "POST", "/v1/blocks", good, car);
@@ -125,6 +129,8 @@ describe("every call", () => {
       expect(answer.challenge?.startsWith("Bearer") ?? false, `${method} ${path}`).toBe(status === 401);
       expect(answer.body).not.toContain(secret.toString());
       expect(answer.body).not.toContain(text?.slice(-40) || secret.toString());
+      expect(logged).toContain(`${method} ${path} ${status}`);
+      expect(logged).not.toContain(text?.slice(-40) || secret.toString());
     }
   });
 

@@ -1,4 +1,6 @@
 /** The calls on blocks of a master that runs. */
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { CarReader } from "@ipld/car";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Cid } from "../../src/base/ids.ts";
@@ -56,6 +58,15 @@ describe("the trustless gateway", () => {
     expect((await master.call(`/ipfs/${one.cid}?format=raw`, {}, bob)).status).toBe(404);
   });
 
+  test("tells a block's length without reading it", async () => {
+    const one = raw("its length is 17.");
+    await upload(carOf(one));
+    const answer = await master.call(`/ipfs/${one.cid}?format=raw`, { method: "HEAD" });
+    expect(answer.status).toBe(200);
+    expect(answer.headers.get("content-length")).toBe("17");
+    expect(await answer.text()).toBe("");
+  });
+
   test("serves a DAG in the order of its links, each block once", async () => {
     const leaf = raw("leaf");
     const other = raw("other leaf");
@@ -67,6 +78,30 @@ describe("the trustless gateway", () => {
     expect(await get("&dag-scope=block")).toEqual([root.cid]);
     expect(await get("&dag-scope=entity")).toEqual([root.cid]);
   });
+});
+
+test("a block that is damaged on the disk is missing until it is sent again; others are served", async () => {
+  const owner = await startTestMaster();
+  const [good, damaged, hit] = [raw("a good block"), raw("a block that will be damaged"), raw("another one")];
+  await owner.call("/v1/blocks", { method: "POST", body: carOf(good, damaged, hit) });
+  const folder = join(owner.data, "owners", alice.wallet, "pack");
+  for (const name of readdirSync(folder)) {
+    const bytes = readFileSync(join(folder, name));
+    for (const block of [damaged, hit]) {
+      const at = bytes.indexOf(block.bytes);
+      if (at >= 0) writeFileSync(join(folder, name), bytes.fill("x", at, at + 1));
+    }
+  }
+  const get = async () => owner.call(`/ipfs/${damaged.cid}?format=raw`);
+  const first = await get();
+  expect(first.status).toBe(502);
+  expect(await first.json()).toMatchObject({ code: "store_failed" });
+  const body = JSON.stringify({ cids: [hit.cid, damaged.cid, good.cid] });
+  expect(await cidsIn(await owner.call("/v1/blocks/get", { method: "POST", body }))).toEqual([good.cid]);
+  expect((await get()).status).toBe(404);
+  await owner.call("/v1/blocks", { method: "POST", body: carOf(damaged) });
+  expect(await (await get()).text()).toBe("a block that will be damaged");
+  await owner.stop();
 });
 
 test("ingest takes one block, and nothing under another's address", async () => {

@@ -143,6 +143,13 @@ describe("an answer in JSON for", () => {
       "limit_exceeded",
     ],
     [
+      "JSON of more than 1 MiB whose length nobody told",
+      () =>
+        `${lines("POST /v1/blocks/have HTTP/1.1", HOST, bearer, "Transfer-Encoding: chunked")}100001\r\n${" ".repeat(0x100001)}\r\n0\r\n\r\n`,
+      413,
+      "limit_exceeded",
+    ],
+    [
       "a CAR of more than 64 MiB",
       () => lines("POST /v1/blocks HTTP/1.1", HOST, bearer, "Content-Length: 67108865"),
       413,

@@ -72,13 +72,16 @@ async function* carBlocks(reading: Reading, cids: readonly Cid[], bytes: number)
   }
 }
 
-/** Without those that went away since they were asked for. */
+/** Without those that went away, or were found damaged, since they were asked for. */
 async function present(blocks: OwnerBlocks, cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
-  try {
-    return await blocks.getMany(cids);
-  } catch (cause) {
-    if (!hasCode(cause, "block_not_found")) throw cause;
-    const there = await blocks.has(cids);
-    return blocks.getMany(cids.filter((cid) => there.has(cid)));
+  for (let wanted = cids; ;) {
+    try {
+      return await blocks.getMany(wanted);
+    } catch (cause) {
+      if (!hasCode(cause, "block_not_found") && !hasCode(cause, "block_corrupt")) throw cause;
+      const there = await blocks.has(wanted);
+      if (there.size === wanted.length) throw cause;
+      wanted = wanted.filter((cid) => there.has(cid));
+    }
   }
 }

@@ -31,7 +31,8 @@ export async function gateway(parts: MasterParts, call: Call): Promise<Answer> {
   const file = `attachment; filename="${cid}.${format === "raw" ? "bin" : "car"}"`;
   if (format === "raw") {
     const raw = { "content-type": RAW_TYPE, "content-disposition": file, "content-length": String(size) };
-    return { status: 200, headers: { ...headers, ...raw }, body: oneBlock(reading, cid, size) };
+    const body = call.isHead ? undefined : await begun(oneBlock(reading, cid, size));
+    return { status: 200, headers: { ...headers, ...raw }, ...(body === undefined ? {} : { body }) };
   }
   const car = { "content-type": `${CAR_TYPE}; version=1; order=dfs; dups=n`, "content-disposition": file };
   return { status: 200, headers: { ...headers, ...car }, body: carBelow(reading, cid, scope) };
@@ -88,6 +89,21 @@ async function* oneBlock(
   } finally {
     answers.give(owner, size);
   }
+}
+
+/** A stream that has given its first piece: what goes wrong until then has an answer of its own, and does not cut one that has begun. */
+async function begun(stream: AsyncGenerator<Uint8Array>): Promise<AsyncIterable<Uint8Array>> {
+  let first: IteratorResult<Uint8Array> | undefined = await stream.next();
+  const pieces: AsyncIterableIterator<Uint8Array> = {
+    [Symbol.asyncIterator]: () => pieces,
+    async next() {
+      const piece = first ?? (await stream.next());
+      first = undefined;
+      return piece;
+    },
+    return: () => stream.return(undefined),
+  };
+  return pieces;
 }
 
 /** Blocks here are no UnixFS, so an entity is its one block. A block that is missing below breaks the CAR off. */

@@ -1,6 +1,7 @@
 /** One request and its answer: finds the route, checks the bearer, runs the handler, replies, and counts. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Clock } from "../../base/clock.ts";
+import type { Wallet } from "../../base/ids.ts";
 import { DISCARD_MS, MAX_DISCARDED_BYTES, MAX_JSON_BYTES } from "../../base/limits.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import type { Bearer, Bearers } from "./bearers.ts";
@@ -44,6 +45,7 @@ class Exchange {
   readonly #ended = new AbortController();
   readonly #atEnd: (() => void)[] = [];
   #route: Route | undefined;
+  #wallet: Wallet | undefined;
   readonly #waitsToSend: boolean;
 
   constructor(service: Service, request: IncomingMessage, response: ServerResponse) {
@@ -103,6 +105,7 @@ class Exchange {
     }
     this.#route = match.route;
     const bearer = await this.#bearer(match.route);
+    this.#wallet = bearer?.wallet;
     if (match.route.endless === true) this.#endWith(bearer);
     return match.route.handle(this.#call(match.params, query, bearer));
   }
@@ -131,6 +134,7 @@ class Exchange {
 
   #call(params: Call["params"], query: URLSearchParams, bearer: Bearer | undefined): Call {
     return {
+      isHead: this.#request.method === "HEAD",
       params,
       query,
       headers: this.#request.headers,
@@ -180,7 +184,7 @@ class Exchange {
   }
 
   #count(status: number, sent: number, ms: number): void {
-    const { metrics } = this.#service;
+    const { metrics, log } = this.#service;
     const route = this.#route === undefined ? "none" : `${this.#route.method} ${this.#route.path}`;
     metrics.count("syncline_requests", "Requests by call and status; 0 where the client left first.", {
       route,
@@ -188,6 +192,8 @@ class Exchange {
     });
     metrics.count("syncline_received_bytes", "Bytes of bodies that came in.", {}, this.#body.received);
     metrics.count("syncline_sent_bytes", "Bytes of bodies that went out.", {}, sent);
+    // The route's path, not the caller's: names stay out of logs.
+    log.info(`${route} ${status}`, { ms: Math.round(ms), received: this.#body.received, sent, wallet: this.#wallet });
     if (this.#route?.endless !== true)
       metrics.observe("syncline_request_seconds", "How long requests took.", { route }, ms / 1000);
   }

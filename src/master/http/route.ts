@@ -16,6 +16,8 @@ export interface Route {
 }
 
 export interface Call {
+  /** Whether the answer's body is left out (HEAD): what goes into it need not be read. */
+  readonly isHead: boolean;
   /** The named parts of the path, decoded once. */
   readonly params: Readonly<Record<string, string>>;
   readonly query: URLSearchParams;

@@ -1,0 +1,99 @@
+/** How answers leave a master: at the reader's pace, and not beside one another without limit. */
+import { ServerResponse, IncomingMessage } from "node:http";
+import { Socket } from "node:net";
+import { describe, expect, test } from "vitest";
+import { signToken } from "../../src/crypto/token.ts";
+import { encodeCarBlockHead, encodeCarHeader } from "../../src/format/car.ts";
+import { cidOf } from "../../src/format/cid.ts";
+import { Lane } from "../../src/master/http/lane.ts";
+import { Metrics } from "../../src/master/http/metrics.ts";
+import { ManualClock } from "../support/manual-clock.ts";
+import { RawClient } from "../support/raw-http.ts";
+import { alice, startTestMaster } from "../support/test-master.ts";
+
+test("a connection with 32 requests under way is not read from", async () => {
+  const socket = new Socket();
+  const lane = new Lane(socket);
+  const ends: (() => void)[] = [];
+  const run = async () => {
+    const response = new ServerResponse(new IncomingMessage(socket));
+    await lane.run(response, () => new Promise<void>((resolve) => void ends.push(resolve)));
+  };
+  const running = Array.from({ length: 33 }, run);
+  expect(ends).toHaveLength(32);
+  expect(socket.isPaused()).toBe(true);
+  ends[0]?.();
+  await running[0];
+  await expect.poll(() => ends.length).toBe(33);
+  expect(socket.isPaused()).toBe(false);
+  for (const end of ends) end();
+  await Promise.all(running);
+});
+
+describe("a reader who stands still", () => {
+  test("holds little memory, is cut after 30 s, and gives back what it held", async () => {
+    const clock = new ManualClock();
+    const master = await startTestMaster({ clock });
+    const blocks = Array.from({ length: 30 }, (_, at) => {
+      const bytes = Buffer.alloc(1 << 20, `${at} `);
+      return { cid: cidOf("raw", bytes), bytes };
+    });
+    const car = blocks.flatMap(({ cid, bytes }) => [encodeCarBlockHead(cid, bytes.length), bytes]);
+    await master.call("/v1/blocks", { method: "POST", body: Buffer.concat([encodeCarHeader(), ...car]) });
+    const bearer = await signToken(alice, Number(clock.nowNs() / 1_000_000_000n), 3600);
+    const body = JSON.stringify({ cids: blocks.map(({ cid }) => cid) });
+    const client = await RawClient.open(master.origin);
+    client.socket.pause();
+    client.send(
+      `POST /v1/blocks/get HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${bearer}\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    );
+    const held = async () => {
+      const text = await (await master.call("/metrics")).text();
+      return Number(/^syncline_answers_bytes (\d+)$/m.exec(text)?.[1]);
+    };
+    await expect.poll(held, { timeout: 30_000 }).toBeGreaterThan(0);
+    expect(await held()).toBeLessThanOrEqual(2 << 20);
+    await expect
+      .poll(
+        async () => {
+          await clock.advance(30_000);
+          return held();
+        },
+        { timeout: 30_000 },
+      )
+      .toBe(0);
+    client.socket.resume();
+    await client.closed();
+    client.close();
+    await master.stop();
+  });
+});
+
+test("metrics are OpenMetrics text", () => {
+  const metrics = new Metrics();
+  metrics.count("things", "Things.", { kind: 'a "b"\n' }, 2);
+  metrics.gauge("level", "The level.", () => 7);
+  metrics.observe("wait_seconds", "Waits.", {}, 0.05);
+  expect(metrics.print().split("\n")).toEqual([
+    "# TYPE things counter",
+    "# HELP things Things.",
+    'things_total{kind="a _b__"} 2',
+    "# TYPE level gauge",
+    "# HELP level The level.",
+    "level 7",
+    "# TYPE wait_seconds histogram",
+    "# HELP wait_seconds Waits.",
+    'wait_seconds_bucket{le="0.001"} 0',
+    'wait_seconds_bucket{le="0.005"} 0',
+    'wait_seconds_bucket{le="0.02"} 0',
+    'wait_seconds_bucket{le="0.1"} 1',
+    'wait_seconds_bucket{le="0.5"} 1',
+    'wait_seconds_bucket{le="2"} 1',
+    'wait_seconds_bucket{le="10"} 1',
+    'wait_seconds_bucket{le="+Inf"} 1',
+    "wait_seconds_sum 0.05",
+    "wait_seconds_count 1",
+    "# EOF",
+    "",
+  ]);
+});
