@@ -1,8 +1,10 @@
 /** What a master accepts as the next root, and what it says to everything else. */
 import { describe, expect, test } from "vitest";
+import { SynclineError } from "../../src/base/errors.ts";
 import type { Cid, Lamport } from "../../src/base/ids.ts";
 import type { Block } from "../../src/blocks/block-store.ts";
 import { walletSigner } from "../../src/crypto/wallet.ts";
+import { codecOf } from "../../src/format/cid.ts";
 import { decodeCbor, encodeCbor } from "../../src/format/dag-cbor.ts";
 import type { CborValue } from "../../src/format/dag-cbor.ts";
 import type { Refusal } from "../../src/master/http/refusal.ts";
@@ -224,16 +226,39 @@ describe("a swap is refused", () => {
   });
 });
 
-test("a current root that cannot be read is damage, and no fault of the caller", async () => {
+test("a current root that was lost is named, and all is well when somebody sends it", async () => {
   const { chain, check, blocks } = await world();
   const first = chain.make("a", undefined);
-  await check(first);
-  blocks.remove(first.commit.cid);
-  const { cid } = first.commit;
   const second = chain.make("b", first);
-  await expect(check({ ...second, blocks: second.blocks.filter((block) => block.cid !== cid) })).rejects.toMatchObject({
-    code: "store_corrupt",
-  });
+  await check(first);
+  await blocks.put(second.blocks);
+  blocks.remove(first.commit.cid);
+  const lost = { code: "missing_blocks", status: 409, details: { missing: [first.commit.cid] } };
+  expect(await check(second, { put: false })).toMatchObject(lost);
+  await blocks.put([first.commit]);
+  expect(await check(second, { put: false })).toBeUndefined();
+});
+
+test("a damaged block counts as missing, wherever the check comes upon it", async () => {
+  const { chain, blocks } = await world();
+  const first = chain.make("a", undefined);
+  await blocks.put(first.blocks);
+  const nodes = first.blocks.filter(({ cid }) => codecOf(cid) === "dag-cbor");
+  expect(nodes.length).toBe(6);
+  for (const { cid } of nodes) {
+    const damaged = Object.assign(Object.create(blocks) as MemoryOwnerBlocks, {
+      get: async (asked: Cid) => {
+        if (asked === cid) throw new SynclineError("block_corrupt", "Rot.");
+        return blocks.get(asked);
+      },
+      has: (cids: readonly Cid[]) => blocks.has(cids),
+      complete: async () => new Set(),
+      markComplete: async () => {},
+    });
+    const candidate = { owner: chain.owner.wallet, blocks: damaged, current: undefined, next: first.commit.cid };
+    const refusal = await new SwapCheck(new ManualClock(), true).refusalOf(candidate);
+    expect(refusal).toMatchObject({ code: "missing_blocks", details: { missing: [cid] } });
+  }
 });
 
 test("without comparing, a root beside the current one is accepted: that is what comparing prevents", async () => {

@@ -28,7 +28,7 @@ export type Completeness =
   /** A block on the way is no dag-cbor, or too many lie below one another. */
   | { readonly kind: "malformed"; readonly cid: Cid; readonly message: string };
 
-/** Walks from `root`. Throws what the store throws, but for blocks that are not there. */
+/** Walks from `root`. Throws what the store throws, but for blocks that are not there or damaged. */
 export function checkComplete(blocks: OwnerBlocks, root: Cid, pace: Pace): Promise<Completeness> {
   return new CompletenessWalk(blocks, pace).run(root);
 }
@@ -45,6 +45,11 @@ interface Frame {
   todo: Cid[];
   marksSeen: number;
   whole: boolean;
+}
+
+/** Whether a block was not there, or not any more as it was. */
+export function isGone(error: unknown): boolean {
+  return hasCode(error, "block_not_found") || hasCode(error, "block_corrupt");
 }
 
 class CompletenessWalk {
@@ -144,7 +149,7 @@ class CompletenessWalk {
     if (this.#missing.size < MAX_MISSING_TOLD) this.#missing.add(cid);
   }
 
-  /** Undefined, and counted as missing, if it went away since it was looked up. */
+  /** Undefined, and counted as missing, if it went away since it was looked up, or is damaged. */
   async #read(frame: Frame): Promise<LinkList | undefined> {
     try {
       const bytes = await this.#blocks.get(frame.cid);
@@ -152,7 +157,7 @@ class CompletenessWalk {
       frame.heldBytes = bytes.length + frame.links.count * BYTES_AN_OFFSET;
     } catch (error) {
       if (hasCode(error, "format_invalid")) throw new Malformed(frame.cid, error.message);
-      if (!hasCode(error, "block_not_found")) throw error;
+      if (!isGone(error)) throw error;
       this.#miss(frame, frame.cid);
       return undefined;
     }

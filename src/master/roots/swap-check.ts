@@ -21,7 +21,7 @@ import { decodeGenesis } from "../../format/genesis.ts";
 import { Refusal } from "../http/refusal.ts";
 import type { RefusalCode } from "../http/refusal.ts";
 import type { OwnerBlocks } from "../store/owner-blocks.ts";
-import { checkComplete } from "./completeness.ts";
+import { checkComplete, isGone } from "./completeness.ts";
 
 export interface Candidate {
   /** Who owns the bucket, and the blocks of that owner. */
@@ -44,7 +44,7 @@ export class SwapCheck {
     this.#linear = linear;
   }
 
-  /** Undefined: it may. Throws what the store throws, and `store_corrupt` when the current root cannot be read. */
+  /** Undefined: it may. Throws what the store throws, and `store_corrupt` when the current root is no commit. */
   async refusalOf(candidate: Candidate): Promise<Refusal | undefined> {
     try {
       const commit = await readCommit(candidate.blocks, candidate.next);
@@ -101,11 +101,12 @@ function refuseAs<Result>(codes: Readonly<Record<string, RefusalCode>>, work: ()
   }
 }
 
+/** A block that is lost or damaged is named, so that whoever still has it can send it again. */
 async function readBlock(blocks: OwnerBlocks, cid: Cid): Promise<Uint8Array> {
   try {
     return await blocks.get(cid);
   } catch (error) {
-    if (hasCode(error, "block_not_found")) throw missing([cid]);
+    if (isGone(error)) throw missing([cid]);
     throw error;
   }
 }
@@ -118,11 +119,11 @@ async function readCommit(blocks: OwnerBlocks, cid: Cid): Promise<Commit> {
 
 async function currentCommit({ blocks, current }: Candidate): Promise<Commit | undefined> {
   if (current === undefined) return undefined;
+  const bytes = await readBlock(blocks, current);
   try {
-    return decodeCommit(await blocks.get(current));
+    return decodeCommit(bytes);
   } catch (cause) {
-    if (!hasCode(cause, "block_not_found") && !hasCode(cause, "format_invalid")) throw cause;
-    throw new SynclineError("store_corrupt", `The commit of the bucket's root ${current} cannot be read.`, { cause });
+    throw new SynclineError("store_corrupt", `The bucket's root ${current} is no commit.`, { cause });
   }
 }
 
@@ -161,7 +162,7 @@ async function checkSkip({ blocks }: Candidate, { body }: Commit, parent: Commit
   try {
     skip = await skipOf({ commit: async (cid): Promise<PlacedCommit> => decodeCommit(await blocks.get(cid)) }, parent);
   } catch (error) {
-    if (hasCode(error, "block_not_found") || hasCode(error, "format_invalid")) return;
+    if (isGone(error) || hasCode(error, "format_invalid")) return;
     throw error;
   }
   if (skip !== body.skip)
