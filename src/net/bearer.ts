@@ -32,8 +32,11 @@ export function keptBearer(clock: Clock, keepMs: number, make: () => Promise<str
   };
   return {
     token() {
-      if (kept !== undefined && clock.monotonicMs() < kept.untilMs) return kept.made;
-      kept = { made: make(), untilMs: clock.monotonicMs() + keepMs, token: undefined };
+      // By the wall clock, since tokens go by it, and since it goes on while the machine sleeps.
+      const nowMs = Number(clock.nowNs() / 1_000_000n);
+      const ageMs = kept === undefined ? Infinity : nowMs - kept.madeMs;
+      if (kept !== undefined && ageMs >= 0 && ageMs < keepMs) return kept.made;
+      kept = { made: make(), madeMs: nowMs, token: undefined };
       void remember(kept);
       return kept.made;
     },
@@ -45,7 +48,7 @@ export function keptBearer(clock: Clock, keepMs: number, make: () => Promise<str
 
 interface Kept {
   readonly made: Promise<string>;
-  readonly untilMs: number;
+  readonly madeMs: number;
   token: string | undefined;
 }
 

@@ -349,6 +349,37 @@ describe("publishing", () => {
   });
 });
 
+describe("a store that refuses", () => {
+  test("a swap for blocks that it lost makes the upload begin anew", async () => {
+    const { remote, bucket, me } = await world();
+    let failures = 1;
+    remote.beforeSwap = async () => {
+      if (failures-- > 0) throw new SynclineError("root_moved", "A block is gone.");
+    };
+    expect((await publish(me, 1, [born(2, "a", "1")])).kind).toBe("published");
+    expect(remote.sessions).toBe(2);
+    expect(await files(bucket)).toEqual({ a: "1" });
+  });
+
+  test.each(["bad_token", "key_locked", "missing_blocks", "no_grant", "over_quota", "wallet_not_allowed"] as const)(
+    "with %s keeps the epoch, says why, and takes it once it does not refuse any more",
+    async (code) => {
+      const { remote, bucket, me } = await world();
+      const base = await root(bucket);
+      const refuse = async () => {
+        throw new SynclineError(code, "No.");
+      };
+      for (const moment of ["beforeSwap", "beforePrepare"] as const) {
+        remote[moment] = refuse;
+        const outcome = await publish(me, 1, [born(2, "a", "1")], base);
+        expect(outcome).toMatchObject({ kind: "unreachable", cause: { code } });
+        remote[moment] = async () => {};
+      }
+      expect((await publish(me, 1, [born(2, "a", "1")], base)).kind).toBe("published");
+    },
+  );
+});
+
 describe("an epoch whose base is gone", () => {
   async function lostBase() {
     const { remote, bucket, me, other } = await world();
