@@ -126,6 +126,9 @@ export const MASTER_PUT_BYTES = 8 * MiB;
 export const MASTER_PUT_BLOCKS = 8_192;
 /** Batches that are on their way while the next one fills. */
 export const MASTER_PUTS_AT_ONCE = 2;
+/** A batch that gets no answer is asked after and sent again, so often in all; what waits longer waits above the upload. */
+export const MASTER_PUT_ATTEMPTS = 6;
+export const MASTER_PUT_PAUSE_MS = 50;
 /** Fewer bytes than this are sent without asking whether they are there: asking would cost more. */
 export const MASTER_ASK_BYTES = 64 * KiB;
 /** How often the root is read: where the master tells of new ones, and where it does not. */

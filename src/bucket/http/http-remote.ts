@@ -98,6 +98,8 @@ export class HttpRemote implements BucketRemote {
       store: this.blocks,
       roots: this.#roots,
       lost: this.#lost,
+      clock: this.#options.clock,
+      random: this.#options.random,
       committed: ({ commit }) => this.#own.set(commit, true),
     });
   }

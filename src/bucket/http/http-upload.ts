@@ -6,9 +6,18 @@
  */
 import { BoundedMap } from "../../base/bounded-map.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
+import type { Clock } from "../../base/clock.ts";
 import type { Cid } from "../../base/ids.ts";
-import { MASTER_ASK_BYTES, MASTER_PUT_BLOCKS, MASTER_PUT_BYTES, MASTER_PUTS_AT_ONCE } from "../../base/limits.ts";
-import { MAX_BLOCK_ACCEPTED } from "../../base/limits.ts";
+import {
+  MASTER_ASK_BYTES,
+  MASTER_PUT_ATTEMPTS,
+  MASTER_PUT_BLOCKS,
+  MASTER_PUT_BYTES,
+  MASTER_PUT_PAUSE_MS,
+  MASTER_PUTS_AT_ONCE,
+  MAX_BLOCK_ACCEPTED,
+} from "../../base/limits.ts";
+import type { Random } from "../../base/random.ts";
 import type { Block, BlockReader } from "../../blocks/block-store.ts";
 import type { HttpBlockStore } from "../../blocks/http-block-store.ts";
 import { MissingBlocks, type HttpRootStore } from "../../roots/http-root-store.ts";
@@ -24,6 +33,8 @@ export interface HttpUploadTools {
   readonly lost: Set<Cid>;
   /** Called with each root that a swap of this session put in place. */
   readonly committed: (root: Root) => void;
+  readonly clock: Clock;
+  readonly random: Random;
 }
 
 /** CIDs that a session remembers as stored; those that it forgets are asked after again. */
@@ -43,6 +54,7 @@ export class HttpUpload implements UploadSession {
   #prepared = new Map<Cid, Uint8Array>();
   #cost = { requests: 0, bytes: 0, blocks: 0 };
   #failure: unknown;
+  #isOver = false;
 
   constructor(tools: HttpUploadTools) {
     this.#tools = tools;
@@ -68,6 +80,7 @@ export class HttpUpload implements UploadSession {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isOver = true;
     this.#filling = new Map();
     await Promise.all(this.#uploads);
   }
@@ -110,7 +123,7 @@ export class HttpUpload implements UploadSession {
   /** Never rejects: what failed is thrown by who comes next, and its blocks fill the next batch. */
   async #store(batch: ReadonlyMap<Cid, Uint8Array>): Promise<void> {
     try {
-      await this.#put(await this.#lacking(batch));
+      await this.#deliver(batch);
       for (const cid of batch.keys()) this.#stored.set(cid, true);
     } catch (cause) {
       for (const [cid, bytes] of batch) {
@@ -123,10 +136,23 @@ export class HttpUpload implements UploadSession {
     }
   }
 
-  /** Those that the master does not hold; of a few bytes all, since asking would cost more than sending. */
-  async #lacking(batch: ReadonlyMap<Cid, Uint8Array>): Promise<Block[]> {
+  /** Blocks may be sent twice, unlike anything else; after a cut most are there already. */
+  async #deliver(batch: ReadonlyMap<Cid, Uint8Array>): Promise<void> {
+    const { clock, random } = this.#tools;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#put(await this.#lacking(batch, attempt > 1));
+      } catch (error) {
+        if (!hasCode(error, "store_unreachable") || attempt === MASTER_PUT_ATTEMPTS || this.#isOver) throw error;
+        await clock.sleep(MASTER_PUT_PAUSE_MS * 2 ** (attempt - 1) * (0.5 + random.fraction() / 2));
+      }
+    }
+  }
+
+  /** Those that the master does not hold; of a few bytes all unless `ask`, since asking would cost more than sending. */
+  async #lacking(batch: ReadonlyMap<Cid, Uint8Array>, ask: boolean): Promise<Block[]> {
     const blocks = Array.from(batch, ([cid, bytes]) => ({ cid, bytes }));
-    if (blocks.reduce((sum, { bytes }) => sum + bytes.length, 0) < MASTER_ASK_BYTES) return blocks;
+    if (!ask && blocks.reduce((sum, { bytes }) => sum + bytes.length, 0) < MASTER_ASK_BYTES) return blocks;
     this.#cost.requests++;
     const held = await this.#tools.store.has([...batch.keys()]);
     return blocks.filter(({ cid }) => !held.has(cid));
