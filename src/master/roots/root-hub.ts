@@ -1,8 +1,6 @@
 /**
  * Tells watchers of a bucket its newest root. A watcher that is slow gets the newest only: what it missed in between does not matter.
  */
-import { deferred } from "../../base/deferred.ts";
-import type { Deferred } from "../../base/deferred.ts";
 import { MAX_WATCHES } from "../../base/limits.ts";
 import type { BucketName, Root } from "../../roots/root-store.ts";
 import { Refusal } from "../http/refusal.ts";
@@ -49,7 +47,7 @@ export class RootWatch implements Disposable {
   readonly #end: () => void;
   #newest: Root | undefined;
   #taken = 0;
-  #waiting: Deferred<void> | undefined;
+  #wake: () => void = () => {};
   #ended = false;
 
   constructor(end: () => void) {
@@ -60,8 +58,7 @@ export class RootWatch implements Disposable {
   offer(root: Root): void {
     if (root.version <= Math.max(this.#newest?.version ?? 0, this.#taken)) return;
     this.#newest = root;
-    this.#waiting?.resolve();
-    this.#waiting = undefined;
+    this.#wake();
   }
 
   /** The newest root that was not taken yet. */
@@ -72,11 +69,10 @@ export class RootWatch implements Disposable {
     return root;
   }
 
-  /** Resolves when `take` has something. */
-  changed(): Promise<void> {
-    if (this.#newest !== undefined) return Promise.resolve();
-    this.#waiting ??= deferred<void>();
-    return this.#waiting.promise;
+  /** Calls `wake` once `take` has something, at once if it has. There is one who waits: whoever asked before is forgotten. */
+  onNews(wake: () => void): void {
+    this.#wake = wake;
+    if (this.#newest !== undefined) wake();
   }
 
   [Symbol.dispose](): void {

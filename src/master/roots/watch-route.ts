@@ -98,7 +98,7 @@ class EventStream implements AsyncIterableIterator<Uint8Array> {
     const wake = () => woken.resolve();
     const timer = this.#clock.after(ms, wake);
     this.#signal.addEventListener("abort", wake);
-    void this.#watch.changed().then(wake);
+    this.#watch.onNews(wake);
     await woken.promise;
     this.#signal.removeEventListener("abort", wake);
     timer[Symbol.dispose]();
