@@ -46,6 +46,8 @@ export function register(program: Program): void {
 
 async function serve(call: ServeCall): Promise<void> {
   const { options, output, runtime } = call;
+  // Whatever the folder's own mode is: the tables in it tell who has what.
+  process.umask(0o077);
   const listen = listenOptions(call);
   const allow = (options.allow ?? []).map(parseWallet);
   const log = stderrLog(runtime, options.verbose === true);

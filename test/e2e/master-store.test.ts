@@ -1,7 +1,7 @@
 /** A master's store on a real disk: processes that are killed, a disk that is full, and what `syncline verify --data` says of them. */
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
@@ -52,6 +52,19 @@ describe("a process that is killed while it stores blocks", () => {
       });
     }
   });
+});
+
+test("nobody else can read what a master makes, also in a folder that others may enter", async () => {
+  const dir = work.at("entered");
+  mkdirSync(dir, { mode: 0o755 });
+  const master = work.start(["serve", "--data", dir, "--listen", "127.0.0.1:0", "--allow", OWNER]);
+  await once(master.stdout ?? master, "data");
+  const ended = once(master, "close");
+  master.kill("SIGTERM");
+  await ended;
+  const made = readdirSync(dir);
+  expect(made).toContain("roots.db");
+  expect(made.filter((name) => (statSync(join(dir, name)).mode & 0o077) !== 0)).toEqual([]);
 });
 
 describe("verify --data", () => {

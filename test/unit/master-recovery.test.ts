@@ -320,6 +320,19 @@ describe("many owners", () => {
     await store[Symbol.asyncDispose]();
   });
 
+  test("may store blocks of 4 MiB and none that are longer", async () => {
+    const [most, more] = [4 << 20, (4 << 20) + 1].map((length) => {
+      const bytes = new Uint8Array(length);
+      return { cid: cidOf("raw", bytes), bytes };
+    }) as [Block, Block];
+    await withOwner(async (owner) => {
+      await owner.put([most]);
+      expect(hasCode(await failure(owner.put([more, one])), "limit_exceeded")).toBe(true);
+      expect(await owner.has([one.cid])).toEqual(new Set());
+      await expectIntact(owner, [most]);
+    });
+  });
+
   test("of whom nothing is stored leave nothing on disk", async () => {
     await using store = await openMasterStore({ ...options(), disk: undefined });
     const owner = await store.of(ownerOf(5));

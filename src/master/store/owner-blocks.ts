@@ -22,8 +22,8 @@ export interface BlockStores extends AsyncDisposable {
 export interface OwnerBlocks extends BlockReader {
   /**
    * Stores blocks whose bytes were checked against their CIDs. Resolves when all of them survive power loss; calls that come at
-   * the same time share one flush. Throws `disk_full`, `store_failed`: then some of them may be stored, and `has` says which.
-   * A block that was found damaged since it was stored counts as new.
+   * the same time share one flush. A block that was found damaged since it was stored counts as new. Throws `limit_exceeded` for a
+   * block over 4 MiB; `disk_full`, `store_failed`: then some of them may be stored, and `has` says which.
    */
   put(blocks: readonly Block[]): Promise<PutCounts>;
 

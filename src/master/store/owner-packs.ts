@@ -2,8 +2,9 @@
 import { join } from "node:path";
 import type { Clock } from "../../base/clock.ts";
 import { nextTurn } from "../../base/concurrency.ts";
+import { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
-import { INDEX_STEP } from "../../base/limits.ts";
+import { INDEX_STEP, MAX_BLOCK_ACCEPTED } from "../../base/limits.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import type { Random } from "../../base/random.ts";
 import type { Block } from "../../blocks/block-store.ts";
@@ -92,6 +93,7 @@ export class OwnerPacks implements OwnerBlocks {
     const fresh = new Map<string, FreshBlock>();
     const waits = new Set<Promise<void>>();
     for (const { cid, bytes } of blocks) {
+      if (bytes.length > MAX_BLOCK_ACCEPTED) throw tooLong(cid, bytes.length);
       const key = digestKey(cid);
       const pending = this.#pending.get(key);
       if (pending !== undefined) waits.add(pending);
@@ -210,6 +212,10 @@ export class OwnerPacks implements OwnerBlocks {
     }
     return found;
   }
+}
+
+function tooLong(cid: Cid, bytes: number): SynclineError {
+  return new SynclineError("limit_exceeded", `Block ${cid} has ${bytes} bytes; ${MAX_BLOCK_ACCEPTED} are the most.`);
 }
 
 /** Hours since 1970, in which leases are counted. */
