@@ -1,6 +1,6 @@
 /** A bucket ready to use: its storage behind verification, retries and, when asked for, a cache on disk. */
 import type { Clock } from "../base/clock.ts";
-import type { WriterId } from "../base/ids.ts";
+import type { Cid, WriterId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { BlockReader } from "../blocks/block-store.ts";
@@ -42,7 +42,8 @@ export interface OpenedBucket extends AsyncDisposable {
 export async function openBucket(options: OpenBucketOptions): Promise<OpenedBucket> {
   const { address, clock, random, log, patienceMs, access } = options;
   const { pinnedGenesis } = parseAddress(address);
-  const opened = openRemote(address, { clock, random, writer: options.writer, access });
+  const local = { held: async (cids: readonly Cid[]) => (await cache?.held(cids)) ?? new Map<Cid, Uint8Array>() };
+  const opened = openRemote(address, { clock, random, writer: options.writer, access, local });
   const verified = new RetryReader(new VerifiedReader(opened.blocks), { clock, random, patienceMs });
   const cache = options.cache === undefined ? undefined : new DiskBlockCache({ ...options.cache, log });
   const blocks = cache === undefined ? verified : new CachedReader(cache, verified);

@@ -9,6 +9,7 @@ import { Masters } from "../net/masters.ts";
 import { FileObjectStore } from "../objects/file-object-store.ts";
 import { parseAddress, type FolderAddress, type MasterAddress } from "./address.ts";
 import { HttpRemote } from "./http/http-remote.ts";
+import type { LocalBlocks } from "./http/http-upload.ts";
 import { PackedRemote } from "./packed/packed-remote.ts";
 import type { BucketRemote } from "./remote.ts";
 
@@ -19,6 +20,8 @@ export interface RemoteOptions {
   readonly writer?: WriterId | undefined;
   /** How to get into a master; a bucket in a folder needs none. */
   readonly access?: MasterAccess | undefined;
+  /** Copies of blocks on this machine, for a master that lost some. */
+  readonly local?: LocalBlocks | undefined;
 }
 
 /** Opens the bucket without touching it yet. Throws as `parseAddress`, and `bad_address` for a master that must not be asked. */
@@ -42,12 +45,12 @@ function openFolder({ path, url }: FolderAddress, options: RemoteOptions): Packe
 
 /** As openRemote, for a bucket at a master. */
 export function openAtMaster({ url, origins, owner, bucket }: MasterAddress, options: RemoteOptions): HttpRemote {
-  const { access, clock, random } = options;
+  const { access, local, clock, random } = options;
   if (access === undefined) throw new SynclineError("bad_token", `${url} needs a wallet, and there is none.`);
   const { tlsCa, insecure } = access;
   const connections = origins.map((origin) => {
     return new MasterConnection(origin, { bearer: access.bearer(origin), clock, tlsCa, insecure });
   });
   const name = { owner: owner ?? "", bucket };
-  return new HttpRemote({ address: url, master: new Masters(connections), name, clock, random });
+  return new HttpRemote({ address: url, master: new Masters(connections), name, local, clock, random });
 }

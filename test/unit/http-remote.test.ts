@@ -7,6 +7,7 @@ import { MASTER_PUT_BYTES } from "../../src/base/limits.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import type { Block } from "../../src/blocks/block-store.ts";
 import { HttpRemote } from "../../src/bucket/http/http-remote.ts";
+import type { LocalBlocks } from "../../src/bucket/http/http-upload.ts";
 import type { UploadSession } from "../../src/bucket/remote.ts";
 import { walletBearer } from "../../src/net/bearer.ts";
 import { MasterConnection } from "../../src/net/master-connection.ts";
@@ -155,6 +156,22 @@ describe("a master that lacks what it said it had", () => {
     await expect(publishSigned(history, remote, "two", [content])).rejects.toMatchObject({ code: "root_moved" });
     way.meddling.after = undefined;
     await expect(publishSigned(history, remote, "two", [content])).resolves.toMatchObject({ version: 2 });
+  });
+
+  test("gets old blocks again of which this machine has a copy", async () => {
+    const { remote, way } = await madeBucket();
+    const content = randomLooking(`cached ${buckets}`, 100_000);
+    const { remote: healing } = openBucket(master, nameOf(remote), {
+      held: async (cids) => new Map(cids.filter((cid) => cid === content.cid).map((cid) => [cid, content.bytes])),
+    });
+    claim(way, [content]);
+    await expect(publishSigned(history, remote, "two", [content])).rejects.toMatchObject({ code: "root_moved" });
+    // Another upload, which reaches the block without having it.
+    const root = await rootOf(healing);
+    await using session = healing.beginUpload();
+    const { swap } = await session.prepare(root, history.next(root.commit, "three", [content]));
+    expect((await swap()).kind).toBe("committed");
+    expect(Buffer.compare(await remote.blocks.get(content.cid), content.bytes)).toBe(0);
   });
 
   test("and does so again is reported for what it is", async () => {
@@ -341,7 +358,7 @@ function nameOf(remote: HttpRemote): string {
   return remote.address.split("/").at(-1) ?? "";
 }
 
-function openBucket(at: TestMaster, bucket: string) {
+function openBucket(at: TestMaster, bucket: string, local?: LocalBlocks) {
   const bearer = walletBearer(async () => alice, systemClock);
   const way = new MeddlingMaster(new MasterConnection(at.origin, { bearer, clock: systemClock }));
   const ports = { clock: systemClock, random: systemRandom };
@@ -349,6 +366,7 @@ function openBucket(at: TestMaster, bucket: string) {
     address: `${at.origin}/${bucket}`,
     master: way,
     name: { owner: "", bucket },
+    local,
     ...ports,
   });
   onTestFinished(() => remote[Symbol.asyncDispose]());

@@ -11,7 +11,7 @@ import type { Master } from "../../net/master-connection.ts";
 import { bucketPath, HttpRootStore } from "../../roots/http-root-store.ts";
 import type { BucketName, Root, SwapOutcome } from "../../roots/root-store.ts";
 import type { BucketRemote, Upload, UploadSession } from "../remote.ts";
-import { HttpUpload } from "./http-upload.ts";
+import { HttpUpload, type LocalBlocks } from "./http-upload.ts";
 import { watchMaster } from "./root-watch.ts";
 
 export interface HttpRemoteOptions {
@@ -19,6 +19,8 @@ export interface HttpRemoteOptions {
   readonly address: string;
   readonly master: Master;
   readonly name: BucketName;
+  /** Copies of blocks on this machine. */
+  readonly local?: LocalBlocks | undefined;
   readonly clock: Clock;
   readonly random: Random;
 }
@@ -98,6 +100,7 @@ export class HttpRemote implements BucketRemote {
       store: this.blocks,
       roots: this.#roots,
       lost: this.#lost,
+      local: this.#options.local,
       clock: this.#options.clock,
       random: this.#options.random,
       committed: ({ commit }) => this.#own.set(commit, true),

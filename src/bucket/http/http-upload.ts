@@ -19,10 +19,14 @@ import {
 } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
 import type { Block, BlockReader } from "../../blocks/block-store.ts";
+import type { BlockCache } from "../../blocks/cached-reader.ts";
 import type { HttpBlockStore } from "../../blocks/http-block-store.ts";
 import { MissingBlocks, type HttpRootStore } from "../../roots/http-root-store.ts";
 import type { BucketName, Root, SwapOutcome } from "../../roots/root-store.ts";
 import type { PreparedSwap, Upload, UploadSession } from "../remote.ts";
+
+/** As a block cache is read; never throws. */
+export type LocalBlocks = Pick<BlockCache, "held">;
 
 export interface HttpUploadTools {
   readonly address: string;
@@ -31,6 +35,8 @@ export interface HttpUploadTools {
   readonly roots: HttpRootStore;
   /** Blocks for lack of which an upload had to begin anew. */
   readonly lost: Set<Cid>;
+  /** Copies of blocks on this machine: what a master lost can be sent to it again. */
+  readonly local: LocalBlocks | undefined;
   /** Called with each root that a swap of this session put in place. */
   readonly committed: (root: Root) => void;
   readonly clock: Clock;
@@ -192,10 +198,7 @@ export class HttpUpload implements UploadSession {
   }
 
   async #sendMissing(error: MissingBlocks): Promise<void> {
-    const blocks = error.missing.flatMap((cid) => {
-      const bytes = this.#prepared.get(cid);
-      return bytes === undefined ? [] : [{ cid, bytes }];
-    });
+    const blocks = await this.#atHand(error.missing);
     if (blocks.length === 0 || blocks.length < error.missing.length) throw this.#beginAnew(error);
     try {
       await this.#put(blocks);
@@ -204,6 +207,16 @@ export class HttpUpload implements UploadSession {
       if (hasCode(cause, "store_unreachable")) throw cause;
       throw this.#beginAnew(error);
     }
+  }
+
+  /** Those that this session prepared, or that the machine has a copy of. */
+  async #atHand(cids: readonly Cid[]): Promise<Block[]> {
+    const elsewhere = cids.filter((cid) => !this.#prepared.has(cid));
+    const copies = (elsewhere.length > 0 && (await this.#tools.local?.held(elsewhere))) || new Map<Cid, Uint8Array>();
+    return cids.flatMap((cid) => {
+      const bytes = this.#prepared.get(cid) ?? copies.get(cid);
+      return bytes === undefined ? [] : [{ cid, bytes }];
+    });
   }
 
   /** What an upload made anew cannot send either is lost: then that is what is wrong. */
