@@ -1,6 +1,7 @@
 /** A whole agent without kernel and threads: filesystem, overlay on a simulated disk, publisher. It dies and starts again. */
 import { Publisher } from "../../src/agent/publisher.ts";
 import type { Clock } from "../../src/base/clock.ts";
+import type { SynclineError } from "../../src/base/errors.ts";
 import { silentLog } from "../../src/base/log.ts";
 import type { Bucket } from "../../src/bucket/bucket.ts";
 import { dataReaderOf } from "../../src/overlay/data-reader.ts";
@@ -75,7 +76,7 @@ export class SimulatedAgent {
   }
 
   /** Why the last flush did not end in the bucket. */
-  get trouble(): Error | undefined {
+  get trouble(): SynclineError | undefined {
     return this.#publisher.state().lastError;
   }
 
