@@ -147,10 +147,20 @@ describe("while programs fsync, small writes", () => {
     await fs.write(ino, 10, "sealed");
     const epoch = fs.vfs.seal()?.epoch ?? 0;
     await fs.write(ino, 9, "and live");
+    const small = await fs.make("small", "live");
     await fs.vfs.fsync(ino);
     fs.restart(EVERYTHING);
     const sealed = await dataReaderOf(fs.disk).readData(ino, epoch, 9, 8);
     expect(Buffer.from(sealed).toString()).toBe("asealeda");
+    // What is not there reads as zeros, also into a buffer that had something in it.
+    for (const [gone, offset] of [
+      [ino, 99_998],
+      [small, 2],
+    ] as const) {
+      const used = Buffer.from("used before");
+      const read = await dataReaderOf(fs.disk).readData(gone, gone === ino ? epoch : epoch + 1, offset, 4, used);
+      expect(Buffer.from(read).toString()).toBe(gone === ino ? "aa\0\0" : "ve\0\0");
+    }
     expect((await fs.read(ino, 8, 10)).toString()).toBe("aand livea");
   });
 
