@@ -12,6 +12,7 @@ import { firstBase } from "./first-base.ts";
 import { FlushSchedule } from "./flush-schedule.ts";
 import { IdleRelease, releaseMemory } from "./memory.ts";
 import type { OpenedBucket } from "./open-bucket.ts";
+import { overlayBehind } from "./overlay-caller.ts";
 import { Publisher, type PublisherWriter } from "./publisher.ts";
 import { flushReport, statusReport, type AgentStatus, type FlushReport } from "./reports.ts";
 import type { PendingReport, UnmountReport } from "./reports.ts";
@@ -131,11 +132,7 @@ export class RunningAgent implements Agent {
       bucket: this.#opened.bucket,
       writer: this.#writer,
       fixed: at !== undefined,
-      overlay: {
-        seal: () => this.#thread.call("seal", undefined),
-        published: (epoch) => this.#thread.call("published", epoch),
-        adopt: (next) => this.#thread.call("adopt", next),
-      },
+      overlay: overlayBehind(this.#thread.call),
       data: createDataReader(stateDir),
       base,
       held,

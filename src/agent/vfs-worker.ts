@@ -14,6 +14,7 @@ import type { FileSystem } from "../vfs/filesystem.ts";
 import { openVfs } from "../vfs/open-vfs.ts";
 import type { Vfs } from "../vfs/vfs.ts";
 import { IdleRelease } from "./memory.ts";
+import { EpochExchange } from "./epoch-exchange.ts";
 import { openBucket, type OpenedBucket } from "./open-bucket.ts";
 import { answerCalls, createCaller } from "./rpc.ts";
 import type { MainMethods, WorkerEvent, WorkerMethods, WorkerSetup } from "./threads.ts";
@@ -22,6 +23,7 @@ interface Serving {
   readonly setup: WorkerSetup;
   readonly opened: OpenedBucket;
   readonly vfs: Vfs;
+  readonly epochs: EpochExchange;
   mount: FuseMount | undefined;
 }
 
@@ -70,16 +72,11 @@ function serve(port: MessagePort): void {
       void mount.ended.then(() => tell({ event: "unmounted" }));
     },
     pending: () => open().vfs.pending(),
-    async seal() {
-      const { vfs } = open();
-      const changes = vfs.seal();
-      // The epoch's number must not come back after power loss once its changes left this machine.
-      if (changes !== undefined) await vfs.sync();
-      return changes;
-    },
+    seal: () => open().epochs.seal(),
+    sealedObjects: (range) => open().epochs.sealedObjects(range),
+    publishedObjects: (some) => open().epochs.publishedObjects(some),
     async published(epoch) {
-      open().vfs.published(epoch);
-      if (epoch.objects.size > MANY_OBJECTS) idleRelease.note();
+      if (open().epochs.published(epoch) > MANY_OBJECTS) idleRelease.note();
     },
     adopt: async (base) => open().vfs.adopt(base),
     async unmount({ lazy }) {
@@ -114,7 +111,7 @@ async function openFilesystem(setup: WorkerSetup, log: Log): Promise<Serving> {
     log,
     limits: { readTimeoutMs },
   });
-  return { setup, opened, vfs, mount: undefined };
+  return { setup, opened, vfs, epochs: new EpochExchange(vfs), mount: undefined };
 }
 
 /** fsync answers when the change is in the bucket. */
