@@ -1,5 +1,5 @@
 /** The thread that serves the filesystem: overlay, vfs and the FUSE door. It publishes nothing; the main thread asks it for epochs. */
-import { setPriority } from "node:os";
+import { getPriority, setPriority } from "node:os";
 import { parentPort, type MessagePort } from "node:worker_threads";
 import { systemClock } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
@@ -37,7 +37,7 @@ serve(portOf(parentPort));
 function serveFirst(): void {
   try {
     // On Linux 0 is the calling thread alone (setpriority(2)).
-    if (process.platform === "linux") setPriority(0, SERVING_NICENESS);
+    if (process.platform === "linux") setPriority(0, Math.min(getPriority(0), SERVING_NICENESS));
   } catch {
     // As fast as the scheduler likes, then.
   }
