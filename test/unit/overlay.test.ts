@@ -101,16 +101,18 @@ describe("while programs fsync, small writes", () => {
 
   test("wait for another thread while syncs are slow, after a start, and when there is more to sync", async () => {
     const clock = new ManualClock();
-    let syncsMs = 0;
-    clock.monotonicMs = () => syncsMs;
+    let nowMs = 0;
+    clock.monotonicMs = () => nowMs;
     const { fs, ino } = await syncedFile(clock);
-    fs.disk.before = (call) => void (syncsMs += call === "sync" ? 2 : 0);
+    fs.disk.before = (call) => void (nowMs += call === "sync" ? 2 : 0);
     await fs.write(ino, 0, "b");
     expect(fs.vfs.fsyncNow(ino)).toBe(true);
     await fs.write(ino, 0, "c");
     expect(fs.vfs.fsyncNow(ino)).toBe(false);
     fs.disk.before = () => {};
     await fs.vfs.fsync(ino);
+    expect(fs.vfs.fsyncNow(ino)).toBe(false);
+    nowMs += 40;
     expect(fs.vfs.fsyncNow(ino)).toBe(true);
     await fs.write(ino, 20_000, "large".repeat(10_000));
     expect(fs.vfs.fsyncNow(ino)).toBe(false);
