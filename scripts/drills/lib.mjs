@@ -229,7 +229,7 @@ export function run(command, args, options = {}) {
   return result.stdout;
 }
 
-/** Every path below `root` → its type, mode, mtime in ns, size and SHA-256 or link target. */
+/** Every path below `root` → its type, mode, mtime in ns, size and SHA-256, link target or device. */
 export function fingerprint(root, { skip = () => false } = {}) {
   const seen = new Map();
   const walk = (folder, prefix) => {
@@ -239,8 +239,9 @@ export function fingerprint(root, { skip = () => false } = {}) {
       const key = prefix + text;
       if (skip(key)) continue;
       const stat = lstatSync(path, { bigint: true });
-      const kind = stat.isDirectory() ? "dir" : stat.isSymbolicLink() ? "link" : "file";
-      const held = kind === "file" ? sha256(path) : kind === "link" ? readlinkSync(path, "latin1") : "";
+      const kind = stat.isDirectory() ? "dir" : stat.isSymbolicLink() ? "link" : stat.isFile() ? "file" : "special";
+      const contents = { dir: () => "", link: () => readlinkSync(path, "latin1"), file: () => sha256(path) };
+      const held = kind === "special" ? stat.rdev : contents[kind]();
       seen.set(
         key,
         `${kind} ${(stat.mode & 0o7777n).toString(8)} ${stat.mtimeNs} ${kind === "dir" ? "" : stat.size} ${held}`,

@@ -44,7 +44,7 @@ export interface AgentStatus {
 }
 
 export interface FlushReport {
-  /** Everything that was written is in `root`. */
+  /** Everything that was written before it was asked for is in `root`; what others wrote meanwhile may be `pending`. */
   readonly published: boolean;
   readonly root: string | null;
   readonly version: number | null;
@@ -88,9 +88,11 @@ export function statusReport(facts: AgentFacts, state: PublisherState, pending: 
   };
 }
 
-export function flushReport(state: PublisherState, pending: PendingReport): FlushReport {
+/** `pending` is how it stands when at least `askedMs` (milliseconds) went by since the flush was asked for. */
+export function flushReport(state: PublisherState, pending: PendingReport, askedMs: number): FlushReport {
+  const isNewer = pending.files === 0 || pending.oldestMs < askedMs;
   return {
-    published: pending.files === 0 && state.lastError === undefined,
+    published: isNewer && state.lastError === undefined,
     root: state.base.commit,
     version: state.version ?? null,
     attempts: state.last.attempts,

@@ -12,6 +12,7 @@ import { firstBase } from "./first-base.ts";
 import { FlushSchedule } from "./flush-schedule.ts";
 import { IdleRelease, releaseMemory } from "./memory.ts";
 import type { OpenedBucket } from "./open-bucket.ts";
+import { overlayBehind } from "./overlay-caller.ts";
 import { Publisher, type PublisherWriter } from "./publisher.ts";
 import { flushReport, statusReport, type AgentStatus, type FlushReport } from "./reports.ts";
 import type { PendingReport, UnmountReport } from "./reports.ts";
@@ -23,6 +24,8 @@ import { warmUp } from "./warm-up.ts";
 const DRAIN_MS = 60_000;
 /** What was written between the last flush and the unmount gets this long, even when the time is over. */
 const LAST_FLUSH_MS = 2_000;
+/** An epoch on its way, one for a new device key, and the one that has what was written before a flush was asked for. */
+const FLUSH_ROUNDS = 3;
 /** How long mounting waits for names to come into the cache. */
 const WARM_UP_WAIT_MS = 200;
 const WARM_UP_CACHE_BYTES = 8 * 1024 * 1024;
@@ -90,8 +93,13 @@ export class RunningAgent implements Agent {
   }
 
   async flush(): Promise<FlushReport> {
-    await this.#schedule.flushNow();
-    return this.#report();
+    const sinceMs = this.#now();
+    for (let round = 1; ; round++) {
+      await this.#schedule.flushNow();
+      const report = await this.#report(sinceMs);
+      // An epoch that was on its way goes first; what was written after it goes with the next one.
+      if (report.published || report.error !== null || round === FLUSH_ROUNDS) return report;
+    }
   }
 
   async unmount(timeoutMs: number, lazy: boolean): Promise<UnmountReport> {
@@ -124,11 +132,7 @@ export class RunningAgent implements Agent {
       bucket: this.#opened.bucket,
       writer: this.#writer,
       fixed: at !== undefined,
-      overlay: {
-        seal: () => this.#thread.call("seal", undefined),
-        published: (epoch) => this.#thread.call("published", epoch),
-        adopt: (next) => this.#thread.call("adopt", next),
-      },
+      overlay: overlayBehind(this.#thread.call),
       data: createDataReader(stateDir),
       base,
       held,
@@ -181,12 +185,14 @@ export class RunningAgent implements Agent {
     return { ...pending, etaMs: pending.files === 0 ? null : (this.#publisher?.etaMs(pending) ?? null) };
   }
 
-  async #report(): Promise<FlushReport> {
-    return flushReport(this.#open().state(), await this.#pending());
+  async #report(sinceMs: number): Promise<FlushReport> {
+    const askedMs = this.#now() - sinceMs;
+    const pending = await this.#pending();
+    return flushReport(this.#open().state(), pending, askedMs);
   }
 
   async #drain(endMs: number): Promise<Drained> {
-    const report = () => this.#report();
+    const report = () => this.#report(this.#now());
     if (this.#writer === undefined) return report();
     const { clock } = this.#options;
     return drain({ flush: () => this.flush(), report, clock, endMs, signal: this.#hurry.signal });

@@ -2,7 +2,7 @@
  * What the agent's two threads tell one another: the main thread publishes, the worker serves the filesystem. Plain data.
  */
 import type { Cid, Lamport } from "../base/ids.ts";
-import type { ChangeSet, NewBase, PublishedEpoch } from "../bucket/change-set.ts";
+import type { ChangedObject, ChangeSet, NewBase, PublishedEpoch } from "../bucket/change-set.ts";
 import type { MasterAccess } from "../net/access.ts";
 import type { DirtyReason } from "./flush-schedule.ts";
 import type { FlushReport } from "./reports.ts";
@@ -40,14 +40,28 @@ export interface Pending {
   readonly oldestMs: number;
 }
 
+/** An epoch crosses in pieces, so that the thread that serves is never held up by copying all of it. */
+export interface SealedEpoch {
+  readonly head: Omit<ChangeSet, "objects">;
+  readonly count: number;
+}
+
+/** An entry of `PublishedEpoch.objects`. */
+export type PublishedObject =
+  PublishedEpoch["objects"] extends ReadonlyMap<infer Key, infer Value> ? readonly [Key, Value] : never;
+
 /** What the main thread asks the worker. */
 export type WorkerMethods = {
   /** Opens the overlay (recovering it) and answers where it stands, and whether something waits; nothing is mounted yet. */
   open(setup: WorkerSetup): Promise<{ base: BaseRoot; pending: Pending; held: boolean }>;
   mount(nothing: undefined): Promise<void>;
   pending(nothing: undefined): Pending;
-  seal(nothing: undefined): Promise<ChangeSet | undefined>;
-  published(epoch: PublishedEpoch): Promise<void>;
+  /** The epoch to publish, without its objects, and how many those are; `sealedObjects` tells them. */
+  seal(nothing: undefined): Promise<SealedEpoch | undefined>;
+  sealedObjects(range: { readonly from: number; readonly to: number }): readonly ChangedObject[];
+  /** Some of the objects that `published` is about; `first` begins anew. */
+  publishedObjects(some: { readonly first: boolean; readonly objects: readonly PublishedObject[] }): void;
+  published(epoch: Omit<PublishedEpoch, "objects">): Promise<void>;
   adopt(base: NewBase): Promise<void>;
   /** Detaches the mount; `lazy`: even when it is busy. Throws `mount_busy`. */
   unmount(options: { lazy: boolean }): Promise<void>;

@@ -1,5 +1,5 @@
 /** The thread that serves the filesystem: overlay, vfs and the FUSE door. It publishes nothing; the main thread asks it for epochs. */
-import { setPriority } from "node:os";
+import { getPriority, setPriority } from "node:os";
 import { parentPort, type MessagePort } from "node:worker_threads";
 import { systemClock } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
@@ -16,6 +16,7 @@ import type { FileSystem } from "../vfs/filesystem.ts";
 import { openVfs } from "../vfs/open-vfs.ts";
 import type { Vfs } from "../vfs/vfs.ts";
 import { IdleRelease } from "./memory.ts";
+import { EpochExchange } from "./epoch-exchange.ts";
 import { openBucket, type OpenedBucket } from "./open-bucket.ts";
 import { answerCalls, createCaller, type Caller } from "./rpc.ts";
 import type { MainMethods, Trust, WorkerEvent, WorkerMethods, WorkerSetup } from "./threads.ts";
@@ -24,6 +25,7 @@ interface Serving {
   readonly setup: WorkerSetup;
   readonly opened: OpenedBucket;
   readonly vfs: Vfs;
+  readonly epochs: EpochExchange;
   mount: FuseMount | undefined;
 }
 
@@ -37,7 +39,7 @@ serve(portOf(parentPort));
 function serveFirst(): void {
   try {
     // On Linux 0 is the calling thread alone (setpriority(2)).
-    if (process.platform === "linux") setPriority(0, SERVING_NICENESS);
+    if (process.platform === "linux") setPriority(0, Math.min(getPriority(0), SERVING_NICENESS));
   } catch {
     // As fast as the scheduler likes, then.
   }
@@ -72,16 +74,11 @@ function serve(port: MessagePort): void {
       void mount.ended.then(() => tell({ event: "unmounted" }));
     },
     pending: () => open().vfs.pending(),
-    async seal() {
-      const { vfs } = open();
-      const changes = vfs.seal();
-      // The epoch's number must not come back after power loss once its changes left this machine.
-      if (changes !== undefined) await vfs.sync();
-      return changes;
-    },
+    seal: () => open().epochs.seal(),
+    sealedObjects: (range) => open().epochs.sealedObjects(range),
+    publishedObjects: (some) => open().epochs.publishedObjects(some),
     async published(epoch) {
-      open().vfs.published(epoch);
-      if (epoch.objects.size > MANY_OBJECTS) idleRelease.note();
+      if (open().epochs.published(epoch) > MANY_OBJECTS) idleRelease.note();
     },
     adopt: async (base) => open().vfs.adopt(base),
     async unmount({ lazy }) {
@@ -116,7 +113,7 @@ async function openFilesystem(setup: WorkerSetup, log: Log, access: MasterAccess
     log,
     limits: { readTimeoutMs },
   });
-  return { setup, opened, vfs, mount: undefined };
+  return { setup, opened, vfs, epochs: new EpochExchange(vfs), mount: undefined };
 }
 
 /** Tokens come from the main thread, which keeps each for minutes beyond this. */

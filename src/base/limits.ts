@@ -145,8 +145,10 @@ export const CHECKPOINT_BYTES = 32 * MiB;
 /** The journal carries the bytes of writes up to this, while an fsync was at most so long ago. */
 export const CARRIED_WRITE_BYTES = 8 * KiB;
 export const FSYNC_RECENT_MS = 1_000;
-/** A flush of the disk that takes at most this is waited for where it is asked for; a longer one is another thread's. */
+/** A flush of the disk that takes at most this is waited for where it is asked for; after a longer one … */
 export const QUICK_FLUSH_MS = 0.5;
+/** … flushes are another thread's for so many times as long: a slow disk holds the serving thread up for 5 % of the time at most. */
+export const SLOW_FLUSH_REST = 20;
 /** An epoch is sealed when so many objects changed in it: what it takes, twice, is what an agent needs in memory. */
 export const EPOCH_OBJECTS = 4_096;
 /** Above that, while an epoch is on its way, each call that changes an object waits: so long at twice as many objects … */

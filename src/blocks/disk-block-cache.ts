@@ -183,7 +183,11 @@ export class DiskBlockCache implements BlockCache {
       rows.push({ digest: digestOf(cid), offset: end, length: each.length });
       end += each.length;
     }
-    await writeAll(tail.handle, Buffer.concat(fresh.map((block) => block.bytes)), tail.end);
+    await writeAll(
+      tail.handle,
+      fresh.map((block) => block.bytes),
+      tail.end,
+    );
     const isThere = index.add(tail.segment.id, rows);
     tail.end = end;
     if (!isThere || end >= this.#segmentBytes()) await this.#closeTail();
@@ -296,11 +300,23 @@ function runsOf(wanted: readonly Wanted[]): Wanted[][] {
   return runs;
 }
 
-async function writeAll(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
-  for (let at = 0; at < bytes.length;) {
-    at += (await handle.write(bytes, at, bytes.length - at, position + at)).bytesWritten;
+/** Writes the parts one after another, without putting them together in memory first. */
+async function writeAll(handle: FileHandle, parts: readonly Uint8Array[], position: number): Promise<void> {
+  let at = position;
+  for (let first = 0; first < parts.length; first += PARTS_PER_WRITE) {
+    const some = parts.slice(first, first + PARTS_PER_WRITE);
+    let taken = (await handle.writev(some, at)).bytesWritten;
+    for (const part of some) {
+      for (let done = Math.min(taken, part.length); done < part.length;)
+        done += (await handle.write(part, done, part.length - done, at + done)).bytesWritten;
+      taken = Math.max(0, taken - part.length);
+      at += part.length;
+    }
   }
 }
+
+/** Below IOV_MAX of Linux (1,024). */
+const PARTS_PER_WRITE = 512;
 
 function totalBytes(blocks: readonly Block[]): number {
   return blocks.reduce((sum, { bytes }) => sum + bytes.length, 0);

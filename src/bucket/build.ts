@@ -10,6 +10,7 @@ import type { BlockReader, BlockSink } from "../blocks/block-store.ts";
 import type { ContentConfig } from "../content/config.ts";
 import { allOf, differences, entriesOf } from "./differences.ts";
 import { editContent } from "../content/edit.ts";
+import type { ReadData } from "../content/segment.ts";
 import type { ContentSource } from "../content/source.ts";
 import { contentBlocks } from "../content/walk.ts";
 import { cidOf } from "../format/cid.ts";
@@ -214,7 +215,7 @@ async function withContent(
   if (context.carryContent === true) await carry(context, record);
   if (object.content.kind === "same") return record;
   const { base, baseSize, segments } = object.content;
-  const read = (epoch: number, offset: number, length: number) => data.readData(object.ino, epoch, offset, length);
+  const read: ReadData = (...range) => data.readData(object.ino, ...range);
   const content = await editContent(source, sink, contentConfig, base, baseSize, segments, record.size, read);
   return { ...record, content };
 }

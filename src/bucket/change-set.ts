@@ -93,7 +93,10 @@ export type BaseChange =
       readonly after: FileId | undefined;
     };
 
-/** Reads bytes that the overlay holds: `length` bytes of data file `<ino>.<epoch>` at `offset`. */
+/**
+ * Reads bytes that the overlay holds: `length` bytes of data file `<ino>.<epoch>` at `offset`. They may be put into `target`, which
+ * has room for them.
+ */
 export interface DataReader {
-  readData(ino: Ino, epoch: number, offset: number, length: number): Promise<Uint8Array>;
+  readData(ino: Ino, epoch: number, offset: number, length: number, target?: Uint8Array): Promise<Uint8Array>;
 }

@@ -2,17 +2,19 @@
  * Verifies a bucket: every block that any kept root reaches, every commit's signature and place in history, and the current
  * tree as a filesystem. Reports, and changes nothing.
  */
-import type { Cid } from "../base/ids.ts";
+import type { Cid, Lamport } from "../base/ids.ts";
 import { SynclineError } from "../base/errors.ts";
 import { VERIFY_CACHE_BYTES } from "../base/limits.ts";
 import type { BlockReader } from "../blocks/block-store.ts";
 import { ChunkCache } from "../content/chunk-cache.ts";
 import { digestKey } from "../format/cid.ts";
+import { skipSeq } from "../format/commit-body.ts";
+import type { CommitBody } from "../format/commit-body.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { Bucket, VerifiedCommit } from "./bucket.ts";
 import { descends, keptCommits } from "./history.ts";
 import type { ObjectAudit, ObjectDamage } from "./packed/object-audit.ts";
-import { BlockWalk } from "./verify/block-walk.ts";
+import { BlockWalk, isDamage } from "./verify/block-walk.ts";
 import { damagedPaths } from "./verify/damaged-paths.ts";
 import { damageItem } from "./verify/report.ts";
 import type { DamageItem, OnProgress, VerifyReport } from "./verify/report.ts";
@@ -99,39 +101,57 @@ async function commitsNewestFirst(
   head: VerifiedCommit,
 ): Promise<{ commit: VerifiedCommit; isHead: boolean }[]> {
   const commits = [{ commit: head, isHead: true }];
-  if (walk.isTainted(head.body.kept) && (await isDamagedKept(nodes, head))) return commits;
+  if ((await keptDamage(nodes, head)) !== undefined) return commits;
   const kept: VerifiedCommit[] = [];
   for await (const { cid } of keptCommits(nodes, head)) if (!walk.damaged.has(cid)) kept.push(await bucket.commit(cid));
   return [...commits, ...kept.reverse().map((commit) => ({ commit, isHead: false }))];
 }
 
-async function isDamagedKept(nodes: NodeStore, head: VerifiedCommit): Promise<boolean> {
+/** What is wrong with the list of retained commits. */
+async function keptDamage(nodes: NodeStore, head: VerifiedCommit): Promise<string | undefined> {
   try {
     for await (const commit of keptCommits(nodes, head)) void commit;
-    return false;
+    return undefined;
   } catch (error) {
-    if (error instanceof SynclineError) return true;
+    if (isDamage(error)) return error.message;
     throw error;
   }
 }
 
-/** Kept commits stand at their seq, and the current root descends from each. */
+/** Kept commits stand at their seq, the current root descends from each, and each links to those that stand below it. */
 async function historyDamage(
   bucket: Bucket,
   nodes: NodeStore,
   walk: BlockWalk,
   head: VerifiedCommit,
 ): Promise<DamageItem[]> {
+  const wrong = await keptDamage(nodes, head);
+  if (wrong !== undefined)
+    return walk.isTainted(head.body.kept) ? [] : [damageItem(`The list of retained commits is malformed: ${wrong}`)];
   const items: DamageItem[] = [];
-  if (walk.isTainted(head.body.kept) && (await isDamagedKept(nodes, head))) return items;
+  const kept = new Map<Lamport, Cid>();
   for await (const { seq, cid } of keptCommits(nodes, head)) {
+    kept.set(seq, cid);
     if (walk.damaged.has(cid)) continue;
     const { body } = await bucket.commit(cid);
     const fits = body.seq === seq && (await descends(bucket, head, { cid, seq }).catch(() => "no")) !== "no";
     if (!fits)
       items.push(damageItem(`Commit ${cid} is retained as seq ${seq}, but is not in this history there.`, { cid }));
+    else items.push(...misledLinks(cid, body, kept));
   }
-  return items;
+  return [...items, ...misledLinks(head.cid, head.body, kept)];
+}
+
+/** Links of a commit that lead elsewhere than to what stands at their seq; `kept` holds all below it. */
+function misledLinks(cid: Cid, { seq, parent, skip }: CommitBody, kept: ReadonlyMap<Lamport, Cid>): DamageItem[] {
+  const links = [
+    { what: "parent", to: parent, at: (seq - 1) as Lamport },
+    { what: "skip link", to: skip, at: skipSeq(seq) },
+  ];
+  const wrong = links.filter(({ to, at }) => to !== undefined && kept.has(at) && kept.get(at) !== to);
+  return wrong.map(({ what, at }) =>
+    damageItem(`The ${what} of commit ${cid} is not the commit at seq ${at}.`, { cid }),
+  );
 }
 
 async function treeDamage(
@@ -147,8 +167,8 @@ async function treeDamage(
     const known = (cid: Cid) => walk.isTainted(cid);
     for await (const item of checkTree({ nodes, content, blocks }, tree, totals, known)) items.push(item);
   } catch (error) {
-    // Damaged nodes are reported as blocks; what lies behind them cannot be checked.
-    if (!(error instanceof SynclineError) || !walk.isTainted(tree)) throw error;
+    // Damaged nodes are reported as blocks; what lies behind them, or behind nodes that do not fit together, cannot be checked.
+    if (!isDamage(error)) throw error;
     items.push(damageItem(`The tree could not be checked to its end: ${error.message}`));
   }
   return items;

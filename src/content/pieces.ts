@@ -18,6 +18,7 @@ export class ComposedFile {
   readonly #baseSize: number;
   readonly #segments: readonly ContentSegment[];
   readonly #readData: ReadData;
+  #buffers: readonly [Uint8Array, Uint8Array] = [NOTHING, NOTHING];
 
   constructor(
     source: ContentSource,
@@ -33,7 +34,7 @@ export class ComposedFile {
     this.#readData = readData;
   }
 
-  /** The file from `offset` to its end. */
+  /** The file from `offset` to its end. A stretch's bytes are good until the next one is asked for. */
   async *stretches(offset: number): AsyncGenerator<Stretch> {
     for (const segment of this.#segments.slice(segmentIndex(this.#segments, offset))) {
       const from = Math.max(offset, segment.offset);
@@ -58,9 +59,16 @@ export class ComposedFile {
 
   async #read(epoch: number, at: number, to: number): Promise<Uint8Array> {
     const length = Math.min(READ_BYTES, to - at);
-    const bytes = await this.#readData(epoch, at, length);
+    const bytes = await this.#readData(epoch, at, length, this.#buffer(length));
     if (bytes.length === length) return bytes;
     throw new SynclineError("state_corrupt", `A data file of epoch ${epoch} ends before byte ${at + length}.`);
+  }
+
+  /** One of two in turn: one is read into while the other is cut. */
+  #buffer(length: number): Uint8Array {
+    const spare = this.#buffers[0].length < length ? new Uint8Array(length) : this.#buffers[0];
+    this.#buffers = [this.#buffers[1], spare];
+    return spare;
   }
 
   async *#baseStretches(from: number, to: number): AsyncGenerator<Stretch> {
@@ -105,6 +113,7 @@ export function checkSegments(segments: readonly ContentSegment[], size: number)
     throw new SynclineError("internal", `The segments of a changed file do not cover its ${size} bytes.`);
 }
 
+const NOTHING = new Uint8Array(0);
 const READ_BYTES = 1024 * 1024;
 const MAX_BATCH = 16;
 

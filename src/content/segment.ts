@@ -10,5 +10,8 @@ export interface ContentSegment {
   readonly epoch: number;
 }
 
-/** Reads `length` bytes at `offset` of the file from the data file of `epoch`. All of them, or it throws. */
-export type ReadData = (epoch: number, offset: number, length: number) => Promise<Uint8Array>;
+/**
+ * Reads `length` bytes at `offset` of the file from the data file of `epoch`. All of them, or it throws. They may be put into
+ * `target`, which has room for them: so that a large file does not leave as much garbage as it has bytes.
+ */
+export type ReadData = (epoch: number, offset: number, length: number, target?: Uint8Array) => Promise<Uint8Array>;

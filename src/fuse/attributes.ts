@@ -2,13 +2,13 @@
 import type { Ino } from "../base/ids.ts";
 import type { AttributeChange, FileSystem } from "../vfs/filesystem.ts";
 import type { Exchange } from "./exchange.ts";
-import { type HandlerEntry, changes, reads } from "./handler.ts";
+import { type HandlerEntry, changesInode, reads } from "./handler.ts";
 import { FATTR, OPCODE } from "./protocol.ts";
 
 export const ATTRIBUTE_HANDLERS: readonly HandlerEntry[] = [
   reads(OPCODE.GETATTR, (fs, exchange) => exchange.attributes(fs.getAttributes(exchange.node))),
   reads(OPCODE.STATFS, (fs, exchange) => exchange.statFs(fs.statFs())),
-  changes(OPCODE.SETATTR, (fs, exchange) => {
+  changesInode(OPCODE.SETATTR, (fs, exchange) => {
     const ino = exchange.node;
     const change = changeOf(fs, exchange);
     exchange.attributes(change === undefined ? fs.getAttributes(ino) : fs.setAttributes(ino, change));

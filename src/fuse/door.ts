@@ -158,7 +158,8 @@ export class Door {
       this.#control(opcode);
       return;
     }
-    const turn = handler.paced ? this.#fs.turn() : undefined;
+    const { paced } = handler;
+    const turn = paced === undefined ? undefined : this.#fs.turn(paced === "inode" ? exchange.node : undefined);
     if (turn !== undefined) return this.#defer(handler, new Turn(turn));
     try {
       const later = handler.run(this.#fs, exchange, this.#openFiles);

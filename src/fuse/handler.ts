@@ -14,19 +14,24 @@ export interface HandlerEntry {
   readonly run: Handler;
   /** Whether it changes anything, so that the journal must be written before its answer leaves. */
   readonly mutates: boolean;
-  /** Whether it may have to wait for its turn: it changes an object that was not changed before. */
-  readonly paced: boolean;
+  /** Whether it may have to wait for its turn, since there may be one more changed object after it: by names, or the inode itself. */
+  readonly paced: "names" | "inode" | undefined;
 }
 
 export function reads(opcode: number, run: Handler): HandlerEntry {
-  return { opcode, run, mutates: false, paced: false };
+  return { opcode, run, mutates: false, paced: undefined };
 }
 
 export function mutates(opcode: number, run: Handler): HandlerEntry {
-  return { opcode, run, mutates: true, paced: false };
+  return { opcode, run, mutates: true, paced: undefined };
 }
 
-/** As `mutates`, for what adds to the number of changed objects. */
-export function changes(opcode: number, run: Handler): HandlerEntry {
-  return { opcode, run, mutates: true, paced: true };
+/** As `mutates`, for what makes, moves or removes objects. */
+export function changesNames(opcode: number, run: Handler): HandlerEntry {
+  return { opcode, run, mutates: true, paced: "names" };
+}
+
+/** As `mutates`, for what changes the inode that the request is about. */
+export function changesInode(opcode: number, run: Handler): HandlerEntry {
+  return { opcode, run, mutates: true, paced: "inode" };
 }

@@ -2,7 +2,7 @@
 import { ERRNO } from "../base/errno.ts";
 import type { Ino } from "../base/ids.ts";
 import { FsError, RENAME_EXCHANGE, RENAME_NOREPLACE } from "../vfs/filesystem.ts";
-import { type Handler, type HandlerEntry, changes, reads } from "./handler.ts";
+import { type Handler, type HandlerEntry, changesNames, reads } from "./handler.ts";
 import { OPCODE } from "./protocol.ts";
 import { constants } from "node:fs";
 
@@ -42,31 +42,31 @@ const rename: Handler = (fs, exchange) => {
 export const NAME_HANDLERS: readonly HandlerEntry[] = [
   reads(OPCODE.LOOKUP, lookup),
   reads(OPCODE.READLINK, (fs, exchange) => exchange.bytes(Buffer.from(fs.readSymlink(exchange.node), "latin1"))),
-  changes(OPCODE.CREATE, create),
-  changes(OPCODE.TMPFILE, createUnnamed),
-  changes(OPCODE.MKNOD, (fs, exchange) => {
+  changesNames(OPCODE.CREATE, create),
+  changesNames(OPCODE.TMPFILE, createUnnamed),
+  changesNames(OPCODE.MKNOD, (fs, exchange) => {
     const { node, caller } = exchange;
     exchange.entry(fs.makeNode(node, exchange.name(), exchange.argument(0), exchange.argument(1), caller));
   }),
-  changes(OPCODE.MKDIR, (fs, exchange) => {
+  changesNames(OPCODE.MKDIR, (fs, exchange) => {
     const { node, caller } = exchange;
     exchange.entry(fs.makeDirectory(node, exchange.name(), S_IFDIR | (exchange.argument(0) & PERMISSIONS), caller));
   }),
-  changes(OPCODE.SYMLINK, (fs, exchange) => {
+  changesNames(OPCODE.SYMLINK, (fs, exchange) => {
     exchange.entry(fs.makeSymlink(exchange.node, exchange.name(), exchange.text(1), exchange.caller));
   }),
-  changes(OPCODE.LINK, (fs, exchange) => {
+  changesNames(OPCODE.LINK, (fs, exchange) => {
     exchange.entry(fs.link(exchange.argument(0) as Ino, exchange.node, exchange.name()));
   }),
-  changes(OPCODE.UNLINK, (fs, exchange) => {
+  changesNames(OPCODE.UNLINK, (fs, exchange) => {
     fs.unlink(exchange.node, exchange.name());
     exchange.done();
   }),
-  changes(OPCODE.RMDIR, (fs, exchange) => {
+  changesNames(OPCODE.RMDIR, (fs, exchange) => {
     fs.removeDirectory(exchange.node, exchange.name());
     exchange.done();
   }),
-  changes(OPCODE.RENAME2, rename),
+  changesNames(OPCODE.RENAME2, rename),
 ];
 
 const S_IFREG = 0o100000;

@@ -2,7 +2,7 @@
 import { ERRNO } from "../base/errno.ts";
 import { FsError } from "../vfs/filesystem.ts";
 import type { Exchange } from "./exchange.ts";
-import { type HandlerEntry, changes, reads } from "./handler.ts";
+import { type HandlerEntry, changesInode, reads } from "./handler.ts";
 import { OPCODE } from "./protocol.ts";
 
 export const XATTR_HANDLERS: readonly HandlerEntry[] = [
@@ -18,13 +18,13 @@ export const XATTR_HANDLERS: readonly HandlerEntry[] = [
       .filter((name) => exchange.caller.uid === 0 || !name.startsWith("trusted."));
     answer(exchange, Buffer.from(names.map((name) => `${name}\0`).join(""), "latin1"));
   }),
-  changes(OPCODE.SETXATTR, (fs, exchange) => {
+  changesInode(OPCODE.SETXATTR, (fs, exchange) => {
     const value = exchange.payload(exchange.argument(2), exchange.argument(1));
     // A copy: the payload is gone after the batch, the filesystem keeps the value.
     fs.setXattr(exchange.node, checked(exchange.text(0)), Buffer.from(value), exchange.argument(0));
     exchange.done();
   }),
-  changes(OPCODE.REMOVEXATTR, (fs, exchange) => {
+  changesInode(OPCODE.REMOVEXATTR, (fs, exchange) => {
     fs.removeXattr(exchange.node, checked(exchange.text(0)));
     exchange.done();
   }),

@@ -131,19 +131,25 @@ export class DurableFolder {
 
 export const TEMPORARY = "tmp";
 
-/** Small chunks are written together. */
+/** Small chunks are written together, large ones as they are: copying them costs more than a call. */
 const GROUP_BYTES = 1024 * 1024;
+const LARGE_BYTES = 128 * 1024;
 
 async function* grouped(body: ObjectBody): AsyncGenerator<Uint8Array> {
   let group: Uint8Array[] = [];
   let bytes = 0;
   for await (const chunk of body) {
-    group.push(chunk);
-    bytes += chunk.length;
-    if (bytes < GROUP_BYTES) continue;
-    yield group.length === 1 ? chunk : Buffer.concat(group);
-    group = [];
-    bytes = 0;
+    const isLarge = chunk.length >= LARGE_BYTES;
+    if (!isLarge) {
+      group.push(chunk);
+      bytes += chunk.length;
+    }
+    if (bytes > 0 && (isLarge || bytes >= GROUP_BYTES)) {
+      yield Buffer.concat(group);
+      group = [];
+      bytes = 0;
+    }
+    if (isLarge) yield chunk;
   }
   if (bytes > 0) yield Buffer.concat(group);
 }

@@ -21,7 +21,9 @@ export class DataFiles {
   readonly #open: OpenDataFiles;
   readonly #small: SmallFiles;
   /** Epochs of which the inode has bytes here. */
-  readonly #epochs = new Map<Ino, number[]>();
+  readonly #epochs = new Map<Ino, readonly number[]>();
+  /** The last epoch as a list: most inodes have bytes of one only, and share it. */
+  #lastEpoch: readonly number[] = [];
   /** Names of the files of their own. */
   readonly #own = new Set<string>();
   /** Written to with bytes that are nowhere else. */
@@ -250,8 +252,9 @@ export class DataFiles {
 
   #note(ino: Ino, epoch: number): void {
     const epochs = this.#epochs.get(ino);
-    if (epochs === undefined) this.#epochs.set(ino, [epoch]);
-    else if (!epochs.includes(epoch)) epochs.push(epoch);
+    if (this.#lastEpoch[0] !== epoch) this.#lastEpoch = [epoch];
+    if (epochs === undefined) this.#epochs.set(ino, this.#lastEpoch);
+    else if (!epochs.includes(epoch)) this.#epochs.set(ino, [...epochs, epoch]);
   }
 }
 

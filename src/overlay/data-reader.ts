@@ -19,10 +19,11 @@ export function dataReaderOf(storage: OverlayStorage): DataReader {
   // The shared files of a sealed epoch do not change: they are gone through once.
   let known: { readonly epoch: number; readonly small: ReadonlyMap<Ino, Pieces> } | undefined;
   return {
-    async readData(ino, epoch, offset, length) {
+    async readData(ino, epoch, offset, length, target) {
       if (known?.epoch !== epoch) known = { epoch, small: smallFiles(storage, epoch) };
-      const bytes = new Uint8Array(length);
+      const bytes = target?.subarray(0, length) ?? new Uint8Array(length);
       const pieces = known.small.get(ino);
+      if (pieces !== undefined) bytes.fill(0);
       if (pieces === undefined) readFrom(storage, dataFileName(ino, epoch), offset, bytes);
       for (const { offset: start, length: each, part, at } of pieces?.all() ?? []) {
         const from = Math.max(offset, start);
@@ -36,8 +37,9 @@ export function dataReaderOf(storage: OverlayStorage): DataReader {
 
 function readFrom(storage: OverlayStorage, name: string, offset: number, target: Uint8Array): void {
   const file = storage.openFile("data", name, false);
-  file?.read(offset, target);
+  const count = file?.read(offset, target) ?? 0;
   file?.close();
+  if (count < target.length) target.fill(0, count);
 }
 
 function smallFiles(storage: OverlayStorage, epoch: number): Map<Ino, Pieces> {

@@ -160,7 +160,9 @@ export class Extents {
   }
 
   #push(extent: Extent): void {
-    joinTo(this.#extents, extent);
+    // Most files have one extent: a literal takes its place only, an array that is pushed to that of 17.
+    if (this.#extents.length === 0) this.#extents = [extent];
+    else joinTo(this.#extents, extent);
   }
 
   #cutAt(size: number): void {

@@ -16,7 +16,6 @@ import {
   JOURNAL_FRAME_BYTES,
   JOURNAL_SEGMENT_BYTES,
   MAX_OPEN_DATA_FILES,
-  QUICK_FLUSH_MS,
   SWEEP_FILES,
   SWEEP_MS,
   WAITING_INODES,
@@ -35,6 +34,7 @@ import { Checkpointer } from "./checkpointer.ts";
 import { Pacing } from "./pacing.ts";
 import { loadState, replayFrame } from "./recovery.ts";
 import { changedSince } from "./settle.ts";
+import { QuickFlush } from "./quick-flush.ts";
 import { SharedSync } from "./shared-sync.ts";
 import type { OverlayState } from "./state.ts";
 import type { InodeRow, OverlayStorage, StateTables, StorageSpace } from "./storage.ts";
@@ -92,8 +92,7 @@ export class Overlay {
   #fsyncedMs = -Infinity;
   /** Whether the tables are durable: what another process wrote may not be. */
   #founded = false;
-  /** How long the journal's last sync took. */
-  #flushMs = Infinity;
+  readonly #quick: QuickFlush;
 
   /** Opens the state, or makes it. Throws `state_corrupt`, `disk_full`, `store_failed`. */
   constructor({ storage, base, clock, log, limits }: OverlayOptions) {
@@ -114,13 +113,12 @@ export class Overlay {
     this.#journal = new Journal(storage, options, frame, (payload) => replayFrame(state, payload, carried));
     this.data = new DataFiles(storage, limits?.openFiles ?? MAX_OPEN_DATA_FILES);
     carried.restore(state, this.data);
+    this.#quick = new QuickFlush(clock);
     this.#sync = new SharedSync(async () => {
       if (!this.#founded) await this.#tables.sync();
       this.#founded = true;
       await this.data.syncEager();
-      const began = clock.monotonicMs();
       await this.#journal.sync();
-      this.#flushMs = clock.monotonicMs() - began;
     });
     const checkpointBytes = limits?.checkpointBytes ?? CHECKPOINT_BYTES;
     this.#checkpointer = new Checkpointer(this.#tables, this.#journal, state, checkpointBytes, () =>
@@ -180,15 +178,13 @@ export class Overlay {
   }
 
   /**
-   * The same before it returns, if one flush does it and the last ones were quick: handing such a flush to another thread
+   * The same before it returns, if one flush does it and the last one here was quick: handing such a flush to another thread
    * takes as long again. False: not done.
    */
   fsyncNow(ino: Ino): boolean {
-    if (!this.#founded || this.#flushMs > QUICK_FLUSH_MS || this.#sync.active || !this.data.isSynced(ino)) return false;
+    if (!this.#founded || !this.#quick.isAllowed || this.#sync.active || !this.data.isSynced(ino)) return false;
     this.#fsyncedMs = this.#clock.monotonicMs();
-    const done = this.#journal.syncNow();
-    if (done) this.#flushMs = this.#clock.monotonicMs() - this.#fsyncedMs;
-    return done;
+    return this.#quick.run(() => this.#journal.syncNow());
   }
 
   /** Makes everything in the journal survive power loss: needed before a sealed epoch leaves this machine. */

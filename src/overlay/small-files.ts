@@ -16,12 +16,6 @@ import {
 } from "./small-pieces.ts";
 import type { OverlayStorage } from "./storage.ts";
 
-interface SmallFile {
-  readonly pieces: Pieces;
-  /** Bytes that were written for it, also those that do not count any more. */
-  written: number;
-}
-
 interface SharedFile {
   readonly name: string;
   readonly epoch: number;
@@ -40,8 +34,8 @@ export interface SmallFilesOwner {
 export class SmallFiles {
   readonly #open: OpenDataFiles;
   readonly #owner: SmallFilesOwner;
-  /** By `<ino>.<epoch>`. */
-  readonly #files = new Map<string, SmallFile>();
+  /** By epoch and inode: there are few epochs at a time. */
+  readonly #files = new Map<number, Map<Ino, Pieces>>();
   readonly #shared = new Map<string, SharedFile>();
   readonly #buffer = Buffer.alloc(entryBytes(SMALL_FILE_BYTES));
   #current: SharedFile | undefined;
@@ -69,31 +63,28 @@ export class SmallFiles {
   }
 
   has(ino: Ino, epoch: number): boolean {
-    return this.#files.has(key(ino, epoch));
+    return this.pieces(ino, epoch) !== undefined;
   }
 
   /** Inodes with their epochs. */
   *all(): Iterable<readonly [Ino, number]> {
-    for (const name of this.#files.keys()) {
-      const [ino, epoch] = name.split(".").map(Number);
-      if (ino !== undefined && epoch !== undefined) yield [ino as Ino, epoch];
-    }
+    for (const [epoch, files] of this.#files) for (const ino of files.keys()) yield [ino, epoch];
   }
 
   /** Whether a write keeps the file small enough to be kept here. */
   accepts(ino: Ino, epoch: number, offset: number, length: number): boolean {
     if (offset + length > SMALL_FILE_BYTES) return false;
-    const file = this.#files.get(key(ino, epoch));
+    const pieces = this.pieces(ino, epoch);
     return (
-      file === undefined ||
-      file.written + length <= 2 * SMALL_FILE_BYTES ||
-      file.pieces.holding(offset, length) !== undefined
+      pieces === undefined ||
+      pieces.written + length <= 2 * SMALL_FILE_BYTES ||
+      pieces.holding(offset, length) !== undefined
     );
   }
 
   /** Answers the name of the shared file that was written to. Throws `disk_full`; nothing changed then. */
   write(ino: Ino, epoch: number, offset: number, bytes: Uint8Array): string {
-    const held = this.#files.get(key(ino, epoch))?.pieces.holding(offset, bytes.length);
+    const held = this.pieces(ino, epoch)?.holding(offset, bytes.length);
     if (held !== undefined) {
       this.#open.file(held.part).write(held.at + offset - held.offset, bytes);
       return held.part;
@@ -110,11 +101,11 @@ export class SmallFiles {
 
   /** Copies what there is of the range into `target`. */
   read(ino: Ino, epoch: number, offset: number, target: Uint8Array): void {
-    this.#files.get(key(ino, epoch))?.pieces.read(offset, target, (part) => this.#open.file(part));
+    this.pieces(ino, epoch)?.read(offset, target, (part) => this.#open.file(part));
   }
 
   pieces(ino: Ino, epoch: number): Pieces | undefined {
-    return this.#files.get(key(ino, epoch))?.pieces;
+    return this.#files.get(epoch)?.get(ino);
   }
 
   /**
@@ -124,7 +115,7 @@ export class SmallFiles {
   moved(ino: Ino, epoch: number): string[] {
     const entry = this.#buffer.subarray(0, ENTRY_HEADER_BYTES);
     writeEntryHeader(entry, ino, 0, undefined);
-    const parts = [...(this.#files.get(key(ino, epoch))?.pieces.parts ?? [])];
+    const parts = [...(this.pieces(ino, epoch)?.parts ?? [])];
     const marked: SharedFile[] = [];
     try {
       for (const part of parts) {
@@ -144,18 +135,22 @@ export class SmallFiles {
 
   /** Nobody refers to the inode's bytes of this epoch any more. */
   drop(ino: Ino, epoch: number): void {
-    const file = this.#files.get(key(ino, epoch));
-    this.#files.delete(key(ino, epoch));
-    for (const part of file?.pieces.parts ?? []) this.#leave(part);
+    const files = this.#files.get(epoch);
+    const pieces = files?.get(ino);
+    if (files === undefined || pieces === undefined) return;
+    files.delete(ino);
+    if (files.size === 0) this.#files.delete(epoch);
+    for (const part of pieces.parts) this.#leave(part);
   }
 
   #put(ino: Ino, epoch: number, piece: { offset: number; length: number; part: string; at: number }): void {
-    let file = this.#files.get(key(ino, epoch));
-    if (file === undefined) this.#files.set(key(ino, epoch), (file = { pieces: new Pieces(), written: 0 }));
-    const before = file.pieces.parts;
-    file.pieces.put(piece);
-    file.written += piece.length;
-    const after = file.pieces.parts;
+    let files = this.#files.get(epoch);
+    if (files === undefined) this.#files.set(epoch, (files = new Map()));
+    let pieces = files.get(ino);
+    if (pieces === undefined) files.set(ino, (pieces = new Pieces()));
+    const before = pieces.parts;
+    pieces.put(piece);
+    const after = pieces.parts;
     for (const part of after) {
       const shared = before.has(part) ? undefined : this.#shared.get(part);
       if (shared !== undefined) shared.users++;
@@ -212,8 +207,4 @@ export class SmallFiles {
       this.#current = undefined;
     }
   }
-}
-
-function key(ino: Ino, epoch: number): string {
-  return `${ino}.${epoch}`;
 }

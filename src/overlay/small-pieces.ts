@@ -74,7 +74,9 @@ export function* readEntries(file: StoredFile): Generator<SmallEntry> {
 
 /** The pieces of one file's bytes: sorted, not overlapping. */
 export class Pieces {
-  #pieces: Piece[] = [];
+  #pieces: readonly Piece[] = [];
+  /** Bytes that were put, also those that do not count any more. */
+  written = 0;
 
   get isEmpty(): boolean {
     return this.#pieces.length === 0;
@@ -95,6 +97,12 @@ export class Pieces {
 
   /** Takes the place of what it overlaps. */
   put(piece: Piece): void {
+    this.written += piece.length;
+    if (this.#pieces.length === 0) {
+      // Most files are written once: no room for more is kept.
+      this.#pieces = [piece];
+      return;
+    }
     const end = piece.offset + piece.length;
     const kept: Piece[] = [];
     for (const other of this.#pieces) {

@@ -120,7 +120,8 @@ export class OverlayState {
 
   addLink(object: DirtyObject, parent: Ino, name: FileName): void {
     const link = { parent, name };
-    object.links.push(link);
+    // An array that is pushed to has room for 16 more: most objects have one name for good.
+    object.links = [...object.links, link];
     this.#addEntry(object, link);
     this.#local.delete(object.ino);
   }

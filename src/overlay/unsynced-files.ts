@@ -2,7 +2,8 @@
 import type { Ino } from "../base/ids.ts";
 
 interface Written {
-  readonly names: Set<string>;
+  /** One, nearly always. */
+  names: readonly string[];
   /** All of it lies in [from, to). */
   from: number;
   to: number;
@@ -19,6 +20,8 @@ export interface Unsynced {
 export class UnsyncedFiles {
   readonly #files = new Map<Ino, Written>();
   #stamp = 0;
+  /** The last file's name as a list: many inodes share one. */
+  #names: readonly string[] = [];
 
   has(ino: Ino): boolean {
     return this.#files.has(ino);
@@ -39,10 +42,11 @@ export class UnsyncedFiles {
     const stamp = ++this.#stamp;
     const written = this.#files.get(ino);
     if (written === undefined) {
-      this.#files.set(ino, { names: new Set([name]), from, to, stamp });
+      if (this.#names[0] !== name) this.#names = [name];
+      this.#files.set(ino, { names: this.#names, from, to, stamp });
       return;
     }
-    written.names.add(name);
+    if (!written.names.includes(name)) written.names = [...written.names, name];
     written.from = Math.min(written.from, from);
     written.to = Math.max(written.to, to);
     written.stamp = stamp;
@@ -68,6 +72,9 @@ export class UnsyncedFiles {
   /** Nobody needs this file of the inode, or any of them. */
   forget(ino: Ino, name?: string): void {
     if (name === undefined) this.#files.delete(ino);
-    else this.#files.get(ino)?.names.delete(name);
+    else {
+      const written = this.#files.get(ino);
+      if (written !== undefined) written.names = written.names.filter((each) => each !== name);
+    }
   }
 }

@@ -14,6 +14,7 @@ import { dentryId, dentryType } from "../format/rows.ts";
 import type { BaseName } from "../overlay/dirty-object.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import type { InodeRow } from "../overlay/storage.ts";
+import { ownRecord } from "./own-record.ts";
 import type { NodeStore } from "../tree/node-store.ts";
 
 export interface CleanObject {
@@ -149,7 +150,7 @@ export class CleanInodes {
     const self = peekSelf(this.#nodes, tree, id);
     if (self?.kind === "directory") {
       const { record, subdirs, place } = self;
-      return { ino, id, record, names: 1, subdirs, place, atimeNs: record.mtimeNs };
+      return { ino, id, record: ownRecord(record), names: 1, subdirs, place, atimeNs: record.mtimeNs };
     }
     const names = peekBackrefs(this.#nodes, tree, id, MAX_LINKS);
     if (self !== undefined) return cleanFile(ino, id, self.record, names);
@@ -168,7 +169,15 @@ const ROOT_ROW: InodeRow = {
 };
 
 function cleanFile(ino: Ino, id: FileId, record: FileRecord, names: readonly BaseName[]): CleanObject {
-  return { ino, id, record, names: names.length, subdirs: 0, place: names[0], atimeNs: record.mtimeNs };
+  return {
+    ino,
+    id,
+    record: ownRecord(record),
+    names: names.length,
+    subdirs: 0,
+    place: names[0],
+    atimeNs: record.mtimeNs,
+  };
 }
 
 function nameKey(parent: Ino, name: FileName): string {

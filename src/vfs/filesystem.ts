@@ -120,10 +120,10 @@ export interface FileSystem {
   /** Writes all buffered journal records out. To be called before any answer leaves. */
   commit(): void;
   /**
-   * When a call that changes one more object may begin; undefined, as nearly always: now. So that programs which change more
-   * than can be published are slowed down to what can be.
+   * When a call that changes this inode, or gives or takes names, may begin; undefined, as nearly always: now. So that programs
+   * which change more than can be published are slowed down to what can be.
    */
-  turn(): Promise<void> | undefined;
+  turn(ino: Ino | undefined): Promise<void> | undefined;
   /** Makes everything answered so far about this file (and the journal) survive power loss. */
   fsync(ino: Ino): Promise<void>;
   /**

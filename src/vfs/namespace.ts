@@ -205,7 +205,13 @@ export class Namespace {
     const { overlay, clean } = this.#objects;
     if (overlay.state.entry(parent, name) === undefined) return false;
     const id = this.#objects.directoryId(parent);
-    return id !== undefined && !overlay.state.hides(id, name) && clean.lookup(parent, id, name) !== undefined;
+    if (id === undefined || overlay.state.hides(id, name)) return false;
+    try {
+      return clean.lookup(parent, id, name) !== undefined;
+    } catch {
+      // Nothing that is changed here waits for the bucket, or fails with it: whoever looks the name up again does.
+      return true;
+    }
   }
 
   #tellOrphan(ino: Ino): void {

@@ -7,7 +7,7 @@ import type { Clock } from "../base/clock.ts";
 import { hasCode } from "../base/errors.ts";
 import type { FileId, FileName, Ino } from "../base/ids.ts";
 import { peekDataBytes } from "../content/seek.ts";
-import { isLinked, xattrsOf } from "../format/linked-value.ts";
+import { xattrsOf } from "../format/linked-value.ts";
 import type { FileRecord, FileType, Xattrs } from "../format/record.ts";
 import type { JournalRecord } from "../overlay/journal-record.ts";
 import { isUnlinked } from "../overlay/dirty-object.ts";
@@ -123,7 +123,7 @@ export class Objects {
     const baseNames = this.clean.namesOf(clean);
     const parents = baseNames.map(({ parent }) => this.clean.directoryIno(parent));
     const { id, subdirs } = clean;
-    records.push({ kind: "keep", object: { ino, id, record: ownRecord(clean.record), baseNames, parents, subdirs } });
+    records.push({ kind: "keep", object: { ino, id, record: clean.record, baseNames, parents, subdirs } });
   }
 
   /** The dirty object, which a `keep` record before made. */
@@ -204,14 +204,3 @@ export const TYPE_BITS: Readonly<Record<FileType, number>> = {
   symlink: 0o120000,
   socket: 0o140000,
 };
-
-/** A record of its own: decoded ones share memory with the tree node that they came from, and would keep it alive. */
-function ownRecord(record: FileRecord): FileRecord {
-  const { content, xattrs } = record;
-  if (content.kind !== "inline" && (isLinked(xattrs) || xattrs.size === 0)) return record;
-  return {
-    ...record,
-    content: content.kind === "inline" ? { kind: "inline", bytes: content.bytes.slice() } : content,
-    xattrs: isLinked(xattrs) ? xattrs : new Map([...xattrs].map(([name, value]) => [name, value.slice()])),
-  };
-}

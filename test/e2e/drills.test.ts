@@ -19,6 +19,12 @@ describe.skipIf(!canMount)("drills (Linux, root, /dev/fuse)", () => {
   );
   drill("an fsynced file is readable on the other agent within a second", "visibility.mjs", [all ? "50" : "10"]);
   drill("agents that could not publish lose no version", "offline.mjs", []);
+  drill(
+    "agents that are killed and cut off while they work end with one tree and lose nothing",
+    "converge.mjs",
+    all ? ["60", "4"] : ["6", "3"],
+    all ? 900_000 : 300_000,
+  );
   drill("killing the agent loses nothing that was answered", "kill-9.mjs", [all ? "20" : "3"], all ? 900_000 : 180_000);
   drill("a full disk is ENOSPC or a queue, and drains", "disk-full.mjs", []);
   drill("damage is found, named and healed; an old root is not followed", "damage.mjs", []);

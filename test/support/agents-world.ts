@@ -134,7 +134,7 @@ export class World {
   }
 
   #checkReached({ trouble }: SimulatedAgent): void {
-    if (trouble === undefined || WAITING.has(codeOf(trouble))) return;
+    if (trouble === undefined || WAITING.has(trouble.code)) return;
     throw trouble;
   }
 
@@ -186,10 +186,6 @@ export class World {
 }
 
 const WAITING: ReadonlySet<string> = new Set(["arbiter_unreachable", "store_unreachable", "root_moved"]);
-
-function codeOf(error: Error): string {
-  return "code" in error ? String(error.code) : "";
-}
 
 /** Path → what a program sees there. */
 async function treeOf(mount: KernelMount, root = "", times = true): Promise<Map<string, string>> {

@@ -52,9 +52,11 @@ export class EditedFile {
     return segments;
   }
 
-  readData = async (epoch: number, offset: number, length: number): Promise<Uint8Array> => {
+  readData = async (epoch: number, offset: number, length: number, target?: Uint8Array): Promise<Uint8Array> => {
     if (epoch !== EPOCH || offset + length > this.bytes.length) throw new Error("read past what was written");
-    return this.bytes.slice(offset, offset + length);
+    if (target === undefined) return this.bytes.slice(offset, offset + length);
+    target.set(this.bytes.subarray(offset, offset + length));
+    return target.subarray(0, length);
   };
 
   get baseSize(): number {

@@ -60,6 +60,22 @@ export class KernelMount {
     }
   }
 
+  stat(path: string): Promise<Attributes> {
+    return this.#retried(async () => this.#attributesOf(await this.#walk(path)));
+  }
+
+  list(path: string): Promise<string[]> {
+    return this.#retried(async () => this.#list(await this.#walk(path)));
+  }
+
+  /** The first bytes of a file, or a symlink's target. */
+  readSome(path: string): Promise<Buffer> {
+    return this.#retried(async () => {
+      const attributes = await this.#attributesOf(await this.#walk(path));
+      return this.#driver.run((vfs) => contentsOf(vfs, attributes));
+    });
+  }
+
   /** Makes a file that is not there; with `bytes`, which are written in a call of their own. */
   create(path: string, bytes: Uint8Array): Promise<void> {
     return this.#change(path, undefined, async ([parent, name]) => {
@@ -307,14 +323,16 @@ function lastContents(vfs: Vfs, parent: Ino, name: FileName): Buffer | undefined
 function contentsOf(vfs: Vfs, { ino, mode, size }: Attributes): Buffer {
   if ((mode & S_IFMT) === S_IFLNK) return Buffer.from(vfs.readSymlink(ino), "latin1");
   if ((mode & S_IFMT) !== S_IFREG) return Buffer.alloc(0);
-  const target = Buffer.alloc(size);
-  return target.subarray(0, vfs.read(ino, 0, size, target));
+  const target = Buffer.alloc(Math.min(size, MOST_BYTES));
+  return target.subarray(0, vfs.read(ino, 0, target.length, target));
 }
 
 function keyOf(parent: Ino, name: FileName): string {
   return `${parent}/${name}`;
 }
 
+/** More of a file is never looked at. */
+const MOST_BYTES = 1 << 20;
 const S_IFMT = 0o170000;
 const S_IFDIR = 0o040000;
 const S_IFREG = 0o100000;

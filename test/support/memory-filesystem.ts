@@ -237,7 +237,7 @@ export class MemoryFileSystem implements FileSystem {
     return false;
   }
 
-  turn(): Promise<void> | undefined {
+  turn(_ino: Ino | undefined): Promise<void> | undefined {
     return this.faults.turn();
   }
 

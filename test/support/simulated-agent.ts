@@ -1,14 +1,15 @@
 /** A whole agent without kernel and threads: filesystem, overlay on a simulated disk, publisher. It dies and starts again. */
 import { Publisher } from "../../src/agent/publisher.ts";
 import type { Clock } from "../../src/base/clock.ts";
+import type { SynclineError } from "../../src/base/errors.ts";
 import { silentLog } from "../../src/base/log.ts";
 import type { Bucket } from "../../src/bucket/bucket.ts";
+import type { BucketRemote } from "../../src/bucket/remote.ts";
 import { dataReaderOf } from "../../src/overlay/data-reader.ts";
 import { openVfs } from "../../src/vfs/open-vfs.ts";
 import type { VfsLimits } from "../../src/vfs/open-vfs.ts";
 import type { Vfs } from "../../src/vfs/vfs.ts";
 import { KernelMount } from "./kernel-mount.ts";
-import type { MemoryRemote } from "./memory-remote.ts";
 import { SimulatedDisk } from "./simulated-disk.ts";
 import { newWriter, openBucket } from "./test-bucket.ts";
 
@@ -20,7 +21,8 @@ const LIMITS: Partial<VfsLimits> = {
   cleanInodes: 12,
 };
 
-type Writer = Awaited<ReturnType<typeof newWriter>>;
+/** A device, and what the chance of the next one begins with. */
+type Writer = Awaited<ReturnType<typeof newWriter>> & { readonly seed: number };
 
 export class SimulatedAgent {
   readonly name: string;
@@ -28,7 +30,9 @@ export class SimulatedAgent {
   vfs: Vfs;
   #publisher: Publisher;
   readonly #bucket: Bucket;
-  readonly #writer: Writer;
+  /** How often it took a device of its own. */
+  replaced = 0;
+  #writer: Writer;
   readonly #clock: Clock;
   #disk: SimulatedDisk;
   #generation = 0;
@@ -44,17 +48,11 @@ export class SimulatedAgent {
     this.#publisher = this.#publish();
   }
 
-  static async start(remote: MemoryRemote, name: string, seed: number, clock: Clock): Promise<SimulatedAgent> {
+  static async start(remote: BucketRemote, name: string, seed: number, clock: Clock): Promise<SimulatedAgent> {
     const bucket = await openBucket(remote);
     const disk = new SimulatedDisk();
-    return new SimulatedAgent(
-      name,
-      bucket,
-      await newWriter(bucket, seed),
-      clock,
-      disk,
-      await open(bucket, disk, clock),
-    );
+    const writer = { ...(await newWriter(bucket, seed)), seed };
+    return new SimulatedAgent(name, bucket, writer, clock, disk, await open(bucket, disk, clock));
   }
 
   /** What the old process has sent to the bucket may still arrive, but it does nothing more with its overlay. */
@@ -66,21 +64,33 @@ export class SimulatedAgent {
     this.#publisher = this.#publish();
   }
 
-  flush(): Promise<unknown> {
-    return this.#publisher.flush();
+  /** Another agent on a copy of the state folder as it is now, the device's key included. */
+  async copy(name: string, seed: number): Promise<SimulatedAgent> {
+    const disk = this.#disk.afterKill();
+    const vfs = await open(this.#bucket, disk, this.#clock);
+    return new SimulatedAgent(name, this.#bucket, { ...this.#writer, seed }, this.#clock, disk, vfs);
   }
+
+  readonly flush = (): Promise<unknown> => this.#publisher.flush();
 
   catchUp(): Promise<unknown> {
     return this.#publisher.rootMoved();
   }
 
   /** Why the last flush did not end in the bucket. */
-  get trouble(): Error | undefined {
+  get trouble(): SynclineError | undefined {
     return this.#publisher.state().lastError;
   }
 
   get base(): string {
     return this.vfs.baseState().commit;
+  }
+
+  async #replace(): Promise<Writer["writer"]> {
+    this.replaced++;
+    const seed = this.#writer.seed + 100 * this.replaced;
+    this.#writer = { ...(await newWriter(this.#bucket, seed)), seed };
+    return this.#writer.writer;
   }
 
   #publish(): Publisher {
@@ -93,7 +103,7 @@ export class SimulatedAgent {
       clock: this.#clock,
       random,
       log,
-      writer: { writer, replace: async () => writer },
+      writer: { writer, replace: () => this.#replace() },
       fixed: false,
       overlay: {
         seal: async () => {

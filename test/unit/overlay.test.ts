@@ -101,16 +101,18 @@ describe("while programs fsync, small writes", () => {
 
   test("wait for another thread while syncs are slow, after a start, and when there is more to sync", async () => {
     const clock = new ManualClock();
-    let syncsMs = 0;
-    clock.monotonicMs = () => syncsMs;
+    let nowMs = 0;
+    clock.monotonicMs = () => nowMs;
     const { fs, ino } = await syncedFile(clock);
-    fs.disk.before = (call) => void (syncsMs += call === "sync" ? 2 : 0);
+    fs.disk.before = (call) => void (nowMs += call === "sync" ? 2 : 0);
     await fs.write(ino, 0, "b");
     expect(fs.vfs.fsyncNow(ino)).toBe(true);
     await fs.write(ino, 0, "c");
     expect(fs.vfs.fsyncNow(ino)).toBe(false);
     fs.disk.before = () => {};
     await fs.vfs.fsync(ino);
+    expect(fs.vfs.fsyncNow(ino)).toBe(false);
+    nowMs += 40;
     expect(fs.vfs.fsyncNow(ino)).toBe(true);
     await fs.write(ino, 20_000, "large".repeat(10_000));
     expect(fs.vfs.fsyncNow(ino)).toBe(false);
@@ -147,10 +149,20 @@ describe("while programs fsync, small writes", () => {
     await fs.write(ino, 10, "sealed");
     const epoch = fs.vfs.seal()?.epoch ?? 0;
     await fs.write(ino, 9, "and live");
+    const small = await fs.make("small", "live");
     await fs.vfs.fsync(ino);
     fs.restart(EVERYTHING);
     const sealed = await dataReaderOf(fs.disk).readData(ino, epoch, 9, 8);
     expect(Buffer.from(sealed).toString()).toBe("asealeda");
+    // What is not there reads as zeros, also into a buffer that had something in it.
+    for (const [gone, offset] of [
+      [ino, 99_998],
+      [small, 2],
+    ] as const) {
+      const used = Buffer.from("used before");
+      const read = await dataReaderOf(fs.disk).readData(gone, gone === ino ? epoch : epoch + 1, offset, 4, used);
+      expect(Buffer.from(read).toString()).toBe(gone === ino ? "aa\0\0" : "ve\0\0");
+    }
     expect((await fs.read(ino, 8, 10)).toString()).toBe("aand livea");
   });
 

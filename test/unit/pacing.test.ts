@@ -37,18 +37,20 @@ describe("a call that changes another object", () => {
     expect(pacing.pauseMs(10 * BOUND)).toBe(0);
   });
 
-  test("waits for its turn at the filesystem", async () => {
+  test("waits for its turn at the filesystem, unless the live epoch changed that object before", async () => {
     const fs = await VfsHarness.create({ epochObjects: 4 });
     await fs.make("first");
     const published = await fs.build();
     for (let index = 0; index < 6; index++) await fs.make(`f${index}`);
-    const turn = fs.vfs.turn();
+    expect(fs.vfs.turn(await fs.ino("f5"))).toBeUndefined();
+    expect(fs.vfs.turn(await fs.ino("first"))).toBeDefined();
+    const turn = fs.vfs.turn(undefined);
     let came = false;
     void turn?.then(() => (came = true));
     await fs.advance(PACE_MAX_MS);
     expect(came).toBe(true);
     if (published !== undefined) fs.vfs.published(published);
-    expect(fs.vfs.turn()).toBeUndefined();
+    expect(fs.vfs.turn(undefined)).toBeUndefined();
   });
 });
 

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { ERRNO } from "../../src/base/errno.ts";
 import type { FileName, Ino } from "../../src/base/ids.ts";
 import { ROOT_ID, ROOT_INO } from "../../src/base/ids.ts";
+import { nameFromText } from "../../src/base/names.ts";
 import type { NewBase } from "../../src/bucket/change-set.ts";
 import type { DirtyReason } from "../../src/vfs/dirty-signal.ts";
 import { ManualClock } from "../support/manual-clock.ts";
@@ -163,6 +164,20 @@ describe("what others publish", () => {
     expect(await fs.list("")).toEqual(["h"]);
     await fs.publish();
     expect([await fs.list(""), await fs.text("h")]).toEqual([["h"], "mine"]);
+  });
+
+  test("need not be read to remove and rename what was made here", async () => {
+    const fs = await VfsHarness.create();
+    await fs.makeDirectory("d");
+    await fs.publish();
+    for (const path of ["d/mine", "d/other"]) await fs.make(path, "mine");
+    const directory = await fs.ino("d");
+    fs.vfs.commit();
+    fs.restart();
+    // No block is in memory now, and none may be asked for.
+    fs.vfs.rename(directory, nameFromText("other"), directory, nameFromText("mine"), 0);
+    fs.vfs.unlink(directory, nameFromText("mine"));
+    expect(await fs.list("d")).toEqual([]);
   });
 
   test("is not taken for what gave way to it", async () => {

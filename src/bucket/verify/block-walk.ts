@@ -120,7 +120,8 @@ export class BlockWalk {
 const BATCH = 32;
 const DAMAGE: ReadonlySet<string> = new Set(["block_not_found", "block_corrupt", "store_corrupt", "format_invalid"]);
 
-function isDamage(error: unknown): boolean {
+/** Whether an error says that what was read is missing or wrong, and not that it could not be read now. */
+export function isDamage(error: unknown): error is SynclineError {
   return error instanceof SynclineError && DAMAGE.has(error.code);
 }
 

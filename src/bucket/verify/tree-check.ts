@@ -2,14 +2,14 @@
  * Checks one tree as a filesystem: each row against those that must agree with it (format.md, Keys; merge.md, law 7). All
  * rows of an id lie together, so one pass in key order does it, with point reads for what lies elsewhere.
  */
-import type { Cid, FileId } from "../../base/ids.ts";
+import type { Cid, FileId, FileName } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
 import type { ContentSource } from "../../content/source.ts";
 import { walkContent } from "../../content/walk.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Totals } from "../../format/commit-body.ts";
-import { backrefKey, KIND_BACKREF, KIND_SELF, kindRange, parseKey } from "../../format/keys.ts";
+import { backrefKey, ID_BYTES, KIND_BACKREF, KIND_SELF, kindRange, parseKey } from "../../format/keys.ts";
 import type { Key } from "../../format/keys.ts";
 import { linkedValues, targetOf, xattrsOf } from "../../format/linked-value.ts";
 import type { FileRecord } from "../../format/record.ts";
@@ -22,6 +22,7 @@ import { pathOfDirectory, readDentry, readSelf, whenLoaded } from "../fs-reader.
 import { samePlace } from "../object-rows.ts";
 import type { Place } from "../object-rows.ts";
 import { addTotals, NO_TOTALS, totalsOfRow } from "../totals.ts";
+import { isDamage } from "./block-walk.ts";
 import { pathText } from "./damaged-paths.ts";
 import { damageItem } from "./report.ts";
 import type { DamageItem } from "./report.ts";
@@ -77,7 +78,11 @@ class TreeCheck {
   }
 
   async *row(entry: Entry): AsyncGenerator<DamageItem> {
-    const key = parseKey(entry.key);
+    const key = parsed(entry.key);
+    if (key instanceof SynclineError) {
+      yield damageItem(key.message, { path: await this.#pathOf(idAt(entry.key)) });
+      return;
+    }
     if (key.id !== this.#object?.id) {
       yield* this.#finishObject();
       this.#object = { id: key.id, self: undefined, entries: 0, subdirs: 0, backrefs: 0 };
@@ -184,8 +189,8 @@ class TreeCheck {
     const { id, self, backrefs, subdirs } = object;
     const wrong = wrongCounts(self, backrefs, subdirs);
     if (wrong === undefined) return;
-    const path = self?.kind === "directory" ? await pathOfDirectory(this.#nodes, this.#tree, id) : undefined;
-    yield damageItem(`Object ${id}: ${wrong}`, { path: path && pathText(path) });
+    const path = self?.kind === "directory" ? await this.#pathOf(id) : undefined;
+    yield damageItem(`Object ${id}: ${wrong}`, { path });
   }
 
   /** Chunk lists and long values: whether they are what the record says. */
@@ -224,10 +229,35 @@ class TreeCheck {
   }
 
   async #damage(place: Place | undefined, what: string, cid?: Cid): Promise<DamageItem> {
-    const parent = place && (await pathOfDirectory(this.#nodes, this.#tree, place.parent));
-    const path = place && parent && pathText([...parent, place.name]);
+    const path = place && (await this.#pathOf(place.parent, place.name));
     return damageItem(what, { path, cid });
   }
+
+  /** Of a directory, or of a name in it; undefined when it cannot be told. */
+  async #pathOf(directory: FileId, ...names: FileName[]): Promise<string | undefined> {
+    try {
+      const path = await pathOfDirectory(this.#nodes, this.#tree, directory);
+      return path && pathText([...path, ...names]);
+    } catch (error) {
+      if (isDamage(error)) return undefined;
+      throw error;
+    }
+  }
+}
+
+/** The key, or what is wrong with it. */
+function parsed(key: Uint8Array): Key | SynclineError {
+  try {
+    return parseKey(key);
+  } catch (error) {
+    if (isDamage(error)) return error;
+    throw error;
+  }
+}
+
+/** The id that a key begins with, however wrong it is. */
+function idAt(key: Uint8Array): FileId {
+  return Buffer.from(key).toString("hex", 0, ID_BYTES) as FileId;
 }
 
 function placeOf(key: Key): Place | undefined {

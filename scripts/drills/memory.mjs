@@ -1,0 +1,128 @@
+/**
+ * What an agent takes of memory, and how long programs wait, while many files are made, while the bucket is away, after a kill,
+ * and in a bucket of many files. Prints a JSON line a step: resident MiB at its end and at most, the longest call, CPU of the agent.
+ *   node scripts/drills/memory.mjs [FILES to make, default 100000] [FILES in the bucket, default 1000000; 0: not that part]
+ */
+import { spawnSync } from "node:child_process";
+import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { agent, check, join, report, start, syncline, until, workspace } from "./lib.mjs";
+import { bucketOfFiles, pathOf } from "./many-files.mjs";
+
+const files = Number(process.argv[2] ?? 100_000);
+const inBucket = Number(process.argv[3] ?? 1_000_000);
+const IDLE_MS = 4_000;
+
+await whileWriting();
+if (inBucket > 0) await inLargeBucket();
+
+async function whileWriting() {
+  const space = workspace("memory");
+  const bucket = join(space.path, "bucket");
+  const url = `file://${bucket}`;
+  syncline(space, ["init", url]);
+  const a = agent(space, "a", url);
+  await step(a, "start", () => {});
+  await step(a, `make ${files} files of 100 bytes`, (timed) => make(join(a.dir, "many"), files, timed));
+  await step(a, "flush", () => a.flush());
+  await step(a, `${IDLE_MS / 1000} s later`, () => idle());
+
+  renameSync(bucket, `${bucket}-away`);
+  await step(a, `make ${files} files while the bucket is away`, (timed) => make(join(a.dir, "offline"), files, timed));
+  await a.kill9();
+  spawnSync("umount", ["-l", a.dir]);
+  const began = performance.now();
+  a.mount();
+  report(JSON.stringify({ what: "start after kill -9, the bucket away", ms: Math.round(performance.now() - began) }));
+  await step(a, "list what is not published", () =>
+    check(readdirSync(join(a.dir, "offline")).length > 0, "it is there"),
+  );
+  renameSync(`${bucket}-away`, bucket);
+  await step(a, "publish it when the bucket is back", async (timed) => {
+    let flushed = false;
+    void start(space, ["flush", a.dir, "--state", a.state]).then(() => (flushed = true));
+    // A serving thread that is held up shows in the longest of these.
+    await until(() => timed(() => writeFileSync(join(a.dir, "probe"), "")) ?? flushed, 600_000, "the flush");
+  });
+  check(a.status().pending.files <= 2, "it is published");
+  await step(a, `${IDLE_MS / 1000} s later`, () => idle());
+  a.unmount();
+}
+
+async function inLargeBucket() {
+  const space = workspace("memory-large");
+  const began = performance.now();
+  const url = await bucketOfFiles(space, inBucket);
+  report(JSON.stringify({ what: `make a bucket of ${inBucket} files`, ms: Math.round(performance.now() - began) }));
+  const a = agent(space, "a", url);
+  const first = firstListing(a);
+  report(JSON.stringify({ what: "first ls, cold", ...first }));
+  for (let round = 0; round < 3; round++) {
+    const before = a.status().published;
+    await step(a, "change one file and flush", () => {
+      writeFileSync(join(a.dir, ...pathOf(inBucket - 1 - round * 1_111, inBucket)), `changed ${round}`);
+      a.flush();
+    });
+    const after = a.status().published;
+    const of = (figure) => after[figure] - before[figure];
+    report(JSON.stringify({ blocks: of("uploadedBlocks"), bytes: of("uploadedBytes"), blocksRead: of("blocksRead") }));
+  }
+  const flat = join(a.dir, "flat");
+  await step(a, "ls -l of the largest directory", () => run("ls", ["-l", flat]));
+  await step(a, "find", () => run("find", [a.dir]));
+  await step(a, `${IDLE_MS / 1000} s later`, () => idle());
+  a.unmount();
+  a.mount();
+  report(JSON.stringify({ what: "first ls, warm", ...firstListing(a) }));
+  a.unmount();
+}
+
+/** Does something and reports what it took. `action` gets a function that notes how long what it calls takes. */
+async function step(a, what, action) {
+  // Resident memory at most is counted anew from here.
+  writeFileSync(`/proc/${a.pid}/clear_refs`, "5");
+  const cpuBefore = cpuMs(a.pid);
+  let longestMs = 0;
+  const began = performance.now();
+  await action((call) => {
+    const called = performance.now();
+    const result = call();
+    longestMs = Math.max(longestMs, performance.now() - called);
+    return result;
+  });
+  const ms = Math.round(performance.now() - began);
+  const status = readFileSync(`/proc/${a.pid}/status`, "utf8");
+  const mebibytes = (field) => Math.round(Number(new RegExp(`${field}:\\s+(\\d+)`).exec(status)?.[1]) / 1024);
+  const figures = { ms, longestMs: Math.round(longestMs), agentCpuMs: cpuMs(a.pid) - cpuBefore };
+  report(JSON.stringify({ what, ...figures, rssMiB: mebibytes("VmRSS"), peakMiB: mebibytes("VmHWM") }));
+}
+
+function make(root, count, timed) {
+  mkdirSync(root);
+  for (let index = 0; index < count; index++) {
+    const folder = join(root, `d${Math.floor(index / 1_000)}`);
+    timed(() => {
+      if (index % 1_000 === 0) mkdirSync(folder);
+      writeFileSync(join(folder, `f${index}`), String(index).padEnd(100, "."));
+    });
+  }
+}
+
+function firstListing(a) {
+  const began = performance.now();
+  const entries = readdirSync(a.dir).length;
+  return { entries, ms: Math.round((performance.now() - began) * 10) / 10 };
+}
+
+function run(command, args) {
+  const result = spawnSync(command, args, { stdio: ["ignore", "ignore", "inherit"] });
+  check(result.status === 0, `${command} ends well`);
+}
+
+function idle() {
+  return new Promise((done) => setTimeout(done, IDLE_MS));
+}
+
+function cpuMs(pid) {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" ");
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}

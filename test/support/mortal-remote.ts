@@ -1,0 +1,97 @@
+/** A bucket in memory whose user dies at a chosen step of what it sends: that step, or what follows it, never comes back. */
+import type { Cid } from "../../src/base/ids.ts";
+import type { Block } from "../../src/blocks/block-store.ts";
+import type { BucketRemote, PreparedSwap, Upload, UploadSession } from "../../src/bucket/remote.ts";
+import type { Root } from "../../src/roots/root-store.ts";
+import type { MemoryRemote } from "./memory-remote.ts";
+
+export class MortalRemote implements BucketRemote {
+  readonly #remote: MemoryRemote;
+  readonly #moments: string[] = [];
+  #left = Infinity;
+  #die: () => void = () => {};
+
+  constructor(remote: MemoryRemote) {
+    this.#remote = remote;
+  }
+
+  /** The steps since the last `dieAt`, those that were not lived through left out. */
+  get moments(): readonly string[] {
+    return this.#moments;
+  }
+
+  /** Resolves when step `index` is reached, which never ends; one beyond all steps is never reached. */
+  dieAt(index: number): Promise<void> {
+    this.#moments.length = 0;
+    this.#left = index;
+    return new Promise((resolve) => (this.#die = resolve));
+  }
+
+  get address(): string {
+    return this.#remote.address;
+  }
+
+  get blocks() {
+    return this.#remote.blocks;
+  }
+
+  readGenesis(): Promise<Uint8Array> {
+    return this.#remote.readGenesis();
+  }
+
+  create(genesis: Block, first: Upload): Promise<boolean> {
+    return this.#remote.create(genesis, first);
+  }
+
+  async readRoot(): Promise<Root | undefined> {
+    await this.#moment("read root");
+    return this.#remote.readRoot();
+  }
+
+  beginUpload(): UploadSession {
+    const session = this.#remote.beginUpload();
+    return {
+      blocks: session.blocks,
+      putContent: async (block) => {
+        await this.#moment("put content");
+        await session.putContent(block);
+      },
+      prepare: async (expected, upload) => {
+        await this.#moment("prepare");
+        const prepared = await session.prepare(expected, { ...upload, blocks: this.#eachBlock(upload.blocks) });
+        await this.#moment("prepared");
+        return { ...prepared, swap: () => this.#swap(prepared) };
+      },
+      [Symbol.asyncDispose]: () => session[Symbol.asyncDispose](),
+    };
+  }
+
+  watch(): Disposable {
+    return this.#remote.watch();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+
+  async #swap(prepared: PreparedSwap) {
+    await this.#moment("swap");
+    const outcome = await prepared.swap();
+    await this.#moment("swapped");
+    return outcome;
+  }
+
+  async *#eachBlock(blocks: Upload["blocks"]): AsyncGenerator<{ readonly cid: Cid; readonly bytes: Uint8Array }> {
+    for await (const block of blocks) {
+      await this.#moment("put block");
+      yield block;
+    }
+  }
+
+  async #moment(what: string): Promise<void> {
+    if (this.#left-- > 0) {
+      this.#moments.push(what);
+      return;
+    }
+    this.#die();
+    await new Promise<never>(() => {});
+  }
+}
