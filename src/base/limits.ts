@@ -235,6 +235,7 @@ export const WATCH_COMMENT_MS = 15_000;
 // The store of a master (master/store)
 /** Blocks that one flush makes durable, unless a single call brings more. */
 export const BATCH_BYTES = 64 * MiB;
+export const BATCH_BLOCKS = 4_096;
 /** Owners whose index and packs are open at once: some six files each. */
 export const MAX_OPEN_OWNERS = 64;
 /** Look-ups and updates of an index between which other work gets its turn: some milliseconds. */

@@ -2,7 +2,7 @@
  * Group commit: all who wait for their blocks share one flush. While it is under way the next batch gathers. A batch that goes over the
  * end of a pack fills it and goes on in a new one; nothing waits for the flush of a full pack but those whose blocks are in it.
  */
-import { BATCH_BYTES } from "../../base/limits.ts";
+import { BATCH_BLOCKS, BATCH_BYTES } from "../../base/limits.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import type { Random } from "../../base/random.ts";
 import type { Block } from "../../blocks/block-store.ts";
@@ -79,12 +79,13 @@ export class BlockWriter {
     this.#running = undefined;
   }
 
-  /** Whoever waits, up to BATCH_BYTES; one in any case. */
+  /** Whoever waits, up to BATCH_BYTES and BATCH_BLOCKS; one in any case. */
   #take(): Waiter[] {
-    let bytes = 0;
+    let [bytes, count] = [0, 0];
     const beyond = this.#waiting.findIndex(({ blocks }, index) => {
       for (const block of blocks) bytes += block.bytes.length;
-      return index > 0 && bytes > BATCH_BYTES;
+      count += blocks.length;
+      return index > 0 && (bytes > BATCH_BYTES || count > BATCH_BLOCKS);
     });
     return this.#waiting.splice(0, beyond < 0 ? this.#waiting.length : beyond);
   }
