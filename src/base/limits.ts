@@ -273,6 +273,8 @@ export const OWNER_BODIES_BYTES = 64 * MiB;
 /** The same for bodies of JSON, so that they need not wait for blocks. */
 export const TEXTS_BYTES = 64 * MiB;
 export const OWNER_TEXTS_BYTES = 16 * MiB;
+/** What of a body is read before memory is set aside for it: connections hold that much anyway. */
+export const FREE_BODY_BYTES = 16 * KiB;
 /** Blocks of one CAR that are stored with one flush. */
 export const CAR_BATCH_BYTES = 4 * MiB;
 /** A CAR's header is its roots, of which ours has none. */

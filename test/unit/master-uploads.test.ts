@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import { once } from "node:events";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { Cid } from "../../src/base/ids.ts";
-import { MAX_BLOCK_ACCEPTED, OWNER_BODIES_BYTES } from "../../src/base/limits.ts";
+import { FREE_BODY_BYTES, MAX_BLOCK_ACCEPTED, OWNER_BODIES_BYTES } from "../../src/base/limits.ts";
 import { signToken } from "../../src/crypto/token.ts";
 import { encodeCarBlockHead, encodeCarHeader } from "../../src/format/car.ts";
 import { cidOf } from "../../src/format/cid.ts";
@@ -223,11 +223,28 @@ test("uploads of one owner that stand still do not hold up another's", async () 
   const greedy = await Promise.all(
     Array.from({ length: 2 + OWNER_BODIES_BYTES / MAX_BLOCK_ACCEPTED }, () => RawClient.open(master.origin)),
   );
-  const begun = Buffer.concat([encodeCarHeader(), encodeCarBlockHead(raw("x").cid, MAX_BLOCK_ACCEPTED)]);
+  const begun = Buffer.concat([
+    encodeCarHeader(),
+    encodeCarBlockHead(raw("x").cid, MAX_BLOCK_ACCEPTED),
+    Buffer.alloc(FREE_BODY_BYTES),
+  ]);
   for (const client of greedy) client.send(head).send(begun);
   await expect.poll(async () => (await master.call("/metrics")).text()).toMatch(/^syncline_bodies_bytes 67108864$/m);
   expect(await missing(master, [raw("x")])).toHaveLength(1);
   expect(await upload(master, carOf(raw("bob's")), bob)).toMatchObject({ status: 200, stored: 1 });
   for (const client of greedy) client.close();
   expect(await upload(master, carOf(raw("alice's")))).toMatchObject({ status: 200, stored: 1 });
+});
+
+test("uploads that hardly begin take no memory from others of their owner", async () => {
+  const master = await start();
+  const bearer = await signToken(alice, Math.floor(Date.now() / 1000));
+  const count = 2 + OWNER_BODIES_BYTES / MAX_BLOCK_ACCEPTED;
+  const slow = await Promise.all(Array.from({ length: count }, () => RawClient.open(master.origin)));
+  const head = `PUT /v0/block?cid=${raw("x").cid} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${bearer}\r\n`;
+  for (const client of slow) client.send(`${head}Content-Length: ${MAX_BLOCK_ACCEPTED}\r\n\r\nx`);
+  expect(await missing(master, [raw("x")])).toHaveLength(1);
+  const bytes = Buffer.alloc(MAX_BLOCK_ACCEPTED);
+  expect(await upload(master, carOf({ cid: cidOf("raw", bytes), bytes }))).toMatchObject({ status: 200, stored: 1 });
+  for (const client of slow) client.close();
 });

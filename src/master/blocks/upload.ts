@@ -7,6 +7,7 @@ import { CAR_BATCH_BYTES, MAX_CAR_BYTES } from "../../base/limits.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { blake3 } from "../../crypto/hash.ts";
 import { type CarSection, decodeCar } from "../../format/car.ts";
+import { begunBody } from "../http/begun-body.ts";
 import { Refusal, type RefusalCode } from "../http/refusal.ts";
 import type { Answer, Call } from "../http/route.ts";
 import type { MasterParts } from "../parts.ts";
@@ -42,7 +43,7 @@ class Upload {
   async run(): Promise<Counts> {
     try {
       try {
-        const body = this.#call.body(MAX_CAR_BYTES);
+        const body = begunBody(this.#call.body(MAX_CAR_BYTES));
         for await (const section of decodeCar(body, (length) => this.#room(length))) this.#take(section);
       } finally {
         await this.#store();

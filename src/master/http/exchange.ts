@@ -4,6 +4,7 @@ import type { Clock } from "../../base/clock.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { DISCARD_MS, MAX_DISCARDED_BYTES, MAX_JSON_BYTES } from "../../base/limits.ts";
 import { describeError, type Log } from "../../base/log.ts";
+import { begunBody } from "./begun-body.ts";
 import type { Bearer, Bearers } from "./bearers.ts";
 import type { Endings } from "./endings.ts";
 import { answerTo } from "./failure.ts";
@@ -152,10 +153,12 @@ class Exchange {
   async #json(owner: string): Promise<unknown> {
     const { texts } = this.#service;
     const reserved = Math.min(this.#body.declaredBytes ?? MAX_JSON_BYTES, MAX_JSON_BYTES);
-    await texts.take(owner, reserved, this.#ended.signal);
-    this.#atEnd.push(() => texts.give(owner, reserved));
+    const reserve = async () => {
+      await texts.take(owner, reserved, this.#ended.signal);
+      this.#atEnd.push(() => texts.give(owner, reserved));
+    };
     const pieces: Uint8Array[] = [];
-    for await (const piece of this.#body.read(MAX_JSON_BYTES)) pieces.push(piece);
+    for await (const piece of begunBody(this.#body.read(MAX_JSON_BYTES), reserve)) pieces.push(piece);
     try {
       return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(pieces)));
     } catch (cause) {

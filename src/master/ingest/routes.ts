@@ -4,6 +4,7 @@ import type { Cid } from "../../base/ids.ts";
 import { INGEST_CONCURRENCY, MAX_BLOCK_ACCEPTED } from "../../base/limits.ts";
 import { cidOf, codecOf } from "../../format/cid.ts";
 import { cidFrom } from "../blocks/cids.ts";
+import { begunBody } from "../http/begun-body.ts";
 import { Refusal } from "../http/refusal.ts";
 import type { Answer, Call, Route } from "../http/route.ts";
 import type { MasterParts } from "../parts.ts";
@@ -22,9 +23,13 @@ async function ingest(parts: MasterParts, slots: Budget, call: Call): Promise<An
   if (declared > MAX_BLOCK_ACCEPTED) throw tooLong();
   await quotaGate?.check(bearer);
   await quota.check(wallet);
-  await bodies.take(wallet, declared, call.signal);
+  let held = 0;
+  const reserve = async () => {
+    await bodies.take(wallet, declared, call.signal);
+    held = declared;
+  };
   try {
-    const bytes = await readBlock(call);
+    const bytes = await readBlock(call, reserve);
     await slots.take(1, call.signal);
     try {
       await store(parts, call, cid, bytes);
@@ -33,7 +38,7 @@ async function ingest(parts: MasterParts, slots: Budget, call: Call): Promise<An
     }
     return { status: 200, json: { cid, size: bytes.length } };
   } finally {
-    bodies.give(wallet, declared);
+    bodies.give(wallet, held);
   }
 }
 
@@ -58,9 +63,9 @@ function declaredCid({ query }: Call): Cid {
   return cidFrom(text);
 }
 
-async function readBlock(call: Call): Promise<Uint8Array> {
+async function readBlock(call: Call, reserve: () => Promise<void>): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
-  for await (const piece of call.body(MAX_BLOCK_ACCEPTED)) pieces.push(piece);
+  for await (const piece of begunBody(call.body(MAX_BLOCK_ACCEPTED), reserve)) pieces.push(piece);
   const [first] = pieces;
   if (first === undefined) throw new Refusal("empty_body", "The body is the block's bytes; there were none.");
   return pieces.length === 1 ? first : Buffer.concat(pieces);

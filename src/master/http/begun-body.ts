@@ -1,0 +1,43 @@
+/** Memory is set aside for bodies that really come: a sender of next to nothing would hold up others of the same owner for long. */
+import { FREE_BODY_BYTES } from "../../base/limits.ts";
+
+/**
+ * Passes a body on once FREE_BODY_BYTES of it are here, or all of it, and `reserve` has resolved. Until then it takes no more memory
+ * than the connection does by itself.
+ */
+export async function* begunBody(
+  body: AsyncIterable<Uint8Array>,
+  reserve: () => Promise<void> = async () => {},
+): AsyncGenerator<Uint8Array> {
+  const pieces = body[Symbol.asyncIterator]();
+  try {
+    const { first, failure } = await begin(pieces);
+    if (first.length > 0) await reserve();
+    yield* first;
+    // What came before a failure counts, too: an upload that broke off need not send it again.
+    if (failure !== undefined) throw failure.cause;
+    for (let next = await pieces.next(); next.done !== true; next = await pieces.next()) yield next.value;
+  } finally {
+    await pieces.return?.();
+  }
+}
+
+interface Beginning {
+  readonly first: readonly Uint8Array[];
+  readonly failure?: { readonly cause: unknown };
+}
+
+async function begin(pieces: AsyncIterator<Uint8Array>): Promise<Beginning> {
+  const first: Uint8Array[] = [];
+  try {
+    for (let bytes = 0; bytes < FREE_BODY_BYTES;) {
+      const next = await pieces.next();
+      if (next.done === true) break;
+      first.push(next.value);
+      bytes += next.value.length;
+    }
+    return { first };
+  } catch (cause) {
+    return { first, failure: { cause } };
+  }
+}
