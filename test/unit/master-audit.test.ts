@@ -168,6 +168,16 @@ test("a data folder in use is refused, and says so", async () => {
   (await lockDataFolder(dir, disk))[Symbol.dispose]();
 });
 
+test.each([
+  ['{"format":2}', "feature_unknown"],
+  ["nothing of the kind", "state_corrupt"],
+] as const)("a data folder that says %s is refused, and left as it is", async (text, code) => {
+  writeFileSync(join(dir, "master.json"), text);
+  expect(hasCode(await failure(lockDataFolder(dir, disk)), code)).toBe(true);
+  expect(hasCode(await failure(openMasterStore(storeOptions())), code)).toBe(true);
+  expect(readFileSync(join(dir, "master.json"), "utf8")).toBe(text);
+});
+
 async function everythingIsThere(): Promise<void> {
   const all = [...chunks, ...nodes, root];
   await withOwner(async (owner) => {

@@ -154,7 +154,7 @@ class Recovery {
     } catch (error) {
       if (!isIndexFull(error)) throw error;
       // Without space all that is there is read all the same.
-      this.#unindexed.add({ pack, rows: rows.filter(({ digest }) => index.find(digest)?.damaged !== 0) });
+      this.#unindexed.add({ pack, rows: rows.filter(({ digest }) => index.find(digest) === undefined) });
       return;
     }
     for (const row of elsewhere) {
