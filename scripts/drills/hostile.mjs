@@ -32,7 +32,7 @@ await phase("CARs cut off", "truncated", 200 * size, ({ answers }) =>
 await phase("wrong hashes", "wrong", 1, ({ answers }) =>
   answers.every((answer) => /: (200|422 cid_mismatch|400 bad_cid)/.test(answer)),
 );
-await phase("1,000,000 to have", "have", 100 * size, ({ answers }) =>
+await phase(`${(1_000_000 * size).toLocaleString("en")} to have`, "have", 100 * size, ({ answers }) =>
   answers.every((answer) => answer.endsWith(": 200")),
 );
 await phase("roots over absurd blocks", "roots", 5, ({ answers }) =>

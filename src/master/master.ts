@@ -109,7 +109,7 @@ async function openParts(options: MasterOptions, open: (Disposable | AsyncDispos
     random,
     log,
   };
-  countMemory(parts);
+  showLevels(parts);
   return parts;
 }
 
@@ -130,9 +130,10 @@ function routesOf(parts: MasterParts): Route[] {
   ];
 }
 
-function countMemory({ metrics, bodies, answers }: MasterParts): void {
+function showLevels({ metrics, bodies, answers, bucketRoots }: MasterParts): void {
   metrics.gauge("syncline_bodies_bytes", "Memory set aside for bodies that come in.", () => bodies.usedBytes);
   metrics.gauge("syncline_answers_bytes", "Memory set aside for blocks that go out.", () => answers.usedBytes);
+  metrics.gauge("syncline_watches", "Watches of buckets that are open.", () => bucketRoots.hub.watches);
   metrics.gauge("process_resident_memory_bytes", "Resident memory.", () => process.memoryUsage.rss());
 }
 
