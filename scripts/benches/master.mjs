@@ -7,7 +7,7 @@ import { randomBytes } from "node:crypto";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { checkout, master, percentile, report, run, syncline, workspace } from "../drills/lib.mjs";
+import { agent, checkout, master, percentile, report, run, syncline, workspace } from "../drills/lib.mjs";
 
 const args = process.argv.slice(2);
 const runs = args.includes("--runs") ? Number(args[args.indexOf("--runs") + 1]) : 3;
@@ -125,14 +125,7 @@ function copies(round) {
   const big = join(space.path, "big");
   writeFileSync(big, randomBytes(BYTES));
   const many = join(space.path, "many");
-  let total = 0;
-  for (let index = 0; index < 2_000; index++) {
-    const into = join(many, `d${index % 50}`);
-    mkdirSync(into, { recursive: true });
-    const bytes = Math.floor(((index % 100) / 100) ** 3 * 108_000) + 100;
-    total += bytes;
-    writeFileSync(join(into, `f${index}`), randomBytes(bytes));
-  }
+  const total = makeFiles(many);
   for (const [name, source] of [
     ["100 MB file", big],
     [`2,000 files, ${(total / 1e6).toFixed(1)} MB`, many],
@@ -161,7 +154,36 @@ function copies(round) {
       note(`${name}, ${where}`, { "cp -r s": cp, "put s": put, "get s": get, "put/cp": cp / put, requests, sent });
     }
   }
-  for (const path of [big, many]) rmSync(path, { recursive: true });
+  // Others than before, which the master has by now.
+  makeFiles(many);
+  const cp = timed(() => run("cp", ["-r", many, join(space.path, "copy")]));
+  const mounted = agent(space, `mount-${round}`, url);
+  const into = timed(() => run("cp", ["-r", many, join(mounted.dir, `mounted-${round}`)]));
+  const published = timed(() => mounted.flush());
+  const { requests, uploadedBytes: sent } = mounted.status().published;
+  mounted.unmount();
+  note("2,000 files into a mount", {
+    "cp -r s": cp,
+    "cp -r into the mount s": into,
+    "until published s": published,
+    ratio: cp / into,
+    requests,
+    sent,
+  });
+  for (const path of [big, many, join(space.path, "copy")]) rmSync(path, { recursive: true });
+}
+
+/** 2,000 files of up to 105 kB in 50 folders; their bytes in all. */
+function makeFiles(path) {
+  let total = 0;
+  for (let index = 0; index < 2_000; index++) {
+    const into = join(path, `d${index % 50}`);
+    mkdirSync(into, { recursive: true });
+    const bytes = Math.floor(((index % 100) / 100) ** 3 * 108_000) + 100;
+    total += bytes;
+    writeFileSync(join(into, `f${index}`), randomBytes(bytes));
+  }
+  return total;
 }
 
 /** One small edit after another; what of it is the swap. */

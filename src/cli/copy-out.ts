@@ -6,7 +6,7 @@ import { rmSync } from "node:fs";
 import { chmod, lchown, link, lstat, mkdir, open, rename, rm, symlink } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { SynclineError } from "../base/errors.ts";
-import type { Cid, FileName } from "../base/ids.ts";
+import type { FileName } from "../base/ids.ts";
 import { nameToBytes } from "../base/names.ts";
 import { listDirectory, lookup } from "../bucket/fs-reader.ts";
 import type { TreeObject } from "../bucket/fs-reader.ts";
@@ -62,28 +62,41 @@ export class CopyOut {
     await this.#keepAttributes(object, target);
   }
 
-  /** The entries of a directory; while one group is copied, what the next one needs first is on its way, in one request. */
+  /** The entries of a directory; while one group is copied, the contents of the next are on their way, in a request or two. */
   async *#groups(directory: TreeObject): AsyncGenerator<Entry[]> {
-    const { nodes, tree, content } = this.#reader;
+    const { nodes, tree } = this.#reader;
     let before: Entry[] = [];
     let group: Entry[] = [];
-    let wanted: Cid[] = [];
     let bytes = 0;
     for await (const { name } of listDirectory(nodes, tree, directory.id)) {
       const child = await lookup(nodes, tree, { parent: directory.id, name });
       if (child === undefined) continue;
-      const { record } = child;
-      const ahead = Math.min(record.size, AHEAD_FILE_BYTES);
       group.push({ child, name });
-      if (record.type === "file") wanted.push(...missingBlocks(content, record.content, record.size, 0, ahead));
-      bytes += ahead;
+      bytes += Math.min(child.record.size, AHEAD_FILE_BYTES);
       if (bytes < AHEAD_BYTES && group.length < AHEAD_ENTRIES) continue;
-      await content.load(wanted, 0);
+      this.#readAhead(group);
       if (before.length > 0) yield before;
-      [before, group, wanted, bytes] = [group, [], [], 0];
+      [before, group, bytes] = [group, [], 0];
     }
-    await content.load(wanted, 0);
+    this.#readAhead(group);
     for (const last of [before, group]) if (last.length > 0) yield last;
+  }
+
+  /** Best effort: what does not come is asked for again by whoever copies it, and is reported there. */
+  #readAhead(entries: readonly Entry[]): void {
+    const { content } = this.#reader;
+    const files = entries.map(({ child }) => child.record).filter(({ type }) => type === "file");
+    const load = async () => {
+      // Lists first, then the chunks that they name.
+      for (let level = 0; level < AHEAD_LEVELS; level++) {
+        const missing = files.flatMap(({ content: start, size }) =>
+          missingBlocks(content, start, size, 0, Math.min(size, AHEAD_FILE_BYTES)),
+        );
+        if (missing.length === 0) return;
+        await content.load(missing);
+      }
+    };
+    load().catch(() => {});
   }
 
   async #symlink(object: TreeObject, target: Buffer): Promise<void> {
@@ -182,6 +195,7 @@ async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): 
 const AHEAD_BYTES = 4 * 1024 * 1024;
 const AHEAD_FILE_BYTES = 256 * 1024;
 const AHEAD_ENTRIES = 128;
+const AHEAD_LEVELS = 2;
 
 interface Entry {
   readonly child: TreeObject;
