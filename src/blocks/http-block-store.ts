@@ -90,8 +90,14 @@ export class HttpBlockStore implements BlockStore {
 
   #openBatch(): Batch {
     const batch: Batch = { blocks: new Map(), bytes: 0, stored: deferred<void>() };
-    this.#clock.after(BATCH_MS, () => this.#sendBatch(batch));
+    // Not `after`, whose timer keeps no process from ending.
+    void this.#sendAfter(batch);
     return batch;
+  }
+
+  async #sendAfter(batch: Batch): Promise<void> {
+    await this.#clock.sleep(BATCH_MS);
+    this.#sendBatch(batch);
   }
 
   #sendBatch(batch: Batch): void {

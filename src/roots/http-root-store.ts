@@ -44,11 +44,14 @@ export class HttpRootStore implements RootStore {
       // Some other server's page is no word about the bucket.
       throw asArbiterError(errorOf(this.#master.address, { ...refusal, code: "store_unreachable" }));
     }
-    try {
-      return rootFrom(await answer.json());
-    } catch (error) {
-      throw asArbiterError(error);
+    const value = await this.#reach(() => answer.json());
+    if (asObject(value)["stale"] === true) {
+      // An older root than one that was seen would look like a bucket that was set back.
+      throw new SynclineError("arbiter_unreachable", `${this.#master.address} cannot reach its own arbiter of roots.`, {
+        hint: "It is tried again by itself; changes stay queued.",
+      });
     }
+    return rootFrom(value);
   }
 
   /** Also throws `missing_blocks` (a MissingBlocks), and what the master refuses the commit for; then nothing changed. */

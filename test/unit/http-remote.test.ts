@@ -282,6 +282,13 @@ describe("what a master answers is checked", () => {
     },
   );
 
+  test("a root that the master itself is not sure of is none", async () => {
+    const { remote, way } = await madeBucket();
+    const { commit } = await rootOf(remote);
+    replace(way, "/root", () => jsonAnswer(200, { root: commit, version: 1, stale: true }));
+    await expect(remote.readRoot()).rejects.toMatchObject({ code: "arbiter_unreachable" });
+  });
+
   test("some other server's page is no word that the bucket is gone", async () => {
     const { remote, way } = await madeBucket();
     replace(way, "/root", () => jsonAnswer(404, "<html>"));
