@@ -32,7 +32,7 @@ describe.skipIf(!canMount)("drills (Linux, root, /dev/fuse)", () => {
   drill(
     "a master that is stopped and killed during uploads and swaps loses nothing",
     "master-kills.mjs",
-    [all ? "20" : "4"],
+    [all ? "20" : "3"],
     all ? 1_200_000 : 240_000,
   );
   if (all) {
