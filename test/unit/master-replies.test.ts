@@ -1,6 +1,7 @@
 /** How answers leave a master: at the reader's pace, and not beside one another without limit. */
 import { ServerResponse, IncomingMessage } from "node:http";
-import { Socket } from "node:net";
+import { once } from "node:events";
+import { connect, Socket } from "node:net";
 import { describe, expect, test } from "vitest";
 import { signToken } from "../../src/crypto/token.ts";
 import { encodeCarBlockHead, encodeCarHeader } from "../../src/format/car.ts";
@@ -96,4 +97,25 @@ test("metrics are OpenMetrics text", () => {
     "# EOF",
     "",
   ]);
+});
+
+test("an answer that fails out of its turn ends the connection, not the master", async () => {
+  const master = await startTestMaster();
+  const failures: unknown[] = [];
+  const onFailure = (error: unknown) => void failures.push(error);
+  process.on("uncaughtException", onFailure);
+  const { port } = new URL(master.origin);
+  for (let round = 0; round < 200; round++) {
+    // The second request is refused before its body was read, and the rest of that never comes.
+    const client = connect({ host: "127.0.0.1", port: Number(port) });
+    client.on("error", () => {});
+    client.end(
+      `GET /health HTTP/1.1\r\nHost: x\r\n\r\nPOST /v1/blocks HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx`,
+    );
+    await once(client.resume(), "close");
+  }
+  process.off("uncaughtException", onFailure);
+  expect(failures).toEqual([]);
+  expect((await master.call("/health")).status).toBe(200);
+  await master.stop();
 });

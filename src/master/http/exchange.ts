@@ -1,4 +1,5 @@
 /** One request and its answer: finds the route, checks the bearer, runs the handler, replies, and counts. */
+import { once } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Clock } from "../../base/clock.ts";
 import type { Wallet } from "../../base/ids.ts";
@@ -8,6 +9,7 @@ import { begunBody } from "./begun-body.ts";
 import type { Bearer, Bearers } from "./bearers.ts";
 import type { Endings } from "./endings.ts";
 import { answerTo } from "./failure.ts";
+import type { Lane } from "./lane.ts";
 import type { Metrics } from "./metrics.ts";
 import { Refusal } from "./refusal.ts";
 import { writeAnswer } from "./reply.ts";
@@ -34,8 +36,9 @@ export async function answerRequest(
   service: Service,
   request: IncomingMessage,
   response: ServerResponse,
+  lane: Lane,
 ): Promise<void> {
-  await new Exchange(service, request, response).run();
+  await new Exchange(service, request, response, lane).run();
 }
 
 class Exchange {
@@ -49,7 +52,7 @@ class Exchange {
   #wallet: Wallet | undefined;
   readonly #waitsToSend: boolean;
 
-  constructor(service: Service, request: IncomingMessage, response: ServerResponse) {
+  constructor(service: Service, request: IncomingMessage, response: ServerResponse, lane: Lane) {
     this.#service = service;
     this.#request = request;
     this.#response = response;
@@ -57,9 +60,8 @@ class Exchange {
     this.#body = new RequestBody(request, service.clock, () => {
       if (this.#waitsToSend) response.writeContinue();
     });
-    response.once("close", () => {
-      if (!response.writableFinished) this.#ended.abort(new DOMException("the client went away", "AbortError"));
-    });
+    const gone = () => this.#ended.abort(new DOMException("the client went away", "AbortError"));
+    this.#atEnd.push(lane.onClose(gone));
   }
 
   async run(): Promise<void> {
@@ -73,7 +75,7 @@ class Exchange {
       sent = await this.#reply(answer);
     } catch (error) {
       if (!isAbort(error)) log.warn(`${this.#name} was cut: ${describeError(error)}`);
-      this.#response.destroy();
+      this.#cut();
     } finally {
       for (const act of this.#atEnd) act();
       this.#count(status, sent, clock.monotonicMs() - fromMs);
@@ -175,10 +177,28 @@ class Exchange {
     const left = body.declaredBytes === undefined ? Infinity : body.declaredBytes - body.received;
     const unsent = unread && this.#waitsToSend && !body.wasStarted;
     const last = endings.stopping || (unread && (unsent || left > MAX_JSON_BYTES));
+    await this.#turn(answer);
     const sent = await writeAnswer(response, answer, { head: this.#request.method === "HEAD", last, clock });
-    if (unread && !unsent && !(await body.discard(MAX_DISCARDED_BYTES, DISCARD_MS))) response.destroy();
-    response.end();
+    const over = !unread || unsent || (await body.discard(MAX_DISCARDED_BYTES, DISCARD_MS));
+    if (over) response.end();
+    else this.#cut();
     return sent;
+  }
+
+  /** Until the answers to the requests before, on the same connection, are sent. */
+  async #turn({ body }: Answer): Promise<void> {
+    if (this.#response.socket !== null) return;
+    try {
+      await once(this.#response, "socket", { signal: this.#ended.signal });
+    } catch (cause) {
+      if (body !== undefined && !(body instanceof Uint8Array)) await body[Symbol.asyncIterator]().return?.();
+      throw cause;
+    }
+  }
+
+  /** The connection, not the response: node:http takes one that is ended out of its turn for a defect, and ends the process. */
+  #cut(): void {
+    this.#request.socket.destroy();
   }
 
   /** For logs: nothing that the caller chose. */

@@ -9,11 +9,17 @@ import { MAX_CONNECTION_CALLS } from "../../base/limits.ts";
 
 export class Lane {
   readonly #socket: Socket;
+  readonly #whenClosed = new Set<() => void>();
+  #closed = false;
   readonly #open = new Set<ServerResponse>();
   readonly #slots = new Budget(MAX_CONNECTION_CALLS);
 
   constructor(socket: Socket) {
     this.#socket = socket;
+    socket.once("close", () => {
+      this.#closed = true;
+      for (const act of this.#whenClosed) act();
+    });
   }
 
   /** Whether all its requests are answered, to the last byte. */
@@ -24,6 +30,13 @@ export class Lane {
   /** Whether something that is no answer to a request may be written: no answer has begun, and at most one request waits. */
   get maySpeak(): boolean {
     return this.#open.size <= 1 && ![...this.#open].some(({ headersSent }) => headersSent);
+  }
+
+  /** Has `act` called when the connection closes: node:http tells only the answer whose turn it is. The answered function takes it back. */
+  onClose(act: () => void): () => void {
+    if (this.#closed) act();
+    else this.#whenClosed.add(act);
+    return () => void this.#whenClosed.delete(act);
   }
 
   /** Does `work` when it is its turn; `response` counts as open until it is closed. */

@@ -102,7 +102,7 @@ export class MasterServer {
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { socket } = request;
     const lane = this.#lanes.get(socket) ?? this.#open(socket);
-    const answered = lane.run(response, () => answerRequest(this.#service, request, response));
+    const answered = lane.run(response, () => answerRequest(this.#service, request, response, lane));
     response.once("close", () => this.#closeIdle(socket));
     await answered;
   }
