@@ -70,6 +70,18 @@ describe("agents on one bucket", () => {
     "c rename shared/q.log shared/d",
   ]);
 
+  for (const replace of ["rename", "exchange"]) {
+    claim(`a file that gets a name that others gave it has that name once: ${replace}`, [
+      "b flush",
+      "a create shared/d",
+      "a link shared/d shared/q.log",
+      "a flush",
+      "b create shared/q.log",
+      "b catchUp",
+      `b ${replace} shared/d shared/q.log`,
+    ]);
+  }
+
   claim("a directory counts a new directory once that others made, too", [
     "b makeDirectory shared/d",
     "b away",
