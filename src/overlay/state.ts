@@ -120,8 +120,9 @@ export class OverlayState {
 
   addLink(object: DirtyObject, parent: Ino, name: FileName): void {
     const link = { parent, name };
+    // Others may have given it that name, which something else had here until now.
     // An array that is pushed to has room for 16 more: most objects have one name for good.
-    object.links = [...object.links, link];
+    if (!hasLink(object, link)) object.links = [...object.links, link];
     this.#addEntry(object, link);
     this.#local.delete(object.ino);
   }
@@ -138,9 +139,10 @@ export class OverlayState {
   moveEntries(from: Ino, to: Ino): void {
     for (const object of this.#objects.values()) {
       for (const link of object.links.filter(({ parent }) => parent === from)) {
+        const moved = { parent: to, name: link.name };
         this.removeLink(object, from, link.name);
-        object.links.push({ parent: to, name: link.name });
-        this.#offerEntry(object, { parent: to, name: link.name });
+        if (!hasLink(object, moved)) object.links.push(moved);
+        this.#offerEntry(object, moved);
         this.unsaved.add(object.ino);
       }
     }
@@ -205,4 +207,8 @@ export class OverlayState {
       else if (link !== undefined && next !== object) return this.#addEntry(next, link);
     }
   }
+}
+
+function hasLink({ links }: DirtyObject, { parent, name }: Link): boolean {
+  return links.some((link) => link.parent === parent && link.name === name);
 }

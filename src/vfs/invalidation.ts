@@ -9,17 +9,21 @@ import type { Objects } from "./objects.ts";
 const EVERYTHING: Invalidations = { entries: [], inodes: [], all: true };
 
 /**
- * Drops from the caches what these changes make stale, and says what doors must drop. To be called when the overlay stands
- * on the new base, before anything is read from it.
+ * Drops from the caches what these changes make stale, and says what doors must drop: that and `recounted`. To be called when
+ * the overlay stands on the new base, before anything is read from it.
  */
-export function invalidate(objects: Objects, changes: readonly BaseChange[] | undefined): Invalidations {
+export function invalidate(
+  objects: Objects,
+  changes: readonly BaseChange[] | undefined,
+  recounted: Iterable<Ino>,
+): Invalidations {
   const { clean, overlay } = objects;
   if (changes === undefined || changes.length > MAX_INVALIDATIONS) {
     clean.clear();
     return EVERYTHING;
   }
   const entries: { parent: Ino; name: Extract<BaseChange, { kind: "dentry" }>["name"]; removed?: Ino }[] = [];
-  const inodes = new Set<Ino>();
+  const inodes = new Set<Ino>(recounted);
   const gone = goneIds(changes);
   const changed = (id: FileId | undefined): Ino | undefined => {
     const ino = id === undefined ? undefined : inoOf(objects, id);
@@ -45,6 +49,23 @@ export function invalidate(objects: Objects, changes: readonly BaseChange[] | un
   }
   for (const ino of inodes) clean.forget(ino, []);
   return { entries, inodes: [...inodes], all: false };
+}
+
+/**
+ * Directories in which the epoch in flight made, moved or removed directories. How many they have is a guess until it is
+ * published: others may have done the same to the same directories.
+ */
+export function recountedBy(objects: Objects): Set<Ino> {
+  const recounted = new Set<Ino>();
+  for (const { base, baseNames, record, names } of objects.overlay.state.inFlight?.changes.objects ?? []) {
+    if ((record ?? base)?.type !== "directory") continue;
+    const [before] = baseNames;
+    const [now] = names;
+    const left = before && inoOf(objects, before.parent);
+    if (left === now?.parent && before?.name === now?.name) continue;
+    for (const parent of [left, now?.parent]) if (parent !== undefined) recounted.add(parent);
+  }
+  return recounted;
 }
 
 /** Ids that lost a name and got none. */

@@ -114,11 +114,10 @@ export class Namespace {
     if (other !== undefined) this.#objects.keep(other, records);
     this.#checkLink(ino, parent, name, records);
     if (other !== undefined) this.#checkLink(other, newParent, newName, records);
-    const isCover = !exchange && this.#isCover(parent, name);
     const timeNs = this.#objects.clock.nowNs();
     records.push({ kind: "rename", ino, parent, name, newParent, newName, other: other ?? 0, exchange, timeNs });
     this.#objects.execute(records);
-    if (isCover) this.#objects.onUncovered(parent, name);
+    if (!exchange && this.#isUncovered(parent, name)) this.#objects.onUncovered(parent, name);
     if (other === undefined || exchange) return;
     // A new version took the place of an old one: it must not be durable before its bytes are.
     this.#objects.overlay.data.hurry(ino);
@@ -183,10 +182,9 @@ export class Namespace {
     this.#objects.keep(parent, records);
     this.#objects.keep(ino, records);
     this.#checkLink(ino, parent, name, records);
-    const isCover = this.#isCover(parent, name);
     records.push({ kind: "unlink", ino, parent, name, timeNs: this.#objects.clock.nowNs() });
     this.#objects.execute(records, { urgent: true });
-    if (isCover) this.#objects.onUncovered(parent, name);
+    if (this.#isUncovered(parent, name)) this.#objects.onUncovered(parent, name);
     this.#tellOrphan(ino);
   }
 
@@ -200,14 +198,10 @@ export class Namespace {
     throw refuse("ESTALE");
   }
 
-  /** Whether a changed object has the name while others gave it to theirs, which shows when this one leaves it. */
-  #isCover(parent: Ino, name: FileName): boolean {
-    const { overlay, clean } = this.#objects;
-    if (overlay.state.entry(parent, name) === undefined) return false;
-    const id = this.#objects.directoryId(parent);
-    if (id === undefined || overlay.state.hides(id, name)) return false;
+  /** Whether a name that was just left leads to what others put there meanwhile. */
+  #isUncovered(parent: Ino, name: FileName): boolean {
     try {
-      return clean.lookup(parent, id, name) !== undefined;
+      return this.#objects.child(parent, name) !== undefined;
     } catch {
       // Nothing that is changed here waits for the bucket, or fails with it: whoever looks the name up again does.
       return true;

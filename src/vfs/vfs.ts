@@ -20,7 +20,7 @@ import type {
   Invalidations,
   StatFs,
 } from "./filesystem.ts";
-import { invalidate } from "./invalidation.ts";
+import { invalidate, recountedBy } from "./invalidation.ts";
 import { Listings } from "./listing.ts";
 import { Metadata } from "./metadata.ts";
 import { Namespace } from "./namespace.ts";
@@ -218,10 +218,11 @@ export class Vfs implements FileSystem {
 
   /** The sealed epoch is in the bucket. */
   published(result: PublishedEpoch): void {
+    const recounted = recountedBy(this.#objects);
     const seeds = seedPublished(this.#objects, result);
     this.#overlay.published(result);
     for (const { object, links } of seeds) this.#objects.clean.seed(object, links);
-    this.#rebased(result.base);
+    this.#rebased(result.base, recounted);
     // What changed while the epoch was on its way may have been told before that flush began.
     this.#objects.dirty.reset();
     if (this.#overlay.state.changed) this.#objects.dirty.tell(this.#overlay.isFull ? "urgent" : "write");
@@ -230,7 +231,7 @@ export class Vfs implements FileSystem {
   /** Others published. */
   adopt(base: NewBase): void {
     this.#overlay.adopt(base);
-    this.#rebased(base);
+    this.#rebased(base, []);
   }
 
   baseState(): BaseRoot {
@@ -271,8 +272,8 @@ export class Vfs implements FileSystem {
     return this.#overlay.close();
   }
 
-  #rebased({ changes }: NewBase): void {
-    const stale = invalidate(this.#objects, changes);
+  #rebased({ changes }: NewBase, recounted: Iterable<Ino>): void {
+    const stale = invalidate(this.#objects, changes, recounted);
     if (stale.all || stale.entries.length > 0 || stale.inodes.length > 0) this.#invalidated(stale);
     // What changed here in a directory that others removed is not to be seen before it is merged.
     const isUnsettled = changes?.some((change) => change.kind === "self" && (change.removed || change.moved)) ?? true;

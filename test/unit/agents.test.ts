@@ -57,6 +57,43 @@ describe("agents on one bucket", () => {
     ],
     ["shared/r"],
   );
+
+  claim("a name that is left leads to a changed file that others linked there", [
+    "c flush",
+    "a create shared/d",
+    "a link shared/d shared/q.log",
+    "a flush",
+    "c create shared/d",
+    "c catchUp",
+    "c append shared/q.log",
+    "c rename shared/d shared/p.txt",
+    "c rename shared/q.log shared/d",
+  ]);
+
+  for (const replace of ["rename", "exchange"]) {
+    claim(`a file that gets a name that others gave it has that name once: ${replace}`, [
+      "b flush",
+      "a create shared/d",
+      "a link shared/d shared/q.log",
+      "a flush",
+      "b create shared/q.log",
+      "b catchUp",
+      `b ${replace} shared/d shared/q.log`,
+    ]);
+  }
+
+  claim("a directory counts a new directory once that others made, too", [
+    "b makeDirectory shared/d",
+    "b away",
+    "b flush",
+    "b makeDirectory shared/d/e",
+    "b back",
+    "a makeDirectory shared/d",
+    "a makeDirectory shared/d/e",
+    "a flush",
+    "b catchUp",
+    "b look shared/d",
+  ]);
 });
 
 /** After this all agree, and `present` are there. */
