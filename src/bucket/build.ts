@@ -24,7 +24,7 @@ import type { NodeStore } from "../tree/node-store.ts";
 import { lostDirectories } from "./build/lost-directories.ts";
 import { findRestored } from "./build/restored.ts";
 import { rehomeStrays } from "./build/strays.ts";
-import { giveIdentities } from "./build/identities.ts";
+import { giveIdentities, survives } from "./build/identities.ts";
 import type { Identities } from "./build/identities.ts";
 import { keptState, keptTransitions } from "./build/kept-rows.ts";
 import type { OlderTrees } from "./build/kept-rows.ts";
@@ -131,9 +131,15 @@ async function placeEpoch(nodes: NodeStore, reference: Cid, sealed: ChangeSet, o
   const kept = keptStates(changes);
   await preloadRows(nodes, reference, changes, kept);
   const { found, incomplete } = await lostDirectories(nodes, reference, changes, kept, olderTrees);
-  if (!incomplete) return { changes, parted, kept, lost: found };
+  if (!incomplete && !hasHomeless(changes)) return { changes, parted, kept, lost: found };
   const housed = await rehomeStrays(nodes, reference, changes, found);
   return { changes: housed, parted, kept: keptStates(housed), lost: found };
+}
+
+/** Whether something has a name in what is no directory: as in a bucket where somebody wrote a file's record over a directory's. */
+function hasHomeless({ objects, directories }: ChangeSet): boolean {
+  const living = new Set(objects.filter(survives).map(({ ino }) => ino));
+  return objects.some(({ names }) => names.some(({ parent }) => !directories.has(parent) && !living.has(parent)));
 }
 
 function keptStates(changes: ChangeSet): ObjectState[] {
