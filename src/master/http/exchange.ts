@@ -180,23 +180,31 @@ class Exchange {
     await this.#turn(answer);
     const sent = await writeAnswer(response, answer, { head: this.#request.method === "HEAD", last, clock });
     const over = !unread || unsent || (await body.discard(MAX_DISCARDED_BYTES, DISCARD_MS));
-    if (over) response.end();
+    if (over && this.#maySpeak) response.end();
     else this.#cut();
     return sent;
   }
 
   /** Until the answers to the requests before, on the same connection, are sent. */
   async #turn({ body }: Answer): Promise<void> {
-    if (this.#response.socket !== null) return;
     try {
-      await once(this.#response, "socket", { signal: this.#ended.signal });
+      if (!this.#maySpeak) throw new DOMException("the client went away", "AbortError");
+      if (this.#response.socket === null) await once(this.#response, "socket", { signal: this.#ended.signal });
     } catch (cause) {
       if (body !== undefined && !(body instanceof Uint8Array)) await body[Symbol.asyncIterator]().return?.();
       throw cause;
     }
   }
 
-  /** The connection, not the response: node:http takes one that is ended out of its turn for a defect, and ends the process. */
+  /**
+   * False once the connection is closed or about to be, as after an answer with `Connection: close`: requests that come behind it are
+   * given the socket out of turn, and node:http ends the process by an assertion when one of them is ended then.
+   */
+  get #maySpeak(): boolean {
+    return this.#request.socket.writable && !this.#request.socket.destroyed;
+  }
+
+  /** The connection, not the response, for the same reason. */
   #cut(): void {
     this.#request.socket.destroy();
   }
