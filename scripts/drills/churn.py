@@ -7,9 +7,9 @@ with the same errno, and both folders must be alike in the end. The others happe
 version that is written holds a token of its own, and what is destroyed is read before, so that it can be told which tokens
 must be somewhere when everything has converged.
 
-Prints a JSON line for each operation in DIR/shared: {"op", "made", "gone", "sure", "raced"}: tokens that were written, tokens that
-somebody destroyed who saw them, whether the operation was answered, and whether others changed what it was done on at that moment, so
-that it hit what nobody looked at. Ends when its input does. The file DEATHS grows by a byte before each death of the agent and by
+Prints a JSON line for each operation in DIR/shared: {"op", "began", "made", "gone", "sure", "raced"}: seconds since 1970, tokens that
+were written, tokens that somebody destroyed who saw them, whether the operation was answered, and paths where it may have hit what
+nobody looked at: others changed them at that moment, or it was not answered. Ends when its input does. The file DEATHS grows by a byte before each death of the agent and by
 another when it is mounted again.
 """
 import errno
@@ -42,7 +42,7 @@ class Churn:
         self.deaths, self.seen_deaths = deaths, 0
         self.random = random.Random(f"{seed}/{agent}")
         self.next_token = 0
-        self.raced = False
+        self.began, self.raced = 0, []
         self.own = os.path.join(mount, f"own-{agent}")
         self.shared = os.path.join(mount, "shared")
 
@@ -179,7 +179,7 @@ class Churn:
         try:
             function, *arguments = self.operation(self.shared, token)
             runner = getattr(self, f"shared_{function.__name__}", None)
-            made, gone, self.raced = set(), set(), False
+            made, gone, self.began, self.raced = set(), set(), time.time(), []
             try:
                 if runner is not None:
                     runner(made, gone, *arguments)
@@ -201,8 +201,8 @@ class Churn:
                 raise
 
     def told(self, function, arguments, made, gone, sure, refused=None):
-        line = {"t": time.time(), "op": function.__name__, "on": [a for a in arguments if isinstance(a, str)], "sure": sure}
-        if made or gone or refused is None:
+        line = {"began": self.began, "t": time.time(), "op": function.__name__, "on": [a for a in arguments if isinstance(a, str)], "sure": sure}
+        if made or gone or self.raced or refused is None:
             print(json.dumps({**line, "made": sorted(made), "gone": sorted(gone), "raced": self.raced, "refused": refused}), flush=True)
 
     def inside(self, path):
@@ -215,7 +215,11 @@ class Churn:
         try:
             before = read_all(fd)
             function(self.shared, path, *arguments)
-            self.raced |= not os.path.samestat(os.fstat(fd), os.lstat(self.inside(path)))
+            if not os.path.samestat(os.fstat(fd), os.lstat(self.inside(path))):
+                self.raced.append(path)
+        except OSError:
+            self.raced.append(path)
+            raise
         finally:
             os.close(fd)
         old, new = tokens(before), tokens(after(before))
@@ -225,9 +229,17 @@ class Churn:
     def replace(self, gone, path, function, *arguments):
         """What takes a name from what is there."""
         replaced = Watched(self.inside(path))
-        function(self.shared, *arguments)
+        try:
+            function(self.shared, *arguments)
+        except OSError as error:
+            replaced.close()
+            if error.errno in DEAD:
+                gone |= replaced.before
+                self.raced.append(path)
+            raise
         gone |= replaced.destroyed()
-        self.raced |= replaced.raced
+        if replaced.raced:
+            self.raced.append(path)
 
     def shared_create(self, made, gone, path, data):
         create(self.shared, path, data)

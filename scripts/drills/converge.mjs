@@ -1,11 +1,13 @@
 /**
  * Agents on one bucket run random operations at once (churn.py), while the bucket's folder is renamed away now and then and agents
  * are killed and mounted again. Then all is quiet, and all agents, a new one and `get -r` show one tree; what was alone in
- * its folder is as on a local disk; each version that nobody replaced knowingly is there; verify is clean.
+ * its folder is as on a local disk; each version that nobody replaced knowingly is there, or the history tells who
+ * hit it unknowingly; verify is clean.
  *   node scripts/drills/converge.mjs [SECONDS, default 20] [AGENTS, default 3] [SEED, default the time]
  */
 import { spawn } from "node:child_process";
-import { appendFileSync, existsSync, renameSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { unexplained } from "./accounting.mjs";
 import { agent, check, checkout, join, mkdirSync, report, run, syncline, until, workspace } from "./lib.mjs";
 
 const seconds = Number(process.argv[2] ?? 20);
@@ -19,6 +21,7 @@ report(`seed ${seed}, ${seconds} s, ${count} agents, in ${space.path}`);
 syncline(space, ["init", url]);
 const agents = [..."abcdefgh"].slice(0, count).map((name) => Object.assign(agent(space, name, url), { name }));
 const random = randomOf(seed);
+const writers = new Map(agents.map((one) => [one.name, writerOf(one)]));
 const workers = agents.map(({ name, dir }) => startWorker(name, dir));
 const trouble = { deaths: 0, absences: 0 };
 await Promise.all([killing(), hiding(), ending()]);
@@ -60,12 +63,14 @@ const present = new Set([...first.values()].flatMap(({ tokens }) => tokens));
 const gone = new Set(operations.flatMap(({ gone = [] }) => gone));
 const made = operations.filter(({ sure }) => sure).flatMap(({ made = [] }) => made);
 const lost = made.filter((token) => !present.has(token) && !gone.has(token));
-for (const token of lost.slice(0, 10)) report(`lost ${token}: ${history(token)}`);
 const copies = [...first.keys()].filter((path) => path.includes("(conflict ")).length;
-const races = operations.filter(({ raced }) => raced).length;
-if (lost.length > 0) report(`${races} operations hit what others had just put there`);
+const commits = lines(syncline(space, ["log", url, "--json", "-n", "1000000"]).stdout);
+const losses = unexplained(lost, { operations, commits, writers, treeAt: memory(treeAt) });
+for (const token of losses.slice(0, 10)) report(`lost ${token}: ${history(token)}`);
+if (lost.length > 0)
+  report(`${lost.length - losses.length} versions were hit by who looked at what had been there before`);
 check(
-  lost.length <= races,
+  losses.length === 0,
   `${made.length} versions: ${made.filter((token) => present.has(token)).length} are there, the others were replaced knowingly; ${copies} conflict copies`,
 );
 check(made.length > seconds, "the workers worked");
@@ -104,10 +109,16 @@ async function ending() {
   await Promise.all(workers.map(({ ended }) => ended));
 }
 
+/** Makes the agent's folders, and answers which writer of the history it is: nobody else writes at that time. */
+function writerOf({ name, dir, flush }) {
+  for (const folder of [`own-${name}`, "shared"]) mkdirSync(join(dir, folder), { recursive: true });
+  const { root } = flush();
+  return lines(syncline(space, ["log", url, "--json"]).stdout).find((commit) => commit.root === root).writer;
+}
+
 function startWorker(name, dir) {
   const deaths = join(space.path, `deaths-${name}`);
   writeFileSync(deaths, "");
-  for (const folder of [`own-${name}`, "shared"]) mkdirSync(join(dir, folder), { recursive: true });
   const shadow = join(space.path, `shadow-${name}`);
   const child = spawn("python3", ["-B", join(scripts, "churn.py"), dir, name, seed, shadow, deaths]);
   space.pids.add(child.pid);
@@ -118,11 +129,7 @@ function startWorker(name, dir) {
   child.stderr.on("data", (data) => (stderr += data));
   worker.ended = new Promise((done) =>
     child.once("close", (status) => {
-      worker.lines = out
-        .trim()
-        .split("\n")
-        .filter(Boolean)
-        .map((line) => JSON.parse(line));
+      worker.lines = lines(out);
       space.pids.delete(child.pid);
       done({ status, stderr, lines: worker.lines });
     }),
@@ -177,6 +184,28 @@ function history(token) {
     .filter(({ made = [], gone: lost = [] }) => made.includes(token) || lost.includes(token))
     .map((line) => JSON.stringify(line))
     .join("\n  ");
+}
+
+/** The census of the shared folder at an old root. */
+function treeAt(root) {
+  const target = join(space.path, "old");
+  syncline(space, ["get", "-r", `${url}/shared`, target, "--at", root], { expect: [0, 1] });
+  const tree = existsSync(target) ? census(target) : new Map();
+  rmSync(target, { recursive: true, force: true });
+  return tree;
+}
+
+function memory(make) {
+  const known = new Map();
+  return (key) => known.get(key) ?? known.set(key, make(key)).get(key);
+}
+
+function lines(text) {
+  return text
+    .trim()
+    .split("\n")
+    .filter(Boolean)
+    .map((line) => JSON.parse(line));
 }
 
 function pause(ms) {

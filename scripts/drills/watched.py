@@ -4,6 +4,7 @@ import mmap
 import os
 import re
 import stat
+import time
 
 from operations import DEAD
 
@@ -39,7 +40,7 @@ class Watched:
     """A file at a path that an operation may destroy: afterwards it tells what was in it, if its last name went."""
 
     def __init__(self, path):
-        self.fd, self.raced = None, False
+        self.fd, self.raced, self.began_ns = None, False, time.time_ns()
         try:
             if stat.S_ISREG(os.lstat(path).st_mode):
                 self.fd = open_direct(path)
@@ -50,13 +51,21 @@ class Watched:
         self.before = tokens(read_all(self.fd)) if self.fd is not None else set()
 
     def destroyed(self):
-        """To be asked once its name was taken: if the file still has as many, somebody had put another one there."""
+        """
+        To be asked once its name was taken. Where the file did not lose it just now, somebody had put another one there, or taken it
+        away before; `raced` tells.
+        """
         if self.fd is None:
             return set()
         try:
-            links = os.fstat(self.fd).st_nlink
-            self.raced = links >= self.links
-            return tokens(read_all(self.fd)) | self.before if links == 0 else set()
+            about = os.fstat(self.fd)
+            self.raced = about.st_nlink >= self.links or about.st_ctime_ns < self.began_ns
+            return tokens(read_all(self.fd)) | self.before if about.st_nlink == 0 else set()
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
+            self.raced = True
+            return set()
         finally:
             self.close()
 

@@ -1,0 +1,42 @@
+/**
+ * What became of versions that are nowhere any more, and that nobody replaced knowingly: an operation may hit what others put
+ * there at that very moment. The bucket's history tells: the version was at the operation's name, and the commit with the
+ * operation is the one that has it no more.
+ */
+
+/** Commits of one agent after an operation began of which one has it: one was on its way, the next one took it in. */
+const COMMITS_AFTER = 2;
+/** Older trees where a version may be at its name: others may have moved it since. */
+const TREES_BEFORE = 5;
+
+/**
+ * The tokens that no operation explains. `operations`: the lines of churn.py with `by`; `commits`: as `syncline log` prints them;
+ * `writers`: name of the agent → its writer in the log; `treeAt`: root → the census of its tree.
+ */
+export function unexplained(tokens, { operations, commits, writers, treeAt }) {
+  const oldestFirst = [...commits].sort((a, b) => a.seq - b.seq);
+  const holds = (index, token, name) =>
+    [...treeAt(oldestFirst[index].root)].some(
+      ([path, about]) => about.tokens.includes(token) && (name === undefined || path.split("/").at(-1) === name),
+    );
+  const hits = operations.flatMap(({ by, began, raced }) =>
+    raced.map((path) => ({ name: path.split("/").at(-1), after: commitsAfter(writers.get(by), began) })),
+  );
+  return tokens.filter((token) => !hits.some((hit) => explains(token, hit)));
+
+  function commitsAfter(writer, began) {
+    const own = [...oldestFirst.keys()].filter((index) => {
+      const { writer: by, time } = oldestFirst[index];
+      return by === writer && Date.parse(time) >= Math.floor(began * 1000);
+    });
+    return own.slice(0, COMMITS_AFTER);
+  }
+
+  function explains(token, { name, after }) {
+    return after.some((index) => {
+      if (index === 0 || holds(index, token) || !holds(index - 1, token)) return false;
+      for (let at = index - 1; at >= Math.max(0, index - TREES_BEFORE); at--) if (holds(at, token, name)) return true;
+      return false;
+    });
+  }
+}
