@@ -36,6 +36,8 @@ export class Vfs implements FileSystem {
   readonly #files: FileIo;
   readonly #listings: Listings;
   #invalidated: (changes: Invalidations) => void = () => {};
+  /** The names that doors were told of when the base changed last; undefined: all. */
+  #told: ReadonlySet<string> | undefined = new Set();
 
   /** Use `openVfs`. */
   constructor(objects: Objects) {
@@ -90,6 +92,14 @@ export class Vfs implements FileSystem {
 
   rename(parent: Ino, name: FileName, newParent: Ino, newName: FileName, flags: number): void {
     this.#namespace.rename(parent, name, newParent, newName, flags);
+    // The kernel was told that the name leads elsewhere, but may not have heard, and takes what moved for what was there before.
+    const isTold = [nameKey(parent, name), nameKey(newParent, newName)].some((key) => this.#told?.has(key) ?? true);
+    if (!isTold) return;
+    const entries = [
+      { parent, name },
+      { parent: newParent, name: newName },
+    ];
+    this.#invalidated({ entries, inodes: [], all: false });
   }
 
   readSymlink(ino: Ino): string {
@@ -274,9 +284,14 @@ export class Vfs implements FileSystem {
 
   #rebased({ changes }: NewBase, recounted: Iterable<Ino>): void {
     const stale = invalidate(this.#objects, changes, recounted);
+    this.#told = stale.all ? undefined : new Set(stale.entries.map(({ parent, name }) => nameKey(parent, name)));
     if (stale.all || stale.entries.length > 0 || stale.inodes.length > 0) this.#invalidated(stale);
     // What changed here in a directory that others removed is not to be seen before it is merged.
     const isUnsettled = changes?.some((change) => change.kind === "self" && (change.removed || change.moved)) ?? true;
     if (isUnsettled && this.#overlay.state.publishable > 0) this.#objects.dirty.tell("urgent");
   }
+}
+
+function nameKey(parent: Ino, name: FileName): string {
+  return `${parent}/${name}`;
 }

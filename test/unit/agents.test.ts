@@ -1,6 +1,8 @@
 /** What agents show each other, step by step: histories that once went wrong, as the property test found them. */
 import { describe, expect, test } from "vitest";
+import { nameFromText, nameToText } from "../../src/base/names.ts";
 import { World } from "../support/agents-world.ts";
+import { VfsDriver } from "../support/vfs-driver.ts";
 
 describe("agents on one bucket", () => {
   claim("a directory that was there already shows what others put into it", [
@@ -94,6 +96,19 @@ describe("agents on one bucket", () => {
     "b catchUp",
     "b look shared/d",
   ]);
+});
+
+test("a rename that a kernel asked for before it heard what the name leads to is told at its new name", async () => {
+  const world = await World.create();
+  await world.tell("a create shared/x", "a create shared/y", "a flush", "b flush");
+  await world.tell("a rename shared/y shared/x", "a flush", "b catchUp");
+  const [, b] = world.agents;
+  if (b === undefined) throw new Error("there is no such agent");
+  const { ino } = await b.mount.stat("shared");
+  const told: string[] = [];
+  b.vfs.onInvalidate(({ entries }) => told.push(...entries.map(({ name }) => nameToText(name))));
+  await new VfsDriver(b.vfs).run((vfs) => vfs.rename(ino, nameFromText("x"), ino, nameFromText("z"), 0));
+  expect(told).toContain("z");
 });
 
 /** After this all agree, and `present` are there. */
