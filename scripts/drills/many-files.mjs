@@ -4,22 +4,27 @@ import { checkout, join, syncline } from "./lib.mjs";
 const PER_COMMIT = 50_000;
 const FILE_BYTES = 100;
 
-/**
- * `files` of 100 bytes: a fifth of them in the directory "flat", the others in directories of 1,000 ("d0/f0" …). Returns the
- * bucket's address.
- */
-export async function bucketOfFiles(space, files) {
-  const url = `file://${join(space.path, "bucket")}`;
+/** `files` of 100 bytes at `url`: a fifth of them in the directory "flat", the others in directories of 1,000 ("d0/f0" …). */
+export async function bucketOfFiles(space, url, files) {
   syncline(space, ["init", url]);
-  const [{ openCommandWriter, requirePublished }, { walletSigner }, { sourceOfBytes }, base] = await Promise.all([
-    load("agent/command-writer.js"),
-    load("crypto/wallet.js"),
-    load("bucket/writer/file-source.js"),
-    ports(),
-  ]);
+  const [{ openCommandWriter, requirePublished }, { walletSigner }, { sourceOfBytes }, { masterAccess }, base] =
+    await Promise.all([
+      load("agent/command-writer.js"),
+      load("crypto/wallet.js"),
+      load("bucket/writer/file-source.js"),
+      load("net/access.js"),
+      ports(),
+    ]);
   const wallet = async () => walletSigner(Buffer.from(space.env.SYNCLINE_KEY, "hex"));
+  const access = masterAccess({ wallet, clock: base.clock });
   for (let from = 0; from < files; from += PER_COMMIT) {
-    const session = await openCommandWriter({ address: url, stateRoot: join(space.path, "maker"), wallet, ...base });
+    const session = await openCommandWriter({
+      address: url,
+      stateRoot: join(space.path, "maker"),
+      wallet,
+      access,
+      ...base,
+    });
     for (let index = from; index < Math.min(files, from + PER_COMMIT); index++) {
       const source = sourceOfBytes(Buffer.from(String(index).padEnd(FILE_BYTES, ".")));
       await session.writer.putFile(pathOf(index, files), source, { mode: 0o644, uid: 0, gid: 0 });
@@ -27,7 +32,6 @@ export async function bucketOfFiles(space, files) {
     requirePublished(await session.writer.publish());
     await session[Symbol.asyncDispose]();
   }
-  return url;
 }
 
 /** Where file `index` of `files` lies. */

@@ -1,24 +1,26 @@
 /**
  * What an agent takes of memory, and how long programs wait, while many files are made, while the bucket is away, after a kill,
- * and in a bucket of many files. Prints a JSON line a step: resident MiB at its end and at most, the longest call, CPU of the agent.
- *   node scripts/drills/memory.mjs [FILES to make, default 100000] [FILES in the bucket, default 1000000; 0: not that part]
+ * and in a bucket of many files. Prints a JSON line a step: resident MiB at its end and at most, the longest call, CPU of the agent;
+ * with `--master` also what the master takes.
+ *   node scripts/drills/memory.mjs [FILES to make, default 100000; 0: not that part] [FILES in the bucket, default 1000000; 0: not that part] [--master]
  */
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { agent, check, join, report, start, syncline, until, workspace } from "./lib.mjs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { agent, check, join, report, start, storage, syncline, until, workspace } from "./lib.mjs";
 import { bucketOfFiles, pathOf } from "./many-files.mjs";
 
-const files = Number(process.argv[2] ?? 100_000);
-const inBucket = Number(process.argv[3] ?? 1_000_000);
+const [files = 100_000, inBucket = 1_000_000] = process.argv
+  .slice(2)
+  .filter((arg) => !arg.startsWith("--"))
+  .map(Number);
 const IDLE_MS = 4_000;
 
-await whileWriting();
+if (files > 0) await whileWriting();
 if (inBucket > 0) await inLargeBucket();
 
 async function whileWriting() {
   const space = workspace("memory");
-  const bucket = join(space.path, "bucket");
-  const url = `file://${bucket}`;
+  const { url, away, back } = await storage(space);
   syncline(space, ["init", url]);
   const a = agent(space, "a", url);
   await step(a, "start", () => {});
@@ -26,7 +28,7 @@ async function whileWriting() {
   await step(a, "flush", () => a.flush());
   await step(a, `${IDLE_MS / 1000} s later`, () => idle());
 
-  renameSync(bucket, `${bucket}-away`);
+  await away();
   await step(a, `make ${files} files while the bucket is away`, (timed) => make(join(a.dir, "offline"), files, timed));
   await a.kill9();
   spawnSync("umount", ["-l", a.dir]);
@@ -36,7 +38,7 @@ async function whileWriting() {
   await step(a, "list what is not published", () =>
     check(readdirSync(join(a.dir, "offline")).length > 0, "it is there"),
   );
-  renameSync(`${bucket}-away`, bucket);
+  await back();
   await step(a, "publish it when the bucket is back", async (timed) => {
     let flushed = false;
     void start(space, ["flush", a.dir, "--state", a.state]).then(() => (flushed = true));
@@ -50,9 +52,12 @@ async function whileWriting() {
 
 async function inLargeBucket() {
   const space = workspace("memory-large");
+  const { url, master } = await storage(space);
+  const reportMaster = () => master && report(JSON.stringify({ what: "the master", ...memoryOf(master.pid) }));
   const began = performance.now();
-  const url = await bucketOfFiles(space, inBucket);
+  await bucketOfFiles(space, url, inBucket);
   report(JSON.stringify({ what: `make a bucket of ${inBucket} files`, ms: Math.round(performance.now() - began) }));
+  reportMaster();
   const a = agent(space, "a", url);
   const first = firstListing(a);
   report(JSON.stringify({ what: "first ls, cold", ...first }));
@@ -74,6 +79,7 @@ async function inLargeBucket() {
   a.mount();
   report(JSON.stringify({ what: "first ls, warm", ...firstListing(a) }));
   a.unmount();
+  reportMaster();
 }
 
 /** Does something and reports what it took. `action` gets a function that notes how long what it calls takes. */
@@ -90,10 +96,15 @@ async function step(a, what, action) {
     return result;
   });
   const ms = Math.round(performance.now() - began);
-  const status = readFileSync(`/proc/${a.pid}/status`, "utf8");
-  const mebibytes = (field) => Math.round(Number(new RegExp(`${field}:\\s+(\\d+)`).exec(status)?.[1]) / 1024);
   const figures = { ms, longestMs: Math.round(longestMs), agentCpuMs: cpuMs(a.pid) - cpuBefore };
-  report(JSON.stringify({ what, ...figures, rssMiB: mebibytes("VmRSS"), peakMiB: mebibytes("VmHWM") }));
+  report(JSON.stringify({ what, ...figures, ...memoryOf(a.pid) }));
+}
+
+/** Resident now, and at most since that was counted anew. */
+function memoryOf(pid) {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  const mebibytes = (field) => Math.round(Number(new RegExp(`${field}:\\s+(\\d+)`).exec(status)?.[1]) / 1024);
+  return { rssMiB: mebibytes("VmRSS"), peakMiB: mebibytes("VmHWM") };
 }
 
 function make(root, count, timed) {
