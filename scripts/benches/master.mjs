@@ -151,7 +151,7 @@ function copies(round) {
       const get = timed(() => syncline(space, ["get", "-r", `${bucket}/${name.split(" ")[0]}-${round}`, target]));
       rmSync(target, { recursive: true, force: true });
       const { requests, uploadedBytes: sent } = figures;
-      note(`${name}, ${where}`, { "cp -r s": cp, "put s": put, "get s": get, "put/cp": cp / put, requests, sent });
+      note(`${name}, ${where}`, { "cp -r s": cp, "put s": put, "get s": get, ratio: cp / put, requests, sent });
     }
   }
   // Others than before, which the master has by now.
