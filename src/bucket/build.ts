@@ -119,10 +119,11 @@ export async function buildEpoch(
   return { mergeBase, ours, objects, unseen };
 }
 
-/** Directories that the epoch made where there was one already: the same from now on, with entries that were not seen here. */
-function joined({ objects }: ChangeSet, { byIno }: Identities): FileId[] {
+/** Directories that the epoch made where others had made one: the same from now on, with entries that were not seen here. */
+function joined({ objects }: ChangeSet, { byIno, replaced }: Identities): FileId[] {
   const made = objects.filter(({ id, record }) => id === undefined && record?.type === "directory");
-  return made.flatMap(({ ino }) => byIno.get(ino)?.before?.id ?? []);
+  const ids = made.flatMap(({ ino }) => byIno.get(ino)?.before?.id ?? []);
+  return ids.filter((id) => !replaced.has(id));
 }
 
 /** The epoch with each of its objects at a place of its own, in a directory that the base will have. */
