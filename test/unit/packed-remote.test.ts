@@ -1,4 +1,6 @@
-import { describe, expect, test } from "vitest";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { describe, expect, test, vi } from "vitest";
 import type { WriterId } from "../../src/base/ids.ts";
 import { MAX_LOOSE_PACKS, MAX_RUNS } from "../../src/base/limits.ts";
 import type { Block } from "../../src/blocks/block-store.ts";
@@ -110,6 +112,15 @@ describe("runs", () => {
 });
 
 describe("uploads", () => {
+  test("keep nothing of what has left: memory does not grow with the upload", async () => {
+    const memory = new MemoryObjectStore();
+    const remote = await made(async () => agent(forgetfulOfPacks(memory)));
+    await using session = remote.beginUpload();
+    const before = heldBytes();
+    for (let index = 0; index < 160; index++) await session.putContent(randomLooking(`content ${index}`, 1024 * KiB));
+    await vi.waitFor(() => expect(heldBytes() - before).toBeLessThan(80 * 1024 * KiB), 10_000);
+  });
+
   test("content that left in packs is under a lease until a manifest lists it", async () => {
     const { store } = countedStore(new MemoryObjectStore());
     const remote = await made(async () => agent(store));
@@ -295,4 +306,29 @@ function many(label: string, count: number): Block[] {
 
 function asNode({ bytes }: Block): Block {
   return { cid: cidOf("dag-cbor", bytes), bytes };
+}
+
+/** Takes packs and keeps only that they are there. */
+function forgetfulOfPacks(inner: ObjectStore): ObjectStore {
+  return new Proxy(inner, {
+    get(target, property) {
+      if (property !== "putNew") {
+        const value: unknown = Reflect.get(target, property);
+        return typeof value === "function" ? value.bind(target) : value;
+      }
+      const putNew: ObjectStore["putNew"] = async (name, body, durable) => {
+        if (!name.startsWith(PACK_FOLDER)) return target.putNew(name, body, durable);
+        for await (const _ of body);
+        return { kind: "stored", token: name };
+      };
+      return putNew;
+    },
+  });
+}
+
+/** Bytes of buffers that are alive. */
+function heldBytes(): number {
+  setFlagsFromString("--expose-gc");
+  (runInNewContext("gc") as () => void)();
+  return process.memoryUsage().arrayBuffers;
 }

@@ -52,11 +52,12 @@ export class PackUploader {
     return cost;
   }
 
-  /** Stores a pack under a leased name. Durable once the store has settled. */
+  /** Stores a pack under a leased name. Durable once the store has settled. What it returns does not keep the blocks' bytes. */
   async putPack(blocks: readonly Block[]): Promise<UploadedPack> {
     const built = buildPack(await this.#tools.lease.draw(this.countPut), blocks);
     if (!(await this.putBuilt(built))) throw notStored(built.pack.name);
-    return built;
+    const { pack, footer } = built;
+    return { pack, footer };
   }
 
   /** False if an object of this name is there already. Durable once the store has settled. */

@@ -121,8 +121,9 @@ export class PackedUpload implements UploadSession {
     // The commit and the nodes come last: whoever reads the object's end for the manifest has them too.
     const built = buildPack(commitObjectName(commit.cid), [...inline, commit], encodeManifest(manifest));
     if (await this.#uploader.putBuilt(built)) {
-      this.#unused = built;
-      return { pack: built.pack, footer: built.footer, manifest };
+      const { pack, footer } = built;
+      this.#unused = { pack, footer };
+      return { pack, footer, manifest };
     }
     // An earlier attempt of this writer stored it. It stands if it maps all that this one would.
     const there = await this.#tools.directory.commitObject(commit.cid);
