@@ -41,7 +41,7 @@ writeFileSync(join(space.path, "operations.json"), operations.map((line) => `${J
 
 const began = performance.now();
 await until(() => isQuiet(), 120_000, "all agents to stand on one root with nothing pending", 100);
-report(`quiet after ${((performance.now() - began) / 1000).toFixed(1)} s, seq ${agents[0].status().version ?? ""}`);
+report(`quiet after ${((performance.now() - began) / 1000).toFixed(1)} s`);
 const trees = new Map(agents.map(({ name, dir }) => [name, census(dir)]));
 const first = trees.get("a");
 for (const { name } of agents.slice(1)) {
