@@ -87,13 +87,7 @@ describe("a batch that was not finished", () => {
     });
     disk = disk.afterKill();
     await stored([one, two]);
-    for (let seed = 0; seed < 10; seed++) {
-      const before = disk;
-      disk = disk.afterPowerLoss(seededRandom(seed));
-      loseIndex();
-      await withOwner((owner) => expectIntact(owner, [one, two]));
-      disk = before;
-    }
+    await survivePowerLoss([one, two]);
   });
 
   test("that was answered for is not cut off, whatever became of its bytes", async () => {
@@ -163,13 +157,7 @@ describe("a flush that fails", () => {
       expect(has.has(one.cid)).toBe(true);
       await owner.put([two]);
     });
-    for (let seed = 0; seed < 10; seed++) {
-      const before = disk;
-      disk = disk.afterPowerLoss(seededRandom(seed));
-      loseIndex();
-      await withOwner((owner) => expectIntact(owner, [one, two]));
-      disk = before;
-    }
+    await survivePowerLoss([one, two]);
   });
 
   test("ends that pack alone: the next put goes elsewhere, and what was there before is read", async () => {
@@ -420,4 +408,15 @@ function used(): number {
 
 function openFiles(): number {
   return readdirSync("/proc/self/fd").length;
+}
+
+/** Whatever a power loss leaves of what was not flushed, and without the index. */
+async function survivePowerLoss(blocks: readonly Block[]): Promise<void> {
+  for (let seed = 0; seed < 10; seed++) {
+    const before = disk;
+    disk = disk.afterPowerLoss(seededRandom(seed));
+    loseIndex();
+    await withOwner((owner) => expectIntact(owner, blocks));
+    disk = before;
+  }
 }
