@@ -1,8 +1,9 @@
-// The addon's functions: mechanism for a FUSE mount, and times that Node.js cannot set. What to mount, and what to answer, is
-// decided in src/fuse/.
+// The addon's functions: mechanism for a FUSE mount, times that Node.js cannot set, and a loop that JavaScript is slow at. What to
+// mount, and what to answer, is decided in src/fuse/.
 #include <node_api.h>
 
 #include "file_times.h"
+#include "gear.h"
 #include "layout.h"
 #include "memory.h"
 #include "mounting.h"
@@ -18,6 +19,7 @@ NAPI_MODULE_INIT() {
   Define(env, exports, "setModified", syncline::SetModified, nullptr);
   Define(env, exports, "boundMemory", syncline::BoundMemory, nullptr);
   Define(env, exports, "trimMemory", syncline::TrimMemory, nullptr);
+  Define(env, exports, "findCut", syncline::FindCut, nullptr);
   napi_set_named_property(env, exports, "layoutVersion", syncline::Number(env, syncline::kLayoutVersion));
   return exports;
 }

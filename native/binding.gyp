@@ -9,6 +9,7 @@
             "sources": [
               "addon.cc",
               "file_times.cc",
+              "gear.cc",
               "memory.cc",
               "mounting.cc",
               "notifier.cc",
