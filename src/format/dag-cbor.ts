@@ -32,7 +32,7 @@ export function encodeCbor(value: CborValue): Uint8Array {
 
 /**
  * The value that these bytes are the one canonical encoding of. Throws `format_invalid` for anything else: another order or
- * width, trailing bytes, floats, foreign links, more than `maxBytes`, or deeper than MAX_CBOR_DEPTH.
+ * width, trailing bytes, floats, foreign links, texts that begin with a byte order mark, more than `maxBytes`, or deeper than MAX_CBOR_DEPTH.
  */
 export function decodeCbor(bytes: Uint8Array, maxBytes: number = MAX_BLOCK_ACCEPTED): CborValue {
   if (bytes.length > maxBytes) throw invalid(`has ${bytes.length} bytes, more than ${maxBytes}`);

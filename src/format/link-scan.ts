@@ -131,6 +131,10 @@ class Scan {
     const length = this.#argument();
     const from = this.at;
     this.#skip(length);
+    // Decoders take a byte order mark off, so that such a text has no spelling that comes back.
+    if (length >= 3 && this.#bytes[from] === 0xef && this.#bytes[from + 1] === 0xbb && this.#bytes[from + 2] === 0xbf) {
+      throw invalid("has a text that begins with a byte order mark");
+    }
     // Most texts are short and ASCII: a call for each would cost more than looking.
     for (let at = from; at < this.at; at++) {
       if ((this.#bytes[at] ?? 0) < 0x80) continue;

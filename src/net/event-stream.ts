@@ -17,13 +17,18 @@ export async function* serverEvents(body: AsyncIterable<Uint8Array>): AsyncGener
   let id: string | undefined;
   let event = "";
   let data: string[] = [];
+  let chars = 0;
   for await (const line of linesOf(body)) {
     if (line === "") {
       if (data.length > 0) yield { event: event === "" ? "message" : event, data: data.join("\n"), id };
       event = "";
       data = [];
+      chars = 0;
       continue;
     }
+    // Its end counts too: lines without anything in them are not free.
+    chars += line.length + 1;
+    if (chars > MAX_EVENT_CHARS) throw tooLong();
     if (line.startsWith(":")) {
       yield undefined;
       continue;
@@ -32,7 +37,6 @@ export async function* serverEvents(body: AsyncIterable<Uint8Array>): AsyncGener
     if (field === "event") event = value;
     if (field === "id" && !value.includes("\0")) id = value;
     if (field === "data") data.push(value);
-    if (data.reduce((sum, { length }) => sum + length, 0) > MAX_EVENT_CHARS) throw tooLong();
   }
 }
 

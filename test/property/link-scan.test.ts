@@ -20,8 +20,6 @@ describe("scanning and decoding agree", () => {
   ])("on %s", (_, arbitrary: fc.Arbitrary<Uint8Array>) => {
     fc.assert(
       fc.property(arbitrary, (bytes) => {
-        // The decoder takes byte order marks off texts and then finds that they do not encode again; scanning has no such scruple.
-        fc.pre(!Buffer.from(bytes).includes(BYTE_ORDER_MARK));
         expect(scanned(bytes)).toEqual(decoded(bytes));
       }),
       { numRuns },
@@ -38,6 +36,10 @@ test.each([
   ["seventeen lists in one another", `${"81".repeat(17)}80`],
   ["a thousand lists in one another", `${"81".repeat(1_000)}80`],
   ["half a surrogate", "63eda080"],
+  ["a text that begins with a byte order mark", "64efbbbf61"],
+  ["a text that is nothing else", "63efbbbf"],
+  ["a key that begins with one", "a164efbbbf6101"],
+  ["a text that holds one", "6461efbbbf"],
   ["a key with a special name", "a1695f5f70726f746f5f5f01"],
   ["nothing", ""],
 ])("scanning and decoding agree on %s", (_, hex) => {
@@ -62,8 +64,6 @@ function scanned(bytes: Uint8Array): Cid[] | "refused" {
 function decoded(bytes: Uint8Array): Cid[] | "refused" {
   return outcome(() => collect(decodeCbor(bytes), []));
 }
-
-const BYTE_ORDER_MARK = Buffer.from("efbbbf", "hex");
 
 /** In any order: a plain object has keys that look like numbers first, wherever they stand. */
 function outcome(links: () => Cid[]): Cid[] | "refused" {
@@ -113,6 +113,10 @@ function arbitraryDamaged(): fc.Arbitrary<Uint8Array> {
 function arbitraryPieces(): fc.Arbitrary<Uint8Array> {
   const heads = "00 17 18 19 1a 1b 20 38 3b 40 41 58 60 61 78 80 81 82 98 a0 a1 a2 b8 d8 f4 f6 f7 fb ff".split(" ");
   const link = `d82a58250001551e20${"00".repeat(32)}`;
-  const pieces = fc.oneof(fc.constantFrom(...heads), fc.constant(link), fc.constantFrom("6161", "6162", "61c3"));
+  const pieces = fc.oneof(
+    fc.constantFrom(...heads),
+    fc.constant(link),
+    fc.constantFrom("6161", "6162", "61c3", "63efbbbf"),
+  );
   return fc.array(pieces, { maxLength: 12 }).map((parts) => Buffer.from(parts.join(""), "hex"));
 }
