@@ -114,6 +114,8 @@ export const READ_TIMEOUT_MS = 30_000;
 export const MASTER_CONNECTIONS = 10;
 export const MASTER_TRANSFERS = 6;
 export const MASTER_CONNECT_MS = 10_000;
+/** Of several masters the next is asked too when the one before has not answered for so long (RFC 8305, section 8). */
+export const MASTER_NEXT_MS = 250;
 /** A call is given up when nothing moves for so long, or when less than this comes of an answer in such a time. */
 export const MASTER_SILENCE_MS = 30_000;
 export const MASTER_LEAST_BYTES = 1 * KiB;

@@ -52,5 +52,5 @@ export function openAtMaster({ url, origins, owner, bucket }: MasterAddress, opt
     return new MasterConnection(origin, { bearer: access.bearer(origin), clock, tlsCa, insecure });
   });
   const name = { owner: owner ?? "", bucket };
-  return new HttpRemote({ address: url, master: new Masters(connections), name, local, clock, random });
+  return new HttpRemote({ address: url, master: new Masters(connections, clock), name, local, clock, random });
 }

@@ -1,16 +1,24 @@
-/** Several masters of one bucket: calls go to the first that answers, and move on when it does not answer any more. */
+/**
+ * Several masters of one bucket: calls go to one that answers, and move on when it does not answer any more. Whoever was wrongly
+ * taken for dead harms nothing: which root counts is decided behind the masters.
+ */
+import type { Clock } from "../base/clock.ts";
 import { hasCode } from "../base/errors.ts";
+import { MASTER_NEXT_MS } from "../base/limits.ts";
 import type { Capabilities } from "./capabilities.ts";
 import type { Master, MasterAnswer, MasterRequest } from "./master-connection.ts";
 
 export class Masters implements Master {
   readonly address: string;
-  readonly #all: readonly Master[];
+  readonly #clock: Clock;
+  /** In the order in which they are asked: who answered last comes first, who failed last comes last. */
+  #ranked: readonly Master[];
   #chosen: Promise<Master> | undefined;
 
-  /** At least one, in the order in which they are tried. */
-  constructor(masters: readonly Master[]) {
-    this.#all = masters;
+  /** At least one, in the order in which they are tried at first. */
+  constructor(masters: readonly Master[], clock: Clock) {
+    this.#ranked = masters;
+    this.#clock = clock;
     this.address = masters.map(({ address }) => address).join(",");
   }
 
@@ -20,7 +28,7 @@ export class Masters implements Master {
       return await master.call(request);
     } catch (error) {
       // Never sent again from here: whoever called knows whether that is safe.
-      if (hasCode(error, "store_unreachable")) this.#chosen = undefined;
+      if (hasCode(error, "store_unreachable")) this.#leave(master);
       throw error;
     }
   }
@@ -30,7 +38,7 @@ export class Masters implements Master {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.#all.map((master) => master[Symbol.asyncDispose]()));
+    await Promise.all(this.#ranked.map((master) => master[Symbol.asyncDispose]()));
   }
 
   #choose(): Promise<Master> {
@@ -41,16 +49,35 @@ export class Masters implements Master {
     return chosen;
   }
 
+  #leave(master: Master): void {
+    this.#ranked = [...this.#ranked.filter((other) => other !== master), master];
+    this.#chosen = undefined;
+  }
+
+  /** Throws what is wrong with the first of them if none answers. */
   async #firstThatAnswers(): Promise<Master> {
-    let first: { readonly error: unknown } | undefined;
-    for (const master of this.#all) {
-      try {
-        await master.capabilities();
-        return master;
-      } catch (error) {
-        first ??= { error };
-      }
+    const asked: Promise<Master>[] = [];
+    for (const master of this.#ranked) {
+      const answer = master.capabilities().then(() => master);
+      asked.push(answer);
+      if ((await this.#soon(asked, answer)) !== undefined) break;
     }
-    throw first?.error;
+    try {
+      const first = await Promise.any(asked);
+      this.#ranked = [first, ...this.#ranked.filter((other) => other !== first)];
+      return first;
+    } catch (error) {
+      throw error instanceof AggregateError ? error.errors[0] : error;
+    }
+  }
+
+  /** The first of these that answers; undefined once the newest has failed, or nobody has answered for a while. */
+  async #soon(asked: readonly Promise<Master>[], newest: Promise<Master>): Promise<Master | undefined> {
+    const over = new AbortController();
+    const pause = this.#clock.sleep(MASTER_NEXT_MS, over.signal);
+    const none = () => undefined;
+    const first = await Promise.race([Promise.any(asked).catch(none), newest.catch(none), pause.then(none, none)]);
+    over.abort();
+    return first;
   }
 }

@@ -1,9 +1,10 @@
 import { once } from "node:events";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
-import type { SynclineError } from "../../src/base/errors.ts";
+import { SynclineError } from "../../src/base/errors.ts";
+import { MASTER_NEXT_MS } from "../../src/base/limits.ts";
 import type { Bearer } from "../../src/net/bearer.ts";
-import { MasterConnection, maybeReceived } from "../../src/net/master-connection.ts";
+import { type Master, MasterConnection, maybeReceived } from "../../src/net/master-connection.ts";
 import { Masters } from "../../src/net/masters.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { json, scriptedServer, type ScriptedServer } from "../support/scripted-server.ts";
@@ -273,7 +274,7 @@ describe("several masters", () => {
   test("the first that answers is asked, until it does not any more", async () => {
     const [gone, first, second] = [await scriptedServer(), await scriptedServer(), await scriptedServer()];
     await gone.close();
-    const masters = new Masters([connect(gone), connect(first), connect(second)]);
+    const masters = new Masters([connect(gone), connect(first), connect(second)], systemClock);
     for (const [server, name] of [
       [first, "first"],
       [second, "second"],
@@ -289,8 +290,42 @@ describe("several masters", () => {
   test("of which none answers: the first one's reason", async () => {
     const servers = [await scriptedServer(), await scriptedServer()];
     for (const server of servers) await server.close();
-    const masters = new Masters(servers.map((server) => connect(server)));
+    const masters = new Masters(
+      servers.map((server) => connect(server)),
+      systemClock,
+    );
     await expect(masters.call(get)).rejects.toThrow(servers[0]?.origin);
+  });
+
+  test("the first being silent costs a short wait, once", async () => {
+    const clock = new ManualClock();
+    const silent = fakeMaster("silent", { answers: false });
+    const second = fakeMaster("second");
+    const third = fakeMaster("third");
+    const masters = new Masters([silent, second, third], clock);
+    const first = masters.call(get);
+    await clock.advance(MASTER_NEXT_MS - 1);
+    expect(second.probes).toBe(0);
+    await clock.advance(1);
+    await first;
+    await masters.call(get);
+    second.fails = true;
+    await expect(masters.call(get)).rejects.toMatchObject({ code: "store_unreachable" });
+    const next = masters.call(get);
+    await clock.advance(MASTER_NEXT_MS);
+    await next;
+    await masters.call(get);
+    expect([silent, second, third].map(({ calls }) => calls)).toEqual([0, 3, 2]);
+    expect([silent, second, third].map(({ probes }) => probes)).toEqual([2, 1, 1]);
+  });
+
+  test("one that answers and fails all the same is left for the others", async () => {
+    const [first, second] = [fakeMaster("first"), fakeMaster("second")];
+    const masters = new Masters([first, second], new ManualClock());
+    first.fails = true;
+    await expect(masters.call(get)).rejects.toMatchObject({ code: "store_unreachable" });
+    await masters.call(get);
+    expect([first.calls, second.calls]).toEqual([1, 1]);
   });
 });
 
@@ -299,6 +334,33 @@ function connect(server: ScriptedServer, options: { clock?: ManualClock; bearer?
   const connection = new MasterConnection(server.origin, { bearer, clock });
   onTestFinished(() => connection[Symbol.asyncDispose]());
   return connection;
+}
+
+interface FakeMaster extends Master {
+  fails: boolean;
+  calls: number;
+  probes: number;
+}
+
+/** A master that tells what it can do, unless it is silent for ever, and answers calls unless it `fails`. */
+function fakeMaster(address: string, { answers = true } = {}): FakeMaster {
+  const master: FakeMaster = {
+    address,
+    fails: false,
+    calls: 0,
+    probes: 0,
+    async call() {
+      master.calls++;
+      if (master.fails) throw new SynclineError("store_unreachable", `${address} does not answer.`);
+      return { status: 200, headers: {}, body: (async function* () {})(), json: async () => ({}) };
+    },
+    async capabilities() {
+      master.probes++;
+      return answers ? { watch: true, maxBlock: 1 } : new Promise(() => {});
+    },
+    async [Symbol.asyncDispose]() {},
+  };
+  return master;
 }
 
 /** token-1, then token-2 once that was refused, and so on. */
