@@ -174,6 +174,22 @@ describe("a master that lacks what it said it had", () => {
     expect(Buffer.compare(await remote.blocks.get(content.cid), content.bytes)).toBe(0);
   });
 
+  test("gets many of them again in calls that it takes", async () => {
+    const { remote, way } = await madeBucket();
+    const contents = Array.from({ length: 10 }, (_, index) => randomLooking(`many ${index} ${buckets}`, 1 << 20));
+    const { remote: healing, way: healingWay } = openBucket(master, nameOf(remote), {
+      held: async (cids) =>
+        new Map(contents.filter(({ cid }) => cids.includes(cid)).map(({ cid, bytes }) => [cid, bytes])),
+    });
+    claim(way, contents);
+    await expect(publishSigned(history, remote, "two", contents)).rejects.toMatchObject({ code: "root_moved" });
+    const root = await rootOf(healing);
+    await using session = healing.beginUpload();
+    const { swap } = await session.prepare(root, history.next(root.commit, "three", contents));
+    expect((await swap()).kind).toBe("committed");
+    expect(healingWay.mostBodyBytes).toBeLessThan(MASTER_PUT_BYTES + (64 << 10));
+  });
+
   test("and does so again is reported for what it is", async () => {
     const { remote, way } = await madeBucket();
     const content = randomLooking(`claimed twice ${buckets}`, 100_000);

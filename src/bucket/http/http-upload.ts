@@ -201,7 +201,7 @@ export class HttpUpload implements UploadSession {
     const blocks = await this.#atHand(error.missing);
     if (blocks.length === 0 || blocks.length < error.missing.length) throw this.#beginAnew(error);
     try {
-      await this.#put(blocks);
+      for (const batch of inBatches(blocks)) await this.#put(batch);
     } catch (cause) {
       // The swap was refused: nothing is unknown about it.
       if (hasCode(cause, "store_unreachable")) throw cause;
@@ -249,4 +249,20 @@ export class HttpUpload implements UploadSession {
     if (away.length > 0) for (const [cid, bytes] of await this.#tools.store.getMany(away)) found.set(cid, bytes);
     return found;
   }
+}
+
+/** Bodies of MASTER_PUT_BYTES at most, unless a single block is longer: a thousand blocks are more than a master takes in one. */
+function inBatches(blocks: readonly Block[]): Block[][] {
+  const batches: Block[][] = [];
+  let left = 0;
+  for (const block of blocks) {
+    left -= block.bytes.length;
+    const last = batches.at(-1);
+    if (last !== undefined && left >= 0) last.push(block);
+    else {
+      batches.push([block]);
+      left = MASTER_PUT_BYTES - block.bytes.length;
+    }
+  }
+  return batches;
 }
