@@ -7,6 +7,7 @@ import { escapeForPrint } from "../base/names.ts";
 import { parseWallet } from "../crypto/wallet.ts";
 import { parseSessionKey } from "../master/http/session-key.ts";
 import { type Master, startMaster } from "../master/master.ts";
+import { isLoopback } from "../net/origin.ts";
 import { addCommand } from "./command.ts";
 import type { Call, Program } from "./command.ts";
 import { DEFAULT_LISTEN } from "./options.ts";
@@ -106,15 +107,17 @@ function parseListen(text: string): { host: string; port: number } {
   return { host: parts[1] ?? parts[2] ?? "", port };
 }
 
-function isLoopback(host: string): boolean {
-  return /^(localhost|127(\.\d+){3}|::1)$/.test(host);
-}
-
 function quotaApiOf({ options }: ServeCall): { url: string; open: boolean } | undefined {
   const { quotaApi: url, quotaMode } = options;
   if (url === undefined) return undefined;
-  if (!/^https?:$/.test(URL.canParse(url) ? new URL(url).protocol : "")) {
+  const { protocol = "", hostname = "" } = URL.canParse(url) ? new URL(url) : {};
+  if (!/^https?:$/.test(protocol)) {
     throw new SynclineError("usage", `--quota-api: ${JSON.stringify(url)} is not an http address.`);
+  }
+  if (protocol === "http:" && !isLoopback(hostname) && options.insecure !== true) {
+    throw new SynclineError("usage", `--quota-api: callers' bearers would go to ${hostname} in the clear.`, {
+      hint: "Use https://, or a storage API on this machine; --insecure goes on regardless.",
+    });
   }
   return { url, open: quotaMode !== "strict" };
 }

@@ -10,7 +10,7 @@ export function checkOrigin(origin: string, insecure: boolean): void {
   });
 }
 
-/** Names and addresses that do not leave the machine, as URL spells them. */
+/** Names and addresses that do not leave the machine; of IPv6 with or without the brackets that URL has. */
 export function isLoopback(hostname: string): boolean {
-  return /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/.test(hostname);
+  return /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/.test(hostname);
 }

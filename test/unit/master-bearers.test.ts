@@ -276,6 +276,17 @@ describe("session tokens", () => {
     expect(() => parseSessionKey(text)).toThrow(expect.objectContaining({ code: "config_invalid" }));
   });
 
+  test.each([NOW + 60.5, 1e300])("with an end such as %d can be revoked for good", async (exp) => {
+    const options = { clock, sessionKey: parseSessionKey(secret), data: await temporaryFolder() };
+    const token = hs256({ ...claims, exp }, secret);
+    const first = await startTestMaster(options);
+    expect(await call(first, "POST", "/v1/session/revoke", token)).toMatchObject({ status: 200 });
+    await first.stop();
+    const second = await startTestMaster(options);
+    expect(await call(second, "GET", "/api/v1/storage", token)).toMatchObject({ code: "token_revoked" });
+    await second.stop();
+  });
+
   test("the second spelling of a revoked P-256 signature is revoked too", async () => {
     const master = await startTestMaster({ clock, sessionKey: parseSessionKey(pem(ec.publicKey)) });
     const token = signed(claims, "ES256", ec.privateKey);

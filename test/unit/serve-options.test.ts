@@ -19,6 +19,7 @@ test.each([
   ["TLS files that are none", ["--tls-cert", "SHORT", "--tls-key", "SHORT"], "config_invalid"],
   ["a wallet that is none", ["--allow", "alice"], "bad_address"],
   ["a storage API that is no address", ["--quota-api", "file:///etc"], "usage"],
+  ["a storage API that others could listen to", ["--quota-api", "http://storage.example.org"], "usage"],
   ["a quota that is none", ["--quota", "much"], "usage"],
   ["a key of session tokens that is none", ["--session-key", "SHORT"], "config_invalid"],
 ])("%s", async (_, args, code) => {

@@ -18,7 +18,7 @@ export interface Bearer {
   readonly text: string;
   /** Names it in revocations, however it is spelled: hex digits. */
   readonly digest: string;
-  /** Seconds since 1970. */
+  /** Whole seconds since 1970. */
   readonly exp: number;
 }
 

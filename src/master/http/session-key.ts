@@ -16,6 +16,7 @@ export interface SessionClaims {
   readonly wallet: Wallet;
   /** Over header and payload, so that other spellings of the signature are the same token. */
   readonly digest: string;
+  /** Whole seconds since 1970. */
   readonly exp: number;
 }
 
@@ -66,7 +67,9 @@ function sessionKey(algorithm: SessionKey["algorithm"], key: KeyObject | Uint8Ar
         const { sub = "", exp = 0, iat = 0 } = payload;
         if (exp <= nowSeconds) return "token_expired";
         if (iat > nowSeconds + MAX_TOKEN_SKEW_SECONDS) return "token_early";
-        return { wallet: parseWallet(sub), digest: digestOf(token), exp };
+        // A token may name a part of a second, or the end of time (RFC 7519, section 2).
+        const end = Math.min(Math.ceil(exp), Number.MAX_SAFE_INTEGER);
+        return { wallet: parseWallet(sub), digest: digestOf(token), exp: end };
       } catch (cause) {
         if (cause instanceof errors.JWTExpired) return "token_expired";
         if (cause instanceof errors.JWTClaimValidationFailed && cause.claim === "nbf") return "token_early";
