@@ -45,6 +45,12 @@ export class Budget {
     }
   }
 
+  /** As `take`, until it is disposed. */
+  async hold(amount: number, signal?: AbortSignal): Promise<Disposable> {
+    await this.take(amount, signal);
+    return { [Symbol.dispose]: () => this.give(amount) };
+  }
+
   /** Gives back what was taken. */
   give(amount: number): void {
     this.#used -= this.#bounded(amount);

@@ -15,28 +15,6 @@ export async function mapConcurrent<Item, Result>(
   return results;
 }
 
-/** At most so many things at once; the others wait in the order in which they came. */
-export class Slots {
-  #free: number;
-  readonly #waiting: (() => void)[] = [];
-
-  constructor(count: number) {
-    this.#free = count;
-  }
-
-  async run<Result>(work: () => Promise<Result>): Promise<Result> {
-    if (this.#free > 0) this.#free--;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    try {
-      return await work();
-    } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#free++;
-      else next();
-    }
-  }
-}
-
 /** Runs what it is given one after another, in the order of the calls; a failure does not stop those behind it. */
 export class SerialQueue {
   #last: Promise<unknown> = Promise.resolve();

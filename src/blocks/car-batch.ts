@@ -1,5 +1,5 @@
-/** Blocks as the body of one call: a CAR whose length is known before it is sent, in pieces that a connection takes well. */
-import { encodeCarBlockHead, encodeCarHeader } from "../format/car.ts";
+/** Blocks as a CAR on its way: of a length that is known before, in pieces that a connection takes well. */
+import { carSectionBytes, encodeCarBlockHead, encodeCarHeader } from "../format/car.ts";
 import type { Block } from "./block-store.ts";
 
 export interface CarBatch {
@@ -15,27 +15,25 @@ const SMALL_BYTES = 16 * 1024;
 
 export function carBatch(blocks: readonly Block[]): CarBatch {
   const header = encodeCarHeader();
-  const heads = blocks.map(({ cid, bytes }) => encodeCarBlockHead(cid, bytes.length));
-  const bytes = blocks.reduce((sum, block, at) => sum + (heads[at]?.length ?? 0) + block.bytes.length, header.length);
-  return { bytes, pieces: piecesOf(header, heads, blocks) };
+  const bytes = blocks.reduce((sum, block) => sum + carSectionBytes(block.bytes.length), header.length);
+  return { bytes, pieces: carPieces(blocks, header) };
 }
 
-function* piecesOf(header: Uint8Array, heads: readonly Uint8Array[], blocks: readonly Block[]): Generator<Uint8Array> {
-  let parts = [header];
-  let held = header.length;
-  for (const [at, { bytes }] of blocks.entries()) {
-    const head = heads[at] ?? new Uint8Array();
-    parts.push(head);
-    held += head.length;
-    if (bytes.length < SMALL_BYTES) {
-      parts.push(bytes);
-      held += bytes.length;
-      if (held < PIECE_BYTES) continue;
-    }
+/** The sections of these blocks, behind `before`. */
+export function* carPieces(blocks: Iterable<Block>, before?: Uint8Array): Generator<Uint8Array> {
+  let parts = before === undefined ? [] : [before];
+  let held = before?.length ?? 0;
+  for (const { cid, bytes } of blocks) {
+    const head = encodeCarBlockHead(cid, bytes.length);
+    const isSmall = bytes.length < SMALL_BYTES;
+    const together = isSmall ? [head, bytes] : [head];
+    for (const part of together) held += part.length;
+    parts.push(...together);
+    if (isSmall && held < PIECE_BYTES) continue;
     yield Buffer.concat(parts);
     parts = [];
     held = 0;
-    if (bytes.length >= SMALL_BYTES) yield bytes;
+    if (!isSmall) yield bytes;
   }
   if (parts.length > 0) yield Buffer.concat(parts);
 }

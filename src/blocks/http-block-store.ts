@@ -2,8 +2,9 @@
  * Blocks that a master keeps for its caller: read and written in batches. Every block that comes is checked against its address,
  * and only blocks that were asked for are taken.
  */
+import { Budget } from "../base/budget.ts";
 import type { Clock } from "../base/clock.ts";
-import { mapConcurrent, Slots } from "../base/concurrency.ts";
+import { mapConcurrent } from "../base/concurrency.ts";
 import { deferred } from "../base/deferred.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
@@ -27,7 +28,7 @@ import { isIntact } from "./verified-reader.ts";
 export class HttpBlockStore implements BlockStore {
   readonly #master: Master;
   readonly #clock: Clock;
-  readonly #slots = new Slots(MASTER_TRANSFERS);
+  readonly #slots = new Budget(MASTER_TRANSFERS);
   #batch: Batch | undefined;
 
   constructor(master: Master, clock: Clock) {
@@ -35,15 +36,14 @@ export class HttpBlockStore implements BlockStore {
     this.#clock = clock;
   }
 
-  get(cid: Cid): Promise<Uint8Array> {
-    return this.#slots.run(async () => {
-      const path = `/ipfs/${cid}?format=raw`;
-      const headers = { accept: "application/vnd.ipld.raw" };
-      const answer = await this.#master.call({ method: "GET", path, headers, statuses: [200, 404, 410] });
-      if (answer.status === 200) return this.#checked(cid, await this.#readBlock(cid, answer));
-      await answer.json().catch(() => {});
-      throw blockNotFound(cid);
-    });
+  async get(cid: Cid): Promise<Uint8Array> {
+    using _slot = await this.#slots.hold(1);
+    const path = `/ipfs/${cid}?format=raw`;
+    const headers = { accept: "application/vnd.ipld.raw" };
+    const answer = await this.#master.call({ method: "GET", path, headers, statuses: [200, 404, 410] });
+    if (answer.status === 200) return this.#checked(cid, await this.#readBlock(cid, answer));
+    await answer.json().catch(() => {});
+    throw blockNotFound(cid);
   }
 
   async getMany(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
@@ -77,11 +77,9 @@ export class HttpBlockStore implements BlockStore {
    */
   async putMany(blocks: readonly Block[]): Promise<{ readonly bytes: number }> {
     const body = { type: CAR_TYPE, ...carBatch(blocks) };
-    const value = await this.#slots.run(async () => {
-      const answer = await this.#master.call({ method: "POST", path: "/v1/blocks", body });
-      return answer.json();
-    });
-    const refused = firstRejected(value);
+    using _slot = await this.#slots.hold(1);
+    const answer = await this.#master.call({ method: "POST", path: "/v1/blocks", body });
+    const refused = firstRejected(await answer.json());
     if (refused === undefined) return { bytes: body.bytes };
     throw new SynclineError("store_failed", `${this.#master.address} does not take block ${refused}.`, {
       hint: "It calls the block damaged, or another version of the master serves the bucket: see its log.",
@@ -111,7 +109,7 @@ export class HttpBlockStore implements BlockStore {
   async #getGroup(group: readonly Cid[], found: Map<Cid, Uint8Array>): Promise<void> {
     for (let wanted = new Set(group); wanted.size > 0;) {
       const before = wanted.size;
-      await this.#slots.run(() => this.#getOnce(wanted, found));
+      await this.#getOnce(wanted, found);
       const [missing] = wanted;
       if (missing !== undefined && wanted.size === before) throw blockNotFound(missing);
     }
@@ -119,6 +117,7 @@ export class HttpBlockStore implements BlockStore {
 
   /** Moves what comes from `wanted` to `found`. */
   async #getOnce(wanted: Set<Cid>, found: Map<Cid, Uint8Array>): Promise<void> {
+    using _slot = await this.#slots.hold(1);
     const answer = await this.#master.call({ method: "POST", path: "/v1/blocks/get", body: cidList([...wanted]) });
     let bytes = 0;
     for await (const section of decodeCar(answer.body)) {

@@ -1,9 +1,14 @@
 /** The error of a block that is not there, worded once for all stores. */
-import { SynclineError } from "../base/errors.ts";
+import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 
 export function blockNotFound(cid: Cid): SynclineError {
   return new SynclineError("block_not_found", `Block ${cid} is not in the store.`, {
     hint: "Run `syncline verify --repair`, best on a machine whose cache may still hold it.",
   });
+}
+
+/** Whether a block was not there, or not any more as it was. */
+export function isGone(error: unknown): boolean {
+  return hasCode(error, "block_not_found") || hasCode(error, "block_corrupt");
 }

@@ -37,6 +37,11 @@ export function encodeCarBlockHead(cid: Cid, length: number): Uint8Array {
   return Buffer.concat([encodeVarint(CID_BYTES + length), cidToBytes(cid)]);
 }
 
+/** What a block of so many bytes takes in a CAR. */
+export function carSectionBytes(length: number): number {
+  return encodeVarint(CID_BYTES + length).length + CID_BYTES + length;
+}
+
 /** A block comes next. Its bytes are read once the consumer asks on: so it can make room first. */
 interface Coming {
   readonly kind: "coming";

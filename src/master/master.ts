@@ -131,8 +131,8 @@ function routesOf(parts: MasterParts): Route[] {
 }
 
 function showLevels({ metrics, bodies, answers, bucketRoots }: MasterParts): void {
-  metrics.gauge("syncline_bodies_bytes", "Memory set aside for bodies that come in.", () => bodies.usedBytes);
-  metrics.gauge("syncline_answers_bytes", "Memory set aside for blocks that go out.", () => answers.usedBytes);
+  metrics.gauge("syncline_bodies_bytes", "Memory set aside for bodies that come in.", () => bodies.used);
+  metrics.gauge("syncline_answers_bytes", "Memory set aside for blocks that go out.", () => answers.used);
   metrics.gauge("syncline_watches", "Watches of buckets that are open.", () => bucketRoots.hub.watches);
   metrics.gauge("process_resident_memory_bytes", "Resident memory.", () => process.memoryUsage.rss());
 }

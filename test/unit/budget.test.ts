@@ -57,7 +57,7 @@ describe("shares", () => {
     expect(await isSettled(more)).toBe(false);
     shares.give("greedy", 60);
     await more;
-    expect(shares.usedBytes).toBe(41);
+    expect(shares.used).toBe(41);
   });
 
   test("an owner who has nothing and wants nothing costs nothing", async () => {
@@ -70,7 +70,7 @@ describe("shares", () => {
     await expect(waiting).rejects.toMatchObject({ name: "AbortError" });
     shares.give("a", 60);
     expect(shares.owners).toBe(0);
-    expect(shares.usedBytes).toBe(0);
+    expect(shares.used).toBe(0);
   });
 
   test("what is left when an owner gives up is whole again", async () => {
@@ -85,6 +85,6 @@ describe("shares", () => {
     await behind;
     shares.give("a", 80);
     shares.give("c", 20);
-    expect(shares.usedBytes).toBe(0);
+    expect(shares.used).toBe(0);
   });
 });

@@ -7,16 +7,16 @@ import { linkListOf } from "../../format/links.ts";
 import type { Reading } from "./car-stream.ts";
 
 /**
- * Throws `block_not_found` at a block that is missing, `format_invalid` at one whose links are no links, `limit_exceeded` where a
+ * The memory of a block is counted before it is read and until the next one is asked for. Throws `block_not_found` at a block that is missing, `format_invalid` at one whose links are no links, `limit_exceeded` where a
  * DAG is greater than one answer should be: its reader asks for parts then.
  */
-export async function* walkDag({ blocks, signal }: Reading, root: Cid): AsyncGenerator<Block> {
+export async function* walkDag({ blocks, answers, owner, signal }: Reading, root: Cid): AsyncGenerator<Block> {
   const seen = new Set<string>();
   const ahead: Cid[] = [root];
   for (let cid = ahead.pop(); cid !== undefined; cid = ahead.pop()) {
     if (seen.has(digestKey(cid))) continue;
     seen.add(digestKey(cid));
-    signal.throwIfAborted();
+    using _memory = await answers.hold(owner, (await blocks.size(cid)) ?? 0, signal);
     const bytes = await blocks.get(cid);
     yield { cid, bytes };
     const links = linkListOf(cid, bytes);

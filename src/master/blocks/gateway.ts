@@ -4,12 +4,13 @@
  */
 import type { Cid } from "../../base/ids.ts";
 import { CAR_TYPE, encodeCarHeader } from "../../format/car.ts";
+import { carPieces } from "../../blocks/car-batch.ts";
 import { blockNotFound } from "../../blocks/not-found.ts";
 import { Refusal } from "../http/refusal.ts";
 import type { Answer, Call } from "../http/route.ts";
 import type { MasterParts } from "../parts.ts";
 import type { OwnerBlocks } from "../store/owner-blocks.ts";
-import { type Reading, carBlock } from "./car-stream.ts";
+import type { Reading } from "./car-stream.ts";
 import { cidFrom } from "./cids.ts";
 import { walkDag } from "./dag-walk.ts";
 
@@ -83,12 +84,8 @@ async function* oneBlock(
   cid: Cid,
   size: number,
 ): AsyncGenerator<Uint8Array> {
-  await answers.take(owner, size, signal);
-  try {
-    yield await blocks.get(cid);
-  } finally {
-    answers.give(owner, size);
-  }
+  using _memory = await answers.hold(owner, size, signal);
+  yield await blocks.get(cid);
 }
 
 /** A stream that has given its first piece: what goes wrong until then has an answer of its own, and does not cut one that has begun. */
@@ -109,15 +106,8 @@ async function begun(stream: AsyncGenerator<Uint8Array>): Promise<AsyncIterable<
 /** Blocks here are no UnixFS, so an entity is its one block. A block that is missing below breaks the CAR off. */
 async function* carBelow(reading: Reading, root: Cid, scope: Scope): AsyncGenerator<Uint8Array> {
   yield encodeCarHeader([root]);
-  const { answers, owner, signal } = reading;
   for await (const block of walkDag(reading, root)) {
-    const size = block.bytes.length;
-    await answers.take(owner, size, signal);
-    try {
-      yield* carBlock(block);
-    } finally {
-      answers.give(owner, size);
-    }
+    yield* carPieces([block]);
     if (scope !== "all") return;
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Memory for bodies: all callers together stay below a total, and each below a share of it, so that one who sends or reads slowly
- * holds up only himself. Who finds none left waits; nobody is refused.
+ * What callers share (bytes of memory, slots): all together stay below a total, and each below a share of it, so that one who sends
+ * or reads slowly holds up only himself. Who finds none left waits.
  *
  * To keep waiting from becoming a deadlock, a call that holds memory gives it back before it waits for more (`tryTake` first).
  */
@@ -8,15 +8,15 @@ import { Budget } from "../../base/budget.ts";
 
 export class Shares {
   readonly #total: Budget;
-  readonly #shareBytes: number;
+  readonly #share: number;
   readonly #owners = new Map<string, Budget>();
 
-  constructor(totalBytes: number, shareBytes: number) {
-    this.#total = new Budget(totalBytes);
-    this.#shareBytes = shareBytes;
+  constructor(total: number, share: number) {
+    this.#total = new Budget(total);
+    this.#share = share;
   }
 
-  get usedBytes(): number {
+  get used(): number {
     return this.#total.used;
   }
 
@@ -25,24 +25,24 @@ export class Shares {
     return this.#owners.size;
   }
 
-  tryTake(owner: string, bytes: number): boolean {
+  tryTake(owner: string, amount: number): boolean {
     const share = this.#shareOf(owner);
-    const got = share.tryTake(bytes);
-    if (got && this.#total.tryTake(bytes)) return true;
-    if (got) share.give(bytes);
+    const got = share.tryTake(amount);
+    if (got && this.#total.tryTake(amount)) return true;
+    if (got) share.give(amount);
     this.#forget(owner, share);
     return false;
   }
 
   /** Rejects with the signal's reason. */
-  async take(owner: string, bytes: number, signal: AbortSignal): Promise<void> {
+  async take(owner: string, amount: number, signal: AbortSignal): Promise<void> {
     const share = this.#shareOf(owner);
     try {
-      await share.take(bytes, signal);
+      await share.take(amount, signal);
       try {
-        await this.#total.take(bytes, signal);
+        await this.#total.take(amount, signal);
       } catch (cause) {
-        share.give(bytes);
+        share.give(amount);
         throw cause;
       }
     } catch (cause) {
@@ -51,16 +51,22 @@ export class Shares {
     }
   }
 
-  give(owner: string, bytes: number): void {
-    this.#total.give(bytes);
+  /** As `take`, until it is disposed. */
+  async hold(owner: string, amount: number, signal: AbortSignal): Promise<Disposable> {
+    await this.take(owner, amount, signal);
+    return { [Symbol.dispose]: () => this.give(owner, amount) };
+  }
+
+  give(owner: string, amount: number): void {
+    this.#total.give(amount);
     const share = this.#shareOf(owner);
-    share.give(bytes);
+    share.give(amount);
     this.#forget(owner, share);
   }
 
   #shareOf(owner: string): Budget {
     let share = this.#owners.get(owner);
-    if (share === undefined) this.#owners.set(owner, (share = new Budget(this.#shareBytes)));
+    if (share === undefined) this.#owners.set(owner, (share = new Budget(this.#share)));
     return share;
   }
 

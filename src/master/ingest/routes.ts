@@ -30,12 +30,8 @@ async function ingest(parts: MasterParts, slots: Budget, call: Call): Promise<An
   };
   try {
     const bytes = await readBlock(call, reserve);
-    await slots.take(1, call.signal);
-    try {
-      await store(parts, call, cid, bytes);
-    } finally {
-      slots.give(1);
-    }
+    using _slot = await slots.hold(1, call.signal);
+    await store(parts, call, cid, bytes);
     return { status: 200, json: { cid, size: bytes.length } };
   } finally {
     bodies.give(wallet, held);

@@ -2,6 +2,7 @@
 import type { Cid } from "../../base/ids.ts";
 import { hasCode } from "../../base/errors.ts";
 import { MAX_BUCKETS_LISTED } from "../../base/limits.ts";
+import { isGone } from "../../blocks/not-found.ts";
 import { decodeCommit } from "../../format/commit.ts";
 import type { Totals } from "../../format/commit-body.ts";
 import type { Answer, Call, Route } from "../http/route.ts";
@@ -30,9 +31,7 @@ async function totalsOf(blocks: OwnerBlocks, commit: Cid): Promise<Totals | null
   try {
     return decodeCommit(await blocks.get(commit)).body.totals;
   } catch (error) {
-    if (UNREADABLE.some((code) => hasCode(error, code))) return null;
+    if (isGone(error) || hasCode(error, "format_invalid") || hasCode(error, "feature_unknown")) return null;
     throw error;
   }
 }
-
-const UNREADABLE = ["block_not_found", "block_corrupt", "format_invalid", "feature_unknown"] as const;

@@ -16,6 +16,7 @@ import {
   WALK_MARKS,
 } from "../../base/limits.ts";
 import type { Pace } from "../../base/pace.ts";
+import { isGone } from "../../blocks/not-found.ts";
 import { codecOf } from "../../format/cid.ts";
 import type { LinkList } from "../../format/link-scan.ts";
 import { linkListOf } from "../../format/links.ts";
@@ -45,11 +46,6 @@ interface Frame {
   todo: Cid[];
   marksSeen: number;
   whole: boolean;
-}
-
-/** Whether a block was not there, or not any more as it was. */
-export function isGone(error: unknown): boolean {
-  return hasCode(error, "block_not_found") || hasCode(error, "block_corrupt");
 }
 
 class CompletenessWalk {

@@ -10,6 +10,7 @@ import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Cid, Wallet } from "../../base/ids.ts";
 import { WALK_SLICE_MS } from "../../base/limits.ts";
 import { Pace } from "../../base/pace.ts";
+import { isGone } from "../../blocks/not-found.ts";
 import { skipOf } from "../../bucket/history.ts";
 import type { PlacedCommit } from "../../bucket/history.ts";
 import { checkCertificate, decodeCertificate } from "../../format/certificate.ts";
@@ -21,7 +22,7 @@ import { decodeGenesis } from "../../format/genesis.ts";
 import { Refusal } from "../http/refusal.ts";
 import type { RefusalCode } from "../http/refusal.ts";
 import type { OwnerBlocks } from "../store/owner-blocks.ts";
-import { checkComplete, isGone } from "./completeness.ts";
+import { checkComplete } from "./completeness.ts";
 
 export interface Candidate {
   /** Who owns the bucket, and the blocks of that owner. */

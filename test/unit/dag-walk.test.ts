@@ -1,0 +1,35 @@
+/** Blocks below one, for an answer: in which order, and in whose memory. */
+import { expect, test } from "vitest";
+import { Link } from "../../src/format/dag-cbor.ts";
+import { walkDag } from "../../src/master/blocks/dag-walk.ts";
+import { Shares } from "../../src/master/http/shares.ts";
+import { MemoryOwnerBlocks } from "../support/memory-owner-blocks.ts";
+import { raw } from "../support/opaque-commits.ts";
+import { cborBlock } from "../support/signed-history.ts";
+
+test("the memory of a block is taken before it is read, and given back before the next one's", async () => {
+  const blocks = new MemoryOwnerBlocks();
+  const leaf = raw("leaf".repeat(250));
+  const root = cborBlock(new Link(leaf.cid));
+  await blocks.put([leaf, root]);
+  const reads: string[] = [];
+  const get = blocks.get.bind(blocks);
+  blocks.get = async (cid) => {
+    reads.push(cid);
+    return get(cid);
+  };
+  const answers = new Shares(1_000, 1_000);
+  const { signal } = new AbortController();
+  await answers.take("another", 1_000, signal);
+  const walk = walkDag({ blocks, answers, owner: "me", signal }, root.cid);
+  const first = walk.next();
+  await expect.poll(() => answers.owners).toBe(2);
+  expect(reads).toEqual([]);
+  answers.give("another", 1_000);
+  expect(await first).toMatchObject({ value: { cid: root.cid } });
+  expect(answers.used).toBe(root.bytes.length);
+  expect(await walk.next()).toMatchObject({ value: { cid: leaf.cid } });
+  expect(answers.used).toBe(1_000);
+  await walk.return(undefined);
+  expect(answers.used).toBe(0);
+});
