@@ -61,8 +61,11 @@ export function splitAddress(text: string): { readonly address: BucketAddress; r
   }
 }
 
-/** What protocol.md allows as the name of a bucket. */
-const BUCKET_NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
+/** What masters and clients agree on as the name of a bucket (docs/protocol.md). */
+export function isBucketName(text: string): boolean {
+  return /^[a-z0-9][a-z0-9._-]{0,62}$/.test(text);
+}
+
 /** Masters of one list. */
 const MAX_ORIGINS = 16;
 
@@ -96,7 +99,7 @@ function splitMasterAddress(text: string): { address: MasterAddress; path: strin
   const owner = /^0x[0-9a-f]{40}$/i.test(segments[0] ?? "") ? parseWallet(segments[0] ?? "") : undefined;
   const [bucket = "", ...path] = owner === undefined ? segments : segments.slice(1);
   if (bucket === "") throw badAddress(text, "names no bucket: put /NAME behind the host");
-  if (!BUCKET_NAME.test(bucket)) {
+  if (!isBucketName(bucket)) {
     throw badAddress(
       text,
       "has a bucket name with other letters than a-z, 0-9, and then . _ -, or a longer one than 63",

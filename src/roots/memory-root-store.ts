@@ -1,5 +1,6 @@
 /** A RootStore that forgets: for tests and simulations. */
 import type { Cid } from "../base/ids.ts";
+import { bucketKey } from "./root-store.ts";
 import type { BucketName, Root, RootRow, RootTable, SwapOutcome } from "./root-store.ts";
 
 interface Held extends RootRow {
@@ -14,7 +15,7 @@ export class MemoryRootStore implements RootTable {
   }
 
   async row(name: BucketName): Promise<RootRow | undefined> {
-    const held = this.#roots.get(keyOf(name));
+    const held = this.#roots.get(bucketKey(name));
     return held && rowOf(held);
   }
 
@@ -30,12 +31,12 @@ export class MemoryRootStore implements RootTable {
     const current = this.#get(name);
     if (current?.commit !== expected) return { kind: "conflict", current };
     const root = { commit: next, version: (current?.version ?? 0) + 1 };
-    this.#roots.set(keyOf(name), { ...root, ...name, updatedAt: UPDATED_AT });
+    this.#roots.set(bucketKey(name), { ...root, ...name, updatedAt: UPDATED_AT });
     return { kind: "committed", root };
   }
 
   #get(name: BucketName): Root | undefined {
-    const held = this.#roots.get(keyOf(name));
+    const held = this.#roots.get(bucketKey(name));
     return held && { commit: held.commit, version: held.version };
   }
 }
@@ -45,8 +46,4 @@ const UPDATED_AT = "2026-01-01T00:00:00Z";
 
 function rowOf({ commit, version, bucket, updatedAt }: Held): RootRow {
   return { commit, version, bucket, updatedAt };
-}
-
-function keyOf({ owner, bucket }: BucketName): string {
-  return `${owner}/${bucket}`;
 }

@@ -2,7 +2,7 @@
  * The arbiter of a bucket: one pointer to the newest commit, replaced by compare-and-swap.
  *
  * Everything else in a bucket is immutable, so this port is the only place where two writers can collide.
- * Implementations: memory (tests), objects (`file://`, later `s3://`), SQLite. All pass test/contract/root-store.ts.
+ * Implementations: memory (tests), objects (`file://`, later `s3://`), SQLite, a master over HTTP. All pass test/contract/root-store.ts.
  */
 import type { Cid } from "../base/ids.ts";
 
@@ -11,6 +11,11 @@ export interface BucketName {
   /** Lower-case wallet address, 0x and 40 hex digits; "" where a store holds one bucket only. */
   readonly owner: string;
   readonly bucket: string;
+}
+
+/** One text for each bucket of each owner, as the key of a map. */
+export function bucketKey({ owner, bucket }: BucketName): string {
+  return `${owner}/${bucket}`;
 }
 
 export interface Root {

@@ -182,6 +182,24 @@ describe("swapping a root", () => {
     expect(answer).toMatchObject({ status: 503, json: { code: "arbiter_unreachable", outcome: "unchanged" } });
   });
 
+  test.each([1, 2, 3])(
+    "never replaces a root that its condition does not name, moved before the %d. look",
+    async (look) => {
+      const { chain, create, swap, store, roots, read } = await master();
+      const first = await create(chain);
+      const second = await store(chain.make("b", first));
+      const third = await store(chain.make("c", second));
+      const name = { owner: chain.owner.wallet, bucket: "demo" };
+      let looks = 0;
+      roots.looked = async () => {
+        if (++looks === look) await roots.swap(name, first.commit.cid, second.commit.cid);
+      };
+      const outcome = await swap(third, { "if-match": `"${first.commit.cid}"` }).catch((error: unknown) => error);
+      expect(outcome).not.toMatchObject({ status: 200 });
+      expect(await read()).not.toMatchObject({ json: { root: third.commit.cid } });
+    },
+  );
+
   test("whose outcome the arbiter does not know is looked up", async () => {
     const { chain, create, swap, store, roots } = await master();
     const first = await create(chain);
@@ -276,6 +294,8 @@ const PATH = "/v1/buckets/demo/root";
 /** Roots whose arbiter can be away, and lose what it answers. */
 class FaultyRoots extends MemoryRootStore {
   away = false;
+  /** Called before the root is told. */
+  looked: () => Promise<void> = async () => {};
   readonly faults: ("lost" | "committed-unseen")[] = [];
 
   override async row(name: BucketName) {
@@ -285,6 +305,7 @@ class FaultyRoots extends MemoryRootStore {
 
   override async get(name: BucketName): Promise<Root | undefined> {
     this.#reach();
+    await this.looked();
     return super.get(name);
   }
 

@@ -16,7 +16,7 @@ async function storage({ quota }: MasterParts, { caller }: Call): Promise<Answer
 
 /** The bearer itself, or with {"token"} another one of the same wallet. */
 async function revoke({ bearers, revocations, endings }: MasterParts, call: Call): Promise<Answer> {
-  const text = call.headers["content-length"] === "0" || hasNoBody(call) ? undefined : tokenIn(await call.json());
+  const text = hasNoBody(call) ? undefined : tokenIn(await call.json());
   const bearer = await bearers.checkText(text ?? call.caller.bearer);
   if (bearer.wallet !== call.caller.wallet) {
     throw new Refusal("no_grant", "A token is revoked by the wallet that made it.");
@@ -27,7 +27,7 @@ async function revoke({ bearers, revocations, endings }: MasterParts, call: Call
 }
 
 function hasNoBody({ headers }: Call): boolean {
-  return headers["content-length"] === undefined && headers["transfer-encoding"] === undefined;
+  return headers["transfer-encoding"] === undefined && Number(headers["content-length"] ?? 0) === 0;
 }
 
 function tokenIn(value: unknown): string {

@@ -1,7 +1,11 @@
 /** Which bucket a call means: its name, and its owner, who is the caller unless the path says otherwise. */
+import { isBucketName } from "../../bucket/address.ts";
 import { Refusal } from "../http/refusal.ts";
 import type { Call } from "../http/route.ts";
 import type { OwnedBucket } from "./bucket-roots.ts";
+
+/** Where a bucket is found: one's own, and anybody's. */
+export const BUCKET_PATHS = ["/v1/buckets/{bucket}", "/v1/owners/{wallet}/buckets/{bucket}"] as const;
 
 /**
  * From the parts {bucket} and {wallet} of the path. Throws `name_invalid`, and `no_grant` for others' buckets, whether they are
@@ -9,7 +13,7 @@ import type { OwnedBucket } from "./bucket-roots.ts";
  */
 export function bucketOf({ params, caller }: Call): OwnedBucket {
   const { bucket = "", wallet } = params;
-  if (!BUCKET_NAME.test(bucket)) {
+  if (!isBucketName(bucket)) {
     throw new Refusal(
       "name_invalid",
       "A bucket's name is 1 to 63 of a-z, 0-9, dot, dash and underscore, and begins with a letter or digit.",
@@ -24,6 +28,3 @@ export function bucketOf({ params, caller }: Call): OwnedBucket {
 export function noSuchBucket(): Refusal {
   return new Refusal("no_such_bucket", "There is no such bucket: check the address, or create it.");
 }
-
-/** protocol.md */
-const BUCKET_NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;

@@ -7,6 +7,7 @@ import type { Cid, Wallet } from "../../base/ids.ts";
 import { CHECKS_AT_ONCE, OWNER_CHECKS_AT_ONCE } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
 import { describeError } from "../../base/log.ts";
+import { bucketKey } from "../../roots/root-store.ts";
 import type { BucketName, Root, RootRow, RootTable, SwapOutcome } from "../../roots/root-store.ts";
 import { Refusal } from "../http/refusal.ts";
 import { Shares } from "../http/shares.ts";
@@ -57,7 +58,7 @@ export class BucketRoots {
 
   /** Undefined: there is no such bucket. Throws `arbiter_unreachable` when nothing is known of it either. */
   async read(name: OwnedBucket): Promise<KnownRoot | undefined> {
-    const key = keyOf(name);
+    const key = bucketKey(name);
     try {
       const row = await this.#options.roots.row(name);
       if (row !== undefined) this.#known.set(key, row);
@@ -83,31 +84,28 @@ export class BucketRoots {
    */
   async swap(name: OwnedBucket, condition: SwapCondition, next: Cid, abandoned: AbortSignal): Promise<Root> {
     // Who comes too late need not wait for others to hear it.
-    await this.#refuseConflict(name, condition);
-    return this.#swaps.run(keyOf(name), async () => {
+    await this.#replaced(name, condition);
+    return this.#swaps.run(bucketKey(name), async () => {
       abandoned.throwIfAborted();
-      await this.#checks.take(name.owner, 1, abandoned);
-      try {
-        await this.#refuseConflict(name, condition);
-        const root = await this.#swapNow(name, next);
-        this.hub.tell(name, root);
-        return root;
-      } finally {
-        this.#checks.give(name.owner, 1);
-      }
+      using _slot = await this.#checks.hold(name.owner, 1, abandoned);
+      const root = await this.#swapNow(name, condition, next);
+      this.hub.tell(name, root);
+      return root;
     });
   }
 
-  async #refuseConflict(name: OwnedBucket, condition: SwapCondition): Promise<void> {
+  /** The root that a swap replaces now. Throws a Refusal (`conflict`) when it is not the one that the condition names. */
+  async #replaced(name: OwnedBucket, condition: SwapCondition): Promise<Cid | undefined> {
     const current = await this.#options.roots.get(name);
     if (this.#options.compareAndSwap && !conditionHolds(condition, current?.commit)) throw conflictWith(current);
+    return current?.commit;
   }
 
-  async #swapNow(name: OwnedBucket, next: Cid): Promise<Root> {
+  async #swapNow(name: OwnedBucket, condition: SwapCondition, next: Cid): Promise<Root> {
     const { roots, stores, compareAndSwap } = this.#options;
     const blocks = await stores.of(name.owner);
     for (;;) {
-      const current = (await roots.get(name))?.commit;
+      const current = await this.#replaced(name, condition);
       const refusal = await this.#check.refusalOf({ owner: name.owner, blocks, current, next });
       if (refusal !== undefined) throw refusal;
       const outcome = await this.#resolve(name, next, await roots.swap(name, current, next));
@@ -147,8 +145,4 @@ function conflictWith(current: Root | undefined): Refusal {
   return new Refusal("conflict", message, {
     details: { current: current?.commit ?? null, version: current?.version ?? null },
   });
-}
-
-function keyOf({ owner, bucket }: BucketName): string {
-  return `${owner}/${bucket}`;
 }

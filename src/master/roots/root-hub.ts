@@ -2,43 +2,39 @@
  * Tells watchers of a bucket its newest root. A watcher that is slow gets the newest only: what it missed in between does not matter.
  */
 import { MAX_WATCHES } from "../../base/limits.ts";
+import { bucketKey } from "../../roots/root-store.ts";
 import type { BucketName, Root } from "../../roots/root-store.ts";
 import { Refusal } from "../http/refusal.ts";
+import { Shares } from "../http/shares.ts";
 
 export class RootHub {
   readonly #watchers = new Map<string, Set<RootWatch>>();
-  readonly #underWay = new Map<string, number>();
+  readonly #underWay = new Shares(Infinity, MAX_WATCHES);
 
   /** Counted as the caller's, whoever owns the bucket. Throws `too_many_watches`. */
   watch(name: BucketName, caller: string): RootWatch {
-    const underWay = this.#underWay.get(caller) ?? 0;
-    if (underWay >= MAX_WATCHES) {
+    if (!this.#underWay.tryTake(caller, 1)) {
       throw new Refusal("too_many_watches", `You have ${MAX_WATCHES} watches under way: close some.`);
     }
-    this.#underWay.set(caller, underWay + 1);
-    const key = keyOf(name);
+    const key = bucketKey(name);
     const watchers = this.#watchers.get(key) ?? new Set();
     this.#watchers.set(key, watchers);
     const watch = new RootWatch(() => {
       watchers.delete(watch);
       if (watchers.size === 0) this.#watchers.delete(key);
-      const left = (this.#underWay.get(caller) ?? 1) - 1;
-      if (left > 0) this.#underWay.set(caller, left);
-      else this.#underWay.delete(caller);
+      this.#underWay.give(caller, 1);
     });
     watchers.add(watch);
     return watch;
   }
 
   tell(name: BucketName, root: Root): void {
-    for (const watch of this.#watchers.get(keyOf(name)) ?? []) watch.offer(root);
+    for (const watch of this.#watchers.get(bucketKey(name)) ?? []) watch.offer(root);
   }
 
   /** For metrics. */
   get watches(): number {
-    let sum = 0;
-    for (const count of this.#underWay.values()) sum += count;
-    return sum;
+    return this.#underWay.used;
   }
 }
 
@@ -80,8 +76,4 @@ export class RootWatch implements Disposable {
     this.#ended = true;
     this.#end();
   }
-}
-
-function keyOf({ owner, bucket }: BucketName): string {
-  return `${owner}/${bucket}`;
 }

@@ -4,7 +4,7 @@ import type { Cid } from "../../base/ids.ts";
 import { parseCid } from "../../format/cid.ts";
 import { Refusal } from "../http/refusal.ts";
 import type { Answer, Call, Route } from "../http/route.ts";
-import { bucketOf, noSuchBucket } from "./bucket-name.ts";
+import { BUCKET_PATHS, bucketOf, noSuchBucket } from "./bucket-name.ts";
 import type { BucketRoots } from "./bucket-roots.ts";
 import { entityTag, isFresh, swapCondition } from "./condition.ts";
 
@@ -14,9 +14,6 @@ export function rootRoutes(roots: BucketRoots): Route[] {
     { method: "PUT", path: `${path}/root`, access: "bearer", handle: (call) => swapRoot(roots, call) },
   ]);
 }
-
-/** Where a bucket is found: one's own, and anybody's. */
-export const BUCKET_PATHS = ["/v1/buckets/{bucket}", "/v1/owners/{wallet}/buckets/{bucket}"] as const;
 
 async function readRoot(roots: BucketRoots, call: Call): Promise<Answer> {
   const root = await roots.read(bucketOf(call));
@@ -36,7 +33,7 @@ async function swapRoot(roots: BucketRoots, call: Call): Promise<Answer> {
     return { status: 200, headers: { etag: entityTag(commit) }, json: { root: commit, version } };
   } catch (error) {
     if (!hasCode(error, "arbiter_unreachable")) throw error;
-    const message = `The root was not swapped: ${error.message}`;
+    const message = "The root was not swapped: roots cannot be changed now. Try again later.";
     throw new Refusal("arbiter_unreachable", message, { details: { outcome: "unchanged" }, cause: error });
   }
 }

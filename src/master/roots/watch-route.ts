@@ -8,10 +8,9 @@ import { deferred } from "../../base/deferred.ts";
 import { WATCH_COMMENT_MS } from "../../base/limits.ts";
 import type { Root } from "../../roots/root-store.ts";
 import type { Answer, Call, Route } from "../http/route.ts";
-import { bucketOf, noSuchBucket } from "./bucket-name.ts";
+import { BUCKET_PATHS, bucketOf, noSuchBucket } from "./bucket-name.ts";
 import type { BucketRoots } from "./bucket-roots.ts";
 import type { RootWatch } from "./root-hub.ts";
-import { BUCKET_PATHS } from "./root-routes.ts";
 
 export function watchRoutes(roots: BucketRoots, clock: Clock): Route[] {
   return BUCKET_PATHS.map((path) => ({
