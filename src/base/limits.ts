@@ -259,6 +259,11 @@ export const MAX_GET_CIDS = 1_000;
 export const MAX_CONNECTION_CALLS = 32;
 /** Connections at a time: beyond, new ones are closed. */
 export const MAX_CONNECTIONS = 20_000;
+/** Connections on which no request is under way: beyond, those that have been idle longest are closed. 11 KiB each, 43 with TLS. */
+export const MAX_IDLE_CONNECTIONS = 2_048;
+export const MAX_IDLE_TLS_CONNECTIONS = 1_024;
+/** Connections that are left open since they send headers, when one is looked for that can be closed. */
+export const SPARED_CONNECTIONS = 64;
 /** A body, or the reader of an answer, that is silent for so long is cut … */
 export const BODY_PATIENCE_MS = 30_000;
 /** … and so is a body of which less than this came while we waited for it for so long: 1 KiB/s. */

@@ -8,9 +8,12 @@ import {
   IDLE_CONNECTION_MS,
   MAX_CONNECTIONS,
   MAX_HEADER_BYTES,
+  MAX_IDLE_CONNECTIONS,
+  MAX_IDLE_TLS_CONNECTIONS,
   STOP_MS,
 } from "../../base/limits.ts";
 import { answerRequest, type Service } from "./exchange.ts";
+import { IdleConnections } from "./idle-connections.ts";
 import { Lane } from "./lane.ts";
 import { Refusal, type RefusalCode } from "./refusal.ts";
 
@@ -20,6 +23,8 @@ export interface ListenOptions {
   readonly port: number;
   /** PEM texts; without them the master speaks plain HTTP. */
   readonly tls: { readonly cert: string; readonly key: string } | undefined;
+  /** How many idle connections stay open, unless the limits of the program do. */
+  readonly maxIdle?: number;
 }
 
 export class MasterServer {
@@ -28,22 +33,23 @@ export class MasterServer {
   /** Connections that speak HTTP; and all, also those that are still about to agree on TLS. */
   readonly #lanes = new Map<Socket, Lane>();
   readonly #sockets = new Set<Socket>();
+  readonly #idle: IdleConnections;
+  /** Those that are about to agree on TLS, by the other end's address. */
+  readonly #handshakes = new Map<string, Socket>();
   readonly #tls: boolean;
 
-  private constructor(service: Service, tls: ListenOptions["tls"]) {
+  private constructor(service: Service, { tls, maxIdle }: ListenOptions) {
     this.#service = service;
     this.#tls = tls !== undefined;
+    this.#idle = new IdleConnections(maxIdle ?? (this.#tls ? MAX_IDLE_TLS_CONNECTIONS : MAX_IDLE_CONNECTIONS));
     this.#server = tls === undefined ? createServer(HTTP) : createTlsServer({ ...HTTP, ...TLS, ...tls });
     this.#server.maxHeadersCount = 0;
     this.#server.maxConnections = MAX_CONNECTIONS;
     const answer = (request: IncomingMessage, response: ServerResponse) => void this.#answer(request, response);
     this.#server.on("request", answer).on("checkContinue", answer).on("checkExpectation", answer);
     this.#server.on("clientError", (error, socket) => this.#refuse(error, socket as Socket));
-    this.#server.on("connection", (socket: Socket) => {
-      this.#sockets.add(socket);
-      socket.once("close", () => void this.#sockets.delete(socket));
-    });
-    this.#server.on(tls === undefined ? "connection" : "secureConnection", (socket: Socket) => void this.#open(socket));
+    this.#server.on("connection", (socket: Socket) => this.#connect(socket));
+    if (this.#tls) this.#server.on("secureConnection", (socket: Socket) => this.#secure(socket));
     this.#server.on("connect", (_request, socket) => {
       const refusal = new Refusal("method_not_allowed", "This is no proxy.", { headers: { allow: "" } });
       writeRaw(socket as Socket, refusal);
@@ -60,9 +66,9 @@ export class MasterServer {
     service.metrics.gauge("syncline_connections", "Connections that are open.", () => server.#sockets.size);
     return server;
 
-    function openServer(service: Service, { tls }: ListenOptions): MasterServer {
+    function openServer(service: Service, options: ListenOptions): MasterServer {
       try {
-        return new MasterServer(service, tls);
+        return new MasterServer(service, options);
       } catch (cause) {
         throw new SynclineError("config_invalid", "The TLS certificate or its key cannot be used.", {
           hint: "Both are PEM files, and the key is the certificate's.",
@@ -102,15 +108,49 @@ export class MasterServer {
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { socket } = request;
     const lane = this.#lanes.get(socket) ?? this.#open(socket);
+    this.#idle.delete(socket);
     const answered = lane.run(response, () => answerRequest(this.#service, request, response, lane));
-    response.once("close", () => this.#closeIdle(socket));
+    response.once("close", () => {
+      if (lane.isIdle) this.#idle.add(socket);
+      this.#closeIdle(socket);
+    });
     await answered;
+  }
+
+  #connect(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.once("close", () => {
+      this.#sockets.delete(socket);
+      this.#idle.delete(socket);
+    });
+    if (this.#tls) this.#awaitHandshake(socket);
+    else this.#open(socket);
+  }
+
+  #awaitHandshake(socket: Socket): void {
+    const peer = peerOf(socket);
+    this.#handshakes.set(peer, socket);
+    socket.once("close", () => {
+      if (this.#handshakes.get(peer) === socket) this.#handshakes.delete(peer);
+    });
+    this.#idle.add(socket);
+  }
+
+  /** `socket` is another one than that of the handshake, which lies below it. */
+  #secure(socket: Socket): void {
+    const below = this.#handshakes.get(peerOf(socket));
+    if (below !== undefined) this.#idle.delete(below);
+    this.#open(socket);
   }
 
   #open(socket: Socket): Lane {
     const lane = new Lane(socket);
     this.#lanes.set(socket, lane);
-    socket.once("close", () => void this.#lanes.delete(socket));
+    socket.once("close", () => {
+      this.#lanes.delete(socket);
+      this.#idle.delete(socket);
+    });
+    this.#idle.add(socket);
     this.#closeIdle(socket);
     return lane;
   }
@@ -151,6 +191,10 @@ const PARSER_REFUSALS: Readonly<Record<string, readonly [RefusalCode, string]>> 
   ERR_HTTP_REQUEST_TIMEOUT: ["time_out", `The headers did not come within ${HEADER_PATIENCE_MS / 1000} s.`],
 };
 const NOT_HTTP: readonly [RefusalCode, string] = ["malformed_request", "This is not a well-formed HTTP/1.1 request."];
+
+function peerOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
+}
 
 function writeRaw(socket: Socket, refusal: Refusal): void {
   const body = `${JSON.stringify({ code: refusal.code, message: refusal.message })}\n`;
