@@ -84,7 +84,7 @@ function create(state: OverlayState, record: Extract<JournalRecord, { kind: "cre
   state.touch(object);
   if (record.name === "") return;
   state.addLink(object, record.parent, record.name);
-  changeDirectory(state, record.parent, object.type === "directory" ? 1 : 0, record.object.timeNs);
+  changeDirectory(state, record.parent, record.object.timeNs);
 }
 
 function link(state: OverlayState, { ino, parent, name, timeNs }: Extract<JournalRecord, { kind: "link" }>): void {
@@ -93,21 +93,19 @@ function link(state: OverlayState, { ino, parent, name, timeNs }: Extract<Journa
   object.unnamed = false;
   object.ctimeNs = timeNs;
   state.touch(object);
-  changeDirectory(state, parent, 0, timeNs);
+  changeDirectory(state, parent, timeNs);
 }
 
 function unlink(state: OverlayState, { ino, parent, name, timeNs }: Extract<JournalRecord, { kind: "unlink" }>): void {
   const object = state.dirty(ino);
   loseLink(state, object, parent, name, timeNs);
-  changeDirectory(state, parent, object.type === "directory" ? -1 : 0, timeNs);
+  changeDirectory(state, parent, timeNs);
 }
 
 function rename(state: OverlayState, record: Renaming): void {
   const { ino, parent, name, newParent, newName, other, exchange, timeNs } = record;
   const object = state.dirty(ino);
   const replaced = other === 0 ? undefined : state.dirty(other);
-  const moved = object.type === "directory" ? 1 : 0;
-  const removed = replaced?.type === "directory" ? 1 : 0;
   if (replaced !== undefined && !exchange) loseLink(state, replaced, newParent, newName, timeNs);
   if (replaced !== undefined && exchange) state.removeLink(replaced, newParent, newName);
   state.removeLink(object, parent, name);
@@ -117,8 +115,8 @@ function rename(state: OverlayState, record: Renaming): void {
     changed.ctimeNs = timeNs;
     state.touch(changed);
   }
-  changeDirectory(state, parent, (exchange ? removed : 0) - moved, timeNs);
-  changeDirectory(state, newParent, moved - removed, timeNs);
+  changeDirectory(state, parent, timeNs);
+  changeDirectory(state, newParent, timeNs);
 }
 
 function loseLink(state: OverlayState, object: DirtyObject, parent: Ino, name: FileName, timeNs: bigint): void {
@@ -128,11 +126,10 @@ function loseLink(state: OverlayState, object: DirtyObject, parent: Ino, name: F
   state.noteUnlinked(object);
 }
 
-function changeDirectory(state: OverlayState, ino: Ino, subdirs: number, timeNs: bigint): void {
+function changeDirectory(state: OverlayState, ino: Ino, timeNs: bigint): void {
   const directory = state.dirty(ino);
   directory.mtimeNs = timeNs;
   directory.ctimeNs = timeNs;
-  directory.subdirDelta += subdirs;
   state.touch(directory);
 }
 

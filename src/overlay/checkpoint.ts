@@ -17,6 +17,8 @@ import * as stored from "./stored-record.ts";
 const VERSION = 2;
 /** What most rows fit into. */
 const ROW_BYTES = 512;
+/** In an object's row, where counts of directories were. */
+const UNUSED_INTS = 3;
 
 export interface CheckpointHead {
   /** The journal frame that the tables include. */
@@ -77,9 +79,7 @@ export function encodeObject(object: DirtyObject): Uint8Array {
   if (object.base !== undefined) stored.writeRecord(writer, object.base);
   stored.writeBaseNames(writer, object.baseNames);
   writer.int(object.epoch);
-  writer.int(object.subdirDelta);
-  writer.int(object.sealedSubdirDelta);
-  writer.int(object.baseSubdirs);
+  for (let unused = 0; unused < UNUSED_INTS; unused++) writer.int(0);
   writer.u8((object.unnamed ? 1 : 0) | (object.forgotten ? 2 : 0));
   return writer.bytes.slice();
 }
@@ -90,7 +90,7 @@ export function decodeObject(bytes: Uint8Array): DirtyObject {
   const ino = reader.ino();
   const id = reader.u8() === 0 ? undefined : reader.id();
   const record = stored.readRecord(reader);
-  const kept = { ino, id: id ?? ("" as FileId), record, baseNames: [], parents: [], subdirs: 0 };
+  const kept = { ino, id: id ?? ("" as FileId), record, baseNames: [], parents: [] };
   const object = keptObject(kept, 0);
   object.id = id;
   object.contentSize = reader.int();
@@ -99,9 +99,7 @@ export function decodeObject(bytes: Uint8Array): DirtyObject {
   object.base = reader.u8() === 0 ? undefined : stored.readRecord(reader);
   object.baseNames = stored.readBaseNames(reader);
   object.epoch = reader.int();
-  object.subdirDelta = reader.int();
-  object.sealedSubdirDelta = reader.int();
-  object.baseSubdirs = reader.int();
+  for (let unused = 0; unused < UNUSED_INTS; unused++) reader.int();
   const flags = reader.u8();
   object.unnamed = (flags & 1) !== 0;
   object.forgotten = (flags & 2) !== 0;

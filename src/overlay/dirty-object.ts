@@ -47,11 +47,6 @@ export interface DirtyObject {
   baseNames: readonly BaseName[];
   /** The last epoch that changed it. */
   epoch: number;
-  /** Directories gained less those lost since the base, and how much of that is in the sealed epoch. */
-  subdirDelta: number;
-  sealedSubdirDelta: number;
-  /** Directories in it when it became dirty. */
-  baseSubdirs: number;
   /** Made without a name, so that it may be given one still. */
   unnamed: boolean;
   /** Without a name, and nobody has it open any more. */
@@ -78,7 +73,6 @@ export interface KeptObject {
   readonly baseNames: readonly BaseName[];
   /** The inode numbers of the names' directories, in the same order. */
   readonly parents: readonly Ino[];
-  readonly subdirs: number;
 }
 
 const NOTHING_UNKNOWN: ReadonlyMap<number, Uint8Array> = new Map();
@@ -110,9 +104,6 @@ export function bornObject(made: NewObject, epoch: number): DirtyObject {
     base: undefined,
     baseNames: NO_NAMES,
     epoch,
-    subdirDelta: 0,
-    sealedSubdirDelta: 0,
-    baseSubdirs: 0,
     unnamed: false,
     forgotten: false,
   };
@@ -123,7 +114,7 @@ export function linksOf({ baseNames, parents }: Pick<KeptObject, "baseNames" | "
   return baseNames.map(({ name }, index) => ({ parent: parents[index] ?? ROOT_INO, name }));
 }
 
-export function keptObject({ ino, id, record, baseNames, parents, subdirs }: KeptObject, epoch: number): DirtyObject {
+export function keptObject({ ino, id, record, baseNames, parents }: KeptObject, epoch: number): DirtyObject {
   const { type, mode, uid, gid, rdev, size, mtimeNs, ctimeNs, xattrs, target, conflict, unknown, content } = record;
   return {
     ino,
@@ -148,9 +139,6 @@ export function keptObject({ ino, id, record, baseNames, parents, subdirs }: Kep
     base: record,
     baseNames,
     epoch,
-    subdirDelta: 0,
-    sealedSubdirDelta: 0,
-    baseSubdirs: subdirs,
     unnamed: false,
     forgotten: false,
   };

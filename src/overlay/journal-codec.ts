@@ -175,13 +175,14 @@ function readInodeRow(reader: ByteReader): InodeRow {
   };
 }
 
-function writeKept(writer: ByteWriter, { ino, id, record, baseNames, parents, subdirs }: KeptObject): void {
+function writeKept(writer: ByteWriter, { ino, id, record, baseNames, parents }: KeptObject): void {
   writer.int(ino);
   writer.id(id);
   stored.writeRecord(writer, record);
   stored.writeBaseNames(writer, baseNames);
   for (const parent of parents) writer.int(parent);
-  writer.u32(subdirs);
+  // A count that is not kept any more.
+  writer.u32(0);
 }
 
 function readKept(reader: ByteReader): KeptObject {
@@ -189,7 +190,9 @@ function readKept(reader: ByteReader): KeptObject {
   const id = reader.id();
   const record = stored.readRecord(reader);
   const baseNames = stored.readBaseNames(reader);
-  return { ino, id, record, baseNames, parents: baseNames.map(() => reader.ino()), subdirs: reader.u32() };
+  const parents = baseNames.map(() => reader.ino());
+  reader.u32();
+  return { ino, id, record, baseNames, parents };
 }
 
 function writeNew(writer: ByteWriter, { ino, type, mode, uid, gid, rdev, target, timeNs }: NewObject): void {

@@ -11,10 +11,6 @@ export function sealChanges(state: OverlayState, epoch: number): void {
   const objects: ChangedObject[] = [];
   const directories = new Map<Ino, FileId>([[ROOT_INO, ROOT_ID]]);
   for (const object of state.objects()) {
-    if (object.sealedSubdirDelta !== object.subdirDelta) {
-      object.sealedSubdirDelta = object.subdirDelta;
-      state.unsaved.add(object.ino);
-    }
     if (isUnlinked(object) && !state.isShared(object)) continue;
     objects.push(changedObject(object));
     for (const { parent } of object.links) noteDirectory(state, directories, parent);

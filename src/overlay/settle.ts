@@ -38,14 +38,14 @@ export function changedSince(state: OverlayState, ino: Ino, epoch: number): bool
 }
 
 /**
- * Two numbers may come to stand for one object: others had made one under the name of a new one here, or a new directory became
- * an old one. The new number stays. A file that changed under the other number is a file of its own; a directory hands its
+ * Two numbers may come to stand for one object: others had made one under the name of a new one here, or a directory became
+ * another one. The new number stays. A file that changed under the other number is a file of its own; a directory hands its
  * entries over. Where the new one was removed by now, or the old one holds it, the old number stays, and the new one is gone.
  */
 function takeOver(state: OverlayState, { ino, id: known, record }: ChangedObject, id: FileId): "stays" | "gone" {
   const changed = state.dirtyWithId(id);
   const isDirectory = record?.type === "directory";
-  const other = changed?.ino ?? (isDirectory && known === undefined ? state.inodes.find(id)?.ino : undefined);
+  const other = changed?.ino ?? (isDirectory && known !== id ? state.inodes.find(id)?.ino : undefined);
   if (other === undefined || other === ino) return "stays";
   if (isDirectory && isUnlinked(state.dirty(ino))) {
     disown(state, state.dirty(ino));
@@ -129,8 +129,6 @@ function keepPublished(
   object.id = id;
   object.base = kept.record;
   object.baseNames = kept.names;
-  object.subdirDelta -= object.sealedSubdirDelta;
-  object.sealedSubdirDelta = 0;
   object.content = kept.record.content;
   object.contentSize = kept.record.size;
   object.extents?.rebase(epoch);

@@ -12,6 +12,7 @@ import { isUnlinked } from "./dirty-object.ts";
 import type { DirtyObject, Link } from "./dirty-object.ts";
 import type { Inodes } from "./inodes.ts";
 import type { BaseRoot, PublishedRow } from "./journal-record.ts";
+import { NameSets } from "./name-sets.ts";
 
 /** The epoch that is being published. */
 export interface InFlight {
@@ -41,6 +42,9 @@ export class OverlayState {
   readonly #byId = new Map<FileId, Ino>();
   readonly #entries = new Map<Ino, Map<FileName, Ino>>();
   readonly #hidden = new Map<FileId, Map<FileName, Ino>>();
+  /** Those names of `#entries` and of `#hidden` that lead to directories. */
+  readonly #subdirs = new NameSets<Ino>();
+  readonly #hiddenSubdirs = new NameSets<FileId>();
   /** Objects with a name that leads to another one for now. */
   readonly #behind = new Set<Ino>();
   /** Unlinked objects that were never published: nothing of them will be. */
@@ -86,6 +90,21 @@ export class OverlayState {
   /** Whether a base name counts no more: it belongs to a dirty object, whose names are in `entries`. */
   hides(parent: FileId, name: FileName): boolean {
     return this.#hidden.get(parent)?.has(name) === true;
+  }
+
+  /** How many names in a directory changed directories have. */
+  subdirs(parent: Ino): number {
+    return this.#subdirs.count(parent);
+  }
+
+  /** How many base names of a directory do not count any more because changed directories had them. */
+  hiddenSubdirs(parent: FileId): number {
+    return this.#hiddenSubdirs.count(parent);
+  }
+
+  /** Whether the base name is one of those. */
+  hidesSubdir(parent: FileId, name: FileName): boolean {
+    return this.#hiddenSubdirs.has(parent, name);
   }
 
   /** Dirty objects that will be published. */
@@ -160,6 +179,7 @@ export class OverlayState {
       const hidden = this.#hidden.get(parent);
       if (hidden === undefined) this.#hidden.set(parent, new Map([[name, object.ino]]));
       else hidden.set(name, object.ino);
+      this.#hiddenSubdirs.put(parent, name, object.type === "directory");
     }
   }
 
@@ -172,6 +192,7 @@ export class OverlayState {
       if (hidden?.get(name) !== object.ino) continue;
       hidden.delete(name);
       if (hidden.size === 0) this.#hidden.delete(parent);
+      this.#hiddenSubdirs.put(parent, name, false);
     }
   }
 
@@ -193,6 +214,7 @@ export class OverlayState {
     const entries = this.#entries.get(parent);
     if (entries === undefined) this.#entries.set(parent, new Map([[name, object.ino]]));
     else entries.set(name, object.ino);
+    this.#subdirs.put(parent, name, object.type === "directory");
   }
 
   #removeEntry(object: DirtyObject, { parent, name }: Link): void {
@@ -200,6 +222,7 @@ export class OverlayState {
     if (entries?.get(name) !== object.ino) return;
     entries.delete(name);
     if (entries.size === 0) this.#entries.delete(parent);
+    this.#subdirs.put(parent, name, false);
     for (const ino of this.#behind) {
       const next = this.#objects.get(ino);
       const link = next?.links.find((other) => other.parent === parent && other.name === name);

@@ -108,10 +108,10 @@ export class CleanInodes {
     return ino;
   }
 
-  /** Directories in a directory of the base, `otherwise` when the base has it no more. Throws BlockMiss. */
-  subdirs(id: FileId, otherwise: number): number {
+  /** Directories in a directory of the base; undefined when the base has it no more. Throws BlockMiss. */
+  subdirs(id: FileId): number | undefined {
     const self = peekSelf(this.#nodes, this.#overlay.state.base.tree, id);
-    return self?.kind === "directory" ? self.subdirs : otherwise;
+    return self?.kind === "directory" ? self.subdirs : undefined;
   }
 
   /** The object is dirty now: its names lead there by the overlay. */

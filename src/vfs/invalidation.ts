@@ -35,7 +35,9 @@ export function invalidate(
       changed(change.id);
       continue;
     }
-    const parent = inoOf(objects, change.parent);
+    // Doors that do not know the name drop nothing of its directory on its account.
+    const parent = changed(change.parent);
+    objects.subdirectories.note(parent, change.parent, change.name, change.after);
     const before = changed(change.before);
     if (change.after !== change.before) changed(change.after);
     if (parent === undefined) continue;

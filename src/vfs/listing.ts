@@ -194,7 +194,7 @@ export class Listings {
 
   #missing(id: FileId): readonly Cid[] {
     try {
-      this.#objects.clean.subdirs(id, 0);
+      this.#objects.clean.subdirs(id);
       return [];
     } catch (error) {
       if (error instanceof BlockMiss) return error.cids;

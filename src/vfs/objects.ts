@@ -19,6 +19,7 @@ import { DirtySignal } from "./dirty-signal.ts";
 import type { Attributes } from "./filesystem.ts";
 import type { Loader } from "./loader.ts";
 import { refuse } from "./refusal.ts";
+import { Subdirectories } from "./subdirectories.ts";
 
 /** An inode: in the overlay, or as the base has it. */
 export type Inode =
@@ -31,6 +32,7 @@ export class Objects {
   readonly loader: Loader;
   readonly clock: Clock;
   readonly dirty: DirtySignal;
+  readonly subdirectories: Subdirectories;
   /** Told of each inode that has no name (any more). */
   onOrphan: (ino: Ino) => void = () => {};
   /** Told of each name that was left by what had it here, and leads to what others put there now. */
@@ -42,6 +44,7 @@ export class Objects {
     this.clock = clock;
     this.dirty = new DirtySignal(clock);
     this.clean = new CleanInodes(overlay, loader.nodes, cleanInodes);
+    this.subdirectories = new Subdirectories(overlay.state, loader.nodes);
   }
 
   /** Refuses with ESTALE what is gone. Throws BlockMiss. */
@@ -122,8 +125,7 @@ export class Objects {
     if (clean === undefined || !this.clean.owns(clean)) throw refuse("ESTALE");
     const baseNames = this.clean.namesOf(clean);
     const parents = baseNames.map(({ parent }) => this.clean.directoryIno(parent));
-    const { id, subdirs } = clean;
-    records.push({ kind: "keep", object: { ino, id, record: clean.record, baseNames, parents, subdirs } });
+    records.push({ kind: "keep", object: { ino, id: clean.id, record: clean.record, baseNames, parents } });
   }
 
   /** The dirty object, which a `keep` record before made. */
@@ -160,14 +162,14 @@ export class Objects {
     return xattrsOf(this.record(ino), this.loader.peekLinked);
   }
 
-  #cleanAttributes({ ino, record, names, subdirs, atimeNs }: CleanObject): Attributes {
+  #cleanAttributes({ ino, id, record, names, subdirs, atimeNs }: CleanObject): Attributes {
     const { type, mode, uid, gid, rdev, size, content, mtimeNs, ctimeNs } = record;
     const isDirectory = type === "directory";
     const stored = type === "file" ? (peekDataBytes(this.loader.content, content, size) ?? size) : 0;
     return {
       ino,
       mode: TYPE_BITS[type] | mode,
-      nlink: isDirectory ? 2 + subdirs : names,
+      nlink: isDirectory ? 2 + this.subdirectories.count(ino, id, subdirs) : names,
       uid,
       gid,
       rdev,
@@ -179,11 +181,10 @@ export class Objects {
     };
   }
 
-  /** What the base has now, and what changed here since: others may have changed the directory too. */
   #directoryLinks(object: DirtyObject): number {
     if (isUnlinked(object)) return 0;
-    const inBase = object.id === undefined ? 0 : this.clean.subdirs(object.id, object.baseSubdirs);
-    return Math.max(2, 2 + inBase + object.subdirDelta);
+    const inBase = object.id === undefined ? undefined : this.clean.subdirs(object.id);
+    return 2 + this.subdirectories.count(object.ino, inBase === undefined ? undefined : object.id, inBase ?? 0);
   }
 
   #storedBytes({ type, extents, content, size }: DirtyObject): number {

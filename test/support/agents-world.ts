@@ -144,7 +144,9 @@ export class World {
     const { agents, tokens, remote, shadows } = this;
     const fresh = await this.start("f", 30);
     const tree = await treeOf(fresh.mount);
+    const homes = new Set(["", "shared", ...agents.map(({ name }) => `own-${name}`)]);
     const faults: string[] = [];
+    for (const path of tree.keys()) if (isAstray(path, homes)) faults.push(`astray: ${path}`);
     const compare = async (what: string, mount: KernelMount) =>
       faults.push(...differences(tree, await treeOf(mount)).map((line) => `${what}: ${line}`));
     for (const agent of agents) {
@@ -207,6 +209,11 @@ function describe(path: string, { attributes, contents }: Shown, first: Map<numb
   const same = first.get(ino) ?? path;
   first.set(ino, same);
   return `${mode.toString(8)} ${nlink} ${size} ${times ? mtimeNs : ""} ${same} ${contents.toString("latin1")}`;
+}
+
+/** Whether it came to be in the root directory, where nobody puts anything. What parted there has a conflict name. */
+function isAstray(path: string, homes: ReadonlySet<string>): boolean {
+  return !path.includes("/") && !homes.has(path) && !path.includes(" (conflict ");
 }
 
 function differences(expected: ReadonlyMap<string, string>, found: ReadonlyMap<string, string>): string[] {

@@ -284,9 +284,18 @@ export class KernelMount {
   }
 
   async #list(ino: Ino): Promise<string[]> {
-    const known = this.#listings.get(ino) ?? (await this.#driver.listInode(ino, 5));
+    const known = this.#listings.get(ino) ?? (await this.#counted(ino));
     this.#listings.set(ino, known);
     return known;
+  }
+
+  /** The names in a directory, which has as many links as there are directories among them. */
+  async #counted(ino: Ino): Promise<string[]> {
+    const entries = await this.#driver.entriesOf(ino, 5);
+    const { nlink } = await this.#driver.run((vfs) => vfs.getAttributes(ino));
+    const expected = 2 + entries.filter((entry) => entry.isDirectory).length;
+    if (nlink !== expected && nlink !== 0) throw new Error(`directory ${ino} has ${nlink} links, not ${expected}`);
+    return entries.map(({ name }) => name);
   }
 
   #know(parent: Ino, name: FileName, attributes: Attributes): void {
@@ -296,10 +305,8 @@ export class KernelMount {
 
   #forget({ all, entries, inodes }: Invalidations): void {
     if (all) return this.dropCaches();
-    for (const { parent, name } of entries) {
-      this.#names.delete(keyOf(parent, name));
-      this.#forgetInode(parent);
-    }
+    // A name that it does not know makes Linux forget nothing of the directory.
+    for (const { parent, name } of entries) if (this.#names.delete(keyOf(parent, name))) this.#forgetInode(parent);
     for (const ino of inodes) this.#forgetInode(ino);
   }
 

@@ -98,15 +98,20 @@ export class VfsDriver {
   }
 
   async listInode(ino: Ino, batch = 1_000): Promise<string[]> {
-    const names: string[] = [];
+    return (await this.entriesOf(ino, batch)).map(({ name }) => name);
+  }
+
+  /** What is in a directory, without the dots, read `batch` at a time. */
+  async entriesOf(ino: Ino, batch = 1_000): Promise<{ readonly name: string; readonly isDirectory: boolean }[]> {
+    const entries: { name: string; isDirectory: boolean }[] = [];
     for (let cookie = 0, more = true; more;) {
       more = false;
       let left = batch;
-      const emit = (entry: { name: FileName; next: number }) => {
+      const emit = (entry: { name: FileName; mode: number; next: number }) => {
         if (left-- === 0) return false;
         more = true;
         cookie = entry.next;
-        names.push(nameToText(entry.name));
+        entries.push({ name: nameToText(entry.name), isDirectory: (entry.mode & S_IFMT) === S_IFDIR });
         return true;
       };
       const before = cookie;
@@ -118,7 +123,7 @@ export class VfsDriver {
         more = true;
       }
     }
-    return names.filter((name) => name !== "." && name !== "..");
+    return entries.filter(({ name }) => name !== "." && name !== "..");
   }
 
   /** Everything that the filesystem shows: path → what it is. Inode numbers stand for hard links. */

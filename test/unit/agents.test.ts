@@ -15,6 +15,25 @@ describe("agents on one bucket", () => {
     "b look shared/r/d",
   ]);
 
+  claim("a directory that was there already shows what others put into it, to a kernel that did not ask for that", [
+    "a makeDirectory shared/r",
+    "a create shared/r/d",
+    "b away",
+    "b flush",
+    "b makeDirectory shared/r",
+    "b look shared/r",
+  ]);
+
+  claim("a directory counts once what was made here and by others, before that is merged", [
+    "a flush",
+    "b flush",
+    "b makeDirectory shared/d",
+    "a makeDirectory shared/d",
+    "a flush",
+    "b catchUp",
+    "b look shared",
+  ]);
+
   claim("what was missed in a new directory is found once it is that of another agent", [
     "b look shared",
     "b look shared/e",
@@ -83,6 +102,24 @@ describe("agents on one bucket", () => {
       `b ${replace} shared/d shared/q.log`,
     ]);
   }
+
+  claim(
+    "what is new in a directory stays in it when another one becomes the same",
+    [
+      "a makeDirectory shared/d",
+      "a makeDirectory shared/d/r",
+      "a makeDirectory shared/e",
+      "a flush",
+      "b flush",
+      "a rename shared/d shared/e",
+      "a flush",
+      "b create shared/e/p.txt",
+      "b away",
+      "b flush",
+      "b create shared/d/r/q.log",
+    ],
+    ["shared/e/p.txt", "shared/e/r/q.log"],
+  );
 
   claim("a directory counts a new directory once that others made, too", [
     "b makeDirectory shared/d",
