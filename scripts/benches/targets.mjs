@@ -1,0 +1,87 @@
+/**
+ * Where a workload runs: the local disk, a mount of ours on a `file://` bucket on that disk, and the peers that are installed:
+ * rclone's mount of a folder, and libfuse's own passthrough in C, which stores nothing of its own and shows what FUSE alone costs.
+ */
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { agent, alive, join, kill, run, syncline } from "../drills/lib.mjs";
+
+/** The targets in a workspace, each `{name, about, dir, settle, stop, cpu}`; what is not installed is left out. */
+export function targetsIn(space) {
+  return [localDisk(space), ours(space), passthrough(space), rclone(space)].filter((target) => target !== undefined);
+}
+
+function localDisk(space) {
+  const dir = join(space.path, "local");
+  mkdirSync(dir);
+  return { name: "local", about: "the disk below", dir, settle: async () => {}, stop: () => {}, cpu: () => undefined };
+}
+
+function ours(space) {
+  const url = `file://${join(space.path, "bucket")}`;
+  syncline(space, ["init", url]);
+  const mounted = agent(space, "mount", url);
+  return {
+    name: "syncline",
+    about: "a file:// bucket, FUSE",
+    dir: mounted.dir,
+    pid: mounted.pid,
+    // Publishing belongs to the workload before, not to the next one.
+    settle: async () => void mounted.flush(),
+    stop: () => mounted.unmount(),
+    cpu: () => lastCpu(mounted.pid),
+  };
+}
+
+function rclone(space) {
+  if (spawnSync("rclone", ["version"]).status !== 0) return undefined;
+  const store = join(space.path, "rclone-store");
+  mkdirSync(store);
+  return peer(space, "rclone", "mount of a folder, vfs-cache-mode full", (dir) => [
+    "rclone",
+    ["mount", store, dir, "--vfs-cache-mode", "full", "--cache-dir", join(space.path, "rclone-cache")],
+  ]);
+}
+
+/** Debian's libfuse3-dev brings the example's source. */
+function passthrough(space) {
+  const source = "/usr/share/doc/libfuse3-dev/examples/passthrough_ll.c";
+  const flags = spawnSync("pkg-config", ["--cflags", "--libs", "fuse3"], { encoding: "utf8" });
+  if (!existsSync(source) || flags.status !== 0) return undefined;
+  const binary = join(space.path, "passthrough_ll");
+  run("cc", ["-O2", "-o", binary, source, ...flags.stdout.trim().split(/\s+/)]);
+  const below = join(space.path, "passthrough-source");
+  mkdirSync(below);
+  return peer(space, "passthrough", "libfuse's passthrough_ll on the disk below", (dir) => [
+    binary,
+    ["-f", "-o", `source=${below}`, dir],
+  ]);
+}
+
+/** A mount that another program serves. */
+function peer(space, name, about, command) {
+  const dir = join(space.path, name);
+  mkdirSync(dir);
+  const child = spawn(...command(dir), { stdio: "ignore" });
+  space.pids.add(child.pid);
+  space.mounts.add(dir);
+  const mounted = () => readFileSync("/proc/mounts", "utf8").includes(` ${dir} `);
+  const waited = spawnSync("sh", [
+    "-c",
+    `for i in $(seq 100); do grep -q ' ${dir} ' /proc/mounts && exit 0; sleep 0.1; done; exit 1`,
+  ]);
+  if (waited.status !== 0 || !mounted()) {
+    kill(child.pid);
+    return undefined;
+  }
+  const stop = () => {
+    spawnSync("umount", ["-l", dir]);
+    if (alive(child.pid)) kill(child.pid, "SIGTERM");
+  };
+  return { name, about, dir, settle: async () => {}, stop, cpu: () => undefined };
+}
+
+/** The processor that the agent last ran on: field 39 of /proc/PID/stat (proc(5)). */
+function lastCpu(pid) {
+  return Number(readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" ")[36]);
+}
