@@ -82,13 +82,15 @@ function sequential(dir) {
   return { write, read: rate(256 * MIB, began) / 1e6 };
 }
 
-function randomSyncedWrites(dir) {
+/** Into a file that is settled, for long enough that flushes to the bucket are part of it. */
+async function randomSyncedWrites(dir, target) {
   const path = join(dir, "random");
   writeFileSync(path, Buffer.alloc(16 * MIB, 1));
   const file = openSync(path, "r+");
   fdatasyncSync(file);
+  await target.settle();
   const block = Buffer.alloc(4096, 2);
-  const count = 300;
+  const count = 3_000;
   const began = performance.now();
   for (let at = 0; at < count; at++) {
     writeSync(file, block, 0, 4096, ((at * 2_654_435_761) % 4096) * 4096);
