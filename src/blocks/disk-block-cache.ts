@@ -20,6 +20,7 @@ import {
 import { describeError } from "../base/log.ts";
 import type { Log } from "../base/log.ts";
 import { digestOf } from "../format/cid.ts";
+import { writeParts } from "../objects/disk.ts";
 import type { Block } from "./block-store.ts";
 import { CacheIndex, removeIndex } from "./cache-index.ts";
 import type { CachedPlace, CachedRow, CacheSegment } from "./cache-index.ts";
@@ -183,11 +184,8 @@ export class DiskBlockCache implements BlockCache {
       rows.push({ digest: digestOf(cid), offset: end, length: each.length });
       end += each.length;
     }
-    await writeAll(
-      tail.handle,
-      fresh.map((block) => block.bytes),
-      tail.end,
-    );
+    const parts = fresh.map((block) => block.bytes);
+    await writeParts(tail.handle, tail.end, parts);
     const isThere = index.add(tail.segment.id, rows);
     tail.end = end;
     if (!isThere || end >= this.#segmentBytes()) await this.#closeTail();
@@ -299,24 +297,6 @@ function runsOf(wanted: readonly Wanted[]): Wanted[][] {
   }
   return runs;
 }
-
-/** Writes the parts one after another, without putting them together in memory first. */
-async function writeAll(handle: FileHandle, parts: readonly Uint8Array[], position: number): Promise<void> {
-  let at = position;
-  for (let first = 0; first < parts.length; first += PARTS_PER_WRITE) {
-    const some = parts.slice(first, first + PARTS_PER_WRITE);
-    let taken = (await handle.writev(some, at)).bytesWritten;
-    for (const part of some) {
-      for (let done = Math.min(taken, part.length); done < part.length;)
-        done += (await handle.write(part, done, part.length - done, at + done)).bytesWritten;
-      taken = Math.max(0, taken - part.length);
-      at += part.length;
-    }
-  }
-}
-
-/** Below IOV_MAX of Linux (1,024). */
-const PARTS_PER_WRITE = 512;
 
 function totalBytes(blocks: readonly Block[]): number {
   return blocks.reduce((sum, { bytes }) => sum + bytes.length, 0);

@@ -66,6 +66,11 @@ export function digestOf(cid: Cid): Uint8Array {
   return cidToBytes(cid).subarray(4);
 }
 
+/** A digest as the key of a map, where no CID is at hand. */
+export function digestText(digest: Uint8Array): string {
+  return Buffer.from(digest.buffer, digest.byteOffset, digest.byteLength).toString("latin1");
+}
+
 /** A text that is equal for two CIDs exactly when their digests are: raw and dag-cbor blocks of the same bytes share it. */
 export function digestKey(cid: Cid): string {
   return cid.slice(7);

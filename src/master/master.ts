@@ -1,5 +1,4 @@
 /** The embedded master: one process with its roots, its blocks and its HTTP surface (docs/protocol.md). */
-import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import type { Wallet } from "../base/ids.ts";
 import { BODIES_BYTES, OWNER_BODIES_BYTES, OWNER_TEXTS_BYTES, TEXTS_BYTES } from "../base/limits.ts";
@@ -25,6 +24,7 @@ import type { MasterParts } from "./parts.ts";
 import { serviceRoutes } from "./service/routes.ts";
 import { BucketRoots } from "./roots/bucket-roots.ts";
 import { bucketRoutes } from "./roots/routes.ts";
+import { revocationsPath, rootsPath } from "./store/data-folder.ts";
 import { openMasterStore } from "./store/master-store.ts";
 
 export interface MasterOptions {
@@ -88,8 +88,8 @@ async function openParts(options: MasterOptions, open: (Disposable | AsyncDispos
   const { data, compareAndSwap = true } = options;
   // The first to be opened and the last to be closed, for it holds the folder's lock.
   const stores = opened(await openMasterStore({ dir: data, clock, random, log }));
-  const roots = opened(new SqliteRootStore(join(data, "roots.db")));
-  const revocations = opened(new Revocations(join(data, "auth.db"), Number(clock.nowNs() / 1_000_000_000n)));
+  const roots = opened(new SqliteRootStore(rootsPath(data)));
+  const revocations = opened(new Revocations(revocationsPath(data), Number(clock.nowNs() / 1_000_000_000n)));
   const parts = {
     stores,
     roots,

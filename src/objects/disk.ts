@@ -43,6 +43,38 @@ export async function syncFolder(disk: Disk, folder: string): Promise<void> {
   }
 }
 
+/** `length` bytes at `offset`, in memory of their own; fewer at the end of the file. */
+export async function readUpTo(file: fs.FileHandle, offset: number, length: number): Promise<Buffer> {
+  const bytes = Buffer.allocUnsafeSlow(length);
+  let done = 0;
+  while (done < length) {
+    const { bytesRead } = await file.read(bytes, done, length - done, offset + done);
+    if (bytesRead === 0) break;
+    done += bytesRead;
+  }
+  return bytes.subarray(0, done);
+}
+
+/** Writes the parts one behind the other, without putting them together in memory first. */
+export async function writeParts(file: fs.FileHandle, offset: number, parts: readonly Uint8Array[]): Promise<void> {
+  for (let rest = parts.filter(({ length }) => length > 0), at = offset; rest.length > 0;) {
+    const { bytesWritten } = await file.writev(rest.slice(0, MAX_PARTS), at);
+    at += bytesWritten;
+    rest = behind(rest, bytesWritten);
+  }
+}
+
+/** What Linux takes in one call (IOV_MAX). */
+const MAX_PARTS = 1024;
+
+/** What is left of the parts after so many bytes. */
+function behind(parts: readonly Uint8Array[], bytes: number): Uint8Array[] {
+  let left = bytes;
+  const index = parts.findIndex(({ length }) => length > left || ((left -= length), false));
+  const [first, ...rest] = index < 0 ? [] : parts.slice(index);
+  return first === undefined ? [] : [first.subarray(left), ...rest];
+}
+
 /** What a failed call on the folder of a store means. Errors that are ours already pass through. */
 export function storeError(cause: unknown, address: string, doing: string): SynclineError {
   if (cause instanceof SynclineError) return cause;

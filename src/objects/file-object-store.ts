@@ -10,7 +10,7 @@ import { dirname, join } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
-import { type Disk, failedWith, storeError, systemDisk, unreachable } from "./disk.ts";
+import { type Disk, failedWith, readUpTo, storeError, systemDisk, unreachable } from "./disk.ts";
 import { DurableFolder, type StagedFile, TEMPORARY } from "./durable-folder.ts";
 import { FileLock, NO_LINKS } from "./file-lock.ts";
 import { watchFolder } from "./folder-watch.ts";
@@ -76,7 +76,7 @@ export class FileObjectStore implements ObjectStore {
     return this.#open(name, async (file) => {
       const parts: Uint8Array[] = [];
       for (const range of ranges) {
-        const bytes = await readFully(file, range);
+        const bytes = await readUpTo(file, range.offset, range.length);
         if (bytes.length < range.length) throw endsEarly(name, range, range.offset + bytes.length);
         parts.push(bytes);
       }
@@ -88,7 +88,7 @@ export class FileObjectStore implements ObjectStore {
     return this.#open(name, async (file) => {
       const { size } = await file.stat();
       const offset = Math.max(0, size - length);
-      return { bytes: await readFully(file, { offset, length: size - offset }), size };
+      return { bytes: await readUpTo(file, offset, size - offset), size };
     });
   }
 
@@ -258,17 +258,6 @@ interface Progress {
 
 function mayHaveHappened({ renamed }: Progress, cause: unknown): boolean {
   return renamed === "yes" || (renamed === "perhaps" && !failedWith(cause, ...NOT_RENAMED));
-}
-
-async function readFully(file: FileHandle, { offset, length }: ByteRange): Promise<Uint8Array> {
-  const bytes = Buffer.allocUnsafeSlow(length);
-  let filled = 0;
-  while (filled < length) {
-    const { bytesRead } = await file.read(bytes, filled, length - filled, offset + filled);
-    if (bytesRead === 0) break;
-    filled += bytesRead;
-  }
-  return bytes.subarray(0, filled);
 }
 
 function notEmpty(path: string, entry: string): SynclineError {

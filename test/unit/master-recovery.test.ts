@@ -15,7 +15,11 @@ import { decodeFooter, encodeFooter, readTail } from "../../src/format/pack.ts";
 import { footerRows } from "../../src/master/store/footer-rows.ts";
 import { readFooter } from "../../src/master/store/pack-footer.ts";
 import { OpenPack } from "../../src/master/store/open-pack.ts";
+import { temporaryIndex } from "../../src/master/store/block-index.ts";
 import { openMasterStore } from "../../src/master/store/master-store.ts";
+import { packFolder } from "../../src/master/store/owner-packs.ts";
+import { PackHandles } from "../../src/master/store/pack-handles.ts";
+import { recover } from "../../src/master/store/recovery.ts";
 import type { OwnerBlocks } from "../../src/master/store/owner-blocks.ts";
 import { failure, rawBlock } from "../contract/block-store.ts";
 import { noise } from "../support/bytes.ts";
@@ -250,6 +254,20 @@ describe("the index", () => {
     await stored(more);
     writeFileSync(indexFile(), older);
     await withOwner(async (owner) => expect(await lacking(owner, [one, ...more])).toEqual([]));
+  });
+
+  test("that cannot be read is said to be so, and no pack is blamed", async () => {
+    await stored(Array.from({ length: 20 }, (_, index) => rawBlock(2_000 + index)));
+    const handles = new PackHandles(disk);
+    const index = temporaryIndex();
+    index.add = () => {
+      throw new Database.SqliteError("database disk image is malformed", "SQLITE_CORRUPT");
+    };
+    const folder = packFolder(join(dir, "owners", OWNER));
+    const opened = recover({ disk, folder, index, handles, log: silentLog, packBytes: PACK_BYTES, hour: 0 });
+    await expect(opened).rejects.toMatchObject({ code: "SQLITE_CORRUPT" });
+    await handles.close();
+    index.close();
   });
 
   test("that places a block wrongly is put right by the pack's footer", async () => {

@@ -4,6 +4,7 @@
  */
 import { MAX_BLOCK_ACCEPTED } from "../../base/limits.ts";
 import { blake3, HASH_BYTES } from "../../crypto/hash.ts";
+import { digestText } from "../../format/cid.ts";
 import {
   footerHash,
   footerOffset,
@@ -106,7 +107,7 @@ class Healer {
     this.#blocks = blocks;
     this.#find = find;
     this.#suspects = suspects;
-    this.#digests = new Map(suspects.map(({ digest }) => [keyOf(digest), digest]));
+    this.#digests = new Map(suspects.map(({ digest }) => [digestText(digest), digest]));
     const ends = suspects.flatMap(({ offset, length }) => [offset, offset + length]);
     this.#ends = [...new Set(ends)].sort((a, b) => a - b);
   }
@@ -134,7 +135,7 @@ class Healer {
     for (const to of [end, ...ends]) {
       const length = to - this.#at;
       if (length > MAX_BLOCK_ACCEPTED) continue;
-      const digest = this.#digests.get(keyOf(blake3(this.#blocks.subarray(this.#at, to))));
+      const digest = this.#digests.get(digestText(blake3(this.#blocks.subarray(this.#at, to))));
       if (digest !== undefined) return { digest, offset: this.#at, length, codec: PLAIN };
     }
     return undefined;
@@ -168,17 +169,13 @@ function sift(blocks: Uint8Array, believed: readonly PackRow[]): { sound: PackRo
     const within = row.codec === PLAIN && row.length > 0 && row.offset + row.length <= blocks.length;
     const place = blocks.subarray(row.offset, row.offset + row.length);
     const intact = within && row.offset >= end && Buffer.compare(blake3(place), row.digest) === 0;
-    if (!intact || digests.has(keyOf(row.digest))) {
+    if (!intact || digests.has(digestText(row.digest))) {
       suspects.push(row);
       continue;
     }
     sound.push(row);
-    digests.add(keyOf(row.digest));
+    digests.add(digestText(row.digest));
     end = row.offset + row.length;
   }
-  return { sound, suspects: suspects.filter(({ digest }) => !digests.has(keyOf(digest))) };
-}
-
-function keyOf(digest: Uint8Array): string {
-  return Buffer.from(digest).toString("latin1");
+  return { sound, suspects: suspects.filter(({ digest }) => !digests.has(digestText(digest))) };
 }

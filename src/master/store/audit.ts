@@ -4,14 +4,15 @@
  * master would notice. The folder must be held (data-folder.ts).
  */
 import { existsSync } from "node:fs";
-import { join } from "node:path";
 import type { Wallet } from "../../base/ids.ts";
 import { describeError } from "../../base/log.ts";
 import { digestOf } from "../../format/cid.ts";
+import { PLAIN } from "../../format/pack.ts";
 import type { BucketName, Root } from "../../roots/root-store.ts";
 import { SqliteRootStore } from "../../roots/sqlite-root-store.ts";
 import { BlockIndex, isUnreadable, temporaryIndex } from "./block-index.ts";
 import { type DataDamage, dataDamage } from "./damage.ts";
+import { rootsPath } from "./data-folder.ts";
 import { auditIndex } from "./index-audit.ts";
 import { listOwners, ownerFolder } from "./master-store.ts";
 import { indexPath, packFolder } from "./owner-packs.ts";
@@ -41,7 +42,7 @@ export interface DataAuditOptions {
 /** Throws the system's errors; what is damaged or missing is in the report. */
 export async function auditData(options: DataAuditOptions): Promise<DataReport> {
   const { dir, disk } = options;
-  const { roots, damage } = readRoots(join(dir, ROOTS));
+  const { roots, damage } = readRoots(rootsPath(dir));
   const owners = new Set<Wallet>([...(await listOwners(disk, dir)), ...roots.map(({ name }) => name.owner as Wallet)]);
   let [packs, blocks, bytes] = [0, 0, 0];
   for (const owner of [...owners].toSorted()) {
@@ -54,9 +55,6 @@ export async function auditData(options: DataAuditOptions): Promise<DataReport> 
   }
   return { owners: owners.size, buckets: roots.length, packs, blocks, bytes, damage };
 }
-
-/** The file of the table of roots in a data folder. */
-export const ROOTS = "roots.db";
 
 interface NamedRoot {
   readonly name: BucketName;
@@ -90,7 +88,7 @@ async function auditOwner(
     damage.push(...audit.damage.filter((item) => !isSuperseded(item, found)));
     if (index !== undefined) {
       const holds = async (row: { pack: string; digest: Buffer; offset: number; length: number }) =>
-        (await handles.use(folder, row.pack, (file) => allIntact(file, [{ ...row, codec: 0 }]))) === true;
+        (await handles.use(folder, row.pack, (file) => allIntact(file, [{ ...row, codec: PLAIN }]))) === true;
       damage.push(...(await auditIndex(index, found, holds)));
     }
     const walked = new Set<string>();

@@ -37,6 +37,16 @@ export async function lockDataFolder(dir: string, disk: PackDisk): Promise<Dispo
   }
 }
 
+/** The table of roots. */
+export function rootsPath(dir: string): string {
+  return join(dir, "roots.db");
+}
+
+/** The table of revoked tokens. */
+export function revocationsPath(dir: string): string {
+  return join(dir, "auth.db");
+}
+
 const MARKER = "master.json";
 const FORMAT = 1;
 

@@ -3,6 +3,7 @@
  * damage, stands as blocks of its own that nobody will ask for.
  */
 import { blake3 } from "../../crypto/hash.ts";
+import { digestText } from "../../format/cid.ts";
 import { type PackRow, PLAIN } from "../../format/pack.ts";
 import type { PackFile } from "./pack-disk.ts";
 
@@ -12,8 +13,8 @@ export async function footerRows(file: PackFile, rows: readonly PackRow[], end: 
   const named: PackRow[] = [];
   let covered = 0;
   for (const row of rows.toSorted(byOffset)) {
-    if (row.offset < covered || used.has(textOf(row.digest))) continue;
-    used.add(textOf(row.digest));
+    if (row.offset < covered || used.has(digestText(row.digest))) continue;
+    used.add(digestText(row.digest));
     named.push(row);
     covered = row.offset + row.length;
   }
@@ -30,7 +31,7 @@ export async function footerRows(file: PackFile, rows: readonly PackRow[], end: 
 
 /** Whether the rows name a digest twice. */
 export function haveDuplicates(rows: readonly PackRow[]): boolean {
-  return new Set(rows.map(({ digest }) => textOf(digest))).size < rows.length;
+  return new Set(rows.map(({ digest }) => digestText(digest))).size < rows.length;
 }
 
 export function byOffset(a: PackRow, b: PackRow): number {
@@ -44,16 +45,12 @@ async function* fillers(file: PackFile, from: number, to: number, used: Set<stri
     let bytes = await file.read(at, Math.min(FILLER_BYTES, to - at));
     let digest = blake3(bytes);
     // Stretches that are alike get lengths that are not.
-    while (used.has(textOf(digest)) && bytes.length > 1) {
+    while (used.has(digestText(digest)) && bytes.length > 1) {
       bytes = bytes.subarray(0, bytes.length - 1);
       digest = blake3(bytes);
     }
-    used.add(textOf(digest));
+    used.add(digestText(digest));
     yield { digest, offset: at, length: bytes.length, codec: PLAIN };
     at += bytes.length;
   }
-}
-
-function textOf(digest: Uint8Array): string {
-  return Buffer.from(digest.buffer, digest.byteOffset, digest.byteLength).toString("latin1");
 }

@@ -3,6 +3,7 @@
  *
  *     master.json          {"format":1}
  *     lock                 held by the one process that uses the folder
+ *     roots.db, auth.db    the tables of roots and of revoked tokens, which are none of this store's
  *     owners/0x…/pack/     pack files; owners/0x…/index.db: where each block lies
  *
  * Owners are opened when they are asked for; of those that nobody uses right now the least recently used ones are closed.

@@ -8,7 +8,7 @@ import { describeError } from "../../base/log.ts";
 import { planReads } from "../../bucket/packed/ranged-reads.ts";
 import { blake3 } from "../../crypto/hash.ts";
 import { cidFromDigest } from "../../format/cid.ts";
-import type { PackRow } from "../../format/pack.ts";
+import { type PackRow, PLAIN } from "../../format/pack.ts";
 import type { BlockIndex } from "./block-index.ts";
 import { type DataDamage, dataDamage } from "./damage.ts";
 import type { PackDisk, PackFile } from "./pack-disk.ts";
@@ -139,7 +139,7 @@ async function whyUnreadable(file: PackFile, row: PackRow): Promise<string | und
 }
 
 function whyWrong({ digest, offset, length, codec }: PackRow, bytes: Uint8Array): string | undefined {
-  if (codec !== 0) return `the block at ${offset} is stored in form ${codec}, which this version does not know`;
+  if (codec !== PLAIN) return `the block at ${offset} is stored in form ${codec}, which this version does not know`;
   if (bytes.length !== length) return `the pack ends within the ${length} bytes at ${offset}`;
   return Buffer.compare(blake3(bytes), digest) === 0 ? undefined : `the ${length} bytes at ${offset} are others`;
 }

@@ -1,7 +1,7 @@
 /** The disk under a master's pack files: a port, so that tests can fill it up, make it fail, or stop at any call. */
 import { constants } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
-import { failedWith, makeDurableFolder, syncFolder, systemDisk } from "../../objects/disk.ts";
+import { failedWith, makeDurableFolder, readUpTo, syncFolder, systemDisk, writeParts } from "../../objects/disk.ts";
 
 /** Calls throw the system's errors; ENOSPC and EDQUOT when there is no space. */
 export interface PackDisk {
@@ -64,36 +64,10 @@ const CREATE = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL;
 function packFile(handle: FileHandle): PackFile {
   return {
     size: async () => (await handle.stat()).size,
-    read: async (offset, length) => {
-      const buffer = Buffer.allocUnsafeSlow(length);
-      let done = 0;
-      while (done < length) {
-        const { bytesRead } = await handle.read(buffer, done, length - done, offset + done);
-        if (bytesRead === 0) break;
-        done += bytesRead;
-      }
-      return buffer.subarray(0, done);
-    },
-    write: async (offset, parts) => {
-      for (let rest = parts.filter(({ length }) => length > 0), at = offset; rest.length > 0;) {
-        const { bytesWritten } = await handle.writev(rest.slice(0, MAX_PARTS), at);
-        at += bytesWritten;
-        rest = behind(rest, bytesWritten);
-      }
-    },
+    read: (offset, length) => readUpTo(handle, offset, length),
+    write: (offset, parts) => writeParts(handle, offset, parts),
     truncate: (size) => handle.truncate(size),
     sync: () => handle.datasync(),
     close: () => handle.close(),
   };
-}
-
-/** What Linux takes in one call (IOV_MAX). */
-const MAX_PARTS = 1024;
-
-/** What is left of the parts after so many bytes. */
-function behind(parts: readonly Uint8Array[], bytes: number): Uint8Array[] {
-  let left = bytes;
-  const index = parts.findIndex(({ length }) => length > left || ((left -= length), false));
-  const [first, ...rest] = index < 0 ? [] : parts.slice(index);
-  return first === undefined ? [] : [first.subarray(left), ...rest];
 }

@@ -12,7 +12,7 @@ import { readFooter } from "./pack-footer.ts";
 import type { PackHandles } from "./pack-handles.ts";
 import { listPacks, openPath, rowsPath, sealedPath } from "./pack-path.ts";
 import { Unindexed } from "./unindexed.ts";
-import { allIntact, inspectUnfinished, type UnfinishedPack } from "./unfinished-pack.ts";
+import { allIntact, endOf, inspectUnfinished, type UnfinishedPack } from "./unfinished-pack.ts";
 
 export interface RecoveryOptions {
   readonly disk: PackDisk;
@@ -123,11 +123,11 @@ class Recovery {
     const file = await disk.open(sealedPath(folder, name), "read");
     if (file === undefined) return;
     try {
-      const rows = [...(await readFooter(file))];
-      const end = rows.reduce((most, { offset, length }) => Math.max(most, offset + length), 0);
-      await this.#add({ name, sealed: 1, end }, file, rows);
-    } catch (error) {
-      log.error("a pack has no good footer, and its blocks are missing", { pack: name, error: describeError(error) });
+      const footer = await readFooter(file).catch((error: unknown) => {
+        log.error("a pack has no good footer, and its blocks are missing", { pack: name, error: describeError(error) });
+      });
+      const rows = [...(footer ?? [])];
+      if (footer !== undefined) await this.#add({ name, sealed: 1, end: endOf(rows) }, file, rows);
     } finally {
       await file.close();
     }

@@ -5,7 +5,8 @@
  * Only the batch written last can be in doubt: whatever of it the index knows was answered for; the rest counts if its bytes are all
  * there. What the index knows and the journal lacks was damaged since; then the index's rows count too.
  */
-import { HASH_BYTES, blake3 } from "../../crypto/hash.ts";
+import { blake3 } from "../../crypto/hash.ts";
+import { digestText } from "../../format/cid.ts";
 import type { PackRow } from "../../format/pack.ts";
 import type { BlockIndex } from "./block-index.ts";
 import { byOffset } from "./footer-rows.ts";
@@ -93,7 +94,7 @@ async function provable(file: PackFile, rows: readonly PackRow[]): Promise<PackR
   const proven = new Map<string, PackRow>();
   let end = 0;
   for (const row of rows.toSorted(byOffset)) {
-    const digest = Buffer.from(row.digest).toString("latin1");
+    const digest = digestText(row.digest);
     if (row.offset < end || proven.has(digest) || !(await allIntact(file, [row]))) continue;
     proven.set(digest, row);
     end = row.offset + row.length;
@@ -124,5 +125,5 @@ function isSeamless(rows: readonly PackRow[]): boolean {
 }
 
 function keyOf({ digest, offset }: PackRow): string {
-  return `${offset} ${Buffer.from(digest.buffer, digest.byteOffset, HASH_BYTES).toString("latin1")}`;
+  return `${offset} ${digestText(digest)}`;
 }

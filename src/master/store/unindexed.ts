@@ -3,6 +3,7 @@
  * it takes changes again. After a restart recovery finds them anew.
  */
 import { MAX_UNINDEXED } from "../../base/limits.ts";
+import { digestText } from "../../format/cid.ts";
 import type { PackRow } from "../../format/pack.ts";
 import type { BlockIndex, IndexedPack, Place } from "./block-index.ts";
 
@@ -32,13 +33,13 @@ export class Unindexed {
   }
 
   find(digest: Uint8Array): Place | undefined {
-    return this.#places.size === 0 ? undefined : this.#places.get(keyOf(digest));
+    return this.#places.size === 0 ? undefined : this.#places.get(digestText(digest));
   }
 
   add(batch: UnindexedBatch): void {
     this.#batches.push(batch);
     for (const { digest, offset, length } of batch.rows) {
-      this.#places.set(keyOf(digest), { pack: batch.pack.name, offset, length });
+      this.#places.set(digestText(digest), { pack: batch.pack.name, offset, length });
       this.#bytes += length;
     }
   }
@@ -49,13 +50,9 @@ export class Unindexed {
       index.add(next.pack, next.rows, hour);
       this.#batches.shift();
       for (const { digest, length } of next.rows) {
-        this.#places.delete(keyOf(digest));
+        this.#places.delete(digestText(digest));
         this.#bytes -= length;
       }
     }
   }
-}
-
-function keyOf(digest: Uint8Array): string {
-  return Buffer.from(digest.buffer, digest.byteOffset, digest.byteLength).toString("latin1");
 }
