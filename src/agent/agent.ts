@@ -1,19 +1,10 @@
-/** An agent: one mount of one bucket. This thread publishes and answers the control socket; a worker serves the filesystem. */
-import { join } from "node:path";
+/** An agent: one mount of one bucket. */
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { WalletSigner } from "../crypto/wallet.ts";
 import type { MasterAccess } from "../net/access.ts";
-import { removeOverlay } from "../overlay/disk-storage.ts";
-import { openBucket } from "./open-bucket.ts";
 import type { AgentStatus, FlushReport, UnmountReport } from "./reports.ts";
-import { boundMemory } from "./memory.ts";
-import { RunningAgent } from "./running-agent.ts";
-import { cacheDirOf } from "./state-dir.ts";
-import { GENESIS, startOver } from "./start-over.ts";
-import { readStateFile, writeStateFile } from "./state-file.ts";
-import { openToWrite, type WritingBucket } from "./writing-bucket.ts";
 
 export interface AgentOptions {
   readonly address: string;
@@ -45,32 +36,4 @@ export interface Agent {
   hurry(): void;
   /** Resolves when the agent has ended and let go of everything, whoever ended it. Rejects when it ended by a failure. */
   readonly ended: Promise<UnmountReport>;
-}
-
-/** Opens the bucket and the overlay, mounts, and serves until the end. Throws as these do, and leaves nothing behind. */
-export async function startAgent(options: AgentOptions): Promise<Agent> {
-  boundMemory();
-  const { opened, writer } = await openAgentBucket(options);
-  const agent = new RunningAgent(options, opened, writer);
-  try {
-    await agent.start();
-    return agent;
-  } catch (error) {
-    await agent.abandon();
-    throw error;
-  }
-}
-
-async function openAgentBucket(options: AgentOptions): Promise<Partial<WritingBucket> & Pick<WritingBucket, "opened">> {
-  const { address, stateDir, wallet, access, readOnly, at, cacheBytes, clock, random, log } = options;
-  if (at !== undefined) removeOverlay(stateDir);
-  await startOver(options);
-  const genesisPath = join(stateDir, GENESIS);
-  const genesis = readStateFile(genesisPath);
-  const cache = { dir: cacheDirOf(stateDir), bytes: cacheBytes };
-  const bucket = { address, access, clock, random, log, genesis, cache };
-  const reads = readOnly || at !== undefined;
-  const result = reads ? { opened: await openBucket(bucket) } : await openToWrite({ ...bucket, stateDir, wallet });
-  writeStateFile(genesisPath, result.opened.bucket.genesis.bytes);
-  return result;
 }

@@ -6,8 +6,8 @@ import { describeError, type Log } from "../base/log.ts";
 import type { Bucket } from "../bucket/bucket.ts";
 import { findCommit } from "../bucket/history.ts";
 import { parseCid } from "../format/cid.ts";
+import type { BaseRoot } from "../overlay/journal-record.ts";
 import { readStateFile, writeStateFile } from "./state-file.ts";
-import type { BaseRoot } from "./threads.ts";
 
 export interface FirstBaseOptions {
   /** An old state, as `--at` names it. */

@@ -16,9 +16,9 @@ import type { Conflict } from "../bucket/merge/conflict.ts";
 import { publishEpoch } from "../bucket/publish.ts";
 import type { Writer } from "../bucket/publish/next-commit.ts";
 import type { PublishFigures, PublishOutcome } from "../bucket/publish/outcome.ts";
+import type { BaseRoot } from "../overlay/journal-record.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { FlushEnd } from "./flush-schedule.ts";
-import type { BaseRoot } from "./threads.ts";
 import { Throughput, workOf, type Work } from "./throughput.ts";
 
 /** The overlay, on whichever thread it lives. */

@@ -3,6 +3,7 @@ import { deferred } from "../base/deferred.ts";
 import { hasCode, SynclineError } from "../base/errors.ts";
 import { describeError } from "../base/log.ts";
 import { createDataReader } from "../overlay/data-reader.ts";
+import type { BaseRoot } from "../overlay/journal-record.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { Agent, AgentOptions } from "./agent.ts";
 import { serveControl } from "./control.ts";
@@ -17,7 +18,7 @@ import { Publisher, type PublisherWriter } from "./publisher.ts";
 import { flushReport, statusReport, type AgentStatus, type FlushReport } from "./reports.ts";
 import type { PendingReport, UnmountReport } from "./reports.ts";
 import { cacheDirOf } from "./state-dir.ts";
-import type { BaseRoot, WorkerSetup } from "./threads.ts";
+import type { WorkerSetup } from "./threads.ts";
 import { warmUp } from "./warm-up.ts";
 
 /** How long a plain `umount DIR` waits for the bucket before what remains is left in the state. */

@@ -1,9 +1,10 @@
 /**
  * What the agent's two threads tell one another: the main thread publishes, the worker serves the filesystem. Plain data.
  */
-import type { Cid, Lamport } from "../base/ids.ts";
 import type { ChangedObject, ChangeSet, NewBase, PublishedEpoch } from "../bucket/change-set.ts";
 import type { MasterAccess } from "../net/access.ts";
+import type { BaseRoot } from "../overlay/journal-record.ts";
+import type { Pending } from "../overlay/overlay.ts";
 import type { DirtyReason } from "./flush-schedule.ts";
 import type { FlushReport } from "./reports.ts";
 
@@ -27,18 +28,6 @@ export interface WorkerSetup {
 }
 
 export type Trust = Pick<MasterAccess, "tlsCa" | "insecure">;
-
-export interface BaseRoot {
-  readonly commit: Cid;
-  readonly tree: Cid;
-  readonly seq: Lamport;
-}
-
-export interface Pending {
-  readonly files: number;
-  readonly bytes: number;
-  readonly oldestMs: number;
-}
 
 /** An epoch crosses in pieces, so that the thread that serves is never held up by copying all of it. */
 export interface SealedEpoch {

@@ -2,7 +2,8 @@
 import { join, resolve } from "node:path";
 import { DEFAULT_CACHE_BYTES, READ_TIMEOUT_MS } from "../base/limits.ts";
 import { describeError, type Log } from "../base/log.ts";
-import { startAgent, type Agent } from "../agent/agent.ts";
+import type { Agent } from "../agent/agent.ts";
+import { startAgent } from "../agent/start-agent.ts";
 import { LOG_NAME, openLogFile } from "../agent/log-file.ts";
 import type { UnmountReport } from "../agent/reports.ts";
 import {

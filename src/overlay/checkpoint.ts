@@ -6,7 +6,8 @@
  */
 import type { ChangedObject, ChangeSet, ContentChange } from "../bucket/change-set.ts";
 import type { FileId, FileName, Ino, Lamport } from "../base/ids.ts";
-import { ByteReader, ByteWriter, corruptState } from "./bytes.ts";
+import { SynclineError } from "../base/errors.ts";
+import { ByteReader, ByteWriter } from "./bytes.ts";
 import { keptObject, recordOf } from "./dirty-object.ts";
 import type { DirtyObject, Link } from "./dirty-object.ts";
 import { Extents } from "./extents.ts";
@@ -14,11 +15,9 @@ import { readBaseRoot, writeBaseRoot } from "./journal-codec.ts";
 import type { BaseRoot } from "./journal-record.ts";
 import * as stored from "./stored-record.ts";
 
-const VERSION = 2;
+const VERSION = 3;
 /** What most rows fit into. */
 const ROW_BYTES = 512;
-/** In an object's row, where counts of directories were. */
-const UNUSED_INTS = 3;
 
 export interface CheckpointHead {
   /** The journal frame that the tables include. */
@@ -55,7 +54,7 @@ export function encodeHead(head: CheckpointHead): Uint8Array {
 export function decodeHead(bytes: Uint8Array): CheckpointHead {
   const reader = new ByteReader(bytes);
   const version = reader.u32();
-  if (version !== VERSION) throw corruptState(`The overlay's checkpoint has version ${version}, which is not known.`);
+  if (version !== VERSION) throw otherVersion(version);
   return {
     frame: reader.int(),
     epoch: reader.int(),
@@ -63,6 +62,12 @@ export function decodeHead(bytes: Uint8Array): CheckpointHead {
     base: readBaseRoot(reader),
     flight: reader.u8() === 0 ? undefined : readFlight(reader),
   };
+}
+
+function otherVersion(version: number): SynclineError {
+  return new SynclineError("state_corrupt", `The overlay was written by another version of Syncline (${version}).`, {
+    hint: "Mount and unmount it with that version, which publishes what it holds; the state folder is left as it is.",
+  });
 }
 
 export function encodeObject(object: DirtyObject): Uint8Array {
@@ -79,7 +84,6 @@ export function encodeObject(object: DirtyObject): Uint8Array {
   if (object.base !== undefined) stored.writeRecord(writer, object.base);
   stored.writeBaseNames(writer, object.baseNames);
   writer.int(object.epoch);
-  for (let unused = 0; unused < UNUSED_INTS; unused++) writer.int(0);
   writer.u8((object.unnamed ? 1 : 0) | (object.forgotten ? 2 : 0));
   return writer.bytes.slice();
 }
@@ -99,7 +103,6 @@ export function decodeObject(bytes: Uint8Array): DirtyObject {
   object.base = reader.u8() === 0 ? undefined : stored.readRecord(reader);
   object.baseNames = stored.readBaseNames(reader);
   object.epoch = reader.int();
-  for (let unused = 0; unused < UNUSED_INTS; unused++) reader.int();
   const flags = reader.u8();
   object.unnamed = (flags & 1) !== 0;
   object.forgotten = (flags & 2) !== 0;

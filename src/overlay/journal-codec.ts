@@ -181,8 +181,6 @@ function writeKept(writer: ByteWriter, { ino, id, record, baseNames, parents }: 
   stored.writeRecord(writer, record);
   stored.writeBaseNames(writer, baseNames);
   for (const parent of parents) writer.int(parent);
-  // A count that is not kept any more.
-  writer.u32(0);
 }
 
 function readKept(reader: ByteReader): KeptObject {
@@ -190,9 +188,7 @@ function readKept(reader: ByteReader): KeptObject {
   const id = reader.id();
   const record = stored.readRecord(reader);
   const baseNames = stored.readBaseNames(reader);
-  const parents = baseNames.map(() => reader.ino());
-  reader.u32();
-  return { ino, id, record, baseNames, parents };
+  return { ino, id, record, baseNames, parents: baseNames.map(() => reader.ino()) };
 }
 
 function writeNew(writer: ByteWriter, { ino, type, mode, uid, gid, rdev, target, timeNs }: NewObject): void {

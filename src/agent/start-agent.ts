@@ -1,0 +1,39 @@
+/** Starting an agent: this thread publishes and answers the control socket; a worker serves the filesystem. */
+import { join } from "node:path";
+import { removeOverlay } from "../overlay/disk-storage.ts";
+import type { Agent, AgentOptions } from "./agent.ts";
+import { openBucket } from "./open-bucket.ts";
+import { boundMemory } from "./memory.ts";
+import { RunningAgent } from "./running-agent.ts";
+import { cacheDirOf } from "./state-dir.ts";
+import { GENESIS, startOver } from "./start-over.ts";
+import { readStateFile, writeStateFile } from "./state-file.ts";
+import { openToWrite, type WritingBucket } from "./writing-bucket.ts";
+
+/** Opens the bucket and the overlay, mounts, and serves until the end. Throws as these do, and leaves nothing behind. */
+export async function startAgent(options: AgentOptions): Promise<Agent> {
+  boundMemory();
+  const { opened, writer } = await openAgentBucket(options);
+  const agent = new RunningAgent(options, opened, writer);
+  try {
+    await agent.start();
+    return agent;
+  } catch (error) {
+    await agent.abandon();
+    throw error;
+  }
+}
+
+async function openAgentBucket(options: AgentOptions): Promise<Partial<WritingBucket> & Pick<WritingBucket, "opened">> {
+  const { address, stateDir, wallet, access, readOnly, at, cacheBytes, clock, random, log } = options;
+  if (at !== undefined) removeOverlay(stateDir);
+  await startOver(options);
+  const genesisPath = join(stateDir, GENESIS);
+  const genesis = readStateFile(genesisPath);
+  const cache = { dir: cacheDirOf(stateDir), bytes: cacheBytes };
+  const bucket = { address, access, clock, random, log, genesis, cache };
+  const reads = readOnly || at !== undefined;
+  const result = reads ? { opened: await openBucket(bucket) } : await openToWrite({ ...bucket, stateDir, wallet });
+  writeStateFile(genesisPath, result.opened.bucket.genesis.bytes);
+  return result;
+}
