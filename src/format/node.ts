@@ -1,7 +1,7 @@
 /**
  * A tree node, read in place: nothing is copied when it is opened, entries are found by arithmetic on its columns.
  *
- * `decodeNode` is strict: what it accepts encodes to the same bytes again (format/node-encoder.ts). What only the parent
+ * `decodeNode` (node-decoder.ts) is strict: what it accepts encodes to the same bytes again (node-encoder.ts). What only the parent
  * can tell, the key range, the level and the number of entries below, is checked by the tree's node store.
  */
 import { compareRanges } from "../base/bytes.ts";
@@ -9,14 +9,6 @@ import type { Cid } from "../base/ids.ts";
 import { cidFromBytes } from "./cid.ts";
 import type { NodeLayout } from "./node-layout.ts";
 import { HEAD_BYTES, LINK_BYTES, LINK_PREFIX, locateColumns } from "./node-layout.ts";
-import { checkNode } from "./node-check.ts";
-
-/** Opens a node that came from a store. Throws `format_invalid`. */
-export function decodeNode(bytes: Uint8Array): Node {
-  const node = new Node(bytes);
-  checkNode(node);
-  return node;
-}
 
 /** Opens a node that this process encoded itself. */
 export function trustNode(bytes: Uint8Array): Node {

@@ -8,7 +8,7 @@ import { MAX_NODE_LEVEL, NODE_TARGET_BYTES } from "../base/limits.ts";
 import type { BlockReader } from "../blocks/block-store.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
 import type { Node } from "../format/node.ts";
-import { decodeNode } from "../format/node.ts";
+import { decodeNode } from "../format/node-decoder.ts";
 import { checkChild } from "./child-check.ts";
 import type { Opened, Subtree } from "./subtree.ts";
 

@@ -5,7 +5,6 @@
 import { compareBytes } from "../base/bytes.ts";
 import type { Cid } from "../base/ids.ts";
 import type { Node } from "../format/node.ts";
-import type { NodeStore } from "./node-store.ts";
 
 /** The keys above `from` up to and with `to`; undefined: no bound. */
 export interface Bounds {
@@ -38,6 +37,12 @@ export interface Opened {
   readonly node: Node;
 }
 
+/** Reads nodes where they stand, as NodeStore does. */
+export interface SubtreeReader {
+  /** In the order of `wanted`, with one request. */
+  subtrees(wanted: readonly Subtree[]): Promise<Opened[]>;
+}
+
 /** A whole tree. The empty tree has no subtrees. */
 export function frontOf(root: Cid, node: Node): Front {
   if (node.count === 0) return { level: 0, subtrees: [] };
@@ -56,7 +61,7 @@ export function childOf({ subtree, node }: Opened, index: number): Subtree {
 }
 
 /** Opens the subtrees of all these fronts with one request. */
-export async function openAll(nodes: NodeStore, fronts: readonly (readonly Subtree[])[]): Promise<Opened[][]> {
+export async function openAll(nodes: SubtreeReader, fronts: readonly (readonly Subtree[])[]): Promise<Opened[][]> {
   const opened = await nodes.subtrees(fronts.flat());
   let next = 0;
   return fronts.map((front) => opened.slice(next, (next += front.length)));

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { afterAll, beforeAll, describe } from "vitest";
+import { afterAll, describe } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
 import { silentLog } from "../../src/base/log.ts";
 import type { BlockStore } from "../../src/blocks/block-store.ts";
@@ -8,8 +8,7 @@ import { DiskBlockCache } from "../../src/blocks/disk-block-cache.ts";
 import { HttpBlockStore } from "../../src/blocks/http-block-store.ts";
 import { MemoryBlockStore } from "../../src/blocks/memory-block-store.ts";
 import { VerifiedReader } from "../../src/blocks/verified-reader.ts";
-import type { MasterConnection } from "../../src/net/master-connection.ts";
-import { MasterProcess } from "../support/master-process.ts";
+import { sharedMaster } from "../support/shared-master.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 import { blockStoreContract } from "./block-store.ts";
 
@@ -44,20 +43,8 @@ describe("a disk cache that is large enough", () => {
 });
 
 describe("a master process", () => {
-  let master: MasterProcess;
-  const connections: MasterConnection[] = [];
-  beforeAll(async () => {
-    master = await MasterProcess.start();
-  });
-  afterAll(async () => {
-    await Promise.all(connections.map((connection) => connection[Symbol.asyncDispose]()));
-    await master.end();
-  });
-  blockStoreContract(async () => {
-    const connection = master.connect();
-    connections.push(connection);
-    return new HttpBlockStore(connection, systemClock);
-  });
+  const master = sharedMaster();
+  blockStoreContract(async () => new HttpBlockStore(master.connect(), systemClock));
 });
 
 function storeOf(reader: Pick<BlockStore, "get" | "getMany">, store: Pick<BlockStore, "has" | "put">): BlockStore {

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { afterAll, beforeAll, describe } from "vitest";
+import { describe } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
 import type { WriterId } from "../../src/base/ids.ts";
 import { systemRandom } from "../../src/base/random.ts";
@@ -7,7 +7,7 @@ import { openRemote } from "../../src/bucket/open-remote.ts";
 import { PackedRemote } from "../../src/bucket/packed/packed-remote.ts";
 import { MemoryObjectStore } from "../../src/objects/memory-object-store.ts";
 import { openHistoryBucket } from "../support/history-access.ts";
-import { MasterProcess } from "../support/master-process.ts";
+import { sharedMaster } from "../support/shared-master.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 import { bucketRemoteContract } from "./bucket-remote.ts";
 
@@ -33,21 +33,9 @@ describe("packs in a folder", () => {
 });
 
 describe("a master process", () => {
-  let master: MasterProcess;
-  const opened: AsyncDisposable[] = [];
-  beforeAll(async () => {
-    master = await MasterProcess.start();
-  });
-  afterAll(async () => {
-    await Promise.all(opened.map((remote) => remote[Symbol.asyncDispose]()));
-    await master.end();
-  });
+  const master = sharedMaster();
   bucketRemoteContract(async () => {
     const address = master.newBucket();
-    return async () => {
-      const remote = openHistoryBucket(address);
-      opened.push(remote);
-      return remote;
-    };
+    return async () => master.keep(openHistoryBucket(address));
   });
 });

@@ -2,7 +2,7 @@
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
 import type { Cid } from "../../src/base/ids.ts";
 import { systemRandom } from "../../src/base/random.ts";
@@ -13,7 +13,7 @@ import { ObjectRootStore, ONLY_BUCKET } from "../../src/roots/object-root-store.
 import type { BucketName, RootStore } from "../../src/roots/root-store.ts";
 import { SqliteRootStore } from "../../src/roots/sqlite-root-store.ts";
 import { compiledProcess } from "../support/compiled.ts";
-import { MasterProcess } from "../support/master-process.ts";
+import { sharedMaster } from "../support/shared-master.ts";
 import { SignedCommits } from "../support/signed-commits.ts";
 import type { RacerAnswer, RacerOrder, RootStoreKind } from "../support/swap-racer.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
@@ -26,18 +26,13 @@ const CROWD = ALL ? 32 : 8;
 const ROUNDS = { objects: 200, sqlite: 200, http: ALL ? 200 : 40 };
 
 let start: (...args: string[]) => ChildProcess;
-let master: MasterProcess;
+const master = sharedMaster();
 let connection: MasterConnection;
 let commits: SignedCommits;
 beforeAll(async () => {
   start = await compiledProcess("swap-racer");
-  master = await MasterProcess.start();
   connection = master.connect();
   commits = await SignedCommits.open(connection);
-});
-afterAll(async () => {
-  await connection[Symbol.asyncDispose]();
-  await master.end();
 });
 
 describe.each<RootStoreKind>(["objects", "sqlite", "http"])("%s", (kind) => {

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { afterAll, beforeAll, describe } from "vitest";
+import { beforeAll, describe } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import type { MasterConnection } from "../../src/net/master-connection.ts";
@@ -10,7 +10,7 @@ import { MemoryRootStore } from "../../src/roots/memory-root-store.ts";
 import { ObjectRootStore, ONLY_BUCKET } from "../../src/roots/object-root-store.ts";
 import type { BucketName } from "../../src/roots/root-store.ts";
 import { SqliteRootStore } from "../../src/roots/sqlite-root-store.ts";
-import { MasterProcess } from "../support/master-process.ts";
+import { sharedMaster } from "../support/shared-master.ts";
 import { SignedCommits } from "../support/signed-commits.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 import { rootStoreContract } from "./root-store.ts";
@@ -38,18 +38,13 @@ describe("sqlite", () => {
 });
 
 describe("a master process", () => {
-  let master: MasterProcess;
+  const master = sharedMaster();
   let connection: MasterConnection;
   let commits: SignedCommits;
   let stores = 0;
   beforeAll(async () => {
-    master = await MasterProcess.start();
     connection = master.connect();
     commits = await SignedCommits.open(connection);
-  });
-  afterAll(async () => {
-    await connection[Symbol.asyncDispose]();
-    await master.end();
   });
   rootStoreContract({
     name: { owner: "", bucket: "demo" },

@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { compareBytes } from "../../src/base/bytes.ts";
 import { cidOf } from "../../src/format/cid.ts";
 import type { Node } from "../../src/format/node.ts";
-import { decodeNode } from "../../src/format/node.ts";
+import { decodeNode } from "../../src/format/node-decoder.ts";
 import { bytesBefore, NodeEncoder } from "../../src/format/node-encoder.ts";
 import type { Entry } from "../../src/tree/entry.ts";
 import { entryAt } from "../../src/tree/entry.ts";

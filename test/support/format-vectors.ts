@@ -16,7 +16,7 @@ import { headsField } from "../../src/format/heads.ts";
 import { backrefKey, birthId, copyId, dentryKey, selfKey, splitId } from "../../src/format/keys.ts";
 import { encodeLease } from "../../src/format/lease.ts";
 import { encodeManifest } from "../../src/format/manifest.ts";
-import { decodeNode } from "../../src/format/node.ts";
+import { decodeNode } from "../../src/format/node-decoder.ts";
 import { encodeFooter, PLAIN } from "../../src/format/pack.ts";
 import { DEFAULT_POLICY, encodePolicy } from "../../src/format/policy.ts";
 import type { FileRecord } from "../../src/format/record.ts";

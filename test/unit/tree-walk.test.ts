@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { Cid } from "../../src/base/ids.ts";
 import { cidOf } from "../../src/format/cid.ts";
-import { decodeNode } from "../../src/format/node.ts";
+import { decodeNode } from "../../src/format/node-decoder.ts";
 import { NodeEncoder } from "../../src/format/node-encoder.ts";
 import type { WalkStep } from "../../src/tree/walk.ts";
 import { walkTree } from "../../src/tree/walk.ts";

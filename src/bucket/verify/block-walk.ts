@@ -10,7 +10,7 @@ import { decodeCommit } from "../../format/commit.ts";
 import type { Commit } from "../../format/commit.ts";
 import { linkedHeads } from "../../format/heads.ts";
 import { linksOf } from "../../format/links.ts";
-import { decodeNode } from "../../format/node.ts";
+import { decodeNode } from "../../format/node-decoder.ts";
 import type { OnProgress } from "./report.ts";
 
 /** What a block is, as what links to it tells. */

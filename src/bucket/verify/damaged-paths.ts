@@ -6,7 +6,7 @@ import type { FileName } from "../../base/ids.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
 import { linksOf } from "../../format/links.ts";
 import { parseKey } from "../../format/keys.ts";
-import { decodeNode } from "../../format/node.ts";
+import { decodeNode } from "../../format/node-decoder.ts";
 import { pathOfDirectory, readBackrefs } from "../fs-reader.ts";
 import type { Place } from "../object-rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";

@@ -1,10 +1,17 @@
-/** What decoders refuse in a node, beyond columns that do not fit together: one node has one spelling. */
+/** Opens nodes that came from elsewhere, and refuses those that are not in their one spelling. */
 import { compareRanges } from "../base/bytes.ts";
-import type { Node } from "./node.ts";
+import { Node } from "./node.ts";
 import { CHILD_VALUE_BYTES, HEAD_BYTES, invalidNode, LINK_BYTES, LINK_PREFIX } from "./node-layout.ts";
 
-/** Throws `format_invalid` unless the node is canonical: keys ascend, columns are in order, links are blocks' addresses. */
-export function checkNode(node: Node): void {
+/** Opens a node that came from a store. Throws `format_invalid`. */
+export function decodeNode(bytes: Uint8Array): Node {
+  const node = new Node(bytes);
+  checkNode(node);
+  return node;
+}
+
+/** Throws unless the node is canonical: columns fit together, keys ascend, links are blocks' addresses. */
+function checkNode(node: Node): void {
   if (node.count === 0 && node.level > 0) throw invalidNode("above the leaves is empty");
   checkEnds(node);
   checkRuns(node);
