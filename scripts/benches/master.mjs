@@ -14,10 +14,14 @@ const runs = args.includes("--runs") ? Number(args[args.indexOf("--runs") + 1]) 
 const MIB = 1 << 20;
 const BYTES = 100_000_000;
 const BLOCK = 128 * 1024;
+/** As a program that reads ahead. */
+const AHEAD = 16 * MIB;
+const AHEAD_READS = 2;
 const SWAPS = 200;
 
 const dist = (path) => import(pathToFileURL(join(checkout, "dist", path)).href);
 const [
+  { mapConcurrent },
   { systemClock },
   { systemRandom },
   { silentLog },
@@ -27,6 +31,7 @@ const [
   { openRemote },
 ] = await Promise.all(
   [
+    "base/concurrency.js",
     "base/clock.js",
     "base/random.js",
     "base/log.js",
@@ -89,10 +94,9 @@ async function transfers() {
     await measured("blocks up, 100 MB", upload);
     await measured("the same blocks again", upload);
     await measured("blocks down, 100 MB", async () => {
-      const window = (32 * MIB) / BLOCK;
-      for (let at = 0; at < blocks.length; at += window) {
-        await remote.blocks.getMany(blocks.slice(at, at + window).map(({ cid }) => cid));
-      }
+      const groups = [];
+      for (let at = 0; at < blocks.length; at += AHEAD / BLOCK) groups.push(blocks.slice(at, at + AHEAD / BLOCK));
+      await mapConcurrent(groups, AHEAD_READS, (group) => remote.blocks.getMany(group.map(({ cid }) => cid)));
       return {};
     });
   });
