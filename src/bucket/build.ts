@@ -113,17 +113,23 @@ export async function buildEpoch(
   ]);
   const unseen = allOf([
     mergeBase === reference ? [] : await differences(nodes, reference, mergeBase),
-    await entriesOf(nodes, ours, joined(changes, identities)),
+    await entriesOf(nodes, ours, joined(changes, identities), ownOf(objects)),
     [...back, ...aside],
   ]);
   return { mergeBase, ours, objects, unseen };
 }
 
-/** Directories that the epoch made where others had made one: the same from now on, with entries that were not seen here. */
-function joined({ objects }: ChangeSet, { byIno, replaced }: Identities): FileId[] {
+/**
+ * Directories that the epoch made where others had made one, or in the place of one that it removed: the same from now on, with
+ * what others put into them and was not seen here.
+ */
+function joined({ objects }: ChangeSet, { byIno }: Identities): FileId[] {
   const made = objects.filter(({ id, record }) => id === undefined && record?.type === "directory");
-  const ids = made.flatMap(({ ino }) => byIno.get(ino)?.before?.id ?? []);
-  return ids.filter((id) => !replaced.has(id));
+  return made.flatMap(({ ino }) => byIno.get(ino)?.before?.id ?? []);
+}
+
+function ownOf(objects: ReadonlyMap<Ino, BuiltObject>): ReadonlySet<FileId> {
+  return new Set([...objects.values()].map(({ id }) => id));
 }
 
 /** The epoch with each of its objects at a place of its own, in a directory that the base will have. */

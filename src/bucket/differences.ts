@@ -29,22 +29,26 @@ export async function differences(
   return changes;
 }
 
-/** All that is in these directories, as if it had just come to be there. Undefined: more than `limit`. */
+/** All that is in these directories but what is known, as if it had just come to be there. Undefined: too much to list. */
 export async function entriesOf(
   nodes: NodeStore,
   tree: Cid,
   directories: Iterable<FileId>,
-  limit: number = MAX_LISTED_CHANGES,
+  known: ReadonlySet<FileId> = NOTHING,
 ): Promise<BaseChange[] | undefined> {
   const entries: BaseChange[] = [];
   for (const parent of directories) {
     for await (const { name, dentry } of listDirectory(nodes, tree, parent)) {
-      if (entries.length === limit) return undefined;
-      entries.push({ kind: "dentry", parent, name, before: undefined, after: dentryId(parent, name, dentry) });
+      const after = dentryId(parent, name, dentry);
+      if (known.has(after)) continue;
+      if (entries.length === MAX_LISTED_CHANGES) return undefined;
+      entries.push({ kind: "dentry", parent, name, before: undefined, after });
     }
   }
   return entries;
 }
+
+const NOTHING: ReadonlySet<FileId> = new Set();
 
 /** Several lists as one; undefined if one of them is. */
 export function allOf(lists: readonly (readonly BaseChange[] | undefined)[]): BaseChange[] | undefined {

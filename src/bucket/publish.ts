@@ -286,14 +286,15 @@ async function changesFrom(epochTree: EpochTree, tree: Cid): Promise<BaseChange[
   ]);
 }
 
-/** Names of objects that go on under another id, or in a directory that does: they may lead to others by now. */
+/** Names of objects that go on under another id, or in a directory that does: those and the ones before may lead to others by now. */
 function succeeded({ built, objects }: EpochTree): BaseChange[] {
   return [...objects].flatMap(([ino, { id, names }]) => {
     const ours = built.objects.get(ino);
     const isSame = ours?.id === id;
     if (isSame && names.every(({ parent }, index) => parent === ours.names[index]?.parent)) return [];
-    const ids = isSame ? { before: undefined, after: id } : { before: id, after: ours?.id };
-    return names.map((place) => ({ kind: "dentry" as const, ...place, ...ids }));
+    const [before, after] = isSame ? [undefined, id] : [id, ours?.id];
+    const places = [...names, ...(ours?.names ?? [])];
+    return places.map(({ parent, name }) => ({ kind: "dentry" as const, parent, name, before, after }));
   });
 }
 

@@ -24,6 +24,31 @@ describe("agents on one bucket", () => {
     "b look shared/r",
   ]);
 
+  claim("a directory that was removed and made anew here shows what others put into it meanwhile", [
+    "a makeDirectory shared/d",
+    "a create shared/d/e",
+    "b makeDirectory shared/d",
+    "b away",
+    "b flush",
+    "b removeDirectory shared/d",
+    "b makeDirectory shared/d",
+    "b look shared/d",
+  ]);
+
+  claim("a name in a directory that became another one is asked for again", [
+    "b makeDirectory shared/p.txt",
+    "b flush",
+    "c makeDirectory shared/q.log",
+    "c makeDirectory shared/q.log/q.log",
+    "c flush",
+    "c exchange shared/q.log shared/p.txt",
+    "c flush",
+    "b makeDirectory shared/q.log",
+    "b makeDirectory shared/q.log/q.log",
+    "b create shared/p.txt/r",
+    "b look shared/q.log/q.log",
+  ]);
+
   claim("a directory counts once what was made here and by others, before that is merged", [
     "a flush",
     "b flush",
