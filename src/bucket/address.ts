@@ -31,6 +31,11 @@ export interface MasterAddress extends AnyAddress {
   readonly bucket: string;
 }
 
+/** The address in its one spelling, with the pin. */
+export function pinnedUrl({ url, pinnedGenesis }: BucketAddress): string {
+  return pinnedGenesis === undefined ? url : `${url}#${pinnedGenesis}`;
+}
+
 /** Throws `bad_address`, and `not_supported` for storage that is not there yet. */
 export function parseAddress(text: string): BucketAddress {
   const { address, path } = splitAddress(text);

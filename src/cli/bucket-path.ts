@@ -2,7 +2,7 @@
 import { hasCode, SynclineError } from "../base/errors.ts";
 import type { FileName } from "../base/ids.ts";
 import { nameFromBytes, nameToBytes } from "../base/names.ts";
-import { parseAddress, splitAddress } from "../bucket/address.ts";
+import { parseAddress, pinnedUrl, splitAddress } from "../bucket/address.ts";
 import { openRemote } from "../bucket/open-remote.ts";
 import type { Runtime } from "./runtime.ts";
 
@@ -15,8 +15,8 @@ export interface BucketPath {
 }
 
 /**
- * At a master a bucket's address says where it ends. In a folder the bucket is found by walking up from the whole address. Throws `bad_address`, `name_invalid`, `no_such_bucket`,
- * `store_unreachable`, and `store_failed` when a folder on the way may not be read.
+ * At a master a bucket's address says where it ends. In a folder the bucket is found by walking up from the whole address. Throws
+ * `bad_address`, `name_invalid`, `no_such_bucket`, `store_unreachable`, and `store_failed` when a folder on the way may not be read.
  */
 export async function locateBucket(runtime: Runtime, text: string): Promise<BucketPath> {
   if (/^https?:/i.test(text)) return locateAtMaster(text);
@@ -45,8 +45,7 @@ export function encodeName(name: FileName): string {
 function locateAtMaster(text: string): BucketPath {
   refuseControls(text);
   const { address, path } = splitAddress(text);
-  const pin = address.pinnedGenesis === undefined ? "" : `#${address.pinnedGenesis}`;
-  return { address: address.url + pin, names: path.map(decodeSegment), directory: /\/(#|$)/.test(text) };
+  return { address: pinnedUrl(address), names: path.map(decodeSegment), directory: /\/(#|$)/.test(text) };
 }
 
 /** In a URL, control characters would vanish without a word. */

@@ -1,8 +1,7 @@
 /** How a command gets into masters: by tokens of the wallet, or by the session token in SYNCLINE_TOKEN. */
-import { readFileSync } from "node:fs";
-import { SynclineError } from "../base/errors.ts";
 import { masterAccess, type MasterAccess } from "../net/access.ts";
 import type { Call } from "./command.ts";
+import { textOf } from "./text-file.ts";
 import { loadWallet } from "./wallet.ts";
 
 /** What every command that opens a bucket takes. */
@@ -15,18 +14,8 @@ export function accessOf(call: Call<MasterOption>): MasterAccess {
   return masterAccess({
     wallet: () => loadWallet(call),
     sessionToken: runtime.env["SYNCLINE_TOKEN"] || undefined,
-    tlsCa: options.tlsCa === undefined ? undefined : readCertificates(options.tlsCa),
+    tlsCa: options.tlsCa === undefined ? undefined : textOf(options.tlsCa),
     insecure: options.insecure,
     clock: runtime.clock,
   });
-}
-
-function readCertificates(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (cause) {
-    throw new SynclineError("config_invalid", `The certificates in ${path} cannot be read: ${String(cause)}`, {
-      cause,
-    });
-  }
 }

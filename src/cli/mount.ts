@@ -14,12 +14,13 @@ import {
   stateRoot,
   type StateFacts,
 } from "../agent/state-dir.ts";
-import { parseAddress } from "../bucket/address.ts";
+import { parseAddress, pinnedUrl } from "../bucket/address.ts";
 import { isBehind, runBehind, sayFailed, sayReady } from "./background.ts";
 import { addCommand } from "./command.ts";
 import type { Call, Program } from "./command.ts";
 import type { ExitStatus } from "./exit-status.ts";
 import { accessOf, MASTER_OPTIONS } from "./master-access.ts";
+import { ENDING_SIGNALS } from "./runtime.ts";
 import { printRest, printText } from "./text.ts";
 import { loadWallet } from "./wallet.ts";
 
@@ -105,7 +106,7 @@ function unmountOnSignals(agent: Agent, log: Log): void {
       asked = false;
     });
   };
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, onSignal);
+  for (const signal of ENDING_SIGNALS) process.on(signal, onSignal);
 }
 
 async function mountBehind(call: MountCall): Promise<ExitStatus> {
@@ -120,9 +121,11 @@ async function mountBehind(call: MountCall): Promise<ExitStatus> {
 
 /** With the canonical address, so that one bucket has one state; its pin stays with it. */
 function factsOf({ args: [address = "", directory = ""], options }: MountCall): StateFacts {
-  const { url, pinnedGenesis } = parseAddress(address);
-  const pin = pinnedGenesis === undefined ? "" : `#${pinnedGenesis}`;
-  return { address: url + pin, mount: canonicalMount(resolve(directory)), old: options.at !== undefined };
+  return {
+    address: pinnedUrl(parseAddress(address)),
+    mount: canonicalMount(resolve(directory)),
+    old: options.at !== undefined,
+  };
 }
 
 function mountedText(call: MountCall): string {

@@ -35,7 +35,8 @@ export function processRuntime(): Runtime {
   };
 }
 
-const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+/** What people and systems end a process with. */
+export const ENDING_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 function ifInterrupted(cleanUp: () => void): Disposable {
   const interrupted = (signal: NodeJS.Signals) => {
@@ -45,8 +46,8 @@ function ifInterrupted(cleanUp: () => void): Disposable {
     process.kill(process.pid, signal);
   };
   const release = () => {
-    for (const signal of SIGNALS) process.off(signal, interrupted);
+    for (const signal of ENDING_SIGNALS) process.off(signal, interrupted);
   };
-  for (const signal of SIGNALS) process.on(signal, interrupted);
+  for (const signal of ENDING_SIGNALS) process.on(signal, interrupted);
   return { [Symbol.dispose]: release };
 }

@@ -1,5 +1,4 @@
 /** `syncline serve`: a master, in the foreground, until a signal stops it. */
-import { readFileSync } from "node:fs";
 import { SynclineError } from "../base/errors.ts";
 import type { Wallet } from "../base/ids.ts";
 import { createLineLog, type Log } from "../base/log.ts";
@@ -11,8 +10,9 @@ import { isLoopback } from "../net/origin.ts";
 import { addCommand } from "./command.ts";
 import type { Call, Program } from "./command.ts";
 import { DEFAULT_LISTEN } from "./options.ts";
-import type { Runtime } from "./runtime.ts";
+import { ENDING_SIGNALS, type Runtime } from "./runtime.ts";
 import { printText } from "./text.ts";
+import { textOf } from "./text-file.ts";
 
 const OPTIONS = [
   "data",
@@ -150,14 +150,12 @@ function stopOnSignals(master: Master, log: Log): Promise<void> {
     const finish =
       <Value>(settle: (value: Value) => void) =>
       (value: Value) => {
-        for (const signal of SIGNALS) process.off(signal, onSignal);
+        for (const signal of ENDING_SIGNALS) process.off(signal, onSignal);
         settle(value);
       };
-    for (const signal of SIGNALS) process.on(signal, onSignal);
+    for (const signal of ENDING_SIGNALS) process.on(signal, onSignal);
   });
 }
-
-const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 function stderrLog({ clock, stderr }: Runtime, verbose: boolean): Log {
   const log = createLineLog(
@@ -165,12 +163,4 @@ function stderrLog({ clock, stderr }: Runtime, verbose: boolean): Log {
     (line) => void stderr.write(`${escapeForPrint(line.slice(0, -1))}\n`),
   );
   return verbose ? log : { ...log, info: () => {} };
-}
-
-function textOf(file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (cause) {
-    throw new SynclineError("config_invalid", `${file} cannot be read: ${String(cause)}`, { cause });
-  }
 }

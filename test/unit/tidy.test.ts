@@ -48,7 +48,8 @@ describe("tidy", () => {
   });
 
   test("clocks, randomness and timers come in through ports", () => {
-    const banned = /\b(Date\.now|Math\.random|new Date\(\)|setTimeout|setInterval|setImmediate|performance\.now)\b/;
+    const banned =
+      /\b(Date\.now|Math\.random|new Date\(\)|setTimeout|setInterval|setImmediate|AbortSignal\.timeout|performance\.now)\b/;
     expect(
       offenders(banned, (file) => layerOf(file) !== "base"),
       "Take a Clock or Random (src/base) as an argument.",

@@ -39,5 +39,5 @@ export class Endings {
   }
 }
 
-/** What setTimeout can count: 24.8 days. Session tokens may live longer. */
+/** What a timer can count: 24.8 days. Session tokens may live longer. */
 const MAX_TIMER_MS = 2 ** 31 - 1;

@@ -49,13 +49,15 @@ export class QuotaGate {
   }
 
   async #request(bearer: string): Promise<Verdict> {
-    const { api, log } = this.#options;
+    const { api, clock, log } = this.#options;
+    const tooLate = new AbortController();
+    using _timer = clock.after(2 * QUOTA_PATIENCE_MS, () => tooLate.abort(new Error("it takes too long")));
     try {
       const { statusCode, body } = await request(new URL("api/v1/storage", api.endsWith("/") ? api : `${api}/`), {
         headers: { authorization: `Bearer ${bearer}`, accept: "application/json" },
         headersTimeout: QUOTA_PATIENCE_MS,
         bodyTimeout: QUOTA_PATIENCE_MS,
-        signal: AbortSignal.timeout(2 * QUOTA_PATIENCE_MS),
+        signal: tooLate.signal,
       });
       if (statusCode === 401 || statusCode === 403) {
         await body.dump();
