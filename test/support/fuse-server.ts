@@ -22,6 +22,7 @@ export type Order =
         | "detach"
         | "close"
         | "inodes"
+        | "orphans"
         | "release-blocks"
         | "withhold-turns"
         | "release-turns"
@@ -68,6 +69,8 @@ async function obey(order: Order): Promise<unknown> {
       return mount.close();
     case "inodes":
       return fs.inodeCount;
+    case "orphans":
+      return fs.orphanCount;
     case "peak-memory":
       return process.resourceUsage().maxRSS;
     case "withhold-blocks":

@@ -49,6 +49,11 @@ export class MemoryFileSystem implements FileSystem {
     return this.#inodes.size;
   }
 
+  /** How many of them have no name: what the kernel still holds. */
+  get orphanCount(): number {
+    return [...this.#inodes.values()].filter(({ nlink }) => nlink === 0).length;
+  }
+
   lookup(parent: Ino, name: FileName): Attributes | undefined {
     const ino = this.#directory(parent).children?.get(name)?.ino;
     return ino === undefined ? undefined : this.#get(ino).attributes();
