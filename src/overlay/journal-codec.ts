@@ -241,10 +241,11 @@ function readRenaming(reader: ByteReader): Renaming {
   };
 }
 
-function writePublishedRow(writer: ByteWriter, { ino, id, kept }: PublishedRow): void {
+function writePublishedRow(writer: ByteWriter, { ino, id, kept, joined }: PublishedRow): void {
   writer.int(ino);
   writer.id(id);
-  writer.u8(kept === undefined ? 0 : 1);
+  writer.u8((kept === undefined ? 0 : 1) | (joined === undefined ? 0 : 2) | (joined?.holds === true ? 4 : 0));
+  if (joined !== undefined) writer.int(joined.other);
   if (kept === undefined) return;
   stored.writeRecord(writer, kept.record);
   stored.writeBaseNames(writer, kept.names);
@@ -253,6 +254,8 @@ function writePublishedRow(writer: ByteWriter, { ino, id, kept }: PublishedRow):
 function readPublishedRow(reader: ByteReader): PublishedRow {
   const ino = reader.ino();
   const id = reader.id();
-  if (reader.u8() === 0) return { ino, id, kept: undefined };
-  return { ino, id, kept: { record: stored.readRecord(reader), names: stored.readBaseNames(reader) } };
+  const flags = reader.u8();
+  const joined = (flags & 2) === 0 ? undefined : { other: reader.ino(), holds: (flags & 4) !== 0 };
+  if ((flags & 1) === 0) return { ino, id, kept: undefined, joined };
+  return { ino, id, kept: { record: stored.readRecord(reader), names: stored.readBaseNames(reader) }, joined };
 }

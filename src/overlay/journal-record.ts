@@ -19,6 +19,14 @@ export interface PublishedRow {
   readonly ino: Ino;
   readonly id: FileId;
   readonly kept: { readonly record: FileRecord; readonly names: readonly BaseName[] } | undefined;
+  /** The number that stood for what this one became. */
+  readonly joined: Joined | undefined;
+}
+
+export interface Joined {
+  readonly other: Ino;
+  /** Whether the other one, a directory, holds this one. */
+  readonly holds: boolean;
 }
 
 export type JournalRecord =

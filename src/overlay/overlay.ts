@@ -33,7 +33,7 @@ import type { BaseRoot, JournalRecord, PublishedRow } from "./journal-record.ts"
 import { Checkpointer } from "./checkpointer.ts";
 import { Pacing } from "./pacing.ts";
 import { loadState, replayFrame } from "./recovery.ts";
-import { changedSince } from "./settle.ts";
+import { changedSince, joinedBy } from "./settle.ts";
 import { QuickFlush } from "./quick-flush.ts";
 import { SharedSync } from "./shared-sync.ts";
 import type { OverlayState } from "./state.ts";
@@ -224,6 +224,7 @@ export class Overlay {
       ino,
       id,
       kept: changedSince(this.state, ino, epoch) ? { record, names } : undefined,
+      joined: joinedBy(this.state, ino, id),
     }));
     for (let at = 0; at === 0 || at < rows.length; at += ROWS_PER_RECORD)
       this.execute([{ kind: "rows", first: at === 0, rows: rows.slice(at, at + ROWS_PER_RECORD) }], { urgent: true });

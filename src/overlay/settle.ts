@@ -8,7 +8,7 @@ import { ROOT_ID, ROOT_INO } from "../base/ids.ts";
 import { corruptState } from "./bytes.ts";
 import { isUnlinked } from "./dirty-object.ts";
 import type { DirtyObject } from "./dirty-object.ts";
-import type { JournalRecord, PublishedRow } from "./journal-record.ts";
+import type { Joined, JournalRecord, PublishedRow } from "./journal-record.ts";
 import type { InFlight, OverlayState } from "./state.ts";
 
 export function settlePublished(state: OverlayState, record: Extract<JournalRecord, { kind: "published" }>): void {
@@ -26,7 +26,7 @@ export function settlePublished(state: OverlayState, record: Extract<JournalReco
     const row = rows.get(changed.ino);
     if (row === undefined) throw corruptState(`The published epoch ${record.epoch} lacks inode ${changed.ino}.`);
     const object = state.dirty(changed.ino);
-    if (takeOver(state, changed, row.id) === "gone") continue;
+    if (takeOver(state, changed, row) === "gone") continue;
     if (object.epoch <= record.epoch) dropPublished(state, flight, rows, changed, object, row.id);
     else keepPublished(state, flight, rows, changed, object, row);
   }
@@ -38,20 +38,39 @@ export function changedSince(state: OverlayState, ino: Ino, epoch: number): bool
 }
 
 /**
+ * The number that stands for what an object of the epoch in flight becomes under `id`. To be asked before it is settled, and to
+ * be journaled: inode rows are written ahead of checkpoints, so a replay may find them newer.
+ */
+export function joinedBy(state: OverlayState, ino: Ino, id: FileId): Joined | undefined {
+  const changed = state.inFlight?.objects.get(ino);
+  const isDirectory = changed?.record?.type === "directory";
+  const other =
+    state.dirtyWithId(id)?.ino ?? (isDirectory && changed?.id !== id ? state.inodes.find(id)?.ino : undefined);
+  if (other === undefined || other === ino || isDeleted(state, other)) return undefined;
+  return { other, holds: isDirectory && isWithin(state, ino, other) };
+}
+
+/** Whether the epoch in flight deletes the object: it hands its id on. */
+function isDeleted({ inFlight }: OverlayState, ino: Ino): boolean {
+  const changed = inFlight?.objects.get(ino);
+  return changed !== undefined && changed.record === undefined;
+}
+
+/**
  * Two numbers may come to stand for one object: others had made one under the name of a new one here, or a directory became
  * another one. The new number stays. A file that changed under the other number is a file of its own; a directory hands its
  * entries over. Where the new one was removed by now, or the old one holds it, the old number stays, and the new one is gone.
  */
-function takeOver(state: OverlayState, { ino, id: known, record }: ChangedObject, id: FileId): "stays" | "gone" {
-  const changed = state.dirtyWithId(id);
+function takeOver(state: OverlayState, { ino, record }: ChangedObject, { joined }: PublishedRow): "stays" | "gone" {
+  if (joined === undefined) return "stays";
+  const { other, holds } = joined;
+  const changed = state.object(other);
   const isDirectory = record?.type === "directory";
-  const other = changed?.ino ?? (isDirectory && known !== id ? state.inodes.find(id)?.ino : undefined);
-  if (other === undefined || other === ino) return "stays";
   if (isDirectory && isUnlinked(state.dirty(ino))) {
     disown(state, state.dirty(ino));
     return "gone";
   }
-  if (isDirectory && isWithin(state, ino, other)) {
+  if (holds) {
     state.moveEntries(ino, other);
     state.drop(state.dirty(ino));
     return "gone";

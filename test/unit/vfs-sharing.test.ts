@@ -215,6 +215,31 @@ describe("what others publish", () => {
     expect(await fs.text("f (conflict)")).toBe("ours");
   });
 
+  test("what changed in a directory that became another one is there after a restart, whatever a checkpoint wrote", async () => {
+    const fs = await VfsHarness.create();
+    await fs.makeDirectory("d");
+    await fs.make("d/x", "old");
+    await fs.publish();
+    const made = await fs.makeDirectory("k");
+    const result = await fs.build();
+    await fs.write(await fs.ino("d/x"), 0, "our");
+    const base = await fs.others((other) => other.rename("d", "k"));
+    const moved = base.changes?.find((change) => change.kind === "dentry" && change.name === "k");
+    if (result === undefined || moved?.kind !== "dentry" || moved.after === undefined) throw new Error("nothing moved");
+    // As a merge answers: k folded into d, which is at k now.
+    const { after: id } = moved;
+    const objects = [...result.objects].map(
+      ([ino, object]) => [ino, ino === made ? { ...object, id } : object] as const,
+    );
+    const checkpoint = fs.vfs.checkpoint();
+    fs.vfs.published({ ...result, objects: new Map(objects), base });
+    await checkpoint;
+    fs.restart();
+    expect([await fs.list(""), await fs.list("k"), await fs.text("k/x")]).toEqual([["k"], ["x"], "our"]);
+    await fs.publish();
+    expect([await fs.list(""), await fs.list("k"), await fs.text("k/x")]).toEqual([["k"], ["x"], "our"]);
+  });
+
   test.each(["apart", "inside"])(
     "takes in what changed here in a directory that a new one of ours became (%s)",
     async (where) => {
