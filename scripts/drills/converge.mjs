@@ -8,7 +8,7 @@
 import { spawn } from "node:child_process";
 import { appendFileSync, existsSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { unexplained } from "./accounting.mjs";
-import { agent, check, checkout, join, mkdirSync, report, run, syncline, until, workspace } from "./lib.mjs";
+import { agent, check, checkout, commitsOf, join, mkdirSync, report, run, syncline, until, workspace } from "./lib.mjs";
 
 const seconds = Number(process.argv[2] ?? 20);
 const count = Number(process.argv[3] ?? 3);
@@ -64,7 +64,7 @@ const gone = new Set(operations.flatMap(({ gone = [] }) => gone));
 const made = operations.filter(({ sure }) => sure).flatMap(({ made = [] }) => made);
 const lost = made.filter((token) => !present.has(token) && !gone.has(token));
 const copies = [...first.keys()].filter((path) => path.includes("(conflict ")).length;
-const commits = lines(syncline(space, ["log", url, "--json", "-n", "1000000"]).stdout);
+const commits = commitsOf(space, url);
 const losses = unexplained(lost, { operations, commits, writers, treeAt: memory(treeAt) });
 for (const token of losses.slice(0, 10)) report(`lost ${token}: ${history(token)}`);
 if (lost.length > 0)

@@ -6,8 +6,8 @@
 import { spawn } from "node:child_process";
 import { signToken } from "../../dist/crypto/token.js";
 import { walletSigner } from "../../dist/crypto/wallet.js";
-import { encodeCarBlockHead, encodeCarHeader } from "../../dist/format/car.js";
 import { cidOf } from "../../dist/format/cid.js";
+import { car } from "./commits.mjs";
 import { check, checkout, join, master, percentile, report, syncline, workspace } from "./lib.mjs";
 
 const idle = Number(process.argv[2] ?? 10_000);
@@ -120,8 +120,7 @@ async function readRoot() {
 
 async function upload(turn) {
   const bytes = Buffer.alloc(1_024, `${turn} ${performance.now()} `);
-  const cid = cidOf("raw", bytes);
-  const body = Buffer.concat([encodeCarHeader(), encodeCarBlockHead(cid, bytes.length), bytes]);
+  const body = car([{ cid: cidOf("raw", bytes), bytes }]);
   const response = await fetch(`${arbiter.origin}/v1/blocks`, {
     method: "POST",
     body,

@@ -273,6 +273,23 @@ export function percentile(values, fraction) {
   return sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * fraction) - 1)];
 }
 
+/** All commits of a bucket, newest first, as `syncline log` prints them. */
+export function commitsOf(space, url) {
+  const printed = syncline(space, ["log", url, "--json", "-n", "1000000"]).stdout.trim();
+  return printed.split("\n").map((line) => JSON.parse(line));
+}
+
+/** History is one line down to the first commit, and each epoch of each writer is in it once. */
+export function checkHistory(commits) {
+  const [newest] = commits;
+  check(
+    commits.every(({ seq }, at) => seq === newest.seq - at) && commits.at(-1).seq === 1,
+    `history is linear: seq ${newest.seq} down to ${commits.at(-1).seq}`,
+  );
+  const epochs = commits.map(({ writer, epoch }) => `${writer}/${epoch}`);
+  check(new Set(epochs).size === epochs.length, `${epochs.length} commits, each epoch of each writer once`);
+}
+
 export function report(line) {
   process.stdout.write(`${line}\n`);
 }

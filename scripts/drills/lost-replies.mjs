@@ -8,7 +8,9 @@ import { readFileSync, writeFileSync } from "node:fs";
 import {
   agent,
   check,
+  checkHistory,
   checkout,
+  commitsOf,
   differences,
   fingerprint,
   join,
@@ -55,16 +57,7 @@ const expected = rounds + 1 + Math.ceil(rounds / 3) + 3;
 check(onA.size === expected, `${expected} files were written`);
 check(![...onA.keys()].some((path) => path.includes("(conflict ")), "no conflict copies");
 check(readFileSync(join(b.dir, "same.txt"), "utf8") === `round ${rounds - 1}\n`, "the newest version won");
-const log = syncline(space, ["log", direct, "--json", "-n", "100000"])
-  .stdout.trim()
-  .split("\n")
-  .map((line) => JSON.parse(line));
-const epochs = log.map(({ writer, epoch }) => `${writer}/${epoch}`);
-check(new Set(epochs).size === epochs.length, `${epochs.length} commits, each epoch of each writer once`);
-check(
-  log.every(({ seq }, at) => seq === log[0].seq - at),
-  `history is linear: seq ${log[0].seq} down to ${log.at(-1).seq}`,
-);
+checkHistory(commitsOf(space, direct));
 // What the proxy said waits in its pipe while this process waits for commands.
 await until(() => lines().length >= rounds + 3, 10_000, "the proxy's account");
 const fates = lines().map((line) => JSON.parse(line));

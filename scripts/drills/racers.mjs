@@ -5,7 +5,19 @@
  *   node scripts/drills/racers.mjs 8 --no-cas
  */
 import { writeFileSync } from "node:fs";
-import { check, join, master, percentile, report, start, storage, syncline, workspace } from "./lib.mjs";
+import {
+  check,
+  checkHistory,
+  commitsOf,
+  join,
+  master,
+  percentile,
+  report,
+  start,
+  storage,
+  syncline,
+  workspace,
+} from "./lib.mjs";
 
 const space = workspace("racers");
 const comparing = !process.argv.includes("--no-cas");
@@ -45,13 +57,5 @@ check(names.every(isListed), `${racers} files are there`);
 for (const [racer, name] of names.entries()) {
   if (syncline(space, ["cat", `${url}/${name}`]).stdout !== `racer ${racer}\n`) check(false, `${name} has its bytes`);
 }
-const log = syncline(space, ["log", url, "--json", "-n", "1000"])
-  .stdout.trim()
-  .split("\n")
-  .map((line) => JSON.parse(line));
-const seqs = log.map(({ seq }) => seq);
-check(
-  seqs.every((seq, index) => seq === seqs[0] - index) && seqs.at(-1) === 1,
-  `history is linear: seq ${seqs[0]} down to ${seqs.at(-1)}`,
-);
+checkHistory(commitsOf(space, url));
 check(syncline(space, ["verify", url, "--json"]).status === 0, "verify finds nothing");

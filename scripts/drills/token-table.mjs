@@ -5,8 +5,8 @@
 import { writeFileSync } from "node:fs";
 import { signToken } from "../../dist/crypto/token.js";
 import { walletSigner, walletToBytes } from "../../dist/crypto/wallet.js";
-import { encodeCarBlockHead, encodeCarHeader } from "../../dist/format/car.js";
 import { cidOf } from "../../dist/format/cid.js";
+import { car } from "./commits.mjs";
 import { check, join, master, report, syncline, workspace } from "./lib.mjs";
 
 const SECRET = "nobody else may read this";
@@ -39,7 +39,7 @@ const bearers = {
 };
 
 const block = Buffer.from("a block of a caller");
-const car = Buffer.concat([encodeCarHeader(), encodeCarBlockHead(cidOf("raw", block), block.length), block]);
+const body = car([{ cid: cidOf("raw", block), bytes: block }]);
 const json = (value) => ({ method: "POST", body: JSON.stringify(value) });
 const theirs = `/v1/owners/${owner.wallet}/buckets/demo`;
 const calls = [
@@ -51,7 +51,7 @@ const calls = [
   { path: `/ipfs/${chunk}?format=raw` },
   { path: `/ipfs/${chunk}?format=raw`, method: "HEAD" },
   { path: `/ipfs/${root}?format=car` },
-  { path: "/v1/blocks", method: "POST", body: car },
+  { path: "/v1/blocks", method: "POST", body },
   { path: "/v1/blocks/have", ...json({ cids: [chunk] }) },
   { path: "/v1/blocks/get", ...json({ cids: [chunk] }) },
   { path: "/v1/buckets" },

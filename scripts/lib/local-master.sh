@@ -20,11 +20,14 @@ master_answers() { node -e 'fetch(process.argv[1] + "/health").then((r) => proce
 
 # start_master WALLET: starts the master for this wallet unless it runs; returns once it answers.
 start_master() {
-  if master_pid >/dev/null; then say "The master runs already: $(master_origin)"; return; fi
   mkdir -p "$master_data" "$master_run"
   chmod 700 "$master_data" "$master_run"
+  # One at a time: of two that start a master only one gets the folder, and the other would note a process that is gone.
+  exec 9>"$master_run/starting"
+  flock -w "$MASTER_WAIT_S" 9 || fail "another scripts/start has been starting the master for $MASTER_WAIT_S s: see $master_run/log."
+  if master_pid >/dev/null; then say "The master runs already: $(master_origin)"; exec 9>&-; return; fi
   # The port stays the same from then on: it is part of the bucket's address, and an agent's unpublished data goes by that.
-  if [ ! -f "$master_run/port" ]; then
+  if [ ! -s "$master_run/port" ]; then
     node -e '
       const { createServer } = require("node:net");
       const listen = (port) => {
@@ -34,7 +37,7 @@ start_master() {
       listen(Number(process.argv[1]));' "$MASTER_PORT" >"$master_run/port"
   fi
   setsid node "$here/dist/cli/main.js" serve --data "$master_data" --listen "127.0.0.1:$(master_port)" --allow "$1" \
-    </dev/null >>"$master_run/log" 2>&1 &
+    </dev/null >>"$master_run/log" 2>&1 9>&- &
   echo $! >"$master_run/pid"
   local waited=0
   until master_answers; do
@@ -43,6 +46,7 @@ start_master() {
     waited=$((waited + 1))
     sleep 0.2
   done
+  exec 9>&-
   say "Started a master at $(master_origin), data in $master_data"
 }
 

@@ -2,8 +2,8 @@
 import * as fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { signToken } from "../../src/crypto/token.ts";
-import { encodeCarBlockHead, encodeCarHeader } from "../../src/format/car.ts";
 import { cidOf } from "../../src/format/cid.ts";
+import { carOf } from "../support/car.ts";
 import { RawClient } from "../support/raw-http.ts";
 import { alice, startTestMaster, type TestMaster } from "../support/test-master.ts";
 
@@ -18,7 +18,7 @@ beforeAll(async () => {
   const head = `HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${await signToken(alice, Math.floor(Date.now() / 1000), 3600)}\r\n`;
   const bytes = Buffer.from("a block");
   const cid = cidOf("raw", bytes);
-  const car = Buffer.concat([encodeCarHeader(), encodeCarBlockHead(cid, bytes.length), bytes]);
+  const car = carOf({ cid, bytes });
   const have = JSON.stringify({ cids: [cid] });
   const root = JSON.stringify({ root: cid });
   requests = [

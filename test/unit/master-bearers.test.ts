@@ -7,10 +7,10 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { systemClock, type Clock } from "../../src/base/clock.ts";
 import type { Log, LogFields } from "../../src/base/log.ts";
 import { cidOf } from "../../src/format/cid.ts";
-import { encodeCarBlockHead, encodeCarHeader } from "../../src/format/car.ts";
 import { signToken } from "../../src/crypto/token.ts";
 import { walletToBytes, type WalletSigner } from "../../src/crypto/wallet.ts";
 import { parseSessionKey } from "../../src/master/http/session-key.ts";
+import { carOf } from "../support/car.ts";
 import { alice, bob, startTestMaster, stranger, type TestMaster } from "../support/test-master.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
@@ -75,7 +75,7 @@ function respelled(token: string): string {
 describe("every call", () => {
   const secret = Buffer.from("what only alice may see");
   const cid = cidOf("raw", secret);
-  const car = Buffer.concat([encodeCarHeader(), encodeCarBlockHead(cid, secret.length), secret]);
+  const car = carOf({ cid, bytes: secret });
   let master: TestMaster;
   let revoked: string;
   let logged = "";

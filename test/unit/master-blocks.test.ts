@@ -3,10 +3,9 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CarReader } from "@ipld/car";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Cid } from "../../src/base/ids.ts";
-import { encodeCarBlockHead, encodeCarHeader } from "../../src/format/car.ts";
 import { cidOf } from "../../src/format/cid.ts";
 import { encodeCbor, Link } from "../../src/format/dag-cbor.ts";
+import { carOf } from "../support/car.ts";
 import { alice, bob, startTestMaster, type TestMaster } from "../support/test-master.ts";
 
 let master: TestMaster;
@@ -15,11 +14,6 @@ afterAll(() => master.stop());
 
 const raw = (text: string) => blockOf("raw", Buffer.from(text));
 const blockOf = (codec: "raw" | "dag-cbor", bytes: Uint8Array) => ({ cid: cidOf(codec, bytes), bytes });
-const carOf = (...blocks: { cid: Cid; bytes: Uint8Array }[]) =>
-  Buffer.concat([
-    encodeCarHeader(),
-    ...blocks.flatMap(({ cid, bytes }) => [encodeCarBlockHead(cid, bytes.length), bytes]),
-  ]);
 const post = async (path: string, body: unknown, as = alice) =>
   master.call(path, { method: "POST", body: JSON.stringify(body) }, as);
 const upload = async (body: Uint8Array, as = alice) => master.call("/v1/blocks", { method: "POST", body }, as);

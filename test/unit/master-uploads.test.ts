@@ -9,6 +9,7 @@ import { signToken } from "../../src/crypto/token.ts";
 import { encodeCarBlockHead, encodeCarHeader } from "../../src/format/car.ts";
 import { cidOf } from "../../src/format/cid.ts";
 import type { MasterOptions } from "../../src/master/master.ts";
+import { carOf } from "../support/car.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { RawClient } from "../support/raw-http.ts";
 import { alice, bob, startTestMaster, type TestMaster } from "../support/test-master.ts";
@@ -19,11 +20,6 @@ interface Given {
 }
 
 const raw = (text: string): Given => ({ cid: cidOf("raw", Buffer.from(text)), bytes: Buffer.from(text) });
-const carOf = (...blocks: Given[]) =>
-  Buffer.concat([
-    encodeCarHeader(),
-    ...blocks.flatMap(({ cid, bytes }) => [encodeCarBlockHead(cid, bytes.length), bytes]),
-  ]);
 
 const masters: TestMaster[] = [];
 afterEach(async () => {

@@ -6,8 +6,8 @@ import { resolve } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
 import { signToken } from "../../src/crypto/token.ts";
-import { encodeCarBlockHead, encodeCarHeader } from "../../src/format/car.ts";
 import { REFUSALS } from "../../src/master/http/refusal.ts";
+import { carOf } from "../support/car.ts";
 import { CommitChain } from "../support/commit-chain.ts";
 import { bob, startTestMaster, type TestMaster } from "../support/test-master.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
@@ -37,9 +37,7 @@ const curlIsHere = spawnSync("curl", ["--version"]).status === 0;
 test.skipIf(!curlIsHere)("its curl lines answer what stands behind them", async () => {
   const chain = await CommitChain.create();
   const { commit, blocks } = chain.make("a file", undefined);
-  const all = [...blocks, commit, chain.genesis];
-  const car = all.flatMap(({ cid, bytes }) => [encodeCarBlockHead(cid, bytes.length), bytes]);
-  const body = Buffer.concat([encodeCarHeader(), ...car]);
+  const body = carOf(...blocks, commit, chain.genesis);
   const uploaded = await master.call("/v1/blocks", { method: "POST", body }, bob);
   expect(await uploaded.json()).toMatchObject({ rejected: [] });
 
