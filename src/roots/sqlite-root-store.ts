@@ -130,7 +130,7 @@ function rootOf(row: Row): Root {
     return { commit: parseCid(row.root_cid), version: row.version };
   } catch (cause) {
     throw new SynclineError("store_corrupt", `The root table holds ${JSON.stringify(row.root_cid)}, which is no CID.`, {
-      hint: "Run `syncline verify --data DIR --repair`.",
+      hint: "Put back a copy of it, or publish the bucket again: nothing else tells what its root was.",
       cause,
     });
   }
