@@ -12,6 +12,7 @@ import { listDirectory, lookup } from "../bucket/fs-reader.ts";
 import type { TreeObject } from "../bucket/fs-reader.ts";
 import { missingBlocks, streamContent } from "../content/read.ts";
 import { seekContent } from "../content/seek.ts";
+import { writeParts } from "../objects/disk.ts";
 import { readTarget } from "./bucket-reader.ts";
 import type { BucketReader } from "./bucket-reader.ts";
 import { setModified } from "./file-times.ts";
@@ -132,7 +133,7 @@ export class CopyOut {
     for (let at: number | undefined = 0; (at = await seekContent(source, content, size, at, "data")) !== undefined;) {
       const end: number = (await seekContent(source, content, size, at, "hole")) ?? size;
       for await (const bytes of streamContent(source, content, size, at, end)) {
-        await writeAll(file, bytes, at);
+        await writeParts(file, at, [bytes]);
         at += bytes.length;
         this.#progress.update(this.bytes + at);
       }
@@ -183,12 +184,6 @@ async function makeDirectory(target: Buffer): Promise<void> {
   throw new SynclineError("path_exists", `${target.toString("utf8")} is in the way of a directory.`, {
     hint: "Move it away, or choose another target.",
   });
-}
-
-async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
-  for (let done = 0; done < bytes.length;) {
-    done += (await file.write(bytes, done, bytes.length - done, position + done)).bytesWritten;
-  }
 }
 
 /** What is read ahead of the files of a directory, in all and of each. */

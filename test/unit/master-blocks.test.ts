@@ -3,17 +3,16 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CarReader } from "@ipld/car";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { cidOf } from "../../src/format/cid.ts";
-import { encodeCbor, Link } from "../../src/format/dag-cbor.ts";
+import { Link } from "../../src/format/dag-cbor.ts";
 import { carOf } from "../support/car.ts";
+import { raw } from "../support/opaque-commits.ts";
+import { cborBlock } from "../support/signed-history.ts";
 import { alice, bob, startTestMaster, type TestMaster } from "../support/test-master.ts";
 
 let master: TestMaster;
 beforeAll(async () => void (master = await startTestMaster()));
 afterAll(() => master.stop());
 
-const raw = (text: string) => blockOf("raw", Buffer.from(text));
-const blockOf = (codec: "raw" | "dag-cbor", bytes: Uint8Array) => ({ cid: cidOf(codec, bytes), bytes });
 const post = async (path: string, body: unknown, as = alice) =>
   master.call(path, { method: "POST", body: JSON.stringify(body) }, as);
 const upload = async (body: Uint8Array, as = alice) => master.call("/v1/blocks", { method: "POST", body }, as);
@@ -64,8 +63,8 @@ describe("the trustless gateway", () => {
   test("serves a DAG in the order of its links, each block once", async () => {
     const leaf = raw("leaf");
     const other = raw("other leaf");
-    const middle = blockOf("dag-cbor", encodeCbor([new Link(leaf.cid), new Link(other.cid)]));
-    const root = blockOf("dag-cbor", encodeCbor({ a: new Link(middle.cid), b: new Link(leaf.cid) }));
+    const middle = cborBlock([new Link(leaf.cid), new Link(other.cid)]);
+    const root = cborBlock({ a: new Link(middle.cid), b: new Link(leaf.cid) });
     await upload(carOf(root, middle, leaf, other));
     const get = async (scope: string) => cidsIn(await master.call(`/ipfs/${root.cid}?format=car${scope}`));
     expect(await get("")).toEqual([root.cid, middle.cid, leaf.cid, other.cid]);

@@ -6,20 +6,15 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { Cid } from "../../src/base/ids.ts";
 import { FREE_BODY_BYTES, MAX_BLOCK_ACCEPTED, OWNER_BODIES_BYTES } from "../../src/base/limits.ts";
 import { signToken } from "../../src/crypto/token.ts";
+import type { Block } from "../../src/blocks/block-store.ts";
 import { encodeCarBlockHead, encodeCarHeader } from "../../src/format/car.ts";
 import { cidOf } from "../../src/format/cid.ts";
 import type { MasterOptions } from "../../src/master/master.ts";
 import { carOf } from "../support/car.ts";
 import { ManualClock } from "../support/manual-clock.ts";
+import { raw } from "../support/opaque-commits.ts";
 import { RawClient } from "../support/raw-http.ts";
 import { alice, bob, startTestMaster, type TestMaster } from "../support/test-master.ts";
-
-interface Given {
-  readonly cid: Cid;
-  readonly bytes: Uint8Array;
-}
-
-const raw = (text: string): Given => ({ cid: cidOf("raw", Buffer.from(text)), bytes: Buffer.from(text) });
 
 const masters: TestMaster[] = [];
 afterEach(async () => {
@@ -37,7 +32,7 @@ async function upload(master: TestMaster, body: Uint8Array, as = alice) {
   return { ...((await answer.json()) as { code?: string }), status: answer.status };
 }
 
-async function missing(master: TestMaster, blocks: Given[], as = alice): Promise<Cid[]> {
+async function missing(master: TestMaster, blocks: readonly Block[], as = alice): Promise<Cid[]> {
   const body = JSON.stringify({ cids: blocks.map(({ cid }) => cid) });
   const answer = await master.call("/v1/blocks/have", { method: "POST", body }, as);
   return ((await answer.json()) as { missing: Cid[] }).missing;

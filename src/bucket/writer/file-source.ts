@@ -4,6 +4,7 @@ import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { SynclineError } from "../../base/errors.ts";
 import { SPOOL_MEMORY_BYTES } from "../../base/limits.ts";
+import { readUpTo, writeParts } from "../../objects/disk.ts";
 
 export interface FileSource extends AsyncDisposable {
   readonly size: number;
@@ -46,13 +47,15 @@ export function sourceOfFile(path: string | Buffer, size: number): FileSource {
 export async function sourceOfStream(stream: AsyncIterable<Uint8Array>, folder: string): Promise<FileSource> {
   const parts: Uint8Array[] = [];
   let size = 0;
+  let spooled = 0;
   let spool: { handle: FileHandle; path: string; folder: string } | undefined;
   for await (const part of stream) {
     size += part.length;
     parts.push(part);
     if (size <= SPOOL_MEMORY_BYTES) continue;
     spool ??= await openSpool(folder);
-    for (const each of parts.splice(0)) await spool.handle.write(each);
+    await writeParts(spool.handle, spooled, parts.splice(0));
+    spooled = size;
   }
   if (spool === undefined) return sourceOfBytes(Buffer.concat(parts));
   await spool.handle.close();
@@ -76,15 +79,9 @@ async function readFully(
   offset: number,
   length: number,
 ): Promise<Uint8Array> {
-  const bytes = new Uint8Array(length);
-  for (let done = 0; done < length;) {
-    const { bytesRead } = await handle.read(bytes, done, length - done, offset + done);
-    if (bytesRead === 0) {
-      throw new SynclineError("precondition_failed", `${path.toString()} became shorter while it was read.`, {
-        hint: "Put it again once nobody writes to it.",
-      });
-    }
-    done += bytesRead;
-  }
-  return bytes;
+  const bytes = await readUpTo(handle, offset, length);
+  if (bytes.length === length) return bytes;
+  throw new SynclineError("precondition_failed", `${path.toString()} became shorter while it was read.`, {
+    hint: "Put it again once nobody writes to it.",
+  });
 }
