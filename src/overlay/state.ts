@@ -102,9 +102,15 @@ export class OverlayState {
     return this.#hiddenSubdirs.count(parent);
   }
 
-  /** Whether the base name is one of those. */
-  hidesSubdir(parent: FileId, name: FileName): boolean {
-    return this.#hiddenSubdirs.has(parent, name);
+  /** The id of the changed directory that had the base name. */
+  hiddenSubdir(parent: FileId, name: FileName): FileId | undefined {
+    const ino = this.#hiddenSubdirs.has(parent, name) ? this.#hidden.get(parent)?.get(name) : undefined;
+    return ino === undefined ? undefined : this.#objects.get(ino)?.id;
+  }
+
+  /** The base names of a directory that do not count any more. */
+  hiddenNames(parent: FileId): ReadonlyMap<FileName, Ino> | undefined {
+    return this.#hidden.get(parent);
   }
 
   /** Dirty objects that will be published. */

@@ -20,6 +20,7 @@ export function invalidate(
   const { clean, overlay } = objects;
   if (changes === undefined || changes.length > MAX_INVALIDATIONS) {
     clean.clear();
+    objects.subdirectories.noteAll();
     return EVERYTHING;
   }
   const entries: { parent: Ino; name: Extract<BaseChange, { kind: "dentry" }>["name"]; removed?: Ino }[] = [];

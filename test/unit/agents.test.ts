@@ -49,15 +49,21 @@ describe("agents on one bucket", () => {
     "b look shared/q.log/q.log",
   ]);
 
-  claim("a directory counts once what was made here and by others, before that is merged", [
-    "a flush",
-    "b flush",
-    "b makeDirectory shared/d",
-    "a makeDirectory shared/d",
-    "a flush",
-    "b catchUp",
-    "b look shared",
-  ]);
+  for (const how of ["before that is merged", "after a restart"]) {
+    claim(`a directory counts once what was made here and by others, ${how}`, [
+      "a makeDirectory shared/e",
+      "a flush",
+      "b flush",
+      "b makeDirectory shared/d",
+      "b makeDirectory shared/e/r",
+      "a makeDirectory shared/d",
+      "a rename shared/e shared/d/e",
+      "a flush",
+      "b catchUp",
+      ...(how === "after a restart" ? ["b restart"] : []),
+      "b look shared",
+    ]);
+  }
 
   claim("what was missed in a new directory is found once it is that of another agent", [
     "b look shared",

@@ -240,6 +240,29 @@ describe("what others publish", () => {
     expect([await fs.list(""), await fs.list("k"), await fs.text("k/x")]).toEqual([["k"], ["x"], "our"]);
   });
 
+  test.each([0, 1, 40])(
+    "a stat of a large directory reads for the %i directories made in it, not for the others",
+    async (made) => {
+      const fs = await VfsHarness.create();
+      await fs.makeDirectory("d");
+      for (let n = 0; n < 1_000; n++) await fs.make(`d/file ${n}`);
+      for (let n = 0; n < 50; n++) await fs.makeDirectory(`d/directory ${n}`);
+      await fs.publish();
+      for (let n = 0; n < made; n++) await fs.makeDirectory(`d/new ${n}`);
+      // These two are one once they are merged.
+      await adopt(fs, async (other) => void (await other.makeDirectory("d/new 0")));
+      fs.vfs.commit();
+      fs.restart();
+      const ino = await fs.ino("d");
+      fs.restart();
+      fs.blocks.forgetCounts();
+      const { nlink } = await fs.run((vfs) => vfs.getAttributes(ino));
+      expect(nlink).toBe(2 + 50 + Math.max(made, 1));
+      // The ways to the directory's own row and to the changed names, which are neighbours; the tree has 60 nodes.
+      expect(fs.blocks.reads.length).toBeLessThanOrEqual(6);
+    },
+  );
+
   test.each(["apart", "inside"])(
     "takes in what changed here in a directory that a new one of ours became (%s)",
     async (where) => {
