@@ -1,5 +1,6 @@
 /** Long work on one thread in small pieces: between two of them whoever waits gets its turn. */
 import type { Clock } from "./clock.ts";
+import { nextTurn } from "./concurrency.ts";
 
 export class Pace {
   readonly #clock: Clock;
@@ -16,7 +17,7 @@ export class Pace {
   /** To be awaited between two pieces. Lets timers, sockets and others' promises run when the slice is used up. */
   async breathe(): Promise<void> {
     if (this.#clock.monotonicMs() - this.#since < this.#sliceMs) return;
-    await this.#clock.sleep(0);
+    await nextTurn();
     this.#since = this.#clock.monotonicMs();
   }
 }

@@ -23,7 +23,7 @@ export interface ExchangeRequest {
 export interface ExchangeAnswer {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
-  /** To be read to its end or returned from, else the connection stays taken. Throws `Unanswered`. */
+  /** To be read; who leaves it before its end cuts the connection, which stays taken until somebody begins. Throws `Unanswered`. */
   readonly body: AsyncIterable<Uint8Array>;
 }
 

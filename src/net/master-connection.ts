@@ -46,7 +46,7 @@ export interface RequestBody {
 export interface MasterAnswer {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
-  /** To be read to its end, or returned from; exactly one of these two is to be called. Throws `store_unreachable`. */
+  /** To be read, to its end or a part of it: this or `json`, for the connection stays taken until then. Throws `store_unreachable`. */
   readonly body: AsyncIterable<Uint8Array>;
   /** The whole body as JSON. Throws `store_unreachable`, `limit_exceeded`, `store_failed` when it is none. */
   json(): Promise<unknown>;

@@ -139,8 +139,8 @@ export function rootFrom(value: unknown): Root {
   }
   try {
     return { commit: parseCid(root), version };
-  } catch {
-    throw malformed("The master");
+  } catch (cause) {
+    throw malformed("The master", cause);
   }
 }
 
@@ -166,6 +166,6 @@ function asArbiterError(error: unknown): unknown {
   return new SynclineError("arbiter_unreachable", error.message, { ...hint, cause: error });
 }
 
-function malformed(address: string): SynclineError {
-  return new SynclineError("store_failed", `${address} answers with something that is no root.`);
+function malformed(address: string, cause?: unknown): SynclineError {
+  return new SynclineError("store_failed", `${address} answers with something that is no root.`, { cause });
 }

@@ -98,7 +98,8 @@ function refuseAs<Result>(codes: Readonly<Record<string, RefusalCode>>, work: ()
   } catch (error) {
     const code = error instanceof SynclineError ? codes[error.code] : undefined;
     if (code === undefined || !(error instanceof SynclineError)) throw error;
-    throw new Refusal(code, [error.message, error.hint].filter((text) => text !== undefined).join(" "));
+    const message = [error.message, error.hint].filter((text) => text !== undefined).join(" ");
+    throw new Refusal(code, message, { cause: error });
   }
 }
 
