@@ -4,7 +4,7 @@ import type { Block } from "./block-store.ts";
 
 export interface CarBatch {
   readonly bytes: number;
-  /** To be read once. */
+  /** Made anew each time that they are read. */
   readonly pieces: Iterable<Uint8Array>;
 }
 
@@ -16,7 +16,7 @@ const SMALL_BYTES = 16 * 1024;
 export function carBatch(blocks: readonly Block[]): CarBatch {
   const header = encodeCarHeader();
   const bytes = blocks.reduce((sum, block) => sum + carSectionBytes(block.bytes.length), header.length);
-  return { bytes, pieces: carPieces(blocks, header) };
+  return { bytes, pieces: { [Symbol.iterator]: () => carPieces(blocks, header) } };
 }
 
 /** The sections of these blocks, behind `before`. */

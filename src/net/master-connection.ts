@@ -40,6 +40,7 @@ export interface MasterRequest {
 export interface RequestBody {
   readonly type: string;
   readonly bytes: number;
+  /** Read anew each time that it is sent. */
   readonly pieces: Iterable<Uint8Array>;
 }
 
@@ -98,7 +99,8 @@ export class MasterConnection implements Master {
     const refusal = await refusalIn(answer);
     if (answer.status !== 401 || token === undefined) throw errorOf(this.address, refusal);
     bearer.refused(token);
-    const fresh = mayRepeat(request) ? await bearer.token() : token;
+    // Whom a master does not know it does nothing for: no call has taken place, not even a swap.
+    const fresh = await bearer.token();
     if (fresh === token) throw errorOf(this.address, refusal);
     return this.#again(request, fresh);
   }
@@ -211,11 +213,6 @@ async function readJson(address: string, body: AsyncIterable<Uint8Array>): Promi
       cause,
     });
   }
-}
-
-/** Whoever a token was refused for may ask again with a new one: nothing was done, and the body is still there. */
-function mayRepeat({ method, body }: MasterRequest): boolean {
-  return method !== "PUT" && (body === undefined || Array.isArray(body.pieces));
 }
 
 /** Loaded when it is needed: commands that speak to no master do without. Throws `config_invalid` for bad certificates. */

@@ -1,12 +1,17 @@
 import { once } from "node:events";
+import { text } from "node:stream/consumers";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
 import { SynclineError } from "../../src/base/errors.ts";
 import { MASTER_NEXT_MS } from "../../src/base/limits.ts";
+import { carBatch } from "../../src/blocks/car-batch.ts";
+import { CAR_TYPE } from "../../src/format/car.ts";
 import type { Bearer } from "../../src/net/bearer.ts";
 import { type Master, MasterConnection, maybeReceived } from "../../src/net/master-connection.ts";
 import { Masters } from "../../src/net/masters.ts";
+import { carOf } from "../support/car.ts";
 import { ManualClock } from "../support/manual-clock.ts";
+import { raw } from "../support/opaque-commits.ts";
 import { json, scriptedServer, type ScriptedServer } from "../support/scripted-server.ts";
 
 const get = { method: "GET", path: "/v1/buckets" } as const;
@@ -247,14 +252,37 @@ describe("capabilities", () => {
 });
 
 describe("a bearer", () => {
-  test("that was refused is made anew once, and the call repeated if it can be", async () => {
+  test("that was refused is made anew once, and the call repeated with all of its body, also a swap's", async () => {
     const server = await scriptedServer();
-    server.answer = (request, response) => {
+    const bodies: string[] = [];
+    server.answer = async (request, response) => {
+      bodies.push(await text(request));
       if (request.headers.authorization === "Bearer token-1") json(response, 401, { code: "token_revoked" });
       else json(response, 200, {});
     };
-    await (await connect(server).call(get)).json();
-    expect(server.seen.map(({ authorization }) => authorization)).toEqual(["Bearer token-1", "Bearer token-2"]);
+    const block = raw("a block");
+    const car = { type: CAR_TYPE, ...carBatch([block]) };
+    const swap = { type: "application/json", bytes: 2, pieces: [Buffer.from("{}")] };
+    const calls = [
+      { ...get, sent: "" },
+      { method: "POST", path: "/v1/blocks", body: car, sent: carOf(block).toString("utf8") },
+      { method: "PUT", path: "/v1/buckets/a/root", body: swap, sent: "{}" },
+    ] as const;
+    for (const { sent, ...request } of calls) {
+      await (await connect(server).call(request)).json();
+      expect(server.seen.splice(0).map(({ authorization }) => authorization)).toEqual([
+        "Bearer token-1",
+        "Bearer token-2",
+      ]);
+      expect(bodies.splice(0)).toEqual([sent, sent]);
+    }
+  });
+
+  test("that is refused again is the caller's to mend", async () => {
+    const server = await scriptedServer();
+    server.answer = (_, response) => json(response, 401, { code: "token_revoked" });
+    await expect(connect(server).call(get)).rejects.toMatchObject({ code: "bad_token" });
+    expect(server.seen).toHaveLength(2);
   });
 
   test("is not sent to another machine in clear", () => {
