@@ -171,14 +171,14 @@ export function rssMiB(pid) {
 
 /**
  * Where a drill's bucket is, and its further arguments: a folder, with `--master` a master of its own, with `--master=URL` a bucket
- * at that address. `away` and `back` make it unreachable and reachable.
+ * at that address. `away` and `back` make it unreachable and reachable. What it stores lies in the workspace, or in `parent`.
  */
-export async function storage(space) {
+export async function storage(space, parent = space.path) {
   const given = process.argv.slice(2).find((arg) => /^--master(=|$)/.test(arg));
   const rest = process.argv.slice(2).filter((arg) => arg !== given);
   const away = join(space.path, "away");
   if (given === undefined) {
-    const folder = join(space.path, "bucket");
+    const folder = join(parent, "bucket");
     return {
       url: `file://${folder}`,
       rest,
@@ -188,7 +188,7 @@ export async function storage(space) {
   }
   const address = given.slice("--master=".length);
   if (address !== "") return { url: address, rest };
-  const own = await master(space);
+  const own = await master(space, { data: join(parent, "master") });
   return { url: own.url(), rest, master: own, away: () => own.stop(), back: () => own.start() };
 }
 

@@ -5,6 +5,8 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import type { Clock } from "../base/clock.ts";
+import type { Cid } from "../base/ids.ts";
+import type { BlockReader } from "../blocks/block-store.ts";
 import { loadAddon } from "../fuse/addon.ts";
 
 /**
@@ -22,9 +24,13 @@ export function boundMemory(): void {
   withAddon((addon) => addon.boundMemory());
 }
 
-/** Collects this thread's garbage now, and has the allocator return what is free. Takes some 20 ms. */
+/**
+ * Collects this thread's garbage now, and has the allocator return what is free. Takes some 20 ms. Pages that the first collection
+ * empties are still being swept when it ends; the second, which is short, gives them back.
+ */
 export function releaseMemory(): void {
   collect ??= exposeCollector();
+  collect?.();
   collect?.();
   withAddon((addon) => addon.trimMemory());
 }
@@ -50,6 +56,30 @@ export class IdleRelease implements Disposable {
 }
 
 const IDLE_MS = 2_000;
+
+/** Reads from `inner`, and has memory released some time after much was read: most of it is dropped from caches again. */
+export function releasingReader(inner: BlockReader, idleRelease: Pick<IdleRelease, "note">): BlockReader {
+  let blocks = 0;
+  const count = (some: number) => {
+    blocks += some;
+    if (blocks < MANY_BLOCKS) return;
+    blocks = 0;
+    idleRelease.note();
+  };
+  return {
+    get: (cid) => {
+      count(1);
+      return inner.get(cid);
+    },
+    getMany: (cids: readonly Cid[]) => {
+      count(cids.length);
+      return inner.getMany(cids);
+    },
+  };
+}
+
+/** 4 MiB of usual nodes. */
+const MANY_BLOCKS = 256;
 
 let collect: (() => void) | undefined;
 

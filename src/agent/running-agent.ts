@@ -151,10 +151,15 @@ export class RunningAgent implements Agent {
     const stop = new AbortController();
     this.#resources.push({ [Symbol.dispose]: () => stop.abort() });
     const warming = warmUp(nodes, base.tree, stop.signal).then(
-      (read) => log.info("Names are in the cache.", { nodes: read }),
+      (read) => this.#warmedUp(read),
       (error: unknown) => log.warn(`Names are not all in the cache: ${describeError(error)}`),
     );
     await Promise.race([warming, clock.sleep(WARM_UP_WAIT_MS)]);
+  }
+
+  #warmedUp(nodes: number): void {
+    this.#options.log.info("Names are in the cache.", { nodes });
+    this.#idleRelease.note();
   }
 
   async #workerSetup(): Promise<WorkerSetup> {

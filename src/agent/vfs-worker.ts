@@ -15,7 +15,7 @@ import { DiskStorage } from "../overlay/disk-storage.ts";
 import type { FileSystem } from "../vfs/filesystem.ts";
 import { openVfs } from "../vfs/open-vfs.ts";
 import type { Vfs } from "../vfs/vfs.ts";
-import { IdleRelease } from "./memory.ts";
+import { IdleRelease, releasingReader } from "./memory.ts";
 import { EpochExchange } from "./epoch-exchange.ts";
 import { openBucket, type OpenedBucket } from "./open-bucket.ts";
 import { answerCalls, createCaller, type Caller } from "./rpc.ts";
@@ -58,7 +58,7 @@ function serve(port: MessagePort): void {
 
   answerCalls<WorkerMethods>(port, {
     async open(setup) {
-      serving = await openFilesystem(setup, log, accessThrough(main.call, setup.trust));
+      serving = await openFilesystem(setup, log, accessThrough(main.call, setup.trust), idleRelease);
       const { vfs } = serving;
       vfs.onDirty((reason) => tell({ event: "dirty", reason }));
       vfs.onInvalidate((changes) => open().mount?.invalidate(changes));
@@ -100,14 +100,19 @@ function serve(port: MessagePort): void {
   });
 }
 
-async function openFilesystem(setup: WorkerSetup, log: Log, access: MasterAccess): Promise<Serving> {
+async function openFilesystem(
+  setup: WorkerSetup,
+  log: Log,
+  access: MasterAccess,
+  idleRelease: IdleRelease,
+): Promise<Serving> {
   const { address, genesis, stateDir, base, readTimeoutMs } = setup;
   const cache = { dir: setup.cacheDir, bytes: setup.cacheBytes };
   const ports = { clock: systemClock, random: systemRandom };
   const opened = await openBucket({ address, access, genesis, cache, log, patienceMs: readTimeoutMs, ...ports });
   const vfs = await openVfs({
     storage: new DiskStorage(stateDir),
-    blocks: opened.blocks,
+    blocks: releasingReader(opened.blocks, idleRelease),
     base,
     clock: systemClock,
     log,

@@ -158,6 +158,10 @@ export const PACE_MS = 20;
 /** … but no longer than this, and not at all once the epoch has been on its way for PACED_MS. */
 export const PACE_MAX_MS = 50;
 export const PACED_MS = 5_000;
+/** Objects of an epoch that cross between the threads in one message. */
+export const EPOCH_PIECE = 512;
+/** From so many on, memory is given back in the middle of publishing an epoch. */
+export const LARGE_EPOCH_OBJECTS = 8_192;
 /** Inode rows that wait in memory before some are written to the tables, and how many then. */
 export const WAITING_INODES = 2_048;
 export const INODE_BATCH = 512;
@@ -167,7 +171,7 @@ export const SHARED_FILE_BYTES = 64 * MiB;
 /** Data files that are open at once. */
 export const MAX_OPEN_DATA_FILES = 256;
 /** Clean inodes whose rows and records are kept in memory. */
-export const CLEAN_INODES = 16_384;
+export const CLEAN_INODES = 8_192;
 /** Discarded data files are removed when there are so many, or this long after the first one. */
 export const SWEEP_FILES = 256;
 export const SWEEP_MS = 100;
@@ -179,8 +183,9 @@ export const MAX_LINKS = 65_000;
 export const MAX_FILE_BYTES = Number.MAX_SAFE_INTEGER;
 /** Base rows that one step of a listing reads. */
 export const LISTING_BATCH = 256;
-/** Directories whose listings are remembered in the middle. */
+/** Directories whose listings are remembered in the middle, and those of which the rows that come next are. */
 export const OPEN_LISTINGS = 64;
+export const LISTED_PAGES = 8;
 /** More changed names and inodes than this are not told one by one. */
 export const MAX_INVALIDATIONS = 10_000;
 

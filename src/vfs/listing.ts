@@ -6,7 +6,7 @@
  */
 import { BoundedMap } from "../base/bounded-map.ts";
 import type { Cid, FileId, FileName, Ino } from "../base/ids.ts";
-import { LISTING_BATCH, OPEN_LISTINGS } from "../base/limits.ts";
+import { LISTED_PAGES, LISTING_BATCH, OPEN_LISTINGS } from "../base/limits.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
 import { peekDirectory } from "../bucket/fs-reader.ts";
 import type { ListedEntry } from "../bucket/fs-reader.ts";
@@ -27,7 +27,6 @@ interface Listing {
   /** The overlay's names when the listing began, sorted. Some may be gone; newer ones need not be listed. */
   own: readonly FileName[];
   readonly places: Map<number, FileName>;
-  page: Page | undefined;
   /** How far a search for a cookie came. */
   search: { readonly cookie: number; readonly after: FileName | undefined } | undefined;
 }
@@ -48,6 +47,8 @@ interface Listed {
 export class Listings {
   readonly #objects: Objects;
   readonly #listings = new BoundedMap<Ino, Listing>(OPEN_LISTINGS);
+  /** Of fewer directories than are remembered: a page takes a hundred KiB and more, with the nodes that its rows are in. */
+  readonly #pages = new BoundedMap<Ino, Page>(LISTED_PAGES);
 
   constructor(objects: Objects) {
     this.#objects = objects;
@@ -62,7 +63,7 @@ export class Listings {
     const begun = last;
     try {
       for (const { name, ino: child, mode } of this.#entries(ino, listing, last)) {
-        const attributes = withAttributes ? this.#attributes(child, listing) : undefined;
+        const attributes = withAttributes ? this.#attributes(child, ino) : undefined;
         if (!emit({ ino: child, name, mode: attributes?.mode ?? mode, next: cookieOf(name), attributes })) return;
         last = name;
       }
@@ -85,7 +86,7 @@ export class Listings {
 
   #listing(ino: Ino, begins: boolean): Listing {
     const known = this.#listings.get(ino);
-    const listing = known ?? { own: [], places: new Map<number, FileName>(), page: undefined, search: undefined };
+    const listing = known ?? { own: [], places: new Map<number, FileName>(), search: undefined };
     if (known === undefined) this.#listings.set(ino, listing);
     if (begins || known === undefined)
       listing.own = [...(this.#objects.overlay.state.entries(ino)?.keys() ?? [])].sort();
@@ -119,7 +120,7 @@ export class Listings {
   *#entries(ino: Ino, listing: Listing, after: FileName | undefined): Generator<Listed> {
     const { state } = this.#objects.overlay;
     const own = this.#ownEntries(ino, listing.own, after);
-    const base = this.#baseEntries(ino, listing, after);
+    const base = this.#baseEntries(ino, after);
     let nextOwn = own.next().value;
     let nextBase = base.next().value;
     while (nextOwn !== undefined || nextBase !== undefined) {
@@ -145,11 +146,11 @@ export class Listings {
     }
   }
 
-  *#baseEntries(ino: Ino, listing: Listing, start: FileName | undefined): Generator<Listed, undefined> {
+  *#baseEntries(ino: Ino, start: FileName | undefined): Generator<Listed, undefined> {
     const id = this.#objects.directoryId(ino);
     if (id === undefined) return;
     for (let after = start; ;) {
-      const { rows } = this.#page(listing, id, after);
+      const { rows } = this.#page(ino, id, after);
       for (const { name, dentry } of rows) {
         if (after !== undefined && name <= after) continue;
         if (this.#objects.overlay.state.entry(ino, name) !== undefined || this.#objects.overlay.state.hides(id, name))
@@ -163,10 +164,10 @@ export class Listings {
   }
 
   /** The rows around a name: those that were read last, while they reach past it and the base is the same. */
-  #page(listing: Listing, id: FileId, after: FileName | undefined): Page {
+  #page(ino: Ino, id: FileId, after: FileName | undefined): Page {
     const { nodes } = this.#objects.loader;
     const { tree } = this.#objects.overlay.state.base;
-    const { page } = listing;
+    const page = this.#pages.get(ino);
     if (page?.tree === tree) {
       const beginsBefore = page.after === undefined || (after !== undefined && page.after <= after);
       const last = page.rows.at(-1)?.name;
@@ -174,18 +175,19 @@ export class Listings {
       if (beginsBefore && reaches) return page;
     }
     const rows = peekDirectory(nodes, tree, id, after, LISTING_BATCH);
-    listing.page = { tree, after, rows };
-    return listing.page;
+    const next = { tree, after, rows };
+    this.#pages.set(ino, next);
+    return next;
   }
 
   /** When the attributes of one entry need blocks, those of the others on the page are asked for along with them. */
-  #attributes(ino: Ino, listing: Listing): Attributes {
+  #attributes(ino: Ino, directory: Ino): Attributes {
     try {
       return this.#objects.attributes(ino);
     } catch (error) {
       if (!(error instanceof BlockMiss)) throw error;
       const cids = new Set(error.cids);
-      for (const { dentry } of listing.page?.rows ?? []) {
+      for (const { dentry } of this.#pages.get(directory)?.rows ?? []) {
         if (dentry.kind === "reference") for (const cid of this.#missing(dentry.id)) cids.add(cid);
       }
       throw new BlockMiss([...cids]);

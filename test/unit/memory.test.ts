@@ -1,0 +1,20 @@
+import { expect, test } from "vitest";
+import { releasingReader } from "../../src/agent/memory.ts";
+import { cidOf } from "../../src/format/cid.ts";
+import { BlockMap } from "../support/block-map.ts";
+
+test("memory is released after many blocks were read, one by one or together, and not after a few", async () => {
+  const bytes = Buffer.from("a block");
+  const cid = cidOf("raw", bytes);
+  const blocks = new BlockMap();
+  blocks.put({ cid, bytes });
+  let notes = 0;
+  const reader = releasingReader(blocks, { note: () => void notes++ });
+  for (let read = 0; read < 155; read++) expect(await reader.get(cid)).toEqual(bytes);
+  expect((await reader.getMany(Array.from({ length: 100 }, () => cid))).get(cid)).toEqual(bytes);
+  expect(notes).toBe(0);
+  await reader.get(cid);
+  expect(notes).toBe(1);
+  for (let read = 0; read < 255; read++) await reader.get(cid);
+  expect(notes).toBe(1);
+});
