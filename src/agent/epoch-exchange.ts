@@ -1,7 +1,8 @@
 /** Epochs on the thread that serves: handed over and taken back in pieces (overlay-caller.ts). */
 import { SynclineError } from "../base/errors.ts";
-import type { ChangedObject, ChangeSet, PublishedEpoch } from "../bucket/change-set.ts";
-import type { PublishedObject, SealedEpoch } from "./threads.ts";
+import type { ChangeSet, PublishedEpoch } from "../bucket/change-set.ts";
+import { packChanged, PackedObjects } from "../overlay/packed-epoch.ts";
+import type { SealedEpoch } from "./threads.ts";
 
 /** What of the filesystem this needs. */
 export interface EpochSource {
@@ -13,7 +14,7 @@ export interface EpochSource {
 export class EpochExchange {
   readonly #source: EpochSource;
   #sealed: ChangeSet | undefined;
-  #published = new Map<PublishedObject[0], PublishedObject[1]>();
+  #published: Uint8Array[] = [];
 
   constructor(source: EpochSource) {
     this.#source = source;
@@ -29,26 +30,20 @@ export class EpochExchange {
   }
 
   /** Throws `internal` when nothing was sealed. */
-  sealedObjects({ from, to }: { readonly from: number; readonly to: number }): readonly ChangedObject[] {
+  sealedObjects({ from, to }: { readonly from: number; readonly to: number }): Uint8Array {
     if (this.#sealed === undefined) throw new SynclineError("internal", "There is no sealed epoch.");
-    return this.#sealed.objects.slice(from, to);
+    return packChanged(this.#sealed.objects.slice(from, to));
   }
 
-  publishedObjects({
-    first,
-    objects,
-  }: {
-    readonly first: boolean;
-    readonly objects: readonly PublishedObject[];
-  }): void {
-    if (first) this.#published.clear();
-    for (const [ino, object] of objects) this.#published.set(ino, object);
+  publishedObjects({ first, objects }: { readonly first: boolean; readonly objects: Uint8Array | undefined }): void {
+    if (first) this.#published = [];
+    if (objects !== undefined) this.#published.push(objects);
   }
 
   /** How many objects it had. */
   published(epoch: Omit<PublishedEpoch, "objects">): number {
-    const objects = this.#published;
-    this.#published = new Map();
+    const objects = new PackedObjects(this.#published);
+    this.#published = [];
     this.#source.published({ ...epoch, objects });
     this.#sealed = undefined;
     return objects.size;

@@ -5,7 +5,13 @@
 import type { Clock } from "../base/clock.ts";
 import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Cid, Lamport, WriterId } from "../base/ids.ts";
-import { PUBLISH_NODE_CACHE_BYTES, RECONNECT_FIRST_MS, RECONNECT_MAX_MS } from "../base/limits.ts";
+import {
+  EPOCH_PIECE,
+  LARGE_EPOCH_OBJECTS,
+  PUBLISH_NODE_CACHE_BYTES,
+  RECONNECT_FIRST_MS,
+  RECONNECT_MAX_MS,
+} from "../base/limits.ts";
 import { describeError, type Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { Bucket, CurrentRoot } from "../bucket/bucket.ts";
@@ -17,6 +23,7 @@ import { publishEpoch } from "../bucket/publish.ts";
 import type { Writer } from "../bucket/publish/next-commit.ts";
 import type { PublishFigures, PublishOutcome } from "../bucket/publish/outcome.ts";
 import type { BaseRoot } from "../overlay/journal-record.ts";
+import { PackedObjects } from "../overlay/packed-epoch.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { FlushEnd } from "./flush-schedule.ts";
 import { Throughput, workOf, type Work } from "./throughput.ts";
@@ -139,29 +146,36 @@ export class Publisher {
   }
 
   async #publishDirty(): Promise<FlushEnd> {
-    const writer = this.#writer;
-    const changes = writer === undefined ? undefined : await this.#options.overlay.seal();
-    return writer === undefined || changes === undefined ? this.#catchUp() : this.#publish(writer, changes);
+    const attempt = this.#writer === undefined ? undefined : await this.#attempt(this.#writer);
+    return attempt === undefined ? this.#catchUp() : this.#conclude(attempt);
   }
 
-  async #publish(writer: Writer, changes: ChangeSet): Promise<FlushEnd> {
+  /** Undefined when nothing changed. Once this is over nothing refers to the epoch's objects: what came of them is packed. */
+  async #attempt(writer: Writer): Promise<Attempt | undefined> {
     const { bucket, data, clock, random, log, overlay } = this.#options;
+    const changes = await overlay.seal();
+    if (changes === undefined) return undefined;
     const context = { bucket, writer, clock, random, log };
-    const startMs = clock.monotonicMs();
+    const begun = { startMs: clock.monotonicMs(), work: workOf(changes), objects: changes.objects.length };
     this.#held = true;
-    const outcome = await publishEpoch(context, changes, data, { adopted: this.#base.commit });
+    return { ...begun, outcome: packed(await publishEpoch(context, changes, data, { adopted: this.#base.commit })) };
+  }
+
+  async #conclude({ outcome, work, objects, startMs }: Attempt): Promise<FlushEnd> {
+    const { bucket, clock, log, overlay } = this.#options;
     this.#count(outcome);
     switch (outcome.kind) {
       case "published":
+        if (objects > LARGE_EPOCH_OBJECTS) this.#options.releaseMemory("now");
         await overlay.published(outcome.epoch);
         this.#held = false;
         this.#base = baseRootOf(outcome.epoch.base);
-        this.#throughput.note(workOf(changes), clock.monotonicMs() - startMs);
+        this.#throughput.note(work, clock.monotonicMs() - startMs);
         this.#remember(outcome.conflicts);
         this.#root = { root: outcome.root, commit: await bucket.commit(outcome.epoch.base.commit) };
         this.#reached();
         if (outcome.figures.uploadedBytes > MUCH_BYTES) this.#options.releaseMemory("now");
-        else if (changes.objects.length > MANY_OBJECTS) this.#options.releaseMemory("when idle");
+        else if (objects > MANY_OBJECTS) this.#options.releaseMemory("when idle");
         return DONE;
       case "queued":
         this.#lastError = new SynclineError("root_moved", "Other writers were faster, many times. The epoch waits.", {
@@ -237,7 +251,7 @@ export class Publisher {
     return { again: true, afterMs };
   }
 
-  #count({ kind, figures, ...rest }: PublishOutcome): void {
+  #count({ kind, figures, ...rest }: PackedOutcome): void {
     const conflicts = "conflicts" in rest ? rest.conflicts.length : 0;
     this.#last = { attempts: figures.attempts, conflicts };
     const { flushes, attempts, requests, uploadedBytes, uploadedBlocks, blocksRead } = this.#totals;
@@ -256,6 +270,24 @@ export class Publisher {
     const seen = conflicts.map((conflict) => ({ conflict, timeNs }));
     this.#conflicts = [...this.#conflicts, ...seen].slice(-CONFLICTS_REMEMBERED);
   }
+}
+
+/** One epoch's way into the bucket, as far as it came. */
+interface Attempt {
+  readonly startMs: number;
+  readonly work: Work;
+  readonly objects: number;
+  readonly outcome: PackedOutcome;
+}
+
+type PackedOutcome =
+  | Exclude<PublishOutcome, { kind: "published" }>
+  | (Omit<Extract<PublishOutcome, { kind: "published" }>, "epoch"> & { readonly epoch: PublishedEpoch });
+
+function packed(outcome: PublishOutcome): PackedOutcome {
+  if (outcome.kind !== "published") return outcome;
+  const { epoch } = outcome;
+  return { ...outcome, epoch: { ...epoch, objects: PackedObjects.of(epoch.objects, EPOCH_PIECE) } };
 }
 
 const UNREACHABLE: ReadonlySet<string> = new Set([

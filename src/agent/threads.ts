@@ -1,7 +1,7 @@
 /**
  * What the agent's two threads tell one another: the main thread publishes, the worker serves the filesystem. Plain data.
  */
-import type { ChangedObject, ChangeSet, NewBase, PublishedEpoch } from "../bucket/change-set.ts";
+import type { ChangeSet, NewBase, PublishedEpoch } from "../bucket/change-set.ts";
 import type { MasterAccess } from "../net/access.ts";
 import type { BaseRoot } from "../overlay/journal-record.ts";
 import type { Pending } from "../overlay/overlay.ts";
@@ -35,10 +35,6 @@ export interface SealedEpoch {
   readonly count: number;
 }
 
-/** An entry of `PublishedEpoch.objects`. */
-export type PublishedObject =
-  PublishedEpoch["objects"] extends ReadonlyMap<infer Key, infer Value> ? readonly [Key, Value] : never;
-
 /** What the main thread asks the worker. */
 export type WorkerMethods = {
   /** Opens the overlay (recovering it) and answers where it stands, and whether something waits; nothing is mounted yet. */
@@ -47,9 +43,10 @@ export type WorkerMethods = {
   pending(nothing: undefined): Pending;
   /** The epoch to publish, without its objects, and how many those are; `sealedObjects` tells them. */
   seal(nothing: undefined): Promise<SealedEpoch | undefined>;
-  sealedObjects(range: { readonly from: number; readonly to: number }): readonly ChangedObject[];
-  /** Some of the objects that `published` is about; `first` begins anew. */
-  publishedObjects(some: { readonly first: boolean; readonly objects: readonly PublishedObject[] }): void;
+  /** As `packChanged` has them. */
+  sealedObjects(range: { readonly from: number; readonly to: number }): Uint8Array;
+  /** A piece of the `PackedObjects` that `published` is about; `first` begins anew. */
+  publishedObjects(some: { readonly first: boolean; readonly objects: Uint8Array | undefined }): void;
   published(epoch: Omit<PublishedEpoch, "objects">): Promise<void>;
   adopt(base: NewBase): Promise<void>;
   /** Detaches the mount; `lazy`: even when it is busy. Throws `mount_busy`. */

@@ -60,15 +60,19 @@ export interface PublishedEpoch {
    * Each object of the epoch that still exists, as our own tree (before merging) held it: its new kept rows. Under the ids that
    * the merged tree has for it and its parents.
    */
-  readonly objects: ReadonlyMap<
-    Ino,
-    {
-      readonly id: FileId;
-      readonly record: FileRecord;
-      readonly names: readonly { readonly parent: FileId; readonly name: FileName }[];
-    }
-  >;
+  readonly objects: PublishedObjects;
   readonly base: NewBase;
+}
+
+/** By inode number; a map, or what takes less memory. */
+export interface PublishedObjects extends Iterable<readonly [Ino, PublishedObject]> {
+  readonly size: number;
+}
+
+export interface PublishedObject {
+  readonly id: FileId;
+  readonly record: FileRecord;
+  readonly names: readonly { readonly parent: FileId; readonly name: FileName }[];
 }
 
 /** A root to stand on from now on, and how it differs from what the overlay showed before. */

@@ -11,7 +11,7 @@ import { BACKOFF_FIRST_MS, BACKOFF_GROWTH, BACKOFF_MAX_MS, PUBLISH_ATTEMPTS } fr
 import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { Bucket, CurrentRoot, VerifiedCommit } from "./bucket.ts";
-import type { BaseChange, ChangeSet, DataReader, PublishedEpoch } from "./change-set.ts";
+import type { BaseChange, ChangeSet, DataReader } from "./change-set.ts";
 import { allOf, differences, entriesOf } from "./differences.ts";
 import { ancestorAt, descends } from "./history.ts";
 import { mergeSnapshots } from "./merge/merge-snapshots.ts";
@@ -228,7 +228,7 @@ class Publication implements AsyncDisposable {
   async #published({ commit, root }: CurrentRoot, epochTree: EpochTree): Promise<PublishOutcome> {
     const { objects, conflicts } = epochTree;
     const { cid, body } = commit;
-    const epoch: PublishedEpoch = {
+    const epoch = {
       epoch: this.#changes.epoch,
       objects,
       base: { commit: cid, tree: body.tree, seq: body.seq, changes: await changesFrom(epochTree, body.tree) },

@@ -8,6 +8,9 @@ import type { FileId, FileName, Ino } from "../base/ids.ts";
 const ID_BYTES = 16;
 /** What one field without a byte string takes at most. */
 const FIXED_BYTES = 8;
+/** Says that a time is longer. */
+const LONG_NS = -(2n ** 63n);
+const MAX_NS = 2n ** 63n - 1n;
 
 export class ByteWriter {
   #bytes: Buffer;
@@ -62,10 +65,13 @@ export class ByteWriter {
     this.#length += 8;
   }
 
+  /** 64 bits; what other writers gave a file may be longer, and follows as digits then. */
   ns(value: bigint): void {
     this.#room(FIXED_BYTES);
-    this.#view.setBigInt64(this.#length, value, true);
+    const isLong = value <= LONG_NS || value > MAX_NS;
+    this.#view.setBigInt64(this.#length, isLong ? LONG_NS : value, true);
     this.#length += 8;
+    if (isLong) this.text(value.toString());
   }
 
   id(id: FileId): void {
@@ -145,7 +151,8 @@ export class ByteReader {
   }
 
   ns(): bigint {
-    return this.#view.getBigInt64(this.#take(8), true);
+    const value = this.#view.getBigInt64(this.#take(8), true);
+    return value === LONG_NS ? this.#longNs() : value;
   }
 
   id(): FileId {
@@ -168,6 +175,14 @@ export class ByteReader {
     const length = this.u32();
     const at = this.#take(length);
     return new Uint8Array(this.#bytes.subarray(at, at + length));
+  }
+
+  #longNs(): bigint {
+    try {
+      return BigInt(this.text());
+    } catch (cause) {
+      throw corruptState("A time in the overlay is no number.", cause);
+    }
   }
 
   #take(length: number): number {

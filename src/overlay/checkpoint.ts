@@ -111,6 +111,16 @@ export function decodeObject(bytes: Uint8Array): DirtyObject {
 
 export function encodeSealed(changed: ChangedObject): Uint8Array {
   const writer = new ByteWriter(ROW_BYTES);
+  writeSealed(writer, changed);
+  return writer.bytes.slice();
+}
+
+/** Throws `state_corrupt`. */
+export function decodeSealed(bytes: Uint8Array): ChangedObject {
+  return readSealed(new ByteReader(bytes));
+}
+
+export function writeSealed(writer: ByteWriter, changed: ChangedObject): void {
   writer.int(changed.ino);
   writer.u8(changed.id === undefined ? 0 : 1);
   if (changed.id !== undefined) writer.id(changed.id);
@@ -124,12 +134,10 @@ export function encodeSealed(changed: ChangedObject): Uint8Array {
     writer.int(changed.content.baseSize);
     Extents.ofSegments(changed.content.segments).write(writer);
   }
-  return writer.bytes.slice();
 }
 
 /** Throws `state_corrupt`. */
-export function decodeSealed(bytes: Uint8Array): ChangedObject {
-  const reader = new ByteReader(bytes);
+export function readSealed(reader: ByteReader): ChangedObject {
   return {
     ino: reader.ino(),
     id: reader.u8() === 0 ? undefined : reader.id(),

@@ -219,13 +219,13 @@ export class Overlay {
   /** The epoch in flight is in the bucket, and `result.base` is what the overlay stands on now. */
   published(result: PublishedEpoch): void {
     const { epoch } = result;
-    this.#checkComplete(result);
-    const rows = [...result.objects].map(([ino, { id, record, names }]): PublishedRow => ({
+    const rows = Array.from(result.objects, ([ino, { id, record, names }]): PublishedRow => ({
       ino,
       id,
       kept: changedSince(this.state, ino, epoch) ? { record, names } : undefined,
       joined: joinedBy(this.state, ino, id),
     }));
+    this.#checkComplete(epoch, new Set(rows.map(({ ino }) => ino)));
     for (let at = 0; at === 0 || at < rows.length; at += ROWS_PER_RECORD)
       this.execute([{ kind: "rows", first: at === 0, rows: rows.slice(at, at + ROWS_PER_RECORD) }], { urgent: true });
     this.execute([{ kind: "published", epoch, base: rootOf(result.base) }], { urgent: true });
@@ -295,9 +295,9 @@ export class Overlay {
   }
 
   /** Nothing is journaled of a result that does not fit the epoch in flight. */
-  #checkComplete({ epoch, objects }: PublishedEpoch): void {
+  #checkComplete(epoch: number, published: ReadonlySet<Ino>): void {
     const changes = this.state.inFlight?.changes;
-    const lacking = changes?.objects.find(({ ino, record }) => record !== undefined && !objects.has(ino));
+    const lacking = changes?.objects.find(({ ino, record }) => record !== undefined && !published.has(ino));
     if (changes?.epoch === epoch && lacking === undefined) return;
     throw new SynclineError("internal", `What was published does not fit the epoch ${changes?.epoch} that was sealed.`);
   }

@@ -5,7 +5,9 @@ import type { SynclineError } from "../../src/base/errors.ts";
 import { silentLog } from "../../src/base/log.ts";
 import type { Bucket } from "../../src/bucket/bucket.ts";
 import type { BucketRemote } from "../../src/bucket/remote.ts";
+import { EPOCH_PIECE } from "../../src/base/limits.ts";
 import { dataReaderOf } from "../../src/overlay/data-reader.ts";
+import { packChanged, PackedObjects, unpackChanged } from "../../src/overlay/packed-epoch.ts";
 import { openVfs } from "../../src/vfs/open-vfs.ts";
 import type { VfsLimits } from "../../src/vfs/open-vfs.ts";
 import type { Vfs } from "../../src/vfs/vfs.ts";
@@ -111,11 +113,13 @@ export class SimulatedAgent {
           const changes = vfs.seal();
           await vfs.sync();
           await alive();
-          return structuredClone(changes);
+          if (changes === undefined) return undefined;
+          const { objects, ...head } = changes;
+          return { ...structuredClone(head), objects: unpackChanged(packChanged(objects)) };
         },
-        published: async (epoch) => {
+        published: async ({ objects, ...epoch }) => {
           await alive();
-          vfs.published(structuredClone(epoch));
+          vfs.published({ ...structuredClone(epoch), objects: PackedObjects.of(objects, EPOCH_PIECE) });
         },
         adopt: async (base) => {
           await alive();

@@ -4,7 +4,7 @@ import type { Cid, Lamport } from "../../src/base/ids.ts";
 import { silentLog } from "../../src/base/log.ts";
 import type { Random } from "../../src/base/random.ts";
 import { rootDirectoryTree } from "../../src/bucket/bucket.ts";
-import { buildEpoch } from "../../src/bucket/build.ts";
+import { buildEpoch, type BuiltEpoch } from "../../src/bucket/build.ts";
 import type { ChangeSet, NewBase, PublishedEpoch } from "../../src/bucket/change-set.ts";
 import { differences } from "../../src/bucket/differences.ts";
 import { ChunkCache } from "../../src/content/chunk-cache.ts";
@@ -66,7 +66,7 @@ export class VfsHarness extends VfsDriver {
   }
 
   /** Seals and builds; what `published` wants. */
-  async build(): Promise<PublishedEpoch | undefined> {
+  async build(): Promise<(PublishedEpoch & Pick<BuiltEpoch, "objects">) | undefined> {
     const changes = this.vfs.seal();
     if (changes === undefined) return undefined;
     await this.vfs.sync();

@@ -2,6 +2,7 @@
 import type { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import type { Root } from "../../roots/root-store.ts";
+import type { BuiltEpoch } from "../build.ts";
 import type { PublishedEpoch } from "../change-set.ts";
 import type { Conflict } from "../merge/conflict.ts";
 
@@ -9,7 +10,7 @@ export type PublishOutcome =
   /** The epoch is in the bucket, and `epoch.base` is the root to stand on. */
   | {
       readonly kind: "published";
-      readonly epoch: PublishedEpoch;
+      readonly epoch: PublishedEpoch & Pick<BuiltEpoch, "objects">;
       readonly root: Root;
       /** What this epoch's merge could not keep as both sides meant it. */
       readonly conflicts: readonly Conflict[];
