@@ -21,12 +21,14 @@ export function settlePublished(state: OverlayState, record: Extract<JournalReco
   state.base = record.base;
   // What is gone first: an object that was replaced hands its id on.
   for (const changed of flight.changes.objects) if (changed.record === undefined) settleDeleted(state, changed);
+  const takenOver = new Set<Ino>();
   for (const changed of flight.changes.objects) {
-    if (changed.record === undefined) continue;
+    if (changed.record === undefined || takenOver.has(changed.ino)) continue;
     const row = rows.get(changed.ino);
     if (row === undefined) throw corruptState(`The published epoch ${record.epoch} lacks inode ${changed.ino}.`);
     const object = state.dirty(changed.ino);
     if (takeOver(state, changed, row) === "gone") continue;
+    if (row.joined !== undefined) takenOver.add(row.joined.other);
     if (object.epoch <= record.epoch) dropPublished(state, flight, rows, changed, object, row.id);
     else keepPublished(state, flight, rows, changed, object, row);
   }

@@ -24,6 +24,28 @@ describe("agents on one bucket", () => {
     "b look shared/r",
   ]);
 
+  for (const first of ["d", "e"]) {
+    claim(
+      `what is new below a directory that became another changed one stays there: ${first} changed first`,
+      [
+        "a makeDirectory shared/d",
+        "a flush",
+        "b flush",
+        "a rename shared/d shared/e",
+        "a flush",
+        ...(first === "d" ? ["b create shared/d/x"] : []),
+        "b makeDirectory shared/e",
+        "b makeDirectory shared/e/r",
+        "b create shared/d/y",
+        "b away",
+        "b flush",
+        "b create shared/e/r/y",
+        "b look shared/e/r",
+      ],
+      ["shared/e/y", "shared/e/r/y"],
+    );
+  }
+
   claim("a directory that was removed and made anew here shows what others put into it meanwhile", [
     "a makeDirectory shared/d",
     "a create shared/d/e",

@@ -5,18 +5,23 @@
 import type { FileId, Ino } from "../../base/ids.ts";
 import type { BuiltObject } from "../build.ts";
 
-/** `successors`: id in our own tree → id in the merged one. Two objects never get one id: the second keeps its own. */
+/**
+ * `successors`: id in our own tree → id in the merged one. Two objects never get one id: the second keeps its own. But a directory
+ * that folded into another one of the epoch has that one's.
+ */
 export function underSuccessors(
   objects: ReadonlyMap<Ino, BuiltObject>,
   successors: ReadonlyMap<FileId, FileId>,
 ): ReadonlyMap<Ino, BuiltObject> {
   if (successors.size === 0) return objects;
-  const taken = new Set([...objects.values()].map(({ id }) => id));
+  const own = new Set([...objects.values()].map(({ id }) => id));
+  const given = new Set<FileId>();
   const renewed = new Map<Ino, BuiltObject>();
   for (const [ino, { id, record, names }] of objects) {
     const successor = successors.get(id);
-    const isFree = successor !== undefined && !taken.has(successor);
-    if (isFree) taken.add(successor);
+    const isFree =
+      successor !== undefined && !given.has(successor) && (record.type === "directory" || !own.has(successor));
+    if (isFree) given.add(successor);
     const places = names.map(({ parent, name }) => ({ parent: successors.get(parent) ?? parent, name }));
     renewed.set(ino, { id: isFree ? successor : id, record, names: places });
   }
