@@ -1,5 +1,6 @@
 /** What an agent tells others about itself: the JSON of cli.md. */
 import { hostname } from "node:os";
+import { timeText } from "../base/clock.ts";
 import type { ErrorCode, SynclineError } from "../base/errors.ts";
 import type { WriterId } from "../base/ids.ts";
 import { nameToText } from "../base/names.ts";
@@ -113,5 +114,5 @@ function conflictReport(
 ): AgentStatus["conflicts"][number] {
   const path = conflict.names.kept.map(nameToText).join("/");
   const machine = conflict.writer === own ? hostname() : conflict.writer;
-  return { path, machine, time: new Date(Number(timeNs / 1_000_000n)).toISOString() };
+  return { path, machine, time: timeText(timeNs) };
 }

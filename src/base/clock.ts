@@ -33,6 +33,11 @@ export const systemClock: Clock = {
   },
 };
 
+/** RFC 3339 in UTC with milliseconds. */
+export function timeText(ns: bigint): string {
+  return new Date(Number(ns / 1_000_000n)).toISOString();
+}
+
 /** Date.now() has milliseconds only; the high-resolution timer fills in the rest and is set anew when the two drift apart. */
 function nowNs(): bigint {
   const wallMs = Date.now();

@@ -1,4 +1,6 @@
 /** Where a program part reports what happened: a port, so that the agent writes a file and a test collects lines. */
+import { timeText } from "./clock.ts";
+
 export interface Log {
   info(message: string, fields?: LogFields): void;
   warn(message: string, fields?: LogFields): void;
@@ -13,7 +15,7 @@ export const silentLog: Log = { info: () => {}, warn: () => {}, error: () => {} 
 /** One line an event: time, level, message, then fields as JSON. `write` gets whole lines. */
 export function createLineLog(nowNs: () => bigint, write: (line: string) => void): Log {
   const line = (level: string) => (message: string, fields?: LogFields) => {
-    const time = new Date(Number(nowNs() / 1_000_000n)).toISOString();
+    const time = timeText(nowNs());
     write(`${time} ${level} ${message}${fields === undefined ? "" : ` ${JSON.stringify(fields)}`}\n`);
   };
   return { info: line("info"), warn: line("warn"), error: line("error") };

@@ -1,4 +1,5 @@
 /** `syncline log`: the commits of a bucket, newest first. */
+import { timeText } from "../base/clock.ts";
 import { hasCode } from "../base/errors.ts";
 import type { VerifiedCommit } from "../bucket/bucket.ts";
 import { countChanges, type ChangeCounts } from "../bucket/change-counts.ts";
@@ -11,7 +12,7 @@ import type { Program } from "./command.ts";
 import { MASTER_OPTIONS } from "./master-access.ts";
 import { mountStates, noAgent, servedStates } from "./running-agents.ts";
 import type { Runtime } from "./runtime.ts";
-import { printBytes, printText, printTime } from "./text.ts";
+import { printBytes, printText } from "./text.ts";
 
 const DEFAULT_COUNT = 20;
 
@@ -61,13 +62,13 @@ async function changesOf({ bucket, nodes }: BucketReader, { body }: VerifiedComm
 
 function valueOf({ cid, body }: VerifiedCommit, changes: ChangeCounts | undefined) {
   const { seq, writer, epoch, timeNs, totals, note } = body;
-  return { root: cid, seq, writer, epoch, time: printTime(timeNs), totals, changes: changes ?? null, note };
+  return { root: cid, seq, writer, epoch, time: timeText(timeNs), totals, changes: changes ?? null, note };
 }
 
 function textOf({ cid, body }: VerifiedCommit, changes: ChangeCounts | undefined): string {
   const { seq, writer, timeNs, totals, note } = body;
   const held = `${totals.files} files, ${totals.directories} directories, ${printBytes(totals.bytes)}`;
-  const parts = [cid, `seq ${seq}`, printTime(timeNs), `writer ${writer.slice(0, 8)}`, held];
+  const parts = [cid, `seq ${seq}`, timeText(timeNs), `writer ${writer.slice(0, 8)}`, held];
   if (changes !== undefined) {
     const { added, changed, removed, complete } = changes;
     parts.push(`${complete ? "" : "at least "}+${added} ~${changed} -${removed}`);

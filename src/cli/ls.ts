@@ -1,4 +1,5 @@
 /** `syncline ls`: what a directory of a bucket holds, without a mount. */
+import { timeText } from "../base/clock.ts";
 import type { FileName } from "../base/ids.ts";
 import { nameToText } from "../base/names.ts";
 import { listDirectory, readObject } from "../bucket/fs-reader.ts";
@@ -11,7 +12,7 @@ import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
 import { MASTER_OPTIONS } from "./master-access.ts";
 import type { Output } from "./output.ts";
-import { exactTime, printName, printTime } from "./text.ts";
+import { exactTime, printName } from "./text.ts";
 
 export function register(program: Program): void {
   addCommand(program, {
@@ -62,7 +63,7 @@ async function print(
   const kind = TYPE_LETTERS[type];
   const arrow = target === undefined ? "" : ` -> ${printName(target as FileName)}`;
   const bits = mode.toString(8).padStart(4, "0");
-  output.result(value, `${kind} ${bits} ${String(size).padStart(12)} ${printTime(mtimeNs)} ${printName(name)}${arrow}`);
+  output.result(value, `${kind} ${bits} ${String(size).padStart(12)} ${timeText(mtimeNs)} ${printName(name)}${arrow}`);
 }
 
 const TYPE_LETTERS = {

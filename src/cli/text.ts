@@ -30,11 +30,6 @@ export function printBytes(bytes: number): string {
   return `${power === 0 ? value : value.toPrecision(value >= 1000 ? 4 : 3)} ${UNITS[power]}`;
 }
 
-/** RFC 3339 in UTC with milliseconds. */
-export function printTime(ns: bigint): string {
-  return new Date(Number(ns / 1_000_000n)).toISOString();
-}
-
 /** RFC 3339 in UTC with nanoseconds, as records hold them. */
 export function exactTime(ns: bigint): string {
   const beyond = ((ns % NS_PER_S) + NS_PER_S) % NS_PER_S;

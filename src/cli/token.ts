@@ -1,9 +1,9 @@
 /** `syncline token`: a bearer for one master, for tools that speak HTTP themselves. */
+import { timeText } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
 import { DEFAULT_TOKEN_SECONDS, signToken } from "../crypto/token.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
-import { printTime } from "./text.ts";
 import { loadWallet } from "./wallet.ts";
 
 export function register(program: Program): void {
@@ -24,7 +24,7 @@ export function register(program: Program): void {
       const seconds = options.ttl ?? DEFAULT_TOKEN_SECONDS;
       const signer = await loadWallet(call);
       const token = await signToken(signer, now, seconds);
-      const expires = printTime(BigInt(now + seconds) * NS_PER_SECOND);
+      const expires = timeText(BigInt(now + seconds) * NS_PER_SECOND);
       output.result({ token, origin, wallet: signer.wallet, expires }, token);
     },
   });

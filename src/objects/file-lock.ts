@@ -7,7 +7,7 @@
  * and taken in the same way. So of many who find a stale lock one takes it over, and a late one finds another nonce in it.
  */
 import { dirname, join } from "node:path";
-import type { Clock } from "../base/clock.ts";
+import { type Clock, timeText } from "../base/clock.ts";
 import { SerialQueue } from "../base/concurrency.ts";
 import { SynclineError } from "../base/errors.ts";
 import { LOCK_WAIT_MS } from "../base/limits.ts";
@@ -209,7 +209,7 @@ export class FileLock {
   async #self(): Promise<LockHolder> {
     const { clock, random } = this.#options;
     const nonce = Buffer.from(random.bytes(12)).toString("hex");
-    const created = new Date(Number(clock.nowNs() / 1_000_000n)).toISOString();
+    const created = timeText(clock.nowNs());
     return { ...(await this.#identityOf()), nonce, created };
   }
 }

@@ -74,6 +74,18 @@ describe("reading a root", () => {
     expect(await read()).toMatchObject({ status: 200, json: { root: cid, stale: true } });
   });
 
+  test("is of the last swap then, read or not", async () => {
+    const { chain, create, store, swap, read, roots } = await master();
+    const first = await create(chain);
+    await read();
+    const second = await store(chain.make("b", first));
+    await swap(second, { "if-match": "*" });
+    roots.away = true;
+    const { json } = await read();
+    expect(json).toMatchObject({ root: second.commit.cid, version: 2, stale: true });
+    expect(json).toMatchObject({ updatedAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/) });
+  });
+
   test("fails while the arbiter is away if nothing is known of the bucket", async () => {
     const { roots, read } = await master();
     roots.away = true;

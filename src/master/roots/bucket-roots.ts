@@ -1,6 +1,6 @@
 /** The roots of all buckets of a master: reads, also while the arbiter is away, and swaps that were checked, one a bucket at a time. */
 import { BoundedMap } from "../../base/bounded-map.ts";
-import type { Clock } from "../../base/clock.ts";
+import { type Clock, timeText } from "../../base/clock.ts";
 import { KeyedQueues } from "../../base/concurrency.ts";
 import { hasCode } from "../../base/errors.ts";
 import type { Cid, Wallet } from "../../base/ids.ts";
@@ -89,9 +89,15 @@ export class BucketRoots {
       abandoned.throwIfAborted();
       using _slot = await this.#checks.hold(name.owner, 1, abandoned);
       const root = await this.#swapNow(name, condition, next);
+      this.#remember(name, root);
       this.hub.tell(name, root);
       return root;
     });
+  }
+
+  #remember(name: OwnedBucket, root: Root): void {
+    const updatedAt = timeText(this.#options.clock.nowNs()).replace(/\.\d+/, "");
+    this.#known.set(bucketKey(name), { ...root, bucket: name.bucket, updatedAt });
   }
 
   /** The root that a swap replaces now. Throws a Refusal (`conflict`) when it is not the one that the condition names. */
