@@ -58,13 +58,12 @@ export class BucketRoots {
 
   /** Undefined: there is no such bucket. Throws `arbiter_unreachable` when nothing is known of it either. */
   async read(name: OwnedBucket): Promise<KnownRoot | undefined> {
-    const key = bucketKey(name);
     try {
       const row = await this.#options.roots.row(name);
-      if (row !== undefined) this.#known.set(key, row);
+      if (row !== undefined) this.#remember(name, row);
       return row && { ...row, stale: false };
     } catch (error) {
-      const known = this.#known.get(key);
+      const known = this.#known.get(bucketKey(name));
       if (known === undefined || !hasCode(error, "arbiter_unreachable")) throw error;
       return { ...known, stale: true };
     }
@@ -89,15 +88,17 @@ export class BucketRoots {
       abandoned.throwIfAborted();
       using _slot = await this.#checks.hold(name.owner, 1, abandoned);
       const root = await this.#swapNow(name, condition, next);
-      this.#remember(name, root);
+      const updatedAt = timeText(this.#options.clock.nowNs()).replace(/\.\d+/, "");
+      this.#remember(name, { ...root, bucket: name.bucket, updatedAt });
       this.hub.tell(name, root);
       return root;
     });
   }
 
-  #remember(name: OwnedBucket, root: Root): void {
-    const updatedAt = timeText(this.#options.clock.nowNs()).replace(/\.\d+/, "");
-    this.#known.set(bucketKey(name), { ...root, bucket: name.bucket, updatedAt });
+  /** Answers may overtake one another: an older root is no news. */
+  #remember(name: OwnedBucket, row: RootRow): void {
+    const key = bucketKey(name);
+    if (row.version >= (this.#known.get(key)?.version ?? 0)) this.#known.set(key, row);
   }
 
   /** The root that a swap replaces now. Throws a Refusal (`conflict`) when it is not the one that the condition names. */
