@@ -74,6 +74,20 @@ describe("reading a root", () => {
     expect(await read()).toMatchObject({ status: 200, json: { root: cid, stale: true } });
   });
 
+  test("is of the last swap then, also when an older answer came behind it", async () => {
+    const { chain, create, store, swap, read, roots } = await master();
+    const first = await create(chain);
+    const second = await store(chain.make("b", first));
+    const slow = deferred<void>();
+    roots.told = slow.promise;
+    const overtaken = read();
+    await swap(second, { "if-match": "*" });
+    slow.resolve();
+    await overtaken;
+    roots.away = true;
+    expect(await read()).toMatchObject({ json: { root: second.commit.cid, stale: true } });
+  });
+
   test("is of the last swap then, read or not", async () => {
     const { chain, create, store, swap, read, roots } = await master();
     const first = await create(chain);
@@ -306,13 +320,17 @@ const PATH = "/v1/buckets/demo/root";
 /** Roots whose arbiter can be away, and lose what it answers. */
 class FaultyRoots extends MemoryRootStore {
   away = false;
+  /** When what was read of a row is told. */
+  told = Promise.resolve();
   /** Called before the root is told. */
   looked: () => Promise<void> = async () => {};
   readonly faults: ("lost" | "committed-unseen")[] = [];
 
   override async row(name: BucketName) {
     this.#reach();
-    return super.row(name);
+    const row = await super.row(name);
+    await this.told;
+    return row;
   }
 
   override async get(name: BucketName): Promise<Root | undefined> {
