@@ -1,6 +1,6 @@
 /**
- * Who a client is to a master: the bearer that goes with every call. Made when it is first needed, kept for a while, and never
- * the same for two masters: tokens name no audience, so what one master sees must not open another.
+ * Who a client is to a master: the bearer that goes with every call. Made when it is first needed, for each master by itself, and
+ * kept for minutes: tokens name no audience, so that what one master sees opens others as long as it lasts.
  */
 import type { Clock } from "../base/clock.ts";
 import { DEFAULT_TOKEN_SECONDS, signToken } from "../crypto/token.ts";
