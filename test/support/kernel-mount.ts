@@ -52,7 +52,7 @@ export class KernelMount {
         const ino = await this.#walk(path);
         const attributes = await this.#attributesOf(ino);
         const names = isDirectory(attributes) ? await this.#list(ino) : [];
-        return { attributes, contents: await this.#read(ino, attributes), names };
+        return { attributes, contents: await this.#read(ino), names };
       });
     } catch (error) {
       if (error instanceof FsError && error.errno === ERRNO.ENOENT) return undefined;
@@ -257,17 +257,25 @@ export class KernelMount {
   async #lookup(parent: Ino, name: FileName): Promise<Ino | undefined> {
     const key = keyOf(parent, name);
     if (!this.#names.has(key)) {
-      const found = await this.#driver.run((vfs) => vfs.lookup(parent, name));
-      if (found !== undefined) this.#attributes.set(found.ino, found);
-      this.#names.set(key, found?.ino);
+      // What it is told meanwhile waits for the directory's lock, which it has: it knows the answer before.
+      return this.#driver.run((vfs) => {
+        const found = vfs.lookup(parent, name);
+        if (found !== undefined) this.#attributes.set(found.ino, found);
+        this.#names.set(key, found?.ino);
+        return found?.ino;
+      });
     }
     return this.#names.get(key);
   }
 
   async #attributesOf(ino: Ino): Promise<Attributes> {
-    const known = this.#attributes.get(ino) ?? (await this.#driver.run((vfs) => vfs.getAttributes(ino)));
-    this.#attributes.set(ino, known);
-    return known;
+    const known = this.#attributes.get(ino);
+    if (known !== undefined) return known;
+    return this.#driver.run((vfs) => {
+      const attributes = vfs.getAttributes(ino);
+      this.#attributes.set(ino, attributes);
+      return attributes;
+    });
   }
 
   async #regular(ino: Ino): Promise<Attributes> {
@@ -277,25 +285,30 @@ export class KernelMount {
     return attributes;
   }
 
-  async #read(ino: Ino, attributes: Attributes): Promise<Buffer> {
-    const known = this.#contents.get(ino) ?? (await this.#driver.run((vfs) => contentsOf(vfs, { ...attributes, ino })));
-    this.#contents.set(ino, known);
-    return known;
-  }
-
-  async #list(ino: Ino): Promise<string[]> {
-    const known = this.#listings.get(ino) ?? (await this.#counted(ino));
-    this.#listings.set(ino, known);
-    return known;
+  async #read(ino: Ino): Promise<Buffer> {
+    const known = this.#contents.get(ino);
+    if (known !== undefined) return known;
+    return this.#driver.run((vfs) => {
+      const contents = contentsOf(vfs, vfs.getAttributes(ino));
+      this.#contents.set(ino, contents);
+      return contents;
+    });
   }
 
   /** The names in a directory, which has as many links as there are directories among them. */
-  async #counted(ino: Ino): Promise<string[]> {
+  async #list(ino: Ino): Promise<string[]> {
+    const known = this.#listings.get(ino);
+    if (known !== undefined) return known;
+    const base = this.#driver.vfs.baseState();
     const entries = await this.#driver.entriesOf(ino, 5);
+    const names = entries.map(({ name }) => name);
     const { nlink } = await this.#driver.run((vfs) => vfs.getAttributes(ino));
+    // A listing takes several calls: what is told between them ends it for the cache.
+    if (base !== this.#driver.vfs.baseState()) return names;
     const expected = 2 + entries.filter((entry) => entry.isDirectory).length;
     if (nlink !== expected && nlink !== 0) throw new Error(`directory ${ino} has ${nlink} links, not ${expected}`);
-    return entries.map(({ name }) => name);
+    this.#listings.set(ino, names);
+    return names;
   }
 
   #know(parent: Ino, name: FileName, attributes: Attributes): void {
