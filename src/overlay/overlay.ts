@@ -6,7 +6,7 @@
  */
 import type { Clock } from "../base/clock.ts";
 import { hasCode, SynclineError } from "../base/errors.ts";
-import type { Ino } from "../base/ids.ts";
+import type { FileId, Ino } from "../base/ids.ts";
 import {
   CARRIED_WRITE_BYTES,
   CHECKPOINT_BYTES,
@@ -219,13 +219,14 @@ export class Overlay {
   /** The epoch in flight is in the bucket, and `result.base` is what the overlay stands on now. */
   published(result: PublishedEpoch): void {
     const { epoch } = result;
-    const rows = Array.from(result.objects, ([ino, { id, record, names }]): PublishedRow => ({
-      ino,
-      id,
-      kept: changedSince(this.state, ino, epoch) ? { record, names } : undefined,
-      joined: joinedBy(this.state, ino, id),
-    }));
-    this.#checkComplete(epoch, new Set(rows.map(({ ino }) => ino)));
+    const ids = new Map<Ino, FileId>();
+    const rows = Array.from(result.objects, ([ino, { id, record, names }]): PublishedRow => {
+      ids.set(ino, id);
+      const kept = changedSince(this.state, ino, epoch) ? { record, names } : undefined;
+      return { ino, id, kept, joined: undefined };
+    });
+    this.#checkComplete(epoch, ids);
+    for (const row of rows) row.joined = joinedBy(this.state, row, ids);
     for (let at = 0; at === 0 || at < rows.length; at += ROWS_PER_RECORD)
       this.execute([{ kind: "rows", first: at === 0, rows: rows.slice(at, at + ROWS_PER_RECORD) }], { urgent: true });
     this.execute([{ kind: "published", epoch, base: rootOf(result.base) }], { urgent: true });
@@ -295,7 +296,7 @@ export class Overlay {
   }
 
   /** Nothing is journaled of a result that does not fit the epoch in flight. */
-  #checkComplete(epoch: number, published: ReadonlySet<Ino>): void {
+  #checkComplete(epoch: number, published: ReadonlyMap<Ino, FileId>): void {
     const changes = this.state.inFlight?.changes;
     const lacking = changes?.objects.find(({ ino, record }) => record !== undefined && !published.has(ino));
     if (changes?.epoch === epoch && lacking === undefined) return;

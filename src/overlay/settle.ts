@@ -21,6 +21,7 @@ export function settlePublished(state: OverlayState, record: Extract<JournalReco
   state.base = record.base;
   // What is gone first: an object that was replaced hands its id on.
   for (const changed of flight.changes.objects) if (changed.record === undefined) settleDeleted(state, changed);
+  // Directories of the epoch that others of it became.
   const takenOver = new Set<Ino>();
   for (const changed of flight.changes.objects) {
     if (changed.record === undefined || takenOver.has(changed.ino)) continue;
@@ -40,15 +41,21 @@ export function changedSince(state: OverlayState, ino: Ino, epoch: number): bool
 }
 
 /**
- * The number that stands for what an object of the epoch in flight becomes under `id`. To be asked before it is settled, and to
- * be journaled: inode rows are written ahead of checkpoints, so a replay may find them newer.
+ * The number that stands for what an object of the epoch in flight becomes; `ids` are those that the epoch's objects get. To be
+ * asked before it is settled, and to be journaled: inode rows are written ahead of checkpoints, so a replay may find them newer.
  */
-export function joinedBy(state: OverlayState, ino: Ino, id: FileId): Joined | undefined {
+export function joinedBy(
+  state: OverlayState,
+  { ino, id }: PublishedRow,
+  ids: ReadonlyMap<Ino, FileId>,
+): Joined | undefined {
   const changed = state.inFlight?.objects.get(ino);
   const isDirectory = changed?.record?.type === "directory";
   const other =
     state.dirtyWithId(id)?.ino ?? (isDirectory && changed?.id !== id ? state.inodes.find(id)?.ino : undefined);
   if (other === undefined || other === ino || isDeleted(state, other)) return undefined;
+  // One that becomes something else itself is not what this one becomes.
+  if ((ids.get(other) ?? id) !== id) return undefined;
   return { other, holds: isDirectory && isWithin(state, ino, other) };
 }
 

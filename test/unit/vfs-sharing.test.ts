@@ -263,6 +263,21 @@ describe("what others publish", () => {
     },
   );
 
+  test("two objects of an epoch that exchange their ids are published, both", async () => {
+    const fs = await VfsHarness.create();
+    const f = await fs.make("f", "f");
+    const g = await fs.make("g", "g");
+    await fs.publish();
+    await fs.write(f, 0, "F");
+    await fs.write(g, 0, "G");
+    const result = await fs.build();
+    const objects = new Map(result?.objects);
+    const [ofF, ofG] = [objects.get(f), objects.get(g)];
+    if (result === undefined || ofF === undefined || ofG === undefined) throw new Error("nothing was sealed");
+    fs.vfs.published({ ...result, objects: objects.set(f, ofG).set(g, ofF) });
+    expect([fs.vfs.pending().files, fs.vfs.seal()]).toEqual([0, undefined]);
+  });
+
   test.each(["apart", "inside"])(
     "takes in what changed here in a directory that a new one of ours became (%s)",
     async (where) => {
