@@ -6,6 +6,7 @@
  */
 import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Cid, FileId, Ino } from "../base/ids.ts";
+import { ROOT_ID, ROOT_INO } from "../base/ids.ts";
 import type { BlockReader, BlockSink } from "../blocks/block-store.ts";
 import type { ContentConfig } from "../content/config.ts";
 import { allOf, differences, entriesOf } from "./differences.ts";
@@ -114,7 +115,7 @@ export async function buildEpoch(
   const unseen = allOf([
     mergeBase === reference ? [] : await differences(nodes, reference, mergeBase),
     await entriesOf(nodes, ours, joined(changes, identities), ownOf(objects)),
-    [...back, ...aside],
+    [...back, ...aside, ...rehomed(sealed, changes, objects)],
   ]);
   return { mergeBase, ours, objects, unseen };
 }
@@ -126,6 +127,20 @@ export async function buildEpoch(
 function joined({ objects }: ChangeSet, { byIno }: Identities): FileId[] {
   const made = objects.filter(({ id, record }) => id === undefined && record?.type === "directory");
   return made.flatMap(({ ino }) => byIno.get(ino)?.before?.id ?? []);
+}
+
+/** What came to the root directory since its own is nowhere. */
+function rehomed(sealed: ChangeSet, changes: ChangeSet, objects: ReadonlyMap<Ino, BuiltObject>): BaseChange[] {
+  if (changes === sealed) return [];
+  const inRoot = new Map(
+    sealed.objects.map(({ ino, names }) => [ino, names.filter(({ parent }) => parent === ROOT_INO)]),
+  );
+  return changes.objects.flatMap(({ ino, names }) => {
+    const fresh = names.filter(({ parent, name }) => {
+      return parent === ROOT_INO && inRoot.get(ino)?.some((known) => known.name === name) !== true;
+    });
+    return fresh.map(({ name }) => changeAt({ parent: ROOT_ID, name }, undefined, objects.get(ino)?.id));
+  });
 }
 
 function ownOf(objects: ReadonlyMap<Ino, BuiltObject>): ReadonlySet<FileId> {

@@ -324,8 +324,14 @@ describe("an epoch whose objects are older than its reference", () => {
       { ino: 2, names: [[4, "f"]], bytes: bytes("1") },
       { ino: 3, names: [[5, "g"]], bytes: bytes("2") },
     ];
-    await publish(edits, { directories: { 4: "f".repeat(32) as FileId } });
+    const { epoch } = await publish(edits, { directories: { 4: "f".repeat(32) as FileId } });
     expect(await files()).toEqual({ f: "1", g: "2" });
+    // Nobody saw them there.
+    const told = epoch.base.changes?.flatMap((change) => (change.kind === "dentry" ? [change] : []));
+    expect(told?.map(({ parent, name: text }) => [parent, text])).toEqual([
+      [ROOT_ID, "f"],
+      [ROOT_ID, "g"],
+    ]);
   });
 
   test("an edit of a file that others moved home follows it there", async () => {
