@@ -114,7 +114,7 @@ export async function buildEpoch(
   ]);
   const unseen = allOf([
     mergeBase === reference ? [] : await differences(nodes, reference, mergeBase),
-    await entriesOf(nodes, ours, joined(changes, identities), ownOf(objects)),
+    await strangersIn(nodes, ours, joined(changes, identities), objects),
     [...back, ...aside, ...rehomed(sealed, changes, objects)],
   ]);
   return { mergeBase, ours, objects, unseen };
@@ -143,8 +143,15 @@ function rehomed(sealed: ChangeSet, changes: ChangeSet, objects: ReadonlyMap<Ino
   });
 }
 
-function ownOf(objects: ReadonlyMap<Ino, BuiltObject>): ReadonlySet<FileId> {
-  return new Set([...objects.values()].map(({ id }) => id));
+/** What is in these directories that the epoch did not put there. */
+async function strangersIn(
+  nodes: NodeStore,
+  tree: Cid,
+  directories: readonly FileId[],
+  objects: ReadonlyMap<Ino, BuiltObject>,
+): Promise<BaseChange[] | undefined> {
+  if (directories.length === 0) return [];
+  return entriesOf(nodes, tree, directories, new Set([...objects.values()].map(({ id }) => id)));
 }
 
 /** The epoch with each of its objects at a place of its own, in a directory that the base will have. */
