@@ -3,6 +3,7 @@ import { Worker } from "node:worker_threads";
 import { SynclineError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { MasterAccess } from "../net/access.ts";
+import type { BegunFile } from "../vfs/objects.ts";
 import type { DirtyReason } from "./flush-schedule.ts";
 import type { FlushReport } from "./reports.ts";
 import { answerCalls, createCaller, type Caller } from "./rpc.ts";
@@ -10,6 +11,8 @@ import type { MainMethods, WorkerEvent, WorkerMethods } from "./threads.ts";
 
 export interface ThreadListener {
   dirty(reason: DirtyReason): void;
+  /** A large file is written this far in order. */
+  begun(file: BegunFile): void;
   /** The mount is gone, whoever ended it. */
   unmounted(): void;
   /** The thread wants all that is dirty published. */
@@ -59,6 +62,8 @@ export class FilesystemThread {
     switch (event.event) {
       case "dirty":
         return this.#listener.dirty(event.reason);
+      case "begun":
+        return this.#listener.begun(event.file);
       case "unmounted":
         return this.#listener.unmounted();
       case "log":

@@ -2,12 +2,15 @@
 import { deferred } from "../base/deferred.ts";
 import { hasCode, SynclineError } from "../base/errors.ts";
 import { describeError } from "../base/log.ts";
-import { createDataReader } from "../overlay/data-reader.ts";
+import { ChunkCache } from "../content/chunk-cache.ts";
+import { createDataReader, createLiveReader } from "../overlay/data-reader.ts";
 import type { BaseRoot } from "../overlay/journal-record.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { Agent, AgentOptions } from "./agent.ts";
+import { createRunLow } from "./background.ts";
 import { serveControl } from "./control.ts";
 import { drain, type Drained } from "./drain.ts";
+import { EarlyWork } from "./early-work.ts";
 import { FilesystemThread } from "./filesystem-thread.ts";
 import { firstBase } from "./first-base.ts";
 import { FlushSchedule } from "./flush-schedule.ts";
@@ -30,6 +33,8 @@ const FLUSH_ROUNDS = 3;
 /** How long mounting waits for names to come into the cache. */
 const WARM_UP_WAIT_MS = 200;
 const WARM_UP_CACHE_BYTES = 8 * 1024 * 1024;
+/** List nodes of files that are written again. */
+const EARLY_CACHE_BYTES = 1024 * 1024;
 
 export class RunningAgent implements Agent {
   readonly #options: AgentOptions;
@@ -42,6 +47,7 @@ export class RunningAgent implements Agent {
   readonly #ended = deferred<UnmountReport>();
   readonly #hurry = new AbortController();
   #publisher: Publisher | undefined;
+  #early: EarlyWork | undefined;
   #ending: Promise<UnmountReport> | undefined;
   /** Until when the unmount that is under way may wait. */
   #unmountEndMs: number | undefined;
@@ -53,6 +59,7 @@ export class RunningAgent implements Agent {
     this.#idleRelease = new IdleRelease(options.clock);
     this.#thread = new FilesystemThread(options.log, options.access, {
       dirty: (reason) => this.#schedule.note(reason),
+      begun: (file) => this.#early?.note(file),
       unmounted: () => void this.#finish(this.#unmountEndMs ?? this.#now() + DRAIN_MS),
       flush: () => this.flush(),
       died: (error) => this.#died(error),
@@ -129,12 +136,20 @@ export class RunningAgent implements Agent {
 
   #openPublisher(base: BaseRoot, held: boolean): Publisher {
     const { stateDir, at, clock, random, log } = this.#options;
+    const overlay = overlayBehind(this.#thread.call);
+    const early = (this.#early = this.#openEarlyWork());
     return new Publisher({
       bucket: this.#opened.bucket,
       writer: this.#writer,
       fixed: at !== undefined,
-      overlay: overlayBehind(this.#thread.call),
-      data: createDataReader(stateDir),
+      overlay: {
+        ...overlay,
+        published: async (epoch) => {
+          await overlay.published(epoch);
+          early.forget(epoch.epoch);
+        },
+      },
+      data: early.over(createDataReader(stateDir)),
       base,
       held,
       releaseMemory: (when) => (when === "now" ? releaseMemory() : this.#idleRelease.note()),
@@ -142,6 +157,22 @@ export class RunningAgent implements Agent {
       random,
       log,
     });
+  }
+
+  #openEarlyWork(): EarlyWork {
+    const { stateDir, clock, log } = this.#options;
+    const { bucket } = this.#opened;
+    const early = new EarlyWork({
+      source: new ChunkCache(bucket.blocks, { capacityBytes: EARLY_CACHE_BYTES }),
+      config: bucket.contentConfig,
+      read: createLiveReader(stateDir),
+      isSteady: (beginning) => this.#thread.call("isSteady", beginning),
+      runLow: createRunLow(),
+      clock,
+      log,
+    });
+    this.#resources.push(early);
+    return early;
   }
 
   /** Waits for the first part only: the rest of a large tree comes while the mount is used already. */

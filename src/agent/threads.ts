@@ -3,8 +3,10 @@
  */
 import type { ChangeSet, NewBase, PublishedEpoch } from "../bucket/change-set.ts";
 import type { MasterAccess } from "../net/access.ts";
+import type { Beginning } from "../overlay/beginnings.ts";
 import type { BaseRoot } from "../overlay/journal-record.ts";
 import type { Pending } from "../overlay/overlay.ts";
+import type { BegunFile } from "../vfs/objects.ts";
 import type { DirtyReason } from "./flush-schedule.ts";
 import type { FlushReport } from "./reports.ts";
 
@@ -49,6 +51,8 @@ export type WorkerMethods = {
   publishedObjects(some: { readonly first: boolean; readonly objects: Uint8Array | undefined }): void;
   published(epoch: Omit<PublishedEpoch, "objects">): Promise<void>;
   adopt(base: NewBase): Promise<void>;
+  /** Whether the bytes that were told of a file are the same now. */
+  isSteady(beginning: Beginning): boolean;
   /** Detaches the mount; `lazy`: even when it is busy. Throws `mount_busy`. */
   unmount(options: { lazy: boolean }): Promise<void>;
   close(nothing: undefined): Promise<void>;
@@ -65,6 +69,8 @@ export type MainMethods = {
 /** What the worker tells without being asked. */
 export type WorkerEvent =
   | { readonly event: "dirty"; readonly reason: DirtyReason }
+  /** A large file is written this far in order. */
+  | { readonly event: "begun"; readonly file: BegunFile }
   /** The mount is gone: somebody ran umount. */
   | { readonly event: "unmounted" }
   | { readonly event: "log"; readonly level: "info" | "warn" | "error"; readonly message: string };

@@ -61,6 +61,7 @@ function serve(port: MessagePort): void {
       serving = await openFilesystem(setup, log, accessThrough(main.call, setup.trust), idleRelease);
       const { vfs } = serving;
       vfs.onDirty((reason) => tell({ event: "dirty", reason }));
+      vfs.onBegun((file) => tell({ event: "begun", file }));
       vfs.onInvalidate((changes) => open().mount?.invalidate(changes));
       return { base: vfs.baseState(), pending: vfs.pending(), held: vfs.heldEpochs.length > 0 };
     },
@@ -81,6 +82,7 @@ function serve(port: MessagePort): void {
       if (open().epochs.published(epoch) > MANY_OBJECTS) idleRelease.note();
     },
     adopt: async (base) => open().vfs.adopt(base),
+    isSteady: (beginning) => open().vfs.isSteady(beginning),
     async unmount({ lazy }) {
       const { mount, setup } = open();
       if (mount === undefined) return;

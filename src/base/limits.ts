@@ -239,6 +239,24 @@ export const MAX_WATCHES = 64;
 /** A watch without news sends a comment so often, so that both ends and what lies between know that it lives. */
 export const WATCH_COMMENT_MS = 15_000;
 
+// Cutting files that are written again while they are (overlay/beginnings.ts, agent/early-work.ts)
+/** Longer files are cut before they are complete: what others cost after the close is little. */
+export const EARLY_LEAST_BYTES = 64 * MiB;
+/** The publishing thread is told each time that another one in so many parts of that is written. */
+export const EARLY_STEPS = 8;
+/** Data files of which is known how far they were written in order. */
+export const BEGINNINGS_KEPT = 64;
+/** Files that are cut early at the same time: 3 MiB of memory each. */
+export const EARLY_FILES = 4;
+/** Chunks and holes of one file that are kept, 41 bytes each: 16 GiB in chunks of 256 KiB. */
+export const EARLY_PIECES = 65_536;
+/** After so many bytes more than half of them must be in chunks that the old file has; else it is not worth it. */
+export const EARLY_TRIAL_BYTES = 16 * MiB;
+/** What is added to the publishing thread's niceness while it cuts. */
+export const BACKGROUND_NICENESS = 10;
+/** How long the publishing thread cuts before others have their turn. */
+export const EARLY_SLICE_MS = 4;
+
 // The store of a master (master/store)
 /** Blocks that one flush makes durable, unless a single call brings more. */
 export const BATCH_BYTES = 64 * MiB;

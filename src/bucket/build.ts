@@ -251,7 +251,9 @@ async function withContent(
   if (object.content.kind === "same") return record;
   const { base, baseSize, segments } = object.content;
   const read: ReadData = (...range) => data.readData(object.ino, ...range);
-  const content = await editContent(source, sink, contentConfig, base, baseSize, segments, record.size, read);
+  const [first] = segments;
+  const early = first?.from === "data" ? await data.earlyCuts?.(object.ino, first.epoch) : undefined;
+  const content = await editContent(source, sink, contentConfig, base, baseSize, segments, record.size, read, early);
   return { ...record, content };
 }
 

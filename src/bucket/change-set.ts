@@ -5,6 +5,7 @@
  * Objects are named by the overlay's inode numbers, since ids are given only when the tree is built (merge.md, Identity).
  */
 import type { Cid, FileId, FileName, Ino, Lamport } from "../base/ids.ts";
+import type { EarlyCuts } from "../content/early-cuts.ts";
 import type { ContentSegment } from "../content/segment.ts";
 import type { Content, FileRecord } from "../format/record.ts";
 
@@ -103,4 +104,6 @@ export type BaseChange =
  */
 export interface DataReader {
   readData(ino: Ino, epoch: number, offset: number, length: number, target?: Uint8Array): Promise<Uint8Array>;
+  /** Cuts that were found in the data file's first bytes while it was written, if those are still the same. */
+  earlyCuts?(ino: Ino, epoch: number): Promise<EarlyCuts | undefined>;
 }

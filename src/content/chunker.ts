@@ -10,7 +10,6 @@ import type { Cid } from "../base/ids.ts";
 import type { ListEntry } from "../format/chunk-list.ts";
 import type { ContentConfig, CutRule } from "./config.ts";
 import { findCut } from "./gear.ts";
-import type { OldChunks } from "./old-chunks.ts";
 import { findZeros, zerosEnd } from "./zeros.ts";
 
 export type Piece =
@@ -21,11 +20,23 @@ export type Piece =
 /** A stretch of a file: bytes, or a number of zeros that nobody needs to spell out. */
 export type Stretch = Uint8Array | number;
 
+/** Chunks by the same rule that may come again; told of everything that is cut. */
+export interface KnownChunks {
+  /** How long the chunk probably is that begins at the last cut; undefined when there is no telling. */
+  readonly length: number | undefined;
+  /** The known chunk if these are its bytes, `length` of them from the last cut on; a cut comes after them then. */
+  recognise(bytes: Uint8Array): ListEntry | undefined;
+  /** Takes note of a chunk that was found by searching, and tells its CID, and its entry if it is a known one. */
+  found(bytes: Uint8Array): { readonly cid: Cid; readonly old: ListEntry | undefined };
+  /** Takes note of a hole. */
+  passed(length: number): void;
+}
+
 export class Chunker {
   readonly #rule: CutRule;
   readonly #gear: Int32Array;
   readonly #buffer: Uint8Array;
-  readonly #old: OldChunks | undefined;
+  readonly #old: KnownChunks | undefined;
   /** The current chunk begins here. */
   #start = 0;
   /** Everything before is known to be data; from here to #end there are only zeros, fewer than a hole has. */
@@ -40,10 +51,10 @@ export class Chunker {
   #pieces: Piece[] = [];
 
   /**
-   * `atMost`: how many bytes will come at most; a small file needs a small buffer only. `old`: chunks by the same rule that may
-   * come again; those are not searched and not hashed twice.
+   * `atMost`: how many bytes will come at most; a small file needs a small buffer only. `old`: known chunks are not searched
+   * and not hashed twice.
    */
-  constructor(config: ContentConfig, rule: CutRule, atMost = Infinity, old?: OldChunks) {
+  constructor(config: ContentConfig, rule: CutRule, atMost = Infinity, old?: KnownChunks) {
     this.#old = old;
     this.#rule = rule;
     this.#gear = config.gear;

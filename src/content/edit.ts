@@ -7,6 +7,7 @@
  * chunker's averages the file is cut anew as a whole, and so is one that is no list yet.
  */
 import { SynclineError } from "../base/errors.ts";
+import type { Cid } from "../base/ids.ts";
 import type { BlockSink } from "../blocks/block-store.ts";
 import type { ListEntry } from "../format/chunk-list.ts";
 import type { Content } from "../format/record.ts";
@@ -14,6 +15,7 @@ import { Chunker } from "./chunker.ts";
 import type { Piece } from "./chunker.ts";
 import { cutRule } from "./config.ts";
 import type { ContentConfig, CutRule } from "./config.ts";
+import type { EarlyCuts } from "./early-cuts.ts";
 import { ListCursor } from "./list-cursor.ts";
 import { OldChunks } from "./old-chunks.ts";
 import { spliceList } from "./list-splice.ts";
@@ -26,7 +28,8 @@ import { putPiece, stretchLength, writeContent } from "./write.ts";
 
 /**
  * The content of a file that is now `segments`, in order and gapless up to `size`; new blocks are put into `sink`. Throws
- * what the source and `readData` throw, `format_invalid` for a broken base, `state_corrupt` when a data file is short.
+ * what the source and `readData` throw, `format_invalid` for a broken base, `state_corrupt` when a data file is short. `early`: cuts
+ * that were found in the bytes of the first segment, as they still are; they spare reading them, unless they do not fit.
  */
 export async function editContent(
   source: ContentSource,
@@ -37,6 +40,7 @@ export async function editContent(
   segments: readonly ContentSegment[],
   size: number,
   readData: ReadData,
+  early?: EarlyCuts,
 ): Promise<Content> {
   checkSegments(segments, size);
   const changes = changedRuns(segments, baseSize, size);
@@ -52,8 +56,15 @@ export async function editContent(
   const chunks = new OldChunks(source, base.cid, baseSize, rule.max);
   const chunker = new Chunker(config, rule, Infinity, chunks);
   const recutter = new Recutter(old, chunks, sink, file, chunker, rule, changes, size);
-  const splices = await recutter.run();
+  const splices = await recutter.run(early !== undefined && fits(early, rule, base.cid, segments) ? early : undefined);
   return spliceList(old, sink, config, splices);
+}
+
+/** Whether these cuts are what cutting the file anew would find. */
+function fits(early: EarlyCuts, rule: CutRule, root: Cid, segments: readonly ContentSegment[]): boolean {
+  const [first] = segments;
+  const isThere = early.end > 0 && first?.from === "data" && first.length >= early.read;
+  return isThere && early.rule.normal === rule.normal && early.root === root;
 }
 
 /** Bytes [from, to) of the file that may differ from the base. */
@@ -110,7 +121,8 @@ class Recutter {
     this.#size = size;
   }
 
-  async run(): Promise<Splice[]> {
+  /** `begun` lies within the first change. */
+  async run(begun: EarlyCuts | undefined): Promise<Splice[]> {
     const splices: Splice[] = [];
     let [done, fetched] = [0, 0];
     for (let index = 0; done < this.#old.length; index = this.#indexAfter(done)) {
@@ -121,7 +133,7 @@ class Recutter {
         await this.#old.fetch(this.#changes.slice(index, fetched).flatMap((next) => this.#edges(next)));
       }
       const { start } = await this.#old.entry(0, this.#safeCut(change));
-      const splice = await this.#recut(start);
+      const splice = await this.#recut(start, start === 0 ? begun : undefined);
       splices.push(splice);
       done = splice.to;
     }
@@ -129,12 +141,15 @@ class Recutter {
   }
 
   /** Cuts the new file from a cut of the old one on until they are cut alike again. */
-  async #recut(from: number): Promise<Splice> {
+  async #recut(from: number, begun: EarlyCuts | undefined): Promise<Splice> {
     const entries: ListEntry[] = [];
-    let at = from;
+    const early = begun?.put(this.#sink, (...range) => this.#file.chunk(...range)) ?? [];
+    for await (const entry of early) entries.push(entry);
+    let at = begun?.end ?? from;
+    if (begun !== undefined && (await this.#meets(at))) return { from, to: at, entries };
     this.#chunker.reset();
-    this.#chunks.begin(from);
-    for await (const stretch of this.#file.stretches(from)) {
+    this.#chunks.begin(begun?.oldAt ?? from);
+    for await (const stretch of this.#file.stretches(at)) {
       // A small change meets an old cut soon, and needs to know nothing else of the old file.
       if (at - from > 2 * this.#rule.max) await this.#chunks.prepare(stretchLength(stretch));
       for (const piece of this.#chunker.push(stretch)) {

@@ -8,6 +8,7 @@ import type { Cid } from "../base/ids.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
 import type { ListEntry } from "../format/chunk-list.ts";
 import { cidOf } from "../format/cid.ts";
+import type { KnownChunks } from "./chunker.ts";
 import { visitRange } from "./list-range.ts";
 import { loading } from "./source.ts";
 import type { ContentSource } from "./source.ts";
@@ -19,7 +20,7 @@ interface OldChunk {
   readonly isWhole: boolean;
 }
 
-export class OldChunks {
+export class OldChunks implements KnownChunks {
   readonly #source: ContentSource;
   readonly #root: Cid;
   readonly #size: number;
@@ -30,7 +31,6 @@ export class OldChunks {
   /** The old file in [#from, #to) is in the maps. */
   #from = 0;
   #to = 0;
-  /** Where the old file probably goes on as the new one does from the last cut on. */
   #at = 0;
 
   /** `root`: the old file's chunk list, of a file of `size` bytes; `longest`: the bytes of the longest chunk. */
@@ -39,6 +39,11 @@ export class OldChunks {
     this.#root = root;
     this.#size = size;
     this.#reach = longest * REACH_CHUNKS;
+  }
+
+  /** Where the old file probably goes on as the new one does from the last cut on. */
+  get at(): number {
+    return this.#at;
   }
 
   /** The next cut lies at this place of the old file. */
@@ -64,13 +69,11 @@ export class OldChunks {
     [this.#from, this.#to] = [from, to];
   }
 
-  /** How long the chunk probably is that begins at the last cut; undefined when there is no telling. */
   get length(): number | undefined {
     const chunk = this.#byStart.get(this.#at);
     return chunk?.isWhole === true ? chunk.entry.length : undefined;
   }
 
-  /** The old chunk if these are its bytes, `length` of them from the last cut on; a cut comes after them then. */
   recognise(bytes: Uint8Array): ListEntry | undefined {
     const chunk = this.#byStart.get(this.#at);
     if (chunk === undefined || chunk.entry.cid !== cidOf("raw", bytes)) return undefined;
@@ -78,7 +81,6 @@ export class OldChunks {
     return chunk.entry;
   }
 
-  /** Takes note of a chunk that was found by searching, and tells its CID, and the old chunk if it is one. */
   found(bytes: Uint8Array): { readonly cid: Cid; readonly old: ListEntry | undefined } {
     const cid = cidOf("raw", bytes);
     const old = this.#byCid.get(cid);
@@ -86,7 +88,6 @@ export class OldChunks {
     return { cid, old: old?.entry };
   }
 
-  /** Takes note of a hole. */
   passed(length: number): void {
     this.#at += length;
   }

@@ -45,6 +45,11 @@ export class ComposedFile {
     }
   }
 
+  /** Bytes of the first segment, which is data: in memory of their own, or in `target`. */
+  async chunk(offset: number, length: number, target: Uint8Array | undefined): Promise<Uint8Array> {
+    return this.#readData(this.#segments[0]?.epoch ?? 0, offset, length, target);
+  }
+
   /** The next bytes are read while the last ones are cut. */
   async *#data(epoch: number, from: number, to: number): AsyncGenerator<Stretch> {
     let reading: Promise<Uint8Array> | undefined;

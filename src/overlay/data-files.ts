@@ -5,6 +5,8 @@
 import { mapConcurrent } from "../base/concurrency.ts";
 import type { Ino } from "../base/ids.ts";
 import { SMALL_FILE_BYTES } from "../base/limits.ts";
+import { Beginnings } from "./beginnings.ts";
+import type { Beginning } from "./beginnings.ts";
 import { OpenDataFiles } from "./open-files.ts";
 import { SharedSync } from "./shared-sync.ts";
 import { SmallFiles } from "./small-files.ts";
@@ -17,6 +19,7 @@ import type { Unsynced } from "./unsynced-files.ts";
 const SYNCERS = 2;
 
 export class DataFiles {
+  readonly beginnings: Beginnings;
   readonly #storage: OverlayStorage;
   readonly #open: OpenDataFiles;
   readonly #small: SmallFiles;
@@ -39,8 +42,9 @@ export class DataFiles {
   #folderChanged = true;
   #discarded: string[] = [];
 
-  /** Finds what there is. */
-  constructor(storage: OverlayStorage, maxOpen: number) {
+  /** Finds what there is. `earlyBytes`: of which size on files are told while they are written. */
+  constructor(storage: OverlayStorage, maxOpen: number, earlyBytes?: number) {
+    this.beginnings = new Beginnings(earlyBytes);
     this.#storage = storage;
     this.#folderSync = new SharedSync(() => storage.syncFolder("data"));
     this.#open = new OpenDataFiles(storage, maxOpen);
@@ -114,6 +118,13 @@ export class DataFiles {
     if (!isOwn) this.#small.read(ino, epoch, offset, target);
   }
 
+  /** Whether the bytes of a file of its own are as they were when they were told. */
+  isSteady(beginning: Beginning): boolean {
+    const { ino, epoch } = beginning;
+    // While it moves out of a shared file, that one counts.
+    return !this.#small.has(ino, epoch) && this.beginnings.isSteady(dataFileName(ino, epoch), beginning);
+  }
+
   /** Makes what was written to this inode survive power loss, apart from what the journal carries. */
   async sync(ino: Ino): Promise<void> {
     this.#promise(ino);
@@ -162,6 +173,7 @@ export class DataFiles {
       if (epoch > upTo) continue;
       this.#small.drop(ino, epoch);
       const name = dataFileName(ino, epoch);
+      this.beginnings.forget(name);
       this.#promised.delete(name);
       if (this.#own.delete(name)) this.#throwAway(name);
       this.#unsynced.forget(ino, name);
@@ -235,7 +247,9 @@ export class DataFiles {
       this.#note(ino, epoch);
       this.#folderChanged = true;
     }
+    this.beginnings.writing(name, offset);
     file.write(offset, bytes);
+    this.beginnings.wrote(name, ino, epoch, offset, offset + bytes.length);
     this.#wrote(ino, epoch, name, carried, offset, offset + bytes.length);
   }
 

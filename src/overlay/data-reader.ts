@@ -35,11 +35,32 @@ export function dataReaderOf(storage: OverlayStorage): DataReader {
   };
 }
 
+/**
+ * Reads from the data file of an epoch that is still written to; how many bytes there were. What bytes those are, and whether
+ * they stay, is for the overlay to say (beginnings.ts). Throws `store_failed`.
+ */
+export type ReadLive = (ino: Ino, epoch: number, offset: number, target: Uint8Array) => number;
+
+export function createLiveReader(stateDir: string): ReadLive {
+  return liveReaderOf(new DiskStorage(stateDir));
+}
+
+export function liveReaderOf(storage: OverlayStorage): ReadLive {
+  return (ino, epoch, offset, target) => readPart(storage, dataFileName(ino, epoch), offset, target);
+}
+
 function readFrom(storage: OverlayStorage, name: string, offset: number, target: Uint8Array): void {
-  const file = storage.openFile("data", name, false);
-  const count = file?.read(offset, target) ?? 0;
-  file?.close();
+  const count = readPart(storage, name, offset, target);
   if (count < target.length) target.fill(0, count);
+}
+
+function readPart(storage: OverlayStorage, name: string, offset: number, target: Uint8Array): number {
+  const file = storage.openFile("data", name, false);
+  try {
+    return file?.read(offset, target) ?? 0;
+  } finally {
+    file?.close();
+  }
 }
 
 function smallFiles(storage: OverlayStorage, epoch: number): Map<Ino, Pieces> {

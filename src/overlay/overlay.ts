@@ -55,6 +55,7 @@ export interface OverlayLimits {
   readonly openFiles: number;
   readonly cleanInodes: number;
   readonly epochObjects: number;
+  readonly earlyBytes: number;
 }
 
 export interface Pending {
@@ -111,7 +112,7 @@ export class Overlay {
     };
     const carried = new CarriedBytes();
     this.#journal = new Journal(storage, options, frame, (payload) => replayFrame(state, payload, carried));
-    this.data = new DataFiles(storage, limits?.openFiles ?? MAX_OPEN_DATA_FILES);
+    this.data = new DataFiles(storage, limits?.openFiles ?? MAX_OPEN_DATA_FILES, limits?.earlyBytes);
     carried.restore(state, this.data);
     this.#quick = new QuickFlush(clock);
     this.#sync = new SharedSync(async () => {

@@ -4,6 +4,7 @@ import { MAX_FILE_BYTES } from "../base/limits.ts";
 import { missingBlocks, peekContent } from "../content/read.ts";
 import { peekSeek } from "../content/seek.ts";
 import type { Content } from "../format/record.ts";
+import type { Beginning } from "../overlay/beginnings.ts";
 import type { DirtyObject } from "../overlay/dirty-object.ts";
 import type { JournalRecord } from "../overlay/journal-record.ts";
 import type { Segment } from "../bucket/change-set.ts";
@@ -56,6 +57,8 @@ export class FileIo {
     );
     const dirty = overlay.state.object(ino);
     this.#objects.execute(records, { between: () => this.#writeData(ino, dirty, offset, bytes, carried) });
+    const begun = overlay.data.beginnings.takeDue();
+    if (begun !== undefined) this.#tell(begun);
   }
 
   allocate(ino: Ino, mode: number, offset: number, length: number): void {
@@ -119,6 +122,13 @@ export class FileIo {
       }
     }
     return done;
+  }
+
+  /** Of new files not: theirs is read again to be stored anyway, and cutting it then costs little more. */
+  #tell(beginning: Beginning): void {
+    const object = this.#objects.overlay.state.object(beginning.ino);
+    if (object?.content.kind !== "list") return;
+    this.#objects.onBegun({ ...beginning, base: object.content.cid, baseSize: object.contentSize });
   }
 
   /** Bytes of the live epoch's own file are changed last: only new ones can find the disk full. */

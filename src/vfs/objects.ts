@@ -5,10 +5,11 @@
  */
 import type { Clock } from "../base/clock.ts";
 import { hasCode } from "../base/errors.ts";
-import type { FileId, FileName, Ino } from "../base/ids.ts";
+import type { Cid, FileId, FileName, Ino } from "../base/ids.ts";
 import { peekDataBytes } from "../content/seek.ts";
 import { xattrsOf } from "../format/linked-value.ts";
 import type { FileRecord, FileType, Xattrs } from "../format/record.ts";
+import type { Beginning } from "../overlay/beginnings.ts";
 import type { JournalRecord } from "../overlay/journal-record.ts";
 import { isUnlinked } from "../overlay/dirty-object.ts";
 import type { DirtyObject } from "../overlay/dirty-object.ts";
@@ -26,6 +27,13 @@ export type Inode =
   | { readonly dirty: DirtyObject; readonly clean: undefined }
   | { readonly dirty: undefined; readonly clean: CleanObject };
 
+/** A large file that is being written again, in order. Plain data. */
+export interface BegunFile extends Beginning {
+  /** The chunk list that the base has of it. */
+  readonly base: Cid;
+  readonly baseSize: number;
+}
+
 export class Objects {
   readonly overlay: Overlay;
   readonly clean: CleanInodes;
@@ -35,6 +43,8 @@ export class Objects {
   readonly subdirectories: Subdirectories;
   /** Told of each inode that has no name (any more). */
   onOrphan: (ino: Ino) => void = () => {};
+  /** Told of files that may be cut while they are written. */
+  onBegun: (file: BegunFile) => void = () => {};
   /** Told of each name that was left by what had it here, and leads to what others put there now. */
   onUncovered: (parent: Ino, name: FileName) => void = () => {};
 

@@ -7,6 +7,7 @@ import type { Cid, FileName, Ino } from "../base/ids.ts";
 import { ROOT_INO } from "../base/ids.ts";
 import { nameToText } from "../base/names.ts";
 import type { ChangeSet, NewBase, PublishedEpoch } from "../bucket/change-set.ts";
+import type { Beginning } from "../overlay/beginnings.ts";
 import { isUnlinked } from "../overlay/dirty-object.ts";
 import type { BaseRoot } from "../overlay/journal-record.ts";
 import type { Overlay, Pending } from "../overlay/overlay.ts";
@@ -25,7 +26,7 @@ import { Listings } from "./listing.ts";
 import { Metadata } from "./metadata.ts";
 import { Namespace } from "./namespace.ts";
 import type { DirtyReason } from "./dirty-signal.ts";
-import type { Objects } from "./objects.ts";
+import type { BegunFile, Objects } from "./objects.ts";
 import { seedPublished } from "./seeding.ts";
 
 export class Vfs implements FileSystem {
@@ -265,6 +266,16 @@ export class Vfs implements FileSystem {
    */
   onDirty(listener: (reason: DirtyReason) => void): void {
     this.#objects.dirty.listen(listener);
+  }
+
+  /** Calls `listener` now and then with a large file that is written again, in order. One listener; the last stands. */
+  onBegun(listener: (file: BegunFile) => void): void {
+    this.#objects.onBegun = listener;
+  }
+
+  /** Whether the bytes that were told of a file are the same now. What is said of a sealed epoch stays so. */
+  isSteady(beginning: Beginning): boolean {
+    return this.#overlay.data.isSteady(beginning);
   }
 
   /** Calls `listener` with what others changed. One listener; the last stands. */

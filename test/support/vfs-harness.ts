@@ -1,16 +1,19 @@
 /** A filesystem over a bucket's tree in memory and a simulated disk: publishes, lets others publish, stops and starts again. */
+import { EarlyWork } from "../../src/agent/early-work.ts";
 import type { Clock } from "../../src/base/clock.ts";
 import type { Cid, Lamport } from "../../src/base/ids.ts";
 import { silentLog } from "../../src/base/log.ts";
 import type { Random } from "../../src/base/random.ts";
 import { rootDirectoryTree } from "../../src/bucket/bucket.ts";
 import { buildEpoch, type BuiltEpoch } from "../../src/bucket/build.ts";
-import type { ChangeSet, NewBase, PublishedEpoch } from "../../src/bucket/change-set.ts";
+import type { ChangeSet, DataReader, NewBase, PublishedEpoch } from "../../src/bucket/change-set.ts";
 import { differences } from "../../src/bucket/differences.ts";
 import { ChunkCache } from "../../src/content/chunk-cache.ts";
 import { createContentConfig } from "../../src/content/config.ts";
+import type { ContentConfig } from "../../src/content/config.ts";
+import type { ContentSource } from "../../src/content/source.ts";
 import { cidOf } from "../../src/format/cid.ts";
-import { dataReaderOf } from "../../src/overlay/data-reader.ts";
+import { dataReaderOf, liveReaderOf } from "../../src/overlay/data-reader.ts";
 import { createTreeConfig } from "../../src/tree/boundary.ts";
 import { NodeStore } from "../../src/tree/node-store.ts";
 import type { Invalidations } from "../../src/vfs/filesystem.ts";
@@ -38,12 +41,22 @@ export class VfsHarness extends VfsDriver {
   readonly #nodes: NodeStore;
   readonly #content: ChunkCache;
   readonly #treeConfig = createTreeConfig({ salt: new Uint8Array(32), targetBytes: 1024 });
-  readonly #contentConfig = createContentConfig();
+  readonly contentConfig: ContentConfig;
+  /** Cuts files while they are written, if the limits say so. */
+  early: EarlyWork;
+  /** Bytes of data files that were read to build epochs. */
+  dataRead = 0;
   readonly #trees = new Map<Cid, Cid>();
   readonly invalidations: Invalidations[] = [];
   root: Root;
 
-  private constructor(root: Root, blocks: BlockMap, limits: Partial<VfsLimits>, clock: Clock) {
+  private constructor(
+    root: Root,
+    blocks: BlockMap,
+    limits: Partial<VfsLimits>,
+    clock: Clock,
+    contentConfig: ContentConfig,
+  ) {
     const disk = new SimulatedDisk();
     super(openVfs({ storage: disk, blocks, clock, base: root, log: silentLog, limits }));
     this.root = root;
@@ -54,15 +67,21 @@ export class VfsHarness extends VfsDriver {
     this.#nodes = new NodeStore(blocks, { capacityBytes: 64 * 1024 * 1024 });
     this.#content = new ChunkCache(blocks, { capacityBytes: 16 * 1024 * 1024 });
     this.#trees.set(root.commit, root.tree);
-    this.#listen();
+    this.contentConfig = contentConfig;
+    this.early = this.#listen();
   }
 
-  static async create(limits: Partial<VfsLimits> = {}, clock: Clock = new ManualClock()): Promise<VfsHarness> {
+  static async create(
+    limits: Partial<VfsLimits> = {},
+    clock: Clock = new ManualClock(),
+    content: ContentConfig = createContentConfig(),
+  ): Promise<VfsHarness> {
     const blocks = new BlockMap();
     const nodes = new NodeStore(blocks, { capacityBytes: 1024 * 1024 });
     const config = createTreeConfig({ salt: new Uint8Array(32), targetBytes: 1024 });
     const tree = await rootDirectoryTree(nodes, blocks, config, { mode: 0o755, uid: 0, gid: 0, timeNs: 1n });
-    return new VfsHarness({ commit: fakeCommit(1), tree, seq: 1 as Lamport }, blocks, { ...LIMITS, ...limits }, clock);
+    const root = { commit: fakeCommit(1), tree, seq: 1 as Lamport };
+    return new VfsHarness(root, blocks, { ...LIMITS, ...limits }, clock, content);
   }
 
   /** Seals and builds; what `published` wants. */
@@ -79,13 +98,24 @@ export class VfsHarness extends VfsDriver {
   async publish(): Promise<void> {
     const result = await this.build();
     if (result === undefined) return;
+    this.finish(result);
+  }
+
+  /** The epoch is published. */
+  finish(result: PublishedEpoch): void {
     this.stand(result.base);
     this.vfs.published(result);
+    this.early.forget(result.epoch);
+  }
+
+  /** What a published content is made of. */
+  get content(): ContentSource {
+    return this.#content;
   }
 
   /** Another agent on the same root does something and publishes it; this one adopts it. */
   async others(work: (other: VfsHarness) => Promise<void>): Promise<NewBase> {
-    const other = new VfsHarness(this.root, this.blocks, this.#limits, this.clock);
+    const other = new VfsHarness(this.root, this.blocks, this.#limits, this.clock, this.contentConfig);
     await work(other);
     const changes = other.vfs.seal();
     if (changes === undefined) throw new Error("the other agent changed nothing");
@@ -111,7 +141,7 @@ export class VfsHarness extends VfsDriver {
     this.disk = powerLoss === undefined ? this.disk.afterKill() : this.disk.afterPowerLoss(powerLoss);
     const { disk: storage, blocks, clock, root: base } = this;
     this.vfs = openVfs({ storage, blocks, clock, base, log: silentLog, limits: this.#limits });
-    this.#listen();
+    this.early = this.#listen();
   }
 
   /** What was published is the root from now on. */
@@ -120,8 +150,31 @@ export class VfsHarness extends VfsDriver {
     this.#trees.set(commit, tree);
   }
 
-  #listen(): void {
-    this.vfs.onInvalidate((changes) => this.invalidations.push(changes));
+  #listen(): EarlyWork {
+    const { vfs, clock } = this;
+    vfs.onInvalidate((changes) => this.invalidations.push(changes));
+    const early = new EarlyWork({
+      source: this.#content,
+      config: this.contentConfig,
+      read: liveReaderOf(this.disk),
+      isSteady: async (beginning) => vfs.isSteady(beginning),
+      runLow: (work) => work(),
+      clock,
+      log: silentLog,
+    });
+    vfs.onBegun((file) => early.note(structuredClone(file)));
+    return early;
+  }
+
+  /** The data of sealed epochs, which counts what is read. */
+  #reader(disk: SimulatedDisk): DataReader {
+    const data = dataReaderOf(disk);
+    return this.early.over({
+      readData: (ino, epoch, offset, length, target) => {
+        this.dataRead += length;
+        return data.readData(ino, epoch, offset, length, target);
+      },
+    });
   }
 
   #build(changes: ChangeSet, disk: SimulatedDisk) {
@@ -133,10 +186,10 @@ export class VfsHarness extends VfsDriver {
       blocks: this.blocks,
       sink: this.blocks,
       treeConfig: this.#treeConfig,
-      contentConfig: this.#contentConfig,
+      contentConfig: this.contentConfig,
       olderTrees: () => this.#olderTrees(),
     };
-    return buildEpoch(context, reference, changes, dataReaderOf(disk));
+    return buildEpoch(context, reference, changes, this.#reader(disk));
   }
 
   async *#olderTrees(): AsyncGenerator<Cid> {

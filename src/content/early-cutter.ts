@@ -1,0 +1,69 @@
+/** Cuts the beginning of a file that is being written again, as its bytes come: as `editContent` would when all of them are there. */
+import type { Cid } from "../base/ids.ts";
+import type { ListEntry } from "../format/chunk-list.ts";
+import { Chunker } from "./chunker.ts";
+import type { KnownChunks } from "./chunker.ts";
+import { cutRule } from "./config.ts";
+import type { ContentConfig } from "./config.ts";
+import { EarlyCuts } from "./early-cuts.ts";
+import { OldChunks } from "./old-chunks.ts";
+import type { ContentSource } from "./source.ts";
+
+export class EarlyCutter {
+  readonly cuts: EarlyCuts;
+  readonly #chunker: Chunker;
+  readonly #old: OldChunks;
+
+  /** `root`: the chunk list that the file had, of `size` bytes. What it becomes is cut by the same rule, or these cuts will not fit. */
+  constructor(source: ContentSource, config: ContentConfig, root: Cid, size: number) {
+    const rule = cutRule(config, size);
+    this.#old = new OldChunks(source, root, size, rule.max);
+    this.cuts = new EarlyCuts(rule, root);
+    this.#chunker = new Chunker(config, rule, Infinity, new Noting(this.cuts, this.#old));
+  }
+
+  /** Makes ready for taking so many bytes. Rejects as the source does. */
+  async prepare(length: number): Promise<void> {
+    await this.#old.prepare(length);
+  }
+
+  /** Takes the bytes from `cuts.read` on. */
+  push(bytes: Uint8Array): void {
+    this.cuts.read += bytes.length;
+    this.#chunker.push(bytes);
+    this.cuts.oldAt = this.#old.at;
+  }
+}
+
+/** Notes each piece instead of its bytes. */
+class Noting implements KnownChunks {
+  readonly #cuts: EarlyCuts;
+  readonly #old: OldChunks;
+
+  constructor(cuts: EarlyCuts, old: OldChunks) {
+    this.#cuts = cuts;
+    this.#old = old;
+  }
+
+  get length(): number | undefined {
+    return this.#old.length;
+  }
+
+  recognise(bytes: Uint8Array): ListEntry | undefined {
+    const entry = this.#old.recognise(bytes);
+    if (entry !== undefined) this.#cuts.add(entry, true);
+    return entry;
+  }
+
+  found(bytes: Uint8Array): { readonly cid: Cid; readonly old: ListEntry } {
+    const { cid, old } = this.#old.found(bytes);
+    const entry = old ?? { cid, length: bytes.length, dataLength: bytes.length };
+    this.#cuts.add(entry, old !== undefined);
+    return { cid, old: entry };
+  }
+
+  passed(length: number): void {
+    this.#old.passed(length);
+    this.#cuts.add({ cid: undefined, length, dataLength: 0 }, false);
+  }
+}
