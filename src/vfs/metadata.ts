@@ -27,7 +27,7 @@ export class Metadata {
     const record = this.#objects.record(ino);
     if (change.size !== undefined) checkSize(record, change.size);
     // What the answer needs is in memory before anything changes.
-    this.#objects.attributes(ino);
+    const { nlink } = this.#objects.attributes(ino);
     const now = this.#objects.clock.nowNs();
     const records: JournalRecord[] = [];
     this.#objects.keep(ino, records);
@@ -45,7 +45,7 @@ export class Metadata {
     this.#objects.execute(records, { urgent: change.size !== undefined && change.size < record.size });
     const object = this.#objects.changed(ino);
     object.atimeNs = timeOf(change.atimeNs, now) ?? object.atimeNs;
-    return this.#objects.dirtyAttributes(object);
+    return this.#objects.dirtyAttributes(object, nlink);
   }
 
   getXattr(ino: Ino, name: string): Uint8Array | undefined {

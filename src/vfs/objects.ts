@@ -81,13 +81,14 @@ export class Objects {
     return dirty === undefined ? this.#cleanAttributes(clean) : this.dirtyAttributes(dirty);
   }
 
-  dirtyAttributes(object: DirtyObject): Attributes {
+  /** Throws BlockMiss, unless `links` says how many names a directory has. */
+  dirtyAttributes(object: DirtyObject, links?: number): Attributes {
     const { ino, type, mode, uid, gid, rdev, size, atimeNs, mtimeNs, ctimeNs } = object;
     const isDirectory = type === "directory";
     return {
       ino,
       mode: TYPE_BITS[type] | mode,
-      nlink: isDirectory ? this.#directoryLinks(object) : object.links.length,
+      nlink: isDirectory ? (links ?? this.#directoryLinks(object)) : object.links.length,
       uid,
       gid,
       rdev,

@@ -88,6 +88,17 @@ describe("owners, modes and times", () => {
 });
 
 describe("names", () => {
+  test("what a change of a directory answers is read before the change, though its row left memory", async () => {
+    const fs = await VfsHarness.create({ nodeBytes: 1 });
+    for (let n = 0; n < 3_000; n++) await fs.makeDirectory(`directory ${n}`);
+    await fs.publish();
+    const ino = await fs.ino("directory 7");
+    for (let n = 1_000; n < 3_000; n++) await fs.find(`directory ${n}`);
+    // Throws nothing.
+    const { mode, nlink } = fs.vfs.setAttributes(ino, { mode: 0o700 });
+    expect([mode & 0o777, nlink]).toEqual([0o700, 2]);
+  });
+
   test("an unlinked file lives on until it is forgotten, then its bytes go", async () => {
     const clock = new ManualClock();
     const fs = await VfsHarness.create({}, clock);
