@@ -7,5 +7,7 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 120_000,
     hookTimeout: 60_000,
+    // A deadline, not an expectation: the second that it is else runs out on a busy machine.
+    expect: { poll: { timeout: 30_000, interval: 20 } },
   },
 });
