@@ -313,6 +313,12 @@ export const MAX_CAR_HEADER_BYTES = 64 * KiB;
 export const ANSWER_BATCH_BYTES = 1 * MiB;
 /** Blocks that are stored at once by `/v0/block` (systems.md §3). */
 export const INGEST_CONCURRENCY = 32;
+/** What walks below a block remember, in CIDs: so many each without asking, in such steps beyond, of which there are so many for all … */
+export const WALK_FREE_CIDS = 10_000;
+export const WALK_STEP_CIDS = 10_000;
+export const WALK_STEPS = 80;
+/** … and for one owner: one walk as large as they may be. */
+export const OWNER_WALK_STEPS = 40;
 /** How long a quota API's answer counts for a bearer, how long its silence counts, and how long it is waited for. */
 export const QUOTA_CACHE_MS = 30_000;
 export const QUOTA_RETRY_MS = 1_000;

@@ -1,7 +1,14 @@
 /** The embedded master: one process with its roots, its blocks and its HTTP surface (docs/protocol.md). */
 import type { Clock } from "../base/clock.ts";
 import type { Wallet } from "../base/ids.ts";
-import { BODIES_BYTES, OWNER_BODIES_BYTES, OWNER_TEXTS_BYTES, TEXTS_BYTES } from "../base/limits.ts";
+import {
+  BODIES_BYTES,
+  OWNER_BODIES_BYTES,
+  OWNER_TEXTS_BYTES,
+  OWNER_WALK_STEPS,
+  TEXTS_BYTES,
+  WALK_STEPS,
+} from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import { SqliteRootStore } from "../roots/sqlite-root-store.ts";
@@ -101,6 +108,7 @@ async function openParts(options: MasterOptions, open: (Disposable | AsyncDispos
     quotaGate: quotaApi && new QuotaGate({ api: quotaApi.url, open: quotaApi.open, clock, log }),
     bodies: new Shares(BODIES_BYTES, OWNER_BODIES_BYTES),
     answers: new Shares(BODIES_BYTES, OWNER_BODIES_BYTES),
+    walks: new Shares(WALK_STEPS, OWNER_WALK_STEPS),
     slabs: new Slabs(),
     metrics: new Metrics(),
     publicBlocks,

@@ -26,6 +26,8 @@ export interface MasterParts {
   /** Memory of bodies that come in, and of blocks that go out. */
   readonly bodies: Shares;
   readonly answers: Shares;
+  /** What walks below blocks remember, in steps of WALK_STEP_CIDS. */
+  readonly walks: Shares;
   readonly slabs: Slabs;
   readonly metrics: Metrics;
   readonly publicBlocks: boolean;

@@ -21,7 +21,7 @@ test("the memory of a block is taken before it is read, and given back before th
   const answers = new Shares(1_000, 1_000);
   const { signal } = new AbortController();
   await answers.take("another", 1_000, signal);
-  const walk = walkDag({ blocks, answers, owner: "me", signal }, root.cid);
+  const walk = walkDag({ blocks, answers, walks: new Shares(0, 0), owner: "me", signal }, root.cid);
   const first = walk.next();
   await expect.poll(() => answers.owners).toBe(2);
   expect(reads).toEqual([]);
@@ -32,4 +32,29 @@ test("the memory of a block is taken before it is read, and given back before th
   expect(answers.used).toBe(1_000);
   await walk.return(undefined);
   expect(answers.used).toBe(0);
+});
+
+test("large walks share what they remember, and small ones need none of it", async () => {
+  const blocks = new MemoryOwnerBlocks();
+  const answers = new Shares(1e9, 1e9);
+  const walks = new Shares(1, 1);
+  const { signal } = new AbortController();
+  const leaf = raw("leaf");
+  const wide = cborBlock(Array.from({ length: 15_000 }, () => new Link(leaf.cid)));
+  const small = cborBlock(new Link(leaf.cid));
+  await blocks.put([leaf, wide, small]);
+  const walk = (root: string) => walkDag({ blocks, answers, walks, owner: "me", signal }, root as never);
+  const first = walk(wide.cid);
+  await first.next();
+  await first.next();
+  expect(walks.used).toBe(1);
+  const second = walk(wide.cid);
+  await second.next();
+  await expect(second.next()).rejects.toMatchObject({ code: "limit_exceeded" });
+  const seen: string[] = [];
+  for await (const { cid } of walk(small.cid)) seen.push(cid);
+  expect(seen).toEqual([small.cid, leaf.cid]);
+  await first.return(undefined);
+  expect(walks.used).toBe(0);
+  expect(walks.owners).toBe(0);
 });

@@ -1,18 +1,27 @@
 /** All blocks below one, each once, parents before children, in the order of their links (depth first). */
 import { SynclineError } from "../../base/errors.ts";
+import { WALK_FREE_CIDS, WALK_STEP_CIDS } from "../../base/limits.ts";
 import type { Cid } from "../../base/ids.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { digestKey } from "../../format/cid.ts";
 import { linkListOf } from "../../format/links.ts";
+import type { Shares } from "../http/shares.ts";
 import type { Reading } from "./car-stream.ts";
+
+export interface Walking extends Reading {
+  /** Steps of WALK_STEP_CIDS that all walks share. */
+  readonly walks: Shares;
+}
 
 /**
  * The memory of a block is counted before it is read and until the next one is asked for. Throws `block_not_found` at a block that is missing, `format_invalid` at one whose links are no links, `limit_exceeded` where a
  * DAG is greater than one answer should be: its reader asks for parts then.
  */
-export async function* walkDag({ blocks, answers, owner, signal }: Reading, root: Cid): AsyncGenerator<Block> {
+export async function* walkDag(walking: Walking, root: Cid): AsyncGenerator<Block> {
+  const { blocks, answers, owner, signal } = walking;
   const seen = new Set<string>();
   const ahead: Cid[] = [root];
+  using memory = new WalkMemory(walking);
   for (let cid = ahead.pop(); cid !== undefined; cid = ahead.pop()) {
     if (seen.has(digestKey(cid))) continue;
     seen.add(digestKey(cid));
@@ -23,7 +32,32 @@ export async function* walkDag({ blocks, answers, owner, signal }: Reading, root
     if (ahead.length + links.count > MAX_WALK_AHEAD || seen.size > MAX_WALK_BLOCKS) {
       throw new SynclineError("limit_exceeded", "This DAG is too large for one answer.");
     }
+    memory.cover(ahead.length + links.count + seen.size);
     for (const link of links.slice(0).reverse()) if (!seen.has(digestKey(link))) ahead.push(link);
+  }
+}
+
+/** What one walk remembers of what all walks may. Nobody waits for more while he holds some: then two would wait for one another. */
+class WalkMemory implements Disposable {
+  readonly #walking: Pick<Walking, "walks" | "owner">;
+  #steps = 0;
+
+  constructor(walking: Pick<Walking, "walks" | "owner">) {
+    this.#walking = walking;
+  }
+
+  /** Throws `limit_exceeded` when there is none left for so many CIDs. */
+  cover(cids: number): void {
+    const { walks, owner } = this.#walking;
+    const steps = Math.ceil((cids - WALK_FREE_CIDS) / WALK_STEP_CIDS);
+    for (; this.#steps < steps; this.#steps++) {
+      if (walks.tryTake(owner, 1)) continue;
+      throw new SynclineError("limit_exceeded", "Too many large DAGs are asked for at the same time.");
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#walking.walks.give(this.#walking.owner, this.#steps);
   }
 }
 

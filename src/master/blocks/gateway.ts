@@ -12,14 +12,14 @@ import type { MasterParts } from "../parts.ts";
 import type { OwnerBlocks } from "../store/owner-blocks.ts";
 import type { Reading } from "./car-stream.ts";
 import { cidFrom } from "./cids.ts";
-import { walkDag } from "./dag-walk.ts";
+import { walkDag, type Walking } from "./dag-walk.ts";
 
 export async function gateway(parts: MasterParts, call: Call): Promise<Answer> {
   const cid = cidFrom(call.params["cid"]);
   const format = formatOf(call);
   const scope = scopeOf(call);
   const { owner, blocks, size } = await holderOf(parts, call, cid);
-  const reading: Reading = { blocks, owner, answers: parts.answers, signal: call.signal };
+  const reading: Walking = { blocks, owner, answers: parts.answers, walks: parts.walks, signal: call.signal };
   const etag = format === "raw" ? `"${cid}"` : `"${cid}.car.${scope}"`;
   const headers = {
     etag,
@@ -104,7 +104,7 @@ async function begun(stream: AsyncGenerator<Uint8Array>): Promise<AsyncIterable<
 }
 
 /** Blocks here are no UnixFS, so an entity is its one block. A block that is missing below breaks the CAR off. */
-async function* carBelow(reading: Reading, root: Cid, scope: Scope): AsyncGenerator<Uint8Array> {
+async function* carBelow(reading: Walking, root: Cid, scope: Scope): AsyncGenerator<Uint8Array> {
   yield encodeCarHeader([root]);
   for await (const block of walkDag(reading, root)) {
     yield* carPieces([block]);

@@ -75,7 +75,8 @@ export class Bearers {
 
   async #verify(text: string): Promise<Bearer> {
     const bearer = text.startsWith(`${TOKEN_SCHEME}.`) ? this.#walletToken(text) : await this.#sessionToken(text);
-    this.#known.set(text, bearer);
+    // Others' valid tokens must not take the place of those that are served.
+    if (this.#rules.allow.has(bearer.wallet)) this.#known.set(text, bearer);
     return bearer;
   }
 
