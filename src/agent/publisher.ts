@@ -48,6 +48,8 @@ export interface PublisherOptions {
   readonly held: boolean;
   /** Called after an epoch that uploaded much, or that had many objects. */
   readonly releaseMemory: (when: "now" | "when idle") => void;
+  /** Called for a large epoch; what it answers is disposed when that is over. */
+  readonly saveMemory?: () => Disposable;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -158,6 +160,7 @@ export class Publisher {
     const context = { bucket, writer, clock, random, log };
     const begun = { startMs: clock.monotonicMs(), work: workOf(changes), objects: changes.objects.length };
     this.#held = true;
+    using _ = begun.objects > LARGE_EPOCH_OBJECTS ? this.#options.saveMemory?.() : undefined;
     return { ...begun, outcome: packed(await publishEpoch(context, changes, data, { adopted: this.#base.commit })) };
   }
 

@@ -14,7 +14,7 @@ import { EarlyWork } from "./early-work.ts";
 import { FilesystemThread } from "./filesystem-thread.ts";
 import { firstBase } from "./first-base.ts";
 import { FlushSchedule } from "./flush-schedule.ts";
-import { IdleRelease, releaseMemory } from "./memory.ts";
+import { IdleRelease, releaseMemory, saveMemory } from "./memory.ts";
 import type { OpenedBucket } from "./open-bucket.ts";
 import { overlayBehind } from "./overlay-caller.ts";
 import { Publisher, type PublisherWriter } from "./publisher.ts";
@@ -152,6 +152,7 @@ export class RunningAgent implements Agent {
       data: early.over(createDataReader(stateDir)),
       base,
       held,
+      saveMemory,
       releaseMemory: (when) => (when === "now" ? releaseMemory() : this.#idleRelease.note()),
       clock,
       random,

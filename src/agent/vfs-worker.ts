@@ -51,6 +51,7 @@ function serve(port: MessagePort): void {
   const main = createCaller<MainMethods>(port);
   const idleRelease = new IdleRelease(systemClock);
   let serving: Serving | undefined;
+  let lastLarge: number | undefined;
   const open = () => {
     if (serving === undefined) throw new SynclineError("internal", "The filesystem is not open.");
     return serving;
@@ -75,7 +76,15 @@ function serve(port: MessagePort): void {
       void mount.ended.then(() => tell({ event: "unmounted" }));
     },
     pending: () => open().vfs.pending(),
-    seal: () => open().epochs.seal(),
+    async seal() {
+      const sealed = await open().epochs.seal();
+      // Sealed again and again while the bucket is away, it is collected behind once.
+      if (sealed !== undefined && sealed.count > MANY_OBJECTS && sealed.head.epoch !== lastLarge) {
+        lastLarge = sealed.head.epoch;
+        idleRelease.note();
+      }
+      return sealed;
+    },
     sealedObjects: (range) => open().epochs.sealedObjects(range),
     publishedObjects: (some) => open().epochs.publishedObjects(some),
     async published(epoch) {

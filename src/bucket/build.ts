@@ -7,6 +7,7 @@
 import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Cid, FileId, Ino } from "../base/ids.ts";
 import { ROOT_ID, ROOT_INO } from "../base/ids.ts";
+import { SmallBytes } from "../base/small-bytes.ts";
 import type { BlockReader, BlockSink } from "../blocks/block-store.ts";
 import type { ContentConfig } from "../content/config.ts";
 import { allOf, differences, entriesOf } from "./differences.ts";
@@ -98,12 +99,13 @@ export async function buildEpoch(
 
   const restored = await findRestored(nodes, mergeBase, changes, identities);
   const objects = new Map<Ino, BuiltObject>();
+  const inline = new SmallBytes();
   const { transitions, sources } = ownTransitions(changes, identities, restored);
   const ours = await apply(mergeBase, transitions, async (state) => {
     const object = sources.get(state);
     if (object === undefined) return state.record;
     const record = await withContent(context, object, state.record, data);
-    objects.set(object.ino, { id: state.id, record, names: state.names });
+    objects.set(object.ino, { id: state.id, record: keptIn(inline, record), names: state.names });
     return record;
   });
   // Directories that the epoch deletes, but that hold what others put there, are in our tree still.
@@ -255,6 +257,11 @@ async function withContent(
   const early = first?.from === "data" ? await data.earlyCuts?.(object.ino, first.epoch) : undefined;
   const content = await editContent(source, sink, contentConfig, base, baseSize, segments, record.size, read, early);
   return { ...record, content };
+}
+
+function keptIn(inline: SmallBytes, record: FileRecord): FileRecord {
+  const { content } = record;
+  return content.kind === "inline" ? { ...record, content: { ...content, bytes: inline.keep(content.bytes) } } : record;
 }
 
 /** Reads what a record links to, from a local cache if need be, and stores it again. Throws `base_gone` when nobody has it. */

@@ -177,6 +177,13 @@ export class ByteReader {
     return new Uint8Array(this.#bytes.subarray(at, at + length));
   }
 
+  /** The same without copying: a view of what is read. */
+  view(): Uint8Array {
+    const length = this.u32();
+    const at = this.#take(length);
+    return this.#bytes.subarray(at, at + length);
+  }
+
   #longNs(): bigint {
     try {
       return BigInt(this.text());

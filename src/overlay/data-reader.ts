@@ -3,7 +3,8 @@ import type { Ino } from "../base/ids.ts";
 import type { DataReader } from "../bucket/change-set.ts";
 import { dataFileName } from "./data-files.ts";
 import { DiskStorage } from "./disk-storage.ts";
-import { Pieces, readEntries, smallFilesOf } from "./small-pieces.ts";
+import { SmallFileIndex } from "./small-file-index.ts";
+import { readEntries, smallFilesOf } from "./small-pieces.ts";
 import type { OverlayStorage } from "./storage.ts";
 
 /** Throws `store_failed`. */
@@ -17,15 +18,15 @@ export function createDataReader(stateDir: string): DataReader {
  */
 export function dataReaderOf(storage: OverlayStorage): DataReader {
   // The shared files of a sealed epoch do not change: they are gone through once.
-  let known: { readonly epoch: number; readonly small: ReadonlyMap<Ino, Pieces> } | undefined;
+  let known: { readonly epoch: number; readonly small: SmallFileIndex } | undefined;
   return {
     async readData(ino, epoch, offset, length, target) {
-      if (known?.epoch !== epoch) known = { epoch, small: smallFiles(storage, epoch) };
+      if (known?.epoch !== epoch) known = { epoch, small: indexOf(storage, epoch) };
       const bytes = target?.subarray(0, length) ?? new Uint8Array(length);
-      const pieces = known.small.get(ino);
+      const pieces = known.small.pieces(ino);
       if (pieces !== undefined) bytes.fill(0);
       if (pieces === undefined) readFrom(storage, dataFileName(ino, epoch), offset, bytes);
-      for (const { offset: start, length: each, part, at } of pieces?.all() ?? []) {
+      for (const { offset: start, length: each, part, at } of pieces ?? []) {
         const from = Math.max(offset, start);
         const to = Math.min(offset + length, start + each);
         if (from < to) readFrom(storage, part, at + from - start, bytes.subarray(from - offset, to - offset));
@@ -63,19 +64,14 @@ function readPart(storage: OverlayStorage, name: string, offset: number, target:
   }
 }
 
-function smallFiles(storage: OverlayStorage, epoch: number): Map<Ino, Pieces> {
-  const small = new Map<Ino, Pieces>();
+function indexOf(storage: OverlayStorage, epoch: number): SmallFileIndex {
+  const small = new SmallFileIndex();
   for (const { name } of smallFilesOf(storage, epoch)) {
     const file = storage.openFile("data", name, false);
     if (file === undefined) continue;
     for (const { ino, offset, length, at } of readEntries(file)) {
-      if (length === undefined) {
-        small.delete(ino);
-        continue;
-      }
-      const pieces = small.get(ino) ?? new Pieces();
-      if (pieces.isEmpty) small.set(ino, pieces);
-      pieces.put({ offset, length, part: name, at });
+      if (length === undefined) small.delete(ino);
+      else small.put(ino, { offset, length, part: name, at });
     }
     file.close();
   }

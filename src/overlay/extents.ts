@@ -31,16 +31,15 @@ export class Extents {
   }
 
   static read(reader: ByteReader): Extents {
-    const extents: Extent[] = [];
     let offset = 0;
-    for (let count = reader.u32(); count > 0; count--) {
+    const extents = Array.from({ length: reader.u32() }, () => {
       const from = FROM_NAMES[reader.u8()];
       const length = reader.int();
       const epoch = reader.int();
       if (from === undefined || length <= 0) throw corruptState("An extent in the overlay is malformed.");
-      extents.push({ offset, length, from, epoch });
       offset += length;
-    }
+      return { offset: offset - length, length, from, epoch };
+    });
     return new Extents(extents);
   }
 

@@ -221,9 +221,10 @@ export class Overlay {
   published(result: PublishedEpoch): void {
     const { epoch } = result;
     const ids = new Map<Ino, FileId>();
-    const rows = Array.from(result.objects, ([ino, { id, record, names }]): PublishedRow => {
+    const rows = Array.from(result.objects, ([ino, object]): PublishedRow => {
+      const { id } = object;
       ids.set(ino, id);
-      const kept = changedSince(this.state, ino, epoch) ? { record, names } : undefined;
+      const kept = changedSince(this.state, ino, epoch) ? { record: object.record, names: object.names } : undefined;
       return { ino, id, kept, joined: undefined };
     });
     this.#checkComplete(epoch, ids);

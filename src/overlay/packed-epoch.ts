@@ -2,7 +2,7 @@
  * An epoch's objects as bytes, for crossing between threads and for waiting in memory: plain objects take five to ten times as much, on
  * both sides, and leave as much garbage when they are cloned.
  */
-import type { Ino } from "../base/ids.ts";
+import type { FileId, Ino } from "../base/ids.ts";
 import type { ChangedObject, PublishedObject, PublishedObjects } from "../bucket/change-set.ts";
 import { ByteReader, ByteWriter } from "./bytes.ts";
 import { readSealed, writeSealed } from "./checkpoint.ts";
@@ -64,11 +64,40 @@ function* unpack<Item>(bytes: Uint8Array, read: (reader: ByteReader) => Item): G
 function writePublished(writer: ByteWriter, [ino, { id, record, names }]: PublishedEntry): void {
   writer.int(ino);
   writer.id(id);
-  stored.writeRecord(writer, record);
-  stored.writeBaseNames(writer, names);
+  const rest = new ByteWriter(OBJECT_BYTES);
+  stored.writeRecord(rest, record);
+  stored.writeBaseNames(rest, names);
+  writer.blob(rest.bytes);
 }
 
 function readPublished(reader: ByteReader): PublishedEntry {
-  const ino = reader.ino();
-  return [ino, { id: reader.id(), record: stored.readRecord(reader), names: stored.readBaseNames(reader) }];
+  return [reader.ino(), new PackedObject(reader.id(), reader.view())];
+}
+
+/** Most objects are only asked for their ids: the rest is unpacked when somebody wants it. */
+class PackedObject implements PublishedObject {
+  readonly id: FileId;
+  readonly #rest: Uint8Array;
+  #unpacked: Pick<PublishedObject, "record" | "names"> | undefined;
+
+  constructor(id: FileId, rest: Uint8Array) {
+    this.id = id;
+    this.#rest = rest;
+  }
+
+  get record(): PublishedObject["record"] {
+    return this.#unpack().record;
+  }
+
+  get names(): PublishedObject["names"] {
+    return this.#unpack().names;
+  }
+
+  #unpack(): Pick<PublishedObject, "record" | "names"> {
+    if (this.#unpacked === undefined) {
+      const reader = new ByteReader(this.#rest);
+      this.#unpacked = { record: stored.readRecord(reader), names: stored.readBaseNames(reader) };
+    }
+    return this.#unpacked;
+  }
 }

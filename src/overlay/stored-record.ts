@@ -89,7 +89,7 @@ export function writeContent(writer: ByteWriter, content: Content): void {
 
 export function readContent(reader: ByteReader): Content {
   const code = reader.u8();
-  if (code === CONTENT_CODES.empty) return { kind: "empty" };
+  if (code === CONTENT_CODES.empty) return EMPTY;
   if (code === CONTENT_CODES.inline) return { kind: "inline", bytes: reader.blob() };
   if (code === CONTENT_CODES.chunk) return { kind: "chunk", cid: readCid(reader) };
   if (code === CONTENT_CODES.list) return { kind: "list", cid: readCid(reader) };
@@ -126,10 +126,15 @@ export function writeBaseNames(writer: ByteWriter, names: readonly BaseName[]): 
   }
 }
 
-export function readBaseNames(reader: ByteReader): BaseName[] {
-  return Array.from({ length: reader.u32() }, () => ({ parent: reader.id(), name: reader.text() as FileName }));
+export function readBaseNames(reader: ByteReader): readonly BaseName[] {
+  const count = reader.u32();
+  if (count === 0) return NO_NAMES;
+  return Array.from({ length: count }, () => ({ parent: reader.id(), name: reader.text() as FileName }));
 }
 
+/** Most objects of a large epoch are new: what those have none of is one for all of them. */
+const EMPTY: Content = { kind: "empty" };
+const NO_NAMES: readonly BaseName[] = [];
 const NOTHING_UNKNOWN: ReadonlyMap<number, Uint8Array> = new Map();
 
 function writeConflict(writer: ByteWriter, conflict: ConflictOrigin | undefined): void {

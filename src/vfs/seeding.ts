@@ -17,11 +17,12 @@ export interface Seed {
 /** The files of an epoch that did not change again, as many as are remembered at least. To be called before the overlay drops them. */
 export function seedPublished({ overlay }: Objects, { epoch, objects }: PublishedEpoch): Seed[] {
   const seeds: Seed[] = [];
-  for (const [ino, { id, record, names }] of objects) {
+  for (const [ino, published] of objects) {
     if (seeds.length === MOST_SEEDS) break;
     const dirty = overlay.state.object(ino);
     // How many directories are in a directory is told by the new base only.
-    if (dirty === undefined || record.type === "directory" || changedSince(overlay.state, ino, epoch)) continue;
+    if (dirty === undefined || dirty.type === "directory" || changedSince(overlay.state, ino, epoch)) continue;
+    const { id, record, names } = published;
     const object = { ino, id, record, names: names.length, subdirs: 0, place: names[0], atimeNs: dirty.atimeNs };
     seeds.push({ object, links: dirty.links });
   }
