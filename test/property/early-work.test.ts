@@ -16,7 +16,7 @@ import { BlockMap } from "../support/block-map.ts";
 import { noise } from "../support/bytes.ts";
 import { VfsHarness } from "../support/vfs-harness.ts";
 
-const RUNS = process.env["SYNCLINE_TEST_ALL"] === undefined ? 60 : 2_000;
+const RUNS = process.env["SYNCLINE_TEST_ALL"] === undefined ? 60 : 1_000;
 const KiB = 1024;
 
 /** Only files of more than 64 KiB have a data file of their own; chunks are small, and larger from 200 KiB on. */
