@@ -1,9 +1,14 @@
 # Shared by scripts/start and stop: this user's own master on loopback. Sourced, not run; needs $here, say and fail.
 
+# As Node.js has it where HOME is not set.
+export HOME="${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}"
 master_data=$(realpath -m "${XDG_DATA_HOME:-$HOME/.local/share}/syncline/master")
 # Beside the states of mounts: where it listens, its process, its log.
 master_run=$(realpath -m "${XDG_STATE_HOME:-$HOME/.local/state}/syncline/master")
 MASTER_PORT=3600
+
+# A path as it can be typed: as it is, or in quotes.
+quoted() { case "$1" in *[!A-Za-z0-9_./:@%+=-]*) printf "'%s'" "${1//\'/\'\\\'\'}" ;; *) printf '%s' "$1" ;; esac; }
 MASTER_WAIT_S=60
 
 master_port() { cat "$master_run/port" 2>/dev/null || echo "$MASTER_PORT"; }

@@ -5,6 +5,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "error: $*"; exit 1; }
+misused() { say "error: $*"; exit 2; }
 
 # need_commands PACKAGE:COMMAND … : installs the Debian packages whose command is missing.
 need_commands() {
@@ -54,7 +55,7 @@ prepare() {
   if ! is_fresh node_modules/.syncline-stamp "$lock"; then
     say "Installing npm packages (better-sqlite3 may compile: about a minute) …"
     # Not `npm ci`: it wants optional packages of every platform in the lock, and registries do not all carry them.
-    npm install --no-save --no-audit --no-fund --loglevel=error >&2 || fail "npm install failed: see the lines above."
+    npm install --no-update-notifier --no-save --no-audit --no-fund --loglevel=error >&2 || fail "npm install failed: see the lines above."
     printf '%s' "$lock" >node_modules/.syncline-stamp
   fi
   if [ "$(uname -s)" = Linux ]; then

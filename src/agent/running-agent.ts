@@ -20,7 +20,7 @@ import { overlayBehind } from "./overlay-caller.ts";
 import { Publisher, type PublisherWriter } from "./publisher.ts";
 import { flushReport, statusReport, type AgentStatus, type FlushReport } from "./reports.ts";
 import type { PendingReport, UnmountReport } from "./reports.ts";
-import { cacheDirOf } from "./state-dir.ts";
+import { cacheDirOf, noteDrained } from "./state-dir.ts";
 import type { WorkerSetup } from "./threads.ts";
 import { warmUp } from "./warm-up.ts";
 
@@ -259,6 +259,7 @@ export class RunningAgent implements Agent {
       await this.#thread.call("close", undefined);
       await this.#thread.end();
       const report = { drained: pending.files === 0, pending, error: pending.files === 0 ? null : error };
+      if (report.drained) noteDrained(this.#options.stateDir);
       const tookMs = Math.round(this.#now() - startMs);
       log.info("Unmounted.", { drained: report.drained, files: pending.files, tookMs });
       // Not awaited: a call of the control socket may wait for this report.

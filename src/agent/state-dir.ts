@@ -4,7 +4,7 @@
  * One agent a state: held by a lock that the system releases when the process dies, whatever way.
  */
 import { mkdirSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
-import { homedir } from "node:os";
+import { homedir, userInfo } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { SynclineError } from "../base/errors.ts";
 import { blake3 } from "../crypto/hash.ts";
@@ -19,6 +19,8 @@ export interface StateFacts {
   readonly mount: string;
   /** An old state is shown (`--at`): beside the state that goes on with what is pending. */
   readonly old?: boolean;
+  /** From mounting until all is published and unmounted: what a killed agent leaves, its state may hold changes. */
+  readonly open?: boolean;
 }
 
 export interface StateDir extends Disposable {
@@ -31,7 +33,19 @@ export interface StateDir extends Disposable {
 /** The folder that holds all states of this user. */
 export function stateRoot(env: NodeJS.ProcessEnv, override?: string): string {
   if (override !== undefined) return resolve(override);
-  return join(env["XDG_STATE_HOME"] || join(homedir(), ".local", "state"), "syncline");
+  return join(env["XDG_STATE_HOME"] || join(homeFolder(), ".local", "state"), "syncline");
+}
+
+/** This user's home, absolute also when HOME is empty. Throws `config_invalid` where there is none. */
+export function homeFolder(): string {
+  try {
+    return homedir() || userInfo().homedir;
+  } catch (cause) {
+    throw new SynclineError("config_invalid", "This user has no home folder.", {
+      hint: "Set HOME, or both XDG_STATE_HOME and XDG_CONFIG_HOME.",
+      cause,
+    });
+  }
 }
 
 /** Opens, and makes when needed, the state of one mount. Throws `state_in_use` when another agent holds it. */
@@ -84,6 +98,12 @@ export function listMountStates(root: string): MountState[] {
   return states.sort((a, b) => b.usedMs - a.usedMs).map(({ path, facts }) => ({ path, facts }));
 }
 
+/** Notes that a mount ended with everything published: nothing waits in its state. By its agent, before anybody hears of the end. */
+export function noteDrained(path: string): void {
+  const facts = readFacts(path);
+  if (facts !== undefined) writeFacts(path, { ...facts, open: false });
+}
+
 /**
  * A mount point as states name it: absolute, with links in its parent resolved (the mount itself may hang). Of a path that is
  * not there, what is there of it is resolved.
@@ -104,7 +124,7 @@ export function makeStateFolder(path: string): void {
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
   } catch (cause) {
-    throw new SynclineError("local_io_failed", `The state folder ${path} cannot be made: ${String(cause)}`, {
+    throw new SynclineError("local_io_failed", `The state folder ${path} cannot be made: ${reasonOf(cause)}.`, {
       hint: "Name one that can be written: --state DIR or SYNCLINE_STATE.",
       cause,
     });
@@ -122,11 +142,18 @@ function openState(path: string, facts: StateFacts): StateDir {
     });
   }
   const lock = takeProcessLock(join(path, "lock"), {
-    inUse: `Another agent uses the state folder ${path}.`,
+    inUse:
+      facts.mount === ""
+        ? `Another command uses the state folder ${path}.`
+        : `Another agent serves ${facts.address} at ${facts.mount} already.`,
     hint: "Unmount it first: `syncline status` lists what runs.",
   });
-  const list = () => writeStateFile(join(path, FACTS), Buffer.from(JSON.stringify({ ...facts, pid: process.pid })));
+  const list = () => writeFacts(path, { ...facts, open: facts.old !== true, pid: process.pid });
   return { path, facts, list, [Symbol.dispose]: () => lock[Symbol.dispose]() };
+}
+
+function writeFacts(path: string, facts: StateFacts & { readonly pid?: number }): void {
+  writeStateFile(join(path, FACTS), Buffer.from(JSON.stringify(facts)));
 }
 
 function readFacts(path: string): StateFacts | undefined {
@@ -136,6 +163,10 @@ function readFacts(path: string): StateFacts | undefined {
   } catch {
     return undefined;
   }
+}
+
+function reasonOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
 }
 
 function withoutPin(address: string): string {

@@ -10,13 +10,17 @@ export interface MountState {
   readonly stateDir: string;
   readonly mount: string;
   readonly address: string;
+  /** Mounted, or ended without everything published: by kill -9, or while the bucket was out of reach. */
+  readonly open: boolean;
 }
 
 /** The states of this mount point, or all states when `directory` is undefined; the one used last comes first. */
 export function mountStates(runtime: Runtime, state: string | undefined, directory?: string): MountState[] {
-  const states = listMountStates(stateRoot(runtime.env, state)).map(({ path, facts: { mount, address } }) => {
-    return { stateDir: path, mount, address };
-  });
+  const states = listMountStates(stateRoot(runtime.env, state)).map(
+    ({ path, facts: { mount, address, open = false } }) => {
+      return { stateDir: path, mount, address, open };
+    },
+  );
   if (directory === undefined) return states;
   const mount = canonicalMount(resolve(directory));
   return states.filter((found) => found.mount === mount);
@@ -24,8 +28,16 @@ export function mountStates(runtime: Runtime, state: string | undefined, directo
 
 /** Of several states, those that an agent serves. */
 export async function servedStates(states: readonly MountState[]): Promise<MountState[]> {
-  const served = await Promise.all(states.map(({ stateDir }) => isServed(stateDir)));
-  return states.filter((_, index) => served[index]);
+  return (await splitByAgent(states)).served;
+}
+
+/** Those that an agent serves, and those that none serves although changes may wait in them. */
+export async function splitByAgent(
+  states: readonly MountState[],
+): Promise<{ served: MountState[]; stopped: MountState[] }> {
+  const answers = await Promise.all(states.map(({ stateDir }) => isServed(stateDir)));
+  const served = states.filter((_, index) => answers[index]);
+  return { served, stopped: states.filter(({ open }, index) => open && answers[index] === false) };
 }
 
 /**
@@ -37,16 +49,25 @@ export async function requireAgent(
   state: string | undefined,
   directory: string | undefined,
 ): Promise<MountState> {
-  const [only, another] = await servedStates(mountStates(runtime, state, directory));
-  if (only === undefined) throw noAgent(directory);
+  const { served, stopped } = await splitByAgent(mountStates(runtime, state, directory));
+  const [only, another] = served;
+  if (only === undefined) throw noAgent(directory, stopped[0]);
   if (another === undefined) return only;
   throw new SynclineError("usage", "There are several mounts: say which one.", {
     hint: "`syncline status` lists them.",
   });
 }
 
-export function noAgent(directory: string | undefined): SynclineError {
+/** `stopped` is a state of that mount in which changes may wait. */
+export function noAgent(directory: string | undefined, stopped?: MountState): SynclineError {
   const where = directory === undefined ? "anywhere" : `at ${printText(directory)}`;
+  if (stopped !== undefined) {
+    const { mount, address } = stopped;
+    const left = `Changes may wait in the state of ${printText(mount)}, whose agent ended before all was published.`;
+    return new SynclineError("no_agent", `No agent of syncline serves a mount ${where}. ${left}`, {
+      hint: `They go on once it is mounted again: syncline mount ${printText(address)} ${printText(mount)} --background`,
+    });
+  }
   return new SynclineError("no_agent", `No agent of syncline serves a mount ${where}.`, {
     hint: "`syncline status` lists the mounts. One whose agent was killed goes on when it is mounted again.",
   });

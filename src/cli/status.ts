@@ -4,10 +4,10 @@ import { askAgent } from "../agent/control.ts";
 import type { AgentStatus } from "../agent/reports.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
-import { mountStates, noAgent, servedStates } from "./running-agents.ts";
+import { mountStates, noAgent, splitByAgent } from "./running-agents.ts";
 import type { MountState } from "./running-agents.ts";
 import type { Runtime } from "./runtime.ts";
-import { printBytes, printDuration, printText } from "./text.ts";
+import { printBytes, printCount, printDuration, printText } from "./text.ts";
 
 /** An agent answers at once unless it is stopped or its disk hangs. */
 const PATIENCE_MS = 10_000;
@@ -21,11 +21,13 @@ export function register(program: Program): void {
     exits: [6],
     async run({ args, options, output, runtime }) {
       const [directory] = args;
-      const states = await servedStates(mountStates(runtime, options.state, directory));
-      if (directory !== undefined && states.length === 0) throw noAgent(directory);
-      const answers = await Promise.all(states.map((state) => ask(runtime, state)));
+      const { served, stopped } = await splitByAgent(mountStates(runtime, options.state, directory));
+      if (directory !== undefined && served.length === 0) throw noAgent(directory, stopped[0]);
+      const answers = await Promise.all(served.map((state) => ask(runtime, state)));
       const agents = answers.flatMap((answer) => (answer === undefined || "silent" in answer ? [] : [answer]));
-      output.result({ agents }, agents.map(textOf).join("\n\n") || "No mounts.");
+      const left = stopped.map(({ mount, address, stateDir }) => ({ mount, bucket: address, state: stateDir }));
+      const shown = [...agents.map(textOf), ...left.map(textOfStopped)].join("\n\n");
+      output.result({ agents, ...(left.length === 0 ? {} : { stopped: left }) }, shown || "No mounts.");
       const silent = answers.find((answer) => answer !== undefined && "silent" in answer);
       if (silent !== undefined && "silent" in silent) throw silent.silent;
     },
@@ -65,8 +67,17 @@ function textOf(agent: AgentStatus): string {
   return lines.join("\n");
 }
 
+function textOfStopped({ mount, bucket, state }: { mount: string; bucket: string; state: string }): string {
+  return [
+    `${printText(mount)}  (no process)`,
+    `  bucket     ${printText(bucket)}`,
+    `  pending    not known: changes may wait in ${printText(state)}`,
+    "             Mount the bucket there again, and they are published.",
+  ].join("\n");
+}
+
 function waiting({ files, bytes, oldestMs, etaMs }: AgentStatus["pending"]): string {
   if (files === 0) return "everything is published";
   const left = etaMs === null ? "" : `, about ${printDuration(etaMs)} left`;
-  return `${files} files, ${printBytes(bytes)}, oldest ${printDuration(oldestMs)}${left}`;
+  return `${printCount(files, "file")}, ${printBytes(bytes)}, oldest ${printDuration(oldestMs)}${left}`;
 }

@@ -17,9 +17,15 @@ export function printPath(names: readonly FileName[]): string {
   return names.map(printName).join("/");
 }
 
+/** "1 file", "2 files". */
+export function printCount(count: number, one: string, several = `${one}s`): string {
+  return `${count} ${count === 1 ? one : several}`;
+}
+
 /** What is not published, and why: for people. */
 export function printRest(pending: { files: number; bytes: number }, error: { message: string } | null): string {
-  const rest = `${pending.files} files, ${printBytes(pending.bytes)} are not published`;
+  const are = pending.files === 1 ? "is" : "are";
+  const rest = `${printCount(pending.files, "file")}, ${printBytes(pending.bytes)} ${are} not published`;
   return error === null ? `${rest}.` : `${rest}: ${printText(error.message)}`;
 }
 

@@ -45,7 +45,12 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
   const bucketFolder = () => space.at(`bucket-${count}`);
   const failure = (...args: string[]) => {
     const { status, err } = space.run([...args, "--json"]);
-    return { status, ...(JSON.parse(err) as { code: string; message: string }) };
+    return { status, ...(JSON.parse(err) as { code: string; message: string; hint: string | null }) };
+  };
+  /** Mounts at `dir` that no agent serves, although changes may wait. */
+  const stopped = () => {
+    const { stopped: all = [] } = space.json("status") as { stopped?: { mount: string }[] };
+    return all.filter(({ mount }) => mount === dir);
   };
   const ended = (pid: number) => eventually(async () => expect(existsSync(`/proc/${pid}`)).toBe(false));
   const mounted = () => readFileSync("/proc/self/mountinfo", "utf8").includes(` ${dir} `);
@@ -285,6 +290,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
         pending: { files: 2, bytes: 4 },
         error: { code: text(/^(no_such_bucket|store_unreachable|arbiter_unreachable)$/) },
       });
+      expect(stopped()).toHaveLength(1);
       space.mount(url, dir);
       expect(readFileSync(file("kept"), "utf8")).toBe("kept");
       expect(space.status(dir)["pending"]).toMatchObject({ files: 2 });
@@ -327,11 +333,20 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       process.kill(pid, "SIGKILL");
       await ended(pid);
       expect(() => readdirSync(dir)).toThrow(/ENOTCONN/);
-      expect(failure("status", dir)).toMatchObject({ status: 1, code: "no_agent" });
-      expect(space.json("status")).toEqual({ agents: [] });
+      const lost = failure("status", dir);
+      expect(lost).toMatchObject({ status: 1, code: "no_agent" });
+      expect(lost.hint).toContain(`mount ${url} ${dir}`);
+      expect(space.json("status")["agents"]).toEqual([]);
+      expect(stopped()).toEqual([{ mount: dir, bucket: url, state: text(/\/state\//) }]);
+      expect(space.do("status")).toContain("changes may wait");
+      const stop = spawnSync(join(import.meta.dirname, "../../scripts/stop"), [dir], { env: space.env });
+      expect(stop.status).toBe(3);
+      expect(stop.stderr.toString()).toContain(`scripts/start ${dir} ${url}`);
       space.mount(url, dir);
+      expect(stopped()).toEqual([]);
       expect(readFileSync(file("f"), "utf8")).toBe("answered");
       space.do("unmount", dir);
+      expect(stopped()).toEqual([]);
     });
 
     test("flush with nothing to publish says when the bucket is out of reach", () => {

@@ -16,6 +16,7 @@ import {
   canonicalMount,
   listMountStates,
   mountStatePath,
+  noteDrained,
   openCommandState,
   openMountState,
   stateRoot,
@@ -97,6 +98,16 @@ describe("a mount's state", () => {
     expect(listMountStates(root).map((state) => state.facts.mount)).toEqual(["/newer", "/older"]);
     expect(JSON.parse(readFileSync(join(newer.path, "agent.json"), "utf8"))).toMatchObject({ pid: process.pid });
     expect(statSync(join(newer.path, "agent.json")).mode & 0o777).toBe(0o600);
+  });
+
+  test("says of each whether it ended with everything published", () => {
+    open({ mount: "/killed" }).list();
+    const ended = open({ mount: "/ended" });
+    ended.list();
+    noteDrained(ended.path);
+    open({ mount: "/old", old: true }).list();
+    const left = listMountStates(root).filter((state) => state.facts.open === true);
+    expect(left.map((state) => state.facts.mount)).toEqual(["/killed"]);
   });
 
   test("that an agent of before left listed is listed until another one takes it over", () => {
