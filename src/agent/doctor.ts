@@ -94,6 +94,9 @@ function state(root: string): Finding {
       advice: "Set --state or XDG_STATE_HOME to a folder of your own.",
     };
   }
+  if (!statSync(folder).isDirectory()) {
+    return { what, state: "bad", detail: `${folder} is a file`, advice: "Set --state or XDG_STATE_HOME to a folder." };
+  }
   const { bavail, bsize } = statfsSync(folder);
   const freeGiB = (bavail * bsize) / 2 ** 30;
   const detail = `${root}, ${freeGiB.toFixed(1)} GiB free`;

@@ -62,7 +62,7 @@ export function addCommand<Name extends OptionName = never>(program: Program, sp
   command.action(async () => {
     const { runtime } = program;
     const options = readOptions(runtime, [...COMMON_OPTIONS, ...(spec.options ?? [])], command.optsWithGlobals());
-    for (const name of spec.required ?? []) requireOption(name, options[name]);
+    for (const name of spec.required ?? []) requireOption(spec.name, name, options[name]);
     const version = program.root.version() ?? "";
     const output = createOutput(runtime, { json: options.json ?? false, verbose: options.verbose ?? false });
     program.status = (await spec.run({ args: command.args, options, output, runtime, version })) ?? 0;
@@ -91,8 +91,9 @@ const GROUPS: Readonly<Record<string, string>> = {
   conflicts: "conflicts and their copies",
 };
 
-function requireOption(name: OptionName, value: unknown): void {
-  if (value === undefined) throw new SynclineError("usage", `--${kebab(name)} is required.`);
+function requireOption(command: string, name: OptionName, value: unknown): void {
+  if (value !== undefined) return;
+  throw new SynclineError("usage", `--${kebab(name)} is required.`, { hint: `See syncline ${command} --help.` });
 }
 
 function groupOf(parent: Command, name: string): Command {

@@ -1,8 +1,8 @@
 /** The user's configuration: `$XDG_CONFIG_HOME/syncline/config.toml`, option names as keys, secrets nowhere. */
 import { readFileSync } from "node:fs";
-import { homedir } from "node:os";
 import { join } from "node:path";
 import { parse } from "smol-toml";
+import { homeFolder } from "../agent/state-dir.ts";
 import { SynclineError } from "../base/errors.ts";
 
 /** A value as TOML spells it; tables are not used. */
@@ -10,7 +10,7 @@ export type ConfigValues = ReadonlyMap<string, string | number | boolean>;
 
 /** The folder of configuration and key. */
 export function configFolder(env: NodeJS.ProcessEnv): string {
-  return join(env["XDG_CONFIG_HOME"] || join(homedir(), ".config"), "syncline");
+  return join(env["XDG_CONFIG_HOME"] || join(homeFolder(), ".config"), "syncline");
 }
 
 /** Reads the file; no file is an empty one. `known` are the keys that it may hold. Throws `config_invalid`. */

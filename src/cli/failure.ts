@@ -13,7 +13,18 @@ export function failureOf(error: unknown): SynclineError {
       cause: first,
     });
   }
-  return new SynclineError("local_io_failed", `${message}.`, { cause: first });
+  const hint = WAYS_OUT.get(first.code);
+  return new SynclineError("local_io_failed", refusal(first), {
+    ...(hint === undefined ? {} : { hint }),
+    cause: first,
+  });
+}
+
+/** "notes.txt: no such file or directory (ENOENT, open)." */
+function refusal({ code, path, syscall, message }: SystemError): string {
+  if (typeof path !== "string") return `${message}.`;
+  const reason = message.slice(message.startsWith(`${code}: `) ? code.length + 2 : 0).split(`, ${syscall}`, 1)[0];
+  return `${path}: ${reason} (${code}, ${syscall}).`;
 }
 
 /** When closing things fails after a failure, the first one is the reason (TC39 Explicit Resource Management). */
@@ -25,6 +36,21 @@ export function firstOf(error: unknown): unknown {
 
 const DISK_FULL = new Set(["ENOSPC", "EDQUOT"]);
 
-function isSystemError(error: unknown): error is Error & { readonly code: string } {
+const WAYS_OUT = new Map([
+  ["ENOENT", "Check the path; what should hold a new file has to be there."],
+  ["ENOTDIR", "Check the path: something on the way is a file."],
+  ["EISDIR", "Name a file."],
+  ["EACCES", "Check who may read and write there."],
+  ["EPERM", "Check who may read and write there."],
+  ["EROFS", "It is mounted read-only: choose another place."],
+]);
+
+interface SystemError extends Error {
+  readonly code: string;
+  readonly syscall: string;
+  readonly path?: unknown;
+}
+
+function isSystemError(error: unknown): error is SystemError {
   return error instanceof Error && "syscall" in error && "code" in error && typeof error.code === "string";
 }

@@ -1,5 +1,6 @@
 /** `syncline get`: copies files out of a bucket, without a mount. */
 import { stat } from "node:fs/promises";
+import { dirname } from "node:path";
 import { SynclineError } from "../base/errors.ts";
 import { escapeForPrint, nameToBytes } from "../base/names.ts";
 import { parseAddress } from "../bucket/address.ts";
@@ -11,7 +12,7 @@ import type { Program } from "./command.ts";
 import { CopyOut } from "./copy-out.ts";
 import { MASTER_OPTIONS } from "./master-access.ts";
 import type { Output } from "./output.ts";
-import { printBytes, printPath } from "./text.ts";
+import { printBytes, printCount, printPath, printText } from "./text.ts";
 
 export function register(program: Program): void {
   addCommand(program, {
@@ -44,6 +45,7 @@ export function register(program: Program): void {
         });
       }
       const target = await targetOf(args[1], path);
+      await requireFolder(dirname(target.toString("utf8")));
       using progress = output.progress("get", "bytes", type === "file" ? size : undefined);
       const copy = new CopyOut(reader, runtime, progress);
       await copy.copy(object, target);
@@ -62,8 +64,22 @@ async function targetOf(given: string | undefined, { names, address }: BucketPat
   return Buffer.concat([Buffer.from(given.endsWith("/") ? given : `${given}/`), name]);
 }
 
+/** Each file is written beside its place: without this the message would name a file that nobody asked for. */
+async function requireFolder(folder: string): Promise<void> {
+  const found = await stat(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT") throw error;
+  });
+  if (found !== undefined) return;
+  throw new SynclineError("local_io_failed", `There is no directory ${printText(folder)} to copy into.`, {
+    hint: "Make it first: mkdir -p DIR.",
+  });
+}
+
 function report(output: Output, { files, bytes, skipped, unowned }: CopyOut, target: string): void {
   if (skipped > 0) output.notice(`Left out ${skipped} fifos, sockets and devices.`);
   if (unowned > 0) output.notice(`The owners of ${unowned} files could not be set.`);
-  output.result({ target, files, bytes, skipped }, `${files} files, ${printBytes(bytes)} to ${escapeForPrint(target)}`);
+  output.result(
+    { target, files, bytes, skipped },
+    `${printCount(files, "file")}, ${printBytes(bytes)} copied to ${escapeForPrint(target)}`,
+  );
 }

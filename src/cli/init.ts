@@ -5,9 +5,11 @@ import { Bucket } from "../bucket/bucket.ts";
 import { parseAddress } from "../bucket/address.ts";
 import { openRemote } from "../bucket/open-remote.ts";
 import type { BucketRemote } from "../bucket/remote.ts";
+import { locateBucket } from "./bucket-path.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
 import { accessOf, MASTER_OPTIONS } from "./master-access.ts";
+import type { Runtime } from "./runtime.ts";
 import { loadWallet } from "./wallet.ts";
 
 /** The device that signs the first commit is used for that alone. */
@@ -31,6 +33,7 @@ export function register(program: Program): void {
           hint: "Mount it, or choose another address.",
         });
       }
+      await refuseWithinBucket(runtime, address);
       const owner = await loadWallet(call);
       const notAfter = Number(clock.nowNs() / 1_000_000_000n) + FIRST_DEVICE_SECONDS;
       const ownership = { mode: 0o755, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
@@ -43,6 +46,25 @@ export function register(program: Program): void {
       );
     },
   });
+}
+
+/** A bucket's folder holds nothing else: `init BUCKET/PATH` is a slip of who wants a directory. */
+async function refuseWithinBucket(runtime: Runtime, address: string): Promise<void> {
+  if (!address.startsWith("file:")) return;
+  const above = await bucketAbove(runtime, address);
+  if (above === undefined) return;
+  throw new SynclineError("bucket_exists", `${address} lies in the folder of the bucket ${above}.`, {
+    hint: "Choose an address outside of it. Directories in a bucket come by `syncline put -r`, or by mkdir in a mount.",
+  });
+}
+
+async function bucketAbove(runtime: Runtime, address: string): Promise<string | undefined> {
+  try {
+    return (await locateBucket(runtime, new URL(`${address}/..`).href)).address;
+  } catch (error) {
+    if (hasCode(error, "no_such_bucket")) return undefined;
+    throw error;
+  }
 }
 
 /** A bucket whose making was cut short has a genesis and no root: making it again completes it. */

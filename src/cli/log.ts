@@ -12,7 +12,7 @@ import type { Program } from "./command.ts";
 import { MASTER_OPTIONS } from "./master-access.ts";
 import { mountStates, noAgent, servedStates } from "./running-agents.ts";
 import type { Runtime } from "./runtime.ts";
-import { printBytes, printText } from "./text.ts";
+import { printBytes, printCount, printText } from "./text.ts";
 
 const DEFAULT_COUNT = 20;
 
@@ -67,7 +67,7 @@ function valueOf({ cid, body }: VerifiedCommit, changes: ChangeCounts | undefine
 
 function textOf({ cid, body }: VerifiedCommit, changes: ChangeCounts | undefined): string {
   const { seq, writer, timeNs, totals, note } = body;
-  const held = `${totals.files} files, ${totals.directories} directories, ${printBytes(totals.bytes)}`;
+  const held = `${printCount(totals.files, "file")}, ${printCount(totals.directories, "directory", "directories")}, ${printBytes(totals.bytes)}`;
   const parts = [cid, `seq ${seq}`, timeText(timeNs), `writer ${writer.slice(0, 8)}`, held];
   if (changes !== undefined) {
     const { added, changed, removed, complete } = changes;

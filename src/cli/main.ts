@@ -2,6 +2,8 @@
 /** The command line's entry: the process around the commands. */
 import { readFileSync } from "node:fs";
 import { commandsFor } from "./commands.ts";
+import { exitStatusOf } from "./exit-status.ts";
+import { createOutput } from "./output.ts";
 import { runCommandLine } from "./program.ts";
 import { processRuntime } from "./runtime.ts";
 
@@ -11,10 +13,15 @@ const SIGPIPE_STATUS = 141;
 const packageFile = new URL("../../package.json", import.meta.url);
 const { version } = JSON.parse(readFileSync(packageFile, "utf8")) as { version: string };
 
+const args = process.argv.slice(2);
+const runtime = processRuntime();
+
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") process.exit(SIGPIPE_STATUS);
-  throw error;
+  createOutput(runtime, { json: args.includes("--json"), verbose: false }).error(error);
+  process.exit(exitStatusOf(error));
 });
+// Nobody hears what is said there: the exit status says it.
+process.stderr.on("error", () => {});
 
-const args = process.argv.slice(2);
-process.exitCode = await runCommandLine(args, processRuntime(), await commandsFor(args), version);
+process.exitCode = await runCommandLine(args, runtime, await commandsFor(args), version);

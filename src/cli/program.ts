@@ -25,7 +25,7 @@ export async function runCommandLine(
     if (error instanceof CommanderError && error.exitCode === 0) return 0;
     const json = args.includes("--json") || /^(true|1|yes|on)$/i.test(runtime.env["SYNCLINE_JSON"] ?? "");
     const verbose = args.includes("-v") || args.includes("--verbose");
-    const shown = error instanceof CommanderError ? usageError(error) : error;
+    const shown = error instanceof CommanderError ? usageError(error, program.root, args) : error;
     createOutput(runtime, { json, verbose }).error(shown);
     return exitStatusOf(shown);
   }
@@ -49,9 +49,28 @@ function createProgram(runtime: Runtime, commands: readonly Register[], version:
   return program;
 }
 
-function usageError(error: CommanderError): SynclineError {
-  const message = error.code === "commander.help" ? "A command is missing." : sentence(error.message);
-  return new SynclineError("usage", message, { hint: "See syncline --help.", cause: error });
+function usageError(error: CommanderError, root: Command, args: readonly string[]): SynclineError {
+  const message = error.code === "commander.help" ? withoutCommand(args) : sentence(error.message);
+  return new SynclineError("usage", message, { hint: `See ${meantCommand(root, args)} --help.`, cause: error });
+}
+
+/** `help` with a command that there is none of ends like no command at all. */
+function withoutCommand([first, second]: readonly string[]): string {
+  if (first === "help" && second !== undefined) return `Unknown command '${second}'.`;
+  return "A command is missing.";
+}
+
+/** As far as the words are commands: "syncline key import". */
+function meantCommand(root: Command, args: readonly string[]): string {
+  let command = root;
+  const names = [root.name()];
+  for (const word of args.filter((arg) => !arg.startsWith("-"))) {
+    const next = command.commands.find((each) => each.name() === word);
+    if (next === undefined) break;
+    names.push(word);
+    command = next;
+  }
+  return names.join(" ");
 }
 
 function sentence(message: string): string {

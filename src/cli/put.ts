@@ -16,7 +16,7 @@ import type { Call, Program } from "./command.ts";
 import { CopyIn } from "./copy-in.ts";
 import { accessOf, MASTER_OPTIONS, type MasterOption } from "./master-access.ts";
 import type { Runtime } from "./runtime.ts";
-import { noteOf, printBytes } from "./text.ts";
+import { noteOf, printBytes, printCount } from "./text.ts";
 import { loadWallet } from "./wallet.ts";
 
 export function register(program: Program): void {
@@ -64,7 +64,7 @@ async function put(call: Call<"recursive" | MasterOption>): Promise<void> {
   if (skipped > 0) output.notice(`Left out ${skipped} fifos, sockets and devices.`);
   const counts = { files, bytes, skipped, ...figures, conflicts: conflicts.length };
   const value = { root: root.commit, version: root.version, ...counts };
-  output.result(value, `${files} files, ${printBytes(bytes)} in root ${root.commit}`);
+  output.result(value, `${printCount(files, "file")}, ${printBytes(bytes)} in root ${root.commit}`);
 }
 
 /** Where a stream is kept that is too long for memory; gone with the command, however it ends. */

@@ -18,7 +18,7 @@ import { accessOf, MASTER_OPTIONS, type MasterOption } from "./master-access.ts"
 import type { Output } from "./output.ts";
 import { mountStates } from "./running-agents.ts";
 import type { Runtime } from "./runtime.ts";
-import { printBytes } from "./text.ts";
+import { printBytes, printCount } from "./text.ts";
 import { openVerified, type Repaired, type VerifiedStorage } from "./verified-storage.ts";
 
 export function register(program: Program): void {
@@ -58,7 +58,10 @@ export function register(program: Program): void {
       const { blocks, bytes, roots, damage } = report;
       const summary = { blocks, bytes, roots, damaged: damage.length, repaired: repaired.length };
       const found = damage.length === 0 ? "nothing is wrong" : `${damage.length} things are wrong`;
-      output.result(summary, `${blocks} blocks, ${printBytes(bytes)}, ${roots} roots: ${found}.`);
+      output.result(
+        summary,
+        `${printCount(blocks, "block")}, ${printBytes(bytes)}, ${printCount(roots, "root")}: ${found}.`,
+      );
       return damage.length === 0 ? 0 : 8;
     },
   });

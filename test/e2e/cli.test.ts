@@ -76,6 +76,12 @@ describe("init", () => {
     expect(space.do("cat", `${url}/one`)).toBe("1");
   });
 
+  test("refuses an address below a bucket, whose folder holds nothing else", () => {
+    const before = census(space.at("bucket"));
+    expect(error(["init", `${bucket}/photos/new`])).toMatchObject({ status: 4, code: "bucket_exists", out: "" });
+    expect(census(space.at("bucket"))).toEqual(before);
+  });
+
   test("refuses a folder that holds other things", () => {
     mkdirSync(space.at("used"));
     writeFileSync(space.at("used", "file"), "");
@@ -559,8 +565,31 @@ test("help comes from the program itself, on stdout", () => {
   expect(space.do("--version")).toMatch(/^\d+\.\d+\.\d+\n$/);
 });
 
+describe("a local path that is not there", () => {
+  test("is named as it was given, with what to do", () => {
+    space.do("put", space.at("f"), `${bucket}/f`);
+    const got = error(["get", `${bucket}/f`, space.at("none", "f")]);
+    expect(got).toMatchObject({ status: 1, code: "local_io_failed", hint: text(/mkdir/) });
+    expect(got.message).toBe(`There is no directory ${space.at("none")} to copy into.`);
+    const imported = error(["key", "import", space.at("none"), "--key", space.at("new.json")]);
+    expect(imported).toMatchObject({ status: 1, code: "local_io_failed", hint: text(/Check the path/) });
+    expect(imported.message).toBe(`${space.at("none")}: no such file or directory (ENOENT, open).`);
+  });
+});
+
+test("an empty HOME is no folder: keys and states are not made where the command runs", () => {
+  const { out } = space.run(["doctor", "--json"], {
+    env: { HOME: "", XDG_CONFIG_HOME: "", XDG_STATE_HOME: "" },
+  });
+  const { findings } = JSON.parse(out) as { findings: { what: string; detail: string }[] };
+  const details = findings.filter(({ what }) => what === "state folder").map(({ detail }) => detail);
+  expect(details).toEqual([text(/^\/.*\/syncline, /)]);
+});
+
 test("output into a full device is an error, not a silence", ({ skip }) => {
   skip(!existsSync("/dev/full"), "there is no /dev/full");
   const [program = "", ...args] = Workspace.command("--help");
-  expect(spawnSync("sh", ["-c", `"$0" "$@" > /dev/full`, program, ...args]).status).toBe(1);
+  const { status, stderr } = spawnSync("sh", ["-c", `"$0" "$@" > /dev/full`, program, ...args], { env: space.env });
+  expect(status).toBe(1);
+  expect(stderr.toString()).toMatch(/^syncline: There is no room: .*\n  Free some space.*\n$/);
 });

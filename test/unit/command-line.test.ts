@@ -86,6 +86,17 @@ describe("errors", () => {
     expect(JSON.parse(err)).toMatchObject({ code: "usage", message: "Unknown option '--nonsense'." });
   });
 
+  test.each([
+    [["help", "tral"], "Unknown command 'tral'.", "See syncline --help."],
+    [[], "A command is missing.", "See syncline --help."],
+    [["trial"], "Missing required argument 'what'.", "See syncline trial --help."],
+    [["key", "import"], "Missing required argument 'file'.", "See syncline key import --help."],
+    [["token"], "--origin is required.", "See syncline token --help."],
+  ])("of usage name the help that helps: %j", async (args, message, hint) => {
+    const { err } = await run(createFakeRuntime({}), ...args);
+    expect(err).toBe(`syncline: ${message}\n  ${hint}\n`);
+  });
+
   test("that are not ours carry the code internal, and a stack only when asked for", async () => {
     const short = await run(createFakeRuntime({}), "trial", "crash");
     expect(short.err).toBe("syncline: of undefined\n");
