@@ -21,7 +21,7 @@ master_pid() {
   case "$(ps -o args= -p "$pid" 2>/dev/null)" in *"main.js serve --data $master_data "*) echo "$pid" ;; *) return 1 ;; esac
 }
 
-master_answers() { node -e 'fetch(process.argv[1] + "/health").then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))' "$(master_origin)"; }
+master_answers() { node -e 'fetch(process.argv[1] + "/health", { signal: AbortSignal.timeout(2000) }).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))' "$(master_origin)"; }
 
 # start_master WALLET: starts the master for this wallet unless it runs; returns once it answers.
 start_master() {
@@ -41,12 +41,18 @@ start_master() {
       };
       listen(Number(process.argv[1]));' "$MASTER_PORT" >"$master_run/port"
   fi
+  local said=0
+  [ ! -e "$master_run/log" ] || said=$(wc -c <"$master_run/log")
   setsid node "$here/dist/cli/main.js" serve --data "$master_data" --listen "127.0.0.1:$(master_port)" --allow "$1" \
     </dev/null >>"$master_run/log" 2>&1 9>&- &
   echo $! >"$master_run/pid"
   local waited=0
   until master_answers; do
-    master_pid >/dev/null || { tail -n 5 "$master_run/log" >&2; fail "the master did not start: see $master_run/log."; }
+    master_pid >/dev/null || {
+      tail -c "+$((said + 1))" "$master_run/log" >&2
+      rm -f "$master_run/pid"
+      fail "the master did not start at $(master_origin). The port stays the same, as it is part of its buckets' addresses: end what has it now."
+    }
     [ "$waited" -lt $((MASTER_WAIT_S * 5)) ] || fail "the master does not answer at $(master_origin): see $master_run/log."
     waited=$((waited + 1))
     sleep 0.2

@@ -5,7 +5,7 @@ import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
 import { ERROR_STATUSES } from "./exit-status.ts";
 import { requireAgent } from "./running-agents.ts";
-import { printRest } from "./text.ts";
+import { printRest, printText } from "./text.ts";
 
 export function register(program: Program): void {
   addCommand(program, {
@@ -24,8 +24,9 @@ export function register(program: Program): void {
       }
       const report = await askAgent<"flush">(stateDir, { call: "flush" });
       const { published, root, pending, error } = report;
-      const text = published ? `Published: root ${root}` : `Not published: ${printRest(pending, error)}`;
-      output.result(report, text);
+      const away = `Nothing waits here, but the bucket is out of reach: ${printText(error?.message ?? "no answer")}`;
+      const failed = pending.files > 0 ? printRest(pending, error) : away;
+      output.result(report, published ? `Published: root ${root}` : failed);
       if (published) return 0;
       // With nothing left to publish, the bucket could not be reached to see what others did.
       return pending.files > 0 || error === null ? 3 : ERROR_STATUSES[error.code];

@@ -10,7 +10,7 @@ import { storeError } from "../objects/disk.ts";
 import type { ExitStatus } from "./exit-status.ts";
 import type { Output } from "./output.ts";
 import type { Runtime } from "./runtime.ts";
-import { printBytes } from "./text.ts";
+import { printBytes, printCount } from "./text.ts";
 
 /** Throws `state_in_use` while a master runs there, `no_such_path`, `store_failed`, `disk_full`. */
 export async function verifyData(
@@ -32,7 +32,13 @@ export async function verifyData(
     const { owners, buckets, packs, blocks, bytes, damage } = report;
     const summary = { owners, buckets, packs, blocks, bytes, damaged: damage.length, repaired: repairs.length };
     const found = damage.length === 0 ? "nothing is wrong" : `${damage.length} things are wrong`;
-    const text = `${owners} owners, ${buckets} buckets, ${packs} packs, ${blocks} blocks, ${printBytes(bytes)}: ${found}.`;
+    const held = [
+      printCount(owners, "owner"),
+      printCount(buckets, "bucket"),
+      printCount(packs, "pack"),
+      printCount(blocks, "block"),
+    ];
+    const text = `${held.join(", ")}, ${printBytes(bytes)}: ${found}.`;
     output.result(summary, text);
     return damage.length === 0 ? 0 : 8;
   } catch (cause) {

@@ -80,7 +80,7 @@ export function storeError(cause: unknown, address: string, doing: string): Sync
   if (cause instanceof SynclineError) return cause;
   if (failedWith(cause, "ENOSPC", "EDQUOT", "SQLITE_FULL")) {
     return new SynclineError("disk_full", `There is no space left at ${address} while ${doing}.`, {
-      hint: "Free some space there; what is not published yet is kept and goes out then.",
+      hint: "Free some space there. A mount keeps what is not published and goes on by itself then; a command is run again.",
       cause,
     });
   }

@@ -1,5 +1,8 @@
 /** The master of scripts/start and scripts/stop. */
 import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { createServer, type AddressInfo } from "node:net";
 import { join, resolve } from "node:path";
 import { text } from "node:stream/consumers";
 import { expect, test } from "vitest";
@@ -31,3 +34,34 @@ test.skipIf(process.platform !== "linux")("of several that start it at once all 
   await shell("stop_master");
   expect(await shell("master_pid || echo none")).toBe("none");
 });
+
+test.skipIf(process.platform !== "linux")(
+  "where another process has its port, says what this start said, and what to do",
+  async () => {
+    const folder = await temporaryFolder();
+    const run = join(folder, "state", "syncline", "master");
+    await using taken = await listening();
+    mkdirSync(run, { recursive: true });
+    writeFileSync(join(run, "port"), `${taken.port}\n`);
+    writeFileSync(join(run, "log"), "what an earlier start said\n");
+    const env = { ...process.env, XDG_DATA_HOME: join(folder, "data"), XDG_STATE_HOME: join(folder, "state") };
+    const child = spawn("bash", ["-c", `${PRELUDE}\nstart_master ${alice.wallet}`], {
+      env,
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    const said = await text(child.stderr);
+    expect(said).toMatch(/EADDRINUSE/);
+    expect(said).toMatch(
+      new RegExp(`^error: the master did not start at http://127.0.0.1:${taken.port}\\. .*end what has it now`, "m"),
+    );
+    expect(said).not.toContain("earlier");
+    expect(existsSync(join(run, "pid"))).toBe(false);
+  },
+);
+
+async function listening(): Promise<AsyncDisposable & { readonly port: number }> {
+  const server = createServer();
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const { port } = server.address() as AddressInfo;
+  return { port, [Symbol.asyncDispose]: async () => void server.close() };
+}

@@ -358,6 +358,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
         status: 6,
         report: { published: false, pending: { files: 0 }, error: { code: text(/unreachable$/) } },
       });
+      expect(space.run(["flush", dir]).out).toMatch(/^Nothing waits here, but the bucket is out of reach: /);
       renameSync(`${bucketFolder()}-away`, bucketFolder());
       space.do("unmount", dir);
     });
