@@ -10,8 +10,8 @@ namespace syncline {
 namespace {
 
 // After a wait in vain this many requests are served without, doubled each time.
-constexpr int kShortestRest = 16;
-constexpr int kLongestRest = 4096;
+constexpr int kShortestRest = 2;
+constexpr int kLongestRest = 32;
 
 }  // namespace
 

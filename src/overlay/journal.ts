@@ -16,17 +16,22 @@ export interface JournalOptions {
   readonly frameBytes: number;
 }
 
-/** A segment in use. */
 interface Segment {
   readonly name: string;
   readonly file: StoredFile;
   readonly bytes: number;
+  /** Whether its name survives power loss. */
+  isNamed: boolean;
   /** The last frame in it. */
   last: number;
 }
 
 /** Empty segments that are kept; others are removed. As many as come free with a checkpoint, so that none is filled anew. */
 const MAX_SPARES = 9;
+/** As many are made ready ahead: one to be written to next, one that stays in reserve, and one while the next is made. */
+const READY_SPARES = 3;
+/** What a new segment is filled with, piece by piece: memory of its own would be faulted in page by page. */
+const ZEROS = new Uint8Array(256 * 1024);
 
 export class Journal {
   readonly #storage: OverlayStorage;
@@ -41,7 +46,9 @@ export class Journal {
   #lastFrame: number;
   #nextNumber: number;
   #synced: number;
-  #namesSynced = false;
+  /** Making segments ready: after a failure not again before another one is used. */
+  #ahead: "possible" | "under way" | "failed" = "possible";
+  #closed = false;
   #syncing = false;
   #nextSync: Promise<void> | undefined;
   #runningSync: Promise<void> = Promise.resolve();
@@ -62,7 +69,7 @@ export class Journal {
     this.#writer = new ByteWriter(options.frameBytes);
     const found = readJournal(storage, checkpoint, replay);
     for (const { name, file, bytes, last } of found.segments) {
-      const segment = { name, file, bytes, last };
+      const segment = { name, file, bytes, last, isNamed: false };
       if (last > checkpoint) this.#segments.push(segment);
       else if (bytes === options.segmentBytes) this.#spares.push(segment);
       else this.#remove(segment);
@@ -151,7 +158,7 @@ export class Journal {
     if (this.#syncing || this.#nextSync !== undefined) return false;
     if (this.#lastFrame === this.#synced) return true;
     const [segment] = this.#unsynced;
-    if (segment === undefined || this.#unsynced.size > 1 || !this.#namesSynced) return false;
+    if (segment === undefined || this.#unsynced.size > 1 || !segment.isNamed) return false;
     this.#unsynced.clear();
     try {
       segment.file.syncNow();
@@ -176,8 +183,25 @@ export class Journal {
     this.#synced = Math.max(this.#synced, Math.min(frame, this.#lastFrame));
   }
 
+  /** Whether another segment should be made ready. */
+  get wantsSpare(): boolean {
+    return this.#ahead === "possible" && this.#broken === undefined && this.#spares.length < READY_SPARES;
+  }
+
+  /** Makes a segment ready ahead of its use, so that nobody has to wait for that; if it can't, who needs one will be told why. */
+  async makeReady(): Promise<void> {
+    this.#ahead = "under way";
+    try {
+      await this.#makeSpare();
+      this.#ahead = "possible";
+    } catch {
+      this.#ahead = "failed";
+    }
+  }
+
   /** Closes the files. What was not flushed is lost. */
   close(): void {
+    this.#closed = true;
     for (const { file } of [...this.#segments, ...this.#spares]) file.close();
   }
 
@@ -210,9 +234,28 @@ export class Journal {
       throw error;
     }
     spare.last = this.#lastFrame;
+    if (this.#ahead === "failed") this.#ahead = "possible";
     this.#segments.push(spare);
     this.#position = SEGMENT_HEADER_BYTES;
     return spare;
+  }
+
+  async #makeSpare(): Promise<void> {
+    const segment = this.#create(0);
+    try {
+      await segment.file.sync();
+      await this.#syncNames(segment);
+    } finally {
+      if (this.#closed) segment.file.close();
+      else this.#spares.push(segment);
+    }
+  }
+
+  /** Makes the names of all segments there are survive power loss. */
+  async #syncNames(...more: Segment[]): Promise<void> {
+    const segments = [...this.#segments, ...this.#spares, ...more];
+    await this.#storage.syncFolder("journal");
+    for (const segment of segments) segment.isNamed = true;
   }
 
   #allocate(atLeast: number): void {
@@ -225,14 +268,13 @@ export class Journal {
     const name = String(this.#nextName++).padStart(8, "0");
     const file = this.#storage.openFile("journal", name, true);
     if (file === undefined) throw new SynclineError("internal", "A journal segment was not made.");
-    const segment: Segment = { name, file, bytes, last: 0 };
+    const segment: Segment = { name, file, bytes, last: 0, isNamed: false };
     try {
-      file.write(0, new Uint8Array(bytes));
+      for (let at = 0; at < bytes; at += ZEROS.length) file.write(at, ZEROS.subarray(0, bytes - at));
     } catch (error) {
       this.#remove(segment);
       throw error;
     }
-    this.#namesSynced = false;
     return segment;
   }
 
@@ -252,13 +294,11 @@ export class Journal {
   async #syncNow(): Promise<void> {
     const frame = this.#lastFrame;
     const segments = [...this.#unsynced];
-    const names = !this.#namesSynced;
     this.#unsynced.clear();
-    this.#namesSynced = true;
     this.#syncing = true;
     try {
       await Promise.all(segments.map(({ file }) => file.sync()));
-      if (names) await this.#storage.syncFolder("journal");
+      if (segments.some(({ isNamed }) => !isNamed)) await this.#syncNames();
     } catch (cause) {
       this.#break(cause);
     } finally {

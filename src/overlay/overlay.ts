@@ -122,9 +122,8 @@ export class Overlay {
       await this.#journal.sync();
     });
     const checkpointBytes = limits?.checkpointBytes ?? CHECKPOINT_BYTES;
-    this.#checkpointer = new Checkpointer(this.#tables, this.#journal, state, checkpointBytes, () =>
-      this.data.syncCarried(),
-    );
+    const syncCarried = () => this.data.syncCarried();
+    this.#checkpointer = new Checkpointer(this.#tables, this.#journal, state, checkpointBytes, syncCarried);
     if (stored === undefined) this.#checkpointer.begin();
     if (state.publishable > 0) this.#liveSinceMs = clock.monotonicMs();
     this.#clean();
@@ -262,6 +261,7 @@ export class Overlay {
     try {
       if (this.state.inodes.waiting > WAITING_INODES) this.#checkpointer.writeInodes(INODE_BATCH);
       if (this.#checkpointer.isDue) void this.checkpoint().catch((error: unknown) => this.#report(error));
+      if (this.#journal.wantsSpare) void this.#journal.makeReady();
     } catch (error) {
       this.#report(error);
     }
@@ -307,7 +307,7 @@ export class Overlay {
 
   /** One piece of housekeeping at a time, and calls in between. */
   #tendSoon(): void {
-    const busy = this.#checkpointer.isDue || this.state.inodes.waiting > WAITING_INODES;
+    const busy = this.#checkpointer.isDue || this.state.inodes.waiting > WAITING_INODES || this.#journal.wantsSpare;
     if (!busy || this.#tending !== undefined || this.#closed) return;
     this.#tending = this.#clock.after(this.#tendFailed ? TEND_AGAIN_MS : 0, () => {
       this.#tending = undefined;

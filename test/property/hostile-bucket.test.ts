@@ -149,6 +149,7 @@ const noLink = () => {
 
 /** Looks at everything down to a depth, and changes something everywhere. Only the agent's own errors may come of it. */
 async function use(mount: KernelMount, round: number): Promise<void> {
+  mount.countsAreRight = false;
   const seen = new Set<string>();
   const visit = async (path: string, depth: number): Promise<void> => {
     if (depth > 5 || seen.has(path)) return;

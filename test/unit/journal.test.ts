@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { hasCode } from "../../src/base/errors.ts";
 import type { ByteWriter } from "../../src/overlay/bytes.ts";
 import { Journal } from "../../src/overlay/journal.ts";
+import { seededRandom } from "../support/seeded-random.ts";
 import { diskFull, SimulatedDisk } from "../support/simulated-disk.ts";
 
 const OPTIONS = { segmentBytes: 4096, frameBytes: 1024 };
@@ -202,4 +203,37 @@ test("after a failed sync nothing is taken any more", async () => {
   disk.before = () => {};
   expect(() => journal.append(text("second"), false)).toThrow("durable");
   await expect(journal.sync()).rejects.toMatchObject({ code: "store_failed" });
+});
+
+test("segments are made ready ahead: whoever appends makes none, and their names are durable by then", async () => {
+  const disk = new SimulatedDisk();
+  const { journal } = open(disk);
+  append(journal, "first");
+  await journal.sync();
+  while (journal.wantsSpare) await journal.makeReady();
+  const made = disk.list("journal").length;
+  const folderSyncs: string[] = [];
+  const syncFolder = disk.syncFolder.bind(disk);
+  disk.syncFolder = async (folder) => void (folderSyncs.push(folder), await syncFolder(folder));
+  const last = `last${"x".repeat(900)}`;
+  for (let frame = 0; frame < 5; frame++) append(journal, `${frame}${"x".repeat(900)}`);
+  append(journal, last);
+  expect(disk.list("journal")).toHaveLength(made);
+  expect(journal.syncNow() || (await journal.sync().then(() => true))).toBe(true);
+  expect(folderSyncs).toEqual([]);
+  for (let seed = 0; seed < 20; seed++) expect(open(disk.afterPowerLoss(seededRandom(seed))).frames.at(-1)).toBe(last);
+});
+
+test("without space none is made ready, nobody is told, and it is not tried again before another segment is used", async () => {
+  const disk = new SimulatedDisk();
+  const { journal } = open(disk);
+  append(journal, "first");
+  disk.capacity = disk.used;
+  const before = disk.list("journal");
+  await journal.makeReady();
+  expect(journal.wantsSpare).toBe(false);
+  expect(disk.list("journal")).toEqual(before);
+  disk.capacity = Infinity;
+  for (let frame = 0; frame < 5; frame++) append(journal, `${frame}${"x".repeat(900)}`);
+  expect(journal.wantsSpare).toBe(true);
 });
