@@ -49,8 +49,16 @@ const wrongs = fc.array(
   { minLength: 1, maxLength: 4 },
 );
 
-/** A file's record over a directory's, which can be unlinked then while names lie in it. */
+/** A file's record over a directory's, which can be unlinked then while names lie in it; and a directory that only names in it know. */
 const KNOWN: [Wrong[], boolean][] = [
+  [
+    [
+      { kind: "swap", row: 3, other: 34 },
+      { kind: "flip", row: 13, at: 6, bit: 0 },
+      { kind: "size", name: 0, size: 1 },
+    ],
+    false,
+  ],
   [
     [
       { kind: "swap", row: 3, other: 53 },

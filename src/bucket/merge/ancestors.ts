@@ -29,7 +29,8 @@ async function restore(state: MergeState, first: FileId, restored: Set<FileId>):
     if (await state.merged.isEmpty(id)) return;
     const lost = (await state.winner.object(id)) ?? (await state.loser.object(id)) ?? (await state.base.object(id));
     const [place] = lost?.names ?? [];
-    if (lost === undefined || place === undefined) throw new SynclineError("internal", "A merged name has no parent.");
+    if (lost === undefined || place === undefined)
+      throw damaged(`Directory ${id} has names in it, but is nowhere itself.`);
     await state.merged.put(id, lost);
     restored.add(id);
     id = place.parent;
@@ -81,7 +82,7 @@ async function dropCycle(state: MergeState, path: readonly FileId[], entry: File
       places: { kept, other: wanted },
     });
   }
-  if (parents.length === 0) throw new SynclineError("internal", "A cycle of directories has no move to drop.");
+  if (parents.length === 0) throw damaged("Directories lie in one another, and nobody moved them there.");
   return parents;
 }
 
@@ -94,4 +95,11 @@ async function removeEmpty({ merged }: MergeState, restored: ReadonlySet<FileId>
       id = parent;
     }
   }
+}
+
+/** Trees that agents make cannot be merged into this. */
+function damaged(what: string): SynclineError {
+  return new SynclineError("format_invalid", `The bucket's tree is damaged: ${what}`, {
+    hint: "Run `syncline verify` on the bucket: it names what is wrong. What changed here waits, and is kept.",
+  });
 }
