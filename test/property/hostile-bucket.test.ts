@@ -51,6 +51,16 @@ const wrongs = fc.array(
 
 /** A file's record over a directory's, which can be unlinked then while names lie in it; and a directory that only names in it know. */
 const KNOWN: [Wrong[], boolean][] = [
+  // Directories that lie in one another.
+  [
+    [
+      { kind: "move", row: 51, to: 10 },
+      { kind: "drop", row: 48 },
+      { kind: "drop", row: 30 },
+      { kind: "cut", row: 22, at: 55 },
+    ],
+    true,
+  ],
   [
     [
       { kind: "swap", row: 3, other: 34 },

@@ -53,12 +53,13 @@ export class Occupants {
    */
   async evict(stranger: ObjectState, place: Place): Promise<void> {
     const isBeside = stranger.type === "directory" && (await this.#holdsOwn(stranger.id));
-    const known = this.#evicted.get(stranger.id) ?? { before: stranger, after: stranger };
+    const before = this.#evicted.get(stranger.id);
+    const known = before ?? { before: stranger, after: stranger };
     const names = (known.after?.names ?? []).filter((name) => !samePlace(name, place));
     if (isBeside) names.push(await this.#beside(place, stranger.id));
     known.after = names.length === 0 ? undefined : { ...known.before, names };
     this.#evicted.set(stranger.id, known);
-    if (stranger.type !== "directory" || isBeside) return;
+    if (stranger.type !== "directory" || isBeside || before !== undefined) return;
     for await (const { name } of listDirectory(this.#nodes, this.#tree, stranger.id)) {
       const inside: Place = { parent: stranger.id, name };
       const child = await this.strangerAt(inside);
@@ -77,12 +78,15 @@ export class Occupants {
   }
 
   /** Whether it is one of the epoch's directories, or something of the epoch is anywhere in it. */
-  async #holdsOwn(directory: FileId): Promise<boolean> {
+  async #holdsOwn(directory: FileId, seen = new Set<FileId>()): Promise<boolean> {
     if (this.#own.directories.has(directory)) return true;
+    // A bucket may say that directories lie in one another.
+    if (seen.has(directory)) return false;
+    seen.add(directory);
     for await (const { name, dentry } of listDirectory(this.#nodes, this.#tree, directory)) {
       const id = dentryId(directory, name, dentry);
       if (this.#own.objects.has(id)) return true;
-      if (dentryType(dentry) === "directory" && (await this.#holdsOwn(id))) return true;
+      if (dentryType(dentry) === "directory" && (await this.#holdsOwn(id, seen))) return true;
     }
     return false;
   }

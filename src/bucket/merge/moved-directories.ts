@@ -46,14 +46,17 @@ function moverOf({ base, winner, loser }: Triple): Role | undefined {
 
 async function collect(state: MergeState, mover: Role, top: FileId, entries: Restored[]): Promise<void> {
   const deleter = state[otherRole(mover)];
+  // A bucket may say that directories lie in one another.
+  const seen = new Set([top]);
   const open = [top];
   for (let directory = open.pop(); directory !== undefined; directory = open.pop()) {
     for await (const { id, place } of state[mover].children(directory)) {
       const base = await state.base.at(place);
       if (base?.id !== id) continue;
       if (!isDirectory(base)) entries.push({ id, place, base, mover });
-      else if ((await deleter.object(id)) === undefined) {
+      else if (!seen.has(id) && (await deleter.object(id)) === undefined) {
         entries.push({ id, place, base, mover });
+        seen.add(id);
         open.push(id);
       }
     }

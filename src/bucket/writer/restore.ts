@@ -1,4 +1,5 @@
 /** Makes a path what it was in another tree of the same bucket, as changes to a draft: only what differs is touched. */
+import { SynclineError } from "../../base/errors.ts";
 import type { Cid, FileId, FileName } from "../../base/ids.ts";
 import type { LinkBlock } from "../../format/linked-value.ts";
 import type { FileRecord } from "../../format/record.ts";
@@ -27,6 +28,8 @@ export class Restorer {
   readonly #timeNs: bigint;
   /** Files that have several names in the old tree are linked again. */
   readonly #linked = new Map<FileId, Draft>();
+  /** The directories whose entries are at it, from the top down. */
+  readonly #above = new Set<Draft | FileId>();
 
   constructor(draft: DraftTree, source: RestoreSource, timeNs: bigint) {
     this.#draft = draft;
@@ -62,10 +65,12 @@ export class Restorer {
     if (draft.record.type === "directory") {
       const names: FileName[] = [];
       for await (const each of this.#draft.names(draft)) names.push(each);
-      for (const each of names) {
-        const child = await this.#draft.child(draft, each);
-        if (child !== undefined) await this.remove(child, draft, each);
-      }
+      await this.#within(draft, async () => {
+        for (const each of names) {
+          const child = await this.#draft.child(draft, each);
+          if (child !== undefined) await this.remove(child, draft, each);
+        }
+      });
     }
     this.#draft.unlink(draft, directory, name);
     this.counts.removed++;
@@ -74,13 +79,27 @@ export class Restorer {
   async #restoreEntries(draft: Draft, old: TreeObject): Promise<void> {
     const { nodes, tree } = this.#source;
     const wanted = new Set<FileName>();
-    for await (const { name } of listDirectory(nodes, tree, old.id)) {
-      wanted.add(name);
-      await this.restore(draft, name, await lookup(nodes, tree, { parent: old.id, name }));
-    }
+    await this.#within(old.id, async () => {
+      for await (const { name } of listDirectory(nodes, tree, old.id)) {
+        wanted.add(name);
+        await this.restore(draft, name, await lookup(nodes, tree, { parent: old.id, name }));
+      }
+    });
     const surplus: FileName[] = [];
     for await (const name of this.#draft.names(draft)) if (!wanted.has(name)) surplus.push(name);
     for (const name of surplus) await this.restore(draft, name, undefined);
+  }
+
+  /** Throws `format_invalid` where a bucket says that directories lie in one another: going down would never end. */
+  async #within(directory: Draft | FileId, work: () => Promise<void>): Promise<void> {
+    if (this.#above.has(directory)) {
+      throw new SynclineError("format_invalid", "The bucket's tree is damaged: directories lie in one another.", {
+        hint: "Run `syncline verify` on the bucket: it names what is wrong.",
+      });
+    }
+    this.#above.add(directory);
+    await work();
+    this.#above.delete(directory);
   }
 
   #create(directory: Draft, name: FileName, record: FileRecord): Draft {
