@@ -4,32 +4,17 @@ import { expect, test } from "vitest";
 import { hasCode } from "../../src/base/errors.ts";
 import type { Cid } from "../../src/base/ids.ts";
 import { ChunkCache } from "../../src/content/chunk-cache.ts";
-import { createContentConfig } from "../../src/content/config.ts";
 import { EarlyCutter } from "../../src/content/early-cutter.ts";
 import { editContent } from "../../src/content/edit.ts";
 import { writeBytes } from "../../src/content/write.ts";
-import { DEFAULT_CHUNKER } from "../../src/format/chunker.ts";
 import type { Content } from "../../src/format/record.ts";
 import { failure } from "../contract/block-store.ts";
 import { BlockMap } from "../support/block-map.ts";
 import { noise } from "../support/bytes.ts";
 import { EditedFile } from "../support/edited-file.ts";
+import { smallChunks as config } from "../support/small-chunks.ts";
 
 const RUNS = process.env["SYNCLINE_TEST_ALL"] === undefined ? 400 : 6_000;
-
-/** Small chunks, holes and nodes, so that small files have trees of several levels; the average doubles above 9,000 bytes. */
-const config = createContentConfig({
-  chunker: {
-    ...DEFAULT_CHUNKER,
-    averages: [
-      { above: 0, average: 64 },
-      { above: 9_000, average: 128 },
-    ],
-    minHole: 100,
-    list: { min: 2, mean: 2, max: 6 },
-  },
-  inlineLimit: 40,
-});
 
 const part = fc.record({
   kind: fc.constantFrom("noise", "noise", "zeros", "repeat"),
