@@ -3,7 +3,6 @@ import { base32 } from "multiformats/bases/base32";
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import { blake3, HASH_BYTES } from "../crypto/hash.ts";
-import { decodeBase32, encodeBase32 } from "./base32.ts";
 
 export type Codec = "dag-cbor" | "raw";
 
@@ -25,7 +24,7 @@ export function cidFromDigest(codec: Codec, digest: Uint8Array): Cid {
   bytes[2] = BLAKE3_CODE;
   bytes[3] = HASH_BYTES;
   bytes.set(digest, 4);
-  return encodeBase32(bytes) as Cid;
+  return base32.encode(bytes) as Cid;
 }
 
 /** From the binary form (36 bytes). Throws `format_invalid` for any other kind of CID. */
@@ -33,7 +32,7 @@ export function cidFromBytes(bytes: Uint8Array): Cid {
   if (bytes.length !== CID_BYTES || !isBlockCid(bytes, 0)) {
     throw new SynclineError("format_invalid", "A link is not a CIDv1 with blake3-256 over dag-cbor or raw.");
   }
-  return encodeBase32(bytes) as Cid;
+  return base32.encode(bytes) as Cid;
 }
 
 /** Whether the 36 bytes from `at` on are the address of a block. */
@@ -59,7 +58,7 @@ export function parseCid(text: string): Cid {
 
 /** The binary form: 36 bytes. */
 export function cidToBytes(cid: Cid): Uint8Array {
-  return decodeBase32(cid, CID_BYTES);
+  return base32.decode(cid);
 }
 
 /** The blake3 digest in it: 32 bytes. Stores key blocks by this. */
