@@ -101,6 +101,7 @@ async function transfers() {
       await mapConcurrent(groups, AHEAD_READS, (group) => remote.blocks.getMany(group.map(({ cid }) => cid)));
       return {};
     };
+    await measured("blocks down after an upload, 100 MB", download);
     for (let count = 0; count < DOWNLOADS; count++) await measured("blocks down, 100 MB", download);
   });
 }

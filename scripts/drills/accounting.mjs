@@ -2,9 +2,12 @@
  * What became of versions that are nowhere any more, and that nobody replaced knowingly: an operation may hit what others put
  * there at that very moment. The bucket's history tells: the version was at the operation's name, and the commit with the
  * operation is the one that has it no more.
+ *
+ * A file that an operation touches before it reads it stays as it was read until the agent publishes the touch: others' versions
+ * come only with a commit of its own.
  */
 
-/** Commits of one agent after an operation began of which one has it: one was on its way, the next one took it in. */
+/** Commits of one agent after an operation ended of which one has it: one was on its way, the next one took it in. */
 const COMMITS_AFTER = 2;
 /** Older trees where a version may be at its name: others may have moved it since. */
 const TREES_BEFORE = 5;
@@ -19,17 +22,25 @@ export function unexplained(tokens, { operations, commits, writers, treeAt }) {
     [...treeAt(oldestFirst[index].root)].some(
       ([path, about]) => about.tokens.includes(token) && (name === undefined || path.split("/").at(-1) === name),
     );
-  const hits = operations.flatMap(({ by, began, raced }) =>
-    raced.map((path) => ({ name: path.split("/").at(-1), after: commitsAfter(writers.get(by), began) })),
-  );
+  const hits = operations.flatMap(({ by, began, t, raced, touched }) => {
+    const own = commitsOf(writers.get(by), began);
+    const during = own.filter((index) => timeOf(index) <= Math.ceil(t * 1000)).length;
+    const paths = new Set([...raced, ...(during > 0 ? touched : [])]);
+    return [...paths].map((path) => ({
+      name: path.split("/").at(-1),
+      after: own.slice(0, during + COMMITS_AFTER),
+    }));
+  });
   return tokens.filter((token) => !hits.some((hit) => explains(token, hit)));
 
-  function commitsAfter(writer, began) {
-    const own = [...oldestFirst.keys()].filter((index) => {
-      const { writer: by, time } = oldestFirst[index];
-      return by === writer && Date.parse(time) >= Math.floor(began * 1000);
-    });
-    return own.slice(0, COMMITS_AFTER);
+  function commitsOf(writer, began) {
+    return [...oldestFirst.keys()].filter(
+      (index) => oldestFirst[index].writer === writer && timeOf(index) >= Math.floor(began * 1000),
+    );
+  }
+
+  function timeOf(index) {
+    return Date.parse(oldestFirst[index].time);
   }
 
   function explains(token, { name, after }) {

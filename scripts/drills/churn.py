@@ -7,9 +7,10 @@ with the same errno, and both folders must be alike in the end. The others happe
 version that is written holds a token of its own, and what is destroyed is read before, so that it can be told which tokens
 must be somewhere when everything has converged.
 
-Prints a JSON line for each operation in DIR/shared: {"op", "began", "made", "gone", "sure", "raced"}: seconds since 1970, tokens that
-were written, tokens that somebody destroyed who saw them, whether the operation was answered, and paths where it may have hit what
-nobody looked at: others changed them at that moment, or it was not answered. Ends when its input does. The file DEATHS grows by a byte before each death of the agent and by
+Prints a JSON line for each operation in DIR/shared: {"op", "began", "t", "made", "gone", "sure", "raced", "touched"}: seconds since
+1970, tokens that were written, tokens that somebody destroyed who saw them, whether the operation was answered, paths where it may
+have hit what nobody looked at (others changed them at that moment, or it was not answered), and paths where it may have if the agent
+published in between. Ends when its input does. The file DEATHS grows by a byte before each death of the agent and by
 another when it is mounted again.
 """
 import errno
@@ -18,13 +19,12 @@ import os
 import random
 import select
 import shutil
-import stat
 import sys
 import time
 
-from census import census
+from likeness import different, mirror, plain
 from operations import *
-from watched import Watched, open_direct, read_all, tokens
+from watched import Watched, leads_to, missing, open_direct, read_all, tokens
 
 NAMES = [f"{stem}{ext}" for stem in "pqrs" for ext in (".txt", ".log", ".bin")] + ["d", "e", "f"]
 DEPTH = 3
@@ -42,7 +42,7 @@ class Churn:
         self.deaths, self.seen_deaths = deaths, 0
         self.random = random.Random(f"{seed}/{agent}")
         self.next_token = 0
-        self.began, self.raced = 0, []
+        self.began, self.raced, self.touched = 0, [], []
         self.own = os.path.join(mount, f"own-{agent}")
         self.shared = os.path.join(mount, "shared")
 
@@ -179,7 +179,7 @@ class Churn:
         try:
             function, *arguments = self.operation(self.shared, token)
             runner = getattr(self, f"shared_{function.__name__}", None)
-            made, gone, self.began, self.raced = set(), set(), time.time(), []
+            made, gone, self.began, self.raced, self.touched = set(), set(), time.time(), [], []
             try:
                 if runner is not None:
                     runner(made, gone, *arguments)
@@ -191,8 +191,7 @@ class Churn:
                     self.told(function, arguments, made, gone, False)
                     raise
                 # Refused: nothing was made, but of what takes several steps a part may have been done.
-                partial = gone if function in (remove_tree, save) else set()
-                self.told(function, arguments, set(), partial, True, errno.errorcode[error.errno])
+                self.told(function, arguments, set(), gone, True, errno.errorcode[error.errno])
         except OSError as error:
             if error.errno in DEAD:
                 self.wait()
@@ -202,27 +201,32 @@ class Churn:
 
     def told(self, function, arguments, made, gone, sure, refused=None):
         line = {"began": self.began, "t": time.time(), "op": function.__name__, "on": [a for a in arguments if isinstance(a, str)], "sure": sure}
+        hits = {"raced": self.raced, "touched": self.touched}
         if made or gone or self.raced or refused is None:
-            print(json.dumps({**line, "made": sorted(made), "gone": sorted(gone), "raced": self.raced, "refused": refused}), flush=True)
+            print(json.dumps({**line, "made": sorted(made), "gone": sorted(gone), **hits, "refused": refused}), flush=True)
 
     def inside(self, path):
         return os.path.join(self.shared, path)
 
     def in_place(self, made, gone, path, after, function, *arguments):
-        """Changes bytes; `after` gives the new ones. A file that is touched first stays as it is for a while."""
+        """Changes bytes; `after` gives the new ones. A file that is touched first stays as it is until that is published."""
         os.utime(self.inside(path))
+        self.touched.append(path)
         fd = open_direct(self.inside(path))
         try:
             before = read_all(fd)
-            function(self.shared, path, *arguments)
-            if not os.path.samestat(os.fstat(fd), os.lstat(self.inside(path))):
+            old, new = tokens(before), tokens(after(before))
+            try:
+                function(self.shared, path, *arguments)
+            except OSError as error:
                 self.raced.append(path)
-        except OSError:
-            self.raced.append(path)
-            raise
+                gone |= old - new if error.errno in DEAD else missing(old - new, fd)
+                raise
+            # It was done, wherever the name leads by now.
+            if not leads_to(self.inside(path), fd):
+                self.raced.append(path)
         finally:
             os.close(fd)
-        old, new = tokens(before), tokens(after(before))
         gone |= old - new
         made |= new - old
 
@@ -321,30 +325,6 @@ class Churn:
         details = different(self.own, self.shadow)
         if details:
             fail("the own folder is not as on a disk", details)
-
-
-def plain(root):
-    """A folder without what differs between a mount and a disk that are alike."""
-    return {path: {key: about[key] for key in ("mode", "links", "size", "held", "xattrs", "same")} for path, about in census(root).items()}
-
-
-def mirror(source, target):
-    shutil.copytree(source, target, symlinks=True)
-    first = {}
-    for folder, _, files in os.walk(source):
-        for name in files:
-            full = os.path.join(folder, name)
-            about = os.lstat(full)
-            copy = os.path.join(target, os.path.relpath(full, source))
-            if about.st_nlink > 1 and about.st_ino in first:
-                os.unlink(copy)
-                os.link(first[about.st_ino], copy, follow_symlinks=False)
-            first.setdefault(about.st_ino, copy)
-
-
-def different(own, shadow):
-    here, there = plain(own), plain(shadow)
-    return [f"{path}: mount {here.get(path)}, disk {there.get(path)}" for path in sorted(here.keys() | there.keys()) if here.get(path) != there.get(path)]
 
 
 def fail(why, details=()):

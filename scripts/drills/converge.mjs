@@ -40,7 +40,10 @@ report(`${operations.length} operations in the shared folder changed something`)
 writeFileSync(join(space.path, "operations.json"), operations.map((line) => `${JSON.stringify(line)}\n`).join(""));
 
 const began = performance.now();
-await until(() => isQuiet(), 120_000, "all agents to stand on one root with nothing pending", 100);
+await until(() => isQuiet(), 120_000, "all agents to stand on one root with nothing pending", 100).catch((error) => {
+  for (const one of agents) report(`${one.name}: ${JSON.stringify(one.status())}`);
+  throw error;
+});
 report(`quiet after ${((performance.now() - began) / 1000).toFixed(1)} s`);
 const trees = new Map(agents.map(({ name, dir }) => [name, census(dir)]));
 const first = trees.get("a");
@@ -65,8 +68,9 @@ const made = operations.filter(({ sure }) => sure).flatMap(({ made = [] }) => ma
 const lost = made.filter((token) => !present.has(token) && !gone.has(token));
 const copies = [...first.keys()].filter((path) => path.includes("(conflict ")).length;
 const commits = commitsOf(space, url);
-const losses = unexplained(lost, { operations, commits, writers, treeAt: memory(treeAt) });
-for (const token of losses.slice(0, 10)) report(`lost ${token}: ${history(token)}`);
+const treeOf = memory(treeAt);
+const losses = unexplained(lost, { operations, commits, writers, treeAt: treeOf });
+for (const token of losses.slice(0, 10)) report(`lost ${token}: ${history(token)}\n  ${whereabouts(token)}`);
 if (lost.length > 0)
   report(`${lost.length - losses.length} versions were hit by who looked at what had been there before`);
 check(
@@ -184,6 +188,19 @@ function history(token) {
     .filter(({ made = [], gone: lost = [] }) => made.includes(token) || lost.includes(token))
     .map((line) => JSON.stringify(line))
     .join("\n  ");
+}
+
+/** In which commits' trees the version was, and whose commit has it no more. */
+function whereabouts(token) {
+  const steps = [];
+  let before = [];
+  for (const { seq, root, writer } of commits.toSorted((a, b) => a.seq - b.seq)) {
+    const paths = [...treeOf(root)].filter(([, { tokens }]) => tokens.includes(token)).map(([path]) => path);
+    const by = [...writers].find(([, known]) => known === writer)?.[0];
+    if (paths.join() !== before.join()) steps.push(`${seq} by ${by}: ${paths.join(", ") || "gone"}`);
+    before = paths;
+  }
+  return steps.join("; ") || "in no tree";
 }
 
 /** The census of the shared folder at an old root. */

@@ -36,6 +36,21 @@ def tokens(data):
     return {match.decode() for match in TOKEN.findall(data)}
 
 
+def leads_to(path, fd):
+    try:
+        return os.path.samestat(os.fstat(fd), os.lstat(path))
+    except OSError:
+        return False
+
+
+def missing(held, fd):
+    """Those tokens that are not in the file any more, as far as it can be read."""
+    try:
+        return held - tokens(read_all(fd))
+    except OSError:
+        return set()
+
+
 class Watched:
     """A file at a path that an operation may destroy: afterwards it tells what was in it, if its last name went."""
 
@@ -62,10 +77,11 @@ class Watched:
             self.raced = about.st_nlink >= self.links or about.st_ctime_ns < self.began_ns
             return tokens(read_all(self.fd)) | self.before if about.st_nlink == 0 else set()
         except OSError as error:
-            if error.errno != errno.ESTALE:
+            # The operation was done; nobody can tell of a dead agent what it hit.
+            if error.errno != errno.ESTALE and error.errno not in DEAD:
                 raise
             self.raced = True
-            return set()
+            return self.before if error.errno in DEAD else set()
         finally:
             self.close()
 

@@ -5,6 +5,7 @@ import { SynclineError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { Bucket } from "../bucket/bucket.ts";
+import type { Writer } from "../bucket/publish/next-commit.ts";
 import type { PublishOutcome } from "../bucket/publish/outcome.ts";
 import { openWriter, type BucketWriter } from "../bucket/writer.ts";
 import type { WalletSigner } from "../crypto/wallet.ts";
@@ -31,23 +32,43 @@ export interface CommandWriter extends AsyncDisposable {
 
 /** Throws `no_such_bucket`, `device_not_certified`, `state_in_use`, and as opening the bucket does. */
 export async function openCommandWriter(options: CommandWriterOptions): Promise<CommandWriter> {
-  const { address, clock, random, log } = options;
-  const state = openCommandState(options.stateRoot, address);
-  const opened: AsyncDisposable[] = [{ [Symbol.asyncDispose]: async () => state[Symbol.dispose]() }];
-  const dispose = async () => {
-    for (const each of opened.reverse()) await each[Symbol.asyncDispose]();
-  };
+  const { clock, random, log } = options;
+  const opened = await openCommandDevice(options);
+  const { bucket, device } = opened;
   try {
-    const { opened: writing, writer: device } = await openToWrite({ ...options, stateDir: state.path });
-    opened.push(writing);
-    const { bucket } = writing;
-    const seen = (await bucket.current())?.commit.heads.get(device.writer.device.writer) ?? 0;
-    const context = { bucket, writer: device.writer, clock, random, log };
-    const writer = await openWriter(context, takeEpoch(state.path, seen));
-    opened.push(writer);
+    const seen = (await bucket.current())?.commit.heads.get(device.device.writer) ?? 0;
+    const context = { bucket, writer: device, clock, random, log };
+    const writer = await openWriter(context, takeEpoch(opened.stateDir, seen));
+    const dispose = async () => {
+      await writer[Symbol.asyncDispose]();
+      await opened[Symbol.asyncDispose]();
+    };
     return { bucket, writer, [Symbol.asyncDispose]: dispose };
   } catch (error) {
-    await dispose();
+    await opened[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+export interface CommandDevice extends AsyncDisposable {
+  readonly stateDir: string;
+  /** Without a cache: what it reads, the bucket holds. */
+  readonly bucket: Bucket;
+  readonly device: Writer;
+}
+
+/** A slot's device on the bucket, for what is no epoch. Throws as `openCommandWriter`. */
+export async function openCommandDevice(options: CommandWriterOptions): Promise<CommandDevice> {
+  const state = openCommandState(options.stateRoot, options.address);
+  try {
+    const { opened, writer } = await openToWrite({ ...options, stateDir: state.path });
+    const dispose = async () => {
+      await opened[Symbol.asyncDispose]();
+      state[Symbol.dispose]();
+    };
+    return { stateDir: state.path, bucket: opened.bucket, device: writer.writer, [Symbol.asyncDispose]: dispose };
+  } catch (error) {
+    state[Symbol.dispose]();
     throw error;
   }
 }

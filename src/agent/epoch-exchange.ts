@@ -1,8 +1,9 @@
 /** Epochs on the thread that serves: handed over and taken back in pieces (overlay-caller.ts). */
 import { SynclineError } from "../base/errors.ts";
+import { EPOCH_PIECE } from "../base/limits.ts";
 import type { ChangeSet, PublishedEpoch } from "../bucket/change-set.ts";
 import { packChanged, PackedObjects } from "../overlay/packed-epoch.ts";
-import type { SealedEpoch } from "./threads.ts";
+import type { PublishedPiece, SealedEpoch, WorkerMethods } from "./threads.ts";
 
 /** What of the filesystem this needs. */
 export interface EpochSource {
@@ -26,7 +27,7 @@ export class EpochExchange {
     // The epoch's number must not come back after power loss once its changes left this machine.
     await this.#source.sync();
     const { objects, ...head } = this.#sealed;
-    return { head, count: objects.length };
+    return { head, count: objects.length, first: this.sealedObjects({ from: 0, to: EPOCH_PIECE }) };
   }
 
   /** Throws `internal` when nothing was sealed. */
@@ -35,14 +36,14 @@ export class EpochExchange {
     return packChanged(this.#sealed.objects.slice(from, to));
   }
 
-  publishedObjects({ first, objects }: { readonly first: boolean; readonly objects: Uint8Array | undefined }): void {
-    if (first) this.#published = [];
-    if (objects !== undefined) this.#published.push(objects);
+  publishedObjects({ index, objects }: PublishedPiece): void {
+    this.#published = [...this.#published.slice(0, index), objects];
   }
 
   /** How many objects it had. */
-  published(epoch: Omit<PublishedEpoch, "objects">): number {
-    const objects = new PackedObjects(this.#published);
+  published({ last, ...epoch }: Parameters<WorkerMethods["published"]>[0]): number {
+    if (last !== undefined) this.publishedObjects(last);
+    const objects = new PackedObjects(last === undefined ? [] : this.#published);
     this.#published = [];
     this.#source.published({ ...epoch, objects });
     this.#sealed = undefined;

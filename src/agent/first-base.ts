@@ -1,6 +1,5 @@
 /** Where an agent begins: the bucket's root, an old state of it, or the last root seen when the bucket is out of reach. */
 import { join } from "node:path";
-import { SynclineError } from "../base/errors.ts";
 import type { Lamport } from "../base/ids.ts";
 import { describeError, type Log } from "../base/log.ts";
 import type { Bucket } from "../bucket/bucket.ts";
@@ -48,10 +47,7 @@ export function parseBase(bytes: Buffer | undefined): BaseRoot | undefined {
 }
 
 async function currentBase(bucket: Bucket, at: string | undefined): Promise<BaseRoot> {
-  const current = await bucket.current();
-  if (current === undefined) {
-    throw new SynclineError("no_such_bucket", `The bucket at ${bucket.remote.address} has no root.`);
-  }
+  const current = await bucket.head();
   const commit = at === undefined ? current.commit : await findCommit(bucket, current.commit, at);
   return { commit: commit.cid, tree: commit.body.tree, seq: commit.body.seq };
 }

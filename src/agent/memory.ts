@@ -1,5 +1,5 @@
 /**
- * Keeps the agent small. Neither V8 nor malloc knows that a mount is to be small and that it idles most of the time: both keep what
+ * Keeps the agent small, and the master. Neither V8 nor malloc knows that a mount is to be small and that it idles most of the time: both keep what
  * a burst of work needed, several times what is alive.
  */
 import { setFlagsFromString } from "node:v8";
@@ -17,6 +17,14 @@ const HEAP_GROWING_PERCENT = 50;
 
 /** What Node.js is started with when we start it: a young generation of 2 MiB a half, 16 by default. */
 export const NODE_FLAGS: readonly string[] = ["--max-semi-space-size=2"];
+
+/**
+ * Keeps this thread's young generation as small as it is, for a process that somebody else started: a few MiB before much was loaded,
+ * 32 later else. What lies outside the heap, such as what sockets brought, is freed when it is collected: so that stays less too.
+ */
+export function boundYoungGeneration(): void {
+  setFlagsFromString("--semi-space-growth-factor=1");
+}
 
 /** Has both threads keep little: to be called before the second one starts. */
 export function boundMemory(): void {
@@ -41,10 +49,15 @@ const SAVING_PERCENT = 15;
  * empties are still being swept when it ends; the second, which is short, gives them back.
  */
 export function releaseMemory(): void {
-  collect ??= exposeCollector();
-  collect?.();
-  collect?.();
+  collectGarbage();
+  collectGarbage();
   withAddon((addon) => addon.trimMemory());
+}
+
+/** Collects this thread's garbage now, or only what was made lately. */
+export function collectGarbage(what: "young" | "all" = "all"): void {
+  collect ??= exposeCollector();
+  collect?.(what);
 }
 
 /** Releases memory once nothing of the kind was noted for a while: collecting holds up the thread. */
@@ -93,13 +106,13 @@ export function releasingReader(inner: BlockReader, idleRelease: Pick<IdleReleas
 /** 4 MiB of usual nodes. */
 const MANY_BLOCKS = 256;
 
-let collect: (() => void) | undefined;
+let collect: ((what: "young" | "all") => void) | undefined;
 
 /** V8's collector is callable once it is exposed, in contexts made after that. */
-function exposeCollector(): (() => void) | undefined {
+function exposeCollector(): typeof collect {
   setFlagsFromString("--expose-gc");
   const gc: unknown = runInNewContext("gc");
-  return typeof gc === "function" ? () => void gc() : undefined;
+  return typeof gc === "function" ? (what) => void (what === "all" ? gc() : gc({ type: "minor" })) : undefined;
 }
 
 /** Without the addon the allocator does as it likes. */

@@ -44,7 +44,12 @@ export async function openBucket(options: OpenBucketOptions): Promise<OpenedBuck
   const { pinnedGenesis } = parseAddress(address);
   const local = { held: async (cids: readonly Cid[]) => (await cache?.held(cids)) ?? new Map<Cid, Uint8Array>() };
   const opened = openRemote(address, { clock, random, writer: options.writer, access, local });
-  const verified = new RetryReader(new VerifiedReader(opened.blocks), { clock, random, patienceMs });
+  const verified = new RetryReader(new VerifiedReader(opened.blocks), {
+    clock,
+    random,
+    patienceMs,
+    forget: () => opened.forgetPlacement?.(),
+  });
   const cache = options.cache === undefined ? undefined : new DiskBlockCache({ ...options.cache, log });
   const blocks = cache === undefined ? verified : new CachedReader(cache, verified);
   const { genesis } = options;
@@ -64,7 +69,7 @@ export async function openBucket(options: OpenBucketOptions): Promise<OpenedBuck
 }
 
 /** The genesis never changes, so what was read of it once will do. */
-function withKnownGenesis(remote: BucketRemote, genesis: Uint8Array): BucketRemote {
+export function withKnownGenesis(remote: BucketRemote, genesis: Uint8Array): BucketRemote {
   return {
     address: remote.address,
     blocks: remote.blocks,

@@ -14,17 +14,16 @@ export function overlayBehind(call: Caller<WorkerMethods>): PublisherOverlay {
     async seal(): Promise<ChangeSet | undefined> {
       const sealed = await call("seal", undefined);
       if (sealed === undefined) return undefined;
-      const objects: ChangedObject[] = [];
-      for (let from = 0; from < sealed.count; from += EPOCH_PIECE) {
+      const objects: ChangedObject[] = unpackChanged(sealed.first);
+      for (let from = EPOCH_PIECE; from < sealed.count; from += EPOCH_PIECE) {
         objects.push(...unpackChanged(await call("sealedObjects", { from, to: from + EPOCH_PIECE })));
       }
       return { ...sealed.head, objects };
     },
     async published({ epoch, base, objects }: PublishedEpoch): Promise<void> {
-      await call("publishedObjects", { first: true, objects: undefined });
-      for (const piece of PackedObjects.of(objects, EPOCH_PIECE).pieces)
-        await call("publishedObjects", { first: false, objects: piece });
-      await call("published", { epoch, base });
+      const pieces = PackedObjects.of(objects, EPOCH_PIECE).pieces.map((piece, index) => ({ index, objects: piece }));
+      for (const piece of pieces.slice(0, -1)) await call("publishedObjects", piece);
+      await call("published", { epoch, base, last: pieces.at(-1) });
     },
     adopt: (base) => call("adopt", base),
   };

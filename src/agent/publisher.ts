@@ -21,6 +21,7 @@ import { descends } from "../bucket/history.ts";
 import type { Conflict } from "../bucket/merge/conflict.ts";
 import { publishEpoch } from "../bucket/publish.ts";
 import type { Writer } from "../bucket/publish/next-commit.ts";
+import type { MergeSnapshots } from "../bucket/publish/workspace.ts";
 import type { PublishFigures, PublishOutcome } from "../bucket/publish/outcome.ts";
 import type { BaseRoot } from "../overlay/journal-record.ts";
 import { PackedObjects } from "../overlay/packed-epoch.ts";
@@ -46,6 +47,8 @@ export interface PublisherOptions {
   readonly base: BaseRoot;
   /** Whether the overlay holds an epoch that was sealed before a restart. */
   readonly held: boolean;
+  /** Another merge than the real one: for simulations that have to notice. */
+  readonly merge?: MergeSnapshots;
   /** Called after an epoch that uploaded much, or that had many objects. */
   readonly releaseMemory: (when: "now" | "when idle") => void;
   /** Called for a large epoch; what it answers is disposed when that is over. */
@@ -154,10 +157,10 @@ export class Publisher {
 
   /** Undefined when nothing changed. Once this is over nothing refers to the epoch's objects: what came of them is packed. */
   async #attempt(writer: Writer): Promise<Attempt | undefined> {
-    const { bucket, data, clock, random, log, overlay } = this.#options;
+    const { bucket, data, clock, random, log, overlay, merge } = this.#options;
     const changes = await overlay.seal();
     if (changes === undefined) return undefined;
-    const context = { bucket, writer, clock, random, log };
+    const context = { bucket, writer, clock, random, log, ...(merge === undefined ? {} : { merge }) };
     const begun = { startMs: clock.monotonicMs(), work: workOf(changes), objects: changes.objects.length };
     this.#held = true;
     using _ = begun.objects > LARGE_EPOCH_OBJECTS ? this.#options.saveMemory?.() : undefined;

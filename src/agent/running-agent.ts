@@ -247,7 +247,11 @@ export class RunningAgent implements Agent {
 
   /** After the mount is gone: publishes what came last, closes everything, says what remains. Once. */
   #finish(endMs: number): Promise<UnmountReport> {
-    this.#ending ??= this.#close(endMs);
+    if (this.#ending === undefined) {
+      this.#ending = this.#close(endMs);
+      // Nobody may have asked for it: `ended` tells of it, too.
+      this.#ending.catch(() => {});
+    }
     return this.#ending;
   }
 

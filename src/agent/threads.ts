@@ -35,6 +35,13 @@ export type Trust = Pick<MasterAccess, "tlsCa" | "insecure">;
 export interface SealedEpoch {
   readonly head: Omit<ChangeSet, "objects">;
   readonly count: number;
+  /** The first piece: nearly always all of it. */
+  readonly first: Uint8Array;
+}
+
+export interface PublishedPiece {
+  readonly index: number;
+  readonly objects: Uint8Array;
 }
 
 /** What the main thread asks the worker. */
@@ -43,13 +50,13 @@ export type WorkerMethods = {
   open(setup: WorkerSetup): Promise<{ base: BaseRoot; pending: Pending; held: boolean }>;
   mount(nothing: undefined): Promise<void>;
   pending(nothing: undefined): Pending;
-  /** The epoch to publish, without its objects, and how many those are; `sealedObjects` tells them. */
+  /** The epoch to publish, how many objects it has and the first of them; `sealedObjects` tells the others. */
   seal(nothing: undefined): Promise<SealedEpoch | undefined>;
   /** As `packChanged` has them. */
   sealedObjects(range: { readonly from: number; readonly to: number }): Uint8Array;
-  /** A piece of the `PackedObjects` that `published` is about; `first` begins anew. */
-  publishedObjects(some: { readonly first: boolean; readonly objects: Uint8Array | undefined }): void;
-  published(epoch: Omit<PublishedEpoch, "objects">): Promise<void>;
+  /** A piece of the `PackedObjects` that `published` is about, all but the last; the first one (`index` 0) begins anew. */
+  publishedObjects(piece: PublishedPiece): void;
+  published(epoch: Omit<PublishedEpoch, "objects"> & { readonly last: PublishedPiece | undefined }): Promise<void>;
   adopt(base: NewBase): Promise<void>;
   /** Whether the bytes that were told of a file are the same now. */
   isSteady(beginning: Beginning): boolean;

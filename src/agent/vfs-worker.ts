@@ -121,7 +121,7 @@ async function openFilesystem(
   const cache = { dir: setup.cacheDir, bytes: setup.cacheBytes };
   const ports = { clock: systemClock, random: systemRandom };
   const opened = await openBucket({ address, access, genesis, cache, log, patienceMs: readTimeoutMs, ...ports });
-  const vfs = await openVfs({
+  const vfs = openVfs({
     storage: new DiskStorage(stateDir),
     blocks: releasingReader(opened.blocks, idleRelease),
     base,
@@ -138,7 +138,8 @@ function accessThrough(call: Caller<MainMethods>, trust: Trust): MasterAccess {
     const kept = keptBearer(systemClock, TOKEN_KEPT_MS, () => call("token", origin));
     const refused = (token: string) => {
       kept.refused(token);
-      void call("refused", { origin, token });
+      // Best effort: a token that is refused again is made anew then.
+      call("refused", { origin, token }).catch(() => {});
     };
     return { token: () => kept.token(), refused };
   });

@@ -23,15 +23,20 @@ export const systemClock: Clock = {
       const timer = setTimeout(() => {
         signal?.removeEventListener("abort", onAbort);
         resolve();
-      }, ms);
+      }, timerMs(ms));
       signal?.addEventListener("abort", onAbort, { once: true });
     }),
   after: (ms, action) => {
-    const timer = setTimeout(action, ms);
+    const timer = setTimeout(action, timerMs(ms));
     timer.unref();
     return { [Symbol.dispose]: () => clearTimeout(timer) };
   },
 };
+
+/** Node.js fires at once when it is to wait longer than it can count, 24 days: whoever waits for ever waits so long. */
+function timerMs(ms: number): number {
+  return Math.min(ms, 2 ** 31 - 1);
+}
 
 /** RFC 3339 in UTC with milliseconds. */
 export function timeText(ns: bigint): string {

@@ -1,6 +1,6 @@
 /** Small tools for asynchronous work: bounded parallelism and one-at-a-time queues. */
 
-/** `work` on every item, at most `limit` at once; results in the items' order. Rejects with the first failure. */
+/** `work` on every item, at most `limit` at once; results in the items' order. Rejects with the first failure, and begins no more then. */
 export async function mapConcurrent<Item, Result>(
   items: readonly Item[],
   limit: number,
@@ -8,8 +8,17 @@ export async function mapConcurrent<Item, Result>(
 ): Promise<Result[]> {
   const results: Result[] = Array.from({ length: items.length });
   const queue = items.entries();
+  let failed = false;
   const worker = async () => {
-    for (const [index, item] of queue) results[index] = await work(item);
+    for (const [index, item] of queue) {
+      if (failed) return;
+      try {
+        results[index] = await work(item);
+      } catch (error) {
+        failed = true;
+        throw error;
+      }
+    }
   };
   await Promise.all(Array.from({ length: Math.min(limit, items.length) }, worker));
   return results;

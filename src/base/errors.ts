@@ -21,6 +21,29 @@ export function hasCode(error: unknown, code: ErrorCode): error is SynclineError
   return error instanceof SynclineError && error.code === code;
 }
 
+/** Whether it says that what was read is missing or wrong, and not that it could not be read now. */
+export function isDamage(error: unknown): error is SynclineError {
+  return error instanceof SynclineError && DAMAGE.has(error.code);
+}
+
+/** What `work` comes to; undefined where it meets damage. */
+export async function unlessDamaged<Value>(work: () => Promise<Value>): Promise<Value | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    return undefined;
+  }
+}
+
+const DAMAGE: ReadonlySet<string> = new Set<ErrorCode>([
+  "block_corrupt",
+  "block_not_found",
+  "format_invalid",
+  "object_not_found",
+  "store_corrupt",
+]);
+
 export type ErrorCode =
   | "arbiter_unreachable"
   | "bad_address"
@@ -55,7 +78,6 @@ export type ErrorCode =
   | "not_a_directory"
   | "is_a_directory"
   | "not_supported"
-  | "object_exists"
   | "object_not_found"
   | "over_quota"
   | "path_exists"
@@ -71,5 +93,4 @@ export type ErrorCode =
   | "time_out"
   | "unpublished_data"
   | "usage"
-  | "verify_failed"
   | "wallet_not_allowed";

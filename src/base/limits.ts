@@ -147,10 +147,12 @@ export const CHECKPOINT_BYTES = 32 * MiB;
 /** The journal carries the bytes of writes up to this, while an fsync was at most so long ago. */
 export const CARRIED_WRITE_BYTES = 8 * KiB;
 export const FSYNC_RECENT_MS = 1_000;
-/** A flush of the disk that takes at most this is waited for where it is asked for; after a longer one … */
+/** A flush of the disk that takes at most this is waited for where it is asked for, whatever there was before. */
 export const QUICK_FLUSH_MS = 0.5;
-/** … flushes are another thread's for so many times as long: a slow disk holds the serving thread up for 5 % of the time at most. */
-export const SLOW_FLUSH_REST = 20;
+/** Slower ones may hold the serving thread up for this share of the time … */
+export const SLOW_FLUSH_SHARE = 0.05;
+/** … and for so long in a row. */
+export const SLOW_FLUSHES_MS = 20;
 /** An epoch is sealed when so many objects changed in it: what it takes, twice, is what an agent needs in memory. */
 export const EPOCH_OBJECTS = 4_096;
 /** Above that, while an epoch is on its way, each call that changes an object waits: so long at twice as many objects … */
@@ -172,6 +174,8 @@ export const SHARED_FILE_BYTES = 64 * MiB;
 export const MAX_OPEN_DATA_FILES = 256;
 /** Clean inodes whose rows and records are kept in memory. */
 export const CLEAN_INODES = 8_192;
+/** Rows of a published epoch that one record of the journal holds. */
+export const ROWS_PER_RECORD = 500;
 /** Discarded data files are removed when there are so many, or this long after the first one. */
 export const SWEEP_FILES = 256;
 export const SWEEP_MS = 100;
@@ -225,8 +229,9 @@ export const WALK_LINKS = 256;
 export const WALK_MARKS = 1_024;
 /** A check gives up looking for more when so many nodes lie above what is missing. */
 export const WALK_INCOMPLETE_NODES = 10_000;
-/** Bytes of blocks that one check keeps in memory, besides the block that it looks at. */
+/** Bytes of blocks that one check keeps in memory, besides the block that it looks at; and all checks together, with those. */
 export const WALK_HELD_BYTES = 8 * MiB;
+export const WALKS_BYTES = 24 * MiB;
 /** Swaps that are checked at once: of all owners, and of one. Swaps of one bucket are checked one after another. */
 export const CHECKS_AT_ONCE = 32;
 export const OWNER_CHECKS_AT_ONCE = 4;
@@ -248,7 +253,7 @@ export const EARLY_STEPS = 8;
 export const BEGINNINGS_KEPT = 64;
 /** Files that are cut early at the same time: 3 MiB of memory each. */
 export const EARLY_FILES = 4;
-/** Chunks and holes of one file that are kept, 41 bytes each: 16 GiB in chunks of 256 KiB. */
+/** Chunks and holes of one file that are kept, 50 to 100 bytes each: 16 GiB in chunks of 256 KiB. */
 export const EARLY_PIECES = 65_536;
 /** After so many bytes more than half of them must be in chunks that the old file has; else it is not worth it. */
 export const EARLY_TRIAL_BYTES = 16 * MiB;
@@ -269,6 +274,8 @@ export const INDEX_STEP = 1_000;
 export const MAX_UNINDEXED = 250_000;
 /** Ranged reads of packs that one call has under way. */
 export const PACK_READS = 4;
+/** Gaps in a pack up to this are read along: another read of a disk costs as much. */
+export const READ_GAP_BYTES = 4 * KiB;
 
 // The master's HTTP surface (docs/protocol.md, Limits)
 /** Request line and headers together. */
@@ -297,20 +304,32 @@ export const IDLE_CONNECTION_MS = 65_000;
 /** What of an unwanted body is read and dropped, so that its sender sees the answer. */
 export const MAX_DISCARDED_BYTES = 64 * MiB;
 export const DISCARD_MS = 10_000;
-/** Memory of all bodies that come in, and again of all blocks that go out; and one owner's share of each. */
-export const BODIES_BYTES = 192 * MiB;
-export const OWNER_BODIES_BYTES = 64 * MiB;
-/** The same for bodies of JSON, so that they need not wait for blocks. */
-export const TEXTS_BYTES = 64 * MiB;
-export const OWNER_TEXTS_BYTES = 16 * MiB;
+/** Memory of all blocks that come in, and one owner's share: two uploads that read a batch while the one before is stored. */
+export const BODIES_BYTES = 24 * MiB;
+export const OWNER_BODIES_BYTES = 16 * MiB;
+/** Bodies of JSON that come in, and one owner's share. */
+export const TEXTS_BYTES = 16 * MiB;
+export const OWNER_TEXTS_BYTES = 4 * MiB;
+/** What is made of them until the call is answered, and one owner's share; JSON_GROWTH times as much as they have (measured). */
+export const PARSES_BYTES = 24 * MiB;
+export const OWNER_PARSES_BYTES = 12 * MiB;
+export const JSON_GROWTH = 12;
+/** Garbage is collected when so much of uploads came, and when calls with JSON have left so much. */
+export const YOUNG_GARBAGE_BYTES = 16 * MiB;
+export const GARBAGE_BYTES = 24 * MiB;
 /** What of a body is read before memory is set aside for it: connections hold that much anyway. */
 export const FREE_BODY_BYTES = 16 * KiB;
 /** Blocks of one CAR that are stored with one flush. */
 export const CAR_BATCH_BYTES = 4 * MiB;
 /** A CAR's header is its roots, of which ours has none. */
 export const MAX_CAR_HEADER_BYTES = 64 * KiB;
-/** Blocks that one answer reads ahead of its reader. */
-export const ANSWER_BATCH_BYTES = 1 * MiB;
+/** Blocks that one answer reads ahead of its reader, with READ_GAP_BYTES for each: 1 MiB of blocks of 64 KiB or more. */
+export const ANSWER_BATCH_BYTES = 1 * MiB + 16 * READ_GAP_BYTES;
+/** What of an answer is written at once: its reader has BODY_PATIENCE_MS for that. */
+export const ANSWER_WRITE_BYTES = 256 * KiB;
+/** Memory of all blocks that go out, and one owner's share: so many batches. */
+export const ANSWERS_BYTES = 10 * ANSWER_BATCH_BYTES;
+export const OWNER_ANSWERS_BYTES = 6 * ANSWER_BATCH_BYTES;
 /** Blocks that are stored at once by `/v0/block` (systems.md §3). */
 export const INGEST_CONCURRENCY = 32;
 /** What walks below a block remember, in CIDs: so many each without asking, in such steps beyond, of which there are so many for all … */

@@ -20,7 +20,7 @@ import {
 import { describeError } from "../base/log.ts";
 import type { Log } from "../base/log.ts";
 import { digestOf } from "../format/cid.ts";
-import { writeParts } from "../objects/disk.ts";
+import { failedWith, writeParts } from "../objects/disk.ts";
 import type { Block } from "./block-store.ts";
 import { CacheIndex, removeIndex } from "./cache-index.ts";
 import type { CachedPlace, CachedRow, CacheSegment } from "./cache-index.ts";
@@ -134,7 +134,7 @@ export class DiskBlockCache implements BlockCache {
       }
       this.#used.add(first.segment);
     } catch (error) {
-      if (!isMissing(error)) return this.#failed(error);
+      if (!failedWith(error, "ENOENT")) return this.#failed(error);
       this.#attempt(() => this.#lost(first));
     }
   }
@@ -300,10 +300,6 @@ function runsOf(wanted: readonly Wanted[]): Wanted[][] {
 
 function totalBytes(blocks: readonly Block[]): number {
   return blocks.reduce((sum, { bytes }) => sum + bytes.length, 0);
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ENOENT";
 }
 
 function isUnreadable(error: unknown): boolean {

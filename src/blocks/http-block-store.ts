@@ -17,7 +17,7 @@ import {
   MASTER_TRANSFERS,
   MAX_BLOCK_ACCEPTED,
 } from "../base/limits.ts";
-import { CAR_TYPE, decodeCar } from "../format/car.ts";
+import { CAR_TYPE, CarDecoder } from "../format/car.ts";
 import { parseCid } from "../format/cid.ts";
 import type { Master, MasterAnswer } from "../net/master-connection.ts";
 import type { Block, BlockStore } from "./block-store.ts";
@@ -119,15 +119,24 @@ export class HttpBlockStore implements BlockStore {
   async #getOnce(wanted: Set<Cid>, found: Map<Cid, Uint8Array>): Promise<void> {
     using _slot = await this.#slots.hold(1);
     const answer = await this.#master.call({ method: "POST", path: "/v1/blocks/get", body: cidList([...wanted]) });
+    const decoder = new CarDecoder();
     let bytes = 0;
-    for await (const section of decodeCar(answer.body)) {
-      if (section.kind !== "block" || !wanted.delete(section.cid)) {
-        throw this.#strange(`a block that nobody asked for, ${section.cid}`);
+    await answer.read((part) => {
+      for (const section of decoder.push(part)) {
+        if (section.kind === "coming") {
+          // Its own, since the part's memory is used again.
+          decoder.readInto(Buffer.allocUnsafeSlow(section.length));
+          continue;
+        }
+        if (section.kind !== "block" || !wanted.delete(section.cid)) {
+          throw this.#strange(`a block that nobody asked for, ${section.cid}`);
+        }
+        found.set(section.cid, this.#checked(section.cid, section.bytes));
+        bytes += section.bytes.length;
       }
-      found.set(section.cid, apart(this.#checked(section.cid, section.bytes)));
-      bytes += section.bytes.length;
-      if (bytes >= MAX_CAR_BYTES) return;
-    }
+      return bytes < MAX_CAR_BYTES ? "more" : "enough";
+    });
+    if (bytes < MAX_CAR_BYTES) decoder.end();
   }
 
   async #missing(group: readonly Cid[]): Promise<Cid[]> {
@@ -178,11 +187,6 @@ const GROUP_BLOCKS = Math.min(128, MAX_GET_CIDS);
 function inGroups<Item>(items: readonly Item[], size: number): Item[][] {
   const count = Math.ceil(items.length / size);
   return Array.from({ length: count }, (_, index) => items.slice(index * size, (index + 1) * size));
-}
-
-/** A copy of what would keep a much larger piece in memory. */
-function apart(bytes: Uint8Array): Uint8Array {
-  return bytes.length * 2 < bytes.buffer.byteLength ? Uint8Array.from(bytes) : bytes;
 }
 
 function cidList(cids: readonly Cid[]) {

@@ -1,4 +1,4 @@
-/** Asks again when the store did not answer; any other error is an answer. */
+/** Asks again when the store did not answer, and once when what came is damaged: that may have happened on the way. */
 import type { Clock } from "../base/clock.ts";
 import { hasCode } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
@@ -6,18 +6,28 @@ import { BACKOFF_FIRST_MS, BACKOFF_MAX_MS, READ_ATTEMPTS } from "../base/limits.
 import type { Random } from "../base/random.ts";
 import type { BlockReader } from "./block-store.ts";
 
+export interface RetryOptions {
+  readonly clock: Clock;
+  readonly random: Random;
+  /** READ_ATTEMPTS are made, and as many more as this time allows. */
+  readonly patienceMs?: number | undefined;
+  /** Makes `inner` forget what it read before: what is damaged may be its memory. */
+  readonly forget?: (() => void) | undefined;
+}
+
 export class RetryReader implements BlockReader {
   readonly #inner: BlockReader;
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #patienceMs: number;
+  readonly #forget: () => void;
 
-  /** Asks READ_ATTEMPTS times, and for `patienceMs` at least. */
-  constructor(inner: BlockReader, ports: { clock: Clock; random: Random; patienceMs?: number | undefined }) {
+  constructor(inner: BlockReader, { clock, random, patienceMs = 0, forget = () => {} }: RetryOptions) {
     this.#inner = inner;
-    this.#clock = ports.clock;
-    this.#random = ports.random;
-    this.#patienceMs = ports.patienceMs ?? 0;
+    this.#clock = clock;
+    this.#random = random;
+    this.#patienceMs = patienceMs;
+    this.#forget = forget;
   }
 
   get(cid: Cid): Promise<Uint8Array> {
@@ -31,10 +41,14 @@ export class RetryReader implements BlockReader {
   /** Doubling pauses, each a random part of its bound between a half and the whole, so that readers do not march in step. */
   async #retrying<T>(ask: () => Promise<T>): Promise<T> {
     const endMs = this.#clock.monotonicMs() + this.#patienceMs;
-    for (let attempt = 1; ; attempt++) {
+    for (let attempt = 1, damaged = 0; ; attempt++) {
       try {
         return await ask();
       } catch (error) {
+        if (hasCode(error, "block_corrupt") && damaged++ === 0) {
+          this.#forget();
+          continue;
+        }
         const isLast = attempt >= READ_ATTEMPTS && this.#clock.monotonicMs() >= endMs;
         if (!hasCode(error, "store_unreachable") || isLast) throw error;
         const bound = Math.min(BACKOFF_FIRST_MS * 2 ** (attempt - 1), BACKOFF_MAX_MS);

@@ -1,6 +1,6 @@
 /** Takes a bucket's address apart (design.md §2), and spells it in one way, so that one bucket has one state. */
-import { basename } from "node:path";
-import { fileURLToPath } from "node:url";
+import { basename, resolve } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { SynclineError } from "../base/errors.ts";
 import type { Cid, Wallet } from "../base/ids.ts";
 import { parseWallet } from "../crypto/wallet.ts";
@@ -83,10 +83,9 @@ function parseFolderAddress(text: string): FolderAddress {
   }
   if (url.search !== "" || url.username !== "") throw badAddress(text, "has parts that a file:// address cannot have");
   const pinnedGenesis = pinOf(text, url.hash);
-  url.hash = "";
   try {
-    const path = fileURLToPath(url);
-    return { url: url.href, scheme: "file", path, name: basename(path), pinnedGenesis };
+    const path = resolve(fileURLToPath(url));
+    return { url: pathToFileURL(path).href, scheme: "file", path, name: basename(path), pinnedGenesis };
   } catch (cause) {
     throw badAddress(text, cause instanceof Error ? `is wrong: ${cause.message}` : "is wrong", cause);
   }

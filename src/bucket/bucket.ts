@@ -26,8 +26,10 @@ import type { Genesis } from "../format/genesis.ts";
 import { headsOf, linkedHeads } from "../format/heads.ts";
 import type { Heads } from "../format/heads.ts";
 import { selfKey } from "../format/keys.ts";
+import { NO_XATTRS } from "../format/linked-value.ts";
 import { DEFAULT_POLICY, decodePolicy, encodePolicy } from "../format/policy.ts";
 import type { Policy } from "../format/policy.ts";
+import { NOTHING_UNKNOWN } from "../format/record.ts";
 import type { FileRecord } from "../format/record.ts";
 import { encodeSelf } from "../format/rows.ts";
 import type { Root } from "../roots/root-store.ts";
@@ -150,6 +152,15 @@ export class Bucket {
     return root === undefined ? undefined : { root, commit: await this.commit(root.commit) };
   }
 
+  /** As `current`. Throws `no_such_bucket` when there is no root. */
+  async head(): Promise<CurrentRoot> {
+    const current = await this.current();
+    if (current !== undefined) return current;
+    throw new SynclineError("no_such_bucket", `There is no bucket at ${this.remote.address}.`, {
+      hint: "Check the address, or make one with `syncline init`.",
+    });
+  }
+
   /**
    * The commit, verified. Throws `block_not_found`, `bad_signature`, `device_not_certified`, `format_invalid`,
    * `feature_unknown`, and `foreign_bucket` for another bucket's commit.
@@ -236,11 +247,11 @@ export async function rootDirectoryTree(
     mtimeNs: root.timeNs,
     ctimeNs: root.timeNs,
     rdev: 0,
-    xattrs: new Map(),
+    xattrs: NO_XATTRS,
     content: { kind: "empty" },
     target: "",
     conflict: undefined,
-    unknown: new Map(),
+    unknown: NOTHING_UNKNOWN,
   };
   const row = encodeSelf({ kind: "directory", record, place: undefined, subdirs: 0 }, () =>
     cidOf("dag-cbor", new Uint8Array()),

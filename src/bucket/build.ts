@@ -23,8 +23,10 @@ import { linkedValues } from "../format/linked-value.ts";
 import type { TreeConfig } from "../tree/boundary.ts";
 import { editTree, preload } from "../tree/edit.ts";
 import type { NodeStore } from "../tree/node-store.ts";
+import { epochPlaces } from "./build/epoch-places.ts";
 import { lostDirectories } from "./build/lost-directories.ts";
 import { findRestored } from "./build/restored.ts";
+import { reviveDirectories } from "./build/revived.ts";
 import { rehomeStrays } from "./build/strays.ts";
 import { giveIdentities, survives } from "./build/identities.ts";
 import type { Identities } from "./build/identities.ts";
@@ -36,6 +38,7 @@ import { partPlaces } from "./build/parted-places.ts";
 import { editsOf } from "./build/transition.ts";
 import type { FinishRecord, ObjectState, Transition } from "./build/transition.ts";
 import type { BaseChange, ChangedObject, ChangeSet, DataReader } from "./change-set.ts";
+import { readSelf } from "./fs-reader.ts";
 import { rowKeysOf } from "./object-rows.ts";
 import type { Place } from "./object-rows.ts";
 
@@ -64,7 +67,7 @@ export interface BuiltEpoch {
   /** The reference tree with the kept rows: what both sides of a merge started from. */
   readonly mergeBase: Cid;
   readonly ours: Cid;
-  /** Each object of the epoch that still exists. */
+  /** Each object of the epoch that still exists, also a directory that it deleted but that stays for what is in it. */
   readonly objects: ReadonlyMap<Ino, BuiltObject>;
   /** Where our tree is otherwise than the epoch's changes on the reference show it, as if others had changed that. Undefined: too much to list. */
   readonly unseen: readonly BaseChange[] | undefined;
@@ -88,7 +91,7 @@ export async function buildEpoch(
   };
 
   const { olderTrees = noTrees } = context;
-  const { changes, parted, kept, lost } = await placeEpoch(nodes, reference, sealed, olderTrees);
+  const { changes, parted, revived, kept, lost } = await placeEpoch(nodes, reference, sealed, olderTrees);
   const states = [...kept, ...lost];
   const own = ownIds(changes, states);
   const strayed = await keptTransitions(nodes, reference, states, own, link, olderTrees);
@@ -114,11 +117,14 @@ export async function buildEpoch(
     changeAt(from, id, undefined),
     changeAt(to, undefined, id),
   ]);
+  const alive = [...(await revivedIn(nodes, ours, revived))];
   const unseen = allOf([
     mergeBase === reference ? [] : await differences(nodes, reference, mergeBase),
     await strangersIn(nodes, ours, joined(changes, identities), objects),
     [...back, ...aside, ...rehomed(sealed, changes, objects)],
+    alive.flatMap(([, { id, names }]) => names.map((place) => changeAt(place, undefined, id))),
   ]);
+  for (const [ino, object] of alive) objects.set(ino, object);
   return { mergeBase, ours, objects, unseen };
 }
 
@@ -129,6 +135,21 @@ export async function buildEpoch(
 function joined({ objects }: ChangeSet, { byIno }: Identities): FileId[] {
   const made = objects.filter(({ id, record }) => id === undefined && record?.type === "directory");
   return made.flatMap(({ ino }) => byIno.get(ino)?.before?.id ?? []);
+}
+
+/** The directories that the epoch deleted and that are there still. */
+async function revivedIn(
+  nodes: NodeStore,
+  tree: Cid,
+  revived: ReadonlyMap<Ino, FileId>,
+): Promise<ReadonlyMap<Ino, BuiltObject>> {
+  const found = new Map<Ino, BuiltObject>();
+  for (const [ino, id] of revived) {
+    const self = await readSelf(nodes, tree, id);
+    if (self?.kind === "directory" && self.place !== undefined)
+      found.set(ino, { id, record: self.record, names: [self.place] });
+  }
+  return found;
 }
 
 /** What came to the root directory since its own is nowhere. */
@@ -158,13 +179,14 @@ async function strangersIn(
 
 /** The epoch with each of its objects at a place of its own, in a directory that the base will have. */
 async function placeEpoch(nodes: NodeStore, reference: Cid, sealed: ChangeSet, olderTrees: OlderTrees) {
-  const { changes, parted } = await partPlaces(nodes, reference, sealed);
+  const { changes: alive, revived } = reviveDirectories(sealed);
+  const { changes, parted } = await partPlaces(nodes, reference, alive);
   const kept = keptStates(changes);
   await preloadRows(nodes, reference, changes, kept);
   const { found, incomplete } = await lostDirectories(nodes, reference, changes, kept, olderTrees);
-  if (!incomplete && !hasHomeless(changes)) return { changes, parted, kept, lost: found };
+  if (!incomplete && !hasHomeless(changes)) return { changes, parted, revived, kept, lost: found };
   const housed = await rehomeStrays(nodes, reference, changes, found);
-  return { changes: housed, parted, kept: keptStates(housed), lost: found };
+  return { changes: housed, parted, revived, kept: keptStates(housed), lost: found };
 }
 
 /** Whether something has a name in what is no directory: as in a bucket where somebody wrote a file's record over a directory's. */
@@ -180,7 +202,8 @@ function keptStates(changes: ChangeSet): ObjectState[] {
 function ownIds(changes: ChangeSet, states: readonly ObjectState[]): OwnIds {
   const directories = new Set(changes.directories.values());
   for (const { names } of states) for (const { parent } of names) directories.add(parent);
-  return { objects: new Set(states.map(({ id }) => id)), directories };
+  const places = () => epochPlaces(changes, states);
+  return { objects: new Set(states.map(({ id }) => id)), directories, places };
 }
 
 function changeAt(place: Place, before: FileId | undefined, after: FileId | undefined): BaseChange {
@@ -213,6 +236,7 @@ async function* noTrees(): AsyncGenerator<Cid> {}
 function linkInto(sink: BlockSink): LinkBlock {
   return (bytes) => {
     const cid = cidOf("dag-cbor", bytes);
+    // Staging takes such blocks before it returns: there is nothing to wait for, and nothing to fail.
     void sink.put({ cid, bytes });
     return cid;
   };

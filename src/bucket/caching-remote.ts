@@ -27,16 +27,15 @@ function cachingSession(inner: UploadSession, cache: BlockCache): UploadSession 
       cache.keep([block]);
       return inner.putContent(block);
     },
-    prepare(expected, upload) {
-      cache.keep([upload.commit]);
-      return inner.prepare(expected, { commit: upload.commit, blocks: keeping(upload.blocks, cache) });
-    },
+    prepare: (expected, { commit, blocks }) =>
+      inner.prepare(expected, { commit, blocks: keeping(commit, blocks, cache) }),
     [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
   };
 }
 
-async function* keeping(blocks: Upload["blocks"], cache: BlockCache): AsyncGenerator<Block> {
-  let batch: Block[] = [];
+/** The blocks; `commit` is kept with them. */
+async function* keeping(commit: Block, blocks: Upload["blocks"], cache: BlockCache): AsyncGenerator<Block> {
+  let batch = [commit];
   for await (const block of blocks) {
     batch.push(block);
     if (batch.length === BATCH_BLOCKS) {
@@ -45,7 +44,7 @@ async function* keeping(blocks: Upload["blocks"], cache: BlockCache): AsyncGener
     }
     yield block;
   }
-  if (batch.length > 0) cache.keep(batch);
+  cache.keep(batch);
 }
 
 /** The cache writes a batch at once. */

@@ -187,4 +187,11 @@ export async function pathOfDirectory(nodes: NodeStore, tree: Cid, id: FileId): 
   return names.reverse();
 }
 
+/** For who goes down a tree and meets a directory within itself, as somebody may have written it: going on would never end. */
+export function liesInItself(): SynclineError {
+  return new SynclineError("format_invalid", "The bucket's tree is damaged: directories lie in one another.", {
+    hint: "Run `syncline verify` on the bucket: it names what is wrong.",
+  });
+}
+
 const ZERO = Buffer.alloc(1);

@@ -7,12 +7,12 @@ import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Cid, Lamport } from "../base/ids.ts";
 import { skipSeq } from "../format/commit-body.ts";
 import { parseCid } from "../format/cid.ts";
-import { range } from "../tree/read.ts";
-import type { NodeStore } from "../tree/node-store.ts";
+import { get, lastBefore, range } from "../tree/read.ts";
+import { NodeStore } from "../tree/node-store.ts";
 import type { Bucket, VerifiedCommit } from "./bucket.ts";
 
-/** Reads commits; a Bucket does. */
-export type Commits = Pick<Bucket, "commit">;
+/** Reads commits; a Bucket does. With its blocks at hand, the history goes on behind commits that were thinned out. */
+export type Commits = Pick<Bucket, "commit"> & Partial<Pick<Bucket, "blocks">>;
 
 /** What of a commit says where in history it stands. */
 export type PlacedCommit = Pick<VerifiedCommit, "cid" | "body">;
@@ -22,13 +22,30 @@ export interface PlacedCommits {
   commit(cid: Cid): Promise<PlacedCommit>;
 }
 
-/** Newest first, up to the first commit or the first that is not there any more. */
+/**
+ * Newest first: all that `from` retains; where its list is not there any more, parents up to the first that is not. What is not
+ * retained is left out, although it may still be readable.
+ */
 export async function* log(commits: Commits, from: VerifiedCommit): AsyncGenerator<VerifiedCommit> {
+  const nodes = commits.blocks && new NodeStore(commits.blocks, { capacityBytes: KEPT_CACHE_BYTES });
   for (let at: VerifiedCommit | undefined = from; at !== undefined;) {
     yield at;
-    const parent: Cid | undefined = at.body.parent;
-    at = parent === undefined ? undefined : await commitIfThere(commits, parent);
+    const before: Cid | undefined = await retainedBefore(nodes, from, at);
+    at = before === undefined ? undefined : await commitIfThere(commits, before);
   }
+}
+
+async function retainedBefore(
+  nodes: NodeStore | undefined,
+  from: VerifiedCommit,
+  { body }: VerifiedCommit,
+): Promise<Cid | undefined> {
+  try {
+    if (nodes !== undefined) return (await lastBefore(nodes, from.body.kept, keptKey(body.seq)))?.links[0];
+  } catch (error) {
+    if (!hasCode(error, "block_not_found")) throw error;
+  }
+  return body.parent;
 }
 
 /**
@@ -81,6 +98,17 @@ export async function* keptCommits(nodes: NodeStore, head: VerifiedCommit): Asyn
   }
 }
 
+/** Whether the bucket holds this commit and all that it reaches as long as `head` is its root: it is the root, or is kept. */
+export async function isRetained(
+  nodes: NodeStore,
+  head: VerifiedCommit,
+  { cid, seq }: { readonly cid: Cid; readonly seq: Lamport },
+): Promise<boolean> {
+  if (cid === head.cid) return true;
+  const row = await get(nodes, head.body.kept, keptKey(seq));
+  return row?.links[0] === cid;
+}
+
 /** The key of a commit among the kept ones: its seq as 8 bytes, big-endian. Its row links it and has no value. */
 export function keptKey(seq: Lamport): Uint8Array {
   const key = Buffer.alloc(KEPT_KEY_BYTES);
@@ -103,6 +131,8 @@ export async function findCommit(commits: Commits, head: VerifiedCommit, at: str
 }
 
 const KEPT_KEY_BYTES = 8;
+/** A few paths of nodes. */
+const KEPT_CACHE_BYTES = 1024 * 1024;
 /** https://www.rfc-editor.org/rfc/rfc3339 section 5.6; seconds may be left out, as people do. */
 const RFC_3339 = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d:\d\d)$/;
 

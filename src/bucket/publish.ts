@@ -1,22 +1,28 @@
 /**
  * Publishes a sealed epoch: read the root, merge if it moved, upload, swap, and again if someone else was faster (design.md
  * §3). What came of it is a value; nothing is lost in any branch, since the epoch stays with the caller until "published".
- *
  * An epoch whose tree the root shows already needs no commit: it is published when everything in it is.
  */
 import type { Clock } from "../base/clock.ts";
 import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Cid, FileId, Lamport } from "../base/ids.ts";
-import { BACKOFF_FIRST_MS, BACKOFF_GROWTH, BACKOFF_MAX_MS, PUBLISH_ATTEMPTS } from "../base/limits.ts";
+import {
+  BACKOFF_FIRST_MS,
+  BACKOFF_GROWTH,
+  BACKOFF_MAX_MS,
+  PUBLISH_ATTEMPTS,
+  PUBLISH_NODE_CACHE_BYTES,
+} from "../base/limits.ts";
+import { NodeStore } from "../tree/node-store.ts";
 import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { Bucket, CurrentRoot, VerifiedCommit } from "./bucket.ts";
 import type { BaseChange, ChangeSet, DataReader } from "./change-set.ts";
 import { allOf, differences, entriesOf } from "./differences.ts";
-import { ancestorAt, descends } from "./history.ts";
+import { ancestorAt, descends, isRetained } from "./history.ts";
 import { mergeSnapshots } from "./merge/merge-snapshots.ts";
-import { commitRoots, makeCommit } from "./publish/next-commit.ts";
-import type { Writer } from "./publish/next-commit.ts";
+import { commitRoots, makeCommit, policyAfter } from "./publish/next-commit.ts";
+import type { PolicyChange, Writer } from "./publish/next-commit.ts";
 import { FigureCounter } from "./publish/outcome.ts";
 import type { PublishOutcome } from "./publish/outcome.ts";
 import { ownEpoch } from "./publish/own-epoch.ts";
@@ -39,6 +45,10 @@ export interface PublishOptions {
   readonly adopted?: Cid;
   /** For people: what made this commit. */
   readonly note?: string;
+  /** Commits whose contents the epoch takes over without having read them: the root must retain them. */
+  readonly sources?: readonly VerifiedCommit[];
+  /** Makes the new commit's policy from that of the root which it follows, whoever changed that one. */
+  readonly policy?: PolicyChange;
 }
 
 /**
@@ -119,6 +129,7 @@ class Publication implements AsyncDisposable {
   async #check(current: CurrentRoot): Promise<PublishOutcome | undefined> {
     const { commit } = current;
     const { epoch } = this.#changes;
+    await this.#checkSources(commit);
     if (await this.#isRolledBack(current)) return { kind: "rolled_back", root: commit.cid, figures: this.#figures() };
     const included = commit.heads.get(this.#context.writer.device.writer) ?? 0;
     if (included < epoch) return undefined;
@@ -127,6 +138,16 @@ class Publication implements AsyncDisposable {
     const own = included === epoch ? await this.#ownEpoch(current) : undefined;
     if (own !== undefined) return this.#published(current, own);
     return { kind: "device_reused", epoch: included, figures: this.#figures() };
+  }
+
+  async #checkSources(head: VerifiedCommit): Promise<void> {
+    const nodes = new NodeStore(this.#context.bucket.blocks, { capacityBytes: PUBLISH_NODE_CACHE_BYTES });
+    for (const { cid, body } of this.#options.sources ?? []) {
+      if (await isRetained(nodes, head, { cid, seq: body.seq })) continue;
+      throw new SynclineError("no_such_root", `The bucket no longer retains ${cid}.`, {
+        hint: "`syncline log` lists the roots that it does.",
+      });
+    }
   }
 
   async #isRolledBack({ commit }: CurrentRoot): Promise<boolean> {
@@ -168,27 +189,31 @@ class Publication implements AsyncDisposable {
     return ownEpoch(bucket, current.commit, writer.device.writer, this.#changes.epoch, workspace);
   }
 
-  /** Undefined: a dedup hit is gone, so begin anew. An outcome when there is nothing left to publish. */
+  /** Undefined: a dedup hit, or what the collector took when the root moved on, is gone, so begin anew. An outcome when there is nothing left to publish. */
   async #prepare(current: CurrentRoot): Promise<Prepared | PublishOutcome | undefined> {
     const { bucket, writer, clock } = this.#context;
     this.#session ??= bucket.remote.beginUpload();
     const workspace = (this.#workspace ??= this.#newWorkspace(this.#session));
     try {
       const epochTree = await workspace.treeOn(current.commit);
-      if (epochTree.tree === current.commit.body.tree) return await this.#published(current, epochTree);
       const { nodes, staging } = workspace;
+      const { body } = current.commit;
+      const policy = await policyAfter(bucket, current.commit, this.#options.policy, staging);
+      if (epochTree.tree === body.tree && policy === body.policy) return await this.#published(current, epochTree);
       const { commit, verified } = await makeCommit(bucket, nodes, staging, current.commit, writer, {
         tree: epochTree.tree,
         epoch: this.#changes.epoch,
         timeNs: clock.nowNs(),
         note: this.#options.note ?? "",
+        policy,
       });
       const blocks = staging.reachable(commitRoots(commit));
       const swap = await this.#session.prepare(current.root, { commit, blocks });
       this.#counter.addUpload(swap.uploaded);
       return { commit: verified, swap, on: current, epochTree };
     } catch (error) {
-      if (!hasCode(error, "root_moved")) throw error;
+      const moved = hasCode(error, "block_not_found") && (await this.#readRoot()).commit.cid !== current.commit.cid;
+      if (!moved && !hasCode(error, "root_moved")) throw error;
       await this.#forget();
       return undefined;
     }

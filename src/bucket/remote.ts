@@ -31,6 +31,9 @@ export interface BucketRemote extends AsyncDisposable {
    */
   beginUpload(): UploadSession;
 
+  /** Forgets what was read of where blocks lie, which may have been damaged on the way. */
+  forgetPlacement?(): void;
+
   /** Calls `changed` when the root may have moved (watched and polled), until disposed. */
   watch(changed: () => void): Disposable;
 }

@@ -3,7 +3,7 @@
  * tree as a filesystem. Reports, and changes nothing.
  */
 import type { Cid, Lamport } from "../base/ids.ts";
-import { SynclineError } from "../base/errors.ts";
+import { isDamage, SynclineError } from "../base/errors.ts";
 import { VERIFY_CACHE_BYTES } from "../base/limits.ts";
 import type { BlockReader } from "../blocks/block-store.ts";
 import { ChunkCache } from "../content/chunk-cache.ts";
@@ -14,7 +14,7 @@ import { NodeStore } from "../tree/node-store.ts";
 import type { Bucket, VerifiedCommit } from "./bucket.ts";
 import { descends, keptCommits } from "./history.ts";
 import type { ObjectAudit, ObjectDamage } from "./packed/object-audit.ts";
-import { BlockWalk, isDamage } from "./verify/block-walk.ts";
+import { BlockWalk, isWrongCommit } from "./verify/block-walk.ts";
 import { damagedPaths } from "./verify/damaged-paths.ts";
 import { damageItem } from "./verify/report.ts";
 import type { DamageItem, OnProgress, VerifyReport } from "./verify/report.ts";
@@ -29,15 +29,19 @@ export interface VerifyOptions {
 }
 
 /**
- * Verifies everything under the current root. Throws only when nothing can be told: `no_such_bucket`, `store_unreachable`,
- * `arbiter_unreachable`.
+ * Verifies everything under the current root. Throws only when it cannot be told: `no_such_bucket`, and what reading throws when
+ * the store cannot be reached, or no more.
  */
 export async function verifyBucket(bucket: Bucket, options: VerifyOptions): Promise<VerifyReport> {
   const { blocks, audit, onProgress = () => {} } = options;
   const root = await bucket.remote.readRoot();
-  if (root === undefined) throw new SynclineError("no_such_bucket", `There is no bucket at ${bucket.remote.address}.`);
+  if (root === undefined) {
+    throw new SynclineError("no_such_bucket", `The bucket at ${bucket.remote.address} has lost its root.`, {
+      hint: "Bring its root back from a copy of its storage: without it nothing says which commit is the newest.",
+    });
+  }
   const walk = new BlockWalk(blocks, (commit) => bucket.verify(commit), onProgress);
-  await walk.walkCommit(root.commit);
+  await walk.walkRoot(root.commit);
   const damage: DamageItem[] = [];
   const head = walk.damaged.has(root.commit) ? undefined : await bucket.commit(root.commit);
   if (head !== undefined) {
@@ -134,12 +138,21 @@ async function historyDamage(
     kept.set(seq, cid);
     if (walk.damaged.has(cid)) continue;
     const { body } = await bucket.commit(cid);
-    const fits = body.seq === seq && (await descends(bucket, head, { cid, seq }).catch(() => "no")) !== "no";
-    if (!fits)
+    if (body.seq !== seq || !(await isAncestor(bucket, head, { cid, seq })))
       items.push(damageItem(`Commit ${cid} is retained as seq ${seq}, but is not in this history there.`, { cid }));
     else items.push(...misledLinks(cid, body, kept));
   }
   return [...items, ...misledLinks(head.cid, head.body, kept)];
+}
+
+/** As far as it can be told: commits on the way may have been thinned out. */
+async function isAncestor(bucket: Bucket, head: VerifiedCommit, commit: { cid: Cid; seq: Lamport }): Promise<boolean> {
+  try {
+    return (await descends(bucket, head, commit)) !== "no";
+  } catch (error) {
+    if (!isWrongCommit(error)) throw error;
+    return false;
+  }
 }
 
 /** Links of a commit that lead elsewhere than to what stands at their seq; `kept` holds all below it. */

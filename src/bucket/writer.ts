@@ -6,13 +6,15 @@ import { SynclineError } from "../base/errors.ts";
 import type { FileName, Ino, Lamport } from "../base/ids.ts";
 import { PUBLISH_NODE_CACHE_BYTES, WRITER_ROUNDS } from "../base/limits.ts";
 import { escapeForPrint, nameToText } from "../base/names.ts";
-import type { FileRecord } from "../format/record.ts";
+import { NO_XATTRS } from "../format/linked-value.ts";
+import { NOTHING_UNKNOWN } from "../format/record.ts";
+import type { Content, FileRecord } from "../format/record.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { VerifiedCommit } from "./bucket.ts";
 import type { ChangeSet, DataReader } from "./change-set.ts";
 import { resolvePath } from "./fs-reader.ts";
 import { publishEpoch } from "./publish.ts";
-import type { PublishContext } from "./publish.ts";
+import type { PublishContext, PublishOptions } from "./publish.ts";
 import type { PublishOutcome } from "./publish/outcome.ts";
 import { DraftTree } from "./writer/draft-tree.ts";
 import type { Draft } from "./writer/draft-tree.ts";
@@ -37,11 +39,8 @@ export interface NewAttributes {
  * `arbiter_unreachable`, and as reading does.
  */
 export async function openWriter(context: PublishContext, epoch: number): Promise<BucketWriter> {
-  const current = await context.bucket.current();
-  if (current !== undefined) return new BucketWriter(context, current.commit, epoch);
-  throw new SynclineError("no_such_bucket", `There is no bucket at ${context.bucket.remote.address}.`, {
-    hint: "Check the address, or make one with `syncline init`.",
-  });
+  const { commit } = await context.bucket.head();
+  return new BucketWriter(context, commit, epoch);
 }
 
 export class BucketWriter implements AsyncDisposable {
@@ -51,6 +50,7 @@ export class BucketWriter implements AsyncDisposable {
   readonly #nodes: NodeStore;
   readonly #draft: DraftTree;
   readonly #sources = new Map<Ino, FileSource>();
+  readonly #restored = new Set<VerifiedCommit>();
 
   constructor(context: PublishContext, base: VerifiedCommit, epoch: number) {
     this.#context = context;
@@ -58,6 +58,11 @@ export class BucketWriter implements AsyncDisposable {
     this.#epoch = epoch;
     this.#nodes = new NodeStore(context.bucket.blocks, { capacityBytes: PUBLISH_NODE_CACHE_BYTES });
     this.#draft = new DraftTree(this.#nodes, base.body.tree);
+  }
+
+  /** What the edits begin with. */
+  get base(): VerifiedCommit {
+    return this.#base;
   }
 
   /** What is at a path now, with the edits so far. */
@@ -87,11 +92,12 @@ export class BucketWriter implements AsyncDisposable {
     const { directory, name } = await this.#parentOf(path, attributes);
     const now = await this.#existing(directory, name, path, "file");
     const record = this.#newRecord("file", attributes, { size: source.size });
+    if (now !== undefined)
+      this.#draft.setRecord(now, { ...record, xattrs: now.record.xattrs, unknown: now.record.unknown });
     const draft = now ?? this.#draft.create(directory, name, record);
-    this.#draft.setRecord(draft, { ...record, xattrs: draft.record.xattrs, unknown: draft.record.unknown });
     this.#draft.setContent(draft, {
       kind: "edited",
-      base: { kind: "empty" },
+      base: EMPTY,
       baseSize: 0,
       segments: source.size === 0 ? [] : [{ offset: 0, length: source.size, from: "data", epoch: this.#epoch }],
     });
@@ -124,6 +130,31 @@ export class BucketWriter implements AsyncDisposable {
     this.#touch(directory);
   }
 
+  /**
+   * Moves what is at a path to another one in a directory that is there, in place of what is there. A file that takes a file's
+   * place is that file from then on, with the bytes and attributes of the one that went: who edits it meanwhile edits this. What was a
+   * conflict copy is none any more. Throws `no_such_path`.
+   */
+  async move(path: Path, to: Path): Promise<void> {
+    const [found, from] = [await this.#at(path), await this.#slotOf(path)];
+    const [now, target] = [await this.#at(to), await this.#slotOf(to)];
+    if (found === undefined || from.directory === undefined) throw noSuchPath(path);
+    if (target.directory === undefined) throw noSuchPath(to);
+    const record = { ...found.record, conflict: undefined };
+    if (now?.record.type === "file" && record.type === "file") {
+      this.#draft.setRecord(now, { ...record, ctimeNs: this.#context.clock.nowNs() });
+      this.#draft.setContent(now, found.content);
+      this.#draft.unlink(found, from.directory, from.name);
+    } else {
+      if (now !== undefined) await this.#restorer(this.#base).remove(now, target.directory, target.name);
+      this.#draft.unlink(found, from.directory, from.name);
+      this.#draft.link(found, target.directory, target.name);
+      this.#draft.setRecord(found, record);
+    }
+    this.#touch(from.directory);
+    this.#touch(target.directory);
+  }
+
   /** Removes a path and everything below it. Throws `no_such_path`. */
   async remove(path: Path): Promise<void> {
     const found = await this.#at(path);
@@ -139,6 +170,7 @@ export class BucketWriter implements AsyncDisposable {
    */
   async restore(path: Path, from: VerifiedCommit): Promise<RestoreCounts> {
     const restorer = this.#restorer(from);
+    this.#restored.add(from);
     const old = await resolvePath(this.#nodes, from.body.tree, path);
     if (old === undefined && (await this.#at(path)) === undefined) throw noSuchPath(path);
     let directory = await this.#draft.root();
@@ -159,8 +191,8 @@ export class BucketWriter implements AsyncDisposable {
     return restorer.counts;
   }
 
-  /** Publishes all edits as one commit; again and again for a while when others are faster. An epoch is published once. */
-  async publish(note = ""): Promise<PublishOutcome> {
+  /** Publishes all edits, and a change of the policy, as one commit; again and again for a while when others are faster. An epoch is published once. */
+  async publish(note = "", policy?: PublishOptions["policy"]): Promise<PublishOutcome> {
     const changes: ChangeSet = {
       epoch: this.#epoch,
       reference: this.#base.cid,
@@ -168,9 +200,10 @@ export class BucketWriter implements AsyncDisposable {
       ...this.#draft.changes(),
     };
     const data: DataReader = { readData: (ino, _epoch, offset, length) => this.#read(ino, offset, length) };
-    let outcome = await publishEpoch(this.#context, changes, data, { note });
+    const options: PublishOptions = { note, sources: [...this.#restored], ...(policy === undefined ? {} : { policy }) };
+    let outcome = await publishEpoch(this.#context, changes, data, options);
     for (let round = 1; round < WRITER_ROUNDS && outcome.kind === "queued"; round++) {
-      outcome = await publishEpoch(this.#context, changes, data, { note });
+      outcome = await publishEpoch(this.#context, changes, data, options);
     }
     return outcome;
   }
@@ -237,11 +270,11 @@ export class BucketWriter implements AsyncDisposable {
       mtimeNs: attributes.mtimeNs ?? now,
       ctimeNs: now,
       rdev: 0,
-      xattrs: new Map(),
-      content: { kind: "empty" },
+      xattrs: NO_XATTRS,
+      content: EMPTY,
       target: "",
       conflict: undefined,
-      unknown: new Map(),
+      unknown: NOTHING_UNKNOWN,
       ...fields,
     };
   }
@@ -263,16 +296,25 @@ export class BucketWriter implements AsyncDisposable {
   }
 }
 
+/** A tree of a million files has this a million times. */
+const EMPTY: Content = { kind: "empty" };
+
 function noSuchPath(path: Path): SynclineError {
-  return new SynclineError("no_such_path", `There is no ${textOf(path)} in the bucket.`);
+  return new SynclineError("no_such_path", `There is no ${textOf(path)} in the bucket.`, {
+    hint: "`syncline ls` shows what there is.",
+  });
 }
 
 function notADirectory(path: Path): SynclineError {
-  return new SynclineError("not_a_directory", `${textOf(path)} is not a directory.`);
+  return new SynclineError("not_a_directory", `${textOf(path)} is not a directory.`, {
+    hint: "Choose another path, or remove what is there.",
+  });
 }
 
 function isADirectory(path: Path): SynclineError {
-  return new SynclineError("is_a_directory", `${textOf(path)} is a directory.`);
+  return new SynclineError("is_a_directory", `${textOf(path)} is a directory.`, {
+    hint: "Name what it is to be called in it: URL/PATH.",
+  });
 }
 
 function textOf(path: Path): string {

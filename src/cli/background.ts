@@ -25,7 +25,8 @@ export async function runBehind(runtime: Runtime, logPath: string): Promise<numb
     env,
   });
   closeSync(log);
-  const word = await new Promise<Word>((heard) => {
+  const word = await new Promise<Word>((heard, failed) => {
+    child.once("error", failed);
     child.once("message", (message: Word) => heard(message));
     child.once("exit", (status) => heard(endedEarly(status, logPath)));
   });

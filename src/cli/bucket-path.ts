@@ -27,7 +27,7 @@ export async function locateBucket(runtime: Runtime, text: string): Promise<Buck
     at.pathname = `/${segments.slice(0, depth).join("/")}`;
     if (await isBucket(runtime, at.href)) {
       const names = segments.slice(depth).map(decodeSegment);
-      return { address: at.href, names, directory: url.pathname.endsWith("/") };
+      return { address: pinnedUrl(parseAddress(at.href)), names, directory: url.pathname.endsWith("/") };
     }
   }
   throw new SynclineError("no_such_bucket", `There is no bucket at ${text}, nor above it.`, {

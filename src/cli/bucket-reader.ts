@@ -36,8 +36,7 @@ export async function openReader(
   const opened = await openBucket({ address, access: accessOf(call), clock, random, log: silentLog });
   try {
     const { bucket, blocks } = opened;
-    const current = await bucket.current();
-    if (current === undefined) throw new SynclineError("no_such_bucket", `The bucket at ${address} has no root.`);
+    const current = await bucket.head();
     const commit = at === undefined ? current.commit : await findCommit(bucket, current.commit, at);
     return {
       bucket,
@@ -69,7 +68,11 @@ export async function* fileBytes(
   { address, names }: BucketPath,
 ): AsyncGenerator<Uint8Array> {
   const path = printPath(names) || address;
-  if (record.type === "directory") throw new SynclineError("is_a_directory", `${path} is a directory.`);
+  if (record.type === "directory") {
+    throw new SynclineError("is_a_directory", `${path} is a directory.`, {
+      hint: "Name a file in it, or copy all of it: syncline get -r.",
+    });
+  }
   if (record.type !== "file") {
     throw new SynclineError("not_supported", `${path} is a ${record.type} and has no bytes to print.`, {
       hint: "syncline ls shows where a symlink leads.",

@@ -87,8 +87,9 @@ function readOptions<Name extends OptionName>(
 
 /** What help says of commands that only hold others. */
 const GROUPS: Readonly<Record<string, string>> = {
+  conflicts: "versions that gave way in merges: list, compare, decide",
   key: "the wallet key of this user",
-  conflicts: "conflicts and their copies",
+  policy: "the rules by which changes of a bucket merge",
 };
 
 function requireOption(command: string, name: OptionName, value: unknown): void {

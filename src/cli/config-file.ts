@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { parse } from "smol-toml";
 import { homeFolder } from "../agent/state-dir.ts";
 import { SynclineError } from "../base/errors.ts";
+import { failedWith } from "../objects/disk.ts";
 
 /** A value as TOML spells it; tables are not used. */
 export type ConfigValues = ReadonlyMap<string, string | number | boolean>;
@@ -31,7 +32,7 @@ function readIfThere(path: string): string | undefined {
   try {
     return readFileSync(path, "utf8");
   } catch (cause) {
-    if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return undefined;
+    if (failedWith(cause, "ENOENT")) return undefined;
     throw invalid(path, "it cannot be read", cause);
   }
 }

@@ -5,6 +5,7 @@ import { SynclineError } from "../base/errors.ts";
 import { escapeForPrint, nameFromBytes } from "../base/names.ts";
 import type { BucketWriter, NewAttributes, Path } from "../bucket/writer.ts";
 import { sourceOfFile } from "../bucket/writer/file-source.ts";
+import { failedWith } from "../objects/disk.ts";
 import type { Progress } from "./progress.ts";
 
 export class CopyIn {
@@ -71,8 +72,11 @@ async function look(source: Buffer): Promise<BigIntStats> {
   try {
     return await lstat(source, { bigint: true });
   } catch (cause) {
-    if (!(cause instanceof Error && "code" in cause && cause.code === "ENOENT")) throw cause;
-    throw new SynclineError("no_such_path", `There is no ${escapeForPrint(source.toString("utf8"))}.`, { cause });
+    if (!failedWith(cause, "ENOENT")) throw cause;
+    throw new SynclineError("no_such_path", `There is no ${escapeForPrint(source.toString("utf8"))}.`, {
+      hint: "Check the path.",
+      cause,
+    });
   }
 }
 

@@ -6,13 +6,13 @@ import { rmSync } from "node:fs";
 import { chmod, lchown, link, lstat, mkdir, open, rename, rm, symlink } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { SynclineError } from "../base/errors.ts";
-import type { FileName } from "../base/ids.ts";
+import type { FileId, FileName } from "../base/ids.ts";
 import { nameToBytes } from "../base/names.ts";
-import { listDirectory, lookup } from "../bucket/fs-reader.ts";
+import { liesInItself, listDirectory, lookup } from "../bucket/fs-reader.ts";
 import type { TreeObject } from "../bucket/fs-reader.ts";
 import { missingBlocks, streamContent } from "../content/read.ts";
 import { seekContent } from "../content/seek.ts";
-import { writeParts } from "../objects/disk.ts";
+import { failedWith, writeParts } from "../objects/disk.ts";
 import { readTarget } from "./bucket-reader.ts";
 import type { BucketReader } from "./bucket-reader.ts";
 import { setModified } from "./file-times.ts";
@@ -31,6 +31,8 @@ export class CopyOut {
   readonly #reader: BucketReader;
   readonly #runtime: Runtime;
   readonly #progress: Progress;
+  /** The directories whose entries are at it, from the top down. */
+  readonly #above = new Set<FileId>();
   /** Where the first name of a hard-linked file went. */
   readonly #linked = new Map<string, Buffer>();
 
@@ -54,11 +56,15 @@ export class CopyOut {
     }
   }
 
+  /** Throws `format_invalid` where a bucket says that directories lie in one another. */
   async #directory(object: TreeObject, target: Buffer): Promise<void> {
+    if (this.#above.has(object.id)) throw liesInItself();
+    this.#above.add(object.id);
     await makeDirectory(target);
     for await (const group of this.#groups(object)) {
       for (const { child, name } of group) await this.copy(child, Buffer.concat([target, SLASH, nameToBytes(name)]));
     }
+    this.#above.delete(object.id);
     // Last: a directory without the right to write would refuse its entries, and each of them changes its time.
     await this.#keepAttributes(object, target);
   }
@@ -170,7 +176,7 @@ export class CopyOut {
       await lchown(path, uid, gid);
     } catch (error) {
       // A root that is root in its container only, or a filesystem that knows no owners.
-      if (!(error instanceof Error && "code" in error && ["EPERM", "EINVAL"].includes(String(error.code)))) throw error;
+      if (!failedWith(error, "EPERM", "EINVAL")) throw error;
       this.unowned++;
     }
   }

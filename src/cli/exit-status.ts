@@ -56,7 +56,6 @@ export const ERROR_STATUSES: Readonly<Record<ErrorCode, ExitStatus>> = {
   no_such_root: 1,
   not_a_directory: 1,
   not_supported: 1,
-  object_exists: 4,
   object_not_found: 1,
   over_quota: 1,
   path_exists: 4,
@@ -72,6 +71,5 @@ export const ERROR_STATUSES: Readonly<Record<ErrorCode, ExitStatus>> = {
   time_out: 6,
   unpublished_data: 3,
   usage: 2,
-  verify_failed: 8,
   wallet_not_allowed: 5,
 };

@@ -14,7 +14,7 @@ export function register(program: Program): void {
     summary: "publish what is pending, and wait for it",
     options: ["allowDeletes"],
     examples: ["syncline flush", "syncline flush ~/bucket --json"],
-    exits: [3, 4, 6],
+    exits: [3, 4, 5, 6, 8],
     async run({ args, options, output, runtime }) {
       const { stateDir } = await requireAgent(runtime, options.state, args[0]);
       if (options.allowDeletes !== undefined) {

@@ -3,6 +3,7 @@ import { link, mkdir, open, readFile, rm } from "node:fs/promises";
 import { dirname, join, parse } from "node:path";
 import { SynclineError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
+import { failedWith, syncFolder, systemDisk } from "../objects/disk.ts";
 
 /** Where a generated passphrase goes: `key.pass` for `key.json`. */
 export function passphrasePathOf(keyPath: string): string {
@@ -15,7 +16,7 @@ export async function readIfThere(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, "utf8");
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    if (failedWith(error, "ENOENT")) return undefined;
     throw error;
   }
 }
@@ -34,7 +35,7 @@ export async function createSecretFile(path: string, text: string, random: Rando
     await file.sync();
     await link(temporary, path);
   } catch (cause) {
-    if (!(cause instanceof Error && "code" in cause && cause.code === "EEXIST")) throw cause;
+    if (!failedWith(cause, "EEXIST")) throw cause;
     throw new SynclineError("path_exists", `${path} exists already.`, {
       hint: "Choose another file with --key; a key is never overwritten.",
       cause,
@@ -42,14 +43,5 @@ export async function createSecretFile(path: string, text: string, random: Rando
   } finally {
     await rm(temporary, { force: true });
   }
-  await syncFolder(folder);
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, "r");
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
+  await syncFolder(systemDisk, folder);
 }

@@ -9,12 +9,16 @@ import type { BucketReader } from "./bucket-reader.ts";
 import { locateBucket } from "./bucket-path.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
+import { graphRows } from "./log-graph.ts";
 import { MASTER_OPTIONS } from "./master-access.ts";
+import type { Output } from "./output.ts";
 import { mountStates, noAgent, servedStates } from "./running-agents.ts";
 import type { Runtime } from "./runtime.ts";
 import { printBytes, printCount, printText } from "./text.ts";
 
 const DEFAULT_COUNT = 20;
+/** Hex digits by which a writer is told from others here. */
+const SHORT_ID = 8;
 
 export function register(program: Program): void {
   addCommand(program, {
@@ -22,7 +26,7 @@ export function register(program: Program): void {
     arguments: [["<url|dir>", "a bucket, or where it is mounted"]],
     summary: "show the history of a bucket, newest first",
     options: ["count", "graph", ...MASTER_OPTIONS],
-    examples: ["syncline log file:///srv/bucket -n 5", "syncline log ~/bucket --json"],
+    examples: ["syncline log file:///srv/bucket -n 5", "syncline log ~/bucket --json", "syncline log ~/bucket --graph"],
     exits: [4, 5, 6, 8],
     async run(call) {
       const { args, options, output, runtime } = call;
@@ -30,14 +34,37 @@ export function register(program: Program): void {
       const url = given.includes("://") ? given : await addressOfMount(runtime, options.state, given);
       const { address } = await locateBucket(runtime, url);
       await using reader = await openReader(call, address, undefined);
-      let left = options.count ?? DEFAULT_COUNT;
-      for await (const commit of log(reader.bucket, reader.commit)) {
-        if (left-- === 0) break;
+      const commits = newest(reader, options.count ?? DEFAULT_COUNT);
+      if (options.graph === true) return await drawGraph(reader, commits, output);
+      for await (const commit of commits) {
         const changes = await changesOf(reader, commit);
-        output.result(valueOf(commit, changes), `${options.graph === true ? "* " : ""}${textOf(commit, changes)}`);
+        output.result(valueOf(commit, changes), textOf(commit, changes));
       }
     },
   });
+}
+
+async function* newest({ bucket, commit }: BucketReader, count: number): AsyncGenerator<VerifiedCommit> {
+  let left = count;
+  for await (const each of log(bucket, commit)) {
+    yield each;
+    if (--left === 0) return;
+  }
+}
+
+/** Where a column ends is known only when all commits are. */
+async function drawGraph(reader: BucketReader, history: AsyncIterable<VerifiedCommit>, output: Output): Promise<void> {
+  const commits: VerifiedCommit[] = [];
+  for await (const commit of history) commits.push(commit);
+  const rows = graphRows(commits);
+  const width = Math.max(...rows.map(({ lanes }) => lanes.length));
+  for (const [index, commit] of commits.entries()) {
+    const changes = await changesOf(reader, commit);
+    const { lanes = "", takesIn = [] } = rows[index] ?? {};
+    const taken = takesIn.map(({ writer, epoch }) => `${writer.slice(0, SHORT_ID)} epoch ${epoch}`).join(", ");
+    const text = [lanes.padEnd(width), textOf(commit, changes), ...(taken === "" ? [] : [`takes in ${taken}`])];
+    output.result({ ...valueOf(commit, changes), lanes, takesIn }, text.join("  "));
+  }
 }
 
 /** The bucket that is, or was, mounted at this folder, as its state says. */
@@ -68,7 +95,7 @@ function valueOf({ cid, body }: VerifiedCommit, changes: ChangeCounts | undefine
 function textOf({ cid, body }: VerifiedCommit, changes: ChangeCounts | undefined): string {
   const { seq, writer, timeNs, totals, note } = body;
   const held = `${printCount(totals.files, "file")}, ${printCount(totals.directories, "directory", "directories")}, ${printBytes(totals.bytes)}`;
-  const parts = [cid, `seq ${seq}`, timeText(timeNs), `writer ${writer.slice(0, 8)}`, held];
+  const parts = [cid, `seq ${seq}`, timeText(timeNs), `writer ${writer.slice(0, SHORT_ID)}`, held];
   if (changes !== undefined) {
     const { added, changed, removed, complete } = changes;
     parts.push(`${complete ? "" : "at least "}+${added} ~${changed} -${removed}`);

@@ -28,7 +28,7 @@ export function register(program: Program): void {
       await using reader = await openReader(call, path.address, options.at);
       const object = await findObject(reader, path);
       if (object.record.type !== "directory")
-        return print(output, reader, path.names.at(-1) ?? ("" as FileName), object);
+        return await print(output, reader, path.names.at(-1) ?? ("" as FileName), object);
       const { nodes, tree } = reader;
       for await (const { name, dentry } of listDirectory(nodes, tree, object.id)) {
         const place = { parent: object.id, name };

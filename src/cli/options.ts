@@ -66,6 +66,19 @@ export const OPTIONS = {
   unsafeNoCas: toggle("swap roots without comparing: of two writers one loses its work; for drills", {
     onlyFlag: true,
   }),
+  keep: choice(["kept", "copy", "both"] as const, "which version a conflict ends with", { onlyFlag: true }),
+  allOlderThan: duration("all conflicts that are older", { onlyFlag: true }),
+  dryRun: toggle("say what would be done, and change nothing", { onlyFlag: true }),
+  seed: count("the number of the first history", { onlyFlag: true, fallbackText: "any" }),
+  seconds: {
+    value: "<seconds>",
+    help: "begin no more histories after this long",
+    onlyFlag: true,
+    fallbackText: "10",
+    wanted: "a number of seconds, or 0 for one history",
+    parse: (given: string) => (/^\d+(\.\d+)?$/.test(given) ? Number(given) : undefined),
+  },
+  scenarios: path("<file>", "merges to play: the format is at the end of docs/merge.md", { onlyFlag: true }),
   quota: size("most bytes that each wallet may store", { fallbackText: "no limit" }),
   quotaApi: text("<url>", "storage API that is asked before /v0/block takes anything"),
   quotaMode: choice(["open", "strict"] as const, "whether that API's silence lets uploads through", {
@@ -176,6 +189,15 @@ function seconds(help: string, extra: Extra = {}): OptionSpec<number> {
   };
 }
 
+/** In milliseconds. */
+function duration(help: string, extra: Extra = {}): OptionSpec<number> {
+  const parse = (given: string) => {
+    const [, amount = "", unit = ""] = /^(\d+(?:\.\d+)?)([smhdw])$/.exec(given.trim()) ?? [];
+    return positive(Number(amount) * (UNIT_MS.get(unit) ?? 0));
+  };
+  return { ...extra, value: "<duration>", help, wanted: 'a duration such as "90m", "12h" or "30d"', parse };
+}
+
 function count(help: string, extra: Extra = {}): OptionSpec<number> {
   const parse = (given: string) => (/^\d+$/.test(given) ? positive(Number(given)) : undefined);
   return { ...extra, value: "<n>", help, wanted: "a whole number above 0", parse };
@@ -185,6 +207,14 @@ function size(help: string, extra: Extra = {}): OptionSpec<number> {
   const parse = (given: string) => positive(parseBytes(given) ?? 0);
   return { ...extra, value: "<size>", help, wanted: 'a size such as "10 GiB"', parse };
 }
+
+const UNIT_MS = new Map([
+  ["s", 1_000],
+  ["m", 60_000],
+  ["h", 3_600_000],
+  ["d", 86_400_000],
+  ["w", 604_800_000],
+]);
 
 const SWITCHES = new Map([
   ...["true", "1", "yes", "on"].map((word) => [word, true] as const),

@@ -23,7 +23,7 @@ export interface Output {
   /** Raw bytes on stdout (`cat`), as fast as the reader takes them. */
   bytes(bytes: Uint8Array): Promise<void>;
   /** A bar on stderr for long work, on a terminal only; elsewhere nothing. `total` in `unit`s, undefined while unknown. */
-  progress(label: string, unit: "bytes" | "files", total?: number): Progress;
+  progress(label: string, unit: "bytes" | "files" | "blocks", total?: number): Progress;
   error(error: unknown): void;
 }
 

@@ -9,7 +9,7 @@ export interface Progress extends Disposable {
 
 export interface ProgressLook {
   readonly label: string;
-  readonly unit: "bytes" | "files";
+  readonly unit: "bytes" | "files" | "blocks";
   readonly total: number | undefined;
   readonly hidden: boolean;
 }
@@ -37,7 +37,7 @@ export function createProgress(runtime: Pick<Runtime, "stderr" | "clock">, look:
 
 /** "label  [#####     ]  50%  5.00 MiB of 10.0 MiB  3.2 s left". */
 export function progressLine(look: ProgressLook, done: number, total: number | undefined, elapsedMs: number): string {
-  const figure = look.unit === "bytes" ? printBytes : (count: number) => `${count} files`;
+  const figure = look.unit === "bytes" ? printBytes : (count: number) => `${count} ${look.unit}`;
   if (total === undefined || total <= 0) return `${look.label}  ${figure(done)}  ${printDuration(elapsedMs)}`;
   const part = Math.min(done / total, 1);
   const filled = Math.round(part * BAR_CHARS);

@@ -2,22 +2,20 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
-import { openCommandWriter, requirePublished } from "../agent/command-writer.ts";
-import { stateRoot } from "../agent/state-dir.ts";
+import { requirePublished } from "../agent/command-writer.ts";
 import { SynclineError } from "../base/errors.ts";
-import { silentLog } from "../base/log.ts";
 import { nameFromBytes } from "../base/names.ts";
 import type { BucketWriter, Path } from "../bucket/writer.ts";
 import { sourceOfStream } from "../bucket/writer/file-source.ts";
 import { locateBucket } from "./bucket-path.ts";
 import type { BucketPath } from "./bucket-path.ts";
+import { openWriterFor } from "./bucket-writer.ts";
 import { addCommand } from "./command.ts";
 import type { Call, Program } from "./command.ts";
 import { CopyIn } from "./copy-in.ts";
-import { accessOf, MASTER_OPTIONS, type MasterOption } from "./master-access.ts";
+import { MASTER_OPTIONS, type MasterOption } from "./master-access.ts";
 import type { Runtime } from "./runtime.ts";
 import { noteOf, printBytes, printCount } from "./text.ts";
-import { loadWallet } from "./wallet.ts";
 
 export function register(program: Program): void {
   addCommand(program, {
@@ -42,17 +40,8 @@ export function register(program: Program): void {
 async function put(call: Call<"recursive" | MasterOption>): Promise<void> {
   const { args, options, output, runtime } = call;
   const [source = "", url = ""] = args;
-  const { clock, random, env } = runtime;
   const path = await locateBucket(runtime, url);
-  await using session = await openCommandWriter({
-    address: path.address,
-    stateRoot: stateRoot(env, options.state),
-    wallet: () => loadWallet(call),
-    access: accessOf(call),
-    clock,
-    random,
-    log: silentLog,
-  });
+  await using session = await openWriterFor(call, path.address);
   const { writer } = session;
   using progress = output.progress("put", "files");
   const copy = new CopyIn(writer, progress);

@@ -1,11 +1,12 @@
 /** `syncline serve`: a master, in the foreground, until a signal stops it. */
+import { boundYoungGeneration, collectGarbage } from "../agent/memory.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Wallet } from "../base/ids.ts";
 import { createLineLog, type Log } from "../base/log.ts";
 import { escapeForPrint } from "../base/names.ts";
 import { parseWallet } from "../crypto/wallet.ts";
 import { parseSessionKey } from "../master/http/session-key.ts";
-import { type Master, startMaster } from "../master/master.ts";
+import type { Master } from "../master/master.ts";
 import { isLoopback } from "../net/origin.ts";
 import { addCommand } from "./command.ts";
 import type { Call, Program } from "./command.ts";
@@ -49,6 +50,9 @@ async function serve(call: ServeCall): Promise<void> {
   const { options, output, runtime } = call;
   // Whatever the folder's own mode is: the tables in it tell who has what.
   process.umask(0o077);
+  boundYoungGeneration();
+  // Loading it makes the young generation grow.
+  const { startMaster } = await import("../master/master.ts");
   const listen = listenOptions(call);
   const allow = (options.allow ?? []).map(parseWallet);
   const log = stderrLog(runtime, options.verbose === true);
@@ -64,6 +68,7 @@ async function serve(call: ServeCall): Promise<void> {
     version: call.version,
     clock: runtime.clock,
     random: runtime.random,
+    collect: collectGarbage,
     log,
   });
   const stopped = stopOnSignals(master, log);

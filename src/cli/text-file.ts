@@ -7,6 +7,9 @@ export function textOf(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (cause) {
-    throw new SynclineError("config_invalid", `${path} cannot be read: ${String(cause)}`, { cause });
+    throw new SynclineError("config_invalid", `${path} cannot be read: ${String(cause)}`, {
+      hint: "Check the path, and who may read it.",
+      cause,
+    });
   }
 }

@@ -2,6 +2,7 @@
 import { timeText } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
 import { DEFAULT_TOKEN_SECONDS, signToken } from "../crypto/token.ts";
+import { isLoopback } from "../net/origin.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
 import { loadWallet } from "./wallet.ts";
@@ -35,8 +36,7 @@ const NS_PER_SECOND = 1_000_000_000n;
 /** The token names no master, so whoever sees it can use it: it may leave this machine over TLS only. Throws `usage`. */
 function checkOrigin(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
-  const loopback = url !== undefined && /^(localhost|127(\.\d+){3}|\[::1\])$/.test(url.hostname);
-  if (url === undefined || !(url.protocol === "https:" || (url.protocol === "http:" && loopback))) {
+  if (url === undefined || !(url.protocol === "https:" || (url.protocol === "http:" && isLoopback(url.hostname)))) {
     throw new SynclineError("usage", `${JSON.stringify(text)} is not the https:// origin of a master.`, {
       hint: "http:// is allowed on this machine only.",
     });

@@ -43,7 +43,9 @@ export function keyPathOf(call: Call): string {
 export function parsePrivateKey(text: string, source: string): Uint8Array {
   const digits = text.trim().replace(/^0x/i, "");
   if (!/^[0-9a-fA-F]{64}$/.test(digits)) {
-    throw new SynclineError("key_invalid", `${source} is not 64 hex digits.`);
+    throw new SynclineError("key_invalid", `${source} is not 64 hex digits.`, {
+      hint: "A private key is 64 hex digits, with or without 0x before them.",
+    });
   }
   const key = new Uint8Array(Buffer.from(digits, "hex"));
   walletOfKey(key);
@@ -136,7 +138,11 @@ async function askTwice(call: Call): Promise<string> {
 
 async function readPassphrase(path: string): Promise<string> {
   const text = await readIfThere(path);
-  if (text === undefined) throw new SynclineError("key_locked", `There is no passphrase file ${path}.`);
+  if (text === undefined) {
+    throw new SynclineError("key_locked", `There is no passphrase file ${path}.`, {
+      hint: "Check --passphrase-file, or SYNCLINE_PASSPHRASE_FILE.",
+    });
+  }
   return withoutNewline(text);
 }
 

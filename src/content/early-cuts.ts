@@ -1,20 +1,21 @@
 /**
  * The first chunks and holes of a file that is being written again: which they will be, whatever comes after the bytes that they
- * were found in. Addresses and lengths only, close together, since the bytes lie in a data file anyway.
+ * were found in. As the nodes of its chunk list, which depend on nothing behind them either; chunks by address and length only,
+ * since their bytes lie in a data file anyway.
  */
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
-import type { BlockSink } from "../blocks/block-store.ts";
+import type { Block, BlockSink } from "../blocks/block-store.ts";
 import { HASH_BYTES } from "../crypto/hash.ts";
 import { cidFromDigest, cidOf, digestOf } from "../format/cid.ts";
 import type { ListEntry } from "../format/chunk-list.ts";
-import type { CutRule } from "./config.ts";
+import type { ContentConfig, CutRule } from "./config.ts";
+import { NodeBuilder } from "./list-builder.ts";
 
-export interface EarlyPiece {
-  /** A chunk, or a hole. */
-  readonly entry: ListEntry;
-  /** Whether the old file has the chunk. */
-  readonly isOld: boolean;
+/** A list's beginning: its whole nodes, and the entries that follow. */
+export interface ListBeginning {
+  readonly nodes: readonly ListEntry[];
+  readonly entries: readonly ListEntry[];
 }
 
 /** The file's bytes, in memory of their own or in `target`. */
@@ -33,59 +34,53 @@ export class EarlyCuts {
   oldAt = 0;
   /** A piece was not what the file's bytes say: none of them counts. */
   isRefuted = false;
+  readonly #open: NodeBuilder;
+  readonly #nodes: ListEntry[] = [];
+  readonly #blocks: Block[] = [];
+  /** Chunks that are to be read once more. */
+  readonly #unread = new ChunkRecords();
   #count = 0;
-  #records = Buffer.alloc(FIRST_RECORDS * RECORD_BYTES);
+  #oldCount = 0;
 
-  constructor(rule: CutRule, root: Cid) {
+  constructor(config: ContentConfig, rule: CutRule, root: Cid) {
     this.rule = rule;
     this.root = root;
+    this.#open = new NodeBuilder(config, 0);
   }
 
   get count(): number {
     return this.#count;
   }
 
-  add({ cid, length }: ListEntry, isOld: boolean): void {
-    const at = this.#count++ * RECORD_BYTES;
-    if (at === this.#records.length) this.#records = Buffer.concat([this.#records, Buffer.alloc(at)]);
-    this.#records.writeDoubleLE(length, at);
-    this.#records[at + KIND_AT] = cid === undefined ? HOLE : isOld ? OLD : NEW;
-    if (cid !== undefined) this.#records.set(digestOf(cid), at + DIGEST_AT);
+  /** Takes the next piece; `isOld`: a chunk that the old file has. */
+  add(entry: ListEntry, isOld: boolean): void {
+    const { cid, length } = entry;
+    if (cid !== undefined && !isOld) this.#unread.add(cid, this.end, length, false);
+    if (cid !== undefined && isOld && this.#oldCount++ % PROBED === 0) this.#unread.add(cid, this.end, length, true);
+    const node = this.#open.add({ cid, length, dataLength: entry.dataLength });
+    if (node !== undefined) {
+      this.#nodes.push(node.entry);
+      this.#blocks.push(node.block);
+    }
+    this.#count++;
     this.end += length;
     if (isOld) this.oldBytes += length;
   }
 
-  *[Symbol.iterator](): Generator<EarlyPiece> {
-    for (let index = 0; index < this.#count; index++) {
-      const at = index * RECORD_BYTES;
-      const length = this.#records.readDoubleLE(at);
-      const kind = this.#records[at + KIND_AT];
-      const digest = this.#records.subarray(at + DIGEST_AT, at + DIGEST_AT + HASH_BYTES);
-      const entry =
-        kind === HOLE
-          ? { cid: undefined, length, dataLength: 0 }
-          : { cid: cidFromDigest("raw", digest), length, dataLength: length };
-      yield { entry, isOld: kind === OLD };
-    }
-  }
-
   /**
-   * The entries in order, the new chunks' blocks put into `sink`. `read` has the file's bytes. Throws `internal` where those are
-   * others than were cut: whoever tries again finds these cuts refuted.
+   * The list's beginning, the blocks of new chunks and of nodes put into `sink`, but those of `oldNodes`. `read` has the file's bytes.
+   * Throws `internal` where those are others than were cut: whoever tries again finds these cuts refuted.
    */
-  async *put(sink: BlockSink, read: ReadBytes): AsyncGenerator<ListEntry> {
-    let [at, index] = [0, 0];
+  async put(sink: BlockSink, oldNodes: ReadonlySet<Cid>, read: ReadBytes): Promise<ListBeginning> {
     let probe: Uint8Array | undefined;
-    for (const { entry, isOld } of this) {
-      if (entry.cid !== undefined && (!isOld || index++ % PROBED === 0)) {
-        if (isOld) probe ??= new Uint8Array(this.rule.max);
-        const bytes = await read(at, entry.length, isOld ? probe : undefined);
-        if (cidOf("raw", bytes) !== entry.cid) throw this.#refuted(at);
-        if (!isOld) await sink.put({ cid: entry.cid, bytes });
-      }
-      yield entry;
-      at += entry.length;
+    for (const { cid, at, length, isOld } of this.#unread) {
+      if (isOld) probe ??= new Uint8Array(this.rule.max);
+      const bytes = await read(at, length, isOld ? probe : undefined);
+      if (cidOf("raw", bytes) !== cid) throw this.#refuted(at);
+      if (!isOld) await sink.put({ cid, bytes });
     }
+    for (const block of this.#blocks) if (!oldNodes.has(block.cid)) await sink.put(block);
+    return { nodes: this.#nodes, entries: this.#open.entries };
   }
 
   #refuted(at: number): SynclineError {
@@ -96,12 +91,43 @@ export class EarlyCuts {
   }
 }
 
+interface ChunkRecord {
+  readonly cid: Cid;
+  readonly at: number;
+  readonly length: number;
+  readonly isOld: boolean;
+}
+
+/** Chunks and where they begin, close together: at f64 | length f64 | old u8 | digest. */
+class ChunkRecords {
+  #count = 0;
+  #bytes = Buffer.alloc(FIRST_RECORDS * RECORD_BYTES);
+
+  add(cid: Cid, at: number, length: number, isOld: boolean): void {
+    const from = this.#count++ * RECORD_BYTES;
+    if (from === this.#bytes.length) this.#bytes = Buffer.concat([this.#bytes, Buffer.alloc(from)]);
+    this.#bytes.writeDoubleLE(at, from);
+    this.#bytes.writeDoubleLE(length, from + 8);
+    this.#bytes[from + OLD_AT] = isOld ? 1 : 0;
+    this.#bytes.set(digestOf(cid), from + DIGEST_AT);
+  }
+
+  *[Symbol.iterator](): Generator<ChunkRecord> {
+    for (let from = 0; from < this.#count * RECORD_BYTES; from += RECORD_BYTES) {
+      yield {
+        cid: cidFromDigest("raw", this.#bytes.subarray(from + DIGEST_AT, from + DIGEST_AT + HASH_BYTES)),
+        at: this.#bytes.readDoubleLE(from),
+        length: this.#bytes.readDoubleLE(from + 8),
+        isOld: this.#bytes[from + OLD_AT] === 1,
+      };
+    }
+  }
+}
+
 /** Of the chunks that the old file has one in so many is read and hashed once more. */
 const PROBED = 256;
 
-/** length f64 | kind u8 | digest. */
-const KIND_AT = 8;
-const DIGEST_AT = 9;
+const OLD_AT = 16;
+const DIGEST_AT = 17;
 const RECORD_BYTES = DIGEST_AT + HASH_BYTES;
-const FIRST_RECORDS = 256;
-const [HOLE, OLD, NEW] = [0, 1, 2];
+const FIRST_RECORDS = 64;

@@ -18,7 +18,7 @@ export class EarlyCutter {
   constructor(source: ContentSource, config: ContentConfig, root: Cid, size: number) {
     const rule = cutRule(config, size);
     this.#old = new OldChunks(source, root, size, rule.max);
-    this.cuts = new EarlyCuts(rule, root);
+    this.cuts = new EarlyCuts(config, rule, root);
     this.#chunker = new Chunker(config, rule, Infinity, new Noting(this.cuts, this.#old));
   }
 

@@ -142,11 +142,13 @@ class Recutter {
 
   /** Cuts the new file from a cut of the old one on until they are cut alike again. */
   async #recut(from: number, begun: EarlyCuts | undefined): Promise<Splice> {
-    const entries: ListEntry[] = [];
-    const early = begun?.put(this.#sink, (...range) => this.#file.chunk(...range)) ?? [];
-    for await (const entry of early) entries.push(entry);
+    const early = await begun?.put(this.#sink, await this.#old.leaves(begun.oldAt), (...range) =>
+      this.#file.chunk(...range),
+    );
+    const nodes = early?.nodes ?? [];
+    const entries: ListEntry[] = [...(early?.entries ?? [])];
     let at = begun?.end ?? from;
-    if (begun !== undefined && (await this.#meets(at))) return { from, to: at, entries };
+    if (begun !== undefined && (await this.#meets(at))) return { from, to: at, nodes, entries };
     this.#chunker.reset();
     this.#chunks.begin(begun?.oldAt ?? from);
     for await (const stretch of this.#file.stretches(at)) {
@@ -155,7 +157,7 @@ class Recutter {
       for (const piece of this.#chunker.push(stretch)) {
         entries.push(await this.#put(piece, at));
         at += pieceLength(piece);
-        if (await this.#meets(at)) return { from, to: at, entries };
+        if (await this.#meets(at)) return { from, to: at, nodes, entries };
       }
     }
     for (const piece of this.#chunker.finish()) {
@@ -163,7 +165,7 @@ class Recutter {
       at += pieceLength(piece);
     }
     if (at !== this.#size) throw new SynclineError("internal", `A file of ${this.#size} bytes was cut up to ${at}.`);
-    return { from, to: this.#old.length, entries };
+    return { from, to: this.#old.length, nodes, entries };
   }
 
   /** Whether the old file is cut at `at` too and the next change lies far enough behind it. */

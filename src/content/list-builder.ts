@@ -2,22 +2,26 @@
  * Makes list nodes from entries: where a node ends is told by the entries in it alone, so equal runs of entries become
  * equal nodes wherever they stand, and an edit changes few of them.
  */
-import type { BlockSink } from "../blocks/block-store.ts";
+import type { Block, BlockSink } from "../blocks/block-store.ts";
 import { cidOf, digestOf } from "../format/cid.ts";
 import { encodeChunkList } from "../format/chunk-list.ts";
 import type { ListEntry } from "../format/chunk-list.ts";
 import type { Content } from "../format/record.ts";
 import type { ContentConfig } from "./config.ts";
 
+/** A node that is full: its block, and its entry for the level above. */
+export interface ListNode {
+  readonly block: Block;
+  readonly entry: ListEntry;
+}
+
 /** Collects the entries of one level and says when a node is full. */
 export class NodeBuilder {
-  readonly #sink: BlockSink;
   readonly #config: ContentConfig;
   readonly #level: number;
   #entries: ListEntry[] = [];
 
-  constructor(sink: BlockSink, config: ContentConfig, level: number) {
-    this.#sink = sink;
+  constructor(config: ContentConfig, level: number) {
     this.#config = config;
     this.#level = level;
   }
@@ -26,20 +30,20 @@ export class NodeBuilder {
     return this.#entries;
   }
 
-  /** Adds an entry; answers the node that it ended, as an entry for the level above. */
-  async add(entry: ListEntry): Promise<ListEntry | undefined> {
+  /** Adds an entry; answers the node that it ended. */
+  add(entry: ListEntry): ListNode | undefined {
     this.#entries.push(entry);
     return this.#isFull(entry) ? this.end() : undefined;
   }
 
   /** Ends the node that is open and has entries. */
-  async end(): Promise<ListEntry> {
+  end(): ListNode {
     const entries = this.#entries;
     this.#entries = [];
     const bytes = encodeChunkList(this.#level, entries);
     const cid = cidOf("dag-cbor", bytes);
-    await this.#sink.put({ cid, bytes });
-    return { cid, length: sum(entries, "length"), dataLength: sum(entries, "dataLength") };
+    const entry = { cid, length: sum(entries, "length"), dataLength: sum(entries, "dataLength") };
+    return { block: { cid, bytes }, entry };
   }
 
   /** At least `min` entries, then every entry ends it with a chance of 1 in `mean`, by the hash in its own link. */
@@ -69,26 +73,37 @@ export class ListBuilder {
     await this.#addAt(0, entry);
   }
 
+  /** Adds a node of entries that were collected elsewhere and whose block is stored. Only before any other entry. */
+  async addNode(node: ListEntry): Promise<void> {
+    this.#at(0);
+    await this.#addAt(1, node);
+  }
+
   /** The content that the entries make: one chunk stays a chunk, and a root never has one child only. */
   async finish(): Promise<Content> {
     for (let index = 0; index < this.#levels.length; index++) {
-      const open = this.#levels[index]?.entries ?? [];
+      const level = this.#at(index);
       const isTop = index === this.#levels.length - 1;
-      const only = isTop && open.length === 1 ? open[0] : undefined;
+      const only = isTop && level.entries.length === 1 ? level.entries[0] : undefined;
       if (only?.cid !== undefined) return contentOf(index + this.#firstLevel === 0 ? "chunk" : "list", only);
-      if (open.length === 0) continue;
-      const node = await this.#levels[index]?.end();
-      if (node === undefined) break;
-      if (isTop) return contentOf("list", node);
-      await this.#addAt(index + 1, node);
+      if (level.entries.length === 0) continue;
+      const { block, entry } = level.end();
+      await this.#sink.put(block);
+      if (isTop) return contentOf("list", entry);
+      await this.#addAt(index + 1, entry);
     }
     return { kind: "empty" };
   }
 
   async #addAt(index: number, entry: ListEntry): Promise<void> {
-    const level = (this.#levels[index] ??= new NodeBuilder(this.#sink, this.#config, index + this.#firstLevel));
-    const node = await level.add(entry);
-    if (node !== undefined) await this.#addAt(index + 1, node);
+    const node = this.#at(index).add(entry);
+    if (node === undefined) return;
+    await this.#sink.put(node.block);
+    await this.#addAt(index + 1, node.entry);
+  }
+
+  #at(index: number): NodeBuilder {
+    return (this.#levels[index] ??= new NodeBuilder(this.#config, index + this.#firstLevel));
   }
 }
 

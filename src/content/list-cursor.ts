@@ -68,6 +68,20 @@ export class ListCursor {
     return offset === this.length || (await this.node(level, offset)).start === offset;
   }
 
+  /** The nodes that list the chunks of the file's first bytes, up to `end` and a little more. */
+  async leaves(end: number): Promise<ReadonlySet<Cid>> {
+    const leaves = new Set<Cid>();
+    for (let at = 0; this.rootLevel > 0 && at < Math.min(end, this.length);) {
+      const { list, start } = await this.node(1, at);
+      for (let index = 0; index < list.ends.length; index++) {
+        const { cid } = list.entry(index);
+        if (cid !== undefined) leaves.add(cid);
+      }
+      at = start + list.length;
+    }
+    return leaves;
+  }
+
   /** Brings the chunks that overlap these ranges into memory, and the nodes above them, in one request a level. */
   async fetch(ranges: readonly { readonly from: number; readonly to: number }[]): Promise<void> {
     for (let level = 0; level <= this.rootLevel; level++) {

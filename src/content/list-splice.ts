@@ -8,12 +8,15 @@ import type { ListEntry } from "../format/chunk-list.ts";
 import type { Content } from "../format/record.ts";
 import type { ContentConfig } from "./config.ts";
 import { contentOf, ListBuilder, NodeBuilder } from "./list-builder.ts";
+import type { ListNode } from "./list-builder.ts";
 import type { ListCursor } from "./list-cursor.ts";
 
 /** Entries instead of the old ones in [from, to). Both lie between entries of the old list. */
 export interface Splice {
   readonly from: number;
   readonly to: number;
+  /** Whole nodes that come before the entries, their blocks stored already: only where the file begins. */
+  readonly nodes?: readonly ListEntry[];
   readonly entries: readonly ListEntry[];
 }
 
@@ -24,30 +27,31 @@ export async function spliceList(
   config: ContentConfig,
   splices: readonly Splice[],
 ): Promise<Content> {
-  const whole = wholeEntries(old, splices);
+  const whole = wholeSplice(old, splices);
   if (whole !== undefined) return build(sink, config, whole, 0);
   let above = splices;
   for (let level = 0; level <= old.rootLevel; level++) {
-    above = await new LevelSplicer(old, new NodeBuilder(sink, config, level), level).run(above);
-    const nodes = wholeEntries(old, above);
+    above = await new LevelSplicer(old, sink, new NodeBuilder(config, level), level).run(above);
+    const nodes = wholeSplice(old, above)?.entries;
     if (nodes?.length === 1 && nodes[0] !== undefined) return contentOf("list", nodes[0]);
   }
-  return build(sink, config, wholeEntries(old, above) ?? [], old.rootLevel + 1);
+  return build(sink, config, wholeSplice(old, above) ?? { entries: [] }, old.rootLevel + 1);
 }
 
-/** The entries of a single splice that replaces all, else undefined. */
-function wholeEntries(old: ListCursor, splices: readonly Splice[]): readonly ListEntry[] | undefined {
+/** The only splice, if it replaces all. */
+function wholeSplice(old: ListCursor, splices: readonly Splice[]): Splice | undefined {
   const only = splices.length === 1 ? splices[0] : undefined;
-  return only?.from === 0 && only.to === old.length ? only.entries : undefined;
+  return only?.from === 0 && only.to === old.length ? only : undefined;
 }
 
 async function build(
   sink: BlockSink,
   config: ContentConfig,
-  entries: readonly ListEntry[],
+  { nodes = [], entries }: Pick<Splice, "nodes" | "entries">,
   level: number,
 ): Promise<Content> {
   const builder = new ListBuilder(sink, config, level);
+  for (const node of nodes) await builder.addNode(node);
   for (const entry of entries) await builder.add(entry);
   return builder.finish();
 }
@@ -55,11 +59,13 @@ async function build(
 /** Turns splices of a level's entries into splices of its nodes. */
 class LevelSplicer {
   readonly #old: ListCursor;
+  readonly #sink: BlockSink;
   readonly #builder: NodeBuilder;
   readonly #level: number;
 
-  constructor(old: ListCursor, builder: NodeBuilder, level: number) {
+  constructor(old: ListCursor, sink: BlockSink, builder: NodeBuilder, level: number) {
     this.#old = old;
+    this.#sink = sink;
     this.#builder = builder;
     this.#level = level;
   }
@@ -73,6 +79,7 @@ class LevelSplicer {
       let at = from;
       do {
         if (next?.from === at) {
+          nodes.push(...(next.nodes ?? []));
           for (const entry of next.entries) await this.#add(nodes, entry);
           at = next.to;
           next = splices[++taken];
@@ -82,7 +89,7 @@ class LevelSplicer {
           at += entry.length;
         }
       } while (!(await this.#meets(at, next)));
-      if (this.#builder.entries.length > 0) nodes.push(await this.#builder.end());
+      if (this.#builder.entries.length > 0) await this.#take(nodes, this.#builder.end());
       above.push({ from, to: at, entries: nodes });
     }
     return above;
@@ -95,7 +102,12 @@ class LevelSplicer {
   }
 
   async #add(nodes: ListEntry[], entry: ListEntry): Promise<void> {
-    const node = await this.#builder.add(entry);
-    if (node !== undefined) nodes.push(node);
+    const node = this.#builder.add(entry);
+    if (node !== undefined) await this.#take(nodes, node);
+  }
+
+  async #take(nodes: ListEntry[], { block, entry }: ListNode): Promise<void> {
+    await this.#sink.put(block);
+    nodes.push(entry);
   }
 }

@@ -1,7 +1,8 @@
 /**
  * BLAKE3, the one hash of the project, in the fastest form for each size (measured: docs/decisions.md).
  *
- * WebAssembly wins below 4 KiB, the native module above; without the native module WebAssembly does both.
+ * WebAssembly wins below 4 KiB, the native module above and where a key is derived, which WebAssembly cannot; without the native module
+ * WebAssembly and JavaScript do it.
  */
 import { createRequire } from "node:module";
 import { blake3 as nobleBlake3 } from "@noble/hashes/blake3.js";
@@ -15,7 +16,7 @@ const native = loadNative();
 
 /** blake3-256 of `bytes`: 32 bytes. */
 export function blake3(bytes: Uint8Array): Uint8Array {
-  if (native !== undefined && bytes.length >= NATIVE_FROM_BYTES) return native(bytes);
+  if (native !== undefined && bytes.length >= NATIVE_FROM_BYTES) return native.blake3(bytes);
   return plain.init().update(bytes).digest("binary");
 }
 
@@ -30,20 +31,18 @@ export async function createKeyedHash(key: Uint8Array): Promise<(bytes: Uint8Arr
  * (format.md, Blocks), so that no hash can be taken for another's.
  */
 export function deriveHash(context: string, ...parts: readonly Uint8Array[]): Uint8Array {
-  let keyed = contexts.get(context);
-  if (keyed === undefined) contexts.set(context, (keyed = nobleBlake3.create({ context: Buffer.from(context) })));
-  const hasher = keyed.clone();
-  for (const part of parts) hasher.update(part);
-  return hasher.digest();
+  if (native !== undefined) return native.Blake3Hasher.deriveKey(context, Buffer.concat(parts));
+  return nobleBlake3(Buffer.concat(parts), { context: Buffer.from(context) });
 }
 
-/** Hashers that have taken in their context, which is as long a work as a short input. */
-const contexts = new Map<string, ReturnType<typeof nobleBlake3.create>>();
+interface NativeHash {
+  blake3(bytes: Uint8Array): Uint8Array;
+  readonly Blake3Hasher: { deriveKey(context: string, bytes: Uint8Array): Uint8Array };
+}
 
-function loadNative(): ((bytes: Uint8Array) => Uint8Array) | undefined {
+function loadNative(): NativeHash | undefined {
   try {
-    const module = createRequire(import.meta.url)("@napi-rs/blake-hash") as { blake3(bytes: Uint8Array): Uint8Array };
-    return module.blake3;
+    return createRequire(import.meta.url)("@napi-rs/blake-hash") as NativeHash;
   } catch {
     return undefined;
   }

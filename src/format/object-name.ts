@@ -12,6 +12,8 @@ export const ROOT_OBJECT = "root";
 export const PACK_FOLDER = "pack/";
 export const COMMIT_FOLDER = "commit/";
 export const RUN_FOLDER = "run/";
+export const LEASE_FOLDER = "lease/";
+export const BASES_FOLDER = "bases/";
 
 /** Random bytes that name a pack or a run. */
 export const OBJECT_ID_BYTES = 16;
@@ -32,11 +34,11 @@ export function runName(id: string): string {
 }
 
 export function leaseName(writer: WriterId): string {
-  return `lease/${writer}`;
+  return `${LEASE_FOLDER}${writer}`;
 }
 
 export function basesName(writer: WriterId): string {
-  return `bases/${writer}`;
+  return `${BASES_FOLDER}${writer}`;
 }
 
 /** The name if it is one of a pack or a commit object, else undefined. */

@@ -50,21 +50,8 @@ export class PackFooter {
   }
 
   find(digest: Uint8Array): PackRow | undefined {
-    let low = 0;
-    for (let high = this.count; low < high;) {
-      const middle = (low + high) >>> 1;
-      const order = this.#bytes.compare(
-        digest,
-        0,
-        HASH_BYTES,
-        middle * PACK_ROW_BYTES,
-        middle * PACK_ROW_BYTES + HASH_BYTES,
-      );
-      if (order === 0) return this.row(middle);
-      if (order < 0) low = middle + 1;
-      else high = middle;
-    }
-    return undefined;
+    const { index, isThere } = searchRows(this.#bytes, PACK_ROW_BYTES, this.count, digest);
+    return isThere ? this.row(index) : undefined;
   }
 
   row(index: number): PackRow {
@@ -80,6 +67,24 @@ export class PackFooter {
   *[Symbol.iterator](): Generator<PackRow> {
     for (let index = 0; index < this.count; index++) yield this.row(index);
   }
+}
+
+/** Where a digest is among `count` rows that begin with theirs, ascending, or where it would be. */
+export function searchRows(
+  bytes: Buffer,
+  rowBytes: number,
+  count: number,
+  digest: Uint8Array,
+): { readonly index: number; readonly isThere: boolean } {
+  let low = 0;
+  for (let high = count; low < high;) {
+    const middle = (low + high) >>> 1;
+    const order = bytes.compare(digest, 0, HASH_BYTES, middle * rowBytes, middle * rowBytes + HASH_BYTES);
+    if (order === 0) return { index: middle, isThere: true };
+    if (order < 0) low = middle + 1;
+    else high = middle;
+  }
+  return { index: low, isThere: false };
 }
 
 /** One row as footers hold it: PACK_ROW_BYTES from `at` on. */

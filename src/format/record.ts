@@ -55,3 +55,6 @@ export interface FileRecord {
   /** Fields of later versions: tag → bytes, those of a link first if the field has one. Kept and merged as opaque bytes. */
   readonly unknown: ReadonlyMap<number, Uint8Array>;
 }
+
+/** Most records have none: they share this. */
+export const NOTHING_UNKNOWN: FileRecord["unknown"] = new Map();

@@ -11,6 +11,7 @@ import type { PackName } from "../base/ids.ts";
 import { RUN_PAGE_BYTES } from "../base/limits.ts";
 import { blake3, deriveHash, HASH_BYTES } from "../crypto/hash.ts";
 import { PACK_REFERENCE_BYTES, packFromReference, packReference } from "./object-name.ts";
+import { searchRows } from "./pack.ts";
 import type { PackRow } from "./pack.ts";
 
 export interface RunRow extends PackRow {
@@ -67,22 +68,10 @@ export class RunPage {
 
   /** The row of `digest`, or on which side of this page it would be. */
   find(digest: Uint8Array): RunRow | "before" | "absent" | "after" {
-    let low = 0;
-    for (let high = this.count; low < high;) {
-      const middle = (low + high) >>> 1;
-      const order = this.#bytes.compare(
-        digest,
-        0,
-        HASH_BYTES,
-        middle * RUN_ROW_BYTES,
-        middle * RUN_ROW_BYTES + HASH_BYTES,
-      );
-      if (order === 0) return this.row(middle);
-      if (order < 0) low = middle + 1;
-      else high = middle;
-    }
-    if (low === 0) return "before";
-    return low === this.count ? "after" : "absent";
+    const { index, isThere } = searchRows(this.#bytes, RUN_ROW_BYTES, this.count, digest);
+    if (isThere) return this.row(index);
+    if (index === 0) return "before";
+    return index === this.count ? "after" : "absent";
   }
 
   row(index: number): RunRow {

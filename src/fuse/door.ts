@@ -262,10 +262,13 @@ export class Door {
 
   /** What the root lists, waiting for blocks if it must. */
   async #listRoot(): Promise<FileName[]> {
-    for (;;) {
-      const names: FileName[] = [];
+    const names: FileName[] = [];
+    for (let cookie = 0; ;) {
       try {
-        this.#fs.readDirectory(ROOT_INO, 0, false, (entry) => names.push(entry.name) > 0);
+        this.#fs.readDirectory(ROOT_INO, cookie, false, (entry) => {
+          cookie = entry.next;
+          return names.push(entry.name) > 0;
+        });
         return names;
       } catch (error) {
         if (!(error instanceof BlockMiss)) throw error;

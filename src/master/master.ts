@@ -2,10 +2,16 @@
 import type { Clock } from "../base/clock.ts";
 import type { Wallet } from "../base/ids.ts";
 import {
+  ANSWER_BATCH_BYTES,
+  ANSWERS_BYTES,
   BODIES_BYTES,
+  CAR_BATCH_BYTES,
+  OWNER_ANSWERS_BYTES,
   OWNER_BODIES_BYTES,
+  OWNER_PARSES_BYTES,
   OWNER_TEXTS_BYTES,
   OWNER_WALK_STEPS,
+  PARSES_BYTES,
   TEXTS_BYTES,
   WALK_STEPS,
 } from "../base/limits.ts";
@@ -18,6 +24,7 @@ import { blockRoutes } from "./blocks/routes.ts";
 import { Slabs } from "./blocks/slabs.ts";
 import { Bearers } from "./http/bearers.ts";
 import { Endings } from "./http/endings.ts";
+import { type Collect, Garbage } from "./http/garbage.ts";
 import { Metrics } from "./http/metrics.ts";
 import { Revocations } from "./http/revocations.ts";
 import type { Route } from "./http/route.ts";
@@ -50,6 +57,8 @@ export interface MasterOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** Collects garbage of this thread. Left out: that is V8's affair. */
+  readonly collect?: Collect;
   /** False for a drill that shows what the comparison prevents. */
   readonly compareAndSwap?: boolean;
 }
@@ -70,7 +79,8 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
     const parts = await openParts(options, open);
     const routes = routesOf(parts);
     const texts = new Shares(TEXTS_BYTES, OWNER_TEXTS_BYTES);
-    const server = await MasterServer.listen({ ...parts, texts, router: new Router(routes) }, options.listen);
+    const parses = new Shares(PARSES_BYTES, OWNER_PARSES_BYTES);
+    const server = await MasterServer.listen({ ...parts, texts, parses, router: new Router(routes) }, options.listen);
     return {
       routes,
       origin: originOf(options.listen, server.port),
@@ -107,9 +117,11 @@ async function openParts(options: MasterOptions, open: (Disposable | AsyncDispos
     quota: new Quota(stores, quotaBytes),
     quotaGate: quotaApi && new QuotaGate({ api: quotaApi.url, open: quotaApi.open, clock, log }),
     bodies: new Shares(BODIES_BYTES, OWNER_BODIES_BYTES),
-    answers: new Shares(BODIES_BYTES, OWNER_BODIES_BYTES),
+    answers: new Shares(ANSWERS_BYTES, OWNER_ANSWERS_BYTES),
     walks: new Shares(WALK_STEPS, OWNER_WALK_STEPS),
-    slabs: new Slabs(),
+    slabs: new Slabs(CAR_BATCH_BYTES, BODIES_BYTES),
+    answerSlabs: new Slabs(ANSWER_BATCH_BYTES, ANSWERS_BYTES),
+    garbage: new Garbage(options.collect ?? (() => {})),
     metrics: new Metrics(),
     publicBlocks,
     version,

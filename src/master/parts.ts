@@ -7,6 +7,7 @@ import type { Quota } from "./account/quota.ts";
 import type { Slabs } from "./blocks/slabs.ts";
 import type { Bearers } from "./http/bearers.ts";
 import type { Endings } from "./http/endings.ts";
+import type { Garbage } from "./http/garbage.ts";
 import type { Metrics } from "./http/metrics.ts";
 import type { Revocations } from "./http/revocations.ts";
 import type { Shares } from "./http/shares.ts";
@@ -28,7 +29,10 @@ export interface MasterParts {
   readonly answers: Shares;
   /** What walks below blocks remember, in steps of WALK_STEP_CIDS. */
   readonly walks: Shares;
+  /** Of CAR_BATCH_BYTES, and of ANSWER_BATCH_BYTES. */
   readonly slabs: Slabs;
+  readonly answerSlabs: Slabs;
+  readonly garbage: Garbage;
   readonly metrics: Metrics;
   readonly publicBlocks: boolean;
   readonly version: string;

@@ -25,7 +25,14 @@ export interface ExchangeAnswer {
   readonly headers: IncomingHttpHeaders;
   /** To be read; who leaves it before its end cuts the connection, which stays taken until somebody begins. Throws `Unanswered`. */
   readonly body: AsyncIterable<Uint8Array>;
+  /**
+   * Reads it without waiting and without copies instead: `take` is given each part as it comes, whose memory is used again once it
+   * returns. Resolves at the end, or when `take` answers "enough", which cuts the connection. Throws `Unanswered`, and what `take` throws.
+   */
+  read(take: Take): Promise<void>;
 }
+
+export type Take = (part: Uint8Array) => "more" | "enough";
 
 /** No answer, or not all of it. */
 export class Unanswered extends Error {
@@ -53,6 +60,8 @@ export function exchange(
 /** Parts of an answer that wait to be read, at most; a few more may be on their way. */
 const WAITING_PARTS = 16;
 
+const ignore: Take = () => "more";
+
 class Exchange {
   readonly #clock: Clock;
   readonly #request: ExchangeRequest;
@@ -65,6 +74,7 @@ class Exchange {
   /** What came of the answer lately. */
   #window = { startMs: 0, bytes: 0 };
   readonly #parts: Uint8Array[] = [];
+  #take: Take | undefined;
   #paused = false;
   #ended = false;
   #failure: unknown;
@@ -127,18 +137,43 @@ class Exchange {
     this.#moved();
     this.#isAnswered = true;
     this.#window = { startMs: this.#movedMs, bytes: 0 };
-    this.#resolve({ status, headers, body: this.#body() });
+    this.#resolve({ status, headers, body: this.#body(), read: (take) => this.#read(take) });
   }
 
   #received(controller: Dispatcher.DispatchController, part: Uint8Array): void {
     this.#moved();
     this.#window.bytes += part.length;
-    this.#parts.push(part);
+    if (this.#take !== undefined) return this.#pass(part, this.#take);
+    this.#parts.push(Buffer.from(part));
     if (this.#parts.length >= WAITING_PARTS) {
       this.#paused = true;
       controller.pause();
     }
     this.#wake?.();
+  }
+
+  #pass(part: Uint8Array, take: Take): void {
+    try {
+      if (take(part) === "more") return;
+    } catch (error) {
+      this.#failure ??= error;
+    }
+    this.#take = ignore;
+    this.#wake?.();
+  }
+
+  async #read(take: Take): Promise<void> {
+    try {
+      for (const part of this.#parts.splice(0)) if (take(part) === "enough") return;
+      if (!this.#ended) {
+        this.#take = take;
+        this.#resume();
+        await new Promise<void>((resolve) => (this.#wake = resolve));
+      }
+      if (this.#failure !== undefined) throw this.#failure;
+    } finally {
+      if (!this.#ended) this.#giveUp(new Error("not read to its end"));
+    }
   }
 
   async *#body(): AsyncGenerator<Uint8Array> {

@@ -17,8 +17,9 @@ import {
 import { errorOf, refusalOf, type Refusal } from "./answer-errors.ts";
 import type { Bearer } from "./bearer.ts";
 import { parseCapabilities, type Capabilities } from "./capabilities.ts";
-import { exchange, Unanswered, type ExchangeAnswer } from "./exchange.ts";
+import { exchange, Unanswered, type ExchangeAnswer, type Take } from "./exchange.ts";
 import { checkOrigin } from "./origin.ts";
+import { connectReusing } from "./read-memory.ts";
 
 export interface MasterRequest {
   readonly method: "GET" | "PUT" | "POST" | "DELETE";
@@ -47,8 +48,10 @@ export interface RequestBody {
 export interface MasterAnswer {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
-  /** To be read, to its end or a part of it: this or `json`, for the connection stays taken until then. Throws `store_unreachable`. */
+  /** To be read, to its end or a part of it: this, `read` or `json`, for the connection stays taken until then. Throws `store_unreachable`. */
   readonly body: AsyncIterable<Uint8Array>;
+  /** The body as it comes, in memory that is used again (net/exchange.ts). Throws `store_unreachable`, and what `take` throws. */
+  read(take: Take): Promise<void>;
   /** The whole body as JSON. Throws `store_unreachable`, `limit_exceeded`, `store_failed` when it is none. */
   json(): Promise<unknown>;
 }
@@ -143,7 +146,7 @@ export class MasterConnection implements Master {
     return (this.#pool ??= openPool(this.address, this.#options.tlsCa));
   }
 
-  #bounded({ status, headers, body }: ExchangeAnswer): MasterAnswer {
+  #bounded({ status, headers, body, read }: ExchangeAnswer): MasterAnswer {
     const unreachable = (cause: unknown) => this.#unreachable(cause);
     const parts = (async function* () {
       try {
@@ -152,7 +155,11 @@ export class MasterConnection implements Master {
         throw unreachable(cause);
       }
     })();
-    return { status, headers, body: parts, json: () => readJson(this.address, parts) };
+    const readParts = (take: Take) =>
+      read(take).catch((cause: unknown) => {
+        throw unreachable(cause);
+      });
+    return { status, headers, body: parts, read: readParts, json: () => readJson(this.address, parts) };
   }
 
   #unreachable(cause: unknown): unknown {
@@ -217,12 +224,14 @@ async function readJson(address: string, body: AsyncIterable<Uint8Array>): Promi
 
 /** Loaded when it is needed: commands that speak to no master do without. Throws `config_invalid` for bad certificates. */
 async function openPool(origin: string, tlsCa: string | undefined): Promise<Pool> {
-  const { Pool } = await import("undici");
+  const { Pool, buildConnector } = await import("undici");
+  const connect = { timeout: MASTER_CONNECT_MS, ...(await secureContextOf(tlsCa)) };
   return new Pool(origin, {
     connections: MASTER_CONNECTIONS,
     pipelining: 1,
     maxHeaderSize: MAX_HEADER_BYTES,
-    connect: { timeout: MASTER_CONNECT_MS, ...(await secureContextOf(tlsCa)) },
+    // TLS decrypts into memory of its own.
+    connect: origin.startsWith("https:") ? connect : connectReusing(buildConnector, connect),
   });
 }
 

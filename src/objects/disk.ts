@@ -43,9 +43,13 @@ export async function syncFolder(disk: Disk, folder: string): Promise<void> {
   }
 }
 
-/** `length` bytes at `offset`, in memory of their own; fewer at the end of the file. */
-export async function readUpTo(file: fs.FileHandle, offset: number, length: number): Promise<Buffer> {
-  const bytes = Buffer.allocUnsafeSlow(length);
+/** `length` bytes at `offset`, in memory of their own unless some is given; fewer at the end of the file. */
+export async function readUpTo(
+  file: fs.FileHandle,
+  offset: number,
+  length: number,
+  bytes: Buffer = Buffer.allocUnsafeSlow(length),
+): Promise<Buffer> {
   let done = 0;
   while (done < length) {
     const { bytesRead } = await file.read(bytes, done, length - done, offset + done);
@@ -91,7 +95,11 @@ export function storeError(cause: unknown, address: string, doing: string): Sync
     });
   }
   if (failedWith(cause, ...UNREACHABLE)) return unreachable(address, cause);
-  return new SynclineError("store_failed", `${address} failed while ${doing}.`, { cause });
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new SynclineError("store_failed", `${address} failed while ${doing}: ${reason}.`, {
+    hint: "Check the disk that it is on, and what the system's log says of it.",
+    cause,
+  });
 }
 
 export function unreachable(address: string, cause?: unknown): SynclineError {

@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import type { Random } from "../base/random.ts";
 import { STALE_TEMP_MS } from "../base/limits.ts";
 import { type Disk, failedWith, makeDurableFolder, syncFolder } from "./disk.ts";
-import { tokenOf } from "./memory-object-store.ts";
+import { tokenOf } from "./object-store.ts";
 import type { ObjectBody } from "./object-store.ts";
 
 /** A synced file under a temporary name. */
@@ -21,8 +21,10 @@ export class DurableFolder {
   readonly #disk: Disk;
   readonly #random: Random;
   readonly #nowMs: () => number;
-  /** Folders with names that are not durable yet. */
+  /** Folders with names that no sync took up yet. */
   readonly #unsettled = new Set<string>();
+  /** The last sync of each folder that is being synced. */
+  readonly #settling = new Map<string, Promise<void>>();
   #swept = false;
 
   constructor(path: string, disk: Disk, random: Random, nowMs: () => number) {
@@ -72,16 +74,8 @@ export class DurableFolder {
 
   /** Makes the names given so far durable, or those of one folder. */
   async settle(folder?: string): Promise<void> {
-    const folders = [...this.#unsettled].filter((unsettled) => folder === undefined || unsettled === folder);
-    await Promise.all(
-      folders.map(async (unsettled) => {
-        this.#unsettled.delete(unsettled);
-        await this.sync(unsettled).catch((cause: unknown) => {
-          this.#unsettled.add(unsettled);
-          throw cause;
-        });
-      }),
-    );
+    const folders = new Set(folder === undefined ? [...this.#unsettled, ...this.#settling.keys()] : [folder]);
+    await Promise.all([...folders].map((each) => this.#settleOne(each)));
   }
 
   /** Makes the names in a folder durable. */
@@ -115,6 +109,21 @@ export class DurableFolder {
     });
     await this.sync(this.path);
     return work();
+  }
+
+  /** A name that another call's sync took up is durable when that sync has ended, and not before. */
+  async #settleOne(folder: string): Promise<void> {
+    if (!this.#unsettled.delete(folder)) return this.#settling.get(folder);
+    const settling = this.sync(folder).catch((cause: unknown) => {
+      this.#unsettled.add(folder);
+      throw cause;
+    });
+    this.#settling.set(folder, settling);
+    try {
+      await settling;
+    } finally {
+      if (this.#settling.get(folder) === settling) this.#settling.delete(folder);
+    }
   }
 
   /** Removes what a crash left, once per opening. */

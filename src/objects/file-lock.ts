@@ -34,7 +34,7 @@ export interface FileLockOptions {
 export class FileLock {
   readonly #options: FileLockOptions;
   readonly #queue = new SerialQueue();
-  /** Locks of ours that could not be removed, since the folder had gone away: nonce → path. */
+  /** Locks of ours that may be there still, since the folder had gone away when they were to be removed: nonce → path. */
   readonly #left = new Map<string, string>();
   #identity: Promise<ProcessIdentity> | undefined;
 
@@ -62,13 +62,8 @@ export class FileLock {
 
   /** Removes locks that this process had to leave, for nobody else may while it lives. To be called now and then. */
   async tidy(): Promise<void> {
-    const left = new Map(this.#left);
-    for (const [nonce, path] of left) {
-      if (!(await this.#isThere(dirname(path)))) return;
-      this.#left.delete(nonce);
-      // What cannot be removed now stays for the next time.
-      await this.#release(path, nonce).catch(() => {});
-    }
+    // What cannot be removed now stays for the next time.
+    for (const [nonce, path] of new Map(this.#left)) await this.#release(path, nonce).catch(() => {});
   }
 
   /**
@@ -92,13 +87,11 @@ export class FileLock {
 
   /** Returns the nonce under which the lock at `path` is held now; undefined if it is not wanted any more. */
   async #acquire(path: string, deadlineMs: number, wanted: Wanted): Promise<string | undefined> {
-    const { disk, clock, random } = this.#options;
+    const { clock, random } = this.#options;
     const holder = await this.#self();
     const temporary = await this.#options.temporary();
-    const file = await disk.open(temporary, "wx");
+    await this.#make(temporary, JSON.stringify(holder));
     try {
-      await file.writeFile(JSON.stringify(holder));
-      await file.close();
       for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
         if (await this.#take(temporary, path)) return holder.nonce;
         const seen = await this.#read(path);
@@ -110,7 +103,8 @@ export class FileLock {
         await clock.sleep(pauseMs * (0.5 + random.fraction()));
       }
     } finally {
-      await this.#remove(temporary);
+      // A lock that was taken is told of; what stays in the temporary folder is removed when it is old.
+      await this.#remove(temporary).catch(() => false);
     }
   }
 
@@ -128,15 +122,26 @@ export class FileLock {
   /** For file systems without hard links (FAT, some network ones): the lock may be seen empty for a moment. */
   async #takeWithoutLinks(temporary: string, path: string): Promise<boolean> {
     const { disk } = this.#options;
-    const text = await disk.readFile(temporary);
+    const text = await disk.readFile(temporary, "utf8");
     try {
-      const file = await disk.open(path, "wx");
-      await file.writeFile(text);
-      await file.close();
+      await this.#make(path, text);
       return true;
     } catch (cause) {
       if (failedWith(cause, "EEXIST")) return false;
       throw cause;
+    }
+  }
+
+  /** Makes a file that is not there yet; what cannot be written whole does not stay. */
+  async #make(path: string, text: string): Promise<void> {
+    const file = await this.#options.disk.open(path, "wx");
+    try {
+      await file.writeFile(text);
+    } catch (cause) {
+      await this.#remove(path).catch(() => {});
+      throw cause;
+    } finally {
+      await file.close();
     }
   }
 
@@ -164,24 +169,13 @@ export class FileLock {
     return (await this.#read(path))?.text === text;
   }
 
+  /** The folder may go away and come back at any moment: the lock counts as left until it was seen to be gone. */
   async #release(path: string, nonce: string): Promise<void> {
-    try {
-      const seen = await this.#read(path);
-      // Someone may have broken the lock by hand meanwhile, and another may hold it.
-      if (seen?.holder?.nonce === nonce) await this.#remove(path);
-      if (seen !== undefined || (await this.#isThere(dirname(path)))) return;
-      this.#left.set(nonce, path);
-    } catch (error) {
-      this.#left.set(nonce, path);
-      throw error;
-    }
-  }
-
-  #isThere(folder: string): Promise<boolean> {
-    return this.#options.disk.stat(folder).then(
-      () => true,
-      () => false,
-    );
+    this.#left.set(nonce, path);
+    const seen = await this.#read(path);
+    if (seen === undefined) return;
+    // Someone may have broken the lock by hand meanwhile, and another may hold it.
+    if (seen.holder?.nonce !== nonce || (await this.#remove(path))) this.#left.delete(nonce);
   }
 
   async #read(path: string): Promise<SeenLock | undefined> {
@@ -195,10 +189,15 @@ export class FileLock {
     }
   }
 
-  async #remove(path: string): Promise<void> {
-    await this.#options.disk.unlink(path).catch((cause: unknown) => {
-      if (!failedWith(cause, "ENOENT")) throw cause;
-    });
+  /** Whether there was something to remove. */
+  async #remove(path: string): Promise<boolean> {
+    try {
+      await this.#options.disk.unlink(path);
+      return true;
+    } catch (cause) {
+      if (failedWith(cause, "ENOENT")) return false;
+      throw cause;
+    }
   }
 
   #identityOf(): Promise<ProcessIdentity> {

@@ -7,6 +7,7 @@
  */
 import type { FileHandle } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { BoundedMap } from "../base/bounded-map.ts";
 import type { Clock } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
@@ -14,7 +15,7 @@ import { type Disk, failedWith, readUpTo, storeError, systemDisk, unreachable } 
 import { DurableFolder, type StagedFile, TEMPORARY } from "./durable-folder.ts";
 import { FileLock, NO_LINKS } from "./file-lock.ts";
 import { watchFolder } from "./folder-watch.ts";
-import { endsEarly, objectNotFound, tokenOf } from "./memory-object-store.ts";
+import { endsEarly, objectNotFound, tokenOf } from "./object-store.ts";
 import type { ByteRange, ObjectBody, ObjectInfo, ObjectStore, PutOutcome, StoredObject } from "./object-store.ts";
 
 export interface FileObjectStoreOptions {
@@ -32,7 +33,7 @@ export class FileObjectStore implements ObjectStore {
   readonly #folder: DurableFolder;
   readonly #lock: FileLock;
   /** Tokens of the contents that were durable when they were last read or written. */
-  readonly #durable = new Map<string, string>();
+  readonly #durable = new BoundedMap<string, string>(DURABLE_KEPT);
   /** Once the folder was there, its absence means that it cannot be reached, and not that there is no bucket. */
   #seen = false;
 
@@ -241,6 +242,8 @@ export class FileObjectStore implements ObjectStore {
 }
 
 const LOCK = "lock";
+/** Enough for what is read again and again, such as the root; of what is forgotten a sync is asked for once more. */
+const DURABLE_KEPT = 128;
 const FOLDERS = ["commit/", "pack/", "run/", "lease/", "bases/"];
 const TOP_OBJECTS = new Set(["genesis", "root"]);
 /** What may stand in the folder of a bucket. A fresh ext4 has lost+found. */

@@ -1,15 +1,15 @@
-/** An ObjectStore that forgets: for tests and simulations. Its date is a count of writes. */
-import { SynclineError } from "../base/errors.ts";
-import { blake3 } from "../crypto/hash.ts";
+/** An ObjectStore that forgets: for tests and simulations. Unless it is told the time, its date is a count of writes. */
+import { endsEarly, objectNotFound, tokenOf } from "./object-store.ts";
 import type { ByteRange, ObjectBody, ObjectInfo, ObjectStore, PutOutcome, StoredObject } from "./object-store.ts";
 
 export class MemoryObjectStore implements ObjectStore {
   readonly address: string;
   readonly #objects = new Map<string, { readonly bytes: Uint8Array; readonly modifiedMs: number }>();
-  #writes = 0;
+  readonly #nowMs: () => number;
 
-  constructor(address = "memory:") {
+  constructor(address = "memory:", nowMs = counting()) {
     this.address = address;
+    this.#nowMs = nowMs;
   }
 
   async initialize(): Promise<void> {}
@@ -69,27 +69,18 @@ export class MemoryObjectStore implements ObjectStore {
   }
 
   #store(name: string, bytes: Uint8Array): PutOutcome {
-    this.#objects.set(name, { bytes, modifiedMs: ++this.#writes });
+    this.#objects.set(name, { bytes, modifiedMs: this.#nowMs() });
     return { kind: "stored", token: tokenOf(bytes) };
   }
-}
-
-/** A token made from content: for stores that have no ETag of their own. */
-export function tokenOf(bytes: Uint8Array): string {
-  return Buffer.from(blake3(bytes)).toString("hex");
-}
-
-export function objectNotFound(address: string, name: string, cause?: unknown): SynclineError {
-  return new SynclineError("object_not_found", `${address} holds no object ${name}.`, { cause });
-}
-
-export function endsEarly(name: string, { offset, length }: ByteRange, size: number): SynclineError {
-  const message = `Object ${name} ends at ${size}, before the ${length} bytes at ${offset} that should be in it.`;
-  return new SynclineError("block_corrupt", message, { hint: "Run `syncline verify --repair` on the bucket." });
 }
 
 async function collect(body: ObjectBody): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of body) chunks.push(chunk);
   return new Uint8Array(Buffer.concat(chunks));
+}
+
+function counting(): () => number {
+  let writes = 0;
+  return () => ++writes;
 }

@@ -3,6 +3,8 @@
  *
  * Implementations: memory (tests), file (a folder). All pass test/contract/object-store.ts.
  */
+import { SynclineError } from "../base/errors.ts";
+import { blake3 } from "../crypto/hash.ts";
 
 export interface ObjectStore extends AsyncDisposable {
   /** For people: where the objects are, without credentials. */
@@ -84,3 +86,17 @@ export type PutOutcome =
   | { readonly kind: "stored"; readonly token: string | undefined }
   | { readonly kind: "refused" }
   | { readonly kind: "unknown"; readonly cause: unknown };
+
+/** A token made from content: for stores that have no ETag of their own. */
+export function tokenOf(bytes: Uint8Array): string {
+  return Buffer.from(blake3(bytes)).toString("hex");
+}
+
+export function objectNotFound(address: string, name: string, cause?: unknown): SynclineError {
+  return new SynclineError("object_not_found", `${address} holds no object ${name}.`, { cause });
+}
+
+export function endsEarly(name: string, { offset, length }: ByteRange, size: number): SynclineError {
+  const message = `Object ${name} ends at ${size}, before the ${length} bytes at ${offset} that should be in it.`;
+  return new SynclineError("block_corrupt", message, { hint: "Run `syncline verify --repair` on the bucket." });
+}

@@ -3,7 +3,7 @@
  * on another machine or in another container, and not after a restart either.
  */
 import { hostname } from "node:os";
-import type { Disk } from "./disk.ts";
+import { type Disk, failedWith } from "./disk.ts";
 
 export interface ProcessIdentity {
   /** The machine's id and name; the same after a restart. */
@@ -69,7 +69,7 @@ function answersSignals(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (cause) {
-    return cause instanceof Error && "code" in cause && cause.code === "EPERM";
+    return failedWith(cause, "EPERM");
   }
 }
 

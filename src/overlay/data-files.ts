@@ -155,12 +155,17 @@ export class DataFiles {
     if (this.#unsynced.has(ino)) this.#eager.add(ino);
   }
 
-  /** Syncs what was hurried. */
+  /** Syncs what was hurried; what could not be, the next call does. */
   async syncEager(): Promise<void> {
     while (this.#eager.size > 0) {
       const inos = [...this.#eager];
       this.#eager.clear();
-      await Promise.all(inos.map((ino) => this.sync(ino)));
+      try {
+        await Promise.all(inos.map((ino) => this.sync(ino)));
+      } catch (error) {
+        for (const ino of inos) this.#eager.add(ino);
+        throw error;
+      }
     }
   }
 
@@ -188,15 +193,18 @@ export class DataFiles {
     }
   }
 
-  /** What was discarded up to now, to be given to `remove` once the journal that says so is durable. */
-  takeDiscarded(): string[] {
+  /** Removes what was discarded, once the journal that says so is durable; after a failure it waits again. */
+  async removeDiscarded(makeDurable: () => Promise<void>): Promise<void> {
     const names = this.#discarded;
+    if (names.length === 0) return;
     this.#discarded = [];
-    return names;
-  }
-
-  async remove(names: readonly string[]): Promise<void> {
-    await this.#storage.removeFiles("data", names);
+    try {
+      await makeDurable();
+      await this.#storage.removeFiles("data", names);
+    } catch (error) {
+      this.#discarded = [...names, ...this.#discarded];
+      throw error;
+    }
   }
 
   close(): void {

@@ -2,6 +2,7 @@
 import type { FileId, FileName, Ino } from "../base/ids.ts";
 import { ROOT_INO } from "../base/ids.ts";
 import { NO_XATTRS } from "../format/linked-value.ts";
+import { NOTHING_UNKNOWN } from "../format/record.ts";
 import type { ConflictOrigin, Content, FileRecord, FileType, Linked, Xattrs } from "../format/record.ts";
 import type { Extents } from "./extents.ts";
 
@@ -75,7 +76,6 @@ export interface KeptObject {
   readonly parents: readonly Ino[];
 }
 
-const NOTHING_UNKNOWN: ReadonlyMap<number, Uint8Array> = new Map();
 const NO_NAMES: readonly BaseName[] = [];
 const EMPTY: Content = { kind: "empty" };
 

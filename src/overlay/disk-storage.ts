@@ -21,8 +21,9 @@ import { unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { mapConcurrent } from "../base/concurrency.ts";
+import { failedWith } from "../objects/disk.ts";
 import { SqliteTables } from "./sqlite-tables.ts";
-import { attempt, isSystemCode, storageError } from "./storage-error.ts";
+import { attempt, storageError } from "./storage-error.ts";
 import { syncPath } from "./sync-path.ts";
 import type { Folder, OverlayStorage, StateTables, StorageSpace, StoredFile } from "./storage.ts";
 
@@ -64,7 +65,7 @@ export class DiskStorage implements OverlayStorage {
     try {
       return new DiskFile(openSync(join(this.#path, folder, name), create ? CREATE_FLAGS : O_RDWR, 0o600));
     } catch (error) {
-      if (!create && isSystemCode(error, "ENOENT")) return undefined;
+      if (!create && failedWith(error, "ENOENT")) return undefined;
       throw storageError(error);
     }
   }
@@ -76,7 +77,7 @@ export class DiskStorage implements OverlayStorage {
   async removeFiles(folder: Folder, names: readonly string[]): Promise<void> {
     await mapConcurrent(names, REMOVERS, async (name) => {
       await unlink(join(this.#path, folder, name)).catch((error: unknown) => {
-        if (!isSystemCode(error, "ENOENT")) throw storageError(error);
+        if (!failedWith(error, "ENOENT")) throw storageError(error);
       });
     });
   }

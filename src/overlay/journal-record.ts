@@ -20,7 +20,7 @@ export interface PublishedRow {
   readonly id: FileId;
   readonly kept: { readonly record: FileRecord; readonly names: readonly BaseName[] } | undefined;
   /** The number that stood for what this one became. */
-  joined: Joined | undefined;
+  readonly joined: Joined | undefined;
 }
 
 export interface Joined {

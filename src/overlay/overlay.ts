@@ -16,6 +16,7 @@ import {
   JOURNAL_FRAME_BYTES,
   JOURNAL_SEGMENT_BYTES,
   MAX_OPEN_DATA_FILES,
+  ROWS_PER_RECORD,
   SWEEP_FILES,
   SWEEP_MS,
   WAITING_INODES,
@@ -26,6 +27,7 @@ import type { ChangeSet, NewBase, PublishedEpoch } from "../bucket/change-set.ts
 import { applyRecord } from "./apply.ts";
 import { CarriedBytes } from "./carried-bytes.ts";
 import { DataFiles } from "./data-files.ts";
+import type { Link } from "./dirty-object.ts";
 import { Inodes } from "./inodes.ts";
 import { Journal } from "./journal.ts";
 import { writeJournalRecord } from "./journal-codec.ts";
@@ -33,7 +35,7 @@ import type { BaseRoot, JournalRecord, PublishedRow } from "./journal-record.ts"
 import { Checkpointer } from "./checkpointer.ts";
 import { Pacing } from "./pacing.ts";
 import { loadState, replayFrame } from "./recovery.ts";
-import { changedSince, joinedBy } from "./settle.ts";
+import { changedSince, joinsOf, namesJoined } from "./settle.ts";
 import { QuickFlush } from "./quick-flush.ts";
 import { SharedSync } from "./shared-sync.ts";
 import type { OverlayState } from "./state.ts";
@@ -68,9 +70,6 @@ export interface Pending {
 
 /** Housekeeping that failed, for want of space for instance, waits this long. */
 const TEND_AGAIN_MS = 5_000;
-
-/** Rows of a published epoch that one record holds. */
-const ROWS_PER_RECORD = 500;
 
 export class Overlay {
   readonly state: OverlayState;
@@ -216,24 +215,24 @@ export class Overlay {
     return this.#pacing.pauseMs(this.state.live);
   }
 
-  /** The epoch in flight is in the bucket, and `result.base` is what the overlay stands on now. */
-  published(result: PublishedEpoch): void {
+  /** The epoch in flight is in the bucket, and `result.base` is what the overlay stands on now. Answers `namesJoined`. */
+  published(result: PublishedEpoch): readonly Link[] {
     const { epoch } = result;
-    const ids = new Map<Ino, FileId>();
-    const rows = Array.from(result.objects, ([ino, object]): PublishedRow => {
-      const { id } = object;
-      ids.set(ino, id);
-      const kept = changedSince(this.state, ino, epoch) ? { record: object.record, names: object.names } : undefined;
-      return { ino, id, kept, joined: undefined };
-    });
+    const ids = new Map(Array.from(result.objects, ([ino, { id }]) => [ino, id]));
     this.#checkComplete(epoch, ids);
-    for (const row of rows) row.joined = joinedBy(this.state, row, ids);
+    const joins = joinsOf(this.state, ids);
+    const names = namesJoined(this.state, joins);
+    const rows = Array.from(result.objects, ([ino, { id, record, names }]): PublishedRow => {
+      const kept = changedSince(this.state, ino, epoch) ? { record, names } : undefined;
+      return { ino, id, kept, joined: joins.get(ino) };
+    });
     for (let at = 0; at === 0 || at < rows.length; at += ROWS_PER_RECORD)
       this.execute([{ kind: "rows", first: at === 0, rows: rows.slice(at, at + ROWS_PER_RECORD) }], { urgent: true });
     this.execute([{ kind: "published", epoch, base: rootOf(result.base) }], { urgent: true });
     this.#sealedSinceMs = undefined;
     this.#pacing.arrived();
     this.commit();
+    return names;
   }
 
   /** Stands on a root that others published. */
@@ -274,11 +273,8 @@ export class Overlay {
   }
 
   /** Removes data files that nobody refers to any more, once the journal that says so is durable. */
-  async sweep(): Promise<void> {
-    const names = this.data.takeDiscarded();
-    if (names.length === 0) return;
-    await this.sync();
-    await this.data.remove(names);
+  sweep(): Promise<void> {
+    return this.data.removeDiscarded(() => this.sync());
   }
 
   /** Checkpoints and closes. What was committed stays, also when this fails. */
@@ -318,14 +314,20 @@ export class Overlay {
   #discard(): void {
     for (const { ino, upTo } of this.state.discarded.splice(0)) this.data.discard(ino, upTo);
     const waiting = this.data.discarded;
-    if (waiting === 0 || this.#closed) return;
-    if (this.#sweeping === undefined || waiting === SWEEP_FILES) {
-      this.#sweeping?.[Symbol.dispose]();
-      this.#sweeping = this.#clock.after(waiting >= SWEEP_FILES ? 0 : SWEEP_MS, () => {
-        this.#sweeping = undefined;
-        void this.sweep().catch((error: unknown) => this.#report(error));
+    if (waiting > 0 && (this.#sweeping === undefined || waiting === SWEEP_FILES))
+      this.#sweepIn(waiting >= SWEEP_FILES ? 0 : SWEEP_MS);
+  }
+
+  #sweepIn(ms: number): void {
+    this.#sweeping?.[Symbol.dispose]();
+    if (this.#closed) return;
+    this.#sweeping = this.#clock.after(ms, () => {
+      this.#sweeping = undefined;
+      this.sweep().catch((error: unknown) => {
+        this.#report(error);
+        this.#sweepIn(TEND_AGAIN_MS);
       });
-    }
+    });
   }
 
   /** After a start: data files that a crash left without an owner go. */
@@ -344,6 +346,4 @@ export class Overlay {
   }
 }
 
-function rootOf({ commit, tree, seq }: NewBase): BaseRoot {
-  return { commit, tree, seq };
-}
+const rootOf = ({ commit, tree, seq }: NewBase): BaseRoot => ({ commit, tree, seq });

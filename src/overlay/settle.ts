@@ -5,9 +5,10 @@
 import type { ChangedObject } from "../bucket/change-set.ts";
 import type { FileId, Ino } from "../base/ids.ts";
 import { ROOT_ID, ROOT_INO } from "../base/ids.ts";
+import type { FileType } from "../format/record.ts";
 import { corruptState } from "./bytes.ts";
 import { isUnlinked } from "./dirty-object.ts";
-import type { DirtyObject } from "./dirty-object.ts";
+import type { DirtyObject, Link } from "./dirty-object.ts";
 import type { Joined, JournalRecord, PublishedRow } from "./journal-record.ts";
 import type { InFlight, OverlayState } from "./state.ts";
 
@@ -20,16 +21,24 @@ export function settlePublished(state: OverlayState, record: Extract<JournalReco
   state.inFlight = undefined;
   state.base = record.base;
   // What is gone first: an object that was replaced hands its id on.
-  for (const changed of flight.changes.objects) if (changed.record === undefined) settleDeleted(state, changed);
-  // Directories of the epoch that others of it became.
+  for (const changed of flight.changes.objects) {
+    if (changed.record === undefined) settleDeleted(state, changed, rows.get(changed.ino));
+  }
+  // Directories of the epoch that others of it became, and those of which another number stays.
   const takenOver = new Set<Ino>();
+  const gone = new Map<Ino, Ino>();
   for (const changed of flight.changes.objects) {
     if (changed.record === undefined || takenOver.has(changed.ino)) continue;
     const row = rows.get(changed.ino);
     if (row === undefined) throw corruptState(`The published epoch ${record.epoch} lacks inode ${changed.ino}.`);
     const object = state.dirty(changed.ino);
-    if (takeOver(state, changed, row) === "gone") continue;
-    if (row.joined !== undefined) takenOver.add(row.joined.other);
+    const other = row.joined && (gone.get(row.joined.other) ?? row.joined.other);
+    if (other !== undefined) {
+      const stays = takeOver(state, changed, { other, holds: row.joined?.holds === true });
+      if (stays === other) gone.set(changed.ino, other);
+      if (stays === other) continue;
+      takenOver.add(other);
+    }
     if (object.epoch <= record.epoch) dropPublished(state, flight, rows, changed, object, row.id);
     else keepPublished(state, flight, rows, changed, object, row);
   }
@@ -41,22 +50,41 @@ export function changedSince(state: OverlayState, ino: Ino, epoch: number): bool
 }
 
 /**
- * The number that stands for what an object of the epoch in flight becomes; `ids` are those that the epoch's objects get. To be
- * asked before it is settled, and to be journaled: inode rows are written ahead of checkpoints, so a replay may find them newer.
+ * The numbers that stand for what objects of the epoch in flight become; `ids` are those that its objects get. To be asked before
+ * it is settled, and to be journaled: inode rows are written ahead of checkpoints, so a replay may find them newer.
  */
-export function joinedBy(
-  state: OverlayState,
-  { ino, id }: PublishedRow,
-  ids: ReadonlyMap<Ino, FileId>,
-): Joined | undefined {
-  const changed = state.inFlight?.objects.get(ino);
-  const isDirectory = changed?.record?.type === "directory";
-  const other =
-    state.dirtyWithId(id)?.ino ?? (isDirectory && changed?.id !== id ? state.inodes.find(id)?.ino : undefined);
-  if (other === undefined || other === ino || isDeleted(state, other)) return undefined;
-  // One that becomes something else itself is not what this one becomes.
-  if ((ids.get(other) ?? id) !== id) return undefined;
-  return { other, holds: isDirectory && isWithin(state, ino, other) };
+export function joinsOf(state: OverlayState, ids: ReadonlyMap<Ino, FileId>): Map<Ino, Joined> {
+  const joins = new Map<Ino, Joined>();
+  const first = new Map<FileId, Ino>();
+  for (const changed of state.inFlight?.changes.objects ?? []) {
+    const { ino } = changed;
+    const id = ids.get(ino);
+    if (id === undefined || changed.record === undefined) continue;
+    const sibling = first.get(id);
+    first.set(id, ino);
+    const other = sibling ?? bearerOf(state, changed, id);
+    if (other === undefined || other === ino || joins.get(other)?.other === ino || isDeleted(state, other)) continue;
+    // One that becomes something else itself is not what this one becomes.
+    if ((ids.get(other) ?? id) !== id) continue;
+    joins.set(ino, { other, holds: typeOf(changed) === "directory" && isWithin(state, ino, other) });
+  }
+  return joins;
+}
+
+/** The names of numbers that come to stand for one object. One of them goes, and leaves names that nobody else has changed. */
+export function namesJoined(state: OverlayState, joins: ReadonlyMap<Ino, Joined>): Link[] {
+  return [...joins].flatMap(([ino, { other }]) => [ino, other].flatMap((number) => state.object(number)?.links ?? []));
+}
+
+/** The number that stood for the object with this id until now. */
+function bearerOf(state: OverlayState, changed: ChangedObject, id: FileId): Ino | undefined {
+  const dirty = state.dirtyWithId(id)?.ino;
+  if (dirty !== undefined || typeOf(changed) !== "directory" || changed.id === id) return dirty;
+  return state.inodes.find(id)?.ino;
+}
+
+function typeOf({ record }: ChangedObject): FileType | undefined {
+  return record?.type;
 }
 
 /** Whether the epoch in flight deletes the object: it hands its id on. */
@@ -66,28 +94,26 @@ function isDeleted({ inFlight }: OverlayState, ino: Ino): boolean {
 }
 
 /**
- * Two numbers may come to stand for one object: others had made one under the name of a new one here, or a directory became
+ * Two numbers came to stand for one object: others had made one under the name of a new one here, or a directory became
  * another one. The new number stays. A file that changed under the other number is a file of its own; a directory hands its
  * entries over. Where the new one was removed by now, or the old one holds it, the old number stays, and the new one is gone.
  */
-function takeOver(state: OverlayState, { ino, record }: ChangedObject, { joined }: PublishedRow): "stays" | "gone" {
-  if (joined === undefined) return "stays";
-  const { other, holds } = joined;
+function takeOver(state: OverlayState, { ino, record }: ChangedObject, { other, holds }: Joined): Ino {
   const changed = state.object(other);
   const isDirectory = record?.type === "directory";
   if (isDirectory && isUnlinked(state.dirty(ino))) {
     disown(state, state.dirty(ino));
-    return "gone";
+    return other;
   }
   if (holds) {
     state.moveEntries(ino, other);
     state.drop(state.dirty(ino));
-    return "gone";
+    return other;
   }
   if (isDirectory) state.moveEntries(other, ino);
   if (changed !== undefined && isDirectory) state.drop(changed);
   else if (changed !== undefined) disown(state, changed);
-  return "stays";
+  return ino;
 }
 
 /** As far as inode rows tell where unchanged directories are. */
@@ -107,11 +133,15 @@ function parentOf(state: OverlayState, ino: Ino): Ino | undefined {
   return row && (state.dirtyWithId(row.parent)?.ino ?? state.inodes.find(row.parent)?.ino);
 }
 
-/** The bucket has no trace of it now; who has it open still reads it from here. */
-function settleDeleted(state: OverlayState, { ino }: ChangedObject): void {
+/**
+ * The bucket has no trace of it now; who has it open still reads it from here. But a directory that has a row stays, for what others
+ * put into it.
+ */
+function settleDeleted(state: OverlayState, { ino, id }: ChangedObject, row: PublishedRow | undefined): void {
   const object = state.dirty(ino);
   if (!isUnlinked(object)) throw corruptState(`Inode ${ino} of the overlay has a name after it was deleted.`);
-  disown(state, object);
+  if (row === undefined || row.id !== id) disown(state, object);
+  else state.drop(object);
 }
 
 /** The object is none of the bucket's. */
@@ -177,8 +207,9 @@ function putRow(
   const { ino, record, names } = changed;
   if (ino === ROOT_INO || record === undefined) return;
   const [first] = names;
-  const parent = first === undefined ? undefined : idOf(flight, rows, first.parent);
-  if (first === undefined || parent === undefined) throw corruptState(`The published inode ${ino} has no known place.`);
+  if (first === undefined) throw corruptState(`The published inode ${ino} has no name.`);
+  // A place is a hint: what is not there is looked up.
+  const parent = idOf(flight, rows, first.parent) ?? ROOT_ID;
   state.inodes.put({ ino, id, type: record.type, parent, name: first.name });
 }
 

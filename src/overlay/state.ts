@@ -147,7 +147,8 @@ export class OverlayState {
     const link = { parent, name };
     // Others may have given it that name, which something else had here until now.
     // An array that is pushed to has room for 16 more: most objects have one name for good.
-    if (!hasLink(object, link)) object.links = [...object.links, link];
+    if (object.links.length === 0) object.links = [link];
+    else if (!hasLink(object, link)) object.links.push(link);
     this.#addEntry(object, link);
     this.#local.delete(object.ino);
   }

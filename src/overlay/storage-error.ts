@@ -1,5 +1,6 @@
 /** Failures of the system's calls as errors of ours: `disk_full`, `limit_exceeded` and `store_failed`. */
 import { SynclineError } from "../base/errors.ts";
+import { failedWith } from "../objects/disk.ts";
 
 /** Runs a call of the system and gives its failure a code of ours. */
 export function attempt<Result>(call: () => Result): Result {
@@ -12,13 +13,13 @@ export function attempt<Result>(call: () => Result): Result {
 
 export function storageError(error: unknown): SynclineError {
   if (error instanceof SynclineError) return error;
-  if (FULL_CODES.some((code) => isSystemCode(error, code))) {
+  if (failedWith(error, ...FULL_CODES)) {
     return new SynclineError("disk_full", "The disk under the state folder is full.", {
       hint: "Free space on it; nothing that was written is lost.",
       cause: error,
     });
   }
-  if (isSystemCode(error, "EFBIG")) {
+  if (failedWith(error, "EFBIG")) {
     return new SynclineError("limit_exceeded", "The disk under the state folder does not hold files of this size.", {
       cause: error,
     });
@@ -30,7 +31,3 @@ export function storageError(error: unknown): SynclineError {
 }
 
 const FULL_CODES = ["ENOSPC", "EDQUOT", "SQLITE_FULL"];
-
-export function isSystemCode(error: unknown, code: string): boolean {
-  return error instanceof Error && "code" in error && error.code === code;
-}

@@ -3,6 +3,7 @@ import type { Cid, FileName, WriterId } from "../base/ids.ts";
 import { cidFromBytes, cidToBytes } from "../format/cid.ts";
 import { TYPE_CODES } from "../format/keys.ts";
 import { isLinked, NO_XATTRS } from "../format/linked-value.ts";
+import { NOTHING_UNKNOWN } from "../format/record.ts";
 import type { ConflictOrigin, Content, FileRecord, FileType, Linked, Xattrs } from "../format/record.ts";
 import { corruptState } from "./bytes.ts";
 import type { ByteReader, ByteWriter } from "./bytes.ts";
@@ -135,7 +136,6 @@ export function readBaseNames(reader: ByteReader): readonly BaseName[] {
 /** Most objects of a large epoch are new: what those have none of is one for all of them. */
 const EMPTY: Content = { kind: "empty" };
 const NO_NAMES: readonly BaseName[] = [];
-const NOTHING_UNKNOWN: ReadonlyMap<number, Uint8Array> = new Map();
 
 function writeConflict(writer: ByteWriter, conflict: ConflictOrigin | undefined): void {
   writer.u8(conflict === undefined ? 0 : 1);

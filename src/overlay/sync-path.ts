@@ -1,6 +1,7 @@
 /** Makes a file or folder that this process does not hold open survive power loss. */
 import { closeSync, openSync } from "node:fs";
-import { isSystemCode, storageError } from "./storage-error.ts";
+import { failedWith } from "../objects/disk.ts";
+import { storageError } from "./storage-error.ts";
 
 /** `sync`: fsync or fdatasync. What is not there needs none. Rejects with `store_failed`. */
 export async function syncPath(path: string, sync: (fd: number) => Promise<void>): Promise<void> {
@@ -8,7 +9,7 @@ export async function syncPath(path: string, sync: (fd: number) => Promise<void>
   try {
     fd = openSync(path, "r");
   } catch (error) {
-    if (isSystemCode(error, "ENOENT")) return;
+    if (failedWith(error, "ENOENT")) return;
     throw storageError(error);
   }
   try {

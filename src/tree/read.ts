@@ -22,6 +22,22 @@ export async function get(nodes: NodeStore, root: Cid, key: Uint8Array): Promise
   return entryOf(node, key);
 }
 
+/** The last entry whose key is below `key`, or undefined. Rejects as NodeStore.node. */
+export async function lastBefore(nodes: NodeStore, root: Cid, key: Uint8Array): Promise<Entry | undefined> {
+  return lastInNode(nodes, await nodes.node(root), key);
+}
+
+async function lastInNode(nodes: NodeStore, node: Node, key: Uint8Array): Promise<Entry | undefined> {
+  const index = node.search(key);
+  if (node.level === 0) return index === 0 ? undefined : entryAt(node, index - 1);
+  // The child that would hold the key may begin with it, or behind it.
+  for (let child = Math.min(index, node.count - 1); child >= Math.max(0, index - 1); child--) {
+    const found = await lastInNode(nodes, await nodes.child(node, child), key);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
 /** The entry of a key, or undefined. Throws BlockMiss. */
 export function peekGet(nodes: NodeStore, root: Cid, key: Uint8Array): Entry | undefined {
   let node = peekNode(nodes, root);

@@ -3,19 +3,21 @@ import type { FileId, Ino } from "../base/ids.ts";
 import { ROOT_ID, ROOT_INO } from "../base/ids.ts";
 import { MAX_INVALIDATIONS } from "../base/limits.ts";
 import type { BaseChange } from "../bucket/change-set.ts";
+import type { Link } from "../overlay/dirty-object.ts";
 import type { Invalidations } from "./filesystem.ts";
 import type { Objects } from "./objects.ts";
 
 const EVERYTHING: Invalidations = { entries: [], inodes: [], all: true };
 
 /**
- * Drops from the caches what these changes make stale, and says what doors must drop: that and `recounted`. To be called when
- * the overlay stands on the new base, before anything is read from it.
+ * Drops from the caches what these changes make stale, and says what doors must drop: that, `recounted`, and the names in `left`,
+ * which may lead nowhere now. To be called when the overlay stands on the new base, before anything is read from it.
  */
 export function invalidate(
   objects: Objects,
   changes: readonly BaseChange[] | undefined,
   recounted: Iterable<Ino>,
+  left: Iterable<Link>,
 ): Invalidations {
   const { clean, overlay } = objects;
   if (changes === undefined || changes.length > MAX_INVALIDATIONS) {
@@ -49,6 +51,11 @@ export function invalidate(
     const removed = isGone && change.before !== undefined && gone.has(change.before) ? before : undefined;
     const wasLast = removed !== undefined && (clean.known(removed)?.names ?? 0) === 1 && !isDirty(objects, removed);
     entries.push(wasLast ? { parent, name: change.name, removed } : { parent, name: change.name });
+  }
+  for (const { parent, name } of left) {
+    inodes.add(parent);
+    clean.forgetName(parent, name);
+    entries.push({ parent, name });
   }
   for (const ino of inodes) clean.forget(ino, []);
   return { entries, inodes: [...inodes], all: false };

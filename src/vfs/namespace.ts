@@ -1,5 +1,5 @@
 /** Names: making, linking, removing and renaming, with the rules of a local Linux filesystem. */
-import type { FileName, Ino } from "../base/ids.ts";
+import type { Cid, FileId, FileName, Ino } from "../base/ids.ts";
 import { ROOT_INO } from "../base/ids.ts";
 import { LISTING_BATCH, MAX_LINKS, MAX_SYMLINK_BYTES } from "../base/limits.ts";
 import { peekDirectory } from "../bucket/fs-reader.ts";
@@ -29,6 +29,8 @@ const NODE_TYPES: ReadonlyMap<number, FileType> = new Map([
 
 export class Namespace {
   readonly #objects: Objects;
+  /** How far a directory of the base was found to be empty here: on the same base nothing in front of that comes back. */
+  #emptied: { readonly base: Cid; readonly id: FileId; readonly after: FileName | undefined } | undefined;
 
   constructor(objects: Objects) {
     this.#objects = objects;
@@ -238,14 +240,21 @@ export class Namespace {
     return false;
   }
 
+  /**
+   * A directory may have more rows than fit into memory, all of them removed here: when a block is missing, the next call goes on from
+   * there, since from the start it would never end.
+   */
   #isEmpty(ino: Ino): boolean {
     const { overlay, loader } = this.#objects;
     const { state } = overlay;
     if ((state.entries(ino)?.size ?? 0) > 0) return false;
     const id = this.#objects.directoryId(ino);
     if (id === undefined) return true;
-    for (let after: FileName | undefined; ;) {
-      const rows = peekDirectory(loader.nodes, state.base.tree, id, after, LISTING_BATCH);
+    const { commit, tree } = state.base;
+    const known = this.#emptied?.base === commit && this.#emptied.id === id ? this.#emptied.after : undefined;
+    for (let after = known; ;) {
+      this.#emptied = { base: commit, id, after };
+      const rows = peekDirectory(loader.nodes, tree, id, after, LISTING_BATCH);
       for (const { name, dentry } of rows) {
         if (!state.hides(id, name) && state.dirtyWithId(dentryId(id, name, dentry)) === undefined) return false;
       }

@@ -7,6 +7,7 @@ import type { Cid, FileName, Ino } from "../base/ids.ts";
 import { ROOT_INO } from "../base/ids.ts";
 import { nameToText } from "../base/names.ts";
 import type { ChangeSet, NewBase, PublishedEpoch } from "../bucket/change-set.ts";
+import type { Link } from "../overlay/dirty-object.ts";
 import type { Beginning } from "../overlay/beginnings.ts";
 import { isUnlinked } from "../overlay/dirty-object.ts";
 import type { BaseRoot } from "../overlay/journal-record.ts";
@@ -231,9 +232,9 @@ export class Vfs implements FileSystem {
   published(result: PublishedEpoch): void {
     const recounted = recountedBy(this.#objects);
     const seeds = seedPublished(this.#objects, result);
-    this.#overlay.published(result);
+    const left = this.#overlay.published(result);
     for (const { object, links } of seeds) this.#objects.clean.seed(object, links);
-    this.#rebased(result.base, recounted);
+    this.#rebased(result.base, recounted, left);
     // What changed while the epoch was on its way may have been told before that flush began.
     this.#objects.dirty.reset();
     if (this.#overlay.state.changed) this.#objects.dirty.tell(this.#overlay.isFull ? "urgent" : "write");
@@ -242,7 +243,7 @@ export class Vfs implements FileSystem {
   /** Others published. */
   adopt(base: NewBase): void {
     this.#overlay.adopt(base);
-    this.#rebased(base, []);
+    this.#rebased(base, [], []);
   }
 
   baseState(): BaseRoot {
@@ -293,8 +294,8 @@ export class Vfs implements FileSystem {
     return this.#overlay.close();
   }
 
-  #rebased({ changes }: NewBase, recounted: Iterable<Ino>): void {
-    const stale = invalidate(this.#objects, changes, recounted);
+  #rebased({ changes }: NewBase, recounted: Iterable<Ino>, left: Iterable<Link>): void {
+    const stale = invalidate(this.#objects, changes, recounted, left);
     this.#told = stale.all ? undefined : new Set(stale.entries.map(({ parent, name }) => nameKey(parent, name)));
     if (stale.all || stale.entries.length > 0 || stale.inodes.length > 0) this.#invalidated(stale);
     // What changed here in a directory that others removed is not to be seen before it is merged.

@@ -33,6 +33,17 @@ export function blockStoreContract(open: () => Promise<BlockStore>): void {
     expect((await store.getMany([])).size).toBe(0);
   });
 
+  test("what was read stays what it is while others are read", async () => {
+    const store = await open();
+    const blocks = Array.from({ length: 40 }, (_, index) => rawBlock(3_000 + index));
+    for (const block of blocks) await store.put(block);
+    const some = await store.getMany(blocks.slice(0, 20).map(({ cid }) => cid));
+    await store.getMany(blocks.slice(20).map(({ cid }) => cid));
+    for (const { cid, bytes } of blocks.slice(0, 20)) {
+      expect(Buffer.compare(some.get(cid) ?? Buffer.alloc(0), bytes)).toBe(0);
+    }
+  });
+
   test("a block that is not there is an error with its code, alone or among others", async () => {
     const store = await open();
     const [here, gone] = [rawBlock(10), rawBlock(11)];

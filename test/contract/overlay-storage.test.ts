@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe } from "vitest";
 import { DiskStorage } from "../../src/overlay/disk-storage.ts";
-import { SimulatedDisk } from "../support/simulated-disk.ts";
+import { SimulatedDisk } from "../../src/simulate/simulated-disk.ts";
 import { overlayStorageContract } from "./overlay-storage.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "syncline-overlay-"));

@@ -1,6 +1,7 @@
 /** What OwnerBlocks must do, whatever keeps them. A store's own test file calls this with how to open a fresh one. */
 import { expect, test } from "vitest";
 import { hasCode } from "../../src/base/errors.ts";
+import { READ_GAP_BYTES } from "../../src/base/limits.ts";
 import type { Block } from "../../src/blocks/block-store.ts";
 import { cidFromDigest, cidOf, digestOf } from "../../src/format/cid.ts";
 import type { OwnerBlocks } from "../../src/master/store/owner-blocks.ts";
@@ -56,6 +57,24 @@ export function ownerBlocksContract(open: () => Promise<OwnerBlocks>): void {
       0,
       undefined,
     ]);
+  });
+
+  test("blocks are read into memory that is given, which need not be much longer than they are", async () => {
+    const blocks = await open();
+    const made = Array.from({ length: 200 }, (_, at) => rawBlock(1 + ((at * 7_919) % 30_000), at));
+    await blocks.put(made);
+    // Every third, so that there are gaps of all sizes.
+    const wanted = made.filter((_, at) => at % 3 === 0).reverse();
+    const memory = Buffer.alloc(wanted.reduce((sum, { bytes }) => sum + bytes.length + READ_GAP_BYTES, 0));
+    let used = 0;
+    const room = (length: number) => memory.subarray(used, (used += length));
+    const found = await blocks.getMany(
+      wanted.map(({ cid }) => cid),
+      room,
+    );
+    expect(used).toBeLessThanOrEqual(memory.length);
+    expect(found.size).toBe(wanted.length);
+    for (const { cid, bytes } of wanted) expect(Buffer.compare(found.get(cid) ?? Buffer.alloc(0), bytes)).toBe(0);
   });
 
   test("completeness is remembered of stored nodes, never of raw blocks", async () => {

@@ -38,8 +38,11 @@ describe.skipIf(!canMount)("drills (Linux, root, /dev/fuse)", () => {
   if (all) {
     drill("two agents show the same tree over a master", "two-agents.mjs", ["--master"], 1_800_000);
     drill("an fsynced file is readable over a master within a second", "visibility.mjs", ["50", "--master"], 300_000);
+    drill("collecting garbage beside agents takes nothing that they need", "gc.mjs", ["15", "4"], 600_000);
     drill("agents whose master was away lose no version", "offline.mjs", ["--master"], 300_000);
   }
+  if (all)
+    drill("repositories and databases that two agents wrote to stay whole, and so do their copies", "units.mjs", []);
   if (all) drill("a power cut loses nothing that was fsynced", "power-cut.mjs", ["50"], 1_800_000);
 });
 

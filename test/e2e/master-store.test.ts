@@ -14,7 +14,7 @@ import type { OwnerBlocks } from "../../src/master/store/owner-blocks.ts";
 import { failure, rawBlock } from "../contract/block-store.ts";
 import { compiledProcess } from "../support/compiled.ts";
 import { numberedBlock } from "../support/numbered-block.ts";
-import { seededRandom } from "../support/seeded-random.ts";
+import { seededRandom } from "../../src/simulate/seeded-random.ts";
 import { Workspace } from "../support/syncline.ts";
 
 const ROUNDS = process.env["SYNCLINE_TEST_ALL"] === undefined ? 4 : 60;

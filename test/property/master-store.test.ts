@@ -13,7 +13,7 @@ import { auditData } from "../../src/master/store/audit.ts";
 import { openMasterStore } from "../../src/master/store/master-store.ts";
 import type { BlockStores, OwnerBlocks } from "../../src/master/store/owner-blocks.ts";
 import { noise } from "../support/bytes.ts";
-import { seededRandom } from "../support/seeded-random.ts";
+import { seededRandom } from "../../src/simulate/seeded-random.ts";
 import { type PackDiskCall, SimulatedPackDisk } from "../support/simulated-pack-disk.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 import { systemError } from "../support/watched-disk.ts";

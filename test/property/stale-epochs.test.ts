@@ -5,7 +5,9 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Cid, Lamport } from "../../src/base/ids.ts";
+import { nameFromText, nameToText } from "../../src/base/names.ts";
 import { buildEpoch } from "../../src/bucket/build.ts";
+import { directoryNames } from "../../src/bucket/merge/conflict-names.ts";
 import { mergeSnapshots } from "../../src/bucket/merge/merge-snapshots.ts";
 import { createMergeContext, writerId } from "../support/merge-context.ts";
 import { lostVersions, resurrections, survey } from "../support/merge-laws.ts";
@@ -19,12 +21,15 @@ const runs = { numRuns: all ? 5_000 : 150 };
 const COMMIT = "bafyr4iaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" as Cid;
 const SEQ = 10 as Lamport;
 
+/** Who has files under the names that the base's directories get when they give way. */
+const crowds = fc.record({ ours: fc.boolean(), theirs: fc.boolean() });
+
 describe("an epoch on a root that moved under its dirty objects", () => {
   test(
     "loses nothing, brings nothing back, and gives a valid tree",
     async () => {
       await fc.assert(
-        fc.asyncProperty(deeds(6), deeds(4), deeds(6), deeds(6), async (born, moved, ours, theirs) => {
+        fc.asyncProperty(deeds(6), deeds(4), deeds(6), deeds(6), crowds, async (born, moved, ours, theirs, crowd) => {
           const context = createMergeContext();
           const start = new ModelSealer(context, new ModelFilesystem());
           // Two epochs, so that files of the base may be elsewhere than where they were born.
@@ -36,6 +41,8 @@ describe("an epoch on a root that moved under its dirty objects", () => {
             await ModelSealer.open(context, base, 1_000),
             await ModelSealer.open(context, base, 2_000),
           ];
+          if (crowd.ours) takeConflictNames(mine.model, "ours");
+          if (crowd.theirs) takeConflictNames(other.model, "theirs");
           play(mine.model, ours);
           play(other.model, theirs);
           const root = await other.seal();
@@ -73,3 +80,14 @@ describe("an epoch on a root that moved under its dirty objects", () => {
     all ? 3_600_000 : 60_000,
   );
 });
+
+/** Files under the names that directories get when they give way. */
+function takeConflictNames(model: ModelFilesystem, content: string): void {
+  for (const [path, { type, id }] of model.paths()) {
+    if (type !== "directory" || id === undefined) continue;
+    const [folder, name] = [path.slice(0, path.lastIndexOf("/") + 1), path.slice(path.lastIndexOf("/") + 1)];
+    const [beside] = directoryNames(nameFromText(name), id);
+    if (beside !== undefined)
+      model.apply({ op: "write", path: folder + nameToText(beside), content: `${content} beside ${id}` });
+  }
+}

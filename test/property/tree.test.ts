@@ -6,7 +6,7 @@ import { editTree, emptyTree } from "../../src/tree/edit.ts";
 import type { Entry } from "../../src/tree/entry.ts";
 import { sameContents } from "../../src/tree/entry.ts";
 import { mergeTrees } from "../../src/tree/merge.ts";
-import { get, peekGet, peekRange, range } from "../../src/tree/read.ts";
+import { get, lastBefore, peekGet, peekRange, range } from "../../src/tree/read.ts";
 import { walkTree } from "../../src/tree/walk.ts";
 import type { Model, TestTrees } from "../support/trees.ts";
 import {
@@ -30,6 +30,22 @@ const targetBytes = fc.constantFrom(256, 300, 700);
 const batch = fc.constantFrom(1, 2, 7, 256);
 const shapes = fc.record({ capacityBytes, targetBytes, batch });
 const numRuns = process.env["SYNCLINE_TEST_ALL"] === undefined ? 150 : 5_000;
+
+test("the last entry before any key is the one that a sorted list has there", async () => {
+  await fc.assert(
+    fc.asyncProperty(shapes, arbitraryModel(), async (options, model) => {
+      const trees = testTrees(options);
+      const root = await build(trees, model);
+      const keys = entriesOf(model).map(({ key }) => key);
+      for (const key of [...keys, Uint8Array.of(0), Uint8Array.of(255, 255)]) {
+        const expected = keys.findLast((other) => Buffer.compare(other, key) < 0);
+        const found = await lastBefore(trees.nodes, root, key);
+        expect(found && hex(found.key)).toEqual(expected && hex(expected));
+      }
+    }),
+    { numRuns: 40 },
+  );
+});
 
 describe("edits", () => {
   test("give the tree that a build of the result gives", async () => {

@@ -6,11 +6,14 @@ import * as fc from "fast-check";
 import type { Clock } from "../../src/base/clock.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { verifyBucket } from "../../src/bucket/verify.ts";
-import { anyAgentOperation, isKind, perform, placeOperation, Tokens, tokensIn } from "./agent-operations.ts";
-import type { AgentOperation, PlacedOperation } from "./agent-operations.ts";
-import { isDirectory } from "./kernel-mount.ts";
-import type { KernelMount, Shown } from "./kernel-mount.ts";
+import { isKind, perform, placeDeed, Tokens, tokensIn } from "../../src/simulate/deeds.ts";
+import type { Deed, PlacedDeed } from "../../src/simulate/deeds.ts";
+import { anyDeed } from "./agent-operations.ts";
+import type { KernelMount } from "../../src/simulate/kernel-mount.ts";
+import { differences, isAstray, treeOf } from "../../src/simulate/shown-tree.ts";
+import type { BucketRemote } from "../../src/bucket/remote.ts";
 import { MemoryRemote } from "./memory-remote.ts";
+import type { SwapFault } from "./memory-remote.ts";
 import { SimulatedAgent } from "./simulated-agent.ts";
 import { createBucket, openBucket } from "./test-bucket.ts";
 
@@ -26,32 +29,44 @@ const EVENTS = [
 type Event = (typeof EVENTS)[number];
 export interface Step {
   readonly agent: number;
-  readonly what: AgentOperation | Event;
+  readonly what: Deed | Event;
 }
 
 export const anyStep: fc.Arbitrary<Step> = fc.record({
   agent: fc.nat({ max: AGENTS - 1 }),
-  what: fc.oneof(
-    { weight: 6, arbitrary: anyAgentOperation },
-    { weight: 2, arbitrary: fc.constantFrom<Event>(...EVENTS) },
-  ),
+  what: fc.oneof({ weight: 6, arbitrary: anyDeed }, { weight: 2, arbitrary: fc.constantFrom<Event>(...EVENTS) }),
 });
 
+/** A bucket that goes away and comes back, and where the next swaps go wrong. */
+export interface WorldRemote extends BucketRemote {
+  unreachable: boolean;
+  readonly faults: SwapFault[];
+}
+
+export interface WorldSetting {
+  readonly remote: WorldRemote;
+  readonly clock: Clock;
+  /** An agent's own way to the bucket. */
+  readonly remoteOf: (seed: number) => Promise<BucketRemote>;
+}
+
 export class World {
-  readonly remote = new MemoryRemote();
+  readonly remote: WorldRemote;
   readonly tokens = new Tokens();
   agents: SimulatedAgent[] = [];
   /** Each agent's own directory, on a filesystem that nobody else has and that is never published. */
   shadows: SimulatedAgent[] = [];
   readonly #clock: Clock;
+  readonly #remoteOf: (seed: number) => Promise<BucketRemote>;
 
-  constructor() {
-    let nowNs = 1_700_000_000_000_000_000n;
-    this.#clock = { ...systemClock, sleep: async () => {}, nowNs: () => (nowNs += 1_000_000n) };
+  constructor(setting: WorldSetting = inMemory()) {
+    this.remote = setting.remote;
+    this.#clock = setting.clock;
+    this.#remoteOf = setting.remoteOf;
   }
 
-  static async create(): Promise<World> {
-    const world = new World();
+  static async create(setting?: WorldSetting): Promise<World> {
+    const world = new World(setting);
     await createBucket(world.remote);
     const local = new MemoryRemote();
     await createBucket(local);
@@ -68,8 +83,8 @@ export class World {
     return world;
   }
 
-  start(name: string, seed: number): Promise<SimulatedAgent> {
-    return SimulatedAgent.start(this.remote, name, seed, this.#clock);
+  async start(name: string, seed: number): Promise<SimulatedAgent> {
+    return SimulatedAgent.start(await this.#remoteOf(seed), name, seed, this.#clock);
   }
 
   async step({ agent: index, what }: Step): Promise<void> {
@@ -77,7 +92,7 @@ export class World {
     if (agent === undefined) return;
     if (typeof what === "string") return this.#happen(agent, what);
     const root = what.own ? `own-${agent.name}` : "shared";
-    await this.#do(agent, await placeOperation(agent.mount, root, what, this.tokens.next(agent.name)));
+    await this.#do(agent, await placeDeed(agent.mount, root, what, this.tokens.next(agent.name)));
   }
 
   /** Steps as text: `a begin`, `b rename shared/d shared/e`, `c look shared`: which puts it into the caches. */
@@ -94,7 +109,7 @@ export class World {
     }
   }
 
-  async #do(agent: SimulatedAgent, placed: PlacedOperation): Promise<void> {
+  async #do(agent: SimulatedAgent, placed: PlacedDeed): Promise<void> {
     const { kind, path, target, token } = placed;
     const errno = await perform(agent.mount, placed, this.tokens);
     this.tokens.history.push(`${agent.name} ${kind} ${path} ${target} ${token}: ${errno}`);
@@ -189,38 +204,11 @@ export class World {
   }
 }
 
+function inMemory(): WorldSetting {
+  const remote = new MemoryRemote();
+  let nowNs = 1_700_000_000_000_000_000n;
+  const clock = { ...systemClock, sleep: async () => {}, nowNs: () => (nowNs += 1_000_000n) };
+  return { remote, clock, remoteOf: async () => remote };
+}
+
 const WAITING: ReadonlySet<string> = new Set(["arbiter_unreachable", "store_unreachable", "root_moved"]);
-
-/** Path → what a program sees there. */
-async function treeOf(mount: KernelMount, root = "", times = true): Promise<Map<string, string>> {
-  const tree = new Map<string, string>();
-  const first = new Map<number, string>();
-  const walk = async (path: string): Promise<void> => {
-    const shown = await mount.show(path);
-    if (shown === undefined) throw new Error(`the listing names ${path}, the lookup does not find it`);
-    tree.set(path, describe(path, shown, first, times));
-    if (!isDirectory(shown.attributes)) return;
-    for (const name of shown.names) await walk(path === "" ? name : `${path}/${name}`);
-  };
-  await walk(root);
-  return tree;
-}
-
-function describe(path: string, { attributes, contents }: Shown, first: Map<number, string>, times: boolean): string {
-  const { ino, mode, nlink, size, mtimeNs } = attributes;
-  const same = first.get(ino) ?? path;
-  first.set(ino, same);
-  return `${mode.toString(8)} ${nlink} ${size} ${times ? mtimeNs : ""} ${same} ${contents.toString("latin1")}`;
-}
-
-/** Whether it came to be in the root directory, where nobody puts anything. What parted there has a conflict name. */
-function isAstray(path: string, homes: ReadonlySet<string>): boolean {
-  return !path.includes("/") && !homes.has(path) && !path.includes(" (conflict ");
-}
-
-function differences(expected: ReadonlyMap<string, string>, found: ReadonlyMap<string, string>): string[] {
-  const paths = [...new Set([...expected.keys(), ...found.keys()])].filter(
-    (path) => expected.get(path) !== found.get(path),
-  );
-  return paths.map((path) => `${path} is ${found.get(path)}, not ${expected.get(path)}`);
-}

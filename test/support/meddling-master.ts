@@ -57,15 +57,12 @@ export function lost(sent: boolean): SynclineError {
 }
 
 export function jsonAnswer(status: number, value: unknown): MasterAnswer {
-  const body = (async function* () {
-    yield Buffer.from(JSON.stringify(value));
-  })();
-  return { status, headers: {}, body, json: async () => value };
+  return { ...bytesAnswer(Buffer.from(JSON.stringify(value))), status, json: async () => value };
 }
 
 export function bytesAnswer(bytes: Uint8Array): MasterAnswer {
   const body = (async function* () {
     yield bytes;
   })();
-  return { status: 200, headers: {}, body, json: async () => undefined };
+  return { status: 200, headers: {}, body, read: async (take) => void take(bytes), json: async () => undefined };
 }

@@ -8,7 +8,7 @@ import { createTreeConfig } from "../../src/tree/boundary.ts";
 import { NodeStore } from "../../src/tree/node-store.ts";
 import { BlockMap } from "./block-map.ts";
 
-/** With the policy of the scenarios: `.txt`, `.md` and `.c` are text, `.log` is a log. Small nodes, so that trees have some. */
+/** With the policy of the scenarios: `.txt`, `.md`, `.json` and `.c` are text, `.log` is a log. Small nodes, so that trees have some. */
 export function createMergeContext(blocks: BlockMap = new BlockMap()): MergeContext {
   return {
     nodes: new NodeStore(blocks, { capacityBytes: 64 * 1024 * 1024 }),
@@ -17,7 +17,7 @@ export function createMergeContext(blocks: BlockMap = new BlockMap()): MergeCont
     sink: blocks,
     treeConfig: createTreeConfig({ salt: new Uint8Array(32), targetBytes: 1024 }),
     contentConfig: createContentConfig(),
-    policy: { ...DEFAULT_POLICY, text: ["*.c", "*.md", "*.txt"], logs: ["*.log"] },
+    policy: { ...DEFAULT_POLICY, text: ["*.c", "*.json", "*.md", "*.txt"], logs: ["*.log"] },
   };
 }
 

@@ -1,6 +1,7 @@
 /** Generated histories: operations chosen against what is there, nasty ones more often, on few names so that they meet. */
 import * as fc from "fast-check";
-import type { ModelFilesystem, ModelInode, Operation } from "./model-filesystem.ts";
+import type { Operation } from "../../src/simulate/scenario.ts";
+import type { ModelFilesystem, ModelInode } from "./model-filesystem.ts";
 
 /** An operation before it is known what is there: numbers that pick from the paths of the moment. */
 export interface Intent {
@@ -45,11 +46,24 @@ const WEIGHTS = {
 };
 const KINDS = (Object.keys(WEIGHTS) as Kind[]).flatMap((kind) => Array.from({ length: WEIGHTS[kind] }, () => kind));
 
-/** Few, so that writers meet. */
+/** What histories are about. */
+export interface Setting {
+  /** What they start from. */
+  readonly skeleton: readonly Operation[];
+  /** What sides do to it so that they meet. */
+  readonly deeds: readonly (readonly Operation[])[];
+  /** What sides write into what they may both have. */
+  readonly written: readonly string[];
+  /** Few, so that writers meet. */
+  readonly names: readonly string[];
+  /** In a report of a failure. */
+  readonly [fc.toStringMethod]?: () => string;
+}
+
 const NAMES = ["a", "a", "b", "b", "c", "n.bin", "n.bin", "t.txt", "l.log"];
 
 /** What histories start from: directories to move, hard links, equal bytes, and files away from where they were born. */
-export const SKELETON: readonly Operation[] = skeleton();
+const SKELETON: readonly Operation[] = skeleton();
 
 function skeleton(): Operation[] {
   const lines = "1\n2\n3\n4\n5\n6\n7\n";
@@ -174,15 +188,17 @@ const WRITTEN = [
   "a/c/n.bin",
 ];
 
-export const intents = (minLength: number, maxLength: number) =>
+export const PLAIN: Setting = { skeleton: SKELETON, deeds: DEEDS, written: WRITTEN, names: NAMES };
+
+export const intents = (minLength: number, maxLength: number, setting: Setting = PLAIN) =>
   fc.noBias(
     fc.array(
       fc.record({
         kind: fc.constantFrom(...KINDS),
         a: fc.nat(19),
         b: fc.nat(19),
-        deed: fc.nat(DEEDS.length - 1),
-        name: fc.constantFrom(...NAMES),
+        deed: fc.nat(setting.deeds.length - 1),
+        name: fc.constantFrom(...setting.names),
         content: fc.constantFrom(...CONTENTS),
       }),
       { minLength, maxLength, size: "max" },
@@ -193,12 +209,17 @@ export const intents = (minLength: number, maxLength: number) =>
 export interface Theme {
   readonly deeds: readonly number[];
   readonly files: readonly number[];
+  readonly setting?: Setting;
 }
 
-export const themes: fc.Arbitrary<Theme> = fc.record({
-  deeds: fc.array(fc.nat(DEEDS.length - 1), { minLength: 3, maxLength: 7 }),
-  files: fc.array(fc.nat(WRITTEN.length - 1), { minLength: 1, maxLength: 3 }),
-});
+export const themesOf = (setting: Setting): fc.Arbitrary<Theme> =>
+  fc.record({
+    deeds: fc.array(fc.nat(setting.deeds.length - 1), { minLength: 3, maxLength: 7 }),
+    files: fc.array(fc.nat(setting.written.length - 1), { minLength: 1, maxLength: 3 }),
+    setting: fc.constant(setting),
+  });
+
+export const themes = themesOf(PLAIN);
 
 export class HistoryPlayer {
   readonly #label: string;
@@ -213,6 +234,7 @@ export class HistoryPlayer {
 
   /** The operations that an intent means here. */
   operations(model: ModelFilesystem, { kind, a, b, deed, name, content }: Intent): Operation[] {
+    const { setting = PLAIN } = this.#theme;
     const all = [...model.paths()];
     const pick = (found: readonly (readonly [string, ModelInode])[], index: number) =>
       found[index % Math.max(found.length, 1)]?.[0] ?? "none";
@@ -224,9 +246,9 @@ export class HistoryPlayer {
     const other = pick(all, b);
     switch (kind) {
       case "deed":
-        return [...(DEEDS[chosen(this.#theme.deeds, deed)] ?? [])];
+        return [...(setting.deeds[chosen(this.#theme.deeds, deed)] ?? [])];
       case "meet": {
-        const written = WRITTEN[chosen(this.#theme.files, a)] ?? "k";
+        const written = setting.written[chosen(this.#theme.files, a)] ?? "k";
         const edited = this.#edited(model.at(written)?.content ?? "", written, b, content);
         return [{ op: "write", path: written, content: edited }];
       }

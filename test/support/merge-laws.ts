@@ -1,4 +1,7 @@
-/** The laws of a merge (docs/merge.md) as judges: each answers with what is wrong, as text, or with nothing. */
+/**
+ * The laws of a merge (docs/merge.md) as judges: each answers with what is wrong, as text, or with nothing. What is in units
+ * that both sides changed (`except`) has a judge of its own (unit-laws.ts).
+ */
 import { isDeepStrictEqual } from "node:util";
 import type { Cid, FileId } from "../../src/base/ids.ts";
 import type { Conflict } from "../../src/bucket/merge/conflict.ts";
@@ -39,10 +42,17 @@ export function lostVersions(base: Surveyed, side: Surveyed, merged: Surveyed): 
 }
 
 /** Law 5: what one side deleted and the other left alone is gone, ancestors and the contents of moved directories aside. */
-export function resurrections(base: Surveyed, deleter: Surveyed, other: Surveyed, merged: Surveyed): string[] {
+export function resurrections(
+  base: Surveyed,
+  deleter: Surveyed,
+  other: Surveyed,
+  merged: Surveyed,
+  except: ReadonlySet<FileId> = new Set(),
+): string[] {
   const parents = new Set([...merged.objects.values()].flatMap(({ names }) => names.map(parentOf)));
   return [...base.objects.values()].flatMap((object) => {
     const { id } = object;
+    if (except.has(id)) return [];
     if (deleter.objects.has(id) || !merged.objects.has(id) || !sameObject(object, other.objects.get(id))) return [];
     if (object.record.type === "directory" && parents.has(id)) return [];
     if (liesInMoved(object, base, deleter, other)) return [];
@@ -57,10 +67,12 @@ export function brokenIntentions(
   other: Surveyed,
   merged: Surveyed,
   conflicts: readonly Conflict[],
+  except: ReadonlySet<FileId> = new Set(),
 ): string[] {
   const involved = new Set(conflicts.flatMap(({ kind, ids }) => (kind === "copy" ? [] : [ids.other, ids.kept])));
   return [...side.objects.values()].flatMap((object) => {
     const { id } = object;
+    if (except.has(id)) return [];
     if (!sameObject(base.objects.get(id), other.objects.get(id))) return [];
     if (base.objects.has(id) && sameObject(base.objects.get(id), object)) return [];
     const result = merged.objects.get(id);
@@ -79,9 +91,16 @@ export function brokenIntentions(
  * The table: a rename, a new link or new content survives the other side's delete, and so does what the deleter removed
  * inside a directory that this side moved.
  */
-export function lostSurvivors(base: Surveyed, side: Surveyed, deleter: Surveyed, merged: Surveyed): string[] {
+export function lostSurvivors(
+  base: Surveyed,
+  side: Surveyed,
+  deleter: Surveyed,
+  merged: Surveyed,
+  except: ReadonlySet<FileId> = new Set(),
+): string[] {
   return [...side.objects.values()].flatMap((object) => {
     const before = base.objects.get(object.id);
+    if (except.has(object.id)) return [];
     if (before === undefined || deleter.objects.has(object.id) || merged.objects.has(object.id)) return [];
     const gained = object.names.some((name) => !before.names.includes(name));
     const edited = base.texts.get(object.id) !== side.texts.get(object.id);

@@ -1,21 +1,11 @@
-/** Plays the worked cases of test/vectors/merge-scenarios.json; their format is at the end of docs/merge.md. */
-import type { Lamport } from "../../src/base/ids.ts";
-import type { Head } from "../../src/bucket/merge/context.ts";
-import type { MergeContext } from "../../src/bucket/merge/context.ts";
-import { blake3 } from "../../src/crypto/hash.ts";
-import type { Cid } from "../../src/base/ids.ts";
+/** Plays worked merges on models, as a second opinion on what src/simulate plays with an agent's code. */
+import type { Cid, Lamport } from "../../src/base/ids.ts";
+import type { Head, MergeContext } from "../../src/bucket/merge/context.ts";
+import { filledOperation, sortedListing } from "../../src/simulate/scenario.ts";
+import type { Listing, Operation, Scenario } from "../../src/simulate/scenario.ts";
 import { writerId } from "./merge-context.ts";
 import { ModelFilesystem } from "./model-filesystem.ts";
-import type { Operation } from "./model-filesystem.ts";
 import { ModelSealer, readModel } from "./model-seal.ts";
-
-export interface Scenario {
-  readonly name: string;
-  readonly base: readonly Operation[];
-  readonly x: readonly Operation[];
-  readonly y: readonly Operation[];
-  readonly expect: { readonly paths: Readonly<Record<string, string>>; readonly conflicts: number };
-}
 
 export interface PlayedScenario {
   readonly base: Cid;
@@ -32,26 +22,13 @@ export async function playScenario(context: MergeContext, scenario: Scenario): P
   return { base: base.tree, x: await head("x", 1000), y: await head("y", 2000) };
 }
 
-/** path → content, "dir", or "-> target"; names with a directory's id in them as `<k (conflict dir)>`. */
-export async function listPaths(context: MergeContext, tree: Cid): Promise<Record<string, string>> {
-  const listing: Record<string, string> = {};
+/** path → content, "dir", or "-> target". */
+export async function listPaths(context: MergeContext, tree: Cid): Promise<Listing> {
   const model = await readModel(context, tree);
-  for (const [path, { type, content }] of model.paths())
-    listing[path] = type === "directory" ? "dir" : type === "symlink" ? `-> ${content}` : content;
-  return sorted(listing);
-}
-
-/** The expected paths with their placeholders filled in; what only a directory's id tells is taken from `actual`. */
-export function expectedPaths(scenario: Scenario, actual: Readonly<Record<string, string>>): Record<string, string> {
-  return sorted(
-    Object.fromEntries(
-      Object.entries(scenario.expect.paths).map(([path, content]) => {
-        const filled = fillPlaceholders(path);
-        const pattern = new RegExp(`^${escapeRegExp(filled).replaceAll(ANY_DIGITS, "[0-9a-f]{8}")}$`);
-        const found = filled.includes(ANY_DIGITS) ? Object.keys(actual).find((name) => pattern.test(name)) : filled;
-        return [found ?? filled, content];
-      }),
-    ),
+  return sortedListing(
+    [...model.paths()].map(([path, { type, content }]) => {
+      return [path, type === "directory" ? "dir" : type === "symlink" ? `-> ${content}` : content];
+    }),
   );
 }
 
@@ -61,38 +38,7 @@ async function play(sealer: ModelSealer, operations: readonly Operation[]): Prom
     if (operation.op === "commit") {
       await sealer.seal();
       epoch++;
-    } else sealer.model.apply(filled(operation));
+    } else sealer.model.apply(filledOperation(operation));
   }
   return { tree: await sealer.seal(), epoch };
-}
-
-function filled<Op extends Operation>(operation: Op): Op {
-  const entries = Object.entries(operation).map(([field, value]) =>
-    field === "path" || field === "to" ? [field, fillPlaceholders(String(value))] : [field, value],
-  );
-  return Object.fromEntries(entries) as Op;
-}
-
-/** Innermost first, until there are none. */
-function fillPlaceholders(text: string): string {
-  const placeholder = /<conflict(\d*|count):([^<>]*?):([^<>:]*):([^<>]*)>/;
-  const next = text.replace(placeholder, (_, digits: string, stem: string, extension: string, content: string) => {
-    const hash = Buffer.from(blake3(Buffer.from(content))).toString("hex");
-    const shown = digits === "count" ? `${hash} 2` : hash.slice(0, Number(digits || 8));
-    return `${stem} (conflict ${content === "dir" ? ANY_DIGITS : shown})${extension}`;
-  });
-  return next === text ? text : fillPlaceholders(next);
-}
-
-const ANY_DIGITS = "????????";
-
-function escapeRegExp(text: string): string {
-  return text
-    .split(ANY_DIGITS)
-    .map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`))
-    .join(ANY_DIGITS);
-}
-
-function sorted(record: Record<string, string>): Record<string, string> {
-  return Object.fromEntries(Object.entries(record).sort(([a], [b]) => (a < b ? -1 : 1)));
 }

@@ -10,15 +10,16 @@ import { wins } from "../../src/bucket/merge/context.ts";
 import { mergeSnapshots, replay } from "../../src/bucket/merge/merge-snapshots.ts";
 import type { MergeResult } from "../../src/bucket/merge/merge-snapshots.ts";
 import { diff } from "../../src/tree/diff.ts";
+import type { Operation } from "../../src/simulate/scenario.ts";
 import { BlockMap } from "./block-map.ts";
 import { createMergeContext, writerId } from "./merge-context.ts";
-import { HistoryPlayer, SKELETON } from "./merge-history.ts";
+import { HistoryPlayer, PLAIN } from "./merge-history.ts";
 import type { Intent, Theme } from "./merge-history.ts";
 import { brokenIntentions, excessCopies, lostSurvivors, lostVersions, resurrections, survey } from "./merge-laws.ts";
 import type { Surveyed } from "./merge-laws.ts";
 import { ModelFilesystem } from "./model-filesystem.ts";
-import type { Operation } from "./model-filesystem.ts";
 import { ModelSealer } from "./model-seal.ts";
+import { contestedUnits, tornUnits } from "./unit-laws.ts";
 
 const BASE_SEQ = 10;
 
@@ -27,6 +28,8 @@ export class MergeWorld {
   readonly context: MergeContext = createMergeContext(this.blocks);
   /** What did not hold, as text: empty if all is well. */
   readonly faults: string[] = [];
+  /** How many units both sides changed, over all merges that were judged. */
+  contested = 0;
   readonly #theme: Theme;
   #time = 0;
   readonly #surveys = new Map<Cid, Promise<Surveyed>>();
@@ -49,7 +52,7 @@ export class MergeWorld {
       if (operation.op === "commit") await sealer.seal();
       else sealer.model.apply(operation);
     };
-    if (tree === undefined) for (const operation of SKELETON) await apply(operation);
+    if (tree === undefined) for (const operation of (this.#theme.setting ?? PLAIN).skeleton) await apply(operation);
     for (const intent of operations)
       for (const operation of player.operations(sealer.model, intent)) await apply(operation);
     return sealer.seal();
@@ -90,12 +93,16 @@ export class MergeWorld {
     this.#same("merged again", (await this.merge(y.tree, later, y)).tree, merged.tree);
     const [before, after] = [await this.survey(base), await this.survey(merged.tree)];
     const sides = [await this.survey(x.tree), await this.survey(y.tree)];
+    const units = contestedUnits(before, sides[0] ?? before, sides[1] ?? before);
+    const except = new Set(units.flatMap(({ ids }) => [...ids]));
+    this.contested += units.length;
+    this.faults.push(...tornUnits(units, after));
     for (const [side, other] of [sides, sides.toReversed()] as [Surveyed, Surveyed][]) {
       this.faults.push(
         ...lostVersions(before, side, after),
-        ...resurrections(before, side, other, after),
-        ...lostSurvivors(before, side, other, after),
-        ...brokenIntentions(before, side, other, after, merged.conflicts),
+        ...resurrections(before, side, other, after, except),
+        ...lostSurvivors(before, side, other, after, except),
+        ...brokenIntentions(before, side, other, after, merged.conflicts, except),
       );
     }
     this.faults.push(...excessCopies(merged.conflicts));
@@ -126,7 +133,7 @@ export class MergeWorld {
     const adopted = new Map<number, Head>();
     for (const [turn, { writer, ops }] of schedule.entries()) {
       const base = adopted.get(writer) ?? { ...root, tree: start, lamport: BASE_SEQ as Lamport };
-      const label = "xyz"[writer] ?? "x";
+      const label = "xyzuv"[writer] ?? "x";
       const sealed = { ...(await this.head(base.tree, label, ops, base.lamport + 1)), epoch: turn + 1 };
       const tree = root.tree === base.tree ? sealed.tree : (await this.judge(base.tree, root, sealed)).tree;
       root = { ...sealed, tree, lamport: (root.lamport + 1) as Lamport };

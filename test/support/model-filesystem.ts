@@ -5,20 +5,16 @@
 import type { FileId } from "../../src/base/ids.ts";
 import { ROOT_ID } from "../../src/base/ids.ts";
 import type { FileRecord } from "../../src/format/record.ts";
-
-export type Operation =
-  | { readonly op: "write" | "append"; readonly path: string; readonly content: string }
-  | { readonly op: "rename" | "exchange" | "link"; readonly path: string; readonly to: string }
-  | { readonly op: "unlink" | "rmdir" | "rmtree" | "mkdir"; readonly path: string }
-  | { readonly op: "symlink"; readonly path: string; readonly target: string }
-  | { readonly op: "chmod"; readonly path: string; readonly mode: number }
-  | { readonly op: "commit" };
+import type { Operation } from "../../src/simulate/scenario.ts";
 
 export interface ModelInode {
   readonly type: "file" | "directory" | "symlink";
   /** Undefined until sealed. */
   id: FileId | undefined;
   mode: number;
+  uid: number;
+  gid: number;
+  readonly xattrs: Map<string, string>;
   /** A file's bytes or a symlink's target, as text. */
   content: string;
   mtime: number;
@@ -52,6 +48,12 @@ export class ModelFilesystem {
         return this.#add(operation.path, { ...inode("symlink", this.#time), content: operation.target });
       case "chmod":
         return this.#chmod(operation.path, operation.mode);
+      case "chown":
+        return this.#change(operation.path, { uid: operation.uid, gid: operation.gid });
+      case "utimes":
+        return this.#change(operation.path, { mtime: operation.mtime * 1e9 });
+      case "setxattr":
+        return this.at(operation.path)?.xattrs.set(operation.name, operation.value) !== undefined;
       case "link":
         return this.#link(operation.path, operation.to);
       case "rename":
@@ -97,6 +99,13 @@ export class ModelFilesystem {
     const found = this.at(path);
     if (found === undefined || found.type === "symlink") return false;
     found.mode = mode;
+    return true;
+  }
+
+  #change(path: string, fields: Partial<Pick<ModelInode, "uid" | "gid" | "mtime">>): boolean {
+    const found = this.at(path);
+    if (found === undefined) return false;
+    Object.assign(found, fields);
     return true;
   }
 
@@ -151,7 +160,8 @@ export class ModelFilesystem {
 
 function inode(type: ModelInode["type"], mtime: number): ModelInode {
   const mode = type === "directory" ? 0o755 : 0o644;
-  return { type, id: undefined, mode, content: "", mtime, conflict: undefined, entries: new Map() };
+  const owner = { uid: 0, gid: 0, xattrs: new Map<string, string>() };
+  return { type, id: undefined, mode, ...owner, content: "", mtime, conflict: undefined, entries: new Map() };
 }
 
 function holds(directory: ModelInode, inner: ModelInode): boolean {

@@ -9,6 +9,7 @@ import { readContent } from "../../src/content/read.ts";
 import { writeBytes } from "../../src/content/write.ts";
 import { cidOf } from "../../src/format/cid.ts";
 import { birthId } from "../../src/format/keys.ts";
+import { isLinked } from "../../src/format/linked-value.ts";
 import type { FileRecord } from "../../src/format/record.ts";
 import { encodeObjectRow, rowKeysOf } from "../../src/bucket/object-rows.ts";
 import type { Place } from "../../src/bucket/object-rows.ts";
@@ -59,8 +60,21 @@ export async function readModel(context: MergeContext, tree: Cid, time = 0): Pro
     if (seen !== undefined) return seen;
     const type = record.type as ModelInode["type"];
     const content = await textOf(context, record);
-    const { mode, conflict } = record;
-    const inode: ModelInode = { type, id, mode, content, mtime: Number(record.mtimeNs), conflict, entries: new Map() };
+    const { mode, uid, gid, conflict } = record;
+    const values = isLinked(record.xattrs) ? [] : [...record.xattrs];
+    const xattrs = new Map(values.map(([name, value]) => [name, Buffer.from(value).toString("utf8")]));
+    const inode: ModelInode = {
+      type,
+      id,
+      mode,
+      uid,
+      gid,
+      xattrs,
+      content,
+      mtime: Number(record.mtimeNs),
+      conflict,
+      entries: new Map(),
+    };
     known.set(id, inode);
     if (type !== "directory") return inode;
     for await (const { name } of listDirectory(context.nodes, tree, id)) {
@@ -166,19 +180,21 @@ async function buildFrom(context: MergeContext, model: ModelFilesystem): Promise
 
 async function recordOf(
   context: MergeContext,
-  { type, mode, content, mtime, conflict }: ModelInode,
+  { type, mode, uid, gid, xattrs, content, mtime, conflict }: ModelInode,
 ): Promise<FileRecord> {
   const bytes = Buffer.from(content, "utf8");
   return {
     type,
     mode,
-    uid: 0,
-    gid: 0,
+    uid,
+    gid,
     size: bytes.length,
     mtimeNs: BigInt(mtime),
     ctimeNs: BigInt(mtime),
     rdev: 0,
-    xattrs: new Map(),
+    xattrs: new Map(
+      [...xattrs].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, value]) => [name, Buffer.from(value)]),
+    ),
     content: type === "file" ? await writeBytes(context.sink, context.contentConfig, bytes) : { kind: "empty" },
     target: type === "symlink" ? bytes.toString("latin1") : "",
     conflict,

@@ -11,8 +11,8 @@ import { packChanged, PackedObjects, unpackChanged } from "../../src/overlay/pac
 import { openVfs } from "../../src/vfs/open-vfs.ts";
 import type { VfsLimits } from "../../src/vfs/open-vfs.ts";
 import type { Vfs } from "../../src/vfs/vfs.ts";
-import { KernelMount } from "./kernel-mount.ts";
-import { SimulatedDisk } from "./simulated-disk.ts";
+import { KernelMount } from "../../src/simulate/kernel-mount.ts";
+import { SimulatedDisk } from "../../src/simulate/simulated-disk.ts";
 import { newWriter, openBucket } from "./test-bucket.ts";
 
 /** Small, so that borders are met. */

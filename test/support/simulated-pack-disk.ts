@@ -8,7 +8,8 @@ import { mkdirSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import type { Random } from "../../src/base/random.ts";
 import type { PackDisk, PackFile } from "../../src/master/store/pack-disk.ts";
-import { SimulatedInode, Stopped } from "./simulated-disk.ts";
+import { Stopped } from "../../src/simulate/simulated-disk.ts";
+import { SimulatedInode } from "../../src/simulate/simulated-files.ts";
 import { systemError } from "./watched-disk.ts";
 
 export type PackDiskCall =

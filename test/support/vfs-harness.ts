@@ -20,9 +20,9 @@ import type { Invalidations } from "../../src/vfs/filesystem.ts";
 import type { VfsLimits } from "../../src/vfs/open-vfs.ts";
 import { openVfs } from "../../src/vfs/open-vfs.ts";
 import { BlockMap } from "./block-map.ts";
-import { SimulatedDisk } from "./simulated-disk.ts";
+import { SimulatedDisk } from "../../src/simulate/simulated-disk.ts";
 import { ManualClock } from "./manual-clock.ts";
-import { VfsDriver } from "./vfs-driver.ts";
+import { VfsDriver } from "../../src/simulate/vfs-driver.ts";
 
 /** Small, so that tests meet every border. */
 const LIMITS: Partial<VfsLimits> = { segmentBytes: 64 * 1024, frameBytes: 4096, checkpointBytes: 256 * 1024 };

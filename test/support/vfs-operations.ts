@@ -5,8 +5,8 @@ import type { FileName, Ino } from "../../src/base/ids.ts";
 import { ROOT_INO } from "../../src/base/ids.ts";
 import { nameFromText } from "../../src/base/names.ts";
 import { FsError } from "../../src/vfs/filesystem.ts";
-import type { VfsDriver } from "./vfs-driver.ts";
-import { CALLER } from "./vfs-driver.ts";
+import type { VfsDriver } from "../../src/simulate/vfs-driver.ts";
+import { CALLER } from "../../src/simulate/vfs-driver.ts";
 
 export type Operation =
   | { readonly op: "create" | "mkdir" | "unlink" | "rmdir"; readonly path: string }

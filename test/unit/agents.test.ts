@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { nameFromText, nameToText } from "../../src/base/names.ts";
 import { World } from "../support/agents-world.ts";
-import { VfsDriver } from "../support/vfs-driver.ts";
+import { VfsDriver } from "../../src/simulate/vfs-driver.ts";
 
 describe("agents on one bucket", () => {
   claim("a directory that was there already shows what others put into it", [
@@ -173,6 +173,94 @@ describe("agents on one bucket", () => {
     ],
     ["shared/e/p.txt", "shared/e/r/q.log"],
   );
+
+  for (const meanwhile of [
+    [],
+    ["create shared/d/x", "create shared/e/y"],
+    ["create shared/e/y", "create shared/d/x", "create shared/e/x", "chmod shared/d"],
+    ["rename shared/d shared/q", "create shared/q/x", "create shared/e/y"],
+    ["rename shared/e shared/q", "create shared/q/x", "create shared/d/y"],
+    ["exchange shared/d shared/e", "create shared/d/x"],
+    ["rename shared/d shared/e/d", "create shared/e/d/x"],
+    ["rename shared/e shared/d/e", "create shared/d/e/x"],
+    ["removeTree shared/d", "create shared/e/y"],
+    ["removeTree shared/e", "create shared/d/x"],
+  ]) {
+    for (const end of ["flush", "restart"]) {
+      claim(`two new directories that become one are one from then on: ${meanwhile.join(", ")}; ${end}`, [
+        "a makeDirectory shared/d",
+        "a flush",
+        "b makeDirectory shared/d",
+        "b makeDirectory shared/d/o",
+        "b makeDirectory shared/e",
+        "b create shared/e/p.txt",
+        "b catchUp",
+        "a rename shared/d shared/e",
+        "a flush",
+        "b away",
+        "b flush",
+        ...meanwhile.map((step) => `b ${step}`),
+        "b back",
+        "b flush",
+        `b ${end}`,
+        "b look shared/e",
+        "b create shared/e/w",
+        "b create shared/d/w",
+      ]);
+    }
+  }
+
+  for (const dirty of [[], ["b create shared/d/x"]]) {
+    claim(`a directory is not counted any more where it was moved before a new one became it: ${dirty.join()}`, [
+      "a makeDirectory shared/d",
+      "a flush",
+      "b flush",
+      "b makeDirectory shared/k",
+      "b makeDirectory shared/e",
+      ...dirty,
+      "a rename shared/d shared/e",
+      "a flush",
+      "b away",
+      "b flush",
+      "b rename shared/d shared/k/d",
+      "b look shared/k",
+      "b look shared/k/d",
+      "b back",
+      "b flush",
+      "b look shared/k",
+      "b look shared/k/d",
+    ]);
+  }
+
+  for (const change of ["unlink shared/f", "chmod shared/f", "rename shared/f shared/q.log"]) {
+    for (const end of ["flush", "restart"]) {
+      claim(
+        `a directory that was removed here comes back for a changed file that others linked there: ${change}; ${end}`,
+        [
+          "a makeDirectory shared/d",
+          "a create shared/f",
+          "a flush",
+          "b flush",
+          "a link shared/f shared/d/p.txt",
+          "a flush",
+          "b removeDirectory shared/d",
+          "b catchUp",
+          `b ${change}`,
+          "b away",
+          "b flush",
+          "b append shared/f",
+          "b append shared/q.log",
+          "b back",
+          `b ${end}`,
+          "b flush",
+          "b look shared",
+          "b append shared/d/p.txt",
+          "b create shared/d/x",
+        ],
+        ["shared/d/p.txt", "shared/d/x"],
+      );
+    }
+  }
 
   claim("a directory counts a new directory once that others made, too", [
     "b makeDirectory shared/d",

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { blake3 as nobleBlake3 } from "@noble/hashes/blake3.js";
 import { NODE_SCALE, NODE_TARGET_BYTES } from "../../src/base/limits.ts";
 import { Boundary, createTreeConfig, isBelow } from "../../src/tree/boundary.ts";
-import { seededRandom } from "../support/seeded-random.ts";
+import { seededRandom } from "../../src/simulate/seeded-random.ts";
 
 const TARGET = NODE_TARGET_BYTES;
 

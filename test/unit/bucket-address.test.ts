@@ -7,6 +7,10 @@ const OWNER = "0x17C5185167401ed00cf5f5b2fc97d9bbfdb7d025";
 describe("one bucket has one spelling", () => {
   test.each([
     ["file:///srv/bucket", "file:///srv/bucket"],
+    ["file:///srv/bucket/", "file:///srv/bucket"],
+    ["file:///srv//photos/../%62ucket", "file:///srv/bucket"],
+    ["file:///srv/50%25%20%23", "file:///srv/50%25%20%23"],
+    [`file:///srv/bucket/#${PIN}`, "file:///srv/bucket"],
     ["https://Master.Example/notes", "https://master.example/notes"],
     ["HTTPS://master.example:443/notes/", "https://master.example/notes"],
     ["https://master.example:3600//notes", "https://master.example:3600/notes"],

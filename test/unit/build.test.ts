@@ -4,6 +4,7 @@ import { ROOT_ID } from "../../src/base/ids.ts";
 import type { Bucket, CurrentRoot } from "../../src/bucket/bucket.ts";
 import { readBackrefs, readDentry, readSelf, resolvePath } from "../../src/bucket/fs-reader.ts";
 import type { TreeObject } from "../../src/bucket/fs-reader.ts";
+import { directoryNames } from "../../src/bucket/merge/conflict-names.ts";
 import { publishEpoch } from "../../src/bucket/publish.ts";
 import { verifyBucket } from "../../src/bucket/verify.ts";
 import { birthId } from "../../src/format/keys.ts";
@@ -272,6 +273,55 @@ describe("an epoch whose objects are older than its reference", () => {
     expect(outcome.epoch.base.changes).toContainEqual(back);
   });
 
+  test("one that comes back beside what has its name now leaves what others have there", async () => {
+    const { publish, at, files } = await world();
+    await publish([{ ino: 2, names: [[1, "d"]], type: "directory" }]);
+    const d = await at("d");
+    const [beside = name(""), further = name("")] = directoryNames(name("d"), d.id);
+    await publish(
+      [
+        { ino: 8, names: [[2, "theirs"]], bytes: bytes("t") },
+        { ino: 9, names: [[1, beside]], bytes: bytes("precious") },
+      ],
+      { who: 1, directories: { 2: d.id } },
+    );
+    await publish([
+      { ino: 2, base: d, names: [] },
+      { ino: 3, names: [[1, "d"]], bytes: bytes("ours") },
+    ]);
+    expect(await files()).toEqual({ d: "ours", [beside]: "precious", [further]: "dir", [`${further}/theirs`]: "t" });
+  });
+
+  test("a directory that gives way takes no name that another object of the epoch had", async () => {
+    const { publish, at, files } = await world();
+    await publish([
+      { ino: 2, names: [[1, "d"]], type: "directory" },
+      { ino: 3, names: [[2, "f"]], bytes: bytes("f") },
+      { ino: 4, names: [[1, "g"]], bytes: bytes("g") },
+    ]);
+    const [d, f, g] = [await at("d"), await at("d", "f"), await at("g")];
+    const beside = `g (conflict ${d.id.slice(12, 20)})`;
+    await publish([{ ino: 5, names: [[1, beside]], bytes: bytes("h") }]);
+    const h = await at(beside);
+    await publish(
+      [
+        { ino: 2, base: d, names: [[1, "g"]] },
+        { ino: 4, base: g, names: [[1, "g2"]] },
+        { ino: 5, base: h, names: [[1, "h2"]] },
+      ],
+      { who: 1 },
+    );
+    await publish(
+      [
+        { ino: 3, base: f, names: [[2, "f"]], bytes: bytes("edited f") },
+        { ino: 4, base: g, names: [[1, "g"]], bytes: bytes("edited g") },
+        { ino: 5, base: h, names: [[1, beside]], bytes: bytes("edited h") },
+      ],
+      { directories: { 2: d.id } },
+    );
+    expect(await files()).toEqual({ g: "dir", "g/f": "edited f", g2: "edited g", h2: "edited h" });
+  });
+
   test("a directory that others removed around an edited file comes back with it, and is told of", async () => {
     const { publish, at, files } = await world();
     await publish([
@@ -332,6 +382,20 @@ describe("an epoch whose objects are older than its reference", () => {
       [ROOT_ID, "f"],
       [ROOT_ID, "g"],
     ]);
+  });
+
+  test("what comes to the root takes no name from what the epoch has there", async () => {
+    const { publish, files } = await world();
+    await publish(
+      [
+        { ino: 2, names: [[4, "f"]], bytes: bytes("stray") },
+        { ino: 3, names: [[1, "f"]], bytes: bytes("at home") },
+      ],
+      { directories: { 4: "f".repeat(32) as FileId } },
+    );
+    const held = await files();
+    expect(held["f"]).toBe("at home");
+    expect(Object.values(held).sort()).toEqual(["at home", "stray"]);
   });
 
   test("an edit of a file that others moved home follows it there", async () => {

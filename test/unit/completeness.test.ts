@@ -1,14 +1,16 @@
 /** The walk that finds what a root lacks: what it costs, and what hostile blocks cost it. */
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { Budget } from "../../src/base/budget.ts";
 import type { Cid } from "../../src/base/ids.ts";
-import { MAX_MISSING_TOLD, MAX_WALK_DEPTH } from "../../src/base/limits.ts";
+import { MAX_MISSING_TOLD, MAX_WALK_DEPTH, WALK_LINKS, WALKS_BYTES } from "../../src/base/limits.ts";
 import { nextTurn } from "../../src/base/concurrency.ts";
 import { Pace } from "../../src/base/pace.ts";
 import type { Block } from "../../src/blocks/block-store.ts";
 import { cidOf, codecOf } from "../../src/format/cid.ts";
 import { linksOf } from "../../src/format/links.ts";
 import { checkComplete } from "../../src/master/roots/completeness.ts";
+import type { OwnerBlocks } from "../../src/master/store/owner-blocks.ts";
 import { buildTree, editTree } from "../../src/tree/edit.ts";
 import type { Entry } from "../../src/tree/entry.ts";
 import { blockOf, nodeBlock } from "../support/commit-chain.ts";
@@ -64,7 +66,7 @@ describe("what a check costs", () => {
     })();
     // Each question takes a millisecond.
     const clock = Object.assign(new ManualClock(), { monotonicMs: () => now++ });
-    await checkComplete(blocks, root.cid, new Pace(clock, 5));
+    await checkComplete({ blocks, pace: new Pace(clock, 5), memory: new Budget(WALKS_BYTES) }, root.cid);
     another.over = true;
     await ended;
     expect(another.turns).toBeGreaterThan(100);
@@ -110,18 +112,43 @@ describe("hostile blocks", () => {
 
   test("nodes of megabytes below one another are not all kept in memory", async () => {
     const blocks = new WatchedBlocks();
-    const ballast = "x".repeat(1 << 20);
-    const chain = [nodeBlock("end")];
-    while (chain.length < 60) {
-      const below = chain.at(-1) as Block;
-      chain.push(nodeBlock(`${ballast}${chain.length}`, below, nodeBlock(`beside ${chain.length}`)));
-    }
-    await blocks.put([...chain, ...Array.from({ length: 60 }, (_, index) => nodeBlock(`beside ${index}`))]);
-    expect(await walk(blocks, chain.at(-1)?.cid as Cid)).toEqual({ kind: "complete" });
+    const chain = await heavyChain(blocks, WALK_LINKS + 10);
+    expect(await walk(blocks, chain)).toEqual({ kind: "complete" });
     // Given up on the way down, read again on the way up: those that did not fit.
     const again = blocks.reads.length - new Set(blocks.reads).size;
     expect(again).toBeGreaterThan(30);
     expect(again).toBeLessThan(60);
+  });
+
+  test("nodes whose links were all looked at are not kept at all", async () => {
+    const blocks = new WatchedBlocks();
+    const memory = new Budget(1e9);
+    let most = 0;
+    blocks.onRead = () => (most = Math.max(most, memory.used));
+    const chain = await heavyChain(blocks, 3);
+    expect(await checkComplete({ blocks, pace: UNHURRIED, memory }, chain)).toEqual({ kind: "complete" });
+    expect(new Set(blocks.reads).size).toBe(blocks.reads.length);
+    expect(most).toBeLessThan(1.3 * (1 << 20));
+    expect(memory.used).toBe(0);
+  });
+
+  test("many walks at once take no more memory than there is for all, and none waits for ever", async () => {
+    const memory = new Budget(4 << 20);
+    let most = 0;
+    const walks = Array.from({ length: 10 }, async (_, index) => {
+      const blocks = new WatchedBlocks();
+      const chain = await heavyChain(blocks, WALK_LINKS + 10, 8, `${index}`);
+      blocks.get = async (cid) => {
+        most = Math.max(most, memory.used);
+        await nextTurn();
+        return MemoryOwnerBlocks.prototype.get.call(blocks, cid);
+      };
+      return checkComplete({ blocks, pace: UNHURRIED, memory }, chain);
+    });
+    expect(await Promise.all(walks)).toEqual(walks.map(() => ({ kind: "complete" })));
+    expect(most).toBeGreaterThan(3 << 20);
+    expect(most).toBeLessThanOrEqual(4 << 20);
+    expect(memory.used).toBe(0);
   });
 
   test(`of thousands that are missing ${MAX_MISSING_TOLD} are told`, async () => {
@@ -221,8 +248,18 @@ class WatchedBlocks extends MemoryOwnerBlocks {
   }
 }
 
+/** Nodes of 1 MiB below one another, each with so many links, the one below first. */
+async function heavyChain(blocks: OwnerBlocks, links: number, length = 60, name = ""): Promise<Cid> {
+  const ballast = "x".repeat(1 << 20);
+  const beside = Array.from({ length: links - 1 }, (_, index) => blockOf("raw", Buffer.from(`beside ${index}`)));
+  const chain = [nodeBlock(`end${name}`)];
+  while (chain.length < length) chain.push(nodeBlock(`${ballast}${chain.length}`, chain.at(-1) as Block, ...beside));
+  await blocks.put([...chain, ...beside]);
+  return chain.at(-1)?.cid as Cid;
+}
+
 function walk(blocks: MemoryOwnerBlocks, root: Cid) {
-  return checkComplete(blocks, root, UNHURRIED);
+  return checkComplete({ blocks, pace: UNHURRIED, memory: new Budget(WALKS_BYTES) }, root);
 }
 
 /** All that a block reaches, itself too, through what is stored. */

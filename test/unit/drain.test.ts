@@ -3,7 +3,7 @@ import { drain, type Drained } from "../../src/agent/drain.ts";
 import type { FlushReport } from "../../src/agent/reports.ts";
 import { Throughput } from "../../src/agent/throughput.ts";
 import type { ErrorCode } from "../../src/base/errors.ts";
-import { VirtualClock } from "../support/virtual-clock.ts";
+import { Timeline } from "../../src/simulate/timeline.ts";
 
 const reportOf = (files: number, code?: ErrorCode): FlushReport => ({
   published: files === 0 && code === undefined,
@@ -16,8 +16,8 @@ const reportOf = (files: number, code?: ErrorCode): FlushReport => ({
 });
 
 /** Drains for 60 s at most; `flush` says how each attempt ends. */
-async function drained(flush: (clock: VirtualClock, attempt: number) => Promise<FlushReport>, signal?: AbortSignal) {
-  const clock = new VirtualClock();
+async function drained(flush: (clock: Timeline, attempt: number) => Promise<FlushReport>, signal?: AbortSignal) {
+  const clock = new Timeline();
   let attempts = 0;
   const last = { now: reportOf(9, "time_out") };
   const work: Promise<Drained> = drain({
@@ -60,7 +60,7 @@ describe("draining", () => {
   });
 
   test("publishes when the bucket comes back in time", async () => {
-    const flush = async (clock: VirtualClock) =>
+    const flush = async (clock: Timeline) =>
       clock.monotonicMs() < 20_000 ? reportOf(1, "store_unreachable") : reportOf(0);
     expect(await drained(flush)).toMatchObject({ files: 0, code: undefined });
   });

@@ -11,7 +11,7 @@ import { DataFiles } from "../../src/overlay/data-files.ts";
 import { BlockMap } from "../support/block-map.ts";
 import { noise } from "../support/bytes.ts";
 import { ManualClock } from "../support/manual-clock.ts";
-import { SimulatedDisk } from "../support/simulated-disk.ts";
+import { SimulatedDisk } from "../../src/simulate/simulated-disk.ts";
 
 const KiB = 1024;
 const MiB = 1024 * KiB;

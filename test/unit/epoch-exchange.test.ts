@@ -23,17 +23,24 @@ test.each([0, 1, 511, 512, 513, 1_200])(
     });
     const pieces: number[] = [];
     answerCalls<Pick<WorkerMethods, "seal" | "sealedObjects" | "publishedObjects" | "published">>(port2, {
-      seal: () => exchange.seal(),
+      async seal() {
+        const sealed = await exchange.seal();
+        if (sealed !== undefined) pieces.push(unpackChanged(sealed.first).length);
+        return sealed;
+      },
       sealedObjects(range) {
         const objects = exchange.sealedObjects(range);
         pieces.push(unpackChanged(objects).length);
         return objects;
       },
-      publishedObjects(some) {
-        if (some.objects !== undefined) pieces.push(new PackedObjects([some.objects]).size);
-        exchange.publishedObjects(some);
+      publishedObjects(piece) {
+        pieces.push(new PackedObjects([piece.objects]).size);
+        exchange.publishedObjects(piece);
       },
-      published: async (epoch) => void exchange.published(epoch),
+      async published(epoch) {
+        if (epoch.last !== undefined) pieces.push(new PackedObjects([epoch.last.objects]).size);
+        exchange.published(epoch);
+      },
     });
     const overlay = overlayBehind(createCaller<WorkerMethods>(port1).call);
     expect(await overlay.seal()).toEqual(fs.vfs.seal());

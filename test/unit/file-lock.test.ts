@@ -1,14 +1,17 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, readdir, readFile, rename, utimes, writeFile } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { type Clock, systemClock } from "../../src/base/clock.ts";
+import { SerialQueue } from "../../src/base/concurrency.ts";
 import { systemRandom } from "../../src/base/random.ts";
-import { systemDisk } from "../../src/objects/disk.ts";
+import { type Disk, systemDisk } from "../../src/objects/disk.ts";
 import { FileLock, type LockHolder } from "../../src/objects/file-lock.ts";
 import { readOwnIdentity } from "../../src/objects/process-identity.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
+import { systemError } from "../support/watched-disk.ts";
 
 /** A clock on which waiting takes no time. */
 function hurriedClock(): Clock {
@@ -20,12 +23,40 @@ function hurriedClock(): Clock {
   };
 }
 
-async function lockIn(folder: string, clock: Clock = systemClock): Promise<FileLock> {
+async function lockIn(folder: string, clock: Clock = systemClock, disk: Disk = systemDisk): Promise<FileLock> {
   await mkdir(join(folder, "tmp"), { recursive: true });
   let files = 0;
   const name = Buffer.from(systemRandom.bytes(6)).toString("hex");
   const temporary = async () => join(folder, "tmp", `${name}-${files++}`);
-  return new FileLock({ disk: systemDisk, clock, random: systemRandom, path: join(folder, "lock"), temporary });
+  return new FileLock({ disk, clock, random: systemRandom, path: join(folder, "lock"), temporary });
+}
+
+/** A disk with which something happens before each call, which is told its number; one call after the other. */
+function stepwise(before: (call: number) => Promise<void>): Disk {
+  const queue = new SerialQueue();
+  let calls = 0;
+  const step = <Args extends unknown[], Result>(call: (...args: Args) => Promise<Result>) => {
+    return (...args: Args): Promise<Result> => {
+      return queue.run(async () => {
+        await before(calls++);
+        return call(...args);
+      });
+    };
+  };
+  const { link, unlink, stat, open } = systemDisk;
+  const readFile = ((path: string, encoding: "utf8") =>
+    queue.run(async () => {
+      if (path.endsWith("lock")) await before(calls++);
+      return systemDisk.readFile(path, encoding);
+    })) as Disk["readFile"];
+  return {
+    ...systemDisk,
+    link: step(link),
+    unlink: step(unlink),
+    stat: step(stat) as Disk["stat"],
+    open: step(open),
+    readFile,
+  };
 }
 
 /** A process that has ended, by its id. */
@@ -58,6 +89,26 @@ describe("the lock", () => {
     expect(await other.run(async () => "free")).toBe("free");
   });
 
+  test("is free again whenever its folder goes away and comes back while it is taken, held and given up", async () => {
+    for (let gone = 0; gone < 12; gone++) {
+      for (let back = gone + 1; back < 14; back++) {
+        const folder = await temporaryFolder();
+        const away = `${folder}-away`;
+        let steady = false;
+        const before = async (call: number) => {
+          if (call === gone && !steady) await rename(folder, away);
+          if (call === back && !steady) await rename(away, folder);
+        };
+        const lock = await lockIn(folder, systemClock, stepwise(before));
+        await lock.run(async () => {}).catch(() => {});
+        steady = true;
+        await rename(away, folder).catch(() => {});
+        await lock.tidy();
+        expect(await (await lockIn(folder, hurriedClock())).run(async () => "free"), `${gone}, ${back}`).toBe("free");
+      }
+    }
+  });
+
   test("is held by one at a time, and nothing is left of it", async () => {
     const folder = await temporaryFolder();
     let inside = 0;
@@ -84,6 +135,21 @@ describe("the lock", () => {
     const lock = await lockIn(await temporaryFolder());
     await expect(lock.run(async () => Promise.reject(new RangeError("no")))).rejects.toThrow("no");
     expect(await lock.run(async () => "again")).toBe("again");
+  });
+
+  test("that cannot be written for want of space leaves no open file and nothing behind", async () => {
+    const folder = await temporaryFolder();
+    const files: FileHandle[] = [];
+    const open: Disk["open"] = async (...where) => {
+      const file = await systemDisk.open(...where);
+      files.push(file);
+      file.writeFile = () => Promise.reject(systemError("ENOSPC"));
+      return file;
+    };
+    const lock = await lockIn(folder, systemClock, { ...systemDisk, open });
+    await expect(lock.run(async () => {})).rejects.toMatchObject({ code: "ENOSPC" });
+    expect(files.map(({ fd }) => fd)).toEqual([-1]);
+    expect(await readdir(join(folder, "tmp"))).toEqual([]);
   });
 
   test("says who holds it, and what to do, when it does not become free", async () => {

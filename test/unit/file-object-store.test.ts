@@ -42,6 +42,15 @@ describe("a power cut", () => {
     expect(syncs).toEqual([join(path, "pack")]);
   });
 
+  test("may not take what is settled by two at once, once either has it settled", async () => {
+    const { path, watched, store } = await opened();
+    await store.putNew("pack/0", [bytes("content")], "later");
+    const first = store.settle();
+    await store.settle();
+    expect(watched.named().get(join(path, "pack/0"))).toBe(true);
+    await first;
+  });
+
   test("cannot take back a root that somebody else has read", async () => {
     const { path, watched, store } = await opened();
     // Another process swaps the root, and stops before it syncs the folder.

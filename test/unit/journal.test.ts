@@ -2,8 +2,8 @@ import { expect, test } from "vitest";
 import { hasCode } from "../../src/base/errors.ts";
 import type { ByteWriter } from "../../src/overlay/bytes.ts";
 import { Journal } from "../../src/overlay/journal.ts";
-import { seededRandom } from "../support/seeded-random.ts";
-import { diskFull, SimulatedDisk } from "../support/simulated-disk.ts";
+import { seededRandom } from "../../src/simulate/seeded-random.ts";
+import { diskFull, SimulatedDisk } from "../../src/simulate/simulated-disk.ts";
 
 const OPTIONS = { segmentBytes: 4096, frameBytes: 1024 };
 

@@ -11,6 +11,7 @@ import { type Master, MasterConnection, maybeReceived } from "../../src/net/mast
 import { Masters } from "../../src/net/masters.ts";
 import { carOf } from "../support/car.ts";
 import { ManualClock } from "../support/manual-clock.ts";
+import { bytesAnswer } from "../support/meddling-master.ts";
 import { raw } from "../support/opaque-commits.ts";
 import { json, scriptedServer, type ScriptedServer } from "../support/scripted-server.ts";
 
@@ -380,7 +381,7 @@ function fakeMaster(address: string, { answers = true } = {}): FakeMaster {
     async call() {
       master.calls++;
       if (master.fails) throw new SynclineError("store_unreachable", `${address} does not answer.`);
-      return { status: 200, headers: {}, body: (async function* () {})(), json: async () => ({}) };
+      return { ...bytesAnswer(Buffer.alloc(0)), json: async () => ({}) };
     },
     async capabilities() {
       master.probes++;

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { DISCARD_MS } from "../../src/base/limits.ts";
 import { signToken } from "../../src/crypto/token.ts";
+import { decodeCar } from "../../src/format/car.ts";
 import { cidOf } from "../../src/format/cid.ts";
 import { Lane } from "../../src/master/http/lane.ts";
 import { Metrics } from "../../src/master/http/metrics.ts";
@@ -70,6 +71,39 @@ describe("a reader who stands still", () => {
     client.close();
     await master.stop();
   });
+});
+
+test("answers at the same time keep their blocks apart, also beside readers who go away in the middle", async () => {
+  const master = await startTestMaster();
+  const blocks = Array.from({ length: 48 }, (_, at) => {
+    const bytes = Buffer.alloc(150_000 + at * 3_001, `${at} `);
+    return { cid: cidOf("raw", bytes), bytes };
+  });
+  await master.call("/v1/blocks", { method: "POST", body: carOf(...blocks) });
+  const ask = (from: number, signal?: AbortSignal) => {
+    const order = Array.from({ length: 24 }, (_, at) => blocks[(from * 5 + at * 11) % blocks.length]?.cid);
+    return master.call("/v1/blocks/get", {
+      method: "POST",
+      body: JSON.stringify({ cids: order }),
+      signal: signal ?? null,
+    });
+  };
+  let intact = 0;
+  const read = async (from: number) => {
+    for await (const section of decodeCar((await ask(from)).body as AsyncIterable<Uint8Array>)) {
+      if (section.kind === "block" && cidOf("raw", section.bytes) === section.cid) intact++;
+    }
+  };
+  const leave = async (from: number) => {
+    const gone = new AbortController();
+    await (await ask(from, gone.signal)).body?.getReader().read();
+    gone.abort();
+  };
+  for (let round = 0; round < 4; round++) {
+    await Promise.all(Array.from({ length: 12 }, (_, at) => (at % 3 === 2 ? leave(at) : read(at))));
+  }
+  expect(intact).toBe(4 * 8 * 24);
+  await master.stop();
 });
 
 test("metrics are OpenMetrics text", () => {

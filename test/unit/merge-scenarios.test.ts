@@ -4,8 +4,10 @@
  */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { expectedPaths, listPaths, playScenario } from "../support/merge-scenario.ts";
-import type { Scenario } from "../support/merge-scenario.ts";
+import { compareAttributes } from "../../src/simulate/scenario-attributes.ts";
+import { expectedPaths, parseScenarios } from "../../src/simulate/scenario.ts";
+import type { Scenario } from "../../src/simulate/scenario.ts";
+import { listPaths, playScenario } from "../support/merge-scenario.ts";
 import { MergeWorld } from "../support/merge-world.ts";
 
 describe("worked merges", () => {
@@ -33,14 +35,18 @@ async function play(scenario: Scenario): Promise<{ ended: Ending; expected: Endi
   const { base, x, y } = await playScenario(world.context, scenario);
   const { tree, conflicts } = await world.judge(base, x, y);
   const paths = await listPaths(world.context, tree);
+  const attributes = await compareAttributes(world.context, tree, scenario);
   return {
-    ended: { paths, conflicts: conflicts.length, faults: world.faults },
-    expected: { paths: expectedPaths(scenario, paths), conflicts: scenario.expect.conflicts, faults: [] },
+    ended: { paths: { ...paths, ...attributes.got }, conflicts: conflicts.length, faults: world.faults },
+    expected: {
+      paths: { ...expectedPaths(scenario, paths), ...attributes.expected },
+      conflicts: scenario.expect.conflicts,
+      faults: [],
+    },
   };
 }
 
 function scenariosOf(file: string): [string, Scenario][] {
   const url = new URL(`../vectors/${file}`, import.meta.url);
-  const { scenarios } = JSON.parse(readFileSync(url, "utf8")) as { scenarios: readonly Scenario[] };
-  return scenarios.map((scenario) => [scenario.name, scenario]);
+  return parseScenarios(readFileSync(url, "utf8")).map((scenario) => [scenario.name, scenario]);
 }

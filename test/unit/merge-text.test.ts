@@ -32,6 +32,21 @@ describe("a line merge", () => {
     expect(mergeText("1\n2\n3", "1\n2\n3\nW", "0\n1\n2\n3")).toBe("0\n1\n2\n3\nW");
   });
 
+  test("of thousands of lines that repeat takes no longer than a moment", () => {
+    const base: string[] = Array.from({ length: 13_000 }, (_, at) => (at % 3 === 0 ? "  {\n" : "  },\n"));
+    const winner = ["W\n", ...base.slice(1, -2), "W\n", ...base.slice(-1)].join("");
+    const loser = base.toSpliced(6_000, 1, "L\n");
+    const both = ["W\n", ...loser.slice(1, -2), "W\n", ...loser.slice(-1)].join("");
+    expect(mergeText(base.join(""), winner, loser.join(""))).toBe(both);
+  });
+
+  test("of which one side wrote almost everything anew counts that as one change", () => {
+    const base = Array.from({ length: 10_000 }, (_, at) => `${at}\n`);
+    const winner = [...base.slice(0, 9_000).map((line) => `w${line}`), ...base.slice(9_000)].join("");
+    expect(mergeText(base.join(""), winner, `${base.join("")}L\n`)).toBe(`${winner}L\n`);
+    expect(mergeText(base.join(""), winner, base.toSpliced(5_000, 1, "L\n").join(""))).toBeUndefined();
+  });
+
   test("of thousands of lines takes no longer than a moment, or is refused", () => {
     const lines = (count: number, line: (at: number) => string) =>
       Array.from({ length: count }, (_, at) => `${line(at)}\n`).join("");

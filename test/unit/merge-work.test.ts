@@ -1,12 +1,13 @@
 /** What a merge reads and writes, and what stays of earlier merges: bounds that no single scenario shows. */
 import { describe, expect, test } from "vitest";
 import type { Cid, Lamport } from "../../src/base/ids.ts";
+import { codecOf } from "../../src/format/cid.ts";
 import { mergeSnapshots } from "../../src/bucket/merge/merge-snapshots.ts";
 import { NodeStore } from "../../src/tree/node-store.ts";
 import { ChunkCache } from "../../src/content/chunk-cache.ts";
 import { listPaths } from "../support/merge-scenario.ts";
 import { MergeWorld } from "../support/merge-world.ts";
-import type { Operation } from "../support/model-filesystem.ts";
+import type { Operation } from "../../src/simulate/scenario.ts";
 
 const theme = { deeds: [0], files: [0] };
 
@@ -36,6 +37,34 @@ describe("the work of a merge", () => {
     world.blocks.forgetCounts();
     expect((await mergeSnapshots(world.context, base, x, y)).tree).toBe(x.tree);
     expect(world.blocks.puts).toHaveLength(0);
+  });
+});
+
+describe("the work of a merge beside units", () => {
+  const world = new MergeWorld(theme);
+  const repository = (files: number): Operation[] => [
+    { op: "mkdir", path: ".git" },
+    ...filesIn(".git/objects", files, "object"),
+    { op: "write", path: ".git/HEAD", content: "old" },
+  ];
+
+  test("does not follow a unit in which the smaller change has nothing", async () => {
+    const base = await sealed(world, [...repository(3_000), ...filesIn("d", 100, "old")]);
+    const small: Operation[] = [{ op: "write", path: "d/7", content: "x" }];
+    const commit: Operation[] = [
+      { op: "write", path: ".git/HEAD", content: "y" },
+      { op: "write", path: ".git/objects/new", content: "y" },
+    ];
+    expect((await readsOf(world, base, small, commit)).reads).toBeLessThan(25);
+  });
+
+  test("reads no contents of a unit that both changed", async () => {
+    const large = "x".repeat(100_000);
+    const base = await sealed(world, [...repository(50), { op: "write", path: ".git/pack", content: large }]);
+    const [x, y] = ["x", "y"].map((side): Operation[] => [{ op: "write", path: ".git/HEAD", content: side }]);
+    const { reads, contents } = await readsOf(world, base, x ?? [], y ?? []);
+    expect(reads).toBeGreaterThan(0);
+    expect(contents).toBe(0);
   });
 });
 
@@ -120,11 +149,13 @@ async function readsOf(
   base: Cid,
   small: readonly Operation[],
   large: readonly Operation[],
-): Promise<{ reads: number; puts: number }> {
+): Promise<{ reads: number; contents: number; puts: number }> {
   const [x, y] = [await world.headOfDeed(base, "x", small), await world.headOfDeed(base, "y", large)];
   world.blocks.forgetCounts();
   const nodes = new NodeStore(world.blocks, { capacityBytes: 1024 * 1024 });
   const content = new ChunkCache(world.blocks, { capacityBytes: 1024 * 1024 });
   await mergeSnapshots({ ...world.context, nodes, content }, base, x, y);
-  return { reads: new Set(world.blocks.reads).size, puts: world.blocks.puts.length };
+  const reads = new Set(world.blocks.reads);
+  const contents = [...reads].filter((cid) => codecOf(cid) !== "dag-cbor").length;
+  return { reads: reads.size, contents, puts: world.blocks.puts.length };
 }

@@ -11,7 +11,7 @@ import { COMMIT_FOLDER, commitObjectName, PACK_FOLDER, RUN_FOLDER } from "../../
 import { MemoryObjectStore } from "../../src/objects/memory-object-store.ts";
 import { made, node, publish, randomLooking, raw, rootOf, upload } from "../support/opaque-commits.ts";
 import { ManualClock } from "../support/manual-clock.ts";
-import { seededRandom } from "../support/seeded-random.ts";
+import { seededRandom } from "../../src/simulate/seeded-random.ts";
 
 const KiB = 1024;
 const RUNS = process.env["SYNCLINE_TEST_ALL"] === undefined ? 25 : 400;

@@ -19,7 +19,7 @@ import { BlockMap } from "../support/block-map.ts";
 import { noise } from "../support/bytes.ts";
 import { countedStore } from "../support/counted-store.ts";
 import { name } from "../support/epochs.ts";
-import { seededRandom } from "../support/seeded-random.ts";
+import { seededRandom } from "../../src/simulate/seeded-random.ts";
 import { createBucket, newWriter, pathsOf } from "../support/test-bucket.ts";
 
 const ATTRIBUTES = { mode: 0o644, uid: 0, gid: 0 };

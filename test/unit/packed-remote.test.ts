@@ -13,7 +13,7 @@ import type { ObjectStore } from "../../src/objects/object-store.ts";
 import { made, node, publish, randomLooking, raw, rootOf, upload } from "../support/opaque-commits.ts";
 import { countedStore } from "../support/counted-store.ts";
 import { ManualClock } from "../support/manual-clock.ts";
-import { seededRandom } from "../support/seeded-random.ts";
+import { seededRandom } from "../../src/simulate/seeded-random.ts";
 
 const KiB = 1024;
 let agents = 0;

@@ -418,6 +418,17 @@ describe("an epoch whose base is gone", () => {
     expect(await files(bucket)).toEqual({ d: "dir", "d/f": "old", moved: "new g" });
   });
 
+  test("counts as lost once the bucket does not retain it, although a cache still has all of it", async () => {
+    const { remote, me, other, base, g } = await lostBase();
+    await publish(other, 2, [{ ino: 4, base: g, names: [[1, "moved"]] }], base);
+    await dropKept(other, [base.commit.body.seq]);
+    const bucket = await openBucket(remote);
+    const edits: ObjectEdit[] = [{ ino: 4, base: g, names: [[1, "g"]], bytes: bytes("new g") }];
+    const outcome = await publish({ ...me, bucket }, 1, edits, base);
+    expect(outcome).toMatchObject({ kind: "published", epoch: { base: { changes: undefined } } });
+    expect(await files(bucket)).toEqual({ d: "dir", "d/f": "old", moved: "new g" });
+  });
+
   test("brings files of lost directories back in the root directory", async () => {
     const { remote, me, other, base, d, f } = await lostBase();
     await publish(

@@ -1,9 +1,13 @@
 import { rename } from "node:fs/promises";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
+import type { Cid } from "../../src/base/ids.ts";
 import { systemRandom } from "../../src/base/random.ts";
+import { OwnSwap } from "../../src/bucket/packed/own-swap.ts";
 import { watchRoot } from "../../src/bucket/packed/root-watch.ts";
+import { cidOf } from "../../src/format/cid.ts";
+import { encodeRoot } from "../../src/format/root-object.ts";
 import { FileObjectStore } from "../../src/objects/file-object-store.ts";
 import { MemoryObjectStore } from "../../src/objects/memory-object-store.ts";
 import type { ObjectStore } from "../../src/objects/object-store.ts";
@@ -52,6 +56,74 @@ test("a store that gives hints is looked at when it gives one, without waiting",
   expect(heard.count()).toBe(2);
 });
 
+describe("a root that was swapped in here", () => {
+  const [one, two] = ["one", "two"].map((text) => cidOf("dag-cbor", Buffer.from(text)));
+  if (one === undefined || two === undefined) throw new Error("there are two");
+
+  const begin = async () => {
+    const [inner, clock, own] = [new MemoryObjectStore(), new ManualClock(), new OwnSwap()];
+    let [reads, hint] = [0, (): void => {}];
+    const store: ObjectStore = Object.assign(Object.create(inner) as ObjectStore, {
+      get: (name: string) => (reads++, inner.get(name)),
+      watch: (_: string, changed: () => void) => {
+        hint = changed;
+        return { [Symbol.dispose]: () => {} };
+      },
+    });
+    const heard = listen(store, clock, POLL_MS, own);
+    let version = 0;
+    const put = async (commit: Cid) => {
+      const body = [encodeRoot({ commit, version: ++version })];
+      const old = await inner.get("root");
+      await (old === undefined ? inner.putNew("root", body) : inner.putIfMatch("root", body, old.token));
+      hint();
+    };
+    await clock.advance(0);
+    return { own, clock, heard, put, remove: () => inner.delete("root"), reads: () => reads };
+  };
+
+  test("is not heard, and a hint of it costs no look", async () => {
+    const { own, clock, heard, put, reads } = await begin();
+    const before = reads();
+    await own.run(one, () => put(one));
+    await clock.advance(0);
+    expect(reads()).toBe(before);
+    await clock.advance(POLL_MS);
+    expect(heard.count()).toBe(1);
+  });
+
+  test("is heard when it comes back after another one, and so is the other one", async () => {
+    const { own, clock, heard, put } = await begin();
+    await own.run(one, () => put(one));
+    await clock.advance(POLL_MS);
+    await put(two);
+    await clock.advance(POLL_MS);
+    expect(heard.count()).toBe(2);
+    await put(one);
+    await clock.advance(POLL_MS);
+    expect(heard.count()).toBe(3);
+  });
+
+  test("is missed when the one before it is there again, as it was at the last look", async () => {
+    const { own, clock, heard, put, remove } = await begin();
+    await own.run(one, () => put(one));
+    await remove();
+    await clock.advance(POLL_MS);
+    expect(heard.count()).toBe(2);
+  });
+
+  test("is heard when it comes back and was never seen, or was never swapped in", async () => {
+    const { own, clock, heard, put } = await begin();
+    await own.run(one, async () => {});
+    await put(two);
+    await clock.advance(POLL_MS);
+    expect(heard.count()).toBe(2);
+    await put(one);
+    await clock.advance(POLL_MS);
+    expect(heard.count()).toBe(3);
+  });
+});
+
 test("a folder that goes away and comes back is heard both times, and changes after that too", async () => {
   const path = join(await temporaryFolder(), "bucket");
   const open = () => new FileObjectStore({ path, address: `file://${path}`, clock: systemClock, random: systemRandom });
@@ -71,10 +143,10 @@ test("a folder that goes away and comes back is heard both times, and changes af
 });
 
 /** Counts what is heard; `next` waits until it was that often. */
-function listen(store: ObjectStore, clock: typeof systemClock, everyMs = POLL_MS) {
+function listen(store: ObjectStore, clock: typeof systemClock, everyMs = POLL_MS, own = new OwnSwap()) {
   let count = 0;
   let waiting: { count: number; resolve: () => void } | undefined;
-  const watch = watchRoot(store, clock, everyMs, () => {
+  const watch = watchRoot(store, own, clock, everyMs, () => {
     count++;
     if (waiting !== undefined && count >= waiting.count) waiting.resolve();
   });

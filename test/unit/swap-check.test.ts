@@ -252,6 +252,7 @@ test("a damaged block counts as missing, wherever the check comes upon it", asyn
         return blocks.get(asked);
       },
       has: (cids: readonly Cid[]) => blocks.has(cids),
+      size: (asked: Cid) => blocks.size(asked),
       complete: async () => new Set(),
       markComplete: async () => {},
     });

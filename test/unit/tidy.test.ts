@@ -17,11 +17,13 @@ const LAYERS = [
   "content",
   "roots",
   "bucket",
+  "library",
   "overlay",
   "vfs",
   "fuse",
   "master",
   "agent",
+  "simulate",
   "cli",
 ];
 const DOORS = new Set(["fuse", "webdav", "sync"]);

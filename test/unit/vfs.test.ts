@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { ERRNO } from "../../src/base/errno.ts";
 import type { FileName, Ino } from "../../src/base/ids.ts";
 import { ROOT_INO } from "../../src/base/ids.ts";
+import { nameFromText } from "../../src/base/names.ts";
 import {
   FALLOC_KEEP_SIZE,
   FALLOC_PUNCH_HOLE,
@@ -12,7 +13,7 @@ import {
 } from "../../src/vfs/filesystem.ts";
 import type { Vfs } from "../../src/vfs/vfs.ts";
 import { ManualClock } from "../support/manual-clock.ts";
-import { CALLER } from "../support/vfs-driver.ts";
+import { CALLER } from "../../src/simulate/vfs-driver.ts";
 import { VfsHarness } from "../support/vfs-harness.ts";
 
 const S_IFREG = 0o100000;
@@ -88,6 +89,21 @@ describe("owners, modes and times", () => {
 });
 
 describe("names", () => {
+  test("a directory of more entries than memory holds is removed once all of them are", async () => {
+    const fs = await VfsHarness.create({ nodeBytes: 1 });
+    await fs.makeDirectory("d");
+    const names = Array.from({ length: 3_000 }, (_, at) => `d/${at}`);
+    for (const name of names) await fs.make(name);
+    await fs.publish();
+    for (const name of names) await fs.unlink(name);
+    let rounds = 0;
+    await fs.run((vfs) => {
+      if (++rounds > 1_000) throw new Error("it does not end");
+      vfs.removeDirectory(ROOT_INO, nameFromText("d"));
+    });
+    expect(await fs.find("d")).toBeUndefined();
+  });
+
   test("what a change of a directory answers is read before the change, though its row left memory", async () => {
     const fs = await VfsHarness.create({ nodeBytes: 1 });
     for (let n = 0; n < 3_000; n++) await fs.makeDirectory(`directory ${n}`);

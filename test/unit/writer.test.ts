@@ -14,7 +14,8 @@ import { noise } from "../support/bytes.ts";
 import { name } from "../support/epochs.ts";
 import { MemoryRemote } from "../support/memory-remote.ts";
 import { createBucket, newWriter, nodesOf, pathsOf } from "../support/test-bucket.ts";
-import { VirtualClock } from "../support/virtual-clock.ts";
+import { dropKept } from "../support/thinning.ts";
+import { Timeline } from "../../src/simulate/timeline.ts";
 
 const ATTRIBUTES: NewAttributes = { mode: 0o640, uid: 5, gid: 6 };
 const path = (text: string): Path => text.split("/").map(name);
@@ -196,6 +197,17 @@ describe("restoring", () => {
     expect((await verifyBucket(bucket, { blocks: remote.blocks })).damage).toEqual([]);
   });
 
+  test("brings nothing back of a commit that the bucket let go meanwhile", async () => {
+    const { bucket, context, edit } = await world();
+    const old = await edit((writer) => writer.putFile(path("f"), source("old"), ATTRIBUTES));
+    await edit((writer) => writer.putFile(path("f"), source("new"), ATTRIBUTES));
+    await using writer = await openWriter(context, 9);
+    await writer.restore(path("f"), old);
+    await dropKept(await newWriter(bucket, 3), [old.body.seq]);
+    await expect(writer.publish()).rejects.toMatchObject({ code: "no_such_root" });
+    expect(await files(bucket)).toEqual({ f: "new" });
+  });
+
   test("makes lost directories above it again, and can restore everything", async () => {
     const { bucket, edit } = await world();
     const old = await edit((writer) => writer.putFile(path("a/b/f"), source("f"), ATTRIBUTES));
@@ -224,7 +236,7 @@ describe("restoring", () => {
 
 describe("32 writers at the same moment", () => {
   test("all get in, nearly always within 16 attempts, and history stays linear", async () => {
-    const clock = new VirtualClock();
+    const clock = new Timeline();
     const remote = new MemoryRemote();
     const bucket = await createBucket(remote);
     // What a local disk takes for a commit object and for a swap; swaps wait for one another's lock.

@@ -10,8 +10,9 @@ import type { NodeStore } from "../../tree/node-store.ts";
 import type { ChangedObject, ChangeSet } from "../change-set.ts";
 import { readSelf } from "../fs-reader.ts";
 import { placeText } from "../object-rows.ts";
+import type { Place } from "../object-rows.ts";
+import { placeOrBeside } from "./free-place.ts";
 import type { OlderTrees } from "./kept-rows.ts";
-import { freePlace } from "./restored.ts";
 import type { ObjectState } from "./transition.ts";
 
 export interface LostDirectories {
@@ -36,7 +37,7 @@ export async function lostDirectories(
     await search.lookInto(older);
     if (search.isDone) break;
   }
-  return { found: search.found(), incomplete: search.isIncomplete };
+  return { found: await search.found(), incomplete: search.isIncomplete };
 }
 
 /** An inode that was born in the epoch, as a node of the graph of directories. */
@@ -96,12 +97,12 @@ class Search {
   }
 
   /** Two at one name: the epoch's own keep it, others take the name under which two old directories part. */
-  found(): ObjectState[] {
+  async found(): Promise<ObjectState[]> {
     const taken = new Set([...this.#kept.values()].flatMap(({ names }) => names.map(placeText)));
     const states: ObjectState[] = [];
     for (const state of this.#found.values()) {
-      const names = state.names.map((place) => freePlace(place, state.id, taken));
-      for (const place of names) taken.add(placeText(place));
+      const names: Place[] = [];
+      for (const place of state.names) names.push(await placeOrBeside(this.#nodes, this.#tree, place, state.id, taken));
       states.push({ ...state, names });
     }
     return states;

@@ -7,9 +7,9 @@ import type { Cid, FileId, FileName } from "../../base/ids.ts";
 import { dentryId, dentryType } from "../../format/rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import { listDirectory, readDentry, readObject } from "../fs-reader.ts";
-import { directoryNames } from "../merge/conflict-names.ts";
-import { samePlace } from "../object-rows.ts";
+import { placeText, samePlace } from "../object-rows.ts";
 import type { Place } from "../object-rows.ts";
+import { placeBeside } from "./free-place.ts";
 import type { ObjectState, Transition } from "./transition.ts";
 
 /** Whose an epoch's objects and directories are, apart from those that others made. */
@@ -18,12 +18,15 @@ export interface OwnIds {
   readonly objects: ReadonlySet<FileId>;
   /** Directories that its objects are in, or were in. */
   readonly directories: ReadonlySet<FileId>;
+  /** Where its objects are and were, as texts. Asked for rarely. */
+  readonly places: () => Set<string>;
 }
 
 export class Occupants {
   readonly #nodes: NodeStore;
   readonly #tree: Cid;
   readonly #own: OwnIds;
+  #taken: Set<string> | undefined;
   readonly #evicted = new Map<FileId, { readonly before: ObjectState; after: ObjectState | undefined }>();
 
   constructor(nodes: NodeStore, tree: Cid, own: OwnIds) {
@@ -91,18 +94,16 @@ export class Occupants {
     return false;
   }
 
-  async #beside(place: Place, id: FileId): Promise<Place> {
-    for (const name of directoryNames(place.name, id)) {
-      const free = { parent: place.parent, name };
-      if ((await this.idAt(free)) === undefined) return free;
-    }
-    return place;
+  #beside(place: Place, id: FileId): Promise<Place> {
+    this.#taken ??= this.#own.places();
+    return placeBeside(this.#nodes, this.#tree, place, id, this.#taken);
   }
 }
 
 /** The names that differ between two sets of names. */
 export function namesAdded(before: readonly Place[], after: readonly Place[]): Place[] {
-  return after.filter((place) => !before.some((known) => samePlace(known, place)));
+  const known = new Set(before.map(placeText));
+  return after.filter((place) => !known.has(placeText(place)));
 }
 
 /** For a deterministic order: by parent, then by name, as their dentries lie in the tree. */

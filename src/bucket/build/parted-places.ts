@@ -10,10 +10,10 @@ import { dentryId } from "../../format/rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { ChangedObject, ChangeSet } from "../change-set.ts";
 import { readDentry } from "../fs-reader.ts";
-import { directoryNames } from "../merge/conflict-names.ts";
 import { placeText, samePlace } from "../object-rows.ts";
 import type { Place } from "../object-rows.ts";
-import { survives } from "./identities.ts";
+import { currentPlaces, directoryIds } from "./epoch-places.ts";
+import { placeBeside } from "./free-place.ts";
 import { knotted } from "./knots.ts";
 
 /** An object that gave way. */
@@ -36,7 +36,7 @@ export async function partPlaces(
   const knots = knotted(changes, ids);
   const parted: Parted[] = [];
   const give = async ({ ino, id }: ChangedObject, from: Place, near: Place) => {
-    parted.push({ ino, id, from, to: await freePlace(nodes, tree, near, id ?? markOf(ino), claims.taken) });
+    parted.push({ ino, id, from, to: await placeBeside(nodes, tree, near, id ?? markOf(ino), claims.taken) });
   };
   for (const { object, place } of knots) await give(object, place, { parent: ROOT_ID, name: place.name });
   for (const { place, claimants } of claims.contested.values()) {
@@ -84,20 +84,6 @@ function claimsOf(changes: ChangeSet, ids: ReadonlyMap<Ino, FileId>): Claims {
   return { taken, contested };
 }
 
-function directoryIds(changes: ChangeSet): ReadonlyMap<Ino, FileId> {
-  const ids = new Map(changes.directories);
-  for (const { ino, id } of changes.objects) if (id !== undefined) ids.set(ino, id);
-  return ids;
-}
-
-function currentPlaces(object: ChangedObject, ids: ReadonlyMap<Ino, FileId>): Place[] {
-  if (!survives(object)) return [];
-  return object.names.flatMap(({ parent, name }) => {
-    const id = ids.get(parent);
-    return id === undefined ? [] : [{ parent: id, name }];
-  });
-}
-
 /** What the epoch put there itself, else what the tree has there. */
 async function keeperOf(
   nodes: NodeStore,
@@ -112,16 +98,6 @@ async function keeperOf(
   const dentry = await readDentry(nodes, tree, place);
   const there = dentry === undefined ? undefined : dentryId(place.parent, place.name, dentry);
   return claimants.find(({ id }) => id === there) ?? claimants[0];
-}
-
-async function freePlace(nodes: NodeStore, tree: Cid, place: Place, id: FileId, taken: Set<string>): Promise<Place> {
-  for (const name of directoryNames(place.name, id)) {
-    const free = { parent: place.parent, name };
-    if (taken.has(placeText(free)) || (await readDentry(nodes, tree, free)) !== undefined) continue;
-    taken.add(placeText(free));
-    return free;
-  }
-  return place;
 }
 
 /** For the name of what has no id yet. */

@@ -6,15 +6,18 @@ import type { Cid, FileId } from "../../base/ids.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { ChangeSet } from "../change-set.ts";
 import { listDirectory } from "../fs-reader.ts";
-import { directoryNames } from "../merge/conflict-names.ts";
 import { placeText } from "../object-rows.ts";
 import type { Place } from "../object-rows.ts";
+import { placeOrBeside } from "./free-place.ts";
 import { survives } from "./identities.ts";
 import type { Identities } from "./identities.ts";
 import { keptState } from "./kept-rows.ts";
 import type { ObjectState } from "./transition.ts";
 
-/** By id, each where it is to be: at its old place, or beside it if the epoch gave the name to another object. */
+/**
+ * By id, each where it is to be: at its old place, or beside it if the epoch gave the name to another object. What others have
+ * beside it stays, too.
+ */
 export async function findRestored(
   nodes: NodeStore,
   mergeBase: Cid,
@@ -33,9 +36,20 @@ export async function findRestored(
   const taken = placesTaken(identities);
   for (const state of deleted.values()) {
     if (!(await holdsStrangers(nodes, mergeBase, state.id, left))) continue;
-    restoreUpwards(state, deleted, restored, taken);
+    await restoreUpwards(state);
   }
   return restored;
+
+  async function restoreUpwards(from: ObjectState): Promise<void> {
+    let state: ObjectState | undefined = from;
+    while (state !== undefined && !restored.has(state.id)) {
+      const place: Place | undefined = state.names[0];
+      if (place === undefined) return;
+      const free = await placeOrBeside(nodes, mergeBase, place, state.id, taken);
+      restored.set(state.id, { ...state, names: [free] });
+      state = deleted.get(place.parent);
+    }
+  }
 }
 
 /** The names that the epoch's objects had. */
@@ -57,30 +71,4 @@ async function holdsStrangers(
     if (!left.has(placeText({ parent: directory, name }))) return true;
   }
   return false;
-}
-
-function restoreUpwards(
-  from: ObjectState,
-  deleted: ReadonlyMap<FileId, ObjectState>,
-  restored: Map<FileId, ObjectState>,
-  taken: Set<string>,
-): void {
-  let state: ObjectState | undefined = from;
-  while (state !== undefined && !restored.has(state.id)) {
-    const place: Place | undefined = state.names[0];
-    if (place === undefined) return;
-    const free = freePlace(place, state.id, taken);
-    taken.add(placeText(free));
-    restored.set(state.id, { ...state, names: [free] });
-    state = deleted.get(place.parent);
-  }
-}
-
-/** The place itself, or under the conflict name of an old directory (merge.md, the table). */
-export function freePlace(place: Place, id: FileId, taken: ReadonlySet<string>): Place {
-  if (!taken.has(placeText(place))) return place;
-  for (const name of directoryNames(place.name, id)) {
-    if (!taken.has(placeText({ ...place, name }))) return { ...place, name };
-  }
-  return place;
 }

@@ -7,7 +7,9 @@ import { ROOT_ID, ROOT_INO } from "../../base/ids.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { ChangedObject, ChangeSet } from "../change-set.ts";
 import { readDentry, readSelf } from "../fs-reader.ts";
-import { directoryNames } from "../merge/conflict-names.ts";
+import { placeText } from "../object-rows.ts";
+import { epochPlaces } from "./epoch-places.ts";
+import { placeBeside } from "./free-place.ts";
 import { survives } from "./identities.ts";
 import type { ObjectState } from "./transition.ts";
 
@@ -25,7 +27,7 @@ export async function rehomeStrays(
     const id = changes.directories.get(parent);
     return own.has(parent) || (id !== undefined && present.has(id));
   };
-  const taken = new Set<FileName>();
+  const taken = epochPlaces(changes, found);
   const objects: ChangedObject[] = [];
   for (const object of changes.objects) {
     if (isStray(object) && !survives(object)) continue;
@@ -40,13 +42,11 @@ export async function rehomeStrays(
   return { ...changes, objects, directories: new Map([...changes.directories, [ROOT_INO, ROOT_ID]]) };
 
   async function freeName(name: FileName, lost: FileId): Promise<FileName> {
-    let free = name;
-    for (const next of directoryNames(name, lost)) {
-      if (!taken.has(free) && (await readDentry(nodes, tree, { parent: ROOT_ID, name: free })) === undefined) break;
-      free = next;
-    }
-    taken.add(free);
-    return free;
+    const place = { parent: ROOT_ID, name };
+    const isFree = !taken.has(placeText(place)) && (await readDentry(nodes, tree, place)) === undefined;
+    if (!isFree) return (await placeBeside(nodes, tree, place, lost, taken)).name;
+    taken.add(placeText(place));
+    return name;
   }
 }
 

@@ -1,5 +1,6 @@
 /**
- * Phase 4: other clashes of names, smallest key first. A directory keeps its name; of files, equal bytes become one file
+ * Phase 4: other clashes of names, smallest key first. What is in a unit that both sides changed keeps its name, else a
+ * directory does; of files, equal bytes become one file
  * with the names of both, else one keeps the name and the others take conflict names and keep their ids.
  */
 import type { TreeObject } from "../fs-reader.ts";
@@ -7,7 +8,7 @@ import { samePlace } from "../object-rows.ts";
 import type { Place } from "../object-rows.ts";
 import { fileNames } from "./conflict-names.ts";
 import { versionHash } from "./content.ts";
-import { guestKey } from "./fold.ts";
+import { displaceDirectory, guestKey } from "./fold.ts";
 import type { Guests } from "./fold.ts";
 import type { MergeState } from "./merge-state.ts";
 import { isDirectory, sameVersion, sortPlaces } from "./objects.ts";
@@ -17,20 +18,22 @@ export async function resolveClashes(state: MergeState, guests: Guests): Promise
     const [keeper, ...others] = await ranked(state, place, guests);
     for (const other of others) {
       if (keeper === undefined) break;
-      if (sameVersion(keeper.record, other.record)) await absorb(state, keeper, other);
+      if (isDirectory(other)) await displaceDirectory(state, keeper, other, place);
+      else if (sameVersion(keeper.record, other.record)) await absorb(state, keeper, other);
       else await displace(state, keeper, other, place);
     }
   }
 }
 
-/** The one that keeps the name first: a directory, the directory's own entry, the winner's at this key, the smaller id. */
+/** The one that keeps the name first: what a unit keeps, a directory, the directory's own entry, the winner's at this key, the smaller id. */
 async function ranked(state: MergeState, place: Place, guests: Guests): Promise<TreeObject[]> {
   const objects = await state.merged.at(place);
   if (objects.length < 2) return [];
   const winners = (await state.winner.at(place))?.id;
   const rank = (object: TreeObject) =>
-    [!isDirectory(object), guests.has(guestKey(object.id, place)), object.id !== winners].map(Number).join("") +
-    object.id;
+    [!state.kept.has(object.id), !isDirectory(object), guests.has(guestKey(object.id, place)), object.id !== winners]
+      .map(Number)
+      .join("") + object.id;
   return objects.sort((a, b) => (rank(a) < rank(b) ? -1 : 1));
 }
 

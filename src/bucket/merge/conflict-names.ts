@@ -8,9 +8,14 @@ const DIGITS = [8, 16, 32, 64];
 /** Hex digits of an id that tell siblings apart least: the locality, copied from the parent (format.md, Keys). */
 const LOCALITY_DIGITS = 12;
 
-/** Conflict names of a file with this name and hash, best first, without end. */
-export function fileNames(name: FileName, hash: Uint8Array): Generator<FileName> {
-  return conflictNames(name, extensionOf(name), Buffer.from(hash).toString("hex"));
+/** Conflict names of a file with this name and hash, best first, without end: of at most `room` bytes each. */
+export function fileNames(name: FileName, hash: Uint8Array, room = MAX_NAME_BYTES): Generator<FileName> {
+  return conflictNames(name, extensionOf(name), Buffer.from(hash).toString("hex"), room);
+}
+
+/** Conflict names of a directory whose whole tree has this hash. */
+export function treeNames(name: FileName, hash: Uint8Array): Generator<FileName> {
+  return conflictNames(name, "", Buffer.from(hash).toString("hex"));
 }
 
 /** Conflict names of a directory, best first, without end. A directory's name has no extension. */
@@ -18,9 +23,9 @@ export function directoryNames(name: FileName, id: FileId): Generator<FileName> 
   return conflictNames(name, "", id.slice(LOCALITY_DIGITS) + id.slice(0, LOCALITY_DIGITS));
 }
 
-function* conflictNames(name: FileName, extension: string, digits: string): Generator<FileName> {
-  for (const count of DIGITS) if (count <= digits.length) yield nameWith(name, extension, digits.slice(0, count));
-  for (let count = 2; ; count++) yield nameWith(name, extension, `${digits} ${count}`);
+function* conflictNames(name: FileName, extension: string, digits: string, room = MAX_NAME_BYTES): Generator<FileName> {
+  for (const count of DIGITS) if (count <= digits.length) yield nameWith(name, extension, digits.slice(0, count), room);
+  for (let count = 2; ; count++) yield nameWith(name, extension, `${digits} ${count}`, room);
 }
 
 /** The last dot and what follows. A dot that nothing but dots stands before makes no extension: `.bashrc` has none. */
@@ -29,12 +34,12 @@ function extensionOf(name: string): string {
   return /^\.*$/.test(name.slice(0, Math.max(dot, 0))) ? "" : name.slice(dot);
 }
 
-function nameWith(name: string, extension: string, mark: string): FileName {
+function nameWith(name: string, extension: string, mark: string, room: number): FileName {
   const suffix = ` (conflict ${mark})`;
   // An extension that leaves no room for a stem is none.
-  const kept = suffix.length + extension.length < MAX_NAME_BYTES ? extension : "";
+  const kept = suffix.length + extension.length < room ? extension : "";
   const stem = name.slice(0, name.length - kept.length);
-  return (cutAtCharacter(stem, MAX_NAME_BYTES - suffix.length - kept.length) + suffix + kept) as FileName;
+  return (cutAtCharacter(stem, room - suffix.length - kept.length) + suffix + kept) as FileName;
 }
 
 /** At most `bytes` bytes of a byte string, without the head of a UTF-8 sequence whose tail is cut off. */

@@ -17,7 +17,8 @@ export type ConflictRule =
   | "two directories at one name"
   | "two files at one name"
   | "file / directory at one name"
-  | "moves that close a cycle";
+  | "moves that close a cycle"
+  | "units";
 
 export interface Conflict {
   readonly kind: ConflictKind;

@@ -30,7 +30,9 @@ export async function foldDirectories(state: MergeState): Promise<Guests> {
     const [keeper, ...others] = await ranked(state, place, directories, guests);
     for (const other of others) {
       if (keeper === undefined) break;
-      if (other.age === "old") await displace(state, keeper.directory, other.directory, place);
+      // A unit holds what belongs together: nothing is put into it.
+      if (other.age === "old" || state.unitRules.isTree(place.name))
+        await displaceDirectory(state, keeper.directory, other.directory, place);
       else await fold(state, keeper.directory, other.directory, guests, queue);
     }
   }
@@ -96,14 +98,20 @@ async function fold(
   state.folded.set(other.id, keeper.id);
 }
 
-async function displace(state: MergeState, keeper: TreeObject, other: TreeObject, place: Place): Promise<void> {
+/** Gives a directory a conflict name beside the one that keeps it. */
+export async function displaceDirectory(
+  state: MergeState,
+  keeper: TreeObject,
+  other: TreeObject,
+  place: Place,
+): Promise<void> {
   for (const name of directoryNames(place.name, other.id)) {
     const free: Place = { parent: place.parent, name };
     if ((await state.merged.at(free)).length > 0) continue;
     await state.merged.put(other.id, { ...other, names: [free] });
     state.findings.push({
       kind: "displaced",
-      rule: "two directories at one name",
+      rule: isDirectory(keeper) ? "two directories at one name" : "file / directory at one name",
       kept: keeper.id,
       other: other.id,
       places: { kept: place, other: free },

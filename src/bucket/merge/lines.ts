@@ -1,8 +1,5 @@
 /** Three-way merge of lists of lines: changes that keep an unchanged line between the sides are put together. */
-import { diffIndices } from "node-diff3";
-
-/** Comparing takes time and memory by the product of what differs; beyond this the versions stay apart. About a second. */
-const MAX_LINE_PAIRS = 250_000_000;
+import { differingRuns } from "./line-diff.ts";
 
 /** A run of the base's lines [start, end) that one side replaced. */
 interface Hunk {
@@ -20,7 +17,6 @@ export function mergeLines(
 ): string[] | undefined {
   const winners = hunksOf(base, winner, "winner");
   const losers = hunksOf(base, loser, "loser");
-  if (winners === undefined || losers === undefined) return undefined;
   const hunks = joinEqual([...winners, ...losers].sort((a, b) => a.start - b.start || a.end - b.end));
   const merged: string[] = [];
   let at = 0;
@@ -36,17 +32,9 @@ export function mergeLines(
   return merged;
 }
 
-/** Undefined when comparing would take too long. */
-function hunksOf(base: readonly string[], side: readonly string[], name: "winner" | "loser"): Hunk[] | undefined {
-  let head = 0;
-  while (head < base.length && head < side.length && base[head] === side[head]) head++;
-  let tail = 0;
-  const most = Math.min(base.length, side.length) - head;
-  while (tail < most && base[base.length - 1 - tail] === side[side.length - 1 - tail]) tail++;
-  const [before, after] = [base.slice(head, base.length - tail), side.slice(head, side.length - tail)];
-  if (before.length * after.length > MAX_LINE_PAIRS) return undefined;
-  return diffIndices(before, after).map(({ buffer1: [start, length], buffer2Content }) => {
-    return { start: head + start, end: head + start + length, lines: buffer2Content, side: name };
+function hunksOf(base: readonly string[], side: readonly string[], name: "winner" | "loser"): Hunk[] {
+  return differingRuns(base, side).map(({ start, end, from, to }) => {
+    return { start, end, lines: side.slice(from, to), side: name };
   });
 }
 

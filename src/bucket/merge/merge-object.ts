@@ -26,7 +26,10 @@ export async function mergeObject(context: MergeContext, { base, winner, loser }
 }
 
 /** What a delete leaves of an object that the other side has: all of it if that gave it content or a name, else nothing. */
-function mergeWithDelete(base: TreeObject | undefined, survivor: TreeObject | undefined): TreeObject | undefined {
+export function mergeWithDelete(
+  base: TreeObject | undefined,
+  survivor: TreeObject | undefined,
+): TreeObject | undefined {
   if (base === undefined || survivor === undefined) return survivor;
   if (sameVersion(base.record, survivor.record) && !gainedName(base, survivor)) return undefined;
   return { ...survivor, names: keptNames(base, survivor) };

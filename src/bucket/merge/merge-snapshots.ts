@@ -28,6 +28,10 @@ import { splitBirths, SplitView } from "./splits.ts";
 import type { Splits } from "./splits.ts";
 import { gatherTriples, otherRole } from "./triple.ts";
 import type { Role, Triple } from "./triple.ts";
+import { placeUnitCopies } from "./unit-copies.ts";
+import { UnitRules } from "./unit-rules.ts";
+import { resolveUnits } from "./units.ts";
+import type { Stays } from "./units.ts";
 import { writeRows } from "./write-rows.ts";
 
 export interface MergeResult {
@@ -77,16 +81,22 @@ export async function replay(
     ...views,
     merged,
     copies: new Map(),
+    unitCopies: [],
+    kept: new Set(),
+    unitRules: new UnitRules(context.policy.units),
     absorbed: new Map(),
     folded: new Map(),
     findings: [],
   };
   if (role === "winner") await layerSplits(state, splits);
-  await mergeObjects(state, triples, otherRole(role));
-  await restoreMovedContents(state, triples, async (objects) => void (await findHome(await lost(staying, objects))));
+  const locate = async (objects: readonly TreeObject[]) => void (await findHome(await lost(staying, objects)));
+  const stays = await resolveUnits(state, triples, role, heads, locate);
+  await mergeObjects(state, triples, otherRole(role), stays);
+  await restoreMovedContents(state, triples, locate);
   await connectToRoot(state);
   await resolveClashes(state, await foldDirectories(state));
   await placeCopies(state, heads.loser);
+  await placeUnitCopies(state);
   const stored = (object: TreeObject) => (role === "winner" ? splits.stored(object) : object);
   const tree = await writeRows(context, staying.tree, merged, stored);
   const successors = { winner: state.folded, loser: new Map([...state.folded, ...splits.entries()]) };
@@ -123,10 +133,11 @@ async function mergeObjects(
   { context, merged, copies }: MergeState,
   triples: ReadonlyMap<FileId, Triple>,
   staying: Role,
+  stays: Stays,
 ): Promise<void> {
   for (const [id, triple] of triples) {
     const { object, copy } = await mergeObject(context, triple);
-    merged.layer(id, triple[staying], object);
+    merged.layer(id, stays.has(id) ? stays.get(id) : triple[staying], object);
     const rule = triple.base === undefined ? "create / create" : "content / content";
     if (copy !== undefined) copies.set(id, { record: copy, rule });
   }

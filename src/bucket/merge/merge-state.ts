@@ -6,6 +6,8 @@ import type { Conflict } from "./conflict.ts";
 import type { MergeContext } from "./context.ts";
 import type { MergedTree } from "./merged-tree.ts";
 import type { View } from "./snapshot.ts";
+import type { UnitRules } from "./unit-rules.ts";
+import type { UnitCopy } from "./units.ts";
 
 export interface MergeState {
   readonly context: MergeContext;
@@ -16,6 +18,11 @@ export interface MergeState {
   readonly merged: MergedTree;
   /** The loser's versions that are to become copies, by the object that has the winner's. */
   readonly copies: Map<FileId, Copy>;
+  /** Units that are to be put beside those that stay. */
+  readonly unitCopies: UnitCopy[];
+  readonly unitRules: UnitRules;
+  /** All that the units hold which both sides changed and one keeps: their names are theirs. */
+  readonly kept: Set<FileId>;
   /** Files that became one with another of equal bytes: id → the other's. */
   readonly absorbed: Map<FileId, FileId>;
   /** Directories whose entries went into another one: id → the other's. */

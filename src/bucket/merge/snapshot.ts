@@ -24,6 +24,8 @@ export interface View {
 export interface Child {
   readonly id: FileId;
   readonly place: Place;
+  /** Where the entry itself tells all of it: a file with one name. */
+  readonly object?: TreeObject;
 }
 
 export class Snapshot implements View {
@@ -65,7 +67,9 @@ export class Snapshot implements View {
 
   async *children(directory: FileId): AsyncGenerator<Child> {
     for await (const { name, dentry } of listDirectory(this.#nodes, this.tree, directory)) {
-      yield { id: dentryId(directory, name, dentry), place: { parent: directory, name } };
+      const [id, place] = [dentryId(directory, name, dentry), { parent: directory, name }];
+      if (dentry.kind === "reference") yield { id, place };
+      else yield { id, place, object: { id, record: dentry.record, names: [place], subdirs: 0 } };
     }
   }
 }

@@ -87,8 +87,10 @@ export class SplitView implements View {
 
   async *children(directory: FileId): AsyncGenerator<Child> {
     if (this.#splits.hides(directory)) return;
-    for await (const { id, place } of this.#inner.children(this.#splits.storedId(directory)))
-      yield { id: this.#splits.renewedId(id), place: { parent: directory, name: place.name } };
+    for await (const { id, place, object } of this.#inner.children(this.#splits.storedId(directory))) {
+      const child = { id: this.#splits.renewedId(id), place: { parent: directory, name: place.name } };
+      yield object === undefined ? child : { ...child, object: this.#splits.renew(object) };
+    }
   }
 
   #storedPlace({ parent, name }: Place): Place {

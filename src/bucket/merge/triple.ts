@@ -47,7 +47,7 @@ export async function gatherTriples(
   return triples;
 }
 
-function tripleOf(
+export function tripleOf(
   base: TreeObject | undefined,
   changed: TreeObject | undefined,
   staying: TreeObject | undefined,

@@ -1,5 +1,5 @@
 /** Finds intact copies of blocks for a repair: in local caches, and in any pack of the store. */
-import { SynclineError } from "../../base/errors.ts";
+import { isDamage, unlessDamaged } from "../../base/errors.ts";
 import type { PackName } from "../../base/ids.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
 import { blake3 } from "../../crypto/hash.ts";
@@ -44,7 +44,7 @@ export class BlockCopies {
       this.footers.set(pack, decodeFooter(end.bytes, shape));
       return true;
     } catch (cause) {
-      if (!isAbsence(cause)) throw cause;
+      if (!isDamage(cause)) throw cause;
       return false;
     }
   }
@@ -62,7 +62,7 @@ export class BlockCopies {
 
   async #findLocal(digest: Uint8Array): Promise<Uint8Array | undefined> {
     for (const codec of ["raw", "dag-cbor"] as const) {
-      const bytes = await tolerant(async () => this.#local?.get(cidFromDigest(codec, digest)));
+      const bytes = await unlessDamaged(async () => this.#local?.get(cidFromDigest(codec, digest)));
       if (bytes !== undefined && isBlock(bytes, digest)) return bytes;
     }
     return undefined;
@@ -71,32 +71,11 @@ export class BlockCopies {
   async #findStored(digest: Uint8Array): Promise<Uint8Array | undefined> {
     for (const [pack, { footer }] of this.footers) {
       const row = footer.find(digest);
-      const [bytes] = (row && (await tolerant(() => this.#store.getRanges(pack, [row])))) ?? [];
+      const [bytes] = (row && (await unlessDamaged(() => this.#store.getRanges(pack, [row])))) ?? [];
       if (bytes !== undefined && isBlock(bytes, digest)) return bytes;
     }
     return undefined;
   }
-}
-
-async function tolerant<Value>(work: () => Promise<Value>): Promise<Value | undefined> {
-  try {
-    return await work();
-  } catch (cause) {
-    if (!isAbsence(cause)) throw cause;
-    return undefined;
-  }
-}
-
-const ABSENCE: ReadonlySet<string> = new Set([
-  "block_not_found",
-  "block_corrupt",
-  "object_not_found",
-  "format_invalid",
-  "store_corrupt",
-]);
-
-function isAbsence(cause: unknown): boolean {
-  return cause instanceof SynclineError && ABSENCE.has(cause.code);
 }
 
 function isBlock(bytes: Uint8Array, digest: Uint8Array): boolean {

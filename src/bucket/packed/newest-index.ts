@@ -27,8 +27,8 @@ export class NewestIndex {
     this.#root = root;
   }
 
+  /** Forgets what was read of the root, but not which it is. */
   clear(): void {
-    this.#root = undefined;
     this.#index = undefined;
   }
 

@@ -3,7 +3,7 @@
  * What the trees reach is checked above (bucket/verify).
  */
 import { mapConcurrent } from "../../base/concurrency.ts";
-import { SynclineError } from "../../base/errors.ts";
+import { isDamage } from "../../base/errors.ts";
 import type { Cid, PackName } from "../../base/ids.ts";
 import { PACK_MAX_BYTES } from "../../base/limits.ts";
 import { blake3 } from "../../crypto/hash.ts";
@@ -56,7 +56,6 @@ export async function auditObjects(
   return audit.result();
 }
 
-const DAMAGE: ReadonlySet<string> = new Set(["object_not_found", "store_corrupt", "block_corrupt", "format_invalid"]);
 /** Packs that are read at once: PACK_MAX_BYTES of memory each. */
 const PACKS_AT_ONCE = 2;
 
@@ -159,7 +158,7 @@ class Audit {
     try {
       return await work();
     } catch (cause) {
-      if (!(cause instanceof SynclineError) || !DAMAGE.has(cause.code)) throw cause;
+      if (!isDamage(cause)) throw cause;
       const known = this.#damage.some((damage) => damage.object === object && damage.cid === undefined);
       if (!known) this.#report(object, cause.code === "object_not_found" ? "is missing" : cause.message);
       return undefined;

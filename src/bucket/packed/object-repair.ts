@@ -4,7 +4,7 @@
  *
  * Agents that have read the old manifest go on with it until they see another root: let them be stopped, or repair again.
  */
-import { hasCode, SynclineError } from "../../base/errors.ts";
+import { SynclineError, unlessDamaged } from "../../base/errors.ts";
 import type { Cid, PackName } from "../../base/ids.ts";
 import type { Random } from "../../base/random.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
@@ -83,11 +83,11 @@ async function damagedPacks(store: ObjectStore, damage: readonly ObjectDamage[])
   const names = new Set(damage.flatMap(({ object }) => parsePackName(object) ?? []));
   const directory = new PackDirectory(store);
   const root = await store.get(ROOT_OBJECT);
-  const commit = root && (await tolerant(async () => decodeRoot(root.bytes).commit));
-  const manifest = commit && (await tolerant(async () => (await directory.commitObject(commit)).manifest));
+  const commit = root && (await unlessDamaged(async () => decodeRoot(root.bytes).commit));
+  const manifest = commit && (await unlessDamaged(async () => (await directory.commitObject(commit)).manifest));
   const rows = new Map<PackName, PackRow[]>([...names].map((name) => [name, []]));
   for (const run of manifest?.runs ?? []) {
-    await tolerant(async () => {
+    await unlessDamaged(async () => {
       for await (const row of rowsOfRun(directory, run)) rows.get(row.pack)?.push(row);
     });
   }
@@ -158,16 +158,6 @@ function shapeOfRows(rows: readonly PackRow[]): PackShape | undefined {
   if (rows.length === 0) return undefined;
   const blockBytes = rows.reduce((end, row) => Math.max(end, row.offset + row.length), 0);
   return { size: blockBytes + encodeFooter(rows, new Uint8Array()).bytes.length, rows: rows.length, manifestBytes: 0 };
-}
-
-async function tolerant<Value>(work: () => Promise<Value>): Promise<Value | undefined> {
-  try {
-    return await work();
-  } catch (cause) {
-    const codes = ["object_not_found", "store_corrupt", "block_corrupt", "format_invalid"] as const;
-    if (!codes.some((code) => hasCode(cause, code))) throw cause;
-    return undefined;
-  }
 }
 
 function isRun(object: string): boolean {

@@ -1,6 +1,6 @@
 /** Stores packs, runs and commit objects of one upload session, and counts what that costs. */
 import { mapConcurrent } from "../../base/concurrency.ts";
-import { hasCode, SynclineError } from "../../base/errors.ts";
+import { SynclineError, unlessDamaged } from "../../base/errors.ts";
 import type { PackName } from "../../base/ids.ts";
 import { MAX_LOOSE_PACKS, MAX_RUNS, STORE_CONCURRENCY } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
@@ -126,16 +126,6 @@ export class PackUploader {
     const outcome = await this.#tools.store.putNew(name, counting(), "later");
     if (outcome.kind !== "stored") throw notStored(name, outcome.kind === "unknown" ? outcome.cause : undefined);
     this.countPut(bytes);
-  }
-}
-
-async function unlessDamaged<Value>(work: () => Promise<Value>): Promise<Value | undefined> {
-  try {
-    return await work();
-  } catch (cause) {
-    const codes = ["object_not_found", "store_corrupt", "block_corrupt"] as const;
-    if (!codes.some((code) => hasCode(cause, code))) throw cause;
-    return undefined;
   }
 }
 

@@ -13,6 +13,7 @@ import { ObjectRootStore, ONLY_BUCKET } from "../../roots/object-root-store.ts";
 import type { Root } from "../../roots/root-store.ts";
 import { Lease } from "./lease.ts";
 import { NewestIndex } from "./newest-index.ts";
+import { OwnSwap } from "./own-swap.ts";
 import { PackDirectory } from "./pack-directory.ts";
 import { PackedReader } from "./packed-reader.ts";
 import { PackedUpload } from "./packed-upload.ts";
@@ -37,6 +38,7 @@ export class PackedRemote implements BucketRemote {
   readonly #directory: PackDirectory;
   readonly #newest: NewestIndex;
   readonly #lease: Lease;
+  readonly #own = new OwnSwap();
 
   constructor(store: ObjectStore, options: PackedRemoteOptions) {
     this.address = store.address;
@@ -85,7 +87,7 @@ export class PackedRemote implements BucketRemote {
   }
 
   watch(changed: () => void): Disposable {
-    return watchRoot(this.store, this.#options.clock, this.#options.pollMs ?? FILE_POLL_MS, changed);
+    return watchRoot(this.store, this.#own, this.#options.clock, this.#options.pollMs ?? FILE_POLL_MS, changed);
   }
 
   /**
@@ -127,6 +129,7 @@ export class PackedRemote implements BucketRemote {
       random: this.#options.random,
       roots: this.#roots,
       newest: this.#newest,
+      own: this.#own,
       blocks: this.blocks,
     });
   }

@@ -16,6 +16,7 @@ import type { Root, RootStore, SwapOutcome } from "../../roots/root-store.ts";
 import { ONLY_BUCKET } from "../../roots/object-root-store.ts";
 import { BlockStage } from "./block-stage.ts";
 import type { NewestIndex } from "./newest-index.ts";
+import type { OwnSwap } from "./own-swap.ts";
 import { buildPack } from "./pack-builder.ts";
 import type { CommitObject } from "./pack-directory.ts";
 import { PackUploader, type UploadedPack, type UploadTools } from "./pack-uploader.ts";
@@ -27,6 +28,7 @@ import { SessionPacks } from "./session-packs.ts";
 export interface PackedUploadTools extends UploadTools {
   readonly roots: RootStore;
   readonly newest: NewestIndex;
+  readonly own: OwnSwap;
   /** Of the bucket itself. */
   readonly blocks: BlockReader;
 }
@@ -135,7 +137,8 @@ export class PackedUpload implements UploadSession {
 
   #prepared(expected: Root | undefined, commit: Cid, object: CommitObject): PreparedSwap {
     const swap = async (): Promise<SwapOutcome> => {
-      const outcome = await this.#tools.roots.swap(ONLY_BUCKET, expected?.commit, commit);
+      const { own, roots } = this.#tools;
+      const outcome = await own.run(commit, () => roots.swap(ONLY_BUCKET, expected?.commit, commit));
       if (outcome.kind === "committed") {
         this.#unused = undefined;
         this.#tools.newest.adopt(outcome.root, object);

@@ -1,5 +1,5 @@
 /** Where the blocks lie that one commit and its ancestors reach, as the manifest of its commit object says. */
-import { hasCode } from "../../base/errors.ts";
+import { isDamage } from "../../base/errors.ts";
 import type { Cid, PackName } from "../../base/ids.ts";
 import { STORE_CONCURRENCY } from "../../base/limits.ts";
 import { groupBy } from "../../base/collections.ts";
@@ -107,8 +107,7 @@ async function surviving<Value>(damage: unknown[], work: () => Promise<Value>): 
   try {
     return await work();
   } catch (cause) {
-    const local = ["object_not_found", "store_corrupt", "block_corrupt"] as const;
-    if (!local.some((code) => hasCode(cause, code))) throw cause;
+    if (!isDamage(cause)) throw cause;
     damage.push(cause);
     return undefined;
   }

@@ -32,15 +32,18 @@ export interface PlannedRead<Place extends ByteRange = Placement> extends ByteRa
 
 type PlacedBlock = readonly [Cid, Placement];
 
-/** Neighbours with gaps up to COALESCE_GAP_BYTES are read together, up to MAX_RANGED_READ_BYTES a read. */
-export function planReads<Place extends ByteRange>(blocks: readonly (readonly [Cid, Place])[]): PlannedRead<Place>[] {
+/** Neighbours with gaps up to `gap` bytes are read together, up to `most` bytes a read: what suits a store far away, unless said. */
+export function planReads<Place extends ByteRange>(
+  blocks: readonly (readonly [Cid, Place])[],
+  { gap, most } = { gap: COALESCE_GAP_BYTES, most: MAX_RANGED_READ_BYTES },
+): PlannedRead<Place>[] {
   const reads: { offset: number; length: number; blocks: (readonly [Cid, Place])[] }[] = [];
   for (const block of blocks.toSorted(([, a], [, b]) => a.offset - b.offset)) {
     const [, { offset, length }] = block;
     const last = reads.at(-1);
     const end = last === undefined ? 0 : last.offset + last.length;
     const joined = last === undefined ? 0 : Math.max(end, offset + length) - last.offset;
-    if (last !== undefined && offset - end <= COALESCE_GAP_BYTES && joined <= MAX_RANGED_READ_BYTES) {
+    if (last !== undefined && offset - end <= gap && joined <= most) {
       last.length = joined;
       last.blocks.push(block);
     } else {

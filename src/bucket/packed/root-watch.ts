@@ -1,17 +1,26 @@
 /** Tells when a bucket's root may have moved: by the store's own hints where it has any, and by looking again and again. */
 import type { Clock } from "../../base/clock.ts";
+import type { Cid } from "../../base/ids.ts";
 import { ROOT_OBJECT } from "../../format/object-name.ts";
+import { decodeRoot } from "../../format/root-object.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
+import type { OwnSwap } from "./own-swap.ts";
 
 /**
  * Calls `changed` after the first look, and then whenever the root object differs from what it was at the last look, the store
- * vanishes or it comes back, until disposed. Looks every `intervalMs`, and at once on a hint.
+ * vanishes or it comes back, until disposed; not for what was swapped in by `own`. Looks every `intervalMs`, and at once on a hint.
  */
-export function watchRoot(store: ObjectStore, clock: Clock, intervalMs: number, changed: () => void): Disposable {
+export function watchRoot(
+  store: ObjectStore,
+  own: OwnSwap,
+  clock: Clock,
+  intervalMs: number,
+  changed: () => void,
+): Disposable {
   let stopped = false;
   let looking = false;
   let again = false;
-  let last: string | undefined;
+  let last: Look | undefined;
   let timer: Disposable | undefined;
   let hints: Disposable | undefined;
 
@@ -24,11 +33,14 @@ export function watchRoot(store: ObjectStore, clock: Clock, intervalMs: number, 
     timer?.[Symbol.dispose]();
     do {
       again = false;
-      const seen = await fingerprint(store);
+      const seen = await lookAt(store);
       if (stopped) return;
-      if (seen !== last) changed();
-      if (last === UNREACHABLE && seen !== last) listen();
+      const before = last;
       last = seen;
+      const swap = own.look(seen.commit);
+      if (swap === "none" && seen.text === before?.text) continue;
+      if (before === UNREACHABLE && seen !== UNREACHABLE) listen();
+      if (swap !== "own" || before === undefined || before === UNREACHABLE) changed();
     } while (again);
     looking = false;
     timer = clock.after(intervalMs, () => void look());
@@ -36,7 +48,8 @@ export function watchRoot(store: ObjectStore, clock: Clock, intervalMs: number, 
 
   const listen = () => {
     hints?.[Symbol.dispose]();
-    hints = store.watch?.(ROOT_OBJECT, () => void look());
+    // Most hints are of swaps of our own: while one is on its way its outcome says what a look would find.
+    hints = store.watch?.(ROOT_OBJECT, () => void (own.isUnderWay || look()));
   };
 
   listen();
@@ -50,13 +63,28 @@ export function watchRoot(store: ObjectStore, clock: Clock, intervalMs: number, 
   };
 }
 
-const UNREACHABLE = "unreachable";
+interface Look {
+  readonly text: string;
+  readonly commit: Cid | undefined;
+}
+
+const UNREACHABLE: Look = { text: "unreachable", commit: undefined };
+const ABSENT: Look = { text: "absent", commit: undefined };
 
 /** Whatever is wrong with the store, the reader of the root will say; here it only has to look different. */
-async function fingerprint(store: ObjectStore): Promise<string> {
+async function lookAt(store: ObjectStore): Promise<Look> {
   try {
-    return (await store.get(ROOT_OBJECT))?.token ?? "absent";
+    const object = await store.get(ROOT_OBJECT);
+    return object === undefined ? ABSENT : { text: object.token, commit: commitIn(object.bytes) };
   } catch {
     return UNREACHABLE;
+  }
+}
+
+function commitIn(bytes: Uint8Array): Cid | undefined {
+  try {
+    return decodeRoot(bytes).commit;
+  } catch {
+    return undefined;
   }
 }

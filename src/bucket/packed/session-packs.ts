@@ -1,14 +1,19 @@
 /** The packs that one upload session has stored and no manifest lists yet. */
 import type { Cid, PackName } from "../../base/ids.ts";
 import { digestOf } from "../../format/cid.ts";
+import type { PackFooter } from "../../format/pack.ts";
+import { prefixOf } from "../../format/run.ts";
 import type { UploadedPack } from "./pack-uploader.ts";
 import type { Placement } from "./placement-index.ts";
 
 export class SessionPacks {
   readonly #packs = new Map<PackName, UploadedPack>();
+  readonly #index = new PrefixIndex();
 
   add(uploaded: UploadedPack): void {
-    this.#packs.set(uploaded.pack.name, uploaded);
+    const { pack, footer } = uploaded;
+    this.#packs.set(pack.name, uploaded);
+    this.#index.add(pack.name, footer);
   }
 
   forget(name: PackName): void {
@@ -26,10 +31,73 @@ export class SessionPacks {
   locate(cid: Cid): Placement | undefined {
     if (this.#packs.size === 0) return undefined;
     const digest = digestOf(cid);
-    for (const { pack, footer } of this.#packs.values()) {
-      const row = footer.find(digest);
-      if (row !== undefined) return { pack: pack.name, offset: row.offset, length: row.length, codec: row.codec };
+    for (const name of this.#index.packsWith(digest)) {
+      const row = this.#packs.get(name)?.footer.find(digest);
+      if (row !== undefined) return { pack: name, offset: row.offset, length: row.length, codec: row.codec };
     }
     return undefined;
   }
+}
+
+/** Rows of some packs: the first 48 bits of digests, ascending, and the number of the pack that each is in. */
+interface Piece {
+  readonly prefixes: Float64Array;
+  readonly packs: Uint32Array;
+}
+
+/**
+ * Which packs may hold a block: each block of an upload is asked after, and a long upload has thousands of packs. Each piece is at
+ * least twice as long as the next, so that there are few, and a row is merged into another piece a few times. 12 bytes a row.
+ */
+class PrefixIndex {
+  readonly #names: PackName[] = [];
+  readonly #pieces: Piece[] = [];
+
+  add(name: PackName, footer: PackFooter): void {
+    const number = this.#names.push(name) - 1;
+    const prefixes = Float64Array.from(footer, ({ digest }) => prefixOf(digest));
+    let piece: Piece = { prefixes, packs: new Uint32Array(footer.count).fill(number) };
+    for (let last = this.#pieces.at(-1); last !== undefined; last = this.#pieces.at(-1)) {
+      if (last.prefixes.length >= 2 * piece.prefixes.length) break;
+      this.#pieces.pop();
+      piece = merged(last, piece);
+    }
+    this.#pieces.push(piece);
+  }
+
+  *packsWith(digest: Uint8Array): Generator<PackName> {
+    const prefix = prefixOf(digest);
+    for (const { prefixes, packs } of this.#pieces) {
+      for (let at = firstAt(prefixes, prefix); prefixes[at] === prefix; at++) {
+        const name = this.#names[packs[at] ?? 0];
+        if (name !== undefined) yield name;
+      }
+    }
+  }
+}
+
+function merged(a: Piece, b: Piece): Piece {
+  const length = a.prefixes.length + b.prefixes.length;
+  const prefixes = new Float64Array(length);
+  const packs = new Uint32Array(length);
+  let fromA = 0;
+  let fromB = 0;
+  for (let at = 0; at < length; at++) {
+    const isA = (a.prefixes[fromA] ?? Infinity) <= (b.prefixes[fromB] ?? Infinity);
+    const [piece, from] = isA ? [a, fromA++] : [b, fromB++];
+    prefixes[at] = piece.prefixes[from] ?? 0;
+    packs[at] = piece.packs[from] ?? 0;
+  }
+  return { prefixes, packs };
+}
+
+/** The first index whose prefix is not below this one. */
+function firstAt(prefixes: Float64Array, prefix: number): number {
+  let low = 0;
+  for (let high = prefixes.length; low < high;) {
+    const middle = (low + high) >>> 1;
+    if ((prefixes[middle] ?? 0) < prefix) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

@@ -7,6 +7,8 @@ import { cidOf } from "../../format/cid.ts";
 import { signCommit } from "../../format/commit.ts";
 import type { Commit } from "../../format/commit.ts";
 import { mayWrite } from "../../format/features.ts";
+import { encodePolicy } from "../../format/policy.ts";
+import type { Policy } from "../../format/policy.ts";
 import { headsField } from "../../format/heads.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { editTree } from "../../tree/edit.ts";
@@ -21,11 +23,18 @@ export interface Writer {
   readonly certificate: Certificate;
 }
 
+/** Made again on each root that the commit may follow. */
+export type PolicyChange = (policy: Policy) => Policy;
+
 export interface NextCommit {
   readonly tree: Cid;
   readonly epoch: number;
   readonly timeNs: bigint;
   readonly note: string;
+  /** Maintenance only: seqs of commits that `kept` lets go of, ascending. */
+  readonly thinned?: readonly Lamport[];
+  /** Absent: the parent's. Its block is in the sink, or stored. */
+  readonly policy?: Cid | undefined;
 }
 
 /** A commit as bytes to be stored, and as it will be read again. */
@@ -56,22 +65,25 @@ export async function makeCommit(
   await sink.put({ cid: certificate.cid, bytes: certificate.bytes });
   const link = (bytes: Uint8Array) => {
     const cid = cidOf("dag-cbor", bytes);
+    // Staging takes such blocks before it returns: there is nothing to wait for, and nothing to fail.
     void sink.put({ cid, bytes });
     return cid;
   };
+  const gone = (next.thinned ?? []).map((seq) => ({ key: keptKey(seq), value: undefined, links: [] }));
   const row = { key: keptKey(body.seq), value: new Uint8Array(), links: [parent.cid] };
   const heads = new Map([...parent.heads, [device.writer, next.epoch] as const]);
   const commit = signCommit(
     {
       ...body,
       tree: next.tree,
+      policy: next.policy ?? body.policy,
       parent: parent.cid,
       skip: await skipOf(bucket, parent),
       seq: (body.seq + 1) as Lamport,
       writer: device.writer,
       epoch: next.epoch,
       heads: headsField(heads, link),
-      kept: await editTree(nodes, sink, bucket.treeConfig, body.kept, [row]),
+      kept: await editTree(nodes, sink, bucket.treeConfig, body.kept, [...gone, row]),
       totals: await totalsAfter(nodes, body.tree, body.totals, next.tree),
       timeNs: next.timeNs,
       note: next.note,
@@ -82,9 +94,23 @@ export async function makeCommit(
   return { commit, verified: { cid: commit.cid, body: commit.body, certificate: certificate.cid, heads } };
 }
 
+/** The policy of a commit on this root, with its block in the sink; without a change it is the root's. */
+export async function policyAfter(
+  bucket: Bucket,
+  root: VerifiedCommit,
+  change: PolicyChange | undefined,
+  sink: BlockSink,
+): Promise<Cid> {
+  if (change === undefined) return root.body.policy;
+  const bytes = encodePolicy(change(await bucket.policy(root)));
+  const cid = cidOf("dag-cbor", bytes);
+  await sink.put({ cid, bytes });
+  return cid;
+}
+
 /** The blocks that a commit links, in the order in which they are to be stored. */
 export function commitRoots(commit: Commit): Cid[] {
   const { body, certificate } = commit;
   const heads = "linked" in body.heads ? [body.heads.linked] : [];
-  return [body.tree, body.kept, ...heads, certificate];
+  return [body.tree, body.policy, body.kept, ...heads, certificate];
 }

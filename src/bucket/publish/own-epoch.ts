@@ -19,7 +19,7 @@ export async function ownEpoch(
   const commit = await findEpoch(bucket, head, writer, epoch);
   if (commit?.body.parent === undefined) return undefined;
   try {
-    const again = await workspace.treeOn(await bucket.commit(commit.body.parent));
+    const again = await workspace.treeOn(await bucket.commit(commit.body.parent), head);
     return again.tree === commit.body.tree ? again : undefined;
   } catch (error) {
     if (hasCode(error, "block_not_found")) return undefined;

@@ -2,17 +2,15 @@
  * Where one epoch is turned into trees: its staged blocks, its nodes in memory, its upload. Kept across the attempts of one
  * publication, so that contents are cut and sent once.
  */
-import { hasCode } from "../../base/errors.ts";
 import type { Cid, Lamport, WriterId } from "../../base/ids.ts";
 import { PUBLISH_CHUNK_CACHE_BYTES, PUBLISH_NODE_CACHE_BYTES } from "../../base/limits.ts";
 import { ChunkCache } from "../../content/chunk-cache.ts";
-import { get } from "../../tree/read.ts";
 import { NodeStore } from "../../tree/node-store.ts";
 import type { Bucket, VerifiedCommit } from "../bucket.ts";
 import { buildEpoch } from "../build.ts";
 import type { BuiltEpoch } from "../build.ts";
 import type { ChangeSet, DataReader } from "../change-set.ts";
-import { keptKey, log } from "../history.ts";
+import { isRetained, log } from "../history.ts";
 import type { Conflict } from "../merge/conflict.ts";
 import { wins } from "../merge/context.ts";
 import type { Head, MergeContext } from "../merge/context.ts";
@@ -50,6 +48,8 @@ export class Workspace {
   readonly #changes: ChangeSet;
   readonly #data: DataReader;
   #built: BuiltEpoch | undefined;
+  /** The root on which #built looked into trees before the reference, if it did: they may be thinned out on another. */
+  #olderOn: Cid | undefined;
   #baseGone = false;
 
   /** Without a session, contents go nowhere: to learn what trees an epoch gives. */
@@ -73,20 +73,17 @@ export class Workspace {
 
   /**
    * The sealed epoch on top of `root`: our own tree if nothing else changed, else merged; always from the sealed epoch, never
-   * from an earlier attempt. When the base is gone, from the kept rows.
+   * from an earlier attempt. When the base is gone, from the kept rows: also when all of it can still be read from a cache, since
+   * the tree would go on referring to what the bucket has not. What the bucket retains, `newest` says.
    */
-  async treeOn(root: VerifiedCommit): Promise<EpochTree> {
-    try {
-      return await this.#treeOn(root);
-    } catch (error) {
-      if (this.#baseGone || !hasCode(error, "block_not_found") || (await this.#isRetained(root))) throw error;
-      this.#baseGone = true;
-      return this.#treeOn(root);
-    }
+  async treeOn(root: VerifiedCommit, newest = root): Promise<EpochTree> {
+    this.#baseGone ||= !(await this.#isRetained(newest));
+    if (this.#olderOn !== undefined && this.#olderOn !== newest.cid) this.#built = undefined;
+    return this.#treeOn(root, newest);
   }
 
-  async #treeOn(root: VerifiedCommit): Promise<EpochTree> {
-    const built = await this.#build(root);
+  async #treeOn(root: VerifiedCommit, newest: VerifiedCommit): Promise<EpochTree> {
+    const built = await this.#build(root, newest);
     const common = { built, nodes: this.nodes, baseGone: this.#baseGone };
     if (root.body.tree === built.mergeBase)
       return { ...common, objects: built.objects, tree: built.ours, conflicts: [] };
@@ -107,23 +104,25 @@ export class Workspace {
     return { ...common, objects, tree, conflicts };
   }
 
-  async #build(root: VerifiedCommit): Promise<BuiltEpoch> {
+  async #build(root: VerifiedCommit, newest: VerifiedCommit): Promise<BuiltEpoch> {
     if (this.#built !== undefined && !this.#baseGone) return this.#built;
+    this.#olderOn = undefined;
     const reference = this.#baseGone ? root.body.tree : (await this.#bucket.commit(this.#changes.reference)).body.tree;
     const context = {
       ...this.#buildContext(),
       carryContent: this.#baseGone,
-      olderTrees: () => this.#olderTrees(),
+      olderTrees: () => this.#olderTrees(newest),
     };
     return (this.#built = await buildEpoch(context, reference, this.#changes, this.#data));
   }
 
-  async *#olderTrees(): AsyncGenerator<Cid> {
+  async *#olderTrees(newest: VerifiedCommit): AsyncGenerator<Cid> {
     if (this.#baseGone) return;
+    this.#olderOn = newest.cid;
     let left = OLDER_TREES;
-    for await (const { body } of log(this.#bucket, await this.#bucket.commit(this.#changes.reference))) {
+    for await (const { cid, body } of log(this.#bucket, await this.#bucket.commit(this.#changes.reference))) {
       if (left-- === 0) return;
-      yield body.tree;
+      if (await isRetained(this.nodes, newest, { cid, seq: body.seq })) yield body.tree;
     }
   }
 
@@ -133,7 +132,7 @@ export class Workspace {
     return { nodes, content: this.#content, blocks: staging, sink: staging, treeConfig, contentConfig };
   }
 
-  /** Whether the bucket says that it still has our base: then a block that is missing is damage, and nothing is guessed. */
+  /** Whether the bucket says that it still has our base and all that is in it. */
   async #isRetained(root: VerifiedCommit): Promise<boolean> {
     const { reference, lamport } = this.#changes;
     if (reference === root.cid) return true;
@@ -141,7 +140,6 @@ export class Workspace {
       (commit) => commit.body.seq,
       () => (lamport - 1) as Lamport,
     );
-    const row = await get(this.nodes, root.body.kept, keptKey(seq));
-    return row?.links[0] === reference;
+    return isRetained(this.nodes, root, { cid: reference, seq });
   }
 }

@@ -2,7 +2,8 @@
  * Walks everything that commits reach, hashing each block once, however many roots share it. What is damaged is remembered
  * together with all blocks above it ("tainted"), so that the paths concerned are found without walking twice.
  */
-import { SynclineError } from "../../base/errors.ts";
+import { isDamage, SynclineError } from "../../base/errors.ts";
+import type { ErrorCode } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
 import { matchesCid } from "../../format/cid.ts";
@@ -14,7 +15,7 @@ import { decodeNode } from "../../format/node-decoder.ts";
 import type { OnProgress } from "./report.ts";
 
 /** What a block is, as what links to it tells. */
-export type Role = "commit" | "tree" | "kept" | "other";
+export type Role = "root" | "commit" | "tree" | "kept" | "other";
 
 interface Pending {
   readonly cid: Cid;
@@ -55,9 +56,9 @@ export class BlockWalk {
     return this.#tainted.has(cid);
   }
 
-  /** Walks a commit and all that it links, unless it was walked before. */
-  async walkCommit(cid: Cid): Promise<void> {
-    await this.#visitAll([{ cid, role: "commit" }]);
+  /** Walks the newest commit and all that it links. */
+  async walkRoot(cid: Cid): Promise<void> {
+    await this.#visitAll([{ cid, role: "root" }]);
   }
 
   /** True if any of them is tainted. Siblings are read in batches; a batch is done with before the next is read. */
@@ -77,7 +78,7 @@ export class BlockWalk {
   async #visit(cid: Cid, role: Role, bytes: Uint8Array | undefined): Promise<void> {
     this.#seen.add(cid);
     this.#bytes += bytes?.length ?? 0;
-    if (role === "commit") this.#commits++;
+    if (role === "commit" || role === "root") this.#commits++;
     const links = bytes === undefined ? "is missing or cannot be read" : await this.#open(cid, role, bytes);
     if (typeof links === "string") this.#damaged.set(cid, links);
     if (typeof links === "string" || (await this.#visitAll(links))) this.#tainted.add(cid);
@@ -87,12 +88,12 @@ export class BlockWalk {
   async #open(cid: Cid, role: Role, bytes: Uint8Array): Promise<readonly Pending[] | string> {
     if (!matchesCid(cid, bytes)) return "does not have the hash that it should have";
     try {
-      if (role !== "commit") return linksWithRoles(cid, role, bytes);
+      if (role !== "commit" && role !== "root") return linksWithRoles(cid, role, bytes);
       const commit = decodeCommit(bytes);
       await this.#checkCommit(commit);
-      return commitLinks(commit);
+      return commitLinks(commit, role === "root");
     } catch (error) {
-      if (error instanceof SynclineError) return `is malformed: ${error.message}`;
+      if (isWrongCommit(error)) return `is malformed: ${error.message}`;
       throw error;
     }
   }
@@ -118,14 +119,21 @@ export class BlockWalk {
 
 /** Siblings read at once: nodes of one level, or chunks of one list, at most 1 MiB each. */
 const BATCH = 32;
-const DAMAGE: ReadonlySet<string> = new Set(["block_not_found", "block_corrupt", "store_corrupt", "format_invalid"]);
+/** What a commit is refused for that is not damaged. */
+const REFUSED: ReadonlySet<string> = new Set<ErrorCode>([
+  "bad_signature",
+  "device_not_certified",
+  "feature_unknown",
+  "foreign_bucket",
+  "key_invalid",
+]);
 
-/** Whether an error says that what was read is missing or wrong, and not that it could not be read now. */
-export function isDamage(error: unknown): error is SynclineError {
-  return error instanceof SynclineError && DAMAGE.has(error.code);
+/** Whether an error says that a commit is wrong, and not that it could not be checked now. */
+export function isWrongCommit(error: unknown): error is SynclineError {
+  return isDamage(error) || (error instanceof SynclineError && REFUSED.has(error.code));
 }
 
-function linksWithRoles(cid: Cid, role: Exclude<Role, "commit">, bytes: Uint8Array): Pending[] {
+function linksWithRoles(cid: Cid, role: Exclude<Role, "commit" | "root">, bytes: Uint8Array): Pending[] {
   if (role === "other") return linksOf(cid, bytes).map((link) => ({ cid: link, role }));
   const node = decodeNode(bytes);
   const below: Role = node.level > 0 ? role : role === "kept" ? "commit" : "other";
@@ -135,12 +143,15 @@ function linksWithRoles(cid: Cid, role: Exclude<Role, "commit">, bytes: Uint8Arr
   return links.flat().map((link) => ({ cid: link, role: below }));
 }
 
-/** Kept commits come first, the oldest at their head: so the walk goes along history and never deep. */
-function commitLinks({ body, certificate }: Commit): Pending[] {
+/**
+ * Kept commits come first, the oldest at their head: so the walk goes along history and never deep. Only the root's list counts:
+ * what older commits kept may be thinned out by now.
+ */
+function commitLinks({ body, certificate }: Commit, isRoot: boolean): Pending[] {
   const others = [body.genesis, body.policy, certificate, ...linkedHeads(body.heads)];
   if (body.acl !== undefined) others.push(body.acl);
   return [
-    { cid: body.kept, role: "kept" },
+    ...(isRoot ? [{ cid: body.kept, role: "kept" as const }] : []),
     { cid: body.tree, role: "tree" },
     ...others.map((cid) => ({ cid, role: "other" as const })),
   ];

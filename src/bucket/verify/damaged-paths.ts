@@ -1,5 +1,5 @@
 /** Which paths damaged blocks concern: only the tainted parts of a tree are walked. */
-import { SynclineError } from "../../base/errors.ts";
+import { unlessDamaged } from "../../base/errors.ts";
 import type { Cid, FileId } from "../../base/ids.ts";
 import { escapeForPrint, nameToText } from "../../base/names.ts";
 import type { FileName } from "../../base/ids.ts";
@@ -64,7 +64,7 @@ async function damagedBelow(walk: BlockWalk, blocks: BlockReader, cids: readonly
 async function pathsOfRow(nodes: NodeStore, tree: Cid, key: Uint8Array): Promise<(string | undefined)[]> {
   const row = parseKey(key);
   if (row.kind === "dentry") return [await pathAt(nodes, tree, { parent: row.id, name: row.name })];
-  const names = await readBackrefs(nodes, tree, row.id).catch(unlessDamage<Place[]>([]));
+  const names = (await unlessDamaged(() => readBackrefs(nodes, tree, row.id))) ?? [];
   const paths: (string | undefined)[] = [];
   for (const place of names) paths.push(await pathAt(nodes, tree, place));
   return paths.length === 0 ? [await directoryPath(nodes, tree, row.id)] : paths;
@@ -75,19 +75,11 @@ function directoryOf(nodes: NodeStore, tree: Cid, key: Uint8Array): Promise<stri
 }
 
 async function directoryPath(nodes: NodeStore, tree: Cid, id: FileId): Promise<string | undefined> {
-  const path = await pathOfDirectory(nodes, tree, id).catch(unlessDamage(undefined));
+  const path = await unlessDamaged(() => pathOfDirectory(nodes, tree, id));
   return path === undefined ? undefined : pathText(path);
 }
 
 async function pathAt(nodes: NodeStore, tree: Cid, place: Place): Promise<string | undefined> {
-  const path = await pathOfDirectory(nodes, tree, place.parent).catch(unlessDamage(undefined));
+  const path = await unlessDamaged(() => pathOfDirectory(nodes, tree, place.parent));
   return path === undefined ? undefined : pathText([...path, place.name]);
-}
-
-/** A path that leads through damage cannot be told; anything else is thrown on. */
-function unlessDamage<Value>(otherwise: Value): (error: unknown) => Value {
-  return (error) => {
-    if (error instanceof SynclineError) return otherwise;
-    throw error;
-  };
 }

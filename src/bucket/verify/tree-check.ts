@@ -7,7 +7,7 @@ import { ROOT_ID } from "../../base/ids.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
 import type { ContentSource } from "../../content/source.ts";
 import { walkContent } from "../../content/walk.ts";
-import { SynclineError } from "../../base/errors.ts";
+import { isDamage, SynclineError } from "../../base/errors.ts";
 import type { Totals } from "../../format/commit-body.ts";
 import { backrefKey, ID_BYTES, KIND_BACKREF, KIND_SELF, kindRange, parseKey } from "../../format/keys.ts";
 import type { Key } from "../../format/keys.ts";
@@ -22,7 +22,6 @@ import { pathOfDirectory, readDentry, readSelf, whenLoaded } from "../fs-reader.
 import { samePlace } from "../object-rows.ts";
 import type { Place } from "../object-rows.ts";
 import { addTotals, NO_TOTALS, totalsOfRow } from "../totals.ts";
-import { isDamage } from "./block-walk.ts";
 import { pathText } from "./damaged-paths.ts";
 import { damageItem } from "./report.ts";
 import type { DamageItem } from "./report.ts";
@@ -91,7 +90,7 @@ class TreeCheck {
       yield* this.#checkRow(key, entry, this.#object);
       this.#totals = addTotals(this.#totals, totalsOfRow(entry), 1);
     } catch (error) {
-      if (!(error instanceof SynclineError)) throw error;
+      if (!isDamage(error)) throw error;
       yield await this.#damage(placeOf(key), error.message);
     }
   }
@@ -207,7 +206,7 @@ class TreeCheck {
       xattrsOf(record, peek);
       targetOf(record, peek);
     } catch (error) {
-      if (!(error instanceof SynclineError)) throw error;
+      if (!isDamage(error)) throw error;
       yield await this.#damage(place, error.message, list);
     }
   }

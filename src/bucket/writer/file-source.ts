@@ -1,5 +1,5 @@
 /** Where the bytes of a new file come from: random access, since chunks are cut only when the epoch is built. */
-import { mkdtemp, open, rm } from "node:fs/promises";
+import { open, rm } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { SynclineError } from "../../base/errors.ts";
@@ -22,55 +22,61 @@ export function sourceOfBytes(bytes: Uint8Array): FileSource {
 
 /** A local file, opened when it is first read. `size` is what it had when it was looked at. Its path need not be UTF-8. */
 export function sourceOfFile(path: string | Buffer, size: number): FileSource {
-  let handle: Promise<FileHandle> | undefined;
-  return {
-    size,
-    read: async (offset, length) => {
-      handle ??= open(path, "r");
-      const bytes = await readFully(await handle, path, offset, length);
-      // Most files are read in one go; thousands of them must not stay open.
-      if (offset + length === size) await close();
-      return bytes;
-    },
-    [Symbol.asyncDispose]: () => close(),
-  };
+  return new LocalFile(path, size);
+}
 
-  async function close(): Promise<void> {
-    const opened = handle;
-    handle = undefined;
+class LocalFile implements FileSource {
+  readonly size: number;
+  readonly #path: string | Buffer;
+  #handle: Promise<FileHandle> | undefined;
+
+  constructor(path: string | Buffer, size: number) {
+    this.#path = path;
+    this.size = size;
+  }
+
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    this.#handle ??= open(this.#path, "r");
+    const bytes = await readFully(await this.#handle, this.#path, offset, length);
+    // Most files are read in one go; thousands of them must not stay open.
+    if (offset + length === this.size) await this[Symbol.asyncDispose]();
+    return bytes;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const opened = this.#handle;
+    this.#handle = undefined;
     // One that could not be opened has failed its reader already.
     await (await opened?.catch(() => undefined))?.close();
   }
 }
 
-/** A stream of any length: in memory while it is short, else in a temporary file in `folder`. */
+/** A stream of any length: in memory while it is short, else in a temporary file in `folder`, which is nobody else's. */
 export async function sourceOfStream(stream: AsyncIterable<Uint8Array>, folder: string): Promise<FileSource> {
+  const path = join(folder, "stream");
   const parts: Uint8Array[] = [];
   let size = 0;
   let spooled = 0;
-  let spool: { handle: FileHandle; path: string; folder: string } | undefined;
-  for await (const part of stream) {
-    size += part.length;
-    parts.push(part);
-    if (size <= SPOOL_MEMORY_BYTES) continue;
-    spool ??= await openSpool(folder);
-    await writeParts(spool.handle, spooled, parts.splice(0));
-    spooled = size;
+  let spool: FileHandle | undefined;
+  try {
+    for await (const part of stream) {
+      size += part.length;
+      parts.push(part);
+      if (size <= SPOOL_MEMORY_BYTES) continue;
+      spool ??= await open(path, "wx", 0o600);
+      await writeParts(spool, spooled, parts.splice(0));
+      spooled = size;
+    }
+  } finally {
+    await spool?.close();
   }
   if (spool === undefined) return sourceOfBytes(Buffer.concat(parts));
-  await spool.handle.close();
-  const source = sourceOfFile(spool.path, size);
+  const source = sourceOfFile(path, size);
   const dispose = async () => {
     await source[Symbol.asyncDispose]();
-    await rm(spool.folder, { recursive: true, force: true });
+    await rm(path, { force: true });
   };
-  return { ...source, [Symbol.asyncDispose]: dispose };
-}
-
-async function openSpool(parent: string): Promise<{ handle: FileHandle; path: string; folder: string }> {
-  const folder = await mkdtemp(join(parent, "syncline-spool-"));
-  const path = join(folder, "stream");
-  return { handle: await open(path, "wx", 0o600), path, folder };
+  return { size, read: (offset, length) => source.read(offset, length), [Symbol.asyncDispose]: dispose };
 }
 
 async function readFully(

@@ -1,12 +1,11 @@
 /** Makes a path what it was in another tree of the same bucket, as changes to a draft: only what differs is touched. */
-import { SynclineError } from "../../base/errors.ts";
 import type { Cid, FileId, FileName } from "../../base/ids.ts";
 import type { LinkBlock } from "../../format/linked-value.ts";
 import type { FileRecord } from "../../format/record.ts";
 import { encodeRecord } from "../../format/record-codec.ts";
 import { cidOf } from "../../format/cid.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
-import { listDirectory, lookup } from "../fs-reader.ts";
+import { liesInItself, listDirectory, lookup } from "../fs-reader.ts";
 import type { TreeObject } from "../fs-reader.ts";
 import type { Draft, DraftTree } from "./draft-tree.ts";
 
@@ -92,11 +91,7 @@ export class Restorer {
 
   /** Throws `format_invalid` where a bucket says that directories lie in one another: going down would never end. */
   async #within(directory: Draft | FileId, work: () => Promise<void>): Promise<void> {
-    if (this.#above.has(directory)) {
-      throw new SynclineError("format_invalid", "The bucket's tree is damaged: directories lie in one another.", {
-        hint: "Run `syncline verify` on the bucket: it names what is wrong.",
-      });
-    }
+    if (this.#above.has(directory)) throw liesInItself();
     this.#above.add(directory);
     await work();
     this.#above.delete(directory);

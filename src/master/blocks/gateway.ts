@@ -104,10 +104,10 @@ async function begun(stream: AsyncGenerator<Uint8Array>): Promise<AsyncIterable<
 }
 
 /** Blocks here are no UnixFS, so an entity is its one block. A block that is missing below breaks the CAR off. */
-async function* carBelow(reading: Walking, root: Cid, scope: Scope): AsyncGenerator<Uint8Array> {
-  yield encodeCarHeader([root]);
+async function* carBelow(reading: Walking, root: Cid, scope: Scope): AsyncGenerator<readonly Uint8Array[]> {
+  yield [encodeCarHeader([root])];
   for await (const block of walkDag(reading, root)) {
-    yield* carPieces([block]);
+    yield [...carPieces([block])];
     if (scope !== "all") return;
   }
 }

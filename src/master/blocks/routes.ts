@@ -32,10 +32,10 @@ async function have({ stores }: MasterParts, call: Call): Promise<Answer> {
   return { status: 200, json: { missing: cids.filter((cid) => !there.has(cid)) } };
 }
 
-async function get({ stores, answers }: MasterParts, call: Call): Promise<Answer> {
+async function get({ stores, answers, answerSlabs: slabs }: MasterParts, call: Call): Promise<Answer> {
   const cids = cidsIn(await call.json(), MAX_GET_CIDS);
   const { wallet } = call.caller;
-  const reading = { blocks: await stores.of(wallet), answers, owner: wallet, signal: call.signal };
+  const reading = { blocks: await stores.of(wallet), answers, slabs, owner: wallet, signal: call.signal };
   const headers = { "content-type": `${CAR_TYPE}; version=1`, "cache-control": "no-store" };
   return { status: 200, headers, body: carOf(reading, cids) };
 }

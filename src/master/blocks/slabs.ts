@@ -1,21 +1,25 @@
 /**
- * Memory for the blocks of uploads: pieces of one size that are used again. To allocate it anew for every block makes the garbage
- * collector the most expensive part of an upload (docs/decisions.md).
+ * Memory for blocks that come in or go out: pieces of one size that are used again. To allocate it anew for every block makes the
+ * garbage collector and the system's clearing of pages the most expensive part of a transfer (docs/decisions.md).
  */
-import { CAR_BATCH_BYTES } from "../../base/limits.ts";
-
 export class Slabs {
-  readonly #free: Uint8Array[] = [];
+  readonly #size: number;
+  readonly #kept: number;
+  readonly #free: Buffer[] = [];
 
-  /** CAR_BATCH_BYTES of memory with anything in it. */
-  take(): Uint8Array {
-    return this.#free.pop() ?? Buffer.allocUnsafeSlow(CAR_BATCH_BYTES);
+  /** Of `size` bytes each. Up to `bytes` of them are kept, as much as is ever in use: what is dropped stays garbage for long. */
+  constructor(size: number, bytes: number) {
+    this.#size = size;
+    this.#kept = Math.floor(bytes / size);
   }
 
-  /** Only when nothing reads it any more. */
-  give(slab: Uint8Array): void {
-    if (slab.length === CAR_BATCH_BYTES && this.#free.length < MAX_FREE) this.#free.push(slab);
+  /** Memory with anything in it. */
+  take(): Buffer {
+    return this.#free.pop() ?? Buffer.allocUnsafeSlow(this.#size);
+  }
+
+  /** Only when nothing reads it any more, or writes to it. Other memory is left to the garbage collector. */
+  give(slab: Buffer): void {
+    if (slab.length === this.#size && this.#free.length < this.#kept) this.#free.push(slab);
   }
 }
-
-const MAX_FREE = 8;

@@ -29,7 +29,7 @@ class Upload {
   #known = 0;
   #batch: Block[] = [];
   /** Memory of the batch, and how much of it is in use. */
-  #slab: Uint8Array = NO_SLAB;
+  #slab: Buffer = NO_SLAB;
   #used = 0;
   /** The batch that is being stored while the next one is read. */
   #flush: Promise<void> = Promise.resolve();
@@ -118,13 +118,14 @@ class Upload {
     this.#flush.catch(() => {});
   }
 
-  async #put(batch: readonly Block[], slab: Uint8Array): Promise<void> {
+  async #put(batch: readonly Block[], slab: Buffer): Promise<void> {
     try {
       if (batch.length === 0) return;
       const bytes = batch.reduce((sum, block) => sum + block.bytes.length, 0);
       const arrived = await this.#parts.quota.admit(this.#call.caller.wallet, bytes);
       try {
         const { stored, known } = await this.#blocks.put(batch);
+        this.#parts.garbage.young(bytes);
         this.#stored += stored;
         this.#known += known;
         // Only now: after a failure a write may still be under way.
@@ -165,7 +166,7 @@ interface Counts {
   readonly rejected: readonly { readonly cid: string | null; readonly code: RefusalCode }[];
 }
 
-const NO_SLAB = new Uint8Array();
+const NO_SLAB = Buffer.alloc(0);
 const MAX_BATCH_BLOCKS = 8_192;
 const MAX_REJECTED = 1_000;
 

@@ -3,12 +3,13 @@ import { once } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Clock } from "../../base/clock.ts";
 import type { Wallet } from "../../base/ids.ts";
-import { DISCARD_MS, MAX_DISCARDED_BYTES, MAX_JSON_BYTES } from "../../base/limits.ts";
+import { DISCARD_MS, MAX_DISCARDED_BYTES, MAX_JSON_BYTES, JSON_GROWTH } from "../../base/limits.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import { begunBody } from "./begun-body.ts";
 import type { Bearer, Bearers } from "./bearers.ts";
 import type { Endings } from "./endings.ts";
 import { answerTo } from "./failure.ts";
+import type { Garbage } from "./garbage.ts";
 import type { Lane } from "./lane.ts";
 import type { Metrics } from "./metrics.ts";
 import { Refusal } from "./refusal.ts";
@@ -24,8 +25,10 @@ export interface Service {
   readonly router: Router;
   readonly bearers: Bearers;
   readonly endings: Endings;
-  /** Memory of bodies of JSON. */
+  /** Memory of bodies of JSON, and of what is made of them. */
   readonly texts: Shares;
+  readonly parses: Shares;
+  readonly garbage: Garbage;
   readonly metrics: Metrics;
   readonly clock: Clock;
   readonly log: Log;
@@ -50,6 +53,7 @@ class Exchange {
   readonly #atEnd: (() => void)[] = [];
   #route: Route | undefined;
   #wallet: Wallet | undefined;
+  #forget = () => {};
   readonly #waitsToSend: boolean;
 
   constructor(service: Service, request: IncomingMessage, response: ServerResponse, lane: Lane) {
@@ -89,6 +93,8 @@ class Exchange {
       // Nobody is there to be told.
       if (isAbort(error)) throw error;
       return answerTo(error, this.#service.log, this.#name);
+    } finally {
+      this.#forget();
     }
   }
 
@@ -151,9 +157,9 @@ class Exchange {
     };
   }
 
-  /** The memory is held until the call is over, since what was parsed lives as long. */
+  /** Its own memory is held until the call is over, that of what is made of it until there is an answer: that may take long to send. */
   async #json(owner: string): Promise<unknown> {
-    const { texts } = this.#service;
+    const { texts, parses, garbage } = this.#service;
     const reserved = Math.min(this.#body.declaredBytes ?? MAX_JSON_BYTES, MAX_JSON_BYTES);
     const reserve = async () => {
       await texts.take(owner, reserved, this.#ended.signal);
@@ -161,8 +167,16 @@ class Exchange {
     };
     const pieces: Uint8Array[] = [];
     for await (const piece of begunBody(this.#body.read(MAX_JSON_BYTES), reserve)) pieces.push(piece);
+    const text = Buffer.concat(pieces);
+    const growth = JSON_GROWTH * text.length;
+    await parses.take(owner, growth, this.#ended.signal);
+    this.#forget = () => {
+      this.#forget = () => {};
+      parses.give(owner, growth);
+      garbage.old(growth);
+    };
     try {
-      return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(pieces)));
+      return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(text));
     } catch (cause) {
       throw new Refusal("malformed_request", "The body is not JSON.", { cause });
     }

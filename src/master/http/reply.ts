@@ -1,8 +1,7 @@
 /** Sends an answer: whole, or streamed as fast as its reader takes it; a reader that stands still is cut. */
-import { once } from "node:events";
 import type { ServerResponse } from "node:http";
 import type { Clock } from "../../base/clock.ts";
-import { BODY_PATIENCE_MS } from "../../base/limits.ts";
+import { ANSWER_WRITE_BYTES, BODY_PATIENCE_MS } from "../../base/limits.ts";
 import type { Answer } from "./route.ts";
 
 export interface ReplyOptions {
@@ -43,30 +42,52 @@ function hasNoBody(status: number): boolean {
   return status === 204 || status === 304;
 }
 
-async function stream(response: ServerResponse, body: AsyncIterable<Uint8Array>, clock: Clock): Promise<number> {
+const NOTHING = new Uint8Array();
+
+async function stream(
+  response: ServerResponse,
+  body: AsyncIterable<Uint8Array | readonly Uint8Array[]>,
+  clock: Clock,
+): Promise<number> {
   let sent = 0;
   response.flushHeaders();
-  for await (const piece of body) {
-    if (response.destroyed) break;
-    sent += piece.length;
-    if (!response.write(piece)) await drained(response, clock);
+  for await (const pieces of body) {
+    for (const part of partsOf(pieces instanceof Uint8Array ? [pieces] : pieces)) {
+      if (response.destroyed) return sent;
+      for (const piece of part) sent += piece.length;
+      await write(response, part, clock);
+    }
   }
   return sent;
 }
 
-/** Until the reader took what was written. */
-async function drained(response: ServerResponse, clock: Clock): Promise<void> {
-  const over = new AbortController();
-  const timer = clock.after(BODY_PATIENCE_MS, () =>
-    over.abort(new DOMException("the reader stands still", "AbortError")),
-  );
-  const onClose = () => over.abort(new DOMException("the client went away", "AbortError"));
-  response.once("close", onClose);
-  try {
-    if (response.destroyed) onClose();
-    await once(response, "drain", { signal: over.signal });
-  } finally {
-    timer[Symbol.dispose]();
-    response.off("close", onClose);
+/** Pieces in a row that come to ANSWER_WRITE_BYTES, or more with the last of them. */
+function* partsOf(pieces: readonly Uint8Array[]): Generator<readonly Uint8Array[]> {
+  let from = 0;
+  let bytes = 0;
+  for (const [index, piece] of pieces.entries()) {
+    bytes += piece.length;
+    if (bytes < ANSWER_WRITE_BYTES && index + 1 < pieces.length) continue;
+    yield pieces.slice(from, index + 1);
+    from = index + 1;
+    bytes = 0;
   }
+}
+
+/** Writes them as one, and waits until the system has all of it. Rejects with an AbortError when that does not come. */
+function write(response: ServerResponse, pieces: readonly Uint8Array[], clock: Clock): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const end = (failure?: string) => {
+      timer[Symbol.dispose]();
+      response.off("close", onClose);
+      if (failure === undefined) resolve();
+      else reject(new DOMException(failure, "AbortError"));
+    };
+    const onClose = () => end("the client went away");
+    const timer = clock.after(BODY_PATIENCE_MS, () => end("the reader stands still"));
+    response.once("close", onClose);
+    // node:http puts together what is written until the next tick.
+    for (const piece of pieces.slice(0, -1)) response.write(piece);
+    response.write(pieces.at(-1) ?? NOTHING, (error) => end(error ? "the client went away" : undefined));
+  });
 }

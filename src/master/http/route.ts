@@ -46,6 +46,9 @@ export interface Answer {
   readonly status: number;
   readonly headers?: Readonly<Record<string, string>>;
   readonly json?: unknown;
-  /** A stream is sent as it comes, with back-pressure; its `return` is called when the client goes away. */
-  readonly body?: Uint8Array | AsyncIterable<Uint8Array>;
+  /**
+   * A stream is sent as it comes, with back-pressure: each piece, or pieces that go out together, is with the system when the next is
+   * asked for, so that its memory may be used again. Its `return` is called when the client goes away.
+   */
+  readonly body?: Uint8Array | AsyncIterable<Uint8Array | readonly Uint8Array[]>;
 }

@@ -5,6 +5,7 @@
  * parents; it turns back at nodes that are known so already. So a swap costs the change, and a walk that was cut short is not walked
  * again. Blocks are whatever a client made: memory is bounded by the depth, which is bounded, and others are served meanwhile.
  */
+import type { Budget } from "../../base/budget.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import {
@@ -30,8 +31,15 @@ export type Completeness =
   | { readonly kind: "malformed"; readonly cid: Cid; readonly message: string };
 
 /** Walks from `root`. Throws what the store throws, but for blocks that are not there or damaged. */
-export function checkComplete(blocks: OwnerBlocks, root: Cid, pace: Pace): Promise<Completeness> {
-  return new CompletenessWalk(blocks, pace).run(root);
+export function checkComplete({ blocks, pace, memory }: Walking, root: Cid): Promise<Completeness> {
+  return new CompletenessWalk(blocks, pace, memory).run(root);
+}
+
+export interface Walking {
+  readonly blocks: OwnerBlocks;
+  readonly pace: Pace;
+  /** Bytes of blocks that all walks together keep in memory. */
+  readonly memory: Budget;
 }
 
 /** A node on the way down. */
@@ -40,8 +48,9 @@ interface Frame {
   /** Undefined: not read yet, or given up for others' sake. */
   links: LinkList | undefined;
   heldBytes: number;
-  /** How many links were looked at. */
+  /** How many links were looked at; all of them: the block is not needed any more. */
   at: number;
+  isThrough: boolean;
   /** Of those, the nodes to go into, the next one last; and how many batches of marks were stored when they were looked up. */
   todo: Cid[];
   marksSeen: number;
@@ -57,12 +66,14 @@ class CompletenessWalk {
   readonly #incomplete = new Set<Cid>();
   /** Complete nodes, children before parents, that are not marked in the store yet. */
   readonly #unmarked = new Set<Cid>();
+  readonly #memory: Budget;
   #marks = 0;
   #heldBytes = 0;
 
-  constructor(blocks: OwnerBlocks, pace: Pace) {
+  constructor(blocks: OwnerBlocks, pace: Pace, memory: Budget) {
     this.#blocks = blocks;
     this.#pace = pace;
+    this.#memory = memory;
   }
 
   async run(root: Cid): Promise<Completeness> {
@@ -78,6 +89,7 @@ class CompletenessWalk {
       if (error instanceof Malformed) return { kind: "malformed", cid: error.cid, message: error.message };
       throw error;
     } finally {
+      for (const frame of this.#stack) this.#release(frame);
       await this.#mark();
     }
     return this.#missing.size > 0 ? { kind: "missing", missing: [...this.#missing] } : { kind: "complete" };
@@ -90,11 +102,13 @@ class CompletenessWalk {
   async #step(frame: Frame): Promise<void> {
     const child = frame.todo.pop();
     if (child !== undefined) return this.#enter(frame, child);
+    if (frame.isThrough) return this.#leave(frame);
     const links = frame.links ?? (await this.#read(frame));
     if (links === undefined) return this.#leave(frame);
-    if (frame.at >= links.count) return this.#leave(frame);
     const looked = links.slice(frame.at, frame.at + WALK_LINKS);
     frame.at += looked.length;
+    frame.isThrough = frame.at >= links.count;
+    if (frame.isThrough) this.#release(frame);
     await this.#lookUp(frame, looked);
   }
 
@@ -147,25 +161,33 @@ class CompletenessWalk {
 
   /** Undefined, and counted as missing, if it went away since it was looked up, or is damaged. */
   async #read(frame: Frame): Promise<LinkList | undefined> {
+    await this.#hold(frame, Math.ceil(((await this.#blocks.size(frame.cid)) ?? 0) * BYTES_A_BYTE));
     try {
-      const bytes = await this.#blocks.get(frame.cid);
-      frame.links = linkListOf(frame.cid, bytes);
-      frame.heldBytes = bytes.length + frame.links.count * BYTES_AN_OFFSET;
+      frame.links = linkListOf(frame.cid, await this.#blocks.get(frame.cid));
+      return frame.links;
     } catch (error) {
       if (hasCode(error, "format_invalid")) throw new Malformed(frame.cid, error.message);
       if (!isGone(error)) throw error;
       this.#miss(frame, frame.cid);
       return undefined;
     }
-    this.#heldBytes += frame.heldBytes;
+  }
+
+  /** Takes memory for a block. What its walk holds besides is given up where it is much, or where others hold what is there. */
+  async #hold(frame: Frame, bytes: number): Promise<void> {
+    const free = this.#memory.tryTake(bytes);
     for (const lower of this.#stack) {
-      if (this.#heldBytes <= WALK_HELD_BYTES) break;
-      if (lower !== frame) this.#release(lower);
+      if (free && this.#heldBytes + bytes <= WALK_HELD_BYTES) break;
+      this.#release(lower);
     }
-    return frame.links;
+    // Whoever waits holds nothing: else all could wait for one another.
+    if (!free) await this.#memory.take(bytes);
+    frame.heldBytes = bytes;
+    this.#heldBytes += bytes;
   }
 
   #release(frame: Frame): void {
+    this.#memory.give(frame.heldBytes);
     this.#heldBytes -= frame.heldBytes;
     frame.heldBytes = 0;
     frame.links = undefined;
@@ -173,7 +195,8 @@ class CompletenessWalk {
 }
 
 const NONE: ReadonlySet<Cid> = new Set();
-const BYTES_AN_OFFSET = 8;
+/** Of memory for a block's bytes and where its links lie in it: 8 for each of at least 41. */
+const BYTES_A_BYTE = 1.25;
 
 class Malformed extends SynclineError {
   readonly cid: Cid;
@@ -184,5 +207,5 @@ class Malformed extends SynclineError {
 }
 
 function frameOf(cid: Cid): Frame {
-  return { cid, links: undefined, heldBytes: 0, at: 0, todo: [], marksSeen: 0, whole: true };
+  return { cid, links: undefined, heldBytes: 0, at: 0, isThrough: false, todo: [], marksSeen: 0, whole: true };
 }

@@ -5,10 +5,11 @@
  * This protects owners from others, and from their own mistakes. Agents check all of it again: a master is not trusted with it.
  */
 import { BoundedMap } from "../../base/bounded-map.ts";
+import { Budget } from "../../base/budget.ts";
 import type { Clock } from "../../base/clock.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Cid, Wallet } from "../../base/ids.ts";
-import { WALK_SLICE_MS } from "../../base/limits.ts";
+import { WALK_SLICE_MS, WALKS_BYTES } from "../../base/limits.ts";
 import { Pace } from "../../base/pace.ts";
 import { isGone } from "../../blocks/not-found.ts";
 import { skipOf } from "../../bucket/history.ts";
@@ -36,6 +37,7 @@ export interface Candidate {
 export class SwapCheck {
   readonly #clock: Clock;
   readonly #linear: boolean;
+  readonly #memory = new Budget(WALKS_BYTES);
   /** Verified once: a wallet's signature takes a millisecond. */
   readonly #certificates = new BoundedMap<Cid, Certificate>(CERTIFICATES_REMEMBERED);
 
@@ -53,7 +55,7 @@ export class SwapCheck {
       await checkGenesis(candidate, commit, parent);
       if (this.#linear) await checkPlace(candidate, commit, parent);
       await this.#checkSigner(candidate, commit);
-      await checkAllStored(candidate, new Pace(this.#clock, WALK_SLICE_MS));
+      await checkAllStored(candidate, new Pace(this.#clock, WALK_SLICE_MS), this.#memory);
       return undefined;
     } catch (error) {
       if (error instanceof Refusal) return error;
@@ -171,8 +173,8 @@ async function checkSkip({ blocks }: Candidate, { body }: Commit, parent: Commit
     throw new Refusal("not_descendant", "The commit's skip does not lead to the ancestor that it should.");
 }
 
-async function checkAllStored({ blocks, next }: Candidate, pace: Pace): Promise<void> {
-  const found = await checkComplete(blocks, next, pace);
+async function checkAllStored({ blocks, next }: Candidate, pace: Pace, memory: Budget): Promise<void> {
+  const found = await checkComplete({ blocks, pace, memory }, next);
   if (found.kind === "missing") throw missing(found.missing);
   if (found.kind === "malformed") {
     throw new Refusal("format_invalid", `Block ${found.cid}, which the root reaches: ${found.message}`, {

@@ -6,11 +6,12 @@ import { groupBy } from "../../base/collections.ts";
 import { mapConcurrent } from "../../base/concurrency.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
-import { PACK_READS } from "../../base/limits.ts";
+import { ANSWER_BATCH_BYTES, PACK_READS, READ_GAP_BYTES } from "../../base/limits.ts";
 import { isIntact } from "../../blocks/verified-reader.ts";
 import { type PlannedRead, planReads } from "../../bucket/packed/ranged-reads.ts";
 import { digestOf } from "../../format/cid.ts";
 import type { Place } from "./block-index.ts";
+import type { Room } from "./owner-blocks.ts";
 import type { PackHandles } from "./pack-handles.ts";
 import { readFooter } from "./pack-footer.ts";
 
@@ -25,12 +26,13 @@ export interface BlockReaderOptions {
 export async function readBlocks(
   options: BlockReaderOptions,
   places: ReadonlyMap<Cid, Place>,
+  room?: Room,
 ): Promise<Map<Cid, Uint8Array>> {
   const reads = [...groupBy(places, ([, { pack }]) => pack)].flatMap(([pack, blocks]) =>
-    planReads(blocks).map((read) => ({ pack, read })),
+    planReads(blocks, { gap: READ_GAP_BYTES, most: ANSWER_BATCH_BYTES }).map((read) => ({ pack, read })),
   );
   const found = new Map<Cid, Uint8Array>();
-  await mapConcurrent(reads, PACK_READS, async ({ pack, read }) => readRun(options, pack, read, found));
+  await mapConcurrent(reads, PACK_READS, async ({ pack, read }) => readRun(options, pack, read, found, room));
   return found;
 }
 
@@ -39,15 +41,17 @@ async function readRun(
   pack: string,
   read: PlannedRead<Place>,
   found: Map<Cid, Uint8Array>,
+  room: Room | undefined,
 ): Promise<void> {
   const { handles, folder } = options;
-  const bytes = await handles.use(folder, pack, (file) => file.read(read.offset, read.length));
+  const memory = room?.(read.length);
+  const bytes = await handles.use(folder, pack, (file) => file.read(read.offset, read.length, memory));
   for (const [cid, place] of read.blocks) {
     const start = place.offset - read.offset;
     const part = bytes?.subarray(start, start + place.length);
     if (part === undefined || !isIntact(cid, part)) found.set(cid, await readAgain(options, cid, place));
     // Bytes of its own where several were read together: a slice would keep all of them in memory.
-    else found.set(cid, read.blocks.length === 1 ? part : new Uint8Array(part));
+    else found.set(cid, memory !== undefined || read.blocks.length === 1 ? part : new Uint8Array(part));
   }
 }
 

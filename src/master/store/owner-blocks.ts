@@ -19,7 +19,14 @@ export interface BlockStores extends AsyncDisposable {
   owners(): Promise<Wallet[]>;
 }
 
+/** Memory for so many bytes that are read. */
+export type Room = (length: number) => Buffer;
+
 export interface OwnerBlocks extends BlockReader {
+  /** With `room`: blocks are views of what it answers, which has READ_GAP_BYTES more for each of them at most. After a failure it may still be written to. */
+  get(cid: Cid, room?: Room): Promise<Uint8Array>;
+  getMany(cids: readonly Cid[], room?: Room): Promise<Map<Cid, Uint8Array>>;
+
   /**
    * Stores blocks whose bytes were checked against their CIDs. Resolves when all of them survive power loss; calls that come at
    * the same time share one flush. A block that was found damaged since it was stored counts as new. Throws `limit_exceeded` for a

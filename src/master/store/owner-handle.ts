@@ -11,7 +11,7 @@ import { blockNotFound } from "../../blocks/not-found.ts";
 import { storeError } from "../../objects/disk.ts";
 import { isUnreadable, removeIndex } from "./block-index.ts";
 import type { Closable, OpenOwners } from "./open-owners.ts";
-import type { OwnerBlocks, PutCounts } from "./owner-blocks.ts";
+import type { OwnerBlocks, PutCounts, Room } from "./owner-blocks.ts";
 import { indexPath, OwnerPacks, type OwnerPacksOptions, packFolder } from "./owner-packs.ts";
 
 export interface OwnerHandleOptions extends OwnerPacksOptions {
@@ -51,14 +51,14 @@ export class OwnerHandle implements OwnerBlocks, Closable {
     return this.#run("storing blocks", async (packs) => packs.put(blocks));
   }
 
-  async get(cid: Cid): Promise<Uint8Array> {
-    const bytes = await this.#read(undefined, (packs) => packs.get(cid));
+  async get(cid: Cid, room?: Room): Promise<Uint8Array> {
+    const bytes = await this.#read(undefined, (packs) => packs.get(cid, room));
     if (bytes === undefined) throw blockNotFound(cid);
     return bytes;
   }
 
-  async getMany(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
-    const found = await this.#read(undefined, (packs) => packs.getMany(cids));
+  async getMany(cids: readonly Cid[], room?: Room): Promise<Map<Cid, Uint8Array>> {
+    const found = await this.#read(undefined, (packs) => packs.getMany(cids, room));
     const [first] = cids;
     if (found === undefined && first !== undefined) throw blockNotFound(first);
     return found ?? new Map<Cid, Uint8Array>();

@@ -13,7 +13,7 @@ import { codecOf, digestKey, digestOf } from "../../format/cid.ts";
 import { type BlockIndex, type IndexedBlock, isIndexFull, openIndex, type Place } from "./block-index.ts";
 import { type BlockReaderOptions, readBlocks } from "./block-reader.ts";
 import { BlockWriter, type FreshBlock, type WrittenBatch } from "./block-writer.ts";
-import type { OwnerBlocks, PutCounts } from "./owner-blocks.ts";
+import type { OwnerBlocks, PutCounts, Room } from "./owner-blocks.ts";
 import type { PackDisk } from "./pack-disk.ts";
 import type { PackHandles } from "./pack-handles.ts";
 import { type Recovered, recover } from "./recovery.ts";
@@ -107,20 +107,20 @@ export class OwnerPacks implements OwnerBlocks {
     return { stored: fresh.size, known: blocks.length - fresh.size };
   }
 
-  async get(cid: Cid): Promise<Uint8Array> {
-    const bytes = (await this.getMany([cid])).get(cid);
+  async get(cid: Cid, room?: Room): Promise<Uint8Array> {
+    const bytes = (await this.getMany([cid], room)).get(cid);
     if (bytes === undefined) throw blockNotFound(cid);
     return bytes;
   }
 
-  async getMany(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
+  async getMany(cids: readonly Cid[], room?: Room): Promise<Map<Cid, Uint8Array>> {
     const places = new Map<Cid, Place>();
     for (const cid of cids) {
       const place = this.#find(cid);
       if (place === undefined) throw blockNotFound(cid);
       places.set(cid, place);
     }
-    return readBlocks(this.#reader, places);
+    return readBlocks(this.#reader, places, room);
   }
 
   async has(cids: readonly Cid[]): Promise<Set<Cid>> {

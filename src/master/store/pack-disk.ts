@@ -21,8 +21,8 @@ export interface PackDisk {
 
 export interface PackFile {
   size(): Promise<number>;
-  /** Fewer bytes at the end of the file. */
-  read(offset: number, length: number): Promise<Buffer>;
+  /** Fewer bytes at the end of the file. In memory of their own, unless `memory` of that length is given. */
+  read(offset: number, length: number, memory?: Buffer): Promise<Buffer>;
   /** Writes all of these, one behind the other. */
   write(offset: number, parts: readonly Uint8Array[]): Promise<void>;
   truncate(size: number): Promise<void>;
@@ -64,7 +64,7 @@ const CREATE = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL;
 function packFile(handle: FileHandle): PackFile {
   return {
     size: async () => (await handle.stat()).size,
-    read: (offset, length) => readUpTo(handle, offset, length),
+    read: (offset, length, memory) => readUpTo(handle, offset, length, memory),
     write: (offset, parts) => writeParts(handle, offset, parts),
     truncate: (size) => handle.truncate(size),
     sync: () => handle.datasync(),

@@ -2,21 +2,18 @@
  * A mount as programs see it through the kernel, without a kernel: names, absences, attributes, contents and listings are cached
  * for ever, as the FUSE door allows, and dropped only when the filesystem says so. Paths are text without a leading slash.
  */
-import { ERRNO } from "../../src/base/errno.ts";
-import type { FileName, Ino } from "../../src/base/ids.ts";
-import { ROOT_INO } from "../../src/base/ids.ts";
-import { nameFromText } from "../../src/base/names.ts";
-import type { Attributes, Invalidations } from "../../src/vfs/filesystem.ts";
-import { FsError, RENAME_EXCHANGE } from "../../src/vfs/filesystem.ts";
-import type { Vfs } from "../../src/vfs/vfs.ts";
+import { ERRNO } from "../base/errno.ts";
+import { SynclineError } from "../base/errors.ts";
+import type { FileName, Ino } from "../base/ids.ts";
+import { ROOT_INO } from "../base/ids.ts";
+import { nameFromText } from "../base/names.ts";
+import type { Attributes, Invalidations } from "../vfs/filesystem.ts";
+import { FsError, RENAME_EXCHANGE } from "../vfs/filesystem.ts";
+import type { Vfs } from "../vfs/vfs.ts";
+import { KernelCaches, nameKey } from "./kernel-caches.ts";
+import { contentsOf, isDirectory, isFile, lastContents } from "./shown.ts";
+import type { Shown } from "./shown.ts";
 import { CALLER, VfsDriver } from "./vfs-driver.ts";
-
-export interface Shown {
-  readonly attributes: Attributes;
-  /** Of a file its bytes, of a symlink its target, of a directory nothing. */
-  readonly contents: Buffer;
-  readonly names: readonly string[];
-}
 
 type Place = readonly [parent: Ino, name: FileName];
 
@@ -24,10 +21,7 @@ export class KernelMount {
   /** Whether directories must have as many links as there are directories in them: what a wrong row says of that is believed. */
   countsAreRight = true;
   readonly #driver: VfsDriver;
-  readonly #names = new Map<string, Ino | undefined>();
-  readonly #attributes = new Map<Ino, Attributes>();
-  readonly #contents = new Map<Ino, Buffer>();
-  readonly #listings = new Map<Ino, string[]>();
+  readonly #caches = new KernelCaches();
 
   /** What the kernel is told while it changes something waits for its locks. */
   #isChanging = false;
@@ -37,14 +31,14 @@ export class KernelMount {
     this.#driver = new VfsDriver(vfs);
     vfs.onInvalidate((changes) => {
       if (this.#isChanging) this.#waiting.push(changes);
-      else this.#forget(changes);
+      else this.#caches.forget(changes);
     });
     vfs.watchOrphans(() => {});
   }
 
   /** Everything that is known is asked for again. */
   dropCaches(): void {
-    for (const cache of [this.#names, this.#attributes, this.#contents, this.#listings]) cache.clear();
+    this.#caches.clear();
   }
 
   /** Undefined when there is no such path. */
@@ -83,7 +77,7 @@ export class KernelMount {
     return this.#change(path, undefined, async ([parent, name]) => {
       if ((await this.#lookup(parent, name)) !== undefined) throw new FsError(ERRNO.EEXIST, "exists");
       const made = await this.#call((vfs) => vfs.makeNode(parent, name, 0o100644, 0, CALLER), [parent]);
-      this.#know(parent, name, made);
+      this.#caches.know(parent, name, made);
       await this.#write(made.ino, 0, bytes);
     });
   }
@@ -94,21 +88,29 @@ export class KernelMount {
       const { ino } = await this.#call((vfs) => vfs.makeUnnamed(parent, 0o600, CALLER), []);
       await this.#write(ino, 0, bytes);
       if ((await this.#lookup(parent, name)) !== undefined) throw new FsError(ERRNO.EEXIST, "exists");
-      this.#know(parent, name, await this.#call((vfs) => vfs.link(ino, parent, name), [parent]));
+      this.#caches.know(parent, name, await this.#call((vfs) => vfs.link(ino, parent, name), [parent]));
     });
   }
 
   makeDirectory(path: string): Promise<void> {
     return this.#change(path, undefined, async ([parent, name]) => {
       if ((await this.#lookup(parent, name)) !== undefined) throw new FsError(ERRNO.EEXIST, "exists");
-      this.#know(parent, name, await this.#call((vfs) => vfs.makeDirectory(parent, name, 0o755, CALLER), [parent]));
+      this.#caches.know(
+        parent,
+        name,
+        await this.#call((vfs) => vfs.makeDirectory(parent, name, 0o755, CALLER), [parent]),
+      );
     });
   }
 
   makeSymlink(path: string, target: string): Promise<void> {
     return this.#change(path, undefined, async ([parent, name]) => {
       if ((await this.#lookup(parent, name)) !== undefined) throw new FsError(ERRNO.EEXIST, "exists");
-      this.#know(parent, name, await this.#call((vfs) => vfs.makeSymlink(parent, name, target, CALLER), [parent]));
+      this.#caches.know(
+        parent,
+        name,
+        await this.#call((vfs) => vfs.makeSymlink(parent, name, target, CALLER), [parent]),
+      );
     });
   }
 
@@ -127,6 +129,17 @@ export class KernelMount {
         },
         [ino],
       );
+    });
+  }
+
+  /** `synced` gets the contents that survive power loss from now on. */
+  async fsync(path: string, synced: (contents: Buffer) => void): Promise<void> {
+    await this.#retried(async () => {
+      const ino = await this.#walk(path);
+      await this.#regular(ino);
+      const contents = await this.#read(ino);
+      await this.#driver.vfs.fsync(ino);
+      synced(contents);
     });
   }
 
@@ -149,7 +162,7 @@ export class KernelMount {
       const ino = await this.#present(place);
       if (isDirectory(await this.#attributesOf(ino))) throw new FsError(ERRNO.EPERM, "a directory");
       if ((await this.#lookup(parent, name)) !== undefined) throw new FsError(ERRNO.EEXIST, "exists");
-      this.#know(parent, name, await this.#call((vfs) => vfs.link(ino, parent, name), [parent, ino]));
+      this.#caches.know(parent, name, await this.#call((vfs) => vfs.link(ino, parent, name), [parent, ino]));
     });
   }
 
@@ -167,8 +180,8 @@ export class KernelMount {
         if (lost !== undefined) gone(lost);
       }, touched);
       if (ino === other) return;
-      this.#names.set(keyOf(parent, name), exchange ? other : undefined);
-      this.#names.set(keyOf(newParent, newName), ino);
+      this.#caches.names.set(nameKey(parent, name), exchange ? other : undefined);
+      this.#caches.names.set(nameKey(newParent, newName), ino);
     });
   }
 
@@ -185,7 +198,7 @@ export class KernelMount {
         },
         [parent, ino],
       );
-      this.#names.set(keyOf(parent, name), undefined);
+      this.#caches.names.set(nameKey(parent, name), undefined);
     });
   }
 
@@ -194,7 +207,7 @@ export class KernelMount {
       const ino = await this.#present([parent, name]);
       if (!isDirectory(await this.#attributesOf(ino))) throw new FsError(ERRNO.ENOTDIR, "no directory");
       await this.#call((vfs) => vfs.removeDirectory(parent, name), [parent, ino]);
-      this.#names.set(keyOf(parent, name), undefined);
+      this.#caches.names.set(nameKey(parent, name), undefined);
     });
   }
 
@@ -208,7 +221,7 @@ export class KernelMount {
     } finally {
       this.#driver.vfs.commit();
       this.#isChanging = false;
-      for (const changes of this.#waiting.splice(0)) this.#forget(changes);
+      for (const changes of this.#waiting.splice(0)) this.#caches.forget(changes);
     }
   }
 
@@ -218,16 +231,19 @@ export class KernelMount {
       return await work();
     } catch (error) {
       if (!(error instanceof FsError) || error.errno !== ERRNO.ESTALE) throw error;
-      this.#names.clear();
+      this.#caches.names.clear();
       return work();
     }
   }
 
   /** A call that changes these inodes: the kernel asks for them again. */
   async #call<Result>(call: (vfs: Vfs) => Result, changed: readonly Ino[]): Promise<Result> {
-    const result = await this.#driver.run(call);
-    for (const ino of changed) this.#forgetInode(ino);
-    return result;
+    try {
+      return await this.#driver.run(call);
+    } finally {
+      // Also when it failed: several requests of the kernel are one call here, and some of them may have been done.
+      for (const ino of changed) this.#caches.forgetInode(ino);
+    }
   }
 
   async #write(ino: Ino, offset: number, bytes: Uint8Array): Promise<void> {
@@ -257,25 +273,25 @@ export class KernelMount {
   }
 
   async #lookup(parent: Ino, name: FileName): Promise<Ino | undefined> {
-    const key = keyOf(parent, name);
-    if (!this.#names.has(key)) {
+    const key = nameKey(parent, name);
+    if (!this.#caches.names.has(key)) {
       // What it is told meanwhile waits for the directory's lock, which it has: it knows the answer before.
       return this.#driver.run((vfs) => {
         const found = vfs.lookup(parent, name);
-        if (found !== undefined) this.#attributes.set(found.ino, found);
-        this.#names.set(key, found?.ino);
+        if (found !== undefined) this.#caches.attributes.set(found.ino, found);
+        this.#caches.names.set(key, found?.ino);
         return found?.ino;
       });
     }
-    return this.#names.get(key);
+    return this.#caches.names.get(key);
   }
 
   async #attributesOf(ino: Ino): Promise<Attributes> {
-    const known = this.#attributes.get(ino);
+    const known = this.#caches.attributes.get(ino);
     if (known !== undefined) return known;
     return this.#driver.run((vfs) => {
       const attributes = vfs.getAttributes(ino);
-      this.#attributes.set(ino, attributes);
+      this.#caches.attributes.set(ino, attributes);
       return attributes;
     });
   }
@@ -283,23 +299,23 @@ export class KernelMount {
   async #regular(ino: Ino): Promise<Attributes> {
     const attributes = await this.#attributesOf(ino);
     if (isDirectory(attributes)) throw new FsError(ERRNO.EISDIR, "a directory");
-    if ((attributes.mode & S_IFMT) !== S_IFREG) throw new FsError(ERRNO.ELOOP, "a symlink");
+    if (!isFile(attributes)) throw new FsError(ERRNO.ELOOP, "a symlink");
     return attributes;
   }
 
   async #read(ino: Ino): Promise<Buffer> {
-    const known = this.#contents.get(ino);
+    const known = this.#caches.contents.get(ino);
     if (known !== undefined) return known;
     return this.#driver.run((vfs) => {
       const contents = contentsOf(vfs, vfs.getAttributes(ino));
-      this.#contents.set(ino, contents);
+      this.#caches.contents.set(ino, contents);
       return contents;
     });
   }
 
   /** The names in a directory, which has as many links as there are directories among them. */
   async #list(ino: Ino): Promise<string[]> {
-    const known = this.#listings.get(ino);
+    const known = this.#caches.listings.get(ino);
     if (known !== undefined) return known;
     const base = this.#driver.vfs.baseState();
     const entries = await this.#driver.entriesOf(ino, 5);
@@ -309,54 +325,8 @@ export class KernelMount {
     if (base !== this.#driver.vfs.baseState()) return names;
     const expected = 2 + entries.filter((entry) => entry.isDirectory).length;
     if (this.countsAreRight && nlink !== expected && nlink !== 0)
-      throw new Error(`directory ${ino} has ${nlink} links, not ${expected}`);
-    this.#listings.set(ino, names);
+      throw new SynclineError("internal", `directory ${ino} has ${nlink} links, not ${expected}`);
+    this.#caches.listings.set(ino, names);
     return names;
   }
-
-  #know(parent: Ino, name: FileName, attributes: Attributes): void {
-    this.#names.set(keyOf(parent, name), attributes.ino);
-    this.#attributes.set(attributes.ino, attributes);
-  }
-
-  #forget({ all, entries, inodes }: Invalidations): void {
-    if (all) return this.dropCaches();
-    // A name that it does not know makes Linux forget nothing of the directory.
-    for (const { parent, name } of entries) if (this.#names.delete(keyOf(parent, name))) this.#forgetInode(parent);
-    for (const ino of inodes) this.#forgetInode(ino);
-  }
-
-  #forgetInode(ino: Ino): void {
-    this.#attributes.delete(ino);
-    this.#contents.delete(ino);
-    this.#listings.delete(ino);
-  }
 }
-
-export function isDirectory({ mode }: Pick<Attributes, "mode">): boolean {
-  return (mode & S_IFMT) === S_IFDIR;
-}
-
-/** What is at a name, if that is a file's only one. */
-function lastContents(vfs: Vfs, parent: Ino, name: FileName): Buffer | undefined {
-  const attributes = vfs.lookup(parent, name);
-  return attributes === undefined || attributes.nlink > 1 ? undefined : contentsOf(vfs, attributes);
-}
-
-function contentsOf(vfs: Vfs, { ino, mode, size }: Attributes): Buffer {
-  if ((mode & S_IFMT) === S_IFLNK) return Buffer.from(vfs.readSymlink(ino), "latin1");
-  if ((mode & S_IFMT) !== S_IFREG) return Buffer.alloc(0);
-  const target = Buffer.alloc(Math.min(size, MOST_BYTES));
-  return target.subarray(0, vfs.read(ino, 0, target.length, target));
-}
-
-function keyOf(parent: Ino, name: FileName): string {
-  return `${parent}/${name}`;
-}
-
-/** More of a file is never looked at. */
-const MOST_BYTES = 1 << 20;
-const S_IFMT = 0o170000;
-const S_IFDIR = 0o040000;
-const S_IFREG = 0o100000;
-const S_IFLNK = 0o120000;

@@ -2,13 +2,14 @@
  * A filesystem driven by path, loading blocks as a door would. Paths are text without a leading slash; "" is the root
  * directory.
  */
-import type { FileName, Ino } from "../../src/base/ids.ts";
-import { ROOT_INO } from "../../src/base/ids.ts";
-import { nameFromText, nameToText } from "../../src/base/names.ts";
-import { BlockMiss } from "../../src/blocks/block-store.ts";
-import { cidOf } from "../../src/format/cid.ts";
-import type { Attributes } from "../../src/vfs/filesystem.ts";
-import type { Vfs } from "../../src/vfs/vfs.ts";
+import { SynclineError } from "../base/errors.ts";
+import type { FileName, Ino } from "../base/ids.ts";
+import { ROOT_INO } from "../base/ids.ts";
+import { nameFromText, nameToText } from "../base/names.ts";
+import { BlockMiss } from "../blocks/block-store.ts";
+import { cidOf } from "../format/cid.ts";
+import type { Attributes } from "../vfs/filesystem.ts";
+import type { Vfs } from "../vfs/vfs.ts";
 
 export const CALLER = { uid: 0, gid: 0 };
 
@@ -44,7 +45,7 @@ export class VfsDriver {
 
   async ino(path: string): Promise<Ino> {
     const found = await this.find(path);
-    if (found === undefined) throw new Error(`there is no ${path}`);
+    if (found === undefined) throw new SynclineError("internal", `there is no ${path}`);
     return found.ino;
   }
 
@@ -131,7 +132,8 @@ export class VfsDriver {
     const seen = new Map<string, string>();
     const walk = async (path: string): Promise<void> => {
       const at = await this.find(path);
-      if (at === undefined) throw new Error(`the listing names ${path}, the lookup does not find it`);
+      if (at === undefined)
+        throw new SynclineError("internal", `the listing names ${path}, the lookup does not find it`);
       seen.set(path, await this.#describe(at));
       if ((at.mode & S_IFMT) !== S_IFDIR) return;
       for (const name of await this.list(path, 7)) await walk(path === "" ? name : `${path}/${name}`);

@@ -1,5 +1,5 @@
 /** Randomness that a seed repeats: for tests that must not differ from run to run. */
-import type { Random } from "../../src/base/random.ts";
+import type { Random } from "../base/random.ts";
 
 export function seededRandom(seed: number): Random {
   let state = seed >>> 0;

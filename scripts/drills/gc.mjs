@@ -1,0 +1,130 @@
+/**
+ * Garbage collection beside agents that publish: collectors run one after the other, some are killed, one agent is away with
+ * unpublished changes. Nothing that anybody saved is lost, `verify` finds nothing, and the bucket does not grow by the flush.
+ *   node scripts/drills/gc.mjs [SECONDS, default 20] [AGENTS, default 8]
+ */
+import { spawn } from "node:child_process";
+import { mkdirSync, readdirSync, readFileSync, utimesSync } from "node:fs";
+import { open, rename, rm } from "node:fs/promises";
+import {
+  agent,
+  check,
+  checkout,
+  commitsOf,
+  differences,
+  fingerprint,
+  join,
+  kill,
+  report,
+  start,
+  storage,
+  syncline,
+  workspace,
+} from "./lib.mjs";
+
+const space = workspace("gc");
+const { url, rest } = await storage(space);
+const seconds = Number(rest[0] ?? 20);
+const count = Number(rest[1] ?? 8);
+syncline(space, ["init", url]);
+const agents = Array.from({ length: count }, (_, index) => agent(space, `a${index}`, url));
+const away = agent(space, "away", url);
+const save = async (path, text, by = "") => {
+  // A name of its own: what two agents save under one name are one file.
+  const fresh = `${path}.${by}.new`;
+  const file = await open(fresh, "w");
+  await file.writeFile(text);
+  await file.sync();
+  await file.close();
+  await rename(fresh, path);
+};
+
+// What the one that is away has saved is only in its state.
+mkdirSync(join(away.dir, "away"));
+await save(join(away.dir, "away/before"), "published before\n");
+away.flush();
+await save(join(away.dir, "away/kept"), "saved, then cut off\n");
+await away.kill9();
+
+const end = performance.now() + seconds * 1000;
+const running = () => performance.now() < end;
+/** Path → what was saved there last. */
+const saved = new Map();
+let saves = 0;
+const write = async ({ dir }, index) => {
+  const own = join(dir, `own-${index}`);
+  mkdirSync(own);
+  for (let round = 0; running(); round++) {
+    const name = `own-${index}/f${round % 7}`;
+    const text = `${index} ${round} ${"x".repeat((round * 7919) % 60_000)}\n`;
+    await save(join(dir, name), text);
+    saved.set(name, text);
+    saves++;
+    if (round % 5 === 4) {
+      await rm(join(dir, name));
+      saved.delete(name);
+    }
+    await save(join(dir, `shared-${round % 3}`), `${index} ${round}\n`, index);
+    await new Promise((next) => setTimeout(next, 100));
+  }
+};
+
+const ended = { collected: 0, overtaken: 0, killed: 0 };
+const figures = { dropped: 0, freed: 0 };
+const collect = async () => {
+  for (let turn = 0; running(); turn++) {
+    if (turn % 3 === 2) {
+      await killedCollector(200 + ((turn * 373) % 900));
+      ended.killed++;
+      continue;
+    }
+    const { status, stdout, stderr } = await start(space, ["gc", url, "--json"]);
+    if (status !== 0 && status !== 4) check(false, `gc ended with ${status}: ${stderr}`);
+    ended[status === 0 ? "collected" : "overtaken"]++;
+    if (status !== 0) continue;
+    const { dropped, freedBytes } = JSON.parse(stdout);
+    figures.dropped += dropped;
+    figures.freed += freedBytes;
+  }
+};
+
+async function killedCollector(ms) {
+  const child = spawn(process.execPath, [join(checkout, "dist/cli/main.js"), "gc", url], {
+    env: space.env,
+    stdio: "ignore",
+  });
+  const closed = new Promise((done) => child.on("close", done));
+  setTimeout(() => kill(child.pid), ms);
+  await closed;
+}
+
+await Promise.all([...agents.map(write), collect()]);
+report(
+  `${saves} files saved by ${count} agents in ${seconds} s; ${JSON.stringify(ended)}; ${figures.dropped} packs dropped on the way`,
+);
+check(ended.collected > 0, "collectors came to an end beside the agents");
+for (const each of agents) each.flush();
+for (const each of agents) each.flush();
+away.mount();
+away.flush();
+for (const each of agents) each.flush();
+
+// What lost swaps and killed collectors left is taken once it is old enough: so it is made older.
+const folder = new URL(url).pathname;
+const longAgo = Date.now() / 1000 - 2 * 24 * 3600;
+for (const name of readdirSync(folder, { recursive: true })) {
+  if (/^(commit|pack|run|lease)\//.test(name)) utimesSync(join(folder, name), longAgo, longAgo);
+}
+const { objects, bytes, dropped } = syncline(space, ["gc", url, "--json"]).json();
+report(
+  `last collection: ${objects.before} objects, ${bytes.before} bytes before; ${objects.after} objects, ${bytes.after} bytes after; ${dropped} packs dropped`,
+);
+check(syncline(space, ["verify", url, "--json"]).status === 0, "verify finds nothing");
+const [first, ...others] = [away, ...agents].map(({ dir }) => fingerprint(dir));
+for (const other of others) check(differences(first, other).length === 0, "an agent shows the same tree");
+const wrong = [...saved].filter(([name, text]) => readFileSync(join(agents[0].dir, name), "utf8") !== text);
+check(wrong.length === 0, `${saved.size} files are as they were saved last`);
+check(readFileSync(join(agents[0].dir, "away/kept"), "utf8") === "saved, then cut off\n", "what was away arrived");
+const { length } = commitsOf(space, url);
+check(objects.after < 30 && bytes.after < bytes.before, `${objects.after} objects hold ${length} retained roots`);
+for (const each of [...agents, away]) each.unmount();

@@ -1,0 +1,117 @@
+/** Where a collection's swaps are made: copies, runs, manifests and commit objects. */
+import type { Clock } from "../../base/clock.ts";
+import { groupBy } from "../../base/collections.ts";
+import { SynclineError } from "../../base/errors.ts";
+import type { Random } from "../../base/random.ts";
+import { encodeManifest, type Manifest, type RunReference } from "../../format/manifest.ts";
+import { commitObjectName, OBJECT_ID_BYTES, runName } from "../../format/object-name.ts";
+import type { RunRow } from "../../format/run.ts";
+import type { ObjectStore } from "../../objects/object-store.ts";
+import { ObjectRootStore, ONLY_BUCKET } from "../../roots/object-root-store.ts";
+import type { SwapOutcome } from "../../roots/root-store.ts";
+import type { Bucket } from "../bucket.ts";
+import { Lease } from "../packed/lease.ts";
+import { buildPack } from "../packed/pack-builder.ts";
+import { PackDirectory } from "../packed/pack-directory.ts";
+import { PackUploader } from "../packed/pack-uploader.ts";
+import { mergePages } from "../packed/run-merge.ts";
+import type { Writer } from "../publish/next-commit.ts";
+import { blocksOf, type Maintenance, makeMaintenance } from "./maintenance.ts";
+import type { Ground, LiveRow, Plan } from "./planner.ts";
+import { Repacker } from "./repack.ts";
+
+export interface BenchOptions {
+  readonly bucket: Bucket;
+  readonly store: ObjectStore;
+  readonly writer: Writer;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+export class Bench implements AsyncDisposable {
+  readonly directory: PackDirectory;
+  readonly repacker: Repacker;
+  readonly #options: BenchOptions;
+  readonly #roots: ObjectRootStore;
+  readonly #lease: Lease;
+  readonly #uploader: PackUploader;
+
+  constructor(options: BenchOptions) {
+    const { store, clock, random, writer } = options;
+    this.#options = options;
+    this.directory = new PackDirectory(store);
+    this.#roots = new ObjectRootStore(store);
+    this.#lease = new Lease(store, writer.device.writer, clock, random);
+    this.#uploader = new PackUploader({ store, directory: this.directory, lease: this.#lease, random });
+    this.repacker = new Repacker(store, this.#uploader);
+  }
+
+  /** The first swap: one run maps what must stay, and only that, and the victims are dropping. */
+  async swapDropping(ground: Ground, { live, victims, maintenance }: Plan): Promise<SwapOutcome> {
+    const going = new Set(victims.map(({ name }) => name));
+    const toCopy = [...live].flatMap(([key, row]) => {
+      return going.has(row.pack) && this.repacker.copyOf(key) === undefined ? [row] : [];
+    });
+    for (const rows of groupBy(toCopy, ({ pack }) => pack).values()) await this.repacker.copy(rows);
+    await this.repacker.finish();
+    await this.#lease.refresh(this.#uploader.countPut);
+    const rows = [...live].map(([key, row]) => (going.has(row.pack) ? this.#copyOf(key, row) : row));
+    const { gcEpoch } = ground.object.manifest;
+    const manifest: Manifest = {
+      gcEpoch: gcEpoch + 1,
+      runs: await this.#putRun(rows),
+      loose: [],
+      dropping: [...going],
+    };
+    return this.#swap(ground, maintenance, manifest);
+  }
+
+  /** The second swap: nothing is dropping any more. */
+  async swapClearing(ground: Ground): Promise<SwapOutcome> {
+    const { bucket, writer, clock, random } = this.#options;
+    const maintenance = await makeMaintenance(bucket, writer, clock, random, ground.commit, []);
+    const manifest = await this.#uploader.nextManifest(ground.object, []);
+    return this.#swap(ground, maintenance, { ...manifest, dropping: [] });
+  }
+
+  /** What was copied is listed by now, or nobody will list it. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    // A lease that stays behind only delays the next collector.
+    await this.#lease.release(this.repacker.names).catch(() => {});
+  }
+
+  #copyOf(key: string, { pack }: LiveRow): RunRow {
+    const copy = this.repacker.copyOf(key);
+    if (copy !== undefined) return copy;
+    throw new SynclineError("internal", `A block of ${pack} was not copied.`);
+  }
+
+  async #putRun(rows: readonly RunRow[]): Promise<RunReference[]> {
+    const { store, random } = this.#options;
+    if (rows.length === 0) return [];
+    const id = Buffer.from(random.bytes(OBJECT_ID_BYTES)).toString("hex");
+    let count = 0;
+    const sorted = rows.toSorted((a, b) => Buffer.compare(a.digest, b.digest));
+    const outcome = await store.putNew(
+      runName(id),
+      mergePages([sorted], (total) => (count = total)),
+      "later",
+    );
+    if (outcome.kind !== "stored") throw notStored(runName(id), outcome);
+    return [{ id, rows: count }];
+  }
+
+  async #swap({ root }: Ground, maintenance: Maintenance, manifest: Manifest): Promise<SwapOutcome> {
+    const { cid } = maintenance.made.commit;
+    const built = buildPack(commitObjectName(cid), blocksOf(maintenance), encodeManifest(manifest));
+    if (!(await this.#uploader.putBuilt(built))) throw notStored(built.pack.name, { kind: "refused" });
+    await this.#options.store.settle();
+    return this.#roots.swap(ONLY_BUCKET, root.commit, cid);
+  }
+}
+
+function notStored(name: string, outcome: { readonly kind: string; readonly cause?: unknown }): SynclineError {
+  return new SynclineError("store_unreachable", `It is not known whether ${name} was stored.`, {
+    cause: outcome.cause,
+  });
+}

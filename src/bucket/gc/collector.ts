@@ -1,0 +1,221 @@
+/**
+ * Collects what a bucket in an object store no longer needs (docs/retention.md). Two swaps: the first is of a maintenance commit
+ * whose manifest no longer maps the packs that go and lists them as `dropping`; then they are deleted; the second clears the list.
+ *
+ * Whatever else happens at the same time, a swap decides: who published before the first one makes it fail, and it is planned anew on
+ * the new root; who comes after it finds nothing mapped that goes. So no clock and no lock is trusted with a block.
+ */
+import type { Clock } from "../../base/clock.ts";
+import { mapConcurrent } from "../../base/concurrency.ts";
+import { isDamage, SynclineError, unlessDamaged } from "../../base/errors.ts";
+import type { Cid } from "../../base/ids.ts";
+import { BACKOFF_FIRST_MS, STORE_CONCURRENCY } from "../../base/limits.ts";
+import type { Random } from "../../base/random.ts";
+import { runName } from "../../format/object-name.ts";
+import type { ObjectStore } from "../../objects/object-store.ts";
+import type { Bucket } from "../bucket.ts";
+import type { Writer } from "../publish/next-commit.ts";
+import { Bench } from "./bench.ts";
+import { type Inventory, mappedRows, readClaims, takeInventory } from "./inventory.ts";
+import { type Ground, type Plan, Planner } from "./planner.ts";
+import { DROPPED_AT_ONCE } from "./victims.ts";
+
+export interface CollectOptions {
+  /** Reads the store itself, verified: no cache, which may hold what the store has lost. */
+  readonly bucket: Bucket;
+  readonly store: ObjectStore;
+  /** A device that nobody else publishes with at the same time. */
+  readonly writer: Writer;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Says what would be done, and changes nothing. */
+  readonly dryRun?: boolean;
+  /** Objects that nothing lists are left alone while they are younger: somebody may be about to list them. Default: one hour. */
+  readonly youngMs?: number;
+  readonly onProgress?: (progress: { readonly blocks: number }) => void;
+}
+
+export interface CollectReport {
+  /** Retained before and after, the newest included. */
+  readonly commits: { readonly before: number; readonly after: number };
+  readonly objects: { readonly before: number; readonly after: number };
+  readonly bytes: { readonly before: number; readonly after: number };
+  /** Packs and commit objects that were deleted, or would be. */
+  readonly dropped: number;
+  /** Bytes that had to be written again. */
+  readonly repackedBytes: number;
+  /** Swaps that took place. */
+  readonly swaps: number;
+}
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+const LEASE_MS = DAY_MS;
+const BASES_MS = 90 * DAY_MS;
+
+/**
+ * Collects. Throws `root_moved` when others were faster again and again, or another collector was; `block_not_found`,
+ * `block_corrupt` and `store_corrupt` when the bucket is damaged, of which nothing is collected; and as publishing does.
+ */
+export async function collect(options: CollectOptions): Promise<CollectReport> {
+  await using collection = new Collection(options);
+  return await collection.run();
+}
+
+class Collection implements AsyncDisposable {
+  readonly #options: CollectOptions;
+  readonly #bench: Bench;
+  readonly #planner: Planner;
+  #gcEpoch: number | undefined;
+  #swaps = 0;
+  #dropped = 0;
+
+  constructor(options: CollectOptions) {
+    this.#options = options;
+    this.#bench = new Bench(options);
+    this.#planner = new Planner(options, this.#bench.directory);
+  }
+
+  async run(): Promise<CollectReport> {
+    try {
+      return await this.#run();
+    } catch (error) {
+      if (isDamage(error) && (await this.#isOvertaken())) throw overtaken(error);
+      throw error;
+    }
+  }
+
+  /** Whether another collector came first, which deletes what this one goes by. */
+  async #isOvertaken(): Promise<boolean> {
+    const { manifest } = (await this.#ground()).object;
+    return manifest.gcEpoch !== (this.#gcEpoch ?? manifest.gcEpoch);
+  }
+
+  async #run(): Promise<CollectReport> {
+    const { store, dryRun = false } = this.#options;
+    const before = await takeInventory(store);
+    this.#gcEpoch = (await this.#ground()).object.manifest.gcEpoch;
+    if (!dryRun) await this.#finish([]);
+    const first = await this.#round(dryRun);
+    const commits = {
+      before: first.history.kept.length + first.history.thinned.length,
+      after: first.history.kept.length,
+    };
+    for (let more = first.more; more;) more = (await this.#round(false)).more;
+    const after = dryRun ? first.expected : await takeInventory(store);
+    return {
+      commits: { before: commits.before + 1, after: commits.after + 1 },
+      objects: { before: before.objects, after: after.objects },
+      bytes: { before: before.bytes, after: after.bytes },
+      dropped: dryRun ? first.victims : this.#dropped,
+      repackedBytes: dryRun ? first.toCopy : this.#bench.repacker.bytes,
+      swaps: this.#swaps,
+    };
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#bench[Symbol.asyncDispose]();
+  }
+
+  /** Plans until a swap takes place, and ends what it began. */
+  async #round(dryRun: boolean) {
+    const { store, clock, random } = this.#options;
+    // Objects before leases, and leases before the root: what is listed and neither leased nor mapped then, no swap can come to map.
+    const inventory = await takeInventory(store);
+    const nowMs = Number(clock.nowNs() / 1_000_000n);
+    const claims = await readClaims(store, nowMs - LEASE_MS, nowMs - BASES_MS);
+    const sent: Cid[] = [];
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      if (attempt > 0)
+        await clock.sleep(BACKOFF_FIRST_MS * Math.min(2 ** attempt, MAX_GROWTH) * (0.5 + random.fraction() / 2));
+      const ground = await this.#ground();
+      const { gcEpoch } = ground.object.manifest;
+      if (gcEpoch !== this.#gcEpoch && !sent.includes(ground.commit.cid)) throw overtaken();
+      const plan = await this.#planner.plan(ground, inventory, claims, nowMs);
+      const told = {
+        history: plan.history,
+        victims: plan.victims.length,
+        toCopy: toCopy(plan),
+        expected: expected(inventory, plan),
+      };
+      if (dryRun || !plan.isWorth) return { ...told, more: false };
+      const outcome = await this.#bench.swapDropping(ground, plan);
+      sent.push(plan.maintenance.made.commit.cid);
+      if (outcome.kind !== "committed") continue;
+      this.#swaps++;
+      this.#gcEpoch = gcEpoch + 1;
+      await this.#finish(inventory.runs.map(({ name }) => name));
+      return { ...told, more: plan.victims.length === DROPPED_AT_ONCE };
+    }
+    throw overtaken();
+  }
+
+  /** Deletes what the root lists as dropping, and these runs if it does not list them; then clears the list. */
+  async #finish(runs: readonly string[]): Promise<void> {
+    const { store, clock, random } = this.#options;
+    const begun = await this.#ground();
+    const { dropping, gcEpoch, runs: listed } = begun.object.manifest;
+    const names = new Set(listed.map(({ id }) => runName(id)));
+    await this.#checkUnmapped(begun);
+    const gone = [...dropping, ...runs.filter((name) => !names.has(name))];
+    await mapConcurrent(gone, STORE_CONCURRENCY, (name) => store.delete(name));
+    this.#dropped += dropping.length;
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const ground = await this.#ground();
+      const { manifest } = ground.object;
+      // Whoever comes next ends what this one leaves.
+      if (manifest.dropping.length === 0 || manifest.gcEpoch !== gcEpoch) return;
+      const outcome = await this.#bench.swapClearing(ground);
+      if (outcome.kind === "committed") this.#swaps++;
+      else await clock.sleep(BACKOFF_FIRST_MS * Math.min(2 ** attempt, MAX_GROWTH) * (0.5 + random.fraction() / 2));
+    }
+  }
+
+  /** Nothing is deleted on trust: the list is compared with all that the root maps. */
+  async #checkUnmapped({ object }: Ground): Promise<void> {
+    const dropping = new Set(object.manifest.dropping);
+    if (dropping.size === 0) return;
+    for await (const { pack } of mappedRows(this.#bench.directory, object)) {
+      if (!dropping.has(pack)) continue;
+      throw new SynclineError(
+        "store_corrupt",
+        `${pack} is to be deleted, and the bucket still needs it. Nothing was.`,
+        {
+          hint: "Run `syncline verify --repair` on the bucket, and report this.",
+        },
+      );
+    }
+  }
+
+  async #ground(): Promise<Ground> {
+    for (;;) {
+      const current = await this.#options.bucket.head();
+      const { cid } = current.commit;
+      const object = await unlessDamaged(() => this.#bench.directory.commitObject(cid));
+      if (object !== undefined) return { ...current, object };
+      // Either the root has moved on meanwhile, or its object is damaged.
+      if ((await this.#options.bucket.head()).commit.cid === cid) await this.#bench.directory.commitObject(cid);
+    }
+  }
+}
+
+/** Swaps that are tried before the bucket is left to those who publish. */
+const ATTEMPTS = 32;
+/** The longest pause between two attempts, in units of the first. */
+const MAX_GROWTH = 32;
+
+function overtaken(cause?: unknown): SynclineError {
+  return new SynclineError("root_moved", "Others changed the bucket faster than it could be collected, many times.", {
+    hint: "Nothing is lost, and nothing was taken. Try again when less is written, or let the other collector end.",
+    cause,
+  });
+}
+
+/** What is left when a plan is carried out, without what the two swaps add. */
+function expected({ objects, bytes }: Inventory, plan: Plan): { readonly objects: number; readonly bytes: number } {
+  const freed = plan.victims.reduce((sum, { size }) => sum + size, 0);
+  return { objects: objects - plan.victims.length, bytes: bytes - freed + toCopy(plan) };
+}
+
+function toCopy({ victims }: Plan): number {
+  return victims.reduce((sum, { live }) => sum + live, 0);
+}

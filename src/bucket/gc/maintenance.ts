@@ -1,0 +1,126 @@
+/** Maintenance commits: the tree stays what it is, and `kept` lets go of what the rule does not retain. */
+import type { Clock } from "../../base/clock.ts";
+import type { Cid, Lamport } from "../../base/ids.ts";
+import type { BlockReader } from "../../blocks/block-store.ts";
+import { PUBLISH_NODE_CACHE_BYTES } from "../../base/limits.ts";
+import type { Random } from "../../base/random.ts";
+import { decodeCommit } from "../../format/commit.ts";
+import { decodeNode } from "../../format/node-decoder.ts";
+import { NodeStore } from "../../tree/node-store.ts";
+import type { Bucket, VerifiedCommit } from "../bucket.ts";
+import { keptCommits } from "../history.ts";
+import type { NewCommit, Writer } from "../publish/next-commit.ts";
+import { commitRoots, makeCommit } from "../publish/next-commit.ts";
+import { Staging } from "../publish/staging.ts";
+import { retained } from "./retention.ts";
+
+export interface History {
+  /** Commits that stay, without the head. */
+  readonly kept: readonly Cid[];
+  /** Seqs of those that go, ascending. */
+  readonly thinned: readonly Lamport[];
+}
+
+/** Times of commits, which are read once. */
+export class CommitTimes {
+  readonly #bucket: Bucket;
+  readonly #times = new Map<Cid, bigint>();
+
+  constructor(bucket: Bucket) {
+    this.#bucket = bucket;
+  }
+
+  async of(cids: readonly Cid[]): Promise<ReadonlyMap<Cid, bigint>> {
+    const unknown = cids.filter((cid) => !this.#times.has(cid));
+    for (let from = 0; from < unknown.length; from += BATCH) {
+      const blocks = await this.#bucket.blocks.getMany(unknown.slice(from, from + BATCH));
+      for (const [cid, bytes] of blocks) this.#times.set(cid, decodeCommit(bytes).body.timeNs);
+    }
+    return this.#times;
+  }
+}
+
+const BATCH = 64;
+
+/**
+ * What stays of the history below `head`. Ages count from the head's time, or from now if that is earlier: so a wrong clock here
+ * takes nothing away. `bases` stay whatever their age.
+ */
+export async function historyOf(
+  bucket: Bucket,
+  head: VerifiedCommit,
+  clock: Clock,
+  times: CommitTimes,
+  bases: ReadonlySet<Cid>,
+): Promise<History> {
+  const nodes = new NodeStore(bucket.blocks, { capacityBytes: PUBLISH_NODE_CACHE_BYTES });
+  const commits: { seq: Lamport; cid: Cid }[] = [];
+  for await (const commit of keptCommits(nodes, head)) commits.push(commit);
+  const timeOf = await times.of(commits.map(({ cid }) => cid));
+  const nowNs = earlier(clock.nowNs(), head.body.timeNs);
+  const timed = commits.map(({ seq, cid }) => ({ seq, timeNs: timeOf.get(cid) ?? nowNs }));
+  const stay = retained([...timed, { seq: head.body.seq, timeNs: head.body.timeNs }], nowNs);
+  const stays = ({ seq, cid }: { seq: Lamport; cid: Cid }) => stay.has(seq) || bases.has(cid);
+  return {
+    kept: commits.filter(stays).map(({ cid }) => cid),
+    thinned: commits.filter((commit) => !stays(commit)).map(({ seq }) => seq),
+  };
+}
+
+export interface Maintenance {
+  readonly made: NewCommit;
+  /** Blocks of it that the bucket may lack, and those that it holds together with them. */
+  readonly staging: Staging;
+  /** All nodes of its list of kept commits. */
+  readonly keptNodes: readonly Cid[];
+}
+
+/**
+ * The commit that follows `head` with the same tree, and without the `thinned` commits. Its time is not after the head's: ages count
+ * from the newest time that somebody who wrote something gave. Throws as `makeCommit`.
+ */
+export async function makeMaintenance(
+  bucket: Bucket,
+  writer: Writer,
+  clock: Clock,
+  random: Random,
+  head: VerifiedCommit,
+  thinned: readonly Lamport[],
+): Promise<Maintenance> {
+  const staging = new Staging(bucket.blocks, undefined);
+  const nodes = new NodeStore(staging, { capacityBytes: PUBLISH_NODE_CACHE_BYTES });
+  const made = await makeCommit(bucket, nodes, staging, head, writer, {
+    tree: head.body.tree,
+    epoch: head.heads.get(writer.device.writer) ?? 0,
+    timeNs: earlier(clock.nowNs(), head.body.timeNs),
+    // Tried twice on one root it must not be one commit: its object would have the manifest of the first try.
+    note: `maintenance ${Buffer.from(random.bytes(NOTE_BYTES)).toString("hex")}`,
+    thinned,
+  });
+  return { made, staging, keptNodes: await keptNodesOf(staging, made.commit.body.kept) };
+}
+
+const NOTE_BYTES = 8;
+
+function earlier(a: bigint, b: bigint): bigint {
+  return a < b ? a : b;
+}
+
+/** What a store has to hold for a maintenance commit beside what its parent reaches, the commit last. */
+export function blocksOf({ made, staging }: Maintenance) {
+  return [...staging.reachable(commitRoots(made.commit)), made.commit];
+}
+
+/** All nodes of a list of kept commits. */
+export async function keptNodesOf(blocks: BlockReader, root: Cid): Promise<Cid[]> {
+  const nodes: Cid[] = [];
+  for (let level: Cid[] = [root]; level.length > 0;) {
+    nodes.push(...level);
+    const found = await blocks.getMany(level);
+    level = level.flatMap((cid) => {
+      const node = decodeNode(found.get(cid) ?? new Uint8Array());
+      return node.level === 0 ? [] : Array.from({ length: node.count }, (_, index) => node.childAt(index));
+    });
+  }
+  return nodes;
+}

@@ -1,0 +1,110 @@
+/**
+ * Finds what must stay: every block that retained commits reach. A commit's own list of kept commits is not followed: what is
+ * retained is what the newest root's list says, else thinning could never free anything.
+ */
+import { hasCode } from "../../base/errors.ts";
+import type { Cid } from "../../base/ids.ts";
+import type { BlockReader } from "../../blocks/block-store.ts";
+import { type Codec, codecOf, digestOf, digestText } from "../../format/cid.ts";
+import { decodeCommit } from "../../format/commit.ts";
+import type { CommitBody } from "../../format/commit-body.ts";
+import { linkedHeads } from "../../format/heads.ts";
+import { linksOf } from "../../format/links.ts";
+
+/** Blocks that are read at once: nodes, mostly of 16 KiB. */
+const BATCH = 64;
+
+export class Marker {
+  readonly #blocks: BlockReader;
+  readonly #onProgress: (blocks: number) => void;
+  /** By digestText. */
+  readonly #marked = new Map<string, Codec>();
+
+  /** `blocks` are verified, or nobody's who could forge them. */
+  constructor(blocks: BlockReader, onProgress: (blocks: number) => void) {
+    this.#blocks = blocks;
+    this.#onProgress = onProgress;
+  }
+
+  /** What must stay so far: digestText → which kind of block. About 150 bytes of memory each. */
+  get marked(): ReadonlyMap<string, Codec> {
+    return this.#marked;
+  }
+
+  /** Marks commits with all that they reach. Throws `block_not_found` if anything is missing. */
+  async markCommits(commits: Iterable<Cid>): Promise<void> {
+    const fresh = [...commits].filter((cid) => !this.#isMarked(cid));
+    for (let from = 0; from < fresh.length; from += BATCH) {
+      const batch = fresh.slice(from, from + BATCH);
+      const blocks = await this.#blocks.getMany(batch);
+      for (const cid of batch) {
+        const bytes = blocks.get(cid) ?? new Uint8Array();
+        const { kept } = decodeCommit(bytes).body;
+        // By its links and not by its fields: a later version may have more of them.
+        await this.markAll(linksOf(cid, bytes).filter((link) => link !== kept));
+        this.#mark(cid);
+      }
+    }
+  }
+
+  /**
+   * Marks the commits that `skip` leads to from here, without their trees: whoever publishes next looks for ancestors along them,
+   * and so will those after him.
+   */
+  async markSkips(from: CommitBody): Promise<void> {
+    for (let at = from.skip; at !== undefined;) {
+      const bytes = await this.#ifThere(at);
+      if (bytes === undefined) return;
+      const { body, certificate } = decodeCommit(bytes);
+      await this.markAll([certificate, ...linkedHeads(body.heads)]);
+      this.#skipped.add(digestText(digestOf(at)));
+      at = body.skip;
+    }
+  }
+
+  /** Commits of which nothing but themselves must stay. */
+  get skipped(): ReadonlySet<string> {
+    return this.#skipped;
+  }
+  readonly #skipped = new Set<string>();
+
+  /** Marks blocks and all below them. */
+  async markAll(roots: readonly Cid[]): Promise<void> {
+    const stack = [...roots];
+    while (stack.length > 0) {
+      const batch: Cid[] = [];
+      for (let cid = stack.pop(); cid !== undefined; cid = batch.length < BATCH ? stack.pop() : undefined) {
+        if (this.#isMarked(cid)) continue;
+        this.#mark(cid);
+        if (codecOf(cid) === "dag-cbor") batch.push(cid);
+      }
+      const blocks = await this.#blocks.getMany(batch);
+      for (const cid of batch) stack.push(...linksOf(cid, blocks.get(cid) ?? new Uint8Array()));
+      this.#onProgress(this.#marked.size);
+    }
+  }
+
+  /** Marks blocks that stand alone: what they link to is somebody else's matter. */
+  markAlone(cids: Iterable<Cid>): void {
+    for (const cid of cids) this.#mark(cid);
+  }
+
+  #isMarked(cid: Cid): boolean {
+    const codec = this.#marked.get(digestText(digestOf(cid)));
+    // Bytes that are a chunk and, for somebody else, a node: what they link to as a node has to stay too.
+    return codec === "dag-cbor" || (codec === "raw" && codecOf(cid) === "raw");
+  }
+
+  #mark(cid: Cid): void {
+    this.#marked.set(digestText(digestOf(cid)), codecOf(cid));
+  }
+
+  async #ifThere(cid: Cid): Promise<Uint8Array | undefined> {
+    try {
+      return await this.#blocks.get(cid);
+    } catch (error) {
+      if (hasCode(error, "block_not_found")) return undefined;
+      throw error;
+    }
+  }
+}

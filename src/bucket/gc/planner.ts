@@ -1,0 +1,131 @@
+/** Works out what a collection is to bring about on one root: what must stay, where it lies, and which packs go. */
+import type { Clock } from "../../base/clock.ts";
+import { SynclineError } from "../../base/errors.ts";
+import type { Cid, PackName } from "../../base/ids.ts";
+import type { Random } from "../../base/random.ts";
+import { cidFromDigest, type Codec, digestOf, digestText } from "../../format/cid.ts";
+import { runName } from "../../format/object-name.ts";
+import type { RunRow } from "../../format/run.ts";
+import type { Bucket, CurrentRoot } from "../bucket.ts";
+import type { CommitObject, PackDirectory } from "../packed/pack-directory.ts";
+import type { Writer } from "../publish/next-commit.ts";
+import { type Claims, type Inventory, mappedRows } from "./inventory.ts";
+import {
+  blocksOf,
+  CommitTimes,
+  type History,
+  historyOf,
+  keptNodesOf,
+  type Maintenance,
+  makeMaintenance,
+} from "./maintenance.ts";
+import { Marker } from "./marker.ts";
+import { chooseVictims, type PackState } from "./victims.ts";
+
+/** A root, and its commit object. */
+export interface Ground extends CurrentRoot {
+  readonly object: CommitObject;
+}
+
+/** Where a block lies that must stay. */
+export type LiveRow = RunRow & { readonly kind: Codec };
+
+export interface Plan {
+  readonly history: History;
+  readonly maintenance: Maintenance;
+  /** Everything that must stay and that the root maps, by digestText. */
+  readonly live: ReadonlyMap<string, LiveRow>;
+  readonly victims: readonly PackState[];
+  /** Whether there is anything to do. */
+  readonly isWorth: boolean;
+}
+
+export interface PlannerOptions {
+  readonly bucket: Bucket;
+  readonly writer: Writer;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly youngMs?: number;
+  readonly onProgress?: (progress: { readonly blocks: number }) => void;
+}
+
+/** What nothing lists may be about to be listed: it is left alone for so long, lest others send it again. */
+const YOUNG_MS = 60 * 60 * 1000;
+
+/** Keeps what it learnt from one root to the next: marks only grow, so that a block is rather kept too long. */
+export class Planner {
+  readonly #options: PlannerOptions;
+  readonly #directory: PackDirectory;
+  readonly #marker: Marker;
+  readonly #times: CommitTimes;
+
+  constructor(options: PlannerOptions, directory: PackDirectory) {
+    const { bucket } = options;
+    this.#options = options;
+    this.#directory = directory;
+    this.#marker = new Marker(bucket.blocks, (blocks) => options.onProgress?.({ blocks }));
+    this.#times = new CommitTimes(bucket);
+  }
+
+  /** `inventory` and `claims` were taken before `ground` was read. Throws what reading throws where the bucket is damaged. */
+  async plan(ground: Ground, inventory: Inventory, claims: Claims, nowMs: number): Promise<Plan> {
+    const { bucket, writer, clock, random, youngMs = YOUNG_MS } = this.#options;
+    const { commit, object } = ground;
+    const history = await historyOf(bucket, commit, clock, this.#times, claims.bases);
+    const maintenance = await makeMaintenance(bucket, writer, clock, random, commit, history.thinned);
+    await this.#marker.markCommits([...history.kept, commit.cid]);
+    await this.#marker.markSkips(maintenance.made.commit.body);
+    // Who still works on this root when the next one comes goes on finding its list.
+    const stillRead = await keptNodesOf(bucket.blocks, commit.body.kept);
+    const { live, mapped } = await this.#locate(object, maintenance, stillRead);
+    const liveBytes = new Map<PackName, number>();
+    for (const { pack, length } of live.values()) liveBytes.set(pack, (liveBytes.get(pack) ?? 0) + length);
+    const isOld = ({ modifiedMs }: { readonly modifiedMs: number }) => modifiedMs <= nowMs - youngMs;
+    const mayGo = [...inventory.packs.values()].flatMap((info): PackState[] => {
+      const name = info.name as PackName;
+      if (name === object.pack.name || claims.leased.has(name) || !(mapped.has(name) || isOld(info))) return [];
+      return [{ name, size: info.size, live: liveBytes.get(name) ?? 0 }];
+    });
+    const victims = chooseVictims(mayGo);
+    const listed = new Set(object.manifest.runs.map(({ id }) => runName(id)));
+    const staleRuns = inventory.runs.some((info) => !listed.has(info.name) && isOld(info));
+    return {
+      history,
+      maintenance,
+      live,
+      victims,
+      isWorth: victims.length > 0 || history.thinned.length > 0 || staleRuns,
+    };
+  }
+
+  /** Where everything lies that must stay, and all packs that the root knows. Throws `block_not_found` if anything is nowhere. */
+  async #locate(object: CommitObject, maintenance: Maintenance, nodes: readonly Cid[]) {
+    const alone = new Set(this.#marker.skipped);
+    for (const cid of [...nodes, ...maintenance.keptNodes]) alone.add(digestText(digestOf(cid)));
+    const { marked } = this.#marker;
+    const live = new Map<string, LiveRow>();
+    const mapped = new Set<PackName>([object.pack.name, ...object.manifest.loose.map(({ name }) => name)]);
+    for await (const row of mappedRows(this.#directory, object)) {
+      mapped.add(row.pack);
+      const key = digestText(row.digest);
+      const kind = marked.get(key) ?? (alone.has(key) ? "dag-cbor" : undefined);
+      if (kind !== undefined && !live.has(key)) live.set(key, { ...row, kind });
+    }
+    const own = new Set(blocksOf(maintenance).map(({ cid }) => digestText(digestOf(cid))));
+    for (const keys of [marked.keys(), alone]) {
+      for (const key of keys) if (!live.has(key) && !own.has(key)) throw missing(key);
+    }
+    return { live, mapped };
+  }
+}
+
+function missing(key: string): SynclineError {
+  const cid = cidFromDigest("raw", Buffer.from(key, "latin1"));
+  return new SynclineError(
+    "block_not_found",
+    `No pack holds block ${cid}, which the bucket needs: nothing is collected.`,
+    {
+      hint: "Run `syncline verify --repair` on the bucket, then collect again.",
+    },
+  );
+}

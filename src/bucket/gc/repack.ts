@@ -1,0 +1,90 @@
+/** Copies what must stay out of packs that are to go, into packs of its own: nodes and contents apart, in the order in which they lay. */
+import { SynclineError } from "../../base/errors.ts";
+import type { Cid, PackName } from "../../base/ids.ts";
+import { PACK_TARGET_BYTES } from "../../base/limits.ts";
+import type { Block } from "../../blocks/block-store.ts";
+import { cidFromDigest, type Codec, codecOf, digestText, matchesCid } from "../../format/cid.ts";
+import type { RunRow } from "../../format/run.ts";
+import type { ObjectStore } from "../../objects/object-store.ts";
+import type { PackUploader } from "../packed/pack-uploader.ts";
+import type { Placement } from "../packed/placement-index.ts";
+import { readPlaced } from "../packed/ranged-reads.ts";
+
+/** How much is read at once. */
+const PIECE_BYTES = PACK_TARGET_BYTES / 4;
+
+export class Repacker {
+  readonly #store: ObjectStore;
+  readonly #uploader: PackUploader;
+  /** Where the copies lie, by digestText. */
+  readonly #copies = new Map<string, RunRow>();
+  readonly #waiting: Record<Codec, { blocks: Block[]; bytes: number }> = {
+    "dag-cbor": { blocks: [], bytes: 0 },
+    raw: { blocks: [], bytes: 0 },
+  };
+  /** Packs that were written. */
+  readonly names: PackName[] = [];
+  bytes = 0;
+
+  constructor(store: ObjectStore, uploader: PackUploader) {
+    this.#store = store;
+    this.#uploader = uploader;
+  }
+
+  /** Where the copy of a block lies, if one was made. */
+  copyOf(digest: string): RunRow | undefined {
+    return this.#copies.get(digest);
+  }
+
+  /**
+   * Copies these blocks of one pack. Throws `block_corrupt` rather than to copy what is damaged, and as the store does; what was
+   * copied before stays good.
+   */
+  async copy(rows: readonly (RunRow & { readonly kind: Codec })[]): Promise<void> {
+    const ordered = rows.toSorted((a, b) => a.offset - b.offset);
+    let piece = new Map<Cid, Placement>();
+    let bytes = 0;
+    for (const row of ordered) {
+      piece.set(cidFromDigest(row.kind, row.digest), row);
+      bytes += row.length;
+      if (bytes < PIECE_BYTES) continue;
+      await this.#copyPiece(piece);
+      piece = new Map();
+      bytes = 0;
+    }
+    await this.#copyPiece(piece);
+  }
+
+  /** Stores what still waits to fill a pack. */
+  async finish(): Promise<void> {
+    for (const codec of ["dag-cbor", "raw"] as const) await this.#send(codec);
+  }
+
+  async #copyPiece(places: ReadonlyMap<Cid, Placement>): Promise<void> {
+    const found = await readPlaced(this.#store, places);
+    for (const [cid, place] of places) {
+      const bytes = found.get(cid);
+      if (bytes === undefined || !matchesCid(cid, bytes)) throw damaged(cid, place.pack);
+      const waiting = this.#waiting[codecOf(cid)];
+      waiting.blocks.push({ cid, bytes });
+      waiting.bytes += bytes.length;
+      if (waiting.bytes >= PACK_TARGET_BYTES) await this.#send(codecOf(cid));
+    }
+  }
+
+  async #send(codec: Codec): Promise<void> {
+    const { blocks } = this.#waiting[codec];
+    if (blocks.length === 0) return;
+    const { pack, footer } = await this.#uploader.putPack(blocks);
+    this.#waiting[codec] = { blocks: [], bytes: 0 };
+    this.names.push(pack.name);
+    this.bytes += pack.size;
+    for (const row of footer) this.#copies.set(digestText(row.digest), { ...row, pack: pack.name });
+  }
+}
+
+function damaged(cid: Cid, pack: PackName): SynclineError {
+  return new SynclineError("block_corrupt", `Block ${cid} in ${pack} is damaged; nothing was collected.`, {
+    hint: "Run `syncline verify --repair` on the bucket, then collect again.",
+  });
+}

@@ -1,0 +1,137 @@
+/** Which units both sides changed. Those that the smaller change meets are candidates; only these are read. */
+import type { FileId } from "../../base/ids.ts";
+import { ROOT_ID } from "../../base/ids.ts";
+import type { TreeObject } from "../fs-reader.ts";
+import { samePlaces, sameVersion } from "./objects.ts";
+import type { View } from "./snapshot.ts";
+import type { Role, Triple } from "./triple.ts";
+import { otherRole } from "./triple.ts";
+import type { Member, Members, Unit } from "./unit-members.ts";
+import { differ, membersOf } from "./unit-members.ts";
+import type { UnitRules } from "./unit-rules.ts";
+
+export interface ContestedUnit {
+  readonly unit: Unit;
+  readonly members: Readonly<Record<Role | "base", Members>>;
+}
+
+type Views = Readonly<Record<Role | "base", View>>;
+
+/** Trees before families, and each by its key: the order in which they are resolved. */
+export async function contestedUnits(
+  views: Views,
+  triples: ReadonlyMap<FileId, Triple>,
+  changed: Role,
+  rules: UnitRules,
+): Promise<ContestedUnit[]> {
+  const above = new Ancestors(views, changed, rules);
+  const units = await candidates(triples, changed, rules, above);
+  const contested = new Map<string, ContestedUnit>();
+  for (const [key, unit] of [...units].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    const members = {
+      base: await membersOf(views.base, unit, rules),
+      winner: await membersOf(views.winner, unit, rules),
+      loser: await membersOf(views.loser, unit, rules),
+    };
+    if (!differ(members.base, members.winner) || !differ(members.base, members.loser)) continue;
+    if (!differ(members.winner, members.loser)) continue;
+    if (unit.kind === "family" && !hasCompany(members)) continue;
+    contested.set(key, { unit, members });
+  }
+  const outermost: ContestedUnit[] = [];
+  for (const found of contested.values()) {
+    const from = found.unit.kind === "tree" ? found.unit.root : found.unit.parent;
+    const outer = (await above.treesAbove(from)).filter((root) => root !== from || found.unit.kind === "family");
+    if (!outer.some((root) => contested.has(treeKey(root)))) outermost.push(found);
+  }
+  return outermost;
+}
+
+/** Every unit in which this side changed a name or bytes, by a key. */
+async function candidates(
+  triples: ReadonlyMap<FileId, Triple>,
+  changed: Role,
+  rules: UnitRules,
+  above: Ancestors,
+): Promise<Map<string, Unit>> {
+  const units = new Map<string, Unit>();
+  for (const triple of triples.values()) {
+    const [before, after] = [triple.base, triple[changed]];
+    if (before !== undefined && after !== undefined && isSame(before, after)) continue;
+    for (const [tree, object] of [["base", before] as const, [changed, after] as const]) {
+      for (const { parent, name } of object?.names ?? []) {
+        for (const root of await above.rootsFrom(tree, parent)) units.set(treeKey(root), { kind: "tree", root });
+        for (const main of rules.mainsOf(name)) units.set(`f${parent}${main}`, { kind: "family", parent, main });
+      }
+    }
+  }
+  return units;
+}
+
+/**
+ * The units' roots above a directory. What a directory is called in the base decides whether it is one, else what the side
+ * calls it that made it: so both sides see the same roots.
+ */
+class Ancestors {
+  readonly #views: Views;
+  readonly #changed: Role;
+  readonly #rules: UnitRules;
+  readonly #roots = new Map<string, readonly FileId[]>();
+
+  constructor(views: Views, changed: Role, rules: UnitRules) {
+    this.#views = views;
+    this.#changed = changed;
+    this.#rules = rules;
+  }
+
+  /** This directory and those above it in this tree, as far as they are units' roots. */
+  async rootsFrom(tree: Role | "base", directory: FileId): Promise<readonly FileId[]> {
+    const way: FileId[] = [];
+    let roots: readonly FileId[] = [];
+    for (let at = directory; at !== ROOT_ID && !way.includes(at);) {
+      const known = this.#roots.get(tree + at);
+      if (known !== undefined) {
+        roots = known;
+        break;
+      }
+      way.push(at);
+      const object = await this.#views[tree].object(at);
+      const [place] = object?.names ?? [];
+      if (place === undefined) break;
+      at = place.parent;
+    }
+    for (const id of way.toReversed()) {
+      if (await this.#isRoot(tree, id)) roots = [id, ...roots];
+      this.#roots.set(tree + id, roots);
+    }
+    return roots;
+  }
+
+  /** Above it in the base; of what is new, above it in the winner's tree, else in the loser's. */
+  async treesAbove(directory: FileId): Promise<readonly FileId[]> {
+    for (const tree of ["base", "winner", "loser"] as const)
+      if (directory === ROOT_ID || (await this.#views[tree].object(directory)) !== undefined)
+        return this.rootsFrom(tree, directory);
+    return this.rootsFrom(otherRole(this.#changed), directory);
+  }
+
+  async #isRoot(tree: Role | "base", id: FileId): Promise<boolean> {
+    const object = (await this.#views.base.object(id)) ?? (await this.#views[tree].object(id));
+    const [place] = object?.names ?? [];
+    return place !== undefined && this.#rules.isTree(place.name);
+  }
+}
+
+/** A family that never was more than its main file is just a file. */
+function hasCompany(members: ContestedUnit["members"]): boolean {
+  const isCompanion = ({ paths }: Member) => paths.some((path) => path !== "");
+  return Object.values(members).some((found) => [...found.values()].some(isCompanion));
+}
+
+function isSame(a: TreeObject, b: TreeObject): boolean {
+  return sameVersion(a.record, b.record) && samePlaces(a.names, b.names);
+}
+
+function treeKey(root: FileId): string {
+  return `d${root}`;
+}

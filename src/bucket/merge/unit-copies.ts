@@ -1,0 +1,160 @@
+/**
+ * The end of phase 5: units that gave way are put beside those that stayed, each as a whole, under a name that is made from
+ * what is in it: so every writer makes the same copy, and a second merge makes no second one.
+ */
+import { SynclineError } from "../../base/errors.ts";
+import type { FileId, FileName } from "../../base/ids.ts";
+import { MAX_NAME_BYTES } from "../../base/limits.ts";
+import { copyId } from "../../format/keys.ts";
+import type { TreeObject } from "../fs-reader.ts";
+import { placeText } from "../object-rows.ts";
+import type { Place } from "../object-rows.ts";
+import { fileNames, treeNames } from "./conflict-names.ts";
+import type { MergeState } from "./merge-state.ts";
+import { isDirectory, sortPlaces } from "./objects.ts";
+import type { Child } from "./snapshot.ts";
+import { isAlive } from "./splits.ts";
+import { membersOf, unitHash } from "./unit-members.ts";
+import type { Unit, UnitSource } from "./unit-members.ts";
+import type { UnitCopy } from "./units.ts";
+
+export async function placeUnitCopies(state: MergeState): Promise<void> {
+  const placed: { copy: UnitCopy; kept: FileId; beside: Place }[] = [];
+  for (const copy of state.unitCopies) {
+    const kept = await keptOf(state, copy.unit);
+    const [beside] = kept?.names ?? [];
+    if (kept === undefined || beside === undefined)
+      throw new SynclineError("internal", "A unit has no place for its copy: the one that stays is gone.");
+    placed.push({ copy, kept: kept.id, beside });
+  }
+  placed.sort((a, b) => (placeText(a.beside) < placeText(b.beside) ? -1 : 1));
+  for (const { copy, kept, beside } of placed) {
+    const other =
+      copy.unit.kind === "tree"
+        ? await placeTree(state, copy, kept, beside)
+        : await placeFamily(state, copy, copy.unit.main, beside);
+    if (other === undefined) continue;
+    state.findings.push({
+      kind: "copy",
+      rule: "units",
+      kept,
+      other: other.id,
+      places: { kept: beside, other: other.place },
+    });
+  }
+}
+
+interface PlacedCopy {
+  readonly id: FileId;
+  readonly place: Place;
+}
+
+/** The unit that stayed: its directory, or one of its files. */
+async function keptOf(state: MergeState, unit: Unit): Promise<TreeObject | undefined> {
+  if (unit.kind === "tree") return state.merged.object(state.folded.get(unit.root) ?? unit.root);
+  for (const suffix of ["", ...state.unitRules.suffixesOf(unit.main)]) {
+    const [found] = await state.merged.at({ parent: unit.parent, name: (unit.main + suffix) as FileName });
+    if (found !== undefined) return { ...found, names: [{ parent: unit.parent, name: unit.main }] };
+  }
+  return undefined;
+}
+
+/** Undefined: a directory with all of this is there already. */
+async function placeTree(
+  state: MergeState,
+  copy: UnitCopy,
+  of: FileId,
+  beside: Place,
+): Promise<PlacedCopy | undefined> {
+  const root = await rootOf(state, copy);
+  if (root === undefined) return undefined;
+  for (const name of treeNames(beside.name, copy.hash)) {
+    const place: Place = { parent: beside.parent, name };
+    const [taken] = await state.merged.at(place);
+    if (taken !== undefined && isDirectory(taken) && (await holds(state, { kind: "tree", root: taken.id }, copy)))
+      return undefined;
+    if (taken !== undefined) continue;
+    const conflict = { of, ...originOf(copy) };
+    const fresh = new Map<FileId, FileId>();
+    fresh.set(root.id, await freshId(state, place, root.id, copy.hash));
+    layer(state, fresh.get(root.id) ?? root.id, { ...root, record: { ...root.record, conflict } }, [place]);
+    // Directories first, and each before those in it: ids are made from that of the parent.
+    const members = [...copy.members];
+    const directories = members.filter(([, { object }]) => isDirectory(object));
+    const files = members.filter(([, { object }]) => !isDirectory(object));
+    for (const [id, { object, places }] of [...directories, ...files]) {
+      const names = places.map(({ parent, name: old }): Place => ({ parent: fresh.get(parent) ?? parent, name: old }));
+      const [first = place] = names;
+      fresh.set(id, await freshId(state, first, id, copy.hash));
+      layer(state, fresh.get(id) ?? id, object, names);
+    }
+    return { id: fresh.get(root.id) ?? root.id, place };
+  }
+  return undefined;
+}
+
+/** Undefined: files with these names and bytes are there already. */
+async function placeFamily(
+  state: MergeState,
+  copy: UnitCopy,
+  main: FileName,
+  { parent }: Place,
+): Promise<PlacedCopy | undefined> {
+  const suffixes = ["", ...state.unitRules.suffixesOf(main)];
+  const room = MAX_NAME_BYTES - Math.max(...suffixes.map(({ length }) => length));
+  for (const stem of fileNames(main, copy.hash, room)) {
+    if (await holds(state, { kind: "family", parent, main: stem }, copy)) return undefined;
+    let free = true;
+    for (const suffix of suffixes)
+      free &&= (await state.merged.at({ parent, name: (stem + suffix) as FileName })).length === 0;
+    if (!free) continue;
+    let first: PlacedCopy | undefined;
+    for (const [of, { object, paths }] of copy.members) {
+      const names = paths.map((suffix): Place => ({ parent, name: (stem + suffix) as FileName }));
+      const [place] = names;
+      if (place === undefined) continue;
+      const id = await freshId(state, place, of, copy.hash);
+      layer(state, id, { ...object, record: { ...object.record, conflict: { of, ...originOf(copy) } } }, names);
+      first ??= { id, place };
+    }
+    return first;
+  }
+  return undefined;
+}
+
+/** Its directory as it was on the side that gave way. */
+async function rootOf({ winner, loser }: MergeState, copy: UnitCopy): Promise<TreeObject | undefined> {
+  const root = copy.unit.kind === "tree" ? copy.unit.root : copy.unit.parent;
+  return (copy.keeper === "winner" ? loser : winner).object(root);
+}
+
+async function holds(state: MergeState, unit: Unit, copy: UnitCopy): Promise<boolean> {
+  const source: UnitSource = {
+    at: async (place) => (await state.merged.at(place))[0],
+    // Looking at a name takes it into the layer, and a listing that goes on meanwhile would show it again.
+    children: async function* (directory) {
+      const children: Child[] = [];
+      for await (const child of state.merged.children(directory)) children.push(child);
+      yield* children;
+    },
+  };
+  const found = await membersOf(source, unit, state.unitRules);
+  return found.size > 0 && Buffer.from(await unitHash(state.context, found)).equals(copy.hash);
+}
+
+/** The first id of this copy that no object has, in any of the trees: its user may have moved parts of an earlier one. */
+async function freshId(state: MergeState, place: Place, of: FileId, hash: Uint8Array): Promise<FileId> {
+  const { base, winner, loser, merged } = state;
+  for (let generation = 0; ; generation++) {
+    const id = copyId(place.parent, of, place.name, hash, generation);
+    if (merged.get(id) === undefined && !(await isAlive(id, [base, winner, loser]))) return id;
+  }
+}
+
+function layer({ merged }: MergeState, id: FileId, object: TreeObject, names: readonly Place[]): void {
+  merged.layer(id, undefined, { ...object, id, names: sortPlaces(names), subdirs: 0 });
+}
+
+function originOf({ origin: { writer, epoch } }: UnitCopy): Pick<UnitCopy["origin"], "writer" | "epoch"> {
+  return { writer, epoch };
+}

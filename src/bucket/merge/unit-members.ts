@@ -1,0 +1,94 @@
+/** What a unit holds in one of the trees, and what its bytes are as a whole. */
+import type { FileId, FileName } from "../../base/ids.ts";
+import { blake3 } from "../../crypto/hash.ts";
+import type { TreeObject } from "../fs-reader.ts";
+import type { Place } from "../object-rows.ts";
+import type { MergeContext } from "./context.ts";
+import { versionHash } from "./content.ts";
+import { isDirectory, samePlaces, sameVersion } from "./objects.ts";
+import type { Child } from "./snapshot.ts";
+import type { UnitRules } from "./unit-rules.ts";
+
+/** A directory by its id, with all below it; or the files of these names beside one another. */
+export type Unit =
+  | { readonly kind: "tree"; readonly root: FileId }
+  | { readonly kind: "family"; readonly parent: FileId; readonly main: FileName };
+
+export interface Member {
+  readonly object: TreeObject;
+  /** Where it is in the unit: names below the root with "/" between them; in a family, what stands behind the main name. */
+  readonly paths: string[];
+  /** The same as places; of hard links, only those within. */
+  readonly places: Place[];
+}
+
+export type Members = ReadonlyMap<FileId, Member>;
+
+/** One of the three trees, or the tree in the making when it has one object for each name. */
+export interface UnitSource {
+  at(place: Place): Promise<TreeObject | undefined>;
+  children(directory: FileId): AsyncIterable<Child>;
+}
+
+/** A tree's root is not among its members: it is the place that they have. */
+export async function membersOf(source: UnitSource, unit: Unit, rules: UnitRules): Promise<Members> {
+  const members = new Map<FileId, Member>();
+  if (unit.kind === "tree") await collectTree(source, unit.root, members);
+  else {
+    for (const suffix of ["", ...rules.suffixesOf(unit.main)]) {
+      const place: Place = { parent: unit.parent, name: (unit.main + suffix) as FileName };
+      const object = await source.at(place);
+      if (object !== undefined && !isDirectory(object)) add(members, object, place, suffix);
+    }
+  }
+  return members;
+}
+
+/** Whether one side made something else of the unit: other objects, names or bytes. Modes and times are no difference. */
+export function differ(before: Members, after: Members): boolean {
+  if (before.size !== after.size) return true;
+  for (const [id, { object }] of before) {
+    const other = after.get(id)?.object;
+    if (other === undefined || !sameVersion(object.record, other.record)) return true;
+    if (!samePlaces(object.names, other.names)) return true;
+  }
+  return false;
+}
+
+/**
+ * What a unit's copy is named by: the paths in it and the bytes at them, sorted. Ids, modes, owners and times are not in it:
+ * equal bytes are one version, whoever wrote them. 32 bytes.
+ */
+export async function unitHash(context: MergeContext, members: Members): Promise<Uint8Array> {
+  const lines: [string, Uint8Array][] = [];
+  for (const { object, paths } of members.values()) {
+    const hash = isDirectory(object) ? new Uint8Array() : await versionHash(context, object.record);
+    for (const path of paths) lines.push([`${path}\0${object.record.type}\0`, hash]);
+  }
+  lines.sort(([a], [b]) => (a < b ? -1 : 1));
+  return blake3(Buffer.concat(lines.flatMap(([text, hash]) => [Buffer.from(text, "latin1"), hash])));
+}
+
+async function collectTree(source: UnitSource, root: FileId, members: Map<FileId, Member>): Promise<void> {
+  // A bucket may say that directories lie in one another.
+  const seen = new Set([root]);
+  const open = [{ directory: root, prefix: "" }];
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    for await (const { place, object: listed } of source.children(next.directory)) {
+      const object = listed ?? (await source.at(place));
+      if (object === undefined) continue;
+      const path = next.prefix + place.name;
+      add(members, object, place, path);
+      if (!isDirectory(object) || seen.has(object.id)) continue;
+      seen.add(object.id);
+      open.push({ directory: object.id, prefix: `${path}/` });
+    }
+  }
+}
+
+function add(members: Map<FileId, Member>, object: TreeObject, place: Place, path: string): void {
+  const member = members.get(object.id) ?? { object, paths: [], places: [] };
+  member.paths.push(path);
+  member.places.push(place);
+  members.set(object.id, member);
+}

@@ -1,0 +1,126 @@
+/**
+ * Between phases 0 and 1: units that both sides changed are taken from one of them as a whole, the keeper; what the other
+ * made of it becomes one copy (unit-copies.ts). From here on its objects are as the keeper has them on both sides.
+ */
+import type { FileId } from "../../base/ids.ts";
+import { copyId } from "../../format/keys.ts";
+import type { TreeObject } from "../fs-reader.ts";
+import type { Head } from "./context.ts";
+import { versionHash } from "./content.ts";
+import { contestedUnits } from "./contested-units.ts";
+import type { ContestedUnit } from "./contested-units.ts";
+import { mergeWithDelete } from "./merge-object.ts";
+import type { MergeState } from "./merge-state.ts";
+import { gainedName } from "./names.ts";
+import { isDirectory, sameVersion } from "./objects.ts";
+import { isAlive } from "./splits.ts";
+import { otherRole, tripleOf } from "./triple.ts";
+import type { Role, Triple } from "./triple.ts";
+import { unitHash } from "./unit-members.ts";
+import type { Member, Members, Unit } from "./unit-members.ts";
+
+/** A whole unit that is to be put beside the one that stays. */
+export interface UnitCopy {
+  readonly unit: ContestedUnit["unit"];
+  readonly members: Members;
+  readonly hash: Uint8Array;
+  /** Whose unit stays. */
+  readonly keeper: Role;
+  readonly origin: Pick<Head, "writer" | "epoch">;
+}
+
+/** What the staying tree has of the objects whose triples no longer say it. */
+export type Stays = Map<FileId, TreeObject | undefined>;
+
+/** Changes the triples of all members. `locate` makes the staying tree find these objects by id, wherever they are. */
+export async function resolveUnits(
+  state: MergeState,
+  triples: Map<FileId, Triple>,
+  changed: Role,
+  heads: Readonly<Record<Role, Head>>,
+  locate: (objects: readonly TreeObject[]) => Promise<void>,
+): Promise<Stays> {
+  const stays: Stays = new Map();
+  const settle = (id: FileId, stay: TreeObject | undefined, object: TreeObject | undefined) => {
+    stays.set(id, stay);
+    triples.set(id, { base: undefined, winner: object, loser: object });
+  };
+  const staying = otherRole(changed);
+  const units = await contestedUnits(state, triples, changed, state.unitRules);
+  for (const unit of units) await completeTriples(state[staying], unit, triples, changed, locate);
+  const before = new Map(triples);
+  for (const { unit, members } of units) {
+    const [keeper, other] = rolesOf(unit, members);
+    for (const [id, { object }] of members[keeper]) {
+      state.kept.add(id);
+      if (stays.has(id)) await leaveOutside(state, undefined, object);
+      const triple = before.get(id);
+      // Not known to the smaller change, and kept as the staying tree has it; or another unit's.
+      if (triple === undefined || stays.has(id)) continue;
+      if (!members[other].has(id)) await leaveOutside(state, triple.base, triple[other]);
+      settle(id, triple[staying], object);
+    }
+  }
+  // What is kept in one unit may be gone from another.
+  for (const { unit, members } of units) {
+    const [keeper, other] = rolesOf(unit, members);
+    const [kept, gone] = [members[keeper], members[other]];
+    for (const [id, { object }] of gone) {
+      if (kept.has(id) || stays.has(id)) continue;
+      const within = members.base.get(id)?.object;
+      const triple = before.get(id) ?? tripleOf(within, within, object, changed);
+      // Into a unit that is not kept nothing was moved: for the rest of the tree, what is in it was removed.
+      settle(id, triple[staying], within === undefined ? mergeWithDelete(triple.base, triple[keeper]) : triple[keeper]);
+    }
+    const hash = await unitHash(state.context, gone);
+    if (gone.size > 0 && !Buffer.from(hash).equals(await unitHash(state.context, kept)))
+      state.unitCopies.push({ unit, members: gone, hash, keeper, origin: heads[other] });
+  }
+  return stays;
+}
+
+/** The keeper is the winner, unless it has the unit no more: the loser's survives then, as any change survives a delete. */
+function rolesOf({ kind }: Unit, { winner, loser }: ContestedUnit["members"]): [keeper: Role, other: Role] {
+  return worth(kind, winner) >= worth(kind, loser) ? ["winner", "loser"] : ["loser", "winner"];
+}
+
+/** 2: all that makes a unit; 1: only what goes with a main file; 0: nothing. */
+function worth(kind: Unit["kind"], members: Members): number {
+  const isWhole = ({ paths }: Member) => kind === "tree" || paths.includes("");
+  return members.size === 0 ? 0 : [...members.values()].some(isWhole) ? 2 : 1;
+}
+
+/** What the smaller change has in the unit and left alone gets a triple, too: the other side may have moved it out. */
+async function completeTriples(
+  staying: MergeState["base"],
+  { members }: ContestedUnit,
+  triples: Map<FileId, Triple>,
+  changed: Role,
+  locate: (objects: readonly TreeObject[]) => Promise<void>,
+): Promise<void> {
+  const there = members[otherRole(changed)];
+  const unknown = [...members[changed]].filter(([id]) => !triples.has(id));
+  await locate(unknown.filter(([id]) => !there.has(id)).map(([, { object }]) => object));
+  for (const [id, { object }] of unknown) {
+    const stay = there.get(id)?.object ?? (await staying.object(id, object.names));
+    triples.set(id, tripleOf(object, object, stay, changed));
+  }
+}
+
+/** A file that a side has outside of a unit whose keeper has it within, and put there or changed: a file of its own. */
+async function leaveOutside(
+  state: MergeState,
+  base: TreeObject | undefined,
+  outside: TreeObject | undefined,
+): Promise<void> {
+  const [place] = outside?.names ?? [];
+  if (outside === undefined || place === undefined || isDirectory(outside)) return;
+  if (base !== undefined && sameVersion(base.record, outside.record) && !gainedName(base, outside)) return;
+  const hash = await versionHash(state.context, outside.record);
+  for (let generation = 0; ; generation++) {
+    const id = copyId(place.parent, outside.id, place.name, hash, generation);
+    if (state.merged.get(id) !== undefined || (await isAlive(id, [state.base, state.winner, state.loser]))) continue;
+    state.merged.layer(id, undefined, { ...outside, id });
+    return;
+  }
+}

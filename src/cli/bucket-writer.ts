@@ -1,0 +1,32 @@
+/** A bucket opened for writing by a command that needs no mount. */
+import { openCommandDevice, openCommandWriter } from "../agent/command-writer.ts";
+import type { CommandDevice, CommandWriter, CommandWriterOptions } from "../agent/command-writer.ts";
+import { stateRoot } from "../agent/state-dir.ts";
+import { silentLog } from "../base/log.ts";
+import type { Call } from "./command.ts";
+import { accessOf } from "./master-access.ts";
+import type { MasterOption } from "./master-access.ts";
+import { loadWallet } from "./wallet.ts";
+
+/** Throws as `openCommandWriter`. */
+export function openWriterFor(call: Call<MasterOption>, address: string): Promise<CommandWriter> {
+  return openCommandWriter(optionsFor(call, address));
+}
+
+/** Throws as `openCommandDevice`. */
+export function openDeviceFor(call: Call<MasterOption>, address: string): Promise<CommandDevice> {
+  return openCommandDevice(optionsFor(call, address));
+}
+
+function optionsFor(call: Call<MasterOption>, address: string): CommandWriterOptions {
+  const { env, clock, random } = call.runtime;
+  return {
+    address,
+    stateRoot: stateRoot(env, call.options.state),
+    wallet: () => loadWallet(call),
+    access: accessOf(call),
+    clock,
+    random,
+    log: silentLog,
+  };
+}

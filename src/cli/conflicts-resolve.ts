@@ -1,0 +1,156 @@
+/** `syncline conflicts resolve`: the answer to one conflict, or to all old ones, as one commit. */
+import { requirePublished } from "../agent/command-writer.ts";
+import { SynclineError } from "../base/errors.ts";
+import type { FileName } from "../base/ids.ts";
+import { PUBLISH_NODE_CACHE_BYTES } from "../base/limits.ts";
+import { familyOf } from "../bucket/conflicts/family.ts";
+import type { FamilyMember } from "../bucket/conflicts/family.ts";
+import { ordinaryNames } from "../bucket/conflicts/marked-name.ts";
+import { openConflicts } from "../bucket/conflicts/open-conflicts.ts";
+import type { OpenConflict } from "../bucket/conflicts/open-conflicts.ts";
+import { resolvePath } from "../bucket/fs-reader.ts";
+import { UnitRules } from "../bucket/merge/unit-rules.ts";
+import type { BucketWriter, Path } from "../bucket/writer.ts";
+import { NodeStore } from "../tree/node-store.ts";
+import { openWriterFor } from "./bucket-writer.ts";
+import type { Call } from "./command.ts";
+import { pathText, reportGivenWay, requireConflict } from "./conflict-report.ts";
+import type { ConflictSource } from "./conflict-report.ts";
+import type { MasterOption } from "./master-access.ts";
+import { flushFirst, locateTarget, showAtMount } from "./target-path.ts";
+import { noteOf, printCount, printPath, printText } from "./text.ts";
+
+type ResolveCall = Call<"keep" | "allOlderThan" | "dryRun" | MasterOption>;
+type Keep = NonNullable<ResolveCall["options"]["keep"]>;
+
+/** What was, or would be, done about one version that gave way. `to` is where it is then. */
+interface Answer {
+  readonly path: string;
+  readonly version: string;
+  readonly done: "removed" | "took the name" | "renamed";
+  readonly to: string | null;
+}
+
+export async function resolveConflicts(call: ResolveCall): Promise<void> {
+  const { args, options, output, runtime } = call;
+  const keep = options.keep ?? "both";
+  const dryRun = options.dryRun === true;
+  const target = await locateTarget(runtime, options.state, args[0] ?? "");
+  if (!dryRun) await flushFirst(target);
+  await using session = await openWriterFor(call, target.address);
+  const { bucket, writer } = session;
+  const nodes = new NodeStore(bucket.blocks, { capacityBytes: PUBLISH_NODE_CACHE_BYTES });
+  const source = { bucket, nodes, commit: writer.base };
+  const rules = new UnitRules((await bucket.policy(writer.base)).units);
+  const answers: Answer[] = [];
+  const isOne = options.allOlderThan === undefined;
+  for await (const conflict of isOne ? only(source, target.names) : older(call, source, target.names)) {
+    // One of them at a time: what is asked of the writer is what it has with the edits so far.
+    if (await isDecided(writer, conflict)) continue;
+    if (isOne || mayDecide(conflict, keep)) answers.push(...(await decide(writer, rules, conflict, keep)));
+    else output.notice(`${printPath(conflict.path)} is left as it is: ${whyNot(conflict, keep)}`);
+  }
+  const text = answers.map(textOf).join("\n") || "No conflicts to resolve.";
+  if (dryRun || answers.length === 0) return output.result({ dryRun, resolved: answers }, text);
+  const about = isOne ? ` ${printPath(target.names)}` : `: ${printCount(answers.length, "version")}`;
+  const { root, figures } = requirePublished(await writer.publish(noteOf(`resolve${about}, keep ${keep}`)));
+  await showAtMount(target);
+  const value = { dryRun, resolved: answers, root: root.commit, version: root.version, ...figures };
+  output.result(value, `${text}\nroot ${root.commit}`);
+}
+
+async function* only(source: ConflictSource, path: Path): AsyncGenerator<OpenConflict> {
+  yield requireConflict(source, path);
+}
+
+/** Those of which no version is younger, and which lie in nothing that was decided already. */
+async function* older(call: ResolveCall, source: ConflictSource, path: Path): AsyncGenerator<OpenConflict> {
+  const { commit, nodes } = source;
+  const { tree } = commit.body;
+  const directory = await resolvePath(nodes, tree, path);
+  if (directory?.record.type !== "directory") {
+    throw new SynclineError("not_a_directory", `/${printPath(path)} is not a directory of the bucket.`, {
+      hint: "--all-older-than takes a bucket, a mount or a directory in it.",
+    });
+  }
+  const until = call.runtime.clock.nowNs() - BigInt(Math.round(call.options.allOlderThan ?? 0)) * 1_000_000n;
+  const moved: Path[] = [];
+  for await (const conflict of openConflicts(nodes, tree, directory, path)) {
+    if (moved.some((above) => liesBelow(conflict.path, above))) continue;
+    const times: bigint[] = [];
+    for (const version of conflict.versions)
+      times.push((await reportGivenWay(source, conflict, version, String)).commit.body.timeNs);
+    if (times.some((time) => time > until)) continue;
+    moved.push(...conflict.versions.map((version) => version.path));
+    if (call.options.keep === "copy") moved.push(conflict.path);
+    yield conflict;
+  }
+}
+
+/** With the rest of its family, a moment ago. */
+async function isDecided(writer: BucketWriter, { versions }: OpenConflict): Promise<boolean> {
+  for (const { path } of versions) if ((await writer.record(path)) !== undefined) return false;
+  return true;
+}
+
+async function decide(writer: BucketWriter, rules: UnitRules, conflict: OpenConflict, keep: Keep): Promise<Answer[]> {
+  if (!mayDecide(conflict, keep)) {
+    throw new SynclineError("precondition_failed", `/${printPath(conflict.path)}: ${whyNot(conflict, keep)}`, {
+      hint: "Name the version that is to have the name, or choose another --keep.",
+    });
+  }
+  const answers: Answer[] = [];
+  for (const { path: from } of conflict.versions) {
+    const above = from.slice(0, -1);
+    const family = familyOf(rules, nameOf(conflict.path), nameOf(from));
+    const free = keep === "both" ? await freeName(writer, above, family) : undefined;
+    for (const { version, plain, suffix } of family) {
+      const [old, place] = [
+        [...above, version],
+        [...above, plain],
+      ];
+      const isThere = (await writer.record(old)) !== undefined;
+      // The other version's journal beside this one's database would be worse than either.
+      if (!isThere && keep === "copy" && (await writer.record(place)) !== undefined) await writer.remove(place);
+      if (!isThere) continue;
+      const to = keep === "kept" ? undefined : free === undefined ? place : [...above, (free + suffix) as FileName];
+      await (to === undefined ? writer.remove(old) : writer.move(old, to));
+      const done = to === undefined ? "removed" : keep === "copy" ? "took the name" : "renamed";
+      answers.push({ path: pathText(place), version: pathText(old), done, to: to === undefined ? null : pathText(to) });
+    }
+  }
+  return answers;
+}
+
+function nameOf(path: Path): FileName {
+  return path.at(-1) ?? ("" as FileName);
+}
+
+function mayDecide({ kept, versions }: OpenConflict, keep: Keep): boolean {
+  return keep === "both" || (keep === "kept" ? kept !== undefined : versions.length === 1);
+}
+
+function whyNot({ versions }: OpenConflict, keep: Keep): string {
+  if (keep === "kept") return "nothing has the name any more, so that nothing would be kept.";
+  return `${versions.length} versions gave way to it, and one of them can have the name.`;
+}
+
+/** An ordinary name for the main one, with which none of the family is taken. */
+async function freeName(writer: BucketWriter, above: Path, family: readonly FamilyMember[]): Promise<FileName> {
+  const main = family[0]?.plain ?? ("" as FileName);
+  for (const name of ordinaryNames(main)) {
+    let free = true;
+    for (const { suffix } of family)
+      free &&= (await writer.record([...above, (name + suffix) as FileName])) === undefined;
+    if (free) return name;
+  }
+  return main;
+}
+
+function liesBelow(path: Path, above: Path): boolean {
+  return path.length > above.length && above.every((name, depth) => name === path[depth]);
+}
+
+function textOf({ version, done, to }: Answer): string {
+  return `${printText(version)} ${done}${to === null ? "" : `: ${printText(to)}`}`;
+}

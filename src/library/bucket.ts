@@ -1,0 +1,201 @@
+/**
+ * The library entry point `syncline/bucket`: trees of files as a bucket holds them, and the merge of two of them with its
+ * conflicts. No network, no keys, no commits: what agents publish is made of these. docs/library.md has an example.
+ */
+import type { Cid, FileId, FileName, Ino, Lamport, WriterId } from "../base/ids.ts";
+import { ROOT_ID } from "../base/ids.ts";
+import { SynclineError } from "../base/errors.ts";
+import { nameFromText, nameToText } from "../base/names.ts";
+import type { BlockStore } from "../blocks/block-store.ts";
+import { buildEpoch } from "../bucket/build.ts";
+import { rootDirectoryTree } from "../bucket/bucket.ts";
+import { listDirectory, lookup, resolvePath } from "../bucket/fs-reader.ts";
+import type { Conflict } from "../bucket/merge/conflict.ts";
+import type { Head, MergeContext } from "../bucket/merge/context.ts";
+import { mergeSnapshots } from "../bucket/merge/merge-snapshots.ts";
+import { Restorer } from "../bucket/writer/restore.ts";
+import { DraftTree } from "../bucket/writer/draft-tree.ts";
+import type { Draft } from "../bucket/writer/draft-tree.ts";
+import { ChunkCache } from "../content/chunk-cache.ts";
+import { createContentConfig } from "../content/config.ts";
+import { readContent } from "../content/read.ts";
+import { NO_XATTRS } from "../format/linked-value.ts";
+import { DEFAULT_POLICY } from "../format/policy.ts";
+import type { Policy } from "../format/policy.ts";
+import { NOTHING_UNKNOWN } from "../format/record.ts";
+import type { FileRecord } from "../format/record.ts";
+import { createTreeConfig } from "../tree/boundary.ts";
+import { NodeStore } from "../tree/node-store.ts";
+
+/** One side of a merge. Of two, the greater (seq, writer, epoch) wins. */
+export interface Side {
+  readonly tree: Cid;
+  readonly seq: number;
+  /** 32 hex digits. */
+  readonly writer: string;
+  readonly epoch: number;
+}
+
+export interface MergedFiles {
+  readonly tree: Cid;
+  readonly conflicts: readonly FileConflict[];
+}
+
+export interface FileConflict extends Pick<Conflict, "kind" | "rule"> {
+  /** Paths in the merged tree: what kept its name, and what gave way. */
+  readonly kept: string;
+  readonly other: string;
+}
+
+export interface ListedFile {
+  readonly path: string;
+  readonly type: FileRecord["type"];
+  readonly size: number;
+}
+
+/** New bytes of a file, or null: it is removed, a directory with all that is in it. */
+export type FileChanges = Readonly<Record<string, string | Uint8Array | null>>;
+
+const CACHE_BYTES = 16 * 1024 * 1024;
+const SALT_BYTES = 32;
+
+/** Trees of files in one block store. Paths are names with slashes between them, without one at the start. */
+export class FileTrees {
+  readonly #context: MergeContext;
+
+  /** `policy` says which names are text and which are logs. */
+  constructor(blocks: BlockStore, policy: Policy = DEFAULT_POLICY) {
+    this.#context = {
+      nodes: new NodeStore(blocks, { capacityBytes: CACHE_BYTES }),
+      content: new ChunkCache(blocks, { capacityBytes: CACHE_BYTES }),
+      blocks,
+      sink: blocks,
+      treeConfig: createTreeConfig({ salt: new Uint8Array(SALT_BYTES) }),
+      contentConfig: createContentConfig(),
+      policy,
+    };
+  }
+
+  /** A tree with a root directory and nothing in it. */
+  empty(): Promise<Cid> {
+    const { nodes, sink, treeConfig } = this.#context;
+    return rootDirectoryTree(nodes, sink, treeConfig, { mode: 0o755, uid: 0, gid: 0, timeNs: 0n });
+  }
+
+  /**
+   * The tree with these files written or removed; directories are made as they are needed. `timeNs` is their mtime. Throws
+   * `name_invalid`, `not_a_directory`, `is_a_directory`, `no_such_path`.
+   */
+  async change(tree: Cid, changes: FileChanges, timeNs: bigint): Promise<Cid> {
+    const { nodes } = this.#context;
+    const draft = new DraftTree(nodes, tree);
+    const data = new Map<Ino, Uint8Array>();
+    for (const [path, content] of Object.entries(changes)) {
+      const names = path.split("/").map(nameFromText);
+      const name = names.pop() ?? ("" as FileName);
+      const directory = await directoryOf(draft, names, path, timeNs);
+      const now = await draft.child(directory, name);
+      if (content === null) {
+        if (now === undefined) throw new SynclineError("no_such_path", `There is no ${path}.`);
+        await new Restorer(draft, { nodes, tree }, timeNs).remove(now, directory, name);
+        continue;
+      }
+      if (now !== undefined && now.record.type !== "file")
+        throw new SynclineError("is_a_directory", `${path} is no file.`);
+      const bytes = typeof content === "string" ? Buffer.from(content) : content;
+      const record = recordOf("file", timeNs, bytes.length);
+      const file = now ?? draft.create(directory, name, record);
+      draft.setRecord(file, { ...file.record, size: bytes.length, mtimeNs: timeNs, ctimeNs: timeNs });
+      draft.setContent(file, {
+        kind: "edited",
+        base: { kind: "empty" },
+        baseSize: 0,
+        segments: bytes.length === 0 ? [] : [{ offset: 0, length: bytes.length, from: "data", epoch: EPOCH }],
+      });
+      data.set(file.ino, bytes);
+    }
+    const sealed = { epoch: EPOCH, reference: tree, lamport: 1 as Lamport, ...draft.changes() };
+    const built = await buildEpoch(this.#context, tree, sealed, {
+      readData: async (ino, _epoch, offset, length) => (data.get(ino) ?? NOTHING).subarray(offset, offset + length),
+    });
+    return built.ours;
+  }
+
+  /** Everything in a tree, directories before what is in them. */
+  async *list(tree: Cid): AsyncGenerator<ListedFile> {
+    yield* this.#listFrom(tree, ROOT_ID, "");
+  }
+
+  /** A file's bytes; undefined when there is no file at this path. */
+  async read(tree: Cid, path: string): Promise<Uint8Array | undefined> {
+    const { nodes, content } = this.#context;
+    const found = await resolvePath(nodes, tree, path.split("/").map(nameFromText));
+    if (found?.record.type !== "file") return undefined;
+    const { record } = found;
+    return readContent(content, record.content, record.size, 0, record.size);
+  }
+
+  /** Merges what two sides made of `base`. A pure function of the three: which side is named first makes no difference. */
+  async merge(base: Cid, x: Side, y: Side): Promise<MergedFiles> {
+    const { tree, conflicts } = await mergeSnapshots(this.#context, base, headOf(x), headOf(y));
+    return {
+      tree,
+      conflicts: conflicts.map(({ kind, rule, names }) => {
+        return { kind, rule, kept: textOf(names.kept), other: textOf(names.other) };
+      }),
+    };
+  }
+
+  async *#listFrom(tree: Cid, directory: FileId, prefix: string): AsyncGenerator<ListedFile> {
+    const { nodes } = this.#context;
+    for await (const { name } of listDirectory(nodes, tree, directory)) {
+      const found = await lookup(nodes, tree, { parent: directory, name });
+      if (found === undefined) continue;
+      const path = prefix + nameToText(name);
+      const { type, size } = found.record;
+      yield { path, type, size };
+      if (type === "directory") yield* this.#listFrom(tree, found.id, `${path}/`);
+    }
+  }
+}
+
+/** Epochs are numbered within one change only. */
+const EPOCH = 1;
+const NOTHING = new Uint8Array();
+
+async function directoryOf(draft: DraftTree, names: readonly FileName[], path: string, timeNs: bigint): Promise<Draft> {
+  let directory = await draft.root();
+  for (const name of names) {
+    const next = await draft.child(directory, name);
+    if (next !== undefined && next.record.type !== "directory")
+      throw new SynclineError("not_a_directory", `A directory of ${path} is none.`);
+    directory = next ?? draft.create(directory, name, recordOf("directory", timeNs, 0));
+  }
+  return directory;
+}
+
+function recordOf(type: "file" | "directory", timeNs: bigint, size: number): FileRecord {
+  return {
+    type,
+    mode: type === "file" ? 0o644 : 0o755,
+    uid: 0,
+    gid: 0,
+    size,
+    mtimeNs: timeNs,
+    ctimeNs: timeNs,
+    rdev: 0,
+    xattrs: NO_XATTRS,
+    content: { kind: "empty" },
+    target: "",
+    conflict: undefined,
+    unknown: NOTHING_UNKNOWN,
+  };
+}
+
+function headOf({ tree, seq, writer, epoch }: Side): Head {
+  return { tree, lamport: seq as Lamport, writer: writer as WriterId, epoch };
+}
+
+function textOf(names: readonly FileName[]): string {
+  return names.map(nameToText).join("/");
+}

@@ -1,0 +1,77 @@
+/**
+ * The library entry point `syncline/tree`: sorted rows of bytes as immutable trees of blocks, which are read, edited, compared
+ * and merged at a cost that follows what differs. docs/library.md has an example.
+ */
+import type { Cid } from "../base/ids.ts";
+import type { BlockStore } from "../blocks/block-store.ts";
+import { MemoryBlockStore } from "../blocks/memory-block-store.ts";
+import { createTreeConfig } from "../tree/boundary.ts";
+import type { TreeConfig } from "../tree/boundary.ts";
+import { diff } from "../tree/diff.ts";
+import type { Change } from "../tree/diff.ts";
+import { editTree, emptyTree } from "../tree/edit.ts";
+import type { Edit, Entry } from "../tree/entry.ts";
+import { mergeTrees } from "../tree/merge.ts";
+import type { Resolve } from "../tree/merge-leaves.ts";
+import { NodeStore } from "../tree/node-store.ts";
+import { get, range } from "../tree/read.ts";
+
+export interface KeyTreesOptions {
+  /** Trees with one salt share their nodes. 32 bytes; zeros by default. */
+  readonly salt?: Uint8Array;
+  /** The mean size of a node; the format's by default. */
+  readonly nodeBytes?: number;
+  /** Memory for nodes; 16 MiB by default. */
+  readonly cacheBytes?: number;
+}
+
+const CACHE_BYTES = 16 * 1024 * 1024;
+const SALT_BYTES = 32;
+
+/** A block store in memory. Any `BlockStore` takes its place. */
+export function memoryBlocks(): BlockStore {
+  return new MemoryBlockStore();
+}
+
+/** Trees in one block store. A tree is the address of its root node: equal rows are the same address, however they came about. */
+export class KeyTrees {
+  readonly #blocks: BlockStore;
+  readonly #nodes: NodeStore;
+  readonly #config: TreeConfig;
+
+  constructor(blocks: BlockStore, options: KeyTreesOptions = {}) {
+    const { salt = new Uint8Array(SALT_BYTES), nodeBytes, cacheBytes = CACHE_BYTES } = options;
+    this.#blocks = blocks;
+    this.#nodes = new NodeStore(blocks, { capacityBytes: cacheBytes });
+    this.#config = createTreeConfig({ salt, ...(nodeBytes === undefined ? {} : { targetBytes: nodeBytes }) });
+  }
+
+  /** The tree without rows. */
+  empty(): Promise<Cid> {
+    return emptyTree(this.#nodes, this.#blocks, this.#config);
+  }
+
+  /** The tree with these rows set (`value`) or deleted (`undefined`). Edits come in ascending order of their keys. Throws `limit_exceeded`. */
+  edit(tree: Cid, edits: Iterable<Edit> | AsyncIterable<Edit>): Promise<Cid> {
+    return editTree(this.#nodes, this.#blocks, this.#config, tree, edits);
+  }
+
+  get(tree: Cid, key: Uint8Array): Promise<Entry | undefined> {
+    return get(this.#nodes, tree, key);
+  }
+
+  /** The rows with from ≤ key < to, in order. */
+  range(tree: Cid, bounds: { readonly from?: Uint8Array; readonly to?: Uint8Array } = {}): AsyncGenerator<Entry> {
+    return range(this.#nodes, tree, bounds);
+  }
+
+  /** What leads from one tree to the other. Reads only nodes that they do not share. */
+  diff(from: Cid, to: Cid): AsyncGenerator<Change> {
+    return diff(this.#nodes, from, to);
+  }
+
+  /** Each row as the side that changed it has it; `resolve` is asked, in the order of the keys, where both did. */
+  merge(base: Cid, ours: Cid, theirs: Cid, resolve: Resolve): Promise<Cid> {
+    return mergeTrees(this.#nodes, this.#blocks, this.#config, base, ours, theirs, resolve);
+  }
+}

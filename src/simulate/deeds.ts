@@ -1,0 +1,225 @@
+/**
+ * What programs do on a mount, by choice numbers that are resolved on what the mount shows at that moment, so that operations meet
+ * and shrinking keeps them meaningful. Each new version holds a token of its own, which tells later whether it was lost.
+ */
+import { FsError } from "../vfs/filesystem.ts";
+import { isDirectory } from "./shown.ts";
+import type { KernelMount } from "./kernel-mount.ts";
+
+export const KINDS = [
+  ...([
+    "create",
+    "create",
+    "makeDirectory",
+    "makeDirectory",
+    "overwrite",
+    "append",
+    "append",
+    "save",
+    "unnamed",
+  ] as const),
+  ...(["patch", "truncate", "rename", "rename", "rename", "exchange", "link", "symlink", "unlink", "unlink"] as const),
+  ...(["removeDirectory", "removeTree", "chmod", "setXattr", "fsync"] as const),
+];
+
+export type Kind = (typeof KINDS)[number];
+
+/** A path: which directories to go down, and which name there, one that exists or any. */
+export interface Choice {
+  readonly down: readonly number[];
+  readonly name: number;
+  readonly existing: boolean;
+}
+
+export interface Deed {
+  readonly kind: Kind;
+  readonly at: Choice;
+  readonly to: Choice;
+  /** In the agent's own directory; else in the one that all share. */
+  readonly own: boolean;
+}
+
+const NAMES = ["p.txt", "q.log", "r", "d", "e"];
+
+/** What became of the versions that somebody wrote: each holds a token of its own. */
+export class Tokens {
+  /** Of calls that came back. */
+  readonly made = new Set<string>();
+  /** Somebody who saw them replaced or removed them. */
+  readonly gone = new Set<string>();
+  /** Those that survive power loss. */
+  readonly durable = new Set<string>();
+  readonly history: string[] = [];
+  #next = 0;
+
+  next(agent: string): string {
+    return `T${agent}${String(this.#next++).padStart(4, "0")}.`;
+  }
+}
+
+export function tokensIn(text: Buffer): string[] {
+  return text.toString("latin1").match(/T[a-z]\d{4}\./g) ?? [];
+}
+
+/** An operation with its paths. `pick` decides on lengths and the like. */
+export interface PlacedDeed {
+  readonly kind: Kind;
+  readonly path: string;
+  readonly target: string;
+  readonly token: string;
+  readonly pick: number;
+}
+
+export async function placeDeed(
+  mount: KernelMount,
+  root: string,
+  { kind, at, to }: Deed,
+  token: string,
+): Promise<PlacedDeed> {
+  const path = await resolve(mount, root, { ...at, existing: !NEW.has(kind) });
+  const target = await resolve(mount, root, { ...to, existing: kind === "exchange" || to.existing });
+  return { kind, path, target, token, pick: to.name };
+}
+
+export function isKind(text: string): text is Kind {
+  return KINDS.some((kind) => kind === text);
+}
+
+const NEW: ReadonlySet<string> = new Set(["create", "makeDirectory", "unnamed", "symlink"]);
+
+/** Does it. Answers 0 or Linux's error number; what it made and destroyed is noted in `tokens`. */
+export async function perform(mount: KernelMount, operation: PlacedDeed, tokens = new Tokens()): Promise<number> {
+  const made: string[] = [];
+  try {
+    await run(mount, operation, made, tokens);
+    for (const token of made) tokens.made.add(token);
+    return 0;
+  } catch (error) {
+    if (error instanceof FsError) return error.errno;
+    throw error;
+  }
+}
+
+async function run(mount: KernelMount, operation: PlacedDeed, made: string[], tokens: Tokens): Promise<void> {
+  const { kind, path, target, token, pick } = operation;
+  const line = Buffer.from(`${token} ${kind} ${"x".repeat(pick * 3)}\n`);
+  switch (kind) {
+    case "create":
+      await mount.create(path, line);
+      made.push(token);
+      return;
+    case "unnamed":
+      await mount.createUnnamed(path, line);
+      made.push(token);
+      return;
+    case "symlink":
+      await mount.makeSymlink(path, token);
+      made.push(token);
+      return;
+    case "makeDirectory":
+      return mount.makeDirectory(path);
+    case "overwrite":
+      return edit(() => ({ offset: 0, bytes: line, size: 0 }));
+    case "append":
+      return edit((before) => ({ offset: before.length, bytes: line }));
+    case "patch":
+      return edit(() => ({ offset: pick * 10, bytes: line }));
+    case "truncate":
+      return edit(() => ({ offset: 0, bytes: Buffer.alloc(0), size: pick * 15 }));
+    case "save":
+      if ((await mount.show(`${path}~`)) === undefined) await mount.create(`${path}~`, line);
+      else await edit(() => ({ offset: 0, bytes: line, size: 0 }), `${path}~`);
+      made.push(token);
+      return mount.rename(`${path}~`, path, false, destroy);
+    case "rename":
+      return mount.rename(path, target, false, destroy);
+    case "exchange":
+      return mount.rename(path, target, true);
+    case "link":
+      return mount.link(path, target);
+    case "unlink":
+      return mount.unlink(path, destroy);
+    case "removeDirectory":
+      return mount.removeDirectory(path);
+    case "removeTree":
+      return removeTree(path);
+    case "fsync":
+      return mount.fsync(path, synced);
+    case "chmod":
+      return mount.chmod(path, [0o600, 0o755, 0o700][pick % 3] ?? 0o644);
+    case "setXattr":
+      return mount.setXattr(path, "user.x", Buffer.from(token));
+  }
+
+  function destroy(contents: Buffer): void {
+    lose(tokensIn(contents));
+  }
+
+  /** At once: who dies in the middle of a call may have done what it asked for. */
+  function lose(lost: readonly string[]): void {
+    for (const old of lost) tokens.gone.add(old);
+  }
+
+  function synced(contents: Buffer): void {
+    for (const token of tokensIn(contents)) tokens.durable.add(token);
+  }
+
+  async function edit(change: (before: Buffer) => Change, file = path): Promise<void> {
+    let before: string[] = [];
+    let after: string[] = [];
+    await mount.edit(file, (bytes) => {
+      const next = change(bytes);
+      before = tokensIn(bytes);
+      after = tokensIn(changed(bytes, next));
+      lose(before.filter((old) => !after.includes(old)));
+      return next;
+    });
+    made.push(...after.filter((fresh) => !before.includes(fresh)));
+  }
+
+  async function removeTree(at: string): Promise<void> {
+    for (const name of (await mount.show(at))?.names ?? []) {
+      const inside = `${at}/${name}`;
+      const shown = await mount.show(inside);
+      if (shown !== undefined && isDirectory(shown.attributes)) await removeTree(inside);
+      else await mount.unlink(inside, destroy);
+    }
+    await mount.removeDirectory(at);
+  }
+}
+
+interface Change {
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+  readonly size?: number;
+}
+
+function changed(before: Buffer, { offset, bytes, size = before.length }: Change): Buffer {
+  const end = bytes.length === 0 ? 0 : offset + bytes.length;
+  const after = Buffer.alloc(Math.max(size, end));
+  before.copy(after, 0, 0, size);
+  if (bytes.length > 0) after.set(bytes, offset);
+  return after;
+}
+
+async function resolve(mount: KernelMount, root: string, { down, name, existing }: Choice): Promise<string> {
+  let at = root;
+  for (const pick of down) {
+    const inside = await directoriesIn(mount, at);
+    const next = inside[pick % Math.max(inside.length, 1)];
+    if (next === undefined) break;
+    at = `${at}/${next}`;
+  }
+  const names = (await mount.show(at))?.names ?? [];
+  const known = existing ? names[name % Math.max(names.length, 1)] : undefined;
+  return `${at}/${known ?? NAMES[name % NAMES.length] ?? "r"}`;
+}
+
+async function directoriesIn(mount: KernelMount, path: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const name of (await mount.show(path))?.names ?? []) {
+    const shown = await mount.show(`${path}/${name}`);
+    if (shown !== undefined && isDirectory(shown.attributes)) found.push(name);
+  }
+  return found;
+}

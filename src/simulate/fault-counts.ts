@@ -1,0 +1,34 @@
+/** How often each fault happened: one that never does proves nothing. */
+export const FAULTS = [
+  "request lost",
+  "reply lost",
+  "request twice",
+  "request late",
+  "partition",
+  "flipped bit",
+  "kill",
+  "power loss",
+  "disk full",
+] as const;
+
+export type Fault = (typeof FAULTS)[number];
+
+export class FaultCounts {
+  readonly #counts = new Map<Fault, number>(FAULTS.map((fault) => [fault, 0]));
+
+  count(fault: Fault): void {
+    this.#counts.set(fault, this.of(fault) + 1);
+  }
+
+  of(fault: Fault): number {
+    return this.#counts.get(fault) ?? 0;
+  }
+
+  add(other: FaultCounts): void {
+    for (const [fault, count] of other.entries()) this.#counts.set(fault, this.of(fault) + count);
+  }
+
+  entries(): [Fault, number][] {
+    return [...this.#counts];
+  }
+}

@@ -1,0 +1,231 @@
+/**
+ * A machine with a disk on which an agent runs, without kernel and threads: filesystem, overlay, flushes, publishing, all of it
+ * the code that agents run. Its process is killed, its power is cut, and it starts again with what its disk has.
+ */
+import { withKnownGenesis } from "../agent/open-bucket.ts";
+import { FlushSchedule } from "../agent/flush-schedule.ts";
+import { Publisher } from "../agent/publisher.ts";
+import type { SynclineError } from "../base/errors.ts";
+import { EPOCH_PIECE } from "../base/limits.ts";
+import { silentLog } from "../base/log.ts";
+import type { Random } from "../base/random.ts";
+import { RetryReader } from "../blocks/retry-reader.ts";
+import { VerifiedReader } from "../blocks/verified-reader.ts";
+import { Bucket } from "../bucket/bucket.ts";
+import { PackedRemote } from "../bucket/packed/packed-remote.ts";
+import type { BucketRemote, PreparedSwap } from "../bucket/remote.ts";
+import type { MergeSnapshots } from "../bucket/publish/workspace.ts";
+import type { Writer } from "../bucket/publish/next-commit.ts";
+import type { ObjectStore } from "../objects/object-store.ts";
+import type { BaseRoot } from "../overlay/journal-record.ts";
+import { dataReaderOf } from "../overlay/data-reader.ts";
+import { packChanged, PackedObjects, unpackChanged } from "../overlay/packed-epoch.ts";
+import { openVfs } from "../vfs/open-vfs.ts";
+import type { VfsLimits } from "../vfs/open-vfs.ts";
+import type { Vfs } from "../vfs/vfs.ts";
+import { KernelMount } from "./kernel-mount.ts";
+import { SimulatedProcess } from "./process.ts";
+import { SimulatedDisk } from "./simulated-disk.ts";
+import type { Timeline } from "./timeline.ts";
+
+/** Small, so that borders are met. */
+const LIMITS: Partial<VfsLimits> = {
+  segmentBytes: 64 * 1024,
+  frameBytes: 4096,
+  checkpointBytes: 256 * 1024,
+  cleanInodes: 12,
+  readTimeoutMs: 5_000,
+};
+const POLL_MS = 1_000;
+
+export interface MachineOptions {
+  readonly name: string;
+  readonly timeline: Timeline;
+  readonly random: Random;
+  /** The store as a process on this machine reaches it. */
+  readonly link: (process: SimulatedProcess) => ObjectStore;
+  /** Certifies devices. */
+  readonly certify: () => Promise<Writer>;
+  readonly genesis: Uint8Array;
+  /** The root that it stands on when it starts for the first time. */
+  readonly first: BaseRoot;
+  readonly merge: MergeSnapshots | undefined;
+  /** Whether its disk says that it synced, and did not. */
+  readonly forgetsSyncs: boolean;
+  /** Told when a publisher hears that nobody knows what became of its swap. */
+  readonly onUnknownSwap: () => void;
+  /** Told when an epoch is sealed, and when it is in the bucket. */
+  readonly onEpoch: (event: "sealed" | "published", epoch: number) => void;
+}
+
+/** What runs as long as a process does. */
+interface Running {
+  readonly process: SimulatedProcess;
+  readonly vfs: Vfs;
+  readonly mount: KernelMount;
+  readonly publisher: Publisher;
+  readonly schedule: FlushSchedule;
+}
+
+export class Machine {
+  readonly name: string;
+  readonly #options: MachineOptions;
+  #disk = new SimulatedDisk();
+  #isFull = false;
+  #writer: Writer | undefined;
+  #running: Running | undefined;
+
+  constructor(options: MachineOptions) {
+    this.name = options.name;
+    this.#options = options;
+    this.#use(new SimulatedDisk());
+  }
+
+  /** Undefined while no agent runs. */
+  get mount(): KernelMount | undefined {
+    return this.#running?.mount;
+  }
+
+  get process(): SimulatedProcess | undefined {
+    return this.#running?.process;
+  }
+
+  get vfs(): Vfs | undefined {
+    return this.#running?.vfs;
+  }
+
+  /** Why the last flush did not end in the bucket. */
+  get trouble(): SynclineError | undefined {
+    return this.#running?.publisher.state().lastError;
+  }
+
+  /** The root that it shows; undefined while it does not run. */
+  get base(): string | undefined {
+    return this.vfs?.baseState().commit;
+  }
+
+  /** Whether everything that was written here is in the bucket. */
+  get isPublished(): boolean {
+    return this.vfs?.pending().files === 0 && this.trouble === undefined;
+  }
+
+  /** Starts an agent, which needs no answer from the store. */
+  async start(): Promise<void> {
+    const { timeline, random, link, certify, genesis, first, merge } = this.#options;
+    const process = new SimulatedProcess(timeline);
+    const { clock } = process;
+    const store = link(process);
+    const writer = (this.#writer ??= await certify());
+    const remote = new PackedRemote(store, { clock, random, writer: writer.device.writer, pollMs: POLL_MS });
+    const blocks = new RetryReader(new VerifiedReader(remote.blocks), {
+      clock,
+      random,
+      forget: () => remote.forgetPlacement(),
+    });
+    const bucket = await Bucket.open(this.#overheard(withKnownGenesis(remote, genesis)), { blocks });
+    const vfs = openVfs({ storage: this.#disk, blocks, base: first, clock, log: silentLog, limits: LIMITS });
+    const publisher = this.#publisher(process, bucket, writer, vfs, merge);
+    const schedule = new FlushSchedule(process.clock, () => publisher.flush());
+    vfs.onDirty((reason) => schedule.note(reason));
+    remote.watch(() => void publisher.rootMoved().then(({ again }) => again && schedule.note("close")));
+    schedule.note("urgent");
+    this.#running = { process, vfs, mount: new KernelMount(vfs), publisher, schedule };
+  }
+
+  /** The process ends at once; requests that it sent may still arrive. */
+  kill(): void {
+    this.#end();
+    this.#use(this.#disk.afterKill());
+  }
+
+  /** As `kill`, and what was not synced is lost or torn. */
+  cutPower(): void {
+    this.#end();
+    this.#use(this.#disk.afterPowerLoss(this.#options.random));
+  }
+
+  /** While it is full nothing fits any more. */
+  fillDisk(isFull: boolean): void {
+    this.#isFull = isFull;
+    this.#disk.capacity = isFull ? this.#disk.used : Infinity;
+  }
+
+  #use(disk: SimulatedDisk): void {
+    this.#disk = disk;
+    disk.forgetsSyncs = this.#options.forgetsSyncs;
+    this.fillDisk(this.#isFull);
+  }
+
+  #overheard(remote: BucketRemote): BucketRemote {
+    const { onUnknownSwap } = this.#options;
+    const heard = async (prepared: PreparedSwap) => {
+      const outcome = await prepared.swap();
+      if (outcome.kind === "unknown") onUnknownSwap();
+      return outcome;
+    };
+    return {
+      ...remote,
+      beginUpload: () => {
+        const session = remote.beginUpload();
+        return {
+          blocks: session.blocks,
+          putContent: (block) => session.putContent(block),
+          prepare: async (expected, upload) => {
+            const prepared = await session.prepare(expected, upload);
+            return { ...prepared, swap: () => heard(prepared) };
+          },
+          [Symbol.asyncDispose]: () => session[Symbol.asyncDispose](),
+        };
+      },
+    };
+  }
+
+  #end(): void {
+    this.#running?.process.kill();
+    this.#running = undefined;
+  }
+
+  #publisher(
+    process: SimulatedProcess,
+    bucket: Bucket,
+    writer: Writer,
+    vfs: Vfs,
+    merge: MergeSnapshots | undefined,
+  ): Publisher {
+    const { random, onEpoch, certify } = this.#options;
+    return new Publisher({
+      bucket,
+      clock: process.clock,
+      random,
+      log: silentLog,
+      writer: { writer, replace: async () => (this.#writer = await certify()) },
+      fixed: false,
+      ...(merge === undefined ? {} : { merge }),
+      overlay: {
+        seal: async () => {
+          await process.alive();
+          const changes = vfs.seal();
+          if (changes !== undefined) onEpoch("sealed", changes.epoch);
+          await vfs.sync();
+          await process.alive();
+          if (changes === undefined) return undefined;
+          const { objects, ...head } = changes;
+          return { ...structuredClone(head), objects: unpackChanged(packChanged(objects)) };
+        },
+        published: async ({ objects, ...epoch }) => {
+          await process.alive();
+          vfs.published({ ...structuredClone(epoch), objects: PackedObjects.of(objects, EPOCH_PIECE) });
+          onEpoch("published", epoch.epoch);
+        },
+        adopt: async (base) => {
+          await process.alive();
+          vfs.adopt(structuredClone(base));
+        },
+      },
+      data: dataReaderOf(this.#disk),
+      base: vfs.baseState(),
+      held: vfs.heldEpochs.length > 0,
+      releaseMemory: () => {},
+    });
+  }
+}

@@ -1,0 +1,37 @@
+/** A simulated process: once it is dead, no timer of its own fires any more, and nothing that it waits for comes back. */
+import type { Clock } from "../base/clock.ts";
+
+export class SimulatedProcess {
+  readonly clock: Clock;
+  /** Resolves when it dies. */
+  readonly death: Promise<void>;
+  #isDead = false;
+  #die: () => void = () => {};
+
+  constructor(world: Clock) {
+    this.death = new Promise((resolve) => (this.#die = resolve));
+    this.clock = {
+      nowNs: () => world.nowNs(),
+      monotonicMs: () => world.monotonicMs(),
+      sleep: async (ms, signal) => {
+        await world.sleep(ms, signal);
+        await this.alive();
+      },
+      after: (ms, action) => world.after(ms, () => this.#isDead || action()),
+    };
+  }
+
+  get isDead(): boolean {
+    return this.#isDead;
+  }
+
+  kill(): void {
+    this.#isDead = true;
+    this.#die();
+  }
+
+  /** Never resolves in a dead process. */
+  alive(): Promise<void> {
+    return this.#isDead ? new Promise(() => {}) : Promise.resolve();
+  }
+}

@@ -1,0 +1,54 @@
+/** What must hold when everybody has come to rest: one tree everywhere, nothing lost, a bucket in order. */
+import { systemRandom } from "../base/random.ts";
+import { Bucket } from "../bucket/bucket.ts";
+import { PackedRemote } from "../bucket/packed/packed-remote.ts";
+import { verifyBucket } from "../bucket/verify.ts";
+import { systemClock } from "../base/clock.ts";
+import type { ObjectStore } from "../objects/object-store.ts";
+import { SynclineError } from "../base/errors.ts";
+import type { Tokens } from "./deeds.ts";
+import { tokensIn } from "./deeds.ts";
+import type { KernelMount } from "./kernel-mount.ts";
+import type { Machine } from "./machine.ts";
+import { differences, isAstray, treeOf } from "./shown-tree.ts";
+
+export interface Settled {
+  readonly machines: readonly Machine[];
+  /** One that has just begun. */
+  readonly fresh: Machine;
+  readonly tokens: Tokens;
+  readonly store: ObjectStore;
+  /** Lets everybody come to rest again; what hinders it. */
+  readonly rest: () => Promise<string[]>;
+}
+
+export async function settledFaults({ machines, fresh, tokens, store, rest }: Settled): Promise<string[]> {
+  const restless = await rest();
+  if (restless.length > 0) return restless;
+  const tree = await treeOf(mountOf(fresh));
+  const faults: string[] = [];
+  const homes = new Set(["", "shared", ...machines.map(({ name }) => `own-${name}`)]);
+  for (const path of tree.keys()) if (isAstray(path, homes)) faults.push(`astray: ${path}`);
+  const compare = async (what: string, machine: Machine) =>
+    faults.push(...differences(tree, await treeOf(mountOf(machine))).map((line) => `${what}: ${line}`));
+  for (const machine of machines) {
+    await compare(`${machine.name} with caches`, machine);
+    machine.mount?.dropCaches();
+    await compare(`${machine.name} without caches`, machine);
+    machine.kill();
+    await machine.start();
+  }
+  faults.push(...(await rest()));
+  for (const machine of machines) await compare(`${machine.name} started anew`, machine);
+  const present = new Set([...tree.values()].flatMap((shown) => tokensIn(Buffer.from(shown, "latin1"))));
+  for (const token of tokens.made) if (!present.has(token) && !tokens.gone.has(token)) faults.push(`lost: ${token}`);
+  const remote = new PackedRemote(store, { clock: systemClock, random: systemRandom });
+  const bucket = await Bucket.open(remote, { blocks: remote.blocks });
+  const { damage } = await verifyBucket(bucket, { blocks: remote.blocks });
+  return [...faults, ...damage.map(({ what }) => `damage: ${what}`)];
+}
+
+function mountOf({ mount, name }: Machine): KernelMount {
+  if (mount === undefined) throw new SynclineError("internal", `${name} does not run.`);
+  return mount;
+}

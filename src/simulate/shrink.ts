@@ -1,0 +1,24 @@
+/** Makes a history that goes wrong as short as it gets: takes out of its plan whatever it goes wrong without. */
+import type { Plan } from "./plan.ts";
+
+/** `isWrong` plays a plan. Gives up after `mostPlays`, with the shortest so far. */
+export async function shrink(plan: Plan, isWrong: (plan: Plan) => Promise<boolean>, mostPlays = 300): Promise<Plan> {
+  let shortest = plan;
+  let plays = 0;
+  const without = async (part: "troubles" | "deeds"): Promise<boolean> => {
+    let isShorter = false;
+    for (let size = Math.ceil(shortest[part].length / 2); size >= 1; size = Math.floor(size / 2)) {
+      for (let from = 0; from < shortest[part].length;) {
+        if (plays++ >= mostPlays) return false;
+        const left = { ...shortest, [part]: shortest[part].toSpliced(from, size) };
+        if (await isWrong(left)) {
+          shortest = left;
+          isShorter = true;
+        } else from += size;
+      }
+    }
+    return isShorter;
+  };
+  while ((await without("troubles")) || (await without("deeds")));
+  return shortest;
+}

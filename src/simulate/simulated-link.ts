@@ -1,0 +1,213 @@
+/**
+ * A process's way to an object store that others use, too: requests take time, get lost, arrive twice or long after their sender
+ * gave up, and so do replies. What of it happens is drawn from the link's own chance.
+ */
+import type { Clock } from "../base/clock.ts";
+import { SynclineError } from "../base/errors.ts";
+import type { Random } from "../base/random.ts";
+import type {
+  ByteRange,
+  ObjectBody,
+  ObjectInfo,
+  ObjectStore,
+  PutOutcome,
+  StoredObject,
+} from "../objects/object-store.ts";
+import type { Fault, FaultCounts } from "./fault-counts.ts";
+
+/** How likely each fault is, for one request. */
+export interface LinkChances {
+  readonly requestLost: number;
+  readonly replyLost: number;
+  readonly twice: number;
+  readonly late: number;
+  readonly flip: number;
+}
+
+export const CALM: LinkChances = { requestLost: 0, replyLost: 0, twice: 0, late: 0, flip: 0 };
+
+export interface LinkOptions {
+  readonly store: ObjectStore;
+  /** The world's, not the process's: what is on its way arrives though its sender died. */
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly counts: FaultCounts;
+  readonly chances: () => LinkChances;
+  /** Told when the sender of a put will never hear what became of it. */
+  readonly onMissingReply: () => void;
+  /** Whether nothing gets through now. */
+  readonly isCut: () => boolean;
+  /** Whether there is nobody any more whom a reply could reach. */
+  readonly isDead: () => boolean;
+}
+
+type Fate = "fine" | "request lost" | "reply lost" | "request twice" | "request late";
+
+export class SimulatedLink implements ObjectStore {
+  readonly #options: LinkOptions;
+
+  constructor(options: LinkOptions) {
+    this.#options = options;
+  }
+
+  get address(): string {
+    return this.#options.store.address;
+  }
+
+  async initialize(): Promise<void> {}
+
+  head(name: string): Promise<ObjectInfo | undefined> {
+    return this.#read(() => this.#options.store.head(name));
+  }
+
+  async get(name: string): Promise<StoredObject | undefined> {
+    const object = await this.#read(() => this.#options.store.get(name));
+    return object && { ...object, bytes: this.#flipped(object.bytes) };
+  }
+
+  async getRanges(name: string, ranges: readonly ByteRange[]): Promise<Uint8Array[]> {
+    const parts = await this.#read(() => this.#options.store.getRanges(name, ranges));
+    return parts.map((part) => this.#flipped(part));
+  }
+
+  async getTail(name: string, length: number): Promise<{ bytes: Uint8Array; size: number }> {
+    const { bytes, size } = await this.#read(() => this.#options.store.getTail(name, length));
+    return { bytes: this.#flipped(bytes), size };
+  }
+
+  async putNew(name: string, body: ObjectBody, durable?: "now" | "later"): Promise<PutOutcome> {
+    const chunks = await collected(body);
+    return this.#put(() => this.#options.store.putNew(name, chunks, durable));
+  }
+
+  async putIfMatch(name: string, body: ObjectBody, token: string): Promise<PutOutcome> {
+    const chunks = await collected(body);
+    return this.#put(() => this.#options.store.putIfMatch(name, chunks, token));
+  }
+
+  settle(): Promise<void> {
+    return this.#read(() => this.#options.store.settle());
+  }
+
+  async delete(name: string): Promise<void> {
+    const outcome = await this.#change(() => this.#options.store.delete(name));
+    if (outcome === undefined) throw unreachable(this.address);
+  }
+
+  async *list(prefix: string): AsyncIterable<ObjectInfo> {
+    const objects = await this.#read(async () => {
+      const all: ObjectInfo[] = [];
+      for await (const object of this.#options.store.list(prefix)) all.push(object);
+      return all;
+    });
+    yield* objects;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+
+  async #put(work: () => Promise<PutOutcome>): Promise<PutOutcome> {
+    const outcome = await this.#change(work);
+    if (outcome !== undefined) return outcome.value;
+    this.#options.onMissingReply();
+    return { kind: "unknown", cause: unreachable(this.address) };
+  }
+
+  /** A call that changes nothing: whatever happens to it, it can be made again. */
+  async #read<Result>(work: () => Promise<Result>): Promise<Result> {
+    const fate = this.#fate();
+    await this.#travel();
+    const isLost = fate !== "fine" && fate !== "request twice";
+    if (isLost) this.#options.counts.count(fate === "request late" ? "request lost" : fate);
+    if (isLost || this.#checkCut()) return this.#never();
+    const result = await work();
+    await this.#travel();
+    if (this.#checkCut()) return this.#never();
+    return this.#alive(result);
+  }
+
+  /** Undefined: nobody knows whether it took place. Throws `store_unreachable` when it did not and will not. */
+  async #change<Result>(work: () => Promise<Result>): Promise<{ readonly value: Result } | undefined> {
+    const { clock, random, counts } = this.#options;
+    const fate = this.#fate();
+    if (fate !== "fine") counts.count(fate);
+    await this.#travel();
+    if (this.#checkCut() || fate === "request lost") return this.#never();
+    if (fate === "request late") {
+      clock.after(LATE_MS * random.fraction(), () => void work().catch(() => {}));
+      return this.#unknown();
+    }
+    const value = await work();
+    if (fate === "request twice") clock.after(LATE_MS * random.fraction(), () => void work().catch(() => {}));
+    await this.#travel();
+    return fate === "reply lost" || this.#checkCut() ? this.#unknown() : this.#alive({ value });
+  }
+
+  #fate(): Fate {
+    const { random, chances } = this.#options;
+    const { requestLost, replyLost, twice, late } = chances();
+    let draw = random.fraction();
+    const fates = [
+      ["request lost", requestLost],
+      ["reply lost", replyLost],
+      ["request twice", twice],
+      ["request late", late],
+    ] as const;
+    for (const [fate, chance] of fates) if ((draw -= chance) < 0) return fate;
+    return "fine";
+  }
+
+  #checkCut(): boolean {
+    const isCut = this.#options.isCut();
+    if (isCut) this.#options.counts.count("partition" satisfies Fault);
+    return isCut;
+  }
+
+  async #travel(): Promise<void> {
+    const { clock, random } = this.#options;
+    // Most packets take about as long as each other; a few take many times as long, so that requests overtake one another.
+    const slow = random.fraction() < 0.05 ? 20 : 1;
+    await clock.sleep(TRAVEL_MS * slow * (0.5 + random.fraction()));
+  }
+
+  /** The sender gives up at some time. */
+  async #never(): Promise<never> {
+    await this.#options.clock.sleep(PATIENCE_MS);
+    await this.#alive(undefined);
+    throw unreachable(this.address);
+  }
+
+  async #unknown(): Promise<undefined> {
+    await this.#options.clock.sleep(PATIENCE_MS);
+    return this.#alive(undefined);
+  }
+
+  async #alive<Value>(value: Value): Promise<Value> {
+    if (this.#options.isDead()) await new Promise<never>(() => {});
+    return value;
+  }
+
+  #flipped(bytes: Uint8Array): Uint8Array {
+    const { random, chances, counts } = this.#options;
+    if (bytes.length === 0 || random.fraction() >= chances().flip) return bytes;
+    counts.count("flipped bit");
+    const flipped = bytes.slice();
+    const at = Math.floor(random.fraction() * bytes.length);
+    flipped[at] = (flipped[at] ?? 0) ^ (1 << Math.floor(random.fraction() * 8));
+    return flipped;
+  }
+}
+
+async function collected(body: ObjectBody): Promise<Uint8Array[]> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of body) chunks.push(chunk.slice());
+  return chunks;
+}
+
+function unreachable(address: string): SynclineError {
+  return new SynclineError("store_unreachable", `${address} does not answer.`);
+}
+
+const TRAVEL_MS = 5;
+const PATIENCE_MS = 2_000;
+/** How long after its sender gave up a request may still arrive. */
+const LATE_MS = 10_000;

@@ -1,0 +1,21 @@
+/** What happened in a simulated history, in words, with its times. */
+import type { Clock } from "../base/clock.ts";
+import { blake3 } from "../crypto/hash.ts";
+
+export class Trace {
+  readonly lines: string[] = [];
+  readonly #clock: Clock;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  add(who: string, what: string): void {
+    this.lines.push(`${(this.#clock.monotonicMs() / 1000).toFixed(3).padStart(8)} ${who} ${what}`);
+  }
+
+  /** Of two traces that are the same, byte for byte, this is the same. */
+  get digest(): string {
+    return Buffer.from(blake3(Buffer.from(this.lines.join("\n")))).toString("hex");
+  }
+}

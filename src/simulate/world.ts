@@ -1,0 +1,307 @@
+/**
+ * Several machines on one bucket in an object store, on a timeline of their own: programs write, things go wrong; then nothing goes
+ * wrong any more, nobody writes, and everything must come to rest by itself. What must hold then is checked in settled.ts.
+ */
+import { hasCode, isDamage } from "../base/errors.ts";
+import type { SynclineError } from "../base/errors.ts";
+import type { Cid, Lamport } from "../base/ids.ts";
+import { Bucket } from "../bucket/bucket.ts";
+import { PackedRemote } from "../bucket/packed/packed-remote.ts";
+import type { Writer } from "../bucket/publish/next-commit.ts";
+import { createDeviceKey } from "../crypto/device-key.ts";
+import { walletSigner } from "../crypto/wallet.ts";
+import { signCertificate } from "../format/certificate.ts";
+import { MemoryObjectStore } from "../objects/memory-object-store.ts";
+import type { ObjectStore } from "../objects/object-store.ts";
+import { perform, placeDeed, Tokens } from "./deeds.ts";
+import type { Deed } from "./deeds.ts";
+import { FaultCounts } from "./fault-counts.ts";
+import { Machine } from "./machine.ts";
+import type { PlannedDeed, Plan, Trouble } from "./plan.ts";
+import type { SimulatedProcess } from "./process.ts";
+import { mergeDroppingCopies, sabotaged } from "./sabotage.ts";
+import type { Sabotage } from "./sabotage.ts";
+import { seededRandom } from "./seeded-random.ts";
+import { settledFaults } from "./settled.ts";
+import { CALM, SimulatedLink } from "./simulated-link.ts";
+import { Timeline } from "./timeline.ts";
+import { Trace } from "./trace.ts";
+
+export interface Outcome {
+  /** What does not hold; empty when all is well. */
+  readonly violations: readonly string[];
+  readonly trace: Trace;
+  readonly counts: FaultCounts;
+}
+
+/** Plays one history. The same plan gives the same trace. */
+export async function play(plan: Plan, sabotage?: Sabotage): Promise<Outcome> {
+  const timeline = new Timeline();
+  const world = new World(plan, timeline, sabotage);
+  try {
+    return await timeline.run(world.play());
+  } catch (error) {
+    // Whatever is thrown is a fault of the code that is simulated: it has to answer everything that can happen.
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    return { counts: world.counts, trace: world.trace, violations: [`thrown: ${text}`] };
+  }
+}
+
+class World {
+  readonly counts = new FaultCounts();
+  readonly trace: Trace;
+  readonly #plan: Plan;
+  readonly #timeline: Timeline;
+  readonly #sabotage: Sabotage | undefined;
+  readonly #store: ObjectStore;
+  readonly #tokens = new Tokens();
+  readonly #machines: Machine[] = [];
+  /** Machines that nothing gets to or from, until when. */
+  readonly #cutUntilMs = new Map<Machine, number>();
+  /** What its machine had made when an epoch was sealed. */
+  readonly #sealed = new Map<string, readonly string[]>();
+  #isCalm = false;
+  #missingReplies = 0;
+  #unknownSwaps = 0;
+  #devices = 0;
+  #genesis: { readonly cid: Cid; readonly bytes: Uint8Array } | undefined;
+
+  constructor(plan: Plan, timeline: Timeline, sabotage: Sabotage | undefined) {
+    this.#plan = plan;
+    this.#timeline = timeline;
+    this.#sabotage = sabotage;
+    this.#store = sabotaged(new MemoryObjectStore("memory://bucket"), sabotage);
+    this.trace = new Trace(timeline);
+  }
+
+  async play(): Promise<Outcome> {
+    const first = await this.#makeBucket();
+    for (let index = 0; index < this.#plan.machines; index++) this.#machines.push(this.#machine(index, first));
+    for (const machine of this.#machines) await this.#begin(machine);
+    const users = this.#machines.map((machine, index) => this.#use(machine, index));
+    await Promise.all([...users, ...this.#plan.troubles.map((trouble) => this.#bring(trouble))]);
+    await this.#calm();
+    const violations = await this.#rest();
+    if (violations.length > 0) return { violations, trace: this.trace, counts: this.counts };
+    const fresh = this.#machine(this.#machines.length, first);
+    await fresh.start();
+    const faults = await settledFaults({
+      machines: this.#machines,
+      fresh,
+      tokens: this.#tokens,
+      store: this.#store,
+      rest: () => this.#rest([...this.#machines, fresh]),
+    });
+    // An answer that arrived is known.
+    if (this.#unknownSwaps > this.#missingReplies)
+      faults.push(`${this.#unknownSwaps} swaps are unknown, ${this.#missingReplies} replies are missing`);
+    return { violations: faults, trace: this.trace, counts: this.counts };
+  }
+
+  async #makeBucket(): Promise<{ readonly commit: Cid; readonly tree: Cid; readonly seq: Lamport }> {
+    const random = seededRandom(this.#plan.seed + 1);
+    const remote = new PackedRemote(this.#store, { clock: this.#timeline, random });
+    const owner = { mode: 0o755, uid: 0, gid: 0 };
+    const device = createDeviceKey(random);
+    await Bucket.create(remote, { owner: OWNER, device, notAfter: NOT_AFTER, clock: this.#timeline, random, ...owner });
+    const bucket = await Bucket.open(remote, { blocks: remote.blocks });
+    this.#genesis = bucket.genesis;
+    const { cid: commit, body } = await currentCommit(bucket);
+    return { commit, tree: body.tree, seq: body.seq };
+  }
+
+  #machine(index: number, first: Parameters<typeof newMachine>[0]["first"]): Machine {
+    const name = NAMES[index] ?? "z";
+    const random = seededRandom(this.#plan.seed * 31 + index + 7);
+    const link = (process: SimulatedProcess): ObjectStore => {
+      return new SimulatedLink({
+        store: this.#store,
+        clock: this.#timeline,
+        random,
+        counts: this.counts,
+        chances: () => (this.#isCalm ? CALM : this.#plan.chances),
+        isCut: () => (this.#cutUntilMs.get(machine) ?? 0) > this.#timeline.monotonicMs(),
+        isDead: () => process.isDead,
+        onMissingReply: () => void this.#missingReplies++,
+      });
+    };
+    const machine: Machine = newMachine({
+      name,
+      timeline: this.#timeline,
+      random,
+      link,
+      certify: () => this.#certify(),
+      genesis: this.#genesis?.bytes ?? new Uint8Array(),
+      first,
+      merge: this.#sabotage === "a conflict copy dropped" ? mergeDroppingCopies : undefined,
+      forgetsSyncs: this.#sabotage === "fsync that does not sync",
+      onUnknownSwap: () => void this.#unknownSwaps++,
+      onEpoch: (event, epoch) => this.#noteEpoch(name, event, epoch),
+    });
+    return machine;
+  }
+
+  async #certify(): Promise<Writer> {
+    const device = createDeviceKey(seededRandom(this.#plan.seed * 101 + ++this.#devices));
+    const genesis = this.#genesis?.cid;
+    if (genesis === undefined) return Promise.reject(new RangeError("there is no bucket"));
+    return { device, certificate: await signCertificate(device, genesis, NOT_AFTER, OWNER) };
+  }
+
+  /** What is in the bucket survives the machine's power loss. */
+  #noteEpoch(name: string, event: "sealed" | "published", epoch: number): void {
+    this.trace.add(name, `${event} epoch ${epoch}`);
+    const key = `${name} ${epoch}`;
+    if (event === "sealed") {
+      if (!this.#sealed.has(key)) this.#sealed.set(key, madeBy(this.#tokens, name));
+      return;
+    }
+    for (const token of this.#sealed.get(key) ?? []) this.#tokens.durable.add(token);
+  }
+
+  /** Makes the machine's directories, as on a new mount. */
+  async #begin(machine: Machine): Promise<void> {
+    await machine.start();
+    for (const directory of [`own-${machine.name}`, "shared"]) await this.#makeDirectory(machine, directory);
+  }
+
+  async #makeDirectory({ mount, name }: Machine, path: string): Promise<void> {
+    for (;;) {
+      try {
+        if ((await mount?.show(path)) === undefined) await mount?.makeDirectory(path);
+        return;
+      } catch (error) {
+        if (!isIoError(error)) throw error;
+        this.trace.add(name, `makeDirectory ${path}: ${error.code}`);
+        await this.#timeline.sleep(REST_STEP_MS);
+      }
+    }
+  }
+
+  async #use(machine: Machine, index: number): Promise<void> {
+    for (const planned of this.#plan.deeds) {
+      if (planned.machine !== index) continue;
+      const waitMs = planned.atMs - this.#timeline.monotonicMs();
+      if (waitMs > 0) await this.#timeline.sleep(waitMs);
+      await this.#do(machine, planned);
+    }
+  }
+
+  /** Nobody knows what became of a call in whose middle the agent died. */
+  async #do(machine: Machine, { deed }: PlannedDeed): Promise<void> {
+    const { mount, process } = machine;
+    if (mount === undefined || process === undefined) return;
+    const root = deed.own ? `own-${machine.name}` : "shared";
+    const work = async () => {
+      const placed = await placeDeed(mount, root, deed, this.#tokens.next(machine.name));
+      const errno = await perform(mount, placed, this.#tokens);
+      const { kind, path, target, token } = placed;
+      const asked = [kind, path, ...(TWO_PATHS.has(kind) ? [target] : []), token].join(" ");
+      this.trace.add(machine.name, `${asked}: ${errno === 0 ? "done" : `error ${errno}`}`);
+    };
+    await Promise.race([work().catch((error: unknown) => this.#noteFailure(machine, deed, error)), process.death]);
+  }
+
+  #noteFailure({ name }: Machine, { kind }: Deed, error: unknown): void {
+    if (!isIoError(error)) throw error;
+    this.trace.add(name, `${kind}: ${error.code}`);
+  }
+
+  async #bring({ kind, atMs, forMs, machine: index }: Trouble): Promise<void> {
+    await this.#timeline.sleep(Math.max(0, atMs - this.#timeline.monotonicMs()));
+    const machine = this.#machines[index];
+    if (machine === undefined) return;
+    this.trace.add(machine.name, `${kind} for ${Math.round(forMs)} ms`);
+    if (kind === "partition") {
+      this.#cutUntilMs.set(machine, this.#timeline.monotonicMs() + forMs);
+      await this.#timeline.sleep(forMs);
+      return;
+    }
+    this.counts.count(kind);
+    if (kind === "disk full") {
+      machine.fillDisk(true);
+      await this.#timeline.sleep(forMs);
+      machine.fillDisk(false);
+      return;
+    }
+    if (machine.process === undefined) return;
+    if (kind === "kill") machine.kill();
+    else this.#cutPower(machine);
+    await this.#timeline.sleep(forMs);
+    await this.#startAgain(machine);
+  }
+
+  #cutPower(machine: Machine): void {
+    machine.cutPower();
+    for (const token of madeBy(this.#tokens, machine.name))
+      if (!this.#tokens.durable.has(token)) this.#tokens.made.delete(token);
+  }
+
+  async #startAgain(machine: Machine): Promise<void> {
+    while (machine.process === undefined) {
+      try {
+        await machine.start();
+        this.trace.add(machine.name, "started");
+      } catch (error) {
+        // What the journal carries does not fit: somebody has to make room first.
+        if (!hasCode(error, "disk_full")) throw error;
+        this.trace.add(machine.name, "does not start: disk_full");
+        await this.#timeline.sleep(REST_STEP_MS);
+      }
+    }
+  }
+
+  async #calm(): Promise<void> {
+    this.#isCalm = true;
+    this.#cutUntilMs.clear();
+    for (const machine of this.#machines) {
+      machine.fillDisk(false);
+      await this.#startAgain(machine);
+    }
+    this.trace.add("all", "calm");
+    // What was on its way long after its sender gave up has arrived then.
+    await this.#timeline.sleep(STRAGGLERS_MS);
+  }
+
+  /** Everybody flushes and adopts by itself. */
+  async #rest(machines: readonly Machine[] = this.#machines): Promise<string[]> {
+    const endMs = this.#timeline.monotonicMs() + REST_MS;
+    while (this.#timeline.monotonicMs() < endMs) {
+      const [first] = machines;
+      if (machines.every(({ base, isPublished }) => base === first?.base && isPublished)) {
+        this.trace.add("all", `at rest on ${first?.base}`);
+        return [];
+      }
+      await this.#timeline.sleep(REST_STEP_MS);
+    }
+    return machines.map(({ name, base, trouble, vfs }) => {
+      return `no rest: ${name} on ${base}, ${vfs?.pending().files} pending, ${trouble?.code} ${trouble?.message}`;
+    });
+  }
+}
+
+function newMachine(options: ConstructorParameters<typeof Machine>[0]): Machine {
+  return new Machine(options);
+}
+
+async function currentCommit(bucket: Bucket) {
+  const current = await bucket.current();
+  return current === undefined ? Promise.reject(new RangeError("there is no root")) : current.commit;
+}
+
+/** What a program gets as an I/O error: the bucket does not answer, or what it answers is damaged. */
+function isIoError(error: unknown): error is SynclineError {
+  return isDamage(error) || hasCode(error, "read_timeout") || hasCode(error, "store_unreachable");
+}
+
+function madeBy({ made }: Tokens, name: string): string[] {
+  return [...made].filter((token) => token[1] === name);
+}
+
+const OWNER = walletSigner(new Uint8Array(32).fill(7));
+const NOT_AFTER = 4_000_000_000;
+const NAMES = [..."abcdefgh"];
+const TWO_PATHS: ReadonlySet<string> = new Set(["rename", "exchange", "link"]);
+const STRAGGLERS_MS = 12_000;
+const REST_MS = 180_000;
+const REST_STEP_MS = 500;

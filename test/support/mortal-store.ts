@@ -1,0 +1,44 @@
+/** An ObjectStore whose user dies at a chosen step of what it changes: before that step, or right behind it. */
+import type { ObjectStore } from "../../src/objects/object-store.ts";
+
+export interface MortalStore {
+  readonly store: ObjectStore;
+  /** Changes that were begun, the last one included. */
+  readonly steps: number;
+}
+
+/** Dies at change number `at`, counted from 0; nothing works from there on. `done`: the change still takes place. */
+export function mortalStore(inner: ObjectStore, at: number, done: boolean): MortalStore {
+  let steps = 0;
+  let dead = false;
+  const alive = () => {
+    if (dead) throw new Error("dead");
+  };
+  const change = async <Result>(work: () => Promise<Result>): Promise<Result> => {
+    alive();
+    if (steps++ !== at) return work();
+    dead = true;
+    if (done) await work();
+    throw new Error("died");
+  };
+  const store: ObjectStore = {
+    address: inner.address,
+    initialize: () => inner.initialize(),
+    head: async (name) => (alive(), inner.head(name)),
+    get: async (name) => (alive(), inner.get(name)),
+    getRanges: async (name, ranges) => (alive(), inner.getRanges(name, ranges)),
+    getTail: async (name, length) => (alive(), inner.getTail(name, length)),
+    putNew: (name, body, durable) => change(() => inner.putNew(name, body, durable)),
+    putIfMatch: (name, body, token) => change(() => inner.putIfMatch(name, body, token)),
+    settle: async () => (alive(), inner.settle()),
+    delete: (name) => change(() => inner.delete(name)),
+    list: (prefix) => (alive(), inner.list(prefix)),
+    [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
+  };
+  return {
+    store,
+    get steps() {
+      return steps;
+    },
+  };
+}

@@ -1,0 +1,157 @@
+/**
+ * Units that both sides changed, found from whole trees, without the merge's own code: one side's is where it was, as that
+ * side left it, and the other's is somewhere as a whole.
+ */
+import { isDeepStrictEqual } from "node:util";
+import type { FileId } from "../../src/base/ids.ts";
+import type { Surveyed } from "./merge-laws.ts";
+
+export interface ContestedUnit {
+  /** In a few words, for who reads a fault. */
+  readonly what: string;
+  /** Everything that one of the three trees has in it. */
+  readonly ids: ReadonlySet<FileId>;
+  /** What each side has, by path in it. Empty: nothing is left of it. */
+  readonly sides: readonly Contents[];
+  /** What the merged tree has, at this very directory or beside this very name. */
+  readonly find: (merged: Surveyed) => Contents;
+  /** All that the merged tree has of this kind. */
+  readonly all: (merged: Surveyed) => Contents[];
+}
+
+/** Path → text; of directories undefined. */
+type Contents = ReadonlyMap<string, string | undefined>;
+
+const SUFFIXES = ["", "-journal", "-shm", "-wal"];
+
+/** The outermost ones, whose root was in the base. */
+export function contestedUnits(base: Surveyed, x: Surveyed, y: Surveyed): ContestedUnit[] {
+  const roots = treeRoots(base);
+  const trees = roots.filter((root) => isContested([base, x, y].map((tree) => below(tree, root))));
+  const all = trees.map((root): ContestedUnit => {
+    const members = [base, x, y].map((tree) => below(tree, root));
+    return {
+      what: `directory ${root}`,
+      ids: idsOf(members),
+      sides: members.slice(1).map(textsOf),
+      find: (merged) => textsOf(below(merged, root)),
+      all: (merged) => directoriesOf(merged).map((directory) => textsOf(below(merged, directory))),
+    };
+  });
+  for (const { parent, main } of mainsOf(base)) {
+    const members = [base, x, y].map((tree) => beside(tree, parent, main));
+    if (!isContested(members) || !members.some((found) => [...found.keys()].some((path) => path !== ""))) continue;
+    all.push({
+      what: `files of ${main} in ${parent}`,
+      ids: idsOf(members),
+      sides: members.slice(1).map(textsOf),
+      find: (merged) => textsOf(beside(merged, parent, main)),
+      all: (merged) => mainsOf(merged).map((found) => textsOf(beside(merged, found.parent, found.main))),
+    });
+  }
+  return all.filter(({ what }) => {
+    const root = what.split(" ").at(-1) ?? "";
+    return (
+      !trees.some((tree) => tree !== root && isBelow(base, root as FileId, tree)) &&
+      !(what.startsWith("files") && trees.includes(root as FileId))
+    );
+  });
+}
+
+/** Law of units: none is mixed. */
+export function tornUnits(units: readonly ContestedUnit[], merged: Surveyed): string[] {
+  return units.flatMap(({ what, sides, find, all }) => {
+    const found = find(merged);
+    const whole = sides.some((side) => [...side].every(([path, text]) => found.has(path) && found.get(path) === text));
+    const everywhere = all(merged);
+    const lost = sides.filter(
+      (side) =>
+        side.size > 0 &&
+        !isDeepStrictEqual(sorted(side), sorted(found)) &&
+        !everywhere.some((other) => isDeepStrictEqual(sorted(other), sorted(side))),
+    );
+    const torn = whole
+      ? []
+      : [`torn: ${what}: ${JSON.stringify([...found])} of ${JSON.stringify(sides.map((side) => [...side]))}`];
+    return [...torn, ...(lost.length > 1 || (lost.length === 1 && !whole) ? [`no whole unit: ${what}`] : [])];
+  });
+}
+
+type Found = ReadonlyMap<string, { id: FileId; text: string | undefined; names: readonly string[] }>;
+
+function isContested([base, x, y]: readonly Found[]): boolean {
+  return (
+    !isDeepStrictEqual(sorted(base), sorted(x)) &&
+    !isDeepStrictEqual(sorted(base), sorted(y)) &&
+    !isDeepStrictEqual(sorted(x), sorted(y))
+  );
+}
+
+function sorted<Value>(map: ReadonlyMap<string, Value> | undefined): [string, Value][] {
+  return [...(map ?? [])].sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+function idsOf(members: readonly Found[]): Set<FileId> {
+  return new Set(members.flatMap((found) => [...found.values()].map(({ id }) => id)));
+}
+
+function textsOf(found: Found): Contents {
+  return new Map([...found].map(([path, { text }]) => [path, text]));
+}
+
+function treeRoots(tree: Surveyed): FileId[] {
+  return directoriesOf(tree).filter((id) =>
+    /^\.git(?: \(conflict [0-9a-f ]+\))*$/.test(tree.objects.get(id)?.names[0]?.slice(33) ?? ""),
+  );
+}
+
+function directoriesOf({ objects }: Surveyed): FileId[] {
+  return [...objects.values()].filter(({ record }) => record.type === "directory").map(({ id }) => id);
+}
+
+function mainsOf({ objects }: Surveyed): { parent: FileId; main: string }[] {
+  const mains = new Map<string, { parent: FileId; main: string }>();
+  for (const { names } of objects.values())
+    for (const name of names)
+      for (const suffix of SUFFIXES) {
+        const main = name.slice(33, name.length - suffix.length);
+        if (name.endsWith(suffix) && /\.(?:db|sqlite3?)$/.test(main))
+          mains.set(name.slice(0, 33) + main, { parent: name.slice(0, 32) as FileId, main });
+      }
+  return [...mains.values()];
+}
+
+function below(tree: Surveyed, root: FileId): Found {
+  const found = new Map<string, { id: FileId; text: string | undefined; names: readonly string[] }>();
+  for (const { id, names } of tree.objects.values())
+    for (const name of names) {
+      const path = pathBelow(tree, root, name);
+      if (path !== undefined) found.set(path, { id, text: tree.texts.get(id), names });
+    }
+  return found;
+}
+
+function pathBelow(tree: Surveyed, root: FileId, name: string): string | undefined {
+  let path = name.slice(33);
+  for (let at = name.slice(0, 32); at !== root;) {
+    const above = tree.objects.get(at as FileId)?.names[0];
+    if (above === undefined) return undefined;
+    path = `${above.slice(33)}/${path}`;
+    at = above.slice(0, 32);
+  }
+  return path;
+}
+
+function isBelow(tree: Surveyed, id: FileId, root: FileId): boolean {
+  const name = tree.objects.get(id)?.names[0];
+  return name !== undefined && pathBelow(tree, root, name) !== undefined;
+}
+
+function beside(tree: Surveyed, parent: FileId, main: string): Found {
+  const found = new Map<string, { id: FileId; text: string | undefined; names: readonly string[] }>();
+  for (const { id, names, record } of tree.objects.values())
+    for (const suffix of SUFFIXES)
+      if (record.type !== "directory" && names.includes(`${parent}/${main}${suffix}`))
+        found.set(suffix, { id, text: tree.texts.get(id), names });
+  return found;
+}

@@ -1,0 +1,215 @@
+/** Collecting garbage in an object store: what goes, what stays, and that nothing else can come of a crash at any step. */
+import { expect, test } from "vitest";
+import type { Clock } from "../../src/base/clock.ts";
+import { systemClock, timeText } from "../../src/base/clock.ts";
+import type { WriterId } from "../../src/base/ids.ts";
+import { VerifiedReader } from "../../src/blocks/verified-reader.ts";
+import { Bucket } from "../../src/bucket/bucket.ts";
+import { collect } from "../../src/bucket/gc/collector.ts";
+import { findCommit } from "../../src/bucket/history.ts";
+import { auditObjects } from "../../src/bucket/packed/object-audit.ts";
+import { PackedRemote } from "../../src/bucket/packed/packed-remote.ts";
+import { verifyBucket } from "../../src/bucket/verify.ts";
+import { openWriter } from "../../src/bucket/writer.ts";
+import type { BucketWriter } from "../../src/bucket/writer.ts";
+import { sourceOfBytes } from "../../src/bucket/writer/file-source.ts";
+import { MemoryObjectStore } from "../../src/objects/memory-object-store.ts";
+import type { ObjectStore } from "../../src/objects/object-store.ts";
+import { noise } from "../support/bytes.ts";
+import { name } from "../support/epochs.ts";
+import { mortalStore } from "../support/mortal-store.ts";
+import { createBucket, newWriter, pathsOf, seededRandom } from "../support/test-bucket.ts";
+
+const ATTRIBUTES = { mode: 0o644, uid: 0, gid: 0 };
+const HOUR_MS = 3_600_000;
+const HEAVY = process.env["SYNCLINE_TEST_ALL"] !== undefined;
+let seeds = 100;
+
+/** Time that tests move on. */
+class Hours {
+  ms = 1_700_000_000_000;
+  readonly clock: Clock = {
+    ...systemClock,
+    sleep: async () => {},
+    nowNs: () => BigInt(this.ms) * 1_000_000n,
+    monotonicMs: () => this.ms,
+  };
+}
+
+async function opened(store: ObjectStore, { clock }: Hours) {
+  const seed = ++seeds;
+  const reading = new PackedRemote(store, { clock, random: seededRandom(seed) });
+  const { writer } = await newWriter(await Bucket.open(reading, { blocks: reading.blocks }), seed);
+  const remote = new PackedRemote(store, { clock, random: seededRandom(seed), writer: writer.device.writer });
+  const bucket = await Bucket.open(remote, { blocks: new VerifiedReader(remote.blocks) });
+  const context = { ...(await newWriter(bucket, seed)), clock };
+  let epoch = 0;
+  const edit = async (work: (writer: BucketWriter) => Promise<unknown>): Promise<string> => {
+    await using session = await openWriter(context, ++epoch);
+    await work(session);
+    return (await session.publish()).kind;
+  };
+  const put = (file: string, bytes: Uint8Array) =>
+    edit((writer) => writer.putFile([name(file)], sourceOfBytes(bytes), ATTRIBUTES));
+  return { remote, bucket, context, edit, put };
+}
+
+async function collectIn(store: ObjectStore, hours: Hours, options: { dryRun?: boolean; youngMs?: number } = {}) {
+  const { bucket, context } = await opened(store, hours);
+  const { writer, clock, random } = context;
+  return collect({ bucket, store, writer, clock, random, ...options });
+}
+
+async function newStore(hours: Hours): Promise<MemoryObjectStore> {
+  const store = new MemoryObjectStore("memory:", () => hours.ms);
+  const writer = "ab".repeat(16) as WriterId;
+  const remote = new PackedRemote(store, { clock: hours.clock, random: seededRandom(1), writer });
+  await createBucket(remote, 1, hours.clock);
+  return store;
+}
+
+async function faultsOf(store: ObjectStore, hours: Hours): Promise<string[]> {
+  const { bucket, remote } = await opened(store, hours);
+  const { damage } = await verifyBucket(bucket, {
+    blocks: remote.blocks,
+    audit: (blocks) => auditObjects(remote, { blocks }),
+  });
+  return damage.map(({ what, object }) => `${object} ${what}`);
+}
+
+async function shown(store: ObjectStore, hours: Hours) {
+  const { bucket } = await opened(store, hours);
+  return pathsOf(bucket, (await bucket.head()).commit.body.tree);
+}
+
+test("history that is no longer retained gives its space back, and the bucket shows what it showed", async () => {
+  const hours = new Hours();
+  const store = await newStore(hours);
+  const agent = await opened(store, hours);
+  for (let round = 0; round < 37; round++) {
+    await agent.put("changing", noise(300_000, round));
+    await agent.put(`stays-${round}`, noise(2_000, 100 + round));
+    hours.ms += 4 * 24 * HOUR_MS;
+  }
+  const before = await shown(store, hours);
+  const { bucket } = await opened(store, hours);
+  const dry = await collectIn(store, hours, { dryRun: true });
+  expect(dry.swaps).toBe(0);
+  const report = await collectIn(store, hours, { youngMs: 0 });
+  expect(await faultsOf(store, hours)).toEqual([]);
+  expect(await shown(store, hours)).toEqual(before);
+  expect(report.commits.after).toBeLessThan(report.commits.before);
+  expect(report.bytes.after).toBeLessThan(report.bytes.before - 5 * 300_000);
+  expect(report.objects.after).toBeLessThan(12);
+  expect(report.dropped).toBeGreaterThan(50);
+  expect(Math.abs(dry.bytes.after - report.bytes.after)).toBeLessThan(100_000);
+  // Each next commit looks for ancestors, of which most are gone: the one at seq 80 for that at 72.
+  const fresh = await opened(store, hours);
+  for (let after = 0; after < 8; after++) expect(await fresh.put("after", noise(10, after))).toBe("published");
+  expect(await faultsOf(store, hours)).toEqual([]);
+  // A time before what was thinned out is still found.
+  const old = BigInt(hours.ms - 60 * 24 * HOUR_MS) * 1_000_000n;
+  const at = await findCommit(bucket, (await bucket.head()).commit, timeText(old));
+  expect(at.body.timeNs).toBeLessThanOrEqual(old);
+  expect(at.body.timeNs).toBeGreaterThan(old - BigInt(6 * 24 * HOUR_MS) * 1_000_000n);
+  expect(Object.keys(await pathsOf(bucket, at.body.tree)).length).toBeGreaterThan(10);
+});
+
+/** A bucket with some history behind it, of which much may go. */
+async function aged(hours: Hours): Promise<MemoryObjectStore> {
+  const store = await newStore(hours);
+  const agent = await opened(store, hours);
+  for (let round = 0; round < 5; round++) {
+    await agent.put("changing", noise(3_000, round));
+    await agent.put(`stays-${round}`, noise(2_000, 100 + round));
+    hours.ms += 40 * 24 * HOUR_MS;
+  }
+  return store;
+}
+
+async function copyOf(store: ObjectStore, hours: Hours): Promise<MemoryObjectStore> {
+  const copy = new MemoryObjectStore("memory:", () => hours.ms);
+  for (const name of await listed(store)) await copy.putNew(name, [(await store.get(name))?.bytes ?? new Uint8Array()]);
+  return copy;
+}
+
+async function listed(store: ObjectStore): Promise<string[]> {
+  const names: string[] = [];
+  for await (const { name } of store.list("")) names.push(name);
+  return names;
+}
+
+/** A lease is given up in so many steps: read, replaced or deleted. */
+const LEASE_STEPS = 3;
+
+test.each([
+  ["before", false],
+  ["behind", true],
+])(
+  "a collector that dies %s any step leaves a sound bucket, which the next one cleans",
+  async (_, done) => {
+    const hours = new Hours();
+    const old = await aged(hours);
+    const before = await shown(old, hours);
+    const whole = await copyOf(old, hours);
+    const counted = mortalStore(whole, Infinity, done);
+    await collectIn(counted.store, hours, { youngMs: 0 });
+    const clean = (await listed(whole)).length;
+    expect(counted.steps).toBeGreaterThan(15);
+    for (let step = 0; step < counted.steps; step += HEAVY ? 1 : 3) {
+      const store = await copyOf(old, hours);
+      const collecting = collectIn(mortalStore(store, step, done).store, hours, { youngMs: 0 });
+      // What is left for the end, its lease, may stay behind: that is no failure.
+      const end = await collecting.then(() => "done", String);
+      expect(end).toMatch(step < counted.steps - LEASE_STEPS ? /died|dead|store/ : /died|dead|store|done/);
+      expect(await faultsOf(store, hours)).toEqual([]);
+      expect(await shown(store, hours)).toEqual(before);
+      // What the dead one had leased is free after a day.
+      const later = Object.assign(new Hours(), { ms: hours.ms + 25 * HOUR_MS });
+      expect(await (await opened(store, later)).put("later", noise(10, 1))).toBe("published");
+      await collectIn(store, later, { youngMs: 0 });
+      expect(await faultsOf(store, later)).toEqual([]);
+      expect(await shown(store, later)).toMatchObject(before);
+      const left = (await listed(store)).filter((name) => !name.startsWith("lease/"));
+      expect(left.length).toBeLessThanOrEqual(clean + 3);
+    }
+  },
+  240_000,
+);
+
+/** A mount that flushes every so often for some days, and a collection every few hours. */
+const LONG = HEAVY ? { days: 30, everyS: 60, collectHours: 6 } : { days: 4, everyS: 1_200, collectHours: 12 };
+
+test(
+  `${LONG.days} days of a mount that flushes every ${LONG.everyS} s leave few objects`,
+  async () => {
+    const { days, everyS, collectHours } = LONG;
+    const hours = new Hours();
+    const store = await newStore(hours);
+    const agent = await opened(store, hours);
+    const flushes = (days * 24 * 3_600) / everyS;
+    let most = 0;
+    let written = 0;
+    for (let flush = 1; flush <= flushes; flush++) {
+      hours.ms += everyS * 1_000;
+      await agent.put(`f${flush % 50}`, noise(3_000, flush));
+      if ((flush * everyS) % (collectHours * 3_600) !== 0) continue;
+      most = Math.max(most, (await listed(store)).length);
+      const { repackedBytes } = await collectIn(store, hours);
+      written += repackedBytes;
+    }
+    const { objects, bytes, commits } = await collectIn(store, hours, { dryRun: true });
+    console.log(
+      `${flushes} flushes: at most ${most} objects, ${objects.before} at the end, ${bytes.before} bytes, ` +
+        `${commits.before} retained roots; ${written} bytes written by collecting`,
+    );
+    expect(await faultsOf(store, hours)).toEqual([]);
+    const perCollection = (collectHours * 3_600) / everyS;
+    expect(most).toBeLessThan(perCollection * 1.2 + 60);
+    expect(objects.before).toBeLessThan(60);
+    expect(commits.before).toBeLessThan((24 * 3_600) / everyS + 7 * 24 + days + 5);
+    const day = (24 * 3_600) / everyS;
+    expect(bytes.before).toBeLessThan((day + 7 * 24 + days) * 40_000);
+  },
+  HEAVY ? 3_600_000 : 60_000,
+);
