@@ -7,6 +7,7 @@ import { cidToBytes, codecOf } from "./cid.ts";
 import { readInt, readUint } from "./fields.ts";
 import { TYPE_CODES } from "./keys.ts";
 import { decodeTarget, decodeXattrs, NO_XATTRS } from "./linked-value.ts";
+import { NOTHING_UNKNOWN } from "./record.ts";
 import type { ConflictOrigin, Content, FileRecord, FileType, Linked, Xattrs } from "./record.ts";
 import {
   checkRecord,
@@ -37,7 +38,6 @@ export interface DecodedRow {
   readonly record: FileRecord | undefined;
 }
 
-const NOTHING_UNKNOWN: ReadonlyMap<number, Uint8Array> = new Map();
 const EMPTY: Content = { kind: "empty" };
 const TYPES = new Map(Object.entries(TYPE_CODES).map(([type, code]) => [code, type as FileType]));
 
@@ -134,7 +134,11 @@ export class RowReader {
     const type = this.#type;
     if (type === undefined) throw invalidRow("is of no known type");
     const row = { id: this.#id, parent: this.#parent, name: this.#name, subdirs: this.#subdirs };
-    if (form === FORM_REFERENCE && this.#recordFields === 0) return { type, row, record: undefined };
+    if (form === FORM_REFERENCE) {
+      const more = row.parent !== undefined || row.name !== undefined || row.subdirs !== 0 || this.#recordFields !== 0;
+      if (row.id === undefined || more) throw invalidRow("refers to an object and does not say so alone");
+      return { type, row, record: undefined };
+    }
     if (form !== FORM_RECORD) throw invalidRow("has no known form");
     const record: FileRecord = {
       type,

@@ -7,6 +7,7 @@ import { birthId } from "../../src/format/keys.ts";
 import { ROOT_ID } from "../../src/base/ids.ts";
 import { MAX_VALUE_BYTES } from "../../src/base/limits.ts";
 import { decodeRecord, decodeRow, encodeRecord, encodeReference } from "../../src/format/record-codec.ts";
+import { NO_ROW_FIELDS } from "../../src/format/record-reader.ts";
 import {
   checkBackref,
   decodeDentry,
@@ -108,13 +109,23 @@ describe("records", () => {
         const verdict = judge(mutate(value, changes), (damaged) => {
           const { type, row, record: read } = decodeRow({ value: damaged, links: fewer ? links.slice(1) : links });
           return read === undefined
-            ? encodeReference(type, row.id ?? ROOT_ID).value
+            ? encodeReference(type, row.id as FileId).value
             : encodeRecord(read, noLink, row).value;
         });
         expect(STRICT).toContain(verdict);
       }),
       { numRuns: 2000 },
     );
+  });
+
+  test("a reference says an object and nothing else", () => {
+    const { value } = encodeReference("file", ROOT_ID);
+    expect(decodeRow({ value, links: [] }).row.id).toBe(ROOT_ID);
+    for (let end = 1; end < value.length; end++)
+      expect(() => decodeRow({ value: value.subarray(0, end), links: [] })).toThrow(/row/);
+    const withMode = Buffer.from(encodeRecord({ ...file, mode: 1 }, noLink, { ...NO_ROW_FIELDS, id: ROOT_ID }).value);
+    withMode[0] = value[0] ?? 0;
+    expect(() => decodeRow({ value: withMode, links: [] })).toThrow(/does not say so alone/);
   });
 
   test("links that no field asks for, or that lead to the wrong kind of block, are refused", () => {
