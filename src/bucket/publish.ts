@@ -62,7 +62,7 @@ export async function publishEpoch(
   options: PublishOptions = {},
 ): Promise<PublishOutcome> {
   await using publication = new Publication(context, changes, data, options);
-  return publication.run();
+  return await publication.run(); // Returned as a promise it would be disposed of before it began.
 }
 
 /** A commit that is ready to be swapped in. */

@@ -60,6 +60,12 @@ async function emptyStore(): Promise<MemoryObjectStore> {
 
 const file = (index: number) => [name(`d${index % 20}`), name(`file ${index}`)];
 
+async function left(store: ObjectStore, folder: string): Promise<string[]> {
+  const names: string[] = [];
+  for await (const object of store.list(folder)) names.push(object.name);
+  return names;
+}
+
 async function putMany(writer: BucketWriter, count: number, bytes: number): Promise<void> {
   for (let index = 0; index < count; index++)
     await writer.putFile(file(index), sourceOfBytes(noise(bytes, index + 1)), ATTRIBUTES);
@@ -73,6 +79,8 @@ describe("what writing costs", () => {
     const imported = await edit((writer) => putMany(writer, 2_000, 26_750));
     const first = take();
     expect(first.puts).toBeLessThanOrEqual(8);
+    expect(first.names.some((put) => put.startsWith("lease/"))).toBe(true);
+    expect(await left(store, "lease/")).toEqual([]);
     const edited = await edit((writer) => writer.putFile(file(7), sourceOfBytes(noise(1_000, 9)), ATTRIBUTES));
     const second = take();
     console.log(`2,000 files: ${first.puts} puts, ${imported.uploadedBlocks} blocks, ${first.bytesPut} bytes`);

@@ -134,6 +134,35 @@ describe("uploads", () => {
     expect(await namesOf(store, PACK_FOLDER)).toHaveLength(1);
   });
 
+  test("a lease goes at the end of a session, also when a pack could not be stored", async () => {
+    const { store, interceptPut } = countedStore(new MemoryObjectStore());
+    const remote = await made(async () => agent(store));
+    const session = remote.beginUpload();
+    for (const block of many("x", 20)) await session.putContent(block);
+    await session.prepare(await rootOf(remote), upload("two"));
+    interceptPut(PACK_FOLDER, async () => ({ kind: "refused" }));
+    for (const block of many("y", 20)) await session.putContent(block).catch(() => {});
+    await expect(session.prepare(await rootOf(remote), upload("three"))).rejects.toThrow();
+    expect(await namesOf(store, "lease/")).toHaveLength(1);
+    await session[Symbol.asyncDispose]();
+    expect(await namesOf(store, "lease/")).toEqual([]);
+  });
+
+  test("a lease is written again within the hours of a long upload", async () => {
+    const { store, take } = countedStore(new MemoryObjectStore());
+    const clock = new ManualClock();
+    const writer = "cd".repeat(16) as WriterId;
+    const remote = await made(async () => new PackedRemote(store, { clock, random: seededRandom(99), writer }));
+    const session = remote.beginUpload();
+    for (const block of many("x", 20)) await session.putContent(block);
+    await session.prepare(await rootOf(remote), upload("two"));
+    take();
+    await clock.advance(2 * 3_600_000);
+    for (const block of many("y", 20)) await session.putContent(block);
+    await session[Symbol.asyncDispose]();
+    expect(take().names.filter((name) => name.startsWith("lease/"))).toHaveLength(1);
+  });
+
   test("blocks of an attempt that lost are not sent again when there are many of them", async () => {
     const { store } = countedStore(new MemoryObjectStore());
     const [mine, theirs] = [await made(async () => agent(store)), agent(store)];

@@ -33,7 +33,6 @@ export class Bench implements AsyncDisposable {
   readonly repacker: Repacker;
   readonly #options: BenchOptions;
   readonly #roots: ObjectRootStore;
-  readonly #lease: Lease;
   readonly #uploader: PackUploader;
 
   constructor(options: BenchOptions) {
@@ -41,8 +40,8 @@ export class Bench implements AsyncDisposable {
     this.#options = options;
     this.directory = new PackDirectory(store);
     this.#roots = new ObjectRootStore(store);
-    this.#lease = new Lease(store, writer.device.writer, clock, random);
-    this.#uploader = new PackUploader({ store, directory: this.directory, lease: this.#lease, random });
+    const lease = new Lease(store, writer.device.writer, clock, random);
+    this.#uploader = new PackUploader({ store, directory: this.directory, lease, random });
     this.repacker = new Repacker(store, this.#uploader);
   }
 
@@ -54,7 +53,7 @@ export class Bench implements AsyncDisposable {
     });
     for (const rows of groupBy(toCopy, ({ pack }) => pack).values()) await this.repacker.copy(rows);
     await this.repacker.finish();
-    await this.#lease.refresh(this.#uploader.countPut);
+    await this.#uploader.refreshLease();
     const rows = [...live].map(([key, row]) => (going.has(row.pack) ? this.#copyOf(key, row) : row));
     const { gcEpoch } = ground.object.manifest;
     const manifest: Manifest = {
@@ -74,10 +73,8 @@ export class Bench implements AsyncDisposable {
     return this.#swap(ground, maintenance, { ...manifest, dropping: [] });
   }
 
-  /** What was copied is listed by now, or nobody will list it. */
   async [Symbol.asyncDispose](): Promise<void> {
-    // A lease that stays behind only delays the next collector.
-    await this.#lease.release(this.repacker.names).catch(() => {});
+    await this.#uploader.release();
   }
 
   #copyOf(key: string, { pack }: LiveRow): RunRow {

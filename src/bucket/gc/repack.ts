@@ -22,8 +22,6 @@ export class Repacker {
     "dag-cbor": { blocks: [], bytes: 0 },
     raw: { blocks: [], bytes: 0 },
   };
-  /** Packs that were written. */
-  readonly names: PackName[] = [];
   bytes = 0;
 
   constructor(store: ObjectStore, uploader: PackUploader) {
@@ -77,7 +75,6 @@ export class Repacker {
     if (blocks.length === 0) return;
     const { pack, footer } = await this.#uploader.putPack(blocks);
     this.#waiting[codec] = { blocks: [], bytes: 0 };
-    this.names.push(pack.name);
     this.bytes += pack.size;
     for (const row of footer) this.#copies.set(digestText(row.digest), { ...row, pack: pack.name });
   }

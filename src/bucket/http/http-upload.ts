@@ -88,7 +88,8 @@ export class HttpUpload implements UploadSession {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isOver = true;
     this.#filling = new Map();
-    await Promise.all(this.#uploads);
+    // What failed was told to whoever waited for it.
+    await Promise.allSettled(this.#uploads);
   }
 
   async #add({ cid, bytes }: Block): Promise<void> {

@@ -47,6 +47,8 @@ export class Lease {
           this.#free = [];
           throw cause;
         });
+      } else if (this.#isOld()) {
+        await this.#write(counted);
       }
       const name = this.#free.pop() ?? packName(this.#random.bytes(OBJECT_ID_BYTES));
       this.#held.add(name);
@@ -65,8 +67,7 @@ export class Lease {
   /** Writes the lease again if it has become old. */
   refresh(counted: CountPut): Promise<void> {
     return this.#queue.run(async () => {
-      const old = this.#clock.monotonicMs() - this.#writtenMs > REFRESH_MS;
-      if (this.#held.size > 0 && old) await this.#write(counted);
+      if (this.#held.size > 0 && this.#isOld()) await this.#write(counted);
     });
   }
 
@@ -79,6 +80,10 @@ export class Lease {
       this.#token = undefined;
       await this.#store.delete(leaseName(this.#writer));
     });
+  }
+
+  #isOld(): boolean {
+    return this.#clock.monotonicMs() - this.#writtenMs > REFRESH_MS;
   }
 
   async #write(counted: CountPut): Promise<void> {

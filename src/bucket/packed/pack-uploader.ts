@@ -34,6 +34,8 @@ export interface UploadTools {
 
 export class PackUploader {
   readonly #tools: UploadTools;
+  /** Names under the lease for this session, whatever became of them. */
+  readonly #leased: PackName[] = [];
   #cost: UploadCost = { requests: 0, bytes: 0, blocks: 0 };
 
   constructor(tools: UploadTools) {
@@ -54,10 +56,29 @@ export class PackUploader {
 
   /** Stores a pack under a leased name. Durable once the store has settled. What it returns does not keep the blocks' bytes. */
   async putPack(blocks: readonly Block[]): Promise<UploadedPack> {
-    const built = buildPack(await this.#tools.lease.draw(this.countPut), blocks);
+    const name = await this.#tools.lease.draw(this.countPut);
+    this.#leased.push(name);
+    const built = buildPack(name, blocks);
     if (!(await this.putBuilt(built))) throw notStored(built.pack.name);
     const { pack, footer } = built;
     return { pack, footer };
+  }
+
+  /** Also holds an object that is stored already. */
+  async hold(name: PackName): Promise<void> {
+    this.#leased.push(name);
+    await this.#tools.lease.hold(name, this.countPut);
+  }
+
+  /** Writes the lease again if it has become old. */
+  refreshLease(): Promise<void> {
+    return this.#tools.lease.refresh(this.countPut);
+  }
+
+  /** Gives the lease back at the session's end: a manifest lists the packs, or nobody will. */
+  async release(): Promise<void> {
+    // A lease that stays behind only delays the collector.
+    await this.#tools.lease.release(this.#leased.splice(0)).catch(() => {});
   }
 
   /** False if an object of this name is there already. Durable once the store has settled. */

@@ -75,8 +75,7 @@ export class PackedUpload implements UploadSession {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.allSettled(this.#stages.map((stage) => stage.uploaded()));
-    // A lease that stays behind only delays the collector.
-    await this.#tools.lease.release(this.#packs.names).catch(() => {});
+    await this.#uploader.release();
   }
 
   get #stages(): readonly BlockStage[] {
@@ -85,7 +84,7 @@ export class PackedUpload implements UploadSession {
 
   async #prepare(expected: Root | undefined, parent: CommitObject | undefined, upload: Upload): Promise<PreparedSwap> {
     const index = parent && new PlacementIndex(this.#tools.directory, parent);
-    await this.#tools.lease.refresh(this.#uploader.countPut);
+    await this.#uploader.refreshLease();
     await this.#keepUnused();
     if (parent !== undefined) await this.#checkPacks(parent.manifest);
     await this.#take(index, upload);
@@ -154,7 +153,7 @@ export class PackedUpload implements UploadSession {
     const unused = this.#unused;
     this.#unused = undefined;
     if (unused === undefined || unused.pack.size < REUSE_COMMIT_BYTES) return;
-    await this.#tools.lease.hold(unused.pack.name, this.#uploader.countPut);
+    await this.#uploader.hold(unused.pack.name);
     this.#packs.add(unused);
     this.#content.dropPacked();
   }
