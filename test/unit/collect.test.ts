@@ -13,6 +13,7 @@ import { verifyBucket } from "../../src/bucket/verify.ts";
 import { openWriter } from "../../src/bucket/writer.ts";
 import type { BucketWriter } from "../../src/bucket/writer.ts";
 import { sourceOfBytes } from "../../src/bucket/writer/file-source.ts";
+import { cidOf } from "../../src/format/cid.ts";
 import { MemoryObjectStore } from "../../src/objects/memory-object-store.ts";
 import type { ObjectStore } from "../../src/objects/object-store.ts";
 import { noise } from "../support/bytes.ts";
@@ -115,6 +116,32 @@ test("history that is no longer retained gives its space back, and the bucket sh
   expect(Object.keys(await pathsOf(bucket, at.body.tree)).length).toBeGreaterThan(10);
 });
 
+test("leases and bases go once they have claimed nothing for a day", async () => {
+  const hours = new Hours();
+  const store = await newStore(hours);
+  const { bucket, put, remote } = await opened(store, hours);
+  await put("file", noise(10, 1));
+  const { root } = await bucket.head();
+  await remote.holdBase(root);
+  const upload = remote.beginUpload();
+  for (let index = 0; index < 20; index++) await upload.putContent(chunk(noise(1024 * 1024, index)));
+  // Whoever uploads dies here.
+  await upload.prepare(root, { commit: chunk(noise(10, 2)), blocks: [] }).catch(() => {});
+  const claims = async () => (await listed(store)).filter((name) => /^(lease|bases)\//.test(name));
+  expect(await claims()).toHaveLength(2);
+  hours.ms += 47 * HOUR_MS;
+  await collectIn(store, hours);
+  expect(await claims()).toHaveLength(2);
+  hours.ms += 2 * HOUR_MS;
+  await collectIn(store, hours, { dryRun: true });
+  expect(await claims()).toHaveLength(2);
+  await collectIn(store, hours);
+  expect(await claims()).toEqual([expect.stringMatching(/^bases\//)]);
+  hours.ms += 90 * 24 * HOUR_MS;
+  await collectIn(store, hours);
+  expect(await claims()).toEqual([]);
+});
+
 /** A bucket with some history behind it, of which much may go. */
 async function aged(hours: Hours): Promise<MemoryObjectStore> {
   const store = await newStore(hours);
@@ -125,6 +152,10 @@ async function aged(hours: Hours): Promise<MemoryObjectStore> {
     hours.ms += 40 * 24 * HOUR_MS;
   }
   return store;
+}
+
+function chunk(bytes: Uint8Array) {
+  return { cid: cidOf("raw", bytes), bytes };
 }
 
 async function copyOf(store: ObjectStore, hours: Hours): Promise<MemoryObjectStore> {

@@ -142,7 +142,9 @@ describe("uploads", () => {
     await session.prepare(await rootOf(remote), upload("two"));
     interceptPut(PACK_FOLDER, async () => ({ kind: "refused" }));
     for (const block of many("y", 20)) await session.putContent(block).catch(() => {});
-    await expect(session.prepare(await rootOf(remote), upload("three"))).rejects.toThrow();
+    await expect(session.prepare(await rootOf(remote), upload("three"))).rejects.toMatchObject({
+      code: "store_unreachable",
+    });
     expect(await namesOf(store, "lease/")).toHaveLength(1);
     await session[Symbol.asyncDispose]();
     expect(await namesOf(store, "lease/")).toEqual([]);

@@ -16,7 +16,7 @@ import type { ObjectStore } from "../../objects/object-store.ts";
 import type { Bucket } from "../bucket.ts";
 import type { Writer } from "../publish/next-commit.ts";
 import { Bench } from "./bench.ts";
-import { type Inventory, mappedRows, readClaims, takeInventory } from "./inventory.ts";
+import { type Inventory, mappedRows, readClaims, removeExpired, takeInventory } from "./inventory.ts";
 import { type Ground, type Plan, Planner } from "./planner.ts";
 import { DROPPED_AT_ONCE } from "./victims.ts";
 
@@ -51,6 +51,8 @@ export interface CollectReport {
 const DAY_MS = 24 * 60 * 60 * 1000;
 const LEASE_MS = DAY_MS;
 const BASES_MS = 90 * DAY_MS;
+/** How long what claims nothing any more is left where it is, so that clocks that differ take no fresh claim away. */
+const EXPIRED_MS = DAY_MS;
 
 /**
  * Collects. Throws `root_moved` when others were faster again and again, or another collector was; `block_not_found`,
@@ -101,6 +103,7 @@ class Collection implements AsyncDisposable {
       after: first.history.kept.length,
     };
     for (let more = first.more; more;) more = (await this.#round(false)).more;
+    if (!dryRun) await this.#removeExpired();
     const after = dryRun ? first.expected : await takeInventory(store);
     return {
       commits: { before: commits.before + 1, after: commits.after + 1 },
@@ -121,7 +124,7 @@ class Collection implements AsyncDisposable {
     const { store, clock, random } = this.#options;
     // Objects before leases, and leases before the root: what is listed and neither leased nor mapped then, no swap can come to map.
     const inventory = await takeInventory(store);
-    const nowMs = Number(clock.nowNs() / 1_000_000n);
+    const nowMs = millisOf(clock);
     const claims = await readClaims(store, nowMs - LEASE_MS, nowMs - BASES_MS);
     const sent: Cid[] = [];
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
@@ -186,6 +189,12 @@ class Collection implements AsyncDisposable {
     }
   }
 
+  async #removeExpired(): Promise<void> {
+    const { store, clock } = this.#options;
+    const beforeMs = millisOf(clock) - EXPIRED_MS;
+    await removeExpired(store, beforeMs - LEASE_MS, beforeMs - BASES_MS);
+  }
+
   async #ground(): Promise<Ground> {
     for (;;) {
       const current = await this.#options.bucket.head();
@@ -214,6 +223,10 @@ function overtaken(cause?: unknown): SynclineError {
 function expected({ objects, bytes }: Inventory, plan: Plan): { readonly objects: number; readonly bytes: number } {
   const freed = plan.victims.reduce((sum, { size }) => sum + size, 0);
   return { objects: objects - plan.victims.length, bytes: bytes - freed + toCopy(plan) };
+}
+
+function millisOf(clock: Clock): number {
+  return Number(clock.nowNs() / 1_000_000n);
 }
 
 function toCopy({ victims }: Plan): number {

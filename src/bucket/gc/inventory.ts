@@ -50,6 +50,20 @@ export async function readClaims(store: ObjectStore, leasesAfterMs: number, base
   return { leased, bases: new Set(bases.map((bytes) => decodeRoot(bytes).commit)) };
 }
 
+/**
+ * Deletes what claims nothing any more: leases and bases last written before these times. One that is being written at this moment may go
+ * with them: its writer then finds out at its next swap what was taken, as after any collection.
+ */
+export async function removeExpired(store: ObjectStore, leasesBeforeMs: number, basesBeforeMs: number): Promise<void> {
+  for (const [folder, beforeMs] of [[LEASE_FOLDER, leasesBeforeMs] as const, [BASES_FOLDER, basesBeforeMs] as const]) {
+    for await (const { name } of store.list(folder)) {
+      // Asked again right before, since a list may be old when it ends.
+      const info = await store.head(name);
+      if (info !== undefined && info.modifiedMs < beforeMs) await store.delete(name);
+    }
+  }
+}
+
 async function readAll(store: ObjectStore, folder: string, afterMs: number): Promise<Uint8Array[]> {
   const names: string[] = [];
   for await (const { name, modifiedMs } of store.list(folder)) if (modifiedMs >= afterMs) names.push(name);
