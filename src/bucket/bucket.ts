@@ -71,6 +71,15 @@ export interface OpenOptions {
   readonly pinnedGenesis?: Cid | undefined;
   /** Reads the bucket's blocks, verified; usually a cache in front of `remote.blocks`. */
   readonly blocks: BlockReader;
+  /** Absent: checks them each time. */
+  readonly checks?: BucketChecks;
+}
+
+/** How what is signed is decoded and checked, which takes long. They throw as format/ does. */
+export interface BucketChecks {
+  readonly genesis: (bytes: Uint8Array) => Genesis;
+  readonly certificate: (bytes: Uint8Array) => Certificate;
+  readonly commit: (commit: Commit, certificate: Certificate) => void;
 }
 
 export class Bucket {
@@ -81,9 +90,11 @@ export class Bucket {
   readonly contentConfig: ContentConfig;
   readonly #commits = new Map<Cid, VerifiedCommit>();
   readonly #certificates = new Map<Cid, Certificate>();
+  readonly #checks: BucketChecks;
 
-  private constructor(remote: BucketRemote, blocks: BlockReader, genesis: Genesis) {
+  private constructor(remote: BucketRemote, blocks: BlockReader, genesis: Genesis, checks: BucketChecks) {
     this.remote = remote;
+    this.#checks = checks;
     this.blocks = blocks;
     this.genesis = genesis;
     this.treeConfig = treeConfigOf(genesis);
@@ -137,13 +148,14 @@ export class Bucket {
 
   /** Throws `no_such_bucket`, `foreign_bucket` when it is not the pinned one, `feature_unknown`, `bad_signature`. */
   static async open(remote: BucketRemote, options: OpenOptions): Promise<Bucket> {
-    const genesis = decodeGenesis(await remote.readGenesis());
+    const { checks = CHECKS } = options;
+    const genesis = checks.genesis(await remote.readGenesis());
     if (options.pinnedGenesis !== undefined && options.pinnedGenesis !== genesis.cid) {
       throw new SynclineError("foreign_bucket", `The bucket at ${remote.address} is not ${options.pinnedGenesis}.`, {
         hint: "Another bucket lies at this address: check the address, or leave out the part behind #.",
       });
     }
-    return new Bucket(remote, options.blocks, genesis);
+    return new Bucket(remote, options.blocks, genesis, checks);
   }
 
   /** The current root and its commit. Undefined when there is no root. Throws `arbiter_unreachable`, and as `commit`. */
@@ -182,7 +194,7 @@ export class Bucket {
       });
     }
     mayWrite(body.features);
-    verifyCommit(commit, await this.#certificate(certificate));
+    this.#checks.commit(commit, await this.#certificate(certificate));
     const blocks = await this.blocks.getMany(linkedHeads(body.heads));
     const heads = headsOf(body.heads, (link) => blocks.get(link) ?? new Uint8Array());
     return { cid, body, certificate, heads };
@@ -202,7 +214,7 @@ export class Bucket {
   async #certificate(cid: Cid): Promise<Certificate> {
     const known = this.#certificates.get(cid);
     if (known !== undefined) return known;
-    const certificate = decodeCertificate(await this.blocks.get(cid));
+    const certificate = this.#checks.certificate(await this.blocks.get(cid));
     checkCertificate(certificate, { genesis: this.genesis.cid, owner: this.genesis.body.owner });
     this.#certificates.set(cid, certificate);
     return certificate;
@@ -218,6 +230,8 @@ export function contentConfigOf(genesis: Genesis): ContentConfig {
 }
 
 const COMMITS_REMEMBERED = 1_000;
+
+const CHECKS: BucketChecks = { genesis: decodeGenesis, certificate: decodeCertificate, commit: verifyCommit };
 
 /** A new bucket is made without reading anything. */
 const NOTHING_STORED: BlockReader = {

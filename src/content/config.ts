@@ -4,6 +4,7 @@
  * The gear table derives from a seed: empty for plain buckets, so that they all cut alike; a sealed bucket will give a
  * key of its own, so that chunk lengths tell nothing about known files (format.md, Sealing).
  */
+import { BoundedMap } from "../base/bounded-map.ts";
 import { DEFAULT_INLINE_BYTES, MAX_BLOCK_MADE, MAX_VALUE_BYTES } from "../base/limits.ts";
 import { SynclineError } from "../base/errors.ts";
 import { deriveHash } from "../crypto/hash.ts";
@@ -69,11 +70,18 @@ function topBits(count: number): number {
   return -1 << (32 - count);
 }
 
+/** By id and seed: all plain buckets of a process have the same. */
+const gearTables = new BoundedMap<string, Int32Array>(8);
+
 function gearTable(id: string, seed: Uint8Array): Int32Array {
+  const key = `${id} ${Buffer.from(seed).toString("hex")}`;
+  const known = gearTables.get(key);
+  if (known !== undefined) return known;
   const table = new Int32Array(GEAR_WORDS);
   for (let value = 0; value < GEAR_WORDS; value++) {
     const hash = deriveHash("syncline/gear/1", Buffer.from(id), Uint8Array.of(0, value), seed);
     table[value] = Buffer.from(hash).readInt32LE(0);
   }
+  gearTables.set(key, table);
   return table;
 }

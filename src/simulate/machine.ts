@@ -17,12 +17,12 @@ import type { BucketRemote, PreparedSwap } from "../bucket/remote.ts";
 import type { MergeSnapshots } from "../bucket/publish/workspace.ts";
 import type { Writer } from "../bucket/publish/next-commit.ts";
 import type { ObjectStore } from "../objects/object-store.ts";
-import type { BaseRoot } from "../overlay/journal-record.ts";
 import { dataReaderOf } from "../overlay/data-reader.ts";
 import { packChanged, PackedObjects, unpackChanged } from "../overlay/packed-epoch.ts";
 import { openVfs } from "../vfs/open-vfs.ts";
 import type { VfsLimits } from "../vfs/open-vfs.ts";
 import type { Vfs } from "../vfs/vfs.ts";
+import type { Beginning } from "./beginning.ts";
 import { KernelMount } from "./kernel-mount.ts";
 import { SimulatedProcess } from "./process.ts";
 import { SimulatedDisk } from "./simulated-disk.ts";
@@ -46,9 +46,7 @@ export interface MachineOptions {
   readonly link: (process: SimulatedProcess) => ObjectStore;
   /** Certifies devices. */
   readonly certify: () => Promise<Writer>;
-  readonly genesis: Uint8Array;
-  /** The root that it stands on when it starts for the first time. */
-  readonly first: BaseRoot;
+  readonly beginning: Beginning;
   readonly merge: MergeSnapshots | undefined;
   /** Whether its disk says that it synced, and did not. */
   readonly forgetsSyncs: boolean;
@@ -111,7 +109,7 @@ export class Machine {
 
   /** Starts an agent, which needs no answer from the store. */
   async start(): Promise<void> {
-    const { timeline, random, link, certify, genesis, first, merge } = this.#options;
+    const { timeline, random, link, certify, beginning, merge } = this.#options;
     const process = new SimulatedProcess(timeline);
     const { clock } = process;
     const store = link(process);
@@ -122,8 +120,9 @@ export class Machine {
       random,
       forget: () => remote.forgetPlacement(),
     });
-    const bucket = await Bucket.open(this.#overheard(withKnownGenesis(remote, genesis)), { blocks });
-    const vfs = openVfs({ storage: this.#disk, blocks, base: first, clock, log: silentLog, limits: LIMITS });
+    const { genesis, checks, root } = beginning;
+    const bucket = await Bucket.open(this.#overheard(withKnownGenesis(remote, genesis.bytes)), { blocks, checks });
+    const vfs = openVfs({ storage: this.#disk, blocks, base: root, clock, log: silentLog, limits: LIMITS });
     const publisher = this.#publisher(process, bucket, writer, vfs, merge);
     const schedule = new FlushSchedule(process.clock, () => publisher.flush());
     vfs.onDirty((reason) => schedule.note(reason));

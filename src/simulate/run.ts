@@ -1,5 +1,6 @@
 /** Plays histories of one number after the other, until time is up or one goes wrong. */
 import type { Clock } from "../base/clock.ts";
+import { Beginning } from "./beginning.ts";
 import { FaultCounts } from "./fault-counts.ts";
 import { planOf } from "./plan.ts";
 import type { Plan } from "./plan.ts";
@@ -30,15 +31,16 @@ export async function runHistories(
   played: (histories: number) => void = () => {},
 ): Promise<Run> {
   const counts = new FaultCounts();
+  const beginning = await Beginning.make();
   const endMs = clock.monotonicMs() + seconds * 1000;
   let histories = 0;
   do {
     const plan = planOf(seed + histories);
-    const { violations, counts: fired } = await play(plan);
+    const { violations, counts: fired } = await play(plan, beginning);
     counts.add(fired);
     if (violations.length > 0) {
-      const shortest = await shrink(plan, async (shorter) => (await play(shorter)).violations.length > 0);
-      const shrunk = { plan: shortest, outcome: await play(shortest) };
+      const shortest = await shrink(plan, async (shorter) => (await play(shorter, beginning)).violations.length > 0);
+      const shrunk = { plan: shortest, outcome: await play(shortest, beginning) };
       return { histories, counts, failure: { seed: plan.seed, violations, shrunk } };
     }
     played(++histories);

@@ -1,6 +1,7 @@
 /** What must hold when everybody has come to rest: one tree everywhere, nothing lost, a bucket in order. */
 import { systemRandom } from "../base/random.ts";
 import { Bucket } from "../bucket/bucket.ts";
+import type { BucketChecks } from "../bucket/bucket.ts";
 import { PackedRemote } from "../bucket/packed/packed-remote.ts";
 import { verifyBucket } from "../bucket/verify.ts";
 import { systemClock } from "../base/clock.ts";
@@ -18,11 +19,12 @@ export interface Settled {
   readonly fresh: Machine;
   readonly tokens: Tokens;
   readonly store: ObjectStore;
+  readonly checks: BucketChecks;
   /** Lets everybody come to rest again; what hinders it. */
   readonly rest: () => Promise<string[]>;
 }
 
-export async function settledFaults({ machines, fresh, tokens, store, rest }: Settled): Promise<string[]> {
+export async function settledFaults({ machines, fresh, tokens, store, checks, rest }: Settled): Promise<string[]> {
   const restless = await rest();
   if (restless.length > 0) return restless;
   const tree = await treeOf(mountOf(fresh));
@@ -43,7 +45,7 @@ export async function settledFaults({ machines, fresh, tokens, store, rest }: Se
   const present = new Set([...tree.values()].flatMap((shown) => tokensIn(Buffer.from(shown, "latin1"))));
   for (const token of tokens.made) if (!present.has(token) && !tokens.gone.has(token)) faults.push(`lost: ${token}`);
   const remote = new PackedRemote(store, { clock: systemClock, random: systemRandom });
-  const bucket = await Bucket.open(remote, { blocks: remote.blocks });
+  const bucket = await Bucket.open(remote, { blocks: remote.blocks, checks });
   const { damage } = await verifyBucket(bucket, { blocks: remote.blocks });
   return [...faults, ...damage.map(({ what }) => `damage: ${what}`)];
 }

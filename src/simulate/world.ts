@@ -4,15 +4,8 @@
  */
 import { hasCode, isDamage } from "../base/errors.ts";
 import type { SynclineError } from "../base/errors.ts";
-import type { Cid, Lamport } from "../base/ids.ts";
-import { Bucket } from "../bucket/bucket.ts";
-import { PackedRemote } from "../bucket/packed/packed-remote.ts";
-import type { Writer } from "../bucket/publish/next-commit.ts";
-import { createDeviceKey } from "../crypto/device-key.ts";
-import { walletSigner } from "../crypto/wallet.ts";
-import { signCertificate } from "../format/certificate.ts";
-import { MemoryObjectStore } from "../objects/memory-object-store.ts";
 import type { ObjectStore } from "../objects/object-store.ts";
+import type { Beginning } from "./beginning.ts";
 import { perform, placeDeed, Tokens } from "./deeds.ts";
 import type { Deed } from "./deeds.ts";
 import { FaultCounts } from "./fault-counts.ts";
@@ -35,9 +28,9 @@ export interface Outcome {
 }
 
 /** Plays one history. The same plan gives the same trace. */
-export async function play(plan: Plan, sabotage?: Sabotage): Promise<Outcome> {
+export async function play(plan: Plan, beginning: Beginning, sabotage?: Sabotage): Promise<Outcome> {
   const timeline = new Timeline();
-  const world = new World(plan, timeline, sabotage);
+  const world = new World(plan, beginning, await beginning.store(), timeline, sabotage);
   try {
     return await timeline.run(world.play());
   } catch (error) {
@@ -51,6 +44,7 @@ class World {
   readonly counts = new FaultCounts();
   readonly trace: Trace;
   readonly #plan: Plan;
+  readonly #beginning: Beginning;
   readonly #timeline: Timeline;
   readonly #sabotage: Sabotage | undefined;
   readonly #store: ObjectStore;
@@ -64,32 +58,38 @@ class World {
   #missingReplies = 0;
   #unknownSwaps = 0;
   #devices = 0;
-  #genesis: { readonly cid: Cid; readonly bytes: Uint8Array } | undefined;
 
-  constructor(plan: Plan, timeline: Timeline, sabotage: Sabotage | undefined) {
+  constructor(
+    plan: Plan,
+    beginning: Beginning,
+    store: ObjectStore,
+    timeline: Timeline,
+    sabotage: Sabotage | undefined,
+  ) {
     this.#plan = plan;
+    this.#beginning = beginning;
     this.#timeline = timeline;
     this.#sabotage = sabotage;
-    this.#store = sabotaged(new MemoryObjectStore("memory://bucket"), sabotage);
+    this.#store = sabotaged(store, sabotage);
     this.trace = new Trace(timeline);
   }
 
   async play(): Promise<Outcome> {
-    const first = await this.#makeBucket();
-    for (let index = 0; index < this.#plan.machines; index++) this.#machines.push(this.#machine(index, first));
+    for (let index = 0; index < this.#plan.machines; index++) this.#machines.push(this.#machine(index));
     for (const machine of this.#machines) await this.#begin(machine);
     const users = this.#machines.map((machine, index) => this.#use(machine, index));
     await Promise.all([...users, ...this.#plan.troubles.map((trouble) => this.#bring(trouble))]);
     await this.#calm();
     const violations = await this.#rest();
     if (violations.length > 0) return { violations, trace: this.trace, counts: this.counts };
-    const fresh = this.#machine(this.#machines.length, first);
+    const fresh = this.#machine(this.#machines.length);
     await fresh.start();
     const faults = await settledFaults({
       machines: this.#machines,
       fresh,
       tokens: this.#tokens,
       store: this.#store,
+      checks: this.#beginning.checks,
       rest: () => this.#rest([...this.#machines, fresh]),
     });
     // An answer that arrived is known.
@@ -98,19 +98,7 @@ class World {
     return { violations: faults, trace: this.trace, counts: this.counts };
   }
 
-  async #makeBucket(): Promise<{ readonly commit: Cid; readonly tree: Cid; readonly seq: Lamport }> {
-    const random = seededRandom(this.#plan.seed + 1);
-    const remote = new PackedRemote(this.#store, { clock: this.#timeline, random });
-    const owner = { mode: 0o755, uid: 0, gid: 0 };
-    const device = createDeviceKey(random);
-    await Bucket.create(remote, { owner: OWNER, device, notAfter: NOT_AFTER, clock: this.#timeline, random, ...owner });
-    const bucket = await Bucket.open(remote, { blocks: remote.blocks });
-    this.#genesis = bucket.genesis;
-    const { cid: commit, body } = await currentCommit(bucket);
-    return { commit, tree: body.tree, seq: body.seq };
-  }
-
-  #machine(index: number, first: Parameters<typeof newMachine>[0]["first"]): Machine {
+  #machine(index: number): Machine {
     const name = NAMES[index] ?? "z";
     const random = seededRandom(this.#plan.seed * 31 + index + 7);
     const link = (process: SimulatedProcess): ObjectStore => {
@@ -130,22 +118,14 @@ class World {
       timeline: this.#timeline,
       random,
       link,
-      certify: () => this.#certify(),
-      genesis: this.#genesis?.bytes ?? new Uint8Array(),
-      first,
+      certify: () => this.#beginning.writer(++this.#devices),
+      beginning: this.#beginning,
       merge: this.#sabotage === "a conflict copy dropped" ? mergeDroppingCopies : undefined,
       forgetsSyncs: this.#sabotage === "fsync that does not sync",
       onUnknownSwap: () => void this.#unknownSwaps++,
       onEpoch: (event, epoch) => this.#noteEpoch(name, event, epoch),
     });
     return machine;
-  }
-
-  async #certify(): Promise<Writer> {
-    const device = createDeviceKey(seededRandom(this.#plan.seed * 101 + ++this.#devices));
-    const genesis = this.#genesis?.cid;
-    if (genesis === undefined) return Promise.reject(new RangeError("there is no bucket"));
-    return { device, certificate: await signCertificate(device, genesis, NOT_AFTER, OWNER) };
   }
 
   /** What is in the bucket survives the machine's power loss. */
@@ -284,11 +264,6 @@ function newMachine(options: ConstructorParameters<typeof Machine>[0]): Machine 
   return new Machine(options);
 }
 
-async function currentCommit(bucket: Bucket) {
-  const current = await bucket.current();
-  return current === undefined ? Promise.reject(new RangeError("there is no root")) : current.commit;
-}
-
 /** What a program gets as an I/O error: the bucket does not answer, or what it answers is damaged. */
 function isIoError(error: unknown): error is SynclineError {
   return isDamage(error) || hasCode(error, "read_timeout") || hasCode(error, "store_unreachable");
@@ -298,8 +273,6 @@ function madeBy({ made }: Tokens, name: string): string[] {
   return [...made].filter((token) => token[1] === name);
 }
 
-const OWNER = walletSigner(new Uint8Array(32).fill(7));
-const NOT_AFTER = 4_000_000_000;
 const NAMES = [..."abcdefgh"];
 const TWO_PATHS: ReadonlySet<string> = new Set(["rename", "exchange", "link"]);
 const STRAGGLERS_MS = 12_000;
