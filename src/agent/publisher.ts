@@ -27,6 +27,7 @@ import type { BaseRoot } from "../overlay/journal-record.ts";
 import { PackedObjects } from "../overlay/packed-epoch.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { FlushEnd } from "./flush-schedule.ts";
+import type { HeldBase } from "./held-base.ts";
 import { Throughput, workOf, type Work } from "./throughput.ts";
 
 /** The overlay, on whichever thread it lives. */
@@ -47,6 +48,8 @@ export interface PublisherOptions {
   readonly base: BaseRoot;
   /** Whether the overlay holds an epoch that was sealed before a restart. */
   readonly held: boolean;
+  /** Told which root unpublished changes stand on, where the bucket wants to know. */
+  readonly heldBase?: HeldBase;
   /** Another merge than the real one: for simulations that have to notice. */
   readonly merge?: MergeSnapshots;
   /** Called after an epoch that uploaded much, or that had many objects. */
@@ -112,6 +115,7 @@ export class Publisher {
     this.#writer = options.writer?.writer;
     this.#base = options.base;
     this.#held = options.held;
+    if (options.held) options.heldBase?.stand(options.base);
     this.#nodes = new NodeStore(options.bucket.blocks, { capacityBytes: PUBLISH_NODE_CACHE_BYTES });
   }
 
@@ -163,6 +167,7 @@ export class Publisher {
     const context = { bucket, writer, clock, random, log, ...(merge === undefined ? {} : { merge }) };
     const begun = { startMs: clock.monotonicMs(), work: workOf(changes), objects: changes.objects.length };
     this.#held = true;
+    this.#options.heldBase?.stand(this.#base);
     using _ = begun.objects > LARGE_EPOCH_OBJECTS ? this.#options.saveMemory?.() : undefined;
     return { ...begun, outcome: packed(await publishEpoch(context, changes, data, { adopted: this.#base.commit })) };
   }
@@ -175,6 +180,7 @@ export class Publisher {
         if (objects > LARGE_EPOCH_OBJECTS) this.#options.releaseMemory("now");
         await overlay.published(outcome.epoch);
         this.#held = false;
+        this.#options.heldBase?.leave();
         this.#base = baseRootOf(outcome.epoch.base);
         this.#throughput.note(work, clock.monotonicMs() - startMs);
         this.#remember(outcome.conflicts);

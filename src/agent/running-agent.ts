@@ -15,6 +15,7 @@ import { FilesystemThread } from "./filesystem-thread.ts";
 import { firstBase } from "./first-base.ts";
 import { FlushSchedule } from "./flush-schedule.ts";
 import { IdleRelease, releaseMemory, saveMemory } from "./memory.ts";
+import { HeldBase } from "./held-base.ts";
 import type { OpenedBucket } from "./open-bucket.ts";
 import { overlayBehind } from "./overlay-caller.ts";
 import { Publisher, type PublisherWriter } from "./publisher.ts";
@@ -138,6 +139,8 @@ export class RunningAgent implements Agent {
     const { stateDir, at, clock, random, log } = this.#options;
     const overlay = overlayBehind(this.#thread.call);
     const early = (this.#early = this.#openEarlyWork());
+    const heldBase = new HeldBase({ remote: this.#opened.remote, written: held, clock, log });
+    this.#resources.push(heldBase);
     return new Publisher({
       bucket: this.#opened.bucket,
       writer: this.#writer,
@@ -152,6 +155,7 @@ export class RunningAgent implements Agent {
       data: early.over(createDataReader(stateDir)),
       base,
       held,
+      heldBase,
       saveMemory,
       releaseMemory: (when) => (when === "now" ? releaseMemory() : this.#idleRelease.note()),
       clock,

@@ -4,6 +4,7 @@
  */
 import type { Cid } from "../base/ids.ts";
 import type { Block, BlockReader } from "../blocks/block-store.ts";
+import type { RootPointer } from "../format/root-object.ts";
 import type { Root, SwapOutcome } from "../roots/root-store.ts";
 
 export interface BucketRemote extends AsyncDisposable {
@@ -33,6 +34,12 @@ export interface BucketRemote extends AsyncDisposable {
 
   /** Forgets what was read of where blocks lie, which may have been damaged on the way. */
   forgetPlacement?(): void;
+
+  /**
+   * Says on which root this writer's unpublished changes stand, so that collections retain it; undefined: on none any more. Absent where
+   * nobody keeps such a note. Throws as the store does.
+   */
+  holdBase?(base: RootPointer | undefined): Promise<void>;
 
   /** Calls `changed` when the root may have moved (watched and polled), until disposed. */
   watch(changed: () => void): Disposable;

@@ -7,7 +7,7 @@ import type { Random } from "../../base/random.ts";
 import type { Block, BlockReader } from "../../blocks/block-store.ts";
 import { decodeCommit } from "../../format/commit.ts";
 import { basesName, GENESIS_OBJECT } from "../../format/object-name.ts";
-import { encodeRoot } from "../../format/root-object.ts";
+import { encodeRoot, type RootPointer } from "../../format/root-object.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 import { ObjectRootStore, ONLY_BUCKET } from "../../roots/object-root-store.ts";
 import type { Root } from "../../roots/root-store.ts";
@@ -90,11 +90,7 @@ export class PackedRemote implements BucketRemote {
     return watchRoot(this.store, this.#own, this.#options.clock, this.#options.pollMs ?? FILE_POLL_MS, changed);
   }
 
-  /**
-   * Says on which root this writer's unpublished changes stand, so that the collector keeps it; undefined: on none any more.
-   * To be called once changes are over an hour old (format.md).
-   */
-  async holdBase(base: Root | undefined): Promise<void> {
+  async holdBase(base: RootPointer | undefined): Promise<void> {
     const { writer } = this.#options;
     if (writer === undefined) return;
     const name = basesName(writer);
