@@ -144,32 +144,32 @@ class Churn:
         try:
             outcome = self.attempt(self.own, function, *arguments)
         except Interrupted:
+            before = self.shadow + "-before"
+            mirror(self.shadow, before)
             while True:
                 self.wait()
                 try:
-                    self.follow(function, arguments)
+                    return self.follow(before, function, arguments)
                 except OSError:
-                    pass
-                if not self.died():
-                    return
+                    if not self.died():
+                        raise
         expected = self.attempt(self.shadow, function, *arguments)
         if outcome != expected:
             fail(f"{function.__name__} {[str(a)[:60] for a in arguments]} gave {outcome or 'success'}, a disk {expected or 'success'}", different(self.own, self.shadow))
 
-    def follow(self, function, arguments):
+    def follow(self, before, function, arguments):
         """After a death: the operation happened as a whole, or not at all; only what takes several calls may have stopped between."""
+        mirror(before, self.shadow)
         if self.alike():
             return
-        before = self.shadow + "-before"
-        shutil.rmtree(before, ignore_errors=True)
-        mirror(self.shadow, before)
         self.attempt(self.shadow, function, *arguments)
         if self.alike():
             return
-        if function not in SEVERAL and not self.has_died():
+        if self.has_died():
+            raise OSError(errno.ENOTCONN, "the agent died again")
+        if function not in SEVERAL:
             fail(f"after a death in {function.__name__} {arguments[:2]} the tree is neither old nor new", different(self.own, self.shadow))
-        shutil.rmtree(self.shadow)
-        mirror(self.own if function in SEVERAL else before, self.shadow)
+        mirror(self.own, self.shadow)
 
     def alike(self):
         return plain(self.own) == plain(self.shadow)

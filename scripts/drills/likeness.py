@@ -11,6 +11,15 @@ def plain(root):
 
 
 def mirror(source, target):
+    """Makes `target` a copy of `source`, as a whole or not at all."""
+    fresh = target + "-fresh"
+    shutil.rmtree(fresh, ignore_errors=True)
+    copy_tree(source, fresh)
+    shutil.rmtree(target, ignore_errors=True)
+    os.rename(fresh, target)
+
+
+def copy_tree(source, target):
     shutil.copytree(source, target, symlinks=True)
     first = {}
     for folder, _, files in os.walk(source):
