@@ -27,7 +27,6 @@ import type { ChangeSet, NewBase, PublishedEpoch } from "../bucket/change-set.ts
 import { applyRecord } from "./apply.ts";
 import { CarriedBytes } from "./carried-bytes.ts";
 import { DataFiles } from "./data-files.ts";
-import type { Link } from "./dirty-object.ts";
 import { Inodes } from "./inodes.ts";
 import { Journal } from "./journal.ts";
 import { writeJournalRecord } from "./journal-codec.ts";
@@ -35,7 +34,8 @@ import type { BaseRoot, JournalRecord, PublishedRow } from "./journal-record.ts"
 import { Checkpointer } from "./checkpointer.ts";
 import { Pacing } from "./pacing.ts";
 import { loadState, replayFrame } from "./recovery.ts";
-import { changedSince, joinsOf, namesJoined } from "./settle.ts";
+import { changedSince, joiningOf, joinsOf } from "./settle.ts";
+import type { Joining } from "./settle.ts";
 import { QuickFlush } from "./quick-flush.ts";
 import { SharedSync } from "./shared-sync.ts";
 import type { OverlayState } from "./state.ts";
@@ -215,13 +215,13 @@ export class Overlay {
     return this.#pacing.pauseMs(this.state.live);
   }
 
-  /** The epoch in flight is in the bucket, and `result.base` is what the overlay stands on now. Answers `namesJoined`. */
-  published(result: PublishedEpoch): readonly Link[] {
+  /** The epoch in flight is in the bucket, and `result.base` is what the overlay stands on now. */
+  published(result: PublishedEpoch): Joining {
     const { epoch } = result;
     const ids = new Map(Array.from(result.objects, ([ino, { id }]) => [ino, id]));
     this.#checkComplete(epoch, ids);
     const joins = joinsOf(this.state, ids);
-    const names = namesJoined(this.state, joins);
+    const joining = joiningOf(this.state, joins);
     const rows = Array.from(result.objects, ([ino, { id, record, names }]): PublishedRow => {
       const kept = changedSince(this.state, ino, epoch) ? { record, names } : undefined;
       return { ino, id, kept, joined: joins.get(ino) };
@@ -232,7 +232,7 @@ export class Overlay {
     this.#sealedSinceMs = undefined;
     this.#pacing.arrived();
     this.commit();
-    return names;
+    return joining;
   }
 
   /** Stands on a root that others published. */

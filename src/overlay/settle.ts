@@ -71,9 +71,15 @@ export function joinsOf(state: OverlayState, ids: ReadonlyMap<Ino, FileId>): Map
   return joins;
 }
 
-/** The names of numbers that come to stand for one object. One of them goes, and leaves names that nobody else has changed. */
-export function namesJoined(state: OverlayState, joins: ReadonlyMap<Ino, Joined>): Link[] {
-  return [...joins].flatMap(([ino, { other }]) => [ino, other].flatMap((number) => state.object(number)?.links ?? []));
+/** Numbers that come to stand for one object, and their names: what they show changes, although nobody else changed it. */
+export interface Joining {
+  readonly inodes: readonly Ino[];
+  readonly names: readonly Link[];
+}
+
+export function joiningOf(state: OverlayState, joins: ReadonlyMap<Ino, Joined>): Joining {
+  const inodes = [...joins].flatMap(([ino, { other }]) => [ino, other]);
+  return { inodes, names: inodes.flatMap((ino) => state.object(ino)?.links ?? []) };
 }
 
 /** The number that stood for the object with this id until now. */

@@ -10,14 +10,15 @@ import type { Objects } from "./objects.ts";
 const EVERYTHING: Invalidations = { entries: [], inodes: [], all: true };
 
 /**
- * Drops from the caches what these changes make stale, and says what doors must drop: that, `recounted`, and the names in `left`,
- * which may lead nowhere now. To be called when the overlay stands on the new base, before anything is read from it.
+ * Drops from the caches what these changes make stale, and says what doors must drop: that, the inodes in `also`, which show something
+ * else now, and the names in `left`, which may lead nowhere. To be called when the overlay stands on the new base, before anything
+ * is read from it.
  */
 export function invalidate(
   objects: Objects,
   changes: readonly BaseChange[] | undefined,
-  recounted: Iterable<Ino>,
-  left: Iterable<Link>,
+  also: readonly Ino[],
+  left: readonly Link[],
 ): Invalidations {
   const { clean, overlay } = objects;
   if (changes === undefined || changes.length > MAX_INVALIDATIONS) {
@@ -26,7 +27,7 @@ export function invalidate(
     return EVERYTHING;
   }
   const entries: { parent: Ino; name: Extract<BaseChange, { kind: "dentry" }>["name"]; removed?: Ino }[] = [];
-  const inodes = new Set<Ino>(recounted);
+  const inodes = new Set<Ino>(also);
   const gone = goneIds(changes);
   const changed = (id: FileId | undefined): Ino | undefined => {
     const ino = id === undefined ? undefined : inoOf(objects, id);

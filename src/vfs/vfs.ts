@@ -232,9 +232,9 @@ export class Vfs implements FileSystem {
   published(result: PublishedEpoch): void {
     const recounted = recountedBy(this.#objects);
     const seeds = seedPublished(this.#objects, result);
-    const left = this.#overlay.published(result);
+    const { inodes, names } = this.#overlay.published(result);
     for (const { object, links } of seeds) this.#objects.clean.seed(object, links);
-    this.#rebased(result.base, recounted, left);
+    this.#rebased(result.base, [...recounted, ...inodes], names);
     // What changed while the epoch was on its way may have been told before that flush began.
     this.#objects.dirty.reset();
     if (this.#overlay.state.changed) this.#objects.dirty.tell(this.#overlay.isFull ? "urgent" : "write");
@@ -294,8 +294,8 @@ export class Vfs implements FileSystem {
     return this.#overlay.close();
   }
 
-  #rebased({ changes }: NewBase, recounted: Iterable<Ino>, left: Iterable<Link>): void {
-    const stale = invalidate(this.#objects, changes, recounted, left);
+  #rebased({ changes }: NewBase, inodes: readonly Ino[], names: readonly Link[]): void {
+    const stale = invalidate(this.#objects, changes, inodes, names);
     this.#told = stale.all ? undefined : new Set(stale.entries.map(({ parent, name }) => nameKey(parent, name)));
     if (stale.all || stale.entries.length > 0 || stale.inodes.length > 0) this.#invalidated(stale);
     // What changed here in a directory that others removed is not to be seen before it is merged.
