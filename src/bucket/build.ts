@@ -4,6 +4,7 @@
  * A pure function of the reference tree and the change set with its data: built again, an epoch gives the same trees and the
  * same ids, which is what makes retries and restarts safe.
  */
+import { groupBy } from "../base/collections.ts";
 import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Cid, FileId, Ino } from "../base/ids.ts";
 import { ROOT_ID, ROOT_INO } from "../base/ids.ts";
@@ -31,10 +32,11 @@ import { rehomeStrays } from "./build/strays.ts";
 import { giveIdentities, survives } from "./build/identities.ts";
 import type { Identities } from "./build/identities.ts";
 import { keptState, keptTransitions } from "./build/kept-rows.ts";
-import type { OlderTrees } from "./build/kept-rows.ts";
+import type { KeptState, OlderTrees } from "./build/kept-rows.ts";
 import { Occupants } from "./build/occupants.ts";
 import type { OwnIds } from "./build/occupants.ts";
 import { partPlaces } from "./build/parted-places.ts";
+import type { Parted } from "./build/parted-places.ts";
 import { editsOf } from "./build/transition.ts";
 import type { FinishRecord, ObjectState, Transition } from "./build/transition.ts";
 import type { BaseChange, ChangedObject, ChangeSet, DataReader } from "./change-set.ts";
@@ -181,12 +183,12 @@ async function strangersIn(
 async function placeEpoch(nodes: NodeStore, reference: Cid, sealed: ChangeSet, olderTrees: OlderTrees) {
   const { changes: alive, revived } = reviveDirectories(sealed);
   const { changes, parted } = await partPlaces(nodes, reference, alive);
-  const kept = keptStates(changes);
+  const kept = keptStates(changes, parted);
   await preloadRows(nodes, reference, changes, kept);
   const { found, incomplete } = await lostDirectories(nodes, reference, changes, kept, olderTrees);
   if (!incomplete && !hasHomeless(changes)) return { changes, parted, revived, kept, lost: found };
   const housed = await rehomeStrays(nodes, reference, changes, found);
-  return { changes: housed, parted, revived, kept: keptStates(housed), lost: found };
+  return { changes: housed, parted, revived, kept: keptStates(housed, parted), lost: found };
 }
 
 /** Whether something has a name in what is no directory: as in a bucket where somebody wrote a file's record over a directory's. */
@@ -195,8 +197,13 @@ function hasHomeless({ objects, directories }: ChangeSet): boolean {
   return objects.some(({ names }) => names.some(({ parent }) => !directories.has(parent) && !living.has(parent)));
 }
 
-function keptStates(changes: ChangeSet): ObjectState[] {
-  return changes.objects.map(keptState).filter((state) => state !== undefined);
+function keptStates(changes: ChangeSet, parted: readonly Parted[]): KeptState[] {
+  const formerly = groupBy(parted, ({ ino }) => ino);
+  return changes.objects.flatMap((object) => {
+    const state = keptState(object);
+    const left = formerly.get(object.ino)?.map(({ from }) => from);
+    return state === undefined ? [] : [left === undefined ? state : { ...state, formerly: left }];
+  });
 }
 
 function ownIds(changes: ChangeSet, states: readonly ObjectState[]): OwnIds {

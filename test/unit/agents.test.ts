@@ -262,6 +262,44 @@ describe("agents on one bucket", () => {
     }
   }
 
+  claim("a directory that others made, too, and that stays as theirs since it was removed here, shows what it is now", [
+    "a flush",
+    "b flush",
+    "a makeDirectory shared/d",
+    "b makeDirectory shared/d",
+    "a flush",
+    "b catchUp",
+    "b away",
+    "b flush",
+    "b removeDirectory shared/d",
+    "b forget",
+    "b look shared/d",
+  ]);
+
+  // b's new shared/t becomes the directory that it has at shared/q: what is at one name in both is parted.
+  for (const taken of [["makeDirectory shared/t/f"], ["create shared/p", "rename shared/p shared/t/f"]]) {
+    claim(`a file that gives way to another one of its epoch is found where others have it: ${taken.join(", ")}`, [
+      "a makeDirectory shared/q",
+      "a create shared/q/f",
+      "a flush",
+      "b flush",
+      "c flush",
+      "b chmod shared/q",
+      "b makeDirectory shared/t",
+      "a rename shared/q shared/t",
+      "a flush",
+      "b catchUp",
+      "a save shared/t/f",
+      "a flush",
+      "b away",
+      "b flush",
+      "b back",
+      "b overwrite shared/q/f",
+      ...taken.map((what) => `b ${what}`),
+      "b flush",
+    ]);
+  }
+
   claim("a directory counts a new directory once that others made, too", [
     "b makeDirectory shared/d",
     "b away",

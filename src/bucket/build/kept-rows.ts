@@ -17,6 +17,11 @@ import { namesAdded, Occupants } from "./occupants.ts";
 import type { OwnIds } from "./occupants.ts";
 import type { ObjectState, Transition } from "./transition.ts";
 
+/** What the merge's base has of an object, and where it was for others if it gave way to another one of the epoch. */
+export interface KeptState extends ObjectState {
+  readonly formerly?: readonly Place[];
+}
+
 /** An object as the overlay knew it before this epoch; undefined when it was born in it. */
 export function keptState(object: ChangedObject): ObjectState | undefined {
   if (object.id === undefined || object.base === undefined) return undefined;
@@ -30,15 +35,16 @@ export type OlderTrees = () => AsyncIterable<Cid>;
 export async function keptTransitions(
   nodes: NodeStore,
   reference: Cid,
-  kept: readonly ObjectState[],
+  kept: readonly KeptState[],
   own: OwnIds,
   link: LinkBlock,
   olderTrees: OlderTrees,
 ): Promise<Transition[]> {
-  const strayed: { before: ObjectState | undefined; after: ObjectState }[] = [];
+  const strayed: Strayed[] = [];
   for (const after of kept) {
     if (await holds(nodes, reference, after, link)) continue;
-    strayed.push({ before: await find(nodes, reference, after, after.names), after });
+    const hints = [...after.names, ...(after.formerly ?? [])];
+    strayed.push({ before: await find(nodes, reference, after, hints), after, hints });
   }
   await findHome(nodes, reference, strayed, olderTrees);
   const occupants = new Occupants(nodes, reference, own);
@@ -49,6 +55,13 @@ export async function keptTransitions(
     }
   }
   return [...strayed, ...occupants.transitions()];
+}
+
+/** An object that the reference has otherwise than the epoch knew it; `hints` are places where a tree may have it. */
+interface Strayed extends Transition {
+  before: ObjectState | undefined;
+  readonly after: ObjectState;
+  readonly hints: readonly Place[];
 }
 
 /** Whether the tree has exactly this object's rows. */
@@ -89,17 +102,17 @@ async function find(
 async function findHome(
   nodes: NodeStore,
   reference: Cid,
-  strayed: { before: ObjectState | undefined; readonly after: ObjectState }[],
+  strayed: readonly Strayed[],
   olderTrees: OlderTrees,
 ): Promise<void> {
-  const lost = strayed.filter(({ before, after }) => {
-    return before === undefined && after.type !== "directory" && !isKnownAtBirth(after);
+  const lost = strayed.filter(({ before, after, hints }) => {
+    return before === undefined && after.type !== "directory" && !isKnownAtBirth(after, hints);
   });
   if (lost.length === 0) return;
   const sought = new Map(lost.map((item) => [item.after.id, item]));
   for await (const tree of olderTrees()) {
     const here = new Set<FileId>();
-    for (const { after } of sought.values()) if (await find(nodes, tree, after, after.names)) here.add(after.id);
+    for (const { after, hints } of sought.values()) if (await find(nodes, tree, after, hints)) here.add(after.id);
     for (const [id, place] of await findHomecomers(diff(nodes, tree, reference), here)) {
       const item = sought.get(id);
       if (item !== undefined) item.before = await find(nodes, reference, item.after, [place]);
@@ -109,7 +122,7 @@ async function findHome(
   }
 }
 
-/** Whether looking at the file's known names was looking where it was born, too. */
-function isKnownAtBirth({ id, type, names }: ObjectState): boolean {
-  return names.some(({ parent, name }) => birthId(parent, name, type, 0) === id);
+/** Whether looking at these places was looking where the file was born, too. */
+function isKnownAtBirth({ id, type }: ObjectState, places: readonly Place[]): boolean {
+  return places.some(({ parent, name }) => birthId(parent, name, type, 0) === id);
 }
