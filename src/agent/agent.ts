@@ -22,6 +22,8 @@ export interface AgentOptions {
   readonly publishedDurability: boolean;
   readonly readTimeoutMs: number;
   readonly cacheBytes: number;
+  /** Whether it collects the bucket's garbage by itself, where it may write and the bucket is in a folder. */
+  readonly collects: boolean;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;

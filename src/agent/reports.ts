@@ -4,6 +4,7 @@ import { timeText } from "../base/clock.ts";
 import type { ErrorCode, SynclineError } from "../base/errors.ts";
 import type { WriterId } from "../base/ids.ts";
 import { nameToText } from "../base/names.ts";
+import type { CollectionState } from "./background-collection.ts";
 import type { PublisherState, SeenConflict } from "./publisher.ts";
 
 export interface PendingReport {
@@ -33,6 +34,8 @@ export interface AgentStatus {
   readonly conflicts: readonly { readonly path: string; readonly machine: string; readonly time: string }[];
   readonly guard: null;
   readonly cache: { readonly bytes: number; readonly limit: number };
+  /** Collecting garbage; null: this agent does not by itself. */
+  readonly collection: CollectionReport | null;
   /** Totals since the agent started. */
   readonly published: {
     readonly flushes: number;
@@ -42,6 +45,18 @@ export interface AgentStatus {
     readonly requests: number;
     readonly blocksRead: number;
   };
+}
+
+export interface CollectionReport {
+  readonly running: boolean;
+  /** The last one that this agent made since it started. */
+  readonly last: {
+    readonly time: string;
+    readonly objects: number;
+    readonly bytes: number;
+    readonly freedBytes: number;
+  } | null;
+  readonly error: ErrorReport | null;
 }
 
 export interface FlushReport {
@@ -69,6 +84,7 @@ export interface AgentFacts {
   readonly mount: string;
   readonly address: string;
   readonly cache: AgentStatus["cache"];
+  readonly collection: CollectionState | undefined;
 }
 
 export function statusReport(facts: AgentFacts, state: PublisherState, pending: PendingReport): AgentStatus {
@@ -85,6 +101,7 @@ export function statusReport(facts: AgentFacts, state: PublisherState, pending: 
     conflicts: state.conflicts.map((seen) => conflictReport(seen, state.writer)),
     guard: null,
     cache: facts.cache,
+    collection: facts.collection === undefined ? null : collectionReport(facts.collection),
     published: { flushes, attempts, uploadedBytes, uploadedBlocks, requests, blocksRead },
   };
 }
@@ -101,6 +118,14 @@ export function flushReport(state: PublisherState, pending: PendingReport, asked
     pending,
     error: reportError(state.lastError),
   };
+}
+
+function collectionReport({ running, last, error }: CollectionState): CollectionReport {
+  if (last === undefined) return { running, last: null, error: reportError(error) };
+  const { objects, bytes } = last.report;
+  const freedBytes = bytes.before - bytes.after;
+  const figures = { time: timeText(last.timeNs), objects: objects.after, bytes: bytes.after, freedBytes };
+  return { running, last: figures, error: reportError(error) };
 }
 
 function reportError(error: SynclineError | undefined): ErrorReport | null {

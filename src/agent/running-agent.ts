@@ -8,6 +8,8 @@ import type { BaseRoot } from "../overlay/journal-record.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { Agent, AgentOptions } from "./agent.ts";
 import { createRunLow } from "./background.ts";
+import { BackgroundCollection } from "./background-collection.ts";
+import { collectOnThread, collectorDirOf, collectsItself, readRecord, writeRecord } from "./collector-thread.ts";
 import { serveControl } from "./control.ts";
 import { drain, type Drained } from "./drain.ts";
 import { EarlyWork } from "./early-work.ts";
@@ -49,6 +51,7 @@ export class RunningAgent implements Agent {
   readonly #hurry = new AbortController();
   #publisher: Publisher | undefined;
   #early: EarlyWork | undefined;
+  #collection: BackgroundCollection | undefined;
   #ending: Promise<UnmountReport> | undefined;
   /** Until when the unmount that is under way may wait. */
   #unmountEndMs: number | undefined;
@@ -92,13 +95,15 @@ export class RunningAgent implements Agent {
       this.#resources.push(this.#opened.remote.watch(() => void this.#rootMoved()));
       this.#schedule.note("urgent");
     }
+    if (this.#writer !== undefined && collectsItself(this.#options)) this.#resources.push(this.#startCollecting());
     log.info("Mounted.", { mount, bucket: address, base: base.commit });
   }
 
   async status(): Promise<AgentStatus> {
     const { mount, address, cacheBytes } = this.#options;
     const cache = { bytes: this.#opened.cache?.bytes ?? 0, limit: cacheBytes };
-    return statusReport({ mount, address, cache }, this.#open().state(), await this.#pending());
+    const facts = { mount, address, cache, collection: this.#collection?.state() };
+    return statusReport(facts, this.#open().state(), await this.#pending());
   }
 
   async flush(): Promise<FlushReport> {
@@ -162,6 +167,23 @@ export class RunningAgent implements Agent {
       random,
       log,
     });
+  }
+
+  #startCollecting(): BackgroundCollection {
+    const { address, stateDir, clock, random, log } = this.#options;
+    const job = { address, stateDir: collectorDirOf(stateDir) };
+    return (this.#collection = new BackgroundCollection({
+      seq: () => {
+        const { online, base } = this.#open().state();
+        return online ? base.seq : undefined;
+      },
+      collect: (known, many, signal) => collectOnThread({ ...job, known, many }, clock, signal),
+      record: readRecord(stateDir),
+      keep: (record) => writeRecord(stateDir, record),
+      clock,
+      random,
+      log,
+    }));
   }
 
   #openEarlyWork(): EarlyWork {
@@ -262,6 +284,7 @@ export class RunningAgent implements Agent {
   async #close(endMs: number): Promise<UnmountReport> {
     const { log } = this.#options;
     const startMs = this.#now();
+    this.#collection?.stop();
     try {
       const { pending, error } = await this.#drain(Math.max(endMs, startMs + LAST_FLUSH_MS));
       await this.#thread.call("close", undefined);

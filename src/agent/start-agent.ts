@@ -1,8 +1,10 @@
 /** Starting an agent: this thread publishes and answers the control socket; a worker serves the filesystem. */
 import { join } from "node:path";
+import { describeError } from "../base/log.ts";
 import { removeOverlay } from "../overlay/disk-storage.ts";
 import type { Agent, AgentOptions } from "./agent.ts";
-import { openBucket } from "./open-bucket.ts";
+import { collectsItself, prepareCollector } from "./collector-thread.ts";
+import { openBucket, type OpenedBucket } from "./open-bucket.ts";
 import { boundMemory } from "./memory.ts";
 import { RunningAgent } from "./running-agent.ts";
 import { cacheDirOf } from "./state-dir.ts";
@@ -35,5 +37,15 @@ async function openAgentBucket(options: AgentOptions): Promise<Partial<WritingBu
   const reads = readOnly || at !== undefined;
   const result = reads ? { opened: await openBucket(bucket) } : await openToWrite({ ...bucket, stateDir, wallet });
   writeStateFile(genesisPath, result.opened.bucket.genesis.bytes);
+  if (!reads && collectsItself(options)) await prepareCollection(options, result.opened);
   return result;
+}
+
+/** While the wallet is at hand: in hours, when the first collection is due, nobody may be there to open it. */
+async function prepareCollection({ stateDir, wallet, clock, random, log }: AgentOptions, { bucket }: OpenedBucket) {
+  try {
+    await prepareCollector({ stateDir, genesis: bucket.genesis, wallet, clock, random });
+  } catch (error) {
+    log.warn(`Garbage will not be collected: ${describeError(error)}`);
+  }
 }

@@ -8,6 +8,7 @@ import { openRemote } from "../bucket/open-remote.ts";
 import type { MasterAccess } from "../net/access.ts";
 import { DiskStorage, hasOverlay, removeOverlay } from "../overlay/disk-storage.ts";
 import { Overlay } from "../overlay/overlay.ts";
+import { collectorDirOf } from "./collector-thread.ts";
 import { LAST_BASE, parseBase } from "./first-base.ts";
 import { readStateFile } from "./state-file.ts";
 
@@ -36,6 +37,7 @@ export async function startOver(options: StartOverOptions): Promise<void> {
   log.warn("Another bucket lies at the address. Everything of the old one was published: starting anew.", { address });
   removeOverlay(stateDir);
   for (const name of [LAST_BASE, GENESIS]) rmSync(join(stateDir, name), { force: true });
+  rmSync(collectorDirOf(stateDir), { recursive: true, force: true });
 }
 
 /** The genesis that lies at the address; undefined when it cannot be reached. */

@@ -24,7 +24,16 @@ import { ENDING_SIGNALS } from "./runtime.ts";
 import { printRest, printText } from "./text.ts";
 import { loadWallet } from "./wallet.ts";
 
-const OPTIONS = ["background", "readOnly", "at", "durability", "readTimeout", "cacheSize", ...MASTER_OPTIONS] as const;
+const OPTIONS = [
+  "background",
+  "readOnly",
+  "at",
+  "durability",
+  "readTimeout",
+  "cacheSize",
+  "gc",
+  ...MASTER_OPTIONS,
+] as const;
 type MountCall = Call<(typeof OPTIONS)[number]>;
 
 /** After a signal: publishing may take so long before the rest is left for the next mount. */
@@ -75,6 +84,7 @@ async function mountHere(call: MountCall): Promise<ExitStatus> {
     publishedDurability: options.durability === "published",
     readTimeoutMs: options.readTimeout === undefined ? READ_TIMEOUT_MS : options.readTimeout * 1000,
     cacheBytes: options.cacheSize ?? DEFAULT_CACHE_BYTES,
+    collects: options.gc !== "off",
     clock: runtime.clock,
     random: runtime.random,
     log,

@@ -46,6 +46,9 @@ export const OPTIONS = {
     fallbackText: String(READ_TIMEOUT_MS / 1000),
   }),
   cacheSize: size("most bytes of the block cache", { fallbackText: printBytes(DEFAULT_CACHE_BYTES) }),
+  gc: choice(["auto", "off"] as const, "whether the agent collects the bucket's garbage by itself", {
+    fallbackText: "auto",
+  }),
   timeout: seconds("give up after this long", { onlyFlag: true, fallbackText: "60" }),
   allowDeletes: text("<digest>", "let the guarded deletions with this digest through", { onlyFlag: true }),
   graph: toggle("draw the history as a graph", { onlyFlag: true }),

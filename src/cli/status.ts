@@ -52,7 +52,7 @@ async function ask(
 }
 
 function textOf(agent: AgentStatus): string {
-  const { mount, bucket, pid, online, pending, lastError, conflicts, root, cache } = agent;
+  const { mount, bucket, pid, online, pending, lastError, conflicts, root, cache, collection } = agent;
   const lines = [
     `${printText(mount)}  (process ${pid})`,
     `  bucket     ${printText(bucket)}`,
@@ -60,10 +60,15 @@ function textOf(agent: AgentStatus): string {
     `  pending    ${waiting(pending)}`,
     `  cache      ${printBytes(cache.bytes)} of ${printBytes(cache.limit)}`,
   ];
+  const last = collection?.last ?? null;
+  if (last !== null)
+    lines.push(`  collected  ${last.time}: ${printCount(last.objects, "object")}, ${printBytes(last.bytes)}`);
   const newest = conflicts.at(-1);
   if (newest !== undefined) lines.push(`  conflicts  ${conflicts.length}, newest: ${printText(newest.path)}`);
   if (lastError !== null) lines.push(`  problem    ${printText(lastError.message)}`);
   if (lastError !== null && lastError.hint !== null) lines.push(`             ${printText(lastError.hint)}`);
+  const uncollected = collection?.error ?? null;
+  if (uncollected !== null) lines.push(`  garbage    not collected: ${printText(uncollected.message)}`);
   return lines.join("\n");
 }
 

@@ -82,6 +82,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
         conflicts: [],
         guard: null,
         cache: { bytes: number, limit: 1 << 30 },
+        collection: { running: false, last: null, error: null },
         published: {
           flushes: number,
           attempts: number,

@@ -7,7 +7,7 @@
  */
 import type { Clock } from "../../base/clock.ts";
 import { mapConcurrent } from "../../base/concurrency.ts";
-import { isDamage, SynclineError, unlessDamaged } from "../../base/errors.ts";
+import { isDamage, SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import { BACKOFF_FIRST_MS, STORE_CONCURRENCY } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
@@ -16,8 +16,9 @@ import type { ObjectStore } from "../../objects/object-store.ts";
 import type { Bucket } from "../bucket.ts";
 import type { Writer } from "../publish/next-commit.ts";
 import { Bench } from "./bench.ts";
+import { type Ground, readGround } from "./ground.ts";
 import { type Inventory, mappedRows, readClaims, removeExpired, takeInventory } from "./inventory.ts";
-import { type Ground, type Plan, Planner } from "./planner.ts";
+import { type Plan, Planner } from "./planner.ts";
 import { DROPPED_AT_ONCE } from "./victims.ts";
 
 export interface CollectOptions {
@@ -33,6 +34,8 @@ export interface CollectOptions {
   /** Objects that nothing lists are left alone while they are younger: somebody may be about to list them. Default: one hour. */
   readonly youngMs?: number;
   readonly onProgress?: (progress: { readonly blocks: number }) => void;
+  /** Aborted: ends with the signal's reason where nothing is begun that others would have to end. */
+  readonly signal?: AbortSignal;
 }
 
 export interface CollectReport {
@@ -130,6 +133,7 @@ class Collection implements AsyncDisposable {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       if (attempt > 0)
         await clock.sleep(BACKOFF_FIRST_MS * Math.min(2 ** attempt, MAX_GROWTH) * (0.5 + random.fraction() / 2));
+      this.#options.signal?.throwIfAborted();
       const ground = await this.#ground();
       const { gcEpoch } = ground.object.manifest;
       if (gcEpoch !== this.#gcEpoch && !sent.includes(ground.commit.cid)) throw overtaken();
@@ -195,15 +199,8 @@ class Collection implements AsyncDisposable {
     await removeExpired(store, beforeMs - LEASE_MS, beforeMs - BASES_MS);
   }
 
-  async #ground(): Promise<Ground> {
-    for (;;) {
-      const current = await this.#options.bucket.head();
-      const { cid } = current.commit;
-      const object = await unlessDamaged(() => this.#bench.directory.commitObject(cid));
-      if (object !== undefined) return { ...current, object };
-      // Either the root has moved on meanwhile, or its object is damaged.
-      if ((await this.#options.bucket.head()).commit.cid === cid) await this.#bench.directory.commitObject(cid);
-    }
+  #ground(): Promise<Ground> {
+    return readGround(this.#options.bucket, this.#bench.directory);
   }
 }
 

@@ -6,9 +6,10 @@ import type { Random } from "../../base/random.ts";
 import { cidFromDigest, type Codec, digestOf, digestText } from "../../format/cid.ts";
 import { runName } from "../../format/object-name.ts";
 import type { RunRow } from "../../format/run.ts";
-import type { Bucket, CurrentRoot } from "../bucket.ts";
+import type { Bucket } from "../bucket.ts";
 import type { CommitObject, PackDirectory } from "../packed/pack-directory.ts";
 import type { Writer } from "../publish/next-commit.ts";
+import type { Ground } from "./ground.ts";
 import { type Claims, type Inventory, mappedRows } from "./inventory.ts";
 import {
   blocksOf,
@@ -21,11 +22,6 @@ import {
 } from "./maintenance.ts";
 import { Marker } from "./marker.ts";
 import { chooseVictims, type PackState } from "./victims.ts";
-
-/** A root, and its commit object. */
-export interface Ground extends CurrentRoot {
-  readonly object: CommitObject;
-}
 
 /** Where a block lies that must stay. */
 export type LiveRow = RunRow & { readonly kind: Codec };
@@ -47,6 +43,7 @@ export interface PlannerOptions {
   readonly random: Random;
   readonly youngMs?: number;
   readonly onProgress?: (progress: { readonly blocks: number }) => void;
+  readonly signal?: AbortSignal;
 }
 
 /** What nothing lists may be about to be listed: it is left alone for so long, lest others send it again. */
@@ -63,7 +60,10 @@ export class Planner {
     const { bucket } = options;
     this.#options = options;
     this.#directory = directory;
-    this.#marker = new Marker(bucket.blocks, (blocks) => options.onProgress?.({ blocks }));
+    this.#marker = new Marker(bucket.blocks, (blocks) => {
+      options.signal?.throwIfAborted();
+      options.onProgress?.({ blocks });
+    });
     this.#times = new CommitTimes(bucket);
   }
 

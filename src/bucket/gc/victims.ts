@@ -15,15 +15,16 @@ export interface PackState {
 export const DROPPED_AT_ONCE = 16_384;
 /** Packs with a larger part of garbage are written anew. */
 const GARBAGE_PART = 0.25;
-/** Packs below this size are put together, once there are so many of them that it is worth writing them again. */
-const SMALL_BYTES = PACK_TARGET_BYTES / 4;
+/** Small packs are put together, once there are so many of them that it is worth writing them again. */
 const MANY_SMALL = 32;
+/** Smaller packs are small ones. */
+export const SMALL_PACK_BYTES = PACK_TARGET_BYTES / 4;
 
 /** The packs to be dropped; where there are more than DROPPED_AT_ONCE, those that give back most for what has to be copied. */
 export function chooseVictims(packs: readonly PackState[]): PackState[] {
-  const small = packs.filter(({ size, live }) => live > 0 && size < SMALL_BYTES);
+  const small = packs.filter(({ size, live }) => live > 0 && size < SMALL_PACK_BYTES);
   const isWorth = ({ size, live }: PackState) =>
-    live === 0 || size - live > size * GARBAGE_PART || (size < SMALL_BYTES && small.length >= MANY_SMALL);
+    live === 0 || size - live > size * GARBAGE_PART || (size < SMALL_PACK_BYTES && small.length >= MANY_SMALL);
   // The smallest of the live ones first: they cost least, and are most.
   const order = (a: PackState, b: PackState) => a.live - b.live || b.size - a.size;
   const victims = packs.filter(isWorth);

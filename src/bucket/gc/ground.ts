@@ -1,0 +1,21 @@
+/** What a collector stands on: the newest root with its commit object. */
+import { unlessDamaged } from "../../base/errors.ts";
+import type { Bucket, CurrentRoot } from "../bucket.ts";
+import type { CommitObject, PackDirectory } from "../packed/pack-directory.ts";
+
+/** A root, and its commit object. */
+export interface Ground extends CurrentRoot {
+  readonly object: CommitObject;
+}
+
+/** Throws as reading does where the root's object is damaged. */
+export async function readGround(bucket: Bucket, directory: PackDirectory): Promise<Ground> {
+  for (;;) {
+    const current = await bucket.head();
+    const { cid } = current.commit;
+    const object = await unlessDamaged(() => directory.commitObject(cid));
+    if (object !== undefined) return { ...current, object };
+    // Either the root has moved on meanwhile, or its object is damaged.
+    if ((await bucket.head()).commit.cid === cid) await directory.commitObject(cid);
+  }
+}

@@ -1,0 +1,55 @@
+/** Collecting without being asked: whether somebody else has collected meanwhile, and whether it is worth it at all. */
+import type { ObjectStore } from "../../objects/object-store.ts";
+import type { Bucket } from "../bucket.ts";
+import { PackDirectory } from "../packed/pack-directory.ts";
+import { collect, type CollectOptions, type CollectReport } from "./collector.ts";
+import { readGround } from "./ground.ts";
+import { takeInventory } from "./inventory.ts";
+import { SMALL_PACK_BYTES } from "./victims.ts";
+
+/** Tells one state of a bucket between collections from the others. */
+export interface CollectionMark {
+  readonly gcEpoch: number;
+  /** The newest root's. */
+  readonly seq: number;
+}
+
+export interface CollectionNews {
+  /** How the bucket stands now. */
+  readonly mark: CollectionMark;
+  /** Absent when others collected meanwhile, or there was no need. */
+  readonly report?: CollectReport;
+}
+
+/**
+ * Collects, unless somebody else has since `known`; when nothing is known, if the bucket has at least `many` small objects. Throws as
+ * `collect`, but that another collector came first is no error.
+ */
+export async function collectIfNeeded(
+  options: CollectOptions,
+  known: CollectionMark | undefined,
+  many: number,
+): Promise<CollectionNews> {
+  const { bucket, store } = options;
+  const before = await markOf(bucket, store);
+  const isNeeded = known === undefined ? (await smallObjects(store)) >= many : known.gcEpoch === before.gcEpoch;
+  if (!isNeeded) return { mark: before };
+  try {
+    const report = await collect(options);
+    return { mark: await markOf(bucket, store), report };
+  } catch (error) {
+    const mark = await markOf(bucket, store);
+    if (mark.gcEpoch === before.gcEpoch) throw error;
+    return { mark };
+  }
+}
+
+async function markOf(bucket: Bucket, store: ObjectStore): Promise<CollectionMark> {
+  const { commit, object } = await readGround(bucket, new PackDirectory(store));
+  return { gcEpoch: object.manifest.gcEpoch, seq: commit.body.seq };
+}
+
+async function smallObjects(store: ObjectStore): Promise<number> {
+  const { packs } = await takeInventory(store);
+  return [...packs.values()].filter(({ size }) => size < SMALL_PACK_BYTES).length;
+}
