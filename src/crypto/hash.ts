@@ -31,8 +31,9 @@ export async function createKeyedHash(key: Uint8Array): Promise<(bytes: Uint8Arr
  * (format.md, Blocks), so that no hash can be taken for another's.
  */
 export function deriveHash(context: string, ...parts: readonly Uint8Array[]): Uint8Array {
-  if (native !== undefined) return native.Blake3Hasher.deriveKey(context, Buffer.concat(parts));
-  return nobleBlake3(Buffer.concat(parts), { context: Buffer.from(context) });
+  const bytes = parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);
+  if (native !== undefined) return native.Blake3Hasher.deriveKey(context, bytes);
+  return nobleBlake3(bytes, { context: Buffer.from(context) });
 }
 
 interface NativeHash {

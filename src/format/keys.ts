@@ -70,11 +70,12 @@ export function dentryName(key: Uint8Array): FileName {
 
 /** The id that an object born at this place gets (format.md, Keys; merge.md, Identity). */
 export function birthId(parent: FileId, name: FileName, type: FileType, generation: number): FileId {
-  const head = Buffer.alloc(ID_BYTES + 5);
-  Buffer.from(parent, "hex").copy(head);
-  head.writeUInt32BE(generation, ID_BYTES);
-  head[ID_BYTES + 4] = TYPE_CODES[type];
-  return idFromHash(parent, deriveHash("syncline/birth/1", head, Buffer.from(name, "latin1")));
+  const place = Buffer.allocUnsafe(ID_BYTES + 5 + name.length);
+  place.write(parent, 0, "hex");
+  place.writeUInt32BE(generation, ID_BYTES);
+  place[ID_BYTES + 4] = TYPE_CODES[type];
+  place.write(name, ID_BYTES + 5, "latin1");
+  return idFromHash(parent, deriveHash("syncline/birth/1", place));
 }
 
 /** The id of the loser's object when one id was born on both sides at different places (merge.md, the table). */
@@ -110,14 +111,23 @@ export const TYPE_CODES: Readonly<Record<FileType, number>> = {
 };
 
 const LOCALITY_SLOTS = 4;
+/** Hex digits of a slot, and of the hash in an id. */
+const SLOT_DIGITS = 3;
+const FREE_SLOT = "000";
+const HASH_BYTES_IN_ID = 10;
 
 /** 6 bytes of locality (four 12-bit slots from the parent, the first free one filled) ‖ 10 bytes of hash. */
 function idFromHash(parent: FileId, hash: Uint8Array): FileId {
-  const hex = Buffer.from(hash).toString("hex");
-  const slots = Array.from({ length: LOCALITY_SLOTS }, (_, slot) => parent.slice(slot * 3, slot * 3 + 3));
-  const free = slots.indexOf("000");
-  if (free >= 0) slots[free] = (1 + (Buffer.from(hash).readUInt32BE(12) % 4095)).toString(16).padStart(3, "0");
-  const id = (slots.join("") + hex.slice(0, 20)) as FileId;
+  const bytes = Buffer.from(hash.buffer, hash.byteOffset, hash.byteLength);
+  const end = LOCALITY_SLOTS * SLOT_DIGITS;
+  let locality = parent.slice(0, end);
+  for (let at = 0; at < end; at += SLOT_DIGITS) {
+    if (!parent.startsWith(FREE_SLOT, at)) continue;
+    const slot = (1 + (bytes.readUInt32BE(12) % 4095)).toString(16).padStart(SLOT_DIGITS, "0");
+    locality = parent.slice(0, at) + slot + parent.slice(at + SLOT_DIGITS, end);
+    break;
+  }
+  const id = (locality + bytes.toString("hex", 0, HASH_BYTES_IN_ID)) as FileId;
   return id === ROOT_ID ? (`${id.slice(0, -1)}1` as FileId) : id;
 }
 

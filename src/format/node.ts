@@ -24,6 +24,7 @@ export class Node {
   /** Entries in this node. */
   readonly count: number;
   readonly #children: (Cid | undefined)[] = [];
+  #asBuffer: Buffer | undefined;
   #headsBefore: Uint32Array | undefined;
   #linkStarts: Uint32Array | undefined;
   #proven: Uint8Array | undefined;
@@ -35,6 +36,11 @@ export class Node {
     this.layout = locateColumns(bytes, this.view);
     this.level = this.layout.level;
     this.count = this.layout.count;
+  }
+
+  get #buffer(): Buffer {
+    const { buffer, byteOffset, byteLength } = this.bytes;
+    return (this.#asBuffer ??= Buffer.from(buffer, byteOffset, byteLength));
   }
 
   /** Leaf entries in and below this node. */
@@ -162,6 +168,23 @@ export class Node {
     return compareRanges(this.bytes, from, from + links, other.bytes, otherFrom, otherFrom + links) === 0;
   }
 
+  /** Whether `count` entries from `index` on have the same tails, values and links as those of the other node from `at` on. */
+  sameStretch(index: number, other: Node, at: number, count: number): boolean {
+    const [tails, values] = [
+      other.tailStart(at) - this.tailStart(index),
+      other.valueStart(at) - this.valueStart(index),
+    ];
+    for (let step = 0; step < count; step++) {
+      if (other.tailEnd(at + step) - this.tailEnd(index + step) !== tails) return false;
+      if (other.valueEnd(at + step) - this.valueEnd(index + step) !== values) return false;
+    }
+    const [a, b] = [this.#stretch(index, count), other.#stretch(at, count)];
+    return a.every(([from, to], column) => {
+      const [start, end] = b[column] ?? [from, to];
+      return this.#buffer.compare(other.#buffer, start, end, from, to) === 0;
+    });
+  }
+
   /** The run that entry `index` belongs to. */
   runOf(index: number): number {
     let low = 0;
@@ -221,6 +244,18 @@ export class Node {
     if (this.level > 0) return index;
     if (this.layout.linkTotal === 0) return 0;
     return (this.#linkStarts ??= this.#sumLinks())[index] ?? 0;
+  }
+
+  /** Where the bytes of these entries are in each column but those of ends. */
+  #stretch(index: number, count: number): readonly (readonly [from: number, to: number])[] {
+    const { tails, values, linkCounts, links } = this.layout;
+    const [end, last] = [index + count, index + count - 1];
+    return [
+      [tails + this.tailStart(index), tails + this.tailEnd(last)],
+      [values + this.valueStart(index), values + this.valueEnd(last)],
+      [linkCounts + index, linkCounts + end],
+      [links + this.linkStart(index) * LINK_BYTES, links + this.linkStart(end) * LINK_BYTES],
+    ];
   }
 
   #countHeads(): Uint32Array {

@@ -2,6 +2,9 @@
 import type { Node } from "../format/node.ts";
 import type { Bounds, Opened } from "./subtree.ts";
 
+const FIRST_STRETCH = 16;
+const LEAST_STRETCH = 4;
+
 export class Cursor {
   /** What the current entry stands in; undefined behind the last entry. */
   opened: Opened | undefined;
@@ -42,6 +45,29 @@ export class Cursor {
   sameValue(other: Cursor): boolean {
     if (this.opened === undefined || other.opened === undefined) return this.opened === other.opened;
     return this.opened.node.sameValue(this.index, other.opened.node, other.index);
+  }
+
+  /**
+   * While both stand at the same entry: steps both to the last of those that follow side by side and are the same. Stretches are
+   * compared as bytes, which is many times as fast as entry by entry; most of two trees that differ little is the same.
+   */
+  skipSame(other: Cursor): void {
+    if (this.opened === undefined || other.opened === undefined) return;
+    const [{ node }, { node: others }] = [this.opened, other.opened];
+    for (let stretch = FIRST_STRETCH; stretch >= LEAST_STRETCH;) {
+      const count = Math.min(stretch, this.#following, other.#following);
+      if (count < LEAST_STRETCH) return;
+      if (node.sameStretch(this.index + 1, others, other.index + 1, count)) {
+        this.index += count;
+        other.index += count;
+        stretch = 2 * count;
+      } else stretch = count >>> 1;
+    }
+  }
+
+  /** Entries behind the current one with the same head. */
+  get #following(): number {
+    return Math.min(this.#runEnd, this.#end) - this.index - 1;
   }
 
   /** Steps into the next node that has entries within the bounds. */

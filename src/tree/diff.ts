@@ -88,6 +88,7 @@ function join(
   while (a.opened !== undefined || b.opened !== undefined) {
     const order = a.compare(b);
     if (order !== 0 || !a.sameValue(b)) differ(order <= 0 ? a : undefined, order >= 0 ? b : undefined);
+    else a.skipSame(b);
     if (order <= 0) a.advance();
     if (order >= 0) b.advance();
   }

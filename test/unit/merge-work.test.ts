@@ -30,6 +30,15 @@ describe("the work of a merge", () => {
     expect(against.puts).toBeLessThan(20);
   });
 
+  test("reads what the changed objects need in few requests", async () => {
+    const base = await sealed(world, Array.from({ length: 40 }, (_, at) => filesIn(`d${at}`, 100, "old")).flat());
+    const edits = (side: string, from: number) =>
+      Array.from({ length: 40 }, (_, at): Operation => ({ op: "write", path: `d${at}/${from + at}`, content: side }));
+    const { reads, requests } = await readsOf(world, base, edits("x", 0), edits("y", 50));
+    expect(reads).toBeGreaterThan(50);
+    expect(requests).toBeLessThan(30);
+  });
+
   test("is none when one side changed nothing", async () => {
     const base = await sealed(world, filesIn("d", 500, "old"));
     const x = await world.headOfDeed(base, "x", filesIn("e", 500, "new"));
@@ -149,7 +158,7 @@ async function readsOf(
   base: Cid,
   small: readonly Operation[],
   large: readonly Operation[],
-): Promise<{ reads: number; contents: number; puts: number }> {
+): Promise<{ reads: number; requests: number; contents: number; puts: number }> {
   const [x, y] = [await world.headOfDeed(base, "x", small), await world.headOfDeed(base, "y", large)];
   world.blocks.forgetCounts();
   const nodes = new NodeStore(world.blocks, { capacityBytes: 1024 * 1024 });
@@ -157,5 +166,5 @@ async function readsOf(
   await mergeSnapshots({ ...world.context, nodes, content }, base, x, y);
   const reads = new Set(world.blocks.reads);
   const contents = [...reads].filter((cid) => codecOf(cid) !== "dag-cbor").length;
-  return { reads: reads.size, contents, puts: world.blocks.puts.length };
+  return { reads: reads.size, requests: world.blocks.requests, contents, puts: world.blocks.puts.length };
 }

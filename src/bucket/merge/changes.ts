@@ -7,6 +7,7 @@
 import type { FileId } from "../../base/ids.ts";
 import { parseKey } from "../../format/keys.ts";
 import { decodeDentry, dentryId } from "../../format/rows.ts";
+import type { Dentry } from "../../format/rows.ts";
 import type { Change } from "../../tree/diff.ts";
 import type { Entry } from "../../tree/entry.ts";
 import type { TreeObject } from "../fs-reader.ts";
@@ -29,8 +30,12 @@ export class Changes {
     // A file's back-references change with its dentries only.
     if (parsed.kind !== "dentry") return;
     const place: Place = { parent: parsed.id, name: parsed.name };
-    this.#addDentry(place, before, "base");
-    this.#addDentry(place, after, "side");
+    const [old, now] = [dentryAt(place, before), dentryAt(place, after)];
+    const oldId = old && dentryId(place.parent, place.name, old);
+    // Ids from places cost more than all else here, and most files stay what they are.
+    const nowId = now && (isBornAlike(old, now) ? oldId : dentryId(place.parent, place.name, now));
+    this.#addDentry(place, oldId, old, "base");
+    this.#addDentry(place, nowId, now, "side");
   }
 
   /** All changed objects, sorted by id. `base` and `side` read what the rows did not tell. */
@@ -43,10 +48,8 @@ export class Changes {
     }
   }
 
-  #addDentry(place: Place, entry: Entry | undefined, which: "base" | "side"): void {
-    if (entry === undefined) return;
-    const dentry = decodeDentry(place.parent, place.name, entry);
-    const id = dentryId(place.parent, place.name, dentry);
+  #addDentry(place: Place, id: FileId | undefined, dentry: Dentry | undefined, which: "base" | "side"): void {
+    if (id === undefined || dentry === undefined) return;
     const seen = this.#of(id);
     seen.hints.push(place);
     if (dentry.kind === "record") seen[which] = { id, record: dentry.record, names: [place], subdirs: 0 };
@@ -58,6 +61,16 @@ export class Changes {
     if (seen === undefined) this.#seen.set(id, (seen = { base: undefined, side: undefined, byId: false, hints: [] }));
     return seen;
   }
+}
+
+function dentryAt(place: Place, entry: Entry | undefined): Dentry | undefined {
+  return entry && decodeDentry(place.parent, place.name, entry);
+}
+
+/** Whether the ids of both follow from the place, and are one. */
+function isBornAlike(a: Dentry | undefined, b: Dentry): boolean {
+  if (a?.kind !== "record" || b.kind !== "record") return false;
+  return a.stated === undefined && b.stated === undefined && a.record.type === b.record.type;
 }
 
 interface Seen {

@@ -24,7 +24,7 @@ export async function contestedUnits(
   changed: Role,
   rules: UnitRules,
 ): Promise<ContestedUnit[]> {
-  const above = new Ancestors(views, changed, rules);
+  const above = new Ancestors(views, triples, changed, rules);
   const units = await candidates(triples, changed, rules, above);
   const contested = new Map<string, ContestedUnit>();
   for (const [key, unit] of [...units].sort(([a], [b]) => (a < b ? -1 : 1))) {
@@ -74,12 +74,14 @@ async function candidates(
  */
 class Ancestors {
   readonly #views: Views;
+  readonly #triples: ReadonlyMap<FileId, Triple>;
   readonly #changed: Role;
   readonly #rules: UnitRules;
   readonly #roots = new Map<string, readonly FileId[]>();
 
-  constructor(views: Views, changed: Role, rules: UnitRules) {
+  constructor(views: Views, triples: ReadonlyMap<FileId, Triple>, changed: Role, rules: UnitRules) {
     this.#views = views;
+    this.#triples = triples;
     this.#changed = changed;
     this.#rules = rules;
   }
@@ -95,7 +97,7 @@ class Ancestors {
         break;
       }
       way.push(at);
-      const object = await this.#views[tree].object(at);
+      const object = await this.#object(tree, at);
       const [place] = object?.names ?? [];
       if (place === undefined) break;
       at = place.parent;
@@ -116,9 +118,15 @@ class Ancestors {
   }
 
   async #isRoot(tree: Role | "base", id: FileId): Promise<boolean> {
-    const object = (await this.#views.base.object(id)) ?? (await this.#views[tree].object(id));
+    const object = (await this.#object("base", id)) ?? (await this.#object(tree, id));
     const [place] = object?.names ?? [];
     return place !== undefined && this.#rules.isTree(place.name);
+  }
+
+  /** What the smaller change left alone is read in the base only: the third tree need not be opened for it. */
+  #object(tree: Role | "base", id: FileId): Promise<TreeObject | undefined> {
+    const isUntouched = tree === this.#changed && !this.#triples.has(id);
+    return this.#views[isUntouched ? "base" : tree].object(id);
   }
 }
 

@@ -4,8 +4,12 @@
  * A single-link file that never moved has no row under its own id. It is found at a place where another tree has it (the
  * hints), or it came home to its birth place in this tree alone (homecomers.ts).
  */
+import { BoundedMap } from "../../base/bounded-map.ts";
+import { compareBytes } from "../../base/bytes.ts";
 import type { Cid, FileId } from "../../base/ids.ts";
+import { dentryKey, selfKey } from "../../format/keys.ts";
 import { dentryId } from "../../format/rows.ts";
+import { preload } from "../../tree/edit.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import { listDirectory, readDentry, readObject } from "../fs-reader.ts";
 import type { TreeObject } from "../fs-reader.ts";
@@ -28,10 +32,14 @@ export interface Child {
   readonly object?: TreeObject;
 }
 
+/** Directories that are remembered, some 500 bytes each. */
+const DIRECTORIES_KEPT = 8_192;
+
 export class Snapshot implements View {
   readonly tree: Cid;
   readonly #nodes: NodeStore;
   readonly #homecomers = new Map<FileId, Place>();
+  readonly #directories = new BoundedMap<FileId, TreeObject>(DIRECTORIES_KEPT);
 
   constructor(nodes: NodeStore, tree: Cid) {
     this.#nodes = nodes;
@@ -43,18 +51,25 @@ export class Snapshot implements View {
     for (const [id, place] of places) this.#homecomers.set(id, place);
   }
 
+  /**
+   * Reads ahead what stands at these places and the directories that they are in, a level of the tree with one request. The
+   * directories are remembered: every phase asks for them.
+   */
+  async load(places: readonly Place[], directories: Iterable<FileId>): Promise<void> {
+    const unknown = [...directories].filter((id) => this.#directories.get(id) === undefined);
+    const keys = [...places.map(({ parent, name }) => dentryKey(parent, name)), ...unknown.map(selfKey)];
+    keys.sort(compareBytes);
+    for (let from = 0; from < keys.length; from += this.#nodes.batch)
+      await preload(this.#nodes, this.tree, keys.slice(from, from + this.#nodes.batch));
+    for (const id of unknown) await this.object(id);
+  }
+
   async object(id: FileId, hints: Iterable<Place> = []): Promise<TreeObject | undefined> {
-    const home = this.#homecomers.get(id);
-    const tried = new Set<string>();
-    for (const place of home === undefined ? hints : [home, ...hints]) {
-      if (tried.has(placeText(place))) continue;
-      tried.add(placeText(place));
-      const dentry = await readDentry(this.#nodes, this.tree, place);
-      if (dentry === undefined || dentryId(place.parent, place.name, dentry) !== id) continue;
-      if (dentry.kind === "record") return { id, record: dentry.record, names: [place], subdirs: 0 };
-      break;
-    }
-    return readObject(this.#nodes, this.tree, id);
+    const directory = this.#directories.get(id);
+    if (directory !== undefined) return directory;
+    const found = await this.#find(id, hints);
+    if (found?.record.type === "directory") this.#directories.set(id, found);
+    return found;
   }
 
   async at(place: Place): Promise<TreeObject | undefined> {
@@ -71,5 +86,19 @@ export class Snapshot implements View {
       if (dentry.kind === "reference") yield { id, place };
       else yield { id, place, object: { id, record: dentry.record, names: [place], subdirs: 0 } };
     }
+  }
+
+  async #find(id: FileId, hints: Iterable<Place>): Promise<TreeObject | undefined> {
+    const home = this.#homecomers.get(id);
+    const tried = new Set<string>();
+    for (const place of home === undefined ? hints : [home, ...hints]) {
+      if (tried.has(placeText(place))) continue;
+      tried.add(placeText(place));
+      const dentry = await readDentry(this.#nodes, this.tree, place);
+      if (dentry === undefined || dentryId(place.parent, place.name, dentry) !== id) continue;
+      if (dentry.kind === "record") return { id, record: dentry.record, names: [place], subdirs: 0 };
+      break;
+    }
+    return readObject(this.#nodes, this.tree, id);
   }
 }
