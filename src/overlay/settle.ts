@@ -71,15 +71,25 @@ export function joinsOf(state: OverlayState, ids: ReadonlyMap<Ino, FileId>): Map
   return joins;
 }
 
-/** Numbers that come to stand for one object, and their names: what they show changes, although nobody else changed it. */
+/**
+ * Numbers that come to stand for one object, their names, and the changed names in them, all of which are in one of them then: what they
+ * show changes, although nobody else changed it.
+ */
 export interface Joining {
   readonly inodes: readonly Ino[];
   readonly names: readonly Link[];
 }
 
 export function joiningOf(state: OverlayState, joins: ReadonlyMap<Ino, Joined>): Joining {
-  const inodes = [...joins].flatMap(([ino, { other }]) => [ino, other]);
-  return { inodes, names: inodes.flatMap((ino) => state.object(ino)?.links ?? []) };
+  const pairs = [...joins].map(([ino, { other }]) => [ino, other]);
+  const names = pairs.flatMap((pair) => {
+    const inside = new Set(pair.flatMap((ino) => [...(state.entries(ino)?.keys() ?? [])]));
+    return pair.flatMap((ino) => [
+      ...(state.object(ino)?.links ?? []),
+      ...[...inside].map((name) => ({ parent: ino, name })),
+    ]);
+  });
+  return { inodes: pairs.flat(), names };
 }
 
 /** The number that stood for the object with this id until now. */

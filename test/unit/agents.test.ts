@@ -300,6 +300,24 @@ describe("agents on one bucket", () => {
     ]);
   }
 
+  for (const looks of [["shared/n"], ["shared/n", "shared/n/x"]]) {
+    claim(
+      `a new directory that becomes an old one shows what is changed in that one to who looked at ${looks.join()}`,
+      [
+        "a makeDirectory shared/o",
+        "a makeDirectory shared/o/x",
+        "a flush",
+        "b flush",
+        "b rename shared/o shared/n",
+        "b flush",
+        "a makeDirectory shared/o/x/e",
+        "a makeDirectory shared/n",
+        ...looks.map((path) => `a look ${path}`),
+        "a flush",
+      ],
+    );
+  }
+
   claim("a directory counts a new directory once that others made, too", [
     "b makeDirectory shared/d",
     "b away",
