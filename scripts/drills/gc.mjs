@@ -1,7 +1,8 @@
 /**
  * Garbage collection beside agents that publish: collectors run one after the other, some are killed, one agent is away with
  * unpublished changes. Nothing that anybody saved is lost, `verify` finds nothing, and the bucket does not grow by the flush.
- *   node scripts/drills/gc.mjs [SECONDS, default 20] [AGENTS, default 8]
+ *   node scripts/drills/gc.mjs [SECONDS, default 20] [AGENTS, default 8] [--master]
+ * At a master leases last a few seconds, so that there is garbage in time; instead of the collector the master is killed.
  */
 import { spawn } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, utimesSync } from "node:fs";
@@ -23,7 +24,8 @@ import {
 } from "./lib.mjs";
 
 const space = workspace("gc");
-const { url, rest } = await storage(space);
+const LEASE = "5s";
+const { url, rest, master } = await storage(space, { args: ["--lease", LEASE] });
 const seconds = Number(rest[0] ?? 20);
 const count = Number(rest[1] ?? 8);
 syncline(space, ["init", url]);
@@ -74,7 +76,8 @@ const figures = { dropped: 0, freed: 0 };
 const collect = async () => {
   for (let turn = 0; running(); turn++) {
     if (turn % 3 === 2) {
-      await killedCollector(200 + ((turn * 373) % 900));
+      const ms = 200 + ((turn * 373) % 900);
+      await (master === undefined ? killedCollector(ms) : killedMaster(ms));
       ended.killed++;
       continue;
     }
@@ -98,6 +101,16 @@ async function killedCollector(ms) {
   await closed;
 }
 
+/** Kills the master while it collects, and looks at what it left. */
+async function killedMaster(ms) {
+  const collection = start(space, ["gc", url, "--json"]);
+  await new Promise((done) => setTimeout(done, ms));
+  await master.stop("SIGKILL");
+  check(master.verify().status === 0, "verify --data finds nothing after a kill");
+  await master.start();
+  await collection;
+}
+
 await Promise.all([...agents.map(write), collect()]);
 report(
   `${saves} files saved by ${count} agents in ${seconds} s; ${JSON.stringify(ended)}; ${figures.dropped} packs dropped on the way`,
@@ -109,12 +122,9 @@ away.mount();
 away.flush();
 for (const each of agents) each.flush();
 
-// What lost swaps and killed collectors left is taken once it is old enough: so it is made older.
-const folder = new URL(url).pathname;
-const longAgo = Date.now() / 1000 - 2 * 24 * 3600;
-for (const name of readdirSync(folder, { recursive: true })) {
-  if (/^(commit|pack|run|lease)\//.test(name)) utimesSync(join(folder, name), longAgo, longAgo);
-}
+// What lost swaps and killed collectors left is taken once it is old enough.
+if (master === undefined) makeOlder(new URL(url).pathname);
+else await new Promise((done) => setTimeout(done, 2 * Number.parseInt(LEASE, 10) * 1000));
 const { objects, bytes, dropped } = syncline(space, ["gc", url, "--json"]).json();
 report(
   `last collection: ${objects.before} objects, ${bytes.before} bytes before; ${objects.after} objects, ${bytes.after} bytes after; ${dropped} packs dropped`,
@@ -128,3 +138,14 @@ check(readFileSync(join(agents[0].dir, "away/kept"), "utf8") === "saved, then cu
 const { length } = commitsOf(space, url);
 check(objects.after < 30 && bytes.after < bytes.before, `${objects.after} objects hold ${length} retained roots`);
 for (const each of [...agents, away]) each.unmount();
+if (master !== undefined) {
+  check((await master.stop()) === 0, "the master ends well");
+  check(master.verify().status === 0, "verify --data finds nothing");
+}
+
+function makeOlder(folder) {
+  const longAgo = Date.now() / 1000 - 2 * 24 * 3600;
+  for (const name of readdirSync(folder, { recursive: true })) {
+    if (/^(commit|pack|run|lease)\//.test(name)) utimesSync(join(folder, name), longAgo, longAgo);
+  }
+}

@@ -171,9 +171,10 @@ export function rssMiB(pid) {
 
 /**
  * Where a drill's bucket is, and its further arguments: a folder, with `--master` a master of its own, with `--master=URL` a bucket
- * at that address. `away` and `back` make it unreachable and reachable. What it stores lies in the workspace, or in `parent`.
+ * at that address. `away` and `back` make it unreachable and reachable. What it stores lies in the workspace, or in `parent`; `args` are for
+ * the master.
  */
-export async function storage(space, parent = space.path) {
+export async function storage(space, { parent = space.path, args = [] } = {}) {
   const given = process.argv.slice(2).find((arg) => /^--master(=|$)/.test(arg));
   const rest = process.argv.slice(2).filter((arg) => arg !== given);
   const away = join(space.path, "away");
@@ -188,7 +189,7 @@ export async function storage(space, parent = space.path) {
   }
   const address = given.slice("--master=".length);
   if (address !== "") return { url: address, rest };
-  const own = await master(space, { data: join(parent, "master") });
+  const own = await master(space, { data: join(parent, "master"), args });
   return { url: own.url(), rest, master: own, away: () => own.stop(), back: () => own.start() };
 }
 

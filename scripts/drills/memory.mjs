@@ -54,7 +54,7 @@ async function whileWriting() {
 async function inLargeBucket() {
   const space = workspace("memory-large");
   const keep = process.argv.find((arg) => arg.startsWith("--keep="))?.slice("--keep=".length) ?? space.path;
-  const { url, master } = await storage(space, keep);
+  const { url, master } = await storage(space, { parent: keep });
   const reportMaster = () => master && report(JSON.stringify({ what: "the master", ...memoryOf(master.pid) }));
   const made = join(keep, `${inBucket} files`);
   if (!existsSync(made)) {

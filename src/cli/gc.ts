@@ -1,36 +1,65 @@
 /** `syncline gc`: thins a bucket's history by the rule of retention, and gives back the space of what nothing needs any more. */
-import { collect, type CollectReport } from "../bucket/gc/collector.ts";
-import { openPacked } from "../bucket/open-remote.ts";
+import { parseAddress } from "../bucket/address.ts";
+import { collect, type CollectOptions, type CollectReport } from "../bucket/gc/collector.ts";
+import { thin, type ThinOptions } from "../bucket/gc/thin.ts";
+import type { HttpRemote } from "../bucket/http/http-remote.ts";
+import { openAtMaster, openPacked } from "../bucket/open-remote.ts";
 import { locateBucket } from "./bucket-path.ts";
 import { openDeviceFor } from "./bucket-writer.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
-import { MASTER_OPTIONS } from "./master-access.ts";
+import { accessOf, MASTER_OPTIONS } from "./master-access.ts";
 import { printBytes, printCount } from "./text.ts";
 
 export function register(program: Program): void {
   addCommand(program, {
     name: "gc",
-    arguments: [["<url>", "a bucket in a folder"]],
+    arguments: [["<url>", "the bucket"]],
     summary: "thin a bucket's history and give back the space of what nothing needs any more",
     options: ["dryRun", ...MASTER_OPTIONS],
-    examples: ["syncline gc file:///srv/bucket --dry-run", "syncline gc file:///srv/bucket"],
+    examples: [
+      "syncline gc file:///srv/bucket --dry-run",
+      "syncline gc file:///srv/bucket",
+      "syncline gc https://master.example:3600/notes",
+    ],
     exits: [4, 5, 6, 8],
     async run(call) {
       const { args, options, output, runtime } = call;
       const { clock, random } = runtime;
       const dryRun = options.dryRun === true;
       const { address } = await locateBucket(runtime, args[0] ?? "");
-      await using remote = openPacked(address, { clock, random });
       await using opened = await openDeviceFor(call, address);
       using progress = output.progress("gc", "blocks");
       const onProgress = ({ blocks }: { readonly blocks: number }) => progress.update(blocks);
-      const { bucket, device: writer } = opened;
-      const report = await collect({ bucket, store: remote.store, writer, clock, random, dryRun, onProgress });
+      const common = { bucket: opened.bucket, writer: opened.device, clock, random, dryRun };
+      const report = await collectAt(address, { clock, random, access: accessOf(call) }, { ...common, onProgress });
       const freedBytes = report.bytes.before - report.bytes.after;
       output.result({ dryRun, ...report, freedBytes }, textOf(report, freedBytes, dryRun));
     },
   });
+}
+
+type Collecting = ThinOptions & Pick<CollectOptions, "onProgress">;
+
+async function collectAt(
+  address: string,
+  access: Parameters<typeof openAtMaster>[1],
+  options: Collecting,
+): Promise<CollectReport> {
+  const parsed = parseAddress(address);
+  if (parsed.scheme === "file") {
+    await using remote = openPacked(address, access);
+    return await collect({ ...options, store: remote.store });
+  }
+  await using remote = openAtMaster(parsed, access);
+  return await collectBehind(remote, options);
+}
+
+/** The master collects once the history is thinned; its packs are what a folder's objects are. */
+async function collectBehind(remote: HttpRemote, options: Collecting): Promise<CollectReport> {
+  const thinned = await thin(options);
+  const { packs, ...collected } = await remote.collect(options.dryRun);
+  return { ...thinned, objects: packs, ...collected };
 }
 
 function textOf({ commits, objects, bytes, dropped }: CollectReport, freedBytes: number, dryRun: boolean): string {

@@ -82,6 +82,7 @@ export const OPTIONS = {
     parse: (given: string) => (/^\d+(\.\d+)?$/.test(given) ? Number(given) : undefined),
   },
   scenarios: path("<file>", "merges to play: the format is at the end of docs/merge.md", { onlyFlag: true }),
+  lease: duration("how long blocks stay that no root reaches", { fallbackText: "24h" }),
   quota: size("most bytes that each wallet may store", { fallbackText: "no limit" }),
   quotaApi: text("<url>", "storage API that is asked before /v0/block takes anything"),
   quotaMode: choice(["open", "strict"] as const, "whether that API's silence lets uploads through", {

@@ -29,6 +29,12 @@ export class LinkList {
   slice(from: number, to: number = this.count): Cid[] {
     return this.#offsets.slice(from, to).map((at) => cidFromBytes(this.#bytes.subarray(at, at + CID_BYTES)));
   }
+
+  /** Without this link, unless it stands there twice: then one of them means something else. */
+  without(cid: Cid): LinkList {
+    const at = this.slice(0).flatMap((link, index) => (link === cid ? [index] : []));
+    return at.length === 1 ? new LinkList(this.#bytes, this.#offsets.toSpliced(at[0] ?? 0, 1)) : this;
+  }
 }
 
 /** Throws `format_invalid` as `decodeCbor` does. */

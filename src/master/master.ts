@@ -22,6 +22,8 @@ import { Quota } from "./account/quota.ts";
 import { accountRoutes } from "./account/routes.ts";
 import { blockRoutes } from "./blocks/routes.ts";
 import { Slabs } from "./blocks/slabs.ts";
+import { Collector } from "./gc/collector.ts";
+import { collectionRoutes } from "./gc/routes.ts";
 import { Bearers } from "./http/bearers.ts";
 import { Endings } from "./http/endings.ts";
 import { type Collect, Garbage } from "./http/garbage.ts";
@@ -61,6 +63,8 @@ export interface MasterOptions {
   readonly collect?: Collect;
   /** False for a drill that shows what the comparison prevents. */
   readonly compareAndSwap?: boolean;
+  /** For how long blocks stay that no root reaches; 24 hours unless said. */
+  readonly leaseSeconds?: number | undefined;
 }
 
 export interface Master {
@@ -102,15 +106,18 @@ async function openParts(options: MasterOptions, open: (Disposable | AsyncDispos
     open.push(part);
     return part;
   };
-  const { data, compareAndSwap = true } = options;
+  const { data, compareAndSwap = true, leaseSeconds } = options;
   // The first to be opened and the last to be closed, for it holds the folder's lock.
-  const stores = opened(await openMasterStore({ dir: data, clock, random, log }));
+  const stores = opened(await openMasterStore({ dir: data, clock, random, log, leaseSeconds }));
   const roots = opened(new SqliteRootStore(rootsPath(data)));
   const revocations = opened(new Revocations(revocationsPath(data), Number(clock.nowNs() / 1_000_000_000n)));
+  const bucketRoots = new BucketRoots({ roots, stores, clock, log, compareAndSwap });
+  const { gate } = bucketRoots;
   const parts = {
     stores,
     roots,
-    bucketRoots: new BucketRoots({ roots, stores, clock, log, compareAndSwap }),
+    bucketRoots,
+    collector: opened(new Collector({ roots, stores, gate, clock, log })),
     revocations,
     bearers: new Bearers({ allow: new Set(options.allow), sessionKey, revocations, clock }),
     endings: new Endings(clock),
@@ -147,6 +154,7 @@ function routesOf(parts: MasterParts): Route[] {
     ...blockRoutes(parts),
     ...ingestRoutes(parts),
     ...bucketRoutes(parts.bucketRoots, parts.clock),
+    ...collectionRoutes(parts.collector),
   ];
 }
 

@@ -5,6 +5,7 @@ import type { Random } from "../base/random.ts";
 import type { RootStore } from "../roots/root-store.ts";
 import type { Quota } from "./account/quota.ts";
 import type { Slabs } from "./blocks/slabs.ts";
+import type { Collector } from "./gc/collector.ts";
 import type { Bearers } from "./http/bearers.ts";
 import type { Endings } from "./http/endings.ts";
 import type { Garbage } from "./http/garbage.ts";
@@ -19,6 +20,7 @@ export interface MasterParts {
   readonly stores: BlockStores;
   readonly roots: RootStore;
   readonly bucketRoots: BucketRoots;
+  readonly collector: Collector;
   readonly bearers: Bearers;
   readonly revocations: Revocations;
   readonly endings: Endings;

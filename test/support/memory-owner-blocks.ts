@@ -59,6 +59,13 @@ export class MemoryOwnerBlocks implements OwnerBlocks {
     return new Set(cids.filter((cid) => this.#held.has(digestKey(cid))));
   }
 
+  hold(cids: readonly Cid[]): Promise<Set<Cid>> {
+    return this.has(cids);
+  }
+
+  /** Nothing is ever collected here. */
+  async collect(): Promise<undefined> {}
+
   async size(cid: Cid): Promise<number | undefined> {
     return this.#held.get(digestKey(cid))?.length;
   }

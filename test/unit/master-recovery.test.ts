@@ -264,7 +264,7 @@ describe("the index", () => {
       throw new Database.SqliteError("database disk image is malformed", "SQLITE_CORRUPT");
     };
     const folder = packFolder(join(dir, "owners", OWNER));
-    const opened = recover({ disk, folder, index, handles, log: silentLog, packBytes: PACK_BYTES, hour: 0 });
+    const opened = recover({ disk, folder, index, handles, log: silentLog, packBytes: PACK_BYTES, leased: 0 });
     await expect(opened).rejects.toMatchObject({ code: "SQLITE_CORRUPT" });
     await handles.close();
     index.close();

@@ -14,7 +14,7 @@ export interface PackState {
 /** Packs that one swap drops at most: each is 33 bytes in every commit object until the second swap. */
 export const DROPPED_AT_ONCE = 16_384;
 /** Packs with a larger part of garbage are written anew. */
-const GARBAGE_PART = 0.25;
+export const GARBAGE_PART = 0.25;
 /** Small packs are put together, once there are so many of them that it is worth writing them again. */
 const MANY_SMALL = 32;
 /** Smaller packs are small ones. */

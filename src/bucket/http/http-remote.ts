@@ -12,6 +12,7 @@ import { bucketPath, HttpRootStore } from "../../roots/http-root-store.ts";
 import type { BucketName, Root, SwapOutcome } from "../../roots/root-store.ts";
 import type { BucketRemote, Upload, UploadSession } from "../remote.ts";
 import { HttpUpload, type LocalBlocks } from "./http-upload.ts";
+import { collectAtMaster, type MasterCollection } from "./master-collection.ts";
 import { watchMaster } from "./root-watch.ts";
 
 export interface HttpRemoteOptions {
@@ -67,6 +68,11 @@ export class HttpRemote implements BucketRemote {
 
   beginUpload(): UploadSession {
     return this.#session();
+  }
+
+  /** Has the master collect the garbage of the bucket's owner. Throws as `collectAtMaster`. */
+  collect(dryRun: boolean): Promise<MasterCollection> {
+    return collectAtMaster(this.#options.master, this.#options.clock, dryRun);
   }
 
   watch(changed: () => void): Disposable {

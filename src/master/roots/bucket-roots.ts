@@ -15,6 +15,7 @@ import type { BlockStores, OwnerBlocks } from "../store/owner-blocks.ts";
 import { conditionHolds } from "./condition.ts";
 import type { SwapCondition } from "./condition.ts";
 import { RootHub } from "./root-hub.ts";
+import { SwapGate } from "./swap-gate.ts";
 import { SwapCheck } from "./swap-check.ts";
 
 export interface BucketRootsOptions {
@@ -41,6 +42,7 @@ export interface KnownRoot extends RootRow {
 
 export class BucketRoots {
   readonly hub = new RootHub();
+  readonly gate = new SwapGate();
   readonly #options: BucketRootsOptions;
   readonly #check: SwapCheck;
   readonly #swaps = new KeyedQueues();
@@ -87,6 +89,7 @@ export class BucketRoots {
     return this.#swaps.run(bucketKey(name), async () => {
       abandoned.throwIfAborted();
       using _slot = await this.#checks.hold(name.owner, 1, abandoned);
+      using _pass = await this.gate.pass(name.owner, abandoned);
       const root = await this.#swapNow(name, condition, next);
       const updatedAt = timeText(this.#options.clock.nowNs()).replace(/\.\d+/, "");
       this.#remember(name, { ...root, bucket: name.bucket, updatedAt });

@@ -20,8 +20,8 @@ import type { Pace } from "../../base/pace.ts";
 import { isGone } from "../../blocks/not-found.ts";
 import { codecOf } from "../../format/cid.ts";
 import type { LinkList } from "../../format/link-scan.ts";
-import { linkListOf } from "../../format/links.ts";
-import type { OwnerBlocks } from "../store/owner-blocks.ts";
+import type { WalkedBlocks } from "../store/owner-blocks.ts";
+import { reachedLinks } from "../store/reached-links.ts";
 
 export type Completeness =
   | { readonly kind: "complete" }
@@ -36,8 +36,8 @@ export function checkComplete({ blocks, pace, memory }: Walking, root: Cid): Pro
 }
 
 export interface Walking {
-  readonly blocks: OwnerBlocks;
-  readonly pace: Pace;
+  readonly blocks: WalkedBlocks;
+  readonly pace: Pick<Pace, "breathe">;
   /** Bytes of blocks that all walks together keep in memory. */
   readonly memory: Budget;
 }
@@ -58,8 +58,8 @@ interface Frame {
 }
 
 class CompletenessWalk {
-  readonly #blocks: OwnerBlocks;
-  readonly #pace: Pace;
+  readonly #blocks: WalkedBlocks;
+  readonly #pace: Pick<Pace, "breathe">;
   readonly #stack: Frame[] = [];
   readonly #missing = new Set<Cid>();
   /** Nodes above something that is missing: they are not gone into twice. */
@@ -70,7 +70,7 @@ class CompletenessWalk {
   #marks = 0;
   #heldBytes = 0;
 
-  constructor(blocks: OwnerBlocks, pace: Pace, memory: Budget) {
+  constructor(blocks: WalkedBlocks, pace: Pick<Pace, "breathe">, memory: Budget) {
     this.#blocks = blocks;
     this.#pace = pace;
     this.#memory = memory;
@@ -80,7 +80,8 @@ class CompletenessWalk {
     const above = frameOf(root);
     await this.#lookUp(above, [root]);
     try {
-      for (const next of above.todo) this.#stack.push(frameOf(next));
+      // Also one that is known as complete: that says nothing of its list of kept commits (reached-links.ts).
+      if (above.whole && codecOf(root) === "dag-cbor") this.#stack.push(frameOf(root));
       while (this.#stack.length > 0 && !this.#hasEnough) {
         await this.#pace.breathe();
         await this.#step(this.#stack.at(-1) ?? above);
@@ -118,7 +119,7 @@ class CompletenessWalk {
     const nodes = children.filter((cid) => codecOf(cid) === "dag-cbor");
     frame.marksSeen = this.#marks;
     const complete = nodes.length === 0 ? NONE : await this.#blocks.complete(nodes);
-    const stored = await this.#blocks.has(children);
+    const stored = await this.#blocks.hold(children);
     for (const cid of children) if (!stored.has(cid)) this.#miss(frame, cid);
     frame.todo = nodes.filter((cid) => stored.has(cid) && !complete.has(cid)).reverse();
   }
@@ -163,7 +164,7 @@ class CompletenessWalk {
   async #read(frame: Frame): Promise<LinkList | undefined> {
     await this.#hold(frame, Math.ceil(((await this.#blocks.size(frame.cid)) ?? 0) * BYTES_A_BYTE));
     try {
-      frame.links = linkListOf(frame.cid, await this.#blocks.get(frame.cid));
+      frame.links = reachedLinks(frame.cid, await this.#blocks.get(frame.cid), frame === this.#stack[0]);
       return frame.links;
     } catch (error) {
       if (hasCode(error, "format_invalid")) throw new Malformed(frame.cid, error.message);

@@ -86,16 +86,16 @@ async function auditOwner(
     const audit = await auditPacks({ disk, folder, index, found, onBytes });
     // Of two copies the index knows one; where that is intact, nobody needs the other.
     damage.push(...audit.damage.filter((item) => !isSuperseded(item, found)));
-    if (index !== undefined) {
-      const holds = async (row: { pack: string; digest: Buffer; offset: number; length: number }) =>
-        (await handles.use(folder, row.pack, (file) => allIntact(file, [{ ...row, codec: PLAIN }]))) === true;
-      damage.push(...(await auditIndex(index, found, holds)));
-    }
     const walked = new Set<string>();
     for (const { name, root } of buckets) {
       for (const { cid, what } of await auditReach({ handles, folder, found, walked }, root.commit)) {
         damage.push(dataDamage("missing", what, { bucket: name.bucket, root: root.commit, cid }));
       }
+    }
+    if (index !== undefined) {
+      const holds = async (row: { pack: string; digest: Buffer; offset: number; length: number }) =>
+        (await handles.use(folder, row.pack, (file) => allIntact(file, [{ ...row, codec: PLAIN }]))) === true;
+      damage.push(...(await auditIndex(index, found, holds)));
     }
     return { packs: audit.packs, ...found.totals(), damage };
   } finally {

@@ -6,6 +6,7 @@ import { rmSync } from "node:fs";
 import Database from "better-sqlite3";
 import { SQLITE_CACHE_KIB } from "../../base/limits.ts";
 import type { PackRow } from "../../format/pack.ts";
+import { eachIn, IndexMarks, type Sweep, type SweepStep } from "./index-marks.ts";
 
 export interface Place {
   /** The pack's name: 32 hex digits. */
@@ -21,13 +22,17 @@ export interface IndexedBlock extends Place {
 
 export interface IndexedPack {
   readonly name: string;
-  /** 1: it has its footer, and all of its rows are in the index. */
-  readonly sealed: 0 | 1;
+  /** One of PackState. */
+  readonly sealed: PackState;
   /** Bytes of blocks that were answered for. */
   readonly end: number;
 }
 
-const VERSION = 1;
+/** `sealed`: it has its footer, and its rows are in the index; `leaving`: copies elsewhere take the place of its blocks; `left`: its file is to be removed. */
+export const PACK_STATES = { growing: 0, sealed: 1, leaving: 2, left: 3 } as const;
+export type PackState = (typeof PACK_STATES)[keyof typeof PACK_STATES];
+
+const VERSION = 2;
 const SCHEMA = `
   CREATE TABLE packs (
     id     INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -41,25 +46,31 @@ const SCHEMA = `
     offset   INTEGER NOT NULL,
     length   INTEGER NOT NULL,
     damaged  INTEGER NOT NULL DEFAULT 0,
-    complete INTEGER NOT NULL DEFAULT 0,  -- as a node: all that it reaches is stored
-    leased   INTEGER NOT NULL             -- hours since 1970; not to be collected for a while after
+    complete INTEGER NOT NULL DEFAULT 0,  -- as a node: all that it reaches was stored in the era of this collection
+    seen     INTEGER NOT NULL DEFAULT 0,  -- the last collection whose marks reached it
+    leased   INTEGER NOT NULL             -- seconds since 1970; not to be collected for a while after
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX damaged_blocks ON blocks (pack) WHERE damaged = 1;
-  CREATE TABLE totals (one INTEGER PRIMARY KEY CHECK (one = 1), blocks INTEGER NOT NULL, bytes INTEGER NOT NULL) STRICT;
-  INSERT INTO totals VALUES (1, 0, 0);
+  CREATE TABLE totals (
+    one    INTEGER PRIMARY KEY CHECK (one = 1),
+    blocks INTEGER NOT NULL,
+    bytes  INTEGER NOT NULL,
+    marked INTEGER NOT NULL,  -- the collection that began last
+    era    INTEGER NOT NULL   -- the one that took something last: what was found complete before counts no more
+  ) STRICT;
+  INSERT INTO totals VALUES (1, 0, 0, 1, 1);
   PRAGMA user_version = ${VERSION};`;
 
 const PLACE = "name AS pack, offset, length, damaged FROM blocks JOIN packs ON id = pack";
 
 export class BlockIndex {
+  readonly marks: IndexMarks;
   readonly #db: Database.Database;
   readonly #find: Database.Statement<[Uint8Array], IndexedBlock>;
   readonly #insert: Database.Statement<[Uint8Array, number, number, number, number]>;
   readonly #heal: Database.Statement<[{ pack: number; offset: number; digest: Uint8Array }]>;
   readonly #putPack: Database.Statement<[string, number, number], { id: number }>;
   readonly #count: Database.Statement<[number, number]>;
-  readonly #complete: Database.Statement<[Uint8Array], { complete: 0 | 1 }>;
-  readonly #markComplete: Database.Statement<[Uint8Array]>;
   readonly #lease: Database.Statement<[number, Uint8Array, number]>;
   #usedBytes: number;
 
@@ -79,15 +90,15 @@ export class BlockIndex {
       );
       this.#heal = this.#db.prepare(
         `UPDATE blocks SET pack = @pack, offset = @offset, damaged = 0
-         WHERE digest = @digest AND damaged = 1 AND NOT (pack = @pack AND offset = @offset)`,
+         WHERE digest = @digest AND NOT (pack = @pack AND offset = @offset)
+           AND (damaged = 1 OR (SELECT sealed FROM packs WHERE id = blocks.pack) = ${PACK_STATES.leaving})`,
       );
       this.#putPack = this.#db.prepare(
         `INSERT INTO packs (name, sealed, "end") VALUES (?, ?, ?)
          ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed, "end" = excluded."end" RETURNING id`,
       );
       this.#count = this.#db.prepare("UPDATE totals SET blocks = blocks + ?, bytes = bytes + ?");
-      this.#complete = this.#db.prepare("SELECT complete FROM blocks WHERE digest = ?");
-      this.#markComplete = this.#db.prepare("UPDATE blocks SET complete = 1 WHERE digest = ? AND complete = 0");
+      this.marks = new IndexMarks(this.#db);
       this.#lease = this.#db.prepare("UPDATE blocks SET leased = ? WHERE digest = ? AND leased < ?");
       this.#usedBytes = this.totals().bytes;
     } catch (error) {
@@ -106,17 +117,17 @@ export class BlockIndex {
   }
 
   /**
-   * Enters blocks of a pack. What has a place already keeps it, unless it is another one and damaged; those are returned whose place
-   * stays another one.
+   * Enters blocks of a pack. What has a place already keeps it, unless it is another one and damaged, or in a pack that is leaving;
+   * those are returned whose place stays another one.
    */
-  add({ name, sealed, end }: IndexedPack, rows: Iterable<PackRow>, leasedHour: number): PackRow[] {
+  add({ name, sealed, end }: IndexedPack, rows: Iterable<PackRow>, leased: number): PackRow[] {
     const elsewhere: PackRow[] = [];
     let [blocks, bytes] = [0, 0];
     this.#db
       .transaction(() => {
         const id = this.#putPack.get(name, sealed, end)?.id ?? 0;
         for (const row of rows) {
-          if (this.#insert.run(row.digest, id, row.offset, row.length, leasedHour).changes === 1) {
+          if (this.#insert.run(row.digest, id, row.offset, row.length, leased).changes === 1) {
             blocks++;
             bytes += row.length;
           } else if (this.#heal.run({ pack: id, offset: row.offset, digest: row.digest }).changes === 0) {
@@ -175,24 +186,39 @@ export class BlockIndex {
     this.#usedBytes = this.totals().bytes;
   }
 
+  /** Whether all that the node reaches is stored, as far as is known. */
   isComplete(digest: Uint8Array): boolean {
-    return this.#complete.get(digest)?.complete === 1;
+    return this.marks.isComplete(digest);
   }
 
   markComplete(digests: Iterable<Uint8Array>): void {
-    this.#db
-      .transaction(() => {
-        for (const digest of digests) this.#markComplete.run(digest);
-      })
-      .immediate();
+    this.marks.markComplete(digests);
   }
 
-  lease(digests: Iterable<Uint8Array>, hour: number): void {
-    this.#db
-      .transaction(() => {
-        for (const digest of digests) this.#lease.run(hour, digest, hour);
-      })
-      .immediate();
+  /** `now`: seconds since 1970. */
+  lease(digests: Iterable<Uint8Array>, now: number): void {
+    eachIn(this.#db, digests, (digest) => this.#lease.run(now, digest, now));
+  }
+
+  /** As IndexMarks, with what is forgotten taken from the totals. */
+  sweep(after: Uint8Array, limit: number, sweep: Sweep): SweepStep {
+    const step = this.marks.sweep(after, limit, sweep);
+    if (!sweep.dryRun) this.#usedBytes -= step.gone.bytes;
+    return step;
+  }
+
+  setState(pack: string, state: PackState): void {
+    this.#db.prepare("UPDATE packs SET sealed = ? WHERE name = ?").run(state, pack);
+  }
+
+  /** Forgets a pack in which there are no blocks. */
+  forgetPack(name: string): void {
+    this.#db.prepare("DELETE FROM packs WHERE name = ?").run(name);
+  }
+
+  /** Makes everything so far survive power loss. Throws SQLite's errors. */
+  flush(): void {
+    this.#db.pragma("wal_checkpoint(FULL)");
   }
 
   totals(): { readonly blocks: number; readonly bytes: number } {

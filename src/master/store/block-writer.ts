@@ -60,6 +60,18 @@ export class BlockWriter {
     });
   }
 
+  /** Nothing goes into this pack any more: it gets its footer and its final name if it has none yet, after what is under way. */
+  async endPack(name: string): Promise<void> {
+    while (this.#running !== undefined) await this.#running;
+    const pack = this.#current;
+    if (pack?.name === name) {
+      this.#current = undefined;
+      await this.#finish(pack);
+    }
+    await Promise.all(this.#flushing);
+    await Promise.all(this.#sealing);
+  }
+
   /** Ends it, after what is under way. */
   async close(): Promise<void> {
     await this.#running;

@@ -1,17 +1,20 @@
 /** Holds an owner's index against what its packs say: both by digest, side by side. */
 import { cidFromDigest } from "../../format/cid.ts";
-import type { BlockIndex, IndexedBlock } from "./block-index.ts";
+import { type BlockIndex, type IndexedBlock, PACK_STATES } from "./block-index.ts";
 import { type DataDamage, dataDamage } from "./damage.ts";
 
 type Row = IndexedBlock & { readonly digest: Buffer };
 
-/** `holds`: whether the block lies intact at another place, where two packs have it. Memory: what differs. */
+/**
+ * `found`: what the packs say, those marked as complete that a root reaches. `holds`: whether the block lies intact at another place,
+ * where two packs have it. Memory: what differs.
+ */
 export async function auditIndex(
   index: BlockIndex,
   found: BlockIndex,
   holds: (row: Row) => Promise<boolean>,
 ): Promise<DataDamage[]> {
-  const sealed = new Set(index.packs().flatMap((pack) => (pack.sealed === 1 ? [pack.name] : [])));
+  const sealed = new Set(index.packs().flatMap(({ name, sealed }) => (sealed === PACK_STATES.growing ? [] : [name])));
   const damage: DataDamage[] = [];
   let [blocks, bytes] = [0, 0];
   for (const [said, seen] of sideBySide(index.rows(), found.rows())) {
@@ -19,7 +22,7 @@ export async function auditIndex(
       blocks++;
       bytes += said.length;
     }
-    const what = await disagreement(said, seen, sealed, holds);
+    const what = await disagreement(said, seen, (row) => sealed.has(row.pack) && found.isComplete(row.digest), holds);
     const row = said ?? seen;
     if (what === undefined || row === undefined) continue;
     const where = { cid: cidFromDigest("raw", row.digest), pack: row.pack, offset: row.offset };
@@ -36,12 +39,12 @@ export async function auditIndex(
 async function disagreement(
   said: Row | undefined,
   seen: Row | undefined,
-  sealed: ReadonlySet<string>,
+  isNeeded: (row: Row) => boolean,
   holds: (row: Row) => Promise<boolean>,
 ): Promise<string | undefined> {
   if (said === undefined) {
-    // What the index does not know yet of a pack that still grew, the next start enters.
-    return seen !== undefined && sealed.has(seen.pack) ? "the index lacks a block that its pack has" : undefined;
+    // What it does not know yet of a pack that still grew, the next start enters; and garbage may be forgotten before its pack goes.
+    return seen !== undefined && isNeeded(seen) ? "the index lacks a block that a root reaches" : undefined;
   }
   if (seen === undefined) return "the index names a block that its pack does not have";
   const same = said.pack === seen.pack && said.offset === seen.offset && said.length === seen.length;

@@ -16,6 +16,7 @@ import type { Log } from "../../base/log.ts";
 import type { Random } from "../../base/random.ts";
 import { lockDataFolder } from "./data-folder.ts";
 import { OwnerHandle } from "./owner-handle.ts";
+import { Leases } from "./leases.ts";
 import type { BlockStores, OwnerBlocks } from "./owner-blocks.ts";
 import { OpenOwners } from "./open-owners.ts";
 import { type PackDisk, systemPackDisk } from "./pack-disk.ts";
@@ -31,6 +32,8 @@ export interface MasterStoreOptions {
   readonly disk?: PackDisk | undefined;
   readonly maxOpenOwners?: number;
   readonly packBytes?: number;
+  /** For how long blocks stay that no root reaches. */
+  readonly leaseSeconds?: number | undefined;
 }
 
 /** Throws `state_in_use` while another process uses the folder, `feature_unknown` for one of a newer version. */
@@ -38,13 +41,14 @@ export async function openMasterStore(options: MasterStoreOptions): Promise<Bloc
   const { dir, clock, random, log, disk = systemPackDisk, packBytes = PACK_TARGET_BYTES } = options;
   const lock = await lockDataFolder(dir, disk);
   const handles = new PackHandles(disk);
+  const leases = new Leases(clock, options.leaseSeconds);
   const open = new OpenOwners(options.maxOpenOwners);
   const known = new Map<Wallet, OwnerHandle>();
   return {
     of(owner: Wallet): Promise<OwnerBlocks> {
       const handle =
         known.get(owner) ??
-        new OwnerHandle({ dir: ownerFolder(dir, owner), disk, handles, clock, random, log, packBytes, open });
+        new OwnerHandle({ dir: ownerFolder(dir, owner), disk, handles, clock, random, log, packBytes, leases, open });
       known.set(owner, handle);
       return handle.ready();
     },

@@ -41,19 +41,75 @@ export interface OwnerBlocks extends BlockReader {
   size(cid: Cid): Promise<number | undefined>;
 
   /**
-   * Those of `cids` (nodes) of which it is known that everything that they reach is stored. Remembered for good, except that it may be
-   * forgotten after damage: then a walk finds it out again. Raw CIDs are never among them.
+   * Those of `cids` (nodes) of which it is known that everything that they reach is stored (of a commit: but for its list of kept
+   * commits). It may be forgotten, after damage, or when a collection did not reach the node: then a walk finds it out again. Raw
+   * CIDs are never among them.
    */
   complete(cids: readonly Cid[]): Promise<Set<Cid>>;
 
   /** Remembers that all that these nodes reach is stored. For children before their parents, or all at once; stored nodes only. */
   markComplete(cids: readonly Cid[]): Promise<void>;
 
+  /** As `has`, and keeps a collection that is under way from taking what it names. */
+  hold(cids: readonly Cid[]): Promise<Set<Cid>>;
+
   /** Keeps the collector from these blocks for a while, whether a root reaches them or not. */
   lease(cids: readonly Cid[]): Promise<void>;
 
+  /**
+   * Collects garbage: `work` marks what must stay, and sweeps. One collection at a time. Undefined, and nothing done, where
+   * nothing is stored.
+   */
+  collect<Result>(work: (collecting: Collecting) => Promise<Result>): Promise<Result | undefined>;
+
   /** Bytes of all blocks, each counted once. */
   readonly usedBytes: number;
+}
+
+/** What a walk needs that finds out whether all is stored that a block reaches. */
+export type WalkedBlocks = Pick<OwnerBlocks, "get" | "size" | "hold" | "complete" | "markComplete">;
+
+/** A collection of one owner's garbage: first everything is marked that must stay, then what is not marked goes. */
+export interface Collecting {
+  /** A walk that goes through these marks: nodes count as complete that were marked with all below them. */
+  readonly marks: WalkedBlocks;
+
+  /** Keeps these blocks, and not what they link to. */
+  spare(cids: readonly Cid[]): Promise<void>;
+
+  /**
+   * From now on nothing counts as complete that is not marked. No swap may be between its check and its end at this moment, and all
+   * that roots reach must be marked.
+   */
+  beginSweep(): void;
+
+  /** Forgets what is neither marked nor leased. Where it is aborted, what is left is left for the next time. */
+  sweep(signal: AbortSignal): Promise<Swept>;
+
+  /** What `sweep` would find now, which changes nothing. */
+  preview(signal: AbortSignal): Promise<Swept>;
+
+  /** Which packs have so much garbage that they are written anew, what that copies, and what is left. */
+  plan(swept: Swept): RepackPlan;
+
+  /** Writes these packs anew. Answers what was done, which is less where a pack turns out to be damaged. */
+  repack(plan: RepackPlan, signal: AbortSignal): Promise<RepackPlan>;
+}
+
+export interface Swept {
+  /** Blocks that are gone. */
+  readonly blocks: number;
+  readonly bytes: number;
+  /** Bytes of blocks that stay, by pack. */
+  readonly live: ReadonlyMap<string, number>;
+}
+
+export interface RepackPlan {
+  /** By name: bytes of blocks in it that must be copied. */
+  readonly packs: ReadonlyMap<string, number>;
+  /** Packs, and bytes of blocks in them, before and after. */
+  readonly before: { readonly packs: number; readonly bytes: number };
+  readonly after: { readonly packs: number; readonly bytes: number };
 }
 
 export interface PutCounts {

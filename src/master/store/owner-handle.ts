@@ -11,7 +11,7 @@ import { blockNotFound } from "../../blocks/not-found.ts";
 import { storeError } from "../../objects/disk.ts";
 import { isUnreadable, removeIndex } from "./block-index.ts";
 import type { Closable, OpenOwners } from "./open-owners.ts";
-import type { OwnerBlocks, PutCounts, Room } from "./owner-blocks.ts";
+import type { Collecting, OwnerBlocks, PutCounts, Room } from "./owner-blocks.ts";
 import { indexPath, OwnerPacks, type OwnerPacksOptions, packFolder } from "./owner-packs.ts";
 
 export interface OwnerHandleOptions extends OwnerPacksOptions {
@@ -82,6 +82,14 @@ export class OwnerHandle implements OwnerBlocks, Closable {
 
   lease(cids: readonly Cid[]): Promise<void> {
     return this.#read(undefined, (packs) => packs.lease(cids));
+  }
+
+  hold(cids: readonly Cid[]): Promise<Set<Cid>> {
+    return this.#read(new Set<Cid>(), (packs) => packs.hold(cids));
+  }
+
+  collect<Result>(work: (collecting: Collecting) => Promise<Result>): Promise<Result | undefined> {
+    return this.#read<Result | undefined>(undefined, (packs) => packs.collect(work));
   }
 
   rest(): void {

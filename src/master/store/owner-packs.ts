@@ -1,7 +1,7 @@
 /** One owner's blocks in pack files with an index: OwnerBlocks while its files are open. */
 import { join } from "node:path";
 import type { Clock } from "../../base/clock.ts";
-import { nextTurn } from "../../base/concurrency.ts";
+import { nextTurn, SerialQueue } from "../../base/concurrency.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import { INDEX_STEP, MAX_BLOCK_ACCEPTED } from "../../base/limits.ts";
@@ -16,6 +16,8 @@ import { BlockWriter, type FreshBlock, type WrittenBatch } from "./block-writer.
 import type { OwnerBlocks, PutCounts, Room } from "./owner-blocks.ts";
 import type { PackDisk } from "./pack-disk.ts";
 import type { PackHandles } from "./pack-handles.ts";
+import type { Leases } from "./leases.ts";
+import { OwnerCollection } from "./owner-collection.ts";
 import { type Recovered, recover } from "./recovery.ts";
 import type { Unindexed } from "./unindexed.ts";
 
@@ -29,6 +31,7 @@ export interface OwnerPacksOptions {
   readonly log: Log;
   /** A pack gets its footer when it has grown to so many bytes. */
   readonly packBytes: number;
+  readonly leases: Leases;
 }
 
 export function indexPath(dir: string): string {
@@ -48,6 +51,11 @@ export class OwnerPacks implements OwnerBlocks {
   /** Blocks that are on their way to the disk. */
   readonly #pending = new Map<string, Promise<void>>();
   readonly #unindexed: Unindexed;
+  /** Reads of packs that are under way. */
+  readonly #reads = new Set<Promise<unknown>>();
+  readonly #collections = new SerialQueue();
+  /** The number of the collection that is forgetting blocks right now. */
+  #sweeping: number | undefined;
 
   private constructor(options: OwnerPacksOptions, index: BlockIndex, { current, unindexed }: Recovered) {
     this.#options = options;
@@ -72,11 +80,11 @@ export class OwnerPacks implements OwnerBlocks {
     const { disk, handles, log, dir, packBytes } = options;
     const index = openIndex(indexPath(dir));
     try {
-      const hour = hourOf(options.clock);
+      const leased = options.leases.now();
       return new OwnerPacks(
         options,
         index,
-        await recover({ disk, folder: packFolder(dir), index, handles, log, packBytes, hour }),
+        await recover({ disk, folder: packFolder(dir), index, handles, log, packBytes, leased }),
       );
     } catch (error) {
       index.close();
@@ -89,9 +97,10 @@ export class OwnerPacks implements OwnerBlocks {
   }
 
   async put(blocks: readonly Block[]): Promise<PutCounts> {
-    if (this.#unindexed.tooMany) this.#unindexed.enterInto(this.#index, hourOf(this.#options.clock));
+    if (this.#unindexed.tooMany) this.#unindexed.enterInto(this.#index, this.#options.leases.now());
     const fresh = new Map<string, FreshBlock>();
     const waits = new Set<Promise<void>>();
+    const known: Uint8Array[] = [];
     for (const { cid, bytes } of blocks) {
       if (bytes.length > MAX_BLOCK_ACCEPTED) throw tooLong(cid, bytes.length);
       const key = digestKey(cid);
@@ -100,8 +109,10 @@ export class OwnerPacks implements OwnerBlocks {
       else if (!fresh.has(key)) {
         const place = this.#find(cid);
         if (place === undefined || place.damaged === 1) fresh.set(key, { cid, bytes, avoid: place?.pack });
+        else known.push(digestOf(cid));
       }
     }
+    if (known.length > 0) this.#note(() => this.#index.lease(known, this.#options.leases.now()));
     if (fresh.size > 0) waits.add(this.#write(fresh));
     await Promise.all(waits);
     return { stored: fresh.size, known: blocks.length - fresh.size };
@@ -120,7 +131,9 @@ export class OwnerPacks implements OwnerBlocks {
       if (place === undefined) throw blockNotFound(cid);
       places.set(cid, place);
     }
-    return readBlocks(this.#reader, places, room);
+    const read = readBlocks(this.#reader, places, room).finally(() => this.#reads.delete(read));
+    this.#reads.add(read);
+    return read;
   }
 
   async has(cids: readonly Cid[]): Promise<Set<Cid>> {
@@ -145,11 +158,40 @@ export class OwnerPacks implements OwnerBlocks {
   }
 
   async lease(cids: readonly Cid[]): Promise<void> {
-    const hour = hourOf(this.#options.clock);
+    const now = this.#options.leases.now();
     for (let at = 0; at < cids.length; at += INDEX_STEP) {
       if (at > 0) await nextTurn();
-      this.#note(() => this.#index.lease(cids.slice(at, at + INDEX_STEP).map(digestOf), hour));
+      this.#note(() => this.#index.lease(cids.slice(at, at + INDEX_STEP).map(digestOf), now));
     }
+  }
+
+  async hold(cids: readonly Cid[]): Promise<Set<Cid>> {
+    // Where it cannot be written down, nothing may be said of them.
+    if (this.#sweeping !== undefined) this.#index.marks.markReached(cids.map(digestOf), this.#sweeping);
+    return this.has(cids);
+  }
+
+  collect<Result>(work: (collecting: OwnerCollection) => Promise<Result>): Promise<Result> {
+    return this.#collections.run(async () => {
+      this.#unindexed.enterInto(this.#index, this.#options.leases.now());
+      const { disk, leases, log } = this.#options;
+      const collection = new OwnerCollection({
+        index: this.#index,
+        blocks: this,
+        reader: this.#reader,
+        writer: this.#writer,
+        disk,
+        leases,
+        log,
+        onSweep: (collection) => (this.#sweeping = collection),
+        reads: () => Promise.allSettled(this.#reads),
+      });
+      try {
+        return await work(collection);
+      } finally {
+        this.#sweeping = undefined;
+      }
+    });
   }
 
   /** Ends it, after what is being written. */
@@ -171,7 +213,7 @@ export class OwnerPacks implements OwnerBlocks {
   #enter({ pack, sealed, end, rows }: WrittenBatch): void {
     this.#unindexed.add({ pack: { name: pack, sealed: sealed ? 1 : 0, end }, rows });
     try {
-      this.#unindexed.enterInto(this.#index, hourOf(this.#options.clock));
+      this.#unindexed.enterInto(this.#index, this.#options.leases.now());
     } catch (error) {
       this.#options.log.error("the index of an owner's blocks cannot be written", {
         dir: this.#options.dir,
@@ -216,9 +258,4 @@ export class OwnerPacks implements OwnerBlocks {
 
 function tooLong(cid: Cid, bytes: number): SynclineError {
   return new SynclineError("limit_exceeded", `Block ${cid} has ${bytes} bytes; ${MAX_BLOCK_ACCEPTED} are the most.`);
-}
-
-/** Hours since 1970, in which leases are counted. */
-export function hourOf(clock: Clock): number {
-  return Number(clock.nowNs() / 3_600_000_000_000n);
 }

@@ -9,7 +9,7 @@ import { planReads } from "../../bucket/packed/ranged-reads.ts";
 import { blake3 } from "../../crypto/hash.ts";
 import { cidFromDigest } from "../../format/cid.ts";
 import { type PackRow, PLAIN } from "../../format/pack.ts";
-import type { BlockIndex } from "./block-index.ts";
+import { type BlockIndex, PACK_STATES } from "./block-index.ts";
 import { type DataDamage, dataDamage } from "./damage.ts";
 import type { PackDisk, PackFile } from "./pack-disk.ts";
 import { readFooter } from "./pack-footer.ts";
@@ -35,13 +35,16 @@ export interface PackAudit {
 export async function auditPacks(options: PackAuditOptions): Promise<PackAudit> {
   const { disk, folder, index } = options;
   const listed = await listPacks(disk, folder);
-  const names = [...new Set([...listed.sealed, ...listed.open])].toSorted();
+  const known = index?.packs() ?? [];
+  // Whether its file is there yet or not: the next start removes it.
+  const left = new Set(known.flatMap(({ name, sealed }) => (sealed === PACK_STATES.left ? [name] : [])));
+  const names = [...new Set([...listed.sealed, ...listed.open])].filter((name) => !left.has(name)).toSorted();
   const damage: DataDamage[] = [];
   await mapConcurrent(names, PACKS_AT_ONCE, async (name) => {
     damage.push(...(await auditPack(options, name, listed.sealed.has(name))));
   });
-  for (const { name } of index?.packs() ?? []) {
-    if (!listed.sealed.has(name) && !listed.open.has(name)) {
+  for (const { name } of known) {
+    if (!left.has(name) && !listed.sealed.has(name) && !listed.open.has(name)) {
       damage.push(dataDamage("pack", "the pack is gone, and its blocks with it", { pack: name }));
     }
   }

@@ -38,6 +38,13 @@ export class PackHandles {
     }
   }
 
+  /** Closes a pack's file after the reads under way: what is removed takes space until then. */
+  drop(folder: string, name: string): void {
+    const key = `${folder}\0${name}`;
+    const file = this.#open.get(key);
+    if (file !== undefined) this.#forget(key, file);
+  }
+
   async close(): Promise<void> {
     const files = [...this.#open.values()];
     this.#open.clear();

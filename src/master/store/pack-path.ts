@@ -24,7 +24,7 @@ export function newPackName(random: Random): string {
 }
 
 export interface PackListing {
-  readonly sealed: ReadonlySet<string>;
+  readonly sealed: Set<string>;
   readonly open: ReadonlySet<string>;
   readonly rows: ReadonlySet<string>;
 }
@@ -37,6 +37,12 @@ export async function listPacks(disk: PackDisk, folder: string): Promise<PackLis
     if (name !== undefined) kinds[ending as keyof typeof kinds].add(name);
   }
   return { sealed: kinds[""], open: kinds[".open"], rows: kinds[".rows"] };
+}
+
+/** Removes a pack, durably, also one that could not get its final name. What is not there is no error. */
+export async function removePack(disk: PackDisk, folder: string, name: string): Promise<void> {
+  for (const path of [sealedPath, openPath, rowsPath]) await disk.remove(path(folder, name));
+  await disk.syncFolder(folder);
 }
 
 /** A pack for reading, whether it still grows or not; undefined if it is gone. */

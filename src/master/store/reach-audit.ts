@@ -2,14 +2,14 @@
 import type { Cid } from "../../base/ids.ts";
 import { isIntact } from "../../blocks/verified-reader.ts";
 import { codecOf, digestKey, digestOf } from "../../format/cid.ts";
-import { linksOf } from "../../format/links.ts";
 import type { BlockIndex, IndexedBlock } from "./block-index.ts";
 import type { PackHandles } from "./pack-handles.ts";
+import { reachedLinks } from "./reached-links.ts";
 
 export interface ReachAuditOptions {
   readonly handles: PackHandles;
   readonly folder: string;
-  /** What the packs hold, the damaged ones marked. */
+  /** What the packs hold, the damaged ones marked; those that are reached are marked as complete in it. */
   readonly found: BlockIndex;
   /** Nodes that were walked before, by digestKey: one set for all buckets of an owner. */
   readonly walked: Set<string>;
@@ -26,17 +26,20 @@ export async function auditReach(options: ReachAuditOptions, root: Cid): Promise
   const missing = new Map<string, Unreached>();
   // Depth first, so that no more than the links on one path to a leaf wait.
   const waiting: Cid[] = [root];
-  for (let cid = waiting.pop(); cid !== undefined; cid = waiting.pop()) {
+  let isRoot = true;
+  for (let cid = waiting.pop(); cid !== undefined; cid = waiting.pop(), isRoot = false) {
     const key = digestKey(cid);
-    if (walked.has(key) || missing.has(key)) continue;
+    // A root's list of kept commits is followed also where it was walked before as one of them.
+    if ((walked.has(key) && !isRoot) || missing.has(key)) continue;
     const place = found.find(digestOf(cid));
     if (place === undefined || place.damaged === 1) {
       missing.set(key, { cid, what: place === undefined ? "is not stored" : "is damaged" });
     } else if (codecOf(cid) === "dag-cbor") {
-      const links = await linksAt(options, cid, place);
+      const links = await linksAt(options, cid, place, isRoot);
       if (links === undefined) missing.set(key, { cid, what: "cannot be read as a node" });
       else {
         walked.add(key);
+        found.markComplete([cid, ...links].map(digestOf));
         waiting.push(...links.toReversed());
       }
     }
@@ -48,11 +51,12 @@ async function linksAt(
   { handles, folder }: ReachAuditOptions,
   cid: Cid,
   { pack, offset, length }: IndexedBlock,
+  isRoot: boolean,
 ): Promise<Cid[] | undefined> {
   const bytes = await handles.use(folder, pack, (file) => file.read(offset, length));
   if (bytes === undefined || !isIntact(cid, bytes)) return undefined;
   try {
-    return linksOf(cid, bytes);
+    return reachedLinks(cid, bytes, isRoot).slice(0);
   } catch {
     return undefined;
   }

@@ -4,13 +4,13 @@
  */
 import { describeError, type Log } from "../../base/log.ts";
 import { encodeFooter, type PackRow } from "../../format/pack.ts";
-import { type BlockIndex, type IndexedPack, isIndexFull } from "./block-index.ts";
+import { type BlockIndex, type IndexedPack, isIndexFull, PACK_STATES } from "./block-index.ts";
 import { footerRows } from "./footer-rows.ts";
 import { isFull, OpenPack } from "./open-pack.ts";
 import type { PackDisk, PackFile } from "./pack-disk.ts";
 import { readFooter } from "./pack-footer.ts";
 import type { PackHandles } from "./pack-handles.ts";
-import { listPacks, openPath, rowsPath, sealedPath } from "./pack-path.ts";
+import { listPacks, openPath, removePack, rowsPath, sealedPath } from "./pack-path.ts";
 import { Unindexed } from "./unindexed.ts";
 import { allIntact, endOf, inspectUnfinished, type UnfinishedPack } from "./unfinished-pack.ts";
 
@@ -21,8 +21,8 @@ export interface RecoveryOptions {
   readonly handles: PackHandles;
   readonly log: Log;
   readonly packBytes: number;
-  /** Blocks that the index did not know are leased from this hour on. */
-  readonly hour: number;
+  /** Blocks that the index did not know are leased from this time on: seconds since 1970. */
+  readonly leased: number;
 }
 
 export interface Recovered {
@@ -51,9 +51,18 @@ class Recovery {
     const packs = await listPacks(disk, folder);
     const known = new Map(index.packs().map((pack) => [pack.name, pack]));
     try {
+      for (const { name, sealed } of known.values()) {
+        // A collection that was under way: what was not finished begins anew another time.
+        if (sealed === PACK_STATES.leaving) index.setState(name, PACK_STATES.sealed);
+        if (sealed !== PACK_STATES.left) continue;
+        await removePack(disk, folder, name);
+        index.forgetPack(name);
+        known.delete(name);
+        packs.sealed.delete(name);
+      }
       for (const name of packs.open) await this.#settle(name, known.has(name));
       for (const name of packs.rows) if (!packs.open.has(name)) await disk.remove(rowsPath(folder, name));
-      for (const name of packs.sealed) if (known.get(name)?.sealed !== 1) await this.#enter(name);
+      for (const name of packs.sealed) if ((known.get(name)?.sealed ?? 0) < PACK_STATES.sealed) await this.#enter(name);
       for (const { name } of known.values()) {
         if (packs.sealed.has(name) || packs.open.has(name)) continue;
         log.error("a pack is gone, and its blocks with it", { pack: name, folder });
@@ -146,11 +155,11 @@ class Recovery {
 
   /** Where two packs have a block, the index keeps a copy that is intact. */
   async #add(pack: IndexedPack, file: PackFile, rows: readonly PackRow[]): Promise<void> {
-    const { index, handles, folder, hour } = this.#options;
+    const { index, handles, folder, leased } = this.#options;
     if (this.#isKnown(pack, rows)) return;
     let elsewhere: readonly PackRow[];
     try {
-      elsewhere = index.add(pack, rows, hour);
+      elsewhere = index.add(pack, rows, leased);
     } catch (error) {
       if (!isIndexFull(error)) throw error;
       // Without space all that is there is read all the same.
@@ -163,7 +172,7 @@ class Recovery {
       const other = { ...row, offset: place.offset, length: place.length };
       if (await handles.use(folder, place.pack, (held) => allIntact(held, [other]))) continue;
       index.markDamaged(row.digest, place);
-      index.add(pack, [row], hour);
+      index.add(pack, [row], leased);
     }
   }
 }

@@ -11,7 +11,8 @@ import { digestOf } from "../../format/cid.ts";
 import { openIndex, removeIndex } from "./block-index.ts";
 import type { DataDamage } from "./damage.ts";
 import { ownerFolder } from "./master-store.ts";
-import { hourOf, indexPath, packFolder } from "./owner-packs.ts";
+import { Leases } from "./leases.ts";
+import { indexPath, packFolder } from "./owner-packs.ts";
 import type { PackDisk } from "./pack-disk.ts";
 import { PackHandles } from "./pack-handles.ts";
 import { listPacks, openPath, sealedPath } from "./pack-path.ts";
@@ -84,7 +85,15 @@ async function open({ disk, clock, log }: RepairOptions, dir: string, damaged: r
   const handles = new PackHandles(disk);
   const index = openIndex(indexPath(dir));
   try {
-    const options = { disk, folder, index, handles, log, hour: hourOf(clock), packBytes: PACK_TARGET_BYTES };
+    const options = {
+      disk,
+      folder,
+      index,
+      handles,
+      log,
+      leased: new Leases(clock).now(),
+      packBytes: PACK_TARGET_BYTES,
+    };
     await (await recover(options)).current?.close();
     for (const { cid, pack, offset } of damaged) {
       if (cid === undefined || pack === undefined || offset === undefined) continue;

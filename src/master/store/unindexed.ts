@@ -45,9 +45,9 @@ export class Unindexed {
   }
 
   /** Enters all of them. Throws SQLite's errors; then those that are left stay. */
-  enterInto(index: BlockIndex, hour: number): void {
+  enterInto(index: BlockIndex, leased: number): void {
     for (let next = this.#batches[0]; next !== undefined; next = this.#batches[0]) {
-      index.add(next.pack, next.rows, hour);
+      index.add(next.pack, next.rows, leased);
       this.#batches.shift();
       for (const { digest, length } of next.rows) {
         this.#places.delete(digestText(digest));

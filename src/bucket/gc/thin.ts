@@ -1,0 +1,72 @@
+/**
+ * Thins a bucket's history by the rule of retention, wherever the bucket is kept: a maintenance commit lets go of what is not retained, by an
+ * ordinary swap. What nothing reaches any more is then the storage's to collect.
+ */
+import type { Clock } from "../../base/clock.ts";
+import { hasCode, SynclineError } from "../../base/errors.ts";
+import { BACKOFF_FIRST_MS, BACKOFF_MAX_MS, PUBLISH_ATTEMPTS } from "../../base/limits.ts";
+import type { Random } from "../../base/random.ts";
+import type { SwapOutcome } from "../../roots/root-store.ts";
+import type { Bucket, CurrentRoot } from "../bucket.ts";
+import type { Writer } from "../publish/next-commit.ts";
+import { blocksOf, CommitTimes, type History, historyOf, makeMaintenance } from "./maintenance.ts";
+
+export interface ThinOptions {
+  readonly bucket: Bucket;
+  /** A device that nobody else publishes with at the same time. */
+  readonly writer: Writer;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Says what would be let go of, and changes nothing. */
+  readonly dryRun: boolean;
+}
+
+export interface ThinReport {
+  /** Retained before and after, the newest included. */
+  readonly commits: { readonly before: number; readonly after: number };
+  /** Swaps that took place. */
+  readonly swaps: number;
+}
+
+/** Throws `root_moved` when others were faster again and again, and as publishing does. */
+export async function thin(options: ThinOptions): Promise<ThinReport> {
+  const { bucket, clock, random, dryRun } = options;
+  const times = new CommitTimes(bucket);
+  for (let attempt = 0; attempt < PUBLISH_ATTEMPTS; attempt++) {
+    if (attempt > 0) await clock.sleep(pauseMs(attempt, random));
+    const head = await bucket.head();
+    const history = await historyOf(bucket, head.commit, clock, times, new Set());
+    const [kept, thinned] = [history.kept.length + 1, history.thinned.length];
+    const commits = { before: kept + thinned, after: kept };
+    if (thinned === 0 || dryRun) return { commits, swaps: 0 };
+    if (await letGo(options, head, history)) return { commits, swaps: 1 };
+  }
+  throw new SynclineError(
+    "root_moved",
+    "Others changed the bucket faster than its history could be thinned, many times.",
+    {
+      hint: "Nothing is lost, and nothing was taken. Try again when less is written.",
+    },
+  );
+}
+
+/** Whether the swap took place. Of one that is not known to, the next attempt finds out: what is thinned is not thinned twice. */
+async function letGo({ bucket, writer, clock, random }: ThinOptions, head: CurrentRoot, history: History) {
+  const maintenance = await makeMaintenance(bucket, writer, clock, random, head.commit, history.thinned);
+  const { commit } = maintenance.made;
+  const blocks = blocksOf(maintenance).filter(({ cid }) => cid !== commit.cid);
+  await using session = bucket.remote.beginUpload();
+  let outcome: SwapOutcome;
+  try {
+    const prepared = await session.prepare(head.root, { commit, blocks });
+    outcome = await prepared.swap();
+  } catch (error) {
+    if (hasCode(error, "root_moved")) return false;
+    throw error;
+  }
+  return outcome.kind === "committed";
+}
+
+function pauseMs(attempt: number, random: Random): number {
+  return Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** attempt) * (0.5 + random.fraction() / 2);
+}

@@ -1,0 +1,73 @@
+/** Has a master collect the caller's garbage, and waits for what comes of it. */
+import type { Clock } from "../../base/clock.ts";
+import { SynclineError } from "../../base/errors.ts";
+import type { Master } from "../../net/master-connection.ts";
+
+/** What a master says of a collection: of all buckets of the owner together. */
+export interface MasterCollection {
+  readonly packs: { readonly before: number; readonly after: number };
+  /** Bytes of blocks in packs. */
+  readonly bytes: { readonly before: number; readonly after: number };
+  readonly dropped: number;
+  readonly repackedBytes: number;
+}
+
+/** Throws what the collection ended with (`store_corrupt`, `root_moved`, `disk_full`, else `store_failed`), and as calls do. */
+export async function collectAtMaster(master: Master, clock: Clock, dryRun: boolean): Promise<MasterCollection> {
+  await master.capabilities();
+  const bytes = Buffer.from(JSON.stringify({ dryRun }));
+  const body = { type: "application/json", bytes: bytes.length, pieces: [bytes] };
+  for (;;) {
+    const begun = await master.call({ method: "POST", path: PATH, body, statuses: [202] });
+    const number = countIn(await begun.json(), "number", master);
+    for (let running = true; running; await clock.sleep(COLLECTION_POLL_MS)) {
+      const state = await (await master.call({ method: "GET", path: PATH })).json();
+      const ended = memberOf(state, dryRun ? "preview" : "collected");
+      if (isObject(ended) && countIn(ended, "number", master) >= number) return reportIn(ended, master);
+      // Neither ended nor under way: the master was started again meanwhile, and counts anew.
+      running = memberOf(state, "running") === true;
+    }
+  }
+}
+
+/** How often the master is asked whether it has ended. */
+const COLLECTION_POLL_MS = 250;
+const PATH = "/v1/collection";
+
+function reportIn(ended: object, master: Master): MasterCollection {
+  const error = memberOf(ended, "error");
+  if (isObject(error)) throw errorOf(error, master);
+  const range = (name: string) => {
+    const value = memberOf(ended, name);
+    return { before: countIn(value, "before", master), after: countIn(value, "after", master) };
+  };
+  const [dropped, repackedBytes] = [countIn(ended, "dropped", master), countIn(ended, "repackedBytes", master)];
+  return { packs: range("packs"), bytes: range("bytes"), dropped, repackedBytes };
+}
+
+function errorOf(error: object, { address }: Master): SynclineError {
+  const [code, said] = [memberOf(error, "code"), memberOf(error, "message")];
+  const message = `${address} did not collect: ${typeof said === "string" ? said : "it does not say why."}`;
+  switch (code) {
+    case "store_corrupt":
+    case "root_moved":
+    case "disk_full":
+      return new SynclineError(code, message);
+    default:
+      return new SynclineError("store_failed", message);
+  }
+}
+
+function countIn(value: unknown, name: string, { address }: Master): number {
+  const count = memberOf(value, name);
+  if (typeof count === "number" && Number.isSafeInteger(count) && count >= 0) return count;
+  throw new SynclineError("store_failed", `${address} answers with something that is no collection.`);
+}
+
+function memberOf(value: unknown, name: string): unknown {
+  return isObject(value) ? (value as Record<string, unknown>)[name] : undefined;
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null;
+}

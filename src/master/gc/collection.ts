@@ -1,0 +1,168 @@
+/**
+ * One collection of an owner's garbage: marks all that his buckets' roots reach, then takes what is neither marked nor leased, beside
+ * uploads and swaps.
+ *
+ * Swaps go on while it marks, and what they bring is marked after them. At one moment no swap is under way: then the marks are brought up to
+ * the roots, and from then on nothing counts as complete that is not marked. So a swap that comes later and reaches garbage has to look at
+ * each block of it, and finds it gone, or keeps it by looking.
+ */
+import { Budget } from "../../base/budget.ts";
+import type { Clock } from "../../base/clock.ts";
+import { SynclineError } from "../../base/errors.ts";
+import type { Cid, Wallet } from "../../base/ids.ts";
+import { MAX_BUCKETS_LISTED, WALK_SLICE_MS, WALKS_BYTES } from "../../base/limits.ts";
+import { Pace } from "../../base/pace.ts";
+import type { RootTable } from "../../roots/root-store.ts";
+import { checkComplete } from "../roots/completeness.ts";
+import type { SwapGate } from "../roots/swap-gate.ts";
+import type { BlockStores, Collecting } from "../store/owner-blocks.ts";
+import { besidesReached } from "./spared.ts";
+
+export interface CollectionOptions {
+  readonly roots: RootTable;
+  readonly stores: BlockStores;
+  readonly gate: SwapGate;
+  readonly clock: Clock;
+  /** Ends it early: what is left of the garbage is left for the next time. */
+  readonly signal: AbortSignal;
+}
+
+export interface CollectionReport {
+  /** Blocks that were forgotten, or would be, and their bytes. */
+  readonly blocks: number;
+  readonly blockBytes: number;
+  /** Packs, and bytes of blocks in them. */
+  readonly packs: { readonly before: number; readonly after: number };
+  readonly bytes: { readonly before: number; readonly after: number };
+  /** Packs that were written anew or removed, or would be, and what of them was copied. */
+  readonly dropped: number;
+  readonly repackedBytes: number;
+}
+
+/**
+ * Collects. Throws `store_corrupt` where a root reaches what is missing or damaged: then nothing is taken; `root_moved` when swaps left no
+ * room; and as the store does.
+ */
+export async function collectOwner(
+  options: CollectionOptions,
+  owner: Wallet,
+  dryRun: boolean,
+): Promise<CollectionReport> {
+  const blocks = await options.stores.of(owner);
+  const report = await blocks.collect((collecting) => new Collection(options, owner, collecting).run(dryRun));
+  const none = { before: 0, after: 0 };
+  return report ?? { blocks: 0, blockBytes: 0, packs: none, bytes: none, dropped: 0, repackedBytes: 0 };
+}
+
+/** How long it waits for the swaps under way to end, and how long it keeps the next ones waiting then. */
+const SWAPS_PATIENCE_MS = 2_000;
+const SWAPS_HELD_MS = 500;
+/** So often it tries that before it leaves the garbage for the next time, with this pause in between. */
+const SWAPS_TRIES = 32;
+const SWAPS_PAUSE_MS = 1_000;
+
+class Collection {
+  readonly #options: CollectionOptions;
+  readonly #owner: Wallet;
+  readonly #collecting: Collecting;
+  readonly #memory = new Budget(WALKS_BYTES);
+  /** Bucket → the root of it that is marked. */
+  readonly #marked = new Map<string, Cid>();
+
+  constructor(options: CollectionOptions, owner: Wallet, collecting: Collecting) {
+    this.#options = options;
+    this.#owner = owner;
+    this.#collecting = collecting;
+  }
+
+  async run(dryRun: boolean): Promise<CollectionReport> {
+    const collecting = this.#collecting;
+    const { signal } = this.#options;
+    await this.#markRoots(this.#pace());
+    if (!dryRun) await this.#betweenSwaps();
+    const swept = dryRun ? await collecting.preview(signal) : await collecting.sweep(signal);
+    const plan = collecting.plan(swept);
+    const { packs, before, after } = dryRun ? plan : await collecting.repack(plan, signal);
+    return {
+      blocks: swept.blocks,
+      blockBytes: swept.bytes,
+      packs: { before: before.packs, after: after.packs },
+      bytes: { before: before.bytes, after: after.bytes },
+      dropped: packs.size,
+      repackedBytes: [...packs.values()].reduce((sum, bytes) => sum + bytes, 0),
+    };
+  }
+
+  /** Marks what the roots reach by now, and begins to sweep while no swap is under way. */
+  async #betweenSwaps(): Promise<void> {
+    const { gate, clock, signal } = this.#options;
+    for (let attempt = 0; attempt < SWAPS_TRIES; attempt++) {
+      if (attempt > 0) await clock.sleep(SWAPS_PAUSE_MS, signal);
+      await this.#markRoots(this.#pace());
+      using closed = await gate.close(this.#owner, SWAPS_PATIENCE_MS, clock);
+      if (closed === undefined || !(await this.#markInTime())) continue;
+      this.#collecting.beginSweep();
+      return;
+    }
+    throw new SynclineError("root_moved", "Swaps follow one another so closely that nothing can be collected.", {
+      hint: "Nothing was taken. It is tried again later.",
+    });
+  }
+
+  /** False: what the last swaps brought takes too long to keep others waiting. What was marked stays so. */
+  async #markInTime(): Promise<boolean> {
+    const { clock } = this.#options;
+    const endMs = clock.monotonicMs() + SWAPS_HELD_MS;
+    const breathe = async () => {
+      if (clock.monotonicMs() > endMs) throw new TooLong();
+    };
+    try {
+      await this.#markRoots({ breathe });
+      return true;
+    } catch (error) {
+      if (error instanceof TooLong) return false;
+      throw error;
+    }
+  }
+
+  async #markRoots(pace: Pick<Pace, "breathe">): Promise<void> {
+    for (const { bucket, commit } of await this.#roots()) {
+      if (this.#marked.get(bucket) === commit) continue;
+      const { marks } = this.#collecting;
+      const found = await checkComplete({ blocks: marks, pace, memory: this.#memory }, commit);
+      if (found.kind !== "complete") throw damaged(bucket, found.kind === "missing" ? found.missing[0] : found.cid);
+      await this.#collecting.spare(await besidesReached(marks, commit));
+      this.#marked.set(bucket, commit);
+    }
+  }
+
+  async #roots() {
+    const { roots } = this.#options;
+    const all = await roots.list(this.#owner, "", MAX_BUCKETS_LISTED);
+    for (let page = all; page.length === MAX_BUCKETS_LISTED; all.push(...page)) {
+      page = await roots.list(this.#owner, page.at(-1)?.bucket ?? "", MAX_BUCKETS_LISTED);
+    }
+    return all;
+  }
+
+  #pace(): Pick<Pace, "breathe"> {
+    const { clock, signal } = this.#options;
+    const pace = new Pace(clock, WALK_SLICE_MS);
+    return {
+      breathe() {
+        signal.throwIfAborted();
+        return pace.breathe();
+      },
+    };
+  }
+}
+
+class TooLong extends Error {}
+
+function damaged(bucket: string, cid: Cid | undefined): SynclineError {
+  return new SynclineError(
+    "store_corrupt",
+    `Bucket ${bucket} reaches ${cid}, which is missing or damaged: nothing of its owner is collected.`,
+    { hint: "Run `syncline verify --repair` on the bucket, then collect again." },
+  );
+}

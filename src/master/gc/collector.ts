@@ -1,0 +1,118 @@
+/** Collects garbage at a master: of one owner at a time, of all of them every few hours, and of who asks for it. */
+import { SerialQueue } from "../../base/concurrency.ts";
+import { SynclineError } from "../../base/errors.ts";
+import type { Wallet } from "../../base/ids.ts";
+import { describeError, type Log } from "../../base/log.ts";
+import { type CollectionOptions, type CollectionReport, collectOwner } from "./collection.ts";
+
+export interface CollectorOptions extends Omit<CollectionOptions, "signal"> {
+  readonly log: Log;
+  /** How often everybody's garbage is collected; every six hours unless said. */
+  readonly everyMs?: number;
+}
+
+/** How one collection ended; `number` counts an owner's since the master was started. */
+export type Collected = { readonly number: number } & (
+  | CollectionReport
+  | { readonly error: { readonly code: string; readonly message: string } }
+);
+
+/** What an owner may know of his collections: the last one, and the last one that only looked. */
+export interface CollectionState {
+  /** One is under way, or waits for its turn. */
+  readonly running: boolean;
+  readonly collected: Collected | null;
+  readonly preview: Collected | null;
+}
+
+const EVERY_MS = 6 * 60 * 60 * 1000;
+
+interface Owner {
+  started: number;
+  running: number;
+  /** Those that wait for their turn, by whether they only look: who asks meanwhile gets the same one. */
+  readonly waiting: Map<boolean, number>;
+  readonly ended: Map<boolean, Collected>;
+}
+
+export class Collector implements AsyncDisposable {
+  readonly #options: CollectorOptions;
+  readonly #queue = new SerialQueue();
+  readonly #owners = new Map<Wallet, Owner>();
+  readonly #end = new AbortController();
+  #timer: Disposable | undefined;
+
+  constructor(options: CollectorOptions) {
+    this.#options = options;
+    this.#rest();
+  }
+
+  /** Has a collection begin after now; answers its number. */
+  ask(wallet: Wallet, dryRun: boolean): number {
+    const owner = this.#ownerOf(wallet);
+    const waiting = owner.waiting.get(dryRun);
+    if (waiting !== undefined) return waiting;
+    const number = ++owner.started;
+    owner.waiting.set(dryRun, number);
+    void this.#queue.run(() => this.#run(wallet, owner, number, dryRun));
+    return number;
+  }
+
+  stateOf(wallet: Wallet): CollectionState {
+    const { running, waiting, ended } = this.#ownerOf(wallet);
+    const [collected, preview] = [ended.get(false) ?? null, ended.get(true) ?? null];
+    return { running: running > 0 || waiting.size > 0, collected, preview };
+  }
+
+  /** Ends it, with what is under way. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#timer?.[Symbol.dispose]();
+    this.#end.abort(new SynclineError("store_failed", "The master stops."));
+    await this.#queue.run(async () => {});
+  }
+
+  #rest(): void {
+    this.#timer = this.#options.clock.after(this.#options.everyMs ?? EVERY_MS, () => void this.#all());
+  }
+
+  async #all(): Promise<void> {
+    const { stores, log } = this.#options;
+    try {
+      for (const owner of await stores.owners()) this.ask(owner, false);
+    } catch (error) {
+      log.error("what there is to collect cannot be found out", { error: describeError(error) });
+    }
+    await this.#queue.run(async () => {});
+    if (!this.#end.signal.aborted) this.#rest();
+  }
+
+  async #run(wallet: Wallet, owner: Owner, number: number, dryRun: boolean): Promise<void> {
+    const { log } = this.#options;
+    owner.waiting.delete(dryRun);
+    if (this.#end.signal.aborted) return;
+    owner.running++;
+    try {
+      const report = await collectOwner({ ...this.#options, signal: this.#end.signal }, wallet, dryRun);
+      owner.ended.set(dryRun, { number, ...report });
+      const { blocks, dropped, repackedBytes, bytes } = report;
+      const freedBytes = bytes.before - bytes.after;
+      if (!dryRun) log.info("collected garbage", { wallet, blocks, dropped, repackedBytes, freedBytes });
+    } catch (error) {
+      const code = error instanceof SynclineError ? error.code : "internal";
+      const message = code === "internal" ? "A defect of the master; its log says more." : describeError(error);
+      owner.ended.set(dryRun, { number, error: { code, message } });
+      if (!this.#end.signal.aborted) log.error("garbage is not collected", { wallet, error: describeError(error) });
+    } finally {
+      owner.running--;
+    }
+  }
+
+  #ownerOf(wallet: Wallet): Owner {
+    let owner = this.#owners.get(wallet);
+    if (owner === undefined) {
+      owner = { started: 0, running: 0, waiting: new Map(), ended: new Map() };
+      this.#owners.set(wallet, owner);
+    }
+    return owner;
+  }
+}

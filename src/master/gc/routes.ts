@@ -1,0 +1,28 @@
+/** The calls on the caller's garbage: have it collected, and see what came of it. Collections of one master follow one another. */
+import { Refusal } from "../http/refusal.ts";
+import type { Answer, Call, Route } from "../http/route.ts";
+import type { Collector } from "./collector.ts";
+
+const PATH = "/v1/collection";
+
+export function collectionRoutes(collector: Collector): Route[] {
+  return [
+    { method: "POST", path: PATH, access: "bearer", handle: (call) => begin(collector, call) },
+    { method: "GET", path: PATH, access: "bearer", handle: (call) => state(collector, call) },
+  ];
+}
+
+async function begin(collector: Collector, call: Call): Promise<Answer> {
+  const number = collector.ask(call.caller.wallet, dryRunIn(await call.json()));
+  return { status: 202, headers: { "cache-control": "no-store" }, json: { number } };
+}
+
+async function state(collector: Collector, { caller }: Call): Promise<Answer> {
+  return { status: 200, headers: { "cache-control": "no-store" }, json: { ...collector.stateOf(caller.wallet) } };
+}
+
+function dryRunIn(body: unknown): boolean {
+  const { dryRun = false } = typeof body === "object" && body !== null ? (body as { dryRun?: unknown }) : {};
+  if (typeof dryRun === "boolean") return dryRun;
+  throw new Refusal("malformed_request", 'The body is {}, or {"dryRun": true}.');
+}

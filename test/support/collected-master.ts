@@ -1,0 +1,110 @@
+/** A master's store with its roots, whose garbage is collected: without HTTP, on a disk and a clock of the test's. */
+import { join } from "node:path";
+import type { Wallet } from "../../src/base/ids.ts";
+import type { CommitBody } from "../../src/format/commit-body.ts";
+import { silentLog } from "../../src/base/log.ts";
+import type { Random } from "../../src/base/random.ts";
+import { systemRandom } from "../../src/base/random.ts";
+import { type CollectionReport, collectOwner } from "../../src/master/gc/collection.ts";
+import { BucketRoots } from "../../src/master/roots/bucket-roots.ts";
+import { auditData } from "../../src/master/store/audit.ts";
+import { openMasterStore } from "../../src/master/store/master-store.ts";
+import type { BlockStores, OwnerBlocks } from "../../src/master/store/owner-blocks.ts";
+import { type PackDisk, systemPackDisk } from "../../src/master/store/pack-disk.ts";
+import { SqliteRootStore } from "../../src/roots/sqlite-root-store.ts";
+import { nodeBlock } from "./commit-chain.ts";
+import type { CommitChain, MadeCommit } from "./commit-chain.ts";
+import type { ManualClock } from "./manual-clock.ts";
+
+export const LEASE_SECONDS = 24 * 3600;
+
+export interface CollectedMasterOptions {
+  readonly dir: string;
+  readonly clock: ManualClock;
+  readonly disk?: PackDisk;
+  readonly random?: Random;
+  readonly packBytes?: number;
+}
+
+export class CollectedMaster implements AsyncDisposable {
+  readonly swaps: BucketRoots;
+  readonly #options: CollectedMasterOptions;
+  readonly #stores: BlockStores;
+  readonly #roots: SqliteRootStore;
+  readonly #end = new AbortController();
+
+  private constructor(options: CollectedMasterOptions, stores: BlockStores) {
+    const { dir, clock } = options;
+    this.#options = options;
+    this.#stores = stores;
+    this.#roots = new SqliteRootStore(join(dir, "roots.db"));
+    this.swaps = new BucketRoots({ roots: this.#roots, stores, clock, log: silentLog, compareAndSwap: true });
+  }
+
+  static async open(options: CollectedMasterOptions): Promise<CollectedMaster> {
+    const { dir, clock, disk = systemPackDisk, random = systemRandom, packBytes = 20_000 } = options;
+    const stores = await openMasterStore({
+      dir,
+      clock,
+      random,
+      disk,
+      packBytes,
+      log: silentLog,
+      leaseSeconds: LEASE_SECONDS,
+    });
+    return new CollectedMaster(options, stores);
+  }
+
+  blocksOf(owner: Wallet): Promise<OwnerBlocks> {
+    return this.#stores.of(owner);
+  }
+
+  collect(owner: Wallet, dryRun = false): Promise<CollectionReport> {
+    const { gate } = this.swaps;
+    const { clock } = this.#options;
+    const signal = this.#end.signal;
+    return collectOwner({ roots: this.#roots, stores: this.#stores, gate, clock, signal }, owner, dryRun);
+  }
+
+  /** Stores a commit's blocks and swaps it in on top of its parent. */
+  async publish(owner: Wallet, bucket: string, { commit, blocks }: MadeCommit): Promise<void> {
+    await (await this.blocksOf(owner)).put(blocks);
+    await this.swap(owner, bucket, commit);
+  }
+
+  async swap(owner: Wallet, bucket: string, { cid, body }: MadeCommit["commit"]): Promise<void> {
+    const roots = new Set([String(body.parent)]);
+    const condition = body.parent === undefined ? ({ kind: "absent" } as const) : ({ kind: "present", roots } as const);
+    await this.swaps.swap({ owner, bucket }, condition, cid, this.#end.signal);
+  }
+
+  /** What an audit finds wrong once this master is closed. */
+  async damage(): Promise<string[]> {
+    await this[Symbol.asyncDispose]();
+    return damageIn(this.#options);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#roots[Symbol.dispose]();
+    await this.#stores[Symbol.asyncDispose]();
+  }
+}
+
+export async function damageIn({ dir, disk = systemPackDisk }: Pick<CollectedMasterOptions, "dir" | "disk">) {
+  const { damage } = await auditData({ dir, disk, onBytes: () => {} });
+  return damage.map(({ kind, what, cid }) => `${kind}: ${what} ${cid ?? ""}`);
+}
+
+/** A commit that retains these and none else, over `parent`. */
+export function retaining(
+  chain: CommitChain,
+  label: string,
+  parent: MadeCommit | undefined,
+  kept: readonly MadeCommit[],
+  change: Partial<CommitBody> = {},
+): MadeCommit {
+  const list = nodeBlock(`kept ${label}`, ...kept.map(({ commit }) => commit));
+  const made = chain.make(label, parent, { ...change, kept: list.cid });
+  const unused = nodeBlock("kept", ...(parent === undefined ? [] : [parent.commit])).cid;
+  return { ...made, blocks: [...made.blocks.filter(({ cid }) => cid !== unused), list] };
+}
