@@ -19,6 +19,8 @@ type Event =
   | { readonly later: number }
   | { readonly away: number }
   | { readonly back: number }
+  | { readonly full: number }
+  | { readonly room: number }
   | { readonly collect: number; readonly wait: boolean };
 
 const agent = fc.nat({ max: AGENTS - 1 });
@@ -34,6 +36,8 @@ const anyEvent: fc.Arbitrary<Event> = fc.oneof(
   },
   { weight: 1, arbitrary: agent.map((away) => ({ away })) },
   { weight: 1, arbitrary: agent.map((back) => ({ back })) },
+  { weight: 1, arbitrary: agent.map((full) => ({ full })) },
+  { weight: 1, arbitrary: agent.map((room) => ({ room })) },
   {
     weight: 2,
     arbitrary: fc.record({ collect: fc.oneof(fc.nat({ max: 40 }), fc.constant(Infinity)), wait: fc.boolean() }),
@@ -47,6 +51,8 @@ async function happen(packed: PackedWorld, event: Event): Promise<void> {
   if ("later" in event) packed.later(event.later);
   else if ("away" in event) packed.away.add(seedOf(event.away));
   else if ("back" in event) packed.away.delete(seedOf(event.back));
+  else if ("full" in event) packed.full.add(seedOf(event.full));
+  else if ("room" in event) packed.full.delete(seedOf(event.room));
   else if ("step" in event) {
     // Starting anew reads the root.
     if (event.step.what === "restart") packed.away.delete(seedOf(event.step.agent));
@@ -60,7 +66,7 @@ async function happen(packed: PackedWorld, event: Event): Promise<void> {
 test(
   "what agents saved is there when they have come to rest, whatever was collected beside them",
   async () => {
-    const seen = { died: 0, ended: 0, overtaken: 0, dropped: 0 };
+    const seen = { died: 0, ended: 0, overtaken: 0, spared: 0, dropped: 0, held: 0 };
     await fc.assert(
       fc.asyncProperty(
         fc.nat(),
@@ -70,13 +76,16 @@ test(
           await packed.create();
           for (const event of events) await happen(packed, event);
           packed.away.clear();
+          packed.full.clear();
           await packed.settle();
           const faults = await packed.world.faults();
           expect(faults).toEqual([]);
           packed.later(48);
           await packed.collect(Infinity);
           expect(await packed.world.faults()).toEqual([]);
-          for (const key of ["died", "ended", "overtaken", "dropped"] as const) seen[key] += packed.collections[key];
+          for (const key of ["died", "ended", "overtaken", "spared", "dropped"] as const)
+            seen[key] += packed.collections[key];
+          seen.held += packed.basesHeld;
         },
       ),
       { numRuns: HEAVY ? 80 : 8, interruptAfterTimeLimit: HEAVY ? 3_000_000 : 60_000 },

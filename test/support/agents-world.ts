@@ -211,4 +211,4 @@ function inMemory(): WorldSetting {
   return { remote, clock, remoteOf: async () => remote };
 }
 
-const WAITING: ReadonlySet<string> = new Set(["arbiter_unreachable", "store_unreachable", "root_moved"]);
+const WAITING: ReadonlySet<string> = new Set(["arbiter_unreachable", "disk_full", "store_unreachable", "root_moved"]);

@@ -10,9 +10,10 @@ import { CachedReader } from "../../src/blocks/cached-reader.ts";
 import { VerifiedReader } from "../../src/blocks/verified-reader.ts";
 import { Bucket } from "../../src/bucket/bucket.ts";
 import { cachingRemote } from "../../src/bucket/caching-remote.ts";
-import { collect } from "../../src/bucket/gc/collector.ts";
+import { collectIfNeeded, type CollectionMark } from "../../src/bucket/gc/need.ts";
 import { PackedRemote } from "../../src/bucket/packed/packed-remote.ts";
 import type { BucketRemote } from "../../src/bucket/remote.ts";
+import { BASES_FOLDER } from "../../src/format/object-name.ts";
 import { MemoryObjectStore } from "../../src/objects/memory-object-store.ts";
 import type { ObjectStore } from "../../src/objects/object-store.ts";
 import type { WorldRemote, WorldSetting } from "./agents-world.ts";
@@ -27,12 +28,19 @@ const MOST_TURNS = 4;
 export class PackedWorld {
   readonly store: MemoryObjectStore;
   readonly away = new Set<number>();
-  /** Collections that died, and that came to an end. */
-  readonly collections = { died: 0, ended: 0, overtaken: 0, dropped: 0 };
+  /** Whose store has no room for anything but small notes. */
+  readonly full = new Set<number>();
+  /** Collections that died, that came to an end, that others were faster than, and that others had made already. */
+  readonly collections = { died: 0, ended: 0, overtaken: 0, spared: 0, dropped: 0 };
+  /** How often an agent told on which root its changes stand. */
+  basesHeld = 0;
   #nowMs = 1_700_000_000_000;
   readonly #random: Random;
   readonly #clock: Clock;
+  #timers: { readonly atMs: number; readonly action: () => void }[] = [];
   #collectors = 0;
+  /** What each of those who collect by themselves, one after the other, knows of the last time. */
+  readonly #known: (CollectionMark | undefined)[] = [undefined, undefined];
   #running: Promise<void>[] = [];
   #world: World | undefined;
 
@@ -40,7 +48,8 @@ export class PackedWorld {
     this.#random = seededRandom(seed);
     this.store = new MemoryObjectStore("memory:", () => this.#nowMs);
     const nowNs = () => BigInt((this.#nowMs += 1)) * 1_000_000n;
-    this.#clock = { ...systemClock, sleep: () => setImmediate(), nowNs, monotonicMs: () => this.#nowMs };
+    const after = (ms: number, action: () => void) => this.#after(ms, action);
+    this.#clock = { ...systemClock, sleep: () => setImmediate(), nowNs, monotonicMs: () => this.#nowMs, after };
   }
 
   get world(): World {
@@ -56,6 +65,16 @@ export class PackedWorld {
 
   later(hours: number): void {
     this.#nowMs += hours * HOUR_MS;
+    for (const timer of this.#timers.filter(({ atMs }) => atMs <= this.#nowMs)) {
+      this.#timers = this.#timers.filter((other) => other !== timer);
+      timer.action();
+    }
+  }
+
+  #after(ms: number, action: () => void): Disposable {
+    const timer = { atMs: this.#nowMs + ms, action };
+    this.#timers.push(timer);
+    return { [Symbol.dispose]: () => void (this.#timers = this.#timers.filter((other) => other !== timer)) };
   }
 
   /** Begins a collection, which dies at a change of this number if it comes so far. */
@@ -82,16 +101,23 @@ export class PackedWorld {
     const remote = this.#remote(store);
     const bucket = await Bucket.open(remote, { blocks: new VerifiedReader(remote.blocks) });
     const { writer, random } = await newWriter(bucket, seed);
-    const report = await collect({ bucket, store, writer, clock: this.#clock, random, youngMs: 0 });
-    this.collections.ended++;
-    this.collections.dropped += report.dropped;
+    const options = { bucket, store, writer, clock: this.#clock, random, youngMs: 0 };
+    const turn = (seed >> 1) % this.#known.length;
+    const { mark, report } = await collectIfNeeded(options, this.#known[turn], 0);
+    this.#known[turn] = mark;
+    this.collections[report === undefined ? "spared" : "ended"]++;
+    this.collections.dropped += report?.dropped ?? 0;
   }
 
   /** What was read once stays readable here, also when the bucket has let it go. */
   async #remoteOf(seed: number): Promise<BucketRemote> {
     const reading = this.#remote(this.store);
     const { writer } = await newWriter(await Bucket.open(reading, { blocks: reading.blocks }), seed);
-    const store = this.#wandering(this.store, () => this.away.has(seed));
+    const store = this.#wandering(
+      this.store,
+      () => this.away.has(seed),
+      () => this.full.has(seed),
+    );
     const options = { clock: this.#clock, random: seededRandom(seed), writer: writer.device.writer };
     const remote = new PackedRemote(store, options);
     const held = new Map<Cid, Uint8Array>();
@@ -112,7 +138,7 @@ export class PackedWorld {
    * Every request takes some turns, so that whatever runs comes between. Who is away reads on, as from a cache, but has no root and
    * stores nothing.
    */
-  #wandering(inner: ObjectStore, isAway: () => boolean = () => false): ObjectStore {
+  #wandering(inner: ObjectStore, isAway = () => false, isFull = () => false): ObjectStore {
     const wander = async <Result>(work: () => Promise<Result>, reads = false): Promise<Result> => {
       for (let turns = Math.floor(this.#random.fraction() * MOST_TURNS); turns > 0; turns--) await setImmediate();
       if (isAway() && !reads) throw new SynclineError("store_unreachable", "The store does not answer.");
@@ -127,7 +153,13 @@ export class PackedWorld {
       get: (name) => wander(() => inner.get(name)),
       getRanges: (name, ranges) => wander(() => inner.getRanges(name, ranges), true),
       getTail: (name, length) => wander(() => inner.getTail(name, length), true),
-      putNew: (name, body, durable) => wander(() => inner.putNew(name, body, durable)),
+      putNew: (name, body, durable) =>
+        wander(async () => {
+          const isNote = name.startsWith(BASES_FOLDER);
+          if (isFull() && !isNote) throw new SynclineError("disk_full", "There is no room.");
+          if (isNote) this.basesHeld++;
+          return inner.putNew(name, body, durable);
+        }),
       putIfMatch: (name, body, token) => wander(() => inner.putIfMatch(name, body, token)),
       settle: () => wander(() => inner.settle()),
       delete: (name) => wander(() => inner.delete(name)),

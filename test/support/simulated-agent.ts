@@ -1,4 +1,5 @@
 /** A whole agent without kernel and threads: filesystem, overlay on a simulated disk, publisher. It dies and starts again. */
+import { HeldBase } from "../../src/agent/held-base.ts";
 import { Publisher } from "../../src/agent/publisher.ts";
 import type { Clock } from "../../src/base/clock.ts";
 import type { SynclineError } from "../../src/base/errors.ts";
@@ -31,6 +32,7 @@ export class SimulatedAgent {
   mount: KernelMount;
   vfs: Vfs;
   #publisher: Publisher;
+  #heldBase: HeldBase | undefined;
   readonly #bucket: Bucket;
   /** How often it took a device of its own. */
   replaced = 0;
@@ -97,9 +99,12 @@ export class SimulatedAgent {
 
   #publish(): Publisher {
     const { vfs } = this;
+    const held = vfs.heldEpochs.length > 0;
     const generation = this.#generation;
     const alive = () => (generation === this.#generation ? Promise.resolve() : new Promise<void>(() => {}));
     const { bucket, random, log, writer } = this.#writer;
+    this.#heldBase?.[Symbol.dispose]();
+    this.#heldBase = new HeldBase({ remote: bucket.remote, written: held, clock: this.#clock, log });
     return new Publisher({
       bucket,
       clock: this.#clock,
@@ -128,7 +133,8 @@ export class SimulatedAgent {
       },
       data: dataReaderOf(this.#disk),
       base: vfs.baseState(),
-      held: vfs.heldEpochs.length > 0,
+      held,
+      heldBase: this.#heldBase,
       releaseMemory: () => {},
     });
   }
