@@ -18,8 +18,9 @@ import type { BucketWriter } from "../../src/bucket/writer.ts";
 import { sourceOfBytes } from "../../src/bucket/writer/file-source.ts";
 import { cidOf } from "../../src/format/cid.ts";
 import { MemoryObjectStore } from "../../src/objects/memory-object-store.ts";
-import type { ObjectStore } from "../../src/objects/object-store.ts";
+import type { ObjectStore, PutOutcome } from "../../src/objects/object-store.ts";
 import { noise } from "../support/bytes.ts";
+import { countedStore } from "../support/counted-store.ts";
 import { name } from "../support/epochs.ts";
 import { mortalStore } from "../support/mortal-store.ts";
 import { createBucket, newWriter, pathsOf, seededRandom } from "../support/test-bucket.ts";
@@ -156,6 +157,48 @@ async function aged(hours: Hours): Promise<MemoryObjectStore> {
   }
   return store;
 }
+
+test("a collector that others outrun while it maps a large bucket comes to its end with a plan that takes in what they added", async () => {
+  const hours = new Hours();
+  const memory = await aged(hours);
+  const other = await opened(memory, hours);
+  let theirs = 0;
+  const { store, take, interceptPut } = countedStore(memory);
+  const outrun = async (put: () => Promise<PutOutcome>) => {
+    if (++theirs > 5) return put();
+    interceptPut("run/", outrun);
+    expect(await other.put(`theirs-${theirs}`, noise(2_000, theirs))).toBe("published");
+    return put();
+  };
+  interceptPut("run/", outrun);
+  await collectIn(store, hours, { youngMs: 0 });
+  expect(theirs).toBe(1);
+  expect(take().names.filter((name) => name.startsWith("run/"))).toHaveLength(1);
+  expect(await faultsOf(memory, hours)).toEqual([]);
+  expect(Object.keys(await shown(memory, hours))).toContain("theirs-1");
+});
+
+test("what came to be needed again while a collection was planned stays", async () => {
+  const hours = new Hours();
+  const memory = await newStore(hours);
+  const other = await opened(memory, hours);
+  const again = noise(200_000, 1);
+  for (const [index, bytes] of [again, noise(10, 2), noise(10, 3), noise(10, 4)].entries()) {
+    await other.put("file", bytes);
+    await other.put(`other-${index}`, noise(500, 10 + index));
+    hours.ms += 40 * 24 * HOUR_MS;
+  }
+  const { store, take, interceptPut } = countedStore(memory);
+  interceptPut("run/", async (put) => {
+    expect(await other.put("back", again)).toBe("published");
+    return put();
+  });
+  const { dropped } = await collectIn(store, hours, { youngMs: 0 });
+  expect(dropped).toBeGreaterThan(0);
+  expect(take().names.filter((name) => name.startsWith("run/"))).toHaveLength(2);
+  expect(await faultsOf(memory, hours)).toEqual([]);
+  expect((await shown(memory, hours))["back"]).toBe(Buffer.from(again).toString());
+});
 
 function chunk(bytes: Uint8Array) {
   return { cid: cidOf("raw", bytes), bytes };

@@ -2,6 +2,7 @@
 import type { Clock } from "../../base/clock.ts";
 import { groupBy } from "../../base/collections.ts";
 import { SynclineError } from "../../base/errors.ts";
+import type { PackName } from "../../base/ids.ts";
 import type { Random } from "../../base/random.ts";
 import { encodeManifest, type Manifest, type RunReference } from "../../format/manifest.ts";
 import { commitObjectName, OBJECT_ID_BYTES, runName } from "../../format/object-name.ts";
@@ -35,6 +36,8 @@ export class Bench implements AsyncDisposable {
   readonly #options: BenchOptions;
   readonly #roots: ObjectRootStore;
   readonly #uploader: PackUploader;
+  /** The runs that were put for these rows. */
+  #mapped: { readonly live: Plan["live"]; readonly runs: readonly RunReference[] } | undefined;
 
   constructor(options: BenchOptions) {
     const { store, clock, random, writer } = options;
@@ -46,24 +49,25 @@ export class Bench implements AsyncDisposable {
     this.repacker = new Repacker(store, this.#uploader);
   }
 
-  /** The first swap: one run maps what must stay, and only that, and the victims are dropping. */
-  async swapDropping(ground: Ground, { live, victims, maintenance }: Plan): Promise<SwapOutcome> {
+  /** The first swap: one run maps what must stay, and only that, packs that came meanwhile are listed, and the victims are dropping. */
+  async swapDropping(ground: Ground, { live, added, victims, maintenance }: Plan): Promise<SwapOutcome> {
     const going = new Set(victims.map(({ name }) => name));
+    const { gcEpoch } = ground.object.manifest;
+    // Tried again with the same rows, nothing is written but the commit object: others have little time to come first.
+    if (this.#mapped?.live !== live) this.#mapped = { live, runs: await this.#putRun(await this.#moved(live, going)) };
+    await this.#uploader.refreshLease();
+    const { runs } = this.#mapped;
+    return this.#swap(ground, maintenance, { gcEpoch: gcEpoch + 1, runs, loose: added, dropping: [...going] });
+  }
+
+  /** The rows as they are once what lies in packs that go is copied. */
+  async #moved(live: Plan["live"], going: ReadonlySet<PackName>): Promise<RunRow[]> {
     const toCopy = [...live].flatMap(([key, row]) => {
       return going.has(row.pack) && this.repacker.copyOf(key) === undefined ? [row] : [];
     });
     for (const rows of groupBy(toCopy, ({ pack }) => pack).values()) await this.repacker.copy(rows);
     await this.repacker.finish();
-    await this.#uploader.refreshLease();
-    const rows = [...live].map(([key, row]) => (going.has(row.pack) ? this.#copyOf(key, row) : row));
-    const { gcEpoch } = ground.object.manifest;
-    const manifest: Manifest = {
-      gcEpoch: gcEpoch + 1,
-      runs: await this.#putRun(rows),
-      loose: [],
-      dropping: [...going],
-    };
-    return this.#swap(ground, maintenance, manifest);
+    return [...live].map(([key, row]) => (going.has(row.pack) ? this.#copyOf(key, row) : row));
   }
 
   /** The second swap: nothing is dropping any more. */

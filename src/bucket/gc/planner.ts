@@ -2,8 +2,10 @@
 import type { Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid, PackName } from "../../base/ids.ts";
+import { MAX_LOOSE_PACKS } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
 import { cidFromDigest, type Codec, digestOf, digestText } from "../../format/cid.ts";
+import type { LoosePack } from "../../format/manifest.ts";
 import { runName } from "../../format/object-name.ts";
 import type { RunRow } from "../../format/run.ts";
 import type { Bucket } from "../bucket.ts";
@@ -31,6 +33,8 @@ export interface Plan {
   readonly maintenance: Maintenance;
   /** Everything that must stay and that the root maps, by digestText. */
   readonly live: ReadonlyMap<string, LiveRow>;
+  /** Packs that came while `live` was put down: listed as they are. */
+  readonly added: readonly LoosePack[];
   readonly victims: readonly PackState[];
   /** Whether there is anything to do. */
   readonly isWorth: boolean;
@@ -55,6 +59,7 @@ export class Planner {
   readonly #directory: PackDirectory;
   readonly #marker: Marker;
   readonly #times: CommitTimes;
+  #last: { readonly ground: Ground; readonly plan: Plan } | undefined;
 
   constructor(options: PlannerOptions, directory: PackDirectory) {
     const { bucket } = options;
@@ -69,15 +74,33 @@ export class Planner {
 
   /** `inventory` and `claims` were taken before `ground` was read. Throws what reading throws where the bucket is damaged. */
   async plan(ground: Ground, inventory: Inventory, claims: Claims, nowMs: number): Promise<Plan> {
-    const { bucket, writer, clock, random, youngMs = YOUNG_MS } = this.#options;
-    const { commit, object } = ground;
+    const { bucket, writer, clock, random } = this.#options;
+    const { commit } = ground;
     const history = await historyOf(bucket, commit, clock, this.#times, claims.bases);
     const maintenance = await makeMaintenance(bucket, writer, clock, random, commit, history.thinned);
     await this.#marker.markCommits([...history.kept, commit.cid]);
     await this.#marker.markSkips(maintenance.made.commit.body);
     // Who still works on this root when the next one comes goes on finding its list.
     const stillRead = await keptNodesOf(bucket.blocks, commit.body.kept);
-    const { live, mapped } = await this.#locate(object, maintenance, stillRead);
+    const needs = this.#needs(maintenance, stillRead);
+    const plan =
+      (await this.#extended(ground, history, maintenance, needs)) ??
+      (await this.#whole(ground, history, maintenance, needs, inventory, claims, nowMs));
+    this.#last = { ground, plan };
+    return plan;
+  }
+
+  async #whole(
+    { object }: Ground,
+    history: History,
+    maintenance: Maintenance,
+    needs: Needs,
+    inventory: Inventory,
+    claims: Claims,
+    nowMs: number,
+  ): Promise<Plan> {
+    const { youngMs = YOUNG_MS } = this.#options;
+    const { live, mapped } = await this.#locate(object, needs);
     const liveBytes = new Map<PackName, number>();
     for (const { pack, length } of live.values()) liveBytes.set(pack, (liveBytes.get(pack) ?? 0) + length);
     const isOld = ({ modifiedMs }: { readonly modifiedMs: number }) => modifiedMs <= nowMs - youngMs;
@@ -89,34 +112,72 @@ export class Planner {
     const victims = chooseVictims(mayGo);
     const listed = new Set(object.manifest.runs.map(({ id }) => runName(id)));
     const staleRuns = inventory.runs.some((info) => !listed.has(info.name) && isOld(info));
-    return {
-      history,
-      maintenance,
-      live,
-      victims,
-      isWorth: victims.length > 0 || history.thinned.length > 0 || staleRuns,
-    };
+    const isWorth = victims.length > 0 || history.thinned.length > 0 || staleRuns;
+    return { history, maintenance, live, added: [], victims, isWorth };
   }
 
-  /** Where everything lies that must stay, and all packs that the root knows. Throws `block_not_found` if anything is nowhere. */
-  async #locate(object: CommitObject, maintenance: Maintenance, nodes: readonly Cid[]) {
+  /**
+   * The plan before, when all that must stay is in it or in packs that were added since: nothing has to be located or mapped anew, so that a
+   * large bucket to which others publish all the time can be collected at all.
+   */
+  async #extended(
+    { object }: Ground,
+    history: History,
+    maintenance: Maintenance,
+    { keys, own }: Needs,
+  ): Promise<Plan | undefined> {
+    if (this.#last === undefined) return undefined;
+    const { ground, plan } = this.#last;
+    const before = ground.object.manifest;
+    const { runs, loose } = object.manifest;
+    const known = new Set(before.loose.map(({ name }) => name));
+    const grew = loose.filter(({ name }) => known.has(name)).length === known.size;
+    if (!grew || runs.map(({ id }) => id).join() !== before.runs.map(({ id }) => id).join()) return undefined;
+    const added = [...loose.filter(({ name }) => !known.has(name)), object.pack];
+    const victims = new Set(plan.victims.map(({ name }) => name));
+    if (added.length > MAX_LOOSE_PACKS || added.some(({ name }) => victims.has(name))) return undefined;
+    const rows = new Set<string>();
+    for (const pack of added) for (const { digest } of await this.#directory.footer(pack)) rows.add(digestText(digest));
+    for (const key of keys()) if (!plan.live.has(key) && !rows.has(key) && !own.has(key)) return undefined;
+    return { ...plan, history, maintenance, added };
+  }
+
+  /** All that must stay, and what of it comes with the maintenance commit. */
+  #needs(maintenance: Maintenance, nodes: readonly Cid[]): Needs {
     const alone = new Set(this.#marker.skipped);
     for (const cid of [...nodes, ...maintenance.keptNodes]) alone.add(digestText(digestOf(cid)));
     const { marked } = this.#marker;
+    const own = new Set(blocksOf(maintenance).map(({ cid }) => digestText(digestOf(cid))));
+    const kindOf = (key: string) => marked.get(key) ?? (alone.has(key) ? "dag-cbor" : undefined);
+    const keys = function* () {
+      yield* marked.keys();
+      yield* alone;
+    };
+    return { keys, kindOf, own };
+  }
+
+  /** Where everything lies that must stay, and all packs that the root knows. Throws `block_not_found` if anything is nowhere. */
+  async #locate(object: CommitObject, { keys, kindOf, own }: Needs) {
     const live = new Map<string, LiveRow>();
     const mapped = new Set<PackName>([object.pack.name, ...object.manifest.loose.map(({ name }) => name)]);
     for await (const row of mappedRows(this.#directory, object)) {
       mapped.add(row.pack);
       const key = digestText(row.digest);
-      const kind = marked.get(key) ?? (alone.has(key) ? "dag-cbor" : undefined);
+      const kind = kindOf(key);
       if (kind !== undefined && !live.has(key)) live.set(key, { ...row, kind });
     }
-    const own = new Set(blocksOf(maintenance).map(({ cid }) => digestText(digestOf(cid))));
-    for (const keys of [marked.keys(), alone]) {
-      for (const key of keys) if (!live.has(key) && !own.has(key)) throw missing(key);
-    }
+    for (const key of keys()) if (!live.has(key) && !own.has(key)) throw missing(key);
     return { live, mapped };
   }
+}
+
+/** Blocks that must stay, by digestText. */
+interface Needs {
+  /** Some may come twice. */
+  readonly keys: () => Iterable<string>;
+  readonly kindOf: (key: string) => Codec | undefined;
+  /** Those of the maintenance commit itself. */
+  readonly own: ReadonlySet<string>;
 }
 
 function missing(key: string): SynclineError {
