@@ -26,11 +26,9 @@ import type { Genesis } from "../format/genesis.ts";
 import { headsOf, linkedHeads } from "../format/heads.ts";
 import type { Heads } from "../format/heads.ts";
 import { selfKey } from "../format/keys.ts";
-import { NO_XATTRS } from "../format/linked-value.ts";
 import { DEFAULT_POLICY, decodePolicy, encodePolicy } from "../format/policy.ts";
 import type { Policy } from "../format/policy.ts";
-import { NOTHING_UNKNOWN } from "../format/record.ts";
-import type { FileRecord } from "../format/record.ts";
+import { newRecord } from "../format/record.ts";
 import { encodeSelf } from "../format/rows.ts";
 import type { Root } from "../roots/root-store.ts";
 import { createTreeConfig } from "../tree/boundary.ts";
@@ -252,21 +250,7 @@ export async function rootDirectoryTree(
   config: TreeConfig,
   root: { readonly mode: number; readonly uid: number; readonly gid: number; readonly timeNs: bigint },
 ): Promise<Cid> {
-  const record: FileRecord = {
-    type: "directory",
-    mode: root.mode,
-    uid: root.uid,
-    gid: root.gid,
-    size: 0,
-    mtimeNs: root.timeNs,
-    ctimeNs: root.timeNs,
-    rdev: 0,
-    xattrs: NO_XATTRS,
-    content: { kind: "empty" },
-    target: "",
-    conflict: undefined,
-    unknown: NOTHING_UNKNOWN,
-  };
+  const record = newRecord("directory", root);
   const row = encodeSelf({ kind: "directory", record, place: undefined, subdirs: 0 }, () =>
     cidOf("dag-cbor", new Uint8Array()),
   );

@@ -6,8 +6,7 @@ import { SynclineError } from "../base/errors.ts";
 import type { FileName, Ino, Lamport } from "../base/ids.ts";
 import { PUBLISH_NODE_CACHE_BYTES, WRITER_ROUNDS } from "../base/limits.ts";
 import { escapeForPrint, nameToText } from "../base/names.ts";
-import { NO_XATTRS } from "../format/linked-value.ts";
-import { NOTHING_UNKNOWN } from "../format/record.ts";
+import { newRecord } from "../format/record.ts";
 import type { Content, FileRecord } from "../format/record.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { VerifiedCommit } from "./bucket.ts";
@@ -260,23 +259,10 @@ export class BucketWriter implements AsyncDisposable {
   }
 
   #newRecord(type: FileRecord["type"], attributes: NewAttributes, fields: Partial<FileRecord> = {}): FileRecord {
-    const now = this.#context.clock.nowNs();
-    return {
-      type,
-      mode: type === "symlink" ? 0o777 : attributes.mode,
-      uid: attributes.uid,
-      gid: attributes.gid,
-      size: 0,
-      mtimeNs: attributes.mtimeNs ?? now,
-      ctimeNs: now,
-      rdev: 0,
-      xattrs: NO_XATTRS,
-      content: EMPTY,
-      target: "",
-      conflict: undefined,
-      unknown: NOTHING_UNKNOWN,
-      ...fields,
-    };
+    const timeNs = this.#context.clock.nowNs();
+    const { uid, gid, mtimeNs = timeNs } = attributes;
+    const mode = type === "symlink" ? 0o777 : attributes.mode;
+    return { ...newRecord(type, { mode, uid, gid, timeNs }), mtimeNs, ...fields };
   }
 
   /** A directory whose entries change has new times, as on any filesystem. */

@@ -20,8 +20,6 @@ import type { FileRecord, Linked, Xattrs } from "./record.ts";
 /** Stores a dag-cbor block and gives its address. */
 export type LinkBlock = (bytes: Uint8Array) => Cid;
 
-export const NO_XATTRS: Xattrs = new Map();
-
 export function isLinked(value: unknown): value is Linked {
   return typeof value === "object" && value !== null && "linked" in value;
 }

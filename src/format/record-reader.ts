@@ -6,7 +6,8 @@ import { checkName } from "../base/names.ts";
 import { cidToBytes, codecOf } from "./cid.ts";
 import { readInt, readUint } from "./fields.ts";
 import { TYPE_CODES } from "./keys.ts";
-import { decodeTarget, decodeXattrs, NO_XATTRS } from "./linked-value.ts";
+import { decodeTarget, decodeXattrs } from "./linked-value.ts";
+import { NO_XATTRS } from "./record.ts";
 import { NOTHING_UNKNOWN } from "./record.ts";
 import type { ConflictOrigin, Content, FileRecord, FileType, Linked, Xattrs } from "./record.ts";
 import {

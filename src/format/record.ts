@@ -58,3 +58,34 @@ export interface FileRecord {
 
 /** Most records have none: they share this. */
 export const NOTHING_UNKNOWN: FileRecord["unknown"] = new Map();
+
+/** The extended attributes of most records. */
+export const NO_XATTRS: Xattrs = new Map();
+const NO_CONTENT: Content = { kind: "empty" };
+
+/** A record of something that has just been made: without attributes, content and target. */
+export function newRecord(
+  type: FileType,
+  {
+    mode,
+    uid,
+    gid,
+    timeNs,
+  }: { readonly mode: number; readonly uid: number; readonly gid: number; readonly timeNs: bigint },
+): FileRecord {
+  return {
+    type,
+    mode,
+    uid,
+    gid,
+    size: 0,
+    mtimeNs: timeNs,
+    ctimeNs: timeNs,
+    rdev: 0,
+    xattrs: NO_XATTRS,
+    content: NO_CONTENT,
+    target: "",
+    conflict: undefined,
+    unknown: NOTHING_UNKNOWN,
+  };
+}

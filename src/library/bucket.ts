@@ -19,10 +19,9 @@ import type { Draft } from "../bucket/writer/draft-tree.ts";
 import { ChunkCache } from "../content/chunk-cache.ts";
 import { createContentConfig } from "../content/config.ts";
 import { readContent } from "../content/read.ts";
-import { NO_XATTRS } from "../format/linked-value.ts";
+import { newRecord } from "../format/record.ts";
 import { DEFAULT_POLICY } from "../format/policy.ts";
 import type { Policy } from "../format/policy.ts";
-import { NOTHING_UNKNOWN } from "../format/record.ts";
 import type { FileRecord } from "../format/record.ts";
 import { createTreeConfig } from "../tree/boundary.ts";
 import { NodeStore } from "../tree/node-store.ts";
@@ -58,6 +57,7 @@ export type FileChanges = Readonly<Record<string, string | Uint8Array | null>>;
 
 const CACHE_BYTES = 16 * 1024 * 1024;
 const SALT_BYTES = 32;
+const OWNER = { uid: 0, gid: 0 };
 
 /** Trees of files in one block store. Paths are names with slashes between them, without one at the start. */
 export class FileTrees {
@@ -103,7 +103,7 @@ export class FileTrees {
       if (now !== undefined && now.record.type !== "file")
         throw new SynclineError("is_a_directory", `${path} is no file.`);
       const bytes = typeof content === "string" ? Buffer.from(content) : content;
-      const record = recordOf("file", timeNs, bytes.length);
+      const record = { ...newRecord("file", { mode: 0o644, ...OWNER, timeNs }), size: bytes.length };
       const file = now ?? draft.create(directory, name, record);
       draft.setRecord(file, { ...file.record, size: bytes.length, mtimeNs: timeNs, ctimeNs: timeNs });
       draft.setContent(file, {
@@ -169,27 +169,9 @@ async function directoryOf(draft: DraftTree, names: readonly FileName[], path: s
     const next = await draft.child(directory, name);
     if (next !== undefined && next.record.type !== "directory")
       throw new SynclineError("not_a_directory", `A directory of ${path} is none.`);
-    directory = next ?? draft.create(directory, name, recordOf("directory", timeNs, 0));
+    directory = next ?? draft.create(directory, name, newRecord("directory", { mode: 0o755, ...OWNER, timeNs }));
   }
   return directory;
-}
-
-function recordOf(type: "file" | "directory", timeNs: bigint, size: number): FileRecord {
-  return {
-    type,
-    mode: type === "file" ? 0o644 : 0o755,
-    uid: 0,
-    gid: 0,
-    size,
-    mtimeNs: timeNs,
-    ctimeNs: timeNs,
-    rdev: 0,
-    xattrs: NO_XATTRS,
-    content: { kind: "empty" },
-    target: "",
-    conflict: undefined,
-    unknown: NOTHING_UNKNOWN,
-  };
 }
 
 function headOf({ tree, seq, writer, epoch }: Side): Head {

@@ -1,7 +1,7 @@
 /** A changed object in memory: what it is now, what the base had, and when it changed. */
 import type { FileId, FileName, Ino } from "../base/ids.ts";
 import { ROOT_INO } from "../base/ids.ts";
-import { NO_XATTRS } from "../format/linked-value.ts";
+import { NO_XATTRS } from "../format/record.ts";
 import { NOTHING_UNKNOWN } from "../format/record.ts";
 import type { ConflictOrigin, Content, FileRecord, FileType, Linked, Xattrs } from "../format/record.ts";
 import type { Extents } from "./extents.ts";

@@ -2,7 +2,8 @@
 import type { Cid, FileName, WriterId } from "../base/ids.ts";
 import { cidFromBytes, cidToBytes } from "../format/cid.ts";
 import { TYPE_CODES } from "../format/keys.ts";
-import { isLinked, NO_XATTRS } from "../format/linked-value.ts";
+import { isLinked } from "../format/linked-value.ts";
+import { NO_XATTRS } from "../format/record.ts";
 import { NOTHING_UNKNOWN } from "../format/record.ts";
 import type { ConflictOrigin, Content, FileRecord, FileType, Linked, Xattrs } from "../format/record.ts";
 import { corruptState } from "./bytes.ts";

@@ -2,13 +2,14 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Operation } from "../../src/simulate/scenario.ts";
+import { faultsOfPairs, lawsOfSeveral } from "../support/law-suite.ts";
 import { intents, themesOf } from "../support/merge-history.ts";
 import { MergeWorld } from "../support/merge-world.ts";
 import { UNIT_DEEDS, UNITS } from "../support/unit-history.ts";
 
 const all = process.env["SYNCLINE_TEST_ALL"] !== undefined;
 const asked = Number(process.env["SYNCLINE_TEST_ALL"]);
-const runs = (usual: number) => ({ numRuns: !all ? usual : asked > 1 ? asked : 1_000 });
+const runs = (usual: number) => (!all ? usual : asked > 1 ? asked : 1_000);
 const patience = all ? 3_600_000 : 60_000;
 const some = (minLength: number, maxLength: number) => intents(minLength, maxLength, UNITS);
 
@@ -26,7 +27,7 @@ describe("laws of the merge, with units", () => {
           contested += world.contested;
           expect(world.faults).toEqual([]);
         }),
-        runs(40),
+        { numRuns: runs(40) },
       );
       expect(contested).toBeGreaterThan(10);
     },
@@ -54,56 +55,11 @@ describe("laws of the merge, with units", () => {
     expect(world.faults).toEqual([]);
   });
 
-  test(
-    "three writers reach the same versions in any order and any grouping",
-    async () => {
-      const histories = fc.record({
-        theme: themesOf(UNITS),
-        base: some(0, 3),
-        sides: fc.tuple(some(1, 6), some(1, 6), some(1, 6)),
-      });
-      await fc.assert(
-        fc.asyncProperty(histories, async ({ theme, base, sides }) => {
-          const world = new MergeWorld(theme);
-          const start = await world.play(undefined, "b", base);
-          const heads = [];
-          for (const [index, side] of sides.entries()) heads.push(await world.head(start, "xyz"[index] ?? "x", side));
-          await world.judgeGroupings(start, heads);
-          expect(world.faults).toEqual([]);
-        }),
-        runs(15),
-      );
-    },
-    patience,
-  );
-
-  test(
-    "three to five writers that publish whenever they like, from bases of any age",
-    async () => {
-      const turns = fc.array(fc.record({ writer: fc.nat(4), ops: some(1, 5) }), { minLength: 3, maxLength: 7 });
-      await fc.assert(
-        fc.asyncProperty(themesOf(UNITS), some(0, 3), turns, async (theme, base, schedule) => {
-          const world = new MergeWorld(theme);
-          const start = await world.play(undefined, "b", base);
-          await world.publishAll(start, schedule);
-          expect(world.faults).toEqual([]);
-        }),
-        runs(15),
-      );
-    },
-    patience,
-  );
+  lawsOfSeveral({ setting: UNITS, most: 3, groupings: runs(15), schedules: runs(15), patience });
 
   test(
     "whatever two writers do to the same units",
-    async () => {
-      const world = new MergeWorld({ deeds: [0], files: [0], setting: UNITS });
-      const start = await world.play(undefined, "b", []);
-      const pairs = UNIT_DEEDS.flatMap((x, i) => UNIT_DEEDS.map((y, j) => ({ x, y, pick: i * 7 + j })));
-      for (const { x, y } of all ? pairs : pairs.filter(({ pick }) => pick % 13 === 0))
-        await world.judge(start, await world.headOfDeed(start, "x", x), await world.headOfDeed(start, "y", y));
-      expect(world.faults).toEqual([]);
-    },
+    async () => expect(await faultsOfPairs(UNITS, UNIT_DEEDS, all ? 1 : 13)).toEqual([]),
     patience,
   );
 });

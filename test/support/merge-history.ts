@@ -87,7 +87,7 @@ function skeleton(): Operation[] {
 const CONTENTS = ["S", "T", "", "", "", ""];
 
 /** What sides do to the skeleton so that they meet: nearly every pair of these is a row of the table. */
-export const DEEDS: readonly (readonly Operation[])[] = [
+const DEEDS: readonly (readonly Operation[])[] = [
   [{ op: "rmtree", path: "a" }],
   [{ op: "rmtree", path: "b" }],
   [{ op: "rmtree", path: "a/c" }],

@@ -1,0 +1,71 @@
+/** The laws that several writers can break, as properties: for plain files and for units alike. */
+import * as fc from "fast-check";
+import { expect, test } from "vitest";
+import { intents, themesOf } from "./merge-history.ts";
+import type { Setting } from "./merge-history.ts";
+import { MergeWorld } from "./merge-world.ts";
+
+export interface LawSuite {
+  readonly setting: Setting;
+  /** The most that the base holds. */
+  readonly most: number;
+  /** Histories of three that meet, and of those that publish whenever they like. */
+  readonly groupings: number;
+  readonly schedules: number;
+  readonly patience: number;
+}
+
+export function lawsOfSeveral({ setting, most, groupings, schedules, patience }: LawSuite): void {
+  const some = (minLength: number, maxLength: number) => intents(minLength, maxLength, setting);
+  const themes = themesOf(setting);
+
+  test(
+    "three writers reach the same versions in any order and any grouping",
+    async () => {
+      const sides = fc.tuple(some(1, 6), some(1, 6), some(1, 6));
+      await fc.assert(
+        fc.asyncProperty(themes, some(0, most), sides, async (theme, base, all) => {
+          const world = new MergeWorld(theme);
+          const start = await world.play(undefined, "b", base);
+          const heads = [];
+          for (const [index, side] of all.entries()) heads.push(await world.head(start, "xyz"[index] ?? "x", side));
+          await world.judgeGroupings(start, heads);
+          expect(world.faults).toEqual([]);
+        }),
+        { numRuns: groupings },
+      );
+    },
+    patience,
+  );
+
+  test(
+    "three to five writers that publish whenever they like, from bases of any age",
+    async () => {
+      const turns = fc.array(fc.record({ writer: fc.nat(4), ops: some(1, 5) }), { minLength: 3, maxLength: 7 });
+      await fc.assert(
+        fc.asyncProperty(themes, some(0, most), turns, async (theme, base, schedule) => {
+          const world = new MergeWorld(theme);
+          const start = await world.play(undefined, "b", base);
+          await world.publishAll(start, schedule);
+          expect(world.faults).toEqual([]);
+        }),
+        { numRuns: schedules },
+      );
+    },
+    patience,
+  );
+}
+
+/** What does not hold, whatever two writers do to the same things: every pair of deeds, or one pair in `step`. */
+export async function faultsOfPairs(
+  setting: Setting,
+  deeds: Setting["deeds"],
+  step: number,
+): Promise<readonly string[]> {
+  const world = new MergeWorld({ deeds: [0], files: [0], setting });
+  const start = await world.play(undefined, "b", []);
+  const pairs = deeds.flatMap((x, i) => deeds.map((y, j) => ({ x, y, pick: i * 7 + j })));
+  for (const { x, y } of pairs.filter(({ pick }) => pick % step === 0))
+    await world.judge(start, await world.headOfDeed(start, "x", x), await world.headOfDeed(start, "y", y));
+  return world.faults;
+}
