@@ -9,6 +9,10 @@ export const FAULTS = [
   "kill",
   "power loss",
   "disk full",
+  "clock skew",
+  "days off",
+  "collection",
+  "collector killed",
 ] as const;
 
 export type Fault = (typeof FAULTS)[number];

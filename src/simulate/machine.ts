@@ -12,6 +12,7 @@ import type { Random } from "../base/random.ts";
 import { RetryReader } from "../blocks/retry-reader.ts";
 import { VerifiedReader } from "../blocks/verified-reader.ts";
 import { Bucket } from "../bucket/bucket.ts";
+import type { CollectReport } from "../bucket/gc/collector.ts";
 import { PackedRemote } from "../bucket/packed/packed-remote.ts";
 import type { BucketRemote, PreparedSwap } from "../bucket/remote.ts";
 import type { MergeSnapshots } from "../bucket/publish/workspace.ts";
@@ -23,6 +24,7 @@ import { openVfs } from "../vfs/open-vfs.ts";
 import type { VfsLimits } from "../vfs/open-vfs.ts";
 import type { Vfs } from "../vfs/vfs.ts";
 import type { Beginning } from "./beginning.ts";
+import { collectIn } from "./collecting.ts";
 import { KernelMount } from "./kernel-mount.ts";
 import { SimulatedProcess } from "./process.ts";
 import { SimulatedDisk } from "./simulated-disk.ts";
@@ -48,6 +50,8 @@ export interface MachineOptions {
   readonly certify: () => Promise<Writer>;
   readonly beginning: Beginning;
   readonly merge: MergeSnapshots | undefined;
+  /** How far its clock is ahead of the world's. */
+  readonly skewMs: number;
   /** Whether its disk says that it synced, and did not. */
   readonly forgetsSyncs: boolean;
   /** Told when a publisher hears that nobody knows what became of its swap. */
@@ -59,6 +63,7 @@ export interface MachineOptions {
 /** What runs as long as a process does. */
 interface Running {
   readonly process: SimulatedProcess;
+  readonly store: ObjectStore;
   readonly vfs: Vfs;
   readonly mount: KernelMount;
   readonly publisher: Publisher;
@@ -109,8 +114,8 @@ export class Machine {
 
   /** Starts an agent, which needs no answer from the store. */
   async start(): Promise<void> {
-    const { timeline, random, link, certify, beginning, merge } = this.#options;
-    const process = new SimulatedProcess(timeline);
+    const { timeline, random, link, certify, beginning, merge, skewMs } = this.#options;
+    const process = new SimulatedProcess(timeline, skewMs);
     const { clock } = process;
     const store = link(process);
     const writer = (this.#writer ??= await certify());
@@ -128,7 +133,15 @@ export class Machine {
     vfs.onDirty((reason) => schedule.note(reason));
     remote.watch(() => void publisher.rootMoved().then(({ again }) => again && schedule.note("close")));
     schedule.note("urgent");
-    this.#running = { process, vfs, mount: new KernelMount(vfs), publisher, schedule };
+    this.#running = { process, store, vfs, mount: new KernelMount(vfs), publisher, schedule };
+  }
+
+  /** As `syncline gc`, in the agent's process. Throws as `collect`. */
+  async collect(): Promise<CollectReport | undefined> {
+    if (this.#running === undefined) return undefined;
+    const { random, beginning, certify } = this.#options;
+    const { store, process } = this.#running;
+    return collectIn({ store, clock: process.clock, random, beginning, writer: await certify() });
   }
 
   /** The process ends at once; requests that it sent may still arrive. */

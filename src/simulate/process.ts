@@ -8,10 +8,11 @@ export class SimulatedProcess {
   #isDead = false;
   #die: () => void = () => {};
 
-  constructor(world: Clock) {
+  /** `skewMs`: how far the machine's clock is ahead. */
+  constructor(world: Clock, skewMs: number) {
     this.death = new Promise((resolve) => (this.#die = resolve));
     this.clock = {
-      nowNs: () => world.nowNs(),
+      nowNs: () => world.nowNs() + BigInt(Math.round(skewMs * 1e6)),
       monotonicMs: () => world.monotonicMs(),
       sleep: async (ms, signal) => {
         await world.sleep(ms, signal);

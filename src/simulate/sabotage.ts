@@ -24,7 +24,11 @@ export type Sabotage = (typeof SABOTAGES)[number];
 /** The store with the faults that a store can have. */
 export function sabotaged(store: ObjectStore, sabotage: Sabotage | undefined): ObjectStore {
   const put = putsOf(store, sabotage);
-  if (put === undefined) return store;
+  return put === undefined ? store : withSwaps(store, put);
+}
+
+/** The store with another way to change objects that are there. */
+export function withSwaps(store: ObjectStore, put: ObjectStore["putIfMatch"]): ObjectStore {
   return new Proxy(store, {
     get: (target, property) => {
       if (property === "putIfMatch") return put;

@@ -12,12 +12,18 @@ interface Event {
 
 export class Timeline implements Clock {
   #nowMs = 0;
+  #skippedMs = 0;
   #asked = 0;
   /** A binary heap. */
   readonly #events: Event[] = [];
 
   nowNs(): bigint {
-    return EPOCH_NS + BigInt(Math.round(this.#nowMs * 1e6));
+    return EPOCH_NS + BigInt(Math.round((this.#nowMs + this.#skippedMs) * 1e6));
+  }
+
+  /** Lets time pass in which nothing happens anywhere. */
+  skip(ms: number): void {
+    this.#skippedMs += ms;
   }
 
   monotonicMs(): number {

@@ -2,8 +2,7 @@
  * Several machines on one bucket in an object store, on a timeline of their own: programs write, things go wrong; then nothing goes
  * wrong any more, nobody writes, and everything must come to rest by itself. What must hold then is checked in settled.ts.
  */
-import { hasCode, isDamage } from "../base/errors.ts";
-import type { SynclineError } from "../base/errors.ts";
+import { hasCode, isDamage, SynclineError } from "../base/errors.ts";
 import type { ObjectStore } from "../objects/object-store.ts";
 import type { Beginning } from "./beginning.ts";
 import { perform, placeDeed, Tokens } from "./deeds.ts";
@@ -12,7 +11,8 @@ import { FaultCounts } from "./fault-counts.ts";
 import { Machine } from "./machine.ts";
 import type { PlannedDeed, Plan, Trouble } from "./plan.ts";
 import type { SimulatedProcess } from "./process.ts";
-import { mergeDroppingCopies, sabotaged } from "./sabotage.ts";
+import { RootModel } from "./root-model.ts";
+import { mergeDroppingCopies, sabotaged, withSwaps } from "./sabotage.ts";
 import type { Sabotage } from "./sabotage.ts";
 import { seededRandom } from "./seeded-random.ts";
 import { settledFaults } from "./settled.ts";
@@ -30,7 +30,13 @@ export interface Outcome {
 /** Plays one history. The same plan gives the same trace. */
 export async function play(plan: Plan, beginning: Beginning, sabotage?: Sabotage): Promise<Outcome> {
   const timeline = new Timeline();
-  const world = new World(plan, beginning, await beginning.store(), timeline, sabotage);
+  const world = new World(
+    plan,
+    beginning,
+    await beginning.store(() => Number(timeline.nowNs() / 1_000_000n)),
+    timeline,
+    sabotage,
+  );
   try {
     return await timeline.run(world.play());
   } catch (error) {
@@ -48,6 +54,7 @@ class World {
   readonly #timeline: Timeline;
   readonly #sabotage: Sabotage | undefined;
   readonly #store: ObjectStore;
+  readonly #model: RootModel;
   readonly #tokens = new Tokens();
   readonly #machines: Machine[] = [];
   /** Machines that nothing gets to or from, until when. */
@@ -70,18 +77,26 @@ class World {
     this.#beginning = beginning;
     this.#timeline = timeline;
     this.#sabotage = sabotage;
-    this.#store = sabotaged(store, sabotage);
+    const swapped = sabotaged(store, sabotage);
+    this.#model = new RootModel({ store: swapped, clock: timeline, beginning, tokens: this.#tokens });
+    this.#store = withSwaps(swapped, async (...put) => {
+      const outcome = await swapped.putIfMatch(...put);
+      if (outcome.kind === "stored") await this.#model.rootMoved();
+      return outcome;
+    });
     this.trace = new Trace(timeline);
   }
 
   async play(): Promise<Outcome> {
     for (let index = 0; index < this.#plan.machines; index++) this.#machines.push(this.#machine(index));
-    for (const machine of this.#machines) await this.#begin(machine);
+    for (const [index, machine] of this.#machines.entries()) await this.#begin(machine, this.#plan.skewsMs[index] ?? 0);
     const users = this.#machines.map((machine, index) => this.#use(machine, index));
     await Promise.all([...users, ...this.#plan.troubles.map((trouble) => this.#bring(trouble))]);
     await this.#calm();
     const violations = await this.#rest();
+    violations.push(...this.#model.faults);
     if (violations.length > 0) return { violations, trace: this.trace, counts: this.counts };
+    if (this.#plan.endsCollected) await this.#machines[0]?.collect();
     const fresh = this.#machine(this.#machines.length);
     await fresh.start();
     const faults = await settledFaults({
@@ -92,6 +107,7 @@ class World {
       checks: this.#beginning.checks,
       rest: () => this.#rest([...this.#machines, fresh]),
     });
+    faults.push(...this.#model.faults);
     // An answer that arrived is known.
     if (this.#unknownSwaps > this.#missingReplies)
       faults.push(`${this.#unknownSwaps} swaps are unknown, ${this.#missingReplies} replies are missing`);
@@ -121,6 +137,7 @@ class World {
       certify: () => this.#beginning.writer(++this.#devices),
       beginning: this.#beginning,
       merge: this.#sabotage === "a conflict copy dropped" ? mergeDroppingCopies : undefined,
+      skewMs: this.#plan.skewsMs[index] ?? 0,
       forgetsSyncs: this.#sabotage === "fsync that does not sync",
       onUnknownSwap: () => void this.#unknownSwaps++,
       onEpoch: (event, epoch) => this.#noteEpoch(name, event, epoch),
@@ -136,11 +153,14 @@ class World {
       if (!this.#sealed.has(key)) this.#sealed.set(key, madeBy(this.#tokens, name));
       return;
     }
-    for (const token of this.#sealed.get(key) ?? []) this.#tokens.durable.add(token);
+    const sealed = this.#sealed.get(key) ?? [];
+    this.#model.published(name, sealed);
+    for (const token of sealed) this.#tokens.durable.add(token);
   }
 
   /** Makes the machine's directories, as on a new mount. */
-  async #begin(machine: Machine): Promise<void> {
+  async #begin(machine: Machine, skewMs: number): Promise<void> {
+    if (skewMs !== 0) this.counts.count("clock skew");
     await machine.start();
     for (const directory of [`own-${machine.name}`, "shared"]) await this.#makeDirectory(machine, directory);
   }
@@ -197,7 +217,9 @@ class World {
       await this.#timeline.sleep(forMs);
       return;
     }
+    if (kind === "collection") return this.#collect(machine, forMs);
     this.counts.count(kind);
+    if (kind === "days off") return this.#pause();
     if (kind === "disk full") {
       machine.fillDisk(true);
       await this.#timeline.sleep(forMs);
@@ -209,6 +231,42 @@ class World {
     else this.#cutPower(machine);
     await this.#timeline.sleep(forMs);
     await this.#startAgain(machine);
+  }
+
+  async #collect(machine: Machine, forMs: number): Promise<void> {
+    const { process } = machine;
+    const hasEnded = await Promise.race([
+      this.#collectWhole(machine).then(() => true),
+      this.#timeline.sleep(COLLECTING_TIMES * forMs).then(() => false),
+      process?.death.then(() => true),
+    ]);
+    if (hasEnded !== false || machine.process !== process) return;
+    this.trace.add(machine.name, "is killed while it collects");
+    this.counts.count("collector killed");
+    machine.kill();
+    await this.#startAgain(machine);
+  }
+
+  async #collectWhole(machine: Machine): Promise<void> {
+    try {
+      const report = await machine.collect();
+      if (report === undefined) return;
+      this.counts.count("collection");
+      this.trace.add(machine.name, `collected: ${report.dropped} packs dropped, ${report.swaps} swaps`);
+    } catch (error) {
+      // Damage is what a flipped bit looks like, and nothing else.
+      const isExpected = isDamage(error)
+        ? this.#plan.chances.flip > 0
+        : isIoError(error) || hasCode(error, "root_moved") || hasCode(error, "arbiter_unreachable");
+      if (!isExpected) throw error;
+      this.trace.add(machine.name, `did not collect: ${error instanceof SynclineError ? error.code : ""}`);
+    }
+  }
+
+  async #pause(): Promise<void> {
+    for (const machine of this.#machines) machine.kill();
+    this.#timeline.skip(DAYS_OFF_MS);
+    for (const machine of this.#machines) await this.#startAgain(machine);
   }
 
   #cutPower(machine: Machine): void {
@@ -276,5 +334,9 @@ function madeBy({ made }: Tokens, name: string): string[] {
 const NAMES = [..."abcdefgh"];
 const TWO_PATHS: ReadonlySet<string> = new Set(["rename", "exchange", "link"]);
 const STRAGGLERS_MS = 12_000;
+/** Some collections end before they are killed. */
+const COLLECTING_TIMES = 4;
+/** More than a day: the collector thins what is older. */
+const DAYS_OFF_MS = 2.5 * 24 * 60 * 60 * 1000;
 const REST_MS = 180_000;
 const REST_STEP_MS = 500;

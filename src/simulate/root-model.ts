@@ -1,0 +1,104 @@
+/**
+ * What each root must hold, checked as it is published: on plain sets, written from merge.md. Each version that the root before had, or
+ * that its publisher had sealed, is there, in its file or in a conflict copy, unless somebody who saw it replaced or removed it (laws 3
+ * and 4); and each directory is at one place, reached from the root directory (law 7).
+ */
+import type { Clock } from "../base/clock.ts";
+import { SerialQueue } from "../base/concurrency.ts";
+import type { Cid, FileId } from "../base/ids.ts";
+import { ROOT_ID } from "../base/ids.ts";
+import { nameToText } from "../base/names.ts";
+import { Bucket } from "../bucket/bucket.ts";
+import { listDirectory, lookup } from "../bucket/fs-reader.ts";
+import { PackedRemote } from "../bucket/packed/packed-remote.ts";
+import { ChunkCache } from "../content/chunk-cache.ts";
+import { readContent } from "../content/read.ts";
+import { isLinked } from "../format/linked-value.ts";
+import type { FileRecord } from "../format/record.ts";
+import type { ObjectStore } from "../objects/object-store.ts";
+import { NodeStore } from "../tree/node-store.ts";
+import type { Beginning } from "./beginning.ts";
+import type { Tokens } from "./deeds.ts";
+import { tokensIn } from "./deeds.ts";
+import { seededRandom } from "./seeded-random.ts";
+
+export interface RootModelOptions {
+  readonly store: ObjectStore;
+  readonly clock: Clock;
+  readonly beginning: Beginning;
+  readonly tokens: Tokens;
+}
+
+export class RootModel {
+  readonly faults: string[] = [];
+  readonly #remote: PackedRemote;
+  readonly #nodes: NodeStore;
+  readonly #content: ChunkCache;
+  readonly #checks = new SerialQueue();
+  readonly #options: RootModelOptions;
+  #present: ReadonlySet<string> = new Set();
+
+  constructor(options: RootModelOptions) {
+    this.#options = options;
+    this.#remote = new PackedRemote(options.store, { clock: options.clock, random: seededRandom(1) });
+    this.#nodes = new NodeStore(this.#remote.blocks, { capacityBytes: CACHE_BYTES });
+    this.#content = new ChunkCache(this.#remote.blocks, { capacityBytes: CACHE_BYTES });
+  }
+
+  /** There is a new root. */
+  rootMoved(): Promise<void> {
+    return this.#checks.run(async () => {
+      try {
+        await this.#check();
+      } catch (error) {
+        this.faults.push(`a root cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+      }
+    });
+  }
+
+  /** What a machine had sealed is published. */
+  published(who: string, sealed: readonly string[]): void {
+    this.#expect(`what ${who} published does not have`, sealed);
+  }
+
+  async #check(): Promise<void> {
+    const { checks } = this.#options.beginning;
+    const bucket = await Bucket.open(this.#remote, { blocks: this.#remote.blocks, checks });
+    const { cid, body } = (await bucket.head()).commit;
+    const before = this.#present;
+    this.#present = await this.#read(body.tree);
+    this.#expect(`root ${cid} does not have`, before);
+  }
+
+  #expect(what: string, versions: Iterable<string>): void {
+    const { gone } = this.#options.tokens;
+    for (const version of versions)
+      if (!this.#present.has(version) && !gone.has(version))
+        this.faults.push(`${what} ${version}, which nobody removed`);
+  }
+
+  async #read(tree: Cid): Promise<Set<string>> {
+    const present = new Set<string>();
+    const directories = new Set<FileId>();
+    const visit = async (directory: FileId, path: string): Promise<void> => {
+      if (directories.has(directory)) return void this.faults.push(`directory ${path} is at two places`);
+      directories.add(directory);
+      for await (const { name } of listDirectory(this.#nodes, tree, directory)) {
+        const inside = `${path}/${nameToText(name)}`;
+        const object = await lookup(this.#nodes, tree, { parent: directory, name });
+        if (object === undefined) this.faults.push(`${inside} leads to nothing`);
+        else if (object.record.type === "directory") await visit(object.id, inside);
+        else for (const token of tokensIn(await this.#bytes(object.record))) present.add(token);
+      }
+    };
+    await visit(ROOT_ID, "");
+    return present;
+  }
+
+  async #bytes({ type, content, size, target }: FileRecord): Promise<Buffer> {
+    if (type === "symlink") return Buffer.from(isLinked(target) ? "" : target, "latin1");
+    return Buffer.from(await readContent(this.#content, content, size, 0, size));
+  }
+}
+
+const CACHE_BYTES = 1024 * 1024;
