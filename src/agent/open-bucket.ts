@@ -77,6 +77,7 @@ export function withKnownGenesis(remote: BucketRemote, genesis: Uint8Array): Buc
     create: (block, first) => remote.create(block, first),
     readRoot: () => remote.readRoot(),
     beginUpload: () => remote.beginUpload(),
+    takeTurn: () => remote.takeTurn?.(),
     ...(remote.holdBase && { holdBase: (base) => remote.holdBase?.(base) ?? Promise.resolve() }),
     watch: (changed) => remote.watch(changed),
     [Symbol.asyncDispose]: () => remote[Symbol.asyncDispose](),

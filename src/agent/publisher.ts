@@ -101,6 +101,8 @@ export class Publisher {
   #root: CurrentRoot | undefined;
   /** A sealed epoch is not in the bucket yet: it goes before anything else. */
   #held: boolean;
+  /** Others published while our last epoch was on its way. */
+  #crowded = false;
   #online = true;
   #lastError: SynclineError | undefined;
   #retryMs = RECONNECT_FIRST_MS;
@@ -165,14 +167,16 @@ export class Publisher {
     const changes = await overlay.seal();
     if (changes === undefined) return undefined;
     const context = { bucket, writer, clock, random, log, ...(merge === undefined ? {} : { merge }) };
-    const begun = { startMs: clock.monotonicMs(), work: workOf(changes), objects: changes.objects.length };
+    const { lamport } = changes;
+    const begun = { startMs: clock.monotonicMs(), work: workOf(changes), objects: changes.objects.length, lamport };
     this.#held = true;
     this.#options.heldBase?.stand(this.#base);
     using _ = begun.objects > LARGE_EPOCH_OBJECTS ? this.#options.saveMemory?.() : undefined;
-    return { ...begun, outcome: packed(await publishEpoch(context, changes, data, { adopted: this.#base.commit })) };
+    const options = { adopted: this.#base.commit, crowded: this.#crowded };
+    return { ...begun, outcome: packed(await publishEpoch(context, changes, data, options)) };
   }
 
-  async #conclude({ outcome, work, objects, startMs }: Attempt): Promise<FlushEnd> {
+  async #conclude({ outcome, work, objects, startMs, lamport }: Attempt): Promise<FlushEnd> {
     const { bucket, clock, log, overlay } = this.#options;
     this.#count(outcome);
     switch (outcome.kind) {
@@ -180,6 +184,7 @@ export class Publisher {
         if (objects > LARGE_EPOCH_OBJECTS) this.#options.releaseMemory("now");
         await overlay.published(outcome.epoch);
         this.#held = false;
+        this.#crowded = outcome.epoch.base.seq > lamport;
         this.#options.heldBase?.leave();
         this.#base = baseRootOf(outcome.epoch.base);
         this.#throughput.note(work, clock.monotonicMs() - startMs);
@@ -190,6 +195,7 @@ export class Publisher {
         else if (objects > MANY_OBJECTS) this.#options.releaseMemory("when idle");
         return DONE;
       case "queued":
+        this.#crowded = true;
         this.#lastError = new SynclineError("root_moved", "Other writers were faster, many times. The epoch waits.", {
           hint: "It is tried again by itself; `syncline flush` tries at once.",
         });
@@ -289,6 +295,7 @@ interface Attempt {
   readonly startMs: number;
   readonly work: Work;
   readonly objects: number;
+  readonly lamport: Lamport;
   readonly outcome: PackedOutcome;
 }
 

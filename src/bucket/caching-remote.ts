@@ -15,6 +15,7 @@ export function cachingRemote(inner: BucketRemote, cache: BlockCache): BucketRem
     create: (genesis, first) => inner.create(genesis, first),
     readRoot: () => inner.readRoot(),
     beginUpload: () => cachingSession(inner.beginUpload(), cache),
+    takeTurn: () => inner.takeTurn?.(),
     ...(inner.holdBase && { holdBase: (base) => inner.holdBase?.(base) ?? Promise.resolve() }),
     watch: (changed) => inner.watch(changed),
     [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),

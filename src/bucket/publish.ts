@@ -6,13 +6,7 @@
 import type { Clock } from "../base/clock.ts";
 import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Cid, FileId, Lamport } from "../base/ids.ts";
-import {
-  BACKOFF_FIRST_MS,
-  BACKOFF_GROWTH,
-  BACKOFF_MAX_MS,
-  PUBLISH_ATTEMPTS,
-  PUBLISH_NODE_CACHE_BYTES,
-} from "../base/limits.ts";
+import { PUBLISH_ATTEMPTS, PUBLISH_NODE_CACHE_BYTES } from "../base/limits.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
@@ -26,6 +20,7 @@ import type { PolicyChange, Writer } from "./publish/next-commit.ts";
 import { FigureCounter } from "./publish/outcome.ts";
 import type { PublishOutcome } from "./publish/outcome.ts";
 import { ownEpoch } from "./publish/own-epoch.ts";
+import { BUSY_COMMITS, Pacing } from "./publish/pacing.ts";
 import { Workspace } from "./publish/workspace.ts";
 import type { EpochTree, MergeSnapshots } from "./publish/workspace.ts";
 import type { SwapOutcome } from "../roots/root-store.ts";
@@ -43,6 +38,8 @@ export interface PublishContext {
 export interface PublishOptions {
   /** The root that the overlay adopted last, if that is newer than the reference: what must not be rolled back either. */
   readonly adopted?: Cid;
+  /** Others got in the way of this writer's last epoch: it waits in line with them from the start. */
+  readonly crowded?: boolean;
   /** For people: what made this commit. */
   readonly note?: string;
   /** Commits whose contents the epoch takes over without having read them: the root must retain them. */
@@ -81,8 +78,7 @@ class Publication implements AsyncDisposable {
   readonly #counter = new FigureCounter();
   /** Commits whose swap was sent without a clear answer: any of them may be in the history by now. */
   readonly #unsure: Prepared[] = [];
-  /** How long the last attempt took. */
-  #attemptMs = 0;
+  readonly #pacing: Pacing;
   #session: UploadSession | undefined;
   #workspace: Workspace | undefined;
 
@@ -91,6 +87,7 @@ class Publication implements AsyncDisposable {
     this.#changes = changes;
     this.#data = data;
     this.#options = options;
+    this.#pacing = new Pacing(context.bucket.remote, context.clock, context.random);
   }
 
   async run(): Promise<PublishOutcome> {
@@ -105,14 +102,15 @@ class Publication implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#pacing[Symbol.dispose]();
     await this.#forget();
   }
 
   async #attempts(): Promise<PublishOutcome> {
     for (let attempt = 0; attempt < PUBLISH_ATTEMPTS; attempt++) {
-      if (attempt > 0) await this.#backOff(attempt);
+      if (attempt > 0) await this.#pacing.again(attempt);
       const startMs = this.#context.clock.monotonicMs();
-      const current = await this.#readRoot();
+      const current = attempt === 0 ? await this.#firstRoot() : await this.#readRoot();
       const stop = await this.#check(current);
       if (stop !== undefined) return stop;
       const prepared = await this.#prepare(current);
@@ -120,7 +118,7 @@ class Publication implements AsyncDisposable {
       if ("kind" in prepared) return prepared;
       const won = await this.#swap(prepared);
       if (won !== undefined) return won;
-      this.#attemptMs = this.#context.clock.monotonicMs() - startMs;
+      this.#pacing.note(this.#context.clock.monotonicMs() - startMs);
     }
     return { kind: "queued", figures: this.#figures() };
   }
@@ -222,7 +220,7 @@ class Publication implements AsyncDisposable {
   /** Sends the swap, the same again while its outcome is unknown and the root stands. Undefined: someone else was faster. */
   async #swap(prepared: Prepared): Promise<PublishOutcome | undefined> {
     for (let sent = 0; sent < PUBLISH_ATTEMPTS; sent++) {
-      if (sent > 0) await this.#backOff(sent);
+      if (sent > 0) await this.#pacing.backOff(sent);
       this.#counter.attempts++;
       const outcome = await this.#sendSwap(prepared);
       if (outcome === undefined) return undefined;
@@ -261,6 +259,14 @@ class Publication implements AsyncDisposable {
     return { kind: "published", epoch, root, conflicts, figures: this.#figures() };
   }
 
+  /** The root to begin with: behind those who wait already, where others publish all the time. */
+  async #firstRoot(): Promise<CurrentRoot> {
+    if (this.#options.crowded === true) await this.#pacing.takeTurn();
+    const current = await this.#readRoot();
+    const theirs = current.commit.body.seq + 1 - this.#changes.lamport;
+    return theirs >= BUSY_COMMITS && (await this.#pacing.takeTurn()) ? this.#readRoot() : current;
+  }
+
   async #readRoot(): Promise<CurrentRoot> {
     const current = await this.#context.bucket.current();
     if (current !== undefined) return current;
@@ -285,17 +291,6 @@ class Publication implements AsyncDisposable {
   #figures() {
     const figures = this.#counter.figures();
     return { ...figures, blocksRead: figures.blocksRead + (this.#workspace?.staging.blocksRead ?? 0) };
-  }
-
-  /**
-   * Waits for what an attempt takes here, twice as long each time, half of it by chance: so that racers come apart without
-   * leaving the bucket idle.
-   */
-  #backOff(attempt: number): Promise<void> {
-    const { clock, random } = this.#context;
-    const unit = Math.min(Math.max(this.#attemptMs, BACKOFF_FIRST_MS), BACKOFF_MAX_MS / BACKOFF_GROWTH);
-    const ms = unit * Math.min(2 ** (attempt - 1), BACKOFF_GROWTH);
-    return clock.sleep(ms * (0.5 + random.fraction() / 2));
   }
 }
 

@@ -41,6 +41,12 @@ export interface BucketRemote extends AsyncDisposable {
    */
   holdBase?(base: RootPointer | undefined): Promise<void>;
 
+  /**
+   * Waits in line with other writers who find that they get in each other's way; to be disposed when the swap is through. Advisory: a
+   * swap needs no turn, whoever waits too long goes on without one, and it never rejects. Undefined where there is no line.
+   */
+  takeTurn?(): Promise<Disposable> | undefined;
+
   /** Calls `changed` when the root may have moved (watched and polled), until disposed. */
   watch(changed: () => void): Disposable;
 }

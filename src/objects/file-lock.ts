@@ -29,6 +29,8 @@ export interface FileLockOptions {
   readonly path: string;
   /** A path beside it for a temporary file. */
   readonly temporary: () => Promise<string>;
+  /** How long it is waited, so many tries behind the first, before the next one. Short by default: it is held for moments. */
+  readonly pauseMs?: (tries: number) => number;
 }
 
 export class FileLock {
@@ -87,12 +89,12 @@ export class FileLock {
 
   /** Returns the nonce under which the lock at `path` is held now; undefined if it is not wanted any more. */
   async #acquire(path: string, deadlineMs: number, wanted: Wanted): Promise<string | undefined> {
-    const { clock, random } = this.#options;
+    const { clock, random, pauseMs = shortPause } = this.#options;
     const holder = await this.#self();
     const temporary = await this.#options.temporary();
     await this.#make(temporary, JSON.stringify(holder));
     try {
-      for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
+      for (let tries = 0; ; tries++) {
         if (await this.#take(temporary, path)) return holder.nonce;
         const seen = await this.#read(path);
         if (!(await wanted())) return undefined;
@@ -100,7 +102,7 @@ export class FileLock {
         if ((await this.#isStale(path, seen)) && (await this.#takeOver(temporary, path, seen, deadlineMs)))
           return holder.nonce;
         if (clock.monotonicMs() >= deadlineMs) throw locked(path, seen.holder);
-        await clock.sleep(pauseMs * (0.5 + random.fraction()));
+        await clock.sleep(pauseMs(tries) * (0.5 + random.fraction()));
       }
     } finally {
       // A lock that was taken is told of; what stays in the temporary folder is removed when it is old.
@@ -216,8 +218,7 @@ export class FileLock {
 type Wanted = () => Promise<boolean>;
 const always: Wanted = async () => true;
 
-const FIRST_PAUSE_MS = 1;
-const MAX_PAUSE_MS = 16;
+const shortPause = (tries: number) => Math.min(2 ** tries, 16);
 const UNREADABLE_MS = 1_000;
 const CLAIM_PREFIX = "lock-takeover-";
 /** A file system that has no hard links says so. */

@@ -14,6 +14,7 @@ import type { Random } from "../base/random.ts";
 import { type Disk, failedWith, readUpTo, storeError, systemDisk, unreachable } from "./disk.ts";
 import { DurableFolder, type StagedFile, TEMPORARY } from "./durable-folder.ts";
 import { FileLock, NO_LINKS } from "./file-lock.ts";
+import { Turns } from "./turns.ts";
 import { watchFolder } from "./folder-watch.ts";
 import { endsEarly, objectNotFound, tokenOf } from "./object-store.ts";
 import type { ByteRange, ObjectBody, ObjectInfo, ObjectStore, PutOutcome, StoredObject } from "./object-store.ts";
@@ -32,6 +33,7 @@ export class FileObjectStore implements ObjectStore {
   readonly #disk: Disk;
   readonly #folder: DurableFolder;
   readonly #lock: FileLock;
+  readonly #turns: Turns;
   /** Tokens of the contents that were durable when they were last read or written. */
   readonly #durable = new BoundedMap<string, string>(DURABLE_KEPT);
   /** Once the folder was there, its absence means that it cannot be reached, and not that there is no bucket. */
@@ -42,7 +44,9 @@ export class FileObjectStore implements ObjectStore {
     this.#disk = disk;
     const folder = new DurableFolder(path, disk, random, () => Number(clock.nowNs() / 1_000_000n));
     this.#folder = folder;
-    this.#lock = new FileLock({ disk, clock, random, path: join(path, LOCK), temporary: () => folder.temporaryPath() });
+    const lock = { disk, clock, random, temporary: () => folder.temporaryPath() };
+    this.#lock = new FileLock({ ...lock, path: join(path, LOCK) });
+    this.#turns = new Turns({ ...lock, path: join(path, TURN) });
   }
 
   initialize(): Promise<void> {
@@ -156,6 +160,10 @@ export class FileObjectStore implements ObjectStore {
     return this.#doing("unlocking", () => this.#lock.break(force));
   }
 
+  takeTurn(): Promise<Disposable> {
+    return this.#turns.take();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {}
 
   #file(name: string): string {
@@ -242,13 +250,14 @@ export class FileObjectStore implements ObjectStore {
 }
 
 const LOCK = "lock";
+const TURN = "turn";
 /** Enough for what is read again and again, such as the root; of what is forgotten a sync is asked for once more. */
 const DURABLE_KEPT = 128;
 const FOLDERS = ["commit/", "pack/", "run/", "lease/", "bases/"];
 const TOP_OBJECTS = new Set(["genesis", "root"]);
 /** What may stand in the folder of a bucket. A fresh ext4 has lost+found. */
 const OURS = new RegExp(
-  `^(commit|pack|run|lease|bases|${TEMPORARY}|genesis|root|${LOCK}|${LOCK}-takeover-.*|lost\\+found)$`,
+  `^(commit|pack|run|lease|bases|${TEMPORARY}|genesis|root|${LOCK}|${LOCK}-takeover-.*|${TURN}|lost\\+found)$`,
 );
 /** A rename that failed so has changed nothing. */
 const NOT_RENAMED = ["ENOSPC", "EDQUOT", "ENOENT", "EACCES", "EPERM", "EROFS"];

@@ -46,6 +46,9 @@ export interface ObjectStore extends AsyncDisposable {
   /** All objects whose names start with `prefix`, in no order. For repair and the collector only: it may be slow. */
   list(prefix: string): AsyncIterable<ObjectInfo>;
 
+  /** A line in which writers may wait for one another, as BucketRemote.takeTurn. Absent where there is none. */
+  takeTurn?(): Promise<Disposable>;
+
   /**
    * Frees a store that has a lock from whoever holds it, and says who that was; undefined if nobody did. Throws `bucket_locked`
    * when the holder is a process that runs on this machine, unless `force`.

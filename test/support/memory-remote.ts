@@ -18,6 +18,8 @@ export class MemoryRemote implements BucketRemote {
   beforeSwap: () => Promise<void> = async () => {};
   /** Runs before each upload is prepared. */
   beforePrepare: () => Promise<void> = async () => {};
+  /** Where writers wait for one another; none unless a test brings one. */
+  takeTurn?: () => Promise<Disposable>;
   unreachable = false;
   swaps = 0;
   prepares = 0;

@@ -134,6 +134,45 @@ describe("publishing", () => {
     expect(commits).toEqual(commits.map((_, index) => commits.length - index));
   });
 
+  test("a writer that lost waits in line if there is one, and has its turn until it is through", async () => {
+    const { remote, bucket, me, other } = await world();
+    const base = await root(bucket);
+    const turns = { taken: 0, over: 0 };
+    remote.takeTurn = async () => {
+      turns.taken++;
+      return { [Symbol.dispose]: () => void turns.over++ };
+    };
+    const atSwaps: (typeof turns)[] = [];
+    remote.beforeSwap = async () => {
+      atSwaps.push({ ...turns });
+      if (atSwaps.length === 1) await publish(other, 1, [born(2, "t", "t")]);
+    };
+    expect((await publish(me, 1, [born(2, "ours", "o")], base)).kind).toBe("published");
+    expect(atSwaps.map(({ taken }) => taken)).toEqual([0, 0, 1]);
+    expect(atSwaps.at(-1)).toEqual({ taken: 1, over: 0 });
+    expect(turns).toEqual({ taken: 1, over: 1 });
+  });
+
+  test("a writer waits in line from the start where others publish all the time, or did so before, and only there", async () => {
+    const { remote, bucket, me, other } = await world();
+    let taken = 0;
+    remote.takeTurn = async () => {
+      taken++;
+      return { [Symbol.dispose]: () => {} };
+    };
+    const base = await root(bucket);
+    await publish(other, 1, [born(2, "a", "a")]);
+    await publish(me, 1, [born(2, "ours", "o")], base);
+    expect(taken).toBe(0);
+    for (const epoch of [2, 3]) await publish(other, epoch, [born(2, `t${epoch}`, "t")]);
+    await publish(me, 2, [born(2, "again", "o")], base);
+    expect(taken).toBe(1);
+    const { commit } = await root(bucket);
+    const { changes, data } = epochOf({ commit: commit.cid, seq: commit.body.seq }, 3, [born(2, "more", "o")]);
+    await publishEpoch(me, changes, data, { crowded: true });
+    expect(taken).toBe(2);
+  });
+
   test("a writer that always loses keeps its epoch and says so", async () => {
     const { remote, bucket, me, other } = await world();
     const base = await root(bucket);

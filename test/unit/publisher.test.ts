@@ -227,6 +227,25 @@ describe("a publisher", () => {
     expect((await files())["ours"]).toBe("ours");
   });
 
+  test("waits in line behind others once they got in its way, until they do not any more", async () => {
+    const { publisher, overlay, remote, elsewhere } = await world();
+    let taken = 0;
+    remote.takeTurn = async () => {
+      taken++;
+      return { [Symbol.dispose]: () => {} };
+    };
+    const flushed = async (file: string) => {
+      overlay.edit(born(file));
+      expect(await publisher.flush()).toEqual(DONE);
+      return taken;
+    };
+    expect(await flushed("a")).toBe(0);
+    await elsewhere(born("theirs"));
+    expect(await flushed("b")).toBe(0);
+    expect(await flushed("c")).toBe(1);
+    expect(await flushed("d")).toBe(1);
+  });
+
   test("takes a new device when the bucket holds this epoch of its own as somebody else's", async () => {
     const { publisher, overlay, me, spare, bucket, files, replaced } = await world();
     // The state was copied: another machine wrote with this very device.

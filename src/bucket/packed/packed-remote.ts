@@ -90,6 +90,10 @@ export class PackedRemote implements BucketRemote {
     return watchRoot(this.store, this.#own, this.#options.clock, this.#options.pollMs ?? FILE_POLL_MS, changed);
   }
 
+  takeTurn(): Promise<Disposable> | undefined {
+    return this.store.takeTurn?.();
+  }
+
   async holdBase(base: RootPointer | undefined): Promise<void> {
     const { writer } = this.#options;
     if (writer === undefined) return;

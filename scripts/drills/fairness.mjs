@@ -1,0 +1,104 @@
+/**
+ * Many agents keep flushing into one bucket, half of the time the same files: all is published, nobody starves, and together they
+ * take little longer than one writer that does all of it.
+ *   node scripts/drills/fairness.mjs [AGENTS, default 32] [FLUSHES of each, default 50] [--master]
+ */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { createInterface } from "node:readline";
+import {
+  check,
+  checkHistory,
+  checkout,
+  commitsOf,
+  join,
+  percentile,
+  report,
+  storage,
+  syncline,
+  workspace,
+} from "./lib.mjs";
+
+/** What an agent allows one flush (base/limits.ts). */
+const ATTEMPTS = 16;
+const SHARED_FILES = 20;
+const space = workspace("fairness");
+const { url, rest } = await storage(space);
+const [agents, flushes] = [Number(rest[0] ?? 32), Number(rest[1] ?? 50)];
+const names = Array.from({ length: agents }, (_, index) => `agent-${index}`);
+const shared = join(space.path, "shared");
+mkdirSync(shared);
+for (let file = 0; file < SHARED_FILES; file++) writeFileSync(join(shared, String(file)), "nobody yet\n");
+
+const [one, all] = [`${url}-one`, `${url}-all`];
+for (const bucket of [one, all]) {
+  syncline(space, ["init", bucket]);
+  syncline(space, ["put", "-r", shared, `${bucket}/shared`]);
+}
+const [alone] = await play(one, [names], agents * flushes);
+report(`one writer: ${agents * flushes} flushes in ${seconds(alone.ms)}, ${seconds(alone.cpuMs)} of CPU`);
+
+const began = performance.now();
+const ended = await play(
+  all,
+  names.map((name) => [name]),
+  flushes,
+);
+const took = performance.now() - began;
+const taken = ended.flatMap((agent) => agent.taken);
+const of = (key) => taken.map((flush) => flush[key]);
+const spread = (values) =>
+  `p50 ${percentile(values, 0.5)}, p99 ${percentile(values, 0.99)}, p99.9 ${percentile(values, 0.999)}, max ${Math.max(...values)}`;
+report(
+  `${agents} agents: ${taken.length} flushes, the last agent ready after ${seconds(Math.max(...ended.map(({ ms }) => ms)))}, ${seconds(ended.reduce((sum, { cpuMs }) => sum + cpuMs, 0))} of CPU, ${seconds(took)} with their start`,
+);
+report(`the first agent ready after ${seconds(Math.min(...ended.map(({ ms }) => ms)))}`);
+report(`attempts of a flush: ${spread(of("attempts"))}; sum ${of("attempts").reduce((a, b) => a + b)}`);
+report(`ms of a flush: ${spread(of("ms").map(Math.round))}`);
+report(`ratio to one writer: ${(Math.max(...ended.map(({ ms }) => ms)) / alone.ms).toFixed(2)}`);
+const late = taken.filter(({ tries }) => tries > 1).length;
+check(taken.length === agents * flushes, `all ${agents * flushes} flushes are published`);
+check(late <= taken.length / 1_000, `${late} of them took more than ${ATTEMPTS} attempts`);
+const commits = commitsOf(space, all);
+checkHistory(commits);
+const last = 2 * Math.floor((flushes - 1) / 2);
+for (const name of names) {
+  const { stdout } = syncline(space, ["cat", `${all}/${name}/${last}`]);
+  if (stdout !== `${name} ${last}\n`) check(false, `${name}'s last file has its bytes`);
+}
+check(true, "the last file of each agent has its bytes");
+check(syncline(space, ["verify", all, "--json"]).status === 0, "verify finds nothing");
+
+/** Starts a light agent for each list of names, lets them begin together, and answers what they say. */
+async function play(bucket, lists, count) {
+  const started = await Promise.all(
+    lists.map(async (own, index) => {
+      const state = join(space.path, `state-${lists.length}-${index}`);
+      mkdirSync(state, { recursive: true });
+      const script = join(checkout, "scripts/drills/light-agent.mjs");
+      const child = spawn(process.execPath, [script, bucket, state, String(count), ...own], {
+        env: space.env,
+        stdio: ["pipe", "pipe", "inherit"],
+      });
+      space.pids.add(child.pid);
+      const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+      const { value } = await lines.next();
+      if (value !== "ready") throw new Error(`agent ${index} did not start`);
+      return { child, lines };
+    }),
+  );
+  for (const { child } of started) child.stdin.write("go\n");
+  return Promise.all(
+    started.map(async ({ child, lines }) => {
+      const { value } = await lines.next();
+      if (child.exitCode === null) await once(child, "close");
+      space.pids.delete(child.pid);
+      return JSON.parse(value);
+    }),
+  );
+}
+
+function seconds(ms) {
+  return `${(ms / 1000).toFixed(1)} s`;
+}

@@ -1,0 +1,114 @@
+/**
+ * An agent without a mount, for drills that want many: the filesystem over a state folder and the publisher, as mounts have them, in one
+ * thread. Writes and flushes, one after the other, and prints what each flush took.
+ *   node scripts/drills/light-agent.mjs URL STATE FLUSHES NAME…
+ * It says `ready`, waits for a line, then makes FLUSHES flushes: in turn for each NAME, half of them into NAME's own folder, half into
+ * one of the files in `shared`.
+ */
+import { once } from "node:events";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { checkout, report } from "./lib.mjs";
+
+const dist = (path) => import(pathToFileURL(join(checkout, "dist", path)).href);
+const [
+  { systemClock: clock },
+  { systemRandom: random },
+  { silentLog: log },
+  { EPOCH_PIECE },
+  { walletSigner },
+  { masterAccess },
+  { openToWrite },
+  { firstBase },
+  { Publisher },
+  { DiskStorage },
+  { dataReaderOf },
+  { packChanged, PackedObjects, unpackChanged },
+  { openVfs },
+  { KernelMount },
+] = await Promise.all(
+  [
+    "base/clock.js",
+    "base/random.js",
+    "base/log.js",
+    "base/limits.js",
+    "crypto/wallet.js",
+    "net/access.js",
+    "agent/writing-bucket.js",
+    "agent/first-base.js",
+    "agent/publisher.js",
+    "overlay/disk-storage.js",
+    "overlay/data-reader.js",
+    "overlay/packed-epoch.js",
+    "vfs/open-vfs.js",
+    "simulate/kernel-mount.js",
+  ].map(dist),
+);
+
+const [address, stateDir, flushes, ...names] = process.argv.slice(2);
+const SHARED_FILES = 20;
+
+const storage = new DiskStorage(stateDir);
+const wallet = async () => walletSigner(Buffer.from(process.env.SYNCLINE_KEY, "hex"));
+const access = masterAccess({ wallet, clock });
+const { opened, writer } = await openToWrite({ address, stateDir, wallet, access, clock, random, log });
+const { bucket, blocks, remote } = opened;
+const base = await firstBase(bucket, { at: undefined, stateDir, log });
+const vfs = openVfs({ storage, blocks, base, clock, log });
+const mount = new KernelMount(vfs);
+const publisher = new Publisher({
+  bucket,
+  writer,
+  fixed: false,
+  overlay: {
+    async seal() {
+      const changes = vfs.seal();
+      await vfs.sync();
+      return changes && { ...changes, objects: unpackChanged(packChanged(changes.objects)) };
+    },
+    published: async ({ objects, ...epoch }) =>
+      vfs.published({ ...epoch, objects: PackedObjects.of(objects, EPOCH_PIECE) }),
+    adopt: async (next) => vfs.adopt(next),
+  },
+  data: dataReaderOf(storage),
+  base: vfs.baseState(),
+  held: false,
+  releaseMemory: () => {},
+  clock,
+  random,
+  log,
+});
+remote.watch(() => void publisher.rootMoved());
+
+report("ready");
+await once(process.stdin, "data");
+const began = performance.now();
+for (const name of names) await mount.makeDirectory(name);
+const taken = [];
+for (let flush = 0; flush < Number(flushes); flush++) {
+  const round = Math.floor(flush / names.length);
+  await write(names[flush % names.length], round);
+  taken.push(await published());
+}
+const { user, system } = process.cpuUsage();
+report(JSON.stringify({ taken, ms: performance.now() - began, cpuMs: (user + system) / 1000 }));
+process.exit(0);
+
+async function write(name, round) {
+  const bytes = Buffer.from(`${name} ${round}\n`);
+  if (round % 2 === 0) return mount.create(`${name}/${round}`, bytes);
+  const file = Math.floor(random.fraction() * SHARED_FILES);
+  return mount.edit(`shared/${file}`, () => ({ offset: 0, bytes, size: 0 }));
+}
+
+/** Flushes until it is in the bucket; how many swaps that took, and how many flushes. */
+async function published() {
+  let attempts = 0;
+  const startMs = performance.now();
+  for (let tries = 1; ; tries++) {
+    const { again, afterMs } = await publisher.flush();
+    attempts += publisher.state().last.attempts;
+    if (!again && vfs.pending().files === 0) return { attempts, tries, ms: performance.now() - startMs };
+    await clock.sleep(afterMs);
+  }
+}

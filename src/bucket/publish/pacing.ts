@@ -1,0 +1,57 @@
+/**
+ * How the attempts of one publication keep out of other writers' way: in a line with them where the bucket has one, else by
+ * waiting, longer each time. A turn is kept until the publication ends, or its swap gets no answer.
+ */
+import type { Clock } from "../../base/clock.ts";
+import { BACKOFF_FIRST_MS, BACKOFF_GROWTH, BACKOFF_MAX_MS } from "../../base/limits.ts";
+import type { Random } from "../../base/random.ts";
+import type { BucketRemote } from "../remote.ts";
+
+/** So many commits of others since our base: they are at it all the time, and would be faster again. */
+export const BUSY_COMMITS = 2;
+
+export class Pacing implements Disposable {
+  readonly #remote: Pick<BucketRemote, "takeTurn">;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  #turn: Disposable | undefined;
+  /** How long the last attempt took. */
+  #attemptMs = 0;
+
+  constructor(remote: Pick<BucketRemote, "takeTurn">, clock: Clock, random: Random) {
+    this.#remote = remote;
+    this.#clock = clock;
+    this.#random = random;
+  }
+
+  /** Waits for a turn; false: there is no line, and nothing was waited for. */
+  async takeTurn(): Promise<boolean> {
+    this.#turn ??= await this.#remote.takeTurn?.();
+    return this.#turn !== undefined;
+  }
+
+  /** Before an attempt that follows one that was lost. */
+  async again(attempt: number): Promise<void> {
+    if (!(await this.takeTurn())) await this.backOff(attempt);
+  }
+
+  note(attemptMs: number): void {
+    this.#attemptMs = attemptMs;
+  }
+
+  /**
+   * Waits for what an attempt takes here, twice as long each time, half of it by chance: so that racers come apart without
+   * leaving the bucket idle. Nobody need wait behind us meanwhile.
+   */
+  backOff(attempt: number): Promise<void> {
+    this[Symbol.dispose]();
+    const unit = Math.min(Math.max(this.#attemptMs, BACKOFF_FIRST_MS), BACKOFF_MAX_MS / BACKOFF_GROWTH);
+    const ms = unit * Math.min(2 ** (attempt - 1), BACKOFF_GROWTH);
+    return this.#clock.sleep(ms * (0.5 + this.#random.fraction() / 2));
+  }
+
+  [Symbol.dispose](): void {
+    this.#turn?.[Symbol.dispose]();
+    this.#turn = undefined;
+  }
+}
