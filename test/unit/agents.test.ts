@@ -318,6 +318,27 @@ describe("agents on one bucket", () => {
     );
   }
 
+  claim(
+    "a directory that was removed and made anew does not come to lie in what others moved into it",
+    [
+      "a makeDirectory shared/d",
+      "a makeDirectory shared/d/d",
+      "a makeDirectory shared/e",
+      "a makeDirectory shared/e/e",
+      "a create shared/d/p.txt",
+      "a flush",
+      "b flush",
+      "b rename shared/d shared/e/e/d",
+      "b flush",
+      "a removeDirectory shared/e/e",
+      "a makeDirectory shared/e/e",
+      "a rename shared/e shared/d/d/e",
+      "a catchUp",
+      "a flush",
+    ],
+    ["shared"],
+  );
+
   claim("a directory counts a new directory once that others made, too", [
     "b makeDirectory shared/d",
     "b away",

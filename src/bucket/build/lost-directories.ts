@@ -153,10 +153,9 @@ class Search {
   /** The directory that holds it; undefined for the root, and for what is nowhere. */
   async #placeOf(directory: Directory, which: Which): Promise<Directory | undefined> {
     const object = this.#changed.get(directory);
-    if (object !== undefined && which === "ours") {
-      const [name] = object.names;
-      return name === undefined ? undefined : this.#directoryOf(name.parent);
-    }
+    const [name] = object?.names ?? [];
+    if (name !== undefined && which === "ours") return this.#directoryOf(name.parent);
+    // One that the epoch removed stays where it was for what others put into it, or a new one there becomes it.
     if (object !== undefined) return object.baseNames[0]?.parent;
     if (isBorn(directory) || directory === ROOT_ID) return undefined;
     const found = this.#found.get(directory);
