@@ -59,7 +59,8 @@ export class Planner {
   readonly #directory: PackDirectory;
   readonly #marker: Marker;
   readonly #times: CommitTimes;
-  #last: { readonly ground: Ground; readonly plan: Plan } | undefined;
+  /** The last plan for which everything was located. */
+  #whole: { readonly ground: Ground; readonly plan: Plan } | undefined;
 
   constructor(options: PlannerOptions, directory: PackDirectory) {
     const { bucket } = options;
@@ -83,24 +84,18 @@ export class Planner {
     // Who still works on this root when the next one comes goes on finding its list.
     const stillRead = await keptNodesOf(bucket.blocks, commit.body.kept);
     const needs = this.#needs(maintenance, stillRead);
-    const plan =
-      (await this.#extended(ground, history, maintenance, needs)) ??
-      (await this.#whole(ground, history, maintenance, needs, inventory, claims, nowMs));
-    this.#last = { ground, plan };
-    return plan;
+    const step = { history, maintenance };
+    const extended = await this.#extended(ground, needs);
+    if (extended !== undefined) return { ...extended, ...step };
+    const { live, mapped } = await this.#locate(ground.object, needs);
+    const plan = { ...step, live, added: [], ...this.#victims(ground, live, mapped, { inventory, claims, nowMs }) };
+    this.#whole = { ground, plan };
+    return { ...plan, isWorth: plan.isWorth || history.thinned.length > 0 };
   }
 
-  async #whole(
-    { object }: Ground,
-    history: History,
-    maintenance: Maintenance,
-    needs: Needs,
-    inventory: Inventory,
-    claims: Claims,
-    nowMs: number,
-  ): Promise<Plan> {
+  /** What is to go, and whether that alone makes a collection worth it. */
+  #victims({ object }: Ground, live: Plan["live"], mapped: ReadonlySet<PackName>, { inventory, claims, nowMs }: Seen) {
     const { youngMs = YOUNG_MS } = this.#options;
-    const { live, mapped } = await this.#locate(object, needs);
     const liveBytes = new Map<PackName, number>();
     for (const { pack, length } of live.values()) liveBytes.set(pack, (liveBytes.get(pack) ?? 0) + length);
     const isOld = ({ modifiedMs }: { readonly modifiedMs: number }) => modifiedMs <= nowMs - youngMs;
@@ -112,22 +107,16 @@ export class Planner {
     const victims = chooseVictims(mayGo);
     const listed = new Set(object.manifest.runs.map(({ id }) => runName(id)));
     const staleRuns = inventory.runs.some((info) => !listed.has(info.name) && isOld(info));
-    const isWorth = victims.length > 0 || history.thinned.length > 0 || staleRuns;
-    return { history, maintenance, live, added: [], victims, isWorth };
+    return { victims, isWorth: victims.length > 0 || staleRuns };
   }
 
   /**
-   * The plan before, when all that must stay is in it or in packs that were added since: nothing has to be located or mapped anew, so that a
-   * large bucket to which others publish all the time can be collected at all.
+   * The last whole plan, when all that must stay is in it or in packs that were added since: nothing has to be located or mapped anew, so
+   * that a large bucket to which others publish all the time can be collected at all.
    */
-  async #extended(
-    { object }: Ground,
-    history: History,
-    maintenance: Maintenance,
-    { keys, own }: Needs,
-  ): Promise<Plan | undefined> {
-    if (this.#last === undefined) return undefined;
-    const { ground, plan } = this.#last;
+  async #extended({ object }: Ground, { keys, own }: Needs): Promise<Plan | undefined> {
+    if (this.#whole === undefined) return undefined;
+    const { ground, plan } = this.#whole;
     const before = ground.object.manifest;
     const { runs, loose } = object.manifest;
     const known = new Set(before.loose.map(({ name }) => name));
@@ -139,7 +128,7 @@ export class Planner {
     const rows = new Set<string>();
     for (const pack of added) for (const { digest } of await this.#directory.footer(pack)) rows.add(digestText(digest));
     for (const key of keys()) if (!plan.live.has(key) && !rows.has(key) && !own.has(key)) return undefined;
-    return { ...plan, history, maintenance, added };
+    return { ...plan, added, isWorth: true };
   }
 
   /** All that must stay, and what of it comes with the maintenance commit. */
@@ -169,6 +158,13 @@ export class Planner {
     for (const key of keys()) if (!live.has(key) && !own.has(key)) throw missing(key);
     return { live, mapped };
   }
+}
+
+/** What was there before the root was read. */
+interface Seen {
+  readonly inventory: Inventory;
+  readonly claims: Claims;
+  readonly nowMs: number;
 }
 
 /** Blocks that must stay, by digestText. */
