@@ -254,13 +254,17 @@ test.each([
   240_000,
 );
 
-/** A mount that flushes every so often for some days, and collects by itself. */
-const LONG = HEAVY ? { days: 30, everyS: 60 } : { days: 6, everyS: 1_200 };
+/** Mounts that flush every so often for some days, and collect by themselves. */
+const LONG = HEAVY
+  ? [
+      [30, 300],
+      [2, 10],
+    ]
+  : [[6, 1_200]];
 
-test(
-  `${LONG.days} days of a mount that flushes every ${LONG.everyS} s leave few objects`,
-  async () => {
-    const { days, everyS } = LONG;
+test.each(LONG)(
+  "%d days of a mount that flushes every %d s leave few objects",
+  async (days = 0, everyS = 0) => {
     const hours = new Hours();
     const store = await newStore(hours);
     const agent = await opened(store, hours);
