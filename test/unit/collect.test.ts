@@ -297,7 +297,7 @@ test.each(LONG)(
     expect(commits.before).toBeLessThan(3 * day + 7 * 24 + days + 5);
     expect(bytes.before).toBeLessThan((3 * day + 7 * 24 + days) * 40_000);
   },
-  HEAVY ? 3_600_000 : 60_000,
+  HEAVY ? 3_600_000 : 240_000,
 );
 
 /** How often the agent looks whether it is to collect. */
