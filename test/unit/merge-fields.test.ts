@@ -33,6 +33,11 @@ describe("fields", () => {
     expect(await merge(plain, winner, loser)).toEqual({ ...plain, mode: 0o600, uid: 2, gid: 2 });
   });
 
+  test("that only the loser changed are the loser's, each by itself", async () => {
+    for (const change of [{ mode: 0o600 }, { uid: 2 }, { gid: 2 }, { mtimeNs: 2n }, { ctimeNs: 2n }])
+      expect(await merge(plain, { ...plain }, { ...plain, ...change })).toEqual({ ...plain, ...change });
+  });
+
   test("of what both sides created are the winner's", async () => {
     const winner = { ...plain, mode: 0o600 };
     expect(await merge(undefined, winner, { ...plain, gid: 2 })).toEqual(winner);

@@ -1,0 +1,148 @@
+/** Ways to break the merge, each with the tests that must notice it. */
+
+const merge = (file) => `src/bucket/merge/${file}.ts`;
+const SCENARIOS = "test/unit/merge-scenarios.test.ts";
+
+/** `from` stands in the file once. */
+export const mutants = [
+  {
+    name: "the smaller writer id wins",
+    file: merge("context"),
+    from: "x.writer > y.writer",
+    to: "x.writer < y.writer",
+    test: SCENARIOS,
+  },
+  {
+    name: "the order of commits does not count, only the writers' ids",
+    file: merge("context"),
+    from: "if (x.lamport !== y.lamport) return x.lamport > y.lamport;",
+    to: "",
+    test: "test/unit/merge-heads.test.ts",
+  },
+  {
+    name: "a delete wins over new bytes",
+    file: merge("merge-object"),
+    from: "  if (sameVersion(base.record, survivor.record) && !gainedName(base, survivor)) return undefined;",
+    to: "  if (!gainedName(base, survivor)) return undefined;",
+    test: SCENARIOS,
+  },
+  {
+    name: "a chmod survives a delete",
+    file: merge("merge-object"),
+    from: "sameVersion(base.record, survivor.record) && !gainedName",
+    to: "sameVersion(base.record, survivor.record) && base.record.mode === survivor.record.mode && !gainedName",
+    test: SCENARIOS,
+  },
+  {
+    name: "the loser's version gets no copy",
+    file: merge("merge-object"),
+    from: "copy: version.conflict ? loser.record : undefined",
+    to: "copy: undefined",
+    test: SCENARIOS,
+  },
+  {
+    name: "a copy takes a name that other bytes have",
+    file: merge("copies"),
+    from: "    if (taken.length > 0) continue;\n",
+    to: "",
+    test: SCENARIOS,
+  },
+  {
+    name: "a copy is made again where it is already",
+    file: merge("copies"),
+    from: "    if (taken.some((object) => sameVersion(object.record, record))) return undefined;\n",
+    to: "",
+    test: SCENARIOS,
+  },
+  {
+    name: "a copy's id is not checked for being alive",
+    file: merge("copies"),
+    from: "!(await isAlive(id, [base, winner, loser])) && ",
+    to: "",
+    test: "test/unit/merge-work.test.ts",
+  },
+  {
+    name: "text that touches is merged",
+    file: merge("lines"),
+    from: "hunk.start <= last.end",
+    to: "hunk.start < last.end",
+    test: "test/unit/merge-text.test.ts",
+  },
+  {
+    name: "a log's unfinished line is joined with the next",
+    file: merge("log"),
+    from: "if (!(await endsLine(context, base)) || !(await endsLine(context, winner))) return undefined;",
+    to: "",
+    test: "test/unit/merge-log.test.ts",
+  },
+  {
+    name: "a mode that only the loser changed is dropped",
+    file: merge("fields"),
+    from: "mode: pick(({ mode }) => mode)",
+    to: "mode: winner.mode",
+    test: "test/unit/merge-fields.test.ts",
+  },
+  {
+    name: "a hard-linked file of which each side removed another name is gone",
+    file: merge("names"),
+    from: "return merged.length > 0 ? merged : winner.names;",
+    to: "return merged;",
+    test: SCENARIOS,
+  },
+  {
+    name: "one id born at two places stays one",
+    file: merge("splits"),
+    from: "    splits.add(id, fresh);\n",
+    to: "",
+    test: SCENARIOS,
+  },
+  {
+    name: "moves that close a cycle stay",
+    file: merge("ancestors"),
+    from: "if (id !== undefined && path.has(id)) parents.push(",
+    to: "if (id === ROOT_ID && path.has(id)) parents.push(",
+    test: SCENARIOS,
+  },
+  {
+    name: "a directory that came back only for a dropped move stays",
+    file: merge("ancestors"),
+    from: "  await removeEmpty(state, restored);\n",
+    to: "",
+    test: SCENARIOS,
+  },
+  {
+    name: "of a moved directory nothing comes back that the other side removed with it",
+    file: merge("moved-directories"),
+    from: "    if (mover !== undefined) await collect(state, mover, id, entries);\n",
+    to: "",
+    test: SCENARIOS,
+  },
+  {
+    name: "two files of equal bytes at one name are two",
+    file: merge("clashes"),
+    from: "else if (sameVersion(keeper.record, other.record)) await absorb(state, keeper, other);",
+    to: "else if (keeper === other) await absorb(state, keeper, other);",
+    test: SCENARIOS,
+  },
+  {
+    name: "two old directories at one name fold into one",
+    file: merge("fold"),
+    from: `other.age === "old" || `,
+    to: "",
+    test: SCENARIOS,
+  },
+  {
+    name: "a file that came home is not found",
+    file: merge("homecomers"),
+    from: "if (sought.has(id)) found.set(id, place);",
+    to: "",
+    test: SCENARIOS,
+  },
+  {
+    name: "units are merged file by file",
+    file: merge("contested-units"),
+    from: "if (!outer.some((root) => contested.has(treeKey(root)))) outermost.push(found);",
+    to: "",
+    test: SCENARIOS,
+  },
+];
