@@ -30,6 +30,7 @@ const { url, rest, master } = await storage(space, { args: ["--lease", LEASE] })
 const seconds = Number(rest[0] ?? 20);
 const count = Number(rest[1] ?? 8);
 syncline(space, ["init", url]);
+const token = master && syncline(space, ["token", "--origin", new URL(url).origin, "--ttl", "3600"]).stdout.trim();
 const agents = Array.from({ length: count }, (_, index) => agent(space, `a${index}`, url));
 const away = agent(space, "away", url);
 const save = async (path, text, by = "") => {
@@ -77,9 +78,12 @@ const figures = { dropped: 0, freed: 0 };
 const collect = async () => {
   for (let turn = 0; running(); turn++) {
     if (turn % 3 === 2) {
-      const ms = 200 + ((turn * 373) % 900);
-      await (master === undefined ? killedCollector(ms) : killedMaster(ms));
+      await (master === undefined ? killedCollector(200 + ((turn * 373) % 900)) : killedMaster((turn * 37) % 150));
       ended.killed++;
+      continue;
+    }
+    if (master !== undefined && turn % 6 > 0) {
+      ended[(await collectedAtMaster()) ? "collected" : "overtaken"]++;
       continue;
     }
     const { status, stdout, stderr } = await start(space, ["gc", url, "--json"]);
@@ -103,21 +107,37 @@ async function killedCollector(ms) {
   await closed;
 }
 
+/** Without a command, which takes longer to start than a collection takes. */
+async function collectedAtMaster() {
+  const { number } = await (await calledCollection({ method: "POST", body: "{}" })).json();
+  for (;;) {
+    const { collected } = await (await calledCollection({})).json();
+    if (collected?.number >= number) {
+      figures.dropped += collected.dropped ?? 0;
+      figures.freed += collected.error === undefined ? collected.bytes.before - collected.bytes.after : 0;
+      return collected.error === undefined;
+    }
+    await new Promise((next) => setTimeout(next, 50));
+  }
+}
+
+function calledCollection(init) {
+  return fetch(`${new URL(url).origin}/v1/collection`, { ...init, headers: { authorization: `Bearer ${token}` } });
+}
+
 /** Kills the master while it collects, and looks at what it left. */
 async function killedMaster(ms) {
-  const collection = start(space, ["gc", url, "--json"]);
+  await calledCollection({ method: "POST", body: "{}" });
   await new Promise((done) => setTimeout(done, ms));
   await master.stop("SIGKILL");
   check(master.verify().status === 0, "verify --data finds nothing after a kill");
   await master.start();
-  await collection;
 }
 
 /** Uploads that nobody ever swaps: garbage when their leases end. */
 let abandoned = 0;
 async function abandon() {
   const { cidOf } = await import(join(checkout, "dist/format/cid.js"));
-  const token = syncline(space, ["token", "--origin", new URL(url).origin, "--ttl", "3600"]).stdout.trim();
   while (running()) {
     const body = randomBytes(1 << 20);
     const call = `${new URL(url).origin}/v0/block?cid=${cidOf("raw", body)}`;

@@ -37,7 +37,8 @@ describe("a collection", () => {
     const planned = await master.collect(owner, true);
     expect(blocks.usedBytes).toBe(used);
     const report = await master.collect(owner);
-    expect(report).toEqual(planned);
+    expect(report).toEqual({ ...planned, packs: { before: planned.packs.before, after: expect.any(Number) } });
+    expect(Math.abs(report.packs.after - planned.packs.after)).toBeLessThan(2);
     expect(report.bytes.after).toBeLessThan(report.bytes.before / 3);
     expect(report.packs.after).toBeLessThan(report.packs.before);
     expect(blocks.usedBytes).toBe(used - report.blockBytes);

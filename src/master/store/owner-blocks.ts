@@ -107,7 +107,7 @@ export interface Swept {
 export interface RepackPlan {
   /** By name: bytes of blocks in it that must be copied. */
   readonly packs: ReadonlyMap<string, number>;
-  /** Packs, and bytes of blocks in them, before and after. */
+  /** Packs, and bytes of blocks in them, before and after: as it should come about, or once it was done as it is. */
   readonly before: { readonly packs: number; readonly bytes: number };
   readonly after: { readonly packs: number; readonly bytes: number };
 }

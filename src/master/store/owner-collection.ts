@@ -100,7 +100,9 @@ export class OwnerCollection implements Collecting {
         log.error("a pack with garbage cannot be written anew", { pack: name, error: describeError(error) });
       }
     }
-    return planOf(packs, done);
+    const after = this.#packs();
+    const bytes = after.reduce((sum, { end }) => sum + end, 0);
+    return { ...planOf(packs, done), after: { packs: after.length, bytes } };
   }
 
   /** Those that hold blocks. */
@@ -179,7 +181,8 @@ export class OwnerCollection implements Collecting {
 
 function planOf(packs: readonly { readonly name: string; readonly end: number }[], going: ReadonlyMap<string, number>) {
   const before = { packs: packs.length, bytes: 0 };
-  const after = { packs: packs.length - going.size, bytes: 0 };
+  const isCopied = [...going.values()].some((bytes) => bytes > 0);
+  const after = { packs: packs.length - going.size + (isCopied ? 1 : 0), bytes: 0 };
   for (const { name, end } of packs) {
     before.bytes += end;
     after.bytes += going.get(name) ?? end;
