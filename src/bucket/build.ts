@@ -24,6 +24,7 @@ import { linkedValues } from "../format/linked-value.ts";
 import type { TreeConfig } from "../tree/boundary.ts";
 import { editTree, preload } from "../tree/edit.ts";
 import type { NodeStore } from "../tree/node-store.ts";
+import { refuseCircles } from "./build/circles.ts";
 import { epochPlaces } from "./build/epoch-places.ts";
 import { lostDirectories } from "./build/lost-directories.ts";
 import { findRestored } from "./build/restored.ts";
@@ -113,6 +114,8 @@ export async function buildEpoch(
     objects.set(object.ino, { id: state.id, record: keptIn(inline, record), names: state.names });
     return record;
   });
+  await refuseCircles(nodes, mergeBase, strayed);
+  await refuseCircles(nodes, ours, transitions);
   // Directories that the epoch deletes, but that hold what others put there, are in our tree still.
   const back = [...restored.values()].flatMap(({ id, names }) => names.map((place) => changeAt(place, undefined, id)));
   const aside = parted.flatMap(({ ino, id = objects.get(ino)?.id, from, to }) => [

@@ -1,0 +1,50 @@
+/** The last look at an epoch's directories before it is published: what lies in itself would be lost. */
+import { expect, test } from "vitest";
+import type { FileId } from "../../src/base/ids.ts";
+import { ROOT_ID } from "../../src/base/ids.ts";
+import { refuseCircles } from "../../src/bucket/build/circles.ts";
+import type { ObjectState } from "../../src/bucket/build/transition.ts";
+import { selfKey } from "../../src/format/keys.ts";
+import { encodeSelf } from "../../src/format/rows.ts";
+import { createTreeConfig } from "../../src/tree/boundary.ts";
+import { buildTree } from "../../src/tree/edit.ts";
+import { NodeStore } from "../../src/tree/node-store.ts";
+import { BlockMap } from "../support/block-map.ts";
+import { name, recordOf } from "../support/epochs.ts";
+
+const [A, B, C] = ["a", "b", "c"].map((digit) => digit.repeat(32) as FileId) as [FileId, FileId, FileId];
+
+test("a directory that moved into itself is refused, whichever way it is looked at", async () => {
+  const circle = await lookInto({ [A]: C, [B]: A, [C]: B });
+  await expect(circle(A, ROOT_ID, C)).rejects.toMatchObject({ code: "internal" });
+  await expect(circle(B, undefined, A)).rejects.toMatchObject({ code: "internal" });
+});
+
+test("directories that moved and lie below the root are let through, and circles that others made", async () => {
+  const rooted = await lookInto({ [A]: ROOT_ID, [B]: A, [C]: B });
+  await expect(rooted(C, ROOT_ID, B)).resolves.toBeUndefined();
+  const beside = await lookInto({ [A]: B, [B]: A, [C]: B });
+  await expect(beside(C, ROOT_ID, B)).resolves.toBeUndefined();
+  // It did not move.
+  await expect(beside(A, B, B)).resolves.toBeUndefined();
+});
+
+/** A tree with these directories in one another, and a look at one that moved in it. */
+async function lookInto(parents: Readonly<Record<FileId, FileId>>) {
+  const blocks = new BlockMap();
+  const nodes = new NodeStore(blocks, { capacityBytes: 1 << 20 });
+  const record = recordOf("directory");
+  const rows = Object.entries(parents).map(([id, parent]) => {
+    const self = { kind: "directory", record, place: { parent, name: name("d") }, subdirs: 0 } as const;
+    const { value, links } = encodeSelf(self, () => expect.unreachable());
+    return { key: selfKey(id as FileId), value, links };
+  });
+  rows.sort((a, b) => Buffer.compare(a.key, b.key));
+  const tree = await buildTree(nodes, blocks, createTreeConfig({ salt: new Uint8Array(32), targetBytes: 1024 }), rows);
+  return (id: FileId, from: FileId | undefined, to: FileId) => {
+    const stateIn = (parent: FileId): ObjectState => {
+      return { id, type: "directory", names: [{ parent, name: name("d") }], record };
+    };
+    return refuseCircles(nodes, tree, [{ before: from && stateIn(from), after: stateIn(to) }]);
+  };
+}
