@@ -21,16 +21,20 @@ export async function besidesReached(blocks: Pick<WalkedBlocks, "get">, root: Ci
     at = commit.body.skip;
   }
   const parent = body.parent && (await ifThere(blocks, body.parent, decodeCommit));
-  if (parent !== undefined) for await (const cid of listNodes(blocks, parent.body.kept)) spared.push(cid);
+  if (parent !== undefined) spared.push(...(await listNodes(blocks, parent.body.kept)));
   return spared;
 }
 
-/** All nodes of a list of kept commits. */
-async function* listNodes(blocks: Pick<WalkedBlocks, "get">, cid: Cid): AsyncGenerator<Cid> {
-  yield cid;
-  const node = await ifThere(blocks, cid, decodeNode);
-  if (node === undefined || node.level === 0) return;
-  for (let index = 0; index < node.count; index++) yield* listNodes(blocks, node.childAt(index));
+/** All nodes of a list of kept commits, each once: its writer may have linked one of them from many places. */
+async function listNodes(blocks: Pick<WalkedBlocks, "get">, list: Cid): Promise<Set<Cid>> {
+  const found = new Set([list]);
+  // Sets are gone through as they grow.
+  for (const cid of found) {
+    const node = await ifThere(blocks, cid, decodeNode);
+    if (node === undefined || node.level === 0) continue;
+    for (let index = 0; index < node.count; index++) found.add(node.childAt(index));
+  }
+  return found;
 }
 
 async function ifThere<Value>(
