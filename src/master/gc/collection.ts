@@ -75,10 +75,12 @@ class Collection {
     this.#collecting = collecting;
   }
 
-  async run(dryRun: boolean): Promise<CollectionReport> {
+  /** Undefined: there is no root that could say what must stay. The table of roots may be lost, and then nothing else may go. */
+  async run(dryRun: boolean): Promise<CollectionReport | undefined> {
     const collecting = this.#collecting;
     const { signal } = this.#options;
     await this.#markRoots(this.#pace());
+    if (this.#marked.size === 0) return undefined;
     if (!dryRun) await this.#betweenSwaps();
     const swept = dryRun ? await collecting.preview(signal) : await collecting.sweep(signal);
     const plan = collecting.plan(swept);
