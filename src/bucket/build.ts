@@ -114,7 +114,6 @@ export async function buildEpoch(
     objects.set(object.ino, { id: state.id, record: keptIn(inline, record), names: state.names });
     return record;
   });
-  await refuseCircles(nodes, mergeBase, strayed);
   await refuseCircles(nodes, ours, transitions);
   // Directories that the epoch deletes, but that hold what others put there, are in our tree still.
   const back = [...restored.values()].flatMap(({ id, names }) => names.map((place) => changeAt(place, undefined, id)));

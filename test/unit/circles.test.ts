@@ -16,20 +16,23 @@ const [A, B, C] = ["a", "b", "c"].map((digit) => digit.repeat(32) as FileId) as 
 
 test("a directory that moved into itself is refused, whichever way it is looked at", async () => {
   const circle = await lookInto({ [A]: C, [B]: A, [C]: B });
-  await expect(circle(A, ROOT_ID, C)).rejects.toMatchObject({ code: "internal" });
-  await expect(circle(B, undefined, A)).rejects.toMatchObject({ code: "internal" });
+  await expect(circle([A, ROOT_ID, C])).rejects.toMatchObject({ code: "internal" });
+  await expect(circle([B, undefined, A])).rejects.toMatchObject({ code: "internal" });
+  // Below the circle, and looked at first.
+  const below = await lookInto({ [A]: B, [B]: C, [C]: B });
+  await expect(below([A, ROOT_ID, B], [B, ROOT_ID, C])).rejects.toMatchObject({ code: "internal" });
 });
 
 test("directories that moved and lie below the root are let through, and circles that others made", async () => {
   const rooted = await lookInto({ [A]: ROOT_ID, [B]: A, [C]: B });
-  await expect(rooted(C, ROOT_ID, B)).resolves.toBeUndefined();
+  await expect(rooted([C, ROOT_ID, B])).resolves.toBeUndefined();
   const beside = await lookInto({ [A]: B, [B]: A, [C]: B });
-  await expect(beside(C, ROOT_ID, B)).resolves.toBeUndefined();
+  await expect(beside([C, ROOT_ID, B])).resolves.toBeUndefined();
   // It did not move.
-  await expect(beside(A, B, B)).resolves.toBeUndefined();
+  await expect(beside([A, B, B])).resolves.toBeUndefined();
 });
 
-/** A tree with these directories in one another, and a look at one that moved in it. */
+/** A tree with these directories in one another, and a look at those that moved in it. */
 async function lookInto(parents: Readonly<Record<FileId, FileId>>) {
   const blocks = new BlockMap();
   const nodes = new NodeStore(blocks, { capacityBytes: 1 << 20 });
@@ -41,10 +44,11 @@ async function lookInto(parents: Readonly<Record<FileId, FileId>>) {
   });
   rows.sort((a, b) => Buffer.compare(a.key, b.key));
   const tree = await buildTree(nodes, blocks, createTreeConfig({ salt: new Uint8Array(32), targetBytes: 1024 }), rows);
-  return (id: FileId, from: FileId | undefined, to: FileId) => {
-    const stateIn = (parent: FileId): ObjectState => {
-      return { id, type: "directory", names: [{ parent, name: name("d") }], record };
-    };
-    return refuseCircles(nodes, tree, [{ before: from && stateIn(from), after: stateIn(to) }]);
+  const stateIn = (id: FileId, parent: FileId): ObjectState => {
+    return { id, type: "directory", names: [{ parent, name: name("d") }], record };
+  };
+  return (...moves: readonly (readonly [id: FileId, from: FileId | undefined, to: FileId])[]) => {
+    const transitions = moves.map(([id, from, to]) => ({ before: from && stateIn(id, from), after: stateIn(id, to) }));
+    return refuseCircles(nodes, tree, transitions);
   };
 }

@@ -10,23 +10,27 @@ import type { Transition } from "./transition.ts";
 
 /** Throws `internal` if one of the directories that moved lies in itself in `tree`. Circles that others made are not looked for. */
 export async function refuseCircles(nodes: NodeStore, tree: Cid, transitions: readonly Transition[]): Promise<void> {
-  const checked = new Set<FileId>();
+  const moved = new Set<FileId>();
   for (const { before, after } of transitions) {
-    if (after?.type !== "directory" || before?.names[0]?.parent === after.names[0]?.parent) continue;
-    const above = new Set<FileId>();
-    for (let at: FileId | undefined = after.id; at !== undefined && !checked.has(at);) {
-      if (above.has(at) && at === after.id) throw liesInItself(after.id);
-      if (above.has(at)) break;
-      above.add(at);
+    if (after?.type === "directory" && before?.names[0]?.parent !== after.names[0]?.parent) moved.add(after.id);
+  }
+  const checked = new Set<FileId>();
+  for (const directory of moved) {
+    const path: FileId[] = [];
+    let at: FileId | undefined = directory;
+    while (at !== undefined && !checked.has(at)) {
+      checked.add(at);
+      path.push(at);
       const self = await readSelf(nodes, tree, at);
       at = self?.kind === "directory" ? self.place?.parent : undefined;
     }
-    for (const id of above) checked.add(id);
+    const circle = at === undefined || !path.includes(at) ? [] : path.slice(path.indexOf(at));
+    if (circle.some((id) => moved.has(id))) throw liesInItself(directory);
   }
 }
 
 function liesInItself(id: FileId): SynclineError {
   return new SynclineError("internal", `Directory ${id} would come to lie in itself: the epoch is not published.`, {
-    hint: "What was changed is kept here. Move one of the directories that were moved last to the bucket's root.",
+    hint: "What was changed is kept here. Please report this, with the agent's log.",
   });
 }
