@@ -9,6 +9,8 @@ import { PackedRemote } from "../../src/bucket/packed/packed-remote.ts";
 import { digestKey, matchesCid } from "../../src/format/cid.ts";
 import { COMMIT_FOLDER, commitObjectName, PACK_FOLDER, RUN_FOLDER } from "../../src/format/object-name.ts";
 import { MemoryObjectStore } from "../../src/objects/memory-object-store.ts";
+import type { ObjectStore } from "../../src/objects/object-store.ts";
+import { alteredStore } from "../support/altered-store.ts";
 import { made, node, publish, randomLooking, raw, rootOf, upload } from "../support/opaque-commits.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { seededRandom } from "../../src/simulate/seeded-random.ts";
@@ -181,6 +183,50 @@ describe("a repair", () => {
     expect(await unreadable(remote, [...blocks, raw("more")])).toEqual([]);
   });
 
+  test("leaves what was published while it read footers as it is, and says that it has to be run again", async () => {
+    const { store, remote, blocks } = await bucketWithRun();
+    for (const name of await namesOf(store, RUN_FOLDER)) await store.delete(name);
+    const fresh = raw("only in the newest commit object");
+    const hurried = behindList(store, COMMIT_FOLDER, () => publish(remote, "newest", [fresh], []));
+    const local = cacheOf([upload("newest").commit]);
+    const repairing = repairObjects({ store: hurried, forgetPlacement: () => {} }, { random, local });
+    await expect(repairing).rejects.toMatchObject({ code: "root_moved" });
+    expect((await repairObjects(remote, { random, local })).damage).toEqual([]);
+    expect(await unreadable(remote, [...blocks, fresh])).toEqual([]);
+  });
+
+  test("never replaces an object that can be read by what a cache has of it, although no list names it", async () => {
+    const { store, remote, blocks } = await bucketWithRun();
+    const newest = commitObjectName((await rootOf(remote)).commit);
+    for (const name of await namesOf(store, RUN_FOLDER)) await store.delete(name);
+    const list: ObjectStore["list"] = async function* (prefix) {
+      for await (const info of store.list(prefix)) if (info.name !== newest) yield info;
+    };
+    const forgetful = { store: alteredStore(store, { list }), forgetPlacement: () => {} };
+    const { damage } = await repairObjects(forgetful, { random, local: cacheOf([upload("69").commit]) });
+    expect(damage).toEqual([]);
+    expect(await unreadable(remote, blocks)).toEqual([]);
+  });
+
+  test("does not bring back a pack that was collected meanwhile", async () => {
+    const { store, remote, blocks } = await bucketWithRun();
+    const pack = commitObjectName(upload("5").commit.cid);
+    await flip(store, pack, 8);
+    let reads = 0;
+    const get: ObjectStore["get"] = async (name) => {
+      if (name !== pack || reads++ > 0) return store.get(name);
+      // As a collector does, at the last moment.
+      await publish(remote, "collected", [], []);
+      await store.delete(pack);
+      return undefined;
+    };
+    const late = { store: alteredStore(store, { get }), forgetPlacement: () => {} };
+    const repairing = repairObjects(late, { random, local: cacheOf(blocks) });
+    await expect(repairing).rejects.toMatchObject({ code: "root_moved" });
+    expect(reads).toBe(1);
+    expect(await namesOf(store, COMMIT_FOLDER)).not.toContain(pack);
+  });
+
   test("changes nothing in a sound bucket", async () => {
     const { store, remote } = await smallBucket();
     const before = await contentsOf(store);
@@ -188,6 +234,18 @@ describe("a repair", () => {
     expect(await contentsOf(store)).toEqual(before);
   });
 });
+
+/** The store, where something happens once right behind the first list of a folder. */
+function behindList(store: MemoryObjectStore, folder: string, happens: () => Promise<unknown>): ObjectStore {
+  let pending = true;
+  const list: ObjectStore["list"] = async function* (prefix) {
+    yield* store.list(prefix);
+    if (prefix !== folder || !pending) return;
+    pending = false;
+    await happens();
+  };
+  return alteredStore(store, { list });
+}
 
 async function flip(store: MemoryObjectStore, name: string, bit: number): Promise<void> {
   const { bytes, token } = (await store.get(name)) ?? { bytes: new Uint8Array(), token: "" };

@@ -20,6 +20,7 @@ import { auditObjects, type ObjectDamage } from "./object-audit.ts";
 import { PackDirectory } from "./pack-directory.ts";
 import { guessShape, type HealedPack, healBlocks, readRows } from "./pack-healing.ts";
 import { rebuildPlacement } from "./placement-rebuild.ts";
+import { RepairedRoot } from "./repaired-root.ts";
 import { rowsOfRun } from "./run-merge.ts";
 
 export interface RepairOptions {
@@ -49,12 +50,13 @@ export async function repairObjects(remote: RepairableRemote, options: RepairOpt
   const { store } = remote;
   const { random, local, wanted = [] } = options;
   const repaired: { object: string; what: string }[] = [];
+  const root = await RepairedRoot.read(store);
   const before = await auditObjects(remote);
   const copies = new BlockCopies(store, local);
   await copies.readFooters();
   let mapLost = false;
   for (const pack of await damagedPacks(store, before.damage)) {
-    const healed = await healPack(store, copies, pack);
+    const healed = await healPack(store, root, copies, pack);
     if (healed !== undefined) repaired.push({ object: pack.name, what: healed.what });
     mapLost ||= pack.newest && healed?.manifestLost !== false;
   }
@@ -62,7 +64,7 @@ export async function repairObjects(remote: RepairableRemote, options: RepairOpt
   const lacking = [...wanted].filter((cid) => !copies.isListed(digestOf(cid)));
   if (mapLost || lacking.length > 0 || after.damage.some(({ cid, object }) => cid === undefined || isRun(object))) {
     const damaged = new Set(before.damage.map(({ object }) => object));
-    const what = await rebuildPlacement({ store, copies, random, lacking, damaged });
+    const what = await rebuildPlacement({ store, root, copies, random, lacking, damaged });
     if (what !== undefined) repaired.push({ object: ROOT_OBJECT, what });
   }
   remote.forgetPlacement();
@@ -106,7 +108,12 @@ interface Healing {
 }
 
 /** Undefined if nothing could be done. */
-async function healPack(store: ObjectStore, copies: BlockCopies, pack: DamagedPack): Promise<Healing | undefined> {
+async function healPack(
+  store: ObjectStore,
+  root: RepairedRoot,
+  copies: BlockCopies,
+  pack: DamagedPack,
+): Promise<Healing | undefined> {
   const { name } = pack;
   // An intact footer with forms that this version does not know is not damage that it could heal.
   const footer = copies.footers.get(name)?.footer;
@@ -124,6 +131,8 @@ async function healPack(store: ObjectStore, copies: BlockCopies, pack: DamagedPa
   if (own.length + pack.rows.length === 0 || nothingLeft) return undefined;
   const whole = [healed.blocks, end.bytes];
   if (Buffer.compare(Buffer.concat(whole), bytes) === 0) return undefined;
+  // One that is not there may have been collected: then the root has moved.
+  if (object === undefined) await root.check();
   const outcome =
     object === undefined ? await store.putNew(name, whole) : await store.putIfMatch(name, whole, object.token);
   if (outcome.kind !== "stored") throw new SynclineError("store_failed", `${name} could not be replaced.`);

@@ -1,21 +1,30 @@
 /** Makes a new run and manifest for the newest root out of the footers of all packs (format.md: `verify --repair`). */
-import { SynclineError } from "../../base/errors.ts";
+import { SynclineError, unlessDamaged } from "../../base/errors.ts";
 import type { Cid, PackName } from "../../base/ids.ts";
 import { PACK_TARGET_BYTES } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { digestOf } from "../../format/cid.ts";
 import { decodeManifest, encodeManifest, type Manifest } from "../../format/manifest.ts";
-import { commitObjectName, OBJECT_ID_BYTES, packName, ROOT_OBJECT, runName } from "../../format/object-name.ts";
-import { encodeFooter, type PackFooter } from "../../format/pack.ts";
-import { decodeRoot } from "../../format/root-object.ts";
+import { commitObjectName, OBJECT_ID_BYTES, packName, runName } from "../../format/object-name.ts";
+import {
+  decodeFooter,
+  encodeFooter,
+  footerOffset,
+  PACK_TAIL_BYTES,
+  type PackFooter,
+  readTail,
+} from "../../format/pack.ts";
 import type { ObjectBody, ObjectStore } from "../../objects/object-store.ts";
 import type { BlockCopies } from "./block-copies.ts";
 import { buildPack } from "./pack-builder.ts";
+import type { RepairedRoot } from "./repaired-root.ts";
 import { mergePages, type PackRows, rowsOfPacks } from "./run-merge.ts";
 
 export interface RebuildInput {
   readonly store: ObjectStore;
+  /** As it was before the footers in `copies` were read: what was published since is not among them. */
+  readonly root: RepairedRoot;
   readonly copies: BlockCopies;
   readonly random: Random;
   /** Blocks that no pack holds: they get packs of their own if a copy is found. */
@@ -26,12 +35,11 @@ export interface RebuildInput {
 
 /**
  * Says what was done, for people; undefined if the root or its commit cannot be read, so that nothing could be. Throws
- * `root_moved` if someone published meanwhile.
+ * `root_moved` if someone published since the root was read.
  */
 export async function rebuildPlacement(input: RebuildInput): Promise<string | undefined> {
-  const { store, copies } = input;
-  const root = await store.get(ROOT_OBJECT);
-  const commit = root && readPointer(root.bytes);
+  const { store, copies, root } = input;
+  const { commit } = root;
   if (commit === undefined) return undefined;
   const name = commitObjectName(commit);
   const own = await ownBlocks(input, commit, name);
@@ -42,41 +50,38 @@ export async function rebuildPlacement(input: RebuildInput): Promise<string | un
   const packs = [...copies.footers].flatMap(([pack, { footer }]) => (gone.has(pack) ? [] : [{ pack, footer }]));
   packs.sort((a, b) => Number(input.damaged.has(a.pack)) - Number(input.damaged.has(b.pack)));
   const runs = await putRun(input, packs);
-  const body = [
-    ...own.blocks,
-    encodeFooter([...own.footer], encodeManifest({ gcEpoch, runs, loose: [], dropping })).bytes,
-  ];
-  await replace(store, name, body);
-  if ((await store.get(ROOT_OBJECT))?.token !== root?.token) {
-    throw new SynclineError("root_moved", "Someone published while the bucket was repaired.", {
-      hint: "Stop the agents that use this bucket and repair again.",
-    });
-  }
+  const manifest = encodeManifest({ gcEpoch, runs, loose: [], dropping });
+  await root.check();
+  await replace(store, name, [own.blocks, encodeFooter([...own.footer], manifest).bytes], own.token);
+  await root.check();
   return `a new manifest over ${packs.length} packs, ${sent} of ${input.lacking.length} missing blocks stored again`;
 }
 
-function readPointer(bytes: Uint8Array): Cid | undefined {
-  try {
-    return decodeRoot(bytes).commit;
-  } catch {
-    return undefined;
-  }
+interface OwnBlocks {
+  readonly blocks: Uint8Array;
+  readonly footer: PackFooter;
+  /** Of the object as it was read; undefined if there is none. */
+  readonly token: string | undefined;
 }
 
-/** The blocks of the commit object as they are stored; made anew around the commit if the object is gone. */
-async function ownBlocks(
-  { store, copies }: RebuildInput,
-  commit: Cid,
-  name: PackName,
-): Promise<{ blocks: Uint8Array[]; footer: PackFooter } | undefined> {
-  const known = copies.footers.get(name);
-  if (known !== undefined) {
-    const length = [...known.footer].reduce((end, row) => Math.max(end, row.offset + row.length), 0);
-    return { blocks: await store.getRanges(name, [{ offset: 0, length }]), footer: known.footer };
-  }
+/**
+ * The blocks of the commit object as they are stored. Made anew around the commit if the object is gone or cannot be read, and only
+ * then: it may hold blocks that are nowhere else. Looked at itself, since a list of objects may leave out the newest.
+ */
+async function ownBlocks({ store, copies }: RebuildInput, commit: Cid, name: PackName): Promise<OwnBlocks | undefined> {
+  const object = await store.get(name);
+  const stored = object && (await unlessDamaged(async () => blocksIn(object.bytes)));
+  if (stored !== undefined) return { ...stored, token: object?.token };
   const bytes = await copies.find(digestOf(commit));
   if (bytes === undefined) return undefined;
-  return { blocks: [bytes], footer: buildPack(name, [{ cid: commit, bytes }]).footer };
+  return { blocks: bytes, footer: buildPack(name, [{ cid: commit, bytes }]).footer, token: object?.token };
+}
+
+/** Throws `format_invalid`. */
+function blocksIn(bytes: Uint8Array): Omit<OwnBlocks, "token"> {
+  const shape = readTail(bytes.subarray(-PACK_TAIL_BYTES), bytes.length);
+  const start = footerOffset(shape);
+  return { blocks: bytes.subarray(0, start), footer: decodeFooter(bytes.subarray(start), shape).footer };
 }
 
 /** Stores copies of the blocks that no pack holds; returns of how many there were any. */
@@ -138,9 +143,14 @@ async function putNew(store: ObjectStore, name: string, body: ObjectBody): Promi
   if (kind !== "stored") throw new SynclineError("store_failed", `${name} could not be stored.`);
 }
 
-async function replace(store: ObjectStore, name: string, body: readonly Uint8Array[]): Promise<void> {
-  const there = await store.get(name);
-  if (there === undefined) return putNew(store, name, body);
-  const { kind } = await store.putIfMatch(name, body, there.token);
-  if (kind !== "stored") throw new SynclineError("store_failed", `${name} could not be replaced.`);
+/** Throws `root_moved` if the object is not as it was read, or no longer absent. */
+async function replace(
+  store: ObjectStore,
+  name: string,
+  body: readonly Uint8Array[],
+  token: string | undefined,
+): Promise<void> {
+  const outcome = token === undefined ? await store.putNew(name, body) : await store.putIfMatch(name, body, token);
+  if (outcome.kind === "refused") throw new SynclineError("root_moved", `Someone else wrote ${name} meanwhile.`);
+  if (outcome.kind !== "stored") throw new SynclineError("store_failed", `${name} could not be replaced.`);
 }

@@ -1,0 +1,33 @@
+/** The root that a repair began with: what was found out under it holds only as long as nobody publishes. */
+import { SynclineError, unlessDamaged } from "../../base/errors.ts";
+import type { Cid } from "../../base/ids.ts";
+import { ROOT_OBJECT } from "../../format/object-name.ts";
+import { decodeRoot } from "../../format/root-object.ts";
+import type { ObjectStore } from "../../objects/object-store.ts";
+
+export class RepairedRoot {
+  /** Undefined if there is none that can be read. */
+  readonly commit: Cid | undefined;
+  readonly #store: ObjectStore;
+  readonly #token: string | undefined;
+
+  private constructor(store: ObjectStore, token: string | undefined, commit: Cid | undefined) {
+    this.#store = store;
+    this.#token = token;
+    this.commit = commit;
+  }
+
+  static async read(store: ObjectStore): Promise<RepairedRoot> {
+    const object = await store.get(ROOT_OBJECT);
+    const commit = object && (await unlessDamaged(async () => decodeRoot(object.bytes).commit));
+    return new RepairedRoot(store, object?.token, commit);
+  }
+
+  /** Throws `root_moved` if someone published since it was read. */
+  async check(): Promise<void> {
+    if ((await this.#store.get(ROOT_OBJECT))?.token === this.#token) return;
+    throw new SynclineError("root_moved", "Someone published while the bucket was repaired.", {
+      hint: "Stop the agents that use this bucket and repair again.",
+    });
+  }
+}
