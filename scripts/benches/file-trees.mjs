@@ -11,8 +11,7 @@ const [
   { cidOf },
   { birthId },
   { encodeObjectRow, rowKeysOf },
-  { NO_XATTRS },
-  { NOTHING_UNKNOWN },
+  { NO_XATTRS, NOTHING_UNKNOWN },
   { createTreeConfig },
 ] = await Promise.all(
   [
@@ -21,7 +20,6 @@ const [
     "format/cid.js",
     "format/keys.js",
     "bucket/object-rows.js",
-    "format/linked-value.js",
     "format/record.js",
     "tree/boundary.js",
   ].map(dist),
@@ -79,6 +77,16 @@ export class CountedBlocks {
     const bytes = Buffer.allocUnsafeSlow(held.length);
     readSync(this.#file, bytes, 0, held.length, held.at);
     return bytes;
+  }
+
+  /** How many there are. */
+  get count() {
+    return this.#held.size;
+  }
+
+  /** Keeps the first ones only. */
+  forgetBlocks(kept) {
+    for (const cid of [...this.#held.keys()].slice(kept)) this.#held.delete(cid);
   }
 
   forgetCounts() {
