@@ -41,7 +41,11 @@ export class BlockWriter {
   readonly #options: WriterOptions;
   #current: OpenPack | undefined;
   #waiting: Waiter[] = [];
+  /** What is done between two batches. */
+  readonly #between: (() => Promise<void>)[] = [];
   #running: Promise<void> | undefined;
+  /** Packs without their final names; those that were left alone are not among them. */
+  readonly #unfinished = new Set<string>();
   /** Batches that are written, in full packs, and not durable yet. */
   readonly #flushing = new Set<Promise<void>>();
   /** Full packs that get their final names; nobody waits for that. */
@@ -50,6 +54,7 @@ export class BlockWriter {
   constructor(options: WriterOptions) {
     this.#options = options;
     this.#current = options.current;
+    if (options.current !== undefined) this.#unfinished.add(options.current.name);
   }
 
   /** Resolves when all of these are durable. Rejects with the system's errors; then some may be. */
@@ -60,14 +65,16 @@ export class BlockWriter {
     });
   }
 
-  /** Nothing goes into this pack any more: it gets its footer and its final name if it has none yet, after what is under way. */
+  /**
+   * Nothing goes into this pack any more: it gets its footer and its final name if it has none yet, behind the batch that is being written.
+   * Those that wait meanwhile wait a little longer, so that no stream of them can keep it waiting.
+   */
   async endPack(name: string): Promise<void> {
-    while (this.#running !== undefined) await this.#running;
-    const pack = this.#current;
-    if (pack?.name === name) {
-      this.#current = undefined;
-      await this.#finish(pack);
-    }
+    if (!this.#unfinished.has(name)) return;
+    await new Promise<void>((resolve, reject) => {
+      this.#between.push(() => this.#endCurrent(name).then(resolve, reject));
+      this.#running ??= this.#run();
+    });
     await Promise.all(this.#flushing);
     await Promise.all(this.#sealing);
   }
@@ -82,13 +89,23 @@ export class BlockWriter {
   }
 
   async #run(): Promise<void> {
-    for (let waiters = this.#take(); waiters.length > 0; waiters = this.#take()) {
+    for (;;) {
+      for (let act = this.#between.shift(); act !== undefined; act = this.#between.shift()) await act();
+      const waiters = this.#take();
+      if (waiters.length === 0) break;
       const { settled } = await this.#commit(waiters);
       const flushing = settled.finally(() => this.#flushing.delete(flushing));
       this.#flushing.add(flushing);
       if (this.#flushing.size >= MAX_FLUSHING) await Promise.race(this.#flushing);
     }
     this.#running = undefined;
+  }
+
+  async #endCurrent(name: string): Promise<void> {
+    const pack = this.#current;
+    if (pack?.name !== name) return;
+    this.#current = undefined;
+    await this.#finish(pack);
   }
 
   /** Whoever waits, up to BATCH_BYTES and BATCH_BLOCKS; one in any case. */
@@ -134,6 +151,7 @@ export class BlockWriter {
     }
     const { disk, folder, random } = this.#options;
     this.#current ??= await OpenPack.create(disk, folder, newPackName(random));
+    this.#unfinished.add(this.#current.name);
     return this.#current;
   }
 
@@ -144,7 +162,7 @@ export class BlockWriter {
     } catch (error) {
       this.#options.log.warn("a pack cannot get its footer now", { pack: pack.name, error: describeError(error) });
       await pack.cut().catch(() => {});
-      await closeQuietly(pack);
+      await this.#leave(pack);
     }
   }
 
@@ -169,7 +187,7 @@ export class BlockWriter {
       });
       if (this.#current === pack) this.#current = undefined;
       await pack.cut().catch(() => {});
-      await closeQuietly(pack);
+      await this.#leave(pack);
       return;
     }
     this.#options.onWritten({ pack: pack.name, sealed: batch.seals, end: batch.after.end, rows: batch.rows });
@@ -185,14 +203,20 @@ export class BlockWriter {
         error: describeError(error),
       });
     });
-    await closeQuietly(pack);
+    await this.#leave(pack);
   }
 
   /** Leaves the pack as it is; the next opening gives it its footer. */
   async #putAside(): Promise<void> {
     const pack = this.#current;
     this.#current = undefined;
-    if (pack !== undefined) await closeQuietly(pack);
+    if (pack !== undefined) await this.#leave(pack);
+  }
+
+  /** What was to be durable is flushed: closing cannot lose it. */
+  async #leave(pack: OpenPack): Promise<void> {
+    this.#unfinished.delete(pack.name);
+    await pack.close().catch(() => {});
   }
 }
 
@@ -232,9 +256,4 @@ const NOTHING: Range = { from: 0, to: 0 };
 function untilAvoided(blocks: readonly FreshBlock[], at: number, pack: string): readonly FreshBlock[] {
   const avoided = blocks.findIndex((block, index) => index > at && block.avoid === pack);
   return blocks.slice(at, avoided < 0 ? blocks.length : avoided);
-}
-
-/** What was to be durable is flushed: closing cannot lose it. */
-async function closeQuietly(pack: OpenPack): Promise<void> {
-  await pack.close().catch(() => {});
 }
