@@ -6,7 +6,7 @@
  * replaced by rename(2), which only the holder of a second lock may do: that one is named after the very lock to be replaced
  * and taken in the same way. So of many who find a stale lock one takes it over, and a late one finds another nonce in it.
  */
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { type Clock, timeText } from "../base/clock.ts";
 import { SerialQueue } from "../base/concurrency.ts";
 import { SynclineError } from "../base/errors.ts";
@@ -45,19 +45,30 @@ export class FileLock {
   }
 
   /**
-   * Runs `work` while holding the lock. Gives up, with undefined, when `wanted` says while it waits that there is no point any
-   * more. Throws `bucket_locked` when the lock was not free for LOCK_WAIT_MS.
+   * Runs `work` while holding the lock; it calls `confirm` right before what the lock protects. Where somebody else holds the lock by
+   * then, that throws, and `work` is run again once the lock is ours. Gives up, with undefined, when `wanted` says while it waits
+   * that there is no point any more. Throws `bucket_locked` when the lock was not free for LOCK_WAIT_MS, and `store_failed` when
+   * there is none and none can be made either.
    */
-  run<Result>(work: () => Promise<Result>, wanted: Wanted = always): Promise<Result | undefined> {
+  run<Result>(work: (confirm: Confirm) => Promise<Result>, wanted: Wanted = always): Promise<Result | undefined> {
     // Waiting in line inside the process costs no system call.
     return this.#queue.run(async () => {
       const { path, clock } = this.#options;
-      const nonce = await this.#acquire(path, clock.monotonicMs() + LOCK_WAIT_MS, wanted);
-      if (nonce === undefined) return undefined;
-      try {
-        return await work();
-      } finally {
-        await this.#release(path, nonce);
+      const deadlineMs = clock.monotonicMs() + LOCK_WAIT_MS;
+      for (;;) {
+        const nonce = await this.#acquire(path, deadlineMs, wanted);
+        if (nonce === undefined) return undefined;
+        let lost: SynclineError | undefined;
+        try {
+          return await work(async () => {
+            lost = await this.#lossOf(path, nonce);
+            if (lost !== undefined) throw lost;
+          });
+        } catch (error) {
+          if (error !== lost || clock.monotonicMs() >= deadlineMs) throw error;
+        } finally {
+          await this.#release(path, nonce);
+        }
       }
     });
   }
@@ -75,7 +86,7 @@ export class FileLock {
   async break(force: boolean): Promise<string | undefined> {
     const { path, disk } = this.#options;
     const seen = await this.#read(path);
-    if (seen === undefined) return undefined;
+    if (seen === undefined) return this.#breakLink(path);
     const { holder } = seen;
     const own = await this.#identityOf();
     const lives = holder?.host === own.host && !(await isGone(disk, holder, own, seen.modifiedMs));
@@ -87,22 +98,38 @@ export class FileLock {
     return describeHolder(holder);
   }
 
+  /** Nobody reads a holder out of a symbolic link to nothing, and nobody can take the lock while it is there. */
+  async #breakLink(path: string): Promise<string | undefined> {
+    const target = await this.#options.disk.readlink(path).catch(() => undefined);
+    if (target === undefined || !(await this.#remove(path))) return undefined;
+    return `a symbolic link to ${target}, which is not there`;
+  }
+
+  /** What is wrong when the lock is not held under this nonce any more. */
+  async #lossOf(path: string, nonce: string): Promise<SynclineError | undefined> {
+    const seen = await this.#read(path);
+    return seen?.holder?.nonce === nonce ? undefined : locked(path, seen?.holder);
+  }
+
   /** Returns the nonce under which the lock at `path` is held now; undefined if it is not wanted any more. */
   async #acquire(path: string, deadlineMs: number, wanted: Wanted): Promise<string | undefined> {
     const { clock, random, pauseMs = shortPause } = this.#options;
     const holder = await this.#self();
     const temporary = await this.#options.temporary();
-    await this.#make(temporary, JSON.stringify(holder));
+    await this.#make(temporary, holder);
     try {
       for (let tries = 0; ; tries++) {
-        if (await this.#take(temporary, path)) return holder.nonce;
+        if (await this.#take(temporary, path, holder)) return holder.nonce;
         const seen = await this.#read(path);
+        // Network file systems send a link again whose answer was lost, and then find their own.
+        if (seen?.holder?.nonce === holder.nonce) return holder.nonce;
         if (!(await wanted())) return undefined;
-        if (seen === undefined) continue;
-        if ((await this.#isStale(path, seen)) && (await this.#takeOver(temporary, path, seen, deadlineMs)))
-          return holder.nonce;
-        if (clock.monotonicMs() >= deadlineMs) throw locked(path, seen.holder);
-        await clock.sleep(pauseMs(tries) * (0.5 + random.fraction()));
+        if (seen !== undefined && (await this.#isStale(path, seen))) {
+          if (await this.#takeOver(temporary, path, seen, holder, deadlineMs)) return holder.nonce;
+        }
+        if (clock.monotonicMs() >= deadlineMs) throw seen === undefined ? unusable(path) : locked(path, seen.holder);
+        // One that was given up just now is taken at once; one that is never there has to be waited for, too.
+        if (seen !== undefined || tries > 0) await clock.sleep(pauseMs(tries) * (0.5 + random.fraction()));
       }
     } finally {
       // A lock that was taken is told of; what stays in the temporary folder is removed when it is old.
@@ -110,57 +137,73 @@ export class FileLock {
     }
   }
 
-  async #take(temporary: string, path: string): Promise<boolean> {
+  async #take(temporary: string, path: string, holder: LockHolder): Promise<boolean> {
     try {
       await this.#options.disk.link(temporary, path);
       return true;
     } catch (cause) {
       if (failedWith(cause, "EEXIST")) return false;
       if (!failedWith(cause, ...NO_LINKS)) throw cause;
-      return this.#takeWithoutLinks(temporary, path);
+      return this.#takeWithoutLinks(path, holder);
     }
   }
 
-  /** For file systems without hard links (FAT, some network ones): the lock may be seen empty for a moment. */
-  async #takeWithoutLinks(temporary: string, path: string): Promise<boolean> {
-    const { disk } = this.#options;
-    const text = await disk.readFile(temporary, "utf8");
+  /**
+   * For file systems without hard links (FAT, some network ones): the lock is seen empty for a moment. Who made it and was held up
+   * meanwhile has lost it to whoever took it for the remains of a power cut.
+   */
+  async #takeWithoutLinks(path: string, holder: LockHolder): Promise<boolean> {
     try {
-      await this.#make(path, text);
-      return true;
+      await this.#make(path, holder);
     } catch (cause) {
       if (failedWith(cause, "EEXIST")) return false;
       throw cause;
     }
+    return (await this.#read(path))?.holder?.nonce === holder.nonce;
   }
 
   /** Makes a file that is not there yet; what cannot be written whole does not stay. */
-  async #make(path: string, text: string): Promise<void> {
+  async #make(path: string, holder: LockHolder): Promise<void> {
     const file = await this.#options.disk.open(path, "wx");
     try {
-      await file.writeFile(text);
+      await file.writeFile(JSON.stringify(holder));
     } catch (cause) {
-      await this.#remove(path).catch(() => {});
+      // It may be another's by now.
+      const seen = await this.#read(path).catch(() => undefined);
+      if (seen !== undefined && (seen.holder === undefined || seen.holder.nonce === holder.nonce)) {
+        await this.#remove(path).catch(() => {});
+      }
       throw cause;
     } finally {
       await file.close();
     }
   }
 
-  /** Replaces the stale lock that was seen; false if someone else did, or is about to. */
-  async #takeOver(temporary: string, path: string, seen: SeenLock, deadlineMs: number): Promise<boolean> {
-    const { disk } = this.#options;
+  /** Replaces the stale lock that was seen by our own; false if someone else did, or is about to. */
+  async #takeOver(
+    temporary: string,
+    path: string,
+    seen: SeenLock,
+    holder: LockHolder,
+    deadlineMs: number,
+  ): Promise<boolean> {
+    const { disk, clock } = this.#options;
     const claim = claimPath(path, seen);
-    const nonce = await this.#acquire(claim, deadlineMs, always);
-    if (nonce === undefined) return false;
+    const claimed = await this.#acquire(claim, deadlineMs, always);
+    if (claimed === undefined) return false;
     try {
       const now = await this.#read(path);
       if (now === undefined || now.text !== seen.text) return false;
+      if ((await this.#lossOf(claim, claimed)) !== undefined) return false;
       await disk.rename(temporary, path);
-      return true;
     } finally {
-      await this.#release(claim, nonce);
+      await this.#release(claim, claimed);
     }
+    // Whoever wrote into the empty lock at that very moment believes that he holds it until he confirms it.
+    if (seen.holder === undefined) await clock.sleep(UNREADABLE_MS);
+    if ((await this.#lossOf(path, holder.nonce)) === undefined) return true;
+    await this.#make(temporary, holder);
+    return false;
   }
 
   async #isStale(path: string, { holder, text, modifiedMs }: SeenLock): Promise<boolean> {
@@ -216,6 +259,8 @@ export class FileLock {
 }
 
 type Wanted = () => Promise<boolean>;
+/** Throws if the lock is somebody else's by now. */
+export type Confirm = () => Promise<void>;
 const always: Wanted = async () => true;
 
 const shortPause = (tries: number) => Math.min(2 ** tries, 16);
@@ -250,9 +295,23 @@ function isCount(value: unknown): boolean {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
 }
 
-/** The second lock, that of replacing this very lock. */
+/** The second lock, that of replacing this very lock. A claim may be unreadable, too, and must not be its own. */
 function claimPath(path: string, { holder }: SeenLock): string {
-  return join(dirname(path), `${CLAIM_PREFIX}${holder?.nonce ?? "unreadable"}`);
+  const unreadable = basename(path).startsWith(CLAIM_PREFIX) ? `${basename(path)}-unreadable` : undefined;
+  return join(
+    dirname(path),
+    holder === undefined && unreadable !== undefined ? unreadable : `${CLAIM_PREFIX}${holder?.nonce ?? "unreadable"}`,
+  );
+}
+
+function unusable(path: string): SynclineError {
+  return new SynclineError(
+    "store_failed",
+    `The bucket's lock cannot be taken: what is at ${path} can neither be read nor replaced.`,
+    {
+      hint: "If it is a symbolic link to nothing, remove it, or free the bucket with `syncline unlock URL`.",
+    },
+  );
 }
 
 function alive(path: string, holder: LockHolder): SynclineError {

@@ -113,9 +113,10 @@ export class FileObjectStore implements ObjectStore {
       if (!(await wanted())) return { kind: "refused" };
       const progress: Progress = { renamed: "no" };
       try {
-        await this.#lock.run(async () => {
+        await this.#lock.run(async (confirm) => {
           if (!(await wanted())) return;
           await this.#staging(body, async (staged) => {
+            await confirm();
             progress.renamed = "perhaps";
             await this.#folder.rename(staged, this.#file(name));
             progress.renamed = "yes";
@@ -190,8 +191,9 @@ export class FileObjectStore implements ObjectStore {
       if (failedWith(cause, "EEXIST")) return false;
       if (!failedWith(cause, ...NO_LINKS)) throw cause;
     }
-    const created = await this.#lock.run(async () => {
+    const created = await this.#lock.run(async (confirm) => {
       if ((await this.head(name)) !== undefined) return false;
+      await confirm();
       await this.#folder.rename(staged, this.#file(name));
       return true;
     });

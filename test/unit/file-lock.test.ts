@@ -1,11 +1,12 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, readdir, readFile, rename, utimes, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, symlink, utimes, writeFile } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { type Clock, systemClock } from "../../src/base/clock.ts";
 import { SerialQueue } from "../../src/base/concurrency.ts";
+import { type Deferred, deferred } from "../../src/base/deferred.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import { type Disk, systemDisk } from "../../src/objects/disk.ts";
 import { FileLock, type LockHolder } from "../../src/objects/file-lock.ts";
@@ -30,6 +31,8 @@ async function lockIn(folder: string, clock: Clock = systemClock, disk: Disk = s
   const temporary = async () => join(folder, "tmp", `${name}-${files++}`);
   return new FileLock({ disk, clock, random: systemRandom, path: join(folder, "lock"), temporary });
 }
+
+type Five = [Deferred<void>, Deferred<void>, Deferred<void>, Deferred<void>, Deferred<void>];
 
 /** A disk with which something happens before each call, which is told its number; one call after the other. */
 function stepwise(before: (call: number) => Promise<void>): Disk {
@@ -193,6 +196,183 @@ describe("the lock", () => {
     });
     expect(JSON.parse(await readFile(join(folder, "lock"), "utf8"))).toMatchObject({ nonce: "cd".repeat(12) });
   });
+});
+
+describe("a lock that was lost", () => {
+  test("is not what its work goes on under: that begins again once the lock is free", async () => {
+    const folder = await temporaryFolder();
+    const lock = await lockIn(folder);
+    const pid = await endedProcess();
+    let begun = 0;
+    let changed = 0;
+    await lock.run(async (confirm) => {
+      if (begun++ === 0) await held(folder, { pid, nonce: "cd".repeat(12) });
+      await confirm();
+      changed++;
+    });
+    expect({ begun, changed }).toEqual({ begun: 2, changed: 1 });
+    expect(await readdir(folder)).toEqual(["tmp"]);
+  });
+
+  test("stays its next holder's, whom an error names when he does not give it back", async () => {
+    const folder = await temporaryFolder();
+    const lock = await lockIn(folder, hurriedClock());
+    const lost = lock.run(async (confirm) => {
+      await held(folder, { host: "id/other-machine", pid: 4242 });
+      await confirm();
+    });
+    await expect(lost).rejects.toMatchObject({ code: "bucket_locked", message: expect.stringContaining("4242") });
+    expect(await readdir(folder)).toContain("lock");
+  });
+});
+
+describe("on a disk without hard links", () => {
+  const link = () => Promise.reject(systemError("EPERM"));
+
+  test("the lock is held by one at a time, and nothing is left of it", async () => {
+    const folder = await temporaryFolder();
+    let inside = 0;
+    let most = 0;
+    const contender = async () => {
+      const lock = await lockIn(folder, systemClock, { ...systemDisk, link });
+      for (let round = 0; round < 5; round++) {
+        await lock.run(async () => {
+          most = Math.max(most, ++inside);
+          await readFile(join(folder, "lock"));
+          inside--;
+        });
+      }
+    };
+    await Promise.all(Array.from({ length: 8 }, contender));
+    expect(most).toBe(1);
+    expect(await readdir(folder)).toEqual(["tmp"]);
+  });
+
+  test("who made the lock and was held up before he could write into it has lost it to who took it over", async () => {
+    const folder = await temporaryFolder();
+    const [made, write, entered, leave, looked] = [1, 2, 3, 4, 5].map(() => deferred<void>()) as Five;
+    let tries = 0;
+    const slow: Disk = {
+      ...systemDisk,
+      link: () => {
+        if (++tries > 1) looked.resolve();
+        return link();
+      },
+      open: async (...where) => {
+        const file = await systemDisk.open(...where);
+        if (where[0] !== join(folder, "lock")) return file;
+        const writeFile = file.writeFile.bind(file);
+        file.writeFile = async (...what) => {
+          made.resolve();
+          await write.promise;
+          await writeFile(...what);
+        };
+        return file;
+      },
+    };
+    const inside: string[] = [];
+    const first = (await lockIn(folder, systemClock, slow)).run(async () => {
+      inside.push("first");
+      looked.resolve();
+    });
+    await made.promise;
+    const second = (await lockIn(folder, hurriedClock(), { ...systemDisk, link })).run(async () => {
+      entered.resolve();
+      await leave.promise;
+      inside.push("second");
+    });
+    await entered.promise;
+    write.resolve();
+    await looked.promise;
+    leave.resolve();
+    await Promise.all([first, second]);
+    expect(inside).toEqual(["second", "first"]);
+  });
+
+  test("who takes an empty lock over gives its maker the time to find that out", async () => {
+    const folder = await temporaryFolder();
+    const path = await held(folder, {});
+    await writeFile(path, "");
+    const steps: string[] = [];
+    const disk: Disk = {
+      ...systemDisk,
+      link,
+      rename: async (from, to) => {
+        await systemDisk.rename(from, to);
+        steps.push("taken over");
+      },
+    };
+    const clock = hurriedClock();
+    const sleep: Clock["sleep"] = async (ms) => {
+      if (steps.at(-1) === "taken over") steps.push("waited");
+      await clock.sleep(ms);
+    };
+    await (await lockIn(folder, { ...clock, sleep }, disk)).run(async () => void steps.push("work"));
+    expect(steps).toEqual(["taken over", "waited", "work"]);
+  });
+
+  test("who cannot write his lock does not remove the one that has taken its place", async () => {
+    const folder = await temporaryFolder();
+    const disk: Disk = {
+      ...systemDisk,
+      link,
+      open: async (...where) => {
+        const file = await systemDisk.open(...where);
+        if (where[0] !== join(folder, "lock")) return file;
+        file.writeFile = async () => {
+          await held(folder, { nonce: "cd".repeat(12) });
+          throw systemError("ENOSPC");
+        };
+        return file;
+      },
+    };
+    await expect((await lockIn(folder, systemClock, disk)).run(async () => {})).rejects.toMatchObject({
+      code: "ENOSPC",
+    });
+    expect(await readFile(join(folder, "lock"), "utf8")).toContain("cd".repeat(12));
+  });
+
+  test("a lock and the claim to it that a power cut left empty are both taken over", async () => {
+    const folder = await temporaryFolder();
+    await writeFile(join(folder, "lock"), "");
+    await writeFile(join(folder, "lock-takeover-unreadable"), "");
+    const lock = await lockIn(folder, hurriedClock(), { ...systemDisk, link });
+    expect(await lock.run(async () => "taken")).toBe("taken");
+    expect(await readdir(folder)).toEqual(["tmp"]);
+  });
+});
+
+describe("where a symbolic link to nothing is in the lock's place", () => {
+  test("it is waited for as for a lock, and then said", async () => {
+    const folder = await temporaryFolder();
+    await symlink("nothing", join(folder, "lock"));
+    const lock = await lockIn(folder, hurriedClock());
+    await expect(lock.run(async () => {})).rejects.toMatchObject({
+      code: "store_failed",
+      message: expect.stringContaining(join(folder, "lock")) as string,
+      hint: expect.stringContaining("syncline unlock") as string,
+    });
+    expect(await readdir(join(folder, "tmp"))).toEqual([]);
+  });
+
+  test("breaking the lock removes it", async () => {
+    const folder = await temporaryFolder();
+    await symlink("nothing", join(folder, "lock"));
+    const lock = await lockIn(folder, hurriedClock());
+    expect(await lock.break(false)).toBe("a symbolic link to nothing, which is not there");
+    expect(await lock.run(async () => "free")).toBe("free");
+  });
+});
+
+test("a lock whose link was made although the answer said that there was one is held", async () => {
+  const folder = await temporaryFolder();
+  const link: Disk["link"] = async (from, to) => {
+    await systemDisk.link(from, to);
+    throw systemError("EEXIST");
+  };
+  const lock = await lockIn(folder, hurriedClock(), { ...systemDisk, link });
+  expect(await lock.run(async () => "held")).toBe("held");
+  expect(await readdir(folder)).toEqual(["tmp"]);
 });
 
 describe("a lock left behind", () => {
