@@ -68,7 +68,7 @@ export class BlockIndex {
   readonly #db: Database.Database;
   readonly #find: Database.Statement<[Uint8Array], IndexedBlock>;
   readonly #insert: Database.Statement<[Uint8Array, number, number, number, number]>;
-  readonly #heal: Database.Statement<[{ pack: number; offset: number; digest: Uint8Array }]>;
+  readonly #heal: Database.Statement<[{ pack: number; offset: number; digest: Uint8Array; leased: number }]>;
   readonly #putPack: Database.Statement<[string, number, number], { id: number }>;
   readonly #count: Database.Statement<[number, number]>;
   readonly #lease: Database.Statement<[number, Uint8Array, number]>;
@@ -89,7 +89,8 @@ export class BlockIndex {
         "INSERT OR IGNORE INTO blocks (digest, pack, offset, length, leased) VALUES (?, ?, ?, ?, ?)",
       );
       this.#heal = this.#db.prepare(
-        `UPDATE blocks SET pack = @pack, offset = @offset, damaged = 0
+        // What is healed was sent again, and is leased as that; a copy that a collection made is not.
+        `UPDATE blocks SET pack = @pack, offset = @offset, damaged = 0, leased = iif(damaged = 1, max(leased, @leased), leased)
          WHERE digest = @digest AND NOT (pack = @pack AND offset = @offset)
            AND (damaged = 1 OR (SELECT sealed FROM packs WHERE id = blocks.pack) = ${PACK_STATES.leaving})`,
       );
@@ -130,7 +131,7 @@ export class BlockIndex {
           if (this.#insert.run(row.digest, id, row.offset, row.length, leased).changes === 1) {
             blocks++;
             bytes += row.length;
-          } else if (this.#heal.run({ pack: id, offset: row.offset, digest: row.digest }).changes === 0) {
+          } else if (this.#heal.run({ pack: id, offset: row.offset, digest: row.digest, leased }).changes === 0) {
             const place = this.#find.get(row.digest);
             if (place?.pack !== name || place.offset !== row.offset) elsewhere.push(row);
           }

@@ -2,6 +2,7 @@
 import { cidFromDigest } from "../../format/cid.ts";
 import { type BlockIndex, type IndexedBlock, PACK_STATES } from "./block-index.ts";
 import { type DataDamage, dataDamage } from "./damage.ts";
+import { isBefore } from "./unfinished-pack.ts";
 
 type Row = IndexedBlock & { readonly digest: Buffer };
 
@@ -14,7 +15,11 @@ export async function auditIndex(
   found: BlockIndex,
   holds: (row: Row) => Promise<boolean>,
 ): Promise<DataDamage[]> {
-  const sealed = new Set(index.packs().flatMap(({ name, sealed }) => (sealed === PACK_STATES.growing ? [] : [name])));
+  // Up to where it must know a pack.
+  const ends = new Map(
+    index.packs().map((pack) => [pack.name, pack.sealed === PACK_STATES.growing ? pack.end : Infinity]),
+  );
+  const isNeeded = (row: Row) => isBefore(row, ends.get(row.pack) ?? 0) && found.isComplete(row.digest);
   const damage: DataDamage[] = [];
   let [blocks, bytes] = [0, 0];
   for (const [said, seen] of sideBySide(index.rows(), found.rows())) {
@@ -22,7 +27,7 @@ export async function auditIndex(
       blocks++;
       bytes += said.length;
     }
-    const what = await disagreement(said, seen, (row) => sealed.has(row.pack) && found.isComplete(row.digest), holds);
+    const what = await disagreement(said, seen, isNeeded, holds);
     const row = said ?? seen;
     if (what === undefined || row === undefined) continue;
     const where = { cid: cidFromDigest("raw", row.digest), pack: row.pack, offset: row.offset };

@@ -79,18 +79,20 @@ export class IndexMarks {
     this.#era = collection;
   }
 
-  /** Looks at the next `limit` blocks behind `after`, and forgets what was not marked and is not leased, or is damaged. */
+  /** Looks at the next `limit` blocks behind `after`, and forgets what was not marked and is not leased, or is damaged in a sealed pack. */
   sweep(after: Uint8Array, limit: number, { collection, leasedBefore, dryRun }: Sweep): SweepStep {
     const live = new Map<string, number>();
     const gone = { blocks: 0, bytes: 0 };
     const step = () => {
       const rows = this.#db.prepare<[Uint8Array, number], SweptRow>(NEXT).all(after, limit);
       const forget = this.#db.prepare("DELETE FROM blocks WHERE digest = ?");
-      for (const { digest, pack, length, damaged, seen, leased } of rows) {
+      for (const { digest, pack, length, damaged, seen, leased, growing } of rows) {
         if (seen >= collection || (leased >= leasedBefore && damaged === 0)) {
           live.set(pack, (live.get(pack) ?? 0) + length);
           continue;
         }
+        // Else whoever sends it again could get it into the same pack, behind the damaged copy.
+        if (damaged === 1 && growing === 1) continue;
         gone.blocks++;
         gone.bytes += length;
         if (!dryRun) forget.run(digest);
@@ -104,7 +106,7 @@ export class IndexMarks {
 }
 
 const NEXT = `
-  SELECT digest, name AS pack, length, damaged, seen, leased FROM blocks JOIN packs ON id = pack
+  SELECT digest, name AS pack, length, damaged, seen, leased, sealed = 0 AS growing FROM blocks JOIN packs ON id = pack
   WHERE digest > ? ORDER BY digest LIMIT ?`;
 
 interface SweptRow {
@@ -114,6 +116,7 @@ interface SweptRow {
   readonly damaged: 0 | 1;
   readonly seen: number;
   readonly leased: number;
+  readonly growing: 0 | 1;
 }
 
 /** Does the same for all of them, in one transaction. */

@@ -12,7 +12,7 @@ import { readFooter } from "./pack-footer.ts";
 import type { PackHandles } from "./pack-handles.ts";
 import { listPacks, openPath, removePack, rowsPath, sealedPath } from "./pack-path.ts";
 import { Unindexed } from "./unindexed.ts";
-import { allIntact, endOf, inspectUnfinished, type UnfinishedPack } from "./unfinished-pack.ts";
+import { allIntact, endOf, inspectUnfinished, isBefore, type UnfinishedPack } from "./unfinished-pack.ts";
 
 export interface RecoveryOptions {
   readonly disk: PackDisk;
@@ -92,7 +92,7 @@ class Recovery {
       // Before anybody was answered for a block in it, its name may not have become durable either.
       if (!isKnown || found.doubtful.length > 0) await disk.syncFolder(folder);
       if (found.sealed) return await this.#finish(name, file, found);
-      await this.#add({ name, sealed: 0, end: found.position.end }, file, found.rows);
+      await this.#add({ name, sealed: 0, end: found.position.end }, file, found.rows, found.damaged);
       const { end, rows } = found.position;
       const goesOn =
         !found.damaged && this.#current === undefined && !isFull(end, rows, packBytes) && !index.hasDamaged(name);
@@ -119,11 +119,11 @@ class Recovery {
     }
   }
 
-  async #finish(name: string, file: PackFile, { rows, position }: UnfinishedPack): Promise<void> {
+  async #finish(name: string, file: PackFile, { rows, position, damaged }: UnfinishedPack): Promise<void> {
     const { disk, folder } = this.#options;
     await disk.rename(openPath(folder, name), sealedPath(folder, name));
     await disk.remove(rowsPath(folder, name));
-    await this.#add({ name, sealed: 1, end: position.end }, file, rows);
+    await this.#add({ name, sealed: 1, end: position.end }, file, rows, damaged);
   }
 
   /** A sealed pack that the index does not know, or not whole. */
@@ -143,9 +143,8 @@ class Recovery {
   }
 
   /** Then nothing is written, so that also a full disk can be read. */
-  #isKnown({ name, sealed, end }: IndexedPack, rows: readonly PackRow[]): boolean {
+  #isKnown({ name, sealed, end }: IndexedPack, known: IndexedPack | undefined, rows: readonly PackRow[]): boolean {
     const { index } = this.#options;
-    const known = index.packs().find((each) => each.name === name);
     if (known?.sealed !== sealed || known.end !== end) return false;
     return rows.every(({ digest, offset }) => {
       const place = index.find(digest);
@@ -153,10 +152,14 @@ class Recovery {
     });
   }
 
-  /** Where two packs have a block, the index keeps a copy that is intact. */
-  async #add(pack: IndexedPack, file: PackFile, rows: readonly PackRow[]): Promise<void> {
+  /** Where two packs have a block, the index keeps a copy that is intact. `proven`: the bytes of all of them were looked at. */
+  async #add(pack: IndexedPack, file: PackFile, all: readonly PackRow[], proven = false): Promise<void> {
     const { index, handles, folder, leased } = this.#options;
-    if (this.#isKnown(pack, rows)) return;
+    const known = index.packs().find(({ name }) => name === pack.name);
+    // Rows enter together with the pack's end: what it lacks before that was collected, since it was garbage or damaged.
+    const isForgotten = (row: PackRow) => isBefore(row, known?.end ?? 0) && index.find(row.digest) === undefined;
+    const rows = proven ? all : all.filter((row) => !isForgotten(row));
+    if (this.#isKnown(pack, known, rows)) return;
     let elsewhere: readonly PackRow[];
     try {
       elsewhere = index.add(pack, rows, leased);

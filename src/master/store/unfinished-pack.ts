@@ -35,11 +35,14 @@ export async function inspectUnfinished(
   index: BlockIndex | undefined,
 ): Promise<UnfinishedPack> {
   const rows = readJournal(journal === undefined ? Buffer.alloc(0) : await journal.read(0, await journal.size()));
+  const answered = index?.packs().find((pack) => pack.name === name)?.end ?? 0;
   const known = (row: PackRow) => {
+    // Also what a collection made it forget.
+    if (isBefore(row, answered)) return true;
     const place = index?.find(row.digest);
     return place?.pack === name && place.offset === row.offset && place.length === row.length;
   };
-  return (await withFooter(file, rows, known)) ?? (await withoutFooter(name, file, rows, known, index));
+  return (await withFooter(file, rows, known)) ?? (await withoutFooter(name, file, rows, { known, answered, index }));
 }
 
 /** A pack to which only its final name is missing. */
@@ -59,12 +62,19 @@ async function withFooter(
   return { rows, doubtful, position, sealed: true, damaged: false };
 }
 
+/** What was answered for, as far as an index tells. */
+interface Known {
+  readonly known: (row: PackRow) => boolean;
+  /** Bytes of blocks. */
+  readonly answered: number;
+  readonly index: BlockIndex | undefined;
+}
+
 async function withoutFooter(
   name: string,
   file: PackFile,
   { frames, damaged }: RowJournal,
-  known: (row: PackRow) => boolean,
-  index: BlockIndex | undefined,
+  { known, answered, index }: Known,
 ): Promise<UnfinishedPack> {
   const last = frames.at(-1)?.rows ?? [];
   // The rows of a batch enter the index together.
@@ -74,7 +84,6 @@ async function withoutFooter(
   const rows = kept.flatMap((frame) => frame.rows);
   const { end: rowsEnd, number } = kept.at(-1) ?? { end: 0, number: -1 };
   const position = { end: endOf(rows), rows: rows.length, rowsEnd, frames: number + 1 };
-  const answered = index?.packs().find((pack) => pack.name === name)?.end ?? 0;
   if (!damaged && position.end >= answered && isSeamless(rows)) {
     return { rows, doubtful, position, sealed: false, damaged: false };
   }
@@ -100,6 +109,11 @@ async function provable(file: PackFile, rows: readonly PackRow[]): Promise<PackR
     end = row.offset + row.length;
   }
   return [...proven.values()];
+}
+
+/** Whether it lies in the first `end` bytes for sure: an empty block at their end may have come later. */
+export function isBefore({ offset, length }: Pick<PackRow, "offset" | "length">, end: number): boolean {
+  return offset < end && offset + length <= end;
 }
 
 /** Where the last block ends. */
