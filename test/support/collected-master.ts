@@ -5,7 +5,7 @@ import type { CommitBody } from "../../src/format/commit-body.ts";
 import { silentLog } from "../../src/base/log.ts";
 import type { Random } from "../../src/base/random.ts";
 import { systemRandom } from "../../src/base/random.ts";
-import { type CollectionReport, collectOwner } from "../../src/master/gc/collection.ts";
+import { type CollectionOptions, type CollectionReport, collectOwner } from "../../src/master/gc/collection.ts";
 import { BucketRoots } from "../../src/master/roots/bucket-roots.ts";
 import { auditData } from "../../src/master/store/audit.ts";
 import { openMasterStore } from "../../src/master/store/master-store.ts";
@@ -30,15 +30,15 @@ export class CollectedMaster implements AsyncDisposable {
   readonly swaps: BucketRoots;
   readonly #options: CollectedMasterOptions;
   readonly #stores: BlockStores;
-  readonly #roots: SqliteRootStore;
+  readonly roots: SqliteRootStore;
   readonly #end = new AbortController();
 
   private constructor(options: CollectedMasterOptions, stores: BlockStores) {
     const { dir, clock } = options;
     this.#options = options;
     this.#stores = stores;
-    this.#roots = new SqliteRootStore(join(dir, "roots.db"));
-    this.swaps = new BucketRoots({ roots: this.#roots, stores, clock, log: silentLog, compareAndSwap: true });
+    this.roots = new SqliteRootStore(join(dir, "roots.db"));
+    this.swaps = new BucketRoots({ roots: this.roots, stores, clock, log: silentLog, compareAndSwap: true });
   }
 
   static async open(options: CollectedMasterOptions): Promise<CollectedMaster> {
@@ -59,11 +59,11 @@ export class CollectedMaster implements AsyncDisposable {
     return this.#stores.of(owner);
   }
 
-  collect(owner: Wallet, dryRun = false): Promise<CollectionReport> {
+  collect(owner: Wallet, dryRun = false, change: Partial<CollectionOptions> = {}): Promise<CollectionReport> {
     const { gate } = this.swaps;
     const { clock } = this.#options;
     const signal = this.#end.signal;
-    return collectOwner({ roots: this.#roots, stores: this.#stores, gate, clock, signal }, owner, dryRun);
+    return collectOwner({ roots: this.roots, stores: this.#stores, gate, clock, signal, ...change }, owner, dryRun);
   }
 
   /** Stores a commit's blocks and swaps it in on top of its parent. */
@@ -85,7 +85,7 @@ export class CollectedMaster implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#roots[Symbol.dispose]();
+    this.roots[Symbol.dispose]();
     await this.#stores[Symbol.asyncDispose]();
   }
 }

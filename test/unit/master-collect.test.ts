@@ -5,7 +5,6 @@ import { beforeEach, describe, expect, test } from "vitest";
 import type { Cid, Wallet } from "../../src/base/ids.ts";
 import type { Block } from "../../src/blocks/block-store.ts";
 import { seededRandom } from "../../src/simulate/seeded-random.ts";
-import { SwapGate } from "../../src/master/roots/swap-gate.ts";
 import { CollectedMaster, damageIn, retaining } from "../support/collected-master.ts";
 import { CommitChain, type MadeCommit, nodeBlock } from "../support/commit-chain.ts";
 import { ManualClock } from "../support/manual-clock.ts";
@@ -189,48 +188,6 @@ describe("a swap after a collection", () => {
     });
     expect(outcome?.blocks).toBeGreaterThan(0);
     expect(await lost(master, [old, next])).toEqual(expect.not.arrayContaining([old.commit.body.tree, chunkOf(old)]));
-  });
-});
-
-describe("the gate between swaps and a sweep", () => {
-  test("holds up swaps of one owner while it is closed, and nobody else's", async () => {
-    await using master = await CollectedMaster.open({ dir, clock });
-    const order: string[] = [];
-    const closed = await master.swaps.gate.close(owner, 1_000, clock);
-    const first = publishMany(master, 1).then(() => order.push("held up"));
-    const other = await CommitChain.create(2, 8);
-    for (const bucket of ["a", "b", "c"]) {
-      const commit = retaining(await CommitChain.create(2, 8), text(bucket), undefined, []);
-      await master.publish(other.owner.wallet, bucket, commit);
-    }
-    order.push("others");
-    closed?.[Symbol.dispose]();
-    await first;
-    expect(order).toEqual(["others", "held up"]);
-  });
-
-  test("closes once those inside have left, and gives up when they take too long", async () => {
-    const gate = new SwapGate();
-    const { signal } = new AbortController();
-    const inside = await gate.pass(owner, signal);
-    const late = gate.close(owner, 1_000, clock);
-    await clock.advance(1_000);
-    expect(await late).toBeUndefined();
-    const order: string[] = [];
-    const closing = gate.close(owner, 1_000, clock).then((closed) => {
-      order.push("closed");
-      return closed;
-    });
-    const next = gate.pass(owner, signal).then((pass) => {
-      order.push("next");
-      return pass;
-    });
-    inside[Symbol.dispose]();
-    const closed = await closing;
-    order.push("open");
-    closed?.[Symbol.dispose]();
-    (await next)[Symbol.dispose]();
-    expect(order).toEqual(["closed", "open", "next"]);
   });
 });
 

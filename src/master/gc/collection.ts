@@ -14,7 +14,7 @@ import { MAX_BUCKETS_LISTED, WALK_SLICE_MS, WALKS_BYTES } from "../../base/limit
 import { Pace } from "../../base/pace.ts";
 import type { RootTable } from "../../roots/root-store.ts";
 import { checkComplete } from "../roots/completeness.ts";
-import type { SwapGate } from "../roots/swap-gate.ts";
+import type { ClosedGate, GatePatience, SwapGate } from "../roots/swap-gate.ts";
 import type { BlockStores, Collecting } from "../store/owner-blocks.ts";
 import { besidesReached } from "./spared.ts";
 
@@ -54,9 +54,8 @@ export async function collectOwner(
   return report ?? { blocks: 0, blockBytes: 0, packs: none, bytes: none, dropped: 0, repackedBytes: 0 };
 }
 
-/** How long it waits for the swaps under way to end, and how long it keeps the next ones waiting then. */
-const SWAPS_PATIENCE_MS = 2_000;
-const SWAPS_HELD_MS = 500;
+/** How long it waits for a moment without swaps, and how long it keeps them waiting then. */
+const SWAPS: GatePatience = { patienceMs: 2_000, heldMs: 500 };
 /** So often it tries that before it leaves the garbage for the next time, with this pause in between. */
 const SWAPS_TRIES = 32;
 const SWAPS_PAUSE_MS = 1_000;
@@ -101,8 +100,8 @@ class Collection {
     for (let attempt = 0; attempt < SWAPS_TRIES; attempt++) {
       if (attempt > 0) await clock.sleep(SWAPS_PAUSE_MS, signal);
       await this.#markRoots(this.#pace());
-      using closed = await gate.close(this.#owner, SWAPS_PATIENCE_MS, clock);
-      if (closed === undefined || !(await this.#markInTime())) continue;
+      using closed = await gate.close(this.#owner, SWAPS, clock);
+      if (closed === undefined || !(await this.#markInTime(closed))) continue;
       this.#collecting.beginSweep();
       return;
     }
@@ -111,16 +110,14 @@ class Collection {
     });
   }
 
-  /** False: what the last swaps brought takes too long to keep others waiting. What was marked stays so. */
-  async #markInTime(): Promise<boolean> {
-    const { clock } = this.#options;
-    const endMs = clock.monotonicMs() + SWAPS_HELD_MS;
+  /** False: what the last swaps brought takes too long to keep others waiting, who go on by now. What was marked stays so. */
+  async #markInTime(closed: ClosedGate): Promise<boolean> {
     const breathe = async () => {
-      if (clock.monotonicMs() > endMs) throw new TooLong();
+      if (!closed.isClosed) throw new TooLong();
     };
     try {
       await this.#markRoots({ breathe });
-      return true;
+      return closed.isClosed;
     } catch (error) {
       if (error instanceof TooLong) return false;
       throw error;

@@ -1,16 +1,30 @@
 /**
- * Lets a collection come between swaps: it waits for those of an owner that are being checked and carried out, and the next ones wait for
- * it. So there is a moment at which everything that was found complete is below a root, or is not used.
+ * Lets a collection come between swaps: at a moment when no swap of an owner is being checked or carried out it closes, and the next ones
+ * wait. So there is a moment at which everything that was found complete is below a root, or is not used.
+ *
+ * It is the collection that gives way: at first it waits while swaps go on; then others wait, and after a while the gate opens by itself.
  */
 import type { Clock } from "../../base/clock.ts";
 import { type Deferred, deferred } from "../../base/deferred.ts";
+
+export interface GatePatience {
+  /** How long a moment without swaps is waited for while they come and go. */
+  readonly patienceMs: number;
+  /** How long swaps are kept waiting then, at most. */
+  readonly heldMs: number;
+}
+
+export interface ClosedGate extends Disposable {
+  /** False once it was closed for too long: swaps may be under way again. */
+  readonly isClosed: boolean;
+}
 
 interface Owner {
   inside: number;
   /** Those who wait to come in. */
   opened: Deferred<void> | undefined;
-  /** Resolves when nobody is inside. */
-  empty: Deferred<void> | undefined;
+  /** Told, at that very moment, that nobody is inside any more. */
+  onEmpty: () => void;
 }
 
 export class SwapGate {
@@ -29,35 +43,49 @@ export class SwapGate {
     return {
       [Symbol.dispose]: () => {
         gate.inside--;
-        if (gate.inside === 0) gate.empty?.resolve();
+        if (gate.inside === 0) gate.onEmpty();
         this.#forget(owner, gate);
       },
     };
   }
 
-  /** Closes it while no swap is under way, until it is disposed. Undefined: after so long there still was one. */
-  async close(owner: string, patienceMs: number, clock: Clock): Promise<Disposable | undefined> {
+  /** Closes it while no swap is under way, until it is disposed or opens by itself. Undefined: there was no such moment. */
+  async close(owner: string, { patienceMs, heldMs }: GatePatience, clock: Clock): Promise<ClosedGate | undefined> {
     const gate = this.#gateOf(owner);
-    gate.opened = deferred();
-    const open = () => {
-      gate.opened?.resolve();
-      gate.opened = undefined;
-      this.#forget(owner, gate);
-    };
+    // Within the call that tells of it: a moment later the next swap may be inside.
+    const shut = () => this.#shut(owner, gate, heldMs, clock);
+    const closed = gate.inside === 0 ? shut() : await firstOf(gate, patienceMs, clock, shut);
     if (gate.inside > 0) {
-      const empty = deferred<void>();
-      gate.empty = empty;
-      using _timer = clock.after(patienceMs, () => empty.resolve());
-      await empty.promise;
-      gate.empty = undefined;
+      const settled = deferred<void>();
+      gate.onEmpty = settled.resolve;
+      await Promise.race([settled.promise, gate.opened?.promise]);
+      gate.onEmpty = () => {};
     }
-    if (gate.inside === 0) return { [Symbol.dispose]: open };
-    open();
+    if (gate.inside === 0 && closed.isClosed) return closed;
+    closed[Symbol.dispose]();
     return undefined;
   }
 
+  #shut(owner: string, gate: Owner, heldMs: number, clock: Clock): ClosedGate {
+    const opened = deferred<void>();
+    gate.opened = opened;
+    const open = () => {
+      timer[Symbol.dispose]();
+      if (gate.opened === opened) gate.opened = undefined;
+      opened.resolve();
+      this.#forget(owner, gate);
+    };
+    const timer = clock.after(heldMs, open);
+    return {
+      get isClosed() {
+        return gate.opened === opened;
+      },
+      [Symbol.dispose]: open,
+    };
+  }
+
   #gateOf(owner: string): Owner {
-    const gate = this.#owners.get(owner) ?? { inside: 0, opened: undefined, empty: undefined };
+    const gate = this.#owners.get(owner) ?? { inside: 0, opened: undefined, onEmpty: () => {} };
     this.#owners.set(owner, gate);
     return gate;
   }
@@ -65,4 +93,17 @@ export class SwapGate {
   #forget(owner: string, gate: Owner): void {
     if (gate.inside === 0 && gate.opened === undefined) this.#owners.delete(owner);
   }
+}
+
+/** What `act` answers, called once: when nobody is inside, or after so long. */
+async function firstOf<Result>(gate: Owner, ms: number, clock: Clock, act: () => Result): Promise<Result> {
+  const settled = deferred<Result>();
+  const once = () => {
+    gate.onEmpty = () => {};
+    timer[Symbol.dispose]();
+    settled.resolve(act());
+  };
+  const timer = clock.after(ms, once);
+  gate.onEmpty = once;
+  return settled.promise;
 }

@@ -42,6 +42,9 @@ export function packFolder(dir: string): string {
   return join(dir, "pack");
 }
 
+/** Nodes of which is kept in memory that they are complete, while the index cannot be written; then a root's check ends. */
+export const MAX_UNNOTED = 50_000;
+
 /** Calls throw the system's errors and SQLite's, besides those of the port. */
 export class OwnerPacks implements OwnerBlocks {
   readonly #options: OwnerPacksOptions;
@@ -51,6 +54,8 @@ export class OwnerPacks implements OwnerBlocks {
   /** Blocks that are on their way to the disk. */
   readonly #pending = new Map<string, Promise<void>>();
   readonly #unindexed: Unindexed;
+  /** Nodes that are complete, as long as the index cannot take that: else a walk would go into them again and again. */
+  readonly #unnoted = new Set<string>();
   /** Reads of packs that are under way. */
   readonly #reads = new Set<Promise<unknown>>();
   readonly #collections = new SerialQueue();
@@ -146,14 +151,16 @@ export class OwnerPacks implements OwnerBlocks {
   }
 
   async complete(cids: readonly Cid[]): Promise<Set<Cid>> {
-    return this.#those(cids, (cid) => codecOf(cid) !== "raw" && this.#index.isComplete(digestOf(cid)));
+    return this.#those(cids, (cid) => codecOf(cid) !== "raw" && this.#isComplete(cid));
   }
 
   async markComplete(cids: readonly Cid[]): Promise<void> {
     const nodes = cids.filter((cid) => codecOf(cid) !== "raw");
     for (let at = 0; at < nodes.length; at += INDEX_STEP) {
       if (at > 0) await nextTurn();
-      this.#note(() => this.#index.markComplete(nodes.slice(at, at + INDEX_STEP).map(digestOf)));
+      const step = nodes.slice(at, at + INDEX_STEP);
+      const noted = this.#note(() => this.#index.markComplete(step.map(digestOf)));
+      for (const cid of step) if (!noted || this.#unindexed.find(digestOf(cid)) !== undefined) this.#keep(cid);
     }
   }
 
@@ -183,7 +190,10 @@ export class OwnerPacks implements OwnerBlocks {
         disk,
         leases,
         log,
-        onSweep: (collection) => (this.#sweeping = collection),
+        onSweep: (collection) => {
+          this.#sweeping = collection;
+          this.#unnoted.clear();
+        },
         reads: () => Promise.allSettled(this.#reads),
       });
       try {
@@ -223,6 +233,17 @@ export class OwnerPacks implements OwnerBlocks {
     }
   }
 
+  #isComplete(cid: Cid): boolean {
+    return this.#index.isComplete(digestOf(cid)) || (this.#unnoted.size > 0 && this.#unnoted.has(digestKey(cid)));
+  }
+
+  #keep(cid: Cid): void {
+    if (this.#unnoted.size >= MAX_UNNOTED) {
+      throw new SynclineError("disk_full", "There is no space to write down how far the check of a root has come.");
+    }
+    this.#unnoted.add(digestKey(cid));
+  }
+
   #find(cid: Cid): IndexedBlock | undefined {
     const digest = digestOf(cid);
     const place = this.#index.find(digest);
@@ -236,13 +257,15 @@ export class OwnerPacks implements OwnerBlocks {
     this.#note(() => this.#index.markDamaged(digestOf(cid), place));
   }
 
-  /** Writes down what can be found out again: on a full disk it is not. */
-  #note(write: () => void): void {
+  /** Writes down what can be found out again: on a full disk it is not, and this false. */
+  #note(write: () => void): boolean {
     try {
       write();
+      return true;
     } catch (error) {
       if (!isIndexFull(error)) throw error;
       this.#options.log.warn("no space for the index of an owner's blocks", { dir: this.#options.dir });
+      return false;
     }
   }
 
