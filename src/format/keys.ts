@@ -78,6 +78,23 @@ export function birthId(parent: FileId, name: FileName, type: FileType, generati
   return idFromHash(parent, deriveHash("syncline/birth/1", place));
 }
 
+/**
+ * Ranges [from, to) of keys, ascending, in one of which the rows of the directory lie that an object with this id was born in: ids
+ * of one part of the tree begin alike.
+ */
+export function birthRanges(id: FileId): { readonly from: Uint8Array; readonly to: Uint8Array }[] {
+  const end = LOCALITY_SLOTS * SLOT_DIGITS;
+  const locality = id.slice(0, end);
+  let filled = 0;
+  while (filled < end && !locality.startsWith(FREE_SLOT, filled)) filled += SLOT_DIGITS;
+  // The last slot that is filled is the object's own, or with all of them filled perhaps that of a directory above.
+  const above = locality.slice(0, Math.max(filled - SLOT_DIGITS, 0)).padEnd(end, "0");
+  return [...new Set(filled === end ? [above, locality] : [above])].map((digits) => ({
+    from: Buffer.from(digits, "hex"),
+    to: Buffer.from(digits + "ff".repeat(ID_BYTES + 1), "hex"),
+  }));
+}
+
 /** The id of the loser's object when one id was born on both sides at different places (merge.md, the table). */
 export function splitId(parent: FileId, id: FileId, writer: WriterId, epoch: number): FileId {
   const tail = Buffer.alloc(8);

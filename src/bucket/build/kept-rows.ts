@@ -3,11 +3,13 @@
  * just that and the tree stays as it is (docs/decisions.md, Kept base rows).
  */
 import type { Cid, FileId } from "../../base/ids.ts";
-import { birthId } from "../../format/keys.ts";
+import { birthId, birthRanges, dentryKey, KIND_BACKREF, kindRange, selfKey } from "../../format/keys.ts";
 import type { LinkBlock } from "../../format/linked-value.ts";
 import { diff } from "../../tree/diff.ts";
+import type { Change } from "../../tree/diff.ts";
+import { preload } from "../../tree/edit.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
-import { peekGet } from "../../tree/read.ts";
+import { peekGet, range } from "../../tree/read.ts";
 import type { ChangedObject } from "../change-set.ts";
 import { readBackrefs, readObject, readSelf, whenLoaded } from "../fs-reader.ts";
 import { findHomecomers } from "../merge/homecomers.ts";
@@ -97,7 +99,8 @@ async function find(
 
 /**
  * Finds files that others moved back to where they were born: there, nothing in the tree names them by id. What changed since
- * a tree that has them shows it; those that it does not show are gone.
+ * a tree that has them shows it; those that it does not show are gone. Without such a tree, all that lies where a file may have been
+ * born is looked at.
  */
 async function findHome(
   nodes: NodeStore,
@@ -112,14 +115,40 @@ async function findHome(
   const sought = new Map(lost.map((item) => [item.after.id, item]));
   for await (const tree of olderTrees()) {
     const here = new Set<FileId>();
+    await readAhead(nodes, tree, [...sought.values()]);
     for (const { after, hints } of sought.values()) if (await find(nodes, tree, after, hints)) here.add(after.id);
-    for (const [id, place] of await findHomecomers(diff(nodes, tree, reference), here)) {
-      const item = sought.get(id);
-      if (item !== undefined) item.before = await find(nodes, reference, item.after, [place]);
-    }
+    await takeHome(diff(nodes, tree, reference), here);
     for (const id of here) sought.delete(id);
     if (sought.size === 0) return;
   }
+  const ids = new Set(sought.keys());
+  await takeHome(birthRows(nodes, reference, ids), ids);
+
+  async function takeHome(rows: AsyncIterable<Change>, ids: ReadonlySet<FileId>): Promise<void> {
+    for (const [id, place] of await findHomecomers(rows, ids)) {
+      const item = sought.get(id);
+      if (item !== undefined) item.before = await find(nodes, reference, item.after, [place]);
+    }
+  }
+}
+
+/** All that lies in the directories that these may have been born in. */
+async function* birthRows(nodes: NodeStore, tree: Cid, ids: ReadonlySet<FileId>): AsyncGenerator<Change> {
+  const ranges = new Map(
+    [...ids].flatMap(birthRanges).map((bounds) => [Buffer.from(bounds.from).toString("hex"), bounds]),
+  );
+  for (const [, bounds] of [...ranges].sort(([a], [b]) => (a < b ? -1 : 1)))
+    for await (const after of range(nodes, tree, bounds)) yield { key: after.key, before: undefined, after };
+}
+
+/** The paths to where a tree may have these, a level with one request. */
+async function readAhead(nodes: NodeStore, tree: Cid, sought: readonly Strayed[]): Promise<void> {
+  const keys = sought.flatMap(({ after, hints }) => {
+    const { from } = kindRange(after.id, KIND_BACKREF);
+    return [selfKey(after.id), from, ...hints.map(({ parent, name }) => dentryKey(parent, name))];
+  });
+  keys.sort(Buffer.compare);
+  for (let at = 0; at < keys.length; at += nodes.batch) await preload(nodes, tree, keys.slice(at, at + nodes.batch));
 }
 
 /** Whether looking at these places was looking where the file was born, too. */
