@@ -87,6 +87,24 @@ describe("hostile blocks", () => {
     }
   });
 
+  test("a chain of any depth, as it comes about in stages, is walked in bounded memory where what was accepted is collected", async () => {
+    const blocks = new WatchedBlocks();
+    const beside = Array.from({ length: 20 }, (_, index) => nodeBlock(`beside ${index}`));
+    const chain = [nodeBlock("end")];
+    while (chain.length < 10 * MAX_WALK_DEPTH) {
+      const side = beside[chain.length % beside.length] as Block;
+      chain.push(nodeBlock(`${chain.length}`, side, chain.at(-1) as Block, side));
+    }
+    await blocks.put([...chain, ...beside]);
+    const root = chain.at(-1)?.cid as Cid;
+    const walking = { blocks, pace: UNHURRIED, memory: new Budget(WALKS_BYTES), anyDepth: true };
+    expect(await checkComplete(walking, root)).toEqual({ kind: "complete" });
+    expect((await blocks.complete(chain.map(({ cid }) => cid))).size).toBe(chain.length);
+    expect(blocks.reads.length).toBeLessThan(2.5 * chain.length);
+    blocks.remove(chain[0]?.cid as Cid);
+    expect(await checkComplete(walking, root)).toEqual({ kind: "missing", missing: [chain[0]?.cid] });
+  });
+
   test("2^200 ways to a missing block are not all walked", async () => {
     const blocks = new WatchedBlocks();
     const missing = nodeBlock("missing");

@@ -3,6 +3,7 @@ import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import type { Cid, Wallet } from "../../src/base/ids.ts";
+import { MAX_WALK_DEPTH } from "../../src/base/limits.ts";
 import type { Block } from "../../src/blocks/block-store.ts";
 import { seededRandom } from "../../src/simulate/seeded-random.ts";
 import { CollectedMaster, damageIn, retaining } from "../support/collected-master.ts";
@@ -121,6 +122,28 @@ describe("a collection", () => {
       expect(await master.collect(owner)).toMatchObject({ blocks: 0, dropped: 0 });
       expect(await (await master.blocksOf(owner)).has(blocks)).toEqual(new Set(blocks));
     });
+  });
+
+  test("is of graphs of any depth, too: in stages, swaps accept one that is deeper than a swap may bring", async () => {
+    await using master = await CollectedMaster.open({ dir, clock });
+    const blocks = await master.blocksOf(owner);
+    const history: MadeCommit[] = [];
+    const nodes: Block[] = [nodeBlock("end")];
+    for (const stage of [1, 2, 3]) {
+      while (nodes.length < stage * (MAX_WALK_DEPTH - 10))
+        nodes.push(nodeBlock(`${nodes.length}`, nodes.at(-1) as Block));
+      await blocks.put(nodes);
+      const tree = nodes.at(-1)?.cid as Cid;
+      const next = retaining(chain, `stage ${stage}`, history.at(-1), [], { tree });
+      await master.publish(owner, "photos", next);
+      history.push(next);
+    }
+    const garbage = nodeBlock("garbage");
+    await blocks.put([garbage]);
+    await clock.advance(LATER_MS);
+    expect((await master.collect(owner)).blocks).toBeGreaterThan(0);
+    expect(await blocks.has([garbage.cid])).toEqual(new Set());
+    expect((await blocks.has(nodes.map(({ cid }) => cid))).size).toBe(nodes.length);
   });
 
   test("takes nothing from an owner of whose buckets something is missing", async () => {

@@ -16,7 +16,7 @@ import type { RootTable } from "../../roots/root-store.ts";
 import { checkComplete } from "../roots/completeness.ts";
 import type { ClosedGate, GatePatience, SwapGate } from "../roots/swap-gate.ts";
 import type { BlockStores, Collecting } from "../store/owner-blocks.ts";
-import { besidesReached } from "./spared.ts";
+import { spareBesidesReached } from "./spared.ts";
 
 export interface CollectionOptions {
   readonly roots: RootTable;
@@ -128,9 +128,11 @@ class Collection {
     for (const { bucket, commit } of await this.#roots()) {
       if (this.#marked.get(bucket) === commit) continue;
       const { marks } = this.#collecting;
-      const found = await checkComplete({ blocks: marks, pace, memory: this.#memory }, commit);
+      const spare = (cids: readonly Cid[]) => this.#collecting.spare(cids);
+      const isSpared = (cid: Cid) => this.#collecting.isSpared(cid);
+      const found = await checkComplete({ blocks: marks, pace, memory: this.#memory, anyDepth: true }, commit);
       if (found.kind !== "complete") throw damaged(bucket, found.kind === "missing" ? found.missing[0] : found.cid);
-      await this.#collecting.spare(await besidesReached(marks, commit));
+      await spareBesidesReached({ blocks: marks, spare, isSpared, pace }, commit);
       this.#marked.set(bucket, commit);
     }
   }

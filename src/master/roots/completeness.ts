@@ -3,7 +3,8 @@
  *
  * The walk goes depth first, in the order of links, and remembers each node whose blocks below are all there, children before
  * parents; it turns back at nodes that are known so already. So a swap costs the change, and a walk that was cut short is not walked
- * again. Blocks are whatever a client made: memory is bounded by the depth, which is bounded, and others are served meanwhile.
+ * again. Blocks are whatever a client made: memory is bounded by the depth, which is bounded, and others are served meanwhile. Where any depth
+ * has to do, a walk that is too deep forgets the upper half of its way down, but for the first node of it, and comes back to that later.
  */
 import type { Budget } from "../../base/budget.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
@@ -31,8 +32,8 @@ export type Completeness =
   | { readonly kind: "malformed"; readonly cid: Cid; readonly message: string };
 
 /** Walks from `root`. Throws what the store throws, but for blocks that are not there or damaged. */
-export function checkComplete({ blocks, pace, memory }: Walking, root: Cid): Promise<Completeness> {
-  return new CompletenessWalk(blocks, pace, memory).run(root);
+export function checkComplete(walking: Walking, root: Cid): Promise<Completeness> {
+  return new CompletenessWalk(walking).run(root);
 }
 
 export interface Walking {
@@ -40,11 +41,14 @@ export interface Walking {
   readonly pace: Pick<Pace, "breathe">;
   /** Bytes of blocks that all walks together keep in memory. */
   readonly memory: Budget;
+  /** For what was accepted before: in stages, more than MAX_WALK_DEPTH blocks may have come to lie below one another. */
+  readonly anyDepth?: boolean;
 }
 
 /** A node on the way down. */
 interface Frame {
   readonly cid: Cid;
+  readonly isRoot: boolean;
   /** Undefined: not read yet, or given up for others' sake. */
   links: LinkList | undefined;
   heldBytes: number;
@@ -60,7 +64,10 @@ interface Frame {
 class CompletenessWalk {
   readonly #blocks: WalkedBlocks;
   readonly #pace: Pick<Pace, "breathe">;
+  readonly #anyDepth: boolean;
   readonly #stack: Frame[] = [];
+  /** Nodes to come back to when the stack is empty, the next one last: one for every MAX_WALK_DEPTH / 2 on the way down. */
+  readonly #left: Frame[] = [];
   readonly #missing = new Set<Cid>();
   /** Nodes above something that is missing: they are not gone into twice. */
   readonly #incomplete = new Set<Cid>();
@@ -70,21 +77,22 @@ class CompletenessWalk {
   #marks = 0;
   #heldBytes = 0;
 
-  constructor(blocks: WalkedBlocks, pace: Pick<Pace, "breathe">, memory: Budget) {
+  constructor({ blocks, pace, memory, anyDepth = false }: Walking) {
     this.#blocks = blocks;
     this.#pace = pace;
     this.#memory = memory;
+    this.#anyDepth = anyDepth;
   }
 
   async run(root: Cid): Promise<Completeness> {
-    const above = frameOf(root);
+    const above = frameOf(root, false);
     await this.#lookUp(above, [root]);
     try {
       // Also one that is known as complete: that says nothing of its list of kept commits (reached-links.ts).
-      if (above.whole && codecOf(root) === "dag-cbor") this.#stack.push(frameOf(root));
-      while (this.#stack.length > 0 && !this.#hasEnough) {
+      if (above.whole && codecOf(root) === "dag-cbor") this.#left.push(frameOf(root, true));
+      for (let frame = this.#next(); frame !== undefined && !this.#hasEnough; frame = this.#next()) {
         await this.#pace.breathe();
-        await this.#step(this.#stack.at(-1) ?? above);
+        await this.#step(frame);
       }
     } catch (error) {
       if (error instanceof Malformed) return { kind: "malformed", cid: error.cid, message: error.message };
@@ -98,6 +106,12 @@ class CompletenessWalk {
 
   get #hasEnough(): boolean {
     return this.#missing.size >= MAX_MISSING_TOLD || this.#incomplete.size >= WALK_INCOMPLETE_NODES;
+  }
+
+  #next(): Frame | undefined {
+    const left = this.#stack.length === 0 ? this.#left.pop() : undefined;
+    if (left !== undefined) this.#stack.push(left);
+    return this.#stack.at(-1);
   }
 
   async #step(frame: Frame): Promise<void> {
@@ -129,10 +143,16 @@ class CompletenessWalk {
     if (this.#incomplete.has(child) || this.#unmarked.has(child)) return;
     // It may lie below one of its siblings, too.
     if (frame.marksSeen !== this.#marks && (await this.#blocks.complete([child])).has(child)) return;
-    if (this.#stack.length >= MAX_WALK_DEPTH) {
-      throw new Malformed(child, `More than ${MAX_WALK_DEPTH} blocks lie below one another.`);
-    }
-    this.#stack.push(frameOf(child));
+    if (this.#stack.length >= MAX_WALK_DEPTH) this.#forgetUpper(child);
+    this.#stack.push(frameOf(child, false));
+  }
+
+  /** What is below is finished first; then the way from the first of these down to there is gone once more, and ends where that is marked. */
+  #forgetUpper(child: Cid): void {
+    if (!this.#anyDepth) throw new Malformed(child, `More than ${MAX_WALK_DEPTH} blocks lie below one another.`);
+    const upper = this.#stack.splice(0, MAX_WALK_DEPTH / 2);
+    for (const frame of upper) this.#release(frame);
+    for (const { cid, isRoot } of upper.slice(0, 1)) this.#left.push(frameOf(cid, isRoot));
   }
 
   async #leave(frame: Frame): Promise<void> {
@@ -164,7 +184,7 @@ class CompletenessWalk {
   async #read(frame: Frame): Promise<LinkList | undefined> {
     await this.#hold(frame, Math.ceil(((await this.#blocks.size(frame.cid)) ?? 0) * BYTES_A_BYTE));
     try {
-      frame.links = reachedLinks(frame.cid, await this.#blocks.get(frame.cid), frame === this.#stack[0]);
+      frame.links = reachedLinks(frame.cid, await this.#blocks.get(frame.cid), frame.isRoot);
       return frame.links;
     } catch (error) {
       if (hasCode(error, "format_invalid")) throw new Malformed(frame.cid, error.message);
@@ -207,6 +227,6 @@ class Malformed extends SynclineError {
   }
 }
 
-function frameOf(cid: Cid): Frame {
-  return { cid, links: undefined, heldBytes: 0, at: 0, isThrough: false, todo: [], marksSeen: 0, whole: true };
+function frameOf(cid: Cid, isRoot: boolean): Frame {
+  return { cid, isRoot, links: undefined, heldBytes: 0, at: 0, isThrough: false, todo: [], marksSeen: 0, whole: true };
 }

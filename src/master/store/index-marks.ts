@@ -30,11 +30,13 @@ export class IndexMarks {
   readonly #complete: Database.Statement<[Uint8Array], { complete: number }>;
   readonly #markComplete: Database.Statement<[number, Uint8Array, number]>;
   readonly #markSeen: Database.Statement<[number, Uint8Array, number]>;
+  readonly #seen: Database.Statement<[Uint8Array], { seen: number }>;
   #era: number;
 
   constructor(db: Database.Database) {
     this.#db = db;
     this.#complete = db.prepare("SELECT complete FROM blocks WHERE digest = ?");
+    this.#seen = db.prepare("SELECT seen FROM blocks WHERE digest = ?");
     this.#markComplete = db.prepare("UPDATE blocks SET complete = ? WHERE digest = ? AND complete < ?");
     this.#markSeen = db.prepare("UPDATE blocks SET seen = ? WHERE digest = ? AND seen < ?");
     this.#era = db.prepare<[], { era: number }>("SELECT era FROM totals").get()?.era ?? 1;
@@ -58,6 +60,11 @@ export class IndexMarks {
   /** Whether this collection marked the node and all below it. */
   isMarked(digest: Uint8Array, collection: number): boolean {
     return this.#complete.get(digest)?.complete === collection;
+  }
+
+  /** Whether this collection marked the block in any way. */
+  isReached(digest: Uint8Array, collection: number): boolean {
+    return (this.#seen.get(digest)?.seen ?? 0) >= collection;
   }
 
   /** Marks blocks as reached. Bytes that are a chunk may be a node too, whose links are another matter. */

@@ -77,6 +77,9 @@ export interface Collecting {
   /** Keeps these blocks, and not what they link to. */
   spare(cids: readonly Cid[]): Promise<void>;
 
+  /** Whether it is kept so far: marked as a node or a chunk, or spared. */
+  isSpared(cid: Cid): boolean;
+
   /**
    * From now on nothing counts as complete that is not marked. No swap may be between its check and its end at this moment, and all
    * that roots reach must be marked.

@@ -63,6 +63,10 @@ export class OwnerCollection implements Collecting {
     this.#options.index.marks.markReached(cids.map(digestOf), this.#number);
   }
 
+  isSpared(cid: Cid): boolean {
+    return this.#options.index.marks.isReached(digestOf(cid), this.#number);
+  }
+
   beginSweep(): void {
     this.#options.index.marks.beginEra(this.#number);
     this.#options.onSweep(this.#number);
