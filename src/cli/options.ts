@@ -81,6 +81,12 @@ export const OPTIONS = {
     wanted: "a number of seconds, or 0 for one history",
     parse: (given: string) => (/^\d+(\.\d+)?$/.test(given) ? Number(given) : undefined),
   },
+  histories: count("play so many, however long it takes, instead of --seconds", { onlyFlag: true }),
+  jobs: count("how many histories are played at once", {
+    onlyFlag: true,
+    fallbackText: "1; with --histories all cores",
+  }),
+  canaries: toggle("build known faults in, one by one, and show how each is noticed", { onlyFlag: true }),
   scenarios: path("<file>", "merges to play: the format is at the end of docs/merge.md", { onlyFlag: true }),
   lease: duration("how long blocks stay that no root reaches", { fallbackText: "24h" }),
   quota: size("most bytes that each wallet may store", { fallbackText: "no limit" }),

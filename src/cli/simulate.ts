@@ -6,18 +6,22 @@ export function register(program: Program): void {
   addCommand(program, {
     name: "simulate",
     summary: "play agents and merges in memory while everything fails, and say whether they end as they must",
-    options: ["seed", "seconds", "scenarios"],
+    options: ["seed", "seconds", "histories", "jobs", "canaries", "scenarios"],
     examples: [
       "syncline simulate --seconds 60",
       "syncline simulate --seed 17 --seconds 0",
+      "syncline simulate --histories 10000 --jobs 4 --json",
+      "syncline simulate --canaries",
       "syncline simulate --scenarios merges.json --json",
     ],
     async run(call) {
-      const { scenarios, seed, seconds } = call.options;
+      const { scenarios, seed, seconds, histories, jobs, canaries } = call.options;
       if (scenarios !== undefined)
         return (await import("./simulate-scenarios.ts")).simulateScenarios(scenarios, call.output);
+      if (canaries === true)
+        return (await import("./simulate-canaries.ts")).simulateCanaries(call.runtime, call.output);
       const first = seed ?? Math.floor(call.runtime.random.fraction() * SEEDS);
-      const asked = { seed: first, seconds: seconds ?? DEFAULT_SECONDS };
+      const asked = { seed: first, seconds: seconds ?? DEFAULT_SECONDS, histories, jobs };
       return (await import("./simulate-histories.ts")).simulateHistories(asked, call.runtime, call.output);
     },
   });

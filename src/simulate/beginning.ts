@@ -1,13 +1,18 @@
 /**
- * What histories begin with: a bucket that was just made, and devices that may write to it. It is made once for many histories, because
- * the signatures of wallets take longer than most of what happens in one; all of them are checked, each once.
+ * What histories begin with: a bucket that was just made, empty or with each machine's directory and the one that all share, and devices
+ * that may write to it. It is made once for many histories, because the signatures of wallets take longer than most of what happens in
+ * one; all of them are checked, each once.
  */
 import { BoundedMap } from "../base/bounded-map.ts";
 import type { Cid } from "../base/ids.ts";
+import { silentLog } from "../base/log.ts";
+import { nameFromText } from "../base/names.ts";
 import { Bucket } from "../bucket/bucket.ts";
 import type { BucketChecks } from "../bucket/bucket.ts";
 import { PackedRemote } from "../bucket/packed/packed-remote.ts";
+import type { PublishContext } from "../bucket/publish.ts";
 import type { Writer } from "../bucket/publish/next-commit.ts";
+import { openWriter } from "../bucket/writer.ts";
 import { createDeviceKey } from "../crypto/device-key.ts";
 import { walletSigner } from "../crypto/wallet.ts";
 import { decodeCertificate, signCertificate } from "../format/certificate.ts";
@@ -20,42 +25,68 @@ import type { BaseRoot } from "../overlay/journal-record.ts";
 import { seededRandom } from "./seeded-random.ts";
 import { Timeline } from "./timeline.ts";
 
+/** The names of machines; each has a directory of its own. */
+export const MACHINE_NAMES = [..."abcdefgh"];
+export const SHARED_HOME = "shared";
+
+export function homeOf(machine: string): string {
+  return `own-${machine}`;
+}
+
+/** A bucket as it was at one root. */
+export class Start {
+  readonly root: BaseRoot;
+  readonly #objects: readonly (readonly [name: string, bytes: Uint8Array])[];
+
+  private constructor(root: BaseRoot, objects: readonly (readonly [name: string, bytes: Uint8Array])[]) {
+    this.root = root;
+    this.#objects = objects;
+  }
+
+  static async of(made: MemoryObjectStore, bucket: Bucket): Promise<Start> {
+    const { cid: commit, body } = (await bucket.head()).commit;
+    const objects: [string, Uint8Array][] = [];
+    for await (const { name } of made.list("")) objects.push([name, (await made.get(name))?.bytes ?? new Uint8Array()]);
+    return new Start({ commit, tree: body.tree, seq: body.seq }, objects);
+  }
+
+  /** A store that holds the bucket, and that nobody else has. */
+  async store(nowMs?: () => number): Promise<MemoryObjectStore> {
+    const store = new MemoryObjectStore("memory://bucket", nowMs);
+    for (const [name, bytes] of this.#objects) await store.putNew(name, [bytes]);
+    return store;
+  }
+}
+
 export class Beginning {
   readonly genesis: Genesis;
-  /** The bucket's first root. */
-  readonly root: BaseRoot;
+  readonly empty: Start;
+  /** Each machine's directory is there, and the one that all share. */
+  readonly furnished: Start;
   readonly checks: BucketChecks;
-  readonly #made: MemoryObjectStore;
   readonly #writers = new Map<number, Promise<Writer>>();
 
-  private constructor(made: MemoryObjectStore, bucket: Bucket, root: BaseRoot, checks: BucketChecks) {
-    this.#made = made;
-    this.genesis = bucket.genesis;
-    this.root = root;
+  private constructor(genesis: Genesis, checks: BucketChecks, empty: Start, furnished: Start) {
+    this.genesis = genesis;
     this.checks = checks;
+    this.empty = empty;
+    this.furnished = furnished;
   }
 
   static async make(): Promise<Beginning> {
     const made = new MemoryObjectStore();
     const [clock, random] = [new Timeline(), seededRandom(1)];
-    const remote = new PackedRemote(made, { clock, random });
     const device = createDeviceKey(random);
+    const remote = new PackedRemote(made, { clock, random, writer: device.writer });
     const rights = { mode: 0o755, uid: 0, gid: 0 };
-    await Bucket.create(remote, { owner: OWNER, device, notAfter: NOT_AFTER, clock, random, ...rights });
+    const owned = { owner: OWNER, device, notAfter: NOT_AFTER, clock, random };
+    const { certificate } = await Bucket.create(remote, { ...owned, ...rights });
     const checks = { genesis: once(decodeGenesis), certificate: once(decodeCertificate), commit: commitsOnce() };
     const bucket = await Bucket.open(remote, { blocks: remote.blocks, checks });
-    const { cid: commit, body } = (await bucket.head()).commit;
-    return new Beginning(made, bucket, { commit, tree: body.tree, seq: body.seq }, checks);
-  }
-
-  /** A store that holds the bucket, and that nobody else has. */
-  async store(nowMs?: () => number): Promise<MemoryObjectStore> {
-    const copy = new MemoryObjectStore("memory://bucket", nowMs);
-    for await (const { name } of this.#made.list("")) {
-      const object = await this.#made.get(name);
-      if (object !== undefined) await copy.putNew(name, [object.bytes]);
-    }
-    return copy;
+    const empty = await Start.of(made, bucket);
+    const context = { bucket, writer: { device, certificate }, clock, random, log: silentLog };
+    await clock.run(furnish(context));
+    return new Beginning(bucket.genesis, checks, empty, await Start.of(made, bucket));
   }
 
   /** Of each number the same device. */
@@ -64,6 +95,13 @@ export class Beginning {
     this.#writers.set(number, known);
     return known;
   }
+}
+
+async function furnish(context: PublishContext): Promise<void> {
+  await using writer = await openWriter(context, 1);
+  for (const path of [SHARED_HOME, ...MACHINE_NAMES.map(homeOf)])
+    await writer.makeDirectory([nameFromText(path)], { mode: 0o755, uid: 0, gid: 0 });
+  await writer.publish();
 }
 
 async function certified(number: number, genesis: Cid): Promise<Writer> {

@@ -20,6 +20,17 @@ export type Fault = (typeof FAULTS)[number];
 export class FaultCounts {
   readonly #counts = new Map<Fault, number>(FAULTS.map((fault) => [fault, 0]));
 
+  static of(entries: readonly (readonly [Fault, number])[]): FaultCounts {
+    const counts = new FaultCounts();
+    for (const [fault, count] of entries) counts.#counts.set(fault, count);
+    return counts;
+  }
+
+  /** Of all faults together. */
+  get total(): number {
+    return [...this.#counts.values()].reduce((sum, count) => sum + count, 0);
+  }
+
   count(fault: Fault): void {
     this.#counts.set(fault, this.of(fault) + 1);
   }

@@ -18,6 +18,7 @@ import type { BucketRemote, PreparedSwap } from "../bucket/remote.ts";
 import type { MergeSnapshots } from "../bucket/publish/workspace.ts";
 import type { Writer } from "../bucket/publish/next-commit.ts";
 import type { ObjectStore } from "../objects/object-store.ts";
+import type { BaseRoot } from "../overlay/journal-record.ts";
 import { dataReaderOf } from "../overlay/data-reader.ts";
 import { packChanged, PackedObjects, unpackChanged } from "../overlay/packed-epoch.ts";
 import { openVfs } from "../vfs/open-vfs.ts";
@@ -49,6 +50,8 @@ export interface MachineOptions {
   /** Certifies devices. */
   readonly certify: () => Promise<Writer>;
   readonly beginning: Beginning;
+  /** The root that it begins with. */
+  readonly root: BaseRoot;
   readonly merge: MergeSnapshots | undefined;
   /** How far its clock is ahead of the world's. */
   readonly skewMs: number;
@@ -114,7 +117,7 @@ export class Machine {
 
   /** Starts an agent, which needs no answer from the store. */
   async start(): Promise<void> {
-    const { timeline, random, link, certify, beginning, merge, skewMs } = this.#options;
+    const { timeline, random, link, certify, beginning, root, merge, skewMs } = this.#options;
     const process = new SimulatedProcess(timeline, skewMs);
     const { clock } = process;
     const store = link(process);
@@ -125,7 +128,7 @@ export class Machine {
       random,
       forget: () => remote.forgetPlacement(),
     });
-    const { genesis, checks, root } = beginning;
+    const { genesis, checks } = beginning;
     const bucket = await Bucket.open(this.#overheard(withKnownGenesis(remote, genesis.bytes)), { blocks, checks });
     const vfs = openVfs({ storage: this.#disk, blocks, base: root, clock, log: silentLog, limits: LIMITS });
     const publisher = this.#publisher(process, bucket, writer, vfs, merge);

@@ -10,8 +10,20 @@ const TROUBLES = [
   ...(["kill", "kill", "power loss", "partition", "partition", "disk full"] as const),
   ...(["collection", "collection", "days off"] as const),
 ];
-const LONG_PART = 0.1;
-const LONG_TIMES = 4;
+/**
+ * Most histories are short, so that many are tried: what goes wrong at all mostly goes wrong with few operations. Some are long: what many
+ * epochs of many machines come to is not seen in short ones. Deeds follow a Pareto distribution: half of the histories have at most five,
+ * one in ten more than 18, one in forty more than 55.
+ */
+const FEWEST_DEEDS = 3;
+const MOST_DEEDS = 320;
+const TAIL = 1.25;
+/** From here on there may be more machines. */
+const MANY_DEEDS = 20;
+/** How much time there is for a deed, on the average: at least, and at most. */
+const DEED_MS = [80, 480] as const;
+/** Beside those that any history has, one more for so many deeds. */
+const DEEDS_PER_TROUBLE = 12;
 /** Between two machines. */
 const MOST_SKEW_MS = 2 * 60 * 60 * 1000;
 
@@ -20,6 +32,8 @@ export interface Plan {
   readonly machines: number;
   /** How far each machine's clock is ahead. */
   readonly skewsMs: readonly number[];
+  /** Whether the machines have to make their directories, too: all of them the one that they share. */
+  readonly beginsEmpty: boolean;
   /** Whether the bucket is collected once more when all is quiet. */
   readonly endsCollected: boolean;
   readonly chances: LinkChances;
@@ -47,20 +61,29 @@ export interface Trouble {
 
 export function planOf(seed: number): Plan {
   const random = seededRandom(seed);
-  // A few are long: what many epochs of many machines come to is not seen in short ones.
-  const isLong = random.fraction() < LONG_PART;
-  const times = isLong ? LONG_TIMES : 1;
-  const machines = (isLong ? 3 : 2) + below(random, 3);
+  const many = Math.min(MOST_DEEDS, Math.floor(FEWEST_DEEDS * (1 - random.fraction()) ** (-1 / TAIL)));
+  const machines = 2 + below(random, many < MANY_DEEDS ? 2 : 4);
   const skewsMs = listOf(machines, () => (random.fraction() < 0.5 ? 0 : (random.fraction() - 0.5) * MOST_SKEW_MS));
-  const lengthMs = (2_000 + random.fraction() * 30_000) * times;
-  const deeds = listOf((20 + below(random, 60)) * times, () => ({
+  const [shortest, longest] = DEED_MS;
+  const lengthMs = many * (shortest + random.fraction() * (longest - shortest));
+  const deeds = listOf(many, () => ({
     atMs: random.fraction() * lengthMs,
     machine: below(random, machines),
     deed: anyDeed(random),
   }));
-  const troubles = listOf(below(random, 7 * times), () => anyTrouble(random, machines, lengthMs));
+  const troubles = listOf(below(random, 4 + many / DEEDS_PER_TROUBLE), () => anyTrouble(random, machines, lengthMs));
+  const beginsEmpty = random.fraction() < 0.25;
   const [chances, endsCollected] = [anyChances(random), random.fraction() < 0.25];
-  return { seed, machines, skewsMs, endsCollected, chances, deeds: byTime(deeds), troubles: byTime(troubles) };
+  return {
+    seed,
+    machines,
+    skewsMs,
+    beginsEmpty,
+    endsCollected,
+    chances,
+    deeds: byTime(deeds),
+    troubles: byTime(troubles),
+  };
 }
 
 function anyDeed(random: Random): Deed {
@@ -84,7 +107,7 @@ function anyTrouble(random: Random, machines: number, lengthMs: number): Trouble
 
 /** One history in four has a network that loses nothing. */
 function anyChances(random: Random): LinkChances {
-  const level = random.fraction() < 0.25 ? 0 : random.fraction() * 0.1;
+  const level = random.fraction() < 0.25 ? 0 : random.fraction() * 0.2;
   const share = () => level * random.fraction();
   return { requestLost: share(), replyLost: share(), twice: share(), late: share(), flip: share() / 4 };
 }

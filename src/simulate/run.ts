@@ -1,17 +1,46 @@
-/** Plays histories of one number after the other, until time is up or one goes wrong. */
+/**
+ * Plays histories of one number after the other, until so many are played, time is up or one goes wrong; on several threads if that is
+ * wanted. What comes out does not depend on how many: results are taken in the order of the numbers.
+ */
+import { availableParallelism } from "node:os";
 import type { Clock } from "../base/clock.ts";
 import { Beginning } from "./beginning.ts";
 import { FaultCounts } from "./fault-counts.ts";
+import { RunDigest } from "./history-chunk.ts";
+import type { HistoryChunk, WrongHistory } from "./history-chunk.ts";
+import { localPlayer, threadPlayer } from "./history-player.ts";
+import type { HistoryPlayer } from "./history-player.ts";
 import { planOf } from "./plan.ts";
 import type { Plan } from "./plan.ts";
+import type { Sabotage } from "./sabotage.ts";
 import { shrink } from "./shrink.ts";
 import { play } from "./world.ts";
 import type { Outcome } from "./world.ts";
 
-export interface Run {
+/** At least one history, from number `seed` on: `histories` of them, or as many as begin within `seconds`. */
+export interface RunOptions {
+  readonly clock: Clock;
+  readonly seed: number;
+  readonly histories?: number | undefined;
+  readonly seconds: number;
+  /** How many play at once. */
+  readonly jobs?: number | undefined;
+  /** A known fault to build in. */
+  readonly sabotage?: Sabotage | undefined;
+  /** Told after each few. */
+  readonly played?: (played: Played) => void;
+}
+
+/** All histories from the first one on, without a gap. */
+export interface Played {
   /** How many went well. */
   readonly histories: number;
   readonly counts: FaultCounts;
+  /** Of the traces of all of them, in hex: the same for the same ones. */
+  readonly digest: string;
+}
+
+export interface Run extends Played {
   readonly failure: Failure | undefined;
 }
 
@@ -23,27 +52,86 @@ export interface Failure {
   readonly shrunk: { readonly plan: Plan; readonly outcome: Outcome };
 }
 
-/** At least one history, from number `seed` on. `played` is told after each. */
-export async function runHistories(
-  clock: Clock,
-  seed: number,
-  seconds: number,
-  played: (histories: number) => void = () => {},
-): Promise<Run> {
-  const counts = new FaultCounts();
+export async function runHistories(options: RunOptions): Promise<Run> {
   const beginning = await Beginning.make();
-  const endMs = clock.monotonicMs() + seconds * 1000;
-  let histories = 0;
-  do {
-    const plan = planOf(seed + histories);
-    const { violations, counts: fired } = await play(plan, beginning);
-    counts.add(fired);
-    if (violations.length > 0) {
-      const shortest = await shrink(plan, async (shorter) => (await play(shorter, beginning)).violations.length > 0);
-      const shrunk = { plan: shortest, outcome: await play(shortest, beginning) };
-      return { histories, counts, failure: { seed: plan.seed, violations, shrunk } };
-    }
-    played(++histories);
-  } while (clock.monotonicMs() < endMs);
-  return { histories, counts, failure: undefined };
+  const { sabotage } = options;
+  const jobs = options.jobs ?? (options.histories === undefined ? 1 : availableParallelism());
+  const players = Array.from({ length: jobs }, () =>
+    jobs === 1 ? localPlayer(beginning, sabotage) : threadPlayer(sabotage),
+  );
+  const course = new Course(options);
+  try {
+    await Promise.all(players.map((player) => keepPlaying(course, player)));
+  } finally {
+    await Promise.all(players.map((player) => player.end()));
+  }
+  const { wrong } = course;
+  return { ...course.played(), failure: wrong && (await shrunk(wrong, beginning, sabotage)) };
 }
+
+async function keepPlaying(course: Course, player: HistoryPlayer): Promise<void> {
+  for (let next = course.next(); next !== undefined; next = course.next())
+    course.take(next.index, await player.play(next.seed, next.many));
+}
+
+/** Hands out chunks of numbers, and takes what became of them in their order. */
+class Course {
+  /** The first one that went wrong. */
+  wrong: WrongHistory | undefined;
+  readonly #options: RunOptions;
+  readonly #counts = new FaultCounts();
+  readonly #digest = new RunDigest();
+  readonly #waiting = new Map<number, HistoryChunk>();
+  readonly #endMs: number;
+  #asked = 0;
+  #taken = 0;
+  #histories = 0;
+  /** Behind a chunk in which one went wrong none is of any interest. */
+  #lastIndex = Infinity;
+
+  constructor(options: RunOptions) {
+    this.#options = options;
+    this.#endMs = options.clock.monotonicMs() + options.seconds * 1000;
+  }
+
+  next(): { readonly index: number; readonly seed: number; readonly many: number } | undefined {
+    const { clock, seed, histories } = this.#options;
+    const index = this.#asked;
+    const size = histories === undefined ? 1 : CHUNK;
+    const many = Math.min(size, (histories ?? Infinity) - index * size);
+    const isLate = histories === undefined && index > 0 && clock.monotonicMs() >= this.#endMs;
+    if (many <= 0 || isLate || index > this.#lastIndex) return undefined;
+    this.#asked++;
+    return { index, seed: seed + index * size, many };
+  }
+
+  take(index: number, chunk: HistoryChunk): void {
+    this.#waiting.set(index, chunk);
+    if (chunk.wrong !== undefined) this.#lastIndex = Math.min(this.#lastIndex, index);
+    for (let next = this.#waiting.get(this.#taken); next !== undefined; next = this.#waiting.get(this.#taken)) {
+      this.#waiting.delete(this.#taken++);
+      if (this.wrong === undefined) this.#add(next);
+    }
+    this.#options.played?.(this.played());
+  }
+
+  played(): Played {
+    return { histories: this.#histories, counts: this.#counts, digest: this.#digest.hex };
+  }
+
+  #add({ digests, counts, wrong }: HistoryChunk): void {
+    for (const digest of digests) this.#digest.add(digest);
+    this.#counts.add(FaultCounts.of(counts));
+    this.#histories += digests.length - (wrong === undefined ? 0 : 1);
+    this.wrong = wrong;
+  }
+}
+
+async function shrunk({ seed, violations }: WrongHistory, beginning: Beginning, sabotage?: Sabotage): Promise<Failure> {
+  const isWrong = async (plan: Plan) => (await play(plan, beginning, sabotage)).violations.length > 0;
+  const plan = await shrink(planOf(seed), isWrong);
+  return { seed, violations, shrunk: { plan, outcome: await play(plan, beginning, sabotage) } };
+}
+
+/** Histories that are handed out at once. */
+const CHUNK = 8;

@@ -7,6 +7,7 @@ import { verifyBucket } from "../bucket/verify.ts";
 import { systemClock } from "../base/clock.ts";
 import type { ObjectStore } from "../objects/object-store.ts";
 import { SynclineError } from "../base/errors.ts";
+import { homeOf, MACHINE_NAMES, SHARED_HOME } from "./beginning.ts";
 import type { Tokens } from "./deeds.ts";
 import { tokensIn } from "./deeds.ts";
 import type { KernelMount } from "./kernel-mount.ts";
@@ -29,7 +30,7 @@ export async function settledFaults({ machines, fresh, tokens, store, checks, re
   if (restless.length > 0) return restless;
   const tree = await treeOf(mountOf(fresh));
   const faults: string[] = [];
-  const homes = new Set(["", "shared", ...machines.map(({ name }) => `own-${name}`)]);
+  const homes = new Set(["", SHARED_HOME, ...MACHINE_NAMES.map(homeOf)]);
   for (const path of tree.keys()) if (isAstray(path, homes)) faults.push(`astray: ${path}`);
   const compare = async (what: string, machine: Machine) =>
     faults.push(...differences(tree, await treeOf(mountOf(machine))).map((line) => `${what}: ${line}`));

@@ -4,6 +4,8 @@
  */
 import { hasCode, isDamage, SynclineError } from "../base/errors.ts";
 import type { ObjectStore } from "../objects/object-store.ts";
+import type { BaseRoot } from "../overlay/journal-record.ts";
+import { homeOf, MACHINE_NAMES, SHARED_HOME } from "./beginning.ts";
 import type { Beginning } from "./beginning.ts";
 import { perform, placeDeed, Tokens } from "./deeds.ts";
 import type { Deed } from "./deeds.ts";
@@ -30,13 +32,10 @@ export interface Outcome {
 /** Plays one history. The same plan gives the same trace. */
 export async function play(plan: Plan, beginning: Beginning, sabotage?: Sabotage): Promise<Outcome> {
   const timeline = new Timeline();
-  const world = new World(
-    plan,
-    beginning,
-    await beginning.store(() => Number(timeline.nowNs() / 1_000_000n)),
-    timeline,
-    sabotage,
-  );
+  const { empty, furnished } = beginning;
+  const start = plan.beginsEmpty ? empty : furnished;
+  const store = await start.store(() => Number(timeline.nowNs() / 1_000_000n));
+  const world = new World({ plan, beginning, root: start.root, store, timeline, sabotage });
   try {
     return await timeline.run(world.play());
   } catch (error) {
@@ -46,10 +45,20 @@ export async function play(plan: Plan, beginning: Beginning, sabotage?: Sabotage
   }
 }
 
+interface WorldOptions {
+  readonly plan: Plan;
+  readonly beginning: Beginning;
+  readonly root: BaseRoot;
+  readonly store: ObjectStore;
+  readonly timeline: Timeline;
+  readonly sabotage: Sabotage | undefined;
+}
+
 class World {
   readonly counts = new FaultCounts();
   readonly trace: Trace;
   readonly #plan: Plan;
+  readonly #root: BaseRoot;
   readonly #beginning: Beginning;
   readonly #timeline: Timeline;
   readonly #sabotage: Sabotage | undefined;
@@ -66,14 +75,9 @@ class World {
   #unknownSwaps = 0;
   #devices = 0;
 
-  constructor(
-    plan: Plan,
-    beginning: Beginning,
-    store: ObjectStore,
-    timeline: Timeline,
-    sabotage: Sabotage | undefined,
-  ) {
+  constructor({ plan, beginning, root, store, timeline, sabotage }: WorldOptions) {
     this.#plan = plan;
+    this.#root = root;
     this.#beginning = beginning;
     this.#timeline = timeline;
     this.#sabotage = sabotage;
@@ -115,7 +119,7 @@ class World {
   }
 
   #machine(index: number): Machine {
-    const name = NAMES[index] ?? "z";
+    const name = MACHINE_NAMES[index] ?? "z";
     const random = seededRandom(this.#plan.seed * 31 + index + 7);
     const link = (process: SimulatedProcess): ObjectStore => {
       return new SimulatedLink({
@@ -136,6 +140,7 @@ class World {
       link,
       certify: () => this.#beginning.writer(++this.#devices),
       beginning: this.#beginning,
+      root: this.#root,
       merge: this.#sabotage === "a conflict copy dropped" ? mergeDroppingCopies : undefined,
       skewMs: this.#plan.skewsMs[index] ?? 0,
       forgetsSyncs: this.#sabotage === "fsync that does not sync",
@@ -158,11 +163,12 @@ class World {
     for (const token of sealed) this.#tokens.durable.add(token);
   }
 
-  /** Makes the machine's directories, as on a new mount. */
+  /** Makes the machine's directories if nobody did. */
   async #begin(machine: Machine, skewMs: number): Promise<void> {
     if (skewMs !== 0) this.counts.count("clock skew");
     await machine.start();
-    for (const directory of [`own-${machine.name}`, "shared"]) await this.#makeDirectory(machine, directory);
+    if (!this.#plan.beginsEmpty) return;
+    for (const directory of [homeOf(machine.name), SHARED_HOME]) await this.#makeDirectory(machine, directory);
   }
 
   async #makeDirectory({ mount, name }: Machine, path: string): Promise<void> {
@@ -191,7 +197,7 @@ class World {
   async #do(machine: Machine, { deed }: PlannedDeed): Promise<void> {
     const { mount, process } = machine;
     if (mount === undefined || process === undefined) return;
-    const root = deed.own ? `own-${machine.name}` : "shared";
+    const root = deed.own ? homeOf(machine.name) : SHARED_HOME;
     const work = async () => {
       const placed = await placeDeed(mount, root, deed, this.#tokens.next(machine.name));
       const errno = await perform(mount, placed, this.#tokens);
@@ -331,7 +337,6 @@ function madeBy({ made }: Tokens, name: string): string[] {
   return [...made].filter((token) => token[1] === name);
 }
 
-const NAMES = [..."abcdefgh"];
 const TWO_PATHS: ReadonlySet<string> = new Set(["rename", "exchange", "link"]);
 const STRAGGLERS_MS = 12_000;
 /** Some collections end before they are killed. */

@@ -1,0 +1,37 @@
+/** Plays histories: here, or on a thread of its own (history-worker.ts). */
+import { Worker } from "node:worker_threads";
+import { createCaller } from "../agent/rpc.ts";
+import { SynclineError } from "../base/errors.ts";
+import type { Beginning } from "./beginning.ts";
+import { playChunk } from "./history-chunk.ts";
+import type { HistoryChunk } from "./history-chunk.ts";
+import type { Sabotage } from "./sabotage.ts";
+
+export interface HistoryPlayer {
+  /** Plays `many` histories from number `first` on, up to one that goes wrong. */
+  play(first: number, many: number): Promise<HistoryChunk>;
+  end(): Promise<unknown>;
+}
+
+/** What is asked of the thread. */
+export type HistoryMethods = {
+  play(asked: {
+    readonly first: number;
+    readonly many: number;
+    readonly sabotage: Sabotage | undefined;
+  }): Promise<HistoryChunk>;
+};
+
+export function localPlayer(beginning: Beginning, sabotage: Sabotage | undefined): HistoryPlayer {
+  return { play: (first, many) => playChunk(beginning, first, many, sabotage), end: async () => {} };
+}
+
+export function threadPlayer(sabotage: Sabotage | undefined): HistoryPlayer {
+  const worker = new Worker(new URL("history-worker.js", import.meta.url), { name: "histories" });
+  const { call, stop } = createCaller<HistoryMethods>(worker);
+  const died = (cause?: unknown) =>
+    stop(new SynclineError("internal", "A thread that plays histories ended.", { cause }));
+  worker.once("error", died);
+  worker.once("exit", () => died());
+  return { play: (first, many) => call("play", { first, many, sabotage }), end: () => worker.terminate() };
+}
