@@ -55,6 +55,8 @@ export interface CollectionReport {
     readonly objects: number;
     readonly bytes: number;
     readonly freedBytes: number;
+    /** Leases and bases that cannot be read. */
+    readonly passedOver: readonly { readonly object: string; readonly what: string }[];
   } | null;
   readonly error: ErrorReport | null;
 }
@@ -122,9 +124,9 @@ export function flushReport(state: PublisherState, pending: PendingReport, asked
 
 function collectionReport({ running, last, error }: CollectionState): CollectionReport {
   if (last === undefined) return { running, last: null, error: reportError(error) };
-  const { objects, bytes } = last.report;
+  const { objects, bytes, passedOver } = last.report;
   const freedBytes = bytes.before - bytes.after;
-  const figures = { time: timeText(last.timeNs), objects: objects.after, bytes: bytes.after, freedBytes };
+  const figures = { time: timeText(last.timeNs), objects: objects.after, bytes: bytes.after, freedBytes, passedOver };
   return { running, last: figures, error: reportError(error) };
 }
 

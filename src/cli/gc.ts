@@ -1,4 +1,5 @@
 /** `syncline gc`: thins a bucket's history by the rule of retention, and gives back the space of what nothing needs any more. */
+import { escapeForPrint } from "../base/names.ts";
 import { parseAddress } from "../bucket/address.ts";
 import { collect, type CollectOptions, type CollectReport } from "../bucket/gc/collector.ts";
 import { thin, type ThinOptions } from "../bucket/gc/thin.ts";
@@ -59,14 +60,19 @@ async function collectAt(
 async function collectBehind(remote: HttpRemote, options: Collecting): Promise<CollectReport> {
   const thinned = await thin(options);
   const { packs, ...collected } = await remote.collect(options.dryRun);
-  return { ...thinned, objects: packs, ...collected };
+  return { ...thinned, objects: packs, ...collected, passedOver: [] };
 }
 
-function textOf({ commits, objects, bytes, dropped }: CollectReport, freedBytes: number, dryRun: boolean): string {
+function textOf(
+  { commits, objects, bytes, dropped, passedOver }: CollectReport,
+  freedBytes: number,
+  dryRun: boolean,
+): string {
   const lines = [
     `${dryRun ? "would free" : "freed"} ${printBytes(Math.max(0, freedBytes))}: ${printBytes(bytes.before)} before, ${printBytes(bytes.after)} after`,
     `${printCount(objects.before, "object")} before, ${objects.after} after; ${printCount(dropped, "pack")} dropped`,
     `${printCount(commits.before, "retained root")} before, ${commits.after} after`,
+    ...passedOver.map(({ object, what }) => `passed over ${object}, which ${escapeForPrint(what)}`),
   ];
   return lines.join("\n");
 }

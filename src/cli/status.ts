@@ -63,6 +63,8 @@ function textOf(agent: AgentStatus): string {
   const last = collection?.last ?? null;
   if (last !== null)
     lines.push(`  collected  ${last.time}: ${printCount(last.objects, "object")}, ${printBytes(last.bytes)}`);
+  for (const { object, what } of last?.passedOver ?? [])
+    lines.push(`  garbage    passed over ${printText(object)}, which ${printText(what)}`);
   const newest = conflicts.at(-1);
   if (newest !== undefined) lines.push(`  conflicts  ${conflicts.length}, newest: ${printText(newest.path)}`);
   if (lastError !== null) lines.push(`  problem    ${printText(lastError.message)}`);

@@ -7,6 +7,10 @@ import type { PackName } from "../base/ids.ts";
 import { decodeCbor, encodeCbor } from "./dag-cbor.ts";
 import { packFromReference, packReference } from "./object-name.ts";
 
+/** How long a lease protects packs from the store's date of it, and `bases/<writer>` a root. */
+export const LEASE_LIFE_MS = 24 * 60 * 60 * 1000;
+export const BASES_LIFE_MS = 90 * LEASE_LIFE_MS;
+
 export function encodeLease(packs: readonly PackName[]): Uint8Array {
   return encodeCbor([1, packs.map(packReference).sort(Buffer.compare)]);
 }

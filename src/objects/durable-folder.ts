@@ -91,6 +91,18 @@ export class DurableFolder {
     return join(folder, `${process.pid}-${Buffer.from(this.#random.bytes(8)).toString("hex")}`);
   }
 
+  /** The date that the file system gives a file that is made now; over a network it is the server's. */
+  async now(): Promise<number> {
+    const path = await this.temporaryPath();
+    const file = await this.#disk.open(path, "wx");
+    try {
+      return (await file.stat()).mtimeMs;
+    } finally {
+      await file.close();
+      await this.remove(path);
+    }
+  }
+
   async remove(path: string): Promise<void> {
     await this.#disk.unlink(path).catch((cause: unknown) => {
       if (!failedWith(cause, "ENOENT", "ENOTDIR")) throw cause;

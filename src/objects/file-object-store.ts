@@ -153,6 +153,11 @@ export class FileObjectStore implements ObjectStore {
     }
   }
 
+  async now(): Promise<number | undefined> {
+    // A folder in which nothing can be made, as when its disk is full, may still be read and emptied.
+    return this.#folder.now().catch(() => undefined);
+  }
+
   watch(name: string, changed: () => void): Disposable {
     return watchFolder(this.#folder.path, name, changed);
   }

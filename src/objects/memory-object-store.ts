@@ -5,9 +5,11 @@ import type { ByteRange, ObjectBody, ObjectInfo, ObjectStore, PutOutcome, Stored
 export class MemoryObjectStore implements ObjectStore {
   readonly address: string;
   readonly #objects = new Map<string, { readonly bytes: Uint8Array; readonly modifiedMs: number }>();
-  readonly #nowMs: () => number;
+  /** Undefined: its date is a count of writes. */
+  readonly #nowMs: (() => number) | undefined;
+  #writes = 0;
 
-  constructor(address = "memory:", nowMs = counting()) {
+  constructor(address = "memory:", nowMs?: () => number) {
     this.address = address;
     this.#nowMs = nowMs;
   }
@@ -60,6 +62,10 @@ export class MemoryObjectStore implements ObjectStore {
     }
   }
 
+  async now(): Promise<number | undefined> {
+    return this.#nowMs?.();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {}
 
   #bytes(name: string): Uint8Array {
@@ -69,7 +75,7 @@ export class MemoryObjectStore implements ObjectStore {
   }
 
   #store(name: string, bytes: Uint8Array): PutOutcome {
-    this.#objects.set(name, { bytes, modifiedMs: this.#nowMs() });
+    this.#objects.set(name, { bytes, modifiedMs: this.#nowMs?.() ?? ++this.#writes });
     return { kind: "stored", token: tokenOf(bytes) };
   }
 }
@@ -78,9 +84,4 @@ async function collect(body: ObjectBody): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of body) chunks.push(chunk);
   return new Uint8Array(Buffer.concat(chunks));
-}
-
-function counting(): () => number {
-  let writes = 0;
-  return () => ++writes;
 }

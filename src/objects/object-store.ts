@@ -46,6 +46,12 @@ export interface ObjectStore extends AsyncDisposable {
   /** All objects whose names start with `prefix`, in no order. For repair and the collector only: it may be slow. */
   list(prefix: string): AsyncIterable<ObjectInfo>;
 
+  /**
+   * The date that the store would give an object now, in milliseconds since 1970: ages of objects count from it, since the clock
+   * here may be wrong. Undefined where it cannot be told. A decorator passes it on.
+   */
+  now(): Promise<number | undefined>;
+
   /** A line in which writers may wait for one another, as BucketRemote.takeTurn. Absent where there is none. */
   takeTurn?(): Promise<Disposable>;
 

@@ -94,6 +94,10 @@ export class SimulatedLink implements ObjectStore {
     if (outcome === undefined) throw unreachable(this.address);
   }
 
+  now(): Promise<number | undefined> {
+    return this.#read(() => this.#options.store.now());
+  }
+
   async *list(prefix: string): AsyncIterable<ObjectInfo> {
     const objects = await this.#read(async () => {
       const all: ObjectInfo[] = [];

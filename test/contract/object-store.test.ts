@@ -12,6 +12,9 @@ const ports = { clock: systemClock, random: systemRandom };
 describe("memory", () => {
   objectStoreContract(async () => new MemoryObjectStore());
 });
+describe("memory with a clock", () => {
+  objectStoreContract(async () => new MemoryObjectStore("memory:", () => performance.now()));
+});
 describe("file", () => {
   objectStoreContract(async () => {
     const path = join(await temporaryFolder(), "deep", "bucket");

@@ -150,6 +150,17 @@ export function objectStoreContract(open: () => Promise<ObjectStore>): void {
     expect(await listed(store, "")).toEqual(["commit/1e20 11", "genesis 7", "pack/aa 7", "pack/ab 7", "root 4"]);
   });
 
+  test("its date goes on with the dates of what is written", async () => {
+    const store = await opened();
+    const before = await store.now();
+    if (before === undefined) return;
+    await store.putNew("pack/0", [bytes("x")]);
+    const modifiedMs = (await store.head("pack/0"))?.modifiedMs ?? Number.NaN;
+    expect(modifiedMs).toBeGreaterThanOrEqual(before);
+    expect(await store.now()).toBeGreaterThanOrEqual(modifiedMs);
+    expect(await listed(store, "")).toEqual(["pack/0 1"]);
+  });
+
   test("deleting twice is harmless", async () => {
     const store = await opened();
     await store.putNew("lease/0", [bytes("x")]);

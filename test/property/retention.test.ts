@@ -2,7 +2,7 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import type { Lamport } from "../../src/base/ids.ts";
-import { retained, type TimedCommit } from "../../src/bucket/gc/retention.ts";
+import { agreedTime, retained, type TimedCommit } from "../../src/bucket/gc/retention.ts";
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
@@ -90,3 +90,55 @@ test("a commit every five seconds for 100 days leaves a day of them, the hours o
   expect(kept.size).toBeGreaterThan(perDay + 6 * 24 + 80);
   expect(kept.size).toBeLessThan(perDay + 7 * 24 + 92);
 });
+
+test("commits agree on the latest time if each comes at most a day after those before it", () => {
+  const steps = fc.array(fc.integer({ min: -DAY, max: DAY }), { minLength: 1, maxLength: 100 });
+  fc.assert(
+    fc.property(steps, (bys) => {
+      let latest = NOW;
+      const history = [NOW];
+      for (const by of bys) {
+        history.push(latest + by);
+        latest = Math.max(latest, latest + by);
+      }
+      expect(agreedTime(history.map(timed))).toBe(ns(latest));
+    }),
+  );
+});
+
+test("a leap is not agreed on before others claim the same for a day, and not as long as somebody is where it began", () => {
+  const leap = fc.integer({ min: 2 * DAY, max: 400 * DAY });
+  fc.assert(
+    fc.property(leap, fc.array(fc.boolean(), { maxLength: 20 }), fc.nat({ max: 40 }), (by, mixed, alone) => {
+      const leaps = [...mixed, false, ...Array.from({ length: alone }, () => true)];
+      const history = [NOW, ...leaps.map((isAhead, index) => NOW + index * HOUR + (isAhead ? by : 0))];
+      const agreed = agreedTime(history.map(timed));
+      expect(agreed >= ns(NOW + by)).toBe(alone > 24);
+    }),
+  );
+});
+
+test("what is agreed on is a time that some commit gives, and never later than all of them", () => {
+  fc.assert(
+    fc.property(anyHistory, (history) => {
+      const first = timed(NOW - 100 * DAY, 0);
+      const all = [first, ...history];
+      expect(all.map(({ timeNs }) => timeNs)).toContain(agreedTime(all));
+    }),
+  );
+});
+
+test("a bucket that is used every few weeks is no more than one use behind", () => {
+  const uses = fc.array(fc.integer({ min: 2 * DAY, max: 60 * DAY }), { minLength: 1, maxLength: 20 });
+  fc.assert(
+    fc.property(uses, (gaps) => {
+      let at = NOW;
+      const times = [NOW, ...gaps.map((gap) => (at += gap))];
+      expect(agreedTime(times.map(timed))).toBe(ns(times.at(-2) ?? 0));
+    }),
+  );
+});
+
+function timed(ms: number, index: number): TimedCommit {
+  return { seq: (index + 1) as Lamport, timeNs: ns(ms) };
+}

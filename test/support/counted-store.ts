@@ -49,6 +49,7 @@ export function countedStore(inner: ObjectStore): CountedStore {
     putNew: (name, body, durable) => put(name, body, (chunks) => inner.putNew(name, chunks, durable)),
     putIfMatch: (name, body, token) => put(name, body, (chunks) => inner.putIfMatch(name, chunks, token)),
     settle: () => inner.settle(),
+    now: () => inner.now(),
     delete: (name) => inner.delete(name),
     list: (prefix) => inner.list(prefix),
     [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),

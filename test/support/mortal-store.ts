@@ -30,6 +30,7 @@ export function mortalStore(inner: ObjectStore, at: number, done: boolean): Mort
     getTail: async (name, length) => (alive(), inner.getTail(name, length)),
     putNew: (name, body, durable) => change(() => inner.putNew(name, body, durable)),
     putIfMatch: (name, body, token) => change(() => inner.putIfMatch(name, body, token)),
+    now: async () => (alive(), inner.now()),
     settle: async () => (alive(), inner.settle()),
     delete: (name) => change(() => inner.delete(name)),
     list: (prefix) => (alive(), inner.list(prefix)),

@@ -162,6 +162,7 @@ export class PackedWorld {
         }),
       putIfMatch: (name, body, token) => wander(() => inner.putIfMatch(name, body, token)),
       settle: () => wander(() => inner.settle()),
+      now: () => wander(() => inner.now()),
       delete: (name) => wander(() => inner.delete(name)),
       list: (prefix) => inner.list(prefix),
       [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),

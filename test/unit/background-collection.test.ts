@@ -59,6 +59,7 @@ function reportOf(retained: number): CollectReport {
     dropped: 1,
     repackedBytes: 0,
     swaps: 2,
+    passedOver: [],
   };
 }
 

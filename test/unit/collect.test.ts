@@ -1,91 +1,20 @@
 /** Collecting garbage in an object store: what goes, what stays, and that nothing else can come of a crash at any step. */
 import { expect, test } from "vitest";
 import { BackgroundCollection } from "../../src/agent/background-collection.ts";
-import type { Clock } from "../../src/base/clock.ts";
-import { systemClock, timeText } from "../../src/base/clock.ts";
-import type { WriterId } from "../../src/base/ids.ts";
+import { timeText } from "../../src/base/clock.ts";
 import { silentLog } from "../../src/base/log.ts";
-import { VerifiedReader } from "../../src/blocks/verified-reader.ts";
-import { Bucket } from "../../src/bucket/bucket.ts";
-import { collect } from "../../src/bucket/gc/collector.ts";
 import { collectIfNeeded } from "../../src/bucket/gc/need.ts";
 import { findCommit } from "../../src/bucket/history.ts";
-import { auditObjects } from "../../src/bucket/packed/object-audit.ts";
-import { PackedRemote } from "../../src/bucket/packed/packed-remote.ts";
-import { verifyBucket } from "../../src/bucket/verify.ts";
-import { openWriter } from "../../src/bucket/writer.ts";
-import type { BucketWriter } from "../../src/bucket/writer.ts";
-import { sourceOfBytes } from "../../src/bucket/writer/file-source.ts";
 import { cidOf } from "../../src/format/cid.ts";
 import { MemoryObjectStore } from "../../src/objects/memory-object-store.ts";
 import type { ObjectStore, PutOutcome } from "../../src/objects/object-store.ts";
 import { noise } from "../support/bytes.ts";
+import { collectIn, faultsOf, HOUR_MS, Hours, newStore, opened, shown } from "../support/collected-store.ts";
 import { countedStore } from "../support/counted-store.ts";
-import { name } from "../support/epochs.ts";
 import { mortalStore } from "../support/mortal-store.ts";
-import { createBucket, newWriter, pathsOf, seededRandom } from "../support/test-bucket.ts";
+import { pathsOf } from "../support/test-bucket.ts";
 
-const ATTRIBUTES = { mode: 0o644, uid: 0, gid: 0 };
-const HOUR_MS = 3_600_000;
 const HEAVY = process.env["SYNCLINE_TEST_ALL"] !== undefined;
-let seeds = 100;
-
-/** Time that tests move on. */
-class Hours {
-  ms = 1_700_000_000_000;
-  readonly clock: Clock = {
-    ...systemClock,
-    sleep: async () => {},
-    nowNs: () => BigInt(this.ms) * 1_000_000n,
-    monotonicMs: () => this.ms,
-  };
-}
-
-async function opened(store: ObjectStore, { clock }: Hours) {
-  const seed = ++seeds;
-  const reading = new PackedRemote(store, { clock, random: seededRandom(seed) });
-  const { writer } = await newWriter(await Bucket.open(reading, { blocks: reading.blocks }), seed);
-  const remote = new PackedRemote(store, { clock, random: seededRandom(seed), writer: writer.device.writer });
-  const bucket = await Bucket.open(remote, { blocks: new VerifiedReader(remote.blocks) });
-  const context = { ...(await newWriter(bucket, seed)), clock };
-  let epoch = 0;
-  const edit = async (work: (writer: BucketWriter) => Promise<unknown>): Promise<string> => {
-    await using session = await openWriter(context, ++epoch);
-    await work(session);
-    return (await session.publish()).kind;
-  };
-  const put = (file: string, bytes: Uint8Array) =>
-    edit((writer) => writer.putFile([name(file)], sourceOfBytes(bytes), ATTRIBUTES));
-  return { remote, bucket, context, edit, put };
-}
-
-async function collectIn(store: ObjectStore, hours: Hours, options: { dryRun?: boolean; youngMs?: number } = {}) {
-  const { bucket, context } = await opened(store, hours);
-  const { writer, clock, random } = context;
-  return collect({ bucket, store, writer, clock, random, ...options });
-}
-
-async function newStore(hours: Hours): Promise<MemoryObjectStore> {
-  const store = new MemoryObjectStore("memory:", () => hours.ms);
-  const writer = "ab".repeat(16) as WriterId;
-  const remote = new PackedRemote(store, { clock: hours.clock, random: seededRandom(1), writer });
-  await createBucket(remote, 1, hours.clock);
-  return store;
-}
-
-async function faultsOf(store: ObjectStore, hours: Hours): Promise<string[]> {
-  const { bucket, remote } = await opened(store, hours);
-  const { damage } = await verifyBucket(bucket, {
-    blocks: remote.blocks,
-    audit: (blocks) => auditObjects(remote, { blocks }),
-  });
-  return damage.map(({ what, object }) => `${object} ${what}`);
-}
-
-async function shown(store: ObjectStore, hours: Hours) {
-  const { bucket } = await opened(store, hours);
-  return pathsOf(bucket, (await bucket.head()).commit.body.tree);
-}
 
 test("history that is no longer retained gives its space back, and the bucket shows what it showed", async () => {
   const hours = new Hours();
@@ -153,7 +82,7 @@ async function aged(hours: Hours): Promise<MemoryObjectStore> {
   for (let round = 0; round < 5; round++) {
     await agent.put("changing", noise(3_000, round));
     await agent.put(`stays-${round}`, noise(2_000, 100 + round));
-    hours.ms += 40 * 24 * HOUR_MS;
+    hours.ms += 100 * 24 * HOUR_MS;
   }
   return store;
 }
@@ -186,7 +115,7 @@ test("what came to be needed again while a collection was planned stays", async 
   for (const [index, bytes] of [again, noise(10, 2), noise(10, 3), noise(10, 4)].entries()) {
     await other.put("file", bytes);
     await other.put(`other-${index}`, noise(500, 10 + index));
-    hours.ms += 40 * 24 * HOUR_MS;
+    hours.ms += 100 * 24 * HOUR_MS;
   }
   const { store, take, interceptPut } = countedStore(memory);
   interceptPut("run/", async (put) => {

@@ -227,6 +227,23 @@ describe("a repair", () => {
     expect(await namesOf(store, COMMIT_FOLDER)).not.toContain(pack);
   });
 
+  test("deletes leases and bases that it cannot read once they protect nothing, and leaves younger ones", async () => {
+    let days = 100;
+    const store = new MemoryObjectStore("memory:", () => days * 24 * 3_600_000);
+    const open = async () => new PackedRemote(store, { clock: new ManualClock(), random: seededRandom(1) });
+    const remote = await made(open);
+    const claims = [`lease/${WRITER}`, `bases/${WRITER}`];
+    for (const name of claims) await store.putNew(name, [Buffer.from("nonsense")]);
+    const left = async () => (await repairObjects(remote, { random })).damage.map(({ object }) => object);
+    expect((await auditObjects(remote)).damage.map(({ object }) => object)).toEqual(claims);
+    expect(await left()).toEqual(claims);
+    days += 2;
+    expect(await left()).toEqual([`bases/${WRITER}`]);
+    days += 90;
+    expect(await left()).toEqual([]);
+    expect(await namesOf(store, RUN_FOLDER)).toEqual([]);
+  });
+
   test("changes nothing in a sound bucket", async () => {
     const { store, remote } = await smallBucket();
     const before = await contentsOf(store);

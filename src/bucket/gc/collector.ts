@@ -11,13 +11,14 @@ import { isDamage, SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import { BACKOFF_FIRST_MS, STORE_CONCURRENCY } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
+import { BASES_LIFE_MS, LEASE_LIFE_MS } from "../../format/lease.ts";
 import { runName } from "../../format/object-name.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 import type { Bucket } from "../bucket.ts";
 import type { Writer } from "../publish/next-commit.ts";
 import { Bench } from "./bench.ts";
 import { type Ground, readGround } from "./ground.ts";
-import { type Inventory, mappedRows, readClaims, removeExpired, takeInventory } from "./inventory.ts";
+import { type Inventory, mappedRows, type PassedOver, readClaims, removeExpired, takeInventory } from "./inventory.ts";
 import { type Plan, Planner } from "./planner.ts";
 import { DROPPED_AT_ONCE } from "./victims.ts";
 
@@ -49,13 +50,12 @@ export interface CollectReport {
   readonly repackedBytes: number;
   /** Swaps that took place. */
   readonly swaps: number;
+  /** Leases and bases that cannot be read; of packs that are leased it may have taken none. */
+  readonly passedOver: readonly PassedOver[];
 }
 
-const DAY_MS = 24 * 60 * 60 * 1000;
-const LEASE_MS = DAY_MS;
-const BASES_MS = 90 * DAY_MS;
 /** How long what claims nothing any more is left where it is, so that clocks that differ take no fresh claim away. */
-const EXPIRED_MS = DAY_MS;
+const EXPIRED_MS = 24 * 60 * 60 * 1000;
 
 /**
  * Collects. Throws `root_moved` when others were faster again and again, or another collector was; `block_not_found`,
@@ -115,6 +115,7 @@ class Collection implements AsyncDisposable {
       dropped: dryRun ? first.victims : this.#dropped,
       repackedBytes: dryRun ? first.toCopy : this.#bench.repacker.bytes,
       swaps: this.#swaps,
+      passedOver: first.passedOver,
     };
   }
 
@@ -127,8 +128,8 @@ class Collection implements AsyncDisposable {
     const { store, clock, random } = this.#options;
     // Objects before leases, and leases before the root: what is listed and neither leased nor mapped then, no swap can come to map.
     const inventory = await takeInventory(store);
-    const nowMs = millisOf(clock);
-    const claims = await readClaims(store, nowMs - LEASE_MS, nowMs - BASES_MS);
+    const nowMs = await this.#nowMs();
+    const claims = await readClaims(store, nowMs - LEASE_LIFE_MS, nowMs - BASES_LIFE_MS);
     const sent: Cid[] = [];
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       if (attempt > 0)
@@ -140,6 +141,7 @@ class Collection implements AsyncDisposable {
       const plan = await this.#planner.plan(ground, inventory, claims, nowMs);
       const told = {
         history: plan.history,
+        passedOver: claims.passedOver,
         victims: plan.victims.length,
         toCopy: toCopy(plan),
         expected: expected(inventory, plan),
@@ -193,10 +195,15 @@ class Collection implements AsyncDisposable {
     }
   }
 
-  async #removeExpired(): Promise<void> {
+  /** What both this machine's clock and the store's date have reached. */
+  async #nowMs(): Promise<number> {
     const { store, clock } = this.#options;
-    const beforeMs = millisOf(clock) - EXPIRED_MS;
-    await removeExpired(store, beforeMs - LEASE_MS, beforeMs - BASES_MS);
+    return Math.min(millisOf(clock), Math.floor((await store.now()) ?? Infinity));
+  }
+
+  async #removeExpired(): Promise<void> {
+    const beforeMs = (await this.#nowMs()) - EXPIRED_MS;
+    await removeExpired(this.#options.store, beforeMs - LEASE_LIFE_MS, beforeMs - BASES_LIFE_MS);
   }
 
   #ground(): Promise<Ground> {

@@ -1,5 +1,6 @@
 /** What a bucket's store holds as the collector sees it: objects, which blocks are mapped where, and what others ask to be spared. */
 import { mapConcurrent } from "../../base/concurrency.ts";
+import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Cid, PackName } from "../../base/ids.ts";
 import { STORE_CONCURRENCY } from "../../base/limits.ts";
 import { decodeLease } from "../../format/lease.ts";
@@ -32,22 +33,44 @@ export async function takeInventory(store: ObjectStore): Promise<Inventory> {
   return { packs, runs, objects, bytes };
 }
 
-/** What others ask to be spared, as far as it was written after these times (the store's dates, ms since 1970). */
+/** What others ask to be spared. */
 export interface Claims {
   /** Packs that uploads under way have stored, or are about to. */
   readonly leased: ReadonlySet<PackName>;
-  /** Roots on which unpublished changes stand. */
-  readonly bases: ReadonlySet<Cid>;
+  /** Roots on which unpublished changes stand: where a base cannot be read it may be any. */
+  readonly bases: ReadonlySet<Cid> | "all";
+  readonly passedOver: readonly PassedOver[];
 }
 
-/** Throws `format_invalid` for a lease that cannot be read: nobody knows what it asks for. */
+/** A lease or base that cannot be read, and without which it was collected. */
+export interface PassedOver {
+  readonly object: string;
+  /** For people. */
+  readonly what: string;
+}
+
+/**
+ * What was written after these times (the store's dates, ms since 1970) claims. Throws `store_corrupt` for a lease of that age that cannot be
+ * read: nobody knows what it asks for, so that nothing may be taken.
+ */
 export async function readClaims(store: ObjectStore, leasesAfterMs: number, basesAfterMs: number): Promise<Claims> {
+  const passedOver: PassedOver[] = [];
   const leased = new Set<PackName>();
-  for (const bytes of await readAll(store, LEASE_FOLDER, leasesAfterMs)) {
-    for (const pack of decodeLease(bytes)) leased.add(pack);
+  for (const { name, modifiedMs, claim } of await readAll(store, LEASE_FOLDER, decodeLease)) {
+    const isAlive = modifiedMs >= leasesAfterMs;
+    if (isAlive && "error" in claim) throw heldBack(name, claim.error);
+    if ("error" in claim) passedOver.push(unreadable(name, claim.error));
+    else if (isAlive) for (const pack of claim.value) leased.add(pack);
   }
-  const bases = await readAll(store, BASES_FOLDER, basesAfterMs);
-  return { leased, bases: new Set(bases.map((bytes) => decodeRoot(bytes).commit)) };
+  const roots = new Set<Cid>();
+  let bases: Claims["bases"] = roots;
+  for (const { name, modifiedMs, claim } of await readAll(store, BASES_FOLDER, decodeRoot)) {
+    const isAlive = modifiedMs >= basesAfterMs;
+    if ("error" in claim) passedOver.push(unreadable(name, claim.error));
+    if (isAlive && "error" in claim) bases = "all";
+    else if (isAlive && "value" in claim) roots.add(claim.value.commit);
+  }
+  return { leased, bases, passedOver };
 }
 
 /**
@@ -64,11 +87,44 @@ export async function removeExpired(store: ObjectStore, leasesBeforeMs: number, 
   }
 }
 
-async function readAll(store: ObjectStore, folder: string, afterMs: number): Promise<Uint8Array[]> {
-  const names: string[] = [];
-  for await (const { name, modifiedMs } of store.list(folder)) if (modifiedMs >= afterMs) names.push(name);
-  const objects = await mapConcurrent(names, STORE_CONCURRENCY, (name) => store.get(name));
-  return objects.flatMap((object) => object?.bytes ?? []);
+type Claim<Value> = { readonly value: Value } | { readonly error: SynclineError };
+
+/** All of a folder, as they are decoded. Throws `store_unreachable`; what else keeps one from being read is its claim. */
+async function readAll<Value>(store: ObjectStore, folder: string, decode: (bytes: Uint8Array) => Value) {
+  const found: ObjectInfo[] = [];
+  for await (const info of store.list(folder)) found.push(info);
+  const read = await mapConcurrent(found, STORE_CONCURRENCY, async ({ name, modifiedMs }) => {
+    const claim = await claimIn(store, name, decode);
+    return claim === undefined ? [] : [{ name, modifiedMs, claim }];
+  });
+  return read.flat();
+}
+
+/** Undefined if it is gone by now. */
+async function claimIn<Value>(
+  store: ObjectStore,
+  name: string,
+  decode: (bytes: Uint8Array) => Value,
+): Promise<Claim<Value> | undefined> {
+  try {
+    const object = await store.get(name);
+    return object && { value: decode(object.bytes) };
+  } catch (error) {
+    if (!(error instanceof SynclineError) || hasCode(error, "store_unreachable")) throw error;
+    return { error };
+  }
+}
+
+function unreadable(object: string, error: SynclineError): PassedOver {
+  return { object, what: `cannot be read: ${error.message}` };
+}
+
+function heldBack(name: string, cause: SynclineError): SynclineError {
+  const message = `${name} cannot be read, so that nobody knows what it protects: nothing is collected. ${cause.message}`;
+  return new SynclineError("store_corrupt", message, {
+    hint: "It is passed over once it is a day old. If nobody uploads any more as that writer, the object can be deleted.",
+    cause,
+  });
 }
 
 /**

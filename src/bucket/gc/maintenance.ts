@@ -12,7 +12,7 @@ import { keptCommits } from "../history.ts";
 import type { NewCommit, Writer } from "../publish/next-commit.ts";
 import { commitRoots, makeCommit } from "../publish/next-commit.ts";
 import { Staging } from "../publish/staging.ts";
-import { retained } from "./retention.ts";
+import { agreedTime, retained } from "./retention.ts";
 
 export interface History {
   /** Commits that stay, without the head. */
@@ -43,24 +43,24 @@ export class CommitTimes {
 const BATCH = 64;
 
 /**
- * What stays of the history below `head`. Ages count from the head's time, or from now if that is earlier: so a wrong clock here
- * takes nothing away. `bases` stay whatever their age.
+ * What stays of the history below `head`. Ages count from the least of what all witnesses say: `nowNs`, the head's own time, and what the
+ * retained commits agree on. So one clock that is wrong takes nothing away. `bases` stay whatever their age.
  */
 export async function historyOf(
   bucket: Bucket,
   head: VerifiedCommit,
-  clock: Clock,
+  nowNs: bigint,
   times: CommitTimes,
-  bases: ReadonlySet<Cid>,
+  bases: ReadonlySet<Cid> | "all",
 ): Promise<History> {
   const nodes = new NodeStore(bucket.blocks, { capacityBytes: PUBLISH_NODE_CACHE_BYTES });
   const commits: { seq: Lamport; cid: Cid }[] = [];
   for await (const commit of keptCommits(nodes, head)) commits.push(commit);
   const timeOf = await times.of(commits.map(({ cid }) => cid));
-  const nowNs = earlier(clock.nowNs(), head.body.timeNs);
   const timed = commits.map(({ seq, cid }) => ({ seq, timeNs: timeOf.get(cid) ?? nowNs }));
-  const stay = retained([...timed, { seq: head.body.seq, timeNs: head.body.timeNs }], nowNs);
-  const stays = ({ seq, cid }: { seq: Lamport; cid: Cid }) => stay.has(seq) || bases.has(cid);
+  timed.push({ seq: head.body.seq, timeNs: head.body.timeNs });
+  const stay = retained(timed, earlier(earlier(nowNs, head.body.timeNs), agreedTime(timed)));
+  const stays = ({ seq, cid }: { seq: Lamport; cid: Cid }) => bases === "all" || stay.has(seq) || bases.has(cid);
   return {
     kept: commits.filter(stays).map(({ cid }) => cid),
     thinned: commits.filter((commit) => !stays(commit)).map(({ seq }) => seq),

@@ -77,7 +77,7 @@ export class Planner {
   async plan(ground: Ground, inventory: Inventory, claims: Claims, nowMs: number): Promise<Plan> {
     const { bucket, writer, clock, random } = this.#options;
     const { commit } = ground;
-    const history = await historyOf(bucket, commit, clock, this.#times, claims.bases);
+    const history = await historyOf(bucket, commit, BigInt(nowMs) * 1_000_000n, this.#times, claims.bases);
     const maintenance = await makeMaintenance(bucket, writer, clock, random, commit, history.thinned);
     await this.#marker.markCommits([...history.kept, commit.cid]);
     await this.#marker.markSkips(maintenance.made.commit.body);

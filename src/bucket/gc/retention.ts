@@ -35,6 +35,39 @@ export function retained(commits: readonly TimedCommit[], nowNs: bigint): Set<La
   return new Set(commits.filter(stays).map(({ seq }) => seq));
 }
 
+/**
+ * The time that these commits, in the order of history, agree on: the latest, without leaps that nobody vouches for. A commit that claims
+ * to come more than a day after all before it is a claim. It is believed once others come that claim so for a day on end, or one that claims to
+ * be another day later; a commit of the time before the leap, whoever made it, ends the claim. One that is far behind says nothing.
+ *
+ * So a machine whose clock is far ahead, and on whose disk the bucket may be, makes nothing old as long as it is not alone; and a bucket
+ * that was left alone for a year goes on being thinned a day after it is used again.
+ */
+export function agreedTime(commits: readonly TimedCommit[]): bigint {
+  const [first, ...others] = commits;
+  let agreed = first?.timeNs ?? 0n;
+  let claim: { readonly from: bigint; readonly to: bigint } | undefined;
+  for (const { timeNs } of others) {
+    if (timeNs < agreed - DAY_NS) continue;
+    if (timeNs <= agreed + DAY_NS) {
+      if (timeNs > agreed) agreed = timeNs;
+      claim = undefined;
+    } else if (claim === undefined || timeNs < claim.from - DAY_NS) {
+      claim = { from: timeNs, to: timeNs };
+    } else if (timeNs > claim.to + DAY_NS) {
+      agreed = claim.to;
+      claim = { from: timeNs, to: timeNs };
+    } else {
+      claim = { from: claim.from, to: timeNs > claim.to ? timeNs : claim.to };
+    }
+    if (claim !== undefined && claim.to - claim.from >= DAY_NS) {
+      agreed = claim.to;
+      claim = undefined;
+    }
+  }
+  return agreed;
+}
+
 const HOUR_NS = 3_600_000_000_000n;
 const DAY_NS = 24n * HOUR_NS;
 const EVERYTHING_NS = DAY_NS;

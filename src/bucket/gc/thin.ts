@@ -35,7 +35,7 @@ export async function thin(options: ThinOptions): Promise<ThinReport> {
   for (let attempt = 0; attempt < PUBLISH_ATTEMPTS; attempt++) {
     if (attempt > 0) await clock.sleep(pauseMs(attempt, random));
     const head = await bucket.head();
-    const history = await historyOf(bucket, head.commit, clock, times, new Set());
+    const history = await historyOf(bucket, head.commit, clock.nowNs(), times, new Set());
     const [kept, thinned] = [history.kept.length + 1, history.thinned.length];
     const commits = { before: kept + thinned, after: kept };
     if (thinned === 0 || dryRun) return { commits, swaps: 0 };

@@ -9,7 +9,15 @@ import { PACK_MAX_BYTES } from "../../base/limits.ts";
 import { blake3 } from "../../crypto/hash.ts";
 import { cidFromDigest } from "../../format/cid.ts";
 import type { LoosePack, RunReference } from "../../format/manifest.ts";
-import { commitObjectName, GENESIS_OBJECT, ROOT_OBJECT, runName } from "../../format/object-name.ts";
+import { decodeLease } from "../../format/lease.ts";
+import {
+  BASES_FOLDER,
+  commitObjectName,
+  GENESIS_OBJECT,
+  LEASE_FOLDER,
+  ROOT_OBJECT,
+  runName,
+} from "../../format/object-name.ts";
 import { decodeFooter, footerOffset, PACK_TAIL_BYTES, type PackFooter, PLAIN, readTail } from "../../format/pack.ts";
 import { decodeRoot } from "../../format/root-object.ts";
 import type { RunRow } from "../../format/run.ts";
@@ -53,6 +61,7 @@ export async function auditObjects(
   const audit = new Audit(remote.store, options);
   const object = await audit.newestCommitObject();
   if (object !== undefined) await audit.checkPlacement(object);
+  await audit.checkClaims();
   return audit.result();
 }
 
@@ -102,6 +111,18 @@ class Audit {
       this.#options.progress?.({ objects: this.#objects, of: packs.size, bytes: this.#bytes });
     });
     for (const run of manifest.runs) await this.#checkRun(run);
+  }
+
+  /** Leases and bases: one that cannot be read holds collections back. */
+  async checkClaims(): Promise<void> {
+    for (const [folder, decode] of [[LEASE_FOLDER, decodeLease] as const, [BASES_FOLDER, decodeRoot] as const]) {
+      for await (const { name } of this.#store.list(folder)) {
+        await this.#surviving(name, async () => {
+          const object = await this.#store.get(name);
+          if (object !== undefined) decode(object.bytes);
+        });
+      }
+    }
   }
 
   async #checkPack(name: PackName, loose: LoosePack | undefined): Promise<void> {

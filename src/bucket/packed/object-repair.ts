@@ -10,8 +10,9 @@ import type { Random } from "../../base/random.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
 import { blake3 } from "../../crypto/hash.ts";
 import { digestOf } from "../../format/cid.ts";
+import { BASES_LIFE_MS, LEASE_LIFE_MS } from "../../format/lease.ts";
 import { EMPTY_MANIFEST, encodeManifest } from "../../format/manifest.ts";
-import { commitObjectName, parsePackName, ROOT_OBJECT } from "../../format/object-name.ts";
+import { BASES_FOLDER, commitObjectName, LEASE_FOLDER, parsePackName, ROOT_OBJECT } from "../../format/object-name.ts";
 import { encodeFooter, footerOffset, PACK_TAIL_BYTES, PLAIN, type PackRow, type PackShape } from "../../format/pack.ts";
 import { decodeRoot } from "../../format/root-object.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
@@ -62,11 +63,13 @@ export async function repairObjects(remote: RepairableRemote, options: RepairOpt
   }
   const after = await auditObjects(remote, { blocks: false });
   const lacking = [...wanted].filter((cid) => !copies.isListed(digestOf(cid)));
-  if (mapLost || lacking.length > 0 || after.damage.some(({ cid, object }) => cid === undefined || isRun(object))) {
+  const isMisplaced = ({ cid, object }: ObjectDamage) => !isClaim(object) && (cid === undefined || isRun(object));
+  if (mapLost || lacking.length > 0 || after.damage.some(isMisplaced)) {
     const damaged = new Set(before.damage.map(({ object }) => object));
     const what = await rebuildPlacement({ store, root, copies, random, lacking, damaged });
     if (what !== undefined) repaired.push({ object: ROOT_OBJECT, what });
   }
+  repaired.push(...(await dropOldClaims(store, before.damage)));
   remote.forgetPlacement();
   return { repaired, damage: (await auditObjects(remote)).damage };
 }
@@ -167,6 +170,24 @@ function shapeOfRows(rows: readonly PackRow[]): PackShape | undefined {
   if (rows.length === 0) return undefined;
   const blockBytes = rows.reduce((end, row) => Math.max(end, row.offset + row.length), 0);
   return { size: blockBytes + encodeFooter(rows, new Uint8Array()).bytes.length, rows: rows.length, manifestBytes: 0 };
+}
+
+/** Deletes leases and bases that cannot be read, of which the store's date says that they claim nothing any more. */
+async function dropOldClaims(store: ObjectStore, damage: readonly ObjectDamage[]) {
+  const nowMs = await store.now();
+  const dropped: { object: string; what: string }[] = [];
+  for (const { object } of damage.filter((each) => isClaim(each.object))) {
+    const lifeMs = object.startsWith(LEASE_FOLDER) ? LEASE_LIFE_MS : BASES_LIFE_MS;
+    const modifiedMs = (await store.head(object))?.modifiedMs;
+    if (nowMs === undefined || modifiedMs === undefined || modifiedMs > nowMs - lifeMs) continue;
+    await store.delete(object);
+    dropped.push({ object, what: "deleted: it could not be read, and is so old that it protects nothing" });
+  }
+  return dropped;
+}
+
+function isClaim(object: string): boolean {
+  return object.startsWith(LEASE_FOLDER) || object.startsWith(BASES_FOLDER);
 }
 
 function isRun(object: string): boolean {
