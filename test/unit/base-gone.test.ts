@@ -109,3 +109,67 @@ describe("a file that is back where it was born", () => {
     expect(await files()).toEqual({ a: "dir", b: "dir", "b/g": "edited" });
   });
 });
+
+describe("directories that others turned inside out", () => {
+  /** `x` with `f` and `y` with `g`, as both writers know them. */
+  async function twoDirectories() {
+    const { publish, at, files, now } = await world();
+    await publish(0, [
+      { ino: 2, names: [[1, "x"]], type: "directory" },
+      { ino: 3, names: [[1, "y"]], type: "directory" },
+      { ino: 4, names: [[2, "f"]], bytes: bytes("f") },
+      { ino: 5, names: [[3, "g"]], bytes: bytes("g") },
+    ]);
+    const [x, y] = [await at("x"), await at("y")];
+    const [f, g] = [await at("x/f"), await at("y/g")];
+    return { publish, at, files, now, x, y, f, g, directories: { 2: x.id, 3: y.id } };
+  }
+  const all = ["dir", "dir", "f", "g"];
+
+  test("do not come to lie in themselves with what was moved here", async () => {
+    const { publish, files, now, x, y, directories } = await twoDirectories();
+    const on = await now();
+    await publish(0, [{ ino: 2, base: x, names: [[3, "x"]] }], { directories });
+    // On the root of now, x lies in y; for the epoch it was in no tree that is left.
+    await publish(1, [{ ino: 3, base: y, names: [[2, "y"]] }], { on, directories });
+    expect(Object.values(await files()).sort()).toEqual(all);
+  });
+
+  test("leave what is new in the root directory under its name", async () => {
+    const { publish, files, now, x, y, directories } = await twoDirectories();
+    const on = await now();
+    const anew: ObjectEdit[] = [
+      { ino: 2, base: x, names: [[3, "x"]] },
+      { ino: 6, names: [[1, "x"]], type: "directory" },
+      { ino: 7, names: [[6, "h"]], bytes: bytes("h") },
+    ];
+    await publish(0, anew, { directories });
+    const edits: ObjectEdit[] = [
+      { ino: 3, base: y, names: [[2, "y"]] },
+      { ino: 8, names: [[2, "i"]], bytes: bytes("i") },
+    ];
+    await publish(1, edits, { on, directories });
+    const found = await files();
+    expect(found["x/h"]).toBe("h");
+    expect(Object.values(found).sort()).toEqual(["dir", ...all, "h", "i"]);
+  });
+
+  test("are published with what changed in them", async () => {
+    const { publish, at, files, now, x, y, f, g, directories } = await twoDirectories();
+    await publish(0, [{ ino: 3, base: y, names: [[2, "y"]] }], { directories });
+    const inside = await at("x/y");
+    const on = await now();
+    const turned: ObjectEdit[] = [
+      { ino: 3, base: inside, names: [[1, "y"]] },
+      { ino: 2, base: x, names: [[3, "x"]] },
+    ];
+    await publish(0, turned, { directories });
+    const edits: ObjectEdit[] = [
+      { ino: 3, base: inside, names: [[2, "y"]], fields: { mode: 0o700 } },
+      { ino: 4, base: f, names: [[2, "f"]], bytes: bytes("edited f") },
+      { ino: 5, base: g, names: [[3, "g"]], bytes: bytes("edited g") },
+    ];
+    await publish(1, edits, { on, directories });
+    expect(await files()).toEqual({ y: "dir", "y/x": "dir", "y/g": "edited g", "y/x/f": "edited f" });
+  });
+});

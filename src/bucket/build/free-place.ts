@@ -19,6 +19,20 @@ export async function placeOrBeside(
   return place;
 }
 
+/** The place itself if it is not taken and the tree has nothing there, else one beside it. It is taken afterwards. */
+export async function freePlace(
+  nodes: NodeStore,
+  tree: Cid,
+  place: Place,
+  id: FileId,
+  taken: Set<string>,
+): Promise<Place> {
+  if (taken.has(placeText(place)) || (await readDentry(nodes, tree, place)) !== undefined)
+    return placeBeside(nodes, tree, place, id, taken);
+  taken.add(placeText(place));
+  return place;
+}
+
 /** The first place beside this one that is not taken, and where the tree has nothing: that would be lost. It is taken afterwards. */
 export async function placeBeside(
   nodes: NodeStore,

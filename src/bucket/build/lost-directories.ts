@@ -2,18 +2,24 @@
  * Directories that an epoch's objects are in, or were in, and that others removed or moved since: for the epoch they are
  * still there, so the merge's base has them where they were last. Else the merge could not tell what the others did to them.
  *
- * Moved ones matter only where they would lie in themselves together with what the epoch moved.
+ * Moved ones matter only where they would lie in themselves together with what the epoch moved. One that is in no tree that there
+ * is at a place that opens its circle was in the root directory, for all that anybody knows.
  */
 import type { Cid, FileId, Ino } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
+import { selfKey } from "../../format/keys.ts";
+import type { SelfRow } from "../../format/rows.ts";
+import { KeySearch } from "../../tree/key-search.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { ChangedObject, ChangeSet } from "../change-set.ts";
-import { readSelf } from "../fs-reader.ts";
+import { readObject } from "../fs-reader.ts";
 import { placeText } from "../object-rows.ts";
 import type { Place } from "../object-rows.ts";
-import { placeOrBeside } from "./free-place.ts";
+import { epochPlaces } from "./epoch-places.ts";
+import { freePlace, placeOrBeside } from "./free-place.ts";
 import type { OlderTrees } from "./kept-rows.ts";
 import type { ObjectState } from "./transition.ts";
+import { selvesIn, TreeDirectories } from "./tree-directories.ts";
 
 export interface LostDirectories {
   /** What the base has to have besides the kept rows, each at a place of its own. Nothing, as a rule. */
@@ -37,6 +43,7 @@ export async function lostDirectories(
     await search.lookInto(older);
     if (search.isDone) break;
   }
+  await search.openCycles();
   return { found: await search.found(), incomplete: search.isIncomplete };
 }
 
@@ -51,20 +58,26 @@ class Search {
   readonly #changes: ChangeSet;
   readonly #objects: ReadonlyMap<Ino, ChangedObject>;
   readonly #kept: ReadonlyMap<FileId, ObjectState>;
+  readonly #there: TreeDirectories;
   readonly #changed = new Map<Directory, ChangedObject>();
   /** Directories that the epoch moved, or that others moved under it: only with these can there be cycles. */
   readonly #moved: Directory[] = [];
   readonly #lost = new Set<FileId>();
   readonly #found = new Map<FileId, ObjectState>();
+  /** Of #found, those of which only the name is known. */
+  readonly #homeless = new Set<FileId>();
   /** Untouched directories that lie in themselves. */
   #cyclic: FileId[] = [];
+  #sought: { readonly ids: ReadonlySet<FileId>; readonly rows: KeySearch };
 
   constructor(nodes: NodeStore, tree: Cid, changes: ChangeSet, kept: readonly ObjectState[]) {
     this.#nodes = nodes;
     this.#tree = tree;
     this.#changes = changes;
+    this.#there = new TreeDirectories(nodes, tree);
     this.#kept = new Map(kept.map((state) => [state.id, state]));
     this.#objects = new Map(changes.objects.map((object) => [object.ino, object]));
+    this.#sought = { ids: new Set(), rows: new KeySearch(nodes, []) };
     for (const object of changes.objects) {
       if ((object.record ?? object.base)?.type === "directory") this.#changed.set(keyOf(object), object);
     }
@@ -81,19 +94,42 @@ class Search {
   async begin(): Promise<void> {
     const parents = new Set<FileId>(this.#changes.directories.values());
     for (const { names } of this.#kept.values()) for (const { parent } of names) parents.add(parent);
+    await this.#there.load([...parents, ...[...this.#changed.values()].flatMap(({ id }) => id ?? [])]);
     for (const id of parents) await this.#need(id);
     for (const [directory, object] of this.#changed)
       if (await this.#isMoved(directory, object)) this.#moved.push(directory);
+    await this.#there.loadUpwards(this.#aboveMoved());
     await this.#findCycles();
   }
 
   /** Takes from an older tree what is lost, and where the directories of cycles were. */
   async lookInto(older: Cid): Promise<void> {
-    for (const id of this.#lost) await this.#take(id, older);
-    for (const id of this.#cyclic) await this.#take(id, older);
-    // The directories that these were in may be lost too: sets are gone through as they grow.
-    for (const id of this.#lost) await this.#take(id, older);
+    const sought = new Set([...this.#lost, ...this.#cyclic]);
+    if (![...sought].every((id) => this.#sought.ids.has(id)))
+      this.#sought = { ids: sought, rows: new KeySearch(this.#nodes, [...sought].map(selfKey)) };
+    const asked = new Set(sought);
+    for (let found = await selvesIn(this.#sought.rows, older); ;) {
+      for (const { id, self } of found) if (asked.has(id)) await this.#take(id, self);
+      // The directories that these were in may be lost too.
+      const above = [...this.#lost].filter((id) => !asked.has(id));
+      if (above.length === 0) break;
+      for (const id of above) asked.add(id);
+      found = await selvesIn(new KeySearch(this.#nodes, above.map(selfKey)), older);
+    }
     await this.#findCycles();
+  }
+
+  /** Of each circle that is left, the directory with the least id was in the root directory. */
+  async openCycles(): Promise<void> {
+    for (let [id] = this.#cyclic.sort(); id !== undefined; [id] = this.#cyclic.sort()) {
+      const known = this.#found.get(id) ?? (await readObject(this.#nodes, this.#tree, id));
+      const [place] = known?.names ?? [];
+      if (known === undefined || place === undefined) return;
+      const names = [{ parent: ROOT_ID, name: place.name }];
+      this.#found.set(id, { id, type: "directory", names, record: known.record });
+      this.#homeless.add(id);
+      await this.#findCycles();
+    }
   }
 
   /** Two at one name: the epoch's own keep it, others take the name under which two old directories part. */
@@ -101,8 +137,17 @@ class Search {
     const taken = new Set([...this.#kept.values()].flatMap(({ names }) => names.map(placeText)));
     const states: ObjectState[] = [];
     for (const state of this.#found.values()) {
+      if (this.#homeless.has(state.id)) continue;
       const names: Place[] = [];
       for (const place of state.names) names.push(await placeOrBeside(this.#nodes, this.#tree, place, state.id, taken));
+      states.push({ ...state, names });
+    }
+    if (this.#homeless.size === 0) return states;
+    const places = new Set([...taken, ...epochPlaces(this.#changes, states)]);
+    for (const state of this.#found.values()) {
+      if (!this.#homeless.has(state.id)) continue;
+      const names: Place[] = [];
+      for (const place of state.names) names.push(await freePlace(this.#nodes, this.#tree, place, state.id, places));
       states.push({ ...state, names });
     }
     return states;
@@ -110,12 +155,11 @@ class Search {
 
   async #need(id: FileId): Promise<void> {
     if (id === ROOT_ID || this.#kept.has(id) || this.#found.has(id) || this.#lost.has(id)) return;
-    if ((await readSelf(this.#nodes, this.#tree, id)) === undefined) this.#lost.add(id);
+    if (!(await this.#there.has(id))) this.#lost.add(id);
   }
 
-  async #take(id: FileId, older: Cid): Promise<void> {
-    const self = await readSelf(this.#nodes, older, id);
-    if (self?.kind !== "directory" || self.place === undefined) return;
+  async #take(id: FileId, self: SelfRow): Promise<void> {
+    if (self.kind !== "directory" || self.place === undefined) return;
     this.#lost.delete(id);
     this.#found.set(id, { id, type: "directory", names: [self.place], record: self.record });
     await this.#need(self.place.parent);
@@ -123,31 +167,47 @@ class Search {
 
   async #isMoved(directory: Directory, object: ChangedObject): Promise<boolean> {
     if (object.id === undefined) return false;
-    const self = await readSelf(this.#nodes, this.#tree, object.id);
-    if (self?.kind !== "directory") return true;
+    if (!(await this.#there.isDirectory(object.id))) return true;
+    const there = await this.#there.parentOf(object.id);
     const [base, ours] = [await this.#placeOf(directory, "base"), await this.#placeOf(directory, "ours")];
-    return [base, ours].some((parent) => parent !== undefined && parent !== self.place?.parent);
+    return [base, ours].some((parent) => parent !== undefined && parent !== there);
+  }
+
+  /** Where the ways up begin of what moved. */
+  #aboveMoved(): FileId[] {
+    return this.#moved.flatMap((directory) => {
+      const { baseNames = [], names = [] } = this.#changed.get(directory) ?? {};
+      const places = [
+        ...baseNames.map(({ parent }) => parent),
+        ...names.map(({ parent }) => this.#directoryOf(parent)),
+      ];
+      return places.flatMap((id) => (id === undefined || isBorn(id) ? [] : id));
+    });
   }
 
   async #findCycles(): Promise<void> {
     const cyclic = new Set<FileId>();
     for (const which of ["base", "ours"] as const) {
+      const seen = new Set<Directory>();
       for (const start of this.#moved) {
-        for (const directory of await this.#cycleAbove(start, which))
+        for (const directory of await this.#cycleAbove(start, which, seen))
           if (!this.#changed.has(directory) && !isBorn(directory)) cyclic.add(directory);
       }
     }
     this.#cyclic = [...cyclic];
   }
 
-  async #cycleAbove(start: Directory, which: Which): Promise<Directory[]> {
+  /** Goes no further than where one has been before. */
+  async #cycleAbove(start: Directory, which: Which, seen: Set<Directory>): Promise<Directory[]> {
     const path: Directory[] = [];
-    for (let at: Directory | undefined = start; at !== undefined; at = await this.#placeOf(at, which)) {
-      const before = path.indexOf(at);
-      if (before >= 0) return path.slice(before);
+    let at: Directory | undefined = start;
+    while (at !== undefined && !seen.has(at)) {
+      seen.add(at);
       path.push(at);
+      at = await this.#placeOf(at, which);
     }
-    return [];
+    const from = at === undefined ? -1 : path.indexOf(at);
+    return from < 0 ? [] : path.slice(from);
   }
 
   /** The directory that holds it; undefined for the root, and for what is nowhere. */
@@ -159,9 +219,7 @@ class Search {
     if (object !== undefined) return object.baseNames[0]?.parent;
     if (isBorn(directory) || directory === ROOT_ID) return undefined;
     const found = this.#found.get(directory);
-    if (found !== undefined) return found.names[0]?.parent;
-    const self = await readSelf(this.#nodes, this.#tree, directory);
-    return self?.kind === "directory" ? self.place?.parent : undefined;
+    return found === undefined ? this.#there.parentOf(directory) : found.names[0]?.parent;
   }
 
   #directoryOf(ino: Ino): Directory | undefined {

@@ -6,10 +6,9 @@ import type { Cid, FileId, FileName, Ino } from "../../base/ids.ts";
 import { ROOT_ID, ROOT_INO } from "../../base/ids.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { ChangedObject, ChangeSet } from "../change-set.ts";
-import { readDentry, readSelf } from "../fs-reader.ts";
-import { placeText } from "../object-rows.ts";
+import { readSelf } from "../fs-reader.ts";
 import { epochPlaces } from "./epoch-places.ts";
-import { placeBeside } from "./free-place.ts";
+import { freePlace } from "./free-place.ts";
 import { survives } from "./identities.ts";
 import type { ObjectState } from "./transition.ts";
 
@@ -42,11 +41,7 @@ export async function rehomeStrays(
   return { ...changes, objects, directories: new Map([...changes.directories, [ROOT_INO, ROOT_ID]]) };
 
   async function freeName(name: FileName, lost: FileId): Promise<FileName> {
-    const place = { parent: ROOT_ID, name };
-    const isFree = !taken.has(placeText(place)) && (await readDentry(nodes, tree, place)) === undefined;
-    if (!isFree) return (await placeBeside(nodes, tree, place, lost, taken)).name;
-    taken.add(placeText(place));
-    return name;
+    return (await freePlace(nodes, tree, { parent: ROOT_ID, name }, lost, taken)).name;
   }
 }
 
