@@ -1,11 +1,13 @@
 /**
  * Phase 2: every object gets a way to the root. Missing parents come back, moves of the loser that close a cycle are
- * dropped; then directories that came back only for a dropped move go again.
+ * dropped; then directories that came back only for a dropped move go again. A cycle that is the winner's own, in a damaged bucket, is
+ * opened too: its directory with the least id goes to the root.
  */
 import type { FileId } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
 import { SynclineError } from "../../base/errors.ts";
-import type { MergeState } from "./merge-state.ts";
+import type { Place } from "../object-rows.ts";
+import type { Finding, MergeState } from "./merge-state.ts";
 import { isDirectory } from "./objects.ts";
 
 export async function connectToRoot(state: MergeState): Promise<void> {
@@ -66,7 +68,8 @@ function movedDirectories({ merged }: MergeState): FileId[] {
 
 async function dropCycle(state: MergeState, path: readonly FileId[], entry: FileId): Promise<FileId[]> {
   const parents: FileId[] = [];
-  for (const id of path.slice(path.indexOf(entry)).sort()) {
+  const cycle = path.slice(path.indexOf(entry)).sort();
+  for (const id of cycle) {
     const now = await state.merged.object(id);
     const before = (await state.winner.object(id)) ?? (await state.base.object(id));
     const [wanted, kept] = [now?.names[0], before?.names[0]];
@@ -74,16 +77,28 @@ async function dropCycle(state: MergeState, path: readonly FileId[], entry: File
     if (kept.parent === wanted.parent && kept.name === wanted.name) continue;
     await state.merged.put(id, { ...now, names: [kept] });
     parents.push(kept.parent);
-    state.findings.push({
-      kind: "dropped-move",
-      rule: "moves that close a cycle",
-      kept: id,
-      other: wanted.parent,
-      places: { kept, other: wanted },
-    });
+    state.findings.push(droppedMove(id, kept, wanted));
   }
-  if (parents.length === 0) throw damaged("Directories lie in one another, and nobody moved them there.");
-  return parents;
+  return parents.length > 0 ? parents : openCycle(state, cycle);
+}
+
+/** Nobody moved these since they had a way to the root, as far as the three trees tell. Names that are taken there are told apart later. */
+async function openCycle(state: MergeState, cycle: readonly FileId[]): Promise<FileId[]> {
+  for (const id of cycle) {
+    const now = await state.merged.object(id);
+    const wanted = now?.names[0];
+    if (now === undefined || wanted === undefined) continue;
+    const kept = { parent: ROOT_ID, name: wanted.name };
+    await state.merged.put(id, { ...now, names: [kept] });
+    state.findings.push(droppedMove(id, kept, wanted));
+    return [ROOT_ID];
+  }
+  return [];
+}
+
+function droppedMove(id: FileId, kept: Place, wanted: Place): Finding {
+  const places = { kept, other: wanted };
+  return { kind: "dropped-move", rule: "moves that close a cycle", kept: id, other: wanted.parent, places };
 }
 
 async function removeEmpty({ merged }: MergeState, restored: ReadonlySet<FileId>): Promise<void> {

@@ -1,5 +1,5 @@
 /** What the phases found, as conflicts: with the paths that the merged tree has in the end, in one order. */
-import type { FileName } from "../../base/ids.ts";
+import type { FileId, FileName } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
 import { placeText } from "../object-rows.ts";
 import type { Place } from "../object-rows.ts";
@@ -23,12 +23,14 @@ function orderOf({ kind, places, kept, other }: Finding): string {
   return `${placeText(places.kept)}/${kind}${kept}${other}`;
 }
 
-/** As far up as there are directories: where a dropped move led may be gone. */
+/** As far up as there are directories: where a dropped move led may be gone, and a damaged bucket's lie in one another. */
 async function pathOf(merged: MergedTree, place: Place): Promise<FileName[]> {
   const path: FileName[] = [];
+  const passed = new Set<FileId>();
   for (let at: Place | undefined = place; at !== undefined; at = await merged.placeOf(at.parent)) {
     path.unshift(at.name);
-    if (at.parent === ROOT_ID) break;
+    if (at.parent === ROOT_ID || passed.has(at.parent)) break;
+    passed.add(at.parent);
   }
   return path;
 }
