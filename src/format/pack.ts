@@ -55,13 +55,7 @@ export class PackFooter {
   }
 
   row(index: number): PackRow {
-    const at = index * PACK_ROW_BYTES;
-    return {
-      digest: this.#bytes.subarray(at, at + HASH_BYTES),
-      offset: this.#bytes.readUInt32LE(at + HASH_BYTES),
-      length: this.#bytes.readUIntLE(at + HASH_BYTES + 4, 3),
-      codec: this.#bytes[at + HASH_BYTES + 7] ?? PLAIN,
-    };
+    return readRow(this.#bytes, index * PACK_ROW_BYTES);
   }
 
   *[Symbol.iterator](): Generator<PackRow> {
@@ -85,6 +79,16 @@ export function searchRows(
     else high = middle;
   }
   return { index: low, isThere: false };
+}
+
+/** The row at `at`; its digest is a view. */
+export function readRow(bytes: Buffer, at: number): PackRow {
+  return {
+    digest: bytes.subarray(at, at + HASH_BYTES),
+    offset: bytes.readUInt32LE(at + HASH_BYTES),
+    length: bytes.readUIntLE(at + HASH_BYTES + 4, 3),
+    codec: bytes[at + HASH_BYTES + 7] ?? PLAIN,
+  };
 }
 
 /** One row as footers hold it: PACK_ROW_BYTES from `at` on. */

@@ -20,7 +20,7 @@ import { auditPacks } from "./pack-audit.ts";
 import type { PackDisk } from "./pack-disk.ts";
 import { PackHandles } from "./pack-handles.ts";
 import { auditReach } from "./reach-audit.ts";
-import { allIntact } from "./unfinished-pack.ts";
+import { allIntact } from "./pack-rows.ts";
 
 export interface DataReport {
   readonly owners: number;

@@ -191,7 +191,12 @@ export class BlockWriter {
       return;
     }
     this.#options.onWritten({ pack: pack.name, sealed: batch.seals, end: batch.after.end, rows: batch.rows });
-    if (!batch.seals) return;
+    if (!batch.ends) return;
+    if (!batch.seals) {
+      this.#options.log.error("the journal of a pack lost rows, and it gets no footer", { pack: pack.name });
+      if (this.#current === pack) this.#current = undefined;
+      return this.#leave(pack);
+    }
     const sealing = this.#seal(pack).finally(() => this.#sealing.delete(sealing));
     this.#sealing.add(sealing);
   }

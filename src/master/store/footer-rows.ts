@@ -2,17 +2,19 @@
  * Rows that make a valid footer of whatever is in a pack: each digest once, without gaps or overlaps. What none of the rows names, as after
  * damage, stands as blocks of its own that nobody will ask for.
  */
+import { groupBy } from "../../base/collections.ts";
 import { blake3 } from "../../crypto/hash.ts";
 import { digestText } from "../../format/cid.ts";
 import { type PackRow, PLAIN } from "../../format/pack.ts";
 import type { PackFile } from "./pack-disk.ts";
+import { allIntact, byOffset } from "./pack-rows.ts";
 
 /** Rows for the bytes [0, end): of `rows`, those that name a digest first, and others for what they leave. Throws the system's errors. */
 export async function footerRows(file: PackFile, rows: readonly PackRow[], end: number): Promise<PackRow[]> {
   const used = new Set<string>();
   const named: PackRow[] = [];
   let covered = 0;
-  for (const row of rows.toSorted(byOffset)) {
+  for (const row of (await withoutBadCopies(file, rows)).toSorted(byOffset)) {
     if (row.offset < covered || used.has(digestText(row.digest))) continue;
     used.add(digestText(row.digest));
     named.push(row);
@@ -34,8 +36,17 @@ export function haveDuplicates(rows: readonly PackRow[]): boolean {
   return new Set(rows.map(({ digest }) => digestText(digest))).size < rows.length;
 }
 
-export function byOffset(a: PackRow, b: PackRow): number {
-  return a.offset - b.offset || a.length - b.length;
+/** Of a block that is there more than once, those that are intact, if there are any. */
+async function withoutBadCopies(file: PackFile, rows: readonly PackRow[]): Promise<PackRow[]> {
+  const copies = groupBy(rows, ({ digest }) => digestText(digest));
+  const bad = new Set<PackRow>();
+  for (const [, each] of copies) {
+    if (each.length < 2) continue;
+    const damaged: PackRow[] = [];
+    for (const row of each) if (!(await allIntact(file, [row]))) damaged.push(row);
+    if (damaged.length < each.length) for (const row of damaged) bad.add(row);
+  }
+  return rows.filter((row) => !bad.has(row));
 }
 
 const FILLER_BYTES = 4 * 1024 * 1024;

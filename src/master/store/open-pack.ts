@@ -11,6 +11,7 @@ import { digestOf } from "../../format/cid.ts";
 import { encodeFooter, PACK_ROW_BYTES, PACK_TAIL_BYTES, type PackRow, PLAIN } from "../../format/pack.ts";
 import { footerRows, haveDuplicates } from "./footer-rows.ts";
 import type { PackDisk, PackFile } from "./pack-disk.ts";
+import { gapsIn } from "./pack-rows.ts";
 import { openPath, rowsPath, sealedPath } from "./pack-path.ts";
 import { encodeFrame, readJournal } from "./row-journal.ts";
 
@@ -27,7 +28,9 @@ export interface PackPosition {
 /** A batch in an open pack. */
 export interface Batch {
   readonly rows: readonly PackRow[];
-  /** Whether it came with the footer. */
+  /** Nothing more may come behind it. */
+  readonly ends: boolean;
+  /** Whether it came with the footer: not where the journal lost rows of what is flushed, which recovery finds elsewhere. */
   readonly seals: boolean;
   readonly after: PackPosition;
 }
@@ -87,8 +90,8 @@ export class OpenPack {
     return { count: blocks.length, fills: false };
   }
 
-  /** Writes blocks behind what is flushed; `seals`: with the footer. After a failure it is to be cut. */
-  async write(blocks: readonly Block[], seals: boolean): Promise<Batch> {
+  /** Writes blocks behind what is flushed; `ends`: with the footer, if it is known what is in the pack. After a failure it is to be cut. */
+  async write(blocks: readonly Block[], ends: boolean): Promise<Batch> {
     const { end: start, rows: count, rowsEnd, frames } = this.#position;
     const rows: PackRow[] = [];
     let end = start;
@@ -98,17 +101,20 @@ export class OpenPack {
     }
     const parts = blocks.map(({ bytes }) => bytes);
     const after = { end, rows: count + rows.length, rowsEnd, frames };
-    if (seals) {
-      const all = [...(await this.#flushedRows()), ...rows];
-      if (haveDuplicates(all)) return { rows, seals, after: await this.#writeDoubled(parts, all, after) };
+    const flushed = ends ? await this.#flushedRows() : undefined;
+    if (flushed !== undefined) {
+      const all = [...flushed, ...rows];
+      const batch = { rows, ends, seals: true };
+      if (haveDuplicates(all)) return { ...batch, after: await this.#writeDoubled(parts, all, after) };
       const footer = encodeFooter(all, new Uint8Array());
       await this.#file.write(start, [...parts, footer.bytes]);
-      return { rows, seals, after };
+      return { ...batch, after };
     }
+    if (rows.length === 0) return { rows, ends, seals: false, after };
     await this.#file.write(start, parts);
     const frame = encodeFrame(frames, start, rows);
     await this.#journal.write(rowsEnd, [frame]);
-    return { rows, seals, after: { ...after, rowsEnd: rowsEnd + frame.length, frames: frames + 1 } };
+    return { rows, ends, seals: false, after: { ...after, rowsEnd: rowsEnd + frame.length, frames: frames + 1 } };
   }
 
   /** Makes the batch written last durable. After a failure the pack is not to be written again. */
@@ -150,9 +156,13 @@ export class OpenPack {
     return after;
   }
 
-  async #flushedRows(): Promise<PackRow[]> {
-    const bytes = await this.#journal.read(0, this.#position.rowsEnd);
-    return readJournal(bytes).frames.flatMap(({ rows }) => rows);
+  /** Undefined: the journal does not tell all of them any more. */
+  async #flushedRows(): Promise<PackRow[] | undefined> {
+    const { end, rows: count, rowsEnd } = this.#position;
+    const bytes = await this.#journal.read(0, rowsEnd).catch(() => undefined);
+    if (bytes === undefined) return undefined;
+    const rows = readJournal(bytes).frames.flatMap((frame) => frame.rows);
+    return rows.length === count && gapsIn(rows, 0, end).length === 0 ? rows : undefined;
   }
 }
 

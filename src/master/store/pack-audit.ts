@@ -13,8 +13,9 @@ import { type BlockIndex, PACK_STATES } from "./block-index.ts";
 import { type DataDamage, dataDamage } from "./damage.ts";
 import type { PackDisk, PackFile } from "./pack-disk.ts";
 import { readFooter } from "./pack-footer.ts";
+import { endOf } from "./pack-rows.ts";
 import { listPacks, openForReading, rowsPath } from "./pack-path.ts";
-import { endOf, inspectUnfinished } from "./unfinished-pack.ts";
+import { inspectUnfinished } from "./unfinished-pack.ts";
 
 export interface PackAuditOptions {
   readonly disk: PackDisk;
@@ -99,8 +100,9 @@ async function sealedRows({ index }: PackAuditOptions, name: string, file: PackF
 async function openRows({ disk, folder, index }: PackAuditOptions, name: string, file: PackFile): Promise<FoundRows> {
   const journal = await disk.open(rowsPath(folder, name), "read");
   try {
-    const { rows, damaged } = await inspectUnfinished(name, file, journal, index);
-    const what = "the journal of a pack that grows is damaged; the index tells what it lacks";
+    const { rows, damaged, unnamed } = await inspectUnfinished(name, file, journal, index);
+    const rest = unnamed > 0 ? `nobody can tell what is in ${unnamed} bytes` : "the index tells what it lacks";
+    const what = `the journal of a pack that grows is damaged; ${rest}`;
     return { rows, damage: damaged ? [dataDamage("footer", what, { pack: name })] : [] };
   } finally {
     await journal?.close();

@@ -10,9 +10,10 @@ import { isFull, OpenPack } from "./open-pack.ts";
 import type { PackDisk, PackFile } from "./pack-disk.ts";
 import { readFooter } from "./pack-footer.ts";
 import type { PackHandles } from "./pack-handles.ts";
+import { allIntact, endOf, isBefore } from "./pack-rows.ts";
 import { listPacks, openPath, removePack, rowsPath, sealedPath } from "./pack-path.ts";
 import { Unindexed } from "./unindexed.ts";
-import { allIntact, endOf, inspectUnfinished, isBefore, type UnfinishedPack } from "./unfinished-pack.ts";
+import { inspectUnfinished, type UnfinishedPack } from "./unfinished-pack.ts";
 
 export interface RecoveryOptions {
   readonly disk: PackDisk;
@@ -23,6 +24,8 @@ export interface RecoveryOptions {
   readonly packBytes: number;
   /** Blocks that the index did not know are leased from this time on: seconds since 1970. */
   readonly leased: number;
+  /** Also packs with bytes that nobody can name get a footer: what nobody asks for is given up then. */
+  readonly givesUp?: boolean;
 }
 
 export interface Recovered {
@@ -92,7 +95,14 @@ class Recovery {
       // Before anybody was answered for a block in it, its name may not have become durable either.
       if (!isKnown || found.doubtful.length > 0) await disk.syncFolder(folder);
       if (found.sealed) return await this.#finish(name, file, found);
-      await this.#add({ name, sealed: 0, end: found.position.end }, file, found.rows, found.damaged);
+      if (found.damaged)
+        this.#options.log.error("the journal of a pack lost rows", { pack: name, folder, unnamed: found.unnamed });
+      if (found.unnamed > 0 && !this.#options.givesUp) {
+        // It stays as it is, for whoever can tell more; and of none of it the index may say that it knows what counts.
+        await this.#add({ name, sealed: 0, end: 0 }, file, found.rows);
+        return;
+      }
+      await this.#add({ name, sealed: 0, end: found.position.end }, file, found.rows);
       const { end, rows } = found.position;
       const goesOn =
         !found.damaged && this.#current === undefined && !isFull(end, rows, packBytes) && !index.hasDamaged(name);
@@ -108,8 +118,8 @@ class Recovery {
   async #seal(name: string, file: PackFile, found: UnfinishedPack): Promise<void> {
     const { end } = found.position;
     try {
-      const rows = await footerRows(file, found.rows, end);
       await file.truncate(end);
+      const rows = await footerRows(file, found.rows, end);
       await file.write(end, [encodeFooter(rows, new Uint8Array()).bytes]);
       await file.sync();
       await this.#finish(name, file, { ...found, rows });
@@ -119,11 +129,11 @@ class Recovery {
     }
   }
 
-  async #finish(name: string, file: PackFile, { rows, position, damaged }: UnfinishedPack): Promise<void> {
+  async #finish(name: string, file: PackFile, { rows, position }: UnfinishedPack): Promise<void> {
     const { disk, folder } = this.#options;
     await disk.rename(openPath(folder, name), sealedPath(folder, name));
     await disk.remove(rowsPath(folder, name));
-    await this.#add({ name, sealed: 1, end: position.end }, file, rows, damaged);
+    await this.#add({ name, sealed: 1, end: position.end }, file, rows);
   }
 
   /** A sealed pack that the index does not know, or not whole. */
@@ -152,13 +162,13 @@ class Recovery {
     });
   }
 
-  /** Where two packs have a block, the index keeps a copy that is intact. `proven`: the bytes of all of them were looked at. */
-  async #add(pack: IndexedPack, file: PackFile, all: readonly PackRow[], proven = false): Promise<void> {
+  /** Where two packs have a block, the index keeps a copy that is intact. */
+  async #add(pack: IndexedPack, file: PackFile, all: readonly PackRow[]): Promise<void> {
     const { index, handles, folder, leased } = this.#options;
     const known = index.packs().find(({ name }) => name === pack.name);
     // Rows enter together with the pack's end: what it lacks before that was collected, since it was garbage or damaged.
     const isForgotten = (row: PackRow) => isBefore(row, known?.end ?? 0) && index.find(row.digest) === undefined;
-    const rows = proven ? all : all.filter((row) => !isForgotten(row));
+    const rows = all.filter((row) => !isForgotten(row));
     if (this.#isKnown(pack, known, rows)) return;
     let elsewhere: readonly PackRow[];
     try {

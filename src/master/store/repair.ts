@@ -93,6 +93,7 @@ async function open({ disk, clock, log }: RepairOptions, dir: string, damaged: r
       log,
       leased: new Leases(clock).now(),
       packBytes: PACK_TARGET_BYTES,
+      givesUp: true,
     };
     await (await recover(options)).current?.close();
     for (const { cid, pack, offset } of damaged) {

@@ -9,7 +9,8 @@
  * blocks: so the last one alone may be torn, or have blocks that are, after a crash.
  */
 import { crc32 } from "node:zlib";
-import { PACK_ROW_BYTES, PackFooter, type PackRow, writeRow } from "../../format/pack.ts";
+import { MAX_BLOCK_ACCEPTED } from "../../base/limits.ts";
+import { PACK_ROW_BYTES, PackFooter, type PackRow, PLAIN, readRow, writeRow } from "../../format/pack.ts";
 
 export interface RowFrame {
   readonly number: number;
@@ -26,6 +27,8 @@ export interface RowJournal {
   readonly end: number;
   /** Frames are missing before the last whole one: no crash leaves that. */
   readonly damaged: boolean;
+  /** What stands before, between and behind whole frames. */
+  readonly lost: readonly Buffer[];
 }
 
 export function encodeFrame(number: number, start: number, rows: readonly PackRow[]): Buffer {
@@ -42,6 +45,7 @@ export function encodeFrame(number: number, start: number, rows: readonly PackRo
 /** All whole frames of a journal, also those behind damage. */
 export function readJournal(bytes: Buffer): RowJournal {
   const frames: RowFrame[] = [];
+  const lost: Buffer[] = [];
   let damaged = false;
   let end = 0;
   for (let at = 0; at < bytes.length;) {
@@ -51,10 +55,20 @@ export function readJournal(bytes: Buffer): RowJournal {
       continue;
     }
     damaged ||= frame.at !== end || frame.number !== (frames.at(-1)?.number ?? -1) + 1;
+    if (frame.at > end) lost.push(bytes.subarray(end, frame.at));
     frames.push(frame);
     at = end = frame.end;
   }
-  return { frames, end, damaged };
+  if (end < bytes.length) lost.push(bytes.subarray(end));
+  return { frames, end, damaged, lost };
+}
+
+/** What may be rows in damaged frames, which their blocks' bytes have to bear out. */
+export function* rowsPerhapsIn(bytes: Buffer): Generator<PackRow> {
+  for (let at = 0; at + PACK_ROW_BYTES <= bytes.length; at++) {
+    const row = readRow(bytes, at);
+    if (row.codec === PLAIN && row.length <= MAX_BLOCK_ACCEPTED) yield row;
+  }
 }
 
 /** "SLRW". */

@@ -5,15 +5,16 @@
  * Only the batch written last can be in doubt: whatever of it the index knows was answered for; the rest counts if its bytes are all
  * there. What the index knows and the journal lacks was damaged since; then the index's rows count too.
  */
+import { MAX_BLOCK_ACCEPTED } from "../../base/limits.ts";
 import { blake3 } from "../../crypto/hash.ts";
 import { digestText } from "../../format/cid.ts";
-import type { PackRow } from "../../format/pack.ts";
+import { type PackRow, PLAIN } from "../../format/pack.ts";
 import type { BlockIndex } from "./block-index.ts";
-import { byOffset } from "./footer-rows.ts";
 import type { PackPosition } from "./open-pack.ts";
 import { readFooter } from "./pack-footer.ts";
 import type { PackFile } from "./pack-disk.ts";
-import { readJournal, type RowJournal } from "./row-journal.ts";
+import { allIntact, byOffset, endOf, gapsIn, isBefore, type Stretch } from "./pack-rows.ts";
+import { readJournal, type RowJournal, rowsPerhapsIn } from "./row-journal.ts";
 
 export interface UnfinishedPack {
   /** All that counts, in no order. */
@@ -25,6 +26,8 @@ export interface UnfinishedPack {
   readonly sealed: boolean;
   /** What no crash leaves: the journal lost rows. Nothing may be added to the pack then. */
   readonly damaged: boolean;
+  /** Bytes of which nothing tells where blocks begin and end in them: a footer would hide them. */
+  readonly unnamed: number;
 }
 
 /** `journal`: undefined if there is none; `index`: what was answered for as far as is known. Throws the system's errors. */
@@ -59,7 +62,7 @@ async function withFooter(
   const doubtful = rows.filter((row) => !journaled.has(keyOf(row)) && !known(row));
   if (!(await allIntact(file, doubtful))) return undefined;
   const position = { end: endOf(rows), rows: rows.length, rowsEnd, frames: frames.length };
-  return { rows, doubtful, position, sealed: true, damaged: false };
+  return { rows, doubtful, position, sealed: true, damaged: false, unnamed: 0 };
 }
 
 /** What was answered for, as far as an index tells. */
@@ -73,7 +76,7 @@ interface Known {
 async function withoutFooter(
   name: string,
   file: PackFile,
-  { frames, damaged }: RowJournal,
+  { frames, damaged, lost }: RowJournal,
   { known, answered, index }: Known,
 ): Promise<UnfinishedPack> {
   const last = frames.at(-1)?.rows ?? [];
@@ -85,17 +88,35 @@ async function withoutFooter(
   const { end: rowsEnd, number } = kept.at(-1) ?? { end: 0, number: -1 };
   const position = { end: endOf(rows), rows: rows.length, rowsEnd, frames: number + 1 };
   if (!damaged && position.end >= answered && isSeamless(rows)) {
-    return { rows, doubtful, position, sealed: false, damaged: false };
+    return { rows, doubtful, position, sealed: false, damaged: false, unnamed: 0 };
   }
-  const proven = await provable(file, [...rows, ...(index?.rowsOf(name) ?? [])]);
-  const end = Math.max(endOf(proven), answered);
+  // Of what was answered for, the index tells what counts; where it tells of nothing, its rows were found out here, too, before. For the rest,
+  // rows are looked for in what is left of the journal.
+  const said = [...rows, ...((answered > 0 ? index : undefined)?.rowsOf(name) ?? [])];
+  const perhaps = lost.flatMap((bytes) => [...rowsPerhapsIn(bytes)]);
+  const size = await file.size();
+  const proven = await provable(file, [...said, ...perhaps.filter(({ offset, length }) => offset + length <= size)]);
+  const gaps = gapsIn([...said, ...proven], answered, answered === 0 ? size : endOf(proven));
+  const guessed = await provable(file, [...proven, ...(await wholeGaps(file, gaps))]);
+  const end = answered === 0 ? size : Math.max(endOf(proven), answered);
   return {
-    rows: proven,
+    rows: guessed,
     doubtful: [],
-    position: { ...position, end, rows: proven.length },
+    position: { ...position, end, rows: guessed.length },
     sealed: false,
     damaged: true,
+    unnamed: gaps.reduce((sum, { length }) => sum + length, 0),
   };
+}
+
+/** What is between known blocks may be one block alone, whose row is lost: then this is it, and else nobody asks for it. */
+async function wholeGaps(file: PackFile, gaps: readonly Stretch[]): Promise<PackRow[]> {
+  const rows: PackRow[] = [];
+  for (const { offset, length } of gaps) {
+    const bytes = length > MAX_BLOCK_ACCEPTED ? undefined : await file.read(offset, length).catch(() => undefined);
+    if (bytes !== undefined) rows.push({ digest: blake3(bytes), offset, length, codec: PLAIN });
+  }
+  return rows;
 }
 
 /** Rows that the bytes bear out, each once, without such as overlap: after damage nothing else tells which ones are right. */
@@ -104,38 +125,17 @@ async function provable(file: PackFile, rows: readonly PackRow[]): Promise<PackR
   let end = 0;
   for (const row of rows.toSorted(byOffset)) {
     const digest = digestText(row.digest);
-    if (row.offset < end || proven.has(digest) || !(await allIntact(file, [row]))) continue;
+    if (row.offset < end || proven.has(digest)) continue;
+    // What cannot be read is not borne out, and no reason to leave the rest.
+    if (!(await allIntact(file, [row]).catch(() => false))) continue;
     proven.set(digest, row);
     end = row.offset + row.length;
   }
   return [...proven.values()];
 }
 
-/** Whether it lies in the first `end` bytes for sure: an empty block at their end may have come later. */
-export function isBefore({ offset, length }: Pick<PackRow, "offset" | "length">, end: number): boolean {
-  return offset < end && offset + length <= end;
-}
-
-/** Where the last block ends. */
-export function endOf(rows: readonly PackRow[]): number {
-  return rows.reduce((end, { offset, length }) => Math.max(end, offset + length), 0);
-}
-
-export async function allIntact(file: PackFile, rows: readonly PackRow[]): Promise<boolean> {
-  for (const { digest, offset, length } of rows) {
-    const bytes = await file.read(offset, length);
-    if (bytes.length !== length || Buffer.compare(blake3(bytes), digest) !== 0) return false;
-  }
-  return true;
-}
-
 function isSeamless(rows: readonly PackRow[]): boolean {
-  let end = 0;
-  for (const { offset, length } of rows.toSorted(byOffset)) {
-    if (offset !== end) return false;
-    end += length;
-  }
-  return true;
+  return gapsIn(rows, 0, endOf(rows)).length === 0 && rows.reduce((sum, { length }) => sum + length, 0) === endOf(rows);
 }
 
 function keyOf({ digest, offset }: PackRow): string {
