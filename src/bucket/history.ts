@@ -23,12 +23,12 @@ export interface PlacedCommits {
 }
 
 /**
- * Newest first: all that `from` retains; where its list is not there any more, parents up to the first that is not. What is not
- * retained is left out, although it may still be readable.
+ * Newest first: `first`, an ancestor of `from`, and all before it that `from` retains; where its list is not there any more, parents
+ * up to the first that is not. What is not retained is left out, although it may still be readable.
  */
-export async function* log(commits: Commits, from: VerifiedCommit): AsyncGenerator<VerifiedCommit> {
+export async function* log(commits: Commits, from: VerifiedCommit, first = from): AsyncGenerator<VerifiedCommit> {
   const nodes = commits.blocks && new NodeStore(commits.blocks, { capacityBytes: KEPT_CACHE_BYTES });
-  for (let at: VerifiedCommit | undefined = from; at !== undefined;) {
+  for (let at: VerifiedCommit | undefined = first; at !== undefined;) {
     yield at;
     const before: Cid | undefined = await retainedBefore(nodes, from, at);
     at = before === undefined ? undefined : await commitIfThere(commits, before);

@@ -48,8 +48,8 @@ export class Workspace {
   readonly #changes: ChangeSet;
   readonly #data: DataReader;
   #built: BuiltEpoch | undefined;
-  /** The root on which #built looked into trees before the reference, if it did: they may be thinned out on another. */
-  #olderOn: Cid | undefined;
+  /** The commits before the reference into whose trees #built looked: they may be thinned out later. */
+  readonly #older = new Map<Cid, Lamport>();
   #baseGone = false;
 
   /** Without a session, contents go nowhere: to learn what trees an epoch gives. */
@@ -78,7 +78,7 @@ export class Workspace {
    */
   async treeOn(root: VerifiedCommit, newest = root): Promise<EpochTree> {
     this.#baseGone ||= !(await this.#isRetained(newest));
-    if (this.#olderOn !== undefined && this.#olderOn !== newest.cid) this.#built = undefined;
+    if (!(await this.#areRetained(newest))) this.#built = undefined;
     return this.#treeOn(root, newest);
   }
 
@@ -106,7 +106,7 @@ export class Workspace {
 
   async #build(root: VerifiedCommit, newest: VerifiedCommit): Promise<BuiltEpoch> {
     if (this.#built !== undefined && !this.#baseGone) return this.#built;
-    this.#olderOn = undefined;
+    this.#older.clear();
     const reference = this.#baseGone ? root.body.tree : (await this.#bucket.commit(this.#changes.reference)).body.tree;
     const context = {
       ...this.#buildContext(),
@@ -118,12 +118,20 @@ export class Workspace {
 
   async *#olderTrees(newest: VerifiedCommit): AsyncGenerator<Cid> {
     if (this.#baseGone) return;
-    this.#olderOn = newest.cid;
+    const reference = await this.#bucket.commit(this.#changes.reference);
     let left = OLDER_TREES;
-    for await (const { cid, body } of log(this.#bucket, await this.#bucket.commit(this.#changes.reference))) {
+    for await (const { cid, body } of log(this.#bucket, newest, reference)) {
+      if (cid === reference.cid) continue;
       if (left-- === 0) return;
-      if (await isRetained(this.nodes, newest, { cid, seq: body.seq })) yield body.tree;
+      this.#older.set(cid, body.seq);
+      yield body.tree;
     }
+  }
+
+  /** Whether all older trees into which #built looked are there still: without any of them it might have come to be another. */
+  async #areRetained(newest: VerifiedCommit): Promise<boolean> {
+    for (const [cid, seq] of this.#older) if (!(await isRetained(this.nodes, newest, { cid, seq }))) return false;
+    return true;
   }
 
   #buildContext() {
