@@ -66,6 +66,9 @@ export const OPTIONS = {
   tlsKey: path("<file>", "the certificate's private key in PEM"),
   insecure: toggle("plain http:// between machines, where others can read bearers and use them"),
   publicBlocks: toggle("serve /ipfs/… without a bearer to anybody who knows an address"),
+  acceptRoots: toggle("take the table of roots as it is, also where it is older than what was known of it, or lost", {
+    onlyFlag: true,
+  }),
   unsafeNoCas: toggle("swap roots without comparing: of two writers one loses its work; for drills", {
     onlyFlag: true,
   }),

@@ -7,12 +7,13 @@ import { escapeForPrint } from "../base/names.ts";
 import { parseWallet } from "../crypto/wallet.ts";
 import { parseSessionKey } from "../master/http/session-key.ts";
 import type { Master } from "../master/master.ts";
+import { ROOTS_HINT } from "../master/roots/root-alarm.ts";
 import { isLoopback } from "../net/origin.ts";
 import { addCommand } from "./command.ts";
 import type { Call, Program } from "./command.ts";
 import { DEFAULT_LISTEN } from "./options.ts";
 import { ENDING_SIGNALS, type Runtime } from "./runtime.ts";
-import { printText } from "./text.ts";
+import { printCount, printText } from "./text.ts";
 import { textOf } from "./text-file.ts";
 
 const OPTIONS = [
@@ -28,6 +29,7 @@ const OPTIONS = [
   "quotaApi",
   "quotaMode",
   "sessionKey",
+  "acceptRoots",
   "unsafeNoCas",
 ] as const;
 type ServeCall = Call<(typeof OPTIONS)[number]>;
@@ -63,6 +65,7 @@ async function serve(call: ServeCall): Promise<void> {
     allow,
     sessionKey: options.sessionKey === undefined ? undefined : parseSessionKey(textOf(options.sessionKey)),
     publicBlocks: options.publicBlocks ?? false,
+    acceptRoots: options.acceptRoots === true,
     compareAndSwap: options.unsafeNoCas !== true,
     leaseSeconds: options.lease === undefined ? undefined : Math.ceil(options.lease / 1000),
     quotaBytes: options.quota,
@@ -75,6 +78,7 @@ async function serve(call: ServeCall): Promise<void> {
   });
   const stopped = stopOnSignals(master, log);
   warn(call, allow, listen);
+  if (master.rolledBack.size > 0) call.output.notice(rolledBackText(master.rolledBack));
   const { origin } = master;
   output.result(
     { origin, data: options.data, pid: process.pid, allow },
@@ -141,6 +145,10 @@ function warn({ output, options }: ServeCall, allow: readonly Wallet[], { host, 
   if (options.publicBlocks === true) {
     output.notice("Blocks are public (--public-blocks): whoever knows an address can read the block.");
   }
+}
+
+function rolledBackText(owners: ReadonlySet<Wallet>): string {
+  return `The table of roots is older than what was known of ${printCount(owners.size, "owner")} (${[...owners].slice(0, 3).join(", ")}): nothing of theirs is collected. ${ROOTS_HINT}`;
 }
 
 /** The first signal stops; another one does not wait for what is under way. */

@@ -17,6 +17,7 @@ import {
 } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
+import { syncFolder, systemDisk } from "../objects/disk.ts";
 import { SqliteRootStore } from "../roots/sqlite-root-store.ts";
 import { Quota } from "./account/quota.ts";
 import { accountRoutes } from "./account/routes.ts";
@@ -39,9 +40,11 @@ import { ingestRoutes } from "./ingest/routes.ts";
 import type { MasterParts } from "./parts.ts";
 import { serviceRoutes } from "./service/routes.ts";
 import { BucketRoots } from "./roots/bucket-roots.ts";
+import { RootAlarm } from "./roots/root-alarm.ts";
 import { bucketRoutes } from "./roots/routes.ts";
 import { revocationsPath, rootsPath } from "./store/data-folder.ts";
 import { openMasterStore } from "./store/master-store.ts";
+import { acceptRoots as takeRoots, checkRoots, checkRootTable } from "./store/roots-check.ts";
 
 export interface MasterOptions {
   /** The folder that holds everything. */
@@ -65,6 +68,8 @@ export interface MasterOptions {
   readonly compareAndSwap?: boolean;
   /** For how long blocks stay that no root reaches; 24 hours unless said. */
   readonly leaseSeconds?: number | undefined;
+  /** The table of roots counts as it is, also where newer roots were known. */
+  readonly acceptRoots?: boolean;
 }
 
 export interface Master {
@@ -72,11 +77,13 @@ export interface Master {
   readonly origin: string;
   /** All that it answers. */
   readonly routes: readonly Route[];
+  /** Owners of whom nothing is collected, since the table of roots went back. */
+  readonly rolledBack: ReadonlySet<Wallet>;
   /** Finishes what is under way, ends watches, closes everything; without finishing once `hurry` fires. */
   stop(hurry?: AbortSignal): Promise<void>;
 }
 
-/** Throws `state_in_use`, `config_invalid`, `usage` (an address that cannot be had), and as its stores do; then nothing is left open. */
+/** Throws `state_in_use`, `root_rolled_back` (the table of roots is lost), `config_invalid`, `usage` (an address that cannot be had), and as its stores do; then nothing is left open. */
 export async function startMaster(options: MasterOptions): Promise<Master> {
   const open: (Disposable | AsyncDisposable)[] = [];
   try {
@@ -87,6 +94,7 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
     const server = await MasterServer.listen({ ...parts, texts, parses, router: new Router(routes) }, options.listen);
     return {
       routes,
+      rolledBack: parts.alarm.owners,
       origin: originOf(options.listen, server.port),
       async stop(hurry) {
         await server.stop(hurry);
@@ -106,18 +114,28 @@ async function openParts(options: MasterOptions, open: (Disposable | AsyncDispos
     open.push(part);
     return part;
   };
-  const { data, compareAndSwap = true, leaseSeconds } = options;
+  const { data, compareAndSwap = true, leaseSeconds, acceptRoots = false } = options;
   // The first to be opened and the last to be closed, for it holds the folder's lock.
   const stores = opened(await openMasterStore({ dir: data, clock, random, log, leaseSeconds }));
+  const owners = await stores.owners();
+  if (!acceptRoots) checkRootTable(data, owners);
   const roots = opened(new SqliteRootStore(rootsPath(data)));
+  const alarm = new RootAlarm(log);
+  await syncFolder(systemDisk, data);
+  if (acceptRoots) await takeRoots({ dir: data, roots, owners });
+  for (const [owner, known] of await checkRoots({ dir: data, roots, owners })) {
+    const buckets = known.map(({ bucket }) => bucket);
+    alarm.raise(owner, buckets);
+  }
   const revocations = opened(new Revocations(revocationsPath(data), Number(clock.nowNs() / 1_000_000_000n)));
-  const bucketRoots = new BucketRoots({ roots, stores, clock, log, compareAndSwap });
+  const bucketRoots = new BucketRoots({ roots, stores, clock, log, alarm, compareAndSwap });
   const { gate } = bucketRoots;
   const parts = {
     stores,
     roots,
+    alarm,
     bucketRoots,
-    collector: opened(new Collector({ roots, stores, gate, clock, log })),
+    collector: opened(new Collector({ roots, stores, gate, clock, log, alarm })),
     revocations,
     bearers: new Bearers({ allow: new Set(options.allow), sessionKey, revocations, clock }),
     endings: new Endings(clock),
@@ -158,10 +176,12 @@ function routesOf(parts: MasterParts): Route[] {
   ];
 }
 
-function showLevels({ metrics, bodies, answers, bucketRoots }: MasterParts): void {
+function showLevels({ metrics, bodies, answers, bucketRoots, alarm }: MasterParts): void {
   metrics.gauge("syncline_bodies_bytes", "Memory set aside for bodies that come in.", () => bodies.used);
   metrics.gauge("syncline_answers_bytes", "Memory set aside for blocks that go out.", () => answers.used);
   metrics.gauge("syncline_watches", "Watches of buckets that are open.", () => bucketRoots.hub.watches);
+  const rolledBack = "Owners of whom nothing is collected, since the table of roots went back.";
+  metrics.gauge("syncline_rolled_back_owners", rolledBack, () => alarm.owners.size);
   metrics.gauge("process_resident_memory_bytes", "Resident memory.", () => process.memoryUsage.rss());
 }
 

@@ -14,11 +14,13 @@ import type { Revocations } from "./http/revocations.ts";
 import type { Shares } from "./http/shares.ts";
 import type { QuotaGate } from "./ingest/quota-gate.ts";
 import type { BucketRoots } from "./roots/bucket-roots.ts";
+import type { RootAlarm } from "./roots/root-alarm.ts";
 import type { BlockStores } from "./store/owner-blocks.ts";
 
 export interface MasterParts {
   readonly stores: BlockStores;
   readonly roots: RootStore;
+  readonly alarm: RootAlarm;
   readonly bucketRoots: BucketRoots;
   readonly collector: Collector;
   readonly bearers: Bearers;

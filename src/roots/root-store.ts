@@ -51,6 +51,17 @@ export interface RootRow extends Root {
   readonly updatedAt: string;
 }
 
+/** All of the owner's buckets by name. Throws `arbiter_unreachable`. */
+export async function allRoots(roots: Pick<RootTable, "list">, owner: string): Promise<RootRow[]> {
+  const all = await roots.list(owner, "", ROOTS_AT_ONCE);
+  for (let page = all; page.length === ROOTS_AT_ONCE; all.push(...page)) {
+    page = await roots.list(owner, page.at(-1)?.bucket ?? "", ROOTS_AT_ONCE);
+  }
+  return all;
+}
+
+const ROOTS_AT_ONCE = 1_000;
+
 /** A root store that holds many buckets, as a master needs it. */
 export interface RootTable extends RootStore {
   /** As `get`, and since when it has been the root. */

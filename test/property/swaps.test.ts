@@ -6,6 +6,7 @@ import { silentLog } from "../../src/base/log.ts";
 import { walletSigner } from "../../src/crypto/wallet.ts";
 import { skipSeq } from "../../src/format/commit-body.ts";
 import { BucketRoots } from "../../src/master/roots/bucket-roots.ts";
+import { RootAlarm } from "../../src/master/roots/root-alarm.ts";
 import { bucketRoutes } from "../../src/master/roots/routes.ts";
 import { MemoryRootStore } from "../../src/roots/memory-root-store.ts";
 import { certify, CommitChain } from "../support/commit-chain.ts";
@@ -61,6 +62,7 @@ test(
           stores,
           clock,
           log: silentLog,
+          alarm: new RootAlarm(silentLog),
           compareAndSwap: true,
         });
         const routes = bucketRoutes(roots, clock);

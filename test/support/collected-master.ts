@@ -7,6 +7,7 @@ import type { Random } from "../../src/base/random.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import { type CollectionOptions, type CollectionReport, collectOwner } from "../../src/master/gc/collection.ts";
 import { BucketRoots } from "../../src/master/roots/bucket-roots.ts";
+import { RootAlarm } from "../../src/master/roots/root-alarm.ts";
 import { auditData } from "../../src/master/store/audit.ts";
 import { openMasterStore } from "../../src/master/store/master-store.ts";
 import type { BlockStores, OwnerBlocks } from "../../src/master/store/owner-blocks.ts";
@@ -31,6 +32,7 @@ export class CollectedMaster implements AsyncDisposable {
   readonly #options: CollectedMasterOptions;
   readonly #stores: BlockStores;
   readonly roots: SqliteRootStore;
+  readonly alarm = new RootAlarm(silentLog);
   readonly #end = new AbortController();
 
   private constructor(options: CollectedMasterOptions, stores: BlockStores) {
@@ -38,7 +40,8 @@ export class CollectedMaster implements AsyncDisposable {
     this.#options = options;
     this.#stores = stores;
     this.roots = new SqliteRootStore(join(dir, "roots.db"));
-    this.swaps = new BucketRoots({ roots: this.roots, stores, clock, log: silentLog, compareAndSwap: true });
+    const { roots, alarm } = this;
+    this.swaps = new BucketRoots({ roots, stores, clock, log: silentLog, alarm, compareAndSwap: true });
   }
 
   static async open(options: CollectedMasterOptions): Promise<CollectedMaster> {
@@ -63,7 +66,8 @@ export class CollectedMaster implements AsyncDisposable {
     const { gate } = this.swaps;
     const { clock } = this.#options;
     const signal = this.#end.signal;
-    return collectOwner({ roots: this.roots, stores: this.#stores, gate, clock, signal, ...change }, owner, dryRun);
+    const { roots, alarm } = this;
+    return collectOwner({ roots, alarm, stores: this.#stores, gate, clock, signal, ...change }, owner, dryRun);
   }
 
   /** Stores a commit's blocks and swaps it in on top of its parent. */

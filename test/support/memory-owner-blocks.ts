@@ -63,6 +63,10 @@ export class MemoryOwnerBlocks implements OwnerBlocks {
     return this.has(cids);
   }
 
+  async swapped(): Promise<boolean> {
+    return true;
+  }
+
   /** Nothing is ever collected here. */
   async collect(): Promise<undefined> {}
 

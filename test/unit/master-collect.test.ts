@@ -1,5 +1,5 @@
 /** Collections of a master's own store: what they take and what they must not, beside swaps and uploads, and when the process dies. */
-import { readdirSync, rmSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import type { Cid, Wallet } from "../../src/base/ids.ts";
@@ -111,17 +111,6 @@ describe("a collection", () => {
     expect(await (await master.blocksOf(other)).has([garbage.cid])).toEqual(new Set([garbage.cid]));
     expect(await master.collect(`0x${"c".repeat(40)}` as Wallet)).toMatchObject({ blocks: 0, packs: { after: 0 } });
     expect(readdirSync(join(dir, "owners")).toSorted()).toEqual([owner, other].toSorted());
-  });
-
-  test("takes nothing from an owner of whom no root is known: the table of roots may be lost", async () => {
-    const made = await withMaster((master) => publishMany(master, 2));
-    rmSync(join(dir, "roots.db"));
-    await clock.advance(LATER_MS);
-    const blocks = made.flatMap(({ blocks: own }) => own.map(({ cid }) => cid));
-    await withMaster(async (master) => {
-      expect(await master.collect(owner)).toMatchObject({ blocks: 0, dropped: 0 });
-      expect(await (await master.blocksOf(owner)).has(blocks)).toEqual(new Set(blocks));
-    });
   });
 
   test("is of graphs of any depth, too: in stages, swaps accept one that is deeper than a swap may bring", async () => {

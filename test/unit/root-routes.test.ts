@@ -8,6 +8,7 @@ import { OWNER_CHECKS_AT_ONCE } from "../../src/base/limits.ts";
 import { silentLog } from "../../src/base/log.ts";
 import type { Answer } from "../../src/master/http/route.ts";
 import { BucketRoots } from "../../src/master/roots/bucket-roots.ts";
+import { RootAlarm } from "../../src/master/roots/root-alarm.ts";
 import { bucketRoutes } from "../../src/master/roots/routes.ts";
 import { MemoryRootStore } from "../../src/roots/memory-root-store.ts";
 import type { BucketName, Root, SwapOutcome } from "../../src/roots/root-store.ts";
@@ -358,7 +359,8 @@ async function master({ compareAndSwap = true } = {}) {
   const warnings: string[] = [];
   const log = { ...silentLog, warn: (message: string, _fields?: LogFields) => void warnings.push(message) };
   const clock = new ManualClock();
-  const routes = bucketRoutes(new BucketRoots({ roots, stores, clock, log, compareAndSwap }), clock);
+  const alarm = new RootAlarm(silentLog);
+  const routes = bucketRoutes(new BucketRoots({ roots, stores, clock, log, alarm, compareAndSwap }), clock);
   const ask = (
     method: "GET" | "PUT",
     path: string,

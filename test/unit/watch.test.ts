@@ -4,6 +4,7 @@ import { silentLog } from "../../src/base/log.ts";
 import { MAX_WATCHES, WATCH_COMMENT_MS } from "../../src/base/limits.ts";
 import type { Answer } from "../../src/master/http/route.ts";
 import { BucketRoots } from "../../src/master/roots/bucket-roots.ts";
+import { RootAlarm } from "../../src/master/roots/root-alarm.ts";
 import { bucketRoutes } from "../../src/master/roots/routes.ts";
 import { MemoryRootStore } from "../../src/roots/memory-root-store.ts";
 import { CommitChain } from "../support/commit-chain.ts";
@@ -128,7 +129,14 @@ async function bucket() {
   const chain = await CommitChain.create();
   const stores = new MemoryBlockStores();
   const clock = new ManualClock();
-  const roots = new BucketRoots({ roots: new MemoryRootStore(), stores, clock, log: silentLog, compareAndSwap: true });
+  const roots = new BucketRoots({
+    roots: new MemoryRootStore(),
+    stores,
+    clock,
+    log: silentLog,
+    alarm: new RootAlarm(silentLog),
+    compareAndSwap: true,
+  });
   const routes = bucketRoutes(roots, clock);
   const caller = chain.owner.wallet;
   const last = new Map<string, MadeCommit>();

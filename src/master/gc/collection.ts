@@ -10,11 +10,13 @@ import { Budget } from "../../base/budget.ts";
 import type { Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid, Wallet } from "../../base/ids.ts";
-import { MAX_BUCKETS_LISTED, WALK_SLICE_MS, WALKS_BYTES } from "../../base/limits.ts";
+import { WALK_SLICE_MS, WALKS_BYTES } from "../../base/limits.ts";
 import { Pace } from "../../base/pace.ts";
-import type { RootTable } from "../../roots/root-store.ts";
+import { allRoots, type RootRow, type RootTable } from "../../roots/root-store.ts";
 import { checkComplete } from "../roots/completeness.ts";
+import { type RootAlarm, wentBack } from "../roots/root-alarm.ts";
 import type { ClosedGate, GatePatience, SwapGate } from "../roots/swap-gate.ts";
+import { rolledBack } from "../store/known-roots.ts";
 import type { BlockStores, Collecting } from "../store/owner-blocks.ts";
 import { spareBesidesReached } from "./spared.ts";
 
@@ -22,6 +24,7 @@ export interface CollectionOptions {
   readonly roots: RootTable;
   readonly stores: BlockStores;
   readonly gate: SwapGate;
+  readonly alarm: RootAlarm;
   readonly clock: Clock;
   /** Ends it early: what is left of the garbage is left for the next time. */
   readonly signal: AbortSignal;
@@ -40,7 +43,7 @@ export interface CollectionReport {
 }
 
 /**
- * Collects. Throws `store_corrupt` where a root reaches what is missing or damaged: then nothing is taken; `root_moved` when swaps left no
+ * Collects. Throws `root_rolled_back` where the table of roots went back, and `store_corrupt` where a root reaches what is missing or damaged: then nothing is taken; `root_moved` when swaps left no
  * room; and as the store does.
  */
 export async function collectOwner(
@@ -65,6 +68,8 @@ class Collection {
   readonly #owner: Wallet;
   readonly #collecting: Collecting;
   readonly #memory = new Budget(WALKS_BYTES);
+  /** As they were read last. */
+  #rows: readonly RootRow[] = [];
   /** Bucket → the root of it that is marked. */
   readonly #marked = new Map<string, Cid>();
 
@@ -78,6 +83,7 @@ class Collection {
   async run(dryRun: boolean): Promise<CollectionReport | undefined> {
     const collecting = this.#collecting;
     const { signal } = this.#options;
+    await this.#checkRoots();
     await this.#markRoots(this.#pace());
     if (this.#marked.size === 0) return undefined;
     if (!dryRun) await this.#betweenSwaps();
@@ -94,6 +100,17 @@ class Collection {
     };
   }
 
+  /** Throws `root_rolled_back`. */
+  async #checkRoots(): Promise<void> {
+    const { alarm } = this.#options;
+    // In this order: a swap in between would look as if the table had gone back.
+    const known = this.#collecting.roots.list();
+    const buckets = rolledBack(known, await this.#roots()).map(({ bucket }) => bucket);
+    if (buckets.length === 0) return alarm.clear(this.#owner);
+    alarm.raise(this.#owner, buckets);
+    throw wentBack(buckets);
+  }
+
   /** Marks what the roots reach by now, and begins to sweep while no swap is under way. */
   async #betweenSwaps(): Promise<void> {
     const { gate, clock, signal } = this.#options;
@@ -102,6 +119,7 @@ class Collection {
       await this.#markRoots(this.#pace());
       using closed = await gate.close(this.#owner, SWAPS, clock);
       if (closed === undefined || !(await this.#markInTime(closed))) continue;
+      this.#collecting.roots.advance(this.#rows);
       this.#collecting.beginSweep();
       return;
     }
@@ -125,7 +143,8 @@ class Collection {
   }
 
   async #markRoots(pace: Pick<Pace, "breathe">): Promise<void> {
-    for (const { bucket, commit } of await this.#roots()) {
+    this.#rows = await this.#roots();
+    for (const { bucket, commit } of this.#rows) {
       if (this.#marked.get(bucket) === commit) continue;
       const { marks } = this.#collecting;
       const spare = (cids: readonly Cid[]) => this.#collecting.spare(cids);
@@ -137,13 +156,8 @@ class Collection {
     }
   }
 
-  async #roots() {
-    const { roots } = this.#options;
-    const all = await roots.list(this.#owner, "", MAX_BUCKETS_LISTED);
-    for (let page = all; page.length === MAX_BUCKETS_LISTED; all.push(...page)) {
-      page = await roots.list(this.#owner, page.at(-1)?.bucket ?? "", MAX_BUCKETS_LISTED);
-    }
-    return all;
+  #roots(): Promise<RootRow[]> {
+    return allRoots(this.#options.roots, this.#owner);
   }
 
   #pace(): Pick<Pace, "breathe"> {

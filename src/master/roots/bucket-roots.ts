@@ -14,6 +14,7 @@ import { Shares } from "../http/shares.ts";
 import type { BlockStores, OwnerBlocks } from "../store/owner-blocks.ts";
 import { conditionHolds } from "./condition.ts";
 import type { SwapCondition } from "./condition.ts";
+import type { RootAlarm } from "./root-alarm.ts";
 import { RootHub } from "./root-hub.ts";
 import { SwapGate } from "./swap-gate.ts";
 import { SwapCheck } from "./swap-check.ts";
@@ -23,6 +24,7 @@ export interface BucketRootsOptions {
   readonly stores: BlockStores;
   readonly clock: Clock;
   readonly log: Log;
+  readonly alarm: RootAlarm;
   /**
    * False: whoever swaps last wins, and others' work is lost. One writer may run like that; it is there so that a drill can show
    * what the comparison prevents.
@@ -91,11 +93,23 @@ export class BucketRoots {
       using _slot = await this.#checks.hold(name.owner, 1, abandoned);
       using _pass = await this.gate.pass(name.owner, abandoned);
       const root = await this.#swapNow(name, condition, next);
+      await this.#tellIndex(name, root);
       const updatedAt = timeText(this.#options.clock.nowNs()).replace(/\.\d+/, "");
       this.#remember(name, { ...root, bucket: name.bucket, updatedAt });
       this.hub.tell(name, root);
       return root;
     });
+  }
+
+  /** Behind the swap, which stands whatever comes of this. */
+  async #tellIndex({ owner, bucket }: OwnedBucket, root: Root): Promise<void> {
+    const { stores, alarm, log } = this.#options;
+    try {
+      const blocks = await stores.of(owner);
+      if (!(await blocks.swapped(bucket, root))) alarm.raise(owner, [bucket]);
+    } catch (error) {
+      log.warn("a swap is not written down in the index of its owner's blocks", { error: describeError(error) });
+    }
   }
 
   /** Answers may overtake one another: an older root is no news. */

@@ -14,6 +14,7 @@ import { BlockIndex, isUnreadable, temporaryIndex } from "./block-index.ts";
 import { type DataDamage, dataDamage } from "./damage.ts";
 import { rootsPath } from "./data-folder.ts";
 import { auditIndex } from "./index-audit.ts";
+import { rolledBack } from "./known-roots.ts";
 import { listOwners, ownerFolder } from "./master-store.ts";
 import { indexPath, packFolder } from "./owner-packs.ts";
 import { auditPacks } from "./pack-audit.ts";
@@ -93,6 +94,11 @@ async function auditOwner(
       }
     }
     if (index !== undefined) {
+      const rows = buckets.map(({ name, root }) => Object.assign({ bucket: name.bucket }, root));
+      for (const { bucket, commit, version } of rolledBack(index.roots.list(), rows)) {
+        const what = `the table of roots is older than this root, of version ${version}, or lacks it`;
+        damage.push(dataDamage("roots", what, { bucket, root: commit }));
+      }
       const holds = async (row: { pack: string; digest: Buffer; offset: number; length: number }) =>
         (await handles.use(folder, row.pack, (file) => allIntact(file, [{ ...row, codec: PLAIN }]))) === true;
       damage.push(...(await auditIndex(index, found, holds)));

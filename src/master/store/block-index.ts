@@ -6,6 +6,7 @@ import { rmSync } from "node:fs";
 import Database from "better-sqlite3";
 import { SQLITE_CACHE_KIB } from "../../base/limits.ts";
 import type { PackRow } from "../../format/pack.ts";
+import { KnownRoots } from "./known-roots.ts";
 import { eachIn, IndexMarks, type Sweep, type SweepStep } from "./index-marks.ts";
 
 export interface Place {
@@ -65,6 +66,7 @@ const PLACE = "name AS pack, offset, length, damaged FROM blocks JOIN packs ON i
 
 export class BlockIndex {
   readonly marks: IndexMarks;
+  readonly roots: KnownRoots;
   readonly #db: Database.Database;
   readonly #find: Database.Statement<[Uint8Array], IndexedBlock>;
   readonly #insert: Database.Statement<[Uint8Array, number, number, number, number]>;
@@ -100,6 +102,7 @@ export class BlockIndex {
       );
       this.#count = this.#db.prepare("UPDATE totals SET blocks = blocks + ?, bytes = bytes + ?");
       this.marks = new IndexMarks(this.#db);
+      this.roots = new KnownRoots(this.#db);
       this.#lease = this.#db.prepare("UPDATE blocks SET leased = ? WHERE digest = ? AND leased < ?");
       this.#usedBytes = this.totals().bytes;
     } catch (error) {

@@ -6,6 +6,8 @@
  */
 import type { Cid, Wallet } from "../../base/ids.ts";
 import type { Block, BlockReader } from "../../blocks/block-store.ts";
+import type { Root } from "../../roots/root-store.ts";
+import type { KnownRoots } from "./known-roots.ts";
 
 /** The blocks of all owners of one master. Disposing it ends what is under way and closes everything. */
 export interface BlockStores extends AsyncDisposable {
@@ -62,6 +64,9 @@ export interface OwnerBlocks extends BlockReader {
    */
   collect<Result>(work: (collecting: Collecting) => Promise<Result>): Promise<Result | undefined>;
 
+  /** Says that a swap of a bucket's root was carried out. False: newer roots of it were known, so that the table of roots went back. */
+  swapped(bucket: string, root: Root): Promise<boolean>;
+
   /** Bytes of all blocks, each counted once. */
   readonly usedBytes: number;
 }
@@ -73,6 +78,9 @@ export type WalkedBlocks = Pick<OwnerBlocks, "get" | "size" | "hold" | "complete
 export interface Collecting {
   /** A walk that goes through these marks: nodes count as complete that were marked with all below them. */
   readonly marks: WalkedBlocks;
+
+  /** What is known of the owner's roots apart from the table of roots. */
+  readonly roots: Pick<KnownRoots, "list" | "advance">;
 
   /** Keeps these blocks, and not what they link to. */
   spare(cids: readonly Cid[]): Promise<void>;

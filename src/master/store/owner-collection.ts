@@ -16,6 +16,7 @@ import type { PackRow } from "../../format/pack.ts";
 import { type BlockIndex, type PackState, PACK_STATES, type Place } from "./block-index.ts";
 import { type BlockReaderOptions, readBlocks } from "./block-reader.ts";
 import type { BlockWriter } from "./block-writer.ts";
+import type { KnownRoots } from "./known-roots.ts";
 import type { Leases } from "./leases.ts";
 import type { Collecting, OwnerBlocks, RepackPlan, Swept, WalkedBlocks } from "./owner-blocks.ts";
 import type { PackDisk } from "./pack-disk.ts";
@@ -38,6 +39,7 @@ export interface OwnerCollectionOptions {
 
 export class OwnerCollection implements Collecting {
   readonly marks: WalkedBlocks;
+  readonly roots: KnownRoots;
   readonly #options: OwnerCollectionOptions;
   readonly #number: number;
 
@@ -45,6 +47,7 @@ export class OwnerCollection implements Collecting {
     const { index, blocks } = options;
     this.#options = options;
     this.#number = index.marks.begin();
+    this.roots = index.roots;
     this.marks = {
       get: (cid) => blocks.get(cid),
       size: (cid) => blocks.size(cid),

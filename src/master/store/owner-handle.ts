@@ -9,6 +9,7 @@ import { describeError } from "../../base/log.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { blockNotFound } from "../../blocks/not-found.ts";
 import { storeError } from "../../objects/disk.ts";
+import type { Root } from "../../roots/root-store.ts";
 import { isUnreadable, removeIndex } from "./block-index.ts";
 import type { Closable, OpenOwners } from "./open-owners.ts";
 import type { Collecting, OwnerBlocks, PutCounts, Room } from "./owner-blocks.ts";
@@ -86,6 +87,10 @@ export class OwnerHandle implements OwnerBlocks, Closable {
 
   hold(cids: readonly Cid[]): Promise<Set<Cid>> {
     return this.#read(new Set<Cid>(), (packs) => packs.hold(cids));
+  }
+
+  swapped(bucket: string, root: Root): Promise<boolean> {
+    return this.#read(true, (packs) => packs.swapped(bucket, root));
   }
 
   collect<Result>(work: (collecting: Collecting) => Promise<Result>): Promise<Result | undefined> {

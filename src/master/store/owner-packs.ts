@@ -9,6 +9,7 @@ import { describeError, type Log } from "../../base/log.ts";
 import type { Random } from "../../base/random.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { blockNotFound } from "../../blocks/not-found.ts";
+import type { Root } from "../../roots/root-store.ts";
 import { codecOf, digestKey, digestOf } from "../../format/cid.ts";
 import { type BlockIndex, type IndexedBlock, isIndexFull, openIndex, type Place } from "./block-index.ts";
 import { type BlockReaderOptions, readBlocks } from "./block-reader.ts";
@@ -176,6 +177,10 @@ export class OwnerPacks implements OwnerBlocks {
     // Where it cannot be written down, nothing may be said of them.
     if (this.#sweeping !== undefined) this.#index.marks.markReached(cids.map(digestOf), this.#sweeping);
     return this.has(cids);
+  }
+
+  async swapped(bucket: string, root: Root): Promise<boolean> {
+    return this.#index.roots.swapped({ bucket, ...root });
   }
 
   collect<Result>(work: (collecting: OwnerCollection) => Promise<Result>): Promise<Result> {

@@ -8,7 +8,7 @@ import type { Wallet } from "../../base/ids.ts";
 import { PACK_TARGET_BYTES } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
 import { digestOf } from "../../format/cid.ts";
-import { openIndex, removeIndex } from "./block-index.ts";
+import { type BlockIndex, openIndex, removeIndex } from "./block-index.ts";
 import type { DataDamage } from "./damage.ts";
 import { ownerFolder } from "./master-store.ts";
 import { Leases } from "./leases.ts";
@@ -56,8 +56,10 @@ async function repairOwner(
   for (const { kind, pack } of damage) if (kind === "pack") note("it is forgotten, and its blocks are missing", pack);
   // First with the index as it is, since that alone knows what packs without a footer hold.
   await open(options, dir, []);
+  const known = withIndex(dir, (index) => index.roots.list());
   if (damage.some(({ kind }) => kind === "index")) {
     removeIndex(indexPath(dir));
+    withIndex(dir, (index) => index.roots.restore(known));
     note("the index is made anew from the packs");
   }
   const blocks = damage.filter(({ kind }) => kind === "block");
@@ -69,15 +71,19 @@ async function repairOwner(
 /** Lets recovery treat a pack without a footer as one that was never finished, if the index knows it. */
 async function reopenPack(disk: PackDisk, dir: string, pack: string): Promise<boolean> {
   const folder = packFolder(dir);
-  const index = openIndex(indexPath(dir));
-  try {
-    if (!index.packs().some(({ name }) => name === pack)) return false;
-  } finally {
-    index.close();
-  }
+  if (!withIndex(dir, (index) => index.packs().some(({ name }) => name === pack))) return false;
   const { sealed } = await listPacks(disk, folder);
   if (sealed.has(pack)) await disk.rename(sealedPath(folder, pack), openPath(folder, pack));
   return true;
+}
+
+function withIndex<Result>(dir: string, work: (index: BlockIndex) => Result): Result {
+  const index = openIndex(indexPath(dir));
+  try {
+    return work(index);
+  } finally {
+    index.close();
+  }
 }
 
 async function open({ disk, clock, log }: RepairOptions, dir: string, damaged: readonly DataDamage[]): Promise<void> {
