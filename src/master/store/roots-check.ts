@@ -28,13 +28,14 @@ export function checkRootTable(dir: string, owners: readonly Wallet[]): void {
 
 /**
  * Owners with roots that the table no longer knows, or only older ones. Throws `root_rolled_back` where it knows none at all though it
- * should, and SQLite's errors.
+ * should.
  */
 export async function checkRoots({ dir, roots, owners }: RootsCheck): Promise<Map<Wallet, KnownRoot[]>> {
   const behind = new Map<Wallet, KnownRoot[]>();
   let isEmpty = true;
   for (const owner of owners) {
-    const known = await withKnownRoots(dir, owner, (table) => table.list());
+    // Whatever is wrong with one owner's index, others are served; and a collection asks it itself.
+    const known = await withKnownRoots(dir, owner, (table) => table.list()).catch(() => undefined);
     const rows = await allRoots(roots, owner);
     if (rows.length > 0) isEmpty = false;
     const lost = rolledBack(known ?? [], rows);
