@@ -25,9 +25,12 @@ export async function makeDurableFolder(disk: Disk, path: string, mode = 0o777):
   }
 }
 
+/** A file system that has no hard links says so; Windows says EISDIR for what exFAT does not know. */
+export const NO_LINKS = ["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK", "EISDIR"];
+
 /**
- * Makes the names in a folder durable. Folders cannot be opened on Windows; and some file systems do not sync them, or not for
- * those who may only read.
+ * Makes the names in a folder durable. Folders cannot be opened on Windows; and some file systems do not open or sync them, or not
+ * for those who may only read.
  */
 export async function syncFolder(disk: Disk, folder: string): Promise<void> {
   if (process.platform === "win32") return;
@@ -39,9 +42,11 @@ export async function syncFolder(disk: Disk, folder: string): Promise<void> {
       await handle.close();
     }
   } catch (cause) {
-    if (!failedWith(cause, "EINVAL", "ENOTSUP", "EROFS", "EACCES", "EPERM")) throw cause;
+    if (!failedWith(cause, ...NO_FOLDER_SYNC)) throw cause;
   }
 }
+
+const NO_FOLDER_SYNC = ["EINVAL", "EISDIR", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EROFS", "EACCES", "EPERM"];
 
 /** `length` bytes at `offset`, in memory of their own unless some is given; fewer at the end of the file. */
 export async function readUpTo(

@@ -5,7 +5,7 @@
 import { dirname, join } from "node:path";
 import type { Random } from "../base/random.ts";
 import { STALE_TEMP_MS } from "../base/limits.ts";
-import { type Disk, failedWith, makeDurableFolder, syncFolder } from "./disk.ts";
+import { type Disk, failedWith, makeDurableFolder, NO_LINKS, syncFolder } from "./disk.ts";
 import { tokenOf } from "./object-store.ts";
 import type { ObjectBody } from "./object-store.ts";
 
@@ -15,6 +15,12 @@ export interface StagedFile {
   /** The content's token; undefined for large contents. */
   readonly token: string | undefined;
 }
+
+export type LinkOutcome =
+  | { readonly kind: "linked" }
+  /** Somebody else has the name. */
+  | { readonly kind: "taken" }
+  | { readonly kind: "unknown"; readonly cause: unknown };
 
 export class DurableFolder {
   readonly path: string;
@@ -60,15 +66,29 @@ export class DurableFolder {
     }
   }
 
-  /** Gives a staged file a name that nobody has, or throws EEXIST. Durable after `settle`. */
-  async link({ path }: StagedFile, target: string): Promise<void> {
-    await this.#inFolder(dirname(target), () => this.#disk.link(path, target));
+  /**
+   * Gives a staged file a name that nobody has. Durable after `settle`. Network file systems say of a link whose answer was lost that it
+   * failed, or that the name is taken: so it is looked whose it is.
+   */
+  async link({ path }: StagedFile, target: string): Promise<LinkOutcome> {
+    try {
+      await this.#inFolder(dirname(target), () => this.#disk.link(path, target));
+    } catch (cause) {
+      if (failedWith(cause, ...NO_LINKS)) throw cause;
+      const isOurs = await this.#isSame(path, target);
+      if (isOurs === undefined) return { kind: "unknown", cause };
+      if (!isOurs && failedWith(cause, "EEXIST")) return { kind: "taken" };
+      if (!isOurs) throw cause;
+    }
     this.#unsettled.add(dirname(target));
+    return { kind: "linked" };
   }
 
-  /** Gives a staged file a name, in place of whatever has it. Durable after `settle`. */
+  /** Gives a staged file a name, in place of whatever has it. Durable after `settle`. What fails and took place has not failed. */
   async rename({ path }: StagedFile, target: string): Promise<void> {
-    await this.#inFolder(dirname(target), () => this.#disk.rename(path, target));
+    await this.#inFolder(dirname(target), () => this.#disk.rename(path, target)).catch(async (cause: unknown) => {
+      if (!(await this.#hasLeft(path))) throw cause;
+    });
     this.#unsettled.add(dirname(target));
   }
 
@@ -107,6 +127,26 @@ export class DurableFolder {
     await this.#disk.unlink(path).catch((cause: unknown) => {
       if (!failedWith(cause, "ENOENT", "ENOTDIR")) throw cause;
     });
+  }
+
+  /** Whether both are names of one file; undefined where the disk does not answer. */
+  async #isSame(path: string, other: string): Promise<boolean | undefined> {
+    try {
+      const [a, b] = await Promise.all([path, other].map((name) => this.#disk.stat(name, { bigint: true })));
+      return a !== undefined && a.ino !== 0n && a.ino === b?.ino && a.dev === b.dev;
+    } catch (cause) {
+      return failedWith(cause, "ENOENT", "ENOTDIR") ? false : undefined;
+    }
+  }
+
+  /** Whether a temporary name is gone while its folder is there: nobody takes a young one away but whoever made it. */
+  async #hasLeft(path: string): Promise<boolean> {
+    const isThere = (name: string) =>
+      this.#disk.stat(name).then(
+        () => true,
+        (cause: unknown) => (failedWith(cause, "ENOENT") ? false : undefined),
+      );
+    return (await isThere(path)) === false && (await isThere(dirname(path))) === true;
   }
 
   /** Does something in a folder below, which is made if need be; the folder itself never is, since it may have moved away. */

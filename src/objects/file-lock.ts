@@ -12,7 +12,7 @@ import { SerialQueue } from "../base/concurrency.ts";
 import { SynclineError } from "../base/errors.ts";
 import { LOCK_WAIT_MS } from "../base/limits.ts";
 import type { Random } from "../base/random.ts";
-import { type Disk, failedWith } from "./disk.ts";
+import { type Disk, failedWith, NO_LINKS } from "./disk.ts";
 import { isGone, type ProcessIdentity, readOwnIdentity } from "./process-identity.ts";
 
 export interface LockHolder extends ProcessIdentity {
@@ -143,8 +143,20 @@ export class FileLock {
       return true;
     } catch (cause) {
       if (failedWith(cause, "EEXIST")) return false;
-      if (!failedWith(cause, ...NO_LINKS)) throw cause;
-      return this.#takeWithoutLinks(path, holder);
+      if (failedWith(cause, ...NO_LINKS)) return this.#takeWithoutLinks(path, holder);
+      // Network file systems fail calls that took place; nobody else may remove the lock then.
+      if (await this.#isOurs(path, holder)) return true;
+      throw cause;
+    }
+  }
+
+  /** Where it cannot be told now, the lock counts as left. */
+  async #isOurs(path: string, { nonce }: LockHolder): Promise<boolean> {
+    try {
+      return (await this.#lossOf(path, nonce)) === undefined;
+    } catch {
+      this.#left.set(nonce, path);
+      return false;
     }
   }
 
@@ -195,7 +207,9 @@ export class FileLock {
       const now = await this.#read(path);
       if (now === undefined || now.text !== seen.text) return false;
       if ((await this.#lossOf(claim, claimed)) !== undefined) return false;
-      await disk.rename(temporary, path);
+      await disk.rename(temporary, path).catch(async (cause: unknown) => {
+        if (!(await this.#isOurs(path, holder))) throw cause;
+      });
     } finally {
       await this.#release(claim, claimed);
     }
@@ -266,8 +280,6 @@ const always: Wanted = async () => true;
 const shortPause = (tries: number) => Math.min(2 ** tries, 16);
 const UNREADABLE_MS = 1_000;
 const CLAIM_PREFIX = "lock-takeover-";
-/** A file system that has no hard links says so. */
-export const NO_LINKS = ["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"];
 interface SeenLock {
   readonly text: string;
   readonly modifiedMs: number;

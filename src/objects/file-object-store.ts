@@ -11,9 +11,9 @@ import { BoundedMap } from "../base/bounded-map.ts";
 import type { Clock } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
-import { type Disk, failedWith, readUpTo, storeError, systemDisk, unreachable } from "./disk.ts";
-import { DurableFolder, type StagedFile, TEMPORARY } from "./durable-folder.ts";
-import { FileLock, NO_LINKS } from "./file-lock.ts";
+import { type Disk, failedWith, NO_LINKS, readUpTo, storeError, systemDisk, unreachable } from "./disk.ts";
+import { DurableFolder, type LinkOutcome, type StagedFile, TEMPORARY } from "./durable-folder.ts";
+import { FileLock } from "./file-lock.ts";
 import { Turns } from "./turns.ts";
 import { watchFolder } from "./folder-watch.ts";
 import { endsEarly, objectNotFound, tokenOf } from "./object-store.ts";
@@ -100,7 +100,8 @@ export class FileObjectStore implements ObjectStore {
   putNew(name: string, body: ObjectBody, durable: "now" | "later" = "now"): Promise<PutOutcome> {
     return this.#doing(`writing ${name}`, () =>
       this.#staging(body, async (staged) => {
-        if (!(await this.#create(staged, name))) return { kind: "refused" };
+        const created = await this.#create(staged, name);
+        if (created.kind !== "linked") return created.kind === "taken" ? { kind: "refused" } : created;
         return durable === "later" ? { kind: "stored", token: staged.token } : this.#settle(name, staged.token);
       }),
     );
@@ -187,13 +188,11 @@ export class FileObjectStore implements ObjectStore {
     }
   }
 
-  /** Gives a staged file its name; false if that is taken. */
-  async #create(staged: StagedFile, name: string): Promise<boolean> {
+  /** Gives a staged file its name. */
+  async #create(staged: StagedFile, name: string): Promise<LinkOutcome> {
     try {
-      await this.#folder.link(staged, this.#file(name));
-      return true;
+      return await this.#folder.link(staged, this.#file(name));
     } catch (cause) {
-      if (failedWith(cause, "EEXIST")) return false;
       if (!failedWith(cause, ...NO_LINKS)) throw cause;
     }
     const created = await this.#lock.run(async (confirm) => {
@@ -202,7 +201,7 @@ export class FileObjectStore implements ObjectStore {
       await this.#folder.rename(staged, this.#file(name));
       return true;
     });
-    return created === true;
+    return { kind: created === true ? "linked" : "taken" };
   }
 
   async #settle(name: string, token: string | undefined): Promise<PutOutcome> {

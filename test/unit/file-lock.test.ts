@@ -364,6 +364,42 @@ describe("where a symbolic link to nothing is in the lock's place", () => {
   });
 });
 
+test.each(["link", "rename"] as const)(
+  "a lock whose %s took place although it failed is held, and given back",
+  async (call) => {
+    const folder = await temporaryFolder();
+    if (call === "rename") await held(folder, { pid: await endedProcess() });
+    const work = { link: systemDisk.link, rename: systemDisk.rename };
+    const disk: Disk = { ...systemDisk };
+    disk[call] = async (from, to) => {
+      await work[call](from, to);
+      throw systemError("EIO");
+    };
+    const lock = await lockIn(folder, hurriedClock(), disk);
+    expect(await lock.run(async () => "held")).toBe("held");
+    expect(await readdir(folder)).toEqual(["tmp"]);
+  },
+);
+
+test("a lock of which nobody can tell whether its link took place is removed when it can be seen", async () => {
+  const folder = await temporaryFolder();
+  let isDeaf = false;
+  const disk: Disk = {
+    ...systemDisk,
+    link: async (from, to) => {
+      await systemDisk.link(from, to);
+      isDeaf = true;
+      throw systemError("EIO");
+    },
+    stat: ((path: string) => (isDeaf ? Promise.reject(systemError("EIO")) : systemDisk.stat(path))) as Disk["stat"],
+  };
+  const lock = await lockIn(folder, hurriedClock(), disk);
+  await expect(lock.run(async () => "held")).rejects.toMatchObject({ code: "EIO" });
+  isDeaf = false;
+  await lock.tidy();
+  expect(await (await lockIn(folder, hurriedClock())).run(async () => "free")).toBe("free");
+});
+
 test("a lock whose link was made although the answer said that there was one is held", async () => {
   const folder = await temporaryFolder();
   const link: Disk["link"] = async (from, to) => {

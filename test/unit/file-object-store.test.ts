@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
 import { systemRandom } from "../../src/base/random.ts";
+import { type Disk, systemDisk } from "../../src/objects/disk.ts";
 import { FileObjectStore } from "../../src/objects/file-object-store.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 import { systemError, watchedDisk } from "../support/watched-disk.ts";
@@ -187,6 +188,40 @@ describe("file systems and leftovers", () => {
     expect((await store.putIfMatch("root", [bytes("next")], token)).kind).toBe("stored");
   });
 
+  test.each(["EISDIR", "EPERM", "EACCES", "EINVAL", "ENOTSUP", "ENOSYS"])(
+    "that open or sync no folders (%s) store and replace objects, and only other errors of a sync are told",
+    async (code) => {
+      for (const refused of ["open", "sync"] as const) {
+        const path = join(await temporaryFolder(), "bucket");
+        const state = { code };
+        const store = openedAt(path, withoutFolders(refused, state));
+        await store.initialize();
+        expect((await store.putNew("root", [bytes("a")])).kind).toBe("stored");
+        expect((await store.putNew("pack/0", [bytes("x")], "later")).kind).toBe("stored");
+        await store.settle();
+        const token = (await openedAt(path, withoutFolders(refused, state)).get("root"))?.token ?? "";
+        expect((await store.putIfMatch("root", [bytes("b")], token)).kind).toBe("stored");
+        expect(text((await store.get("root"))?.bytes)).toBe("b");
+        state.code = "EIO";
+        expect((await store.putNew("pack/1", [bytes("x")])).kind).toBe("unknown");
+      }
+    },
+  );
+
+  test.each(["EPERM", "EISDIR", "ENOTSUP"])(
+    "that answer a link with %s have none, and objects are created once",
+    async (code) => {
+      const { watched, store } = await opened();
+      watched.before = (step) => {
+        if (step === "link") throw systemError(code);
+      };
+      expect((await store.putNew("root", [bytes("a")])).kind).toBe("stored");
+      expect((await store.putNew("root", [bytes("b")])).kind).toBe("refused");
+      const token = (await store.get("root"))?.token ?? "";
+      expect((await store.putIfMatch("root", [bytes("next")], token)).kind).toBe("stored");
+    },
+  );
+
   test("temporary files that a crash left are removed after a day, and no younger ones", async () => {
     const { path } = await opened();
     await mkdir(join(path, "tmp"), { recursive: true });
@@ -211,6 +246,75 @@ describe("file systems and leftovers", () => {
     await expect(heard).resolves.toBeUndefined();
   });
 });
+
+describe("a network file system that loses the answer to", () => {
+  const lost = async (call: "link" | "rename", code: string) => {
+    const { path, watched, store } = await opened();
+    await store.putNew("root", [bytes("old")]);
+    const work = { link: watched.disk.link, rename: watched.disk.rename };
+    const forgetful: Disk = { ...watched.disk };
+    forgetful[call] = async (from, to) => {
+      await work[call](from, to);
+      throw systemError(code);
+    };
+    return { path, watched, store, forgetful: openedAt(path, forgetful) };
+  };
+
+  test.each(["EEXIST", "EIO", "ETIMEDOUT", "ESTALE"])("a link (%s) has stored the object, durably", async (code) => {
+    const { path, watched, store, forgetful } = await lost("link", code);
+    expect(await forgetful.putNew("pack/0", [bytes("mine")])).toMatchObject({ kind: "stored" });
+    expect(watched.named().get(join(path, "pack/0"))).toBe(true);
+    expect(text((await store.get("pack/0"))?.bytes)).toBe("mine");
+    expect(await readdir(join(path, "tmp"))).toEqual([]);
+    expect(await forgetful.putNew("root", [bytes("other")])).toEqual({ kind: "refused" });
+  });
+
+  test("a link, and then does not answer at all, leaves it open what became of the object", async () => {
+    const { path, watched, store } = await opened();
+    await store.putNew("pack/0", [bytes("x")]);
+    const link: Disk["link"] = () => Promise.reject(systemError("EIO"));
+    const deaf: Disk = { ...watched.disk, link, stat: (() => Promise.reject(systemError("EIO"))) as Disk["stat"] };
+    const put = openedAt(path, { ...deaf, stat: statOnce(deaf) }).putNew("pack/1", [bytes("y")]);
+    expect(await put).toMatchObject({ kind: "unknown" });
+  });
+
+  test.each(["EEXIST", "EIO"])("the link of the lock (%s) has taken the lock, and gives it back", async (code) => {
+    const { path, store, forgetful } = await lost("link", code);
+    const token = (await store.get("root"))?.token ?? "";
+    const put = await forgetful.putIfMatch("root", [bytes("new")], token);
+    expect(put).toMatchObject({ kind: "stored" });
+    expect(await readdir(path)).not.toContain("lock");
+  });
+
+  test.each(["ENOENT", "EIO"])("a rename (%s) has replaced the object", async (code) => {
+    const { path, watched, store, forgetful } = await lost("rename", code);
+    const token = (await store.get("root"))?.token ?? "";
+    expect(await forgetful.putIfMatch("root", [bytes("new")], token)).toMatchObject({ kind: "stored" });
+    expect(watched.named().get(join(path, "root"))).toBe(true);
+    expect(text((await store.get("root"))?.bytes)).toBe("new");
+  });
+});
+
+/** Answers where a put looks for its folder, and no more. */
+function statOnce({ stat: failing }: Disk): Disk["stat"] {
+  let calls = 0;
+  return ((path: string) => (calls++ === 0 ? stat(path) : failing(path))) as Disk["stat"];
+}
+
+/** A disk that opens no folders, or syncs none. */
+function withoutFolders(refused: "open" | "sync", state: { readonly code: string }): Disk {
+  const open: Disk["open"] = async (path, flags) => {
+    const file = await systemDisk.open(path, flags);
+    if (!(await file.stat()).isDirectory()) return file;
+    if (refused === "open") {
+      await file.close();
+      throw systemError(state.code);
+    }
+    file.sync = () => Promise.reject(systemError(state.code));
+    return file;
+  };
+  return { ...systemDisk, open };
+}
 
 function failOnce(watched: ReturnType<typeof watchedDisk>, step: string, code: string): void {
   watched.before = (at) => {
