@@ -1,4 +1,4 @@
-/** The order of byte strings, in plain loops, which win over native calls for the lengths of tree keys. */
+/** Compares byte strings, in plain loops, which win over native calls for the lengths of tree keys. */
 
 /** Order of the bytes, shorter first: negative, 0 or positive. */
 export function compareBytes(a: Uint8Array, b: Uint8Array): number {
@@ -28,3 +28,27 @@ export function compareRanges(
   }
   return aLength - bLength;
 }
+
+/** Whether `length` bytes of `a` from `aFrom` on are those of `b` from `bFrom` on. A native call, which wins from some 64 bytes on. */
+export function sameRanges(a: Uint8Array, aFrom: number, b: Uint8Array, bFrom: number, length: number): boolean {
+  if (length < NATIVE_FROM_BYTES) return compareRanges(a, aFrom, aFrom + length, b, bFrom, bFrom + length) === 0;
+  return compareNatively.call(a, b, bFrom, bFrom + length, aFrom, aFrom + length) === 0;
+}
+
+/** Where the bytes [from, to) of both differ first; -1: nowhere. Four bytes at a time, at any offset. */
+export function firstDifference(a: DataView, b: DataView, from: number, to: number): number {
+  let at = from;
+  for (; at + 4 <= to; at += 4) if (a.getInt32(at) !== b.getInt32(at)) break;
+  for (; at < to; at++) if (a.getUint8(at) !== b.getUint8(at)) return at;
+  return -1;
+}
+
+const NATIVE_FROM_BYTES = 64;
+const compareNatively: (
+  this: Uint8Array,
+  target: Uint8Array,
+  targetStart: number,
+  targetEnd: number,
+  sourceStart: number,
+  sourceEnd: number,
+) => number = Buffer.prototype.compare;

@@ -24,9 +24,10 @@ export class Node {
   /** Entries in this node. */
   readonly count: number;
   readonly #children: (Cid | undefined)[] = [];
-  #asBuffer: Buffer | undefined;
   #headsBefore: Uint32Array | undefined;
-  #linkStarts: Uint32Array | undefined;
+  /** Where links were counted last: up to an entry, and how many there are before it. */
+  #countedTo = 0;
+  #counted = 0;
   #proven: Uint8Array | undefined;
   #total = -1;
 
@@ -36,11 +37,6 @@ export class Node {
     this.layout = locateColumns(bytes, this.view);
     this.level = this.layout.level;
     this.count = this.layout.count;
-  }
-
-  get #buffer(): Buffer {
-    const { buffer, byteOffset, byteLength } = this.bytes;
-    return (this.#asBuffer ??= Buffer.from(buffer, byteOffset, byteLength));
   }
 
   /** Leaf entries in and below this node. */
@@ -168,23 +164,6 @@ export class Node {
     return compareRanges(this.bytes, from, from + links, other.bytes, otherFrom, otherFrom + links) === 0;
   }
 
-  /** Whether `count` entries from `index` on have the same tails, values and links as those of the other node from `at` on. */
-  sameStretch(index: number, other: Node, at: number, count: number): boolean {
-    const [tails, values] = [
-      other.tailStart(at) - this.tailStart(index),
-      other.valueStart(at) - this.valueStart(index),
-    ];
-    for (let step = 0; step < count; step++) {
-      if (other.tailEnd(at + step) - this.tailEnd(index + step) !== tails) return false;
-      if (other.valueEnd(at + step) - this.valueEnd(index + step) !== values) return false;
-    }
-    const [a, b] = [this.#stretch(index, count), other.#stretch(at, count)];
-    return a.every(([from, to], column) => {
-      const [start, end] = b[column] ?? [from, to];
-      return this.#buffer.compare(other.#buffer, start, end, from, to) === 0;
-    });
-  }
-
   /** The run that entry `index` belongs to. */
   runOf(index: number): number {
     let low = 0;
@@ -239,23 +218,19 @@ export class Node {
     return this.view.getUint8(this.layout.linkCounts + index);
   }
 
-  /** Links of the entries before `index`. */
+  /** Links of the entries before `index`. Counted on from where it was asked last: whoever asks goes along the entries. */
   linkStart(index: number): number {
     if (this.level > 0) return index;
-    if (this.layout.linkTotal === 0) return 0;
-    return (this.#linkStarts ??= this.#sumLinks())[index] ?? 0;
-  }
-
-  /** Where the bytes of these entries are in each column but those of ends. */
-  #stretch(index: number, count: number): readonly (readonly [from: number, to: number])[] {
-    const { tails, values, linkCounts, links } = this.layout;
-    const [end, last] = [index + count, index + count - 1];
-    return [
-      [tails + this.tailStart(index), tails + this.tailEnd(last)],
-      [values + this.valueStart(index), values + this.valueEnd(last)],
-      [linkCounts + index, linkCounts + end],
-      [links + this.linkStart(index) * LINK_BYTES, links + this.linkStart(end) * LINK_BYTES],
-    ];
+    const { linkTotal, linkCounts } = this.layout;
+    if (linkTotal === 0) return 0;
+    if (index === this.count) return linkTotal;
+    let at = this.#countedTo;
+    let links = this.#counted;
+    if (index < at >>> 1) at = links = 0;
+    while (at < index) links += this.bytes[linkCounts + at++] ?? 0;
+    while (at > index) links -= this.bytes[linkCounts + --at] ?? 0;
+    this.#countedTo = at;
+    return (this.#counted = links);
   }
 
   #countHeads(): Uint32Array {
@@ -263,13 +238,6 @@ export class Node {
     for (let run = 0; run < this.layout.runs; run++)
       before[run + 1] = (before[run] ?? 0) + (this.isHeaded(run) ? 1 : 0);
     return before;
-  }
-
-  #sumLinks(): Uint32Array {
-    const starts = new Uint32Array(this.count + 1);
-    let links = 0;
-    for (let index = 0; index < this.count; index++) starts[index + 1] = links += this.linkCount(index);
-    return starts;
   }
 
   #linkAt(link: number): Cid {

@@ -1,5 +1,6 @@
 /** Walks the entries of neighbouring nodes within bounds, in place: nothing is copied until it is wanted. */
 import type { Node } from "../format/node.ts";
+import { areAlike, nextDifference, sameStretch } from "../format/node-stretch.ts";
 import type { Bounds, Opened } from "./subtree.ts";
 
 const FIRST_STRETCH = 16;
@@ -16,6 +17,9 @@ export class Cursor {
   #end = 0;
   #run = 0;
   #runEnd = 0;
+  /** The other cursor's node to which this one's was compared as a whole last, and whether they are alike. */
+  #compared: Node | undefined;
+  #alike = false;
 
   constructor(nodes: readonly Opened[], bounds: Bounds) {
     this.#nodes = nodes;
@@ -34,6 +38,42 @@ export class Cursor {
     }
   }
 
+  /** Steps on to the first entry that is not below `key`; whether that is the key's. */
+  seek(key: Uint8Array): boolean {
+    for (; this.opened !== undefined; this.#enter()) {
+      const { node } = this.opened;
+      const found = Math.max(this.index, node.search(key));
+      if (found >= this.#end) continue;
+      if (found > this.index) this.#jump(found);
+      return node.compareKey(found, key) === 0;
+    }
+    return false;
+  }
+
+  /** Where it stands; undefined behind the last entry. */
+  get position(): { readonly node: Node; readonly index: number } | undefined {
+    return this.opened && { node: this.opened.node, index: this.index };
+  }
+
+  /** Where it stands if that is the key's entry. */
+  positionAt(key: Uint8Array): { readonly node: Node; readonly index: number } | undefined {
+    return this.opened?.node.compareKey(this.index, key) === 0 ? this.position : undefined;
+  }
+
+  /**
+   * Steps over the entries from here on that are below `key` (undefined: over all) and in one node, and tells which; undefined when
+   * there are none.
+   */
+  take(key: Uint8Array | undefined): { readonly node: Node; readonly from: number; readonly to: number } | undefined {
+    if (this.opened === undefined) return undefined;
+    const [{ node }, from] = [this.opened, this.index];
+    const to = key === undefined ? this.#end : Math.min(this.#end, Math.max(from, node.search(key)));
+    if (from === to) return undefined;
+    if (to === this.#end) this.#enter();
+    else this.#jump(to);
+    return { node, from, to };
+  }
+
   /** Order of the current entries' keys; behind the last entry is above everything. */
   compare(other: Cursor): number {
     if (this.opened === undefined) return other.opened === undefined ? 0 : 1;
@@ -49,20 +89,40 @@ export class Cursor {
 
   /**
    * While both stand at the same entry: steps both to the last of those that follow side by side and are the same. Stretches are
-   * compared as bytes, which is many times as fast as entry by entry; most of two trees that differ little is the same.
+   * compared as bytes, and nodes with the same keys as a whole: most of two trees that differ little is the same.
    */
   skipSame(other: Cursor): void {
     if (this.opened === undefined || other.opened === undefined) return;
     const [{ node }, { node: others }] = [this.opened, other.opened];
+    if (this.index === other.index && this.#isLike(node, others)) {
+      const last = Math.min(nextDifference(node, others, this.index + 1), this.#end, other.#end) - 1;
+      this.#jump(last);
+      other.#jump(last);
+      return;
+    }
     for (let stretch = FIRST_STRETCH; stretch >= LEAST_STRETCH;) {
       const count = Math.min(stretch, this.#following, other.#following);
       if (count < LEAST_STRETCH) return;
-      if (node.sameStretch(this.index + 1, others, other.index + 1, count)) {
+      if (sameStretch(node, this.index + 1, others, other.index + 1, count)) {
         this.index += count;
         other.index += count;
         stretch = 2 * count;
       } else stretch = count >>> 1;
     }
+  }
+
+  #isLike(node: Node, other: Node): boolean {
+    if (this.#compared !== other) {
+      this.#compared = other;
+      this.#alike = areAlike(node, other);
+    }
+    return this.#alike;
+  }
+
+  /** Steps to an entry further on in the same node. */
+  #jump(index: number): void {
+    this.index = index;
+    while (index >= this.#runEnd && this.opened !== undefined) this.#runEnd = this.opened.node.runEnd(++this.#run);
   }
 
   /** Entries behind the current one with the same head. */
@@ -73,6 +133,7 @@ export class Cursor {
   /** Steps into the next node that has entries within the bounds. */
   #enter(): void {
     const { from, to } = this.#bounds;
+    this.#compared = undefined;
     for (;;) {
       this.opened = this.#nodes[this.#next++];
       if (this.opened === undefined) return;

@@ -1,6 +1,6 @@
 /**
  * What differs between two trees. Both are descended together, a level of a window in one request; nodes that both trees
- * have are never read, so the cost follows the changes.
+ * have are never read, so the cost follows the changes. A third tree may be read beside them, where they differ.
  */
 import type { Cid } from "../base/ids.ts";
 import { Cursor } from "./cursor.ts";
@@ -18,6 +18,12 @@ export interface Change {
   readonly after: Entry | undefined;
 }
 
+/** A change, and what a third tree has at its key. */
+export interface ChangeBeside extends Change {
+  /** The very object that `before` is when both are the same. */
+  readonly beside: Entry | undefined;
+}
+
 /** The changes that lead from tree `a` to tree `b`, in the order of their keys. Rejects as NodeStore.node. */
 export async function* diff(nodes: NodeStore, a: Cid, b: Cid): AsyncGenerator<Change> {
   for await (const changes of diffBatches(nodes, a, b)) yield* changes;
@@ -25,33 +31,73 @@ export async function* diff(nodes: NodeStore, a: Cid, b: Cid): AsyncGenerator<Ch
 
 /** As `diff`, in batches as they are found: for callers with many changes, since each awaited step costs. */
 export async function* diffBatches(nodes: NodeStore, a: Cid, b: Cid): AsyncGenerator<Change[]> {
-  if (a === b) return;
-  const [first, second] = await nodes.nodes([a, b]);
-  if (first === undefined || second === undefined) return;
-  yield* descend(nodes, frontOf(a, first), frontOf(b, second), { from: undefined, to: undefined });
-}
-
-async function* descend(nodes: NodeStore, a: Front, b: Front, bounds: Bounds): AsyncGenerator<Change[]> {
-  const level = Math.max(a.level, b.level);
-  const sides = [a, b].map((front) => (front.level === level ? front.subtrees : []));
-  for (const window of windows(sides, bounds, nodes.batch)) {
-    const [before = [], after = []] = await openAll(nodes, window.fronts);
-    if (level === 0) {
-      const changes = compareLeaves(before, after, window.bounds);
-      if (changes.length > 0) yield changes;
-      continue;
-    }
-    const children = compareInner(before, after, window.bounds);
-    // The lower tree waits at its root's level until the higher one has come down to it.
-    const below = (front: Front, opened: readonly Subtree[]): Front =>
-      front.level === level
-        ? { level: level - 1, subtrees: opened }
-        : { level: front.level, subtrees: front.subtrees.filter((subtree) => overlaps(subtree, window.bounds)) };
-    yield* descend(nodes, below(a, children.before), below(b, children.after), window.bounds);
+  for await (const { opened, bounds } of differing(nodes, [a, b], 0)) {
+    const changes = compareLeaves(opened, bounds);
+    if (changes.length > 0) yield changes;
   }
 }
 
-function compareLeaves(before: readonly Opened[], after: readonly Opened[], bounds: Bounds): Change[] {
+/** As `diffBatches`, with what the tree `c` has at the keys, which is read along in the same requests. */
+export async function* diffBeside(nodes: NodeStore, a: Cid, b: Cid, c: Cid): AsyncGenerator<ChangeBeside[]> {
+  for await (const { opened, bounds } of differing(nodes, [a, b, c], 0)) {
+    const changes = readBeside(compareLeaves(opened, bounds), opened, bounds);
+    if (changes.length > 0) yield changes;
+  }
+}
+
+/** How many leaves only one of the two trees has, a window at a time: told by their parents, no leaf is read. */
+export async function* differingLeaves(nodes: NodeStore, a: Cid, b: Cid): AsyncGenerator<number> {
+  for await (const { level, opened, bounds } of differing(nodes, [a, b], 1)) {
+    const [before, after] = level === 0 ? opened : differingChildren(opened, bounds, true);
+    yield (before?.length ?? 0) + (after?.length ?? 0);
+  }
+}
+
+/** The trees' nodes of one level within bounds. */
+interface Window {
+  readonly level: number;
+  readonly opened: readonly (readonly Opened[])[];
+  readonly bounds: Bounds;
+}
+
+/** Descends where the first two trees differ, down to the level `floor`, or to the leaves of trees that have none of it. */
+async function* differing(nodes: NodeStore, roots: readonly Cid[], floor: number): AsyncGenerator<Window> {
+  if (roots[0] === roots[1]) return;
+  const opened = await nodes.nodes(roots);
+  const fronts = roots.map((root, side) => {
+    const node = opened[side];
+    return node === undefined ? { level: 0, subtrees: [] } : frontOf(root, node);
+  });
+  yield* descend(nodes, fronts, { from: undefined, to: undefined }, floor);
+}
+
+async function* descend(
+  nodes: NodeStore,
+  fronts: readonly Front[],
+  bounds: Bounds,
+  floor: number,
+): AsyncGenerator<Window> {
+  const level = Math.max(...fronts.map((front) => front.level));
+  const sides = fronts.map((front) => (front.level === level ? front.subtrees : []));
+  for (const window of windows(sides, bounds, nodes.batch)) {
+    const opened = await openAll(nodes, window.fronts);
+    if (level <= floor) {
+      yield { level, opened, bounds: window.bounds };
+      continue;
+    }
+    const compared = fronts.some((front, side) => side < 2 && front.level === level);
+    const children = differingChildren(opened, window.bounds, compared);
+    // A lower tree waits at its root's level until the higher ones have come down to it.
+    const below = fronts.map((front, side): Front =>
+      front.level === level
+        ? { level: level - 1, subtrees: children[side] ?? [] }
+        : { level: front.level, subtrees: front.subtrees.filter((subtree) => overlaps(subtree, window.bounds)) },
+    );
+    yield* descend(nodes, below, window.bounds, floor);
+  }
+}
+
+function compareLeaves([before = [], after = []]: Window["opened"], bounds: Bounds): Change[] {
   const changes: Change[] = [];
   join(before, after, bounds, (a, b) => {
     const old = a?.opened && entryAt(a.opened.node, a.index);
@@ -62,22 +108,51 @@ function compareLeaves(before: readonly Opened[], after: readonly Opened[], boun
   return changes;
 }
 
-/** The children that only one side has. */
-function compareInner(
-  before: readonly Opened[],
-  after: readonly Opened[],
-  bounds: Bounds,
-): { readonly before: Subtree[]; readonly after: Subtree[] } {
-  const children = { before: [] as Subtree[], after: [] as Subtree[] };
-  join(before, after, bounds, (a, b) => {
-    if (a?.opened !== undefined) children.before.push(childOf(a.opened, a.index));
-    if (b?.opened !== undefined) children.after.push(childOf(b.opened, b.index));
+function readBeside(changes: readonly Change[], [before = [], , beside = []]: Window["opened"], bounds: Bounds) {
+  const [first, third] = [new Cursor(before, bounds), new Cursor(beside, bounds)];
+  return changes.map((change): ChangeBeside => {
+    const [old, now] = [first.seek(change.key), third.seek(change.key)];
+    if (old ? now && first.sameValue(third) : !now) return { ...change, beside: change.before };
+    return { ...change, beside: third.opened && now ? entryAt(third.opened.node, third.index) : undefined };
   });
+}
+
+/**
+ * The children that only one of the first two trees has, and those of the third in the ranges of these; all of its, where the first
+ * two do not have this level and so cannot be `compared`.
+ */
+function differingChildren(opened: Window["opened"], bounds: Bounds, compared: boolean): Subtree[][] {
+  const [before = [], after = [], beside] = opened;
+  const children: Subtree[][] = [[], []];
+  join(before, after, bounds, (a, b) => {
+    if (a?.opened !== undefined) children[0]?.push(childOf(a.opened, a.index));
+    if (b?.opened !== undefined) children[1]?.push(childOf(b.opened, b.index));
+  });
+  if (beside !== undefined) children.push(childrenWithin(beside, bounds, compared ? children : undefined));
   return children;
 }
 
+/** The children that overlap one of these subtrees; each list is in the order of the keys. */
+function childrenWithin(opened: readonly Opened[], bounds: Bounds, lists: Subtree[][] | undefined): Subtree[] {
+  const found: Subtree[] = [];
+  const next = lists?.map(() => 0) ?? [];
+  for (const at = new Cursor(opened, bounds); at.opened !== undefined; at.advance()) {
+    const { node } = at.opened;
+    let isWithin = lists === undefined;
+    for (const [index, list] of lists?.entries() ?? []) {
+      let subtree = list[next[index] ?? 0];
+      if (subtree === undefined || (subtree.low !== undefined && node.compareKey(at.index, subtree.low) <= 0)) continue;
+      isWithin = true;
+      for (; subtree !== undefined && node.compareKey(at.index, subtree.high) >= 0; subtree = list[next[index] ?? 0])
+        next[index] = (next[index] ?? 0) + 1;
+    }
+    if (isWithin) found.push(childOf(at.opened, at.index));
+  }
+  return found;
+}
+
 /** Calls `differ` for each key whose entries are not the same, with a cursor for each side that has it. */
-function join(
+export function join(
   before: readonly Opened[],
   after: readonly Opened[],
   bounds: Bounds,

@@ -1,11 +1,14 @@
-/** The three-way merge of leaves that more than one side changed, entry by entry. */
-import { SynclineError } from "../base/errors.ts";
+/**
+ * The three-way merge of leaves that more than one side changed: what ours changed is put among the entries of theirs, which are
+ * copied as they stand in between.
+ */
+import { compareBytes } from "../base/bytes.ts";
 import type { Node } from "../format/node.ts";
 import type { TreeBuilder } from "./builder.ts";
 import { Cursor } from "./cursor.ts";
+import { join } from "./diff.ts";
 import type { Entry } from "./entry.ts";
 import { entryAt } from "./entry.ts";
-import { lowestOf } from "./merge-plan.ts";
 import type { Bounds, Opened } from "./subtree.ts";
 
 /** Decides a key that both sides changed, not to the same: what to keep, or undefined to have no such entry. */
@@ -18,38 +21,79 @@ export type Resolve = (
 
 export type Resolution = Pick<Entry, "value" | "links"> | undefined;
 
-/** Adds the merged entries of three sides' leaves, base first. */
+/** A key at which ours may not be as the base. */
+interface Place {
+  readonly key: Uint8Array;
+  readonly base: Position | undefined;
+  readonly ours: Position | undefined;
+  readonly forced: boolean;
+}
+
+interface Position {
+  readonly node: Node;
+  readonly index: number;
+}
+
+/** Adds the merged entries of three sides' leaves, base first. `forced`: ascending keys that are to be resolved in any case. */
 export async function mergeLeaves(
   builder: TreeBuilder,
-  sides: readonly (readonly Opened[])[],
+  [base = [], ours = [], theirs = []]: readonly (readonly Opened[])[],
   bounds: Bounds,
   resolve: Resolve,
+  forced: readonly Uint8Array[],
 ): Promise<void> {
-  const cursors = sides.map((side) => new Cursor(side, bounds));
   const kept = new KeptRun(builder);
-  for (let lowest = lowestOf(cursors); lowest !== undefined; lowest = lowestOf(cursors)) {
-    const [base, ours, theirs] = cursors.map((cursor, side) => (lowest?.[side] === true ? cursor : undefined));
-    const undecided = !sameEntry(base, ours) && !sameEntry(base, theirs) && !sameEntry(ours, theirs);
-    const wait = undecided
-      ? resolveInto(builder, kept, resolve, base, ours, theirs)
-      : kept.add(sameEntry(base, ours) ? theirs : ours);
-    if (wait !== undefined) await wait;
-    for (const cursor of [base, ours, theirs]) cursor?.advance();
+  const rest = new Cursor(theirs, bounds);
+  for (const place of withForced(changedPlaces(base, ours, bounds), forced, base, ours, bounds)) {
+    await kept.addUntil(rest, place.key);
+    const there = rest.positionAt(place.key);
+    if (!place.forced && isSame(place.ours, there)) continue;
+    if (!place.forced && isSame(place.base, there)) {
+      if (place.ours !== undefined) await kept.add(place.ours);
+    } else {
+      const resolution = await resolve(place.key, entryOf(place.base), entryOf(place.ours), entryOf(there));
+      await kept.flush();
+      if (resolution !== undefined) {
+        const wait = builder.add({ key: place.key, value: resolution.value, links: resolution.links });
+        if (wait !== undefined) await wait;
+      }
+    }
+    if (there !== undefined) rest.advance();
   }
+  await kept.addUntil(rest, undefined);
   await kept.flush();
 }
 
-async function resolveInto(
-  builder: TreeBuilder,
-  kept: KeptRun,
-  resolve: Resolve,
-  ...sides: readonly (Cursor | undefined)[]
-): Promise<void> {
-  const [base, ours, theirs] = sides.map(entryOf);
-  const { key } = ours ?? theirs ?? missing();
-  const resolution = await resolve(key, base, ours, theirs);
-  await kept.flush();
-  if (resolution !== undefined) await builder.add({ key, value: resolution.value, links: resolution.links });
+function changedPlaces(base: readonly Opened[], ours: readonly Opened[], bounds: Bounds): Place[] {
+  const places: Place[] = [];
+  join(base, ours, bounds, (a, b) => {
+    const [before, after] = [a?.position, b?.position];
+    const at = after ?? before;
+    if (at !== undefined) places.push({ key: at.node.keyAt(at.index), base: before, ours: after, forced: false });
+  });
+  return places;
+}
+
+/** The places with those of the forced keys, in order. */
+function withForced(
+  places: readonly Place[],
+  forced: readonly Uint8Array[],
+  base: readonly Opened[],
+  ours: readonly Opened[],
+  bounds: Bounds,
+): readonly Place[] {
+  if (forced.length === 0) return places;
+  const [before, after] = [new Cursor(base, bounds), new Cursor(ours, bounds)];
+  const all: Place[] = [];
+  let next = 0;
+  for (const key of forced) {
+    for (let place = places[next]; place !== undefined && compareBytes(place.key, key) <= 0; place = places[++next])
+      if (compareBytes(place.key, key) < 0) all.push(place);
+    before.seek(key);
+    after.seek(key);
+    all.push({ key, base: before.positionAt(key), ours: after.positionAt(key), forced: true });
+  }
+  return all.concat(places.slice(next));
 }
 
 /** Entries that are taken as they stand; neighbours are added together. */
@@ -63,19 +107,14 @@ class KeptRun {
     this.#builder = builder;
   }
 
-  /** Adds the entry that the cursor stands at, if it is given. */
-  add(cursor: Cursor | undefined): Promise<void> | undefined {
-    if (cursor?.opened === undefined) return undefined;
-    const { node } = cursor.opened;
-    if (node === this.#node && cursor.index === this.#to) {
-      this.#to++;
-      return undefined;
-    }
-    const wait = this.flush();
-    this.#node = node;
-    this.#from = cursor.index;
-    this.#to = cursor.index + 1;
-    return wait;
+  /** Adds what the cursor has below this key, or all that it still has, and moves it there. */
+  async addUntil(cursor: Cursor, key: Uint8Array | undefined): Promise<void> {
+    for (let stretch = cursor.take(key); stretch !== undefined; stretch = cursor.take(key))
+      await this.#addStretch(stretch.node, stretch.from, stretch.to);
+  }
+
+  add({ node, index }: Position): Promise<void> | undefined {
+    return this.#addStretch(node, index, index + 1);
   }
 
   async flush(): Promise<void> {
@@ -83,16 +122,24 @@ class KeptRun {
     this.#node = undefined;
     if (node !== undefined) await this.#builder.addFrom(node, this.#from, this.#to, false);
   }
+
+  #addStretch(node: Node, from: number, to: number): Promise<void> | undefined {
+    if (node === this.#node && from === this.#to) {
+      this.#to = to;
+      return undefined;
+    }
+    const wait = this.flush();
+    this.#node = node;
+    this.#from = from;
+    this.#to = to;
+    return wait;
+  }
 }
 
-function sameEntry(a: Cursor | undefined, b: Cursor | undefined): boolean {
-  return a === undefined || b === undefined ? a === b : a.sameValue(b);
+function isSame(a: Position | undefined, b: Position | undefined): boolean {
+  return a === undefined || b === undefined ? a === b : a.node.sameValue(a.index, b.node, b.index);
 }
 
-function entryOf(cursor: Cursor | undefined): Entry | undefined {
-  return cursor?.opened === undefined ? undefined : entryAt(cursor.opened.node, cursor.index);
-}
-
-function missing(): never {
-  throw new SynclineError("internal", "A merge was asked about a key that no side has.");
+function entryOf(position: Position | undefined): Entry | undefined {
+  return position && entryAt(position.node, position.index);
 }

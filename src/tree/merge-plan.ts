@@ -2,6 +2,7 @@
  * What a three-way merge does with the children of inner nodes: they are cut where a child of each side ends at the same
  * key, and a piece that at most one side changed is taken from the side that has the newer one.
  */
+import { compareBytes } from "../base/bytes.ts";
 import { Cursor } from "./cursor.ts";
 import type { Bounds, Opened, Subtree } from "./subtree.ts";
 import { childOf, isWhole } from "./subtree.ts";
@@ -27,8 +28,13 @@ interface Child {
   readonly index: number;
 }
 
-/** The plan for three sides' inner nodes of one level, base first, in key order. */
-export function planMerge(opened: readonly (readonly Opened[])[], bounds: Bounds): MergeStep[] {
+/** The plan for three sides' inner nodes of one level, base first, in key order. What has one of the `forced` keys is open. */
+export function planMerge(
+  opened: readonly (readonly Opened[])[],
+  bounds: Bounds,
+  forced: readonly Uint8Array[],
+): MergeStep[] {
+  const within = new ForcedKeys(keysWithin(forced, bounds));
   const cursors = opened.map((side) => new Cursor(side, bounds));
   const steps: MergeStep[] = [];
   let pieces: Child[][] = opened.map(() => []);
@@ -39,7 +45,8 @@ export function planMerge(opened: readonly (readonly Opened[])[], bounds: Bounds
     const finished = cursors.every((cursor) => cursor.opened === undefined);
     const atEdge = cut === undefined || finished;
     const taken = takenOf(pieces, atEdge ? bounds : undefined);
-    if (taken !== undefined) {
+    const isForced = within.takeUntil(finished ? undefined : end);
+    if (taken !== undefined && !isForced) {
       take(steps, taken);
     } else {
       const from = cut === undefined ? bounds.from : keyOf(cut);
@@ -52,8 +59,43 @@ export function planMerge(opened: readonly (readonly Opened[])[], bounds: Bounds
   return steps;
 }
 
+/** Those of the ascending keys that are within the bounds. */
+export function keysWithin(keys: readonly Uint8Array[], { from, to }: Bounds): readonly Uint8Array[] {
+  const start = from === undefined ? 0 : firstAbove(keys, from);
+  const end = to === undefined ? keys.length : firstAbove(keys, to);
+  return start === 0 && end === keys.length ? keys : keys.slice(start, end);
+}
+
+/** Ascending keys that a plan goes along. */
+class ForcedKeys {
+  readonly #keys: readonly Uint8Array[];
+  #next = 0;
+
+  constructor(keys: readonly Uint8Array[]) {
+    this.#keys = keys;
+  }
+
+  /** Steps over the keys up to and with that of this child, or all; whether there were any. */
+  takeUntil(child: Child | undefined): boolean {
+    const before = this.#next;
+    for (let key = this.#keys[before]; key !== undefined; key = this.#keys[++this.#next])
+      if (child !== undefined && child.opened.node.compareKey(child.index, key) < 0) break;
+    return this.#next > before;
+  }
+}
+
+function firstAbove(keys: readonly Uint8Array[], bound: Uint8Array): number {
+  let [low, high] = [0, keys.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (compareBytes(keys[middle] ?? bound, bound) <= 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
 /** Which cursors stand at the lowest key; undefined when all are at their ends. */
-export function lowestOf(cursors: readonly Cursor[]): readonly boolean[] | undefined {
+function lowestOf(cursors: readonly Cursor[]): readonly boolean[] | undefined {
   let lowest: Cursor | undefined;
   for (const cursor of cursors) {
     if (cursor.opened !== undefined && (lowest === undefined || cursor.compare(lowest) < 0)) lowest = cursor;

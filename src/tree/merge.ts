@@ -10,14 +10,15 @@ import { Cursor } from "./cursor.ts";
 import type { Resolve } from "./merge-leaves.ts";
 import { mergeLeaves } from "./merge-leaves.ts";
 import type { MergeStep } from "./merge-plan.ts";
-import { planMerge } from "./merge-plan.ts";
+import { keysWithin, planMerge } from "./merge-plan.ts";
 import type { NodeStore } from "./node-store.ts";
 import type { Bounds, Front, Opened, Subtree } from "./subtree.ts";
 import { childOf, frontOf, openAll, overlaps, windows } from "./subtree.ts";
 
 /**
  * The tree that holds each key as the side that changed it has it, and as `resolve` says where both did. `resolve` is
- * called in the order of the keys. New nodes go to `sink`. Rejects as NodeStore.node and `resolve`.
+ * called in the order of the keys; about the `forced` keys, which come in ascending order, whatever the sides have there. New nodes
+ * go to `sink`. Rejects as NodeStore.node and `resolve`.
  */
 export async function mergeTrees(
   nodes: NodeStore,
@@ -27,14 +28,19 @@ export async function mergeTrees(
   ours: Cid,
   theirs: Cid,
   resolve: Resolve,
+  forced: readonly Uint8Array[] = [],
 ): Promise<Cid> {
-  if (base === theirs || ours === theirs) return ours;
-  if (base === ours) return theirs;
+  if (forced.length === 0) {
+    if (base === theirs || ours === theirs) return ours;
+    if (base === ours) return theirs;
+  }
   const roots = [base, ours, theirs];
   const opened = await nodes.nodes(roots);
   const fronts = opened.map((node, side) => frontOf(roots[side] ?? base, node));
-  const pass = { nodes, builder: new TreeBuilder(nodes, sink, config), resolve };
-  await mergeFronts(pass, fronts, { from: undefined, to: undefined });
+  const pass = { nodes, builder: new TreeBuilder(nodes, sink, config), resolve, forced };
+  const isEmpty = fronts.every(({ subtrees }) => subtrees.length === 0);
+  if (isEmpty) await mergeLeaves(pass.builder, [], EVERYTHING, resolve, forced);
+  else await mergeFronts(pass, fronts, EVERYTHING);
   return pass.builder.finish();
 }
 
@@ -42,19 +48,22 @@ interface Pass {
   readonly nodes: NodeStore;
   readonly builder: TreeBuilder;
   readonly resolve: Resolve;
+  readonly forced: readonly Uint8Array[];
 }
+
+const EVERYTHING: Bounds = { from: undefined, to: undefined };
 
 /** Merges what these three sides, base first, have within the bounds. */
 async function mergeFronts(pass: Pass, fronts: readonly Front[], bounds: Bounds): Promise<void> {
-  const { nodes, builder, resolve } = pass;
+  const { nodes, builder, resolve, forced } = pass;
   const level = Math.max(...fronts.map((front) => front.level));
   const sides = fronts.map((front) => (front.level === level ? front.subtrees : []));
   for (const window of windows(sides, bounds, nodes.batch)) {
     const opened = await openAll(nodes, window.fronts);
     if (level === 0) {
-      await mergeLeaves(builder, opened, window.bounds, resolve);
+      await mergeLeaves(builder, opened, window.bounds, resolve, keysWithin(forced, window.bounds));
     } else if (fronts.every((front) => front.level === level)) {
-      await follow(pass, level - 1, planMerge(opened, window.bounds));
+      await follow(pass, level - 1, planMerge(opened, window.bounds, forced));
     } else {
       await mergeFronts(pass, lower(fronts, level, opened, window.bounds), window.bounds);
     }
@@ -83,7 +92,7 @@ async function follow(pass: Pass, level: number, steps: readonly MergeStep[]): P
     const fits = open.length <= nodes.batch;
     if (fits) await nodes.load(open);
     if (fits && level > 0) {
-      await follow(pass, level - 1, await refine(nodes, batch));
+      await follow(pass, level - 1, await refine(pass, batch));
       continue;
     }
     for (const step of batch) {
@@ -94,11 +103,11 @@ async function follow(pass: Pass, level: number, steps: readonly MergeStep[]): P
 }
 
 /** The plan with what it left open planned in turn. */
-async function refine(nodes: NodeStore, steps: readonly MergeStep[]): Promise<MergeStep[]> {
+async function refine({ nodes, forced }: Pass, steps: readonly MergeStep[]): Promise<MergeStep[]> {
   const refined: MergeStep[] = [];
   for (const step of steps) {
     if (step.kind === "take") refined.push(step);
-    else refined.push(...planMerge(await openAll(nodes, step.sides), step.bounds));
+    else refined.push(...planMerge(await openAll(nodes, step.sides), step.bounds, forced));
   }
   return refined;
 }

@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Cid } from "../../src/base/ids.ts";
-import { diff } from "../../src/tree/diff.ts";
+import { diff, diffBeside, differingLeaves } from "../../src/tree/diff.ts";
 import { editTree, emptyTree } from "../../src/tree/edit.ts";
 import type { Entry } from "../../src/tree/entry.ts";
 import { sameContents } from "../../src/tree/entry.ts";
@@ -183,6 +183,57 @@ describe("a diff", () => {
   });
 });
 
+describe("a diff beside a third tree", () => {
+  test("tells what that has at each key, and when it is what the first has", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        shapes,
+        arbitraryVersions(2),
+        async (options, { base, versions: [after = base, third = base] }) => {
+          const trees = testTrees(options);
+          const [a, b, c] = [await build(trees, base), await build(trees, after), await build(trees, third)];
+          const [plain, found]: string[][] = [[], []];
+          for await (const { key } of diff(trees.nodes, a, b)) plain?.push(hex(key));
+          for await (const changes of diffBeside(trees.nodes, a, b, c)) {
+            for (const { key, before, after: now, beside } of changes) {
+              found?.push(hex(key));
+              expect([before, now].map(plainOf)).toEqual([base, after].map((model) => plainOf(model.get(hex(key)))));
+              expect(plainOf(beside)).toEqual(plainOf(third.get(hex(key))));
+              expect(beside === before).toBe(isSame(base.get(hex(key)), third.get(hex(key))));
+            }
+          }
+          expect(found).toEqual(plain);
+        },
+      ),
+      { numRuns },
+    );
+  });
+
+  test("is announced by the number of its leaves", async () => {
+    await fc.assert(
+      fc.asyncProperty(shapes, arbitraryVersions(1), async (options, { base, versions: [after = base] }) => {
+        const trees = testTrees(options);
+        const [a, b] = [await build(trees, base), await build(trees, after)];
+        const leaves = async (root: Cid) => {
+          const found = new Set<Cid>();
+          for await (const step of walkTree(trees.nodes, trees.config, root))
+            if (step.kind === "node" && step.node.level === 0 && step.node.count > 0) found.add(step.cid);
+          return found;
+        };
+        const [before, now] = [await leaves(a), await leaves(b)];
+        const exact =
+          [...before].filter((cid) => !now.has(cid)).length + [...now].filter((cid) => !before.has(cid)).length;
+        let counted = 0;
+        for await (const count of differingLeaves(trees.nodes, a, b)) counted += count;
+        // A tree that is one leaf has no parents to tell it, and one that a window's edge goes through counts in both windows.
+        expect(counted).toBeGreaterThanOrEqual(exact - 1);
+        if (options.batch === 256) expect(counted).toBeLessThanOrEqual(exact + 1);
+      }),
+      { numRuns },
+    );
+  });
+});
+
 describe("a merge", () => {
   test("holds what a merge of the maps holds, and asks only about keys that both sides changed", async () => {
     await fc.assert(
@@ -199,6 +250,42 @@ describe("a merge", () => {
         const expected = mergedMaps(base, mine, other);
         expect(asked).toEqual(expected.contested);
         expect(merged).toBe(await build(trees, expected.model));
+      }),
+      { numRuns },
+    );
+  });
+
+  test("asks about keys that are to be asked about, wherever they are", async () => {
+    const wanted = fc.uniqueArray(fc.nat({ max: 700 }).map(keyOf), { maxLength: 40 });
+    await fc.assert(
+      fc.asyncProperty(shapes, arbitraryVersions(2), wanted, async (options, { base, versions }, keys) => {
+        const [mine = base, other = base] = versions;
+        const trees = testTrees(options);
+        const roots = [await build(trees, base), await build(trees, mine), await build(trees, other)] as const;
+        const asked: string[] = [];
+        const resolve = (key: string, m: Contents | undefined, o: Contents | undefined) =>
+          keys.includes(key) && keys.indexOf(key) % 2 === 0 ? { value: Buffer.from("asked"), links: [] } : both(m, o);
+        const merged = await mergeTrees(
+          trees.nodes,
+          trees.blocks,
+          trees.config,
+          ...roots,
+          (key, ...sides) => {
+            asked.push(hex(key));
+            expect(sides.map(plainOf)).toEqual([base, mine, other].map((model) => plainOf(model.get(hex(key)))));
+            return resolve(hex(key), sides[1], sides[2]);
+          },
+          [...keys].sort().map((key) => Buffer.from(key, "hex")),
+        );
+        const expected = mergedMaps(base, mine, other);
+        const model = new Map(expected.model);
+        for (const key of keys) {
+          const contents = resolve(key, mine.get(key), other.get(key));
+          if (contents === undefined) model.delete(key);
+          else model.set(key, contents);
+        }
+        expect(asked).toEqual([...new Set([...expected.contested, ...keys])].sort());
+        expect(merged).toBe(await build(trees, model));
       }),
       { numRuns },
     );
@@ -246,6 +333,10 @@ type Contents = Omit<Entry, "key">;
 
 function isSame(a: Contents | undefined, b: Contents | undefined): boolean {
   return a === undefined || b === undefined ? a === b : sameContents(a, b);
+}
+
+function plainOf(contents: Contents | undefined): { value: string; links: readonly Cid[] } | undefined {
+  return contents && { value: hex(contents.value), links: contents.links };
 }
 
 function plainPair({ key, value, links }: Entry): [string, Contents] {
