@@ -4,12 +4,10 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import type { Cid, Lamport } from "../../src/base/ids.ts";
-import { Changes } from "../../src/bucket/merge/changes.ts";
 import type { Head, MergeContext } from "../../src/bucket/merge/context.ts";
 import { wins } from "../../src/bucket/merge/context.ts";
-import { mergeSnapshots, replay } from "../../src/bucket/merge/merge-snapshots.ts";
+import { mergeSnapshots, replayOf } from "../../src/bucket/merge/merge-snapshots.ts";
 import type { MergeResult } from "../../src/bucket/merge/merge-snapshots.ts";
-import { diff } from "../../src/tree/diff.ts";
 import type { Operation } from "../../src/simulate/scenario.ts";
 import { BlockMap } from "./block-map.ts";
 import { createMergeContext, writerId } from "./merge-context.ts";
@@ -158,11 +156,9 @@ export class MergeWorld {
       this.faults.push(`${what}: ${JSON.stringify(found)}, but ${JSON.stringify(expected)}`);
   }
 
-  async #replay(base: Cid, x: Head, y: Head, role: "winner" | "loser"): Promise<MergeResult> {
+  #replay(base: Cid, x: Head, y: Head, role: "winner" | "loser"): Promise<MergeResult> {
     const heads = wins(x, y) ? { winner: x, loser: y } : { winner: y, loser: x };
-    const changes = new Changes();
-    for await (const change of diff(this.context.nodes, base, heads[role].tree)) changes.add(change);
-    return replay(this.context, base, heads, role, changes);
+    return replayOf(this.context, base, heads, role);
   }
 
   survey(tree: Cid): Promise<Surveyed> {

@@ -8,13 +8,14 @@ import { ROOT_ID } from "../../base/ids.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Place } from "../object-rows.ts";
 import type { Finding, MergeState } from "./merge-state.ts";
-import { isDirectory } from "./objects.ts";
+import { hasName, isDirectory } from "./objects.ts";
 
 export async function connectToRoot(state: MergeState): Promise<void> {
   const restored = new Set<FileId>();
   const parents = new Set<FileId>();
   for (const [id, { stay, now }] of state.merged.layered()) {
-    for (const { parent } of now?.names ?? []) parents.add(parent);
+    // Where the staying tree has the name, too, it has its parent; one that the merge removes is in the layer itself.
+    for (const place of now?.names ?? []) if (!hasName(stay, place)) parents.add(place.parent);
     if (now === undefined && stay !== undefined && isDirectory(stay)) parents.add(id);
   }
   let open = [...parents].sort();

@@ -1,14 +1,15 @@
 /**
- * What one side changed: its objects by id, gathered from the rows of diff(base, side).
+ * What one side changed: its objects by id, gathered from the rows of a diff from the base to it, with what the staying side has in
+ * these rows.
  *
- * The row of a single-link file is all of it, so both states of such a file come out of the diff alone. Of directories and
- * hard-linked files some rows may be equal, so those are read by id.
+ * The row of a single-link file is all of it, so both states of such a file come out of the diff alone, and the staying side's
+ * too, where that left it as it was. Of directories and hard-linked files some rows may be equal, so those are read by id.
  */
 import type { FileId } from "../../base/ids.ts";
 import { parseKey } from "../../format/keys.ts";
 import { decodeDentry, dentryId } from "../../format/rows.ts";
 import type { Dentry } from "../../format/rows.ts";
-import type { Change } from "../../tree/diff.ts";
+import type { ChangeBeside } from "../../tree/diff.ts";
 import type { Entry } from "../../tree/entry.ts";
 import type { TreeObject } from "../fs-reader.ts";
 import type { Place } from "../object-rows.ts";
@@ -18,49 +19,98 @@ import type { View } from "./snapshot.ts";
 export interface ObjectChange {
   readonly base: TreeObject | undefined;
   readonly side: TreeObject | undefined;
+  /** The staying side has all rows of this change as the base has them, and a file is all in these. */
+  readonly alone: boolean;
+}
+
+/** A row that the side changed: whose it was, and whose it is; undefined where it is not. */
+export interface ChangedRow {
+  readonly before: FileId | undefined;
+  readonly after: FileId | undefined;
+  /** The staying side has it as the base has it. */
+  readonly alone: boolean;
+  /** What the side has in it; undefined where nobody asks, in rows of files with one name. */
+  readonly contents: Pick<Entry, "value" | "links"> | undefined;
 }
 
 export class Changes {
+  /** By `keyText`. */
+  readonly rows = new Map<string, ChangedRow>();
+  /** Directories that the changed names are in, since they were taken last. */
+  #parents = new Set<FileId>();
   readonly #seen = new Map<FileId, Seen>();
 
   /** Takes one changed row. */
-  add({ key, before, after }: Change): void {
+  add({ key, before, after, beside }: ChangeBeside): void {
     const parsed = parseKey(key);
-    if (parsed.kind === "self") this.#of(parsed.id).byId = true;
+    const alone = beside === before;
     // A file's back-references change with its dentries only.
-    if (parsed.kind !== "dentry") return;
-    const place: Place = { parent: parsed.id, name: parsed.name };
-    const [old, now] = [dentryAt(place, before), dentryAt(place, after)];
-    const oldId = old && dentryId(place.parent, place.name, old);
-    // Ids from places cost more than all else here, and most files stay what they are.
-    const nowId = now && (isBornAlike(old, now) ? oldId : dentryId(place.parent, place.name, now));
-    this.#addDentry(place, oldId, old, "base");
-    this.#addDentry(place, nowId, now, "side");
+    if (parsed.kind === "dentry") {
+      this.#addDentry(keyText(key), { parent: parsed.id, name: parsed.name }, before, after, alone);
+      return;
+    }
+    if (parsed.kind === "self") this.#of(parsed.id).byId = true;
+    if (!alone) this.#of(parsed.id).alone = false;
+    const [old, now] = [before && parsed.id, after && parsed.id];
+    this.rows.set(keyText(key), { before: old, after: now, alone, contents: copyOf(after) });
+  }
+
+  takeParents(): ReadonlySet<FileId> {
+    const parents = this.#parents;
+    this.#parents = new Set();
+    return parents;
   }
 
   /** All changed objects, sorted by id. `base` and `side` read what the rows did not tell. */
   async *objects(base: View, side: View): AsyncGenerator<readonly [FileId, ObjectChange]> {
     for (const id of [...this.#seen.keys()].sort()) {
-      const seen = this.#of(id);
+      const { byId, hints, ...seen } = this.#of(id);
       this.#seen.delete(id);
-      if (!seen.byId) yield [id, { base: seen.base, side: seen.side }];
-      else yield [id, { base: await base.object(id, seen.hints), side: await side.object(id, seen.hints) }];
+      if (!byId) yield [id, seen];
+      else yield [id, { base: await base.object(id, hints), side: await side.object(id, hints), alone: false }];
     }
   }
 
-  #addDentry(place: Place, id: FileId | undefined, dentry: Dentry | undefined, which: "base" | "side"): void {
+  #addDentry(key: string, place: Place, before: Entry | undefined, after: Entry | undefined, alone: boolean): void {
+    const [old, now] = [dentryAt(place, before), dentryAt(place, after)];
+    const oldId = old && dentryId(place.parent, place.name, old);
+    // Ids from places cost more than all else here, and most files stay what they are.
+    const nowId = now && (isBornAlike(old, now) ? oldId : dentryId(place.parent, place.name, now));
+    this.#addState(place, oldId, old, "base", alone);
+    this.#addState(place, nowId, now, "side", alone);
+    const contents = now?.kind === "reference" ? copyOf(after) : undefined;
+    this.rows.set(key, { before: oldId, after: nowId, alone, contents });
+    this.#parents.add(place.parent);
+  }
+
+  #addState(
+    place: Place,
+    id: FileId | undefined,
+    dentry: Dentry | undefined,
+    which: "base" | "side",
+    alone: boolean,
+  ): void {
     if (id === undefined || dentry === undefined) return;
     const seen = this.#of(id);
     seen.hints.push(place);
+    if (!alone) seen.alone = false;
     if (dentry.kind === "record") seen[which] = { id, record: dentry.record, names: [place], subdirs: 0 };
     else seen.byId = true;
   }
 
   #of(id: FileId): Seen {
     let seen = this.#seen.get(id);
-    if (seen === undefined) this.#seen.set(id, (seen = { base: undefined, side: undefined, byId: false, hints: [] }));
+    if (seen === undefined) {
+      seen = { base: undefined, side: undefined, byId: false, alone: true, hints: [] };
+      this.#seen.set(id, seen);
+    }
     return seen;
   }
+}
+
+/** A key as a byte string: the order of these is that of the bytes. */
+export function keyText(key: Uint8Array): string {
+  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("latin1");
 }
 
 function dentryAt(place: Place, entry: Entry | undefined): Dentry | undefined {
@@ -73,10 +123,16 @@ function isBornAlike(a: Dentry | undefined, b: Dentry): boolean {
   return a.stated === undefined && b.stated === undefined && a.record.type === b.record.type;
 }
 
+/** Without the node that it stands in. */
+function copyOf(entry: Entry | undefined): ChangedRow["contents"] {
+  return entry && { value: entry.value.slice(), links: entry.links };
+}
+
 interface Seen {
   base: TreeObject | undefined;
   side: TreeObject | undefined;
   /** It has rows under its own id on one side at least. */
   byId: boolean;
+  alone: boolean;
   readonly hints: Place[];
 }

@@ -9,7 +9,6 @@ import type { Cid, FileId } from "../../base/ids.ts";
 import { diff } from "../../tree/diff.ts";
 import type { TreeObject } from "../fs-reader.ts";
 import { connectToRoot } from "./ancestors.ts";
-import { Changes } from "./changes.ts";
 import { resolveClashes } from "./clashes.ts";
 import type { Conflict } from "./conflict.ts";
 import { conflictsOf } from "./findings.ts";
@@ -23,11 +22,13 @@ import type { MergeState } from "./merge-state.ts";
 import { MergedTree } from "./merged-tree.ts";
 import { restoreMovedContents } from "./moved-directories.ts";
 import { isDirectory } from "./objects.ts";
+import { changesOf, smallerChange } from "./smaller-change.ts";
+import type { SideChanges, Snapshots } from "./smaller-change.ts";
 import { Snapshot } from "./snapshot.ts";
 import { splitBirths, SplitView } from "./splits.ts";
 import type { Splits } from "./splits.ts";
 import { gatherTriples, otherRole } from "./triple.ts";
-import type { Role, Triple } from "./triple.ts";
+import type { Role, Triples } from "./triple.ts";
 import { placeUnitCopies } from "./unit-copies.ts";
 import { UnitRules } from "./unit-rules.ts";
 import { resolveUnits } from "./units.ts";
@@ -48,30 +49,42 @@ export interface MergeResult {
  */
 export async function mergeSnapshots(context: MergeContext, base: Cid, x: Head, y: Head): Promise<MergeResult> {
   const [winner, loser] = wins(x, y) ? [x, y] : [y, x];
-  const { role, changes } = await smallerChange(context, base, winner.tree, loser.tree);
-  return replay(context, base, { winner, loser }, role, changes);
+  const snapshots = snapshotsOf(context, base, { winner, loser });
+  return replay(context, snapshots, { winner, loser }, await smallerChange(context.nodes, snapshots));
 }
 
 /** Merges by replaying this side's changes on the other. Which side it is makes no difference to the outcome. */
-export async function replay(
+export async function replayOf(
   context: MergeContext,
   base: Cid,
   heads: Readonly<Record<Role, Head>>,
   role: Role,
-  changes: Changes,
 ): Promise<MergeResult> {
-  const snapshots = {
-    base: new Snapshot(context.nodes, base),
-    winner: new Snapshot(context.nodes, heads.winner.tree),
-    loser: new Snapshot(context.nodes, heads.loser.tree),
+  const snapshots = snapshotsOf(context, base, heads);
+  return replay(context, snapshots, heads, await changesOf(context.nodes, snapshots, role));
+}
+
+function snapshotsOf({ nodes }: MergeContext, base: Cid, { winner, loser }: Readonly<Record<Role, Head>>): Snapshots {
+  return {
+    base: new Snapshot(nodes, base),
+    winner: new Snapshot(nodes, winner.tree),
+    loser: new Snapshot(nodes, loser.tree),
   };
+}
+
+async function replay(
+  context: MergeContext,
+  snapshots: Snapshots,
+  heads: Readonly<Record<Role, Head>>,
+  { role, changes }: SideChanges,
+): Promise<MergeResult> {
   const staying = snapshots[otherRole(role)];
   const findHome = async (sought: ReadonlySet<FileId>) => {
-    const homecomers = await findHomecomers(diff(context.nodes, base, staying.tree), sought);
+    const homecomers = await findHomecomers(diff(context.nodes, snapshots.base.tree, staying.tree), sought);
     staying.addHomecomers(homecomers);
     return homecomers;
   };
-  const triples = await gatherTriples(changes, snapshots, role, findHome);
+  const { all: triples, alone } = await gatherTriples(changes, snapshots, role, findHome);
   const splits = await splitBirths(triples, Object.values(snapshots), heads.loser);
   const loser = new SplitView(snapshots.loser, splits);
   const views = { base: snapshots.base, winner: snapshots.winner, loser };
@@ -91,51 +104,37 @@ export async function replay(
   if (role === "winner") await layerSplits(state, splits);
   const locate = async (objects: readonly TreeObject[]) => void (await findHome(await lost(staying, objects)));
   const stays = await resolveUnits(state, triples, role, heads, locate);
-  await mergeObjects(state, triples, otherRole(role), stays);
+  await mergeObjects(state, { all: triples, alone }, role, stays);
   await restoreMovedContents(state, triples, locate);
   await connectToRoot(state);
   await resolveClashes(state, await foldDirectories(state));
   await placeCopies(state, heads.loser);
   await placeUnitCopies(state);
   const stored = (object: TreeObject) => (role === "winner" ? splits.stored(object) : object);
-  const tree = await writeRows(context, staying.tree, merged, stored);
+  const isTaken = (id: FileId) => {
+    const triple = triples.get(id);
+    return triple !== undefined && alone.has(triple) && merged.get(id)?.now === triple[role];
+  };
+  const trees = { base: snapshots.base.tree, changed: snapshots[role].tree, staying: staying.tree };
+  const tree = await writeRows(context, trees, merged, { rows: changes.rows, isTaken, stored });
   const successors = { winner: state.folded, loser: new Map([...state.folded, ...splits.entries()]) };
   for (const [id, fresh] of splits.entries()) successors.loser.set(id, state.folded.get(fresh) ?? fresh);
   return { tree, conflicts: await conflictsOf(state, heads.loser), successors };
 }
 
-/** Reads both diffs in step and answers the one that ends first: the other may be much longer, and is not needed. */
-async function smallerChange(
-  { nodes }: MergeContext,
-  base: Cid,
-  winner: Cid,
-  loser: Cid,
-): Promise<{ role: Role; changes: Changes }> {
-  const sides = [
-    { role: "winner" as const, rows: diff(nodes, base, winner), changes: new Changes() },
-    { role: "loser" as const, rows: diff(nodes, base, loser), changes: new Changes() },
-  ];
-  try {
-    for (;;) {
-      for (const { role, rows, changes } of sides) {
-        const { done, value } = await rows.next();
-        if (done === true) return { role, changes };
-        changes.add(value);
-      }
-    }
-  } finally {
-    for (const { rows } of sides) await rows.return(undefined);
-  }
-}
-
 /** Phase 1. */
 async function mergeObjects(
   { context, merged, copies }: MergeState,
-  triples: ReadonlyMap<FileId, Triple>,
-  staying: Role,
+  { all, alone }: Triples,
+  changed: Role,
   stays: Stays,
 ): Promise<void> {
-  for (const [id, triple] of triples) {
+  const staying = otherRole(changed);
+  for (const [id, triple] of all) {
+    if (alone.has(triple)) {
+      merged.layer(id, triple[staying], triple[changed]);
+      continue;
+    }
     const { object, copy } = await mergeObject(context, triple);
     merged.layer(id, stays.has(id) ? stays.get(id) : triple[staying], object);
     const rule = triple.base === undefined ? "create / create" : "content / content";

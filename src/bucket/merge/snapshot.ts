@@ -32,6 +32,12 @@ export interface Child {
   readonly object?: TreeObject;
 }
 
+export interface Wanted {
+  readonly places?: readonly Place[];
+  readonly directories?: Iterable<FileId>;
+  readonly objects?: readonly FileId[];
+}
+
 /** Directories that are remembered, some 500 bytes each. */
 const DIRECTORIES_KEPT = 8_192;
 
@@ -52,12 +58,16 @@ export class Snapshot implements View {
   }
 
   /**
-   * Reads ahead what stands at these places and the directories that they are in, a level of the tree with one request. The
-   * directories are remembered: every phase asks for them.
+   * Reads ahead what stands at these places, these directories, and what these objects have under their ids, a level of the tree
+   * with one request. The directories are remembered: every phase asks for them.
    */
-  async load(places: readonly Place[], directories: Iterable<FileId>): Promise<void> {
+  async load(wanted: Wanted): Promise<void> {
+    const { places = [], directories = [], objects = [] } = wanted;
     const unknown = [...directories].filter((id) => this.#directories.get(id) === undefined);
-    const keys = [...places.map(({ parent, name }) => dentryKey(parent, name)), ...unknown.map(selfKey)];
+    const keys = [
+      ...places.map(({ parent, name }) => dentryKey(parent, name)),
+      ...[...unknown, ...objects].map(selfKey),
+    ];
     keys.sort(compareBytes);
     for (let from = 0; from < keys.length; from += this.#nodes.batch)
       await preload(this.#nodes, this.tree, keys.slice(from, from + this.#nodes.batch));

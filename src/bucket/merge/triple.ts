@@ -23,6 +23,13 @@ export function otherRole(role: Role): Role {
   return role === "winner" ? "loser" : "winner";
 }
 
+/** The objects that both sides may have to do with, by id. */
+export interface Triples {
+  readonly all: Map<FileId, Triple>;
+  /** Those of files that the staying side has as the base has them: the changed side's version is the merged one. */
+  readonly alone: ReadonlySet<Triple>;
+}
+
 /**
  * The objects that one side changed, each with what the staying side made of it. `findHome` makes the staying tree find
  * those of these files that are back at their birth places there (homecomers.ts), and answers which they are.
@@ -32,35 +39,51 @@ export async function gatherTriples(
   trees: Readonly<Record<Role | "base", Snapshot>>,
   changedRole: Role,
   findHome: (sought: ReadonlySet<FileId>) => Promise<ReadonlyMap<FileId, unknown>>,
-): Promise<Map<FileId, Triple>> {
+): Promise<Triples> {
   const staying = trees[otherRole(changedRole)];
-  const triples = new Map<FileId, Triple>();
+  const all = new Map<FileId, Triple>();
+  const alone = new Set<Triple>();
   const sought = new Set<FileId>();
   for await (const batch of batches(changes.objects(trees.base, trees[changedRole]), BATCH)) {
-    const all = batch.flatMap(([, change]) => placesOf(change));
-    const parents = new Set(all.map(({ parent }) => parent));
-    // Whether they are in units is asked of the base (contested-units.ts), whether they still have parents of the other.
-    await staying.load(all, parents);
-    await trees.base.load([], parents);
-    for (const [id, change] of batch) {
-      const known = change.base ?? change.side;
+    const [known, unknown] = partition(batch, ([, change]) => change.alone && change.base !== undefined);
+    for (const [id, { base, side }] of known) {
+      const triple = tripleOf(base, side, base, changedRole);
+      all.set(id, triple);
+      alone.add(triple);
+    }
+    await readAhead(staying, unknown);
+    for (const [id, change] of unknown) {
+      const object = change.base ?? change.side;
       const places = placesOf(change);
       const other = await staying.object(id, places);
-      triples.set(id, tripleOf(change.base, change.side, other, changedRole));
-      if (other === undefined && known !== undefined && !isDirectory(known) && !knowsBirthPlace(known, places))
-        sought.add(id);
+      const triple = tripleOf(change.base, change.side, other, changedRole);
+      all.set(id, triple);
+      if (other !== undefined || object === undefined || isDirectory(object)) continue;
+      if (!knowsBirthPlace(object, places)) sought.add(id);
+      else if (change.alone) alone.add(triple);
     }
   }
   for (const id of (await findHome(sought)).keys()) {
-    const triple = triples.get(id);
+    const triple = all.get(id);
     const other = await staying.object(id);
-    triples.set(id, tripleOf(triple?.base, triple?.[changedRole], other, changedRole));
+    all.set(id, tripleOf(triple?.base, triple?.[changedRole], other, changedRole));
   }
-  return triples;
+  return { all, alone };
+}
+
+/** What the staying side has of these, and the directories that they are in, so far as they may be gone there. */
+async function readAhead(staying: Snapshot, changes: readonly (readonly [FileId, ObjectChange])[]): Promise<void> {
+  const places = changes.flatMap(([, change]) => (change.alone ? [] : placesOf(change)));
+  const parents = new Set(changes.flatMap(([, change]) => placesOf(change).map(({ parent }) => parent)));
+  await staying.load({ places, directories: parents, objects: changes.map(([id]) => id) });
 }
 
 function placesOf({ base, side }: ObjectChange): Place[] {
   return sortPlaces([...(base?.names ?? []), ...(side?.names ?? [])]);
+}
+
+function partition<Item>(items: readonly Item[], holds: (item: Item) => boolean): [yes: Item[], no: Item[]] {
+  return [items.filter(holds), items.filter((item) => !holds(item))];
 }
 
 export function tripleOf(

@@ -1,21 +1,42 @@
-/** From the layer of changed objects to rows, and from rows to the merged tree: one ordered edit of the staying tree. */
+/**
+ * From the layer of changed objects to rows, and from rows to the merged tree. Where the merged rows are what a merge of the three
+ * trees row by row gives, nodes of either side are taken as they are; at all other keys the layer says what the row is.
+ */
+import { SynclineError } from "../../base/errors.ts";
 import type { Cid, FileId } from "../../base/ids.ts";
 import { cidOf } from "../../format/cid.ts";
 import type { LinkBlock } from "../../format/linked-value.ts";
-import { editTree } from "../../tree/edit.ts";
-import type { Edit } from "../../tree/entry.ts";
+import { sameContents } from "../../tree/entry.ts";
+import { mergeTrees } from "../../tree/merge.ts";
+import type { Resolution } from "../../tree/merge-leaves.ts";
 import type { TreeObject } from "../fs-reader.ts";
 import { encodeObjectRow, rowKeysOf } from "../object-rows.ts";
+import { keyText } from "./changes.ts";
+import type { ChangedRow } from "./changes.ts";
 import type { MergeContext } from "./context.ts";
-import type { MergedTree } from "./merged-tree.ts";
+import type { Layered, MergedTree } from "./merged-tree.ts";
 import { isDirectory } from "./objects.ts";
 
-/** `stored` turns an object as the merge sees it into that of the staying tree's rows (splits.ts). */
+export interface WrittenFrom {
+  /** The rows that the changed side changed. */
+  readonly rows: ReadonlyMap<string, ChangedRow>;
+  /** Whether all rows of this object are to be as the changed side has them, and the staying side has them as the base. */
+  isTaken(id: FileId): boolean;
+  /** Turns an object as the merge sees it into that of the staying tree's rows (splits.ts). */
+  stored(object: TreeObject): TreeObject;
+}
+
+/** What is to be at a key, by its text. */
+type Rows = Map<string, Resolution | typeof STAYS>;
+
+/** As the staying tree has it. */
+const STAYS = Symbol("as the staying tree has it");
+
 export async function writeRows(
   context: MergeContext,
-  staying: Cid,
+  trees: Readonly<Record<"base" | "changed" | "staying", Cid>>,
   merged: MergedTree,
-  stored: (object: TreeObject) => TreeObject,
+  from: WrittenFrom,
 ): Promise<Cid> {
   await layerCountedParents(merged);
   const puts: (void | Promise<void>)[] = [];
@@ -24,21 +45,56 @@ export async function writeRows(
     puts.push(context.sink.put({ cid, bytes }));
     return cid;
   };
-  const counts = subdirChanges(merged);
-  const edits = new Map<string, Edit>();
-  for (const [, { stay }] of merged.layered()) {
-    if (stay === undefined) continue;
-    for (const { key } of rowKeysOf(placed(stored(stay)))) edits.set(textOf(key), { key, value: undefined, links: [] });
+  const rows = layeredRows(merged, from, link);
+  await Promise.all(puts);
+  settleChangedRows(rows, from);
+  const { nodes, sink, treeConfig } = context;
+  const forced = [...rows.keys()].sort().map((key) => Buffer.from(key, "latin1"));
+  return mergeTrees(nodes, sink, treeConfig, trees.base, trees.changed, trees.staying, resolve, forced);
+
+  function resolve(key: Uint8Array, _base: unknown, _changed: unknown, staying: Resolution): Resolution {
+    const text = keyText(key);
+    const row = rows.get(text);
+    if (row === undefined && !rows.has(text))
+      throw new SynclineError("internal", "Both sides changed a row that the merge says nothing about.");
+    return row === STAYS ? staying : row;
   }
-  for (const [id, { stay, now }] of merged.layered()) {
+}
+
+/** The rows of all objects of the layer but those that are taken: as they are to be, and none where the staying tree has one. */
+function layeredRows(merged: MergedTree, { isTaken, stored }: WrittenFrom, link: LinkBlock): Rows {
+  const rows: Rows = new Map();
+  const counts = subdirChanges(merged);
+  const written: [FileId, Layered][] = [];
+  for (const entry of merged.layered()) if (!isTaken(entry[0])) written.push(entry);
+  for (const [, { stay }] of written) {
+    if (stay === undefined) continue;
+    for (const { key } of rowKeysOf(placed(stored(stay)))) rows.set(keyText(key), undefined);
+  }
+  for (const [id, { stay, now }] of written) {
     if (now === undefined) continue;
     const subdirs = (stay?.subdirs ?? 0) + (counts.get(id) ?? 0);
     for (const { key, part } of rowKeysOf(placed(now)))
-      edits.set(textOf(key), { key, ...encodeObjectRow(placed(now), part, now.record, subdirs, link) });
+      rows.set(keyText(key), encodeObjectRow(placed(now), part, now.record, subdirs, link));
   }
-  await Promise.all(puts);
-  const sorted = [...edits].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, edit]) => edit);
-  return editTree(context.nodes, context.sink, context.treeConfig, staying, sorted);
+  return rows;
+}
+
+/** Of the rows that the changed side changed, a merge row by row takes its version, unless it is told not to. */
+function settleChangedRows(rows: Rows, { rows: changed, isTaken }: WrittenFrom): void {
+  for (const [key, { before, after, alone, contents }] of changed) {
+    const isSaid = rows.has(key);
+    const said = rows.get(key);
+    if (after !== undefined && isTaken(after)) {
+      if (said === undefined) rows.delete(key);
+    } else if (!isSaid) {
+      if (before === undefined || !isTaken(before)) rows.set(key, STAYS);
+      else if (after !== undefined) rows.set(key, undefined);
+    } else if (alone && said !== STAYS) {
+      const agreed = said === undefined ? after === undefined : contents !== undefined && sameContents(said, contents);
+      if (agreed) rows.delete(key);
+    }
+  }
 }
 
 /** By how much the number of directories in a directory differs from what the staying tree says. */
@@ -71,9 +127,4 @@ function placed({ id, record, names }: TreeObject): {
   names: TreeObject["names"];
 } {
   return { id, type: record.type, names };
-}
-
-/** Keys as byte strings: their order is that of the bytes. */
-function textOf(key: Uint8Array): string {
-  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("latin1");
 }
