@@ -69,6 +69,16 @@ const calls = [
   { path: `${theirs}/watch` },
   { path: "/api/v1/storage" },
   { path: "/v1/session/revoke", method: "POST" },
+  { path: "/v1/collection", ...json({ dryRun: true }) },
+  { path: "/v1/collection" },
+  // A master has no call that deletes: whoever asks for one is told so, and nothing goes.
+  { path: "/v1/buckets/demo", method: "DELETE", none: true },
+  { path: "/v1/buckets/demo/root", method: "DELETE", none: true },
+  { path: `/v1/buckets/demo/grants/${guest.wallet}`, method: "DELETE", none: true },
+  { path: `${theirs}/root`, method: "DELETE", none: true },
+  { path: `/ipfs/${chunk}`, method: "DELETE", none: true },
+  { path: "/v1/blocks", method: "DELETE", none: true },
+  { path: "/v1/collection", method: "DELETE", none: true },
 ];
 
 const columns = Object.keys(bearers);
@@ -81,6 +91,10 @@ for (const call of calls) {
     cells.push(String(status).padStart(9));
     const what = `${call.method ?? "GET"} ${call.path} with ${name}: ${status}`;
     if (status >= 500) wrong.push(what);
+    if (call.none) {
+      if (status !== 404 && status !== 405) wrong.push(what);
+      continue;
+    }
     if (name === "valid" || call.public) {
       if (status >= 400 && call.method !== "PUT") wrong.push(what);
       continue;
@@ -105,6 +119,8 @@ check(
   `${calls.length} calls × ${columns.length} bearers: no 5xx, 401 and 403 where they belong, no bytes of others`,
 );
 const after = JSON.parse((await ask({ path: "/v1/buckets/demo/root" }, await token(owner))).text);
+const kept = await ask({ path: `/ipfs/${chunk}?format=raw` }, await token(owner));
+check(kept.status === 200 && kept.text.includes(SECRET), "no block is gone");
 check(after.root === before && after.version === 2, "the bucket is as it was");
 
 async function ask({ path, method = "GET", body, headers = {} }, bearer) {

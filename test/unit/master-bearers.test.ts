@@ -15,6 +15,7 @@ import { alice, bob, startTestMaster, stranger, type TestMaster } from "../suppo
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
 const NOW = 1_780_000_000;
+const HAS_NO_BODY = new Set(["GET", "HEAD", "DELETE"]);
 let nowSeconds = NOW;
 const clock: Clock = { ...systemClock, nowNs: () => BigInt(nowSeconds) * 1_000_000_000n };
 afterEach(() => void (nowSeconds = NOW));
@@ -124,7 +125,7 @@ describe("every call", () => {
         .replace("{cid}", `${cid}?format=raw`)
         .replace("{bucket}", "b")
         .replace("{wallet}", alice.wallet);
-      const answer = await call(master, method, target, text, method === "GET" ? undefined : car);
+      const answer = await call(master, method, target, text, HAS_NO_BODY.has(method) ? undefined : car);
       expect(answer, `${method} ${path}`).toMatchObject({ status, code });
       expect(answer.challenge?.startsWith("Bearer") ?? false, `${method} ${path}`).toBe(status === 401);
       expect(answer.body).not.toContain(secret.toString());
@@ -133,6 +134,23 @@ describe("every call", () => {
       expect(logged).not.toContain(text?.slice(-40) || secret.toString());
     }
   });
+
+  test.each([...faults, ["a valid one", () => signToken(alice, NOW, 602), 0, ""] as const])(
+    "that would delete, with %s, is none that a master has, and changes nothing",
+    async (_, bearer) => {
+      const text = await bearer();
+      const paths = [...new Set(master.routes.map(({ path }) => path)), "/v1/buckets/{bucket}", "/v1/blocks/{cid}"];
+      for (const path of paths) {
+        const target = path.replace("{cid}", cid).replace("{bucket}", "b").replace("{wallet}", alice.wallet);
+        const answer = await call(master, "DELETE", target, text);
+        expect([404, 405], `DELETE ${path}`).toContain(answer.status);
+        expect(["no_such_call", "method_not_allowed"], `DELETE ${path}`).toContain(answer.code);
+        expect(answer.body).not.toContain(text?.slice(-40) || secret.toString());
+      }
+      const own = await call(master, "GET", `/ipfs/${cid}?format=raw`, await signToken(alice, NOW));
+      expect(own).toMatchObject({ status: 200, body: secret.toString() });
+    },
+  );
 
   test("with another one's wallet shows nothing of others", async () => {
     const own = await call(master, "GET", `/ipfs/${cid}?format=raw`, await signToken(alice, NOW));
