@@ -179,6 +179,8 @@ function routesOf(parts: MasterParts): Route[] {
 function showLevels({ metrics, bodies, answers, bucketRoots, alarm }: MasterParts): void {
   metrics.gauge("syncline_bodies_bytes", "Memory set aside for bodies that come in.", () => bodies.used);
   metrics.gauge("syncline_answers_bytes", "Memory set aside for blocks that go out.", () => answers.used);
+  metrics.gauge("syncline_bodies_waiting", "Calls that wait for memory for their bodies.", () => bodies.waiting);
+  metrics.gauge("syncline_answers_waiting", "Calls that wait for memory for their answers.", () => answers.waiting);
   metrics.gauge("syncline_watches", "Watches of buckets that are open.", () => bucketRoots.hub.watches);
   const rolledBack = "Owners of whom nothing is collected, since the table of roots went back.";
   metrics.gauge("syncline_rolled_back_owners", rolledBack, () => alarm.owners.size);

@@ -20,6 +20,7 @@ export async function gateway(parts: MasterParts, call: Call): Promise<Answer> {
   const scope = scopeOf(call);
   const { owner, blocks, size } = await holderOf(parts, call, cid);
   const reading: Walking = { blocks, owner, answers: parts.answers, walks: parts.walks, signal: call.signal };
+  const isInTheWay = () => parts.answers.isWanted(owner);
   const etag = format === "raw" ? `"${cid}"` : `"${cid}.car.${scope}"`;
   const headers = {
     etag,
@@ -33,10 +34,10 @@ export async function gateway(parts: MasterParts, call: Call): Promise<Answer> {
   if (format === "raw") {
     const raw = { "content-type": RAW_TYPE, "content-disposition": file, "content-length": String(size) };
     const body = call.isHead ? undefined : await begun(oneBlock(reading, cid, size));
-    return { status: 200, headers: { ...headers, ...raw }, ...(body === undefined ? {} : { body }) };
+    return { status: 200, headers: { ...headers, ...raw }, ...(body === undefined ? {} : { body, isInTheWay }) };
   }
   const car = { "content-type": `${CAR_TYPE}; version=1; order=dfs; dups=n`, "content-disposition": file };
-  return { status: 200, headers: { ...headers, ...car }, body: carBelow(reading, cid, scope) };
+  return { status: 200, headers: { ...headers, ...car }, body: carBelow(reading, cid, scope), isInTheWay };
 }
 
 const RAW_TYPE = "application/vnd.ipld.raw";

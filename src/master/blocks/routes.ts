@@ -38,5 +38,5 @@ async function get({ stores, answers, answerSlabs: slabs }: MasterParts, call: C
   const { wallet } = call.caller;
   const reading = { blocks: await stores.of(wallet), answers, slabs, owner: wallet, signal: call.signal };
   const headers = { "content-type": `${CAR_TYPE}; version=1`, "cache-control": "no-store" };
-  return { status: 200, headers, body: carOf(reading, cids) };
+  return { status: 200, headers, body: carOf(reading, cids), isInTheWay: () => answers.isWanted(wallet) };
 }

@@ -43,7 +43,9 @@ class Upload {
   async run(): Promise<Counts> {
     try {
       try {
-        const body = begunBody(this.#call.body(MAX_CAR_BYTES));
+        const { wallet } = this.#call.caller;
+        const isInTheWay = () => this.#slab !== NO_SLAB && this.#parts.bodies.isWanted(wallet);
+        const body = begunBody(this.#call.body(MAX_CAR_BYTES, isInTheWay));
         for await (const section of decodeCar(body, (length) => this.#room(length))) this.#take(section);
       } finally {
         await this.#store();

@@ -7,6 +7,7 @@ import { DISCARD_MS, MAX_DISCARDED_BYTES, MAX_JSON_BYTES, JSON_GROWTH } from "..
 import { describeError, type Log } from "../../base/log.ts";
 import { begunBody } from "./begun-body.ts";
 import type { Bearer, Bearers } from "./bearers.ts";
+import { whenInTheWay } from "./crowd.ts";
 import type { Endings } from "./endings.ts";
 import { answerTo } from "./failure.ts";
 import type { Garbage } from "./garbage.ts";
@@ -151,22 +152,33 @@ class Exchange {
         if (bearer === undefined) throw new Refusal("bearer_missing", "This call needs a bearer.");
         return { wallet: bearer.wallet, bearer: bearer.text };
       },
-      body: (maxBytes) => this.#body.read(maxBytes),
+      body: (maxBytes, isInTheWay) => this.#body.read(maxBytes, isInTheWay),
       json: () => this.#json(bearer?.wallet ?? ""),
       signal: this.#ended.signal,
     };
   }
 
-  /** Its own memory is held until the call is over, that of what is made of it until there is an answer: that may take long to send. */
+  /** Its own memory is held until it is parsed, that of what is made of it until there is an answer: that may take long to send. */
   async #json(owner: string): Promise<unknown> {
-    const { texts, parses, garbage } = this.#service;
+    const { texts } = this.#service;
     const reserved = Math.min(this.#body.declaredBytes ?? MAX_JSON_BYTES, MAX_JSON_BYTES);
+    let held = 0;
     const reserve = async () => {
       await texts.take(owner, reserved, this.#ended.signal);
-      this.#atEnd.push(() => texts.give(owner, reserved));
+      held = reserved;
     };
+    const isInTheWay = () => held > 0 && texts.isWanted(owner);
+    try {
+      return await this.#parsed(owner, begunBody(this.#body.read(MAX_JSON_BYTES, isInTheWay), reserve));
+    } finally {
+      texts.give(owner, held);
+    }
+  }
+
+  async #parsed(owner: string, body: AsyncIterable<Uint8Array>): Promise<unknown> {
+    const { parses, garbage } = this.#service;
     const pieces: Uint8Array[] = [];
-    for await (const piece of begunBody(this.#body.read(MAX_JSON_BYTES), reserve)) pieces.push(piece);
+    for await (const piece of body) pieces.push(piece);
     const text = Buffer.concat(pieces);
     const growth = JSON_GROWTH * text.length;
     await parses.take(owner, growth, this.#ended.signal);
@@ -200,7 +212,9 @@ class Exchange {
   }
 
   /** Until the answers to the requests before, on the same connection, are sent. */
-  async #turn({ body }: Answer): Promise<void> {
+  async #turn({ body, isInTheWay }: Answer): Promise<void> {
+    // What is before it may never end, as a watch.
+    using _crowd = whenInTheWay(this.#service.clock, isInTheWay, () => this.#cut());
     try {
       if (!this.#maySpeak) throw new DOMException("the client went away", "AbortError");
       if (this.#response.socket === null) await once(this.#response, "socket", { signal: this.#ended.signal });

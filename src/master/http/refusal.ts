@@ -46,6 +46,7 @@ export const REFUSALS = {
   internal: 500,
   store_failed: 502,
   arbiter_unreachable: 503,
+  in_the_way: 503,
   quota_unreachable: 503,
   store_unreachable: 503,
   disk_full: 507,

@@ -2,6 +2,7 @@
 import type { ServerResponse } from "node:http";
 import type { Clock } from "../../base/clock.ts";
 import { ANSWER_WRITE_BYTES, BODY_PATIENCE_MS } from "../../base/limits.ts";
+import { whenInTheWay } from "./crowd.ts";
 import type { Answer } from "./route.ts";
 
 export interface ReplyOptions {
@@ -33,7 +34,7 @@ export async function writeAnswer(response: ServerResponse, answer: Answer, opti
     if (!whole) await body[Symbol.asyncIterator]().return?.();
     return 0;
   }
-  if (!whole) return stream(response, body, options.clock);
+  if (!whole) return stream(response, body, options.clock, answer.isInTheWay);
   response.write(body);
   return body.length;
 }
@@ -48,6 +49,7 @@ async function stream(
   response: ServerResponse,
   body: AsyncIterable<Uint8Array | readonly Uint8Array[]>,
   clock: Clock,
+  isInTheWay: (() => boolean) | undefined,
 ): Promise<number> {
   let sent = 0;
   response.flushHeaders();
@@ -55,7 +57,7 @@ async function stream(
     for (const part of partsOf(pieces instanceof Uint8Array ? [pieces] : pieces)) {
       if (response.destroyed) return sent;
       for (const piece of part) sent += piece.length;
-      await write(response, part, clock);
+      await write(response, part, clock, isInTheWay);
     }
   }
   return sent;
@@ -75,16 +77,23 @@ function* partsOf(pieces: readonly Uint8Array[]): Generator<readonly Uint8Array[
 }
 
 /** Writes them as one, and waits until the system has all of it. Rejects with an AbortError when that does not come. */
-function write(response: ServerResponse, pieces: readonly Uint8Array[], clock: Clock): Promise<void> {
+function write(
+  response: ServerResponse,
+  pieces: readonly Uint8Array[],
+  clock: Clock,
+  isInTheWay: (() => boolean) | undefined,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const end = (failure?: string) => {
       timer[Symbol.dispose]();
+      crowd[Symbol.dispose]();
       response.off("close", onClose);
       if (failure === undefined) resolve();
       else reject(new DOMException(failure, "AbortError"));
     };
     const onClose = () => end("the client went away");
     const timer = clock.after(BODY_PATIENCE_MS, () => end("the reader stands still"));
+    const crowd = whenInTheWay(clock, isInTheWay, () => end("the reader stands still while others wait"));
     response.once("close", onClose);
     // node:http puts together what is written until the next tick.
     for (const piece of pieces.slice(0, -1)) response.write(piece);

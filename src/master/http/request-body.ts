@@ -2,6 +2,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Clock } from "../../base/clock.ts";
 import { BODY_PATIENCE_MS, MIN_BODY_BYTES_A_WINDOW } from "../../base/limits.ts";
+import { CROWD_PATIENCE_MS, whenInTheWay } from "./crowd.ts";
 import { Refusal } from "./refusal.ts";
 
 export class RequestBody {
@@ -37,8 +38,8 @@ export class RequestBody {
     return this.#started;
   }
 
-  /** Throws `limit_exceeded`, `time_out`, `encoding_unknown`, `malformed_request` (read before), and AbortError when the sender went away. */
-  async *read(maxBytes: number): AsyncGenerator<Uint8Array> {
+  /** `isInTheWay`: whether others wait for what its reader holds. Throws `limit_exceeded`, `time_out`, `in_the_way`, `encoding_unknown`, `malformed_request` (read before), and AbortError when the sender went away. */
+  async *read(maxBytes: number, isInTheWay?: () => boolean): AsyncGenerator<Uint8Array> {
     if (this.#started) throw new Refusal("malformed_request", "The body was read before.");
     const encoding = this.#request.headers["content-encoding"] ?? "identity";
     if (encoding !== "identity") {
@@ -50,7 +51,7 @@ export class RequestBody {
     this.#started = true;
     if (this.declaredBytes === 0) return;
     this.#beforeRead();
-    for await (const piece of this.#pieces()) {
+    for await (const piece of this.#pieces(BODY_PATIENCE_MS, isInTheWay)) {
       if (this.received > maxBytes) throw tooLong(maxBytes);
       yield piece;
     }
@@ -70,7 +71,7 @@ export class RequestBody {
     }
   }
 
-  async *#pieces(patienceMs: number = BODY_PATIENCE_MS): AsyncGenerator<Uint8Array> {
+  async *#pieces(patienceMs: number, isInTheWay?: () => boolean): AsyncGenerator<Uint8Array> {
     const request = this.#request;
     for (;;) {
       const piece = request.read() as Buffer | null;
@@ -79,18 +80,21 @@ export class RequestBody {
         this.#windowBytes += piece.length;
         yield piece;
       } else if (request.readableEnded) return;
-      else await this.#wait(patienceMs);
+      else await this.#wait(patienceMs, isInTheWay);
     }
   }
 
   /** Until there is more to read, or the end. */
-  async #wait(patienceMs: number): Promise<void> {
+  async #wait(patienceMs: number, isInTheWay: (() => boolean) | undefined): Promise<void> {
     const request = this.#request;
+    // A drop now and then is no more than nothing.
+    const crept = this.#windowBytes < MIN_BODY_BYTES_A_WINDOW ? this.#waitedMs : 0;
     const fromMs = this.#clock.monotonicMs();
     await new Promise<void>((resolve, reject) => {
       if (request.destroyed) return reject(gone());
       const settle = (act: () => void) => () => {
         timer[Symbol.dispose]();
+        crowd[Symbol.dispose]();
         request.off("readable", onMore).off("end", onMore).off("close", onGone).off("error", onGone);
         act();
       };
@@ -100,6 +104,8 @@ export class RequestBody {
         patienceMs,
         settle(() => reject(silent())),
       );
+      const cut = settle(() => reject(inTheWay()));
+      const crowd = whenInTheWay(this.#clock, isInTheWay, cut, Math.max(0, CROWD_PATIENCE_MS - crept));
       request.on("readable", onMore).on("end", onMore).on("close", onGone).on("error", onGone);
     });
     this.#waitedMs += this.#clock.monotonicMs() - fromMs;
@@ -121,6 +127,11 @@ function silent(): Refusal {
     "time_out",
     `The body came too slowly: nothing for ${BODY_PATIENCE_MS / 1000} s, or next to nothing.`,
   );
+}
+
+function inTheWay(): Refusal {
+  const message = `Nothing, or next to nothing, came for ${CROWD_PATIENCE_MS / 1000} s, and others wait. Send what is left again.`;
+  return new Refusal("in_the_way", message, { headers: { "retry-after": "1" } });
 }
 
 function gone(): DOMException {

@@ -26,9 +26,10 @@ export interface Call {
   readonly caller: Caller;
   /**
    * The body as it comes in, in pieces; to be read once, or not at all. Throws `limit_exceeded` past `maxBytes`, `time_out` when
-   * nothing came for 30 s, and an AbortError when the client went away.
+   * nothing came for 30 s, `in_the_way` when nothing came for 5 s and `isInTheWay` says that others wait for what is held meanwhile,
+   * and an AbortError when the client went away.
    */
-  body(maxBytes: number): AsyncIterable<Uint8Array>;
+  body(maxBytes: number, isInTheWay?: () => boolean): AsyncIterable<Uint8Array>;
   /** The body as JSON, 1 MiB at most. Throws `malformed_request`, `limit_exceeded`. */
   json(): Promise<unknown>;
   /** Fires when the client went away before it had its answer; where the route is endless, also when the answer is to end. */
@@ -51,4 +52,6 @@ export interface Answer {
    * asked for, so that its memory may be used again. Its `return` is called when the client goes away.
    */
   readonly body?: Uint8Array | AsyncIterable<Uint8Array | readonly Uint8Array[]>;
+  /** Whether others wait for what a stream holds: a reader that stands still is cut sooner then. */
+  readonly isInTheWay?: () => boolean;
 }

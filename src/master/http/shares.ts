@@ -20,9 +20,19 @@ export class Shares {
     return this.#total.used;
   }
 
+  /** Calls that wait for some. */
+  get waiting(): number {
+    return [...this.#owners.values()].reduce((sum, { waiting }) => sum + waiting, this.#total.waiting);
+  }
+
   /** Callers that have or want some; the others cost nothing. */
   get owners(): number {
     return this.#owners.size;
+  }
+
+  /** Whether somebody waits for what this one holds. */
+  isWanted(owner: string): boolean {
+    return this.#total.waiting > 0 || (this.#owners.get(owner)?.waiting ?? 0) > 0;
   }
 
   tryTake(owner: string, amount: number): boolean {

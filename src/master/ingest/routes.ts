@@ -29,7 +29,8 @@ async function ingest(parts: MasterParts, slots: Budget, call: Call): Promise<An
     held = declared;
   };
   try {
-    const bytes = await readBlock(call, reserve);
+    const isInTheWay = () => held > 0 && bodies.isWanted(wallet);
+    const bytes = await readBlock(begunBody(call.body(MAX_BLOCK_ACCEPTED, isInTheWay), reserve));
     using _slot = await slots.hold(1, call.signal);
     await store(parts, call, cid, bytes);
     return { status: 200, json: { cid, size: bytes.length } };
@@ -59,9 +60,9 @@ function declaredCid({ query }: Call): Cid {
   return cidFrom(text);
 }
 
-async function readBlock(call: Call, reserve: () => Promise<void>): Promise<Uint8Array> {
+async function readBlock(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
-  for await (const piece of begunBody(call.body(MAX_BLOCK_ACCEPTED), reserve)) pieces.push(piece);
+  for await (const piece of body) pieces.push(piece);
   const [first] = pieces;
   if (first === undefined) throw new Refusal("empty_body", "The body is the block's bytes; there were none.");
   return pieces.length === 1 ? first : Buffer.concat(pieces);
