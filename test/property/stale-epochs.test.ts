@@ -75,7 +75,7 @@ describe("an epoch on a root that moved under its dirty objects", () => {
         runs,
       );
     },
-    all ? 3_600_000 : 60_000,
+    all ? 3_600_000 : 120_000,
   );
 });
 

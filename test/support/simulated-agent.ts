@@ -86,6 +86,11 @@ export class SimulatedAgent {
     return this.#publisher.state().lastError;
   }
 
+  /** What the files of the state folder take. */
+  get stateBytes(): number {
+    return this.#disk.used;
+  }
+
   get base(): string {
     return this.vfs.baseState().commit;
   }
