@@ -124,8 +124,7 @@ export function flushReport(state: PublisherState, pending: PendingReport, asked
 
 function collectionReport({ running, last, error }: CollectionState): CollectionReport {
   if (last === undefined) return { running, last: null, error: reportError(error) };
-  const { objects, bytes, passedOver } = last.report;
-  const freedBytes = bytes.before - bytes.after;
+  const { objects, bytes, freedBytes, passedOver } = last.report;
   const figures = { time: timeText(last.timeNs), objects: objects.after, bytes: bytes.after, freedBytes, passedOver };
   return { running, last: figures, error: reportError(error) };
 }

@@ -10,6 +10,7 @@ import { ChunkCache } from "../content/chunk-cache.ts";
 import { digestKey } from "../format/cid.ts";
 import { skipSeq } from "../format/commit-body.ts";
 import type { CommitBody } from "../format/commit-body.ts";
+import type { Root } from "../roots/root-store.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { Bucket, VerifiedCommit } from "./bucket.ts";
 import { descends, keptCommits } from "./history.ts";
@@ -33,13 +34,28 @@ export interface VerifyOptions {
  * the store cannot be reached, or no more.
  */
 export async function verifyBucket(bucket: Bucket, options: VerifyOptions): Promise<VerifyReport> {
-  const { blocks, audit, onProgress = () => {} } = options;
-  const root = await bucket.remote.readRoot();
-  if (root === undefined) {
-    throw new SynclineError("no_such_bucket", `The bucket at ${bucket.remote.address} has lost its root.`, {
-      hint: "Bring its root back from a copy of its storage: without it nothing says which commit is the newest.",
-    });
+  for (let times = 1; ; times++) {
+    const root = await rootOf(bucket);
+    const report = await verifyRoot(bucket, root, options);
+    // What a collection took meanwhile is missing where the root before reached it.
+    const hasMoved = report.damage.length > 0 && (await bucket.remote.readRoot())?.commit !== root.commit;
+    if (!hasMoved || times === MOST_TIMES) return report;
   }
+}
+
+/** Damage that is found is looked for again so often where others publish meanwhile. */
+const MOST_TIMES = 3;
+
+async function rootOf({ remote }: Bucket): Promise<Root> {
+  const root = await remote.readRoot();
+  if (root !== undefined) return root;
+  throw new SynclineError("no_such_bucket", `The bucket at ${remote.address} has lost its root.`, {
+    hint: "Bring its root back from a copy of its storage: without it nothing says which commit is the newest.",
+  });
+}
+
+async function verifyRoot(bucket: Bucket, root: Root, options: VerifyOptions): Promise<VerifyReport> {
+  const { blocks, audit, onProgress = () => {} } = options;
   const walk = new BlockWalk(blocks, (commit) => bucket.verify(commit), onProgress);
   await walk.walkRoot(root.commit);
   const damage: DamageItem[] = [];

@@ -34,8 +34,7 @@ export function register(program: Program): void {
       const onProgress = ({ blocks }: { readonly blocks: number }) => progress.update(blocks);
       const common = { bucket: opened.bucket, writer: opened.device, clock, random, dryRun };
       const report = await collectAt(address, { clock, random, access: accessOf(call) }, { ...common, onProgress });
-      const freedBytes = report.bytes.before - report.bytes.after;
-      output.result({ dryRun, ...report, freedBytes }, textOf(report, freedBytes, dryRun));
+      output.result({ dryRun, ...report }, textOf(report, dryRun));
     },
   });
 }
@@ -60,14 +59,12 @@ async function collectAt(
 async function collectBehind(remote: HttpRemote, options: Collecting): Promise<CollectReport> {
   const thinned = await thin(options);
   const { packs, ...collected } = await remote.collect(options.dryRun);
-  return { ...thinned, objects: packs, ...collected, passedOver: [] };
+  const freedBytes = collected.bytes.before - collected.bytes.after;
+  return { ...thinned, objects: packs, ...collected, freedBytes, passedOver: [] };
 }
 
-function textOf(
-  { commits, objects, bytes, dropped, passedOver }: CollectReport,
-  freedBytes: number,
-  dryRun: boolean,
-): string {
+function textOf(report: CollectReport, dryRun: boolean): string {
+  const { commits, objects, bytes, freedBytes, dropped, passedOver } = report;
   const lines = [
     `${dryRun ? "would free" : "freed"} ${printBytes(Math.max(0, freedBytes))}: ${printBytes(bytes.before)} before, ${printBytes(bytes.after)} after`,
     `${printCount(objects.before, "object")} before, ${objects.after} after; ${printCount(dropped, "pack")} dropped`,

@@ -56,6 +56,7 @@ function reportOf(retained: number): CollectReport {
     commits: { before: retained, after: retained },
     objects: figures,
     bytes: figures,
+    freedBytes: 690,
     dropped: 1,
     repackedBytes: 0,
     swaps: 2,

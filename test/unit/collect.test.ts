@@ -8,6 +8,7 @@ import { findCommit } from "../../src/bucket/history.ts";
 import { cidOf } from "../../src/format/cid.ts";
 import { MemoryObjectStore } from "../../src/objects/memory-object-store.ts";
 import type { ObjectStore, PutOutcome } from "../../src/objects/object-store.ts";
+import { alteredStore } from "../support/altered-store.ts";
 import { noise } from "../support/bytes.ts";
 import { collectIn, faultsOf, HOUR_MS, Hours, newStore, opened, shown } from "../support/collected-store.ts";
 import { countedStore } from "../support/counted-store.ts";
@@ -47,6 +48,64 @@ test("history that is no longer retained gives its space back, and the bucket sh
   expect(at.body.timeNs).toBeLessThanOrEqual(old);
   expect(at.body.timeNs).toBeGreaterThan(old - BigInt(6 * 24 * HOUR_MS) * 1_000_000n);
   expect(Object.keys(await pathsOf(bucket, at.body.tree)).length).toBeGreaterThan(10);
+});
+
+async function bytesIn(store: ObjectStore): Promise<number> {
+  let bytes = 0;
+  for await (const { size } of store.list("")) bytes += size;
+  return bytes;
+}
+
+test("what a collection says it freed is what the store has less, and what others publish meanwhile changes nothing of it", async () => {
+  const hours = new Hours();
+  const quiet = await aged(hours);
+  const agent = await opened(quiet, hours);
+  for (let round = 0; round < 3; round++) await agent.put("large", noise(250_000, 300 + round));
+  for (let day = 0; day < 3; day++) {
+    hours.ms += 25 * HOUR_MS;
+    await agent.put("late", noise(10, day));
+  }
+  const busy = await copyOf(quiet, hours);
+  const dead = await copyOf(quiet, hours);
+  const before = await bytesIn(quiet);
+  const alone = await collectIn(quiet, hours, { youngMs: 0 });
+  expect(alone.freedBytes).toBeGreaterThan(450_000);
+  // But for the digits of the root's number.
+  expect(Math.abs(before - (await bytesIn(quiet)) - alone.freedBytes)).toBeLessThan(16);
+  const other = await opened(busy, hours);
+  const { store, interceptPut } = countedStore(busy);
+  interceptPut("run/", async (put) => {
+    expect(await other.put("theirs", noise(1_000_000, 1))).toBe("published");
+    return put();
+  });
+  const beside = await collectIn(store, hours, { youngMs: 0 });
+  expect(beside.bytes.after).toBeGreaterThan(beside.bytes.before);
+  expect(Math.abs(beside.freedBytes - alone.freedBytes)).toBeLessThan(200_000);
+  // One that finds what a dead one left counts what it deletes itself.
+  const mortal = mortalStore(dead, 12, true);
+  await collectIn(mortal.store, hours, { youngMs: 0 }).catch(() => {});
+  hours.ms += 50 * HOUR_MS;
+  const left = await bytesIn(dead);
+  const { freedBytes } = await collectIn(dead, hours, { youngMs: 0 });
+  expect(Math.abs(left - (await bytesIn(dead)) - freedBytes)).toBeLessThan(16);
+});
+
+test("a verification beside which history is collected finds nothing wrong", async () => {
+  const hours = new Hours();
+  const store = await aged(hours);
+  for (const at of [2, 8, 16]) {
+    const copy = await copyOf(store, hours);
+    let [reads, collections] = [0, 0];
+    const getRanges: ObjectStore["getRanges"] = async (name, ranges) => {
+      if (reads++ === at) {
+        collections++;
+        await collectIn(copy, hours, { youngMs: 0 });
+      }
+      return copy.getRanges(name, ranges);
+    };
+    expect(await faultsOf(alteredStore(copy, { getRanges }), hours)).toEqual([]);
+    expect(collections).toBe(1);
+  }
 });
 
 test("leases and bases go once they have claimed nothing for a day", async () => {

@@ -3,10 +3,11 @@ import type { Clock } from "../../base/clock.ts";
 import { groupBy } from "../../base/collections.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { PackName } from "../../base/ids.ts";
+import { RUN_PAGE_BYTES } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
 import { encodeManifest, type Manifest, type RunReference } from "../../format/manifest.ts";
 import { commitObjectName, OBJECT_ID_BYTES, runName } from "../../format/object-name.ts";
-import type { RunRow } from "../../format/run.ts";
+import { pagesOfRun, type RunRow } from "../../format/run.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 import { ObjectRootStore, ONLY_BUCKET } from "../../roots/object-root-store.ts";
 import type { SwapOutcome } from "../../roots/root-store.ts";
@@ -36,6 +37,7 @@ export class Bench implements AsyncDisposable {
   readonly #options: BenchOptions;
   readonly #roots: ObjectRootStore;
   readonly #uploader: PackUploader;
+  #writtenBytes = 0;
   /** The runs that were put for these rows. */
   #mapped: { readonly live: Plan["live"]; readonly runs: readonly RunReference[] } | undefined;
 
@@ -47,6 +49,11 @@ export class Bench implements AsyncDisposable {
     const lease = new Lease(store, writer.device.writer, clock, random);
     this.#uploader = new PackUploader({ store, directory: this.directory, lease, random });
     this.repacker = new Repacker(store, this.#uploader);
+  }
+
+  /** Bytes of all that was stored here, in objects of which some may have been in vain. */
+  get writtenBytes(): number {
+    return this.#writtenBytes + this.repacker.bytes;
   }
 
   /** The first swap: one run maps what must stay, and only that, packs that came meanwhile are listed, and the victims are dropping. */
@@ -100,6 +107,7 @@ export class Bench implements AsyncDisposable {
       "later",
     );
     if (outcome.kind !== "stored") throw notStored(runName(id), outcome);
+    this.#writtenBytes += pagesOfRun(count) * RUN_PAGE_BYTES;
     return [{ id, rows: count }];
   }
 
@@ -107,6 +115,7 @@ export class Bench implements AsyncDisposable {
     const { cid } = maintenance.made.commit;
     const built = buildPack(commitObjectName(cid), blocksOf(maintenance), encodeManifest(manifest));
     if (!(await this.#uploader.putBuilt(built))) throw notStored(built.pack.name, { kind: "refused" });
+    this.#writtenBytes += built.pack.size;
     await this.#options.store.settle();
     return this.#roots.swap(ONLY_BUCKET, root.commit, cid);
   }

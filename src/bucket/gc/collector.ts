@@ -46,6 +46,11 @@ export interface CollectReport {
   readonly bytes: { readonly before: number; readonly after: number };
   /** Packs and commit objects that were deleted, or would be. */
   readonly dropped: number;
+  /**
+   * Bytes that were given back, or would be: of what this collection deleted, without what it wrote, whatever others do meanwhile. Less than
+   * nothing where little could go.
+   */
+  readonly freedBytes: number;
   /** Bytes that had to be written again. */
   readonly repackedBytes: number;
   /** Swaps that took place. */
@@ -73,6 +78,7 @@ class Collection implements AsyncDisposable {
   #gcEpoch: number | undefined;
   #swaps = 0;
   #dropped = 0;
+  #deletedBytes = 0;
 
   constructor(options: CollectOptions) {
     this.#options = options;
@@ -99,7 +105,7 @@ class Collection implements AsyncDisposable {
     const { store, dryRun = false } = this.#options;
     const before = await takeInventory(store);
     this.#gcEpoch = (await this.#ground()).object.manifest.gcEpoch;
-    if (!dryRun) await this.#finish([]);
+    if (!dryRun) await this.#finish(before, []);
     const first = await this.#round(dryRun);
     const commits = {
       before: first.history.kept.length + first.history.thinned.length,
@@ -113,6 +119,7 @@ class Collection implements AsyncDisposable {
       objects: { before: before.objects, after: after.objects },
       bytes: { before: before.bytes, after: after.bytes },
       dropped: dryRun ? first.victims : this.#dropped,
+      freedBytes: dryRun ? before.bytes - first.expected.bytes : this.#deletedBytes - this.#bench.writtenBytes,
       repackedBytes: dryRun ? first.toCopy : this.#bench.repacker.bytes,
       swaps: this.#swaps,
       passedOver: first.passedOver,
@@ -152,14 +159,17 @@ class Collection implements AsyncDisposable {
       if (outcome.kind !== "committed") continue;
       this.#swaps++;
       this.#gcEpoch = gcEpoch + 1;
-      await this.#finish(inventory.runs.map(({ name }) => name));
+      await this.#finish(
+        inventory,
+        inventory.runs.map(({ name }) => name),
+      );
       return { ...told, more: plan.victims.length === DROPPED_AT_ONCE };
     }
     throw overtaken();
   }
 
   /** Deletes what the root lists as dropping, and these runs if it does not list them; then clears the list. */
-  async #finish(runs: readonly string[]): Promise<void> {
+  async #finish(inventory: Inventory, runs: readonly string[]): Promise<void> {
     const { store, clock, random } = this.#options;
     const begun = await this.#ground();
     const { dropping, gcEpoch, runs: listed } = begun.object.manifest;
@@ -168,6 +178,7 @@ class Collection implements AsyncDisposable {
     const gone = [...dropping, ...runs.filter((name) => !names.has(name))];
     await mapConcurrent(gone, STORE_CONCURRENCY, (name) => store.delete(name));
     this.#dropped += dropping.length;
+    this.#deletedBytes += bytesOf(inventory, new Set(gone));
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const ground = await this.#ground();
       const { manifest } = ground.object;
@@ -203,7 +214,7 @@ class Collection implements AsyncDisposable {
 
   async #removeExpired(): Promise<void> {
     const beforeMs = (await this.#nowMs()) - EXPIRED_MS;
-    await removeExpired(this.#options.store, beforeMs - LEASE_LIFE_MS, beforeMs - BASES_LIFE_MS);
+    this.#deletedBytes += await removeExpired(this.#options.store, beforeMs - LEASE_LIFE_MS, beforeMs - BASES_LIFE_MS);
   }
 
   #ground(): Promise<Ground> {
@@ -227,6 +238,10 @@ function overtaken(cause?: unknown): SynclineError {
 function expected({ objects, bytes }: Inventory, plan: Plan): { readonly objects: number; readonly bytes: number } {
   const freed = plan.victims.reduce((sum, { size }) => sum + size, 0);
   return { objects: objects - plan.victims.length, bytes: bytes - freed + toCopy(plan) };
+}
+
+function bytesOf({ packs, runs }: Inventory, names: ReadonlySet<string>): number {
+  return [...packs.values(), ...runs].reduce((sum, { name, size }) => sum + (names.has(name) ? size : 0), 0);
 }
 
 function millisOf(clock: Clock): number {

@@ -75,16 +75,24 @@ export async function readClaims(store: ObjectStore, leasesAfterMs: number, base
 
 /**
  * Deletes what claims nothing any more: leases and bases last written before these times. One that is being written at this moment may go
- * with them: its writer then finds out at its next swap what was taken, as after any collection.
+ * with them: its writer then finds out at its next swap what was taken, as after any collection. Returns how many bytes they had.
  */
-export async function removeExpired(store: ObjectStore, leasesBeforeMs: number, basesBeforeMs: number): Promise<void> {
+export async function removeExpired(
+  store: ObjectStore,
+  leasesBeforeMs: number,
+  basesBeforeMs: number,
+): Promise<number> {
+  let bytes = 0;
   for (const [folder, beforeMs] of [[LEASE_FOLDER, leasesBeforeMs] as const, [BASES_FOLDER, basesBeforeMs] as const]) {
     for await (const { name } of store.list(folder)) {
       // Asked again right before, since a list may be old when it ends.
       const info = await store.head(name);
-      if (info !== undefined && info.modifiedMs < beforeMs) await store.delete(name);
+      if (info === undefined || info.modifiedMs >= beforeMs) continue;
+      await store.delete(name);
+      bytes += info.size;
     }
   }
+  return bytes;
 }
 
 type Claim<Value> = { readonly value: Value } | { readonly error: SynclineError };
