@@ -39,11 +39,22 @@ export interface NewAttributes {
  */
 export async function openWriter(context: PublishContext, epoch: number): Promise<BucketWriter> {
   const { commit } = await context.bucket.head();
-  return new BucketWriter(context, commit, epoch);
+  return new BucketWriter(context, commit, epoch, context);
 }
 
+/** Edits that nobody will publish: what they would come to. */
+export type Rehearsal = Pick<BucketWriter, "record" | "move" | "remove">;
+
+/** Edits of a root that show what a command would do. Needs no device, since nothing is written. */
+export function rehearse(context: EditContext, base: VerifiedCommit): Rehearsal {
+  return new BucketWriter(context, base, 0);
+}
+
+type EditContext = Pick<PublishContext, "bucket" | "clock">;
+
 export class BucketWriter implements AsyncDisposable {
-  readonly #context: PublishContext;
+  readonly #context: EditContext;
+  readonly #publishing: PublishContext | undefined;
   readonly #base: VerifiedCommit;
   readonly #epoch: number;
   readonly #nodes: NodeStore;
@@ -51,8 +62,9 @@ export class BucketWriter implements AsyncDisposable {
   readonly #sources = new Map<Ino, FileSource>();
   readonly #restored = new Set<VerifiedCommit>();
 
-  constructor(context: PublishContext, base: VerifiedCommit, epoch: number) {
+  constructor(context: EditContext, base: VerifiedCommit, epoch: number, publishing?: PublishContext) {
     this.#context = context;
+    this.#publishing = publishing;
     this.#base = base;
     this.#epoch = epoch;
     this.#nodes = new NodeStore(context.bucket.blocks, { capacityBytes: PUBLISH_NODE_CACHE_BYTES });
@@ -192,6 +204,8 @@ export class BucketWriter implements AsyncDisposable {
 
   /** Publishes all edits, and a change of the policy, as one commit; again and again for a while when others are faster. An epoch is published once. */
   async publish(note = "", policy?: PublishOptions["policy"]): Promise<PublishOutcome> {
+    const context = this.#publishing;
+    if (context === undefined) throw new SynclineError("internal", "A rehearsal is not published.");
     const changes: ChangeSet = {
       epoch: this.#epoch,
       reference: this.#base.cid,
@@ -200,9 +214,9 @@ export class BucketWriter implements AsyncDisposable {
     };
     const data: DataReader = { readData: (ino, _epoch, offset, length) => this.#read(ino, offset, length) };
     const options: PublishOptions = { note, sources: [...this.#restored], ...(policy === undefined ? {} : { policy }) };
-    let outcome = await publishEpoch(this.#context, changes, data, options);
+    let outcome = await publishEpoch(context, changes, data, options);
     for (let round = 1; round < WRITER_ROUNDS && outcome.kind === "queued"; round++) {
-      outcome = await publishEpoch(this.#context, changes, data, options);
+      outcome = await publishEpoch(context, changes, data, options);
     }
     return outcome;
   }

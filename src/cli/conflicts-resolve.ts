@@ -3,6 +3,7 @@ import { requirePublished } from "../agent/command-writer.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { FileName } from "../base/ids.ts";
 import { PUBLISH_NODE_CACHE_BYTES } from "../base/limits.ts";
+import type { Bucket, VerifiedCommit } from "../bucket/bucket.ts";
 import { familyOf } from "../bucket/conflicts/family.ts";
 import type { FamilyMember } from "../bucket/conflicts/family.ts";
 import { ordinaryNames } from "../bucket/conflicts/marked-name.ts";
@@ -10,8 +11,10 @@ import { openConflicts } from "../bucket/conflicts/open-conflicts.ts";
 import type { OpenConflict } from "../bucket/conflicts/open-conflicts.ts";
 import { resolvePath } from "../bucket/fs-reader.ts";
 import { UnitRules } from "../bucket/merge/unit-rules.ts";
-import type { BucketWriter, Path } from "../bucket/writer.ts";
+import { rehearse } from "../bucket/writer.ts";
+import type { Path, Rehearsal } from "../bucket/writer.ts";
 import { NodeStore } from "../tree/node-store.ts";
+import { openReader } from "./bucket-reader.ts";
 import { openWriterFor } from "./bucket-writer.ts";
 import type { Call } from "./command.ts";
 import { pathText, reportGivenWay, requireConflict } from "./conflict-report.ts";
@@ -33,30 +36,58 @@ interface Answer {
 
 export async function resolveConflicts(call: ResolveCall): Promise<void> {
   const { args, options, output, runtime } = call;
-  const keep = options.keep ?? "both";
-  const dryRun = options.dryRun === true;
   const target = await locateTarget(runtime, options.state, args[0] ?? "");
-  if (!dryRun) await flushFirst(target);
+  if (options.dryRun === true) {
+    // Like all that only reads it needs no key.
+    await using reader = await openReader(call, target.address, undefined);
+    const { bucket, commit } = reader;
+    const answers = await decideAll(
+      call,
+      target.names,
+      bucket,
+      commit,
+      rehearse({ bucket, clock: runtime.clock }, commit),
+    );
+    return output.result({ dryRun: true, resolved: answers }, textOfAll(answers));
+  }
+  await flushFirst(target);
   await using session = await openWriterFor(call, target.address);
   const { bucket, writer } = session;
-  const nodes = new NodeStore(bucket.blocks, { capacityBytes: PUBLISH_NODE_CACHE_BYTES });
-  const source = { bucket, nodes, commit: writer.base };
-  const rules = new UnitRules((await bucket.policy(writer.base)).units);
-  const answers: Answer[] = [];
+  const answers = await decideAll(call, target.names, bucket, writer.base, writer);
+  if (answers.length === 0) return output.result({ dryRun: false, resolved: answers }, textOfAll(answers));
   const isOne = options.allOlderThan === undefined;
-  for await (const conflict of isOne ? only(source, target.names) : older(call, source, target.names)) {
+  const about = isOne ? ` ${printPath(target.names)}` : `: ${printCount(answers.length, "version")}`;
+  const { root, figures } = requirePublished(await writer.publish(noteOf(`resolve${about}, keep ${keepOf(call)}`)));
+  await showAtMount(target);
+  const value = { dryRun: false, resolved: answers, root: root.commit, version: root.version, ...figures };
+  output.result(value, `${textOfAll(answers)}\nroot ${root.commit}`);
+}
+
+/** Edits in `writer` what the answers ask for. */
+async function decideAll(
+  call: ResolveCall,
+  path: Path,
+  bucket: Bucket,
+  commit: VerifiedCommit,
+  writer: Rehearsal,
+): Promise<Answer[]> {
+  const keep = keepOf(call);
+  const nodes = new NodeStore(bucket.blocks, { capacityBytes: PUBLISH_NODE_CACHE_BYTES });
+  const source = { bucket, nodes, commit };
+  const rules = new UnitRules((await bucket.policy(commit)).units);
+  const answers: Answer[] = [];
+  const isOne = call.options.allOlderThan === undefined;
+  for await (const conflict of isOne ? only(source, path) : older(call, source, path)) {
     // One of them at a time: what is asked of the writer is what it has with the edits so far.
     if (await isDecided(writer, conflict)) continue;
     if (isOne || mayDecide(conflict, keep)) answers.push(...(await decide(writer, rules, conflict, keep)));
-    else output.notice(`${printPath(conflict.path)} is left as it is: ${whyNot(conflict, keep)}`);
+    else call.output.notice(`${printPath(conflict.path)} is left as it is: ${whyNot(conflict, keep)}`);
   }
-  const text = answers.map(textOf).join("\n") || "No conflicts to resolve.";
-  if (dryRun || answers.length === 0) return output.result({ dryRun, resolved: answers }, text);
-  const about = isOne ? ` ${printPath(target.names)}` : `: ${printCount(answers.length, "version")}`;
-  const { root, figures } = requirePublished(await writer.publish(noteOf(`resolve${about}, keep ${keep}`)));
-  await showAtMount(target);
-  const value = { dryRun, resolved: answers, root: root.commit, version: root.version, ...figures };
-  output.result(value, `${text}\nroot ${root.commit}`);
+  return answers;
+}
+
+function keepOf({ options }: ResolveCall): Keep {
+  return options.keep ?? "both";
 }
 
 async function* only(source: ConflictSource, path: Path): AsyncGenerator<OpenConflict> {
@@ -88,12 +119,12 @@ async function* older(call: ResolveCall, source: ConflictSource, path: Path): As
 }
 
 /** With the rest of its family, a moment ago. */
-async function isDecided(writer: BucketWriter, { versions }: OpenConflict): Promise<boolean> {
+async function isDecided(writer: Rehearsal, { versions }: OpenConflict): Promise<boolean> {
   for (const { path } of versions) if ((await writer.record(path)) !== undefined) return false;
   return true;
 }
 
-async function decide(writer: BucketWriter, rules: UnitRules, conflict: OpenConflict, keep: Keep): Promise<Answer[]> {
+async function decide(writer: Rehearsal, rules: UnitRules, conflict: OpenConflict, keep: Keep): Promise<Answer[]> {
   if (!mayDecide(conflict, keep)) {
     throw new SynclineError("precondition_failed", `/${printPath(conflict.path)}: ${whyNot(conflict, keep)}`, {
       hint: "Name the version that is to have the name, or choose another --keep.",
@@ -136,7 +167,7 @@ function whyNot({ versions }: OpenConflict, keep: Keep): string {
 }
 
 /** An ordinary name for the main one, with which none of the family is taken. */
-async function freeName(writer: BucketWriter, above: Path, family: readonly FamilyMember[]): Promise<FileName> {
+async function freeName(writer: Rehearsal, above: Path, family: readonly FamilyMember[]): Promise<FileName> {
   const main = family[0]?.plain ?? ("" as FileName);
   for (const name of ordinaryNames(main)) {
     let free = true;
@@ -149,6 +180,10 @@ async function freeName(writer: BucketWriter, above: Path, family: readonly Fami
 
 function liesBelow(path: Path, above: Path): boolean {
   return path.length > above.length && above.every((name, depth) => name === path[depth]);
+}
+
+function textOfAll(answers: readonly Answer[]): string {
+  return answers.map(textOf).join("\n") || "No conflicts to resolve.";
 }
 
 function textOf({ version, done, to }: Answer): string {

@@ -54,9 +54,18 @@ export class ConflictedBucket {
     return pathsOf(session.bucket, session.writer.base.body.tree);
   }
 
-  async run(...args: string[]) {
-    const runtime = createFakeRuntime({}, { environmentKey: "07".repeat(32) });
-    const status = await runCommandLine([...args, "--state", this.#states], runtime, await commandsFor(args), "1.2.3");
+  run(...args: string[]) {
+    return this.#run(args, this.#states, { environmentKey: "07".repeat(32) });
+  }
+
+  /** As somebody who has no key and no state, and gets none: both would be made in `folder`. */
+  runKeyless(folder: string, ...args: string[]) {
+    return this.#run(args, join(folder, "states"), {}, { XDG_CONFIG_HOME: join(folder, "config") });
+  }
+
+  async #run(args: readonly string[], states: string, key: { environmentKey?: string }, env: NodeJS.ProcessEnv = {}) {
+    const runtime = createFakeRuntime(env, key);
+    const status = await runCommandLine([...args, "--state", states], runtime, await commandsFor(args), "1.2.3");
     const out = runtime.out();
     return { status, out, err: runtime.err(), lines: out.split("\n").filter((line) => line !== "") };
   }

@@ -1,8 +1,10 @@
 /** `syncline conflicts`: what gave way in a merge is found, shown, compared and decided. */
+import { readdirSync } from "node:fs";
 import { hostname } from "node:os";
 import { describe, expect, test } from "vitest";
 import { name } from "../support/epochs.ts";
 import { ConflictedBucket, write } from "../support/conflicted-bucket.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
 
 const COPY = /^a\/notes \(conflict [0-9a-f]{8}\)\.bin$/;
 
@@ -176,6 +178,17 @@ describe("resolve", () => {
     const { status, out } = await bucket.run("conflicts", "resolve", url(bucket, copy), "--keep", "copy", "--dry-run");
     expect({ status, out }).toEqual({ status: 0, out: `${copy} took the name: a/notes.bin\n` });
     expect(await bucket.paths()).toEqual(before);
+  });
+
+  test("--dry-run needs no key and makes none, for one conflict or for all old ones", async () => {
+    const { bucket, copy } = await conflicted();
+    const folder = await temporaryFolder();
+    const resolve = (...args: string[]) =>
+      bucket.runKeyless(folder, "conflicts", "resolve", ...args, "--keep", "kept", "--dry-run");
+    const expected = { status: 0, out: `${copy} removed\n`, err: "" };
+    expect(await resolve(url(bucket, copy))).toMatchObject(expected);
+    expect(await resolve(bucket.address, "--all-older-than", "0.001s")).toMatchObject(expected);
+    expect(readdirSync(folder)).toEqual([]);
   });
 
   test("what others do to the copy meanwhile survives", async () => {
