@@ -14,7 +14,7 @@ import { sourceOfBytes } from "../../src/bucket/writer/file-source.ts";
 import { MemoryObjectStore } from "../../src/objects/memory-object-store.ts";
 import type { ObjectStore } from "../../src/objects/object-store.ts";
 import { name } from "./epochs.ts";
-import { createBucket, newWriter, pathsOf, seededRandom } from "./test-bucket.ts";
+import { createBucket, newWriter, pathsOf, seededStream } from "./test-bucket.ts";
 
 const ATTRIBUTES = { mode: 0o644, uid: 0, gid: 0 };
 export const HOUR_MS = 3_600_000;
@@ -36,12 +36,12 @@ export class Hours {
 }
 
 export async function opened(store: ObjectStore, { clock }: Hours) {
-  const seed = ++seeds;
-  const reading = new PackedRemote(store, { clock, random: seededRandom(seed) });
-  const { writer } = await newWriter(await Bucket.open(reading, { blocks: reading.blocks }), seed);
-  const remote = new PackedRemote(store, { clock, random: seededRandom(seed), writer: writer.device.writer });
+  const random = seededStream(++seeds);
+  const reading = new PackedRemote(store, { clock, random });
+  const made = await newWriter(await Bucket.open(reading, { blocks: reading.blocks }), seeds, random);
+  const remote = new PackedRemote(store, { clock, random, writer: made.writer.device.writer });
   const bucket = await Bucket.open(remote, { blocks: new VerifiedReader(remote.blocks) });
-  const context = { ...(await newWriter(bucket, seed)), clock };
+  const context = { ...made, bucket, clock };
   let epoch = 0;
   const edit = async (work: (writer: BucketWriter) => Promise<unknown>): Promise<string> => {
     await using session = await openWriter(context, ++epoch);
@@ -67,7 +67,7 @@ export async function collectIn(
 export async function newStore(hours: Hours, dates: Hours = hours): Promise<MemoryObjectStore> {
   const store = new MemoryObjectStore("memory:", () => dates.ms);
   const writer = "ab".repeat(16) as WriterId;
-  const remote = new PackedRemote(store, { clock: hours.clock, random: seededRandom(1), writer });
+  const remote = new PackedRemote(store, { clock: hours.clock, random: seededStream(1), writer });
   await createBucket(remote, 1, hours.clock);
   return store;
 }

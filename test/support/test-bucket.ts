@@ -1,4 +1,5 @@
 /** Buckets in memory with certified devices, and their trees as plain values. */
+import { createHash } from "node:crypto";
 import type { Clock } from "../../src/base/clock.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import type { Cid, FileId } from "../../src/base/ids.ts";
@@ -24,10 +25,20 @@ import { noise } from "./bytes.ts";
 export const OWNER: WalletSigner = walletSigner(new Uint8Array(32).fill(7));
 export const NOT_AFTER = 4_000_000_000;
 
-/** Chance that repeats itself. */
+/** Chance that repeats itself, for up to 1,000 draws: then it runs into that of the next seed. */
 export function seededRandom(seed: number): Random {
   let draws = seed * 1000;
   return { bytes: (length) => noise(length, ++draws), fraction: () => (noise(4, ++draws)[3] ?? 0) / 256 };
+}
+
+/** The same for any number of draws: of no two seeds two draws are equal, as ids of long runs must not be. */
+export function seededStream(seed: number): Random {
+  let draws = 0;
+  const bytes = (length: number) => {
+    const hash = createHash("shake256", { outputLength: length });
+    return new Uint8Array(hash.update(`${seed} ${++draws}`).digest());
+  };
+  return { bytes, fraction: () => Buffer.from(bytes(6)).readUIntBE(0, 6) / 2 ** 48 };
 }
 
 /** A clock whose sleeps end at once. */
@@ -46,8 +57,7 @@ export function openBucket(remote: BucketRemote): Promise<Bucket> {
 }
 
 /** A device of its own on this bucket. */
-export async function newWriter(bucket: Bucket, seed: number): Promise<PublishContext> {
-  const random = seededRandom(seed);
+export async function newWriter(bucket: Bucket, seed: number, random = seededRandom(seed)): Promise<PublishContext> {
   const device = createDeviceKey(random);
   const certificate = await signCertificate(device, bucket.genesis.cid, NOT_AFTER, OWNER);
   return { bucket, writer: { device, certificate }, clock: hurriedClock, random, log: silentLog };

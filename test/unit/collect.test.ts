@@ -242,22 +242,30 @@ test.each([
   240_000,
 );
 
-/** Mounts that flush every so often for some days, and collect by themselves. */
-const LONG = HEAVY
-  ? [
-      [30, 300],
-      [2, 10],
-    ]
-  : [[6, 1_200]];
+/**
+ * Mounts that flush every so often for some days, and collect by themselves. SYNCLINE_TEST_MONTH=S: a month of a flush every S
+ * seconds, which takes a core for (600 / S) minutes or so.
+ */
+const MONTH_S = Number(process.env["SYNCLINE_TEST_MONTH"] ?? 0);
+const LONG = longRuns();
+
+function longRuns(): [days: number, everyS: number][] {
+  if (MONTH_S > 0) return [[30, MONTH_S]];
+  if (!HEAVY) return [[6, 1_200]];
+  return [
+    [30, 300],
+    [2, 10],
+  ];
+}
 
 test.each(LONG)(
   "%d days of a mount that flushes every %d s leave few objects",
-  async (days = 0, everyS = 0) => {
+  async (days, everyS) => {
     const hours = new Hours();
     const store = await newStore(hours);
     const agent = await opened(store, hours);
     await using background = await collectingBy(store, hours, async () => (await agent.bucket.head()).commit.body.seq);
-    const flushes = (days * 24 * 3_600) / everyS;
+    const flushes = (days * DAY_S) / everyS;
     const written = { most: 0, collections: 0, repacked: 0 };
     for (let flush = 1; flush <= flushes; flush++) {
       hours.ms += everyS * 1_000;
@@ -265,6 +273,8 @@ test.each(LONG)(
       if ((flush * everyS) % LOOK_S !== 0) continue;
       const objects = (await listed(store)).length;
       written.most = Math.max(written.most, objects);
+      if (MONTH_S > 0 && (flush * everyS) % DAY_S === 0)
+        console.log(`day ${(flush * everyS) / DAY_S}: ${objects} objects, ${written.collections} collections`);
       const before = background.state().last;
       await background.look();
       const { last, error } = background.state();
@@ -279,14 +289,16 @@ test.each(LONG)(
         `${bytes.before} bytes, ${commits.before} retained roots; ${written.repacked} bytes written by collecting`,
     );
     expect(await faultsOf(store, hours)).toEqual([]);
-    const day = (24 * 3_600) / everyS;
+    const day = DAY_S / everyS;
     // Two days, or twice as many commits as it waits for, whichever is less; and what a collection leaves.
     expect(written.most).toBeLessThan(Math.min(2 * day, Math.max(1_024, day / 2)) * 1.2 + 60);
     expect(commits.before).toBeLessThan(3 * day + 7 * 24 + days + 5);
     expect(bytes.before).toBeLessThan((3 * day + 7 * 24 + days) * 40_000);
   },
-  HEAVY ? 3_600_000 : 240_000,
+  MONTH_S > 0 ? 24 * HOUR_MS : HEAVY ? HOUR_MS : 240_000,
 );
+
+const DAY_S = 24 * 3_600;
 
 /** How often the agent looks whether it is to collect. */
 const LOOK_S = 1_200;
