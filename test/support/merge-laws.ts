@@ -81,11 +81,15 @@ export function brokenIntentions(
     const strayed = object.names.filter((name) => {
       const parent = parentOf(name);
       const split = side.objects.has(parent) && other.objects.has(parent) && !base.objects.has(parent);
-      return !result.names.includes(name) && merged.objects.has(parent) && !split && !involved.has(id);
+      if (result.names.includes(name) || !merged.objects.has(parent) || split || involved.has(id)) return false;
+      // Displaced to a conflict name that it has already: it only loses a name.
+      return !object.names.some((other) => result.names.includes(other) && other.replace(CONFLICT_MARK, "") === name);
     });
     return strayed.map((name) => `not where it was put: ${id} ${name}, but ${result.names}`);
   });
 }
+
+const CONFLICT_MARK = / \(conflict [0-9a-f]{8,64}(?: \d+)?\)/;
 
 /**
  * The table: a rename, a new link or new content survives the other side's delete, and so does what the deleter removed
