@@ -1,7 +1,12 @@
-/** Ways to break the merge, each with the tests that must notice it. */
+/** Ways to break the merge and what publishes it, each with the tests that must notice it. */
 
 const merge = (file) => `src/bucket/merge/${file}.ts`;
 const SCENARIOS = "test/unit/merge-scenarios.test.ts";
+const TEXT = "test/unit/merge-text.test.ts";
+const NAMES = "test/unit/merge-names.test.ts";
+const FIELDS = "test/unit/merge-fields.test.ts";
+const UNITS = "test/property/merge-units.test.ts";
+const PUBLISH = "test/unit/publish.test.ts";
 
 /** `from` stands in the file once. */
 export const mutants = [
@@ -144,5 +149,194 @@ export const mutants = [
     from: "if (!outer.some((root) => contested.has(treeKey(root)))) outermost.push(found);",
     to: "",
     test: SCENARIOS,
+  },
+  {
+    name: "text of two kinds of line endings is merged",
+    file: merge("text"),
+    from: "  if (endings.size > 1) return undefined;\n",
+    to: "",
+    test: TEXT,
+  },
+  {
+    name: "text with a NUL is merged",
+    file: merge("text"),
+    from: "  if (bytes.includes(0)) return undefined;\n",
+    to: "",
+    test: TEXT,
+  },
+  {
+    name: "text longer than the policy allows is merged",
+    file: merge("text"),
+    from: "  if (sides.some(({ size }) => size > context.policy.textBytes)) return undefined;\n",
+    to: "",
+    test: TEXT,
+  },
+  {
+    name: "merged JSON need not parse",
+    file: merge("text"),
+    from: " || (names.some(isJson) && !parsesAsJson(merged))",
+    to: "",
+    test: SCENARIOS,
+  },
+  {
+    name: "one name that is text is enough",
+    file: merge("globs"),
+    from: "names.every((name) => globs.some",
+    to: "names.some((name) => globs.some",
+    test: NAMES,
+  },
+  {
+    name: "the loser's lines of a log are dropped",
+    file: merge("log"),
+    from: "const tail = loser.size - base.size;",
+    to: "const tail = 0;",
+    test: "test/unit/merge-log.test.ts",
+  },
+  {
+    name: "of a log its length alone says that it was appended to",
+    file: merge("log"),
+    from: "if (value === undefined || !Buffer.from(expected).equals(value)) return false;",
+    to: "if (value === undefined || expected.length === 0) return false;",
+    test: "test/unit/merge-log.test.ts",
+  },
+  {
+    name: "conflict names have four digits",
+    file: merge("conflict-names"),
+    from: "const DIGITS = [8, 16, 32, 64];",
+    to: "const DIGITS = [4, 8, 16, 32, 64];",
+    test: NAMES,
+  },
+  {
+    name: "a long name is cut within a character",
+    file: merge("conflict-names"),
+    from: "  while (end > 0 && isContinuation(text.charCodeAt(end))) end--;\n",
+    to: "",
+    test: NAMES,
+  },
+  {
+    name: "a directory's conflict name shows the digits that neighbours share",
+    file: merge("conflict-names"),
+    from: "id.slice(LOCALITY_DIGITS) + id.slice(0, LOCALITY_DIGITS)",
+    to: "id",
+    test: NAMES,
+  },
+  {
+    name: "a copy does not say whose it is",
+    file: merge("copies"),
+    from: "{ ...record, conflict });",
+    to: "{ ...record, conflict: undefined });",
+    test: "test/unit/conflicts-command.test.ts",
+  },
+  {
+    name: "the loser's bytes get the winner's time",
+    file: merge("content"),
+    from: "return { of: loser, mtimeNs: loser.mtimeNs, conflict: false };",
+    to: "return { of: loser, mtimeNs: winner.mtimeNs, conflict: false };",
+    test: SCENARIOS,
+  },
+  {
+    name: "of xattrs of both sides the loser's are dropped",
+    file: merge("fields"),
+    from: "return xattrBytes(merged) > MAX_XATTR_BYTES ? winner.xattrs : merged;",
+    to: "return xattrBytes(merged) >= 0 ? winner.xattrs : merged;",
+    test: FIELDS,
+  },
+  {
+    name: "a time that only the loser set is dropped",
+    file: merge("fields"),
+    from: "version.mtimeNs ?? pick(({ mtimeNs }) => mtimeNs)",
+    to: "version.mtimeNs ?? winner.mtimeNs",
+    test: FIELDS,
+  },
+  {
+    name: "a link that only the loser made is dropped",
+    file: merge("names"),
+    from: "mergeNameSets(base?.names ?? [], winner.names, loser.names)",
+    to: "mergeNameSets(base?.names ?? [], winner.names, base?.names ?? [])",
+    test: SCENARIOS,
+  },
+  {
+    name: "a file that survives a delete has all its names again",
+    file: merge("names"),
+    from: "return added.length > 0 ? added : survivor.names;",
+    to: "return added.length < 0 ? added : survivor.names;",
+    test: SCENARIOS,
+  },
+  {
+    name: "the winner's move on a cycle is dropped",
+    file: merge("ancestors"),
+    from: "const before = (await state.winner.object(id)) ?? (await state.base.object(id));",
+    to: "const before = (await state.loser.object(id)) ?? (await state.base.object(id));",
+    test: SCENARIOS,
+  },
+  {
+    name: "a removed directory does not come back for what is new in it",
+    file: merge("ancestors"),
+    from: "    if (await state.merged.isEmpty(id)) return;\n",
+    to: "    if (id !== undefined) return;\n",
+    test: SCENARIOS,
+  },
+  {
+    name: "what folds into a directory takes its entries' names",
+    file: merge("fold"),
+    from: "const guest = guests.has(guestKey(directory.id, place)) ? 1 : 0;",
+    to: "const guest = 0;",
+    test: SCENARIOS,
+  },
+  {
+    name: "a file keeps its name against a directory",
+    file: merge("clashes"),
+    from: "!isDirectory(object), guests",
+    to: "isDirectory(object), guests",
+    test: SCENARIOS,
+  },
+  {
+    name: "what comes into a unit from outside takes its names",
+    file: merge("clashes"),
+    from: "[!state.kept.has(object.id), ",
+    to: "[",
+    test: UNITS,
+  },
+  {
+    name: "the winner's unit stays even if it is empty",
+    file: merge("units"),
+    from: 'worth(kind, winner) >= worth(kind, loser) ? ["winner", "loser"]',
+    to: 'worth(kind, winner) >= -worth(kind, loser) ? ["winner", "loser"]',
+    test: SCENARIOS,
+  },
+  {
+    name: "a unit that both made alike gets a copy",
+    file: merge("units"),
+    from: "gone.size > 0 && !Buffer.from(hash).equals(await unitHash(state.context, kept))",
+    to: "gone.size > 0",
+    test: SCENARIOS,
+  },
+  {
+    name: "a unit's copy is made again where it is already",
+    file: merge("unit-copies"),
+    from: "if (taken !== undefined && isDirectory(taken) && (await holds(",
+    to: "if (taken !== undefined && !isDirectory(taken) && (await holds(",
+    test: UNITS,
+  },
+  {
+    name: "a swap without an answer is not looked for in the history",
+    file: "src/bucket/publish.ts",
+    from: "if (!this.#unsure.includes(prepared)) this.#unsure.push(prepared);",
+    to: "",
+    test: PUBLISH,
+  },
+  {
+    name: "a commit forgets which epochs of others it has",
+    file: "src/bucket/publish/next-commit.ts",
+    from: "new Map([...parent.heads, [device.writer, next.epoch] as const])",
+    to: "new Map([[device.writer, next.epoch] as const])",
+    test: PUBLISH,
+  },
+  {
+    name: "a commit does not retain the one before it",
+    file: "src/bucket/publish/next-commit.ts",
+    from: "[...gone, row]),",
+    to: "gone),",
+    test: PUBLISH,
   },
 ];

@@ -1,6 +1,7 @@
 /** The laws of the merge where files belong together (docs/merge.md, Units). SYNCLINE_TEST_ALL: 1,000 histories a law, or as many as it says. */
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import type { Lamport } from "../../src/base/ids.ts";
 import type { Operation } from "../../src/simulate/scenario.ts";
 import { faultsOfPairs, lawsOfSeveral } from "../support/law-suite.ts";
 import { intents, themesOf } from "../support/merge-history.ts";
@@ -52,6 +53,23 @@ describe("laws of the merge, with units", () => {
     ];
     await world.judge(start, await world.headOfDeed(start, "x", x), await world.headOfDeed(start, "y", y));
     expect(world.contested).toBe(1);
+    expect(world.faults).toEqual([]);
+  });
+
+  test.each([
+    ["repository", "a/.git", [".git/h"]],
+    ["database", "a", ["app.db", "app.db-wal"]],
+  ])("a %s's copy is not made again when the side that gave way comes from its old base", async (_, folder, files) => {
+    const world = new MergeWorld({ deeds: [0], files: [0] });
+    const folders = [...new Set(["a", folder])].map((path): Operation => ({ op: "mkdir", path }));
+    const written = (content: string) =>
+      files.map((file): Operation => ({ op: "write", path: `a/${file}`, content: `${content} ${file}` }));
+    const start = (await world.headOfDeed(await world.empty(), "b", [...folders, ...written("old")])).tree;
+    const [x, y] = [await world.headOfDeed(start, "x", written("x")), await world.headOfDeed(start, "y", written("y"))];
+    const merged = await world.judge(start, x, y);
+    expect(merged.conflicts).toHaveLength(1);
+    const later = { ...y, tree: merged.tree, lamport: (y.lamport + 1) as Lamport };
+    expect(await world.merge(start, later, x)).toMatchObject({ tree: merged.tree, conflicts: [] });
     expect(world.faults).toEqual([]);
   });
 

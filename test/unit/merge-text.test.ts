@@ -1,7 +1,13 @@
 /** Line merges: clean where an unchanged line lies between the sides, refused wherever anything could go wrong. */
 import { describe, expect, test } from "vitest";
 import * as fc from "fast-check";
-import { mergeText } from "../../src/bucket/merge/text.ts";
+import type { FileName } from "../../src/base/ids.ts";
+import { mergeText, mergeTexts } from "../../src/bucket/merge/text.ts";
+import { readContent } from "../../src/content/read.ts";
+import { writeBytes } from "../../src/content/write.ts";
+import { newRecord } from "../../src/format/record.ts";
+import type { FileRecord } from "../../src/format/record.ts";
+import { createMergeContext } from "../support/merge-context.ts";
 
 describe("a line merge", () => {
   test("takes both sides' changes when a line lies between them", () => {
@@ -67,6 +73,53 @@ describe("a line merge", () => {
       ),
     ).toBeUndefined();
   });
+});
+
+describe("a line merge of files", () => {
+  const sides = (mark: string) => [`1${mark}\n2\n3\n`, `1${mark}\n2\n3\nW\n`, `L\n1${mark}\n2\n3\n`];
+
+  test("keeps every byte of what is UTF-8, also a byte order mark", async () => {
+    const marked = ["1\n2\n3\n", "1\n2\n3\nW\n", "1\nL\n3\n"].map((text) => `\xef\xbb\xbf${text}`);
+    expect(await mergeFiles(marked)).toBe("\xef\xbb\xbf1\nL\n3\nW\n");
+    expect(await mergeFiles(sides("\xc3\xa4"))).toBe("L\n1\xc3\xa4\n2\n3\nW\n");
+  });
+
+  test("is refused where a file has a NUL, or is not UTF-8", async () => {
+    for (const mark of ["\0", "\xff", "\xc3"]) expect(await mergeFiles(sides(mark))).toBeUndefined();
+  });
+
+  test("is refused where one of the three is longer than the policy allows", async () => {
+    const line = "4\n".repeat(100);
+    const long = [
+      [`1\n2\n3\n${line}`, "1\n2\n3\n", `0\n1\n2\n3\n${line}`],
+      ["1\n2\n3\n", `1\n2\n3\n${line}`, "L\n1\n2\n3\n"],
+      ["1\n2\n3\n", "L\n1\n2\n3\n", `1\n2\n3\n${line}`],
+    ];
+    for (const versions of long) {
+      const most = Math.max(...versions.map(({ length }) => length));
+      expect(await mergeFiles(versions, most)).toBeDefined();
+      expect(await mergeFiles(versions, most - 1)).toBeUndefined();
+    }
+  });
+
+  /** Bytes as characters. */
+  async function mergeFiles(versions: readonly string[], textBytes = 1 << 20): Promise<string | undefined> {
+    const made = createMergeContext();
+    const context = { ...made, policy: { ...made.policy, textBytes } };
+    const plain = newRecord("file", { mode: 0o644, uid: 0, gid: 0, timeNs: 1n });
+    const files: FileRecord[] = [];
+    for (const version of versions) {
+      const bytes = Buffer.from(version, "latin1");
+      const content = await writeBytes(context.sink, context.contentConfig, bytes);
+      files.push({ ...plain, content, size: bytes.length });
+    }
+    const [base = plain, winner = plain, loser = plain] = files;
+    const merged = await mergeTexts(context, ["f.txt" as FileName], base, winner, loser);
+    if (merged === undefined) return undefined;
+    return Buffer.from(await readContent(context.content, merged.content, merged.size, 0, merged.size)).toString(
+      "latin1",
+    );
+  }
 });
 
 describe("line merges of any texts", () => {

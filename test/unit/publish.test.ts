@@ -219,6 +219,24 @@ describe("publishing", () => {
     expect(outcome.epoch.base.changes).toHaveLength(1);
   });
 
+  test("a swap that landed late counts as won where the upload and what it stood on are gone by then", async () => {
+    const { remote, bucket, me, other } = await world();
+    await publish(other, 1, [born(2, "b", "1")]);
+    const base = await root(bucket);
+    remote.faults.push("late");
+    let sent = 0;
+    remote.beforeSwap = async () => {
+      if (++sent !== 2) return;
+      remote.landLate();
+      await publish(other, 2, [born(2, "c", "2")]);
+      remote.blocks.held.delete(base.commit.body.tree);
+      throw new SynclineError("root_moved", "A block is gone.");
+    };
+    const mine = { ...me, bucket: await openBucket(remote) };
+    expect(await publish(mine, 1, [born(2, "a", "1")], base)).toMatchObject({ kind: "published" });
+    expect(await files(await openBucket(remote))).toEqual({ a: "1", b: "1", c: "2" });
+  });
+
   test("the same swap is sent again while the root stands", async () => {
     const { remote, bucket, me } = await world();
     remote.faults.push("lost", "lost");
