@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { commandLines, runCommand } from "../support/command-line.ts";
 import { eventually, whyNoMount } from "../support/fuse-process.ts";
 import { MasterProcess } from "../support/master-process.ts";
 import { Workspace } from "../support/syncline.ts";
@@ -46,6 +47,36 @@ describe("commands", () => {
     space.do("get", "-r", url, space.at("copy"));
     expect(readFileSync(space.at("copy", "ä b.txt"), "utf8")).toBe("one");
     expect(code(["unlock", url])).toEqual([1, "not_supported"]);
+  });
+
+  test.each(["http", "https"])("list what there is now and was once, and who took in what, over %s", async (scheme) => {
+    const tls = (name: string) => resolve(import.meta.dirname, "../support/tls", name);
+    const secure = scheme === "https";
+    const own = secure ? await MasterProcess.start("--tls-cert", tls("cert.pem"), "--tls-key", tls("key.pem")) : master;
+    if (secure) onTestFinished(() => own.end("SIGKILL"));
+    const url = `${scheme}://localhost:${new URL(own.origin).port}/notes`;
+    const trust = secure ? ["--tls-ca", tls("cert.pem")] : [];
+    const run = (...args: string[]) => runCommand(space, ...args, ...trust);
+    const lines = (...args: string[]) => commandLines(space, ...args, ...trust);
+    await run("init", url);
+    writeFileSync(space.at("note"), "note");
+    const roots: unknown[] = [];
+    for (const [name, writer] of Object.entries({ a: "one", b: "two", c: "one" })) {
+      const state = space.at(`${scheme}-${writer}`);
+      const [put] = await lines("put", space.at("note"), `${url}/${name}`, "--state", state);
+      roots.push(put?.["root"]);
+    }
+    const names = async (...args: string[]) => (await lines("ls", url, ...args)).map(({ name }) => name);
+    expect(await names()).toEqual(["a", "b", "c"]);
+    expect(await names("--at", String(roots[0]))).toEqual(["a"]);
+    expect(await lines("ls", `${url}/b`)).toMatchObject([{ name: "b", type: "file", size: 4 }]);
+    const graph = (await run("log", "--graph", url)).trimEnd().split("\n");
+    expect(graph.map((line) => line.slice(0, 5).trimEnd())).toEqual(["*", "| *", "*", "    *"]);
+    const commits = await lines("log", "--graph", url);
+    expect(commits.slice(0, 3).map(({ root }) => root)).toEqual(roots.toReversed());
+    const [newest, other, oldest] = commits;
+    expect(newest).toMatchObject({ lanes: "*", takesIn: [{ writer: other?.["writer"] }] });
+    expect(oldest?.["writer"]).toBe(newest?.["writer"]);
   });
 
   test("say what is wrong, each with its status", async () => {
