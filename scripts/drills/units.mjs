@@ -1,85 +1,101 @@
 /**
  * Two agents that cannot publish commit in one git repository and write to one SQLite database, each in their own mount. Then both
- * publish: each repository and each database is whole, under its name or as a conflict copy, and nobody's work is lost.
- *   node scripts/drills/units.mjs [--master]
+ * publish: each repository and each database is whole, under its name or as a conflict copy, and nobody's work is lost. Once a
+ * comes back first, once b.
+ *   node scripts/drills/units.mjs [a|b] [--master]     with a letter only the round in which that one is first
  */
 import { spawnSync } from "node:child_process";
-import { readdirSync, writeFileSync } from "node:fs";
-import { agent, check, differences, fingerprint, join, storage, syncline, until, workspace } from "./lib.mjs";
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { agent, check, differences, fingerprint, join, kill, storage, syncline, until, workspace } from "./lib.mjs";
 
 const space = workspace("units");
-const { url, away, back } = await storage(space);
+const { url, away, back, rest } = await storage(space);
 syncline(space, ["init", url]);
-const a = agent(space, "a", url);
-const b = agent(space, "b", url);
-
-git(join(a.dir, "work"), "init", "--quiet");
-commit(a, "first");
-sql(a, "create table t (who text); insert into t values ('base')", "checkpoint");
-a.flush();
-await until(() => a.status().base === b.status().base, 60_000, "one root on both", 100);
-// What nobody has read yet cannot be read while the bucket is away.
-fingerprint(b.dir);
-
-await away();
-for (const [who, each] of [
-  ["a", a],
-  ["b", b],
-]) {
-  for (const count of [1, 2, 3]) commit(each, `${who} ${count}`);
-  sql(each, `insert into t values ('${who}')`, "leave");
-}
-await back();
-await until(() => [a, b].every(({ status }) => status().pending.files === 0), 60_000, "both queues to drain", 100);
-await until(() => a.status().base === b.status().base, 60_000, "one root on both", 100);
-
-const [onA, onB] = [fingerprint(a.dir), fingerprint(b.dir)];
-check(differences(onA, onB).length === 0, `one tree on both: ${onA.size} files`);
-
-const work = join(a.dir, "work");
-const repositories = readdirSync(work).filter((name) => name.startsWith(".git"));
-check(repositories.length === 2, `two repositories: ${repositories.join(", ")}`);
-const subjects = new Set();
-for (const name of repositories) {
-  const checked = run("git", ["--git-dir", join(work, name), "fsck", "--full", "--strict"], work);
-  check(checked.status === 0 && checked.stderr === "", `git fsck of ${name}: ${checked.stderr || "clean"}`);
-  const log = run("git", ["--git-dir", join(work, name), "log", "--format=%s"], work)
-    .stdout.trim()
-    .split("\n");
-  check(log.length === 4, `${name} has one whole history: ${log.join(", ")}`);
-  for (const subject of log) subjects.add(subject);
-}
-check(subjects.size === 7, `all commits can be reached: ${[...subjects].sort().join(", ")}`);
-
-const databases = readdirSync(a.dir).filter((name) => name.endsWith(".db"));
-check(
-  databases.length === 2,
-  `two databases: ${readdirSync(a.dir)
-    .filter((name) => name.includes(".db"))
-    .join(", ")}`,
-);
-const rows = new Set();
-for (const name of databases) {
-  const [integrity, ...found] = sql(a, "", "read", name);
-  check(integrity === "ok", `integrity_check of ${name}: ${integrity}`);
-  check(found.length === 2, `${name} has one side's rows: ${found.join(", ")}`);
-  for (const row of found) rows.add(row);
-}
-check(rows.size === 3, `all rows are there: ${[...rows].sort().join(", ")}`);
-a.unmount();
-b.unmount();
+const agents = { a: agent(space, "a", url), b: agent(space, "b", url) };
+const both = Object.values(agents);
+const [only] = rest;
+for (const first of only === undefined ? ["a", "b"] : [only]) await round(first);
+for (const each of both) each.unmount();
 check(syncline(space, ["verify", url, "--json"]).status === 0, "verify finds nothing");
 
-function commit({ dir }, subject) {
-  const where = join(dir, "work");
+async function round(first) {
+  const second = first === "a" ? "b" : "a";
+  const folder = `${first}-first`;
+  const { a } = agents;
+  mkdirSync(join(a.dir, folder, "work"), { recursive: true });
+  git(join(a.dir, folder, "work"), "init", "--quiet");
+  commit(a, folder, "first");
+  sql(a, folder, "create table t (who text); insert into t values ('base')", "checkpoint");
+  a.flush();
+  await oneRoot();
+  // What nobody has read yet cannot be read while the bucket is away.
+  for (const { dir } of both) fingerprint(dir);
+
+  await away();
+  for (const [who, each] of Object.entries(agents)) {
+    for (const count of [1, 2, 3]) commit(each, folder, `${who} ${count}`);
+    sql(each, folder, `insert into t values ('${who}')`, "leave");
+  }
+  // One stands still until the other has published all of its work.
+  kill(agents[second].pid, "SIGSTOP");
+  try {
+    await back();
+    agents[first].flush();
+  } finally {
+    kill(agents[second].pid, "SIGCONT");
+  }
+  agents[second].flush();
+  await oneRoot();
+
+  const [onA, onB] = both.map(({ dir }) => fingerprint(dir));
+  check(differences(onA, onB).length === 0, `${first} first: one tree on both: ${onA.size} files`);
+  checkRepositories(join(a.dir, folder, "work"));
+  checkDatabases(a, folder);
+}
+
+async function oneRoot() {
+  const drained = () => both.every(({ status }) => status().pending.files === 0);
+  await until(drained, 120_000, "both queues to drain", 100);
+  await until(() => agents.a.status().base === agents.b.status().base, 120_000, "one root on both", 100);
+}
+
+function checkRepositories(work) {
+  const repositories = readdirSync(work).filter((name) => name.startsWith(".git"));
+  check(repositories.length === 2, `two repositories: ${repositories.join(", ")}`);
+  const subjects = new Set();
+  for (const name of repositories) {
+    const checked = run("git", ["--git-dir", join(work, name), "fsck", "--full", "--strict"], work);
+    check(checked.status === 0 && checked.stderr === "", `git fsck of ${name}: ${checked.stderr || "clean"}`);
+    const printed = run("git", ["--git-dir", join(work, name), "log", "--format=%s"], work).stdout;
+    const log = printed.trim().split("\n");
+    check(log.length === 4, `${name} has one whole history: ${log.join(", ")}`);
+    for (const subject of log) subjects.add(subject);
+  }
+  check(subjects.size === 7, `all commits can be reached: ${[...subjects].sort().join(", ")}`);
+}
+
+function checkDatabases(at, folder) {
+  const files = readdirSync(join(at.dir, folder)).filter((name) => name.includes(".db"));
+  const databases = files.filter((name) => name.endsWith(".db"));
+  check(databases.length === 2, `two databases: ${files.join(", ")}`);
+  const rows = new Set();
+  for (const name of databases) {
+    const [integrity, ...found] = sql(at, folder, "", "read", name);
+    check(integrity === "ok", `integrity_check of ${name}: ${integrity}`);
+    check(found.length === 2, `${name} has one side's rows: ${found.join(", ")}`);
+    for (const row of found) rows.add(row);
+  }
+  check(rows.size === 3, `all rows are there: ${[...rows].sort().join(", ")}`);
+}
+
+function commit({ dir }, folder, subject) {
+  const where = join(dir, folder, "work");
   writeFileSync(join(where, `${subject}.bin`), subject);
   git(where, "add", ".");
   git(where, "-c", "user.name=d", "-c", "user.email=d@example.org", "commit", "--quiet", "-m", subject);
 }
 
 function git(where, ...args) {
-  const [verb] = args;
-  if (verb === "init") spawnSync("mkdir", ["-p", where]);
   const done = run("git", args, where);
   if (done.status !== 0) throw new Error(`git ${args.join(" ")}: ${done.stderr}`);
 }
@@ -88,7 +104,7 @@ function git(where, ...args) {
  * Runs SQL in WAL mode on the mount's database. `checkpoint`: closes it, which takes the log in; `leave`: ends without closing, so
  * that what was committed is in the log alone; `read`: integrity and rows.
  */
-function sql({ dir }, text, how, name = "app.db") {
+function sql({ dir }, folder, text, how, name = "app.db") {
   const script = `
 import sqlite3, sys, os
 path, text, how = sys.argv[1:]
@@ -103,7 +119,7 @@ if how == "leave":
     os._exit(0)
 db.close()
 `;
-  const done = run("python3", ["-c", script, join(dir, name), text, how], space.path);
+  const done = run("python3", ["-c", script, join(dir, folder, name), text, how], space.path);
   if (done.status !== 0) throw new Error(`sqlite: ${done.stderr}`);
   return done.stdout.trim().split("\n");
 }
