@@ -1,13 +1,9 @@
-/** The laws of the merge over generated histories (docs/merge.md). SYNCLINE_TEST_ALL: 10,000 histories a law, and every pair. */
+/** The laws of the merge over generated histories (docs/merge.md). SYNCLINE_TEST_ALL: 10,000 histories a law, or as many as it says, and every pair. */
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { faultsOfPairs, lawsOfSeveral } from "../support/law-suite.ts";
+import { ALL, faultsOfPairs, lawsOfSeveral, PATIENCE_MS, runs } from "../support/law-suite.ts";
 import { intents, PLAIN, themes } from "../support/merge-history.ts";
 import { MergeWorld } from "../support/merge-world.ts";
-
-const all = process.env["SYNCLINE_TEST_ALL"] !== undefined;
-const runs = (usual: number) => (all ? 10_000 : usual);
-const patience = all ? 3_600_000 : 60_000;
 
 describe("laws of the merge", () => {
   test(
@@ -34,14 +30,14 @@ describe("laws of the merge", () => {
         { numRuns: runs(150) },
       );
     },
-    patience,
+    PATIENCE_MS,
   );
 
-  lawsOfSeveral({ setting: PLAIN, most: 4, groupings: runs(90), schedules: runs(60), patience });
+  lawsOfSeveral({ setting: PLAIN, most: 4, groupings: 90, schedules: 60 });
 
   test(
     "whatever two writers do to the same things",
-    async () => expect(await faultsOfPairs(PLAIN, PLAIN.deeds, all ? 1 : 13)).toEqual([]),
-    patience,
+    async () => expect(await faultsOfPairs(PLAIN, PLAIN.deeds, ALL ? 1 : 13)).toEqual([]),
+    PATIENCE_MS,
   );
 });

@@ -1,17 +1,13 @@
-/** The laws of the merge where files belong together (docs/merge.md, Units). SYNCLINE_TEST_ALL: 1,000 histories a law, or as many as it says. */
+/** The laws of the merge where files belong together (docs/merge.md, Units). SYNCLINE_TEST_ALL: as for merge-laws. */
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Lamport } from "../../src/base/ids.ts";
 import type { Operation } from "../../src/simulate/scenario.ts";
-import { faultsOfPairs, lawsOfSeveral } from "../support/law-suite.ts";
+import { ALL, faultsOfPairs, lawsOfSeveral, PATIENCE_MS, runs } from "../support/law-suite.ts";
 import { intents, themesOf } from "../support/merge-history.ts";
 import { MergeWorld } from "../support/merge-world.ts";
 import { UNIT_DEEDS, UNITS } from "../support/unit-history.ts";
 
-const all = process.env["SYNCLINE_TEST_ALL"] !== undefined;
-const asked = Number(process.env["SYNCLINE_TEST_ALL"]);
-const runs = (usual: number) => (!all ? usual : asked > 1 ? asked : 1_000);
-const patience = all ? 3_600_000 : 60_000;
 const some = (minLength: number, maxLength: number) => intents(minLength, maxLength, UNITS);
 
 describe("laws of the merge, with units", () => {
@@ -32,7 +28,7 @@ describe("laws of the merge, with units", () => {
       );
       expect(contested).toBeGreaterThan(10);
     },
-    patience,
+    PATIENCE_MS,
   );
 
   test("what the other side puts into a folder that the keeper moved into its unit takes no name of the unit", async () => {
@@ -73,11 +69,11 @@ describe("laws of the merge, with units", () => {
     expect(world.faults).toEqual([]);
   });
 
-  lawsOfSeveral({ setting: UNITS, most: 3, groupings: runs(15), schedules: runs(15), patience });
+  lawsOfSeveral({ setting: UNITS, most: 3, groupings: 15, schedules: 15 });
 
   test(
     "whatever two writers do to the same units",
-    async () => expect(await faultsOfPairs(UNITS, UNIT_DEEDS, all ? 1 : 13)).toEqual([]),
-    patience,
+    async () => expect(await faultsOfPairs(UNITS, UNIT_DEEDS, ALL ? 1 : 13)).toEqual([]),
+    PATIENCE_MS,
   );
 });

@@ -5,17 +5,27 @@ import { intents, themesOf } from "./merge-history.ts";
 import type { Setting } from "./merge-history.ts";
 import { MergeWorld } from "./merge-world.ts";
 
+const asked = process.env["SYNCLINE_TEST_ALL"];
+export const ALL = asked !== undefined;
+/** Deadlines, not expectations. */
+export const PATIENCE_MS = ALL ? 24 * 3_600_000 : 60_000;
+
+/** How many histories a law is tried on. `SYNCLINE_TEST_ALL=N`, N from 2 on: N; any other value: 10,000. */
+export function runs(usual: number): number {
+  if (!ALL) return usual;
+  return Number(asked) > 1 ? Number(asked) : 10_000;
+}
+
 export interface LawSuite {
   readonly setting: Setting;
   /** The most that the base holds. */
   readonly most: number;
-  /** Histories of three that meet, and of those that publish whenever they like. */
+  /** Histories of three that meet, and of those that publish whenever they like, in a plain run. */
   readonly groupings: number;
   readonly schedules: number;
-  readonly patience: number;
 }
 
-export function lawsOfSeveral({ setting, most, groupings, schedules, patience }: LawSuite): void {
+export function lawsOfSeveral({ setting, most, groupings, schedules }: LawSuite): void {
   const some = (minLength: number, maxLength: number) => intents(minLength, maxLength, setting);
   const themes = themesOf(setting);
 
@@ -32,10 +42,10 @@ export function lawsOfSeveral({ setting, most, groupings, schedules, patience }:
           await world.judgeGroupings(start, heads);
           expect(world.faults).toEqual([]);
         }),
-        { numRuns: groupings },
+        { numRuns: runs(groupings) },
       );
     },
-    patience,
+    PATIENCE_MS,
   );
 
   test(
@@ -49,10 +59,10 @@ export function lawsOfSeveral({ setting, most, groupings, schedules, patience }:
           await world.publishAll(start, schedule);
           expect(world.faults).toEqual([]);
         }),
-        { numRuns: schedules },
+        { numRuns: runs(schedules) },
       );
     },
-    patience,
+    PATIENCE_MS,
   );
 }
 
