@@ -66,7 +66,7 @@ export async function resolveUnits(
     const [keeper, other] = rolesOf(unit, members);
     const [kept, gone] = [members[keeper], members[other]];
     for (const [id, { object }] of gone) {
-      if (kept.has(id) || stays.has(id)) continue;
+      if (state.kept.has(id) || stays.has(id)) continue;
       const within = members.base.get(id)?.object;
       const triple = before.get(id) ?? tripleOf(within, within, object, changed);
       // Into a unit that is not kept nothing was moved: for the rest of the tree, what is in it was removed.
