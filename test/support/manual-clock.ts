@@ -15,6 +15,7 @@ export class ManualClock implements Clock {
 
   sleep(ms: number, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
+      signal?.throwIfAborted();
       const timer = this.after(ms, resolve);
       signal?.addEventListener("abort", () => {
         timer[Symbol.dispose]();

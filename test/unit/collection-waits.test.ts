@@ -1,9 +1,14 @@
 /** What a collection must not wait for: what the same client does beside it, or left unfinished before it asked for it. */
-import { afterEach, beforeEach, expect, test } from "vitest";
+import Database from "better-sqlite3";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { deferred } from "../../src/base/deferred.ts";
 import type { Wallet } from "../../src/base/ids.ts";
 import { MAX_BLOCK_ACCEPTED, OWNER_BODIES_BYTES } from "../../src/base/limits.ts";
 import { signToken } from "../../src/crypto/token.ts";
 import { encodeCarBlockHead, encodeCarHeader } from "../../src/format/car.ts";
+import type { SwapGate } from "../../src/master/roots/swap-gate.ts";
+import { BlockIndex } from "../../src/master/store/block-index.ts";
+import { failure } from "../contract/block-store.ts";
 import { carOf } from "../support/car.ts";
 import { CollectedMaster, retaining } from "../support/collected-master.ts";
 import { CommitChain, nodeBlock } from "../support/commit-chain.ts";
@@ -20,6 +25,7 @@ const clients: RawClient[] = [];
 let clock: ManualClock;
 beforeEach(() => void (clock = new ManualClock()));
 afterEach(() => {
+  vi.restoreAllMocks();
   for (const client of clients.splice(0)) client.close();
 });
 
@@ -57,6 +63,30 @@ test("uploads, questions, leases and swaps of its owner go on within each of its
   });
   expect(report?.packs.has(report.first ?? "")).toBe(true);
   await work();
+});
+
+test("where its index turns out to be damaged, nobody waits for it: it ends, and the index is made anew", async () => {
+  await using master = await CollectedMaster.open({ dir: await temporaryFolder(), clock });
+  const chain = await CommitChain.create();
+  const owner: Wallet = chain.owner.wallet;
+  const made = retaining(chain, text("first"), undefined, []);
+  await master.publish(owner, "photos", made);
+  const atGate = deferred<void>();
+  const close: SwapGate["close"] = (...args) => {
+    atGate.resolve();
+    return master.swaps.gate.close(...args);
+  };
+  // A swap that is under way keeps it at the gate, for many attempts.
+  using _swap = await master.swaps.gate.pass(owner, never);
+  const collected = failure(master.collect(owner, false, { gate: { close } as SwapGate }));
+  await atGate.promise;
+  vi.spyOn(BlockIndex.prototype, "find").mockImplementationOnce(() => {
+    throw new Database.SqliteError("database disk image is malformed", "SQLITE_CORRUPT");
+  });
+  const asked = (await master.blocksOf(owner)).has([made.commit.cid]);
+  await clock.advance(2_500);
+  expect(await asked).toEqual(new Set([made.commit.cid]));
+  expect(await collected).toMatchObject({ code: "store_corrupt" });
 });
 
 test("what its client left standing still does not keep it from ending", { timeout: 120_000 }, async () => {

@@ -52,7 +52,10 @@ export async function collectOwner(
   dryRun: boolean,
 ): Promise<CollectionReport> {
   const blocks = await options.stores.of(owner);
-  const report = await blocks.collect((collecting) => new Collection(options, owner, collecting).run(dryRun));
+  const report = await blocks.collect((collecting) => {
+    const signal = AbortSignal.any([options.signal, collecting.signal]);
+    return new Collection({ ...options, signal }, owner, collecting).run(dryRun);
+  });
   const none = { before: 0, after: 0 };
   return report ?? { blocks: 0, blockBytes: 0, packs: none, bytes: none, dropped: 0, repackedBytes: 0 };
 }

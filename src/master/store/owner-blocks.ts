@@ -79,6 +79,9 @@ export interface Collecting {
   /** A walk that goes through these marks: nodes count as complete that were marked with all below them. */
   readonly marks: WalkedBlocks;
 
+  /** Fires when it has to end, since the files that it works on are to be closed and everybody else waits for that. */
+  readonly signal: AbortSignal;
+
   /** What is known of the owner's roots apart from the table of roots. */
   readonly roots: Pick<KnownRoots, "list" | "advance">;
 

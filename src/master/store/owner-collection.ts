@@ -31,6 +31,7 @@ export interface OwnerCollectionOptions {
   readonly disk: PackDisk;
   readonly leases: Leases;
   readonly log: Log;
+  readonly signal: AbortSignal;
   /** Told when it begins to forget blocks, with its number: what is marked by that stays. */
   readonly onSweep: (collection: number) => void;
   /** Ends with the reads that are under way now. */
@@ -40,6 +41,7 @@ export interface OwnerCollectionOptions {
 export class OwnerCollection implements Collecting {
   readonly marks: WalkedBlocks;
   readonly roots: KnownRoots;
+  readonly signal: AbortSignal;
   readonly #options: OwnerCollectionOptions;
   readonly #number: number;
 
@@ -48,6 +50,7 @@ export class OwnerCollection implements Collecting {
     this.#options = options;
     this.#number = index.marks.begin();
     this.roots = index.roots;
+    this.signal = options.signal;
     this.marks = {
       get: (cid) => blocks.get(cid),
       size: (cid) => blocks.size(cid),

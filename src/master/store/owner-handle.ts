@@ -131,6 +131,7 @@ export class OwnerHandle implements OwnerBlocks, Closable {
         // Of many who find it so, one makes it anew.
         if (this.#opened === opened) {
           log.error("an index is damaged and made anew", { dir, error: describeError(error) });
+          void opened.packs.then((packs) => packs.endCollection()).catch(() => {});
           this.#closeAfterUse(() => removeIndex(indexPath(dir)));
         }
         return await this.#use(this.#open(), work);

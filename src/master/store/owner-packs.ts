@@ -60,6 +60,7 @@ export class OwnerPacks implements OwnerBlocks {
   /** Reads of packs that are under way. */
   readonly #reads = new Set<Promise<unknown>>();
   readonly #collections = new SerialQueue();
+  readonly #ending = new AbortController();
   /** The number of the collection that is forgetting blocks right now. */
   #sweeping: number | undefined;
 
@@ -195,6 +196,7 @@ export class OwnerPacks implements OwnerBlocks {
         disk,
         leases,
         log,
+        signal: this.#ending.signal,
         onSweep: (collection) => {
           this.#sweeping = collection;
           this.#unnoted.clear();
@@ -207,6 +209,11 @@ export class OwnerPacks implements OwnerBlocks {
         this.#sweeping = undefined;
       }
     });
+  }
+
+  /** Has a collection end that is under way: who opens these files anew waits for it. */
+  endCollection(): void {
+    this.#ending.abort(new SynclineError("store_corrupt", "The index is damaged and made anew: collect again."));
   }
 
   /** Ends it, after what is being written. */
