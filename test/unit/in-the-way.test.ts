@@ -1,4 +1,6 @@
 /** Who stands still in the middle of a call, as a sender or as a reader, is cut while others wait for what he holds, and only then. */
+import { EventEmitter } from "node:events";
+import type { ServerResponse } from "node:http";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Cid } from "../../src/base/ids.ts";
 import { FREE_BODY_BYTES, MAX_BLOCK_ACCEPTED, OWNER_ANSWERS_BYTES, OWNER_BODIES_BYTES } from "../../src/base/limits.ts";
@@ -6,7 +8,8 @@ import { signToken } from "../../src/crypto/token.ts";
 import type { Block } from "../../src/blocks/block-store.ts";
 import { encodeCarBlockHead, encodeCarHeader } from "../../src/format/car.ts";
 import { cidOf } from "../../src/format/cid.ts";
-import { CROWD_PATIENCE_MS } from "../../src/master/http/crowd.ts";
+import { CROWD_PATIENCE_MS, READER_PATIENCE_MS } from "../../src/master/http/crowd.ts";
+import { writeAnswer } from "../../src/master/http/reply.ts";
 import { carOf } from "../support/car.ts";
 import { CommitChain } from "../support/commit-chain.ts";
 import { ManualClock } from "../support/manual-clock.ts";
@@ -73,7 +76,7 @@ test("readers that stand still do not hold others up", { timeout: 120_000 }, asy
   await gauge("syncline_answers_bytes", OWNER_ANSWERS_BYTES);
   const other = fetched(blocks[0]?.cid);
   await gauge("syncline_answers_waiting", 3);
-  await clock.advance(CROWD_PATIENCE_MS + SOON_MS);
+  await clock.advance(READER_PATIENCE_MS + SOON_MS);
   expect(await other).toBe(200);
 });
 
@@ -97,6 +100,31 @@ test(
     expect(await other).toBe(200);
   },
 );
+
+test("a reader on a slow line is left alone as long as it takes something now and then", async () => {
+  const socket = { _handle: { writeQueueSize: 0 } };
+  const response = Object.assign(new EventEmitter(), {
+    socket,
+    writeHead: () => response,
+    flushHeaders: () => {},
+    write: (piece: Uint8Array) => void (socket._handle.writeQueueSize += piece.length),
+  });
+  const body = (async function* () {
+    yield new Uint8Array(200_000);
+  })();
+  const answer = { status: 200, body, isInTheWay: () => true };
+  let cut = false;
+  const options = { head: false, last: false, clock };
+  const sent = writeAnswer(response as unknown as ServerResponse, answer, options).catch(() => (cut = true));
+  for (let taken = 0; taken < 5; taken++) {
+    await clock.advance(5_000);
+    socket._handle.writeQueueSize -= 10_000;
+  }
+  expect(cut).toBe(false);
+  await clock.advance(READER_PATIENCE_MS + SOON_MS);
+  await sent;
+  expect(cut).toBe(true);
+});
 
 async function open(): Promise<RawClient> {
   const client = await RawClient.open(master.origin);

@@ -6,8 +6,10 @@ import type { Clock } from "../../base/clock.ts";
 
 /** What stands still for so long is in the way … */
 export const CROWD_PATIENCE_MS = 5_000;
-/** … and after that it is asked so often whether others wait. */
-const LOOK_MS = 500;
+/** … but a reader only if the system took nothing of an answer for so long: buffers of slow lines empty in bursts. */
+export const READER_PATIENCE_MS = 10_000;
+/** After that it is asked so often whether others wait. */
+export const LOOK_MS = 500;
 
 /** Calls `act`, once, when others wait, after so long at the earliest; until it is disposed. */
 export function whenInTheWay(

@@ -2,7 +2,7 @@
 import type { ServerResponse } from "node:http";
 import type { Clock } from "../../base/clock.ts";
 import { ANSWER_WRITE_BYTES, BODY_PATIENCE_MS } from "../../base/limits.ts";
-import { whenInTheWay } from "./crowd.ts";
+import { LOOK_MS, READER_PATIENCE_MS, whenInTheWay } from "./crowd.ts";
 import type { Answer } from "./route.ts";
 
 export interface ReplyOptions {
@@ -93,10 +93,27 @@ function write(
     };
     const onClose = () => end("the client went away");
     const timer = clock.after(BODY_PATIENCE_MS, () => end("the reader stands still"));
-    const crowd = whenInTheWay(clock, isInTheWay, () => end("the reader stands still while others wait"));
+    const stands = standstill(response, clock);
+    const blocks = isInTheWay && (() => stands() && isInTheWay());
+    const crowd = whenInTheWay(clock, blocks, () => end("the reader stands still while others wait"), LOOK_MS);
     response.once("close", onClose);
     // node:http puts together what is written until the next tick.
     for (const piece of pieces.slice(0, -1)) response.write(piece);
     response.write(pieces.at(-1) ?? NOTHING, (error) => end(error ? "the client went away" : undefined));
   });
+}
+
+/** Tells, asked again and again, whether the reader has taken nothing for so long. */
+function standstill(response: ServerResponse, clock: Clock): () => boolean {
+  let [left, sinceMs] = [unsentBytes(response), clock.monotonicMs()];
+  return () => {
+    const now = unsentBytes(response);
+    if (now !== left) [left, sinceMs] = [now, clock.monotonicMs()];
+    return clock.monotonicMs() - sinceMs >= READER_PATIENCE_MS;
+  };
+}
+
+/** What the system has not taken yet: what Node.js itself goes by in a socket's time-out. Undefined where there is no telling. */
+function unsentBytes({ socket }: ServerResponse): number | undefined {
+  return (socket as { readonly _handle?: { readonly writeQueueSize?: number } } | null)?._handle?.writeQueueSize;
 }
