@@ -71,7 +71,7 @@ async function* differing(nodes: NodeStore, roots: readonly Cid[], floor: number
   yield* descend(nodes, fronts, { from: undefined, to: undefined }, floor);
 }
 
-async function* descend(
+export async function* descend(
   nodes: NodeStore,
   fronts: readonly Front[],
   bounds: Bounds,

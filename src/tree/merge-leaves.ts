@@ -44,7 +44,7 @@ export async function mergeLeaves(
 ): Promise<void> {
   const kept = new KeptRun(builder);
   const rest = new Cursor(theirs, bounds);
-  for (const place of withForced(changedPlaces(base, ours, bounds), forced, base, ours, bounds)) {
+  for (const place of withForced(changedPlaces([base, ours], bounds), forced, base, ours, bounds)) {
     await kept.addUntil(rest, place.key);
     const there = rest.positionAt(place.key);
     if (!place.forced && isSame(place.ours, there)) continue;
@@ -64,7 +64,7 @@ export async function mergeLeaves(
   await kept.flush();
 }
 
-function changedPlaces(base: readonly Opened[], ours: readonly Opened[], bounds: Bounds): Place[] {
+export function changedPlaces([base = [], ours = []]: readonly (readonly Opened[])[], bounds: Bounds): Place[] {
   const places: Place[] = [];
   join(base, ours, bounds, (a, b) => {
     const [before, after] = [a?.position, b?.position];

@@ -15,12 +15,14 @@ export type MergeStep =
       readonly from: number;
       to: number;
     }
-  | {
-      /** Both sides changed something here: base, ours, theirs within these bounds. */
-      readonly kind: "open";
-      readonly bounds: Bounds;
-      readonly sides: readonly (readonly Subtree[])[];
-    };
+  | OpenStep;
+
+/** Both sides changed something here: base, ours, theirs within these bounds. */
+export interface OpenStep {
+  readonly kind: "open";
+  readonly bounds: Bounds;
+  readonly sides: readonly (readonly Subtree[])[];
+}
 
 /** An entry of an inner node. */
 interface Child {

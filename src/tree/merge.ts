@@ -8,12 +8,13 @@ import type { TreeConfig } from "./boundary.ts";
 import { TreeBuilder } from "./builder.ts";
 import { Cursor } from "./cursor.ts";
 import type { Resolve } from "./merge-leaves.ts";
-import { mergeLeaves } from "./merge-leaves.ts";
-import type { MergeStep } from "./merge-plan.ts";
+import { changedPlaces, mergeLeaves } from "./merge-leaves.ts";
+import type { MergeStep, OpenStep } from "./merge-plan.ts";
 import { keysWithin, planMerge } from "./merge-plan.ts";
+import { descend } from "./diff.ts";
 import type { NodeStore } from "./node-store.ts";
 import type { Bounds, Front, Opened, Subtree } from "./subtree.ts";
-import { childOf, frontOf, openAll, overlaps, windows } from "./subtree.ts";
+import { childOf, frontOf, isWhole, openAll, overlaps, windows } from "./subtree.ts";
 
 /**
  * The tree that holds each key as the side that changed it has it, and as `resolve` says where both did. `resolve` is
@@ -88,6 +89,11 @@ function lower(fronts: readonly Front[], level: number, opened: readonly Opened[
 async function follow(pass: Pass, level: number, steps: readonly MergeStep[]): Promise<void> {
   const { nodes, builder } = pass;
   for (const batch of batchesOf(steps, nodes.batch)) {
+    const [first] = batch;
+    if (batch.length === 1 && first?.kind === "open" && isLopsided(first)) {
+      await mergeInParts(pass, level, first);
+      continue;
+    }
     const open = batch.flatMap(openedBy);
     const fits = open.length <= nodes.batch;
     if (fits) await nodes.load(open);
@@ -102,6 +108,33 @@ async function follow(pass: Pass, level: number, steps: readonly MergeStep[]): P
   }
 }
 
+/** Whether theirs has many more nodes than the others have together: most of them hold nothing that ours changed. */
+function isLopsided({ sides: [base = [], ours = [], theirs = []] }: OpenStep): boolean {
+  return theirs.length > 2 * (base.length + ours.length) + 2;
+}
+
+/** Takes theirs as they are where ours changed nothing, and opens the others one by one. */
+async function mergeInParts(pass: Pass, level: number, { bounds, sides }: OpenStep): Promise<void> {
+  const { nodes, builder, forced } = pass;
+  const [base = [], ours = [], theirs = []] = sides;
+  const changed: Uint8Array[] = [];
+  for await (const window of descend(nodes, frontsOf(level, [base, ours]), bounds, 0))
+    for (const { key } of changedPlaces(window.opened, window.bounds)) changed.push(key);
+  let from = bounds.from;
+  for (const [at, subtree] of theirs.entries()) {
+    const part: Bounds = { from, to: at === theirs.length - 1 ? bounds.to : subtree.high };
+    const isLeft = keysWithin(changed, part).length === 0 && keysWithin(forced, part).length === 0;
+    if (isLeft && isWhole(subtree, part) && subtree.place !== undefined) {
+      const { parent, index } = subtree.place;
+      await builder.addFrom(parent, index, index + 1, subtree.last);
+    } else {
+      const within = [base, ours, [subtree]].map((side) => side.filter((each) => overlaps(each, part)));
+      await mergeFronts(pass, frontsOf(level, within), part);
+    }
+    from = part.to;
+  }
+}
+
 /** The plan with what it left open planned in turn. */
 async function refine({ nodes, forced }: Pass, steps: readonly MergeStep[]): Promise<MergeStep[]> {
   const refined: MergeStep[] = [];
@@ -112,21 +145,26 @@ async function refine({ nodes, forced }: Pass, steps: readonly MergeStep[]): Pro
   return refined;
 }
 
-/** Steps in order, in groups that open at most `limit` nodes; a step that opens more stands alone. */
+/** Steps in order, in groups that open at most `limit` nodes; a step that opens more, or is lopsided, stands alone. */
 function* batchesOf(steps: readonly MergeStep[], limit: number): Generator<MergeStep[]> {
   let batch: MergeStep[] = [];
   let open = 0;
   for (const step of steps) {
     const count = openedBy(step).length;
-    if (batch.length > 0 && open + count > limit) {
+    const isAlone = step.kind === "open" && isLopsided(step);
+    if (batch.length > 0 && (isAlone || open + count > limit)) {
       yield batch;
       batch = [];
       open = 0;
     }
+    if (isAlone) {
+      yield [step];
+      continue;
+    }
     batch.push(step);
     open += count;
   }
-  yield batch;
+  if (batch.length > 0) yield batch;
 }
 
 function openedBy(step: MergeStep): Cid[] {

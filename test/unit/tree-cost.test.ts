@@ -91,6 +91,18 @@ describe("what is read", () => {
     expect(merged).toBe(await build(trees, expected));
   });
 
+  test("a merge of few changes follows these, however many rows the other side put between them", async () => {
+    const sparse = new Map([...model(() => "row")].filter((_, index) => index % 70 === 0));
+    const base = await build(trees, sparse);
+    const changes = [350, 7_000, 7_070, 19_600].map((index) => put(index, "new"));
+    const mine = await editTree(trees.nodes, trees.blocks, trees.config, base, changes);
+    const { nodes, blocks, config } = cold();
+    const merged = await mergeTrees(nodes, blocks, config, base, mine, root, () => undefined);
+    expect(blocks.reads.length).toBeLessThan(400);
+    expect(blocks.puts.length).toBeLessThan(40);
+    expect(merged).toBe(await edited([350, 7_000, 7_070, 19_600]));
+  });
+
   test("a range reads each leaf of it once, in growing batches", async () => {
     const { nodes, blocks } = cold();
     let count = 0;
