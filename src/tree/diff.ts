@@ -2,6 +2,7 @@
  * What differs between two trees. Both are descended together, a level of a window in one request; nodes that both trees
  * have are never read, so the cost follows the changes. A third tree may be read beside them, where they differ.
  */
+import { compareBytes } from "../base/bytes.ts";
 import type { Cid } from "../base/ids.ts";
 import { Cursor } from "./cursor.ts";
 import type { Entry } from "./entry.ts";
@@ -37,11 +38,13 @@ export async function* diffBatches(nodes: NodeStore, a: Cid, b: Cid): AsyncGener
   }
 }
 
-/** As `diffBatches`, with what the tree `c` has at the keys, which is read along in the same requests. */
+/** As `diffBatches`, with what the tree `c` has at the keys. Of that only the leaves are read that have such keys in their ranges. */
 export async function* diffBeside(nodes: NodeStore, a: Cid, b: Cid, c: Cid): AsyncGenerator<ChangeBeside[]> {
-  for await (const { opened, bounds } of differing(nodes, [a, b, c], 0)) {
-    const changes = readBeside(compareLeaves(opened, bounds), opened, bounds);
-    if (changes.length > 0) yield changes;
+  for await (const { opened, beside, bounds } of differing(nodes, [a, b, c], 0)) {
+    const changes = compareLeaves(opened, bounds);
+    if (changes.length === 0) continue;
+    const third = await nodes.subtrees(subtreesWith(beside, changes));
+    yield readBeside(changes, opened[0] ?? [], third, bounds);
   }
 }
 
@@ -57,6 +60,8 @@ export async function* differingLeaves(nodes: NodeStore, a: Cid, b: Cid): AsyncG
 interface Window {
   readonly level: number;
   readonly opened: readonly (readonly Opened[])[];
+  /** The third tree's leaves, which are not opened. */
+  readonly beside: readonly Subtree[];
   readonly bounds: Bounds;
 }
 
@@ -80,9 +85,10 @@ export async function* descend(
   const level = Math.max(...fronts.map((front) => front.level));
   const sides = fronts.map((front) => (front.level === level ? front.subtrees : []));
   for (const window of windows(sides, bounds, nodes.batch)) {
-    const opened = await openAll(nodes, window.fronts);
+    const beside = level === 0 ? (window.fronts[2] ?? []) : [];
+    const opened = await openAll(nodes, level === 0 ? window.fronts.slice(0, 2) : window.fronts);
     if (level <= floor) {
-      yield { level, opened, bounds: window.bounds };
+      yield { level, opened, beside, bounds: window.bounds };
       continue;
     }
     const compared = fronts.some((front, side) => side < 2 && front.level === level);
@@ -108,7 +114,22 @@ function compareLeaves([before = [], after = []]: Window["opened"], bounds: Boun
   return changes;
 }
 
-function readBeside(changes: readonly Change[], [before = [], , beside = []]: Window["opened"], bounds: Bounds) {
+/** Those that may have one of the changes' keys; both are in the order of the keys. */
+function subtreesWith(subtrees: readonly Subtree[], changes: readonly Change[]): Subtree[] {
+  let next = 0;
+  return subtrees.filter(({ low, high }) => {
+    for (let change = changes[next]; change !== undefined; change = changes[++next])
+      if (low === undefined || compareBytes(change.key, low) > 0) return compareBytes(change.key, high) <= 0;
+    return false;
+  });
+}
+
+function readBeside(
+  changes: readonly Change[],
+  before: readonly Opened[],
+  beside: readonly Opened[],
+  bounds: Bounds,
+): ChangeBeside[] {
   const [first, third] = [new Cursor(before, bounds), new Cursor(beside, bounds)];
   return changes.map((change): ChangeBeside => {
     const [old, now] = [first.seek(change.key), third.seek(change.key)];
