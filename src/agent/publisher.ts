@@ -111,6 +111,8 @@ export class Publisher {
   #last = { attempts: 0, conflicts: 0 };
   /** The end of the queue: flushes and adoptions run one after the other. */
   #tail: Promise<unknown> = Promise.resolve();
+  /** The end of a catching up that has not begun and has no flush behind it: the newest root is all that later notices want, too. */
+  #notice: Promise<FlushEnd> | undefined;
 
   constructor(options: PublisherOptions) {
     this.#options = options;
@@ -142,12 +144,17 @@ export class Publisher {
 
   /** Publishes what is dirty, or adopts a newer root when nothing is. Never rejects. */
   flush(): Promise<FlushEnd> {
+    this.#notice = undefined;
     return this.#queued(() => this.#publishDirty());
   }
 
   /** The root may have moved: adopts it, after the epoch that waits if there is one. Never rejects. */
   rootMoved(): Promise<FlushEnd> {
-    return this.#queued(() => (this.#held ? this.#publishDirty() : this.#catchUp()));
+    const notice = (this.#notice ??= this.#queued(() => {
+      if (this.#notice === notice) this.#notice = undefined;
+      return this.#held ? this.#publishDirty() : this.#catchUp();
+    }));
+    return notice;
   }
 
   #queued(work: () => Promise<FlushEnd>): Promise<FlushEnd> {
@@ -167,8 +174,7 @@ export class Publisher {
     const changes = await overlay.seal();
     if (changes === undefined) return undefined;
     const context = { bucket, writer, clock, random, log, ...(merge === undefined ? {} : { merge }) };
-    const { lamport } = changes;
-    const begun = { startMs: clock.monotonicMs(), work: workOf(changes), objects: changes.objects.length, lamport };
+    const begun = { startMs: clock.monotonicMs(), work: workOf(changes), objects: changes.objects.length };
     this.#held = true;
     this.#options.heldBase?.stand(this.#base);
     using _ = begun.objects > LARGE_EPOCH_OBJECTS ? this.#options.saveMemory?.() : undefined;
@@ -176,7 +182,7 @@ export class Publisher {
     return { ...begun, outcome: packed(await publishEpoch(context, changes, data, options)) };
   }
 
-  async #conclude({ outcome, work, objects, startMs, lamport }: Attempt): Promise<FlushEnd> {
+  async #conclude({ outcome, work, objects, startMs }: Attempt): Promise<FlushEnd> {
     const { bucket, clock, log, overlay } = this.#options;
     this.#count(outcome);
     switch (outcome.kind) {
@@ -184,7 +190,7 @@ export class Publisher {
         if (objects > LARGE_EPOCH_OBJECTS) this.#options.releaseMemory("now");
         await overlay.published(outcome.epoch);
         this.#held = false;
-        this.#crowded = outcome.epoch.base.seq > lamport;
+        this.#crowded = outcome.crowded;
         this.#options.heldBase?.leave();
         this.#base = baseRootOf(outcome.epoch.base);
         this.#throughput.note(work, clock.monotonicMs() - startMs);
@@ -295,7 +301,6 @@ interface Attempt {
   readonly startMs: number;
   readonly work: Work;
   readonly objects: number;
-  readonly lamport: Lamport;
   readonly outcome: PackedOutcome;
 }
 

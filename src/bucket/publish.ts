@@ -256,7 +256,8 @@ class Publication implements AsyncDisposable {
       objects,
       base: { commit: cid, tree: body.tree, seq: body.seq, changes: await changesFrom(epochTree, body.tree) },
     };
-    return { kind: "published", epoch, root, conflicts, figures: this.#figures() };
+    const crowded = body.seq > this.#changes.lamport || this.#pacing.waited;
+    return { kind: "published", epoch, root, conflicts, crowded, figures: this.#figures() };
   }
 
   /** The root to begin with: behind those who wait already, where others publish all the time. */

@@ -5,6 +5,7 @@
 import type { Cid } from "../base/ids.ts";
 import type { Block, BlockReader } from "../blocks/block-store.ts";
 import type { RootPointer } from "../format/root-object.ts";
+import type { Turn } from "../objects/object-store.ts";
 import type { Root, SwapOutcome } from "../roots/root-store.ts";
 
 export interface BucketRemote extends AsyncDisposable {
@@ -43,9 +44,9 @@ export interface BucketRemote extends AsyncDisposable {
 
   /**
    * Waits in line with other writers who find that they get in each other's way; to be disposed when the swap is through. Advisory: a
-   * swap needs no turn, whoever waits too long goes on without one, and it never rejects. Undefined where there is no line.
+   * swap needs no turn, and it never rejects. Undefined where there is no line, and for who waited in it in vain.
    */
-  takeTurn?(): Promise<Disposable> | undefined;
+  takeTurn?(): Promise<Turn | undefined> | undefined;
 
   /** Calls `changed` when the root may have moved (watched and polled), until disposed. */
   watch(changed: () => void): Disposable;

@@ -171,7 +171,7 @@ function routesOf(parts: MasterParts): Route[] {
     ...accountRoutes(parts),
     ...blockRoutes(parts),
     ...ingestRoutes(parts),
-    ...bucketRoutes(parts.bucketRoots, parts.clock),
+    ...bucketRoutes(parts.bucketRoots, parts.clock, parts.random),
     ...collectionRoutes(parts.collector),
   ];
 }

@@ -5,6 +5,8 @@ import { MAX_BLOCK_ACCEPTED } from "../base/limits.ts";
 export interface Capabilities {
   /** Whether it tells of new roots by server-sent events; else it is polled. */
   readonly watch: boolean;
+  /** Whether writers can wait in line for one another. */
+  readonly turns: boolean;
   /** The longest block that it takes, in bytes. */
   readonly maxBlock: number;
 }
@@ -15,7 +17,7 @@ const FORMAT = 1;
 /** From the answer of `GET /fula/capabilities`. Throws `not_supported` for a server that does not serve our buckets. */
 export function parseCapabilities(origin: string, value: unknown): Capabilities {
   const said: Record<string, unknown> = typeof value === "object" && value !== null ? { ...value } : {};
-  const { formats, watch, maxBlock } = said;
+  const { formats, watch, turns, maxBlock } = said;
   if (!Array.isArray(formats) || !formats.includes(FORMAT)) {
     throw new SynclineError("not_supported", `${origin} does not serve buckets of format ${FORMAT}.`, {
       hint: Array.isArray(formats)
@@ -24,5 +26,9 @@ export function parseCapabilities(origin: string, value: unknown): Capabilities 
     });
   }
   const isSize = typeof maxBlock === "number" && Number.isSafeInteger(maxBlock) && maxBlock > 0;
-  return { watch: watch === true, maxBlock: isSize ? Math.min(maxBlock, MAX_BLOCK_ACCEPTED) : MAX_BLOCK_ACCEPTED };
+  return {
+    watch: watch === true,
+    turns: turns === true,
+    maxBlock: isSize ? Math.min(maxBlock, MAX_BLOCK_ACCEPTED) : MAX_BLOCK_ACCEPTED,
+  };
 }

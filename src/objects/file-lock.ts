@@ -13,14 +13,8 @@ import { SynclineError } from "../base/errors.ts";
 import { LOCK_WAIT_MS } from "../base/limits.ts";
 import type { Random } from "../base/random.ts";
 import { type Disk, failedWith, NO_LINKS } from "./disk.ts";
+import { describeHolder, type LockHolder, parseHolder } from "./lock-holder.ts";
 import { isGone, type ProcessIdentity, readOwnIdentity } from "./process-identity.ts";
-
-export interface LockHolder extends ProcessIdentity {
-  /** Tells this taking of the lock from any other. */
-  readonly nonce: string;
-  /** RFC 3339, for people. */
-  readonly created: string;
-}
 
 export interface FileLockOptions {
   readonly disk: Disk;
@@ -29,8 +23,6 @@ export interface FileLockOptions {
   readonly path: string;
   /** A path beside it for a temporary file. */
   readonly temporary: () => Promise<string>;
-  /** How long it is waited, so many tries behind the first, before the next one. Short by default: it is held for moments. */
-  readonly pauseMs?: (tries: number) => number;
 }
 
 export class FileLock {
@@ -113,7 +105,7 @@ export class FileLock {
 
   /** Returns the nonce under which the lock at `path` is held now; undefined if it is not wanted any more. */
   async #acquire(path: string, deadlineMs: number, wanted: Wanted): Promise<string | undefined> {
-    const { clock, random, pauseMs = shortPause } = this.#options;
+    const { clock, random } = this.#options;
     const holder = await this.#self();
     const temporary = await this.#options.temporary();
     await this.#make(temporary, holder);
@@ -277,7 +269,8 @@ type Wanted = () => Promise<boolean>;
 export type Confirm = () => Promise<void>;
 const always: Wanted = async () => true;
 
-const shortPause = (tries: number) => Math.min(2 ** tries, 16);
+/** Short: it is held for moments. */
+const pauseMs = (tries: number) => Math.min(2 ** tries, 16);
 const UNREADABLE_MS = 1_000;
 const CLAIM_PREFIX = "lock-takeover-";
 interface SeenLock {
@@ -285,26 +278,6 @@ interface SeenLock {
   readonly modifiedMs: number;
   /** Undefined when the text names none. */
   readonly holder: LockHolder | undefined;
-}
-
-function parseHolder(text: string): LockHolder | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return isHolder(value) ? value : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function isHolder(value: unknown): value is LockHolder {
-  if (typeof value !== "object" || value === null) return false;
-  const { host, boot, namespace, nonce, created, pid, started } = value as Record<string, unknown>;
-  const texts = [host, boot, namespace, created].every((text) => typeof text === "string");
-  return texts && typeof nonce === "string" && /^[0-9a-f]{24}$/.test(nonce) && isCount(pid) && isCount(started);
-}
-
-function isCount(value: unknown): boolean {
-  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
 }
 
 /** The second lock, that of replacing this very lock. A claim may be unreadable, too, and must not be its own. */
@@ -340,9 +313,4 @@ function locked(path: string, holder: LockHolder | undefined): SynclineError {
   return new SynclineError("bucket_locked", `The bucket is locked by ${describeHolder(holder)} (${path}).`, {
     hint: "If that process is not running any more, free the bucket with `syncline unlock URL`.",
   });
-}
-
-function describeHolder(holder: LockHolder | undefined): string {
-  if (holder === undefined) return "someone unknown";
-  return `process ${holder.pid} on ${holder.host.split("/").pop() ?? "?"} since ${holder.created}`;
 }

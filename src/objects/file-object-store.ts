@@ -15,9 +15,9 @@ import { type Disk, failedWith, NO_LINKS, readUpTo, storeError, systemDisk, unre
 import { DurableFolder, type LinkOutcome, type StagedFile, TEMPORARY } from "./durable-folder.ts";
 import { FileLock } from "./file-lock.ts";
 import { Turns } from "./turns.ts";
-import { watchFolder } from "./folder-watch.ts";
+import { watchFile, watchFolder } from "./folder-watch.ts";
 import { endsEarly, objectNotFound, tokenOf } from "./object-store.ts";
-import type { ByteRange, ObjectBody, ObjectInfo, ObjectStore, PutOutcome, StoredObject } from "./object-store.ts";
+import type { ByteRange, ObjectBody, ObjectInfo, ObjectStore, PutOutcome, StoredObject, Turn } from "./object-store.ts";
 
 export interface FileObjectStoreOptions {
   readonly path: string;
@@ -44,9 +44,8 @@ export class FileObjectStore implements ObjectStore {
     this.#disk = disk;
     const folder = new DurableFolder(path, disk, random, () => Number(clock.nowNs() / 1_000_000n));
     this.#folder = folder;
-    const lock = { disk, clock, random, temporary: () => folder.temporaryPath() };
-    this.#lock = new FileLock({ ...lock, path: join(path, LOCK) });
-    this.#turns = new Turns({ ...lock, path: join(path, TURN) });
+    this.#lock = new FileLock({ disk, clock, random, path: join(path, LOCK), temporary: () => folder.temporaryPath() });
+    this.#turns = new Turns({ disk, clock, random, path: join(path, TURNS), watch: watchFile });
   }
 
   initialize(): Promise<void> {
@@ -164,10 +163,15 @@ export class FileObjectStore implements ObjectStore {
   }
 
   breakLock(force: boolean): Promise<string | undefined> {
-    return this.#doing("unlocking", () => this.#lock.break(force));
+    return this.#doing("unlocking", async () => {
+      await this.#turns.break(force);
+      // Lines were made of a lock once.
+      await this.#disk.unlink(this.#file(OLD_TURN)).catch(() => {});
+      return this.#lock.break(force);
+    });
   }
 
-  takeTurn(): Promise<Disposable> {
+  takeTurn(): Promise<Turn | undefined> {
     return this.#turns.take();
   }
 
@@ -256,14 +260,15 @@ export class FileObjectStore implements ObjectStore {
 }
 
 const LOCK = "lock";
-const TURN = "turn";
+const TURNS = "turns";
+const OLD_TURN = "turn";
 /** Enough for what is read again and again, such as the root; of what is forgotten a sync is asked for once more. */
 const DURABLE_KEPT = 128;
 const FOLDERS = ["commit/", "pack/", "run/", "lease/", "bases/"];
 const TOP_OBJECTS = new Set(["genesis", "root"]);
 /** What may stand in the folder of a bucket. A fresh ext4 has lost+found. */
 const OURS = new RegExp(
-  `^(commit|pack|run|lease|bases|${TEMPORARY}|genesis|root|${LOCK}|${LOCK}-takeover-.*|${TURN}|lost\\+found)$`,
+  `^(commit|pack|run|lease|bases|${TEMPORARY}|genesis|root|${LOCK}|${LOCK}-takeover-.*|${TURNS}|${OLD_TURN}|lost\\+found)$`,
 );
 /** A rename that failed so has changed nothing. */
 const NOT_RENAMED = ["ENOSPC", "EDQUOT", "ENOENT", "EACCES", "EPERM", "EROFS"];

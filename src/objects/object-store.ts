@@ -53,7 +53,7 @@ export interface ObjectStore extends AsyncDisposable {
   now(): Promise<number | undefined>;
 
   /** A line in which writers may wait for one another, as BucketRemote.takeTurn. Absent where there is none. */
-  takeTurn?(): Promise<Disposable>;
+  takeTurn?(): Promise<Turn | undefined>;
 
   /**
    * Frees a store that has a lock from whoever holds it, and says who that was; undefined if nobody did. Throws `bucket_locked`
@@ -63,6 +63,12 @@ export interface ObjectStore extends AsyncDisposable {
 
   /** Calls `changed` soon after an object may have changed. A hint: it may miss changes, or call without one. */
   watch?(name: string, changed: () => void): Disposable;
+}
+
+/** A writer's turn, until it is disposed. */
+export interface Turn extends Disposable {
+  /** Whether others were in the line before. */
+  readonly waited: boolean;
 }
 
 /** The chunks of an object, in order. */

@@ -55,7 +55,12 @@ export class HttpRootStore implements RootStore {
   }
 
   /** Also throws `missing_blocks` (a MissingBlocks), and what the master refuses the commit for; then nothing changed. */
-  async swap(name: BucketName, expected: Cid | undefined, next: Cid): Promise<SwapOutcome> {
+  async swap(
+    name: BucketName,
+    expected: Cid | undefined,
+    next: Cid,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<SwapOutcome> {
     const body = Buffer.from(JSON.stringify({ root: next }));
     const condition = expected === undefined ? { "if-none-match": "*" } : { "if-match": `"${expected}"` };
     await this.#reach(() => this.#master.capabilities());
@@ -64,7 +69,7 @@ export class HttpRootStore implements RootStore {
       answer = await this.#master.call({
         method: "PUT",
         path: rootPath(name),
-        headers: condition,
+        headers: { ...headers, ...condition },
         body: { type: "application/json", bytes: body.length, pieces: [body] },
         statuses: [200, 409, 412, ...SERVER_ERRORS],
         silenceMs: MASTER_SWAP_MS,

@@ -3,6 +3,7 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import type { Cid, Lamport } from "../../src/base/ids.ts";
 import { silentLog } from "../../src/base/log.ts";
+import { systemRandom } from "../../src/base/random.ts";
 import { walletSigner } from "../../src/crypto/wallet.ts";
 import { skipSeq } from "../../src/format/commit-body.ts";
 import { BucketRoots } from "../../src/master/roots/bucket-roots.ts";
@@ -65,7 +66,7 @@ test(
           alarm: new RootAlarm(silentLog),
           compareAndSwap: true,
         });
-        const routes = bucketRoutes(roots, clock);
+        const routes = bucketRoutes(roots, clock, systemRandom);
         const accepted: MadeCommit[] = [];
         const ask = (method: "GET" | "PUT", headers: Record<string, string> = {}, root?: Cid) =>
           answerOf(routes, {

@@ -248,7 +248,7 @@ describe("capabilities", () => {
   test("what is not said counts as no", async () => {
     const server = await scriptedServer();
     server.capabilities = { formats: [1], watch: "yes", maxBlock: -1 };
-    expect(await connect(server).capabilities()).toEqual({ watch: false, maxBlock: 4_194_304 });
+    expect(await connect(server).capabilities()).toEqual({ watch: false, turns: false, maxBlock: 4_194_304 });
   });
 });
 
@@ -385,7 +385,7 @@ function fakeMaster(address: string, { answers = true } = {}): FakeMaster {
     },
     async capabilities() {
       master.probes++;
-      return answers ? { watch: true, maxBlock: 1 } : new Promise(() => {});
+      return answers ? { watch: true, turns: true, maxBlock: 1 } : new Promise(() => {});
     },
     async [Symbol.asyncDispose]() {},
   };

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { SynclineError } from "../../src/base/errors.ts";
+import type { Clock } from "../../src/base/clock.ts";
 import type { Cid, FileId, Ino } from "../../src/base/ids.ts";
 import type { Bucket, CurrentRoot } from "../../src/bucket/bucket.ts";
 import { resolvePath } from "../../src/bucket/fs-reader.ts";
@@ -140,7 +141,7 @@ describe("publishing", () => {
     const turns = { taken: 0, over: 0 };
     remote.takeTurn = async () => {
       turns.taken++;
-      return { [Symbol.dispose]: () => void turns.over++ };
+      return { waited: false, [Symbol.dispose]: () => void turns.over++ };
     };
     const atSwaps: (typeof turns)[] = [];
     remote.beforeSwap = async () => {
@@ -158,7 +159,7 @@ describe("publishing", () => {
     let taken = 0;
     remote.takeTurn = async () => {
       taken++;
-      return { [Symbol.dispose]: () => {} };
+      return { waited: false, [Symbol.dispose]: () => {} };
     };
     const base = await root(bucket);
     await publish(other, 1, [born(2, "a", "a")]);
@@ -171,6 +172,37 @@ describe("publishing", () => {
     const { changes, data } = epochOf({ commit: commit.cid, seq: commit.body.seq }, 3, [born(2, "more", "o")]);
     await publishEpoch(me, changes, data, { crowded: true });
     expect(taken).toBe(2);
+  });
+
+  test("a writer that waited in line in vain backs off, and does not wait in it again for this epoch", async () => {
+    const { remote, bucket, me, other } = await world();
+    const base = await root(bucket);
+    let waited = 0;
+    remote.takeTurn = async () => void waited++;
+    let [depth, epoch] = [0, 0];
+    remote.beforeSwap = async () => {
+      if (depth > 0 || epoch === 3) return;
+      depth++;
+      await publish(other, ++epoch, [born(2, `t${epoch}`, "t")]);
+      depth--;
+    };
+    const pauses: number[] = [];
+    const clock: Clock = { ...me.clock, sleep: async (ms) => void pauses.push(ms) };
+    const { changes, data } = epochOf({ commit: base.commit.cid, seq: base.commit.body.seq }, 1, [
+      born(2, "ours", "o"),
+    ]);
+    expect((await publishEpoch({ ...me, clock }, changes, data)).kind).toBe("published");
+    expect({ waited, pauses: pauses.length }).toEqual({ waited: 1, pauses: 3 });
+  });
+
+  test("who waited behind others in line says so, although nobody published meanwhile", async () => {
+    const { remote, bucket, me } = await world();
+    remote.takeTurn = async () => ({ waited: true, [Symbol.dispose]: () => {} });
+    const { commit } = await root(bucket);
+    const at = { commit: commit.cid, seq: commit.body.seq };
+    const { changes, data } = epochOf(at, 1, [born(2, "a", "a")]);
+    const behind = await publishEpoch(me, changes, data, { crowded: true });
+    expect(behind).toMatchObject({ kind: "published", crowded: true });
   });
 
   test("a writer that always loses keeps its epoch and says so", async () => {

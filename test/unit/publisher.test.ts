@@ -117,6 +117,25 @@ describe("a publisher", () => {
     expect(order).toEqual(["overlay", "0", "overlay", "1", "2"]);
   });
 
+  test("reads the root once for all notices that come before it does, and again for one that comes later", async () => {
+    const { publisher, remote, elsewhere } = await world();
+    await elsewhere(born("theirs"));
+    let reads = 0;
+    const readRoot = remote.readRoot.bind(remote);
+    remote.readRoot = () => {
+      reads++;
+      return readRoot();
+    };
+    const first = publisher.rootMoved();
+    const others = Array.from({ length: 5 }, () => publisher.rootMoved());
+    expect(await Promise.all([first, ...others])).toEqual(Array.from({ length: 6 }, () => DONE));
+    expect(reads).toBe(1);
+    await elsewhere(born("more"));
+    reads = 0;
+    expect(await publisher.rootMoved()).toEqual(DONE);
+    expect({ reads, seq: publisher.state().base.seq }).toEqual({ reads: 1, seq: 3 });
+  });
+
   test("keeps a sealed epoch while the bucket is away, says so, and publishes it first when it is back", async () => {
     const { publisher, overlay, remote, files, warnings } = await world();
     overlay.edit(born("a"));
@@ -232,7 +251,7 @@ describe("a publisher", () => {
     let taken = 0;
     remote.takeTurn = async () => {
       taken++;
-      return { [Symbol.dispose]: () => {} };
+      return { waited: false, [Symbol.dispose]: () => {} };
     };
     const flushed = async (file: string) => {
       overlay.edit(born(file));

@@ -6,6 +6,7 @@ import type { Cid } from "../../src/base/ids.ts";
 import type { LogFields } from "../../src/base/log.ts";
 import { OWNER_CHECKS_AT_ONCE } from "../../src/base/limits.ts";
 import { silentLog } from "../../src/base/log.ts";
+import { systemRandom } from "../../src/base/random.ts";
 import type { Answer } from "../../src/master/http/route.ts";
 import { BucketRoots } from "../../src/master/roots/bucket-roots.ts";
 import { RootAlarm } from "../../src/master/roots/root-alarm.ts";
@@ -360,7 +361,11 @@ async function master({ compareAndSwap = true } = {}) {
   const log = { ...silentLog, warn: (message: string, _fields?: LogFields) => void warnings.push(message) };
   const clock = new ManualClock();
   const alarm = new RootAlarm(silentLog);
-  const routes = bucketRoutes(new BucketRoots({ roots, stores, clock, log, alarm, compareAndSwap }), clock);
+  const routes = bucketRoutes(
+    new BucketRoots({ roots, stores, clock, log, alarm, compareAndSwap }),
+    clock,
+    systemRandom,
+  );
   const ask = (
     method: "GET" | "PUT",
     path: string,

@@ -1,54 +1,242 @@
-import { mkdir, readdir } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, readdir, utimes, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { expect, test } from "vitest";
 import { type Clock, systemClock } from "../../src/base/clock.ts";
 import { systemRandom } from "../../src/base/random.ts";
-import { systemDisk } from "../../src/objects/disk.ts";
-import { Turns } from "../../src/objects/turns.ts";
+import { type Disk, systemDisk } from "../../src/objects/disk.ts";
+import { watchFile, type WatchFile } from "../../src/objects/folder-watch.ts";
+import { type ProcessIdentity, readOwnIdentity } from "../../src/objects/process-identity.ts";
+import { placeName, Turns } from "../../src/objects/turns.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
-/** A clock on which waiting takes no time. */
-function hurriedClock(): Clock {
-  let nowMs = 0;
-  return { ...systemClock, monotonicMs: () => nowMs, sleep: async (ms) => void (nowMs += ms) };
+/** Waiting takes no time on it. */
+class HurriedClock implements Clock {
+  nowMs = 0;
+  nowNs = () => systemClock.nowNs();
+  monotonicMs = () => this.nowMs;
+  async sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    this.nowMs += ms;
+  }
+  after = systemClock.after;
 }
 
-async function lineIn(folder: string, clock: Clock = systemClock): Promise<Turns> {
-  await mkdir(join(folder, "tmp"), { recursive: true });
-  const temporary = async () => join(folder, "tmp", Buffer.from(systemRandom.bytes(8)).toString("hex"));
-  return new Turns({ disk: systemDisk, clock, random: systemRandom, path: join(folder, "turn"), temporary });
+/** On which nobody ever waits for too long, however slow the machine is. */
+const patientClock: Clock = { ...systemClock, monotonicMs: () => 0 };
+
+/** One on which nothing happens unless it is heard. */
+const standingClock: Clock = {
+  ...patientClock,
+  sleep: (_ms, signal) => new Promise((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason))),
+};
+
+const deaf: WatchFile = () => ({ [Symbol.dispose]: () => {} });
+
+interface LineOptions {
+  readonly clock?: Clock;
+  readonly disk?: Disk;
+  readonly watch?: WatchFile;
 }
 
-test("writers have their turns one after the other, and nothing of them stays", async () => {
+function lineIn(
+  folder: string,
+  { clock = systemClock, disk = systemDisk, watch = watchFile }: LineOptions = {},
+): Turns {
+  return new Turns({ disk, clock, random: systemRandom, path: join(folder, "turns"), watch });
+}
+
+/** Whose dates of files are the order in which they were made: a real disk's are too coarse for a test. */
+function orderlyDisk(): Disk {
+  const made: string[] = [];
+  return {
+    ...systemDisk,
+    open: async (path, flags) => {
+      made.push(String(path));
+      return systemDisk.open(path, flags);
+    },
+    stat: (async (path: string) => {
+      const stat = await systemDisk.stat(path);
+      stat.mtimeMs = made.indexOf(path);
+      return stat;
+    }) as Disk["stat"],
+  };
+}
+
+const waiting = (folder: string) => readdir(join(folder, "turns"));
+
+/** A place in the line, of this process but for the changes. */
+async function taken(folder: string, changes: Partial<ProcessIdentity>, agoMs = 1_000): Promise<string> {
+  await mkdir(join(folder, "turns"), { recursive: true });
+  const name = placeName(systemRandom, { ...(await readOwnIdentity(systemDisk)), ...changes });
+  const path = join(folder, "turns", name);
+  await writeFile(path, "");
+  await utimes(path, new Date(), new Date(Date.now() - agoMs));
+  return path;
+}
+
+test("writers have their turns in the order in which they came, and nothing of them stays", async () => {
   const folder = await temporaryFolder();
-  const lines = await Promise.all(Array.from({ length: 5 }, () => lineIn(folder)));
-  let now = 0;
-  let had = 0;
-  await Promise.all(
-    lines.map(async (line) => {
-      using _ = await line.take();
-      expect(++now).toBe(1);
-      await systemClock.sleep(1);
-      now--;
-      had++;
-    }),
-  );
-  expect(had).toBe(5);
-  await expect.poll(() => readdir(folder)).toEqual(["tmp"]);
-  expect(await readdir(join(folder, "tmp"))).toEqual([]);
+  const disk = orderlyDisk();
+  const order: number[] = [];
+  const first = await lineIn(folder, { disk }).take();
+  const others: Promise<void>[] = [];
+  const inTurn = async (who: number) => {
+    const turn = await lineIn(folder, { disk, clock: patientClock }).take();
+    expect(turn?.waited).toBe(true);
+    order.push(who);
+    turn?.[Symbol.dispose]();
+  };
+  for (let who = 0; who < 4; who++) {
+    others.push(inTurn(who));
+    await expect.poll(() => waiting(folder), { timeout: 20_000 }).toHaveLength(who + 2);
+  }
+  expect({ waited: first?.waited, order }).toEqual({ waited: false, order: [] });
+  first?.[Symbol.dispose]();
+  await Promise.all(others);
+  expect(order).toEqual([0, 1, 2, 3]);
+  await expect.poll(() => waiting(folder), { timeout: 20_000 }).toEqual([]);
 });
 
-test("whoever waited long goes on without a turn, and so does who cannot wait here", async () => {
+test("no two wait for one another: a place keeps the date with which the others first saw it", async () => {
   const folder = await temporaryFolder();
-  using _held = await (await lineIn(folder)).take();
-  using _tired = await (await lineIn(folder, hurriedClock())).take();
-  expect(await readdir(folder)).toContain("turn");
-  const nowhere = new Turns({
-    disk: systemDisk,
-    clock: systemClock,
-    random: systemRandom,
-    path: join(folder, "gone", "turn"),
-    temporary: async () => join(folder, "gone", "tmp"),
-  });
-  using _none = await nowhere.take();
+  const first = await lineIn(folder).take();
+  const dates = async () => {
+    const names = (await waiting(folder)).toSorted();
+    return Promise.all(names.map(async (name) => [name, (await systemDisk.stat(join(folder, "turns", name))).mtimeMs]));
+  };
+  const seen: unknown[] = [];
+  const disk: Disk = {
+    ...systemDisk,
+    open: async (...where) => {
+      const file = await systemDisk.open(...where);
+      seen.push(await dates());
+      return file;
+    },
+  };
+  const second = lineIn(folder, { disk, clock: patientClock }).take();
+  await expect.poll(() => seen, { timeout: 20_000 }).toHaveLength(1);
+  first?.[Symbol.dispose]();
+  using turn = await second;
+  expect(turn).toBeDefined();
+  expect(seen[0]).toEqual(expect.arrayContaining(await dates()));
+});
+
+test("the end of the turn before is heard, without looking again and again", async () => {
+  const folder = await temporaryFolder();
+  const disk = orderlyDisk();
+  const first = await lineIn(folder, { disk }).take();
+  const [place] = await waiting(folder);
+  const hints: (() => void)[] = [];
+  const watch: WatchFile = (path, changed) => {
+    expect(path).toBe(join(folder, "turns", place ?? ""));
+    hints.push(changed);
+    return deaf(path, changed);
+  };
+  const second = lineIn(folder, { disk, clock: standingClock, watch }).take();
+  await expect.poll(() => hints, { timeout: 20_000 }).toHaveLength(1);
+  first?.[Symbol.dispose]();
+  await expect.poll(() => waiting(folder), { timeout: 20_000 }).toHaveLength(1);
+  hints[0]?.();
+  using turn = await second;
+  expect(turn).toBeDefined();
+});
+
+test("where nothing can be heard the turn comes all the same", async () => {
+  const folder = await temporaryFolder();
+  const disk = orderlyDisk();
+  const first = await lineIn(folder, { disk }).take();
+  const second = lineIn(folder, { disk, watch: deaf, clock: patientClock }).take();
+  await expect.poll(() => waiting(folder), { timeout: 20_000 }).toHaveLength(2);
+  first?.[Symbol.dispose]();
+  using turn = await second;
+  expect(turn).toBeDefined();
+});
+
+test("hints for nothing neither give a turn nor end the wait, nor make it a busy one", async () => {
+  const folder = await temporaryFolder();
+  await taken(folder, {});
+  const clock = new HurriedClock();
+  let hints = 0;
+  const watch: WatchFile = (_path, changed) => {
+    hints++;
+    changed();
+    return deaf("", changed);
+  };
+  expect(await lineIn(folder, { clock, watch }).take()).toBeUndefined();
+  expect(clock.nowMs).toBeGreaterThanOrEqual(5_000);
+  expect(hints).toBeLessThan(500);
+});
+
+test("a line that does not move is left after a while, and so is one that nobody can wait in", async () => {
+  const folder = await temporaryFolder();
+  const path = await taken(folder, { host: "id/another" });
+  const clock = new HurriedClock();
+  expect(await lineIn(folder, { clock, watch: deaf }).take()).toBeUndefined();
+  expect(clock.nowMs).toBeGreaterThanOrEqual(5_000);
+  expect(clock.nowMs).toBeLessThan(6_000);
+  await expect.poll(() => waiting(folder)).toEqual([basename(path)]);
+  expect(await lineIn(join(folder, "nowhere", "at all")).take()).toBeUndefined();
+});
+
+test("a line that moves is not left that soon", async () => {
+  const folder = await temporaryFolder();
+  const paths: string[] = [];
+  for (let who = 0; who < 4; who++) paths.push(await taken(folder, { host: "id/another" }, 20_000 - 5_000 * who));
+  const clock = new HurriedClock();
+  const pass = clock.sleep.bind(clock);
+  clock.sleep = async (ms, signal) => {
+    await pass(ms, signal);
+    if (clock.nowMs > (5 - paths.length) * 4_000) await systemDisk.unlink(paths.shift() ?? "");
+  };
+  using turn = await lineIn(folder, { clock, watch: deaf }).take();
+  expect(turn).toBeDefined();
+  expect(clock.nowMs).toBeGreaterThan(15_000);
+});
+
+test("the turn of a process that has ended is over, and so is that of a machine of which nothing was heard for a minute", async () => {
+  const folder = await temporaryFolder();
+  const clock = new HurriedClock();
+  const own = await readOwnIdentity(systemDisk);
+  await taken(folder, { started: own.started + 1 });
+  {
+    using turn = await lineIn(folder, { clock, watch: deaf }).take();
+    expect(turn?.waited).toBe(true);
+  }
+  const orphan = await taken(folder, { host: "id/another" });
+  await utimes(orphan, new Date(), new Date(Date.now() - 61_000));
+  using turn = await lineIn(folder, { clock, watch: deaf }).take();
+  expect(turn?.waited).toBe(true);
+  expect(clock.nowMs).toBeLessThan(5_000);
+});
+
+test("the age of a turn goes by the store's dates, whatever this machine takes the time to be", async () => {
+  const folder = await temporaryFolder();
+  const path = await taken(folder, { host: "id/another" });
+  const clock = new HurriedClock();
+  clock.nowNs = () => systemClock.nowNs() + 3_600_000_000_000n;
+  expect(await lineIn(folder, { clock, watch: deaf }).take()).toBeUndefined();
+  expect(await waiting(folder)).toContain(basename(path));
+});
+
+test("a place that nobody may remove is waited behind like any other", async () => {
+  const folder = await temporaryFolder();
+  const path = await taken(folder, { started: 1 });
+  const unlink: Disk["unlink"] = async (which) => {
+    if (which === path) throw new RangeError("EACCES");
+    await systemDisk.unlink(which);
+  };
+  const clock = new HurriedClock();
+  expect(await lineIn(folder, { clock, watch: deaf, disk: { ...systemDisk, unlink } }).take()).toBeUndefined();
+});
+
+test("whose place somebody removes goes on without a turn", async () => {
+  const folder = await temporaryFolder();
+  const disk = orderlyDisk();
+  using _first = await lineIn(folder, { disk }).take();
+  const [holder] = await waiting(folder);
+  const second = lineIn(folder, { disk }).take();
+  const its = async () => (await waiting(folder)).find((name) => name !== holder);
+  await expect.poll(its, { timeout: 20_000 }).toBeDefined();
+  await systemDisk.unlink(join(folder, "turns", (await its()) ?? ""));
+  expect(await second).toBeUndefined();
 });

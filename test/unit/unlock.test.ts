@@ -1,11 +1,13 @@
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { systemRandom } from "../../src/base/random.ts";
 import { runCommandLine } from "../../src/cli/program.ts";
 import { register } from "../../src/cli/unlock.ts";
 import { systemDisk } from "../../src/objects/disk.ts";
 import { readOwnIdentity, type ProcessIdentity } from "../../src/objects/process-identity.ts";
 import { createFakeRuntime } from "../support/fake-runtime.ts";
+import { placeName } from "../../src/objects/turns.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
 const NONCE = "ab".repeat(12);
@@ -66,6 +68,19 @@ describe("unlock", () => {
     await writeFile(join(path, `lock-takeover-${NONCE}`), JSON.stringify({ ...far, nonce: NONCE, created: "then" }));
     await unlock(path);
     expect(await readdir(path)).toEqual(["genesis"]);
+  });
+
+  test("also ends the turns of others' machines, those of older versions too, but none of a process that runs here", async () => {
+    const path = await lockedBucket(far);
+    await mkdir(join(path, "turns"));
+    const [own, others] = [await readOwnIdentity(systemDisk), far].map((who) => placeName(systemRandom, who));
+    for (const name of [own, others]) await writeFile(join(path, "turns", name ?? ""), "");
+    await writeFile(join(path, "turn"), JSON.stringify({ ...far, nonce: NONCE, created: "then" }));
+    expect(await unlock(path)).toMatchObject({ status: 0 });
+    expect(await readdir(join(path, "turns"))).toEqual([own]);
+    await unlock(path, "--force");
+    expect(await readdir(join(path, "turns"))).toEqual([]);
+    expect((await readdir(path)).toSorted()).toEqual(["genesis", "turns"]);
   });
 
   test("removes a lock that names nobody", async () => {

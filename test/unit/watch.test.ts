@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { silentLog } from "../../src/base/log.ts";
 import { MAX_WATCHES, WATCH_COMMENT_MS } from "../../src/base/limits.ts";
+import { systemRandom } from "../../src/base/random.ts";
 import type { Answer } from "../../src/master/http/route.ts";
 import { BucketRoots } from "../../src/master/roots/bucket-roots.ts";
 import { RootAlarm } from "../../src/master/roots/root-alarm.ts";
@@ -137,7 +138,7 @@ async function bucket() {
     alarm: new RootAlarm(silentLog),
     compareAndSwap: true,
   });
-  const routes = bucketRoutes(roots, clock);
+  const routes = bucketRoutes(roots, clock, systemRandom);
   const caller = chain.owner.wallet;
   const last = new Map<string, MadeCommit>();
   const publish = async (of = chain, name = "demo"): Promise<MadeCommit> => {

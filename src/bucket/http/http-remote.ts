@@ -8,12 +8,14 @@ import type { Block } from "../../blocks/block-store.ts";
 import { HttpBlockStore } from "../../blocks/http-block-store.ts";
 import { decodeCommit } from "../../format/commit.ts";
 import type { Master } from "../../net/master-connection.ts";
+import type { Turn } from "../../objects/object-store.ts";
 import { bucketPath, HttpRootStore } from "../../roots/http-root-store.ts";
 import type { BucketName, Root, SwapOutcome } from "../../roots/root-store.ts";
 import type { BucketRemote, Upload, UploadSession } from "../remote.ts";
 import { HttpUpload, type LocalBlocks } from "./http-upload.ts";
 import { collectAtMaster, type MasterCollection } from "./master-collection.ts";
 import { watchMaster } from "./root-watch.ts";
+import { HttpTurns } from "./turns.ts";
 
 export interface HttpRemoteOptions {
   /** For people. */
@@ -34,6 +36,7 @@ export class HttpRemote implements BucketRemote {
   readonly blocks: HttpBlockStore;
   readonly #options: HttpRemoteOptions;
   readonly #roots: HttpRootStore;
+  readonly #turns: HttpTurns;
   readonly #lost = new Set<Cid>();
   readonly #own = new BoundedMap<Cid, true>(OWN_ROOTS);
 
@@ -42,6 +45,7 @@ export class HttpRemote implements BucketRemote {
     this.#options = options;
     this.#roots = new HttpRootStore(options.master);
     this.blocks = new HttpBlockStore(options.master, options.clock);
+    this.#turns = new HttpTurns(options.master, bucketPath(options.name));
   }
 
   async readGenesis(): Promise<Uint8Array> {
@@ -68,6 +72,10 @@ export class HttpRemote implements BucketRemote {
 
   beginUpload(): UploadSession {
     return this.#session();
+  }
+
+  takeTurn(): Promise<Turn | undefined> {
+    return this.#turns.take();
   }
 
   /** Has the master collect the garbage of the bucket's owner. Throws as `collectAtMaster`. */
@@ -109,6 +117,7 @@ export class HttpRemote implements BucketRemote {
       local: this.#options.local,
       clock: this.#options.clock,
       random: this.#options.random,
+      turns: this.#turns,
       committed: ({ commit }) => this.#own.set(commit, true),
     });
   }

@@ -24,6 +24,7 @@ import type { HttpBlockStore } from "../../blocks/http-block-store.ts";
 import { MissingBlocks, type HttpRootStore } from "../../roots/http-root-store.ts";
 import type { BucketName, Root, SwapOutcome } from "../../roots/root-store.ts";
 import type { PreparedSwap, Upload, UploadSession } from "../remote.ts";
+import type { HttpTurns } from "./turns.ts";
 
 /** As a block cache is read; never throws. */
 export type LocalBlocks = Pick<BlockCache, "held">;
@@ -37,6 +38,7 @@ export interface HttpUploadTools {
   readonly lost: Set<Cid>;
   /** Copies of blocks on this machine: what a master lost can be sent to it again. */
   readonly local: LocalBlocks | undefined;
+  readonly turns: Pick<HttpTurns, "headers" | "swapped">;
   /** Called with each root that a swap of this session put in place. */
   readonly committed: (root: Root) => void;
   readonly clock: Clock;
@@ -189,10 +191,11 @@ export class HttpUpload implements UploadSession {
   }
 
   async #sendSwap(expected: Root | undefined, commit: Cid): Promise<SwapOutcome> {
-    const { roots, name, lost, committed } = this.#tools;
-    const outcome = await roots.swap(name, expected?.commit, commit);
+    const { roots, name, lost, turns, committed } = this.#tools;
+    const outcome = await roots.swap(name, expected?.commit, commit, turns.headers);
     if (outcome.kind === "committed") {
       lost.clear();
+      turns.swapped();
       committed(outcome.root);
     }
     return outcome;

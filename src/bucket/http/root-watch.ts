@@ -12,6 +12,7 @@ import {
   RECONNECT_MAX_MS,
 } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
+import { Spaced, WATCH_SPACING_MS } from "../../base/spaced.ts";
 import { serverEvents } from "../../net/event-stream.ts";
 import type { Master } from "../../net/master-connection.ts";
 import { rootFrom } from "../../roots/http-root-store.ts";
@@ -30,7 +31,10 @@ export interface WatchOptions {
 
 const UNREACHABLE = "unreachable";
 
-/** Calls `changed` after the first look, whenever the root is another one, the master vanishes or it comes back, until disposed. */
+/**
+ * Calls `changed` after the first look, whenever the root is another one, the master vanishes or it comes back, until disposed; of
+ * roots in quick succession every WATCH_SPACING_MS, for only the newest counts.
+ */
 export function watchMaster(options: WatchOptions, changed: () => void): Disposable {
   const watch = new MasterWatch(options, changed);
   void watch.poll();
@@ -40,7 +44,7 @@ export function watchMaster(options: WatchOptions, changed: () => void): Disposa
 
 class MasterWatch implements Disposable {
   readonly #options: WatchOptions;
-  readonly #changed: () => void;
+  readonly #changed: Spaced;
   readonly #stop = new AbortController();
   #last: string | undefined;
   /** Whether events come now. */
@@ -49,11 +53,12 @@ class MasterWatch implements Disposable {
 
   constructor(options: WatchOptions, changed: () => void) {
     this.#options = options;
-    this.#changed = changed;
+    this.#changed = new Spaced(options.clock, WATCH_SPACING_MS, changed);
   }
 
   [Symbol.dispose](): void {
     this.#stop.abort();
+    this.#changed[Symbol.dispose]();
   }
 
   async poll(): Promise<void> {
@@ -116,7 +121,7 @@ class MasterWatch implements Disposable {
     if (signal.aborted || seen === this.#last) return;
     const first = this.#last === undefined || this.#last === UNREACHABLE;
     this.#last = seen;
-    if (first || !this.#options.isOwn(seen as Cid)) this.#changed();
+    if (first || !this.#options.isOwn(seen as Cid)) this.#changed.call();
   }
 
   /** A random part of `ms` between a half and the whole, so that agents do not march in step. */

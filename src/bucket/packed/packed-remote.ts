@@ -8,7 +8,7 @@ import type { Block, BlockReader } from "../../blocks/block-store.ts";
 import { decodeCommit } from "../../format/commit.ts";
 import { basesName, GENESIS_OBJECT } from "../../format/object-name.ts";
 import { encodeRoot, type RootPointer } from "../../format/root-object.ts";
-import type { ObjectStore } from "../../objects/object-store.ts";
+import type { ObjectStore, Turn } from "../../objects/object-store.ts";
 import { ObjectRootStore, ONLY_BUCKET } from "../../roots/object-root-store.ts";
 import type { Root } from "../../roots/root-store.ts";
 import { Lease } from "./lease.ts";
@@ -90,7 +90,7 @@ export class PackedRemote implements BucketRemote {
     return watchRoot(this.store, this.#own, this.#options.clock, this.#options.pollMs ?? FILE_POLL_MS, changed);
   }
 
-  takeTurn(): Promise<Disposable> | undefined {
+  takeTurn(): Promise<Turn | undefined> | undefined {
     return this.store.takeTurn?.();
   }
 

@@ -1,5 +1,6 @@
 /** Tells when a bucket's root may have moved: by the store's own hints where it has any, and by looking again and again. */
 import type { Clock } from "../../base/clock.ts";
+import { Spaced, WATCH_SPACING_MS } from "../../base/spaced.ts";
 import type { Cid } from "../../base/ids.ts";
 import { ROOT_OBJECT } from "../../format/object-name.ts";
 import { decodeRoot } from "../../format/root-object.ts";
@@ -8,7 +9,8 @@ import type { OwnSwap } from "./own-swap.ts";
 
 /**
  * Calls `changed` after the first look, and then whenever the root object differs from what it was at the last look, the store
- * vanishes or it comes back, until disposed; not for what was swapped in by `own`. Looks every `intervalMs`, and at once on a hint.
+ * vanishes or it comes back, until disposed; not for what was swapped in by `own`. Looks every `intervalMs`, and at once on a hint; of
+ * hints in quick succession every WATCH_SPACING_MS, for only the newest root counts.
  */
 export function watchRoot(
   store: ObjectStore,
@@ -49,8 +51,9 @@ export function watchRoot(
   const listen = () => {
     hints?.[Symbol.dispose]();
     // Most hints are of swaps of our own: while one is on its way its outcome says what a look would find.
-    hints = store.watch?.(ROOT_OBJECT, () => void (own.isUnderWay || look()));
+    hints = store.watch?.(ROOT_OBJECT, () => void (own.isUnderWay || hinted.call()));
   };
+  const hinted = new Spaced(clock, WATCH_SPACING_MS, () => void look());
 
   listen();
   void look();
@@ -59,6 +62,7 @@ export function watchRoot(
       stopped = true;
       timer?.[Symbol.dispose]();
       hints?.[Symbol.dispose]();
+      hinted[Symbol.dispose]();
     },
   };
 }

@@ -14,6 +14,8 @@ export type PublishOutcome =
       readonly root: Root;
       /** What this epoch's merge could not keep as both sides meant it. */
       readonly conflicts: readonly Conflict[];
+      /** Other writers were in its way: they published meanwhile, or waited before it. */
+      readonly crowded: boolean;
       readonly figures: PublishFigures;
     }
   /** All attempts met other writers' roots. The epoch stays queued: publish it again later. */

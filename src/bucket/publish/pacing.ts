@@ -5,6 +5,7 @@
 import type { Clock } from "../../base/clock.ts";
 import { BACKOFF_FIRST_MS, BACKOFF_GROWTH, BACKOFF_MAX_MS } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
+import type { Turn } from "../../objects/object-store.ts";
 import type { BucketRemote } from "../remote.ts";
 
 /** So many commits of others since our base: they are at it all the time, and would be faster again. */
@@ -14,7 +15,9 @@ export class Pacing implements Disposable {
   readonly #remote: Pick<BucketRemote, "takeTurn">;
   readonly #clock: Clock;
   readonly #random: Random;
-  #turn: Disposable | undefined;
+  #turn: Turn | undefined;
+  #inVain = false;
+  #waited = false;
   /** How long the last attempt took. */
   #attemptMs = 0;
 
@@ -24,9 +27,18 @@ export class Pacing implements Disposable {
     this.#random = random;
   }
 
-  /** Waits for a turn; false: there is no line, and nothing was waited for. */
+  /** Whether others were in the line that this publication was in. */
+  get waited(): boolean {
+    return this.#waited;
+  }
+
+  /** Waits for a turn; false: there is no line, or none that moves. Then nobody waits in it again for this publication. */
   async takeTurn(): Promise<boolean> {
-    this.#turn ??= await this.#remote.takeTurn?.();
+    if (this.#turn === undefined && !this.#inVain) {
+      this.#turn = await this.#remote.takeTurn?.();
+      this.#inVain = this.#turn === undefined;
+      this.#waited ||= this.#turn?.waited ?? false;
+    }
     return this.#turn !== undefined;
   }
 

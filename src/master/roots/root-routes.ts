@@ -7,11 +7,13 @@ import type { Answer, Call, Route } from "../http/route.ts";
 import { BUCKET_PATHS, bucketOf, noSuchBucket } from "./bucket-name.ts";
 import type { BucketRoots } from "./bucket-roots.ts";
 import { entityTag, isFresh, swapCondition } from "./condition.ts";
+import type { TurnLines } from "./turn-lines.ts";
+import { turnIn } from "./turn-routes.ts";
 
-export function rootRoutes(roots: BucketRoots): Route[] {
+export function rootRoutes(roots: BucketRoots, turns: TurnLines): Route[] {
   return BUCKET_PATHS.flatMap((path): Route[] => [
     { method: "GET", path: `${path}/root`, access: "bearer", handle: (call) => readRoot(roots, call) },
-    { method: "PUT", path: `${path}/root`, access: "bearer", handle: (call) => swapRoot(roots, call) },
+    { method: "PUT", path: `${path}/root`, access: "bearer", handle: (call) => swapRoot(roots, turns, call) },
   ]);
 }
 
@@ -24,12 +26,13 @@ async function readRoot(roots: BucketRoots, call: Call): Promise<Answer> {
   return { status: 200, headers, json: { root: commit, version, updatedAt, ...(stale ? { stale } : {}) } };
 }
 
-async function swapRoot(roots: BucketRoots, call: Call): Promise<Answer> {
+async function swapRoot(roots: BucketRoots, turns: TurnLines, call: Call): Promise<Answer> {
   const name = bucketOf(call);
   const condition = swapCondition(call.headers);
   const next = rootIn(await call.json());
   try {
     const { commit, version } = await roots.swap(name, condition, next, call.signal);
+    turns.end(name, turnIn(call.headers));
     return { status: 200, headers: { etag: entityTag(commit) }, json: { root: commit, version } };
   } catch (error) {
     if (!hasCode(error, "arbiter_unreachable")) throw error;

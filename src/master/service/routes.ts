@@ -20,6 +20,7 @@ async function capabilities({ publicBlocks, bearers, version }: MasterParts): Pr
     sessionAuth: bearers.takesSessions,
     rootCas: true,
     watch: true,
+    turns: true,
     ingest: true,
     publicBlocks,
     maxBlock: MAX_BLOCK_ACCEPTED,

@@ -1,0 +1,60 @@
+/**
+ * Turns in the line of a bucket at a master, where the master has one. Which swap belongs to a turn is said with the swap, so that the
+ * master can let the next one in as soon as it is through.
+ */
+import type { Master } from "../../net/master-connection.ts";
+import type { Turn } from "../../objects/object-store.ts";
+
+export class HttpTurns {
+  readonly #master: Master;
+  readonly #path: string;
+  #current: string | undefined;
+
+  /** `path`: of the bucket. */
+  constructor(master: Master, path: string) {
+    this.#master = master;
+    this.#path = `${path}/turn`;
+  }
+
+  /** As BucketRemote.takeTurn. */
+  async take(): Promise<Turn | undefined> {
+    try {
+      if (!(await this.#master.capabilities()).turns) return undefined;
+      const answer = await this.#master.call({ method: "POST", path: this.#path, statuses: [200, 204] });
+      return this.#turnOf(await answer.json().catch(() => undefined));
+    } catch {
+      // Whatever is wrong with the master, the swap will say.
+      return undefined;
+    }
+  }
+
+  /** What to send with a swap. */
+  get headers(): Readonly<Record<string, string>> {
+    return this.#current === undefined ? {} : { [HEADER]: this.#current };
+  }
+
+  /** The swap that was sent with the turn was carried out, which has ended the turn. */
+  swapped(): void {
+    this.#current = undefined;
+  }
+
+  #turnOf(said: unknown): Turn | undefined {
+    const { turn, waited } = typeof said === "object" && said !== null ? (said as Record<string, unknown>) : {};
+    if (typeof turn !== "string" || !/^[\x21-\x7e]{1,64}$/.test(turn)) return undefined;
+    this.#current = turn;
+    return { waited: waited === true, [Symbol.dispose]: () => void this.#end(turn) };
+  }
+
+  async #end(turn: string): Promise<void> {
+    if (this.#current !== turn) return;
+    this.#current = undefined;
+    const call = { method: "DELETE", path: this.#path, headers: { [HEADER]: turn }, statuses: [204] } as const;
+    // It ends by itself, too.
+    await this.#master.call(call).then(
+      (answer) => answer.json().catch(() => {}),
+      () => {},
+    );
+  }
+}
+
+const HEADER = "syncline-turn";

@@ -1,0 +1,32 @@
+/** The calls on a bucket's line: wait for a turn, and end it. Optional: whoever never asks loses nothing. */
+import type { IncomingHttpHeaders } from "node:http";
+import type { Answer, Call, Route } from "../http/route.ts";
+import { BUCKET_PATHS, bucketOf, noSuchBucket } from "./bucket-name.ts";
+import type { BucketRoots } from "./bucket-roots.ts";
+import type { TurnLines } from "./turn-lines.ts";
+
+export function turnRoutes(roots: BucketRoots, turns: TurnLines): Route[] {
+  return BUCKET_PATHS.flatMap((path): Route[] => [
+    { method: "POST", path: `${path}/turn`, access: "bearer", handle: (call) => takeTurn(roots, turns, call) },
+    { method: "DELETE", path: `${path}/turn`, access: "bearer", handle: (call) => endTurn(turns, call) },
+  ]);
+}
+
+/** The turn that a caller says is his; anything else is nobody's. */
+export function turnIn(headers: IncomingHttpHeaders): string {
+  const turn = headers["syncline-turn"];
+  return typeof turn === "string" ? turn : "";
+}
+
+async function takeTurn(roots: BucketRoots, turns: TurnLines, call: Call): Promise<Answer> {
+  const name = bucketOf(call);
+  if ((await roots.read(name)) === undefined) throw noSuchBucket();
+  const turn = await turns.take(name, call.caller.wallet, call.signal);
+  if (turn === undefined) return { status: 204 };
+  return { status: 200, headers: { "cache-control": "no-store" }, json: { turn: turn.id, waited: turn.waited } };
+}
+
+async function endTurn(turns: TurnLines, call: Call): Promise<Answer> {
+  turns.end(bucketOf(call), turnIn(call.headers));
+  return { status: 204 };
+}

@@ -1,0 +1,35 @@
+/** What a lock, or a place in a line, says about the process that has it. */
+import type { ProcessIdentity } from "./process-identity.ts";
+
+export interface LockHolder extends ProcessIdentity {
+  /** Tells this taking of the lock from any other. */
+  readonly nonce: string;
+  /** RFC 3339, for people. */
+  readonly created: string;
+}
+
+/** Undefined when the text names none. */
+export function parseHolder(text: string): LockHolder | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return isHolder(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+export function describeHolder(holder: LockHolder | undefined): string {
+  if (holder === undefined) return "someone unknown";
+  return `process ${holder.pid} on ${holder.host.split("/").pop() ?? "?"} since ${holder.created}`;
+}
+
+function isHolder(value: unknown): value is LockHolder {
+  if (typeof value !== "object" || value === null) return false;
+  const { host, boot, namespace, nonce, created, pid, started } = value as Record<string, unknown>;
+  const texts = [host, boot, namespace, created].every((text) => typeof text === "string");
+  return texts && typeof nonce === "string" && /^[0-9a-f]{24}$/.test(nonce) && isCount(pid) && isCount(started);
+}
+
+function isCount(value: unknown): boolean {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+}

@@ -1,0 +1,36 @@
+import { expect, test } from "vitest";
+import { Spaced } from "../../src/base/spaced.ts";
+import { ManualClock } from "../support/manual-clock.ts";
+
+function spaced() {
+  const clock = new ManualClock();
+  const made: number[] = [];
+  return { clock, made, calls: new Spaced(clock, 100, () => void made.push(clock.monotonicMs())) };
+}
+
+test("calls that come alone are made at once", async () => {
+  const { clock, made, calls } = spaced();
+  for (let call = 0; call < 3; call++) {
+    calls.call();
+    await clock.advance(300);
+  }
+  expect(made).toEqual([0, 300, 600]);
+});
+
+test("many calls in a row are made as often as is allowed, and the last of them is made, too", async () => {
+  const { clock, made, calls } = spaced();
+  for (let call = 0; call <= 40; call++) {
+    calls.call();
+    await clock.advance(10);
+  }
+  await clock.advance(1_000);
+  expect(made).toEqual([0, 10, 110, 210, 310, 410]);
+});
+
+test("nothing is called any more once it is disposed", async () => {
+  const { clock, made, calls } = spaced();
+  for (let call = 0; call < 5; call++) calls.call();
+  calls[Symbol.dispose]();
+  await clock.advance(1_000);
+  expect(made).toEqual([0, 0]);
+});
