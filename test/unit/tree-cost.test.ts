@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Cid } from "../../src/base/ids.ts";
-import { diff } from "../../src/tree/diff.ts";
+import { diff, diffBeside } from "../../src/tree/diff.ts";
 import { editTree } from "../../src/tree/edit.ts";
 import type { Edit } from "../../src/tree/entry.ts";
 import { mergeTrees } from "../../src/tree/merge.ts";
@@ -101,6 +101,18 @@ describe("what is read", () => {
     expect(blocks.reads.length).toBeLessThan(400);
     expect(blocks.puts.length).toBeLessThan(40);
     expect(merged).toBe(await edited([350, 7_000, 7_070, 19_600]));
+  });
+
+  test("a diff beside a larger tree reads those leaves of it that have changed keys", async () => {
+    const sparse = new Map([...model(() => "row")].filter((_, index) => index % 70 === 0));
+    const base = await build(trees, sparse);
+    const changes = [350, 7_000, 7_070, 19_600].map((index) => put(index, "new"));
+    const mine = await editTree(trees.nodes, trees.blocks, trees.config, base, changes);
+    const { nodes, blocks } = cold();
+    for await (const found of diffBeside(nodes, base, mine, root))
+      for (const { before, beside } of found) expect(beside).toBe(before);
+    expect(blocks.reads.length).toBeGreaterThan(0);
+    expect(await leafReads(trees)).toBeLessThanOrEqual(3 * changes.length);
   });
 
   test("a range reads each leaf of it once, in growing batches", async () => {
