@@ -77,6 +77,7 @@ export interface OpenOptions {
 export interface BucketChecks {
   readonly genesis: (bytes: Uint8Array) => Genesis;
   readonly certificate: (bytes: Uint8Array) => Certificate;
+  readonly decodeCommit: (bytes: Uint8Array) => Commit;
   readonly commit: (commit: Commit, certificate: Certificate) => void;
 }
 
@@ -178,7 +179,7 @@ export class Bucket {
   async commit(cid: Cid): Promise<VerifiedCommit> {
     const known = this.#commits.get(cid);
     if (known !== undefined) return known;
-    const verified = await this.verify(decodeCommit(await this.blocks.get(cid)));
+    const verified = await this.verify(this.#checks.decodeCommit(await this.blocks.get(cid)));
     this.remember(verified);
     return verified;
   }
@@ -229,7 +230,12 @@ export function contentConfigOf(genesis: Genesis): ContentConfig {
 
 const COMMITS_REMEMBERED = 1_000;
 
-const CHECKS: BucketChecks = { genesis: decodeGenesis, certificate: decodeCertificate, commit: verifyCommit };
+const CHECKS: BucketChecks = {
+  genesis: decodeGenesis,
+  certificate: decodeCertificate,
+  decodeCommit,
+  commit: verifyCommit,
+};
 
 /** A new bucket is made without reading anything. */
 const NOTHING_STORED: BlockReader = {

@@ -8,6 +8,7 @@
 import { createPrivateKey, createPublicKey, sign, verify } from "node:crypto";
 import type { KeyObject } from "node:crypto";
 import { ed25519 } from "@noble/curves/ed25519.js";
+import { BoundedMap } from "../base/bounded-map.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { WriterId } from "../base/ids.ts";
 import type { Random } from "../base/random.ts";
@@ -68,10 +69,19 @@ export function verifyDeviceSignature(publicKey: Uint8Array, message: Uint8Array
   return verify(null, message, keyObjectOf(publicKey), signature);
 }
 
+const KEYS_REMEMBERED = 256;
 // DER around the raw key (RFC 8410).
 const PKCS8_HEAD = Buffer.from("302e020100300506032b657004220420", "hex");
 const SPKI_HEAD = Buffer.from("302a300506032b6570032100", "hex");
 
+/** A bucket's devices are few, and making the object takes as long as verifying. */
+const keyObjects = new BoundedMap<string, KeyObject>(KEYS_REMEMBERED);
+
 function keyObjectOf(publicKey: Uint8Array): KeyObject {
-  return createPublicKey({ key: Buffer.concat([SPKI_HEAD, publicKey]), format: "der", type: "spki" });
+  const name = Buffer.from(publicKey).toString("latin1");
+  const known = keyObjects.get(name);
+  if (known !== undefined) return known;
+  const made = createPublicKey({ key: Buffer.concat([SPKI_HEAD, publicKey]), format: "der", type: "spki" });
+  keyObjects.set(name, made);
+  return made;
 }

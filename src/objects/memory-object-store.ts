@@ -4,7 +4,7 @@ import type { ByteRange, ObjectBody, ObjectInfo, ObjectStore, PutOutcome, Stored
 
 export class MemoryObjectStore implements ObjectStore {
   readonly address: string;
-  readonly #objects = new Map<string, { readonly bytes: Uint8Array; readonly modifiedMs: number }>();
+  readonly #objects = new Map<string, KeptObject>();
   /** Undefined: its date is a count of writes. */
   readonly #nowMs: (() => number) | undefined;
   #writes = 0;
@@ -23,7 +23,7 @@ export class MemoryObjectStore implements ObjectStore {
 
   async get(name: string): Promise<StoredObject | undefined> {
     const object = this.#objects.get(name);
-    return object && { bytes: object.bytes.slice(), token: tokenOf(object.bytes) };
+    return object && { bytes: object.bytes.slice(), token: object.token };
   }
 
   async getRanges(name: string, ranges: readonly ByteRange[]): Promise<Uint8Array[]> {
@@ -47,7 +47,7 @@ export class MemoryObjectStore implements ObjectStore {
   async putIfMatch(name: string, body: ObjectBody, token: string): Promise<PutOutcome> {
     const bytes = await collect(body);
     const current = this.#objects.get(name);
-    return current && tokenOf(current.bytes) === token ? this.#store(name, bytes) : { kind: "refused" };
+    return current?.token === token ? this.#store(name, bytes) : { kind: "refused" };
   }
 
   async settle(): Promise<void> {}
@@ -75,9 +75,14 @@ export class MemoryObjectStore implements ObjectStore {
   }
 
   #store(name: string, bytes: Uint8Array): PutOutcome {
-    this.#objects.set(name, { bytes, modifiedMs: this.#nowMs?.() ?? ++this.#writes });
-    return { kind: "stored", token: tokenOf(bytes) };
+    const token = tokenOf(bytes);
+    this.#objects.set(name, { bytes, token, modifiedMs: this.#nowMs?.() ?? ++this.#writes });
+    return { kind: "stored", token };
   }
+}
+
+interface KeptObject extends StoredObject {
+  readonly modifiedMs: number;
 }
 
 async function collect(body: ObjectBody): Promise<Uint8Array> {

@@ -17,7 +17,7 @@ import { createDeviceKey } from "../crypto/device-key.ts";
 import { walletSigner } from "../crypto/wallet.ts";
 import { decodeCertificate, signCertificate } from "../format/certificate.ts";
 import { cidOf } from "../format/cid.ts";
-import { verifyCommit } from "../format/commit.ts";
+import { decodeCommit, verifyCommit } from "../format/commit.ts";
 import { decodeGenesis } from "../format/genesis.ts";
 import type { Genesis } from "../format/genesis.ts";
 import { MemoryObjectStore } from "../objects/memory-object-store.ts";
@@ -81,7 +81,8 @@ export class Beginning {
     const rights = { mode: 0o755, uid: 0, gid: 0 };
     const owned = { owner: OWNER, device, notAfter: NOT_AFTER, clock, random };
     const { certificate } = await Bucket.create(remote, { ...owned, ...rights });
-    const checks = { genesis: once(decodeGenesis), certificate: once(decodeCertificate), commit: commitsOnce() };
+    const [genesis, certificates] = [once(decodeGenesis), once(decodeCertificate)];
+    const checks = { genesis, certificate: certificates, decodeCommit: once(decodeCommit), commit: commitsOnce() };
     const bucket = await Bucket.open(remote, { blocks: remote.blocks, checks });
     const empty = await Start.of(made, bucket);
     const context = { bucket, writer: { device, certificate }, clock, random, log: silentLog };
@@ -111,7 +112,7 @@ async function certified(number: number, genesis: Cid): Promise<Writer> {
 
 /** Decodes equal bytes once. */
 function once<Value>(decode: (bytes: Uint8Array) => Value): (bytes: Uint8Array) => Value {
-  const decoded = new Map<Cid, Value>();
+  const decoded = new BoundedMap<Cid, Value>(REMEMBERED);
   return (bytes) => {
     const cid = cidOf("dag-cbor", bytes);
     const value = decoded.get(cid) ?? decode(bytes);
@@ -122,7 +123,7 @@ function once<Value>(decode: (bytes: Uint8Array) => Value): (bytes: Uint8Array) 
 
 /** Verifies each commit once, although every machine reads it. */
 function commitsOnce(): BucketChecks["commit"] {
-  const verified = new BoundedMap<Cid, Cid>(COMMITS_REMEMBERED);
+  const verified = new BoundedMap<Cid, Cid>(REMEMBERED);
   return (commit, certificate) => {
     if (verified.get(commit.cid) === certificate.cid) return;
     verifyCommit(commit, certificate);
@@ -130,6 +131,6 @@ function commitsOnce(): BucketChecks["commit"] {
   };
 }
 
-const COMMITS_REMEMBERED = 1_000;
+const REMEMBERED = 1_000;
 const OWNER = walletSigner(new Uint8Array(32).fill(7));
 const NOT_AFTER = 4_000_000_000;

@@ -33,6 +33,8 @@ export interface LinkOptions {
   readonly random: Random;
   readonly counts: FaultCounts;
   readonly chances: () => LinkChances;
+  /** Told when a request will arrive whose sender waits for it no more, or that arrived before. */
+  readonly onLate: (atMs: number) => void;
   /** Told when the sender of a put will never hear what became of it. */
   readonly onMissingReply: () => void;
   /** Whether nothing gets through now. */
@@ -131,19 +133,25 @@ export class SimulatedLink implements ObjectStore {
 
   /** Undefined: nobody knows whether it took place. Throws `store_unreachable` when it did not and will not. */
   async #change<Result>(work: () => Promise<Result>): Promise<{ readonly value: Result } | undefined> {
-    const { clock, random, counts } = this.#options;
     const fate = this.#fate();
-    if (fate !== "fine") counts.count(fate);
+    if (fate !== "fine") this.#options.counts.count(fate);
     await this.#travel();
     if (this.#checkCut() || fate === "request lost") return this.#never();
     if (fate === "request late") {
-      clock.after(LATE_MS * random.fraction(), () => void work().catch(() => {}));
+      this.#later(work);
       return this.#unknown();
     }
     const value = await work();
-    if (fate === "request twice") clock.after(LATE_MS * random.fraction(), () => void work().catch(() => {}));
+    if (fate === "request twice") this.#later(work);
     await this.#travel();
     return fate === "reply lost" || this.#checkCut() ? this.#unknown() : this.#alive({ value });
+  }
+
+  #later(work: () => Promise<unknown>): void {
+    const { clock, random, onLate } = this.#options;
+    const afterMs = LATE_MS * random.fraction();
+    onLate(clock.monotonicMs() + afterMs);
+    clock.after(afterMs, () => void work().catch(() => {}));
   }
 
   #fate(): Fate {

@@ -2,7 +2,6 @@
  * Several machines on one bucket in an object store, on a timeline of their own: programs write, things go wrong; then nothing goes
  * wrong any more, nobody writes, and everything must come to rest by itself. What must hold then is checked in settled.ts.
  */
-import { hasCode, isDamage, SynclineError } from "../base/errors.ts";
 import type { ObjectStore } from "../objects/object-store.ts";
 import type { BaseRoot } from "../overlay/journal-record.ts";
 import { homeOf, MACHINE_NAMES, SHARED_HOME } from "./beginning.ts";
@@ -11,7 +10,7 @@ import { perform, placeDeed, Tokens } from "./deeds.ts";
 import type { Deed } from "./deeds.ts";
 import { FaultCounts } from "./fault-counts.ts";
 import { Machine } from "./machine.ts";
-import type { PlannedDeed, Plan, Trouble } from "./plan.ts";
+import type { PlannedDeed, Plan } from "./plan.ts";
 import type { SimulatedProcess } from "./process.ts";
 import { RootModel } from "./root-model.ts";
 import { mergeDroppingCopies, sabotaged, withSwaps } from "./sabotage.ts";
@@ -21,6 +20,7 @@ import { settledFaults } from "./settled.ts";
 import { CALM, SimulatedLink } from "./simulated-link.ts";
 import { Timeline } from "./timeline.ts";
 import { Trace } from "./trace.ts";
+import { isIoError, madeBy, Troubles } from "./troubles.ts";
 
 export interface Outcome {
   /** What does not hold; empty when all is well. */
@@ -65,12 +65,15 @@ class World {
   readonly #store: ObjectStore;
   readonly #model: RootModel;
   readonly #tokens = new Tokens();
+  readonly #troubles: Troubles;
   readonly #machines: Machine[] = [];
   /** Machines that nothing gets to or from, until when. */
   readonly #cutUntilMs = new Map<Machine, number>();
   /** What its machine had made when an epoch was sealed. */
   readonly #sealed = new Map<string, readonly string[]>();
   #isCalm = false;
+  /** When the last request comes that is late, or comes twice. */
+  #lateUntilMs = 0;
   #missingReplies = 0;
   #unknownSwaps = 0;
   #devices = 0;
@@ -89,13 +92,22 @@ class World {
       return outcome;
     });
     this.trace = new Trace(timeline);
+    this.#troubles = new Troubles({
+      plan,
+      timeline,
+      machines: this.#machines,
+      cutUntilMs: this.#cutUntilMs,
+      tokens: this.#tokens,
+      trace: this.trace,
+      counts: this.counts,
+    });
   }
 
   async play(): Promise<Outcome> {
     for (let index = 0; index < this.#plan.machines; index++) this.#machines.push(this.#machine(index));
     for (const [index, machine] of this.#machines.entries()) await this.#begin(machine, this.#plan.skewsMs[index] ?? 0);
     const users = this.#machines.map((machine, index) => this.#use(machine, index));
-    await Promise.all([...users, ...this.#plan.troubles.map((trouble) => this.#bring(trouble))]);
+    await Promise.all([...users, ...this.#plan.troubles.map((trouble) => this.#troubles.bring(trouble))]);
     await this.#calm();
     const violations = await this.#rest();
     violations.push(...this.#model.faults);
@@ -130,6 +142,7 @@ class World {
         chances: () => (this.#isCalm ? CALM : this.#plan.chances),
         isCut: () => (this.#cutUntilMs.get(machine) ?? 0) > this.#timeline.monotonicMs(),
         isDead: () => process.isDead,
+        onLate: (atMs) => void (this.#lateUntilMs = Math.max(this.#lateUntilMs, atMs)),
         onMissingReply: () => void this.#missingReplies++,
       });
     };
@@ -213,98 +226,16 @@ class World {
     this.trace.add(name, `${kind}: ${error.code}`);
   }
 
-  async #bring({ kind, atMs, forMs, machine: index }: Trouble): Promise<void> {
-    await this.#timeline.sleep(Math.max(0, atMs - this.#timeline.monotonicMs()));
-    const machine = this.#machines[index];
-    if (machine === undefined) return;
-    this.trace.add(machine.name, `${kind} for ${Math.round(forMs)} ms`);
-    if (kind === "partition") {
-      this.#cutUntilMs.set(machine, this.#timeline.monotonicMs() + forMs);
-      await this.#timeline.sleep(forMs);
-      return;
-    }
-    if (kind === "collection") return this.#collect(machine, forMs);
-    this.counts.count(kind);
-    if (kind === "days off") return this.#pause();
-    if (kind === "disk full") {
-      machine.fillDisk(true);
-      await this.#timeline.sleep(forMs);
-      machine.fillDisk(false);
-      return;
-    }
-    if (machine.process === undefined) return;
-    if (kind === "kill") machine.kill();
-    else this.#cutPower(machine);
-    await this.#timeline.sleep(forMs);
-    await this.#startAgain(machine);
-  }
-
-  async #collect(machine: Machine, forMs: number): Promise<void> {
-    const { process } = machine;
-    const hasEnded = await Promise.race([
-      this.#collectWhole(machine).then(() => true),
-      this.#timeline.sleep(COLLECTING_TIMES * forMs).then(() => false),
-      process?.death.then(() => true),
-    ]);
-    if (hasEnded !== false || machine.process !== process) return;
-    this.trace.add(machine.name, "is killed while it collects");
-    this.counts.count("collector killed");
-    machine.kill();
-    await this.#startAgain(machine);
-  }
-
-  async #collectWhole(machine: Machine): Promise<void> {
-    try {
-      const report = await machine.collect();
-      if (report === undefined) return;
-      this.counts.count("collection");
-      this.trace.add(machine.name, `collected: ${report.dropped} packs dropped, ${report.swaps} swaps`);
-    } catch (error) {
-      // Damage is what a flipped bit looks like, and nothing else.
-      const isExpected = isDamage(error)
-        ? this.#plan.chances.flip > 0
-        : isIoError(error) || hasCode(error, "root_moved") || hasCode(error, "arbiter_unreachable");
-      if (!isExpected) throw error;
-      this.trace.add(machine.name, `did not collect: ${error instanceof SynclineError ? error.code : ""}`);
-    }
-  }
-
-  async #pause(): Promise<void> {
-    for (const machine of this.#machines) machine.kill();
-    this.#timeline.skip(DAYS_OFF_MS);
-    for (const machine of this.#machines) await this.#startAgain(machine);
-  }
-
-  #cutPower(machine: Machine): void {
-    machine.cutPower();
-    for (const token of madeBy(this.#tokens, machine.name))
-      if (!this.#tokens.durable.has(token)) this.#tokens.made.delete(token);
-  }
-
-  async #startAgain(machine: Machine): Promise<void> {
-    while (machine.process === undefined) {
-      try {
-        await machine.start();
-        this.trace.add(machine.name, "started");
-      } catch (error) {
-        // What the journal carries does not fit: somebody has to make room first.
-        if (!hasCode(error, "disk_full")) throw error;
-        this.trace.add(machine.name, "does not start: disk_full");
-        await this.#timeline.sleep(REST_STEP_MS);
-      }
-    }
-  }
-
   async #calm(): Promise<void> {
     this.#isCalm = true;
     this.#cutUntilMs.clear();
     for (const machine of this.#machines) {
       machine.fillDisk(false);
-      await this.#startAgain(machine);
+      await this.#troubles.startAgain(machine);
     }
     this.trace.add("all", "calm");
-    // What was on its way long after its sender gave up has arrived then.
-    await this.#timeline.sleep(STRAGGLERS_MS);
+    // What was on its way long after its sender gave up has arrived then, and so has all else.
+    await this.#timeline.sleep(Math.max(ARRIVAL_MS, this.#lateUntilMs - this.#timeline.monotonicMs()));
   }
 
   /** Everybody flushes and adopts by itself. */
@@ -328,20 +259,8 @@ function newMachine(options: ConstructorParameters<typeof Machine>[0]): Machine 
   return new Machine(options);
 }
 
-/** What a program gets as an I/O error: the bucket does not answer, or what it answers is damaged. */
-function isIoError(error: unknown): error is SynclineError {
-  return isDamage(error) || hasCode(error, "read_timeout") || hasCode(error, "store_unreachable");
-}
-
-function madeBy({ made }: Tokens, name: string): string[] {
-  return [...made].filter((token) => token[1] === name);
-}
-
 const TWO_PATHS: ReadonlySet<string> = new Set(["rename", "exchange", "link"]);
-const STRAGGLERS_MS = 12_000;
-/** Some collections end before they are killed. */
-const COLLECTING_TIMES = 4;
-/** More than a day: the collector thins what is older. */
-const DAYS_OFF_MS = 2.5 * 24 * 60 * 60 * 1000;
+/** Longer than any request is on its way that does not come late. */
+const ARRIVAL_MS = 1_000;
 const REST_MS = 180_000;
 const REST_STEP_MS = 500;

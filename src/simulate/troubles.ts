@@ -1,0 +1,127 @@
+/** What goes wrong at machines, as a plan has it: they die, lose power, lose the network, run out of disk, collect, stand still for days. */
+import { hasCode, isDamage, SynclineError } from "../base/errors.ts";
+import type { Tokens } from "./deeds.ts";
+import type { FaultCounts } from "./fault-counts.ts";
+import type { Machine } from "./machine.ts";
+import type { Plan, Trouble } from "./plan.ts";
+import type { Timeline } from "./timeline.ts";
+import type { Trace } from "./trace.ts";
+
+/** Where it happens. */
+export interface Stage {
+  readonly plan: Plan;
+  readonly timeline: Timeline;
+  readonly machines: readonly Machine[];
+  /** Machines that nothing gets to or from, until when. */
+  readonly cutUntilMs: Map<Machine, number>;
+  readonly tokens: Tokens;
+  readonly trace: Trace;
+  readonly counts: FaultCounts;
+}
+
+export class Troubles {
+  readonly #stage: Stage;
+
+  constructor(stage: Stage) {
+    this.#stage = stage;
+  }
+
+  /** Resolves when it is over. */
+  async bring({ kind, atMs, forMs, machine: index }: Trouble): Promise<void> {
+    await this.#stage.timeline.sleep(Math.max(0, atMs - this.#stage.timeline.monotonicMs()));
+    const machine = this.#stage.machines[index];
+    if (machine === undefined) return;
+    this.#stage.trace.add(machine.name, `${kind} for ${Math.round(forMs)} ms`);
+    if (kind === "partition") {
+      this.#stage.cutUntilMs.set(machine, this.#stage.timeline.monotonicMs() + forMs);
+      await this.#stage.timeline.sleep(forMs);
+      return;
+    }
+    if (kind === "collection") return this.#collect(machine, forMs);
+    this.#stage.counts.count(kind);
+    if (kind === "days off") return this.#pause();
+    if (kind === "disk full") {
+      machine.fillDisk(true);
+      await this.#stage.timeline.sleep(forMs);
+      machine.fillDisk(false);
+      return;
+    }
+    if (machine.process === undefined) return;
+    if (kind === "kill") machine.kill();
+    else this.#cutPower(machine);
+    await this.#stage.timeline.sleep(forMs);
+    await this.startAgain(machine);
+  }
+
+  async #collect(machine: Machine, forMs: number): Promise<void> {
+    const { process } = machine;
+    const hasEnded = await Promise.race([
+      this.#collectWhole(machine).then(() => true),
+      this.#stage.timeline.sleep(COLLECTING_TIMES * forMs).then(() => false),
+      process?.death.then(() => true),
+    ]);
+    if (hasEnded !== false || machine.process !== process) return;
+    this.#stage.trace.add(machine.name, "is killed while it collects");
+    this.#stage.counts.count("collector killed");
+    machine.kill();
+    await this.startAgain(machine);
+  }
+
+  async #collectWhole(machine: Machine): Promise<void> {
+    try {
+      const report = await machine.collect();
+      if (report === undefined) return;
+      this.#stage.counts.count("collection");
+      this.#stage.trace.add(machine.name, `collected: ${report.dropped} packs dropped, ${report.swaps} swaps`);
+    } catch (error) {
+      // Damage is what a flipped bit looks like, and nothing else.
+      const isExpected = isDamage(error)
+        ? this.#stage.plan.chances.flip > 0
+        : isIoError(error) || hasCode(error, "root_moved") || hasCode(error, "arbiter_unreachable");
+      if (!isExpected) throw error;
+      this.#stage.trace.add(machine.name, `did not collect: ${error instanceof SynclineError ? error.code : ""}`);
+    }
+  }
+
+  async #pause(): Promise<void> {
+    for (const machine of this.#stage.machines) machine.kill();
+    this.#stage.timeline.skip(DAYS_OFF_MS);
+    for (const machine of this.#stage.machines) await this.startAgain(machine);
+  }
+
+  #cutPower(machine: Machine): void {
+    machine.cutPower();
+    for (const token of madeBy(this.#stage.tokens, machine.name))
+      if (!this.#stage.tokens.durable.has(token)) this.#stage.tokens.made.delete(token);
+  }
+
+  /** Starts its agent, as soon as the disk lets it. */
+  async startAgain(machine: Machine): Promise<void> {
+    while (machine.process === undefined) {
+      try {
+        await machine.start();
+        this.#stage.trace.add(machine.name, "started");
+      } catch (error) {
+        // What the journal carries does not fit: somebody has to make room first.
+        if (!hasCode(error, "disk_full")) throw error;
+        this.#stage.trace.add(machine.name, "does not start: disk_full");
+        await this.#stage.timeline.sleep(RETRY_MS);
+      }
+    }
+  }
+}
+
+/** What a program gets as an I/O error: the bucket does not answer, or what it answers is damaged. */
+export function isIoError(error: unknown): error is SynclineError {
+  return isDamage(error) || hasCode(error, "read_timeout") || hasCode(error, "store_unreachable");
+}
+
+export function madeBy({ made }: Tokens, name: string): string[] {
+  return [...made].filter((token) => token[1] === name);
+}
+
+/** Some collections end before they are killed. */
+const COLLECTING_TIMES = 4;
+/** More than a day: the collector thins what is older. */
+const DAYS_OFF_MS = 2.5 * 24 * 60 * 60 * 1000;
+const RETRY_MS = 500;
