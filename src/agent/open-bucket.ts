@@ -78,6 +78,7 @@ export function withKnownGenesis(remote: BucketRemote, genesis: Uint8Array): Buc
     readRoot: () => remote.readRoot(),
     beginUpload: () => remote.beginUpload(),
     takeTurn: () => remote.takeTurn?.(),
+    forgetPlacement: () => remote.forgetPlacement?.(),
     ...(remote.holdBase && { holdBase: (base) => remote.holdBase?.(base) ?? Promise.resolve() }),
     watch: (changed) => remote.watch(changed),
     [Symbol.asyncDispose]: () => remote[Symbol.asyncDispose](),

@@ -16,6 +16,7 @@ export function cachingRemote(inner: BucketRemote, cache: BlockCache): BucketRem
     readRoot: () => inner.readRoot(),
     beginUpload: () => cachingSession(inner.beginUpload(), cache),
     takeTurn: () => inner.takeTurn?.(),
+    forgetPlacement: () => inner.forgetPlacement?.(),
     ...(inner.holdBase && { holdBase: (base) => inner.holdBase?.(base) ?? Promise.resolve() }),
     watch: (changed) => inner.watch(changed),
     [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),

@@ -4,6 +4,7 @@ export const FAULTS = [
   "reply lost",
   "request twice",
   "request late",
+  "hint lost",
   "partition",
   "flipped bit",
   "kill",

@@ -32,6 +32,8 @@ export interface Plan {
   readonly machines: number;
   /** How far each machine's clock is ahead. */
   readonly skewsMs: readonly number[];
+  /** Whether the store is a folder: it gives hints of changes, and has a line for writers who get in each other's way. */
+  readonly isFolder: boolean;
   /** Whether the machines have to make their directories, too: all of them the one that they share. */
   readonly beginsEmpty: boolean;
   /** Whether the bucket is collected once more when all is quiet. */
@@ -72,13 +74,14 @@ export function planOf(seed: number): Plan {
     deed: anyDeed(random),
   }));
   const troubles = listOf(below(random, 4 + many / DEEDS_PER_TROUBLE), () => anyTrouble(random, machines, lengthMs));
-  const beginsEmpty = random.fraction() < 0.25;
+  const [beginsEmpty, isFolder] = [random.fraction() < 0.25, random.fraction() < 0.5];
   const [chances, endsCollected] = [anyChances(random), random.fraction() < 0.25];
   return {
     seed,
     machines,
     skewsMs,
     beginsEmpty,
+    isFolder,
     endsCollected,
     chances,
     deeds: byTime(deeds),

@@ -10,6 +10,7 @@ import { cidOf } from "../format/cid.ts";
 import type { ObjectBody, ObjectStore, PutOutcome } from "../objects/object-store.ts";
 import { editTree } from "../tree/edit.ts";
 import type { NodeStore } from "../tree/node-store.ts";
+import { withMethods } from "./shared-folder.ts";
 
 export const SABOTAGES = [
   "no compare-and-swap",
@@ -24,18 +25,7 @@ export type Sabotage = (typeof SABOTAGES)[number];
 /** The store with the faults that a store can have. */
 export function sabotaged(store: ObjectStore, sabotage: Sabotage | undefined): ObjectStore {
   const put = putsOf(store, sabotage);
-  return put === undefined ? store : withSwaps(store, put);
-}
-
-/** The store with another way to change objects that are there. */
-export function withSwaps(store: ObjectStore, put: ObjectStore["putIfMatch"]): ObjectStore {
-  return new Proxy(store, {
-    get: (target, property) => {
-      if (property === "putIfMatch") return put;
-      const value: unknown = Reflect.get(target, property, target);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
+  return put === undefined ? store : withMethods(store, { putIfMatch: put });
 }
 
 function putsOf(store: ObjectStore, sabotage: Sabotage | undefined): ObjectStore["putIfMatch"] | undefined {

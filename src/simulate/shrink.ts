@@ -27,6 +27,7 @@ export async function shrink(plan: Plan, isWrong: (plan: Plan) => Promise<boolea
   await simpler({ chances: CALM });
   await simpler({ skewsMs: plan.skewsMs.map(() => 0) });
   await simpler({ beginsEmpty: false });
+  await simpler({ isFolder: false });
   await simpler({ endsCollected: false });
   while ((await without("troubles")) || (await without("deeds")));
   return shortest;

@@ -12,8 +12,10 @@ import type {
   ObjectStore,
   PutOutcome,
   StoredObject,
+  Turn,
 } from "../objects/object-store.ts";
 import type { Fault, FaultCounts } from "./fault-counts.ts";
+import { TURN_WAIT_MS } from "./shared-folder.ts";
 
 /** How likely each fault is, for one request. */
 export interface LinkChances {
@@ -41,15 +43,25 @@ export interface LinkOptions {
   readonly isCut: () => boolean;
   /** Whether there is nobody any more whom a reply could reach. */
   readonly isDead: () => boolean;
+  /** Resolves when that is so. */
+  readonly death: Promise<void>;
 }
 
 type Fate = "fine" | "request lost" | "reply lost" | "request twice" | "request late";
 
 export class SimulatedLink implements ObjectStore {
+  /** There where the store has them. */
+  readonly takeTurn?: () => Promise<Turn | undefined>;
+  readonly breakLock?: (force: boolean) => Promise<string | undefined>;
+  readonly watch?: (name: string, changed: () => void) => Disposable;
   readonly #options: LinkOptions;
 
   constructor(options: LinkOptions) {
     this.#options = options;
+    const { store } = options;
+    if (store.takeTurn !== undefined) this.takeTurn = () => this.#takeTurn();
+    if (store.breakLock !== undefined) this.breakLock = (force) => this.#read(async () => store.breakLock?.(force));
+    if (store.watch !== undefined) this.watch = (name, changed) => this.#watch(name, changed);
   }
 
   get address(): string {
@@ -110,6 +122,36 @@ export class SimulatedLink implements ObjectStore {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}
+
+  /** Never rejects, as no turn does: whom the line does not hear goes on without one. A process that dies is in no line any more. */
+  async #takeTurn(): Promise<Turn | undefined> {
+    const { store, clock, death } = this.#options;
+    await this.#travel();
+    if (this.#checkCut()) {
+      await clock.sleep(TURN_WAIT_MS);
+      return this.#alive(undefined);
+    }
+    const turn = await store.takeTurn?.();
+    void death.then(() => turn?.[Symbol.dispose]());
+    return this.#alive(turn);
+  }
+
+  /** Hints take time, get lost and come twice. */
+  #watch(name: string, changed: () => void): Disposable {
+    const { store, clock, random, chances, counts, isCut, isDead, death } = this.#options;
+    const hint = () => {
+      const { requestLost, twice } = chances();
+      const draw = random.fraction();
+      if (isDead() || isCut()) return;
+      if (draw < requestLost) return counts.count("hint lost");
+      for (let times = draw < requestLost + twice ? 2 : 1; times > 0; times--)
+        clock.after(TRAVEL_MS * (0.5 + random.fraction()), () => isDead() || changed());
+    };
+    const watching = store.watch?.(name, hint);
+    const end = () => watching?.[Symbol.dispose]();
+    void death.then(end);
+    return { [Symbol.dispose]: end };
+  }
 
   async #put(work: () => Promise<PutOutcome>): Promise<PutOutcome> {
     const outcome = await this.#change(work);

@@ -13,9 +13,10 @@ import { Machine } from "./machine.ts";
 import type { PlannedDeed, Plan } from "./plan.ts";
 import type { SimulatedProcess } from "./process.ts";
 import { RootModel } from "./root-model.ts";
-import { mergeDroppingCopies, sabotaged, withSwaps } from "./sabotage.ts";
+import { mergeDroppingCopies, sabotaged } from "./sabotage.ts";
 import type { Sabotage } from "./sabotage.ts";
 import { seededRandom } from "./seeded-random.ts";
+import { sharedFolder, withMethods } from "./shared-folder.ts";
 import { settledFaults } from "./settled.ts";
 import { CALM, SimulatedLink } from "./simulated-link.ts";
 import { Timeline } from "./timeline.ts";
@@ -86,11 +87,13 @@ class World {
     this.#sabotage = sabotage;
     const swapped = sabotaged(store, sabotage);
     this.#model = new RootModel({ store: swapped, clock: timeline, beginning, tokens: this.#tokens });
-    this.#store = withSwaps(swapped, async (...put) => {
+    const putIfMatch: ObjectStore["putIfMatch"] = async (...put) => {
       const outcome = await swapped.putIfMatch(...put);
       if (outcome.kind === "stored") await this.#model.rootMoved();
       return outcome;
-    });
+    };
+    const watched = withMethods(swapped, { putIfMatch });
+    this.#store = plan.isFolder ? sharedFolder(watched, timeline) : watched;
     this.trace = new Trace(timeline);
     this.#troubles = new Troubles({
       plan,
@@ -142,6 +145,7 @@ class World {
         chances: () => (this.#isCalm ? CALM : this.#plan.chances),
         isCut: () => (this.#cutUntilMs.get(machine) ?? 0) > this.#timeline.monotonicMs(),
         isDead: () => process.isDead,
+        death: process.death,
         onLate: (atMs) => void (this.#lateUntilMs = Math.max(this.#lateUntilMs, atMs)),
         onMissingReply: () => void this.#missingReplies++,
       });

@@ -1,0 +1,70 @@
+/** What a folder offers beyond an object store: hints of what changed, and a line in which writers wait for one another. */
+import type { Clock } from "../base/clock.ts";
+import { deferred } from "../base/deferred.ts";
+import type { ObjectStore, PutOutcome, Turn } from "../objects/object-store.ts";
+
+/** Whoever waited so long goes on without a turn, as in a real folder (objects/turns.ts). */
+export const TURN_WAIT_MS = 15_000;
+
+/** The store, with hints and a line. */
+export function sharedFolder(store: ObjectStore, clock: Clock): ObjectStore {
+  const watchers = new Map<() => void, string>();
+  const waiting: (() => void)[] = [];
+  let isTaken = false;
+  const leave = () => {
+    const next = waiting.shift();
+    if (next === undefined) isTaken = false;
+    else next();
+  };
+  const told = async (name: string, put: Promise<PutOutcome>): Promise<PutOutcome> => {
+    const outcome = await put;
+    if (outcome.kind === "stored")
+      for (const [changed, watched] of watchers) if (name.startsWith(watched)) clock.after(0, changed);
+    return outcome;
+  };
+  const methods: Partial<ObjectStore> = {
+    putNew: (name, body, durable) => told(name, store.putNew(name, body, durable)),
+    putIfMatch: (name, body, token) => told(name, store.putIfMatch(name, body, token)),
+    watch: (name, changed) => {
+      watchers.set(changed, name);
+      return { [Symbol.dispose]: () => void watchers.delete(changed) };
+    },
+    takeTurn: async () => {
+      const begun = deferred<Turn | undefined>();
+      const waited = isTaken;
+      const begin = () => begun.resolve({ waited, [Symbol.dispose]: once(leave) });
+      if (isTaken) {
+        waiting.push(begin);
+        clock.after(TURN_WAIT_MS, () => {
+          const at = waiting.indexOf(begin);
+          if (at >= 0) waiting.splice(at, 1);
+          begun.resolve(undefined);
+        });
+      } else {
+        isTaken = true;
+        begin();
+      }
+      return begun.promise;
+    },
+  };
+  return withMethods(store, methods);
+}
+
+/** The store, with other methods instead of some of its own, or beside them. */
+export function withMethods(store: ObjectStore, methods: Partial<ObjectStore>): ObjectStore {
+  return new Proxy(store, {
+    get: (target, property) => {
+      if (Object.hasOwn(methods, property)) return Reflect.get(methods, property);
+      const value: unknown = Reflect.get(target, property, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
+
+function once(action: () => void): () => void {
+  let isDone = false;
+  return () => {
+    if (!isDone) action();
+    isDone = true;
+  };
+}
