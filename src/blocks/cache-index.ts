@@ -27,6 +27,25 @@ export interface CacheSegment {
   readonly name: string;
 }
 
+/** Calls throw SQLite's errors. Implementations: SQLite, and a simulated one. */
+export interface CacheIndex {
+  /** Bytes in all segments. */
+  readonly bytes: number;
+  find(digest: Uint8Array): CachedPlace | undefined;
+  addSegment(): CacheSegment;
+  /** Adds blocks that were appended to a segment. False, and nothing is added, when the segment was dropped meanwhile. */
+  add(segment: number, rows: readonly CachedRow[]): boolean;
+  /** Marks segments as used now. */
+  use(segments: Iterable<number>): void;
+  leastRecent(): CacheSegment | undefined;
+  dropSegment(segment: number): void;
+  /** Forgets a block if it is still said to lie there. */
+  dropBlock(digest: Uint8Array, place: CachedPlace): void;
+  /** Whether what is open is still the index that is there. */
+  isPresent(): boolean;
+  close(): void;
+}
+
 const FILE = "index.sqlite";
 const ENDING = ".blocks";
 const VERSION = 1;
@@ -48,7 +67,7 @@ const SCHEMA = `
 
 const NEXT_USE = "(SELECT ifnull(max(used), 0) + 1 FROM segments)";
 
-export class CacheIndex {
+export class SqliteCacheIndex implements CacheIndex {
   readonly #path: string;
   readonly #db: Database.Database;
   readonly #inode: number;
@@ -88,7 +107,6 @@ export class CacheIndex {
     return this.#find.get(digest);
   }
 
-  /** Bytes in all segments. */
   get bytes(): number {
     return this.#total.get()?.bytes ?? 0;
   }
@@ -99,7 +117,6 @@ export class CacheIndex {
     return row ?? { id: 0, name: "" };
   }
 
-  /** Adds blocks that were appended to a segment. False, and nothing is added, when the segment was dropped meanwhile. */
   add(segment: number, rows: readonly CachedRow[]): boolean {
     return this.#db
       .transaction(() => {
@@ -111,7 +128,6 @@ export class CacheIndex {
       .immediate();
   }
 
-  /** Marks segments as used now. */
   use(segments: Iterable<number>): void {
     this.#db.transaction(() => [...segments].forEach((segment) => this.#use.run(segment))).immediate();
   }
@@ -129,13 +145,11 @@ export class CacheIndex {
       .immediate();
   }
 
-  /** Forgets a block if it is still said to lie there. */
   dropBlock(digest: Uint8Array, { segment, offset }: CachedPlace): void {
     const where = "digest = ? AND segment = ? AND offset = ?";
     this.#db.prepare(`DELETE FROM blocks WHERE ${where}`).run(digest, segment, offset);
   }
 
-  /** Whether the file that this connection has open is still the one in the folder. */
   isPresent(): boolean {
     return statSync(this.#path, { throwIfNoEntry: false })?.ino === this.#inode;
   }

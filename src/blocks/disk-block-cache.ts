@@ -5,27 +5,17 @@
  * full, its folder may be deleted at any time, and no failure of it reaches who reads. Two threads use two of these over
  * one folder: each appends to segments of its own.
  */
-import { existsSync, mkdirSync, rmSync, statfsSync, truncateSync } from "node:fs";
-import { open } from "node:fs/promises";
-import type { FileHandle } from "node:fs/promises";
-import { join } from "node:path";
 import type { Cid } from "../base/ids.ts";
-import {
-  CACHE_BACKLOG_BYTES,
-  CACHE_KEEPS_FREE_BYTES,
-  CACHE_SEGMENT_BYTES,
-  COALESCE_GAP_BYTES,
-  MAX_RANGED_READ_BYTES,
-} from "../base/limits.ts";
+import { CACHE_BACKLOG_BYTES, CACHE_SEGMENT_BYTES, COALESCE_GAP_BYTES, MAX_RANGED_READ_BYTES } from "../base/limits.ts";
 import { describeError } from "../base/log.ts";
 import type { Log } from "../base/log.ts";
 import { digestOf } from "../format/cid.ts";
-import { failedWith, writeParts } from "../objects/disk.ts";
+import { failedWith } from "../objects/disk.ts";
 import type { Block } from "./block-store.ts";
-import { CacheIndex, removeIndex } from "./cache-index.ts";
-import type { CachedPlace, CachedRow, CacheSegment } from "./cache-index.ts";
+import type { CachedPlace, CachedRow, CacheIndex, CacheSegment } from "./cache-index.ts";
+import { CacheFolder } from "./cache-storage.ts";
+import type { CacheStorage, SegmentWriter } from "./cache-storage.ts";
 import type { BlockCache } from "./cached-reader.ts";
-import { SegmentFiles } from "./segment-files.ts";
 import { isIntact } from "./verified-reader.ts";
 
 export interface DiskBlockCacheOptions {
@@ -33,13 +23,18 @@ export interface DiskBlockCacheOptions {
   /** The most that the segments may take. */
   readonly bytes: number;
   readonly log: Log;
+  /** Another disk than the folder: for simulations. */
+  readonly storage?: CacheStorage;
+  /** Another check of blocks than the real one: for simulations that have to notice. */
+  readonly isIntact?: typeof isIntact;
 }
 
 export class DiskBlockCache implements BlockCache {
   readonly #dir: string;
   readonly #limit: number;
   readonly #log: Log;
-  readonly #files: SegmentFiles;
+  readonly #disk: CacheStorage;
+  readonly #isIntact: typeof isIntact;
   #index: CacheIndex | undefined;
   /** The segment that this cache appends to. */
   #tail: Tail | undefined;
@@ -55,7 +50,8 @@ export class DiskBlockCache implements BlockCache {
     this.#dir = options.dir;
     this.#limit = options.bytes;
     this.#log = options.log;
-    this.#files = new SegmentFiles(options.dir);
+    this.#disk = options.storage ?? new CacheFolder(options.dir);
+    this.#isIntact = options.isIntact ?? isIntact;
     this.#attempt(() => this.#ready());
   }
 
@@ -103,11 +99,7 @@ export class DiskBlockCache implements BlockCache {
   /** The index, opened again as an empty one if someone deleted it. */
   #ready(): CacheIndex {
     if (this.#index?.isPresent() === false) this.#reset();
-    if (this.#index === undefined) {
-      mkdirSync(this.#dir, { recursive: true, mode: 0o700 });
-      this.#index = new CacheIndex(this.#dir);
-    }
-    return this.#index;
+    return (this.#index ??= this.#disk.openIndex());
   }
 
   #places(cids: readonly Cid[]): Wanted[] {
@@ -124,12 +116,12 @@ export class DiskBlockCache implements BlockCache {
     const [first, last] = [run[0]?.place, run.at(-1)?.place];
     if (first === undefined || last === undefined) return;
     try {
-      const bytes = await this.#files.read(first.name, first.offset, last.offset + last.length - first.offset);
+      const bytes = await this.#disk.read(first.name, first.offset, last.offset + last.length - first.offset);
       for (const { cid, digest, place } of run) {
         const from = place.offset - first.offset;
         // A copy where blocks were read together, so that one that is kept in memory does not keep its neighbours there.
         const block = run.length === 1 ? bytes : Uint8Array.prototype.slice.call(bytes, from, from + place.length);
-        if (block.length === place.length && isIntact(cid, block)) found.set(cid, block);
+        if (block.length === place.length && this.#isIntact(cid, block)) found.set(cid, block);
         else this.#attempt(() => this.#index?.dropBlock(digest, place));
       }
       this.#used.add(first.segment);
@@ -143,7 +135,7 @@ export class DiskBlockCache implements BlockCache {
   #lost({ segment, name }: CachedPlace): void {
     if (this.#index?.isPresent() === false) return this.#reset();
     this.#index?.dropSegment(segment);
-    this.#files.forget(name);
+    this.#disk.forget(name);
   }
 
   #markUsed(): void {
@@ -185,7 +177,7 @@ export class DiskBlockCache implements BlockCache {
       end += each.length;
     }
     const parts = fresh.map((block) => block.bytes);
-    await writeParts(tail.handle, tail.end, parts);
+    await tail.file.write(tail.end, parts);
     const isThere = index.add(tail.segment.id, rows);
     tail.end = end;
     if (!isThere || end >= this.#segmentBytes()) await this.#closeTail();
@@ -194,26 +186,20 @@ export class DiskBlockCache implements BlockCache {
   /** Drops the oldest segments until `bytes` more fit. False: they never do. */
   async #makeRoom(index: CacheIndex, bytes: number): Promise<boolean> {
     for (;;) {
-      if (index.bytes + bytes <= Math.min(this.#limit, index.bytes + this.#spare())) return true;
+      if (index.bytes + bytes <= Math.min(this.#limit, index.bytes + this.#disk.spare())) return true;
       const oldest = index.leastRecent();
       if (oldest === undefined) return false;
       if (oldest.id === this.#tail?.segment.id) await this.#closeTail();
       index.dropSegment(oldest.id);
-      this.#files.forget(oldest.name);
-      removeSegment(join(this.#dir, oldest.name));
+      this.#disk.forget(oldest.name);
+      this.#disk.remove(oldest.name);
     }
-  }
-
-  /** What the cache may take of the disk's free space: a part stays for unpublished data. May be negative. */
-  #spare(): number {
-    const { bavail, blocks, bsize } = statfsSync(this.#dir);
-    return bavail * bsize - Math.min(CACHE_KEEPS_FREE_BYTES, (blocks * bsize) / 4);
   }
 
   async #openTail(index: CacheIndex): Promise<Tail> {
     if (this.#tail === undefined) {
       const segment = index.addSegment();
-      this.#tail = { segment, handle: await open(join(this.#dir, segment.name), "wx", 0o600), end: 0 };
+      this.#tail = { segment, file: await this.#disk.create(segment.name), end: 0 };
     }
     return this.#tail;
   }
@@ -221,7 +207,7 @@ export class DiskBlockCache implements BlockCache {
   async #closeTail(): Promise<void> {
     const tail = this.#tail;
     this.#tail = undefined;
-    await tail?.handle.close();
+    await tail?.file.close();
   }
 
   #segmentBytes(): number {
@@ -230,7 +216,7 @@ export class DiskBlockCache implements BlockCache {
 
   async #forgetFiles(): Promise<void> {
     await this.#closeTail().catch((error: unknown) => this.#failed(error));
-    await this.#files.close();
+    await this.#disk.close();
   }
 
   /** Goes on as an empty cache, which the next block to keep opens. */
@@ -257,20 +243,14 @@ export class DiskBlockCache implements BlockCache {
     this.#reported = true;
     if (!isUnreadable(error)) return;
     this.#reset();
-    removeIndex(this.#dir);
+    this.#disk.removeIndex();
   }
-}
-
-/** Emptied first: another thread may hold it open, and its space must come back now. Reading it there is a miss. */
-function removeSegment(path: string): void {
-  if (existsSync(path)) truncateSync(path);
-  rmSync(path, { force: true });
 }
 
 /** A segment while it grows. */
 interface Tail {
   readonly segment: CacheSegment;
-  readonly handle: FileHandle;
+  readonly file: SegmentWriter;
   end: number;
 }
 

@@ -7,6 +7,7 @@ export const FAULTS = [
   "hint lost",
   "partition",
   "flipped bit",
+  "flipped bit on own disk",
   "kill",
   "power loss",
   "disk full",

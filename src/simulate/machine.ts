@@ -9,9 +9,12 @@ import type { SynclineError } from "../base/errors.ts";
 import { EPOCH_PIECE } from "../base/limits.ts";
 import { silentLog } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
+import { CachedReader } from "../blocks/cached-reader.ts";
+import { DiskBlockCache } from "../blocks/disk-block-cache.ts";
 import { RetryReader } from "../blocks/retry-reader.ts";
 import { VerifiedReader } from "../blocks/verified-reader.ts";
 import { Bucket } from "../bucket/bucket.ts";
+import { cachingRemote } from "../bucket/caching-remote.ts";
 import type { CollectReport } from "../bucket/gc/collector.ts";
 import { PackedRemote } from "../bucket/packed/packed-remote.ts";
 import type { BucketRemote, PreparedSwap } from "../bucket/remote.ts";
@@ -28,6 +31,7 @@ import type { Beginning } from "./beginning.ts";
 import { collectIn } from "./collecting.ts";
 import { KernelMount } from "./kernel-mount.ts";
 import { SimulatedProcess } from "./process.ts";
+import { SimulatedCacheDisk } from "./simulated-cache-disk.ts";
 import { SimulatedDisk } from "./simulated-disk.ts";
 import type { Timeline } from "./timeline.ts";
 
@@ -40,6 +44,8 @@ const LIMITS: Partial<VfsLimits> = {
   readTimeoutMs: 5_000,
 };
 const POLL_MS = 1_000;
+/** So small that segments leave it. */
+const CACHE_BYTES = 24 * 1024;
 
 export interface MachineOptions {
   readonly name: string;
@@ -57,6 +63,10 @@ export interface MachineOptions {
   readonly skewMs: number;
   /** Whether its disk says that it synced, and did not. */
   readonly forgetsSyncs: boolean;
+  /** What its disk gives of a read: with a flipped bit, now and then. */
+  readonly flipped: (bytes: Uint8Array) => Uint8Array;
+  /** How its block cache checks blocks, if not as it should. */
+  readonly isIntact: (() => boolean) | undefined;
   /** Told when a publisher hears that nobody knows what became of its swap. */
   readonly onUnknownSwap: () => void;
   /** Told when an epoch is sealed, and when it is in the bucket. */
@@ -77,6 +87,7 @@ export class Machine {
   readonly name: string;
   readonly #options: MachineOptions;
   #disk = new SimulatedDisk();
+  #cacheDisk: SimulatedCacheDisk;
   #isFull = false;
   #writer: Writer | undefined;
   #running: Running | undefined;
@@ -84,6 +95,8 @@ export class Machine {
   constructor(options: MachineOptions) {
     this.name = options.name;
     this.#options = options;
+    const { random, flipped } = options;
+    this.#cacheDisk = new SimulatedCacheDisk({ random, flipped, isFull: () => this.#isFull });
     this.#use(new SimulatedDisk());
   }
 
@@ -123,13 +136,16 @@ export class Machine {
     const store = link(process);
     const writer = (this.#writer ??= await certify());
     const remote = new PackedRemote(store, { clock, random, writer: writer.device.writer, pollMs: POLL_MS });
-    const blocks = new RetryReader(new VerifiedReader(remote.blocks), {
+    const verified = new RetryReader(new VerifiedReader(remote.blocks), {
       clock,
       random,
       forget: () => remote.forgetPlacement(),
     });
+    const cache = this.#cache();
+    const blocks = new CachedReader(cache, verified);
     const { genesis, checks } = beginning;
-    const bucket = await Bucket.open(this.#overheard(withKnownGenesis(remote, genesis.bytes)), { blocks, checks });
+    const cached = cachingRemote(withKnownGenesis(remote, genesis.bytes), cache);
+    const bucket = await Bucket.open(this.#overheard(cached), { blocks, checks });
     const vfs = openVfs({ storage: this.#disk, blocks, base: root, clock, log: silentLog, limits: LIMITS });
     const publisher = this.#publisher(process, bucket, writer, vfs, merge);
     const schedule = new FlushSchedule(process.clock, () => publisher.flush());
@@ -150,12 +166,14 @@ export class Machine {
   /** The process ends at once; requests that it sent may still arrive. */
   kill(): void {
     this.#end();
+    this.#cacheDisk = this.#cacheDisk.afterKill();
     this.#use(this.#disk.afterKill());
   }
 
   /** As `kill`, and what was not synced is lost or torn. */
   cutPower(): void {
     this.#end();
+    this.#cacheDisk = this.#cacheDisk.afterPowerLoss();
     this.#use(this.#disk.afterPowerLoss(this.#options.random));
   }
 
@@ -169,6 +187,17 @@ export class Machine {
     this.#disk = disk;
     disk.forgetsSyncs = this.#options.forgetsSyncs;
     this.fillDisk(this.#isFull);
+  }
+
+  #cache(): DiskBlockCache {
+    const { isIntact } = this.#options;
+    return new DiskBlockCache({
+      dir: this.name,
+      bytes: CACHE_BYTES,
+      log: silentLog,
+      storage: this.#cacheDisk,
+      ...(isIntact === undefined ? {} : { isIntact }),
+    });
   }
 
   #overheard(remote: BucketRemote): BucketRemote {

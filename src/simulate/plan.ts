@@ -24,6 +24,7 @@ const MANY_DEEDS = 20;
 const DEED_MS = [80, 480] as const;
 /** Beside those that any history has, one more for so many deeds. */
 const DEEDS_PER_TROUBLE = 12;
+const MOST_DISK_FLIP = 0.2;
 /** Between two machines. */
 const MOST_SKEW_MS = 2 * 60 * 60 * 1000;
 
@@ -39,6 +40,8 @@ export interface Plan {
   /** Whether the bucket is collected once more when all is quiet. */
   readonly endsCollected: boolean;
   readonly chances: LinkChances;
+  /** How likely a read of a machine's own disk has a flipped bit. */
+  readonly diskFlip: number;
   /** By time. */
   readonly deeds: readonly PlannedDeed[];
   readonly troubles: readonly Trouble[];
@@ -75,6 +78,7 @@ export function planOf(seed: number): Plan {
   }));
   const troubles = listOf(below(random, 4 + many / DEEDS_PER_TROUBLE), () => anyTrouble(random, machines, lengthMs));
   const [beginsEmpty, isFolder] = [random.fraction() < 0.25, random.fraction() < 0.5];
+  const diskFlip = random.fraction() < 0.5 ? 0 : random.fraction() * MOST_DISK_FLIP;
   const [chances, endsCollected] = [anyChances(random), random.fraction() < 0.25];
   return {
     seed,
@@ -84,6 +88,7 @@ export function planOf(seed: number): Plan {
     isFolder,
     endsCollected,
     chances,
+    diskFlip,
     deeds: byTime(deeds),
     troubles: byTime(troubles),
   };

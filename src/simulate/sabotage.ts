@@ -18,6 +18,7 @@ export const SABOTAGES = [
   "fsync that does not sync",
   "conflict taken for unknown",
   "a resend executed twice",
+  "cached blocks that are not checked",
 ] as const;
 
 export type Sabotage = (typeof SABOTAGES)[number];

@@ -25,6 +25,7 @@ export async function shrink(plan: Plan, isWrong: (plan: Plan) => Promise<boolea
     if (plays++ < mostPlays && (await isWrong(left))) shortest = left;
   };
   await simpler({ chances: CALM });
+  await simpler({ diskFlip: 0 });
   await simpler({ skewsMs: plan.skewsMs.map(() => 0) });
   await simpler({ beginsEmpty: false });
   await simpler({ isFolder: false });

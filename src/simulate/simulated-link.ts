@@ -244,11 +244,15 @@ export class SimulatedLink implements ObjectStore {
     const { random, chances, counts } = this.#options;
     if (bytes.length === 0 || random.fraction() >= chances().flip) return bytes;
     counts.count("flipped bit");
-    const flipped = bytes.slice();
-    const at = Math.floor(random.fraction() * bytes.length);
-    flipped[at] = (flipped[at] ?? 0) ^ (1 << Math.floor(random.fraction() * 8));
-    return flipped;
+    return withFlippedBit(bytes, random);
   }
+}
+
+export function withFlippedBit(bytes: Uint8Array, random: Random): Uint8Array {
+  const flipped = bytes.slice();
+  const at = Math.floor(random.fraction() * bytes.length);
+  flipped[at] = (flipped[at] ?? 0) ^ (1 << Math.floor(random.fraction() * 8));
+  return flipped;
 }
 
 async function collected(body: ObjectBody): Promise<Uint8Array[]> {

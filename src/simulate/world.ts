@@ -2,6 +2,7 @@
  * Several machines on one bucket in an object store, on a timeline of their own: programs write, things go wrong; then nothing goes
  * wrong any more, nobody writes, and everything must come to rest by itself. What must hold then is checked in settled.ts.
  */
+import type { Random } from "../base/random.ts";
 import type { ObjectStore } from "../objects/object-store.ts";
 import type { BaseRoot } from "../overlay/journal-record.ts";
 import { homeOf, MACHINE_NAMES, SHARED_HOME } from "./beginning.ts";
@@ -18,7 +19,7 @@ import type { Sabotage } from "./sabotage.ts";
 import { seededRandom } from "./seeded-random.ts";
 import { sharedFolder, withMethods } from "./shared-folder.ts";
 import { settledFaults } from "./settled.ts";
-import { CALM, SimulatedLink } from "./simulated-link.ts";
+import { CALM, SimulatedLink, withFlippedBit } from "./simulated-link.ts";
 import { Timeline } from "./timeline.ts";
 import { Trace } from "./trace.ts";
 import { isIoError, madeBy, Troubles } from "./troubles.ts";
@@ -161,10 +162,18 @@ class World {
       merge: this.#sabotage === "a conflict copy dropped" ? mergeDroppingCopies : undefined,
       skewMs: this.#plan.skewsMs[index] ?? 0,
       forgetsSyncs: this.#sabotage === "fsync that does not sync",
+      flipped: (bytes) => this.#flipped(bytes, random),
+      isIntact: this.#sabotage === "cached blocks that are not checked" ? () => true : undefined,
       onUnknownSwap: () => void this.#unknownSwaps++,
       onEpoch: (event, epoch) => this.#noteEpoch(name, event, epoch),
     });
     return machine;
+  }
+
+  #flipped(bytes: Uint8Array, random: Random): Uint8Array {
+    if (this.#isCalm || bytes.length === 0 || random.fraction() >= this.#plan.diskFlip) return bytes;
+    this.counts.count("flipped bit on own disk");
+    return withFlippedBit(bytes, random);
   }
 
   /** What is in the bucket survives the machine's power loss. */

@@ -1,0 +1,80 @@
+/** The disk under a block cache: segment files in one folder, and the index beside them. */
+import { existsSync, mkdirSync, rmSync, statfsSync, truncateSync } from "node:fs";
+import { open } from "node:fs/promises";
+import { join } from "node:path";
+import { CACHE_KEEPS_FREE_BYTES } from "../base/limits.ts";
+import { writeParts } from "../objects/disk.ts";
+import { removeIndex, SqliteCacheIndex } from "./cache-index.ts";
+import type { CacheIndex } from "./cache-index.ts";
+import { SegmentFiles } from "./segment-files.ts";
+
+/** Calls throw the system's errors, and those of the index SQLite's. Implementations: a folder, and a simulated disk. */
+export interface CacheStorage {
+  /** Opens the index or makes an empty one, then without the segments of a lost one. */
+  openIndex(): CacheIndex;
+  /** Removes an index that cannot be read. */
+  removeIndex(): void;
+  /** Makes a segment's file. */
+  create(name: string): Promise<SegmentWriter>;
+  /** `length` bytes at `offset`; fewer where the file ends. ENOENT for a file that is gone. */
+  read(name: string, offset: number, length: number): Promise<Uint8Array>;
+  /** Closes a file that is open for reading; reads under way end first. */
+  forget(name: string): void;
+  remove(name: string): void;
+  /** What the cache may take of the disk's free space: a part stays for unpublished data. May be negative. */
+  spare(): number;
+  close(): Promise<void>;
+}
+
+export interface SegmentWriter {
+  write(offset: number, parts: readonly Uint8Array[]): Promise<void>;
+  close(): Promise<void>;
+}
+
+export class CacheFolder implements CacheStorage {
+  readonly #dir: string;
+  readonly #files: SegmentFiles;
+
+  constructor(dir: string) {
+    this.#dir = dir;
+    this.#files = new SegmentFiles(dir);
+  }
+
+  openIndex(): CacheIndex {
+    mkdirSync(this.#dir, { recursive: true, mode: 0o700 });
+    return new SqliteCacheIndex(this.#dir);
+  }
+
+  removeIndex(): void {
+    removeIndex(this.#dir);
+  }
+
+  async create(name: string): Promise<SegmentWriter> {
+    const handle = await open(join(this.#dir, name), "wx", 0o600);
+    return { write: (offset, parts) => writeParts(handle, offset, parts), close: () => handle.close() };
+  }
+
+  read(name: string, offset: number, length: number): Promise<Uint8Array> {
+    return this.#files.read(name, offset, length);
+  }
+
+  forget(name: string): void {
+    this.#files.forget(name);
+  }
+
+  /** Emptied first: another thread may hold it open, and its space must come back now. Reading it there is a miss. */
+  remove(name: string): void {
+    const path = join(this.#dir, name);
+    if (existsSync(path)) truncateSync(path);
+    rmSync(path, { force: true });
+  }
+
+  spare(): number {
+    const { bavail, blocks, bsize } = statfsSync(this.#dir);
+    return bavail * bsize - Math.min(CACHE_KEEPS_FREE_BYTES, (blocks * bsize) / 4);
+  }
+
+  close(): Promise<void> {
+    return this.#files.close();
+  }
+}
