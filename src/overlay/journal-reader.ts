@@ -28,11 +28,14 @@ interface Candidate {
   readonly name: string;
   readonly file: StoredFile;
   readonly bytes: number;
-  readonly header: SegmentHeader | undefined;
+  header: SegmentHeader | undefined;
   last: number;
 }
 
-/** Gives `replay` the payload of each frame after `checkpoint`. Throws `state_corrupt` when durable frames are missing. */
+/**
+ * Gives `replay` the payload of each frame after `checkpoint`. Throws `state_corrupt` when durable frames are missing. A bit that flips
+ * while it is read looks like the torn end of what was acknowledged: where frames are left behind the end, all is read again.
+ */
 export function readJournal(
   storage: OverlayStorage,
   checkpoint: number,
@@ -40,30 +43,46 @@ export function readJournal(
 ): FoundJournal {
   const candidates = openSegments(storage);
   let last = checkpoint;
-  for (const candidate of candidates) {
-    if (candidate.header === undefined || candidate.header.follows > last) continue;
-    for (const frame of framesInOrder(candidate)) {
-      if (frame.number <= last) continue;
-      replay(frame.payload);
-      last = frame.number;
-      candidate.last = last;
+  let seen: readonly SeenFrames[] = [];
+  for (let reads = 0; reads < MOST_READS; reads++) {
+    for (const candidate of inOrder(candidates)) {
+      if (candidate.header === undefined || candidate.header.follows > last) continue;
+      for (const frame of framesInOrder(candidate)) {
+        if (frame.number <= last) continue;
+        replay(frame.payload);
+        last = frame.number;
+        candidate.last = last;
+      }
     }
+    seen = candidates.map((candidate) => framesSeen(candidate, last));
+    if (seen.every(({ greatest, isDamaged }) => greatest <= last && !isDamaged)) break;
+    for (const candidate of candidates) candidate.header = headerOf(candidate.file);
   }
-  const seen = candidates.map((candidate) => greatestFrame(candidate, last));
+  for (const [index, candidate] of candidates.entries()) if (seen[index]?.isDamaged === true) throw damaged(candidate);
+  const greatest = Math.max(last, ...seen.map((each) => each.greatest));
   const nextName = 1 + Math.max(0, ...candidates.map(({ name }) => Number(name)));
-  return { segments: candidates, last, nextNumber: 1 + Math.max(last, ...seen), nextName };
+  return { segments: inOrder(candidates), last, nextNumber: 1 + greatest, nextName };
 }
+
+/** What is still not there after so many is torn, or damaged for good. */
+const MOST_READS = 3;
 
 function openSegments(storage: OverlayStorage): Candidate[] {
   const candidates: Candidate[] = [];
   for (const name of storage.list("journal").filter((entry) => /^\d{8,}$/.test(entry))) {
     const file = storage.openFile("journal", name, false);
-    if (file === undefined) continue;
-    const head = Buffer.alloc(SEGMENT_HEADER_BYTES);
-    const header = file.read(0, head) === head.length ? readSegmentHeader(head) : undefined;
-    candidates.push({ name, file, bytes: file.size(), header, last: 0 });
+    if (file !== undefined) candidates.push({ name, file, bytes: file.size(), header: headerOf(file), last: 0 });
   }
-  return candidates.sort((a, b) => (a.header?.first ?? Infinity) - (b.header?.first ?? Infinity));
+  return candidates;
+}
+
+function headerOf(file: StoredFile): SegmentHeader | undefined {
+  const head = Buffer.alloc(SEGMENT_HEADER_BYTES);
+  return file.read(0, head) === head.length ? readSegmentHeader(head) : undefined;
+}
+
+function inOrder(candidates: readonly Candidate[]): Candidate[] {
+  return candidates.toSorted((a, b) => (a.header?.first ?? Infinity) - (b.header?.first ?? Infinity));
 }
 
 function* framesInOrder(candidate: Candidate): Generator<Frame> {
@@ -82,19 +101,22 @@ function contentsOf({ file, bytes }: Candidate): Buffer {
   return contents.subarray(0, file.read(0, contents));
 }
 
-/**
- * The greatest number of any whole frame in the segment, 0 when it has none. Throws `state_corrupt` when a frame after
- * `last` was written after the one behind `last` was durable: that one was damaged then, not torn.
- */
-function greatestFrame(candidate: Candidate, last: number): number {
+interface SeenFrames {
+  /** The greatest number of any whole frame in the segment, 0 when it has none. */
+  readonly greatest: number;
+  /** A frame after `last` was written after the one behind `last` was durable: that one was damaged then, not torn. */
+  readonly isDamaged: boolean;
+}
+
+function framesSeen(candidate: Candidate, last: number): SeenFrames {
   const { header } = candidate;
   let greatest = 0;
+  let isDamaged = header !== undefined && header.first > last && header.synced > last;
   for (const { number, synced } of findFrames(contentsOf(candidate), 0)) {
-    if (number > last && synced > last) throw damaged(candidate);
+    if (number > last && synced > last) isDamaged = true;
     greatest = Math.max(greatest, number);
   }
-  if (header !== undefined && header.first > last && header.synced > last) throw damaged(candidate);
-  return greatest;
+  return { greatest, isDamaged };
 }
 
 function damaged({ name }: Candidate): SynclineError {

@@ -186,6 +186,13 @@ export class Machine {
   #use(disk: SimulatedDisk): void {
     this.#disk = disk;
     disk.forgetsSyncs = this.#options.forgetsSyncs;
+    let isFirst = true;
+    // No reader could tell from a torn end what flips each time that it is read.
+    disk.flipped = (bytes) => {
+      const read = isFirst ? this.#options.flipped(bytes) : bytes;
+      isFirst &&= read === bytes;
+      return read;
+    };
     this.fillDisk(this.#isFull);
   }
 

@@ -35,6 +35,8 @@ export class Stopped extends Error {
 
 export class SimulatedDisk implements OverlayStorage {
   before: (call: DiskCall) => void = () => {};
+  /** What a read of the journal gives instead of the bytes that are there: only the journal has checksums. */
+  flipped: (bytes: Uint8Array) => Uint8Array = (bytes) => bytes;
   /** Whether files are said to be synced and are not. */
   forgetsSyncs = false;
   /** Bytes that files may take in all. */
@@ -61,7 +63,7 @@ export class SimulatedDisk implements OverlayStorage {
       inode = new SimulatedInode();
       files.set(name, inode);
     }
-    return new SimulatedFile(this, inode);
+    return new SimulatedFile(this, inode, folder === "journal");
   }
 
   removeFile(folder: Folder, name: string): void {
@@ -123,11 +125,13 @@ export class SimulatedDisk implements OverlayStorage {
 class SimulatedFile implements StoredFile {
   readonly #disk: SimulatedDisk;
   readonly #inode: SimulatedInode;
+  readonly #isJournal: boolean;
   #open = true;
 
-  constructor(disk: SimulatedDisk, inode: SimulatedInode) {
+  constructor(disk: SimulatedDisk, inode: SimulatedInode, isJournal: boolean) {
     this.#disk = disk;
     this.#inode = inode;
+    this.#isJournal = isJournal;
   }
 
   size(): number {
@@ -138,7 +142,7 @@ class SimulatedFile implements StoredFile {
   read(offset: number, target: Uint8Array): number {
     this.#checkOpen();
     const part = this.#inode.bytes.subarray(0, this.#inode.size).subarray(offset, offset + target.length);
-    target.set(part);
+    target.set(this.#isJournal ? this.#disk.flipped(part) : part);
     return part.length;
   }
 

@@ -248,9 +248,11 @@ export class SimulatedLink implements ObjectStore {
   }
 }
 
+/** Mostly where something is: files that were made ready ahead are zeros for the greater part. */
 export function withFlippedBit(bytes: Uint8Array, random: Random): Uint8Array {
   const flipped = bytes.slice();
-  const at = Math.floor(random.fraction() * bytes.length);
+  let at = Math.floor(random.fraction() * bytes.length);
+  for (let tries = 0; tries < 8 && flipped[at] === 0; tries++) at = Math.floor(random.fraction() * at);
   flipped[at] = (flipped[at] ?? 0) ^ (1 << Math.floor(random.fraction() * 8));
   return flipped;
 }

@@ -91,6 +91,43 @@ test("a damaged frame that was durable is an error with a hint, not a shorter jo
   }
 });
 
+test("a bit that flips while the journal is read takes no record, wherever it is", async () => {
+  const disk = new SimulatedDisk();
+  const { journal } = open(disk);
+  append(journal, "first");
+  await journal.sync();
+  append(journal, "second");
+  append(journal, "third");
+  const { name, at } = find(disk, "third");
+  for (let byte = 0; byte < at + 8; byte++) {
+    const read = disk.afterKill();
+    let isFlipped = false;
+    read.flipped = (bytes) => {
+      if (isFlipped || byte >= bytes.length) return bytes;
+      isFlipped = true;
+      const other = bytes.slice();
+      other[byte] = (other[byte] ?? 0) ^ 1;
+      return other;
+    };
+    expect(open(read).frames, `byte ${byte} of ${name}`).toEqual(["first", "second", "third"]);
+  }
+});
+
+test("a bit that flips in the second segment's header takes no record", () => {
+  const disk = new SimulatedDisk();
+  const { journal } = open(disk);
+  const long = "x".repeat(1_000);
+  const all = ["a", "b", "c", "d", "e", "f"].map((name) => name + long);
+  for (const content of all) append(journal, content);
+  for (let skipped = 0; skipped < 12; skipped++) {
+    const read = disk.afterKill();
+    let reads = 0;
+    read.flipped = (bytes) =>
+      reads++ === skipped ? bytes.map((value, index) => (index === 9 ? value ^ 1 : value)) : bytes;
+    expect(open(read).frames, `read ${skipped}`).toEqual(all);
+  }
+});
+
 test("a hole above the last sync is what power loss leaves: everything after it is dropped for good", () => {
   const disk = new SimulatedDisk();
   const { journal } = open(disk);
