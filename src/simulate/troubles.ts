@@ -121,7 +121,7 @@ export function madeBy({ made }: Tokens, name: string): string[] {
 }
 
 /** Some collections end before they are killed. */
-const COLLECTING_TIMES = 4;
+const COLLECTING_TIMES = 2;
 /** More than a day: the collector thins what is older. */
 const DAYS_OFF_MS = 2.5 * 24 * 60 * 60 * 1000;
 const RETRY_MS = 500;
