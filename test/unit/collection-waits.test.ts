@@ -57,7 +57,7 @@ test("uploads, questions, leases and swaps of its owner go on within each of its
     const swept = await collecting.sweep(never);
     await work();
     const [first] = [...collecting.plan(swept).packs.keys()];
-    const repacked = collecting.repack(collecting.plan(swept), never);
+    const repacked = collecting.repack(collecting.plan(swept), swept, never);
     await work();
     return { first, packs: (await repacked).packs };
   });

@@ -92,7 +92,7 @@ class Collection {
     if (!dryRun) await this.#betweenSwaps();
     const swept = dryRun ? await collecting.preview(signal) : await collecting.sweep(signal);
     const plan = collecting.plan(swept);
-    const { packs, before, after } = dryRun ? plan : await collecting.repack(plan, signal);
+    const { packs, before, after } = dryRun ? plan : await collecting.repack(plan, swept, signal);
     return {
       blocks: swept.blocks,
       blockBytes: swept.bytes,

@@ -165,6 +165,12 @@ export class BlockIndex {
     return this.#db.prepare(sql).get(pack) !== undefined;
   }
 
+  /** Whether there are blocks in this pack. Reads all of the index where there are none. */
+  holdsAny(pack: string): boolean {
+    const sql = "SELECT 1 FROM blocks WHERE pack = (SELECT id FROM packs WHERE name = ?) LIMIT 1";
+    return this.#db.prepare(sql).get(pack) !== undefined;
+  }
+
   /** Everything, by digest. */
   rows(): IterableIterator<IndexedBlock & { readonly digest: Buffer }> {
     const sql = `SELECT digest, ${PLACE} ORDER BY digest`;

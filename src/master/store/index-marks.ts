@@ -11,8 +11,10 @@ export interface Sweep {
   readonly collection: number;
   /** Leases from before this have ended: seconds since 1970. */
   readonly leasedBefore: number;
-  /** Forgets nothing. */
+  /** Forgets nothing, and writes nothing. */
   readonly dryRun: boolean;
+  /** Packs of which it is counted what stays, by name, up to where in each. */
+  readonly ends: ReadonlyMap<string, number>;
 }
 
 /** What one step of a sweep came upon. */
@@ -21,7 +23,7 @@ export interface SweepStep {
   readonly last: Uint8Array | undefined;
   /** Blocks that are forgotten, or would be. */
   readonly gone: { readonly blocks: number; readonly bytes: number };
-  /** Bytes of blocks that stay, by pack. */
+  /** Bytes of blocks that stay, by pack, 0 too. */
   readonly live: ReadonlyMap<string, number>;
 }
 
@@ -87,15 +89,15 @@ export class IndexMarks {
   }
 
   /** Looks at the next `limit` blocks behind `after`, and forgets what was not marked and is not leased, or is damaged in a sealed pack. */
-  sweep(after: Uint8Array, limit: number, { collection, leasedBefore, dryRun }: Sweep): SweepStep {
+  sweep(after: Uint8Array, limit: number, { collection, leasedBefore, dryRun, ends }: Sweep): SweepStep {
     const live = new Map<string, number>();
     const gone = { blocks: 0, bytes: 0 };
     const step = () => {
       const rows = this.#db.prepare<[Uint8Array, number], SweptRow>(NEXT).all(after, limit);
       const forget = this.#db.prepare("DELETE FROM blocks WHERE digest = ?");
-      for (const { digest, pack, length, damaged, seen, leased, growing } of rows) {
+      for (const { digest, pack, offset, length, damaged, seen, leased, growing } of rows) {
         if (seen >= collection || (leased >= leasedBefore && damaged === 0)) {
-          live.set(pack, (live.get(pack) ?? 0) + length);
+          if (length === 0 || offset < (ends.get(pack) ?? 0)) live.set(pack, (live.get(pack) ?? 0) + length);
           continue;
         }
         // Else whoever sends it again could get it into the same pack, behind the damaged copy.
@@ -104,21 +106,23 @@ export class IndexMarks {
         gone.bytes += length;
         if (!dryRun) forget.run(digest);
       }
-      const taken = dryRun ? { blocks: 0, bytes: 0 } : gone;
-      this.#db.prepare("UPDATE totals SET blocks = blocks - ?, bytes = bytes - ?").run(taken.blocks, taken.bytes);
+      const count = this.#db.prepare("UPDATE totals SET blocks = blocks - ?, bytes = bytes - ?");
+      if (!dryRun && gone.blocks > 0) count.run(gone.blocks, gone.bytes);
       return rows.length < limit ? undefined : rows.at(-1)?.digest;
     };
-    return { last: this.#db.transaction(step).immediate(), gone, live };
+    const transaction = this.#db.transaction(step);
+    return { last: dryRun ? transaction.deferred() : transaction.immediate(), gone, live };
   }
 }
 
 const NEXT = `
-  SELECT digest, name AS pack, length, damaged, seen, leased, sealed = 0 AS growing FROM blocks JOIN packs ON id = pack
+  SELECT digest, name AS pack, offset, length, damaged, seen, leased, sealed = 0 AS growing FROM blocks JOIN packs ON id = pack
   WHERE digest > ? ORDER BY digest LIMIT ?`;
 
 interface SweptRow {
   readonly digest: Buffer;
   readonly pack: string;
+  readonly offset: number;
   readonly length: number;
   readonly damaged: 0 | 1;
   readonly seen: number;

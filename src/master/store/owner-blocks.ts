@@ -106,16 +106,24 @@ export interface Collecting {
   /** Which packs have so much garbage that they are written anew, what that copies, and what is left. */
   plan(swept: Swept): RepackPlan;
 
-  /** Writes these packs anew. Answers what was done, which is less where a pack turns out to be damaged. */
-  repack(plan: RepackPlan, signal: AbortSignal): Promise<RepackPlan>;
+  /** Writes these packs anew. Answers what was done, which is less where a pack turns out to be damaged or there is no space for copies. */
+  repack(plan: RepackPlan, swept: Swept, signal: AbortSignal): Promise<RepackPlan>;
 }
 
 export interface Swept {
   /** Blocks that are gone. */
   readonly blocks: number;
   readonly bytes: number;
-  /** Bytes of blocks that stay, by pack. */
-  readonly live: ReadonlyMap<string, number>;
+  /** Packs that were there when it began, by name. */
+  readonly packs: ReadonlyMap<string, SweptPack>;
+}
+
+export interface SweptPack {
+  /** Bytes of blocks in it when the sweep began, and those of them that stay. */
+  readonly end: number;
+  readonly live: number;
+  /** It is sealed, and no block in it stays, an empty one neither. */
+  readonly empty: boolean;
 }
 
 export interface RepackPlan {

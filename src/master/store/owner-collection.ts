@@ -1,41 +1,24 @@
 /**
  * A collection in one owner's packs. Marks are numbers in the index; blocks that are neither marked nor leased are forgotten there, a step at
  * a time; then packs of which more than a quarter is garbage are written anew.
- *
- * A pack goes in steps, each of which leaves a whole store: its blocks are put once more, where copies take their places in the index as they
- * become durable; when none is left in it, it is written down as one that is to be removed, durably; then its file goes.
  */
 import { nextTurn } from "../../base/concurrency.ts";
-import { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import { INDEX_STEP } from "../../base/limits.ts";
-import { describeError, type Log } from "../../base/log.ts";
 import { GARBAGE_PART } from "../../bucket/gc/victims.ts";
-import { cidFromDigest, codecOf, digestOf } from "../../format/cid.ts";
-import type { PackRow } from "../../format/pack.ts";
-import { type BlockIndex, type PackState, PACK_STATES, type Place } from "./block-index.ts";
-import { type BlockReaderOptions, readBlocks } from "./block-reader.ts";
-import type { BlockWriter } from "./block-writer.ts";
+import { codecOf, digestOf } from "../../format/cid.ts";
+import { PACK_STATES } from "./block-index.ts";
 import type { KnownRoots } from "./known-roots.ts";
 import type { Leases } from "./leases.ts";
-import type { Collecting, OwnerBlocks, RepackPlan, Swept, WalkedBlocks } from "./owner-blocks.ts";
-import type { PackDisk } from "./pack-disk.ts";
-import { readFooter } from "./pack-footer.ts";
-import { removePack } from "./pack-path.ts";
+import type { Collecting, OwnerBlocks, RepackPlan, Swept, SweptPack, WalkedBlocks } from "./owner-blocks.ts";
+import { Repacking, type RepackingOptions } from "./repacking.ts";
 
-export interface OwnerCollectionOptions {
-  readonly index: BlockIndex;
+export interface OwnerCollectionOptions extends RepackingOptions {
   readonly blocks: OwnerBlocks;
-  readonly reader: BlockReaderOptions;
-  readonly writer: BlockWriter;
-  readonly disk: PackDisk;
   readonly leases: Leases;
-  readonly log: Log;
   readonly signal: AbortSignal;
   /** Told when it begins to forget blocks, with its number: what is marked by that stays. */
   readonly onSweep: (collection: number) => void;
-  /** Ends with the reads that are under way now. */
-  readonly reads: () => Promise<unknown>;
 }
 
 export class OwnerCollection implements Collecting {
@@ -86,33 +69,24 @@ export class OwnerCollection implements Collecting {
     return this.#sweep(true, signal);
   }
 
-  plan({ live }: Swept): RepackPlan {
+  plan(swept: Swept): RepackPlan {
     const packs = this.#packs();
-    const worth = packs.filter(({ name, end }) => {
-      const garbage = end - (live.get(name) ?? 0);
-      return garbage > 0 && garbage > end * GARBAGE_PART;
-    });
-    return planOf(packs, new Map(worth.map(({ name }) => [name, live.get(name) ?? 0])));
+    const going = new Map<string, number>();
+    for (const { name, end } of packs) {
+      const { end: sweptEnd, live } = swept.packs.get(name) ?? { end: 0, live: 0 };
+      // What came into it since is no garbage.
+      const garbage = sweptEnd - live;
+      if (garbage > 0 && garbage > end * GARBAGE_PART) going.set(name, end - garbage);
+    }
+    return planOf(packs, going);
   }
 
-  async repack(plan: RepackPlan, signal: AbortSignal): Promise<RepackPlan> {
-    const { log } = this.#options;
+  async repack(plan: RepackPlan, swept: Swept, signal: AbortSignal): Promise<RepackPlan> {
     const packs = this.#packs();
-    const done = new Map<string, number>();
-    for (const [name, live] of plan.packs) {
-      signal.throwIfAborted();
-      try {
-        if (await this.#empty(name, live)) done.set(name, live);
-      } catch (error) {
-        // Its blocks are where they were, or in another pack by now: whatever is wrong with this one need not keep the others.
-        this.#stay(name);
-        if (!(error instanceof SynclineError)) throw error;
-        log.error("a pack with garbage cannot be written anew", { pack: name, error: describeError(error) });
-      }
-    }
-    const after = this.#packs();
-    const bytes = after.reduce((sum, { end }) => sum + end, 0);
-    return { ...planOf(packs, done), after: { packs: after.length, bytes } };
+    const done = await new Repacking(this.#options, swept.packs, signal).run(plan.packs);
+    const outcome = planOf(packs, new Map([...plan.packs].filter(([name]) => done.has(name))));
+    // Not what uploads brought meanwhile.
+    return { ...outcome, after: { packs: this.#packs().length, bytes: outcome.after.bytes } };
   }
 
   /** Those that hold blocks. */
@@ -126,7 +100,9 @@ export class OwnerCollection implements Collecting {
 
   async #sweep(dryRun: boolean, signal: AbortSignal): Promise<Swept> {
     const { index, leases } = this.#options;
-    const sweep = { collection: this.#number, leasedBefore: leases.over(), dryRun };
+    const begun = this.#packs();
+    const ends = new Map(begun.map(({ name, end }) => [name, end]));
+    const sweep = { collection: this.#number, leasedBefore: leases.over(), dryRun, ends };
     const live = new Map<string, number>();
     let [blocks, bytes] = [0, 0];
     for (let after: Uint8Array | undefined = new Uint8Array(); after !== undefined; await nextTurn()) {
@@ -137,55 +113,11 @@ export class OwnerCollection implements Collecting {
       bytes += step.gone.bytes;
       after = step.last;
     }
-    return { blocks, bytes, live };
-  }
-
-  /** Puts what must stay of a pack elsewhere, and removes it. False: it has to stay. */
-  async #empty(name: string, live: number): Promise<boolean> {
-    const { index, reader, writer, disk, reads } = this.#options;
-    await writer.endPack(name);
-    if (this.#stateOf(name) !== PACK_STATES.sealed) return false;
-    const { handles, folder } = reader;
-    const footer = await handles.use(folder, name, readFooter);
-    const rows = [...(footer ?? [])].filter((row) => this.#lies(row, name));
-    // Else the index places blocks in it of which the pack knows nothing.
-    if (footer === undefined || rows.reduce((sum, { length }) => sum + length, 0) < live) return false;
-    index.setState(name, PACK_STATES.leaving);
-    for (const batch of inBatches(rows)) await this.#copy(name, batch);
-    if (rows.some((row) => this.#lies(row, name))) {
-      this.#stay(name);
-      return false;
+    const packs = new Map<string, SweptPack>();
+    for (const { name, end, sealed } of begun) {
+      packs.set(name, { end, live: live.get(name) ?? 0, empty: sealed !== PACK_STATES.growing && !live.has(name) });
     }
-    index.setState(name, PACK_STATES.left);
-    // Before the file goes: an index that came back from before would look for blocks in it.
-    index.flush();
-    await reads();
-    handles.drop(folder, name);
-    await removePack(disk, folder, name);
-    index.forgetPack(name);
-    return true;
-  }
-
-  /** Blocks stay in this pack, unless none is in it any more. */
-  #stay(name: string): void {
-    const { index } = this.#options;
-    if (this.#stateOf(name) === PACK_STATES.leaving) index.setState(name, PACK_STATES.sealed);
-  }
-
-  #stateOf(name: string): PackState | undefined {
-    return this.#options.index.packs().find((pack) => pack.name === name)?.sealed;
-  }
-
-  async #copy(pack: string, rows: readonly PackRow[]): Promise<void> {
-    const { reader, writer } = this.#options;
-    const places = new Map<Cid, Place>();
-    for (const { digest, offset, length } of rows) places.set(cidFromDigest("raw", digest), { pack, offset, length });
-    const found = await readBlocks(reader, places);
-    await writer.write(Array.from(found, ([cid, bytes]) => ({ cid, bytes, avoid: undefined })));
-  }
-
-  #lies({ digest }: PackRow, pack: string): boolean {
-    return this.#options.index.find(digest)?.pack === pack;
+    return { blocks, bytes, packs };
   }
 }
 
@@ -198,22 +130,4 @@ function planOf(packs: readonly { readonly name: string; readonly end: number }[
     after.bytes += going.get(name) ?? end;
   }
   return { packs: going, before, after };
-}
-
-/** Bytes of blocks that are copied at a time. */
-const REPACK_BYTES = 4 * 1024 * 1024;
-
-/** Runs of rows of REPACK_BYTES at most, unless one is longer. */
-function* inBatches(rows: readonly PackRow[]): Generator<PackRow[]> {
-  let batch: PackRow[] = [];
-  let bytes = 0;
-  for (const row of rows) {
-    if (batch.length > 0 && bytes + row.length > REPACK_BYTES) {
-      yield batch;
-      [batch, bytes] = [[], 0];
-    }
-    batch.push(row);
-    bytes += row.length;
-  }
-  if (batch.length > 0) yield batch;
 }

@@ -19,6 +19,7 @@ import type { PackDisk } from "./pack-disk.ts";
 import type { PackHandles } from "./pack-handles.ts";
 import type { Leases } from "./leases.ts";
 import { OwnerCollection } from "./owner-collection.ts";
+import { emptyPacks, isFull, Repacking, type RepackingOptions } from "./repacking.ts";
 import { type Recovered, recover } from "./recovery.ts";
 import type { Unindexed } from "./unindexed.ts";
 
@@ -186,27 +187,17 @@ export class OwnerPacks implements OwnerBlocks {
 
   collect<Result>(work: (collecting: OwnerCollection) => Promise<Result>): Promise<Result> {
     return this.#collections.run(async () => {
-      this.#unindexed.enterInto(this.#index, this.#options.leases.now());
-      const { disk, leases, log } = this.#options;
-      const collection = new OwnerCollection({
-        index: this.#index,
-        blocks: this,
-        reader: this.#reader,
-        writer: this.#writer,
-        disk,
-        leases,
-        log,
-        signal: this.#ending.signal,
-        onSweep: (collection) => {
-          this.#sweeping = collection;
-          this.#unnoted.clear();
-        },
-        reads: () => Promise.allSettled(this.#reads),
-      });
       try {
-        return await work(collection);
-      } finally {
-        this.#sweeping = undefined;
+        return await this.#collect(work);
+      } catch (error) {
+        if (!isFull(error)) throw error;
+        // What a collection did not get to remove goes without writing; then there may be space for what it has to write.
+        const empty = await emptyPacks(this.#index);
+        if (empty.size === 0) throw error;
+        const swept = new Map([...empty].map((name) => [name, { end: 0, live: 0, empty: true }]));
+        const repacking = new Repacking(this.#repackingOptions(), swept, this.#ending.signal);
+        await repacking.run(new Map([...empty].map((name) => [name, 0])));
+        return await this.#collect(work);
       }
     });
   }
@@ -214,6 +205,32 @@ export class OwnerPacks implements OwnerBlocks {
   /** Has a collection end that is under way: who opens these files anew waits for it. */
   endCollection(): void {
     this.#ending.abort(new SynclineError("store_corrupt", "The index is damaged and made anew: collect again."));
+  }
+
+  async #collect<Result>(work: (collecting: OwnerCollection) => Promise<Result>): Promise<Result> {
+    const { leases } = this.#options;
+    this.#unindexed.enterInto(this.#index, leases.now());
+    const collection = new OwnerCollection({
+      ...this.#repackingOptions(),
+      blocks: this,
+      leases,
+      signal: this.#ending.signal,
+      onSweep: (collection) => {
+        this.#sweeping = collection;
+        this.#unnoted.clear();
+      },
+    });
+    try {
+      return await work(collection);
+    } finally {
+      this.#sweeping = undefined;
+    }
+  }
+
+  #repackingOptions(): RepackingOptions {
+    const { disk, log } = this.#options;
+    const reads = () => Promise.allSettled(this.#reads);
+    return { index: this.#index, reader: this.#reader, writer: this.#writer, disk, log, reads };
   }
 
   /** Ends it, after what is being written. */

@@ -45,7 +45,7 @@ export async function auditPacks(options: PackAuditOptions): Promise<PackAudit> 
     damage.push(...(await auditPack(options, name, listed.sealed.has(name))));
   });
   for (const { name } of known) {
-    if (!left.has(name) && !listed.sealed.has(name) && !listed.open.has(name)) {
+    if (!left.has(name) && !listed.sealed.has(name) && !listed.open.has(name) && index?.holdsAny(name) === true) {
       damage.push(dataDamage("pack", "the pack is gone, and its blocks with it", { pack: name }));
     }
   }

@@ -39,9 +39,11 @@ export async function listPacks(disk: PackDisk, folder: string): Promise<PackLis
   return { sealed: kinds[""], open: kinds[".open"], rows: kinds[".rows"] };
 }
 
-/** Removes a pack, durably, also one that could not get its final name. What is not there is no error. */
-export async function removePack(disk: PackDisk, folder: string, name: string): Promise<void> {
-  for (const path of [sealedPath, openPath, rowsPath]) await disk.remove(path(folder, name));
+/** Removes packs, durably, also such as could not get their final names. What is not there is no error. */
+export async function removePacks(disk: PackDisk, folder: string, names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    for (const path of [sealedPath, openPath, rowsPath]) await disk.remove(path(folder, name));
+  }
   await disk.syncFolder(folder);
 }
 

@@ -11,7 +11,7 @@ import type { PackDisk, PackFile } from "./pack-disk.ts";
 import { readFooter } from "./pack-footer.ts";
 import type { PackHandles } from "./pack-handles.ts";
 import { allIntact, endOf, isBefore } from "./pack-rows.ts";
-import { listPacks, openPath, removePack, rowsPath, sealedPath } from "./pack-path.ts";
+import { listPacks, openPath, removePacks, rowsPath, sealedPath } from "./pack-path.ts";
 import { Unindexed } from "./unindexed.ts";
 import { inspectUnfinished, type UnfinishedPack } from "./unfinished-pack.ts";
 
@@ -56,10 +56,10 @@ class Recovery {
     try {
       for (const { name, sealed } of known.values()) {
         // A collection that was under way: what was not finished begins anew another time.
-        if (sealed === PACK_STATES.leaving) index.setState(name, PACK_STATES.sealed);
+        if (sealed === PACK_STATES.leaving) this.#note(() => index.setState(name, PACK_STATES.sealed));
         if (sealed !== PACK_STATES.left) continue;
-        await removePack(disk, folder, name);
-        index.forgetPack(name);
+        await removePacks(disk, folder, [name]);
+        this.#note(() => index.forgetPack(name));
         known.delete(name);
         packs.sealed.delete(name);
       }
@@ -68,13 +68,23 @@ class Recovery {
       for (const name of packs.sealed) if ((known.get(name)?.sealed ?? 0) < PACK_STATES.sealed) await this.#enter(name);
       for (const { name } of known.values()) {
         if (packs.sealed.has(name) || packs.open.has(name)) continue;
-        log.error("a pack is gone, and its blocks with it", { pack: name, folder });
-        index.dropPack(name);
+        // One in which there was no block may have been removed where there was no space to write that down.
+        if (index.holdsAny(name)) log.error("a pack is gone, and its blocks with it", { pack: name, folder });
+        this.#note(() => index.dropPack(name));
       }
       return { current: this.#current, unindexed: this.#unindexed };
     } catch (error) {
       await this.#current?.close();
       throw error;
+    }
+  }
+
+  /** On a full disk it is left as it is, and found out once more the next time. */
+  #note(write: () => void): void {
+    try {
+      write();
+    } catch (error) {
+      if (!isIndexFull(error)) throw error;
     }
   }
 

@@ -1,0 +1,219 @@
+/**
+ * Gives the space of packs with garbage back. Those without anything that must stay go first, since that takes no space, then those of which the
+ * least has to be copied.
+ *
+ * A pack goes in steps, each of which leaves a whole store: its blocks are put once more, where copies take their places in the index as they
+ * become durable; when none is left in it, it is written down as one that is to be removed; that is made durable for some of them at once; then
+ * their files go.
+ */
+import { nextTurn } from "../../base/concurrency.ts";
+import { SynclineError } from "../../base/errors.ts";
+import type { Cid } from "../../base/ids.ts";
+import { INDEX_STEP } from "../../base/limits.ts";
+import { describeError, type Log } from "../../base/log.ts";
+import { cidFromDigest } from "../../format/cid.ts";
+import type { PackRow } from "../../format/pack.ts";
+import { failedWith } from "../../objects/disk.ts";
+import { type BlockIndex, isIndexFull, type PackState, PACK_STATES, type Place } from "./block-index.ts";
+import { type BlockReaderOptions, readBlocks } from "./block-reader.ts";
+import type { BlockWriter } from "./block-writer.ts";
+import type { SweptPack } from "./owner-blocks.ts";
+import type { PackDisk } from "./pack-disk.ts";
+import { readFooter } from "./pack-footer.ts";
+import { removePacks } from "./pack-path.ts";
+import { isBefore } from "./pack-rows.ts";
+
+export interface RepackingOptions {
+  readonly index: BlockIndex;
+  readonly reader: BlockReaderOptions;
+  readonly writer: BlockWriter;
+  readonly disk: PackDisk;
+  readonly log: Log;
+  /** Ends with the reads that are under way now. */
+  readonly reads: () => Promise<unknown>;
+}
+
+export class Repacking {
+  readonly #options: RepackingOptions;
+  readonly #swept: ReadonlyMap<string, SweptPack>;
+  readonly #signal: AbortSignal;
+  /** Packs in which nothing is left, whose files are still there. */
+  #left: string[] = [];
+
+  /** `swept`: what a sweep counted. */
+  constructor(options: RepackingOptions, swept: ReadonlyMap<string, SweptPack>, signal: AbortSignal) {
+    this.#options = options;
+    this.#swept = swept;
+    this.#signal = signal;
+  }
+
+  /** Empties these packs, by name, with how much of each must be copied, and removes them. Answers those of which nothing is left. */
+  async run(packs: ReadonlyMap<string, number>): Promise<ReadonlySet<string>> {
+    const { index, log } = this.#options;
+    const done = new Set<string>();
+    // Some may be there still since the last time.
+    this.#left = index.packs().flatMap(({ name, sealed }) => (sealed === PACK_STATES.left ? [name] : []));
+    try {
+      for (const [name] of [...packs].toSorted(([, a], [, b]) => a - b)) {
+        this.#signal.throwIfAborted();
+        const outcome = await this.#tryEmpty(name);
+        if (outcome === "full") {
+          log.warn("there is no space to write packs with garbage anew", { done: done.size, of: packs.size });
+          break;
+        }
+        if (outcome === "stays") continue;
+        done.add(name);
+        this.#left.push(name);
+        if (this.#left.length >= REMOVED_AT_ONCE) await this.#remove();
+      }
+    } finally {
+      await this.#remove();
+    }
+    return done;
+  }
+
+  async #tryEmpty(name: string): Promise<"empty" | "stays" | "full"> {
+    for (;;) {
+      try {
+        return (await this.#empty(name)) ? "empty" : "stays";
+      } catch (error) {
+        // Its blocks are where they were, or in another pack by now: whatever is wrong with this one need not keep the others.
+        this.#note(() => this.#stay(name));
+        this.#signal.throwIfAborted();
+        if (isFull(error) && this.#left.length === 0) return "full";
+        if (isFull(error)) await this.#remove();
+        else if (!isOfOnePack(error)) throw error;
+        else {
+          this.#options.log.error("a pack with garbage cannot be written anew", {
+            pack: name,
+            error: describeError(error),
+          });
+          return "stays";
+        }
+      }
+    }
+  }
+
+  /** Puts what must stay of a pack elsewhere. False: it has to stay. */
+  async #empty(name: string): Promise<boolean> {
+    const { index, reader, writer } = this.#options;
+    const swept = this.#swept.get(name);
+    if (swept?.empty === true) {
+      this.#note(() => index.setState(name, PACK_STATES.left));
+      return true;
+    }
+    await writer.endPack(name);
+    const state = this.#stateOf(name);
+    if (state !== PACK_STATES.sealed && state !== PACK_STATES.leaving) return false;
+    const footer = await reader.handles.use(reader.folder, name, readFooter);
+    const rows = await this.#lying(footer ?? [], name);
+    // Else the index places blocks in it of which the pack knows nothing.
+    const counted = rows.reduce((sum, row) => sum + (isBefore(row, swept?.end ?? 0) ? row.length : 0), 0);
+    if (footer === undefined || counted < (swept?.live ?? 0)) return false;
+    index.setState(name, PACK_STATES.leaving);
+    for (const batch of inBatches(rows)) await this.#copy(name, batch);
+    if ((await this.#lying(rows, name)).length > 0) {
+      this.#stay(name);
+      return false;
+    }
+    index.setState(name, PACK_STATES.left);
+    return true;
+  }
+
+  /** Removes what is empty. */
+  async #remove(): Promise<void> {
+    const names = this.#left;
+    if (names.length === 0) return;
+    const { index, reader, disk, reads } = this.#options;
+    this.#left = [];
+    // Before the files go: an index that came back from before would look for blocks in them, and find them only in the copies.
+    this.#note(() => index.flush());
+    await reads();
+    for (const name of names) reader.handles.drop(reader.folder, name);
+    await removePacks(disk, reader.folder, names);
+    this.#note(() => {
+      for (const name of names) index.forgetPack(name);
+    });
+  }
+
+  /** Writes down what recovery finds out as well: where there is no space for that, it must not keep space from being freed. */
+  #note(write: () => void): void {
+    try {
+      write();
+    } catch (error) {
+      if (!isIndexFull(error)) throw error;
+    }
+  }
+
+  /** Blocks stay in this pack, unless none is in it any more. */
+  #stay(name: string): void {
+    const { index } = this.#options;
+    if (this.#stateOf(name) === PACK_STATES.leaving) index.setState(name, PACK_STATES.sealed);
+  }
+
+  #stateOf(name: string): PackState | undefined {
+    return this.#options.index.packs().find((pack) => pack.name === name)?.sealed;
+  }
+
+  async #copy(pack: string, rows: readonly PackRow[]): Promise<void> {
+    const { reader, writer } = this.#options;
+    this.#signal.throwIfAborted();
+    const places = new Map<Cid, Place>();
+    for (const { digest, offset, length } of rows) places.set(cidFromDigest("raw", digest), { pack, offset, length });
+    const found = await readBlocks(reader, places);
+    await writer.write(Array.from(found, ([cid, bytes]) => ({ cid, bytes, avoid: undefined })));
+  }
+
+  /** Those of which the index says that they lie in this pack. */
+  async #lying(rows: Iterable<PackRow>, pack: string): Promise<PackRow[]> {
+    const lying: PackRow[] = [];
+    let looked = 0;
+    for (const row of rows) {
+      if (looked++ % INDEX_STEP === 0) await nextTurn();
+      if (this.#options.index.find(row.digest)?.pack === pack) lying.push(row);
+    }
+    return lying;
+  }
+}
+
+/** Packs in which there is no block, found out without writing anything. A collection that ended early leaves them. */
+export async function emptyPacks(index: BlockIndex): Promise<ReadonlySet<string>> {
+  const empty = new Set(index.packs().flatMap(({ name, sealed }) => (sealed === PACK_STATES.sealed ? [name] : [])));
+  const ends = new Map([...empty].map((name) => [name, Infinity]));
+  const sweep = { collection: 0, leasedBefore: 0, dryRun: true, ends };
+  for (let after: Uint8Array | undefined = new Uint8Array(); after !== undefined; await nextTurn()) {
+    const step = index.sweep(after, INDEX_STEP, sweep);
+    for (const name of step.live.keys()) empty.delete(name);
+    after = step.last;
+  }
+  return empty;
+}
+
+export function isFull(error: unknown): boolean {
+  return failedWith(error, "ENOSPC", "EDQUOT") || isIndexFull(error);
+}
+
+/** Damage, or what the disk says of one file. */
+function isOfOnePack(error: unknown): boolean {
+  return error instanceof SynclineError || failedWith(error, "EIO", "EACCES", "EPERM");
+}
+
+/** Empty packs that go with one flush of the index. */
+const REMOVED_AT_ONCE = 16;
+/** Bytes of blocks that are copied at a time. */
+const REPACK_BYTES = 4 * 1024 * 1024;
+
+/** Runs of INDEX_STEP rows and REPACK_BYTES at most, unless one is longer. */
+function* inBatches(rows: readonly PackRow[]): Generator<PackRow[]> {
+  let batch: PackRow[] = [];
+  let bytes = 0;
+  for (const row of rows) {
+    if (batch.length > 0 && (bytes + row.length > REPACK_BYTES || batch.length >= INDEX_STEP)) {
+      yield batch;
+      [batch, bytes] = [[], 0];
+    }
+    batch.push(row);
+    bytes += row.length;
+  }
+  if (batch.length > 0) yield batch;
+}
