@@ -339,4 +339,25 @@ export const mutants = [
     to: "gone),",
     test: PUBLISH,
   },
+  {
+    name: "a row that both sides changed is taken from the smaller change",
+    file: merge("write-rows"),
+    from: "    } else if (alone && said !== STAYS) {",
+    to: "    } else if (said !== STAYS) {",
+    test: SCENARIOS,
+  },
+  {
+    name: "what the smaller change put where it does not stay is left there",
+    file: merge("write-rows"),
+    from: "      if (before === undefined || !isTaken(before)) rows.set(key, STAYS);\n",
+    to: "      if (before === undefined || !isTaken(before)) continue;\n",
+    test: SCENARIOS,
+  },
+  {
+    name: "a file that the staying side changed, too, counts as left alone there",
+    file: merge("changes"),
+    from: "    if (!alone) seen.alone = false;\n",
+    to: "",
+    test: SCENARIOS,
+  },
 ];
