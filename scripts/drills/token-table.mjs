@@ -71,6 +71,9 @@ const calls = [
   { path: "/v1/session/revoke", method: "POST" },
   { path: "/v1/collection", ...json({ dryRun: true }) },
   { path: "/v1/collection" },
+  { path: "/v1/buckets/demo/turn", method: "POST" },
+  { path: "/v1/buckets/demo/turn", method: "DELETE" },
+  { path: `${theirs}/turn`, method: "DELETE" },
   // A master has no call that deletes: whoever asks for one is told so, and nothing goes.
   { path: "/v1/buckets/demo", method: "DELETE", none: true },
   { path: "/v1/buckets/demo/root", method: "DELETE", none: true },
