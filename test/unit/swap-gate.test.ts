@@ -85,6 +85,22 @@ describe("the gate between swaps and a sweep", () => {
     closed[Symbol.dispose]();
     expect((await again)?.isClosed).toBe(true);
   });
+
+  test("counts a swap that came in when it opened by itself, also once whoever closed it has let go of it", async () => {
+    const closed = (await gate.close(OWNER, PATIENCE, clock)) as ClosedGate;
+    const held = enter();
+    await clock.advance(500);
+    const pass = await held.pass;
+    closed[Symbol.dispose]();
+    const again = gate.close(OWNER, PATIENCE, clock);
+    let isAgain = false;
+    void again.then(() => (isAgain = true));
+    await clock.advance(0);
+    expect(isAgain).toBe(false);
+    pass[Symbol.dispose]();
+    const next = enter();
+    expect([(await again)?.isClosed, next.isInside]).toEqual([true, false]);
+  });
 });
 
 test(

@@ -91,7 +91,8 @@ export class SwapGate {
   }
 
   #forget(owner: string, gate: Owner): void {
-    if (gate.inside === 0 && gate.opened === undefined) this.#owners.delete(owner);
+    // It may be forgotten already: then another one has taken its place, which swaps may be inside of.
+    if (gate.inside === 0 && gate.opened === undefined && this.#owners.get(owner) === gate) this.#owners.delete(owner);
   }
 }
 
