@@ -4,6 +4,7 @@
  */
 import { dirname, join } from "node:path";
 import type { Random } from "../base/random.ts";
+import { SynclineError } from "../base/errors.ts";
 import { STALE_TEMP_MS } from "../base/limits.ts";
 import { type Disk, failedWith, makeDurableFolder, NO_LINKS, syncFolder } from "./disk.ts";
 import { tokenOf } from "./object-store.ts";
@@ -14,6 +15,13 @@ export interface StagedFile {
   readonly path: string;
   /** The content's token; undefined for large contents. */
   readonly token: string | undefined;
+  /** Which file it is, whatever its name. */
+  readonly file: FileNumber;
+}
+
+interface FileNumber {
+  readonly ino: bigint;
+  readonly dev: bigint;
 }
 
 export type LinkOutcome =
@@ -57,7 +65,7 @@ export class DurableFolder {
         await file.writeFile(chunk);
       }
       await file.sync();
-      return { path, token: chunks === 0 ? tokenOf(new Uint8Array()) : token };
+      return { path, token: chunks === 0 ? tokenOf(new Uint8Array()) : token, file: await file.stat({ bigint: true }) };
     } catch (cause) {
       await this.remove(path).catch(() => {});
       throw cause;
@@ -70,12 +78,12 @@ export class DurableFolder {
    * Gives a staged file a name that nobody has. Durable after `settle`. Network file systems say of a link whose answer was lost that it
    * failed, or that the name is taken: so it is looked whose it is.
    */
-  async link({ path }: StagedFile, target: string): Promise<LinkOutcome> {
+  async link({ path, file }: StagedFile, target: string): Promise<LinkOutcome> {
     try {
       await this.#inFolder(dirname(target), () => this.#disk.link(path, target));
     } catch (cause) {
       if (failedWith(cause, ...NO_LINKS)) throw cause;
-      const isOurs = await this.#isSame(path, target);
+      const isOurs = await this.#isAt(target, file);
       if (isOurs === undefined) return { kind: "unknown", cause };
       if (!isOurs && failedWith(cause, "EEXIST")) return { kind: "taken" };
       if (!isOurs) throw cause;
@@ -84,10 +92,14 @@ export class DurableFolder {
     return { kind: "linked" };
   }
 
-  /** Gives a staged file a name, in place of whatever has it. Durable after `settle`. What fails and took place has not failed. */
-  async rename({ path }: StagedFile, target: string): Promise<void> {
+  /**
+   * Gives a staged file a name, in place of whatever has it. Durable after `settle`. What fails and took place has not failed; where the
+   * staged file is gone and its name is not known to be there, that throws `store_failed`, for nobody can tell whether it was.
+   */
+  async rename({ path, file }: StagedFile, target: string): Promise<void> {
     await this.#inFolder(dirname(target), () => this.#disk.rename(path, target)).catch(async (cause: unknown) => {
       if (!(await this.#hasLeft(path))) throw cause;
+      if (!(await this.#isAt(target, file))) throw vanished(target, cause);
     });
     this.#unsettled.add(dirname(target));
   }
@@ -129,17 +141,17 @@ export class DurableFolder {
     });
   }
 
-  /** Whether both are names of one file; undefined where the disk does not answer. */
-  async #isSame(path: string, other: string): Promise<boolean | undefined> {
+  /** Whether that file has this name; undefined where the disk does not answer. */
+  async #isAt(path: string, file: FileNumber): Promise<boolean | undefined> {
     try {
-      const [a, b] = await Promise.all([path, other].map((name) => this.#disk.stat(name, { bigint: true })));
-      return a !== undefined && a.ino !== 0n && a.ino === b?.ino && a.dev === b.dev;
+      const { ino, dev } = await this.#disk.stat(path, { bigint: true });
+      return ino !== 0n && ino === file.ino && dev === file.dev;
     } catch (cause) {
       return failedWith(cause, "ENOENT", "ENOTDIR") ? false : undefined;
     }
   }
 
-  /** Whether a temporary name is gone while its folder is there: nobody takes a young one away but whoever made it. */
+  /** Whether a temporary name is gone while its folder is there: it was renamed, or swept away by one whose clock is wrong. */
   async #hasLeft(path: string): Promise<boolean> {
     const isThere = (name: string) =>
       this.#disk.stat(name).then(
@@ -178,16 +190,33 @@ export class DurableFolder {
     }
   }
 
-  /** Removes what a crash left, once per opening. */
+  /** Removes what a crash left, once per opening: what is old by both this machine's clock and the store's date. */
   async #sweep(folder: string): Promise<void> {
     if (this.#swept) return;
     this.#swept = true;
+    const old: { readonly path: string; readonly modifiedMs: number }[] = [];
     for (const entry of await this.#disk.readdir(folder)) {
       const path = join(folder, entry);
       const stat = await this.#disk.stat(path).catch(() => undefined);
-      if (stat !== undefined && this.#nowMs() - stat.mtimeMs > STALE_TEMP_MS) await this.remove(path);
+      if (stat !== undefined && isOld(stat.mtimeMs, this.#nowMs())) old.push({ path, modifiedMs: stat.mtimeMs });
     }
+    if (old.length === 0) return;
+    const storeMs = await this.now().catch(() => undefined);
+    if (storeMs === undefined) return;
+    for (const { path, modifiedMs } of old) if (isOld(modifiedMs, storeMs)) await this.remove(path);
   }
+}
+
+function isOld(modifiedMs: number, nowMs: number): boolean {
+  return nowMs - modifiedMs > STALE_TEMP_MS;
+}
+
+function vanished(target: string, cause: unknown): SynclineError {
+  const message = `Nobody can tell whether ${target} was written: what was to be named so is gone.`;
+  return new SynclineError("store_failed", message, {
+    hint: "Check that the clocks of all machines that use this folder are right.",
+    cause,
+  });
 }
 
 export const TEMPORARY = "tmp";

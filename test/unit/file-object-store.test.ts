@@ -1,7 +1,7 @@
 import { mkdir, readdir, rename, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { systemClock } from "../../src/base/clock.ts";
+import { type Clock, systemClock } from "../../src/base/clock.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import { type Disk, systemDisk } from "../../src/objects/disk.ts";
 import { FileObjectStore } from "../../src/objects/file-object-store.ts";
@@ -233,6 +233,16 @@ describe("file systems and leftovers", () => {
     expect(await readdir(join(path, "tmp"))).toEqual(["young"]);
   });
 
+  test("temporary files of others stay while one comes whose clock is a year ahead", async () => {
+    const { path } = await opened();
+    await mkdir(join(path, "tmp"), { recursive: true });
+    await writeFile(join(path, "tmp", "young"), "");
+    const clock: Clock = { ...systemClock, nowNs: () => systemClock.nowNs() + 365n * 86_400_000_000_000n };
+    const ahead = new FileObjectStore({ path, address: `file://${path}`, clock, random: systemRandom });
+    expect(await ahead.putNew("root", [bytes("a")])).toMatchObject({ kind: "stored" });
+    expect(await readdir(join(path, "tmp"))).toEqual(["young"]);
+  });
+
   test("a watcher hears of a new root from the system", async () => {
     const { path, store } = await opened();
     await store.putNew("root", [bytes("a")]);
@@ -292,6 +302,19 @@ describe("a network file system that loses the answer to", () => {
     expect(await forgetful.putIfMatch("root", [bytes("new")], token)).toMatchObject({ kind: "stored" });
     expect(watched.named().get(join(path, "root"))).toBe(true);
     expect(text((await store.get("root"))?.bytes)).toBe("new");
+  });
+
+  test("no rename: one whose file was swept away is never acknowledged", async () => {
+    const { path, watched, store } = await opened();
+    await store.putNew("root", [bytes("old")]);
+    const swept: Disk["rename"] = async (from, to) => {
+      await systemDisk.unlink(from);
+      await systemDisk.rename(from, to);
+    };
+    const put = openedAt(path, { ...watched.disk, rename: swept });
+    const token = (await store.get("root"))?.token ?? "";
+    expect(await put.putIfMatch("root", [bytes("new")], token)).toMatchObject({ kind: "unknown" });
+    expect(text((await store.get("root"))?.bytes)).toBe("old");
   });
 });
 
