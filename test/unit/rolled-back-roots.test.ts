@@ -19,6 +19,7 @@ import { temporaryFolder } from "../support/temporary-folder.ts";
 
 const LATER_MS = 2 * 24 * 3600 * 1000;
 const ROLLED_BACK = { code: "root_rolled_back" };
+const CORRUPT = { code: "store_corrupt" };
 
 let dir: string;
 let clock: ManualClock;
@@ -172,6 +173,24 @@ describe("a master that starts", () => {
     expect(metrics).toMatch(/^syncline_rolled_back_owners 1$/m);
     await master.stop();
   });
+
+  test.each([false, true])(
+    "serves others where one owner's root is no address of a block (--accept-roots: %s)",
+    async (accepts) => {
+      const other = await CommitChain.create(1, 9);
+      await withMaster(async (master) => {
+        await publish(master, 1);
+        await master.publish(other.owner.wallet, "b", retaining(other, text("b"), undefined, []));
+      });
+      const table = new Database(join(dir, "roots.db"));
+      table.prepare("UPDATE bucket_roots SET root_cid = 'none' WHERE owner_id = ?").run(other.owner.wallet);
+      table.close();
+      const master = await serve(accepts);
+      expect([...master.rolledBack]).toEqual([]);
+      await master.stop();
+      await withMaster((opened) => expect(opened.collect(other.owner.wallet)).rejects.toMatchObject(CORRUPT));
+    },
+  );
 
   test("takes a folder in which there are blocks, and never was a root", async () => {
     await withMaster(async (master) => void (await (await master.blocksOf(owner)).put([nodeBlock("sent")])));

@@ -3,9 +3,9 @@
  * reach. The folder must be held.
  */
 import { existsSync } from "node:fs";
-import { SynclineError } from "../../base/errors.ts";
+import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
-import { allRoots, type RootTable } from "../../roots/root-store.ts";
+import { allRoots, type RootRow, type RootTable } from "../../roots/root-store.ts";
 import { ROOTS_HINT } from "../roots/root-alarm.ts";
 import { BlockIndex, isUnreadable } from "./block-index.ts";
 import { rootsPath } from "./data-folder.ts";
@@ -36,9 +36,9 @@ export async function checkRoots({ dir, roots, owners }: RootsCheck): Promise<Ma
   for (const owner of owners) {
     // Whatever is wrong with one owner's index, others are served; and a collection asks it itself.
     const known = await withKnownRoots(dir, owner, (table) => table.list()).catch(() => undefined);
-    const rows = await allRoots(roots, owner);
-    if (rows.length > 0) isEmpty = false;
-    const lost = rolledBack(known ?? [], rows);
+    const rows = await readableRoots(roots, owner);
+    if (rows?.length !== 0) isEmpty = false;
+    const lost = rows === undefined ? [] : rolledBack(known ?? [], rows);
     if (lost.length > 0) behind.set(owner, lost);
   }
   if (isEmpty && behind.size > 0) throw lostTable();
@@ -48,8 +48,18 @@ export async function checkRoots({ dir, roots, owners }: RootsCheck): Promise<Ma
 /** A person decided that the table is right as it is. Throws SQLite's errors. */
 export async function acceptRoots({ dir, roots, owners }: RootsCheck): Promise<void> {
   for (const owner of owners) {
-    const rows = await allRoots(roots, owner);
-    await withKnownRoots(dir, owner, (table) => table.accept(rows));
+    const rows = await readableRoots(roots, owner);
+    if (rows !== undefined) await withKnownRoots(dir, owner, (table) => table.accept(rows));
+  }
+}
+
+/** Undefined where one of them is damaged: nothing of that owner is collected then, and others are served. */
+async function readableRoots(roots: RootsCheck["roots"], owner: Wallet): Promise<RootRow[] | undefined> {
+  try {
+    return await allRoots(roots, owner);
+  } catch (error) {
+    if (!hasCode(error, "store_corrupt")) throw error;
+    return undefined;
   }
 }
 
