@@ -51,7 +51,7 @@ export async function* diffBeside(nodes: NodeStore, a: Cid, b: Cid, c: Cid): Asy
 /** How many leaves only one of the two trees has, a window at a time: told by their parents, no leaf is read. */
 export async function* differingLeaves(nodes: NodeStore, a: Cid, b: Cid): AsyncGenerator<number> {
   for await (const { level, opened, bounds } of differing(nodes, [a, b], 1)) {
-    const [before, after] = level === 0 ? opened : differingChildren(opened, bounds, true);
+    const [before, after] = level === 0 ? opened : differingChildren(opened, bounds);
     yield (before?.length ?? 0) + (after?.length ?? 0);
   }
 }
@@ -91,14 +91,18 @@ export async function* descend(
       yield { level, opened, beside, bounds: window.bounds };
       continue;
     }
-    const compared = fronts.some((front, side) => side < 2 && front.level === level);
-    const children = differingChildren(opened, window.bounds, compared);
+    const children = differingChildren(opened, window.bounds);
     // A lower tree waits at its root's level until the higher ones have come down to it.
-    const below = fronts.map((front, side): Front =>
-      front.level === level
-        ? { level: level - 1, subtrees: children[side] ?? [] }
-        : { level: front.level, subtrees: front.subtrees.filter((subtree) => overlaps(subtree, window.bounds)) },
-    );
+    const below: Front[] = [];
+    for (const [side, front] of fronts.entries()) {
+      if (front.level < level) {
+        below.push({ level: front.level, subtrees: front.subtrees.filter((each) => overlaps(each, window.bounds)) });
+        continue;
+      }
+      const lists = below.map(({ subtrees }) => subtrees);
+      const subtrees = children[side] ?? childrenWithin(opened[side] ?? [], window.bounds, lists);
+      below.push({ level: level - 1, subtrees });
+    }
     yield* descend(nodes, below, window.bounds, floor);
   }
 }
@@ -138,29 +142,24 @@ function readBeside(
   });
 }
 
-/**
- * The children that only one of the first two trees has, and those of the third in the ranges of these; all of its, where the first
- * two do not have this level and so cannot be `compared`.
- */
-function differingChildren(opened: Window["opened"], bounds: Bounds, compared: boolean): Subtree[][] {
-  const [before = [], after = [], beside] = opened;
-  const children: Subtree[][] = [[], []];
+/** The children that only one of the first two trees has. */
+function differingChildren([before = [], after = []]: Window["opened"], bounds: Bounds): [Subtree[], Subtree[]] {
+  const children: [Subtree[], Subtree[]] = [[], []];
   join(before, after, bounds, (a, b) => {
-    if (a?.opened !== undefined) children[0]?.push(childOf(a.opened, a.index));
-    if (b?.opened !== undefined) children[1]?.push(childOf(b.opened, b.index));
+    if (a?.opened !== undefined) children[0].push(childOf(a.opened, a.index));
+    if (b?.opened !== undefined) children[1].push(childOf(b.opened, b.index));
   });
-  if (beside !== undefined) children.push(childrenWithin(beside, bounds, compared ? children : undefined));
   return children;
 }
 
 /** The children that overlap one of these subtrees; each list is in the order of the keys. */
-function childrenWithin(opened: readonly Opened[], bounds: Bounds, lists: Subtree[][] | undefined): Subtree[] {
+function childrenWithin(opened: readonly Opened[], bounds: Bounds, lists: (readonly Subtree[])[]): Subtree[] {
   const found: Subtree[] = [];
-  const next = lists?.map(() => 0) ?? [];
+  const next = lists.map(() => 0);
   for (const at = new Cursor(opened, bounds); at.opened !== undefined; at.advance()) {
     const { node } = at.opened;
-    let isWithin = lists === undefined;
-    for (const [index, list] of lists?.entries() ?? []) {
+    let isWithin = false;
+    for (const [index, list] of lists.entries()) {
       let subtree = list[next[index] ?? 0];
       if (subtree === undefined || (subtree.low !== undefined && node.compareKey(at.index, subtree.low) <= 0)) continue;
       isWithin = true;

@@ -209,6 +209,26 @@ describe("a diff beside a third tree", () => {
     );
   });
 
+  test("tells that of a key behind the end of the higher one of the two", async () => {
+    const trees = testTrees();
+    const filler = { value: Buffer.alloc(40), links: [] };
+    const rows = (head: string): Model =>
+      new Map(Array.from({ length: 200 }, (_, index) => [head + hex(Buffer.from(`row ${1000 + index}`)), filler]));
+    const [many, beyond] = [rows("00"), rows("ff")];
+    const key = [...beyond.keys()].at(-1) ?? "";
+    const few: Model = new Map([[key, filler]]);
+    const third = await build(trees, new Map([...many, ...beyond, [key, { ...filler, value: Buffer.from("third") }]]));
+    for (const [before, after] of [
+      [many, few],
+      [few, many],
+    ] as const) {
+      const found: [string, string | undefined][] = [];
+      for await (const changes of diffBeside(trees.nodes, await build(trees, before), await build(trees, after), third))
+        for (const change of changes) found.push([hex(change.key), change.beside && hex(change.beside.value)]);
+      expect(found).toContainEqual([key, hex(Buffer.from("third"))]);
+    }
+  });
+
   test("is announced by the number of its leaves", async () => {
     await fc.assert(
       fc.asyncProperty(shapes, arbitraryVersions(1), async (options, { base, versions: [after = base] }) => {
