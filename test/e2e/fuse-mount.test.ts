@@ -325,8 +325,11 @@ os.wait()`,
       await once(storm.stdout, "data");
       await python("for i in range(200): open('p', 'w').close()", fuse.mountPoint);
       const exit = once(storm, "exit");
-      process.kill(-(storm.pid ?? 0), "SIGKILL");
+      const group = -(storm.pid ?? 0);
+      process.kill(group, "SIGKILL");
       await exit;
+      // Its children are in the mount until they have ended, too: it would be busy.
+      await eventually(async () => expect(() => process.kill(group, 0)).toThrow("ESRCH"));
     }
     await writeFile(fuse.path("after"), "answered");
     expect(await readFile(fuse.path("after"), "utf8")).toBe("answered");
