@@ -1,4 +1,6 @@
 /** What becomes of a root's check while the index of its owner's blocks cannot be written, as on a full disk. */
+import { readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
 import Database from "better-sqlite3";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Budget } from "../../src/base/budget.ts";
@@ -11,8 +13,8 @@ import type { Block } from "../../src/blocks/block-store.ts";
 import { cidFromDigest } from "../../src/format/cid.ts";
 import { checkComplete } from "../../src/master/roots/completeness.ts";
 import { BlockIndex } from "../../src/master/store/block-index.ts";
-import { MAX_UNNOTED } from "../../src/master/store/owner-packs.ts";
-import { openMasterStore } from "../../src/master/store/master-store.ts";
+import { MAX_UNNOTED, packFolder } from "../../src/master/store/owner-packs.ts";
+import { openMasterStore, ownerFolder } from "../../src/master/store/master-store.ts";
 import type { BlockStores, OwnerBlocks } from "../../src/master/store/owner-blocks.ts";
 import { nodeBlock } from "../support/commit-chain.ts";
 import { ManualClock } from "../support/manual-clock.ts";
@@ -61,6 +63,23 @@ describe("while an index cannot be written", () => {
     vi.restoreAllMocks();
     expect(await check(node)).toEqual({ kind: "complete" });
   });
+});
+
+test("where no space is left to write down that a pack is gone, nobody is told that its blocks are there", async () => {
+  const dir = await temporaryFolder();
+  const options = { dir, clock: new ManualClock(), random: systemRandom, log: silentLog };
+  const block = nodeBlock("gone");
+  {
+    await using before = await openMasterStore(options);
+    await (await before.of(OWNER)).put([block]);
+  }
+  const folder = packFolder(ownerFolder(dir, OWNER));
+  for (const file of await readdir(folder)) await rm(join(folder, file));
+  await using after = await openMasterStore(options);
+  vi.spyOn(BlockIndex.prototype, "dropPack").mockImplementation(full);
+  await expect(after.of(OWNER)).rejects.toMatchObject({ code: "disk_full" });
+  vi.restoreAllMocks();
+  expect(await (await after.of(OWNER)).put([block])).toEqual({ stored: 1, known: 0 });
 });
 
 function check(root: Block | undefined) {

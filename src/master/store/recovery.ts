@@ -68,9 +68,13 @@ class Recovery {
       for (const name of packs.sealed) if ((known.get(name)?.sealed ?? 0) < PACK_STATES.sealed) await this.#enter(name);
       for (const { name } of known.values()) {
         if (packs.sealed.has(name) || packs.open.has(name)) continue;
+        if (index.holdsAny(name)) {
+          log.error("a pack is gone, and its blocks with it", { pack: name, folder });
+          // Without that nobody is served: whoever sends one of them would be told that it is there.
+          index.dropPack(name);
+        }
         // One in which there was no block may have been removed where there was no space to write that down.
-        if (index.holdsAny(name)) log.error("a pack is gone, and its blocks with it", { pack: name, folder });
-        this.#note(() => index.dropPack(name));
+        else this.#note(() => index.forgetPack(name));
       }
       return { current: this.#current, unindexed: this.#unindexed };
     } catch (error) {
