@@ -15,13 +15,8 @@ export interface StagedFile {
   readonly path: string;
   /** The content's token; undefined for large contents. */
   readonly token: string | undefined;
-  /** Which file it is, whatever its name. */
-  readonly file: FileNumber;
-}
-
-interface FileNumber {
+  /** Which file of its file system it is, whatever its name: its inode number. */
   readonly ino: bigint;
-  readonly dev: bigint;
 }
 
 export type LinkOutcome =
@@ -65,7 +60,8 @@ export class DurableFolder {
         await file.writeFile(chunk);
       }
       await file.sync();
-      return { path, token: chunks === 0 ? tokenOf(new Uint8Array()) : token, file: await file.stat({ bigint: true }) };
+      const { ino } = await file.stat({ bigint: true });
+      return { path, token: chunks === 0 ? tokenOf(new Uint8Array()) : token, ino };
     } catch (cause) {
       await this.remove(path).catch(() => {});
       throw cause;
@@ -78,12 +74,12 @@ export class DurableFolder {
    * Gives a staged file a name that nobody has. Durable after `settle`. Network file systems say of a link whose answer was lost that it
    * failed, or that the name is taken: so it is looked whose it is.
    */
-  async link({ path, file }: StagedFile, target: string): Promise<LinkOutcome> {
+  async link({ path }: StagedFile, target: string): Promise<LinkOutcome> {
     try {
       await this.#inFolder(dirname(target), () => this.#disk.link(path, target));
     } catch (cause) {
       if (failedWith(cause, ...NO_LINKS)) throw cause;
-      const isOurs = await this.#isAt(target, file);
+      const isOurs = await this.#isSame(path, target);
       if (isOurs === undefined) return { kind: "unknown", cause };
       if (!isOurs && failedWith(cause, "EEXIST")) return { kind: "taken" };
       if (!isOurs) throw cause;
@@ -96,10 +92,10 @@ export class DurableFolder {
    * Gives a staged file a name, in place of whatever has it. Durable after `settle`. What fails and took place has not failed; where the
    * staged file is gone and its name is not known to be there, that throws `store_failed`, for nobody can tell whether it was.
    */
-  async rename({ path, file }: StagedFile, target: string): Promise<void> {
+  async rename({ path, ino }: StagedFile, target: string): Promise<void> {
     await this.#inFolder(dirname(target), () => this.#disk.rename(path, target)).catch(async (cause: unknown) => {
       if (!(await this.#hasLeft(path))) throw cause;
-      if (!(await this.#isAt(target, file))) throw vanished(target, cause);
+      if ((await this.#inodeOf(target).catch(() => undefined)) !== ino) throw vanished(target, cause);
     });
     this.#unsettled.add(dirname(target));
   }
@@ -141,14 +137,19 @@ export class DurableFolder {
     });
   }
 
-  /** Whether that file has this name; undefined where the disk does not answer. */
-  async #isAt(path: string, file: FileNumber): Promise<boolean | undefined> {
+  /** Whether both are names of one file; undefined where the disk does not answer. */
+  async #isSame(path: string, other: string): Promise<boolean | undefined> {
     try {
-      const { ino, dev } = await this.#disk.stat(path, { bigint: true });
-      return ino !== 0n && ino === file.ino && dev === file.dev;
+      const [a, b] = await Promise.all([this.#inodeOf(path), this.#inodeOf(other)]);
+      return a !== 0n && a === b;
     } catch (cause) {
       return failedWith(cause, "ENOENT", "ENOTDIR") ? false : undefined;
     }
+  }
+
+  /** All in one folder are of one device, which Windows numbers in two ways. */
+  async #inodeOf(path: string): Promise<bigint> {
+    return (await this.#disk.stat(path, { bigint: true })).ino;
   }
 
   /** Whether a temporary name is gone while its folder is there: it was renamed, or swept away by one whose clock is wrong. */
