@@ -1,5 +1,5 @@
 /** A journal of rows that rots beside a pack that grows: no block is lost for it that is healthy, and what nobody can name is said. */
-import { rmSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
@@ -107,6 +107,24 @@ describe("a journal of which a row rots, without an index", () => {
     await repairData({ dir, disk, clock: systemClock, log: silentLog }, damage);
     expect(await audit()).toEqual([]);
     await within((owner) => expectIntact(owner, all));
+  });
+
+  test("costs none of those that the index knows, which was behind, whatever is started or repaired since", async () => {
+    await within((owner) => owner.put(first));
+    const index = join(dir, "owners", OWNER, "index.db");
+    const behind = readFileSync(index);
+    await within(async (owner) => void (await owner.put(second), await owner.put(third)));
+    loseIndex();
+    writeFileSync(index, behind);
+    for (const block of [...first, ...second.slice(2, 4)]) rotRow(block);
+    const rest = all.filter((block) => !second.slice(2, 4).includes(block));
+    for (let start = 0; start < 2; start++) await within((owner) => expectIntact(owner, rest));
+    await repairData({ dir, disk, clock: systemClock, log: silentLog }, await audit());
+    await repairData({ dir, disk, clock: systemClock, log: silentLog }, await audit());
+    expect(await audit()).toEqual([]);
+    await within((owner) => expectIntact(owner, rest));
+    loseIndex();
+    await within((owner) => expectIntact(owner, rest));
   });
 
   test("costs nothing where the process dies at any call while it recovers", async () => {

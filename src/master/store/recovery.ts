@@ -63,7 +63,7 @@ class Recovery {
         known.delete(name);
         packs.sealed.delete(name);
       }
-      for (const name of packs.open) await this.#settle(name, known.has(name));
+      for (const name of packs.open) await this.#settle(name, known.get(name));
       for (const name of packs.rows) if (!packs.open.has(name)) await disk.remove(rowsPath(folder, name));
       for (const name of packs.sealed) if ((known.get(name)?.sealed ?? 0) < PACK_STATES.sealed) await this.#enter(name);
       for (const { name } of known.values()) {
@@ -93,7 +93,7 @@ class Recovery {
   }
 
   /** A pack that grew when the store was left. */
-  async #settle(name: string, isKnown: boolean): Promise<void> {
+  async #settle(name: string, known: IndexedPack | undefined): Promise<void> {
     const { disk, folder, index, packBytes } = this.#options;
     const file = await disk.open(openPath(folder, name), "write");
     if (file === undefined) return;
@@ -107,13 +107,13 @@ class Recovery {
       }
       await adopt(file, journal, found);
       // Before anybody was answered for a block in it, its name may not have become durable either.
-      if (!isKnown || found.doubtful.length > 0) await disk.syncFolder(folder);
+      if (known === undefined || found.doubtful.length > 0) await disk.syncFolder(folder);
       if (found.sealed) return await this.#finish(name, file, found);
       if (found.damaged)
         this.#options.log.error("the journal of a pack lost rows", { pack: name, folder, unnamed: found.unnamed });
       if (found.unnamed > 0 && !this.#options.givesUp) {
-        // It stays as it is, for whoever can tell more; and of none of it the index may say that it knows what counts.
-        await this.#add({ name, sealed: 0, end: 0 }, file, found.rows);
+        // It stays as it is, for whoever can tell more; and of no more of it than before the index may say that it knows what counts.
+        await this.#add({ name, sealed: 0, end: known?.end ?? 0 }, file, found.rows);
         return;
       }
       await this.#add({ name, sealed: 0, end: found.position.end }, file, found.rows);

@@ -90,9 +90,10 @@ async function withoutFooter(
   if (!damaged && position.end >= answered && isSeamless(rows)) {
     return { rows, doubtful, position, sealed: false, damaged: false, unnamed: 0 };
   }
-  // Of what was answered for, the index tells what counts; where it tells of nothing, its rows were found out here, too, before. For the rest,
-  // rows are looked for in what is left of the journal.
-  const said = [...rows, ...((answered > 0 ? index : undefined)?.rowsOf(name) ?? [])];
+  // Of what was answered for, the index tells what counts; its rows behind that were found out here, too, before. For the rest, rows are looked
+  // for in what is left of the journal.
+  const indexed = [...(index?.rowsOf(name) ?? [])].filter(({ offset, length }) => offset + length <= answered);
+  const said = [...rows, ...indexed];
   const perhaps = lost.flatMap((bytes) => [...rowsPerhapsIn(bytes)]);
   const size = await file.size();
   const proven = await provable(file, [...said, ...perhaps.filter(({ offset, length }) => offset + length <= size)]);
