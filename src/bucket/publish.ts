@@ -5,16 +5,16 @@
  */
 import type { Clock } from "../base/clock.ts";
 import { hasCode, SynclineError } from "../base/errors.ts";
-import type { Cid, FileId, Lamport } from "../base/ids.ts";
+import type { Cid, Lamport } from "../base/ids.ts";
 import { PUBLISH_ATTEMPTS, PUBLISH_NODE_CACHE_BYTES } from "../base/limits.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { Bucket, CurrentRoot, VerifiedCommit } from "./bucket.ts";
-import type { BaseChange, ChangeSet, DataReader } from "./change-set.ts";
-import { allOf, differences, entriesOf } from "./differences.ts";
+import type { ChangeSet, DataReader } from "./change-set.ts";
 import { ancestorAt, descends, isRetained } from "./history.ts";
 import { mergeSnapshots } from "./merge/merge-snapshots.ts";
+import { changesFrom } from "./publish/changes-from.ts";
 import { commitRoots, makeCommit, policyAfter } from "./publish/next-commit.ts";
 import type { PolicyChange, Writer } from "./publish/next-commit.ts";
 import { FigureCounter } from "./publish/outcome.ts";
@@ -190,8 +190,7 @@ class Publication implements AsyncDisposable {
   /** Undefined: a dedup hit, or what the collector took when the root moved on, is gone, so begin anew. An outcome when there is nothing left to publish. */
   async #prepare(current: CurrentRoot): Promise<Prepared | PublishOutcome | undefined> {
     const { bucket, writer, clock } = this.#context;
-    this.#session ??= bucket.remote.beginUpload();
-    const workspace = (this.#workspace ??= this.#newWorkspace(this.#session));
+    const { session, workspace } = this.#begin();
     try {
       const epochTree = await workspace.treeOn(current.commit);
       const { nodes, staging } = workspace;
@@ -206,7 +205,7 @@ class Publication implements AsyncDisposable {
         policy,
       });
       const blocks = staging.reachable(commitRoots(commit));
-      const swap = await this.#session.prepare(current.root, { commit, blocks });
+      const swap = await session.prepare(current.root, { commit, blocks });
       this.#counter.addUpload(swap.uploaded);
       return { commit: verified, swap, on: current, epochTree };
     } catch (error) {
@@ -262,10 +261,19 @@ class Publication implements AsyncDisposable {
 
   /** The root to begin with: behind those who wait already, where others publish all the time. */
   async #firstRoot(): Promise<CurrentRoot> {
-    if (this.#options.crowded === true) await this.#pacing.takeTurn();
     const current = await this.#readRoot();
     const theirs = current.commit.body.seq + 1 - this.#changes.lamport;
-    return theirs >= BUSY_COMMITS && (await this.#pacing.takeTurn()) ? this.#readRoot() : current;
+    if (this.#options.crowded !== true && theirs < BUSY_COMMITS) return current;
+    // Others wait for us during our turn: what needs none is done before.
+    if ((await this.#check(current)) !== undefined) return current;
+    await this.#buildAhead();
+    return (await this.#pacing.takeTurn()) ? this.#readRoot() : current;
+  }
+
+  /** Cuts contents and sends them. What fails here does so again in the attempt, which tells it. */
+  async #buildAhead(): Promise<void> {
+    const { workspace } = this.#begin();
+    await workspace.build().catch(() => this.#forget());
   }
 
   async #readRoot(): Promise<CurrentRoot> {
@@ -274,6 +282,11 @@ class Publication implements AsyncDisposable {
     throw new SynclineError("no_such_bucket", `There is no bucket at ${this.#context.bucket.remote.address} now.`, {
       hint: "Unpublished data is kept. Bring the bucket back, and publishing goes on.",
     });
+  }
+
+  #begin(): { readonly session: UploadSession; readonly workspace: Workspace } {
+    const session = (this.#session ??= this.#context.bucket.remote.beginUpload());
+    return { session, workspace: (this.#workspace ??= this.#newWorkspace(session)) };
   }
 
   #newWorkspace(session: UploadSession | undefined): Workspace {
@@ -293,38 +306,6 @@ class Publication implements AsyncDisposable {
     const figures = this.#counter.figures();
     return { ...figures, blocksRead: figures.blocksRead + (this.#workspace?.staging.blocksRead ?? 0) };
   }
-}
-
-/** How the new root differs from what the overlay showed. */
-async function changesFrom(epochTree: EpochTree, tree: Cid): Promise<BaseChange[] | undefined> {
-  const { built, nodes, baseGone } = epochTree;
-  if (baseGone) return undefined;
-  return allOf([
-    await differences(nodes, built.ours, tree),
-    built.unseen,
-    succeeded(epochTree),
-    await entriesOf(nodes, tree, folded(epochTree)),
-  ]);
-}
-
-/** Names of objects that go on under another id, or in a directory that does: those and the ones before may lead to others by now. */
-function succeeded({ built, objects }: EpochTree): BaseChange[] {
-  return [...objects].flatMap(([ino, { id, names }]) => {
-    const ours = built.objects.get(ino);
-    const isSame = ours?.id === id;
-    if (isSame && names.every(({ parent }, index) => parent === ours.names[index]?.parent)) return [];
-    const [before, after] = isSame ? [undefined, id] : [id, ours?.id];
-    const places = [...names, ...(ours?.names ?? [])];
-    return places.map(({ parent, name }) => ({ kind: "dentry" as const, parent, name, before, after }));
-  });
-}
-
-/** Directories that go on as others, which hold what was not seen here. */
-function folded({ built, objects }: EpochTree): FileId[] {
-  const changed = [...objects].filter(([ino, { id, record }]) => {
-    return record.type === "directory" && built.objects.get(ino)?.id !== id;
-  });
-  return changed.map(([, { id }]) => id);
 }
 
 /** Codes that pass by themselves, or once someone acts; the epoch waits. */

@@ -174,6 +174,55 @@ describe("publishing", () => {
     expect(taken).toBe(2);
   });
 
+  test("a writer sends contents before it waits in line, so that nobody waits for that; only what follows the root is left for its turn", async () => {
+    const { remote, bucket, me } = await world();
+    const seen: string[] = [];
+    const beginUpload = remote.beginUpload.bind(remote);
+    remote.beginUpload = () => {
+      const session = beginUpload();
+      return {
+        blocks: session.blocks,
+        putContent: async (block) => {
+          seen.push("content");
+          await session.putContent(block);
+        },
+        prepare: (on, upload) => session.prepare(on, upload),
+        [Symbol.asyncDispose]: () => session[Symbol.asyncDispose](),
+      };
+    };
+    remote.takeTurn = async () => {
+      seen.push("turn");
+      return { waited: true, [Symbol.dispose]: () => {} };
+    };
+    remote.beforeSwap = async () => void seen.push("swap");
+    const { commit } = await root(bucket);
+    const at = { commit: commit.cid, seq: commit.body.seq };
+    const { changes, data } = epochOf(at, 1, [born(2, "large", "x".repeat(1_000_000))]);
+    const outcome = await publishEpoch(me, changes, data, { crowded: true });
+    expect(outcome.kind).toBe("published");
+    expect([...new Set(seen)]).toEqual(["content", "turn", "swap"]);
+    expect(seen.lastIndexOf("content")).toBeLessThan(seen.indexOf("turn"));
+  });
+
+  test("what fails before the turn is done again in it", async () => {
+    const { remote, bucket, me } = await world();
+    let begun = 0;
+    const beginUpload = remote.beginUpload.bind(remote);
+    remote.beginUpload = () => {
+      const session = beginUpload();
+      if (++begun > 1) return session;
+      const putContent = () => Promise.reject(new SynclineError("store_unreachable", "A line is cut."));
+      return { ...session, blocks: session.blocks, putContent, [Symbol.asyncDispose]: async () => {} };
+    };
+    remote.takeTurn = async () => ({ waited: true, [Symbol.dispose]: () => {} });
+    const { commit } = await root(bucket);
+    const at = { commit: commit.cid, seq: commit.body.seq };
+    const { changes, data } = epochOf(at, 1, [born(2, "large", "x".repeat(1_000_000))]);
+    expect((await publishEpoch(me, changes, data, { crowded: true })).kind).toBe("published");
+    expect(begun).toBe(2);
+    expect(Object.keys(await files(bucket))).toEqual(["large"]);
+  });
+
   test("a writer that waited in line in vain backs off, and does not wait in it again for this epoch", async () => {
     const { remote, bucket, me, other } = await world();
     const base = await root(bucket);

@@ -71,6 +71,12 @@ export class Workspace {
     this.#content = new ChunkCache(this.staging, { capacityBytes: PUBLISH_CHUNK_CACHE_BYTES });
   }
 
+  /** Does of `treeOn` what needs no root: contents are cut and sent. Throws as reading and sending do. */
+  async build(): Promise<void> {
+    const reference = await this.#bucket.commit(this.#changes.reference);
+    await this.#build(reference, reference);
+  }
+
   /**
    * The sealed epoch on top of `root`: our own tree if nothing else changed, else merged; always from the sealed epoch, never
    * from an earlier attempt. When the base is gone, from the kept rows: also when all of it can still be read from a cache, since

@@ -1,0 +1,37 @@
+/** What an overlay has to look at anew once its epoch is in a root. */
+import type { Cid, FileId } from "../../base/ids.ts";
+import type { BaseChange } from "../change-set.ts";
+import { allOf, differences, entriesOf } from "../differences.ts";
+import type { EpochTree } from "./workspace.ts";
+
+/** How the new root differs from what the overlay showed. */
+export async function changesFrom(epochTree: EpochTree, tree: Cid): Promise<BaseChange[] | undefined> {
+  const { built, nodes, baseGone } = epochTree;
+  if (baseGone) return undefined;
+  return allOf([
+    await differences(nodes, built.ours, tree),
+    built.unseen,
+    succeeded(epochTree),
+    await entriesOf(nodes, tree, folded(epochTree)),
+  ]);
+}
+
+/** Names of objects that go on under another id, or in a directory that does: those and the ones before may lead to others by now. */
+function succeeded({ built, objects }: EpochTree): BaseChange[] {
+  return [...objects].flatMap(([ino, { id, names }]) => {
+    const ours = built.objects.get(ino);
+    const isSame = ours?.id === id;
+    if (isSame && names.every(({ parent }, index) => parent === ours.names[index]?.parent)) return [];
+    const [before, after] = isSame ? [undefined, id] : [id, ours?.id];
+    const places = [...names, ...(ours?.names ?? [])];
+    return places.map(({ parent, name }) => ({ kind: "dentry" as const, parent, name, before, after }));
+  });
+}
+
+/** Directories that go on as others, which hold what was not seen here. */
+function folded({ built, objects }: EpochTree): FileId[] {
+  const changed = [...objects].filter(([ino, { id, record }]) => {
+    return record.type === "directory" && built.objects.get(ino)?.id !== id;
+  });
+  return changed.map(([, { id }]) => id);
+}
