@@ -30,6 +30,8 @@ export class FileLock {
   readonly #queue = new SerialQueue();
   /** Locks of ours that may be there still, since the folder had gone away when they were to be removed: nonce → path. */
   readonly #left = new Map<string, string>();
+  /** Those that are being removed: whoever did so too, a moment later, could hit the lock of the next one. */
+  readonly #releasing = new Map<string, Promise<void>>();
   #identity: Promise<ProcessIdentity> | undefined;
 
   constructor(options: FileLockOptions) {
@@ -221,7 +223,14 @@ export class FileLock {
   }
 
   /** The folder may go away and come back at any moment: the lock counts as left until it was seen to be gone. */
-  async #release(path: string, nonce: string): Promise<void> {
+  #release(path: string, nonce: string): Promise<void> {
+    const releasing =
+      this.#releasing.get(nonce) ?? this.#giveBack(path, nonce).finally(() => this.#releasing.delete(nonce));
+    this.#releasing.set(nonce, releasing);
+    return releasing;
+  }
+
+  async #giveBack(path: string, nonce: string): Promise<void> {
     this.#left.set(nonce, path);
     const seen = await this.#read(path);
     if (seen === undefined) return;

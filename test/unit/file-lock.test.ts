@@ -478,3 +478,25 @@ describe("a lock left behind", () => {
     });
   });
 });
+
+test("a lock that is being given back is given back once: by then it may be another's", async () => {
+  const folder = await temporaryFolder();
+  const path = join(folder, "lock");
+  let removals = 0;
+  let tidying: Promise<void> | undefined;
+  const disk: Disk = {
+    ...systemDisk,
+    unlink: async (which) => {
+      if (which === path && removals++ === 0) {
+        tidying = lock.tidy();
+        // As long as tidying takes to see that the lock is there.
+        for (let reads = 0; reads < 10; reads++) await readFile(path);
+      }
+      await systemDisk.unlink(which);
+    },
+  };
+  const lock = await lockIn(folder, systemClock, disk);
+  await lock.run(async () => {});
+  await tidying;
+  expect(removals).toBe(1);
+});
