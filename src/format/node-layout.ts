@@ -73,8 +73,23 @@ export function locateColumns(bytes: Uint8Array, view: DataView): NodeLayout {
   if (headEndBytes % 4 !== 0 || tailEndBytes !== 4 * count || valueEndBytes !== 4 * count || linkCountBytes !== count) {
     throw invalidNode("has columns of different lengths");
   }
-  const columns = { heads, headEnds, tails, tailEnds, values, valueEnds, linkCounts, links };
-  return { level, count, runs: headEndBytes / 4, linkTotal, headBytes, tailBytes, valueBytes, ...columns };
+  return {
+    level,
+    count,
+    runs: headEndBytes / 4,
+    heads,
+    headEnds,
+    tails,
+    tailEnds,
+    values,
+    valueEnds,
+    linkCounts,
+    links,
+    linkTotal,
+    headBytes,
+    tailBytes,
+    valueBytes,
+  };
 }
 
 /** The error for a malformed node, named by what is wrong with it. */

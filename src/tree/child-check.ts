@@ -7,10 +7,11 @@ export function checkChild(parent: Node, index: number, child: Node): void {
   if (parent.isProven(index)) return;
   if (child.level !== parent.level - 1) throw misplaced(parent, index, "is of another level than its parent says");
   if (child.count === 0) throw misplaced(parent, index, "is empty");
-  if (parent.compareKey(index, child.keyAt(child.count - 1)) !== 0) {
+  const run = parent.runOf(index);
+  if (parent.compareEntries(run, index, child, child.layout.runs - 1, child.count - 1) !== 0) {
     throw misplaced(parent, index, "ends with another key than its parent says");
   }
-  if (index > 0 && parent.compareKey(index - 1, child.keyAt(0)) >= 0) {
+  if (index > 0 && parent.compareEntries(parent.runOf(index - 1), index - 1, child, 0, 0) >= 0) {
     throw misplaced(parent, index, "begins before its parent's range");
   }
   if (child.total !== parent.childTotal(index)) {

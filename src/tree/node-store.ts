@@ -7,7 +7,7 @@ import type { Cid } from "../base/ids.ts";
 import { MAX_NODE_LEVEL, NODE_TARGET_BYTES } from "../base/limits.ts";
 import type { BlockReader } from "../blocks/block-store.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
-import type { Node } from "../format/node.ts";
+import { Node } from "../format/node.ts";
 import { decodeNode } from "../format/node-decoder.ts";
 import { checkChild } from "./child-check.ts";
 import type { Opened, Subtree } from "./subtree.ts";
@@ -18,7 +18,7 @@ export class NodeStore {
   readonly #blocks: BlockReader;
   readonly #capacity: number;
   readonly #slots = new Map<Cid, Slot>();
-  readonly #loading = new Map<Cid, Promise<Node>>();
+  readonly #loading = new Map<Cid, Promise<Batch>>();
   #bytes = 0;
 
   /**
@@ -84,10 +84,23 @@ export class NodeStore {
   }
 
   /** All of these nodes, in order; those not in memory are read in one request. */
-  nodes(cids: readonly Cid[]): Promise<Node[]> {
-    const missing = new Set(cids.filter((cid) => !this.#slots.has(cid) && !this.#loading.has(cid)));
-    if (missing.size > 0) this.#read([...missing]);
-    return Promise.all(cids.map((cid) => this.peek(cid) ?? this.#loading.get(cid) ?? this.node(cid)));
+  async nodes(cids: readonly Cid[]): Promise<Node[]> {
+    const missing = new Set<Cid>();
+    const known = cids.map((cid) => {
+      const node = this.peek(cid) ?? this.#loading.get(cid);
+      if (node === undefined) missing.add(cid);
+      return node;
+    });
+    const read = missing.size > 0 ? this.#read([...missing]) : undefined;
+    const nodes: Node[] = [];
+    let waited: Promise<Batch> | undefined;
+    let batch: Batch | undefined;
+    for (const [at, cid] of cids.entries()) {
+      const node = known[at] ?? read;
+      if (!(node instanceof Node) && node !== waited) batch = await (waited = node);
+      nodes.push(node instanceof Node ? node : openedOf(cid, batch));
+    }
+    return nodes;
   }
 
   /** Reads those that are not in memory, in one request. */
@@ -100,18 +113,23 @@ export class NodeStore {
     if (!this.#slots.has(cid)) this.#keep(cid, node);
   }
 
-  #read(cids: readonly Cid[]): void {
-    const blocks = this.#blocks.getMany(cids);
-    for (const cid of cids) {
-      const node = blocks.then((found) => {
-        const opened = openNode(cid, found.get(cid));
-        this.stage(cid, opened);
-        return opened;
-      });
-      const settled = () => void this.#loading.delete(cid);
-      this.#loading.set(cid, node);
-      node.then(settled, settled);
-    }
+  /** One promise for all: of thousands of nodes, the promises would cost as much as opening them. */
+  #read(cids: readonly Cid[]): Promise<Batch> {
+    const batch = this.#blocks.getMany(cids).then((found) => {
+      const opened = new Map<Cid, Node | Unopened>();
+      for (const cid of cids) {
+        const node = openNode(cid, found.get(cid));
+        if (node instanceof Node) this.stage(cid, node);
+        opened.set(cid, node);
+      }
+      return opened;
+    });
+    for (const cid of cids) this.#loading.set(cid, batch);
+    const settled = () => {
+      for (const cid of cids) this.#loading.delete(cid);
+    };
+    batch.then(settled, settled);
+    return batch;
   }
 
   #keep(cid: Cid, node: Node): void {
@@ -155,14 +173,29 @@ interface Slot {
   recent: boolean;
 }
 
-function openNode(cid: Cid, bytes: Uint8Array | undefined): Node {
-  if (bytes === undefined) throw new SynclineError("block_not_found", `Block ${cid} was not found.`);
+/** What one request read. */
+type Batch = ReadonlyMap<Cid, Node | Unopened>;
+
+/** Why a block is no node: that is for those to know who asked for it, not for all who asked in the same request. */
+interface Unopened {
+  readonly error: SynclineError;
+}
+
+function openNode(cid: Cid, bytes: Uint8Array | undefined): Node | Unopened {
+  if (bytes === undefined) return { error: new SynclineError("block_not_found", `Block ${cid} was not found.`) };
   try {
     // A node read as a part of a long range must not keep all of it in memory.
     return decodeNode(bytes.buffer.byteLength > 2 * bytes.length ? new Uint8Array(bytes) : bytes);
   } catch (cause) {
-    throw new SynclineError("format_invalid", `Block ${cid} is no tree node.`, { cause });
+    return { error: new SynclineError("format_invalid", `Block ${cid} is no tree node.`, { cause }) };
   }
+}
+
+/** Throws what kept this node from being opened. */
+function openedOf(cid: Cid, batch: Batch | undefined): Node {
+  const opened = batch?.get(cid);
+  if (opened instanceof Node) return opened;
+  throw opened?.error ?? new SynclineError("internal", "A node was not among those that were read.");
 }
 
 function firstOf(nodes: readonly Node[]): Node {

@@ -50,14 +50,36 @@ export function frontOf(root: Cid, node: Node): Front {
   return { level: node.level, subtrees: [subtree] };
 }
 
-export function childOf({ subtree, node }: Opened, index: number): Subtree {
-  return {
-    cid: node.childAt(index),
-    low: index === 0 ? subtree.low : node.keyAt(index - 1),
-    high: node.keyAt(index),
-    last: subtree.last && index === node.count - 1,
-    place: { parent: node, index },
-  };
+export function childOf(opened: Opened, index: number): Subtree {
+  return new Child(opened, index);
+}
+
+/** What it says of itself is taken out of its parent when somebody asks: most children are only counted, or passed by. */
+class Child implements Subtree {
+  readonly last: boolean;
+  readonly place: { readonly parent: Node; readonly index: number };
+  readonly #above: Subtree;
+  #low: Uint8Array | undefined;
+  #high: Uint8Array | undefined;
+
+  constructor({ subtree, node }: Opened, index: number) {
+    this.last = subtree.last && index === node.count - 1;
+    this.place = { parent: node, index };
+    this.#above = subtree;
+  }
+
+  get cid(): Cid {
+    return this.place.parent.childAt(this.place.index);
+  }
+
+  get low(): Uint8Array | undefined {
+    const { parent, index } = this.place;
+    return index === 0 ? this.#above.low : (this.#low ??= parent.keyAt(index - 1));
+  }
+
+  get high(): Uint8Array {
+    return (this.#high ??= this.place.parent.keyAt(this.place.index));
+  }
 }
 
 /** Opens the subtrees of all these fronts with one request. */
