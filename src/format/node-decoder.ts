@@ -73,11 +73,13 @@ function ascend(view: DataView, from: number, middle: number, to: number): boole
   const shared = Math.min(middle - from, to - middle);
   let at = 0;
   for (; at + 4 <= shared; at += 4) {
-    const [a, b] = [view.getUint32(from + at), view.getUint32(middle + at)];
+    const a = view.getUint32(from + at);
+    const b = view.getUint32(middle + at);
     if (a !== b) return a < b;
   }
   for (; at < shared; at++) {
-    const [a, b] = [view.getUint8(from + at), view.getUint8(middle + at)];
+    const a = view.getUint8(from + at);
+    const b = view.getUint8(middle + at);
     if (a !== b) return a < b;
   }
   return middle - from < to - middle;

@@ -48,6 +48,20 @@ describe("the cache", () => {
     expect(trees.blocks.reads).toEqual([root]);
   });
 
+  test("says that a block is no node to those who asked for it, not to all of the same request", async () => {
+    const trees = testTrees();
+    const parent = await trees.nodes.node(await build(trees, MANY));
+    const [damaged, whole] = [parent.childAt(0), parent.childAt(1)];
+    trees.blocks.held.set(damaged, Buffer.from("no node"));
+    const nodes = reopened(trees.blocks);
+    trees.blocks.forgetCounts();
+    const together = nodes.load([damaged, whole]);
+    const alone = nodes.node(whole);
+    await expect(together).rejects.toMatchObject({ code: "format_invalid" });
+    expect((await alone).total).toBe(parent.childTotal(1));
+    expect(trees.blocks.reads).toEqual([damaged, whole]);
+  });
+
   test("tries again after a read that failed", async () => {
     const trees = testTrees();
     const root = await build(trees, MANY);
