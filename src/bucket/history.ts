@@ -67,32 +67,17 @@ export async function ancestorAt(commits: PlacedCommits, from: PlacedCommit, seq
   return at.cid;
 }
 
-/**
- * Whether `head` is `base` or descends from it; "unknown" when commits between them are not there any more. With `nodes` the list of
- * what `head` retains is asked first, all of which are its ancestors: a node or two instead of the commits between.
- */
+/** Whether `head` is `base` or descends from it; "unknown" when commits between them are not there any more. */
 export async function descends(
   commits: Commits,
   head: VerifiedCommit,
   base: { readonly cid: Cid; readonly seq: Lamport },
-  nodes?: NodeStore,
 ): Promise<"yes" | "no" | "unknown"> {
   if (head.body.seq < base.seq) return "no";
-  if (nodes !== undefined && (await isListed(nodes, head, base))) return "yes";
   try {
     return (await ancestorAt(commits, head, base.seq)) === base.cid ? "yes" : "no";
   } catch (error) {
     if (hasCode(error, "block_not_found")) return "unknown";
-    throw error;
-  }
-}
-
-/** As `isRetained`; false where the list is not there any more. */
-async function isListed(...asked: Parameters<typeof isRetained>): Promise<boolean> {
-  try {
-    return await isRetained(...asked);
-  } catch (error) {
-    if (hasCode(error, "block_not_found")) return false;
     throw error;
   }
 }

@@ -152,11 +152,10 @@ class Publication implements AsyncDisposable {
     const { bucket } = this.#context;
     const { reference, lamport } = this.#changes;
     if (commit.body.seq + 1 < lamport) return true;
-    const nodes = this.#workspace?.nodes ?? new NodeStore(bucket.blocks, { capacityBytes: PUBLISH_NODE_CACHE_BYTES });
     for (const cid of new Set([reference, this.#options.adopted ?? reference])) {
       if (cid === commit.cid) continue;
       const seq = await this.#seqOf(bucket, cid);
-      if (seq !== undefined && (await descends(bucket, commit, { cid, seq }, nodes)) === "no") return true;
+      if (seq !== undefined && (await descends(bucket, commit, { cid, seq })) === "no") return true;
     }
     return false;
   }

@@ -1,4 +1,4 @@
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { SynclineError } from "../../src/base/errors.ts";
 import type { Clock } from "../../src/base/clock.ts";
 import type { Cid, FileId, Ino } from "../../src/base/ids.ts";
@@ -202,19 +202,6 @@ describe("publishing", () => {
     expect(outcome.kind).toBe("published");
     expect([...new Set(seen)]).toEqual(["content", "turn", "swap"]);
     expect(seen.lastIndexOf("content")).toBeLessThan(seen.indexOf("turn"));
-  });
-
-  test("that many commits of others follow our base is told by the root, without reading them", async () => {
-    const { remote, bucket, me, other } = await world();
-    const base = await root(bucket);
-    for (let epoch = 1; epoch <= 13; epoch++) await publish(other, epoch, [born(2, `t${epoch}`, "t")]);
-    const opened = await openBucket(remote);
-    const read = vi.spyOn(opened, "commit");
-    const { changes, data } = epochOf({ commit: base.commit.cid, seq: base.commit.body.seq }, 1, [born(2, "a", "a")]);
-    expect((await publishEpoch({ ...me, bucket: opened }, changes, data)).kind).toBe("published");
-    const parent = (await bucket.commit((await root(bucket)).commit.body.parent as Cid)).cid;
-    // The root, our base, and where the new commit's skip needs them: that of 15, none.
-    expect(new Set(read.mock.calls.flat())).toEqual(new Set([parent, base.commit.cid]));
   });
 
   test("what fails before the turn is done again in it", async () => {
