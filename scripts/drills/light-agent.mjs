@@ -19,6 +19,7 @@ const [
   { EPOCH_PIECE },
   { walletSigner },
   { masterAccess },
+  { cacheDirOf },
   { openToWrite },
   { firstBase },
   { Publisher },
@@ -35,6 +36,7 @@ const [
     "base/limits.js",
     "crypto/wallet.js",
     "net/access.js",
+    "agent/state-dir.js",
     "agent/writing-bucket.js",
     "agent/first-base.js",
     "agent/publisher.js",
@@ -48,11 +50,14 @@ const [
 
 const [address, stateDir, warm, flushes, ...names] = process.argv.slice(2);
 const SHARED_FILES = 20;
+/** As a mount's, so that nobody fetches what was here before. */
+const CACHE_BYTES = 1 << 28;
 
 const storage = new DiskStorage(stateDir);
 const wallet = async () => walletSigner(Buffer.from(process.env.SYNCLINE_KEY, "hex"));
 const access = masterAccess({ wallet, clock });
-const { opened, writer } = await openToWrite({ address, stateDir, wallet, access, clock, random, log });
+const cache = { dir: cacheDirOf(stateDir), bytes: CACHE_BYTES };
+const { opened, writer } = await openToWrite({ address, stateDir, wallet, access, clock, random, log, cache });
 const { bucket, blocks, remote } = opened;
 const base = await firstBase(bucket, { at: undefined, stateDir, log });
 const vfs = openVfs({ storage, blocks, base, clock, log });
