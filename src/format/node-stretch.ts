@@ -3,9 +3,18 @@ import { firstDifference, sameRanges } from "../base/bytes.ts";
 import type { Node } from "./node.ts";
 import { LINK_BYTES } from "./node-layout.ts";
 
+/** Whether a node of these bytes has all but the values and links from `node`: the same keys, and values and links of the same lengths. */
+export function isFramedAs(bytes: Uint8Array, node: Node): boolean {
+  const { values, valueBytes, links } = node.layout;
+  const from = values + valueBytes;
+  if (bytes.length !== node.bytes.length) return false;
+  return sameRanges(bytes, 0, node.bytes, 0, values) && sameRanges(bytes, from, node.bytes, from, links - from);
+}
+
 /** Whether both have the same keys, and values and links of the same lengths: all but the bytes of values and links is the same. */
 export function areAlike(a: Node, b: Node): boolean {
   const { values, valueEnds, links } = a.layout;
+  if (a.layout === b.layout) return true;
   if (a.bytes.length !== b.bytes.length || values !== b.layout.values) return false;
   if (valueEnds !== b.layout.valueEnds || links !== b.layout.links) return false;
   return (
@@ -17,14 +26,9 @@ export function areAlike(a: Node, b: Node): boolean {
 export function nextDifference(a: Node, b: Node, from: number): number {
   if (from >= a.count) return a.count;
   const { values, valueBytes, links } = a.layout;
-  const value = firstDifference(a.view, b.view, values + a.valueStart(from), values + valueBytes);
+  const value = firstDifference(a, b, values + a.valueStart(from), values + valueBytes);
   const valued = value < 0 ? a.count : entryOfByte(a, from, value - values);
-  const link = firstDifference(
-    a.view,
-    b.view,
-    links + LINK_BYTES * a.linkStart(from),
-    links + LINK_BYTES * a.linkStart(valued),
-  );
+  const link = firstDifference(a, b, links + LINK_BYTES * a.linkStart(from), links + LINK_BYTES * a.linkStart(valued));
   return link < 0 ? valued : entryOfLink(a, from, Math.floor((link - links) / LINK_BYTES));
 }
 

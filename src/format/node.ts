@@ -31,10 +31,11 @@ export class Node {
   #proven: Uint8Array | undefined;
   #total = -1;
 
-  constructor(bytes: Uint8Array) {
+  /** `layout`: where the columns lie, if that is known. Throws `format_invalid` if they do not fill the bytes. */
+  constructor(bytes: Uint8Array, layout?: NodeLayout) {
     this.bytes = bytes;
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    this.layout = locateColumns(bytes, this.view);
+    this.layout = layout ?? locateColumns(bytes, this.view);
     this.level = this.layout.level;
     this.count = this.layout.count;
   }

@@ -4,9 +4,11 @@
  */
 import { compareBytes } from "../base/bytes.ts";
 import type { Cid } from "../base/ids.ts";
+import type { Node } from "../format/node.ts";
 import { Cursor } from "./cursor.ts";
 import type { Entry } from "./entry.ts";
 import { entryAt } from "./entry.ts";
+import { openedAs } from "./node-store.ts";
 import type { NodeStore } from "./node-store.ts";
 import type { Bounds, Front, Opened, Subtree } from "./subtree.ts";
 import { childOf, frontOf, openAll, overlaps, windows } from "./subtree.ts";
@@ -38,13 +40,20 @@ export async function* diffBatches(nodes: NodeStore, a: Cid, b: Cid): AsyncGener
   }
 }
 
-/** As `diffBatches`, with what the tree `c` has at the keys. Of that only the leaves are read that have such keys in their ranges. */
+/**
+ * As `diffBatches`, with what the tree `c` has at the keys. Of that only the leaves are read that have such keys in their ranges. Of
+ * all these leaves those stay in memory that a merge of the three opens: where the third tree has others than the first.
+ */
 export async function* diffBeside(nodes: NodeStore, a: Cid, b: Cid, c: Cid): AsyncGenerator<ChangeBeside[]> {
   for await (const { opened, beside, bounds } of differing(nodes, [a, b, c], 0)) {
     const changes = compareLeaves(opened, bounds);
-    if (changes.length === 0) continue;
-    const third = await nodes.subtrees(subtreesWith(beside, changes));
-    yield readBeside(changes, opened[0] ?? [], third, bounds);
+    const before = opened[0] ?? [];
+    const third = await openBeside(nodes, before, subtreesWith(beside, changes));
+    const shared = new Set(before.map(({ node }) => node));
+    const contested: Change[] = [];
+    const batch = readBeside(changes, { before, third, shared, bounds }, contested);
+    if (batch.length > 0) yield batch;
+    for (const side of opened) nodes.release(unwanted(side, contested, bounds));
   }
 }
 
@@ -128,18 +137,71 @@ function subtreesWith(subtrees: readonly Subtree[], changes: readonly Change[]):
   });
 }
 
+/** The third tree's leaves: those that the first has at the same ends are known, the others are read in one request. */
+async function openBeside(
+  nodes: NodeStore,
+  before: readonly Opened[],
+  wanted: readonly Subtree[],
+): Promise<readonly Opened[]> {
+  let next = 0;
+  const known = wanted.map((subtree) => {
+    for (let leaf = before[next]; leaf !== undefined; leaf = before[++next]) {
+      const order = compareBytes(leaf.subtree.high, subtree.high);
+      if (order === 0 && isSameChild(leaf.subtree, subtree)) return openedAs(subtree, leaf.node);
+      if (order >= 0) break;
+    }
+    return undefined;
+  });
+  const read = await nodes.subtrees(wanted.filter((_, at) => known[at] === undefined));
+  let used = 0;
+  return known.flatMap((opened) => opened ?? read[used++] ?? []);
+}
+
+function isSameChild({ place: a }: Subtree, { place: b }: Subtree): boolean {
+  return a !== undefined && b !== undefined && a.parent.sameValue(a.index, b.parent, b.index);
+}
+
+interface Beside {
+  /** The first tree's leaves, and the third's that may have keys of the changes. */
+  readonly before: readonly Opened[];
+  readonly third: readonly Opened[];
+  /** Nodes of the first's. */
+  readonly shared: ReadonlySet<Node>;
+  readonly bounds: Bounds;
+}
+
+/** Adds those changes to `contested` that lie in leaves of the third tree that the first has not. */
 function readBeside(
   changes: readonly Change[],
-  before: readonly Opened[],
-  beside: readonly Opened[],
-  bounds: Bounds,
+  { before, third: beside, shared, bounds }: Beside,
+  contested: Change[],
 ): ChangeBeside[] {
   const [first, third] = [new Cursor(before, bounds), new Cursor(beside, bounds)];
-  return changes.map((change): ChangeBeside => {
-    const [old, now] = [first.seek(change.key), third.seek(change.key)];
-    if (old ? now && first.sameValue(third) : !now) return { ...change, beside: change.before };
-    return { ...change, beside: third.opened && now ? entryAt(third.opened.node, third.index) : undefined };
+  let next = 0;
+  return changes.map(({ key, before: was, after }): ChangeBeside => {
+    let leaf = beside[next];
+    while (leaf !== undefined && compareBytes(leaf.subtree.high, key) < 0) leaf = beside[++next];
+    // A leaf of both may begin further behind in one of the trees than in the other.
+    if (leaf !== undefined && shared.has(leaf.node) && leaf.node.compareKey(0, key) <= 0)
+      return { key, before: was, after, beside: was };
+    contested.push({ key, before: was, after });
+    const [old, now] = [first.seek(key), third.seek(key)];
+    if (old ? now && first.sameValue(third) : !now) return { key, before: was, after, beside: was };
+    return {
+      key,
+      before: was,
+      after,
+      beside: third.opened && now ? entryAt(third.opened.node, third.index) : undefined,
+    };
   });
+}
+
+/** The leaves that hold none of these changes, and end within the bounds. */
+function* unwanted(leaves: readonly Opened[], contested: readonly Change[], { to }: Bounds): Generator<Cid> {
+  const subtrees = leaves.map(({ subtree }) => subtree);
+  const wanted = new Set(subtreesWith(subtrees, contested));
+  for (const subtree of subtrees)
+    if (!wanted.has(subtree) && (to === undefined || compareBytes(subtree.high, to) <= 0)) yield subtree.cid;
 }
 
 /** The children that only one of the first two trees has. */

@@ -78,8 +78,7 @@ export class NodeStore {
     return opened.map((node, at) => {
       const subtree = subtrees[at];
       if (subtree === undefined) throw new SynclineError("internal", "More nodes were read than asked for.");
-      if (subtree.place !== undefined) checkChild(subtree.place.parent, subtree.place.index, node);
-      return { subtree, node };
+      return openedAs(subtree, node);
     });
   }
 
@@ -108,6 +107,16 @@ export class NodeStore {
     await this.nodes(cids);
   }
 
+  /** Gives up the memory of nodes that are not wanted again for now: others stay longer for it. */
+  release(cids: Iterable<Cid>): void {
+    for (const cid of cids) {
+      const slot = this.#slots.get(cid);
+      if (slot === undefined) continue;
+      this.#slots.delete(cid);
+      this.#bytes -= slot.bytes;
+    }
+  }
+
   /** Puts a node into memory that was made here. */
   stage(cid: Cid, node: Node): void {
     if (!this.#slots.has(cid)) this.#keep(cid, node);
@@ -117,8 +126,10 @@ export class NodeStore {
   #read(cids: readonly Cid[]): Promise<Batch> {
     const batch = this.#blocks.getMany(cids).then((found) => {
       const opened = new Map<Cid, Node | Unopened>();
+      // What is read together is often one part of two trees, and much of it alike: then it is as long.
+      const byLength = new Map<number, Node>();
       for (const cid of cids) {
-        const node = openNode(cid, found.get(cid));
+        const node = openNode(cid, found.get(cid), byLength);
         if (node instanceof Node) this.stage(cid, node);
         opened.set(cid, node);
       }
@@ -181,11 +192,14 @@ interface Unopened {
   readonly error: SynclineError;
 }
 
-function openNode(cid: Cid, bytes: Uint8Array | undefined): Node | Unopened {
+function openNode(cid: Cid, bytes: Uint8Array | undefined, byLength: Map<number, Node>): Node | Unopened {
   if (bytes === undefined) return { error: new SynclineError("block_not_found", `Block ${cid} was not found.`) };
   try {
     // A node read as a part of a long range must not keep all of it in memory.
-    return decodeNode(bytes.buffer.byteLength > 2 * bytes.length ? new Uint8Array(bytes) : bytes);
+    const own = bytes.buffer.byteLength > 2 * bytes.length ? new Uint8Array(bytes) : bytes;
+    const node = decodeNode(own, byLength.get(own.length));
+    byLength.set(own.length, node);
+    return node;
   } catch (cause) {
     return { error: new SynclineError("format_invalid", `Block ${cid} is no tree node.`, { cause }) };
   }
@@ -196,6 +210,12 @@ function openedOf(cid: Cid, batch: Batch | undefined): Node {
   const opened = batch?.get(cid);
   if (opened instanceof Node) return opened;
   throw opened?.error ?? new SynclineError("internal", "A node was not among those that were read.");
+}
+
+/** A node that has the subtree's address, checked against its parent there. */
+export function openedAs(subtree: Subtree, node: Node): Opened {
+  if (subtree.place !== undefined) checkChild(subtree.place.parent, subtree.place.index, node);
+  return { subtree, node };
 }
 
 function firstOf(nodes: readonly Node[]): Node {

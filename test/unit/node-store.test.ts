@@ -39,6 +39,20 @@ describe("the cache", () => {
     expect(MIN_NODES_KEPT * 256 * 4).toBeGreaterThan(nodes.bytes);
   });
 
+  test("gives up what is released, and reads it again when it is wanted", async () => {
+    const trees = testTrees();
+    const root = await build(trees, MANY);
+    const nodes = reopened(trees.blocks);
+    const child = (await nodes.node(root)).childAt(0);
+    const before = nodes.bytes;
+    await nodes.node(child);
+    nodes.release([child, child]);
+    expect([nodes.bytes, nodes.peek(child)]).toEqual([before, undefined]);
+    trees.blocks.forgetCounts();
+    await nodes.node(child);
+    expect(trees.blocks.reads).toEqual([child]);
+  });
+
   test("asks for a node once when several want it at the same time", async () => {
     const trees = testTrees();
     const root = await build(trees, MANY);

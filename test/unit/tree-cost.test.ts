@@ -115,6 +115,22 @@ describe("what is read", () => {
     expect(await leafReads(trees)).toBeLessThanOrEqual(3 * changes.length);
   });
 
+  test("leaves that both sides changed are read once for the changes and the merge, where not all of them fit into memory", async () => {
+    const mine = await edited(Array.from({ length: 900 }, (_, index) => 22 * index));
+    const other = await edited(Array.from({ length: 60 }, (_, index) => 330 * index + 5));
+    const { blocks, config } = cold();
+    const nodes = reopened(blocks, 1_600_000);
+    let changed = 0;
+    for await (const changes of diffBeside(nodes, root, mine, other)) changed += changes.length;
+    expect(changed).toBe(900);
+    await mergeTrees(nodes, blocks, config, root, mine, other, () => undefined);
+    const reads = blocks.reads.length;
+    const again = blocks.reads.filter((cid, at) => blocks.reads.indexOf(cid) < at);
+    const leaves = (await trees.nodes.nodes(again)).filter((node) => node.level === 0).length;
+    expect(reads).toBeGreaterThan(1_500);
+    expect(leaves).toBeLessThan(30);
+  });
+
   test("a range reads each leaf of it once, in growing batches", async () => {
     const { nodes, blocks } = cold();
     let count = 0;
