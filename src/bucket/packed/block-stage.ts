@@ -18,6 +18,7 @@ const UPLOADS_AT_ONCE = 1;
 export class BlockStage {
   readonly #uploader: PackUploader;
   readonly #packs: SessionPacks;
+  readonly #unasked: number;
   readonly #queue = new SerialQueue();
   /** Not yet looked up in the bucket. */
   readonly #incoming = new BlockPool();
@@ -30,9 +31,11 @@ export class BlockStage {
   readonly #uploads = new Set<Promise<void>>();
   #failure: unknown;
 
-  constructor(uploader: PackUploader, packs: SessionPacks) {
+  /** `unasked`: so few bytes are taken without reading anything to learn whether the bucket holds them. */
+  constructor(uploader: PackUploader, packs: SessionPacks, unasked = 0) {
     this.#uploader = uploader;
     this.#packs = packs;
+    this.#unasked = unasked;
   }
 
   get staged(): Iterable<Block> {
@@ -60,8 +63,10 @@ export class BlockStage {
   /** Drops incoming blocks that the bucket holds, and sends packs off as they fill; waits while too many are under way. */
   sift(index: PlacementIndex | undefined): Promise<void> {
     return this.#queue.run(async () => {
+      const few = this.#incoming.bytes <= this.#unasked;
       const incoming = [...this.#incoming];
-      const found = (await index?.locate(incoming.map(({ cid }) => cid)))?.found;
+      const cids = incoming.map(({ cid }) => cid);
+      const found = few ? index?.locateAtHand(cids) : (await index?.locate(cids))?.found;
       for (const block of incoming) {
         this.#incoming.delete(block.cid);
         if (found?.has(block.cid) === true) this.#hits.set(digestKey(block.cid), block.cid);

@@ -23,8 +23,11 @@ export class PackDirectory {
   readonly #store: ObjectStore;
   readonly #commits = new Map<PackName, Promise<CommitObject>>();
   readonly #footers = new Map<PackName, Promise<PackFooter>>();
-  /** The last bytes of commit objects, oldest first: with a small edit, all of it. */
-  readonly #tails = new Map<string, { readonly bytes: Uint8Array; readonly size: number }>();
+  /** Those of #footers that are here. */
+  readonly #read = new Map<PackName, PackFooter>();
+  /** The last bytes of objects, oldest first: of a small one, such as the commit object of a small edit, all of them. */
+  readonly #tails = new Map<string, Tail>();
+  #tailBytes = 0;
   /** By run and page, least recently used first. */
   readonly #pages = new Map<string, RunPage>();
 
@@ -39,8 +42,16 @@ export class PackDirectory {
   }
 
   /** Throws `object_not_found`, `store_corrupt`. */
-  footer(pack: LoosePack): Promise<PackFooter> {
-    return remembered(this.#footers, pack.name, () => this.#readFooter(pack));
+  async footer(pack: LoosePack): Promise<PackFooter> {
+    const reading = remembered(this.#footers, pack.name, () => this.#readFooter(pack));
+    const footer = await reading;
+    if (this.#footers.get(pack.name) === reading) this.#read.set(pack.name, footer);
+    return footer;
+  }
+
+  /** The footer if it was read. */
+  footerAtHand(name: PackName): PackFooter | undefined {
+    return this.#read.get(name);
   }
 
   /** Takes over what an upload knows already. */
@@ -51,6 +62,7 @@ export class PackDirectory {
 
   addFooter(name: PackName, footer: PackFooter): void {
     this.#footers.set(name, Promise.resolve(footer));
+    this.#read.set(name, footer);
   }
 
   /** Forgets the footers of packs that these commit objects neither are nor list. */
@@ -58,12 +70,14 @@ export class PackDirectory {
     const kept = new Set(
       objects.flatMap(({ pack, manifest }) => [pack.name, ...manifest.loose.map(({ name }) => name)]),
     );
-    for (const name of this.#footers.keys()) if (!kept.has(name)) this.#footers.delete(name);
-    for (const name of this.#commits.keys()) if (!kept.has(name)) this.#commits.delete(name);
+    for (const known of [this.#commits, this.#footers, this.#read]) {
+      for (const name of known.keys()) if (!kept.has(name)) known.delete(name);
+    }
   }
 
   clear(): void {
-    for (const known of [this.#commits, this.#footers, this.#tails, this.#pages]) known.clear();
+    for (const known of [this.#commits, this.#footers, this.#read, this.#tails, this.#pages]) known.clear();
+    this.#tailBytes = 0;
   }
 
   /** Several pages of a run by their numbers. Throws `object_not_found`, `store_corrupt`. */
@@ -108,8 +122,13 @@ export class PackDirectory {
     return { pack, footer, manifest: intact(name, () => decodeManifest(manifest)) };
   }
 
+  /** A small object is read whole: whoever wants its footer soon wants its blocks. */
   async #readFooter(pack: LoosePack): Promise<PackFooter> {
-    return (await this.#decode(pack, new Uint8Array())).footer;
+    const { name, size } = pack;
+    const [whole] = size > COMMIT_TAIL_BYTES ? [] : await this.#store.getRanges(name, [{ offset: 0, length: size }]);
+    const { footer } = await this.#decode(pack, whole ?? new Uint8Array());
+    if (whole !== undefined) this.#keepTail(name, { bytes: whole, size });
+    return footer;
   }
 
   /** `end` are bytes of the object's end that are here already; more are read if they do not reach back to the footer. */
@@ -122,12 +141,19 @@ export class PackDirectory {
     return intact(pack.name, () => decodeFooter(bytes, shapeOf(pack)));
   }
 
-  #keepTail(name: string, tail: { bytes: Uint8Array; size: number }): void {
+  #keepTail(name: string, tail: Tail): void {
+    this.#dropTail(name);
     this.#tails.set(name, tail);
+    this.#tailBytes += tail.bytes.length;
     for (const oldest of this.#tails.keys()) {
-      if (this.#tails.size <= TAILS_KEPT) break;
-      this.#tails.delete(oldest);
+      if (this.#tailBytes <= TAIL_CACHE_BYTES) break;
+      this.#dropTail(oldest);
     }
+  }
+
+  #dropTail(name: string): void {
+    this.#tailBytes -= this.#tails.get(name)?.bytes.length ?? 0;
+    this.#tails.delete(name);
   }
 
   #keepPage(key: string, page: RunPage): void {
@@ -140,8 +166,14 @@ export class PackDirectory {
   }
 }
 
-/** COMMIT_TAIL_BYTES each, at most. */
-const TAILS_KEPT = 8;
+/** Ends of commit objects, and small ones whole, in memory. */
+const TAIL_CACHE_BYTES = 1024 * 1024;
+
+interface Tail {
+  readonly bytes: Uint8Array;
+  /** Of the whole object. */
+  readonly size: number;
+}
 
 function shapeOf({ size, rows, manifestBytes }: LoosePack): PackShape {
   return { size, rows, manifestBytes };

@@ -25,6 +25,9 @@ import { readPlaced } from "./ranged-reads.ts";
 import type { PreparedSwap, Upload, UploadSession } from "../remote.ts";
 import { SessionPacks } from "./session-packs.ts";
 
+/** So many bytes of nodes are sent without a look at older packs, which might hold some: nodes are new as a rule, and a look costs more. */
+export const UNASKED_NODE_BYTES = 128 * 1024;
+
 export interface PackedUploadTools extends UploadTools {
   readonly roots: RootStore;
   readonly newest: NewestIndex;
@@ -53,7 +56,7 @@ export class PackedUpload implements UploadSession {
     this.#uploader = new PackUploader(tools);
     this.#content = new BlockStage(this.#uploader, this.#packs);
     this.#merged = new BlockStage(this.#uploader, this.#packs);
-    this.#nodes = new BlockStage(this.#uploader, this.#packs);
+    this.#nodes = new BlockStage(this.#uploader, this.#packs, UNASKED_NODE_BYTES);
     this.blocks = { get: (cid) => this.#get(cid), getMany: (cids) => this.#getMany(cids) };
   }
 

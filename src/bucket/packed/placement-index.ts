@@ -5,10 +5,11 @@ import { STORE_CONCURRENCY } from "../../base/limits.ts";
 import { groupBy } from "../../base/collections.ts";
 import { mapConcurrent } from "../../base/concurrency.ts";
 import { digestOf } from "../../format/cid.ts";
-import type { RunReference } from "../../format/manifest.ts";
+import type { LoosePack, RunReference } from "../../format/manifest.ts";
+import { commitObjectName } from "../../format/object-name.ts";
+import type { PackFooter } from "../../format/pack.ts";
 import { guessPage, pagesOfRun, prefixOf, type RunRow, wholeRun } from "../../format/run.ts";
 import type { CommitObject, PackDirectory } from "./pack-directory.ts";
-import type { PackRows } from "./run-merge.ts";
 
 export interface Placement {
   readonly pack: PackName;
@@ -27,47 +28,65 @@ export interface Located {
 export class PlacementIndex {
   readonly object: CommitObject;
   readonly #directory: PackDirectory;
-  /** Once all of them have been read. */
-  #loose: readonly PackRows[] | undefined;
+  /** The loose packs, newest first: the commit object itself leads. */
+  readonly #loose: readonly LoosePack[];
 
   constructor(directory: PackDirectory, object: CommitObject) {
     this.#directory = directory;
     this.object = object;
+    this.#loose = [object.pack, ...object.manifest.loose.toReversed()];
   }
 
-  /** Those of `cids` that are mapped. Throws `store_unreachable`. */
+  /**
+   * Those of `cids` that are mapped. Reads of the loose packs' footers only as many as it takes: what was written last is asked for
+   * most. Throws `store_unreachable`.
+   */
   async locate(cids: readonly Cid[]): Promise<Located> {
-    const found = new Map<Cid, Placement>();
     const damage: unknown[] = [];
-    let wanted = cids.map((cid) => ({ cid, digest: digestOf(cid) }));
-    const take = (cid: Cid, place: Placement) => void found.set(cid, place);
-    for (const { pack, footer } of await this.#footers(damage)) {
-      if (wanted.length === 0) break;
-      wanted = wanted.filter(({ cid, digest }) => {
-        const row = footer.find(digest);
-        if (row !== undefined) take(cid, { pack, offset: row.offset, length: row.length, codec: row.codec });
-        return row === undefined;
-      });
+    const search = new Search(cids);
+    const unread = this.#searchAtHand(search);
+    const named = this.#ownObjectsOf(search.wanted, unread);
+    await this.#searchFooters(search, named, damage);
+    const rest = unread.filter((pack) => !named.includes(pack));
+    for (let at = 0; at < rest.length && search.isOpen; at += STORE_CONCURRENCY) {
+      await this.#searchFooters(search, rest.slice(at, at + STORE_CONCURRENCY), damage);
     }
     for (const run of this.object.manifest.runs.toReversed()) {
-      if (wanted.length === 0) break;
-      await surviving(damage, () => this.#findInRun(run, wanted, take));
-      wanted = wanted.filter(({ cid }) => !found.has(cid));
+      if (!search.isOpen) break;
+      await surviving(damage, () => this.#findInRun(run, search.wanted, (cid, place) => search.take(cid, place)));
     }
-    return { found, damage };
+    return { found: search.found, damage };
   }
 
-  /** The rows of every loose pack, newest first; `damage` gets the reason for each that cannot be read. */
-  async #footers(damage: unknown[]): Promise<readonly PackRows[]> {
-    if (this.#loose !== undefined) return this.#loose;
-    const { pack, footer, manifest } = this.object;
-    const older = await mapConcurrent(manifest.loose.toReversed(), STORE_CONCURRENCY, async (loose) => {
-      const read = await surviving(damage, () => this.#directory.footer(loose));
-      return read === undefined ? [] : [{ pack: loose.name, footer: read }];
+  /** Those of `cids` that it can tell without reading anything: what it does not tell may be mapped all the same. */
+  locateAtHand(cids: readonly Cid[]): Map<Cid, Placement> {
+    const search = new Search(cids);
+    this.#searchAtHand(search);
+    return search.found;
+  }
+
+  /** Searches the footers that were read already; the loose packs whose footers were not, newest first. */
+  #searchAtHand(search: Search): LoosePack[] {
+    return this.#loose.filter((pack) => {
+      const footer = pack === this.object.pack ? this.object.footer : this.#directory.footerAtHand(pack.name);
+      if (footer !== undefined) search.in(pack.name, footer);
+      return footer === undefined;
     });
-    const all = [{ pack: pack.name, footer }, ...older.flat()];
-    if (all.length === manifest.loose.length + 1) this.#loose = all;
-    return all;
+  }
+
+  /** Of these packs those that are the commit objects of what is wanted, by their names: where a commit lies until a collection. */
+  #ownObjectsOf(wanted: readonly Wanted[], packs: readonly LoosePack[]): LoosePack[] {
+    if (packs.length === 0) return [];
+    const names = new Set(wanted.map(({ cid }) => commitObjectName(cid)));
+    return packs.filter(({ name }) => names.has(name));
+  }
+
+  /** Reads the footers of these packs and searches them in their order; `damage` gets the reason for each that cannot be read. */
+  async #searchFooters(search: Search, packs: readonly LoosePack[], damage: unknown[]): Promise<void> {
+    const read = await mapConcurrent(packs, STORE_CONCURRENCY, async (pack) => {
+      return { pack, footer: await surviving(damage, () => this.#directory.footer(pack)) };
+    });
+    for (const { pack, footer } of read) if (footer !== undefined) search.in(pack.name, footer);
   }
 
   /** Interpolates, and where the guessed page is a neighbour of the right one, again between what is known by then. */
@@ -100,6 +119,39 @@ export class PlacementIndex {
 interface Wanted {
   readonly cid: Cid;
   readonly digest: Uint8Array;
+}
+
+/** What is looked for, and what of it was found. */
+class Search {
+  readonly found = new Map<Cid, Placement>();
+  #wanted: readonly Wanted[];
+  /** How many were found when #wanted was told last. */
+  #known = 0;
+
+  constructor(cids: readonly Cid[]) {
+    this.#wanted = cids.map((cid) => ({ cid, digest: digestOf(cid) }));
+  }
+
+  get wanted(): readonly Wanted[] {
+    if (this.found.size !== this.#known) this.#wanted = this.#wanted.filter(({ cid }) => !this.found.has(cid));
+    this.#known = this.found.size;
+    return this.#wanted;
+  }
+
+  get isOpen(): boolean {
+    return this.wanted.length > 0;
+  }
+
+  in(pack: PackName, footer: PackFooter): void {
+    for (const { cid, digest } of this.wanted) {
+      const row = footer.find(digest);
+      if (row !== undefined) this.take(cid, { pack, offset: row.offset, length: row.length, codec: row.codec });
+    }
+  }
+
+  take(cid: Cid, place: Placement): void {
+    this.found.set(cid, place);
+  }
 }
 
 /** Runs `work`; what is missing or damaged is noted instead of thrown, so that the rest of the bucket stays readable. */
