@@ -1,6 +1,6 @@
 import { rename } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
 import type { Cid } from "../../src/base/ids.ts";
 import { systemRandom } from "../../src/base/random.ts";
@@ -121,6 +121,120 @@ describe("a root that was swapped in here", () => {
     await put(one);
     await clock.advance(POLL_MS);
     expect(heard.count()).toBe(3);
+  });
+});
+
+describe("in line with others", () => {
+  const [one, two, three] = ["one", "two", "three"].map((text) => cidOf("dag-cbor", Buffer.from(text)));
+  if (one === undefined || two === undefined || three === undefined) throw new Error("there are three");
+
+  const begin = async () => {
+    const [inner, clock, own] = [new MemoryObjectStore(), new ManualClock(), new OwnSwap()];
+    let reads = 0;
+    const hints = new Set<() => void>();
+    const store: ObjectStore = Object.assign(Object.create(inner) as ObjectStore, {
+      get: (name: string) => (reads++, inner.get(name)),
+      watch: (_: string, changed: () => void) => {
+        hints.add(changed);
+        return { [Symbol.dispose]: () => void hints.delete(changed) };
+      },
+    });
+    const heard = listen(store, clock, POLL_MS, own);
+    let version = 0;
+    const put = async (commit: Cid) => {
+      const body = [encodeRoot({ commit, version: ++version })];
+      const old = await inner.get("root");
+      await (old === undefined ? inner.putNew("root", body) : inner.putIfMatch("root", body, old.token));
+      for (const hint of hints) hint();
+    };
+    const ends = vi.fn<() => void>();
+    const turn = () => own.inLine(Promise.resolve({ waited: true, [Symbol.dispose]: ends }));
+    await put(one);
+    await clock.advance(4 * POLL_MS);
+    return { own, clock, heard, put, turn, ends, hints, reads: () => reads };
+  };
+
+  test("nothing is looked at or listened to, and what others brought is heard when the turn ends", async () => {
+    const { clock, heard, put, turn, ends, hints, reads } = await begin();
+    const [before, count] = [reads(), heard.count()];
+    const taken = await turn();
+    for (const commit of [two, three]) {
+      await put(commit);
+      await clock.advance(10 * POLL_MS);
+    }
+    expect([reads(), heard.count(), hints.size]).toEqual([before, count, 0]);
+    taken?.[Symbol.dispose]();
+    expect(ends).toHaveBeenCalledOnce();
+    await clock.advance(0);
+    expect([reads(), heard.count(), hints.size]).toEqual([before + 1, count + 1, 1]);
+  });
+
+  test("it goes on as before when the turn has ended: by hints, and without them", async () => {
+    const { clock, heard, put, turn, hints } = await begin();
+    const taken = await turn();
+    await clock.advance(10 * POLL_MS);
+    taken?.[Symbol.dispose]();
+    taken?.[Symbol.dispose]();
+    const count = heard.count();
+    await clock.advance(4 * POLL_MS);
+    await put(two);
+    await clock.advance(0);
+    expect(heard.count()).toBe(count + 1);
+    hints.clear();
+    await put(three);
+    await clock.advance(POLL_MS);
+    expect(heard.count()).toBe(count + 2);
+  });
+
+  test("who waited in vain hears again", async () => {
+    const { own, clock, heard, put } = await begin();
+    const count = heard.count();
+    let giveUp = (): void => {};
+    const waiting = own.inLine(new Promise((resolve) => (giveUp = () => resolve(undefined))));
+    await put(two);
+    await clock.advance(10 * POLL_MS);
+    expect(heard.count()).toBe(count);
+    giveUp();
+    expect(await waiting).toBeUndefined();
+    await clock.advance(0);
+    expect(heard.count()).toBe(count + 1);
+  });
+
+  test("one turn right after another leaves nothing unheard", async () => {
+    const { clock, heard, put, turn } = await begin();
+    const count = heard.count();
+    for (const commit of [two, one, three]) {
+      const taken = await turn();
+      await put(commit);
+      taken?.[Symbol.dispose]();
+    }
+    await clock.advance(POLL_MS);
+    expect(heard.count()).toBeGreaterThan(count);
+    const last = heard.count();
+    await put(two);
+    await clock.advance(POLL_MS);
+    expect(heard.count()).toBe(last + 1);
+  });
+
+  test("a swap of one's own is not heard when the turn ends", async () => {
+    const { own, clock, heard, put, turn } = await begin();
+    const count = heard.count();
+    const taken = await turn();
+    await own.run(two, () => put(two));
+    taken?.[Symbol.dispose]();
+    await clock.advance(4 * POLL_MS);
+    expect(heard.count()).toBe(count);
+  });
+
+  test("a watch that was disposed of meanwhile stays silent", async () => {
+    const { clock, heard, put, turn, hints } = await begin();
+    const count = heard.count();
+    const taken = await turn();
+    heard.watch[Symbol.dispose]();
+    await put(two);
+    taken?.[Symbol.dispose]();
+    await clock.advance(4 * POLL_MS);
+    expect([heard.count(), hints.size]).toEqual([count, 0]);
   });
 });
 

@@ -1,13 +1,39 @@
 /** What a remote swaps in itself, which its watch need not tell whoever swapped it. */
 import type { Cid } from "../../base/ids.ts";
+import type { Turn } from "../../objects/object-store.ts";
 
 export class OwnSwap {
   #commit: Cid | undefined;
   #underWay = 0;
+  #inLine = 0;
+  readonly #told = new Set<() => void>();
 
   /** Whether one is on its way: its end tells how the root is. */
   get isUnderWay(): boolean {
     return this.#underWay > 0;
+  }
+
+  /** Whether a turn is waited for or taken. Others swap meanwhile, many of them; whoever waits reads the root when it is his turn. */
+  get isInLine(): boolean {
+    return this.#inLine > 0;
+  }
+
+  /** Calls `changed` whenever `isInLine` changes, until disposed. */
+  onLine(changed: () => void): Disposable {
+    this.#told.add(changed);
+    return { [Symbol.dispose]: () => void this.#told.delete(changed) };
+  }
+
+  /** The turn that `taking` comes to; we are in line until it ends. */
+  async inLine(taking: Promise<Turn | undefined>): Promise<Turn | undefined> {
+    this.#count(1);
+    let turn: Turn | undefined;
+    try {
+      turn = await taking;
+    } finally {
+      if (turn === undefined) this.#count(-1);
+    }
+    return turn && this.#endingWith(turn);
   }
 
   /** Runs `swap`, which puts `commit` in. */
@@ -30,5 +56,23 @@ export class OwnSwap {
     if (own === undefined || (root !== own && this.isUnderWay)) return "none";
     this.#commit = undefined;
     return root === own ? "own" : "other";
+  }
+
+  #endingWith(turn: Turn): Turn {
+    let ended = false;
+    return {
+      waited: turn.waited,
+      [Symbol.dispose]: () => {
+        turn[Symbol.dispose]();
+        if (!ended) this.#count(-1);
+        ended = true;
+      },
+    };
+  }
+
+  #count(by: 1 | -1): void {
+    const before = this.isInLine;
+    this.#inLine += by;
+    if (this.isInLine !== before) for (const changed of this.#told) changed();
   }
 }

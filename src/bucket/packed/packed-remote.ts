@@ -91,7 +91,8 @@ export class PackedRemote implements BucketRemote {
   }
 
   takeTurn(): Promise<Turn | undefined> | undefined {
-    return this.store.takeTurn?.();
+    const taking = this.store.takeTurn?.();
+    return taking && this.#own.inLine(taking);
   }
 
   async holdBase(base: RootPointer | undefined): Promise<void> {

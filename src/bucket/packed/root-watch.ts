@@ -10,7 +10,8 @@ import type { OwnSwap } from "./own-swap.ts";
 /**
  * Calls `changed` after the first look, and then whenever the root object differs from what it was at the last look, the store
  * vanishes or it comes back, until disposed; not for what was swapped in by `own`. Looks every `intervalMs`, and at once on a hint; of
- * hints in quick succession every WATCH_SPACING_MS, for only the newest root counts.
+ * hints in quick succession every WATCH_SPACING_MS, for only the newest root counts. Neither looks nor listens while `own` is in
+ * line with others, each of whose swaps would wake us, but when that is over.
  */
 export function watchRoot(
   store: ObjectStore,
@@ -27,6 +28,7 @@ export function watchRoot(
   let hints: Disposable | undefined;
 
   const look = async (): Promise<void> => {
+    if (own.isInLine || stopped) return;
     if (looking) {
       again = true;
       return;
@@ -45,21 +47,29 @@ export function watchRoot(
       if (swap !== "own" || before === undefined || before === UNREACHABLE) changed();
     } while (again);
     looking = false;
+    timer?.[Symbol.dispose]();
     timer = clock.after(intervalMs, () => void look());
   };
 
   const listen = () => {
     hints?.[Symbol.dispose]();
+    hints = undefined;
+    if (own.isInLine) return;
     // Most hints are of swaps of our own: while one is on its way its outcome says what a look would find.
     hints = store.watch?.(ROOT_OBJECT, () => void (own.isUnderWay || hinted.call()));
   };
   const hinted = new Spaced(clock, WATCH_SPACING_MS, () => void look());
+  const line = own.onLine(() => {
+    listen();
+    if (!own.isInLine) hinted.call();
+  });
 
   listen();
   void look();
   return {
     [Symbol.dispose]: () => {
       stopped = true;
+      line[Symbol.dispose]();
       timer?.[Symbol.dispose]();
       hints?.[Symbol.dispose]();
       hinted[Symbol.dispose]();
