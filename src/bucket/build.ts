@@ -183,7 +183,7 @@ async function strangersIn(
 
 /** The epoch with each of its objects at a place of its own, in a directory that the base will have. */
 async function placeEpoch(nodes: NodeStore, reference: Cid, sealed: ChangeSet, olderTrees: OlderTrees) {
-  const { changes: alive, revived } = reviveDirectories(sealed);
+  const { changes: alive, revived } = await reviveDirectories(nodes, reference, sealed);
   const { changes, parted } = await partPlaces(nodes, reference, alive);
   const kept = keptStates(changes, parted);
   await preloadRows(nodes, reference, changes, kept);

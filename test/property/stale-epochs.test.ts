@@ -59,12 +59,32 @@ const movedDirectories = fc.tuple(moves, moves, moves, crowds).map(([moved, ours
   return historyOf([moved], ours, theirs, crowd, moveDirectories);
 });
 
+/** One side removes directories, the other moves some of them and puts files into them. */
+interface Removal extends Move {
+  readonly kind: "move" | "remove" | "create";
+}
+const removals = fc.array(
+  fc.record({
+    kind: fc.constantFrom<Removal["kind"]>("move", "move", "remove", "create"),
+    from: fc.nat(50),
+    into: fc.nat(50),
+    name: fc.constantFrom("a", "b", "c"),
+  }),
+  { maxLength: 5 },
+);
+const removedDirectories = fc.tuple(moves, removals, removals, crowds).map(([moved, ours, theirs, crowd]) => {
+  const past = moved.map((todo) => ({ ...todo, kind: "move" as const }));
+  return historyOf([past], ours, theirs, crowd, removeDirectories);
+});
+
 describe("an epoch on a root that moved under its dirty objects", () => {
   test.each([
     ["any deeds, the base is there", anyHistory, true],
     ["any deeds, nobody has an older root", anyHistory, false],
     ["directories that all move, the base is there", movedDirectories, true],
     ["directories that all move, nobody has an older root", movedDirectories, false],
+    ["directories that one removes and the other moves, the base is there", removedDirectories, true],
+    ["directories that one removes and the other moves, nobody has an older root", removedDirectories, false],
   ])(
     "loses nothing, brings nothing back, and gives a valid tree: %s",
     async (_, histories, isBaseThere) => {
@@ -152,10 +172,26 @@ function moveDirectories(model: ModelFilesystem, todo: readonly Move[]): void {
     model.apply({ op: "write", path: `${path}/f`, content: path });
   }
   for (const { from, into, name } of todo) {
-    const paths = [...model.paths()].filter(([, { type }]) => type === "directory").map(([path]) => path);
+    const paths = directoriesOf(model);
     const [path = "none", folder = ""] = [paths[from % paths.length], ["", ...paths][into % (paths.length + 1)]];
     model.apply({ op: "rename", path, to: folder === "" ? name : `${folder}/${name}` });
   }
+}
+
+/** The same directories, all empty. */
+function removeDirectories(model: ModelFilesystem, todo: readonly Removal[]): void {
+  for (const path of model.root.entries.size === 0 ? DIRECTORIES : []) model.apply({ op: "mkdir", path });
+  for (const one of todo) {
+    const paths = directoriesOf(model);
+    const path = paths[one.from % paths.length] ?? "none";
+    if (one.kind === "move") moveDirectories(model, [one]);
+    else if (one.kind === "remove") model.apply({ op: "rmtree", path });
+    else model.apply({ op: "write", path: `${path}/${one.name}`, content: `new in ${path}` });
+  }
+}
+
+function directoriesOf(model: ModelFilesystem): string[] {
+  return [...model.paths()].filter(([, { type }]) => type === "directory").map(([path]) => path);
 }
 
 /** Files under the names that directories get when they give way. */

@@ -49,14 +49,26 @@ export function resurrections(
   merged: Surveyed,
   except: ReadonlySet<FileId> = new Set(),
 ): string[] {
-  const parents = new Set([...merged.objects.values()].flatMap(({ names }) => names.map(parentOf)));
-  return [...base.objects.values()].flatMap((object) => {
+  const back = new Set<FileId>();
+  for (const object of base.objects.values()) {
     const { id } = object;
-    if (except.has(id)) return [];
-    if (deleter.objects.has(id) || !merged.objects.has(id) || !sameObject(object, other.objects.get(id))) return [];
-    if (object.record.type === "directory" && parents.has(id)) return [];
-    if (liesInMoved(object, base, deleter, other)) return [];
-    return [`deleted by one side only, and back: ${id} ${object.names}`];
+    if (except.has(id) || deleter.objects.has(id) || !merged.objects.has(id)) continue;
+    if (isLeftAlone(object, base, other) && !liesInMoved(object, base, deleter, other)) back.add(id);
+  }
+  const needed = new Set<FileId>();
+  const open = [...merged.objects.values()].filter(({ id }) => !back.has(id));
+  for (let object = open.pop(); object !== undefined; object = open.pop()) {
+    for (const parent of object.names.map(parentOf)) {
+      const directory = merged.objects.get(parent);
+      if (directory === undefined || needed.has(parent)) continue;
+      needed.add(parent);
+      open.push(directory);
+    }
+  }
+  return [...back].flatMap((id) => {
+    const { record, names } = base.objects.get(id) ?? {};
+    if (record?.type === "directory" && needed.has(id)) return [];
+    return [`deleted by one side only, and back: ${id} ${names}`];
   });
 }
 
@@ -124,6 +136,16 @@ export function excessCopies(conflicts: readonly Conflict[]): string[] {
 function sameObject(a: CensusObject | undefined, b: CensusObject | undefined): boolean {
   if (a === undefined || b === undefined) return a === b;
   return isDeepStrictEqual(a.record, b.record) && isDeepStrictEqual(a.names, b.names);
+}
+
+/** Neither moved nor written to: what else changes of it goes with it. */
+function isLeftAlone({ id, record, names }: CensusObject, base: Surveyed, other: Surveyed): boolean {
+  const found = other.objects.get(id);
+  return (
+    found?.record.type === record.type &&
+    isDeepStrictEqual(found.names, names) &&
+    other.texts.get(id) === base.texts.get(id)
+  );
 }
 
 /** One file with another of equal bytes, or a new directory folded into another one of its name. */

@@ -339,6 +339,50 @@ describe("agents on one bucket", () => {
     ["shared"],
   );
 
+  // b removes shared/p with all that is in it, while a moves shared/p/d elsewhere and puts something into what it moved.
+  for (const [what, meanwhile, present] of [
+    ["it", ["a rename shared/p/d shared/q/d", "a create shared/q/d/x"], ["shared/q/d/x"]],
+    ["what is in it", ["a rename shared/p/d shared/q/d", "a create shared/q/d/e/x"], ["shared/q/d/e/x"]],
+    [
+      "it, in what was removed here, too",
+      ["b removeDirectory shared/q", "a rename shared/p/d shared/q/d", "a create shared/q/d/x"],
+      ["shared/q/d/x"],
+    ],
+    [
+      "it, where something else is here",
+      ["b create shared/q/d", "a rename shared/p/d shared/q/d", "a create shared/q/d/x"],
+      ["shared/q/d/x"],
+    ],
+    [
+      "what they moved into it",
+      ["a rename shared/p/d shared/q/d", "a rename shared/o shared/q/d/o", "a create shared/q/d/o/x"],
+      ["shared/q/d/o/x"],
+    ],
+  ] as const) {
+    for (const end of ["flush", "restart"]) {
+      claim(
+        `a directory that was removed here stays so when others moved one out of it and put something into ${what}; ${end}`,
+        [
+          "a makeDirectory shared/o",
+          "a makeDirectory shared/p",
+          "a makeDirectory shared/p/d",
+          "a makeDirectory shared/p/d/e",
+          "a makeDirectory shared/q",
+          "a flush",
+          "b flush",
+          "b removeTree shared/p",
+          ...meanwhile,
+          "a flush",
+          "b catchUp",
+          `b ${end}`,
+          "b flush",
+        ],
+        present,
+        ["shared/p"],
+      );
+    }
+  }
+
   claim("a directory counts a new directory once that others made, too", [
     "b makeDirectory shared/d",
     "b away",
@@ -366,13 +410,19 @@ test("a rename that a kernel asked for before it heard what the name leads to is
   expect(told).toContain("z");
 });
 
-/** After this all agree, and `present` are there. */
-function claim(what: string, history: readonly string[], present: readonly string[] = []): void {
+/** After this all agree, and `present` are there, `absent` not. */
+function claim(
+  what: string,
+  history: readonly string[],
+  present: readonly string[] = [],
+  absent: readonly string[] = [],
+): void {
   test(what, async () => {
     const world = await World.create();
     await world.tell(...history);
     expect(await world.faults()).toEqual([]);
-    const shown = await Promise.all(present.map((path) => world.agents[0]?.mount.show(path)));
-    expect(present.filter((_, index) => shown[index] === undefined)).toEqual([]);
+    const shown = async (path: string) => (await world.agents[0]?.mount.show(path)) !== undefined;
+    for (const path of present) expect({ path, shown: await shown(path) }).toEqual({ path, shown: true });
+    for (const path of absent) expect({ path, shown: await shown(path) }).toEqual({ path, shown: false });
   });
 }

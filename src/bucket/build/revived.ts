@@ -1,25 +1,113 @@
 /**
- * Directories that an epoch deletes although one of its own objects has a name in them: others gave it that name after the
- * directory was removed here. It stays, as if the epoch had not touched it; those above it then hold a stranger, and stay too.
+ * Directories that an epoch deletes, but that stay where others have them by now, as if the epoch had not touched them. Those above
+ * then hold a stranger, and stay too (restored.ts).
  */
-import type { FileId, Ino } from "../../base/ids.ts";
-import type { ChangeSet } from "../change-set.ts";
+import type { Cid, FileId, Ino } from "../../base/ids.ts";
+import { dentryId } from "../../format/rows.ts";
+import type { NodeStore } from "../../tree/node-store.ts";
+import type { ChangedObject, ChangeSet } from "../change-set.ts";
+import { listDirectory } from "../fs-reader.ts";
+import { placeText } from "../object-rows.ts";
+import { directoryIds } from "./epoch-places.ts";
 import { survives } from "./identities.ts";
+import { TreeDirectories } from "./tree-directories.ts";
 
-/** The same epoch without these deletions, and the directories. */
-export function reviveDirectories(changes: ChangeSet): {
+export interface Revived {
+  /** The same epoch without these deletions. */
   readonly changes: ChangeSet;
   readonly revived: ReadonlyMap<Ino, FileId>;
-} {
-  const deleted = new Map(changes.objects.filter((object) => !survives(object)).map((object) => [object.ino, object]));
-  const revived = new Map<Ino, FileId>();
-  for (const { names } of deleted.size === 0 ? [] : changes.objects) {
+}
+
+export async function reviveDirectories(nodes: NodeStore, tree: Cid, sealed: ChangeSet): Promise<Revived> {
+  const named = namedIn(sealed);
+  const changes = without(sealed, named);
+  const moved = await movedAway(nodes, tree, changes);
+  return { changes: without(changes, moved), revived: new Map([...named, ...moved]) };
+}
+
+/** Those that one of the epoch's own objects has a name in: others gave it that name after the directory was removed here. */
+function namedIn({ objects }: ChangeSet): Map<Ino, FileId> {
+  const deleted = new Map(objects.filter((object) => !survives(object)).map((object) => [object.ino, object]));
+  const named = new Map<Ino, FileId>();
+  for (const { names } of deleted.size === 0 ? [] : objects) {
     for (const { parent } of names) {
       const { id, base } = deleted.get(parent) ?? {};
-      if (id !== undefined && base?.type === "directory") revived.set(parent, id);
+      if (id !== undefined && base?.type === "directory") named.set(parent, id);
     }
   }
-  if (revived.size === 0) return { changes, revived };
+  return named;
+}
+
+/**
+ * Those that others moved into another directory and put something into: to bring one back at its old place would bring back
+ * what it was in, too, which nobody wants any more.
+ */
+async function movedAway(nodes: NodeStore, tree: Cid, changes: ChangeSet): Promise<Map<Ino, FileId>> {
+  const deleted = deletedDirectories(changes);
+  const there = new TreeDirectories(nodes, tree);
+  await there.load(deleted.keys());
+  const moved = new Map<FileId, ChangedObject>();
+  for (const [id, object] of deleted) {
+    const parent = await there.parentOf(id);
+    if (parent !== undefined && parent !== object.baseNames[0]?.parent) moved.set(id, object);
+  }
+  const revived = new Map<Ino, FileId>();
+  if (moved.size === 0) return revived;
+  for (const id of inherited(changes, deleted)) deleted.delete(id);
+  const own = new Set(changes.objects.map(({ id }) => id));
+  const left = new Set(changes.objects.flatMap(({ baseNames }) => baseNames.map(placeText)));
+  const known = new Map<FileId, boolean>();
+  for (const [id, { ino }] of moved) if (deleted.has(id) && (await isNeeded(id))) revived.set(ino, id);
+  return revived;
+
+  /** Whether it has something in it that the epoch never saw there, at any depth of what the epoch deletes. */
+  async function isNeeded(directory: FileId): Promise<boolean> {
+    const answer = known.get(directory);
+    if (answer !== undefined) return answer;
+    // A bucket may say that directories lie in one another.
+    known.set(directory, false);
+    for await (const { name, dentry } of listDirectory(nodes, tree, directory)) {
+      const id = dentryId(directory, name, dentry);
+      const isStranger = !own.has(id) && !left.has(placeText({ parent: directory, name }));
+      if (!isStranger && !(deleted.has(id) && (await isNeeded(id)))) continue;
+      known.set(directory, true);
+      return true;
+    }
+    return false;
+  }
+}
+
+function deletedDirectories({ objects }: ChangeSet): Map<FileId, ChangedObject> {
+  const deleted = new Map<FileId, ChangedObject>();
+  for (const object of objects)
+    if (object.id !== undefined && object.base?.type === "directory" && !survives(object))
+      deleted.set(object.id, object);
+  return deleted;
+}
+
+/** Those whose ids go to directories that the epoch made in their places (identities.ts). */
+function inherited(changes: ChangeSet, deleted: ReadonlyMap<FileId, ChangedObject>): Set<FileId> {
+  const left = new Map([...deleted].flatMap(([id, { baseNames }]) => baseNames.map((place) => [placeText(place), id])));
+  const ids = new Map(directoryIds(changes));
+  const taken = new Set<FileId>();
+  const born = changes.objects.filter(({ id, record }) => id === undefined && record?.type === "directory");
+  for (let size = -1; size < taken.size;) {
+    size = taken.size;
+    for (const { ino, names } of born) {
+      const [{ parent, name } = {}] = names;
+      const directory = parent === undefined ? undefined : ids.get(parent);
+      if (directory === undefined || name === undefined) continue;
+      const id = left.get(placeText({ parent: directory, name }));
+      if (id === undefined) continue;
+      ids.set(ino, id);
+      taken.add(id);
+    }
+  }
+  return taken;
+}
+
+function without(changes: ChangeSet, revived: ReadonlyMap<Ino, FileId>): ChangeSet {
+  if (revived.size === 0) return changes;
   const objects = changes.objects.filter(({ ino }) => !revived.has(ino));
-  return { changes: { ...changes, objects, directories: new Map([...changes.directories, ...revived]) }, revived };
+  return { ...changes, objects, directories: new Map([...changes.directories, ...revived]) };
 }
