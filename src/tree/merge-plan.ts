@@ -39,12 +39,13 @@ export function planMerge(
   const within = new ForcedKeys(keysWithin(forced, bounds));
   const cursors = opened.map((side) => new Cursor(side, bounds));
   const steps: MergeStep[] = [];
-  let pieces: Child[][] = opened.map(() => []);
+  let pieces: Child[][] = opened.map(() => NOTHING);
   let cut: Child | undefined;
-  for (let lowest = lowestOf(cursors); lowest !== undefined; lowest = lowestOf(cursors)) {
+  for (let lowest = lowestOf(cursors); lowest !== 0;) {
     const end = step(cursors, lowest, pieces);
+    lowest = lowestOf(cursors);
     if (end === undefined) continue;
-    const finished = cursors.every((cursor) => cursor.opened === undefined);
+    const finished = lowest === 0;
     const atEdge = cut === undefined || finished;
     const taken = takenOf(pieces, atEdge ? bounds : undefined);
     const isForced = within.takeUntil(finished ? undefined : end);
@@ -55,7 +56,7 @@ export function planMerge(
       const to = finished ? bounds.to : keyOf(end);
       steps.push({ kind: "open", bounds: { from, to }, sides: pieces.map((piece) => piece.map(subtreeOf)) });
     }
-    pieces = opened.map(() => []);
+    pieces = opened.map(() => NOTHING);
     cut = end;
   }
   return steps;
@@ -96,33 +97,43 @@ function firstAbove(keys: readonly Uint8Array[], bound: Uint8Array): number {
   return low;
 }
 
-/** Which cursors stand at the lowest key; undefined when all are at their ends. */
-function lowestOf(cursors: readonly Cursor[]): readonly boolean[] | undefined {
+/** What a side has before the first child of a piece: of thousands of pieces, most have one child a side. Never added to. */
+const NOTHING: Child[] = [];
+
+/** Which cursors stand at the lowest key, a bit each, the first the lowest bit; 0 when all are at their ends. */
+function lowestOf(cursors: readonly Cursor[]): number {
   let lowest: Cursor | undefined;
-  for (const cursor of cursors) {
-    if (cursor.opened !== undefined && (lowest === undefined || cursor.compare(lowest) < 0)) lowest = cursor;
+  let bits = 0;
+  for (let side = 0; side < cursors.length; side++) {
+    const cursor = cursors[side];
+    if (cursor?.opened === undefined) continue;
+    const order = lowest === undefined ? -1 : cursor.compare(lowest);
+    if (order > 0) continue;
+    if (order < 0) bits = 0;
+    if (order < 0) lowest = cursor;
+    bits |= 1 << side;
   }
-  if (lowest === undefined) return undefined;
-  const least = lowest;
-  return cursors.map((cursor) => cursor === least || cursor.compare(least) === 0);
+  return bits;
 }
 
 /**
  * Moves the children that end at the lowest key from the cursors to the pieces. Returns one of them if all sides can be cut
  * behind it.
  */
-function step(cursors: readonly Cursor[], lowest: readonly boolean[], pieces: readonly Child[][]): Child | undefined {
+function step(cursors: readonly Cursor[], lowest: number, pieces: Child[][]): Child | undefined {
   let aligned = true;
   let child: Child | undefined;
-  for (const [side, cursor] of cursors.entries()) {
-    const { opened, index } = cursor;
-    if (opened === undefined) continue;
-    if (lowest[side] !== true) {
+  for (let side = 0; side < cursors.length; side++) {
+    const cursor = cursors[side];
+    if (cursor?.opened === undefined) continue;
+    if ((lowest & (1 << side)) === 0) {
       aligned = false;
       continue;
     }
-    child = { opened, index };
-    pieces[side]?.push(child);
+    child = { opened: cursor.opened, index: cursor.index };
+    const piece = pieces[side] ?? NOTHING;
+    if (piece === NOTHING) pieces[side] = [child];
+    else piece.push(child);
     cursor.advance();
   }
   return aligned ? child : undefined;
