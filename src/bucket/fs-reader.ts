@@ -138,14 +138,24 @@ export async function readObject(
       return { id, record: dentry.record, names: [hint], subdirs: 0 };
   }
   const self = await readSelf(nodes, tree, id);
-  if (self?.kind === "directory")
-    return { id, record: self.record, names: self.place === undefined ? [] : [self.place], subdirs: self.subdirs };
+  const directory = directoryObject(id, self);
+  if (directory !== undefined) return directory;
   const names = await readBackrefs(nodes, tree, id);
   if (self !== undefined) return { id, record: self.record, names, subdirs: 0 };
   const [only] = names;
   if (only === undefined || (hint !== undefined && only.parent === hint.parent && only.name === hint.name))
     return undefined;
   return readObject(nodes, tree, id, only);
+}
+
+/** The directory with this id, or undefined. Throws BlockMiss. */
+export function peekDirectoryObject(nodes: NodeStore, tree: Cid, id: FileId): TreeObject | undefined {
+  return directoryObject(id, peekSelf(nodes, tree, id));
+}
+
+function directoryObject(id: FileId, self: SelfRow | undefined): TreeObject | undefined {
+  if (self?.kind !== "directory") return undefined;
+  return { id, record: self.record, names: self.place === undefined ? [] : [self.place], subdirs: self.subdirs };
 }
 
 /** What a name leads to, with its record. Undefined when there is no such name. */

@@ -61,13 +61,22 @@ export class Changes {
     return parents;
   }
 
-  /** All changed objects, sorted by id. `base` and `side` read what the rows did not tell. */
-  async *objects(base: View, side: View): AsyncGenerator<readonly [FileId, ObjectChange]> {
-    for (const id of [...this.#seen.keys()].sort()) {
-      const { byId, hints, ...seen } = this.#of(id);
-      this.#seen.delete(id);
-      if (!byId) yield [id, seen];
-      else yield [id, { base: await base.object(id, hints), side: await side.object(id, hints), alone: false }];
+  /** All changed objects, sorted by id, so many at a time. `base` and `side` read what the rows did not tell. */
+  async *objects(base: View, side: View, size: number): AsyncGenerator<(readonly [FileId, ObjectChange])[]> {
+    const ids = [...this.#seen.keys()].sort();
+    for (let from = 0; from < ids.length; from += size) {
+      const batch: (readonly [FileId, ObjectChange])[] = [];
+      for (const id of ids.slice(from, from + size)) {
+        const seen = this.#of(id);
+        this.#seen.delete(id);
+        if (!seen.byId) batch.push([id, { base: seen.base, side: seen.side, alone: seen.alone }]);
+        else {
+          const { hints } = seen;
+          const change = { base: await base.object(id, hints), side: await side.object(id, hints), alone: false };
+          batch.push([id, change]);
+        }
+      }
+      yield batch;
     }
   }
 

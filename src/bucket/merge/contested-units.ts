@@ -60,7 +60,8 @@ async function candidates(
     if (before !== undefined && after !== undefined && isSame(before, after)) continue;
     for (const [tree, object] of [["base", before] as const, [changed, after] as const]) {
       for (const { parent, name } of object?.names ?? []) {
-        for (const root of await above.rootsFrom(tree, parent)) units.set(treeKey(root), { kind: "tree", root });
+        const roots = above.knownFrom(tree, parent) ?? (await above.rootsFrom(tree, parent));
+        for (const root of roots) units.set(treeKey(root), { kind: "tree", root });
         for (const main of rules.mainsOf(name)) units.set(`f${parent}${main}`, { kind: "family", parent, main });
       }
     }
@@ -77,7 +78,7 @@ class Ancestors {
   readonly #triples: ReadonlyMap<FileId, Triple>;
   readonly #changed: Role;
   readonly #rules: UnitRules;
-  readonly #roots = new Map<string, readonly FileId[]>();
+  readonly #roots = { base: newRoots(), winner: newRoots(), loser: newRoots() };
 
   constructor(views: Views, triples: ReadonlyMap<FileId, Triple>, changed: Role, rules: UnitRules) {
     this.#views = views;
@@ -86,25 +87,32 @@ class Ancestors {
     this.#rules = rules;
   }
 
+  /** As `rootsFrom`, where it was found before. */
+  knownFrom(tree: Role | "base", directory: FileId): readonly FileId[] | undefined {
+    return directory === ROOT_ID ? NO_ROOTS : this.#roots[tree].get(directory);
+  }
+
   /** This directory and those above it in this tree, as far as they are units' roots. */
   async rootsFrom(tree: Role | "base", directory: FileId): Promise<readonly FileId[]> {
     const way: FileId[] = [];
-    let roots: readonly FileId[] = [];
+    let roots = NO_ROOTS;
     for (let at = directory; at !== ROOT_ID && !way.includes(at);) {
-      const known = this.#roots.get(tree + at);
+      const known = this.#roots[tree].get(at);
       if (known !== undefined) {
         roots = known;
         break;
       }
       way.push(at);
-      const object = await this.#object(tree, at);
+      const view = this.#viewOf(tree, at);
+      const object = view.remembered(at) ?? (await view.object(at));
       const [place] = object?.names ?? [];
       if (place === undefined) break;
       at = place.parent;
     }
     for (const id of way.toReversed()) {
-      if (await this.#isRoot(tree, id)) roots = [id, ...roots];
-      this.#roots.set(tree + id, roots);
+      const inBase = this.#views.base.remembered(id);
+      if (inBase === undefined ? await this.#isRoot(tree, id) : this.#isNamedSo(inBase)) roots = [id, ...roots];
+      this.#roots[tree].set(id, roots);
     }
     return roots;
   }
@@ -118,16 +126,25 @@ class Ancestors {
   }
 
   async #isRoot(tree: Role | "base", id: FileId): Promise<boolean> {
-    const object = (await this.#object("base", id)) ?? (await this.#object(tree, id));
-    const [place] = object?.names ?? [];
+    return this.#isNamedSo((await this.#views.base.object(id)) ?? (await this.#viewOf(tree, id).object(id)));
+  }
+
+  #isNamedSo(object: TreeObject | undefined): boolean {
+    const place = object?.names[0];
     return place !== undefined && this.#rules.isTree(place.name);
   }
 
   /** What the smaller change left alone is read in the base only: the third tree need not be opened for it. */
-  #object(tree: Role | "base", id: FileId): Promise<TreeObject | undefined> {
+  #viewOf(tree: Role | "base", id: FileId): View {
     const isUntouched = tree === this.#changed && !this.#triples.has(id);
-    return this.#views[isUntouched ? "base" : tree].object(id);
+    return this.#views[isUntouched ? "base" : tree];
   }
+}
+
+const NO_ROOTS: readonly FileId[] = [];
+
+function newRoots(): Map<FileId, readonly FileId[]> {
+  return new Map();
 }
 
 /** A family that never was more than its main file is just a file. */

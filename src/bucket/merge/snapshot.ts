@@ -7,11 +7,12 @@
 import { BoundedMap } from "../../base/bounded-map.ts";
 import { compareBytes } from "../../base/bytes.ts";
 import type { Cid, FileId } from "../../base/ids.ts";
+import { BlockMiss } from "../../blocks/block-store.ts";
 import { dentryKey, selfKey } from "../../format/keys.ts";
 import { dentryId } from "../../format/rows.ts";
 import { preload } from "../../tree/edit.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
-import { listDirectory, readDentry, readObject } from "../fs-reader.ts";
+import { listDirectory, peekDirectoryObject, readDentry, readObject } from "../fs-reader.ts";
 import type { TreeObject } from "../fs-reader.ts";
 import { placeText } from "../object-rows.ts";
 import type { Place } from "../object-rows.ts";
@@ -19,6 +20,8 @@ import type { Place } from "../object-rows.ts";
 export interface View {
   /** The object, wherever it is now; `hints` are places where it may be. */
   object(id: FileId, hints?: Iterable<Place>): Promise<TreeObject | undefined>;
+  /** The directory as `object` says it, if that was asked before and is not forgotten: nothing is awaited. */
+  remembered(directory: FileId): TreeObject | undefined;
   /** What a name leads to. */
   at(place: Place): Promise<TreeObject | undefined>;
   /** The entries of a directory, in the order of their names. Nothing if there is no such directory. */
@@ -71,7 +74,11 @@ export class Snapshot implements View {
     keys.sort(compareBytes);
     for (let from = 0; from < keys.length; from += this.#nodes.batch)
       await preload(this.#nodes, this.tree, keys.slice(from, from + this.#nodes.batch));
-    for (const id of unknown) await this.object(id);
+    for (const id of unknown) if (!this.#isInMemory(id)) await this.object(id);
+  }
+
+  remembered(directory: FileId): TreeObject | undefined {
+    return this.#directories.get(directory);
   }
 
   async object(id: FileId, hints: Iterable<Place> = []): Promise<TreeObject | undefined> {
@@ -95,6 +102,19 @@ export class Snapshot implements View {
       const [id, place] = [dentryId(directory, name, dentry), { parent: directory, name }];
       if (dentry.kind === "reference") yield { id, place };
       else yield { id, place, object: { id, record: dentry.record, names: [place], subdirs: 0 } };
+    }
+  }
+
+  /** Whether it is a directory whose row is in memory; it is remembered then. */
+  #isInMemory(id: FileId): boolean {
+    if (this.#homecomers.has(id)) return false;
+    try {
+      const found = peekDirectoryObject(this.#nodes, this.tree, id);
+      if (found !== undefined) this.#directories.set(id, found);
+      return found !== undefined;
+    } catch (error) {
+      if (error instanceof BlockMiss) return false;
+      throw error;
     }
   }
 

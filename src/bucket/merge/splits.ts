@@ -79,6 +79,12 @@ export class SplitView implements View {
     return object === undefined ? undefined : this.#splits.renew(object);
   }
 
+  remembered(directory: FileId): TreeObject | undefined {
+    if (this.#splits.hides(directory)) return undefined;
+    const object = this.#inner.remembered(this.#splits.storedId(directory));
+    return object === undefined ? undefined : this.#splits.renew(object);
+  }
+
   async at(place: Place): Promise<TreeObject | undefined> {
     if (this.#splits.hides(place.parent)) return undefined;
     const object = await this.#inner.at(this.#storedPlace(place));
@@ -121,7 +127,8 @@ export async function splitBirths(
       fresh = splitId(parent, fresh, loser.writer, loser.epoch);
     splits.add(id, fresh);
   };
-  for (const id of [...triples.keys()].sort()) await visit(id);
+  const made = [...triples].filter(([, { base, winner: a, loser: b }]) => base === undefined && a && b);
+  for (const id of made.map(([made]) => made).sort()) await visit(id);
   if (splits.size > 0) renewTriples(triples, splits);
   return splits;
 }

@@ -1,5 +1,4 @@
 /** One changed object in all three trees: what phase 1 merges. */
-import { batches } from "../../base/collections.ts";
 import type { FileId } from "../../base/ids.ts";
 import type { TreeObject } from "../fs-reader.ts";
 import type { Place } from "../object-rows.ts";
@@ -44,7 +43,7 @@ export async function gatherTriples(
   const all = new Map<FileId, Triple>();
   const alone = new Set<Triple>();
   const sought = new Set<FileId>();
-  for await (const batch of batches(changes.objects(trees.base, trees[changedRole]), BATCH)) {
+  for await (const batch of changes.objects(trees.base, trees[changedRole], BATCH)) {
     const [known, unknown] = partition(batch, ([, change]) => change.alone && change.base !== undefined);
     for (const [id, { base, side }] of known) {
       const triple = tripleOf(base, side, base, changedRole);
