@@ -42,6 +42,7 @@ export class Cursor {
   seek(key: Uint8Array): boolean {
     for (; this.opened !== undefined; this.#enter()) {
       const { node } = this.opened;
+      if (node.compareKey(this.#end - 1, key) < 0) continue;
       const found = Math.max(this.index, node.search(key));
       if (found >= this.#end) continue;
       if (found > this.index) this.#jump(found);
@@ -151,8 +152,10 @@ export class Cursor {
   }
 }
 
-/** The first entry above `key`. */
+/** The first entry above `key`. Most nodes lie on one side of it, which their ends tell. */
 function behind(node: Node, key: Uint8Array): number {
+  if (node.count === 0 || node.compareKey(0, key) > 0) return 0;
+  if (node.compareKey(node.count - 1, key) <= 0) return node.count;
   const index = node.search(key);
   return index < node.count && node.compareKey(index, key) === 0 ? index + 1 : index;
 }

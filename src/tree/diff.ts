@@ -4,7 +4,6 @@
  */
 import { compareBytes } from "../base/bytes.ts";
 import type { Cid } from "../base/ids.ts";
-import type { Node } from "../format/node.ts";
 import { Cursor } from "./cursor.ts";
 import type { Entry } from "./entry.ts";
 import { entryAt } from "./entry.ts";
@@ -49,9 +48,7 @@ export async function* diffBeside(nodes: NodeStore, a: Cid, b: Cid, c: Cid): Asy
     const changes = compareLeaves(opened, bounds);
     const before = opened[0] ?? [];
     const third = await openBeside(nodes, before, subtreesWith(beside, changes));
-    const shared = new Set(before.map(({ node }) => node));
-    const contested: Change[] = [];
-    const batch = readBeside(changes, { before, third, shared, bounds }, contested);
+    const { batch, contested } = readBeside(changes, before, third, bounds);
     if (batch.length > 0) yield batch;
     for (const side of opened) nodes.release(unwanted(side, contested, bounds));
   }
@@ -161,47 +158,55 @@ function isSameChild({ place: a }: Subtree, { place: b }: Subtree): boolean {
   return a !== undefined && b !== undefined && a.parent.sameValue(a.index, b.parent, b.index);
 }
 
-interface Beside {
-  /** The first tree's leaves, and the third's that may have keys of the changes. */
-  readonly before: readonly Opened[];
-  readonly third: readonly Opened[];
-  /** Nodes of the first's. */
-  readonly shared: ReadonlySet<Node>;
-  readonly bounds: Bounds;
-}
-
-/** Adds those changes to `contested` that lie in leaves of the third tree that the first has not. */
+/** What the third tree's leaves have at the changes, and which of these lie in such as are not among the first tree's. */
 function readBeside(
   changes: readonly Change[],
-  { before, third: beside, shared, bounds }: Beside,
-  contested: Change[],
-): ChangeBeside[] {
-  const [first, third] = [new Cursor(before, bounds), new Cursor(beside, bounds)];
+  before: readonly Opened[],
+  third: readonly Opened[],
+  bounds: Bounds,
+): { readonly batch: ChangeBeside[]; readonly contested: readonly Change[] } {
+  const shared = new Set(before.map(({ node }) => node));
   let next = 0;
-  return changes.map(({ key, before: was, after }): ChangeBeside => {
-    let leaf = beside[next];
-    while (leaf !== undefined && compareBytes(leaf.subtree.high, key) < 0) leaf = beside[++next];
+  const contested = changes.filter(({ key }) => {
+    let leaf = third[next];
+    while (leaf !== undefined && compareBytes(leaf.subtree.high, key) < 0) leaf = third[++next];
     // A leaf of both may begin further behind in one of the trees than in the other.
-    if (leaf !== undefined && shared.has(leaf.node) && leaf.node.compareKey(0, key) <= 0)
-      return { key, before: was, after, beside: was };
-    contested.push({ key, before: was, after });
-    const [old, now] = [first.seek(key), third.seek(key)];
-    if (old ? now && first.sameValue(third) : !now) return { key, before: was, after, beside: was };
-    return {
-      key,
-      before: was,
-      after,
-      beside: third.opened && now ? entryAt(third.opened.node, third.index) : undefined,
-    };
+    return leaf === undefined || !shared.has(leaf.node) || leaf.node.compareKey(0, key) > 0;
+  });
+  const first = new Cursor(leavesWith(before, contested), bounds);
+  const others = new Cursor(
+    third.filter(({ node }) => !shared.has(node)),
+    bounds,
+  );
+  let passed = 0;
+  const batch = changes.map((change): ChangeBeside => {
+    const { key, before: was, after } = change;
+    if (contested[passed] !== change) return { key, before: was, after, beside: was };
+    passed++;
+    const [old, now] = [first.seek(key), others.seek(key)];
+    if (old ? now && first.sameValue(others) : !now) return { key, before: was, after, beside: was };
+    const there = now ? others.opened : undefined;
+    return { key, before: was, after, beside: there && entryAt(there.node, others.index) };
+  });
+  return { batch, contested };
+}
+
+/** The leaves that may hold one of these changes' keys; leaves of a whole tree's part, in order, as the changes are. */
+function leavesWith(leaves: readonly Opened[], changes: readonly Change[]): Opened[] {
+  let next = 0;
+  return leaves.filter(({ subtree }) => {
+    const before = next;
+    for (let change = changes[next]; change !== undefined; change = changes[++next])
+      if (compareBytes(change.key, subtree.high) > 0) break;
+    return next > before;
   });
 }
 
 /** The leaves that hold none of these changes, and end within the bounds. */
 function* unwanted(leaves: readonly Opened[], contested: readonly Change[], { to }: Bounds): Generator<Cid> {
-  const subtrees = leaves.map(({ subtree }) => subtree);
-  const wanted = new Set(subtreesWith(subtrees, contested));
-  for (const subtree of subtrees)
-    if (!wanted.has(subtree) && (to === undefined || compareBytes(subtree.high, to) <= 0)) yield subtree.cid;
+  const wanted = new Set(leavesWith(leaves, contested));
+  for (const leaf of leaves)
+    if (!wanted.has(leaf) && (to === undefined || compareBytes(leaf.subtree.high, to) <= 0)) yield leaf.subtree.cid;
 }
 
 /** The children that only one of the first two trees has. */
@@ -221,7 +226,8 @@ function childrenWithin(opened: readonly Opened[], bounds: Bounds, lists: (reado
   for (const at = new Cursor(opened, bounds); at.opened !== undefined; at.advance()) {
     const { node } = at.opened;
     let isWithin = false;
-    for (const [index, list] of lists.entries()) {
+    for (let index = 0; index < lists.length; index++) {
+      const list = lists[index] ?? [];
       let subtree = list[next[index] ?? 0];
       if (subtree === undefined || (subtree.low !== undefined && node.compareKey(at.index, subtree.low) <= 0)) continue;
       isWithin = true;

@@ -2,6 +2,7 @@
 import type { FileId } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
 import type { TreeObject } from "../fs-reader.ts";
+import type { Place } from "../object-rows.ts";
 import { samePlaces, sameVersion } from "./objects.ts";
 import type { View } from "./snapshot.ts";
 import type { Role, Triple } from "./triple.ts";
@@ -58,15 +59,21 @@ async function candidates(
   for (const triple of triples.values()) {
     const [before, after] = [triple.base, triple[changed]];
     if (before !== undefined && after !== undefined && isSame(before, after)) continue;
-    for (const [tree, object] of [["base", before] as const, [changed, after] as const]) {
-      for (const { parent, name } of object?.names ?? []) {
-        const roots = above.knownFrom(tree, parent) ?? (await above.rootsFrom(tree, parent));
-        for (const root of roots) units.set(treeKey(root), { kind: "tree", root });
-        for (const main of rules.mainsOf(name)) units.set(`f${parent}${main}`, { kind: "family", parent, main });
-      }
+    for (const place of before?.names ?? []) {
+      const roots = above.knownFrom("base", place.parent) ?? (await above.rootsFrom("base", place.parent));
+      addUnits(units, roots, place, rules);
+    }
+    for (const place of after?.names ?? []) {
+      const roots = above.knownFrom(changed, place.parent) ?? (await above.rootsFrom(changed, place.parent));
+      addUnits(units, roots, place, rules);
     }
   }
   return units;
+}
+
+function addUnits(units: Map<string, Unit>, roots: readonly FileId[], { parent, name }: Place, rules: UnitRules): void {
+  for (const root of roots) units.set(treeKey(root), { kind: "tree", root });
+  for (const main of rules.mainsOf(name)) units.set(`f${parent}${main}`, { kind: "family", parent, main });
 }
 
 /**
