@@ -33,6 +33,8 @@ const LONGEST_WAIT_MS = 30_000;
 const TURN_AGE_MS = 60_000;
 /** How often it is looked at what was not heard. */
 const LOOK_MS = 500;
+/** What is made so much later has another date, unless the store's dates are whole seconds. */
+const SAME_DATE_MS = 50;
 /** Of so many hints for nothing no more are listened to until then. */
 const HINTS = 8;
 
@@ -98,12 +100,16 @@ export class Turns {
     const known = new Map<string, number>();
     let first: number | undefined;
     let head: string | undefined;
+    let isKnown = false;
     for (;;) {
-      const line = await this.#line(known);
+      const lookMs = clock.monotonicMs();
+      const line = await this.#line(known, isKnown);
       const at = line.findIndex((place) => place.name === name);
       const [own, ahead] = [line[at], line[at - 1]];
       if (own === undefined) return undefined;
       first ??= at;
+      // Whoever comes later is behind us. One of our own date may have to be before us: such ones are there by now.
+      isKnown ||= lookMs - joinedMs >= SAME_DATE_MS && own.madeMs % 1_000 !== 0;
       if (ahead === undefined) return first;
       const now = clock.monotonicMs();
       if (now - joinedMs >= LONGEST_WAIT_MS) return undefined;
@@ -118,8 +124,8 @@ export class Turns {
     }
   }
 
-  /** Those who are in the line, in order. `known`: the dates of those that were seen before, which do not change. */
-  async #line(known = new Map<string, number>()): Promise<Place[]> {
+  /** Those who are in the line, in order. `known`: the dates of those that were seen before, which do not change; `only` those. */
+  async #line(known = new Map<string, number>(), only = false): Promise<Place[]> {
     const { disk, path } = this.#options;
     const names = await disk.readdir(path).catch((cause: unknown) => {
       if (failedWith(cause, "ENOENT", "ENOTDIR")) return [];
@@ -127,7 +133,7 @@ export class Turns {
     });
     const places = await Promise.all(
       names
-        .filter((name) => NAME.test(name))
+        .filter((name) => NAME.test(name) && (!only || known.has(name)))
         .map(async (name): Promise<Place | undefined> => {
           const madeMs = known.get(name) ?? (await this.#dateOf(name));
           if (madeMs === undefined) return undefined;

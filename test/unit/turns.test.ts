@@ -1,3 +1,4 @@
+import { rmSync } from "node:fs";
 import { mkdir, readdir, utimes, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { expect, test } from "vitest";
@@ -71,6 +72,14 @@ async function taken(folder: string, changes: Partial<ProcessIdentity>, agoMs = 
   const path = join(folder, "turns", name);
   await writeFile(path, "");
   await utimes(path, new Date(), new Date(Date.now() - agoMs));
+  return path;
+}
+
+/** Somebody else's place, made now. */
+async function nextPlace(folder: string, disk: Disk): Promise<string> {
+  const path = join(folder, "turns", placeName(systemRandom, await readOwnIdentity(systemDisk)));
+  await mkdir(join(folder, "turns"), { recursive: true });
+  await (await disk.open(path, "wx")).close();
   return path;
 }
 
@@ -148,6 +157,81 @@ test("where nothing can be heard the turn comes all the same", async () => {
   const second = lineIn(folder, { disk, watch: deaf, clock: patientClock }).take();
   await expect.poll(() => waiting(folder), { timeout: 20_000 }).toHaveLength(2);
   first?.[Symbol.dispose]();
+  using turn = await second;
+  expect(turn).toBeDefined();
+});
+
+test("those who come behind are not asked for their dates again and again", async () => {
+  const folder = await temporaryFolder();
+  const inner = orderlyDisk();
+  const asked = new Map<string, number>();
+  const disk: Disk = {
+    ...inner,
+    stat: (async (path: string) => {
+      asked.set(path, (asked.get(path) ?? 0) + 1);
+      return inner.stat(path);
+    }) as Disk["stat"],
+  };
+  const ahead = await nextPlace(folder, inner);
+  const clock = new HurriedClock();
+  let looks = 0;
+  const watch: WatchFile = (path, changed) => {
+    if (++looks === 5) rmSync(ahead);
+    return deaf(path, changed);
+  };
+  const behind: string[] = [];
+  const coming: Disk = {
+    ...disk,
+    readdir: (async (path: string) => {
+      behind.push(await nextPlace(folder, inner));
+      return systemDisk.readdir(path);
+    }) as Disk["readdir"],
+  };
+  using turn = await lineIn(folder, { disk: coming, clock, watch }).take();
+  expect(turn?.waited).toBe(true);
+  expect(behind.length).toBeGreaterThan(3);
+  expect(behind.filter((path) => asked.has(path)).length).toBeLessThanOrEqual(2);
+});
+
+test("one who comes with the same date and a name before ours has his turn before us", async () => {
+  const folder = await temporaryFolder();
+  const ahead = await lineIn(folder).take();
+  const [first = ""] = await waiting(folder);
+  const atOnce: Disk = {
+    ...systemDisk,
+    stat: (async (path: string) => {
+      const stat = await systemDisk.stat(path);
+      stat.mtimeMs = basename(path) === first ? 1 : 2.5;
+      return stat;
+    }) as Disk["stat"],
+  };
+  const own = await readOwnIdentity(systemDisk);
+  const names = [0, 255].map((byte) => placeName({ bytes: (length) => new Uint8Array(length).fill(byte) }, own));
+  let came = false;
+  const disk: Disk = {
+    ...atOnce,
+    readdir: (async (path: string) => {
+      const there = await systemDisk.readdir(path);
+      if (!came) await writeFile(join(path, names[0] ?? ""), "");
+      came = true;
+      return there;
+    }) as Disk["readdir"],
+  };
+  // So much later that whoever comes from then on has another date.
+  const times = [0, 0];
+  const clock: Clock = { ...systemClock, monotonicMs: () => times.shift() ?? 100 };
+  const random = { ...systemRandom, bytes: (length: number) => new Uint8Array(length).fill(255) };
+  const path = join(folder, "turns");
+  const waitedFor: string[] = [];
+  const watch: WatchFile = (file, changed) => {
+    waitedFor.push(basename(file));
+    return watchFile(file, changed);
+  };
+  const second = new Turns({ disk, clock, random, path, watch }).take();
+  await expect.poll(() => waitedFor, { timeout: 20_000 }).toContain(first);
+  ahead?.[Symbol.dispose]();
+  await expect.poll(() => waitedFor, { timeout: 20_000 }).toContain(names[0]);
+  await systemDisk.unlink(join(path, names[0] ?? ""));
   using turn = await second;
   expect(turn).toBeDefined();
 });
