@@ -149,7 +149,9 @@ async function openBeside(
     }
     return undefined;
   });
-  const read = await nodes.subtrees(wanted.filter((_, at) => known[at] === undefined));
+  const unknown = wanted.filter((_, at) => known[at] === undefined);
+  const alike = before.map(({ node }) => node);
+  const read = await nodes.subtrees(unknown, alike);
   let used = 0;
   return known.flatMap((opened) => opened ?? read[used++] ?? []);
 }

@@ -72,9 +72,12 @@ export class NodeStore {
     return children;
   }
 
-  /** These subtrees, opened and checked against their parents, in order; read in one request. */
-  async subtrees(subtrees: readonly Subtree[]): Promise<Opened[]> {
-    const opened = await this.nodes(subtrees.map(({ cid }) => cid));
+  /** These subtrees, opened and checked against their parents, in order; read in one request. `alike` as for `nodes`. */
+  async subtrees(subtrees: readonly Subtree[], alike: Iterable<Node> = []): Promise<Opened[]> {
+    const opened = await this.nodes(
+      subtrees.map(({ cid }) => cid),
+      alike,
+    );
     return opened.map((node, at) => {
       const subtree = subtrees[at];
       if (subtree === undefined) throw new SynclineError("internal", "More nodes were read than asked for.");
@@ -82,15 +85,18 @@ export class NodeStore {
     });
   }
 
-  /** All of these nodes, in order; those not in memory are read in one request. */
-  async nodes(cids: readonly Cid[]): Promise<Node[]> {
+  /**
+   * All of these nodes, in order; those not in memory are read in one request. What is like one of `alike`, or of those wanted, is
+   * opened sooner (decodeNode).
+   */
+  async nodes(cids: readonly Cid[], alike: Iterable<Node> = []): Promise<Node[]> {
     const missing = new Set<Cid>();
     const known = cids.map((cid) => {
       const node = this.peek(cid) ?? this.#loading.get(cid);
       if (node === undefined) missing.add(cid);
       return node;
     });
-    const read = missing.size > 0 ? this.#read([...missing]) : undefined;
+    const read = missing.size > 0 ? this.#read([...missing], [...alike, ...known]) : undefined;
     const nodes: Node[] = [];
     let waited: Promise<Batch> | undefined;
     let batch: Batch | undefined;
@@ -123,11 +129,12 @@ export class NodeStore {
   }
 
   /** One promise for all: of thousands of nodes, the promises would cost as much as opening them. */
-  #read(cids: readonly Cid[]): Promise<Batch> {
+  #read(cids: readonly Cid[], alike: readonly unknown[]): Promise<Batch> {
     const batch = this.#blocks.getMany(cids).then((found) => {
       const opened = new Map<Cid, Node | Unopened>();
       // What is read together is often one part of two trees, and much of it alike: then it is as long.
       const byLength = new Map<number, Node>();
+      for (const node of alike) if (node instanceof Node) byLength.set(node.bytes.length, node);
       for (const cid of cids) {
         const node = openNode(cid, found.get(cid), byLength);
         if (node instanceof Node) this.stage(cid, node);

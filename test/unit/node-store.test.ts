@@ -76,6 +76,19 @@ describe("the cache", () => {
     expect(trees.blocks.reads).toEqual([damaged, whole]);
   });
 
+  test("refuses a damaged node, whatever it is like", async () => {
+    const trees = testTrees();
+    const whole = await trees.nodes.node(await build(trees, MANY));
+    const like = await trees.nodes.child(whole, 0);
+    const damage = Buffer.from(like.bytes);
+    damage.writeUInt32LE(0xffffffff, like.layout.tailEnds);
+    const cid = cidOf("dag-cbor", damage);
+    trees.blocks.held.set(cid, damage);
+    const nodes = reopened(trees.blocks);
+    await expect(nodes.nodes([cid], [like])).rejects.toMatchObject({ code: "format_invalid" });
+    await expect(nodes.nodes([whole.childAt(0), cid])).rejects.toMatchObject({ code: "format_invalid" });
+  });
+
   test("tries again after a read that failed", async () => {
     const trees = testTrees();
     const root = await build(trees, MANY);
