@@ -2,9 +2,10 @@
  * What a reader has learnt of a bucket's packs: footers, manifests, pages of runs and the ends of commit objects, each fetched
  * once. All of it is immutable under its name, so nothing here is ever stale.
  */
+import { mapConcurrent } from "../../base/concurrency.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Cid, PackName } from "../../base/ids.ts";
-import { COMMIT_TAIL_BYTES, RUN_CACHE_BYTES, RUN_PAGE_BYTES } from "../../base/limits.ts";
+import { COMMIT_TAIL_BYTES, RUN_CACHE_BYTES, RUN_PAGE_BYTES, STORE_CONCURRENCY } from "../../base/limits.ts";
 import { decodeManifest, type LoosePack, type Manifest, type RunReference } from "../../format/manifest.ts";
 import { commitObjectName, runName } from "../../format/object-name.ts";
 import { decodeFooter, footerOffset, type PackFooter, type PackShape, readTail } from "../../format/pack.ts";
@@ -52,6 +53,13 @@ export class PackDirectory {
   /** The footer if it was read. */
   footerAtHand(name: PackName): PackFooter | undefined {
     return this.#read.get(name);
+  }
+
+  /** Reads the newest of the loose packs that are mapped as of this commit, as far as they were not read. Throws as `commitObject`. */
+  async readAhead(commit: Cid): Promise<void> {
+    const { manifest } = await this.commitObject(commit);
+    const newest = manifest.loose.slice(-READ_AHEAD_PACKS).filter(({ name }) => !this.#read.has(name));
+    await mapConcurrent(newest, STORE_CONCURRENCY, (pack) => this.footer(pack));
   }
 
   /** Takes over what an upload knows already. */
@@ -166,6 +174,8 @@ export class PackDirectory {
   }
 }
 
+/** Older ones are read when they are needed. */
+const READ_AHEAD_PACKS = 32;
 /** Ends of commit objects, and small ones whole, in memory. */
 const TAIL_CACHE_BYTES = 1024 * 1024;
 

@@ -17,6 +17,7 @@ import { OwnSwap } from "./own-swap.ts";
 import { PackDirectory } from "./pack-directory.ts";
 import { PackedReader } from "./packed-reader.ts";
 import { PackedUpload } from "./packed-upload.ts";
+import { readingAhead } from "./read-ahead.ts";
 import type { BucketRemote, Upload, UploadSession } from "../remote.ts";
 import { watchRoot } from "./root-watch.ts";
 
@@ -92,7 +93,9 @@ export class PackedRemote implements BucketRemote {
 
   takeTurn(): Promise<Turn | undefined> | undefined {
     const taking = this.store.takeTurn?.();
-    return taking && this.#own.inLine(taking);
+    if (taking === undefined) return undefined;
+    const { clock } = this.#options;
+    return this.#own.inLine(readingAhead(taking, { store: this.store, directory: this.#directory, clock }));
   }
 
   async holdBase(base: RootPointer | undefined): Promise<void> {
