@@ -10,6 +10,7 @@ import { cidOf } from "../../src/format/cid.ts";
 import { commitObjectName, PACK_FOLDER, RUN_FOLDER } from "../../src/format/object-name.ts";
 import { MemoryObjectStore } from "../../src/objects/memory-object-store.ts";
 import type { ObjectStore } from "../../src/objects/object-store.ts";
+import type { Root } from "../../src/roots/root-store.ts";
 import { made, node, publish, randomLooking, raw, rootOf, upload } from "../support/opaque-commits.ts";
 import { countedStore } from "../support/counted-store.ts";
 import { ManualClock } from "../support/manual-clock.ts";
@@ -112,6 +113,22 @@ describe("runs", () => {
 });
 
 describe("uploads", () => {
+  test("of nodes only, one after another, leave no commit object in memory once it is in a run", async () => {
+    const { store, take } = countedStore(new MemoryObjectStore());
+    const remote = await made(async () => agent(store));
+    const roots: Root[] = [];
+    for (let edit = 0; edit < 3 * MAX_LOOSE_PACKS; edit++)
+      roots.push(await publish(remote, `edit ${edit}`, [], [node(`leaf ${edit}`)]));
+    await using session = remote.beginUpload();
+    const reads: number[] = [];
+    for (const root of [roots.at(-1), roots.at(-2), ...roots.slice(0, 3)]) {
+      take();
+      if (root !== undefined) await session.prepare(root, upload(`on root ${root.version}`));
+      reads.push(take().reads);
+    }
+    expect(reads).toEqual([0, 0, 1, 1, 1]);
+  });
+
   test("keep nothing of what has left: memory does not grow with the upload", async () => {
     const memory = new MemoryObjectStore();
     const remote = await made(async () => agent(forgetfulOfPacks(memory)));

@@ -25,6 +25,8 @@ export class NewestIndex {
   adopt(root: Root, object: CommitObject): void {
     this.#directory.addCommitObject(object);
     this.#root = root;
+    // At once: whoever only publishes never asks for the index, and would remember every commit object.
+    this.#replace(object);
   }
 
   /** Forgets what was read of the root, but not which it is. */
@@ -78,12 +80,14 @@ export class NewestIndex {
   async #load(root: Root): Promise<PlacementIndex> {
     const object = await this.#directory.commitObject(root.commit);
     if (this.#index?.object.pack.name === object.pack.name) return this.#index;
-    const index = new PlacementIndex(this.#directory, object);
-    if (root.commit === this.#root?.commit) {
-      const previous = this.#index;
-      this.#index = index;
-      this.#directory.keepOnly(previous === undefined ? [object] : [object, previous.object]);
-    }
-    return index;
+    return root.commit === this.#root?.commit ? this.#replace(object) : new PlacementIndex(this.#directory, object);
+  }
+
+  /** Makes the index of this commit object the newest; of others, only that of the one before is still remembered. */
+  #replace(object: CommitObject): PlacementIndex {
+    const previous = this.#index;
+    this.#index = new PlacementIndex(this.#directory, object);
+    this.#directory.keepOnly(previous === undefined ? [object] : [object, previous.object]);
+    return this.#index;
   }
 }
