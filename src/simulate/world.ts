@@ -2,9 +2,11 @@
  * Several machines on one bucket in an object store, on a timeline of their own: programs write, things go wrong; then nothing goes
  * wrong any more, nobody writes, and everything must come to rest by itself. What must hold then is checked in settled.ts.
  */
+import { ERRNO } from "../base/errno.ts";
 import type { Random } from "../base/random.ts";
 import type { ObjectStore } from "../objects/object-store.ts";
 import type { BaseRoot } from "../overlay/journal-record.ts";
+import { FsError } from "../vfs/filesystem.ts";
 import { homeOf, MACHINE_NAMES, SHARED_HOME } from "./beginning.ts";
 import type { Beginning } from "./beginning.ts";
 import { perform, placeDeed, Tokens } from "./deeds.ts";
@@ -203,6 +205,8 @@ class World {
         if ((await mount?.show(path)) === undefined) await mount?.makeDirectory(path);
         return;
       } catch (error) {
+        // Another machine's directory came after the look: it is there.
+        if (error instanceof FsError && error.errno === ERRNO.EEXIST) return;
         if (!isIoError(error)) throw error;
         this.trace.add(name, `makeDirectory ${path}: ${error.code}`);
         await this.#timeline.sleep(REST_STEP_MS);

@@ -31,6 +31,13 @@ describe("agents on simulated machines", () => {
     all ? 3_000_000 : 900_000,
   );
 
+  test("make the directory that they share although another one's arrives between the look and the making", async () => {
+    for (const seed of [145, 373, 431]) {
+      const plan = { ...planOf(seed), beginsEmpty: true, deeds: [], troubles: [] };
+      expect((await play(plan, beginning)).violations, `history ${seed}`).toEqual([]);
+    }
+  }, 600_000);
+
   test("repeat themselves, byte for byte", async () => {
     for (const seed of [3, 12, 43]) {
       const [once, again] = [await play(planOf(seed), beginning), await play(planOf(seed), beginning)];
