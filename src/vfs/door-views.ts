@@ -1,0 +1,84 @@
+/**
+ * Several doors on one filesystem. Each has a view of its own: what comes in through one is told to those that keep copies (the
+ * kernel, for FUSE), and an inode without a name stays until the last door that was told of it lets go.
+ */
+import type { Ino } from "../base/ids.ts";
+import type { FileSystem, Invalidations } from "./filesystem.ts";
+import { overriding } from "./overriding.ts";
+import { ToldNames, telling } from "./telling.ts";
+
+export interface DoorView extends Disposable {
+  readonly fs: FileSystem;
+}
+
+interface Door {
+  /** Undefined for one that keeps no copies. */
+  readonly heard: ((changes: Invalidations) => void) | undefined;
+  readonly told: ToldNames;
+  orphaned: ((ino: Ino) => void) | undefined;
+}
+
+export class DoorViews {
+  readonly #fs: FileSystem;
+  readonly #doors = new Set<Door>();
+  /** Inodes without a name, and the doors that may still use them. */
+  readonly #orphans = new Map<Ino, Set<Door>>();
+
+  constructor(fs: FileSystem) {
+    this.#fs = fs;
+    fs.watchOrphans((ino) => this.#orphaned(ino));
+  }
+
+  /**
+   * A view for one more door, until it is disposed: then it holds no inode any more. `heard` is told what other doors changed,
+   * when they commit it and so before they answer.
+   */
+  open(heard?: (changes: Invalidations) => void): DoorView {
+    const door: Door = { heard, told: new ToldNames(), orphaned: undefined };
+    this.#doors.add(door);
+    const fs = overriding(this.#fs, {
+      ...telling(this.#fs, door.told, {
+        // Doors come and go: who listens is looked up when there is something to tell.
+        others: (changes) => this.#tell(door, changes),
+        self: (changes) => heard?.(changes),
+        hasOthers: () => [...this.#doors].some((other) => other !== door && other.heard !== undefined),
+      }),
+      watchOrphans: (listener) => {
+        door.orphaned = listener;
+        for (const [ino, holders] of this.#orphans) {
+          holders.add(door);
+          listener(ino);
+        }
+      },
+      forget: (ino) => this.#forget(door, ino),
+    });
+    return { fs, [Symbol.dispose]: () => this.#close(door) };
+  }
+
+  #tell(from: Door, changes: Invalidations): void {
+    for (const door of this.#doors) {
+      if (door === from || door.heard === undefined) continue;
+      door.told.note(changes);
+      door.heard(changes);
+    }
+  }
+
+  #orphaned(ino: Ino): void {
+    const holders = new Set([...this.#doors].filter(({ orphaned }) => orphaned !== undefined));
+    this.#orphans.set(ino, holders);
+    for (const door of holders) door.orphaned?.(ino);
+  }
+
+  #forget(door: Door, ino: Ino): void {
+    const holders = this.#orphans.get(ino);
+    holders?.delete(door);
+    if (holders !== undefined && holders.size > 0) return;
+    this.#orphans.delete(ino);
+    this.#fs.forget(ino);
+  }
+
+  #close(door: Door): void {
+    this.#doors.delete(door);
+    for (const [ino, holders] of this.#orphans) if (holders.has(door)) this.#forget(door, ino);
+  }
+}
