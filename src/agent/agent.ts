@@ -1,15 +1,16 @@
-/** An agent: one mount of one bucket. */
+/** An agent: one bucket, and the doors to it. */
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { WalletSigner } from "../crypto/wallet.ts";
 import type { MasterAccess } from "../net/access.ts";
+import type { DoorSetup } from "./doors.ts";
 import type { AgentStatus, FlushReport, UnmountReport } from "./reports.ts";
 
 export interface AgentOptions {
   readonly address: string;
-  /** Absolute. */
-  readonly mount: string;
+  /** One at least, of each kind at most one. In the order in which they are opened, and left. */
+  readonly doors: readonly DoorSetup[];
   /** The state's folder, whose lock the caller holds. */
   readonly stateDir: string;
   /** Opens the wallet; called only when a device must be certified. A master needs it besides, for its tokens. */
@@ -32,7 +33,7 @@ export interface AgentOptions {
 export interface Agent {
   status(): Promise<AgentStatus>;
   flush(): Promise<FlushReport>;
-  /** Publishes what is pending, then unmounts and ends. Throws `mount_busy` unless `lazy`. */
+  /** Publishes what is pending, then closes the doors and ends. Throws `mount_busy` unless `lazy`. */
   unmount(timeoutMs: number, lazy: boolean): Promise<UnmountReport>;
   /** Ends waiting for the bucket, if an unmount does: what remains is left in the state. */
   hurry(): void;

@@ -5,6 +5,7 @@ import type { ErrorCode, SynclineError } from "../base/errors.ts";
 import type { WriterId } from "../base/ids.ts";
 import { nameToText } from "../base/names.ts";
 import type { CollectionState } from "./background-collection.ts";
+import { mountOf, type DoorReport } from "./doors.ts";
 import type { PublisherState, SeenConflict } from "./publisher.ts";
 
 export interface PendingReport {
@@ -22,7 +23,10 @@ export interface ErrorReport {
 }
 
 export interface AgentStatus {
-  readonly mount: string;
+  /** Null for an agent without a mount. */
+  readonly mount: string | null;
+  /** The ways in: each with its kind (`door`) and where it is. */
+  readonly doors: readonly DoorReport[];
   readonly bucket: string;
   readonly pid: number;
   /** The newest root that this agent saw, and the one that it stands on. */
@@ -83,7 +87,7 @@ export interface UnmountReport {
 
 /** What an agent is, beside what it does. */
 export interface AgentFacts {
-  readonly mount: string;
+  readonly doors: readonly DoorReport[];
   readonly address: string;
   readonly cache: AgentStatus["cache"];
   readonly collection: CollectionState | undefined;
@@ -92,7 +96,8 @@ export interface AgentFacts {
 export function statusReport(facts: AgentFacts, state: PublisherState, pending: PendingReport): AgentStatus {
   const { flushes, attempts, uploadedBytes, uploadedBlocks, requests, blocksRead } = state.totals;
   return {
-    mount: facts.mount,
+    mount: mountOf(facts.doors) ?? null,
+    doors: facts.doors,
     bucket: facts.address,
     pid: process.pid,
     root: state.root ?? null,

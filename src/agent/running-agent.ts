@@ -1,6 +1,6 @@
 /** An agent at work: brings together the thread that serves, the publisher and its schedule, and ends them in order. */
 import { deferred } from "../base/deferred.ts";
-import { hasCode, SynclineError } from "../base/errors.ts";
+import { SynclineError } from "../base/errors.ts";
 import { describeError } from "../base/log.ts";
 import { ChunkCache } from "../content/chunk-cache.ts";
 import { createDataReader, createLiveReader } from "../overlay/data-reader.ts";
@@ -11,6 +11,7 @@ import { createRunLow } from "./background.ts";
 import { BackgroundCollection } from "./background-collection.ts";
 import { collectOnThread, collectorDirOf, collectsItself, readRecord, writeRecord } from "./collector-thread.ts";
 import { serveControl } from "./control.ts";
+import { mountOf, type DoorReport } from "./doors.ts";
 import { drain, type Drained } from "./drain.ts";
 import { EarlyWork } from "./early-work.ts";
 import { FilesystemThread } from "./filesystem-thread.ts";
@@ -53,6 +54,7 @@ export class RunningAgent implements Agent {
   #early: EarlyWork | undefined;
   #collection: BackgroundCollection | undefined;
   #ending: Promise<UnmountReport> | undefined;
+  #doors: readonly DoorReport[] = [];
   /** Until when the unmount that is under way may wait. */
   #unmountEndMs: number | undefined;
 
@@ -81,12 +83,12 @@ export class RunningAgent implements Agent {
   }
 
   async start(): Promise<void> {
-    const { stateDir, mount, address, at, log } = this.#options;
+    const { stateDir, doors, address, at, log } = this.#options;
     const { base, held } = await this.#thread.call("open", await this.#workerSetup());
     this.#publisher = this.#openPublisher(base, held);
     this.#resources.push(this.#schedule, this.#idleRelease);
     await this.#warmUp(base);
-    await this.#thread.call("mount", undefined);
+    this.#doors = await this.#thread.call("openDoors", doors);
     const answers = { status: () => this.status(), flush: () => this.flush() };
     this.#resources.push(
       await serveControl(stateDir, { ...answers, unmount: (timeoutMs) => this.unmount(timeoutMs, false) }),
@@ -96,13 +98,13 @@ export class RunningAgent implements Agent {
       this.#schedule.note("urgent");
     }
     if (this.#writer !== undefined && collectsItself(this.#options)) this.#resources.push(this.#startCollecting());
-    log.info("Mounted.", { mount, bucket: address, base: base.commit });
+    log.info("Mounted.", { mount: mountOf(doors), bucket: address, base: base.commit });
   }
 
   async status(): Promise<AgentStatus> {
-    const { mount, address, cacheBytes } = this.#options;
+    const { address, cacheBytes } = this.#options;
     const cache = { bytes: this.#opened.cache?.bytes ?? 0, limit: cacheBytes };
-    const facts = { mount, address, cache, collection: this.#collection?.state() };
+    const facts = { doors: this.#doors, address, cache, collection: this.#collection?.state() };
     return statusReport(facts, this.#open().state(), await this.#pending());
   }
 
@@ -120,7 +122,7 @@ export class RunningAgent implements Agent {
     this.#unmountEndMs = this.#now() + timeoutMs;
     try {
       await this.#drain(this.#unmountEndMs);
-      await this.#detach(lazy);
+      await this.#thread.call("leaveDoors", { lazy });
     } catch (error) {
       // The mount was gone, and with it the agent, before the answer came.
       if (this.#ending !== undefined) return this.#ending;
@@ -221,12 +223,11 @@ export class RunningAgent implements Agent {
   }
 
   async #workerSetup(): Promise<WorkerSetup> {
-    const { address, mount, stateDir, at, log, readTimeoutMs, cacheBytes, publishedDurability } = this.#options;
+    const { address, stateDir, at, log, readTimeoutMs, cacheBytes, publishedDurability } = this.#options;
     const { tlsCa, insecure } = this.#options.access;
     const { bucket } = this.#opened;
     return {
       address,
-      mount,
       stateDir,
       cacheDir: cacheDirOf(stateDir),
       cacheBytes,
@@ -262,16 +263,7 @@ export class RunningAgent implements Agent {
     return drain({ flush: () => this.flush(), report, clock, endMs, signal: this.#hurry.signal });
   }
 
-  async #detach(lazy: boolean): Promise<void> {
-    try {
-      await this.#thread.call("unmount", { lazy: false });
-    } catch (error) {
-      if (this.#ending !== undefined || !lazy || !hasCode(error, "mount_busy")) throw error;
-      await this.#thread.call("unmount", { lazy: true });
-    }
-  }
-
-  /** After the mount is gone: publishes what came last, closes everything, says what remains. Once. */
+  /** When the doors are to be closed: publishes what came last, closes everything, says what remains. Once. */
   #finish(endMs: number): Promise<UnmountReport> {
     if (this.#ending === undefined) {
       this.#ending = this.#close(endMs);
@@ -286,6 +278,8 @@ export class RunningAgent implements Agent {
     const startMs = this.#now();
     this.#collection?.stop();
     try {
+      // Somebody may have unmounted: what other doors have under way is to be published, too.
+      await this.#thread.call("leaveDoors", { lazy: true });
       const { pending, error } = await this.#drain(Math.max(endMs, startMs + LAST_FLUSH_MS));
       await this.#thread.call("close", undefined);
       await this.#thread.end();

@@ -7,13 +7,13 @@ import type { Beginning } from "../overlay/beginnings.ts";
 import type { BaseRoot } from "../overlay/journal-record.ts";
 import type { Pending } from "../overlay/overlay.ts";
 import type { BegunFile } from "../vfs/objects.ts";
+import type { DoorReport, DoorSetup } from "./doors.ts";
 import type { DirtyReason } from "./flush-schedule.ts";
 import type { FlushReport } from "./reports.ts";
 
 /** What the worker needs to begin. */
 export interface WorkerSetup {
   readonly address: string;
-  readonly mount: string;
   readonly stateDir: string;
   readonly cacheDir: string;
   readonly cacheBytes: number;
@@ -46,9 +46,10 @@ export interface PublishedPiece {
 
 /** What the main thread asks the worker. */
 export type WorkerMethods = {
-  /** Opens the overlay (recovering it) and answers where it stands, and whether something waits; nothing is mounted yet. */
+  /** Opens the overlay (recovering it) and answers where it stands, and whether something waits; no door is open yet. */
   open(setup: WorkerSetup): Promise<{ base: BaseRoot; pending: Pending; held: boolean }>;
-  mount(nothing: undefined): Promise<void>;
+  /** Opens all of them, or none. Throws as they do. */
+  openDoors(setups: readonly DoorSetup[]): Promise<readonly DoorReport[]>;
   pending(nothing: undefined): Pending;
   /** The epoch to publish, how many objects it has and the first of them; `sealedObjects` tells the others. */
   seal(nothing: undefined): Promise<SealedEpoch | undefined>;
@@ -60,8 +61,8 @@ export type WorkerMethods = {
   adopt(base: NewBase): Promise<void>;
   /** Whether the bytes that were told of a file are the same now. */
   isSteady(beginning: Beginning): boolean;
-  /** Detaches the mount; `lazy`: even when it is busy. Throws `mount_busy`. */
-  unmount(options: { lazy: boolean }): Promise<void>;
+  /** Lets doors finish what is under way and closes them; `lazy`: even when a mount is busy. Throws `mount_busy`. */
+  leaveDoors(options: { lazy: boolean }): Promise<void>;
   close(nothing: undefined): Promise<void>;
 };
 

@@ -1,4 +1,4 @@
-/** The thread that serves the filesystem: overlay, vfs and the FUSE door. It publishes nothing; the main thread asks it for epochs. */
+/** The thread that serves the filesystem: overlay, vfs and doors. It publishes nothing; the main thread asks it for epochs. */
 import { getPriority, setPriority } from "node:os";
 import { parentPort, type MessagePort } from "node:worker_threads";
 import { systemClock } from "../base/clock.ts";
@@ -7,17 +7,17 @@ import type { Ino } from "../base/ids.ts";
 import { SERVING_NICENESS } from "../base/limits.ts";
 import type { Log, LogFields } from "../base/log.ts";
 import { systemRandom } from "../base/random.ts";
-import { serveFuse, type FuseMount } from "../fuse/mount.ts";
-import { prepareMountPoint } from "../fuse/mount-point.ts";
 import { eachOnce, type MasterAccess } from "../net/access.ts";
 import { keptBearer, RENEW_AHEAD_MS } from "../net/bearer.ts";
 import { DiskStorage } from "../overlay/disk-storage.ts";
 import type { FileSystem } from "../vfs/filesystem.ts";
 import { openVfs } from "../vfs/open-vfs.ts";
+import { overriding } from "../vfs/overriding.ts";
 import type { Vfs } from "../vfs/vfs.ts";
 import { IdleRelease, releasingReader } from "./memory.ts";
 import { EpochExchange } from "./epoch-exchange.ts";
 import { openBucket, type OpenedBucket } from "./open-bucket.ts";
+import { OpenDoors } from "./open-doors.ts";
 import { answerCalls, createCaller, type Caller } from "./rpc.ts";
 import type { MainMethods, Trust, WorkerEvent, WorkerMethods, WorkerSetup } from "./threads.ts";
 
@@ -26,7 +26,7 @@ interface Serving {
   readonly opened: OpenedBucket;
   readonly vfs: Vfs;
   readonly epochs: EpochExchange;
-  mount: FuseMount | undefined;
+  doors: OpenDoors | undefined;
 }
 
 /** An epoch of more objects leaves garbage that is worth collecting. */
@@ -63,17 +63,17 @@ function serve(port: MessagePort): void {
       const { vfs } = serving;
       vfs.onDirty((reason) => tell({ event: "dirty", reason }));
       vfs.onBegun((file) => tell({ event: "begun", file }));
-      vfs.onInvalidate((changes) => open().mount?.invalidate(changes));
+      vfs.onInvalidate((changes) => open().doors?.invalidate(changes));
       return { base: vfs.baseState(), pending: vfs.pending(), held: vfs.heldEpochs.length > 0 };
     },
-    async mount() {
+    async openDoors(setups) {
       const { setup, vfs } = open();
-      await prepareMountPoint(setup.mount, systemClock);
       const fs = setup.publishedDurability ? publishedDurability(vfs, () => main.call("flush", undefined)) : vfs;
-      const mount = serveFuse(fs, { mountPoint: setup.mount, source: setup.address, log, readOnly: setup.readOnly });
-      open().mount = mount;
-      await mount.ready;
-      void mount.ended.then(() => tell({ event: "unmounted" }));
+      const { address, readOnly } = setup;
+      const ended = () => tell({ event: "unmounted" });
+      const doors = await OpenDoors.open(setups, { fs, address, readOnly, clock: systemClock, log, ended });
+      open().doors = doors;
+      return doors.reports;
     },
     pending: () => open().vfs.pending(),
     async seal() {
@@ -92,19 +92,10 @@ function serve(port: MessagePort): void {
     },
     adopt: async (base) => open().vfs.adopt(base),
     isSteady: (beginning) => open().vfs.isSteady(beginning),
-    async unmount({ lazy }) {
-      const { mount, setup } = open();
-      if (mount === undefined) return;
-      if (lazy) return mount.close();
-      if ((await mount.unmount()) === "busy") {
-        throw new SynclineError("mount_busy", `${setup.mount} is in use and stays mounted.`, {
-          hint: `See who uses it: fuser -vm ${setup.mount}. End that, or let go with: umount -l ${setup.mount}`,
-        });
-      }
-    },
+    leaveDoors: async ({ lazy }) => open().doors?.leave(lazy),
     async close() {
       idleRelease[Symbol.dispose]();
-      await open().mount?.close();
+      await open().doors?.close();
       await open().vfs.close();
       await open().opened[Symbol.asyncDispose]();
     },
@@ -129,7 +120,7 @@ async function openFilesystem(
     log,
     limits: { readTimeoutMs },
   });
-  return { setup, opened, vfs, epochs: new EpochExchange(vfs), mount: undefined };
+  return { setup, opened, vfs, epochs: new EpochExchange(vfs), doors: undefined };
 }
 
 /** Tokens come from the main thread, which keeps each for minutes beyond this. */
@@ -155,20 +146,7 @@ function publishedDurability(fs: FileSystem, flush: () => Promise<{ published: b
     if ((await flush()).published) return;
     throw new SynclineError("unpublished_data", "The change is kept here, but could not be published.");
   };
-  const bound = new Map<PropertyKey, unknown>([
-    ["fsync", fsync],
-    ["fsyncNow", () => false],
-  ]);
-  return new Proxy(fs, {
-    get(target, property) {
-      if (!bound.has(property)) {
-        const value: unknown = Reflect.get(target, property, target);
-        if (typeof value !== "function") return value;
-        bound.set(property, value.bind(target));
-      }
-      return bound.get(property);
-    },
-  });
+  return overriding(fs, { fsync, fsyncNow: () => false });
 }
 
 function createForwardingLog(tell: (event: WorkerEvent) => void): Log {

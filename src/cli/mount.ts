@@ -75,7 +75,7 @@ async function mountHere(call: MountCall): Promise<ExitStatus> {
   const log = openLogFile(state.path, runtime.clock, echo ? (line) => void runtime.stderr.write(line) : undefined);
   const agent = await startAgent({
     address,
-    mount,
+    doors: [{ door: "mount", mount }],
     stateDir: state.path,
     wallet: () => loadWallet(call),
     access: accessOf(call),

@@ -1,6 +1,7 @@
 /** `syncline status`: what agents run, what they have published, what waits, and why. Only reads. */
 import { hasCode, SynclineError } from "../base/errors.ts";
 import { askAgent } from "../agent/control.ts";
+import type { DoorReport } from "../agent/doors.ts";
 import type { AgentStatus } from "../agent/reports.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
@@ -52,9 +53,9 @@ async function ask(
 }
 
 function textOf(agent: AgentStatus): string {
-  const { mount, bucket, pid, online, pending, lastError, conflicts, root, cache, collection } = agent;
+  const { bucket, pid, online, pending, lastError, conflicts, root, cache, collection } = agent;
   const lines = [
-    `${printText(mount)}  (process ${pid})`,
+    `${agent.doors.map(doorText).join(", ")}  (process ${pid})`,
     `  bucket     ${printText(bucket)}`,
     `  state      ${online ? "online" : "offline"}, root ${root ?? "unknown"}`,
     `  pending    ${waiting(pending)}`,
@@ -72,6 +73,10 @@ function textOf(agent: AgentStatus): string {
   const uncollected = collection?.error ?? null;
   if (uncollected !== null) lines.push(`  garbage    not collected: ${printText(uncollected.message)}`);
   return lines.join("\n");
+}
+
+function doorText(door: DoorReport): string {
+  return printText(door.mount);
 }
 
 function textOfStopped({ mount, bucket, state }: { mount: string; bucket: string; state: string }): string {

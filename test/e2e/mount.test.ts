@@ -72,6 +72,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       const status = space.status(dir);
       expect(status).toEqual({
         mount: dir,
+        doors: [{ door: "mount", mount: dir }],
         bucket: url,
         pid,
         root: text(ROOT),
