@@ -21,6 +21,7 @@ const LAYERS = [
   "overlay",
   "vfs",
   "fuse",
+  "webdav",
   "master",
   "agent",
   "simulate",

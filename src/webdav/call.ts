@@ -1,0 +1,61 @@
+/** One request on its way through this door: what a method gets, and how it answers. */
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
+import type { Clock } from "../base/clock.ts";
+import type { Log } from "../base/log.ts";
+import type { Random } from "../base/random.ts";
+import type { Caller } from "../vfs/filesystem.ts";
+import type { Access } from "./access.ts";
+import type { Href } from "./href.ts";
+import type { ConditionList } from "./if-header.ts";
+import type { Locks } from "./locks.ts";
+import type { SyncSource } from "./sync-source.ts";
+
+export interface Call {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly href: Href;
+  readonly access: Access;
+  /** The If header's lists. */
+  readonly conditions: readonly ConditionList[];
+  /** Lock tokens that came with it. */
+  readonly tokens: ReadonlySet<string>;
+  readonly locks: Locks;
+  readonly syncToken: SyncSource | undefined;
+  readonly caller: Caller;
+  readonly isReadOnly: boolean;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+export type Method = (call: Call) => Promise<void>;
+
+/** Answers with a short body, or none. */
+export function answer(
+  { request, response }: Call,
+  status: number,
+  headers: OutgoingHttpHeaders = {},
+  body = "",
+): void {
+  const bytes = Buffer.from(body);
+  const hasBody = status !== 204 && status !== 304;
+  response.writeHead(status, hasBody ? { ...headers, "content-length": bytes.length } : headers);
+  response.end(hasBody && request.method !== "HEAD" ? bytes : undefined);
+}
+
+/** Writes a piece of a body, and waits until there is room for the next. Rejects when the client went away. */
+export async function writePiece({ response, access }: Call, piece: Uint8Array | string): Promise<void> {
+  access.signal.throwIfAborted();
+  if (response.write(piece)) return;
+  await new Promise<void>((resolve, reject) => {
+    const onDrain = () => settle(resolve);
+    const onAbort = () => settle(() => reject(access.signal.reason));
+    const settle = (act: () => void) => {
+      response.off("drain", onDrain);
+      access.signal.removeEventListener("abort", onAbort);
+      act();
+    };
+    response.on("drain", onDrain);
+    access.signal.addEventListener("abort", onAbort);
+  });
+}

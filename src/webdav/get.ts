@@ -1,0 +1,136 @@
+/** GET and HEAD: a file's bytes, all or in ranges. */
+import type { OutgoingHttpHeaders } from "node:http";
+import { DAV_READ_BYTES } from "./limits.ts";
+import type { FileName } from "../base/ids.ts";
+import type { Attributes } from "../vfs/filesystem.ts";
+import { answer, writePiece, type Call } from "./call.ts";
+import { contentTypeOf, isActive } from "./content-types.ts";
+import { etagOf } from "./etag.ts";
+import { httpDate } from "./http-date.ts";
+import { findPlace, isFolder, present } from "./place.ts";
+import { checkPreconditions } from "./preconditions.ts";
+import { type ByteRange, parseRanges } from "./ranges.ts";
+import { Refusal } from "./refusal.ts";
+
+export async function get(call: Call): Promise<void> {
+  const { access, href } = call;
+  const { attributes, name, hold } = await access.run((fs) => {
+    const place = findPlace(fs, href.path, "follow");
+    const found = present(place);
+    checkPreconditions(call, fs, place);
+    return { ...found, hold: access.open.hold(found.attributes.ino) };
+  });
+  using _held = hold;
+  if (isFolder(attributes)) return answer(call, 200, FOLDER_HEADERS, "This is a folder: a WebDAV client lists it.\n");
+  if (href.isFolder) throw new Refusal(404, "There is no such folder; without the slash at its end it is a file.");
+  await sendFile(call, attributes, name);
+}
+
+const FOLDER_HEADERS = { "content-type": "text/plain; charset=utf-8", "cache-control": "no-cache" };
+
+async function sendFile(call: Call, attributes: Attributes, name: FileName | undefined): Promise<void> {
+  const { request, response } = call;
+  const { size } = attributes;
+  const type = contentTypeOf(name ?? ("" as FileName));
+  const headers: OutgoingHttpHeaders = {
+    etag: etagOf(attributes),
+    "last-modified": httpDate(attributes.mtimeNs),
+    "accept-ranges": "bytes",
+    "cache-control": "no-cache",
+    // Whoever wrote the file decided on its bytes: no browser is to run them with the rights of this origin.
+    "content-security-policy":
+      "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; media-src 'self'",
+    "x-content-type-options": "nosniff",
+    ...(isActive(type) ? { "content-disposition": "attachment" } : {}),
+  };
+  const ranges = rangesOf(call, attributes);
+  if (ranges === "none") {
+    throw new Refusal(416, "The file has no such bytes.", { headers: { "content-range": `bytes */${size}` } });
+  }
+  const [only, ...others] = ranges === "all" ? [{ from: 0, to: size - 1 }] : ranges;
+  if (only === undefined || others.length > 0) return sendParts(call, attributes, headers, type, ranges as ByteRange[]);
+  const partial = ranges === "all" ? {} : { "content-range": `bytes ${only.from}-${only.to}/${size}` };
+  const length = only.to - only.from + 1;
+  const first = request.method === "HEAD" ? undefined : await readPiece(call, attributes, only.from, length);
+  response.writeHead(ranges === "all" ? 200 : 206, {
+    ...headers,
+    ...partial,
+    "content-type": type,
+    "content-length": length,
+  });
+  if (first !== undefined) await sendRange(call, attributes, only, first);
+  response.end();
+}
+
+/** Which bytes are wanted. An If-Range that does not fit asks for all. */
+function rangesOf({ request, clock }: Call, attributes: Attributes): readonly ByteRange[] | "all" | "none" {
+  const { range } = request.headers;
+  if (range === undefined || request.method === "HEAD") return "all";
+  const validator = request.headers["if-range"];
+  if (typeof validator === "string" && validator !== etagOf(attributes)) {
+    // A date counts as strong only when no other version can have the same (RFC 9110, section 8.8.2.2).
+    const ageS = (clock.nowNs() - attributes.mtimeNs) / 1_000_000_000n;
+    if (validator !== httpDate(attributes.mtimeNs) || ageS < 2n) return "all";
+  }
+  return parseRanges(range, attributes.size);
+}
+
+async function sendParts(
+  call: Call,
+  attributes: Attributes,
+  headers: OutgoingHttpHeaders,
+  type: string,
+  ranges: readonly ByteRange[],
+): Promise<void> {
+  const { response, random } = call;
+  const boundary = Buffer.from(random.bytes(12)).toString("hex");
+  const heads = ranges.map(
+    ({ from, to }) =>
+      `\r\n--${boundary}\r\nContent-Type: ${type}\r\nContent-Range: bytes ${from}-${to}/${attributes.size}\r\n\r\n`,
+  );
+  const end = `\r\n--${boundary}--\r\n`;
+  const length = ranges.reduce(
+    (sum, { from, to }, index) => sum + (heads[index]?.length ?? 0) + to - from + 1,
+    end.length,
+  );
+  response.writeHead(206, {
+    ...headers,
+    "content-type": `multipart/byteranges; boundary=${boundary}`,
+    "content-length": length,
+  });
+  for (const [index, range] of ranges.entries()) {
+    const first = await readPiece(call, attributes, range.from, range.to - range.from + 1);
+    await writePiece(call, heads[index] ?? "");
+    await sendRange(call, attributes, range, first);
+  }
+  response.end(end);
+}
+
+async function sendRange(
+  call: Call,
+  attributes: Attributes,
+  { from, to }: ByteRange,
+  first: Uint8Array,
+): Promise<void> {
+  let piece = first;
+  for (let at = from; at <= to;) {
+    if (piece.length > 0) await writePiece(call, piece);
+    at += piece.length;
+    if (at <= to) piece = await readPiece(call, attributes, at, to + 1 - at);
+  }
+}
+
+/** Some bytes of the version that was promised. Throws a Refusal, 503, when the file is written in place meanwhile: better none than mixed ones. */
+async function readPiece(call: Call, promised: Attributes, offset: number, length: number): Promise<Uint8Array> {
+  const { ino, size, mtimeNs } = promised;
+  const piece = Buffer.allocUnsafe(Math.min(length, DAV_READ_BYTES));
+  const count = await call.access.run((fs) => {
+    const now = fs.getAttributes(ino);
+    if (now.size !== size || now.mtimeNs !== mtimeNs) {
+      throw new Refusal(503, "The file is being changed. Try again.", { headers: { "retry-after": "1" } });
+    }
+    return fs.read(ino, offset, piece.length, piece);
+  });
+  if (count < piece.length) throw new Refusal(500, "The file is shorter than it says.");
+  return piece;
+}

@@ -1,0 +1,120 @@
+/**
+ * The WebDAV door: answers one HTTP request by calls of the filesystem (RFC 4918, class 1 and 2; RFC 4331; RFC 6578). Who may call, over
+ * what, and from where is for the server around it to decide. Shares are served at "/".
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Clock } from "../base/clock.ts";
+import { MAX_DISCARDED_BYTES } from "../base/limits.ts";
+import { describeError, type Log } from "../base/log.ts";
+import { escapeForPrint } from "../base/names.ts";
+import type { Random } from "../base/random.ts";
+import type { Caller, FileSystem } from "../vfs/filesystem.ts";
+import { Access } from "./access.ts";
+import { answer, type Call, type Method } from "./call.ts";
+import { get } from "./get.ts";
+import { parseTarget } from "./href.ts";
+import { Locks, type LockStore } from "./locks.ts";
+import { OpenInodes } from "./open-inodes.ts";
+import { conditionsOf, submittedTokens } from "./preconditions.ts";
+import { propfind } from "./propfind.ts";
+import { put } from "./put.ts";
+import { Refusal, refusalOf } from "./refusal.ts";
+import { declaredBytes } from "./request-body.ts";
+import type { SyncSource } from "./sync-source.ts";
+
+export interface DavHandlerOptions {
+  readonly fs: FileSystem;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** Refuse every change with 403. */
+  readonly readOnly: boolean;
+  readonly locks: LockStore;
+  /** Undefined: sync-collection is not offered. */
+  readonly syncToken: SyncSource | undefined;
+  /** Whom new files belong to. */
+  readonly caller: Caller;
+}
+
+/**
+ * Answers one request. Never rejects. A server that passes `checkContinue` here too has its clients asked for bodies only when they
+ * are wanted.
+ */
+export type DavHandler = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+
+export function createDavHandler(options: DavHandlerOptions): DavHandler {
+  const { fs, clock, random, log, readOnly: isReadOnly, syncToken, caller } = options;
+  const locks = new Locks(options.locks, clock, random);
+  const open = new OpenInodes(fs, log);
+  return async (request, response) => {
+    const gone = new AbortController();
+    response.on("close", () => gone.abort(new DOMException("the client went away", "AbortError")));
+    const access = new Access(fs, open, gone.signal);
+    const ports = { request, response, access, locks, syncToken, caller, isReadOnly, clock, random, log };
+    try {
+      await dispatch(ports);
+    } catch (error) {
+      if (gone.signal.aborted) response.destroy();
+      else fail(request, response, error, log);
+    }
+  };
+}
+
+type Ports = Omit<Call, "href" | "conditions" | "tokens">;
+
+async function dispatch(ports: Ports): Promise<void> {
+  const { request, response } = ports;
+  const method = request.method ?? "";
+  if (method === "OPTIONS" && request.url === "*") return options({ ...ports, ...NOWHERE });
+  const run = METHODS.get(method);
+  if (run === undefined) {
+    throw new Refusal(405, "This method is not known here.", { headers: { allow: allowed(ports.isReadOnly) } });
+  }
+  const href = parseTarget(request.url ?? "");
+  const conditions = conditionsOf(request.headers);
+  response.setHeader("dav", "1, 2");
+  await run({ ...ports, href, conditions, tokens: submittedTokens(conditions) });
+}
+
+const NOWHERE = { href: { path: [], isFolder: true }, conditions: [], tokens: new Set<string>() };
+
+async function options(call: Call): Promise<void> {
+  answer(call, 200, { dav: "1, 2", "ms-author-via": "DAV", allow: allowed(call.isReadOnly), "accept-ranges": "bytes" });
+}
+
+const READING: readonly [string, Method][] = [
+  ["OPTIONS", options],
+  ["GET", get],
+  ["HEAD", get],
+  ["PROPFIND", propfind],
+];
+const CHANGING: readonly [string, Method][] = [["PUT", put]];
+const METHODS: ReadonlyMap<string, Method> = new Map([...READING, ...CHANGING]);
+
+function allowed(isReadOnly: boolean): string {
+  return (isReadOnly ? READING : [...READING, ...CHANGING]).map(([name]) => name).join(", ");
+}
+
+function fail(request: IncomingMessage, response: ServerResponse, error: unknown, log: Log): void {
+  const refusal = refusalOf(error);
+  const { status } = refusal;
+  if (status >= 500 || response.headersSent) {
+    const where = { method: request.method, path: escapeForPrint(request.url ?? "") };
+    log.error("a WebDAV request failed", { ...where, status, error: describeError(error) });
+  }
+  if (response.headersSent) {
+    // The client must not take what it has for the whole.
+    response.destroy();
+    return;
+  }
+  for (const name of response.getHeaderNames()) response.removeHeader(name);
+  const isLong = (declaredBytes(request) ?? Infinity) > MAX_DISCARDED_BYTES && !request.readableEnded;
+  const body = status === 304 ? "" : refusal.body;
+  response.writeHead(status, {
+    ...refusal.details.headers,
+    ...(status === 304 ? {} : { "content-type": refusal.contentType, "content-length": Buffer.byteLength(body) }),
+    // Nobody reads the rest of the body.
+    ...(isLong ? { connection: "close" } : {}),
+  });
+  response.end(request.method === "HEAD" ? undefined : body);
+}

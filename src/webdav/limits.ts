@@ -1,0 +1,23 @@
+/** Every bound of the WebDAV door, by name, with its unit. */
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+export const MAX_DAV_XML_BYTES = 1 * MiB;
+export const MAX_XML_DEPTH = 64;
+/** Elements, attributes and pieces of text of one body. */
+export const MAX_XML_NODES = 20_000;
+/** Ranges of one GET; more ask for the whole file. */
+export const MAX_RANGES = 64;
+/** Bytes of a file that are read and sent at once. */
+export const DAV_READ_BYTES = 256 * KiB;
+/** Conditions in one If header. */
+export const MAX_IF_CONDITIONS = 256;
+export const MAX_LOCKS_A_RESOURCE = 64;
+export const MAX_DAV_LOCKS = 4_096;
+/** Entries of a folder that one piece of a listing holds. */
+export const DAV_LISTING_BATCH = 256;
+/** Properties that one request asks for by name, for each of perhaps many files. */
+export const MAX_PROPERTIES_ASKED = 256;
+/** How long a long answer is made before others of the thread have their turn. */
+export const DAV_SLICE_MS = 4;

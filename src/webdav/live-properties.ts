@@ -1,0 +1,146 @@
+/** Properties that the server knows by itself (RFC 4918, section 15; RFC 4331; RFC 6578), as pieces of XML. */
+import type { FileName } from "../base/ids.ts";
+import { nameToText } from "../base/names.ts";
+import { timeText } from "../base/clock.ts";
+import type { Attributes, StatFs } from "../vfs/filesystem.ts";
+import { contentTypeOf } from "./content-types.ts";
+import { etagOf } from "./etag.ts";
+import { httpDate } from "./http-date.ts";
+import type { Lock } from "./locks.ts";
+import { activeLock } from "./lock-xml.ts";
+import { isFolder } from "./place.ts";
+import type { PropertyName } from "./property-name.ts";
+import { escapeText } from "./xml-text.ts";
+
+/** A resource as properties see it. */
+export interface Shown {
+  /** Undefined for the root. */
+  readonly name: FileName | undefined;
+  readonly attributes: Attributes;
+}
+
+/** What is looked up only when a property wants it. */
+export interface Surroundings {
+  locksOf(shown: Shown): readonly Lock[];
+  secondsLeft(lock: Lock): number;
+  statFs(): StatFs;
+  syncToken(): string | undefined;
+}
+
+export interface LiveProperty {
+  /** Whether allprop has it. */
+  readonly isCommon: boolean;
+  /** The whole element, or undefined when this resource has none. */
+  read(shown: Shown, around: Surroundings): string | undefined;
+}
+
+const COLLECTION = "<D:resourcetype><D:collection/></D:resourcetype>";
+const NO_TYPE = "<D:resourcetype/>";
+const LOCK_KINDS = ["exclusive", "shared"]
+  .map(
+    (scope) => `<D:lockentry><D:lockscope><D:${scope}/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockentry>`,
+  )
+  .join("");
+const SUPPORTED_LOCK = `<D:supportedlock>${LOCK_KINDS}</D:supportedlock>`;
+const SYNC_REPORT =
+  "<D:supported-report-set><D:supported-report><D:report><D:sync-collection/></D:report></D:supported-report></D:supported-report-set>";
+
+export const WIN32 = "urn:schemas-microsoft-com:";
+export const APACHE = "http://apache.org/dav/props/";
+
+export const LIVE_PROPERTIES: ReadonlyMap<PropertyName, LiveProperty> = new Map<PropertyName, LiveProperty>([
+  ["{DAV:}resourcetype", common(({ attributes }) => (isFolder(attributes) ? COLLECTION : NO_TYPE))],
+  [
+    "{DAV:}getcontentlength",
+    common(ofFile(({ attributes }) => `<D:getcontentlength>${attributes.size}</D:getcontentlength>`)),
+  ],
+  [
+    "{DAV:}getlastmodified",
+    common(({ attributes }) => `<D:getlastmodified>${httpDate(attributes.mtimeNs)}</D:getlastmodified>`),
+  ],
+  ["{DAV:}getetag", common(ofFile(({ attributes }) => `<D:getetag>${escapeText(etagOf(attributes))}</D:getetag>`))],
+  [
+    "{DAV:}getcontenttype",
+    common(
+      ofFile(({ name }) => `<D:getcontenttype>${name === undefined ? "" : contentTypeOf(name)}</D:getcontenttype>`),
+    ),
+  ],
+  ["{DAV:}creationdate", common(({ attributes }) => `<D:creationdate>${creation(attributes)}</D:creationdate>`)],
+  [
+    "{DAV:}displayname",
+    common(({ name }) => `<D:displayname>${name === undefined ? "" : escapeText(nameToText(name))}</D:displayname>`),
+  ],
+  ["{DAV:}supportedlock", common(() => SUPPORTED_LOCK)],
+  ["{DAV:}lockdiscovery", common(lockDiscovery)],
+  [
+    `{${APACHE}}executable`,
+    common(ofFile(({ attributes }) => `<A:executable xmlns:A="${APACHE}">${executable(attributes)}</A:executable>`)),
+  ],
+  [
+    `{${WIN32}}Win32LastModifiedTime`,
+    rare(
+      ({ attributes }) =>
+        `<Z:Win32LastModifiedTime xmlns:Z="${WIN32}">${httpDate(attributes.mtimeNs)}</Z:Win32LastModifiedTime>`,
+    ),
+  ],
+  ["{DAV:}quota-available-bytes", rare(ofFolder((around) => quota("available", free(around.statFs()))))],
+  ["{DAV:}quota-used-bytes", rare(ofFolder((around) => quota("used", used(around.statFs()))))],
+  [
+    "{DAV:}supported-report-set",
+    rare(ofFolder((around) => (around.syncToken() === undefined ? undefined : SYNC_REPORT))),
+  ],
+  [
+    "{DAV:}sync-token",
+    rare(
+      ofFolder((around) => {
+        const token = around.syncToken();
+        return token === undefined ? undefined : `<D:sync-token>${escapeText(token)}</D:sync-token>`;
+      }),
+    ),
+  ],
+]);
+
+type Read = LiveProperty["read"];
+
+function common(read: Read): LiveProperty {
+  return { isCommon: true, read };
+}
+
+function rare(read: Read): LiveProperty {
+  return { isCommon: false, read };
+}
+
+function ofFile(read: (shown: Shown) => string): Read {
+  return (shown) => (isFolder(shown.attributes) ? undefined : read(shown));
+}
+
+function ofFolder(read: (around: Surroundings) => string | undefined): Read {
+  return (shown, around) => (isFolder(shown.attributes) ? read(around) : undefined);
+}
+
+function lockDiscovery(shown: Shown, around: Surroundings): string {
+  const locks = around.locksOf(shown);
+  if (locks.length === 0) return "<D:lockdiscovery/>";
+  return `<D:lockdiscovery>${locks.map((lock) => activeLock(lock, around.secondsLeft(lock))).join("")}</D:lockdiscovery>`;
+}
+
+/** Births are not stored: it is no later than the earlier of the two times that are. Windows takes no fractions of a second. */
+function creation({ mtimeNs, ctimeNs }: Attributes): string {
+  return timeText(mtimeNs < ctimeNs ? mtimeNs : ctimeNs).replace(/\.\d+Z$/, "Z");
+}
+
+function executable({ mode }: Attributes): "T" | "F" {
+  return (mode & 0o100) === 0 ? "F" : "T";
+}
+
+function quota(kind: "available" | "used", bytes: number): string {
+  return `<D:quota-${kind}-bytes>${bytes}</D:quota-${kind}-bytes>`;
+}
+
+function free({ freeBlocks, blockSize }: StatFs): number {
+  return freeBlocks * blockSize;
+}
+
+function used({ blocks, freeBlocks, blockSize }: StatFs): number {
+  return Math.max(0, blocks - freeBlocks) * blockSize;
+}

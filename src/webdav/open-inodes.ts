@@ -1,0 +1,47 @@
+/** Inodes that requests are using: one that loses its last name meanwhile stays until the last of them is through. */
+import type { Ino } from "../base/ids.ts";
+import { describeError, type Log } from "../base/log.ts";
+import type { FileSystem } from "../vfs/filesystem.ts";
+
+export class OpenInodes {
+  readonly #fs: FileSystem;
+  readonly #log: Log;
+  readonly #users = new Map<Ino, number>();
+  readonly #orphans = new Set<Ino>();
+
+  constructor(fs: FileSystem, log: Log) {
+    this.#fs = fs;
+    this.#log = log;
+    fs.watchOrphans((ino) => this.#orphans.add(ino));
+    this.sweep();
+  }
+
+  /** Keeps the inode until the answered handle is disposed. */
+  hold(ino: Ino): Disposable {
+    this.#users.set(ino, (this.#users.get(ino) ?? 0) + 1);
+    return { [Symbol.dispose]: () => this.#release(ino) };
+  }
+
+  /** Lets go of what has no name and no user. Not from within a call of the filesystem. */
+  sweep(): void {
+    for (const ino of this.#orphans) {
+      if (this.#users.has(ino)) continue;
+      this.#orphans.delete(ino);
+      this.#fs.forget(ino);
+    }
+  }
+
+  #release(ino: Ino): void {
+    const users = (this.#users.get(ino) ?? 1) - 1;
+    if (users > 0) this.#users.set(ino, users);
+    else this.#users.delete(ino);
+    if (users > 0 || !this.#orphans.has(ino)) return;
+    try {
+      this.sweep();
+      this.#fs.commit();
+    } catch (error) {
+      // They stay as orphans, and go with the next start.
+      this.#log.warn("removed files could not be cleaned up", { error: describeError(error) });
+    }
+  }
+}

@@ -1,0 +1,137 @@
+/**
+ * Where a path leads. Symlinks are followed while they stay in the share; what leads out of it, round in circles or nowhere is not
+ * there for a client, nor are devices, fifos and sockets.
+ */
+import { type FileName, type Ino, ROOT_INO } from "../base/ids.ts";
+import { FsError, type Attributes, type FileSystem } from "../vfs/filesystem.ts";
+import { ERRNO } from "../base/errno.ts";
+import { Refusal } from "./refusal.ts";
+
+const S_IFMT = 0o170000;
+const S_IFDIR = 0o040000;
+const S_IFREG = 0o100000;
+const S_IFLNK = 0o120000;
+
+/** As many as Linux follows (path_resolution(7)). */
+const MAX_LINKS_FOLLOWED = 40;
+
+export interface Place {
+  /** The names from the root, links on the way followed: two paths to one resource have the same. */
+  readonly path: readonly FileName[];
+  /** The directory that holds it, or would. The root's is the root itself. */
+  readonly parent: Ino;
+  /** Undefined for the root. */
+  readonly name: FileName | undefined;
+  /** Undefined: there is nothing that a client may see. */
+  readonly attributes: Attributes | undefined;
+  /** The name is taken by something that is not shown. */
+  readonly isHidden: boolean;
+}
+
+export function isFolder({ mode }: Pick<Attributes, "mode">): boolean {
+  return (mode & S_IFMT) === S_IFDIR;
+}
+
+export function isFile({ mode }: Pick<Attributes, "mode">): boolean {
+  return (mode & S_IFMT) === S_IFREG;
+}
+
+export function isLink({ mode }: Pick<Attributes, "mode">): boolean {
+  return (mode & S_IFMT) === S_IFLNK;
+}
+
+/**
+ * Finds it. `last`: whether a link at the end is followed, or meant itself. Undefined: a folder on the way is not there, or leads
+ * out of the share. Throws BlockMiss.
+ */
+export function findPlace(fs: FileSystem, path: readonly FileName[], last: "follow" | "itself"): Place | undefined {
+  return walk(fs, [...path], last);
+}
+
+/** What an entry of a listing shows: itself, what it links to, or nothing. Throws BlockMiss. */
+export function shownAs(
+  fs: FileSystem,
+  folder: readonly FileName[],
+  name: FileName,
+  attributes: Attributes,
+): Attributes | undefined {
+  if (isFile(attributes) || isFolder(attributes)) return attributes;
+  return isLink(attributes) ? findPlace(fs, [...folder, name], "follow")?.attributes : undefined;
+}
+
+interface Step {
+  readonly name: FileName;
+  readonly ino: Ino;
+}
+
+function walk(fs: FileSystem, names: string[], last: "follow" | "itself"): Place | undefined {
+  const steps: Step[] = [];
+  const top = () => steps.at(-1)?.ino ?? ROOT_INO;
+  let links = 0;
+  let at: Attributes | undefined = fs.getAttributes(top());
+  for (let name = names.shift(); name !== undefined; name = names.shift()) {
+    if (name === "" || name === ".") continue;
+    if (name === "..") {
+      // Out of the share.
+      if (steps.pop() === undefined) return undefined;
+      at = fs.getAttributes(top());
+      continue;
+    }
+    if (!isFolder(at)) return undefined;
+    const found = fs.lookup(top(), name as FileName);
+    const isLast = names.every((rest) => rest === "" || rest === ".");
+    if (found === undefined) {
+      return isLast ? placeOf(steps, name as FileName, undefined, false) : undefined;
+    }
+    if (isLink(found) && !(isLast && last === "itself")) {
+      const target = readLink(fs, found.ino);
+      links++;
+      if (links > MAX_LINKS_FOLLOWED || target.startsWith("/")) {
+        return isLast ? placeOf(steps, name as FileName, undefined, true) : undefined;
+      }
+      names.unshift(...target.split("/"));
+      continue;
+    }
+    if (isLast) {
+      const isShown = isFolder(found) || isFile(found) || isLink(found);
+      return placeOf(steps, name as FileName, isShown ? found : undefined, !isShown);
+    }
+    steps.push({ name: name as FileName, ino: found.ino });
+    at = found;
+  }
+  const self = steps.pop();
+  return self === undefined
+    ? { path: [], parent: ROOT_INO, name: undefined, attributes: at, isHidden: false }
+    : placeOf(steps, self.name, at, false);
+}
+
+function placeOf(steps: readonly Step[], name: FileName, attributes: Attributes | undefined, isHidden: boolean): Place {
+  const path = [...steps.map((step) => step.name), name];
+  return { path, parent: steps.at(-1)?.ino ?? ROOT_INO, name, attributes, isHidden };
+}
+
+function readLink(fs: FileSystem, ino: Ino): string {
+  try {
+    return fs.readSymlink(ino);
+  } catch (error) {
+    // A damaged one leads nowhere.
+    if (error instanceof FsError && error.errno === ERRNO.EINVAL) return "/";
+    throw error;
+  }
+}
+
+/** Something that is there, for methods that need it. Throws a Refusal, 404. */
+export function present(place: Place | undefined): Place & { readonly attributes: Attributes } {
+  const attributes = place?.attributes;
+  if (place === undefined || attributes === undefined) throw new Refusal(404, "There is nothing here.");
+  return { ...place, attributes };
+}
+
+/** Where something may be made or replaced. Throws a Refusal: 409 without the folder for it, 403 for the root or what is hidden. */
+export function writable(place: Place | undefined): Place & { readonly name: FileName } {
+  if (place === undefined) throw new Refusal(409, "The folder for this is not there. Make it first.");
+  const { name } = place;
+  if (name === undefined) throw new Refusal(403, "The root folder itself cannot be replaced or removed.");
+  if (place.isHidden) throw new Refusal(403, "The name belongs to something that is not shown here.");
+  return { ...place, name };
+}

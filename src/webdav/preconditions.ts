@@ -1,0 +1,99 @@
+/** What a client demands of the present state before anything is done: RFC 9110, section 13, and the If header of RFC 4918. */
+import type { IncomingHttpHeaders } from "node:http";
+import type { FileSystem } from "../vfs/filesystem.ts";
+import type { Call } from "./call.ts";
+import { etagOf } from "./etag.ts";
+import { parseReference } from "./href.ts";
+import { parseIf, type Condition, type ConditionList } from "./if-header.ts";
+import { findPlace, isFile, type Place } from "./place.ts";
+import { Refusal } from "./refusal.ts";
+
+/** The lock tokens that came with the request: whether their list holds or not, they were submitted. */
+export function submittedTokens(lists: readonly ConditionList[]): Set<string> {
+  return new Set(lists.flatMap(({ conditions }) => conditions.filter(isToken).map(({ value }) => value)));
+}
+
+/** Throws a Refusal, 412, or 304 for a reader who has it already. Throws BlockMiss. */
+export function checkPreconditions(call: Call, fs: FileSystem, place: Place | undefined): void {
+  const { headers, method } = call.request;
+  checkHttp(headers, place, method === "GET" || method === "HEAD");
+  const { conditions } = call;
+  if (conditions.length > 0 && !conditions.some((list) => holds(call, fs, list, place))) {
+    throw failed("No list of the If header holds.");
+  }
+}
+
+/** The If header's lists; none without one. Throws a Refusal, 400. */
+export function conditionsOf(headers: IncomingHttpHeaders): ConditionList[] {
+  const text = headers["if"];
+  return typeof text === "string" ? parseIf(text) : [];
+}
+
+function checkHttp(headers: IncomingHttpHeaders, place: Place | undefined, isRead: boolean): void {
+  const attributes = place?.attributes;
+  const etag = attributes !== undefined && isFile(attributes) ? etagOf(attributes) : undefined;
+  const mtimeS = attributes === undefined ? undefined : Number(attributes.mtimeNs / 1_000_000_000n);
+  const match = headers["if-match"];
+  if (match !== undefined) {
+    if (!matches(match, attributes !== undefined, etag, "strong"))
+      throw failed("It is not the version that If-Match names.");
+  } else {
+    const sinceS = seconds(headers["if-unmodified-since"]);
+    if (sinceS !== undefined && (mtimeS === undefined || mtimeS > sinceS)) throw failed("It was modified since.");
+  }
+  const noneMatch = headers["if-none-match"];
+  if (noneMatch !== undefined) {
+    if (!matches(noneMatch, attributes !== undefined, etag, "weak")) return;
+    throw isRead ? notModified(etag) : failed("There is a version already that If-None-Match names.");
+  }
+  const sinceS = seconds(headers["if-modified-since"]);
+  if (isRead && sinceS !== undefined && mtimeS !== undefined && mtimeS <= sinceS) throw notModified(etag);
+}
+
+function matches(header: string, isThere: boolean, etag: string | undefined, how: "strong" | "weak"): boolean {
+  if (header.trim() === "*") return isThere;
+  if (etag === undefined) return false;
+  for (const [tag] of header.matchAll(/(?:W\/)?"[^"]*"/g)) {
+    if (tag === etag || (how === "weak" && tag === `W/${etag}`)) return true;
+  }
+  return false;
+}
+
+function seconds(date: string | undefined): number | undefined {
+  const ms = date === undefined ? Number.NaN : Date.parse(date);
+  return Number.isNaN(ms) ? undefined : Math.floor(ms / 1000);
+}
+
+function failed(message: string): Refusal {
+  return new Refusal(412, message);
+}
+
+function notModified(etag: string | undefined): Refusal {
+  return new Refusal(304, "Not modified.", { headers: etag === undefined ? {} : { etag } });
+}
+
+function holds(call: Call, fs: FileSystem, list: ConditionList, own: Place | undefined): boolean {
+  const place = list.resource === undefined ? own : named(call, fs, list.resource);
+  return list.conditions.every((condition) => isTrue(call, condition, place) !== condition.isNegated);
+}
+
+/** A resource of another server, or that cannot be, is in no state. */
+function named(call: Call, fs: FileSystem, resource: string): Place | undefined {
+  try {
+    return findPlace(fs, parseReference(resource, call.request.headers.host).path, "follow");
+  } catch (error) {
+    if (error instanceof Refusal) return undefined;
+    throw error;
+  }
+}
+
+function isTrue(call: Call, { kind, value }: Condition, place: Place | undefined): boolean {
+  if (place === undefined) return false;
+  if (kind === "token") return call.locks.covering(place.path).some(({ token }) => token === value);
+  const { attributes } = place;
+  return attributes !== undefined && isFile(attributes) && etagOf(attributes) === value;
+}
+
+function isToken({ kind }: Condition): boolean {
+  return kind === "token";
+}

@@ -1,0 +1,112 @@
+/** PROPFIND: properties of a resource and, with depth 1, of what is in it; sent in pieces as the folder is read. */
+import type { FileName, Ino } from "../base/ids.ts";
+import { DAV_LISTING_BATCH, DAV_SLICE_MS, MAX_DAV_XML_BYTES } from "./limits.ts";
+import { Pace } from "../base/pace.ts";
+import { FsError, type Attributes, type FileSystem } from "../vfs/filesystem.ts";
+import type { Access } from "./access.ts";
+import type { Call } from "./call.ts";
+import { encodeName, encodePath } from "./href.ts";
+import type { Shown, Surroundings } from "./live-properties.ts";
+import { Multistatus } from "./multistatus.ts";
+import { findPlace, isFolder, present, shownAs } from "./place.ts";
+import { checkPreconditions } from "./preconditions.ts";
+import { parsePropfind, responder } from "./property-request.ts";
+import { Refusal } from "./refusal.ts";
+import { readWhole } from "./request-body.ts";
+import { isTemporary } from "./temporary-name.ts";
+
+export async function propfind(call: Call): Promise<void> {
+  const { access, href, clock } = call;
+  const depth = depthOf(call);
+  const asked = parsePropfind(await readWhole(call, MAX_DAV_XML_BYTES));
+  const place = await access.run((fs) => {
+    const found = findPlace(fs, href.path, "follow");
+    checkPreconditions(call, fs, found);
+    return present(found);
+  });
+  const isCollection = isFolder(place.attributes);
+  const base = encodePath(href.path, isCollection);
+  const self: Shown = { name: href.path.at(-1), attributes: place.attributes };
+  const respond = responder(asked, surroundings(call, place.path, self));
+  const answer = new Multistatus(call);
+  await answer.add(await access.run((fs) => respond(fs, base, self)));
+  if (depth === "1" && isCollection) {
+    const pace = new Pace(clock, DAV_SLICE_MS);
+    for await (const entries of listing(access, place.attributes.ino, place.path)) {
+      const piece = await access.run((fs) => {
+        let xml = "";
+        for (const { name, attributes } of entries) {
+          xml += respond(fs, base + encodeName(name) + (isFolder(attributes) ? "/" : ""), { name, attributes });
+        }
+        return xml;
+      });
+      await answer.add(piece);
+      await pace.breathe();
+    }
+  }
+  await answer.end();
+}
+
+export interface Listed {
+  readonly name: FileName;
+  readonly attributes: Attributes;
+}
+
+/** What a client sees in a folder, in batches. `path`: the folder's. */
+export async function* listing(access: Access, ino: Ino, path: readonly FileName[]): AsyncGenerator<Listed[]> {
+  for (let cookie = 0; ;) {
+    const { entries, next, isEnd } = await access.run((fs) => readBatch(fs, ino, path, cookie));
+    if (entries.length > 0) yield entries;
+    if (isEnd) return;
+    cookie = next;
+  }
+}
+
+function readBatch(fs: FileSystem, ino: Ino, path: readonly FileName[], cookie: number) {
+  const entries: Listed[] = [];
+  let seen = 0;
+  let next = cookie;
+  fs.readDirectory(ino, cookie, true, (entry) => {
+    if (seen === DAV_LISTING_BATCH) return false;
+    seen++;
+    next = entry.next;
+    const { name, attributes } = entry;
+    if (name === "." || name === ".." || attributes === undefined || isTemporary(name)) return true;
+    entries.push({ name, attributes });
+    return true;
+  });
+  const shown = entries.flatMap(({ name, attributes }) => {
+    const target = isFolder(attributes) ? attributes : shownOrGone(fs, path, name, attributes);
+    return target === undefined ? [] : [{ name, attributes: target }];
+  });
+  return { entries: shown, next, isEnd: seen < DAV_LISTING_BATCH };
+}
+
+function shownOrGone(fs: FileSystem, path: readonly FileName[], name: FileName, attributes: Attributes) {
+  try {
+    return shownAs(fs, path, name, attributes);
+  } catch (error) {
+    if (error instanceof FsError) return undefined;
+    throw error;
+  }
+}
+
+/** `self`: the resource at `path`; all others are in it. */
+export function surroundings(call: Call, path: readonly FileName[], self: Shown): Surroundings {
+  const { locks, access, syncToken } = call;
+  return {
+    locksOf: (shown) => locks.covering(shown === self || shown.name === undefined ? path : [...path, shown.name]),
+    secondsLeft: (lock) => locks.secondsLeft(lock),
+    statFs: () => access.fs.statFs(),
+    syncToken: () => syncToken?.token(),
+  };
+}
+
+function depthOf({ request }: Call): "0" | "1" {
+  const depth = request.headers["depth"] ?? "infinity";
+  if (depth === "0" || depth === "1") return depth;
+  if (typeof depth === "string" && /^infinity$/i.test(depth)) {
+    throw new Refusal(403, "Whole trees are not listed at once.", { condition: "propfind-finite-depth" });
+  }
+  throw new Refusal(400, "A Depth is 0, 1 or infinity.");
+}

@@ -1,0 +1,84 @@
+/** PUT: the body is written beside what is there, and takes its place when it is complete. */
+import type { FileName, Ino } from "../base/ids.ts";
+import { MAX_FILE_BYTES } from "../base/limits.ts";
+import type { FileSystem } from "../vfs/filesystem.ts";
+import { answer, type Call } from "./call.ts";
+import { etagOf } from "./etag.ts";
+import { guardMember, guardReadOnly, guardResource } from "./guard.ts";
+import { checkMakeable } from "./href.ts";
+import { findPlace, isFile, type Place, writable } from "./place.ts";
+import { checkPreconditions } from "./preconditions.ts";
+import { Refusal } from "./refusal.ts";
+import { Replacement } from "./replacement.ts";
+import { readBody } from "./request-body.ts";
+
+export async function put(call: Call): Promise<void> {
+  const { access, caller } = call;
+  checkHeaders(call);
+  const mtimeNs = wantedMtime(call);
+  const { parent } = await access.run((fs) => checkedPlace(call, fs));
+  const made = await access.change(undefined, (fs) => {
+    const { ino } = fs.makeUnnamed(parent, 0o644, caller);
+    return { ino, hold: access.open.hold(ino) };
+  });
+  using _held = made.hold;
+  await receive(call, made.ino);
+  const replacement = new Replacement(made.ino, call.random);
+  try {
+    // Much may have happened since the body began.
+    const { isNew, attributes } = await access.change(undefined, (fs) => {
+      const place = checkedPlace(call, fs);
+      return { isNew: place.attributes === undefined, attributes: replacement.run(fs, place, mtimeNs) };
+    });
+    access.fs.closed(made.ino);
+    const accepted = mtimeNs === undefined ? {} : { "x-oc-mtime": "accepted" };
+    answer(call, isNew ? 201 : 204, { etag: etagOf(attributes), ...accepted });
+  } catch (error) {
+    await access.change(undefined, (fs) => replacement.undo(fs));
+    throw error;
+  }
+}
+
+/** Where it goes, if it may. Throws a Refusal, and BlockMiss. */
+function checkedPlace(call: Call, fs: FileSystem): Place & { readonly name: FileName } {
+  const found = findPlace(fs, call.href.path, "follow");
+  const place = writable(found);
+  if (place.attributes === undefined) checkMakeable(place.name);
+  else if (!isFile(place.attributes)) throw new Refusal(405, "A folder has no bytes to replace.");
+  checkPreconditions(call, fs, found);
+  if (place.attributes === undefined) guardMember(call, place.path, "own bytes");
+  else guardResource(call, place.path);
+  return place;
+}
+
+function checkHeaders(call: Call): void {
+  guardReadOnly(call);
+  if (call.request.headers["content-range"] !== undefined) {
+    throw new Refusal(400, "A part of a file cannot be replaced: send it whole, without Content-Range.");
+  }
+  if (call.href.isFolder) throw new Refusal(409, "A file's address has no slash at its end.");
+}
+
+async function receive(call: Call, ino: Ino): Promise<void> {
+  const { access, request } = call;
+  let size = 0;
+  for await (const piece of readBody(call, MAX_FILE_BYTES)) {
+    await access.fs.turn(ino);
+    access.fs.write(ino, size, piece);
+    size += piece.length;
+  }
+  // macOS sends its files in chunks, and says here how long they are.
+  const expected = request.headers["x-expected-entity-length"];
+  if (typeof expected === "string" && Number(expected) !== size) {
+    throw new Refusal(400, `Only ${size} of ${expected} bytes came.`);
+  }
+}
+
+/** X-OC-Mtime, in seconds, as clients of Nextcloud and rclone send it. */
+function wantedMtime({ request }: Call): bigint | undefined {
+  const text = request.headers["x-oc-mtime"];
+  if (typeof text !== "string") return undefined;
+  if (!/^\d{1,11}(\.\d{1,9})?$/.test(text)) throw new Refusal(400, "X-OC-Mtime is no time in seconds.");
+  const [seconds = "0", fraction = ""] = text.split(".");
+  return BigInt(seconds) * 1_000_000_000n + BigInt(fraction.padEnd(9, "0"));
+}

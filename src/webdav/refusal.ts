@@ -1,0 +1,96 @@
+/** What a client is refused: a status, a sentence, and where RFC 4918 names one, the precondition that failed. */
+import { ERRNO } from "../base/errno.ts";
+import { SynclineError } from "../base/errors.ts";
+import { FsError } from "../vfs/filesystem.ts";
+import { escapeText } from "./xml-text.ts";
+
+export interface RefusalDetails {
+  /** An element of the DAV: namespace that names the precondition, as RFC 4918, section 16, lists them. */
+  readonly condition?: string;
+  /** Resources that it is about, as encoded paths. */
+  readonly hrefs?: readonly string[];
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly cause?: unknown;
+}
+
+export class Refusal extends Error {
+  readonly status: number;
+  readonly details: RefusalDetails;
+
+  constructor(status: number, message: string, details: RefusalDetails = {}) {
+    super(message, { cause: details.cause });
+    this.name = "Refusal";
+    this.status = status;
+    this.details = details;
+  }
+
+  get contentType(): string {
+    return this.details.condition === undefined ? "text/plain; charset=utf-8" : "application/xml; charset=utf-8";
+  }
+
+  get body(): string {
+    const { condition, hrefs = [] } = this.details;
+    if (condition === undefined) return `${this.message}\n`;
+    const inner = hrefs.map((href) => `<D:href>${escapeText(href)}</D:href>`).join("");
+    const element = inner === "" ? `<D:${condition}/>` : `<D:${condition}>${inner}</D:${condition}>`;
+    return `<?xml version="1.0" encoding="utf-8"?>\n<D:error xmlns:D="DAV:">${element}</D:error>\n`;
+  }
+}
+
+/** What any failure becomes. Those of 500 and above are ours, and belong into the log. */
+export function refusalOf(error: unknown): Refusal {
+  if (error instanceof Refusal) return error;
+  for (let at: unknown = error; at instanceof Error; at = at.cause) {
+    const answer = answerTo(at);
+    if (answer !== undefined) return new Refusal(answer[0], answer[1], { cause: error, headers: headersOf(answer[0]) });
+  }
+  return new Refusal(500, "This failed by a defect or a broken store; the agent's log says more.", { cause: error });
+}
+
+type Answer = readonly [status: number, message: string];
+
+function answerTo(error: Error): Answer | undefined {
+  if (error instanceof FsError) return BY_ERRNO.get(error.errno);
+  if (error instanceof SynclineError) return BY_CODE.get(error.code);
+  return "code" in error ? BY_CODE.get(error.code) : undefined;
+}
+
+function headersOf(status: number): Readonly<Record<string, string>> {
+  return status === 503 ? { "retry-after": "5" } : {};
+}
+
+const FULL: Answer = [507, "There is no space left; nothing of this was stored."];
+const AWAY: Answer = [503, "The bucket cannot be reached now. Try again later."];
+
+const BY_ERRNO = new Map<number, Answer>([
+  [ERRNO.ENOENT, [404, "There is nothing here."]],
+  [ERRNO.ESTALE, [404, "There is nothing here any more."]],
+  [ERRNO.EEXIST, [405, "There is something here already."]],
+  [ERRNO.ENOTDIR, [409, "A folder on the way is none."]],
+  [ERRNO.EISDIR, [409, "This is a folder."]],
+  [ERRNO.ENOTEMPTY, [409, "The folder is not empty any more."]],
+  [ERRNO.EINVAL, [403, "A folder cannot come to lie in itself."]],
+  [ERRNO.EPERM, [403, "This is not permitted here."]],
+  [ERRNO.EACCES, [403, "This is not permitted here."]],
+  [ERRNO.EROFS, [403, "This share is read-only."]],
+  [ERRNO.ELOOP, [404, "There is nothing here."]],
+  [ERRNO.ENAMETOOLONG, [414, "A name has at most 255 bytes."]],
+  [ERRNO.EFBIG, [413, "A file cannot be as large as this."]],
+  [ERRNO.E2BIG, [507, "A file's properties have at most 64 KiB."]],
+  [ERRNO.ENOSPC, FULL],
+  [ERRNO.EMLINK, FULL],
+]);
+
+const BY_CODE = new Map<unknown, Answer>([
+  ["disk_full", FULL],
+  ["over_quota", FULL],
+  ["ENOSPC", FULL],
+  ["EDQUOT", FULL],
+  ["SQLITE_FULL", FULL],
+  ["EFBIG", [413, "A file cannot be as large as this."]],
+  ["limit_exceeded", [413, "This is too large."]],
+  ["read_timeout", AWAY],
+  ["store_unreachable", AWAY],
+  ["arbiter_unreachable", AWAY],
+  ["time_out", AWAY],
+]);

@@ -1,0 +1,60 @@
+/** A new version takes the place of an old one, in one step that nobody sees the middle of. */
+import type { FileName, Ino } from "../base/ids.ts";
+import type { Random } from "../base/random.ts";
+import type { Attributes, FileSystem } from "../vfs/filesystem.ts";
+import type { Place } from "./place.ts";
+import { temporaryName } from "./temporary-name.ts";
+
+/** Set-id bits do not outlive the bytes that they were given for. */
+const KEPT_BITS = 0o1777;
+
+/**
+ * Gives the complete, unnamed file `ino` the name of `place`. To be called again as long as it throws BlockMiss.
+ *
+ * What was there is replaced by a rename, as editors do it: the publisher then takes the new file for the next version of the old one
+ * (docs/architecture.md), so history and merges see an edit. Mode, owner and attributes are the old one's.
+ */
+export class Replacement {
+  readonly #ino: Ino;
+  readonly #random: Random;
+  #temporary: { readonly parent: Ino; readonly name: FileName } | undefined;
+
+  constructor(ino: Ino, random: Random) {
+    this.#ino = ino;
+    this.#random = random;
+  }
+
+  run(fs: FileSystem, place: Place & { readonly name: FileName }, mtimeNs: bigint | undefined): Attributes {
+    const { parent, name, attributes: old } = place;
+    if (old !== undefined) inherit(fs, old, this.#ino);
+    if (mtimeNs !== undefined) fs.setAttributes(this.#ino, { mtimeNs });
+    if (old === undefined && this.#temporary === undefined) return fs.link(this.#ino, parent, name);
+    if (this.#temporary === undefined) {
+      const temporary = { parent, name: temporaryName(this.#random) };
+      fs.link(this.#ino, parent, temporary.name);
+      this.#temporary = temporary;
+    }
+    fs.rename(this.#temporary.parent, this.#temporary.name, parent, name, 0);
+    this.#temporary = undefined;
+    return fs.getAttributes(this.#ino);
+  }
+
+  /** It is not to be after all. */
+  undo(fs: FileSystem): void {
+    if (this.#temporary !== undefined) fs.unlink(this.#temporary.parent, this.#temporary.name);
+    this.#temporary = undefined;
+  }
+}
+
+function inherit(fs: FileSystem, old: Attributes, ino: Ino): void {
+  fs.setAttributes(ino, { mode: old.mode & KEPT_BITS, uid: old.uid, gid: old.gid });
+  copyXattrs(fs, old.ino, ino);
+}
+
+/** All but those that are given for these very bytes. */
+export function copyXattrs(fs: FileSystem, from: Ino, to: Ino): void {
+  for (const name of fs.listXattrs(from)) {
+    const value = name.startsWith("security.") ? undefined : fs.getXattr(from, name);
+    if (value !== undefined) fs.setXattr(to, name, value, 0);
+  }
+}

@@ -1,0 +1,13 @@
+/** Names under which this door makes something that is not complete yet, for a moment. They are not listed. */
+import type { FileName } from "../base/ids.ts";
+import type { Random } from "../base/random.ts";
+
+const PREFIX = ".~syncline-dav-";
+
+export function temporaryName(random: Random): FileName {
+  return `${PREFIX}${Buffer.from(random.bytes(8)).toString("hex")}` as FileName;
+}
+
+export function isTemporary(name: FileName): boolean {
+  return name.startsWith(PREFIX);
+}

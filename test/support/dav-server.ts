@@ -1,0 +1,97 @@
+/** The WebDAV door over a filesystem in memory, behind a server of node:http on a port that the kernel chose. */
+import { createServer, request as send, type IncomingHttpHeaders, type Server } from "node:http";
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
+import { silentLog, type Log } from "../../src/base/log.ts";
+import { systemClock, type Clock } from "../../src/base/clock.ts";
+import { systemRandom } from "../../src/base/random.ts";
+import { createDavHandler, type DavHandlerOptions } from "../../src/webdav/handler.ts";
+import type { Lock, LockStore } from "../../src/webdav/locks.ts";
+import { VfsHarness } from "./vfs-harness.ts";
+
+export interface DavAnswer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: string;
+  readonly bytes: Buffer;
+}
+
+export class MemoryLockStore implements LockStore {
+  locks: readonly Lock[] = [];
+  load(): readonly Lock[] {
+    return structuredClone(this.locks);
+  }
+  save(locks: readonly Lock[]): void {
+    this.locks = structuredClone(locks);
+  }
+}
+
+export class DavServer implements AsyncDisposable {
+  readonly fs: VfsHarness;
+  readonly locks: MemoryLockStore;
+  readonly #server: Server;
+  readonly port: number;
+
+  private constructor(fs: VfsHarness, locks: MemoryLockStore, server: Server, port: number) {
+    this.fs = fs;
+    this.locks = locks;
+    this.#server = server;
+    this.port = port;
+  }
+
+  static async start(
+    options: Partial<DavHandlerOptions> = {},
+    parts: { fs?: VfsHarness; locks?: MemoryLockStore; clock?: Clock; log?: Log } = {},
+  ): Promise<DavServer> {
+    const clock = parts.clock ?? systemClock;
+    const fs = parts.fs ?? (await VfsHarness.create({}, clock));
+    const locks = parts.locks ?? new MemoryLockStore();
+    const handle = createDavHandler({
+      fs: fs.vfs,
+      clock,
+      random: systemRandom,
+      log: parts.log ?? silentLog,
+      readOnly: false,
+      locks,
+      syncToken: undefined,
+      caller: { uid: 7, gid: 8 },
+      ...options,
+    });
+    const server = createServer((request, response) => void handle(request, response));
+    server.on("checkContinue", (request, response) => void handle(request, response));
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    return new DavServer(fs, locks, server, (server.address() as AddressInfo).port);
+  }
+
+  get origin(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  /** One request on a connection of its own. `path` goes on the request line as it is. */
+  async send(
+    method: string,
+    path: string,
+    headers: Readonly<Record<string, string>> = {},
+    body: string | Uint8Array = "",
+  ): Promise<DavAnswer> {
+    const request = send({ host: "127.0.0.1", port: this.port, method, path, headers, agent: false });
+    request.end(body);
+    const [response] = await once(request, "response");
+    const pieces: Buffer[] = [];
+    for await (const piece of response) pieces.push(piece as Buffer);
+    const bytes = Buffer.concat(pieces);
+    return { status: response.statusCode, headers: response.headers, body: bytes.toString(), bytes };
+  }
+
+  /** The status alone. */
+  async status(...parts: Parameters<DavServer["send"]>): Promise<number> {
+    return (await this.send(...parts)).status;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.closeAllConnections();
+    this.#server.close();
+    await once(this.#server, "close");
+  }
+}

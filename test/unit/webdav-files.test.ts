@@ -1,0 +1,70 @@
+/** The WebDAV door: reading and writing files. */
+import { connect } from "node:net";
+import { once } from "node:events";
+import { describe, expect, test } from "vitest";
+import { DavServer } from "../support/dav-server.ts";
+
+describe("OPTIONS", () => {
+  test("the root and * say what is spoken here, with an empty body", async () => {
+    await using dav = await DavServer.start();
+    for (const path of ["/", "*"]) {
+      const { status, headers } = await dav.send("OPTIONS", path);
+      expect(status).toBe(200);
+      expect(headers).toMatchObject({ dav: "1, 2", "ms-author-via": "DAV", "content-length": "0" });
+      expect(headers.allow).toContain("PROPFIND");
+    }
+  });
+});
+
+describe("PUT and GET", () => {
+  test("what is put is there, with a strong tag that a GET has too", async () => {
+    await using dav = await DavServer.start();
+    const made = await dav.send("PUT", "/a%20b.txt", {}, "hello");
+    expect(made.status).toBe(201);
+    expect(made.headers.etag).toMatch(/^"[^"]+"$/);
+    const got = await dav.send("GET", "/a%20b.txt");
+    expect(got).toMatchObject({ status: 200, body: "hello" });
+    expect(got.headers).toMatchObject({
+      etag: made.headers.etag,
+      "content-length": "5",
+      "content-type": "text/plain; charset=utf-8",
+    });
+    expect(await dav.send("HEAD", "/a%20b.txt")).toMatchObject({ status: 200, body: "" });
+  });
+
+  test("a second PUT answers 204, and no two versions share a tag", async () => {
+    await using dav = await DavServer.start();
+    const tags = new Set<unknown>();
+    for (const [index, text] of ["one", "two", "one", "six"].entries()) {
+      const { status, headers } = await dav.send("PUT", "/f", { "x-oc-mtime": "1000000000" }, text);
+      expect(status).toBe(index === 0 ? 201 : 204);
+      expect(headers["x-oc-mtime"]).toBe("accepted");
+      tags.add(headers.etag);
+    }
+    expect(tags.size).toBe(4);
+    expect((await dav.send("GET", "/f")).headers["last-modified"]).toBe("Sun, 09 Sep 2001 01:46:40 GMT");
+  });
+
+  test("an upload that breaks off leaves the old content, and nothing else", async () => {
+    await using dav = await DavServer.start();
+    await dav.send("PUT", "/f", {}, "old");
+    const socket = connect(dav.port, "127.0.0.1");
+    await once(socket, "connect");
+    socket.write("PUT /f HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nnew but");
+    socket.end();
+    await once(socket.resume(), "close");
+    expect(await dav.send("GET", "/f")).toMatchObject({ body: "old" });
+    expect([...(await dav.fs.snapshot()).keys()].sort()).toEqual(["", "f"]);
+  });
+
+  test("a folder cannot be put, nor a file without its folder, nor a part of one", async () => {
+    await using dav = await DavServer.start();
+    await dav.fs.makeDirectory("d");
+    expect(await dav.status("PUT", "/d", {}, "x")).toBe(405);
+    expect(await dav.status("PUT", "/no/f", {}, "x")).toBe(409);
+    expect(await dav.status("PUT", "/f/", {}, "x")).toBe(409);
+    expect(await dav.status("PUT", "/f", { "content-range": "bytes 0-0/1" }, "x")).toBe(400);
+    expect(await dav.status("PUT", "/f", { "content-encoding": "gzip" }, "x")).toBe(415);
+    expect(await dav.status("GET", "/f")).toBe(404);
+  });
+});
