@@ -11,12 +11,17 @@ import type { Random } from "../base/random.ts";
 import type { Caller, FileSystem } from "../vfs/filesystem.ts";
 import { Access } from "./access.ts";
 import { answer, type Call, type Method } from "./call.ts";
+import { mkcol, remove } from "./collections.ts";
+import { copy } from "./copy.ts";
 import { get } from "./get.ts";
 import { parseTarget } from "./href.ts";
+import { lock, unlock } from "./lock-methods.ts";
 import { Locks, type LockStore } from "./locks.ts";
+import { move } from "./move.ts";
 import { OpenInodes } from "./open-inodes.ts";
 import { conditionsOf, submittedTokens } from "./preconditions.ts";
 import { propfind } from "./propfind.ts";
+import { proppatch } from "./proppatch.ts";
 import { put } from "./put.ts";
 import { Refusal, refusalOf } from "./refusal.ts";
 import { declaredBytes } from "./request-body.ts";
@@ -88,7 +93,16 @@ const READING: readonly [string, Method][] = [
   ["HEAD", get],
   ["PROPFIND", propfind],
 ];
-const CHANGING: readonly [string, Method][] = [["PUT", put]];
+const CHANGING: readonly [string, Method][] = [
+  ["PUT", put],
+  ["DELETE", remove],
+  ["MKCOL", mkcol],
+  ["COPY", copy],
+  ["MOVE", move],
+  ["PROPPATCH", proppatch],
+  ["LOCK", lock],
+  ["UNLOCK", unlock],
+];
 const METHODS: ReadonlyMap<string, Method> = new Map([...READING, ...CHANGING]);
 
 function allowed(isReadOnly: boolean): string {

@@ -21,3 +21,9 @@ export const DAV_LISTING_BATCH = 256;
 export const MAX_PROPERTIES_ASKED = 256;
 /** How long a long answer is made before others of the thread have their turn. */
 export const DAV_SLICE_MS = 4;
+/** A lock that nobody renews ends after so long, whatever its owner asked for. */
+export const MAX_LOCK_S = 3_600;
+/** Bytes of what a lock says about its owner. */
+export const MAX_LOCK_OWNER_BYTES = 1 * KiB;
+/** Bytes that a copy reads and writes in one step. */
+export const COPY_STEP_BYTES = 1 * MiB;

@@ -75,13 +75,21 @@ export class DavServer implements AsyncDisposable {
     headers: Readonly<Record<string, string>> = {},
     body: string | Uint8Array = "",
   ): Promise<DavAnswer> {
-    const request = send({ host: "127.0.0.1", port: this.port, method, path, headers, agent: false });
+    const length = body.length === 0 ? {} : { "content-length": String(Buffer.byteLength(body)) };
+    const all = { ...length, ...headers };
+    const request = send({ host: "127.0.0.1", port: this.port, method, path, headers: all, agent: false });
     request.end(body);
     const [response] = await once(request, "response");
     const pieces: Buffer[] = [];
     for await (const piece of response) pieces.push(piece as Buffer);
     const bytes = Buffer.concat(pieces);
     return { status: response.statusCode, headers: response.headers, body: bytes.toString(), bytes };
+  }
+
+  /** Makes a symlink, which no client can. */
+  async link(target: string, path: string): Promise<void> {
+    const [parent, name] = await this.fs.place(path);
+    await this.fs.run((vfs) => vfs.makeSymlink(parent, name, target, { uid: 0, gid: 0 }));
   }
 
   /** The status alone. */

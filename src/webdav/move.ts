@@ -1,0 +1,30 @@
+/** MOVE: one rename, however much is in a folder. */
+import { answer, type Call } from "./call.ts";
+import { checkedEnds, transferOf } from "./destination.ts";
+import { guardReadOnly } from "./guard.ts";
+import { isFolder, writable } from "./place.ts";
+import { Refusal } from "./refusal.ts";
+import { Takeover } from "./takeover.ts";
+
+export async function move(call: Call): Promise<void> {
+  guardReadOnly(call);
+  const transfer = transferOf(call);
+  const { depth = "infinity" } = call.request.headers;
+  const isDeep = /^infinity$/i.test(String(depth));
+  const takeover = new Takeover(call.random);
+  try {
+    const { source, target } = await call.access.change(undefined, (fs) => {
+      const ends = checkedEnds(call, fs, transfer, true);
+      if (!isDeep && isFolder(ends.source.attributes)) throw new Refusal(400, "A folder moves with all in it.");
+      takeover.run(fs, writable(ends.source), ends.source.attributes, ends.target);
+      return ends;
+    });
+    call.locks.removed(source.path);
+    call.locks.removed(target.path, true);
+    await takeover.clear(call);
+    answer(call, takeover.replaced ? 204 : 201);
+  } catch (error) {
+    await call.access.change(undefined, (fs) => takeover.undo(fs));
+    throw error;
+  }
+}

@@ -1,0 +1,113 @@
+/** The WebDAV door: locks. */
+import { describe, expect, test } from "vitest";
+import { ManualClock } from "../support/manual-clock.ts";
+import { DavServer, MemoryLockStore } from "../support/dav-server.ts";
+
+const EXCLUSIVE =
+  '<D:lockinfo xmlns:D="DAV:"><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype><D:owner>me &amp; you</D:owner></D:lockinfo>';
+const SHARED = EXCLUSIVE.replace("exclusive", "shared");
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+async function lock(dav: DavServer, path: string, headers: Record<string, string> = {}, body = EXCLUSIVE) {
+  const answer = await dav.send("LOCK", path, headers, body);
+  return { status: answer.status, body: answer.body, token: String(answer.headers["lock-token"]).slice(1, -1) };
+}
+
+describe("locks", () => {
+  test("a lock on nothing makes an empty file, and only its owner changes it", async () => {
+    await using dav = await DavServer.start();
+    const { status, token, body } = await lock(dav, "/f");
+    expect(status).toBe(201);
+    expect(body).toContain("<D:owner>me &amp; you</D:owner>");
+    expect(await dav.send("GET", "/f")).toMatchObject({ status: 200, body: "" });
+    for (const [method, headers] of [
+      ["PUT", {}],
+      ["DELETE", {}],
+      ["PROPPATCH", {}],
+      ["MOVE", { destination: "/g" }],
+    ] as const) {
+      const patch = '<propertyupdate xmlns="DAV:"><set><prop><x xmlns="y"/></prop></set></propertyupdate>';
+      const answer = await dav.send(method, "/f", headers, method === "PROPPATCH" ? patch : "x");
+      expect([method, answer.status]).toEqual([method, 423]);
+      expect(answer.body).toContain("<D:lock-token-submitted><D:href>/f</D:href></D:lock-token-submitted>");
+    }
+    expect(await dav.status("COPY", "/f", { destination: "/copy" })).toBe(201);
+    expect(await dav.status("COPY", "/copy", { destination: "/f" })).toBe(423);
+    expect(await dav.status("PUT", "/f", { if: "(<urn:uuid:other>)" }, "x")).toBe(412);
+    expect(await dav.status("PUT", "/f", { if: `(<${token}>)` }, "mine")).toBe(204);
+    expect(await dav.status("UNLOCK", "/f", { "lock-token": "<urn:uuid:other>" })).toBe(409);
+    expect(await dav.status("UNLOCK", "/f", {})).toBe(400);
+    expect(await dav.status("UNLOCK", "/f", { "lock-token": `<${token}>` })).toBe(204);
+    expect(await dav.status("PUT", "/f", {}, "free")).toBe(204);
+  });
+
+  test("a deep lock guards all below it, a flat one the folder's members", async () => {
+    await using dav = await DavServer.start();
+    for (const folder of ["deep", "deep/in", "flat", "flat/in"]) await dav.fs.makeDirectory(folder);
+    await dav.fs.make("flat/f", "x");
+    const deep = await lock(dav, "/deep/", { depth: "infinity" });
+    await lock(dav, "/flat/", { depth: "0" });
+    expect(await dav.status("PUT", "/deep/in/new", {}, "x")).toBe(423);
+    expect(await dav.status("PUT", "/deep/in/new", { if: `<${dav.origin}/deep/> (<${deep.token}>)` }, "x")).toBe(201);
+    expect(await dav.status("PUT", "/flat/new", {}, "x")).toBe(423);
+    expect(await dav.status("MKCOL", "/flat/new")).toBe(423);
+    expect(await dav.status("DELETE", "/flat/f")).toBe(423);
+    expect(await dav.status("PUT", "/flat/f", {}, "x")).toBe(204);
+    expect(await dav.status("PUT", "/flat/in/new", {}, "x")).toBe(201);
+    expect((await lock(dav, "/deep/in/")).status).toBe(423);
+  });
+
+  test("what is locked inside a folder holds the folder", async () => {
+    await using dav = await DavServer.start();
+    await dav.fs.makeDirectory("d");
+    const { token } = await lock(dav, "/d/f");
+    expect(await dav.status("DELETE", "/d/")).toBe(423);
+    expect(await dav.status("MOVE", "/d/", { destination: "/e" })).toBe(423);
+    expect((await lock(dav, "/d/", { depth: "infinity" })).status).toBe(423);
+    expect(await dav.status("DELETE", "/d/", { if: `<${dav.origin}/d/f> (<${token}>)` })).toBe(204);
+    expect((await lock(dav, "/d")).status).toBe(201);
+  });
+
+  test("shared locks stand beside each other, an exclusive one stands alone", async () => {
+    await using dav = await DavServer.start();
+    const one = await lock(dav, "/f", {}, SHARED);
+    expect((await lock(dav, "/f", {}, SHARED)).status).toBe(200);
+    expect((await lock(dav, "/f")).status).toBe(423);
+    expect(await dav.status("PUT", "/f", { if: `(<${one.token}>)` }, "x")).toBe(204);
+    const { body } = await dav.send("PROPFIND", "/f", { depth: "0" });
+    expect(body.match(/<D:activelock>/g)).toHaveLength(2);
+  });
+
+  test("a lock ends after its time, an hour at most, unless it is renewed", async () => {
+    const clock = new ManualClock();
+    await using dav = await DavServer.start({}, { clock });
+    const short = await lock(dav, "/short", { timeout: "Second-10" });
+    const long = await lock(dav, "/long", { timeout: "Infinite, Second-4100000000" });
+    expect(short.body).toContain("<D:timeout>Second-10</D:timeout>");
+    expect(long.body).toContain("<D:timeout>Second-3600</D:timeout>");
+    await clock.advance(8_000);
+    expect(await dav.status("LOCK", "/short", { if: `(<${short.token}>)`, timeout: "Second-10" })).toBe(200);
+    await clock.advance(8_000);
+    expect(await dav.status("PUT", "/short", {}, "x")).toBe(423);
+    await clock.advance(8_000);
+    expect(await dav.status("PUT", "/short", {}, "x")).toBe(204);
+    expect(await dav.status("LOCK", "/short", { if: `(<${short.token}>)` })).toBe(412);
+    await clock.advance(DAY_MS);
+    expect(await dav.status("PUT", "/long", {}, "x")).toBe(204);
+  });
+
+  test("locks survive a restart", async () => {
+    const locks = new MemoryLockStore();
+    await using dav = await DavServer.start({}, { locks });
+    const { token } = await lock(dav, "/f");
+    await using again = await DavServer.start({}, { locks, fs: dav.fs });
+    expect(await again.status("PUT", "/f", {}, "x")).toBe(423);
+    expect(await again.status("PUT", "/f", { if: `(<${token}>)` }, "x")).toBe(204);
+  });
+
+  test("a resource has 64 locks at most", async () => {
+    await using dav = await DavServer.start();
+    for (let count = 0; count < 64; count++) expect((await lock(dav, "/f", {}, SHARED)).status).toBeLessThan(300);
+    expect((await lock(dav, "/f", {}, SHARED)).status).toBe(507);
+  });
+});
