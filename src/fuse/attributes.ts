@@ -25,6 +25,12 @@ export function dropSetIds(fs: FileSystem, ino: Ino): void {
   if (kept !== mode) fs.setAttributes(ino, { mode: kept & PERMISSIONS });
 }
 
+/** Takes away what a program may do beyond its caller's rights, as a change of its contents does (fs/inode.c, file_remove_privs). */
+export function dropCapabilities(fs: FileSystem, ino: Ino): void {
+  if (fs.getXattr(ino, CAPABILITIES) !== undefined) fs.removeXattr(ino, CAPABILITIES);
+}
+
+const CAPABILITIES = "security.capability";
 const PERMISSIONS = 0o7777;
 const TYPE = 0o170000;
 const DIRECTORY = 0o040000;

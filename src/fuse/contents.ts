@@ -3,7 +3,7 @@ import { constants } from "node:fs";
 import { ERRNO } from "../base/errno.ts";
 import type { Ino } from "../base/ids.ts";
 import { FsError } from "../vfs/filesystem.ts";
-import { dropSetIds } from "./attributes.ts";
+import { dropCapabilities, dropSetIds } from "./attributes.ts";
 import { type Handler, type HandlerEntry, mutates, reads } from "./handler.ts";
 import type { Exchange } from "./exchange.ts";
 import { MAX_WRITE_BYTES, OPCODE, WRITE_CACHE, WRITE_KILL_SUIDGID } from "./protocol.ts";
@@ -20,7 +20,8 @@ const release: Handler = (fs, exchange, openFiles) => {
   exchange.done();
 };
 
-const read: Handler = (fs, exchange) => {
+const read: Handler = (fs, exchange, openFiles) => {
+  openFiles.passing.read(exchange.node);
   const length = Math.min(exchange.argument(1), MAX_WRITE_BYTES);
   exchange.data(fs.read(exchange.node, exchange.argument(0), length, exchange.space(length)));
 };
@@ -30,6 +31,8 @@ const write: Handler = (fs, exchange, openFiles) => {
   const asked = exchange.argument(0);
   const length = exchange.argument(1);
   if (exchange.argument(2) & WRITE_KILL_SUIDGID) dropSetIds(fs, ino);
+  // Where the page cache is in between, the kernel does.
+  if (openFiles.passing.has(ino)) dropCapabilities(fs, ino);
   // The kernel appends where it believes the end is; others may have moved it, and their bytes stay.
   const offset = isAppend(exchange) ? fs.getAttributes(ino).size : asked;
   fs.write(ino, offset, exchange.payload(exchange.argument(3), length));
@@ -63,7 +66,8 @@ const copyRange: Handler = (fs, exchange) => {
   exchange.count(copied);
 };
 
-const sync: Handler = (fs, exchange) => {
+const sync: Handler = (fs, exchange, openFiles) => {
+  if (exchange.opcode === OPCODE.FSYNC) openFiles.passing.synced(exchange.node);
   // A flush of the disk often takes less than handing it to another thread and back; nobody else may wait meanwhile.
   if (!exchange.isAlone || !fs.fsyncNow(exchange.node)) return fs.fsync(exchange.node);
   exchange.done();

@@ -22,7 +22,7 @@ import { agree } from "./negotiation.ts";
 import { Invalidator } from "./invalidation.ts";
 import { OpenFiles } from "./open-files.ts";
 import type { ChosenOptions } from "./options.ts";
-import { CELL, MAX_WRITE_BYTES, OPCODE } from "./protocol.ts";
+import { CELL, INIT2, MAX_WRITE_BYTES, OPCODE } from "./protocol.ts";
 import { XATTR_HANDLERS } from "./xattrs.ts";
 
 export interface DoorEvents {
@@ -75,6 +75,8 @@ export class Door {
     this.#invalidator = new Invalidator(this.#session, this.#openFiles, () => this.#listRoot(), options.log);
     fs.watchOrphans((ino) => {
       this.#orphans.add(ino);
+      if (this.#serving && this.#exchange.opcode === OPCODE.UNLINK)
+        this.#openFiles.passing.removed(ino, this.#exchange.node, this.#exchange.name());
       // An inode that a request takes the last name of is known to the kernel, which will say when it forgets it. Others
       // may never have been: the kernel is asked.
       this.#session.watch(ino, this.#serving ? 0 : 1);
@@ -185,12 +187,14 @@ export class Door {
   #init(): void {
     const exchange = this.#exchange;
     const minor = exchange.argument(1);
-    const agreed = agree({ major: exchange.argument(0), minor, flags: exchange.argument(3) }, this.#options);
+    const [flags, flags2] = [exchange.argument(3), exchange.argument(4)];
+    const agreed = agree({ major: exchange.argument(0), minor, flags, flags2 }, this.#options);
     if (typeof agreed === "string") {
       exchange.error(ERRNO.EPROTO);
       this.#announce = () => this.#events.ended(ERRNO.EPROTO, agreed);
     } else {
       exchange.init(agreed);
+      this.#openFiles.passing.allowed = (flags2 & INIT2.DIRECT_IO_ALLOW_MMAP) !== 0;
       this.#invalidator.minor = minor;
       this.#announce = () => this.#events.ready();
     }

@@ -16,8 +16,9 @@ const lookup: Handler = (fs, exchange) => {
 const create: Handler = (fs, exchange, openFiles) => {
   const { node, caller } = exchange;
   try {
-    const made = fs.makeNode(node, exchange.name(), S_IFREG | (exchange.argument(0) & PERMISSIONS), 0, caller);
-    exchange.created(made, openFiles.open(made.ino));
+    const name = exchange.name();
+    const made = fs.makeNode(node, name, S_IFREG | (exchange.argument(0) & PERMISSIONS), 0, caller);
+    exchange.created(made, openFiles.create(made.ino, node, name));
   } catch (error) {
     const exclusive = (exchange.argument(1) & constants.O_EXCL) !== 0;
     if (exclusive || !(error instanceof FsError) || error.errno !== ERRNO.EEXIST) throw error;

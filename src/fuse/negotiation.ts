@@ -1,10 +1,11 @@
 /** INIT: what is agreed with the kernel, once per mount (docs/fuse.md says why each). */
-import { INIT, MAX_WRITE_BYTES, PROTOCOL_MAJOR, PROTOCOL_MINOR } from "./protocol.ts";
+import { INIT, INIT2, MAX_WRITE_BYTES, PROTOCOL_MAJOR, PROTOCOL_MINOR } from "./protocol.ts";
 
 export interface KernelOffer {
   readonly major: number;
   readonly minor: number;
   readonly flags: number;
+  readonly flags2: number;
 }
 
 export interface Wishes {
@@ -23,8 +24,8 @@ export function agree(offer: KernelOffer, wishes: Wishes): number[] | string {
     Math.min(offer.minor, PROTOCOL_MINOR),
     wishes.readAheadBytes,
     offer.flags & wanted,
-    // HAS_RESEND (bit 39) is for a supervisor that keeps the device; without one a resent request cannot be told apart.
-    0,
+    // Not HAS_RESEND: it is for a supervisor that keeps the device; without one a resent request cannot be told apart.
+    offer.flags2 & INIT2.DIRECT_IO_ALLOW_MMAP,
     MAX_BACKGROUND,
     CONGESTION_THRESHOLD,
     MAX_WRITE_BYTES,

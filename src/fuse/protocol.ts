@@ -127,13 +127,13 @@ export const FATTR = {
 } as const;
 
 /** Bits of a reply to OPEN and CREATE. */
-export const FOPEN = { KEEP_CACHE: 1 << 1, NOFLUSH: 1 << 5 } as const;
+export const FOPEN = { DIRECT_IO: 1 << 0, KEEP_CACHE: 1 << 1, NOFLUSH: 1 << 5 } as const;
 
 /** Bits of fuse_write_in.write_flags. */
 export const WRITE_CACHE = 1 << 0;
 export const WRITE_KILL_SUIDGID = 1 << 2;
 
-/** Bits of INIT's flags, and of flags2 (bits 32 and up). */
+/** Bits of INIT's flags. */
 export const INIT = {
   ASYNC_READ: 1 << 0,
   BIG_WRITES: 1 << 5,
@@ -148,3 +148,6 @@ export const INIT = {
   HANDLE_KILLPRIV_V2: 1 << 28,
   INIT_EXT: 1 << 30,
 } as const;
+
+/** Bits of INIT's flags2: 32 and up of what the header of the kernel calls flags. */
+export const INIT2 = { DIRECT_IO_ALLOW_MMAP: 1 << 4 } as const;

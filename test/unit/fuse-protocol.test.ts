@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { ERRNO } from "../../src/base/errno.ts";
 import { SynclineError } from "../../src/base/errors.ts";
-import type { Ino } from "../../src/base/ids.ts";
+import type { FileName, Ino } from "../../src/base/ids.ts";
 import { errnoOf, untilAborted } from "../../src/fuse/failure.ts";
 import { parseMountTable } from "../../src/fuse/mount-table.ts";
 import { agree } from "../../src/fuse/negotiation.ts";
@@ -15,6 +15,7 @@ import {
   ENTRY,
   FOPEN,
   INIT,
+  INIT2,
   LAYOUT_VERSION,
   REPLY,
   ROW_CELLS,
@@ -61,13 +62,14 @@ describe("the cells that C++ and JavaScript share", () => {
 
 describe("negotiation", () => {
   const everything = 0x7fff_ffff;
+  const offer = { major: 7, minor: 45, flags: everything, flags2: everything };
   const wishes = { writebackCache: false, readAheadBytes: 1 << 20 };
   const flagsOf = (agreed: number[] | string) => (typeof agreed === "string" ? Number.NaN : (agreed[2] ?? 0));
 
   test("takes nothing that the kernel does not offer", () => {
-    const agreed = agree({ major: 7, minor: 36, flags: INIT.ASYNC_READ | INIT.WRITEBACK_CACHE }, wishes);
+    const agreed = agree({ major: 7, minor: 36, flags: INIT.ASYNC_READ | INIT.WRITEBACK_CACHE, flags2: 0 }, wishes);
     expect(flagsOf(agreed)).toBe(INIT.ASYNC_READ);
-    expect(agreed[0]).toBe(36);
+    expect([agreed[0], agreed[3]]).toEqual([36, 0]);
   });
 
   test("leaves locks, atomic truncation, ACLs and what no supervisor guards to the kernel", () => {
@@ -75,16 +77,16 @@ describe("negotiation", () => {
     const ATOMIC_O_TRUNC = 1 << 3;
     const FLOCK_LOCKS = 1 << 10;
     const POSIX_ACL = 1 << 20;
-    const agreed = agree({ major: 7, minor: 45, flags: everything }, wishes);
+    const agreed = agree(offer, wishes);
     expect(flagsOf(agreed) & (POSIX_LOCKS | ATOMIC_O_TRUNC | FLOCK_LOCKS | POSIX_ACL | INIT.WRITEBACK_CACHE)).toBe(0);
-    expect(agreed[3]).toBe(0);
-    const cached = agree({ major: 7, minor: 45, flags: everything }, { ...wishes, writebackCache: true });
+    expect(agreed[3]).toBe(INIT2.DIRECT_IO_ALLOW_MMAP);
+    const cached = agree(offer, { ...wishes, writebackCache: true });
     expect(flagsOf(cached) & INIT.WRITEBACK_CACHE).toBe(INIT.WRITEBACK_CACHE);
   });
 
   test("refuses kernels that are too old, with a reason", () => {
-    expect(agree({ major: 7, minor: 20, flags: everything }, wishes)).toMatch(/7\.20.*is the least/);
-    expect(agree({ major: 8, minor: 0, flags: everything }, wishes)).toMatch(/8\.0/);
+    expect(agree({ ...offer, minor: 20 }, wishes)).toMatch(/7\.20.*is the least/);
+    expect(agree({ ...offer, major: 8, minor: 0 }, wishes)).toMatch(/8\.0/);
   });
 });
 
@@ -123,6 +125,81 @@ describe("open files", () => {
     expect(files.distrust()).toEqual([]);
     expect(files.open(b) & FOPEN.KEEP_CACHE).toBe(0);
     expect(files.open(b) & FOPEN.KEEP_CACHE).not.toBe(0);
+  });
+
+  describe("that are made, synced and removed under one name", () => {
+    const [directory, other] = [1 as Ino, 2 as Ino];
+    const [name, another] = ["journal" as FileName, "text" as FileName];
+    let lastIno = 100;
+
+    /** Whether a file that is made under the name now is opened past the page cache. */
+    function make(files: OpenFiles, at: Ino = directory, as = name): { ino: Ino; isDirect: boolean } {
+      const ino = ++lastIno as Ino;
+      return { ino, isDirect: (files.create(ino, at, as) & FOPEN.DIRECT_IO) !== 0 };
+    }
+    function end(files: OpenFiles, ino: Ino, as = name): void {
+      files.release(ino);
+      files.passing.removed(ino, directory, as);
+    }
+    /** Whether each of them was opened past the page cache. */
+    function pass(files: OpenFiles, times: number, as = name, syncs = 2): boolean[] {
+      return Array.from({ length: times }, () => {
+        const { ino, isDirect } = make(files, directory, as);
+        for (let done = 0; done < syncs; done++) files.passing.synced(ino);
+        end(files, ino, as);
+        return isDirect;
+      });
+    }
+    function openFiles(allowed = true): OpenFiles {
+      const files = new OpenFiles();
+      files.passing.allowed = allowed;
+      return files;
+    }
+
+    test("pass the page cache after some, where the kernel can map such files", () => {
+      const files = openFiles();
+      expect(pass(files, 5)).toEqual([false, false, false, true, true]);
+      expect([make(files, other).isDirect, make(files, directory, another).isDirect]).toEqual([false, false]);
+      expect(pass(openFiles(false), 5)).not.toContain(true);
+    });
+
+    test("keep it when nobody synced them, and when they were synced often", () => {
+      expect(pass(openFiles(), 10, name, 0)).not.toContain(true);
+      expect(pass(openFiles(), 10, name, 4)).not.toContain(true);
+    });
+
+    test("pass it for all who open one at the same time; later ones do not", () => {
+      const files = openFiles();
+      pass(files, 3);
+      const { ino, isDirect } = make(files);
+      expect([isDirect, (files.open(ino) & FOPEN.DIRECT_IO) !== 0]).toEqual([true, true]);
+      files.release(ino);
+      expect(files.open(ino) & FOPEN.DIRECT_IO).not.toBe(0);
+      files.release(ino);
+      files.passing.synced(ino);
+      end(files, ino);
+      expect(files.open(ino) & FOPEN.DIRECT_IO).toBe(0);
+      expect(pass(files, 10)).not.toContain(true);
+    });
+
+    test("do so no more when one was read much", () => {
+      const files = openFiles();
+      pass(files, 3);
+      const { ino } = make(files);
+      for (let reads = 0; reads < 100; reads++) files.passing.read(ino);
+      files.passing.synced(ino);
+      end(files, ino);
+      expect(pass(files, 10)).not.toContain(true);
+    });
+
+    test("are remembered by the latest names only", () => {
+      const files = openFiles();
+      const names = Array.from({ length: 1_000 }, (_, n) => `journal-${n}` as FileName);
+      for (const as of names) pass(files, 3, as);
+      const direct = names.filter((as) => make(files, directory, as).isDirect);
+      expect(direct.length).toBeLessThan(100);
+      expect(direct.at(-1)).toBe(names.at(-1));
+    });
   });
 });
 
