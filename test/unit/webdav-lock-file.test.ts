@@ -1,0 +1,44 @@
+/** Locks of WebDAV clients in a file of the agent's state. */
+import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { fileLockStore } from "../../src/agent/webdav-locks.ts";
+import type { FileName } from "../../src/base/ids.ts";
+import type { Lock } from "../../src/webdav/locks.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
+
+const LOCK: Lock = {
+  token: "urn:uuid:1",
+  path: ["caf\xc3\xa9" as FileName, "\xff" as FileName],
+  isDeep: true,
+  isExclusive: false,
+  owner: "<D:owner>me</D:owner>",
+  timeoutS: 60,
+  expiresMs: 1_700_000_000_000,
+};
+
+describe("the lock file", () => {
+  test("what was saved is loaded again, names that are not UTF-8 included, and only its owner may read it", async () => {
+    const path = join(await temporaryFolder(), "webdav-locks.json");
+    expect(fileLockStore(path).load()).toEqual([]);
+    fileLockStore(path).save([LOCK]);
+    expect(fileLockStore(path).load()).toEqual([LOCK]);
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+  });
+
+  test("one that is not what was written counts as none", async () => {
+    const path = join(await temporaryFolder(), "webdav-locks.json");
+    fileLockStore(path).save([LOCK]);
+    const text = readFileSync(path, "utf8");
+    for (const damaged of [
+      text.slice(0, -3),
+      "",
+      "null",
+      text.replace('"version":1', '"version":2'),
+      text.replace("60", '"x"'),
+    ]) {
+      writeFileSync(path, damaged);
+      expect(fileLockStore(path).load()).toEqual([]);
+    }
+  });
+});
