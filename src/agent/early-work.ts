@@ -16,6 +16,7 @@ import type { EarlyCuts } from "../content/early-cuts.ts";
 import type { ContentSource } from "../content/source.ts";
 import type { Beginning } from "../overlay/beginnings.ts";
 import type { ReadLive } from "../overlay/data-reader.ts";
+import type { DirtyReason } from "../vfs/dirty-signal.ts";
 import type { BegunFile } from "../vfs/objects.ts";
 import type { RunLow } from "./background.ts";
 
@@ -62,6 +63,13 @@ export class EarlyWork implements Disposable {
     else if (job !== undefined && this.#goesOn(job, told)) job.told = told;
     else this.#begin(key, told);
     this.#working ??= this.#work();
+  }
+
+  /** Why to flush: a file that is written again may wait only while it is cut, else a flush gains by beginning early. */
+  reason(told: DirtyReason): DirtyReason {
+    if (told !== "rewrite") return told;
+    for (const { cutter } of this.#jobs.values()) if (cutter !== undefined) return "rewrite";
+    return "write";
   }
 
   /** Resolves when all that was told is cut. */

@@ -1,12 +1,12 @@
 /**
  * When an agent flushes (design.md §3): at once after an fsync or a close that wrote, but four times a second at most and
  * ever more rarely, down to once in 5 s, while writing goes on and on; otherwise 1 s after the last write, 5 s after the
- * first at the latest. One flush runs at a time; what arrives meanwhile is taken by the next.
+ * first at the latest. Where nothing waits but a large file that is still being written again: 5 s after the last write, 60 s
+ * after the first. One flush runs at a time; what arrives meanwhile is taken by the next.
  */
 import type { Clock } from "../base/clock.ts";
-import { FLUSH_IDLE_MS, FLUSH_LATEST_MS, FLUSHES_PER_SECOND } from "../base/limits.ts";
-
-export type DirtyReason = "write" | "close" | "fsync" | "urgent";
+import { FLUSH_IDLE_MS, FLUSH_LATEST_MS, FLUSH_REWRITTEN_LATEST_MS, FLUSHES_PER_SECOND } from "../base/limits.ts";
+import type { DirtyReason } from "../vfs/dirty-signal.ts";
 
 /** What one flush came to: `again` asks for another one after `afterMs` (offline, or attempts used up). */
 export interface FlushEnd {
@@ -33,9 +33,10 @@ export class FlushSchedule implements Disposable {
   /** What those wait for who asked for a flush that has not begun. */
   #next: Promise<void> | undefined;
   #firstDirtyMs: number | undefined;
+  /** When something was dirty first that is not a file being written again. */
+  #firstOtherMs: number | undefined;
   #lastStartMs = -Infinity;
   #spacingMs = SHORTEST_MS;
-  #dirtyWhileRunning = false;
   /** How much the spacing is to grow after the flush that runs: 1 until something shows that writing goes on and on. */
   #widening = 1;
   #disposed = false;
@@ -50,13 +51,13 @@ export class FlushSchedule implements Disposable {
   note(reason: DirtyReason): void {
     const now = this.#clock.monotonicMs();
     this.#firstDirtyMs ??= now;
-    if (this.#running !== undefined) {
-      this.#dirtyWhileRunning = true;
-      if (now - this.#lastStartMs <= STORM_GAP_MS) {
-        this.#widening = Math.max(this.#widening, reason === "fsync" ? FSYNC_WIDENING : WIDENING);
-      }
+    if (this.#running !== undefined && now - this.#lastStartMs <= STORM_GAP_MS) {
+      this.#widening = Math.max(this.#widening, reason === "fsync" ? FSYNC_WIDENING : WIDENING);
     }
-    if (reason === "write") this.#idleDueMs = Math.min(now + FLUSH_IDLE_MS, this.#firstDirtyMs + FLUSH_LATEST_MS);
+    if (reason === "rewrite") this.#firstOtherMs = undefined;
+    else this.#firstOtherMs ??= now;
+    if (reason === "write") this.#idleDueMs = Math.min(now + FLUSH_IDLE_MS, this.#latestMs());
+    else if (reason === "rewrite") this.#idleDueMs = Math.min(now + FLUSH_LATEST_MS, this.#latestMs());
     else this.#firm(reason === "urgent" ? now : Math.max(now, this.#lastStartMs + this.#spacingMs));
     this.#arm();
   }
@@ -82,6 +83,12 @@ export class FlushSchedule implements Disposable {
     await running;
   }
 
+  /** Until when writes may wait that nobody waits for. */
+  #latestMs(): number {
+    const rewritten = (this.#firstDirtyMs ?? Infinity) + FLUSH_REWRITTEN_LATEST_MS;
+    return Math.min(rewritten, (this.#firstOtherMs ?? Infinity) + FLUSH_LATEST_MS);
+  }
+
   #firm(dueMs: number): void {
     this.#firmDueMs = Math.min(this.#firmDueMs, dueMs);
   }
@@ -99,7 +106,7 @@ export class FlushSchedule implements Disposable {
     this.#idleDueMs = Infinity;
     this.#firmDueMs = Infinity;
     this.#firstDirtyMs = undefined;
-    this.#dirtyWhileRunning = false;
+    this.#firstOtherMs = undefined;
     this.#widening = 1;
     this.#lastStartMs = this.#clock.monotonicMs();
     this.#running = this.#flush().then((end) => this.#ended(end));
@@ -111,9 +118,7 @@ export class FlushSchedule implements Disposable {
     const now = this.#clock.monotonicMs();
     // Writing that goes on and on widens the spacing; a pause brings it back.
     this.#spacingMs = this.#widening > 1 ? Math.min(this.#spacingMs * this.#widening, FLUSH_LATEST_MS) : SHORTEST_MS;
-    // What was noted while it ran may be in no epoch yet: another round takes it, empty rounds cost nothing.
     if (end.again) this.#firmDueMs = now + end.afterMs;
-    else if (this.#dirtyWhileRunning) this.#firm(Math.max(now, this.#lastStartMs + this.#spacingMs));
     this.#arm();
     return end;
   }

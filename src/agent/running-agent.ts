@@ -64,7 +64,7 @@ export class RunningAgent implements Agent {
     this.#writer = writer;
     this.#idleRelease = new IdleRelease(options.clock);
     this.#thread = new FilesystemThread(options.log, options.access, {
-      dirty: (reason) => this.#schedule.note(reason),
+      dirty: (reason) => this.#schedule.note(this.#early?.reason(reason) ?? reason),
       begun: (file) => this.#early?.note(file),
       unmounted: () => void this.#finish(this.#unmountEndMs ?? this.#now() + DRAIN_MS),
       flush: () => this.flush(),

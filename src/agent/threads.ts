@@ -6,9 +6,9 @@ import type { MasterAccess } from "../net/access.ts";
 import type { Beginning } from "../overlay/beginnings.ts";
 import type { BaseRoot } from "../overlay/journal-record.ts";
 import type { Pending } from "../overlay/overlay.ts";
+import type { DirtyReason } from "../vfs/dirty-signal.ts";
 import type { BegunFile } from "../vfs/objects.ts";
 import type { DoorReport, DoorSetup } from "./doors.ts";
-import type { DirtyReason } from "./flush-schedule.ts";
 import type { FlushReport } from "./reports.ts";
 
 /** What the worker needs to begin. */

@@ -92,6 +92,8 @@ export const PUBLISH_CHUNK_CACHE_BYTES = 16 * MiB;
 export const FLUSH_IDLE_MS = 1_000;
 /** … and this long after the first unflushed write at the latest. */
 export const FLUSH_LATEST_MS = 5_000;
+/** … or this long where only a large file waits that is being written again: a GiB needs it at 18 MB/s. */
+export const FLUSH_REWRITTEN_LATEST_MS = 60_000;
 /** At most this many flushes a second that fsync or close start. */
 export const FLUSHES_PER_SECOND = 4;
 /** How often the root of a `file://` bucket is polled. */
@@ -246,9 +248,9 @@ export const WATCH_COMMENT_MS = 15_000;
 
 // Cutting files that are written again while they are (overlay/beginnings.ts, agent/early-work.ts)
 /** Longer files are cut before they are complete: what others cost after the close is little. */
-export const EARLY_LEAST_BYTES = 64 * MiB;
+export const EARLY_LEAST_BYTES = 16 * MiB;
 /** The publishing thread is told each time that another one in so many parts of that is written. */
-export const EARLY_STEPS = 8;
+export const EARLY_STEPS = 2;
 /** Data files of which is known how far they were written in order. */
 export const BEGINNINGS_KEPT = 64;
 /** Files that are cut early at the same time: 3 MiB of memory each. */
@@ -257,10 +259,9 @@ export const EARLY_FILES = 4;
 export const EARLY_PIECES = 65_536;
 /** After so many bytes more than half of them must be in chunks that the old file has; else it is not worth it. */
 export const EARLY_TRIAL_BYTES = 16 * MiB;
-/** What is added to the publishing thread's niceness while it cuts. */
-export const BACKGROUND_NICENESS = 10;
-/** How long the publishing thread cuts before others have their turn. */
+/** How long the publishing thread cuts before others have their turn, and what is added to its niceness meanwhile. */
 export const EARLY_SLICE_MS = 4;
+export const BACKGROUND_NICENESS = 10;
 
 // The store of a master (master/store)
 /** Blocks that one flush makes durable, unless a single call brings more. */

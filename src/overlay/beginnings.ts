@@ -31,6 +31,7 @@ export class Beginnings {
   readonly #kept = new Map<string, Kept>();
   #generations = 0;
   #due: Kept | undefined;
+  #growing: Kept | undefined;
 
   /** `leastBytes`: beginnings that are no longer are not worth telling. */
   constructor(leastBytes = EARLY_LEAST_BYTES) {
@@ -49,9 +50,15 @@ export class Beginnings {
   /** Bytes [from, to) of the data file were written. */
   wrote(name: string, ino: Ino, epoch: number, from: number, to: number): void {
     const kept = this.#kept.get(name) ?? (from === 0 ? this.#keep(name, ino, epoch) : undefined);
+    this.#growing = kept?.end === from ? kept : undefined;
     if (kept?.end !== from) return;
     kept.end = to;
     if (to > this.#leastBytes && to - kept.told >= this.#stepBytes) this.#due = kept;
+  }
+
+  /** The generation of the data file of its own that was written to last, if that went on in order. */
+  get growing(): number | undefined {
+    return this.#growing?.generation;
   }
 
   /** What has grown so much since it was told last that it should be told again. */

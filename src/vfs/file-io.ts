@@ -21,6 +21,8 @@ export class FileIo {
   readonly #objects: Objects;
   readonly #ahead = new ReadAhead();
   #copyBuffer: Uint8Array | undefined;
+  /** The generation of a large file that is written again, while the disk has room for as much as was written. */
+  #rewritten: number | undefined;
 
   constructor(objects: Objects) {
     this.#objects = objects;
@@ -56,7 +58,8 @@ export class FileIo {
         : { kind: "data", ino, offset, length: bytes.length, timeNs },
     );
     const dirty = overlay.state.object(ino);
-    this.#objects.execute(records, { between: () => this.#writeData(ino, dirty, offset, bytes, carried) });
+    const between = () => this.#writeData(ino, dirty, offset, bytes, carried);
+    this.#objects.execute(records, { between, reason: () => (this.#isRewriting() ? "rewrite" : "write") });
     const begun = overlay.data.beginnings.takeDue();
     if (begun !== undefined) this.#tell(begun);
   }
@@ -128,7 +131,16 @@ export class FileIo {
   #tell(beginning: Beginning): void {
     const object = this.#objects.overlay.state.object(beginning.ino);
     if (object?.content.kind !== "list") return;
+    // What waits to be published takes space: a full disk is worse than half a file.
+    const { freeBlocks, blockSize } = this.#objects.overlay.space();
+    this.#rewritten = beginning.end < freeBlocks * blockSize ? beginning.generation : undefined;
     this.#objects.onBegun({ ...beginning, base: object.content.cid, baseSize: object.contentSize });
+  }
+
+  /** Whether a file that is written again went on in order, and is all that the live epoch changed. */
+  #isRewriting(): boolean {
+    const { state, data } = this.#objects.overlay;
+    return this.#rewritten !== undefined && state.live === 1 && data.beginnings.growing === this.#rewritten;
   }
 
   /** Bytes of the live epoch's own file are changed last: only new ones can find the disk full. */

@@ -16,7 +16,7 @@ import type { DirtyObject } from "../overlay/dirty-object.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import { CleanInodes } from "./clean-inodes.ts";
 import type { CleanObject } from "./clean-inodes.ts";
-import { DirtySignal } from "./dirty-signal.ts";
+import { DirtySignal, type DirtyReason } from "./dirty-signal.ts";
 import type { Attributes } from "./filesystem.ts";
 import type { Loader } from "./loader.ts";
 import { refuse } from "./refusal.ts";
@@ -146,9 +146,12 @@ export class Objects {
 
   /**
    * Executes records. Refuses ENOSPC, and has changed nothing then. `urgent` records free space: they may use the last
-   * reserve. `between` comes after the reservation of space and before the change.
+   * reserve. `between` comes after the reservation of space and before the change; `reason` after both, to be told to the agent.
    */
-  execute(records: readonly JournalRecord[], options: { urgent?: boolean; between?: () => void } = {}): void {
+  execute(
+    records: readonly JournalRecord[],
+    options: { urgent?: boolean; between?: () => void; reason?: () => DirtyReason } = {},
+  ): void {
     try {
       this.overlay.execute(records, options);
     } catch (error) {
@@ -166,7 +169,7 @@ export class Objects {
         if (parent !== undefined) this.clean.forgetName(parent, name);
       }
     }
-    this.dirty.tell(this.overlay.isFull ? "urgent" : "write");
+    this.dirty.tell(this.overlay.isFull ? "urgent" : (options.reason?.() ?? "write"));
   }
 
   xattrs(ino: Ino): Xattrs {

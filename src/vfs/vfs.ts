@@ -220,6 +220,8 @@ export class Vfs implements FileSystem {
    */
   seal(): ChangeSet | undefined {
     this.#objects.dirty.reset();
+    // An epoch that is on its way already has nothing of what was closed since.
+    if (this.#overlay.state.inFlight === undefined) this.#objects.dirty.sealed();
     return this.#overlay.seal();
   }
 
@@ -237,7 +239,7 @@ export class Vfs implements FileSystem {
     this.#rebased(result.base, [...recounted, ...inodes], names);
     // What changed while the epoch was on its way may have been told before that flush began.
     this.#objects.dirty.reset();
-    if (this.#overlay.state.changed) this.#objects.dirty.tell(this.#overlay.isFull ? "urgent" : "write");
+    if (this.#overlay.state.changed) this.#objects.dirty.tellAgain(this.#overlay.isFull);
   }
 
   /** Others published. */

@@ -11,6 +11,8 @@ import { DataFiles } from "../../src/overlay/data-files.ts";
 import { BlockMap } from "../support/block-map.ts";
 import { noise } from "../support/bytes.ts";
 import { ManualClock } from "../support/manual-clock.ts";
+import { VfsHarness } from "../support/vfs-harness.ts";
+import type { DirtyReason } from "../../src/vfs/dirty-signal.ts";
 import { SimulatedDisk } from "../../src/simulate/simulated-disk.ts";
 
 const KiB = 1024;
@@ -88,19 +90,94 @@ describe("the first bytes of a data file", () => {
   });
 });
 
+describe("a large file that is written again", () => {
+  /** A filesystem with a published file, of which writing again is told from 70 KiB on; and what the agent is told. */
+  async function setUp() {
+    const clock = new ManualClock();
+    const fs = await VfsHarness.create({ earlyBytes: 70 * KiB }, clock);
+    const ino = await fs.make("large");
+    await fs.write(ino, 0, noise(2 * MiB));
+    await fs.publish();
+    // Its data file is removed by then.
+    await clock.advance(5_000);
+    const reasons: DirtyReason[] = [];
+    fs.vfs.onDirty((reason) => reasons.push(reason));
+    /** Writes a piece of 20 KiB, once the agent would be told of it; what it is told. */
+    const write = async (to: Ino, piece: number): Promise<DirtyReason[]> => {
+      await clock.advance(100);
+      reasons.length = 0;
+      await fs.write(to, piece * 20 * KiB, noise(20 * KiB, piece));
+      return [...reasons];
+    };
+    const writeBeginning = async (to: Ino): Promise<DirtyReason[]> => {
+      const told: DirtyReason[] = [];
+      for (let piece = 0; piece < 5; piece++) told.push(...(await write(to, piece)));
+      return told;
+    };
+    return { fs, ino, reasons, write, writeBeginning };
+  }
+
+  test("is told apart from other changes, until something else is changed", async () => {
+    const { fs, ino, reasons, write, writeBeginning } = await setUp();
+    expect((await writeBeginning(ino)).slice(-2)).toEqual(["write", "rewrite"]);
+    expect(await write(ino, 5)).toEqual(["rewrite"]);
+    // The next piece is told at once: others must not wait because the last was told a moment ago.
+    reasons.length = 0;
+    await fs.make("other", "x");
+    expect(reasons).toEqual(["write"]);
+    expect(await write(ino, 6)).toEqual(["write"]);
+    await fs.publish();
+    expect(await write(ino, 7)).toEqual(["write"]);
+  });
+
+  test("is a change like others once it is written elsewhere than where it goes on, and where it is new", async () => {
+    const { fs, ino, write, writeBeginning } = await setUp();
+    expect((await writeBeginning(ino)).at(-1)).toBe("rewrite");
+    expect(await write(ino, 9)).toEqual(["write"]);
+    expect(await write(ino, 2)).toEqual(["write"]);
+    await fs.publish();
+    const fresh = await fs.make("fresh");
+    await fs.publish();
+    expect(new Set(await writeBeginning(fresh))).toEqual(new Set(["write"]));
+  });
+
+  test("is a change like others once the disk has no room for as much again", async () => {
+    const { fs, ino, write, writeBeginning } = await setUp();
+    fs.disk.capacity = fs.disk.used + 600 * KiB;
+    const told = await writeBeginning(ino);
+    for (let piece = 5; piece < 18; piece++) told.push(...(await write(ino, piece)));
+    expect([told[4], told.at(-1)]).toEqual(["rewrite", "write"]);
+  });
+});
+
+test("what was closed while an older epoch was tried again is asked for when that is published", async () => {
+  const fs = await VfsHarness.create();
+  await fs.make("first", "1");
+  const result = await fs.build();
+  const reasons: DirtyReason[] = [];
+  fs.vfs.onDirty((reason) => reasons.push(reason));
+  fs.vfs.closed(await fs.make("second", "2"));
+  fs.vfs.seal();
+  reasons.length = 0;
+  if (result === undefined) throw new Error("nothing was sealed");
+  fs.finish(result);
+  expect(reasons).toEqual(["close"]);
+});
+
 describe("early work", () => {
-  test("ends when little of the old file comes again", async () => {
+  /** A file that has little of the old one, and what is read of it. */
+  async function setUpFresh() {
     const config = createContentConfig();
     const blocks = new BlockMap();
     const base = await writeBytes(blocks, config, noise(2 * MiB, 1));
     if (base.kind !== "list") throw new Error("the file is too small");
     const fresh = noise(1 * MiB, 2);
-    let read = 0;
+    const done = { read: 0 };
     const work = new EarlyWork({
       source: new ChunkCache(blocks, { capacityBytes: 1 * MiB }),
       config,
       read: (_ino, _epoch, offset, target) => {
-        read += target.length;
+        done.read += target.length;
         target.set(fresh);
         target[0] = offset / MiB;
         return target.length;
@@ -111,9 +188,23 @@ describe("early work", () => {
       log: silentLog,
     });
     const told = { ino: INO, epoch: EPOCH, generation: 1, base: base.cid, baseSize: 60 * MiB };
+    return { work, told, done };
+  }
+
+  test("ends when little of the old file comes again", async () => {
+    const { work, told, done } = await setUpFresh();
     work.note({ ...told, end: 60 * MiB });
     await work.idle();
-    expect(read).toBeGreaterThan(15 * MiB);
-    expect(read).toBeLessThan(20 * MiB);
+    expect(done.read).toBeGreaterThan(15 * MiB);
+    expect(done.read).toBeLessThan(20 * MiB);
+  });
+
+  test("lets a flush wait for a file that is written again only while it cuts it", async () => {
+    const { work, told } = await setUpFresh();
+    expect(work.reason("rewrite")).toBe("write");
+    work.note({ ...told, end: 60 * MiB });
+    expect([work.reason("rewrite"), work.reason("fsync")]).toEqual(["rewrite", "fsync"]);
+    await work.idle();
+    expect(work.reason("rewrite")).toBe("write");
   });
 });

@@ -39,6 +39,62 @@ test("writes that never pause are flushed after five seconds", async () => {
   expect(starts[0]).toBe(5_000);
 });
 
+test("a large file that is written again is not published before its end, as long as nothing else waits", async () => {
+  const { clock, starts, schedule } = setUp();
+  schedule.note("write");
+  for (let at = 0; at < 20_000; at += 500) {
+    await clock.advance(500);
+    schedule.note("rewrite");
+  }
+  expect(starts).toEqual([]);
+  schedule.note("close");
+  await clock.advance(0);
+  expect(starts).toEqual([20_000]);
+});
+
+test("a large file that is written again is published five seconds after the last of it, or after an fsync", async () => {
+  const { clock, starts, schedule } = setUp();
+  schedule.note("rewrite");
+  await clock.advance(4_000);
+  schedule.note("rewrite");
+  await clock.advance(6_000);
+  schedule.note("rewrite");
+  schedule.note("fsync");
+  await clock.advance(0);
+  expect(starts).toEqual([9_000, 10_000]);
+});
+
+test("a program that writes a large file again and again is published once a minute", async () => {
+  const { clock, starts, schedule } = setUp();
+  for (let at = 0; at < 130_000; at += 500) {
+    schedule.note(at % 20_000 < 3_000 ? "write" : "rewrite");
+    await clock.advance(500);
+  }
+  expect(starts).toEqual([60_000, 120_000]);
+});
+
+test("what is changed beside a large file that is written again waits for five seconds, as ever", async () => {
+  const { clock, starts, schedule } = setUp();
+  for (let at = 0; at < 20_000; at += 500) {
+    schedule.note(at < 10_000 ? "rewrite" : "write");
+    await clock.advance(500);
+  }
+  expect(starts[0]).toBe(15_000);
+});
+
+test("writes that nobody closes are published no sooner for having come during a flush", async () => {
+  const { clock, starts, schedule } = setUp(async () => {
+    await clock.sleep(100);
+    return DONE;
+  });
+  schedule.note("close");
+  for (let at = 0; at < 12_000; at += 50) {
+    await clock.advance(50);
+    schedule.note("write");
+  }
+  expect(starts).toEqual([0, 5_050, 10_050]);
+});
+
 test("a write does not put off the flush that an fsync waits for", async () => {
   const { clock, starts, schedule } = setUp();
   schedule.note("fsync");

@@ -458,7 +458,7 @@ describe("publishing", () => {
     await fs.vfs.fsync(inos[0] ?? ROOT_INO);
     expect(reasons.slice(3)).toEqual(["write", "close"]);
     if (result !== undefined) fs.vfs.published(result);
-    expect(reasons.slice(5)).toEqual(["write"]);
+    expect(reasons.slice(5)).toEqual(["close"]);
   });
 
   test("a result that does not fit the sealed epoch changes nothing", async () => {
