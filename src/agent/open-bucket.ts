@@ -50,7 +50,7 @@ export async function openBucket(options: OpenBucketOptions): Promise<OpenedBuck
     patienceMs,
     forget: () => opened.forgetPlacement?.(),
   });
-  const cache = options.cache === undefined ? undefined : new DiskBlockCache({ ...options.cache, log });
+  const cache = options.cache === undefined ? undefined : new DiskBlockCache({ ...options.cache, log, clock });
   const blocks = cache === undefined ? verified : new CachedReader(cache, verified);
   const { genesis } = options;
   const kept = genesis === undefined ? opened : withKnownGenesis(opened, genesis);

@@ -5,6 +5,7 @@
  * full, its folder may be deleted at any time, and no failure of it reaches who reads. Two threads use two of these over
  * one folder: each appends to segments of its own.
  */
+import type { Clock } from "../base/clock.ts";
 import type { Cid } from "../base/ids.ts";
 import { CACHE_BACKLOG_BYTES, CACHE_SEGMENT_BYTES, COALESCE_GAP_BYTES, MAX_RANGED_READ_BYTES } from "../base/limits.ts";
 import { describeError } from "../base/log.ts";
@@ -23,6 +24,8 @@ export interface DiskBlockCacheOptions {
   /** The most that the segments may take. */
   readonly bytes: number;
   readonly log: Log;
+  /** Absent: each batch of blocks is written at once, and not with those that come right after it. */
+  readonly clock?: Pick<Clock, "sleep">;
   /** Another disk than the folder: for simulations. */
   readonly storage?: CacheStorage;
   /** Another check of blocks than the real one: for simulations that have to notice. */
@@ -35,10 +38,13 @@ export class DiskBlockCache implements BlockCache {
   readonly #log: Log;
   readonly #disk: CacheStorage;
   readonly #isIntact: typeof isIntact;
+  readonly #clock: Pick<Clock, "sleep"> | undefined;
   #index: CacheIndex | undefined;
   /** The segment that this cache appends to. */
   #tail: Tail | undefined;
   #storing: Promise<void> = Promise.resolve();
+  /** What is written next: others may join it until then. */
+  #next: Batch | undefined;
   #backlogBytes = 0;
   readonly #used = new Set<number>();
   #readsSinceUse = 0;
@@ -52,6 +58,7 @@ export class DiskBlockCache implements BlockCache {
     this.#log = options.log;
     this.#disk = options.storage ?? new CacheFolder(options.dir);
     this.#isIntact = options.isIntact ?? isIntact;
+    this.#clock = options.clock;
     this.#attempt(() => this.#ready());
   }
 
@@ -72,25 +79,29 @@ export class DiskBlockCache implements BlockCache {
     const bytes = totalBytes(blocks);
     if (this.#closed || this.#backlogBytes + bytes > Math.min(CACHE_BACKLOG_BYTES, this.#limit)) return;
     this.#backlogBytes += bytes;
-    this.#storing = this.#storeAfter(this.#storing, blocks, bytes);
+    const batch = this.#batch();
+    for (const block of blocks) batch.blocks.set(block.cid, block);
+    batch.bytes += bytes;
+    if (batch.bytes >= GATHERED_BYTES) batch.full.abort();
   }
 
   /** Gives up what no longer fits, when others need the disk's space. Best effort, in its own time. */
   trim(): void {
-    this.#storing = this.#storeAfter(this.#storing, [], 0);
+    if (!this.#closed) this.#batch().full.abort();
   }
 
   /** Resolves when everything that `keep` took so far is written or given up. */
   settled(): Promise<void> {
+    this.#next?.full.abort();
     return this.#storing;
   }
 
-  /** Ends it; reads and writes under way end first. */
+  /** Ends it; reads under way and what `keep` took end first. */
   async close(): Promise<void> {
     this.#readsSinceUse = READS_PER_USE;
     this.#attempt(() => this.#markUsed());
     this.#closed = true;
-    await this.#storing;
+    await this.settled();
     await this.#forgetFiles();
     this.#index?.close();
     this.#index = undefined;
@@ -146,16 +157,27 @@ export class DiskBlockCache implements BlockCache {
     this.#readsSinceUse = 0;
   }
 
-  async #storeAfter(before: Promise<void>, blocks: readonly Block[], bytes: number): Promise<void> {
+  /** The batch that is written next. Blocks come one by one where a tree is read, and a write costs more than what it writes. */
+  #batch(): Batch {
+    if (this.#next === undefined) {
+      const batch = { blocks: new Map<Cid, Block>(), bytes: 0, full: new AbortController() };
+      this.#next = batch;
+      const gathered = this.#clock?.sleep(GATHER_MS, batch.full.signal).catch(() => {});
+      this.#storing = this.#storeAfter(Promise.all([this.#storing, gathered]), batch);
+    }
+    return this.#next;
+  }
+
+  async #storeAfter(before: Promise<unknown>, batch: Batch): Promise<void> {
     await before;
+    if (this.#next === batch) this.#next = undefined;
     try {
-      if (this.#closed) return;
-      await this.#store(blocks);
+      await this.#store([...batch.blocks.values()]);
       this.#reported = false;
     } catch (error) {
       this.#failed(error);
     } finally {
-      this.#backlogBytes -= bytes;
+      this.#backlogBytes -= batch.bytes;
     }
   }
 
@@ -246,6 +268,20 @@ export class DiskBlockCache implements BlockCache {
     this.#disk.removeIndex();
   }
 }
+
+/** Blocks that are written together. */
+interface Batch {
+  readonly blocks: Map<Cid, Block>;
+  /** As they came, some perhaps more than once. */
+  bytes: number;
+  /** Aborted: it waits for no others. */
+  readonly full: AbortController;
+}
+
+/** So long a batch waits for more blocks: whoever needs them again asks later as a rule … */
+const GATHER_MS = 10;
+/** … and with so many bytes it does not. */
+const GATHERED_BYTES = 1024 * 1024;
 
 /** A segment while it grows. */
 interface Tail {

@@ -6,9 +6,11 @@ import * as fc from "fast-check";
 import { afterEach, expect, test } from "vitest";
 import type { Log } from "../../src/base/log.ts";
 import type { Block } from "../../src/blocks/block-store.ts";
+import { CacheFolder, type CacheStorage } from "../../src/blocks/cache-storage.ts";
 import { DiskBlockCache } from "../../src/blocks/disk-block-cache.ts";
 import { cidOf } from "../../src/format/cid.ts";
 import { failure, rawBlock } from "../contract/block-store.ts";
+import { ManualClock } from "../support/manual-clock.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
 const MiB = 1 << 20;
@@ -34,6 +36,53 @@ test("blocks are there after an agent was killed: nothing is written at the end 
   const blocks = numbered(20, 5_000);
   await keep(openCache(dir), blocks);
   expect(await heldCount(openCache(dir), blocks)).toBe(20);
+});
+
+test("blocks that come one by one in quick succession are written together, and at the latest when the cache is closed", async () => {
+  const dir = await temporaryFolder();
+  const clock = new ManualClock();
+  const inner = new CacheFolder(dir);
+  const writes: number[] = [];
+  const storage: CacheStorage = {
+    openIndex: () => inner.openIndex(),
+    removeIndex: () => inner.removeIndex(),
+    create: async (name) => {
+      const file = await inner.create(name);
+      return {
+        write: (offset, parts) => {
+          writes.push(parts.length);
+          return file.write(offset, parts);
+        },
+        close: () => file.close(),
+      };
+    },
+    read: (name, offset, length) => inner.read(name, offset, length),
+    forget: (name) => inner.forget(name),
+    remove: (name) => inner.remove(name),
+    spare: () => inner.spare(),
+    close: () => inner.close(),
+  };
+  const cache = new DiskBlockCache({ dir, bytes: 64 * MiB, log: collectingLog(), clock, storage });
+  const [blocks, later] = [numbered(20, 5_000), numbered(30, 5_000).slice(20)];
+  for (const block of [...blocks, ...blocks]) cache.keep([block]);
+  await clock.advance(1);
+  expect(writes).toEqual([]);
+  await clock.advance(1_000);
+  await cache.settled();
+  expect(writes).toEqual([20]);
+  for (const block of later) cache.keep([block]);
+  await cache.close();
+  expect(writes).toEqual([20, 10]);
+  expect(await heldCount(openCache(dir), [...blocks, ...later])).toBe(30);
+});
+
+test("much of it waits for nothing", async () => {
+  const dir = await temporaryFolder();
+  const cache = new DiskBlockCache({ dir, bytes: 64 * MiB, log: collectingLog(), clock: new ManualClock() });
+  opened.push(cache);
+  const blocks = numbered(24, 100_000);
+  for (const block of blocks.slice(0, 20)) cache.keep([block]);
+  await expect.poll(() => heldCount(cache, blocks), { timeout: 60_000 }).toBeGreaterThan(8);
 });
 
 test("two caches of one folder see each other's blocks and do not disturb each other", async () => {
