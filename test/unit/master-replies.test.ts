@@ -7,7 +7,7 @@ import { DISCARD_MS } from "../../src/base/limits.ts";
 import { signToken } from "../../src/crypto/token.ts";
 import { decodeCar } from "../../src/format/car.ts";
 import { cidOf } from "../../src/format/cid.ts";
-import { Lane } from "../../src/master/http/lane.ts";
+import { Lane } from "../../src/net/lane.ts";
 import { Metrics } from "../../src/master/http/metrics.ts";
 import { SqliteRootStore } from "../../src/roots/sqlite-root-store.ts";
 import { carOf } from "../support/car.ts";

@@ -11,7 +11,7 @@ import { whenInTheWay } from "./crowd.ts";
 import type { Endings } from "./endings.ts";
 import { answerTo } from "./failure.ts";
 import type { Garbage } from "./garbage.ts";
-import type { Lane } from "./lane.ts";
+import type { Lane } from "../../net/lane.ts";
 import type { Metrics } from "./metrics.ts";
 import { Refusal } from "./refusal.ts";
 import { writeAnswer } from "./reply.ts";

@@ -13,8 +13,8 @@ import {
   STOP_MS,
 } from "../../base/limits.ts";
 import { answerRequest, type Service } from "./exchange.ts";
-import { IdleConnections } from "./idle-connections.ts";
-import { Lane } from "./lane.ts";
+import { IdleConnections } from "../../net/idle-connections.ts";
+import { Lane } from "../../net/lane.ts";
 import { Refusal, type RefusalCode } from "./refusal.ts";
 
 export interface ListenOptions {

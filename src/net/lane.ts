@@ -4,18 +4,20 @@
  */
 import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import { Budget } from "../../base/budget.ts";
-import { MAX_CONNECTION_CALLS } from "../../base/limits.ts";
+import { Budget } from "../base/budget.ts";
+import { MAX_CONNECTION_CALLS } from "../base/limits.ts";
 
 export class Lane {
   readonly #socket: Socket;
   readonly #whenClosed = new Set<() => void>();
   #closed = false;
   readonly #open = new Set<ServerResponse>();
-  readonly #slots = new Budget(MAX_CONNECTION_CALLS);
+  readonly #slots: Budget;
 
-  constructor(socket: Socket) {
+  /** `most` requests are worked on at once. */
+  constructor(socket: Socket, most = MAX_CONNECTION_CALLS) {
     this.#socket = socket;
+    this.#slots = new Budget(most);
     socket.once("close", () => {
       this.#closed = true;
       for (const act of this.#whenClosed) act();

@@ -3,7 +3,7 @@
  * been idle for the longest time are closed.
  */
 import type { Socket } from "node:net";
-import { SPARED_CONNECTIONS } from "../../base/limits.ts";
+import { SPARED_CONNECTIONS } from "../base/limits.ts";
 
 export class IdleConnections {
   readonly #most: number;

@@ -1,0 +1,49 @@
+/**
+ * How often passwords may be tried: by address, so that one who guesses slows down himself and nobody else. A few in a row, then one
+ * now and then; whoever was right gets the try back.
+ */
+import { isIPv6 } from "node:net";
+import { BoundedMap } from "../base/bounded-map.ts";
+import type { Clock } from "../base/clock.ts";
+
+/** Tries in a row, and after that one in so many milliseconds. */
+const BURST = 10;
+const REFILL_MS = 5_000;
+const MAX_ADDRESSES = 8_192;
+
+export class Attempts {
+  readonly #clock: Clock;
+  readonly #byAddress = new BoundedMap<string, { left: number; atMs: number }>(MAX_ADDRESSES);
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** 0: go on. Else so many seconds are to pass before the next try from there. */
+  take(address: string | undefined): number {
+    const nowMs = this.#clock.monotonicMs();
+    const key = networkOf(address);
+    const known = this.#byAddress.get(key) ?? { left: BURST, atMs: nowMs };
+    const left = Math.min(BURST, known.left + (nowMs - known.atMs) / REFILL_MS);
+    if (left < 1) return Math.ceil(((1 - left) * REFILL_MS) / 1_000);
+    this.#byAddress.set(key, { left: left - 1, atMs: nowMs });
+    return 0;
+  }
+
+  giveBack(address: string | undefined): void {
+    const known = this.#byAddress.get(networkOf(address));
+    if (known !== undefined) known.left++;
+  }
+}
+
+/** Of IPv6 the first 64 bits: the rest of them is one network's own. */
+function networkOf(address = ""): string {
+  const plain = address.replace(/^::ffff:(?=\d+\.)/, "");
+  if (!isIPv6(plain)) return plain;
+  const [head = "", tail = ""] = plain.split("::");
+  const groups = head.split(":").filter(Boolean);
+  const missing = plain.includes("::") ? 8 - groups.length - tail.split(":").filter(Boolean).length : 0;
+  return [...groups, ...Array.from({ length: missing }, () => "0"), ...tail.split(":").filter(Boolean)]
+    .slice(0, 4)
+    .join(":");
+}

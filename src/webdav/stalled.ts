@@ -1,0 +1,63 @@
+/**
+ * Ends connections on which a request does not get on for the client's sake: a body that comes by the byte, an answer that nobody
+ * takes. One look at all of them now and then. A slow line is no reason, and neither is the time that we take ourselves.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Clock } from "../base/clock.ts";
+import { STALLED_BYTES, STALLED_MS } from "./limits.ts";
+
+interface Watched {
+  readonly request: IncomingMessage;
+  /** Bytes either way when it got on last, and when that was. */
+  bytes: number;
+  sinceMs: number;
+}
+
+const LOOK_MS = 5_000;
+
+export class StalledRequests implements Disposable {
+  readonly #clock: Clock;
+  readonly #open = new Map<ServerResponse, Watched>();
+  #timer: Disposable | undefined;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Until `response` is closed. */
+  watch(request: IncomingMessage, response: ServerResponse): void {
+    this.#open.set(response, { request, bytes: bytesOf(request), sinceMs: this.#clock.monotonicMs() });
+    response.once("close", () => this.#open.delete(response));
+    this.#timer ??= this.#clock.after(LOOK_MS, () => this.#look());
+  }
+
+  [Symbol.dispose](): void {
+    this.#timer?.[Symbol.dispose]();
+    this.#open.clear();
+  }
+
+  #look(): void {
+    const nowMs = this.#clock.monotonicMs();
+    for (const [response, watched] of this.#open) {
+      const { request } = watched;
+      const bytes = bytesOf(request);
+      if (bytes - watched.bytes >= STALLED_BYTES || !isClientsTurn(request)) {
+        watched.bytes = bytes;
+        watched.sinceMs = nowMs;
+      } else if (nowMs - watched.sinceMs >= STALLED_MS) {
+        this.#open.delete(response);
+        request.socket.destroy();
+      }
+    }
+    this.#timer = this.#open.size === 0 ? undefined : this.#clock.after(LOOK_MS, () => this.#look());
+  }
+}
+
+function bytesOf({ socket }: IncomingMessage): number {
+  return socket.bytesRead + socket.bytesWritten;
+}
+
+/** Whether we wait for it: to send more of a body that we would read, or to take what lies here for it. */
+function isClientsTurn(request: IncomingMessage): boolean {
+  return (!request.complete && request.readableLength === 0) || request.socket.writableLength > 0;
+}
