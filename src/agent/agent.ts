@@ -4,7 +4,7 @@ import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { WalletSigner } from "../crypto/wallet.ts";
 import type { MasterAccess } from "../net/access.ts";
-import type { DoorSetup } from "./doors.ts";
+import type { DoorReport, DoorSetup } from "./doors.ts";
 import type { AgentStatus, FlushReport, UnmountReport } from "./reports.ts";
 
 export interface AgentOptions {
@@ -31,6 +31,8 @@ export interface AgentOptions {
 }
 
 export interface Agent {
+  /** Those that are open. */
+  readonly doors: readonly DoorReport[];
   status(): Promise<AgentStatus>;
   flush(): Promise<FlushReport>;
   /** Publishes what is pending, then closes the doors and ends. Throws `mount_busy` unless `lazy`. */

@@ -2,6 +2,7 @@
  * Opens the doors of an agent onto its filesystem, and closes them, on the thread that serves. A new kind of door is a setup
  * in doors.ts and a function here that opens it.
  */
+import { X509Certificate } from "node:crypto";
 import type { Clock } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
@@ -9,7 +10,7 @@ import { prepareMountPoint } from "../fuse/mount-point.ts";
 import { serveFuse, type FuseMount } from "../fuse/mount.ts";
 import { DoorViews } from "../vfs/door-views.ts";
 import type { FileSystem, Invalidations } from "../vfs/filesystem.ts";
-import type { DoorReport, DoorSetup, MountSetup } from "./doors.ts";
+import type { DoorReport, DoorSetup, MountSetup, WebdavSetup } from "./doors.ts";
 
 /** What every door gets. */
 export interface DoorContext {
@@ -17,6 +18,8 @@ export interface DoorContext {
   /** The bucket's. */
   readonly address: string;
   readonly readOnly: boolean;
+  /** For what a door keeps over a restart. */
+  readonly stateDir: string;
   readonly clock: Clock;
   readonly log: Log;
   /** A door was closed from outside, as by umount(8): the agent is to end. */
@@ -43,7 +46,7 @@ export class OpenDoors {
     // One door needs no view of its own: nobody else changes anything or holds anything.
     const views = setups.length > 1 ? new DoorViews(context.fs) : undefined;
     try {
-      for (const setup of setups) doors.#doors.push(await openMount(setup, context, views));
+      for (const setup of setups) doors.#doors.push(await openDoor(setup, context, views));
       return doors;
     } catch (error) {
       await doors.close();
@@ -67,6 +70,37 @@ export class OpenDoors {
   async close(): Promise<void> {
     for (const door of this.#doors.splice(0)) await door.close();
   }
+}
+
+function openDoor(setup: DoorSetup, context: DoorContext, views: DoorViews | undefined): Promise<OpenDoor> {
+  switch (setup.door) {
+    case "mount":
+      return openMount(setup, context, views);
+    case "webdav":
+      return openWebdav(setup, context, views);
+  }
+}
+
+async function openWebdav(setup: WebdavSetup, context: DoorContext, views: DoorViews | undefined): Promise<OpenDoor> {
+  // Those who do not serve it need not load it.
+  const { serveWebdav } = await import("./webdav-door.ts");
+  // It keeps no copies: every request reads the filesystem.
+  const view = views?.open();
+  try {
+    const server = await serveWebdav(view?.fs ?? context.fs, setup, context);
+    return {
+      report: { door: "webdav", url: server.url, fingerprint: fingerprintOf(setup) },
+      leave: () => server.stop().finally(() => view?.[Symbol.dispose]()),
+      close: async () => server.close(),
+    };
+  } catch (error) {
+    view?.[Symbol.dispose]();
+    throw error;
+  }
+}
+
+function fingerprintOf({ tls }: WebdavSetup): string | null {
+  return tls === undefined ? null : new X509Certificate(tls.cert).fingerprint256;
 }
 
 async function openMount(setup: MountSetup, context: DoorContext, views: DoorViews | undefined): Promise<OpenDoor> {

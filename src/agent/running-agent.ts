@@ -78,6 +78,10 @@ export class RunningAgent implements Agent {
     this.#ended.promise.catch(() => {});
   }
 
+  get doors(): readonly DoorReport[] {
+    return this.#doors;
+  }
+
   get ended(): Promise<UnmountReport> {
     return this.#ended.promise;
   }

@@ -15,13 +15,16 @@ import { writeStateFile } from "./state-file.ts";
 export interface StateFacts {
   /** The bucket's, with its pin if it has one; the pin is no part of what identifies the state. */
   readonly address: string;
-  /** Absolute mount point; "" for the slots of commands that need no mount. */
+  /** Absolute mount point; without a mount WEBDAV_PLACE and its address; "" for the slots of commands that need neither. */
   readonly mount: string;
   /** An old state is shown (`--at`): beside the state that goes on with what is pending. */
   readonly old?: boolean;
   /** From mounting until all is published and unmounted: what a killed agent leaves, its state may hold changes. */
   readonly open?: boolean;
 }
+
+/** What an agent that only serves WebDAV has for a mount point: this, and the address that it was told to listen on. */
+export const WEBDAV_PLACE = "webdav://";
 
 export interface StateDir extends Disposable {
   readonly path: string;

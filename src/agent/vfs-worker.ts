@@ -69,9 +69,9 @@ function serve(port: MessagePort): void {
     async openDoors(setups) {
       const { setup, vfs } = open();
       const fs = setup.publishedDurability ? publishedDurability(vfs, () => main.call("flush", undefined)) : vfs;
-      const { address, readOnly } = setup;
+      const { address, readOnly, stateDir } = setup;
       const ended = () => tell({ event: "unmounted" });
-      const doors = await OpenDoors.open(setups, { fs, address, readOnly, clock: systemClock, log, ended });
+      const doors = await OpenDoors.open(setups, { fs, address, readOnly, stateDir, clock: systemClock, log, ended });
       open().doors = doors;
       return doors.reports;
     },

@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import { NODE_FLAGS } from "../agent/memory.ts";
+import type { DoorReport } from "../agent/doors.ts";
 import { SynclineError, type ErrorCode } from "../base/errors.ts";
 import { envName } from "./options.ts";
 import { errorReport } from "./output.ts";
@@ -9,11 +10,14 @@ import type { Runtime } from "./runtime.ts";
 
 /** What the process behind tells the one that started it. */
 type Word =
-  | { readonly ready: true }
+  | { readonly doors: readonly DoorReport[] }
   | { readonly code: ErrorCode; readonly message: string; readonly hint: string | null };
 
-/** Starts this command line without --background, with its output in `logPath`. Answers its process id once it is ready. */
-export async function runBehind(runtime: Runtime, logPath: string): Promise<number> {
+/** Starts this command line without --background, with its output in `logPath`. Answers its process id and doors once it is ready. */
+export async function runBehind(
+  runtime: Runtime,
+  logPath: string,
+): Promise<{ readonly pid: number; readonly doors: readonly DoorReport[] }> {
   const key = runtime.environmentKey === undefined ? {} : { SYNCLINE_KEY: runtime.environmentKey };
   const env = { ...runtime.env, ...key };
   Reflect.deleteProperty(env, envName("background"));
@@ -30,11 +34,11 @@ export async function runBehind(runtime: Runtime, logPath: string): Promise<numb
     child.once("message", (message: Word) => heard(message));
     child.once("exit", (status) => heard(endedEarly(status, logPath)));
   });
-  if (!("ready" in word)) {
+  if (!("doors" in word)) {
     throw new SynclineError(word.code, word.message, word.hint === null ? {} : { hint: word.hint });
   }
   child.unref();
-  return child.pid ?? 0;
+  return { pid: child.pid ?? 0, doors: word.doors };
 }
 
 /** Whether this process was started by `runBehind`, and somebody waits for its word. */
@@ -43,8 +47,8 @@ export function isBehind(): boolean {
 }
 
 /** Tells who waits that all is well, and lets go of where this process was started, so that nothing there stays in use. */
-export function sayReady(): void {
-  process.send?.({ ready: true } satisfies Word);
+export function sayReady(doors: readonly DoorReport[]): void {
+  process.send?.({ doors } satisfies Word);
   process.disconnect();
   process.chdir("/");
 }
@@ -55,6 +59,6 @@ export function sayFailed(error: unknown): void {
 }
 
 function endedEarly(status: number | null, logPath: string): Word {
-  const message = `The agent ended with status ${status} before it mounted.`;
+  const message = `The agent ended with status ${status} before it was ready.`;
   return { code: "internal", message, hint: `Its log: ${logPath}` };
 }

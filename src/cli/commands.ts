@@ -23,6 +23,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ readonly register: Regis
   token: () => import("./token.ts"),
   unlock: () => import("./unlock.ts"),
   unmount: () => import("./unmount.ts"),
+  webdav: () => import("./webdav.ts"),
   verify: () => import("./verify.ts"),
 };
 

@@ -26,8 +26,9 @@ export interface OptionSpec<Value> {
   parse(text: string): Value | undefined;
 }
 
-/** Where a master listens unless --listen says otherwise. */
+/** Where a master, and where WebDAV listens unless --listen says otherwise. */
 export const DEFAULT_LISTEN = "127.0.0.1:3600";
+export const DEFAULT_WEBDAV_LISTEN = "127.0.0.1:8888";
 
 export const OPTIONS = {
   state: path("<dir>", "folder of all agents' states", { fallbackText: "$XDG_STATE_HOME/syncline" }),
@@ -60,11 +61,20 @@ export const OPTIONS = {
   origin: text("<url>", "the master that the token is for", { onlyFlag: true }),
   ttl: seconds("lifetime of the token", { fallbackText: "600" }),
   data: path("<dir>", "folder of everything that the master keeps", { onlyFlag: true }),
-  listen: text("<host:port>", "address to listen on; port 0 is any that is free", { fallbackText: DEFAULT_LISTEN }),
+  listen: text("<host:port>", "address to listen on; port 0 is any that is free", {
+    fallbackText: `${DEFAULT_LISTEN}; of webdav ${DEFAULT_WEBDAV_LISTEN}`,
+  }),
+  webdav: text("<host:port>", "serve WebDAV there too"),
+  host: list("<names...>", "names under which WebDAV may be called, besides those of this machine"),
+  tlsSelfSigned: toggle("speak https with a certificate made here, whose fingerprint is printed"),
+  noAuth: toggle("let everybody on this machine in, without a password", { onlyFlag: true }),
+  digest: toggle("also for Digest, as Windows wants over plain http: the file is as good as the password then", {
+    onlyFlag: true,
+  }),
   allow: list("<wallet...>", "wallets that are served; without any, none is"),
   tlsCert: path("<file>", "certificate and chain in PEM: speak https"),
   tlsKey: path("<file>", "the certificate's private key in PEM"),
-  insecure: toggle("plain http:// between machines, where others can read bearers and use them"),
+  insecure: toggle("plain http:// between machines, where others can read bearers and passwords, and use them"),
   publicBlocks: toggle("serve /ipfs/… without a bearer to anybody who knows an address"),
   acceptRoots: toggle("take the table of roots as it is, also where it is older than what was known of it, or lost", {
     onlyFlag: true,
@@ -127,7 +137,7 @@ export function resolveOptions<Name extends OptionName>(
   const resolved: Partial<Record<OptionName, unknown>> = {};
   for (const name of names) {
     const spec: OptionSpec<unknown> = OPTIONS[name];
-    const flag = sources.flags[name];
+    const flag = flagOf(sources.flags, name);
     const fromEnv = sources.env[envName(name)];
     const fromFile = spec.onlyFlag === true ? undefined : sources.file.get(kebab(name));
     if (flag !== undefined) resolved[name] = parseAs(spec, String(flag), `--${kebab(name)}`, "usage");
@@ -152,6 +162,13 @@ export function envName(name: OptionName): string {
 
 export function kebab(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+/** Commander takes "--no-auth" for the opposite of "--auth". */
+function flagOf(flags: Readonly<Record<string, unknown>>, name: OptionName): unknown {
+  const [, opposite] = /^no([A-Z].*)$/.exec(name) ?? [];
+  if (opposite === undefined) return flags[name];
+  return flags[opposite.charAt(0).toLowerCase() + opposite.slice(1)] === false ? true : undefined;
 }
 
 type Extra = Omit<OptionSpec<unknown>, "help" | "parse" | "value" | "wanted">;

@@ -2,7 +2,7 @@
 import { resolve } from "node:path";
 import { SynclineError } from "../base/errors.ts";
 import { isServed } from "../agent/control.ts";
-import { canonicalMount, listMountStates, stateRoot } from "../agent/state-dir.ts";
+import { canonicalMount, listMountStates, stateRoot, WEBDAV_PLACE } from "../agent/state-dir.ts";
 import type { Runtime } from "./runtime.ts";
 import { printText } from "./text.ts";
 
@@ -22,7 +22,7 @@ export function mountStates(runtime: Runtime, state: string | undefined, directo
     },
   );
   if (directory === undefined) return states;
-  const mount = canonicalMount(resolve(directory));
+  const mount = directory.startsWith(WEBDAV_PLACE) ? directory : canonicalMount(resolve(directory));
   return states.filter((found) => found.mount === mount);
 }
 
@@ -65,10 +65,15 @@ export function noAgent(directory: string | undefined, stopped?: MountState): Sy
     const { mount, address } = stopped;
     const left = `Changes may wait in the state of ${printText(mount)}, whose agent ended before all was published.`;
     return new SynclineError("no_agent", `No agent of syncline serves a mount ${where}. ${left}`, {
-      hint: `They go on once it is mounted again: syncline mount ${printText(address)} ${printText(mount)} --background`,
+      hint: `They go on once it runs again: ${againText(printText(address), printText(mount))} --background`,
     });
   }
   return new SynclineError("no_agent", `No agent of syncline serves a mount ${where}.`, {
     hint: "`syncline status` lists the mounts. One whose agent was killed goes on when it is mounted again.",
   });
+}
+
+function againText(address: string, place: string): string {
+  if (!place.startsWith(WEBDAV_PLACE)) return `syncline mount ${address} ${place}`;
+  return `syncline webdav ${address} --listen ${place.slice(WEBDAV_PLACE.length)}`;
 }

@@ -11,6 +11,7 @@ import { ROOTS_HINT } from "../master/roots/root-alarm.ts";
 import { isLoopback } from "../net/origin.ts";
 import { addCommand } from "./command.ts";
 import type { Call, Program } from "./command.ts";
+import { parseListen, tlsFiles } from "./listen.ts";
 import { DEFAULT_LISTEN } from "./options.ts";
 import { ENDING_SIGNALS, type Runtime } from "./runtime.ts";
 import { printCount, printText } from "./text.ts";
@@ -92,30 +93,13 @@ type Listen = ReturnType<typeof listenOptions>;
 /** Throws `usage`. */
 function listenOptions({ options }: ServeCall) {
   const { host, port } = parseListen(options.listen ?? DEFAULT_LISTEN);
-  const { tlsCert, tlsKey } = options;
-  if ((tlsCert === undefined) !== (tlsKey === undefined)) {
-    throw new SynclineError("usage", "--tls-cert and --tls-key go together.");
-  }
-  const tls =
-    tlsCert === undefined || tlsKey === undefined ? undefined : { cert: textOf(tlsCert), key: textOf(tlsKey) };
+  const tls = tlsFiles(options);
   if (tls === undefined && !isLoopback(host) && options.insecure !== true) {
     throw new SynclineError("usage", `On ${host} other machines could read bearers on their way, and use them.`, {
       hint: "Give --tls-cert and --tls-key, or listen on 127.0.0.1; --insecure goes on regardless.",
     });
   }
   return { host, port, tls };
-}
-
-/** "127.0.0.1:3600", "[::1]:3600", "example.org:0". Throws `usage`. */
-function parseListen(text: string): { host: string; port: number } {
-  const parts = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s/]+)):(\d{1,5})$/.exec(text);
-  const port = Number(parts?.[3]);
-  if (parts === null || port > 65_535) {
-    throw new SynclineError("usage", `--listen: ${JSON.stringify(text)} is not HOST:PORT.`, {
-      hint: "Such as 127.0.0.1:3600 or [::1]:3600.",
-    });
-  }
-  return { host: parts[1] ?? parts[2] ?? "", port };
 }
 
 function quotaApiOf({ options }: ServeCall): { url: string; open: boolean } | undefined {

@@ -76,7 +76,7 @@ function textOf(agent: AgentStatus): string {
 }
 
 function doorText(door: DoorReport): string {
-  return printText(door.mount);
+  return printText(door.door === "mount" ? door.mount : door.url);
 }
 
 function textOfStopped({ mount, bucket, state }: { mount: string; bucket: string; state: string }): string {

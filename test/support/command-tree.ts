@@ -51,7 +51,9 @@ export async function pageParts(): Promise<ReadonlyMap<string, string>> {
 function leavesOf(command: Command, prefix: string): NamedCommand[] {
   return command.commands.flatMap((each) => {
     const name = `${prefix}${each.name()}`;
-    return each.commands.length === 0 ? [{ name, command: each }] : leavesOf(each, `${name} `);
+    // One that has others below it may do something itself.
+    const own = each.commands.length === 0 || each.registeredArguments.length > 0 ? [{ name, command: each }] : [];
+    return [...own, ...leavesOf(each, `${name} `)];
   });
 }
 

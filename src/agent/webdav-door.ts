@@ -1,0 +1,29 @@
+/** The WebDAV door of an agent: handler, page, logins and server, put together on the thread that serves. */
+import { userInfo } from "node:os";
+import { systemRandom } from "../base/random.ts";
+import type { FileSystem } from "../vfs/filesystem.ts";
+import { createDavHandler } from "../webdav/handler.ts";
+import { Login } from "../webdav/login.ts";
+import { DavServer } from "../webdav/server.ts";
+import { createLockFile } from "./dav-locks.ts";
+import type { WebdavSetup } from "./doors.ts";
+import type { DoorContext } from "./open-doors.ts";
+
+/** Throws `usage` (an address that cannot be had), `config_invalid` (certificate or key). */
+export function serveWebdav(fs: FileSystem, setup: WebdavSetup, context: DoorContext): Promise<DavServer> {
+  const { readOnly, stateDir, clock, log } = context;
+  const { host, port, tls, names, passwordFile } = setup;
+  const ports = { clock, random: systemRandom, log };
+  const { uid, gid } = userInfo();
+  const handler = createDavHandler({
+    fs,
+    ...ports,
+    readOnly,
+    locks: createLockFile(stateDir, log),
+    syncToken: undefined,
+    // Windows has neither, and says -1.
+    caller: { uid: Math.max(0, uid), gid: Math.max(0, gid) },
+  });
+  const login = passwordFile === undefined ? undefined : new Login(passwordFile, ports);
+  return DavServer.listen({ host, port, tls, names, login, handler, clock });
+}

@@ -1,0 +1,111 @@
+/** An agent as commands run it: in the foreground until it ends, or behind the terminal. */
+import { join } from "node:path";
+import { DEFAULT_CACHE_BYTES, READ_TIMEOUT_MS } from "../base/limits.ts";
+import { describeError, type Log } from "../base/log.ts";
+import type { Agent } from "../agent/agent.ts";
+import type { DoorReport, DoorSetup } from "../agent/doors.ts";
+import { LOG_NAME, openLogFile } from "../agent/log-file.ts";
+import { startAgent } from "../agent/start-agent.ts";
+import { makeStateFolder, mountStatePath, openMountState, stateRoot, type StateFacts } from "../agent/state-dir.ts";
+import { isBehind, runBehind, sayFailed, sayReady } from "./background.ts";
+import type { Call } from "./command.ts";
+import type { ExitStatus } from "./exit-status.ts";
+import { accessOf, MASTER_OPTIONS } from "./master-access.ts";
+import { ENDING_SIGNALS } from "./runtime.ts";
+import { printRest } from "./text.ts";
+import { loadWallet } from "./wallet.ts";
+
+export const AGENT_OPTIONS = [
+  "background",
+  "readOnly",
+  "at",
+  "durability",
+  "readTimeout",
+  "cacheSize",
+  "gc",
+  ...MASTER_OPTIONS,
+] as const;
+type AgentCall = Call<(typeof AGENT_OPTIONS)[number]>;
+
+/** What one command's agents are like. */
+export interface AgentRun {
+  readonly facts: StateFacts;
+  /** Called once the state is this process' own. */
+  doors(stateDir: string): readonly DoorSetup[];
+  /** What is told once all doors are open. */
+  ready(doors: readonly DoorReport[]): { readonly value: object; readonly text: string };
+  /** "Unmounted /mnt", and its JSON key and value. */
+  readonly ended: { readonly value: object; readonly text: string };
+}
+
+/** After a signal: publishing may take so long before the rest is left for the next time. */
+const SIGNAL_DRAIN_MS = 60_000;
+
+export async function runAgent(call: AgentCall, run: AgentRun): Promise<ExitStatus> {
+  if (call.options.background === true) return runAgentBehind(call, run);
+  try {
+    return await runAgentHere(call, run);
+  } catch (error) {
+    sayFailed(error);
+    throw error;
+  }
+}
+
+async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus> {
+  const { options, output, runtime } = call;
+  using state = openMountState(stateRoot(runtime.env, options.state), run.facts);
+  const echo = options.verbose === true && !isBehind();
+  const log = openLogFile(state.path, runtime.clock, echo ? (line) => void runtime.stderr.write(line) : undefined);
+  const agent = await startAgent({
+    address: run.facts.address,
+    doors: run.doors(state.path),
+    stateDir: state.path,
+    wallet: () => loadWallet(call),
+    access: accessOf(call),
+    readOnly: options.readOnly ?? false,
+    at: options.at,
+    publishedDurability: options.durability === "published",
+    readTimeoutMs: options.readTimeout === undefined ? READ_TIMEOUT_MS : options.readTimeout * 1000,
+    cacheBytes: options.cacheSize ?? DEFAULT_CACHE_BYTES,
+    collects: options.gc !== "off",
+    clock: runtime.clock,
+    random: runtime.random,
+    log,
+  });
+  state.list();
+  endOnSignals(agent, log);
+  if (isBehind()) sayReady(agent.doors);
+  else {
+    const { value, text } = run.ready(agent.doors);
+    output.result({ ...value, pid: process.pid }, `${text} Ctrl-C ends it.`);
+  }
+  const { drained, pending, error } = await agent.ended;
+  const { value, text } = run.ended;
+  const rest = drained ? "" : ` ${printRest(pending, error)}\nThey go on the next time.`;
+  output.result({ ...value, drained, pending, error }, `${text}.${rest}`);
+  return drained ? 0 : 3;
+}
+
+/** The first signal ends the agent in order; another one ends the waiting. */
+function endOnSignals(agent: Agent, log: Log): void {
+  let asked = false;
+  const onSignal = (signal: NodeJS.Signals) => {
+    log.info(`Got ${signal}.`);
+    if (asked) return agent.hurry();
+    asked = true;
+    agent.unmount(SIGNAL_DRAIN_MS, true).catch((error: unknown) => {
+      log.error(`Unmounting failed: ${describeError(error)}`);
+      asked = false;
+    });
+  };
+  for (const signal of ENDING_SIGNALS) process.on(signal, onSignal);
+}
+
+async function runAgentBehind({ options, output, runtime }: AgentCall, run: AgentRun): Promise<ExitStatus> {
+  const stateDir = mountStatePath(stateRoot(runtime.env, options.state), run.facts);
+  makeStateFolder(stateDir);
+  const { pid, doors } = await runBehind(runtime, join(stateDir, LOG_NAME));
+  const { value, text } = run.ready(doors);
+  output.result({ ...value, pid }, `${text} It is process ${pid}.`);
+  return 0;
+}
