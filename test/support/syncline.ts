@@ -110,9 +110,14 @@ export class Workspace implements Disposable {
 
   /** Mounts behind the terminal; the agent's process id. */
   mount(url: string, path: string, ...args: string[]): number {
-    const pid = Number(this.json("mount", url, path, "--background", ...args)["pid"]);
-    this.#agents.add(pid);
-    return pid;
+    return Number(this.behind("mount", url, path, ...args)["pid"]);
+  }
+
+  /** Starts an agent behind the terminal; what it printed. It is ended with the workspace at the latest. */
+  behind(...args: string[]): Record<string, unknown> {
+    const told = this.json(...args, "--background");
+    this.#agents.add(Number(told["pid"]));
+    return told;
   }
 
   status(path: string): Record<string, unknown> {
