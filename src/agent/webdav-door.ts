@@ -1,13 +1,15 @@
 /** The WebDAV door of an agent: handler, page, logins and server, put together on the thread that serves. */
 import { userInfo } from "node:os";
+import { join } from "node:path";
 import { systemRandom } from "../base/random.ts";
 import type { FileSystem } from "../vfs/filesystem.ts";
 import { createDavHandler } from "../webdav/handler.ts";
 import { Login } from "../webdav/login.ts";
 import { DavServer } from "../webdav/server.ts";
-import { createLockFile } from "./dav-locks.ts";
+
 import type { WebdavSetup } from "./doors.ts";
 import type { DoorContext } from "./open-doors.ts";
+import { fileLockStore } from "./webdav-locks.ts";
 
 /** Throws `usage` (an address that cannot be had), `config_invalid` (certificate or key). */
 export function serveWebdav(fs: FileSystem, setup: WebdavSetup, context: DoorContext): Promise<DavServer> {
@@ -19,7 +21,7 @@ export function serveWebdav(fs: FileSystem, setup: WebdavSetup, context: DoorCon
     fs,
     ...ports,
     readOnly,
-    locks: createLockFile(stateDir, log),
+    locks: fileLockStore(join(stateDir, "webdav-locks.json")),
     syncToken: undefined,
     // Windows has neither, and says -1.
     caller: { uid: Math.max(0, uid), gid: Math.max(0, gid) },
