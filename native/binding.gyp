@@ -26,6 +26,20 @@
           { "type": "none" }
         ]
       ]
+    },
+    {
+      "target_name": "syncline_guard",
+      "conditions": [
+        [
+          "OS=='linux'",
+          {
+            "type": "executable",
+            "sources": ["guard.cc"],
+            "cflags_cc": ["-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror=return-type"]
+          },
+          { "type": "none" }
+        ]
+      ]
     }
   ]
 }

@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -32,6 +34,20 @@ void FinishUnmount(napi_env env, napi_status status, void* data) {
   napi_delete_async_work(env, unmount->work);
 }
 
+// fsopen(2), fsconfig(2), fsmount(2) of Linux 5.2, which the headers of older C libraries lack: one number on every architecture.
+constexpr long kFsopen = 430, kFsconfig = 431, kFsmount = 432;
+constexpr unsigned kCloseOnExec = 1, kCreate = 6;
+
+// The control filesystem of FUSE, mounted for whoever holds the descriptor; negative where that is refused.
+int OpenControl() {
+  const int context = static_cast<int>(syscall(kFsopen, "fusectl", kCloseOnExec));
+  if (context < 0) return -1;
+  const bool made = syscall(kFsconfig, context, kCreate, nullptr, nullptr, 0) == 0;
+  const int control = made ? static_cast<int>(syscall(kFsmount, context, kCloseOnExec, 0)) : -1;
+  close(context);
+  return control;
+}
+
 }  // namespace
 
 napi_value OpenDevice(napi_env env, napi_callback_info) {
@@ -46,6 +62,27 @@ napi_value Mount(napi_env env, napi_callback_info info) {
   const auto flags = static_cast<unsigned long>(arguments.Number(3));
   if (mount(source.c_str(), target.c_str(), type.c_str(), flags, data.c_str()) == 0) return nullptr;
   return ThrowErrno(env, "mount", errno);
+}
+
+napi_value OpenAbort(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  const std::string target = arguments.Bytes(0);
+  struct statx root;
+  // Nobody serves the mount yet: only what the kernel knows by itself is asked for.
+  if (statx(AT_FDCWD, target.c_str(), AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, 0, &root) != 0) {
+    return ThrowErrno(env, "statx", errno);
+  }
+  const std::string name = std::to_string(root.stx_dev_minor) + "/abort";
+  int file = open(("/sys/fs/fuse/connections/" + name).c_str(), O_WRONLY | O_CLOEXEC);
+  if (file < 0) {
+    const int control = OpenControl();
+    if (control < 0) return ThrowErrno(env, "fusectl", errno);
+    file = openat(control, name.c_str(), O_WRONLY | O_CLOEXEC);
+    const int error = errno;
+    close(control);
+    if (file < 0) return ThrowErrno(env, "fusectl", error);
+  }
+  return Number(env, file);
 }
 
 napi_value Unmount(napi_env env, napi_callback_info info) {

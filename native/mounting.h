@@ -11,6 +11,10 @@ napi_value OpenDevice(napi_env env, napi_callback_info info);
 // mount(source, target, type, flags, data): mount(2). Paths are byte strings. Throws with `errno`.
 napi_value Mount(napi_env env, napi_callback_info info);
 
+// openAbort(target): a descriptor of the file in fusectl that aborts the connection of what was just mounted there. Asks the
+// mount itself nothing. Throws with `errno`.
+napi_value OpenAbort(napi_env env, napi_callback_info info);
+
 // unmount(target, flags): Promise of 0 or an errno. Off the calling thread, because unmounting may ask the filesystem to
 // write pages first, which that thread answers.
 napi_value Unmount(napi_env env, napi_callback_info info);

@@ -12,8 +12,9 @@ namespace syncline {
 
 class Notifier {
  public:
-  // `forgotten` is called on the notifier's thread with an inode that the kernel does not know.
-  Notifier(int device, std::function<void(uint64_t)> forgotten);
+  // `forgotten` is called on the notifier's thread with an inode that the kernel does not know; then the eventfd counts up. That
+  // thread has no other descriptor than these two.
+  Notifier(int device, int event, std::function<void(uint64_t)> forgotten);
   ~Notifier();
   Notifier(const Notifier&) = delete;
   Notifier& operator=(const Notifier&) = delete;

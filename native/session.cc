@@ -187,8 +187,10 @@ void Session::Watch(uint64_t inode, bool probe) {
   if (probe) notifier_->Probe(inode);
 }
 
-void Session::OnForgotten(uv_async_t* async) {
-  auto* session = static_cast<Session*>(async->data);
+void Session::OnForgotten(uv_poll_t* poll, int, int) {
+  auto* session = static_cast<Session*>(poll->data);
+  uint64_t times;
+  (void)!read(session->forgottenEvent_, &times, sizeof times);
   std::vector<uint64_t> inodes;
   {
     std::lock_guard<std::mutex> lock(session->forgottenMutex_);
@@ -220,12 +222,14 @@ void Session::Close() {
   if (closed_) return;
   closed_ = true;
   uv_poll_stop(&poll_);
+  uv_poll_stop(&forgottenPoll_);
   Flush(true);
   for (const auto& [ticket, deferred] : deferred_) SendError(device_, deferred.unique, ENOTCONN);
   deferred_.clear();
   uv_close(reinterpret_cast<uv_handle_t*>(&poll_), OnHandleClosed);
   CloseDevice();
-  uv_close(reinterpret_cast<uv_handle_t*>(&async_), OnHandleClosed);
+  uv_close(reinterpret_cast<uv_handle_t*>(&forgottenPoll_), OnHandleClosed);
+  close(forgottenEvent_);
 }
 
 // The notifier may wait for a lock whose holder waits for an answer of ours: all requests are refused until it is done.

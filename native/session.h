@@ -60,7 +60,7 @@ class Session {
   bool TakeInterrupt(const Request& request);
   void Call(napi_ref function, size_t count, const napi_value* arguments);
 
-  static void OnForgotten(uv_async_t* async);
+  static void OnForgotten(uv_poll_t* poll, int status, int events);
   void End(int error);
   void CloseDevice();
   static void OnHandleClosed(uv_handle_t* handle);
@@ -96,7 +96,8 @@ class Session {
   std::unordered_set<uint64_t> watched_;
 
   uv_poll_t poll_;
-  uv_async_t async_;
+  uv_poll_t forgottenPoll_;
+  int forgottenEvent_ = -1;
   int openHandles_ = 0;
   bool closed_ = false;
   std::unique_ptr<Notifier> notifier_;

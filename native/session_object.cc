@@ -1,4 +1,5 @@
 // A session as JavaScript sees it: the buffers it shares and the functions it calls (src/fuse/addon.ts).
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 
 #include <cerrno>
@@ -169,16 +170,17 @@ napi_value Session::Start(napi_value handlers) {
 
   uv_loop_t* loop;
   napi_get_uv_event_loop(env_, &loop);
-  uv_async_init(loop, &async_, OnForgotten);
-  async_.data = this;
-  uv_unref(reinterpret_cast<uv_handle_t*>(&async_));
+  forgottenEvent_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  uv_poll_init(loop, &forgottenPoll_, forgottenEvent_);
+  forgottenPoll_.data = this;
+  uv_poll_start(&forgottenPoll_, UV_READABLE, OnForgotten);
+  uv_unref(reinterpret_cast<uv_handle_t*>(&forgottenPoll_));
   uv_poll_init(loop, &poll_, device_);
   poll_.data = this;
   openHandles_ = 2;
-  notifier_ = std::make_unique<Notifier>(device_, [this](uint64_t inode) {
+  notifier_ = std::make_unique<Notifier>(device_, forgottenEvent_, [this](uint64_t inode) {
     std::lock_guard<std::mutex> lock(forgottenMutex_);
     forgotten_.push_back(inode);
-    uv_async_send(&async_);
   });
   napi_add_async_cleanup_hook(env_, OnEnvironmentEnds, this, &cleanupHook_);
   uv_poll_start(&poll_, UV_READABLE, OnReadable);

@@ -11,6 +11,8 @@ export interface FuseAddon {
   openDevice(): number;
   /** mount(2). */
   mount(source: string, target: string, type: string, flags: number, data: string): void;
+  /** Opens the file that aborts the connection of what was just mounted there; the descriptor is the caller's. */
+  openAbort(target: string): number;
   /** umount2(2), off this thread. Resolves to 0 or an errno. */
   unmount(target: string, flags: number): Promise<number>;
   /** Serves `device` on this thread's event loop until `close`. */

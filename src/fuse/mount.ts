@@ -10,6 +10,7 @@ import { escapeForPrint } from "../base/names.ts";
 import type { FileSystem, Invalidations } from "../vfs/filesystem.ts";
 import { type FuseAddon, loadAddon } from "./addon.ts";
 import { Door } from "./door.ts";
+import { startGuard } from "./guard.ts";
 import { MNT_DETACH, MOUNT_TYPE, pathBytes } from "./mount-point.ts";
 import { type MountedAt, readMountTable } from "./mount-table.ts";
 import { type ChosenOptions, chooseOptions, type FuseOptions } from "./options.ts";
@@ -64,12 +65,14 @@ class ServedMount implements FuseMount {
   readonly #door: Door;
   /** As in the mount table; known once the mount is ready. */
   #device: string | undefined;
+  readonly #guard: Disposable;
   #hasEnded = false;
 
   constructor(addon: FuseAddon, device: number, mountPoint: string, fs: FileSystem, options: ChosenOptions) {
     this.#addon = addon;
     this.#mountPoint = mountPoint;
     this.#options = options;
+    this.#guard = startGuard(addon, mountPoint, options.log);
     // A caller may wait for `ended` alone.
     this.#ready.promise.catch(() => {});
     this.#door = new Door(addon, device, fs, options, {
@@ -141,6 +144,7 @@ class ServedMount implements FuseMount {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
     this.#door.close();
+    this.#guard[Symbol.dispose]();
     const why = reason ?? `the mount ended before it began (error ${errno})`;
     this.#ready.reject(
       new SynclineError("fuse_unavailable", `Mounting failed: ${why}.`, { hint: "Linux 5.10 or newer is needed." }),

@@ -78,6 +78,15 @@ describe.skipIf(reason !== undefined)(`a mount${reason === undefined ? "" : ` (s
       expect(here).toHaveLength(1);
     });
 
+    test("an agent that is killed while a message to the kernel waits for a lock ends, and so does the call that holds it", async () => {
+      await using fuse = await server.mount();
+      await fuse.tell({ do: "die-in-make-directory" });
+      const making = run("mkdir", [fuse.path("made")]);
+      await expect(making).rejects.toThrow(/not connected|connection abort/i);
+      await fuse.exited;
+      await expect(stat(fuse.mountPoint)).rejects.toMatchObject({ code: "ENOTCONN" });
+    });
+
     test("a living mount, a missing directory, a file and a directory that is not empty are refused", async () => {
       await using fuse = await server.mount();
       await expect(server.mountAt(fuse.mountPoint)).rejects.toThrow(/mount_busy/);

@@ -3,6 +3,7 @@
  *
  * Started with the mount point as its argument; then obeys messages (fuse-process.ts) and answers each.
  */
+import { readdirSync, readFileSync } from "node:fs";
 import { ERRNO } from "../../src/base/errno.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import type { Cid, FileName, Ino } from "../../src/base/ids.ts";
@@ -26,7 +27,9 @@ export type Order =
         | "release-blocks"
         | "withhold-turns"
         | "release-turns"
-        | "peak-memory";
+        | "peak-memory"
+        /** Is killed when a directory is made next, while a message to the kernel waits for that directory's parent. */
+        | "die-in-make-directory";
     }
   /** From now on calls on this inode lack blocks until "release-blocks". */
   | { readonly do: "withhold-blocks"; readonly ino: number }
@@ -81,6 +84,9 @@ async function obey(order: Order): Promise<unknown> {
       return withholdTurns();
     case "release-turns":
       return turnsCome();
+    case "die-in-make-directory":
+      fs.makeDirectory = dieWhileTelling;
+      return undefined;
     case "fail-commits":
       fs.faults.commit = () => {
         if (order.how === "disk-full") throw Object.assign(new Error("no space left"), { code: "ENOSPC" });
@@ -110,6 +116,22 @@ function withholdTurns(): void {
   const come = new Promise<void>((resolve) => (turnsCome = resolve));
   fs.faults.turn = () => come;
   void come.then(() => (fs.faults.turn = () => undefined));
+}
+
+function dieWhileTelling(parent: Ino): never {
+  mount.invalidate({ entries: [{ parent, name: "other" as FileName }], inodes: [], all: false });
+  // Nothing tells when the thread that sends the message has come to the kernel's lock: /proc says that it sleeps uninterruptibly.
+  for (let looks = 0; looks < 1_000 && !threadStates().includes("D"); looks++) {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+  }
+  if (!threadStates().includes("D")) throw new Error("no message waits");
+  process.kill(process.pid, "SIGKILL");
+  throw new Error("unreachable");
+}
+
+function threadStates(): string {
+  const states = readdirSync("/proc/self/task").map((task) => readFileSync(`/proc/self/task/${task}/stat`, "utf8"));
+  return states.map((stat) => stat.slice(stat.lastIndexOf(")") + 2, stat.lastIndexOf(")") + 3)).join("");
 }
 
 function change(how: "make" | "remove" | "write", name: FileName, text = ""): number {
