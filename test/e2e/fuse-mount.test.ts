@@ -332,11 +332,14 @@ os.wait()`,
           detached: true,
         },
       );
-      await once(storm.stdout, "data");
-      await python("for i in range(200): open('p', 'w').close()", fuse.mountPoint);
       const exit = once(storm, "exit");
       const group = -(storm.pid ?? 0);
-      process.kill(group, "SIGKILL");
+      try {
+        await once(storm.stdout, "data");
+        await python("for i in range(200): open('p', 'w').close()", fuse.mountPoint);
+      } finally {
+        process.kill(group, "SIGKILL");
+      }
       await exit;
       // Its children are in the mount until they have ended, too: it would be busy.
       await eventually(async () => expect(() => process.kill(group, 0)).toThrow("ESRCH"));
