@@ -85,6 +85,12 @@ napi_value OpenAbort(napi_env env, napi_callback_info info) {
   return Number(env, file);
 }
 
+napi_value Close(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  close(static_cast<int>(arguments.Number(0)));
+  return nullptr;
+}
+
 napi_value Unmount(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
   auto unmount = std::make_unique<UnmountWork>();

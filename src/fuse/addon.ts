@@ -13,6 +13,8 @@ export interface FuseAddon {
   mount(source: string, target: string, type: string, flags: number, data: string): void;
   /** Opens the file that aborts the connection of what was just mounted there; the descriptor is the caller's. */
   openAbort(target: string): number;
+  /** close(2) of a descriptor that was opened here. */
+  close(descriptor: number): void;
   /** umount2(2), off this thread. Resolves to 0 or an errno. */
   unmount(target: string, flags: number): Promise<number>;
   /** Serves `device` on this thread's event loop until `close`. */

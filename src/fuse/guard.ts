@@ -1,6 +1,5 @@
 /** The guard of a mount (native/guard.cc): a small process that aborts the mount's connection when this one was killed. */
 import { spawn } from "node:child_process";
-import { closeSync } from "node:fs";
 import { createRequire } from "node:module";
 import { describeError, type Log } from "../base/log.ts";
 import type { FuseAddon } from "./addon.ts";
@@ -12,23 +11,24 @@ export function startGuard(addon: FuseAddon, mountPoint: string, log: Log): Disp
       error: describeError(error),
     });
   try {
-    return start(addon.openAbort(mountPoint), missing);
+    const abort = addon.openAbort(mountPoint);
+    try {
+      return run(abort, missing);
+    } finally {
+      addon.close(abort);
+    }
   } catch (error) {
     missing(error);
     return { [Symbol.dispose]: () => {} };
   }
 }
 
-function start(abort: number, missing: (error: unknown) => void): Disposable {
-  try {
-    const path = createRequire(import.meta.url).resolve("#fuse-guard");
-    // Its input ends when this process does, whoever ends it. A terminal's Ctrl-C is not meant for it.
-    const guard = spawn(path, { stdio: ["pipe", "ignore", "ignore", abort], detached: true });
-    guard.once("error", missing);
-    guard.stdin?.on("error", () => {});
-    guard.unref();
-    return { [Symbol.dispose]: () => guard.stdin?.destroy() };
-  } finally {
-    closeSync(abort);
-  }
+function run(abort: number, missing: (error: unknown) => void): Disposable {
+  const path = createRequire(import.meta.url).resolve("#fuse-guard");
+  // Its input ends when this process does, whoever ends it. A terminal's Ctrl-C is not meant for it.
+  const guard = spawn(path, { stdio: ["pipe", "ignore", "ignore", abort], detached: true });
+  guard.once("error", missing);
+  guard.stdin?.on("error", () => {});
+  guard.unref();
+  return { [Symbol.dispose]: () => guard.stdin?.destroy() };
 }

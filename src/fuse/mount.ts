@@ -1,5 +1,4 @@
 /** A FUSE mount of a filesystem, served on the thread that asks for it. */
-import { closeSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { ERRNO } from "../base/errno.ts";
@@ -45,7 +44,7 @@ export function serveFuse(fs: FileSystem, given: FuseOptions): FuseMount {
     const flags = MS_NOSUID | MS_NODEV | (options.readOnly ? MS_RDONLY : 0);
     addon.mount(pathBytes(options.source), mountPoint, MOUNT_TYPE, flags, mountData(device));
   } catch (cause) {
-    closeSync(device);
+    addon.close(device);
     throw mountFailure(cause, options.mountPoint);
   }
   try {
