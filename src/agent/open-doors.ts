@@ -5,6 +5,7 @@
 import { X509Certificate } from "node:crypto";
 import type { Clock } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
+import type { Ino } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import { prepareMountPoint } from "../fuse/mount-point.ts";
 import { serveFuse, type FuseMount } from "../fuse/mount.ts";
@@ -20,6 +21,8 @@ export interface DoorContext {
   readonly readOnly: boolean;
   /** For what a door keeps over a restart. */
   readonly stateDir: string;
+  /** The machine that a conflict copy comes from; undefined for anything else. Throws BlockMiss. */
+  machineOf(ino: Ino): string | undefined;
   readonly clock: Clock;
   readonly log: Log;
   /** A door was closed from outside, as by umount(8): the agent is to end. */

@@ -1,9 +1,10 @@
 /** The thread that serves the filesystem: overlay, vfs and doors. It publishes nothing; the main thread asks it for epochs. */
-import { getPriority, setPriority } from "node:os";
+import { getPriority, hostname, setPriority } from "node:os";
+import { dirname } from "node:path";
 import { parentPort, type MessagePort } from "node:worker_threads";
 import { systemClock } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
-import type { Ino } from "../base/ids.ts";
+import type { Ino, WriterId } from "../base/ids.ts";
 import { SERVING_NICENESS } from "../base/limits.ts";
 import type { Log, LogFields } from "../base/log.ts";
 import { systemRandom } from "../base/random.ts";
@@ -18,6 +19,7 @@ import { IdleRelease, releasingReader } from "./memory.ts";
 import { EpochExchange } from "./epoch-exchange.ts";
 import { openBucket, type OpenedBucket } from "./open-bucket.ts";
 import { OpenDoors } from "./open-doors.ts";
+import { ownWriters } from "./own-writers.ts";
 import { answerCalls, createCaller, type Caller } from "./rpc.ts";
 import type { MainMethods, Trust, WorkerEvent, WorkerMethods, WorkerSetup } from "./threads.ts";
 
@@ -70,8 +72,18 @@ function serve(port: MessagePort): void {
       const { setup, vfs } = open();
       const fs = setup.publishedDurability ? publishedDurability(vfs, () => main.call("flush", undefined)) : vfs;
       const { address, readOnly, stateDir } = setup;
+      const machineOf = (ino: Ino) => machineName(vfs.conflictWriter(ino), stateDir);
       const ended = () => tell({ event: "unmounted" });
-      const doors = await OpenDoors.open(setups, { fs, address, readOnly, stateDir, clock: systemClock, log, ended });
+      const doors = await OpenDoors.open(setups, {
+        fs,
+        address,
+        readOnly,
+        stateDir,
+        machineOf,
+        clock: systemClock,
+        log,
+        ended,
+      });
       open().doors = doors;
       return doors.reports;
     },
@@ -121,6 +133,11 @@ async function openFilesystem(
     limits: { readTimeoutMs },
   });
   return { setup, opened, vfs, epochs: new EpochExchange(vfs), doors: undefined };
+}
+
+/** Of this machine's own writers its name; of others' all that is known here is the writer. */
+function machineName(writer: WriterId | undefined, stateDir: string): string | undefined {
+  return writer !== undefined && ownWriters(dirname(stateDir)).has(writer) ? hostname() : writer;
 }
 
 /** Tokens come from the main thread, which keeps each for minutes beyond this. */

@@ -5,6 +5,7 @@ import { systemRandom } from "../base/random.ts";
 import type { FileSystem } from "../vfs/filesystem.ts";
 import { createDavHandler } from "../webdav/handler.ts";
 import { Login } from "../webdav/login.ts";
+import { createFolderPage } from "../webdav/page/folder-page.ts";
 import { DavServer } from "../webdav/server.ts";
 
 import type { WebdavSetup } from "./doors.ts";
@@ -23,6 +24,7 @@ export function serveWebdav(fs: FileSystem, setup: WebdavSetup, context: DoorCon
     readOnly,
     locks: fileLockStore(join(stateDir, "webdav-locks.json")),
     syncToken: undefined,
+    folderPage: createFolderPage((ino) => context.machineOf(ino)),
     // Windows has neither, and says -1.
     caller: { uid: Math.max(0, uid), gid: Math.max(0, gid) },
   });

@@ -3,7 +3,7 @@
  *
  * This class only joins the parts: namespace, metadata, file-io and listing on Objects, which stand on the overlay.
  */
-import type { Cid, FileName, Ino } from "../base/ids.ts";
+import type { Cid, FileName, Ino, WriterId } from "../base/ids.ts";
 import { ROOT_INO } from "../base/ids.ts";
 import { nameToText } from "../base/names.ts";
 import type { ChangeSet, NewBase, PublishedEpoch } from "../bucket/change-set.ts";
@@ -207,6 +207,11 @@ export class Vfs implements FileSystem {
       at = parent;
     }
     return `/${names.join("/")}`;
+  }
+
+  /** Whose version a conflict copy is; undefined for anything else. Throws BlockMiss. */
+  conflictWriter(ino: Ino): WriterId | undefined {
+    return this.#objects.record(ino).conflict?.writer;
   }
 
   /** What is not in the bucket yet. */

@@ -8,6 +8,7 @@ import type { Access } from "./access.ts";
 import type { Href } from "./href.ts";
 import type { ConditionList } from "./if-header.ts";
 import type { Locks } from "./locks.ts";
+import type { FolderPage } from "./page/folder-page.ts";
 import type { SyncSource } from "./sync-source.ts";
 
 export interface Call {
@@ -23,6 +24,7 @@ export interface Call {
   readonly syncToken: SyncSource | undefined;
   readonly caller: Caller;
   readonly isReadOnly: boolean;
+  readonly folderPage: FolderPage | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;

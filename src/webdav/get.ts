@@ -7,6 +7,7 @@ import { answer, writePiece, type Call } from "./call.ts";
 import { contentTypeOf, isActive } from "./content-types.ts";
 import { etagOf } from "./etag.ts";
 import { httpDate } from "./http-date.ts";
+import { wantsPage } from "./page/folder-page.ts";
 import { findPlace, isFolder, present } from "./place.ts";
 import { checkPreconditions } from "./preconditions.ts";
 import { type ByteRange, parseRanges } from "./ranges.ts";
@@ -21,9 +22,15 @@ export async function get(call: Call): Promise<void> {
     return { ...found, hold: access.open.hold(found.attributes.ino) };
   });
   using _held = hold;
-  if (isFolder(attributes)) return answer(call, 200, FOLDER_HEADERS, "This is a folder: a WebDAV client lists it.\n");
+  if (isFolder(attributes)) return sendFolder(call, attributes);
   if (href.isFolder) throw new Refusal(404, "There is no such folder; without the slash at its end it is a file.");
   await sendFile(call, attributes, name);
+}
+
+async function sendFolder(call: Call, { ino }: Attributes): Promise<void> {
+  const { request, href, folderPage } = call;
+  if (folderPage !== undefined && wantsPage(request)) return folderPage(call, ino, href.path);
+  answer(call, 200, FOLDER_HEADERS, "This is a folder: a WebDAV client lists it.\n");
 }
 
 const FOLDER_HEADERS = { "content-type": "text/plain; charset=utf-8", "cache-control": "no-cache" };

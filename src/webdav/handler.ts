@@ -22,6 +22,7 @@ import { OpenInodes } from "./open-inodes.ts";
 import { conditionsOf, submittedTokens } from "./preconditions.ts";
 import { propfind } from "./propfind.ts";
 import { proppatch } from "./proppatch.ts";
+import type { FolderPage } from "./page/folder-page.ts";
 import { put } from "./put.ts";
 import { Refusal, refusalOf } from "./refusal.ts";
 import { declaredBytes } from "./request-body.ts";
@@ -39,6 +40,8 @@ export interface DavHandlerOptions {
   readonly syncToken: SyncSource | undefined;
   /** Whom new files belong to. */
   readonly caller: Caller;
+  /** What browsers see of a folder; without it a line of text. */
+  readonly folderPage?: FolderPage;
 }
 
 /**
@@ -48,14 +51,14 @@ export interface DavHandlerOptions {
 export type DavHandler = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
 
 export function createDavHandler(options: DavHandlerOptions): DavHandler {
-  const { fs, clock, random, log, readOnly: isReadOnly, syncToken, caller } = options;
+  const { fs, clock, random, log, readOnly: isReadOnly, syncToken, caller, folderPage } = options;
   const locks = new Locks(options.locks, clock, random);
   const open = new OpenInodes(fs, log);
   return async (request, response) => {
     const gone = new AbortController();
     response.on("close", () => gone.abort(new DOMException("the client went away", "AbortError")));
     const access = new Access(fs, open, gone.signal);
-    const ports = { request, response, access, locks, syncToken, caller, isReadOnly, clock, random, log };
+    const ports = { request, response, access, locks, syncToken, caller, isReadOnly, folderPage, clock, random, log };
     try {
       await dispatch(ports);
     } catch (error) {

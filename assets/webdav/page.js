@@ -1,0 +1,94 @@
+// What the buttons of a folder's page do: plain WebDAV requests to where the page came from.
+const folder = document.body.dataset.folder;
+const said = document.querySelector("#said");
+
+function say(text) {
+  said.textContent = text;
+}
+
+/** The answer, or an error with what the server says. `allowed` are statuses that the caller tells apart. */
+async function call(method, href, headers = {}, body = undefined, allowed = []) {
+  const answer = await fetch(href, { method, headers, body });
+  if (answer.ok || allowed.includes(answer.status)) return answer;
+  const text = await answer.text();
+  const isPlain = (answer.headers.get("content-type") ?? "").startsWith("text/plain");
+  throw new Error(isPlain ? text.trim() : `The server answered ${answer.status}.`);
+}
+
+/** Runs one action after the other; what failed is said, and the page shows what is there now when all went well. */
+async function run(action) {
+  try {
+    if ((await action()) !== false) location.reload();
+  } catch (error) {
+    say(error.message);
+  }
+}
+
+/** The path of a name in this folder, or undefined when nobody typed one. */
+function hrefOf(name) {
+  if (name === null || name === "") return undefined;
+  if (name.includes("/") || name === "." || name === "..") throw new Error("A name has no slash, and is not . or ..");
+  return folder + encodeURIComponent(name);
+}
+
+async function upload(files) {
+  let done = 0;
+  for (const file of files) {
+    say(`Uploading ${file.name} (${++done} of ${files.length})…`);
+    const href = hrefOf(file.name);
+    const first = await call("PUT", href, { "If-None-Match": "*" }, file, [412]);
+    if (first.status !== 412) continue;
+    // What is replaced is what was there when the question was asked.
+    const etag = (await call("HEAD", href)).headers.get("etag");
+    if (!confirm(`${file.name} exists already. Replace it?`)) continue;
+    await call("PUT", href, etag === null ? {} : { "If-Match": etag }, file);
+  }
+}
+
+async function rename({ dataset: { href, name } }) {
+  const to = hrefOf(prompt("New name", name));
+  if (to === undefined || to === href) return false;
+  await call("MOVE", href, { Destination: location.origin + to, Overwrite: "F" });
+  return true;
+}
+
+async function remove(row) {
+  const { href } = row.dataset;
+  const what = href.endsWith("/") ? "the folder with everything in it" : "the file";
+  // As the page shows it: no name looks like another one.
+  const shown = row.querySelector("a").textContent;
+  if (!confirm(`Delete ${shown}?\nThis removes ${what}.`)) return false;
+  await call("DELETE", href);
+  return true;
+}
+
+async function make() {
+  const href = hrefOf(prompt("Name of the new folder"));
+  if (href === undefined) return false;
+  await call("MKCOL", `${href}/`);
+}
+
+const ACTIONS = { rename, remove };
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (button?.id === "make") return run(make);
+  const action = ACTIONS[button?.dataset.do];
+  if (action !== undefined) return run(() => action(button.closest("tr")));
+});
+
+const input = document.querySelector("#files");
+if (input !== null) {
+  input.addEventListener("change", () => run(() => upload([...input.files])));
+  const dropping = (isOver) => (event) => {
+    event.preventDefault();
+    document.body.classList.toggle("dropping", isOver);
+  };
+  document.addEventListener("dragover", dropping(true));
+  document.addEventListener("dragleave", dropping(false));
+  document.addEventListener("drop", (event) => {
+    dropping(false)(event);
+    const files = [...event.dataTransfer.files];
+    if (files.length > 0) run(() => upload(files));
+  });
+}

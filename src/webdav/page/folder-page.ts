@@ -1,0 +1,83 @@
+/** Answers browsers that ask for a folder: the page, and its script and style. */
+import { readFileSync } from "node:fs";
+import type { IncomingMessage } from "node:http";
+import type { FileName, Ino } from "../../base/ids.ts";
+import { plainNameOf } from "../../bucket/conflicts/marked-name.ts";
+import { answer, type Call } from "../call.ts";
+import { isFolder } from "../place.ts";
+import { listing } from "../propfind.ts";
+import { ASSETS, folderPage, type ShownEntry } from "./folder-view.ts";
+
+/** Answers a GET or HEAD of a folder. */
+export type FolderPage = (call: Call, ino: Ino, path: readonly FileName[]) => Promise<void>;
+
+/** More are not put in one page: they would have to be in memory to be sorted. */
+const MAX_SHOWN = 5_000;
+
+/** `machineOf` tells which machine a conflict copy comes from; it may throw BlockMiss. */
+export function createFolderPage(machineOf: (ino: Ino) => string | undefined): FolderPage {
+  return async (call, ino, path) => {
+    const asset = path.length === 0 ? ASSET_FILES.get(call.request.url ?? "") : undefined;
+    if (asset !== undefined) return sendAsset(call, asset);
+    const entries: ShownEntry[] = [];
+    let isCut = false;
+    for await (const batch of listing(call.access, ino, path)) {
+      for (const { name, attributes } of batch) {
+        const { size, mtimeNs } = attributes;
+        const isCopy = plainNameOf(name) !== undefined;
+        const machine = isCopy ? await call.access.run(() => machineOf(attributes.ino)) : undefined;
+        entries.push({ name, isFolder: isFolder(attributes), size, mtimeNs, machine });
+      }
+      isCut = entries.length > MAX_SHOWN;
+      if (isCut) break;
+    }
+    const nonce = Buffer.from(call.random.bytes(16)).toString("base64url");
+    const shown = entries.toSorted(inOrder).slice(0, MAX_SHOWN);
+    const body = folderPage({ path, entries: shown, isCut, readOnly: call.isReadOnly, nonce });
+    answer(call, 200, pageHeaders(nonce), body);
+  };
+}
+
+/** Programs ask for anything; browsers for HTML. */
+export function wantsPage({ headers, url }: IncomingMessage): boolean {
+  return /\btext\/html\b/i.test(headers.accept ?? "") || ASSET_FILES.has(url ?? "");
+}
+
+function inOrder(a: ShownEntry, b: ShownEntry): number {
+  if (a.isFolder !== b.isFolder) return a.isFolder ? -1 : 1;
+  return a.name < b.name ? -1 : 1;
+}
+
+function pageHeaders(nonce: string) {
+  const own = `'nonce-${nonce}'`;
+  return {
+    "content-type": "text/html; charset=utf-8",
+    "cache-control": "no-store",
+    "content-security-policy": [
+      "default-src 'none'",
+      `script-src ${own}`,
+      `style-src ${own}`,
+      "img-src 'self' data:",
+      "connect-src 'self'",
+      "base-uri 'none'",
+      "form-action 'none'",
+      "frame-ancestors 'none'",
+    ].join("; "),
+    vary: "accept",
+  };
+}
+
+interface Asset {
+  readonly file: string;
+  readonly type: string;
+}
+
+const ASSET_FILES = new Map<string, Asset>([
+  [ASSETS.script, { file: "page.js", type: "text/javascript; charset=utf-8" }],
+  [ASSETS.style, { file: "page.css", type: "text/css; charset=utf-8" }],
+]);
+
+function sendAsset(call: Call, { file, type }: Asset): void {
+  const text = readFileSync(new URL(`../../../assets/webdav/${file}`, import.meta.url), "utf8");
+  answer(call, 200, { "content-type": type, "cache-control": "no-cache" }, text);
+}
