@@ -11,12 +11,13 @@ import type { AgentStatus, FlushReport, UnmountReport } from "./reports.ts";
 
 export type ControlRequest =
   | { readonly call: "status" }
-  | { readonly call: "flush" }
+  | { readonly call: "flush"; readonly allowDeletes?: string | undefined }
   | { readonly call: "unmount"; readonly timeoutMs: number };
 
 export interface ControlAnswers {
   status(): Promise<AgentStatus>;
-  flush(): Promise<FlushReport>;
+  /** `allowDeletes`: the digest of guarded deletions that may go through. */
+  flush(allowDeletes?: string): Promise<FlushReport>;
   unmount(timeoutMs: number): Promise<UnmountReport>;
 }
 
@@ -121,7 +122,7 @@ async function answerLine(line: string, answers: ControlAnswers): Promise<Answer
       case "status":
         return { ok: await answers.status() };
       case "flush":
-        return { ok: await answers.flush() };
+        return { ok: await answers.flush(request.allowDeletes) };
       case "unmount":
         return { ok: await answers.unmount(request.timeoutMs) };
     }
@@ -138,14 +139,15 @@ function failure(error: unknown): Answer {
 
 /** Throws `usage` for anything but a request. */
 function parseRequest(line: string): ControlRequest {
-  const { call, timeoutMs } = objectOf(line);
-  if (call === "status" || call === "flush") return { call };
+  const { call, timeoutMs, allowDeletes } = objectOf(line);
+  if (call === "status") return { call };
+  if (call === "flush") return typeof allowDeletes === "string" ? { call, allowDeletes } : { call };
   if (call !== "unmount") throw new SynclineError("usage", "The agent does not know this call.");
   if (typeof timeoutMs === "number" && timeoutMs >= 0) return { call, timeoutMs };
   throw new SynclineError("usage", "The request does not say for how long to wait.");
 }
 
-function objectOf(line: string): { readonly [Key in "call" | "timeoutMs"]?: unknown } {
+function objectOf(line: string): { readonly [Key in "call" | "timeoutMs" | "allowDeletes"]?: unknown } {
   try {
     const value: unknown = JSON.parse(line);
     if (typeof value === "object" && value !== null) return value;

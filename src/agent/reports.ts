@@ -36,7 +36,8 @@ export interface AgentStatus {
   readonly lastError: ErrorReport | null;
   readonly pending: PendingReport;
   readonly conflicts: readonly { readonly path: string; readonly machine: string; readonly time: string }[];
-  readonly guard: null;
+  /** Deletions that wait for a yes: of a synced folder. */
+  readonly guard: null | { readonly digest: string; readonly files: number };
   readonly cache: { readonly bytes: number; readonly limit: number };
   /** Collecting garbage; null: this agent does not by itself. */
   readonly collection: CollectionReport | null;
@@ -48,6 +49,12 @@ export interface AgentStatus {
     readonly uploadedBlocks: number;
     readonly requests: number;
     readonly blocksRead: number;
+  };
+  /** Of a synced folder: where it is not as the bucket, and why; whether the system tells of changes in it, or why not. */
+  readonly sync?: {
+    readonly left: readonly { readonly path: string; readonly why: string }[];
+    readonly notices: boolean;
+    readonly why: string | null;
   };
 }
 
@@ -134,7 +141,7 @@ function collectionReport({ running, last, error }: CollectionState): Collection
   return { running, last: figures, error: reportError(error) };
 }
 
-function reportError(error: SynclineError | undefined): ErrorReport | null {
+export function reportError(error: SynclineError | undefined): ErrorReport | null {
   return error === undefined ? null : { code: error.code, message: error.message, hint: error.hint ?? null };
 }
 

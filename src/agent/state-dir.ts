@@ -17,6 +17,8 @@ export interface StateFacts {
   readonly address: string;
   /** Absolute mount point; without a mount WEBDAV_PLACE and its address; "" for the slots of commands that need neither. */
   readonly mount: string;
+  /** `mount` is a folder that is synced, which may be mounted on as well: another state. */
+  readonly door?: "sync";
   /** An old state is shown (`--at`): beside the state that goes on with what is pending. */
   readonly old?: boolean;
   /** From mounting until all is published and unmounted: what a killed agent leaves, its state may hold changes. */
@@ -57,7 +59,12 @@ export function openMountState(root: string, facts: StateFacts): StateDir {
 }
 
 export function mountStatePath(root: string, facts: StateFacts): string {
-  return join(root, hashOf(`${withoutPin(facts.address)}\0${facts.mount}${facts.old === true ? "\0old" : ""}`));
+  return join(
+    root,
+    hashOf(
+      `${withoutPin(facts.address)}\0${facts.mount}${facts.old === true ? "\0old" : ""}${facts.door === "sync" ? "\0sync" : ""}`,
+    ),
+  );
 }
 
 /** Where a mount's state keeps copies of blocks; it may be deleted at any time. */

@@ -20,6 +20,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ readonly register: Regis
   serve: () => import("./serve.ts"),
   simulate: () => import("./simulate.ts"),
   status: () => import("./status.ts"),
+  sync: () => import("./sync.ts"),
   token: () => import("./token.ts"),
   unlock: () => import("./unlock.ts"),
   unmount: () => import("./unmount.ts"),

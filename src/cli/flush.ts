@@ -5,29 +5,37 @@ import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
 import { ERROR_STATUSES } from "./exit-status.ts";
 import { requireAgent } from "./running-agents.ts";
-import { printRest, printText } from "./text.ts";
+import { printCount, printRest, printText } from "./text.ts";
 
 export function register(program: Program): void {
   addCommand(program, {
     name: "flush",
-    arguments: [["[dir]", "a mount; the only one when absent"]],
+    arguments: [["[dir]", "a mount or a synced folder; the only one when absent"]],
     summary: "publish what is pending, and wait for it",
     options: ["allowDeletes"],
     examples: ["syncline flush", "syncline flush ~/bucket --json"],
-    exits: [3, 4, 5, 6, 8],
+    exits: [3, 4, 5, 6, 7, 8],
     async run({ args, options, output, runtime }) {
       const { stateDir } = await requireAgent(runtime, options.state, args[0]);
-      if (options.allowDeletes !== undefined) {
+      const { allowDeletes } = options;
+      if (allowDeletes !== undefined && (await askAgent<"status">(stateDir, { call: "status" })).guard === null) {
         throw new SynclineError("precondition_failed", "No guard waits: these deletions need no yes.", {
           hint: "`syncline status` shows the guard that waits, if one does.",
         });
       }
-      const report = await askAgent<"flush">(stateDir, { call: "flush" });
+      const report = await askAgent<"flush">(stateDir, { call: "flush", allowDeletes });
       const { published, root, pending, error } = report;
       const away = `Nothing waits here, but the bucket is out of reach: ${printText(error?.message ?? "no answer")}`;
       const failed = pending.files > 0 ? printRest(pending, error) : away;
       output.result(report, published ? `Published: root ${root}` : failed);
       if (published) return 0;
+      const { guard } = await askAgent<"status">(stateDir, { call: "status" });
+      if (guard !== null) {
+        output.notice(
+          `${printCount(guard.files, "file")} would be deleted. If that is meant: syncline flush --allow-deletes ${guard.digest}`,
+        );
+        return 7;
+      }
       // With nothing left to publish, the bucket could not be reached to see what others did.
       return pending.files > 0 || error === null ? 3 : ERROR_STATUSES[error.code];
     },

@@ -85,6 +85,10 @@ export const OPTIONS = {
   keep: choice(["kept", "copy", "both"] as const, "which version a conflict ends with", { onlyFlag: true }),
   allOlderThan: duration("all conflicts that are older", { onlyFlag: true }),
   dryRun: toggle("say what would be done, and change nothing", { onlyFlag: true }),
+  once: toggle("until both are the same, then end", { onlyFlag: true }),
+  watch: toggle("go on whenever either changes: what it does unless told otherwise", { onlyFlag: true }),
+  limit: size("most bytes of contents a second", { fallbackText: "no limit" }),
+  special: toggle("setuid and setgid bits, and attributes of other spaces than user.*, too"),
   seed: count("the number of the first history", { onlyFlag: true, fallbackText: "any" }),
   seconds: {
     value: "<seconds>",

@@ -66,6 +66,15 @@ function textOf(agent: AgentStatus): string {
     lines.push(`  collected  ${last.time}: ${printCount(last.objects, "object")}, ${printBytes(last.bytes)}`);
   for (const { object, what } of last?.passedOver ?? [])
     lines.push(`  garbage    passed over ${printText(object)}, which ${printText(what)}`);
+  const { guard, sync } = agent;
+  if (guard !== null) {
+    lines.push(`  guard      ${printCount(guard.files, "file")} would be deleted: that waits for a yes`);
+    lines.push(`             syncline flush ${printText(mount)} --allow-deletes ${guard.digest}`);
+  }
+  const scansOnly = sync?.why ?? null;
+  if (scansOnly !== null) lines.push(`  notices    none, it is scanned instead: ${printText(scansOnly)}`);
+  for (const { path, why } of sync?.left.slice(0, LEFT_SHOWN) ?? [])
+    lines.push(`  left       ${printText(path)}: ${why}`);
   const newest = conflicts.at(-1);
   if (newest !== undefined) lines.push(`  conflicts  ${conflicts.length}, newest: ${printText(newest.path)}`);
   if (lastError !== null) lines.push(`  problem    ${printText(lastError.message)}`);
@@ -87,6 +96,8 @@ function textOfStopped({ mount, bucket, state }: { mount: string; bucket: string
     "             Mount the bucket there again, and they are published.",
   ].join("\n");
 }
+
+const LEFT_SHOWN = 10;
 
 function waiting({ files, bytes, oldestMs, etaMs }: AgentStatus["pending"]): string {
   if (files === 0) return "everything is published";

@@ -22,6 +22,7 @@ const LAYERS = [
   "vfs",
   "fuse",
   "webdav",
+  "sync",
   "master",
   "agent",
   "simulate",

@@ -1,0 +1,195 @@
+/** A folder's agent: the bucket opened by a device of its own, the database of what was synced, and rounds one after another. */
+import { join } from "node:path";
+import type { Clock } from "../base/clock.ts";
+import type { Log } from "../base/log.ts";
+import type { Random } from "../base/random.ts";
+import { RateLimit } from "../base/rate-limit.ts";
+import type { WalletSigner } from "../crypto/wallet.ts";
+import type { MasterAccess } from "../net/access.ts";
+import { watchFolderTree } from "../sync/folder-notices.ts";
+import { SyncDatabase } from "../sync/database.ts";
+import type { SyncDisk } from "../sync/disk.ts";
+import { deedsOf, reportOf, type PlannedDeed, type SyncReport } from "../sync/report.ts";
+import { rehearseRound, syncRound, type RoundContext, type RoundProgress, type RoundResult } from "../sync/round.ts";
+import type { ControlAnswers } from "./control.ts";
+import type { AgentStatus, FlushReport, UnmountReport } from "./reports.ts";
+import { cacheDirOf } from "./state-dir.ts";
+import { SyncLoop, type SyncLoopOptions } from "./sync-loop.ts";
+import { syncFlush, syncStatus, type SyncFacts } from "./sync-status.ts";
+import { openToWrite, type WritingBucket } from "./writing-bucket.ts";
+
+export interface SyncAgentOptions {
+  readonly address: string;
+  /** Absolute. */
+  readonly folder: string;
+  readonly disk: SyncDisk;
+  /** The state's folder, whose lock the caller holds. */
+  readonly stateDir: string;
+  readonly wallet: () => Promise<WalletSigner>;
+  readonly access: MasterAccess;
+  readonly cacheBytes: number;
+  /** Bytes of contents a second, in both directions together. */
+  readonly limit?: number | undefined;
+  /** Whether setuid, setgid and attributes of other spaces than user.* are synced, too. */
+  readonly special: boolean;
+  readonly progress?: RoundProgress | undefined;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+/** Throws as opening the bucket does, and `device_not_certified`. */
+export async function openSyncAgent(options: SyncAgentOptions): Promise<SyncAgent> {
+  const { address, stateDir, wallet, access, cacheBytes, clock, random, log } = options;
+  const cache = { dir: cacheDirOf(stateDir), bytes: cacheBytes };
+  const opened = await openToWrite({ address, stateDir, wallet, access, cache, clock, random, log });
+  try {
+    return new SyncAgent(options, opened, new SyncDatabase(join(stateDir, "sync.db")));
+  } catch (error) {
+    await opened.opened[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+export class SyncAgent implements AsyncDisposable {
+  readonly #options: SyncAgentOptions;
+  readonly #opened: WritingBucket;
+  readonly #db: SyncDatabase;
+  readonly #limit: RateLimit | undefined;
+  readonly #ending = new AbortController();
+  #first = true;
+
+  constructor(options: SyncAgentOptions, opened: WritingBucket, db: SyncDatabase) {
+    this.#options = options;
+    this.#opened = opened;
+    this.#db = db;
+    this.#limit = options.limit === undefined ? undefined : new RateLimit(options.clock, options.limit);
+  }
+
+  /** Rounds until folder and bucket agree, or what is left waits for somebody. Throws as `syncRound`. */
+  async once(allowDeletes?: string): Promise<SyncReport | undefined> {
+    const rounds: RoundResult[] = [];
+    for (let round = 0; round < ROUNDS_AT_MOST && !this.#ending.signal.aborted; round++) {
+      const result = await this.#round(allowDeletes);
+      if (result === undefined) break;
+      rounds.push(result);
+      if (result.guard !== undefined || !isUnfinished(result)) break;
+    }
+    return reportOf(rounds);
+  }
+
+  /** What `once` would do. */
+  async rehearse(): Promise<{ readonly deeds: readonly PlannedDeed[]; readonly report: SyncReport | undefined }> {
+    const result = await rehearseRound({ ...this.#context(undefined), again: true });
+    return { deeds: deedsOf(result), report: reportOf([result]) };
+  }
+
+  /** Rounds whenever folder or bucket changes, until it is ended. */
+  watch(hears: Pick<SyncLoopOptions, "heard" | "failed">): WatchedFolder {
+    const { folder, clock, log } = this.#options;
+    const loop = new SyncLoop({
+      once: (allowDeletes) => this.once(allowDeletes),
+      watchFolder: (changed, failed) => watchFolderTree(folder, { changed, failed }),
+      watchBucket: (changed) => this.#opened.opened.remote.watch(changed),
+      clock,
+      log,
+      ...hears,
+    });
+    return new WatchedFolder(loop, { folder, address: this.#options.address, cache: () => this.cache }, () =>
+      this.end(),
+    );
+  }
+
+  get cache(): { readonly bytes: number; readonly limit: number } {
+    return { bytes: this.#opened.opened.cache?.bytes ?? 0, limit: this.#options.cacheBytes };
+  }
+
+  /** Lets a round end between two batches. */
+  end(): void {
+    this.#ending.abort();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#db.close();
+    await this.#opened.opened[Symbol.asyncDispose]();
+  }
+
+  /** Undefined: it was ended on the way. */
+  async #round(allowDeletes: string | undefined): Promise<RoundResult | undefined> {
+    try {
+      const result = await syncRound({ ...this.#context(allowDeletes), again: this.#first });
+      this.#first = false;
+      return result;
+    } catch (error) {
+      if (this.#ending.signal.aborted) return undefined;
+      throw error;
+    }
+  }
+
+  #context(allowDeletes: string | undefined): RoundContext {
+    const { disk, folder, stateDir, special, progress, clock, random, log } = this.#options;
+    const { opened, writer } = this.#opened;
+    return {
+      disk,
+      clock,
+      random,
+      log,
+      allowDeletes,
+      db: this.#db,
+      bucket: opened.bucket,
+      writer: writer.writer,
+      names: { folder, state: stateDir },
+      attention: { modeMask: special ? 0o7777 : 0o1777, owners: process.getuid?.() === 0 },
+      limit: this.#limit,
+      signal: this.#ending.signal,
+      ...(progress === undefined ? {} : { progress }),
+    };
+  }
+}
+
+/** A folder under watch, as its control socket offers it. */
+export class WatchedFolder implements ControlAnswers {
+  readonly ended: Promise<void>;
+  readonly #loop: SyncLoop;
+  readonly #facts: SyncFacts;
+  readonly #stop: () => void;
+
+  constructor(loop: SyncLoop, facts: SyncFacts, stop: () => void) {
+    this.#loop = loop;
+    this.#facts = facts;
+    this.#stop = stop;
+    this.ended = loop.run();
+  }
+
+  async status(): Promise<AgentStatus> {
+    return syncStatus(this.#facts, this.#loop.state());
+  }
+
+  async flush(allowDeletes?: string): Promise<FlushReport> {
+    await this.#loop.flush(allowDeletes);
+    return syncFlush(this.#loop.state());
+  }
+
+  /** Nothing is unmounted: the folder stays as it is. */
+  async unmount(): Promise<UnmountReport> {
+    const { published, pending, error } = await this.flush();
+    this.end();
+    return { drained: published, pending, error };
+  }
+
+  end(): void {
+    this.#loop.end();
+    this.#stop();
+  }
+
+  isDrained(): boolean {
+    return syncFlush(this.#loop.state()).published;
+  }
+}
+
+/** What was written in the folder during the round waits for another one. */
+function isUnfinished({ applied, restless }: RoundResult): boolean {
+  return restless.length > 0 || applied.left.some(({ reason }) => reason === "changed here" || reason === "waiting");
+}
+
+const ROUNDS_AT_MOST = 5;

@@ -1,0 +1,142 @@
+/**
+ * A synced folder under watch: a round after each notice from the folder or the bucket, one now and then besides, and again later
+ * when one came to nothing.
+ */
+import type { Clock } from "../base/clock.ts";
+import { SynclineError } from "../base/errors.ts";
+import { RECONNECT_FIRST_MS, RECONNECT_MAX_MS } from "../base/limits.ts";
+import { describeError, type Log } from "../base/log.ts";
+import type { FolderNotices } from "../sync/folder-notices.ts";
+import type { SyncReport } from "../sync/report.ts";
+
+export interface SyncLoopOptions {
+  /** Rounds until folder and bucket agree. */
+  readonly once: (allowDeletes: string | undefined) => Promise<SyncReport | undefined>;
+  readonly watchFolder: (changed: () => void, failed: (why: string) => void) => FolderNotices;
+  readonly watchBucket: (changed: () => void) => Disposable;
+  /** Told of each report in which something happened. */
+  readonly heard: (report: SyncReport) => void;
+  readonly failed: (error: SynclineError) => void;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export interface SyncLoopState {
+  readonly report: SyncReport | undefined;
+  readonly error: SynclineError | undefined;
+  /** Why there are no notices from the folder; undefined while there are. */
+  readonly scansOnly: string | undefined;
+  /** Whether something is known to have changed that no round has seen yet. */
+  readonly waiting: boolean;
+}
+
+export class SyncLoop {
+  readonly #options: SyncLoopOptions;
+  readonly #ending = new AbortController();
+  #report: SyncReport | undefined;
+  #error: SynclineError | undefined;
+  #scansOnly: string | undefined;
+  #wanted = true;
+  #wake: AbortController = new AbortController();
+  #allow: string | undefined;
+  #retryMs = RECONNECT_FIRST_MS;
+  /** Who waits for a round that begins after now. */
+  #waiters: (() => void)[] = [];
+
+  constructor(options: SyncLoopOptions) {
+    this.#options = options;
+  }
+
+  state(): SyncLoopState {
+    return { report: this.#report, error: this.#error, scansOnly: this.#scansOnly, waiting: this.#wanted };
+  }
+
+  /** Runs until `end`. */
+  async run(): Promise<void> {
+    const { watchBucket, watchFolder, log } = this.#options;
+    using _bucket = watchBucket(() => this.#notice());
+    await using _folder = watchFolder(
+      () => this.#notice(),
+      (why) => {
+        this.#scansOnly = why;
+        log.warn(`No notices from the folder: ${why}. It is scanned every ${SCAN_ALONE_MS / 1000} s instead.`);
+      },
+    );
+    while (!this.#ending.signal.aborted) {
+      const served = this.#waiters.splice(0);
+      this.#wanted = false;
+      await this.#round();
+      for (const done of served) done();
+      await this.#pause();
+    }
+    for (const done of this.#waiters.splice(0)) done();
+  }
+
+  /** Resolves after a round that began later than now. */
+  async flush(allowDeletes?: string): Promise<void> {
+    if (allowDeletes !== undefined) this.#allow = allowDeletes;
+    if (this.#ending.signal.aborted) return;
+    const done = new Promise<void>((resolve) => this.#waiters.push(resolve));
+    this.#notice();
+    await done;
+  }
+
+  end(): void {
+    this.#ending.abort();
+    this.#wake.abort();
+  }
+
+  async #round(): Promise<void> {
+    const { once, heard, failed, log } = this.#options;
+    const allow = this.#allow;
+    this.#allow = undefined;
+    try {
+      const report = await once(allow);
+      this.#retryMs = RECONNECT_FIRST_MS;
+      this.#error = undefined;
+      if (report === undefined) return;
+      this.#report = report;
+      heard(report);
+    } catch (error) {
+      if (this.#ending.signal.aborted) return;
+      const known =
+        error instanceof SynclineError ? error : new SynclineError("internal", String(error), { cause: error });
+      if (this.#error?.message !== known.message) {
+        log.warn(`Not synced: ${describeError(error)}`);
+        failed(known);
+      }
+      this.#error = known;
+    }
+  }
+
+  /** Until there is news, or it is time to look by itself. A burst of changes is waited out for a moment. */
+  async #pause(): Promise<void> {
+    const { clock } = this.#options;
+    const idleMs = this.#scansOnly === undefined ? SCAN_MS : SCAN_ALONE_MS;
+    if (this.#error !== undefined) {
+      await this.#sleep(this.#retryMs);
+      this.#retryMs = Math.min(this.#retryMs * 2, RECONNECT_MAX_MS);
+      return;
+    }
+    if (!this.#wanted) await this.#sleep(idleMs);
+    if (this.#waiters.length > 0 || this.#ending.signal.aborted) return;
+    await clock.sleep(SETTLE_MS, this.#ending.signal).catch(() => {});
+  }
+
+  async #sleep(ms: number): Promise<void> {
+    this.#wake = new AbortController();
+    if (this.#waiters.length > 0 || this.#ending.signal.aborted) return;
+    await this.#options.clock.sleep(ms, this.#wake.signal).catch(() => {});
+  }
+
+  #notice(): void {
+    this.#wanted = true;
+    this.#wake.abort();
+  }
+}
+
+/** A scan proves what notices only say; and finds what was never noticed. */
+const SCAN_MS = 60_000;
+const SCAN_ALONE_MS = 10_000;
+/** Who saves several files at once gets one round for them. */
+const SETTLE_MS = 100;

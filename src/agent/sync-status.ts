@@ -1,0 +1,55 @@
+/** What the agent of a synced folder tells about itself: as a mount's agent does, and what is particular to a folder. */
+import type { FlushReport, PendingReport } from "./reports.ts";
+import { reportError, type AgentStatus } from "./reports.ts";
+import type { SyncLoopState } from "./sync-loop.ts";
+
+export interface SyncFacts {
+  readonly folder: string;
+  readonly address: string;
+  readonly cache: () => AgentStatus["cache"];
+}
+
+export function syncStatus({ folder, address, cache }: SyncFacts, state: SyncLoopState): AgentStatus {
+  const { report, error, scansOnly } = state;
+  const guard = report?.guard ?? null;
+  const time = "";
+  return {
+    mount: folder,
+    bucket: address,
+    pid: process.pid,
+    root: report?.root ?? null,
+    base: report?.root ?? "",
+    online: error === undefined || !UNREACHABLE.has(error.code),
+    lastError: reportError(error),
+    pending: pendingOf(state),
+    conflicts: (report?.conflicts ?? []).map((path) => ({ path, machine: "", time })),
+    guard: guard === null ? null : { digest: guard.digest, files: guard.files },
+    cache: cache(),
+    collection: null,
+    published: { flushes: 0, attempts: 0, uploadedBytes: 0, uploadedBlocks: 0, requests: 0, blocksRead: 0 },
+    sync: { left: report?.left ?? [], notices: scansOnly === undefined, why: scansOnly ?? null },
+  };
+}
+
+export function syncFlush(state: SyncLoopState): FlushReport {
+  const { report, error } = state;
+  const pending = pendingOf(state);
+  return {
+    published: error === undefined && report !== undefined && report.guard === null && pending.files === 0,
+    root: report?.root ?? null,
+    version: null,
+    attempts: 0,
+    conflicts: report?.conflicts.length ?? 0,
+    pending,
+    error: reportError(error),
+  };
+}
+
+/** How many files a folder has to publish is known by a scan only: of what is not in the bucket at least those that did not hold still. */
+function pendingOf({ report, error, waiting }: SyncLoopState): PendingReport {
+  const left = (report?.left ?? []).filter(({ why }) => why === "keeps changing" || why === "changed here");
+  const files = Math.max(left.length, error !== undefined || waiting ? 1 : 0);
+  return { files, bytes: 0, oldestMs: 0, etaMs: null };
+}
+
+const UNREACHABLE: ReadonlySet<string> = new Set(["arbiter_unreachable", "store_unreachable", "time_out"]);

@@ -1,0 +1,168 @@
+/** `syncline sync`: keeps a folder and a bucket the same. */
+import { resolve } from "node:path";
+import { serveControl } from "../agent/control.ts";
+import { openSyncAgent, type SyncAgent } from "../agent/sync-agent.ts";
+import { openLogFile } from "../agent/log-file.ts";
+import {
+  canonicalMount,
+  noteDrained,
+  openMountState,
+  stateRoot,
+  type StateDir,
+  type StateFacts,
+} from "../agent/state-dir.ts";
+import type { Log } from "../base/log.ts";
+import { DEFAULT_CACHE_BYTES } from "../base/limits.ts";
+import { parseAddress, pinnedUrl } from "../bucket/address.ts";
+import { PortableDisk } from "../sync/portable-disk.ts";
+import { isUnpublished, type PlannedDeed, type SyncReport } from "../sync/report.ts";
+import { addCommand } from "./command.ts";
+import type { Call, Program } from "./command.ts";
+import type { ExitStatus } from "./exit-status.ts";
+import { setModified } from "./file-times.ts";
+import { accessOf, MASTER_OPTIONS } from "./master-access.ts";
+import type { Output } from "./output.ts";
+import { ENDING_SIGNALS } from "./runtime.ts";
+import { printCount, printText } from "./text.ts";
+import { loadWallet } from "./wallet.ts";
+
+const OPTIONS = [
+  "once",
+  "watch",
+  "dryRun",
+  "allowDeletes",
+  "limit",
+  "special",
+  "cacheSize",
+  ...MASTER_OPTIONS,
+] as const;
+type SyncCall = Call<(typeof OPTIONS)[number]>;
+
+export function register(program: Program): void {
+  addCommand(program, {
+    name: "sync",
+    arguments: [
+      ["<url>", "the bucket"],
+      ["<dir>", "a folder; what is in it and in the bucket is united"],
+    ],
+    summary: "keep a folder and a bucket the same",
+    options: OPTIONS,
+    examples: [
+      "syncline sync file:///srv/bucket ~/work",
+      "syncline sync file:///srv/bucket ~/work --once",
+      "syncline sync file:///srv/bucket ~/work --dry-run",
+      "syncline sync https://master.example:3600/notes ~/notes --once --limit 2MiB",
+    ],
+    exits: [3, 4, 5, 6, 7, 8],
+    run: sync,
+  });
+}
+
+async function sync(call: SyncCall): Promise<ExitStatus> {
+  const { options, output, runtime } = call;
+  const facts = factsOf(call);
+  using state = openMountState(stateRoot(runtime.env, options.state), facts);
+  const echo = options.verbose === true ? (line: string) => void runtime.stderr.write(line) : undefined;
+  const log = openLogFile(state.path, runtime.clock, echo);
+  using progress = output.progress("sync", "files");
+  let done = 0;
+  await using agent = await openSyncAgent({
+    address: facts.address,
+    folder: facts.mount,
+    disk: new PortableDisk(facts.mount, setModified),
+    stateDir: state.path,
+    wallet: () => loadWallet(call),
+    access: accessOf(call),
+    cacheBytes: options.cacheSize ?? DEFAULT_CACHE_BYTES,
+    limit: options.limit,
+    special: options.special ?? false,
+    progress: { applied: () => progress.update(++done) },
+    clock: runtime.clock,
+    random: runtime.random,
+    log,
+  });
+  if (options.dryRun === true) {
+    const { deeds, report } = await agent.rehearse();
+    return tellPlan(output, deeds, report);
+  }
+  state.list();
+  const status = await (options.once === true ? syncOnce(call, agent, facts) : watchFolder(call, agent, state, log));
+  if (status === 0) noteDrained(state.path);
+  return status;
+}
+
+async function syncOnce({ options, output }: SyncCall, agent: SyncAgent, facts: StateFacts): Promise<ExitStatus> {
+  for (const signal of ENDING_SIGNALS) process.once(signal, () => agent.end());
+  const report = await agent.once(options.allowDeletes);
+  return report === undefined ? 3 : tellReport(output, report, facts);
+}
+
+/** Until a signal, of which the first lets a last round through, or `syncline unmount`; what then is not in the bucket is in the folder still. */
+async function watchFolder({ output }: SyncCall, agent: SyncAgent, state: StateDir, log: Log): Promise<ExitStatus> {
+  const { facts } = state;
+  const watched = agent.watch({
+    heard: (report) => {
+      if (isNews(report)) tellReport(output, report, facts);
+    },
+    failed: (error) => output.notice(`${error.message}${error.hint === undefined ? "" : ` ${error.hint}`}`),
+  });
+  let asked = false;
+  for (const signal of ENDING_SIGNALS) {
+    process.on(signal, () => {
+      log.info(`Got ${signal}.`);
+      if (asked) return watched.end();
+      asked = true;
+      watched.unmount().catch(() => watched.end());
+    });
+  }
+  await using _control = await serveControl(state.path, watched);
+  output.result(
+    { folder: facts.mount, bucket: facts.address, pid: process.pid },
+    `Syncing ${printText(facts.mount)} with ${printText(facts.address)}. Ctrl-C ends it.`,
+  );
+  await watched.ended;
+  return watched.isDrained() ? 0 : 3;
+}
+
+function isNews({ sent, received, conflicts, guard }: SyncReport): boolean {
+  const moved = sent.added + sent.changed + sent.moved + sent.deleted + received.files + received.removed;
+  return moved > 0 || conflicts.length > 0 || guard !== null;
+}
+
+function tellPlan(output: Output, deeds: readonly PlannedDeed[], report: SyncReport | undefined): ExitStatus {
+  for (const deed of deeds) {
+    const { where, what, path } = deed;
+    output.result({ deed }, `${where === "bucket" ? "↑" : "↓"} ${what.padEnd(6)} ${printText(path)}`);
+  }
+  for (const { path, why } of report?.left ?? []) output.notice(`${printText(path)}: ${why}`);
+  const conflicts = report?.conflicts ?? [];
+  const guard = report?.guard ?? null;
+  const text = `${printCount(deeds.length, "change")}, ${printCount(conflicts.length, "conflict")}. Nothing was changed.`;
+  output.result({ plan: deeds.length, conflicts, guard, left: report?.left ?? [] }, text);
+  return guard === null ? 0 : 7;
+}
+
+function tellReport(output: Output, report: SyncReport, facts: StateFacts): ExitStatus {
+  const { sent, received, conflicts, guard, left } = report;
+  for (const { path, why } of left.slice(0, LEFT_TOLD)) output.notice(`${printText(path)}: ${why}`);
+  if (left.length > LEFT_TOLD) output.notice(`… and ${left.length - LEFT_TOLD} more.`);
+  const up = sent.added + sent.changed + sent.moved + sent.deleted;
+  const down = `${printCount(received.files, "file")} and ${printCount(received.removed, "deletion")} came`;
+  const text = `${printCount(up, "change")} sent, ${down}, ${printCount(conflicts.length, "conflict")}.`;
+  output.result(report, `${text} Root ${report.root}`);
+  if (guard !== null) {
+    const { files, where, digest } = guard;
+    output.notice(
+      `${printCount(files, "file")} would be deleted from the ${where}. If that is meant: syncline sync ${printText(facts.address)} ${printText(facts.mount)} --once --allow-deletes ${digest}`,
+    );
+    return 7;
+  }
+  return isUnpublished(report) ? 3 : 0;
+}
+
+/** With the canonical address, so that one bucket has one state for one folder. */
+function factsOf({ args: [address = "", directory = ""] }: SyncCall): StateFacts {
+  return { address: pinnedUrl(parseAddress(address)), mount: canonicalMount(resolve(directory)), door: "sync" };
+}
+
+const LEFT_TOLD = 20;

@@ -1,0 +1,218 @@
+/**
+ * Makes the folder show what a plan says, never over what was changed in it since it was looked at: that stays for the next scan, and
+ * its place stays unsettled. Each batch is durable on the disk before the database knows of it; what a crash leaves between the two
+ * the next scan sees as a change that the bucket has already.
+ */
+import type { FileId } from "../base/ids.ts";
+import { ROOT_ID } from "../base/ids.ts";
+import type { Place } from "../bucket/object-rows.ts";
+import { failedWith } from "../objects/disk.ts";
+import type { Entry, Reason, SyncDatabase } from "./database.ts";
+import type { DiskPath } from "./disk.ts";
+import { clearIncoming, setAttributes, writeIncoming, type IncomingContext, type Ready } from "./incoming.ts";
+import { sameContent } from "./local-content.ts";
+import { NEW_PATH } from "./paths.ts";
+import { pathInFolder, type Plan, type Put, type Removal } from "./plan.ts";
+import { Placing } from "./placing.ts";
+import { digestOfXattrs, seenOf } from "./seen.ts";
+
+export interface ApplyContext extends IncomingContext {
+  readonly db: SyncDatabase;
+  /** Proves that a file that was looked at in haste is what the database says. */
+  readonly isAsKnown: (path: DiskPath, entry: Entry) => Promise<boolean>;
+  readonly nowNs: () => bigint;
+  /** Told of each place that was settled. */
+  readonly applied?: (path: DiskPath) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface Applied {
+  readonly files: number;
+  readonly removed: number;
+  /** Places that stay as they are for now. */
+  readonly left: readonly { readonly path: DiskPath; readonly reason: Reason }[];
+}
+
+export async function applyPlan(context: ApplyContext, plan: Plan): Promise<Applied> {
+  const applier = new Applier(context);
+  if (plan.puts.length > 0) await clearIncoming(context.disk);
+  for (const batch of batchesOf(plan.puts)) await applier.put(batch);
+  for (let at = 0; at < plan.removals.length; at += BATCH_PLACES)
+    await applier.remove(plan.removals.slice(at, at + BATCH_PLACES));
+  await applier.finish();
+  return applier.result();
+}
+
+class Applier {
+  readonly #context: ApplyContext;
+  readonly #left: { path: DiskPath; reason: Reason }[] = [];
+  /** Directories that get their attributes last. */
+  readonly #unfinished = new Map<FileId, Put>();
+  /** Those whose entries changed: their times follow. */
+  readonly #touched = new Set<FileId>();
+  #files = 0;
+  #removed = 0;
+
+  constructor(context: ApplyContext) {
+    this.#context = context;
+  }
+
+  result(): Applied {
+    return { files: this.#files, removed: this.#removed, left: this.#left };
+  }
+
+  async put(puts: readonly Put[]): Promise<void> {
+    const { db, signal } = this.#context;
+    signal?.throwIfAborted();
+    const written = puts.filter((put) => this.#needsContent(put));
+    const ready = await writeIncoming(
+      this.#context,
+      written.map(({ target }) => target.record),
+    );
+    const readyOf = new Map(written.map((put, index) => [put, ready[index]]));
+    await db.transaction(async () => {
+      const placing = new Placing(this.#context);
+      for (const put of puts) await this.#putOne(placing, put, readyOf.get(put));
+      await placing.sync();
+    });
+    await this.#discard(ready);
+  }
+
+  async remove(removals: readonly Removal[]): Promise<void> {
+    const { db, signal } = this.#context;
+    signal?.throwIfAborted();
+    await db.transaction(async () => {
+      const placing = new Placing(this.#context);
+      for (const { entry, path } of removals) {
+        const done = await attempt(() => placing.remove(entry));
+        if (done === "done") {
+          this.#removed++;
+          this.#settled(entry, path);
+        } else this.#leave(entry, path, done);
+      }
+      await placing.sync();
+    });
+  }
+
+  /** Attributes of directories, from the leaves up: one may forbid to write in it. */
+  async finish(): Promise<void> {
+    const { db } = this.#context;
+    const puts = [...this.#unfinished.values()].reverse();
+    for (let at = 0; at < puts.length; at += BATCH_PLACES) {
+      const batch = puts.slice(at, at + BATCH_PLACES);
+      await db.transaction(async () => {
+        for (const put of batch) await this.#finishOne(put);
+      });
+    }
+    for (const id of this.#touched) {
+      const [entry] = db.byId(id);
+      const path = entry === undefined ? undefined : pathInFolder(db, entry);
+      if (entry === undefined || path === undefined || this.#unfinished.has(id)) continue;
+      await ifThere(this.#context.disk.setModified(path, entry.record.mtimeNs));
+    }
+  }
+
+  #needsContent({ place, target }: Put): boolean {
+    const { record, id } = target;
+    if (record.type === "directory") return false;
+    const { db } = this.#context;
+    const there = db.at(place);
+    const basis = (there?.id === id ? there : db.byId(id)[0])?.record;
+    if (basis === undefined) return true;
+    if (record.type === "symlink") return !sameTarget(basis.target, record.target);
+    return basis.size !== record.size || !sameContent(basis.content, record.content);
+  }
+
+  async #putOne(placing: Placing, put: Put, ready: Ready | undefined): Promise<void> {
+    const { place, target, path } = put;
+    const done = await attempt(() => placing.put(place, target, ready));
+    if (done !== "done") return this.#leave(place, path, done);
+    if (target.record.type !== "directory") {
+      this.#files++;
+      return this.#settled(place, path);
+    }
+    this.#touch(place);
+    this.#unfinished.set(target.id, put);
+  }
+
+  async #finishOne({ place, target, path }: Put): Promise<void> {
+    const { db, disk, nowNs } = this.#context;
+    const entry = db.at(place);
+    const there = entry === undefined ? undefined : pathInFolder(db, entry);
+    if (entry?.id !== target.id || there === undefined) return;
+    const before = await disk.look(there);
+    if (before?.type !== "directory" || before.ino !== entry.seen.ino) return this.#leave(place, path, "changed here");
+    const done = await attempt(async () => {
+      await setAttributes(this.#context, there, target.record);
+      return "done";
+    });
+    if (done !== "done") return this.#leave(place, path, done);
+    const stat = await disk.look(there);
+    if (stat === undefined) return this.#leave(place, path, "changed here");
+    const digest = disk.hasXattrs ? digestOfXattrs(await disk.xattrs(there)) : entry.seen.xattrs;
+    db.put({ ...entry, record: target.record, seen: seenOf(stat, digest, nowNs()) });
+    this.#settled(place, path);
+  }
+
+  #settled(place: Place, path: DiskPath): void {
+    this.#context.db.settle(place);
+    this.#touch(place);
+    this.#context.applied?.(path);
+  }
+
+  #leave(place: Place, path: DiskPath, reason: Reason): void {
+    this.#context.db.unsettle({ parent: place.parent, name: place.name }, reason);
+    this.#left.push({ path, reason });
+  }
+
+  #touch({ parent }: Place): void {
+    if (parent !== ROOT_ID) this.#touched.add(parent);
+  }
+
+  /** What found no place. */
+  async #discard(ready: readonly Ready[]): Promise<void> {
+    for (const { path } of ready) await ifThere(this.#context.disk.unlink(path));
+    if (ready.length > 0) await ifThere(this.#context.disk.syncDirectory(NEW_PATH));
+  }
+}
+
+/** What stands in the way is somebody's, and stays. */
+async function attempt(work: () => Promise<"done" | Reason>): Promise<"done" | Reason> {
+  try {
+    return await work();
+  } catch (error) {
+    if (failedWith(error, "ENOENT", "ENOTDIR", "ELOOP", "EEXIST", "EISDIR")) return "changed here";
+    if (failedWith(error, "ENOTEMPTY", "EACCES", "EPERM", "EBUSY", "EINVAL", "ENAMETOOLONG", "EROFS", "ETXTBSY"))
+      return "in the way";
+    throw error;
+  }
+}
+
+async function ifThere(work: Promise<void>): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    if (!failedWith(error, "ENOENT", "ENOTDIR", "ELOOP", "EPERM", "EACCES")) throw error;
+  }
+}
+
+function sameTarget(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}
+
+/** As many as are written under temporary names at once. */
+function* batchesOf(puts: readonly Put[]): Generator<Put[]> {
+  let batch: Put[] = [];
+  let bytes = 0;
+  for (const put of puts) {
+    batch.push(put);
+    bytes += put.target.record.size;
+    if (batch.length < BATCH_PLACES && bytes < BATCH_BYTES) continue;
+    yield batch;
+    [batch, bytes] = [[], 0];
+  }
+  if (batch.length > 0) yield batch;
+}
+
+const BATCH_PLACES = 256;
+const BATCH_BYTES = 64 * 1024 * 1024;

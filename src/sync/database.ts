@@ -1,0 +1,253 @@
+/**
+ * The last synced tree, in SQLite: each name that the folder shows, whose it is in the bucket, the record that it shows, and how it
+ * looked on the disk. Beside it the places where the folder is behind the root that it stands on ("unsettled").
+ *
+ * Where a place is not unsettled, its entry is what the base's tree has there. One process uses it.
+ */
+import Database from "better-sqlite3";
+import { SQLITE_CACHE_KIB } from "../base/limits.ts";
+import type { Cid, FileId, FileName } from "../base/ids.ts";
+import type { Place } from "../bucket/object-rows.ts";
+import { cidOf } from "../format/cid.ts";
+import type { FileRecord } from "../format/record.ts";
+import { decodeRecord, encodeRecord } from "../format/record-codec.ts";
+import type { BaseRoot } from "../overlay/journal-record.ts";
+import { packSeen, unpackSeen, type Seen } from "./seen.ts";
+
+export interface Entry extends Place {
+  readonly id: FileId;
+  /** As the bucket had it when the folder came to show it: the base of what is changed here next. */
+  readonly record: FileRecord;
+  readonly seen: Seen;
+}
+
+/** Why a place is behind. Those that only somebody's deed can settle are not tried again in each round. */
+export type Reason = "waiting" | "changed here" | "ignored" | "name collides" | "not kept here" | "in the way";
+
+export interface Unsettled extends Place {
+  readonly reason: Reason;
+}
+
+const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS entries (
+    parent TEXT NOT NULL,
+    name   BLOB NOT NULL,
+    id     TEXT NOT NULL,
+    file   INTEGER NOT NULL,
+    ino    TEXT NOT NULL,
+    record BLOB NOT NULL,
+    links  TEXT NOT NULL,
+    seen   BLOB NOT NULL,
+    PRIMARY KEY (parent, name)
+  ) STRICT;
+  CREATE INDEX IF NOT EXISTS entries_by_id ON entries (id);
+  CREATE INDEX IF NOT EXISTS entries_by_ino ON entries (ino);
+  CREATE TABLE IF NOT EXISTS unsettled (
+    parent TEXT NOT NULL,
+    name   BLOB NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (parent, name)
+  ) STRICT;
+  CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT`;
+
+interface RawEntry {
+  parent: string;
+  name: Buffer;
+  id: string;
+  record: Buffer;
+  links: string;
+  seen: Buffer;
+}
+
+interface RawUnsettled {
+  parent: string;
+  name: Buffer;
+  reason: string;
+}
+
+export class SyncDatabase {
+  readonly #db: Database.Database;
+  readonly #at: Database.Statement<[string, Buffer], RawEntry>;
+  readonly #byId: Database.Statement<[string], RawEntry>;
+  readonly #byIno: Database.Statement<[string], RawEntry>;
+  readonly #children: Database.Statement<[string], RawEntry>;
+  readonly #put: Database.Statement;
+  readonly #remove: Database.Statement;
+  readonly #unsettle: Database.Statement;
+  readonly #settle: Database.Statement;
+  #rehearsing = false;
+
+  /** ":memory:" for tests. */
+  constructor(path: string) {
+    this.#db = new Database(path);
+    this.#db.pragma("journal_mode = WAL");
+    // A deed on the disk that is durable must not be followed by a database that forgot it, or the other way round.
+    this.#db.pragma("synchronous = FULL");
+    this.#db.pragma(`cache_size = -${SQLITE_CACHE_KIB}`);
+    this.#db.exec(SCHEMA);
+    const columns = "parent, name, id, record, links, seen";
+    this.#at = this.#db.prepare(`SELECT ${columns} FROM entries WHERE parent = ? AND name = ?`);
+    this.#byId = this.#db.prepare(`SELECT ${columns} FROM entries WHERE id = ? ORDER BY parent, name`);
+    this.#byIno = this.#db.prepare(`SELECT ${columns} FROM entries WHERE ino = ? ORDER BY parent, name`);
+    this.#children = this.#db.prepare(`SELECT ${columns} FROM entries WHERE parent = ? ORDER BY name`);
+    this.#put = this.#db.prepare(
+      "INSERT OR REPLACE INTO entries (parent, name, id, file, ino, record, links, seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    );
+    this.#remove = this.#db.prepare("DELETE FROM entries WHERE parent = ? AND name = ?");
+    this.#unsettle = this.#db.prepare("INSERT OR REPLACE INTO unsettled (parent, name, reason) VALUES (?, ?, ?)");
+    this.#settle = this.#db.prepare("DELETE FROM unsettled WHERE parent = ? AND name = ?");
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+
+  at({ parent, name }: Place): Entry | undefined {
+    return entryOf(this.#at.get(parent, bytesOf(name)));
+  }
+
+  /** All names of an object. */
+  byId(id: FileId): Entry[] {
+    return this.#byId.all(id).map(requireEntry);
+  }
+
+  byInode(ino: bigint): Entry[] {
+    return this.#byIno.all(String(ino)).map(requireEntry);
+  }
+
+  children(parent: FileId): Entry[] {
+    return this.#children.all(parent).map(requireEntry);
+  }
+
+  /** Every entry, by parent and name. The database must not be changed between two of them. */
+  *entries(): Generator<Entry> {
+    const all = this.#db.prepare<[], RawEntry>("SELECT parent, name, id, record, links, seen FROM entries");
+    for (const raw of all.iterate()) yield requireEntry(raw);
+  }
+
+  /** Names of files and links. */
+  countFiles(): number {
+    return this.#db.prepare<[], { n: number }>("SELECT COUNT(*) AS n FROM entries WHERE file = 1").get()?.n ?? 0;
+  }
+
+  put({ parent, name, id, record, seen }: Entry): void {
+    const { value, links } = encodeRecord(record, addressOf);
+    const isFile = record.type === "directory" ? 0 : 1;
+    const row = [
+      parent,
+      bytesOf(name),
+      id,
+      isFile,
+      String(seen.ino),
+      Buffer.from(value),
+      links.join(" "),
+      packSeen(seen),
+    ];
+    this.#put.run(...row);
+  }
+
+  remove({ parent, name }: Place): void {
+    this.#remove.run(parent, bytesOf(name));
+  }
+
+  /** What had one id has another from now on, with what is in it. */
+  succeed(before: FileId, after: FileId): void {
+    this.#db.prepare("UPDATE OR REPLACE entries SET id = ? WHERE id = ?").run(after, before);
+    this.#db.prepare("UPDATE OR REPLACE entries SET parent = ? WHERE parent = ?").run(after, before);
+  }
+
+  unsettle({ parent, name }: Place, reason: Reason = "waiting"): void {
+    this.#unsettle.run(parent, bytesOf(name), reason);
+  }
+
+  settle({ parent, name }: Place): void {
+    this.#settle.run(parent, bytesOf(name));
+  }
+
+  unsettled(): Unsettled[] {
+    return this.#db
+      .prepare<[], RawUnsettled>("SELECT parent, name, reason FROM unsettled ORDER BY parent, name")
+      .all()
+      .map(({ parent, name, reason }) => ({
+        parent: parent as FileId,
+        name: name.toString("latin1") as FileName,
+        reason: reason as Reason,
+      }));
+  }
+
+  fact(key: FactKey): string | undefined {
+    return this.#db.prepare<[string], { value: string }>("SELECT value FROM facts WHERE key = ?").get(key)?.value;
+  }
+
+  setFact(key: FactKey, value: string | undefined): void {
+    if (value === undefined) this.#db.prepare("DELETE FROM facts WHERE key = ?").run(key);
+    else this.#db.prepare("INSERT OR REPLACE INTO facts (key, value) VALUES (?, ?)").run(key, value);
+  }
+
+  /** The root that the folder stands on; undefined before the first round. */
+  base(): BaseRoot | undefined {
+    const text = this.fact("base");
+    return text === undefined ? undefined : (JSON.parse(text) as BaseRoot);
+  }
+
+  setBase({ commit, tree, seq }: BaseRoot): void {
+    this.setFact("base", JSON.stringify({ commit, tree, seq }));
+  }
+
+  /** What `work` would come to: nothing of it stays. */
+  async rehearse<Result>(work: () => Promise<Result>): Promise<Result> {
+    this.#db.exec("BEGIN IMMEDIATE");
+    this.#rehearsing = true;
+    try {
+      return await work();
+    } finally {
+      this.#rehearsing = false;
+      this.#db.exec("ROLLBACK");
+    }
+  }
+
+  /** All of `work`, or nothing of it. What is asked meanwhile sees it. */
+  async transaction<Result>(work: () => Result | Promise<Result>): Promise<Result> {
+    if (this.#rehearsing) return work();
+    this.#db.exec("BEGIN IMMEDIATE");
+    try {
+      const result = await work();
+      this.#db.exec("COMMIT");
+      return result;
+    } catch (error) {
+      this.#db.exec("ROLLBACK");
+      throw error;
+    }
+  }
+}
+
+/** What else is remembered: of which bucket and folder this is, numbers that were used, an epoch that is on its way. */
+export type FactKey = "base" | "bucket" | "folder" | "epoch" | "under way" | "compare all" | "rules";
+
+/** Whether two records are the same to the last field. */
+export function sameRecord(a: FileRecord, b: FileRecord): boolean {
+  const [one, other] = [encodeRecord(a, addressOf), encodeRecord(b, addressOf)];
+  return Buffer.compare(one.value, other.value) === 0 && one.links.join() === other.links.join();
+}
+
+function requireEntry({ parent, name, id, record, links, seen }: RawEntry): Entry {
+  return {
+    parent: parent as FileId,
+    name: name.toString("latin1") as FileName,
+    id: id as FileId,
+    record: decodeRecord({ value: record, links: links === "" ? [] : (links.split(" ") as Cid[]) }),
+    seen: unpackSeen(seen),
+  };
+}
+
+function entryOf(raw: RawEntry | undefined): Entry | undefined {
+  return raw === undefined ? undefined : requireEntry(raw);
+}
+
+function bytesOf(name: FileName): Buffer {
+  return Buffer.from(name, "latin1");
+}
+
+function addressOf(bytes: Uint8Array): Cid {
+  return cidOf("dag-cbor", bytes);
+}

@@ -1,0 +1,145 @@
+/**
+ * The folder's changes on their way into the bucket. What is sealed is written down first: if the process dies before it hears what
+ * came of it, the next one looks whether the bucket has it, and does not take its own changes for others'.
+ */
+import type { Clock } from "../base/clock.ts";
+import type { FileId, FileName, Lamport } from "../base/ids.ts";
+import type { Log } from "../base/log.ts";
+import type { Random } from "../base/random.ts";
+import type { Bucket, VerifiedCommit } from "../bucket/bucket.ts";
+import type { ChangeSet, DataReader } from "../bucket/change-set.ts";
+import { differences } from "../bucket/differences.ts";
+import { lookup, resolvePath } from "../bucket/fs-reader.ts";
+import { log } from "../bucket/history.ts";
+import { publishEpoch } from "../bucket/publish.ts";
+import type { Writer } from "../bucket/publish/next-commit.ts";
+import type { PublishOutcome } from "../bucket/publish/outcome.ts";
+import type { NodeStore } from "../tree/node-store.ts";
+import type { SyncDatabase } from "./database.ts";
+import type { LocalChanges } from "./local-changes.ts";
+import { standOn } from "./record-published.ts";
+import { packSeen, unpackSeen } from "./seen.ts";
+
+export interface EpochContext {
+  readonly db: SyncDatabase;
+  readonly bucket: Bucket;
+  readonly writer: Writer;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+/** What was sealed, as far as it takes to know it again in the bucket. */
+interface Sealed {
+  readonly epoch: number;
+  readonly there: readonly { readonly path: readonly string[]; readonly type: string; readonly seen: string }[];
+  readonly gone: readonly string[];
+}
+
+/** An epoch that was never used by this device. `seen`: the greatest that the bucket knows. */
+export function nextEpoch(db: SyncDatabase, seen: number): number {
+  const epoch = Math.max(seen, Number(db.fact("epoch") ?? 0)) + 1;
+  db.setFact("epoch", String(epoch));
+  return epoch;
+}
+
+export function changeSetOf(db: SyncDatabase, local: LocalChanges, epoch: number): ChangeSet | undefined {
+  const base = db.base();
+  if (base === undefined || local.changes.length === 0) return undefined;
+  return {
+    epoch,
+    reference: base.commit,
+    lamport: (base.seq + 1) as Lamport,
+    objects: local.changes.map(({ changed }) => changed),
+    directories: local.directories,
+  };
+}
+
+/** Publishes it. The caller concludes: what was sealed stays written down until it does. Throws what `data` does. */
+export async function publishLocal(
+  context: EpochContext,
+  changes: ChangeSet,
+  local: LocalChanges,
+  data: DataReader,
+): Promise<PublishOutcome> {
+  context.db.setFact("under way", JSON.stringify(sealedOf(changes.epoch, local)));
+  return publishEpoch(context, changes, data, { note: "" });
+}
+
+/** After a crash: if the bucket has what was sealed, the folder stands on that commit. Throws as reading does. */
+export async function recoverEpoch(context: EpochContext, nodes: NodeStore, head: VerifiedCommit): Promise<void> {
+  const { db, bucket, writer } = context;
+  const text = db.fact("under way");
+  if (text === undefined) return;
+  const sealed = JSON.parse(text) as Sealed;
+  const base = db.base();
+  const own = writer.device.writer;
+  const included = (head.heads.get(own) ?? 0) >= sealed.epoch;
+  const commit = included && base !== undefined ? await findOwn(bucket, head, own, sealed.epoch, base.seq) : undefined;
+  await db.transaction(async () => {
+    if (commit !== undefined && base !== undefined) {
+      await know(db, nodes, commit, sealed);
+      const { cid, body } = commit;
+      const changes = await differences(nodes, base.tree, body.tree);
+      await standOn(db, nodes, { commit: cid, tree: body.tree, seq: body.seq, changes });
+    }
+    db.setFact("under way", undefined);
+  });
+}
+
+async function findOwn(
+  bucket: Bucket,
+  head: VerifiedCommit,
+  writer: string,
+  epoch: number,
+  after: Lamport,
+): Promise<VerifiedCommit | undefined> {
+  for await (const commit of log(bucket, head)) {
+    if (commit.body.seq <= after) return undefined;
+    if (commit.body.writer === writer && commit.body.epoch === epoch) return commit;
+  }
+  return undefined;
+}
+
+/** What the commit has just as it was sealed is synced; the rest is looked at as ever. */
+async function know(db: SyncDatabase, nodes: NodeStore, { body }: VerifiedCommit, sealed: Sealed): Promise<void> {
+  for (const id of sealed.gone) {
+    for (const entry of db.byId(id as FileId)) {
+      if ((await lookup(nodes, body.tree, entry))?.id !== entry.id) db.remove(entry);
+    }
+  }
+  for (const { path, type, seen } of sealed.there) {
+    const names = path.map((name) => Buffer.from(name, "base64").toString("latin1") as FileName);
+    const name = names.at(-1);
+    const object = await resolvePath(nodes, body.tree, names);
+    const directory = await resolvePath(nodes, body.tree, names.slice(0, -1));
+    if (object === undefined || directory === undefined || name === undefined) continue;
+    const looked = unpackSeen(Buffer.from(seen, "base64"));
+    const { record, id } = object;
+    const isSame = record.type === type && (type === "directory" || isAsSealed(record, looked));
+    if (!isSame) continue;
+    for (const entry of db.byId(id)) {
+      if ((await lookup(nodes, body.tree, entry))?.id !== id) db.remove(entry);
+    }
+    db.put({ parent: directory.id, name, id, record, seen: looked });
+  }
+}
+
+function isAsSealed(
+  record: { readonly size: number; readonly mtimeNs: bigint; readonly type: string },
+  seen: { readonly size: number; readonly mtimeNs: bigint },
+): boolean {
+  return record.mtimeNs === seen.mtimeNs && (record.type !== "file" || record.size === seen.size);
+}
+
+function sealedOf(epoch: number, local: LocalChanges): Sealed {
+  const there = local.observed.map(({ found, seen }) => ({
+    path: found.path.map((name) => Buffer.from(name, "latin1").toString("base64")),
+    type: found.stat.type,
+    seen: packSeen(seen).toString("base64"),
+  }));
+  const gone = local.changes.flatMap(({ object, deed }) => {
+    return deed === "deleted" && object.id !== undefined ? [object.id] : [];
+  });
+  return { epoch, there, gone };
+}

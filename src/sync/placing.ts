@@ -1,0 +1,307 @@
+/**
+ * One object to its place, or away from it: checks that what is there is what the database says, does it by a rename that another
+ * program sees whole or not at all, and looks once more at what it took away.
+ */
+import type { FileId, FileName } from "../base/ids.ts";
+import { ROOT_ID } from "../base/ids.ts";
+import type { TreeObject } from "../bucket/fs-reader.ts";
+import type { Place } from "../bucket/object-rows.ts";
+import { samePlace } from "../bucket/object-rows.ts";
+import { failedWith, NO_LINKS } from "../objects/disk.ts";
+import type { ApplyContext } from "./apply.ts";
+import { sameRecord, type Entry, type Reason } from "./database.ts";
+import type { DiskPath, DiskStat } from "./disk.ts";
+import { setAttributes, type Ready } from "./incoming.ts";
+import { sameContent } from "./local-content.ts";
+import { PARKED_ID, parkedPath } from "./paths.ts";
+import { pathInFolder } from "./plan.ts";
+import { digestOfXattrs, hasSameBytes, looksSame, seenOf } from "./seen.ts";
+
+export class Placing {
+  readonly #context: ApplyContext;
+  /** Directories in which names changed, by their paths. */
+  readonly #dirty = new Map<string, DiskPath>();
+
+  constructor(context: ApplyContext) {
+    this.#context = context;
+  }
+
+  /** Makes all names durable. */
+  async sync(): Promise<void> {
+    for (const path of this.#dirty.values()) {
+      await this.#context.disk.syncDirectory(path).catch((error: unknown) => {
+        // Removed since, or not to be opened by who may only look.
+        if (!failedWith(error, "ENOENT", "ENOTDIR", "ELOOP", "EACCES", "EPERM", "EINVAL")) throw error;
+      });
+    }
+  }
+
+  async put(place: Place, target: TreeObject, ready: Ready | undefined): Promise<"done" | Reason> {
+    const { db } = this.#context;
+    const path = this.#pathOf(place);
+    if (path === undefined) return "in the way";
+    const occupant = db.at(place);
+    const known = db.byId(target.id);
+    if (occupant?.id === target.id) {
+      const twin = ready && known.find((entry) => entry !== occupant && sameRecord(entry.record, target.record));
+      return this.#update(occupant, path, target, (await this.#linked(twin, ready)) ?? ready);
+    }
+    if (occupant !== undefined) {
+      const isReplaced = known.length === 0 && ready !== undefined && occupant.record.type !== "directory";
+      if (isReplaced) return this.#update(occupant, path, target, ready);
+      const vacated = await this.#vacate(occupant, path);
+      if (vacated !== "done") return vacated;
+    }
+    const [source] = known;
+    if (source === undefined) return this.#create(place, path, target, ready);
+    const isLink = target.record.type !== "directory" && (known.length > 1 || isNamed(target, source));
+    const arrived = await (isLink ? this.#link(source, place, path) : this.#move(source, place, path));
+    if (typeof arrived === "string") return arrived;
+    const has =
+      arrived.record.size === target.record.size && sameContent(arrived.record.content, target.record.content);
+    return this.#update(arrived, path, target, has ? undefined : ready, !isLink);
+  }
+
+  /** Takes a name away, of something that is as it was synced. */
+  async remove(entry: Entry): Promise<"done" | Reason> {
+    const { db, disk } = this.#context;
+    if (db.at(entry)?.id !== entry.id) {
+      // Another object took the name: this one made room for it, unless it was replaced.
+      const parked = db.byId(entry.id).find(({ parent }) => parent === PARKED_ID);
+      return parked === undefined ? "done" : this.remove(parked);
+    }
+    const path = this.#pathOf(entry);
+    const stat = path === undefined ? undefined : await disk.look(path);
+    if (path === undefined || stat === undefined) {
+      db.remove(entry);
+      return "done";
+    }
+    if (entry.record.type === "directory") {
+      if (stat.ino !== entry.seen.ino) return "changed here";
+      await disk.removeDirectory(path);
+      this.#note(path);
+    } else {
+      if (!(await this.#isAsSynced(path, entry, stat, entry.parent === PARKED_ID))) return "changed here";
+      const taken = await this.#take(path, entry);
+      if (taken !== "done") return taken;
+    }
+    db.remove(entry);
+    await this.#lookAgain(entry.id);
+    return "done";
+  }
+
+  /** Out of its place, and gone if it still is what it was. */
+  async #take(path: DiskPath, entry: Entry): Promise<"done" | Reason> {
+    const { disk } = this.#context;
+    const aside = parkedPath(entry.id);
+    if (entry.parent !== PARKED_ID) {
+      await disk.rename(path, aside, "free");
+      const taken = await disk.look(aside);
+      if (taken?.ino !== entry.seen.ino || !hasSameBytes(entry.seen, taken)) {
+        await disk.rename(aside, path, "free");
+        return "changed here";
+      }
+    }
+    await disk.unlink(aside);
+    this.#note(path);
+    return "done";
+  }
+
+  /** Another name of a file that is here anew already, instead of a second file. */
+  async #linked(twin: Entry | undefined, ready: Ready | undefined): Promise<Ready | undefined> {
+    const { disk } = this.#context;
+    const from = twin === undefined ? undefined : this.#pathOf(twin);
+    if (from === undefined || ready === undefined) return undefined;
+    const path = [...ready.path.slice(0, -1), `${ready.path.at(-1)}-link` as FileName];
+    try {
+      await disk.link(from, path);
+    } catch (error) {
+      if (!failedWith(error, ...NO_LINKS)) throw error;
+      return undefined;
+    }
+    const stat = await disk.look(path);
+    return stat === undefined ? undefined : { path, stat };
+  }
+
+  async #create(place: Place, path: DiskPath, target: TreeObject, ready: Ready | undefined): Promise<"done" | Reason> {
+    const { db, disk } = this.#context;
+    const { record, id } = target;
+    const there = await disk.look(path);
+    if (there !== undefined) return this.#collides(place, there) ? "name collides" : "changed here";
+    if (record.type === "directory") {
+      await disk.makeDirectory(path);
+      this.#note(path);
+      const stat = await disk.look(path);
+      if (stat === undefined) return "changed here";
+      // Not as the bucket has it before its attributes are set, which come last.
+      db.put({ ...place, id, record: { ...record, mode: UNFINISHED_MODE }, seen: this.#seen(stat, "") });
+      return "done";
+    }
+    if (ready === undefined) return "waiting";
+    await disk.rename(ready.path, path, "free");
+    return this.#placed(place, path, target, ready);
+  }
+
+  async #update(
+    entry: Entry,
+    path: DiskPath,
+    target: TreeObject,
+    ready: Ready | undefined,
+    justMoved = false,
+  ): Promise<"done" | Reason> {
+    const { db, disk } = this.#context;
+    const { record, id } = target;
+    const place = { parent: entry.parent, name: entry.name };
+    const stat = await disk.look(path);
+    if (record.type === "directory" && entry.id === id)
+      return stat?.type === "directory" && stat.ino === entry.seen.ino ? "done" : "changed here";
+    if (stat === undefined || !(await this.#isAsSynced(path, entry, stat, justMoved))) return "changed here";
+    if (ready !== undefined) {
+      const swapped = await this.#replace(path, entry, ready);
+      return swapped === "done" ? this.#placed(place, path, target, ready) : swapped;
+    }
+    await setAttributes(this.#context, path, record);
+    const now = await disk.look(path);
+    if (now?.ino !== stat.ino || now.size !== stat.size) return "changed here";
+    db.put({ ...place, id, record, seen: this.#seen(now, await this.#digest(path, now)) });
+    await this.#lookAgain(id);
+    return "done";
+  }
+
+  /** A new file in place of one that nobody touched: where both can be exchanged, what came out is looked at before it goes. */
+  async #replace(path: DiskPath, entry: Entry, ready: Ready): Promise<"done" | Reason> {
+    const { disk } = this.#context;
+    try {
+      await disk.rename(ready.path, path, "exchange");
+    } catch (error) {
+      if (!failedWith(error, "EINVAL", "ENOSYS", "ENOTSUP", "EOPNOTSUPP")) throw error;
+      await disk.rename(ready.path, path, "replace");
+      this.#note(path);
+      return "done";
+    }
+    const out = await disk.look(ready.path);
+    this.#note(path);
+    if (out?.ino === entry.seen.ino && hasSameBytes(entry.seen, out)) {
+      await disk.unlink(ready.path);
+      return "done";
+    }
+    await disk.rename(ready.path, path, "exchange");
+    return "changed here";
+  }
+
+  async #placed(place: Place, path: DiskPath, { id, record }: TreeObject, ready: Ready): Promise<"done"> {
+    const { db, disk } = this.#context;
+    this.#note(path);
+    const now = await disk.look(path);
+    // Changed already: it is remembered as it was made, so that the next scan sees it.
+    const isAsMade = now !== undefined && now.ino === ready.stat.ino && hasSameBytes(ready.stat, now);
+    const stat = isAsMade ? now : ready.stat;
+    db.put({ ...place, id, record, seen: this.#seen(stat, await this.#digest(path, stat)) });
+    return "done";
+  }
+
+  /** Makes room: what is here is on its way to another place, or to be removed. */
+  async #vacate(occupant: Entry, path: DiskPath): Promise<"done" | Reason> {
+    const { db, disk } = this.#context;
+    const stat = await disk.look(path);
+    if (stat === undefined || stat.ino !== occupant.seen.ino) return "changed here";
+    const isLinked = occupant.record.type !== "directory" && db.byId(occupant.id).length > 1;
+    // Its bytes are under another name, too.
+    if (isLinked) return this.remove(occupant);
+    await disk.rename(path, parkedPath(occupant.id), "free");
+    this.#note(path);
+    db.remove(occupant);
+    db.put({ ...occupant, parent: PARKED_ID, name: occupant.id as string as FileName });
+    return "done";
+  }
+
+  async #move(source: Entry, place: Place, path: DiskPath): Promise<Entry | Reason> {
+    const { db, disk } = this.#context;
+    const from = this.#pathOf(source);
+    const stat = from === undefined ? undefined : await disk.look(from);
+    if (from === undefined || stat?.ino !== source.seen.ino) return "changed here";
+    // What was written into it meanwhile goes with it: the next scan sees that.
+    const there = await disk.look(path);
+    const isOnlyRespelt = there?.ino === stat.ino && stat.links === 1;
+    if (there !== undefined && !isOnlyRespelt) return this.#collides(place, there) ? "name collides" : "changed here";
+    await disk.rename(from, path, isOnlyRespelt ? "replace" : "free");
+    this.#note(from);
+    this.#note(path);
+    db.remove(source);
+    const moved = { ...source, parent: place.parent, name: place.name };
+    db.put(moved);
+    return moved;
+  }
+
+  async #link(source: Entry, place: Place, path: DiskPath): Promise<Entry | Reason> {
+    const { db, disk } = this.#context;
+    const from = this.#pathOf(source);
+    const stat = from === undefined ? undefined : await disk.look(from);
+    if (from === undefined || stat === undefined || !(await this.#isAsSynced(from, source, stat)))
+      return "changed here";
+    const there = await disk.look(path);
+    if (there !== undefined) return this.#collides(place, there) ? "name collides" : "changed here";
+    await disk.link(from, path);
+    this.#note(path);
+    const linked = { ...source, parent: place.parent, name: place.name };
+    db.put(linked);
+    await this.#lookAgain(source.id);
+    return db.at(linked) ?? linked;
+  }
+
+  async #isAsSynced(path: DiskPath, entry: Entry, stat: DiskStat, justMoved = false): Promise<boolean> {
+    const { seen } = entry;
+    // A rename changes the ctime, and it was looked at just before.
+    if (justMoved) return seen.ino === stat.ino && hasSameBytes(seen, stat);
+    if (!looksSame(seen, stat)) return false;
+    return !seen.hasty || this.#context.isAsKnown(path, entry);
+  }
+
+  /** Names of one inode: giving it one more or one less changes its ctime. */
+  async #lookAgain(id: FileId): Promise<void> {
+    const { db, disk } = this.#context;
+    const entries = db.byId(id);
+    if (entries[0]?.record.type !== "file") return;
+    for (const entry of entries) {
+      const path = this.#pathOf(entry);
+      const stat = path === undefined ? undefined : await disk.look(path);
+      if (stat?.ino !== entry.seen.ino || !hasSameBytes(entry.seen, stat) || entry.seen.ctimeNs === stat.ctimeNs)
+        continue;
+      db.put({ ...entry, seen: this.#seen(stat, entry.seen.xattrs) });
+    }
+  }
+
+  /** On a disk where two spellings are one name: whether what is there is shown under another one. */
+  #collides(place: Place, there: DiskStat): boolean {
+    return this.#context.db.byInode(there.ino).some((entry) => {
+      return entry.parent === place.parent && entry.name !== place.name && entry.seen.ino === there.ino;
+    });
+  }
+
+  #pathOf(place: Place): DiskPath | undefined {
+    if (place.parent === ROOT_ID) return [place.name];
+    return pathInFolder(this.#context.db, place);
+  }
+
+  #note(path: DiskPath): void {
+    const above = path.slice(0, -1);
+    this.#dirty.set(above.join("/"), above);
+  }
+
+  async #digest(path: DiskPath, stat: DiskStat): Promise<string> {
+    const { disk } = this.#context;
+    return disk.hasXattrs && stat.type !== "symlink" ? digestOfXattrs(await disk.xattrs(path)) : "";
+  }
+
+  #seen(stat: DiskStat, digest: string) {
+    return seenOf(stat, digest, this.#context.nowNs());
+  }
+}
+
+/** What a directory has between its making and its finishing. */
+const UNFINISHED_MODE = 0o700;
+
+/** Whether the object is to stay at this place, too. */
+function isNamed({ names }: TreeObject, place: Place): boolean {
+  return names.some((name) => samePlace(name, place));
+}

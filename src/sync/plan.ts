@@ -1,0 +1,175 @@
+/**
+ * What has to be done to the folder so that it shows the root that it stands on: at the places that are unsettled, and nowhere
+ * else. Changes nothing but the notes of what is unsettled.
+ */
+import type { Cid, FileId, FileName } from "../base/ids.ts";
+import { ROOT_ID } from "../base/ids.ts";
+import { listDirectory, lookup, pathOfDirectory, readSelf } from "../bucket/fs-reader.ts";
+import type { TreeObject } from "../bucket/fs-reader.ts";
+import type { Place } from "../bucket/object-rows.ts";
+import { placeText } from "../bucket/object-rows.ts";
+import type { NodeStore } from "../tree/node-store.ts";
+import { sameRecord, type Entry, type Reason, type SyncDatabase, type Unsettled } from "./database.ts";
+import type { DiskPath } from "./disk.ts";
+import type { IgnoreRules } from "./ignore-rules.ts";
+import { PARKED_ID, PARKED_PATH } from "./paths.ts";
+
+/** An object that is to be at a place, as the tree has it. */
+export interface Put {
+  readonly place: Place;
+  readonly target: TreeObject;
+  /** Where that is when all is done: for people and ignore rules. */
+  readonly path: DiskPath;
+  readonly what: "add" | "change" | "move";
+}
+
+/** A name that is to be gone. */
+export interface Removal {
+  readonly entry: Entry;
+  readonly path: DiskPath;
+}
+
+export interface Plan {
+  /** From the root down. */
+  readonly puts: readonly Put[];
+  /** From the leaves up. */
+  readonly removals: readonly Removal[];
+  /** What cannot be shown, and why. */
+  readonly left: readonly (Unsettled & { readonly path: DiskPath })[];
+}
+
+export interface PlanContext {
+  readonly db: SyncDatabase;
+  readonly nodes: NodeStore;
+  readonly tree: Cid;
+  readonly rules: IgnoreRules;
+  /** Whether those that only somebody's deed can settle are looked at again. */
+  readonly again: boolean;
+}
+
+/** Compares where the folder may be behind. In a transaction of the caller's. */
+export async function makePlan(context: PlanContext): Promise<Plan> {
+  if (context.db.fact("compare all") !== undefined) {
+    await compareAll(context);
+    context.db.setFact("compare all", undefined);
+  }
+  return new Planner(context).plan();
+}
+
+class Planner {
+  readonly #context: PlanContext;
+  readonly #puts: Put[] = [];
+  readonly #gone = new Map<string, Entry>();
+  readonly #left: (Unsettled & { path: DiskPath })[] = [];
+  readonly #paths = new Map<FileId, DiskPath | undefined>();
+
+  constructor(context: PlanContext) {
+    this.#context = context;
+  }
+
+  async plan(): Promise<Plan> {
+    for (const unsettled of this.#context.db.unsettled()) {
+      if (this.#context.again || PASSING.has(unsettled.reason)) await this.#compare(unsettled);
+    }
+    const puts = this.#puts.sort((a, b) => a.path.length - b.path.length || comparePaths(a.path, b.path));
+    const placed = new Map<FileId, number>();
+    for (const { target } of puts) placed.set(target.id, (placed.get(target.id) ?? 0) + 1);
+    for (const entry of this.#context.db.children(PARKED_ID)) this.#gone.set(placeText(entry), entry);
+    const removals = [...this.#gone.values()].flatMap((entry) => this.#removal(entry, placed));
+    return { puts, removals: removals.sort((a, b) => b.path.length - a.path.length), left: this.#left };
+  }
+
+  async #compare(place: Unsettled): Promise<void> {
+    const { db, nodes, tree, rules } = this.#context;
+    const target = await lookup(nodes, tree, place);
+    const entry = db.at(place);
+    if (target === undefined && entry === undefined) return db.settle(place);
+    if (target !== undefined && entry?.id === target.id && sameRecord(entry.record, target.record))
+      return db.settle(place);
+    if (entry !== undefined && entry.id !== target?.id) this.#gone.set(placeText(place), entry);
+    if (target === undefined) return;
+    const above = await this.#pathInTree(place.parent);
+    if (above === undefined) return db.settle(place);
+    const path = [...above, place.name];
+    const { type } = target.record;
+    if (rules.ignores(path, type === "directory")) return this.#leave(place, path, "ignored");
+    if (!KEPT_TYPES.has(type)) return this.#leave(place, path, "not kept here");
+    const known = db.byId(target.id).length > 0;
+    const what = entry?.id === target.id ? "change" : known ? "move" : "add";
+    this.#puts.push({ place: { parent: place.parent, name: place.name }, target, path, what });
+  }
+
+  /** A name whose object goes elsewhere leaves by that; one of several names is removed. */
+  #removal(entry: Entry, placed: ReadonlyMap<FileId, number>): Removal[] {
+    const { db, rules } = this.#context;
+    const path = pathInFolder(db, entry);
+    if (path === undefined) return [];
+    const goesElsewhere = (placed.get(entry.id) ?? 0) > 0;
+    if (goesElsewhere && db.byId(entry.id).length === 1) return [];
+    if (entry.parent !== PARKED_ID && rules.ignores(path, entry.record.type === "directory")) {
+      this.#leave(entry, path, "ignored");
+      return [];
+    }
+    return [{ entry, path }];
+  }
+
+  #leave({ parent, name }: Place, path: DiskPath, reason: Reason): void {
+    this.#context.db.unsettle({ parent, name }, reason);
+    this.#left.push({ parent, name, path, reason });
+  }
+
+  async #pathInTree(id: FileId): Promise<DiskPath | undefined> {
+    if (!this.#paths.has(id)) {
+      const { nodes, tree } = this.#context;
+      this.#paths.set(id, id === ROOT_ID ? [] : await this.#pathOf(nodes, tree, id));
+    }
+    return this.#paths.get(id);
+  }
+
+  async #pathOf(nodes: NodeStore, tree: Cid, id: FileId): Promise<DiskPath | undefined> {
+    const self = await readSelf(nodes, tree, id);
+    if (self?.kind !== "directory") return undefined;
+    return pathOfDirectory(nodes, tree, id);
+  }
+}
+
+/** Where an entry is, as the database has it. Undefined: in a directory that the folder does not show. */
+export function pathInFolder(db: SyncDatabase, place: Place): DiskPath | undefined {
+  const names: FileName[] = [place.name];
+  for (let at = place.parent; at !== ROOT_ID;) {
+    if (at === PARKED_ID) return [...PARKED_PATH, ...names.reverse()];
+    const [entry] = db.byId(at);
+    if (entry === undefined || names.length > MAX_DEPTH) return undefined;
+    names.push(entry.name);
+    at = entry.parent;
+  }
+  return names.reverse();
+}
+
+/** Notes every place where folder and tree differ. */
+async function compareAll({ db, nodes, tree }: PlanContext): Promise<void> {
+  const seen = new Set<string>();
+  const rest: FileId[] = [ROOT_ID];
+  for (let parent = rest.pop(); parent !== undefined; parent = rest.pop()) {
+    for await (const { name } of listDirectory(nodes, tree, parent)) {
+      const place = { parent, name };
+      const target = await lookup(nodes, tree, place);
+      if (target === undefined) continue;
+      seen.add(placeText(place));
+      const entry = db.at(place);
+      if (entry?.id !== target.id || !sameRecord(entry.record, target.record)) db.unsettle(place);
+      if (target.record.type === "directory") rest.push(target.id);
+    }
+  }
+  const surplus = [...db.entries()].filter((entry) => !seen.has(placeText(entry)) && entry.parent !== PARKED_ID);
+  for (const entry of surplus) db.unsettle(entry);
+}
+
+function comparePaths(a: DiskPath, b: DiskPath): number {
+  const [one, other] = [a.join("/"), b.join("/")];
+  return one < other ? -1 : one > other ? 1 : 0;
+}
+
+const MAX_DEPTH = 4_096;
+const KEPT_TYPES: ReadonlySet<string> = new Set(["file", "directory", "symlink"]);
+const PASSING: ReadonlySet<Reason> = new Set<Reason>(["waiting", "changed here", "in the way"]);

@@ -1,0 +1,86 @@
+/** What a round came to, for people and programs. */
+import { nameToText } from "../base/names.ts";
+import type { Conflict } from "../bucket/merge/conflict.ts";
+import type { Reason } from "./database.ts";
+import type { DiskPath } from "./disk.ts";
+import type { Guarded } from "./guard.ts";
+import type { LocalChange } from "./local-changes.ts";
+import { pathText } from "./paths.ts";
+import type { RoundResult } from "./round.ts";
+
+/** One thing that a round does, or would do. */
+export interface PlannedDeed {
+  readonly where: "bucket" | "folder";
+  readonly what: "add" | "change" | "move" | "delete";
+  readonly path: string;
+}
+
+export interface SyncReport {
+  readonly root: string;
+  /** To the bucket: objects by what became of them. */
+  readonly sent: { readonly added: number; readonly changed: number; readonly moved: number; readonly deleted: number };
+  /** To the folder. */
+  readonly received: { readonly files: number; readonly removed: number };
+  readonly conflicts: readonly string[];
+  readonly guard: Guarded | null;
+  /** Where the folder is not as the bucket, and why; and what of it is not in the bucket. */
+  readonly left: readonly { readonly path: string; readonly why: Reason | NotSent }[];
+}
+
+export type NotSent = "keeps changing" | "special file" | "another filesystem" | "cannot be read";
+
+export function reportOf(rounds: readonly RoundResult[]): SyncReport | undefined {
+  const last = rounds.at(-1);
+  if (last === undefined) return undefined;
+  const count = (deed: LocalChange["deed"]) =>
+    sum(rounds, ({ local }) => local.filter((each) => each.deed === deed).length);
+  const { special, mounts, unreadable } = last.notSynced;
+  const tell = (paths: readonly DiskPath[], why: NotSent) => paths.map((path) => ({ path: pathText(path), why }));
+  const waiting = [...last.plan.left, ...last.applied.left];
+  return {
+    root: last.root,
+    sent: { added: count("added"), changed: count("changed"), moved: count("moved"), deleted: count("deleted") },
+    received: {
+      files: sum(rounds, ({ applied }) => applied.files),
+      removed: sum(rounds, ({ applied }) => applied.removed),
+    },
+    conflicts: rounds.flatMap(({ conflicts }) => conflicts.map(conflictPath)),
+    guard: last.guard ?? null,
+    left: [
+      ...waiting.map(({ path, reason }) => ({ path: pathText(path), why: reason })),
+      ...tell(last.restless, "keeps changing"),
+      ...tell(special, "special file"),
+      ...tell(mounts, "another filesystem"),
+      ...tell(unreadable, "cannot be read"),
+    ],
+  };
+}
+
+/** Whether something that was saved in the folder is not in the bucket yet. */
+export function isUnpublished({ left }: SyncReport): boolean {
+  return left.some(({ why }) => why === "keeps changing" || why === "changed here");
+}
+
+/** What a rehearsal found, in the order in which it would be done. */
+export function deedsOf({ local, plan }: RoundResult): PlannedDeed[] {
+  const sent = local.map(({ object, deed }) => {
+    const [found, entry] = [object.found[0], object.entries[0]];
+    const path = found === undefined ? (entry === undefined ? [] : [entry.name]) : found.path;
+    return { where: "bucket" as const, what: VERBS[deed], path: pathText(path) };
+  });
+  const puts = plan.puts.map(({ what, path }) => ({ where: "folder" as const, what, path: pathText(path) }));
+  const removals = plan.removals.map(({ path }) => {
+    return { where: "folder" as const, what: "delete" as const, path: pathText(path) };
+  });
+  return [...sent, ...puts, ...removals];
+}
+
+const VERBS = { added: "add", changed: "change", moved: "move", deleted: "delete" } as const;
+
+function conflictPath({ names }: Conflict): string {
+  return names.kept.map(nameToText).join("/");
+}
+
+function sum(rounds: readonly RoundResult[], count: (round: RoundResult) => number): number {
+  return rounds.reduce((total, round) => total + count(round), 0);
+}

@@ -1,0 +1,28 @@
+/** Why a round came to nothing: as errors, since all that was changed stays in the folder for the next one. */
+import { SynclineError } from "../base/errors.ts";
+import type { Cid } from "../base/ids.ts";
+import type { PublishOutcome } from "../bucket/publish/outcome.ts";
+
+export function failureOf(outcome: Exclude<PublishOutcome, { kind: "published" }>): SynclineError {
+  switch (outcome.kind) {
+    case "unreachable":
+    case "foreign":
+      return outcome.cause;
+    case "queued":
+      return new SynclineError("root_moved", "Other writers were faster, many times.", {
+        hint: "The changes stay in the folder; the next round tries again.",
+      });
+    case "rolled_back":
+      return rolledBack(outcome.root);
+    case "device_reused":
+      return new SynclineError("state_in_use", "The bucket holds a later epoch of this device.", {
+        hint: "The state was copied from elsewhere: a new device key is taken at the next start.",
+      });
+  }
+}
+
+export function rolledBack(root: Cid): SynclineError {
+  return new SynclineError("root_rolled_back", `The bucket's root went back to ${root}.`, {
+    hint: "An old copy of the bucket was put back. Nothing is done to the folder: put the newer root back.",
+  });
+}

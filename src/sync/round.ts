@@ -1,0 +1,337 @@
+/**
+ * One round of a folder's sync: what changed in it goes to the bucket like any writer's epoch, and what the bucket has then comes to
+ * the folder. What cannot be done now is left for the next round; nothing that was saved is given up.
+ */
+import { hasCode, SynclineError } from "../base/errors.ts";
+import type { Cid } from "../base/ids.ts";
+import { PUBLISH_CHUNK_CACHE_BYTES, PUBLISH_NODE_CACHE_BYTES } from "../base/limits.ts";
+import type { RateLimit } from "../base/rate-limit.ts";
+import type { VerifiedCommit } from "../bucket/bucket.ts";
+import type { ChangeSet } from "../bucket/change-set.ts";
+import { differences } from "../bucket/differences.ts";
+import { descends } from "../bucket/history.ts";
+import type { Conflict } from "../bucket/merge/conflict.ts";
+import { mergeSnapshots } from "../bucket/merge/merge-snapshots.ts";
+import { changesFrom } from "../bucket/publish/changes-from.ts";
+import type { PublishFigures, PublishOutcome } from "../bucket/publish/outcome.ts";
+import { Workspace } from "../bucket/publish/workspace.ts";
+import { ChunkCache } from "../content/chunk-cache.ts";
+import { failedWith } from "../objects/disk.ts";
+import { NodeStore } from "../tree/node-store.ts";
+import { applyPlan, type Applied } from "./apply.ts";
+import type { Entry } from "./database.ts";
+import type { DiskPath, SyncDisk } from "./disk.ts";
+import { changeSetOf, nextEpoch, publishLocal, recoverEpoch, type EpochContext } from "./epoch.ts";
+import { guardDeletions, type Guarded } from "./guard.ts";
+import { parseRules, type IgnoreRules } from "./ignore-rules.ts";
+import { findChanges, type Attention, type LocalChange, type LocalChanges } from "./local-changes.ts";
+import { contentOnDisk, LocalData, sameContent } from "./local-content.ts";
+import { claimFolder, ensureOwnFolders, requireMarker, type FolderNames } from "./marker.ts";
+import { match, type Matching } from "./match.ts";
+import { returnParked } from "./parked.ts";
+import { IGNORE_FILE } from "./paths.ts";
+import { makePlan, type Plan } from "./plan.ts";
+import { recordPublished, standOn } from "./record-published.ts";
+import { failureOf, rolledBack } from "./round-failure.ts";
+import { walk, type Found, type Walked } from "./walk.ts";
+
+export interface RoundContext extends EpochContext {
+  readonly disk: SyncDisk;
+  readonly names: FolderNames;
+  readonly attention: Attention;
+  readonly limit?: RateLimit | undefined;
+  /** The digest of deletions that somebody said yes to. */
+  readonly allowDeletes?: string | undefined;
+  /** Looks again at what only somebody's deed can settle: in the first round. */
+  readonly again?: boolean;
+  readonly progress?: RoundProgress;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface RoundProgress {
+  sent?(bytes: number): void;
+  received?(bytes: number): void;
+  applied?(path: DiskPath): void;
+}
+
+export interface RoundResult {
+  /** What went to the bucket. */
+  readonly local: readonly LocalChange[];
+  readonly conflicts: readonly Conflict[];
+  readonly applied: Applied;
+  /** The root that the folder stands on. */
+  readonly root: Cid;
+  /** Somebody has to say yes to deletions first. */
+  readonly guard: Guarded | undefined;
+  /** Files that did not hold still. */
+  readonly restless: readonly DiskPath[];
+  /** What was to be done in the folder; its `left` are places where the folder stays otherwise than the bucket, and why. */
+  readonly plan: Plan;
+  readonly notSynced: Pick<Walked, "special" | "mounts" | "unreadable">;
+  readonly figures: PublishFigures | undefined;
+}
+
+/** Throws what opening the folder does, `precondition_failed`, `foreign_bucket`, and what kept the epoch from the bucket. */
+export async function syncRound(context: RoundContext): Promise<RoundResult> {
+  const { disk } = context;
+  await disk.open();
+  try {
+    return await new Round(context).run();
+  } finally {
+    disk.close();
+  }
+}
+
+/** What a round would do now: all of it but the deeds. Throws as `syncRound`. */
+export async function rehearseRound(context: RoundContext): Promise<RoundResult> {
+  const { disk, db } = context;
+  await disk.open();
+  try {
+    return await db.rehearse(() => new Round(context, true).run());
+  } finally {
+    disk.close();
+  }
+}
+
+class Round {
+  readonly #context: RoundContext;
+  readonly #nodes: NodeStore;
+  readonly #restless = new Set<string>();
+  readonly #isRehearsal: boolean;
+  /** Where the nodes of the tree are that the folder is to show. */
+  #shown: NodeStore;
+  #rules: IgnoreRules = parseRules("");
+  #again: boolean;
+
+  constructor(context: RoundContext, isRehearsal = false) {
+    this.#context = context;
+    this.#isRehearsal = isRehearsal;
+    this.#again = context.again ?? false;
+    this.#nodes = new NodeStore(context.bucket.blocks, { capacityBytes: PUBLISH_NODE_CACHE_BYTES });
+    this.#shown = this.#nodes;
+  }
+
+  async run(): Promise<RoundResult> {
+    const { db, disk, bucket, names, random } = this.#context;
+    const { cid } = bucket.genesis;
+    if (this.#isRehearsal) {
+      if (db.base() !== undefined) await requireMarker(db, disk, cid, names);
+    } else {
+      await claimFolder(db, disk, cid, names, random);
+      await ensureOwnFolders(disk);
+      await returnParked(db, disk);
+    }
+    await this.#readRules();
+    const head = (await bucket.head()).commit;
+    await this.#firstBase(head);
+    await recoverEpoch(this.#context, this.#nodes, head);
+    for (let attempt = 0; ; attempt++) {
+      const scanned = await this.#scan();
+      const guard = guardDeletions("bucket", scanned.local.deletedFiles, db.countFiles(), this.#context.allowDeletes);
+      if (guard !== undefined) return this.#result(scanned, { guard });
+      const published = await this.#publish(scanned, attempt < STILL_ATTEMPTS);
+      if (published === "again") continue;
+      return this.#show(scanned, published);
+    }
+  }
+
+  async #readRules(): Promise<void> {
+    const { db, disk } = this.#context;
+    this.#rules = parseRules(await readText(disk, [IGNORE_FILE]));
+    if (db.fact("rules") === this.#rules.digest) return;
+    this.#again = true;
+    db.setFact("rules", this.#rules.digest);
+  }
+
+  /** A folder that was never synced stands on the bucket's root, of which it shows nothing yet: both are united. */
+  async #firstBase(head: VerifiedCommit): Promise<void> {
+    const { db } = this.#context;
+    if (db.base() !== undefined) return;
+    const { cid, body } = head;
+    await db.transaction(() => {
+      db.setBase({ commit: cid, tree: body.tree, seq: body.seq });
+      db.setFact("compare all", "yes");
+    });
+  }
+
+  async #scan(): Promise<Scanned> {
+    const { db, disk, bucket, clock, attention, names } = this.#context;
+    const lookedNs = clock.nowNs();
+    const walked = await walk(disk, this.#rules);
+    // A disk that was unplugged while it was walked has lost its marker, too.
+    if (!this.#isRehearsal) await requireMarker(db, disk, bucket.genesis.cid, names);
+    const matching = match(db, walked, this.#rules);
+    const block = (cid: Cid) => bucket.blocks.get(cid);
+    const content = bucket.contentConfig;
+    const local = await findChanges(matching, { disk, content, attention, block, restless: this.#restless, lookedNs });
+    return { walked, matching, local };
+  }
+
+  /** "again": files changed while they were read. */
+  async #publish(scanned: Scanned, mayRepeat: boolean): Promise<Published | "again"> {
+    const { matching, local } = scanned;
+    const { db, bucket, writer, disk, limit } = this.#context;
+    if (local.changes.length === 0) {
+      await db.transaction(() => recordPublished(db, matching, local, undefined));
+      return this.#adopt();
+    }
+    const known = (await bucket.head()).commit.heads.get(writer.device.writer) ?? 0;
+    const changes = changeSetOf(db, local, nextEpoch(db, known));
+    if (changes === undefined) return this.#adopt();
+    await using data = new LocalData(disk, local.sources, limit, this.#context.progress?.sent);
+    if (this.#isRehearsal) return this.#merge(scanned, changes, data);
+    let outcome: PublishOutcome;
+    try {
+      outcome = await publishLocal(this.#context, changes, local, data);
+    } catch (error) {
+      if (data.changed.length === 0) throw error;
+      db.setFact("under way", undefined);
+      if (!mayRepeat) for (const { path } of data.changed) this.#restless.add(path.join("/"));
+      return "again";
+    }
+    if (outcome.kind !== "published") throw failureOf(outcome);
+    const { epoch, conflicts, figures } = outcome;
+    await db.transaction(async () => {
+      recordPublished(db, matching, local, epoch.objects);
+      await standOn(db, this.#nodes, epoch.base);
+      db.setFact("under way", undefined);
+    });
+    return { conflicts, figures };
+  }
+
+  /** What publishing would make of it, without an upload or a swap. */
+  async #merge({ matching, local }: Scanned, changes: ChangeSet, data: LocalData): Promise<Published> {
+    const { db, bucket, writer } = this.#context;
+    const { commit } = await bucket.head();
+    const workspace = new Workspace(bucket, undefined, mergeSnapshots, writer.device.writer, changes, data);
+    const merged = await workspace.treeOn(commit);
+    const { tree, objects, conflicts } = merged;
+    this.#shown = merged.nodes;
+    recordPublished(db, matching, local, objects);
+    const { seq } = commit.body;
+    await standOn(db, merged.nodes, { commit: commit.cid, tree, seq, changes: await changesFrom(merged, tree) });
+    return { conflicts, figures: undefined };
+  }
+
+  /** Nothing changed here: the folder stands on the newest root. */
+  async #adopt(): Promise<Published> {
+    const { db, bucket } = this.#context;
+    const base = db.base();
+    const { cid, body } = (await bucket.head()).commit;
+    if (base !== undefined && base.commit !== cid) {
+      const head = await bucket.commit(cid);
+      if ((await descends(bucket, head, { cid: base.commit, seq: base.seq })) === "no") throw rolledBack(cid);
+      const changes = await this.#changesTo(base.tree, body.tree);
+      await db.transaction(() => standOn(db, this.#nodes, { commit: cid, tree: body.tree, seq: body.seq, changes }));
+    }
+    return { conflicts: [], figures: undefined };
+  }
+
+  async #changesTo(from: Cid, to: Cid) {
+    try {
+      return await differences(this.#nodes, from, to);
+    } catch (error) {
+      if (hasCode(error, "block_not_found")) return undefined;
+      throw error;
+    }
+  }
+
+  async #show(scanned: Scanned, { conflicts, figures }: Published): Promise<RoundResult> {
+    const { db, disk, bucket, attention, random, limit, clock, signal, progress, allowDeletes } = this.#context;
+    const tree = db.base()?.tree;
+    if (tree === undefined) return this.#result(scanned, { conflicts, figures });
+    const plan = await db.transaction(() => {
+      return makePlan({ db, nodes: this.#shown, tree, rules: this.#rules, again: this.#again });
+    });
+    const removed = plan.removals.map(({ entry }) => entry);
+    const guard = guardDeletions("folder", removed, db.countFiles(), allowDeletes);
+    if (guard !== undefined) return this.#result(scanned, { conflicts, figures, guard, plan });
+    if (this.#isRehearsal) return this.#result(scanned, { conflicts, figures, plan });
+    const content = new ChunkCache(bucket.blocks, { capacityBytes: PUBLISH_CHUNK_CACHE_BYTES });
+    const applied = await applyPlan(
+      {
+        db,
+        disk,
+        content,
+        attention,
+        random,
+        limit,
+        signal,
+        block: (cid) => bucket.blocks.get(cid),
+        isAsKnown: (path, entry) => this.#isAsKnown(path, entry),
+        nowNs: () => clock.nowNs(),
+        wrote: (bytes) => progress?.received?.(bytes),
+        applied: (path) => progress?.applied?.(path),
+      },
+      plan,
+    );
+    return this.#result(scanned, { conflicts, figures, plan, applied });
+  }
+
+  async #isAsKnown(path: DiskPath, { record }: Entry): Promise<boolean> {
+    const { disk, bucket } = this.#context;
+    const stat = await disk.look(path);
+    if (stat?.type !== record.type || stat.size !== record.size) return false;
+    if (record.type !== "file") return true;
+    const name = path.at(-1);
+    if (name === undefined) return false;
+    const found: Found = { path, stat, parent: undefined, name, children: [], closed: false };
+    const content = await contentOnDisk(disk, found, bucket.contentConfig);
+    return content !== undefined && sameContent(content, record.content);
+  }
+
+  #result(
+    { walked, local }: Scanned,
+    parts: Partial<Published> & { guard?: Guarded; plan?: Plan; applied?: Applied },
+  ): RoundResult {
+    const { special, mounts, unreadable } = walked;
+    const base = this.#context.db.base();
+    if (base === undefined) throw new SynclineError("internal", "A round ended without a base.");
+    const restless = [...walkedPaths(walked.root)].filter((path) => this.#restless.has(path.join("/")));
+    return {
+      local: parts.guard?.where === "bucket" ? [] : local.changes,
+      conflicts: parts.conflicts ?? [],
+      applied: parts.applied ?? { files: 0, removed: 0, left: [] },
+      root: base.commit,
+      guard: parts.guard,
+      restless,
+      plan: parts.plan ?? { puts: [], removals: [], left: [] },
+      notSynced: { special, mounts, unreadable },
+      figures: parts.figures,
+    };
+  }
+}
+
+interface Scanned {
+  readonly walked: Walked;
+  readonly matching: Matching;
+  readonly local: LocalChanges;
+}
+
+interface Published {
+  readonly conflicts: readonly Conflict[];
+  readonly figures: PublishFigures | undefined;
+}
+
+/** So often a file that changes while it is read is read again; then it is left for the next round. */
+const STILL_ATTEMPTS = 3;
+
+function* walkedPaths(found: Found): Generator<DiskPath> {
+  yield found.path;
+  for (const child of found.children) yield* walkedPaths(child);
+}
+
+async function readText(disk: SyncDisk, path: DiskPath): Promise<string> {
+  try {
+    const file = await disk.read(path);
+    try {
+      const { size } = await file.stat();
+      return Buffer.from(await file.read(0, size)).toString("utf8");
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (failedWith(error, "ENOENT", "ELOOP", "EISDIR")) return "";
+    throw error;
+  }
+}

@@ -1,0 +1,323 @@
+/**
+ * A folder in memory behind the port of folder sync: numbers of inodes are used again as on real disks, times tick in steps, hard
+ * links and exchanges work, and the process can die before any change that it makes.
+ */
+import type { FileName } from "../../src/base/ids.ts";
+import { NO_XATTRS, type FileType, type Xattrs } from "../../src/format/record.ts";
+import type { DiskEntry, DiskFile, DiskPath, DiskStat, RenameHow, SyncDisk } from "../../src/sync/disk.ts";
+
+export class Crash extends Error {}
+
+interface Node {
+  readonly type: FileType;
+  readonly ino: bigint;
+  readonly birthNs: bigint;
+  mode: number;
+  uid: number;
+  gid: number;
+  mtimeNs: bigint;
+  ctimeNs: bigint;
+  links: number;
+  bytes: Buffer;
+  xattrs: Xattrs;
+  readonly children: Map<string, Node>;
+}
+
+export class MemorySyncDisk implements SyncDisk {
+  readonly hasXattrs = true;
+  /** Changes that are still made before the process dies; undefined: it lives. */
+  budget: number | undefined;
+  /** Runs before each change: somebody else's moment. */
+  before: () => void = () => {};
+  canExchange = true;
+  /** Two spellings that differ in case only are one name. */
+  foldsCase = false;
+  unplugged = false;
+  #nowNs = 1_700_000_000_000_000_000n;
+  readonly #free: bigint[] = [];
+  #lastIno = 10n;
+  readonly #root: Node = this.#node("directory", 0o755);
+
+  nowNs(): bigint {
+    return this.#nowNs;
+  }
+
+  /** Time goes on: by less than a tick of a real disk, or by much more. */
+  tick(ns = 1_000_000n): void {
+    this.#nowNs += ns;
+  }
+
+  async open(): Promise<void> {}
+  close(): void {}
+
+  async look(path: DiskPath): Promise<DiskStat | undefined> {
+    const node = this.#at(path);
+    return node === undefined ? undefined : statOf(node);
+  }
+
+  async list(path: DiskPath): Promise<DiskEntry[]> {
+    const node = this.#directory(path);
+    return [...node.children].map(([name, child]) => ({ name: name as FileName, stat: statOf(child) }));
+  }
+
+  async readLink(path: DiskPath): Promise<string> {
+    return this.#need(path).bytes.toString("latin1");
+  }
+
+  async read(path: DiskPath): Promise<DiskFile> {
+    const node = this.#need(path);
+    if (node.type === "symlink") throw failure("ELOOP");
+    if (node.type === "directory") throw failure("EISDIR");
+    return this.#file(node);
+  }
+
+  async create(path: DiskPath): Promise<DiskFile> {
+    this.#change();
+    return this.#file(this.#add(path, "file", 0o600));
+  }
+
+  async makeDirectory(path: DiskPath): Promise<void> {
+    this.#change();
+    this.#add(path, "directory", 0o700);
+  }
+
+  async makeSymlink(path: DiskPath, target: string): Promise<void> {
+    this.#change();
+    this.#add(path, "symlink", 0o777).bytes = Buffer.from(target, "latin1");
+  }
+
+  async link(from: DiskPath, to: DiskPath): Promise<void> {
+    this.#change();
+    const node = this.#need(from);
+    if (node.type === "directory") throw failure("EPERM");
+    this.#attach(to, node);
+    node.links++;
+    node.ctimeNs = this.#nowNs;
+  }
+
+  async rename(from: DiskPath, to: DiskPath, how: RenameHow): Promise<void> {
+    this.#change();
+    this.move(from, to, how);
+  }
+
+  /** As somebody else does it. */
+  move(from: DiskPath, to: DiskPath, how: RenameHow = "replace"): void {
+    const node = this.#need(from);
+    const there = this.#at(to);
+    if (how === "exchange" && !this.canExchange) throw failure("EINVAL");
+    if (how === "exchange" && there === undefined) throw failure("ENOENT");
+    if (how === "free" && there !== undefined) throw failure("EEXIST");
+    if (isBelow(to, from) && to.length > from.length) throw failure("EINVAL");
+    if (there !== undefined && how === "replace") {
+      if (there === node) {
+        if (this.#key(from) === this.#key(to)) this.#respell(from, to);
+        return;
+      }
+      if (there.type === "directory" && there.children.size > 0) throw failure("ENOTEMPTY");
+      if ((there.type === "directory") !== (node.type === "directory")) throw failure("ENOTDIR");
+      this.#detach(to);
+    }
+    const [above, below] = [this.#directory(from.slice(0, -1)), this.#directory(to.slice(0, -1))];
+    above.children.delete(this.#key(from));
+    if (how === "exchange" && there !== undefined) {
+      above.children.set(this.#key(from), there);
+      there.ctimeNs = this.#nowNs;
+    }
+    below.children.set(this.#spelling(below, to), node);
+    node.ctimeNs = this.#nowNs;
+    for (const each of [above, below]) each.mtimeNs = each.ctimeNs = this.#nowNs;
+  }
+
+  async unlink(path: DiskPath): Promise<void> {
+    this.#change();
+    if (this.#need(path).type === "directory") throw failure("EISDIR");
+    this.#detach(path);
+  }
+
+  async removeDirectory(path: DiskPath): Promise<void> {
+    this.#change();
+    if (this.#directory(path).children.size > 0) throw failure("ENOTEMPTY");
+    this.#detach(path);
+  }
+
+  async setMode(path: DiskPath, mode: number): Promise<void> {
+    this.#change();
+    Object.assign(this.#need(path), { mode, ctimeNs: this.#nowNs });
+  }
+
+  async setOwner(path: DiskPath, uid: number, gid: number): Promise<void> {
+    this.#change();
+    Object.assign(this.#need(path), { uid, gid, ctimeNs: this.#nowNs });
+  }
+
+  async setModified(path: DiskPath, mtimeNs: bigint): Promise<void> {
+    this.#change();
+    Object.assign(this.#need(path), { mtimeNs, ctimeNs: this.#nowNs });
+  }
+
+  async xattrs(path: DiskPath): Promise<Xattrs> {
+    return this.#need(path).xattrs;
+  }
+
+  async setXattrs(path: DiskPath, xattrs: Xattrs): Promise<void> {
+    this.#change();
+    Object.assign(this.#need(path), { xattrs, ctimeNs: this.#nowNs });
+  }
+
+  async syncDirectory(path: DiskPath): Promise<void> {
+    this.#directory(path);
+  }
+
+  // What people and programs do, which no fault stops.
+
+  write(path: DiskPath, text: string): void {
+    const node = this.#at(path) ?? this.#add(path, "file", 0o644);
+    node.bytes = Buffer.from(text);
+    node.mtimeNs = node.ctimeNs = this.#nowNs;
+  }
+
+  /** Under another name first, as editors save. */
+  save(path: DiskPath, text: string): void {
+    const aside = [...path.slice(0, -1), ".saving~" as FileName];
+    this.write(aside, text);
+    this.move(aside, path);
+  }
+
+  make(path: DiskPath): void {
+    this.#add(path, "directory", 0o755);
+  }
+
+  chmod(path: DiskPath, mode: number): void {
+    Object.assign(this.#need(path), { mode, ctimeNs: this.#nowNs });
+  }
+
+  remove(path: DiskPath): void {
+    const node = this.#need(path);
+    for (const name of Array.from(node.children.keys())) this.remove([...path, name as FileName]);
+    this.#detach(path);
+  }
+
+  /** Every path but the folder's own, with what is there. */
+  tree(): Map<string, string> {
+    const found = new Map<string, string>();
+    const visit = (node: Node, prefix: string) => {
+      for (const [name, child] of node.children) {
+        if (prefix === "" && name === ".syncline") continue;
+        const text = child.type === "directory" ? "dir" : child.bytes.toString();
+        found.set(prefix + name, child.type === "symlink" ? `-> ${text}` : text);
+        visit(child, `${prefix}${name}/`);
+      }
+    };
+    visit(this.#root, "");
+    return found;
+  }
+
+  #change(): void {
+    this.before();
+    if (this.budget === undefined) return;
+    if (this.budget-- <= 0) throw new Crash("The process died.");
+  }
+
+  #file(node: Node): DiskFile {
+    return {
+      stat: async () => statOf(node),
+      read: async (offset, length) => Buffer.from(node.bytes.subarray(offset, offset + length)),
+      write: async (offset, bytes) => {
+        this.#change();
+        const grown = Buffer.alloc(Math.max(node.bytes.length, offset + bytes.length));
+        grown.set(node.bytes);
+        grown.set(bytes, offset);
+        node.bytes = grown;
+        node.mtimeNs = node.ctimeNs = this.#nowNs;
+      },
+      truncate: async (size) => {
+        const cut = Buffer.alloc(size);
+        cut.set(node.bytes.subarray(0, size));
+        node.bytes = cut;
+      },
+      sync: async () => {},
+      close: async () => {},
+    };
+  }
+
+  #add(path: DiskPath, type: FileType, mode: number): Node {
+    const node = this.#node(type, mode);
+    this.#attach(path, node);
+    return node;
+  }
+
+  #attach(path: DiskPath, node: Node): void {
+    if (this.#at(path) !== undefined) throw failure("EEXIST");
+    const above = this.#directory(path.slice(0, -1));
+    above.children.set(path.at(-1) ?? "", node);
+    above.mtimeNs = above.ctimeNs = this.#nowNs;
+  }
+
+  #detach(path: DiskPath): void {
+    const node = this.#need(path);
+    const above = this.#directory(path.slice(0, -1));
+    above.children.delete(this.#key(path));
+    above.mtimeNs = above.ctimeNs = this.#nowNs;
+    node.ctimeNs = this.#nowNs;
+    if (--node.links === 0) this.#free.push(node.ino);
+  }
+
+  #node(type: FileType, mode: number): Node {
+    const ino = this.#free.pop() ?? ++this.#lastIno;
+    const now = this.#nowNs;
+    const times = { mtimeNs: now, ctimeNs: now, birthNs: now };
+    const empty = { bytes: Buffer.alloc(0), xattrs: NO_XATTRS, children: new Map<string, Node>() };
+    return { type, ino, mode, uid: 0, gid: 0, links: 1, ...times, ...empty };
+  }
+
+  #at(path: DiskPath): Node | undefined {
+    let node: Node | undefined = this.#root;
+    for (const name of path)
+      node = node?.type === "directory" ? node.children.get(this.#spelling(node, [name])) : undefined;
+    return node;
+  }
+
+  #need(path: DiskPath): Node {
+    const node = this.#at(path);
+    if (node === undefined) throw failure("ENOENT");
+    return node;
+  }
+
+  #directory(path: DiskPath): Node {
+    const node = this.#need(path);
+    if (node.type !== "directory") throw failure("ENOTDIR");
+    return node;
+  }
+
+  /** The name as the directory spells it. */
+  #key(path: DiskPath): string {
+    return this.#spelling(this.#directory(path.slice(0, -1)), path);
+  }
+
+  #spelling(directory: Node, path: DiskPath): string {
+    const name = path.at(-1) ?? "";
+    if (!this.foldsCase || directory.children.has(name)) return name;
+    return [...directory.children.keys()].find((key) => key.toLowerCase() === name.toLowerCase()) ?? name;
+  }
+
+  #respell(from: DiskPath, to: DiskPath): void {
+    const above = this.#directory(from.slice(0, -1));
+    const node = this.#need(from);
+    above.children.delete(this.#key(from));
+    above.children.set(to.at(-1) ?? "", node);
+    node.ctimeNs = this.#nowNs;
+  }
+}
+
+function statOf({ type, mode, uid, gid, mtimeNs, ctimeNs, birthNs, ino, links, bytes }: Node): DiskStat {
+  const size = type === "directory" ? 0 : bytes.length;
+  return { type, mode, uid, gid, size, mtimeNs, ctimeNs, birthNs, ino, dev: 1n, links };
+}
+
+function isBelow(path: DiskPath, above: DiskPath): boolean {
+  return above.every((name, index) => path[index] === name);
+}
+
+function failure(code: string): Error {
+  return Object.assign(new Error(code), { code });
+}

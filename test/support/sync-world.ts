@@ -1,0 +1,94 @@
+/** Folders in memory that sync with one bucket in memory, each with a database, a device and a process that may die. */
+import type { FileName } from "../../src/base/ids.ts";
+import { silentLog } from "../../src/base/log.ts";
+import type { Bucket } from "../../src/bucket/bucket.ts";
+import type { PublishContext } from "../../src/bucket/publish.ts";
+import { SyncDatabase } from "../../src/sync/database.ts";
+import type { DiskPath } from "../../src/sync/disk.ts";
+import { syncRound, type RoundContext, type RoundResult } from "../../src/sync/round.ts";
+import { MemoryRemote } from "./memory-remote.ts";
+import { MemorySyncDisk } from "./memory-sync-disk.ts";
+import { createBucket, hurriedClock, newWriter, openBucket, pathsOf, seededStream } from "./test-bucket.ts";
+
+export class SyncedFolder {
+  readonly disk = new MemorySyncDisk();
+  readonly db = new SyncDatabase(":memory:");
+  readonly #remote: MemoryRemote;
+  readonly #seed: number;
+  #first = true;
+  #device: Promise<PublishContext> | undefined;
+
+  constructor(remote: MemoryRemote, seed: number) {
+    this.#remote = remote;
+    this.#seed = seed;
+  }
+
+  /** One round by a process of its own. */
+  async sync(options: Partial<RoundContext> = {}): Promise<RoundResult> {
+    const bucket = await openBucket(this.#remote);
+    this.#device ??= newWriter(bucket, this.#seed, seededStream(this.#seed));
+    const { writer } = await this.#device;
+    this.disk.tick();
+    const clock = { ...hurriedClock, nowNs: () => this.disk.nowNs() };
+    const context: RoundContext = {
+      db: this.db,
+      disk: this.disk,
+      bucket,
+      writer,
+      clock,
+      log: silentLog,
+      again: this.#first,
+      random: seededStream(this.#seed * 1_000_003 + Number(this.disk.nowNs() % 1_000_000_007n)),
+      names: { folder: `folder ${this.#seed}`, state: "state" },
+      attention: { modeMask: 0o1777, owners: false },
+      ...options,
+    };
+    this.#first = false;
+    return syncRound(context);
+  }
+}
+
+export interface SyncWorld {
+  readonly remote: MemoryRemote;
+  readonly bucket: Bucket;
+  readonly folders: readonly SyncedFolder[];
+}
+
+export async function syncWorld(count: number): Promise<SyncWorld> {
+  const remote = new MemoryRemote();
+  const bucket = await createBucket(remote);
+  const folders = Array.from({ length: count }, (_, index) => new SyncedFolder(remote, 100 + index));
+  return { remote, bucket, folders };
+}
+
+/** Lets all folders sync until none has anything to do. Throws when they do not come to rest. */
+export async function settle({ bucket, folders }: SyncWorld): Promise<void> {
+  let [last, quiet] = ["", 0];
+  for (let turn = 0; quiet < 2; turn++) {
+    if (turn > 30) throw new Error("The folders do not come to rest.");
+    let busy = 0;
+    for (const { disk, sync } of folders.map((folder) => ({ disk: folder.disk, sync: () => folder.sync() }))) {
+      disk.tick(3_000_000_000n);
+      const { local, applied } = await sync();
+      busy += local.length + applied.files + applied.removed + applied.left.length;
+    }
+    const head = (await bucket.head()).commit.cid;
+    quiet = busy === 0 && head === last ? quiet + 1 : 0;
+    last = head;
+  }
+}
+
+export async function bucketTree(bucket: Bucket): Promise<Map<string, string>> {
+  return new Map(Object.entries(await pathsOf(bucket, (await bucket.head()).commit.body.tree)));
+}
+
+export function path(text: string): DiskPath {
+  return text.split("/") as FileName[];
+}
+
+/** The two folders of a world of two. */
+export function pair({ folders }: SyncWorld): [SyncedFolder, SyncedFolder] {
+  const [one, other] = folders;
+  if (one === undefined || other === undefined) throw new Error("There are not two folders.");
+  return [one, other];
+}

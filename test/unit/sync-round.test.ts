@@ -1,0 +1,188 @@
+/** Rounds of folder sync: what goes up, what comes down, and what is left alone. */
+import { describe, expect, test } from "vitest";
+import { MemorySyncDisk } from "../support/memory-sync-disk.ts";
+import { bucketTree, pair, path, settle, syncWorld } from "../support/sync-world.ts";
+
+describe("a round", () => {
+  test("files, directories and links of one folder come to another as they are", async () => {
+    const world = await syncWorld(2);
+    const [a, b] = pair(world);
+    a.disk.make(path("d"));
+    a.disk.write(path("d/one.bin"), "1");
+    a.disk.write(path("two.bin"), "22");
+    await a.disk.makeSymlink(path("link"), "two.bin");
+    a.disk.chmod(path("two.bin"), 0o751);
+    await settle(world);
+    expect(b.disk.tree()).toEqual(a.disk.tree());
+    expect(await bucketTree(world.bucket)).toEqual(a.disk.tree());
+    for (const each of ["d", "d/one.bin", "two.bin", "link"]) {
+      const [one, other] = [await a.disk.look(path(each)), await b.disk.look(path(each))];
+      expect([other?.mode, other?.mtimeNs]).toEqual([one?.mode, one?.mtimeNs]);
+    }
+  });
+
+  test("a renamed directory keeps its identity, so another's edit in it follows", async () => {
+    const world = await syncWorld(2);
+    const [a, b] = pair(world);
+    a.disk.make(path("d"));
+    a.disk.write(path("d/f.bin"), "old");
+    await settle(world);
+    a.disk.move(path("d"), path("e"));
+    b.disk.write(path("d/f.bin"), "new");
+    await settle(world);
+    expect([...a.disk.tree()]).toEqual([
+      ["e", "dir"],
+      ["e/f.bin", "new"],
+    ]);
+    expect(b.disk.tree()).toEqual(a.disk.tree());
+  });
+
+  test("both edit one file: both versions are in both folders", async () => {
+    const world = await syncWorld(2);
+    const [a, b] = pair(world);
+    a.disk.write(path("f.bin"), "base");
+    await settle(world);
+    a.disk.save(path("f.bin"), "by a");
+    b.disk.write(path("f.bin"), "by b");
+    await settle(world);
+    expect([...a.disk.tree().values()].sort()).toEqual(["by a", "by b"]);
+    expect(b.disk.tree()).toEqual(a.disk.tree());
+  });
+
+  test("two files that exchange their names do so in the other folder", async () => {
+    const world = await syncWorld(2);
+    const [a, b] = pair(world);
+    a.disk.write(path("x.bin"), "1");
+    a.disk.write(path("y.bin"), "2");
+    await settle(world);
+    a.disk.move(path("x.bin"), path("y.bin"), "exchange");
+    await settle(world);
+    expect(Object.fromEntries(b.disk.tree())).toEqual({ "x.bin": "2", "y.bin": "1" });
+  });
+
+  test("what is written at the moment of its replacement stays, and becomes a conflict copy", async () => {
+    const world = await syncWorld(2);
+    const [a, b] = pair(world);
+    a.disk.write(path("f.bin"), "base");
+    await settle(world);
+    a.disk.write(path("f.bin"), "from a");
+    await a.sync();
+    let done = false;
+    b.disk.before = () => {
+      if (done) return;
+      done = true;
+      b.disk.tick();
+      b.disk.write(path("f.bin"), "meanwhile");
+    };
+    await b.sync();
+    b.disk.before = () => {};
+    await settle(world);
+    expect([...b.disk.tree().values()].sort()).toEqual(["from a", "meanwhile"]);
+  });
+
+  test("a folder without its marker is refused, and nothing counts as deleted", async () => {
+    const world = await syncWorld(2);
+    const [a, b] = pair(world);
+    a.disk.write(path("f.bin"), "kept");
+    await settle(world);
+    Object.assign(b, { disk: new MemorySyncDisk() });
+    await expect(b.sync()).rejects.toMatchObject({ code: "precondition_failed" });
+    expect((await bucketTree(world.bucket)).get("f.bin")).toBe("kept");
+  });
+
+  test("much that is missing waits for a yes to just these deletions", async () => {
+    const world = await syncWorld(2);
+    const [a, b] = pair(world);
+    a.disk.make(path("d"));
+    for (let each = 0; each < 120; each++) a.disk.write(path(`d/${each}.bin`), `${each}`);
+    await settle(world);
+    a.disk.remove(path("d"));
+    const { guard, local } = await a.sync();
+    expect([guard?.files, guard?.where, local.length]).toEqual([120, "bucket", 0]);
+    expect((await bucketTree(world.bucket)).size).toBe(121);
+    expect((await a.sync({ allowDeletes: "another" })).guard?.digest).toBe(guard?.digest);
+    expect((await a.sync({ allowDeletes: guard?.digest })).guard).toBeUndefined();
+    expect((await bucketTree(world.bucket)).size).toBe(0);
+    const there = await b.sync();
+    expect([there.guard?.files, there.guard?.where, b.disk.tree().size]).toEqual([120, "folder", 121]);
+    expect((await b.sync({ allowDeletes: there.guard?.digest })).guard).toBeUndefined();
+    expect(b.disk.tree().size).toBe(0);
+  });
+
+  test("what is ignored is neither sent nor deleted nor overwritten", async () => {
+    const world = await syncWorld(2);
+    const [a, b] = pair(world);
+    a.disk.write(path(".synclineignore"), "*.tmp\n/build/\n");
+    a.disk.write(path("x.tmp"), "scratch");
+    a.disk.make(path("build"));
+    a.disk.write(path("build/out.bin"), "made");
+    a.disk.write(path("kept.bin"), "1");
+    await settle(world);
+    expect([...(await bucketTree(world.bucket)).keys()].sort()).toEqual([".synclineignore", "kept.bin"]);
+    b.disk.write(path("x.tmp"), "mine");
+    await settle(world);
+    expect([a.disk.tree().get("x.tmp"), b.disk.tree().get("x.tmp")]).toEqual(["scratch", "mine"]);
+    // A rule that comes later freezes what was synced.
+    a.disk.write(path(".synclineignore"), "*.tmp\n/build/\nkept.bin\n");
+    await settle(world);
+    a.disk.remove(path("kept.bin"));
+    await settle(world);
+    expect((await bucketTree(world.bucket)).get("kept.bin")).toBe("1");
+  });
+
+  test("on a disk that folds case the second of two names stays in the bucket and is no deletion", async () => {
+    const world = await syncWorld(2);
+    const [a, b] = pair(world);
+    b.disk.foldsCase = true;
+    a.disk.write(path("Name.bin"), "1");
+    a.disk.write(path("name.bin"), "2");
+    await a.sync();
+    const { applied } = await b.sync();
+    expect(applied.left.map(({ reason }) => reason)).toEqual(["name collides"]);
+    await settle(world);
+    expect(b.disk.tree().size).toBe(1);
+    expect((await bucketTree(world.bucket)).size).toBe(2);
+  });
+
+  test("names that one folder moved to another case move on a disk that folds case", async () => {
+    const world = await syncWorld(2);
+    const [a, b] = pair(world);
+    b.disk.foldsCase = true;
+    a.disk.write(path("name.bin"), "1");
+    await settle(world);
+    a.disk.move(path("name.bin"), path("NAME.bin"));
+    await settle(world);
+    expect([...b.disk.tree().keys()]).toEqual(["NAME.bin"]);
+  });
+
+  test("a process that dies after its swap does not take its own change for another's", async () => {
+    const world = await syncWorld(2);
+    const [a] = pair(world);
+    a.disk.write(path("f.bin"), "1");
+    await settle(world);
+    a.disk.tick(3_000_000_000n);
+    a.disk.write(path("f.bin"), "2");
+    const dying = a.db.transaction.bind(a.db);
+    a.db.transaction = () => Promise.reject(new Error("dead"));
+    world.remote.beforeSwap = async () => {};
+    await expect(a.sync()).rejects.toThrow("dead");
+    a.db.transaction = dying;
+    a.disk.tick(3_000_000_000n);
+    a.disk.write(path("f.bin"), "3");
+    await settle(world);
+    expect(Object.fromEntries(a.disk.tree())).toEqual({ "f.bin": "3" });
+  });
+
+  test("names of one file stay names of one file", async () => {
+    const world = await syncWorld(2);
+    const [a, b] = pair(world);
+    a.disk.write(path("x.bin"), "1");
+    await a.disk.link(path("x.bin"), path("y.bin"));
+    await settle(world);
+    expect((await b.disk.look(path("x.bin")))?.ino).toBe((await b.disk.look(path("y.bin")))?.ino);
+    a.disk.write(path("x.bin"), "2");
+    await settle(world);
+    expect(Object.fromEntries(b.disk.tree())).toEqual({ "x.bin": "2", "y.bin": "2" });
+    expect((await b.disk.look(path("x.bin")))?.ino).toBe((await b.disk.look(path("y.bin")))?.ino);
+  });
+});
