@@ -25,7 +25,13 @@ export interface WebdavSetup {
 }
 
 /** An open door, as status shows it. */
-export type DoorReport = MountSetup | WebdavReport;
+export type DoorReport = MountSetup | WebdavReport | SyncedFolderReport;
+
+/** A folder that is kept the same. */
+export interface SyncedFolderReport {
+  readonly door: "sync";
+  readonly folder: string;
+}
 
 export interface WebdavReport {
   readonly door: "webdav";

@@ -158,7 +158,8 @@ function openState(path: string, facts: StateFacts): StateDir {
         : `Another agent serves ${facts.address} at ${facts.mount} already.`,
     hint: "Unmount it first: `syncline status` lists what runs.",
   });
-  const list = () => writeFacts(path, { ...facts, open: facts.old !== true, pid: process.pid });
+  const list = () =>
+    writeFacts(path, { ...facts, open: facts.old !== true && facts.door !== "sync", pid: process.pid });
   return { path, facts, list, [Symbol.dispose]: () => lock[Symbol.dispose]() };
 }
 

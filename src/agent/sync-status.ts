@@ -14,7 +14,8 @@ export function syncStatus({ folder, address, cache }: SyncFacts, state: SyncLoo
   const guard = report?.guard ?? null;
   const time = "";
   return {
-    mount: folder,
+    mount: null,
+    doors: [{ door: "sync", folder }],
     bucket: address,
     pid: process.pid,
     root: report?.root ?? null,

@@ -69,7 +69,7 @@ function textOf(agent: AgentStatus): string {
   const { guard, sync } = agent;
   if (guard !== null) {
     lines.push(`  guard      ${printCount(guard.files, "file")} would be deleted: that waits for a yes`);
-    lines.push(`             syncline flush ${printText(mount)} --allow-deletes ${guard.digest}`);
+    lines.push(`             syncline flush ${agent.doors.map(doorText).join(" ")} --allow-deletes ${guard.digest}`);
   }
   const scansOnly = sync?.why ?? null;
   if (scansOnly !== null) lines.push(`  notices    none, it is scanned instead: ${printText(scansOnly)}`);
@@ -85,6 +85,7 @@ function textOf(agent: AgentStatus): string {
 }
 
 function doorText(door: DoorReport): string {
+  if (door.door === "sync") return printText(door.folder);
   return printText(door.door === "mount" ? door.mount : door.url);
 }
 

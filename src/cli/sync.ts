@@ -3,14 +3,7 @@ import { resolve } from "node:path";
 import { serveControl } from "../agent/control.ts";
 import { openSyncAgent, type SyncAgent } from "../agent/sync-agent.ts";
 import { openLogFile } from "../agent/log-file.ts";
-import {
-  canonicalMount,
-  noteDrained,
-  openMountState,
-  stateRoot,
-  type StateDir,
-  type StateFacts,
-} from "../agent/state-dir.ts";
+import { canonicalMount, openMountState, stateRoot, type StateDir, type StateFacts } from "../agent/state-dir.ts";
 import type { Log } from "../base/log.ts";
 import { DEFAULT_CACHE_BYTES } from "../base/limits.ts";
 import { parseAddress, pinnedUrl } from "../bucket/address.ts";
@@ -86,9 +79,7 @@ async function sync(call: SyncCall): Promise<ExitStatus> {
     return tellPlan(output, deeds, report);
   }
   state.list();
-  const status = await (options.once === true ? syncOnce(call, agent, facts) : watchFolder(call, agent, state, log));
-  if (status === 0) noteDrained(state.path);
-  return status;
+  return options.once === true ? await syncOnce(call, agent, facts) : await watchFolder(call, agent, state, log);
 }
 
 async function syncOnce({ options, output }: SyncCall, agent: SyncAgent, facts: StateFacts): Promise<ExitStatus> {
