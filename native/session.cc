@@ -29,13 +29,32 @@ Session::Session(napi_env env, int device, const ReplySettings& settings, bool f
 
 void Session::OnReadable(uv_poll_t* poll, int, int) {
   auto* session = static_cast<Session*>(poll->data);
+  session->EndPause();
+  session->ServeTurn(session->spinner_.Expects(uv_hrtime()));
+}
+
+void Session::OnPaused(uv_check_t* check) {
+  auto* session = static_cast<Session*>(check->data);
+  session->EndPause();
+  if (session->spinner_.Wait(session->device_)) session->ServeTurn(true);
+}
+
+void Session::ServeTurn(bool expectsMore) {
   const uint64_t began = uv_hrtime();
-  const bool expectsMore = session->spinner_.Expects(began);
-  bool more = session->ServeBatch();
-  // Others have their turn in the event loop now and then.
-  while (expectsMore && more && session->spinner_.Wait(session->device_) && uv_hrtime() - began < kTurnNs) {
-    more = session->ServeBatch();
+  while (ServeBatch() && expectsMore) {
+    if (uv_hrtime() - began >= kTurnNs) {
+      // Others have their turn in the event loop, which does not sleep in this round.
+      uv_idle_start(&idle_, [](uv_idle_t*) {});
+      uv_check_start(&check_, OnPaused);
+      return;
+    }
+    if (!spinner_.Wait(device_)) return;
   }
+}
+
+void Session::EndPause() {
+  uv_idle_stop(&idle_);
+  uv_check_stop(&check_);
 }
 
 bool Session::ServeBatch() {
@@ -227,6 +246,8 @@ void Session::Close() {
   for (const auto& [ticket, deferred] : deferred_) SendError(device_, deferred.unique, ENOTCONN);
   deferred_.clear();
   uv_close(reinterpret_cast<uv_handle_t*>(&poll_), OnHandleClosed);
+  uv_close(reinterpret_cast<uv_handle_t*>(&idle_), OnHandleClosed);
+  uv_close(reinterpret_cast<uv_handle_t*>(&check_), OnHandleClosed);
   CloseDevice();
   uv_close(reinterpret_cast<uv_handle_t*>(&forgottenPoll_), OnHandleClosed);
   close(forgottenEvent_);

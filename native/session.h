@@ -49,6 +49,11 @@ class Session {
 
   // Nested in the order of what happens when the device becomes readable.
   static void OnReadable(uv_poll_t* poll, int status, int events);
+  // The event loop had its turn, and no request came meanwhile.
+  static void OnPaused(uv_check_t* check);
+  // Serves what waits, and what follows awake if that is expected.
+  void ServeTurn(bool expectsMore);
+  void EndPause();
   // Reads, has answered and answers what waits; false at the end.
   bool ServeBatch();
   bool ReadBatch(std::vector<napi_value>* arguments);
@@ -96,6 +101,8 @@ class Session {
   std::unordered_set<uint64_t> watched_;
 
   uv_poll_t poll_;
+  uv_idle_t idle_;
+  uv_check_t check_;
   uv_poll_t forgottenPoll_;
   int forgottenEvent_ = -1;
   int openHandles_ = 0;

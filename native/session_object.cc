@@ -177,7 +177,11 @@ napi_value Session::Start(napi_value handlers) {
   uv_unref(reinterpret_cast<uv_handle_t*>(&forgottenPoll_));
   uv_poll_init(loop, &poll_, device_);
   poll_.data = this;
-  openHandles_ = 2;
+  uv_idle_init(loop, &idle_);
+  idle_.data = this;
+  uv_check_init(loop, &check_);
+  check_.data = this;
+  openHandles_ = 4;
   notifier_ = std::make_unique<Notifier>(device_, forgottenEvent_, [this](uint64_t inode) {
     std::lock_guard<std::mutex> lock(forgottenMutex_);
     forgotten_.push_back(inode);

@@ -9,7 +9,12 @@
 namespace syncline {
 namespace {
 
-// After a wait in vain this many requests are served without, doubled each time.
+// What going to sleep and being woken takes, about: a wait that came to something has spared it.
+constexpr uint64_t kWakeNs = 30'000;
+constexpr uint64_t kMostCreditNs = 16 * kWakeNs;
+// A program that is so many times slower than what is waited for may have been held up once.
+constexpr uint64_t kSlack = 4;
+// Without credit this many requests are served without a wait, doubled each time.
 constexpr int kShortestRest = 2;
 constexpr int kLongestRest = 32;
 
@@ -18,7 +23,7 @@ constexpr int kLongestRest = 32;
 void Spinner::Answered() { answeredAtNs_ = uv_hrtime(); }
 
 bool Spinner::Expects(uint64_t nowNs) {
-  if (nowNs - answeredAtNs_ >= spinNs_) return false;
+  if (nowNs - answeredAtNs_ >= kSlack * spinNs_) return false;
   if (rest_ > 0) rest_--;
   return rest_ == 0;
 }
@@ -27,13 +32,19 @@ bool Spinner::Wait(int device) {
   pollfd wait = {device, POLLIN, 0};
   do {
     if (poll(&wait, 1, 0) != 0) {
+      creditNs_ = std::min(creditNs_ + kWakeNs, kMostCreditNs);
       lastRest_ = 0;
       return true;
     }
     // The program that was answered may be waiting for this very processor.
     sched_yield();
   } while (uv_hrtime() - answeredAtNs_ < spinNs_);
-  rest_ = lastRest_ = std::clamp(2 * lastRest_, kShortestRest, kLongestRest);
+  if (creditNs_ >= spinNs_) {
+    creditNs_ -= spinNs_;
+  } else {
+    creditNs_ = 0;
+    rest_ = lastRest_ = std::clamp(2 * lastRest_, kShortestRest, kLongestRest);
+  }
   return false;
 }
 

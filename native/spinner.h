@@ -1,5 +1,5 @@
 // Waits awake for the request that follows an answer, while programs ask one thing after another: sleeping and being woken costs
-// more than what is asked. Gives up for a while when nothing came, or when somebody else had work for this processor.
+// more than what is asked. What is waited in vain is paid for by the waits that spared that; without credit it rests for a while.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ class Spinner {
 
   // To be told of each answer.
   void Answered();
-  // Whether a request that arrives now follows its predecessor so closely that another one may, too.
+  // Whether a request that arrives now follows its predecessor so soon that another one may be worth a wait.
   bool Expects(uint64_t nowNs);
   // True when the device has a request, false when the time is over.
   bool Wait(int device);
@@ -21,6 +21,8 @@ class Spinner {
  private:
   uint64_t spinNs_;
   uint64_t answeredAtNs_ = 0;
+  // How much more may be waited in vain.
+  uint64_t creditNs_ = 0;
   // Requests until the next try, and how many that were last time.
   int rest_ = 0;
   int lastRest_ = 0;

@@ -41,5 +41,5 @@ const DEFAULTS = {
   readAheadBytes: 4 << 20,
   followClient: false,
   /** What waking a program on another processor and its next call take, at most. */
-  spinUs: 50,
+  spinUs: 100,
 };
