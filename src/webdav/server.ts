@@ -40,7 +40,9 @@ export class DavServer {
   readonly #options: DavServerOptions;
   readonly #server: Server;
   readonly #hosts: AllowedHosts;
+  /** On which no request is under way: those that never had one do not drive out those that had. */
   readonly #idle: IdleConnections;
+  readonly #silent: IdleConnections;
   readonly #stalled: StalledRequests;
   readonly #lanes = new Map<Socket, Lane>();
   /** All connections, also those that are still about to agree on TLS. */
@@ -55,6 +57,7 @@ export class DavServer {
     this.#options = options;
     this.#hosts = new AllowedHosts(options.host, options.names);
     this.#idle = new IdleConnections(maxIdle);
+    this.#silent = new IdleConnections(maxIdle);
     this.#stalled = new StalledRequests(options.clock);
     this.#server = tls === undefined ? createServer(HTTP) : createTlsServer({ ...HTTP, ...TLS, ...tls });
     this.#server.maxHeadersCount = MAX_HEADERS;
@@ -132,12 +135,12 @@ export class DavServer {
       return;
     }
     this.#sockets.add(socket);
-    this.#idle.add(socket);
+    this.#silent.add(socket);
     const peer = peerOf(socket);
     if (tls !== undefined) this.#handshakes.set(peer, socket);
     socket.once("close", () => {
       this.#sockets.delete(socket);
-      this.#idle.delete(socket);
+      this.#forget(socket);
       if (this.#handshakes.get(peer) === socket) this.#handshakes.delete(peer);
     });
   }
@@ -145,15 +148,20 @@ export class DavServer {
   /** `socket` is another one than that of the handshake, which lies below it. */
   #secure(socket: Socket): void {
     const below = this.#handshakes.get(peerOf(socket));
-    if (below !== undefined) this.#idle.delete(below);
-    this.#idle.add(socket);
-    socket.once("close", () => this.#idle.delete(socket));
+    if (below !== undefined) this.#forget(below);
+    this.#silent.add(socket);
+    socket.once("close", () => this.#forget(socket));
+  }
+
+  #forget(socket: Socket): void {
+    this.#idle.delete(socket);
+    this.#silent.delete(socket);
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { socket } = request;
     const lane = this.#laneOf(socket);
-    this.#idle.delete(socket);
+    this.#forget(socket);
     // One after the other: a client that sends a change and a question at once means them in this order.
     const answered = lane.run(response, () => this.#serve(request, response));
     response.once("close", () => {

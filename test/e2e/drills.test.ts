@@ -53,6 +53,8 @@ drill("processes that put at the same moment all arrive", "racers.mjs", [all ? "
 drill("every call of a master refuses every wrong bearer", "token-table.mjs", []);
 drill("a master accepts the next root and nothing else", "swap-rules.mjs", []);
 drill("hostile clients get clear answers, others are served", "hostile.mjs", [all ? "10000" : "200"], 600_000);
+if (all)
+  drill("hostile clients of WebDAV get clear answers, others are served", "webdav-hostile.mjs", ["10000"], 900_000);
 if (all) {
   drill("processes that put at a master at the same moment all arrive", "racers.mjs", ["32", "--master"], 600_000);
   drill("a master that does not compare roots loses updates", "racers.mjs", ["16", "--no-cas"], 300_000);

@@ -153,6 +153,16 @@ describe("connections", () => {
     await first.closed();
   });
 
+  test("that never spoke do not drive out those that did", async () => {
+    await start({ maxIdle: 2 });
+    const get = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    const spoke = await client();
+    expect((await spoke.send(get).answer()).status).toBe(200);
+    const silent = await Promise.all(Array.from({ length: 20 }, () => client()));
+    await silent[0]?.closed();
+    expect((await spoke.send(get).answer()).status).toBe(200);
+  });
+
   test("whose body comes by the byte are ended, and one that is only slow is not", async () => {
     const clock = new ManualClock();
     await start({ clock });
