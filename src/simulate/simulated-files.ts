@@ -41,7 +41,8 @@ export class SimulatedInode {
   }
 
   write(offset: number, bytes: Uint8Array): void {
-    this.#unsynced.push({ offset, bytes: bytes.slice() });
+    // A slice of a Buffer would be the same memory, which its writer fills with something else.
+    this.#unsynced.push({ offset, bytes: new Uint8Array(bytes) });
     this.bytes = written(this.bytes, offset, bytes);
     this.size = Math.max(this.size, offset + bytes.length);
   }

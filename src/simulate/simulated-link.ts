@@ -250,7 +250,7 @@ export class SimulatedLink implements ObjectStore {
 
 /** Mostly where something is: files that were made ready ahead are zeros for the greater part. */
 export function withFlippedBit(bytes: Uint8Array, random: Random): Uint8Array {
-  const flipped = bytes.slice();
+  const flipped = new Uint8Array(bytes);
   let at = Math.floor(random.fraction() * bytes.length);
   for (let tries = 0; tries < 8 && flipped[at] === 0; tries++) at = Math.floor(random.fraction() * at);
   flipped[at] = (flipped[at] ?? 0) ^ (1 << Math.floor(random.fraction() * 8));
@@ -259,7 +259,8 @@ export function withFlippedBit(bytes: Uint8Array, random: Random): Uint8Array {
 
 async function collected(body: ObjectBody): Promise<Uint8Array[]> {
   const chunks: Uint8Array[] = [];
-  for await (const chunk of body) chunks.push(chunk.slice());
+  // No slice: that of a Buffer is the same memory.
+  for await (const chunk of body) chunks.push(new Uint8Array(chunk));
   return chunks;
 }
 
