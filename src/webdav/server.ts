@@ -34,6 +34,8 @@ export interface DavServerOptions {
   /** For tests: how many connections at once, and how many of them idle. */
   readonly maxConnections?: number;
   readonly maxIdle?: number;
+  /** And how many requests that hold more than a connection. */
+  readonly maxCalls?: number;
 }
 
 export class DavServer {
@@ -49,7 +51,6 @@ export class DavServer {
   readonly #sockets = new Set<Socket>();
   /** With TLS, by the other end's address. */
   readonly #handshakes = new Map<string, Socket>();
-  #calls = 0;
   #stopping = false;
 
   private constructor(options: DavServerOptions) {
@@ -183,19 +184,15 @@ export class DavServer {
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     for (const [name, value] of COMMON_HEADERS) response.setHeader(name, value);
-    if (this.#calls >= MAX_CALLS) return deny(request, response, BUSY);
-    this.#calls++;
+    const { maxCalls = MAX_CALLS } = this.#options;
+    if (this.#stalled.working >= maxCalls && !this.#stalled.endOne()) return deny(request, response, BUSY);
     const closed = new Promise<void>((resolve) => void response.once("close", () => resolve()));
     this.#stalled.watch(request, response);
-    try {
-      const denial = this.#misled(request) ?? (await this.#options.login?.check(request));
-      if (denial !== undefined) return deny(request, response, denial);
-      await this.#options.handler(request, response);
-      // The place is taken until the answer has left.
-      await closed;
-    } finally {
-      this.#calls--;
-    }
+    const denial = this.#misled(request) ?? (await this.#options.login?.check(request));
+    if (denial !== undefined) return deny(request, response, denial);
+    await this.#options.handler(request, response);
+    // The connection's next request waits until the answer has left.
+    await closed;
   }
 
   /** Whether somebody's browser was made to call us. */

@@ -14,6 +14,8 @@ interface Watched {
 }
 
 const LOOK_MS = 5_000;
+/** Where others wait, a client that does nothing has so long. */
+const CROWD_MS = 5_000;
 
 export class StalledRequests implements Disposable {
   readonly #clock: Clock;
@@ -28,7 +30,25 @@ export class StalledRequests implements Disposable {
   watch(request: IncomingMessage, response: ServerResponse): void {
     this.#open.set(response, { request, bytes: bytesOf(request), sinceMs: this.#clock.monotonicMs() });
     response.once("close", () => this.#open.delete(response));
-    this.#timer ??= this.#clock.after(LOOK_MS, () => this.#look());
+    this.#timer ??= this.#clock.after(LOOK_MS, () => this.#look(true));
+  }
+
+  /** Requests that hold more than a connection: those that are worked on, and answers that are taken slowly. Not bodies that come slowly. */
+  get working(): number {
+    return [...this.#open.values()].filter(({ request }) => !awaitsBody(request)).length;
+  }
+
+  /** Others wait: ends the request whose client has done nothing for the longest time, and a while at least. False: there is none. */
+  endOne(): boolean {
+    const nowMs = this.#clock.monotonicMs();
+    this.#look(false);
+    for (const [response, { request, sinceMs }] of this.#open) {
+      if (awaitsBody(request) || !isClientsTurn(request) || nowMs - sinceMs < CROWD_MS) continue;
+      this.#open.delete(response);
+      request.socket.destroy();
+      return true;
+    }
+    return false;
   }
 
   [Symbol.dispose](): void {
@@ -36,7 +56,7 @@ export class StalledRequests implements Disposable {
     this.#open.clear();
   }
 
-  #look(): void {
+  #look(again: boolean): void {
     const nowMs = this.#clock.monotonicMs();
     for (const [response, watched] of this.#open) {
       const { request } = watched;
@@ -49,7 +69,7 @@ export class StalledRequests implements Disposable {
         request.socket.destroy();
       }
     }
-    this.#timer = this.#open.size === 0 ? undefined : this.#clock.after(LOOK_MS, () => this.#look());
+    if (again) this.#timer = this.#open.size === 0 ? undefined : this.#clock.after(LOOK_MS, () => this.#look(true));
   }
 }
 
@@ -59,5 +79,9 @@ function bytesOf({ socket }: IncomingMessage): number {
 
 /** Whether we wait for it: to send more of a body that we would read, or to take what lies here for it. */
 function isClientsTurn(request: IncomingMessage): boolean {
-  return (!request.complete && request.readableLength === 0) || request.socket.writableLength > 0;
+  return awaitsBody(request) || request.socket.writableLength > 0;
+}
+
+function awaitsBody(request: IncomingMessage): boolean {
+  return !request.complete && request.readableLength === 0;
 }

@@ -182,6 +182,34 @@ describe("connections", () => {
     expect((await slow.answer()).body).toBe("1000000");
   });
 
+  test("whose bodies are yet to come keep nobody out", async () => {
+    await start({ maxCalls: 1 });
+    for (let count = 0; count < 5; count++) {
+      (await client()).send("PUT /f HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nx");
+    }
+    await expect.poll(() => reached.length, { timeout: 60_000 }).toBe(5);
+    expect((await ask("GET / HTTP/1.1\r\nHost: localhost")).status).toBe(200);
+  });
+
+  test("whose answers nobody takes are ended when others wait, after a while; until then others are told to come again", async () => {
+    const clock = new ManualClock();
+    const large = Buffer.alloc(64 << 20);
+    await start({
+      clock,
+      maxCalls: 1,
+      handler: async (request, response) => void response.end(request.url === "/large" ? large : "small"),
+    });
+    const lazy = await client();
+    lazy.socket.pause();
+    lazy.send("GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    const small = async () => (await ask("GET /small HTTP/1.1\r\nHost: localhost")).status;
+    await expect.poll(small, { timeout: 60_000 }).toBe(503);
+    await clock.advance(5_000);
+    // What the system still took before it was full counts as taken.
+    await clock.advance(5_000);
+    expect(await small()).toBe(200);
+  });
+
   test("end with the server, but not before what is under way is answered", async () => {
     let finish: () => void = () => {};
     const begun = new Promise<void>((resolve) => {
