@@ -261,13 +261,16 @@ class Publication implements AsyncDisposable {
 
   /** The root to begin with: behind those who wait already, where others publish all the time. */
   async #firstRoot(): Promise<CurrentRoot> {
-    const current = await this.#readRoot();
-    const theirs = current.commit.body.seq + 1 - this.#changes.lamport;
-    if (this.#options.crowded !== true && theirs < BUSY_COMMITS) return current;
+    // Whatever root there is now, others replace it before our turn, which checks the one that it finds.
+    const current = this.#options.crowded === true ? undefined : await this.#readRoot();
+    if (current !== undefined && (!this.#isBusy(current) || (await this.#check(current)) !== undefined)) return current;
     // Others wait for us during our turn: what needs none is done before.
-    if ((await this.#check(current)) !== undefined) return current;
     await this.#buildAhead();
-    return (await this.#pacing.takeTurn()) ? this.#readRoot() : current;
+    return (await this.#pacing.takeTurn()) || current === undefined ? this.#readRoot() : current;
+  }
+
+  #isBusy({ commit }: CurrentRoot): boolean {
+    return commit.body.seq + 1 - this.#changes.lamport >= BUSY_COMMITS;
   }
 
   /** Cuts contents and sends them. What fails here does so again in the attempt, which tells it. */

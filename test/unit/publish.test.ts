@@ -204,6 +204,40 @@ describe("publishing", () => {
     expect(seen.lastIndexOf("content")).toBeLessThan(seen.indexOf("turn"));
   });
 
+  test("a writer that others got in the way of reads the root when it is its turn, and not before", async () => {
+    const { remote, bucket, me, other } = await world();
+    const { commit } = await root(bucket);
+    const [readRoot, seen] = [remote.readRoot.bind(remote), new Array<string>()];
+    remote.readRoot = async () => {
+      seen.push("root");
+      return readRoot();
+    };
+    remote.takeTurn = async () => {
+      seen.push("turn");
+      await publish(other, 1, [born(2, "theirs", "t")]);
+      seen.length = 1;
+      return { waited: true, [Symbol.dispose]: () => {} };
+    };
+    const { changes, data } = epochOf({ commit: commit.cid, seq: commit.body.seq }, 1, [born(2, "ours", "o")]);
+    expect((await publishEpoch(me, changes, data, { crowded: true })).kind).toBe("published");
+    expect(seen).toEqual(["turn", "root"]);
+    expect(await files(bucket)).toEqual({ ours: "o", theirs: "t" });
+  });
+
+  test("a writer that others got in the way of publishes where there is no line, and not on an older root than its own", async () => {
+    const { remote, bucket, me, other } = await world();
+    const old = await root(bucket);
+    await publish(other, 1, [born(2, "theirs", "t")]);
+    const { commit } = await root(bucket);
+    const { changes, data } = epochOf({ commit: commit.cid, seq: commit.body.seq }, 1, [born(2, "ours", "o")]);
+    const readRoot = remote.readRoot.bind(remote);
+    remote.readRoot = async () => old.root;
+    expect((await publishEpoch(me, changes, data, { crowded: true })).kind).toBe("rolled_back");
+    remote.readRoot = readRoot;
+    expect((await publishEpoch(me, changes, data, { crowded: true })).kind).toBe("published");
+    expect(await files(bucket)).toEqual({ ours: "o", theirs: "t" });
+  });
+
   test("what fails before the turn is done again in it", async () => {
     const { remote, bucket, me } = await world();
     let begun = 0;
