@@ -58,7 +58,10 @@ export const LIVE_PROPERTIES: ReadonlyMap<PropertyName, LiveProperty> = new Map<
     "{DAV:}getlastmodified",
     common(({ attributes }) => `<D:getlastmodified>${httpDate(attributes.mtimeNs)}</D:getlastmodified>`),
   ],
-  ["{DAV:}getetag", common(ofFile(({ attributes }) => `<D:getetag>${escapeText(etagOf(attributes))}</D:getetag>`))],
+  [
+    "{DAV:}getetag",
+    common(ofFile(({ attributes }) => `<D:getetag>${etagOf(attributes).replaceAll('"', "&quot;")}</D:getetag>`)),
+  ],
   [
     "{DAV:}getcontenttype",
     common(

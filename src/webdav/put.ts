@@ -64,7 +64,7 @@ async function receive(call: Call, ino: Ino): Promise<void> {
   let size = 0;
   for await (const piece of readBody(call, MAX_FILE_BYTES)) {
     await access.fs.turn(ino);
-    access.fs.write(ino, size, piece);
+    await access.run((fs) => fs.write(ino, size, piece));
     size += piece.length;
   }
   // macOS sends its files in chunks, and says here how long they are.
