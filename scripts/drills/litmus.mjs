@@ -24,7 +24,7 @@ const [line] = await once(createInterface({ input: agent.stdout }), "line");
 const { webdav } = JSON.parse(line);
 
 let others = 0;
-let isOver = false;
+const over = new AbortController();
 const writing = beside ? writeBeside() : Promise.resolve();
 
 const work = join(space.path, "litmus");
@@ -35,7 +35,7 @@ let output = "";
 suite.stdout.setEncoding("utf8").on("data", (text) => (output += text));
 await once(suite, "exit");
 space.pids.delete(suite.pid);
-isOver = true;
+over.abort();
 await writing;
 
 const suites = [...output.matchAll(/summary for `(\w+)': of (\d+) tests run: (\d+) passed, (\d+) failed/g)];
@@ -54,7 +54,7 @@ check(spawnSync(process.execPath, [main, "verify", url], { env: space.env }).sta
 
 async function writeBeside() {
   const file = join(space.path, "note");
-  while (!isOver) {
+  while (!over.signal.aborted) {
     writeFileSync(file, `${others}\n`);
     const put = spawn(process.execPath, [main, "put", file, `${url}/beside/note`], { env: space.env, stdio: "ignore" });
     const [code] = await once(put, "exit");

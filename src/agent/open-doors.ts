@@ -11,11 +11,13 @@ import { prepareMountPoint } from "../fuse/mount-point.ts";
 import { serveFuse, type FuseMount } from "../fuse/mount.ts";
 import { DoorViews } from "../vfs/door-views.ts";
 import type { FileSystem, Invalidations } from "../vfs/filesystem.ts";
+import type { PublishedTrees } from "../webdav/sync-source.ts";
 import type { DoorReport, DoorSetup, MountSetup, WebdavSetup } from "./doors.ts";
 
 /** What every door gets. */
 export interface DoorContext {
   readonly fs: FileSystem;
+  readonly trees: PublishedTrees;
   /** The bucket's. */
   readonly address: string;
   readonly readOnly: boolean;

@@ -76,6 +76,7 @@ function serve(port: MessagePort): void {
       const ended = () => tell({ event: "unmounted" });
       const doors = await OpenDoors.open(setups, {
         fs,
+        trees: vfs,
         address,
         readOnly,
         stateDir,

@@ -7,6 +7,7 @@ import { createDavHandler } from "../webdav/handler.ts";
 import { Login } from "../webdav/login.ts";
 import { createFolderPage } from "../webdav/page/folder-page.ts";
 import { DavServer } from "../webdav/server.ts";
+import { syncByTrees } from "../webdav/sync-source.ts";
 
 import type { WebdavSetup } from "./doors.ts";
 import type { DoorContext } from "./open-doors.ts";
@@ -14,7 +15,7 @@ import { fileLockStore } from "./webdav-locks.ts";
 
 /** Throws `usage` (an address that cannot be had), `config_invalid` (certificate or key). */
 export function serveWebdav(fs: FileSystem, setup: WebdavSetup, context: DoorContext): Promise<DavServer> {
-  const { readOnly, stateDir, clock, log } = context;
+  const { trees, readOnly, stateDir, clock, log } = context;
   const { host, port, tls, names, passwordFile } = setup;
   const ports = { clock, random: systemRandom, log };
   const { uid, gid } = userInfo();
@@ -23,7 +24,7 @@ export function serveWebdav(fs: FileSystem, setup: WebdavSetup, context: DoorCon
     ...ports,
     readOnly,
     locks: fileLockStore(join(stateDir, "webdav-locks.json")),
-    syncToken: undefined,
+    syncToken: syncByTrees(trees),
     folderPage: createFolderPage((ino) => context.machineOf(ino)),
     // Windows has neither, and says -1.
     caller: { uid: Math.max(0, uid), gid: Math.max(0, gid) },

@@ -12,6 +12,7 @@ import type { Beginning } from "../overlay/beginnings.ts";
 import { isUnlinked } from "../overlay/dirty-object.ts";
 import type { BaseRoot } from "../overlay/journal-record.ts";
 import type { Overlay, Pending } from "../overlay/overlay.ts";
+import { changedPaths, type TreePath } from "./changed-paths.ts";
 import { FileIo } from "./file-io.ts";
 import type {
   AttributeChange,
@@ -255,6 +256,16 @@ export class Vfs implements FileSystem {
 
   baseState(): BaseRoot {
     return this.#overlay.state.base;
+  }
+
+  /**
+   * The paths of what changed in the bucket since it had this tree, up to the one that this stands on, which is told too. Undefined: too
+   * much. Rejects with `block_not_found` for a tree that is gone, and as reading does.
+   */
+  async changedSince(from: Cid): Promise<{ readonly tree: Cid; readonly paths: readonly TreePath[] } | undefined> {
+    const { tree } = this.baseState();
+    const paths = await changedPaths(this.#objects.loader.nodes, from, tree);
+    return paths && { tree, paths };
   }
 
   /** Epochs with changes that are not in the bucket: the sealed one, then the live one. */

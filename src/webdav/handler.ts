@@ -25,6 +25,7 @@ import { proppatch } from "./proppatch.ts";
 import type { FolderPage } from "./page/folder-page.ts";
 import { put } from "./put.ts";
 import { Refusal, refusalOf } from "./refusal.ts";
+import { report } from "./report.ts";
 import { declaredBytes } from "./request-body.ts";
 import type { SyncSource } from "./sync-source.ts";
 
@@ -95,6 +96,7 @@ const READING: readonly [string, Method][] = [
   ["GET", get],
   ["HEAD", get],
   ["PROPFIND", propfind],
+  ["REPORT", report],
 ];
 const CHANGING: readonly [string, Method][] = [
   ["PUT", put],

@@ -50,6 +50,11 @@ export function propstat(properties: string, status: number, more = ""): string 
   return `<D:propstat><D:prop>${properties}</D:prop><D:status>${statusLine(status)}</D:status>${more}</D:propstat>`;
 }
 
+/** A member that is gone, or that something failed for. */
+export function statusResponse(href: string, status: number): string {
+  return `<D:response><D:href>${href}</D:href><D:status>${statusLine(status)}</D:status></D:response>`;
+}
+
 function statusLine(status: number): string {
   return `HTTP/1.1 ${status} ${REASONS[status] ?? "Failed"}`;
 }

@@ -8,7 +8,7 @@ import type { Call } from "./call.ts";
 import { encodeName, encodePath } from "./href.ts";
 import type { Shown, Surroundings } from "./live-properties.ts";
 import { Multistatus } from "./multistatus.ts";
-import { findPlace, isFolder, present, shownAs } from "./place.ts";
+import { findPlace, isFolder, isLink, present, shownAs } from "./place.ts";
 import { checkPreconditions } from "./preconditions.ts";
 import { parsePropfind, responder } from "./property-request.ts";
 import { Refusal } from "./refusal.ts";
@@ -27,7 +27,12 @@ export async function propfind(call: Call): Promise<void> {
   const isCollection = isFolder(place.attributes);
   const base = encodePath(href.path, isCollection);
   const self: Shown = { name: href.path.at(-1), attributes: place.attributes };
-  const respond = responder(asked, surroundings(call, place.path, self));
+  const respond = responder(
+    asked,
+    surroundings(call, (shown) =>
+      shown === self || shown.name === undefined ? place.path : [...place.path, shown.name],
+    ),
+  );
   const answer = new Multistatus(call);
   await answer.add(await access.run((fs) => respond(fs, base, self)));
   if (depth === "1" && isCollection) {
@@ -49,7 +54,9 @@ export async function propfind(call: Call): Promise<void> {
 
 export interface Listed {
   readonly name: FileName;
+  /** Of what it links to, for a link. */
   readonly attributes: Attributes;
+  readonly isLink: boolean;
 }
 
 /** What a client sees in a folder, in batches. `path`: the folder's. */
@@ -72,12 +79,12 @@ function readBatch(fs: FileSystem, ino: Ino, path: readonly FileName[], cookie: 
     next = entry.next;
     const { name, attributes } = entry;
     if (name === "." || name === ".." || attributes === undefined || isTemporary(name)) return true;
-    entries.push({ name, attributes });
+    entries.push({ name, attributes, isLink: isLink(attributes) });
     return true;
   });
-  const shown = entries.flatMap(({ name, attributes }) => {
+  const shown = entries.flatMap(({ name, attributes, isLink }) => {
     const target = isFolder(attributes) ? attributes : shownOrGone(fs, path, name, attributes);
-    return target === undefined ? [] : [{ name, attributes: target }];
+    return target === undefined ? [] : [{ name, attributes: target, isLink }];
   });
   return { entries: shown, next, isEnd: seen < DAV_LISTING_BATCH };
 }
@@ -91,11 +98,11 @@ function shownOrGone(fs: FileSystem, path: readonly FileName[], name: FileName, 
   }
 }
 
-/** `self`: the resource at `path`; all others are in it. */
-export function surroundings(call: Call, path: readonly FileName[], self: Shown): Surroundings {
+/** `pathOf`: where the locks of a resource are. */
+export function surroundings(call: Call, pathOf: (shown: Shown) => readonly FileName[]): Surroundings {
   const { locks, access, syncToken } = call;
   return {
-    locksOf: (shown) => locks.covering(shown === self || shown.name === undefined ? path : [...path, shown.name]),
+    locksOf: (shown) => locks.covering(pathOf(shown)),
     secondsLeft: (lock) => locks.secondsLeft(lock),
     statFs: () => access.fs.statFs(),
     syncToken: () => syncToken?.token(),

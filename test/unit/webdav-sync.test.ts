@@ -1,0 +1,99 @@
+/** The WebDAV door: sync-collection. */
+import { describe, expect, test } from "vitest";
+import { syncByTrees } from "../../src/webdav/sync-source.ts";
+import { DavServer } from "../support/dav-server.ts";
+import { VfsHarness } from "../support/vfs-harness.ts";
+
+interface Synced {
+  readonly status: number;
+  readonly token: string;
+  /** The path of each member, with a mark if it is gone. */
+  readonly members: readonly string[];
+  readonly body: string;
+}
+
+async function serve(): Promise<DavServer> {
+  const fs = await VfsHarness.create();
+  return DavServer.start({ syncToken: syncByTrees(fs.vfs) }, { fs });
+}
+
+async function sync(dav: DavServer, path: string, token: string, level = "infinite", more = ""): Promise<Synced> {
+  const request = `<D:sync-collection xmlns:D="DAV:"><D:sync-token>${token}</D:sync-token><D:sync-level>${level}</D:sync-level>${more}<D:prop><D:getetag/></D:prop></D:sync-collection>`;
+  const { status, body } = await dav.send("REPORT", path, { depth: "0" }, request);
+  const members = [...body.matchAll(/<D:response><D:href>([^<]*)<\/D:href>(<D:status>HTTP\/1.1 404)?/g)];
+  return {
+    status,
+    token: /<D:sync-token>([^<]*)/.exec(body)?.[1] ?? "",
+    members: members.map(([, href, gone]) => `${href}${gone === undefined ? "" : " gone"}`).sort(),
+    body,
+  };
+}
+
+describe("sync-collection", () => {
+  test("a folder offers it and names its state", async () => {
+    await using dav = await serve();
+    const asked = '<propfind xmlns="DAV:"><prop><supported-report-set/><sync-token/></prop></propfind>';
+    const { body } = await dav.send("PROPFIND", "/", { depth: "0" }, asked);
+    expect(body).toContain("<D:report><D:sync-collection/></D:report>");
+    expect(body).toMatch(/<D:sync-token>urn:syncline:tree:bafyr4i\w+<\/D:sync-token>/);
+  });
+
+  test("the first time all is told, then what was made, changed, moved and removed since", async () => {
+    await using dav = await serve();
+    const { fs } = dav;
+    for (const folder of ["a", "a/b", "rest"]) await fs.makeDirectory(folder);
+    for (const file of ["a/b/c", "a/f", "top", "rest/same"]) await fs.make(file, "x");
+    await fs.publish();
+    const first = await sync(dav, "/", "");
+    expect(first.members).toEqual(["/a/", "/a/b/", "/a/b/c", "/a/f", "/rest/", "/rest/same", "/top"]);
+    expect((await sync(dav, "/", "", "1")).members).toEqual(["/a/", "/rest/", "/top"]);
+    expect((await sync(dav, "/", first.token)).members).toEqual([]);
+
+    await dav.send("PUT", "/a/f", {}, "other");
+    await fs.rename("a/b", "moved");
+    await fs.unlink("top");
+    await fs.make("new", "x");
+    await fs.publish();
+    const second = await sync(dav, "/", first.token);
+    const files = second.members.filter((member) => member !== "/a/");
+    expect(files).toEqual(["/a/b gone", "/a/f", "/moved/", "/moved/c", "/new", "/top gone"]);
+    expect(second.token).not.toBe(first.token);
+    expect((await sync(dav, "/", first.token, "1")).members).not.toContain("/moved/c");
+    expect((await sync(dav, "/a/", first.token)).members).toEqual(["/a/b gone", "/a/f"]);
+    expect((await sync(dav, "/", second.token)).members).toEqual([]);
+  });
+
+  test("what others published is told, and what is not published yet a little later", async () => {
+    await using dav = await serve();
+    const { fs } = dav;
+    await fs.make("mine", "x");
+    await fs.publish();
+    const { token } = await sync(dav, "/", "");
+    await dav.send("PUT", "/mine", {}, "not published");
+    expect((await sync(dav, "/", token)).members).toEqual([]);
+    await fs.publish();
+    expect((await sync(dav, "/", token)).members).toEqual(["/mine"]);
+    fs.vfs.adopt(await fs.others(async (other) => void (await other.make("theirs", "y"))));
+    expect((await sync(dav, "/", token)).members).toEqual(["/mine", "/theirs"]);
+  });
+
+  test("a token that is not known, a limit that is too low, and another report are refused", async () => {
+    await using dav = await serve();
+    await dav.fs.make("a", "x");
+    await dav.fs.make("b", "x");
+    for (const token of ["urn:other:1", "urn:syncline:tree:x", `urn:syncline:tree:${"bafyr4i".padEnd(59, "a")}`]) {
+      const refused = await sync(dav, "/", token);
+      expect([token, refused.status]).toEqual([token, 403]);
+      expect(refused.body).toContain("<D:valid-sync-token/>");
+    }
+    const limited = await sync(dav, "/", "", "1", "<D:limit><D:nresults>1</D:nresults></D:limit>");
+    expect(limited.status).toBe(507);
+    expect(limited.body).toContain("<D:number-of-matches-within-limits/>");
+    expect((await sync(dav, "/", "", "2")).status).toBe(400);
+    const other = await dav.send("REPORT", "/", {}, '<D:expand-property xmlns:D="DAV:"/>');
+    expect(other.status).toBe(403);
+    expect(other.body).toContain("<D:supported-report/>");
+    await using without = await DavServer.start({}, { fs: dav.fs });
+    expect((await sync(without, "/", "")).status).toBe(403);
+  });
+});
