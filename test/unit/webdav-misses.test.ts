@@ -115,7 +115,7 @@ describe("missing blocks", () => {
     for (const method of ["PUT", "DELETE", "MKCOL", "PROPPATCH", "LOCK", "UNLOCK", "COPY", "MOVE"]) {
       expect([method, await dav.status(method, "/f", { destination: "/g" })]).toEqual([method, 403]);
     }
-    expect((await dav.send("OPTIONS", "/")).headers.allow).toBe("OPTIONS, GET, HEAD, PROPFIND");
+    expect((await dav.send("OPTIONS", "/")).headers.allow).toBe("OPTIONS, GET, HEAD, PROPFIND, REPORT");
     expect(await dav.status("GET", "/f")).toBe(200);
   });
 });
