@@ -59,7 +59,9 @@ export function readJournal(
     for (const candidate of candidates) candidate.header = headerOf(candidate.file);
   }
   for (const [index, candidate] of candidates.entries()) if (seen[index]?.isDamaged === true) throw damaged(candidate);
-  const greatest = Math.max(last, ...seen.map((each) => each.greatest));
+  // A number that is used twice brings back what was dropped under it: one frame that a flipped bit hid from one look is seen in the other.
+  const looks = [...seen, ...candidates.map((candidate) => framesSeen(candidate, last))];
+  const greatest = Math.max(last, ...looks.map((each) => each.greatest));
   const nextName = 1 + Math.max(0, ...candidates.map(({ name }) => Number(name)));
   return { segments: inOrder(candidates), last, nextNumber: 1 + greatest, nextName };
 }

@@ -143,6 +143,29 @@ test("a hole above the last sync is what power loss leaves: everything after it 
   expect(open(later).frames).toEqual(["first", "new"]);
 });
 
+test("a dropped frame never comes back, although a bit flipped in it while its number was looked for", () => {
+  const disk = new SimulatedDisk();
+  const { journal } = open(disk);
+  append(journal, "one");
+  append(journal, "two");
+  damage(disk, "one");
+  for (let flipsAt = 0; flipsAt < 12; flipsAt++) {
+    const torn = disk.afterKill();
+    let reads = 0;
+    torn.flipped = (bytes) => {
+      const at = Buffer.from(bytes).indexOf("two");
+      if (at < 0 || reads++ !== flipsAt) return bytes;
+      const flipped = new Uint8Array(bytes);
+      flipped[at] = 0;
+      return flipped;
+    };
+    const { journal: next, frames } = open(torn);
+    expect(frames).toEqual([]);
+    append(next, "six");
+    expect(open(torn.afterKill()).frames).toEqual(["six"]);
+  }
+});
+
 test("dropped frames of an unreachable segment never come back", () => {
   const disk = new SimulatedDisk();
   const { journal } = open(disk);
