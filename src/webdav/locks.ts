@@ -37,6 +37,8 @@ export class Locks {
   /** By path, oldest first. */
   readonly #byPath = new Map<string, Lock[]>();
   #count = 0;
+  /** No lock ends before: a listing asks for the locks of each of its entries. */
+  #earliestMs = Infinity;
 
   constructor(store: LockStore, clock: Clock, random: Random) {
     this.#store = store;
@@ -119,13 +121,17 @@ export class Locks {
 
   #expire(): void {
     const now = this.#nowMs();
-    for (const lock of [...this.#byPath.values()].flat()) if (lock.expiresMs <= now) this.#take(lock);
+    if (now < this.#earliestMs) return;
+    const locks = [...this.#byPath.values()].flat();
+    for (const lock of locks) if (lock.expiresMs <= now) this.#take(lock);
+    this.#earliestMs = Math.min(...locks.map(({ expiresMs }) => expiresMs).filter((ms) => ms > now));
   }
 
   #put(lock: Lock): void {
     const key = keyOf(lock.path);
     this.#byPath.set(key, [...(this.#byPath.get(key) ?? []), lock]);
     this.#count++;
+    this.#earliestMs = Math.min(this.#earliestMs, lock.expiresMs);
   }
 
   #take(lock: Lock): void {
