@@ -2,6 +2,7 @@
 // mount, and what to answer, is decided in src/fuse/.
 #include <node_api.h>
 
+#include "beneath.h"
 #include "file_times.h"
 #include "gear.h"
 #include "layout.h"
@@ -19,6 +20,22 @@ NAPI_MODULE_INIT() {
   Define(env, exports, "unmount", syncline::Unmount, nullptr);
   Define(env, exports, "serve", syncline::Serve, nullptr);
   Define(env, exports, "setModified", syncline::SetModified, nullptr);
+  Define(env, exports, "openBeneath", syncline::OpenBeneath, nullptr);
+  Define(env, exports, "statAt", syncline::StatAt, nullptr);
+  Define(env, exports, "listAt", syncline::ListAt, nullptr);
+  Define(env, exports, "readLinkAt", syncline::ReadLinkAt, nullptr);
+  Define(env, exports, "makeDirectoryAt", syncline::MakeDirectoryAt, nullptr);
+  Define(env, exports, "symlinkAt", syncline::SymlinkAt, nullptr);
+  Define(env, exports, "linkAt", syncline::LinkAt, nullptr);
+  Define(env, exports, "renameAt", syncline::RenameAt, nullptr);
+  Define(env, exports, "unlinkAt", syncline::UnlinkAt, nullptr);
+  Define(env, exports, "setModeOf", syncline::SetModeOf, nullptr);
+  Define(env, exports, "setOwnerAt", syncline::SetOwnerAt, nullptr);
+  Define(env, exports, "setModifiedAt", syncline::SetModifiedAt, nullptr);
+  Define(env, exports, "listXattrs", syncline::ListXattrs, nullptr);
+  Define(env, exports, "getXattr", syncline::GetXattr, nullptr);
+  Define(env, exports, "setXattr", syncline::SetXattr, nullptr);
+  Define(env, exports, "removeXattr", syncline::RemoveXattr, nullptr);
   Define(env, exports, "boundMemory", syncline::BoundMemory, nullptr);
   Define(env, exports, "trimMemory", syncline::TrimMemory, nullptr);
   Define(env, exports, "findCut", syncline::FindCut, nullptr);

@@ -8,6 +8,7 @@
           {
             "sources": [
               "addon.cc",
+              "beneath.cc",
               "file_times.cc",
               "gear.cc",
               "memory.cc",

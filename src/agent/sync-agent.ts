@@ -1,9 +1,11 @@
 /** A folder's agent: the bucket opened by a device of its own, the database of what was synced, and rounds one after another. */
 import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
+import { hasCode } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import { RateLimit } from "../base/rate-limit.ts";
+import type { Writer } from "../bucket/publish/next-commit.ts";
 import type { WalletSigner } from "../crypto/wallet.ts";
 import type { MasterAccess } from "../net/access.ts";
 import { watchFolderTree } from "../sync/folder-notices.ts";
@@ -58,11 +60,13 @@ export class SyncAgent implements AsyncDisposable {
   readonly #limit: RateLimit | undefined;
   readonly #ending = new AbortController();
   #first = true;
+  #writer: Writer;
 
   constructor(options: SyncAgentOptions, opened: WritingBucket, db: SyncDatabase) {
     this.#options = options;
     this.#opened = opened;
     this.#db = db;
+    this.#writer = opened.writer.writer;
     this.#limit = options.limit === undefined ? undefined : new RateLimit(options.clock, options.limit);
   }
 
@@ -122,13 +126,16 @@ export class SyncAgent implements AsyncDisposable {
       return result;
     } catch (error) {
       if (this.#ending.signal.aborted) return undefined;
-      throw error;
+      if (!hasCode(error, "state_in_use")) throw error;
+      // The state was copied from elsewhere and writes as two: from now on it has a device of its own.
+      this.#writer = await this.#opened.writer.replace();
+      return syncRound({ ...this.#context(allowDeletes), again: this.#first });
     }
   }
 
   #context(allowDeletes: string | undefined): RoundContext {
     const { disk, folder, stateDir, special, progress, clock, random, log } = this.#options;
-    const { opened, writer } = this.#opened;
+    const { opened } = this.#opened;
     return {
       disk,
       clock,
@@ -137,7 +144,7 @@ export class SyncAgent implements AsyncDisposable {
       allowDeletes,
       db: this.#db,
       bucket: opened.bucket,
-      writer: writer.writer,
+      writer: this.#writer,
       names: { folder, state: stateDir },
       attention: { modeMask: special ? 0o7777 : 0o1777, owners: process.getuid?.() === 0 },
       limit: this.#limit,

@@ -22,7 +22,7 @@ export function syncStatus({ folder, address, cache }: SyncFacts, state: SyncLoo
     base: report?.root ?? "",
     online: error === undefined || !UNREACHABLE.has(error.code),
     lastError: reportError(error),
-    pending: pendingOf(state),
+    pending: pendingOf(state, state.waiting),
     conflicts: (report?.conflicts ?? []).map((path) => ({ path, machine: "", time })),
     guard: guard === null ? null : { digest: guard.digest, files: guard.files },
     cache: cache(),
@@ -34,7 +34,8 @@ export function syncStatus({ folder, address, cache }: SyncFacts, state: SyncLoo
 
 export function syncFlush(state: SyncLoopState): FlushReport {
   const { report, error } = state;
-  const pending = pendingOf(state);
+  // What is noticed after the round that was asked for, its own deeds among them, is for the next one.
+  const pending = pendingOf(state, false);
   return {
     published: error === undefined && report !== undefined && report.guard === null && pending.files === 0,
     root: report?.root ?? null,
@@ -47,7 +48,7 @@ export function syncFlush(state: SyncLoopState): FlushReport {
 }
 
 /** How many files a folder has to publish is known by a scan only: of what is not in the bucket at least those that did not hold still. */
-function pendingOf({ report, error, waiting }: SyncLoopState): PendingReport {
+function pendingOf({ report, error }: SyncLoopState, waiting: boolean): PendingReport {
   const left = (report?.left ?? []).filter(({ why }) => why === "keeps changing" || why === "changed here");
   const files = Math.max(left.length, error !== undefined || waiting ? 1 : 0);
   return { files, bytes: 0, oldestMs: 0, etaMs: null };

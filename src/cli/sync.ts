@@ -7,7 +7,7 @@ import { canonicalMount, openMountState, stateRoot, type StateDir, type StateFac
 import type { Log } from "../base/log.ts";
 import { DEFAULT_CACHE_BYTES } from "../base/limits.ts";
 import { parseAddress, pinnedUrl } from "../bucket/address.ts";
-import { PortableDisk } from "../sync/portable-disk.ts";
+import { openRealDisk } from "../sync/real-disk.ts";
 import { isUnpublished, type PlannedDeed, type SyncReport } from "../sync/report.ts";
 import { addCommand } from "./command.ts";
 import type { Call, Program } from "./command.ts";
@@ -62,7 +62,7 @@ async function sync(call: SyncCall): Promise<ExitStatus> {
   await using agent = await openSyncAgent({
     address: facts.address,
     folder: facts.mount,
-    disk: new PortableDisk(facts.mount, setModified),
+    disk: await openRealDisk(facts.mount, { allXattrs: options.special === true, setModified }),
     stateDir: state.path,
     wallet: () => loadWallet(call),
     access: accessOf(call),

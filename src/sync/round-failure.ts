@@ -16,7 +16,7 @@ export function failureOf(outcome: Exclude<PublishOutcome, { kind: "published" }
       return rolledBack(outcome.root);
     case "device_reused":
       return new SynclineError("state_in_use", "The bucket holds a later epoch of this device.", {
-        hint: "The state was copied from elsewhere: a new device key is taken at the next start.",
+        hint: "The state was copied from elsewhere: run the command again, with a new device key.",
       });
   }
 }

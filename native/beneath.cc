@@ -1,0 +1,274 @@
+#include "beneath.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "values.h"
+
+namespace syncline {
+
+namespace {
+
+// As linux/openat2.h has them: the header is younger than some systems that can do it.
+struct OpenHow {
+  uint64_t flags;
+  uint64_t mode;
+  uint64_t resolve;
+};
+constexpr long kOpenAt2 = 437;
+constexpr uint64_t kNoSymlinks = 0x04;
+constexpr uint64_t kBeneath = 0x08;
+// A rename elsewhere may make the kernel unsure: it asks to be called again (openat2(2), EAGAIN).
+constexpr int kTries = 64;
+
+// Columns of a row: type and mode, uid, gid, size, mtime, ctime, time of birth (seconds and nanoseconds each), inode, device (high and
+// low 32 bits each), links.
+constexpr size_t kColumns = 15;
+
+void FillRow(const struct statx& stat, double* row) {
+  const bool born = (stat.stx_mask & STATX_BTIME) != 0;
+  row[0] = stat.stx_mode;
+  row[1] = stat.stx_uid;
+  row[2] = stat.stx_gid;
+  row[3] = static_cast<double>(stat.stx_size);
+  row[4] = static_cast<double>(stat.stx_mtime.tv_sec);
+  row[5] = stat.stx_mtime.tv_nsec;
+  row[6] = static_cast<double>(stat.stx_ctime.tv_sec);
+  row[7] = stat.stx_ctime.tv_nsec;
+  row[8] = born ? static_cast<double>(stat.stx_btime.tv_sec) : 0;
+  row[9] = born ? stat.stx_btime.tv_nsec : 0;
+  row[10] = static_cast<double>(stat.stx_ino >> 32);
+  row[11] = static_cast<double>(stat.stx_ino & 0xffffffffu);
+  row[12] = stat.stx_dev_major;
+  row[13] = stat.stx_dev_minor;
+  row[14] = stat.stx_nlink;
+}
+
+int LookAt(int directory, const char* name, double* row) {
+  struct statx stat;
+  const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (*name == '\0' ? AT_EMPTY_PATH : 0);
+  if (statx(directory, name, flags, STATX_BASIC_STATS | STATX_BTIME, &stat) != 0) return errno;
+  FillRow(stat, row);
+  return 0;
+}
+
+napi_value Rows(napi_env env, const std::vector<double>& rows) {
+  void* data = nullptr;
+  napi_value buffer, array;
+  napi_create_arraybuffer(env, rows.size() * sizeof(double), &data, &buffer);
+  if (!rows.empty()) memcpy(data, rows.data(), rows.size() * sizeof(double));
+  napi_create_typedarray(env, napi_float64_array, rows.size(), buffer, 0, &array);
+  return array;
+}
+
+napi_value Name(napi_env env, const char* bytes, size_t length) {
+  napi_value value;
+  napi_create_string_latin1(env, bytes, length, &value);
+  return value;
+}
+
+napi_value Undefined(napi_env env) {
+  napi_value value;
+  napi_get_undefined(env, &value);
+  return value;
+}
+
+// A descriptor's file by a path: these calls take no O_PATH descriptor, but its path in /proc, which leads to that file and no other.
+std::string PathOf(int descriptor) { return "/proc/self/fd/" + std::to_string(descriptor); }
+
+napi_value Done(napi_env env, const char* what, int result) {
+  return result == 0 ? nullptr : ThrowErrno(env, what, errno);
+}
+
+int Descriptor(const Arguments& arguments, size_t index) { return static_cast<int>(arguments.Number(index)); }
+
+}  // namespace
+
+napi_value OpenBeneath(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  const std::string path = arguments.Bytes(1);
+  OpenHow how = {};
+  how.flags = static_cast<uint64_t>(arguments.Number(2)) | O_CLOEXEC;
+  how.mode = static_cast<uint64_t>(arguments.Number(3));
+  how.resolve = kBeneath | kNoSymlinks;
+  long descriptor = -1;
+  for (int attempt = 0; attempt < kTries; attempt++) {
+    descriptor = syscall(kOpenAt2, Descriptor(arguments, 0), path.c_str(), &how, sizeof how);
+    if (descriptor >= 0 || (errno != EAGAIN && errno != EINTR)) break;
+  }
+  if (descriptor < 0) return ThrowErrno(env, "openat2", errno);
+  return Number(env, static_cast<double>(descriptor));
+}
+
+napi_value StatAt(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  std::vector<double> row(kColumns);
+  const int error = LookAt(Descriptor(arguments, 0), arguments.Bytes(1).c_str(), row.data());
+  if (error == ENOENT) return Undefined(env);
+  return error == 0 ? Rows(env, row) : ThrowErrno(env, "statx", error);
+}
+
+napi_value ListAt(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  const int directory = Descriptor(arguments, 0);
+  // The stream takes its descriptor along when it is closed.
+  const int own = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR* stream = own < 0 ? nullptr : fdopendir(own);
+  if (stream == nullptr) {
+    const int error = errno;
+    if (own >= 0) close(own);
+    return ThrowErrno(env, "opendir", error);
+  }
+  napi_value names;
+  napi_create_array(env, &names);
+  std::vector<double> rows;
+  uint32_t count = 0;
+  int error = 0;
+  for (;;) {
+    errno = 0;
+    const dirent* entry = readdir(stream);
+    if (entry == nullptr) {
+      error = errno;
+      break;
+    }
+    const char* name = entry->d_name;
+    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) continue;
+    double row[kColumns];
+    const int failed = LookAt(directory, name, row);
+    if (failed == ENOENT) continue;
+    if (failed != 0) {
+      error = failed;
+      break;
+    }
+    rows.insert(rows.end(), row, row + kColumns);
+    napi_set_element(env, names, count++, Name(env, name, strlen(name)));
+  }
+  closedir(stream);
+  if (error != 0) return ThrowErrno(env, "readdir", error);
+  napi_value result;
+  napi_create_array_with_length(env, 2, &result);
+  napi_set_element(env, result, 0, names);
+  napi_set_element(env, result, 1, Rows(env, rows));
+  return result;
+}
+
+napi_value ReadLinkAt(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  char target[4096];
+  const ssize_t length = readlinkat(Descriptor(arguments, 0), arguments.Bytes(1).c_str(), target, sizeof target);
+  if (length < 0) return ThrowErrno(env, "readlinkat", errno);
+  return Name(env, target, static_cast<size_t>(length));
+}
+
+napi_value MakeDirectoryAt(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  const auto mode = static_cast<mode_t>(arguments.Number(2));
+  return Done(env, "mkdirat", mkdirat(Descriptor(arguments, 0), arguments.Bytes(1).c_str(), mode));
+}
+
+napi_value SymlinkAt(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  return Done(env, "symlinkat",
+              symlinkat(arguments.Bytes(2).c_str(), Descriptor(arguments, 0), arguments.Bytes(1).c_str()));
+}
+
+napi_value LinkAt(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  return Done(env, "linkat",
+              linkat(Descriptor(arguments, 0), arguments.Bytes(1).c_str(), Descriptor(arguments, 2),
+                     arguments.Bytes(3).c_str(), 0));
+}
+
+napi_value RenameAt(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  const std::string from = arguments.Bytes(1), to = arguments.Bytes(3);
+  const auto flags = static_cast<unsigned>(arguments.Number(4));
+  const long result = syscall(SYS_renameat2, Descriptor(arguments, 0), from.c_str(), Descriptor(arguments, 2), to.c_str(), flags);
+  return Done(env, "renameat2", static_cast<int>(result));
+}
+
+napi_value UnlinkAt(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  const int flags = arguments.Number(2) != 0 ? AT_REMOVEDIR : 0;
+  return Done(env, "unlinkat", unlinkat(Descriptor(arguments, 0), arguments.Bytes(1).c_str(), flags));
+}
+
+napi_value SetModeOf(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  const auto mode = static_cast<mode_t>(arguments.Number(1));
+  return Done(env, "chmod", chmod(PathOf(Descriptor(arguments, 0)).c_str(), mode));
+}
+
+napi_value SetOwnerAt(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  const auto uid = static_cast<uid_t>(arguments.Number(2));
+  const auto gid = static_cast<gid_t>(arguments.Number(3));
+  return Done(env, "fchownat",
+              fchownat(Descriptor(arguments, 0), arguments.Bytes(1).c_str(), uid, gid, AT_SYMLINK_NOFOLLOW));
+}
+
+napi_value SetModifiedAt(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  timespec times[2] = {};
+  times[0].tv_nsec = UTIME_OMIT;
+  times[1].tv_sec = static_cast<time_t>(arguments.Number(2));
+  times[1].tv_nsec = static_cast<long>(arguments.Number(3));
+  return Done(env, "utimensat",
+              utimensat(Descriptor(arguments, 0), arguments.Bytes(1).c_str(), times, AT_SYMLINK_NOFOLLOW));
+}
+
+napi_value ListXattrs(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  // What Linux allows (XATTR_LIST_MAX).
+  std::vector<char> names(65536);
+  const ssize_t length = listxattr(PathOf(Descriptor(arguments, 0)).c_str(), names.data(), names.size());
+  if (length < 0) return ThrowErrno(env, "listxattr", errno);
+  napi_value result;
+  napi_create_array(env, &result);
+  uint32_t count = 0;
+  for (ssize_t at = 0; at < length;) {
+    const size_t each = strnlen(names.data() + at, static_cast<size_t>(length - at));
+    napi_set_element(env, result, count++, Name(env, names.data() + at, each));
+    at += static_cast<ssize_t>(each) + 1;
+  }
+  return result;
+}
+
+napi_value GetXattr(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  // What Linux allows (XATTR_SIZE_MAX).
+  std::vector<char> value(65536);
+  const std::string name = arguments.Bytes(1);
+  const ssize_t length = getxattr(PathOf(Descriptor(arguments, 0)).c_str(), name.c_str(), value.data(), value.size());
+  if (length < 0) return errno == ENODATA ? Undefined(env) : ThrowErrno(env, "getxattr", errno);
+  napi_value buffer;
+  napi_create_buffer_copy(env, static_cast<size_t>(length), value.data(), nullptr, &buffer);
+  return buffer;
+}
+
+napi_value SetXattr(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  void* value = nullptr;
+  size_t length = 0;
+  napi_get_buffer_info(env, arguments[2], &value, &length);
+  const std::string name = arguments.Bytes(1);
+  return Done(env, "setxattr", setxattr(PathOf(Descriptor(arguments, 0)).c_str(), name.c_str(), value, length, 0));
+}
+
+napi_value RemoveXattr(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  const std::string name = arguments.Bytes(1);
+  return Done(env, "removexattr", removexattr(PathOf(Descriptor(arguments, 0)).c_str(), name.c_str()));
+}
+
+}  // namespace syncline

@@ -1,0 +1,33 @@
+/** The part of the native addon that folder sync uses (native/beneath.h): calls on files beneath a directory, by its descriptor. */
+import { createRequire } from "node:module";
+
+/** Names are byte strings. Throws errors with a numeric `errno`. Descriptors are closed with node:fs. */
+export interface BeneathAddon {
+  openBeneath(directory: number, path: string, flags: number, mode: number): number;
+  statAt(directory: number, name: string): Float64Array | undefined;
+  listAt(directory: number): [string[], Float64Array];
+  readLinkAt(directory: number, name: string): string;
+  makeDirectoryAt(directory: number, name: string, mode: number): void;
+  symlinkAt(directory: number, name: string, target: string): void;
+  linkAt(from: number, name: string, to: number, newName: string): void;
+  renameAt(from: number, name: string, to: number, newName: string, flags: number): void;
+  unlinkAt(directory: number, name: string, isDirectory: 0 | 1): void;
+  setModeOf(descriptor: number, mode: number): void;
+  setOwnerAt(directory: number, name: string, uid: number, gid: number): void;
+  setModifiedAt(directory: number, name: string, seconds: number, nanoseconds: number): void;
+  listXattrs(descriptor: number): string[];
+  getXattr(descriptor: number, name: string): Buffer | undefined;
+  setXattr(descriptor: number, name: string, value: Buffer): void;
+  removeXattr(descriptor: number, name: string): void;
+}
+
+/** Undefined where it is not built, or was built from an older version. */
+export function loadBeneathAddon(): BeneathAddon | undefined {
+  if (process.platform !== "linux") return undefined;
+  try {
+    const addon = createRequire(import.meta.url)("#fuse-addon") as Partial<BeneathAddon>;
+    return typeof addon.openBeneath === "function" ? (addon as BeneathAddon) : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,264 @@
+/**
+ * A real folder on Linux. Every path is opened by openat2(2) beneath the root and without links, and what is done then is done by that
+ * descriptor and one name: a link that is swapped in for a directory at any moment leads nowhere.
+ */
+import { close, closeSync, constants, fsync, ftruncate, openSync, read, write } from "node:fs";
+import { promisify, getSystemErrorName } from "node:util";
+import type { FileName } from "../base/ids.ts";
+import { NO_XATTRS, type FileType, type Xattrs } from "../format/record.ts";
+import { failedWith } from "../objects/disk.ts";
+import type { BeneathAddon } from "./addon.ts";
+import type { DiskEntry, DiskFile, DiskPath, DiskStat, RenameHow, SyncDisk } from "./disk.ts";
+
+export interface BeneathOptions {
+  /** Attributes of other spaces than user.*, too. */
+  readonly allXattrs: boolean;
+}
+
+export class BeneathDisk implements SyncDisk {
+  readonly hasXattrs = true;
+  readonly #addon: BeneathAddon;
+  readonly #path: string;
+  readonly #allXattrs: boolean;
+  #root = -1;
+
+  constructor(addon: BeneathAddon, path: string, { allXattrs }: BeneathOptions) {
+    this.#addon = addon;
+    this.#path = path;
+    this.#allXattrs = allXattrs;
+  }
+
+  async open(): Promise<void> {
+    this.close();
+    this.#root = openSync(this.#path, constants.O_RDONLY | constants.O_DIRECTORY);
+  }
+
+  close(): void {
+    if (this.#root >= 0) closeSync(this.#root);
+    this.#root = -1;
+  }
+
+  async look(path: DiskPath): Promise<DiskStat | undefined> {
+    try {
+      const row = this.#at(path, (directory, name) => this.#addon.statAt(directory, name));
+      return row === undefined ? undefined : statOf(row, 0);
+    } catch (error) {
+      if (failedWith(error, "ENOENT", "ENOTDIR", "ELOOP", "EXDEV")) return undefined;
+      throw error;
+    }
+  }
+
+  async list(path: DiskPath): Promise<DiskEntry[]> {
+    const [names, rows] = this.#opened(path, constants.O_RDONLY | constants.O_DIRECTORY, (directory) => {
+      return this.#addon.listAt(directory);
+    });
+    return names.map((name, index) => ({ name: name as FileName, stat: statOf(rows, index * COLUMNS) }));
+  }
+
+  async readLink(path: DiskPath): Promise<string> {
+    return this.#at(path, (directory, name) => this.#addon.readLinkAt(directory, name));
+  }
+
+  async read(path: DiskPath): Promise<DiskFile> {
+    const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK, O_NOCTTY } = constants;
+    return openFile(this.#addon, this.#open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0));
+  }
+
+  async create(path: DiskPath): Promise<DiskFile> {
+    const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+    return openFile(this.#addon, this.#open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
+  }
+
+  async makeDirectory(path: DiskPath): Promise<void> {
+    this.#at(path, (directory, name) => this.#addon.makeDirectoryAt(directory, name, 0o700));
+  }
+
+  async makeSymlink(path: DiskPath, target: string): Promise<void> {
+    this.#at(path, (directory, name) => this.#addon.symlinkAt(directory, name, target));
+  }
+
+  async link(from: DiskPath, to: DiskPath): Promise<void> {
+    this.#atBoth(from, to, (...places) => this.#addon.linkAt(...places));
+  }
+
+  async rename(from: DiskPath, to: DiskPath, how: RenameHow): Promise<void> {
+    try {
+      this.#atBoth(from, to, (...places) => this.#addon.renameAt(...places, RENAME_FLAGS[how]));
+    } catch (error) {
+      // Some filesystems know no flags: there another program may slip in between the look and the rename.
+      if (how !== "free" || !failedWith(error, "EINVAL", "ENOSYS", "ENOTSUP")) throw error;
+      if ((await this.look(to)) !== undefined) throw Object.assign(new Error("EEXIST"), { code: "EEXIST" });
+      this.#atBoth(from, to, (...places) => this.#addon.renameAt(...places, RENAME_FLAGS.replace));
+    }
+  }
+
+  async unlink(path: DiskPath): Promise<void> {
+    this.#at(path, (directory, name) => this.#addon.unlinkAt(directory, name, 0));
+  }
+
+  async removeDirectory(path: DiskPath): Promise<void> {
+    this.#at(path, (directory, name) => this.#addon.unlinkAt(directory, name, 1));
+  }
+
+  async setMode(path: DiskPath, mode: number): Promise<void> {
+    this.#opened(path, O_PATH | constants.O_NOFOLLOW, (descriptor) => this.#addon.setModeOf(descriptor, mode));
+  }
+
+  async setOwner(path: DiskPath, uid: number, gid: number): Promise<void> {
+    this.#at(path, (directory, name) => this.#addon.setOwnerAt(directory, name, uid, gid));
+  }
+
+  async setModified(path: DiskPath, mtimeNs: bigint): Promise<void> {
+    const nanoseconds = ((mtimeNs % NS_PER_S) + NS_PER_S) % NS_PER_S;
+    const seconds = Number((mtimeNs - nanoseconds) / NS_PER_S);
+    this.#at(path, (directory, name) => this.#addon.setModifiedAt(directory, name, seconds, Number(nanoseconds)));
+  }
+
+  async xattrs(path: DiskPath): Promise<Xattrs> {
+    try {
+      return this.#opened(path, O_PATH | constants.O_NOFOLLOW, (descriptor) => this.#shown(descriptor));
+    } catch (error) {
+      if (failedWith(error, "ENOTSUP", "EOPNOTSUPP")) return NO_XATTRS;
+      throw error;
+    }
+  }
+
+  async setXattrs(path: DiskPath, xattrs: Xattrs): Promise<void> {
+    this.#opened(path, O_PATH | constants.O_NOFOLLOW, (descriptor) => {
+      const shown = this.#shown(descriptor);
+      for (const name of shown.keys()) if (!xattrs.has(name)) this.#addon.removeXattr(descriptor, name);
+      for (const [name, value] of xattrs) {
+        const is = shown.get(name);
+        if (!this.#isShown(name) || (is !== undefined && Buffer.compare(is, value) === 0)) continue;
+        this.#addon.setXattr(descriptor, name, Buffer.from(value));
+      }
+    });
+  }
+
+  async syncDirectory(path: DiskPath): Promise<void> {
+    const descriptor = this.#open(path, constants.O_RDONLY | constants.O_DIRECTORY, 0);
+    try {
+      await fsyncOf(descriptor);
+    } finally {
+      closeSync(descriptor);
+    }
+  }
+
+  #shown(descriptor: number): Map<string, Uint8Array> {
+    const shown = new Map<string, Uint8Array>();
+    for (const name of this.#addon.listXattrs(descriptor).filter((each) => this.#isShown(each))) {
+      const value = this.#addon.getXattr(descriptor, name);
+      if (value !== undefined) shown.set(name, value);
+    }
+    return shown;
+  }
+
+  #isShown(name: string): boolean {
+    return name.startsWith("user.") || (this.#allXattrs && !name.startsWith("system."));
+  }
+
+  #open(path: DiskPath, flags: number, mode: number): number {
+    return coded(() => this.#addon.openBeneath(this.#root, path.length === 0 ? "." : path.join("/"), flags, mode));
+  }
+
+  #opened<Result>(path: DiskPath, flags: number, work: (descriptor: number) => Result): Result {
+    const descriptor = this.#open(path, flags, 0);
+    try {
+      return coded(() => work(descriptor));
+    } finally {
+      closeSync(descriptor);
+    }
+  }
+
+  /** By the directory that a path is in and its last name. */
+  #at<Result>(path: DiskPath, work: (directory: number, name: string) => Result): Result {
+    const name = path.at(-1);
+    if (name === undefined || path.length === 1) return coded(() => work(this.#root, name ?? ""));
+    return this.#opened(path.slice(0, -1), O_PATH | constants.O_DIRECTORY, (directory) => work(directory, name));
+  }
+
+  #atBoth(from: DiskPath, to: DiskPath, work: (...places: [number, string, number, string]) => void): void {
+    this.#at(from, (above, name) => {
+      this.#at(to, (below, newName) => work(above, name, below, newName));
+    });
+  }
+}
+
+function openFile(addon: BeneathAddon, descriptor: number): DiskFile {
+  const statIt = () => {
+    const row = coded(() => addon.statAt(descriptor, ""));
+    if (row === undefined) throw Object.assign(new Error("ENOENT"), { code: "ENOENT" });
+    return statOf(row, 0);
+  };
+  return {
+    stat: async () => statIt(),
+    async read(offset, length) {
+      const bytes = Buffer.allocUnsafeSlow(length);
+      let done = 0;
+      while (done < length) {
+        const { bytesRead } = await readOf(descriptor, bytes, done, length - done, offset + done);
+        if (bytesRead === 0) break;
+        done += bytesRead;
+      }
+      return bytes.subarray(0, done);
+    },
+    async write(offset, bytes) {
+      for (let done = 0; done < bytes.length;) {
+        const { bytesWritten } = await writeOf(descriptor, bytes, done, bytes.length - done, offset + done);
+        done += bytesWritten;
+      }
+    },
+    truncate: (size) => truncateOf(descriptor, size),
+    sync: () => fsyncOf(descriptor),
+    close: () => closeOf(descriptor),
+  };
+}
+
+function statOf(rows: Float64Array, at: number): DiskStat {
+  const column = (index: number) => rows[at + index] ?? 0;
+  const time = (index: number) => BigInt(column(index)) * NS_PER_S + BigInt(column(index + 1));
+  const wide = (index: number) => (BigInt(column(index)) << 32n) | BigInt(column(index + 1));
+  const type = TYPES.get(column(0) & constants.S_IFMT) ?? "block";
+  return {
+    type,
+    mode: column(0) & 0o7777,
+    uid: column(1),
+    gid: column(2),
+    size: type === "directory" ? 0 : column(3),
+    mtimeNs: time(4),
+    ctimeNs: time(6),
+    birthNs: time(8),
+    ino: wide(10),
+    dev: wide(12),
+    links: column(14),
+  };
+}
+
+/** Gives what the addon throws the code by which the system's errors are known elsewhere. */
+function coded<Result>(work: () => Result): Result {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof Error && "errno" in error && typeof error.errno === "number" && error.errno > 0)
+      throw Object.assign(error, { code: getSystemErrorName(-error.errno) });
+    throw error;
+  }
+}
+
+const TYPES = new Map<number, FileType>([
+  [constants.S_IFREG, "file"],
+  [constants.S_IFDIR, "directory"],
+  [constants.S_IFLNK, "symlink"],
+  [constants.S_IFIFO, "fifo"],
+  [constants.S_IFSOCK, "socket"],
+  [constants.S_IFCHR, "char"],
+  [constants.S_IFBLK, "block"],
+]);
+/** Flags of renameat2(2): RENAME_NOREPLACE, none, RENAME_EXCHANGE. */
+const RENAME_FLAGS: Readonly<Record<RenameHow, number>> = { free: 1, replace: 0, exchange: 2 };
+/** Node.js does not have it (fcntl.h). */
+const O_PATH = 0o10000000;
+const COLUMNS = 15;
+const NS_PER_S = 1_000_000_000n;
+const [closeOf, fsyncOf, truncateOf] = [promisify(close), promisify(fsync), promisify(ftruncate)];
+const [readOf, writeOf] = [promisify(read), promisify(write)];

@@ -1,0 +1,134 @@
+/** What every real disk of folder sync does, and what none of them lets happen. */
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeEach, describe, expect, test } from "vitest";
+import { BeneathDisk } from "../../src/sync/beneath-disk.ts";
+import { loadBeneathAddon } from "../../src/sync/addon.ts";
+import type { DiskPath, SyncDisk } from "../../src/sync/disk.ts";
+import { PortableDisk } from "../../src/sync/portable-disk.ts";
+import { path } from "../support/sync-world.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
+
+const addon = loadBeneathAddon();
+const kinds: [string, (root: string) => SyncDisk][] = [["portable", (root) => new PortableDisk(root)]];
+if (addon !== undefined) kinds.push(["beneath", (root) => new BeneathDisk(addon, root, { allXattrs: false })]);
+
+describe.each(kinds)("a %s disk", (kind, open) => {
+  let root: string;
+  let outside: string;
+  let disk: SyncDisk;
+
+  beforeEach(async () => {
+    const folder = await temporaryFolder();
+    [root, outside] = [join(folder, "root"), join(folder, "outside")];
+    for (const each of [root, outside]) mkdirSync(each);
+    writeFileSync(join(outside, "secret"), "secret");
+    disk = open(root);
+    await disk.open();
+    return () => disk.close();
+  });
+
+  test("writes, looks, lists and reads what it wrote", async () => {
+    await disk.makeDirectory(path("d"));
+    const file = await disk.create(path("d/f"));
+    await file.write(0, Buffer.from("hello"));
+    await file.truncate(4);
+    await file.sync();
+    await file.close();
+    await disk.setMode(path("d/f"), 0o640);
+    await disk.setModified(path("d/f"), 1_234_567_891_000_000_000n);
+    await disk.makeSymlink(path("d/link"), "f");
+    await disk.syncDirectory(path("d"));
+    const stat = await disk.look(path("d/f"));
+    expect([stat?.type, stat?.mode, stat?.size, stat?.mtimeNs, stat?.links]).toEqual([
+      "file",
+      0o640,
+      4,
+      1_234_567_891_000_000_000n,
+      1,
+    ]);
+    const listed = await disk.list(path("d"));
+    expect(listed.map(({ name, stat: { type } }) => [name, type]).sort()).toEqual([
+      ["f", "file"],
+      ["link", "symlink"],
+    ]);
+    expect(await disk.readLink(path("d/link"))).toBe("f");
+    const read = await disk.read(path("d/f"));
+    expect(Buffer.from(await read.read(1, 100)).toString()).toBe("ell");
+    expect((await read.stat()).ino).toBe(stat?.ino);
+    await read.close();
+    expect(await disk.look(path("d/nothing"))).toBeUndefined();
+    expect(await disk.look(path("d/f/below"))).toBeUndefined();
+  });
+
+  test("a rename to a free name does not replace, and a hard link is the same inode", async () => {
+    for (const each of ["a", "b"]) await (await disk.create(path(each))).close();
+    await expect(disk.rename(path("a"), path("b"), "free")).rejects.toMatchObject({ code: "EEXIST" });
+    await disk.rename(path("a"), path("c"), "free");
+    await disk.link(path("c"), path("d"));
+    expect((await disk.look(path("d")))?.ino).toBe((await disk.look(path("c")))?.ino);
+    await disk.rename(path("b"), path("c"), "replace");
+    await disk.makeDirectory(path("dir"));
+    await expect(disk.rename(path("dir"), path("c"), "free")).rejects.toMatchObject({ code: "EEXIST" });
+    await disk.unlink(path("d"));
+    await disk.removeDirectory(path("dir"));
+    expect(readdirSync(root)).toEqual(["c"]);
+  });
+
+  test("a name of any bytes is that name", async () => {
+    const name = ["\xff \x01 \xc3\xa4"] as unknown as DiskPath;
+    await (await disk.create(name)).close();
+    expect((await disk.list([])).map((entry) => entry.name)).toEqual(name);
+  });
+
+  test("a link in the place of a directory leads nowhere, whatever is asked", async () => {
+    symlinkSync(outside, join(root, "out"));
+    symlinkSync("../outside", join(root, "up"));
+    symlinkSync(join(outside, "secret"), join(root, "file"));
+    await (await disk.create(path("mine"))).close();
+    for (const way of ["out", "up"]) {
+      const secret = path(`${way}/secret`);
+      expect(await disk.look(secret)).toBeUndefined();
+      const refused: Promise<unknown>[] = [
+        disk.list(path(way)),
+        disk.read(secret),
+        disk.create(path(`${way}/new`)),
+        disk.makeDirectory(path(`${way}/new`)),
+        disk.makeSymlink(path(`${way}/new`), "x"),
+        disk.link(secret, path("linked")),
+        disk.link(path("mine"), path(`${way}/new`)),
+        disk.rename(secret, path("stolen"), "replace"),
+        disk.rename(path("mine"), secret, "replace"),
+        disk.unlink(secret),
+        disk.removeDirectory(path(`${way}/new`)),
+        disk.setMode(secret, 0o777),
+        disk.setOwner(secret, 1, 1),
+        disk.setModified(secret, 0n),
+        disk.syncDirectory(path(way)),
+      ];
+      const ends = await Promise.allSettled(refused);
+      expect(ends.map(({ status }) => status)).toEqual(refused.map(() => "rejected"));
+    }
+    await expect(disk.read(path("file"))).rejects.toMatchObject({ code: "ELOOP" });
+    await expect(disk.setMode(path("file"), 0o777)).rejects.toBeDefined();
+    expect(readdirSync(outside)).toEqual(["secret"]);
+    expect(readFileSync(join(outside, "secret"), "utf8")).toBe("secret");
+    expect(existsSync(join(root, "mine"))).toBe(true);
+  });
+
+  test.skipIf(kind === "portable")(
+    "two names exchange what they lead to, and attributes stay with the file",
+    async () => {
+      for (const each of ["a", "b"]) await (await disk.create(path(each))).close();
+      await disk.setXattrs(path("a"), new Map([["user.tag", Buffer.from("1")]]));
+      const [a, b] = [await disk.look(path("a")), await disk.look(path("b"))];
+      await disk.rename(path("a"), path("b"), "exchange");
+      expect([(await disk.look(path("a")))?.ino, (await disk.look(path("b")))?.ino]).toEqual([b?.ino, a?.ino]);
+      expect([...(await disk.xattrs(path("b")))].map(([name, value]) => [name, Buffer.from(value).toString()])).toEqual(
+        [["user.tag", "1"]],
+      );
+      await disk.setXattrs(path("b"), new Map());
+      expect((await disk.xattrs(path("b"))).size).toBe(0);
+    },
+  );
+});

@@ -1,0 +1,58 @@
+/** `syncline sync` as people run it: once, rehearsed, and under watch. */
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { afterAll, expect, test } from "vitest";
+import { Workspace } from "../support/syncline.ts";
+
+const space = new Workspace("sync");
+afterAll(() => space[Symbol.dispose]());
+const url = space.url("bucket");
+const [one, other] = [space.at("one"), space.at("other")];
+const soon = { timeout: 60_000, interval: 50 };
+
+test("a folder goes up, comes down elsewhere, and what is planned is what is done", () => {
+  for (const folder of [one, other]) mkdirSync(folder);
+  space.do("init", url);
+  for (let each = 0; each < 120; each++) writeFileSync(`${one}/${each}.bin`, `${each}`);
+  const plan = space.lines("sync", url, one, "--dry-run");
+  expect(plan.at(-1)).toMatchObject({ plan: 120, conflicts: [] });
+  expect(readdirSync(one)).not.toContain(".syncline");
+  expect(space.json("sync", url, one, "--once")).toMatchObject({ sent: { added: 120 }, left: [] });
+  expect(space.lines("sync", url, other, "--dry-run")).toContainEqual({
+    deed: { where: "folder", what: "add", path: "7.bin" },
+  });
+  expect(space.json("sync", url, other, "--once")).toMatchObject({ received: { files: 120 } });
+  expect(readFileSync(`${other}/7.bin`, "utf8")).toBe("7");
+});
+
+test("much that is gone needs a yes, and a folder without its marker is refused", () => {
+  for (let each = 0; each < 120; each++) rmSync(`${other}/${each}.bin`);
+  const refused = space.run(["sync", url, other, "--once", "--json"]);
+  expect(refused.status).toBe(7);
+  const { guard } = JSON.parse(refused.out) as { guard: { digest: string; files: number } };
+  expect(guard.files).toBe(120);
+  expect(space.lines("ls", url)).toHaveLength(120);
+  expect(space.json("sync", url, other, "--once", "--allow-deletes", guard.digest)).toMatchObject({
+    sent: { deleted: 120 },
+  });
+  expect(space.lines("ls", url)).toHaveLength(0);
+  rmSync(`${other}/.syncline`, { recursive: true });
+  const unmarked = space.run(["sync", url, other, "--once", "--json"]);
+  expect([unmarked.status, unmarked.err]).toEqual([4, expect.stringContaining("precondition_failed")]);
+});
+
+test("under watch a change comes across, status lists the folder, and unmount ends it with everything published", async () => {
+  const [a, b] = [space.at("a"), space.at("b")];
+  for (const folder of [a, b]) mkdirSync(folder);
+  const watched = space.url("watched");
+  space.do("init", watched);
+  for (const folder of [a, b]) space.start(["sync", watched, folder]);
+  await expect.poll(() => space.run(["status", "--json"]).out, soon).toMatch(/"folder".*"folder"/);
+  writeFileSync(`${a}/note.txt`, "first");
+  await expect.poll(() => existsSync(`${b}/note.txt`), soon).toBe(true);
+  rmSync(`${b}/note.txt`);
+  await expect.poll(() => existsSync(`${a}/note.txt`), soon).toBe(false);
+  writeFileSync(`${b}/last.txt`, "last");
+  expect(space.json("flush", b)).toMatchObject({ published: true });
+  expect(space.do("cat", `${watched}/last.txt`)).toBe("last");
+  for (const folder of [a, b]) expect(space.json("unmount", folder)).toMatchObject({ drained: true });
+});
