@@ -19,7 +19,7 @@ for (const folder of [one, other]) syncline(space, ["sync", url, folder, "--once
 const before = census(outside);
 
 // In a thread of its own, as fast as it goes: a directory for most of the time, so that rounds get on.
-const swapping = `
+const code = `
   const { parentPort, workerData } = require("node:worker_threads");
   const { renameSync, symlinkSync, unlinkSync } = require("node:fs");
   const { one, outside, swaps } = workerData;
@@ -38,12 +38,12 @@ const swapping = `
     for (const until = performance.now() + (swap % 5); performance.now() < until; );
   }
   parentPort.postMessage(swaps);`;
-const swapper = new Worker(swapping, { eval: true, workerData: { one, outside, swaps } });
+const swapper = new Worker(code, { eval: true, workerData: { one, outside, swaps } });
 const ended = new Promise((done) => swapper.once("message", done));
-let over = false;
-ended.then(() => (over = true));
+const swapping = { over: false };
+ended.then(() => (swapping.over = true));
 let rounds = 0;
-for (; !over || rounds < 3; rounds++) {
+for (; !swapping.over || rounds < 3; rounds++) {
   if (!existsSync(join(other, "d"))) mkdirSync(join(other, "d"));
   for (let each = 0; each < 20; each++)
     writeFileSync(join(other, "d", `f${each}`), `from the other side ${rounds} ${each}`);
