@@ -64,7 +64,7 @@ export const OPTIONS = {
   listen: text("<host:port>", "address to listen on; port 0 is any that is free", {
     fallbackText: `${DEFAULT_LISTEN}; of webdav ${DEFAULT_WEBDAV_LISTEN}`,
   }),
-  webdav: text("<host:port>", "serve WebDAV there too"),
+  webdav: text("<host:port>", "serve WebDAV there too", { onlyFlag: true }),
   host: list("<names...>", "names under which WebDAV may be called, besides those of this machine"),
   tlsSelfSigned: toggle("speak https with a certificate made here, whose fingerprint is printed"),
   noAuth: toggle("let everybody on this machine in, without a password", { onlyFlag: true }),

@@ -1,5 +1,5 @@
 /** Agents that serve WebDAV: real processes, alone and beside a mount. */
-import type { ChildProcess } from "node:child_process";
+import { type ChildProcess, execFileSync } from "node:child_process";
 import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readSync, writeFileSync } from "node:fs";
 import { once } from "node:events";
 import { join } from "node:path";
@@ -137,5 +137,33 @@ describe.skipIf(reason !== undefined)(`beside a mount${reason === undefined ? ""
     }
     await expect(fetch(at)).rejects.toThrow(/fetch failed/);
     expect(space.do("cat", `${url}/mounted`)).toBe("from the mount");
+  });
+
+  test("a port that is taken leaves nothing mounted; a plain umount closes both doors, and what came last is published", async () => {
+    const dir = space.mountPoint(`mount-${count}`);
+    const { webdav: at } = space.behind("mount", url, dir, "--webdav", "127.0.0.1:0", "--no-auth") as {
+      webdav: string;
+    };
+    const other = space.mountPoint(`other-${count}`);
+    const taken = space.run(["mount", url, other, "--webdav", new URL(at).host, "--no-auth", "--background", "--json"]);
+    expect(taken.status).toBe(2);
+    expect(JSON.parse(taken.err)).toMatchObject({
+      code: "usage",
+      message: expect.stringContaining("EADDRINUSE") as string,
+    });
+    expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain(` ${other} `);
+    expect(await put(`${at}last`, "written last")).toBe(201);
+    execFileSync("umount", [dir]);
+    await expect.poll(() => space.run(["cat", `${url}/last`]).out, { timeout: 60_000 }).toBe("written last");
+    await expect
+      .poll(
+        () =>
+          fetch(at).then(
+            ({ status }) => status,
+            () => "closed",
+          ),
+        { timeout: 60_000 },
+      )
+      .toBe("closed");
   });
 });
