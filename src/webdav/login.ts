@@ -34,6 +34,8 @@ export class Login {
   readonly #key: Uint8Array;
   /** The salt that the password was right for: a new password of the same name has another one. */
   readonly #remembered = new BoundedMap<string, string>(MAX_REMEMBERED);
+  /** Passwords that are being looked at. */
+  readonly #underWay = new Map<string, Promise<boolean>>();
   #hashing: Promise<unknown> = Promise.resolve();
   #waiting = 0;
 
@@ -64,13 +66,23 @@ export class Login {
     const mark = createHmac("sha256", this.#key).update(`${name}\0${password}`).digest("base64");
     if (entry !== undefined && this.#remembered.get(mark) === entry.hash.salt) return undefined;
     const address = request.socket.remoteAddress;
+    // A client that begins with many requests at once tries one password, once.
+    const underWay = this.#underWay.get(mark);
+    if (underWay !== undefined) return (await underWay) ? undefined : this.#refusal();
     const late = this.#attempts.take(address);
     if (late > 0) return tooMany(late);
     if (this.#waiting >= MAX_WAITING) return { ...tooMany(1), status: 503 };
-    const isRight = await this.#inTurn(() => isPassword(password, entry?.hash ?? NOBODY));
-    if (!isRight || entry === undefined) return this.#failed(name, address);
+    const isRight = this.#inTurn(
+      async () => (await isPassword(password, entry?.hash ?? NOBODY)) && entry !== undefined,
+    );
+    this.#underWay.set(mark, isRight);
+    try {
+      if (!(await isRight)) return this.#failed(name, address);
+    } finally {
+      this.#underWay.delete(mark);
+    }
     this.#attempts.giveBack(address);
-    this.#remembered.set(mark, entry.hash.salt);
+    if (entry !== undefined) this.#remembered.set(mark, entry.hash.salt);
     return undefined;
   }
 

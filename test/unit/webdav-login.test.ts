@@ -132,6 +132,14 @@ describe("a login", () => {
     expect(await status(basic("laptop", "guess"))).toBe(429);
   });
 
+  test("of a client that begins with many requests at once is one try", async () => {
+    const all = Array.from({ length: 40 }, () => status(basic("laptop", PASSWORD)));
+    expect(await Promise.all(all)).toEqual(Array.from({ length: 40 }, () => undefined));
+    const wrong = Array.from({ length: 40 }, () => status(basic("laptop", "wrong")));
+    expect(new Set(await Promise.all(wrong))).toEqual(new Set([401]));
+    expect(warnings).toHaveLength(1);
+  });
+
   test("from one IPv6 network counts as from one address", async () => {
     for (let count = 0; count < 10; count++) await status(basic("laptop", "guess"), `2001:db8::${count}`);
     expect(await status(basic("laptop", "guess"), "2001:db8::ffff")).toBe(429);
