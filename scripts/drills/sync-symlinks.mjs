@@ -3,7 +3,7 @@
  * files in it: nothing outside the folder is read or written.
  *   node scripts/drills/sync-symlinks.mjs [SWAPS, default 10000]
  */
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { lstatSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import { check, join, mkdirSync, report, start, syncline, until, workspace } from "./lib.mjs";
 
@@ -44,7 +44,12 @@ const swapping = { over: false };
 ended.then(() => (swapping.over = true));
 let rounds = 0;
 for (; !swapping.over || rounds < 3; rounds++) {
-  if (!existsSync(join(other, "d"))) mkdirSync(join(other, "d"));
+  // The link may have come across as what it is, a link: this drill itself must not write through it.
+  const there = lstatSync(join(other, "d"), { throwIfNoEntry: false });
+  if (there?.isDirectory() !== true) {
+    rmSync(join(other, "d"), { force: true });
+    mkdirSync(join(other, "d"));
+  }
   for (let each = 0; each < 20; each++)
     writeFileSync(join(other, "d", `f${each}`), `from the other side ${rounds} ${each}`);
   await start(space, ["sync", url, other, "--once"]);
