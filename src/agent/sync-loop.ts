@@ -40,6 +40,8 @@ export class SyncLoop {
   #wake: AbortController = new AbortController();
   #allow: string | undefined;
   #retryMs = RECONNECT_FIRST_MS;
+  /** Whether the last round made or removed something in the folder. */
+  #touched = false;
   /** Who waits for a round that begins after now. */
   #waiters: (() => void)[] = [];
 
@@ -90,12 +92,14 @@ export class SyncLoop {
     const { once, heard, failed, log } = this.#options;
     const allow = this.#allow;
     this.#allow = undefined;
+    this.#touched = false;
     try {
       const report = await once(allow);
       this.#retryMs = RECONNECT_FIRST_MS;
       this.#error = undefined;
       if (report === undefined) return;
       this.#report = report;
+      this.#touched = report.received.files + report.received.removed > 0;
       heard(report);
     } catch (error) {
       if (this.#ending.signal.aborted) return;
@@ -112,7 +116,7 @@ export class SyncLoop {
   /** Until there is news, or it is time to look by itself. A burst of changes is waited out for a moment. */
   async #pause(): Promise<void> {
     const { clock } = this.#options;
-    const idleMs = this.#scansOnly === undefined ? SCAN_MS : SCAN_ALONE_MS;
+    const idleMs = this.#touched ? SCAN_TOUCHED_MS : this.#scansOnly === undefined ? SCAN_MS : SCAN_ALONE_MS;
     if (this.#error !== undefined) {
       await this.#sleep(this.#retryMs);
       this.#retryMs = Math.min(this.#retryMs * 2, RECONNECT_MAX_MS);
@@ -138,5 +142,7 @@ export class SyncLoop {
 /** A scan proves what notices only say; and finds what was never noticed. */
 const SCAN_MS = 60_000;
 const SCAN_ALONE_MS = 10_000;
+/** What is removed before chokidar has seen that it came is never told of. */
+const SCAN_TOUCHED_MS = 1_000;
 /** Who saves several files at once gets one round for them. */
 const SETTLE_MS = 100;
