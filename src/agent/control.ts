@@ -16,7 +16,7 @@ export type ControlRequest =
 
 export interface ControlAnswers {
   status(): Promise<AgentStatus>;
-  /** `allowDeletes`: the digest of guarded deletions that may go through. */
+  /** `allowDeletes`: the digest of deletions above the limit that may go through. */
   flush(allowDeletes?: string): Promise<FlushReport>;
   unmount(timeoutMs: number): Promise<UnmountReport>;
 }

@@ -77,7 +77,7 @@ export class SyncAgent implements AsyncDisposable {
       const result = await this.#round(allowDeletes);
       if (result === undefined) break;
       rounds.push(result);
-      if (result.guard !== undefined || !isUnfinished(result)) break;
+      if (result.held !== undefined || !isUnfinished(result)) break;
     }
     return reportOf(rounds);
   }

@@ -11,7 +11,7 @@ export interface SyncFacts {
 
 export function syncStatus({ folder, address, cache }: SyncFacts, state: SyncLoopState): AgentStatus {
   const { report, error, scansOnly } = state;
-  const guard = report?.guard ?? null;
+  const held = report?.guard ?? null;
   const time = "";
   return {
     mount: null,
@@ -24,7 +24,7 @@ export function syncStatus({ folder, address, cache }: SyncFacts, state: SyncLoo
     lastError: reportError(error),
     pending: pendingOf(state, state.waiting),
     conflicts: (report?.conflicts ?? []).map((path) => ({ path, machine: "", time })),
-    guard: guard === null ? null : { digest: guard.digest, files: guard.files },
+    guard: held === null ? null : { digest: held.digest, files: held.files },
     cache: cache(),
     collection: null,
     published: { flushes: 0, attempts: 0, uploadedBytes: 0, uploadedBlocks: 0, requests: 0, blocksRead: 0 },

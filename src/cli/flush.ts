@@ -19,8 +19,8 @@ export function register(program: Program): void {
       const { stateDir } = await requireAgent(runtime, options.state, args[0]);
       const { allowDeletes } = options;
       if (allowDeletes !== undefined && (await askAgent<"status">(stateDir, { call: "status" })).guard === null) {
-        throw new SynclineError("precondition_failed", "No guard waits: these deletions need no yes.", {
-          hint: "`syncline status` shows the guard that waits, if one does.",
+        throw new SynclineError("precondition_failed", "No deletions wait for a yes.", {
+          hint: "`syncline status` shows those that wait, and their digest.",
         });
       }
       const report = await askAgent<"flush">(stateDir, { call: "flush", allowDeletes });
@@ -29,10 +29,10 @@ export function register(program: Program): void {
       const failed = pending.files > 0 ? printRest(pending, error) : away;
       output.result(report, published ? `Published: root ${root}` : failed);
       if (published) return 0;
-      const { guard } = await askAgent<"status">(stateDir, { call: "status" });
-      if (guard !== null) {
+      const { guard: held } = await askAgent<"status">(stateDir, { call: "status" });
+      if (held !== null) {
         output.notice(
-          `${printCount(guard.files, "file")} would be deleted. If that is meant: syncline flush --allow-deletes ${guard.digest}`,
+          `${printCount(held.files, "file")} would be deleted. If that is meant: syncline flush --allow-deletes ${held.digest}`,
         );
         return 7;
       }

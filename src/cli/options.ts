@@ -51,7 +51,7 @@ export const OPTIONS = {
     fallbackText: "auto",
   }),
   timeout: seconds("give up after this long", { onlyFlag: true, fallbackText: "60" }),
-  allowDeletes: text("<digest>", "let the guarded deletions with this digest through", { onlyFlag: true }),
+  allowDeletes: text("<digest>", "let the deletions with this digest through the limit", { onlyFlag: true }),
   graph: toggle("draw the history as a graph", { onlyFlag: true }),
   count: count("show at most this many", { short: "-n", onlyFlag: true, fallbackText: "20" }),
   recursive: toggle("directories with all that is in them", { short: "-r", onlyFlag: true }),

@@ -66,10 +66,10 @@ function textOf(agent: AgentStatus): string {
     lines.push(`  collected  ${last.time}: ${printCount(last.objects, "object")}, ${printBytes(last.bytes)}`);
   for (const { object, what } of last?.passedOver ?? [])
     lines.push(`  garbage    passed over ${printText(object)}, which ${printText(what)}`);
-  const { guard, sync } = agent;
-  if (guard !== null) {
-    lines.push(`  guard      ${printCount(guard.files, "file")} would be deleted: that waits for a yes`);
-    lines.push(`             syncline flush ${agent.doors.map(doorText).join(" ")} --allow-deletes ${guard.digest}`);
+  const { guard: held, sync } = agent;
+  if (held !== null) {
+    lines.push(`  deletions  ${printCount(held.files, "file")} would be deleted: that waits for a yes`);
+    lines.push(`             syncline flush ${agent.doors.map(doorText).join(" ")} --allow-deletes ${held.digest}`);
   }
   const scansOnly = sync?.why ?? null;
   if (scansOnly !== null) lines.push(`  notices    none, it is scanned instead: ${printText(scansOnly)}`);

@@ -115,9 +115,9 @@ async function watchFolder({ output }: SyncCall, agent: SyncAgent, state: StateD
   return watched.isDrained() ? 0 : 3;
 }
 
-function isNews({ sent, received, conflicts, guard }: SyncReport): boolean {
+function isNews({ sent, received, conflicts, guard: held }: SyncReport): boolean {
   const moved = sent.added + sent.changed + sent.moved + sent.deleted + received.files + received.removed;
-  return moved > 0 || conflicts.length > 0 || guard !== null;
+  return moved > 0 || conflicts.length > 0 || held !== null;
 }
 
 function tellPlan(output: Output, deeds: readonly PlannedDeed[], report: SyncReport | undefined): ExitStatus {
@@ -127,22 +127,22 @@ function tellPlan(output: Output, deeds: readonly PlannedDeed[], report: SyncRep
   }
   for (const { path, why } of report?.left ?? []) output.notice(`${printText(path)}: ${why}`);
   const conflicts = report?.conflicts ?? [];
-  const guard = report?.guard ?? null;
+  const held = report?.guard ?? null;
   const text = `${printCount(deeds.length, "change")}, ${printCount(conflicts.length, "conflict")}. Nothing was changed.`;
-  output.result({ plan: deeds.length, conflicts, guard, left: report?.left ?? [] }, text);
-  return guard === null ? 0 : 7;
+  output.result({ plan: deeds.length, conflicts, guard: held, left: report?.left ?? [] }, text);
+  return held === null ? 0 : 7;
 }
 
 function tellReport(output: Output, report: SyncReport, facts: StateFacts): ExitStatus {
-  const { sent, received, conflicts, guard, left } = report;
+  const { sent, received, conflicts, guard: held, left } = report;
   for (const { path, why } of left.slice(0, LEFT_TOLD)) output.notice(`${printText(path)}: ${why}`);
   if (left.length > LEFT_TOLD) output.notice(`… and ${left.length - LEFT_TOLD} more.`);
   const up = sent.added + sent.changed + sent.moved + sent.deleted;
   const down = `${printCount(received.files, "file")} and ${printCount(received.removed, "deletion")} came`;
   const text = `${printCount(up, "change")} sent, ${down}, ${printCount(conflicts.length, "conflict")}.`;
   output.result(report, `${text} Root ${report.root}`);
-  if (guard !== null) {
-    const { files, where, digest } = guard;
+  if (held !== null) {
+    const { files, where, digest } = held;
     output.notice(
       `${printCount(files, "file")} would be deleted from the ${where}. If that is meant: syncline sync ${printText(facts.address)} ${printText(facts.mount)} --once --allow-deletes ${digest}`,
     );

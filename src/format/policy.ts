@@ -19,7 +19,7 @@ export interface Policy {
   /** Globs of names that only ever grow at the end. */
   readonly logs: readonly string[];
   readonly units: Units;
-  /** An inferred deletion of more than `percent` and more than `files` waits for a yes. */
+  /** The deletion limit: an inferred deletion of more than `percent` and more than `files` waits for a yes. */
   readonly guard: { readonly percent: number; readonly files: number };
 }
 

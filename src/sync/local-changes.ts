@@ -43,7 +43,7 @@ export interface LocalChanges {
   readonly sources: ReadonlyMap<Ino, Found>;
   /** Of changed objects, and of those that only look otherwise. */
   readonly observed: readonly Observed[];
-  /** Names of files that are gone: what a guard counts. */
+  /** Names of files that are gone: what the deletion limit counts. */
   readonly deletedFiles: readonly Entry[];
 }
 

@@ -3,7 +3,7 @@ import { nameToText } from "../base/names.ts";
 import type { Conflict } from "../bucket/merge/conflict.ts";
 import type { Reason } from "./database.ts";
 import type { DiskPath } from "./disk.ts";
-import type { Guarded } from "./guard.ts";
+import type { HeldDeletions } from "./deletion-limit.ts";
 import type { LocalChange } from "./local-changes.ts";
 import { pathText } from "./paths.ts";
 import type { RoundResult } from "./round.ts";
@@ -22,7 +22,8 @@ export interface SyncReport {
   /** To the folder. */
   readonly received: { readonly files: number; readonly removed: number };
   readonly conflicts: readonly string[];
-  readonly guard: Guarded | null;
+  /** Deletions that wait for a yes; programs that read reports know them by this name. */
+  readonly guard: HeldDeletions | null;
   /** Where the folder is not as the bucket, and why; and what of it is not in the bucket. */
   readonly left: readonly { readonly path: string; readonly why: Reason | NotSent }[];
 }
@@ -45,7 +46,7 @@ export function reportOf(rounds: readonly RoundResult[]): SyncReport | undefined
       removed: sum(rounds, ({ applied }) => applied.removed),
     },
     conflicts: rounds.flatMap(({ conflicts }) => conflicts.map(conflictPath)),
-    guard: last.guard ?? null,
+    guard: last.held ?? null,
     left: [
       ...waiting.map(({ path, reason }) => ({ path: pathText(path), why: reason })),
       ...tell(last.restless, "keeps changing"),

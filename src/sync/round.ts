@@ -22,7 +22,7 @@ import { applyPlan, type Applied } from "./apply.ts";
 import type { Entry } from "./database.ts";
 import type { DiskPath, SyncDisk } from "./disk.ts";
 import { changeSetOf, nextEpoch, publishLocal, recoverEpoch, type EpochContext } from "./epoch.ts";
-import { guardDeletions, type Guarded } from "./guard.ts";
+import { checkDeletions, type HeldDeletions } from "./deletion-limit.ts";
 import { parseRules, type IgnoreRules } from "./ignore-rules.ts";
 import { findChanges, type Attention, type LocalChange, type LocalChanges } from "./local-changes.ts";
 import { contentOnDisk, LocalData, sameContent } from "./local-content.ts";
@@ -62,7 +62,7 @@ export interface RoundResult {
   /** The root that the folder stands on. */
   readonly root: Cid;
   /** Somebody has to say yes to deletions first. */
-  readonly guard: Guarded | undefined;
+  readonly held: HeldDeletions | undefined;
   /** Files that did not hold still. */
   readonly restless: readonly DiskPath[];
   /** What was to be done in the folder; its `left` are places where the folder stays otherwise than the bucket, and why. */
@@ -127,8 +127,8 @@ class Round {
     await recoverEpoch(this.#context, this.#nodes, head);
     for (let attempt = 0; ; attempt++) {
       const scanned = await this.#scan();
-      const guard = guardDeletions("bucket", scanned.local.deletedFiles, db.countFiles(), this.#context.allowDeletes);
-      if (guard !== undefined) return this.#result(scanned, { guard });
+      const held = checkDeletions("bucket", scanned.local.deletedFiles, db.countFiles(), this.#context.allowDeletes);
+      if (held !== undefined) return this.#result(scanned, { held });
       const published = await this.#publish(scanned, attempt < STILL_ATTEMPTS);
       if (published === "again") continue;
       return this.#show(scanned, published);
@@ -244,8 +244,8 @@ class Round {
       return makePlan({ db, nodes: this.#shown, tree, rules: this.#rules, again: this.#again });
     });
     const removed = plan.removals.map(({ entry }) => entry);
-    const guard = guardDeletions("folder", removed, db.countFiles(), allowDeletes);
-    if (guard !== undefined) return this.#result(scanned, { conflicts, figures, guard, plan });
+    const held = checkDeletions("folder", removed, db.countFiles(), allowDeletes);
+    if (held !== undefined) return this.#result(scanned, { conflicts, figures, held, plan });
     if (this.#isRehearsal) return this.#result(scanned, { conflicts, figures, plan });
     const content = new ChunkCache(bucket.blocks, { capacityBytes: PUBLISH_CHUNK_CACHE_BYTES });
     const applied = await applyPlan(
@@ -282,18 +282,18 @@ class Round {
 
   #result(
     { walked, local }: Scanned,
-    parts: Partial<Published> & { guard?: Guarded; plan?: Plan; applied?: Applied },
+    parts: Partial<Published> & { held?: HeldDeletions; plan?: Plan; applied?: Applied },
   ): RoundResult {
     const { special, mounts, unreadable } = walked;
     const base = this.#context.db.base();
     if (base === undefined) throw new SynclineError("internal", "A round ended without a base.");
     const restless = [...walkedPaths(walked.root)].filter((path) => this.#restless.has(path.join("/")));
     return {
-      local: parts.guard?.where === "bucket" ? [] : local.changes,
+      local: parts.held?.where === "bucket" ? [] : local.changes,
       conflicts: parts.conflicts ?? [],
       applied: parts.applied ?? { files: 0, removed: 0, left: [] },
       root: base.commit,
-      guard: parts.guard,
+      held: parts.held,
       restless,
       plan: parts.plan ?? { puts: [], removals: [], left: [] },
       notSynced: { special, mounts, unreadable },

@@ -4,7 +4,7 @@ import { Pace } from "../base/pace.ts";
 import { ERRNO } from "../base/errno.ts";
 import { type FileSystem, FsError } from "../vfs/filesystem.ts";
 import { answer, type Call } from "./call.ts";
-import { guardMember, guardReadOnly } from "./guard.ts";
+import { checkMemberLocks, checkWritable } from "./change-check.ts";
 import { checkMakeable } from "./href.ts";
 import { DAV_SLICE_MS } from "./limits.ts";
 import { findPlace, isFolder, present, writable } from "./place.ts";
@@ -13,7 +13,7 @@ import { Refusal } from "./refusal.ts";
 import { declaredBytes } from "./request-body.ts";
 
 export async function mkcol(call: Call): Promise<void> {
-  guardReadOnly(call);
+  checkWritable(call);
   if (declaredBytes(call.request) !== 0) throw new Refusal(415, "A folder is made without a body.");
   await call.access.change(undefined, (fs) => {
     const found = findPlace(fs, call.href.path, "itself");
@@ -22,14 +22,14 @@ export async function mkcol(call: Call): Promise<void> {
     checkPreconditions(call, fs, found);
     if (attributes !== undefined) throw new Refusal(405, "There is something here already.");
     checkMakeable(name);
-    guardMember(call, path, "own bytes");
+    checkMemberLocks(call, path, "own bytes");
     fs.makeDirectory(parent, name, 0o755, call.caller);
   });
   answer(call, 201);
 }
 
 export async function remove(call: Call): Promise<void> {
-  guardReadOnly(call);
+  checkWritable(call);
   const { depth } = call.request.headers;
   if (depth !== undefined && !/^infinity$/i.test(String(depth)))
     throw new Refusal(400, "A folder goes with all in it.");
@@ -38,7 +38,7 @@ export async function remove(call: Call): Promise<void> {
     const there = { ...writable(present(found)), attributes: present(found).attributes };
     if (call.href.isFolder && !isFolder(there.attributes)) throw new Refusal(404, "There is no such folder.");
     checkPreconditions(call, fs, found);
-    guardMember(call, there.path, "all in it");
+    checkMemberLocks(call, there.path, "all in it");
     if (isFolder(there.attributes)) return { place: there, folder: there.attributes.ino };
     fs.unlink(there.parent, there.name);
     return { place: there, folder: undefined };

@@ -6,7 +6,7 @@ import { FsError, type Attributes, type FileSystem } from "../vfs/filesystem.ts"
 import { answer, type Call } from "./call.ts";
 import { removeTree } from "./collections.ts";
 import { checkedEnds, transferOf, type Ends, type Transfer } from "./destination.ts";
-import { guardReadOnly } from "./guard.ts";
+import { checkWritable } from "./change-check.ts";
 import { COPY_STEP_BYTES, DAV_LISTING_BATCH, DAV_SLICE_MS } from "./limits.ts";
 import { isFile, isFolder, isLink } from "./place.ts";
 import { Refusal } from "./refusal.ts";
@@ -15,7 +15,7 @@ import { Takeover } from "./takeover.ts";
 import { temporaryName } from "./temporary-name.ts";
 
 export async function copy(call: Call): Promise<void> {
-  guardReadOnly(call);
+  checkWritable(call);
   const transfer = transferOf(call);
   const isDeep = depthOf(call);
   const { source, target } = await call.access.run((fs) => checkedEnds(call, fs, transfer, false));

@@ -2,7 +2,7 @@
 import type { FileName } from "../base/ids.ts";
 import type { Attributes, FileSystem } from "../vfs/filesystem.ts";
 import type { Call } from "./call.ts";
-import { guardMember } from "./guard.ts";
+import { checkMemberLocks } from "./change-check.ts";
 import { checkMakeable, type Href, parseReference } from "./href.ts";
 import { findPlace, isFolder, type Place, present, writable } from "./place.ts";
 import { checkPreconditions } from "./preconditions.ts";
@@ -38,8 +38,8 @@ export function checkedEnds(call: Call, fs: FileSystem, { destination, overwrite
   }
   if (target.attributes === undefined) checkMakeable(target.name);
   else if (!overwrite) throw new Refusal(412, "There is something at the destination, and Overwrite is F.");
-  if (moved) guardMember(call, source.path, "all in it");
-  guardMember(call, target.path, "all in it");
+  if (moved) checkMemberLocks(call, source.path, "all in it");
+  checkMemberLocks(call, target.path, "all in it");
   return { source, target };
 }
 

@@ -1,7 +1,7 @@
 /** LOCK and UNLOCK. */
 import type { FileSystem } from "../vfs/filesystem.ts";
 import { answer, type Call } from "./call.ts";
-import { guardMember, guardReadOnly } from "./guard.ts";
+import { checkMemberLocks, checkWritable } from "./change-check.ts";
 import { checkMakeable } from "./href.ts";
 import { MAX_DAV_XML_BYTES, MAX_LOCK_OWNER_BYTES, MAX_LOCK_S } from "./limits.ts";
 import { activeLock } from "./lock-xml.ts";
@@ -14,7 +14,7 @@ import { elementsOf, isDav, readXml } from "./xml-reader.ts";
 import { writeElement } from "./xml-writer.ts";
 
 export async function lock(call: Call): Promise<void> {
-  guardReadOnly(call);
+  checkWritable(call);
   const timeoutS = timeoutOf(call);
   const body = await readWhole(call, MAX_DAV_XML_BYTES);
   if (body.length === 0) return refresh(call, timeoutS);
@@ -31,7 +31,7 @@ export async function lock(call: Call): Promise<void> {
 }
 
 export async function unlock(call: Call): Promise<void> {
-  guardReadOnly(call);
+  checkWritable(call);
   const header = call.request.headers["lock-token"];
   const token = typeof header === "string" ? /^\s*<([^<>\s]+)>\s*$/.exec(header)?.[1] : undefined;
   if (token === undefined) throw new Refusal(400, "UNLOCK needs the header Lock-Token: <token>.");
@@ -58,7 +58,7 @@ function lockNew(
   const { parent, name, path } = writable(found);
   if (call.href.isFolder) throw new Refusal(409, "Make the folder first.");
   checkMakeable(name);
-  guardMember(call, path, "own bytes");
+  checkMemberLocks(call, path, "own bytes");
   const made = call.locks.make({ ...wanted, path });
   try {
     fs.makeNode(parent, name, S_IFREG | 0o644, 0, call.caller);

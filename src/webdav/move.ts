@@ -1,13 +1,13 @@
 /** MOVE: one rename, however much is in a folder. */
 import { answer, type Call } from "./call.ts";
 import { checkedEnds, transferOf } from "./destination.ts";
-import { guardReadOnly } from "./guard.ts";
+import { checkWritable } from "./change-check.ts";
 import { isFolder, writable } from "./place.ts";
 import { Refusal } from "./refusal.ts";
 import { Takeover } from "./takeover.ts";
 
 export async function move(call: Call): Promise<void> {
-  guardReadOnly(call);
+  checkWritable(call);
   const transfer = transferOf(call);
   const { depth = "infinity" } = call.request.headers;
   const isDeep = /^infinity$/i.test(String(depth));

@@ -3,7 +3,7 @@ import type { Ino } from "../base/ids.ts";
 import { type AttributeChange, type Attributes, type FileSystem, FsError } from "../vfs/filesystem.ts";
 import type { Call } from "./call.ts";
 import { attributeOf, deadProperties, valueOf } from "./dead-properties.ts";
-import { guardReadOnly, guardResource } from "./guard.ts";
+import { checkWritable, checkResourceLocks } from "./change-check.ts";
 import { encodePath } from "./href.ts";
 import { MAX_DAV_XML_BYTES, MAX_PROPERTIES_ASKED } from "./limits.ts";
 import { APACHE, LIVE_PROPERTIES, WIN32 } from "./live-properties.ts";
@@ -17,14 +17,14 @@ import { elementsOf, isDav, readXml, textOf, type XmlElement } from "./xml-reade
 import { writeEmpty } from "./xml-writer.ts";
 
 export async function proppatch(call: Call): Promise<void> {
-  guardReadOnly(call);
+  checkWritable(call);
   const instructions = parse(await readWhole(call, MAX_DAV_XML_BYTES));
   const state: Before = { xattrs: undefined };
   const { attributes, outcome } = await call.access.change(undefined, (fs) => {
     const found = findPlace(fs, call.href.path, "follow");
     const place = present(found);
     checkPreconditions(call, fs, found);
-    guardResource(call, place.path);
+    checkResourceLocks(call, place.path);
     return { attributes: place.attributes, outcome: applyAll(fs, place.attributes, instructions, state) };
   });
   const answer = new Multistatus(call);

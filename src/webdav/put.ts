@@ -4,7 +4,7 @@ import { MAX_FILE_BYTES } from "../base/limits.ts";
 import type { FileSystem } from "../vfs/filesystem.ts";
 import { answer, type Call } from "./call.ts";
 import { etagOf } from "./etag.ts";
-import { guardMember, guardReadOnly, guardResource } from "./guard.ts";
+import { checkMemberLocks, checkWritable, checkResourceLocks } from "./change-check.ts";
 import { checkMakeable } from "./href.ts";
 import { findPlace, isFile, type Place, writable } from "./place.ts";
 import { checkPreconditions } from "./preconditions.ts";
@@ -46,13 +46,13 @@ function checkedPlace(call: Call, fs: FileSystem): Place & { readonly name: File
   if (place.attributes === undefined) checkMakeable(place.name);
   else if (!isFile(place.attributes)) throw new Refusal(405, "A folder has no bytes to replace.");
   checkPreconditions(call, fs, found);
-  if (place.attributes === undefined) guardMember(call, place.path, "own bytes");
-  else guardResource(call, place.path);
+  if (place.attributes === undefined) checkMemberLocks(call, place.path, "own bytes");
+  else checkResourceLocks(call, place.path);
   return place;
 }
 
 function checkHeaders(call: Call): void {
-  guardReadOnly(call);
+  checkWritable(call);
   if (call.request.headers["content-range"] !== undefined) {
     throw new Refusal(400, "A part of a file cannot be replaced: send it whole, without Content-Range.");
   }

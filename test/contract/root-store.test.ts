@@ -48,7 +48,7 @@ describe("a master process", () => {
   });
   rootStoreContract({
     name: { owner: "", bucket: "demo" },
-    guarded: true,
+    ownOnly: true,
     commits: (labels, parent) => commits.make(labels, parent),
     open: async () => {
       // Every test has a store of its own: here, buckets of its own.

@@ -16,7 +16,7 @@ export interface RootStoreUnderTest {
   /** Whether it holds that bucket only. */
   readonly single?: boolean;
   /** Whether it answers for the caller's own buckets only. */
-  readonly guarded?: boolean;
+  readonly ownOnly?: boolean;
   /** Makes what may follow these roots, for a store that looks at what becomes a root. */
   readonly commits?: MakeCommits;
 }
@@ -28,7 +28,7 @@ export function rootStoreContract({
   open,
   name,
   single = false,
-  guarded = false,
+  ownOnly = false,
   commits = labelled,
 }: RootStoreUnderTest): void {
   const demo = name ?? { owner: OWNER, bucket: "demo" };
@@ -75,7 +75,7 @@ export function rootStoreContract({
       const answer = await store.get(other).catch((error: unknown) => error);
       const refused = hasCode(answer, "no_such_bucket") || hasCode(answer, "no_grant");
       expect(refused ? "refused" : answer).toBe(
-        single || (guarded && other.owner !== demo.owner) ? "refused" : undefined,
+        single || (ownOnly && other.owner !== demo.owner) ? "refused" : undefined,
       );
     }
   });

@@ -72,7 +72,7 @@ describe("negotiation", () => {
     expect([agreed[0], agreed[3]]).toEqual([36, 0]);
   });
 
-  test("leaves locks, atomic truncation, ACLs and what no supervisor guards to the kernel", () => {
+  test("leaves locks, atomic truncation, ACLs and what no supervisor looks after to the kernel", () => {
     const POSIX_LOCKS = 1 << 1;
     const ATOMIC_O_TRUNC = 1 << 3;
     const FLOCK_LOCKS = 1 << 10;

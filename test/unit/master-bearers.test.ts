@@ -118,9 +118,9 @@ describe("every call", () => {
 
   test.each(faults)("with %s", async (_, bearer, status, code) => {
     const text = await bearer();
-    const guarded = master.routes.filter(({ access }) => access === "bearer");
-    expect(guarded.length).toBeGreaterThan(10);
-    for (const { method, path } of guarded) {
+    const forBearers = master.routes.filter(({ access }) => access === "bearer");
+    expect(forBearers.length).toBeGreaterThan(10);
+    for (const { method, path } of forBearers) {
       const target = path
         .replace("{cid}", `${cid}?format=raw`)
         .replace("{bucket}", "b")

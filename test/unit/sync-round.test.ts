@@ -97,15 +97,15 @@ describe("a round", () => {
     for (let each = 0; each < 120; each++) a.disk.write(path(`d/${each}.bin`), `${each}`);
     await settle(world);
     a.disk.remove(path("d"));
-    const { guard, local } = await a.sync();
-    expect([guard?.files, guard?.where, local.length]).toEqual([120, "bucket", 0]);
+    const { held, local } = await a.sync();
+    expect([held?.files, held?.where, local.length]).toEqual([120, "bucket", 0]);
     expect((await bucketTree(world.bucket)).size).toBe(121);
-    expect((await a.sync({ allowDeletes: "another" })).guard?.digest).toBe(guard?.digest);
-    expect((await a.sync({ allowDeletes: guard?.digest })).guard).toBeUndefined();
+    expect((await a.sync({ allowDeletes: "another" })).held?.digest).toBe(held?.digest);
+    expect((await a.sync({ allowDeletes: held?.digest })).held).toBeUndefined();
     expect((await bucketTree(world.bucket)).size).toBe(0);
     const there = await b.sync();
-    expect([there.guard?.files, there.guard?.where, b.disk.tree().size]).toEqual([120, "folder", 121]);
-    expect((await b.sync({ allowDeletes: there.guard?.digest })).guard).toBeUndefined();
+    expect([there.held?.files, there.held?.where, b.disk.tree().size]).toEqual([120, "folder", 121]);
+    expect((await b.sync({ allowDeletes: there.held?.digest })).held).toBeUndefined();
     expect(b.disk.tree().size).toBe(0);
   });
 

@@ -41,7 +41,7 @@ describe("locks", () => {
     expect(await dav.status("PUT", "/f", {}, "free")).toBe(204);
   });
 
-  test("a deep lock guards all below it, a flat one the folder's members", async () => {
+  test("a deep lock covers all below it, a flat one the folder's members", async () => {
     await using dav = await DavServer.start();
     for (const folder of ["deep", "deep/in", "flat", "flat/in"]) await dav.fs.makeDirectory(folder);
     await dav.fs.make("flat/f", "x");

@@ -1,11 +1,11 @@
 /**
- * The guard against mass deletion: where a scan misses much of what was synced, or a root would take much of the folder away, nothing
+ * The deletion limit: where a scan misses much of what was synced, or a root would take much of the folder away, nothing
  * happens before somebody says yes to just these deletions (merge.md, Laws).
  */
 import { blake3 } from "../crypto/hash.ts";
 import type { Entry } from "./database.ts";
 
-export interface Guarded {
+export interface HeldDeletions {
   /** What a yes names. */
   readonly digest: string;
   /** Names of files that would be gone. */
@@ -17,13 +17,13 @@ export interface Guarded {
 /** More files than this, and more than half of them all, are a mass. */
 const MASS_FILES = 100;
 
-/** Undefined: not many, or allowed. `total`: names of files that the folder had. */
-export function guardDeletions(
-  where: Guarded["where"],
+/** What waits for a yes. Undefined: not many, or allowed. `total`: names of files that the folder had. */
+export function checkDeletions(
+  where: HeldDeletions["where"],
   entries: readonly Entry[],
   total: number,
   allowed: string | undefined,
-): Guarded | undefined {
+): HeldDeletions | undefined {
   const files = entries.filter(({ record }) => record.type !== "directory");
   if (files.length <= MASS_FILES || files.length * 2 <= total) return undefined;
   const digest = digestOf(where, files);
