@@ -2,44 +2,34 @@
  * One round of a folder's sync: what changed in it goes to the bucket like any writer's epoch, and what the bucket has then comes to
  * the folder. What cannot be done now is left for the next round; nothing that was saved is given up.
  */
-import { hasCode, SynclineError } from "../base/errors.ts";
+import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import { PUBLISH_CHUNK_CACHE_BYTES, PUBLISH_NODE_CACHE_BYTES } from "../base/limits.ts";
-import type { RateLimit } from "../base/rate-limit.ts";
 import type { VerifiedCommit } from "../bucket/bucket.ts";
-import type { ChangeSet } from "../bucket/change-set.ts";
-import { differences } from "../bucket/differences.ts";
-import { descends } from "../bucket/history.ts";
 import type { Conflict } from "../bucket/merge/conflict.ts";
-import { mergeSnapshots } from "../bucket/merge/merge-snapshots.ts";
-import { changesFrom } from "../bucket/publish/changes-from.ts";
-import type { PublishFigures, PublishOutcome } from "../bucket/publish/outcome.ts";
-import { Workspace } from "../bucket/publish/workspace.ts";
+import type { PublishFigures } from "../bucket/publish/outcome.ts";
 import { ChunkCache } from "../content/chunk-cache.ts";
 import { failedWith } from "../objects/disk.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import { applyPlan, type Applied } from "./apply.ts";
 import type { Entry } from "./database.ts";
 import type { DiskPath, SyncDisk } from "./disk.ts";
-import { changeSetOf, nextEpoch, publishLocal, recoverEpoch, type EpochContext } from "./epoch.ts";
 import { checkDeletions, type HeldDeletions } from "./deletion-limit.ts";
+import { recoverEpoch } from "./epoch.ts";
 import { parseRules, type IgnoreRules } from "./ignore-rules.ts";
-import { findChanges, type Attention, type LocalChange, type LocalChanges } from "./local-changes.ts";
-import { contentOnDisk, LocalData, sameContent } from "./local-content.ts";
+import { findChanges, type Attention, type LocalChange } from "./local-changes.ts";
+import { contentOnDisk, sameContent } from "./local-content.ts";
 import { claimFolder, ensureOwnFolders, requireMarker, type FolderNames } from "./marker.ts";
-import { match, type Matching } from "./match.ts";
+import { match } from "./match.ts";
 import { returnParked } from "./parked.ts";
 import { IGNORE_FILE } from "./paths.ts";
 import { makePlan, type Plan } from "./plan.ts";
-import { recordPublished, standOn } from "./record-published.ts";
-import { failureOf, rolledBack } from "./round-failure.ts";
+import { publishScan, rehearseScan, type Published, type ScanContext, type Scanned } from "./publish-scan.ts";
 import { walk, type Found, type Walked } from "./walk.ts";
 
-export interface RoundContext extends EpochContext {
-  readonly disk: SyncDisk;
+export interface RoundContext extends Omit<ScanContext, "sent"> {
   readonly names: FolderNames;
   readonly attention: Attention;
-  readonly limit?: RateLimit | undefined;
   /** The digest of deletions that somebody said yes to. */
   readonly allowDeletes?: string | undefined;
   /** Looks again at what only somebody's deed can settle: in the first round. */
@@ -98,8 +88,6 @@ class Round {
   readonly #nodes: NodeStore;
   readonly #restless = new Set<string>();
   readonly #isRehearsal: boolean;
-  /** Where the nodes of the tree are that the folder is to show. */
-  #shown: NodeStore;
   #rules: IgnoreRules = parseRules("");
   #again: boolean;
 
@@ -108,7 +96,6 @@ class Round {
     this.#isRehearsal = isRehearsal;
     this.#again = context.again ?? false;
     this.#nodes = new NodeStore(context.bucket.blocks, { capacityBytes: PUBLISH_NODE_CACHE_BYTES });
-    this.#shown = this.#nodes;
   }
 
   async run(): Promise<RoundResult> {
@@ -169,79 +156,20 @@ class Round {
 
   /** "again": files changed while they were read. */
   async #publish(scanned: Scanned, mayRepeat: boolean): Promise<Published | "again"> {
-    const { matching, local } = scanned;
-    const { db, bucket, writer, disk, limit } = this.#context;
-    if (local.changes.length === 0) {
-      await db.transaction(() => recordPublished(db, matching, local, undefined));
-      return this.#adopt();
-    }
-    const known = (await bucket.head()).commit.heads.get(writer.device.writer) ?? 0;
-    const changes = changeSetOf(db, local, nextEpoch(db, known));
-    if (changes === undefined) return this.#adopt();
-    await using data = new LocalData(disk, local.sources, limit, this.#context.progress?.sent);
-    if (this.#isRehearsal) return this.#merge(scanned, changes, data);
-    let outcome: PublishOutcome;
-    try {
-      outcome = await publishLocal(this.#context, changes, local, data);
-    } catch (error) {
-      if (data.changed.length === 0) throw error;
-      db.setFact("under way", undefined);
-      if (!mayRepeat) for (const { path } of data.changed) this.#restless.add(path.join("/"));
-      return "again";
-    }
-    if (outcome.kind !== "published") throw failureOf(outcome);
-    const { epoch, conflicts, figures } = outcome;
-    await db.transaction(async () => {
-      recordPublished(db, matching, local, epoch.objects);
-      await standOn(db, this.#nodes, epoch.base);
-      db.setFact("under way", undefined);
-    });
-    return { conflicts, figures };
+    const context = { ...this.#context, sent: this.#context.progress?.sent };
+    if (this.#isRehearsal) return rehearseScan(context, this.#nodes, scanned);
+    const published = await publishScan(context, this.#nodes, scanned);
+    if (!("changed" in published)) return published;
+    if (!mayRepeat) for (const { path } of published.changed) this.#restless.add(path.join("/"));
+    return "again";
   }
 
-  /** What publishing would make of it, without an upload or a swap. */
-  async #merge({ matching, local }: Scanned, changes: ChangeSet, data: LocalData): Promise<Published> {
-    const { db, bucket, writer } = this.#context;
-    const { commit } = await bucket.head();
-    const workspace = new Workspace(bucket, undefined, mergeSnapshots, writer.device.writer, changes, data);
-    const merged = await workspace.treeOn(commit);
-    const { tree, objects, conflicts } = merged;
-    this.#shown = merged.nodes;
-    recordPublished(db, matching, local, objects);
-    const { seq } = commit.body;
-    await standOn(db, merged.nodes, { commit: commit.cid, tree, seq, changes: await changesFrom(merged, tree) });
-    return { conflicts, figures: undefined };
-  }
-
-  /** Nothing changed here: the folder stands on the newest root. */
-  async #adopt(): Promise<Published> {
-    const { db, bucket } = this.#context;
-    const base = db.base();
-    const { cid, body } = (await bucket.head()).commit;
-    if (base !== undefined && base.commit !== cid) {
-      const head = await bucket.commit(cid);
-      if ((await descends(bucket, head, { cid: base.commit, seq: base.seq })) === "no") throw rolledBack(cid);
-      const changes = await this.#changesTo(base.tree, body.tree);
-      await db.transaction(() => standOn(db, this.#nodes, { commit: cid, tree: body.tree, seq: body.seq, changes }));
-    }
-    return { conflicts: [], figures: undefined };
-  }
-
-  async #changesTo(from: Cid, to: Cid) {
-    try {
-      return await differences(this.#nodes, from, to);
-    } catch (error) {
-      if (hasCode(error, "block_not_found")) return undefined;
-      throw error;
-    }
-  }
-
-  async #show(scanned: Scanned, { conflicts, figures }: Published): Promise<RoundResult> {
+  async #show(scanned: Scanned, { conflicts, figures, shown }: Published): Promise<RoundResult> {
     const { db, disk, bucket, attention, random, limit, clock, signal, progress, allowDeletes } = this.#context;
     const tree = db.base()?.tree;
     if (tree === undefined) return this.#result(scanned, { conflicts, figures });
     const plan = await db.transaction(() => {
-      return makePlan({ db, nodes: this.#shown, tree, rules: this.#rules, again: this.#again });
+      return makePlan({ db, nodes: shown, tree, rules: this.#rules, again: this.#again });
     });
     const removed = plan.removals.map(({ entry }) => entry);
     const held = checkDeletions("folder", removed, db.countFiles(), allowDeletes);
@@ -282,7 +210,7 @@ class Round {
 
   #result(
     { walked, local }: Scanned,
-    parts: Partial<Published> & { held?: HeldDeletions; plan?: Plan; applied?: Applied },
+    parts: Partial<Pick<Published, "conflicts" | "figures">> & { held?: HeldDeletions; plan?: Plan; applied?: Applied },
   ): RoundResult {
     const { special, mounts, unreadable } = walked;
     const base = this.#context.db.base();
@@ -300,17 +228,6 @@ class Round {
       figures: parts.figures,
     };
   }
-}
-
-interface Scanned {
-  readonly walked: Walked;
-  readonly matching: Matching;
-  readonly local: LocalChanges;
-}
-
-interface Published {
-  readonly conflicts: readonly Conflict[];
-  readonly figures: PublishFigures | undefined;
 }
 
 /** So often a file that changes while it is read is read again; then it is left for the next round. */
