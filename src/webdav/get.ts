@@ -3,11 +3,12 @@ import type { OutgoingHttpHeaders } from "node:http";
 import { DAV_READ_BYTES } from "./limits.ts";
 import type { FileName } from "../base/ids.ts";
 import type { Attributes } from "../vfs/filesystem.ts";
-import { answer, writePiece, type Call } from "./call.ts";
+import { answer, type Call } from "./call.ts";
 import { contentTypeOf, isActive } from "./content-types.ts";
 import { etagOf } from "./etag.ts";
 import { httpDate } from "./http-date.ts";
 import { wantsPage } from "./page/folder-page.ts";
+import { PieceBuffers } from "./piece-buffers.ts";
 import { findPlace, isFolder, present } from "./place.ts";
 import { checkPreconditions } from "./preconditions.ts";
 import { type ByteRange, parseRanges } from "./ranges.ts";
@@ -58,14 +59,16 @@ async function sendFile(call: Call, attributes: Attributes, name: FileName | und
   if (only === undefined || others.length > 0) return sendParts(call, attributes, headers, type, ranges as ByteRange[]);
   const partial = ranges === "all" ? {} : { "content-range": `bytes ${only.from}-${only.to}/${size}` };
   const length = only.to - only.from + 1;
-  const first = request.method === "HEAD" ? undefined : await readPiece(call, attributes, only.from, length);
+  const body = request.method === "HEAD" ? undefined : new FileBody(call, attributes);
+  // What fails so far can still be told.
+  await body?.prepare(only.from, length);
   response.writeHead(ranges === "all" ? 200 : 206, {
     ...headers,
     ...partial,
     "content-type": type,
     "content-length": length,
   });
-  if (first !== undefined) await sendRange(call, attributes, only, first);
+  await body?.send(only);
   response.end();
 }
 
@@ -105,39 +108,61 @@ async function sendParts(
     "content-type": `multipart/byteranges; boundary=${boundary}`,
     "content-length": length,
   });
+  const body = new FileBody(call, attributes);
   for (const [index, range] of ranges.entries()) {
-    const first = await readPiece(call, attributes, range.from, range.to - range.from + 1);
-    await writePiece(call, heads[index] ?? "");
-    await sendRange(call, attributes, range, first);
+    await body.prepare(range.from, range.to - range.from + 1);
+    response.write(heads[index] ?? "");
+    await body.send(range);
   }
   response.end(end);
 }
 
-async function sendRange(
-  call: Call,
-  attributes: Attributes,
-  { from, to }: ByteRange,
-  first: Uint8Array,
-): Promise<void> {
-  let piece = first;
-  for (let at = from; at <= to;) {
-    if (piece.length > 0) await writePiece(call, piece);
-    at += piece.length;
-    if (at <= to) piece = await readPiece(call, attributes, at, to + 1 - at);
+/** The bytes of the version that was promised, in pieces. */
+class FileBody {
+  readonly #call: Call;
+  readonly #promised: Attributes;
+  readonly #buffers: PieceBuffers;
+  #next: Piece | undefined;
+
+  constructor(call: Call, promised: Attributes) {
+    this.#call = call;
+    this.#promised = promised;
+    this.#buffers = new PieceBuffers(call, Math.min(promised.size, DAV_READ_BYTES));
+  }
+
+  /** Reads the first piece of a range. Throws as the filesystem does. */
+  async prepare(from: number, length: number): Promise<void> {
+    if (length > 0) this.#next = await this.#read(from, length);
+  }
+
+  /** Sends the range that was prepared. */
+  async send({ from, to }: ByteRange): Promise<void> {
+    for (let at = from; at <= to;) {
+      const piece = this.#next ?? (await this.#read(at, to + 1 - at));
+      this.#next = undefined;
+      this.#buffers.send(piece.buffer, piece.length);
+      at += piece.length;
+    }
+  }
+
+  /** Throws a Refusal, 503, when the file is written in place meanwhile: better no bytes than a mixture. */
+  async #read(offset: number, length: number): Promise<Piece> {
+    const { ino, size, mtimeNs } = this.#promised;
+    const buffer = await this.#buffers.take();
+    const wanted = Math.min(length, buffer.length);
+    const count = await this.#call.access.run((fs) => {
+      const now = fs.getAttributes(ino);
+      if (now.size !== size || now.mtimeNs !== mtimeNs) {
+        throw new Refusal(503, "The file is being changed. Try again.", { headers: { "retry-after": "1" } });
+      }
+      return fs.read(ino, offset, wanted, buffer.subarray(0, wanted));
+    });
+    if (count < wanted) throw new Refusal(500, "The file is shorter than it says.");
+    return { buffer, length: wanted };
   }
 }
 
-/** Some bytes of the version that was promised. Throws a Refusal, 503, when the file is written in place meanwhile: better none than mixed ones. */
-async function readPiece(call: Call, promised: Attributes, offset: number, length: number): Promise<Uint8Array> {
-  const { ino, size, mtimeNs } = promised;
-  const piece = Buffer.allocUnsafe(Math.min(length, DAV_READ_BYTES));
-  const count = await call.access.run((fs) => {
-    const now = fs.getAttributes(ino);
-    if (now.size !== size || now.mtimeNs !== mtimeNs) {
-      throw new Refusal(503, "The file is being changed. Try again.", { headers: { "retry-after": "1" } });
-    }
-    return fs.read(ino, offset, piece.length, piece);
-  });
-  if (count < piece.length) throw new Refusal(500, "The file is shorter than it says.");
-  return piece;
+interface Piece {
+  readonly buffer: Uint8Array;
+  readonly length: number;
 }

@@ -1,4 +1,5 @@
 /** The WebDAV door: reading and writing files. */
+import { request, type IncomingMessage } from "node:http";
 import { connect } from "node:net";
 import { once } from "node:events";
 import { describe, expect, test } from "vitest";
@@ -66,5 +67,35 @@ describe("PUT and GET", () => {
     expect(await dav.status("PUT", "/f", { "content-range": "bytes 0-0/1" }, "x")).toBe(400);
     expect(await dav.status("PUT", "/f", { "content-encoding": "gzip" }, "x")).toBe(415);
     expect(await dav.status("GET", "/f")).toBe(404);
+  });
+
+  test("a large file arrives whole, also at readers that are slow, and several at once", async () => {
+    await using dav = await DavServer.start();
+    const bytes = Buffer.alloc(5_000_001, 1);
+    for (let at = 0; at + 4 <= bytes.length; at += 4) bytes.writeUInt32LE(at, at);
+    expect(await dav.status("PUT", "/large", {}, bytes)).toBe(201);
+    const all = Array.from({ length: 4 }, () => dav.send("GET", "/large"));
+    const slow = request({ host: "127.0.0.1", port: dav.port, path: "/large", agent: false }).end();
+    const [response] = (await once(slow, "response")) as [IncomingMessage];
+    for (const { bytes: got } of await Promise.all(all)) expect(got.equals(bytes)).toBe(true);
+    // Only now is anything of it read.
+    const pieces: Buffer[] = [];
+    for await (const piece of response) pieces.push(piece as Buffer);
+    expect(Buffer.concat(pieces).equals(bytes)).toBe(true);
+    const part = await dav.send("GET", "/large", { range: "bytes=1000000-1999999,3000000-" });
+    expect(part.bytes.includes(bytes.subarray(1_000_000, 2_000_000))).toBe(true);
+    expect(part.bytes.includes(bytes.subarray(3_000_000))).toBe(true);
+  });
+
+  test("a reader who leaves in the middle holds nothing up", async () => {
+    await using dav = await DavServer.start();
+    await dav.send("PUT", "/large", {}, Buffer.alloc(3_000_000, 1));
+    for (let times = 0; times < 3; times++) {
+      const leaving = request({ host: "127.0.0.1", port: dav.port, path: "/large", agent: false }).end();
+      const [response] = (await once(leaving, "response")) as [IncomingMessage];
+      response.on("error", () => {});
+      leaving.destroy();
+    }
+    expect((await dav.send("GET", "/large")).bytes).toHaveLength(3_000_000);
   });
 });
