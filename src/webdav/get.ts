@@ -59,7 +59,7 @@ async function sendFile(call: Call, attributes: Attributes, name: FileName | und
   if (only === undefined || others.length > 0) return sendParts(call, attributes, headers, type, ranges as ByteRange[]);
   const partial = ranges === "all" ? {} : { "content-range": `bytes ${only.from}-${only.to}/${size}` };
   const length = only.to - only.from + 1;
-  const body = request.method === "HEAD" ? undefined : new FileBody(call, attributes);
+  const body = request.method === "HEAD" ? undefined : new FileBody(call, attributes, length);
   // What fails so far can still be told.
   await body?.prepare(only.from, length);
   response.writeHead(ranges === "all" ? 200 : 206, {
@@ -108,7 +108,7 @@ async function sendParts(
     "content-type": `multipart/byteranges; boundary=${boundary}`,
     "content-length": length,
   });
-  const body = new FileBody(call, attributes);
+  const body = new FileBody(call, attributes, Math.max(...ranges.map(({ from, to }) => to - from + 1)));
   for (const [index, range] of ranges.entries()) {
     await body.prepare(range.from, range.to - range.from + 1);
     response.write(heads[index] ?? "");
@@ -124,10 +124,11 @@ class FileBody {
   readonly #buffers: PieceBuffers;
   #next: Piece | undefined;
 
-  constructor(call: Call, promised: Attributes) {
+  /** `longest`: bytes of the longest range that is to come. */
+  constructor(call: Call, promised: Attributes, longest: number) {
     this.#call = call;
     this.#promised = promised;
-    this.#buffers = new PieceBuffers(call, Math.min(promised.size, DAV_READ_BYTES));
+    this.#buffers = new PieceBuffers(call, Math.min(longest, DAV_READ_BYTES));
   }
 
   /** Reads the first piece of a range. Throws as the filesystem does. */

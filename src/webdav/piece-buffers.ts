@@ -6,12 +6,15 @@ import type { Call } from "./call.ts";
 
 export class PieceBuffers {
   readonly #call: Call;
-  readonly #free: Uint8Array[];
+  readonly #bytes: number;
+  readonly #free: Uint8Array[] = [];
+  #made = 0;
   #wake: () => void = () => {};
 
+  /** `bytes`: how many each of them has room for. */
   constructor(call: Call, bytes: number) {
     this.#call = call;
-    this.#free = [Buffer.allocUnsafeSlow(bytes), Buffer.allocUnsafeSlow(bytes)];
+    this.#bytes = bytes;
   }
 
   /** One that nobody uses, to be given to `send`. Rejects when the client went away. */
@@ -21,6 +24,8 @@ export class PieceBuffers {
       signal.throwIfAborted();
       const free = this.#free.pop();
       if (free !== undefined) return free;
+      // A small file needs no second one.
+      if (this.#made++ < MOST) return Buffer.allocUnsafeSlow(this.#bytes);
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
         signal.addEventListener("abort", this.#onAbort, { once: true });
@@ -29,7 +34,10 @@ export class PieceBuffers {
     }
   }
 
-  /** Sends the first `length` bytes of what `take` gave. It is not to be touched any more. */
+  /**
+   * Sends the first `length` bytes of what `take` gave. It is not to be touched any more: `take` gives it again when the socket has
+   * taken all of it, and not only when there is room for more.
+   */
   send(buffer: Uint8Array, length: number): void {
     this.#call.response.write(buffer.subarray(0, length), () => {
       this.#free.push(buffer);
@@ -39,3 +47,5 @@ export class PieceBuffers {
 
   readonly #onAbort = (): void => this.#wake();
 }
+
+const MOST = 2;
