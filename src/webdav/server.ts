@@ -2,14 +2,21 @@
  * The socket of the WebDAV door: node:http or node:https around a handler. Decides who gets as far as the handler: by the host that was
  * called, by where a change was begun, by password; and bounds what anybody can take: headers, connections, time.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { createServer as createTlsServer } from "node:https";
-import { type AddressInfo, Server as TcpServer, type Socket } from "node:net";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
 import type { Clock } from "../base/clock.ts";
-import { SynclineError } from "../base/errors.ts";
-import { HEADER_PATIENCE_MS, IDLE_CONNECTION_MS, MAX_HEADER_BYTES } from "../base/limits.ts";
+import { Handshakes } from "../net/handshakes.ts";
+import {
+  endHttpServer,
+  listenAt,
+  makeHttpServer,
+  stopListening,
+  type Certificate,
+  type ListenAddress,
+} from "../net/http-server.ts";
 import { IdleConnections } from "../net/idle-connections.ts";
 import { Lane } from "../net/lane.ts";
+import { answerNoRequests, answerRaw, type NoRequest, type RawAnswer } from "../net/no-request.ts";
 import { deny, type Denial } from "./denial.ts";
 import type { DavHandler } from "./handler.ts";
 import { AllowedHosts } from "./hosts.ts";
@@ -18,12 +25,9 @@ import type { Login } from "./login.ts";
 import { isFromElsewhere } from "./same-origin.ts";
 import { StalledRequests } from "./stalled.ts";
 
-export interface DavServerOptions {
-  readonly host: string;
-  /** 0 for any that is free. */
-  readonly port: number;
-  /** PEM texts; without them it speaks plain HTTP. */
-  readonly tls: { readonly cert: string; readonly key: string } | undefined;
+export interface DavServerOptions extends ListenAddress {
+  /** Without it it speaks plain HTTP. */
+  readonly tls: Certificate | undefined;
   /** Names under which it may be called, besides those of this machine itself and `host`. */
   readonly names: readonly string[];
   /** Undefined: whoever reaches it is let in. */
@@ -49,8 +53,7 @@ export class DavServer {
   readonly #lanes = new Map<Socket, Lane>();
   /** All connections, also those that are still about to agree on TLS. */
   readonly #sockets = new Set<Socket>();
-  /** With TLS, by the other end's address. */
-  readonly #handshakes = new Map<string, Socket>();
+  readonly #handshakes = new Handshakes();
   #stopping = false;
 
   private constructor(options: DavServerOptions) {
@@ -60,35 +63,20 @@ export class DavServer {
     this.#idle = new IdleConnections(maxIdle);
     this.#silent = new IdleConnections(maxIdle);
     this.#stalled = new StalledRequests(options.clock);
-    this.#server = tls === undefined ? createServer(HTTP) : createTlsServer({ ...HTTP, ...TLS, ...tls });
+    this.#server = makeHttpServer(tls);
     this.#server.maxHeadersCount = MAX_HEADERS;
     const answer = (request: IncomingMessage, response: ServerResponse) => void this.#answer(request, response);
     this.#server.on("request", answer).on("checkContinue", answer).on("checkExpectation", answer);
-    this.#server.on("clientError", (error, socket) => this.#refuse(error, socket as Socket));
+    answerNoRequests(this.#server, (socket) => this.#lanes.get(socket), rawAnswer);
     this.#server.on("connection", (socket: Socket) => this.#connect(socket));
     if (tls !== undefined) this.#server.on("secureConnection", (socket: Socket) => this.#secure(socket));
-    this.#server.on("connect", (_request, socket) => writeRaw(socket as Socket, "405 Refused", "This is no proxy."));
   }
 
   /** Throws `usage` (an address that cannot be had), `config_invalid` (certificate or key). */
   static async listen(options: DavServerOptions): Promise<DavServer> {
-    const server = DavServer.#make(options);
-    await new Promise<void>((resolve, reject) => {
-      server.#server.once("error", (cause) => reject(cannotListen(options, cause)));
-      server.#server.listen({ host: options.host, port: options.port, backlog: 1024 }, resolve);
-    });
+    const server = new DavServer(options);
+    await listenAt(server.#server, options);
     return server;
-  }
-
-  static #make(options: DavServerOptions): DavServer {
-    try {
-      return new DavServer(options);
-    } catch (cause) {
-      throw new SynclineError("config_invalid", "The TLS certificate or its key cannot be used.", {
-        hint: "Both are PEM files, and the key is the certificate's.",
-        cause,
-      });
-    }
   }
 
   /** "http://127.0.0.1:8888/" */
@@ -101,8 +89,7 @@ export class DavServer {
   /** Takes no more, finishes what is under way, and closes; after STOP_MS without finishing. */
   async stop(): Promise<void> {
     this.#stopping = true;
-    // Not node:http's own close, which cuts connections whose answer is written but not sent yet.
-    const closed = new Promise<void>((resolve) => void TcpServer.prototype.close.call(this.#server, () => resolve()));
+    const closed = stopListening(this.#server);
     for (const socket of this.#sockets) if (this.#lanes.get(socket)?.isIdle !== false) socket.destroySoon();
     const timer = this.#options.clock.after(STOP_MS, () => this.#cut());
     await closed;
@@ -113,7 +100,7 @@ export class DavServer {
   /** Ends everything now. */
   close(): void {
     this.#stopping = true;
-    TcpServer.prototype.close.call(this.#server);
+    void stopListening(this.#server);
     this.#cut();
     this.#end();
   }
@@ -124,31 +111,27 @@ export class DavServer {
 
   #end(): void {
     this.#stalled[Symbol.dispose]();
-    // Ends the timer by which node:http looks for slow headers.
-    this.#server.close(() => {});
+    endHttpServer(this.#server);
   }
 
   #connect(socket: Socket): void {
     const { maxConnections = MAX_CONNECTIONS, tls } = this.#options;
     if (this.#stopping || this.#sockets.size >= maxConnections) {
       if (tls !== undefined) socket.destroy();
-      else writeRaw(socket, "503 Busy", "Too many connections. Try again soon.", "retry-after: 5\r\n");
+      else answerRaw(socket, rawAnswer(CROWDED));
       return;
     }
     this.#sockets.add(socket);
     this.#silent.add(socket);
-    const peer = peerOf(socket);
-    if (tls !== undefined) this.#handshakes.set(peer, socket);
+    if (tls !== undefined) this.#handshakes.add(socket);
     socket.once("close", () => {
       this.#sockets.delete(socket);
       this.#forget(socket);
-      if (this.#handshakes.get(peer) === socket) this.#handshakes.delete(peer);
     });
   }
 
-  /** `socket` is another one than that of the handshake, which lies below it. */
   #secure(socket: Socket): void {
-    const below = this.#handshakes.get(peerOf(socket));
+    const below = this.#handshakes.below(socket);
     if (below !== undefined) this.#forget(below);
     this.#silent.add(socket);
     socket.once("close", () => this.#forget(socket));
@@ -205,31 +188,9 @@ export class DavServer {
       ? { status: 403, message: "A page from elsewhere may change nothing here." }
       : undefined;
   }
-
-  /** What the parser refused. Only a connection on which nothing else is said can be told. */
-  #refuse(error: NodeJS.ErrnoException, socket: Socket): void {
-    if (!socket.writable || error.code === "ECONNRESET" || this.#lanes.get(socket)?.maySpeak === false) {
-      socket.destroy();
-      return;
-    }
-    const [status, message] = PARSER_REFUSALS[error.code ?? ""] ?? NOT_HTTP;
-    writeRaw(socket, status, message);
-  }
 }
 
 const MAX_HEADERS = 128;
-const HTTP = {
-  maxHeaderSize: MAX_HEADER_BYTES,
-  headersTimeout: HEADER_PATIENCE_MS,
-  keepAliveTimeout: IDLE_CONNECTION_MS,
-  // A slow line may take hours for a file: what stands still is found by stalled.ts.
-  requestTimeout: 0,
-  connectionsCheckingInterval: 5_000,
-  insecureHTTPParser: false,
-  requireHostHeader: false,
-  noDelay: true,
-} as const;
-const TLS = { minVersion: "TLSv1.2", handshakeTimeout: HEADER_PATIENCE_MS } as const;
 
 /** On every answer; the handler may set stricter ones. No CORS header is ever among them. */
 const COMMON_HEADERS = [
@@ -245,29 +206,16 @@ const BUSY: Denial = {
   headers: { "retry-after": "1" },
 };
 
-/** Codes of node:http and its parser, llhttp. */
-const PARSER_REFUSALS: Readonly<Record<string, readonly [string, string]>> = {
-  HPE_HEADER_OVERFLOW: ["431 Refused", `Request line and headers are longer than ${MAX_HEADER_BYTES} bytes.`],
-  HPE_CHUNK_EXTENSIONS_OVERFLOW: ["413 Refused", "The extensions of the body's chunks are too long."],
-  ERR_HTTP_REQUEST_TIMEOUT: ["408 Refused", `The headers did not come within ${HEADER_PATIENCE_MS / 1000} s.`],
+const CROWDED = {
+  status: 503,
+  message: "Too many connections. Try again soon.",
+  headers: { "retry-after": "5" },
 };
-const NOT_HTTP: readonly [string, string] = ["400 Refused", "This is not a well-formed HTTP/1.1 request."];
 
-function peerOf({ remoteAddress, remotePort }: Socket): string {
-  return `${remoteAddress} ${remotePort}`;
-}
-
-function writeRaw(socket: Socket, status: string, message: string, headers = ""): void {
-  const body = `${message}\n`;
-  const head = `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-type: text/plain; charset=utf-8\r\n${headers}`;
-  socket.on("error", () => socket.destroy());
-  socket.end(`${head}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`, () => socket.destroySoon());
-}
-
-function cannotListen({ host, port }: DavServerOptions, cause: NodeJS.ErrnoException): SynclineError {
-  const inUse = cause.code === "EADDRINUSE";
-  return new SynclineError("usage", `Cannot listen on ${host}, port ${port}: ${cause.message}.`, {
-    hint: inUse ? "Something listens there already: stop it, or choose another port." : "Choose another address.",
-    cause,
-  });
+function rawAnswer({
+  status,
+  message,
+  headers,
+}: Pick<NoRequest, "message" | "headers"> & { status: number }): RawAnswer {
+  return { status, headers: { "content-type": "text/plain; charset=utf-8", ...headers }, body: `${message}\n` };
 }

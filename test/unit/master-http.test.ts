@@ -307,6 +307,15 @@ test("a refusal is seen by a sender who is still sending, and does not wait for 
   client.close();
 });
 
+test("who asks for a proxy and resets the connection ends nothing but that", async () => {
+  // An error that nobody listens for would be this process's end, and vitest tells of it.
+  for (let round = 0; round < 20; round++) {
+    const { socket } = (await open()).send(`${lines("CONNECT example.org:443 HTTP/1.1", HOST)}${"x".repeat(100_000)}`);
+    socket.resetAndDestroy();
+    expect((await ask(lines("GET /health HTTP/1.1", HOST))).status).toBe(200);
+  }
+});
+
 test("HEAD is answered like GET, without a body", async () => {
   for (const path of ["/health", "/fula/capabilities", "/nope", "/api/v1/storage"]) {
     const client = await open();

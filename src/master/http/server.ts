@@ -1,28 +1,24 @@
 /** The master's socket: node:http or node:https, set up so that what is not HTTP gets a clear answer and costs little. */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { createServer as createTlsServer } from "node:https";
-import { type AddressInfo, Server as TcpServer, type Socket } from "node:net";
-import { SynclineError } from "../../base/errors.ts";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
+import { MAX_CONNECTIONS, MAX_IDLE_CONNECTIONS, MAX_IDLE_TLS_CONNECTIONS, STOP_MS } from "../../base/limits.ts";
+import { Handshakes } from "../../net/handshakes.ts";
 import {
-  HEADER_PATIENCE_MS,
-  IDLE_CONNECTION_MS,
-  MAX_CONNECTIONS,
-  MAX_HEADER_BYTES,
-  MAX_IDLE_CONNECTIONS,
-  MAX_IDLE_TLS_CONNECTIONS,
-  STOP_MS,
-} from "../../base/limits.ts";
-import { answerRequest, type Service } from "./exchange.ts";
+  endHttpServer,
+  listenAt,
+  makeHttpServer,
+  stopListening,
+  type Certificate,
+  type ListenAddress,
+} from "../../net/http-server.ts";
 import { IdleConnections } from "../../net/idle-connections.ts";
 import { Lane } from "../../net/lane.ts";
-import { Refusal, type RefusalCode } from "./refusal.ts";
+import { answerNoRequests, type NoRequest, type RawAnswer } from "../../net/no-request.ts";
+import { answerRequest, type Service } from "./exchange.ts";
 
-export interface ListenOptions {
-  readonly host: string;
-  /** 0 for any that is free. */
-  readonly port: number;
-  /** PEM texts; without them the master speaks plain HTTP. */
-  readonly tls: { readonly cert: string; readonly key: string } | undefined;
+export interface ListenOptions extends ListenAddress {
+  /** Without it the master speaks plain HTTP. */
+  readonly tls: Certificate | undefined;
   /** How many idle connections stay open, unless the limits of the program do. */
   readonly maxIdle?: number;
 }
@@ -34,48 +30,29 @@ export class MasterServer {
   readonly #lanes = new Map<Socket, Lane>();
   readonly #sockets = new Set<Socket>();
   readonly #idle: IdleConnections;
-  /** Those that are about to agree on TLS, by the other end's address. */
-  readonly #handshakes = new Map<string, Socket>();
+  readonly #handshakes = new Handshakes();
   readonly #tls: boolean;
 
   private constructor(service: Service, { tls, maxIdle }: ListenOptions) {
     this.#service = service;
     this.#tls = tls !== undefined;
     this.#idle = new IdleConnections(maxIdle ?? (this.#tls ? MAX_IDLE_TLS_CONNECTIONS : MAX_IDLE_CONNECTIONS));
-    this.#server = tls === undefined ? createServer(HTTP) : createTlsServer({ ...HTTP, ...TLS, ...tls });
+    this.#server = makeHttpServer(tls);
     this.#server.maxHeadersCount = 0;
     this.#server.maxConnections = MAX_CONNECTIONS;
     const answer = (request: IncomingMessage, response: ServerResponse) => void this.#answer(request, response);
     this.#server.on("request", answer).on("checkContinue", answer).on("checkExpectation", answer);
-    this.#server.on("clientError", (error, socket) => this.#refuse(error, socket as Socket));
+    answerNoRequests(this.#server, (socket) => this.#lanes.get(socket), rawAnswer);
     this.#server.on("connection", (socket: Socket) => this.#connect(socket));
     if (this.#tls) this.#server.on("secureConnection", (socket: Socket) => this.#secure(socket));
-    this.#server.on("connect", (_request, socket) => {
-      const refusal = new Refusal("method_not_allowed", "This is no proxy.", { headers: { allow: "" } });
-      writeRaw(socket as Socket, refusal);
-    });
   }
 
   /** Throws `usage` (an address that cannot be had), `config_invalid` (certificate or key). */
   static async listen(service: Service, options: ListenOptions): Promise<MasterServer> {
-    const server = openServer(service, options);
-    await new Promise<void>((resolve, reject) => {
-      server.#server.once("error", (cause) => reject(cannotListen(options, cause)));
-      server.#server.listen({ host: options.host, port: options.port, backlog: 1024 }, resolve);
-    });
+    const server = new MasterServer(service, options);
+    await listenAt(server.#server, options);
     service.metrics.gauge("syncline_connections", "Connections that are open.", () => server.#sockets.size);
     return server;
-
-    function openServer(service: Service, options: ListenOptions): MasterServer {
-      try {
-        return new MasterServer(service, options);
-      } catch (cause) {
-        throw new SynclineError("config_invalid", "The TLS certificate or its key cannot be used.", {
-          hint: "Both are PEM files, and the key is the certificate's.",
-          cause,
-        });
-      }
-    }
   }
 
   get port(): number {
@@ -85,8 +62,7 @@ export class MasterServer {
   /** Takes no more, finishes what is under way, and closes; after STOP_MS, or once `hurry` fires, without finishing. */
   async stop(hurry?: AbortSignal): Promise<void> {
     this.#service.endings.stop();
-    // Not node:http's own close, which cuts connections whose answer is written but not sent yet.
-    const closed = new Promise<void>((resolve) => void TcpServer.prototype.close.call(this.#server, () => resolve()));
+    const closed = stopListening(this.#server);
     for (const socket of this.#lanes.keys()) this.#closeIdle(socket);
     const cut = () => {
       for (const socket of this.#sockets) socket.destroy();
@@ -97,8 +73,7 @@ export class MasterServer {
     await closed;
     timer[Symbol.dispose]();
     hurry?.removeEventListener("abort", cut);
-    // Ends the timer by which node:http looks for slow headers.
-    this.#server.close(() => {});
+    endHttpServer(this.#server);
   }
 
   #closeIdle(socket: Socket): void {
@@ -123,22 +98,16 @@ export class MasterServer {
       this.#sockets.delete(socket);
       this.#idle.delete(socket);
     });
-    if (this.#tls) this.#awaitHandshake(socket);
-    else this.#open(socket);
-  }
-
-  #awaitHandshake(socket: Socket): void {
-    const peer = peerOf(socket);
-    this.#handshakes.set(peer, socket);
-    socket.once("close", () => {
-      if (this.#handshakes.get(peer) === socket) this.#handshakes.delete(peer);
-    });
+    if (!this.#tls) {
+      this.#open(socket);
+      return;
+    }
+    this.#handshakes.add(socket);
     this.#idle.add(socket);
   }
 
-  /** `socket` is another one than that of the handshake, which lies below it. */
   #secure(socket: Socket): void {
-    const below = this.#handshakes.get(peerOf(socket));
+    const below = this.#handshakes.below(socket);
     if (below !== undefined) this.#idle.delete(below);
     this.#open(socket);
   }
@@ -154,61 +123,9 @@ export class MasterServer {
     this.#closeIdle(socket);
     return lane;
   }
-
-  /** What the parser refused. Only a connection on which nothing else is said can be told. */
-  #refuse(error: NodeJS.ErrnoException, socket: Socket): void {
-    if (!socket.writable || error.code === "ECONNRESET" || this.#lanes.get(socket)?.maySpeak === false) {
-      socket.destroy();
-      return;
-    }
-    const [code, message] = PARSER_REFUSALS[error.code ?? ""] ?? NOT_HTTP;
-    writeRaw(
-      socket,
-      new Refusal(code, this.#tls && error.code === "ERR_SSL_HTTP_REQUEST" ? "This port speaks TLS." : message),
-    );
-  }
 }
 
-const HTTP = {
-  maxHeaderSize: MAX_HEADER_BYTES,
-  headersTimeout: HEADER_PATIENCE_MS,
-  keepAliveTimeout: IDLE_CONNECTION_MS,
-  // Bodies have a patience of their own (request-body.ts), which does not count the time that we take.
-  requestTimeout: 0,
-  connectionsCheckingInterval: 5_000,
-  insecureHTTPParser: false,
-  // Answered in JSON by the exchange.
-  requireHostHeader: false,
-  noDelay: true,
-} as const;
-
-const TLS = { minVersion: "TLSv1.2", handshakeTimeout: HEADER_PATIENCE_MS } as const;
-
-/** Codes of node:http and its parser, llhttp. */
-const PARSER_REFUSALS: Readonly<Record<string, readonly [RefusalCode, string]>> = {
-  HPE_HEADER_OVERFLOW: ["headers_too_large", `Request line and headers are longer than ${MAX_HEADER_BYTES} bytes.`],
-  HPE_CHUNK_EXTENSIONS_OVERFLOW: ["limit_exceeded", "The extensions of the body's chunks are too long."],
-  ERR_HTTP_REQUEST_TIMEOUT: ["time_out", `The headers did not come within ${HEADER_PATIENCE_MS / 1000} s.`],
-};
-const NOT_HTTP: readonly [RefusalCode, string] = ["malformed_request", "This is not a well-formed HTTP/1.1 request."];
-
-function peerOf({ remoteAddress, remotePort }: Socket): string {
-  return `${remoteAddress} ${remotePort}`;
-}
-
-function writeRaw(socket: Socket, refusal: Refusal): void {
-  const body = `${JSON.stringify({ code: refusal.code, message: refusal.message })}\n`;
-  const headers = Object.entries(refusal.headers).map(([name, value]) => `${name}: ${value}\r\n`);
-  const head = `HTTP/1.1 ${refusal.status} Refused\r\nconnection: close\r\ncontent-type: application/json\r\n${headers.join("")}`;
-  socket.end(`${head}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`, () => socket.destroySoon());
-}
-
-function cannotListen({ host, port }: ListenOptions, cause: NodeJS.ErrnoException): SynclineError {
-  const inUse = cause.code === "EADDRINUSE";
-  return new SynclineError("usage", `Cannot listen on ${host}, port ${port}: ${cause.message}.`, {
-    hint: inUse
-      ? "Something listens there already: stop it, or choose another port with --listen."
-      : "Choose another --listen.",
-    cause,
-  });
+function rawAnswer({ status, code, message, headers }: NoRequest): RawAnswer {
+  const body = `${JSON.stringify({ code, message })}\n`;
+  return { status, headers: { "content-type": "application/json", ...headers }, body };
 }

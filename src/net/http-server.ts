@@ -1,0 +1,74 @@
+/** What the program's HTTP servers have in common: how node:http and node:https are set up, begin to listen, and end. */
+import { createServer, type Server } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import { Server as TcpServer } from "node:net";
+import { SynclineError } from "../base/errors.ts";
+import { HEADER_PATIENCE_MS, IDLE_CONNECTION_MS, MAX_HEADER_BYTES } from "../base/limits.ts";
+
+/** PEM texts. */
+export interface Certificate {
+  readonly cert: string;
+  readonly key: string;
+}
+
+export interface ListenAddress {
+  readonly host: string;
+  /** 0 for any that is free. */
+  readonly port: number;
+}
+
+/** With a certificate it speaks TLS only. Throws `config_invalid` (certificate or key). */
+export function makeHttpServer(tls: Certificate | undefined): Server {
+  if (tls === undefined) return createServer(HTTP);
+  try {
+    return createTlsServer({ ...HTTP, ...TLS, ...tls });
+  } catch (cause) {
+    throw new SynclineError("config_invalid", "The TLS certificate or its key cannot be used.", {
+      hint: "Both are PEM files, and the key is the certificate's.",
+      cause,
+    });
+  }
+}
+
+/** Resolves when it listens. Throws `usage` (an address that cannot be had). */
+export async function listenAt(server: Server, { host, port }: ListenAddress): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (cause) => reject(cannotListen(host, port, cause)));
+    server.listen({ host, port, backlog: 1024 }, resolve);
+  });
+}
+
+/**
+ * Takes no more connections; resolves when the last one is closed. Not node:http's own close, which cuts connections whose answer is
+ * written but not sent yet.
+ */
+export function stopListening(server: Server): Promise<void> {
+  return new Promise((resolve) => void TcpServer.prototype.close.call(server, () => resolve()));
+}
+
+/** After `stopListening`, once nothing is under way: ends the timer by which node:http looks for slow headers. */
+export function endHttpServer(server: Server): void {
+  server.close(() => {});
+}
+
+const HTTP = {
+  maxHeaderSize: MAX_HEADER_BYTES,
+  headersTimeout: HEADER_PATIENCE_MS,
+  keepAliveTimeout: IDLE_CONNECTION_MS,
+  // A slow line may take hours for a body. Each server has its own way to find those that stand still.
+  requestTimeout: 0,
+  connectionsCheckingInterval: 5_000,
+  insecureHTTPParser: false,
+  // What a request without Host is answered is for each server to say.
+  requireHostHeader: false,
+  noDelay: true,
+} as const;
+const TLS = { minVersion: "TLSv1.2", handshakeTimeout: HEADER_PATIENCE_MS } as const;
+
+function cannotListen(host: string, port: number, cause: NodeJS.ErrnoException): SynclineError {
+  const inUse = cause.code === "EADDRINUSE";
+  return new SynclineError("usage", `Cannot listen on ${host}, port ${port}: ${cause.message}.`, {
+    hint: inUse ? "Something listens there already: stop it, or choose another port." : "Choose another address.",
+    cause,
+  });
+}

@@ -1,0 +1,88 @@
+/** What reaches an HTTP server and is no request to answer: what node:http's parser refuses, and CONNECT. */
+import type { Server } from "node:http";
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { HEADER_PATIENCE_MS, MAX_HEADER_BYTES } from "../base/limits.ts";
+import type { Lane } from "./lane.ts";
+
+export interface NoRequest {
+  readonly status: 400 | 405 | 408 | 413 | 431;
+  readonly code: "malformed_request" | "method_not_allowed" | "time_out" | "limit_exceeded" | "headers_too_large";
+  /** One sentence for people. */
+  readonly message: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** An answer that node:http does not send for us. */
+export interface RawAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+/** Has them answered as `say` says, and their connections ended. `laneOf`: the requests of a connection, if it had any. */
+export function answerNoRequests(
+  server: Server,
+  laneOf: (socket: Socket) => Lane | undefined,
+  say: (noRequest: NoRequest) => RawAnswer,
+): void {
+  const answer = (connection: Duplex, noRequest: NoRequest, isLost: boolean): void => {
+    const socket = connection as Socket;
+    // Only a connection on which nothing else is said can be told.
+    if (isLost || !socket.writable || laneOf(socket)?.maySpeak === false) endSocket(socket);
+    else answerRaw(socket, say(noRequest));
+  };
+  server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
+    answer(socket, REFUSED_BY_PARSER[error.code ?? ""] ?? NOT_HTTP, error.code === "ECONNRESET");
+  });
+  server.on("connect", (_request, socket) => answer(socket, CONNECT, false));
+}
+
+/** Sends it and ends the connection. */
+export function answerRaw(socket: Socket, { status, headers, body }: RawAnswer): void {
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  const head = `HTTP/1.1 ${status} Refused\r\nconnection: close\r\n${lines.join("")}content-length: ${Buffer.byteLength(body)}\r\n\r\n`;
+  ignoreErrors(socket);
+  socket.end(`${head}${body}`, () => socket.destroySoon());
+}
+
+function endSocket(socket: Socket): void {
+  ignoreErrors(socket);
+  socket.destroy();
+}
+
+/** After CONNECT node:http listens to a socket no more: an error that nobody hears, such as a reset by the client, would end the process. */
+function ignoreErrors(socket: Socket): void {
+  socket.on("error", () => socket.destroy());
+}
+
+/** By codes of node:http and its parser, llhttp. */
+const REFUSED_BY_PARSER: Readonly<Record<string, NoRequest>> = {
+  HPE_HEADER_OVERFLOW: {
+    status: 431,
+    code: "headers_too_large",
+    message: `Request line and headers are longer than ${MAX_HEADER_BYTES} bytes.`,
+  },
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: {
+    status: 413,
+    code: "limit_exceeded",
+    message: "The extensions of the body's chunks are too long.",
+  },
+  ERR_HTTP_REQUEST_TIMEOUT: {
+    status: 408,
+    code: "time_out",
+    message: `The headers did not come within ${HEADER_PATIENCE_MS / 1000} s.`,
+  },
+  ERR_SSL_HTTP_REQUEST: { status: 400, code: "malformed_request", message: "This port speaks TLS." },
+};
+const NOT_HTTP: NoRequest = {
+  status: 400,
+  code: "malformed_request",
+  message: "This is not a well-formed HTTP/1.1 request.",
+};
+const CONNECT: NoRequest = {
+  status: 405,
+  code: "method_not_allowed",
+  message: "This is no proxy.",
+  headers: { allow: "" },
+};
