@@ -7,9 +7,11 @@ import type { Clock } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Ino } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
+import type { ContentConfig } from "../content/config.ts";
 import { prepareMountPoint } from "../fuse/mount-point.ts";
 import { serveFuse, type FuseMount } from "../fuse/mount.ts";
 import { DoorViews } from "../vfs/door-views.ts";
+import type { ContentNames } from "../vfs/content-names.ts";
 import type { FileSystem, Invalidations } from "../vfs/filesystem.ts";
 import type { PublishedTrees } from "../webdav/sync-source.ts";
 import type { DoorReport, DoorSetup, MountSetup, WebdavSetup } from "./doors.ts";
@@ -17,7 +19,10 @@ import type { DoorReport, DoorSetup, MountSetup, WebdavSetup } from "./doors.ts"
 /** What every door gets. */
 export interface DoorContext {
   readonly fs: FileSystem;
-  readonly trees: PublishedTrees;
+  /** What it stands on, and what names its files' bytes. */
+  readonly vfs: PublishedTrees & ContentNames;
+  /** How the bucket cuts files. */
+  readonly contentConfig: ContentConfig;
   /** The bucket's. */
   readonly address: string;
   readonly readOnly: boolean;

@@ -69,14 +69,15 @@ function serve(port: MessagePort): void {
       return { base: vfs.baseState(), pending: vfs.pending(), held: vfs.heldEpochs.length > 0 };
     },
     async openDoors(setups) {
-      const { setup, vfs } = open();
+      const { setup, vfs, opened } = open();
       const fs = setup.publishedDurability ? publishedDurability(vfs, () => main.call("flush", undefined)) : vfs;
       const { address, readOnly, stateDir } = setup;
       const machineOf = (ino: Ino) => machineName(vfs.conflictWriter(ino), stateDir);
       const ended = () => tell({ event: "unmounted" });
       const doors = await OpenDoors.open(setups, {
         fs,
-        trees: vfs,
+        vfs,
+        contentConfig: opened.bucket.contentConfig,
         address,
         readOnly,
         stateDir,

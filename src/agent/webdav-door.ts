@@ -15,16 +15,18 @@ import { fileLockStore } from "./webdav-locks.ts";
 
 /** Throws `usage` (an address that cannot be had), `config_invalid` (certificate or key). */
 export function serveWebdav(fs: FileSystem, setup: WebdavSetup, context: DoorContext): Promise<DavServer> {
-  const { trees, readOnly, stateDir, clock, log } = context;
+  const { vfs, contentConfig, readOnly, stateDir, clock, log } = context;
   const { host, port, tls, names, passwordFile } = setup;
   const ports = { clock, random: systemRandom, log };
   const { uid, gid } = userInfo();
   const handler = createDavHandler({
     fs,
+    contentNames: vfs,
+    contentConfig,
     ...ports,
     readOnly,
     locks: fileLockStore(join(stateDir, "webdav-locks.json")),
-    syncToken: syncByTrees(trees),
+    syncToken: syncByTrees(vfs),
     folderPage: createFolderPage((ino) => context.machineOf(ino)),
     // Windows has neither, and says -1.
     caller: { uid: Math.max(0, uid), gid: Math.max(0, gid) },

@@ -21,16 +21,45 @@ export interface ContentInput {
 export async function writeContent(sink: BlockSink, config: ContentConfig, input: ContentInput): Promise<Content> {
   const { size, stretches } = input;
   if (size <= config.inlineLimit) return inlineContent(await gather(stretches, size), size);
-  const chunker = new Chunker(config, cutRule(config, size), size);
-  const builder = new ListBuilder(sink, config);
-  let taken = 0;
-  for await (const stretch of stretches) {
-    taken += stretchLength(stretch);
-    for (const piece of chunker.push(stretch)) await builder.add(await putPiece(sink, piece));
+  const writer = new ContentWriter(sink, config, size);
+  for await (const stretch of stretches) await writer.push(stretch);
+  return writer.finish();
+}
+
+/** Makes the content of more bytes than are kept inline, as they come. */
+export class ContentWriter {
+  readonly #sink: BlockSink;
+  readonly #size: number;
+  readonly #chunker: Chunker;
+  readonly #builder: ListBuilder;
+  #taken = 0;
+
+  /** `size`: how many bytes there will be. */
+  constructor(sink: BlockSink, config: ContentConfig, size: number) {
+    this.#sink = sink;
+    this.#size = size;
+    this.#chunker = new Chunker(config, cutRule(config, size), size);
+    this.#builder = new ListBuilder(sink, config);
   }
-  for (const piece of chunker.finish()) await builder.add(await putPiece(sink, piece));
-  checkSize(taken, size);
-  return builder.finish();
+
+  async push(stretch: Stretch): Promise<void> {
+    this.#taken += stretchLength(stretch);
+    for (const piece of this.#chunker.push(stretch)) await this.#builder.add(await putPiece(this.#sink, piece));
+  }
+
+  /** Throws `internal` if there were not `size` bytes. */
+  async finish(): Promise<Content> {
+    for (const piece of this.#chunker.finish()) await this.#builder.add(await putPiece(this.#sink, piece));
+    checkSize(this.#taken, this.#size);
+    return this.#builder.finish();
+  }
+}
+
+/** The one chunk that a few bytes are cut into; undefined when they make more, or holes. */
+export function onlyChunk(config: ContentConfig, bytes: Uint8Array): Uint8Array | undefined {
+  const chunker = new Chunker(config, cutRule(config, bytes.length), bytes.length);
+  const [first, ...others] = [...chunker.push(bytes), ...chunker.finish()];
+  return first?.kind === "chunk" && others.length === 0 ? first.bytes : undefined;
 }
 
 /** The content of bytes that are in memory. */

@@ -69,6 +69,8 @@ function change(
     return;
   }
   object.mtimeNs = record.timeNs;
+  object.bytesVersion = ++state.bytesVersions;
+  object.bytesName = undefined;
   object.extents ??= Extents.ofBase(object.contentSize);
   if (record.kind === "resize") object.extents.resize(record.size, state.epoch);
   else if (record.kind === "data") object.extents.setData(record.offset, record.length, state.epoch);

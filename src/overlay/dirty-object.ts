@@ -1,5 +1,5 @@
 /** A changed object in memory: what it is now, what the base had, and when it changed. */
-import type { FileId, FileName, Ino } from "../base/ids.ts";
+import type { Cid, FileId, FileName, Ino } from "../base/ids.ts";
 import { ROOT_INO } from "../base/ids.ts";
 import { NO_XATTRS } from "../format/record.ts";
 import { NOTHING_UNKNOWN } from "../format/record.ts";
@@ -52,6 +52,9 @@ export interface DirtyObject {
   unnamed: boolean;
   /** Without a name, and nobody has it open any more. */
   forgotten: boolean;
+  /** In memory only: another number after each change of its bytes, and what names them, if somebody worked that out since. */
+  bytesVersion: number;
+  bytesName: Cid | undefined;
 }
 
 /** What an object is when it starts to exist here. */
@@ -106,6 +109,8 @@ export function bornObject(made: NewObject, epoch: number): DirtyObject {
     epoch,
     unnamed: false,
     forgotten: false,
+    bytesVersion: 0,
+    bytesName: undefined,
   };
 }
 
@@ -141,6 +146,8 @@ export function keptObject({ ino, id, record, baseNames, parents }: KeptObject, 
     epoch,
     unnamed: false,
     forgotten: false,
+    bytesVersion: 0,
+    bytesName: undefined,
   };
 }
 

@@ -37,6 +37,8 @@ export class OverlayState {
   readonly stored = new Set<Ino>();
   /** Data files that nobody refers to any more, up to an epoch. */
   readonly discarded: { readonly ino: Ino; readonly upTo: number }[] = [];
+  /** Counts changes of bytes. In memory only. */
+  bytesVersions = 0;
 
   readonly #objects = new Map<Ino, DirtyObject>();
   readonly #byId = new Map<FileId, Ino>();

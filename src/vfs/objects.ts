@@ -14,6 +14,7 @@ import type { JournalRecord } from "../overlay/journal-record.ts";
 import { isUnlinked } from "../overlay/dirty-object.ts";
 import type { DirtyObject } from "../overlay/dirty-object.ts";
 import type { Overlay } from "../overlay/overlay.ts";
+import { type ContentName, nameOfContent } from "./content-names.ts";
 import { CleanInodes } from "./clean-inodes.ts";
 import type { CleanObject } from "./clean-inodes.ts";
 import { DirtySignal, type DirtyReason } from "./dirty-signal.ts";
@@ -170,6 +171,13 @@ export class Objects {
       }
     }
     this.dirty.tell(this.overlay.isFull ? "urgent" : (options.reason?.() ?? "write"));
+  }
+
+  contentName(ino: Ino): ContentName {
+    const { dirty, clean } = this.inode(ino);
+    if (dirty === undefined) return { name: nameOfContent(clean.record.content), version: 0 };
+    const isBase = dirty.extents === undefined;
+    return { name: isBase ? nameOfContent(dirty.content) : dirty.bytesName, version: dirty.bytesVersion };
   }
 
   xattrs(ino: Ino): Xattrs {

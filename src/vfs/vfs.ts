@@ -13,6 +13,7 @@ import { isUnlinked } from "../overlay/dirty-object.ts";
 import type { BaseRoot } from "../overlay/journal-record.ts";
 import type { Overlay, Pending } from "../overlay/overlay.ts";
 import { changedPaths, type TreePath } from "./changed-paths.ts";
+import type { ContentName, ContentNames } from "./content-names.ts";
 import { FileIo } from "./file-io.ts";
 import type {
   AttributeChange,
@@ -31,7 +32,7 @@ import type { DirtyReason } from "./dirty-signal.ts";
 import type { BegunFile, Objects } from "./objects.ts";
 import { seedPublished } from "./seeding.ts";
 
-export class Vfs implements FileSystem {
+export class Vfs implements FileSystem, ContentNames {
   readonly #objects: Objects;
   readonly #overlay: Overlay;
   readonly #namespace: Namespace;
@@ -208,6 +209,15 @@ export class Vfs implements FileSystem {
       at = parent;
     }
     return `/${names.join("/")}`;
+  }
+
+  contentName(ino: Ino): ContentName {
+    return this.#objects.contentName(ino);
+  }
+
+  nameContent(ino: Ino, name: Cid): void {
+    const object = this.#overlay.state.object(ino);
+    if (object !== undefined) object.bytesName = name;
   }
 
   /** Whose version a conflict copy is; undefined for anything else. Throws BlockMiss. */

@@ -5,6 +5,7 @@ import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { Caller } from "../vfs/filesystem.ts";
 import type { Access } from "./access.ts";
+import type { Etags } from "./etags.ts";
 import type { Href } from "./href.ts";
 import type { ConditionList } from "./if-header.ts";
 import type { Locks } from "./locks.ts";
@@ -21,6 +22,7 @@ export interface Call {
   /** Lock tokens that came with it. */
   readonly tokens: ReadonlySet<string>;
   readonly locks: Locks;
+  readonly etags: Etags;
   readonly syncToken: SyncSource | undefined;
   readonly caller: Caller;
   readonly isReadOnly: boolean;

@@ -132,18 +132,21 @@ class Copying {
     return ino;
   }
 
-  async #bytes({ ino: from, size, mtimeNs }: Attributes, to: Ino): Promise<void> {
-    const { access } = this.#call;
+  async #bytes(source: Attributes, to: Ino): Promise<void> {
+    const { access, etags } = this.#call;
+    const { ino: from, size } = source;
     if (size === 0) return;
+    const bytes = await access.run(() => etags.bytesOf(source));
     // Holes stay holes.
     await access.change(to, (fs) => fs.setAttributes(to, { size }));
     for (let at = 0; at < size;) {
       access.signal.throwIfAborted();
       at = await access.change(to, (fs) => {
-        const now = fs.getAttributes(from);
-        if (now.size !== size || now.mtimeNs !== mtimeNs) throw new Refusal(409, "What is copied is being changed.");
+        if (!etags.has(fs, bytes)) throw new Refusal(409, "What is copied is being changed.");
         const start = dataFrom(fs, from, at, size);
-        return start === size ? size : start + fs.copyRange(from, start, to, start, COPY_STEP_BYTES);
+        const end = start === size ? size : start + fs.copyRange(from, start, to, start, COPY_STEP_BYTES);
+        if (end === size) etags.copied(bytes, to);
+        return end;
       });
       await this.#pace.breathe();
     }

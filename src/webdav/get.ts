@@ -2,10 +2,10 @@
 import type { OutgoingHttpHeaders } from "node:http";
 import { DAV_READ_BYTES } from "./limits.ts";
 import type { FileName } from "../base/ids.ts";
-import type { Attributes } from "../vfs/filesystem.ts";
+import type { Attributes, FileSystem } from "../vfs/filesystem.ts";
 import { answer, type Call } from "./call.ts";
 import { contentTypeOf, isActive } from "./content-types.ts";
-import { etagOf } from "./etag.ts";
+import type { Bytes } from "./etags.ts";
 import { httpDate } from "./http-date.ts";
 import { wantsPage } from "./page/folder-page.ts";
 import { PieceBuffers } from "./piece-buffers.ts";
@@ -16,16 +16,28 @@ import { Refusal } from "./refusal.ts";
 
 export async function get(call: Call): Promise<void> {
   const { access, href } = call;
-  const { attributes, name, hold } = await access.run((fs) => {
+  const { attributes, name, version, hold } = await access.run((fs) => {
     const place = findPlace(fs, href.path, "follow");
     const found = present(place);
     checkPreconditions(call, fs, place);
-    return { ...found, hold: access.open.hold(found.attributes.ino) };
+    const version = isFolder(found.attributes) ? undefined : versionOf(call, fs, found.attributes);
+    return { ...found, version, hold: access.open.hold(found.attributes.ino) };
   });
   using _held = hold;
-  if (isFolder(attributes)) return sendFolder(call, attributes);
+  if (version === undefined) return sendFolder(call, attributes);
   if (href.isFolder) throw new Refusal(404, "There is no such folder; without the slash at its end it is a file.");
-  await sendFile(call, attributes, name);
+  await sendFile(call, version, name);
+}
+
+/** What is promised when an answer begins. */
+interface Version {
+  readonly attributes: Attributes;
+  readonly etag: string;
+  readonly bytes: Bytes;
+}
+
+function versionOf({ etags }: Call, fs: FileSystem, attributes: Attributes): Version {
+  return { attributes, etag: etags.of(fs, attributes), bytes: etags.bytesOf(attributes) };
 }
 
 async function sendFolder(call: Call, { ino }: Attributes): Promise<void> {
@@ -36,12 +48,13 @@ async function sendFolder(call: Call, { ino }: Attributes): Promise<void> {
 
 const FOLDER_HEADERS = { "content-type": "text/plain; charset=utf-8", "cache-control": "no-cache" };
 
-async function sendFile(call: Call, attributes: Attributes, name: FileName | undefined): Promise<void> {
+async function sendFile(call: Call, version: Version, name: FileName | undefined): Promise<void> {
   const { request, response } = call;
+  const { attributes, etag } = version;
   const { size } = attributes;
   const type = contentTypeOf(name ?? ("" as FileName));
   const headers: OutgoingHttpHeaders = {
-    etag: etagOf(attributes),
+    etag,
     "last-modified": httpDate(attributes.mtimeNs),
     "accept-ranges": "bytes",
     "cache-control": "no-cache",
@@ -51,15 +64,15 @@ async function sendFile(call: Call, attributes: Attributes, name: FileName | und
     "x-content-type-options": "nosniff",
     ...(isActive(type) ? { "content-disposition": "attachment" } : {}),
   };
-  const ranges = rangesOf(call, attributes);
+  const ranges = rangesOf(call, version);
   if (ranges === "none") {
     throw new Refusal(416, "The file has no such bytes.", { headers: { "content-range": `bytes */${size}` } });
   }
   const [only, ...others] = ranges === "all" ? [{ from: 0, to: size - 1 }] : ranges;
-  if (only === undefined || others.length > 0) return sendParts(call, attributes, headers, type, ranges as ByteRange[]);
+  if (only === undefined || others.length > 0) return sendParts(call, version, headers, type, ranges as ByteRange[]);
   const partial = ranges === "all" ? {} : { "content-range": `bytes ${only.from}-${only.to}/${size}` };
   const length = only.to - only.from + 1;
-  const body = request.method === "HEAD" ? undefined : new FileBody(call, attributes, length);
+  const body = request.method === "HEAD" ? undefined : new FileBody(call, version.bytes, length);
   // What fails so far can still be told.
   await body?.prepare(only.from, length);
   response.writeHead(ranges === "all" ? 200 : 206, {
@@ -73,11 +86,11 @@ async function sendFile(call: Call, attributes: Attributes, name: FileName | und
 }
 
 /** Which bytes are wanted. An If-Range that does not fit asks for all. */
-function rangesOf({ request, clock }: Call, attributes: Attributes): readonly ByteRange[] | "all" | "none" {
+function rangesOf({ request, clock }: Call, { attributes, etag }: Version): readonly ByteRange[] | "all" | "none" {
   const { range } = request.headers;
   if (range === undefined || request.method === "HEAD") return "all";
   const validator = request.headers["if-range"];
-  if (typeof validator === "string" && validator !== etagOf(attributes)) {
+  if (typeof validator === "string" && validator !== etag) {
     // A date counts as strong only when no other version can have the same (RFC 9110, section 8.8.2.2).
     const ageS = (clock.nowNs() - attributes.mtimeNs) / 1_000_000_000n;
     if (validator !== httpDate(attributes.mtimeNs) || ageS < 2n) return "all";
@@ -87,7 +100,7 @@ function rangesOf({ request, clock }: Call, attributes: Attributes): readonly By
 
 async function sendParts(
   call: Call,
-  attributes: Attributes,
+  { attributes, bytes }: Version,
   headers: OutgoingHttpHeaders,
   type: string,
   ranges: readonly ByteRange[],
@@ -108,7 +121,7 @@ async function sendParts(
     "content-type": `multipart/byteranges; boundary=${boundary}`,
     "content-length": length,
   });
-  const body = new FileBody(call, attributes, Math.max(...ranges.map(({ from, to }) => to - from + 1)));
+  const body = new FileBody(call, bytes, Math.max(...ranges.map(({ from, to }) => to - from + 1)));
   for (const [index, range] of ranges.entries()) {
     await body.prepare(range.from, range.to - range.from + 1);
     response.write(heads[index] ?? "");
@@ -120,12 +133,12 @@ async function sendParts(
 /** The bytes of the version that was promised, in pieces. */
 class FileBody {
   readonly #call: Call;
-  readonly #promised: Attributes;
+  readonly #promised: Bytes;
   readonly #buffers: PieceBuffers;
   #next: Piece | undefined;
 
   /** `longest`: bytes of the longest range that is to come. */
-  constructor(call: Call, promised: Attributes, longest: number) {
+  constructor(call: Call, promised: Bytes, longest: number) {
     this.#call = call;
     this.#promised = promised;
     this.#buffers = new PieceBuffers(call, Math.min(longest, DAV_READ_BYTES));
@@ -148,15 +161,15 @@ class FileBody {
 
   /** Throws a Refusal, 503, when the file is written in place meanwhile: better no bytes than a mixture. */
   async #read(offset: number, length: number): Promise<Piece> {
-    const { ino, size, mtimeNs } = this.#promised;
+    const { access, etags } = this.#call;
+    const promised = this.#promised;
     const buffer = await this.#buffers.take();
     const wanted = Math.min(length, buffer.length);
-    const count = await this.#call.access.run((fs) => {
-      const now = fs.getAttributes(ino);
-      if (now.size !== size || now.mtimeNs !== mtimeNs) {
+    const count = await access.run((fs) => {
+      if (!etags.has(fs, promised)) {
         throw new Refusal(503, "The file is being changed. Try again.", { headers: { "retry-after": "1" } });
       }
-      return fs.read(ino, offset, wanted, buffer.subarray(0, wanted));
+      return fs.read(promised.ino, offset, wanted, buffer.subarray(0, wanted));
     });
     if (count < wanted) throw new Refusal(500, "The file is shorter than it says.");
     return { buffer, length: wanted };

@@ -8,11 +8,14 @@ import { MAX_DISCARDED_BYTES } from "../base/limits.ts";
 import { describeError, type Log } from "../base/log.ts";
 import { escapeForPrint } from "../base/names.ts";
 import type { Random } from "../base/random.ts";
+import type { ContentConfig } from "../content/config.ts";
+import type { ContentNames } from "../vfs/content-names.ts";
 import type { Caller, FileSystem } from "../vfs/filesystem.ts";
 import { Access } from "./access.ts";
 import { answer, type Call, type Method } from "./call.ts";
 import { mkcol, remove } from "./collections.ts";
 import { copy } from "./copy.ts";
+import { Etags } from "./etags.ts";
 import { get } from "./get.ts";
 import { parseTarget } from "./href.ts";
 import { lock, unlock } from "./lock-methods.ts";
@@ -31,6 +34,9 @@ import type { SyncSource } from "./sync-source.ts";
 
 export interface DavHandlerOptions {
   readonly fs: FileSystem;
+  readonly contentNames: ContentNames;
+  /** How the bucket cuts files. */
+  readonly contentConfig: ContentConfig;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -55,11 +61,25 @@ export function createDavHandler(options: DavHandlerOptions): DavHandler {
   const { fs, clock, random, log, readOnly: isReadOnly, syncToken, caller, folderPage } = options;
   const locks = new Locks(options.locks, clock, random);
   const open = new OpenInodes(fs, log);
+  const etags = new Etags(options.contentNames, options.contentConfig, random);
   return async (request, response) => {
     const gone = new AbortController();
     response.on("close", () => gone.abort(new DOMException("the client went away", "AbortError")));
     const access = new Access(fs, open, gone.signal);
-    const ports = { request, response, access, locks, syncToken, caller, isReadOnly, folderPage, clock, random, log };
+    const ports = {
+      request,
+      response,
+      access,
+      locks,
+      etags,
+      syncToken,
+      caller,
+      isReadOnly,
+      folderPage,
+      clock,
+      random,
+      log,
+    };
     try {
       await dispatch(ports);
     } catch (error) {

@@ -11,6 +11,8 @@ export const MAX_XML_NODES = 20_000;
 export const MAX_RANGES = 64;
 /** Bytes of a file that are read and sent at once. */
 export const DAV_READ_BYTES = 256 * KiB;
+/** Files up to so many bytes are read to name them for an entity tag; larger ones that came another way wait until they are published. */
+export const NAMED_AT_ONCE_BYTES = 16 * KiB;
 /** Conditions in one If header. */
 export const MAX_IF_CONDITIONS = 256;
 export const MAX_LOCKS_A_RESOURCE = 64;

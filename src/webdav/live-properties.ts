@@ -4,7 +4,6 @@ import { nameToText } from "../base/names.ts";
 import { timeText } from "../base/clock.ts";
 import type { Attributes, StatFs } from "../vfs/filesystem.ts";
 import { contentTypeOf } from "./content-types.ts";
-import { etagOf } from "./etag.ts";
 import { httpDate } from "./http-date.ts";
 import type { Lock } from "./locks.ts";
 import { activeLock } from "./lock-xml.ts";
@@ -23,6 +22,8 @@ export interface Shown {
 export interface Surroundings {
   locksOf(shown: Shown): readonly Lock[];
   secondsLeft(lock: Lock): number;
+  /** Throws BlockMiss. */
+  etag(attributes: Attributes): string;
   statFs(): StatFs;
   syncToken(): string | undefined;
 }
@@ -60,7 +61,9 @@ export const LIVE_PROPERTIES: ReadonlyMap<PropertyName, LiveProperty> = new Map<
   ],
   [
     "{DAV:}getetag",
-    common(ofFile(({ attributes }) => `<D:getetag>${etagOf(attributes).replaceAll('"', "&quot;")}</D:getetag>`)),
+    common(
+      ofFile(({ attributes }, around) => `<D:getetag>${around.etag(attributes).replaceAll('"', "&quot;")}</D:getetag>`),
+    ),
   ],
   [
     "{DAV:}getcontenttype",
@@ -113,8 +116,8 @@ function rare(read: Read): LiveProperty {
   return { isCommon: false, read };
 }
 
-function ofFile(read: (shown: Shown) => string): Read {
-  return (shown) => (isFolder(shown.attributes) ? undefined : read(shown));
+function ofFile(read: (shown: Shown, around: Surroundings) => string): Read {
+  return (shown, around) => (isFolder(shown.attributes) ? undefined : read(shown, around));
 }
 
 function ofFolder(read: (around: Surroundings) => string | undefined): Read {

@@ -2,7 +2,6 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { FileSystem } from "../vfs/filesystem.ts";
 import type { Call } from "./call.ts";
-import { etagOf } from "./etag.ts";
 import { parseReference } from "./href.ts";
 import { parseIf, type Condition, type ConditionList } from "./if-header.ts";
 import { findPlace, isFile, type Place } from "./place.ts";
@@ -16,7 +15,7 @@ export function submittedTokens(lists: readonly ConditionList[]): Set<string> {
 /** Throws a Refusal, 412, or 304 for a reader who has it already. Throws BlockMiss. */
 export function checkPreconditions(call: Call, fs: FileSystem, place: Place | undefined): void {
   const { headers, method } = call.request;
-  checkHttp(headers, place, method === "GET" || method === "HEAD");
+  checkHttp(headers, place, () => etagAt(call, fs, place), method === "GET" || method === "HEAD");
   const { conditions } = call;
   if (conditions.length > 0 && !conditions.some((list) => holds(call, fs, list, place))) {
     throw failed("No list of the If header holds.");
@@ -29,13 +28,23 @@ export function conditionsOf(headers: IncomingHttpHeaders): ConditionList[] {
   return typeof text === "string" ? parseIf(text) : [];
 }
 
-function checkHttp(headers: IncomingHttpHeaders, place: Place | undefined, isRead: boolean): void {
+/** A file's; made when a condition asks. */
+function etagAt({ etags }: Call, fs: FileSystem, place: Place | undefined): string | undefined {
   const attributes = place?.attributes;
-  const etag = attributes !== undefined && isFile(attributes) ? etagOf(attributes) : undefined;
+  return attributes !== undefined && isFile(attributes) ? etags.of(fs, attributes) : undefined;
+}
+
+function checkHttp(
+  headers: IncomingHttpHeaders,
+  place: Place | undefined,
+  etagNow: () => string | undefined,
+  isRead: boolean,
+): void {
+  const attributes = place?.attributes;
   const mtimeS = attributes === undefined ? undefined : Number(attributes.mtimeNs / 1_000_000_000n);
   const match = headers["if-match"];
   if (match !== undefined) {
-    if (!matches(match, attributes !== undefined, etag, "strong"))
+    if (!matches(match, attributes !== undefined, etagNow(), "strong"))
       throw failed("It is not the version that If-Match names.");
   } else {
     const sinceS = seconds(headers["if-unmodified-since"]);
@@ -43,11 +52,11 @@ function checkHttp(headers: IncomingHttpHeaders, place: Place | undefined, isRea
   }
   const noneMatch = headers["if-none-match"];
   if (noneMatch !== undefined) {
-    if (!matches(noneMatch, attributes !== undefined, etag, "weak")) return;
-    throw isRead ? notModified(etag) : failed("There is a version already that If-None-Match names.");
+    if (!matches(noneMatch, attributes !== undefined, etagNow(), "weak")) return;
+    throw isRead ? notModified(etagNow()) : failed("There is a version already that If-None-Match names.");
   }
   const sinceS = seconds(headers["if-modified-since"]);
-  if (isRead && sinceS !== undefined && mtimeS !== undefined && mtimeS <= sinceS) throw notModified(etag);
+  if (isRead && sinceS !== undefined && mtimeS !== undefined && mtimeS <= sinceS) throw notModified(etagNow());
 }
 
 function matches(header: string, isThere: boolean, etag: string | undefined, how: "strong" | "weak"): boolean {
@@ -74,7 +83,7 @@ function notModified(etag: string | undefined): Refusal {
 
 function holds(call: Call, fs: FileSystem, list: ConditionList, own: Place | undefined): boolean {
   const place = list.resource === undefined ? own : named(call, fs, list.resource);
-  return list.conditions.every((condition) => isTrue(call, condition, place) !== condition.isNegated);
+  return list.conditions.every((condition) => isTrue(call, fs, condition, place) !== condition.isNegated);
 }
 
 /** A resource of another server, or that cannot be, is in no state. */
@@ -87,11 +96,10 @@ function named(call: Call, fs: FileSystem, resource: string): Place | undefined 
   }
 }
 
-function isTrue(call: Call, { kind, value }: Condition, place: Place | undefined): boolean {
+function isTrue(call: Call, fs: FileSystem, { kind, value }: Condition, place: Place | undefined): boolean {
   if (place === undefined) return false;
   if (kind === "token") return call.locks.covering(place.path).some(({ token }) => token === value);
-  const { attributes } = place;
-  return attributes !== undefined && isFile(attributes) && etagOf(attributes) === value;
+  return etagAt(call, fs, place) === value;
 }
 
 function isToken({ kind }: Condition): boolean {

@@ -100,10 +100,11 @@ function shownOrGone(fs: FileSystem, path: readonly FileName[], name: FileName, 
 
 /** `pathOf`: where the locks of a resource are. */
 export function surroundings(call: Call, pathOf: (shown: Shown) => readonly FileName[]): Surroundings {
-  const { locks, access, syncToken } = call;
+  const { locks, access, etags, syncToken } = call;
   return {
     locksOf: (shown) => locks.covering(pathOf(shown)),
     secondsLeft: (lock) => locks.secondsLeft(lock),
+    etag: (attributes) => etags.of(access.fs, attributes),
     statFs: () => access.fs.statFs(),
     syncToken: () => syncToken?.token(),
   };

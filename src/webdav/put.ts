@@ -3,14 +3,13 @@ import type { FileName, Ino } from "../base/ids.ts";
 import { MAX_FILE_BYTES } from "../base/limits.ts";
 import type { FileSystem } from "../vfs/filesystem.ts";
 import { answer, type Call } from "./call.ts";
-import { etagOf } from "./etag.ts";
 import { checkMemberLocks, checkWritable, checkResourceLocks } from "./change-check.ts";
 import { checkMakeable } from "./href.ts";
 import { findPlace, isFile, type Place, writable } from "./place.ts";
 import { checkPreconditions } from "./preconditions.ts";
 import { Refusal } from "./refusal.ts";
 import { Replacement } from "./replacement.ts";
-import { readBody } from "./request-body.ts";
+import { declaredBytes, readBody } from "./request-body.ts";
 
 export async function put(call: Call): Promise<void> {
   const { access, caller } = call;
@@ -26,13 +25,15 @@ export async function put(call: Call): Promise<void> {
   const replacement = new Replacement(made.ino, call.random);
   try {
     // Much may have happened since the body began.
-    const { isNew, attributes } = await access.change(undefined, (fs) => {
+    const { isNew, etag } = await access.change(undefined, (fs) => {
       const place = checkedPlace(call, fs);
-      return { isNew: place.attributes === undefined, attributes: replacement.run(fs, place, mtimeNs) };
+      const etag = call.etags.of(fs, fs.getAttributes(made.ino));
+      replacement.run(fs, place, mtimeNs);
+      return { isNew: place.attributes === undefined, etag };
     });
     access.fs.closed(made.ino);
     const accepted = mtimeNs === undefined ? {} : { "x-oc-mtime": "accepted" };
-    answer(call, isNew ? 201 : 204, { etag: etagOf(attributes), ...accepted });
+    answer(call, isNew ? 201 : 204, { etag, ...accepted });
   } catch (error) {
     await access.change(undefined, (fs) => replacement.undo(fs));
     throw error;
@@ -61,10 +62,13 @@ function checkHeaders(call: Call): void {
 
 async function receive(call: Call, ino: Ino): Promise<void> {
   const { access, request } = call;
+  const declared = declaredBytes(request);
+  const name = call.etags.naming(declared);
   let size = 0;
   for await (const piece of readBody(call, MAX_FILE_BYTES)) {
     await access.fs.turn(ino);
     await access.run((fs) => fs.write(ino, size, piece));
+    await name?.push(piece);
     size += piece.length;
   }
   // macOS sends its files in chunks, and says here how long they are.
@@ -72,6 +76,7 @@ async function receive(call: Call, ino: Ino): Promise<void> {
   if (typeof expected === "string" && Number(expected) !== size) {
     throw new Refusal(400, `Only ${size} of ${expected} bytes came.`);
   }
+  await name?.finish(ino);
 }
 
 /** X-OC-Mtime, in seconds, as clients of Nextcloud and rclone send it. */

@@ -24,11 +24,14 @@ export class Replacement {
     this.#random = random;
   }
 
-  run(fs: FileSystem, place: Place & { readonly name: FileName }, mtimeNs: bigint | undefined): Attributes {
+  run(fs: FileSystem, place: Place & { readonly name: FileName }, mtimeNs: bigint | undefined): void {
     const { parent, name, attributes: old } = place;
     if (old !== undefined) inherit(fs, old, this.#ino);
     if (mtimeNs !== undefined) fs.setAttributes(this.#ino, { mtimeNs });
-    if (old === undefined && this.#temporary === undefined) return fs.link(this.#ino, parent, name);
+    if (old === undefined && this.#temporary === undefined) {
+      fs.link(this.#ino, parent, name);
+      return;
+    }
     if (this.#temporary === undefined) {
       const temporary = { parent, name: temporaryName(this.#random) };
       fs.link(this.#ino, parent, temporary.name);
@@ -36,7 +39,6 @@ export class Replacement {
     }
     fs.rename(this.#temporary.parent, this.#temporary.name, parent, name, 0);
     this.#temporary = undefined;
-    return fs.getAttributes(this.#ino);
   }
 
   /** It is not to be after all. */

@@ -48,6 +48,8 @@ export class DavServer implements AsyncDisposable {
     const locks = parts.locks ?? new MemoryLockStore();
     const handle = createDavHandler({
       fs: fs.vfs,
+      contentNames: fs.vfs,
+      contentConfig: fs.contentConfig,
       clock,
       random: systemRandom,
       log: parts.log ?? silentLog,

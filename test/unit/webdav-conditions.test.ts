@@ -83,7 +83,7 @@ describe("preconditions", () => {
     let last = "";
     {
       await using dav = await DavServer.start({}, { fs });
-      for (const body of ["aaa", "bbb", "aaa"]) {
+      for (const body of ["aaa", "bbb", "ccc"]) {
         last = String((await dav.send("PUT", "/f", { "x-oc-mtime": "1" }, body)).headers.etag);
         tags.add(last);
         await fs.publish();

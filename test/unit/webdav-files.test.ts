@@ -33,7 +33,7 @@ describe("PUT and GET", () => {
     expect(await dav.send("HEAD", "/a%20b.txt")).toMatchObject({ status: 200, body: "" });
   });
 
-  test("a second PUT answers 204, and no two versions share a tag", async () => {
+  test("a second PUT answers 204, and no two contents share a tag", async () => {
     await using dav = await DavServer.start();
     const tags = new Set<unknown>();
     for (const [index, text] of ["one", "two", "one", "six"].entries()) {
@@ -42,7 +42,7 @@ describe("PUT and GET", () => {
       expect(headers["x-oc-mtime"]).toBe("accepted");
       tags.add(headers.etag);
     }
-    expect(tags.size).toBe(4);
+    expect(tags.size).toBe(3);
     expect((await dav.send("GET", "/f")).headers["last-modified"]).toBe("Sun, 09 Sep 2001 01:46:40 GMT");
   });
 
