@@ -2,6 +2,7 @@
  * Files that appear whole or not at all in a folder, and stay after power loss: written under a temporary name, synced, named
  * by link(2) or rename(2), and the folder synced. Several names can share one sync of their folder.
  */
+import type { FileHandle } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Random } from "../base/random.ts";
 import { SynclineError } from "../base/errors.ts";
@@ -15,8 +16,18 @@ export interface StagedFile {
   readonly path: string;
   /** The content's token; undefined for large contents. */
   readonly token: string | undefined;
+}
+
+/** One that may take the place of another, and can then be told from it. */
+export interface IdentifiedFile extends StagedFile {
   /** Which file of its file system it is, whatever its name: its inode number. */
   readonly ino: bigint;
+}
+
+/** A file that is new, and empty. Whoever has it closes it. */
+export interface TemporaryFile {
+  readonly path: string;
+  readonly file: FileHandle;
 }
 
 export type LinkOutcome =
@@ -50,8 +61,7 @@ export class DurableFolder {
 
   /** Writes and syncs a file that has no name of its own yet; whoever stages also removes it in the end. */
   async stage(body: ObjectBody): Promise<StagedFile> {
-    const path = await this.temporaryPath();
-    const file = await this.#disk.open(path, "wx");
+    const { path, file } = await this.openTemporary();
     try {
       let token: string | undefined;
       let chunks = 0;
@@ -60,8 +70,7 @@ export class DurableFolder {
         await file.writeFile(chunk);
       }
       await file.sync();
-      const { ino } = await file.stat({ bigint: true });
-      return { path, token: chunks === 0 ? tokenOf(new Uint8Array()) : token, ino };
+      return { path, token: chunks === 0 ? tokenOf(new Uint8Array()) : token };
     } catch (cause) {
       await this.remove(path).catch(() => {});
       throw cause;
@@ -88,11 +97,16 @@ export class DurableFolder {
     return { kind: "linked" };
   }
 
+  /** To be asked before `rename`, and before whatever must not last long when that is called. */
+  async identify(staged: StagedFile): Promise<IdentifiedFile> {
+    return { ...staged, ino: await this.#inodeOf(staged.path) };
+  }
+
   /**
    * Gives a staged file a name, in place of whatever has it. Durable after `settle`. What fails and took place has not failed; where the
    * staged file is gone and its name is not known to be there, that throws `store_failed`, for nobody can tell whether it was.
    */
-  async rename({ path, ino }: StagedFile, target: string): Promise<void> {
+  async rename({ path, ino }: IdentifiedFile, target: string): Promise<void> {
     await this.#inFolder(dirname(target), () => this.#disk.rename(path, target)).catch(async (cause: unknown) => {
       if (!(await this.#hasLeft(path))) throw cause;
       if ((await this.#inodeOf(target).catch(() => undefined)) !== ino) throw vanished(target, cause);
@@ -111,18 +125,17 @@ export class DurableFolder {
     return syncFolder(this.#disk, folder);
   }
 
-  /** A path that nobody uses, on the same file system. */
-  async temporaryPath(): Promise<string> {
+  /** A file on the same file system under a name that nobody uses. */
+  async openTemporary(): Promise<TemporaryFile> {
     const folder = join(this.path, TEMPORARY);
-    await this.#inFolder(folder, () => this.#disk.stat(folder));
     await this.#sweep(folder);
-    return join(folder, `${process.pid}-${Buffer.from(this.#random.bytes(8)).toString("hex")}`);
+    const path = join(folder, `${process.pid}-${Buffer.from(this.#random.bytes(8)).toString("hex")}`);
+    return { path, file: await this.#inFolder(folder, () => this.#disk.open(path, "wx")) };
   }
 
   /** The date that the file system gives a file that is made now; over a network it is the server's. */
   async now(): Promise<number> {
-    const path = await this.temporaryPath();
-    const file = await this.#disk.open(path, "wx");
+    const { path, file } = await this.openTemporary();
     try {
       return (await file.stat()).mtimeMs;
     } finally {
@@ -194,9 +207,10 @@ export class DurableFolder {
   /** Removes what a crash left, once per opening: what is old by both this machine's clock and the store's date. */
   async #sweep(folder: string): Promise<void> {
     if (this.#swept) return;
+    const entries = await this.#inFolder(folder, () => this.#disk.readdir(folder));
     this.#swept = true;
     const old: { readonly path: string; readonly modifiedMs: number }[] = [];
-    for (const entry of await this.#disk.readdir(folder)) {
+    for (const entry of entries) {
       const path = join(folder, entry);
       const stat = await this.#disk.stat(path).catch(() => undefined);
       if (stat !== undefined && isOld(stat.mtimeMs, this.#nowMs())) old.push({ path, modifiedMs: stat.mtimeMs });

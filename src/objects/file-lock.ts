@@ -6,6 +6,7 @@
  * replaced by rename(2), which only the holder of a second lock may do: that one is named after the very lock to be replaced
  * and taken in the same way. So of many who find a stale lock one takes it over, and a late one finds another nonce in it.
  */
+import type { FileHandle } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { type Clock, timeText } from "../base/clock.ts";
 import { SerialQueue } from "../base/concurrency.ts";
@@ -13,6 +14,7 @@ import { SynclineError } from "../base/errors.ts";
 import { LOCK_WAIT_MS } from "../base/limits.ts";
 import type { Random } from "../base/random.ts";
 import { type Disk, failedWith, NO_LINKS } from "./disk.ts";
+import type { TemporaryFile } from "./durable-folder.ts";
 import { describeHolder, type LockHolder, parseHolder } from "./lock-holder.ts";
 import { isGone, type ProcessIdentity, readOwnIdentity } from "./process-identity.ts";
 
@@ -21,8 +23,8 @@ export interface FileLockOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly path: string;
-  /** A path beside it for a temporary file. */
-  readonly temporary: () => Promise<string>;
+  /** Makes a file beside it, under a name that nobody uses. */
+  readonly temporary: () => Promise<TemporaryFile>;
 }
 
 export class FileLock {
@@ -83,7 +85,7 @@ export class FileLock {
     if (seen === undefined) return this.#breakLink(path);
     const { holder } = seen;
     const own = await this.#identityOf();
-    const lives = holder?.host === own.host && !(await isGone(disk, holder, own, seen.modifiedMs));
+    const lives = holder?.host === own.host && !(await isGone(disk, holder, own, () => this.#dateOf(path)));
     if (lives && !force) throw alive(path, holder);
     // Only the lock that was seen: another may have been taken meanwhile.
     if ((await this.#read(path))?.text === seen.text) await this.#remove(path);
@@ -109,8 +111,8 @@ export class FileLock {
   async #acquire(path: string, deadlineMs: number, wanted: Wanted): Promise<string | undefined> {
     const { clock, random } = this.#options;
     const holder = await this.#self();
-    const temporary = await this.#options.temporary();
-    await this.#make(temporary, holder);
+    const { path: temporary, file } = await this.#options.temporary();
+    await this.#fill(temporary, file, holder);
     try {
       for (let tries = 0; ; tries++) {
         if (await this.#take(temporary, path, holder)) return holder.nonce;
@@ -170,7 +172,10 @@ export class FileLock {
 
   /** Makes a file that is not there yet; what cannot be written whole does not stay. */
   async #make(path: string, holder: LockHolder): Promise<void> {
-    const file = await this.#options.disk.open(path, "wx");
+    await this.#fill(path, await this.#options.disk.open(path, "wx"), holder);
+  }
+
+  async #fill(path: string, file: FileHandle, holder: LockHolder): Promise<void> {
     try {
       await file.writeFile(JSON.stringify(holder));
     } catch (cause) {
@@ -214,9 +219,9 @@ export class FileLock {
     return false;
   }
 
-  async #isStale(path: string, { holder, text, modifiedMs }: SeenLock): Promise<boolean> {
+  async #isStale(path: string, { holder, text }: SeenLock): Promise<boolean> {
     const own = await this.#identityOf();
-    if (holder !== undefined) return isGone(this.#options.disk, holder, own, modifiedMs);
+    if (holder !== undefined) return isGone(this.#options.disk, holder, own, () => this.#dateOf(path));
     // Without links a lock is empty for a moment; one that stays unreadable was left by a power cut.
     await this.#options.clock.sleep(UNREADABLE_MS);
     return (await this.#read(path))?.text === text;
@@ -239,10 +244,19 @@ export class FileLock {
   }
 
   async #read(path: string): Promise<SeenLock | undefined> {
-    const { disk } = this.#options;
     try {
-      const [text, { mtimeMs }] = await Promise.all([disk.readFile(path, "utf8"), disk.stat(path)]);
-      return { text, modifiedMs: mtimeMs, holder: parseHolder(text) };
+      const text = await this.#options.disk.readFile(path, "utf8");
+      return { text, holder: parseHolder(text) };
+    } catch (cause) {
+      if (failedWith(cause, "ENOENT")) return undefined;
+      throw cause;
+    }
+  }
+
+  /** Of the lock that is there now; undefined if there is none. One that came since a lock was seen is younger than that. */
+  async #dateOf(path: string): Promise<number | undefined> {
+    try {
+      return (await this.#options.disk.stat(path)).mtimeMs;
     } catch (cause) {
       if (failedWith(cause, "ENOENT")) return undefined;
       throw cause;
@@ -284,7 +298,6 @@ const UNREADABLE_MS = 1_000;
 const CLAIM_PREFIX = "lock-takeover-";
 interface SeenLock {
   readonly text: string;
-  readonly modifiedMs: number;
   /** Undefined when the text names none. */
   readonly holder: LockHolder | undefined;
 }

@@ -36,6 +36,7 @@ export class FileObjectStore implements ObjectStore {
   readonly #turns: Turns;
   /** Tokens of the contents that were durable when they were last read or written. */
   readonly #durable = new BoundedMap<string, string>(DURABLE_KEPT);
+  #turnsTaken = 0;
   /** Once the folder was there, its absence means that it cannot be reached, and not that there is no bucket. */
   #seen = false;
 
@@ -44,7 +45,7 @@ export class FileObjectStore implements ObjectStore {
     this.#disk = disk;
     const folder = new DurableFolder(path, disk, random, () => Number(clock.nowNs() / 1_000_000n));
     this.#folder = folder;
-    this.#lock = new FileLock({ disk, clock, random, path: join(path, LOCK), temporary: () => folder.temporaryPath() });
+    this.#lock = new FileLock({ disk, clock, random, path: join(path, LOCK), temporary: () => folder.openTemporary() });
     this.#turns = new Turns({ disk, clock, random, path: join(path, TURNS), watch: watchFile });
   }
 
@@ -109,16 +110,17 @@ export class FileObjectStore implements ObjectStore {
   putIfMatch(name: string, body: ObjectBody, token: string): Promise<PutOutcome> {
     return this.#doing(`replacing ${name}`, async () => {
       const wanted = () => this.#matches(name, token);
-      // Most who come too late learn it without the lock, and without writing anything.
-      if (!(await wanted())) return { kind: "refused" };
+      // Most who come too late learn it without the lock, and without writing anything. In our turn hardly anybody comes before us.
+      if (this.#turnsTaken === 0 && !(await wanted())) return { kind: "refused" };
       const progress: Progress = { renamed: "no" };
       try {
         await this.#lock.run(async (confirm) => {
           if (!(await wanted())) return;
           await this.#staging(body, async (staged) => {
+            const identified = await this.#folder.identify(staged);
             await confirm();
             progress.renamed = "perhaps";
-            await this.#folder.rename(staged, this.#file(name));
+            await this.#folder.rename(identified, this.#file(name));
             progress.renamed = "yes";
             progress.token = staged.token;
           });
@@ -171,8 +173,19 @@ export class FileObjectStore implements ObjectStore {
     });
   }
 
-  takeTurn(): Promise<Turn | undefined> {
-    return this.#turns.take();
+  async takeTurn(): Promise<Turn | undefined> {
+    const turn = await this.#turns.take();
+    if (turn === undefined) return undefined;
+    this.#turnsTaken++;
+    let ended = false;
+    return {
+      waited: turn.waited,
+      [Symbol.dispose]: () => {
+        if (!ended) this.#turnsTaken--;
+        ended = true;
+        turn[Symbol.dispose]();
+      },
+    };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}
@@ -201,8 +214,9 @@ export class FileObjectStore implements ObjectStore {
     }
     const created = await this.#lock.run(async (confirm) => {
       if ((await this.head(name)) !== undefined) return false;
+      const identified = await this.#folder.identify(staged);
       await confirm();
-      await this.#folder.rename(staged, this.#file(name));
+      await this.#folder.rename(identified, this.#file(name));
       return true;
     });
     return { kind: created === true ? "linked" : "taken" };

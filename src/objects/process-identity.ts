@@ -30,17 +30,19 @@ export async function readOwnIdentity(disk: Disk): Promise<ProcessIdentity> {
 /**
  * Whether the process behind `holder` has certainly ended. False when it cannot be told: on another machine, in another
  * container, or (since machine ids get copied) when the lock was made after this machine's start by another boot.
+ * `madeMs`: when its lock was made, in milliseconds since 1970; undefined where that cannot be told. Asked for if it matters.
  */
 export async function isGone(
   disk: Disk,
   holder: ProcessIdentity,
   own: ProcessIdentity,
-  lockMadeMs: number,
+  madeMs: () => number | Promise<number | undefined>,
 ): Promise<boolean> {
   if (holder.host !== own.host) return false;
   if (holder.boot !== own.boot) {
-    const bootedMs = await bootTimeMs(disk);
-    return holder.boot !== "" && own.boot !== "" && bootedMs !== undefined && lockMadeMs < bootedMs;
+    if (holder.boot === "" || own.boot === "") return false;
+    const [bootedMs, made] = [await bootTimeMs(disk), await madeMs()];
+    return bootedMs !== undefined && made !== undefined && made < bootedMs;
   }
   if (holder.namespace !== own.namespace) return false;
   const there = await processOf(disk, holder.pid);

@@ -46,6 +46,8 @@ interface Place {
 
 export class Turns {
   readonly #options: TurnsOptions;
+  /** The dates of places that were there at the last look. They do not change: those who come behind us are before us the next time. */
+  readonly #dates = new Map<string, number>();
   #identity: Promise<ProcessIdentity> | undefined;
 
   constructor(options: TurnsOptions) {
@@ -97,13 +99,12 @@ export class Turns {
     const { clock } = this.#options;
     const joinedMs = clock.monotonicMs();
     let movedMs = joinedMs;
-    const known = new Map<string, number>();
     let first: number | undefined;
     let head: string | undefined;
     let isKnown = false;
     for (;;) {
       const lookMs = clock.monotonicMs();
-      const line = await this.#line(known, isKnown);
+      const line = await this.#line(isKnown);
       const at = line.findIndex((place) => place.name === name);
       const [own, ahead] = [line[at], line[at - 1]];
       if (own === undefined) return undefined;
@@ -124,20 +125,22 @@ export class Turns {
     }
   }
 
-  /** Those who are in the line, in order. `known`: the dates of those that were seen before, which do not change; `only` those. */
-  async #line(known = new Map<string, number>(), only = false): Promise<Place[]> {
+  /** Those who are in the line, in order; `onlyKnown`: only those whose dates are known already. */
+  async #line(onlyKnown = false): Promise<Place[]> {
     const { disk, path } = this.#options;
     const names = await disk.readdir(path).catch((cause: unknown) => {
       if (failedWith(cause, "ENOENT", "ENOTDIR")) return [];
       throw cause;
     });
+    const there = new Set(names);
+    for (const name of this.#dates.keys()) if (!there.has(name)) this.#dates.delete(name);
     const places = await Promise.all(
       names
-        .filter((name) => NAME.test(name) && (!only || known.has(name)))
+        .filter((name) => NAME.test(name) && (!onlyKnown || this.#dates.has(name)))
         .map(async (name): Promise<Place | undefined> => {
-          const madeMs = known.get(name) ?? (await this.#dateOf(name));
+          const madeMs = this.#dates.get(name) ?? (await this.#dateOf(name));
           if (madeMs === undefined) return undefined;
-          known.set(name, madeMs);
+          this.#dates.set(name, madeMs);
           return { name, madeMs };
         }),
     );
@@ -152,9 +155,11 @@ export class Turns {
     const endMs = clock.monotonicMs() + LOOK_MS * (0.5 + random.fraction() / 2);
     for (let heard = 0; clock.monotonicMs() < endMs; heard++) {
       const hint = new AbortController();
-      using _watch = heard < HINTS ? watch(join(path, name), () => hint.abort()) : undefined;
-      // It may have gone before anybody listened.
-      if ((await this.#dateOf(name)) === undefined) return;
+      const listening = heard < HINTS ? watch(join(path, name), () => hint.abort()) : undefined;
+      if (listening === "absent") return;
+      using _watch = listening;
+      // Where nobody listens it may have gone since the line was looked at; and a hint may have been of that.
+      if ((listening === undefined || heard > 0) && (await this.#dateOf(name)) === undefined) return;
       await clock.sleep(endMs - clock.monotonicMs(), hint.signal).catch(() => {});
     }
   }
@@ -168,7 +173,7 @@ export class Turns {
     const own = await this.#identityOf();
     const [, , pid, started] = name.split("-");
     const holder = { ...own, pid: Number(pid), started: Number(started) };
-    return (await this.#isHere(name)) && isGone(this.#options.disk, holder, own, madeMs);
+    return (await this.#isHere(name)) && isGone(this.#options.disk, holder, own, () => madeMs);
   }
 
   async #isHere(name: string): Promise<boolean> {

@@ -29,7 +29,10 @@ async function lockIn(folder: string, clock: Clock = systemClock, disk: Disk = s
   await mkdir(join(folder, "tmp"), { recursive: true });
   let files = 0;
   const name = Buffer.from(systemRandom.bytes(6)).toString("hex");
-  const temporary = async () => join(folder, "tmp", `${name}-${files++}`);
+  const temporary = async () => {
+    const temporaryPath = join(folder, "tmp", `${name}-${files++}`);
+    return { path: temporaryPath, file: await disk.open(temporaryPath, "wx") };
+  };
   return new FileLock({ disk, clock, random: systemRandom, path: join(folder, "lock"), temporary });
 }
 
@@ -392,7 +395,8 @@ test("a lock of which nobody can tell whether its link took place is removed whe
       isDeaf = true;
       throw systemError("EIO");
     },
-    stat: ((path: string) => (isDeaf ? Promise.reject(systemError("EIO")) : systemDisk.stat(path))) as Disk["stat"],
+    readFile: ((path: string, encoding: "utf8") =>
+      isDeaf ? Promise.reject(systemError("EIO")) : systemDisk.readFile(path, encoding)) as Disk["readFile"],
   };
   const lock = await lockIn(folder, hurriedClock(), disk);
   await expect(lock.run(async () => "held")).rejects.toMatchObject({ code: "EIO" });

@@ -1,4 +1,4 @@
-import { mkdir, readdir, rename, stat, utimes, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rename, rmdir, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { type Clock, systemClock } from "../../src/base/clock.ts";
@@ -257,6 +257,67 @@ describe("file systems and leftovers", () => {
   });
 });
 
+describe("what a put asks of the disk besides writing", () => {
+  /** A disk that notes reads and dates, and the store on it, which has stored something before. */
+  const noted = async () => {
+    const { path } = await opened();
+    const asked: string[] = [];
+    const note = <Args extends unknown[], Result>(what: string, call: (...args: Args) => Result) => {
+      return (...args: Args): Result => {
+        const name = String(args[0]);
+        // Not what is asked about this process, once.
+        if (name.startsWith(path)) asked.push(`${what} ${name.slice(path.length + 1).replace(/^tmp.+/, "tmp/…")}`);
+        return call(...args);
+      };
+    };
+    const disk: Disk = {
+      ...systemDisk,
+      readFile: note("read", systemDisk.readFile as () => never),
+      stat: note("stat", systemDisk.stat as () => never),
+      readdir: note("list", systemDisk.readdir as () => never),
+    };
+    const store = openedAt(path, disk);
+    await store.putNew("root", [bytes("a")]);
+    const token = (await store.get("root"))?.token ?? "";
+    asked.length = 0;
+    return { path, asked, store, token };
+  };
+
+  test("of a new object: nothing", async () => {
+    const { asked, store } = await noted();
+    await store.putNew("pack/0", [bytes("x")]);
+    expect(asked).toEqual([]);
+  });
+
+  test("of a replacement: the object before the lock is taken and under it, and the lock before the rename and after it", async () => {
+    const { asked, store, token } = await noted();
+    expect((await store.putIfMatch("root", [bytes("b")], token)).kind).toBe("stored");
+    expect(asked).toEqual(["read root", "read root", "stat tmp/…", "read lock", "read lock"]);
+  });
+
+  test("of a replacement in one's own turn: the object under the lock only", async () => {
+    const { asked, store, token } = await noted();
+    const turn = await store.takeTurn();
+    asked.length = 0;
+    expect((await store.putIfMatch("root", [bytes("b")], token)).kind).toBe("stored");
+    expect(asked).toEqual(["read root", "stat tmp/…", "read lock", "read lock"]);
+    expect((await store.putIfMatch("root", [bytes("c")], token)).kind).toBe("refused");
+    turn?.[Symbol.dispose]();
+    turn?.[Symbol.dispose]();
+    asked.length = 0;
+    expect((await store.putIfMatch("root", [bytes("c")], token)).kind).toBe("refused");
+    expect(asked).toEqual(["read root"]);
+  });
+
+  test("goes on where the folder of temporary files was removed meanwhile", async () => {
+    const { path, store, token } = await noted();
+    await rmdir(join(path, "tmp"));
+    expect((await store.putNew("pack/0", [bytes("x")])).kind).toBe("stored");
+    await rmdir(join(path, "tmp"));
+    expect((await store.putIfMatch("root", [bytes("b")], token)).kind).toBe("stored");
+  });
+});
+
 describe("a network file system that loses the answer to", () => {
   const lost = async (call: "link" | "rename", code: string) => {
     const { path, watched, store } = await opened();
@@ -284,7 +345,7 @@ describe("a network file system that loses the answer to", () => {
     await store.putNew("pack/0", [bytes("x")]);
     const link: Disk["link"] = () => Promise.reject(systemError("EIO"));
     const deaf: Disk = { ...watched.disk, link, stat: (() => Promise.reject(systemError("EIO"))) as Disk["stat"] };
-    const put = openedAt(path, { ...deaf, stat: statOnce(deaf) }).putNew("pack/1", [bytes("y")]);
+    const put = openedAt(path, deaf).putNew("pack/1", [bytes("y")]);
     expect(await put).toMatchObject({ kind: "unknown" });
   });
 
@@ -317,12 +378,6 @@ describe("a network file system that loses the answer to", () => {
     expect(text((await store.get("root"))?.bytes)).toBe("old");
   });
 });
-
-/** Answers where a put looks for its folder, and no more. */
-function statOnce({ stat: failing }: Disk): Disk["stat"] {
-  let calls = 0;
-  return ((path: string) => (calls++ === 0 ? stat(path) : failing(path))) as Disk["stat"];
-}
 
 /** A disk that opens no folders, or syncs none. */
 function withoutFolders(refused: "open" | "sync", state: { readonly code: string }): Disk {

@@ -193,6 +193,35 @@ test("those who come behind are not asked for their dates again and again", asyn
   expect(behind.filter((path) => asked.has(path)).length).toBeLessThanOrEqual(2);
 });
 
+test("a place is asked for its date once, however often its writer is waited for", async () => {
+  const folder = await temporaryFolder();
+  const asked: string[] = [];
+  const inner = orderlyDisk();
+  const disk: Disk = {
+    ...inner,
+    stat: (async (path: string) => {
+      asked.push(path);
+      return inner.stat(path);
+    }) as Disk["stat"],
+  };
+  const line = lineIn(folder, { disk, clock: patientClock });
+  let ahead = await nextPlace(folder, inner);
+  for (let round = 0; round < 5; round++) {
+    const behind: string[] = [];
+    const taking = line.take();
+    await expect.poll(() => waiting(folder), { timeout: 20_000 }).toHaveLength(2);
+    // They come while we wait, and are before us the next time.
+    behind.push(await nextPlace(folder, inner));
+    rmSync(ahead);
+    const turn = await taking;
+    expect(turn?.waited).toBe(true);
+    turn?.[Symbol.dispose]();
+    await expect.poll(() => waiting(folder), { timeout: 20_000 }).toHaveLength(1);
+    [ahead = ""] = behind;
+  }
+  expect(asked.length).toBe(new Set(asked).size);
+});
+
 test("one who comes with the same date and a name before ours has his turn before us", async () => {
   const folder = await temporaryFolder();
   const ahead = await lineIn(folder).take();
