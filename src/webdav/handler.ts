@@ -18,6 +18,7 @@ import { copy } from "./copy.ts";
 import { Etags } from "./etags.ts";
 import { get } from "./get.ts";
 import { parseTarget } from "./href.ts";
+import { APACHE_SETS } from "./live-properties.ts";
 import { lock, unlock } from "./lock-methods.ts";
 import { Locks, type LockStore } from "./locks.ts";
 import { move } from "./move.ts";
@@ -108,7 +109,13 @@ async function dispatch(ports: Ports): Promise<void> {
 const NOWHERE = { href: { path: [], isFolder: true }, conditions: [], tokens: new Set<string>() };
 
 async function options(call: Call): Promise<void> {
-  answer(call, 200, { dav: "1, 2", "ms-author-via": "DAV", allow: allowed(call.isReadOnly), "accept-ranges": "bytes" });
+  // As Apache tells it: cadaver sets the executable bit only where it is told so.
+  answer(call, 200, {
+    dav: ["1, 2", `<${APACHE_SETS}>`],
+    "ms-author-via": "DAV",
+    allow: allowed(call.isReadOnly),
+    "accept-ranges": "bytes",
+  });
 }
 
 const READING: readonly [string, Method][] = [

@@ -48,6 +48,8 @@ const SYNC_REPORT =
 
 export const WIN32 = "urn:schemas-microsoft-com:";
 export const APACHE = "http://apache.org/dav/props/";
+/** What a server says that has them. */
+export const APACHE_SETS = "http://apache.org/dav/propset/fs/1";
 
 export const LIVE_PROPERTIES: ReadonlyMap<PropertyName, LiveProperty> = new Map<PropertyName, LiveProperty>([
   ["{DAV:}resourcetype", common(({ attributes }) => (isFolder(attributes) ? COLLECTION : NO_TYPE))],
