@@ -5,7 +5,7 @@
  */
 import type { FileId } from "../base/ids.ts";
 import { ROOT_ID } from "../base/ids.ts";
-import type { Place } from "../bucket/object-rows.ts";
+import { placeText, type Place } from "../bucket/object-rows.ts";
 import { failedWith } from "../objects/disk.ts";
 import type { Entry, Reason, SyncDatabase } from "./database.ts";
 import type { DiskPath } from "./disk.ts";
@@ -34,7 +34,7 @@ export interface Applied {
 }
 
 export async function applyPlan(context: ApplyContext, plan: Plan): Promise<Applied> {
-  const applier = new Applier(context);
+  const applier = new Applier(context, plan);
   if (plan.puts.length > 0) await clearIncoming(context.disk);
   for (const batch of batchesOf(plan.puts)) await applier.put(batch);
   for (let at = 0; at < plan.removals.length; at += BATCH_PLACES)
@@ -50,11 +50,16 @@ class Applier {
   readonly #unfinished = new Map<FileId, Put>();
   /** Those whose entries changed: their times follow. */
   readonly #touched = new Set<FileId>();
+  /** Objects that get another place, and places that get an object. */
+  readonly #arriving: ReadonlySet<FileId>;
+  readonly #awaited: ReadonlySet<string>;
   #files = 0;
   #removed = 0;
 
-  constructor(context: ApplyContext) {
+  constructor(context: ApplyContext, { puts }: Plan) {
     this.#context = context;
+    this.#arriving = new Set(puts.map(({ target }) => target.id));
+    this.#awaited = new Set(puts.map(({ place }) => placeText(place)));
   }
 
   result(): Applied {
@@ -71,7 +76,7 @@ class Applier {
     );
     const readyOf = new Map(written.map((put, index) => [put, ready[index]]));
     await db.transaction(async () => {
-      const placing = new Placing(this.#context);
+      const placing = new Placing(this.#context, this.#arriving);
       for (const put of puts) await this.#putOne(placing, put, readyOf.get(put));
       await placing.sync();
     });
@@ -82,12 +87,13 @@ class Applier {
     const { db, signal } = this.#context;
     signal?.throwIfAborted();
     await db.transaction(async () => {
-      const placing = new Placing(this.#context);
+      const placing = new Placing(this.#context, this.#arriving);
       for (const { entry, path } of removals) {
         const done = await attempt(() => placing.remove(entry));
         if (done === "done") {
           this.#removed++;
-          this.#settled(entry, path);
+          // Its place may be behind still: what comes there settles it.
+          this.#settled(entry, path, !this.#awaited.has(placeText(entry)));
         } else this.#leave(entry, path, done);
       }
       await placing.sync();
@@ -154,8 +160,8 @@ class Applier {
     this.#settled(place, path);
   }
 
-  #settled(place: Place, path: DiskPath): void {
-    this.#context.db.settle(place);
+  #settled(place: Place, path: DiskPath, isWhole = true): void {
+    if (isWhole) this.#context.db.settle(place);
     this.#touch(place);
     this.#context.applied?.(path);
   }

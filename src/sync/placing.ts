@@ -19,11 +19,14 @@ import { digestOfXattrs, hasSameBytes, looksSame, seenOf } from "./seen.ts";
 
 export class Placing {
   readonly #context: ApplyContext;
+  /** Objects that are to get another place: none of them is given up where something else comes. */
+  readonly #arriving: ReadonlySet<FileId>;
   /** Directories in which names changed, by their paths. */
   readonly #dirty = new Map<string, DiskPath>();
 
-  constructor(context: ApplyContext) {
+  constructor(context: ApplyContext, arriving: ReadonlySet<FileId>) {
     this.#context = context;
+    this.#arriving = arriving;
   }
 
   /** Makes all names durable. */
@@ -48,7 +51,7 @@ export class Placing {
     }
     if (occupant !== undefined) {
       const isReplaced = known.length === 0 && ready !== undefined && occupant.record.type !== "directory";
-      if (isReplaced) return this.#update(occupant, path, target, ready);
+      if (isReplaced && !this.#arriving.has(occupant.id)) return this.#update(occupant, path, target, ready);
       const vacated = await this.#vacate(occupant, path);
       if (vacated !== "done") return vacated;
     }

@@ -60,6 +60,20 @@ describe("a round", () => {
     expect(Object.fromEntries(b.disk.tree())).toEqual({ "x.bin": "2", "y.bin": "1" });
   });
 
+  test("a file that moved over another, and a new one under its old name, come as they are: as logs are turned", async () => {
+    const world = await syncWorld(2);
+    const [a, b] = pair(world);
+    a.disk.write(path("log"), "1");
+    a.disk.write(path("log.1"), "0");
+    await settle(world);
+    a.disk.tick(3_000_000_000n);
+    a.disk.move(path("log"), path("log.1"));
+    a.disk.write(path("log"), "2");
+    await a.sync();
+    const { applied } = await b.sync();
+    expect([Object.fromEntries(b.disk.tree()), applied.left]).toEqual([{ log: "2", "log.1": "1" }, []]);
+  });
+
   test("what is written at the moment of its replacement stays, and becomes a conflict copy", async () => {
     const world = await syncWorld(2);
     const [a, b] = pair(world);
