@@ -52,6 +52,27 @@ describe("laws of the merge, with units", () => {
     expect(world.faults).toEqual([]);
   });
 
+  test("what one side takes out of a folder stays in a unit that both made, if the keeper moved the folder into it", async () => {
+    const world = new MergeWorld({ deeds: [0], files: [0] });
+    const operations: Operation[] = [
+      { op: "mkdir", path: "d" },
+      { op: "write", path: "d/f", content: "old" },
+    ];
+    const start = (await world.headOfDeed(await world.empty(), "b", operations)).tree;
+    const made = (content: string): Operation[] => [
+      { op: "mkdir", path: ".git" },
+      { op: "write", path: ".git/h", content },
+    ];
+    const x = await world.headOfDeed(start, "x", [...made("x"), { op: "rename", path: "d", to: ".git/d" }]);
+    const y = await world.headOfDeed(start, "y", [...made("y"), { op: "rename", path: "d/f", to: "out" }]);
+    const merged = await world.judge(start, { ...x, lamport: (y.lamport + 1) as Lamport }, y);
+    expect(world.contested).toBe(1);
+    expect(world.faults).toEqual([]);
+    const { objects } = await world.survey(merged.tree);
+    const names = [...objects.values()].flatMap((object) => object.names.map((name) => name.slice(33)));
+    expect(names.filter((name) => ["f", "out"].includes(name)).sort()).toEqual(["f", "out"]);
+  });
+
   test.each([
     ["repository", "a/.git", [".git/h"]],
     ["database", "a", ["app.db", "app.db-wal"]],

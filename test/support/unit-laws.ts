@@ -24,9 +24,9 @@ type Contents = ReadonlyMap<string, string | undefined>;
 
 const SUFFIXES = ["", "-journal", "-shm", "-wal"];
 
-/** The outermost ones, whose root was in the base. */
+/** The outermost ones, whose root was in the base, or was born on both sides alike. */
 export function contestedUnits(base: Surveyed, x: Surveyed, y: Surveyed): ContestedUnit[] {
-  const roots = treeRoots(base);
+  const roots = knownToBoth(base, x, y, treeRoots, (root) => root);
   const trees = roots.filter((root) => isContested([base, x, y].map((tree) => below(tree, root))));
   const all = trees.map((root): ContestedUnit => {
     const members = [base, x, y].map((tree) => below(tree, root));
@@ -38,7 +38,7 @@ export function contestedUnits(base: Surveyed, x: Surveyed, y: Surveyed): Contes
       all: (merged) => directoriesOf(merged).map((directory) => textsOf(below(merged, directory))),
     };
   });
-  for (const { parent, main } of mainsOf(base)) {
+  for (const { parent, main } of knownToBoth(base, x, y, mainsOf, (found) => `${found.parent}/${found.main}`)) {
     const members = [base, x, y].map((tree) => beside(tree, parent, main));
     if (!isContested(members) || !members.some((found) => [...found.keys()].some((path) => path !== ""))) continue;
     all.push({
@@ -75,6 +75,20 @@ export function tornUnits(units: readonly ContestedUnit[], merged: Surveyed): st
       : [`torn: ${what}: ${JSON.stringify([...found])} of ${JSON.stringify(sides.map((side) => [...side]))}`];
     return [...torn, ...(lost.length > 1 || (lost.length === 1 && !whole) ? [`no whole unit: ${what}`] : [])];
   });
+}
+
+/** What is in the base, or on both sides. */
+function knownToBoth<Root>(
+  base: Surveyed,
+  x: Surveyed,
+  y: Surveyed,
+  rootsOf: (tree: Surveyed) => Root[],
+  keyOf: (root: Root) => string,
+): Root[] {
+  const found = new Map(rootsOf(base).map((root) => [keyOf(root), root]));
+  const ofY = new Set(rootsOf(y).map(keyOf));
+  for (const root of rootsOf(x)) if (ofY.has(keyOf(root))) found.set(keyOf(root), root);
+  return [...found.values()];
 }
 
 type Found = ReadonlyMap<string, { id: FileId; text: string | undefined; names: readonly string[] }>;
