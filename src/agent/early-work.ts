@@ -88,6 +88,8 @@ export class EarlyWork implements Disposable {
   /** Epochs up to this one are published. */
   forget(upTo: number): void {
     for (const [key, { told }] of this.#jobs) if (told.epoch <= upTo) this.#jobs.delete(key);
+    // Kept until then: a writer who is not faster than we are would have a new one made for each piece.
+    if (this.#jobs.size === 0) this.#buffer = undefined;
   }
 
   /** Ends the work. */
@@ -139,7 +141,6 @@ export class EarlyWork implements Disposable {
       await job.step;
       await this.#pace.breathe();
     }
-    this.#buffer = undefined;
     this.#working = undefined;
   }
 

@@ -35,7 +35,9 @@ export interface KnownChunks {
 export class Chunker {
   readonly #rule: CutRule;
   readonly #gear: Int32Array;
-  readonly #buffer: Uint8Array;
+  /** What is not cut yet, and has to be at hand. Grows up to `#most` bytes. */
+  #buffer: Uint8Array;
+  readonly #most: number;
   readonly #old: KnownChunks | undefined;
   /** The current chunk begins here. */
   #start = 0;
@@ -50,15 +52,13 @@ export class Chunker {
   #hole = 0;
   #pieces: Piece[] = [];
 
-  /**
-   * `atMost`: how many bytes will come at most; a small file needs a small buffer only. `old`: known chunks are not searched
-   * and not hashed twice.
-   */
-  constructor(config: ContentConfig, rule: CutRule, atMost = Infinity, old?: KnownChunks) {
+  /** `size`: how many bytes will come, where that is known. `old`: known chunks are not searched and not hashed twice. */
+  constructor(config: ContentConfig, rule: CutRule, size = 0, old?: KnownChunks) {
     this.#old = old;
     this.#rule = rule;
     this.#gear = config.gear;
-    this.#buffer = new Uint8Array(Math.min(2 * (rule.max + rule.minHole) + COPY_BYTES, atMost));
+    this.#most = 2 * (rule.max + rule.minHole) + COPY_BYTES;
+    this.#buffer = new Uint8Array(Math.min(this.#most, size));
   }
 
   /** Takes the next stretch; answers the pieces that are certain now, each with bytes of its own. */
@@ -89,7 +89,7 @@ export class Chunker {
       this.#endData(this.#clear);
       this.#hole = hole;
     } else {
-      this.#makeRoom();
+      this.#makeRoom(length);
       this.#buffer.fill(0, this.#end, this.#end + length);
       this.#end += length;
     }
@@ -105,7 +105,7 @@ export class Chunker {
         if (at === bytes.length) return;
         this.#endHole();
       }
-      this.#makeRoom();
+      this.#makeRoom(Math.min(bytes.length - at, COPY_BYTES));
       const count = Math.min(bytes.length - at, this.#buffer.length - this.#end);
       this.#buffer.set(bytes.subarray(at, at + count), this.#end);
       this.#end += count;
@@ -203,10 +203,14 @@ export class Chunker {
     this.#isNew = false;
   }
 
-  /** Makes the buffer able to take at least COPY_BYTES more. */
-  #makeRoom(): void {
-    if (this.#buffer.length - this.#end >= COPY_BYTES) return;
-    this.#buffer.copyWithin(0, this.#start, this.#end);
+  /** Makes the buffer able to take at least so many bytes more. A small edit never needs a large one, which would be garbage afterwards. */
+  #makeRoom(bytes: number): void {
+    if (this.#buffer.length - this.#end >= bytes) return;
+    const held = this.#buffer.subarray(this.#start, this.#end);
+    if (this.#buffer.length - held.length < bytes) {
+      this.#buffer = new Uint8Array(Math.max(Math.min(2 * this.#buffer.length, this.#most), held.length + bytes));
+    }
+    this.#buffer.set(held);
     this.#clear -= this.#start;
     this.#end -= this.#start;
     this.#searched -= this.#start;
@@ -220,4 +224,4 @@ export class Chunker {
   }
 }
 
-const COPY_BYTES = 1024 * 1024;
+const COPY_BYTES = 256 * 1024;

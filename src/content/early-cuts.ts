@@ -74,7 +74,9 @@ export class EarlyCuts {
   async put(sink: BlockSink, oldNodes: ReadonlySet<Cid>, read: ReadBytes): Promise<ListBeginning> {
     let probe: Uint8Array | undefined;
     for (const { cid, at, length, isOld } of this.#unread) {
-      if (isOld) probe ??= new Uint8Array(this.rule.max);
+      if (isOld && (probe === undefined || probe.length < length)) {
+        probe = new Uint8Array(Math.min(2 * length, this.rule.max));
+      }
       const bytes = await read(at, length, isOld ? probe : undefined);
       if (cidOf("raw", bytes) !== cid) throw this.#refuted(at);
       if (!isOld) await sink.put({ cid, bytes });

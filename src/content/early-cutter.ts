@@ -19,7 +19,7 @@ export class EarlyCutter {
     const rule = cutRule(config, size);
     this.#old = new OldChunks(source, root, size, rule.max);
     this.cuts = new EarlyCuts(config, rule, root);
-    this.#chunker = new Chunker(config, rule, Infinity, new Noting(this.cuts, this.#old));
+    this.#chunker = new Chunker(config, rule, 0, new Noting(this.cuts, this.#old));
   }
 
   /** Makes ready for taking so many bytes. Rejects as the source does. */

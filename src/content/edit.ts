@@ -54,7 +54,7 @@ export async function editContent(
   checkLength(old.length, baseSize);
   if (old.length < baseSize) return whole();
   const chunks = new OldChunks(source, base.cid, baseSize, rule.max);
-  const chunker = new Chunker(config, rule, Infinity, chunks);
+  const chunker = new Chunker(config, rule, 0, chunks);
   const recutter = new Recutter(old, chunks, sink, file, chunker, rule, changes, size);
   const splices = await recutter.run(early !== undefined && fits(early, rule, base.cid, segments) ? early : undefined);
   return spliceList(old, sink, config, splices);

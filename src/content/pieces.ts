@@ -119,7 +119,7 @@ export function checkSegments(segments: readonly ContentSegment[], size: number)
 }
 
 const NOTHING = new Uint8Array(0);
-const READ_BYTES = 1024 * 1024;
+const READ_BYTES = 512 * 1024;
 const MAX_BATCH = 16;
 
 interface Placed {

@@ -42,8 +42,10 @@ export class ContentWriter {
     this.#builder = new ListBuilder(sink, config);
   }
 
+  /** Throws `internal` where that is more than `size` bytes. */
   async push(stretch: Stretch): Promise<void> {
     this.#taken += stretchLength(stretch);
+    if (this.#taken > this.#size) checkSize(this.#taken, this.#size);
     for (const piece of this.#chunker.push(stretch)) await this.#builder.add(await putPiece(this.#sink, piece));
   }
 

@@ -97,6 +97,19 @@ test("content that is shorter than its file is made whole by an edit, and a long
   expect(hasCode(await failure(edit(299 * KiB)), "format_invalid")).toBe(true);
 });
 
+test.each([10, 300])(
+  "a source that has more than its %i KiB is an error, and nobody waits for its end",
+  async (size) => {
+    let asked = 0;
+    function* endless() {
+      for (; ; asked++) yield noise(64 * KiB, asked + 1);
+    }
+    const refused = await failure(writeContent(new BlockMap(), config, { size: size * KiB, stretches: endless() }));
+    expect(hasCode(refused, "internal")).toBe(true);
+    expect(asked).toBeLessThan(6);
+  },
+);
+
 test("a data file that ends too early is an error, not zeros", async () => {
   const source = new ChunkCache(new BlockMap(), { capacityBytes: 4 * MiB });
   const segments = [{ offset: 0, length: MiB, from: "data" as const, epoch: 3 }];
