@@ -40,8 +40,16 @@ export async function writeIncoming(
   return mapConcurrent(records, FILES_AT_ONCE, (record) => writeOne(context, record));
 }
 
-/** Gives what is at a path a record's attributes, as far as they are kept here. A directory's last: its entries change its time. */
-export async function setAttributes(context: IncomingContext, path: DiskPath, record: FileRecord): Promise<void> {
+/**
+ * Gives what is at a path a record's attributes, as far as they are kept here. A directory's last: its entries change its time. `isTimed`: it
+ * has its mtime already, which is left alone.
+ */
+export async function setAttributes(
+  context: IncomingContext,
+  path: DiskPath,
+  record: FileRecord,
+  isTimed = false,
+): Promise<void> {
   const { disk, attention } = context;
   // Changing the owner clears some bits of the mode, so the mode comes behind.
   if (attention.owners) await tolerate(disk.setOwner(path, record.uid, record.gid), "EPERM", "EINVAL", "ENOTSUP");
@@ -49,7 +57,7 @@ export async function setAttributes(context: IncomingContext, path: DiskPath, re
     if (disk.hasXattrs) await tolerate(disk.setXattrs(path, await wantedXattrs(context, record)), ...NO_XATTRS_HERE);
     await disk.setMode(path, record.mode & attention.modeMask);
   }
-  await disk.setModified(path, record.mtimeNs);
+  if (!isTimed) await disk.setModified(path, record.mtimeNs);
 }
 
 /** Removes what a run that was killed left behind. */

@@ -163,10 +163,14 @@ export class Placing {
       const swapped = await this.#replace(path, entry, ready);
       return swapped === "done" ? this.#placed(place, path, target, ready) : swapped;
     }
-    await setAttributes(this.#context, path, record);
+    const isTimed = stat.mtimeNs === record.mtimeNs;
+    await setAttributes(this.#context, path, record, isTimed);
     const now = await disk.look(path);
     if (now?.ino !== stat.ino || now.size !== stat.size) return "changed here";
-    db.put({ ...place, id, record, seen: this.#seen(now, await this.#digest(path, now)) });
+    if (isTimed && now.mtimeNs !== stat.mtimeNs) return "changed here";
+    const seen = this.#seen(now, await this.#digest(path, now));
+    // What somebody wrote just before it got this time looks as if it had been there: it is read again.
+    db.put({ ...place, id, record, seen: isTimed ? seen : { ...seen, hasty: true } });
     await this.#lookAgain(id);
     return "done";
   }

@@ -33,6 +33,8 @@ export class MemorySyncDisk implements SyncDisk {
   /** Two spellings that differ in case only are one name. */
   foldsCase = false;
   unplugged = false;
+  /** Whether the folder was walked since it was opened. */
+  scanned = false;
   #nowNs = 1_700_000_000_000_000_000n;
   readonly #free: bigint[] = [];
   #lastIno = 10n;
@@ -47,7 +49,9 @@ export class MemorySyncDisk implements SyncDisk {
     this.#nowNs += ns;
   }
 
-  async open(): Promise<void> {}
+  async open(): Promise<void> {
+    this.scanned = false;
+  }
   close(): void {}
 
   async look(path: DiskPath): Promise<DiskStat | undefined> {
@@ -57,6 +61,7 @@ export class MemorySyncDisk implements SyncDisk {
 
   async list(path: DiskPath): Promise<DiskEntry[]> {
     const node = this.#directory(path);
+    if (path.length === 0) this.scanned = true;
     return [...node.children].map(([name, child]) => ({ name: name as FileName, stat: statOf(child) }));
   }
 
@@ -191,24 +196,30 @@ export class MemorySyncDisk implements SyncDisk {
     Object.assign(this.#need(path), { mode, ctimeNs: this.#nowNs });
   }
 
+  touch(path: DiskPath): void {
+    const node = this.#need(path);
+    node.mtimeNs = node.ctimeNs = this.#nowNs;
+  }
+
   remove(path: DiskPath): void {
     const node = this.#need(path);
     for (const name of Array.from(node.children.keys())) this.remove([...path, name as FileName]);
     this.#detach(path);
   }
 
-  /** Every path but the folder's own, with what is there. */
-  tree(): Map<string, string> {
+  /** Every path below one, but the folder's own, with what is there. */
+  tree(at: DiskPath = []): Map<string, string> {
     const found = new Map<string, string>();
     const visit = (node: Node, prefix: string) => {
       for (const [name, child] of node.children) {
-        if (prefix === "" && name === ".syncline") continue;
+        if (node === this.#root && name === ".syncline") continue;
         const text = child.type === "directory" ? "dir" : child.bytes.toString();
         found.set(prefix + name, child.type === "symlink" ? `-> ${text}` : text);
         visit(child, `${prefix}${name}/`);
       }
     };
-    visit(this.#root, "");
+    const top = this.#at(at);
+    if (top !== undefined) visit(top, "");
     return found;
   }
 

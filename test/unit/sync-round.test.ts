@@ -94,6 +94,32 @@ describe("a round", () => {
     expect([...b.disk.tree().values()].sort()).toEqual(["from a", "meanwhile"]);
   });
 
+  test.each([
+    ["moves", (disk: MemorySyncDisk) => disk.move(path("f.bin"), path("g.bin"))],
+    ["gets another time", (disk: MemorySyncDisk) => disk.touch(path("f.bin"))],
+  ])("what is written into a file while it %s is seen, also if it has as many bytes", async (_what, change) => {
+    for (let moment = 0; moment < 6; moment++) {
+      const world = await syncWorld(2);
+      const [a, b] = pair(world);
+      a.disk.write(path("f.bin"), "1");
+      await settle(world);
+      a.disk.tick(3_000_000_000n);
+      change(a.disk);
+      await a.sync();
+      b.disk.tick(3_000_000_000n);
+      let changes = 0;
+      b.disk.before = () => {
+        if (!b.disk.scanned || changes++ !== moment) return;
+        b.disk.tick();
+        for (const name of b.disk.tree().keys()) b.disk.write(path(name), "2");
+      };
+      await b.sync();
+      b.disk.before = () => {};
+      await settle(world);
+      expect([...a.disk.tree().values()]).toEqual([changes > moment ? "2" : "1"]);
+    }
+  });
+
   test("a folder without its marker is refused, and nothing counts as deleted", async () => {
     const world = await syncWorld(2);
     const [a, b] = pair(world);
