@@ -9,6 +9,12 @@ export interface RawAnswer {
   readonly body: string;
 }
 
+/** The body that begins there, and where it ends; undefined while it is not all there. */
+type BodyReader = (
+  headers: Readonly<Record<string, string>>,
+  at: number,
+) => { readonly body: string; readonly end: number } | undefined;
+
 export class RawClient {
   readonly socket: Socket;
   #text = "";
@@ -43,10 +49,21 @@ export class RawClient {
     return this;
   }
 
-  /** The next answer. Rejects when the connection ends before. */
-  async answer(): Promise<RawAnswer> {
+  /** The next answer: with its body, if it says how long that is, and without it to a `HEAD`. Rejects when the connection ends before. */
+  async answer(to: "HEAD" | "others" = "others"): Promise<RawAnswer> {
+    return this.#next((headers, at) => sized(this.#text, at, to === "HEAD" ? {} : headers));
+  }
+
+  /** The same, also when the body comes in chunks. */
+  async wholeAnswer(): Promise<RawAnswer> {
+    return this.#next((headers, at) =>
+      headers["transfer-encoding"] === "chunked" ? chunked(this.#text, at) : sized(this.#text, at, headers),
+    );
+  }
+
+  async #next(bodyOf: BodyReader): Promise<RawAnswer> {
     for (;;) {
-      const parsed = this.#parse();
+      const parsed = this.#parse(bodyOf);
       if (parsed !== undefined) return parsed;
       if (this.#ended) throw new Error(`the connection ended after ${JSON.stringify(this.#text)}`);
       await this.#changed();
@@ -73,18 +90,39 @@ export class RawClient {
     return new Promise((resolve) => (this.#wake = resolve));
   }
 
-  #parse(): RawAnswer | undefined {
+  #parse(bodyOf: BodyReader): RawAnswer | undefined {
     const end = this.#text.indexOf("\r\n\r\n");
     if (end < 0) return undefined;
     const [first = "", ...lines] = this.#text.slice(0, end).split("\r\n");
     const status = Number(first.split(" ")[1]);
-    const headers = Object.fromEntries(
-      lines.map((line) => [line.slice(0, line.indexOf(":")).toLowerCase(), line.slice(line.indexOf(":") + 1).trim()]),
-    );
-    const length = Number(headers["content-length"] ?? 0);
-    if (this.#text.length < end + 4 + length) return undefined;
-    const body = this.#text.slice(end + 4, end + 4 + length);
-    this.#text = this.#text.slice(end + 4 + length);
-    return { status, headers, body };
+    const headers: Record<string, string> = {};
+    for (const line of lines) {
+      const name = line.slice(0, line.indexOf(":")).toLowerCase();
+      const value = line.slice(line.indexOf(":") + 1).trim();
+      headers[name] = headers[name] === undefined ? value : `${headers[name]}, ${value}`;
+    }
+    const found = bodyOf(headers, end + 4);
+    if (found === undefined || this.#text.length < found.end) return undefined;
+    this.#text = this.#text.slice(found.end);
+    return { status, headers, body: found.body };
+  }
+}
+
+function sized(text: string, at: number, headers: Readonly<Record<string, string>>) {
+  const end = at + Number(headers["content-length"] ?? 0);
+  return { body: text.slice(at, end), end };
+}
+
+/** A chunked body that begins at `at`, and where it ends; undefined while it is not all there. */
+function chunked(text: string, at: number): { readonly body: string; readonly end: number } | undefined {
+  for (let body = ""; ;) {
+    const line = text.indexOf("\r\n", at);
+    if (line < 0) return undefined;
+    const length = Number.parseInt(text.slice(at, line), 16);
+    const next = line + 2 + length + 2;
+    if (text.length < next) return undefined;
+    body += text.slice(line + 2, line + 2 + length);
+    if (length === 0) return { body, end: next };
+    at = next;
   }
 }
