@@ -14,7 +14,7 @@ import {
   PARSES_BYTES,
   TEXTS_BYTES,
   WALK_STEPS,
-} from "../base/limits.ts";
+} from "./limits.ts";
 import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import { syncFolder, systemDisk } from "../objects/disk.ts";

@@ -1,7 +1,7 @@
 /** What OwnerBlocks must do, whatever keeps them. A store's own test file calls this with how to open a fresh one. */
 import { expect, test } from "vitest";
 import { hasCode } from "../../src/base/errors.ts";
-import { READ_GAP_BYTES } from "../../src/base/limits.ts";
+import { READ_GAP_BYTES } from "../../src/master/limits.ts";
 import type { Block } from "../../src/blocks/block-store.ts";
 import { cidFromDigest, cidOf, digestOf } from "../../src/format/cid.ts";
 import type { OwnerBlocks } from "../../src/master/store/owner-blocks.ts";

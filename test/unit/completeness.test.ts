@@ -3,7 +3,7 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Budget } from "../../src/base/budget.ts";
 import type { Cid } from "../../src/base/ids.ts";
-import { MAX_MISSING_TOLD, MAX_WALK_DEPTH, WALK_LINKS, WALKS_BYTES } from "../../src/base/limits.ts";
+import { MAX_MISSING_TOLD, MAX_WALK_DEPTH, WALK_LINKS, WALKS_BYTES } from "../../src/master/limits.ts";
 import { nextTurn } from "../../src/base/concurrency.ts";
 import { Pace } from "../../src/base/pace.ts";
 import type { Block } from "../../src/blocks/block-store.ts";

@@ -1,6 +1,7 @@
 /** When garbage is collected. */
 import { expect, test } from "vitest";
-import { GARBAGE_BYTES, MAX_BLOCK_ACCEPTED, YOUNG_GARBAGE_BYTES } from "../../src/base/limits.ts";
+import { MAX_BLOCK_ACCEPTED } from "../../src/base/limits.ts";
+import { GARBAGE_BYTES, YOUNG_GARBAGE_BYTES } from "../../src/master/limits.ts";
 import { cidOf } from "../../src/format/cid.ts";
 import { Garbage } from "../../src/master/http/garbage.ts";
 import { carOf } from "../support/car.ts";

@@ -3,7 +3,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import type { Cid, Wallet } from "../../src/base/ids.ts";
-import { MAX_WALK_DEPTH } from "../../src/base/limits.ts";
+import { MAX_WALK_DEPTH } from "../../src/master/limits.ts";
 import type { Block } from "../../src/blocks/block-store.ts";
 import { seededRandom } from "../../src/simulate/seeded-random.ts";
 import { CollectedMaster, damageIn, retaining } from "../support/collected-master.ts";

@@ -3,7 +3,7 @@ import Database from "better-sqlite3";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { nextTurn } from "../../src/base/concurrency.ts";
 import type { Cid, Wallet } from "../../src/base/ids.ts";
-import { INDEX_STEP } from "../../src/base/limits.ts";
+import { INDEX_STEP } from "../../src/master/limits.ts";
 import type { Block } from "../../src/blocks/block-store.ts";
 import { BlockIndex } from "../../src/master/store/block-index.ts";
 import { IndexMarks } from "../../src/master/store/index-marks.ts";

@@ -3,7 +3,7 @@ import { ServerResponse, IncomingMessage } from "node:http";
 import { Socket } from "node:net";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { DISCARD_MS } from "../../src/base/limits.ts";
+import { DISCARD_MS } from "../../src/master/limits.ts";
 import { signToken } from "../../src/crypto/token.ts";
 import { decodeCar } from "../../src/format/car.ts";
 import { cidOf } from "../../src/format/cid.ts";

@@ -4,7 +4,7 @@ import { deferred } from "../../src/base/deferred.ts";
 import { SynclineError } from "../../src/base/errors.ts";
 import type { Cid } from "../../src/base/ids.ts";
 import type { LogFields } from "../../src/base/log.ts";
-import { OWNER_CHECKS_AT_ONCE } from "../../src/base/limits.ts";
+import { OWNER_CHECKS_AT_ONCE } from "../../src/master/limits.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import type { Answer } from "../../src/master/http/route.ts";

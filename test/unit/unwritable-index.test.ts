@@ -5,7 +5,7 @@ import Database from "better-sqlite3";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Budget } from "../../src/base/budget.ts";
 import type { Wallet } from "../../src/base/ids.ts";
-import { WALKS_BYTES } from "../../src/base/limits.ts";
+import { WALKS_BYTES } from "../../src/master/limits.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { Pace } from "../../src/base/pace.ts";
 import { systemRandom } from "../../src/base/random.ts";

@@ -1,7 +1,7 @@
 /** Watching a bucket: what a client is told, when, and how much of it is kept for slow ones. */
 import { describe, expect, test } from "vitest";
 import { silentLog } from "../../src/base/log.ts";
-import { MAX_WATCHES, WATCH_COMMENT_MS } from "../../src/base/limits.ts";
+import { MAX_WATCHES, WATCH_COMMENT_MS } from "../../src/master/limits.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import type { Answer } from "../../src/master/http/route.ts";
 import { BucketRoots } from "../../src/master/roots/bucket-roots.ts";

@@ -1,6 +1,6 @@
 /** Blocks as a CAR that is made while it is sent: a little is read ahead of the reader, and its memory counted. */
 import type { Cid } from "../../base/ids.ts";
-import { ANSWER_BATCH_BYTES, READ_GAP_BYTES } from "../../base/limits.ts";
+import { ANSWER_BATCH_BYTES, READ_GAP_BYTES } from "../limits.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { carPieces } from "../../blocks/car-batch.ts";
 import { isGone } from "../../blocks/not-found.ts";

@@ -1,6 +1,6 @@
 /** All blocks below one, each once, parents before children, in the order of their links (depth first). */
 import { SynclineError } from "../../base/errors.ts";
-import { WALK_FREE_CIDS, WALK_STEP_CIDS } from "../../base/limits.ts";
+import { WALK_FREE_CIDS, WALK_STEP_CIDS } from "../limits.ts";
 import type { Cid } from "../../base/ids.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { digestKey } from "../../format/cid.ts";

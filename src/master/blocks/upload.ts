@@ -3,7 +3,8 @@
  * meanwhile. A bad block rejects itself. When the CAR breaks off, what came before is stored, so that its sender can go on there.
  */
 import { hasCode } from "../../base/errors.ts";
-import { CAR_BATCH_BYTES, MAX_CAR_BYTES } from "../../base/limits.ts";
+import { MAX_CAR_BYTES } from "../../base/limits.ts";
+import { CAR_BATCH_BYTES } from "../limits.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { blake3 } from "../../crypto/hash.ts";
 import { type CarSection, decodeCar } from "../../format/car.ts";

@@ -10,7 +10,7 @@ import { Budget } from "../../base/budget.ts";
 import type { Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid, Wallet } from "../../base/ids.ts";
-import { WALK_SLICE_MS, WALKS_BYTES } from "../../base/limits.ts";
+import { WALK_SLICE_MS, WALKS_BYTES } from "../limits.ts";
 import { Pace } from "../../base/pace.ts";
 import { allRoots, type RootRow, type RootTable } from "../../roots/root-store.ts";
 import { checkComplete } from "../roots/completeness.ts";

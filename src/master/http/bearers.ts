@@ -6,7 +6,7 @@
 import { BoundedMap } from "../../base/bounded-map.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { Wallet } from "../../base/ids.ts";
-import { KNOWN_BEARERS } from "../../base/limits.ts";
+import { KNOWN_BEARERS } from "../limits.ts";
 import { checkToken, TOKEN_SCHEME, type TokenFault } from "../../crypto/token.ts";
 import { Refusal, type RefusalCode } from "./refusal.ts";
 import type { Revocations } from "./revocations.ts";

@@ -1,5 +1,5 @@
 /** Memory is set aside for bodies that really come: a sender of next to nothing would hold up others of the same owner for long. */
-import { FREE_BODY_BYTES } from "../../base/limits.ts";
+import { FREE_BODY_BYTES } from "../limits.ts";
 
 /**
  * Passes a body on once FREE_BODY_BYTES of it are here, or all of it, and `reserve` has resolved. Until then it takes no more memory

@@ -1,5 +1,5 @@
 /** What calls leave behind: V8 lets garbage become several times what is alive before it looks for it, unless it is told. */
-import { GARBAGE_BYTES, YOUNG_GARBAGE_BYTES } from "../../base/limits.ts";
+import { GARBAGE_BYTES, YOUNG_GARBAGE_BYTES } from "../limits.ts";
 
 /** Collects what became garbage soon after it was made, in a millisecond or two, or all, which holds everything up for some 20. */
 export type Collect = (what: "young" | "all") => void;

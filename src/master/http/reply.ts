@@ -1,7 +1,8 @@
 /** Sends an answer: whole, or streamed as fast as its reader takes it; a reader that stands still is cut. */
 import type { ServerResponse } from "node:http";
 import type { Clock } from "../../base/clock.ts";
-import { ANSWER_WRITE_BYTES, BODY_PATIENCE_MS } from "../../base/limits.ts";
+import { BODY_PATIENCE_MS } from "../../base/limits.ts";
+import { ANSWER_WRITE_BYTES } from "../limits.ts";
 import { LOOK_MS, READER_PATIENCE_MS, whenInTheWay } from "./crowd.ts";
 import type { Answer } from "./route.ts";
 

@@ -1,7 +1,8 @@
 /** A request's body, read in pieces under a limit of size and of patience. */
 import type { IncomingMessage } from "node:http";
 import type { Clock } from "../../base/clock.ts";
-import { BODY_PATIENCE_MS, MIN_BODY_BYTES_A_WINDOW } from "../../base/limits.ts";
+import { BODY_PATIENCE_MS } from "../../base/limits.ts";
+import { MIN_BODY_BYTES_A_WINDOW } from "../limits.ts";
 import { CROWD_PATIENCE_MS, whenInTheWay } from "./crowd.ts";
 import { Refusal } from "./refusal.ts";
 

@@ -1,7 +1,7 @@
 /** The master's socket: node:http or node:https, set up so that what is not HTTP gets a clear answer and costs little. */
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
-import { MAX_CONNECTIONS, MAX_IDLE_CONNECTIONS, MAX_IDLE_TLS_CONNECTIONS, STOP_MS } from "../../base/limits.ts";
+import { MAX_CONNECTIONS, MAX_IDLE_CONNECTIONS, MAX_IDLE_TLS_CONNECTIONS, STOP_MS } from "../limits.ts";
 import { Handshakes } from "../../net/handshakes.ts";
 import {
   endHttpServer,

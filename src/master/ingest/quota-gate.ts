@@ -2,7 +2,7 @@
 import { request } from "undici";
 import { BoundedMap } from "../../base/bounded-map.ts";
 import type { Clock } from "../../base/clock.ts";
-import { KNOWN_BEARERS, QUOTA_CACHE_MS, QUOTA_PATIENCE_MS, QUOTA_RETRY_MS } from "../../base/limits.ts";
+import { KNOWN_BEARERS, QUOTA_CACHE_MS, QUOTA_PATIENCE_MS, QUOTA_RETRY_MS } from "../limits.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import { Refusal } from "../http/refusal.ts";
 

@@ -1,7 +1,8 @@
 /** One verified block a call (systems.md §3): for nodes and tools that know nothing of buckets. */
 import { Budget } from "../../base/budget.ts";
 import type { Cid } from "../../base/ids.ts";
-import { INGEST_CONCURRENCY, MAX_BLOCK_ACCEPTED } from "../../base/limits.ts";
+import { MAX_BLOCK_ACCEPTED } from "../../base/limits.ts";
+import { INGEST_CONCURRENCY } from "../limits.ts";
 import { cidOf, codecOf } from "../../format/cid.ts";
 import { cidFrom } from "../blocks/cids.ts";
 import { begunBody } from "../http/begun-body.ts";

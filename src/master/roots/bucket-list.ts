@@ -1,7 +1,7 @@
 /** The list of an owner's buckets: roots, versions, and the sizes that the commits tell. */
 import type { Cid } from "../../base/ids.ts";
 import { hasCode } from "../../base/errors.ts";
-import { MAX_BUCKETS_LISTED } from "../../base/limits.ts";
+import { MAX_BUCKETS_LISTED } from "../limits.ts";
 import { isGone } from "../../blocks/not-found.ts";
 import { decodeCommit } from "../../format/commit.ts";
 import type { Totals } from "../../format/commit-body.ts";

@@ -4,7 +4,7 @@ import { type Clock, timeText } from "../../base/clock.ts";
 import { KeyedQueues } from "../../base/concurrency.ts";
 import { hasCode } from "../../base/errors.ts";
 import type { Cid, Wallet } from "../../base/ids.ts";
-import { CHECKS_AT_ONCE, OWNER_CHECKS_AT_ONCE } from "../../base/limits.ts";
+import { CHECKS_AT_ONCE, OWNER_CHECKS_AT_ONCE } from "../limits.ts";
 import type { Log } from "../../base/log.ts";
 import { describeError } from "../../base/log.ts";
 import { bucketKey } from "../../roots/root-store.ts";

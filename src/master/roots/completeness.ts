@@ -16,7 +16,7 @@ import {
   WALK_INCOMPLETE_NODES,
   WALK_LINKS,
   WALK_MARKS,
-} from "../../base/limits.ts";
+} from "../limits.ts";
 import type { Pace } from "../../base/pace.ts";
 import { isGone } from "../../blocks/not-found.ts";
 import { codecOf } from "../../format/cid.ts";

@@ -1,7 +1,7 @@
 /**
  * Tells watchers of a bucket its newest root. A watcher that is slow gets the newest only: what it missed in between does not matter.
  */
-import { MAX_WATCHES } from "../../base/limits.ts";
+import { MAX_WATCHES } from "../limits.ts";
 import { bucketKey } from "../../roots/root-store.ts";
 import type { BucketName, Root } from "../../roots/root-store.ts";
 import { Refusal } from "../http/refusal.ts";

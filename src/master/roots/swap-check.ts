@@ -9,7 +9,7 @@ import { Budget } from "../../base/budget.ts";
 import type { Clock } from "../../base/clock.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Cid, Wallet } from "../../base/ids.ts";
-import { WALK_SLICE_MS, WALKS_BYTES } from "../../base/limits.ts";
+import { WALK_SLICE_MS, WALKS_BYTES } from "../limits.ts";
 import { Pace } from "../../base/pace.ts";
 import { isGone } from "../../blocks/not-found.ts";
 import { skipOf } from "../../bucket/history.ts";

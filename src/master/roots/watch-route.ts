@@ -5,7 +5,7 @@
  */
 import type { Clock } from "../../base/clock.ts";
 import { deferred } from "../../base/deferred.ts";
-import { WATCH_COMMENT_MS } from "../../base/limits.ts";
+import { WATCH_COMMENT_MS } from "../limits.ts";
 import type { Root } from "../../roots/root-store.ts";
 import type { Answer, Call, Route } from "../http/route.ts";
 import { BUCKET_PATHS, bucketOf, noSuchBucket } from "./bucket-name.ts";

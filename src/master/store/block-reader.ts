@@ -6,7 +6,7 @@ import { groupBy } from "../../base/collections.ts";
 import { mapConcurrent } from "../../base/concurrency.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
-import { ANSWER_BATCH_BYTES, PACK_READS, READ_GAP_BYTES } from "../../base/limits.ts";
+import { ANSWER_BATCH_BYTES, PACK_READS, READ_GAP_BYTES } from "../limits.ts";
 import { isIntact } from "../../blocks/verified-reader.ts";
 import { type PlannedRead, planReads } from "../../bucket/packed/ranged-reads.ts";
 import { digestOf } from "../../format/cid.ts";

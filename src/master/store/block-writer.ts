@@ -2,7 +2,7 @@
  * Group commit: all who wait for their blocks share one flush. While it is under way the next batch gathers. A batch that goes over the
  * end of a pack fills it and goes on in a new one; nothing waits for the flush of a full pack but those whose blocks are in it.
  */
-import { BATCH_BLOCKS, BATCH_BYTES } from "../../base/limits.ts";
+import { BATCH_BLOCKS, BATCH_BYTES } from "../limits.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import type { Random } from "../../base/random.ts";
 import type { Block } from "../../blocks/block-store.ts";

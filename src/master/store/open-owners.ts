@@ -1,5 +1,5 @@
 /** Which owners have their files open; when there are too many, those that nobody uses are closed, the longest unused first. */
-import { MAX_OPEN_OWNERS } from "../../base/limits.ts";
+import { MAX_OPEN_OWNERS } from "../limits.ts";
 
 export interface Closable {
   /** Nobody uses it right now. */

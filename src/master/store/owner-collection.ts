@@ -4,7 +4,7 @@
  */
 import { nextTurn } from "../../base/concurrency.ts";
 import type { Cid } from "../../base/ids.ts";
-import { INDEX_STEP } from "../../base/limits.ts";
+import { INDEX_STEP } from "../limits.ts";
 import { GARBAGE_PART } from "../../bucket/gc/victims.ts";
 import { codecOf, digestOf } from "../../format/cid.ts";
 import { PACK_STATES } from "./block-index.ts";

@@ -9,7 +9,7 @@
 import { nextTurn } from "../../base/concurrency.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
-import { INDEX_STEP } from "../../base/limits.ts";
+import { INDEX_STEP } from "../limits.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import { cidFromDigest } from "../../format/cid.ts";
 import type { PackRow } from "../../format/pack.ts";

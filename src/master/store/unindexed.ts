@@ -2,7 +2,7 @@
  * Blocks that are durable in their packs while the index could not take them, as on a full disk: kept in memory and entered as soon as
  * it takes changes again. After a restart recovery finds them anew.
  */
-import { MAX_UNINDEXED } from "../../base/limits.ts";
+import { MAX_UNINDEXED } from "../limits.ts";
 import { digestText } from "../../format/cid.ts";
 import type { PackRow } from "../../format/pack.ts";
 import type { BlockIndex, IndexedPack, Place } from "./block-index.ts";
