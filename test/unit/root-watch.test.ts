@@ -60,28 +60,6 @@ describe("a root that was swapped in here", () => {
   const [one, two] = ["one", "two"].map((text) => cidOf("dag-cbor", Buffer.from(text)));
   if (one === undefined || two === undefined) throw new Error("there are two");
 
-  const begin = async () => {
-    const [inner, clock, own] = [new MemoryObjectStore(), new ManualClock(), new OwnSwap()];
-    let [reads, hint] = [0, (): void => {}];
-    const store: ObjectStore = Object.assign(Object.create(inner) as ObjectStore, {
-      get: (name: string) => (reads++, inner.get(name)),
-      watch: (_: string, changed: () => void) => {
-        hint = changed;
-        return { [Symbol.dispose]: () => {} };
-      },
-    });
-    const heard = listen(store, clock, POLL_MS, own);
-    let version = 0;
-    const put = async (commit: Cid) => {
-      const body = [encodeRoot({ commit, version: ++version })];
-      const old = await inner.get("root");
-      await (old === undefined ? inner.putNew("root", body) : inner.putIfMatch("root", body, old.token));
-      hint();
-    };
-    await clock.advance(0);
-    return { own, clock, heard, put, remove: () => inner.delete("root"), reads: () => reads };
-  };
-
   test("is not heard, and a hint of it costs no look", async () => {
     const { own, clock, heard, put, reads } = await begin();
     const before = reads();
@@ -128,34 +106,17 @@ describe("in line with others", () => {
   const [one, two, three] = ["one", "two", "three"].map((text) => cidOf("dag-cbor", Buffer.from(text)));
   if (one === undefined || two === undefined || three === undefined) throw new Error("there are three");
 
-  const begin = async () => {
-    const [inner, clock, own] = [new MemoryObjectStore(), new ManualClock(), new OwnSwap()];
-    let reads = 0;
-    const hints = new Set<() => void>();
-    const store: ObjectStore = Object.assign(Object.create(inner) as ObjectStore, {
-      get: (name: string) => (reads++, inner.get(name)),
-      watch: (_: string, changed: () => void) => {
-        hints.add(changed);
-        return { [Symbol.dispose]: () => void hints.delete(changed) };
-      },
-    });
-    const heard = listen(store, clock, POLL_MS, own);
-    let version = 0;
-    const put = async (commit: Cid) => {
-      const body = [encodeRoot({ commit, version: ++version })];
-      const old = await inner.get("root");
-      await (old === undefined ? inner.putNew("root", body) : inner.putIfMatch("root", body, old.token));
-      for (const hint of hints) hint();
-    };
+  const beginInLine = async () => {
+    const world = await begin();
     const ends = vi.fn<() => void>();
-    const turn = () => own.inLine(Promise.resolve({ waited: true, [Symbol.dispose]: ends }));
-    await put(one);
-    await clock.advance(4 * POLL_MS);
-    return { own, clock, heard, put, turn, ends, hints, reads: () => reads };
+    const turn = () => world.own.inLine(Promise.resolve({ waited: true, [Symbol.dispose]: ends }));
+    await world.put(one);
+    await world.clock.advance(4 * POLL_MS);
+    return { ...world, turn, ends };
   };
 
   test("nothing is looked at or listened to, and what others brought is heard when the turn ends", async () => {
-    const { clock, heard, put, turn, ends, hints, reads } = await begin();
+    const { clock, heard, put, turn, ends, hints, reads } = await beginInLine();
     const [before, count] = [reads(), heard.count()];
     const taken = await turn();
     for (const commit of [two, three]) {
@@ -170,7 +131,7 @@ describe("in line with others", () => {
   });
 
   test("it goes on as before when the turn has ended: by hints, and without them", async () => {
-    const { clock, heard, put, turn, hints } = await begin();
+    const { clock, heard, put, turn, hints } = await beginInLine();
     const taken = await turn();
     await clock.advance(10 * POLL_MS);
     taken?.[Symbol.dispose]();
@@ -187,7 +148,7 @@ describe("in line with others", () => {
   });
 
   test("who waited in vain hears again", async () => {
-    const { own, clock, heard, put } = await begin();
+    const { own, clock, heard, put } = await beginInLine();
     const count = heard.count();
     let giveUp = (): void => {};
     const waiting = own.inLine(new Promise((resolve) => (giveUp = () => resolve(undefined))));
@@ -201,7 +162,7 @@ describe("in line with others", () => {
   });
 
   test("one turn right after another leaves nothing unheard", async () => {
-    const { clock, heard, put, turn } = await begin();
+    const { clock, heard, put, turn } = await beginInLine();
     const count = heard.count();
     for (const commit of [two, one, three]) {
       const taken = await turn();
@@ -217,7 +178,7 @@ describe("in line with others", () => {
   });
 
   test("a swap of one's own is not heard when the turn ends", async () => {
-    const { own, clock, heard, put, turn } = await begin();
+    const { own, clock, heard, put, turn } = await beginInLine();
     const count = heard.count();
     const taken = await turn();
     await own.run(two, () => put(two));
@@ -227,7 +188,7 @@ describe("in line with others", () => {
   });
 
   test("a watch that was disposed of meanwhile stays silent", async () => {
-    const { clock, heard, put, turn, hints } = await begin();
+    const { clock, heard, put, turn, hints } = await beginInLine();
     const count = heard.count();
     const taken = await turn();
     heard.watch[Symbol.dispose]();
@@ -255,6 +216,30 @@ test("a folder that goes away and comes back is heard both times, and changes af
   heard.watch[Symbol.dispose]();
   expect(heard.count()).toBe(4);
 });
+
+/** A watch over a store in memory that gives hints, in which `put` swaps a root in. */
+async function begin() {
+  const [inner, clock, own] = [new MemoryObjectStore(), new ManualClock(), new OwnSwap()];
+  let reads = 0;
+  const hints = new Set<() => void>();
+  const store: ObjectStore = Object.assign(Object.create(inner) as ObjectStore, {
+    get: (name: string) => (reads++, inner.get(name)),
+    watch: (_: string, changed: () => void) => {
+      hints.add(changed);
+      return { [Symbol.dispose]: () => void hints.delete(changed) };
+    },
+  });
+  const heard = listen(store, clock, POLL_MS, own);
+  let version = 0;
+  const put = async (commit: Cid) => {
+    const body = [encodeRoot({ commit, version: ++version })];
+    const old = await inner.get("root");
+    await (old === undefined ? inner.putNew("root", body) : inner.putIfMatch("root", body, old.token));
+    for (const hint of hints) hint();
+  };
+  await clock.advance(0);
+  return { own, clock, heard, put, remove: () => inner.delete("root"), hints, reads: () => reads };
+}
 
 /** Counts what is heard; `next` waits until it was that often. */
 function listen(store: ObjectStore, clock: typeof systemClock, everyMs = POLL_MS, own = new OwnSwap()) {
