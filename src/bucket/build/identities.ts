@@ -40,6 +40,11 @@ export function survives(object: ChangedObject): boolean {
   return object.names.length > 0 || (object.id === ROOT_ID && object.record !== undefined);
 }
 
+/** Rule (1): whether what is new and of this type takes the id of what is gone from its place. */
+export function takesOver(type: FileType | undefined, gone: Pick<ObjectState, "type" | "names">): boolean {
+  return gone.type === type && gone.names.length === 1;
+}
+
 /** `tree` holds the kept rows; strangers in the way are given to `occupants`, which reads the same tree. */
 export async function giveIdentities(
   nodes: NodeStore,
@@ -88,7 +93,7 @@ export async function giveIdentities(
 
   async function inherited(here: FileId, type: FileType, place: Place): Promise<ObjectState | undefined> {
     const gone = deleted.get(here);
-    if (gone !== undefined && gone.type === type && gone.names.length === 1) {
+    if (gone !== undefined && takesOver(type, gone)) {
       replaced.add(gone.id);
       return gone;
     }
@@ -126,8 +131,8 @@ function typeOf(object: ChangedObject): FileType {
   return object.record.type;
 }
 
-/** The objects that have a place, each behind the directories that it lies in. Throws `internal` for a cycle. */
-function parentsFirst(changes: ChangeSet): ChangedObject[] {
+/** The objects of an epoch that have a place, each behind the directories that it lies in. Throws `internal` for a cycle. */
+export function parentsFirst(changes: ChangeSet): ChangedObject[] {
   const living = new Map(changes.objects.filter(survives).map((object) => [object.ino, object]));
   const depths = new Map<Ino, number>();
   const depthOf = (object: ChangedObject) => {

@@ -9,7 +9,7 @@ import type { ChangedObject, ChangeSet } from "../change-set.ts";
 import { listDirectory } from "../fs-reader.ts";
 import { placeText } from "../object-rows.ts";
 import { directoryIds } from "./epoch-places.ts";
-import { survives } from "./identities.ts";
+import { parentsFirst, survives, takesOver } from "./identities.ts";
 import { TreeDirectories } from "./tree-directories.ts";
 
 export interface Revived {
@@ -87,21 +87,23 @@ function deletedDirectories({ objects }: ChangeSet): Map<FileId, ChangedObject> 
 
 /** Those whose ids go to directories that the epoch made in their places (identities.ts). */
 function inherited(changes: ChangeSet, deleted: ReadonlyMap<FileId, ChangedObject>): Set<FileId> {
-  const left = new Map([...deleted].flatMap(([id, { baseNames }]) => baseNames.map((place) => [placeText(place), id])));
+  const left = new Map<string, FileId>();
+  for (const [id, { baseNames: names, base }] of deleted) {
+    const [place] = names;
+    if (place !== undefined && base !== undefined && takesOver("directory", { type: base.type, names }))
+      left.set(placeText(place), id);
+  }
   const ids = new Map(directoryIds(changes));
   const taken = new Set<FileId>();
-  const born = changes.objects.filter(({ id, record }) => id === undefined && record?.type === "directory");
-  for (let size = -1; size < taken.size;) {
-    size = taken.size;
-    for (const { ino, names } of born) {
-      const [{ parent, name } = {}] = names;
-      const directory = parent === undefined ? undefined : ids.get(parent);
-      if (directory === undefined || name === undefined) continue;
-      const id = left.get(placeText({ parent: directory, name }));
-      if (id === undefined) continue;
-      ids.set(ino, id);
-      taken.add(id);
-    }
+  for (const { id, ino, record, names } of parentsFirst(changes)) {
+    const [place] = names;
+    if (id !== undefined || record?.type !== "directory" || place === undefined || names.length > 1) continue;
+    const parent = ids.get(place.parent);
+    if (parent === undefined) continue;
+    const gone = left.get(placeText({ parent, name: place.name }));
+    if (gone === undefined) continue;
+    ids.set(ino, gone);
+    taken.add(gone);
   }
   return taken;
 }
