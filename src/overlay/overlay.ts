@@ -33,6 +33,8 @@ import { writeJournalRecord } from "./journal-codec.ts";
 import type { BaseRoot, JournalRecord, PublishedRow } from "./journal-record.ts";
 import { Checkpointer } from "./checkpointer.ts";
 import { Pacing } from "./pacing.ts";
+import { LateRows } from "./late-rows.ts";
+import type { OverlayOptions } from "./overlay-options.ts";
 import { loadState, replayFrame } from "./recovery.ts";
 import { changedSince, joiningOf, joinsOf } from "./settle.ts";
 import type { Joining } from "./settle.ts";
@@ -40,25 +42,6 @@ import { QuickFlush } from "./quick-flush.ts";
 import { SharedSync } from "./shared-sync.ts";
 import type { OverlayState } from "./state.ts";
 import type { InodeRow, OverlayStorage, StateTables, StorageSpace } from "./storage.ts";
-
-export interface OverlayOptions {
-  readonly storage: OverlayStorage;
-  /** Where to stand when there is no state yet. */
-  readonly base: BaseRoot;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly limits?: Partial<OverlayLimits>;
-}
-
-export interface OverlayLimits {
-  readonly segmentBytes: number;
-  readonly frameBytes: number;
-  readonly checkpointBytes: number;
-  readonly openFiles: number;
-  readonly cleanInodes: number;
-  readonly epochObjects: number;
-  readonly earlyBytes: number;
-}
 
 export interface Pending {
   readonly files: number;
@@ -93,6 +76,7 @@ export class Overlay {
   /** Whether the tables are durable: what another process wrote may not be. */
   #founded = false;
   readonly #quick: QuickFlush;
+  readonly #lateRows = new LateRows();
 
   /** Opens the state, or makes it. Throws `state_corrupt`, `disk_full`, `store_failed`. */
   constructor({ storage, base, clock, log, limits }: OverlayOptions) {
@@ -130,25 +114,32 @@ export class Overlay {
 
   /** Buffers the records and applies them, all or none. Throws `disk_full`, `store_failed`; then nothing changed. */
   execute(records: readonly JournalRecord[], options: { urgent?: boolean; between?: () => void } = {}): void {
+    const late = this.#lateRows.before(records, this.state.inodes);
     this.#journal.append(
       (writer) => {
+        for (const record of late) writeJournalRecord(writer, record);
         for (const record of records) writeJournalRecord(writer, record);
       },
       options.urgent ?? false,
       options.between,
     );
+    this.#lateRows.journaled(late);
     for (const record of records) applyRecord(this.state, record);
     if (this.state.changed) this.#liveSinceMs ??= this.#clock.monotonicMs();
     if (this.state.discarded.length > 0) this.#discard();
   }
 
-  /** Gives an object of the base its inode number. Works on a full disk too: then only this run knows the number. */
+  /**
+   * Gives an object of the base its inode number. On a full disk, whose reserve is for what makes room, only this run knows the number, until a
+   * change refers to it.
+   */
   assign(row: InodeRow): void {
     try {
-      this.execute([{ kind: "inode", row }], { urgent: true });
+      this.execute([{ kind: "inode", row }]);
     } catch (error) {
       if (!hasCode(error, "disk_full")) throw error;
       this.state.inodes.put(row);
+      this.#lateRows.add(row.ino);
     }
   }
 

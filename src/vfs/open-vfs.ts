@@ -5,7 +5,7 @@ import type { Log } from "../base/log.ts";
 import type { BlockReader } from "../blocks/block-store.ts";
 import type { BaseRoot } from "../overlay/journal-record.ts";
 import { Overlay } from "../overlay/overlay.ts";
-import type { OverlayLimits } from "../overlay/overlay.ts";
+import type { OverlayLimits } from "../overlay/overlay-options.ts";
 import type { OverlayStorage } from "../overlay/storage.ts";
 import { Loader } from "./loader.ts";
 import { Objects } from "./objects.ts";

@@ -477,4 +477,46 @@ describe("a full disk", () => {
     expect(await fs.list("")).toEqual(["b"]);
     expect(await fs.text("b")).toBe("theirs");
   });
+
+  test("does not forget which directory it was that something is in, once there is room again", async () => {
+    const fs = await VfsHarness.create();
+    const a = await fs.make("a", "x");
+    await fs.publish();
+    const theirs = await fs.others(async (other) => {
+      for (const path of ["d", "d/e", "z"]) await other.makeDirectory(path);
+    });
+    fs.disk.capacity = fs.disk.used;
+    fs.vfs.adopt(theirs);
+    // Also what is kept for calls that make room.
+    const punch = () => fs.run((vfs) => vfs.allocate(a, 0x03, 0, 1));
+    for (let full = false; !full;)
+      full = await punch().then(
+        () => false,
+        () => true,
+      );
+    expect(await fs.find("d")).toBeDefined();
+    fs.disk.capacity = Infinity;
+    await fs.make("d/e/ours", "ours");
+    fs.vfs.commit();
+    fs.restart();
+    expect(await fs.list("z")).toEqual([]);
+    await fs.publish();
+    expect([...(await fs.snapshot()).keys()].sort()).toEqual(["", "a", "d", "d/e", "d/e/ours", "z"]);
+  });
+
+  test("still lets files be removed after more names were looked up than the reserve holds", async () => {
+    const fs = await VfsHarness.create();
+    await fs.make("a", "x");
+    await fs.publish();
+    const names = Array.from({ length: 1_500 }, (_, index) => `file-${index}`);
+    const theirs = await fs.others(async (other) => {
+      for (const name of names) await other.make(name);
+    });
+    fs.disk.capacity = fs.disk.used;
+    fs.vfs.adopt(theirs);
+    while ((await applyTo(fs, { op: "chmod", path: "a", mode: 0o600 })) === 0);
+    for (const name of names) await fs.find(name);
+    expect(await applyTo(fs, { op: "unlink", path: "a" })).toBe(0);
+    expect(await fs.find("a")).toBeUndefined();
+  });
 });

@@ -1,0 +1,24 @@
+/** What an overlay is opened with. */
+import type { Clock } from "../base/clock.ts";
+import type { Log } from "../base/log.ts";
+import type { BaseRoot } from "./journal-record.ts";
+import type { OverlayStorage } from "./storage.ts";
+
+export interface OverlayOptions {
+  readonly storage: OverlayStorage;
+  /** Where to stand when there is no state yet. */
+  readonly base: BaseRoot;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly limits?: Partial<OverlayLimits>;
+}
+
+export interface OverlayLimits {
+  readonly segmentBytes: number;
+  readonly frameBytes: number;
+  readonly checkpointBytes: number;
+  readonly openFiles: number;
+  readonly cleanInodes: number;
+  readonly epochObjects: number;
+  readonly earlyBytes: number;
+}
