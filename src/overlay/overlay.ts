@@ -12,21 +12,16 @@ import {
   CHECKPOINT_BYTES,
   CLEAN_INODES,
   FSYNC_RECENT_MS,
-  INODE_BATCH,
   JOURNAL_FRAME_BYTES,
   JOURNAL_SEGMENT_BYTES,
   MAX_OPEN_DATA_FILES,
   ROWS_PER_RECORD,
-  SWEEP_FILES,
-  SWEEP_MS,
-  WAITING_INODES,
 } from "../base/limits.ts";
-import { describeError } from "../base/log.ts";
-import type { Log } from "../base/log.ts";
 import type { ChangeSet, NewBase, PublishedEpoch } from "../bucket/change-set.ts";
 import { applyRecord } from "./apply.ts";
 import { CarriedBytes } from "./carried-bytes.ts";
 import { DataFiles } from "./data-files.ts";
+import { Housekeeping } from "./housekeeping.ts";
 import { Inodes } from "./inodes.ts";
 import { Journal } from "./journal.ts";
 import { writeJournalRecord } from "./journal-codec.ts";
@@ -51,27 +46,20 @@ export interface Pending {
   readonly oldestMs: number;
 }
 
-/** Housekeeping that failed, for want of space for instance, waits this long. */
-const TEND_AGAIN_MS = 5_000;
-
 export class Overlay {
   readonly state: OverlayState;
   readonly data: DataFiles;
   readonly #storage: OverlayStorage;
   readonly #clock: Clock;
-  readonly #log: Log;
   readonly #tables: StateTables;
   readonly #journal: Journal;
   readonly #sync: SharedSync;
   readonly #checkpointer: Checkpointer;
+  readonly #housekeeping: Housekeeping;
   readonly #pacing: Pacing;
   /** When the live epoch and the one in flight got their first change. */
   #liveSinceMs: number | undefined;
   #sealedSinceMs: number | undefined;
-  #tending: Disposable | undefined;
-  #sweeping: Disposable | undefined;
-  #tendFailed = false;
-  #closed = false;
   #fsyncedMs = -Infinity;
   /** Whether the tables are durable: what another process wrote may not be. */
   #founded = false;
@@ -82,7 +70,6 @@ export class Overlay {
   constructor({ storage, base, clock, log, limits }: OverlayOptions) {
     this.#storage = storage;
     this.#clock = clock;
-    this.#log = log;
     this.#tables = storage.openTables();
     this.#pacing = new Pacing(clock, limits?.epochObjects);
     const inodes = new Inodes(this.#tables, limits?.cleanInodes ?? CLEAN_INODES);
@@ -109,7 +96,16 @@ export class Overlay {
     this.#checkpointer = new Checkpointer(this.#tables, this.#journal, state, checkpointBytes, syncCarried);
     if (stored === undefined) this.#checkpointer.begin();
     if (state.publishable > 0) this.#liveSinceMs = clock.monotonicMs();
-    this.#clean();
+    this.#housekeeping = new Housekeeping({
+      clock,
+      log,
+      state,
+      checkpointer: this.#checkpointer,
+      journal: this.#journal,
+      data: this.data,
+      sync: () => this.sync(),
+    });
+    this.#housekeeping.clean();
   }
 
   /** Buffers the records and applies them, all or none. Throws `disk_full`, `store_failed`; then nothing changed. */
@@ -126,7 +122,7 @@ export class Overlay {
     this.#lateRows.journaled(late);
     for (const record of records) applyRecord(this.state, record);
     if (this.state.changed) this.#liveSinceMs ??= this.#clock.monotonicMs();
-    if (this.state.discarded.length > 0) this.#discard();
+    if (this.state.discarded.length > 0) this.#housekeeping.discard();
   }
 
   /**
@@ -146,7 +142,7 @@ export class Overlay {
   /** Writes the batch out: nothing in it is lost when the process dies from here on. Throws `store_failed`. */
   commit(): void {
     this.#journal.flush();
-    this.#tendSoon();
+    this.#housekeeping.tendSoon();
   }
 
   /**
@@ -244,20 +240,6 @@ export class Overlay {
     return this.#storage.space();
   }
 
-  /** Work that need not be done before an answer: inode rows to the tables, and checkpoints. */
-  tend(): void {
-    if (this.#closed) return;
-    this.#tendFailed = false;
-    try {
-      if (this.state.inodes.waiting > WAITING_INODES) this.#checkpointer.writeInodes(INODE_BATCH);
-      if (this.#checkpointer.isDue) void this.checkpoint().catch((error: unknown) => this.#report(error));
-      if (this.#journal.wantsSpare) void this.#journal.makeReady();
-    } catch (error) {
-      this.#report(error);
-    }
-    this.#tendSoon();
-  }
-
   /** Writes the state to the tables and frees the journal. */
   checkpoint(): Promise<void> {
     return this.#checkpointer.run();
@@ -265,14 +247,12 @@ export class Overlay {
 
   /** Removes data files that nobody refers to any more, once the journal that says so is durable. */
   sweep(): Promise<void> {
-    return this.data.removeDiscarded(() => this.sync());
+    return this.#housekeeping.sweep();
   }
 
   /** Checkpoints and closes. What was committed stays, also when this fails. */
   async close(): Promise<void> {
-    this.#closed = true;
-    this.#tending?.[Symbol.dispose]();
-    this.#sweeping?.[Symbol.dispose]();
+    this.#housekeeping[Symbol.dispose]();
     try {
       await this.sync();
       await this.checkpoint();
@@ -290,50 +270,6 @@ export class Overlay {
     const lacking = changes?.objects.find(({ ino, record }) => record !== undefined && !published.has(ino));
     if (changes?.epoch === epoch && lacking === undefined) return;
     throw new SynclineError("internal", `What was published does not fit the epoch ${changes?.epoch} that was sealed.`);
-  }
-
-  /** One piece of housekeeping at a time, and calls in between. */
-  #tendSoon(): void {
-    const busy = this.#checkpointer.isDue || this.state.inodes.waiting > WAITING_INODES || this.#journal.wantsSpare;
-    if (!busy || this.#tending !== undefined || this.#closed) return;
-    this.#tending = this.#clock.after(this.#tendFailed ? TEND_AGAIN_MS : 0, () => {
-      this.#tending = undefined;
-      this.tend();
-    });
-  }
-
-  #discard(): void {
-    for (const { ino, upTo } of this.state.discarded.splice(0)) this.data.discard(ino, upTo);
-    const waiting = this.data.discarded;
-    if (waiting > 0 && (this.#sweeping === undefined || waiting === SWEEP_FILES))
-      this.#sweepIn(waiting >= SWEEP_FILES ? 0 : SWEEP_MS);
-  }
-
-  #sweepIn(ms: number): void {
-    this.#sweeping?.[Symbol.dispose]();
-    if (this.#closed) return;
-    this.#sweeping = this.#clock.after(ms, () => {
-      this.#sweeping = undefined;
-      this.sweep().catch((error: unknown) => {
-        this.#report(error);
-        this.#sweepIn(TEND_AGAIN_MS);
-      });
-    });
-  }
-
-  /** After a start: data files that a crash left without an owner go. */
-  #clean(): void {
-    this.state.discarded.length = 0;
-    for (const ino of this.data.inos()) {
-      this.state.inodes.use(ino);
-      if (this.state.object(ino) === undefined) this.state.discarded.push({ ino, upTo: Infinity });
-    }
-    this.#discard();
-  }
-
-  #report(error: unknown): void {
-    this.#tendFailed = true;
-    this.#log.warn("The overlay's housekeeping failed and will be tried again.", { error: describeError(error) });
   }
 }
 

@@ -1,0 +1,114 @@
+/**
+ * The overlay's work that no answer waits for: inode rows to the tables, checkpoints, journal segments made ready, and the removal of data
+ * files that nobody refers to. One piece at a time, with calls in between; what fails, for want of space for instance, is tried again.
+ */
+import type { Clock } from "../base/clock.ts";
+import { INODE_BATCH, SWEEP_FILES, SWEEP_MS, WAITING_INODES } from "../base/limits.ts";
+import { describeError, type Log } from "../base/log.ts";
+import type { Checkpointer } from "./checkpointer.ts";
+import type { DataFiles } from "./data-files.ts";
+import type { Journal } from "./journal.ts";
+import type { OverlayState } from "./state.ts";
+
+export interface HousekeepingParts {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly state: OverlayState;
+  readonly checkpointer: Checkpointer;
+  readonly journal: Journal;
+  readonly data: DataFiles;
+  /** Makes everything in the journal durable. */
+  readonly sync: () => Promise<void>;
+}
+
+/** What failed waits this long. */
+const AGAIN_MS = 5_000;
+
+export class Housekeeping implements Disposable {
+  readonly #parts: HousekeepingParts;
+  #tending: Disposable | undefined;
+  #sweeping: Disposable | undefined;
+  #failed = false;
+  #closed = false;
+
+  constructor(parts: HousekeepingParts) {
+    this.#parts = parts;
+  }
+
+  /** Something was journaled: what is due is done soon. */
+  tendSoon(): void {
+    if (!this.#isDue || this.#tending !== undefined || this.#closed) return;
+    this.#tending = this.#parts.clock.after(this.#failed ? AGAIN_MS : 0, () => {
+      this.#tending = undefined;
+      this.#tend();
+    });
+  }
+
+  /** Has the data files of objects removed that the state let go of. */
+  discard(): void {
+    const { state, data } = this.#parts;
+    for (const { ino, upTo } of state.discarded.splice(0)) data.discard(ino, upTo);
+    const waiting = data.discarded;
+    if (waiting > 0 && (this.#sweeping === undefined || waiting === SWEEP_FILES))
+      this.#sweepIn(waiting >= SWEEP_FILES ? 0 : SWEEP_MS);
+  }
+
+  /** After a start: data files that a crash left without an owner go. */
+  clean(): void {
+    const { state, data } = this.#parts;
+    state.discarded.length = 0;
+    for (const ino of data.inos()) {
+      state.inodes.use(ino);
+      if (state.object(ino) === undefined) state.discarded.push({ ino, upTo: Infinity });
+    }
+    this.discard();
+  }
+
+  /** Removes data files that nobody refers to any more, once the journal that says so is durable. */
+  sweep(): Promise<void> {
+    return this.#parts.data.removeDiscarded(this.#parts.sync);
+  }
+
+  /** Nothing is begun any more. */
+  [Symbol.dispose](): void {
+    this.#closed = true;
+    this.#tending?.[Symbol.dispose]();
+    this.#sweeping?.[Symbol.dispose]();
+  }
+
+  get #isDue(): boolean {
+    const { checkpointer, state, journal } = this.#parts;
+    return checkpointer.isDue || state.inodes.waiting > WAITING_INODES || journal.wantsSpare;
+  }
+
+  #tend(): void {
+    if (this.#closed) return;
+    const { checkpointer, state, journal } = this.#parts;
+    this.#failed = false;
+    try {
+      if (state.inodes.waiting > WAITING_INODES) checkpointer.writeInodes(INODE_BATCH);
+      if (checkpointer.isDue) void checkpointer.run().catch((error: unknown) => this.#report(error));
+      if (journal.wantsSpare) void journal.makeReady();
+    } catch (error) {
+      this.#report(error);
+    }
+    this.tendSoon();
+  }
+
+  #sweepIn(ms: number): void {
+    this.#sweeping?.[Symbol.dispose]();
+    if (this.#closed) return;
+    this.#sweeping = this.#parts.clock.after(ms, () => {
+      this.#sweeping = undefined;
+      this.sweep().catch((error: unknown) => {
+        this.#report(error);
+        this.#sweepIn(AGAIN_MS);
+      });
+    });
+  }
+
+  #report(error: unknown): void {
+    this.#failed = true;
+    this.#parts.log.warn("The overlay's housekeeping failed and will be tried again.", { error: describeError(error) });
+  }
+}
