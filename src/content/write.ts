@@ -6,7 +6,7 @@ import { cidOf } from "../format/cid.ts";
 import type { ListEntry } from "../format/chunk-list.ts";
 import type { Content } from "../format/record.ts";
 import { Chunker } from "./chunker.ts";
-import type { Piece, Stretch } from "./chunker.ts";
+import type { KnownChunks, Piece, Stretch } from "./chunker.ts";
 import { cutRule } from "./config.ts";
 import type { ContentConfig } from "./config.ts";
 import { ListBuilder } from "./list-builder.ts";
@@ -34,11 +34,11 @@ export class ContentWriter {
   readonly #builder: ListBuilder;
   #taken = 0;
 
-  /** `size`: how many bytes there will be. */
-  constructor(sink: BlockSink, config: ContentConfig, size: number) {
+  /** `size`: how many bytes there will be. `known`: chunks that need not be put. */
+  constructor(sink: BlockSink, config: ContentConfig, size: number, known?: KnownChunks) {
     this.#sink = sink;
     this.#size = size;
-    this.#chunker = new Chunker(config, cutRule(config, size), size);
+    this.#chunker = new Chunker(config, cutRule(config, size), size, known);
     this.#builder = new ListBuilder(sink, config);
   }
 
@@ -57,11 +57,25 @@ export class ContentWriter {
   }
 }
 
-/** The one chunk that a few bytes are cut into; undefined when they make more, or holes. */
-export function onlyChunk(config: ContentConfig, bytes: Uint8Array): Uint8Array | undefined {
-  const chunker = new Chunker(config, cutRule(config, bytes.length), bytes.length);
-  const [first, ...others] = [...chunker.push(bytes), ...chunker.finish()];
-  return first?.kind === "chunk" && others.length === 0 ? first.bytes : undefined;
+/** Finds out what content bytes have, and stores nothing: no chunk is even copied. */
+export function namingWriter(config: ContentConfig, size: number): ContentWriter {
+  return new ContentWriter({ put: () => {} }, config, size, NAMED_ONLY);
+}
+
+const NAMED_ONLY: KnownChunks = {
+  length: undefined,
+  recognise: () => undefined,
+  found(bytes) {
+    const cid = cidOf("raw", bytes);
+    return { cid, old: { cid, length: bytes.length, dataLength: bytes.length } };
+  },
+  passed: () => {},
+};
+
+/** Whether these bytes, which are not kept inline, are one chunk for certain: too few to be cut, or to have a hole in them. */
+export function isOneChunk(config: ContentConfig, { length }: Uint8Array): boolean {
+  const { min, minHole } = cutRule(config, length);
+  return length <= min && length < minHole;
 }
 
 /** The content of bytes that are in memory. */

@@ -5,7 +5,7 @@
 import type { Cid, Ino } from "../base/ids.ts";
 import type { Random } from "../base/random.ts";
 import type { ContentConfig } from "../content/config.ts";
-import { onlyChunk, ContentWriter } from "../content/write.ts";
+import { type ContentWriter, isOneChunk, namingWriter } from "../content/write.ts";
 import { cidOf } from "../format/cid.ts";
 import { type ContentName, type ContentNames, nameOfContent } from "../vfs/content-names.ts";
 import type { Attributes, FileSystem } from "../vfs/filesystem.ts";
@@ -66,9 +66,15 @@ export class Etags {
     if (size > NAMED_AT_ONCE_BYTES) return undefined;
     const bytes = Buffer.allocUnsafe(size);
     if (fs.read(ino, 0, size, bytes) < size) return undefined;
-    const chunk = size <= this.#config.inlineLimit ? bytes : onlyChunk(this.#config, bytes);
-    const name = chunk === undefined ? undefined : cidOf("raw", chunk);
-    if (name !== undefined) this.#names.nameContent(ino, name);
+    return this.whole(ino, bytes);
+  }
+
+  /** These are all of a file's bytes, and it has them: if they are few, they are named now, and need not be read again. */
+  whole(ino: Ino, bytes: Uint8Array): Cid | undefined {
+    const isShort = bytes.length <= this.#config.inlineLimit;
+    if (!isShort && (bytes.length > NAMED_AT_ONCE_BYTES || !isOneChunk(this.#config, bytes))) return undefined;
+    const name = cidOf("raw", bytes);
+    this.#names.nameContent(ino, name);
     return name;
   }
 }
@@ -86,7 +92,7 @@ export class BodyName {
 
   constructor(names: ContentNames, config: ContentConfig, size: number) {
     this.#names = names;
-    this.#writer = new ContentWriter(NOWHERE, config, size);
+    this.#writer = namingWriter(config, size);
   }
 
   push(bytes: Uint8Array): Promise<void> {
@@ -98,6 +104,3 @@ export class BodyName {
     this.#names.nameContent(ino, nameOfContent(await this.#writer.finish()));
   }
 }
-
-/** The publisher stores the blocks. */
-const NOWHERE = { put: async () => {} };

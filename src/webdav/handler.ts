@@ -65,7 +65,10 @@ export function createDavHandler(options: DavHandlerOptions): DavHandler {
   const etags = new Etags(options.contentNames, options.contentConfig, random);
   return async (request, response) => {
     const gone = new AbortController();
-    response.on("close", () => gone.abort(new DOMException("the client went away", "AbortError")));
+    response.on("close", () => {
+      // An answer that left whole ends nothing, and the error takes longer to make than the rest of this.
+      if (!response.writableFinished) gone.abort(new DOMException("the client went away", "AbortError"));
+    });
     const access = new Access(fs, open, gone.signal);
     const ports = {
       request,

@@ -69,6 +69,7 @@ async function receive(call: Call, ino: Ino): Promise<void> {
     await access.fs.turn(ino);
     await access.run((fs) => fs.write(ino, size, piece));
     await name?.push(piece);
+    if (piece.length === declared) call.etags.whole(ino, piece);
     size += piece.length;
   }
   // macOS sends its files in chunks, and says here how long they are.
