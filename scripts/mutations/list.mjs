@@ -1,8 +1,9 @@
 /** Ways to break the merge and what publishes it, each with the tests that must notice it. */
+import { contentMutants } from "./contents.mjs";
+import { unitMutants } from "./units.mjs";
 
 const merge = (file) => `src/bucket/merge/${file}.ts`;
 const SCENARIOS = "test/unit/merge-scenarios.test.ts";
-const TEXT = "test/unit/merge-text.test.ts";
 const NAMES = "test/unit/merge-names.test.ts";
 const FIELDS = "test/unit/merge-fields.test.ts";
 const UNITS = "test/property/merge-units.test.ts";
@@ -10,6 +11,8 @@ const PUBLISH = "test/unit/publish.test.ts";
 
 /** `from` stands in the file once. */
 export const mutants = [
+  ...contentMutants,
+  ...unitMutants,
   {
     name: "the smaller writer id wins",
     file: merge("context"),
@@ -65,20 +68,6 @@ export const mutants = [
     from: "!(await isAlive(id, [base, winner, loser])) && ",
     to: "",
     test: "test/unit/merge-work.test.ts",
-  },
-  {
-    name: "text that touches is merged",
-    file: merge("lines"),
-    from: "hunk.start <= last.end",
-    to: "hunk.start < last.end",
-    test: "test/unit/merge-text.test.ts",
-  },
-  {
-    name: "a log's unfinished line is joined with the next",
-    file: merge("log"),
-    from: "if (!(await endsLine(context, base)) || !(await endsLine(context, winner))) return undefined;",
-    to: "",
-    test: "test/unit/merge-log.test.ts",
   },
   {
     name: "a mode that only the loser changed is dropped",
@@ -144,62 +133,6 @@ export const mutants = [
     test: SCENARIOS,
   },
   {
-    name: "units are merged file by file",
-    file: merge("contested-units"),
-    from: "if (!outer.some((root) => contested.has(treeKey(root)))) outermost.push(found);",
-    to: "",
-    test: SCENARIOS,
-  },
-  {
-    name: "text of two kinds of line endings is merged",
-    file: merge("text"),
-    from: "  if (endings.size > 1) return undefined;\n",
-    to: "",
-    test: TEXT,
-  },
-  {
-    name: "text with a NUL is merged",
-    file: merge("text"),
-    from: "  if (bytes.includes(0)) return undefined;\n",
-    to: "",
-    test: TEXT,
-  },
-  {
-    name: "text longer than the policy allows is merged",
-    file: merge("text"),
-    from: "  if (sides.some(({ size }) => size > context.policy.textBytes)) return undefined;\n",
-    to: "",
-    test: TEXT,
-  },
-  {
-    name: "merged JSON need not parse",
-    file: merge("text"),
-    from: " || (names.some(isJson) && !parsesAsJson(merged))",
-    to: "",
-    test: SCENARIOS,
-  },
-  {
-    name: "one name that is text is enough",
-    file: merge("globs"),
-    from: "names.every((name) => globs.some",
-    to: "names.some((name) => globs.some",
-    test: NAMES,
-  },
-  {
-    name: "the loser's lines of a log are dropped",
-    file: merge("log"),
-    from: "const tail = loser.size - base.size;",
-    to: "const tail = 0;",
-    test: "test/unit/merge-log.test.ts",
-  },
-  {
-    name: "of a log its length alone says that it was appended to",
-    file: merge("log"),
-    from: "if (value === undefined || !Buffer.from(expected).equals(value)) return false;",
-    to: "if (value === undefined || expected.length === 0) return false;",
-    test: "test/unit/merge-log.test.ts",
-  },
-  {
     name: "conflict names have four digits",
     file: merge("conflict-names"),
     from: "const DIGITS = [8, 16, 32, 64];",
@@ -226,13 +159,6 @@ export const mutants = [
     from: "{ ...record, conflict });",
     to: "{ ...record, conflict: undefined });",
     test: "test/unit/conflicts-command.test.ts",
-  },
-  {
-    name: "the loser's bytes get the winner's time",
-    file: merge("content"),
-    from: "return { of: loser, mtimeNs: loser.mtimeNs, conflict: false };",
-    to: "return { of: loser, mtimeNs: winner.mtimeNs, conflict: false };",
-    test: SCENARIOS,
   },
   {
     name: "of xattrs of both sides the loser's are dropped",
@@ -295,27 +221,6 @@ export const mutants = [
     file: merge("clashes"),
     from: "[!state.kept.has(object.id), ",
     to: "[",
-    test: UNITS,
-  },
-  {
-    name: "the winner's unit stays even if it is empty",
-    file: merge("units"),
-    from: 'worth(kind, winner) >= worth(kind, loser) ? ["winner", "loser"]',
-    to: 'worth(kind, winner) >= -worth(kind, loser) ? ["winner", "loser"]',
-    test: SCENARIOS,
-  },
-  {
-    name: "a unit that both made alike gets a copy",
-    file: merge("units"),
-    from: "gone.size > 0 && !Buffer.from(hash).equals(await unitHash(state.context, kept))",
-    to: "gone.size > 0",
-    test: SCENARIOS,
-  },
-  {
-    name: "a unit's copy is made again where it is already",
-    file: merge("unit-copies"),
-    from: "if (taken !== undefined && isDirectory(taken) && (await holds(",
-    to: "if (taken !== undefined && !isDirectory(taken) && (await holds(",
     test: UNITS,
   },
   {

@@ -1,0 +1,80 @@
+/** Ways to break the merge of contents, each with the tests that must notice it. */
+
+const merge = (file) => `src/bucket/merge/${file}.ts`;
+const SCENARIOS = "test/unit/merge-scenarios.test.ts";
+const TEXT = "test/unit/merge-text.test.ts";
+const NAMES = "test/unit/merge-names.test.ts";
+
+/** `from` stands in the file once. */
+export const contentMutants = [
+  {
+    name: "text that touches is merged",
+    file: merge("lines"),
+    from: "hunk.start <= last.end",
+    to: "hunk.start < last.end",
+    test: "test/unit/merge-text.test.ts",
+  },
+  {
+    name: "a log's unfinished line is joined with the next",
+    file: merge("log"),
+    from: "if (!(await endsLine(context, base)) || !(await endsLine(context, winner))) return undefined;",
+    to: "",
+    test: "test/unit/merge-log.test.ts",
+  },
+  {
+    name: "text of two kinds of line endings is merged",
+    file: merge("text"),
+    from: "  if (endings.size > 1) return undefined;\n",
+    to: "",
+    test: TEXT,
+  },
+  {
+    name: "text with a NUL is merged",
+    file: merge("text"),
+    from: "  if (bytes.includes(0)) return undefined;\n",
+    to: "",
+    test: TEXT,
+  },
+  {
+    name: "text longer than the policy allows is merged",
+    file: merge("text"),
+    from: "  if (sides.some(({ size }) => size > context.policy.textBytes)) return undefined;\n",
+    to: "",
+    test: TEXT,
+  },
+  {
+    name: "merged JSON need not parse",
+    file: merge("text"),
+    from: " || (names.some(isJson) && !parsesAsJson(merged))",
+    to: "",
+    test: SCENARIOS,
+  },
+  {
+    name: "one name that is text is enough",
+    file: merge("globs"),
+    from: "names.every((name) => ready.match(name))",
+    to: "names.some((name) => ready.match(name))",
+    test: NAMES,
+  },
+  {
+    name: "the loser's lines of a log are dropped",
+    file: merge("log"),
+    from: "const tail = loser.size - base.size;",
+    to: "const tail = 0;",
+    test: "test/unit/merge-log.test.ts",
+  },
+  {
+    name: "of a log its length alone says that it was appended to",
+    file: merge("log"),
+    from: "if (value === undefined || !Buffer.from(expected).equals(value)) return false;",
+    to: "if (value === undefined || expected.length === 0) return false;",
+    test: "test/unit/merge-log.test.ts",
+  },
+  {
+    name: "the loser's bytes get the winner's time",
+    file: merge("content"),
+    from: "return { of: loser, mtimeNs: loser.mtimeNs, conflict: false };",
+    to: "return { of: loser, mtimeNs: winner.mtimeNs, conflict: false };",
+    test: SCENARIOS,
+  },
+];

@@ -1,0 +1,37 @@
+/** Ways to break the merge of units, each with the tests that must notice it. */
+
+const merge = (file) => `src/bucket/merge/${file}.ts`;
+const SCENARIOS = "test/unit/merge-scenarios.test.ts";
+const UNITS = "test/property/merge-units.test.ts";
+
+/** `from` stands in the file once. */
+export const unitMutants = [
+  {
+    name: "units are merged file by file",
+    file: merge("contested-units"),
+    from: "if (!outer.some((root) => contested.has(treeKey(root)))) outermost.push(found);",
+    to: "",
+    test: SCENARIOS,
+  },
+  {
+    name: "the winner's unit stays even if it is empty",
+    file: merge("units"),
+    from: 'worth(kind, winner) >= worth(kind, loser) ? ["winner", "loser"]',
+    to: 'worth(kind, winner) >= -worth(kind, loser) ? ["winner", "loser"]',
+    test: SCENARIOS,
+  },
+  {
+    name: "a unit that both made alike gets a copy",
+    file: merge("units"),
+    from: "gone.size > 0 && !Buffer.from(hash).equals(await unitHash(state.context, kept))",
+    to: "gone.size > 0",
+    test: SCENARIOS,
+  },
+  {
+    name: "a unit's copy is made again where it is already",
+    file: merge("unit-copies"),
+    from: "if (taken !== undefined && isDirectory(taken) && (await holds(",
+    to: "if (taken !== undefined && !isDirectory(taken) && (await holds(",
+    test: UNITS,
+  },
+];
