@@ -11,19 +11,15 @@ import { describeError, type Log } from "../base/log.ts";
 import { escapeForPrint } from "../base/names.ts";
 import { type FileSystem, FsError, type Invalidations } from "../vfs/filesystem.ts";
 import type { FuseAddon, Session } from "./addon.ts";
-import { ATTRIBUTE_HANDLERS } from "./attributes.ts";
-import { CONTENT_HANDLERS } from "./contents.ts";
-import { DIRECTORY_HANDLERS } from "./directories.ts";
 import { errnoOf, untilAborted } from "./failure.ts";
 import { Exchange, type HeldRequest } from "./exchange.ts";
 import type { HandlerEntry } from "./handler.ts";
-import { NAME_HANDLERS } from "./names.ts";
 import { agree } from "./negotiation.ts";
 import { Invalidator } from "./invalidation.ts";
 import { OpenFiles } from "./open-files.ts";
+import { HANDLERS, inodesOf, operationName } from "./operations.ts";
 import type { ChosenOptions } from "./options.ts";
-import { CELL, INIT2, MAX_WRITE_BYTES, OPCODE } from "./protocol.ts";
-import { XATTR_HANDLERS } from "./xattrs.ts";
+import { INIT2, MAX_WRITE_BYTES, OPCODE } from "./protocol.ts";
 
 export interface DoorEvents {
   /** The kernel has agreed. */
@@ -258,7 +254,7 @@ export class Door {
     const errno = errnoOf(error);
     this.#exchange.error(errno);
     this.#log.error("a filesystem call failed", {
-      operation: OPERATION_NAMES.get(opcode) ?? String(opcode),
+      operation: operationName(opcode),
       path: this.#pathOf(node),
       error: describeError(error),
     });
@@ -319,31 +315,3 @@ const MAX_LOADS = 1_000;
 
 /** st_blksize: what programs like to read and write at once. */
 const BLOCK_BYTES = 4096;
-
-/** The inodes whose locks the kernel holds while this request waits. */
-function inodesOf(held: HeldRequest): Ino[] {
-  const second = SECOND_NODE.get(held.opcode);
-  const inodes = [held.node];
-  if (second !== undefined) inodes.push(held.cells[CELL.ARGUMENT + second] as Ino);
-  return inodes;
-}
-
-/** Opcodes that name two inodes: which argument is the other one. */
-const SECOND_NODE = new Map<number, number>([
-  [OPCODE.LINK, 0],
-  [OPCODE.RENAME2, 0],
-  [OPCODE.COPY_FILE_RANGE, 1],
-]);
-
-const HANDLERS: (HandlerEntry | undefined)[] = [];
-for (const entry of [
-  ...NAME_HANDLERS,
-  ...ATTRIBUTE_HANDLERS,
-  ...CONTENT_HANDLERS,
-  ...DIRECTORY_HANDLERS,
-  ...XATTR_HANDLERS,
-]) {
-  HANDLERS[entry.opcode] = entry;
-}
-
-const OPERATION_NAMES = new Map<number, string>(Object.entries(OPCODE).map(([name, opcode]) => [opcode, name]));
