@@ -153,7 +153,9 @@ export class SyncDatabase {
   /** What had one id has another from now on, with what is in it. */
   succeed(before: FileId, after: FileId): void {
     this.#db.prepare("UPDATE OR REPLACE entries SET id = ? WHERE id = ?").run(after, before);
-    this.#db.prepare("UPDATE OR REPLACE entries SET parent = ? WHERE parent = ?").run(after, before);
+    // What is known in the later one is what it is: of two names one is to be looked at anew.
+    this.#db.prepare("UPDATE OR IGNORE entries SET parent = ? WHERE parent = ?").run(after, before);
+    this.#db.prepare("DELETE FROM entries WHERE parent = ?").run(before);
   }
 
   unsettle({ parent, name }: Place, reason: Reason = "waiting"): void {

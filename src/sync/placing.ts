@@ -230,6 +230,8 @@ export class Placing {
     // What was written into it meanwhile goes with it: the next scan sees that.
     const there = await disk.look(path);
     const isOnlyRespelt = there?.ino === stat.ino && stat.links === 1;
+    const isUnited = there?.type === "directory" && stat.type === "directory" && db.byInode(there.ino).length === 0;
+    if (isUnited && !isOnlyRespelt) return this.#unite(source, from, place, path);
     if (there !== undefined && !isOnlyRespelt) return this.#collides(place, there) ? "name collides" : "changed here";
     await disk.rename(from, path, isOnlyRespelt ? "replace" : "free");
     this.#note(from);
@@ -238,6 +240,22 @@ export class Placing {
     const moved = { ...source, parent: place.parent, name: place.name };
     db.put(moved);
     return moved;
+  }
+
+  /** A directory that comes where somebody made another one: the merge made one of both, and so is here. */
+  async #unite(source: Entry, from: DiskPath, place: Place, path: DiskPath): Promise<Entry | Reason> {
+    const { db, disk } = this.#context;
+    for (const { name } of await disk.list(from)) await disk.rename([...from, name], [...path, name], "free");
+    await disk.removeDirectory(from);
+    this.#note(from);
+    this.#note([...path, place.name]);
+    const stat = await disk.look(path);
+    if (stat === undefined) return "changed here";
+    db.remove(source);
+    const { parent, name } = place;
+    const united = { ...source, parent, name, seen: this.#seen(stat, "") };
+    db.put(united);
+    return united;
   }
 
   async #link(source: Entry, place: Place, path: DiskPath): Promise<Entry | Reason> {

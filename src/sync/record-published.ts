@@ -16,6 +16,8 @@ export function recordPublished(
   published: PublishedObjects | undefined,
 ): void {
   const now = new Map(published ?? []);
+  /** Directories that the merge united with one that is known at another place: what is on the disk is united when that comes here. */
+  const folded = new Set<LocalObject>();
   const idOf = (object: LocalObject): FileId | undefined => now.get(object.ino)?.id ?? object.id;
   if (published !== undefined) {
     for (const { object } of local.changes) {
@@ -23,8 +25,11 @@ export function recordPublished(
       for (const entry of object.entries) if (!kept.has(`${entry.parent}${entry.name}`)) db.remove(entry);
     }
     for (const { object } of local.changes) {
-      const id = now.get(object.ino)?.id;
-      if (object.id !== undefined && id !== undefined && id !== object.id) db.succeed(object.id, id);
+      const { id, record } = now.get(object.ino) ?? {};
+      if (id === undefined || id === object.id) continue;
+      if (record?.type === "directory" && db.byId(id).length > 0) folded.add(object);
+      if (object.id !== undefined) db.succeed(object.id, id);
+      if (folded.has(object)) for (const entry of object.entries) db.remove(entry);
     }
   }
   for (const { object, found, entry, seen } of local.observed) {
@@ -32,9 +37,16 @@ export function recordPublished(
     const [id, parent] = [idOf(object), directory === undefined ? undefined : idOf(directory)];
     const record = now.get(object.ino)?.record ?? entry?.record;
     if (id === undefined || parent === undefined || record === undefined) continue;
+    const place = { parent, name: found.name };
+    if (folded.has(object)) {
+      db.unsettle(place);
+      continue;
+    }
+    const there = db.at(place);
+    if (directory !== undefined && folded.has(directory) && there !== undefined && there.id !== id) continue;
     // A name that is new and was not published now is looked at again.
     if (published === undefined && (entry?.parent !== parent || entry.name !== found.name)) continue;
-    db.put({ parent, name: found.name, id, record, seen });
+    db.put({ ...place, id, record, seen });
   }
 }
 

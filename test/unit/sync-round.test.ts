@@ -120,6 +120,22 @@ describe("a round", () => {
     }
   });
 
+  test("a directory that was moved to where another folder made one is one with it in both", async () => {
+    const world = await syncWorld(2);
+    const [a, b] = pair(world);
+    a.disk.make(path("d"));
+    a.disk.write(path("d/old.bin"), "1");
+    await settle(world);
+    a.disk.tick(3_000_000_000n);
+    a.disk.move(path("d"), path("e"));
+    b.disk.make(path("e"));
+    b.disk.write(path("e/new.bin"), "2");
+    await settle(world);
+    const whole = { e: "dir", "e/new.bin": "2", "e/old.bin": "1" };
+    for (const { disk } of [a, b]) expect(Object.fromEntries([...disk.tree()].sort())).toEqual(whole);
+    expect(Object.fromEntries(await bucketTree(world.bucket))).toEqual(whole);
+  });
+
   test("a folder without its marker is refused, and nothing counts as deleted", async () => {
     const world = await syncWorld(2);
     const [a, b] = pair(world);
