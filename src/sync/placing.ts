@@ -13,7 +13,7 @@ import { sameRecord, type Entry, type Reason } from "./database.ts";
 import type { DiskPath, DiskStat } from "./disk.ts";
 import { setAttributes, type Ready } from "./incoming.ts";
 import { sameContent } from "./local-content.ts";
-import { PARKED_ID, parkedPath } from "./paths.ts";
+import { isOwn, PARKED_ID, parkedPath } from "./paths.ts";
 import { pathInFolder } from "./plan.ts";
 import { digestOfXattrs, hasSameBytes, looksSame, seenOf } from "./seen.ts";
 
@@ -84,7 +84,8 @@ export class Placing {
       await disk.removeDirectory(path);
       this.#note(path);
     } else {
-      if (!(await this.#isAsSynced(path, entry, stat, entry.parent === PARKED_ID))) return "changed here";
+      // Out of sight no scan looks at it again, and whatever moved it changed its ctime.
+      if (!(await this.#isAsSynced(path, entry, stat, isOwn(path)))) return "changed here";
       const taken = await this.#take(path, entry);
       if (taken !== "done") return taken;
     }

@@ -12,7 +12,7 @@ import type { NodeStore } from "../tree/node-store.ts";
 import { sameRecord, type Entry, type Reason, type SyncDatabase, type Unsettled } from "./database.ts";
 import type { DiskPath } from "./disk.ts";
 import type { IgnoreRules } from "./ignore-rules.ts";
-import { PARKED_ID, PARKED_PATH } from "./paths.ts";
+import { isOwn, PARKED_ID, PARKED_PATH } from "./paths.ts";
 
 /** An object that is to be at a place, as the tree has it. */
 export interface Put {
@@ -106,7 +106,8 @@ class Planner {
     if (path === undefined) return [];
     const goesElsewhere = (placed.get(entry.id) ?? 0) > 0;
     if (goesElsewhere && db.byId(entry.id).length === 1) return [];
-    if (entry.parent !== PARKED_ID && rules.ignores(path, entry.record.type === "directory")) {
+    // What waits in the folder's own folder, or in a directory that does, is no rule's.
+    if (!isOwn(path) && rules.ignores(path, entry.record.type === "directory")) {
       this.#leave(entry, path, "ignored");
       return [];
     }
