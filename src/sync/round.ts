@@ -12,6 +12,7 @@ import { ChunkCache } from "../content/chunk-cache.ts";
 import { failedWith } from "../objects/disk.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import { applyPlan, type Applied } from "./apply.ts";
+import { noteArrived } from "./arrived.ts";
 import type { Entry } from "./database.ts";
 import type { DiskPath, SyncDisk } from "./disk.ts";
 import { checkDeletions, type HeldDeletions } from "./deletion-limit.ts";
@@ -99,7 +100,7 @@ class Round {
   }
 
   async run(): Promise<RoundResult> {
-    const { db, disk, bucket, names, random } = this.#context;
+    const { db, disk, bucket, names, random, clock } = this.#context;
     const { cid } = bucket.genesis;
     if (this.#isRehearsal) {
       if (db.base() !== undefined) await requireMarker(db, disk, cid, names);
@@ -112,6 +113,8 @@ class Round {
     const head = (await bucket.head()).commit;
     await this.#firstBase(head);
     await recoverEpoch(this.#context, this.#nodes, head);
+    const isAsKnown = (path: DiskPath, entry: Pick<Entry, "record">) => this.#isAsKnown(path, entry);
+    await noteArrived({ db, disk, nodes: this.#nodes, isAsKnown, nowNs: () => clock.nowNs() });
     for (let attempt = 0; ; attempt++) {
       const scanned = await this.#scan();
       const held = checkDeletions("bucket", scanned.local.deletedFiles, db.countFiles(), this.#context.allowDeletes);
@@ -196,7 +199,7 @@ class Round {
     return this.#result(scanned, { conflicts, figures, plan, applied });
   }
 
-  async #isAsKnown(path: DiskPath, { record }: Entry): Promise<boolean> {
+  async #isAsKnown(path: DiskPath, { record }: Pick<Entry, "record">): Promise<boolean> {
     const { disk, bucket } = this.#context;
     const stat = await disk.look(path);
     if (stat?.type !== record.type || stat.size !== record.size) return false;

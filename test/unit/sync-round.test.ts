@@ -1,7 +1,8 @@
 /** Rounds of folder sync: what goes up, what comes down, and what is left alone. */
 import { describe, expect, test } from "vitest";
-import { MemorySyncDisk } from "../support/memory-sync-disk.ts";
-import { bucketTree, pair, path, settle, syncWorld } from "../support/sync-world.ts";
+import { PARKED_PATH } from "../../src/sync/paths.ts";
+import { Crash, MemorySyncDisk } from "../support/memory-sync-disk.ts";
+import { bucketTree, pair, path, settle, syncWorld, type SyncedFolder } from "../support/sync-world.ts";
 
 describe("a round", () => {
   test("files, directories and links of one folder come to another as they are", async () => {
@@ -136,6 +137,45 @@ describe("a round", () => {
     expect(Object.fromEntries(await bucketTree(world.bucket))).toEqual(whole);
   });
 
+  test("what a process brought before it died is not this folder's change: others' newer version stays alone", async () => {
+    for (const budget of [7, 8, 9]) {
+      const world = await syncWorld(2);
+      const [a, b] = pair(world);
+      a.disk.write(path("f.bin"), "1");
+      await settle(world);
+      for (const [version, sync] of [
+        ["2", () => dyingAt(b, budget)],
+        ["3", () => a.sync()],
+      ] as const) {
+        a.disk.tick(3_000_000_000n);
+        a.disk.write(path("f.bin"), version);
+        await a.sync();
+        b.disk.tick(3_000_000_000n);
+        await sync();
+      }
+      await settle(world);
+      for (const { disk } of [a, b]) expect(Object.fromEntries(disk.tree())).toEqual({ "f.bin": "3" });
+    }
+  });
+
+  test("wherever a process dies while a directory gives way to a file, the folder comes to it", async () => {
+    for (let budget = 8; budget < 14; budget++) {
+      const world = await syncWorld(2);
+      const [a, b] = pair(world);
+      a.disk.make(path("d"));
+      a.disk.write(path("d/x.bin"), "1");
+      await settle(world);
+      a.disk.tick(3_000_000_000n);
+      a.disk.remove(path("d"));
+      a.disk.write(path("d"), "2");
+      await a.sync();
+      await dyingAt(b, budget);
+      await settle(world);
+      for (const { disk } of [a, b]) expect(Object.fromEntries(disk.tree())).toEqual({ d: "2" });
+      expect(b.disk.tree(PARKED_PATH).size).toBe(0);
+    }
+  });
+
   test("a folder without its marker is refused, and nothing counts as deleted", async () => {
     const world = await syncWorld(2);
     const [a, b] = pair(world);
@@ -242,3 +282,11 @@ describe("a round", () => {
     expect((await b.disk.look(path("x.bin")))?.ino).toBe((await b.disk.look(path("y.bin")))?.ino);
   });
 });
+
+async function dyingAt(folder: SyncedFolder, change: number): Promise<void> {
+  folder.disk.budget = change;
+  await folder.sync().catch((error: unknown) => {
+    if (!(error instanceof Crash)) throw error;
+  });
+  folder.disk.budget = undefined;
+}
