@@ -10,7 +10,7 @@ import { printCount, printRest, printText } from "./text.ts";
 export function register(program: Program): void {
   addCommand(program, {
     name: "flush",
-    arguments: [["[dir]", "a mount or a synced folder; the only one when absent"]],
+    arguments: [["[dir]", "a mount, a synced folder, or the address of a WebDAV server; the only one when absent"]],
     summary: "publish what is pending, and wait for it",
     options: ["allowDeletes"],
     examples: ["syncline flush", "syncline flush ~/bucket --json"],

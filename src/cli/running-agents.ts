@@ -1,10 +1,13 @@
 /** Finds the agents that a command talks to: of one mount, or of all mounts of this user. */
 import { resolve } from "node:path";
-import { SynclineError } from "../base/errors.ts";
-import { isServed } from "../agent/control.ts";
+import { hasCode, SynclineError } from "../base/errors.ts";
+import { askAgent, isServed } from "../agent/control.ts";
 import { canonicalMount, listMountStates, stateRoot, WEBDAV_PLACE } from "../agent/state-dir.ts";
 import type { Runtime } from "./runtime.ts";
 import { printText } from "./text.ts";
+
+/** An agent answers at once unless it is stopped or its disk hangs. */
+const DOOR_PATIENCE_MS = 10_000;
 
 export interface MountState {
   readonly stateDir: string;
@@ -24,6 +27,29 @@ export function mountStates(runtime: Runtime, state: string | undefined, directo
   if (directory === undefined) return states;
   const mount = directory.startsWith(WEBDAV_PLACE) ? directory : canonicalMount(resolve(directory));
   return states.filter((found) => found.mount === mount);
+}
+
+/** As `mountStates`; also by the address of a WebDAV door as `status` prints it ("http://127.0.0.1:8888/"), which its agent knows. */
+export async function statesAt(
+  runtime: Runtime,
+  state: string | undefined,
+  place: string | undefined,
+): Promise<MountState[]> {
+  if (place === undefined || !/^https?:/i.test(place)) return mountStates(runtime, state, place);
+  const url = URL.canParse(place) ? new URL(place).href : place;
+  const served = await servedStates(mountStates(runtime, state));
+  const isThere = await Promise.all(served.map((each) => hasDoor(runtime, each, url)));
+  return served.filter((_, index) => isThere[index]);
+}
+
+async function hasDoor({ clock }: Runtime, { stateDir }: MountState, url: string): Promise<boolean> {
+  try {
+    const { doors } = await askAgent<"status">(stateDir, { call: "status" }, { clock, ms: DOOR_PATIENCE_MS });
+    return doors.some((door) => door.door === "webdav" && door.url === url);
+  } catch (error) {
+    if (hasCode(error, "no_agent") || hasCode(error, "time_out")) return false;
+    throw error;
+  }
 }
 
 /** Of several states, those that an agent serves. */
@@ -49,7 +75,7 @@ export async function requireAgent(
   state: string | undefined,
   directory: string | undefined,
 ): Promise<MountState> {
-  const { served, stopped } = await splitByAgent(mountStates(runtime, state, directory));
+  const { served, stopped } = await splitByAgent(await statesAt(runtime, state, directory));
   const [only, another] = served;
   if (only === undefined) throw noAgent(directory, stopped[0]);
   if (another === undefined) return only;

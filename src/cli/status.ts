@@ -5,7 +5,7 @@ import type { DoorReport } from "../agent/doors.ts";
 import type { AgentStatus } from "../agent/reports.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
-import { mountStates, noAgent, splitByAgent } from "./running-agents.ts";
+import { noAgent, splitByAgent, statesAt } from "./running-agents.ts";
 import type { MountState } from "./running-agents.ts";
 import type { Runtime } from "./runtime.ts";
 import { printBytes, printCount, printDuration, printText } from "./text.ts";
@@ -16,13 +16,13 @@ const PATIENCE_MS = 10_000;
 export function register(program: Program): void {
   addCommand(program, {
     name: "status",
-    arguments: [["[dir]", "a mount; all when absent"]],
+    arguments: [["[dir]", "a mount, a synced folder, or the address of a WebDAV server; all when absent"]],
     summary: "show mounts, and what is published and what waits",
     examples: ["syncline status", "syncline status ~/bucket --json"],
     exits: [6],
     async run({ args, options, output, runtime }) {
       const [directory] = args;
-      const { served, stopped } = await splitByAgent(mountStates(runtime, options.state, directory));
+      const { served, stopped } = await splitByAgent(await statesAt(runtime, options.state, directory));
       if (directory !== undefined && served.length === 0) throw noAgent(directory, stopped[0]);
       const answers = await Promise.all(served.map((state) => ask(runtime, state)));
       const agents = answers.flatMap((answer) => (answer === undefined || "silent" in answer ? [] : [answer]));

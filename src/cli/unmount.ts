@@ -10,10 +10,14 @@ const DEFAULT_TIMEOUT_S = 60;
 export function register(program: Program): void {
   addCommand(program, {
     name: "unmount",
-    arguments: [["<dir>", "the mount"]],
-    summary: "publish what is pending, then unmount",
+    arguments: [["<dir>", "the mount, the synced folder, or the address of the WebDAV server"]],
+    summary: "publish what is pending, then unmount: all doors of that agent",
     options: ["timeout"],
-    examples: ["syncline unmount ~/bucket", "syncline unmount ~/bucket --timeout 5"],
+    examples: [
+      "syncline unmount ~/bucket",
+      "syncline unmount ~/bucket --timeout 5",
+      "syncline unmount http://127.0.0.1:8888/",
+    ],
     exits: [3, 4],
     async run({ args, options, output, runtime }) {
       const { stateDir, mount } = await requireAgent(runtime, options.state, args[0] ?? "");

@@ -86,7 +86,11 @@ test("lets in whoever has a password, under its own name only, and nobody withou
     space.do("webdav", "password", "revoke", "laptop");
     expect(await status(basic)).toBe(401);
   } finally {
-    expect(space.json("unmount", "webdav://127.0.0.1:0")).toMatchObject({ drained: true });
+    expect(space.json("status", agent.webdav)).toMatchObject({ agents: [{ doors: [{ url: agent.webdav }] }] });
+    // Also as people type it.
+    expect(space.json("flush", agent.webdav.replace(/\/$/, ""))).toMatchObject({ published: true });
+    expect(space.run(["flush", "http://127.0.0.1:1/"]).status).toBe(1);
+    expect(space.json("unmount", agent.webdav)).toMatchObject({ drained: true });
   }
 });
 
