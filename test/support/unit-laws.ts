@@ -26,7 +26,10 @@ const SUFFIXES = ["", "-journal", "-shm", "-wal"];
 
 /** The outermost ones, whose root was in the base, or was born on both sides alike. */
 export function contestedUnits(base: Surveyed, x: Surveyed, y: Surveyed): ContestedUnit[] {
-  const roots = knownToBoth(base, x, y, treeRoots, (root) => root);
+  // What a directory of the base is called there decides whether it is one.
+  const roots = knownToBoth(base, x, y, treeRoots, (root) => root).filter(
+    (root) => !base.objects.has(root) || treeRoots(base).includes(root),
+  );
   const trees = roots.filter((root) => isContested([base, x, y].map((tree) => below(tree, root))));
   const all = trees.map((root): ContestedUnit => {
     const members = [base, x, y].map((tree) => below(tree, root));
