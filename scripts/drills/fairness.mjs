@@ -1,7 +1,8 @@
 /**
  * Many agents keep flushing into one bucket, half of the time the same files: all is published, nobody starves, and together they
  * take little longer than one writer that does all of it.
- *   node scripts/drills/fairness.mjs [AGENTS, default 32] [FLUSHES of each, default 50] [--master]
+ *   node scripts/drills/fairness.mjs [AGENTS, default 32] [FLUSHES of each, default 50] [--master] [--calls]
+ * With --calls it tells what a flush among them asks of the disks, too (disk-calls.mjs).
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -27,7 +28,9 @@ const SHARED_FILES = 20;
 const WARM = 10;
 const space = workspace("fairness");
 const { url, rest } = await storage(space);
-const [agents, flushes] = [Number(rest[0] ?? 32), Number(rest[1] ?? 50)];
+const numbers = rest.filter((word) => !word.startsWith("--")).map(Number);
+const [agents, flushes] = [numbers[0] ?? 32, numbers[1] ?? 50];
+const isCounted = rest.includes("--calls");
 const names = Array.from({ length: agents }, (_, index) => `agent-${index}`);
 const shared = join(space.path, "shared");
 mkdirSync(shared);
@@ -57,6 +60,7 @@ report(`the first agent ready after ${seconds(Math.min(...ended.map(({ ms }) => 
 report(`attempts of a flush: ${spread(of("attempts"))}; sum ${of("attempts").reduce((a, b) => a + b)}`);
 report(`ms of a flush: ${spread(of("ms").map(Math.round))}`);
 report(`ratio to one writer: ${(Math.max(...ended.map(({ ms }) => ms)) / alone.ms).toFixed(2)}`);
+if (isCounted) reportCalls(ended.map(({ calls }) => calls));
 const late = taken.filter(({ tries }) => tries > 1).length;
 check(taken.length === agents * flushes, `all ${agents * flushes} flushes are published`);
 check(late <= taken.length / 1_000, `${late} of them took more than ${ATTEMPTS} attempts`);
@@ -78,7 +82,7 @@ async function play(bucket, lists, count) {
       mkdirSync(state, { recursive: true });
       const script = join(checkout, "scripts/drills/light-agent.mjs");
       const child = spawn(process.execPath, [script, bucket, state, String(WARM * own.length), String(count), ...own], {
-        env: space.env,
+        env: isCounted ? { ...space.env, COUNT_CALLS: "1" } : space.env,
         stdio: ["pipe", "pipe", "inherit"],
       });
       space.pids.add(child.pid);
@@ -100,6 +104,16 @@ async function play(bucket, lists, count) {
       return JSON.parse(value);
     }),
   );
+}
+
+/** Of all agents, for one flush, the most frequent first. */
+function reportCalls(counts) {
+  const sums = new Map();
+  for (const [key, calls] of counts.flatMap(Object.entries)) sums.set(key, (sums.get(key) ?? 0) + calls);
+  const rows = [...sums].sort(([, a], [, b]) => b - a);
+  const each = (calls) => (calls / taken.length).toFixed(1);
+  report(`calls of a flush: ${each(rows.reduce((sum, [, calls]) => sum + calls, 0))}`);
+  for (const [key, calls] of rows) if (calls * 20 >= taken.length) report(`  ${each(calls)}  ${key}`);
 }
 
 function seconds(ms) {

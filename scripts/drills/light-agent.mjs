@@ -4,13 +4,15 @@
  *   node scripts/drills/light-agent.mjs URL STATE WARM FLUSHES NAME…
  * It says `ready` and waits for a line, twice: for WARM flushes, which let the code be compiled as in an agent that has been at work, and
  * for FLUSHES more, which count: in turn for each NAME, half of them into NAME's own folder, half into
- * one of the files in `shared`.
+ * one of the files in `shared`. With COUNT_CALLS=1 it also tells what these asked of the disks.
  */
 import { once } from "node:events";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { checkout, report } from "./lib.mjs";
 
+// Before anything else takes the functions that are counted.
+const { diskCalls } = process.env.COUNT_CALLS === "1" ? await import("./disk-calls.mjs") : { diskCalls: {} };
 const dist = (path) => import(pathToFileURL(join(checkout, "dist", path)).href);
 const [
   { systemClock: clock },
@@ -91,9 +93,11 @@ for (const name of names) await mount.makeDirectory(name);
 await flushedFrom(0, Number(warm));
 await told();
 const [began, before] = [performance.now(), process.cpuUsage()];
+for (const key in diskCalls) delete diskCalls[key];
 const taken = await flushedFrom(Number(warm), Number(flushes));
+const calls = { ...diskCalls };
 const { user, system } = process.cpuUsage(before);
-report(JSON.stringify({ taken, ms: performance.now() - began, cpuMs: (user + system) / 1000 }));
+report(JSON.stringify({ taken, calls, ms: performance.now() - began, cpuMs: (user + system) / 1000 }));
 process.exit(0);
 
 async function told() {
