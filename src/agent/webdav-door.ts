@@ -11,6 +11,7 @@ import { syncByTrees } from "../webdav/sync-source.ts";
 
 import type { WebdavSetup } from "./doors.ts";
 import type { DoorContext } from "./open-doors.ts";
+import { collectGarbage } from "./memory.ts";
 import { fileLockStore } from "./webdav-locks.ts";
 
 /** Throws `usage` (an address that cannot be had), `config_invalid` (certificate or key). */
@@ -23,6 +24,7 @@ export function serveWebdav(fs: FileSystem, setup: WebdavSetup, context: DoorCon
     fs,
     contentNames: vfs,
     contentConfig,
+    collectYoung: () => collectGarbage("young"),
     ...ports,
     readOnly,
     locks: fileLockStore(join(stateDir, "webdav-locks.json")),

@@ -10,6 +10,7 @@ import type { Href } from "./href.ts";
 import type { ConditionList } from "./if-header.ts";
 import type { Locks } from "./locks.ts";
 import type { FolderPage } from "./page/folder-page.ts";
+import type { SpentBytes } from "./spent-bytes.ts";
 import type { SyncSource } from "./sync-source.ts";
 
 export interface Call {
@@ -23,6 +24,7 @@ export interface Call {
   readonly tokens: ReadonlySet<string>;
   readonly locks: Locks;
   readonly etags: Etags;
+  readonly spent: SpentBytes;
   readonly syncToken: SyncSource | undefined;
   readonly caller: Caller;
   readonly isReadOnly: boolean;

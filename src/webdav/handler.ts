@@ -31,6 +31,7 @@ import { put } from "./put.ts";
 import { Refusal, refusalOf } from "./refusal.ts";
 import { report } from "./report.ts";
 import { declaredBytes } from "./request-body.ts";
+import { SpentBytes } from "./spent-bytes.ts";
 import type { SyncSource } from "./sync-source.ts";
 
 export interface DavHandlerOptions {
@@ -48,6 +49,8 @@ export interface DavHandlerOptions {
   readonly syncToken: SyncSource | undefined;
   /** Whom new files belong to. */
   readonly caller: Caller;
+  /** Collects garbage that is young. */
+  readonly collectYoung?: () => void;
   /** What browsers see of a folder; without it a line of text. */
   readonly folderPage?: FolderPage;
 }
@@ -63,6 +66,7 @@ export function createDavHandler(options: DavHandlerOptions): DavHandler {
   const locks = new Locks(options.locks, clock, random);
   const open = new OpenInodes(fs, log);
   const etags = new Etags(options.contentNames, options.contentConfig, random);
+  const spent = new SpentBytes(options.collectYoung);
   return async (request, response) => {
     const gone = new AbortController();
     response.on("close", () => {
@@ -76,6 +80,7 @@ export function createDavHandler(options: DavHandlerOptions): DavHandler {
       access,
       locks,
       etags,
+      spent,
       syncToken,
       caller,
       isReadOnly,

@@ -13,6 +13,8 @@ export const MAX_RANGES = 64;
 export const DAV_READ_BYTES = 256 * KiB;
 /** Files up to so many bytes are read to name them for an entity tag; larger ones that came another way wait until they are published. */
 export const NAMED_AT_ONCE_BYTES = 16 * KiB;
+/** Bytes of bodies after which what became garbage is collected. */
+export const YOUNG_GARBAGE_BYTES = 2 * MiB;
 /** Conditions in one If header. */
 export const MAX_IF_CONDITIONS = 256;
 export const MAX_LOCKS_A_RESOURCE = 64;

@@ -71,6 +71,7 @@ async function receive(call: Call, ino: Ino): Promise<void> {
     await name?.push(piece);
     if (piece.length === declared) call.etags.whole(ino, piece);
     size += piece.length;
+    call.spent.add(piece.length);
   }
   // macOS sends its files in chunks, and says here how long they are.
   const expected = request.headers["x-expected-entity-length"];

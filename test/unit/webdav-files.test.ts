@@ -90,6 +90,15 @@ describe("PUT and GET", () => {
     expect(part.bytes.includes(bytes.subarray(3_000_000))).toBe(true);
   });
 
+  test("what bodies leave behind is collected while it is young, after every 2 MiB of them", async () => {
+    let collected = 0;
+    await using dav = await DavServer.start({ collectYoung: () => void collected++ });
+    for (const path of ["/a", "/b", "/c"]) expect(await dav.status("PUT", path, {}, Buffer.alloc(1_500_000))).toBe(201);
+    expect(collected).toBe(2);
+    expect(await dav.status("PUT", "/large", {}, Buffer.alloc(9_000_000))).toBe(201);
+    expect(collected).toBe(6);
+  });
+
   test("a reader who leaves in the middle holds nothing up", async () => {
     await using dav = await DavServer.start();
     await dav.send("PUT", "/large", {}, Buffer.alloc(3_000_000, 1));
