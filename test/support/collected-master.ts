@@ -18,6 +18,8 @@ import type { CommitChain, MadeCommit } from "./commit-chain.ts";
 import type { ManualClock } from "./manual-clock.ts";
 
 export const LEASE_SECONDS = 24 * 3600;
+/** So much later no lease of before counts any more. */
+export const LATER_MS = 2 * LEASE_SECONDS * 1000;
 
 export interface CollectedMasterOptions {
   readonly dir: string;
@@ -56,6 +58,15 @@ export class CollectedMaster implements AsyncDisposable {
       leaseSeconds: LEASE_SECONDS,
     });
     return new CollectedMaster(options, stores);
+  }
+
+  /** Opened for `work`, and closed behind it. */
+  static async within<Result>(
+    options: CollectedMasterOptions,
+    work: (master: CollectedMaster) => Promise<Result>,
+  ): Promise<Result> {
+    await using master = await CollectedMaster.open(options);
+    return await work(master);
   }
 
   blocksOf(owner: Wallet): Promise<OwnerBlocks> {
@@ -97,6 +108,18 @@ export class CollectedMaster implements AsyncDisposable {
 export async function damageIn({ dir, disk = systemPackDisk }: Pick<CollectedMasterOptions, "dir" | "disk">) {
   const { damage } = await auditData({ dir, disk, onBytes: () => {} });
   return damage.map(({ kind, what, cid }) => `${kind}: ${what} ${cid ?? ""}`);
+}
+
+/** Publishes a commit of `photos` that retains the last one of its history alone, and adds it there. */
+export async function publishNext(
+  master: CollectedMaster,
+  chain: CommitChain,
+  history: MadeCommit[],
+  label: string,
+): Promise<void> {
+  const next = retaining(chain, label, history.at(-1), history.slice(-1));
+  await master.publish(chain.owner.wallet, "photos", next);
+  history.push(next);
 }
 
 /** A commit that retains these and none else, over `parent`. */

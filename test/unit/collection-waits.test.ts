@@ -11,7 +11,7 @@ import type { SwapGate } from "../../src/master/roots/swap-gate.ts";
 import { BlockIndex } from "../../src/master/store/block-index.ts";
 import { failure } from "../contract/block-store.ts";
 import { carOf } from "../support/car.ts";
-import { CollectedMaster, retaining } from "../support/collected-master.ts";
+import { CollectedMaster, LATER_MS, retaining } from "../support/collected-master.ts";
 import { CommitChain, nodeBlock } from "../support/commit-chain.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { raw } from "../support/opaque-commits.ts";
@@ -19,7 +19,6 @@ import { RawClient } from "../support/raw-http.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 import { bob, startTestMaster } from "../support/test-master.ts";
 
-const LATER_MS = 2 * 24 * 3600 * 1000;
 const never = new AbortController().signal;
 
 const clients: RawClient[] = [];

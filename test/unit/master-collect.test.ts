@@ -6,14 +6,11 @@ import type { Cid, Wallet } from "../../src/base/ids.ts";
 import { MAX_WALK_DEPTH } from "../../src/master/limits.ts";
 import type { Block } from "../../src/blocks/block-store.ts";
 import { seededRandom } from "../../src/simulate/seeded-random.ts";
-import { CollectedMaster, damageIn, retaining } from "../support/collected-master.ts";
+import { CollectedMaster, LATER_MS, damageIn, publishNext, retaining } from "../support/collected-master.ts";
 import { CommitChain, type MadeCommit, nodeBlock } from "../support/commit-chain.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { SimulatedPackDisk } from "../support/simulated-pack-disk.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
-
-const DAY_MS = 24 * 3600 * 1000;
-const LATER_MS = 2 * DAY_MS;
 
 let dir: string;
 let clock: ManualClock;
@@ -234,23 +231,14 @@ test("killed at any call of the disk, a collection leaves everything that must s
   }
 }, 300_000);
 
-async function withMaster<Result>(work: (master: CollectedMaster) => Promise<Result>, disk?: SimulatedPackDisk) {
-  const master = await CollectedMaster.open({ dir, clock, ...(disk === undefined ? {} : { disk }) });
-  try {
-    return await work(master);
-  } finally {
-    await master[Symbol.asyncDispose]();
-  }
+function withMaster<Result>(work: (master: CollectedMaster) => Promise<Result>, disk?: SimulatedPackDisk) {
+  return CollectedMaster.within({ dir, clock, ...(disk === undefined ? {} : { disk }) }, work);
 }
 
 /** Commits each of which retains the one before alone. */
 async function publishMany(master: CollectedMaster, count: number): Promise<MadeCommit[]> {
   const history: MadeCommit[] = [];
-  for (let index = 0; index < count; index++) {
-    const next = retaining(chain, text(`${index}`), history.at(-1), history.slice(-1));
-    await master.publish(owner, "photos", next);
-    history.push(next);
-  }
+  for (let index = 0; index < count; index++) await publishNext(master, chain, history, text(`${index}`));
   return history;
 }
 

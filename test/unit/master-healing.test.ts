@@ -3,13 +3,11 @@ import { beforeEach, describe, expect, test } from "vitest";
 import type { Cid, Wallet } from "../../src/base/ids.ts";
 import type { Block } from "../../src/blocks/block-store.ts";
 import { failure } from "../contract/block-store.ts";
-import { CollectedMaster, damageIn, retaining } from "../support/collected-master.ts";
+import { CollectedMaster, LATER_MS, damageIn, retaining } from "../support/collected-master.ts";
 import { CommitChain, nodeBlock } from "../support/commit-chain.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { SimulatedPackDisk } from "../support/simulated-pack-disk.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
-
-const LATER_MS = 2 * 24 * 3600 * 1000;
 
 let dir: string;
 let clock: ManualClock;
@@ -27,7 +25,7 @@ beforeEach(async () => {
 
 describe("a damaged block", () => {
   test("that is sent again is leased like any other, until the swap that names it", async () => {
-    await using master = await opened();
+    await using master = await CollectedMaster.open(masterOptions());
     await publishOne(master);
     const block = blockOf("sent again");
     await damaged(master, block);
@@ -93,13 +91,10 @@ test("garbage that was collected from a pack that grows does not come back with 
   expect(await damageIn({ dir, disk })).toEqual([]);
 });
 
-function opened(): Promise<CollectedMaster> {
-  return CollectedMaster.open({ dir, clock, disk, packBytes: 100_000 });
-}
+const masterOptions = () => ({ dir, clock, disk, packBytes: 100_000 });
 
-async function within(work: (master: CollectedMaster) => Promise<unknown>): Promise<void> {
-  await using master = await opened();
-  await work(master);
+function within(work: (master: CollectedMaster) => Promise<unknown>): Promise<unknown> {
+  return CollectedMaster.within(masterOptions(), work);
 }
 
 /** A root, whose blocks are most of its pack. */

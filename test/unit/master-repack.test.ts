@@ -8,7 +8,7 @@ import type { Block } from "../../src/blocks/block-store.ts";
 import { BlockIndex } from "../../src/master/store/block-index.ts";
 import { IndexMarks } from "../../src/master/store/index-marks.ts";
 import { isFull } from "../../src/master/store/open-pack.ts";
-import { CollectedMaster, damageIn, retaining } from "../support/collected-master.ts";
+import { CollectedMaster, LATER_MS, damageIn, retaining } from "../support/collected-master.ts";
 import { blockOf, CommitChain, type MadeCommit, nodeBlock } from "../support/commit-chain.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { SimulatedPackDisk } from "../support/simulated-pack-disk.ts";
@@ -16,7 +16,6 @@ import { temporaryFolder } from "../support/temporary-folder.ts";
 import { systemError } from "../support/watched-disk.ts";
 
 const HEAVY = process.env["SYNCLINE_TEST_ALL"] !== undefined;
-const LATER_MS = 2 * 24 * 3600 * 1000;
 
 let dir: string;
 let clock: ManualClock;

@@ -6,12 +6,10 @@ import { beforeEach, expect, test } from "vitest";
 import { silentLog } from "../../src/base/log.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import { startMaster } from "../../src/master/master.ts";
-import { CollectedMaster, damageIn, retaining } from "../support/collected-master.ts";
+import { CollectedMaster, LATER_MS, damageIn, publishNext } from "../support/collected-master.ts";
 import { CommitChain, type MadeCommit, nodeBlock } from "../support/commit-chain.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
-
-const LATER_MS = 2 * 24 * 3600 * 1000;
 
 /** The index of version 2 as it was made then. */
 const INDEX = `
@@ -102,18 +100,15 @@ test("an index that is lost behind its first collection takes nothing with it", 
   expect(await damageIn({ dir })).toEqual([]);
 });
 
-async function withMaster(work: (master: CollectedMaster) => Promise<unknown>): Promise<void> {
-  await using master = await CollectedMaster.open({ dir, clock });
-  await work(master);
+function withMaster(work: (master: CollectedMaster) => Promise<unknown>): Promise<unknown> {
+  return CollectedMaster.within({ dir, clock }, work);
 }
 
 async function publish(master: CollectedMaster, count: number): Promise<void> {
   for (let index = 0; index < count; index++) {
     const label = `${history.length} ${"x".repeat(2_000)}`;
-    const next = retaining(chain, label, history.at(-1), history.slice(-1));
     await (await master.blocksOf(chain.owner.wallet)).put([nodeBlock(`beside ${label}`)]);
-    await master.publish(chain.owner.wallet, "photos", next);
-    history.push(next);
+    await publishNext(master, chain, history, label);
   }
 }
 

@@ -12,12 +12,11 @@ import { systemPackDisk } from "../../src/master/store/pack-disk.ts";
 import { repairData } from "../../src/master/store/repair.ts";
 import { acceptRoots, checkRoots } from "../../src/master/store/roots-check.ts";
 import { SqliteRootStore } from "../../src/roots/sqlite-root-store.ts";
-import { CollectedMaster, damageIn, retaining } from "../support/collected-master.ts";
+import { CollectedMaster, LATER_MS, damageIn, publishNext, retaining } from "../support/collected-master.ts";
 import { CommitChain, type MadeCommit, nodeBlock } from "../support/commit-chain.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
-const LATER_MS = 2 * 24 * 3600 * 1000;
 const ROLLED_BACK = { code: "root_rolled_back" };
 const CORRUPT = { code: "store_corrupt" };
 
@@ -265,17 +264,13 @@ test("nothing is taken from an owner of whom no root is known, by an index of an
   });
 });
 
-async function withMaster(work: (master: CollectedMaster) => Promise<unknown>): Promise<void> {
-  await using master = await CollectedMaster.open({ dir, clock });
-  await work(master);
+function withMaster(work: (master: CollectedMaster) => Promise<unknown>): Promise<unknown> {
+  return CollectedMaster.within({ dir, clock }, work);
 }
 
 async function publish(master: CollectedMaster, count: number, label = ""): Promise<void> {
-  for (let index = 0; index < count; index++) {
-    const next = retaining(chain, text(`${label}${history.length}`), history.at(-1), history.slice(-1));
-    await master.publish(owner, "photos", next);
-    history.push(next);
-  }
+  for (let index = 0; index < count; index++)
+    await publishNext(master, chain, history, text(`${label}${history.length}`));
 }
 
 /** A master as `syncline serve` starts it. */
