@@ -4,6 +4,7 @@ import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { WalletSigner } from "../crypto/wallet.ts";
 import type { MasterAccess } from "../net/access.ts";
+import type { ControlAnswers } from "./control.ts";
 import type { DoorReport, DoorSetup } from "./doors.ts";
 import type { AgentStatus, FlushReport, UnmountReport } from "./reports.ts";
 
@@ -25,6 +26,8 @@ export interface AgentOptions {
   readonly cacheBytes: number;
   /** Whether it collects the bucket's garbage by itself, where it may write and the bucket is in a folder. */
   readonly collects: boolean;
+  /** What others are answered, made of the agent's own answers: where it is a part of something. */
+  readonly answers?: (own: ControlAnswers) => ControlAnswers;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;

@@ -93,10 +93,10 @@ export class RunningAgent implements Agent {
     this.#resources.push(this.#schedule, this.#idleRelease);
     await this.#warmUp(base);
     this.#doors = await this.#thread.call("openDoors", doors);
-    const answers = { status: () => this.status(), flush: () => this.flush() };
-    this.#resources.push(
-      await serveControl(stateDir, { ...answers, unmount: (timeoutMs) => this.unmount(timeoutMs, false) }),
-    );
+    const { answers = (own) => own } = this.#options;
+    const flushing = { status: () => this.status(), flush: () => this.flush() };
+    const own = { ...flushing, unmount: (timeoutMs: number) => this.unmount(timeoutMs, false) };
+    this.#resources.push(await serveControl(stateDir, answers(own)));
     if (at === undefined) {
       this.#resources.push(this.#opened.remote.watch(() => void this.#rootMoved()));
       this.#schedule.note("urgent");

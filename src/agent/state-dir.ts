@@ -19,6 +19,8 @@ export interface StateFacts {
   readonly mount: string;
   /** `mount` is a folder that is synced, which may be mounted on as well: another state. */
   readonly door?: "sync";
+  /** A folder that an agent with other doors keeps the same: the state of that agent, which answers for both. */
+  readonly agent?: string;
   /** An old state is shown (`--at`): beside the state that goes on with what is pending. */
   readonly old?: boolean;
   /** From mounting until all is published and unmounted: what a killed agent leaves, its state may hold changes. */

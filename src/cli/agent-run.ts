@@ -5,11 +5,13 @@ import { describeError, type Log } from "../base/log.ts";
 import type { Agent } from "../agent/agent.ts";
 import type { DoorReport, DoorSetup } from "../agent/doors.ts";
 import { LOG_NAME, openLogFile } from "../agent/log-file.ts";
+import { startAgentWithFolder } from "../agent/agent-with-folder.ts";
 import { startAgent } from "../agent/start-agent.ts";
 import { makeStateFolder, mountStatePath, openMountState, stateRoot, type StateFacts } from "../agent/state-dir.ts";
 import { isBehind, runBehind, sayFailed, sayReady } from "./background.ts";
 import type { Call } from "./command.ts";
 import type { ExitStatus } from "./exit-status.ts";
+import { openFolderBeside } from "./folder-door.ts";
 import { accessOf, MASTER_OPTIONS } from "./master-access.ts";
 import { ENDING_SIGNALS } from "./runtime.ts";
 import { printRest } from "./text.ts";
@@ -23,6 +25,9 @@ export const AGENT_OPTIONS = [
   "readTimeout",
   "cacheSize",
   "gc",
+  "sync",
+  "limit",
+  "special",
   ...MASTER_OPTIONS,
 ] as const;
 type AgentCall = Call<(typeof AGENT_OPTIONS)[number]>;
@@ -30,6 +35,8 @@ type AgentCall = Call<(typeof AGENT_OPTIONS)[number]>;
 /** What one command's agents are like. */
 export interface AgentRun {
   readonly facts: StateFacts;
+  /** A folder that is kept the same, too. */
+  readonly folder: StateFacts | undefined;
   /** Called once the state is this process' own. */
   doors(stateDir: string): readonly DoorSetup[];
   /** What is told once all doors are open. */
@@ -56,7 +63,8 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
   using state = openMountState(stateRoot(runtime.env, options.state), run.facts);
   const echo = options.verbose === true && !isBehind();
   const log = openLogFile(state.path, runtime.clock, echo ? (line) => void runtime.stderr.write(line) : undefined);
-  const agent = await startAgent({
+  await using beside = run.folder === undefined ? undefined : await openFolderBeside(call, run.folder, state.path, log);
+  const agentOptions = {
     address: run.facts.address,
     doors: run.doors(state.path),
     stateDir: state.path,
@@ -71,8 +79,13 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
     clock: runtime.clock,
     random: runtime.random,
     log,
-  });
+  };
+  const agent =
+    beside === undefined
+      ? await startAgent(agentOptions)
+      : await startAgentWithFolder(agentOptions, beside.folder, () => beside.watch());
   state.list();
+  beside?.list();
   endOnSignals(agent, log);
   if (isBehind()) sayReady(agent.doors);
   else {

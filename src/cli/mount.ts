@@ -6,6 +6,7 @@ import { parseAddress, pinnedUrl } from "../bucket/address.ts";
 import { AGENT_OPTIONS, runAgent } from "./agent-run.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
+import { folderBeside } from "./folder-door.ts";
 import { printText } from "./text.ts";
 import { WEBDAV_OPTIONS, webdavDoor, webdavText, webdavValue } from "./webdav-door.ts";
 
@@ -22,7 +23,7 @@ export function register(program: Program): void {
       "syncline mount file:///srv/bucket ~/bucket --background",
       "syncline mount https://master.example:3600/notes ~/notes --background",
       "syncline mount file:///srv/bucket ~/yesterday --read-only --at 2026-01-31T12:00:00Z",
-      "syncline mount file:///srv/bucket ~/bucket --webdav 127.0.0.1:8888 --background",
+      "syncline mount file:///srv/bucket ~/bucket --webdav 127.0.0.1:8888 --sync ~/work --background",
     ],
     exits: [3, 4, 5, 6, 8],
     async run(call) {
@@ -34,6 +35,7 @@ export function register(program: Program): void {
       const webdav = listen === undefined ? undefined : webdavDoor(call, listen, "--webdav");
       return runAgent(call, {
         facts: { address, mount, old: at !== undefined },
+        folder: folderBeside(call, address, mount),
         doors: (stateDir) => [{ door: "mount", mount }, ...(webdav === undefined ? [] : [webdav(stateDir)])],
         ready: (doors: readonly DoorReport[]) => ({
           value: { mount, bucket: address, ...webdavValue(doors) },

@@ -15,13 +15,15 @@ export interface MountState {
   readonly address: string;
   /** Mounted, or ended without everything published: by kill -9, or while the bucket was out of reach. */
   readonly open: boolean;
+  /** Whether `stateDir` is this door's own, and not that of an agent of which it is a part. */
+  readonly own: boolean;
 }
 
 /** The states of this mount point, or all states when `directory` is undefined; the one used last comes first. */
 export function mountStates(runtime: Runtime, state: string | undefined, directory?: string): MountState[] {
   const states = listMountStates(stateRoot(runtime.env, state)).map(
-    ({ path, facts: { mount, address, open = false } }) => {
-      return { stateDir: path, mount, address, open };
+    ({ path, facts: { mount, address, agent, open = false } }) => {
+      return { stateDir: agent ?? path, mount, address, open, own: agent === undefined };
     },
   );
   if (directory === undefined) return states;
@@ -35,9 +37,12 @@ export async function statesAt(
   state: string | undefined,
   place: string | undefined,
 ): Promise<MountState[]> {
-  if (place === undefined || !/^https?:/i.test(place)) return mountStates(runtime, state, place);
+  const states = mountStates(runtime, state, place === undefined || /^https?:/i.test(place) ? undefined : place);
+  // Of an agent with a folder beside its other doors there are two states.
+  if (place === undefined) return states.filter((each) => each.own);
+  if (!/^https?:/i.test(place)) return states;
   const url = URL.canParse(place) ? new URL(place).href : place;
-  const served = await servedStates(mountStates(runtime, state));
+  const served = await servedStates(states.filter((each) => each.own));
   const isThere = await Promise.all(served.map((each) => hasDoor(runtime, each, url)));
   return served.filter((_, index) => isThere[index]);
 }

@@ -1,34 +1,21 @@
 /** `syncline sync`: keeps a folder and a bucket the same. */
 import { resolve } from "node:path";
 import { serveControl } from "../agent/control.ts";
-import { openSyncAgent, type SyncAgent } from "../agent/sync-agent.ts";
+import type { SyncAgent } from "../agent/sync-agent.ts";
 import { openLogFile } from "../agent/log-file.ts";
 import { canonicalMount, openMountState, stateRoot, type StateDir, type StateFacts } from "../agent/state-dir.ts";
 import type { Log } from "../base/log.ts";
-import { DEFAULT_CACHE_BYTES } from "../base/limits.ts";
 import { parseAddress, pinnedUrl } from "../bucket/address.ts";
-import { openRealDisk } from "../sync/real-disk.ts";
 import { isUnpublished, type PlannedDeed, type SyncReport } from "../sync/report.ts";
 import { addCommand } from "./command.ts";
 import type { Call, Program } from "./command.ts";
 import type { ExitStatus } from "./exit-status.ts";
-import { setModified } from "./file-times.ts";
-import { accessOf, MASTER_OPTIONS } from "./master-access.ts";
+import { FOLDER_OPTIONS, openFolder } from "./folder-door.ts";
 import type { Output } from "./output.ts";
 import { ENDING_SIGNALS } from "./runtime.ts";
 import { printCount, printText } from "./text.ts";
-import { loadWallet } from "./wallet.ts";
 
-const OPTIONS = [
-  "once",
-  "watch",
-  "dryRun",
-  "allowDeletes",
-  "limit",
-  "special",
-  "cacheSize",
-  ...MASTER_OPTIONS,
-] as const;
+const OPTIONS = ["once", "watch", "dryRun", "allowDeletes", ...FOLDER_OPTIONS] as const;
 type SyncCall = Call<(typeof OPTIONS)[number]>;
 
 export function register(program: Program): void {
@@ -59,21 +46,7 @@ async function sync(call: SyncCall): Promise<ExitStatus> {
   const log = openLogFile(state.path, runtime.clock, echo);
   using progress = output.progress("sync", "files");
   let done = 0;
-  await using agent = await openSyncAgent({
-    address: facts.address,
-    folder: facts.mount,
-    disk: await openRealDisk(facts.mount, { allXattrs: options.special === true, setModified }),
-    stateDir: state.path,
-    wallet: () => loadWallet(call),
-    access: accessOf(call),
-    cacheBytes: options.cacheSize ?? DEFAULT_CACHE_BYTES,
-    limit: options.limit,
-    special: options.special ?? false,
-    progress: { applied: () => progress.update(++done) },
-    clock: runtime.clock,
-    random: runtime.random,
-    log,
-  });
+  await using agent = await openFolder(call, state, log, () => progress.update(++done));
   if (options.dryRun === true) {
     const { deeds, report } = await agent.rehearse();
     return tellPlan(output, deeds, report);

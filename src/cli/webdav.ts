@@ -11,6 +11,7 @@ import { randomPassword } from "../webdav/app-passwords.ts";
 import { AGENT_OPTIONS, runAgent } from "./agent-run.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
+import { folderBeside } from "./folder-door.ts";
 import { parseListen } from "./listen.ts";
 import { DEFAULT_WEBDAV_LISTEN } from "./options.ts";
 import type { Runtime } from "./runtime.ts";
@@ -40,6 +41,7 @@ export function register(program: Program): void {
       const webdav = webdavDoor(call, listen, "--listen");
       return runAgent(call, {
         facts: { address, mount: place, old: call.options.at !== undefined },
+        folder: folderBeside(call, address),
         doors: (stateDir) => [webdav(stateDir)],
         ready: (doors) => ({
           value: { bucket: address, ...webdavValue(doors) },

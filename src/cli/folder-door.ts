@@ -1,0 +1,96 @@
+/** A synced folder as options describe it: by itself, or beside the other doors of an agent. */
+import { relative, resolve } from "node:path";
+import { openSyncAgent, type SyncAgent, type WatchedFolder } from "../agent/sync-agent.ts";
+import { canonicalMount, openMountState, stateRoot, type StateDir, type StateFacts } from "../agent/state-dir.ts";
+import { SynclineError } from "../base/errors.ts";
+import { DEFAULT_CACHE_BYTES } from "../base/limits.ts";
+import { describeError, type Log } from "../base/log.ts";
+import { openRealDisk } from "../sync/real-disk.ts";
+import type { Call } from "./command.ts";
+import { setModified } from "./file-times.ts";
+import { accessOf, MASTER_OPTIONS } from "./master-access.ts";
+import { printText } from "./text.ts";
+import { loadWallet } from "./wallet.ts";
+
+export const FOLDER_OPTIONS = ["limit", "special", "cacheSize", ...MASTER_OPTIONS] as const;
+export type FolderCall = Call<(typeof FOLDER_OPTIONS)[number]>;
+
+/** The folder's agent, in a state that the caller holds. Throws as `openSyncAgent`. */
+export async function openFolder(
+  call: FolderCall,
+  { path, facts }: StateDir,
+  log: Log,
+  applied?: () => void,
+): Promise<SyncAgent> {
+  const { options, runtime } = call;
+  return openSyncAgent({
+    address: facts.address,
+    folder: facts.mount,
+    disk: await openRealDisk(facts.mount, { allXattrs: options.special === true, setModified }),
+    stateDir: path,
+    wallet: () => loadWallet(call),
+    access: accessOf(call),
+    cacheBytes: options.cacheSize ?? DEFAULT_CACHE_BYTES,
+    limit: options.limit,
+    special: options.special ?? false,
+    progress: applied === undefined ? undefined : { applied },
+    clock: runtime.clock,
+    random: runtime.random,
+    log,
+  });
+}
+
+/** What identifies the state of `--sync`. Throws `usage` for a folder in the mount, or for an agent that may not write. */
+export function folderBeside(
+  { options }: Call<"sync" | "readOnly" | "at">,
+  address: string,
+  mount?: string,
+): StateFacts | undefined {
+  if (options.sync === undefined) return undefined;
+  if (options.readOnly === true || options.at !== undefined)
+    throw new SynclineError("usage", "--sync writes the bucket: it does not go with --read-only and --at.");
+  const folder = canonicalMount(resolve(options.sync));
+  if (mount !== undefined && !relative(mount, folder).startsWith(".."))
+    throw new SynclineError("usage", `--sync: ${printText(folder)} is in the mount.`, {
+      hint: "Name a folder beside it.",
+    });
+  return { address, mount: folder, door: "sync" };
+}
+
+/** A folder of an agent that has other doors, too. */
+export interface FolderBeside extends AsyncDisposable {
+  readonly folder: string;
+  watch(): WatchedFolder;
+  /** Lists it, as a part of the agent that has `agentState`. */
+  list(): void;
+}
+
+/** Throws `state_in_use` when the folder is synced already, and as `openSyncAgent`. */
+export async function openFolderBeside(
+  call: FolderCall,
+  facts: StateFacts,
+  agentState: string,
+  log: Log,
+): Promise<FolderBeside> {
+  const { options, runtime } = call;
+  const state = openMountState(stateRoot(runtime.env, options.state), { ...facts, agent: agentState });
+  try {
+    const agent = await openFolder(call, state, log);
+    return {
+      folder: facts.mount,
+      watch: () =>
+        agent.watch({
+          heard: ({ sent, received, left }) => log.info("Synced.", { ...sent, ...received, left: left.length }),
+          failed: (error) => log.warn(`Not synced: ${describeError(error)}`),
+        }),
+      list: () => state.list(),
+      [Symbol.asyncDispose]: async () => {
+        await agent[Symbol.asyncDispose]();
+        state[Symbol.dispose]();
+      },
+    };
+  } catch (error) {
+    state[Symbol.dispose]();
+    throw error;
+  }
+}

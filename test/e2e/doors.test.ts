@@ -1,0 +1,70 @@
+/** One agent with several doors: what comes in through one is in the others, and it is asked, flushed and ended as one. */
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { afterAll, describe, expect, test } from "vitest";
+import { whyNoMount } from "../support/fuse-process.ts";
+import { Workspace } from "../support/syncline.ts";
+
+const reason = whyNoMount();
+const space = new Workspace("doors");
+afterAll(() => space[Symbol.dispose]());
+const soon = { timeout: 90_000, interval: 50 };
+const read = (path: string) => (existsSync(path) ? readFileSync(path, "utf8") : undefined);
+
+test("a folder beside a read-only agent, or in its own mount, is refused", () => {
+  const url = space.url("refused");
+  space.do("init", url);
+  const [dir, folder] = [space.at("here"), space.at("here/work")];
+  for (const args of [
+    ["mount", url, dir, "--sync", folder],
+    ["mount", url, dir, "--read-only", "--sync", space.at("beside")],
+  ])
+    expect(space.run([...args, "--json"]).status).toBe(2);
+});
+
+describe.skipIf(reason !== undefined)(`with a mount${reason === undefined ? "" : ` (skipped: ${reason})`}`, () => {
+  test(
+    "a mount, WebDAV and a folder of one agent show the same; a flush and an unmount are for all",
+    { timeout: 400_000 },
+    async () => {
+      const url = space.url("bucket");
+      space.do("init", url);
+      const [dir, folder] = [space.mountPoint("mount"), space.at("folder")];
+      mkdirSync(folder);
+      writeFileSync(`${folder}/first`, "from the folder");
+      const args = ["mount", url, dir, "--webdav", "127.0.0.1:0", "--no-auth", "--sync", folder];
+      const { webdav, pid } = space.behind(...args) as { webdav: string; pid: number };
+      try {
+        await expect.poll(() => read(`${dir}/first`), soon).toBe("from the folder");
+        writeFileSync(`${dir}/mounted`, "from the mount");
+        expect((await fetch(`${webdav}sent`, { method: "PUT", body: "from the web" })).status).toBe(201);
+        expect(await (await fetch(`${webdav}mounted`)).text()).toBe("from the mount");
+        await expect.poll(() => read(`${folder}/mounted`), soon).toBe("from the mount");
+        await expect.poll(() => read(`${folder}/sent`), soon).toBe("from the web");
+        rmSync(`${folder}/mounted`);
+        await expect.poll(() => existsSync(`${dir}/mounted`), soon).toBe(false);
+
+        const doors = [
+          { door: "mount", mount: dir },
+          { door: "webdav", url: webdav },
+          { door: "sync", folder },
+        ];
+        for (const place of [[], [dir], [folder], [webdav]])
+          expect(space.json("status", ...place)).toMatchObject({ agents: [{ pid, doors }] });
+        writeFileSync(`${dir}/last`, "one");
+        writeFileSync(`${folder}/newest`, "two");
+        expect(space.json("flush")).toMatchObject({ published: true });
+        expect([space.do("cat", `${url}/last`), space.do("cat", `${url}/newest`)]).toEqual(["one", "two"]);
+        const second = space.run(["sync", url, folder, "--once", "--json"]);
+        expect([second.status, second.err]).toEqual([4, expect.stringContaining("state_in_use")]);
+        writeFileSync(`${folder}/end`, "three");
+      } finally {
+        expect(space.json("unmount", folder)).toMatchObject({ drained: true });
+      }
+      await expect(fetch(webdav)).rejects.toThrow(/fetch failed/);
+      expect([space.do("cat", `${url}/end`), existsSync(`${dir}/first`)]).toEqual(["three", false]);
+      await expect.poll(() => space.json("status"), soon).toEqual({ agents: [] });
+      // The folder is the same one to a command that only syncs.
+      expect(space.json("sync", url, folder, "--once")).toMatchObject({ sent: { added: 0 }, left: [] });
+    },
+  );
+});
