@@ -1,4 +1,4 @@
-import { rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { mkdir, readdir, utimes, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { expect, test } from "vitest";
@@ -204,20 +204,26 @@ test("a place is asked for its date once, however often its writer is waited for
       return inner.stat(path);
     }) as Disk["stat"],
   };
-  const line = lineIn(folder, { disk, clock: patientClock });
+  const hints = new Map<string, () => void>();
+  const watch: WatchFile = (path, changed) => {
+    if (!existsSync(path)) return "absent";
+    hints.set(path, changed);
+    return deaf(path, changed);
+  };
+  const line = lineIn(folder, { disk, watch, clock: standingClock });
   let ahead = await nextPlace(folder, inner);
   for (let round = 0; round < 5; round++) {
-    const behind: string[] = [];
     const taking = line.take();
-    await expect.poll(() => waiting(folder), { timeout: 20_000 }).toHaveLength(2);
-    // They come while we wait, and are before us the next time.
-    behind.push(await nextPlace(folder, inner));
+    await expect.poll(() => [...hints.keys()], { timeout: 60_000 }).toContain(ahead);
+    // Who comes while we wait is before us the next time.
+    const behind = await nextPlace(folder, inner);
     rmSync(ahead);
+    hints.get(ahead)?.();
     const turn = await taking;
     expect(turn?.waited).toBe(true);
     turn?.[Symbol.dispose]();
-    await expect.poll(() => waiting(folder), { timeout: 20_000 }).toHaveLength(1);
-    [ahead = ""] = behind;
+    await expect.poll(() => waiting(folder), { timeout: 60_000 }).toHaveLength(1);
+    ahead = behind;
   }
   expect(asked.length).toBe(new Set(asked).size);
 });
