@@ -3,6 +3,7 @@ import type { FileName, Ino } from "../base/ids.ts";
 import { MAX_FILE_BYTES } from "../base/limits.ts";
 import type { FileSystem } from "../vfs/filesystem.ts";
 import { answer, type Call } from "./call.ts";
+import { Checksums } from "./checksums.ts";
 import { checkMemberLocks, checkWritable, checkResourceLocks } from "./change-check.ts";
 import { checkMakeable } from "./href.ts";
 import { findPlace, isFile, type Place, writable } from "./place.ts";
@@ -64,11 +65,13 @@ async function receive(call: Call, ino: Ino): Promise<void> {
   const { access, request } = call;
   const declared = declaredBytes(request);
   const name = call.etags.naming(declared);
+  const checksums = new Checksums(request.headers["oc-checksum"]);
   let size = 0;
   for await (const piece of readBody(call, MAX_FILE_BYTES)) {
     await access.fs.turn(ino);
     await access.run((fs) => fs.write(ino, size, piece));
     await name?.push(piece);
+    checksums.add(piece);
     if (piece.length === declared) call.etags.whole(ino, piece);
     size += piece.length;
     call.spent.add(piece.length);
@@ -78,6 +81,7 @@ async function receive(call: Call, ino: Ino): Promise<void> {
   if (typeof expected === "string" && Number(expected) !== size) {
     throw new Refusal(400, `Only ${size} of ${expected} bytes came.`);
   }
+  checksums.check();
   await name?.finish(ino);
 }
 

@@ -90,6 +90,23 @@ describe("PUT and GET", () => {
     expect(part.bytes.includes(bytes.subarray(3_000_000))).toBe(true);
   });
 
+  test("bytes that do not have the checksum that came with them change nothing", async () => {
+    await using dav = await DavServer.start();
+    const put = (checksum: string, body: string) => dav.status("PUT", "/f", { "oc-checksum": checksum }, body);
+    expect(await put("SHA1:a9993e364706816aba3e25717850c26c9cd0d89d", "abc")).toBe(201);
+    for (const wrong of [
+      "SHA1:a9993e364706816aba3e25717850c26c9cd0d89d",
+      "MD5:900150983cd24fb0d6963f7d28e17f72 SHA1:00",
+      "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+    ]) {
+      expect([wrong, await put(wrong, "abd")]).toEqual([wrong, 400]);
+    }
+    expect((await dav.send("GET", "/f")).body).toBe("abc");
+    for (const right of ["md5:900150983cd24fb0d6963f7d28e17f72", "ADLER32:024d0127", "what?"]) {
+      expect([right, await put(right, "abc")]).toEqual([right, 204]);
+    }
+  });
+
   test("what bodies leave behind is collected while it is young, after every 2 MiB of them", async () => {
     let collected = 0;
     await using dav = await DavServer.start({ collectYoung: () => void collected++ });
