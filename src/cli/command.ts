@@ -89,6 +89,7 @@ function readOptions<Name extends OptionName>(
 const GROUPS: Readonly<Record<string, string>> = {
   conflicts: "versions that gave way in merges: list, compare, decide",
   key: "the wallet key of this user",
+  service: "mounts, synced folders and WebDAV servers that systemd starts",
   policy: "the rules by which changes of a bucket merge",
 };
 

@@ -18,6 +18,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ readonly register: Regis
   put: () => import("./put.ts"),
   restore: () => import("./restore.ts"),
   serve: () => import("./serve.ts"),
+  service: () => import("./service.ts"),
   simulate: () => import("./simulate.ts"),
   status: () => import("./status.ts"),
   sync: () => import("./sync.ts"),

@@ -65,6 +65,7 @@ export const OPTIONS = {
     fallbackText: `${DEFAULT_LISTEN}; of webdav ${DEFAULT_WEBDAV_LISTEN}`,
   }),
   webdav: text("<host:port>", "serve WebDAV there too", { onlyFlag: true }),
+  system: toggle("for the whole machine, in /etc/systemd/system: for root", { onlyFlag: true }),
   sync: path("<dir>", "keep this folder the same, too", { onlyFlag: true }),
   host: list("<names...>", "names under which WebDAV may be called, besides those of this machine"),
   tlsSelfSigned: toggle("speak https with a certificate made here, whose fingerprint is printed"),

@@ -1,0 +1,112 @@
+/** `syncline service`: the units that it writes, as systemd reads them, and what it refuses. */
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { commandsFor } from "../../src/cli/commands.ts";
+import { runCommandLine } from "../../src/cli/program.ts";
+import { unitText } from "../../src/cli/systemd-unit.ts";
+import { createFakeRuntime } from "../support/fake-runtime.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
+
+/** What systemd says of a unit; undefined where it cannot be asked. */
+function verify(path: string, system: boolean): string | undefined {
+  const env = { ...process.env, XDG_RUNTIME_DIR: dirname(path) };
+  const args = [...(system ? [] : ["--user"]), "verify", path];
+  const { error, stdout, stderr } = spawnSync("systemd-analyze", args, { env, encoding: "utf8" });
+  return error === undefined ? `${stdout}${stderr}` : undefined;
+}
+
+interface Answer {
+  readonly status: number;
+  readonly value: Record<string, unknown>;
+  readonly err: string;
+}
+
+async function run(config: string, args: string[], env: NodeJS.ProcessEnv = {}): Promise<Answer> {
+  const runtime = createFakeRuntime({ XDG_CONFIG_HOME: config, ...env });
+  // What stands behind -- is not for this command.
+  const [own, words] = args.includes("--")
+    ? [args.slice(0, args.indexOf("--")), args.slice(args.indexOf("--"))]
+    : [args, []];
+  const status = await runCommandLine(
+    ["service", ...own, "--json", ...words],
+    runtime,
+    await commandsFor(["service"]),
+    "1",
+  );
+  const line = runtime.out().split("\n").find(Boolean) ?? "{}";
+  return { status, value: JSON.parse(line) as Record<string, unknown>, err: runtime.err() };
+}
+
+describe.skipIf(process.platform !== "linux")("a service", () => {
+  test("is written, listed and removed, and nothing of anybody else's is", async () => {
+    const config = await temporaryFolder();
+    const folder = join(config, "systemd/user");
+    const words = ["--", "sync", "file:///srv/bucket", "/srv/100% of it", "--limit", "1MiB"];
+    const rehearsed = await run(config, ["install", "work", "--dry-run", ...words]);
+    expect([rehearsed.status, existsSync(folder)]).toEqual([0, false]);
+    const installed = await run(config, ["install", "work", ...words], {
+      SYNCLINE_KEY: "secret",
+      SYNCLINE_STATE: "/s",
+    });
+    expect(installed).toMatchObject({
+      status: 0,
+      value: { unit: join(folder, "syncline-work.service"), written: true },
+    });
+    const text = readFileSync(join(folder, "syncline-work.service"), "utf8");
+    expect(text).toContain('"sync" "file:///srv/bucket" "/srv/100%% of it" "--limit" "1MiB"');
+    expect(text).toContain('Environment="SYNCLINE_STATE=/s"');
+    expect(text).not.toContain("secret");
+
+    const other = await run(config, ["install", "work", "--", "webdav", "file:///srv/bucket"]);
+    expect([other.status, other.err]).toEqual([4, expect.stringContaining("path_exists")]);
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, "syncline-mine.service"), "[Service]\n");
+    expect((await run(config, ["status"])).value).toMatchObject({ services: [{ name: "work" }] });
+    expect((await run(config, ["uninstall", "mine"])).status).toBe(4);
+    expect((await run(config, ["uninstall", "work"])).value).toMatchObject({ removed: true });
+    expect((await run(config, ["uninstall", "work"])).status).toBe(1);
+    expect(readdirSync(folder)).toEqual(["syncline-mine.service"]);
+  });
+
+  test.each([
+    ["another command", ["ls", "file:///b"]],
+    ["what ends at once", ["sync", "file:///b", "/d", "--once"]],
+    ["what goes behind by itself", ["mount", "file:///b", "/d", "--background"]],
+    ["an option that there is none of", ["sync", "file:///b", "/d", "--wacth"]],
+    ["too few arguments", ["mount", "file:///b"]],
+  ])("does not run %s", async (_what, words) => {
+    const { status, err } = await run(await temporaryFolder(), ["install", "x", "--dry-run", "--", ...words]);
+    expect([status, err]).toEqual([2, expect.stringContaining("usage")]);
+  });
+
+  test("does not start where somebody would have to type a passphrase, and has no path for a name", async () => {
+    const config = await temporaryFolder();
+    const words = ["--", "webdav", "file:///b"];
+    expect((await run(config, ["install", "../../x", "--dry-run", ...words])).status).toBe(2);
+    mkdirSync(join(config, "syncline"));
+    writeFileSync(join(config, "syncline/key.json"), "{}");
+    expect((await run(config, ["install", "x", "--dry-run", ...words])).status).toBe(5);
+    writeFileSync(join(config, "syncline/key.pass"), "open");
+    expect((await run(config, ["install", "x", "--dry-run", ...words])).status).toBe(0);
+  });
+
+  test("is a unit that systemd takes, whatever stands in its words", async ({ skip }) => {
+    const folder = await temporaryFolder();
+    const awkward = ["file:///srv/b$HOME", 'a "quoted" \\ name', "100%h", "; true"];
+    const environment = new Map([["XDG_STATE_HOME", '/a "b" %c']]);
+    for (const system of [false, true]) {
+      const bad = join(folder, "syncline-bad.service");
+      writeFileSync(bad, `[Service]\nExecStart=${process.execPath}\nNonsense=1\n`);
+      if (verify(bad, system)?.includes("syncline-bad") !== true) skip("systemd-analyze does not verify here");
+      for (const command of ["mount", "sync", "webdav"]) {
+        const path = join(folder, `syncline-${command}.service`);
+        const program = [process.execPath];
+        const words = [command, ...awkward];
+        writeFileSync(path, unitText({ words, program, workingDirectory: folder, environment, system }));
+        expect(verify(path, system)).not.toContain("syncline-");
+      }
+    }
+  });
+});
