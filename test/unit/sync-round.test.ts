@@ -1,5 +1,6 @@
 /** Rounds of folder sync: what goes up, what comes down, and what is left alone. */
 import { describe, expect, test } from "vitest";
+import type { RateLimit } from "../../src/base/rate-limit.ts";
 import { PARKED_PATH } from "../../src/sync/paths.ts";
 import { Crash, MemorySyncDisk } from "../support/memory-sync-disk.ts";
 import { bucketTree, pair, path, settle, syncWorld, type SyncedFolder } from "../support/sync-world.ts";
@@ -174,6 +175,41 @@ describe("a round", () => {
       for (const { disk } of [a, b]) expect(Object.fromEntries(disk.tree())).toEqual({ d: "2" });
       expect(b.disk.tree(PARKED_PATH).size).toBe(0);
     }
+  });
+
+  test("contents count against the limit in both directions, names do not", async () => {
+    const world = await syncWorld(2);
+    const [a, b] = pair(world);
+    let bytes = 0;
+    const limit = { take: async (some: number) => void (bytes += some) } as unknown as RateLimit;
+    a.disk.write(path("f.bin"), "12345");
+    a.disk.make(path("d"));
+    await a.sync({ limit });
+    expect(bytes).toBe(5);
+    await b.sync({ limit });
+    expect(bytes).toBe(10);
+    a.disk.tick(3_000_000_000n);
+    a.disk.move(path("f.bin"), path("d/f.bin"));
+    for (const folder of [a, b]) await folder.sync({ limit });
+    expect([bytes, b.disk.tree().get("d/f.bin")]).toEqual([10, "12345"]);
+  });
+
+  test("setuid bits come along where both ask for it, and stay as they are in the bucket where nobody looks at them", async () => {
+    const world = await syncWorld(3);
+    const [a, b, plain] = world.folders as [SyncedFolder, SyncedFolder, SyncedFolder];
+    const special = { attention: { modeMask: 0o7777, owners: false } };
+    const modeIn = async ({ disk }: SyncedFolder) => (await disk.look(path("tool")))?.mode;
+    a.disk.write(path("tool"), "1");
+    a.disk.chmod(path("tool"), 0o4755);
+    await a.sync(special);
+    await plain.sync();
+    expect(await modeIn(plain)).toBe(0o755);
+    plain.disk.tick(3_000_000_000n);
+    plain.disk.write(path("tool"), "2");
+    plain.disk.chmod(path("tool"), 0o700);
+    await plain.sync();
+    await b.sync(special);
+    expect([await modeIn(b), b.disk.tree().get("tool")]).toEqual([0o4700, "2"]);
   });
 
   test("a folder without its marker is refused, and nothing counts as deleted", async () => {
