@@ -1,0 +1,216 @@
+/**
+ * A mount, a client of WebDAV and a synced folder on one bucket edit the same project at once: three agents, or with --one all three doors
+ * of one agent. Then all show one tree, each version that somebody saved and nobody replaced is there, and none came back.
+ *   node scripts/drills/three-doors.mjs [SECONDS, default 300] [SEED, default the time] [--one]
+ *
+ * What is replaced or deleted is first moved aside, and looked at there: so it is known which version it was.
+ */
+import { spawn } from "node:child_process";
+import { linkSync, mkdirSync, readdirSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
+import { createInterface } from "node:readline";
+import { agent, check, checkout, join, report, syncline, until, workspace } from "./lib.mjs";
+
+const given = process.argv.slice(2).filter((word) => word !== "--one");
+const isOne = process.argv.includes("--one");
+const seconds = Number(given[0] ?? 300);
+const seed = Number(given[1] ?? Date.now());
+const random = randomOf(seed);
+const pick = (list) => list[Math.floor(random() * list.length)];
+const space = workspace("three-doors");
+const url = `file://${join(space.path, "bucket")}`;
+const folder = join(space.path, "folder");
+const ASIDE = /\.aside$/;
+/** Version → what became of it by somebody's will: "gone", "moved"; "failed" when it was never saved. */
+const versions = new Map();
+
+report(`seed ${seed}, ${seconds} s, ${isOne ? "one agent" : "three agents"}, in ${space.path}`);
+syncline(space, ["init", url]);
+mkdirSync(folder);
+// What is aside in the folder is on its way out, and nobody else's.
+writeFileSync(join(folder, ".synclineignore"), "*.aside\n");
+const doors = await openDoors();
+const count = Object.fromEntries(doors.map(({ name }) => [name, 0]));
+const end = performance.now() + seconds * 1000;
+await Promise.all(doors.map(edit));
+report(`deeds: ${doors.map(({ name }) => `${name} ${count[name]}`).join(", ")}; ${versions.size} versions`);
+check(
+  doors.every(({ name }) => count[name] > 0),
+  "all three doors were used",
+);
+const tree = await until(sameTree, 180_000, "all doors to show one tree", 500);
+const got = join(space.path, "got");
+syncline(space, ["get", "-r", url, got]);
+const stored = filesIn(got);
+check(same(withoutAside(stored), tree), `the bucket has the same ${tree.size} files`);
+for (const [path, text] of stored) if (path.includes("(conflict ")) versions.get(text)?.add("copied");
+const present = new Set(stored.values());
+const lost = [...versions].filter(
+  ([version, fate]) => !fate.has("gone") && !fate.has("failed") && !present.has(version),
+);
+const back = [...versions].filter(([version, fate]) => fate.has("gone") && fate.size === 1 && present.has(version));
+check(lost.length === 0, `no version lost${lost.slice(0, 5).map(([each]) => `, ${each}`)}`);
+check(back.length === 0, `nothing came back${back.slice(0, 5).map(([each]) => `, ${each}`)}`);
+for (const door of doors) await door.close();
+check(syncline(space, ["verify", url, "--json"], { expect: [0, 8] }).status === 0, "verify finds nothing");
+
+async function openDoors() {
+  const more = isOne ? ["--webdav", "127.0.0.1:0", "--no-auth", "--sync", folder] : [];
+  const mount = agent(space, "mount", url, { args: more });
+  const webdav = isOne ? mount.status().doors.find(({ door }) => door === "webdav").url : undefined;
+  const served =
+    webdav === undefined ? await serve(["webdav", url, "--listen", "127.0.0.1:0", "--no-auth"]) : undefined;
+  const synced = isOne ? undefined : await serve(["sync", url, folder]);
+  return [
+    { name: "mount", ...directory(mount.dir), close: async () => mount.unmount() },
+    { name: "webdav", ...overHttp(webdav ?? served.value.webdav), close: async () => served?.stop() },
+    { name: "folder", ...directory(folder), close: async () => synced?.stop() },
+  ];
+}
+
+/** An agent in the foreground, once it says what it does. */
+async function serve(words) {
+  const args = [join(checkout, "dist/cli/main.js"), ...words, "--json"];
+  const child = spawn(process.execPath, args, { env: space.env, stdio: ["ignore", "pipe", "ignore"] });
+  space.pids.add(child.pid);
+  const ended = new Promise((done) => child.once("close", done));
+  const value = await new Promise((heard, failed) => {
+    createInterface({ input: child.stdout }).once("line", (line) => heard(JSON.parse(line)));
+    child.once("close", () => failed(new Error(`${words.join(" ")} ended`)));
+  });
+  const stop = async () => {
+    child.kill("SIGTERM");
+    await ended;
+    space.pids.delete(child.pid);
+  };
+  return { value, stop };
+}
+
+async function edit(door) {
+  while (performance.now() < end) {
+    await pause(random() * 150);
+    if (await attempt(() => deed(door))) count[door.name]++;
+  }
+}
+
+/** Another door did something to the same name in between, which is what is tried here. */
+async function attempt(work) {
+  try {
+    await work();
+    return true;
+  } catch (error) {
+    if (!["ENOENT", "EEXIST", "ENOTEMPTY", "ENOTDIR", "EISDIR", "refused"].includes(error.code)) throw error;
+    return false;
+  }
+}
+
+async function deed(door) {
+  const names = (await door.list()).filter((name) => !ASIDE.test(name) && !name.startsWith(".syncline"));
+  const free = `f${Math.floor(random() * 12)}.bin`;
+  const what = random();
+  if (names.length === 0 || what < 0.4) return place(door, free);
+  const name = pick(names);
+  if (what < 0.7) {
+    await take(door, name);
+    return place(door, name);
+  }
+  if (what < 0.8) return take(door, name);
+  await door.move(name, free);
+  // A rename survives another's delete.
+  versions.get(await door.read(free).catch(() => undefined))?.add("moved");
+}
+
+async function place(door, name) {
+  const version = `version ${versions.size}`;
+  versions.set(version, new Set(["failed"]));
+  await door.create(name, version);
+  versions.get(version).delete("failed");
+}
+
+async function take(door, name) {
+  const aside = `${Math.floor(random() * 1e12)}.aside`;
+  await door.move(name, aside);
+  versions.get(await door.read(aside))?.add("gone");
+  await door.remove(aside);
+}
+
+/** What programs do in a directory. Nothing is written over unseen, and a file is there whole or not at all. */
+function directory(path) {
+  const at = (name) => join(path, name);
+  return {
+    list: async () => readdirSync(path),
+    read: async (name) => readFileSync(at(name), "utf8"),
+    move: async (from, to) => {
+      linkSync(at(from), at(to));
+      unlinkSync(at(from));
+    },
+    create: async (name, text) => {
+      const aside = at(`${Math.floor(random() * 1e12)}.aside`);
+      writeFileSync(aside, text);
+      try {
+        linkSync(aside, at(name));
+      } finally {
+        unlinkSync(aside);
+      }
+    },
+    remove: async (name) => unlinkSync(at(name)),
+    tree: async () => withoutAside(filesIn(path)),
+  };
+}
+
+function overHttp(base) {
+  const at = (name) => `${base}${name.split("/").map(encodeURIComponent).join("/")}`;
+  const ask = async (method, name, options = {}) => {
+    const answer = await fetch(at(name), { method, ...options });
+    if (answer.ok) return answer;
+    if (answer.status >= 500) throw new Error(`${method} ${name}: ${answer.status} ${await answer.text()}`);
+    throw Object.assign(new Error(`${method} ${name}: ${answer.status}`), { code: "refused" });
+  };
+  const list = async () => {
+    const text = await (await ask("PROPFIND", "", { headers: { depth: "1" } })).text();
+    const hrefs = [...text.matchAll(/<(?:\w+:)?href>([^<]*)<\/(?:\w+:)?href>/g)].map(([, href]) => href);
+    return hrefs.map((href) => decodeURIComponent(href.replace(/^.*\//, ""))).filter((name) => name !== "");
+  };
+  const read = async (name) => (await ask("GET", name)).text();
+  return {
+    list,
+    read,
+    move: (from, to) => ask("MOVE", from, { headers: { destination: at(to), overwrite: "F" } }),
+    create: (name, body) => ask("PUT", name, { body, headers: { "if-none-match": "*" } }),
+    remove: (name) => ask("DELETE", name),
+    tree: async () => {
+      const names = await list();
+      return withoutAside(new Map(await Promise.all(names.map(async (name) => [name, await read(name)]))));
+    },
+  };
+}
+
+async function sameTree() {
+  const trees = [];
+  for (const door of doors) if (!(await attempt(async () => trees.push(await door.tree())))) return undefined;
+  return trees.every((each) => same(each, trees[0])) ? trees[0] : undefined;
+}
+
+function filesIn(path) {
+  const names = readdirSync(path, { withFileTypes: true }).filter((entry) => entry.isFile());
+  return new Map(names.map(({ name }) => [name, readFileSync(join(path, name), "utf8")]));
+}
+
+function withoutAside(files) {
+  return new Map([...files].filter(([name]) => !ASIDE.test(name) && name !== ".synclineignore"));
+}
+
+function same(one, other) {
+  return one.size === other.size && [...one].every(([name, text]) => other.get(name) === text);
+}
+
+function randomOf(first) {
+  let state = first >>> 0;
+  return () => {
+    state = (state * 1_664_525 + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+function pause(ms) {
+  return new Promise((done) => setTimeout(done, ms));
+}
