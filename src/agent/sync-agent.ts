@@ -10,6 +10,7 @@ import type { WalletSigner } from "../crypto/wallet.ts";
 import type { MasterAccess } from "../net/access.ts";
 import { watchFolderTree } from "../sync/folder-notices.ts";
 import { SyncDatabase } from "../sync/database.ts";
+import { requireFolder } from "../sync/marker.ts";
 import type { SyncDisk } from "../sync/disk.ts";
 import { deedsOf, reportOf, type PlannedDeed, type SyncReport } from "../sync/report.ts";
 import { rehearseRound, syncRound, type RoundContext, type RoundProgress, type RoundResult } from "../sync/round.ts";
@@ -40,14 +41,17 @@ export interface SyncAgentOptions {
   readonly log: Log;
 }
 
-/** Throws as opening the bucket does, and `device_not_certified`. */
+/** Throws as opening the bucket does, `device_not_certified`, and for a folder that was synced and is not there `precondition_failed`. */
 export async function openSyncAgent(options: SyncAgentOptions): Promise<SyncAgent> {
-  const { address, stateDir, wallet, access, cacheBytes, clock, random, log } = options;
+  const { address, folder, stateDir, wallet, access, cacheBytes, clock, random, log } = options;
   const cache = { dir: cacheDirOf(stateDir), bytes: cacheBytes };
   const opened = await openToWrite({ address, stateDir, wallet, access, cache, clock, random, log });
+  const db = new SyncDatabase(join(stateDir, "sync.db"));
   try {
-    return new SyncAgent(options, opened, new SyncDatabase(join(stateDir, "sync.db")));
+    await requireFolder(db, { folder, state: stateDir });
+    return new SyncAgent(options, opened, db);
   } catch (error) {
+    db.close();
     await opened.opened[Symbol.asyncDispose]();
     throw error;
   }

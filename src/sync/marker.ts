@@ -2,6 +2,8 @@
  * The marker in the folder: says which bucket's it is and that it is there. An unplugged disk leaves an empty mount point, which is
  * not a folder whose files were all deleted; and another bucket's folder is not this one's.
  */
+import { existsSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
 import { SynclineError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
 import { failedWith } from "../objects/disk.ts";
@@ -22,6 +24,16 @@ export interface FolderNames {
   readonly state: string;
 }
 
+/**
+ * A folder that was never synced with this state is made where there is none; what holds it has to be there. Throws `precondition_failed` where
+ * one is missing that was.
+ */
+export async function requireFolder(db: SyncDatabase, names: FolderNames): Promise<void> {
+  if (existsSync(names.folder)) return;
+  if (db.fact("folder") !== undefined) throw unmarked(names, "is not there");
+  await mkdir(names.folder);
+}
+
 /** Throws `foreign_bucket` for another bucket's folder, `precondition_failed` for one that is not the one that was synced. */
 export async function requireMarker(
   db: SyncDatabase,
@@ -32,7 +44,11 @@ export async function requireMarker(
   const marker = await readMarker(disk);
   if (marker !== undefined && marker.bucket !== bucket) throw foreign(names, marker.bucket);
   const known = db.fact("folder");
-  if (known === undefined || marker?.folder !== known) throw unmarked(names, marker !== undefined);
+  if (known !== undefined && marker?.folder === known) return;
+  throw unmarked(
+    names,
+    marker === undefined ? "has no marker (.syncline)" : "is another folder than the one that was synced here",
+  );
 }
 
 /** Marks a folder that was never synced with this state; one that was must have its marker. Throws as `requireMarker`. */
@@ -103,8 +119,7 @@ function foreign({ folder }: FolderNames, found: string): SynclineError {
   });
 }
 
-function unmarked({ folder, state }: FolderNames, isOther: boolean): SynclineError {
-  const what = isOther ? "is another folder than the one that was synced here" : "has no marker (.syncline)";
+function unmarked({ folder, state }: FolderNames, what: string): SynclineError {
   return new SynclineError(
     "precondition_failed",
     `${folder} ${what}: nothing is synced, and nothing counts as deleted.`,

@@ -11,13 +11,14 @@ const [one, other] = [space.at("one"), space.at("other")];
 const soon = { timeout: 90_000, interval: 50 };
 
 test("a folder goes up, comes down elsewhere, and what is planned is what is done", () => {
-  for (const folder of [one, other]) mkdirSync(folder);
+  mkdirSync(one);
   space.do("init", url);
   for (let each = 0; each < 120; each++) writeFileSync(`${one}/${each}.bin`, `${each}`);
   const plan = space.lines("sync", url, one, "--dry-run");
   expect(plan.at(-1)).toMatchObject({ plan: 120, conflicts: [] });
   expect(readdirSync(one)).not.toContain(".syncline");
   expect(space.json("sync", url, one, "--once")).toMatchObject({ sent: { added: 120 }, left: [] });
+  // A folder that is not there is made.
   expect(space.lines("sync", url, other, "--dry-run")).toContainEqual({
     deed: { where: "folder", what: "add", path: "7.bin" },
   });
@@ -39,6 +40,9 @@ test("much that is gone needs a yes, and a folder without its marker is refused"
   rmSync(`${other}/.syncline`, { recursive: true });
   const unmarked = space.run(["sync", url, other, "--once", "--json"]);
   expect([unmarked.status, unmarked.err]).toEqual([4, expect.stringContaining("precondition_failed")]);
+  rmSync(other, { recursive: true });
+  const gone = space.run(["sync", url, other, "--once", "--json"]);
+  expect([gone.status, gone.err]).toEqual([4, expect.stringContaining("is not there: nothing is synced")]);
 });
 
 test(
