@@ -1,12 +1,14 @@
 /**
- * Folders that sync with one bucket, edited at random, with processes that die anywhere and swaps whose answers are lost: all come to one
- * tree, no version is lost, and nothing that was replaced comes back. SYNCLINE_TEST_ALL: 1,500 histories.
+ * Folders that sync with one bucket, edited at random, with swaps whose answers are lost, processes that die anywhere and files that are
+ * written at any moment, as the oracle judges them after each round. SYNCLINE_TEST_ALL: 1,500 histories of either kind.
  */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
+import type { RoundResult } from "../../src/sync/round.ts";
 import type { SwapFault } from "../support/memory-remote.ts";
 import { Crash } from "../support/memory-sync-disk.ts";
-import { bucketTree, pair, path, settle, syncWorld, type SyncedFolder } from "../support/sync-world.ts";
+import { SyncOracle } from "../support/sync-oracle.ts";
+import { pair, path, settle, syncWorld, type SyncedFolder, Unrest } from "../support/sync-world.ts";
 
 const all = process.env["SYNCLINE_TEST_ALL"] !== undefined;
 const runs = { numRuns: all ? 1_500 : 8 };
@@ -16,46 +18,51 @@ const folder = fc.nat(1);
 /** Which of the paths that are there, and which new name. */
 const pick = fc.nat(40);
 const fresh = fc.constantFrom("a", "b", "c", "d", "a/x", "b/x", "c/y", "d/y", "a/b/z");
+/** What people and programs do in a folder: at any moment, and between rounds. */
+const write = fc.record({ kind: fc.constant("write" as const), at: fresh });
+const save = fc.record({ kind: fc.constantFrom("edit" as const, "save" as const), pick });
 const deed = fc.oneof(
-  { weight: 4, arbitrary: fc.record({ kind: fc.constant("write" as const), folder, at: fresh }) },
-  { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom("edit" as const, "save" as const), folder, pick }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant("remove" as const), folder, pick }) },
-  { weight: 3, arbitrary: fc.record({ kind: fc.constant("move" as const), folder, pick, at: fresh }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant("exchange" as const), folder, pick, other: pick }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant("make" as const), folder, at: fresh }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant("chmod" as const), folder, pick }) },
-  {
-    weight: 5,
-    arbitrary: fc.record({
-      kind: fc.constant("sync" as const),
-      folder,
-      dies: fc.option(fc.nat(25), { nil: undefined, freq: 2 }),
-    }),
-  },
+  { weight: 4, arbitrary: write },
+  { weight: 3, arbitrary: save },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant("remove" as const), pick }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant("move" as const), pick, at: fresh }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("exchange" as const), pick, other: pick }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("make" as const), at: fresh }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("chmod" as const), pick }) },
 );
+/** A round: the process may die before one of its changes of the disk, or before it notes what it did; and somebody may write meanwhile. */
+const round = fc.record({
+  kind: fc.constant("sync" as const),
+  dies: fc.oneof(
+    { weight: 6, arbitrary: fc.constant(undefined) },
+    { weight: 2, arbitrary: fc.record({ change: fc.nat(16) }) },
+    { weight: 1, arbitrary: fc.record({ note: fc.nat(4) }) },
+  ),
+  meanwhile: fc.option(fc.record({ change: fc.nat(5), deed: fc.oneof(write, save) }), { nil: undefined }),
+});
+type Round = typeof round extends fc.Arbitrary<infer Each> ? Each : never;
+const quietRound = fc.constant({ kind: "sync" as const, dies: undefined, meanwhile: undefined });
+/** In each step somebody does something in a folder, or a round is played there. */
+const historiesOf = (rounds: fc.Arbitrary<Round>) =>
+  fc.array(fc.record({ folder, what: fc.oneof({ weight: 2, arbitrary: deed }, { weight: 1, arbitrary: rounds }) }), {
+    minLength: 5,
+    maxLength: 40,
+    size: "max",
+  });
 const swapFaults = fc.array(fc.constantFrom<SwapFault>("none", "none", "none", "committed-unseen", "lost"), {
   maxLength: 6,
 });
 type Deed = typeof deed extends fc.Arbitrary<infer Each> ? Each : never;
 
 test(
-  "whatever is edited and wherever processes die, all folders come to one tree and nothing is lost",
+  "whatever is edited, all folders come to one tree, nothing is lost and nothing that was replaced comes back",
   async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(deed, { minLength: 5, maxLength: 30 }), swapFaults, async (deeds, faults) => {
-        const world = await syncWorld(2);
-        world.remote.faults.push(...faults);
-        const book = new Book();
-        for (const each of deeds) await play(pair(world)[each.folder === 0 ? 0 : 1], each, book);
-        world.remote.faults.length = 0;
-        await settle(world);
-        const [one, other] = [sorted(pair(world)[0].disk.tree()), sorted(pair(world)[1].disk.tree())];
-        expect(other).toEqual(one);
-        book.noteCopies(new Map(one));
-        expect(sorted(await bucketTree(world.bucket))).toEqual(one);
-        const there = new Set(one.map(([, text]) => text));
-        expect(book.made.filter((token) => !book.gone.has(token) && !there.has(token))).toEqual([]);
-        expect([...book.replaced].filter((token) => !book.moved.has(token) && there.has(token))).toEqual([]);
+      fc.asyncProperty(historiesOf(quietRound), swapFaults, async (history, faults) => {
+        const { oracle, rests } = await playAll(history, faults);
+        const { lost, back } = oracle;
+        expect(rests).toBe(true);
+        expect([...lost, ...back]).toEqual([]);
       }),
       runs,
     );
@@ -63,93 +70,121 @@ test(
   patience,
 );
 
-/** Which versions there were, and what became of them by somebody's will. */
-class Book {
-  readonly made: string[] = [];
-  readonly gone = new Set<string>();
-  /** Gone by being written over or deleted where nobody moved it: it must not come back. */
-  readonly replaced = new Set<string>();
-  /** A rename survives another's delete. */
-  readonly moved = new Set<string>();
+test(
+  "wherever processes die, and whatever is written while a round is under way, nothing is lost",
+  async () => {
+    await fc.assert(
+      fc.asyncProperty(historiesOf(round), swapFaults, async (history, faults) => {
+        expect((await playAll(history, faults)).oracle.lost).toEqual([]);
+      }),
+      runs,
+    );
+  },
+  patience,
+);
 
-  make(): string {
-    const token = `version ${this.made.length}`;
-    this.made.push(token);
-    return token;
-  }
-
-  /** A merge that gave it a conflict name renamed or copied it, and that survives who deletes it elsewhere. */
-  noteCopies(tree: ReadonlyMap<string, string>): void {
-    for (const [each, text] of tree) if (each.includes("(conflict ")) this.moved.add(text);
-  }
-
-  drop(texts: Iterable<string>): void {
-    for (const text of texts) {
-      this.gone.add(text);
-      this.replaced.add(text);
-    }
-  }
+interface Step {
+  readonly folder: number;
+  readonly what: Deed | Round;
 }
 
-async function play(folder: SyncedFolder, each: Deed, book: Book): Promise<void> {
-  const { disk } = folder;
+async function playAll(
+  history: readonly Step[],
+  faults: readonly SwapFault[],
+): Promise<{ oracle: SyncOracle; rests: boolean }> {
+  const world = await syncWorld(2);
+  const oracle = new SyncOracle(world.bucket);
+  let versions = 0;
+  const version = () => `version ${versions++}`;
+  // Without something that both have, most deeds would find nothing.
+  for (const at of ["a", "c"]) pair(world)[0].disk.make(path(at));
+  for (const at of ["a/x", "b", "c/y", "d"]) pair(world)[0].disk.write(path(at), version());
+  for (const each of pair(world)) await syncWhole(each, oracle);
+  world.remote.faults.push(...faults);
+  for (const { folder: which, what } of history) {
+    const each = pair(world)[which === 0 ? 0 : 1];
+    if (what.kind === "sync") await syncUntilDeath(each, what, oracle, version);
+    else play(each, what, version);
+  }
+  world.remote.faults.length = 0;
+  try {
+    await settle(world, (each) => syncWhole(each, oracle));
+  } catch (error) {
+    if (!(error instanceof Unrest)) throw error;
+    return { oracle, rests: false };
+  }
+  return { oracle, rests: await oracle.rests(world.folders.map(({ disk }) => disk)) };
+}
+
+function play({ disk }: SyncedFolder, each: Deed, version: () => string): void {
   // Sometimes within one tick of the clock, sometimes much later.
-  disk.tick(each.kind === "sync" ? 100_000_000n : 700_000n);
+  disk.tick(700_000n);
   const tree = disk.tree();
   const files = [...tree].filter(([, text]) => text !== "dir");
   const paths = [...tree.keys()];
-  if (each.kind === "sync") return sync(folder, each.dies, book);
   if (each.kind === "write" || each.kind === "make") {
     if (tree.has(each.at) || !hasParent(tree, each.at)) return;
     if (each.kind === "make") disk.make(path(each.at));
-    else disk.write(path(each.at), book.make());
+    else disk.write(path(each.at), version());
     return;
   }
   if (each.kind === "edit" || each.kind === "save") {
     const file = files[each.pick % Math.max(files.length, 1)];
     if (file === undefined) return;
-    book.drop([file[1]]);
-    if (each.kind === "edit") disk.write(path(file[0]), book.make());
-    else disk.save(path(file[0]), book.make());
+    if (each.kind === "edit") disk.write(path(file[0]), version());
+    else disk.save(path(file[0]), version());
     return;
   }
   const from = paths[each.pick % Math.max(paths.length, 1)];
   if (from === undefined) return;
   if (each.kind === "chmod") return disk.chmod(path(from), tree.get(from) === "dir" ? 0o750 : 0o640);
-  if (each.kind === "remove") {
-    book.drop(below(tree, from));
-    return disk.remove(path(from));
-  }
+  if (each.kind === "remove") return disk.remove(path(from));
   const to = "at" in each ? each.at : "other" in each ? (paths[each.other % paths.length] ?? from) : from;
   if (to === from || to.startsWith(`${from}/`) || from.startsWith(`${to}/`)) return;
   if (each.kind === "move" && (tree.has(to) || !hasParent(tree, to))) return;
-  for (const moved of [from, to]) for (const text of below(tree, moved)) book.moved.add(text);
   disk.move(path(from), path(to), each.kind === "move" ? "free" : "exchange");
 }
 
-async function sync(folder: SyncedFolder, dies: number | undefined, book: Book): Promise<void> {
+async function syncUntilDeath(
+  folder: SyncedFolder,
+  { dies, meanwhile }: Round,
+  oracle: SyncOracle,
+  version: () => string,
+): Promise<void> {
   const { disk } = folder;
-  disk.budget = dies;
-  try {
-    await folder.sync();
-  } catch (error) {
-    if (!(error instanceof Crash)) throw error;
-  } finally {
-    disk.budget = undefined;
-  }
-  book.noteCopies(disk.tree());
+  disk.tick(100_000_000n);
+  disk.budget = dies !== undefined && "change" in dies ? dies.change : undefined;
+  folder.notes = dies !== undefined && "note" in dies ? dies.note : undefined;
+  await oracle.round(disk, async (interrupt) => {
+    let changes = 0;
+    disk.before = () => {
+      if (!disk.scanned || changes++ !== meanwhile?.change) return;
+      interrupt(() => play(folder, meanwhile.deed, version));
+    };
+    try {
+      await folder.sync();
+      return false;
+    } catch (error) {
+      if (error instanceof Crash) return true;
+      throw error;
+    } finally {
+      disk.budget = folder.notes = undefined;
+      disk.before = () => {};
+    }
+  });
 }
 
-function below(tree: ReadonlyMap<string, string>, at: string): string[] {
-  const inside = [...tree].filter(([each, text]) => text !== "dir" && (each === at || each.startsWith(`${at}/`)));
-  return inside.map(([, text]) => text);
+async function syncWhole(folder: SyncedFolder, oracle: SyncOracle): Promise<RoundResult> {
+  let result: RoundResult | undefined;
+  await oracle.round(folder.disk, async () => {
+    result = await folder.sync();
+    return false;
+  });
+  if (result === undefined) throw new Error("The round was not played.");
+  return result;
 }
 
 function hasParent(tree: ReadonlyMap<string, string>, at: string): boolean {
   const above = at.split("/").slice(0, -1).join("/");
   return above === "" || tree.get(above) === "dir";
-}
-
-function sorted(tree: ReadonlyMap<string, string>): [string, string][] {
-  return [...tree].sort(([a], [b]) => (a < b ? -1 : 1));
 }

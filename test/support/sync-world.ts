@@ -7,12 +7,14 @@ import { SyncDatabase } from "../../src/sync/database.ts";
 import type { DiskPath } from "../../src/sync/disk.ts";
 import { syncRound, type RoundContext, type RoundResult } from "../../src/sync/round.ts";
 import { MemoryRemote } from "./memory-remote.ts";
-import { MemorySyncDisk } from "./memory-sync-disk.ts";
+import { Crash, MemorySyncDisk } from "./memory-sync-disk.ts";
 import { createBucket, hurriedClock, newWriter, openBucket, pathsOf, seededStream } from "./test-bucket.ts";
 
 export class SyncedFolder {
   readonly disk = new MemorySyncDisk();
   readonly db = new SyncDatabase(":memory:");
+  /** Times that it is noted what was done before the process dies; undefined: it lives. */
+  notes: number | undefined;
   readonly #remote: MemoryRemote;
   readonly #seed: number;
   #first = true;
@@ -21,6 +23,11 @@ export class SyncedFolder {
   constructor(remote: MemoryRemote, seed: number) {
     this.#remote = remote;
     this.#seed = seed;
+    const transaction = this.db.transaction.bind(this.db);
+    this.db.transaction = async (work) => {
+      if (this.notes !== undefined && this.notes-- <= 0) throw new Crash("The process died.");
+      return transaction(work);
+    };
   }
 
   /** One round by a process of its own. */
@@ -61,15 +68,21 @@ export async function syncWorld(count: number): Promise<SyncWorld> {
   return { remote, bucket, folders };
 }
 
-/** Lets all folders sync until none has anything to do. Throws when they do not come to rest. */
-export async function settle({ bucket, folders }: SyncWorld): Promise<void> {
+/** Folders that go on, or that wait for what does not come. */
+export class Unrest extends Error {}
+
+/** Lets all folders sync until none has anything to do. Throws `Unrest` when they do not come to rest. */
+export async function settle(
+  { bucket, folders }: SyncWorld,
+  round: (folder: SyncedFolder) => Promise<RoundResult> = (folder) => folder.sync(),
+): Promise<void> {
   let [last, quiet] = ["", 0];
   for (let turn = 0; quiet < 2; turn++) {
-    if (turn > 30) throw new Error("The folders do not come to rest.");
+    if (turn > 30) throw new Unrest("The folders do not come to rest.");
     let busy = 0;
-    for (const { disk, sync } of folders.map((folder) => ({ disk: folder.disk, sync: () => folder.sync() }))) {
-      disk.tick(3_000_000_000n);
-      const { local, applied } = await sync();
+    for (const folder of folders) {
+      folder.disk.tick(3_000_000_000n);
+      const { local, applied } = await round(folder);
       busy += local.length + applied.files + applied.removed + applied.left.length;
     }
     const head = (await bucket.head()).commit.cid;

@@ -74,18 +74,26 @@ export async function pathsOf(bucket: Bucket, tree: Cid): Promise<Record<string,
   return paths;
 }
 
+/** As `pathsOf`, with whose each path is. */
+export async function objectsOf(bucket: Bucket, tree: Cid): Promise<Map<string, { text: string; id: FileId }>> {
+  const objects = new Map<string, { text: string; id: FileId }>();
+  for await (const { path, text, id } of walk(bucket, tree, nodesOf(bucket), ROOT_ID, ""))
+    objects.set(path, { text, id });
+  return objects;
+}
+
 async function* walk(
   bucket: Bucket,
   tree: Cid,
   nodes: NodeStore,
   directory: FileId,
   prefix: string,
-): AsyncGenerator<{ path: string; text: string }> {
+): AsyncGenerator<{ path: string; text: string; id: FileId }> {
   for await (const { name } of listDirectory(nodes, tree, directory)) {
     const object = await lookup(nodes, tree, { parent: directory, name });
     if (object === undefined) throw new Error("a listed name leads nowhere");
     const path = prefix + nameToText(name);
-    yield { path, text: await textOf(bucket, object) };
+    yield { path, text: await textOf(bucket, object), id: object.id };
     if (object.record.type === "directory") yield* walk(bucket, tree, nodes, object.id, `${path}/`);
   }
 }

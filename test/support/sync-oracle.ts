@@ -1,0 +1,218 @@
+/**
+ * What folder sync may do to versions, judged after every round from outside: by what people did in the folder since the round before, what
+ * the folder shows, and which commits the bucket has. A version is a text that was saved once and nowhere else.
+ *
+ * The rules are those of merge.md (no lost bytes, no resurrection, intention; its table on renames, deletes and edits) and of docs/sync.md.
+ * What somebody did is known by comparing the folder with what the last round left in it, so a deed counts against what its doer saw:
+ * who deletes a version that others moved meanwhile did not mean the one at its new place.
+ */
+import type { FileId } from "../../src/base/ids.ts";
+import type { Bucket } from "../../src/bucket/bucket.ts";
+import { NEW_PATH, PARKED_PATH } from "../../src/sync/paths.ts";
+import type { MemorySyncDisk } from "./memory-sync-disk.ts";
+import { objectsOf } from "./test-bucket.ts";
+
+type Tree = ReadonlyMap<string, string>;
+/** Version → where it is. */
+type Places = ReadonlyMap<string, ReadonlySet<string>>;
+
+const NOWHERE: ReadonlySet<string> = new Set();
+
+interface Head {
+  readonly commit: string;
+  readonly tree: Tree;
+  readonly places: Places;
+  readonly ids: ReadonlyMap<string, FileId>;
+}
+
+interface Folder {
+  /** Where a round left which version, before anybody's later deeds that no commit has yet. */
+  shown: Map<string, ReadonlySet<string>>;
+  /** The tree that the last round left, if it was played to its end with nobody's deeds in between. */
+  left: Tree | undefined;
+  /** Versions that a round moved or brought before its process died: nobody can say whether it was noted. */
+  readonly unnoted: Set<string>;
+}
+
+/** A folder at one moment. */
+interface Look {
+  readonly tree: Tree;
+  /** Versions that are on their way from one place to another, out of sight. */
+  readonly hidden: ReadonlySet<string>;
+}
+
+/** Lets somebody do something in the folder while a round is under way: after its scan. */
+export type Interrupt = (deed: () => void) => void;
+
+export class SyncOracle {
+  /** Versions that were lost. */
+  readonly lost: string[] = [];
+  /** What somebody replaced or deleted and is there still, or again; and what is otherwise than the only one who changed it left it. */
+  readonly back: string[] = [];
+  readonly #bucket: Bucket;
+  readonly #folders = new Map<MemorySyncDisk, Folder>();
+  /** Of every version that was ever in the bucket, whose it was last. */
+  readonly #published = new Map<string, FileId>();
+  /** Every version that was ever seen in a folder; what is half written is none. */
+  readonly #saved = new Set<string>();
+  #head: Head | undefined;
+
+  constructor(bucket: Bucket) {
+    this.#bucket = bucket;
+  }
+
+  /** Plays a round in a folder, and judges it. `play` answers whether the process died. */
+  async round(disk: MemorySyncDisk, play: (interrupt: Interrupt) => Promise<boolean>): Promise<void> {
+    const folder = this.#folders.get(disk) ?? { shown: new Map(), left: new Map(), unnoted: new Set() };
+    this.#folders.set(disk, folder);
+    const [head, before] = [await this.#readHead(), look(disk)];
+    /** What the round did: from one look to another, with somebody's deeds in between. */
+    const steps: [Look, Look][] = [];
+    let from = before;
+    const died = await play((deed) => {
+      steps.push([from, look(disk)]);
+      deed();
+      from = look(disk);
+    });
+    steps.push([from, look(disk)]);
+    const next = await this.#readHead();
+    const commits = head !== next;
+    if (commits) this.#judgeCommit(folder, before, head, next);
+    for (const [one, other] of steps) this.#judgeStep(one, other, next);
+    // Where nobody else changed anything, the bucket becomes what the folder is.
+    const isAlone = folder.left !== undefined && (commits || !died) && sameTree(folder.left, head.tree);
+    if (isAlone)
+      this.#leave(sameTree(next.tree, before.tree), "what one folder alone changed is otherwise in the bucket");
+    this.#notePublished(next);
+    if (commits || !died) folder.shown = new Map(placesOf(before.tree));
+    if (!died) folder.unnoted.clear();
+    for (const [one, other] of steps) follow(folder, placesOf(one.tree), placesOf(other.tree), died);
+    folder.left = died || steps.length > 1 ? undefined : disk.tree();
+  }
+
+  /** Whether all folders show what the bucket has. */
+  async rests(disks: readonly MemorySyncDisk[]): Promise<boolean> {
+    const { tree } = await this.#readHead();
+    return disks.every((disk) => sameTree(disk.tree(), tree));
+  }
+
+  /** What one folder's changes may do to the bucket. */
+  #judgeCommit({ shown, unnoted }: Folder, { tree, hidden }: Look, head: Head, next: Head): void {
+    const [was, is] = [shown, placesOf(tree)];
+    for (const [version] of head.places) {
+      const isKilled = (was.has(version) || unnoted.has(version)) && !is.has(version) && !hidden.has(version);
+      this.#keep(next.places.has(version) || isKilled, `${version} left the bucket, and nobody here replaced it`);
+    }
+    for (const [version, places] of is) {
+      if (next.places.has(version)) continue;
+      this.#keep(this.#published.has(version), `${version} was saved here, and is not in the bucket`);
+      const survives = !unnoted.has(version) && isRenamed(was.get(version), places) && !this.#livesOn(version, head);
+      this.#keep(!survives, `${version} was renamed here and deleted elsewhere, and is gone`);
+    }
+    for (const [version] of next.places) {
+      if (head.places.has(version)) continue;
+      const [from, to] = [was.get(version), is.get(version)];
+      const isNew = to !== undefined && !this.#published.has(version);
+      const isMoved = from !== undefined && to !== undefined && hasMore(to, from);
+      const isEdited = !unnoted.has(version) && this.#livesOn(version, head);
+      this.#leave(isNew || (isMoved && !isEdited), `${version} came back to the bucket`);
+    }
+    for (const [version, places] of was) {
+      if (is.has(version) || hidden.has(version) || unnoted.has(version) || !next.places.has(version)) continue;
+      // Others moved it, or a merge made a copy of it: that was not seen here.
+      const elsewhere = head.places.get(version);
+      const isUnseen = elsewhere !== undefined && hasMore(elsewhere, places);
+      this.#leave(isUnseen, `${version} was replaced or deleted here, and is in the bucket still`);
+    }
+  }
+
+  /** What the bucket may do to a folder. */
+  #judgeStep(from: Look, to: Look, head: Head): void {
+    const [was, is] = [placesOf(from.tree), placesOf(to.tree)];
+    for (const version of was.keys()) this.#saved.add(version);
+    for (const version of this.#saved) {
+      if (!was.has(version) && !from.hidden.has(version)) continue;
+      const isThere = is.has(version) || to.hidden.has(version);
+      const isKnown = this.#published.has(version) || head.places.has(version);
+      this.#keep(isThere || isKnown, `${version} left the folder, and never was in the bucket`);
+    }
+    for (const [version] of is) {
+      const isThere = was.has(version) || from.hidden.has(version);
+      this.#leave(isThere || head.places.has(version), `${version} came to the folder, and is not in the bucket`);
+    }
+  }
+
+  #notePublished({ places, ids }: Head): void {
+    for (const [version, [path]] of places) {
+      const id = path === undefined ? undefined : ids.get(path);
+      if (id !== undefined) this.#published.set(version, id);
+    }
+  }
+
+  /** Whether the file that had this version last has another one now: a rename follows it there. */
+  #livesOn(version: string, { ids }: Head): boolean {
+    const id = this.#published.get(version);
+    return [...ids.values()].some((each) => each === id);
+  }
+
+  async #readHead(): Promise<Head> {
+    const { cid, body } = (await this.#bucket.head()).commit;
+    if (this.#head?.commit === cid) return this.#head;
+    const objects = [...(await objectsOf(this.#bucket, body.tree))];
+    const tree = new Map(objects.map(([path, { text }]) => [path, text]));
+    const ids = new Map(objects.map(([path, { id }]) => [path, id]));
+    return (this.#head = { commit: cid, tree, ids, places: placesOf(tree) });
+  }
+
+  #keep(holds: boolean, wrong: string): void {
+    if (!holds) this.lost.push(wrong);
+  }
+
+  #leave(holds: boolean, wrong: string): void {
+    if (!holds) this.back.push(wrong);
+  }
+}
+
+function look(disk: MemorySyncDisk): Look {
+  const hidden = [...disk.tree(PARKED_PATH).values(), ...disk.tree(NEW_PATH).values()];
+  return { tree: disk.tree(), hidden: new Set(hidden.filter((text) => text !== "dir")) };
+}
+
+/** What a round moved, brought or took away is shown so from then on. */
+function follow({ shown, unnoted }: Folder, from: Places, to: Places, died: boolean): void {
+  for (const version of new Set([...from.keys(), ...to.keys()])) {
+    const [was, is] = [from.get(version) ?? NOWHERE, to.get(version) ?? NOWHERE];
+    if (!hasMore(was, is) && !hasMore(is, was)) continue;
+    if (died) unnoted.add(version);
+    const places = [...(shown.get(version) ?? NOWHERE)].filter((path) => is.has(path) || !was.has(path));
+    const now = new Set([...places, ...[...is].filter((path) => !was.has(path))]);
+    if (now.size > 0) shown.set(version, now);
+    else shown.delete(version);
+  }
+}
+
+function placesOf(tree: Tree): Places {
+  const places = new Map<string, Set<string>>();
+  for (const [path, text] of tree) {
+    if (text === "dir") continue;
+    const known = places.get(text);
+    if (known === undefined) places.set(text, new Set([path]));
+    else known.add(path);
+  }
+  return places;
+}
+
+/** Whether `places` has one that `others` has not. */
+function hasMore(places: ReadonlySet<string>, others: ReadonlySet<string>): boolean {
+  return [...places].some((path) => !others.has(path));
+}
+
+/** By its own last name: what only a directory above it was given does not count. */
+function isRenamed(from: ReadonlySet<string> | undefined, to: ReadonlySet<string>): boolean {
+  const [[was], [is]] = [[...(from ?? [])], [...to]];
+  return from?.size === 1 && to.size === 1 && was?.split("/").at(-1) !== is?.split("/").at(-1);
+}
+
+function sameTree(one: Tree, other: Tree): boolean {
+  return one.size === other.size && [...one].every(([path, text]) => other.get(path) === text);
+}
