@@ -84,7 +84,7 @@ export class SyncOracle {
     if (isAlone)
       this.#leave(sameTree(next.tree, before.tree), "what one folder alone changed is otherwise in the bucket");
     this.#notePublished(next);
-    if (commits || !died) folder.shown = new Map(placesOf(before.tree));
+    if (commits || !died) folder.shown = new Map([...unseenDeeds(folder, before, next), ...placesOf(before.tree)]);
     if (!died) folder.unnoted.clear();
     for (const [one, other] of steps) follow(folder, placesOf(one.tree), placesOf(other.tree), died);
     folder.left = died || steps.length > 1 ? undefined : disk.tree();
@@ -176,6 +176,13 @@ export class SyncOracle {
 function look(disk: MemorySyncDisk): Look {
   const hidden = [...disk.tree(PARKED_PATH).values(), ...disk.tree(NEW_PATH).values()];
   return { tree: disk.tree(), hidden: new Set(hidden.filter((text) => text !== "dir")) };
+}
+
+/** What was replaced in a directory that then was out of sight of the scan: a later round tells the bucket. */
+function unseenDeeds({ shown }: Folder, { tree, hidden }: Look, { places }: Head): [string, ReadonlySet<string>][] {
+  if (hidden.size === 0) return [];
+  const is = placesOf(tree);
+  return [...shown].filter(([version]) => !is.has(version) && places.has(version));
 }
 
 /** What a round moved, brought or took away is shown so from then on. */
