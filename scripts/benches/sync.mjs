@@ -8,7 +8,7 @@
  */
 import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { appendFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { checkout, join, mkdirSync, percentile, report, run, syncline, until, workspace } from "../drills/lib.mjs";
 
@@ -187,8 +187,14 @@ function treeOf(folder) {
   return new Map([...found].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
+/** Undefined for a file that is not there: a peer that replaces one may take the old one away first. */
 function textOf(path) {
-  return existsSync(path) ? readFileSync(path, "latin1") : undefined;
+  try {
+    return readFileSync(path, "latin1");
+  } catch (error) {
+    if (error.code !== "ENOENT") throw error;
+    return undefined;
+  }
 }
 
 function isThere(name) {
