@@ -159,6 +159,36 @@ describe("a round", () => {
     }
   });
 
+  test.each([
+    ["replaced", (disk: MemorySyncDisk) => disk.write(path("d/f.bin"), "from a")],
+    ["removed", (disk: MemorySyncDisk) => disk.remove(path("d/f.bin"))],
+  ])("what is saved as a file is %s is not lost, wherever the process dies then", async (_what, change) => {
+    for (let moment = 0, reached = true; reached; moment++) {
+      for (let budget = moment + 1; budget < moment + 4; budget++) {
+        const world = await syncWorld(2);
+        const [a, b] = pair(world);
+        a.disk.make(path("d"));
+        a.disk.write(path("d/f.bin"), "base");
+        await settle(world);
+        a.disk.tick(3_000_000_000n);
+        change(a.disk);
+        await a.sync();
+        let changes = 0;
+        b.disk.before = () => {
+          if (changes++ !== moment) return;
+          b.disk.tick();
+          b.disk.write(path("d/f.bin"), "meanwhile");
+        };
+        await dyingAt(b, budget);
+        reached = changes > moment;
+        b.disk.before = () => {};
+        await settle(world);
+        expect([reached, [...b.disk.tree().values()].includes("meanwhile")]).toEqual([reached, reached]);
+        expect(a.disk.tree()).toEqual(b.disk.tree());
+      }
+    }
+  });
+
   test("wherever a process dies while a directory gives way to a file, the folder comes to it", async () => {
     for (let budget = 8; budget < 14; budget++) {
       const world = await syncWorld(2);

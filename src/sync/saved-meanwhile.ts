@@ -1,0 +1,39 @@
+/**
+ * Versions that somebody saved just before a newer one took their place: the exchange brought them out, and the process died before it
+ * looked at them. They go beside that place, under the name of a conflict copy, where the next scan finds them.
+ */
+import { blake3 } from "../crypto/hash.ts";
+import { fileNames } from "../bucket/merge/conflict-names.ts";
+import { failedWith } from "../objects/disk.ts";
+import type { SyncDatabase } from "./database.ts";
+import type { DiskPath, DiskStat, SyncDisk } from "./disk.ts";
+import { NEW_PATH, newPath } from "./paths.ts";
+import { pathInFolder } from "./plan.ts";
+import { hasSameBytes, isSameInode } from "./seen.ts";
+
+/** To be called before what a killed run left is cleared away, and before the database learns what took its place. */
+export async function bringBackSaved(db: SyncDatabase, disk: SyncDisk): Promise<void> {
+  for (const { name, stat } of await disk.list(NEW_PATH)) {
+    // Of what has other names, too, the bytes are there.
+    if (stat.type !== "file" || stat.links > 1) continue;
+    const entry = db.byInode(stat.ino).find(({ seen }) => isSameInode(seen, stat));
+    if (entry === undefined || hasSameBytes(entry.seen, stat)) continue;
+    await putBeside(disk, newPath(name), stat, pathInFolder(db, entry) ?? [entry.name]);
+  }
+}
+
+async function putBeside(disk: SyncDisk, from: DiskPath, stat: DiskStat, place: DiskPath): Promise<void> {
+  const last = place.at(-1);
+  if (last === undefined) return;
+  let directory = place.slice(0, -1);
+  for (const name of fileNames(last, blake3(Buffer.from(`${stat.ino} ${stat.size} ${stat.mtimeNs}`)))) {
+    try {
+      return await disk.rename(from, [...directory, name], "free");
+    } catch (error) {
+      if (failedWith(error, "EEXIST", "ENOTEMPTY", "EISDIR")) continue;
+      // Its directory is gone: then into the folder itself.
+      if (directory.length === 0 || !failedWith(error, "ENOENT", "ENOTDIR", "ELOOP")) throw error;
+      directory = [];
+    }
+  }
+}
