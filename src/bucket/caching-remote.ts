@@ -6,8 +6,10 @@ import type { Block } from "../blocks/block-store.ts";
 import type { BlockCache } from "../blocks/cached-reader.ts";
 import type { BucketRemote, Upload, UploadSession } from "./remote.ts";
 
+type Kept = Pick<BlockCache, "keep">;
+
 /** `inner`, whose uploads also go to `cache`. Reading is not changed: that is CachedReader's. */
-export function cachingRemote(inner: BucketRemote, cache: BlockCache): BucketRemote {
+export function cachingRemote(inner: BucketRemote, cache: Kept): BucketRemote {
   return {
     address: inner.address,
     blocks: inner.blocks,
@@ -23,7 +25,7 @@ export function cachingRemote(inner: BucketRemote, cache: BlockCache): BucketRem
   };
 }
 
-function cachingSession(inner: UploadSession, cache: BlockCache): UploadSession {
+function cachingSession(inner: UploadSession, cache: Kept): UploadSession {
   return {
     blocks: inner.blocks,
     putContent(block) {
@@ -37,7 +39,7 @@ function cachingSession(inner: UploadSession, cache: BlockCache): UploadSession 
 }
 
 /** The blocks; `commit` is kept with them. */
-async function* keeping(commit: Block, blocks: Upload["blocks"], cache: BlockCache): AsyncGenerator<Block> {
+async function* keeping(commit: Block, blocks: Upload["blocks"], cache: Kept): AsyncGenerator<Block> {
   let batch = [commit];
   for await (const block of blocks) {
     batch.push(block);

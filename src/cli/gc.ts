@@ -2,8 +2,8 @@
 import { escapeForPrint } from "../base/names.ts";
 import { parseAddress } from "../bucket/address.ts";
 import { collect, type CollectOptions, type CollectReport } from "../bucket/gc/collector.ts";
-import { thin, type ThinOptions } from "../bucket/gc/thin.ts";
-import type { HttpRemote } from "../bucket/http/http-remote.ts";
+import type { ThinOptions } from "../bucket/gc/thin.ts";
+import { collectBehind } from "../bucket/http/collect-behind.ts";
 import { openAtMaster, openPacked } from "../bucket/open-remote.ts";
 import { locateBucket } from "./bucket-path.ts";
 import { openDeviceFor } from "./bucket-writer.ts";
@@ -53,14 +53,6 @@ async function collectAt(
   }
   await using remote = openAtMaster(parsed, access);
   return await collectBehind(remote, options);
-}
-
-/** The master collects once the history is thinned; its packs are what a folder's objects are. */
-async function collectBehind(remote: HttpRemote, options: Collecting): Promise<CollectReport> {
-  const thinned = await thin(options);
-  const { packs, ...collected } = await remote.collect(options.dryRun);
-  const freedBytes = collected.bytes.before - collected.bytes.after;
-  return { ...thinned, objects: packs, ...collected, freedBytes, passedOver: [] };
 }
 
 function textOf(report: CollectReport, dryRun: boolean): string {

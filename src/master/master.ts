@@ -17,7 +17,7 @@ import {
 } from "./limits.ts";
 import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
-import { syncFolder, systemDisk } from "../objects/disk.ts";
+import { type Databases, systemDatabases } from "../objects/databases.ts";
 import { SqliteRootStore } from "../roots/sqlite-root-store.ts";
 import { Quota } from "./account/quota.ts";
 import { accountRoutes } from "./account/routes.ts";
@@ -44,12 +44,17 @@ import { RootAlarm } from "./roots/root-alarm.ts";
 import { bucketRoutes } from "./roots/routes.ts";
 import { revocationsPath, rootsPath } from "./store/data-folder.ts";
 import { openMasterStore } from "./store/master-store.ts";
+import { type PackDisk, systemPackDisk } from "./store/pack-disk.ts";
 import { acceptRoots as takeRoots, checkRoots, checkRootTable } from "./store/roots-check.ts";
 
-export interface MasterOptions {
+export interface MasterOptions extends MasterRules {
+  readonly listen: ListenOptions;
+}
+
+/** All but how it is reached. */
+export interface MasterRules {
   /** The folder that holds everything. */
   readonly data: string;
-  readonly listen: ListenOptions;
   /** Wallets that are served. */
   readonly allow: readonly Wallet[];
   readonly sessionKey?: SessionKey | undefined;
@@ -70,6 +75,9 @@ export interface MasterOptions {
   readonly leaseSeconds?: number | undefined;
   /** The table of roots counts as it is, also where newer roots were known. */
   readonly acceptRoots?: boolean;
+  /** Where a simulation keeps what else is files in `data`. */
+  readonly disk?: PackDisk;
+  readonly databases?: Databases;
 }
 
 export interface Master {
@@ -85,10 +93,8 @@ export interface Master {
 
 /** Throws `state_in_use`, `root_rolled_back` (the table of roots is lost), `config_invalid`, `usage` (an address that cannot be had), and as its stores do; then nothing is left open. */
 export async function startMaster(options: MasterOptions): Promise<Master> {
-  const open: (Disposable | AsyncDisposable)[] = [];
+  const { parts, routes, ...opened } = await openMaster(options);
   try {
-    const parts = await openParts(options, open);
-    const routes = routesOf(parts);
     const texts = new Shares(TEXTS_BYTES, OWNER_TEXTS_BYTES);
     const parses = new Shares(PARSES_BYTES, OWNER_PARSES_BYTES);
     const server = await MasterServer.listen({ ...parts, texts, parses, router: new Router(routes) }, options.listen);
@@ -98,9 +104,27 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
       origin: originOf(options.listen, server.port),
       async stop(hurry) {
         await server.stop(hurry);
-        await closeAll(open);
+        await opened[Symbol.asyncDispose]();
       },
     };
+  } catch (error) {
+    await opened[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** A master that nobody can reach yet. */
+export interface OpenedMaster extends AsyncDisposable {
+  readonly parts: MasterParts;
+  readonly routes: readonly Route[];
+}
+
+/** Throws as startMaster; then nothing is left open. */
+export async function openMaster(options: MasterRules): Promise<OpenedMaster> {
+  const open: (Disposable | AsyncDisposable)[] = [];
+  try {
+    const parts = await openParts(options, open);
+    return { parts, routes: routesOf(parts), [Symbol.asyncDispose]: () => closeAll(open) };
   } catch (error) {
     await closeAll(open);
     throw error;
@@ -108,26 +132,27 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
 }
 
 /** Whatever is opened is added to `open`. */
-async function openParts(options: MasterOptions, open: (Disposable | AsyncDisposable)[]): Promise<MasterParts> {
+async function openParts(options: MasterRules, open: (Disposable | AsyncDisposable)[]): Promise<MasterParts> {
   const { clock, random, log, sessionKey, quotaApi, quotaBytes, publicBlocks = false, version } = options;
   const opened = <Part extends Disposable | AsyncDisposable>(part: Part): Part => {
     open.push(part);
     return part;
   };
   const { data, compareAndSwap = true, leaseSeconds, acceptRoots = false } = options;
+  const { disk = systemPackDisk, databases = systemDatabases } = options;
   // The first to be opened and the last to be closed, for it holds the folder's lock.
-  const stores = opened(await openMasterStore({ dir: data, clock, random, log, leaseSeconds }));
+  const stores = opened(await openMasterStore({ dir: data, disk, databases, clock, random, log, leaseSeconds }));
   const owners = await stores.owners();
-  if (!acceptRoots) checkRootTable(data, owners);
-  const roots = opened(new SqliteRootStore(rootsPath(data)));
+  if (!acceptRoots) checkRootTable(data, owners, databases);
+  const roots = opened(new SqliteRootStore(rootsPath(data), databases));
   const alarm = new RootAlarm(log);
-  await syncFolder(systemDisk, data);
-  if (acceptRoots) await takeRoots({ dir: data, roots, owners });
-  for (const [owner, known] of await checkRoots({ dir: data, roots, owners })) {
+  await disk.syncFolder(data);
+  if (acceptRoots) await takeRoots({ dir: data, roots, owners, databases });
+  for (const [owner, known] of await checkRoots({ dir: data, roots, owners, databases })) {
     const buckets = known.map(({ bucket }) => bucket);
     alarm.raise(owner, buckets);
   }
-  const revocations = opened(new Revocations(revocationsPath(data), Number(clock.nowNs() / 1_000_000_000n)));
+  const revocations = opened(new Revocations(revocationsPath(data), Number(clock.nowNs() / 1_000_000_000n), databases));
   const bucketRoots = new BucketRoots({ roots, stores, clock, log, alarm, compareAndSwap });
   const { gate } = bucketRoots;
   const parts = {

@@ -47,7 +47,7 @@ export class Unanswered extends Error {
 
 /** Resolves when the head of the answer is there. Throws `Unanswered`, and the signal's reason. */
 export function exchange(
-  dispatcher: Dispatcher,
+  dispatcher: Pick<Dispatcher, "dispatch">,
   clock: Clock,
   origin: string,
   request: ExchangeRequest,
@@ -93,7 +93,7 @@ class Exchange {
     this.#movedMs = clock.monotonicMs();
   }
 
-  start(dispatcher: Dispatcher, origin: string): void {
+  start(dispatcher: Pick<Dispatcher, "dispatch">, origin: string): void {
     const { method, path, headers, body, signal } = this.#request;
     if (signal?.aborted === true) return this.#fail(signal.reason);
     signal?.addEventListener("abort", this.#onAbort, { once: true });

@@ -3,9 +3,9 @@
  * behind a caller's back: no redirects, no proxies, no retries. What a master answers is bounded before it is believed.
  */
 import type { IncomingHttpHeaders } from "node:http";
-import type { Pool } from "undici";
+import type { Dispatcher, Pool } from "undici";
 import type { Clock } from "../base/clock.ts";
-import { SynclineError } from "../base/errors.ts";
+import { hasCode, SynclineError } from "../base/errors.ts";
 import {
   MASTER_CONNECT_MS,
   MASTER_CONNECTIONS,
@@ -73,6 +73,8 @@ export interface ConnectionOptions {
   readonly tlsCa?: string | undefined;
   /** Bearers may go in clear to other machines. */
   readonly insecure?: boolean | undefined;
+  /** Instead of sockets: a simulation's network. */
+  readonly dispatcher?: Pick<Dispatcher, "dispatch"> | undefined;
 }
 
 export class MasterConnection implements Master {
@@ -142,8 +144,8 @@ export class MasterConnection implements Master {
     }
   }
 
-  #dispatcher(): Promise<Pool> {
-    return (this.#pool ??= openPool(this.address, this.#options.tlsCa));
+  async #dispatcher(): Promise<Pick<Dispatcher, "dispatch">> {
+    return this.#options.dispatcher ?? (this.#pool ??= openPool(this.address, this.#options.tlsCa));
   }
 
   #bounded({ status, headers, body, read }: ExchangeAnswer): MasterAnswer {
@@ -178,8 +180,11 @@ export class MasterConnection implements Master {
     const request = { method: "GET", path: "/fula/capabilities", open: true, statuses: ANY_STATUS } as const;
     const answer = await this.call(request);
     if (answer.status >= 500) throw errorOf(this.address, await refusalIn(answer));
-    // Whatever else it is, it is no list of capabilities.
-    return parseCapabilities(this.address, await answer.json().catch(() => undefined));
+    const said = answer.json().catch((error: unknown) => {
+      // What broke off says nothing of who answers; whatever else it is, it is no list of capabilities.
+      if (hasCode(error, "store_unreachable")) throw error;
+    });
+    return parseCapabilities(this.address, await said);
   }
 }
 

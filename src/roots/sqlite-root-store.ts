@@ -8,6 +8,7 @@ import Database from "better-sqlite3";
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import { parseCid } from "../format/cid.ts";
+import { type Databases, systemDatabases } from "../objects/databases.ts";
 import type { BucketName, Root, RootRow, RootTable, SwapOutcome } from "./root-store.ts";
 
 const SCHEMA = `
@@ -55,8 +56,8 @@ export class SqliteRootStore implements RootTable, Disposable {
   readonly #swap: Database.Statement<[Record<string, string>], Row>;
   readonly #create: Database.Statement<[Record<string, string>], Row>;
 
-  constructor(path: string) {
-    this.#db = new Database(path, { timeout: BUSY_MS });
+  constructor(path: string, databases: Databases = systemDatabases) {
+    this.#db = databases.open(path, { timeout: BUSY_MS });
     this.#db.pragma("journal_mode = WAL");
     this.#db.pragma("synchronous = FULL");
     this.#db.exec(SCHEMA);

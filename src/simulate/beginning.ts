@@ -4,13 +4,16 @@
  * one; all of them are checked, each once.
  */
 import { BoundedMap } from "../base/bounded-map.ts";
+import type { Block } from "../blocks/block-store.ts";
 import type { Cid } from "../base/ids.ts";
 import { silentLog } from "../base/log.ts";
 import { nameFromText } from "../base/names.ts";
 import { Bucket } from "../bucket/bucket.ts";
 import type { BucketChecks } from "../bucket/bucket.ts";
+import { cachingRemote } from "../bucket/caching-remote.ts";
 import { PackedRemote } from "../bucket/packed/packed-remote.ts";
 import type { PublishContext } from "../bucket/publish.ts";
+import type { BucketRemote } from "../bucket/remote.ts";
 import type { Writer } from "../bucket/publish/next-commit.ts";
 import { openWriter } from "../bucket/writer.ts";
 import { createDeviceKey } from "../crypto/device-key.ts";
@@ -22,6 +25,8 @@ import { decodeGenesis } from "../format/genesis.ts";
 import type { Genesis } from "../format/genesis.ts";
 import { MemoryObjectStore } from "../objects/memory-object-store.ts";
 import type { BaseRoot } from "../overlay/journal-record.ts";
+import { masterHolding } from "./master/master-holding.ts";
+import type { MasterData } from "./master/simulated-master.ts";
 import { seededRandom } from "./seeded-random.ts";
 import { Timeline } from "./timeline.ts";
 
@@ -36,18 +41,26 @@ export function homeOf(machine: string): string {
 /** A bucket as it was at one root. */
 export class Start {
   readonly root: BaseRoot;
+  /** All of the bucket's blocks. */
+  readonly blocks: ReadonlyMap<Cid, Uint8Array>;
   readonly #objects: readonly (readonly [name: string, bytes: Uint8Array])[];
+  /** Roots up to this one, the oldest first. */
+  readonly #commits: readonly Cid[];
+  #master: Promise<MasterData> | undefined;
 
-  private constructor(root: BaseRoot, objects: readonly (readonly [name: string, bytes: Uint8Array])[]) {
+  private constructor({ root, blocks, objects, commits }: StartParts) {
     this.root = root;
+    this.blocks = blocks;
     this.#objects = objects;
+    this.#commits = commits;
   }
 
-  static async of(made: MemoryObjectStore, bucket: Bucket): Promise<Start> {
+  static async of(made: MemoryObjectStore, bucket: Bucket, seen: SeenBlocks): Promise<Start> {
     const { cid: commit, body } = (await bucket.head()).commit;
     const objects: [string, Uint8Array][] = [];
     for await (const { name } of made.list("")) objects.push([name, (await made.get(name))?.bytes ?? new Uint8Array()]);
-    return new Start({ commit, tree: body.tree, seq: body.seq }, objects);
+    const root = { commit, tree: body.tree, seq: body.seq };
+    return new Start({ root, objects, blocks: new Map(seen.blocks), commits: [...seen.commits] });
   }
 
   /** A store that holds the bucket, and that nobody else has. */
@@ -55,6 +68,41 @@ export class Start {
     const store = new MemoryObjectStore("memory://bucket", nowMs);
     for (const [name, bytes] of this.#objects) await store.putNew(name, [bytes]);
     return store;
+  }
+
+  /** The disk of a master that holds the bucket, and nothing else. */
+  async master(): Promise<MasterData> {
+    const made = (this.#master ??= masterHolding(OWNER.wallet, this.blocks, this.#commits));
+    const { disk, databases } = await made;
+    return { disk: disk.copy(), databases: databases.copy() };
+  }
+}
+
+interface StartParts {
+  readonly root: BaseRoot;
+  readonly blocks: ReadonlyMap<Cid, Uint8Array>;
+  readonly objects: readonly (readonly [name: string, bytes: Uint8Array])[];
+  readonly commits: readonly Cid[];
+}
+
+/** What goes into a bucket while it is made. */
+class SeenBlocks {
+  readonly blocks = new Map<Cid, Uint8Array>();
+  readonly commits: Cid[] = [];
+
+  /** `remote`, with all that is sent to it seen. */
+  of(remote: BucketRemote): BucketRemote {
+    const keep = (blocks: readonly Block[]) => {
+      for (const { cid, bytes } of blocks) this.blocks.set(cid, new Uint8Array(bytes));
+    };
+    const seen = cachingRemote(remote, { keep });
+    const create: BucketRemote["create"] = async (genesis, { commit, blocks }) => {
+      const all: Block[] = [];
+      for await (const block of blocks) all.push(block);
+      keep([genesis, commit, ...all]);
+      return remote.create(genesis, { commit, blocks: all });
+    };
+    return { ...seen, create };
   }
 }
 
@@ -77,17 +125,20 @@ export class Beginning {
     const made = new MemoryObjectStore();
     const [clock, random] = [new Timeline(), seededRandom(1)];
     const device = createDeviceKey(random);
-    const remote = new PackedRemote(made, { clock, random, writer: device.writer });
+    const seen = new SeenBlocks();
+    const remote = seen.of(new PackedRemote(made, { clock, random, writer: device.writer }));
     const rights = { mode: 0o755, uid: 0, gid: 0 };
     const owned = { owner: OWNER, device, notAfter: NOT_AFTER, clock, random };
     const { certificate } = await Bucket.create(remote, { ...owned, ...rights });
     const [genesis, certificates] = [once(decodeGenesis), once(decodeCertificate)];
     const checks = { genesis, certificate: certificates, decodeCommit: once(decodeCommit), commit: commitsOnce() };
     const bucket = await Bucket.open(remote, { blocks: remote.blocks, checks });
-    const empty = await Start.of(made, bucket);
+    seen.commits.push((await bucket.head()).commit.cid);
+    const empty = await Start.of(made, bucket, seen);
     const context = { bucket, writer: { device, certificate }, clock, random, log: silentLog };
     await clock.run(furnish(context));
-    return new Beginning(bucket.genesis, checks, empty, await Start.of(made, bucket));
+    seen.commits.push((await bucket.head()).commit.cid);
+    return new Beginning(bucket.genesis, checks, empty, await Start.of(made, bucket, seen));
   }
 
   /** Of each number the same device. */
@@ -132,5 +183,6 @@ function commitsOnce(): BucketChecks["commit"] {
 }
 
 const REMEMBERED = 1_000;
-const OWNER = walletSigner(new Uint8Array(32).fill(7));
+/** Whose bucket it is. */
+export const OWNER = walletSigner(new Uint8Array(32).fill(7));
 const NOT_AFTER = 4_000_000_000;

@@ -15,6 +15,9 @@ export const FAULTS = [
   "days off",
   "collection",
   "collector killed",
+  "master killed",
+  "master without power",
+  "master's disk full",
 ] as const;
 
 export type Fault = (typeof FAULTS)[number];

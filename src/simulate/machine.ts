@@ -16,11 +16,9 @@ import { VerifiedReader } from "../blocks/verified-reader.ts";
 import { Bucket } from "../bucket/bucket.ts";
 import { cachingRemote } from "../bucket/caching-remote.ts";
 import type { CollectReport } from "../bucket/gc/collector.ts";
-import { PackedRemote } from "../bucket/packed/packed-remote.ts";
 import type { BucketRemote, PreparedSwap } from "../bucket/remote.ts";
 import type { MergeSnapshots } from "../bucket/publish/workspace.ts";
 import type { Writer } from "../bucket/publish/next-commit.ts";
-import type { ObjectStore } from "../objects/object-store.ts";
 import type { BaseRoot } from "../overlay/journal-record.ts";
 import { dataReaderOf } from "../overlay/data-reader.ts";
 import { packChanged, PackedObjects, unpackChanged } from "../overlay/packed-epoch.ts";
@@ -28,11 +26,11 @@ import { openVfs } from "../vfs/open-vfs.ts";
 import type { VfsLimits } from "../vfs/open-vfs.ts";
 import type { Vfs } from "../vfs/vfs.ts";
 import type { Beginning } from "./beginning.ts";
-import { collectIn } from "./collecting.ts";
 import { KernelMount } from "./kernel-mount.ts";
 import { SimulatedProcess } from "./process.ts";
 import { SimulatedCacheDisk } from "./simulated-cache-disk.ts";
 import { SimulatedDisk } from "./simulated-disk.ts";
+import type { Reach } from "./site.ts";
 import type { Timeline } from "./timeline.ts";
 
 /** Small, so that borders are met. */
@@ -51,8 +49,8 @@ export interface MachineOptions {
   readonly name: string;
   readonly timeline: Timeline;
   readonly random: Random;
-  /** The store as a process on this machine reaches it. */
-  readonly link: (process: SimulatedProcess) => ObjectStore;
+  /** How a process on this machine gets to the bucket. */
+  readonly reach: (process: SimulatedProcess) => Reach;
   /** Certifies devices. */
   readonly certify: () => Promise<Writer>;
   readonly beginning: Beginning;
@@ -76,7 +74,7 @@ export interface MachineOptions {
 /** What runs as long as a process does. */
 interface Running {
   readonly process: SimulatedProcess;
-  readonly store: ObjectStore;
+  readonly reach: Reach;
   readonly vfs: Vfs;
   readonly mount: KernelMount;
   readonly publisher: Publisher;
@@ -130,18 +128,18 @@ export class Machine {
 
   /** Starts an agent, which needs no answer from the store. */
   async start(): Promise<void> {
-    const { timeline, random, link, certify, beginning, root, merge, skewMs } = this.#options;
+    const { timeline, random, certify, beginning, root, merge, skewMs } = this.#options;
     const process = new SimulatedProcess(timeline, skewMs);
     const { clock } = process;
-    const store = link(process);
+    const reach = this.#options.reach(process);
     const writer = (this.#writer ??= await certify());
-    const remote = new PackedRemote(store, { clock, random, writer: writer.device.writer, pollMs: POLL_MS });
+    const cache = this.#cache();
+    const remote = reach.open({ writer: writer.device.writer, local: cache, pollMs: POLL_MS });
     const verified = new RetryReader(new VerifiedReader(remote.blocks), {
       clock,
       random,
-      forget: () => remote.forgetPlacement(),
+      forget: () => remote.forgetPlacement?.(),
     });
-    const cache = this.#cache();
     const blocks = new CachedReader(cache, verified);
     const { genesis, checks } = beginning;
     const cached = cachingRemote(withKnownGenesis(remote, genesis.bytes), cache);
@@ -152,15 +150,15 @@ export class Machine {
     vfs.onDirty((reason) => schedule.note(reason));
     remote.watch(() => void publisher.rootMoved().then(({ again }) => again && schedule.note("close")));
     schedule.note("urgent");
-    this.#running = { process, store, vfs, mount: new KernelMount(vfs), publisher, schedule };
+    this.#running = { process, reach, vfs, mount: new KernelMount(vfs), publisher, schedule };
   }
 
   /** As `syncline gc`, in the agent's process. Throws as `collect`. */
   async collect(): Promise<CollectReport | undefined> {
     if (this.#running === undefined) return undefined;
-    const { random, beginning, certify } = this.#options;
-    const { store, process } = this.#running;
-    return collectIn({ store, clock: process.clock, random, beginning, writer: await certify() });
+    const { random, certify } = this.#options;
+    const { reach, process } = this.#running;
+    return reach.collect({ clock: process.clock, random, writer: await certify() });
   }
 
   /** The process ends at once; requests that it sent may still arrive. */

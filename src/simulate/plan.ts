@@ -10,6 +10,15 @@ const TROUBLES = [
   ...(["kill", "kill", "power loss", "partition", "partition", "disk full"] as const),
   ...(["collection", "collection", "days off"] as const),
 ];
+/** Those of a master. */
+const MASTER_TROUBLES = ["master killed", "master killed", "master without power", "master's disk full"] as const;
+/** Of all histories. */
+const AT_MASTERS = 0.3;
+/** Leases this short end while uploads are under way. */
+const SHORT_LEASE_S = [2, 30] as const;
+/** How far ahead of its own a master lets the clock of a token's maker be: half of it at most. */
+const MOST_MASTER_SKEW = 4 / 120;
+
 /**
  * Most histories are short, so that many are tried: what goes wrong at all mostly goes wrong with few operations. Some are long: what many
  * epochs of many machines come to is not seen in short ones. Deeds follow a Pareto distribution: half of the histories have at most five,
@@ -35,6 +44,8 @@ export interface Plan {
   readonly skewsMs: readonly number[];
   /** Whether the store is a folder: it gives hints of changes, and has a line for writers who get in each other's way. */
   readonly isFolder: boolean;
+  /** Where the bucket is at a master. */
+  readonly master?: MasterPlan | undefined;
   /** Whether the machines have to make their directories, too: all of them the one that they share. */
   readonly beginsEmpty: boolean;
   /** Whether the bucket is collected once more when all is quiet. */
@@ -47,6 +58,11 @@ export interface Plan {
   readonly troubles: readonly Trouble[];
 }
 
+export interface MasterPlan {
+  /** For how long blocks stay that no root reaches; undefined: as long as ever. */
+  readonly leaseSeconds: number | undefined;
+}
+
 export interface PlannedDeed {
   readonly atMs: number;
   readonly machine: number;
@@ -54,11 +70,11 @@ export interface PlannedDeed {
 }
 
 /**
- * Something goes wrong at one machine, for some time. Days off: at all of them; nothing runs anywhere, and days go by. Collection: the
+ * Something goes wrong at one machine, or at the master, for some time. Days off: at all of them; nothing runs anywhere, and days go by. Collection: the
  * machine collects the bucket, and is killed if that has not ended after the time.
  */
 export interface Trouble {
-  readonly kind: (typeof TROUBLES)[number];
+  readonly kind: (typeof TROUBLES)[number] | (typeof MASTER_TROUBLES)[number];
   readonly atMs: number;
   readonly forMs: number;
   readonly machine: number;
@@ -80,7 +96,7 @@ export function planOf(seed: number): Plan {
   const [beginsEmpty, isFolder] = [random.fraction() < 0.25, random.fraction() < 0.5];
   const diskFlip = random.fraction() < 0.5 ? 0 : random.fraction() * MOST_DISK_FLIP;
   const [chances, endsCollected] = [anyChances(random), random.fraction() < 0.25];
-  return {
+  const plan = {
     seed,
     machines,
     skewsMs,
@@ -92,6 +108,24 @@ export function planOf(seed: number): Plan {
     deeds: byTime(deeds),
     troubles: byTime(troubles),
   };
+  return atMaster(plan, lengthMs);
+}
+
+/** Of its own chance, so that histories elsewhere are what they are without masters. */
+function atMaster(plan: Plan, lengthMs: number): Plan {
+  const random = seededRandom(plan.seed * 53 + 11);
+  if (random.fraction() >= AT_MASTERS) return plan;
+  const [shortest, longest] = SHORT_LEASE_S;
+  const leaseSeconds =
+    random.fraction() < 0.5 ? undefined : Math.round(shortest + random.fraction() * (longest - shortest));
+  const troubles = listOf(below(random, 4 + plan.deeds.length / DEEDS_PER_TROUBLE), () => ({
+    kind: MASTER_TROUBLES[below(random, MASTER_TROUBLES.length)] ?? "master killed",
+    atMs: random.fraction() * lengthMs,
+    forMs: random.fraction() * 5_000,
+    machine: 0,
+  }));
+  const skewsMs = plan.skewsMs.map((skewMs) => Math.round(skewMs * MOST_MASTER_SKEW));
+  return { ...plan, skewsMs, master: { leaseSeconds }, troubles: byTime([...plan.troubles, ...troubles]) };
 }
 
 function anyDeed(random: Random): Deed {

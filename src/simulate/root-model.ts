@@ -3,35 +3,31 @@
  * that its publisher had sealed, is there, in its file or in a conflict copy, unless somebody who saw it replaced or removed it (laws 3
  * and 4); and each directory is at one place, reached from the root directory (law 7).
  */
-import type { Clock } from "../base/clock.ts";
 import { SerialQueue } from "../base/concurrency.ts";
 import type { Cid, FileId } from "../base/ids.ts";
 import { ROOT_ID } from "../base/ids.ts";
 import { nameToText } from "../base/names.ts";
 import { Bucket } from "../bucket/bucket.ts";
 import { listDirectory, lookup } from "../bucket/fs-reader.ts";
-import { PackedRemote } from "../bucket/packed/packed-remote.ts";
+import type { BucketRemote } from "../bucket/remote.ts";
 import { ChunkCache } from "../content/chunk-cache.ts";
 import { readContent } from "../content/read.ts";
 import { isLinked } from "../format/linked-value.ts";
 import type { FileRecord } from "../format/record.ts";
-import type { ObjectStore } from "../objects/object-store.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { Beginning } from "./beginning.ts";
 import type { Tokens } from "./deeds.ts";
 import { tokensIn } from "./deeds.ts";
-import { seededRandom } from "./seeded-random.ts";
 
 export interface RootModelOptions {
-  readonly store: ObjectStore;
-  readonly clock: Clock;
+  readonly remote: BucketRemote;
   readonly beginning: Beginning;
   readonly tokens: Tokens;
 }
 
 export class RootModel {
   readonly faults: string[] = [];
-  readonly #remote: PackedRemote;
+  readonly #remote: BucketRemote;
   readonly #nodes: NodeStore;
   readonly #content: ChunkCache;
   readonly #checks = new SerialQueue();
@@ -40,7 +36,7 @@ export class RootModel {
 
   constructor(options: RootModelOptions) {
     this.#options = options;
-    this.#remote = new PackedRemote(options.store, { clock: options.clock, random: seededRandom(1) });
+    this.#remote = options.remote;
     this.#nodes = new NodeStore(this.#remote.blocks, { capacityBytes: CACHE_BYTES });
     this.#content = new ChunkCache(this.#remote.blocks, { capacityBytes: CACHE_BYTES });
   }

@@ -19,6 +19,7 @@ export const SABOTAGES = [
   "conflict taken for unknown",
   "a resend executed twice",
   "cached blocks that are not checked",
+  "a master whose disk does not sync",
 ] as const;
 
 export type Sabotage = (typeof SABOTAGES)[number];

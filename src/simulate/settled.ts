@@ -1,17 +1,14 @@
 /** What must hold when everybody has come to rest: one tree everywhere, nothing lost, a bucket in order. */
-import { systemRandom } from "../base/random.ts";
 import { Bucket } from "../bucket/bucket.ts";
 import type { BucketChecks } from "../bucket/bucket.ts";
-import { PackedRemote } from "../bucket/packed/packed-remote.ts";
 import { verifyBucket } from "../bucket/verify.ts";
-import { systemClock } from "../base/clock.ts";
-import type { ObjectStore } from "../objects/object-store.ts";
 import { SynclineError } from "../base/errors.ts";
 import { homeOf, MACHINE_NAMES, SHARED_HOME } from "./beginning.ts";
 import type { Tokens } from "./deeds.ts";
 import { tokensIn } from "./deeds.ts";
 import type { KernelMount } from "./kernel-mount.ts";
 import type { Machine } from "./machine.ts";
+import type { Site } from "./site.ts";
 import { differences, isAstray, treeOf } from "./shown-tree.ts";
 
 export interface Settled {
@@ -19,13 +16,13 @@ export interface Settled {
   /** One that has just begun. */
   readonly fresh: Machine;
   readonly tokens: Tokens;
-  readonly store: ObjectStore;
+  readonly site: Site;
   readonly checks: BucketChecks;
   /** Lets everybody come to rest again; what hinders it. */
   readonly rest: () => Promise<string[]>;
 }
 
-export async function settledFaults({ machines, fresh, tokens, store, checks, rest }: Settled): Promise<string[]> {
+export async function settledFaults({ machines, fresh, tokens, site, checks, rest }: Settled): Promise<string[]> {
   const restless = await rest();
   if (restless.length > 0) return restless;
   const tree = await treeOf(mountOf(fresh));
@@ -45,10 +42,10 @@ export async function settledFaults({ machines, fresh, tokens, store, checks, re
   for (const machine of machines) await compare(`${machine.name} started anew`, machine);
   const present = new Set([...tree.values()].flatMap((shown) => tokensIn(Buffer.from(shown, "latin1"))));
   for (const token of tokens.made) if (!present.has(token) && !tokens.gone.has(token)) faults.push(`lost: ${token}`);
-  const remote = new PackedRemote(store, { clock: systemClock, random: systemRandom });
+  const remote = site.served;
   const bucket = await Bucket.open(remote, { blocks: remote.blocks, checks });
   const { damage } = await verifyBucket(bucket, { blocks: remote.blocks });
-  return [...faults, ...damage.map(({ what }) => `damage: ${what}`)];
+  return [...faults, ...damage.map(({ what }) => `damage: ${what}`), ...(await site.audit())];
 }
 
 function mountOf({ mount, name }: Machine): KernelMount {

@@ -47,7 +47,7 @@ export interface LinkOptions {
   readonly death: Promise<void>;
 }
 
-type Fate = "fine" | "request lost" | "reply lost" | "request twice" | "request late";
+export type Fate = "fine" | "request lost" | "reply lost" | "request twice" | "request late";
 
 export class SimulatedLink implements ObjectStore {
   /** There where the store has them. */
@@ -197,17 +197,7 @@ export class SimulatedLink implements ObjectStore {
   }
 
   #fate(): Fate {
-    const { random, chances } = this.#options;
-    const { requestLost, replyLost, twice, late } = chances();
-    let draw = random.fraction();
-    const fates = [
-      ["request lost", requestLost],
-      ["reply lost", replyLost],
-      ["request twice", twice],
-      ["request late", late],
-    ] as const;
-    for (const [fate, chance] of fates) if ((draw -= chance) < 0) return fate;
-    return "fine";
+    return fateOf(this.#options.random, this.#options.chances());
   }
 
   #checkCut(): boolean {
@@ -217,10 +207,7 @@ export class SimulatedLink implements ObjectStore {
   }
 
   async #travel(): Promise<void> {
-    const { clock, random } = this.#options;
-    // Most packets take about as long as each other; a few take many times as long, so that requests overtake one another.
-    const slow = random.fraction() < 0.05 ? 20 : 1;
-    await clock.sleep(TRAVEL_MS * slow * (0.5 + random.fraction()));
+    await this.#options.clock.sleep(travelMs(this.#options.random));
   }
 
   /** The sender gives up at some time. */
@@ -248,6 +235,26 @@ export class SimulatedLink implements ObjectStore {
   }
 }
 
+/** What becomes of a request. */
+export function fateOf(random: Random, { requestLost, replyLost, twice, late }: LinkChances): Fate {
+  let draw = random.fraction();
+  const fates = [
+    ["request lost", requestLost],
+    ["reply lost", replyLost],
+    ["request twice", twice],
+    ["request late", late],
+  ] as const;
+  for (const [fate, chance] of fates) if ((draw -= chance) < 0) return fate;
+  return "fine";
+}
+
+/** How long a request takes, or an answer. */
+export function travelMs(random: Random): number {
+  // Most packets take about as long as each other; a few take many times as long, so that requests overtake one another.
+  const slow = random.fraction() < 0.05 ? 20 : 1;
+  return TRAVEL_MS * slow * (0.5 + random.fraction());
+}
+
 /** Mostly where something is: files that were made ready ahead are zeros for the greater part. */
 export function withFlippedBit(bytes: Uint8Array, random: Random): Uint8Array {
   const flipped = new Uint8Array(bytes);
@@ -269,6 +276,7 @@ function unreachable(address: string): SynclineError {
 }
 
 const TRAVEL_MS = 5;
-const PATIENCE_MS = 2_000;
+/** After which a sender gives up. */
+export const PATIENCE_MS = 2_000;
 /** How long after its sender gave up a request may still arrive. */
-const LATE_MS = 10_000;
+export const LATE_MS = 10_000;

@@ -3,7 +3,9 @@ import { hasCode, isDamage, SynclineError } from "../base/errors.ts";
 import type { Tokens } from "./deeds.ts";
 import type { FaultCounts } from "./fault-counts.ts";
 import type { Machine } from "./machine.ts";
+import { MasterSite } from "./master/master-site.ts";
 import type { Plan, Trouble } from "./plan.ts";
+import type { Site } from "./site.ts";
 import type { Timeline } from "./timeline.ts";
 import type { Trace } from "./trace.ts";
 
@@ -12,6 +14,7 @@ export interface Stage {
   readonly plan: Plan;
   readonly timeline: Timeline;
   readonly machines: readonly Machine[];
+  readonly site: Site;
   /** Machines that nothing gets to or from, until when. */
   readonly cutUntilMs: Map<Machine, number>;
   readonly tokens: Tokens;
@@ -29,6 +32,7 @@ export class Troubles {
   /** Resolves when it is over. */
   async bring({ kind, atMs, forMs, machine: index }: Trouble): Promise<void> {
     await this.#stage.timeline.sleep(Math.max(0, atMs - this.#stage.timeline.monotonicMs()));
+    if (isMasters(kind)) return this.#bringToMaster(kind, forMs);
     const machine = this.#stage.machines[index];
     if (machine === undefined) return;
     this.#stage.trace.add(machine.name, `${kind} for ${Math.round(forMs)} ms`);
@@ -53,6 +57,41 @@ export class Troubles {
     await this.startAgain(machine);
   }
 
+  async #bringToMaster(kind: MasterTrouble, forMs: number): Promise<void> {
+    const { site, trace, counts, timeline } = this.#stage;
+    if (!(site instanceof MasterSite)) return;
+    const { master } = site;
+    trace.add("master", `${kind} for ${Math.round(forMs)} ms`);
+    counts.count(kind);
+    if (kind === "master's disk full") {
+      master.fillDisk(true);
+      await timeline.sleep(forMs);
+      master.fillDisk(false);
+      return;
+    }
+    if (kind === "master killed") master.kill();
+    else master.cutPower();
+    await timeline.sleep(forMs);
+    await this.startMaster();
+  }
+
+  /** Starts it, as soon as its disk lets it. */
+  async startMaster(): Promise<void> {
+    const { site, trace, timeline } = this.#stage;
+    if (!(site instanceof MasterSite)) return;
+    while (!site.master.isRunning) {
+      const hasStarted = await site.start();
+      trace.add("master", hasStarted ? "started" : "does not start");
+      if (!hasStarted) await timeline.sleep(RETRY_MS);
+    }
+  }
+
+  async calmMaster(): Promise<void> {
+    const { site } = this.#stage;
+    if (site instanceof MasterSite) site.master.fillDisk(false);
+    await this.startMaster();
+  }
+
   async #collect(machine: Machine, forMs: number): Promise<void> {
     const { process } = machine;
     const hasEnded = await Promise.race([
@@ -75,9 +114,7 @@ export class Troubles {
       this.#stage.trace.add(machine.name, `collected: ${report.dropped} packs dropped, ${report.swaps} swaps`);
     } catch (error) {
       // Damage is what a flipped bit looks like, and nothing else.
-      const isExpected = isDamage(error)
-        ? this.#stage.plan.chances.flip > 0
-        : isIoError(error) || hasCode(error, "root_moved") || hasCode(error, "arbiter_unreachable");
+      const isExpected = isDamage(error) ? this.#stage.plan.chances.flip > 0 : isIoError(error) || isRefused(error);
       if (!isExpected) throw error;
       this.#stage.trace.add(machine.name, `did not collect: ${error instanceof SynclineError ? error.code : ""}`);
     }
@@ -111,6 +148,13 @@ export class Troubles {
   }
 }
 
+/** Others were faster, the master was ended over it, or has no space. */
+function isRefused(error: unknown): boolean {
+  return REFUSALS.some((code) => hasCode(error, code));
+}
+
+const REFUSALS = ["root_moved", "arbiter_unreachable", "store_failed", "disk_full"] as const;
+
 /** What a program gets as an I/O error: the bucket does not answer, or what it answers is damaged. */
 export function isIoError(error: unknown): error is SynclineError {
   return isDamage(error) || hasCode(error, "read_timeout") || hasCode(error, "store_unreachable");
@@ -118,6 +162,12 @@ export function isIoError(error: unknown): error is SynclineError {
 
 export function madeBy({ made }: Tokens, name: string): string[] {
   return [...made].filter((token) => token[1] === name);
+}
+
+type MasterTrouble = Extract<Trouble["kind"], `master${string}`>;
+
+function isMasters(kind: Trouble["kind"]): kind is MasterTrouble {
+  return kind.startsWith("master");
 }
 
 /** Some collections end before they are killed. */

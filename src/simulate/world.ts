@@ -1,10 +1,9 @@
 /**
- * Several machines on one bucket in an object store, on a timeline of their own: programs write, things go wrong; then nothing goes
+ * Several machines on one bucket, in an object store or at a master, on a timeline of their own: programs write, things go wrong; then nothing goes
  * wrong any more, nobody writes, and everything must come to rest by itself. What must hold then is checked in settled.ts.
  */
 import { ERRNO } from "../base/errno.ts";
 import type { Random } from "../base/random.ts";
-import type { ObjectStore } from "../objects/object-store.ts";
 import type { BaseRoot } from "../overlay/journal-record.ts";
 import { FsError } from "../vfs/filesystem.ts";
 import { homeOf, MACHINE_NAMES, SHARED_HOME } from "./beginning.ts";
@@ -13,15 +12,17 @@ import { perform, placeDeed, Tokens } from "./deeds.ts";
 import type { Deed } from "./deeds.ts";
 import { FaultCounts } from "./fault-counts.ts";
 import { Machine } from "./machine.ts";
+import { masterSite } from "./master/master-site.ts";
+import { objectSite } from "./object-site.ts";
 import type { PlannedDeed, Plan } from "./plan.ts";
 import type { SimulatedProcess } from "./process.ts";
 import { RootModel } from "./root-model.ts";
-import { mergeDroppingCopies, sabotaged } from "./sabotage.ts";
+import { mergeDroppingCopies } from "./sabotage.ts";
 import type { Sabotage } from "./sabotage.ts";
 import { seededRandom } from "./seeded-random.ts";
-import { sharedFolder, withMethods } from "./shared-folder.ts";
+import type { Reach, Site } from "./site.ts";
 import { settledFaults } from "./settled.ts";
-import { CALM, SimulatedLink, withFlippedBit } from "./simulated-link.ts";
+import { CALM, withFlippedBit } from "./simulated-link.ts";
 import { Timeline } from "./timeline.ts";
 import { Trace } from "./trace.ts";
 import { isIoError, madeBy, Troubles } from "./troubles.ts";
@@ -38,8 +39,14 @@ export async function play(plan: Plan, beginning: Beginning, sabotage?: Sabotage
   const timeline = new Timeline();
   const { empty, furnished } = beginning;
   const start = plan.beginsEmpty ? empty : furnished;
-  const store = await start.store(() => Number(timeline.nowNs() / 1_000_000n));
-  const world = new World({ plan, beginning, root: start.root, store, timeline, sabotage });
+  const moved = () => world.moved();
+  const { master, isFolder, seed } = plan;
+  const options = { beginning, start, timeline, sabotage, moved };
+  using site =
+    master === undefined
+      ? await objectSite({ ...options, isFolder })
+      : await masterSite({ ...options, plan: master, seed });
+  const world: World = newWorld({ plan, beginning, root: start.root, site, timeline, sabotage });
   try {
     return await timeline.run(world.play());
   } catch (error) {
@@ -53,7 +60,7 @@ interface WorldOptions {
   readonly plan: Plan;
   readonly beginning: Beginning;
   readonly root: BaseRoot;
-  readonly store: ObjectStore;
+  readonly site: Site;
   readonly timeline: Timeline;
   readonly sabotage: Sabotage | undefined;
 }
@@ -66,7 +73,7 @@ class World {
   readonly #beginning: Beginning;
   readonly #timeline: Timeline;
   readonly #sabotage: Sabotage | undefined;
-  readonly #store: ObjectStore;
+  readonly #site: Site;
   readonly #model: RootModel;
   readonly #tokens = new Tokens();
   readonly #troubles: Troubles;
@@ -82,26 +89,20 @@ class World {
   #unknownSwaps = 0;
   #devices = 0;
 
-  constructor({ plan, beginning, root, store, timeline, sabotage }: WorldOptions) {
+  constructor({ plan, beginning, root, site, timeline, sabotage }: WorldOptions) {
     this.#plan = plan;
     this.#root = root;
     this.#beginning = beginning;
     this.#timeline = timeline;
     this.#sabotage = sabotage;
-    const swapped = sabotaged(store, sabotage);
-    this.#model = new RootModel({ store: swapped, clock: timeline, beginning, tokens: this.#tokens });
-    const putIfMatch: ObjectStore["putIfMatch"] = async (...put) => {
-      const outcome = await swapped.putIfMatch(...put);
-      if (outcome.kind === "stored") await this.#model.rootMoved();
-      return outcome;
-    };
-    const watched = withMethods(swapped, { putIfMatch });
-    this.#store = plan.isFolder ? sharedFolder(watched, timeline) : watched;
+    this.#site = site;
+    this.#model = new RootModel({ remote: site.checked, beginning, tokens: this.#tokens });
     this.trace = new Trace(timeline);
     this.#troubles = new Troubles({
       plan,
       timeline,
       machines: this.#machines,
+      site,
       cutUntilMs: this.#cutUntilMs,
       tokens: this.#tokens,
       trace: this.trace,
@@ -109,7 +110,13 @@ class World {
     });
   }
 
+  /** There is a new root. */
+  moved(): Promise<void> {
+    return this.#model.rootMoved();
+  }
+
   async play(): Promise<Outcome> {
+    await this.#troubles.startMaster();
     for (let index = 0; index < this.#plan.machines; index++) this.#machines.push(this.#machine(index));
     for (const [index, machine] of this.#machines.entries()) await this.#begin(machine, this.#plan.skewsMs[index] ?? 0);
     const users = this.#machines.map((machine, index) => this.#use(machine, index));
@@ -125,7 +132,7 @@ class World {
       machines: this.#machines,
       fresh,
       tokens: this.#tokens,
-      store: this.#store,
+      site: this.#site,
       checks: this.#beginning.checks,
       rest: () => this.#rest([...this.#machines, fresh]),
     });
@@ -139,16 +146,13 @@ class World {
   #machine(index: number): Machine {
     const name = MACHINE_NAMES[index] ?? "z";
     const random = seededRandom(this.#plan.seed * 31 + index + 7);
-    const link = (process: SimulatedProcess): ObjectStore => {
-      return new SimulatedLink({
-        store: this.#store,
-        clock: this.#timeline,
+    const reach = (process: SimulatedProcess): Reach => {
+      return this.#site.reach({
+        process,
         random,
         counts: this.counts,
         chances: () => (this.#isCalm ? CALM : this.#plan.chances),
         isCut: () => (this.#cutUntilMs.get(machine) ?? 0) > this.#timeline.monotonicMs(),
-        isDead: () => process.isDead,
-        death: process.death,
         onLate: (atMs) => void (this.#lateUntilMs = Math.max(this.#lateUntilMs, atMs)),
         onMissingReply: () => void this.#missingReplies++,
       });
@@ -157,7 +161,7 @@ class World {
       name,
       timeline: this.#timeline,
       random,
-      link,
+      reach,
       certify: () => this.#beginning.writer(++this.#devices),
       beginning: this.#beginning,
       root: this.#root,
@@ -246,6 +250,7 @@ class World {
   async #calm(): Promise<void> {
     this.#isCalm = true;
     this.#cutUntilMs.clear();
+    await this.#troubles.calmMaster();
     for (const machine of this.#machines) {
       machine.fillDisk(false);
       await this.#troubles.startAgain(machine);
@@ -270,6 +275,10 @@ class World {
       return `no rest: ${name} on ${base}, ${vfs?.pending().files} pending, ${trouble?.code} ${trouble?.message}`;
     });
   }
+}
+
+function newWorld(options: WorldOptions): World {
+  return new World(options);
 }
 
 function newMachine(options: ConstructorParameters<typeof Machine>[0]): Machine {

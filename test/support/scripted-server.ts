@@ -16,13 +16,15 @@ export interface ScriptedServer {
   /** Answers everything but the probe for capabilities. */
   answer: (request: IncomingMessage, response: ServerResponse) => void;
   capabilities: unknown;
+  /** Answers the probe for capabilities with `capabilities`, unless it is set to do something else. */
+  probe: (request: IncomingMessage, response: ServerResponse) => void;
   close(): Promise<void>;
 }
 
 export async function scriptedServer(): Promise<ScriptedServer> {
   const server = createServer((request, response) => {
     const { method = "", url = "" } = request;
-    if (url === "/fula/capabilities") return json(response, 200, scripted.capabilities);
+    if (url === "/fula/capabilities") return scripted.probe(request, response);
     scripted.seen.push({ method, url, authorization: request.headers.authorization });
     scripted.answer(request, response);
   });
@@ -37,6 +39,7 @@ export async function scriptedServer(): Promise<ScriptedServer> {
     seen: [],
     answer: (_request, response) => json(response, 404, { code: "no_such_call", message: "nothing here" }),
     capabilities: { formats: [1], watch: true, rootCas: true, maxBlock: 1 << 22 },
+    probe: (_request, response) => json(response, 200, scripted.capabilities),
     close,
   };
   onTestFinished(close);

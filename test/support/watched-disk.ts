@@ -3,6 +3,7 @@
  * ask what a power cut would leave.
  */
 import { type Disk, systemDisk } from "../../src/objects/disk.ts";
+import { systemError } from "../../src/simulate/master/simulated-pack-disk.ts";
 
 export type DiskStep = "link" | "mkdir" | "open" | "rename" | "sync file" | "sync folder" | "unlink" | "write";
 
@@ -63,10 +64,7 @@ export function watchedDisk(): WatchedDisk {
   return watched;
 }
 
-/** An error as the operating system makes them. */
-export function systemError(code: string): Error {
-  return Object.assign(new RangeError(`${code}: simulated`), { code });
-}
+export { systemError };
 
 function dirnameOf(path: string): string {
   return path.slice(0, path.lastIndexOf("/"));

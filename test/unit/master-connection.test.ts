@@ -245,6 +245,15 @@ describe("capabilities", () => {
     },
   );
 
+  test("that break off are an unreachable master, not one that serves other buckets", async () => {
+    const server = await scriptedServer();
+    server.probe = (_, response) => {
+      response.writeHead(200, { "content-type": "application/json", "content-length": 1_000 });
+      response.write('{"formats":[1],', () => response.destroy());
+    };
+    await expect(connect(server).capabilities()).rejects.toMatchObject({ code: "store_unreachable" });
+  });
+
   test("what is not said counts as no", async () => {
     const server = await scriptedServer();
     server.capabilities = { formats: [1], watch: "yes", maxBlock: -1 };

@@ -1,6 +1,7 @@
 /** Tokens that count no more, by their digest: durable before a revocation is answered, forgotten once the token has expired. */
-import Database from "better-sqlite3";
+import type Database from "better-sqlite3";
 import { SynclineError } from "../../base/errors.ts";
+import { type Databases, systemDatabases } from "../../objects/databases.ts";
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS revoked (
@@ -13,9 +14,9 @@ export class Revocations implements Disposable {
   readonly #digests: Set<string>;
 
   /** Throws `store_failed`. Tokens that expired before `nowSeconds` are forgotten. */
-  constructor(path: string, nowSeconds: number) {
+  constructor(path: string, nowSeconds: number, databases: Databases = systemDatabases) {
     try {
-      this.#db = new Database(path);
+      this.#db = databases.open(path);
       this.#db.pragma("journal_mode = WAL");
       this.#db.pragma("synchronous = FULL");
       this.#db.exec(SCHEMA);

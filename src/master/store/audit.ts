@@ -3,11 +3,11 @@
  * owner's index against the packs, and that each bucket's root reaches nothing that is not there. It changes nothing that a
  * master would notice. The folder must be held (data-folder.ts).
  */
-import { existsSync } from "node:fs";
 import type { Wallet } from "../../base/ids.ts";
 import { describeError } from "../../base/log.ts";
 import { digestOf } from "../../format/cid.ts";
 import { PLAIN } from "../../format/pack.ts";
+import { type Databases, systemDatabases } from "../../objects/databases.ts";
 import type { BucketName, Root } from "../../roots/root-store.ts";
 import { SqliteRootStore } from "../../roots/sqlite-root-store.ts";
 import { BlockIndex, isUnreadable, temporaryIndex } from "./block-index.ts";
@@ -36,14 +36,15 @@ export interface DataReport {
 export interface DataAuditOptions {
   readonly dir: string;
   readonly disk: PackDisk;
+  readonly databases?: Databases | undefined;
   /** Told of bytes that were hashed since the last time. */
   readonly onBytes: (bytes: number) => void;
 }
 
 /** Throws the system's errors; what is damaged or missing is in the report. */
 export async function auditData(options: DataAuditOptions): Promise<DataReport> {
-  const { dir, disk } = options;
-  const { roots, damage } = readRoots(rootsPath(dir));
+  const { dir, disk, databases = systemDatabases } = options;
+  const { roots, damage } = readRoots(rootsPath(dir), databases);
   const owners = new Set<Wallet>([...(await listOwners(disk, dir)), ...roots.map(({ name }) => name.owner as Wallet)]);
   let [packs, blocks, bytes] = [0, 0, 0];
   for (const owner of [...owners].toSorted()) {
@@ -62,10 +63,10 @@ interface NamedRoot {
   readonly root: Root;
 }
 
-function readRoots(path: string): { roots: NamedRoot[]; damage: DataDamage[] } {
-  if (!existsSync(path)) return { roots: [], damage: [] };
+function readRoots(path: string, databases: Databases): { roots: NamedRoot[]; damage: DataDamage[] } {
+  if (!databases.exists(path)) return { roots: [], damage: [] };
   try {
-    using store = new SqliteRootStore(path);
+    using store = new SqliteRootStore(path, databases);
     return { roots: store.all(), damage: [] };
   } catch (error) {
     return { roots: [], damage: [dataDamage("roots", `the table of roots cannot be read: ${describeError(error)}`)] };
@@ -75,14 +76,14 @@ function readRoots(path: string): { roots: NamedRoot[]; damage: DataDamage[] } {
 type OwnerReport = Pick<DataReport, "packs" | "blocks" | "bytes" | "damage">;
 
 async function auditOwner(
-  { dir, disk, onBytes }: DataAuditOptions,
+  { dir, disk, databases = systemDatabases, onBytes }: DataAuditOptions,
   owner: Wallet,
   buckets: readonly NamedRoot[],
 ): Promise<OwnerReport> {
   const folder = packFolder(ownerFolder(dir, owner));
   const handles = new PackHandles(disk);
   const found = temporaryIndex();
-  const { index, damage } = readIndex(indexPath(ownerFolder(dir, owner)));
+  const { index, damage } = readIndex(indexPath(ownerFolder(dir, owner)), databases);
   try {
     const audit = await auditPacks({ disk, folder, index, found, onBytes });
     // Of two copies the index knows one; where that is intact, nobody needs the other.
@@ -112,10 +113,10 @@ async function auditOwner(
 }
 
 /** An index that is not there is no damage: the next start makes it. */
-function readIndex(path: string): { index: BlockIndex | undefined; damage: DataDamage[] } {
-  if (!existsSync(path)) return { index: undefined, damage: [] };
+function readIndex(path: string, databases: Databases): { index: BlockIndex | undefined; damage: DataDamage[] } {
+  if (!databases.exists(path)) return { index: undefined, damage: [] };
   try {
-    const index = new BlockIndex(path);
+    const index = new BlockIndex(path, databases);
     index.check();
     return { index, damage: [] };
   } catch (error) {

@@ -2,10 +2,10 @@
  * Where in an owner's packs each block lies, and what else is known of it, in SQLite. It follows the packs and can be made anew
  * from them at any time; what is lost with it is only what a walk or the next request finds out again.
  */
-import { rmSync } from "node:fs";
 import Database from "better-sqlite3";
 import { SQLITE_CACHE_KIB } from "../../base/limits.ts";
 import type { PackRow } from "../../format/pack.ts";
+import { type Databases, systemDatabases } from "../../objects/databases.ts";
 import { KnownRoots } from "./known-roots.ts";
 import { eachIn, IndexMarks, type Sweep, type SweepStep } from "./index-marks.ts";
 
@@ -77,8 +77,8 @@ export class BlockIndex {
   #usedBytes: number;
 
   /** Opens it, or makes an empty one. Throws SQLite's errors: `isUnreadable` ones mean that it is lost. */
-  constructor(path: string) {
-    this.#db = new Database(path);
+  constructor(path: string, databases: Databases = systemDatabases) {
+    this.#db = databases.open(path);
     try {
       // One process alone, which needs no shared memory beside the file then.
       this.#db.pragma("locking_mode = EXCLUSIVE");
@@ -260,23 +260,19 @@ export function temporaryIndex(): BlockIndex {
 }
 
 /** Opens an index; one that cannot be read is made anew, empty. */
-export function openIndex(path: string): BlockIndex {
+export function openIndex(path: string, databases: Databases = systemDatabases): BlockIndex {
   try {
-    return new BlockIndex(path);
+    return new BlockIndex(path, databases);
   } catch (error) {
     if (!isUnreadable(error)) throw error;
-    removeIndex(path);
-    return new BlockIndex(path);
+    databases.remove(path);
+    return new BlockIndex(path, databases);
   }
 }
 
 /** Whether this says that there was no space for a change of the index. */
 export function isIndexFull(error: unknown): boolean {
   return error instanceof Database.SqliteError && error.code.startsWith("SQLITE_FULL");
-}
-
-export function removeIndex(path: string): void {
-  for (const ending of ["", "-wal", "-shm"]) rmSync(path + ending, { force: true });
 }
 
 /** Whether this says that the index's file is no good. Result codes: https://www.sqlite.org/rescode.html */

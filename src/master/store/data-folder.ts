@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { SynclineError } from "../../base/errors.ts";
 import { storeError } from "../../objects/disk.ts";
-import { takeProcessLock } from "../../objects/process-lock.ts";
+import { type Databases, systemDatabases } from "../../objects/databases.ts";
 import type { PackDisk } from "./pack-disk.ts";
 
 /** As lockDataFolder, of a folder that is a master's already. Throws `no_such_path` if it is none. */
@@ -18,13 +18,17 @@ export async function lockExistingFolder(dir: string, disk: PackDisk): Promise<D
 }
 
 /** Makes the folder if need be and takes it. Throws `state_in_use`, `feature_unknown`, `state_corrupt`, `store_failed`. */
-export async function lockDataFolder(dir: string, disk: PackDisk): Promise<Disposable> {
+export async function lockDataFolder(
+  dir: string,
+  disk: PackDisk,
+  databases: Databases = systemDatabases,
+): Promise<Disposable> {
   try {
     await disk.makeFolder(dir);
   } catch (cause) {
     throw storeError(cause, dir, "making the data folder");
   }
-  const lock = takeProcessLock(join(dir, "lock"), {
+  const lock = databases.lock(join(dir, "lock"), {
     inUse: `Another process uses the data folder ${dir}.`,
     hint: "Stop the master that runs there first; the lock goes with its process.",
   });

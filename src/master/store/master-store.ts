@@ -14,6 +14,7 @@ import type { Wallet } from "../../base/ids.ts";
 import { PACK_TARGET_BYTES } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
 import type { Random } from "../../base/random.ts";
+import { type Databases, systemDatabases } from "../../objects/databases.ts";
 import { lockDataFolder } from "./data-folder.ts";
 import { OwnerHandle } from "./owner-handle.ts";
 import { Leases } from "./leases.ts";
@@ -30,6 +31,7 @@ export interface MasterStoreOptions {
   readonly log: Log;
   /** For tests. */
   readonly disk?: PackDisk | undefined;
+  readonly databases?: Databases | undefined;
   readonly maxOpenOwners?: number;
   readonly packBytes?: number;
   /** For how long blocks stay that no root reaches. */
@@ -38,8 +40,9 @@ export interface MasterStoreOptions {
 
 /** Throws `state_in_use` while another process uses the folder, `feature_unknown` for one of a newer version. */
 export async function openMasterStore(options: MasterStoreOptions): Promise<BlockStores> {
-  const { dir, clock, random, log, disk = systemPackDisk, packBytes = PACK_TARGET_BYTES } = options;
-  const lock = await lockDataFolder(dir, disk);
+  const { dir, clock, random, log, disk = systemPackDisk, databases = systemDatabases } = options;
+  const { packBytes = PACK_TARGET_BYTES } = options;
+  const lock = await lockDataFolder(dir, disk, databases);
   const handles = new PackHandles(disk);
   const leases = new Leases(clock, options.leaseSeconds);
   const open = new OpenOwners(options.maxOpenOwners);
@@ -48,7 +51,18 @@ export async function openMasterStore(options: MasterStoreOptions): Promise<Bloc
     of(owner: Wallet): Promise<OwnerBlocks> {
       const handle =
         known.get(owner) ??
-        new OwnerHandle({ dir: ownerFolder(dir, owner), disk, handles, clock, random, log, packBytes, leases, open });
+        new OwnerHandle({
+          dir: ownerFolder(dir, owner),
+          disk,
+          databases,
+          handles,
+          clock,
+          random,
+          log,
+          packBytes,
+          leases,
+          open,
+        });
       known.set(owner, handle);
       return handle.ready();
     },

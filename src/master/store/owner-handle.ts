@@ -10,7 +10,7 @@ import type { Block } from "../../blocks/block-store.ts";
 import { blockNotFound } from "../../blocks/not-found.ts";
 import { storeError } from "../../objects/disk.ts";
 import type { Root } from "../../roots/root-store.ts";
-import { isUnreadable, removeIndex } from "./block-index.ts";
+import { isUnreadable } from "./block-index.ts";
 import type { Closable, OpenOwners } from "./open-owners.ts";
 import type { Collecting, OwnerBlocks, PutCounts, Room } from "./owner-blocks.ts";
 import { indexPath, OwnerPacks, type OwnerPacksOptions, packFolder } from "./owner-packs.ts";
@@ -132,7 +132,7 @@ export class OwnerHandle implements OwnerBlocks, Closable {
         if (this.#opened === opened) {
           log.error("an index is damaged and made anew", { dir, error: describeError(error) });
           void opened.packs.then((packs) => packs.endCollection()).catch(() => {});
-          this.#closeAfterUse(() => removeIndex(indexPath(dir)));
+          this.#closeAfterUse(() => this.#options.databases.remove(indexPath(dir)));
         }
         return await this.#use(this.#open(), work);
       }

@@ -10,6 +10,7 @@ import { describeError, type Log } from "../../base/log.ts";
 import type { Random } from "../../base/random.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { blockNotFound } from "../../blocks/not-found.ts";
+import type { Databases } from "../../objects/databases.ts";
 import type { Root } from "../../roots/root-store.ts";
 import { codecOf, digestKey, digestOf } from "../../format/cid.ts";
 import { type BlockIndex, type IndexedBlock, isIndexFull, openIndex, type Place } from "./block-index.ts";
@@ -28,6 +29,7 @@ export interface OwnerPacksOptions {
   /** The owner's folder: `pack/` and `index.db` in it. It must be there. */
   readonly dir: string;
   readonly disk: PackDisk;
+  readonly databases: Databases;
   readonly handles: PackHandles;
   readonly clock: Clock;
   readonly random: Random;
@@ -86,8 +88,8 @@ export class OwnerPacks implements OwnerBlocks {
 
   /** Opens it as the last process left it. */
   static async open(options: OwnerPacksOptions): Promise<OwnerPacks> {
-    const { disk, handles, log, dir, packBytes } = options;
-    const index = openIndex(indexPath(dir));
+    const { disk, databases, handles, log, dir, packBytes } = options;
+    const index = openIndex(indexPath(dir), databases);
     try {
       const leased = options.leases.now();
       return new OwnerPacks(

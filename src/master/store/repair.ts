@@ -8,7 +8,8 @@ import type { Wallet } from "../../base/ids.ts";
 import { PACK_TARGET_BYTES } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
 import { digestOf } from "../../format/cid.ts";
-import { type BlockIndex, openIndex, removeIndex } from "./block-index.ts";
+import { systemDatabases } from "../../objects/databases.ts";
+import { type BlockIndex, openIndex } from "./block-index.ts";
 import type { DataDamage } from "./damage.ts";
 import { ownerFolder } from "./master-store.ts";
 import { Leases } from "./leases.ts";
@@ -58,7 +59,7 @@ async function repairOwner(
   await open(options, dir, []);
   const known = withIndex(dir, (index) => index.roots.list());
   if (damage.some(({ kind }) => kind === "index")) {
-    removeIndex(indexPath(dir));
+    systemDatabases.remove(indexPath(dir));
     withIndex(dir, (index) => index.roots.restore(known));
     note("the index is made anew from the packs");
   }

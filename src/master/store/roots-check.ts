@@ -2,9 +2,9 @@
  * Looks, before a master serves, whether its table of roots is the newest there was: else collections would take what only newer roots
  * reach. The folder must be held.
  */
-import { existsSync } from "node:fs";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
+import { type Databases, systemDatabases } from "../../objects/databases.ts";
 import { allRoots, type RootRow, type RootTable } from "../../roots/root-store.ts";
 import { ROOTS_HINT } from "../roots/root-alarm.ts";
 import { BlockIndex, isUnreadable } from "./block-index.ts";
@@ -18,24 +18,25 @@ export interface RootsCheck {
   readonly dir: string;
   readonly roots: Pick<RootTable, "list">;
   readonly owners: readonly Wallet[];
+  readonly databases?: Databases | undefined;
 }
 
 /** Before a table is made where there is none: throws `root_rolled_back` if there must have been one. */
-export function checkRootTable(dir: string, owners: readonly Wallet[]): void {
+export function checkRootTable(dir: string, owners: readonly Wallet[], databases: Databases = systemDatabases): void {
   // It is made, durably, before anybody can store a block.
-  if (owners.length > 0 && !existsSync(rootsPath(dir))) throw lostTable();
+  if (owners.length > 0 && !databases.exists(rootsPath(dir))) throw lostTable();
 }
 
 /**
  * Owners with roots that the table no longer knows, or only older ones. Throws `root_rolled_back` where it knows none at all though it
  * should.
  */
-export async function checkRoots({ dir, roots, owners }: RootsCheck): Promise<Map<Wallet, KnownRoot[]>> {
+export async function checkRoots({ dir, roots, owners, databases }: RootsCheck): Promise<Map<Wallet, KnownRoot[]>> {
   const behind = new Map<Wallet, KnownRoot[]>();
   let isEmpty = true;
   for (const owner of owners) {
     // Whatever is wrong with one owner's index, others are served; and a collection asks it itself.
-    const known = await withKnownRoots(dir, owner, (table) => table.list()).catch(() => undefined);
+    const known = await withKnownRoots({ dir, owner, databases }, (table) => table.list()).catch(() => undefined);
     const rows = await readableRoots(roots, owner);
     if (rows?.length !== 0) isEmpty = false;
     const lost = rows === undefined ? [] : rolledBack(known ?? [], rows);
@@ -46,10 +47,10 @@ export async function checkRoots({ dir, roots, owners }: RootsCheck): Promise<Ma
 }
 
 /** A person decided that the table is right as it is. Throws SQLite's errors. */
-export async function acceptRoots({ dir, roots, owners }: RootsCheck): Promise<void> {
+export async function acceptRoots({ dir, roots, owners, databases }: RootsCheck): Promise<void> {
   for (const owner of owners) {
     const rows = await readableRoots(roots, owner);
-    if (rows !== undefined) await withKnownRoots(dir, owner, (table) => table.accept(rows));
+    if (rows !== undefined) await withKnownRoots({ dir, owner, databases }, (table) => table.accept(rows));
   }
 }
 
@@ -65,14 +66,13 @@ async function readableRoots(roots: RootsCheck["roots"], owner: Wallet): Promise
 
 /** Undefined where there is no index, or none that can be read: it is made anew, and knows nothing. */
 async function withKnownRoots<Result>(
-  dir: string,
-  owner: Wallet,
+  { dir, owner, databases = systemDatabases }: Pick<RootsCheck, "dir" | "databases"> & { readonly owner: Wallet },
   work: (table: KnownRoots) => Result,
 ): Promise<Result | undefined> {
   const path = indexPath(ownerFolder(dir, owner));
-  if (!existsSync(path)) return undefined;
+  if (!databases.exists(path)) return undefined;
   try {
-    const index = new BlockIndex(path);
+    const index = new BlockIndex(path, databases);
     try {
       return work(index.roots);
     } finally {

@@ -1,0 +1,12 @@
+/** Collects the garbage of a bucket that a master keeps: history is thinned from here, the rest is the master's. */
+import type { CollectReport } from "../gc/collector.ts";
+import { thin, type ThinOptions } from "../gc/thin.ts";
+import type { HttpRemote } from "./http-remote.ts";
+
+/** The master's packs are what a folder's objects are. Throws as `thin` and as HttpRemote.collect. */
+export async function collectBehind(remote: Pick<HttpRemote, "collect">, options: ThinOptions): Promise<CollectReport> {
+  const thinned = await thin(options);
+  const { packs, ...collected } = await remote.collect(options.dryRun);
+  const freedBytes = collected.bytes.before - collected.bytes.after;
+  return { ...thinned, objects: packs, ...collected, freedBytes, passedOver: [] };
+}

@@ -1,0 +1,179 @@
+/** A bucket at a master that machines share: the master's code and that of its clients, with a simulated network in between. */
+import { withKnownGenesis } from "../../agent/open-bucket.ts";
+import { SynclineError } from "../../base/errors.ts";
+import type { Cid } from "../../base/ids.ts";
+import { blockNotFound } from "../../blocks/not-found.ts";
+import { RetryReader } from "../../blocks/retry-reader.ts";
+import { VerifiedReader } from "../../blocks/verified-reader.ts";
+import { Bucket } from "../../bucket/bucket.ts";
+import { collectBehind } from "../../bucket/http/collect-behind.ts";
+import { HttpRemote } from "../../bucket/http/http-remote.ts";
+import type { LocalBlocks } from "../../bucket/http/http-upload.ts";
+import type { BucketRemote } from "../../bucket/remote.ts";
+import { decodeCar } from "../../format/car.ts";
+import type { Answer } from "../../master/http/route.ts";
+import { auditData } from "../../master/store/audit.ts";
+import { walletBearer } from "../../net/bearer.ts";
+import { MasterConnection } from "../../net/master-connection.ts";
+import { Masters } from "../../net/masters.ts";
+import { rootFrom } from "../../roots/http-root-store.ts";
+import type { Root } from "../../roots/root-store.ts";
+import { OWNER } from "../beginning.ts";
+import { FaultCounts } from "../fault-counts.ts";
+import type { SiteOptions } from "../object-site.ts";
+import type { MasterPlan } from "../plan.ts";
+import { SimulatedProcess } from "../process.ts";
+import { seededRandom } from "../seeded-random.ts";
+import { CALM } from "../simulated-link.ts";
+import type { Reach, Site, Way } from "../site.ts";
+import { BUCKET } from "./master-holding.ts";
+import { DATA, SimulatedMaster } from "./simulated-master.ts";
+import type { MasterRequest } from "./simulated-master.ts";
+import { simulatedDispatcher } from "./simulated-network.ts";
+
+export interface MasterSiteOptions extends SiteOptions {
+  readonly plan: MasterPlan;
+  readonly seed: number;
+}
+
+/** Its master is to be started. */
+export async function masterSite(options: MasterSiteOptions): Promise<MasterSite> {
+  const { timeline, sabotage, plan, seed, start } = options;
+  const master = new SimulatedMaster({
+    timeline,
+    random: seededRandom(seed * 31 + 5),
+    owner: OWNER.wallet,
+    leaseSeconds: plan.leaseSeconds,
+    compareAndSwap: sabotage !== "no compare-and-swap",
+    forgetsSyncs: sabotage === "a master whose disk does not sync",
+    data: await start.master(),
+  });
+  return new MasterSite(master, options);
+}
+
+export class MasterSite implements Site {
+  readonly master: SimulatedMaster;
+  readonly checked: BucketRemote;
+  readonly #options: MasterSiteOptions;
+  /** All that ever came, whether the master still has it or not. */
+  readonly #blocks: Map<Cid, Uint8Array>;
+  #root: Root | undefined;
+
+  constructor(master: SimulatedMaster, options: MasterSiteOptions) {
+    this.master = master;
+    this.#options = options;
+    this.#blocks = new Map(options.start.blocks);
+    this.checked = this.#seen();
+  }
+
+  get served(): BucketRemote {
+    const { timeline } = this.#options;
+    const process = new SimulatedProcess(timeline, 0);
+    const nothing = () => {};
+    return this.#remote(
+      {
+        process,
+        random: seededRandom(1),
+        counts: new FaultCounts(),
+        chances: () => CALM,
+        isCut: () => false,
+        onLate: nothing,
+        onMissingReply: nothing,
+      },
+      undefined,
+    );
+  }
+
+  reach(way: Way): Reach {
+    const { genesis, checks } = this.#options.beginning;
+    return {
+      open: ({ local }) => this.#remote(way, local),
+      collect: async ({ clock, random, writer }) => {
+        const remote = this.#remote(way, undefined);
+        const blocks = new RetryReader(new VerifiedReader(remote.blocks), { clock, random });
+        const bucket = await Bucket.open(withKnownGenesis(remote, genesis.bytes), { blocks, checks });
+        return collectBehind(remote, { bucket, writer, clock, random, dryRun: false });
+      },
+    };
+  }
+
+  /** Starts the master, whose table may hold a root of which it told nobody before it died. As SimulatedMaster.start. */
+  async start(): Promise<boolean> {
+    if (!(await this.master.start())) return false;
+    const root = await this.master.parts?.roots.get({ owner: OWNER.wallet, bucket: BUCKET });
+    if (root !== undefined) await this.#moved(root);
+    return true;
+  }
+
+  /** As `syncline verify --data`, with the master as it is killed. */
+  async audit(): Promise<string[]> {
+    this.master.kill();
+    const { disk, databases } = this.master.data();
+    const { damage } = await auditData({ dir: DATA, disk, databases, onBytes: () => {} });
+    databases.close();
+    return damage.map(({ what }) => `damage at the master: ${what}`);
+  }
+
+  [Symbol.dispose](): void {
+    this.master[Symbol.dispose]();
+  }
+
+  #remote({ process, ...way }: Way, local: LocalBlocks | undefined): HttpRemote {
+    const { timeline } = this.#options;
+    const { clock } = process;
+    const { random } = way;
+    const onServed = (request: MasterRequest, answer: Answer) => this.#served(request, answer);
+    const dispatcher = simulatedDispatcher({ ...way, process, master: this.master, clock: timeline, onServed });
+    const bearer = walletBearer(async () => OWNER, clock);
+    const master = new Masters([new MasterConnection(ORIGIN, { bearer, clock, dispatcher })], clock);
+    return new HttpRemote({ address: ADDRESS, master, name: { owner: "", bucket: BUCKET }, local, clock, random });
+  }
+
+  async #served({ method, path, body }: MasterRequest, { status, json }: Answer): Promise<void> {
+    if (method === "POST" && path === "/v1/blocks") await this.#keep(body);
+    if (method === "PUT" && status === 200) await this.#moved(rootFrom(json));
+  }
+
+  async #keep(body: Uint8Array): Promise<void> {
+    const pieces = (async function* () {
+      yield new Uint8Array(body);
+    })();
+    for await (const section of decodeCar(pieces))
+      if (section.kind === "block") this.#blocks.set(section.cid, new Uint8Array(section.bytes));
+  }
+
+  async #moved(root: Root): Promise<void> {
+    if (root.version <= (this.#root?.version ?? 0)) return;
+    this.#root = root;
+    await this.#options.moved();
+  }
+
+  #seen(): BucketRemote {
+    const get = async (cid: Cid) => {
+      const bytes = this.#blocks.get(cid);
+      if (bytes === undefined) throw blockNotFound(cid);
+      return bytes;
+    };
+    const getMany = async (cids: readonly Cid[]) => {
+      const found = new Map<Cid, Uint8Array>();
+      for (const cid of cids) found.set(cid, await get(cid));
+      return found;
+    };
+    const never = () => {
+      throw new SynclineError("internal", "Nothing is written by who checks.");
+    };
+    return {
+      address: ADDRESS,
+      readGenesis: async () => this.#options.beginning.genesis.bytes,
+      readRoot: async () => this.#root,
+      blocks: { get, getMany },
+      create: never,
+      beginUpload: never,
+      watch: never,
+      [Symbol.asyncDispose]: async () => {},
+    };
+  }
+}
+
+const ORIGIN = "http://127.0.0.1:3600";
+const ADDRESS = `${ORIGIN}/${BUCKET}`;

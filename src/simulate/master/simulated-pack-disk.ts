@@ -1,0 +1,202 @@
+/**
+ * A disk for a master's packs that forgets what was not synced, fills up, fails, stops at any call, and takes its time.
+ *
+ * After power loss each change of names since the folder was synced is there or not, each as a whole and by itself; so is each write.
+ */
+import { basename, dirname } from "node:path";
+import type { Random } from "../../base/random.ts";
+import type { PackDisk, PackFile } from "../../master/store/pack-disk.ts";
+import { Stopped } from "../simulated-disk.ts";
+import { SimulatedInode } from "../simulated-files.ts";
+
+export type PackDiskCall =
+  | "create"
+  | "open"
+  | "read"
+  | "write"
+  | "truncate"
+  | "sync"
+  | "sync folder"
+  | "rename"
+  | "remove";
+
+type NameChange = (names: Map<string, SimulatedInode>) => void;
+
+export class SimulatedPackDisk implements PackDisk {
+  /** Runs ahead of each call: what it throws is what the call meets. */
+  before: (call: PackDiskCall, path: string) => void = () => {};
+  /** What each call takes before it does anything. */
+  pause: (() => Promise<void>) | undefined;
+  /** Whether files are said to be synced and are not. */
+  forgetsSyncs = false;
+  /** Bytes that files may take in all. */
+  capacity = Infinity;
+  readonly #onFolder: (folder: string) => void;
+  #names: Map<string, SimulatedInode>;
+  #durable: Map<string, SimulatedInode>;
+  #changes: NameChange[] = [];
+
+  /** `onFolder` is told of folders that are made. */
+  constructor(names: Map<string, SimulatedInode> = new Map(), onFolder: (folder: string) => void = () => {}) {
+    this.#onFolder = onFolder;
+    this.#names = names;
+    this.#durable = new Map(names);
+  }
+
+  /** Its files by path, to be looked at and damaged. */
+  get files(): ReadonlyMap<string, SimulatedInode> {
+    return this.#names;
+  }
+
+  /** Stops at the call after `calls` more, and at every one after it. */
+  stopAfter(calls: number): void {
+    let left = calls;
+    this.before = () => {
+      if (left-- <= 0) throw new Stopped();
+    };
+  }
+
+  /** The disk as a new process finds it. */
+  afterKill(): SimulatedPackDisk {
+    const disk = this.#with(new Map(this.#names));
+    disk.#durable = new Map(this.#durable);
+    disk.#changes = [...this.#changes];
+    return disk;
+  }
+
+  afterPowerLoss(random: Random): SimulatedPackDisk {
+    const names = new Map(this.#durable);
+    for (const change of this.#changes) if (random.fraction() < 0.5) change(names);
+    return this.#with(new Map([...names].map(([path, inode]) => [path, inode.torn(random)])));
+  }
+
+  /** A disk of the same kind that holds what this one holds, and goes its own way. */
+  copy(): SimulatedPackDisk {
+    return this.#with(new Map([...this.#names].map(([path, inode]) => [path, inode.copy()])));
+  }
+
+  #with(names: Map<string, SimulatedInode>): SimulatedPackDisk {
+    return new SimulatedPackDisk(names, this.#onFolder);
+  }
+
+  async list(folder: string): Promise<string[]> {
+    return [...this.#names.keys()].filter((path) => dirname(path) === folder).map((path) => basename(path));
+  }
+
+  async makeFolder(folder: string): Promise<void> {
+    this.#onFolder(folder);
+    // Folders are files of their parents, as far as `list` is concerned.
+    for (let each = folder; dirname(each) !== each && !this.#names.has(each); each = dirname(each)) {
+      this.#names.set(each, new SimulatedInode());
+      this.#durable.set(each, new SimulatedInode());
+    }
+  }
+
+  async create(path: string): Promise<PackFile> {
+    if (this.pause !== undefined) await this.pause();
+    this.before("create", path);
+    if (this.#names.has(path)) throw systemError("EEXIST");
+    if (this.used >= this.capacity) throw systemError("ENOSPC");
+    const inode = new SimulatedInode();
+    this.#change((names) => names.set(path, inode));
+    return this.#file(path, inode);
+  }
+
+  async open(path: string): Promise<PackFile | undefined> {
+    if (this.pause !== undefined) await this.pause();
+    this.before("open", path);
+    const inode = this.#names.get(path);
+    return inode && this.#file(path, inode);
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    if (this.pause !== undefined) await this.pause();
+    this.before("rename", from);
+    this.#change((names) => {
+      const inode = names.get(from);
+      if (inode === undefined) return;
+      names.delete(from);
+      names.set(to, inode);
+    });
+  }
+
+  async remove(path: string): Promise<void> {
+    if (this.pause !== undefined) await this.pause();
+    this.before("remove", path);
+    this.#change((names) => names.delete(path));
+  }
+
+  async syncFolder(folder: string): Promise<void> {
+    if (this.pause !== undefined) await this.pause();
+    this.before("sync folder", folder);
+    this.#durable = new Map(this.#names);
+    this.#changes = [];
+  }
+
+  #change(change: NameChange): void {
+    change(this.#names);
+    this.#changes.push(change);
+  }
+
+  /** Bytes of all files. */
+  get used(): number {
+    let bytes = 0;
+    for (const { size } of this.#names.values()) bytes += size;
+    return bytes;
+  }
+
+  #file(path: string, inode: SimulatedInode): PackFile {
+    let isOpen = true;
+    const before = (call: PackDiskCall) => {
+      if (!isOpen) throw systemError("EBADF");
+      this.before(call, path);
+    };
+    const pause = async () => this.pause?.();
+    return {
+      size: async () => inode.size,
+      read: async (offset, length) => {
+        await pause();
+        before("read");
+        return Buffer.from(inode.bytes.subarray(0, inode.size).subarray(offset, offset + length));
+      },
+      write: async (offset, parts) => {
+        await pause();
+        const bytes = Buffer.concat(parts);
+        try {
+          before("write");
+        } catch (error) {
+          // A part of it may have got there.
+          inode.write(offset, bytes.subarray(0, bytes.length >> 1));
+          throw error;
+        }
+        const growth = Math.max(0, offset + bytes.length - inode.size);
+        const lacking = Math.min(growth, Math.max(0, this.used + growth - this.capacity));
+        inode.write(offset, bytes.subarray(0, bytes.length - lacking));
+        if (lacking > 0) throw systemError("ENOSPC");
+      },
+      truncate: async (size) => {
+        await pause();
+        before("truncate");
+        inode.truncate(size);
+      },
+      sync: async () => {
+        await pause();
+        try {
+          before("sync");
+        } catch (error) {
+          if (!(error instanceof Stopped)) inode.forget();
+          throw error;
+        }
+        if (!this.forgetsSyncs) inode.sync();
+      },
+      close: async () => {
+        isOpen = false;
+      },
+    };
+  }
+}
+
+/** As a call of the system fails. */
+export function systemError(code: string): Error {
+  return Object.assign(new RangeError(`${code}: simulated`), { code });
+}

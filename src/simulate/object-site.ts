@@ -1,0 +1,52 @@
+/** A bucket in an object store that machines share; perhaps in one that is a folder. */
+import type { Clock } from "../base/clock.ts";
+import { PackedRemote } from "../bucket/packed/packed-remote.ts";
+import type { ObjectStore } from "../objects/object-store.ts";
+import type { Beginning, Start } from "./beginning.ts";
+import { collectIn } from "./collecting.ts";
+import { sabotaged } from "./sabotage.ts";
+import type { Sabotage } from "./sabotage.ts";
+import { seededRandom } from "./seeded-random.ts";
+import { sharedFolder, withMethods } from "./shared-folder.ts";
+import { SimulatedLink } from "./simulated-link.ts";
+import type { Reach, Site, Way } from "./site.ts";
+import type { Timeline } from "./timeline.ts";
+
+export interface SiteOptions {
+  readonly beginning: Beginning;
+  readonly start: Start;
+  readonly timeline: Timeline;
+  readonly sabotage: Sabotage | undefined;
+  /** Told when there is a new root, before anybody hears of it. */
+  readonly moved: () => Promise<void>;
+}
+
+/** Holds what a history begins with. */
+export async function objectSite(options: SiteOptions & { readonly isFolder: boolean }): Promise<Site> {
+  const { beginning, start, timeline, sabotage, moved, isFolder } = options;
+  const made = await start.store(() => Number(timeline.nowNs() / 1_000_000n));
+  const swapped = sabotaged(made, sabotage);
+  const putIfMatch: ObjectStore["putIfMatch"] = async (...put) => {
+    const outcome = await swapped.putIfMatch(...put);
+    if (outcome.kind === "stored") await moved();
+    return outcome;
+  };
+  const watched = withMethods(swapped, { putIfMatch });
+  const store = isFolder ? sharedFolder(watched, timeline) : watched;
+  return {
+    checked: new PackedRemote(swapped, { clock: timeline, random: seededRandom(1) }),
+    served: new PackedRemote(store, { clock: timeline, random: seededRandom(1) }),
+    reach: (way) => reachOf(store, beginning, timeline, way),
+    audit: async () => [],
+    [Symbol.dispose]: () => {},
+  };
+}
+
+function reachOf(shared: ObjectStore, beginning: Beginning, world: Clock, { process, random, ...way }: Way): Reach {
+  const { death, clock } = process;
+  const store = new SimulatedLink({ store: shared, clock: world, random, isDead: () => process.isDead, death, ...way });
+  return {
+    open: ({ writer, pollMs }) => new PackedRemote(store, { clock, random, writer, pollMs }),
+    collect: (options) => collectIn({ store, beginning, ...options }),
+  };
+}
