@@ -11,7 +11,7 @@ import type { DeviceKey } from "../crypto/device-key.ts";
 import { blake3 } from "../crypto/hash.ts";
 import { asBytes, asLink, asList, misfit } from "./cbor-shape.ts";
 import type { Certificate } from "./certificate.ts";
-import { cidOf } from "./cid.ts";
+import { CID_BYTES, cidOf } from "./cid.ts";
 import { bodyFromCbor, bodyToCbor } from "./commit-body.ts";
 import type { CommitBody } from "./commit-body.ts";
 import { decodeCbor, encodeCbor, Link } from "./dag-cbor.ts";
@@ -30,27 +30,29 @@ export interface Commit {
 /** Encodes and signs. `certificate` is the block that certifies `device`; `body.writer` is the device's. */
 export function signCommit(body: CommitBody, certificate: Cid, device: DeviceKey): Commit {
   if (body.writer !== device.writer) throw misfit("writer", "is not the device that signs");
-  const encoded = bodyToCbor(body);
-  const signature = device.sign(messageOf(encodeCbor(encoded)));
-  return decodeCommit(encodeCbor([VERSION, encoded, new Link(certificate), signature]));
+  const encoded = encodeCbor(bodyToCbor(body));
+  const signature = device.sign(messageOf(encoded));
+  // The body stands in the list as it was signed.
+  const [version, rest] = [encodeCbor([VERSION]), encodeCbor([new Link(certificate), signature])];
+  return decodeCommit(Buffer.concat([LIST_OF_FOUR, version.subarray(1), encoded, rest.subarray(1)]));
 }
 
 /** Decodes without checking the signature. Throws `format_invalid`, `feature_unknown` for another version. */
 export function decodeCommit(bytes: Uint8Array): Commit {
-  const [version, encoded, certificate, signature] = asList(decodeCbor(bytes, MAX_COMMIT_BYTES), "a commit", 4);
+  const [version, body, certificate, signature] = asList(decodeCbor(bytes, MAX_COMMIT_BYTES), "a commit", 4);
   if (version !== VERSION) {
     throw new SynclineError("feature_unknown", "A commit is of a version that is not known here.", {
       hint: "A newer syncline wrote it: upgrade.",
     });
   }
-  if (encoded === undefined) throw misfit("a commit", "lacks its body");
+  if (body === undefined) throw misfit("a commit", "lacks its body");
   return {
     cid: cidOf("dag-cbor", bytes),
     bytes,
-    body: bodyFromCbor(encoded),
+    body: bodyFromCbor(body),
     certificate: asLink(certificate, "certificate", "dag-cbor"),
     signature: asBytes(signature, "a signature", DEVICE_SIGNATURE_BYTES),
-    message: messageOf(encodeCbor(encoded)),
+    message: messageOf(bytes.subarray(BODY_OFFSET, bytes.length - BEHIND_BODY_BYTES)),
   };
 }
 
@@ -72,6 +74,10 @@ export function verifyCommit(commit: Commit, certificate: Certificate): void {
 
 const VERSION = 1;
 const MAX_COMMIT_BYTES = 64 * 1024;
+/** How the four begin: a head of one byte. What stands before the body and behind it is always as long. */
+const LIST_OF_FOUR = Uint8Array.of(0x84);
+const BODY_OFFSET = LIST_OF_FOUR.length + 1;
+const BEHIND_BODY_BYTES = 5 + CID_BYTES + 2 + DEVICE_SIGNATURE_BYTES;
 const CONTEXT = Buffer.from("syncline/commit/1\0");
 
 function messageOf(body: Uint8Array): Uint8Array {

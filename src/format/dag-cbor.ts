@@ -10,6 +10,7 @@ import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import { MAX_BLOCK_ACCEPTED, MAX_CBOR_DEPTH } from "../base/limits.ts";
 import { cidFromBytes, cidToBytes } from "./cid.ts";
+import { checkCbor } from "./link-scan.ts";
 
 /** A link as a value: tag 42 in the encoding. */
 export class Link {
@@ -36,20 +37,17 @@ export function encodeCbor(value: CborValue): Uint8Array {
  */
 export function decodeCbor(bytes: Uint8Array, maxBytes: number = MAX_BLOCK_ACCEPTED): CborValue {
   if (bytes.length > maxBytes) throw invalid(`has ${bytes.length} bytes, more than ${maxBytes}`);
-  let decoded: unknown;
-  let again: Uint8Array;
+  // The library does not mind the order of keys. To encode again and compare would cost as much as decoding.
+  checkCbor(bytes);
+  return fromLibrary(decoded(bytes), 0);
+}
+
+function decoded(bytes: Uint8Array): unknown {
   try {
-    decoded = decode(bytes);
-    again = encode(decoded);
+    return decode(bytes);
   } catch (cause) {
     throw invalid("does not decode", cause);
   }
-  if (!sameBytes(again, bytes)) throw invalid("is not canonical");
-  return fromLibrary(decoded, 0);
-}
-
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && Buffer.compare(a, b) === 0;
 }
 
 function toLibrary(value: CborValue, depth: number): unknown {
@@ -80,9 +78,9 @@ function fromLibrary(value: unknown, depth: number): CborValue {
 
 function fromLibraryObject(value: object | null, depth: number): CborValue {
   if (value === null || value instanceof Uint8Array) return value;
+  if (Array.isArray(value)) return value.map((item: unknown) => fromLibrary(item, depth + 1));
   const cid = CID.asCID(value);
   if (cid !== null) return new Link(cidFromBytes(cid.bytes));
-  if (Array.isArray(value)) return value.map((item: unknown) => fromLibrary(item, depth + 1));
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, fromLibrary(item, depth + 1)]));
 }
 

@@ -15,8 +15,7 @@ export type Heads = ReadonlyMap<WriterId, number>;
 
 /** As a commit holds them: long ones as a link to their block. `link` stores it. */
 export function headsField(heads: Heads, link: LinkBlock): Heads | Linked {
-  const bytes = encodeCbor(headsToCbor(heads));
-  return bytes.length <= MAX_INLINE_HEADS_BYTES ? heads : { linked: link(bytes) };
+  return areShort(heads) ? heads : { linked: link(encodeCbor(headsToCbor(heads))) };
 }
 
 /** Decodes the block that a Linked names. Throws `format_invalid`, also when the heads should have been inline. */
@@ -33,8 +32,7 @@ export function headsFieldToCbor(field: Heads | Linked): CborValue {
 export function headsFieldFromCbor(value: CborValue | undefined): Heads | Linked {
   if (value instanceof Link) return { linked: asLink(value, "heads", "dag-cbor") };
   const heads = rowsFromCbor(value);
-  if (encodeCbor(headsToCbor(heads)).length > MAX_INLINE_HEADS_BYTES)
-    throw misfit("heads", "are too long to be inline");
+  if (!areShort(heads)) throw misfit("heads", "are too long to be inline");
   return heads;
 }
 
@@ -49,6 +47,21 @@ export function headsOf(field: Heads | Linked, peek: (cid: Cid) => Uint8Array): 
 }
 
 const WRITER_BYTES = 16;
+
+/** Whether they are short enough to stand inline, as they are encoded. */
+function areShort(heads: Heads): boolean {
+  let bytes = headBytes(heads.size);
+  for (const epoch of heads.values()) bytes += headBytes(2) + headBytes(WRITER_BYTES) + WRITER_BYTES + headBytes(epoch);
+  return bytes <= MAX_INLINE_HEADS_BYTES;
+}
+
+/** What a number takes, or the head of a list or of bytes so long (RFC 8949, section 3). */
+function headBytes(number: number): number {
+  if (number < 24) return 1;
+  if (number < 2 ** 8) return 2;
+  if (number < 2 ** 16) return 3;
+  return number < 2 ** 32 ? 5 : 9;
+}
 
 function headsToCbor(heads: Heads): CborValue {
   return [...heads]

@@ -1,7 +1,7 @@
 /**
- * Finds the links of a dag-cbor block without decoding it: one pass over the bytes, nothing allocated but the offsets of the links.
+ * Checks a dag-cbor block and finds its links without decoding it: one pass over the bytes, nothing allocated but the offsets of the links.
  *
- * As strict as `decodeCbor`: what is not in its one spelling is refused. 4 MiB take tens of milliseconds at worst, where decoding
+ * `decodeCbor` is as strict, by this: what is not in its one spelling is refused. 4 MiB take tens of milliseconds at worst, where decoding
  * and encoding again takes seconds: strangers choose what a master has to scan.
  */
 import { isUtf8 } from "node:buffer";
@@ -40,10 +40,19 @@ export class LinkList {
 /** Throws `format_invalid` as `decodeCbor` does. */
 export function scanLinks(bytes: Uint8Array): LinkList {
   if (bytes.length > MAX_BLOCK_ACCEPTED) throw invalid(`has ${bytes.length} bytes, more than ${MAX_BLOCK_ACCEPTED}`);
+  return new LinkList(bytes, scanned(bytes).links);
+}
+
+/** Throws `format_invalid` unless the bytes, however many, are the one spelling of one value. */
+export function checkCbor(bytes: Uint8Array): void {
+  scanned(bytes);
+}
+
+function scanned(bytes: Uint8Array): Scan {
   const scan = new Scan(bytes);
   scan.value(0);
   if (scan.at !== bytes.length) throw invalid("has trailing bytes");
-  return new LinkList(bytes, scan.links);
+  return scan;
 }
 
 // Major types (RFC 8949, section 3.1), and the first bytes that dag-cbor knows beyond them.

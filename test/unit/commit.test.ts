@@ -3,9 +3,13 @@ import { deviceKeyFromSeed } from "../../src/crypto/device-key.ts";
 import { walletSigner } from "../../src/crypto/wallet.ts";
 import { checkCertificate, decodeCertificate, signCertificate } from "../../src/format/certificate.ts";
 import { decodeCommit, signCommit, verifyCommit } from "../../src/format/commit.ts";
-import { encodeCbor } from "../../src/format/dag-cbor.ts";
+import { bodyToCbor } from "../../src/format/commit-body.ts";
+import { encodeCbor, Link } from "../../src/format/dag-cbor.ts";
 import { mayWrite } from "../../src/format/features.ts";
 import { createGenesisBody, decodeGenesis, signGenesis } from "../../src/format/genesis.ts";
+import { headsField, headsFieldToCbor } from "../../src/format/heads.ts";
+import type { WriterId } from "../../src/base/ids.ts";
+import { blake3 } from "../../src/crypto/hash.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import { commitBodyAt, createSignedBucket } from "../support/signed-bucket.ts";
 
@@ -41,6 +45,30 @@ describe("a commit is refused", () => {
     const bare = { ...commit, signature: device.sign(commit.message.subarray(-32)) };
     expect(() => verifyCommit(bare, certificate)).toThrow(/not signed by the device/);
   });
+});
+
+test("what a device signs is the commit's body as it stands in the block", () => {
+  const commit = signCommit({ ...commitBodyAt(bucket, 3), note: "x".repeat(300) }, certificate.cid, device);
+  const body = encodeCbor(bodyToCbor(commit.body));
+  expect(Buffer.from(commit.bytes)).toEqual(
+    Buffer.from(encodeCbor([1, bodyToCbor(commit.body), new Link(certificate.cid), commit.signature])),
+  );
+  expect(Buffer.from(commit.message)).toEqual(Buffer.concat([Buffer.from("syncline/commit/1\0"), blake3(body)]));
+});
+
+test("heads stand in the commit up to 1 KiB, and in a block of their own beyond", () => {
+  const places = new Set<string>();
+  for (const epoch of [1, 24, 256, 65_536, 2 ** 32]) {
+    const heads = new Map<WriterId, number>();
+    for (let writer = 0; writer < 60; writer++) {
+      const bytes = encodeCbor(headsFieldToCbor(heads)).length;
+      const place = headsField(heads, () => certificate.cid) === heads ? "inline" : "block";
+      expect(place, `${bytes} bytes`).toBe(bytes <= 1024 ? "inline" : "block");
+      places.add(place);
+      heads.set(writer.toString(16).padStart(32, "0") as WriterId, epoch);
+    }
+  }
+  expect([...places]).toEqual(["inline", "block"]);
 });
 
 describe("a certificate is refused", () => {
