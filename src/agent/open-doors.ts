@@ -3,38 +3,13 @@
  * in doors.ts and a function here that opens it.
  */
 import { X509Certificate } from "node:crypto";
-import type { Clock } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
-import type { Ino } from "../base/ids.ts";
-import type { Log } from "../base/log.ts";
-import type { ContentConfig } from "../content/config.ts";
 import { prepareMountPoint } from "../fuse/mount-point.ts";
 import { serveFuse, type FuseMount } from "../fuse/mount.ts";
 import { DoorViews } from "../vfs/door-views.ts";
-import type { ContentNames } from "../vfs/content-names.ts";
-import type { FileSystem, Invalidations } from "../vfs/filesystem.ts";
-import type { PublishedTrees } from "../webdav/sync-source.ts";
+import type { Invalidations } from "../vfs/filesystem.ts";
+import type { DoorContext } from "./door-context.ts";
 import type { DoorReport, DoorSetup, MountSetup, WebdavSetup } from "./doors.ts";
-
-/** What every door gets. */
-export interface DoorContext {
-  readonly fs: FileSystem;
-  /** What it stands on, and what names its files' bytes. */
-  readonly vfs: PublishedTrees & ContentNames;
-  /** How the bucket cuts files. */
-  readonly contentConfig: ContentConfig;
-  /** The bucket's. */
-  readonly address: string;
-  readonly readOnly: boolean;
-  /** For what a door keeps over a restart. */
-  readonly stateDir: string;
-  /** The machine that a conflict copy comes from; undefined for anything else. Throws BlockMiss. */
-  machineOf(ino: Ino): string | undefined;
-  readonly clock: Clock;
-  readonly log: Log;
-  /** A door was closed from outside, as by umount(8): the agent is to end. */
-  ended(): void;
-}
 
 interface OpenDoor {
   readonly report: DoorReport;

@@ -10,7 +10,7 @@ import { DavServer } from "../webdav/server.ts";
 import { syncByTrees } from "../webdav/sync-source.ts";
 
 import type { WebdavSetup } from "./doors.ts";
-import type { DoorContext } from "./open-doors.ts";
+import type { DoorContext } from "./door-context.ts";
 import { collectGarbage } from "./memory.ts";
 import { fileLockStore } from "./webdav-locks.ts";
 

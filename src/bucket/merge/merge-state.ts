@@ -7,7 +7,7 @@ import type { MergeContext } from "./context.ts";
 import type { MergedTree } from "./merged-tree.ts";
 import type { View } from "./snapshot.ts";
 import type { UnitRules } from "./unit-rules.ts";
-import type { UnitCopy } from "./units.ts";
+import type { UnitCopy } from "./unit-copy.ts";
 
 export interface MergeState {
   readonly context: MergeContext;

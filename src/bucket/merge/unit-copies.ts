@@ -16,7 +16,7 @@ import type { Child } from "./snapshot.ts";
 import { isAlive } from "./splits.ts";
 import { membersOf, unitHash } from "./unit-members.ts";
 import type { Unit, UnitSource } from "./unit-members.ts";
-import type { UnitCopy } from "./units.ts";
+import type { UnitCopy } from "./unit-copy.ts";
 
 export async function placeUnitCopies(state: MergeState): Promise<void> {
   const placed: { copy: UnitCopy; kept: FileId; beside: Place }[] = [];

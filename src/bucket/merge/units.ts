@@ -19,16 +19,6 @@ import type { Role, Triple } from "./triple.ts";
 import { unitHash } from "./unit-members.ts";
 import type { Member, Members, Unit } from "./unit-members.ts";
 
-/** A whole unit that is to be put beside the one that stays. */
-export interface UnitCopy {
-  readonly unit: ContestedUnit["unit"];
-  readonly members: Members;
-  readonly hash: Uint8Array;
-  /** Whose unit stays. */
-  readonly keeper: Role;
-  readonly origin: Pick<Head, "writer" | "epoch">;
-}
-
 /** What the staying tree has of the objects whose triples no longer say it. */
 export type Stays = Map<FileId, TreeObject | undefined>;
 
