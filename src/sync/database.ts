@@ -12,6 +12,7 @@ import { cidOf } from "../format/cid.ts";
 import type { FileRecord } from "../format/record.ts";
 import { decodeRecord, encodeRecord } from "../format/record-codec.ts";
 import type { BaseRoot } from "../overlay/journal-record.ts";
+import { PARKED_ID } from "./paths.ts";
 import { packSeen, unpackSeen, type Seen } from "./seen.ts";
 
 export interface Entry extends Place {
@@ -47,6 +48,11 @@ const SCHEMA = `
     name   BLOB NOT NULL,
     reason TEXT NOT NULL,
     PRIMARY KEY (parent, name)
+  ) STRICT;
+  CREATE TABLE IF NOT EXISTS parked (
+    id     TEXT PRIMARY KEY,
+    parent TEXT NOT NULL,
+    name   BLOB NOT NULL
   ) STRICT;
   CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT`;
 
@@ -148,6 +154,27 @@ export class SyncDatabase {
 
   remove({ parent, name }: Place): void {
     this.#remove.run(parent, bytesOf(name));
+    if (parent === PARKED_ID) this.#db.prepare("DELETE FROM parked WHERE id = ?").run(name);
+  }
+
+  /** It is out of sight from now on, until it has a place again; where it was is remembered. */
+  park(entry: Entry): void {
+    const { parent, name, id } = entry;
+    this.remove(entry);
+    this.put({ ...entry, parent: PARKED_ID, name: id as string as FileName });
+    this.#db
+      .prepare("INSERT OR REPLACE INTO parked (id, parent, name) VALUES (?, ?, ?)")
+      .run(id, parent, bytesOf(name));
+  }
+
+  /** Where it was before it was put out of sight. Undefined: an earlier version did that. */
+  parkedFrom(id: FileId): Place | undefined {
+    const raw = this.#db
+      .prepare<[string], Pick<RawEntry, "parent" | "name">>("SELECT parent, name FROM parked WHERE id = ?")
+      .get(id);
+    return raw === undefined
+      ? undefined
+      : { parent: raw.parent as FileId, name: raw.name.toString("latin1") as FileName };
   }
 
   /** What had one id has another from now on, with what is in it. */

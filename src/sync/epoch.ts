@@ -11,6 +11,7 @@ import type { ChangeSet, DataReader } from "../bucket/change-set.ts";
 import { differences } from "../bucket/differences.ts";
 import { lookup, resolvePath } from "../bucket/fs-reader.ts";
 import { log } from "../bucket/history.ts";
+import { samePlace } from "../bucket/object-rows.ts";
 import { publishEpoch } from "../bucket/publish.ts";
 import type { Writer } from "../bucket/publish/next-commit.ts";
 import type { PublishOutcome } from "../bucket/publish/outcome.ts";
@@ -117,11 +118,14 @@ async function know(db: SyncDatabase, nodes: NodeStore, { body }: VerifiedCommit
     const looked = unpackSeen(Buffer.from(seen, "base64"));
     const { record, id } = object;
     const isSame = record.type === type && (type === "directory" || isAsSealed(record, looked));
-    if (!isSame) continue;
+    const place = { parent: directory.id, name };
+    // Of what the merge made one with something else here, that is the other one's.
+    const isOther = db.byId(id).some((entry) => !samePlace(entry, place) && entry.seen.ino !== looked.ino);
+    if (!isSame || isOther) continue;
     for (const entry of db.byId(id)) {
       if ((await lookup(nodes, body.tree, entry))?.id !== id) db.remove(entry);
     }
-    db.put({ parent: directory.id, name, id, record, seen: looked });
+    db.put({ ...place, id, record, seen: looked });
   }
 }
 

@@ -14,6 +14,7 @@ import type { DiskPath, DiskStat } from "./disk.ts";
 import { setAttributes, type Ready } from "./incoming.ts";
 import { sameContent } from "./local-content.ts";
 import { isOwn, PARKED_ID, parkedPath } from "./paths.ts";
+import { returnToSight } from "./parked.ts";
 import { pathInFolder } from "./plan.ts";
 import { digestOfXattrs, hasSameBytes, looksSame, seenOf } from "./seen.ts";
 
@@ -79,18 +80,31 @@ export class Placing {
       db.remove(entry);
       return "done";
     }
-    if (entry.record.type === "directory") {
-      if (stat.ino !== entry.seen.ino) return "changed here";
-      await disk.removeDirectory(path);
+    const removed = await this.#removeAt(entry, path, stat);
+    if (removed === "done") {
+      db.remove(entry);
+      await this.#lookAgain(entry.id);
+    } else if (entry.parent === PARKED_ID) {
       this.#note(path);
-    } else {
-      // Out of sight no scan looks at it again, and whatever moved it changed its ctime.
-      if (!(await this.#isAsSynced(path, entry, stat, isOwn(path)))) return "changed here";
-      const taken = await this.#take(path, entry);
-      if (taken !== "done") return taken;
+      const back = await returnToSight(db, disk, entry);
+      if (back !== undefined) this.#note(back);
     }
-    db.remove(entry);
-    await this.#lookAgain(entry.id);
+    return removed;
+  }
+
+  async #removeAt(entry: Entry, path: DiskPath, stat: DiskStat): Promise<"done" | Reason> {
+    if (entry.record.type !== "directory") {
+      // Out of sight no scan looks at it again, and whatever moved it changed its ctime.
+      return (await this.#isAsSynced(path, entry, stat, isOwn(path))) ? this.#take(path, entry) : "changed here";
+    }
+    if (stat.ino !== entry.seen.ino) return "changed here";
+    try {
+      await this.#context.disk.removeDirectory(path);
+    } catch (error) {
+      if (!failedWith(error, "ENOTEMPTY", "EEXIST")) throw error;
+      return "in the way";
+    }
+    this.#note(path);
     return "done";
   }
 
@@ -218,8 +232,7 @@ export class Placing {
     if (isLinked) return this.remove(occupant);
     await disk.rename(path, parkedPath(occupant.id), "free");
     this.#note(path);
-    db.remove(occupant);
-    db.put({ ...occupant, parent: PARKED_ID, name: occupant.id as string as FileName });
+    db.park(occupant);
     return "done";
   }
 
@@ -231,8 +244,6 @@ export class Placing {
     // What was written into it meanwhile goes with it: the next scan sees that.
     const there = await disk.look(path);
     const isOnlyRespelt = there?.ino === stat.ino && stat.links === 1;
-    const isUnited = there?.type === "directory" && stat.type === "directory" && db.byInode(there.ino).length === 0;
-    if (isUnited && !isOnlyRespelt) return this.#unite(source, from, place, path);
     if (there !== undefined && !isOnlyRespelt) return this.#collides(place, there) ? "name collides" : "changed here";
     await disk.rename(from, path, isOnlyRespelt ? "replace" : "free");
     this.#note(from);
@@ -241,22 +252,6 @@ export class Placing {
     const moved = { ...source, parent: place.parent, name: place.name };
     db.put(moved);
     return moved;
-  }
-
-  /** A directory that comes where somebody made another one: the merge made one of both, and so is here. */
-  async #unite(source: Entry, from: DiskPath, place: Place, path: DiskPath): Promise<Entry | Reason> {
-    const { db, disk } = this.#context;
-    for (const { name } of await disk.list(from)) await disk.rename([...from, name], [...path, name], "free");
-    await disk.removeDirectory(from);
-    this.#note(from);
-    this.#note([...path, place.name]);
-    const stat = await disk.look(path);
-    if (stat === undefined) return "changed here";
-    db.remove(source);
-    const { parent, name } = place;
-    const united = { ...source, parent, name, seen: this.#seen(stat, "") };
-    db.put(united);
-    return united;
   }
 
   async #link(source: Entry, place: Place, path: DiskPath): Promise<Entry | Reason> {

@@ -81,6 +81,8 @@ class Planner {
 
   async #compare(place: Unsettled): Promise<void> {
     const { db, nodes, tree, rules } = this.#context;
+    // What is out of sight is looked at anyway, and no tree has it there.
+    if (place.parent === PARKED_ID) return db.settle(place);
     const target = await lookup(nodes, tree, place);
     const entry = db.at(place);
     if (target === undefined && entry === undefined) return db.settle(place);

@@ -13,13 +13,14 @@ import { mergeSnapshots } from "../bucket/merge/merge-snapshots.ts";
 import { changesFrom } from "../bucket/publish/changes-from.ts";
 import type { PublishFigures, PublishOutcome } from "../bucket/publish/outcome.ts";
 import { Workspace } from "../bucket/publish/workspace.ts";
+import { birthId, splitId } from "../format/keys.ts";
 import type { NodeStore } from "../tree/node-store.ts";
 import type { SyncDisk } from "./disk.ts";
 import { changeSetOf, nextEpoch, publishLocal, type EpochContext } from "./epoch.ts";
 import type { LocalChanges } from "./local-changes.ts";
 import { LocalData } from "./local-content.ts";
 import type { Matching } from "./match.ts";
-import { recordPublished, standOn } from "./record-published.ts";
+import { recordPublished, standOn, type Recorded } from "./record-published.ts";
 import { failureOf, rolledBack } from "./round-failure.ts";
 import type { Found, Walked } from "./walk.ts";
 
@@ -66,7 +67,7 @@ export async function publishScan(
   if (outcome.kind !== "published") throw failureOf(outcome);
   const { epoch, conflicts, figures } = outcome;
   await db.transaction(async () => {
-    recordPublished(db, matching, local, epoch.objects);
+    recordPublished(db, matching, local, { objects: epoch.objects, standIn: standInFor(context, changes) });
     await standOn(db, nodes, epoch.base);
     db.setFact("under way", undefined);
   });
@@ -84,10 +85,15 @@ export async function rehearseScan(context: ScanContext, nodes: NodeStore, scann
   const workspace = new Workspace(bucket, undefined, mergeSnapshots, writer.device.writer, changes, data);
   const merged = await workspace.treeOn(commit);
   const { tree, objects, conflicts } = merged;
-  recordPublished(db, matching, local, objects);
+  recordPublished(db, matching, local, { objects, standIn: standInFor(context, changes) });
   const { seq } = commit.body;
   await standOn(db, merged.nodes, { commit: commit.cid, tree, seq, changes: await changesFrom(merged, tree) });
   return { conflicts, figures: undefined, shown: merged.nodes };
+}
+
+/** As of what is born twice, and split: no other writer, and no other epoch, makes this id. */
+function standInFor({ writer }: ScanContext, { epoch }: ChangeSet): Recorded["standIn"] {
+  return ({ parent, name }, type) => splitId(parent, birthId(parent, name, type, 0), writer.device.writer, epoch);
 }
 
 async function changesOf({ db, bucket, writer }: ScanContext, local: LocalChanges): Promise<ChangeSet | undefined> {

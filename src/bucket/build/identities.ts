@@ -60,6 +60,7 @@ export async function giveIdentities(
   const byIno = new Map<Ino, Identity>();
   const replaced = new Set<FileId>();
   const given = new Set<FileId>();
+  const directories = new Set(changes.directories.values());
   for (const object of parentsFirst(changes)) {
     const names = object.names.map(({ parent, name }) => ({ parent: parentId(parent), name })).sort(comparePlaces);
     const identity = await (object.id === undefined ? born(object, names) : known(object, object.id, names));
@@ -98,7 +99,9 @@ export async function giveIdentities(
       return gone;
     }
     const stranger = type === "directory" ? await occupants.strangerAt(place) : undefined;
-    return stranger?.type === "directory" ? stranger : undefined;
+    if (stranger?.type !== "directory") return undefined;
+    // One that the epoch knows at another place is another directory here: the merge makes one of both.
+    return directories.has(stranger.id) ? undefined : stranger;
   }
 
   async function clear(places: readonly Place[]): Promise<void> {

@@ -1,0 +1,76 @@
+/** What makes room for something else and is written to in that very moment: it does not stay out of sight. */
+import { expect, test } from "vitest";
+import type { MemorySyncDisk } from "../support/memory-sync-disk.ts";
+import { PARKED_PATH } from "../../src/sync/paths.ts";
+import { bucketTree, pair, path, settle, syncWorld } from "../support/sync-world.ts";
+
+/**
+ * Both have a file `f.bin` and a directory `d`; one folder changes them, and in the other one somebody writes as that comes.
+ * Answers the moments in which there was what that takes. */
+async function meanwhile(change: (disk: MemorySyncDisk) => void, needed: string, written: string): Promise<number[]> {
+  const moments: number[] = [];
+  for (let moment = 0, reached = true; reached; moment++) {
+    const world = await syncWorld(2);
+    const [a, b] = pair(world);
+    a.disk.write(path("f.bin"), "f");
+    a.disk.make(path("d"));
+    a.disk.write(path("d/x.bin"), "x");
+    await settle(world);
+    a.disk.tick(3_000_000_000n);
+    change(a.disk);
+    await a.sync();
+    let [changes, saved] = [0, false];
+    b.disk.before = () => {
+      if (!b.disk.scanned || changes++ !== moment || !b.disk.tree().has(needed)) return;
+      b.disk.tick();
+      b.disk.write(path(written), "meanwhile");
+      saved = true;
+    };
+    await b.sync();
+    reached = changes > moment;
+    b.disk.before = () => {};
+    await settle(world);
+    const whole = await bucketTree(world.bucket);
+    for (const { disk } of [a, b]) expect([disk.tree(), disk.tree(PARKED_PATH).size]).toEqual([whole, 0]);
+    expect([moment, [...whole.values()].includes("meanwhile")]).toEqual([moment, saved]);
+    if (saved) moments.push(moment);
+  }
+  return moments;
+}
+
+test("a file that makes room for a directory", async () => {
+  const moments = await meanwhile(
+    (disk) => {
+      disk.remove(path("f.bin"));
+      disk.move(path("d"), path("f.bin"));
+    },
+    "d",
+    "f.bin",
+  );
+  expect(moments).toContain(0);
+});
+
+test("a file in a directory that makes room for a file", async () => {
+  const moments = await meanwhile(
+    (disk) => {
+      disk.remove(path("d"));
+      disk.move(path("f.bin"), path("d"));
+    },
+    "d/x.bin",
+    "d/x.bin",
+  );
+  expect(moments).toContain(0);
+});
+
+test("a new file in a directory that makes room for another one", async () => {
+  const moments = await meanwhile(
+    (disk) => {
+      disk.remove(path("d"));
+      disk.make(path("e"));
+      disk.move(path("e"), path("d"));
+    },
+    "d",
+    "d/new.bin",
+  );
+  expect(moments).toContain(0);
+});

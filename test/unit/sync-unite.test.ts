@@ -1,0 +1,67 @@
+/** Directories of which a merge made one: what a folder has in both comes to be in one there, too. */
+import { expect, test } from "vitest";
+import { PARKED_PATH } from "../../src/sync/paths.ts";
+import { bucketTree, pair, path, settle, syncWorld, type SyncedFolder } from "../support/sync-world.ts";
+
+/** One folder moves `d` to `e`, where the other one made a directory at the same time. */
+async function united(made: (b: SyncedFolder) => void): Promise<Record<string, string>> {
+  const world = await syncWorld(2);
+  const [a, b] = pair(world);
+  a.disk.make(path("d"));
+  a.disk.make(path("d/s"));
+  a.disk.write(path("d/x.bin"), "of d");
+  a.disk.write(path("d/s/y.bin"), "of d/s");
+  await settle(world);
+  a.disk.tick(3_000_000_000n);
+  a.disk.move(path("d"), path("e"));
+  b.disk.make(path("e"));
+  made(b);
+  await settle(world);
+  const whole = await bucketTree(world.bucket);
+  for (const { disk } of [a, b]) {
+    expect(disk.tree()).toEqual(whole);
+    expect(disk.tree(PARKED_PATH).size).toBe(0);
+  }
+  return Object.fromEntries([...whole].filter(([, text]) => text !== "dir"));
+}
+
+const copyOf = (stem: string) =>
+  expect.stringMatching(new RegExp(`^${stem} \\(conflict [0-9a-f]{8}\\)\\.bin$`)) as string;
+
+test("what only one of them has is in the one that is left", async () => {
+  const whole = await united(({ disk }) => disk.write(path("e/new.bin"), "of e"));
+  expect(whole).toEqual({ "e/new.bin": "of e", "e/x.bin": "of d", "e/s/y.bin": "of d/s" });
+});
+
+test("files of one name that differ are both there, one as a conflict copy", async () => {
+  const whole = await united(({ disk }) => disk.write(path("e/x.bin"), "of e"));
+  expect(Object.entries(whole).sort()).toEqual([
+    ["e/s/y.bin", "of d/s"],
+    [copyOf("e/x"), "of e"],
+    ["e/x.bin", "of d"],
+  ]);
+});
+
+test("files of one name that are the same are one", async () => {
+  const whole = await united(({ disk }) => disk.write(path("e/x.bin"), "of d"));
+  expect(whole).toEqual({ "e/x.bin": "of d", "e/s/y.bin": "of d/s" });
+});
+
+test("directories of one name in them are one, too, and so on", async () => {
+  const whole = await united(({ disk }) => {
+    disk.make(path("e/s"));
+    disk.write(path("e/s/y.bin"), "of e/s");
+    disk.write(path("e/s/z.bin"), "new");
+  });
+  expect(Object.entries(whole).sort()).toEqual([
+    [copyOf("e/s/y"), "of e/s"],
+    ["e/s/y.bin", "of d/s"],
+    ["e/s/z.bin", "new"],
+    ["e/x.bin", "of d"],
+  ]);
+});
+
+test("a file and a directory of one name are both there", async () => {
+  const whole = await united(({ disk }) => disk.write(path("e/s"), "a file"));
+  expect(Object.values(whole).sort()).toEqual(["a file", "of d", "of d/s"]);
+});
