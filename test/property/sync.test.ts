@@ -73,11 +73,13 @@ test(
 );
 
 test(
-  "wherever processes die, and whatever is written while a round is under way, nothing is lost",
+  "wherever processes die, and whatever is written while a round is under way, nothing is lost and all come to one tree",
   async () => {
     await fc.assert(
       fc.asyncProperty(historiesOf(round), swapFaults, async (history, faults) => {
-        expect((await playAll(history, faults)).oracle.lost).toEqual([]);
+        const { oracle, rests } = await playAll(history, faults);
+        expect(oracle.lost).toEqual([]);
+        expect(rests).toBe(true);
       }),
       runsOf(61, 350),
     );
