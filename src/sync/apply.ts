@@ -9,12 +9,12 @@ import { placeText, type Place } from "../bucket/object-rows.ts";
 import { failedWith } from "../objects/disk.ts";
 import type { Entry, Reason, SyncDatabase } from "./database.ts";
 import type { DiskPath } from "./disk.ts";
-import { clearIncoming, setAttributes, writeIncoming, type IncomingContext, type Ready } from "./incoming.ts";
+import { clearIncoming, digestOn, setAttributes, writeIncoming, type IncomingContext, type Ready } from "./incoming.ts";
 import { sameContent } from "./local-content.ts";
 import { NEW_PATH } from "./paths.ts";
 import { pathInFolder, type Plan, type Put, type Removal } from "./plan.ts";
 import { Placing } from "./placing.ts";
-import { digestOfXattrs, seenOf } from "./seen.ts";
+import { seenOf } from "./seen.ts";
 
 export interface ApplyContext extends IncomingContext {
   readonly db: SyncDatabase;
@@ -69,18 +69,18 @@ class Applier {
   async put(puts: readonly Put[]): Promise<void> {
     const { db, signal } = this.#context;
     signal?.throwIfAborted();
-    const written = puts.filter((put) => this.#needsContent(put));
+    const written = db.reading(() => puts.filter((put) => this.#needsContent(put)));
     const ready = await writeIncoming(
       this.#context,
       written.map(({ target }) => target.record),
     );
     const readyOf = new Map(written.map((put, index) => [put, ready[index]]));
+    const placing = new Placing(this.#context, this.#arriving);
     await db.transaction(async () => {
-      const placing = new Placing(this.#context, this.#arriving);
       for (const put of puts) await this.#putOne(placing, put, readyOf.get(put));
       await placing.sync();
     });
-    await this.#discard(ready);
+    await this.#discard(ready.filter((each) => !placing.hasPlaced(each)));
   }
 
   async remove(removals: readonly Removal[]): Promise<void> {
@@ -155,7 +155,7 @@ class Applier {
     if (done !== "done") return this.#leave(place, path, done);
     const stat = await disk.look(there);
     if (stat === undefined) return this.#leave(place, path, "changed here");
-    const digest = disk.hasXattrs ? digestOfXattrs(await disk.xattrs(there)) : entry.seen.xattrs;
+    const digest = disk.hasXattrs ? await digestOn(disk, there) : entry.seen.xattrs;
     db.put({ ...entry, record: target.record, seen: seenOf(stat, digest, nowNs()) });
     this.#settled(place, path);
   }

@@ -223,6 +223,17 @@ export class SyncDatabase {
     this.setFact("base", JSON.stringify({ commit, tree, seq }));
   }
 
+  /** What `work` reads is of one moment, and is locked and unlocked once: each statement by itself is four system calls more. */
+  reading<Result>(work: () => Result): Result {
+    if (this.#db.inTransaction) return work();
+    this.#db.exec("BEGIN");
+    try {
+      return work();
+    } finally {
+      this.#db.exec("COMMIT");
+    }
+  }
+
   /** What `work` would come to: nothing of it stays. */
   async rehearse<Result>(work: () => Promise<Result>): Promise<Result> {
     this.#db.exec("BEGIN IMMEDIATE");

@@ -13,6 +13,7 @@ import { failedWith } from "../objects/disk.ts";
 import type { DiskPath, DiskStat, SyncDisk } from "./disk.ts";
 import type { Attention } from "./local-changes.ts";
 import { NEW_PATH, newPath } from "./paths.ts";
+import { digestOfXattrs } from "./seen.ts";
 
 export interface IncomingContext {
   readonly disk: SyncDisk;
@@ -29,6 +30,8 @@ export interface IncomingContext {
 export interface Ready {
   readonly path: DiskPath;
   readonly stat: DiskStat;
+  /** Digest of the attributes that it was made with. */
+  readonly xattrs: string;
 }
 
 /** Writes all of them, a few at once. */
@@ -60,6 +63,11 @@ export async function setAttributes(
   if (!isTimed) await disk.setModified(path, record.mtimeNs);
 }
 
+/** Digest of the attributes of what is at a path, which is no link. */
+export async function digestOn(disk: SyncDisk, path: DiskPath): Promise<string> {
+  return disk.hasXattrs ? digestOfXattrs(await disk.xattrs(path)) : "";
+}
+
 /** Removes what a run that was killed left behind. */
 export async function clearIncoming(disk: SyncDisk): Promise<void> {
   for (const { name, stat } of await disk.list(NEW_PATH)) {
@@ -76,7 +84,7 @@ async function writeOne(context: IncomingContext, record: FileRecord): Promise<R
   } else await writeFile(context, path, record);
   const stat = await disk.look(path);
   if (stat === undefined) throw new RangeError("A new file went away.");
-  return { path, stat };
+  return { path, stat, xattrs: stat.type === "file" ? await digestOn(disk, path) : "" };
 }
 
 async function writeFile(context: IncomingContext, path: DiskPath, record: FileRecord): Promise<void> {

@@ -11,23 +11,29 @@ import { failedWith, NO_LINKS } from "../objects/disk.ts";
 import type { ApplyContext } from "./apply.ts";
 import { sameRecord, type Entry, type Reason } from "./database.ts";
 import type { DiskPath, DiskStat } from "./disk.ts";
-import { setAttributes, type Ready } from "./incoming.ts";
+import { digestOn, setAttributes, type Ready } from "./incoming.ts";
 import { sameContent } from "./local-content.ts";
 import { isOwn, PARKED_ID, parkedPath } from "./paths.ts";
 import { returnToSight } from "./parked.ts";
 import { pathInFolder } from "./plan.ts";
-import { digestOfXattrs, hasSameBytes, looksSame, seenOf } from "./seen.ts";
+import { hasSameBytes, looksSame, seenOf } from "./seen.ts";
 
 export class Placing {
   readonly #context: ApplyContext;
   /** Objects that are to get another place: none of them is given up where something else comes. */
   readonly #arriving: ReadonlySet<FileId>;
+  readonly #used = new Set<Ready>();
   /** Directories in which names changed, by their paths. */
   readonly #dirty = new Map<string, DiskPath>();
 
   constructor(context: ApplyContext, arriving: ReadonlySet<FileId>) {
     this.#context = context;
     this.#arriving = arriving;
+  }
+
+  /** Whether it has its place: nothing is left under its temporary name. */
+  hasPlaced(ready: Ready): boolean {
+    return this.#used.has(ready);
   }
 
   /** Makes all names durable. */
@@ -138,12 +144,22 @@ export class Placing {
       return undefined;
     }
     const stat = await disk.look(path);
-    return stat === undefined ? undefined : { path, stat };
+    return stat === undefined || twin === undefined ? undefined : { path, stat, xattrs: twin.seen.xattrs };
   }
 
   async #create(place: Place, path: DiskPath, target: TreeObject, ready: Ready | undefined): Promise<"done" | Reason> {
     const { db, disk } = this.#context;
     const { record, id } = target;
+    if (ready !== undefined && record.type !== "directory") {
+      try {
+        await disk.rename(ready.path, path, "free");
+      } catch (error) {
+        if (!failedWith(error, "EEXIST")) throw error;
+        const other = await disk.look(path);
+        return other !== undefined && this.#collides(place, other) ? "name collides" : "changed here";
+      }
+      return this.#placed(place, path, target, ready);
+    }
     const there = await disk.look(path);
     if (there !== undefined) return this.#collides(place, there) ? "name collides" : "changed here";
     if (record.type === "directory") {
@@ -155,9 +171,7 @@ export class Placing {
       db.put({ ...place, id, record: { ...record, mode: UNFINISHED_MODE }, seen: this.#seen(stat, "") });
       return "done";
     }
-    if (ready === undefined) return "waiting";
-    await disk.rename(ready.path, path, "free");
-    return this.#placed(place, path, target, ready);
+    return "waiting";
   }
 
   async #update(
@@ -213,12 +227,14 @@ export class Placing {
 
   async #placed(place: Place, path: DiskPath, { id, record }: TreeObject, ready: Ready): Promise<"done"> {
     const { db, disk } = this.#context;
+    this.#used.add(ready);
     this.#note(path);
+    this.#note(ready.path);
     const now = await disk.look(path);
     // Changed already: it is remembered as it was made, so that the next scan sees it.
     const isAsMade = now !== undefined && now.ino === ready.stat.ino && hasSameBytes(ready.stat, now);
     const stat = isAsMade ? now : ready.stat;
-    db.put({ ...place, id, record, seen: this.#seen(stat, await this.#digest(path, stat)) });
+    db.put({ ...place, id, record, seen: this.#seen(stat, ready.xattrs) });
     return "done";
   }
 
@@ -310,8 +326,7 @@ export class Placing {
   }
 
   async #digest(path: DiskPath, stat: DiskStat): Promise<string> {
-    const { disk } = this.#context;
-    return disk.hasXattrs && stat.type !== "symlink" ? digestOfXattrs(await disk.xattrs(path)) : "";
+    return stat.type === "symlink" ? "" : digestOn(this.#context.disk, path);
   }
 
   #seen(stat: DiskStat, digest: string) {

@@ -152,7 +152,7 @@ class Round {
     const walked = await walk(disk, this.#rules);
     // A disk that was unplugged while it was walked has lost its marker, too.
     if (!this.#isRehearsal) await requireMarker(db, disk, bucket.genesis.cid, names);
-    const matching = match(db, walked, this.#rules);
+    const matching = db.reading(() => match(db, walked, this.#rules));
     const block = (cid: Cid) => bucket.blocks.get(cid);
     const content = bucket.contentConfig;
     const local = await findChanges(matching, { disk, content, attention, block, restless: this.#restless, lookedNs });
