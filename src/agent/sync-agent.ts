@@ -64,6 +64,7 @@ export class SyncAgent implements AsyncDisposable {
   readonly #limit: RateLimit | undefined;
   readonly #ending = new AbortController();
   #first = true;
+  #applying: (places: number) => void = () => {};
   #writer: Writer;
 
   constructor(options: SyncAgentOptions, opened: WritingBucket, db: SyncDatabase) {
@@ -95,7 +96,7 @@ export class SyncAgent implements AsyncDisposable {
   /** Rounds whenever folder or bucket changes, until it is ended. */
   watch(hears: Pick<SyncLoopOptions, "heard" | "failed">): WatchedFolder {
     const { folder, clock, log } = this.#options;
-    const loop = new SyncLoop({
+    const loop: SyncLoop = new SyncLoop({
       once: (allowDeletes) => this.once(allowDeletes),
       watchFolder: (changed, failed) => watchFolderTree(folder, { changed, failed }),
       watchBucket: (changed) => this.#opened.opened.remote.watch(changed),
@@ -103,6 +104,7 @@ export class SyncAgent implements AsyncDisposable {
       log,
       ...hears,
     });
+    this.#applying = (places) => loop.applying(places);
     return new WatchedFolder(loop, { folder, address: this.#options.address, cache: () => this.cache }, () =>
       this.end(),
     );
@@ -153,7 +155,7 @@ export class SyncAgent implements AsyncDisposable {
       attention: { modeMask: special ? 0o7777 : 0o1777, owners: process.getuid?.() === 0 },
       limit: this.#limit,
       signal: this.#ending.signal,
-      ...(progress === undefined ? {} : { progress }),
+      progress: { ...progress, applying: this.#applying },
     };
   }
 }

@@ -6,13 +6,13 @@ import type { Clock } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
 import { RECONNECT_FIRST_MS, RECONNECT_MAX_MS } from "../base/limits.ts";
 import { describeError, type Log } from "../base/log.ts";
-import type { FolderNotices } from "../sync/folder-notices.ts";
+import type { FolderNotices, NoticeOptions } from "../sync/folder-notices.ts";
 import type { SyncReport } from "../sync/report.ts";
 
 export interface SyncLoopOptions {
   /** Rounds until folder and bucket agree. */
   readonly once: (allowDeletes: string | undefined) => Promise<SyncReport | undefined>;
-  readonly watchFolder: (changed: () => void, failed: (why: string) => void) => FolderNotices;
+  readonly watchFolder: (changed: NoticeOptions["changed"], failed: NoticeOptions["failed"]) => FolderNotices;
   readonly watchBucket: (changed: () => void) => Disposable;
   /** Told of each report in which something happened. */
   readonly heard: (report: SyncReport) => void;
@@ -42,6 +42,11 @@ export class SyncLoop {
   #retryMs = RECONNECT_FIRST_MS;
   /** Whether the last round made or removed something in the folder. */
   #touched = false;
+  /** Whether directories came into the folder: what came into them is not told of before they are watched. */
+  #spread = false;
+  /** Whether somebody may be saving more in the folder right now. */
+  #saving = false;
+  #notices: FolderNotices | undefined;
   /** Who waits for a round that begins after now. */
   #waiters: (() => void)[] = [];
 
@@ -57,17 +62,25 @@ export class SyncLoop {
   async run(): Promise<void> {
     const { watchBucket, watchFolder, log } = this.#options;
     using _bucket = watchBucket(() => this.#notice());
-    await using _folder = watchFolder(
-      () => this.#notice(),
+    await using notices = watchFolder(
+      (more) => {
+        this.#spread ||= more;
+        this.#saving = true;
+        this.#notice();
+      },
       (why) => {
         this.#scansOnly = why;
         log.warn(`No notices from the folder: ${why}. It is scanned every ${SCAN_ALONE_MS / 1000} s instead.`);
+        this.#notice();
       },
     );
+    this.#notices = notices;
     while (!this.#ending.signal.aborted) {
       const served = this.#waiters.splice(0);
       this.#wanted = false;
+      this.#saving = false;
       await this.#round();
+      notices.resume();
       for (const done of served) done();
       await this.#pause();
     }
@@ -81,6 +94,11 @@ export class SyncLoop {
     const done = new Promise<void>((resolve) => this.#waiters.push(resolve));
     this.#notice();
     await done;
+  }
+
+  /** To be told before the round that is under way writes to so many places of the folder. */
+  applying(places: number): void {
+    if (places >= MANY_PLACES) this.#notices?.rest();
   }
 
   end(): void {
@@ -116,15 +134,19 @@ export class SyncLoop {
   /** Until there is news, or it is time to look by itself. A burst of changes is waited out for a moment. */
   async #pause(): Promise<void> {
     const { clock } = this.#options;
-    const idleMs = this.#touched ? SCAN_TOUCHED_MS : this.#scansOnly === undefined ? SCAN_MS : SCAN_ALONE_MS;
+    const idleMs =
+      this.#touched || this.#spread ? SCAN_TOUCHED_MS : this.#scansOnly === undefined ? SCAN_MS : SCAN_ALONE_MS;
     if (this.#error !== undefined) {
       await this.#sleep(this.#retryMs);
       this.#retryMs = Math.min(this.#retryMs * 2, RECONNECT_MAX_MS);
       return;
     }
-    if (!this.#wanted) await this.#sleep(idleMs);
+    if (!this.#wanted) {
+      this.#spread = false;
+      await this.#sleep(idleMs);
+    }
     if (this.#waiters.length > 0 || this.#ending.signal.aborted) return;
-    await clock.sleep(SETTLE_MS, this.#ending.signal).catch(() => {});
+    if (this.#saving) await clock.sleep(SETTLE_MS, this.#ending.signal).catch(() => {});
   }
 
   async #sleep(ms: number): Promise<void> {
@@ -145,4 +167,6 @@ const SCAN_ALONE_MS = 10_000;
 /** What is removed before chokidar has seen that it came is never told of. */
 const SCAN_TOUCHED_MS = 1_000;
 /** Who saves several files at once gets one round for them. */
-const SETTLE_MS = 100;
+const SETTLE_MS = 50;
+/** So many deeds in the folder are not listened to. */
+const MANY_PLACES = 200;

@@ -44,6 +44,8 @@ export interface RoundProgress {
   sent?(bytes: number): void;
   received?(bytes: number): void;
   applied?(path: DiskPath): void;
+  /** Told how many places are about to be written or removed, if any. */
+  applying?(places: number): void;
 }
 
 export interface RoundResult {
@@ -180,6 +182,7 @@ class Round {
     const held = checkDeletions("folder", removed, db.countFiles(), allowDeletes);
     if (held !== undefined) return this.#result(scanned, { conflicts, figures, held, plan });
     if (this.#isRehearsal) return this.#result(scanned, { conflicts, figures, plan });
+    if (plan.puts.length + plan.removals.length > 0) progress?.applying?.(plan.puts.length + plan.removals.length);
     const content = new ChunkCache(bucket.blocks, { capacityBytes: PUBLISH_CHUNK_CACHE_BYTES });
     const applied = await applyPlan(
       {

@@ -6,6 +6,7 @@ import type { SyncReport } from "../../src/sync/report.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
 const quiet = { info() {}, warn() {}, error() {} };
+const unheard = { failure: undefined, rest: () => {}, resume: () => {}, [Symbol.asyncDispose]: async () => {} };
 const REPORT: SyncReport = {
   root: "root",
   sent: { added: 0, changed: 0, moved: 0, deleted: 0 },
@@ -24,7 +25,7 @@ test("after a round that brought something into the folder it is looked at again
       rounds++;
       return reports.shift() ?? REPORT;
     },
-    watchFolder: () => ({ failure: undefined, [Symbol.asyncDispose]: async () => {} }),
+    watchFolder: () => unheard,
     watchBucket: () => ({ [Symbol.dispose]: () => {} }),
     heard: () => {},
     failed: () => {},
@@ -55,7 +56,7 @@ test("without notices the folder is scanned every 10 s, and the status says why"
     },
     watchFolder: (_changed, failed) => {
       failed("the system has no more inotify watches");
-      return { failure: undefined, [Symbol.asyncDispose]: async () => {} };
+      return unheard;
     },
     watchBucket: () => ({ [Symbol.dispose]: () => {} }),
     heard: () => {},
@@ -77,6 +78,69 @@ test("without notices the folder is scanned every 10 s, and the status says why"
     notices: false,
     why: expect.stringContaining("inotify") as string,
   });
+  loop.end();
+  await running;
+});
+
+test("a round that writes much is not listened to, and one more follows when the folder is listened to again", async () => {
+  const clock = new ManualClock();
+  const heard: string[] = [];
+  let rounds = 0;
+  const loop: SyncLoop = new SyncLoop({
+    once: async () => {
+      if (rounds++ === 0) loop.applying(10_000);
+      heard.push("round");
+      return REPORT;
+    },
+    watchFolder: (changed) => ({
+      ...unheard,
+      rest: () => heard.push("rest"),
+      resume: () => {
+        heard.push("resume");
+        if (rounds === 1) changed(false);
+      },
+    }),
+    watchBucket: () => ({ [Symbol.dispose]: () => {} }),
+    heard: () => {},
+    failed: () => {},
+    clock,
+    log: quiet,
+  });
+  const running = loop.run();
+  await clock.advance(2_000);
+  expect(heard).toEqual(["rest", "round", "resume", "round", "resume"]);
+  loop.end();
+  await running;
+});
+
+test("a directory that came is looked into once more, since what came into it was not told of before it was watched", async () => {
+  const clock = new ManualClock();
+  let rounds = 0;
+  let tell: (more: boolean) => void = () => {};
+  const loop = new SyncLoop({
+    once: async () => {
+      rounds++;
+      return REPORT;
+    },
+    watchFolder: (changed) => {
+      tell = changed;
+      return unheard;
+    },
+    watchBucket: () => ({ [Symbol.dispose]: () => {} }),
+    heard: () => {},
+    failed: () => {},
+    clock,
+    log: quiet,
+  });
+  const running = loop.run();
+  await clock.advance(50);
+  tell(true);
+  await clock.advance(500);
+  expect(rounds).toBe(2);
+  await clock.advance(2_000);
+  expect(rounds).toBe(3);
+  await clock.advance(50_000);
+  expect(rounds).toBe(3);
   loop.end();
   await running;
 });
