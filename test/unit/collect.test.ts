@@ -248,7 +248,7 @@ test.each([
 
 /**
  * Mounts that flush every so often for some days, and collect by themselves. SYNCLINE_TEST_MONTH=S: a month of a flush every S
- * seconds, which takes a core for (600 / S) minutes or so.
+ * seconds, which takes a core for (180 / S) minutes or so.
  */
 const MONTH_S = Number(process.env["SYNCLINE_TEST_MONTH"] ?? 0);
 const LONG = longRuns();
