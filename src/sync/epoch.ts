@@ -16,7 +16,8 @@ import { publishEpoch } from "../bucket/publish.ts";
 import type { Writer } from "../bucket/publish/next-commit.ts";
 import type { PublishOutcome } from "../bucket/publish/outcome.ts";
 import type { NodeStore } from "../tree/node-store.ts";
-import type { SyncDatabase } from "./database.ts";
+import type { Entry, SyncDatabase } from "./database.ts";
+import type { DiskPath } from "./disk.ts";
 import type { LocalChanges } from "./local-changes.ts";
 import { standOn } from "./record-published.ts";
 import { packSeen, unpackSeen } from "./seen.ts";
@@ -67,8 +68,16 @@ export async function publishLocal(
   return publishEpoch(context, changes, data, { note: "" });
 }
 
+/** Proves that what is at a path has the record's bytes. */
+type Prove = (path: DiskPath, entry: Pick<Entry, "record">) => Promise<boolean>;
+
 /** After a crash: if the bucket has what was sealed, the folder stands on that commit. Throws as reading does. */
-export async function recoverEpoch(context: EpochContext, nodes: NodeStore, head: VerifiedCommit): Promise<void> {
+export async function recoverEpoch(
+  context: EpochContext,
+  nodes: NodeStore,
+  head: VerifiedCommit,
+  isAsKnown: Prove,
+): Promise<void> {
   const { db, bucket, writer } = context;
   const text = db.fact("under way");
   if (text === undefined) return;
@@ -79,7 +88,9 @@ export async function recoverEpoch(context: EpochContext, nodes: NodeStore, head
   const commit = included && base !== undefined ? await findOwn(bucket, head, own, sealed.epoch, base.seq) : undefined;
   await db.transaction(async () => {
     if (commit !== undefined && base !== undefined) {
-      await know(db, nodes, commit, sealed);
+      // Merged with what others did, the commit may have others' bytes, of the same size and time by chance.
+      const isMerged = commit.body.parent !== base.commit;
+      await know(db, nodes, commit, sealed, isMerged ? isAsKnown : async () => true);
       const { cid, body } = commit;
       const changes = await differences(nodes, base.tree, body.tree);
       await standOn(db, nodes, { commit: cid, tree: body.tree, seq: body.seq, changes });
@@ -103,10 +114,18 @@ async function findOwn(
 }
 
 /** What the commit has just as it was sealed is synced; the rest is looked at as ever. */
-async function know(db: SyncDatabase, nodes: NodeStore, { body }: VerifiedCommit, sealed: Sealed): Promise<void> {
+async function know(
+  db: SyncDatabase,
+  nodes: NodeStore,
+  { body }: VerifiedCommit,
+  sealed: Sealed,
+  isAsKnown: Prove,
+): Promise<void> {
   for (const id of sealed.gone) {
     for (const entry of db.byId(id as FileId)) {
-      if ((await lookup(nodes, body.tree, entry))?.id !== entry.id) db.remove(entry);
+      db.remove(entry);
+      // Others kept it, as in a directory that they moved: it comes back.
+      if ((await lookup(nodes, body.tree, entry))?.id === entry.id) db.unsettle(entry);
     }
   }
   for (const { path, type, seen } of sealed.there) {
@@ -121,7 +140,7 @@ async function know(db: SyncDatabase, nodes: NodeStore, { body }: VerifiedCommit
     const place = { parent: directory.id, name };
     // Of what the merge made one with something else here, that is the other one's.
     const isOther = db.byId(id).some((entry) => !samePlace(entry, place) && entry.seen.ino !== looked.ino);
-    if (!isSame || isOther) continue;
+    if (!isSame || isOther || (record.type === "file" && !(await isAsKnown(names, { record })))) continue;
     for (const entry of db.byId(id)) {
       if ((await lookup(nodes, body.tree, entry))?.id !== id) db.remove(entry);
     }

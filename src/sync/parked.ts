@@ -5,6 +5,7 @@
 import type { FileId, FileName } from "../base/ids.ts";
 import { ROOT_ID } from "../base/ids.ts";
 import { directoryNames, fileNames } from "../bucket/merge/conflict-names.ts";
+import type { Place } from "../bucket/object-rows.ts";
 import { blake3 } from "../crypto/hash.ts";
 import { failedWith } from "../objects/disk.ts";
 import type { Entry, SyncDatabase } from "./database.ts";
@@ -12,88 +13,106 @@ import type { DiskPath, DiskStat, SyncDisk } from "./disk.ts";
 import { isOwn, PARKED_ID, PARKED_PATH, parkedPath } from "./paths.ts";
 import { pathInFolder } from "./plan.ts";
 
-/** After a crash: back to where the database has them, if that place is free. What has no place stays until a round finds one for it. */
+/**
+ * Before a round. What the database has elsewhere goes back there, if that place is free; what is another file than the one that was put here
+ * comes in sight; the rest waits for its place.
+ */
 export async function returnParked(db: SyncDatabase, disk: SyncDisk): Promise<void> {
-  for (const { name, stat } of await disk.list(PARKED_PATH)) {
+  const there = await disk.list(PARKED_PATH);
+  for (const { name, stat } of there) {
     const id = name as string as FileId;
-    const entry = db.byId(id).find(({ seen }) => seen.ino === stat.ino);
-    if (entry === undefined || entry.parent === PARKED_ID) continue;
-    const place = pathInFolder(db, entry);
-    if (place !== undefined && (await isMoved(disk, parkedPath(id), place))) continue;
-    await db.transaction(() => {
+    const isThis = ({ seen }: Entry) => seen.ino === stat.ino;
+    const waiting = db.at({ parent: PARKED_ID, name });
+    if (waiting !== undefined && isThis(waiting)) continue;
+    const entry = waiting === undefined ? db.byId(id).find(isThis) : undefined;
+    const place = entry && pathInFolder(db, entry);
+    if (place !== undefined && (await tried(disk, parkedPath(id), place)) === "moved") continue;
+    await db.transaction(async () => {
+      if (entry === undefined) return void (await returnToSight(db, disk, id));
       db.park(entry);
       db.unsettle(entry);
     });
   }
+  const names = new Set(there.map(({ name }) => name));
+  const gone = db.children(PARKED_ID).filter(({ name }) => !names.has(name));
+  if (gone.length > 0) await db.transaction(() => forget(db, gone));
+}
+
+/** Somebody cleared it away: it comes anew. */
+function forget(db: SyncDatabase, gone: readonly Entry[]): void {
+  for (const entry of gone) {
+    if (entry.record.type === "directory") forget(db, db.children(entry.id));
+    db.remove(entry);
+  }
+  db.setFact("compare all", "yes");
 }
 
 /**
- * What is to be removed and holds what nobody but somebody here has goes back to where it was, or beside that under the name of a
- * conflict copy: there the next scan finds it. Answers its path; undefined: it is gone after all.
+ * What has no other place, and holds what somebody here alone has, goes back to where it was, or beside that under the name of a
+ * conflict copy: there the next scan finds it. Answers its path. Undefined: it is gone after all, or has to stay.
  */
-export async function returnToSight(db: SyncDatabase, disk: SyncDisk, entry: Entry): Promise<DiskPath | undefined> {
-  const from = parkedPath(entry.id);
+export async function returnToSight(db: SyncDatabase, disk: SyncDisk, id: FileId): Promise<DiskPath | undefined> {
+  const from = parkedPath(id);
   const stat = await disk.look(from);
   if (stat === undefined) return undefined;
-  const was = db.parkedFrom(entry.id);
-  if (was !== undefined && (await isEmptied(db, disk, from, was))) {
-    db.remove(entry);
+  const waiting = db.byId(id).find(({ parent }) => parent === PARKED_ID);
+  const was = db.parkedFrom(id) ?? db.byId(id).find((entry) => entry !== waiting);
+  const above = was === undefined ? undefined : directoryOf(db, was);
+  if (was !== undefined && above !== undefined && (await isEmptied(db, disk, from, [...above, was.name]))) {
+    if (waiting !== undefined) db.remove(waiting);
     return undefined;
   }
-  const above = was === undefined ? undefined : directoryOf(db, was);
-  const name = was?.name ?? (entry.id as string as FileName);
-  const parent = was?.parent ?? ROOT_ID;
-  const isThere = above !== undefined && (await disk.look(above))?.type === "directory";
-  const directory = isThere ? { path: above, id: parent } : { path: [], id: ROOT_ID };
-  for (const each of namesFor(name, entry, stat)) {
-    const place = { parent: directory.id, name: each };
-    if (db.at(place) !== undefined) continue;
-    const path = [...directory.path, each];
-    if (!(await isMoved(disk, from, path))) continue;
-    db.remove(entry);
-    db.put({ ...entry, ...place });
-    db.unsettle(place);
-    return path;
+  const root = { path: [], id: ROOT_ID };
+  for (const directory of was === undefined || above === undefined ? [root] : [{ path: above, id: was.parent }, root]) {
+    for (const name of namesFor(was?.name ?? (id as string as FileName), id, stat)) {
+      const place = { parent: directory.id, name };
+      const path = [...directory.path, name];
+      const done = db.at(place) === undefined ? await tried(disk, from, path) : "taken";
+      if (done === "taken") continue;
+      if (done === "impossible") break;
+      if (waiting !== undefined) {
+        db.remove(waiting);
+        db.put({ ...waiting, ...place });
+        db.unsettle(place);
+      }
+      return path;
+    }
   }
   return undefined;
 }
 
 /** What no round knows in a directory that was put out of sight goes into the one that has its place now. */
-async function isEmptied(
-  db: SyncDatabase,
-  disk: SyncDisk,
-  from: DiskPath,
-  was: { readonly parent: FileId; readonly name: FileName },
-): Promise<boolean> {
-  const above = directoryOf(db, was);
-  const into = above === undefined ? undefined : [...above, was.name];
-  if ((await disk.look(from))?.type !== "directory" || into === undefined) return false;
-  if ((await disk.look(into))?.type !== "directory") return false;
+async function isEmptied(db: SyncDatabase, disk: SyncDisk, from: DiskPath, into: DiskPath): Promise<boolean> {
+  if ((await disk.look(from))?.type !== "directory" || (await disk.look(into))?.type !== "directory") return false;
   for (const { name, stat } of await disk.list(from)) {
-    if (db.byInode(stat.ino).length > 0 || !(await isMoved(disk, [...from, name], [...into, name]))) return false;
+    if (db.byInode(stat.ino).length > 0) return false;
+    if ((await tried(disk, [...from, name], [...into, name])) !== "moved") return false;
   }
   await disk.removeDirectory(from);
   return true;
 }
 
 /** Undefined: it is not in sight itself. */
-function directoryOf(db: SyncDatabase, { parent, name }: { readonly parent: FileId; readonly name: FileName }) {
+function directoryOf(db: SyncDatabase, { parent, name }: Place): DiskPath | undefined {
   const above = pathInFolder(db, { parent, name })?.slice(0, -1);
   return above === undefined || isOwn(above) ? undefined : above;
 }
 
-function* namesFor(name: FileName, { id }: Entry, { type, ino, size, mtimeNs }: DiskStat): Generator<FileName> {
+/** The name itself, then without end. */
+function* namesFor(name: FileName, id: FileId, { type, ino, size, mtimeNs }: DiskStat): Generator<FileName> {
   yield name;
   if (type === "directory") yield* directoryNames(name, id);
   else yield* fileNames(name, blake3(Buffer.from(`${ino} ${size} ${mtimeNs}`)));
 }
 
-async function isMoved(disk: SyncDisk, from: DiskPath, to: DiskPath): Promise<boolean> {
+/** "impossible": one of them is not there, or no directory is above it. */
+async function tried(disk: SyncDisk, from: DiskPath, to: DiskPath): Promise<"moved" | "taken" | "impossible"> {
   try {
     await disk.rename(from, to, "free");
-    return true;
+    return "moved";
   } catch (error) {
-    if (failedWith(error, "EEXIST", "ENOENT", "ENOTDIR", "ELOOP", "ENOTEMPTY", "EISDIR")) return false;
+    if (failedWith(error, "EEXIST", "ENOTEMPTY", "EISDIR")) return "taken";
+    if (failedWith(error, "ENOENT", "ENOTDIR", "ELOOP")) return "impossible";
     throw error;
   }
 }

@@ -92,7 +92,7 @@ export class Placing {
       await this.#lookAgain(entry.id);
     } else if (entry.parent === PARKED_ID) {
       this.#note(path);
-      const back = await returnToSight(db, disk, entry);
+      const back = await returnToSight(db, disk, entry.id);
       if (back !== undefined) this.#note(back);
     }
     return removed;
@@ -246,7 +246,13 @@ export class Placing {
     const isLinked = occupant.record.type !== "directory" && db.byId(occupant.id).length > 1;
     // Its bytes are under another name, too.
     if (isLinked) return this.remove(occupant);
-    await disk.rename(path, parkedPath(occupant.id), "free");
+    const aside = parkedPath(occupant.id);
+    await disk.rename(path, aside, "free");
+    if ((await disk.look(aside))?.ino !== occupant.seen.ino) {
+      // Saved anew in between.
+      await disk.rename(aside, path, "free");
+      return "changed here";
+    }
     this.#note(path);
     db.park(occupant);
     return "done";

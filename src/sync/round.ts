@@ -116,8 +116,8 @@ class Round {
     await this.#readRules();
     const head = (await bucket.head()).commit;
     await this.#firstBase(head);
-    await recoverEpoch(this.#context, this.#nodes, head);
     const isAsKnown = (path: DiskPath, entry: Pick<Entry, "record">) => this.#isAsKnown(path, entry);
+    await recoverEpoch(this.#context, this.#nodes, head, isAsKnown);
     await noteArrived({ db, disk, nodes: this.#nodes, isAsKnown, nowNs: () => clock.nowNs() });
     for (let attempt = 0; ; attempt++) {
       const scanned = await this.#scan();

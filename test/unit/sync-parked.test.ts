@@ -7,7 +7,11 @@ import { bucketTree, pair, path, settle, syncWorld } from "../support/sync-world
 /**
  * Both have a file `f.bin` and a directory `d`; one folder changes them, and in the other one somebody writes as that comes.
  * Answers the moments in which there was what that takes. */
-async function meanwhile(change: (disk: MemorySyncDisk) => void, needed: string, written: string): Promise<number[]> {
+async function meanwhile(
+  change: (disk: MemorySyncDisk) => void,
+  needed: string,
+  save: (disk: MemorySyncDisk) => void,
+): Promise<number[]> {
   const moments: number[] = [];
   for (let moment = 0, reached = true; reached; moment++) {
     const world = await syncWorld(2);
@@ -23,7 +27,7 @@ async function meanwhile(change: (disk: MemorySyncDisk) => void, needed: string,
     b.disk.before = () => {
       if (!b.disk.scanned || changes++ !== moment || !b.disk.tree().has(needed)) return;
       b.disk.tick();
-      b.disk.write(path(written), "meanwhile");
+      save(b.disk);
       saved = true;
     };
     await b.sync();
@@ -45,7 +49,7 @@ test("a file that makes room for a directory", async () => {
       disk.move(path("d"), path("f.bin"));
     },
     "d",
-    "f.bin",
+    (disk) => disk.write(path("f.bin"), "meanwhile"),
   );
   expect(moments).toContain(0);
 });
@@ -57,7 +61,7 @@ test("a file in a directory that makes room for a file", async () => {
       disk.move(path("f.bin"), path("d"));
     },
     "d/x.bin",
-    "d/x.bin",
+    (disk) => disk.write(path("d/x.bin"), "meanwhile"),
   );
   expect(moments).toContain(0);
 });
@@ -70,7 +74,40 @@ test("a new file in a directory that makes room for another one", async () => {
       disk.move(path("e"), path("d"));
     },
     "d",
-    "d/new.bin",
+    (disk) => disk.write(path("d/new.bin"), "meanwhile"),
   );
   expect(moments).toContain(0);
+});
+
+test("a file that is saved anew as it changes places with another one", async () => {
+  const moments = await meanwhile(
+    (disk) => disk.move(path("f.bin"), path("d/x.bin"), "exchange"),
+    "f.bin",
+    (disk) => disk.save(path("f.bin"), "meanwhile"),
+  );
+  expect(moments).toContain(0);
+});
+
+test("what somebody clears away while it waits comes anew, and what nobody knows there comes in sight", async () => {
+  const world = await syncWorld(2);
+  const [a, b] = pair(world);
+  a.disk.make(path("d"));
+  a.disk.write(path("d/x.bin"), "x");
+  a.disk.write(path("f.bin"), "f");
+  await settle(world);
+  a.disk.tick(3_000_000_000n);
+  a.disk.move(path("d"), path("f.bin"), "exchange");
+  await a.sync();
+  b.disk.before = () => {
+    if (b.disk.tree(PARKED_PATH).size === 0) return;
+    for (const name of b.disk.tree(PARKED_PATH).keys())
+      if (!name.includes("/")) b.disk.remove([...PARKED_PATH, ...path(name)]);
+    b.disk.write([...PARKED_PATH, ...path("stray")], "stray");
+  };
+  await b.sync();
+  b.disk.before = () => {};
+  await settle(world);
+  const whole = await bucketTree(world.bucket);
+  for (const { disk } of [a, b]) expect([disk.tree(), disk.tree(PARKED_PATH).size]).toEqual([whole, 0]);
+  expect([...whole.values()].sort()).toEqual(["dir", "f", "stray", "x"]);
 });

@@ -1,0 +1,52 @@
+/** What a process that died just after its swap finds in the bucket, where others changed the same things. */
+import { expect, test } from "vitest";
+import { Crash } from "../support/memory-sync-disk.ts";
+import { bucketTree, pair, path, settle, syncWorld, type SyncedFolder } from "../support/sync-world.ts";
+
+test("another version of the same size and time is not taken for its own", async () => {
+  const world = await syncWorld(2);
+  const [a, b] = pair(world);
+  a.disk.write(path("f.bin"), "1");
+  await settle(world);
+  for (const [folder, version] of [
+    [a, "2"],
+    [b, "3"],
+  ] as const) {
+    folder.disk.tick(3_000_000_000n);
+    folder.disk.write(path("f.bin"), version);
+    await folder.disk.setModified(path("f.bin"), 1_800_000_000_000_000_000n);
+  }
+  await a.sync();
+  await dyingAfterSwap(b);
+  await settle(world);
+  const whole = await bucketTree(world.bucket);
+  expect(new Set(whole.values())).toEqual(new Set(["2", "3"]));
+  for (const { disk } of [a, b]) expect(disk.tree()).toEqual(whole);
+});
+
+test("what it deleted in a directory that others moved is there, as if it had not died", async () => {
+  const world = await syncWorld(2);
+  const [a, b] = pair(world);
+  a.disk.make(path("d"));
+  a.disk.write(path("d/x.bin"), "1");
+  a.disk.write(path("f.bin"), "2");
+  await settle(world);
+  a.disk.tick(3_000_000_000n);
+  a.disk.move(path("d"), path("f.bin"), "exchange");
+  await a.sync();
+  b.disk.remove(path("d"));
+  b.disk.write(path("g.bin"), "4");
+  await dyingAfterSwap(b);
+  b.disk.tick(3_000_000_000n);
+  b.disk.write(path("d"), "3");
+  await settle(world);
+  const whole = await bucketTree(world.bucket);
+  expect([...whole.values()].sort()).toEqual(["1", "2", "3", "4", "dir"]);
+  for (const { disk } of [a, b]) expect(disk.tree()).toEqual(whole);
+});
+
+async function dyingAfterSwap(folder: SyncedFolder): Promise<void> {
+  folder.notes = 0;
+  await expect(folder.sync()).rejects.toThrow(Crash);
+  folder.notes = undefined;
+}
