@@ -1,0 +1,64 @@
+/** Folders that sync through a master: that they come to one tree, and how the command ends where it cannot. */
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { afterAll, afterEach, beforeEach, expect, test } from "vitest";
+import { MasterProcess } from "../support/master-process.ts";
+import { Workspace } from "../support/syncline.ts";
+
+const space = new Workspace("sync-master");
+const STRANGER = { SYNCLINE_KEY: "33".repeat(32) };
+/** Longer than the scan that finds what was never noticed is away. */
+const soon = { timeout: 90_000, interval: 50 };
+const patience = { timeout: 400_000 };
+let master: MasterProcess;
+beforeEach(async () => void (master = await MasterProcess.start()));
+afterEach(() => master.end("SIGKILL"));
+afterAll(() => space[Symbol.dispose]());
+
+const filesOf = (folder: string) =>
+  readdirSync(folder)
+    .filter((name) => name !== ".syncline")
+    .sort()
+    .map((name) => [name, readFileSync(`${folder}/${name}`, "utf8")]);
+
+test("three folders come to one tree, with both versions of what two of them changed", patience, () => {
+  const url = master.newBucket();
+  space.do("init", url);
+  const folders = ["a", "b", "c"].map((name) => space.at(name));
+  const sync = (some = folders) => some.map((folder) => space.json("sync", url, folder, "--once"));
+  const [a = "", b = "", c = ""] = folders;
+  mkdirSync(a);
+  writeFileSync(`${a}/shared.bin`, "first");
+  sync();
+  writeFileSync(`${a}/shared.bin`, "from a");
+  writeFileSync(`${b}/shared.bin`, "from b");
+  writeFileSync(`${c}/new.bin`, "from c");
+  sync();
+  expect(sync([a, b])).toMatchObject([{ left: [] }, { left: [] }]);
+  const whole = filesOf(a);
+  expect(whole.map(([, text]) => text).sort()).toEqual(["from a", "from b", "from c"]);
+  for (const folder of [b, c]) expect(filesOf(folder)).toEqual(whole);
+});
+
+test(
+  "a wallet that is not allowed ends it with 5, a master that is away with 6, and what it did not get under watch with 3",
+  patience,
+  async () => {
+    const url = master.newBucket();
+    space.do("init", url);
+    const folder = space.at("watched");
+    const refused = space.run(["sync", url, folder, "--once", "--json"], { env: STRANGER });
+    expect([refused.status, refused.err]).toEqual([5, expect.stringContaining("wallet_not_allowed")]);
+    expect(space.json("sync", url, folder, "--once")).toMatchObject({ left: [] });
+    const child = space.start(["sync", url, folder]);
+    const ended = new Promise((done) => child.once("exit", done));
+    writeFileSync(`${folder}/there.txt`, "there");
+    await expect.poll(() => space.run(["cat", `${url}/there.txt`]).out, soon).toBe("there");
+    await master.end("SIGKILL");
+    const away = space.run(["sync", url, space.at("another"), "--once", "--json"]);
+    expect([away.status, away.err]).toEqual([6, expect.stringContaining("_unreachable")]);
+    writeFileSync(`${folder}/waits.txt`, "waits");
+    child.kill("SIGTERM");
+    expect(await ended).toBe(3);
+    expect(readFileSync(`${folder}/waits.txt`, "utf8")).toBe("waits");
+  },
+);
