@@ -3,6 +3,7 @@
 #include <node_api.h>
 
 #include "beneath.h"
+#include "beneath_batch.h"
 #include "file_times.h"
 #include "gear.h"
 #include "layout.h"
@@ -36,6 +37,8 @@ NAPI_MODULE_INIT() {
   Define(env, exports, "getXattr", syncline::GetXattr, nullptr);
   Define(env, exports, "setXattr", syncline::SetXattr, nullptr);
   Define(env, exports, "removeXattr", syncline::RemoveXattr, nullptr);
+  Define(env, exports, "readFiles", syncline::ReadFiles, nullptr);
+  Define(env, exports, "createFiles", syncline::CreateFiles, nullptr);
   Define(env, exports, "boundMemory", syncline::BoundMemory, nullptr);
   Define(env, exports, "trimMemory", syncline::TrimMemory, nullptr);
   Define(env, exports, "findCut", syncline::FindCut, nullptr);

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "beneath_calls.h"
 #include "values.h"
 
 namespace syncline {
@@ -31,10 +32,6 @@ constexpr uint64_t kBeneath = 0x08;
 // A rename elsewhere may make the kernel unsure: it asks to be called again (openat2(2), EAGAIN).
 constexpr int kTries = 64;
 
-// Columns of a row: type and mode, uid, gid, size, mtime, ctime, time of birth (seconds and nanoseconds each), inode, device (high and
-// low 32 bits each), links.
-constexpr size_t kColumns = 15;
-
 void FillRow(const struct statx& stat, double* row) {
   const bool born = (stat.stx_mask & STATX_BTIME) != 0;
   row[0] = stat.stx_mode;
@@ -52,23 +49,6 @@ void FillRow(const struct statx& stat, double* row) {
   row[12] = stat.stx_dev_major;
   row[13] = stat.stx_dev_minor;
   row[14] = stat.stx_nlink;
-}
-
-int LookAt(int directory, const char* name, double* row) {
-  struct statx stat;
-  const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (*name == '\0' ? AT_EMPTY_PATH : 0);
-  if (statx(directory, name, flags, STATX_BASIC_STATS | STATX_BTIME, &stat) != 0) return errno;
-  FillRow(stat, row);
-  return 0;
-}
-
-napi_value Rows(napi_env env, const std::vector<double>& rows) {
-  void* data = nullptr;
-  napi_value buffer, array;
-  napi_create_arraybuffer(env, rows.size() * sizeof(double), &data, &buffer);
-  if (!rows.empty()) memcpy(data, rows.data(), rows.size() * sizeof(double));
-  napi_create_typedarray(env, napi_float64_array, rows.size(), buffer, 0, &array);
-  return array;
 }
 
 napi_value Name(napi_env env, const char* bytes, size_t length) {
@@ -94,20 +74,34 @@ int Descriptor(const Arguments& arguments, size_t index) { return static_cast<in
 
 }  // namespace
 
-napi_value OpenBeneath(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
-  const std::string path = arguments.Bytes(1);
+int LookAt(int directory, const char* name, double* row) {
+  struct statx stat;
+  const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (*name == '\0' ? AT_EMPTY_PATH : 0);
+  if (statx(directory, name, flags, STATX_BASIC_STATS | STATX_BTIME, &stat) != 0) return errno;
+  FillRow(stat, row);
+  return 0;
+}
+
+int OpenAt(int directory, const char* path, uint64_t flags, uint64_t mode) {
   OpenHow how = {};
-  how.flags = static_cast<uint64_t>(arguments.Number(2)) | O_CLOEXEC;
-  how.mode = static_cast<uint64_t>(arguments.Number(3));
+  how.flags = flags | O_CLOEXEC;
+  how.mode = mode;
   how.resolve = kBeneath | kNoSymlinks;
   long descriptor = -1;
   for (int attempt = 0; attempt < kTries; attempt++) {
-    descriptor = syscall(kOpenAt2, Descriptor(arguments, 0), path.c_str(), &how, sizeof how);
+    descriptor = syscall(kOpenAt2, directory, path, &how, sizeof how);
     if (descriptor >= 0 || (errno != EAGAIN && errno != EINTR)) break;
   }
+  return static_cast<int>(descriptor);
+}
+
+napi_value OpenBeneath(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  const std::string path = arguments.Bytes(1);
+  const auto flags = static_cast<uint64_t>(arguments.Number(2)), mode = static_cast<uint64_t>(arguments.Number(3));
+  const int descriptor = OpenAt(Descriptor(arguments, 0), path.c_str(), flags, mode);
   if (descriptor < 0) return ThrowErrno(env, "openat2", errno);
-  return Number(env, static_cast<double>(descriptor));
+  return Number(env, descriptor);
 }
 
 napi_value StatAt(napi_env env, napi_callback_info info) {
@@ -115,7 +109,7 @@ napi_value StatAt(napi_env env, napi_callback_info info) {
   std::vector<double> row(kColumns);
   const int error = LookAt(Descriptor(arguments, 0), arguments.Bytes(1).c_str(), row.data());
   if (error == ENOENT) return Undefined(env);
-  return error == 0 ? Rows(env, row) : ThrowErrno(env, "statx", error);
+  return error == 0 ? Doubles(env, row) : ThrowErrno(env, "statx", error);
 }
 
 napi_value ListAt(napi_env env, napi_callback_info info) {
@@ -158,7 +152,7 @@ napi_value ListAt(napi_env env, napi_callback_info info) {
   napi_value result;
   napi_create_array_with_length(env, 2, &result);
   napi_set_element(env, result, 0, names);
-  napi_set_element(env, result, 1, Rows(env, rows));
+  napi_set_element(env, result, 1, Doubles(env, rows));
   return result;
 }
 

@@ -9,6 +9,7 @@
             "sources": [
               "addon.cc",
               "beneath.cc",
+              "beneath_batch.cc",
               "file_times.cc",
               "gear.cc",
               "memory.cc",

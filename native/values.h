@@ -10,6 +10,15 @@
 
 namespace syncline {
 
+// A string whose chars are bytes.
+inline std::string BytesOf(napi_env env, napi_value value) {
+  size_t length = 0;
+  napi_get_value_string_latin1(env, value, nullptr, 0, &length);
+  std::string text(length, '\0');
+  napi_get_value_string_latin1(env, value, text.data(), length + 1, &length);
+  return text;
+}
+
 // The arguments of a call, and what the function was made with.
 class Arguments {
  public:
@@ -28,14 +37,7 @@ class Arguments {
     napi_get_value_double(env_, values_[index], &value);
     return value;
   }
-  // A string whose chars are bytes.
-  std::string Bytes(size_t index) const {
-    size_t length = 0;
-    napi_get_value_string_latin1(env_, values_[index], nullptr, 0, &length);
-    std::string text(length, '\0');
-    napi_get_value_string_latin1(env_, values_[index], text.data(), length + 1, &length);
-    return text;
-  }
+  std::string Bytes(size_t index) const { return BytesOf(env_, values_[index]); }
 
  private:
   static constexpr size_t kMost = 8;
@@ -58,14 +60,29 @@ inline double NumberProperty(napi_env env, napi_value object, const char* name) 
   return number;
 }
 
-// Throws an Error with a numeric `errno`, as "what: reason".
-inline napi_value ThrowErrno(napi_env env, const char* what, int error) {
+// A Float64Array.
+inline napi_value Doubles(napi_env env, const std::vector<double>& numbers) {
+  void* data = nullptr;
+  napi_value buffer, array;
+  napi_create_arraybuffer(env, numbers.size() * sizeof(double), &data, &buffer);
+  if (!numbers.empty()) memcpy(data, numbers.data(), numbers.size() * sizeof(double));
+  napi_create_typedarray(env, napi_float64_array, numbers.size(), buffer, 0, &array);
+  return array;
+}
+
+// An Error with a numeric `errno`, as "what: reason".
+inline napi_value ErrnoError(napi_env env, const char* what, int error) {
   const std::string text = std::string(what) + ": " + strerror(error);
   napi_value message, object;
   napi_create_string_utf8(env, text.data(), text.size(), &message);
   napi_create_error(env, nullptr, message, &object);
   napi_set_named_property(env, object, "errno", Number(env, error));
-  napi_throw(env, object);
+  return object;
+}
+
+// Throws it.
+inline napi_value ThrowErrno(napi_env env, const char* what, int error) {
+  napi_throw(env, ErrnoError(env, what, error));
   return nullptr;
 }
 

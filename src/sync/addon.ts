@@ -19,6 +19,15 @@ export interface BeneathAddon {
   getXattr(descriptor: number, name: string): Buffer | undefined;
   setXattr(descriptor: number, name: string, value: Buffer): void;
   removeXattr(descriptor: number, name: string): void;
+  /** native/beneath_batch.h. Reject as the others throw. Absent from an older addon. */
+  readFiles?(directory: number, paths: readonly string[], sizes: Float64Array, target: Buffer): Promise<Float64Array>;
+  createFiles?(
+    directory: number,
+    names: readonly string[],
+    contents: readonly Uint8Array[],
+    attributes: Float64Array,
+    together: 0 | 1,
+  ): Promise<Float64Array>;
 }
 
 /** Undefined where it is not built, or was built from an older version. */

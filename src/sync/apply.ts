@@ -36,12 +36,33 @@ export interface Applied {
 export async function applyPlan(context: ApplyContext, plan: Plan): Promise<Applied> {
   const applier = new Applier(context, plan);
   if (plan.puts.length > 0) await clearIncoming(context.disk);
-  for (const batch of batchesOf(plan.puts)) await applier.put(batch);
+  await putAll(applier, [...batchesOf(plan.puts)]);
   for (let at = 0; at < plan.removals.length; at += BATCH_PLACES)
     await applier.remove(plan.removals.slice(at, at + BATCH_PLACES));
   await applier.finish();
   return applier.result();
 }
+
+/** Each batch is written under temporary names while the one before it is put in place. */
+async function putAll(applier: Applier, batches: readonly (readonly Put[])[]): Promise<void> {
+  let next: Promise<Written> | undefined;
+  try {
+    for (const [index, batch] of batches.entries()) {
+      const written = await (next ?? applier.write(batch));
+      const following = batches[index + 1];
+      next = following === undefined ? undefined : applier.write(following);
+      // Told when it is its turn.
+      next?.catch(() => {});
+      await applier.put(batch, written);
+    }
+  } finally {
+    // The disk is closed behind this.
+    await next?.catch(() => {});
+  }
+}
+
+/** What of a batch is on the disk under temporary names. */
+type Written = ReadonlyMap<Put, Ready>;
 
 class Applier {
   readonly #context: ApplyContext;
@@ -66,21 +87,27 @@ class Applier {
     return { files: this.#files, removed: this.#removed, left: this.#left };
   }
 
-  async put(puts: readonly Put[]): Promise<void> {
+  /** Whatever of it turns out not to be needed is removed when it is put in place. */
+  async write(puts: readonly Put[]): Promise<Written> {
     const { db, signal } = this.#context;
     signal?.throwIfAborted();
-    const written = db.reading(() => puts.filter((put) => this.#needsContent(put)));
+    const wanted = db.reading(() => puts.filter((put) => this.#needsContent(put)));
     const ready = await writeIncoming(
       this.#context,
-      written.map(({ target }) => target.record),
+      wanted.map(({ target }) => target.record),
     );
-    const readyOf = new Map(written.map((put, index) => [put, ready[index]]));
+    return new Map(wanted.flatMap((put, index) => (ready[index] === undefined ? [] : [[put, ready[index]]])));
+  }
+
+  async put(puts: readonly Put[], ready: Written): Promise<void> {
+    const { db, signal } = this.#context;
+    signal?.throwIfAborted();
     const placing = new Placing(this.#context, this.#arriving);
     await db.transaction(async () => {
-      for (const put of puts) await this.#putOne(placing, put, readyOf.get(put));
+      for (const put of puts) await this.#putOne(placing, put, ready.get(put));
       await placing.sync();
     });
-    await this.#discard(ready.filter((each) => !placing.hasPlaced(each)));
+    await this.#discard([...ready.values()].filter((each) => !placing.hasPlaced(each)));
   }
 
   async remove(removals: readonly Removal[]): Promise<void> {
@@ -220,5 +247,5 @@ function* batchesOf(puts: readonly Put[]): Generator<Put[]> {
   if (batch.length > 0) yield batch;
 }
 
-const BATCH_PLACES = 256;
+const BATCH_PLACES = 512;
 const BATCH_BYTES = 64 * 1024 * 1024;

@@ -8,7 +8,7 @@ import type { FileName } from "../base/ids.ts";
 import { NO_XATTRS, type FileType, type Xattrs } from "../format/record.ts";
 import { failedWith } from "../objects/disk.ts";
 import type { BeneathAddon } from "./addon.ts";
-import type { DiskEntry, DiskFile, DiskPath, DiskStat, RenameHow, SyncDisk } from "./disk.ts";
+import type { DiskEntry, DiskFile, DiskPath, DiskStat, NewFile, RenameHow, SyncDisk, WholeFile } from "./disk.ts";
 
 export interface BeneathOptions {
   /** Attributes of other spaces than user.*, too. */
@@ -17,6 +17,8 @@ export interface BeneathOptions {
 
 export class BeneathDisk implements SyncDisk {
   readonly hasXattrs = true;
+  readonly readAll: SyncDisk["readAll"];
+  readonly createAll: SyncDisk["createAll"];
   readonly #addon: BeneathAddon;
   readonly #path: string;
   readonly #allXattrs: boolean;
@@ -26,6 +28,10 @@ export class BeneathDisk implements SyncDisk {
     this.#addon = addon;
     this.#path = path;
     this.#allXattrs = allXattrs;
+    const { readFiles, createFiles } = addon;
+    this.readAll = readFiles && ((files) => this.#readAll(readFiles, files));
+    // A new file may have attributes of other spaces than user.*.
+    this.createAll = createFiles && !allXattrs ? (...call) => this.#createAll(createFiles, ...call) : undefined;
   }
 
   async open(): Promise<void> {
@@ -109,9 +115,7 @@ export class BeneathDisk implements SyncDisk {
   }
 
   async setModified(path: DiskPath, mtimeNs: bigint): Promise<void> {
-    const nanoseconds = ((mtimeNs % NS_PER_S) + NS_PER_S) % NS_PER_S;
-    const seconds = Number((mtimeNs - nanoseconds) / NS_PER_S);
-    this.#at(path, (directory, name) => this.#addon.setModifiedAt(directory, name, seconds, Number(nanoseconds)));
+    this.#at(path, (directory, name) => this.#addon.setModifiedAt(directory, name, ...timeOf(mtimeNs)));
   }
 
   async xattrs(path: DiskPath): Promise<Xattrs> {
@@ -139,6 +143,42 @@ export class BeneathDisk implements SyncDisk {
     const descriptor = this.#open(path, constants.O_RDONLY | constants.O_DIRECTORY, 0);
     try {
       await fsyncOf(descriptor);
+    } finally {
+      closeSync(descriptor);
+    }
+  }
+
+  async #readAll(
+    readFiles: NonNullable<BeneathAddon["readFiles"]>,
+    files: Parameters<NonNullable<SyncDisk["readAll"]>>[0],
+  ): Promise<(WholeFile | undefined)[]> {
+    const target = Buffer.allocUnsafeSlow(files.reduce((sum, { size }) => sum + size, 0));
+    const paths = files.map(({ path }) => path.join("/"));
+    const sizes = Float64Array.from(files, ({ size }) => size);
+    const rows = await codedLater(readFiles(this.#root, paths, sizes, target));
+    let end = 0;
+    return files.map(({ size }, index) => {
+      end += size;
+      const isRead = rows[index * COLUMNS] !== 0;
+      return isRead ? { stat: statOf(rows, index * COLUMNS), bytes: target.subarray(end - size, end) } : undefined;
+    });
+  }
+
+  async #createAll(
+    createFiles: NonNullable<BeneathAddon["createFiles"]>,
+    directory: DiskPath,
+    files: readonly NewFile[],
+  ): Promise<DiskStat[]> {
+    const descriptor = this.#open(directory, constants.O_RDONLY | constants.O_DIRECTORY, 0);
+    try {
+      const attributes = files.flatMap(({ mode, owner, mtimeNs }) => {
+        return [mode, owner === undefined ? 0 : 1, owner?.uid ?? 0, owner?.gid ?? 0, ...timeOf(mtimeNs)];
+      });
+      const names = files.map(({ name }) => name);
+      const contents = files.map(({ bytes }) => bytes);
+      const together = files.length >= TOGETHER ? 1 : 0;
+      const rows = await codedLater(createFiles(descriptor, names, contents, Float64Array.from(attributes), together));
+      return files.map((_, index) => statOf(rows, index * COLUMNS));
     } finally {
       closeSync(descriptor);
     }
@@ -234,15 +274,33 @@ function statOf(rows: Float64Array, at: number): DiskStat {
   };
 }
 
+/** Seconds and nanoseconds. */
+function timeOf(timeNs: bigint): [number, number] {
+  const nanoseconds = ((timeNs % NS_PER_S) + NS_PER_S) % NS_PER_S;
+  return [Number((timeNs - nanoseconds) / NS_PER_S), Number(nanoseconds)];
+}
+
 /** Gives what the addon throws the code by which the system's errors are known elsewhere. */
 function coded<Result>(work: () => Result): Result {
   try {
     return work();
   } catch (error) {
-    if (error instanceof Error && "errno" in error && typeof error.errno === "number" && error.errno > 0)
-      throw Object.assign(error, { code: getSystemErrorName(-error.errno) });
-    throw error;
+    throw withCode(error);
   }
+}
+
+async function codedLater<Result>(work: Promise<Result>): Promise<Result> {
+  try {
+    return await work;
+  } catch (error) {
+    throw withCode(error);
+  }
+}
+
+function withCode(error: unknown): unknown {
+  if (error instanceof Error && "errno" in error && typeof error.errno === "number" && error.errno > 0)
+    return Object.assign(error, { code: getSystemErrorName(-error.errno) });
+  return error;
 }
 
 const TYPES = new Map<number, FileType>([
@@ -259,6 +317,8 @@ const RENAME_FLAGS: Readonly<Record<RenameHow, number>> = { free: 1, replace: 0,
 /** Node.js does not have it (fcntl.h). */
 const O_PATH = 0o10000000;
 const COLUMNS = 15;
+/** So many files are made durable by one sync of the filesystem, which also writes what others have pending; fewer one by one. */
+const TOGETHER = 16;
 const NS_PER_S = 1_000_000_000n;
 const [closeOf, fsyncOf, truncateOf] = [promisify(close), promisify(fsync), promisify(ftruncate)];
 const [readOf, writeOf] = [promisify(read), promisify(write)];

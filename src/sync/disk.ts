@@ -30,6 +30,22 @@ export interface DiskEntry {
   readonly stat: DiskStat;
 }
 
+/** A small file with all that it is to have; of attributes nothing. */
+export interface NewFile {
+  readonly name: FileName;
+  readonly bytes: Uint8Array;
+  readonly mode: number;
+  /** Undefined: whoever runs this. One that may not be given is left out. */
+  readonly owner: { readonly uid: number; readonly gid: number } | undefined;
+  readonly mtimeNs: bigint;
+}
+
+/** A file as it was before and after it was read. */
+export interface WholeFile {
+  readonly stat: DiskStat;
+  readonly bytes: Uint8Array;
+}
+
 /**
  * `free`: the target must be free (EEXIST). `replace`: takes the place of what is there. `exchange`: both stay, each where the other
  * was; EINVAL where the system cannot.
@@ -68,6 +84,12 @@ export interface SyncDisk {
   setXattrs(path: DiskPath, xattrs: Xattrs): Promise<void>;
   /** Makes a directory's names durable. */
   syncDirectory(path: DiskPath): Promise<void>;
+  /** Many small files at a time. Undefined for one that is not there, not as long, or changed meanwhile. Absent: read them one by one. */
+  readonly readAll?:
+    | ((files: readonly { readonly path: DiskPath; readonly size: number }[]) => Promise<(WholeFile | undefined)[]>)
+    | undefined;
+  /** New files in one directory (EEXIST), durable, at a time. Absent: make them one by one. */
+  readonly createAll?: ((directory: DiskPath, files: readonly NewFile[]) => Promise<DiskStat[]>) | undefined;
 }
 
 export interface DiskFile {

@@ -1,16 +1,16 @@
 /** Files of the bucket written under temporary names in the folder's own folder, with all their attributes, durably. */
 import { mapConcurrent } from "../base/concurrency.ts";
-import type { Cid } from "../base/ids.ts";
+import type { Cid, FileName } from "../base/ids.ts";
 import type { RateLimit } from "../base/rate-limit.ts";
 import type { Random } from "../base/random.ts";
-import { missingBlocks, streamContent } from "../content/read.ts";
+import { missingBlocks, readContent, streamContent } from "../content/read.ts";
 import { seekContent } from "../content/seek.ts";
 import type { ContentSource } from "../content/source.ts";
 import { xattrsOf } from "../format/linked-value.ts";
 import { isLinked, targetOf } from "../format/linked-value.ts";
 import type { FileRecord, Xattrs } from "../format/record.ts";
 import { failedWith } from "../objects/disk.ts";
-import type { DiskPath, DiskStat, SyncDisk } from "./disk.ts";
+import type { DiskPath, DiskStat, NewFile, SyncDisk } from "./disk.ts";
 import type { Attention } from "./local-changes.ts";
 import { NEW_PATH, newPath } from "./paths.ts";
 import { digestOfXattrs } from "./seen.ts";
@@ -34,13 +34,49 @@ export interface Ready {
   readonly xattrs: string;
 }
 
-/** Writes all of them, a few at once. */
+/** Writes all of them: small plain files at once, if the disk can, the others a few at a time. */
 export async function writeIncoming(
   context: IncomingContext,
   records: readonly FileRecord[],
 ): Promise<readonly Ready[]> {
   await readAhead(context.content, records);
-  return mapConcurrent(records, FILES_AT_ONCE, (record) => writeOne(context, record));
+  const plain = records.map((record) => context.disk.createAll !== undefined && isSmallAndPlain(record));
+  const made = await writePlain(
+    context,
+    records.filter((_, index) => plain[index]),
+  );
+  const next = made.values();
+  const ready = records.map((_, index) => (plain[index] === true ? next.next().value : undefined));
+  return mapConcurrent([...records.entries()], FILES_AT_ONCE, async ([index, record]) => {
+    return ready[index] ?? writeOne(context, record);
+  });
+}
+
+/** Whether a record's file is made whole by a few calls that need not wait for anything. */
+function isSmallAndPlain({ type, size, xattrs }: FileRecord): boolean {
+  return type === "file" && size <= SMALL_BYTES && !isLinked(xattrs) && xattrs.size === 0;
+}
+
+async function writePlain(
+  { disk, content: source, attention, random, limit, wrote }: IncomingContext,
+  records: readonly FileRecord[],
+): Promise<Ready[]> {
+  if (disk.createAll === undefined || records.length === 0) return [];
+  const files: NewFile[] = [];
+  for (const { content, size, mode, uid, gid, mtimeNs } of records) {
+    const bytes = await readContent(source, content, size, 0, size);
+    await limit?.take(size);
+    const name = temporaryName(random);
+    const owner = attention.owners ? { uid, gid } : undefined;
+    files.push({ name, bytes, mode: mode & attention.modeMask, owner, mtimeNs });
+  }
+  const stats = await disk.createAll(NEW_PATH, files);
+  for (const { bytes } of files) wrote?.(bytes.length);
+  return files.map(({ name }, index) => {
+    const stat = stats[index];
+    if (stat === undefined) throw new RangeError("A new file was not told of.");
+    return { path: newPath(name), stat, xattrs: "" };
+  });
 }
 
 /**
@@ -77,7 +113,7 @@ export async function clearIncoming(disk: SyncDisk): Promise<void> {
 
 async function writeOne(context: IncomingContext, record: FileRecord): Promise<Ready> {
   const { disk, random } = context;
-  const path = newPath(Buffer.from(random.bytes(8)).toString("hex"));
+  const path = newPath(temporaryName(random));
   if (record.type === "symlink") {
     await disk.makeSymlink(path, await targetText(context, record));
     await setAttributes(context, path, record);
@@ -85,6 +121,10 @@ async function writeOne(context: IncomingContext, record: FileRecord): Promise<R
   const stat = await disk.look(path);
   if (stat === undefined) throw new RangeError("A new file went away.");
   return { path, stat, xattrs: stat.type === "file" ? await digestOn(disk, path) : "" };
+}
+
+function temporaryName(random: Random): FileName {
+  return Buffer.from(random.bytes(8)).toString("hex") as FileName;
 }
 
 async function writeFile(context: IncomingContext, path: DiskPath, record: FileRecord): Promise<void> {
@@ -147,5 +187,6 @@ async function tolerate(work: Promise<void>, ...codes: readonly string[]): Promi
 
 const NO_XATTRS_HERE = ["ENOTSUP", "EOPNOTSUPP", "EPERM", "ENOSPC", "E2BIG"];
 const FILES_AT_ONCE = 8;
+const SMALL_BYTES = 64 * 1024;
 const AHEAD_FILE_BYTES = 256 * 1024;
 const AHEAD_LEVELS = 2;

@@ -10,6 +10,7 @@ import type { Content } from "../format/record.ts";
 import { failedWith } from "../objects/disk.ts";
 import type { DiskFile, DiskStat, SyncDisk } from "./disk.ts";
 import { pathText } from "./paths.ts";
+import { ReadAhead } from "./read-ahead.ts";
 import type { Found } from "./walk.ts";
 
 /** What a file's bytes are in a bucket. Undefined: it changed while it was read, or is gone. */
@@ -54,18 +55,35 @@ export class LocalData implements DataReader, AsyncDisposable {
   readonly #limit: RateLimit | undefined;
   readonly #sent: ((bytes: number) => void) | undefined;
   readonly #open = new Map<Ino, Promise<DiskFile | undefined>>();
+  readonly #ahead: ReadAhead;
 
   constructor(disk: SyncDisk, sources: ReadonlyMap<Ino, Found>, limit?: RateLimit, sent?: (bytes: number) => void) {
     this.#disk = disk;
     this.#sources = sources;
     this.#limit = limit;
     this.#sent = sent;
+    this.#ahead = new ReadAhead(disk, sources);
   }
 
   /** Throws `precondition_failed` when the file is not as it was. */
   async readData(ino: Ino, _epoch: number, offset: number, length: number): Promise<Uint8Array> {
     const source = this.#sources.get(ino);
     if (source === undefined) throw new SynclineError("internal", `Inode ${ino} has no data.`);
+    const isWhole = offset === 0 && length === source.stat.size;
+    const bytes =
+      (isWhole ? await this.#readAhead(ino, source) : undefined) ?? (await this.#read(ino, source, offset, length));
+    this.#sent?.(length);
+    await this.#limit?.take(length);
+    return bytes;
+  }
+
+  /** Undefined: not at once, or not as it was looked at, which is told when it is read by itself. */
+  async #readAhead(ino: Ino, { stat }: Found): Promise<Uint8Array | undefined> {
+    const whole = await this.#ahead.take(ino);
+    return whole !== undefined && isStill(stat, whole.stat) ? whole.bytes : undefined;
+  }
+
+  async #read(ino: Ino, source: Found, offset: number, length: number): Promise<Uint8Array> {
     const { path, stat } = source;
     const opening = this.#open.get(ino) ?? openStill(this.#disk, path, stat);
     this.#open.set(ino, opening);
@@ -78,12 +96,11 @@ export class LocalData implements DataReader, AsyncDisposable {
       });
     }
     if (offset + length === stat.size) await this.#close(ino);
-    this.#sent?.(length);
-    await this.#limit?.take(length);
     return bytes;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#ahead[Symbol.asyncDispose]();
     for (const ino of Array.from(this.#open.keys())) await this.#close(ino);
   }
 

@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
+import type { FileName } from "../../src/base/ids.ts";
 import { BeneathDisk } from "../../src/sync/beneath-disk.ts";
 import { loadBeneathAddon } from "../../src/sync/addon.ts";
 import type { DiskPath, SyncDisk } from "../../src/sync/disk.ts";
@@ -10,6 +11,8 @@ import { path } from "../support/sync-world.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
 const addon = loadBeneathAddon();
+/** What was built before it could do many files at a time is used as it is. */
+const isOld = addon?.createFiles === undefined;
 const kinds: [string, (root: string) => SyncDisk][] = [["portable", (root) => new PortableDisk(root)]];
 if (addon !== undefined) kinds.push(["beneath", (root) => new BeneathDisk(addon, root, { allXattrs: false })]);
 
@@ -115,6 +118,69 @@ describe.each(kinds)("a %s disk", (kind, open) => {
     expect(readFileSync(join(outside, "secret"), "utf8")).toBe("secret");
     expect(existsSync(join(root, "mine"))).toBe(true);
   });
+
+  test.skipIf(kind === "portable" || isOld)(
+    "many small files are made and read at a time as they are one by one",
+    async () => {
+      await disk.makeDirectory(path("d"));
+      const files = Array.from({ length: 40 }, (_, index) => ({
+        name: path(`file ${index} \xff`)[0] as FileName,
+        bytes: Buffer.alloc(index * 100, index),
+        mode: 0o600 + index,
+        owner: undefined,
+        mtimeNs: -1_000_000_001n * BigInt(index),
+      }));
+      // Few are made durable one by one, many by one sync.
+      const made = [
+        ...(await createAll(path("d"), files.slice(0, 3))),
+        ...(await createAll(path("d"), files.slice(3))),
+      ];
+      expect(made.map(({ type, mode, size, mtimeNs }) => [type, mode, size, mtimeNs])).toEqual(
+        files.map(({ bytes, mode, mtimeNs }) => ["file", mode, bytes.length, mtimeNs]),
+      );
+      const wanted = files.map(({ name, bytes }) => ({ path: [...path("d"), name], size: bytes.length }));
+      const read = await readAll(wanted);
+      for (const [index, { path: at }] of wanted.entries()) {
+        expect(read[index]?.stat).toEqual(await disk.look(at));
+        expect(Buffer.from(read[index]?.bytes ?? "")).toEqual(files[index]?.bytes);
+      }
+      await expect(createAll(path("d"), files.slice(5, 6))).rejects.toMatchObject({ code: "EEXIST" });
+    },
+  );
+
+  test.skipIf(kind === "portable" || isOld)(
+    "what is read at a time is a file of that size beneath the folder, or nothing",
+    async () => {
+      for (const each of ["f", "g"]) writeFileSync(join(root, each), "four");
+      mkdirSync(join(root, "d"));
+      symlinkSync("f", join(root, "link"));
+      symlinkSync(outside, join(root, "out"));
+      const wanted = ["f", "nothing", "d", "link", "out/secret", "g"].map((each) => ({ path: path(each), size: 4 }));
+      const read = await readAll([...wanted, { path: path("f"), size: 5 }]);
+      expect(read.map((file) => file && Buffer.from(file.bytes).toString())).toEqual([
+        "four",
+        undefined,
+        undefined,
+        undefined,
+        undefined,
+        "four",
+        undefined,
+      ]);
+      const file = {
+        name: path("new")[0] as FileName,
+        bytes: Buffer.from("x"),
+        mode: 0o600,
+        owner: undefined,
+        mtimeNs: 0n,
+      };
+      await expect(createAll(path("out"), [file])).rejects.toMatchObject({ code: "ELOOP" });
+      expect(readdirSync(outside)).toEqual(["secret"]);
+    },
+  );
+
+  const readAll: NonNullable<SyncDisk["readAll"]> = (files) => disk.readAll?.(files) ?? expect.fail("It cannot.");
+  const createAll: NonNullable<SyncDisk["createAll"]> = (...call) =>
+    disk.createAll?.(...call) ?? expect.fail("It cannot.");
 
   test.skipIf(kind === "portable")(
     "two names exchange what they lead to, and attributes stay with the file",

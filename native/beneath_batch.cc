@@ -1,0 +1,264 @@
+#include "beneath_batch.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "beneath_calls.h"
+#include "values.h"
+
+namespace syncline {
+
+namespace {
+
+class Batch {
+ public:
+  virtual ~Batch() = default;
+
+  // `kept` stays in memory until the promise is settled.
+  static napi_value Start(napi_env env, std::unique_ptr<Batch> batch, const char* name, napi_value kept) {
+    napi_value promise, resource;
+    napi_create_promise(env, &batch->deferred_, &promise);
+    napi_create_reference(env, kept, 1, &batch->kept_);
+    napi_create_string_utf8(env, name, NAPI_AUTO_LENGTH, &resource);
+    napi_create_async_work(env, nullptr, resource, Execute, Complete, batch.get(), &batch->work_);
+    napi_queue_async_work(env, batch->work_);
+    batch.release();
+    return promise;
+  }
+
+ protected:
+  virtual void Run() = 0;
+
+  std::vector<double> rows_;
+  const char* what_ = "";
+  int error_ = 0;
+
+ private:
+  static void Execute(napi_env, void* data) { static_cast<Batch*>(data)->Run(); }
+
+  static void Complete(napi_env env, napi_status status, void* data) {
+    const std::unique_ptr<Batch> batch(static_cast<Batch*>(data));
+    if (status != napi_ok && batch->error_ == 0) batch->error_ = ECANCELED;
+    if (batch->error_ == 0) {
+      napi_resolve_deferred(env, batch->deferred_, Doubles(env, batch->rows_));
+    } else {
+      napi_reject_deferred(env, batch->deferred_, ErrnoError(env, batch->what_, batch->error_));
+    }
+    napi_delete_reference(env, batch->kept_);
+    napi_delete_async_work(env, batch->work_);
+  }
+
+  napi_deferred deferred_ = nullptr;
+  napi_async_work work_ = nullptr;
+  napi_ref kept_ = nullptr;
+};
+
+class Reading : public Batch {
+ public:
+  Reading(int directory, std::vector<std::string> paths, std::vector<double> sizes, uint8_t* target)
+      : directory_(directory), paths_(std::move(paths)), sizes_(std::move(sizes)), target_(target) {}
+
+ protected:
+  void Run() override {
+    rows_.assign(paths_.size() * kColumns, 0);
+    uint8_t* at = target_;
+    for (size_t index = 0; index < paths_.size(); index++) {
+      const auto size = static_cast<size_t>(sizes_[index]);
+      double* row = &rows_[index * kColumns];
+      if (!ReadOne(paths_[index], at, size, row)) std::fill(row, row + kColumns, 0);
+      at += size;
+    }
+  }
+
+ private:
+  bool ReadOne(const std::string& path, uint8_t* at, size_t size, double* row) const {
+    const int file = OpenAt(directory_, path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
+    if (file < 0) return false;
+    double after[kColumns];
+    const bool whole = LookAt(file, "", row) == 0 && S_ISREG(static_cast<mode_t>(row[0])) && Fill(file, at, size) &&
+                       LookAt(file, "", after) == 0 && std::equal(after, after + kColumns, row);
+    close(file);
+    return whole;
+  }
+
+  static bool Fill(int file, uint8_t* at, size_t size) {
+    for (size_t done = 0; done < size;) {
+      const ssize_t more = read(file, at + done, size - done);
+      if (more < 0 && errno == EINTR) continue;
+      if (more <= 0) return false;
+      done += static_cast<size_t>(more);
+    }
+    return true;
+  }
+
+  int directory_;
+  std::vector<std::string> paths_;
+  std::vector<double> sizes_;
+  uint8_t* target_;
+};
+
+// Whether syncfs(2) makes all that was written before durable, and tells of a write that failed, which it does since Linux 5.8. Others, such as
+// filesystems in user space, may not be told of it at all.
+bool SyncsWhole(int directory) {
+  struct statfs filesystem;
+  if (fstatfs(directory, &filesystem) != 0) return false;
+  // ext4, XFS, Btrfs, F2FS, tmpfs (linux/magic.h).
+  constexpr uint32_t kKnown[] = {0xEF53, 0x58465342, 0x9123683E, 0xF2F52010, 0x01021994};
+  const auto type = static_cast<uint32_t>(filesystem.f_type);
+  if (std::find(std::begin(kKnown), std::end(kKnown), type) == std::end(kKnown)) return false;
+  struct utsname system;
+  int major = 0, minor = 0;
+  if (uname(&system) != 0 || sscanf(system.release, "%d.%d", &major, &minor) != 2) return false;
+  return major > 5 || (major == 5 && minor >= 8);
+}
+
+struct Content {
+  const uint8_t* bytes;
+  size_t length;
+};
+
+// Columns of attributes.
+constexpr size_t kMode = 0, kOwned = 1, kUid = 2, kGid = 3, kSeconds = 4, kNanoseconds = 5, kAttributes = 6;
+
+class Creation : public Batch {
+ public:
+  Creation(int directory, std::vector<std::string> names, std::vector<Content> contents, std::vector<double> attributes,
+           bool together)
+      : directory_(directory),
+        names_(std::move(names)),
+        contents_(std::move(contents)),
+        attributes_(std::move(attributes)),
+        together_(together) {}
+
+ protected:
+  void Run() override {
+    rows_.assign(names_.size() * kColumns, 0);
+    together_ = together_ && SyncsWhole(directory_);
+    for (size_t index = 0; index < names_.size() && error_ == 0; index++) CreateOne(index);
+    if (together_ && error_ == 0) Check(syncfs(directory_), "syncfs");
+  }
+
+ private:
+  void CreateOne(size_t index) {
+    const int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    const int file = openat(directory_, names_[index].c_str(), flags, 0600);
+    if (!Check(file < 0 ? -1 : 0, "openat")) return;
+    const double* attributes = &attributes_[index * kAttributes];
+    if (Fill(file, contents_[index]) && SetAttributes(file, attributes) && (together_ || Check(fsync(file), "fsync"))) {
+      const int failed = LookAt(file, "", &rows_[index * kColumns]);
+      if (failed != 0) Fail(failed, "statx");
+    }
+    if (close(file) != 0 && errno != EINTR && error_ == 0) Fail(errno, "close");
+  }
+
+  bool Fill(int file, const Content& content) {
+    for (size_t done = 0; done < content.length;) {
+      const ssize_t more = write(file, content.bytes + done, content.length - done);
+      if (more < 0 && errno == EINTR) continue;
+      if (more < 0) return Check(-1, "write");
+      done += static_cast<size_t>(more);
+    }
+    return true;
+  }
+
+  bool SetAttributes(int file, const double* attributes) {
+    // An owner that cannot be given is none; it goes before the mode, of which it clears bits.
+    if (attributes[kOwned] != 0 &&
+        fchown(file, static_cast<uid_t>(attributes[kUid]), static_cast<gid_t>(attributes[kGid])) != 0 && errno != EPERM &&
+        errno != EINVAL && errno != ENOTSUP) {
+      return Check(-1, "fchown");
+    }
+    timespec times[2] = {};
+    times[0].tv_nsec = UTIME_OMIT;
+    times[1].tv_sec = static_cast<time_t>(attributes[kSeconds]);
+    times[1].tv_nsec = static_cast<long>(attributes[kNanoseconds]);
+    return Check(fchmod(file, static_cast<mode_t>(attributes[kMode])), "fchmod") && Check(futimens(file, times), "futimens");
+  }
+
+  bool Check(int result, const char* what) {
+    if (result != 0) Fail(errno, what);
+    return result == 0;
+  }
+
+  void Fail(int error, const char* what) {
+    error_ = error;
+    what_ = what;
+  }
+
+  int directory_;
+  std::vector<std::string> names_;
+  std::vector<Content> contents_;
+  std::vector<double> attributes_;
+  bool together_;
+};
+
+uint32_t LengthOf(napi_env env, napi_value array) {
+  uint32_t length = 0;
+  napi_get_array_length(env, array, &length);
+  return length;
+}
+
+std::vector<std::string> Texts(napi_env env, napi_value array) {
+  std::vector<std::string> texts(LengthOf(env, array));
+  for (uint32_t index = 0; index < texts.size(); index++) {
+    napi_value text;
+    napi_get_element(env, array, index, &text);
+    texts[index] = BytesOf(env, text);
+  }
+  return texts;
+}
+
+std::vector<double> Numbers(napi_env env, napi_value array) {
+  size_t length = 0;
+  void* data = nullptr;
+  napi_get_typedarray_info(env, array, nullptr, &length, &data, nullptr, nullptr);
+  const auto* numbers = static_cast<const double*>(data);
+  return std::vector<double>(numbers, numbers + length);
+}
+
+std::vector<Content> Contents(napi_env env, napi_value array) {
+  std::vector<Content> contents(LengthOf(env, array));
+  for (uint32_t index = 0; index < contents.size(); index++) {
+    napi_value buffer;
+    void* data = nullptr;
+    size_t length = 0;
+    napi_get_element(env, array, index, &buffer);
+    napi_get_buffer_info(env, buffer, &data, &length);
+    contents[index] = {static_cast<const uint8_t*>(data), length};
+  }
+  return contents;
+}
+
+}  // namespace
+
+napi_value ReadFiles(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  void* target = nullptr;
+  size_t length = 0;
+  napi_get_buffer_info(env, arguments[3], &target, &length);
+  auto reading = std::make_unique<Reading>(static_cast<int>(arguments.Number(0)), Texts(env, arguments[1]),
+                                           Numbers(env, arguments[2]), static_cast<uint8_t*>(target));
+  return Batch::Start(env, std::move(reading), "syncline:read", arguments[3]);
+}
+
+napi_value CreateFiles(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  auto creation = std::make_unique<Creation>(static_cast<int>(arguments.Number(0)), Texts(env, arguments[1]),
+                                             Contents(env, arguments[2]), Numbers(env, arguments[3]),
+                                             arguments.Number(4) != 0);
+  return Batch::Start(env, std::move(creation), "syncline:create", arguments[2]);
+}
+
+}  // namespace syncline

@@ -1,0 +1,16 @@
+// Many small files in one turn of the thread pool, for folder sync: to hand each call to it and back wakes two threads.
+#pragma once
+
+#include <node_api.h>
+
+namespace syncline {
+
+// readFiles(directory, paths, sizes, buffer): the files' bytes one after the other into the buffer. A promise of a row for each (see
+// beneath_calls.h), all zeros where the file could not be read, or was not as long, or changed meanwhile.
+napi_value ReadFiles(napi_env env, napi_callback_info info);
+// createFiles(directory, names, contents, attributes, together): new files by names in that directory. Attributes are, for each: mode,
+// whether it gets an owner, uid, gid, mtime's seconds and nanoseconds. A promise of a row for each, once all of them are durable. `together`:
+// one sync of the filesystem may do that, where that is known to do.
+napi_value CreateFiles(napi_env env, napi_callback_info info);
+
+}  // namespace syncline

@@ -1,0 +1,19 @@
+// What the calls of beneath.cc and beneath_batch.cc share.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace syncline {
+
+// Columns of a row: type and mode, uid, gid, size, mtime, ctime, time of birth (seconds and nanoseconds each), inode, device (high and
+// low 32 bits each), links.
+constexpr size_t kColumns = 15;
+
+// Fills a row; 0 or errno. Of a link its own; "" is the descriptor's file.
+int LookAt(int directory, const char* name, double* row);
+
+// openat2(2) with RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS: a descriptor, or -1 and errno.
+int OpenAt(int directory, const char* path, uint64_t flags, uint64_t mode);
+
+}  // namespace syncline

@@ -1,0 +1,105 @@
+/** Rounds on disks that read and make many small files at a time. */
+import { expect, test } from "vitest";
+import type { DiskPath, SyncDisk } from "../../src/sync/disk.ts";
+import type { MemorySyncDisk } from "../support/memory-sync-disk.ts";
+import { bucketTree, pair, path, settle, syncWorld } from "../support/sync-world.ts";
+
+interface Batches {
+  /** How many files were made, or read, each time. */
+  readonly made: number[];
+  readonly read: number[];
+  /** Runs before and after each reading. */
+  around: () => void;
+}
+
+/** Gives a disk what it does many times at once. */
+function batched(disk: MemorySyncDisk): Batches {
+  const batches: Batches = { made: [], read: [], around: () => {} };
+  Object.assign(disk, {
+    readAll: async (files) => {
+      batches.read.push(files.length);
+      batches.around();
+      const whole = await Promise.all(
+        files.map(async ({ path: at, size }) => {
+          const stat = await disk.look(at);
+          if (stat?.type !== "file" || stat.size !== size) return undefined;
+          return { stat, bytes: await (await disk.read(at)).read(0, size) };
+        }),
+      );
+      batches.around();
+      return whole;
+    },
+    createAll: async (directory, files) => {
+      batches.made.push(files.length);
+      return Promise.all(
+        files.map(async ({ name, bytes, mode, mtimeNs }) => {
+          const at: DiskPath = [...directory, name];
+          await (await disk.create(at)).write(0, bytes);
+          await disk.setMode(at, mode);
+          await disk.setModified(at, mtimeNs);
+          const stat = await disk.look(at);
+          if (stat === undefined) throw new Error("It is not there.");
+          return stat;
+        }),
+      );
+    },
+  } satisfies Pick<SyncDisk, "readAll" | "createAll">);
+  return batches;
+}
+
+test("files in several directories go up and come down in batches, and are the same", async () => {
+  const world = await syncWorld(2);
+  const [a, b] = pair(world);
+  const [up, down] = [batched(a.disk), batched(b.disk)];
+  for (const directory of ["d", "e"]) {
+    a.disk.make(path(directory));
+    for (let file = 0; file < 100; file++) a.disk.write(path(`${directory}/${file}.bin`), "text ".repeat(file));
+  }
+  await settle(world);
+  expect(b.disk.tree()).toEqual(a.disk.tree());
+  expect(await bucketTree(world.bucket)).toEqual(a.disk.tree());
+  // The empty one of each directory is not read.
+  expect(up.read).toEqual([64, 35, 64, 35]);
+  expect(down.made).toEqual([200]);
+  for (const each of ["d/7.bin", "e/99.bin"]) {
+    const [one, other] = [await a.disk.look(path(each)), await b.disk.look(path(each))];
+    expect([other?.mode, other?.mtimeNs, other?.size]).toEqual([one?.mode, one?.mtimeNs, one?.size]);
+  }
+  expect((await b.disk.list(path(".syncline/new"))).length).toBe(0);
+});
+
+test.each(["before", "after"])(
+  "a file that changes just %s it is read with others goes up as it is then",
+  async (when) => {
+    const world = await syncWorld(2);
+    const [a, b] = pair(world);
+    const batches = batched(a.disk);
+    for (const each of ["x.bin", "y.bin", "z.bin"]) a.disk.write(path(each), `old ${each}`);
+    let moments = 0;
+    batches.around = () => {
+      a.disk.tick();
+      if (moments++ === (when === "before" ? 0 : 1)) a.disk.write(path("y.bin"), "new y.bin");
+    };
+    await settle(world);
+    expect(a.disk.tree().get("y.bin")).toBe("new y.bin");
+    expect(await bucketTree(world.bucket)).toEqual(a.disk.tree());
+    expect(b.disk.tree()).toEqual(a.disk.tree());
+  },
+);
+
+test("what came in a batch and found its name taken is not left behind", async () => {
+  const world = await syncWorld(2);
+  const [a, b] = pair(world);
+  const down = batched(b.disk);
+  for (const each of ["x.bin", "y.bin"]) a.disk.write(path(each), `of a ${each}`);
+  await a.sync();
+  b.disk.before = () => {
+    if (down.made.length > 0 && !b.disk.tree().has("y.bin")) b.disk.write(path("y.bin"), "of b");
+  };
+  await b.sync();
+  expect(await b.disk.list(path(".syncline/new"))).toEqual([]);
+  b.disk.before = () => {};
+  await settle(world);
+  expect([...a.disk.tree().values()].sort()).toEqual(["of a x.bin", "of a y.bin", "of b"]);
+  expect(b.disk.tree()).toEqual(a.disk.tree());
+});
