@@ -100,6 +100,8 @@ export function releasingReader(inner: BlockReader, idleRelease: Pick<IdleReleas
       count(cids.length);
       return inner.getMany(cids);
     },
+    // Leaves nothing to release.
+    readInto: async (blocks, target) => (await inner.readInto?.(blocks, target)) ?? 0,
   };
 }
 

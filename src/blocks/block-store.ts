@@ -11,11 +11,23 @@ export interface Block {
   readonly bytes: Uint8Array;
 }
 
+/** A block and its number of bytes. */
+export interface SizedBlock {
+  readonly cid: Cid;
+  readonly length: number;
+}
+
 export interface BlockReader {
   /** The block's bytes. Throws `block_not_found`, `block_corrupt`, `store_unreachable`. */
   get(cid: Cid): Promise<Uint8Array>;
   /** Several at once, fetched in as few requests as the layout allows. Throws as `get` if any is missing. */
   getMany(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>>;
+  /**
+   * Puts the first of these blocks, as many as lie ready on this machine, one behind the other into `target`, which has room for all, and
+   * answers how many bytes of it are theirs; what is behind them is undefined. Intact ones only; never throws. What it does not answer
+   * is to be had by `getMany`.
+   */
+  readInto?(blocks: readonly SizedBlock[], target: Uint8Array): Promise<number>;
 }
 
 /**

@@ -172,5 +172,11 @@ export function removeIndex(dir: string): void {
   for (const ending of ["", "-wal", "-shm"]) rmSync(join(dir, FILE + ending), { force: true });
 }
 
+/** Whether an error of an index says that its file makes no sense. */
+export function isUnreadableIndex(error: unknown): boolean {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  return code.startsWith("SQLITE_CORRUPT") || code.startsWith("SQLITE_NOTADB");
+}
+
 /** How long one connection waits for another's transaction, each of which takes about a millisecond. */
 const BUSY_MS = 1_000;

@@ -16,8 +16,8 @@ export interface CacheStorage {
   removeIndex(): void;
   /** Makes a segment's file. */
   create(name: string): Promise<SegmentWriter>;
-  /** `length` bytes at `offset`; fewer where the file ends. ENOENT for a file that is gone. */
-  read(name: string, offset: number, length: number): Promise<Uint8Array>;
+  /** Fills `target` from `offset` on; how far: less where the file ends. ENOENT for a file that is gone. */
+  read(name: string, offset: number, target: Uint8Array): Promise<number>;
   /** Closes a file that is open for reading; reads under way end first. */
   forget(name: string): void;
   remove(name: string): void;
@@ -54,8 +54,8 @@ export class CacheFolder implements CacheStorage {
     return { write: (offset, parts) => writeParts(handle, offset, parts), close: () => handle.close() };
   }
 
-  read(name: string, offset: number, length: number): Promise<Uint8Array> {
-    return this.#files.read(name, offset, length);
+  read(name: string, offset: number, target: Uint8Array): Promise<number> {
+    return this.#files.read(name, offset, target);
   }
 
   forget(name: string): void {

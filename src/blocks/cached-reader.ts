@@ -1,12 +1,14 @@
 /** Reads through a cache: what it lacks comes from the store below and is kept for the next time. */
 import type { Cid } from "../base/ids.ts";
-import type { Block, BlockReader } from "./block-store.ts";
+import type { Block, BlockReader, SizedBlock } from "./block-store.ts";
 import { blockNotFound } from "./not-found.ts";
 
 /** A place that may hold blocks and may forget them. Neither call throws: a cache that fails is a cache that holds nothing. */
 export interface BlockCache {
   /** Those that it holds, intact. */
   held(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>>;
+  /** As `BlockReader.readInto`. */
+  readInto?(blocks: readonly SizedBlock[], target: Uint8Array): Promise<number>;
   /** Keeps these blocks if it can, in its own time. */
   keep(blocks: readonly Block[]): void;
 }
@@ -35,5 +37,9 @@ export class CachedReader implements BlockReader {
     this.#cache.keep(Array.from(fetched, ([cid, bytes]) => ({ cid, bytes })));
     for (const [cid, bytes] of fetched) found.set(cid, bytes);
     return found;
+  }
+
+  async readInto(blocks: readonly SizedBlock[], target: Uint8Array): Promise<number> {
+    return (await this.#cache.readInto?.(blocks, target)) ?? 0;
   }
 }

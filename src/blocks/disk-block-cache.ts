@@ -7,13 +7,15 @@
  */
 import type { Clock } from "../base/clock.ts";
 import type { Cid } from "../base/ids.ts";
-import { CACHE_BACKLOG_BYTES, CACHE_SEGMENT_BYTES, COALESCE_GAP_BYTES, MAX_RANGED_READ_BYTES } from "../base/limits.ts";
+import { CACHE_BACKLOG_BYTES, CACHE_SEGMENT_BYTES } from "../base/limits.ts";
 import { describeError } from "../base/log.ts";
 import type { Log } from "../base/log.ts";
 import { digestOf } from "../format/cid.ts";
 import { failedWith } from "../objects/disk.ts";
-import type { Block } from "./block-store.ts";
+import type { Block, SizedBlock } from "./block-store.ts";
+import { isUnreadableIndex } from "./cache-index.ts";
 import type { CachedPlace, CachedRow, CacheIndex, CacheSegment } from "./cache-index.ts";
+import { adjacentRuns, bytesOf, firstWanted, nearRuns, type Wanted } from "./cache-runs.ts";
 import { CacheFolder } from "./cache-storage.ts";
 import type { CacheStorage, SegmentWriter } from "./cache-storage.ts";
 import type { BlockCache } from "./cached-reader.ts";
@@ -70,9 +72,22 @@ export class DiskBlockCache implements BlockCache {
   async held(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
     const wanted = this.#attempt(() => this.#places(cids)) ?? [];
     const found = new Map<Cid, Uint8Array>();
-    await Promise.all(runsOf(wanted).map((run) => this.#readRun(run, found)));
+    await Promise.all(nearRuns(wanted).map((run) => this.#readRun(run, found)));
     this.#attempt(() => this.#markUsed());
     return found;
+  }
+
+  async readInto(blocks: readonly SizedBlock[], target: Uint8Array): Promise<number> {
+    const runs = adjacentRuns(this.#attempt(() => firstWanted(blocks, this.#index)) ?? []);
+    let at = 0;
+    const reads = runs.map((run) => this.#readRunInto(run, target.subarray(at, (at += bytesOf(run)))));
+    let intact = 0;
+    for (const [index, bytes] of (await Promise.all(reads)).entries()) {
+      intact += bytes;
+      if (bytes < bytesOf(runs[index] ?? [])) break;
+    }
+    this.#attempt(() => this.#markUsed());
+    return intact;
   }
 
   keep(blocks: readonly Block[]): void {
@@ -127,7 +142,8 @@ export class DiskBlockCache implements BlockCache {
     const [first, last] = [run[0]?.place, run.at(-1)?.place];
     if (first === undefined || last === undefined) return;
     try {
-      const bytes = await this.#disk.read(first.name, first.offset, last.offset + last.length - first.offset);
+      const room = Buffer.allocUnsafeSlow(last.offset + last.length - first.offset);
+      const bytes = room.subarray(0, await this.#disk.read(first.name, first.offset, room));
       for (const { cid, digest, place } of run) {
         const from = place.offset - first.offset;
         // A copy where blocks were read together, so that one that is kept in memory does not keep its neighbours there.
@@ -137,9 +153,35 @@ export class DiskBlockCache implements BlockCache {
       }
       this.#used.add(first.segment);
     } catch (error) {
-      if (!failedWith(error, "ENOENT")) return this.#failed(error);
-      this.#attempt(() => this.#lost(first));
+      this.#unread(first, error);
     }
+  }
+
+  /** Fills `target` with adjacent blocks; how many bytes of it are intact ones, from the first on. */
+  async #readRunInto(run: readonly Wanted[], target: Uint8Array): Promise<number> {
+    const first = run[0]?.place;
+    if (first === undefined) return 0;
+    let intact = 0;
+    try {
+      const read = await this.#disk.read(first.name, first.offset, target);
+      for (const { cid, digest, place } of run) {
+        const end = intact + place.length;
+        if (end > read || !this.#isIntact(cid, target.subarray(intact, end))) {
+          this.#attempt(() => this.#index?.dropBlock(digest, place));
+          break;
+        }
+        intact = end;
+      }
+      this.#used.add(first.segment);
+    } catch (error) {
+      this.#unread(first, error);
+    }
+    return intact;
+  }
+
+  #unread(place: CachedPlace, error: unknown): void {
+    if (failedWith(error, "ENOENT")) this.#attempt(() => this.#lost(place));
+    else this.#failed(error);
   }
 
   /** A segment's file is gone: alone, or with the whole folder. */
@@ -263,7 +305,7 @@ export class DiskBlockCache implements BlockCache {
     if (!this.#reported)
       this.#log.warn("the block cache does not work", { error: describeError(error), dir: this.#dir });
     this.#reported = true;
-    if (!isUnreadable(error)) return;
+    if (!isUnreadableIndex(error)) return;
     this.#reset();
     this.#disk.removeIndex();
   }
@@ -290,35 +332,9 @@ interface Tail {
   end: number;
 }
 
-interface Wanted {
-  readonly cid: Cid;
-  readonly digest: Uint8Array;
-  readonly place: CachedPlace;
-}
-
 /** Uses are written to the index with every batch of new blocks, and after so many reads. */
 const READS_PER_USE = 64;
 
-/** Neighbours in one segment, to be read at once. */
-function runsOf(wanted: readonly Wanted[]): Wanted[][] {
-  const sorted = wanted.toSorted((a, b) => a.place.segment - b.place.segment || a.place.offset - b.place.offset);
-  const runs: Wanted[][] = [];
-  for (const each of sorted) {
-    const run = runs.at(-1);
-    const [first, last] = [run?.[0]?.place, run?.at(-1)?.place];
-    const { segment, offset, length } = each.place;
-    const near = last?.segment === segment && offset - (last.offset + last.length) <= COALESCE_GAP_BYTES;
-    if (run !== undefined && near && offset + length - (first?.offset ?? 0) <= MAX_RANGED_READ_BYTES) run.push(each);
-    else runs.push([each]);
-  }
-  return runs;
-}
-
 function totalBytes(blocks: readonly Block[]): number {
   return blocks.reduce((sum, { bytes }) => sum + bytes.length, 0);
-}
-
-function isUnreadable(error: unknown): boolean {
-  const code = error instanceof Error && "code" in error ? String(error.code) : "";
-  return code.startsWith("SQLITE_CORRUPT") || code.startsWith("SQLITE_NOTADB");
 }

@@ -12,12 +12,10 @@ export class SegmentFiles {
     this.#dir = dir;
   }
 
-  /** `length` bytes at `offset`; fewer where the file ends. Throws the system's errors, ENOENT for a file that is gone. */
-  async read(name: string, offset: number, length: number): Promise<Buffer> {
+  /** Fills `target` from `offset` on; how far: less where the file ends. Throws the system's errors, ENOENT for a file that is gone. */
+  async read(name: string, offset: number, target: Uint8Array): Promise<number> {
     const handle = await this.#file(name);
-    const buffer = Buffer.allocUnsafeSlow(length);
-    const { bytesRead } = await handle.read(buffer, 0, length, offset);
-    return buffer.subarray(0, bytesRead);
+    return (await handle.read(target, 0, target.length, offset)).bytesRead;
   }
 
   /** Closes a file; reads under way end first. */

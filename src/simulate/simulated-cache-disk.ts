@@ -62,10 +62,12 @@ export class SimulatedCacheDisk implements CacheStorage {
     };
   }
 
-  async read(name: string, offset: number, length: number): Promise<Uint8Array> {
+  async read(name: string, offset: number, target: Uint8Array): Promise<number> {
     const bytes = this.#files.get(name);
     if (bytes === undefined) throw new NoSuchFile();
-    return this.#options.flipped(bytes.slice(offset, offset + length));
+    const read = this.#options.flipped(bytes.slice(offset, offset + target.length));
+    target.set(read);
+    return read.length;
   }
 
   forget(): void {}

@@ -1,6 +1,7 @@
 /** What is in files: reading, writing, holes. */
 import type { Ino } from "../base/ids.ts";
 import { MAX_FILE_BYTES } from "../base/limits.ts";
+import { farRead } from "../content/far-read.ts";
 import { missingBlocks, peekContent } from "../content/read.ts";
 import { peekSeek } from "../content/seek.ts";
 import type { Content } from "../format/record.ts";
@@ -36,10 +37,24 @@ export class FileIo {
     if (count === 0) return 0;
     if (dirty?.extents === undefined) this.#readBase(ino, file.content, file.size, offset, target.subarray(0, count));
     else this.#readDirty(dirty, offset, target.subarray(0, count));
-    const accessed = dirty ?? clean;
-    // As with relatime: the first read after a change counts.
-    if (accessed !== undefined && accessed.atimeNs <= file.mtimeNs) accessed.atimeNs = this.#objects.clock.nowNs();
+    this.#accessed(dirty ?? clean, file.mtimeNs);
     return count;
+  }
+
+  readFar(ino: Ino, offset: number, target: Uint8Array): number | Promise<number> {
+    const { dirty, clean } = this.#objects.inode(ino);
+    const { content, size, mtimeNs } = dirty ?? clean.record;
+    const { loader } = this.#objects;
+    const room = Math.min(target.length, size - offset);
+    if (dirty?.extents !== undefined || content.kind !== "list" || room <= 0)
+      return this.read(ino, offset, target.length, target);
+    const { absent, end } = farRead(loader.content, content.cid, size, offset, room);
+    // What is fetched from afar is read ahead, as for everyone.
+    if (absent.length === 0 && this.#ahead.goesOn(ino, offset)) return this.read(ino, offset, end - offset, target);
+    this.#accessed(dirty ?? clean, mtimeNs);
+    return absent.length > 0
+      ? loader.readInto(absent, target)
+      : loader.readContent(() => peekContent(loader.content, content, size, offset, end - offset, target));
   }
 
   write(ino: Ino, offset: number, bytes: Uint8Array): void {
@@ -161,6 +176,11 @@ export class FileIo {
       const start = segment.offset - offset;
       data.write(ino, epoch, segment.offset, bytes.subarray(start, start + segment.length), carried);
     }
+  }
+
+  /** As with relatime: the first read after a change counts. */
+  #accessed(file: { atimeNs: bigint }, mtimeNs: bigint): void {
+    if (file.atimeNs <= mtimeNs) file.atimeNs = this.#objects.clock.nowNs();
   }
 
   #readBase(ino: Ino, content: Content, size: number, offset: number, target: Uint8Array): void {

@@ -94,6 +94,11 @@ export interface FileSystem {
 
   /** Up to `length` bytes at `offset`, written into `target` from its start; how many. Short only at the end of the file. */
   read(ino: Ino, offset: number, length: number, target: Uint8Array): number;
+  /**
+   * As `read` for who reads a long way in order, and keeps no copy in memory of what lies on this machine's disk: that may take until later,
+   * and `target` is not to be touched before. May be fewer bytes at any place, and then none at all: `read` gets those.
+   */
+  readFar(ino: Ino, offset: number, target: Uint8Array): number | Promise<number>;
   /** Writes all of `bytes` at `offset`; grows the file. ENOSPC changes nothing. */
   write(ino: Ino, offset: number, bytes: Uint8Array): void;
   /** fallocate(2) with its mode bits. */

@@ -6,7 +6,7 @@ import type { Clock } from "../base/clock.ts";
 import { BoundedMap } from "../base/bounded-map.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
-import type { BlockReader } from "../blocks/block-store.ts";
+import type { BlockReader, SizedBlock } from "../blocks/block-store.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
 import { ChunkCache } from "../content/chunk-cache.ts";
 import { codecOf } from "../format/cid.ts";
@@ -67,6 +67,11 @@ export class Loader {
   readAhead(cids: readonly Cid[]): void {
     // Best effort: whoever needs a block that did not come asks for it again and learns why.
     if (cids.length > 0) void this.content.load(cids, 0).catch(() => {});
+  }
+
+  /** As `BlockReader.readInto`. */
+  async readInto(blocks: readonly SizedBlock[], target: Uint8Array): Promise<number> {
+    return (await this.#blocks.readInto?.(blocks, target)) ?? 0;
   }
 
   /** Fetches blocks. Rejects with `read_timeout`, `block_corrupt`, `block_not_found`, the signal's reason. */

@@ -40,6 +40,12 @@ export class ReadAhead {
     return { from, to: stream.fetched };
   }
 
+  /** Whether a reader that was noted goes on here. */
+  goesOn(ino: Ino, offset: number): boolean {
+    const stream = this.#streams.get(ino);
+    return stream !== undefined && follows(stream, offset);
+  }
+
   forget(ino: Ino): void {
     this.#streams.delete(ino);
   }

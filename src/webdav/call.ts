@@ -8,6 +8,7 @@ import type { Access } from "./access.ts";
 import type { Etags } from "./etags.ts";
 import type { Href } from "./href.ts";
 import type { ConditionList } from "./if-header.ts";
+import type { LongBodies } from "./long-bodies.ts";
 import type { Locks } from "./locks.ts";
 import type { FolderPage } from "./page/folder-page.ts";
 import type { SpentBytes } from "./spent-bytes.ts";
@@ -25,6 +26,7 @@ export interface Call {
   readonly locks: Locks;
   readonly etags: Etags;
   readonly spent: SpentBytes;
+  readonly longBodies: LongBodies;
   readonly syncToken: SyncSource | undefined;
   readonly caller: Caller;
   readonly isReadOnly: boolean;

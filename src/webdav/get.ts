@@ -1,6 +1,5 @@
 /** GET and HEAD: a file's bytes, all or in ranges. */
 import type { OutgoingHttpHeaders } from "node:http";
-import { DAV_READ_BYTES } from "./limits.ts";
 import type { FileName } from "../base/ids.ts";
 import type { Attributes, FileSystem } from "../vfs/filesystem.ts";
 import { answer, type Call } from "./call.ts";
@@ -135,27 +134,30 @@ class FileBody {
   readonly #call: Call;
   readonly #promised: Bytes;
   readonly #buffers: PieceBuffers;
-  #next: Piece | undefined;
+  #first: Piece | undefined;
 
   /** `longest`: bytes of the longest range that is to come. */
   constructor(call: Call, promised: Bytes, longest: number) {
     this.#call = call;
     this.#promised = promised;
-    this.#buffers = new PieceBuffers(call, Math.min(longest, DAV_READ_BYTES));
+    this.#buffers = new PieceBuffers(call, call.longBodies.begin(call.response, longest));
   }
 
   /** Reads the first piece of a range. Throws as the filesystem does. */
   async prepare(from: number, length: number): Promise<void> {
-    if (length > 0) this.#next = await this.#read(from, length);
+    if (length > 0) this.#first = await this.#read(from, length);
   }
 
   /** Sends the range that was prepared. */
   async send({ from, to }: ByteRange): Promise<void> {
+    let next = this.#first && Promise.resolve(this.#first);
+    this.#first = undefined;
     for (let at = from; at <= to;) {
-      const piece = this.#next ?? (await this.#read(at, to + 1 - at));
-      this.#next = undefined;
-      this.#buffers.send(piece.buffer, piece.length);
-      at += piece.length;
+      const { buffer, length } = await (next ?? this.#read(at, to + 1 - at));
+      at += length;
+      // Read while the one before is on its way.
+      next = at <= to ? this.#read(at, to + 1 - at) : undefined;
+      this.#buffers.send(buffer, length);
     }
   }
 
@@ -164,15 +166,16 @@ class FileBody {
     const { access, etags } = this.#call;
     const promised = this.#promised;
     const buffer = await this.#buffers.take();
-    const wanted = Math.min(length, buffer.length);
-    const count = await access.run((fs) => {
-      if (!etags.has(fs, promised)) {
+    const target = buffer.subarray(0, length);
+    const read = (from: (fs: FileSystem) => number | Promise<number>) =>
+      access.run((fs) => {
+        if (etags.has(fs, promised)) return from(fs);
         throw new Refusal(503, "The file is being changed. Try again.", { headers: { "retry-after": "1" } });
-      }
-      return fs.read(promised.ino, offset, wanted, buffer.subarray(0, wanted));
-    });
-    if (count < wanted) throw new Refusal(500, "The file is shorter than it says.");
-    return { buffer, length: wanted };
+      });
+    const far = await read((fs) => fs.readFar(promised.ino, offset, target));
+    const count = far > 0 ? far : await read((fs) => fs.read(promised.ino, offset, target.length, target));
+    if (count === 0) throw new Refusal(500, "The file is shorter than it says.");
+    return { buffer, length: count };
   }
 }
 

@@ -20,6 +20,7 @@ import { get } from "./get.ts";
 import { parseTarget } from "./href.ts";
 import { APACHE_SETS } from "./live-properties.ts";
 import { lock, unlock } from "./lock-methods.ts";
+import { LongBodies } from "./long-bodies.ts";
 import { Locks, type LockStore } from "./locks.ts";
 import { move } from "./move.ts";
 import { OpenInodes } from "./open-inodes.ts";
@@ -67,6 +68,7 @@ export function createDavHandler(options: DavHandlerOptions): DavHandler {
   const open = new OpenInodes(fs, log);
   const etags = new Etags(options.contentNames, options.contentConfig, random);
   const spent = new SpentBytes(options.collectYoung);
+  const longBodies = new LongBodies();
   return async (request, response) => {
     const gone = new AbortController();
     response.on("close", () => {
@@ -81,6 +83,7 @@ export function createDavHandler(options: DavHandlerOptions): DavHandler {
       locks,
       etags,
       spent,
+      longBodies,
       syncToken,
       caller,
       isReadOnly,

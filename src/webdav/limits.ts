@@ -1,4 +1,5 @@
 /** Every bound of the WebDAV door, by name, with its unit. */
+import { MAX_BLOCK_MADE } from "../base/limits.ts";
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
@@ -11,6 +12,9 @@ export const MAX_XML_NODES = 20_000;
 export const MAX_RANGES = 64;
 /** Bytes of a file that are read and sent at once. */
 export const DAV_READ_BYTES = 256 * KiB;
+/** The same of a few bodies: a chunk of any file fits, and what lies in the block cache needs no other memory. */
+export const DAV_LONG_READ_BYTES = MAX_BLOCK_MADE;
+export const DAV_LONG_BODIES = 8;
 /** Files up to so many bytes are read to name them for an entity tag; larger ones that came another way wait until they are published. */
 export const NAMED_AT_ONCE_BYTES = 16 * KiB;
 /** Bytes of bodies after which what became garbage is collected. */

@@ -1,12 +1,14 @@
 /** Blocks in a map that counts what is read from it and put into it. */
 import type { Cid } from "../../src/base/ids.ts";
 import { SynclineError } from "../../src/base/errors.ts";
-import type { Block, BlockStore } from "../../src/blocks/block-store.ts";
+import type { Block, BlockStore, SizedBlock } from "../../src/blocks/block-store.ts";
 
 export class BlockMap implements BlockStore {
   readonly held = new Map<Cid, Uint8Array>();
   readonly reads: Cid[] = [];
   readonly puts: Block[] = [];
+  /** Those that lie ready on this machine. */
+  readonly ready = new Set<Cid>();
   /** How often blocks were asked for, one block or many. */
   requests = 0;
 
@@ -24,6 +26,17 @@ export class BlockMap implements BlockStore {
       found.set(cid, bytes);
     }
     return found;
+  }
+
+  async readInto(blocks: readonly SizedBlock[], target: Uint8Array): Promise<number> {
+    let filled = 0;
+    for (const { cid, length } of blocks) {
+      const bytes = this.ready.has(cid) ? this.held.get(cid) : undefined;
+      if (bytes?.length !== length) break;
+      target.set(bytes, filled);
+      filled += length;
+    }
+    return filled;
   }
 
   async has(cids: readonly Cid[]): Promise<Set<Cid>> {

@@ -159,6 +159,10 @@ export class MemoryFileSystem implements FileSystem {
     return this.#get(ino).target;
   }
 
+  readFar(ino: Ino, offset: number, target: Uint8Array): number {
+    return this.read(ino, offset, target.length, target);
+  }
+
   read(ino: Ino, offset: number, length: number, target: Uint8Array): number {
     return this.#get(ino).bytes.read(offset, target.subarray(0, length));
   }

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import * as fc from "fast-check";
 import { afterEach, expect, test } from "vitest";
 import type { Log } from "../../src/base/log.ts";
-import type { Block } from "../../src/blocks/block-store.ts";
+import type { Block, SizedBlock } from "../../src/blocks/block-store.ts";
 import { CacheFolder, type CacheStorage } from "../../src/blocks/cache-storage.ts";
 import { DiskBlockCache } from "../../src/blocks/disk-block-cache.ts";
 import { cidOf } from "../../src/format/cid.ts";
@@ -56,7 +56,7 @@ test("blocks that come one by one in quick succession are written together, and 
         close: () => file.close(),
       };
     },
-    read: (name, offset, length) => inner.read(name, offset, length),
+    read: (name, offset, target) => inner.read(name, offset, target),
     forget: (name) => inner.forget(name),
     remove: (name) => inner.remove(name),
     spare: () => inner.spare(),
@@ -74,6 +74,39 @@ test("blocks that come one by one in quick succession are written together, and 
   await cache.close();
   expect(writes).toEqual([20, 10]);
   expect(await heldCount(openCache(dir), [...blocks, ...later])).toBe(30);
+});
+
+test("blocks are read one behind the other into others' memory, up to the first that is not there", async () => {
+  const cache = openCache(await temporaryFolder());
+  const blocks = numbered(12, 5_000);
+  const [missing, ...kept] = blocks.toReversed();
+  // Not as they lie.
+  const wanted = [...kept.slice(6), ...kept.slice(0, 6)];
+  await keep(cache, kept);
+  const target = Buffer.alloc(12 * 5_000 + 10, 7);
+  expect(await cache.readInto(sized([...wanted, missing ?? rawBlock(1)]), target)).toBe(11 * 5_000);
+  expect(target.subarray(0, 11 * 5_000).equals(Buffer.concat(wanted.map(({ bytes }) => bytes)))).toBe(true);
+  expect(target.subarray(12 * 5_000).equals(Buffer.alloc(10, 7))).toBe(true);
+  expect(await cache.readInto(sized([missing ?? rawBlock(1), ...wanted]), target)).toBe(0);
+  expect(await cache.readInto([{ ...sized(wanted)[0], length: 4_999 } as SizedBlock], target)).toBe(0);
+});
+
+test("of blocks that are read into others' memory none is given behind a damaged one, and that is dropped", async () => {
+  const dir = await temporaryFolder();
+  const cache = openCache(dir);
+  const blocks = numbered(10, 5_000);
+  await keep(cache, blocks);
+  await flipBit(dir, 17_000);
+  const target = Buffer.alloc(50_000);
+  expect(await cache.readInto(sized(blocks), target)).toBe(15_000);
+  expect(target.subarray(0, 15_000).equals(Buffer.concat(blocks.slice(0, 3).map(({ bytes }) => bytes)))).toBe(true);
+  expect(await heldCount(cache, blocks)).toBe(9);
+  expect(await cache.readInto(sized(blocks.slice(4)), target)).toBe(30_000);
+  const [file = ""] = await segmentFiles(dir);
+  await truncate(file, 32_000);
+  expect(await cache.readInto(sized(blocks.slice(4)), target)).toBe(10_000);
+  await rm(dir, { recursive: true });
+  expect(await cache.readInto(sized(blocks.slice(4)), target)).toBeOneOf([0, 10_000]);
 });
 
 test("much of it waits for nothing", async () => {
@@ -288,6 +321,10 @@ function numbered(count: number, bytes: number): Block[] {
 async function keep(cache: DiskBlockCache, blocks: readonly Block[]): Promise<void> {
   cache.keep(blocks);
   await cache.settled();
+}
+
+function sized(blocks: readonly Block[]): SizedBlock[] {
+  return blocks.map(({ cid, bytes }) => ({ cid, length: bytes.length }));
 }
 
 async function heldCount(cache: DiskBlockCache, blocks: readonly Block[]): Promise<number> {
