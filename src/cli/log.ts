@@ -70,7 +70,7 @@ async function drawGraph(reader: BucketReader, history: AsyncIterable<VerifiedCo
 /** The bucket that is, or was, mounted at this folder, as its state says. */
 async function addressOfMount(runtime: Runtime, state: string | undefined, directory: string): Promise<string> {
   const states = mountStates(runtime, state, directory);
-  const [found] = [...(await servedStates(states)), ...states];
+  const [found] = [...(await servedStates(runtime, states)), ...states];
   if (found === undefined) throw noAgent(directory);
   return found.address;
 }

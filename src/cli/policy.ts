@@ -57,7 +57,7 @@ async function addressOf({ args, options, runtime }: Call<MasterOption>): Promis
   const given = args[0] ?? "";
   if (given.includes("://")) return (await locateBucket(runtime, given)).address;
   const states = mountStates(runtime, options.state, given);
-  const [found] = [...(await servedStates(states)), ...states];
+  const [found] = [...(await servedStates(runtime, states)), ...states];
   if (found === undefined) throw noAgent(given);
   return found.address;
 }

@@ -2,6 +2,7 @@
 import { resolve } from "node:path";
 import { hasCode, SynclineError } from "../base/errors.ts";
 import { askAgent, isServed } from "../agent/control.ts";
+import type { DoorReport } from "../agent/doors.ts";
 import { canonicalMount, listMountStates, stateRoot, WEBDAV_PLACE } from "../agent/state-dir.ts";
 import type { Runtime } from "./runtime.ts";
 import { printText } from "./text.ts";
@@ -17,13 +18,15 @@ export interface MountState {
   readonly open: boolean;
   /** Whether `stateDir` is this door's own, and not that of an agent of which it is a part. */
   readonly own: boolean;
+  /** Whether `mount` is a folder that is synced. */
+  readonly synced: boolean;
 }
 
 /** The states of this mount point, or all states when `directory` is undefined; the one used last comes first. */
 export function mountStates(runtime: Runtime, state: string | undefined, directory?: string): MountState[] {
   const states = listMountStates(stateRoot(runtime.env, state)).map(
-    ({ path, facts: { mount, address, agent, open = false } }) => {
-      return { stateDir: agent ?? path, mount, address, open, own: agent === undefined };
+    ({ path, facts: { mount, address, agent, door, open = false } }) => {
+      return { stateDir: agent ?? path, mount, address, open, own: agent === undefined, synced: door === "sync" };
     },
   );
   if (directory === undefined) return states;
@@ -42,33 +45,52 @@ export async function statesAt(
   if (place === undefined) return states.filter((each) => each.own);
   if (!/^https?:/i.test(place)) return states;
   const url = URL.canParse(place) ? new URL(place).href : place;
-  const served = await servedStates(states.filter((each) => each.own));
-  const isThere = await Promise.all(served.map((each) => hasDoor(runtime, each, url)));
+  const served = await servedStates(
+    runtime,
+    states.filter((each) => each.own),
+  );
+  const isWanted = (door: DoorReport) => door.door === "webdav" && door.url === url;
+  const isThere = await Promise.all(served.map((each) => hasDoor(runtime, each, isWanted)));
   return served.filter((_, index) => isThere[index]);
 }
 
-async function hasDoor({ clock }: Runtime, { stateDir }: MountState, url: string): Promise<boolean> {
+/** `silent`: what counts where the agent gives no answer in time. */
+async function hasDoor(
+  { clock }: Runtime,
+  { stateDir }: MountState,
+  isWanted: (door: DoorReport) => boolean,
+  silent = false,
+): Promise<boolean> {
   try {
     const { doors } = await askAgent<"status">(stateDir, { call: "status" }, { clock, ms: DOOR_PATIENCE_MS });
-    return doors.some((door) => door.door === "webdav" && door.url === url);
+    return doors.some(isWanted);
   } catch (error) {
-    if (hasCode(error, "no_agent") || hasCode(error, "time_out")) return false;
-    throw error;
+    if (hasCode(error, "time_out")) return silent;
+    if (!hasCode(error, "no_agent")) throw error;
+    return false;
   }
 }
 
 /** Of several states, those that an agent serves. */
-export async function servedStates(states: readonly MountState[]): Promise<MountState[]> {
-  return (await splitByAgent(states)).served;
+export async function servedStates(runtime: Runtime, states: readonly MountState[]): Promise<MountState[]> {
+  return (await splitByAgent(runtime, states)).served;
 }
 
 /** Those that an agent serves, and those that none serves although changes may wait in them. */
 export async function splitByAgent(
+  runtime: Runtime,
   states: readonly MountState[],
 ): Promise<{ served: MountState[]; stopped: MountState[] }> {
-  const answers = await Promise.all(states.map(({ stateDir }) => isServed(stateDir)));
+  const answers = await Promise.all(states.map((state) => hasAgent(runtime, state)));
   const served = states.filter((_, index) => answers[index]);
   return { served, stopped: states.filter(({ open }, index) => open && answers[index] === false) };
+}
+
+/** A folder that an agent had beside its other doors once: that one may run again without it. */
+async function hasAgent(runtime: Runtime, state: MountState): Promise<boolean> {
+  const { stateDir, own, mount } = state;
+  if (!(await isServed(stateDir))) return false;
+  return own || hasDoor(runtime, state, (door) => door.door === "sync" && door.folder === mount, true);
 }
 
 /**
@@ -80,20 +102,27 @@ export async function requireAgent(
   state: string | undefined,
   directory: string | undefined,
 ): Promise<MountState> {
-  const { served, stopped } = await splitByAgent(await statesAt(runtime, state, directory));
+  const states = await statesAt(runtime, state, directory);
+  const { served, stopped } = await splitByAgent(runtime, states);
   const [only, another] = served;
-  if (only === undefined) throw noAgent(directory, stopped[0]);
+  if (only === undefined) throw noAgent(directory, stopped[0] ?? states[0]);
   if (another === undefined) return only;
   throw new SynclineError("usage", "There are several mounts: say which one.", {
     hint: "`syncline status` lists them.",
   });
 }
 
-/** `stopped` is a state of that mount in which changes may wait. */
-export function noAgent(directory: string | undefined, stopped?: MountState): SynclineError {
+/** `state` is one of that place: changes may wait in it, or it is that of a synced folder, in which they wait. */
+export function noAgent(directory: string | undefined, state?: MountState): SynclineError {
   const where = directory === undefined ? "anywhere" : `at ${printText(directory)}`;
-  if (stopped !== undefined) {
-    const { mount, address } = stopped;
+  if (directory !== undefined && state?.synced === true) {
+    const [address, folder] = [printText(state.address), printText(state.mount)];
+    return new SynclineError("no_agent", `No agent of syncline syncs ${folder} now. It was synced with ${address}.`, {
+      hint: `What changed since waits in the folder, until it is synced again: syncline sync ${address} ${folder}`,
+    });
+  }
+  if (state?.open === true) {
+    const { mount, address } = state;
     const left = `Changes may wait in the state of ${printText(mount)}, whose agent ended before all was published.`;
     return new SynclineError("no_agent", `No agent of syncline serves a mount ${where}. ${left}`, {
       hint: `They go on once it runs again: ${againText(printText(address), printText(mount))} --background`,

@@ -22,8 +22,9 @@ export function register(program: Program): void {
     exits: [6],
     async run({ args, options, output, runtime }) {
       const [directory] = args;
-      const { served, stopped } = await splitByAgent(await statesAt(runtime, options.state, directory));
-      if (directory !== undefined && served.length === 0) throw noAgent(directory, stopped[0]);
+      const states = await statesAt(runtime, options.state, directory);
+      const { served, stopped } = await splitByAgent(runtime, states);
+      if (directory !== undefined && served.length === 0) throw noAgent(directory, stopped[0] ?? states[0]);
       const answers = await Promise.all(served.map((state) => ask(runtime, state)));
       const agents = answers.flatMap((answer) => (answer === undefined || "silent" in answer ? [] : [answer]));
       const left = stopped.map(({ mount, address, stateDir }) => ({ mount, bucket: address, state: stateDir }));

@@ -47,7 +47,7 @@ async function belowMount(runtime: Runtime, state: string | undefined, given: st
     .filter(({ mount }) => path === mount || path.startsWith(mount.endsWith(sep) ? mount : mount + sep))
     .toSorted((a, b) => b.mount.length - a.mount.length);
   const nearest = above.filter(({ mount }) => mount === above[0]?.mount);
-  const [served] = await servedStates(nearest);
+  const [served] = await servedStates(runtime, nearest);
   const found = served ?? nearest[0];
   if (found === undefined) {
     throw new SynclineError("no_agent", `${printText(given)} is not below a mount of syncline.`, {

@@ -21,6 +21,30 @@ test("a folder beside a read-only agent, or in its own mount, is refused", () =>
     expect(space.run([...args, "--json"]).status).toBe(2);
 });
 
+test(
+  "of a folder that an agent does not have any more nobody is asked but whoever syncs it",
+  { timeout: 400_000 },
+  () => {
+    const url = space.url("once-beside");
+    space.do("init", url);
+    const folder = space.at("beside-webdav");
+    const args = ["webdav", url, "--listen", "127.0.0.1:0", "--no-auth"];
+    const { pid } = space.behind(...args, "--sync", folder);
+    expect(space.json("status", folder)).toMatchObject({ agents: [{ pid }] });
+    space.json("unmount", folder);
+    const isTold = () => {
+      const { status, err } = space.run(["status", folder, "--json"]);
+      expect([status, err]).toEqual([1, expect.stringContaining(`syncline sync ${url}`)]);
+    };
+    isTold();
+    const alone = space.behind(...args) as { pid: number; webdav: string };
+    isTold();
+    expect(space.run(["unmount", folder, "--json"]).status).toBe(1);
+    expect(space.json("status")).toMatchObject({ agents: [{ pid: alone.pid }] });
+    space.json("unmount", alone.webdav);
+  },
+);
+
 describe.skipIf(reason !== undefined)(`with a mount${reason === undefined ? "" : ` (skipped: ${reason})`}`, () => {
   test(
     "a mount, WebDAV and a folder of one agent show the same; a flush and an unmount are for all",

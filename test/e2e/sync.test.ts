@@ -1,5 +1,5 @@
 /** `syncline sync` as people run it: once, rehearsed, and under watch. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { afterAll, expect, test } from "vitest";
 import { Workspace } from "../support/syncline.ts";
 
@@ -44,6 +44,36 @@ test("much that is gone needs a yes, and a folder without its marker is refused"
   const gone = space.run(["sync", url, other, "--once", "--json"]);
   expect([gone.status, gone.err]).toEqual([4, expect.stringContaining("is not there: nothing is synced")]);
 });
+
+test(
+  "under watch much that is gone waits for `flush --allow-deletes` with just its digest",
+  { timeout: 400_000 },
+  async () => {
+    const [folder, guarded] = [space.at("guarded"), space.url("guarded-bucket")];
+    mkdirSync(`${folder}/d`, { recursive: true });
+    space.do("init", guarded);
+    for (let each = 0; each < 110; each++) writeFileSync(`${folder}/d/${each}.bin`, `${each}`);
+    for (let each = 0; each < 10; each++) writeFileSync(`${folder}/${each}.bin`, `${each}`);
+    expect(space.json("sync", guarded, folder, "--once")).toMatchObject({ sent: { added: 121 } });
+    space.start(["sync", guarded, folder]);
+    await expect.poll(() => space.run(["status", folder, "--json"]).status, soon).toBe(0);
+    const early = space.run(["flush", folder, "--allow-deletes", "00", "--json"]);
+    expect([early.status, early.err]).toEqual([4, expect.stringContaining("No deletions wait")]);
+    // At once, so that no scan sees a part of it.
+    renameSync(`${folder}/d`, space.at("away"));
+    const held = space.run(["flush", folder, "--json"]);
+    expect([held.status, JSON.parse(held.out)]).toEqual([7, expect.objectContaining({ published: false })]);
+    const { digest, files } = space.status(folder)["guard"] as { digest: string; files: number };
+    expect([files, space.lines("ls", `${guarded}/d`).length]).toEqual([110, 110]);
+    // One more is another yes.
+    rmSync(`${folder}/0.bin`);
+    expect(space.run(["flush", folder, "--allow-deletes", digest, "--json"]).status).toBe(7);
+    const newer = space.status(folder)["guard"] as { digest: string };
+    expect(space.json("flush", folder, "--allow-deletes", newer.digest)).toMatchObject({ published: true });
+    expect([space.lines("ls", guarded).length, space.status(folder)["guard"]]).toEqual([9, null]);
+    expect(space.json("unmount", folder)).toMatchObject({ drained: true });
+  },
+);
 
 test(
   "under watch a change comes across, status lists the folder, and unmount ends it with everything published",
