@@ -7,6 +7,7 @@ import type { MasterAccess } from "../net/access.ts";
 import { MasterConnection } from "../net/master-connection.ts";
 import { Masters } from "../net/masters.ts";
 import { FileObjectStore } from "../objects/file-object-store.ts";
+import { promptDisk } from "../objects/prompt-disk.ts";
 import { parseAddress, type FolderAddress, type MasterAddress } from "./address.ts";
 import { HttpRemote } from "./http/http-remote.ts";
 import type { LocalBlocks } from "./http/http-upload.ts";
@@ -40,7 +41,8 @@ export function openPacked(address: string, options: RemoteOptions): PackedRemot
 }
 
 function openFolder({ path, url }: FolderAddress, options: RemoteOptions): PackedRemote {
-  return new PackedRemote(new FileObjectStore({ path, address: url, ...options }), options);
+  const disk = promptDisk({ path, clock: options.clock });
+  return new PackedRemote(new FileObjectStore({ path, address: url, disk, ...options }), options);
 }
 
 /** As openRemote, for a bucket at a master. */

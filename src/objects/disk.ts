@@ -2,11 +2,21 @@
 import * as fs from "node:fs/promises";
 import { dirname } from "node:path";
 import { SynclineError } from "../base/errors.ts";
+import type { ByteRange } from "./object-store.ts";
 
-export type Disk = Pick<
+export interface Disk extends Pick<
   typeof fs,
   "link" | "mkdir" | "open" | "readFile" | "readdir" | "readlink" | "rename" | "stat" | "unlink" | "utimes"
->;
+> {
+  /**
+   * The size of a file and parts of it, which `rangesOf` names by that, as `readUpTo` reads them; rejects as opening it does. Undefined,
+   * or not there: not in one step, so open the file.
+   */
+  readonly readNow?: (
+    path: string,
+    rangesOf: (size: number) => readonly ByteRange[],
+  ) => Promise<{ readonly size: number; readonly parts: readonly Buffer[] }> | undefined;
+}
 
 export const systemDisk: Disk = fs;
 

@@ -77,24 +77,24 @@ export class FileObjectStore implements ObjectStore {
     });
   }
 
-  getRanges(name: string, ranges: readonly ByteRange[]): Promise<Uint8Array[]> {
-    return this.#open(name, async (file) => {
-      const parts: Uint8Array[] = [];
-      for (const range of ranges) {
-        const bytes = await readUpTo(file, range.offset, range.length);
-        if (bytes.length < range.length) throw endsEarly(name, range, range.offset + bytes.length);
-        parts.push(bytes);
-      }
-      return parts;
-    });
+  async getRanges(name: string, ranges: readonly ByteRange[]): Promise<Uint8Array[]> {
+    const read = await this.#readNow(name, () => ranges);
+    const parts = read?.parts ?? (await this.#open(name, (file) => partsOf(file, ranges)));
+    for (const [at, range] of ranges.entries()) {
+      const length = parts[at]?.length ?? 0;
+      if (length < range.length) throw endsEarly(name, range, range.offset + length);
+    }
+    return [...parts];
   }
 
-  getTail(name: string, length: number): Promise<{ bytes: Uint8Array; size: number }> {
-    return this.#open(name, async (file) => {
+  async getTail(name: string, length: number): Promise<{ bytes: Uint8Array; size: number }> {
+    const tailOf = (all: number): ByteRange[] => [{ offset: Math.max(0, all - length), length: Math.min(all, length) }];
+    const opened = async (file: FileHandle) => {
       const { size } = await file.stat();
-      const offset = Math.max(0, size - length);
-      return { bytes: await readUpTo(file, offset, size - offset), size };
-    });
+      return { size, parts: await partsOf(file, tailOf(size)) };
+    };
+    const { size, parts } = (await this.#readNow(name, tailOf)) ?? (await this.#open(name, opened));
+    return { bytes: parts[0] ?? new Uint8Array(), size };
   }
 
   putNew(name: string, body: ObjectBody, durable: "now" | "later" = "now"): Promise<PutOutcome> {
@@ -237,16 +237,28 @@ export class FileObjectStore implements ObjectStore {
     return bytes !== undefined && tokenOf(bytes) === token;
   }
 
+  /** As the disk's. Throws `object_not_found`. */
+  async #readNow(name: string, rangesOf: (size: number) => readonly ByteRange[]) {
+    return this.#doing(`reading ${name}`, async () => {
+      const reading = this.#disk.readNow?.(this.#file(name), rangesOf);
+      return reading && ((await this.#unlessAbsent(() => reading)) ?? this.#absent(name));
+    });
+  }
+
   async #open<Result>(name: string, read: (file: FileHandle) => Promise<Result>): Promise<Result> {
     return this.#doing(`reading ${name}`, async () => {
       const file = await this.#unlessAbsent(() => this.#disk.open(this.#file(name), "r"));
-      if (file === undefined) throw objectNotFound(this.address, name);
+      if (file === undefined) return this.#absent(name);
       try {
         return await read(file);
       } finally {
         await file.close();
       }
     });
+  }
+
+  #absent(name: string): never {
+    throw objectNotFound(this.address, name);
   }
 
   /** Undefined if the object is absent. Throws `store_unreachable` if the whole folder has gone away. */
@@ -271,6 +283,13 @@ export class FileObjectStore implements ObjectStore {
       throw storeError(cause, this.address, what);
     }
   }
+}
+
+/** Fewer bytes where the file ends. */
+async function partsOf(file: FileHandle, ranges: readonly ByteRange[]): Promise<Uint8Array[]> {
+  const parts: Uint8Array[] = [];
+  for (const { offset, length } of ranges) parts.push(await readUpTo(file, offset, length));
+  return parts;
 }
 
 const LOCK = "lock";

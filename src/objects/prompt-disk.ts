@@ -1,0 +1,140 @@
+/**
+ * A disk whose small reads are made at once where its folder is on a file system of this machine. Handing such a call to another thread
+ * and its answer back wakes two threads, which costs five to eight times what the call does when what it reads is in memory; and a writer among
+ * many reads something of each other's with every flush.
+ *
+ * A network's file system may answer late or never, and whoever calls has more to do: there, and for a while after a call that was slow,
+ * all go to the threads.
+ */
+import * as now from "node:fs";
+import { statfs } from "node:fs/promises";
+import type { Clock } from "../base/clock.ts";
+import { type Disk, systemDisk } from "./disk.ts";
+import type { ByteRange } from "./object-store.ts";
+
+export interface PromptDiskOptions {
+  /** Of the folder, which need not be there yet. */
+  readonly path: string;
+  readonly clock: Pick<Clock, "monotonicMs">;
+  /** Tells the kind of file system that a folder is on, as statfs(2) does, if anybody can; for tests. */
+  readonly kindOf?: (path: string) => Promise<number | undefined>;
+  /** Makes the calls that are not made at once. */
+  readonly disk?: Disk;
+}
+
+export function promptDisk({ path, clock, kindOf = kindOfFolder, disk = systemDisk }: PromptDiskOptions): Disk {
+  const pace = new Promptness(clock, () => kindOf(path));
+  return {
+    ...disk,
+    stat: ((file, options) => pace.make(() => now.statSync(file, options)) ?? disk.stat(file, options)) as Disk["stat"],
+    readdir: ((folder: string) => pace.make(() => now.readdirSync(folder)) ?? disk.readdir(folder)) as Disk["readdir"],
+    readFile: ((file: string, encoding?: BufferEncoding) =>
+      pace.make(() => wholeOf(file, encoding)) ?? disk.readFile(file, encoding)) as Disk["readFile"],
+    readNow: (file, rangesOf) => pace.make(() => partsOf(file, rangesOf)),
+  };
+}
+
+/** Says when a call may be made at once: not when those before took much of the time, nor one after the other for ever. */
+class Promptness {
+  readonly #clock: Pick<Clock, "monotonicMs">;
+  readonly #kind: () => Promise<number | undefined>;
+  #isLocal = false;
+  /** When it is looked again what the folder is on: another disk may have been mounted there. */
+  #lookMs = -Infinity;
+  #restUntilMs = -Infinity;
+  #inRow = 0;
+
+  constructor(clock: Pick<Clock, "monotonicMs">, kind: () => Promise<number | undefined>) {
+    this.#clock = clock;
+    this.#kind = kind;
+  }
+
+  /** What `call` comes to; undefined: it is not to be made at once, or answered undefined since it cannot. */
+  make<Result>(call: () => Result | undefined): Promise<Result> | undefined {
+    const startMs = this.#clock.monotonicMs();
+    if (startMs >= this.#lookMs) this.#look(startMs);
+    if (!this.#isLocal || startMs < this.#restUntilMs) return undefined;
+    if (++this.#inRow > MOST_IN_ROW) {
+      this.#inRow = 0;
+      return undefined;
+    }
+    try {
+      const result = call();
+      return result === undefined ? undefined : Promise.resolve(result);
+    } catch (cause) {
+      return Promise.reject(cause);
+    } finally {
+      const endMs = this.#clock.monotonicMs();
+      if (endMs - startMs >= SLOW_MS) this.#restUntilMs = endMs + (endMs - startMs) * REST;
+    }
+  }
+
+  #look(nowMs: number): void {
+    this.#lookMs = nowMs + LOOK_MS;
+    this.#kind().then(
+      (kind) => (this.#isLocal = kind !== undefined && LOCAL.has(kind)),
+      // A folder that is not there, or not yet.
+      () => (this.#isLocal = false),
+    );
+  }
+}
+
+/** A call that took so long … */
+const SLOW_MS = 1;
+/** … is followed by so many times as long without any: 5 % of the time at most. */
+const REST = 19;
+const LOOK_MS = 1_000;
+/** What awaits only answers that are there lets nothing else run, such as timers: after so many calls one is waited for. */
+const MOST_IN_ROW = 32;
+/** What is larger is worth a thread. */
+const SMALL_BYTES = 64 * 1024;
+
+/** linux/magic.h: ext2 to ext4, XFS, Btrfs, tmpfs, F2FS; and that of OpenZFS. */
+const LOCAL: ReadonlySet<number> = new Set([0xef53, 0x58465342, 0x9123683e, 0x01021994, 0xf2f52010, 0x2fc12fc1]);
+
+/** Elsewhere than on Linux these numbers mean something else. */
+async function kindOfFolder(path: string): Promise<number | undefined> {
+  return process.platform === "linux" ? (await statfs(path)).type : undefined;
+}
+
+function wholeOf(path: string, encoding: BufferEncoding | undefined): string | Buffer | undefined {
+  return withFile(path, (file, size) => {
+    if (size > SMALL_BYTES) return undefined;
+    const bytes = now.readFileSync(file);
+    return encoding === undefined ? bytes : bytes.toString(encoding);
+  });
+}
+
+function partsOf(
+  path: string,
+  rangesOf: (size: number) => readonly ByteRange[],
+): { size: number; parts: Buffer[] } | undefined {
+  return withFile(path, (file, size) => {
+    const ranges = rangesOf(size);
+    if (ranges.reduce((sum, { length }) => sum + length, 0) > SMALL_BYTES) return undefined;
+    return { size, parts: ranges.map((range) => partOf(file, range)) };
+  });
+}
+
+/** In memory of its own; fewer bytes at the end of the file. */
+function partOf(file: number, { offset, length }: ByteRange): Buffer {
+  const bytes = Buffer.allocUnsafeSlow(length);
+  let done = 0;
+  while (done < length) {
+    const read = now.readSync(file, bytes, done, length - done, offset + done);
+    if (read === 0) break;
+    done += read;
+  }
+  return bytes.subarray(0, done);
+}
+
+/** Undefined where that is no file: a pipe would be waited for. */
+function withFile<Result>(path: string, read: (file: number, size: number) => Result | undefined): Result | undefined {
+  const file = now.openSync(path, now.constants.O_RDONLY | now.constants.O_NONBLOCK);
+  try {
+    const stat = now.fstatSync(file);
+    return stat.isFile() ? read(file, stat.size) : undefined;
+  } finally {
+    now.closeSync(file);
+  }
+}
