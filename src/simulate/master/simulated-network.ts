@@ -187,7 +187,7 @@ function isSwap({ method }: MasterRequest): boolean {
 
 /** All else is words, which nothing protects but TCP. */
 function isOfBlocks({ path }: MasterRequest): boolean {
-  return path.startsWith("/ipfs/");
+  return path.startsWith("/ipfs/") || path === "/v1/blocks/get";
 }
 
 async function* piecesOf(body: Answer["body"]): AsyncGenerator<Uint8Array, void, void> {
