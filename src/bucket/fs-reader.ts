@@ -161,8 +161,14 @@ function directoryObject(id: FileId, self: SelfRow | undefined): TreeObject | un
 /** What a name leads to, with its record. Undefined when there is no such name. */
 export async function lookup(nodes: NodeStore, tree: Cid, place: Place): Promise<TreeObject | undefined> {
   const dentry = await readDentry(nodes, tree, place);
-  if (dentry === undefined) return undefined;
-  const found = await readObject(nodes, tree, dentryId(place.parent, place.name, dentry), place);
+  return dentry === undefined ? undefined : objectOf(nodes, tree, place, dentry);
+}
+
+/** What this dentry, which the tree has there, leads to: read only where the object has other rows. */
+export async function objectOf(nodes: NodeStore, tree: Cid, place: Place, dentry: Dentry): Promise<TreeObject> {
+  const id = dentryId(place.parent, place.name, dentry);
+  if (dentry.kind === "record") return { id, record: dentry.record, names: [place], subdirs: 0 };
+  const found = await readObject(nodes, tree, id);
   if (found !== undefined) return found;
   throw new SynclineError("format_invalid", `The name ${JSON.stringify(nameToText(place.name))} leads to no object.`, {
     hint: "Run syncline verify on the bucket.",

@@ -4,7 +4,7 @@
  */
 import type { Cid, FileId, FileName } from "../base/ids.ts";
 import { ROOT_ID } from "../base/ids.ts";
-import { listDirectory, lookup, pathOfDirectory, readSelf } from "../bucket/fs-reader.ts";
+import { listDirectory, lookup, objectOf, pathOfDirectory, readSelf } from "../bucket/fs-reader.ts";
 import type { TreeObject } from "../bucket/fs-reader.ts";
 import type { Place } from "../bucket/object-rows.ts";
 import { placeText } from "../bucket/object-rows.ts";
@@ -49,22 +49,24 @@ export interface PlanContext {
 
 /** Compares where the folder may be behind. In a transaction of the caller's. */
 export async function makePlan(context: PlanContext): Promise<Plan> {
-  if (context.db.fact("compare all") !== undefined) {
-    await compareAll(context);
-    context.db.setFact("compare all", undefined);
-  }
-  return new Planner(context).plan();
+  if (context.db.fact("compare all") === undefined) return new Planner(context, new Map()).plan();
+  const targets = await compareAll(context);
+  context.db.setFact("compare all", undefined);
+  return new Planner(context, targets).plan();
 }
 
 class Planner {
   readonly #context: PlanContext;
+  readonly #targets: ReadonlyMap<string, TreeObject>;
   readonly #puts: Put[] = [];
   readonly #gone = new Map<string, Entry>();
   readonly #left: (Unsettled & { path: DiskPath })[] = [];
   readonly #paths = new Map<FileId, DiskPath | undefined>();
 
-  constructor(context: PlanContext) {
+  /** `targets`: what the tree is known to have at some places. */
+  constructor(context: PlanContext, targets: ReadonlyMap<string, TreeObject>) {
     this.#context = context;
+    this.#targets = targets;
   }
 
   async plan(): Promise<Plan> {
@@ -83,7 +85,7 @@ class Planner {
     const { db, nodes, tree, rules } = this.#context;
     // What is out of sight is looked at anyway, and no tree has it there.
     if (place.parent === PARKED_ID) return db.settle(place);
-    const target = await lookup(nodes, tree, place);
+    const target = this.#targets.get(placeText(place)) ?? (await lookup(nodes, tree, place));
     const entry = db.at(place);
     if (target === undefined && entry === undefined) return db.settle(place);
     if (target !== undefined && entry?.id === target.id && sameRecord(entry.record, target.record))
@@ -149,23 +151,27 @@ export function pathInFolder(db: SyncDatabase, place: Place): DiskPath | undefin
   return names.reverse();
 }
 
-/** Notes every place where folder and tree differ. */
-async function compareAll({ db, nodes, tree }: PlanContext): Promise<void> {
+/** Notes every place where folder and tree differ, and answers what the tree has at these. */
+async function compareAll({ db, nodes, tree }: PlanContext): Promise<Map<string, TreeObject>> {
   const seen = new Set<string>();
+  const targets = new Map<string, TreeObject>();
   const rest: FileId[] = [ROOT_ID];
   for (let parent = rest.pop(); parent !== undefined; parent = rest.pop()) {
-    for await (const { name } of listDirectory(nodes, tree, parent)) {
+    for await (const { name, dentry } of listDirectory(nodes, tree, parent)) {
       const place = { parent, name };
-      const target = await lookup(nodes, tree, place);
-      if (target === undefined) continue;
+      const target = await objectOf(nodes, tree, place, dentry);
       seen.add(placeText(place));
       const entry = db.at(place);
-      if (entry?.id !== target.id || !sameRecord(entry.record, target.record)) db.unsettle(place);
+      if (entry?.id !== target.id || !sameRecord(entry.record, target.record)) {
+        db.unsettle(place);
+        targets.set(placeText(place), target);
+      }
       if (target.record.type === "directory") rest.push(target.id);
     }
   }
   const surplus = [...db.entries()].filter((entry) => !seen.has(placeText(entry)) && entry.parent !== PARKED_ID);
   for (const entry of surplus) db.unsettle(entry);
+  return targets;
 }
 
 function comparePaths(a: DiskPath, b: DiskPath): number {
