@@ -127,7 +127,9 @@ export class SyncDatabase {
 
   /** Every entry, by parent and name. The database must not be changed between two of them. */
   *entries(): Generator<Entry> {
-    const all = this.#db.prepare<[], RawEntry>("SELECT parent, name, id, record, links, seen FROM entries");
+    const all = this.#db.prepare<[], RawEntry>(
+      "SELECT parent, name, id, record, links, seen FROM entries ORDER BY parent, name",
+    );
     for (const raw of all.iterate()) yield requireEntry(raw);
   }
 

@@ -9,6 +9,7 @@ import { placeText } from "../bucket/object-rows.ts";
 import type { Entry, SyncDatabase } from "./database.ts";
 import type { DiskPath, DiskStat } from "./disk.ts";
 import type { IgnoreRules } from "./ignore-rules.ts";
+import { KnownEntries } from "./known.ts";
 import { PARKED_ID } from "./paths.ts";
 import { isSameInode } from "./seen.ts";
 import type { Found, Walked } from "./walk.ts";
@@ -48,7 +49,7 @@ class Matcher implements Matching {
   readonly root: LocalObject;
   readonly objectOf = new Map<Found, LocalObject>();
   readonly objects: LocalObject[] = [];
-  readonly #db: SyncDatabase;
+  readonly #known: KnownEntries;
   readonly #walked: Walked;
   readonly #byId = new Map<FileId, LocalObject>();
   readonly #byIno = new Map<bigint, Found[]>();
@@ -58,7 +59,7 @@ class Matcher implements Matching {
   readonly #closed = new Set<FileId>([PARKED_ID]);
 
   constructor(db: SyncDatabase, walked: Walked) {
-    this.#db = db;
+    this.#known = new KnownEntries(db);
     this.#walked = walked;
     this.root = { ino: 1 as Ino, id: ROOT_ID, entries: [], found: [walked.root], kept: [] };
     this.#byId.set(ROOT_ID, this.root);
@@ -78,7 +79,7 @@ class Matcher implements Matching {
 
   /** What of the database is not on the disk: gone, or out of sight. */
   findMissing(rules: IgnoreRules): void {
-    for (const entry of this.#db.entries()) {
+    for (const entry of this.#known.all) {
       const known = this.#byId.get(entry.id);
       if (known?.found.some((found) => this.#isAt(found, entry)) === true) continue;
       const isKept = this.#isOutOfSight(entry, rules);
@@ -99,7 +100,7 @@ class Matcher implements Matching {
   #matchIn(directory: Found): void {
     const parent = this.objectOf.get(directory)?.id;
     if (directory.closed && parent !== undefined) this.#closed.add(parent);
-    const entries = parent === undefined ? [] : this.#db.children(parent);
+    const entries = parent === undefined ? [] : this.#known.children(parent);
     const byName = new Map(entries.map((entry) => [entry.name, entry]));
     for (const found of directory.children) {
       const there = byName.get(found.name);
@@ -119,7 +120,7 @@ class Matcher implements Matching {
   /** Something known that was moved here, or that has another name here. */
   #matchByInode(found: Found): boolean {
     const { stat } = found;
-    const same = this.#db.byInode(stat.ino).filter(({ parent, record, seen }) => {
+    const same = this.#known.byInode(stat.ino).filter(({ parent, record, seen }) => {
       return record.type === stat.type && isSameInode(seen, stat) && parent !== PARKED_ID;
     });
     const moved = same.find((entry) => !this.#held.has(placeText(entry)) && !this.#isClaimedDirectory(entry));
@@ -159,14 +160,14 @@ class Matcher implements Matching {
   }
 
   #claim(found: Found, entry: Entry): LocalObject {
-    const object = this.#byId.get(entry.id) ?? this.#add(entry.id, this.#db.byId(entry.id));
+    const object = this.#byId.get(entry.id) ?? this.#add(entry.id, this.#known.byId(entry.id));
     object.found.push(found);
     this.objectOf.set(found, object);
     return object;
   }
 
   #add(id: FileId | undefined, entries: readonly Entry[]): LocalObject {
-    const known = id !== undefined && entries.length === 0 ? this.#db.byId(id) : entries;
+    const known = id !== undefined && entries.length === 0 ? this.#known.byId(id) : entries;
     const object: LocalObject = { ino: (this.objects.length + 2) as Ino, id, entries: known, found: [], kept: [] };
     this.objects.push(object);
     if (id !== undefined) this.#byId.set(id, object);
@@ -186,7 +187,7 @@ class Matcher implements Matching {
   #isBelowClosed({ parent }: Entry): boolean {
     for (let at: FileId | undefined = parent, depth = 0; at !== undefined && depth < MAX_DEPTH; depth++) {
       if (this.#closed.has(at)) return true;
-      at = this.#db.byId(at)[0]?.parent;
+      at = this.#known.byId(at)[0]?.parent;
     }
     return false;
   }
@@ -196,7 +197,7 @@ class Matcher implements Matching {
     if (id === ROOT_ID) return [];
     const [found] = this.#byId.get(id)?.found ?? [];
     if (found !== undefined) return found.path;
-    const [entry] = this.#db.byId(id);
+    const [entry] = this.#known.byId(id);
     if (entry === undefined || depth > MAX_DEPTH) return undefined;
     const above = this.#pathOf(entry.parent, depth + 1);
     return above === undefined ? undefined : [...above, entry.name];
