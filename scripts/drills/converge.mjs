@@ -8,7 +8,20 @@
 import { spawn } from "node:child_process";
 import { appendFileSync, existsSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { unexplained } from "./accounting.mjs";
-import { agent, check, checkout, commitsOf, join, mkdirSync, report, run, syncline, until, workspace } from "./lib.mjs";
+import {
+  agent,
+  check,
+  checkout,
+  commitsOf,
+  join,
+  mkdirSync,
+  pause,
+  report,
+  run,
+  syncline,
+  until,
+  workspace,
+} from "./lib.mjs";
 
 const seconds = Number(process.argv[2] ?? 20);
 const count = Number(process.argv[3] ?? 3);
@@ -223,10 +236,6 @@ function lines(text) {
     .split("\n")
     .filter(Boolean)
     .map((line) => JSON.parse(line));
-}
-
-function pause(ms) {
-  return new Promise((next) => setTimeout(next, ms));
 }
 
 /** Numbers in [0, 1) from a seed: xorshift. */

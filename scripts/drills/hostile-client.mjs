@@ -8,7 +8,7 @@ import { walletSigner } from "../../dist/crypto/wallet.js";
 import { encodeCarBlockHead, encodeCarHeader } from "../../dist/format/car.js";
 import { cidOf } from "../../dist/format/cid.js";
 import { car, createChain, node } from "./commits.mjs";
-import { report } from "./lib.mjs";
+import { pause, report } from "./lib.mjs";
 
 const MiB = 1 << 20;
 const PATIENCE_MS = 60_000;
@@ -214,8 +214,4 @@ function* carChunks(megabytes) {
 
 function chunk(bytes) {
   return Buffer.concat([Buffer.from(`${bytes.length.toString(16)}\r\n`), bytes, Buffer.from("\r\n")]);
-}
-
-function pause(ms) {
-  return new Promise((next) => setTimeout(next, ms));
 }

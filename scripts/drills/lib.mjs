@@ -304,3 +304,16 @@ export function check(condition, claim) {
 }
 
 export { existsSync, join, mkdirSync };
+
+export function pause(ms) {
+  return new Promise((done) => setTimeout(done, ms));
+}
+
+/** Numbers in [0, 1) from a seed, which is a number. */
+export function randomOf(seed) {
+  let state = seed >>> 0;
+  return () => {
+    state = (state * 1_664_525 + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}

@@ -5,7 +5,7 @@
  */
 import { spawn } from "node:child_process";
 import { linkSync, readdirSync, readFileSync, renameSync, unlinkSync, writeFileSync } from "node:fs";
-import { check, checkout, join, mkdirSync, report, syncline, until, workspace } from "./lib.mjs";
+import { check, checkout, join, mkdirSync, pause, randomOf, report, syncline, until, workspace } from "./lib.mjs";
 
 const seconds = Number(process.argv[2] ?? 60);
 const seed = Number(process.argv[3] ?? Date.now());
@@ -171,16 +171,4 @@ function textOf(path) {
   } catch (error) {
     if (error.code !== "ENOENT") throw error;
   }
-}
-
-function randomOf(first) {
-  let state = first >>> 0;
-  return () => {
-    state = (state * 1_664_525 + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
-
-function pause(ms) {
-  return new Promise((done) => setTimeout(done, ms));
 }

@@ -8,7 +8,7 @@
 import { spawn } from "node:child_process";
 import { linkSync, mkdirSync, readdirSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
-import { agent, check, checkout, join, report, syncline, until, workspace } from "./lib.mjs";
+import { agent, check, checkout, join, pause, randomOf, report, syncline, until, workspace } from "./lib.mjs";
 
 const given = process.argv.slice(2).filter((word) => word !== "--one");
 const isOne = process.argv.includes("--one");
@@ -201,16 +201,4 @@ function withoutAside(files) {
 
 function same(one, other) {
   return one.size === other.size && [...one].every(([name, text]) => other.get(name) === text);
-}
-
-function randomOf(first) {
-  let state = first >>> 0;
-  return () => {
-    state = (state * 1_664_525 + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
-
-function pause(ms) {
-  return new Promise((done) => setTimeout(done, ms));
 }
