@@ -82,7 +82,7 @@ class Matcher implements Matching {
     for (const entry of this.#known.all) {
       const known = this.#byId.get(entry.id);
       if (known?.found.some((found) => this.#isAt(found, entry)) === true) continue;
-      const isKept = this.#isOutOfSight(entry, rules);
+      const isKept = this.#isOutOfSight(entry, rules, known);
       if (known !== undefined && !isKept) continue;
       const object = known ?? this.#add(entry.id, []);
       if (isKept) object.kept.push(entry);
@@ -178,8 +178,9 @@ class Matcher implements Matching {
     return parent !== undefined && name === place.name && this.objectOf.get(parent)?.id === place.parent;
   }
 
-  #isOutOfSight(entry: Entry, rules: IgnoreRules): boolean {
-    if (this.#isBelowClosed(entry)) return true;
+  #isOutOfSight(entry: Entry, rules: IgnoreRules, known: LocalObject | undefined): boolean {
+    // What has one name only and is in sight is not out of it.
+    if (this.#isBelowClosed(entry)) return !(known?.found ?? []).some(({ stat }) => isOnlyName(stat, entry));
     const above = this.#pathOf(entry.parent, 0);
     return above !== undefined && rules.ignores([...above, entry.name], entry.record.type === "directory");
   }
@@ -202,6 +203,10 @@ class Matcher implements Matching {
     const above = this.#pathOf(entry.parent, depth + 1);
     return above === undefined ? undefined : [...above, entry.name];
   }
+}
+
+function isOnlyName({ ino, type, links }: DiskStat, { seen }: Entry): boolean {
+  return ino === seen.ino && (type === "directory" || links === 1);
 }
 
 /** No filesystem takes deeper paths; a database that says so goes round in a circle. */

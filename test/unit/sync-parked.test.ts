@@ -111,3 +111,35 @@ test("what somebody clears away while it waits comes anew, and what nobody knows
   for (const { disk } of [a, b]) expect([disk.tree(), disk.tree(PARKED_PATH).size]).toEqual([whole, 0]);
   expect([...whole.values()].sort()).toEqual(["dir", "f", "stray", "x"]);
 });
+
+test("a file that leaves a directory as that makes room is not one with what took its place there", async () => {
+  const world = await syncWorld(2);
+  const [a, b] = pair(world);
+  for (const name of ["c", "d"]) a.disk.make(path(name));
+  a.disk.write(path("c/y.bin"), "y");
+  a.disk.write(path("d/x.bin"), "x");
+  await settle(world);
+  a.disk.tick(3_000_000_000n);
+  a.disk.move(path("d"), path("c/y.bin"), "exchange");
+  await a.sync();
+  let done = false;
+  b.disk.before = () => {
+    if (done || !b.disk.scanned) return;
+    done = true;
+    b.disk.move(path("d/x.bin"), path("c/y.bin"), "exchange");
+  };
+  await b.sync();
+  b.disk.before = () => {};
+  b.disk.write(path("d"), "new");
+  for (let round = 0; round < 3; round++) {
+    b.disk.tick(3_000_000_000n);
+    await b.sync();
+  }
+  const at = [...b.disk.tree()].find(([name, text]) => text === "y" && name.endsWith("x.bin"));
+  b.disk.tick(3_000_000_000n);
+  b.disk.write(path(at?.[0] ?? "none"), "edited");
+  await settle(world);
+  const whole = await bucketTree(world.bucket);
+  expect([...whole.values()]).toEqual(expect.arrayContaining(["edited", "new", "x"]));
+  for (const { disk } of [a, b]) expect([disk.tree(), disk.tree(PARKED_PATH).size]).toEqual([whole, 0]);
+});
