@@ -7,24 +7,15 @@ import type { FileId } from "../base/ids.ts";
 import { ROOT_ID } from "../base/ids.ts";
 import { placeText, type Place } from "../bucket/object-rows.ts";
 import { failedWith } from "../objects/disk.ts";
-import type { Entry, Reason, SyncDatabase } from "./database.ts";
+import type { ApplyContext } from "./apply-context.ts";
+import type { Reason } from "./database.ts";
 import type { DiskPath } from "./disk.ts";
-import { clearIncoming, digestOn, setAttributes, writeIncoming, type IncomingContext, type Ready } from "./incoming.ts";
+import { digestOn, setAttributes, writeIncoming, type Ready } from "./incoming.ts";
 import { sameContent } from "./local-content.ts";
 import { NEW_PATH } from "./paths.ts";
 import { pathInFolder, type Plan, type Put, type Removal } from "./plan.ts";
 import { Placing } from "./placing.ts";
 import { seenOf } from "./seen.ts";
-
-export interface ApplyContext extends IncomingContext {
-  readonly db: SyncDatabase;
-  /** Proves that a file that was looked at in haste is what the database says. */
-  readonly isAsKnown: (path: DiskPath, entry: Entry) => Promise<boolean>;
-  readonly nowNs: () => bigint;
-  /** Told of each place that was settled. */
-  readonly applied?: (path: DiskPath) => void;
-  readonly signal?: AbortSignal | undefined;
-}
 
 export interface Applied {
   readonly files: number;
@@ -35,7 +26,6 @@ export interface Applied {
 
 export async function applyPlan(context: ApplyContext, plan: Plan): Promise<Applied> {
   const applier = new Applier(context, plan);
-  if (plan.puts.length > 0) await clearIncoming(context.disk);
   await putAll(applier, [...batchesOf(plan.puts)]);
   for (let at = 0; at < plan.removals.length; at += BATCH_PLACES)
     await applier.remove(plan.removals.slice(at, at + BATCH_PLACES));

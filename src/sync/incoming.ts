@@ -104,13 +104,6 @@ export async function digestOn(disk: SyncDisk, path: DiskPath): Promise<string> 
   return disk.hasXattrs ? digestOfXattrs(await disk.xattrs(path)) : "";
 }
 
-/** Removes what a run that was killed left behind. */
-export async function clearIncoming(disk: SyncDisk): Promise<void> {
-  for (const { name, stat } of await disk.list(NEW_PATH)) {
-    if (stat.type !== "directory") await disk.unlink([...NEW_PATH, name]);
-  }
-}
-
 async function writeOne(context: IncomingContext, record: FileRecord): Promise<Ready> {
   const { disk, random } = context;
   const path = newPath(temporaryName(random));

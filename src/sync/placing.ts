@@ -8,7 +8,7 @@ import type { TreeObject } from "../bucket/fs-reader.ts";
 import type { Place } from "../bucket/object-rows.ts";
 import { samePlace } from "../bucket/object-rows.ts";
 import { failedWith, NO_LINKS } from "../objects/disk.ts";
-import type { ApplyContext } from "./apply.ts";
+import type { ApplyContext } from "./apply-context.ts";
 import { sameRecord, type Entry, type Reason } from "./database.ts";
 import type { DiskPath, DiskStat } from "./disk.ts";
 import { digestOn, setAttributes, type Ready } from "./incoming.ts";

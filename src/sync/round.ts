@@ -26,7 +26,7 @@ import { returnParked } from "./parked.ts";
 import { IGNORE_FILE } from "./paths.ts";
 import { makePlan, type Plan } from "./plan.ts";
 import { publishScan, rehearseScan, type Published, type ScanContext, type Scanned } from "./publish-scan.ts";
-import { bringBackSaved } from "./saved-meanwhile.ts";
+import { clearIncoming } from "./saved-meanwhile.ts";
 import { walk, type Found, type Walked } from "./walk.ts";
 
 export interface RoundContext extends Omit<ScanContext, "sent"> {
@@ -111,7 +111,7 @@ class Round {
       await claimFolder(db, disk, cid, names, random);
       await ensureOwnFolders(disk);
       await returnParked(db, disk);
-      await bringBackSaved(db, disk);
+      await clearIncoming(db, disk);
     }
     await this.#readRules();
     const head = (await bucket.head()).commit;

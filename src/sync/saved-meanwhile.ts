@@ -11,15 +11,23 @@ import { NEW_PATH, newPath } from "./paths.ts";
 import { pathInFolder } from "./plan.ts";
 import { hasSameBytes, isSameInode } from "./seen.ts";
 
-/** To be called before what a killed run left is cleared away, and before the database learns what took its place. */
-export async function bringBackSaved(db: SyncDatabase, disk: SyncDisk): Promise<void> {
+/** Clears what a run that was killed left behind. To be called before the database learns what that run put in place. */
+export async function clearIncoming(db: SyncDatabase, disk: SyncDisk): Promise<void> {
   for (const { name, stat } of await disk.list(NEW_PATH)) {
-    // Of what has other names, too, the bytes are there.
-    if (stat.type !== "file" || stat.links > 1) continue;
-    const entry = db.byInode(stat.ino).find(({ seen }) => isSameInode(seen, stat));
-    if (entry === undefined || hasSameBytes(entry.seen, stat)) continue;
-    await putBeside(disk, newPath(name), stat, pathInFolder(db, entry) ?? [entry.name]);
+    if (stat.type === "directory") continue;
+    const place = placeOfSaved(db, stat);
+    if (place === undefined) await disk.unlink(newPath(name));
+    else await putBeside(disk, newPath(name), stat, place);
   }
+}
+
+/** Where it was, if it holds what nobody else has. */
+function placeOfSaved(db: SyncDatabase, stat: DiskStat): DiskPath | undefined {
+  // Of what has other names, too, the bytes are there.
+  if (stat.type !== "file" || stat.links > 1) return undefined;
+  const entry = db.byInode(stat.ino).find(({ seen }) => isSameInode(seen, stat));
+  if (entry === undefined || hasSameBytes(entry.seen, stat)) return undefined;
+  return pathInFolder(db, entry) ?? [entry.name];
 }
 
 async function putBeside(disk: SyncDisk, from: DiskPath, stat: DiskStat, place: DiskPath): Promise<void> {

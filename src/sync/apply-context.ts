@@ -1,0 +1,14 @@
+/** What it takes to put the bucket's objects into the folder. */
+import type { Entry, SyncDatabase } from "./database.ts";
+import type { DiskPath } from "./disk.ts";
+import type { IncomingContext } from "./incoming.ts";
+
+export interface ApplyContext extends IncomingContext {
+  readonly db: SyncDatabase;
+  /** Proves that a file that was looked at in haste is what the database says. */
+  readonly isAsKnown: (path: DiskPath, entry: Entry) => Promise<boolean>;
+  readonly nowNs: () => bigint;
+  /** Told of each place that was settled. */
+  readonly applied?: (path: DiskPath) => void;
+  readonly signal?: AbortSignal | undefined;
+}
