@@ -79,6 +79,11 @@ export class OverlayState {
     return ino === undefined ? undefined : this.#objects.get(ino);
   }
 
+  /** Whether any dirty object has an id. */
+  get hasIds(): boolean {
+    return this.#byId.size > 0;
+  }
+
   /** What a name leads to when a dirty object has it. */
   entry(parent: Ino, name: FileName): Ino | undefined {
     return this.#entries.get(parent)?.get(name);

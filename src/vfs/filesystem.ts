@@ -113,6 +113,12 @@ export interface FileSystem {
    */
   readDirectory(ino: Ino, cookie: number, withAttributes: boolean, emit: (entry: DirectoryEntry) => boolean): void;
 
+  /**
+   * Up to `limit` entries behind a cookie (0: the start), in the same order and without the dots, and the cookie to go on with; undefined
+   * at the end. What did not change here gets no inode number before somebody asks for it: for many names that is most of the work.
+   */
+  list(ino: Ino, cookie: number, limit: number): Listing;
+
   /** Undefined when the inode has no such attribute (the kernel asks for security.capability before writes). */
   getXattr(ino: Ino, name: string): Uint8Array | undefined;
   /** `flags`: 0, XATTR_CREATE (1) or XATTR_REPLACE (2). */
@@ -159,6 +165,22 @@ export interface DirectoryEntry {
   readonly mode: number;
   readonly next: number;
   readonly attributes: Attributes | undefined;
+}
+
+export interface Listing {
+  readonly entries: readonly ListedEntry[];
+  readonly next: number | undefined;
+}
+
+export interface ListedEntry {
+  readonly name: FileName;
+  readonly attributes: ListedAttributes;
+}
+
+/** `ino` may be looked up when it is read: then it refuses ESTALE, and throws BlockMiss. */
+export interface ListedAttributes extends Pick<Attributes, "ino" | "mode" | "size" | "mtimeNs" | "ctimeNs"> {
+  /** What names the bytes of a file, if that is known without looking it up. */
+  readonly contentName?: Cid;
 }
 
 /** What a door must tell its kernel or its clients after others changed something. */

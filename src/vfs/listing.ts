@@ -9,9 +9,10 @@ import type { Cid, FileId, FileName, Ino } from "../base/ids.ts";
 import { LISTED_PAGES, LISTING_BATCH, OPEN_LISTINGS } from "../base/limits.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
 import { peekDirectory } from "../bucket/fs-reader.ts";
-import type { ListedEntry } from "../bucket/fs-reader.ts";
-import { dentryType } from "../format/rows.ts";
-import type { Attributes, DirectoryEntry } from "./filesystem.ts";
+import type { ListedEntry as ListedRow } from "../bucket/fs-reader.ts";
+import { dentryId, dentryType, type Dentry } from "../format/rows.ts";
+import { CleanFile } from "./clean-file.ts";
+import type { Attributes, DirectoryEntry, ListedAttributes, ListedEntry, Listing } from "./filesystem.ts";
 import type { Objects } from "./objects.ts";
 import { TYPE_BITS } from "./objects.ts";
 import { refuse } from "./refusal.ts";
@@ -23,7 +24,7 @@ const DOTS_COOKIE = 2;
 const REMEMBERED = 1_024;
 
 /** What is remembered of a directory that is being listed. */
-interface Listing {
+interface OpenListing {
   /** The overlay's names when the listing began, sorted. Some may be gone; newer ones need not be listed. */
   own: readonly FileName[];
   readonly places: Map<number, FileName>;
@@ -35,18 +36,22 @@ interface Listing {
 interface Page {
   readonly tree: Cid;
   readonly after: FileName | undefined;
-  readonly rows: readonly ListedEntry[];
+  readonly rows: readonly ListedRow[];
 }
 
-interface Listed {
+/** A name of the overlay, or a row of the base in the directory with this id. */
+type Listed = Own | (ListedRow & { readonly directory: FileId });
+
+interface Own {
   readonly name: FileName;
   readonly ino: Ino;
   readonly mode: number;
+  readonly dentry?: undefined;
 }
 
 export class Listings {
   readonly #objects: Objects;
-  readonly #listings = new BoundedMap<Ino, Listing>(OPEN_LISTINGS);
+  readonly #listings = new BoundedMap<Ino, OpenListing>(OPEN_LISTINGS);
   /** Of fewer directories than are remembered: a page takes a hundred KiB and more, with the nodes that its rows are in. */
   readonly #pages = new BoundedMap<Ino, Page>(LISTED_PAGES);
 
@@ -62,14 +67,54 @@ export class Listings {
     let last = cookie <= DOTS_COOKIE ? undefined : (listing.places.get(cookie) ?? this.#search(ino, listing, cookie));
     const begun = last;
     try {
-      for (const { name, ino: child, mode } of this.#entries(ino, listing, last)) {
+      for (const listed of this.#entries(ino, listing, last)) {
+        const { name } = listed;
+        const child = this.#inoOf(ino, listed);
+        if (child === undefined) continue;
         const attributes = withAttributes ? this.#attributes(child, ino) : undefined;
-        if (!emit({ ino: child, name, mode: attributes?.mode ?? mode, next: cookieOf(name), attributes })) return;
+        const mode = attributes?.mode ?? modeOf(listed);
+        if (!emit({ ino: child, name, mode, next: cookieOf(name), attributes })) return;
         last = name;
       }
     } finally {
       if (last !== undefined && last !== begun) remember(listing, last);
     }
+  }
+
+  /** As FileSystem.list. */
+  list(ino: Ino, cookie: number, limit: number): Listing {
+    if (this.#objects.type(ino) !== "directory") throw refuse("ENOTDIR");
+    const listing = this.#listing(ino, cookie === 0);
+    const after = cookie === 0 ? undefined : (listing.places.get(cookie) ?? this.#search(ino, listing, cookie));
+    const entries: ListedEntry[] = [];
+    for (const listed of this.#entries(ino, listing, after)) {
+      const attributes = this.#listedAttributes(ino, listed);
+      if (attributes === undefined) continue;
+      const { name } = listed;
+      entries.push({ name, attributes });
+      if (entries.length < limit) continue;
+      remember(listing, name);
+      return { entries, next: cookieOf(name) };
+    }
+    return { entries, next: undefined };
+  }
+
+  #listedAttributes(ino: Ino, listed: Listed): ListedAttributes | undefined {
+    if (listed.dentry !== undefined && listed.dentry.kind === "record") {
+      const { state } = this.#objects.overlay;
+      const { directory, name, dentry } = listed;
+      // It is where the overlay has it.
+      if (state.hasIds && state.dirtyWithId(dentryId(directory, name, dentry)) !== undefined) return undefined;
+      return new CleanFile(this.#objects, ino, name, dentry.record);
+    }
+    const child = this.#inoOf(ino, listed);
+    return child === undefined ? undefined : this.#attributes(child, ino);
+  }
+
+  /** Undefined when a dirty object is behind a row of the base. */
+  #inoOf(parent: Ino, listed: Listed): Ino | undefined {
+    if (listed.dentry === undefined) return listed.ino;
+    return this.#objects.clean.found(parent, listed.directory, listed.name, listed.dentry);
   }
 
   #emitDots(ino: Ino, cookie: number, withAttributes: boolean, emit: (entry: DirectoryEntry) => boolean): boolean {
@@ -84,7 +129,7 @@ export class Listings {
     return emit(dot("..", this.#objects.parentOf(ino) ?? ino, DOTS_COOKIE));
   }
 
-  #listing(ino: Ino, begins: boolean): Listing {
+  #listing(ino: Ino, begins: boolean): OpenListing {
     const known = this.#listings.get(ino);
     const listing = known ?? { own: [], places: new Map<number, FileName>(), search: undefined };
     if (known === undefined) this.#listings.set(ino, listing);
@@ -98,7 +143,7 @@ export class Listings {
    * may be larger than what fits into memory: when a block is missing, the search goes on from there, since from the start it
    * would never end.
    */
-  #search(ino: Ino, listing: Listing, cookie: number): FileName | undefined {
+  #search(ino: Ino, listing: OpenListing, cookie: number): FileName | undefined {
     const own = listing.own.find((name) => cookieOf(name) === cookie);
     const id = own === undefined ? this.#objects.directoryId(ino) : undefined;
     if (id === undefined) return own;
@@ -117,7 +162,7 @@ export class Listings {
   }
 
   /** Entries behind a name, in order. Throws BlockMiss. */
-  *#entries(ino: Ino, listing: Listing, after: FileName | undefined): Generator<Listed> {
+  *#entries(ino: Ino, listing: OpenListing, after: FileName | undefined): Generator<Listed> {
     const { state } = this.#objects.overlay;
     const own = this.#ownEntries(ino, listing.own, after);
     const base = this.#baseEntries(ino, after);
@@ -135,7 +180,7 @@ export class Listings {
     }
   }
 
-  *#ownEntries(ino: Ino, names: readonly FileName[], after: FileName | undefined): Generator<Listed, undefined> {
+  *#ownEntries(ino: Ino, names: readonly FileName[], after: FileName | undefined): Generator<Own, undefined> {
     const { state } = this.#objects.overlay;
     for (let index = after === undefined ? 0 : behind(names, after); index < names.length; index++) {
       const name = names[index];
@@ -155,8 +200,7 @@ export class Listings {
         if (after !== undefined && name <= after) continue;
         if (this.#objects.overlay.state.entry(ino, name) !== undefined || this.#objects.overlay.state.hides(id, name))
           continue;
-        const child = this.#objects.clean.found(ino, id, name, dentry);
-        if (child !== undefined) yield { name, ino: child, mode: TYPE_BITS[dentryType(dentry)] };
+        yield { name, dentry, directory: id };
       }
       after = rows.at(-1)?.name;
       if (after === undefined || rows.length < LISTING_BATCH) return;
@@ -232,7 +276,11 @@ function behind(names: readonly FileName[], after: FileName): number {
   return low;
 }
 
-function remember({ places }: Listing, name: FileName): void {
+function modeOf(listed: Own | { readonly dentry: Dentry }): number {
+  return listed.dentry === undefined ? listed.mode : TYPE_BITS[dentryType(listed.dentry)];
+}
+
+function remember({ places }: OpenListing, name: FileName): void {
   const cookie = cookieOf(name);
   places.delete(cookie);
   places.set(cookie, name);

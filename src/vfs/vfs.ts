@@ -22,6 +22,7 @@ import type {
   DirectoryEntry,
   FileSystem,
   Invalidations,
+  Listing,
   StatFs,
 } from "./filesystem.ts";
 import { invalidate, recountedBy } from "./invalidation.ts";
@@ -136,6 +137,10 @@ export class Vfs implements FileSystem, ContentNames {
 
   readDirectory(ino: Ino, cookie: number, withAttributes: boolean, emit: (entry: DirectoryEntry) => boolean): void {
     this.#listings.read(ino, cookie, withAttributes, emit);
+  }
+
+  list(ino: Ino, cookie: number, limit: number): Listing {
+    return this.#listings.list(ino, cookie, limit);
   }
 
   getXattr(ino: Ino, name: string): Uint8Array | undefined {

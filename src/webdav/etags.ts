@@ -8,7 +8,7 @@ import type { ContentConfig } from "../content/config.ts";
 import { type ContentWriter, isOneChunk, namingWriter } from "../content/write.ts";
 import { cidOf } from "../format/cid.ts";
 import { type ContentName, type ContentNames, nameOfContent } from "../vfs/content-names.ts";
-import type { Attributes, FileSystem } from "../vfs/filesystem.ts";
+import type { Attributes, FileSystem, ListedAttributes } from "../vfs/filesystem.ts";
 import { NAMED_AT_ONCE_BYTES } from "./limits.ts";
 
 export class Etags {
@@ -27,9 +27,12 @@ export class Etags {
    * A file's, with its quotes. Bytes that were not written through this door, and are many, have a tag of their own until they are
    * published. Throws BlockMiss.
    */
-  of(fs: FileSystem, { ino, size }: Attributes): string {
-    const { name = this.#nameNow(fs, ino, size), version } = this.#names.contentName(ino);
+  of(fs: FileSystem, attributes: ListedAttributes): string {
+    const { size, contentName } = attributes;
     const bytes = size.toString(36);
+    if (contentName !== undefined) return `"${shortName(contentName)}.${bytes}"`;
+    const { ino } = attributes;
+    const { name = this.#nameNow(fs, ino, size), version } = this.#names.contentName(ino);
     return name === undefined
       ? `"${this.#run}.${ino.toString(36)}.${version.toString(36)}.${bytes}"`
       : `"${shortName(name)}.${bytes}"`;

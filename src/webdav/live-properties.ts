@@ -2,7 +2,7 @@
 import type { FileName } from "../base/ids.ts";
 import { nameToText } from "../base/names.ts";
 import { timeText } from "../base/clock.ts";
-import type { Attributes, StatFs } from "../vfs/filesystem.ts";
+import type { ListedAttributes, StatFs } from "../vfs/filesystem.ts";
 import { contentTypeOf } from "./content-types.ts";
 import { httpDate } from "./http-date.ts";
 import type { Lock } from "./locks.ts";
@@ -15,7 +15,7 @@ import { escapeText } from "./xml-text.ts";
 export interface Shown {
   /** Undefined for the root. */
   readonly name: FileName | undefined;
-  readonly attributes: Attributes;
+  readonly attributes: ListedAttributes;
 }
 
 /** What is looked up only when a property wants it. */
@@ -23,7 +23,7 @@ export interface Surroundings {
   locksOf(shown: Shown): readonly Lock[];
   secondsLeft(lock: Lock): number;
   /** Throws BlockMiss. */
-  etag(attributes: Attributes): string;
+  etag(attributes: ListedAttributes): string;
   statFs(): StatFs;
   syncToken(): string | undefined;
 }
@@ -133,11 +133,11 @@ function lockDiscovery(shown: Shown, around: Surroundings): string {
 }
 
 /** Births are not stored: it is no later than the earlier of the two times that are. Windows takes no fractions of a second. */
-function creation({ mtimeNs, ctimeNs }: Attributes): string {
+function creation({ mtimeNs, ctimeNs }: ListedAttributes): string {
   return timeText(mtimeNs < ctimeNs ? mtimeNs : ctimeNs).replace(/\.\d+Z$/, "Z");
 }
 
-function executable({ mode }: Attributes): "T" | "F" {
+function executable({ mode }: ListedAttributes): "T" | "F" {
   return (mode & 0o100) === 0 ? "F" : "T";
 }
 

@@ -3,7 +3,7 @@
  * there for a client, nor are devices, fifos and sockets.
  */
 import { type FileName, type Ino, ROOT_INO } from "../base/ids.ts";
-import { FsError, type Attributes, type FileSystem } from "../vfs/filesystem.ts";
+import { FsError, type Attributes, type FileSystem, type ListedAttributes } from "../vfs/filesystem.ts";
 import { ERRNO } from "../base/errno.ts";
 import { Refusal } from "./refusal.ts";
 
@@ -53,8 +53,8 @@ export function shownAs(
   fs: FileSystem,
   folder: readonly FileName[],
   name: FileName,
-  attributes: Attributes,
-): Attributes | undefined {
+  attributes: ListedAttributes,
+): ListedAttributes | undefined {
   if (isFile(attributes) || isFolder(attributes)) return attributes;
   return isLink(attributes) ? findPlace(fs, [...folder, name], "follow")?.attributes : undefined;
 }

@@ -2,7 +2,7 @@
 import type { FileName, Ino } from "../base/ids.ts";
 import { DAV_LISTING_BATCH, DAV_SLICE_MS, MAX_DAV_XML_BYTES } from "./limits.ts";
 import { Pace } from "../base/pace.ts";
-import { FsError, type Attributes, type FileSystem } from "../vfs/filesystem.ts";
+import { FsError, type FileSystem, type ListedAttributes } from "../vfs/filesystem.ts";
 import type { Access } from "./access.ts";
 import type { Call } from "./call.ts";
 import { encodeName, encodePath } from "./href.ts";
@@ -55,41 +55,32 @@ export async function propfind(call: Call): Promise<void> {
 export interface Listed {
   readonly name: FileName;
   /** Of what it links to, for a link. */
-  readonly attributes: Attributes;
+  readonly attributes: ListedAttributes;
   readonly isLink: boolean;
 }
 
 /** What a client sees in a folder, in batches. `path`: the folder's. */
 export async function* listing(access: Access, ino: Ino, path: readonly FileName[]): AsyncGenerator<Listed[]> {
-  for (let cookie = 0; ;) {
-    const { entries, next, isEnd } = await access.run((fs) => readBatch(fs, ino, path, cookie));
+  for (let cookie: number | undefined = 0; cookie !== undefined;) {
+    const from: number = cookie;
+    const { entries, next } = await access.run((fs) => readBatch(fs, ino, path, from));
     if (entries.length > 0) yield entries;
-    if (isEnd) return;
     cookie = next;
   }
 }
 
 function readBatch(fs: FileSystem, ino: Ino, path: readonly FileName[], cookie: number) {
-  const entries: Listed[] = [];
-  let seen = 0;
-  let next = cookie;
-  fs.readDirectory(ino, cookie, true, (entry) => {
-    if (seen === DAV_LISTING_BATCH) return false;
-    seen++;
-    next = entry.next;
-    const { name, attributes } = entry;
-    if (name === "." || name === ".." || attributes === undefined || isTemporary(name)) return true;
-    entries.push({ name, attributes, isLink: isLink(attributes) });
-    return true;
-  });
-  const shown = entries.flatMap(({ name, attributes, isLink }) => {
+  const { entries, next } = fs.list(ino, cookie, DAV_LISTING_BATCH);
+  const shown: Listed[] = [];
+  for (const { name, attributes } of entries) {
+    if (isTemporary(name)) continue;
     const target = isFolder(attributes) ? attributes : shownOrGone(fs, path, name, attributes);
-    return target === undefined ? [] : [{ name, attributes: target, isLink }];
-  });
-  return { entries: shown, next, isEnd: seen < DAV_LISTING_BATCH };
+    if (target !== undefined) shown.push({ name, attributes: target, isLink: isLink(attributes) });
+  }
+  return { entries: shown, next };
 }
 
-function shownOrGone(fs: FileSystem, path: readonly FileName[], name: FileName, attributes: Attributes) {
+function shownOrGone(fs: FileSystem, path: readonly FileName[], name: FileName, attributes: ListedAttributes) {
   try {
     return shownAs(fs, path, name, attributes);
   } catch (error) {

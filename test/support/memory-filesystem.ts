@@ -15,6 +15,8 @@ import {
   FALLOC_ZERO_RANGE,
   type FileSystem,
   FsError,
+  type ListedEntry,
+  type Listing,
   RENAME_EXCHANGE,
   RENAME_NOREPLACE,
   type StatFs,
@@ -195,6 +197,19 @@ export class MemoryFileSystem implements FileSystem {
     bytes.read(fromOffset, copy);
     if (copy.length > 0) this.write(to, toOffset, copy);
     return copy.length;
+  }
+
+  list(ino: Ino, cookie: number, limit: number): Listing {
+    const entries: ListedEntry[] = [];
+    let next: number | undefined;
+    this.readDirectory(ino, cookie, true, ({ name, attributes, next: after }) => {
+      if (name === "." || name === ".." || attributes === undefined) return true;
+      if (entries.length === limit) return false;
+      entries.push({ name, attributes });
+      next = after;
+      return true;
+    });
+    return { entries, next: entries.length < limit ? undefined : next };
   }
 
   readDirectory(ino: Ino, cookie: number, plus: boolean, emit: (entry: DirectoryEntry) => boolean): void {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { FileName, Ino } from "../../src/base/ids.ts";
 import { BlockMiss } from "../../src/blocks/block-store.ts";
+import type { ListedEntry } from "../../src/vfs/filesystem.ts";
 import { cookieOf } from "../../src/vfs/listing.ts";
 import { VfsHarness } from "../support/vfs-harness.ts";
 
@@ -145,3 +146,73 @@ describe("a listing", () => {
     expect(fs.blocks.requests).toBeLessThan(12);
   });
 });
+
+describe("a plain listing", () => {
+  test("has what the full one has, whatever was changed, moved and linked here or by others, whatever the piece's size", async () => {
+    const fs = await filled(60);
+    await fs.makeDirectory("d/sub");
+    await fs.make("elsewhere", "x");
+    await fs.publish();
+    const link = async (to: string) => {
+      const [parent, name] = await fs.place(to);
+      const ino = await fs.ino(`d/${nameAt(2)}`);
+      await fs.run((vfs) => vfs.link(ino, parent, name));
+    };
+    await link("d/second-name");
+    await fs.publish();
+    await fs.make(`d/${nameAt(100)}`, "new");
+    await fs.write(await fs.ino(`d/${nameAt(4)}`), 0, "changed");
+    await fs.unlink(`d/${nameAt(6)}`);
+    await fs.rename(`d/${nameAt(8)}`, "d/renamed");
+    await fs.rename(`d/${nameAt(10)}`, "away");
+    await fs.rename("elsewhere", "d/here");
+    const base = await fs.others(async (other) => {
+      // One of them is changed here, too.
+      await other.rename(`d/${nameAt(4)}`, "d/moved by others");
+      await other.rename(`d/${nameAt(12)}`, "d/also moved");
+      await other.unlink(`d/${nameAt(14)}`);
+      await other.make("d/of others", "o");
+    });
+    for (const then of [() => {}, () => fs.vfs.adopt(base), () => fs.restart(), () => fs.publish()]) {
+      await then();
+      const ino = await fs.ino("d");
+      const full = (await rest(fs, ino, 0, 1_000)).slice(2);
+      for (const limit of [1, 7, 256]) {
+        const plain = await listed(fs, ino, limit);
+        expect(plain.map(({ name }) => name)).toEqual(full);
+        for (const { name, attributes } of plain) {
+          const found = await fs.run((vfs) => vfs.lookup(ino, name));
+          const { mode, size, mtimeNs, ctimeNs } = found ?? {};
+          expect(attributes).toMatchObject({ mode, size, mtimeNs, ctimeNs });
+          expect(await fs.run(() => attributes.ino)).toBe(found?.ino);
+        }
+      }
+    }
+  });
+
+  test("gives no inode numbers to what did not change", async () => {
+    const fs = await filled(100);
+    await fs.publish();
+    let numbers: number[] = [];
+    await fs.others(async (other) => {
+      const directory = await other.ino("d");
+      const [before, entries] = [await other.make("before"), await listed(other, directory, 30)];
+      const after = await other.make("after");
+      const asked = entries.slice(0, 5);
+      for (const { attributes } of asked) await other.run(() => attributes.ino);
+      numbers = [entries.length, after - before, (await other.make("last")) - after];
+    });
+    expect(numbers).toEqual([100, 1, 6]);
+  });
+});
+
+async function listed(fs: VfsHarness, ino: Ino, limit: number): Promise<ListedEntry[]> {
+  const entries: ListedEntry[] = [];
+  for (let cookie: number | undefined = 0; cookie !== undefined;) {
+    const from: number = cookie;
+    const piece = await fs.run((vfs) => vfs.list(ino, from, limit));
+    entries.push(...piece.entries);
+    cookie = piece.next;
+  }
+  return entries;
+}
