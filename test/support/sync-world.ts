@@ -105,3 +105,10 @@ export function pair({ folders }: SyncWorld): [SyncedFolder, SyncedFolder] {
   if (one === undefined || other === undefined) throw new Error("There are not two folders.");
   return [one, other];
 }
+
+/** A world of two, with its folders by name. */
+export async function twoFolders(): Promise<{ world: SyncWorld; a: SyncedFolder; b: SyncedFolder }> {
+  const world = await syncWorld(2);
+  const [a, b] = pair(world);
+  return { world, a, b };
+}

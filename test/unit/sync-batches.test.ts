@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import type { DiskPath, SyncDisk } from "../../src/sync/disk.ts";
 import type { MemorySyncDisk } from "../support/memory-sync-disk.ts";
-import { bucketTree, pair, path, settle, syncWorld } from "../support/sync-world.ts";
+import { bucketTree, path, settle, twoFolders } from "../support/sync-world.ts";
 
 interface Batches {
   /** How many files were made, or read, each time. */
@@ -48,8 +48,7 @@ function batched(disk: MemorySyncDisk): Batches {
 }
 
 test("files in several directories go up and come down in batches, and are the same", async () => {
-  const world = await syncWorld(2);
-  const [a, b] = pair(world);
+  const { world, a, b } = await twoFolders();
   const [up, down] = [batched(a.disk), batched(b.disk)];
   for (const directory of ["d", "e"]) {
     a.disk.make(path(directory));
@@ -71,8 +70,7 @@ test("files in several directories go up and come down in batches, and are the s
 test.each(["before", "after"])(
   "a file that changes just %s it is read with others goes up as it is then",
   async (when) => {
-    const world = await syncWorld(2);
-    const [a, b] = pair(world);
+    const { world, a, b } = await twoFolders();
     const batches = batched(a.disk);
     for (const each of ["x.bin", "y.bin", "z.bin"]) a.disk.write(path(each), `old ${each}`);
     let moments = 0;
@@ -88,8 +86,7 @@ test.each(["before", "after"])(
 );
 
 test("what came in a batch and found its name taken is not left behind", async () => {
-  const world = await syncWorld(2);
-  const [a, b] = pair(world);
+  const { world, a, b } = await twoFolders();
   const down = batched(b.disk);
   for (const each of ["x.bin", "y.bin"]) a.disk.write(path(each), `of a ${each}`);
   await a.sync();

@@ -1,10 +1,9 @@
 /** A folder on a disk that takes two spellings of a name for one. */
 import { expect, test } from "vitest";
-import { bucketTree, pair, path, syncWorld } from "../support/sync-world.ts";
+import { bucketTree, path, twoFolders } from "../support/sync-world.ts";
 
 test("names that differ in case only are kept apart and told of, and nothing is lost", async () => {
-  const world = await syncWorld(2);
-  const [plain, folded] = pair(world);
+  const { world, a: plain, b: folded } = await twoFolders();
   folded.disk.foldsCase = true;
   const versions = { "Name.bin": "1", "name.bin": "2", "Both/x.bin": "3", "both/y.bin": "4" };
   for (const name of ["Both", "both"]) plain.disk.make(path(name));

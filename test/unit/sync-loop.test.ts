@@ -1,6 +1,6 @@
 /** When a watched folder has its rounds. */
 import { expect, test } from "vitest";
-import { SyncLoop } from "../../src/agent/sync-loop.ts";
+import { SyncLoop, type SyncLoopOptions } from "../../src/agent/sync-loop.ts";
 import { syncStatus } from "../../src/agent/sync-status.ts";
 import type { SyncReport } from "../../src/sync/report.ts";
 import { ManualClock } from "../support/manual-clock.ts";
@@ -16,21 +16,29 @@ const REPORT: SyncReport = {
   left: [],
 };
 
-test("after a round that brought something into the folder it is looked at again soon, then once a minute", async () => {
-  const clock = new ManualClock();
-  const reports: SyncReport[] = [{ ...REPORT, received: { files: 1, removed: 0 } }];
-  let rounds = 0;
-  const loop = new SyncLoop({
-    once: async () => {
-      rounds++;
-      return reports.shift() ?? REPORT;
-    },
+/** A loop whose rounds come to nothing, and that nobody tells anything, but for what is given. */
+function loopWith(clock: ManualClock, own: Partial<SyncLoopOptions>): SyncLoop {
+  return new SyncLoop({
+    once: async () => REPORT,
     watchFolder: () => unheard,
     watchBucket: () => ({ [Symbol.dispose]: () => {} }),
     heard: () => {},
     failed: () => {},
     clock,
     log: quiet,
+    ...own,
+  });
+}
+
+test("after a round that brought something into the folder it is looked at again soon, then once a minute", async () => {
+  const clock = new ManualClock();
+  const reports: SyncReport[] = [{ ...REPORT, received: { files: 1, removed: 0 } }];
+  let rounds = 0;
+  const loop = loopWith(clock, {
+    once: async () => {
+      rounds++;
+      return reports.shift() ?? REPORT;
+    },
   });
   const running = loop.run();
   await clock.advance(50);
@@ -49,7 +57,7 @@ test("without notices the folder is scanned every 10 s, and the status says why"
   const clock = new ManualClock();
   const warned: string[] = [];
   let rounds = 0;
-  const loop = new SyncLoop({
+  const loop = loopWith(clock, {
     once: async () => {
       rounds++;
       return REPORT;
@@ -58,10 +66,6 @@ test("without notices the folder is scanned every 10 s, and the status says why"
       failed("the system has no more inotify watches");
       return unheard;
     },
-    watchBucket: () => ({ [Symbol.dispose]: () => {} }),
-    heard: () => {},
-    failed: () => {},
-    clock,
     log: { ...quiet, warn: (message) => warned.push(message) },
   });
   const running = loop.run();
@@ -86,7 +90,7 @@ test("a round that writes much is not listened to, and one more follows when the
   const clock = new ManualClock();
   const heard: string[] = [];
   let rounds = 0;
-  const loop: SyncLoop = new SyncLoop({
+  const loop: SyncLoop = loopWith(clock, {
     once: async () => {
       if (rounds++ === 0) loop.applying(10_000);
       heard.push("round");
@@ -100,11 +104,6 @@ test("a round that writes much is not listened to, and one more follows when the
         if (rounds === 1) changed(false);
       },
     }),
-    watchBucket: () => ({ [Symbol.dispose]: () => {} }),
-    heard: () => {},
-    failed: () => {},
-    clock,
-    log: quiet,
   });
   const running = loop.run();
   await clock.advance(2_000);
@@ -117,7 +116,7 @@ test("a directory that came is looked into once more, since what came into it wa
   const clock = new ManualClock();
   let rounds = 0;
   let tell: (more: boolean) => void = () => {};
-  const loop = new SyncLoop({
+  const loop = loopWith(clock, {
     once: async () => {
       rounds++;
       return REPORT;
@@ -126,11 +125,6 @@ test("a directory that came is looked into once more, since what came into it wa
       tell = changed;
       return unheard;
     },
-    watchBucket: () => ({ [Symbol.dispose]: () => {} }),
-    heard: () => {},
-    failed: () => {},
-    clock,
-    log: quiet,
   });
   const running = loop.run();
   await clock.advance(50);

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import type { MemorySyncDisk } from "../support/memory-sync-disk.ts";
 import { PARKED_PATH } from "../../src/sync/paths.ts";
-import { bucketTree, pair, path, settle, syncWorld } from "../support/sync-world.ts";
+import { bucketTree, path, settle, twoFolders } from "../support/sync-world.ts";
 
 /**
  * Both have a file `f.bin` and a directory `d`; one folder changes them, and in the other one somebody writes as that comes.
@@ -14,8 +14,7 @@ async function meanwhile(
 ): Promise<number[]> {
   const moments: number[] = [];
   for (let moment = 0, reached = true; reached; moment++) {
-    const world = await syncWorld(2);
-    const [a, b] = pair(world);
+    const { world, a, b } = await twoFolders();
     a.disk.write(path("f.bin"), "f");
     a.disk.make(path("d"));
     a.disk.write(path("d/x.bin"), "x");
@@ -89,8 +88,7 @@ test("a file that is saved anew as it changes places with another one", async ()
 });
 
 test("what somebody clears away while it waits comes anew, and what nobody knows there comes in sight", async () => {
-  const world = await syncWorld(2);
-  const [a, b] = pair(world);
+  const { world, a, b } = await twoFolders();
   a.disk.make(path("d"));
   a.disk.write(path("d/x.bin"), "x");
   a.disk.write(path("f.bin"), "f");
@@ -113,8 +111,7 @@ test("what somebody clears away while it waits comes anew, and what nobody knows
 });
 
 test("a file that leaves a directory as that makes room is not one with what took its place there", async () => {
-  const world = await syncWorld(2);
-  const [a, b] = pair(world);
+  const { world, a, b } = await twoFolders();
   for (const name of ["c", "d"]) a.disk.make(path(name));
   a.disk.write(path("c/y.bin"), "y");
   a.disk.write(path("d/x.bin"), "x");

@@ -1,11 +1,10 @@
 /** What a process that died just after its swap finds in the bucket, where others changed the same things. */
 import { expect, test } from "vitest";
 import { Crash } from "../support/memory-sync-disk.ts";
-import { bucketTree, pair, path, settle, syncWorld, type SyncedFolder } from "../support/sync-world.ts";
+import { bucketTree, path, settle, type SyncedFolder, twoFolders } from "../support/sync-world.ts";
 
 test("another version of the same size and time is not taken for its own", async () => {
-  const world = await syncWorld(2);
-  const [a, b] = pair(world);
+  const { world, a, b } = await twoFolders();
   a.disk.write(path("f.bin"), "1");
   await settle(world);
   for (const [folder, version] of [
@@ -25,8 +24,7 @@ test("another version of the same size and time is not taken for its own", async
 });
 
 test("what it deleted in a directory that others moved is there, as if it had not died", async () => {
-  const world = await syncWorld(2);
-  const [a, b] = pair(world);
+  const { world, a, b } = await twoFolders();
   a.disk.make(path("d"));
   a.disk.write(path("d/x.bin"), "1");
   a.disk.write(path("f.bin"), "2");

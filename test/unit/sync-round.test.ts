@@ -3,12 +3,11 @@ import { describe, expect, test } from "vitest";
 import type { RateLimit } from "../../src/base/rate-limit.ts";
 import { PARKED_PATH } from "../../src/sync/paths.ts";
 import { Crash, MemorySyncDisk } from "../support/memory-sync-disk.ts";
-import { bucketTree, pair, path, settle, syncWorld, type SyncedFolder } from "../support/sync-world.ts";
+import { bucketTree, pair, path, settle, type SyncedFolder, syncWorld, twoFolders } from "../support/sync-world.ts";
 
 describe("a round", () => {
   test("files, directories and links of one folder come to another as they are", async () => {
-    const world = await syncWorld(2);
-    const [a, b] = pair(world);
+    const { world, a, b } = await twoFolders();
     a.disk.make(path("d"));
     a.disk.write(path("d/one.bin"), "1");
     a.disk.write(path("two.bin"), "22");
@@ -24,8 +23,7 @@ describe("a round", () => {
   });
 
   test("a renamed directory keeps its identity, so another's edit in it follows", async () => {
-    const world = await syncWorld(2);
-    const [a, b] = pair(world);
+    const { world, a, b } = await twoFolders();
     a.disk.make(path("d"));
     a.disk.write(path("d/f.bin"), "old");
     await settle(world);
@@ -40,8 +38,7 @@ describe("a round", () => {
   });
 
   test("both edit one file: both versions are in both folders", async () => {
-    const world = await syncWorld(2);
-    const [a, b] = pair(world);
+    const { world, a, b } = await twoFolders();
     a.disk.write(path("f.bin"), "base");
     await settle(world);
     a.disk.save(path("f.bin"), "by a");
@@ -52,8 +49,7 @@ describe("a round", () => {
   });
 
   test("two files that exchange their names do so in the other folder", async () => {
-    const world = await syncWorld(2);
-    const [a, b] = pair(world);
+    const { world, a, b } = await twoFolders();
     a.disk.write(path("x.bin"), "1");
     a.disk.write(path("y.bin"), "2");
     await settle(world);
@@ -63,8 +59,7 @@ describe("a round", () => {
   });
 
   test("a file that moved over another, and a new one under its old name, come as they are: as logs are turned", async () => {
-    const world = await syncWorld(2);
-    const [a, b] = pair(world);
+    const { world, a, b } = await twoFolders();
     a.disk.write(path("log"), "1");
     a.disk.write(path("log.1"), "0");
     await settle(world);
@@ -77,8 +72,7 @@ describe("a round", () => {
   });
 
   test("what is written at the moment of its replacement stays, and becomes a conflict copy", async () => {
-    const world = await syncWorld(2);
-    const [a, b] = pair(world);
+    const { world, a, b } = await twoFolders();
     a.disk.write(path("f.bin"), "base");
     await settle(world);
     a.disk.write(path("f.bin"), "from a");
@@ -101,8 +95,7 @@ describe("a round", () => {
     ["gets another time", (disk: MemorySyncDisk) => disk.touch(path("f.bin"))],
   ])("what is written into a file while it %s is seen, also if it has as many bytes", async (_what, change) => {
     for (let moment = 0; moment < 6; moment++) {
-      const world = await syncWorld(2);
-      const [a, b] = pair(world);
+      const { world, a, b } = await twoFolders();
       a.disk.write(path("f.bin"), "1");
       await settle(world);
       a.disk.tick(3_000_000_000n);
@@ -123,8 +116,7 @@ describe("a round", () => {
   });
 
   test("a directory that was moved to where another folder made one is one with it in both", async () => {
-    const world = await syncWorld(2);
-    const [a, b] = pair(world);
+    const { world, a, b } = await twoFolders();
     a.disk.make(path("d"));
     a.disk.write(path("d/old.bin"), "1");
     await settle(world);
@@ -140,8 +132,7 @@ describe("a round", () => {
 
   test("what a process brought before it died is not this folder's change: others' newer version stays alone", async () => {
     for (const budget of [7, 8, 9]) {
-      const world = await syncWorld(2);
-      const [a, b] = pair(world);
+      const { world, a, b } = await twoFolders();
       a.disk.write(path("f.bin"), "1");
       await settle(world);
       for (const [version, sync] of [
@@ -165,8 +156,7 @@ describe("a round", () => {
   ])("what is saved as a file is %s is not lost, wherever the process dies then", async (_what, change) => {
     for (let moment = 0, reached = true; reached; moment++) {
       for (let budget = moment + 1; budget < moment + 4; budget++) {
-        const world = await syncWorld(2);
-        const [a, b] = pair(world);
+        const { world, a, b } = await twoFolders();
         a.disk.make(path("d"));
         a.disk.write(path("d/f.bin"), "base");
         await settle(world);
@@ -191,8 +181,7 @@ describe("a round", () => {
 
   test("wherever a process dies while a directory gives way to a file, the folder comes to it", async () => {
     for (let budget = 8; budget < 14; budget++) {
-      const world = await syncWorld(2);
-      const [a, b] = pair(world);
+      const { world, a, b } = await twoFolders();
       a.disk.make(path("d"));
       a.disk.write(path("d/x.bin"), "1");
       await settle(world);
@@ -208,8 +197,7 @@ describe("a round", () => {
   });
 
   test("contents count against the limit in both directions, names do not", async () => {
-    const world = await syncWorld(2);
-    const [a, b] = pair(world);
+    const { a, b } = await twoFolders();
     let bytes = 0;
     const limit = { take: async (some: number) => void (bytes += some) } as unknown as RateLimit;
     a.disk.write(path("f.bin"), "12345");
@@ -243,8 +231,7 @@ describe("a round", () => {
   });
 
   test("a folder without its marker is refused, and nothing counts as deleted", async () => {
-    const world = await syncWorld(2);
-    const [a, b] = pair(world);
+    const { world, a, b } = await twoFolders();
     a.disk.write(path("f.bin"), "kept");
     await settle(world);
     Object.assign(b, { disk: new MemorySyncDisk() });
@@ -253,8 +240,7 @@ describe("a round", () => {
   });
 
   test("much that is missing waits for a yes to just these deletions", async () => {
-    const world = await syncWorld(2);
-    const [a, b] = pair(world);
+    const { world, a, b } = await twoFolders();
     a.disk.make(path("d"));
     for (let each = 0; each < 120; each++) a.disk.write(path(`d/${each}.bin`), `${each}`);
     await settle(world);
@@ -272,8 +258,7 @@ describe("a round", () => {
   });
 
   test("what is ignored is neither sent nor deleted nor overwritten", async () => {
-    const world = await syncWorld(2);
-    const [a, b] = pair(world);
+    const { world, a, b } = await twoFolders();
     a.disk.write(path(".synclineignore"), "*.tmp\n/build/\n");
     a.disk.write(path("x.tmp"), "scratch");
     a.disk.make(path("build"));
@@ -293,8 +278,7 @@ describe("a round", () => {
   });
 
   test("on a disk that folds case the second of two names stays in the bucket and is no deletion", async () => {
-    const world = await syncWorld(2);
-    const [a, b] = pair(world);
+    const { world, a, b } = await twoFolders();
     b.disk.foldsCase = true;
     a.disk.write(path("Name.bin"), "1");
     a.disk.write(path("name.bin"), "2");
@@ -307,8 +291,7 @@ describe("a round", () => {
   });
 
   test("names that one folder moved to another case move on a disk that folds case", async () => {
-    const world = await syncWorld(2);
-    const [a, b] = pair(world);
+    const { world, a, b } = await twoFolders();
     b.disk.foldsCase = true;
     a.disk.write(path("name.bin"), "1");
     await settle(world);
@@ -336,8 +319,7 @@ describe("a round", () => {
   });
 
   test("names of one file stay names of one file", async () => {
-    const world = await syncWorld(2);
-    const [a, b] = pair(world);
+    const { world, a, b } = await twoFolders();
     a.disk.write(path("x.bin"), "1");
     await a.disk.link(path("x.bin"), path("y.bin"));
     await settle(world);

@@ -1,12 +1,11 @@
 /** Directories of which a merge made one: what a folder has in both comes to be in one there, too. */
 import { expect, test } from "vitest";
 import { PARKED_PATH } from "../../src/sync/paths.ts";
-import { bucketTree, pair, path, settle, syncWorld, type SyncedFolder } from "../support/sync-world.ts";
+import { bucketTree, path, settle, type SyncedFolder, twoFolders } from "../support/sync-world.ts";
 
 /** One folder moves `d` to `e`, where the other one made a directory at the same time. */
 async function united(made: (b: SyncedFolder) => void): Promise<Record<string, string>> {
-  const world = await syncWorld(2);
-  const [a, b] = pair(world);
+  const { world, a, b } = await twoFolders();
   a.disk.make(path("d"));
   a.disk.make(path("d/s"));
   a.disk.write(path("d/x.bin"), "of d");
