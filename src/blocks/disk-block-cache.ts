@@ -12,6 +12,7 @@ import { describeError } from "../base/log.ts";
 import type { Log } from "../base/log.ts";
 import { digestOf } from "../format/cid.ts";
 import { failedWith } from "../objects/disk.ts";
+import { Backlog, totalBytes } from "./backlog.ts";
 import type { Block, SizedBlock } from "./block-store.ts";
 import { isUnreadableIndex } from "./cache-index.ts";
 import type { CachedPlace, CachedRow, CacheIndex, CacheSegment } from "./cache-index.ts";
@@ -40,14 +41,10 @@ export class DiskBlockCache implements BlockCache {
   readonly #log: Log;
   readonly #disk: CacheStorage;
   readonly #isIntact: typeof isIntact;
-  readonly #clock: Pick<Clock, "sleep"> | undefined;
+  readonly #backlog: Backlog;
   #index: CacheIndex | undefined;
   /** The segment that this cache appends to. */
   #tail: Tail | undefined;
-  #storing: Promise<void> = Promise.resolve();
-  /** What is written next: others may join it until then. */
-  #next: Batch | undefined;
-  #backlogBytes = 0;
   readonly #used = new Set<number>();
   #readsSinceUse = 0;
   #reported = false;
@@ -60,7 +57,7 @@ export class DiskBlockCache implements BlockCache {
     this.#log = options.log;
     this.#disk = options.storage ?? new CacheFolder(options.dir);
     this.#isIntact = options.isIntact ?? isIntact;
-    this.#clock = options.clock;
+    this.#backlog = new Backlog(options.clock, (blocks) => this.#storeOrFail(blocks));
     this.#attempt(() => this.#ready());
   }
 
@@ -70,8 +67,13 @@ export class DiskBlockCache implements BlockCache {
   }
 
   async held(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
-    const wanted = this.#attempt(() => this.#places(cids)) ?? [];
     const found = new Map<Cid, Uint8Array>();
+    for (const cid of cids) {
+      // What was just published is read at once, and the bucket may be out of reach by then.
+      const bytes = this.#backlog.get(cid);
+      if (bytes !== undefined) found.set(cid, bytes);
+    }
+    const wanted = this.#attempt(() => this.#places(cids.filter((cid) => !found.has(cid)))) ?? [];
     await Promise.all(nearRuns(wanted).map((run) => this.#readRun(run, found)));
     this.#attempt(() => this.#markUsed());
     return found;
@@ -91,24 +93,17 @@ export class DiskBlockCache implements BlockCache {
   }
 
   keep(blocks: readonly Block[]): void {
-    const bytes = totalBytes(blocks);
-    if (this.#closed || this.#backlogBytes + bytes > Math.min(CACHE_BACKLOG_BYTES, this.#limit)) return;
-    this.#backlogBytes += bytes;
-    const batch = this.#batch();
-    for (const block of blocks) batch.blocks.set(block.cid, block);
-    batch.bytes += bytes;
-    if (batch.bytes >= GATHERED_BYTES) batch.full.abort();
+    if (!this.#closed) this.#backlog.add(blocks, Math.min(CACHE_BACKLOG_BYTES, this.#limit));
   }
 
   /** Gives up what no longer fits, when others need the disk's space. Best effort, in its own time. */
   trim(): void {
-    if (!this.#closed) this.#batch().full.abort();
+    if (!this.#closed) this.#backlog.hurry();
   }
 
   /** Resolves when everything that `keep` took so far is written or given up. */
   settled(): Promise<void> {
-    this.#next?.full.abort();
-    return this.#storing;
+    return this.#backlog.settled();
   }
 
   /** Ends it; reads under way and what `keep` took end first. */
@@ -199,27 +194,12 @@ export class DiskBlockCache implements BlockCache {
     this.#readsSinceUse = 0;
   }
 
-  /** The batch that is written next. Blocks come one by one where a tree is read, and a write costs more than what it writes. */
-  #batch(): Batch {
-    if (this.#next === undefined) {
-      const batch = { blocks: new Map<Cid, Block>(), bytes: 0, full: new AbortController() };
-      this.#next = batch;
-      const gathered = this.#clock?.sleep(GATHER_MS, batch.full.signal).catch(() => {});
-      this.#storing = this.#storeAfter(Promise.all([this.#storing, gathered]), batch);
-    }
-    return this.#next;
-  }
-
-  async #storeAfter(before: Promise<unknown>, batch: Batch): Promise<void> {
-    await before;
-    if (this.#next === batch) this.#next = undefined;
+  async #storeOrFail(blocks: readonly Block[]): Promise<void> {
     try {
-      await this.#store([...batch.blocks.values()]);
+      await this.#store(blocks);
       this.#reported = false;
     } catch (error) {
       this.#failed(error);
-    } finally {
-      this.#backlogBytes -= batch.bytes;
     }
   }
 
@@ -311,20 +291,6 @@ export class DiskBlockCache implements BlockCache {
   }
 }
 
-/** Blocks that are written together. */
-interface Batch {
-  readonly blocks: Map<Cid, Block>;
-  /** As they came, some perhaps more than once. */
-  bytes: number;
-  /** Aborted: it waits for no others. */
-  readonly full: AbortController;
-}
-
-/** So long a batch waits for more blocks: whoever needs them again asks later as a rule … */
-const GATHER_MS = 10;
-/** … and with so many bytes it does not. */
-const GATHERED_BYTES = 1024 * 1024;
-
 /** A segment while it grows. */
 interface Tail {
   readonly segment: CacheSegment;
@@ -334,7 +300,3 @@ interface Tail {
 
 /** Uses are written to the index with every batch of new blocks, and after so many reads. */
 const READS_PER_USE = 64;
-
-function totalBytes(blocks: readonly Block[]): number {
-  return blocks.reduce((sum, { bytes }) => sum + bytes.length, 0);
-}

@@ -76,6 +76,20 @@ test("blocks that come one by one in quick succession are written together, and 
   expect(await heldCount(openCache(dir), [...blocks, ...later])).toBe(30);
 });
 
+test("blocks are held from the moment that they are to be kept, before they are written, and afterwards", async () => {
+  const dir = await temporaryFolder();
+  const clock = new ManualClock();
+  const cache = new DiskBlockCache({ dir, bytes: 64 * MiB, log: collectingLog(), clock });
+  const blocks = numbered(20, 5_000);
+  cache.keep(blocks);
+  expect(await cache.held(blocks.map(({ cid }) => cid))).toEqual(new Map(blocks.map(({ cid, bytes }) => [cid, bytes])));
+  await clock.advance(1_000);
+  await cache.settled();
+  expect(await heldCount(cache, blocks)).toBe(20);
+  await cache.close();
+  expect(await heldCount(openCache(dir), blocks)).toBe(20);
+});
+
 test("blocks are read one behind the other into others' memory, up to the first that is not there", async () => {
   const cache = openCache(await temporaryFolder());
   const blocks = numbered(12, 5_000);

@@ -1,0 +1,89 @@
+/**
+ * Blocks that wait to be written: those that come one by one in quick succession, as where a tree is read, are written together, for a
+ * write costs more than what it writes. Until then they are read from here.
+ */
+import type { Clock } from "../base/clock.ts";
+import type { Cid } from "../base/ids.ts";
+import type { Block } from "./block-store.ts";
+
+/** Blocks that are written together. */
+interface Batch {
+  readonly blocks: Map<Cid, Block>;
+  /** As they came, some perhaps more than once. */
+  bytes: number;
+  /** Aborted: it waits for no others. */
+  readonly full: AbortController;
+}
+
+export class Backlog {
+  readonly #clock: Pick<Clock, "sleep"> | undefined;
+  readonly #store: (blocks: readonly Block[]) => Promise<void>;
+  readonly #blocks = new Map<Cid, Uint8Array>();
+  #bytes = 0;
+  /** What is written next: others may join it until then. */
+  #next: Batch | undefined;
+  #storing: Promise<void> = Promise.resolve();
+
+  /** `store` never rejects. Without a clock no batch waits for more. */
+  constructor(clock: Pick<Clock, "sleep"> | undefined, store: (blocks: readonly Block[]) => Promise<void>) {
+    this.#clock = clock;
+    this.#store = store;
+  }
+
+  /** The bytes of a block that waits or is being written. */
+  get(cid: Cid): Uint8Array | undefined {
+    return this.#blocks.get(cid);
+  }
+
+  /** Takes these blocks, or none of them when more than `most` bytes would wait. */
+  add(blocks: readonly Block[], most: number): void {
+    const bytes = totalBytes(blocks);
+    if (this.#bytes + bytes > most) return;
+    this.#bytes += bytes;
+    const batch = this.#batch();
+    for (const block of blocks) {
+      batch.blocks.set(block.cid, block);
+      this.#blocks.set(block.cid, block.bytes);
+    }
+    batch.bytes += bytes;
+    if (batch.bytes >= GATHERED_BYTES) batch.full.abort();
+  }
+
+  /** Has a batch stored soon, if only an empty one. */
+  hurry(): void {
+    this.#batch().full.abort();
+  }
+
+  /** Resolves when everything that was added so far is stored. */
+  settled(): Promise<void> {
+    this.#next?.full.abort();
+    return this.#storing;
+  }
+
+  #batch(): Batch {
+    if (this.#next === undefined) {
+      const batch = { blocks: new Map<Cid, Block>(), bytes: 0, full: new AbortController() };
+      this.#next = batch;
+      const gathered = this.#clock?.sleep(GATHER_MS, batch.full.signal).catch(() => {});
+      this.#storing = this.#storeAfter(Promise.all([this.#storing, gathered]), batch);
+    }
+    return this.#next;
+  }
+
+  async #storeAfter(before: Promise<unknown>, batch: Batch): Promise<void> {
+    await before;
+    if (this.#next === batch) this.#next = undefined;
+    await this.#store([...batch.blocks.values()]);
+    this.#bytes -= batch.bytes;
+    for (const { cid, bytes } of batch.blocks.values()) if (this.#blocks.get(cid) === bytes) this.#blocks.delete(cid);
+  }
+}
+
+export function totalBytes(blocks: readonly Block[]): number {
+  return blocks.reduce((sum, { bytes }) => sum + bytes.length, 0);
+}
+
+/** So long a batch waits for more blocks: whoever needs them again asks later as a rule … */
+const GATHER_MS = 10;
+/** … and with so many bytes it does not. */
+const GATHERED_BYTES = 1024 * 1024;
