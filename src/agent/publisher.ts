@@ -27,6 +27,7 @@ import type { BaseRoot } from "../overlay/journal-record.ts";
 import { PackedObjects } from "../overlay/packed-epoch.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { FlushEnd } from "./flush-schedule.ts";
+import { CountedReader } from "./counted-reader.ts";
 import type { HeldBase } from "./held-base.ts";
 import { Throughput, workOf, type Work } from "./throughput.ts";
 
@@ -52,7 +53,7 @@ export interface PublisherOptions {
   readonly heldBase?: HeldBase;
   /** Another merge than the real one: for simulations that have to notice. */
   readonly merge?: MergeSnapshots;
-  /** Called after an epoch that uploaded much, or that had many objects. */
+  /** Called after an epoch that read or uploaded much, or that had many objects. */
   readonly releaseMemory: (when: "now" | "when idle") => void;
   /** Called for a large epoch; what it answers is disposed when that is over. */
   readonly saveMemory?: () => Disposable;
@@ -86,7 +87,10 @@ export interface SeenConflict {
 }
 
 const CONFLICTS_REMEMBERED = 1_000;
-/** From here on an upload leaves so much garbage that it is worth collecting at once, and an epoch when nothing else is to do. */
+/**
+ * From here on what was uploaded, or read to find that the bucket has it, leaves so much garbage that it is worth collecting at once,
+ * and an epoch when nothing else is to do.
+ */
 const MUCH_BYTES = 16 * 1024 * 1024;
 const MANY_OBJECTS = 1_000;
 const DONE: FlushEnd = { again: false, afterMs: 0 };
@@ -179,10 +183,12 @@ export class Publisher {
     this.#options.heldBase?.stand(this.#base);
     using _ = begun.objects > LARGE_EPOCH_OBJECTS ? this.#options.saveMemory?.() : undefined;
     const options = { adopted: this.#base.commit, crowded: this.#crowded };
-    return { ...begun, outcome: packed(await publishEpoch(context, changes, data, options)) };
+    const counted = new CountedReader(data);
+    const outcome = packed(await publishEpoch(context, changes, counted, options));
+    return { ...begun, outcome, movedBytes: Math.max(counted.bytes, outcome.figures.uploadedBytes) };
   }
 
-  async #conclude({ outcome, work, objects, startMs }: Attempt): Promise<FlushEnd> {
+  async #conclude({ outcome, work, objects, startMs, movedBytes }: Attempt): Promise<FlushEnd> {
     const { bucket, clock, log, overlay } = this.#options;
     this.#count(outcome);
     switch (outcome.kind) {
@@ -197,7 +203,7 @@ export class Publisher {
         this.#remember(outcome.conflicts);
         this.#root = { root: outcome.root, commit: await bucket.commit(outcome.epoch.base.commit) };
         this.#reached();
-        if (outcome.figures.uploadedBytes > MUCH_BYTES) this.#options.releaseMemory("now");
+        if (movedBytes > MUCH_BYTES) this.#options.releaseMemory("now");
         else if (objects > MANY_OBJECTS) this.#options.releaseMemory("when idle");
         return DONE;
       case "queued":
@@ -302,6 +308,8 @@ interface Attempt {
   readonly work: Work;
   readonly objects: number;
   readonly outcome: PackedOutcome;
+  /** Bytes that were uploaded, or read to find that they need not be. */
+  readonly movedBytes: number;
 }
 
 type PackedOutcome =

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { Publisher } from "../../src/agent/publisher.ts";
 import { SynclineError } from "../../src/base/errors.ts";
@@ -29,6 +30,7 @@ async function world(options: { readOnly?: boolean; fixed?: boolean; epoch?: num
   const overlay = new FakeOverlay(await head(bucket), options.epoch);
   const warnings: string[] = [];
   const log: Log = { info: () => {}, warn: (line) => void warnings.push(line), error: () => {} };
+  const released: string[] = [];
   let replaced = 0;
   const replace = async () => {
     replaced++;
@@ -42,7 +44,7 @@ async function world(options: { readOnly?: boolean; fixed?: boolean; epoch?: num
     data: overlay.data,
     base: await head(bucket),
     held: options.held ?? false,
-    releaseMemory: () => {},
+    releaseMemory: (when) => void released.push(when),
     clock: me.clock,
     random: me.random,
     log,
@@ -54,9 +56,11 @@ async function world(options: { readOnly?: boolean; fixed?: boolean; epoch?: num
     expect((await publishEpoch(other, changes, data)).kind).toBe("published");
   };
   const files = async () => pathsOf(bucket, (await head(bucket)).tree);
-  return { remote, bucket, me, other, spare, overlay, publisher, warnings, elsewhere, files, replaced: () => replaced };
+  const seen = { warnings, released, replaced: () => replaced };
+  return { remote, bucket, me, other, spare, overlay, publisher, elsewhere, files, ...seen };
 }
 
+const LARGE_BYTES = 17 * 1024 * 1024;
 const DONE = { again: false, afterMs: 0 };
 
 describe("a publisher", () => {
@@ -102,6 +106,21 @@ describe("a publisher", () => {
     expect(last.conflicts).toBe(1);
     expect(conflicts).toHaveLength(1);
     expect(conflicts[0]?.conflict.names.kept).toEqual(["same.bin"]);
+  });
+
+  test("gives memory back after a large file, also when the bucket had its bytes already, and not after a small one", async () => {
+    const { publisher, overlay, released } = await world();
+    const bytes = randomBytes(LARGE_BYTES);
+    const large = (file: string, ino: number): ObjectEdit => ({ ino, names: [[1, file]], bytes });
+    overlay.edit(large("a", 2));
+    await publisher.flush();
+    expect(released).toEqual(["now"]);
+    overlay.edit(large("b", 3));
+    await publisher.flush();
+    expect(released).toEqual(["now", "now"]);
+    overlay.edit(born("c", "c", 4));
+    await publisher.flush();
+    expect(released).toHaveLength(2);
   });
 
   test("does one thing at a time, in order", async () => {
