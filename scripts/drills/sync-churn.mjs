@@ -31,7 +31,7 @@ for (const folder of folders) await stop(folder, "SIGTERM");
 report(`${count.deeds} deeds, ${count.kills} kills, ${count.absences} absences`);
 await until(
   () => {
-    for (const { path } of folders) syncline(space, ["sync", url, path, "--once"], { expect: [0, 3] });
+    for (const { path } of folders) syncOnce(path);
     const [first, ...others] = folders.map(({ path }) => JSON.stringify(contents(path)));
     return others.every((other) => other === first);
   },
@@ -52,6 +52,15 @@ syncline(space, ["get", "-r", url, join(space.path, "got")]);
 const got = JSON.stringify(contents(join(space.path, "got")));
 check(got === JSON.stringify(tree), `the bucket has the same ${tree.length} files`);
 check(syncline(space, ["verify", url, "--json"], { expect: [0, 8] }).status === 0, "verify finds nothing");
+
+/** On a machine with much else to do, who is away much deletes so much before a round comes to its end that it waits for a yes. */
+function syncOnce(path) {
+  const round = syncline(space, ["sync", url, path, "--once", "--json"], { expect: [0, 3, 7] });
+  if (round.status !== 7) return;
+  const { digest, files, where } = round.json().guard;
+  report(`${files} deletions in the ${where} are meant: they were made one by one`);
+  syncline(space, ["sync", url, path, "--once", "--allow-deletes", digest], { expect: [0, 3] });
+}
 
 async function edit({ path }) {
   while (performance.now() < end) {

@@ -6,7 +6,9 @@ import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import { PUBLISH_CHUNK_CACHE_BYTES, PUBLISH_NODE_CACHE_BYTES } from "../base/limits.ts";
 import type { VerifiedCommit } from "../bucket/bucket.ts";
+import { lookup } from "../bucket/fs-reader.ts";
 import type { Conflict } from "../bucket/merge/conflict.ts";
+import { placeText } from "../bucket/object-rows.ts";
 import type { PublishFigures } from "../bucket/publish/outcome.ts";
 import { ChunkCache } from "../content/chunk-cache.ts";
 import { failedWith } from "../objects/disk.ts";
@@ -121,7 +123,8 @@ class Round {
     await noteArrived({ db, disk, nodes: this.#nodes, isAsKnown, nowNs: () => clock.nowNs() });
     for (let attempt = 0; ; attempt++) {
       const scanned = await this.#scan();
-      const held = checkDeletions("bucket", scanned.local.deletedFiles, db.countFiles(), this.#context.allowDeletes);
+      const deleted = await this.#leftInBucket(scanned.local.deletedFiles);
+      const held = checkDeletions("bucket", deleted, db.countFiles(), this.#context.allowDeletes);
       if (held !== undefined) return this.#result(scanned, { held });
       const published = await this.#publish(scanned, attempt < STILL_ATTEMPTS);
       if (published === "again") continue;
@@ -159,6 +162,19 @@ class Round {
     const content = bucket.contentConfig;
     const local = await findChanges(matching, { disk, content, attention, block, restless: this.#restless, lookedNs });
     return { walked, matching, local };
+  }
+
+  /** Without what the root does not have any more either: a run took it away, and died before it noted that. */
+  async #leftInBucket(deleted: readonly Entry[]): Promise<Entry[]> {
+    const { db } = this.#context;
+    const tree = db.base()?.tree;
+    const behind = new Set(db.unsettled().map(placeText));
+    const left: Entry[] = [];
+    for (const entry of deleted) {
+      const isBehind = tree !== undefined && behind.has(placeText(entry));
+      if (!isBehind || (await lookup(this.#nodes, tree, entry))?.id === entry.id) left.push(entry);
+    }
+    return left;
   }
 
   /** "again": files changed while they were read. */

@@ -43,6 +43,26 @@ test("what it deleted in a directory that others moved is there, as if it had no
   for (const { disk } of [a, b]) expect(disk.tree()).toEqual(whole);
 });
 
+test("what it took away for others before it died does not count as deleted here, where much that is deleted waits for a yes", async () => {
+  const { world, a, b } = await twoFolders();
+  for (let file = 0; file < 200; file++) a.disk.write(path(`f${file}.bin`), `${file}`);
+  await settle(world);
+  for (let file = 0; file < 90; file++) a.disk.remove(path(`f${file}.bin`));
+  await a.sync();
+  let left = 89;
+  const { unlink } = b.disk;
+  b.disk.unlink = async (...call) => {
+    if (left-- === 0) throw new Crash("The process died.");
+    return unlink.apply(b.disk, call);
+  };
+  await expect(b.sync()).rejects.toThrow(Crash);
+  b.disk.unlink = unlink;
+  for (let file = 90; file < 110; file++) b.disk.remove(path(`f${file}.bin`));
+  expect((await b.sync()).held).toBeUndefined();
+  await settle(world);
+  for (const { disk } of [a, b]) expect(disk.tree().size).toBe(90);
+});
+
 async function dyingAfterSwap(folder: SyncedFolder): Promise<void> {
   folder.notes = 0;
   await expect(folder.sync()).rejects.toThrow(Crash);
