@@ -3,6 +3,7 @@
  * write costs more than what it writes. Until then they are read from here.
  */
 import type { Clock } from "../base/clock.ts";
+import { deferred } from "../base/deferred.ts";
 import type { Cid } from "../base/ids.ts";
 import type { Block } from "./block-store.ts";
 
@@ -15,17 +16,31 @@ interface Batch {
   readonly full: AbortController;
 }
 
+/** Who waits for room, with what. */
+interface Waiter {
+  readonly blocks: readonly Block[];
+  readonly most: number;
+  readonly go: () => void;
+}
+
 export class Backlog {
-  readonly #clock: Pick<Clock, "sleep"> | undefined;
-  readonly #store: (blocks: readonly Block[]) => Promise<void>;
+  readonly #clock: Pick<Clock, "sleep" | "after"> | undefined;
+  readonly #store: (blocks: readonly Block[]) => Promise<boolean>;
   readonly #blocks = new Map<Cid, Uint8Array>();
   #bytes = 0;
   /** What is written next: others may join it until then. */
   #next: Batch | undefined;
   #storing: Promise<void> = Promise.resolve();
+  /** In the order in which they came. */
+  #waiting: Waiter[] = [];
+  /** The last batch was stored, and what is being stored does not take long. */
+  #isMoving = true;
 
-  /** `store` never rejects. Without a clock no batch waits for more. */
-  constructor(clock: Pick<Clock, "sleep"> | undefined, store: (blocks: readonly Block[]) => Promise<void>) {
+  /** `store` never rejects; false: the blocks are not stored. Without a clock no batch waits for more. */
+  constructor(
+    clock: Pick<Clock, "sleep" | "after"> | undefined,
+    store: (blocks: readonly Block[]) => Promise<boolean>,
+  ) {
     this.#clock = clock;
     this.#store = store;
   }
@@ -35,10 +50,10 @@ export class Backlog {
     return this.#blocks.get(cid);
   }
 
-  /** Takes these blocks, or none of them when more than `most` bytes would wait. */
-  add(blocks: readonly Block[], most: number): void {
+  /** Takes these blocks, or none of them when more than `most` bytes would wait: then false. */
+  add(blocks: readonly Block[], most: number): boolean {
     const bytes = totalBytes(blocks);
-    if (this.#bytes + bytes > most) return;
+    if (this.#bytes + bytes > most) return false;
     this.#bytes += bytes;
     const batch = this.#batch();
     for (const block of blocks) {
@@ -47,6 +62,26 @@ export class Backlog {
     }
     batch.bytes += bytes;
     if (batch.bytes >= GATHERED_BYTES) batch.full.abort();
+    return true;
+  }
+
+  /**
+   * As `add`, but waits for room behind those who wait already; undefined: no need to. Blocks that never fit, and those that come or wait
+   * while nothing gets stored, are not taken.
+   */
+  addInTurn(blocks: readonly Block[], most: number): Promise<void> | undefined {
+    if (this.#waiting.length === 0 && this.add(blocks, most)) return undefined;
+    if (!this.#isMoving || totalBytes(blocks) > most) return undefined;
+    const { promise, resolve } = deferred<void>();
+    this.#waiting.push({ blocks, most, go: resolve });
+    // Nothing else will come before there is room.
+    this.#next?.full.abort();
+    return promise;
+  }
+
+  /** Lets go whoever waits for room; their blocks are not taken. */
+  letGo(): void {
+    for (const { go } of this.#waiting.splice(0)) go();
   }
 
   /** Has a batch stored soon, if only an empty one. */
@@ -73,9 +108,31 @@ export class Backlog {
   async #storeAfter(before: Promise<unknown>, batch: Batch): Promise<void> {
     await before;
     if (this.#next === batch) this.#next = undefined;
-    await this.#store([...batch.blocks.values()]);
+    const late = this.#clock?.after(LATE_MS, () => this.#stuck());
+    const isStored = await this.#store([...batch.blocks.values()]);
+    late?.[Symbol.dispose]();
     this.#bytes -= batch.bytes;
     for (const { cid, bytes } of batch.blocks.values()) if (this.#blocks.get(cid) === bytes) this.#blocks.delete(cid);
+    if (!isStored) return this.#stuck();
+    this.#isMoving = true;
+    this.#admit();
+  }
+
+  #admit(): void {
+    for (;;) {
+      const first = this.#waiting[0];
+      if (first === undefined) return;
+      if (!this.add(first.blocks, first.most)) break;
+      this.#waiting.shift();
+      first.go();
+    }
+    // Nothing else will come before there is room.
+    this.#next?.full.abort();
+  }
+
+  #stuck(): void {
+    this.#isMoving = false;
+    this.letGo();
   }
 }
 
@@ -87,3 +144,5 @@ export function totalBytes(blocks: readonly Block[]): number {
 const GATHER_MS = 10;
 /** … and with so many bytes it does not. */
 const GATHERED_BYTES = 1024 * 1024;
+/** Nobody waits for a disk that takes longer than this for a batch, 16 MiB at most. */
+const LATE_MS = 2_000;

@@ -11,6 +11,11 @@ export interface BlockCache {
   readInto?(blocks: readonly SizedBlock[], target: Uint8Array): Promise<number>;
   /** Keeps these blocks if it can, in its own time. */
   keep(blocks: readonly Block[]): void;
+  /**
+   * The same for who may come faster than the cache's disk: to be awaited before the next call; undefined: no need to. It waits for no
+   * disk that is full, fails or does not answer.
+   */
+  keepInTurn?(blocks: readonly Block[]): Promise<void> | undefined;
 }
 
 export class CachedReader implements BlockReader {

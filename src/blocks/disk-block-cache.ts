@@ -28,7 +28,7 @@ export interface DiskBlockCacheOptions {
   readonly bytes: number;
   readonly log: Log;
   /** Absent: each batch of blocks is written at once, and not with those that come right after it. */
-  readonly clock?: Pick<Clock, "sleep">;
+  readonly clock?: Pick<Clock, "sleep" | "after">;
   /** Another disk than the folder: for simulations. */
   readonly storage?: CacheStorage;
   /** Another check of blocks than the real one: for simulations that have to notice. */
@@ -93,7 +93,11 @@ export class DiskBlockCache implements BlockCache {
   }
 
   keep(blocks: readonly Block[]): void {
-    if (!this.#closed) this.#backlog.add(blocks, Math.min(CACHE_BACKLOG_BYTES, this.#limit));
+    if (!this.#closed) this.#backlog.add(blocks, this.#backlogBytes);
+  }
+
+  keepInTurn(blocks: readonly Block[]): Promise<void> | undefined {
+    return this.#closed ? undefined : this.#backlog.addInTurn(blocks, this.#backlogBytes);
   }
 
   /** Gives up what no longer fits, when others need the disk's space. Best effort, in its own time. */
@@ -111,10 +115,15 @@ export class DiskBlockCache implements BlockCache {
     this.#readsSinceUse = READS_PER_USE;
     this.#attempt(() => this.#markUsed());
     this.#closed = true;
+    this.#backlog.letGo();
     await this.settled();
     await this.#forgetFiles();
     this.#index?.close();
     this.#index = undefined;
+  }
+
+  get #backlogBytes(): number {
+    return Math.min(CACHE_BACKLOG_BYTES, this.#limit);
   }
 
   /** The index, opened again as an empty one if someone deleted it. */
@@ -194,16 +203,19 @@ export class DiskBlockCache implements BlockCache {
     this.#readsSinceUse = 0;
   }
 
-  async #storeOrFail(blocks: readonly Block[]): Promise<void> {
+  async #storeOrFail(blocks: readonly Block[]): Promise<boolean> {
     try {
-      await this.#store(blocks);
+      const isStored = await this.#store(blocks);
       this.#reported = false;
+      return isStored;
     } catch (error) {
       this.#failed(error);
+      return false;
     }
   }
 
-  async #store(blocks: readonly Block[]): Promise<void> {
+  /** False: they do not fit. */
+  async #store(blocks: readonly Block[]): Promise<boolean> {
     const index = this.#ready();
     const fresh = blocks.filter(({ cid }) => index.find(digestOf(cid)) === undefined);
     const bytes = totalBytes(fresh);
@@ -212,7 +224,7 @@ export class DiskBlockCache implements BlockCache {
       this.#markUsed();
     }
     const fits = await this.#makeRoom(index, bytes);
-    if (fresh.length === 0 || !fits) return;
+    if (fresh.length === 0 || !fits) return fits;
     const tail = await this.#openTail(index);
     const rows: CachedRow[] = [];
     let end = tail.end;
@@ -225,6 +237,7 @@ export class DiskBlockCache implements BlockCache {
     const isThere = index.add(tail.segment.id, rows);
     tail.end = end;
     if (!isThere || end >= this.#segmentBytes()) await this.#closeTail();
+    return true;
   }
 
   /** Drops the oldest segments until `bytes` more fit. False: they never do. */

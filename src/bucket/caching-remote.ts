@@ -6,7 +6,7 @@ import type { Block } from "../blocks/block-store.ts";
 import type { BlockCache } from "../blocks/cached-reader.ts";
 import type { BucketRemote, Upload, UploadSession } from "./remote.ts";
 
-type Kept = Pick<BlockCache, "keep">;
+type Kept = Pick<BlockCache, "keep" | "keepInTurn">;
 
 /** `inner`, whose uploads also go to `cache`. Reading is not changed: that is CachedReader's. */
 export function cachingRemote(inner: BucketRemote, cache: Kept): BucketRemote {
@@ -29,13 +29,19 @@ function cachingSession(inner: UploadSession, cache: Kept): UploadSession {
   return {
     blocks: inner.blocks,
     putContent(block) {
-      cache.keep([block]);
-      return inner.putContent(block);
+      // A large file is kept whole, since who wrote it often reads it next: no faster than the disk takes it.
+      const kept = cache.keepInTurn === undefined ? cache.keep([block]) : cache.keepInTurn([block]);
+      const put = inner.putContent(block);
+      return kept instanceof Promise ? both(put, kept) : put;
     },
     prepare: (expected, { commit, blocks }) =>
       inner.prepare(expected, { commit, blocks: keeping(commit, blocks, cache) }),
     [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
   };
+}
+
+async function both(...works: readonly Promise<void>[]): Promise<void> {
+  await Promise.all(works);
 }
 
 /** The blocks; `commit` is kept with them. */

@@ -4,10 +4,14 @@ import { mkdir, open, readdir, rm, stat, statfs, truncate, writeFile } from "nod
 import { join } from "node:path";
 import * as fc from "fast-check";
 import { afterEach, expect, test } from "vitest";
+import { deferred } from "../../src/base/deferred.ts";
+import { CACHE_BACKLOG_BYTES } from "../../src/base/limits.ts";
 import type { Log } from "../../src/base/log.ts";
 import type { Block, SizedBlock } from "../../src/blocks/block-store.ts";
 import { CacheFolder, type CacheStorage } from "../../src/blocks/cache-storage.ts";
 import { DiskBlockCache } from "../../src/blocks/disk-block-cache.ts";
+import { cachingRemote } from "../../src/bucket/caching-remote.ts";
+import type { BucketRemote, UploadSession } from "../../src/bucket/remote.ts";
 import { cidOf } from "../../src/format/cid.ts";
 import { failure, rawBlock } from "../contract/block-store.ts";
 import { ManualClock } from "../support/manual-clock.ts";
@@ -41,27 +45,11 @@ test("blocks are there after an agent was killed: nothing is written at the end 
 test("blocks that come one by one in quick succession are written together, and at the latest when the cache is closed", async () => {
   const dir = await temporaryFolder();
   const clock = new ManualClock();
-  const inner = new CacheFolder(dir);
   const writes: number[] = [];
-  const storage: CacheStorage = {
-    openIndex: () => inner.openIndex(),
-    removeIndex: () => inner.removeIndex(),
-    create: async (name) => {
-      const file = await inner.create(name);
-      return {
-        write: (offset, parts) => {
-          writes.push(parts.length);
-          return file.write(offset, parts);
-        },
-        close: () => file.close(),
-      };
-    },
-    read: (name, offset, target) => inner.read(name, offset, target),
-    forget: (name) => inner.forget(name),
-    remove: (name) => inner.remove(name),
-    spare: () => inner.spare(),
-    close: () => inner.close(),
-  };
+  const storage = folderWhere(dir, (parts, write) => {
+    writes.push(parts.length);
+    return write();
+  });
   const cache = new DiskBlockCache({ dir, bytes: 64 * MiB, log: collectingLog(), clock, storage });
   const [blocks, later] = [numbered(20, 5_000), numbered(30, 5_000).slice(20)];
   for (const block of [...blocks, ...blocks]) cache.keep([block]);
@@ -130,6 +118,77 @@ test("much of it waits for nothing", async () => {
   const blocks = numbered(24, 100_000);
   for (const block of blocks.slice(0, 20)) cache.keep([block]);
   await expect.poll(() => heldCount(cache, blocks), { timeout: 60_000 }).toBeGreaterThan(8);
+});
+
+test("of a large upload that comes faster than the disk takes it all is kept: it waits for room, in little memory", async () => {
+  const gate = deferred<void>();
+  const dir = await temporaryFolder();
+  const storage = folderWhere(dir, (_parts, write) => gate.promise.then(write));
+  const cache = new DiskBlockCache({ dir, bytes: 64 * MiB, log: collectingLog(), clock: new ManualClock(), storage });
+  opened.push(cache);
+  const blocks = numbered(40, MiB);
+  const upload = beginUpload(cache, blocks);
+  await expect.poll(() => upload.taken, { timeout: 60_000 }).toBe(CACHE_BACKLOG_BYTES / MiB);
+  // Who keeps what was read waits for nothing: it is dropped.
+  const read = rawBlock(MiB, 99);
+  cache.keep([read]);
+  gate.resolve();
+  await upload.done;
+  await cache.settled();
+  expect(await heldCount(cache, blocks)).toBe(40);
+  expect(await heldCount(cache, [read])).toBe(0);
+});
+
+test("an upload does not wait for a disk that fails", async () => {
+  const dir = await temporaryFolder();
+  const storage = folderWhere(dir, () => Promise.reject(new Error("EIO")));
+  const cache = new DiskBlockCache({ dir, bytes: 64 * MiB, log: collectingLog(), clock: new ManualClock(), storage });
+  opened.push(cache);
+  await expect(beginUpload(cache, numbered(40, MiB)).done).resolves.toBeUndefined();
+});
+
+test("an upload does not wait for a disk that is full, nor for one with less room than a block", async () => {
+  const dir = await temporaryFolder();
+  const full = { ...folderWhere(dir, (_parts, write) => write()), spare: () => 0 };
+  const options = { dir, log: collectingLog(), clock: new ManualClock() };
+  const caches = [
+    new DiskBlockCache({ ...options, bytes: 64 * MiB, storage: full }),
+    new DiskBlockCache({ ...options, bytes: MiB / 2 }),
+  ];
+  opened.push(...caches);
+  for (const cache of caches) await expect(beginUpload(cache, numbered(40, MiB)).done).resolves.toBeUndefined();
+});
+
+test("an upload does not wait for a disk that does not answer, until it does", async () => {
+  const clock = new ManualClock();
+  const gate = deferred<void>();
+  const dir = await temporaryFolder();
+  const storage = folderWhere(dir, (_parts, write) => gate.promise.then(write));
+  const cache = new DiskBlockCache({ dir, bytes: 64 * MiB, log: collectingLog(), clock, storage });
+  opened.push(cache);
+  const blocks = numbered(40, MiB);
+  const upload = beginUpload(cache, blocks);
+  await expect.poll(() => upload.taken, { timeout: 60_000 }).toBe(CACHE_BACKLOG_BYTES / MiB);
+  await clock.advance(60_000);
+  await upload.done;
+  gate.resolve();
+  await cache.settled();
+  await beginUpload(cache, blocks).done;
+  await cache.settled();
+  expect(await heldCount(cache, blocks)).toBe(40);
+});
+
+test("an upload that waits goes on when the cache is closed", async () => {
+  const gate = deferred<void>();
+  const dir = await temporaryFolder();
+  const storage = folderWhere(dir, (_parts, write) => gate.promise.then(write));
+  const cache = new DiskBlockCache({ dir, bytes: 64 * MiB, log: collectingLog(), clock: new ManualClock(), storage });
+  const upload = beginUpload(cache, numbered(40, MiB));
+  await expect.poll(() => upload.taken, { timeout: 60_000 }).toBe(CACHE_BACKLOG_BYTES / MiB);
+  const closed = cache.close();
+  await upload.done;
+  gate.resolve();
+  await closed;
 });
 
 test("two caches of one folder see each other's blocks and do not disturb each other", async () => {
@@ -288,6 +347,49 @@ test.skipIf(!IS_ROOT)("it gives way when the disk fills, and never takes the las
     await cache.close();
   });
 });
+
+/** Puts the blocks one after the other into an upload session whose bucket takes everything at once. */
+function beginUpload(
+  cache: DiskBlockCache,
+  blocks: readonly Block[],
+): { readonly taken: number; readonly done: Promise<void> } {
+  const session = { putContent: () => Promise.resolve() } as Partial<UploadSession>;
+  const remote = { beginUpload: () => session } as Partial<BucketRemote>;
+  const caching = cachingRemote(remote as BucketRemote, cache).beginUpload();
+  const upload = { taken: 0, done: Promise.resolve() };
+  const put = async () => {
+    for (const block of blocks) {
+      await caching.putContent(block);
+      upload.taken++;
+    }
+  };
+  upload.done = put();
+  return upload;
+}
+
+/** The folder, where writing goes through `write`. */
+function folderWhere(
+  dir: string,
+  write: (parts: readonly Uint8Array[], inner: () => Promise<void>) => Promise<void>,
+): CacheStorage {
+  const inner = new CacheFolder(dir);
+  return {
+    openIndex: () => inner.openIndex(),
+    removeIndex: () => inner.removeIndex(),
+    create: async (name) => {
+      const file = await inner.create(name);
+      return {
+        write: (offset, parts) => write(parts, () => file.write(offset, parts)),
+        close: () => file.close(),
+      };
+    },
+    read: (name, offset, target) => inner.read(name, offset, target),
+    forget: (name) => inner.forget(name),
+    remove: (name) => inner.remove(name),
+    spare: () => inner.spare(),
+    close: () => inner.close(),
+  };
+}
 
 /** A tmpfs of its own, unmounted in the end. */
 async function onSmallDisk(options: string, action: (disk: string) => Promise<void>): Promise<void> {
