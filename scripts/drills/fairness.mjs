@@ -13,6 +13,7 @@ import {
   checkHistory,
   checkout,
   commitsOf,
+  cpuMs,
   join,
   percentile,
   report,
@@ -27,7 +28,7 @@ const SHARED_FILES = 20;
 /** Flushes of each before those that count: agents have been running for a while, and compiling their code is not what is asked. */
 const WARM = 10;
 const space = workspace("fairness");
-const { url, rest } = await storage(space);
+const { url, rest, master } = await storage(space);
 const numbers = rest.filter((word) => !word.startsWith("--")).map(Number);
 const [agents, flushes] = [numbers[0] ?? 32, numbers[1] ?? 50];
 const isCounted = rest.includes("--calls");
@@ -41,8 +42,9 @@ for (const bucket of [one, all]) {
   syncline(space, ["init", bucket]);
   syncline(space, ["put", "-r", shared, `${bucket}/shared`]);
 }
+let masterMs = 0;
 const [alone] = await play(one, [names], agents * flushes);
-report(`one writer: ${agents * flushes} flushes in ${seconds(alone.ms)}, ${seconds(alone.cpuMs)} of CPU`);
+report(`one writer: ${agents * flushes} flushes in ${seconds(alone.ms)}, ${seconds(alone.cpuMs)} of CPU${masters()}`);
 
 const ended = await play(
   all,
@@ -54,7 +56,7 @@ const of = (key) => taken.map((flush) => flush[key]);
 const spread = (values) =>
   `p50 ${percentile(values, 0.5)}, p99 ${percentile(values, 0.99)}, p99.9 ${percentile(values, 0.999)}, max ${Math.max(...values)}`;
 report(
-  `${agents} agents: ${taken.length} flushes, the last agent ready after ${seconds(Math.max(...ended.map(({ ms }) => ms)))}, ${seconds(ended.reduce((sum, { cpuMs }) => sum + cpuMs, 0))} of CPU`,
+  `${agents} agents: ${taken.length} flushes, the last agent ready after ${seconds(Math.max(...ended.map(({ ms }) => ms)))}, ${seconds(ended.reduce((sum, each) => sum + each.cpuMs, 0))} of CPU${masters()}`,
 );
 report(`the first agent ready after ${seconds(Math.min(...ended.map(({ ms }) => ms)))}`);
 report(`attempts of a flush: ${spread(of("attempts"))}; sum ${of("attempts").reduce((a, b) => a + b)}`);
@@ -73,6 +75,11 @@ for (const name of names) {
 }
 check(true, "the last file of each agent has its bytes");
 check(syncline(space, ["verify", all, "--json"]).status === 0, "verify finds nothing");
+
+/** What the last flushes took of the master. */
+function masters() {
+  return master === undefined ? "" : ` and ${seconds(cpuMs(master.pid) - masterMs)} of the master's`;
+}
 
 /** Starts a light agent for each list of names, lets them begin together once all are warm, and answers what they say. */
 async function play(bucket, lists, count) {
@@ -94,6 +101,7 @@ async function play(bucket, lists, count) {
     for (const { lines } of started) {
       if ((await lines.next()).value !== "ready") throw new Error(`An agent was not ready ${phase}.`);
     }
+    if (master !== undefined) masterMs = cpuMs(master.pid);
     for (const { child } of started) child.stdin.write("go\n");
   }
   return Promise.all(

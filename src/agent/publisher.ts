@@ -239,7 +239,7 @@ export class Publisher {
     const { cid, body } = current.commit;
     if (cid !== this.#base.commit) {
       const ours = { cid: this.#base.commit, seq: this.#base.seq };
-      if ((await descends(bucket, current.commit, ours)) === "no") throw rolledBack(ours.cid, cid);
+      if ((await descends(bucket, current.commit, ours, this.#nodes)) === "no") throw rolledBack(ours.cid, cid);
       const changes = await this.#changesTo(body.tree);
       const base: NewBase = { commit: cid, tree: body.tree, seq: body.seq, changes };
       await overlay.adopt(base);

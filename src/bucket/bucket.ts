@@ -160,7 +160,12 @@ export class Bucket {
   /** The current root and its commit. Undefined when there is no root. Throws `arbiter_unreachable`, and as `commit`. */
   async current(): Promise<CurrentRoot | undefined> {
     const root = await this.remote.readRoot();
-    return root === undefined ? undefined : { root, commit: await this.commit(root.commit) };
+    return root === undefined ? undefined : this.at(root);
+  }
+
+  /** A root that was read, with its commit. Throws as `commit`. */
+  async at(root: Root): Promise<CurrentRoot> {
+    return { root, commit: await this.commit(root.commit) };
   }
 
   /** As `current`. Throws `no_such_bucket` when there is no root. */

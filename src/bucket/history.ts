@@ -67,14 +67,20 @@ export async function ancestorAt(commits: PlacedCommits, from: PlacedCommit, seq
   return at.cid;
 }
 
-/** Whether `head` is `base` or descends from it; "unknown" when commits between them are not there any more. */
+/**
+ * Whether `head` is `base` or descends from it; "unknown" when commits between them are not there any more. With `nodes`, that `head`
+ * retains it is enough: its writer says so as he says what is behind `skip`, and the list is read for the next commit anyhow, while
+ * the way there leads over commits whose signatures are to be checked.
+ */
 export async function descends(
   commits: Commits,
-  head: VerifiedCommit,
+  head: PlacedCommit,
   base: { readonly cid: Cid; readonly seq: Lamport },
+  nodes?: NodeStore,
 ): Promise<"yes" | "no" | "unknown"> {
   if (head.body.seq < base.seq) return "no";
   try {
+    if (nodes !== undefined && (await retainedAt(nodes, head, base.seq)) === base.cid) return "yes";
     return (await ancestorAt(commits, head, base.seq)) === base.cid ? "yes" : "no";
   } catch (error) {
     if (hasCode(error, "block_not_found")) return "unknown";
@@ -82,10 +88,28 @@ export async function descends(
   }
 }
 
-/** Where `skip` of a commit on top of `parent` points to. Throws as `ancestorAt`. */
-export async function skipOf(commits: PlacedCommits, parent: PlacedCommit): Promise<Cid | undefined> {
+/** Where `skip` of a commit on top of `parent` points to. `nodes` as for `descends`. Throws as `ancestorAt`. */
+export async function skipOf(
+  commits: PlacedCommits,
+  parent: PlacedCommit,
+  nodes?: NodeStore,
+): Promise<Cid | undefined> {
   const target = skipSeq((parent.body.seq + 1) as Lamport);
-  return target === 0 ? undefined : ancestorAt(commits, parent, target);
+  if (target === 0) return undefined;
+  const retained = nodes && (await retainedAt(nodes, parent, target));
+  return retained ?? ancestorAt(commits, parent, target);
+}
+
+/** The commit that `head` links or retains as its ancestor at `seq`; undefined if neither, or if the list cannot be read. */
+async function retainedAt(nodes: NodeStore, { cid, body }: PlacedCommit, seq: Lamport): Promise<Cid | undefined> {
+  if (seq === body.seq) return cid;
+  if (seq === body.seq - 1) return body.parent;
+  try {
+    return (await get(nodes, body.kept, keptKey(seq)))?.links[0];
+  } catch (error) {
+    if (!hasCode(error, "block_not_found")) throw error;
+    return undefined;
+  }
 }
 
 /** Commits that `head` retains, oldest first, without itself. */
@@ -101,7 +125,7 @@ export async function* keptCommits(nodes: NodeStore, head: VerifiedCommit): Asyn
 /** Whether the bucket holds this commit and all that it reaches as long as `head` is its root: it is the root, or is kept. */
 export async function isRetained(
   nodes: NodeStore,
-  head: VerifiedCommit,
+  head: PlacedCommit,
   { cid, seq }: { readonly cid: Cid; readonly seq: Lamport },
 ): Promise<boolean> {
   if (cid === head.cid) return true;

@@ -152,12 +152,24 @@ class Publication implements AsyncDisposable {
     const { bucket } = this.#context;
     const { reference, lamport } = this.#changes;
     if (commit.body.seq + 1 < lamport) return true;
-    for (const cid of new Set([reference, this.#options.adopted ?? reference])) {
-      if (cid === commit.cid) continue;
+    const ours = new Set([reference, this.#options.adopted ?? reference]);
+    ours.delete(commit.cid);
+    if (ours.size === 0) return false;
+    const nodes = await this.#nodesOf(commit);
+    for (const cid of ours) {
       const seq = await this.#seqOf(bucket, cid);
-      if (seq !== undefined && (await descends(bucket, commit, { cid, seq })) === "no") return true;
+      if (seq !== undefined && (await descends(bucket, commit, { cid, seq }, nodes)) === "no") return true;
     }
     return false;
+  }
+
+  /** Its list of retained commits and its tree will both be read: their roots are asked for at once. Who misses one says so. */
+  async #nodesOf({ body }: VerifiedCommit): Promise<NodeStore> {
+    const { nodes } = this.#begin().workspace;
+    await nodes.load([body.kept, body.tree]).catch((error: unknown) => {
+      if (!hasCode(error, "block_not_found")) throw error;
+    });
+    return nodes;
   }
 
   /** Undefined when the commit is no longer there. */
@@ -280,9 +292,11 @@ class Publication implements AsyncDisposable {
   }
 
   async #readRoot(): Promise<CurrentRoot> {
-    const current = await this.#context.bucket.current();
+    const { bucket } = this.#context;
+    const told = this.#pacing.takeRoot();
+    const current = told === undefined ? await bucket.current() : await bucket.at(told);
     if (current !== undefined) return current;
-    throw new SynclineError("no_such_bucket", `There is no bucket at ${this.#context.bucket.remote.address} now.`, {
+    throw new SynclineError("no_such_bucket", `There is no bucket at ${bucket.remote.address} now.`, {
       hint: "Unpublished data is kept. Bring the bucket back, and publishing goes on.",
     });
   }

@@ -46,10 +46,15 @@ export interface BucketRemote extends AsyncDisposable {
    * Waits in line with other writers who find that they get in each other's way; to be disposed when the swap is through. Advisory: a
    * swap needs no turn, and it never rejects. Undefined where there is no line, and for who waited in it in vain.
    */
-  takeTurn?(): Promise<Turn | undefined> | undefined;
+  takeTurn?(): Promise<BucketTurn | undefined> | undefined;
 
   /** Calls `changed` when the root may have moved (watched and polled), until disposed. */
   watch(changed: () => void): Disposable;
+}
+
+export interface BucketTurn extends Turn {
+  /** The root when the turn began, where that came with it. */
+  readonly root?: Root | undefined;
 }
 
 /** A commit together with the blocks that it reaches and the store may lack. */

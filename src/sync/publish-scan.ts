@@ -109,7 +109,7 @@ async function adopt({ db, bucket }: ScanContext, nodes: NodeStore, { matching, 
   const { cid, body } = (await bucket.head()).commit;
   if (base !== undefined && base.commit !== cid) {
     const head = await bucket.commit(cid);
-    if ((await descends(bucket, head, { cid: base.commit, seq: base.seq })) === "no") throw rolledBack(cid);
+    if ((await descends(bucket, head, { cid: base.commit, seq: base.seq }, nodes)) === "no") throw rolledBack(cid);
     const changes = await changesTo(nodes, base.tree, body.tree);
     await db.transaction(() => standOn(db, nodes, { commit: cid, tree: body.tree, seq: body.seq, changes }));
   }

@@ -2,8 +2,7 @@
 import { SynclineError } from "../../src/base/errors.ts";
 import type { Cid } from "../../src/base/ids.ts";
 import type { Block } from "../../src/blocks/block-store.ts";
-import type { BucketRemote, PreparedSwap, Upload, UploadSession } from "../../src/bucket/remote.ts";
-import type { Turn } from "../../src/objects/object-store.ts";
+import type { BucketRemote, BucketTurn, PreparedSwap, Upload, UploadSession } from "../../src/bucket/remote.ts";
 import type { Root, SwapOutcome } from "../../src/roots/root-store.ts";
 import { BlockMap } from "./block-map.ts";
 
@@ -20,7 +19,7 @@ export class MemoryRemote implements BucketRemote {
   /** Runs before each upload is prepared. */
   beforePrepare: () => Promise<void> = async () => {};
   /** Where writers wait for one another; none unless a test brings one. */
-  takeTurn?: () => Promise<Turn | undefined>;
+  takeTurn?: () => Promise<BucketTurn | undefined>;
   unreachable = false;
   swaps = 0;
   prepares = 0;

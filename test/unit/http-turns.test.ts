@@ -62,6 +62,18 @@ describe("a master with lines", () => {
     expect(await second).toBe(true);
   });
 
+  test("says with a turn which root there is by then", async () => {
+    const [one, other] = [remoteAt(master.origin, "roots"), remoteAt(master.origin, "roots")];
+    await madeSigned(history, async () => one);
+    using first = await one.takeTurn();
+    expect(first?.root).toEqual(await one.readRoot());
+    const second = other.takeTurn();
+    await publishSigned(history, one, "with", []);
+    using turn = await second;
+    expect(turn?.root).toMatchObject({ version: 2 });
+    expect(turn?.root).toEqual(await other.readRoot());
+  });
+
   test("tells a client without access, and one of no bucket, what it tells him of the root", async () => {
     const remote = remoteAt(master.origin, "private");
     await madeSigned(history, async () => remote);

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { SynclineError } from "../../src/base/errors.ts";
 import type { Clock } from "../../src/base/clock.ts";
 import type { Cid, FileId, Ino } from "../../src/base/ids.ts";
@@ -222,6 +222,17 @@ describe("publishing", () => {
     expect((await publishEpoch(me, changes, data, { crowded: true })).kind).toBe("published");
     expect(seen).toEqual(["turn", "root"]);
     expect(await files(bucket)).toEqual({ ours: "o", theirs: "t" });
+  });
+
+  test("a writer whose turn brings the root does not read it", async () => {
+    const { remote, bucket, me } = await world();
+    const { commit } = await root(bucket);
+    const { changes, data } = epochOf({ commit: commit.cid, seq: commit.body.seq }, 1, [born(2, "ours.txt", "o")]);
+    const brought = await remote.readRoot();
+    const reads = vi.spyOn(remote, "readRoot");
+    remote.takeTurn = async () => ({ waited: true, root: brought, [Symbol.dispose]: () => {} });
+    expect((await publishEpoch(me, changes, data, { crowded: true })).kind).toBe("published");
+    expect(reads).not.toHaveBeenCalled();
   });
 
   test("a writer that others got in the way of publishes where there is no line, and not on an older root than its own", async () => {
@@ -470,6 +481,16 @@ describe("publishing", () => {
     await publish(other, 2, [born(3, "y", "1")]);
     await publish(other, 3, [born(4, "z", "1")]);
     expect((await publish(me, 2, [born(3, "b", "2")], base)).kind).toBe("rolled_back");
+  });
+
+  test("a writer whose base is far back checks no commit of those between, as long as the root retains the base", async () => {
+    const { bucket, me, other } = await world();
+    const base = await root(bucket);
+    for (let epoch = 1; epoch <= 30; epoch++) await publish(other, epoch, [born(epoch + 1, `${epoch}.txt`, "t")]);
+    const head = await root(bucket);
+    const read = vi.spyOn(bucket, "commit");
+    expect((await publish(me, 1, [born(2, "ours.txt", "o")], base)).kind).toBe("published");
+    expect(new Set(read.mock.calls.flat())).toEqual(new Set([base.commit.cid, head.commit.cid]));
   });
 
   test("another bucket at the address is never merged with", async () => {

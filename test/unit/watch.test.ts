@@ -1,5 +1,6 @@
 /** Watching a bucket: what a client is told, when, and how much of it is kept for slow ones. */
 import { describe, expect, test } from "vitest";
+import { WATCH_SPACING_MS } from "../../src/base/spaced.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { MAX_WATCHES, WATCH_COMMENT_MS } from "../../src/master/limits.ts";
 import { systemRandom } from "../../src/base/random.ts";
@@ -69,6 +70,26 @@ describe("a watch", () => {
     await publish();
     const newest = await publish();
     expect(await events.next()).toBe(event(newest, 4));
+  });
+
+  test("tells of roots in quick succession every 100 ms, and of the last", async () => {
+    const { watch, publish, clock } = await bucket();
+    await publish();
+    const events = await watch();
+    await events.next();
+    const told: (string | undefined)[] = [];
+    const hear = async () => {
+      for (let text = await events.next(); text !== undefined; text = await events.next()) told.push(text);
+    };
+    void hear();
+    const made: MadeCommit[] = [];
+    for (let count = 0; count < 30; count++) {
+      made.push(await publish());
+      await clock.advance(10);
+    }
+    await clock.advance(WATCH_SPACING_MS);
+    expect(told.length).toBeLessThanOrEqual(5);
+    expect(told.at(-1)).toBe(event(made.at(-1) as MadeCommit, 31));
   });
 
   test("hears of its own bucket only", async () => {

@@ -8,10 +8,9 @@ import type { Block } from "../../blocks/block-store.ts";
 import { HttpBlockStore } from "../../blocks/http-block-store.ts";
 import { decodeCommit } from "../../format/commit.ts";
 import type { Master } from "../../net/master-connection.ts";
-import type { Turn } from "../../objects/object-store.ts";
 import { bucketPath, HttpRootStore } from "../../roots/http-root-store.ts";
 import type { BucketName, Root, SwapOutcome } from "../../roots/root-store.ts";
-import type { BucketRemote, Upload, UploadSession } from "../remote.ts";
+import type { BucketRemote, BucketTurn, Upload, UploadSession } from "../remote.ts";
 import { HttpUpload, type LocalBlocks } from "./http-upload.ts";
 import { collectAtMaster, type MasterCollection } from "./master-collection.ts";
 import { watchMaster } from "./root-watch.ts";
@@ -74,7 +73,7 @@ export class HttpRemote implements BucketRemote {
     return this.#session();
   }
 
-  takeTurn(): Promise<Turn | undefined> {
+  takeTurn(): Promise<BucketTurn | undefined> {
     return this.#turns.take();
   }
 

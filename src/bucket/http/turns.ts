@@ -3,7 +3,9 @@
  * master can let the next one in as soon as it is through.
  */
 import type { Master } from "../../net/master-connection.ts";
-import type { Turn } from "../../objects/object-store.ts";
+import { rootFrom } from "../../roots/http-root-store.ts";
+import type { Root } from "../../roots/root-store.ts";
+import type { BucketTurn } from "../remote.ts";
 
 export class HttpTurns {
   readonly #master: Master;
@@ -17,7 +19,7 @@ export class HttpTurns {
   }
 
   /** As BucketRemote.takeTurn. */
-  async take(): Promise<Turn | undefined> {
+  async take(): Promise<BucketTurn | undefined> {
     try {
       if (!(await this.#master.capabilities()).turns) return undefined;
       const answer = await this.#master.call({ method: "POST", path: this.#path, statuses: [200, 204] });
@@ -38,11 +40,11 @@ export class HttpTurns {
     this.#current = undefined;
   }
 
-  #turnOf(said: unknown): Turn | undefined {
+  #turnOf(said: unknown): BucketTurn | undefined {
     const { turn, waited } = typeof said === "object" && said !== null ? (said as Record<string, unknown>) : {};
     if (typeof turn !== "string" || !/^[\x21-\x7e]{1,64}$/.test(turn)) return undefined;
     this.#current = turn;
-    return { waited: waited === true, [Symbol.dispose]: () => void this.#end(turn) };
+    return { waited: waited === true, root: rootIn(said), [Symbol.dispose]: () => void this.#end(turn) };
   }
 
   async #end(turn: string): Promise<void> {
@@ -54,6 +56,15 @@ export class HttpTurns {
       (answer) => answer.json().catch(() => {}),
       () => {},
     );
+  }
+}
+
+/** The root that came with a turn, if one did: older masters send none. */
+function rootIn(said: unknown): Root | undefined {
+  try {
+    return rootFrom(said);
+  } catch {
+    return undefined;
   }
 }
 

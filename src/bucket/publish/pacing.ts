@@ -5,8 +5,8 @@
 import type { Clock } from "../../base/clock.ts";
 import { BACKOFF_FIRST_MS, BACKOFF_GROWTH, BACKOFF_MAX_MS } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
-import type { Turn } from "../../objects/object-store.ts";
-import type { BucketRemote } from "../remote.ts";
+import type { Root } from "../../roots/root-store.ts";
+import type { BucketRemote, BucketTurn } from "../remote.ts";
 
 /** So many commits of others since our base: they are at it all the time, and would be faster again. */
 export const BUSY_COMMITS = 2;
@@ -15,7 +15,8 @@ export class Pacing implements Disposable {
   readonly #remote: Pick<BucketRemote, "takeTurn">;
   readonly #clock: Clock;
   readonly #random: Random;
-  #turn: Turn | undefined;
+  #turn: BucketTurn | undefined;
+  #root: Root | undefined;
   #inVain = false;
   #waited = false;
   /** How long the last attempt took. */
@@ -38,8 +39,16 @@ export class Pacing implements Disposable {
       this.#turn = await this.#remote.takeTurn?.();
       this.#inVain = this.#turn === undefined;
       this.#waited ||= this.#turn?.waited ?? false;
+      this.#root = this.#turn?.root;
     }
     return this.#turn !== undefined;
+  }
+
+  /** The root that came with the turn: once, for it gets older. */
+  takeRoot(): Root | undefined {
+    const root = this.#root;
+    this.#root = undefined;
+    return root;
   }
 
   /** Before an attempt that follows one that was lost. */

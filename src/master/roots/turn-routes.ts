@@ -1,8 +1,9 @@
 /** The calls on a bucket's line: wait for a turn, and end it. Optional: whoever never asks loses nothing. */
 import type { IncomingHttpHeaders } from "node:http";
+import type { Cid } from "../../base/ids.ts";
 import type { Answer, Call, Route } from "../http/route.ts";
 import { BUCKET_PATHS, bucketOf, noSuchBucket } from "./bucket-name.ts";
-import type { BucketRoots } from "./bucket-roots.ts";
+import type { BucketRoots, OwnedBucket } from "./bucket-roots.ts";
 import type { TurnLines } from "./turn-lines.ts";
 
 export function turnRoutes(roots: BucketRoots, turns: TurnLines): Route[] {
@@ -23,7 +24,18 @@ async function takeTurn(roots: BucketRoots, turns: TurnLines, call: Call): Promi
   if ((await roots.read(name)) === undefined) throw noSuchBucket();
   const turn = await turns.take(name, call.caller.wallet, call.signal);
   if (turn === undefined) return { status: 204 };
-  return { status: 200, headers: { "cache-control": "no-store" }, json: { turn: turn.id, waited: turn.waited } };
+  const { id, waited } = turn;
+  return {
+    status: 200,
+    headers: { "cache-control": "no-store" },
+    json: { turn: id, waited, ...(await rootNow(roots, name)) },
+  };
+}
+
+/** Which root it is now, so that who has the turn need not ask; nothing where that is not certain. */
+async function rootNow(roots: BucketRoots, name: OwnedBucket): Promise<{ root: Cid; version: number } | undefined> {
+  const row = await roots.read(name).catch(() => undefined);
+  return row === undefined || row.stale ? undefined : { root: row.commit, version: row.version };
 }
 
 async function endTurn(turns: TurnLines, call: Call): Promise<Answer> {

@@ -5,6 +5,7 @@
  */
 import type { Clock } from "../../base/clock.ts";
 import { deferred } from "../../base/deferred.ts";
+import { Spaced, WATCH_SPACING_MS } from "../../base/spaced.ts";
 import { WATCH_COMMENT_MS } from "../limits.ts";
 import type { Root } from "../../roots/root-store.ts";
 import type { Answer, Call, Route } from "../http/route.ts";
@@ -45,17 +46,23 @@ const STREAM_HEADERS = {
   "x-accel-buffering": "no",
 };
 
-/** The bytes of one watch. Asked for a piece at a time, so that a slow reader gets the newest root only. */
+/**
+ * The bytes of one watch. Asked for a piece at a time, so that a slow reader gets the newest root only; so does every reader of roots
+ * in quick succession, which many writers make: each would wake all of them.
+ */
 class EventStream implements AsyncIterableIterator<Uint8Array> {
   readonly #watch: RootWatch;
   readonly #clock: Clock;
   readonly #signal: AbortSignal;
+  readonly #news: Spaced;
+  #wake = (): void => {};
   #greeted = false;
 
   constructor(watch: RootWatch, clock: Clock, signal: AbortSignal) {
     this.#watch = watch;
     this.#clock = clock;
     this.#signal = signal;
+    this.#news = new Spaced(clock, WATCH_SPACING_MS, () => this.#wake());
     if (signal.aborted) watch[Symbol.dispose]();
     else signal.addEventListener("abort", () => watch[Symbol.dispose](), { once: true });
   }
@@ -70,19 +77,23 @@ class EventStream implements AsyncIterableIterator<Uint8Array> {
   }
 
   async return(): Promise<IteratorResult<Uint8Array>> {
+    this.#news[Symbol.dispose]();
     this.#watch[Symbol.dispose]();
     return { done: true, value: undefined };
   }
 
   async #nextText(): Promise<string | undefined> {
     if (this.#signal.aborted) return undefined;
-    const root = this.#watch.take();
-    if (root !== undefined) return (this.#greeted ? "" : this.#greeting()) + eventOf(root);
-    if (!this.#greeted) return this.#greeting();
+    if (!this.#greeted) return this.#greeting() + this.#newest("");
     await this.#wait(WATCH_COMMENT_MS);
     if (this.#signal.aborted) return undefined;
-    const news = this.#watch.take();
-    return news === undefined ? COMMENT : eventOf(news);
+    return this.#newest(COMMENT);
+  }
+
+  /** The root that was not told yet, or `otherwise`. */
+  #newest(otherwise: string): string {
+    const root = this.#watch.take();
+    return root === undefined ? otherwise : eventOf(root);
   }
 
   /** So that a client knows at once that it is heard, even if there is nothing to tell. */
@@ -97,7 +108,8 @@ class EventStream implements AsyncIterableIterator<Uint8Array> {
     const wake = () => woken.resolve();
     const timer = this.#clock.after(ms, wake);
     this.#signal.addEventListener("abort", wake);
-    this.#watch.onNews(wake);
+    this.#wake = wake;
+    this.#watch.onNews(() => this.#news.call());
     await woken.promise;
     this.#signal.removeEventListener("abort", wake);
     timer[Symbol.dispose]();
