@@ -9,6 +9,7 @@ import { describeError, type Log } from "../../base/log.ts";
 import { begunBody } from "./begun-body.ts";
 import type { Bearer, Bearers } from "./bearers.ts";
 import { whenInTheWay } from "./crowd.ts";
+import { dispatch } from "./dispatch.ts";
 import type { Endings } from "./endings.ts";
 import { answerTo } from "./failure.ts";
 import type { Garbage } from "./garbage.ts";
@@ -17,10 +18,9 @@ import type { Metrics } from "./metrics.ts";
 import { Refusal } from "./refusal.ts";
 import { writeAnswer } from "./reply.ts";
 import { RequestBody } from "./request-body.ts";
-import type { Answer, Call, Route } from "./route.ts";
+import type { Answer, Route } from "./route.ts";
 import type { Router } from "./router.ts";
 import type { Shares } from "./shares.ts";
-import { parseTarget } from "./target.ts";
 
 /** What all exchanges of a server have in common. */
 export interface Service {
@@ -102,23 +102,19 @@ class Exchange {
 
   async #handle(): Promise<Answer> {
     this.#checkHead();
-    const { segments, query } = parseTarget(this.#request.url ?? "");
-    const match = this.#service.router.match(this.#request.method ?? "", segments);
-    if (match.kind === "nothing") {
-      throw new Refusal(
-        "no_such_call",
-        "There is no such call. docs/protocol.md lists all; GET /fula/capabilities says what is offered.",
-      );
-    }
-    if (match.kind === "other methods") {
-      const allow = match.allow.join(", ");
-      throw new Refusal("method_not_allowed", `This path takes ${allow}.`, { headers: { allow } });
-    }
-    this.#route = match.route;
-    const bearer = await this.#bearer(match.route);
-    this.#wallet = bearer?.wallet;
-    if (match.route.endless === true) this.#endWith(bearer);
-    return match.route.handle(this.#call(match.params, query, bearer));
+    return dispatch(this.#service, {
+      method: this.#request.method ?? "",
+      target: this.#request.url ?? "",
+      headers: this.#request.headers,
+      body: (maxBytes, isInTheWay) => this.#body.read(maxBytes, isInTheWay),
+      json: (owner) => this.#json(owner),
+      signal: this.#ended.signal,
+      onRoute: (route) => (this.#route = route),
+      onBearer: (bearer) => {
+        this.#wallet = bearer?.wallet;
+        if (this.#route?.endless === true) this.#endWith(bearer);
+      },
+    });
   }
 
   /** What node:http lets through and nobody should. */
@@ -134,29 +130,9 @@ class Exchange {
     }
   }
 
-  async #bearer(route: Route): Promise<Bearer | undefined> {
-    return route.access === "public" ? undefined : this.#service.bearers.check(this.#request.headers.authorization);
-  }
-
   #endWith(bearer: Bearer | undefined): void {
     const end = () => this.#ended.abort(new DOMException("the answer ends here", "AbortError"));
     this.#atEnd.push(this.#service.endings.register(bearer, end));
-  }
-
-  #call(params: Call["params"], query: URLSearchParams, bearer: Bearer | undefined): Call {
-    return {
-      isHead: this.#request.method === "HEAD",
-      params,
-      query,
-      headers: this.#request.headers,
-      get caller() {
-        if (bearer === undefined) throw new Refusal("bearer_missing", "This call needs a bearer.");
-        return { wallet: bearer.wallet, bearer: bearer.text };
-      },
-      body: (maxBytes, isInTheWay) => this.#body.read(maxBytes, isInTheWay),
-      json: () => this.#json(bearer?.wallet ?? ""),
-      signal: this.#ended.signal,
-    };
   }
 
   /** Its own memory is held until it is parsed, that of what is made of it until there is an answer: that may take long to send. */

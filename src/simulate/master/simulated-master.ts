@@ -6,10 +6,10 @@ import { hasCode } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { silentLog } from "../../base/log.ts";
 import type { Random } from "../../base/random.ts";
+import { dispatch } from "../../master/http/dispatch.ts";
 import { answerTo } from "../../master/http/failure.ts";
 import type { Answer } from "../../master/http/route.ts";
 import { Router } from "../../master/http/router.ts";
-import { parseTarget } from "../../master/http/target.ts";
 import { openMaster } from "../../master/master.ts";
 import type { MasterParts } from "../../master/parts.ts";
 import { SimulatedProcess } from "../process.ts";
@@ -172,24 +172,20 @@ export class SimulatedMaster {
 async function answerOf({ router, parts }: Serving, request: MasterRequest): Promise<Answer> {
   const { method, path, headers, body, gone } = request;
   try {
-    const { segments, query } = parseTarget(path);
-    const match = router.match(method, segments);
-    if (match.kind !== "found") return { status: match.kind === "nothing" ? 404 : 405 };
-    const { route, params } = match;
-    const bearer = route.access === "public" ? undefined : await parts.bearers.check(headers["authorization"]);
-    return await route.handle({
-      isHead: method === "HEAD",
-      params,
-      query,
-      headers,
-      caller: { wallet: bearer?.wallet ?? NOBODY, bearer: bearer?.text ?? "" },
-      body: async function* () {
-        // A copy: whoever takes it may write into it.
-        if (body.length > 0) yield new Uint8Array(body);
+    return await dispatch(
+      { router, bearers: parts.bearers },
+      {
+        method,
+        target: path,
+        headers,
+        body: async function* () {
+          // A copy: whoever takes it may write into it.
+          if (body.length > 0) yield new Uint8Array(body);
+        },
+        json: async () => JSON.parse(Buffer.from(body).toString("utf8")) as unknown,
+        signal: gone,
       },
-      json: async () => JSON.parse(Buffer.from(body).toString("utf8")) as unknown,
-      signal: gone,
-    });
+    );
   } catch (error) {
     return answerTo(error, silentLog, `${method} ${path}`);
   }
@@ -197,6 +193,5 @@ async function answerOf({ router, parts }: Serving, request: MasterRequest): Pro
 
 /** Where it believes its files to be. */
 export const DATA = "/master";
-const NOBODY = "0x0000000000000000000000000000000000000000" as Wallet;
 /** A call of the disk takes so long at most; most take much less. */
 const DISK_MS = 12;

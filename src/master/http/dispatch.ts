@@ -1,0 +1,61 @@
+/** What a request asks for, whichever way it came: finds the route, checks the bearer, has the call handled. */
+import type { IncomingHttpHeaders } from "node:http";
+import type { Bearer, Bearers } from "./bearers.ts";
+import { Refusal } from "./refusal.ts";
+import type { Answer, Call, Route } from "./route.ts";
+import type { Router } from "./router.ts";
+import { parseTarget } from "./target.ts";
+
+export interface Incoming extends Pick<Call, "body" | "signal"> {
+  readonly method: string;
+  /** Of the request line: path and query. */
+  readonly target: string;
+  readonly headers: IncomingHttpHeaders;
+  /** As `Call.json`, for memory that is counted to `owner`: a wallet, or "" for who has none. */
+  json(owner: string): Promise<unknown>;
+  /** Told of the route as soon as it is found. */
+  readonly onRoute?: (route: Route) => void;
+  /** Told whose bearer it is, before the call is handled; undefined where the route is public. */
+  readonly onBearer?: (bearer: Bearer | undefined) => void;
+}
+
+/** Throws a `Refusal`, or what the route's handler throws. */
+export async function dispatch(
+  { router, bearers }: { readonly router: Router; readonly bearers: Pick<Bearers, "check"> },
+  incoming: Incoming,
+): Promise<Answer> {
+  const { method, target, headers, body, signal, onRoute, onBearer } = incoming;
+  const { segments, query } = parseTarget(target);
+  const { route, params } = found(router, method, segments);
+  onRoute?.(route);
+  const bearer = route.access === "public" ? undefined : await bearers.check(headers.authorization);
+  onBearer?.(bearer);
+  return route.handle({
+    isHead: method === "HEAD",
+    params,
+    query,
+    headers,
+    get caller() {
+      if (bearer === undefined) throw new Refusal("bearer_missing", "This call needs a bearer.");
+      return { wallet: bearer.wallet, bearer: bearer.text };
+    },
+    body,
+    json: () => incoming.json(bearer?.wallet ?? ""),
+    signal,
+  });
+}
+
+function found(router: Router, method: string, segments: readonly string[]): Pick<Call, "params"> & { route: Route } {
+  const match = router.match(method, segments);
+  if (match.kind === "nothing") {
+    throw new Refusal(
+      "no_such_call",
+      "There is no such call. docs/protocol.md lists all; GET /fula/capabilities says what is offered.",
+    );
+  }
+  if (match.kind === "other methods") {
+    const allow = match.allow.join(", ");
+    throw new Refusal("method_not_allowed", `This path takes ${allow}.`, { headers: { allow } });
+  }
+  return match;
+}
