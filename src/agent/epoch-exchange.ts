@@ -7,7 +7,7 @@ import type { PublishedPiece, SealedEpoch, WorkerMethods } from "./threads.ts";
 
 /** What of the filesystem this needs. */
 export interface EpochSource {
-  seal(): ChangeSet | undefined;
+  seal(anew?: boolean): ChangeSet | undefined;
   sync(): Promise<void>;
   published(epoch: PublishedEpoch): void;
 }
@@ -21,8 +21,8 @@ export class EpochExchange {
     this.#source = source;
   }
 
-  async seal(): Promise<SealedEpoch | undefined> {
-    this.#sealed = this.#source.seal();
+  async seal(anew = false): Promise<SealedEpoch | undefined> {
+    this.#sealed = this.#source.seal(anew);
     if (this.#sealed === undefined) return undefined;
     // The epoch's number must not come back after power loss once its changes left this machine.
     await this.#source.sync();

@@ -11,8 +11,8 @@ import type { WorkerMethods } from "./threads.ts";
 
 export function overlayBehind(call: Caller<WorkerMethods>): PublisherOverlay {
   return {
-    async seal(): Promise<ChangeSet | undefined> {
-      const sealed = await call("seal", undefined);
+    async seal(anew: boolean): Promise<ChangeSet | undefined> {
+      const sealed = await call("seal", { anew });
       if (sealed === undefined) return undefined;
       const objects: ChangedObject[] = unpackChanged(sealed.first);
       for (let from = EPOCH_PIECE; from < sealed.count; from += EPOCH_PIECE) {

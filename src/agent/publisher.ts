@@ -29,11 +29,13 @@ import { NodeStore } from "../tree/node-store.ts";
 import type { FlushEnd } from "./flush-schedule.ts";
 import { CountedReader } from "./counted-reader.ts";
 import type { HeldBase } from "./held-base.ts";
+import { rolledBack, UNREACHABLE } from "./publish-errors.ts";
 import { Throughput, workOf, type Work } from "./throughput.ts";
 
 /** The overlay, on whichever thread it lives. */
 export interface PublisherOverlay {
-  seal(): Promise<ChangeSet | undefined>;
+  /** `anew`: an epoch that is held, together with what changed since (overlay.ts). */
+  seal(anew: boolean): Promise<ChangeSet | undefined>;
   published(epoch: PublishedEpoch): Promise<void>;
   adopt(base: NewBase): Promise<void>;
 }
@@ -105,6 +107,8 @@ export class Publisher {
   #root: CurrentRoot | undefined;
   /** A sealed epoch is not in the bucket yet: it goes before anything else. */
   #held: boolean;
+  /** A swap of the epoch that is held was sent, or may have been, by this run or an earlier one. */
+  #sent: boolean;
   /** Others published while our last epoch was on its way. */
   #crowded = false;
   #online = true;
@@ -123,6 +127,7 @@ export class Publisher {
     this.#writer = options.writer?.writer;
     this.#base = options.base;
     this.#held = options.held;
+    this.#sent = options.held;
     if (options.held) options.heldBase?.stand(options.base);
     this.#nodes = new NodeStore(options.bucket.blocks, { capacityBytes: PUBLISH_NODE_CACHE_BYTES });
   }
@@ -174,8 +179,8 @@ export class Publisher {
 
   /** Undefined when nothing changed. Once this is over nothing refers to the epoch's objects: what came of them is packed. */
   async #attempt(writer: Writer): Promise<Attempt | undefined> {
-    const { bucket, data, clock, random, log, overlay, merge } = this.#options;
-    const changes = await overlay.seal();
+    const { bucket, data, clock, random, log, merge } = this.#options;
+    const changes = await this.#seal();
     if (changes === undefined) return undefined;
     const context = { bucket, writer, clock, random, log, ...(merge === undefined ? {} : { merge }) };
     const begun = { startMs: clock.monotonicMs(), work: workOf(changes), objects: changes.objects.length };
@@ -184,8 +189,24 @@ export class Publisher {
     using _ = begun.objects > LARGE_EPOCH_OBJECTS ? this.#options.saveMemory?.() : undefined;
     const options = { adopted: this.#base.commit, crowded: this.#crowded };
     const counted = new CountedReader(data);
+    const sentBefore = this.#sent;
+    this.#sent = true;
     const outcome = packed(await publishEpoch(context, changes, counted, options));
+    this.#sent = sentBefore || outcome.kind === "published" || outcome.figures.attempts > 0;
     return { ...begun, outcome, movedBytes: Math.max(counted.bytes, outcome.figures.uploadedBytes) };
+  }
+
+  /**
+   * An epoch that waited while others published is sealed anew, with all that came since, unless anybody may have it: of a unit that
+   * they changed too, its part alone would give way, and the rest would come to lie among their files.
+   */
+  async #seal(): Promise<ChangeSet | undefined> {
+    const { bucket, overlay } = this.#options;
+    const waited = this.#held && !this.#sent;
+    const changes = await overlay.seal(false);
+    if (changes === undefined || !waited) return changes;
+    const current = await bucket.current();
+    return current === undefined || current.commit.cid === changes.reference ? changes : overlay.seal(true);
   }
 
   async #conclude({ outcome, work, objects, startMs, movedBytes }: Attempt): Promise<FlushEnd> {
@@ -196,6 +217,7 @@ export class Publisher {
         if (objects > LARGE_EPOCH_OBJECTS) this.#options.releaseMemory("now");
         await overlay.published(outcome.epoch);
         this.#held = false;
+        this.#sent = false;
         this.#crowded = outcome.crowded;
         this.#options.heldBase?.leave();
         this.#base = baseRootOf(outcome.epoch.base);
@@ -322,28 +344,6 @@ function packed(outcome: PublishOutcome): PackedOutcome {
   return { ...outcome, epoch: { ...epoch, objects: PackedObjects.of(epoch.objects, EPOCH_PIECE) } };
 }
 
-const UNREACHABLE: ReadonlySet<string> = new Set([
-  "arbiter_unreachable",
-  "bad_token",
-  "bucket_locked",
-  "key_locked",
-  "no_grant",
-  "no_such_bucket",
-  "store_unreachable",
-  "time_out",
-  "wallet_not_allowed",
-]);
-
 function baseRootOf({ commit, tree, seq }: { commit: Cid; tree: Cid; seq: Lamport }): BaseRoot {
   return { commit, tree, seq };
-}
-
-function rolledBack(ours: Cid, found: Cid): SynclineError {
-  return new SynclineError(
-    "root_rolled_back",
-    `The bucket's root ${found} does not descend from ${ours}, which was seen before.`,
-    {
-      hint: "An old copy of the bucket was put back. Nothing is published over it and nothing of yours is lost: put the newer root back, or unmount and mount again at a new place.",
-    },
-  );
 }

@@ -52,7 +52,7 @@ export type WorkerMethods = {
   openDoors(setups: readonly DoorSetup[]): Promise<readonly DoorReport[]>;
   pending(nothing: undefined): Pending;
   /** The epoch to publish, how many objects it has and the first of them; `sealedObjects` tells the others. */
-  seal(nothing: undefined): Promise<SealedEpoch | undefined>;
+  seal(how: { readonly anew: boolean }): Promise<SealedEpoch | undefined>;
   /** As `packChanged` has them. */
   sealedObjects(range: { readonly from: number; readonly to: number }): Uint8Array;
   /** A piece of the `PackedObjects` that `published` is about, all but the last; the first one (`index` 0) begins anew. */

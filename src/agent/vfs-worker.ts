@@ -90,8 +90,8 @@ function serve(port: MessagePort): void {
       return doors.reports;
     },
     pending: () => open().vfs.pending(),
-    async seal() {
-      const sealed = await open().epochs.seal();
+    async seal({ anew }) {
+      const sealed = await open().epochs.seal(anew);
       // Sealed again and again while the bucket is away, it is collected behind once.
       if (sealed !== undefined && sealed.count > MANY_OBJECTS && sealed.head.epoch !== lastLarge) {
         lastLarge = sealed.head.epoch;

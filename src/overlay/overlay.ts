@@ -179,13 +179,16 @@ export class Overlay {
     await this.#sync.run();
   }
 
-  /** What changed since the base, as the next epoch; the one in flight if there is one. Undefined: nothing changed. */
-  seal(): ChangeSet | undefined {
-    const again = this.state.inFlight !== undefined;
-    if (this.state.inFlight === undefined && this.state.publishable > 0) {
+  /**
+   * What changed since the base, as the next epoch; the one in flight if there is one. Undefined: nothing changed. `anew`: the one in
+   * flight and what changed since become the next epoch together. Nobody may have seen it then, nor come to see it.
+   */
+  seal(anew = false): ChangeSet | undefined {
+    const again = this.state.inFlight !== undefined && !(anew && this.state.changed);
+    if (!again && this.state.publishable > 0) {
       this.execute([{ kind: "seal", epoch: this.state.epoch }], { urgent: true });
       this.commit();
-      this.#sealedSinceMs = this.#liveSinceMs;
+      this.#sealedSinceMs ??= this.#liveSinceMs;
       this.#liveSinceMs = undefined;
     }
     this.#pacing.left(again);

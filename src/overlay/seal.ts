@@ -1,13 +1,18 @@
-/** Seals an epoch: what the live one changed becomes a change set, and new changes go to the next epoch. */
+/**
+ * Seals an epoch: what the live one changed becomes a change set, and new changes go to the next epoch. An epoch in flight is taken
+ * into it: nobody has seen it.
+ */
 import type { ChangedObject, ChangeSet, ContentChange } from "../bucket/change-set.ts";
 import type { FileId, Ino, Lamport } from "../base/ids.ts";
 import { ROOT_ID, ROOT_INO } from "../base/ids.ts";
 import { isUnlinked, recordOf } from "./dirty-object.ts";
 import type { DirtyObject } from "./dirty-object.ts";
+import { disown } from "./settle.ts";
 import type { InFlight, OverlayState } from "./state.ts";
 
 /** Costs no IO, and time in proportion to the number of dirty objects. */
 export function sealChanges(state: OverlayState, epoch: number): void {
+  if (state.inFlight !== undefined) recall(state, state.inFlight);
   const objects: ChangedObject[] = [];
   const directories = new Map<Ino, FileId>([[ROOT_INO, ROOT_ID]]);
   for (const object of state.objects()) {
@@ -25,6 +30,16 @@ export function sealChanges(state: OverlayState, epoch: number): void {
   state.epoch = epoch + 1;
   state.changed = false;
   state.live = 0;
+}
+
+/** What the epoch in flight made and what is gone since is nobody's business any more. */
+function recall(state: OverlayState, flight: InFlight): void {
+  state.inFlight = undefined;
+  state.publishedRows.clear();
+  for (const { ino } of flight.changes.objects) {
+    const object = state.dirty(ino);
+    if (isUnlinked(object) && !state.isShared(object)) disown(state, object);
+  }
 }
 
 export function inFlight(changes: ChangeSet): InFlight {

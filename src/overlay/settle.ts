@@ -161,7 +161,7 @@ function settleDeleted(state: OverlayState, { ino, id }: ChangedObject, row: Pub
 }
 
 /** The object is none of the bucket's. */
-function disown(state: OverlayState, object: DirtyObject): void {
+export function disown(state: OverlayState, object: DirtyObject): void {
   state.unidentify(object);
   state.inodes.remove(object.ino);
   if (object.forgotten) {

@@ -251,9 +251,9 @@ export class Machine {
       fixed: false,
       ...(merge === undefined ? {} : { merge }),
       overlay: {
-        seal: async () => {
+        seal: async (anew) => {
           await process.alive();
-          const changes = vfs.seal();
+          const changes = vfs.seal(anew);
           if (changes !== undefined) onEpoch("sealed", changes.epoch);
           await vfs.sync();
           await process.alive();

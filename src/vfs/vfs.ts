@@ -241,13 +241,13 @@ export class Vfs implements FileSystem, ContentNames {
 
   /**
    * Everything that changed, as the next epoch to publish; the one that is on its way if there is one. Undefined: nothing
-   * changed. Before it leaves this machine, `sync` must have resolved: else power loss could bring its number back.
+   * changed. `anew` as for the overlay. Before it leaves this machine, `sync` must have resolved: else power loss could bring its number back.
    */
-  seal(): ChangeSet | undefined {
+  seal(anew = false): ChangeSet | undefined {
     this.#objects.dirty.reset();
     // An epoch that is on its way already has nothing of what was closed since.
-    if (this.#overlay.state.inFlight === undefined) this.#objects.dirty.sealed();
-    return this.#overlay.seal();
+    if (anew || this.#overlay.state.inFlight === undefined) this.#objects.dirty.sealed();
+    return this.#overlay.seal(anew);
   }
 
   /** Makes everything answered so far survive power loss, apart from contents that nobody fsynced. */

@@ -12,6 +12,7 @@ export class FakeOverlay implements PublisherOverlay {
   readonly data: DataReader = { readData: (...range) => this.#reader.readData(...range) };
   #base: { readonly commit: Cid; readonly seq: Lamport };
   #edits: ObjectEdit[] = [];
+  #sealed: ObjectEdit[] = [];
   #epoch: number;
   #inFlight: ChangeSet | undefined;
   #reader: DataReader = { readData: async () => new Uint8Array() };
@@ -29,9 +30,10 @@ export class FakeOverlay implements PublisherOverlay {
     this.#edits.push(...edits);
   }
 
-  async seal(): Promise<ChangeSet | undefined> {
-    if (this.#inFlight !== undefined || this.#edits.length === 0) return this.#inFlight;
-    const { changes, data } = epochOf(this.#base, ++this.#epoch, this.#edits.splice(0));
+  async seal(anew: boolean): Promise<ChangeSet | undefined> {
+    if ((this.#inFlight !== undefined && !anew) || this.#edits.length === 0) return this.#inFlight;
+    this.#sealed = [...(this.#inFlight === undefined ? [] : this.#sealed), ...this.#edits.splice(0)];
+    const { changes, data } = epochOf(this.#base, ++this.#epoch, this.#sealed);
     this.#inFlight = changes;
     this.#reader = data;
     return changes;

@@ -118,9 +118,9 @@ export class SimulatedAgent {
       writer: { writer, replace: () => this.#replace() },
       fixed: false,
       overlay: {
-        seal: async () => {
+        seal: async (anew) => {
           await alive();
-          const changes = vfs.seal();
+          const changes = vfs.seal(anew);
           await vfs.sync();
           await alive();
           if (changes === undefined) return undefined;

@@ -192,7 +192,7 @@ describe("a publisher", () => {
   test("publishes an epoch that was sealed before a restart before it looks at anything else", async () => {
     const { publisher, overlay, elsewhere, files } = await world({ held: true });
     overlay.edit(born("held"));
-    await overlay.seal();
+    await overlay.seal(false);
     await elsewhere(born("theirs"));
     await publisher.rootMoved();
     expect(await files()).toEqual({ held: "held", theirs: "theirs" });

@@ -1,0 +1,165 @@
+/** Repositories and databases that two agents changed while they could not publish: one side's is whole under the name, the other's beside it. */
+import { expect, test } from "vitest";
+import { systemClock } from "../../src/base/clock.ts";
+import type { Ino } from "../../src/base/ids.ts";
+import { verifyBucket } from "../../src/bucket/verify.ts";
+import { isDirectory } from "../../src/simulate/shown.ts";
+import { MemoryRemote } from "../support/memory-remote.ts";
+import { SimulatedAgent } from "../support/simulated-agent.ts";
+import { createBucket, openBucket } from "../support/test-bucket.ts";
+
+const REPOSITORY = { ".git/head": "base", ".git/objects/base": "base" };
+const DATABASE = { "app.db": "base" };
+
+test("all that was written while the bucket was away gives way together: each side's repository and database is whole", async () => {
+  const { remote, a, b, start, settle } = await world();
+  await start({ ...REPOSITORY, ...DATABASE });
+  remote.unreachable = true;
+  await write(b, { note: "b" });
+  await b.flush();
+  await write(b, { ".git/objects/b": "b", ".git/head": "b", "app.db-wal": "b" });
+  await write(a, { ".git/objects/a": "a", ".git/head": "a", "app.db": "a" });
+  remote.unreachable = false;
+  await a.flush();
+  expect(await settle()).toEqual({
+    databases: [{ "": "a" }, { "": "base", "-wal": "b" }],
+    repositories: [
+      { head: "a", "objects/a": "a", "objects/base": "base" },
+      { head: "b", "objects/b": "b", "objects/base": "base" },
+    ],
+    others: { note: "b" },
+  });
+});
+
+test("a database of which a part was sealed while the bucket was away is one conflict copy, and no part of it another", async () => {
+  const { remote, a, b, start, settle } = await world();
+  await start(DATABASE);
+  remote.unreachable = true;
+  await write(b, { "app.db-wal": "b 1", "app.db-shm": "b 1" });
+  await b.flush();
+  await write(b, { "app.db-wal": "b 1, b 2", "app.db-shm": "b 2" });
+  remote.unreachable = false;
+  // Twice, so that the other side comes second.
+  for (const text of ["a 1", "a 2"]) {
+    await write(a, { "app.db-wal": text });
+    await a.flush();
+  }
+  expect((await settle()).databases).toEqual([
+    { "": "base", "-shm": "b 2", "-wal": "b 1, b 2" },
+    { "": "base", "-wal": "a 2" },
+  ]);
+});
+
+test("what was sealed while the bucket was away, and is gone or elsewhere since, is published as it is in the end", async () => {
+  const { remote, a, b, start, settle } = await world();
+  await start({ f: "base", gone: "base" });
+  remote.unreachable = true;
+  await write(b, { "made and gone": "b", "made and open": "b", "made and moved": "b", f: "b 1", kept: "b" });
+  await b.mount.unlink("gone");
+  await b.flush();
+  // What has no name any more is forgotten, as a kernel does.
+  const unnamed: Ino[] = [];
+  b.vfs.watchOrphans((ino) => void unnamed.push(ino));
+  await b.mount.unlink("made and gone");
+  for (const ino of unnamed.splice(0)) b.vfs.forget(ino);
+  await b.mount.unlink("made and open");
+  await b.mount.rename("made and moved", "moved");
+  await write(b, { gone: "b", f: "b 1, b 2" });
+  await write(a, { theirs: "a" });
+  remote.unreachable = false;
+  await a.flush();
+  await b.flush();
+  for (const ino of unnamed.splice(0)) b.vfs.forget(ino);
+  await b.vfs.checkpoint();
+  await b.restart();
+  expect((await settle()).others).toEqual({ f: "b 1, b 2", gone: "b", kept: "b", moved: "b", theirs: "a" });
+});
+
+test.each(["killed", "saved and killed"])(
+  "an epoch that was sealed anew and did not come through is there after a restart: %s",
+  async (how) => {
+    const { remote, a, b, start, settle } = await world();
+    await start({ f: "base" });
+    remote.unreachable = true;
+    await write(b, { f: "b 1", "made and gone": "b" });
+    await b.flush();
+    await b.vfs.checkpoint();
+    await b.mount.unlink("made and gone");
+    await write(b, { f: "b 2", more: "b" });
+    const [held] = b.vfs.heldEpochs;
+    b.vfs.seal(true);
+    expect(b.vfs.heldEpochs).toEqual([(held ?? 0) + 1]);
+    if (how === "saved and killed") await b.vfs.checkpoint();
+    remote.unreachable = false;
+    await b.restart();
+    await write(b, { f: "b 3" });
+    await write(a, { theirs: "a" });
+    await a.flush();
+    expect((await settle()).others).toEqual({ f: "b 3", more: "b", theirs: "a" });
+  },
+);
+
+type Files = Readonly<Record<string, string>>;
+
+async function world() {
+  const remote = new MemoryRemote();
+  await createBucket(remote);
+  const a = await SimulatedAgent.start(remote, "a", 11, systemClock);
+  const b = await SimulatedAgent.start(remote, "b", 12, systemClock);
+  const start = async (files: Files) => {
+    await write(a, files);
+    await a.flush();
+    await b.flush();
+  };
+  /** What there is on both when all is published. */
+  const settle = async () => {
+    for (const agent of [b, a, b, a]) await agent.flush();
+    for (const { trouble, vfs } of [a, b]) expect([trouble, vfs.pending().files]).toEqual([undefined, 0]);
+    const shown = await filesOf(a);
+    expect(await filesOf(b)).toEqual(shown);
+    expect((await verifyBucket(await openBucket(remote), { blocks: remote.blocks })).damage).toEqual([]);
+    return sorted(shown);
+  };
+  return { remote, a, b, start, settle };
+}
+
+async function write({ mount }: SimulatedAgent, files: Files): Promise<void> {
+  for (const [path, text] of Object.entries(files)) {
+    const parts = path.split("/").slice(0, -1);
+    for (const [index] of parts.entries()) {
+      const directory = parts.slice(0, index + 1).join("/");
+      if ((await mount.show(directory)) === undefined) await mount.makeDirectory(directory);
+    }
+    const bytes = Buffer.from(text);
+    if ((await mount.show(path)) === undefined) await mount.create(path, bytes);
+    else await mount.edit(path, () => ({ offset: 0, bytes, size: 0 }));
+  }
+}
+
+async function filesOf({ mount }: Pick<SimulatedAgent, "mount">, path = ""): Promise<Record<string, string>> {
+  const files: Record<string, string> = {};
+  for (const name of await mount.list(path)) {
+    const at = path === "" ? name : `${path}/${name}`;
+    const shown = await mount.show(at);
+    if (shown !== undefined && isDirectory(shown.attributes)) Object.assign(files, await filesOf({ mount }, at));
+    else files[at] = shown?.contents.toString() ?? "";
+  }
+  return files;
+}
+
+/** What belongs together, without the names of copies. */
+function sorted(files: Files) {
+  const databases = new Map<string, Record<string, string>>();
+  const repositories = new Map<string, Record<string, string>>();
+  const others: Record<string, string> = {};
+  for (const [path, text] of Object.entries(files)) {
+    const [, main = "", suffix = ""] = /^(.*\.db)(|-wal|-shm)$/.exec(path) ?? [];
+    const [, repository = "", inside = ""] = /^(\.git[^/]*)\/(.*)$/.exec(path) ?? [];
+    const [group, key, name] = main === "" ? [repositories, repository, inside] : [databases, main, suffix];
+    if (key === "") others[path] = text;
+    else group.set(key, { ...group.get(key), [name]: text });
+  }
+  const listed = (groups: ReadonlyMap<string, Record<string, string>>) =>
+    [...groups.values()].toSorted((x, y) => (JSON.stringify(x) < JSON.stringify(y) ? -1 : 1));
+  return { databases: listed(databases), repositories: listed(repositories), others };
+}
