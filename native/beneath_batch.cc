@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -204,6 +205,41 @@ class Creation : public Batch {
   bool together_;
 };
 
+class Placement : public Batch {
+ public:
+  Placement(int root, int from, std::vector<std::string> names, std::vector<std::string> paths)
+      : root_(root), from_(from), names_(std::move(names)), paths_(std::move(paths)) {}
+
+ protected:
+  void Run() override {
+    rows_.reserve(names_.size() * kColumns);
+    for (size_t index = 0; index < names_.size() && PlaceOne(names_[index], paths_[index]); index++) {
+    }
+  }
+
+ private:
+  bool PlaceOne(const std::string& name, const std::string& path) {
+    const size_t slash = path.rfind('/');
+    const bool deep = slash != std::string::npos;
+    // Anew for each: a directory may be moved away at any moment, and what was opened goes along.
+    const int above = deep ? OpenAt(root_, path.substr(0, slash).c_str(), O_PATH | O_DIRECTORY, 0) : root_;
+    if (above < 0) return false;
+    const char* last = path.c_str() + (deep ? slash + 1 : 0);
+    const bool placed = syscall(SYS_renameat2, from_, name.c_str(), above, last, kNoReplace) == 0;
+    double row[kColumns] = {};
+    if (placed && LookAt(above, last, row) != 0) std::fill(row, row + kColumns, 0);
+    if (placed) rows_.insert(rows_.end(), row, row + kColumns);
+    if (deep) close(above);
+    return placed;
+  }
+
+  // RENAME_NOREPLACE (linux/fs.h).
+  static constexpr unsigned kNoReplace = 1;
+
+  int root_, from_;
+  std::vector<std::string> names_, paths_;
+};
+
 uint32_t LengthOf(napi_env env, napi_value array) {
   uint32_t length = 0;
   napi_get_array_length(env, array, &length);
@@ -259,6 +295,14 @@ napi_value CreateFiles(napi_env env, napi_callback_info info) {
                                              Contents(env, arguments[2]), Numbers(env, arguments[3]),
                                              arguments.Number(4) != 0);
   return Batch::Start(env, std::move(creation), "syncline:create", arguments[2]);
+}
+
+napi_value PlaceFiles(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  auto placement =
+      std::make_unique<Placement>(static_cast<int>(arguments.Number(0)), static_cast<int>(arguments.Number(1)),
+                                  Texts(env, arguments[2]), Texts(env, arguments[3]));
+  return Batch::Start(env, std::move(placement), "syncline:place", arguments[2]);
 }
 
 }  // namespace syncline

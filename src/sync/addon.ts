@@ -28,6 +28,12 @@ export interface BeneathAddon {
     attributes: Float64Array,
     together: 0 | 1,
   ): Promise<Float64Array>;
+  placeFiles?(
+    root: number,
+    directory: number,
+    names: readonly string[],
+    paths: readonly string[],
+  ): Promise<Float64Array>;
 }
 
 /** Undefined where it is not built, or was built from an older version. */

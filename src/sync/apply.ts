@@ -14,6 +14,7 @@ import { digestOn, setAttributes, writeIncoming, type Ready } from "./incoming.t
 import { sameContent } from "./local-content.ts";
 import { NEW_PATH } from "./paths.ts";
 import { pathInFolder, type Plan, type Put, type Removal } from "./plan.ts";
+import { newFilesFrom, placeNew, type NewFilePut } from "./place-new.ts";
 import { Placing } from "./placing.ts";
 import { seenOf } from "./seen.ts";
 
@@ -94,7 +95,17 @@ class Applier {
     signal?.throwIfAborted();
     const placing = new Placing(this.#context, this.#arriving);
     await db.transaction(async () => {
-      for (const put of puts) await this.#putOne(placing, put, ready.get(put));
+      let mayPlace = true;
+      for (let at = 0; at < puts.length; at++) {
+        const files: readonly NewFilePut[] = mayPlace ? newFilesFrom(db, puts, at, ready) : [];
+        const placed: number = await placeNew(this.#context, placing, files);
+        for (const { put } of files.slice(0, placed)) this.#placed(put);
+        at += placed;
+        // One that cannot have its place by itself is told why; the others of the batch go the same way.
+        mayPlace &&= placed === files.length;
+        const next = puts[at];
+        if (next !== undefined) await this.#putOne(placing, next, ready.get(next));
+      }
       await placing.sync();
     });
     await this.#discard([...ready.values()].filter((each) => !placing.hasPlaced(each)));
@@ -150,12 +161,14 @@ class Applier {
     const { place, target, path } = put;
     const done = await attempt(() => placing.put(place, target, ready));
     if (done !== "done") return this.#leave(place, path, done);
-    if (target.record.type !== "directory") {
-      this.#files++;
-      return this.#settled(place, path);
-    }
+    if (target.record.type !== "directory") return this.#placed(put);
     this.#touch(place);
     this.#unfinished.set(target.id, put);
+  }
+
+  #placed({ place, path }: Put): void {
+    this.#files++;
+    this.#settled(place, path);
   }
 
   async #finishOne({ place, target, path }: Put): Promise<void> {

@@ -5,10 +5,21 @@
 import { close, closeSync, constants, fsync, ftruncate, openSync, read, write } from "node:fs";
 import { promisify, getSystemErrorName } from "node:util";
 import type { FileName } from "../base/ids.ts";
-import { NO_XATTRS, type FileType, type Xattrs } from "../format/record.ts";
+import { NO_XATTRS, type Xattrs } from "../format/record.ts";
 import { failedWith } from "../objects/disk.ts";
 import type { BeneathAddon } from "./addon.ts";
-import type { DiskEntry, DiskFile, DiskPath, DiskStat, NewFile, RenameHow, SyncDisk, WholeFile } from "./disk.ts";
+import type {
+  DiskEntry,
+  DiskFile,
+  DiskPath,
+  DiskStat,
+  NewFile,
+  Placed,
+  RenameHow,
+  SyncDisk,
+  WholeFile,
+} from "./disk.ts";
+import { COLUMNS, statOf, timeOf } from "./stat-rows.ts";
 
 export interface BeneathOptions {
   /** Attributes of other spaces than user.*, too. */
@@ -19,6 +30,7 @@ export class BeneathDisk implements SyncDisk {
   readonly hasXattrs = true;
   readonly readAll: SyncDisk["readAll"];
   readonly createAll: SyncDisk["createAll"];
+  readonly placeAll: SyncDisk["placeAll"];
   readonly #addon: BeneathAddon;
   readonly #path: string;
   readonly #allXattrs: boolean;
@@ -28,8 +40,9 @@ export class BeneathDisk implements SyncDisk {
     this.#addon = addon;
     this.#path = path;
     this.#allXattrs = allXattrs;
-    const { readFiles, createFiles } = addon;
+    const { readFiles, createFiles, placeFiles } = addon;
     this.readAll = readFiles && ((files) => this.#readAll(readFiles, files));
+    this.placeAll = placeFiles && ((...call) => this.#placeAll(placeFiles, ...call));
     // A new file may have attributes of other spaces than user.*.
     this.createAll = createFiles && !allXattrs ? (...call) => this.#createAll(createFiles, ...call) : undefined;
   }
@@ -184,6 +197,24 @@ export class BeneathDisk implements SyncDisk {
     }
   }
 
+  async #placeAll(
+    placeFiles: NonNullable<BeneathAddon["placeFiles"]>,
+    directory: DiskPath,
+    files: readonly Placed[],
+  ): Promise<(DiskStat | undefined)[]> {
+    const descriptor = this.#open(directory, O_PATH | constants.O_DIRECTORY, 0);
+    try {
+      const names = files.map(({ name }) => name);
+      const paths = files.map(({ to }) => to.join("/"));
+      const rows = await codedLater(placeFiles(this.#root, descriptor, names, paths));
+      return Array.from({ length: rows.length / COLUMNS }, (_, index) => {
+        return rows[index * COLUMNS] === 0 ? undefined : statOf(rows, index * COLUMNS);
+      });
+    } finally {
+      closeSync(descriptor);
+    }
+  }
+
   #shown(descriptor: number): Map<string, Uint8Array> {
     const shown = new Map<string, Uint8Array>();
     for (const name of this.#addon.listXattrs(descriptor).filter((each) => this.#isShown(each))) {
@@ -254,32 +285,6 @@ function openFile(addon: BeneathAddon, descriptor: number): DiskFile {
   };
 }
 
-function statOf(rows: Float64Array, at: number): DiskStat {
-  const column = (index: number) => rows[at + index] ?? 0;
-  const time = (index: number) => BigInt(column(index)) * NS_PER_S + BigInt(column(index + 1));
-  const wide = (index: number) => (BigInt(column(index)) << 32n) | BigInt(column(index + 1));
-  const type = TYPES.get(column(0) & constants.S_IFMT) ?? "block";
-  return {
-    type,
-    mode: column(0) & 0o7777,
-    uid: column(1),
-    gid: column(2),
-    size: type === "directory" ? 0 : column(3),
-    mtimeNs: time(4),
-    ctimeNs: time(6),
-    birthNs: time(8),
-    ino: wide(10),
-    dev: wide(12),
-    links: column(14),
-  };
-}
-
-/** Seconds and nanoseconds. */
-function timeOf(timeNs: bigint): [number, number] {
-  const nanoseconds = ((timeNs % NS_PER_S) + NS_PER_S) % NS_PER_S;
-  return [Number((timeNs - nanoseconds) / NS_PER_S), Number(nanoseconds)];
-}
-
 /** Gives what the addon throws the code by which the system's errors are known elsewhere. */
 function coded<Result>(work: () => Result): Result {
   try {
@@ -303,22 +308,11 @@ function withCode(error: unknown): unknown {
   return error;
 }
 
-const TYPES = new Map<number, FileType>([
-  [constants.S_IFREG, "file"],
-  [constants.S_IFDIR, "directory"],
-  [constants.S_IFLNK, "symlink"],
-  [constants.S_IFIFO, "fifo"],
-  [constants.S_IFSOCK, "socket"],
-  [constants.S_IFCHR, "char"],
-  [constants.S_IFBLK, "block"],
-]);
 /** Flags of renameat2(2): RENAME_NOREPLACE, none, RENAME_EXCHANGE. */
 const RENAME_FLAGS: Readonly<Record<RenameHow, number>> = { free: 1, replace: 0, exchange: 2 };
 /** Node.js does not have it (fcntl.h). */
 const O_PATH = 0o10000000;
-const COLUMNS = 15;
 /** So many files are made durable by one sync of the filesystem, which also writes what others have pending; fewer one by one. */
 const TOGETHER = 16;
-const NS_PER_S = 1_000_000_000n;
 const [closeOf, fsyncOf, truncateOf] = [promisify(close), promisify(fsync), promisify(ftruncate)];
 const [readOf, writeOf] = [promisify(read), promisify(write)];

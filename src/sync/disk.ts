@@ -40,6 +40,12 @@ export interface NewFile {
   readonly mtimeNs: bigint;
 }
 
+/** What has a name in one directory, and the path that it is to have. */
+export interface Placed {
+  readonly name: FileName;
+  readonly to: DiskPath;
+}
+
 /** A file as it was before and after it was read. */
 export interface WholeFile {
   readonly stat: DiskStat;
@@ -90,6 +96,13 @@ export interface SyncDisk {
     | undefined;
   /** New files in one directory (EEXIST), durable, at a time. Absent: make them one by one. */
   readonly createAll?: ((directory: DiskPath, files: readonly NewFile[]) => Promise<DiskStat[]>) | undefined;
+  /**
+   * Renames what is in one directory to free paths, in turn, until one cannot be had: how each looks that has its path, undefined where
+   * somebody took it away again. Absent: rename them one by one.
+   */
+  readonly placeAll?:
+    | ((directory: DiskPath, files: readonly Placed[]) => Promise<readonly (DiskStat | undefined)[]>)
+    | undefined;
 }
 
 export interface DiskFile {

@@ -158,7 +158,7 @@ export class Placing {
         const other = await disk.look(path);
         return other !== undefined && this.#collides(place, other) ? "name collides" : "changed here";
       }
-      return this.#placed(place, path, target, ready);
+      return this.placed(place, path, target, ready, await disk.look(path));
     }
     const there = await disk.look(path);
     if (there !== undefined) return this.#collides(place, there) ? "name collides" : "changed here";
@@ -190,7 +190,7 @@ export class Placing {
     if (stat === undefined || !(await this.#isAsSynced(path, entry, stat, justMoved))) return "changed here";
     if (ready !== undefined) {
       const swapped = await this.#replace(path, entry, ready);
-      return swapped === "done" ? this.#placed(place, path, target, ready) : swapped;
+      return swapped === "done" ? this.placed(place, path, target, ready, await disk.look(path)) : swapped;
     }
     const isTimed = stat.mtimeNs === record.mtimeNs;
     await setAttributes(this.#context, path, record, isTimed);
@@ -225,12 +225,12 @@ export class Placing {
     return "changed here";
   }
 
-  async #placed(place: Place, path: DiskPath, { id, record }: TreeObject, ready: Ready): Promise<"done"> {
-    const { db, disk } = this.#context;
+  /** Notes what has its place. `now`: how it looks there. */
+  placed(place: Place, path: DiskPath, { id, record }: TreeObject, ready: Ready, now: DiskStat | undefined): "done" {
+    const { db } = this.#context;
     this.#used.add(ready);
     this.#note(path);
     this.#note(ready.path);
-    const now = await disk.look(path);
     // Changed already: it is remembered as it was made, so that the next scan sees it.
     const isAsMade = now !== undefined && now.ino === ready.stat.ino && hasSameBytes(ready.stat, now);
     const stat = isAsMade ? now : ready.stat;

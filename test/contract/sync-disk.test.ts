@@ -178,9 +178,47 @@ describe.each(kinds)("a %s disk", (kind, open) => {
     },
   );
 
+  test.skipIf(kind === "portable" || addon?.placeFiles === undefined)(
+    "many files get free places at a time, up to the first that cannot have its own, and none beyond a link",
+    async () => {
+      mkdirSync(join(root, "new"));
+      mkdirSync(join(root, "d"));
+      writeFileSync(join(root, "d", "taken"), "somebody's");
+      symlinkSync(outside, join(root, "out"));
+      for (const each of ["0", "1 \xe4", "2", "3"]) writeFileSync(join(root, "new", each), each);
+      symlinkSync("anywhere", join(root, "new", "4"));
+      const place = (...moves: [string, string][]) => {
+        return placeAll(
+          path("new"),
+          moves.map(([name, to]) => ({ name: name as FileName, to: path(to) })),
+        );
+      };
+      const there = (await disk.list(path("new"))).map(({ name }) => name).sort();
+      const looks = await place(
+        [there[0] ?? "", "d/a"],
+        [there[1] ?? "", "b"],
+        ["4", "d/link"],
+        ["2", "d/taken"],
+        ["3", "c"],
+      );
+      expect(looks).toEqual([
+        await disk.look(path("d/a")),
+        await disk.look(path("b")),
+        await disk.look(path("d/link")),
+      ]);
+      expect(looks[2]?.type).toBe("symlink");
+      expect(readFileSync(join(root, "d", "taken"), "utf8")).toBe("somebody's");
+      for (const way of ["out/x", "nowhere/x", "d/taken/x"]) expect(await place(["2", way], ["3", "c"])).toEqual([]);
+      expect(readdirSync(join(root, "new")).sort()).toEqual(["2", "3"]);
+      expect(readdirSync(outside)).toEqual(["secret"]);
+    },
+  );
+
   const readAll: NonNullable<SyncDisk["readAll"]> = (files) => disk.readAll?.(files) ?? expect.fail("It cannot.");
   const createAll: NonNullable<SyncDisk["createAll"]> = (...call) =>
     disk.createAll?.(...call) ?? expect.fail("It cannot.");
+  const placeAll: NonNullable<SyncDisk["placeAll"]> = (...call) =>
+    disk.placeAll?.(...call) ?? expect.fail("It cannot.");
 
   test.skipIf(kind === "portable")(
     "two names exchange what they lead to, and attributes stay with the file",

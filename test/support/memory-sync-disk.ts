@@ -133,6 +133,21 @@ export class MemorySyncDisk implements SyncDisk {
     for (const each of [above, below]) each.mtimeNs = each.ctimeNs = this.#nowNs;
   }
 
+  /** Undefined: each is renamed by itself. */
+  placeAll: SyncDisk["placeAll"] = async (directory, files) => {
+    const looks: (DiskStat | undefined)[] = [];
+    for (const { name, to } of files) {
+      try {
+        await this.rename([...directory, name], to, "free");
+      } catch (error) {
+        if (error instanceof Crash) throw error;
+        break;
+      }
+      looks.push(await this.look(to));
+    }
+    return looks;
+  };
+
   async unlink(path: DiskPath): Promise<void> {
     this.#change();
     if (this.#need(path).type === "directory") throw failure("EISDIR");

@@ -1,7 +1,7 @@
 /** Rounds on disks that read and make many small files at a time. */
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { DiskPath, SyncDisk } from "../../src/sync/disk.ts";
-import type { MemorySyncDisk } from "../support/memory-sync-disk.ts";
+import { Crash, type MemorySyncDisk } from "../support/memory-sync-disk.ts";
 import { bucketTree, path, settle, twoFolders } from "../support/sync-world.ts";
 
 interface Batches {
@@ -99,4 +99,79 @@ test("what came in a batch and found its name taken is not left behind", async (
   await settle(world);
   expect([...a.disk.tree().values()].sort()).toEqual(["of a x.bin", "of a y.bin", "of b"]);
   expect(b.disk.tree()).toEqual(a.disk.tree());
+});
+
+describe("many new files get their places at a time", () => {
+  const names = Array.from({ length: 12 }, (_, index) => `d/${String(index).padStart(2, "0")}`);
+
+  async function cameFromA() {
+    const { world, a, b } = await twoFolders();
+    a.disk.make(path("d"));
+    for (const each of names) a.disk.write(path(each), `of a ${each}`);
+    await a.sync();
+    return { world, a, b };
+  }
+
+  test("and where one is taken at that moment, it stays, and the others come", async () => {
+    const { world, a, b } = await cameFromA();
+    const taken = path(names[6] ?? "");
+    b.disk.before = () => {
+      if (b.disk.tree().has(names[3] ?? "") && !b.disk.tree().has(names[6] ?? "")) b.disk.write(taken, "of b");
+    };
+    const { applied } = await b.sync();
+    expect(applied.left.map(({ path: at }) => at.join("/"))).toEqual([names[6]]);
+    expect(b.disk.tree().get(names[6] ?? "")).toBe("of b");
+    expect(await b.disk.list(path(".syncline/new"))).toEqual([]);
+    b.disk.before = () => {};
+    await settle(world);
+    expect([...b.disk.tree().values()].sort()).toEqual(["dir", "of b", ...names.map((each) => `of a ${each}`)].sort());
+    expect(a.disk.tree()).toEqual(b.disk.tree());
+  });
+
+  test("and what somebody changes, removes or moves right then is seen by the next round", async () => {
+    const { world, a, b } = await cameFromA();
+    let deeds = 0;
+    b.disk.before = () => {
+      b.disk.tick();
+      if (deeds !== 0 || !b.disk.tree().has(names[8] ?? "")) return;
+      deeds++;
+      b.disk.write(path(names[0] ?? ""), `of b ${names[0]}`);
+      b.disk.remove(path(names[1] ?? ""));
+      b.disk.move(path(names[2] ?? ""), path("moved"));
+    };
+    await b.sync();
+    expect(deeds).toBe(1);
+    b.disk.before = () => {};
+    await settle(world);
+    expect(a.disk.tree()).toEqual(b.disk.tree());
+    expect(b.disk.tree().get(names[0] ?? "")).toBe(`of b ${names[0]}`);
+    expect(b.disk.tree().get("moved")).toBe(`of a ${names[2]}`);
+    expect(b.disk.tree().size).toBe(names.length);
+  });
+
+  test("and wherever the process dies, the folder comes to what the bucket has", async () => {
+    for (const more of [0, 1, 6, 11]) {
+      const { world, a, b } = await cameFromA();
+      b.disk.before = () => {
+        if (b.disk.tree().has(names[0] ?? "")) b.disk.budget ??= more;
+      };
+      await expect(b.sync()).rejects.toBeInstanceOf(Crash);
+      b.disk.before = () => {};
+      b.disk.budget = undefined;
+      await settle(world);
+      expect(b.disk.tree()).toEqual(a.disk.tree());
+      expect(a.disk.tree().size).toBe(names.length + 1);
+      expect(await b.disk.list(path(".syncline/new"))).toEqual([]);
+    }
+  });
+
+  test("and two names of one file are one file", async () => {
+    const { world, a, b } = await cameFromA();
+    await a.disk.link(path(names[5] ?? ""), path("d/zz"));
+    for (const each of ["d/a", "d/b", "d/c", "d/z", "d/zzz"]) a.disk.write(path(each), each);
+    await settle(world);
+    expect(b.disk.tree()).toEqual(a.disk.tree());
+    const [one, other] = [await b.disk.look(path(names[5] ?? "")), await b.disk.look(path("d/zz"))];
+    expect([one?.links, one?.ino]).toEqual([2, other?.ino]);
+  });
 });
