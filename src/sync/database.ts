@@ -133,6 +133,11 @@ export class SyncDatabase {
     for (const raw of all.iterate()) yield requireEntry(raw);
   }
 
+  /** Whether nothing was synced yet. */
+  isEmpty(): boolean {
+    return this.#db.prepare("SELECT 1 FROM entries LIMIT 1").get() === undefined;
+  }
+
   /** Names of files and links. */
   countFiles(): number {
     return this.#db.prepare<[], { n: number }>("SELECT COUNT(*) AS n FROM entries WHERE file = 1").get()?.n ?? 0;

@@ -63,10 +63,12 @@ async function writePlain(
 ): Promise<Ready[]> {
   if (disk.createAll === undefined || records.length === 0) return [];
   const files: NewFile[] = [];
+  // One draw for all of them: it takes longer than the rest of a name.
+  const stem = temporaryName(random);
   for (const { content, size, mode, uid, gid, mtimeNs } of records) {
     const bytes = await readContent(source, content, size, 0, size);
     await limit?.take(size);
-    const name = temporaryName(random);
+    const name = `${stem}-${files.length}` as FileName;
     const owner = attention.owners ? { uid, gid } : undefined;
     files.push({ name, bytes, mode: mode & attention.modeMask, owner, mtimeNs });
   }

@@ -110,7 +110,8 @@ async function adopt({ db, bucket }: ScanContext, nodes: NodeStore, { matching, 
   if (base !== undefined && base.commit !== cid) {
     const head = await bucket.commit(cid);
     if ((await descends(bucket, head, { cid: base.commit, seq: base.seq }, nodes)) === "no") throw rolledBack(cid);
-    const changes = await changesTo(nodes, base.tree, body.tree);
+    // A folder that shows nothing yet differs wherever the root has something.
+    const changes = db.isEmpty() ? undefined : await changesTo(nodes, base.tree, body.tree);
     await db.transaction(() => standOn(db, nodes, { commit: cid, tree: body.tree, seq: body.seq, changes }));
   }
   return { conflicts: [], figures: undefined, shown: nodes };

@@ -3,10 +3,10 @@
  * the folder. What cannot be done now is left for the next round; nothing that was saved is given up.
  */
 import { SynclineError } from "../base/errors.ts";
-import type { Cid } from "../base/ids.ts";
+import { ROOT_ID, type Cid } from "../base/ids.ts";
 import { PUBLISH_CHUNK_CACHE_BYTES, PUBLISH_NODE_CACHE_BYTES } from "../base/limits.ts";
 import type { VerifiedCommit } from "../bucket/bucket.ts";
-import { lookup } from "../bucket/fs-reader.ts";
+import { lookup, peekDirectory, whenLoaded } from "../bucket/fs-reader.ts";
 import type { Conflict } from "../bucket/merge/conflict.ts";
 import { placeText } from "../bucket/object-rows.ts";
 import type { PublishFigures } from "../bucket/publish/outcome.ts";
@@ -145,9 +145,12 @@ class Round {
     const { db } = this.#context;
     if (db.base() !== undefined) return;
     const { cid, body } = head;
+    // Of an empty bucket and a folder that shows nothing of it nothing differs.
+    const isEmpty =
+      (await whenLoaded(this.#nodes, () => peekDirectory(this.#nodes, body.tree, ROOT_ID, undefined, 1))).length === 0;
     await db.transaction(() => {
       db.setBase({ commit: cid, tree: body.tree, seq: body.seq });
-      db.setFact("compare all", "yes");
+      if (!isEmpty) db.setFact("compare all", "yes");
     });
   }
 

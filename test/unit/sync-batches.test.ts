@@ -1,5 +1,5 @@
 /** Rounds on disks that read and make many small files at a time. */
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import type { DiskPath, SyncDisk } from "../../src/sync/disk.ts";
 import { Crash, type MemorySyncDisk } from "../support/memory-sync-disk.ts";
 import { bucketTree, path, settle, twoFolders } from "../support/sync-world.ts";
@@ -174,4 +174,18 @@ describe("many new files get their places at a time", () => {
     const [one, other] = [await b.disk.look(path(names[5] ?? "")), await b.disk.look(path("d/zz"))];
     expect([one?.links, one?.ino]).toEqual([2, other?.ino]);
   });
+});
+
+test("a folder that goes up into an empty bucket is not compared with what it has just published, and others' files come to it still", async () => {
+  const { world, a, b } = await twoFolders();
+  for (const each of ["x", "y"]) a.disk.write(path(each), `of a ${each}`);
+  const looksAtAll = vi.spyOn(a.db, "entries");
+  await a.sync();
+  // The scan's, before anything is known.
+  expect(looksAtAll).toHaveBeenCalledTimes(1);
+  expect(a.db.fact("compare all")).toBeUndefined();
+  b.disk.write(path("z"), "of b");
+  await settle(world);
+  expect(Object.fromEntries(a.disk.tree())).toEqual({ x: "of a x", y: "of a y", z: "of b" });
+  expect(b.disk.tree()).toEqual(a.disk.tree());
 });
