@@ -49,7 +49,7 @@ async function sync(call: SyncCall): Promise<ExitStatus> {
   await using agent = await openFolder(call, state, log, () => progress.update(++done));
   if (options.dryRun === true) {
     const { deeds, report } = await agent.rehearse();
-    return tellPlan(output, deeds, report);
+    return tellPlan(output, deeds, report, facts);
   }
   state.list();
   return options.once === true ? await syncOnce(call, agent, facts) : await watchFolder(call, agent, state, log);
@@ -93,7 +93,12 @@ function isNews({ sent, received, conflicts, guard: held }: SyncReport): boolean
   return moved > 0 || conflicts.length > 0 || held !== null;
 }
 
-function tellPlan(output: Output, deeds: readonly PlannedDeed[], report: SyncReport | undefined): ExitStatus {
+function tellPlan(
+  output: Output,
+  deeds: readonly PlannedDeed[],
+  report: SyncReport | undefined,
+  facts: StateFacts,
+): ExitStatus {
   for (const deed of deeds) {
     const { where, what, path } = deed;
     output.result({ deed }, `${where === "bucket" ? "↑" : "↓"} ${what.padEnd(6)} ${printText(path)}`);
@@ -101,9 +106,12 @@ function tellPlan(output: Output, deeds: readonly PlannedDeed[], report: SyncRep
   for (const { path, why } of report?.left ?? []) output.notice(`${printText(path)}: ${why}`);
   const conflicts = report?.conflicts ?? [];
   const held = report?.guard ?? null;
-  const text = `${printCount(deeds.length, "change")}, ${printCount(conflicts.length, "conflict")}. Nothing was changed.`;
+  const waiting = held === null ? "" : `, ${printCount(held.files, "deletion")} waiting for a yes`;
+  const text = `${printCount(deeds.length, "change")}, ${printCount(conflicts.length, "conflict")}${waiting}. Nothing was changed.`;
   output.result({ plan: deeds.length, conflicts, guard: held, left: report?.left ?? [] }, text);
-  return held === null ? 0 : 7;
+  if (held === null) return 0;
+  tellHeld(output, held, facts);
+  return 7;
 }
 
 function tellReport(output: Output, report: SyncReport, facts: StateFacts): ExitStatus {
@@ -115,13 +123,17 @@ function tellReport(output: Output, report: SyncReport, facts: StateFacts): Exit
   const text = `${printCount(up, "change")} sent, ${down}, ${printCount(conflicts.length, "conflict")}.`;
   output.result(report, `${text} Root ${report.root}`);
   if (held !== null) {
-    const { files, where, digest } = held;
-    output.notice(
-      `${printCount(files, "file")} would be deleted from the ${where}. If that is meant: syncline sync ${printText(facts.address)} ${printText(facts.mount)} --once --allow-deletes ${digest}`,
-    );
+    tellHeld(output, held, facts);
     return 7;
   }
   return isUnpublished(report) ? 3 : 0;
+}
+
+function tellHeld(output: Output, held: NonNullable<SyncReport["guard"]>, facts: StateFacts): void {
+  const { files, where, digest } = held;
+  output.notice(
+    `${printCount(files, "file")} would be deleted from the ${where}. If that is meant: syncline sync ${printText(facts.address)} ${printText(facts.mount)} --once --allow-deletes ${digest}`,
+  );
 }
 
 /** With the canonical address, so that one bucket has one state for one folder. */

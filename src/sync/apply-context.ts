@@ -10,5 +10,4 @@ export interface ApplyContext extends IncomingContext {
   readonly nowNs: () => bigint;
   /** Told of each place that was settled. */
   readonly applied?: (path: DiskPath) => void;
-  readonly signal?: AbortSignal | undefined;
 }

@@ -22,6 +22,8 @@ export interface IncomingContext {
   readonly attention: Attention;
   readonly random: Random;
   readonly limit?: RateLimit | undefined;
+  /** Ends what waits for the limit; between two batches all ends. */
+  readonly signal?: AbortSignal | undefined;
   /** Told of bytes that were written. */
   readonly wrote?: (bytes: number) => void;
 }
@@ -58,7 +60,7 @@ function isSmallAndPlain({ type, size, xattrs }: FileRecord): boolean {
 }
 
 async function writePlain(
-  { disk, content: source, attention, random, limit, wrote }: IncomingContext,
+  { disk, content: source, attention, random, limit, signal, wrote }: IncomingContext,
   records: readonly FileRecord[],
 ): Promise<Ready[]> {
   if (disk.createAll === undefined || records.length === 0) return [];
@@ -67,7 +69,7 @@ async function writePlain(
   const stem = temporaryName(random);
   for (const { content, size, mode, uid, gid, mtimeNs } of records) {
     const bytes = await readContent(source, content, size, 0, size);
-    await limit?.take(size);
+    await limit?.take(size, signal);
     const name = `${stem}-${files.length}` as FileName;
     const owner = attention.owners ? { uid, gid } : undefined;
     files.push({ name, bytes, mode: mode & attention.modeMask, owner, mtimeNs });
@@ -125,12 +127,12 @@ function temporaryName(random: Random): FileName {
 async function writeFile(context: IncomingContext, path: DiskPath, record: FileRecord): Promise<void> {
   const file = await context.disk.create(path);
   try {
-    const { content: source, limit, wrote } = context;
+    const { content: source, limit, signal, wrote } = context;
     const { content, size } = record;
     for (let at: number | undefined = 0; (at = await seekContent(source, content, size, at, "data")) !== undefined;) {
       const end: number = (await seekContent(source, content, size, at, "hole")) ?? size;
       for await (const bytes of streamContent(source, content, size, at, end)) {
-        await limit?.take(bytes.length);
+        await limit?.take(bytes.length, signal);
         await file.write(at, bytes);
         at += bytes.length;
         wrote?.(bytes.length);

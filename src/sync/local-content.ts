@@ -46,34 +46,41 @@ export function sameContent(a: Content, b: Content): boolean {
   return a.cid === b.cid;
 }
 
+export interface LocalDataOptions {
+  readonly limit?: RateLimit | undefined;
+  /** Ends what waits for the limit. */
+  readonly signal?: AbortSignal | undefined;
+  /** Told of bytes that were read. */
+  readonly sent?: ((bytes: number) => void) | undefined;
+}
+
 /** Reads the files of an epoch just as they were when they were looked at; one that is otherwise by now stops the publication. */
 export class LocalData implements DataReader, AsyncDisposable {
   /** Files that changed before they were read to their end. */
   readonly changed: Found[] = [];
   readonly #disk: SyncDisk;
   readonly #sources: ReadonlyMap<Ino, Found>;
-  readonly #limit: RateLimit | undefined;
-  readonly #sent: ((bytes: number) => void) | undefined;
+  readonly #options: LocalDataOptions;
   readonly #open = new Map<Ino, Promise<DiskFile | undefined>>();
   readonly #ahead: ReadAhead;
 
-  constructor(disk: SyncDisk, sources: ReadonlyMap<Ino, Found>, limit?: RateLimit, sent?: (bytes: number) => void) {
+  constructor(disk: SyncDisk, sources: ReadonlyMap<Ino, Found>, options: LocalDataOptions) {
     this.#disk = disk;
     this.#sources = sources;
-    this.#limit = limit;
-    this.#sent = sent;
+    this.#options = options;
     this.#ahead = new ReadAhead(disk, sources);
   }
 
-  /** Throws `precondition_failed` when the file is not as it was. */
+  /** Throws `precondition_failed` when the file is not as it was, and the signal's reason. */
   async readData(ino: Ino, _epoch: number, offset: number, length: number): Promise<Uint8Array> {
     const source = this.#sources.get(ino);
     if (source === undefined) throw new SynclineError("internal", `Inode ${ino} has no data.`);
     const isWhole = offset === 0 && length === source.stat.size;
     const bytes =
       (isWhole ? await this.#readAhead(ino, source) : undefined) ?? (await this.#read(ino, source, offset, length));
-    this.#sent?.(length);
-    await this.#limit?.take(length);
+    const { limit, signal, sent } = this.#options;
+    sent?.(length);
+    await limit?.take(length, signal);
     return bytes;
   }
 

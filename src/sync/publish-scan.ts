@@ -41,6 +41,8 @@ export interface ScanContext extends EpochContext {
   readonly disk: SyncDisk;
   /** Of contents, in bytes a second. */
   readonly limit?: RateLimit | undefined;
+  /** Ends what waits for the limit. */
+  readonly signal?: AbortSignal | undefined;
   /** Told of bytes that were read for the bucket. */
   readonly sent?: ((bytes: number) => void) | undefined;
 }
@@ -52,10 +54,10 @@ export async function publishScan(
   scanned: Scanned,
 ): Promise<Published | { readonly changed: readonly Found[] }> {
   const { matching, local } = scanned;
-  const { db, disk, limit, sent } = context;
+  const { db, disk, limit, signal, sent } = context;
   const changes = await changesOf(context, local);
   if (changes === undefined) return adopt(context, nodes, scanned);
-  await using data = new LocalData(disk, local.sources, limit, sent);
+  await using data = new LocalData(disk, local.sources, { limit, signal, sent });
   let outcome: PublishOutcome;
   try {
     outcome = await publishLocal(context, changes, local, data);
@@ -77,10 +79,10 @@ export async function publishScan(
 /** What publishing would make of it, without an upload or a swap. In a transaction of the caller's. */
 export async function rehearseScan(context: ScanContext, nodes: NodeStore, scanned: Scanned): Promise<Published> {
   const { matching, local } = scanned;
-  const { db, bucket, writer, disk, limit, sent } = context;
+  const { db, bucket, writer, disk, limit, signal, sent } = context;
   const changes = await changesOf(context, local);
   if (changes === undefined) return adopt(context, nodes, scanned);
-  await using data = new LocalData(disk, local.sources, limit, sent);
+  await using data = new LocalData(disk, local.sources, { limit, signal, sent });
   const { commit } = await bucket.head();
   const workspace = new Workspace(bucket, undefined, mergeSnapshots, writer.device.writer, changes, data);
   const merged = await workspace.treeOn(commit);

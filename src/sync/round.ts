@@ -39,7 +39,6 @@ export interface RoundContext extends Omit<ScanContext, "sent"> {
   /** Looks again at what only somebody's deed can settle: in the first round. */
   readonly again?: boolean;
   readonly progress?: RoundProgress;
-  readonly signal?: AbortSignal | undefined;
 }
 
 export interface RoundProgress {

@@ -32,6 +32,10 @@ test("much that is gone needs a yes, and a folder without its marker is refused"
   expect(refused.status).toBe(7);
   const { guard } = JSON.parse(refused.out) as { guard: { digest: string; files: number } };
   expect(guard.files).toBe(120);
+  const rehearsed = space.run(["sync", url, other, "--dry-run"]);
+  expect([rehearsed.status, rehearsed.out]).toEqual([7, expect.stringContaining("120 deletions waiting for a yes")]);
+  expect(rehearsed.err).toContain(`sync ${url}`);
+  expect(rehearsed.err).toContain(`--once --allow-deletes ${guard.digest}`);
   expect(space.lines("ls", url)).toHaveLength(120);
   expect(space.json("sync", url, other, "--once", "--allow-deletes", guard.digest)).toMatchObject({
     sent: { deleted: 120 },
