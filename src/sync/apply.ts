@@ -250,5 +250,7 @@ function* batchesOf(puts: readonly Put[]): Generator<Put[]> {
   if (batch.length > 0) yield batch;
 }
 
-const BATCH_PLACES = 512;
-const BATCH_BYTES = 64 * 1024 * 1024;
+/** Each batch is made durable by itself: four waits for the disk, however many files are in it. */
+const BATCH_PLACES = 2_048;
+/** In memory, of two batches. */
+const BATCH_BYTES = 32 * 1024 * 1024;
