@@ -8,7 +8,7 @@ import type { Wallet } from "../../base/ids.ts";
 import { PACK_TARGET_BYTES } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
 import { digestOf } from "../../format/cid.ts";
-import { systemDatabases } from "../../objects/databases.ts";
+import { type Databases, systemDatabases } from "../../objects/databases.ts";
 import { type BlockIndex, openIndex } from "./block-index.ts";
 import type { DataDamage } from "./damage.ts";
 import { ownerFolder } from "./master-store.ts";
@@ -22,6 +22,7 @@ import { recover } from "./recovery.ts";
 export interface RepairOptions {
   readonly dir: string;
   readonly disk: PackDisk;
+  readonly databases?: Databases | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -47,20 +48,21 @@ async function repairOwner(
   owner: Wallet,
   damage: readonly DataDamage[],
 ): Promise<DataRepair[]> {
+  const { disk, databases = systemDatabases } = options;
   const dir = ownerFolder(options.dir, owner);
   const repairs: DataRepair[] = [];
   const note = (what: string, pack?: string) => void repairs.push({ owner, pack, what });
   for (const { kind, pack } of damage) {
-    if (kind !== "footer" || pack === undefined || !(await reopenPack(options.disk, dir, pack))) continue;
+    if (kind !== "footer" || pack === undefined || !(await reopenPack(disk, databases, dir, pack))) continue;
     note("its footer is made anew from the index", pack);
   }
   for (const { kind, pack } of damage) if (kind === "pack") note("it is forgotten, and its blocks are missing", pack);
   // First with the index as it is, since that alone knows what packs without a footer hold.
   await open(options, dir, []);
-  const known = withIndex(dir, (index) => index.roots.list());
+  const known = withIndex(databases, dir, (index) => index.roots.list());
   if (damage.some(({ kind }) => kind === "index")) {
-    systemDatabases.remove(indexPath(dir));
-    withIndex(dir, (index) => index.roots.restore(known));
+    databases.remove(indexPath(dir));
+    withIndex(databases, dir, (index) => index.roots.restore(known));
     note("the index is made anew from the packs");
   }
   const blocks = damage.filter(({ kind }) => kind === "block");
@@ -70,16 +72,16 @@ async function repairOwner(
 }
 
 /** Lets recovery treat a pack without a footer as one that was never finished, if the index knows it. */
-async function reopenPack(disk: PackDisk, dir: string, pack: string): Promise<boolean> {
+async function reopenPack(disk: PackDisk, databases: Databases, dir: string, pack: string): Promise<boolean> {
   const folder = packFolder(dir);
-  if (!withIndex(dir, (index) => index.packs().some(({ name }) => name === pack))) return false;
+  if (!withIndex(databases, dir, (index) => index.packs().some(({ name }) => name === pack))) return false;
   const { sealed } = await listPacks(disk, folder);
   if (sealed.has(pack)) await disk.rename(sealedPath(folder, pack), openPath(folder, pack));
   return true;
 }
 
-function withIndex<Result>(dir: string, work: (index: BlockIndex) => Result): Result {
-  const index = openIndex(indexPath(dir));
+function withIndex<Result>(databases: Databases, dir: string, work: (index: BlockIndex) => Result): Result {
+  const index = openIndex(indexPath(dir), databases);
   try {
     return work(index);
   } finally {
@@ -87,10 +89,14 @@ function withIndex<Result>(dir: string, work: (index: BlockIndex) => Result): Re
   }
 }
 
-async function open({ disk, clock, log }: RepairOptions, dir: string, damaged: readonly DataDamage[]): Promise<void> {
+async function open(
+  { disk, databases, clock, log }: RepairOptions,
+  dir: string,
+  damaged: readonly DataDamage[],
+): Promise<void> {
   const folder = packFolder(dir);
   const handles = new PackHandles(disk);
-  const index = openIndex(indexPath(dir));
+  const index = openIndex(indexPath(dir), databases);
   try {
     const options = {
       disk,
