@@ -36,6 +36,7 @@ export async function objectSite(options: SiteOptions & { readonly isFolder: boo
   return {
     checked: new PackedRemote(swapped, { clock: timeline, random: seededRandom(1) }),
     served: new PackedRemote(store, { clock: timeline, random: seededRandom(1) }),
+    server: undefined,
     reach: (way) => reachOf(store, beginning, timeline, way),
     audit: async () => [],
     [Symbol.dispose]: () => {},

@@ -15,9 +15,23 @@ export interface Site extends Disposable {
   readonly checked: BucketRemote;
   /** The same as the way there shows it. To be asked while nothing goes wrong. */
   readonly served: BucketRemote;
+  /** What stands between the machines and the bucket, and can fail by itself; undefined where nothing does. */
+  readonly server: Server | undefined;
   reach(way: Way): Reach;
   /** What is wrong with what it keeps; once all is at rest. */
   audit(): Promise<string[]>;
+}
+
+/** A server on a machine of its own, and what can go wrong with it. */
+export interface Server {
+  /** It serves, or is about to. */
+  readonly isRunning: boolean;
+  /** False when it does not start: its disk is full, or it was killed meanwhile. */
+  start(): Promise<boolean>;
+  kill(): void;
+  /** As `kill`, and what was not synced is lost or torn. */
+  cutPower(): void;
+  fillDisk(isFull: boolean): void;
 }
 
 /** Between a machine's process and what it publishes to. */

@@ -3,7 +3,6 @@ import { hasCode, isDamage, SynclineError } from "../base/errors.ts";
 import type { Tokens } from "./deeds.ts";
 import type { FaultCounts } from "./fault-counts.ts";
 import type { Machine } from "./machine.ts";
-import { MasterSite } from "./master/master-site.ts";
 import type { Plan, Trouble } from "./plan.ts";
 import type { Site } from "./site.ts";
 import type { Timeline } from "./timeline.ts";
@@ -59,18 +58,18 @@ export class Troubles {
 
   async #bringToMaster(kind: MasterTrouble, forMs: number): Promise<void> {
     const { site, trace, counts, timeline } = this.#stage;
-    if (!(site instanceof MasterSite)) return;
-    const { master } = site;
+    const { server } = site;
+    if (server === undefined) return;
     trace.add("master", `${kind} for ${Math.round(forMs)} ms`);
     counts.count(kind);
     if (kind === "master's disk full") {
-      master.fillDisk(true);
+      server.fillDisk(true);
       await timeline.sleep(forMs);
-      master.fillDisk(false);
+      server.fillDisk(false);
       return;
     }
-    if (kind === "master killed") master.kill();
-    else master.cutPower();
+    if (kind === "master killed") server.kill();
+    else server.cutPower();
     await timeline.sleep(forMs);
     await this.startMaster();
   }
@@ -78,17 +77,15 @@ export class Troubles {
   /** Starts it, as soon as its disk lets it. */
   async startMaster(): Promise<void> {
     const { site, trace, timeline } = this.#stage;
-    if (!(site instanceof MasterSite)) return;
-    while (!site.master.isRunning) {
-      const hasStarted = await site.start();
+    while (site.server?.isRunning === false) {
+      const hasStarted = await site.server.start();
       trace.add("master", hasStarted ? "started" : "does not start");
       if (!hasStarted) await timeline.sleep(RETRY_MS);
     }
   }
 
   async calmMaster(): Promise<void> {
-    const { site } = this.#stage;
-    if (site instanceof MasterSite) site.master.fillDisk(false);
+    this.#stage.site.server?.fillDisk(false);
     await this.startMaster();
   }
 

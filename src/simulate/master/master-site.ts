@@ -25,7 +25,7 @@ import type { MasterPlan } from "../plan.ts";
 import { SimulatedProcess } from "../process.ts";
 import { seededRandom } from "../seeded-random.ts";
 import { CALM } from "../simulated-link.ts";
-import type { Reach, Site, Way } from "../site.ts";
+import type { Reach, Server, Site, Way } from "../site.ts";
 import { BUCKET } from "./master-holding.ts";
 import { DATA, SimulatedMaster } from "./simulated-master.ts";
 import type { MasterRequest } from "./simulated-master.ts";
@@ -37,7 +37,7 @@ export interface MasterSiteOptions extends SiteOptions {
 }
 
 /** Its master is to be started. */
-export async function masterSite(options: MasterSiteOptions): Promise<MasterSite> {
+export async function masterSite(options: MasterSiteOptions): Promise<Site> {
   const { timeline, sabotage, plan, seed, start } = options;
   const master = new SimulatedMaster({
     timeline,
@@ -51,16 +51,16 @@ export async function masterSite(options: MasterSiteOptions): Promise<MasterSite
   return new MasterSite(master, options);
 }
 
-export class MasterSite implements Site {
-  readonly master: SimulatedMaster;
+class MasterSite implements Site {
   readonly checked: BucketRemote;
   readonly #options: MasterSiteOptions;
+  readonly #master: SimulatedMaster;
   /** All that ever came, whether the master still has it or not. */
   readonly #blocks: Map<Cid, Uint8Array>;
   #root: Root | undefined;
 
   constructor(master: SimulatedMaster, options: MasterSiteOptions) {
-    this.master = master;
+    this.#master = master;
     this.#options = options;
     this.#blocks = new Map(options.start.blocks);
     this.checked = this.#seen();
@@ -84,6 +84,19 @@ export class MasterSite implements Site {
     );
   }
 
+  get server(): Server {
+    const master = this.#master;
+    return {
+      get isRunning() {
+        return master.isRunning;
+      },
+      start: () => this.#start(),
+      kill: () => master.kill(),
+      cutPower: () => master.cutPower(),
+      fillDisk: (isFull) => master.fillDisk(isFull),
+    };
+  }
+
   reach(way: Way): Reach {
     const { genesis, checks } = this.#options.beginning;
     return {
@@ -97,25 +110,25 @@ export class MasterSite implements Site {
     };
   }
 
-  /** Starts the master, whose table may hold a root of which it told nobody before it died. As SimulatedMaster.start. */
-  async start(): Promise<boolean> {
-    if (!(await this.master.start())) return false;
-    const root = await this.master.parts?.roots.get({ owner: OWNER.wallet, bucket: BUCKET });
-    if (root !== undefined) await this.#moved(root);
-    return true;
-  }
-
   /** As `syncline verify --data`, with the master as it is killed. */
   async audit(): Promise<string[]> {
-    this.master.kill();
-    const { disk, databases } = this.master.data();
+    this.#master.kill();
+    const { disk, databases } = this.#master.data();
     const { damage } = await auditData({ dir: DATA, disk, databases, onBytes: () => {} });
     databases.close();
     return damage.map(({ what }) => `damage at the master: ${what}`);
   }
 
   [Symbol.dispose](): void {
-    this.master[Symbol.dispose]();
+    this.#master[Symbol.dispose]();
+  }
+
+  /** Its table may hold a root of which it told nobody before it died. */
+  async #start(): Promise<boolean> {
+    if (!(await this.#master.start())) return false;
+    const root = await this.#master.parts?.roots.get({ owner: OWNER.wallet, bucket: BUCKET });
+    if (root !== undefined) await this.#moved(root);
+    return true;
   }
 
   #remote({ process, ...way }: Way, local: LocalBlocks | undefined): HttpRemote {
@@ -123,7 +136,7 @@ export class MasterSite implements Site {
     const { clock } = process;
     const { random } = way;
     const onServed = (request: MasterRequest, answer: Answer) => this.#served(request, answer);
-    const dispatcher = simulatedDispatcher({ ...way, process, master: this.master, clock: timeline, onServed });
+    const dispatcher = simulatedDispatcher({ ...way, process, master: this.#master, clock: timeline, onServed });
     const bearer = walletBearer(async () => OWNER, clock);
     const master = new Masters([new MasterConnection(ORIGIN, { bearer, clock, dispatcher })], clock);
     return new HttpRemote({ address: ADDRESS, master, name: { owner: "", bucket: BUCKET }, local, clock, random });
