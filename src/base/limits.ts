@@ -220,6 +220,10 @@ export const SERVING_NICENESS = -10;
 /** Memory of one SQLite connection for pages: an agent has several, and the system caches the files too. */
 export const SQLITE_CACHE_KIB = 2_048;
 
+// Folder sync (sync/)
+/** Smaller files are read, and brought, many at a time: to open and close each by itself costs more than its bytes. */
+export const SYNC_SMALL_BYTES = 64 * KiB;
+
 // Cutting files that are written again while they are (overlay/beginnings.ts, agent/early-work.ts)
 /** Longer files are cut before they are complete: what others cost after the close is little. */
 export const EARLY_LEAST_BYTES = 16 * MiB;

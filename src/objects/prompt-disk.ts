@@ -86,11 +86,22 @@ const REST = 19;
 const LOOK_MS = 1_000;
 /** What awaits only answers that are there lets nothing else run, such as timers: after so many calls one is waited for. */
 const MOST_IN_ROW = 32;
-/** What is larger is worth a thread. */
+/** What is larger is worth a thread. As long as small files are elsewhere, but by another measure: what a hop to a thread costs. */
 const SMALL_BYTES = 64 * 1024;
 
-/** linux/magic.h: ext2 to ext4, XFS, Btrfs, tmpfs, F2FS; and that of OpenZFS. */
-const LOCAL: ReadonlySet<number> = new Set([0xef53, 0x58465342, 0x9123683e, 0x01021994, 0xf2f52010, 0x2fc12fc1]);
+/**
+ * File systems of this machine, by the kind that statfs(2) tells: linux/magic.h, and OpenZFS's own. Which of them syncfs(2) can be relied on
+ * is another question (native/beneath_batch.cc).
+ */
+const KINDS = {
+  "ext2 to ext4": 0xef53,
+  XFS: 0x58465342,
+  Btrfs: 0x9123683e,
+  tmpfs: 0x01021994,
+  F2FS: 0xf2f52010,
+  OpenZFS: 0x2fc12fc1,
+};
+const LOCAL: ReadonlySet<number> = new Set(Object.values(KINDS));
 
 /** Elsewhere than on Linux these numbers mean something else. */
 async function kindOfFolder(path: string): Promise<number | undefined> {

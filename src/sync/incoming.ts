@@ -1,6 +1,7 @@
 /** Files of the bucket written under temporary names in the folder's own folder, with all their attributes, durably. */
 import { mapConcurrent } from "../base/concurrency.ts";
 import type { Cid, FileName } from "../base/ids.ts";
+import { SYNC_SMALL_BYTES } from "../base/limits.ts";
 import type { RateLimit } from "../base/rate-limit.ts";
 import type { Random } from "../base/random.ts";
 import { missingBlocks, readContent, streamContent } from "../content/read.ts";
@@ -56,7 +57,7 @@ export async function writeIncoming(
 
 /** Whether a record's file is made whole by a few calls that need not wait for anything. */
 function isSmallAndPlain({ type, size, xattrs }: FileRecord): boolean {
-  return type === "file" && size <= SMALL_BYTES && !isLinked(xattrs) && xattrs.size === 0;
+  return type === "file" && size <= SYNC_SMALL_BYTES && !isLinked(xattrs) && xattrs.size === 0;
 }
 
 async function writePlain(
@@ -184,6 +185,5 @@ async function tolerate(work: Promise<void>, ...codes: readonly string[]): Promi
 
 const NO_XATTRS_HERE = ["ENOTSUP", "EOPNOTSUPP", "EPERM", "ENOSPC", "E2BIG"];
 const FILES_AT_ONCE = 8;
-const SMALL_BYTES = 64 * 1024;
 const AHEAD_FILE_BYTES = 256 * 1024;
 const AHEAD_LEVELS = 2;

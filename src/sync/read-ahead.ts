@@ -4,6 +4,7 @@
  */
 import { groupBy } from "../base/collections.ts";
 import type { Ino } from "../base/ids.ts";
+import { SYNC_SMALL_BYTES } from "../base/limits.ts";
 import type { SyncDisk, WholeFile } from "./disk.ts";
 import type { Found } from "./walk.ts";
 
@@ -21,7 +22,7 @@ export class ReadAhead implements AsyncDisposable {
   constructor(disk: SyncDisk, sources: ReadonlyMap<Ino, Found>) {
     this.#disk = disk;
     if (disk.readAll === undefined) return;
-    const small = [...sources].filter(([, { stat }]) => stat.size > 0 && stat.size <= SMALL_BYTES);
+    const small = [...sources].filter(([, { stat }]) => stat.size > 0 && stat.size <= SYNC_SMALL_BYTES);
     // An epoch's tree is built by directories, and in them by names.
     for (const files of groupBy(small, ([, { parent }]) => parent).values()) {
       files.sort(([, a], [, b]) => (a.name < b.name ? -1 : 1));
@@ -95,7 +96,6 @@ export class ReadAhead implements AsyncDisposable {
   }
 }
 
-const SMALL_BYTES = 64 * 1024;
 const BATCH_FILES = 64;
 const BATCH_BYTES = 1024 * 1024;
 const BATCHES_KEPT = 4;
