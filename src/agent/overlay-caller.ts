@@ -25,6 +25,6 @@ export function overlayBehind(call: Caller<WorkerMethods>): PublisherOverlay {
       for (const piece of pieces.slice(0, -1)) await call("publishedObjects", piece);
       await call("published", { epoch, base, last: pieces.at(-1) });
     },
-    adopt: (base) => call("adopt", base),
+    adopt: (base, units) => call("adopt", { base, units }),
   };
 }

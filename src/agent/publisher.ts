@@ -5,13 +5,7 @@
 import type { Clock } from "../base/clock.ts";
 import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Cid, Lamport, WriterId } from "../base/ids.ts";
-import {
-  EPOCH_PIECE,
-  LARGE_EPOCH_OBJECTS,
-  PUBLISH_NODE_CACHE_BYTES,
-  RECONNECT_FIRST_MS,
-  RECONNECT_MAX_MS,
-} from "../base/limits.ts";
+import { LARGE_EPOCH_OBJECTS, PUBLISH_NODE_CACHE_BYTES, RECONNECT_FIRST_MS, RECONNECT_MAX_MS } from "../base/limits.ts";
 import { describeError, type Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { Bucket, CurrentRoot } from "../bucket/bucket.ts";
@@ -22,13 +16,14 @@ import type { Conflict } from "../bucket/merge/conflict.ts";
 import { publishEpoch } from "../bucket/publish.ts";
 import type { Writer } from "../bucket/publish/next-commit.ts";
 import type { MergeSnapshots } from "../bucket/publish/workspace.ts";
-import type { PublishFigures, PublishOutcome } from "../bucket/publish/outcome.ts";
+import type { PublishFigures } from "../bucket/publish/outcome.ts";
 import type { BaseRoot } from "../overlay/journal-record.ts";
-import { PackedObjects } from "../overlay/packed-epoch.ts";
+import type { Units } from "../format/policy.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { FlushEnd } from "./flush-schedule.ts";
 import { CountedReader } from "./counted-reader.ts";
 import type { HeldBase } from "./held-base.ts";
+import { packed, type PackedOutcome } from "./packed-outcome.ts";
 import { rolledBack, UNREACHABLE } from "./publish-errors.ts";
 import { Throughput, workOf, type Work } from "./throughput.ts";
 
@@ -37,7 +32,8 @@ export interface PublisherOverlay {
   /** `anew`: an epoch that is held, together with what changed since (overlay.ts). */
   seal(anew: boolean): Promise<ChangeSet | undefined>;
   published(epoch: PublishedEpoch): Promise<void>;
-  adopt(base: NewBase): Promise<void>;
+  /** Stands on a root of others, unless something in these units ("any": anything at all) waits to be published. Whether it does. */
+  adopt(base: NewBase, units: Units | "any"): Promise<boolean>;
 }
 
 export interface PublisherOptions {
@@ -264,8 +260,10 @@ export class Publisher {
       if ((await descends(bucket, current.commit, ours, this.#nodes)) === "no") throw rolledBack(ours.cid, cid);
       const changes = await this.#changesTo(body.tree);
       const base: NewBase = { commit: cid, tree: body.tree, seq: body.seq, changes };
-      await overlay.adopt(base);
-      this.#base = baseRootOf(base);
+      // The rest of a unit would be theirs then: a flush is due, which merges all of it.
+      const stands =
+        (await overlay.adopt(base, "any")) || (await overlay.adopt(base, (await bucket.policy(current.commit)).units));
+      if (stands) this.#base = baseRootOf(base);
     }
     this.#reached();
     return DONE;
@@ -332,16 +330,6 @@ interface Attempt {
   readonly outcome: PackedOutcome;
   /** Bytes that were uploaded, or read to find that they need not be. */
   readonly movedBytes: number;
-}
-
-type PackedOutcome =
-  | Exclude<PublishOutcome, { kind: "published" }>
-  | (Omit<Extract<PublishOutcome, { kind: "published" }>, "epoch"> & { readonly epoch: PublishedEpoch });
-
-function packed(outcome: PublishOutcome): PackedOutcome {
-  if (outcome.kind !== "published") return outcome;
-  const { epoch } = outcome;
-  return { ...outcome, epoch: { ...epoch, objects: PackedObjects.of(epoch.objects, EPOCH_PIECE) } };
 }
 
 function baseRootOf({ commit, tree, seq }: { commit: Cid; tree: Cid; seq: Lamport }): BaseRoot {

@@ -2,6 +2,7 @@
  * What the agent's two threads tell one another: the main thread publishes, the worker serves the filesystem. Plain data.
  */
 import type { ChangeSet, NewBase, PublishedEpoch } from "../bucket/change-set.ts";
+import type { Units } from "../format/policy.ts";
 import type { MasterAccess } from "../net/access.ts";
 import type { Beginning } from "../overlay/beginnings.ts";
 import type { BaseRoot } from "../overlay/journal-record.ts";
@@ -58,7 +59,8 @@ export type WorkerMethods = {
   /** A piece of the `PackedObjects` that `published` is about, all but the last; the first one (`index` 0) begins anew. */
   publishedObjects(piece: PublishedPiece): void;
   published(epoch: Omit<PublishedEpoch, "objects"> & { readonly last: PublishedPiece | undefined }): Promise<void>;
-  adopt(base: NewBase): Promise<void>;
+  /** Whether it did (publisher.ts). */
+  adopt(root: { readonly base: NewBase; readonly units: Units | "any" }): Promise<boolean>;
   /** Whether the bytes that were told of a file are the same now. */
   isSteady(beginning: Beginning): boolean;
   /** Lets doors finish what is under way and closes them; `lazy`: even when a mount is busy. Throws `mount_busy`. */

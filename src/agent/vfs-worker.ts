@@ -104,7 +104,7 @@ function serve(port: MessagePort): void {
     async published(epoch) {
       if (open().epochs.published(epoch) > MANY_OBJECTS) idleRelease.note();
     },
-    adopt: async (base) => open().vfs.adopt(base),
+    adopt: async ({ base, units }) => open().vfs.adopt(base, units),
     isSteady: (beginning) => open().vfs.isSteady(beginning),
     leaveDoors: async ({ lazy }) => open().doors?.leave(lazy),
     async close() {

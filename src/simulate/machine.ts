@@ -266,9 +266,9 @@ export class Machine {
           vfs.published({ ...structuredClone(epoch), objects: PackedObjects.of(objects, EPOCH_PIECE) });
           onEpoch("published", epoch.epoch);
         },
-        adopt: async (base) => {
+        adopt: async (base, units) => {
           await process.alive();
-          vfs.adopt(structuredClone(base));
+          return vfs.adopt(structuredClone(base), structuredClone(units));
         },
       },
       data: dataReaderOf(this.#disk),

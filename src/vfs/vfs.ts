@@ -7,9 +7,10 @@ import type { Cid, FileName, Ino, WriterId } from "../base/ids.ts";
 import { ROOT_INO } from "../base/ids.ts";
 import { nameToText } from "../base/names.ts";
 import type { ChangeSet, NewBase, PublishedEpoch } from "../bucket/change-set.ts";
-import type { Link } from "../overlay/dirty-object.ts";
+import type { Units } from "../format/policy.ts";
 import type { Beginning } from "../overlay/beginnings.ts";
-import { isUnlinked } from "../overlay/dirty-object.ts";
+import { isUnlinked, type Link } from "../overlay/dirty-object.ts";
+import { isDirtyIn } from "../overlay/dirty-units.ts";
 import type { BaseRoot } from "../overlay/journal-record.ts";
 import type { Overlay, Pending } from "../overlay/overlay.ts";
 import { changedPaths, type TreePath } from "./changed-paths.ts";
@@ -267,10 +268,12 @@ export class Vfs implements FileSystem, ContentNames {
     if (this.#overlay.state.changed) this.#objects.dirty.tellAgain(this.#overlay.isFull);
   }
 
-  /** Others published. */
-  adopt(base: NewBase): void {
+  /** Others published. False: not adopted, since something in these units waits to be published itself. */
+  adopt(base: NewBase, units?: Units | "any"): boolean {
+    if (units !== undefined && isDirtyIn(this.#overlay.state, units)) return false;
     this.#overlay.adopt(base);
     this.#rebased(base, [], []);
+    return true;
   }
 
   baseState(): BaseRoot {

@@ -46,9 +46,10 @@ export class FakeOverlay implements PublisherOverlay {
     this.publishedEpochs.push(epoch);
   }
 
-  async adopt(base: NewBase): Promise<void> {
+  async adopt(base: NewBase): Promise<boolean> {
     await this.before();
     this.#base = base;
     this.adopted.push(base);
+    return true;
   }
 }

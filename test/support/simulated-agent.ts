@@ -131,9 +131,9 @@ export class SimulatedAgent {
           await alive();
           vfs.published({ ...structuredClone(epoch), objects: PackedObjects.of(objects, EPOCH_PIECE) });
         },
-        adopt: async (base) => {
+        adopt: async (base, units) => {
           await alive();
-          vfs.adopt(structuredClone(base));
+          return vfs.adopt(structuredClone(base), structuredClone(units));
         },
       },
       data: dataReaderOf(this.#disk),

@@ -1,4 +1,4 @@
-/** Repositories and databases that two agents changed while they could not publish: one side's is whole under the name, the other's beside it. */
+/** Repositories and databases that two agents changed before they knew of each other: one side's is whole under the name, the other's beside it. */
 import { expect, test } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
 import type { Ino } from "../../src/base/ids.ts";
@@ -98,6 +98,57 @@ test.each(["killed", "saved and killed"])(
     expect((await settle()).others).toEqual({ f: "b 3", more: "b", theirs: "a" });
   },
 );
+
+const OBJECTS = { head: "base", "objects/base": "base", "objects/pack/base": "base" };
+
+test.each<[what: string, ours: Files, kind: "databases" | "repositories", whole: readonly Files[]]>([
+  ["a database's log", { "app.db-wal": "b" }, "databases", [{ "": "a" }, { "": "base", "-wal": "b" }]],
+  [
+    "what is deep in a repository",
+    { ".git/objects/pack/b": "b" },
+    "repositories",
+    [
+      { ...OBJECTS, head: "a" },
+      { ...OBJECTS, "objects/pack/b": "b" },
+    ],
+  ],
+])(
+  "a root of others is not stood on while %s waits to be published: then all of it is merged",
+  async (_, ours, kind, whole) => {
+    const { a, b, start, settle } = await world();
+    await start({ ...REPOSITORY, ...DATABASE, ".git/objects/pack/base": "base" });
+    // What is where is known from the state folder only.
+    await b.restart();
+    const stood = b.base;
+    await write(b, ours);
+    await write(a, { ".git/head": "a", "app.db": "a" });
+    await a.flush();
+    await b.catchUp();
+    expect([b.base, b.trouble]).toEqual([stood, undefined]);
+    expect((await settle())[kind]).toEqual(whole);
+  },
+);
+
+test("a root of others is not stood on while a database's log is gone here and there still for others", async () => {
+  const { a, b, start, settle } = await world();
+  await start({ "app.db": "base", "app.db-wal": "base" });
+  await b.mount.unlink("app.db-wal");
+  await write(a, { "app.db": "a", "app.db-wal": "a" });
+  await a.flush();
+  await b.catchUp();
+  expect((await settle()).databases).toEqual([{ "": "a", "-wal": "a" }, { "": "base" }]);
+});
+
+test("a root of others is stood on at once while anything else waits to be published", async () => {
+  const { a, b, start, settle } = await world();
+  await start({ ...REPOSITORY, ...DATABASE });
+  await write(b, { note: "b", "work/note": "b" });
+  await write(a, { ".git/head": "a", "app.db": "a" });
+  await a.flush();
+  await b.catchUp();
+  expect(b.base).toBe(a.base);
+  expect((await settle()).databases).toEqual([{ "": "a" }]);
+});
 
 type Files = Readonly<Record<string, string>>;
 

@@ -1,0 +1,45 @@
+/**
+ * Whether something that is not published belongs to a unit of the policy (docs/merge.md). What others make of the rest of such a unit
+ * must not come to lie beside it: it was written to go with what is there.
+ */
+import type { FileName, Ino } from "../base/ids.ts";
+import { ROOT_ID, ROOT_INO } from "../base/ids.ts";
+import { UnitRules } from "../bucket/merge/unit-rules.ts";
+import type { Units } from "../format/policy.ts";
+import type { DirtyObject } from "./dirty-object.ts";
+import type { OverlayState } from "./state.ts";
+
+/** "any": whether anything is not published. Where unchanged directories are, inode rows tell. */
+export function isDirtyIn(state: OverlayState, units: Units | "any"): boolean {
+  if (state.publishable === 0 || units === "any") return state.publishable > 0;
+  const rules = new UnitRules(units);
+  const known = new Map<Ino, boolean>([[ROOT_INO, false]]);
+  const isInTree = (ino: Ino): boolean => {
+    const found = known.get(ino);
+    if (found !== undefined) return found;
+    // A circle, which a bucket may have, is in none.
+    known.set(ino, false);
+    const at = placeOf(state, ino);
+    const isIn = at !== undefined && (rules.isTree(at.name) || (at.parent !== undefined && isInTree(at.parent)));
+    known.set(ino, isIn);
+    return isIn;
+  };
+  const isPart = ({ ino, type, links, baseNames }: DirtyObject) =>
+    [...links, ...baseNames].some(({ name }) => rules.mainsOf(name).length > 0) ||
+    links.some(({ parent }) => isInTree(parent)) ||
+    (type === "directory" && isInTree(ino));
+  for (const object of state.objects()) if (isPart(object)) return true;
+  return false;
+}
+
+/** The parent is undefined where it has no number here: nothing is known above it. */
+function placeOf(
+  state: OverlayState,
+  ino: Ino,
+): { readonly parent: Ino | undefined; readonly name: FileName } | undefined {
+  const object = state.object(ino);
+  if (object !== undefined) return object.links[0];
+  const row = state.inodes.row(ino);
+  if (row === undefined || row.parent === ROOT_ID) return row && { parent: ROOT_INO, name: row.name };
+  return { parent: state.dirtyWithId(row.parent)?.ino ?? state.inodes.find(row.parent)?.ino, name: row.name };
+}
