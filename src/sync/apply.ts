@@ -146,9 +146,10 @@ class Applier {
     }
   }
 
-  #needsContent({ place, target }: Put): boolean {
+  #needsContent({ place, target, isNew }: Put): boolean {
     const { record, id } = target;
     if (record.type === "directory") return false;
+    if (isNew) return true;
     const { db } = this.#context;
     const there = db.at(place);
     const basis = (there?.id === id ? there : db.byId(id)[0])?.record;

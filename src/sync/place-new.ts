@@ -27,20 +27,16 @@ export function newFilesFrom(
   ready: ReadonlyMap<Put, Ready>,
 ): readonly NewFilePut[] {
   const files: NewFilePut[] = [];
-  const ids = new Set<FileId>();
   const directories = new Map<FileId, DiskPath | undefined>();
   for (let at = from; at < puts.length; at++) {
     const put = puts[at];
     const made = put && ready.get(put);
     if (put === undefined || made === undefined) break;
-    const { id, record } = put.target;
-    if (record.type === "directory" || ids.has(id)) break;
-    if (db.at(put.place) !== undefined || db.byId(id).length > 0) break;
+    if (!put.isNew || put.target.record.type === "directory") break;
     const { parent, name } = put.place;
     if (!directories.has(parent)) directories.set(parent, directoryOf(db, parent));
     const above = directories.get(parent);
     if (above === undefined) break;
-    ids.add(id);
     files.push({ put, ready: made, path: [...above, name] });
   }
   return files.length < FEW ? [] : files;

@@ -21,6 +21,8 @@ export interface Put {
   /** Where that is when all is done: for people and ignore rules. */
   readonly path: DiskPath;
   readonly what: "add" | "change" | "move";
+  /** Whether the database has neither something at this place nor another name of the object, and none of the other puts has one. */
+  readonly isNew: boolean;
 }
 
 /** A name that is to be gone. */
@@ -62,20 +64,24 @@ class Planner {
   readonly #gone = new Map<string, Entry>();
   readonly #left: (Unsettled & { path: DiskPath })[] = [];
   readonly #paths = new Map<FileId, DiskPath | undefined>();
+  /** Whether nothing was synced yet: then it need not be asked for each place what is known of it. */
+  readonly #isFirst: boolean;
 
   /** `targets`: what the tree is known to have at some places. */
   constructor(context: PlanContext, targets: ReadonlyMap<string, TreeObject>) {
     this.#context = context;
     this.#targets = targets;
+    this.#isFirst = context.db.isEmpty();
   }
 
   async plan(): Promise<Plan> {
     for (const unsettled of this.#context.db.unsettled()) {
       if (this.#context.again || PASSING.has(unsettled.reason)) await this.#compare(unsettled);
     }
-    const puts = this.#puts.sort((a, b) => a.path.length - b.path.length || comparePaths(a.path, b.path));
+    const sorted = this.#puts.sort((a, b) => a.path.length - b.path.length || comparePaths(a.path, b.path));
     const placed = new Map<FileId, number>();
-    for (const { target } of puts) placed.set(target.id, (placed.get(target.id) ?? 0) + 1);
+    for (const { target } of sorted) placed.set(target.id, (placed.get(target.id) ?? 0) + 1);
+    const puts = sorted.map((put) => (placed.get(put.target.id) === 1 ? put : oneOfSeveral(put)));
     for (const entry of this.#context.db.children(PARKED_ID)) this.#gone.set(placeText(entry), entry);
     const removals = [...this.#gone.values()].flatMap((entry) => this.#removal(entry, placed));
     return { puts, removals: removals.sort((a, b) => b.path.length - a.path.length), left: this.#left };
@@ -86,7 +92,7 @@ class Planner {
     // What is out of sight is looked at anyway, and no tree has it there.
     if (place.parent === PARKED_ID) return db.settle(place);
     const target = this.#targets.get(placeText(place)) ?? (await lookup(nodes, tree, place));
-    const entry = db.at(place);
+    const entry = this.#isFirst ? undefined : db.at(place);
     if (target === undefined && entry === undefined) return db.settle(place);
     if (target !== undefined && entry?.id === target.id && sameRecord(entry.record, target.record))
       return db.settle(place);
@@ -98,9 +104,10 @@ class Planner {
     const { type } = target.record;
     if (rules.ignores(path, type === "directory")) return this.#leave(place, path, "ignored");
     if (!KEPT_TYPES.has(type)) return this.#leave(place, path, "not kept here");
-    const known = db.byId(target.id).length > 0;
+    const known = !this.#isFirst && db.byId(target.id).length > 0;
     const what = entry?.id === target.id ? "change" : known ? "move" : "add";
-    this.#puts.push({ place: { parent: place.parent, name: place.name }, target, path, what });
+    const isNew = entry === undefined && !known;
+    this.#puts.push({ place: { parent: place.parent, name: place.name }, target, path, what, isNew });
   }
 
   /** A name whose object goes elsewhere leaves by that; one of several names is removed. */
@@ -138,6 +145,11 @@ class Planner {
   }
 }
 
+/** Another put gives the same object a name, too: by then it is known. */
+function oneOfSeveral(put: Put): Put {
+  return { ...put, isNew: false };
+}
+
 /** Where an entry is, as the database has it. Undefined: in a directory that the folder does not show. */
 export function pathInFolder(db: SyncDatabase, place: Place): DiskPath | undefined {
   const names: FileName[] = [place.name];
@@ -156,12 +168,13 @@ async function compareAll({ db, nodes, tree }: PlanContext): Promise<Map<string,
   const seen = new Set<string>();
   const targets = new Map<string, TreeObject>();
   const rest: FileId[] = [ROOT_ID];
+  const isFirst = db.isEmpty();
   for (let parent = rest.pop(); parent !== undefined; parent = rest.pop()) {
     for await (const { name, dentry } of listDirectory(nodes, tree, parent)) {
       const place = { parent, name };
       const target = await objectOf(nodes, tree, place, dentry);
       seen.add(placeText(place));
-      const entry = db.at(place);
+      const entry = isFirst ? undefined : db.at(place);
       if (entry?.id !== target.id || !sameRecord(entry.record, target.record)) {
         db.unsettle(place);
         targets.set(placeText(place), target);
