@@ -115,6 +115,9 @@ export class Publisher {
   #last = { attempts: 0, conflicts: 0 };
   /** The end of the queue: flushes and adoptions run one after the other. */
   #tail: Promise<unknown> = Promise.resolve();
+  /** When the newest notice came, and when the swap was sent that put our last root in place: what was noticed before is below it. */
+  #noticedMs = -Infinity;
+  #swapMs = -Infinity;
   /** The end of a catching up that has not begun and has no flush behind it: the newest root is all that later notices want, too. */
   #notice: Promise<FlushEnd> | undefined;
 
@@ -155,9 +158,11 @@ export class Publisher {
 
   /** The root may have moved: adopts it, after the epoch that waits if there is one. Never rejects. */
   rootMoved(): Promise<FlushEnd> {
-    const notice = (this.#notice ??= this.#queued(() => {
+    this.#noticedMs = this.#options.clock.monotonicMs();
+    const notice = (this.#notice ??= this.#queued(async () => {
       if (this.#notice === notice) this.#notice = undefined;
-      return this.#held ? this.#publishDirty() : this.#catchUp();
+      if (this.#held) return this.#publishDirty();
+      return this.#noticedMs < this.#swapMs ? DONE : this.#catchUp();
     }));
     return notice;
   }
@@ -215,6 +220,7 @@ export class Publisher {
         this.#held = false;
         this.#sent = false;
         this.#crowded = outcome.crowded;
+        this.#swapMs = outcome.swapMs;
         this.#options.heldBase?.leave();
         this.#base = baseRootOf(outcome.epoch.base);
         this.#throughput.note(work, clock.monotonicMs() - startMs);

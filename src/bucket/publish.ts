@@ -230,6 +230,7 @@ class Publication implements AsyncDisposable {
 
   /** Sends the swap, the same again while its outcome is unknown and the root stands. Undefined: someone else was faster. */
   async #swap(prepared: Prepared): Promise<PublishOutcome | undefined> {
+    const swapMs = this.#context.clock.monotonicMs();
     for (let sent = 0; sent < PUBLISH_ATTEMPTS; sent++) {
       if (sent > 0) await this.#pacing.backOff(sent);
       this.#counter.attempts++;
@@ -237,7 +238,7 @@ class Publication implements AsyncDisposable {
       if (outcome === undefined) return undefined;
       if (outcome.kind === "committed") {
         this.#context.bucket.remember(prepared.commit);
-        return this.#published({ root: outcome.root, commit: prepared.commit }, prepared.epochTree);
+        return this.#published({ root: outcome.root, commit: prepared.commit }, prepared.epochTree, swapMs);
       }
       if (outcome.kind === "conflict") return undefined;
       if (!this.#unsure.includes(prepared)) this.#unsure.push(prepared);
@@ -259,7 +260,7 @@ class Publication implements AsyncDisposable {
     }
   }
 
-  async #published({ commit, root }: CurrentRoot, epochTree: EpochTree): Promise<PublishOutcome> {
+  async #published({ commit, root }: CurrentRoot, epochTree: EpochTree, swapMs = -Infinity): Promise<PublishOutcome> {
     const { objects, conflicts } = epochTree;
     const { cid, body } = commit;
     const epoch = {
@@ -268,7 +269,7 @@ class Publication implements AsyncDisposable {
       base: { commit: cid, tree: body.tree, seq: body.seq, changes: await changesFrom(epochTree, body.tree) },
     };
     const crowded = body.seq > this.#changes.lamport || this.#pacing.waited;
-    return { kind: "published", epoch, root, conflicts, crowded, figures: this.#figures() };
+    return { kind: "published", epoch, root, conflicts, crowded, swapMs, figures: this.#figures() };
   }
 
   /** The root to begin with: behind those who wait already, where others publish all the time. */

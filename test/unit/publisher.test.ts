@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { Publisher } from "../../src/agent/publisher.ts";
 import { SynclineError } from "../../src/base/errors.ts";
 import type { Log } from "../../src/base/log.ts";
@@ -153,6 +153,20 @@ describe("a publisher", () => {
     reads = 0;
     expect(await publisher.rootMoved()).toEqual(DONE);
     expect({ reads, seq: publisher.state().base.seq }).toEqual({ reads: 1, seq: 3 });
+  });
+
+  test.each([
+    ["before our swap was sent, since what it tells of is below our root", "beforePrepare", 1],
+    ["later, which may be of another root", "beforeSwap", 2],
+  ] as const)("reads the root once for its epoch and a notice that came %s", async (_, moment, expected) => {
+    const { publisher, overlay, remote } = await world();
+    overlay.edit(born("a"));
+    const reads = vi.spyOn(remote, "readRoot");
+    let noticed: Promise<unknown> = Promise.resolve();
+    remote[moment] = async () => void (noticed = publisher.rootMoved());
+    expect(await publisher.flush()).toEqual(DONE);
+    expect(await noticed).toEqual(DONE);
+    expect(reads).toHaveBeenCalledTimes(expected);
   });
 
   test("keeps a sealed epoch while the bucket is away, says so, and publishes it first when it is back", async () => {

@@ -16,6 +16,8 @@ export type PublishOutcome =
       readonly conflicts: readonly Conflict[];
       /** Other writers were in its way: they published meanwhile, or waited before it. */
       readonly crowded: boolean;
+      /** Of the clock's monotonicMs: roots that were told before this stand below the new one. -Infinity: not known. */
+      readonly swapMs: number;
       readonly figures: PublishFigures;
     }
   /** All attempts met other writers' roots. The epoch stays queued: publish it again later. */
