@@ -34,5 +34,5 @@ export function serveWebdav(fs: FileSystem, setup: WebdavSetup, context: DoorCon
     caller: { uid: Math.max(0, uid), gid: Math.max(0, gid) },
   });
   const login = passwordFile === undefined ? undefined : new Login(passwordFile, ports);
-  return DavServer.listen({ host, port, tls, names, login, handler, clock });
+  return DavServer.listen({ host, port, tls, names, login, handler, clock, log });
 }

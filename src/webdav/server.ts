@@ -5,6 +5,7 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import type { Clock } from "../base/clock.ts";
+import type { Log } from "../base/log.ts";
 import { Handshakes } from "../net/handshakes.ts";
 import {
   endHttpServer,
@@ -24,6 +25,7 @@ import { MAX_CALLS, MAX_CONNECTIONS, MAX_IDLE_CONNECTIONS, STOP_MS } from "./lim
 import type { Login } from "./login.ts";
 import { isFromElsewhere } from "./same-origin.ts";
 import { StalledRequests } from "./stalled.ts";
+import { TurnedAway } from "./turned-away.ts";
 
 export interface DavServerOptions extends ListenAddress {
   /** Without it it speaks plain HTTP. */
@@ -35,6 +37,7 @@ export interface DavServerOptions extends ListenAddress {
   /** Answers what is let in. Never rejects. */
   readonly handler: DavHandler;
   readonly clock: Clock;
+  readonly log: Log;
   /** For tests: how many connections at once, and how many of them idle. */
   readonly maxConnections?: number;
   readonly maxIdle?: number;
@@ -50,6 +53,7 @@ export class DavServer {
   readonly #idle: IdleConnections;
   readonly #silent: IdleConnections;
   readonly #stalled: StalledRequests;
+  readonly #turnedAway: TurnedAway;
   readonly #lanes = new Map<Socket, Lane>();
   /** All connections, also those that are still about to agree on TLS. */
   readonly #sockets = new Set<Socket>();
@@ -63,6 +67,7 @@ export class DavServer {
     this.#idle = new IdleConnections(maxIdle);
     this.#silent = new IdleConnections(maxIdle);
     this.#stalled = new StalledRequests(options.clock);
+    this.#turnedAway = new TurnedAway(options.log, options.clock);
     this.#server = makeHttpServer(tls);
     this.#server.maxHeadersCount = MAX_HEADERS;
     const answer = (request: IncomingMessage, response: ServerResponse) => void this.#answer(request, response);
@@ -111,12 +116,14 @@ export class DavServer {
 
   #end(): void {
     this.#stalled[Symbol.dispose]();
+    this.#turnedAway[Symbol.dispose]();
     endHttpServer(this.#server);
   }
 
   #connect(socket: Socket): void {
     const { maxConnections = MAX_CONNECTIONS, tls } = this.#options;
     if (this.#stopping || this.#sockets.size >= maxConnections) {
+      if (!this.#stopping) this.#turnedAway.note("connections");
       if (tls !== undefined) socket.destroy();
       else answerRaw(socket, rawAnswer(CROWDED));
       return;
@@ -168,14 +175,19 @@ export class DavServer {
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     for (const [name, value] of COMMON_HEADERS) response.setHeader(name, value);
     const { maxCalls = MAX_CALLS } = this.#options;
-    if (this.#stalled.working >= maxCalls && !this.#stalled.endOne()) return deny(request, response, BUSY);
+    if (this.#stalled.working >= maxCalls && !this.#stalled.endOne()) return this.#deny(request, response, BUSY);
     const closed = new Promise<void>((resolve) => void response.once("close", () => resolve()));
     this.#stalled.watch(request, response);
     const denial = this.#misled(request) ?? (await this.#options.login?.check(request));
-    if (denial !== undefined) return deny(request, response, denial);
+    if (denial !== undefined) return this.#deny(request, response, denial);
     await this.#options.handler(request, response);
     // The connection's next request waits until the answer has left.
     await closed;
+  }
+
+  #deny(request: IncomingMessage, response: ServerResponse, denial: Denial): void {
+    if (denial.status === 503) this.#turnedAway.note("requests");
+    deny(request, response, denial);
   }
 
   /** Whether somebody's browser was made to call us. */

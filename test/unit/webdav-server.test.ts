@@ -6,12 +6,15 @@ import { request as httpsRequest } from "node:https";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
+import { silentLog, type Log } from "../../src/base/log.ts";
 import { DavServer, type DavServerOptions } from "../../src/webdav/server.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { RawClient } from "../support/raw-http.ts";
 
 let server: DavServer;
 let reached: string[];
+/** What the log was warned of. */
+let lines: string[];
 const clients: RawClient[] = [];
 
 /** Reads the body and answers how long it was. */
@@ -28,8 +31,10 @@ async function echo(request: IncomingMessage, response: ServerResponse): Promise
 
 async function start(options: Partial<DavServerOptions> = {}): Promise<void> {
   reached = [];
+  lines = [];
+  const log: Log = { ...silentLog, warn: (_message, fields) => void lines.push(JSON.stringify(fields)) };
   const listen = { host: "127.0.0.1", port: 0, tls: undefined, names: [], login: undefined };
-  server = await DavServer.listen({ ...listen, handler: echo, clock: systemClock, ...options });
+  server = await DavServer.listen({ ...listen, handler: echo, clock: systemClock, log, ...options });
 }
 
 async function client(): Promise<RawClient> {
@@ -144,6 +149,23 @@ describe("connections", () => {
       .toBe(200);
   });
 
+  test("that are told to come again are told to the log: at most a line a minute, with how many", async () => {
+    const clock = new ManualClock();
+    await start({ clock, maxConnections: 1 });
+    await (await client()).send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").answer();
+    for (let count = 0; count < 3; count++) expect((await (await client()).answer()).status).toBe(503);
+    expect(lines).toEqual(['{"connections":1,"requests":0}']);
+    await clock.advance(59_000);
+    expect((await (await client()).answer()).status).toBe(503);
+    expect(lines).toHaveLength(1);
+    await clock.advance(1_000);
+    expect(lines.slice(1)).toEqual(['{"connections":3,"requests":0}']);
+    await clock.advance(600_000);
+    expect(lines).toHaveLength(2);
+    expect((await (await client()).answer()).status).toBe(503);
+    expect(lines).toHaveLength(3);
+  });
+
   test("on which nothing is under way are closed for those that come, the longest idle first", async () => {
     await start({ maxIdle: 2 });
     const first = await client();
@@ -204,6 +226,7 @@ describe("connections", () => {
     lazy.send("GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n");
     const small = async () => (await ask("GET /small HTTP/1.1\r\nHost: localhost")).status;
     await expect.poll(small, { timeout: 60_000 }).toBe(503);
+    expect(lines).toEqual(['{"connections":0,"requests":1}']);
     await clock.advance(5_000);
     // What the system still took before it was full counts as taken.
     await clock.advance(5_000);
@@ -246,7 +269,7 @@ test("with a certificate it speaks TLS, and nothing else", async () => {
 test("an address that is in use, or a key that is none, is said to be so", async () => {
   await start();
   const port = Number(new URL(server.url).port);
-  const again = { host: "127.0.0.1", names: [], login: undefined, handler: echo, clock: systemClock };
+  const again = { host: "127.0.0.1", names: [], login: undefined, handler: echo, clock: systemClock, log: silentLog };
   await expect(DavServer.listen({ ...again, port, tls: undefined })).rejects.toThrow(/Cannot listen/);
   await expect(DavServer.listen({ ...again, port: 0, tls: { cert: "x", key: "y" } })).rejects.toThrow(/cannot be used/);
 });
