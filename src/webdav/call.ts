@@ -1,6 +1,7 @@
 /** One request on its way through this door: what a method gets, and how it answers. */
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
 import type { Clock } from "../base/clock.ts";
+import type { FileName, Ino } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { Caller } from "../vfs/filesystem.ts";
@@ -10,7 +11,6 @@ import type { Href } from "./href.ts";
 import type { ConditionList } from "./if-header.ts";
 import type { LongBodies } from "./long-bodies.ts";
 import type { Locks } from "./locks.ts";
-import type { FolderPage } from "./page/folder-page.ts";
 import type { SpentBytes } from "./spent-bytes.ts";
 import type { SyncSource } from "./sync-source.ts";
 
@@ -37,6 +37,9 @@ export interface Call {
 }
 
 export type Method = (call: Call) => Promise<void>;
+
+/** Answers a GET or HEAD of a folder. */
+export type FolderPage = (call: Call, ino: Ino, path: readonly FileName[]) => Promise<void>;
 
 /** Answers with a short body, or none. */
 export function answer(

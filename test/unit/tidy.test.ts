@@ -46,6 +46,27 @@ describe("tidy", () => {
     );
   });
 
+  test("no file imports itself by way of others, not even their types; what is loaded when it is needed aside", () => {
+    const [behind, open] = [new Set<string>(), new Set<string>()];
+    const circles: string[] = [];
+    const visit = (file: string) => {
+      if (open.has(file))
+        circles.push(
+          [...open, file]
+            .slice([...open].indexOf(file))
+            .map(name)
+            .join(" > "),
+        );
+      if (behind.has(file)) return;
+      behind.add(file);
+      open.add(file);
+      for (const target of importsOf(file, /from\s*"(\.[^"]+)"/g)) if (target.endsWith(".ts")) visit(target);
+      open.delete(file);
+    };
+    for (const file of sources) visit(file);
+    expect(circles, "Move what both need into a file that imports neither.").toEqual([]);
+  });
+
   test(`no source file is longer than ${MAX_LINES} lines`, () => {
     const long = sources.filter((file) => linesOf(file).length > MAX_LINES).map(name);
     expect(long, "Ask which noun is hiding in it, and give that noun a file.").toEqual([]);
@@ -105,8 +126,8 @@ function mayImport(from: string, to: string): boolean {
   return LAYERS.indexOf(to) <= LAYERS.indexOf(from) && LAYERS.includes(to) && LAYERS.includes(from);
 }
 
-function importsOf(file: string): string[] {
-  const found = readFileSync(file, "utf8").matchAll(/(?:from|import\()\s*"(\.[^"]+)"/g);
+function importsOf(file: string, form = /(?:from|import\()\s*"(\.[^"]+)"/g): string[] {
+  const found = readFileSync(file, "utf8").matchAll(form);
   return [...found].map((match) => resolve(dirname(file), match[1] ?? ""));
 }
 

@@ -1,15 +1,12 @@
 /** Answers browsers that ask for a folder: the page, and its script and style. */
 import { readFileSync } from "node:fs";
 import type { IncomingMessage } from "node:http";
-import type { FileName, Ino } from "../../base/ids.ts";
+import type { Ino } from "../../base/ids.ts";
 import { plainNameOf } from "../../bucket/conflicts/marked-name.ts";
-import { answer, type Call } from "../call.ts";
+import { answer, type Call, type FolderPage } from "../call.ts";
 import { isFolder } from "../place.ts";
 import { listing } from "../propfind.ts";
 import { ASSETS, folderPage, type ShownEntry } from "./folder-view.ts";
-
-/** Answers a GET or HEAD of a folder. */
-export type FolderPage = (call: Call, ino: Ino, path: readonly FileName[]) => Promise<void>;
 
 /** More are not put in one page: they would have to be in memory to be sorted. */
 const MAX_SHOWN = 5_000;
