@@ -1,10 +1,12 @@
 /** Folders in memory that sync with one bucket in memory, each with a database, a device and a process that may die. */
+import { expect } from "vitest";
 import type { FileName } from "../../src/base/ids.ts";
 import { silentLog } from "../../src/base/log.ts";
 import type { Bucket } from "../../src/bucket/bucket.ts";
 import type { PublishContext } from "../../src/bucket/publish.ts";
 import { SyncDatabase } from "../../src/sync/database.ts";
 import type { DiskPath } from "../../src/sync/disk.ts";
+import { PARKED_PATH } from "../../src/sync/paths.ts";
 import { syncRound, type RoundContext, type RoundResult } from "../../src/sync/round.ts";
 import { MemoryRemote } from "./memory-remote.ts";
 import { Crash, MemorySyncDisk } from "./memory-sync-disk.ts";
@@ -95,6 +97,14 @@ export async function settle(
 
 export async function bucketTree(bucket: Bucket): Promise<Map<string, string>> {
   return new Map(Object.entries(await pathsOf(bucket, (await bucket.head()).commit.body.tree)));
+}
+
+/** Lets all folders sync, and gives what there is then: the same in each of them as in the bucket, and nothing on its way. */
+export async function settledTree(world: SyncWorld): Promise<Map<string, string>> {
+  await settle(world);
+  const whole = await bucketTree(world.bucket);
+  for (const { disk } of world.folders) expect([disk.tree(), disk.tree(PARKED_PATH).size]).toEqual([whole, 0]);
+  return whole;
 }
 
 export function path(text: string): DiskPath {
