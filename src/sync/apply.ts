@@ -252,6 +252,6 @@ function* batchesOf(puts: readonly Put[]): Generator<Put[]> {
 }
 
 /** Each batch is made durable by itself: four waits for the disk, however many files are in it. */
-const BATCH_PLACES = 2_048;
+const BATCH_PLACES = 1_024;
 /** In memory, of two batches. */
 const BATCH_BYTES = 32 * 1024 * 1024;
