@@ -1,13 +1,16 @@
 /** How answers leave a master: at the reader's pace, and not beside one another without limit. */
-import { ServerResponse, IncomingMessage } from "node:http";
-import { Socket } from "node:net";
+import { once } from "node:events";
+import { createServer, ServerResponse, IncomingMessage } from "node:http";
+import { type AddressInfo, Socket } from "node:net";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { systemClock } from "../../src/base/clock.ts";
 import { DISCARD_MS } from "../../src/master/limits.ts";
 import { signToken } from "../../src/crypto/token.ts";
 import { decodeCar } from "../../src/format/car.ts";
 import { cidOf } from "../../src/format/cid.ts";
 import { Lane } from "../../src/net/lane.ts";
+import { writeAnswer } from "../../src/master/http/reply.ts";
 import { Metrics } from "../../src/master/http/metrics.ts";
 import { SqliteRootStore } from "../../src/roots/sqlite-root-store.ts";
 import { carOf } from "../support/car.ts";
@@ -33,6 +36,27 @@ test("a connection with 32 requests under way is not read from", async () => {
   expect(socket.isPaused()).toBe(false);
   for (const end of ends) end();
   await Promise.all(running);
+});
+
+test("the head of a stream goes out ahead of it, or with the first piece if that is there", async () => {
+  const seen: string[] = [];
+  const server = createServer(async (request, response) => {
+    const [flush, write] = [response.flushHeaders.bind(response), response.write.bind(response)];
+    response.flushHeaders = () => (seen.push("head"), flush());
+    response.write = (...args: unknown[]) => (seen.push("piece"), write(...(args as [Uint8Array])));
+    async function* body() {
+      yield Buffer.from("one");
+    }
+    const answer = { status: 200, body: body(), isBegun: request.url === "/begun" };
+    await writeAnswer(response, answer, { head: false, last: true, clock: systemClock });
+    response.end();
+  }).listen(0, "127.0.0.1");
+  onTestFinished(() => void server.close());
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const ask = async (path: string) => (await fetch(`http://127.0.0.1:${port}${path}`)).text();
+  expect([await ask("/"), await ask("/begun")]).toEqual(["one", "one"]);
+  expect(seen).toEqual(["head", "piece", "piece"]);
 });
 
 describe("a reader who stands still", () => {

@@ -34,7 +34,11 @@ export async function gateway(parts: MasterParts, call: Call): Promise<Answer> {
   if (format === "raw") {
     const raw = { "content-type": RAW_TYPE, "content-disposition": file, "content-length": String(size) };
     const body = call.isHead ? undefined : await begun(oneBlock(reading, cid, size));
-    return { status: 200, headers: { ...headers, ...raw }, ...(body === undefined ? {} : { body, isInTheWay }) };
+    return {
+      status: 200,
+      headers: { ...headers, ...raw },
+      ...(body === undefined ? {} : { body, isInTheWay, isBegun: true }),
+    };
   }
   const car = { "content-type": `${CAR_TYPE}; version=1; order=dfs; dups=n`, "content-disposition": file };
   return { status: 200, headers: { ...headers, ...car }, body: carBelow(reading, cid, scope), isInTheWay };

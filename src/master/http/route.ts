@@ -52,6 +52,8 @@ export interface Answer {
    * asked for, so that its memory may be used again. Its `return` is called when the client goes away.
    */
   readonly body?: Uint8Array | AsyncIterable<Uint8Array | readonly Uint8Array[]>;
+  /** Whether a stream has its first piece, so that the head need not go out ahead of it. */
+  readonly isBegun?: boolean;
   /** Whether others wait for what a stream holds: a reader that stands still is cut sooner then. */
   readonly isInTheWay?: () => boolean;
 }
