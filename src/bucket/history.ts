@@ -69,8 +69,9 @@ export async function ancestorAt(commits: PlacedCommits, from: PlacedCommit, seq
 
 /**
  * Whether `head` is `base` or descends from it; "unknown" when commits between them are not there any more. With `nodes`, that `head`
- * retains it is enough: its writer says so as he says what is behind `skip`, and the list is read for the next commit anyhow, while
- * the way there leads over commits whose signatures are to be checked.
+ * retains it is enough if its list ends with its parent, one below it: the list is read for the next commit anyhow, while
+ * the way there leads over commits whose signatures are to be checked. A commit whose number, parent and list do not fit one another
+ * goes the way.
  */
 export async function descends(
   commits: Commits,
@@ -80,7 +81,7 @@ export async function descends(
 ): Promise<"yes" | "no" | "unknown"> {
   if (head.body.seq < base.seq) return "no";
   try {
-    if (nodes !== undefined && (await retainedAt(nodes, head, base.seq)) === base.cid) return "yes";
+    if (nodes !== undefined && (await isListed(nodes, head, base))) return "yes";
     return (await ancestorAt(commits, head, base.seq)) === base.cid ? "yes" : "no";
   } catch (error) {
     if (hasCode(error, "block_not_found")) return "unknown";
@@ -88,28 +89,26 @@ export async function descends(
   }
 }
 
-/** Where `skip` of a commit on top of `parent` points to. `nodes` as for `descends`. Throws as `ancestorAt`. */
-export async function skipOf(
-  commits: PlacedCommits,
-  parent: PlacedCommit,
-  nodes?: NodeStore,
-): Promise<Cid | undefined> {
-  const target = skipSeq((parent.body.seq + 1) as Lamport);
-  if (target === 0) return undefined;
-  const retained = nodes && (await retainedAt(nodes, parent, target));
-  return retained ?? ancestorAt(commits, parent, target);
+/** False also where the list is not there any more. */
+async function isListed(
+  nodes: NodeStore,
+  { body }: PlacedCommit,
+  base: { readonly cid: Cid; readonly seq: Lamport },
+): Promise<boolean> {
+  try {
+    const last = await get(nodes, body.kept, keptKey((body.seq - 1) as Lamport));
+    if (last === undefined || last.links[0] !== body.parent) return false;
+    return (await get(nodes, body.kept, keptKey(base.seq)))?.links[0] === base.cid;
+  } catch (error) {
+    if (hasCode(error, "block_not_found")) return false;
+    throw error;
+  }
 }
 
-/** The commit that `head` links or retains as its ancestor at `seq`; undefined if neither, or if the list cannot be read. */
-async function retainedAt(nodes: NodeStore, { cid, body }: PlacedCommit, seq: Lamport): Promise<Cid | undefined> {
-  if (seq === body.seq) return cid;
-  if (seq === body.seq - 1) return body.parent;
-  try {
-    return (await get(nodes, body.kept, keptKey(seq)))?.links[0];
-  } catch (error) {
-    if (!hasCode(error, "block_not_found")) throw error;
-    return undefined;
-  }
+/** Where `skip` of a commit on top of `parent` points to. Throws as `ancestorAt`. */
+export async function skipOf(commits: PlacedCommits, parent: PlacedCommit): Promise<Cid | undefined> {
+  const target = skipSeq((parent.body.seq + 1) as Lamport);
+  return target === 0 ? undefined : ancestorAt(commits, parent, target);
 }
 
 /** Commits that `head` retains, oldest first, without itself. */

@@ -78,7 +78,7 @@ export async function makeCommit(
       tree: next.tree,
       policy: next.policy ?? body.policy,
       parent: parent.cid,
-      skip: await skipOf(bucket, parent, nodes),
+      skip: await skipOf(bucket, parent),
       seq: (body.seq + 1) as Lamport,
       writer: device.writer,
       epoch: next.epoch,
