@@ -90,6 +90,8 @@ export class Bucket {
   readonly #commits = new Map<Cid, VerifiedCommit>();
   readonly #certificates = new Map<Cid, Certificate>();
   readonly #checks: BucketChecks;
+  /** The one that was read last: it hardly ever changes. */
+  #policy: { readonly cid: Cid; readonly policy: Policy } | undefined;
 
   private constructor(remote: BucketRemote, blocks: BlockReader, genesis: Genesis, checks: BucketChecks) {
     this.remote = remote;
@@ -211,8 +213,11 @@ export class Bucket {
   }
 
   /** The merge policy that this commit names. */
-  async policy(commit: VerifiedCommit): Promise<Policy> {
-    return decodePolicy(await this.blocks.get(commit.body.policy));
+  async policy({ body }: VerifiedCommit): Promise<Policy> {
+    if (this.#policy?.cid !== body.policy) {
+      this.#policy = { cid: body.policy, policy: decodePolicy(await this.blocks.get(body.policy)) };
+    }
+    return this.#policy.policy;
   }
 
   async #certificate(cid: Cid): Promise<Certificate> {

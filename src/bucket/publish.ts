@@ -237,6 +237,8 @@ class Publication implements AsyncDisposable {
       const outcome = await this.#sendSwap(prepared);
       if (outcome === undefined) return undefined;
       if (outcome.kind === "committed") {
+        // The next one may go on while we look at what came of it.
+        this.#pacing[Symbol.dispose]();
         this.#context.bucket.remember(prepared.commit);
         return this.#published({ root: outcome.root, commit: prepared.commit }, prepared.epochTree, swapMs);
       }

@@ -224,6 +224,21 @@ describe("publishing", () => {
     expect(await files(bucket)).toEqual({ ours: "o", theirs: "t" });
   });
 
+  test("a writer's turn ends with his swap, before he looks at what came of it", async () => {
+    const { remote, bucket, me } = await world();
+    const { commit } = await root(bucket);
+    const { changes, data } = epochOf({ commit: commit.cid, seq: commit.body.seq }, 1, [born(2, "ours.txt", "o")]);
+    const remember = vi.spyOn(bucket, "remember");
+    let atEnd: { swaps: number; remembered: number } | undefined;
+    remote.takeTurn = async () => ({
+      waited: true,
+      [Symbol.dispose]: () => (atEnd = { swaps: remote.swaps, remembered: remember.mock.calls.length }),
+    });
+    expect((await publishEpoch(me, changes, data, { crowded: true })).kind).toBe("published");
+    expect(atEnd).toEqual({ swaps: 1, remembered: 0 });
+    expect(remember).toHaveBeenCalledTimes(1);
+  });
+
   test("a writer whose turn brings the root does not read it", async () => {
     const { remote, bucket, me } = await world();
     const { commit } = await root(bucket);
