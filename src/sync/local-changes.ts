@@ -271,7 +271,8 @@ class ChangeFinder {
   }
 
   #isRestless({ path }: Found): boolean {
-    return this.#options.restless.has(path.join("/"));
+    const { restless } = this.#options;
+    return restless.size > 0 && restless.has(path.join("/"));
   }
 
   #entryFor(object: LocalObject, found: Found): Entry | undefined {

@@ -19,7 +19,7 @@ import type { Entry } from "./database.ts";
 import type { DiskPath, SyncDisk } from "./disk.ts";
 import { checkDeletions, type HeldDeletions } from "./deletion-limit.ts";
 import { recoverEpoch } from "./epoch.ts";
-import { parseRules, type IgnoreRules } from "./ignore-rules.ts";
+import { NO_RULES, parseRules, type IgnoreRules } from "./ignore-rules.ts";
 import { findChanges, type Attention, type LocalChange } from "./local-changes.ts";
 import { contentOnDisk, sameContent } from "./local-content.ts";
 import { claimFolder, ensureOwnFolders, requireMarker, type FolderNames } from "./marker.ts";
@@ -93,7 +93,7 @@ class Round {
   readonly #nodes: NodeStore;
   readonly #restless = new Set<string>();
   readonly #isRehearsal: boolean;
-  #rules: IgnoreRules = parseRules("");
+  #rules: IgnoreRules = NO_RULES;
   #again: boolean;
 
   constructor(context: RoundContext, isRehearsal = false) {
@@ -133,7 +133,7 @@ class Round {
 
   async #readRules(): Promise<void> {
     const { db, disk } = this.#context;
-    this.#rules = parseRules(await readText(disk, [IGNORE_FILE]));
+    this.#rules = await parseRules(await readText(disk, [IGNORE_FILE]));
     if (db.fact("rules") === this.#rules.digest) return;
     this.#again = true;
     db.setFact("rules", this.#rules.digest);
