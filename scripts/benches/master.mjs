@@ -84,7 +84,7 @@ async function transfers() {
     const bytes = randomBytes(Math.min(BLOCK, BYTES - at));
     blocks.push({ cid: cidOf("raw", bytes), bytes });
   }
-  await using(openRemote(url, ports), async (remote) => {
+  await using(await openRemote(url, ports), async (remote) => {
     const root = await remote.readRoot();
     const commit = { cid: root.commit, bytes: await remote.blocks.get(root.commit) };
     const upload = () =>

@@ -43,7 +43,7 @@ export async function openBucket(options: OpenBucketOptions): Promise<OpenedBuck
   const { address, clock, random, log, patienceMs, access } = options;
   const { pinnedGenesis } = parseAddress(address);
   const local = { held: async (cids: readonly Cid[]) => (await cache?.held(cids)) ?? new Map<Cid, Uint8Array>() };
-  const opened = openRemote(address, { clock, random, writer: options.writer, access, local });
+  const opened = await openRemote(address, { clock, random, writer: options.writer, access, local });
   const verified = new RetryReader(new VerifiedReader(opened.blocks), {
     clock,
     random,

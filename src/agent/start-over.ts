@@ -42,7 +42,7 @@ export async function startOver(options: StartOverOptions): Promise<void> {
 
 /** The genesis that lies at the address; undefined when it cannot be reached. */
 async function genesisAt({ address, access, clock, random }: StartOverOptions): Promise<Uint8Array | undefined> {
-  await using remote = openRemote(address, { access, clock, random });
+  await using remote = await openRemote(address, { access, clock, random });
   try {
     return await remote.readGenesis();
   } catch {

@@ -4,12 +4,10 @@ import { SynclineError } from "../base/errors.ts";
 import type { WriterId } from "../base/ids.ts";
 import type { Random } from "../base/random.ts";
 import type { MasterAccess } from "../net/access.ts";
-import { MasterConnection } from "../net/master-connection.ts";
-import { Masters } from "../net/masters.ts";
 import { FileObjectStore } from "../objects/file-object-store.ts";
 import { promptDisk } from "../objects/prompt-disk.ts";
 import { parseAddress, type FolderAddress, type MasterAddress } from "./address.ts";
-import { HttpRemote } from "./http/http-remote.ts";
+import type { HttpRemote } from "./http/http-remote.ts";
 import type { LocalBlocks } from "./http/http-upload.ts";
 import { PackedRemote } from "./packed/packed-remote.ts";
 import type { BucketRemote } from "./remote.ts";
@@ -26,7 +24,7 @@ export interface RemoteOptions {
 }
 
 /** Opens the bucket without touching it yet. Throws as `parseAddress`, and `bad_address` for a master that must not be asked. */
-export function openRemote(address: string, options: RemoteOptions): BucketRemote {
+export async function openRemote(address: string, options: RemoteOptions): Promise<BucketRemote> {
   const parsed = parseAddress(address);
   return parsed.scheme === "file" ? openFolder(parsed, options) : openAtMaster(parsed, options);
 }
@@ -45,11 +43,19 @@ function openFolder({ path, url }: FolderAddress, options: RemoteOptions): Packe
   return new PackedRemote(new FileObjectStore({ path, address: url, disk, ...options }), options);
 }
 
-/** As openRemote, for a bucket at a master. */
-export function openAtMaster({ url, origins, owner, bucket }: MasterAddress, options: RemoteOptions): HttpRemote {
+/** As openRemote, for a bucket at a master. What speaks HTTP is loaded here: a bucket in a folder has no use for it. */
+export async function openAtMaster(
+  { url, origins, owner, bucket }: MasterAddress,
+  options: RemoteOptions,
+): Promise<HttpRemote> {
   const { access, local, clock, random } = options;
   if (access === undefined) throw new SynclineError("bad_token", `${url} needs a wallet, and there is none.`);
   const { tlsCa, insecure } = access;
+  const [{ MasterConnection }, { Masters }, { HttpRemote }] = await Promise.all([
+    import("../net/master-connection.ts"),
+    import("../net/masters.ts"),
+    import("./http/http-remote.ts"),
+  ]);
   const connections = origins.map((origin) => {
     return new MasterConnection(origin, { bearer: access.bearer(origin), clock, tlsCa, insecure });
   });

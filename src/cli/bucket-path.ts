@@ -67,7 +67,7 @@ function addressUrl(text: string): URL {
 
 async function isBucket({ clock, random }: Runtime, address: string): Promise<boolean> {
   try {
-    await using remote = openRemote(address, { clock, random });
+    await using remote = await openRemote(address, { clock, random });
     await remote.readGenesis();
     return true;
   } catch (error) {

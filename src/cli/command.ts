@@ -61,7 +61,7 @@ export function addCommand<Name extends OptionName = never>(program: Program, sp
   command.addHelpText("after", helpTail(spec.examples, spec.exits ?? []));
   command.action(async () => {
     const { runtime } = program;
-    const options = readOptions(runtime, [...COMMON_OPTIONS, ...(spec.options ?? [])], command.optsWithGlobals());
+    const options = await readOptions(runtime, [...COMMON_OPTIONS, ...(spec.options ?? [])], command.optsWithGlobals());
     for (const name of spec.required ?? []) requireOption(spec.name, name, options[name]);
     const version = program.root.version() ?? "";
     const output = createOutput(runtime, { json: options.json ?? false, verbose: options.verbose ?? false });
@@ -76,12 +76,12 @@ export function helpTail(examples: readonly string[], exits: readonly ExitStatus
   return [...lines, ...statuses.map((status) => `  ${status}  ${EXIT_MEANINGS[status]}`)].join("\n");
 }
 
-function readOptions<Name extends OptionName>(
+async function readOptions<Name extends OptionName>(
   runtime: Runtime,
   names: readonly Name[],
   flags: Record<string, unknown>,
-): Pick<Options, Name> {
-  const file = readConfigFile(join(configFolder(runtime.env), "config.toml"), configKeys());
+): Promise<Pick<Options, Name>> {
+  const file = await readConfigFile(join(configFolder(runtime.env), "config.toml"), configKeys());
   return resolveOptions(names, { flags, env: runtime.env, file });
 }
 

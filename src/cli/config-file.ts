@@ -1,7 +1,6 @@
 /** The user's configuration: `$XDG_CONFIG_HOME/syncline/config.toml`, option names as keys, secrets nowhere. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { parse } from "smol-toml";
 import { homeFolder } from "../agent/state-dir.ts";
 import { SynclineError } from "../base/errors.ts";
 import { failedWith } from "../objects/disk.ts";
@@ -15,10 +14,10 @@ export function configFolder(env: NodeJS.ProcessEnv): string {
 }
 
 /** Reads the file; no file is an empty one. `known` are the keys that it may hold. Throws `config_invalid`. */
-export function readConfigFile(path: string, known: ReadonlySet<string>): ConfigValues {
+export async function readConfigFile(path: string, known: ReadonlySet<string>): Promise<ConfigValues> {
   const text = readIfThere(path);
   const values = new Map<string, string | number | boolean>();
-  for (const [key, value] of Object.entries(text === undefined ? {} : parseToml(path, text))) {
+  for (const [key, value] of Object.entries(text === undefined ? {} : await parseToml(path, text))) {
     if (!known.has(key)) throw invalid(path, `it has no option ${JSON.stringify(key)}`);
     if (typeof value !== "string" && typeof value !== "number" && typeof value !== "boolean") {
       throw invalid(path, `${key} is no text, number or boolean`);
@@ -37,7 +36,9 @@ function readIfThere(path: string): string | undefined {
   }
 }
 
-function parseToml(path: string, text: string): Record<string, unknown> {
+async function parseToml(path: string, text: string): Promise<Record<string, unknown>> {
+  // Most have no such file.
+  const { parse } = await import("smol-toml");
   try {
     return parse(text);
   } catch (cause) {

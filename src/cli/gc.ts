@@ -51,7 +51,7 @@ async function collectAt(
     await using remote = openPacked(address, access);
     return await collect({ ...options, store: remote.store });
   }
-  await using remote = openAtMaster(parsed, access);
+  await using remote = await openAtMaster(parsed, access);
   return await collectBehind(remote, options);
 }
 

@@ -27,7 +27,7 @@ export function register(program: Program): void {
       const { args, output, runtime } = call;
       const { clock, random } = runtime;
       const address = parseAddress(args[0] ?? "").url;
-      await using remote = openRemote(address, { access: accessOf(call), clock, random });
+      await using remote = await openRemote(address, { access: accessOf(call), clock, random });
       if (await hasRoot(remote)) {
         throw new SynclineError("bucket_exists", `There is a bucket at ${address} already.`, {
           hint: "Mount it, or choose another address.",

@@ -18,9 +18,9 @@ export interface Repaired {
 }
 
 /** Throws as `openRemote`. */
-export function openVerified(address: string, options: RemoteOptions): VerifiedStorage {
+export async function openVerified(address: string, options: RemoteOptions): Promise<VerifiedStorage> {
   const parsed = parseAddress(address);
-  return parsed.scheme === "file" ? folder(address, options) : master(openAtMaster(parsed, options));
+  return parsed.scheme === "file" ? folder(address, options) : master(await openAtMaster(parsed, options));
 }
 
 function folder(address: string, options: RemoteOptions): VerifiedStorage {
@@ -35,7 +35,7 @@ function folder(address: string, options: RemoteOptions): VerifiedStorage {
 }
 
 /** A master keeps its own files in order; blocks that it lost can be sent to it again. */
-function master(remote: ReturnType<typeof openAtMaster>): VerifiedStorage {
+function master(remote: Awaited<ReturnType<typeof openAtMaster>>): VerifiedStorage {
   return {
     blocks: remote.blocks,
     async repair(wanted, local) {

@@ -45,7 +45,7 @@ export function register(program: Program): void {
       }
       const { address } = await locateBucket(runtime, args[0] ?? "");
       const { clock, random } = runtime;
-      await using storage = openVerified(address, { access: accessOf(call), clock, random });
+      await using storage = await openVerified(address, { access: accessOf(call), clock, random });
       let report = await examine(call, address, storage, output);
       const repaired: Repaired[] = [];
       if (options.repair === true && report.damage.length > 0) {

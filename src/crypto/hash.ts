@@ -6,11 +6,14 @@
  */
 import { createRequire } from "node:module";
 import { blake3 as nobleBlake3 } from "@noble/hashes/blake3.js";
-import { createBLAKE3 } from "hash-wasm";
+import type { createBLAKE3 as CreateBlake3 } from "hash-wasm";
 
 export const HASH_BYTES = 32;
 
 const NATIVE_FROM_BYTES = 4096;
+const require = createRequire(import.meta.url);
+// This hash alone: all that the package has take 20 ms to load, which each command and each thread would pay.
+const { createBLAKE3 } = require("hash-wasm/dist/blake3.umd.min.js") as { createBLAKE3: typeof CreateBlake3 };
 const plain = await createBLAKE3();
 const native = loadNative();
 
@@ -43,7 +46,7 @@ interface NativeHash {
 
 function loadNative(): NativeHash | undefined {
   try {
-    return createRequire(import.meta.url)("@napi-rs/blake-hash") as NativeHash;
+    return require("@napi-rs/blake-hash") as NativeHash;
   } catch {
     return undefined;
   }

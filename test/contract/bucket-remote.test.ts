@@ -28,7 +28,7 @@ describe("packs in memory", () => {
 describe("packs in a folder", () => {
   bucketRemoteContract(async () => {
     const address = `file://${join(await temporaryFolder(), "bucket")}`;
-    return async () => openRemote(address, agent());
+    return () => openRemote(address, agent());
   });
 });
 
@@ -36,6 +36,6 @@ describe("a master process", () => {
   const master = sharedMaster();
   bucketRemoteContract(async () => {
     const address = master.newBucket();
-    return async () => master.keep(openHistoryBucket(address));
+    return async () => master.keep(await openHistoryBucket(address));
   });
 });

@@ -30,7 +30,7 @@ export class ConflictedBucket {
 
   static async create(): Promise<ConflictedBucket> {
     const bucket = new ConflictedBucket(await temporaryFolder());
-    await using remote = openRemote(bucket.address, ports);
+    await using remote = await openRemote(bucket.address, ports);
     await createBucket(remote);
     return bucket;
   }

@@ -16,6 +16,6 @@ export function connectTo(origin: string): MasterConnection {
   return new MasterConnection(origin, { bearer: historyAccess().bearer(origin), clock: systemClock });
 }
 
-export function openHistoryBucket(address: string): BucketRemote {
+export function openHistoryBucket(address: string): Promise<BucketRemote> {
   return openRemote(address, { clock: systemClock, random: systemRandom, access: historyAccess() });
 }

@@ -26,7 +26,7 @@ beforeEach(async () => {
   const folder = await temporaryFolder();
   stateRoot = join(folder, "states");
   address = pathToFileURL(join(folder, "bucket")).href;
-  await using remote = openRemote(address, ports);
+  await using remote = await openRemote(address, ports);
   const root = { mode: 0o755, uid: 0, gid: 0 };
   await Bucket.create(remote, {
     owner: OWNER,

@@ -1,5 +1,5 @@
 /** Where two versions of a text differ, line by line, with as few lines as possible. */
-import { diffArrays } from "diff";
+import { diffArrays } from "diff/lib/diff/array.js";
 
 /** Lines [start, end) of the one version are lines [from, to) of the other. */
 export interface Run {
