@@ -20,10 +20,10 @@ export function overlayBehind(call: Caller<WorkerMethods>): PublisherOverlay {
       }
       return { ...sealed.head, objects };
     },
-    async published({ epoch, base, objects }: PublishedEpoch): Promise<void> {
+    async published({ objects, ...epoch }: PublishedEpoch): Promise<void> {
       const pieces = PackedObjects.of(objects, EPOCH_PIECE).pieces.map((piece, index) => ({ index, objects: piece }));
       for (const piece of pieces.slice(0, -1)) await call("publishedObjects", piece);
-      await call("published", { epoch, base, last: pieces.at(-1) });
+      await call("published", { ...epoch, last: pieces.at(-1) });
     },
     adopt: (base, units) => call("adopt", { base, units }),
   };

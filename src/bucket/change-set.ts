@@ -7,7 +7,7 @@
 import type { Cid, FileId, FileName, Ino, Lamport } from "../base/ids.ts";
 import type { EarlyCuts } from "../content/early-cuts.ts";
 import type { ContentSegment } from "../content/segment.ts";
-import type { Content, FileRecord } from "../format/record.ts";
+import type { ConflictOrigin, Content, FileRecord, FileType } from "../format/record.ts";
 
 export interface ChangeSet {
   /** The epoch's number: ascending, per writer. */
@@ -63,6 +63,36 @@ export interface PublishedEpoch {
    */
   readonly objects: PublishedObjects;
   readonly base: NewBase;
+  /** Units of ours that gave way as a whole; undefined: none. */
+  readonly moved?: MovedUnits;
+}
+
+/**
+ * Where units went that gave way (docs/merge.md, Units): who has something of them goes on with the copy, as if somebody had renamed it
+ * and put another one in its place. Plain data.
+ */
+export interface MovedUnits {
+  /** Everything that they held in our own tree, whether the epoch changed it or not. */
+  readonly objects: readonly MovedObject[];
+  /** The names by which units are found, also those that nothing in our own tree has. */
+  readonly names: readonly { readonly from: PlacedName; readonly to: PlacedName }[];
+}
+
+export interface MovedObject {
+  /** The id in our own tree, and the one of its copy. */
+  readonly from: FileId;
+  readonly id: FileId;
+  readonly type: FileType;
+  /** The copy's. */
+  readonly names: readonly PlacedName[];
+  /** Hard links of it that are not in the unit: they lead to what was kept. */
+  readonly left: readonly PlacedName[];
+  readonly conflict: ConflictOrigin | undefined;
+}
+
+interface PlacedName {
+  readonly parent: FileId;
+  readonly name: FileName;
 }
 
 /** By inode number; a map, or what takes less memory. */

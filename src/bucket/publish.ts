@@ -263,12 +263,13 @@ class Publication implements AsyncDisposable {
   }
 
   async #published({ commit, root }: CurrentRoot, epochTree: EpochTree, swapMs = -Infinity): Promise<PublishOutcome> {
-    const { objects, conflicts } = epochTree;
+    const { objects, conflicts, moved } = epochTree;
     const { cid, body } = commit;
     const epoch = {
       epoch: this.#changes.epoch,
       objects,
       base: { commit: cid, tree: body.tree, seq: body.seq, changes: await changesFrom(epochTree, body.tree) },
+      ...(moved === undefined ? {} : { moved }),
     };
     const crowded = body.seq > this.#changes.lamport || this.#pacing.waited;
     return { kind: "published", epoch, root, conflicts, crowded, swapMs, figures: this.#figures() };

@@ -35,8 +35,11 @@ export function applyRecord(state: OverlayState, record: JournalRecord): void {
     case "seal":
       return sealChanges(state, record.epoch);
     case "rows":
-      if (record.first) state.publishedRows.clear();
+      if (record.first) state.forgetPublished();
       for (const row of record.rows) state.publishedRows.set(row.ino, row);
+      return;
+    case "follow":
+      state.followed.push(...record.objects);
       return;
     case "published":
       return settlePublished(state, record);

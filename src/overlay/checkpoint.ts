@@ -5,11 +5,11 @@
  * inodes, and one head that says where the checkpoint stands.
  */
 import type { ChangedObject, ChangeSet, ContentChange } from "../bucket/change-set.ts";
-import type { FileId, FileName, Ino, Lamport } from "../base/ids.ts";
+import type { FileId, Ino, Lamport } from "../base/ids.ts";
 import { SynclineError } from "../base/errors.ts";
 import { ByteReader, ByteWriter } from "./bytes.ts";
 import { keptObject, recordOf } from "./dirty-object.ts";
-import type { DirtyObject, Link } from "./dirty-object.ts";
+import type { DirtyObject } from "./dirty-object.ts";
 import { Extents } from "./extents.ts";
 import { readBaseRoot, writeBaseRoot } from "./journal-codec.ts";
 import type { BaseRoot } from "./journal-record.ts";
@@ -79,7 +79,7 @@ export function encodeObject(object: DirtyObject): Uint8Array {
   writer.int(object.contentSize);
   writer.u8(object.extents === undefined ? 0 : 1);
   object.extents?.write(writer);
-  writeLinks(writer, object.links);
+  stored.writeLinks(writer, object.links);
   writer.u8(object.base === undefined ? 0 : 1);
   if (object.base !== undefined) stored.writeRecord(writer, object.base);
   stored.writeBaseNames(writer, object.baseNames);
@@ -99,7 +99,7 @@ export function decodeObject(bytes: Uint8Array): DirtyObject {
   object.id = id;
   object.contentSize = reader.int();
   object.extents = reader.u8() === 0 ? undefined : Extents.read(reader);
-  object.links = readLinks(reader);
+  object.links = stored.readLinks(reader);
   object.base = reader.u8() === 0 ? undefined : stored.readRecord(reader);
   object.baseNames = stored.readBaseNames(reader);
   object.epoch = reader.int();
@@ -126,7 +126,7 @@ export function writeSealed(writer: ByteWriter, changed: ChangedObject): void {
   if (changed.id !== undefined) writer.id(changed.id);
   stored.writeBaseNames(writer, changed.baseNames);
   writeOptionalRecord(writer, changed.base);
-  writeLinks(writer, changed.names);
+  stored.writeLinks(writer, changed.names);
   writeOptionalRecord(writer, changed.record);
   writer.u8(changed.content.kind === "same" ? 0 : 1);
   if (changed.content.kind === "edited") {
@@ -143,7 +143,7 @@ export function readSealed(reader: ByteReader): ChangedObject {
     id: reader.u8() === 0 ? undefined : reader.id(),
     baseNames: stored.readBaseNames(reader),
     base: readOptionalRecord(reader),
-    names: readLinks(reader),
+    names: stored.readLinks(reader),
     record: readOptionalRecord(reader),
     content: readContentChange(reader),
   };
@@ -166,18 +166,6 @@ function readFlight(reader: ByteReader): Omit<ChangeSet, "objects"> {
   const directories = new Map<Ino, FileId>();
   for (let count = reader.u32(); count > 0; count--) directories.set(reader.ino(), reader.id());
   return { epoch, reference, lamport, directories };
-}
-
-function writeLinks(writer: ByteWriter, links: readonly Link[]): void {
-  writer.u32(links.length);
-  for (const { parent, name } of links) {
-    writer.int(parent);
-    writer.text(name);
-  }
-}
-
-function readLinks(reader: ByteReader): Link[] {
-  return Array.from({ length: reader.u32() }, () => ({ parent: reader.ino(), name: reader.text() as FileName }));
 }
 
 function writeOptionalRecord(writer: ByteWriter, record: ChangedObject["record"]): void {

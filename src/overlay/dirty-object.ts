@@ -35,7 +35,7 @@ export interface DirtyObject {
   atimeNs: bigint;
   xattrs: Xattrs | Linked;
   readonly target: string | Linked;
-  readonly conflict: ConflictOrigin | undefined;
+  conflict: ConflictOrigin | undefined;
   readonly unknown: ReadonlyMap<number, Uint8Array>;
   /** The base's content, and how many bytes of the file it stands for. */
   content: Content;

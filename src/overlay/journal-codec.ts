@@ -3,7 +3,7 @@ import type { Lamport } from "../base/ids.ts";
 import { corruptState } from "./bytes.ts";
 import type { ByteReader, ByteWriter } from "./bytes.ts";
 import type { KeptObject, NewObject } from "./dirty-object.ts";
-import type { BaseRoot, JournalRecord, PublishedRow, Renaming } from "./journal-record.ts";
+import type { BaseRoot, FollowedObject, JournalRecord, PublishedRow, Renaming } from "./journal-record.ts";
 import type { InodeRow } from "./storage.ts";
 import * as stored from "./stored-record.ts";
 
@@ -26,6 +26,7 @@ const KINDS = {
   published: 15,
   adopt: 16,
   written: 17,
+  follow: 18,
 } as const satisfies Record<JournalRecord["kind"], number>;
 
 const KIND_NAMES: ReadonlyMap<number, JournalRecord["kind"]> = new Map(
@@ -86,6 +87,10 @@ export function writeJournalRecord(writer: ByteWriter, record: JournalRecord): v
       writer.u32(record.rows.length);
       for (const row of record.rows) writePublishedRow(writer, row);
       return;
+    case "follow":
+      writer.u32(record.objects.length);
+      for (const followed of record.objects) writeFollowed(writer, followed);
+      return;
     case "published":
       writer.int(record.epoch);
       return writeBaseRoot(writer, record.base);
@@ -138,6 +143,8 @@ export function readJournalRecord(reader: ByteReader): JournalRecord {
         first: reader.u8() === 1,
         rows: Array.from({ length: reader.u32() }, () => readPublishedRow(reader)),
       };
+    case "follow":
+      return { kind, objects: Array.from({ length: reader.u32() }, () => readFollowed(reader)) };
     case "published":
       return { kind, epoch: reader.int(), base: readBaseRoot(reader) };
     case "adopt":
@@ -258,4 +265,27 @@ function readPublishedRow(reader: ByteReader): PublishedRow {
   const joined = (flags & 2) === 0 ? undefined : { other: reader.ino(), holds: (flags & 4) !== 0 };
   if ((flags & 1) === 0) return { ino, id, kept: undefined, joined };
   return { ino, id, kept: { record: stored.readRecord(reader), names: stored.readBaseNames(reader) }, joined };
+}
+
+function writeFollowed(writer: ByteWriter, { ino, row, base, links }: FollowedObject): void {
+  writer.int(ino);
+  writer.u8((row === undefined ? 0 : 1) | (base === undefined ? 0 : 2) | (links === undefined ? 0 : 4));
+  if (row !== undefined) writeInodeRow(writer, row);
+  if (base !== undefined) {
+    stored.writeBaseNames(writer, base.names);
+    stored.writeConflict(writer, base.conflict);
+  }
+  if (links !== undefined) stored.writeLinks(writer, links);
+}
+
+function readFollowed(reader: ByteReader): FollowedObject {
+  const ino = reader.ino();
+  const flags = reader.u8();
+  return {
+    ino,
+    row: (flags & 1) === 0 ? undefined : readInodeRow(reader),
+    base:
+      (flags & 2) === 0 ? undefined : { names: stored.readBaseNames(reader), conflict: stored.readConflict(reader) },
+    links: (flags & 4) === 0 ? undefined : stored.readLinks(reader),
+  };
 }

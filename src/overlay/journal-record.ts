@@ -3,8 +3,8 @@
  * needs neither the bucket nor the network.
  */
 import type { Cid, FileId, FileName, Ino, Lamport } from "../base/ids.ts";
-import type { FileRecord, Linked, Xattrs } from "../format/record.ts";
-import type { BaseName, KeptObject, NewObject } from "./dirty-object.ts";
+import type { ConflictOrigin, FileRecord, Linked, Xattrs } from "../format/record.ts";
+import type { BaseName, KeptObject, Link, NewObject } from "./dirty-object.ts";
 import type { InodeRow } from "./storage.ts";
 
 /** The root that the overlay stands on. */
@@ -27,6 +27,17 @@ export interface Joined {
   readonly other: Ino;
   /** Whether the other one, a directory, holds this one. */
   readonly holds: boolean;
+}
+
+/** What goes on in the copy of a unit that gave way (follow.ts). */
+export interface FollowedObject {
+  readonly ino: Ino;
+  /** What the number stands for from now on; undefined: as before, or as a published row says. */
+  readonly row: InodeRow | undefined;
+  /** What the base of a changed object is now; undefined: what it was, or what a published row says. */
+  readonly base: { readonly names: readonly BaseName[]; readonly conflict: ConflictOrigin | undefined } | undefined;
+  /** The names of a changed object; undefined: as before. */
+  readonly links: readonly Link[] | undefined;
 }
 
 export type JournalRecord =
@@ -84,6 +95,8 @@ export type JournalRecord =
   | { readonly kind: "seal"; readonly epoch: number }
   /** Some rows of an epoch that was published; `first` starts the list anew. They count with "published". */
   | { readonly kind: "rows"; readonly first: boolean; readonly rows: readonly PublishedRow[] }
+  /** Behind all "rows"; counts with "published", too. */
+  | { readonly kind: "follow"; readonly objects: readonly FollowedObject[] }
   | { readonly kind: "published"; readonly epoch: number; readonly base: BaseRoot }
   | { readonly kind: "adopt"; readonly base: BaseRoot };
 

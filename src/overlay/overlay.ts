@@ -21,6 +21,7 @@ import type { ChangeSet, NewBase, PublishedEpoch } from "../bucket/change-set.ts
 import { applyRecord } from "./apply.ts";
 import { CarriedBytes } from "./carried-bytes.ts";
 import { DataFiles } from "./data-files.ts";
+import { followingOf } from "./follow.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { Inodes } from "./inodes.ts";
 import { Journal } from "./journal.ts";
@@ -212,17 +213,25 @@ export class Overlay {
     this.#checkComplete(epoch, ids);
     const joins = joinsOf(this.state, ids);
     const joining = joiningOf(this.state, joins);
+    const following = followingOf(this.state, result.moved, ids);
     const rows = Array.from(result.objects, ([ino, { id, record, names }]): PublishedRow => {
       const kept = changedSince(this.state, ino, epoch) ? { record, names } : undefined;
       return { ino, id, kept, joined: joins.get(ino) };
     });
     for (let at = 0; at === 0 || at < rows.length; at += ROWS_PER_RECORD)
       this.execute([{ kind: "rows", first: at === 0, rows: rows.slice(at, at + ROWS_PER_RECORD) }], { urgent: true });
+    for (let at = 0; at < following.objects.length; at += ROWS_PER_RECORD) {
+      const objects = following.objects.slice(at, at + ROWS_PER_RECORD);
+      this.execute([{ kind: "follow", objects }], { urgent: true });
+    }
     this.execute([{ kind: "published", epoch, base: rootOf(result.base) }], { urgent: true });
     this.#sealedSinceMs = undefined;
     this.#pacing.arrived();
     this.commit();
-    return joining;
+    return {
+      inodes: [...joining.inodes, ...following.inodes],
+      names: [...joining.names, ...following.names],
+    };
   }
 
   /** Stands on a root that others published. */

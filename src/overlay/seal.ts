@@ -35,7 +35,7 @@ export function sealChanges(state: OverlayState, epoch: number): void {
 /** What the epoch in flight made and what is gone since is nobody's business any more. */
 function recall(state: OverlayState, flight: InFlight): void {
   state.inFlight = undefined;
-  state.publishedRows.clear();
+  state.forgetPublished();
   for (const { ino } of flight.changes.objects) {
     const object = state.dirty(ino);
     if (isUnlinked(object) && !state.isShared(object)) disown(state, object);

@@ -9,6 +9,7 @@ import type { FileType } from "../format/record.ts";
 import { corruptState } from "./bytes.ts";
 import { isUnlinked } from "./dirty-object.ts";
 import type { DirtyObject, Link } from "./dirty-object.ts";
+import { follow } from "./follow.ts";
 import type { Joined, JournalRecord, PublishedRow } from "./journal-record.ts";
 import type { InFlight, OverlayState } from "./state.ts";
 
@@ -17,7 +18,8 @@ export function settlePublished(state: OverlayState, record: Extract<JournalReco
   if (flight === undefined || flight.changes.epoch !== record.epoch)
     throw corruptState(`Epoch ${record.epoch} was published but is not the one in flight.`);
   const rows = new Map(state.publishedRows);
-  state.publishedRows.clear();
+  const followed = [...state.followed];
+  state.forgetPublished();
   state.inFlight = undefined;
   state.base = record.base;
   // What is gone first: an object that was replaced hands its id on.
@@ -27,6 +29,7 @@ export function settlePublished(state: OverlayState, record: Extract<JournalReco
   // Directories of the epoch that others of it became, and those of which another number stays.
   const takenOver = new Set<Ino>();
   const gone = new Map<Ino, Ino>();
+  const heirs = new Map<Ino, Ino>();
   for (const changed of flight.changes.objects) {
     if (changed.record === undefined || takenOver.has(changed.ino)) continue;
     const row = rows.get(changed.ino);
@@ -36,12 +39,14 @@ export function settlePublished(state: OverlayState, record: Extract<JournalReco
     if (other !== undefined) {
       const stays = takeOver(state, changed, { other, holds: row.joined?.holds === true });
       if (stays === other) gone.set(changed.ino, other);
+      heirs.set(stays === other ? changed.ino : other, stays);
       if (stays === other) continue;
       takenOver.add(other);
     }
     if (object.epoch <= record.epoch) dropPublished(state, flight, rows, changed, object, row.id);
     else keepPublished(state, flight, rows, changed, object, row);
   }
+  follow(state, followed, heirs);
 }
 
 /** Whether an object of the epoch in flight changed again: then its published row is needed. */
@@ -202,6 +207,7 @@ function keepPublished(
   state.unidentify(object);
   object.id = id;
   object.base = kept.record;
+  object.conflict = kept.record.conflict;
   object.baseNames = kept.names;
   object.content = kept.record.content;
   object.contentSize = kept.record.size;

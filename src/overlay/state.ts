@@ -11,7 +11,7 @@ import { corruptState } from "./bytes.ts";
 import { isUnlinked } from "./dirty-object.ts";
 import type { DirtyObject, Link } from "./dirty-object.ts";
 import type { Inodes } from "./inodes.ts";
-import type { BaseRoot, PublishedRow } from "./journal-record.ts";
+import type { BaseRoot, FollowedObject, PublishedRow } from "./journal-record.ts";
 import { NameSets } from "./name-sets.ts";
 
 /** The epoch that is being published. */
@@ -28,6 +28,7 @@ export class OverlayState {
   inFlight: InFlight | undefined;
   /** Rows of the epoch in flight, as far as they were told. */
   readonly publishedRows = new Map<Ino, PublishedRow>();
+  readonly followed: FollowedObject[] = [];
   /** Whether the live epoch has changes, and how many objects it changed. */
   changed = false;
   live = 0;
@@ -166,6 +167,24 @@ export class OverlayState {
     if (link === undefined)
       throw corruptState(`Inode ${object.ino} of the overlay does not have a name that it loses.`);
     this.#removeEntry(object, link);
+  }
+
+  /** The object has these names instead of those that it had. */
+  relink(object: DirtyObject, links: readonly Link[]): void {
+    for (let [link] = object.links; link !== undefined; [link] = object.links)
+      this.removeLink(object, link.parent, link.name);
+    for (const link of links) {
+      if (hasLink(object, link)) continue;
+      object.links.push(link);
+      this.#offerEntry(object, link);
+    }
+    this.unsaved.add(object.ino);
+  }
+
+  /** Nothing is told any more of an epoch that was published. */
+  forgetPublished(): void {
+    this.publishedRows.clear();
+    this.followed.length = 0;
   }
 
   /** All changed objects in one directory are in another one from now on. */

@@ -8,7 +8,7 @@ import { NOTHING_UNKNOWN } from "../format/record.ts";
 import type { ConflictOrigin, Content, FileRecord, FileType, Linked, Xattrs } from "../format/record.ts";
 import { corruptState } from "./bytes.ts";
 import type { ByteReader, ByteWriter } from "./bytes.ts";
-import type { BaseName } from "./dirty-object.ts";
+import type { BaseName, Link } from "./dirty-object.ts";
 
 const CONTENT_CODES = { empty: 0, inline: 1, chunk: 2, list: 3 } as const;
 const TYPES = new Map(Object.entries(TYPE_CODES).map(([type, code]) => [code, type as FileType]));
@@ -134,11 +134,23 @@ export function readBaseNames(reader: ByteReader): readonly BaseName[] {
   return Array.from({ length: count }, () => ({ parent: reader.id(), name: reader.text() as FileName }));
 }
 
+export function writeLinks(writer: ByteWriter, links: readonly Link[]): void {
+  writer.u32(links.length);
+  for (const { parent, name } of links) {
+    writer.int(parent);
+    writer.text(name);
+  }
+}
+
+export function readLinks(reader: ByteReader): Link[] {
+  return Array.from({ length: reader.u32() }, () => ({ parent: reader.ino(), name: reader.text() as FileName }));
+}
+
 /** Most objects of a large epoch are new: what those have none of is one for all of them. */
 const EMPTY: Content = { kind: "empty" };
 const NO_NAMES: readonly BaseName[] = [];
 
-function writeConflict(writer: ByteWriter, conflict: ConflictOrigin | undefined): void {
+export function writeConflict(writer: ByteWriter, conflict: ConflictOrigin | undefined): void {
   writer.u8(conflict === undefined ? 0 : 1);
   if (conflict === undefined) return;
   writer.id(conflict.of);
@@ -146,7 +158,7 @@ function writeConflict(writer: ByteWriter, conflict: ConflictOrigin | undefined)
   writer.int(conflict.epoch);
 }
 
-function readConflict(reader: ByteReader): ConflictOrigin | undefined {
+export function readConflict(reader: ByteReader): ConflictOrigin | undefined {
   if (reader.u8() === 0) return undefined;
   return { of: reader.id(), writer: reader.text() as WriterId, epoch: reader.int() };
 }

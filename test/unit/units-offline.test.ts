@@ -1,12 +1,8 @@
 /** Repositories and databases that two agents changed before they knew of each other: one side's is whole under the name, the other's beside it. */
 import { expect, test } from "vitest";
-import { systemClock } from "../../src/base/clock.ts";
 import type { Ino } from "../../src/base/ids.ts";
-import { verifyBucket } from "../../src/bucket/verify.ts";
-import { isDirectory } from "../../src/simulate/shown.ts";
-import { MemoryRemote } from "../support/memory-remote.ts";
-import { SimulatedAgent } from "../support/simulated-agent.ts";
-import { createBucket, openBucket } from "../support/test-bucket.ts";
+import { world, write } from "../support/unit-world.ts";
+import type { Files } from "../support/unit-world.ts";
 
 const REPOSITORY = { ".git/head": "base", ".git/objects/base": "base" };
 const DATABASE = { "app.db": "base" };
@@ -149,68 +145,3 @@ test("a root of others is stood on at once while anything else waits to be publi
   expect(b.base).toBe(a.base);
   expect((await settle()).databases).toEqual([{ "": "a" }]);
 });
-
-type Files = Readonly<Record<string, string>>;
-
-async function world() {
-  const remote = new MemoryRemote();
-  await createBucket(remote);
-  const a = await SimulatedAgent.start(remote, "a", 11, systemClock);
-  const b = await SimulatedAgent.start(remote, "b", 12, systemClock);
-  const start = async (files: Files) => {
-    await write(a, files);
-    await a.flush();
-    await b.flush();
-  };
-  /** What there is on both when all is published. */
-  const settle = async () => {
-    for (const agent of [b, a, b, a]) await agent.flush();
-    for (const { trouble, vfs } of [a, b]) expect([trouble, vfs.pending().files]).toEqual([undefined, 0]);
-    const shown = await filesOf(a);
-    expect(await filesOf(b)).toEqual(shown);
-    expect((await verifyBucket(await openBucket(remote), { blocks: remote.blocks })).damage).toEqual([]);
-    return sorted(shown);
-  };
-  return { remote, a, b, start, settle };
-}
-
-async function write({ mount }: SimulatedAgent, files: Files): Promise<void> {
-  for (const [path, text] of Object.entries(files)) {
-    const parts = path.split("/").slice(0, -1);
-    for (const [index] of parts.entries()) {
-      const directory = parts.slice(0, index + 1).join("/");
-      if ((await mount.show(directory)) === undefined) await mount.makeDirectory(directory);
-    }
-    const bytes = Buffer.from(text);
-    if ((await mount.show(path)) === undefined) await mount.create(path, bytes);
-    else await mount.edit(path, () => ({ offset: 0, bytes, size: 0 }));
-  }
-}
-
-async function filesOf({ mount }: Pick<SimulatedAgent, "mount">, path = ""): Promise<Record<string, string>> {
-  const files: Record<string, string> = {};
-  for (const name of await mount.list(path)) {
-    const at = path === "" ? name : `${path}/${name}`;
-    const shown = await mount.show(at);
-    if (shown !== undefined && isDirectory(shown.attributes)) Object.assign(files, await filesOf({ mount }, at));
-    else files[at] = shown?.contents.toString() ?? "";
-  }
-  return files;
-}
-
-/** What belongs together, without the names of copies. */
-function sorted(files: Files) {
-  const databases = new Map<string, Record<string, string>>();
-  const repositories = new Map<string, Record<string, string>>();
-  const others: Record<string, string> = {};
-  for (const [path, text] of Object.entries(files)) {
-    const [, main = "", suffix = ""] = /^(.*\.db)(|-wal|-shm)$/.exec(path) ?? [];
-    const [, repository = "", inside = ""] = /^(\.git[^/]*)\/(.*)$/.exec(path) ?? [];
-    const [group, key, name] = main === "" ? [repositories, repository, inside] : [databases, main, suffix];
-    if (key === "") others[path] = text;
-    else group.set(key, { ...group.get(key), [name]: text });
-  }
-  const listed = (groups: ReadonlyMap<string, Record<string, string>>) =>
-    [...groups.values()].toSorted((x, y) => (JSON.stringify(x) < JSON.stringify(y) ? -1 : 1));
-  return { databases: listed(databases), repositories: listed(repositories), others };
-}

@@ -12,9 +12,11 @@ export async function conflictsOf(
   loser: Pick<Conflict, "writer" | "epoch">,
 ): Promise<Conflict[]> {
   const conflicts: Conflict[] = [];
-  for (const { kind, rule, kept, other, places } of [...findings].sort((a, b) => (orderOf(a) < orderOf(b) ? -1 : 1))) {
+  for (const { kind, rule, kept, other, places, origin = loser } of [...findings].sort((a, b) =>
+    orderOf(a) < orderOf(b) ? -1 : 1,
+  )) {
     const names = { kept: await pathOf(merged, places.kept), other: await pathOf(merged, places.other) };
-    conflicts.push({ kind, rule, ids: { kept, other }, names, writer: loser.writer, epoch: loser.epoch });
+    conflicts.push({ kind, rule, ids: { kept, other }, names, writer: origin.writer, epoch: origin.epoch });
   }
   return conflicts;
 }

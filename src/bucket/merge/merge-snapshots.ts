@@ -7,6 +7,7 @@
  */
 import type { Cid, FileId } from "../../base/ids.ts";
 import { diff } from "../../tree/diff.ts";
+import type { MovedUnits } from "../change-set.ts";
 import type { TreeObject } from "../fs-reader.ts";
 import { connectToRoot } from "./ancestors.ts";
 import { resolveClashes } from "./clashes.ts";
@@ -30,6 +31,7 @@ import type { Splits } from "./splits.ts";
 import { gatherTriples, otherRole } from "./triple.ts";
 import type { Role, Triples } from "./triple.ts";
 import { placeUnitCopies } from "./unit-copies.ts";
+import { movesOf, noMoves } from "./unit-moves.ts";
 import { UnitRules } from "./unit-rules.ts";
 import { resolveUnits } from "./units.ts";
 import type { Stays } from "./units.ts";
@@ -41,6 +43,8 @@ export interface MergeResult {
   readonly conflicts: readonly Conflict[];
   /** Objects of either side that go on under another id: split from one that was born twice, or folded into another directory. */
   readonly successors: Readonly<Record<Role, ReadonlyMap<FileId, FileId>>>;
+  /** Units of either side that gave way: where what was in them is now. */
+  readonly moved: Readonly<Record<Role, MovedUnits>>;
 }
 
 /**
@@ -95,6 +99,7 @@ async function replay(
     merged,
     copies: new Map(),
     unitCopies: [],
+    moves: noMoves(),
     kept: new Set(),
     unitRules: new UnitRules(context.policy.units),
     absorbed: new Map(),
@@ -119,7 +124,11 @@ async function replay(
   const tree = await writeRows(context, trees, merged, { rows: changes.rows, isTaken, stored });
   const successors = { winner: state.folded, loser: new Map([...state.folded, ...splits.entries()]) };
   for (const [id, fresh] of splits.entries()) successors.loser.set(id, state.folded.get(fresh) ?? fresh);
-  return { tree, conflicts: await conflictsOf(state, heads.loser), successors };
+  const moved = {
+    winner: movesOf(state, "winner", (id) => id),
+    loser: movesOf(state, "loser", (id) => splits.storedId(id)),
+  };
+  return { tree, conflicts: await conflictsOf(state, heads.loser), successors, moved };
 }
 
 /** Phase 1. */

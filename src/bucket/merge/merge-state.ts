@@ -7,7 +7,7 @@ import type { MergeContext } from "./context.ts";
 import type { MergedTree } from "./merged-tree.ts";
 import type { View } from "./snapshot.ts";
 import type { UnitRules } from "./unit-rules.ts";
-import type { UnitCopy } from "./unit-copy.ts";
+import type { UnitCopy, UnitMoves } from "./unit-copy.ts";
 
 export interface MergeState {
   readonly context: MergeContext;
@@ -20,6 +20,8 @@ export interface MergeState {
   readonly copies: Map<FileId, Copy>;
   /** Units that are to be put beside those that stay. */
   readonly unitCopies: UnitCopy[];
+  /** What became of those of each side. */
+  readonly moves: UnitMoves;
   readonly unitRules: UnitRules;
   /** All that the units hold which both sides changed and one keeps: their names are theirs. */
   readonly kept: Set<FileId>;
@@ -37,6 +39,8 @@ export interface Copy {
 
 /** A conflict, while paths may still change. */
 export interface Finding extends Pick<Conflict, "kind" | "rule"> {
+  /** Whose it was that gave way, where that may be the winner. */
+  readonly origin?: Pick<Conflict, "writer" | "epoch">;
   readonly kept: FileId;
   readonly other: FileId;
   readonly places: { readonly kept: Place; readonly other: Place };

@@ -15,7 +15,8 @@ import { isDirectory, sortPlaces } from "./objects.ts";
 import type { Child } from "./snapshot.ts";
 import { isAlive } from "./splits.ts";
 import { membersOf, unitHash } from "./unit-members.ts";
-import type { Unit, UnitSource } from "./unit-members.ts";
+import type { Members, Unit, UnitSource } from "./unit-members.ts";
+import { noteMoves } from "./unit-moves.ts";
 import type { UnitCopy } from "./unit-copy.ts";
 
 export async function placeUnitCopies(state: MergeState): Promise<void> {
@@ -40,6 +41,7 @@ export async function placeUnitCopies(state: MergeState): Promise<void> {
       kept,
       other: other.id,
       places: { kept: beside, other: other.place },
+      origin: originOf(copy),
     });
   }
 }
@@ -68,16 +70,21 @@ async function placeTree(
 ): Promise<PlacedCopy | undefined> {
   const root = await rootOf(state, copy);
   if (root === undefined) return undefined;
+  const [from = beside] = root.names;
   for (const name of treeNames(beside.name, copy.hash)) {
     const place: Place = { parent: beside.parent, name };
     const [taken] = await state.merged.at(place);
-    if (taken !== undefined && isDirectory(taken) && (await holds(state, { kind: "tree", root: taken.id }, copy)))
+    const same = taken && isDirectory(taken) && (await sameUnit(state, { kind: "tree", root: taken.id }, copy));
+    if (same) {
+      noteMoves(state, copy, new Map([[root.id, taken], ...counterparts(copy, same)]), [{ from, to: place }]);
       return undefined;
+    }
     if (taken !== undefined) continue;
     const conflict = { of, ...originOf(copy) };
     const fresh = new Map<FileId, FileId>();
     fresh.set(root.id, await freshId(state, place, root.id, copy.hash));
-    layer(state, fresh.get(root.id) ?? root.id, { ...root, record: { ...root.record, conflict } }, [place]);
+    const own = layer(state, fresh.get(root.id) ?? root.id, { ...root, record: { ...root.record, conflict } }, [place]);
+    const became = new Map([[root.id, own]]);
     // Directories first, and each before those in it: ids are made from that of the parent.
     const members = [...copy.members];
     const directories = members.filter(([, { object }]) => isDirectory(object));
@@ -86,8 +93,9 @@ async function placeTree(
       const names = places.map(({ parent, name: old }): Place => ({ parent: fresh.get(parent) ?? parent, name: old }));
       const [first = place] = names;
       fresh.set(id, await freshId(state, first, id, copy.hash));
-      layer(state, fresh.get(id) ?? id, object, names);
+      became.set(id, layer(state, fresh.get(id) ?? id, object, names));
     }
+    noteMoves(state, copy, became, [{ from, to: place }]);
     return { id: fresh.get(root.id) ?? root.id, place };
   }
   return undefined;
@@ -103,20 +111,28 @@ async function placeFamily(
   const suffixes = ["", ...state.unitRules.suffixesOf(main)];
   const room = MAX_NAME_BYTES - Math.max(...suffixes.map(({ length }) => length));
   for (const stem of fileNames(main, copy.hash, room)) {
-    if (await holds(state, { kind: "family", parent, main: stem }, copy)) return undefined;
+    const placeOf = (of: string, suffix: string): Place => ({ parent, name: (of + suffix) as FileName });
+    const renamed = suffixes.map((suffix) => ({ from: placeOf(main, suffix), to: placeOf(stem, suffix) }));
+    const same = await sameUnit(state, { kind: "family", parent, main: stem }, copy);
+    if (same) {
+      noteMoves(state, copy, counterparts(copy, same), renamed);
+      return undefined;
+    }
     let free = true;
-    for (const suffix of suffixes)
-      free &&= (await state.merged.at({ parent, name: (stem + suffix) as FileName })).length === 0;
+    for (const { to } of renamed) free &&= (await state.merged.at(to)).length === 0;
     if (!free) continue;
     let first: PlacedCopy | undefined;
+    const became = new Map<FileId, TreeObject>();
     for (const [of, { object, paths }] of copy.members) {
-      const names = paths.map((suffix): Place => ({ parent, name: (stem + suffix) as FileName }));
+      const names = paths.map((suffix) => placeOf(stem, suffix));
       const [place] = names;
       if (place === undefined) continue;
       const id = await freshId(state, place, of, copy.hash);
-      layer(state, id, { ...object, record: { ...object.record, conflict: { of, ...originOf(copy) } } }, names);
+      const record = { ...object.record, conflict: { of, ...originOf(copy) } };
+      became.set(of, layer(state, id, { ...object, record }, names));
       first ??= { id, place };
     }
+    noteMoves(state, copy, became, renamed);
     return first;
   }
   return undefined;
@@ -128,7 +144,8 @@ async function rootOf({ winner, loser }: MergeState, copy: UnitCopy): Promise<Tr
   return (copy.keeper === "winner" ? loser : winner).object(root);
 }
 
-async function holds(state: MergeState, unit: Unit, copy: UnitCopy): Promise<boolean> {
+/** What is in this unit, if that is what the copy would have. */
+async function sameUnit(state: MergeState, unit: Unit, copy: UnitCopy): Promise<Members | undefined> {
   const source: UnitSource = {
     at: async (place) => (await state.merged.at(place))[0],
     // Looking at a name takes it into the layer, and a listing that goes on meanwhile would show it again.
@@ -139,7 +156,19 @@ async function holds(state: MergeState, unit: Unit, copy: UnitCopy): Promise<boo
     },
   };
   const found = await membersOf(source, unit, state.unitRules);
-  return found.size > 0 && Buffer.from(await unitHash(state.context, found)).equals(copy.hash);
+  const isSame = found.size > 0 && Buffer.from(await unitHash(state.context, found)).equals(copy.hash);
+  return isSame ? found : undefined;
+}
+
+/** Which of these objects has what was in the unit, by the path in it. */
+function counterparts({ members }: UnitCopy, found: Members): Map<FileId, TreeObject> {
+  const byPath = new Map([...found.values()].flatMap(({ object, paths }) => paths.map((path) => [path, object])));
+  const became = new Map<FileId, TreeObject>();
+  for (const [id, { paths }] of members) {
+    const object = byPath.get(paths[0] ?? "");
+    if (object !== undefined) became.set(id, object);
+  }
+  return became;
 }
 
 /** The first id of this copy that no object has, in any of the trees: its user may have moved parts of an earlier one. */
@@ -151,8 +180,10 @@ async function freshId(state: MergeState, place: Place, of: FileId, hash: Uint8A
   }
 }
 
-function layer({ merged }: MergeState, id: FileId, object: TreeObject, names: readonly Place[]): void {
-  merged.layer(id, undefined, { ...object, id, names: sortPlaces(names), subdirs: 0 });
+function layer({ merged }: MergeState, id: FileId, object: TreeObject, names: readonly Place[]): TreeObject {
+  const placed = { ...object, id, names: sortPlaces(names), subdirs: 0 };
+  merged.layer(id, undefined, placed);
+  return placed;
 }
 
 function originOf({ origin: { writer, epoch } }: UnitCopy): Pick<UnitCopy["origin"], "writer" | "epoch"> {

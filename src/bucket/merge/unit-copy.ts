@@ -1,4 +1,6 @@
 /** What becomes of a unit that both sides changed and that does not stay. */
+import type { MovedObject } from "../change-set.ts";
+import type { Place } from "../object-rows.ts";
 import type { Head } from "./context.ts";
 import type { Role } from "./triple.ts";
 import type { Members, Unit } from "./unit-members.ts";
@@ -11,4 +13,12 @@ export interface UnitCopy {
   /** Whose unit stays. */
   readonly keeper: Role;
   readonly origin: Pick<Head, "writer" | "epoch">;
+}
+
+/** What of units that gave way went where, by the side whose they were, with the ids of phase 0. */
+export type UnitMoves = Readonly<Record<Role, { readonly objects: MovedObject[]; readonly names: UnitName[] }>>;
+
+export interface UnitName {
+  readonly from: Place;
+  readonly to: Place;
 }

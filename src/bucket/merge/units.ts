@@ -18,6 +18,7 @@ import { otherRole, tripleOf } from "./triple.ts";
 import type { Role, Triple } from "./triple.ts";
 import { unitHash } from "./unit-members.ts";
 import type { Member, Members, Unit } from "./unit-members.ts";
+import { noteLeft } from "./unit-moves.ts";
 
 /** What the staying tree has of the objects whose triples no longer say it. */
 export type Stays = Map<FileId, TreeObject | undefined>;
@@ -43,11 +44,11 @@ export async function resolveUnits(
     const [keeper, other] = rolesOf(unit, members);
     for (const [id, { object }] of members[keeper]) {
       state.kept.add(id);
-      if (stays.has(id)) await leaveOutside(state, undefined, object);
+      if (stays.has(id)) await leaveOutside(state, keeper, undefined, object);
       const triple = before.get(id);
       // Not known to the smaller change, and kept as the staying tree has it; or another unit's.
       if (triple === undefined || stays.has(id)) continue;
-      if (!members[other].has(id)) await leaveOutside(state, triple.base, triple[other]);
+      if (!members[other].has(id)) await leaveOutside(state, other, triple.base, triple[other]);
       settle(id, triple[staying], object);
     }
   }
@@ -100,6 +101,7 @@ async function completeTriples(
 /** A file that a side has outside of a unit whose keeper has it within, and put there or changed: a file of its own. */
 async function leaveOutside(
   state: MergeState,
+  role: Role,
   base: TreeObject | undefined,
   outside: TreeObject | undefined,
 ): Promise<void> {
@@ -110,7 +112,8 @@ async function leaveOutside(
   for (let generation = 0; ; generation++) {
     const id = copyId(place.parent, outside.id, place.name, hash, generation);
     if (state.merged.get(id) !== undefined || (await isAlive(id, [state.base, state.winner, state.loser]))) continue;
-    state.merged.layer(id, undefined, { ...outside, id });
-    return;
+    const own = { ...outside, id };
+    state.merged.layer(id, undefined, own);
+    return noteLeft(state, role, outside.id, own);
   }
 }

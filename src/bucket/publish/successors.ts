@@ -4,6 +4,7 @@
  */
 import type { FileId, Ino } from "../../base/ids.ts";
 import type { BuiltObject } from "../build.ts";
+import type { MovedUnits } from "../change-set.ts";
 
 /**
  * `successors`: id in our own tree → id in the merged one. Two objects never get one id: the second keeps its own. But a directory
@@ -24,6 +25,23 @@ export function underSuccessors(
     if (isFree) given.add(successor);
     const places = names.map(({ parent, name }) => ({ parent: successors.get(parent) ?? parent, name }));
     renewed.set(ino, { id: isFree ? successor : id, record, names: places });
+  }
+  return renewed;
+}
+
+/** `objects` under the successors of `built`: those that were in units that gave way, as the copies have them. */
+export function insideCopies(
+  objects: ReadonlyMap<Ino, BuiltObject>,
+  built: ReadonlyMap<Ino, BuiltObject>,
+  moved: MovedUnits,
+): ReadonlyMap<Ino, BuiltObject> {
+  if (moved.objects.length === 0) return objects;
+  const copies = new Map(moved.objects.map((object) => [object.from, object]));
+  const renewed = new Map(objects);
+  for (const [ino, { id, record }] of built) {
+    const copy = copies.get(id);
+    if (copy !== undefined)
+      renewed.set(ino, { id: copy.id, record: { ...record, conflict: copy.conflict }, names: copy.names });
   }
   return renewed;
 }

@@ -9,7 +9,7 @@ import { NodeStore } from "../../tree/node-store.ts";
 import type { Bucket, VerifiedCommit } from "../bucket.ts";
 import { buildEpoch } from "../build.ts";
 import type { BuiltEpoch } from "../build.ts";
-import type { ChangeSet, DataReader } from "../change-set.ts";
+import type { ChangeSet, DataReader, MovedUnits } from "../change-set.ts";
 import { isRetained, log } from "../history.ts";
 import type { Conflict } from "../merge/conflict.ts";
 import { wins } from "../merge/context.ts";
@@ -17,7 +17,7 @@ import type { Head, MergeContext } from "../merge/context.ts";
 import type { MergeResult } from "../merge/merge-snapshots.ts";
 import type { UploadSession } from "../remote.ts";
 import { Staging } from "./staging.ts";
-import { underSuccessors } from "./successors.ts";
+import { insideCopies, underSuccessors } from "./successors.ts";
 
 /** The three-way merge (merge/merge-snapshots.ts). */
 export type MergeSnapshots = (context: MergeContext, base: Cid, x: Head, y: Head) => Promise<MergeResult>;
@@ -29,6 +29,8 @@ export interface EpochTree {
   readonly objects: BuiltEpoch["objects"];
   readonly tree: Cid;
   readonly conflicts: readonly Conflict[];
+  /** Units of ours that gave way. */
+  readonly moved?: MovedUnits;
   /** Holds the nodes of all of these trees. */
   readonly nodes: NodeStore;
   /** Our base is no longer in the bucket, so nobody can tell what changed since. */
@@ -105,9 +107,12 @@ export class Workspace {
       writer: root.body.writer,
       epoch: root.body.epoch,
     };
-    const { tree, conflicts, successors } = await this.#merge(context, built.mergeBase, ours, theirs);
-    const objects = underSuccessors(built.objects, successors[wins(ours, theirs) ? "winner" : "loser"]);
-    return { ...common, objects, tree, conflicts };
+    const merged = await this.#merge(context, built.mergeBase, ours, theirs);
+    const role = wins(ours, theirs) ? "winner" : "loser";
+    const { tree, conflicts } = merged;
+    const moved = merged.moved[role];
+    const objects = insideCopies(underSuccessors(built.objects, merged.successors[role]), built.objects, moved);
+    return { ...common, objects, tree, conflicts, ...(moved.objects.length === 0 ? {} : { moved }) };
   }
 
   async #build(root: VerifiedCommit, newest: VerifiedCommit): Promise<BuiltEpoch> {

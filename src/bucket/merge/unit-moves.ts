@@ -1,0 +1,51 @@
+/** What of a unit that gave way became which object of its copy: for whoever has it open, and writes to it still. */
+import type { FileId } from "../../base/ids.ts";
+import type { MovedObject, MovedUnits } from "../change-set.ts";
+import type { TreeObject } from "../fs-reader.ts";
+import { samePlace } from "../object-rows.ts";
+import type { Place } from "../object-rows.ts";
+import type { MergeState } from "./merge-state.ts";
+import { otherRole } from "./triple.ts";
+import type { Role } from "./triple.ts";
+import type { UnitCopy, UnitMoves, UnitName } from "./unit-copy.ts";
+
+export function noMoves(): UnitMoves {
+  return { winner: { objects: [], names: [] }, loser: { objects: [], names: [] } };
+}
+
+/** `became`: id of what was in the unit, its root directory too → what the copy has of it. `names`: where the unit was → where its copy is. */
+export function noteMoves(
+  { moves }: MergeState,
+  copy: UnitCopy,
+  became: ReadonlyMap<FileId, TreeObject>,
+  names: readonly UnitName[],
+): void {
+  const { objects, names: renamed } = moves[otherRole(copy.keeper)];
+  for (const [from, object] of became) {
+    const member = copy.members.get(from);
+    const isWithin = (name: Place) => member?.places.some((place) => samePlace(place, name)) === true;
+    const left = member?.object.names.filter((name) => !isWithin(name)) ?? [];
+    objects.push(moved(from, object, left));
+  }
+  renamed.push(...names);
+}
+
+/** A file that was put out of a unit, whose keeper has it within: it goes on as a file of its own. */
+export function noteLeft({ moves }: MergeState, role: Role, from: FileId, own: TreeObject): void {
+  moves[role].objects.push(moved(from, own, []));
+}
+
+/** With the ids of that side's own tree, and of the merged one. */
+export function movesOf({ moves, folded }: MergeState, role: Role, storedId: (id: FileId) => FileId): MovedUnits {
+  const merged = ({ parent, name }: Place): Place => ({ parent: folded.get(parent) ?? parent, name });
+  return {
+    objects: moves[role].objects.map(({ from, names, left, ...object }) => {
+      return { ...object, from: storedId(from), names: names.map(merged), left: left.map(merged) };
+    }),
+    names: moves[role].names.map(({ from, to }) => ({ from: merged(from), to: merged(to) })),
+  };
+}
+
+function moved(from: FileId, { id, record, names }: TreeObject, left: readonly Place[]): MovedObject {
+  return { from, id, type: record.type, names, left, conflict: record.conflict };
+}

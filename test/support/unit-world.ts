@@ -1,0 +1,75 @@
+/** Two agents on one bucket, who write in repositories and databases, and what there is in the end. */
+import { expect } from "vitest";
+import { systemClock } from "../../src/base/clock.ts";
+import { verifyBucket } from "../../src/bucket/verify.ts";
+import { isDirectory } from "../../src/simulate/shown.ts";
+import { MemoryRemote } from "./memory-remote.ts";
+import { SimulatedAgent } from "./simulated-agent.ts";
+import { createBucket, openBucket } from "./test-bucket.ts";
+
+/** Text by path. */
+export type Files = Readonly<Record<string, string>>;
+
+/** `seeds` decide whose change wins where both have one Lamport counter. */
+export async function world(seeds = { a: 11, b: 12 }) {
+  const remote = new MemoryRemote();
+  await createBucket(remote);
+  const a = await SimulatedAgent.start(remote, "a", seeds.a, systemClock);
+  const b = await SimulatedAgent.start(remote, "b", seeds.b, systemClock);
+  const start = async (files: Files) => {
+    await write(a, files);
+    await a.flush();
+    await b.flush();
+  };
+  /** What there is on both when all is published. */
+  const settle = async () => {
+    for (const agent of [b, a, b, a]) await agent.flush();
+    for (const { trouble, vfs } of [a, b]) expect([trouble, vfs.pending().files]).toEqual([undefined, 0]);
+    const shown = await filesOf(a);
+    expect(await filesOf(b)).toEqual(shown);
+    expect((await verifyBucket(await openBucket(remote), { blocks: remote.blocks })).damage).toEqual([]);
+    return sorted(shown);
+  };
+  return { remote, a, b, start, settle };
+}
+
+export async function write({ mount }: SimulatedAgent, files: Files): Promise<void> {
+  for (const [path, text] of Object.entries(files)) {
+    const parts = path.split("/").slice(0, -1);
+    for (const [index] of parts.entries()) {
+      const directory = parts.slice(0, index + 1).join("/");
+      if ((await mount.show(directory)) === undefined) await mount.makeDirectory(directory);
+    }
+    const bytes = Buffer.from(text);
+    if ((await mount.show(path)) === undefined) await mount.create(path, bytes);
+    else await mount.edit(path, () => ({ offset: 0, bytes, size: 0 }));
+  }
+}
+
+export async function filesOf({ mount }: Pick<SimulatedAgent, "mount">, path = ""): Promise<Record<string, string>> {
+  const files: Record<string, string> = {};
+  for (const name of await mount.list(path)) {
+    const at = path === "" ? name : `${path}/${name}`;
+    const shown = await mount.show(at);
+    if (shown !== undefined && isDirectory(shown.attributes)) Object.assign(files, await filesOf({ mount }, at));
+    else files[at] = shown?.contents.toString() ?? "";
+  }
+  return files;
+}
+
+/** What belongs together, without the names of copies. */
+function sorted(files: Files) {
+  const databases = new Map<string, Record<string, string>>();
+  const repositories = new Map<string, Record<string, string>>();
+  const others: Record<string, string> = {};
+  for (const [path, text] of Object.entries(files)) {
+    const [, main = "", suffix = ""] = /^(.*\.db)(|-wal|-shm|-journal)$/.exec(path) ?? [];
+    const [, repository = "", inside = ""] = /^(\.git[^/]*)\/(.*)$/.exec(path) ?? [];
+    const [group, key, name] = main === "" ? [repositories, repository, inside] : [databases, main, suffix];
+    if (key === "") others[path] = text;
+    else group.set(key, { ...group.get(key), [name]: text });
+  }
+  const listed = (groups: ReadonlyMap<string, Record<string, string>>) =>
+    [...groups.values()].toSorted((x, y) => (JSON.stringify(x) < JSON.stringify(y) ? -1 : 1));
+  return { databases: listed(databases), repositories: listed(repositories), others };
+}
