@@ -100,6 +100,7 @@ export class SyncAgent implements AsyncDisposable {
       once: (allowDeletes) => this.once(allowDeletes),
       watchFolder: (changed, failed) => watchFolderTree(folder, { changed, failed }),
       watchBucket: (changed) => this.#opened.opened.remote.watch(changed),
+      isBehind: async (root) => (await this.#opened.opened.bucket.head()).commit.cid !== root,
       clock,
       log,
       ...hears,

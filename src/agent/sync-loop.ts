@@ -14,6 +14,8 @@ export interface SyncLoopOptions {
   readonly once: (allowDeletes: string | undefined) => Promise<SyncReport | undefined>;
   readonly watchFolder: (changed: NoticeOptions["changed"], failed: NoticeOptions["failed"]) => FolderNotices;
   readonly watchBucket: (changed: () => void) => Disposable;
+  /** Whether the bucket has another root than this by now. Rejects where it cannot be read. */
+  readonly isBehind: (root: string) => Promise<boolean>;
   /** Told of each report in which something happened. */
   readonly heard: (report: SyncReport) => void;
   readonly failed: (error: SynclineError) => void;
@@ -37,6 +39,9 @@ export class SyncLoop {
   #error: SynclineError | undefined;
   #scansOnly: string | undefined;
   #wanted = true;
+  #isBusy = false;
+  /** Whether all that was told of is a root, while a round was under way, which may have seen that or made it. */
+  #wantedForRoot = false;
   #wake: AbortController = new AbortController();
   #allow: string | undefined;
   #retryMs = RECONNECT_FIRST_MS;
@@ -61,7 +66,7 @@ export class SyncLoop {
   /** Runs until `end`. */
   async run(): Promise<void> {
     const { watchBucket, watchFolder, log } = this.#options;
-    using _bucket = watchBucket(() => this.#notice());
+    using _bucket = watchBucket(() => this.#notice(this.#isBusy));
     await using notices = watchFolder(
       (more) => {
         this.#spread ||= more;
@@ -82,7 +87,8 @@ export class SyncLoop {
       await this.#round();
       notices.resume();
       for (const done of served) done();
-      await this.#pause();
+      do await this.#pause();
+      while (await this.#isForNothing());
     }
     for (const done of this.#waiters.splice(0)) done();
   }
@@ -111,6 +117,7 @@ export class SyncLoop {
     const allow = this.#allow;
     this.#allow = undefined;
     this.#touched = false;
+    this.#isBusy = true;
     try {
       const report = await once(allow);
       this.#retryMs = RECONNECT_FIRST_MS;
@@ -128,7 +135,23 @@ export class SyncLoop {
         failed(known);
       }
       this.#error = known;
+    } finally {
+      this.#isBusy = false;
     }
+  }
+
+  /** Whether a round would look through the folder for a root on which it stands already. Then it is no longer wanted. */
+  async #isForNothing(): Promise<boolean> {
+    const report = this.#report;
+    const isTold = this.#wanted && this.#wantedForRoot && this.#waiters.length === 0;
+    // What waits for another round has it.
+    if (!isTold || report === undefined || this.#error !== undefined) return false;
+    if (report.left.length > 0 || report.guard !== null || this.#ending.signal.aborted) return false;
+    // A round says why it cannot be read.
+    const isBehind = await this.#options.isBehind(report.root).catch(() => true);
+    if (isBehind || !this.#wantedForRoot || this.#waiters.length > 0) return false;
+    this.#wanted = false;
+    return true;
   }
 
   /** Until there is news, or it is time to look by itself. A burst of changes is waited out for a moment. */
@@ -155,7 +178,8 @@ export class SyncLoop {
     await this.#options.clock.sleep(ms, this.#wake.signal).catch(() => {});
   }
 
-  #notice(): void {
+  #notice(isForRoot = false): void {
+    this.#wantedForRoot = isForRoot && (!this.#wanted || this.#wantedForRoot);
     this.#wanted = true;
     this.#wake.abort();
   }

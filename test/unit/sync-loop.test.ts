@@ -1,6 +1,7 @@
 /** When a watched folder has its rounds. */
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { SyncLoop, type SyncLoopOptions } from "../../src/agent/sync-loop.ts";
+import { SynclineError } from "../../src/base/errors.ts";
 import { syncStatus } from "../../src/agent/sync-status.ts";
 import type { SyncReport } from "../../src/sync/report.ts";
 import { ManualClock } from "../support/manual-clock.ts";
@@ -22,6 +23,7 @@ function loopWith(clock: ManualClock, own: Partial<SyncLoopOptions>): SyncLoop {
     once: async () => REPORT,
     watchFolder: () => unheard,
     watchBucket: () => ({ [Symbol.dispose]: () => {} }),
+    isBehind: async () => true,
     heard: () => {},
     failed: () => {},
     clock,
@@ -137,4 +139,84 @@ test("a directory that came is looked into once more, since what came into it wa
   expect(rounds).toBe(3);
   loop.end();
   await running;
+});
+
+describe("a root that was told of during a round", () => {
+  interface Told {
+    readonly isBehind?: boolean | "unreachable";
+    readonly left?: SyncReport["left"];
+    readonly isFolderToo?: boolean;
+  }
+
+  /** How many rounds there are in half a second after the root was told of in the first one. */
+  async function roundsAfter({ isBehind = false, left = [], isFolderToo = false }: Told): Promise<number> {
+    const clock = new ManualClock();
+    let rounds = 0;
+    let tellRoot = () => {};
+    let tellFolder: (more: boolean) => void = () => {};
+    const loop = loopWith(clock, {
+      once: async () => {
+        if (rounds++ > 0) return REPORT;
+        tellRoot();
+        if (isFolderToo) tellFolder(false);
+        return { ...REPORT, left };
+      },
+      watchFolder: (changed) => {
+        tellFolder = changed;
+        return unheard;
+      },
+      watchBucket: (changed) => {
+        tellRoot = changed;
+        return { [Symbol.dispose]: () => {} };
+      },
+      isBehind: async (root) => {
+        expect(root).toBe(REPORT.root);
+        if (isBehind === "unreachable") throw new SynclineError("store_unreachable", "It is away.");
+        return isBehind;
+      },
+    });
+    const running = loop.run();
+    await clock.advance(500);
+    expect(loop.state().waiting).toBe(false);
+    loop.end();
+    await running;
+    return rounds;
+  }
+
+  test("and on which the folder stands by then is no reason for another one", async () => {
+    expect(await roundsAfter({})).toBe(1);
+  });
+
+  test.each<[string, Told]>([
+    ["another one's", { isBehind: true }],
+    ["one that cannot be read", { isBehind: "unreachable" }],
+    ["told of beside the folder", { isFolderToo: true }],
+    ["told of where something waits for a round", { left: [{ path: "a", why: "in the way" }] }],
+  ])("is one where it is %s", async (_, told) => {
+    expect(await roundsAfter(told)).toBe(2);
+  });
+
+  test("is one when it is told of behind the round, without asking", async () => {
+    const clock = new ManualClock();
+    let rounds = 0;
+    let tellRoot = () => {};
+    const loop = loopWith(clock, {
+      once: async () => {
+        rounds++;
+        return REPORT;
+      },
+      watchBucket: (changed) => {
+        tellRoot = changed;
+        return { [Symbol.dispose]: () => {} };
+      },
+      isBehind: () => Promise.reject(new SynclineError("internal", "It is asked.")),
+    });
+    const running = loop.run();
+    await clock.advance(50);
+    tellRoot();
+    await clock.advance(500);
+    expect(rounds).toBe(2);
+    loop.end();
+    await running;
+  });
 });
