@@ -54,17 +54,18 @@ export class ComposedFile {
   async *#data(epoch: number, from: number, to: number): AsyncGenerator<Stretch> {
     let reading: Promise<Uint8Array> | undefined;
     for (let at = from; at < to; at += READ_BYTES) {
-      const bytes = await (reading ?? this.#read(epoch, at, to));
-      reading = at + bytes.length < to ? this.#read(epoch, at + bytes.length, to) : undefined;
+      const bytes = await (reading ?? this.#read(epoch, at, to, to - at > READ_BYTES));
+      reading = at + bytes.length < to ? this.#read(epoch, at + bytes.length, to, true) : undefined;
       // Whoever stops early does not learn of it.
       reading?.catch(() => {});
       yield bytes;
     }
   }
 
-  async #read(epoch: number, at: number, to: number): Promise<Uint8Array> {
+  /** `isOfMany`: into memory that is used again; what is read in one piece may be in its reader's memory already. */
+  async #read(epoch: number, at: number, to: number, isOfMany: boolean): Promise<Uint8Array> {
     const length = Math.min(READ_BYTES, to - at);
-    const bytes = await this.#readData(epoch, at, length, this.#buffer(length));
+    const bytes = await this.#readData(epoch, at, length, isOfMany ? this.#buffer(length) : undefined);
     if (bytes.length === length) return bytes;
     throw new SynclineError("state_corrupt", `A data file of epoch ${epoch} ends before byte ${at + length}.`);
   }

@@ -10,6 +10,7 @@ import { editContent } from "../../src/content/edit.ts";
 import { peekContent, readContent, streamContent } from "../../src/content/read.ts";
 import { peekDataBytes, seekContent } from "../../src/content/seek.ts";
 import { walkContent } from "../../src/content/walk.ts";
+import type { ReadData } from "../../src/content/segment.ts";
 import { inputOfStream, writeBytes, writeContent } from "../../src/content/write.ts";
 import type { Content } from "../../src/format/record.ts";
 import { failure } from "../contract/block-store.ts";
@@ -22,6 +23,26 @@ const MiB = 1024 * KiB;
 const GiB = 1024 * MiB;
 const TiB = 1024 * GiB;
 const config = createContentConfig();
+
+test.each([
+  ["in one piece brings no memory along: its reader may have it", 512 * KiB, [undefined]],
+  ["in several brings the same two in turn", 2 * MiB, [0, 1, 0, 1]],
+])("a file that is read %s", async (_, size, expected) => {
+  const targets: (Uint8Array | undefined)[] = [];
+  const bytes = noise(size);
+  const read: ReadData = async (_epoch, offset, length, target) => {
+    targets.push(target);
+    target?.set(bytes.subarray(offset, offset + length));
+    return target?.subarray(0, length) ?? bytes.subarray(offset, offset + length);
+  };
+  const segments = [{ offset: 0, length: size, from: "data" as const, epoch: 1 }];
+  const source = new ChunkCache(new BlockMap(), { capacityBytes: 0 });
+  const blocks = new BlockMap();
+  const content = await editContent(source, blocks, config, { kind: "empty" }, 0, segments, size, read);
+  expect(content).toEqual(await writeBytes(new BlockMap(), config, bytes));
+  const memory = [...new Set(targets)];
+  expect(targets.map((target) => target && memory.indexOf(target))).toEqual(expected);
+});
 
 describe("what a content is made of", () => {
   test("nothing, bytes in the record up to 512, one chunk, then a list", async () => {
