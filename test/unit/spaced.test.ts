@@ -2,10 +2,10 @@ import { expect, test } from "vitest";
 import { Spaced } from "../../src/base/spaced.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
-function spaced() {
+function spaced(spacingMs: number | (() => number) = 100) {
   const clock = new ManualClock();
   const made: number[] = [];
-  return { clock, made, calls: new Spaced(clock, 100, () => void made.push(clock.monotonicMs())) };
+  return { clock, made, calls: new Spaced(clock, spacingMs, () => void made.push(clock.monotonicMs())) };
 }
 
 test("calls that come alone are made at once", async () => {
@@ -25,6 +25,18 @@ test("many calls in a row are made as often as is allowed, and the last of them 
   }
   await clock.advance(1_000);
   expect(made).toEqual([0, 10, 110, 210, 310, 410]);
+});
+
+test("how often is asked for each call, also where that is rarer than what comes alone otherwise", async () => {
+  let spacingMs = 400;
+  const { clock, made, calls } = spaced(() => spacingMs);
+  for (let call = 0; call < 150; call++) {
+    calls.call();
+    await clock.advance(10);
+    if (clock.monotonicMs() === 900) spacingMs = 100;
+  }
+  await clock.advance(1_000);
+  expect(made).toEqual([0, 10, 410, 810, 1_210, 1_210, 1_310, 1_410, 1_510]);
 });
 
 test("nothing is called any more once it is disposed", async () => {

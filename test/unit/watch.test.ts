@@ -92,6 +92,29 @@ describe("a watch", () => {
     expect(told.at(-1)).toBe(event(made.at(-1) as MadeCommit, 31));
   });
 
+  test("tells all of many watchers together a hundred roots a second at most, and each of them the last", async () => {
+    const { watch, publish, clock } = await bucket();
+    await publish();
+    const told: string[][] = [];
+    for (let watcher = 0; watcher < 32; watcher++) {
+      const events = await watch();
+      await events.next();
+      const own: string[] = [];
+      told.push(own);
+      void (async () => {
+        for (let text = await events.next(); text !== undefined; text = await events.next()) own.push(text);
+      })();
+    }
+    const made: MadeCommit[] = [];
+    for (let count = 0; count < 200; count++) {
+      made.push(await publish());
+      await clock.advance(10);
+    }
+    await clock.advance(500);
+    expect(Math.max(...told.map(({ length }) => length))).toBeLessThanOrEqual(9);
+    expect(new Set(told.map((own) => own.at(-1)))).toEqual(new Set([event(made.at(-1) as MadeCommit, 201)]));
+  });
+
   test("hears of its own bucket only", async () => {
     const { watch, publish, clock } = await bucket();
     await publish();

@@ -19,11 +19,12 @@ export class RootHub {
     const key = bucketKey(name);
     const watchers = this.#watchers.get(key) ?? new Set();
     this.#watchers.set(key, watchers);
-    const watch = new RootWatch(() => {
+    const end = () => {
       watchers.delete(watch);
       if (watchers.size === 0) this.#watchers.delete(key);
       this.#underWay.give(caller, 1);
-    });
+    };
+    const watch = new RootWatch(end, () => watchers.size);
     watchers.add(watch);
     return watch;
   }
@@ -41,13 +42,20 @@ export class RootHub {
 /** One watcher's next root. */
 export class RootWatch implements Disposable {
   readonly #end: () => void;
+  readonly #watchers: () => number;
   #newest: Root | undefined;
   #taken = 0;
   #wake: () => void = () => {};
   #ended = false;
 
-  constructor(end: () => void) {
+  constructor(end: () => void, watchers: () => number) {
     this.#end = end;
+    this.#watchers = watchers;
+  }
+
+  /** How many watch this bucket now, this one among them. */
+  get watchers(): number {
+    return this.#watchers();
   }
 
   /** Roots come in any order: one that is older than what was offered or taken is dropped. */

@@ -62,7 +62,11 @@ class EventStream implements AsyncIterableIterator<Uint8Array> {
     this.#watch = watch;
     this.#clock = clock;
     this.#signal = signal;
-    this.#news = new Spaced(clock, WATCH_SPACING_MS, () => this.#wake());
+    this.#news = new Spaced(
+      clock,
+      () => spacingFor(watch.watchers),
+      () => this.#wake(),
+    );
     if (signal.aborted) watch[Symbol.dispose]();
     else signal.addEventListener("abort", () => watch[Symbol.dispose](), { once: true });
   }
@@ -117,6 +121,13 @@ class EventStream implements AsyncIterableIterator<Uint8Array> {
 }
 
 const COMMENT = ":\n\n";
+/** What each watcher adds to the time between two of a quick succession of roots: so all of them together are told at most a hundred times a second. */
+const SPACING_OF_EACH_MS = 10;
+const MAX_SPACING_MS = 500;
+
+function spacingFor(watchers: number): number {
+  return Math.min(Math.max(WATCH_SPACING_MS, watchers * SPACING_OF_EACH_MS), MAX_SPACING_MS);
+}
 
 function eventOf({ commit, version }: Root): string {
   return `event: root\nid: ${version}\ndata: ${JSON.stringify({ root: commit, version })}\n\n`;
