@@ -1,8 +1,10 @@
 /** Two agents on one bucket, who write in repositories and databases, and what there is in the end. */
 import { expect } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
+import type { Ino } from "../../src/base/ids.ts";
 import { verifyBucket } from "../../src/bucket/verify.ts";
 import { isDirectory } from "../../src/simulate/shown.ts";
+import { VfsDriver } from "../../src/simulate/vfs-driver.ts";
 import { MemoryRemote } from "./memory-remote.ts";
 import { SimulatedAgent } from "./simulated-agent.ts";
 import { createBucket, openBucket } from "./test-bucket.ts";
@@ -58,7 +60,7 @@ export async function filesOf({ mount }: Pick<SimulatedAgent, "mount">, path = "
 }
 
 /** What belongs together, without the names of copies. */
-function sorted(files: Files) {
+export function sorted(files: Files) {
   const databases = new Map<string, Record<string, string>>();
   const repositories = new Map<string, Record<string, string>>();
   const others: Record<string, string> = {};
@@ -69,7 +71,28 @@ function sorted(files: Files) {
     if (key === "") others[path] = text;
     else group.set(key, { ...group.get(key), [name]: text });
   }
-  const listed = (groups: ReadonlyMap<string, Record<string, string>>) =>
-    [...groups.values()].toSorted((x, y) => (JSON.stringify(x) < JSON.stringify(y) ? -1 : 1));
-  return { databases: listed(databases), repositories: listed(repositories), others };
+  return { databases: inOrder([...databases.values()]), repositories: inOrder([...repositories.values()]), others };
+}
+
+export function inOrder(units: readonly Record<string, string>[]): Record<string, string>[] {
+  const texts = new Map(units.map((unit) => [JSON.stringify(Object.entries(unit).toSorted()), unit]));
+  return [...texts].toSorted(([x], [y]) => (x < y ? -1 : 1)).map(([, unit]) => unit);
+}
+
+/** Publishes, and does something when nothing but the swap is left to do. */
+export async function whileSwapping(
+  remote: MemoryRemote,
+  agent: SimulatedAgent,
+  work: () => Promise<void>,
+): Promise<void> {
+  remote.beforeSwap = async () => {
+    remote.beforeSwap = async () => {};
+    await work();
+  };
+  await agent.flush();
+}
+
+/** Where the object with this number is now. */
+export async function pathOf({ vfs }: SimulatedAgent, ino: Ino): Promise<string> {
+  return new VfsDriver(vfs).run((mounted) => mounted.pathOf(ino));
 }

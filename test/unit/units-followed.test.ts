@@ -5,7 +5,7 @@
 import { expect, test } from "vitest";
 import type { Ino } from "../../src/base/ids.ts";
 import type { SimulatedAgent } from "../support/simulated-agent.ts";
-import { filesOf, world, write } from "../support/unit-world.ts";
+import { filesOf, pathOf, whileSwapping, world, write } from "../support/unit-world.ts";
 import type { Files } from "../support/unit-world.ts";
 
 type World = Awaited<ReturnType<typeof world>>;
@@ -42,7 +42,7 @@ test.each(ORDERS)(
     const ours = { "": "b 2", "-journal": "b 2", "-wal": "b 1, b 2, b 3" };
     expect(shown.databases).toEqual([{ "": "a", "-shm": "base", "-wal": "a" }, ours]);
     expect((await filesOf(b))["app.db"]).toBe(who === "stays" ? "b 2" : "a");
-    expect(b.vfs.pathOf(open)).toMatch(
+    expect(await pathOf(b, open)).toMatch(
       who === "stays" ? /^\/app\.db-wal$/ : /^\/app \(conflict [0-9a-f]{8}\)\.db-wal$/,
     );
   },
@@ -68,7 +68,7 @@ test.each(ORDERS)(
       { head: "b 3", "objects/moved": "b 1", "objects/pack/b": "b 2", "objects/pack/base": "base", "refs/b": "b 2" },
     ]);
     expect((await filesOf(b))[".git/head"]).toBe(who === "stays" ? "b 3" : "a");
-    expect(b.vfs.pathOf(root)).toMatch(who === "stays" ? /^\/\.git$/ : /^\/\.git \(conflict [0-9a-f]{8}\)$/);
+    expect(await pathOf(b, root)).toMatch(who === "stays" ? /^\/\.git$/ : /^\/\.git \(conflict [0-9a-f]{8}\)$/);
   },
 );
 
@@ -125,6 +125,119 @@ test.each(["before the swap's answer", "and others published since"])(
   },
 );
 
+test("a repository that others moved, and that gave way, goes on beside where they put it", async () => {
+  const { remote, a, b, start, settle } = await world({ a: 12, b: 11 });
+  await start({ ...files("work/", REPOSITORY), "elsewhere/note": "base" });
+  // Where they put it is unknown here.
+  await restart(remote, b);
+  remote.unreachable = false;
+  await write(b, { "work/.git/objects/b": "b 1" });
+  await write(a, { "work/.git/head": "a" });
+  await a.mount.rename("work/.git", "elsewhere/.git");
+  await a.flush();
+  await whileSwapping(remote, b, async () => {
+    await write(b, { "work/.git/head": "b 2" });
+    await b.mount.chmod("work/.git", 0o700);
+  });
+  await settle();
+  const shown = await filesOf(b);
+  const copy = Object.keys(shown)
+    .find((path) => path.includes("conflict"))
+    ?.replace(/\).*/, ")");
+  expect(copy).toMatch(/^elsewhere\/\.git \(conflict [0-9a-f]{8}\)$/);
+  expect(shown).toEqual({
+    ...files("elsewhere/", { ...REPOSITORY, ".git/head": "a", note: "base" }),
+    [`${copy}/head`]: "b 2",
+    [`${copy}/objects/b`]: "b 1",
+    [`${copy}/objects/base`]: "base",
+    [`${copy}/objects/pack/base`]: "base",
+  });
+  expect((await b.mount.stat(copy ?? "")).mode & 0o777).toBe(0o700);
+});
+
+test("a hard link out of a repository that gave way leads to what was kept, and its name within to the copy", async () => {
+  const { remote, a, b, start, settle } = await world({ a: 12, b: 11 });
+  await start(REPOSITORY);
+  await a.mount.link(".git/head", "linked");
+  await a.flush();
+  await b.flush();
+  await write(b, { ".git/objects/b": "b 1" });
+  await publish(a, { ".git/head": "a" }, 1);
+  await whileSwapping(remote, b, () => write(b, { ".git/head": "b 2" }));
+  const { repositories, others } = await settle();
+  expect(repositories).toEqual([
+    { head: "a", "objects/base": "base", "objects/pack/base": "base" },
+    { head: "b 2", "objects/b": "b 1", "objects/base": "base", "objects/pack/base": "base" },
+  ]);
+  expect(others).toEqual({ linked: "a" });
+});
+
+test("what was moved out of a repository that gave way, and is written to since, is a file of its own", async () => {
+  const { remote, a, b, start, settle } = await world({ a: 12, b: 11 });
+  await start(REPOSITORY);
+  await b.mount.rename(".git/objects/base", "saved");
+  await write(b, { ".git/head": "b 1" });
+  await publish(a, { ".git/head": "a" }, 1);
+  const open = await inoOf(b, "saved");
+  await whileSwapping(remote, b, () => write(b, { saved: "b 2" }));
+  await overwrite(b, open, "b 3");
+  const { repositories, others } = await settle();
+  expect(repositories).toEqual([
+    { head: "a", "objects/base": "base", "objects/pack/base": "base" },
+    { head: "b 1", "objects/pack/base": "base" },
+  ]);
+  expect(others).toEqual({ saved: "b 3" });
+});
+
+test("a database that both made in a folder that both made goes on in its copy", async () => {
+  const { remote, a, b, start, settle } = await world({ a: 12, b: 11 });
+  await start({ note: "base" });
+  await write(b, { "new/app.db": "b 1", "new/app.db-wal": "b 1" });
+  await publish(a, { "new/app.db": "a", "new/app.db-wal": "a" }, 1);
+  await whileSwapping(remote, b, () => write(b, { "new/app.db": "b 2", "new/app.db-journal": "b 2" }));
+  expect((await settle()).databases).toEqual([
+    { "": "a", "-wal": "a" },
+    { "": "b 2", "-journal": "b 2", "-wal": "b 1" },
+  ]);
+});
+
+test("a database of which the user put a new file in place, and moved another one away, goes on in its copy", async () => {
+  const { remote, a, b, start, settle } = await world({ a: 12, b: 11 });
+  await start(DATABASE);
+  await write(b, EARLY);
+  await publish(a, THEIRS, 1);
+  await whileSwapping(remote, b, async () => {
+    await write(b, { made: "b 2" });
+    await b.mount.rename("app.db-wal", "saved");
+    await b.mount.rename("made", "app.db");
+  });
+  const { databases, others } = await settle();
+  expect(databases).toEqual([
+    { "": "a", "-shm": "base", "-wal": "a" },
+    { "": "b 2", "-shm": "base" },
+  ]);
+  expect(others).toEqual({ saved: "b 1" });
+});
+
+test("what nobody changed in a database that gave way is open as its copy, and found anew under the name that was kept", async () => {
+  const { a, b, start, settle } = await world({ a: 12, b: 11 });
+  await start(DATABASE);
+  const open = await inoOf(b, "app.db");
+  await write(b, EARLY);
+  await publish(a, THEIRS, 1);
+  await b.flush();
+  expect(await inoOf(b, "app.db")).not.toBe(open);
+  expect(await pathOf(b, open)).toMatch(/^\/app \(conflict [0-9a-f]{8}\)\.db$/);
+  expect((await settle()).databases).toEqual([
+    { "": "a", "-shm": "base", "-wal": "a" },
+    { "": "base", "-shm": "base", "-wal": "b 1" },
+  ]);
+});
+
+function files(folder: string, some: Files): Files {
+  return Object.fromEntries(Object.entries(some).map(([path, text]) => [folder + path, text]));
+}
+
 async function inoOf({ mount }: SimulatedAgent, path: string): Promise<Ino> {
   return (await mount.stat(path)).ino;
 }
@@ -142,15 +255,6 @@ async function publish(agent: SimulatedAgent, files: Files, flushes: number): Pr
     await write(agent, files);
     await agent.flush();
   }
-}
-
-/** Publishes, and does something when nothing but the swap is left to do. */
-async function whileSwapping(remote: World["remote"], agent: SimulatedAgent, work: () => Promise<void>): Promise<void> {
-  remote.beforeSwap = async () => {
-    remote.beforeSwap = async () => {};
-    await work();
-  };
-  await agent.flush();
 }
 
 /** It needs the bucket for a moment, but publishes nothing. */
