@@ -65,6 +65,26 @@ export interface PublishedEpoch {
   readonly base: NewBase;
   /** Units of ours that gave way as a whole; undefined: none. */
   readonly moved?: MovedUnits;
+  /** Units that others changed and of which the epoch changed nothing; undefined: none. */
+  readonly changed?: readonly ChangedUnit[];
+}
+
+/** What of a unit others changed: for who changes it meanwhile. Plain data. */
+export interface ChangedUnit {
+  /** A directory with all below it, or names in one. */
+  readonly unit:
+    | { readonly kind: "tree"; readonly root: FileId }
+    | { readonly kind: "family"; readonly parent: FileId; readonly names: readonly FileName[] };
+  /** As our own tree has what is otherwise now. */
+  readonly before: readonly ForeignObject[];
+  /** What is there now and was not. */
+  readonly added: readonly ForeignObject[];
+}
+
+export interface ForeignObject {
+  readonly id: FileId;
+  readonly record: FileRecord;
+  readonly names: readonly PlacedName[];
 }
 
 /**

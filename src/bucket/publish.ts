@@ -14,13 +14,13 @@ import type { Bucket, CurrentRoot, VerifiedCommit } from "./bucket.ts";
 import type { ChangeSet, DataReader } from "./change-set.ts";
 import { ancestorAt, descends, isRetained } from "./history.ts";
 import { mergeSnapshots } from "./merge/merge-snapshots.ts";
-import { changesFrom } from "./publish/changes-from.ts";
 import { commitRoots, makeCommit, policyAfter } from "./publish/next-commit.ts";
 import type { PolicyChange, Writer } from "./publish/next-commit.ts";
 import { FigureCounter } from "./publish/outcome.ts";
 import type { PublishOutcome } from "./publish/outcome.ts";
 import { ownEpoch } from "./publish/own-epoch.ts";
 import { BUSY_COMMITS, Pacing } from "./publish/pacing.ts";
+import { publishedEpoch } from "./publish/published-epoch.ts";
 import { Workspace } from "./publish/workspace.ts";
 import type { EpochTree, MergeSnapshots } from "./publish/workspace.ts";
 import type { SwapOutcome } from "../roots/root-store.ts";
@@ -263,16 +263,18 @@ class Publication implements AsyncDisposable {
   }
 
   async #published({ commit, root }: CurrentRoot, epochTree: EpochTree, swapMs = -Infinity): Promise<PublishOutcome> {
-    const { objects, conflicts, moved } = epochTree;
-    const { cid, body } = commit;
-    const epoch = {
-      epoch: this.#changes.epoch,
-      objects,
-      base: { commit: cid, tree: body.tree, seq: body.seq, changes: await changesFrom(epochTree, body.tree) },
-      ...(moved === undefined ? {} : { moved }),
-    };
+    const { body } = commit;
+    const epoch = await publishedEpoch(this.#context.bucket, this.#changes.epoch, commit, epochTree);
     const crowded = body.seq > this.#changes.lamport || this.#pacing.waited;
-    return { kind: "published", epoch, root, conflicts, crowded, swapMs, figures: this.#figures() };
+    return {
+      kind: "published",
+      epoch,
+      root,
+      conflicts: epochTree.conflicts,
+      crowded,
+      swapMs,
+      figures: this.#figures(),
+    };
   }
 
   /** The root to begin with: behind those who wait already, where others publish all the time. */

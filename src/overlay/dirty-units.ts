@@ -33,7 +33,7 @@ export function isDirtyIn(state: OverlayState, units: Units | "any"): boolean {
 }
 
 /** The parent is undefined where it has no number here: nothing is known above it. */
-function placeOf(
+export function placeOf(
   state: OverlayState,
   ino: Ino,
 ): { readonly parent: Ino | undefined; readonly name: FileName } | undefined {

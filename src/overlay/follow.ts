@@ -2,13 +2,15 @@
  * A unit of ours that gave way to that of others takes along whoever uses it (docs/merge.md, Units): numbers go on as the copy's objects,
  * and what changed in it since is a change of the copy. As if somebody had renamed the unit, and put another one in its place.
  */
-import type { MovedUnits } from "../bucket/change-set.ts";
-import type { FileId, FileName, Ino } from "../base/ids.ts";
-import { ROOT_ID, ROOT_INO } from "../base/ids.ts";
-import type { Link } from "./dirty-object.ts";
+import type { MovedUnits, PublishedEpoch } from "../bucket/change-set.ts";
+import type { FileId, Ino } from "../base/ids.ts";
+import { keptObject } from "./dirty-object.ts";
+import type { KeptObject, Link } from "./dirty-object.ts";
 import type { FollowedObject } from "./journal-record.ts";
+import { Numbers } from "./numbers.ts";
 import type { OverlayState } from "./state.ts";
 import type { InodeRow } from "./storage.ts";
+import { keepingOf } from "./unit-keeping.ts";
 
 /** What is to be journaled, and what doors must forget: the numbers that stand for something else, and the names that lead elsewhere. */
 export interface Following {
@@ -20,18 +22,15 @@ export interface Following {
 /** `ids` are those that the objects of the epoch in flight get. To be asked before it is settled. */
 export function followingOf(
   state: OverlayState,
-  moved: MovedUnits | undefined,
+  { moved = NO_MOVES, changed = [] }: Pick<PublishedEpoch, "moved" | "changed">,
   ids: ReadonlyMap<Ino, FileId>,
 ): Following {
-  if (moved === undefined) return NOTHING;
+  if (moved.objects.length === 0 && changed.length === 0) return NOTHING;
   const numbers = new Numbers(state, ids);
-  const { renamed, names, added } = renamedNames(state, moved, numbers);
-  const followed = new Map<Ino, FollowedObject>(
-    added.map((row) => [row.ino, { ino: row.ino, row, base: undefined, links: undefined }]),
-  );
+  const { renamed, names } = renamedNames(state, moved, numbers);
+  const followed = new Map<Ino, FollowedObject>();
   const left = new Set<string>();
   const given = new Set<FileId>();
-  const flight = state.inFlight;
   for (const { from, id, type, names: places, left: outside, conflict } of moved.objects) {
     const ino = numbers.inFlight(id) ?? numbers.of(from);
     const [place] = places;
@@ -49,10 +48,8 @@ export function followingOf(
       names.push({ parent: directory, name });
     }
   }
-  for (const object of state.objects()) {
+  for (const object of numbers.live()) {
     const { ino } = object;
-    // It is the base's then.
-    if (flight?.objects.has(ino) === true && object.epoch <= flight.changes.epoch) continue;
     const all = object.links.map((link) => renamed.get(linkKey(link)) ?? link);
     // The last name is not taken from it: nobody would find what was written to it.
     const some = all.filter((link) => !left.has(`${ino}/${linkKey(link)}`));
@@ -60,13 +57,16 @@ export function followingOf(
     if (links.length === object.links.length && links.every((link, index) => link === object.links[index])) continue;
     followed.set(ino, { ...(followed.get(ino) ?? { ino, row: undefined, base: undefined }), links });
   }
-  return { objects: [...followed.values()], inodes: [...followed.keys()], names };
+  const kept = keepingOf(state, changed, numbers);
+  const objects = [...Array.from(numbers.added, numbered), ...followed.values(), ...kept.objects];
+  return { objects, inodes: objects.map(({ ino }) => ino), names: [...names, ...kept.names] };
 }
 
 /** `heirs`: numbers of directories that others have taken over → those. */
 export function follow(state: OverlayState, followed: readonly FollowedObject[], heirs: ReadonlyMap<Ino, Ino>): void {
-  for (const { ino, row, base, links } of followed) {
+  for (const { ino, row, base, links, kept, hidden } of followed) {
     const object = state.object(ino);
+    if (object === undefined && kept !== undefined) keep(state, kept, row, hidden === true);
     if (object !== undefined && row !== undefined && base !== undefined) {
       state.unidentify(object);
       object.id = row.id;
@@ -84,48 +84,39 @@ export function follow(state: OverlayState, followed: readonly FollowedObject[],
   }
 }
 
-const NOTHING: Following = { objects: [], inodes: [], names: [] };
-
-/** The numbers of objects: those that the epoch in flight has under the ids that they get, the others under those that they had. */
-class Numbers {
-  readonly #state: OverlayState;
-  readonly #inFlight: ReadonlyMap<FileId, Ino>;
-
-  constructor(state: OverlayState, ids: ReadonlyMap<Ino, FileId>) {
-    this.#state = state;
-    this.#inFlight = new Map(Array.from(ids, ([ino, id]) => [id, ino]));
-  }
-
-  inFlight(id: FileId): Ino | undefined {
-    return this.#inFlight.get(id);
-  }
-
-  of(id: FileId): Ino | undefined {
-    if (id === ROOT_ID) return ROOT_INO;
-    return this.#inFlight.get(id) ?? this.#state.dirtyWithId(id)?.ino ?? this.#state.inodes.find(id)?.ino;
-  }
+/** Others have it otherwise: it stays as it was seen here, and nothing comes to it that was not, until both are merged. */
+function keep(state: OverlayState, kept: KeptObject, row: InodeRow | undefined, hidden: boolean): void {
+  if (row !== undefined) state.inodes.put(row);
+  const object = keptObject(kept, state.epoch);
+  state.add(object);
+  state.touch(object);
+  if (!hidden) return;
+  state.relink(object, []);
+  object.forgotten = true;
 }
 
-/** Where the names lead on, by link; all of them; and rows of directories that had no number until now. */
+const NO_MOVES: MovedUnits = { objects: [], names: [] };
+const NOTHING: Following = { objects: [], inodes: [], names: [] };
+
+function numbered(row: InodeRow): FollowedObject {
+  return { ino: row.ino, row, base: undefined, links: undefined };
+}
+
+/** Where the names lead on, by link; and all of them. */
 function renamedNames(state: OverlayState, { names: units }: MovedUnits, numbers: Numbers) {
   const renamed = new Map<string, Link>();
   const names: Link[] = [];
-  const added: InodeRow[] = [];
   for (const { from, to } of units) {
     const parent = numbers.of(from.parent);
     if (parent === undefined) continue;
     names.push({ parent, name: from.name });
-    let target = numbers.of(to.parent) ?? added.find(({ id }) => id === to.parent)?.ino;
-    if (target === undefined && state.entry(parent, from.name) !== undefined) {
-      target = (state.inodes.next + added.length) as Ino;
-      // Directories are found by their id, so their row needs no place.
-      added.push({ ino: target, id: to.parent, type: "directory", parent: ROOT_ID, name: "" as FileName });
-    }
+    const isUsed = state.entry(parent, from.name) !== undefined;
+    const target = isUsed ? numbers.given(to.parent) : numbers.of(to.parent);
     if (target === undefined) continue;
     names.push({ parent: target, name: to.name });
     renamed.set(linkKey({ parent, name: from.name }), { parent: target, name: to.name });
   }
-  return { renamed, names, added };
+  return { renamed, names };
 }
 
 function linkKey({ parent, name }: Link): string {

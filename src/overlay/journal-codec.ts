@@ -267,25 +267,34 @@ function readPublishedRow(reader: ByteReader): PublishedRow {
   return { ino, id, kept: { record: stored.readRecord(reader), names: stored.readBaseNames(reader) }, joined };
 }
 
-function writeFollowed(writer: ByteWriter, { ino, row, base, links }: FollowedObject): void {
+function writeFollowed(writer: ByteWriter, { ino, row, base, links, kept, hidden }: FollowedObject): void {
+  const parts = [row !== undefined, base !== undefined, links !== undefined, kept !== undefined, hidden === true];
   writer.int(ino);
-  writer.u8((row === undefined ? 0 : 1) | (base === undefined ? 0 : 2) | (links === undefined ? 0 : 4));
+  writer.u8(parts.reduce((flags, isThere, bit) => flags | (isThere ? 1 << bit : 0), 0));
   if (row !== undefined) writeInodeRow(writer, row);
   if (base !== undefined) {
     stored.writeBaseNames(writer, base.names);
     stored.writeConflict(writer, base.conflict);
   }
   if (links !== undefined) stored.writeLinks(writer, links);
+  if (kept !== undefined) writeKept(writer, kept);
 }
 
 function readFollowed(reader: ByteReader): FollowedObject {
   const ino = reader.ino();
   const flags = reader.u8();
+  const part = <Part>(bit: number, read: () => Part) => ((flags & (1 << bit)) === 0 ? undefined : read());
+  const row = part(0, () => readInodeRow(reader));
+  const base = part(1, () => ({ names: stored.readBaseNames(reader), conflict: stored.readConflict(reader) }));
+  const links = part(2, () => stored.readLinks(reader));
+  const kept = part(3, () => readKept(reader));
+  const hidden = part(4, () => true);
   return {
     ino,
-    row: (flags & 1) === 0 ? undefined : readInodeRow(reader),
-    base:
-      (flags & 2) === 0 ? undefined : { names: stored.readBaseNames(reader), conflict: stored.readConflict(reader) },
-    links: (flags & 4) === 0 ? undefined : stored.readLinks(reader),
+    row,
+    base,
+    links,
+    ...(kept === undefined ? {} : { kept }),
+    ...(hidden === undefined ? {} : { hidden }),
   };
 }

@@ -38,6 +38,10 @@ export interface FollowedObject {
   readonly base: { readonly names: readonly BaseName[]; readonly conflict: ConflictOrigin | undefined } | undefined;
   /** The names of a changed object; undefined: as before. */
   readonly links: readonly Link[] | undefined;
+  /** What the base had of it, which counts as changed from now on. */
+  readonly kept?: KeptObject;
+  /** Whether that loses its names. */
+  readonly hidden?: boolean;
 }
 
 export type JournalRecord =

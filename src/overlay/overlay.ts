@@ -213,7 +213,7 @@ export class Overlay {
     this.#checkComplete(epoch, ids);
     const joins = joinsOf(this.state, ids);
     const joining = joiningOf(this.state, joins);
-    const following = followingOf(this.state, result.moved, ids);
+    const following = followingOf(this.state, result, ids);
     const rows = Array.from(result.objects, ([ino, { id, record, names }]): PublishedRow => {
       const kept = changedSince(this.state, ino, epoch) ? { record, names } : undefined;
       return { ino, id, kept, joined: joins.get(ino) };

@@ -10,7 +10,7 @@ import { differences } from "../bucket/differences.ts";
 import { descends } from "../bucket/history.ts";
 import type { Conflict } from "../bucket/merge/conflict.ts";
 import { mergeSnapshots } from "../bucket/merge/merge-snapshots.ts";
-import { changesFrom } from "../bucket/publish/changes-from.ts";
+import { changesFrom, differencesFrom } from "../bucket/publish/changes-from.ts";
 import type { PublishFigures, PublishOutcome } from "../bucket/publish/outcome.ts";
 import { Workspace } from "../bucket/publish/workspace.ts";
 import { birthId, splitId } from "../format/keys.ts";
@@ -89,7 +89,8 @@ export async function rehearseScan(context: ScanContext, nodes: NodeStore, scann
   const { tree, objects, conflicts } = merged;
   recordPublished(db, matching, local, { objects, standIn: standInFor(context, changes) });
   const { seq } = commit.body;
-  await standOn(db, merged.nodes, { commit: commit.cid, tree, seq, changes: await changesFrom(merged, tree) });
+  const differing = await changesFrom(merged, tree, await differencesFrom(merged, tree));
+  await standOn(db, merged.nodes, { commit: commit.cid, tree, seq, changes: differing });
   return { conflicts, figures: undefined, shown: merged.nodes };
 }
 

@@ -1,11 +1,11 @@
 /**
  * A repository or a database that gave way takes its user along: what he goes on writing while its epoch is on its way, or held over a
- * restart, belongs to the copy, and what was kept is as it was written.
+ * restart, belongs to the copy, and what was kept is as it was written. One of which the epoch has nothing stays as he saw it.
  */
 import { expect, test } from "vitest";
 import type { Ino } from "../../src/base/ids.ts";
 import type { SimulatedAgent } from "../support/simulated-agent.ts";
-import { filesOf, pathOf, whileSwapping, world, write } from "../support/unit-world.ts";
+import { filesOf, inOrder, pathOf, sorted, whileSwapping, world, write } from "../support/unit-world.ts";
 import type { Files } from "../support/unit-world.ts";
 
 type World = Awaited<ReturnType<typeof world>>;
@@ -61,7 +61,9 @@ test.each(ORDERS)(
       await b.mount.unlink(".git/objects/base");
       await b.mount.rename(".git/objects/b", ".git/objects/moved");
     });
+    await b.vfs.checkpoint();
     await overwrite(b, head, "b 3");
+    await b.restart();
     const shown = await settle();
     expect(shown.repositories).toEqual([
       { head: "a", "objects/a": "a", "objects/base": "base", "objects/pack/base": "base" },
@@ -232,6 +234,61 @@ test("what nobody changed in a database that gave way is open as its copy, and f
     { "": "a", "-shm": "base", "-wal": "a" },
     { "": "base", "-shm": "base", "-wal": "b 1" },
   ]);
+});
+
+test.each<[what: string, theirs: Files, wanted: Files]>([
+  ["changed", { ...THEIRS, "app.db-shm": "a" }, { "": "a", "-shm": "a", "-wal": "a" }],
+  ["added to", { "app.db-journal": "a" }, { "": "base", "-journal": "a", "-shm": "base", "-wal": "base" }],
+  ["added an empty file to", { "app.db-journal": "" }, { "": "base", "-journal": "", "-shm": "base", "-wal": "base" }],
+])(
+  "a database that others %s stays as it is for who writes to it while an epoch without it is on its way",
+  async (_, theirs, wanted) => {
+    const { remote, a, b, start, settle } = await world({ a: 12, b: 11 });
+    await start(DATABASE);
+    const open = await inoOf(b, "app.db-shm");
+    await write(b, { note: "b" });
+    await publish(a, theirs, 1);
+    await whileSwapping(remote, b, async () => {
+      await write(b, { "app.db-wal": "b" });
+      await b.mount.unlink("app.db");
+      await write(b, { "app.db": "b" });
+    });
+    // Before it is merged, too.
+    expect(sorted(await filesOf(b)).databases).toEqual([{ "": "b", "-shm": "base", "-wal": "b" }]);
+    await b.restart();
+    expect(sorted(await filesOf(b)).databases).toEqual([{ "": "b", "-shm": "base", "-wal": "b" }]);
+    await overwrite(b, open, "b");
+    expect((await settle()).databases).toEqual(inOrder([wanted, { "": "b", "-shm": "b", "-wal": "b" }]));
+  },
+);
+
+test("a repository that others changed stays as it is for who writes to it while an epoch without it is on its way", async () => {
+  const { remote, a, b, start, settle } = await world({ a: 12, b: 11 });
+  await start(REPOSITORY);
+  // Nothing of it was looked at.
+  await b.restart();
+  await write(b, { note: "b" });
+  await write(a, { ".git/objects/pack/a": "a", ".git/refs/a": "a", ".git/head": "a" });
+  await a.mount.unlink(".git/objects/pack/base");
+  await a.flush();
+  await whileSwapping(remote, b, () => write(b, { ".git/objects/b": "b" }));
+  const ours = { head: "base", "objects/b": "b", "objects/base": "base", "objects/pack/base": "base" };
+  expect(sorted(await filesOf(b)).repositories).toEqual([ours]);
+  await b.vfs.checkpoint();
+  await b.restart();
+  expect(sorted(await filesOf(b)).repositories).toEqual([ours]);
+  const theirs = { head: "a", "objects/base": "base", "objects/pack/a": "a", "refs/a": "a" };
+  expect((await settle()).repositories).toEqual(inOrder([theirs, ours]));
+});
+
+test("what others change in a database that nobody writes to here is there at once", async () => {
+  const { remote, a, b, start } = await world({ a: 12, b: 11 });
+  await start({ ...DATABASE, ...REPOSITORY });
+  await write(b, { note: "b" });
+  await publish(a, { ...THEIRS, ".git/head": "a" }, 1);
+  await whileSwapping(remote, b, () => write(b, { note: "b 2", "work/note": "b" }));
+  expect(sorted(await filesOf(b)).databases).toEqual([{ "": "a", "-shm": "base", "-wal": "a" }]);
+  expect((await filesOf(b))[".git/head"]).toBe("a");
 });
 
 function files(folder: string, some: Files): Files {

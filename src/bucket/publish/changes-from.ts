@@ -4,16 +4,23 @@ import type { BaseChange } from "../change-set.ts";
 import { allOf, differences, entriesOf } from "../differences.ts";
 import type { EpochTree } from "./workspace.ts";
 
-/** How the new root differs from what the overlay showed. */
-export async function changesFrom(epochTree: EpochTree, tree: Cid): Promise<BaseChange[] | undefined> {
-  const { built, nodes, baseGone } = epochTree;
-  if (baseGone) return undefined;
-  return allOf([
-    await differences(nodes, built.ours, tree),
-    built.unseen,
-    succeeded(epochTree),
-    await entriesOf(nodes, tree, folded(epochTree)),
-  ]);
+/** What others made of the epoch's own tree. Undefined: too much to list, or nobody can tell. */
+export async function differencesFrom(
+  { built, nodes, baseGone }: EpochTree,
+  tree: Cid,
+): Promise<BaseChange[] | undefined> {
+  return baseGone ? undefined : differences(nodes, built.ours, tree);
+}
+
+/** How the new root differs from what the overlay showed. `theirs`: the differences from the epoch's own tree. */
+export async function changesFrom(
+  epochTree: EpochTree,
+  tree: Cid,
+  theirs: BaseChange[] | undefined,
+): Promise<BaseChange[] | undefined> {
+  const { built, nodes } = epochTree;
+  if (theirs === undefined) return undefined;
+  return allOf([theirs, built.unseen, succeeded(epochTree), await entriesOf(nodes, tree, folded(epochTree))]);
 }
 
 /** Names of objects that go on under another id, or in a directory that does: those and the ones before may lead to others by now. */

@@ -1,0 +1,103 @@
+/**
+ * What others changed in units (docs/merge.md) of which the epoch changed nothing: who goes on writing in one of them while the epoch is on
+ * its way keeps it as he saw it, until all of it is merged.
+ */
+import { groupBy } from "../../base/collections.ts";
+import type { Cid, FileId, FileName } from "../../base/ids.ts";
+import type { BaseChange, ChangedUnit, ForeignObject } from "../change-set.ts";
+import { lookup, readObject, readSelf } from "../fs-reader.ts";
+import type { UnitRules } from "../merge/unit-rules.ts";
+import { placeText } from "../object-rows.ts";
+import type { Place } from "../object-rows.ts";
+import type { EpochTree } from "./workspace.ts";
+
+/** `changes`: from the epoch's own tree to `tree`. */
+export async function unitChanges(
+  epochTree: EpochTree,
+  tree: Cid,
+  changes: readonly BaseChange[],
+  rules: UnitRules,
+): Promise<ChangedUnit[]> {
+  const { built, nodes, moved } = epochTree;
+  const roots = new Roots(epochTree, tree, rules);
+  // Who uses those goes on in the copies, which nobody has changed yet.
+  const moves = new Set(moved?.names.flatMap(({ from, to }) => [placeText(from), placeText(to)]));
+  const ours = new Set([...built.objects.values()].map(({ id }) => id));
+  const found: { key: string; unit: ChangedUnit["unit"]; place: Place }[] = [];
+  const add = async (place: Place) => {
+    const root = await roots.above(place.parent);
+    if (root !== undefined) {
+      if (!moves.has(placeText(root.place))) found.push({ key: root.id, unit: { kind: "tree", root: root.id }, place });
+      return;
+    }
+    for (const main of rules.mainsOf(place.name)) {
+      if (moves.has(placeText({ parent: place.parent, name: main }))) continue;
+      const names = ["", ...rules.suffixesOf(main)].map((suffix) => (main + suffix) as FileName);
+      found.push({ key: place.parent + main, unit: { kind: "family", parent: place.parent, names }, place });
+    }
+  };
+  for (const change of changes) {
+    if (change.kind === "dentry") await add(change);
+    else if (!change.removed) {
+      // The contents of a file with several names.
+      const object = await readObject(nodes, built.ours, change.id);
+      if (object !== undefined && object.record.type !== "directory")
+        for (const place of object.names) await add(place);
+    }
+  }
+  const units: ChangedUnit[] = [];
+  for (const [, some] of groupBy(found, ({ key }) => key)) {
+    const [first] = some;
+    if (first === undefined) continue;
+    const before = new Map<FileId, ForeignObject>();
+    const added = new Map<FileId, ForeignObject>();
+    for (const { place } of some) {
+      const [old, now] = [await lookup(nodes, built.ours, place), await lookup(nodes, tree, place)];
+      if (old !== undefined && !ours.has(old.id)) before.set(old.id, old);
+      if (now !== undefined && !ours.has(now.id)) added.set(now.id, now);
+    }
+    for (const id of before.keys()) added.delete(id);
+    if (before.size + added.size > 0)
+      units.push({ unit: first.unit, before: [...before.values()], added: [...added.values()] });
+  }
+  return units;
+}
+
+interface Root {
+  readonly id: FileId;
+  readonly place: Place;
+}
+
+/** The outermost unit's directory that a directory lies in, among those of the epoch's own tree. */
+class Roots {
+  readonly #ours: Cid;
+  readonly #tree: Cid;
+  readonly #nodes: EpochTree["nodes"];
+  readonly #rules: UnitRules;
+  readonly #known = new Map<FileId, Root | undefined>();
+
+  constructor({ built, nodes }: EpochTree, tree: Cid, rules: UnitRules) {
+    this.#ours = built.ours;
+    this.#tree = tree;
+    this.#nodes = nodes;
+    this.#rules = rules;
+  }
+
+  async above(directory: FileId): Promise<Root | undefined> {
+    if (this.#known.has(directory)) return this.#known.get(directory);
+    // A bucket may say that directories lie in one another.
+    this.#known.set(directory, undefined);
+    const known = await this.#placeIn(this.#ours, directory);
+    const place = known ?? (await this.#placeIn(this.#tree, directory));
+    if (place === undefined) return undefined;
+    const outer = await this.above(place.parent);
+    const own = known !== undefined && this.#rules.isTree(place.name) ? { id: directory, place } : undefined;
+    this.#known.set(directory, outer ?? own);
+    return outer ?? own;
+  }
+
+  async #placeIn(tree: Cid, directory: FileId): Promise<Place | undefined> {
+    const self = await readSelf(this.#nodes, tree, directory);
+    return self?.kind === "directory" ? self.place : undefined;
+  }
+}

@@ -1,0 +1,55 @@
+/** The numbers of objects at the moment in which the epoch in flight is settled, and numbers for those that have none. */
+import type { FileId, FileName, Ino } from "../base/ids.ts";
+import { ROOT_ID, ROOT_INO } from "../base/ids.ts";
+import type { FileType } from "../format/record.ts";
+import type { BaseName, DirtyObject } from "./dirty-object.ts";
+import type { OverlayState } from "./state.ts";
+import type { InodeRow } from "./storage.ts";
+
+export class Numbers {
+  readonly #state: OverlayState;
+  readonly #inFlight: ReadonlyMap<FileId, Ino>;
+  readonly #added = new Map<FileId, InodeRow>();
+
+  /** `ids` are those that the objects of the epoch in flight get. */
+  constructor(state: OverlayState, ids: ReadonlyMap<Ino, FileId>) {
+    this.#state = state;
+    this.#inFlight = new Map(Array.from(ids, ([ino, id]) => [id, ino]));
+  }
+
+  /** The number of what has this id, if that is in the epoch in flight. */
+  inFlight(id: FileId): Ino | undefined {
+    return this.#inFlight.get(id);
+  }
+
+  /** Objects of the epoch in flight by the ids that they get, the others by those that they had. */
+  of(id: FileId): Ino | undefined {
+    if (id === ROOT_ID) return ROOT_INO;
+    const known = this.#inFlight.get(id) ?? this.#state.dirtyWithId(id)?.ino ?? this.#state.inodes.find(id)?.ino;
+    return known ?? this.#added.get(id)?.ino;
+  }
+
+  /** As `of`; what has no number gets one. Directories are found by their id: they need no place. */
+  given(id: FileId, type: FileType = "directory", place: BaseName = NOWHERE): Ino {
+    const known = this.of(id);
+    if (known !== undefined) return known;
+    const ino = (this.#state.inodes.next + this.#added.size) as Ino;
+    this.#added.set(id, { ino, id, type, ...place });
+    return ino;
+  }
+
+  /** Rows of those that had no number. */
+  get added(): Iterable<InodeRow> {
+    return this.#added.values();
+  }
+
+  /** Changed objects that stay so when the epoch is settled. */
+  *live(): Generator<DirtyObject> {
+    const { inFlight } = this.#state;
+    for (const object of this.#state.objects()) {
+      if (inFlight?.objects.has(object.ino) !== true || object.epoch > inFlight.changes.epoch) yield object;
+    }
+  }
+}
+
+const NOWHERE: BaseName = { parent: ROOT_ID, name: "" as FileName };
