@@ -80,7 +80,7 @@ export class DiskBlockCache implements BlockCache {
   }
 
   async readInto(blocks: readonly SizedBlock[], target: Uint8Array): Promise<number> {
-    const runs = adjacentRuns(this.#attempt(() => firstWanted(blocks, this.#index)) ?? []);
+    const runs = adjacentRuns(this.#attempt(() => this.#reading(() => firstWanted(blocks, this.#index), blocks)) ?? []);
     let at = 0;
     const reads = runs.map((run) => this.#readRunInto(run, target.subarray(at, (at += bytesOf(run)))));
     let intact = 0;
@@ -135,11 +135,18 @@ export class DiskBlockCache implements BlockCache {
   #places(cids: readonly Cid[]): Wanted[] {
     const index = this.#index;
     if (index === undefined) return [];
-    return [...new Set(cids)].flatMap((cid) => {
-      const digest = digestOf(cid);
-      const place = index.find(digest);
-      return place === undefined ? [] : [{ cid, digest, place }];
-    });
+    const look = () =>
+      [...new Set(cids)].flatMap((cid) => {
+        const digest = digestOf(cid);
+        const place = index.find(digest);
+        return place === undefined ? [] : [{ cid, digest, place }];
+      });
+    return this.#reading(look, cids);
+  }
+
+  /** Looks for these in the index. */
+  #reading<Result>(look: () => Result, { length }: readonly unknown[]): Result {
+    return this.#index === undefined || length < 2 ? look() : this.#index.reading(look);
   }
 
   async #readRun(run: readonly Wanted[], found: Map<Cid, Uint8Array>): Promise<void> {
@@ -217,7 +224,7 @@ export class DiskBlockCache implements BlockCache {
   /** False: they do not fit. */
   async #store(blocks: readonly Block[]): Promise<boolean> {
     const index = this.#ready();
-    const fresh = blocks.filter(({ cid }) => index.find(digestOf(cid)) === undefined);
+    const fresh = this.#reading(() => blocks.filter(({ cid }) => index.find(digestOf(cid)) === undefined), blocks);
     const bytes = totalBytes(fresh);
     if (fresh.length > 0) {
       this.#readsSinceUse = READS_PER_USE;

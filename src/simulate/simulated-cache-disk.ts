@@ -123,6 +123,7 @@ function indexOf(rows: Rows, isPresent: (rows: Rows) => boolean): CacheIndex {
       return [...segments.values()].reduce((sum, { counted }) => sum + counted, 0);
     },
     find: (digest) => blocks.get(hex(digest)),
+    reading: (work) => work(),
     addSegment: (): CacheSegment => {
       const id = rows.next++;
       const segment = { id, name: `${id}.blocks`, counted: 0, used: rows.next++ };

@@ -78,6 +78,46 @@ test("blocks are held from the moment that they are to be kept, before they are 
   expect(await heldCount(openCache(dir), blocks)).toBe(20);
 });
 
+test("many blocks are looked up in one reading of the index, to read, to copy and to keep them, and one by itself", async () => {
+  const dir = await temporaryFolder();
+  const readings: number[] = [];
+  let isReading = false;
+  const storage = new CacheFolder(dir);
+  const openIndex = () => {
+    const index = CacheFolder.prototype.openIndex.call(storage);
+    const { find, reading } = index;
+    return Object.assign(index, {
+      find(digest: Uint8Array) {
+        if (isReading) readings.push((readings.pop() ?? 0) + 1);
+        else readings.push(-1);
+        return find.call(index, digest);
+      },
+      reading<Result>(work: () => Result): Result {
+        readings.push(0);
+        isReading = true;
+        try {
+          return reading.call(index, work) as Result;
+        } finally {
+          isReading = false;
+        }
+      },
+    });
+  };
+  const options = { dir, bytes: 64 * MiB, log: collectingLog(), storage: Object.assign(storage, { openIndex }) };
+  const cache = new DiskBlockCache(options);
+  opened.push(cache);
+  const blocks = numbered(20, 5_000);
+  await keep(cache, blocks);
+  expect(readings.splice(0)).toEqual([20]);
+  expect(await heldCount(cache, blocks)).toBe(20);
+  expect(readings.splice(0)).toEqual([20]);
+  const sized = blocks.map(({ cid, bytes }) => ({ cid, length: bytes.length }));
+  expect(await cache.readInto(sized, new Uint8Array(20 * 5_000))).toBe(20 * 5_000);
+  expect(readings.splice(0)).toEqual([20]);
+  expect(await heldCount(cache, blocks.slice(7, 8))).toBe(1);
+  expect(readings).toEqual([-1]);
+});
+
 test("blocks are read one behind the other into others' memory, up to the first that is not there", async () => {
   const cache = openCache(await temporaryFolder());
   const blocks = numbered(12, 5_000);
