@@ -45,6 +45,7 @@ describe.skipIf(!canMount)("drills (Linux, root, /dev/fuse)", () => {
     const claim = "repositories and databases that two agents wrote to stay whole, and so do their copies";
     drill(claim, "units.mjs", [], 600_000);
     drill(`${claim}, over a master`, "units.mjs", ["--master"], 600_000);
+    drill("a database stays whole whose writer goes on, and so does its copy", "units-live.mjs", [], 600_000);
   }
   if (all) drill("a power cut loses nothing that was fsynced", "power-cut.mjs", ["50"], 1_800_000);
 });
