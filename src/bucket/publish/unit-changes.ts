@@ -18,11 +18,12 @@ export async function unitChanges(
   changes: readonly BaseChange[],
   rules: UnitRules,
 ): Promise<ChangedUnit[]> {
-  const { built, nodes, moved } = epochTree;
+  const { built, objects, nodes, moved } = epochTree;
   const roots = new Roots(epochTree, tree, rules);
   // Who uses those goes on in the copies, which nobody has changed yet.
   const moves = new Set(moved?.names.flatMap(({ from, to }) => [placeText(from), placeText(to)]));
-  const ours = new Set([...built.objects.values()].map(({ id }) => id));
+  // Some go on under other ids.
+  const ours = new Set([...built.objects.values(), ...objects.values()].map(({ id }) => id));
   const found: { key: string; unit: ChangedUnit["unit"]; place: Place }[] = [];
   const add = async (place: Place) => {
     const root = await roots.above(place.parent);
