@@ -2,6 +2,7 @@
  * Blocks that a master keeps for its caller: read and written in batches. Every block that comes is checked against its address,
  * and only blocks that were asked for are taken.
  */
+import { BoundedMap } from "../base/bounded-map.ts";
 import { Budget } from "../base/budget.ts";
 import type { Clock } from "../base/clock.ts";
 import { mapConcurrent } from "../base/concurrency.ts";
@@ -29,6 +30,8 @@ export class HttpBlockStore implements BlockStore {
   readonly #master: Master;
   readonly #clock: Clock;
   readonly #slots = new Budget(MASTER_TRANSFERS);
+  /** Blocks that came with other answers: they need not be asked for. */
+  readonly #brought = new BoundedMap<Cid, Uint8Array>(BROUGHT);
   #batch: Batch | undefined;
 
   constructor(master: Master, clock: Clock) {
@@ -36,7 +39,14 @@ export class HttpBlockStore implements BlockStore {
     this.#clock = clock;
   }
 
+  /** Takes a block that came with another answer, under the address that it has. */
+  bring({ cid, bytes }: Block): void {
+    this.#brought.set(cid, bytes);
+  }
+
   async get(cid: Cid): Promise<Uint8Array> {
+    const brought = this.#brought.get(cid);
+    if (brought !== undefined) return brought;
     using _slot = await this.#slots.hold(1);
     const path = `/ipfs/${cid}?format=raw`;
     const headers = { accept: "application/vnd.ipld.raw" };
@@ -47,8 +57,13 @@ export class HttpBlockStore implements BlockStore {
   }
 
   async getMany(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
-    const wanted = [...new Set(cids)];
     const found = new Map<Cid, Uint8Array>();
+    const wanted: Cid[] = [];
+    for (const cid of new Set(cids)) {
+      const brought = this.#brought.get(cid);
+      if (brought === undefined) wanted.push(cid);
+      else found.set(cid, brought);
+    }
     if (wanted.length === 1) return found.set(wanted[0] as Cid, await this.get(wanted[0] as Cid));
     await mapConcurrent(inGroups(wanted, GROUP_BLOCKS), MASTER_TRANSFERS, (group) => this.#getGroup(group, found));
     return found;
@@ -179,6 +194,8 @@ interface Batch {
   readonly stored: ReturnType<typeof deferred<void>>;
 }
 
+/** Those of a turn, and as many of the one before. */
+const BROUGHT = 32;
 /** How long a block waits for others to travel with it. */
 const BATCH_MS = 2;
 /** Blocks asked for in one call: at their usual sizes up to 8 MiB, so that several calls share a long list. */

@@ -39,6 +39,9 @@ export const MAX_OPEN_OWNERS = 64;
 export const INDEX_STEP = 1_000;
 /** Blocks that are kept in memory while an index cannot be written; then nothing more is stored. */
 export const MAX_UNINDEXED = 250_000;
+/** Nodes of an owner that stay in memory when they are stored, and how large they may be: some flushes of a writer, 1 MiB at most. */
+export const RECENT_NODES = 64;
+export const RECENT_NODE_BYTES = 16 * KiB;
 /** Ranged reads of packs that one call has under way. */
 export const PACK_READS = 4;
 /** Gaps in a pack up to this are read along: another read of a disk costs as much. */

@@ -36,6 +36,10 @@ export class MemoryOwnerBlocks implements OwnerBlocks {
     return bytes;
   }
 
+  recent(cid: Cid): Uint8Array | undefined {
+    return this.#held.get(digestKey(cid));
+  }
+
   async getMany(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
     const found = new Map<Cid, Uint8Array>();
     for (const cid of cids) found.set(cid, await this.get(cid));

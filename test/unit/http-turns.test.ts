@@ -1,8 +1,10 @@
 /** The line of a bucket at a master, as clients meet it. */
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
 import { systemRandom } from "../../src/base/random.ts";
+import type { Cid } from "../../src/base/ids.ts";
 import { HttpRemote } from "../../src/bucket/http/http-remote.ts";
+import { decodeCommit } from "../../src/format/commit.ts";
 import { walletBearer } from "../../src/net/bearer.ts";
 import { MasterConnection } from "../../src/net/master-connection.ts";
 import { json, scriptedServer } from "../support/scripted-server.ts";
@@ -74,6 +76,20 @@ describe("a master with lines", () => {
     expect(turn?.root).toEqual(await other.readRoot());
   });
 
+  test("brings with a turn what is read of the root first, so that it need not be asked for", async () => {
+    const remote = remoteAt(master.origin, "brought");
+    await madeSigned(history, async () => remote);
+    using turn = await remote.takeTurn();
+    const calls = vi.spyOn(MasterConnection.prototype, "call");
+    onTestFinished(() => calls.mockRestore());
+    const { body } = decodeCommit(await remote.blocks.get(turn?.root?.commit as Cid));
+    expect((await remote.blocks.getMany([body.kept, body.tree])).size).toBe(new Set([body.kept, body.tree]).size);
+    const asked = () => calls.mock.calls.map(([{ path }]) => path).filter((path) => !path.endsWith("/turn"));
+    expect(asked()).toEqual([]);
+    await remote.blocks.get(body.genesis);
+    expect(asked()).toHaveLength(1);
+  });
+
   test("tells a client without access, and one of no bucket, what it tells him of the root", async () => {
     const remote = remoteAt(master.origin, "private");
     await madeSigned(history, async () => remote);
@@ -92,6 +108,15 @@ describe("a master without lines", () => {
     const server = await scriptedServer();
     expect(await remoteAt(server.origin, "old").takeTurn()).toBeUndefined();
     expect(server.seen).toEqual([]);
+  });
+
+  test("gives a turn also where what came with it is none of what it should be", async () => {
+    const server = await scriptedServer();
+    server.capabilities = { formats: [1], turns: true };
+    const said = { turn: "t", waited: true, root: 7, version: "x", blocks: [7, null, "", "%%", { a: 1 }] };
+    server.answer = (_request, response) => json(response, 200, said);
+    using turn = await remoteAt(server.origin, "strange").takeTurn();
+    expect(turn).toMatchObject({ waited: true, root: undefined });
   });
 
   test.each([

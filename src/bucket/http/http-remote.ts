@@ -44,7 +44,7 @@ export class HttpRemote implements BucketRemote {
     this.#options = options;
     this.#roots = new HttpRootStore(options.master);
     this.blocks = new HttpBlockStore(options.master, options.clock);
-    this.#turns = new HttpTurns(options.master, bucketPath(options.name));
+    this.#turns = new HttpTurns(options.master, bucketPath(options.name), (block) => this.blocks.bring(block));
   }
 
   async readGenesis(): Promise<Uint8Array> {

@@ -2,6 +2,8 @@
  * Turns in the line of a bucket at a master, where the master has one. Which swap belongs to a turn is said with the swap, so that the
  * master can let the next one in as soon as it is through.
  */
+import type { Block } from "../../blocks/block-store.ts";
+import { cidOf } from "../../format/cid.ts";
 import type { Master } from "../../net/master-connection.ts";
 import { rootFrom } from "../../roots/http-root-store.ts";
 import type { Root } from "../../roots/root-store.ts";
@@ -10,11 +12,13 @@ import type { BucketTurn } from "../remote.ts";
 export class HttpTurns {
   readonly #master: Master;
   readonly #path: string;
+  readonly #brought: (block: Block) => void;
   #current: string | undefined;
 
-  /** `path`: of the bucket. */
-  constructor(master: Master, path: string) {
+  /** `path`: of the bucket. `brought` is told of nodes that come with a turn, which will be read in it. */
+  constructor(master: Master, path: string, brought: (block: Block) => void = () => {}) {
     this.#master = master;
+    this.#brought = brought;
     this.#path = `${path}/turn`;
   }
 
@@ -44,6 +48,7 @@ export class HttpTurns {
     const { turn, waited } = typeof said === "object" && said !== null ? (said as Record<string, unknown>) : {};
     if (typeof turn !== "string" || !/^[\x21-\x7e]{1,64}$/.test(turn)) return undefined;
     this.#current = turn;
+    for (const bytes of blocksIn(said)) this.#brought({ cid: cidOf("dag-cbor", bytes), bytes });
     return { waited: waited === true, root: rootIn(said), [Symbol.dispose]: () => void this.#end(turn) };
   }
 
@@ -68,4 +73,13 @@ function rootIn(said: unknown): Root | undefined {
   }
 }
 
+/** What came is called by what it is: nothing that a master says of it is believed. */
+function blocksIn(said: unknown): Uint8Array[] {
+  const { blocks } = said as { blocks?: unknown };
+  if (!Array.isArray(blocks)) return [];
+  const texts = blocks.slice(0, MAX_BROUGHT).filter((text): text is string => typeof text === "string");
+  return texts.map((text) => Buffer.from(text, "base64"));
+}
+
+const MAX_BROUGHT = 16;
 const HEADER = "syncline-turn";

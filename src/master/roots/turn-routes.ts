@@ -1,9 +1,9 @@
 /** The calls on a bucket's line: wait for a turn, and end it. Optional: whoever never asks loses nothing. */
 import type { IncomingHttpHeaders } from "node:http";
-import type { Cid } from "../../base/ids.ts";
 import type { Answer, Call, Route } from "../http/route.ts";
 import { BUCKET_PATHS, bucketOf, noSuchBucket } from "./bucket-name.ts";
 import type { BucketRoots, OwnedBucket } from "./bucket-roots.ts";
+import { firstReads } from "./first-reads.ts";
 import type { TurnLines } from "./turn-lines.ts";
 
 export function turnRoutes(roots: BucketRoots, turns: TurnLines): Route[] {
@@ -32,10 +32,16 @@ async function takeTurn(roots: BucketRoots, turns: TurnLines, call: Call): Promi
   };
 }
 
-/** Which root it is now, so that who has the turn need not ask; nothing where that is not certain. */
-async function rootNow(roots: BucketRoots, name: OwnedBucket): Promise<{ root: Cid; version: number } | undefined> {
+/** Which root it is now, and what is read of it first, so that who has the turn need not ask; nothing where that is not certain. */
+async function rootNow(roots: BucketRoots, name: OwnedBucket) {
   const row = await roots.read(name).catch(() => undefined);
-  return row === undefined || row.stale ? undefined : { root: row.commit, version: row.version };
+  if (row === undefined || row.stale) return undefined;
+  const blocks = await roots.blocksOf(name.owner).then(
+    (stored) => firstReads(stored, row.commit),
+    () => [],
+  );
+  const texts = blocks.map((block) => Buffer.from(block.buffer, block.byteOffset, block.length).toString("base64"));
+  return { root: row.commit, version: row.version, blocks: texts };
 }
 
 async function endTurn(turns: TurnLines, call: Call): Promise<Answer> {

@@ -29,6 +29,9 @@ export interface OwnerBlocks extends BlockReader {
   get(cid: Cid, room?: Room): Promise<Uint8Array>;
   getMany(cids: readonly Cid[], room?: Room): Promise<Map<Cid, Uint8Array>>;
 
+  /** A small node that was stored a moment ago and is in memory still: no disk is asked for it, nor whether it is damaged there. */
+  recent(cid: Cid): Uint8Array | undefined;
+
   /**
    * Stores blocks whose bytes were checked against their CIDs. Resolves when all of them survive power loss; calls that come at
    * the same time share one flush. A block that was found damaged since it was stored counts as new. Throws `limit_exceeded` for a
@@ -133,6 +136,9 @@ export interface RepackPlan {
   readonly before: { readonly packs: number; readonly bytes: number };
   readonly after: { readonly packs: number; readonly bytes: number };
 }
+
+/** What the files alone give. */
+export type FiledBlocks = Omit<OwnerBlocks, "recent">;
 
 export interface PutCounts {
   /** Blocks that were new. */

@@ -10,11 +10,11 @@ import { codecOf, digestOf } from "../../format/cid.ts";
 import { PACK_STATES } from "./block-index.ts";
 import type { KnownRoots } from "./known-roots.ts";
 import type { Leases } from "./leases.ts";
-import type { Collecting, OwnerBlocks, RepackPlan, Swept, SweptPack, WalkedBlocks } from "./owner-blocks.ts";
+import type { Collecting, FiledBlocks, RepackPlan, Swept, SweptPack, WalkedBlocks } from "./owner-blocks.ts";
 import { Repacking, type RepackingOptions } from "./repacking.ts";
 
 export interface OwnerCollectionOptions extends RepackingOptions {
-  readonly blocks: OwnerBlocks;
+  readonly blocks: FiledBlocks;
   readonly leases: Leases;
   readonly signal: AbortSignal;
   /** Told when it begins to forget blocks, with its number: what is marked by that stays. */

@@ -13,6 +13,7 @@ import type { Root } from "../../roots/root-store.ts";
 import { isUnreadable } from "./block-index.ts";
 import type { Closable, OpenOwners } from "./open-owners.ts";
 import type { Collecting, OwnerBlocks, PutCounts, Room } from "./owner-blocks.ts";
+import { RecentNodes } from "./recent-nodes.ts";
 import { indexPath, OwnerPacks, type OwnerPacksOptions, packFolder } from "./owner-packs.ts";
 
 export interface OwnerHandleOptions extends OwnerPacksOptions {
@@ -28,6 +29,7 @@ export class OwnerHandle implements OwnerBlocks, Closable {
   #exists: boolean | undefined;
   #ended = false;
   #usedBytes = 0;
+  readonly #recent = new RecentNodes();
 
   constructor(options: OwnerHandleOptions) {
     this.#options = options;
@@ -47,9 +49,15 @@ export class OwnerHandle implements OwnerBlocks, Closable {
     return this;
   }
 
-  put(blocks: readonly Block[]): Promise<PutCounts> {
-    if (blocks.length === 0) return Promise.resolve({ stored: 0, known: 0 });
-    return this.#run("storing blocks", async (packs) => packs.put(blocks));
+  async put(blocks: readonly Block[]): Promise<PutCounts> {
+    if (blocks.length === 0) return { stored: 0, known: 0 };
+    const counts = await this.#run("storing blocks", async (packs) => packs.put(blocks));
+    for (const { cid, bytes } of blocks) this.#recent.note(cid, bytes);
+    return counts;
+  }
+
+  recent(cid: Cid): Uint8Array | undefined {
+    return this.#recent.get(cid);
   }
 
   async get(cid: Cid, room?: Room): Promise<Uint8Array> {

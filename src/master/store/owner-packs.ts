@@ -1,4 +1,4 @@
-/** One owner's blocks in pack files with an index: OwnerBlocks while its files are open. */
+/** One owner's blocks in pack files with an index: FiledBlocks while its files are open. */
 import { join } from "node:path";
 import type { Clock } from "../../base/clock.ts";
 import { nextTurn, SerialQueue } from "../../base/concurrency.ts";
@@ -16,7 +16,7 @@ import { codecOf, digestKey, digestOf } from "../../format/cid.ts";
 import { type BlockIndex, type IndexedBlock, isIndexFull, openIndex, type Place } from "./block-index.ts";
 import { type BlockReaderOptions, readBlocks } from "./block-reader.ts";
 import { BlockWriter, type FreshBlock, type WrittenBatch } from "./block-writer.ts";
-import type { OwnerBlocks, PutCounts, Room } from "./owner-blocks.ts";
+import type { FiledBlocks, PutCounts, Room } from "./owner-blocks.ts";
 import type { PackDisk } from "./pack-disk.ts";
 import type { PackHandles } from "./pack-handles.ts";
 import type { Leases } from "./leases.ts";
@@ -51,7 +51,7 @@ export function packFolder(dir: string): string {
 export const MAX_UNNOTED = 50_000;
 
 /** Calls throw the system's errors and SQLite's, besides those of the port. */
-export class OwnerPacks implements OwnerBlocks {
+export class OwnerPacks implements FiledBlocks {
   readonly #options: OwnerPacksOptions;
   readonly #index: BlockIndex;
   readonly #writer: BlockWriter;

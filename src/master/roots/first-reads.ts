@@ -1,0 +1,43 @@
+/**
+ * What whoever builds on a root reads of it first: the commit, the root of its tree, and its list of retained commits down to the last
+ * entry. Sent along with a turn: calls for them would each keep all those waiting who come behind.
+ */
+import type { Cid } from "../../base/ids.ts";
+import { decodeCommit } from "../../format/commit.ts";
+import { decodeNode } from "../../format/node-decoder.ts";
+import type { OwnerBlocks } from "../store/owner-blocks.ts";
+
+/** More than this is left to calls of their own. */
+export const FIRST_READS_BYTES = 64 * 1024;
+
+/** The blocks, the commit first, as far as they are in memory and what they should be. */
+export function firstReads(blocks: Pick<OwnerBlocks, "recent">, commit: Cid): Uint8Array[] {
+  const reads: Uint8Array[] = [];
+  let left = FIRST_READS_BYTES;
+  try {
+    for (const block of walk(blocks, commit)) {
+      left -= block.length;
+      if (left < 0) break;
+      reads.push(block);
+    }
+  } catch {
+    // Whoever asks for it himself hears what is wrong with it.
+  }
+  return reads;
+}
+
+function* walk(blocks: Pick<OwnerBlocks, "recent">, commit: Cid): Generator<Uint8Array> {
+  const head = blocks.recent(commit);
+  if (head === undefined) return;
+  yield head;
+  const { body } = decodeCommit(head);
+  const tree = blocks.recent(body.tree);
+  if (tree !== undefined) yield tree;
+  for (let next: Cid | undefined = body.kept; next !== undefined;) {
+    const list = blocks.recent(next);
+    if (list === undefined) return;
+    yield list;
+    const node = decodeNode(list);
+    next = node.level === 0 ? undefined : node.childAt(node.count - 1);
+  }
+}
