@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import type { Cid, Lamport } from "../../src/base/ids.ts";
 import { codecOf } from "../../src/format/cid.ts";
+import type { Head } from "../../src/bucket/merge/context.ts";
 import { mergeSnapshots } from "../../src/bucket/merge/merge-snapshots.ts";
 import { NodeStore } from "../../src/tree/node-store.ts";
 import { ChunkCache } from "../../src/content/chunk-cache.ts";
@@ -118,6 +119,37 @@ describe("copies over several merges", () => {
     expect(await listPaths(world.context, merged.tree)).toEqual({ "f.bin": "y", "g.bin": "q" });
     expect(world.faults).toEqual([]);
   });
+});
+
+describe("what a merge tells of a unit that gave way", () => {
+  test.each(["x", "y"])(
+    "is whose it was, whichever side that is: of the one whose main file is gone, %s's",
+    async (gone) => {
+      const world = new MergeWorld(theme);
+      const start = await sealed(world, [
+        { op: "write", path: "a.db", content: "old" },
+        { op: "write", path: "a.db-wal", content: "old" },
+      ]);
+      const heads = new Map<string, Head>();
+      for (const side of ["x", "y"]) {
+        const change: Operation[] =
+          side === gone
+            ? [
+                { op: "unlink", path: "a.db" },
+                { op: "write", path: "a.db-wal", content: side },
+              ]
+            : [{ op: "write", path: "a.db", content: side }];
+        heads.set(side, await world.headOfDeed(start, side, change));
+      }
+      const [x, y] = [heads.get("x"), heads.get("y")];
+      if (x === undefined || y === undefined) throw new Error("Both have changed it.");
+      const { conflicts } = await world.judge(start, x, y);
+      expect(conflicts.map(({ rule, writer, epoch }) => ({ rule, writer, epoch }))).toEqual([
+        { rule: "units", writer: heads.get(gone)?.writer, epoch: heads.get(gone)?.epoch },
+      ]);
+      expect(world.faults).toEqual([]);
+    },
+  );
 });
 
 describe("split ids over several merges", () => {
