@@ -1,8 +1,9 @@
 /**
  * Many agents keep flushing into one bucket, half of the time the same files: all is published, nobody starves, and together they
  * take little longer than one writer that does all of it.
- *   node scripts/drills/fairness.mjs [AGENTS, default 32] [FLUSHES of each, default 50] [--master] [--calls]
- * With --calls it tells what a flush among them asks of the disks, too (disk-calls.mjs).
+ *   node scripts/drills/fairness.mjs [AGENTS, default 32] [FLUSHES of each, default 50] [--master] [--calls] [--apart]
+ * With --calls it tells what a flush among them asks of the disks, too (disk-calls.mjs). With --apart each agent has a bucket of its
+ * own: what so many processes take that never meet.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -32,22 +33,24 @@ const { url, rest, master } = await storage(space);
 const numbers = rest.filter((word) => !word.startsWith("--")).map(Number);
 const [agents, flushes] = [numbers[0] ?? 32, numbers[1] ?? 50];
 const isCounted = rest.includes("--calls");
+const areApart = rest.includes("--apart");
 const names = Array.from({ length: agents }, (_, index) => `agent-${index}`);
 const shared = join(space.path, "shared");
 mkdirSync(shared);
 for (let file = 0; file < SHARED_FILES; file++) writeFileSync(join(shared, String(file)), "nobody yet\n");
 
-const [one, all] = [`${url}-one`, `${url}-all`];
-for (const bucket of [one, all]) {
+const one = `${url}-one`;
+const buckets = areApart ? names.map((name) => `${url}-${name}`) : [`${url}-all`];
+for (const bucket of [one, ...buckets]) {
   syncline(space, ["init", bucket]);
   syncline(space, ["put", "-r", shared, `${bucket}/shared`]);
 }
 let masterMs = 0;
-const [alone] = await play(one, [names], agents * flushes);
+const [alone] = await play([one], [names], agents * flushes);
 report(`one writer: ${agents * flushes} flushes in ${seconds(alone.ms)}, ${seconds(alone.cpuMs)} of CPU${masters()}`);
 
 const ended = await play(
-  all,
+  buckets,
   names.map((name) => [name]),
   flushes,
 );
@@ -66,15 +69,21 @@ if (isCounted) reportCalls(ended.map(({ calls }) => calls));
 const late = taken.filter(({ tries }) => tries > 1).length;
 check(taken.length === agents * flushes, `all ${agents * flushes} flushes are published`);
 check(late <= taken.length / 1_000, `${late} of them took more than ${ATTEMPTS} attempts`);
-const commits = commitsOf(space, all);
-checkHistory(commits);
 const last = 2 * Math.floor((WARM + flushes - 1) / 2);
-for (const name of names) {
-  const { stdout } = syncline(space, ["cat", `${all}/${name}/${last}`]);
+for (const [index, name] of names.entries()) {
+  const { stdout } = syncline(space, ["cat", `${bucketOf(buckets, index)}/${name}/${last}`]);
   if (stdout !== `${name} ${last}\n`) check(false, `${name}'s last file has its bytes`);
 }
 check(true, "the last file of each agent has its bytes");
-check(syncline(space, ["verify", all, "--json"]).status === 0, "verify finds nothing");
+for (const bucket of buckets) {
+  checkHistory(commitsOf(space, bucket));
+  check(syncline(space, ["verify", bucket, "--json"]).status === 0, "verify finds nothing");
+}
+
+/** Where the agent of this index publishes. */
+function bucketOf(some, index) {
+  return some[index % some.length];
+}
 
 /** What the last flushes took of the master. */
 function masters() {
@@ -82,16 +91,20 @@ function masters() {
 }
 
 /** Starts a light agent for each list of names, lets them begin together once all are warm, and answers what they say. */
-async function play(bucket, lists, count) {
+async function play(some, lists, count) {
   const started = await Promise.all(
     lists.map(async (own, index) => {
       const state = join(space.path, `state-${lists.length}-${index}`);
       mkdirSync(state, { recursive: true });
       const script = join(checkout, "scripts/drills/light-agent.mjs");
-      const child = spawn(process.execPath, [script, bucket, state, String(WARM * own.length), String(count), ...own], {
-        env: isCounted ? { ...space.env, COUNT_CALLS: "1" } : space.env,
-        stdio: ["pipe", "pipe", "inherit"],
-      });
+      const child = spawn(
+        process.execPath,
+        [script, bucketOf(some, index), state, String(WARM * own.length), String(count), ...own],
+        {
+          env: isCounted ? { ...space.env, COUNT_CALLS: "1" } : space.env,
+          stdio: ["pipe", "pipe", "inherit"],
+        },
+      );
       space.pids.add(child.pid);
       const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
       return { child, lines };
