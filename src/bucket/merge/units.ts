@@ -5,6 +5,7 @@
 import type { FileId } from "../../base/ids.ts";
 import { copyId } from "../../format/keys.ts";
 import type { TreeObject } from "../fs-reader.ts";
+import { samePlace } from "../object-rows.ts";
 import type { Head } from "./context.ts";
 import { versionHash } from "./content.ts";
 import { contestedUnits } from "./contested-units.ts";
@@ -56,9 +57,18 @@ export async function resolveUnits(
   for (const { unit, members } of units) {
     const [keeper, other] = rolesOf(unit, members);
     const [kept, gone] = [members[keeper], members[other]];
-    for (const [id, { object }] of gone) {
+    for (const [id, { object, places }] of gone) {
       if (state.kept.has(id) || stays.has(id)) continue;
       const within = members.base.get(id)?.object;
+      const outside = object.names.filter((name) => !places.some((place) => samePlace(place, name)));
+      if (within === undefined && outside.length > 0) {
+        // Only its name in the unit goes to the copy: what it is outside merges as if it had never had that one.
+        const base = before.has(id) ? undefined : await state.base.object(id, outside);
+        const all = before.get(id) ?? tripleOf(base, base, object, changed);
+        stays.set(id, all[staying]);
+        triples.set(id, { ...all, [other]: { ...object, names: outside } });
+        continue;
+      }
       const triple = before.get(id) ?? tripleOf(within, within, object, changed);
       // Into a unit that is not kept nothing was moved: for the rest of the tree, what is in it was removed.
       settle(id, triple[staying], within === undefined ? mergeWithDelete(triple.base, triple[keeper]) : triple[keeper]);

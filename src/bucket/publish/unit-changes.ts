@@ -4,8 +4,10 @@
  */
 import { groupBy } from "../../base/collections.ts";
 import type { Cid, FileId, FileName } from "../../base/ids.ts";
+import { ROOT_ID } from "../../base/ids.ts";
 import type { BaseChange, ChangedUnit, ForeignObject } from "../change-set.ts";
-import { lookup, readObject, readSelf } from "../fs-reader.ts";
+import { readObject, readSelf } from "../fs-reader.ts";
+import { Snapshot } from "../merge/snapshot.ts";
 import type { UnitRules } from "../merge/unit-rules.ts";
 import { placeText } from "../object-rows.ts";
 import type { Place } from "../object-rows.ts";
@@ -19,6 +21,8 @@ export async function unitChanges(
   rules: UnitRules,
 ): Promise<ChangedUnit[]> {
   const { built, objects, nodes, moved } = epochTree;
+  // Where a damaged tree has a name that leads to nothing, nothing is there: what is published already must not fail for it.
+  const [mine, theirs] = [new Snapshot(nodes, built.ours), new Snapshot(nodes, tree)];
   const roots = new Roots(epochTree, tree, rules);
   // Who uses those goes on in the copies, which nobody has changed yet.
   const moves = new Set(moved?.names.flatMap(({ from, to }) => [placeText(from), placeText(to)]));
@@ -46,22 +50,49 @@ export async function unitChanges(
         for (const place of object.names) await add(place);
     }
   }
+  // Where our own tree has what others moved or linked into a unit.
+  const elsewhere = new Map<FileId, Place>();
+  for (const change of changes)
+    if (change.kind === "dentry" && change.before !== undefined) elsewhere.set(change.before, change);
   const units: ChangedUnit[] = [];
   for (const [, some] of groupBy(found, ({ key }) => key)) {
     const [first] = some;
     if (first === undefined) continue;
     const before = new Map<FileId, ForeignObject>();
     const added = new Map<FileId, ForeignObject>();
+    const places = new Set(some.map(({ place }) => placeText(place)));
     for (const { place } of some) {
-      const [old, now] = [await lookup(nodes, built.ours, place), await lookup(nodes, tree, place)];
+      const [old, now] = [await mine.at(place), await theirs.at(place)];
       if (old !== undefined && !ours.has(old.id)) before.set(old.id, old);
-      if (now !== undefined && !ours.has(now.id)) added.set(now.id, now);
+      if (now === undefined || ours.has(now.id)) continue;
+      const isNew = !elsewhere.has(now.id) && now.names.length < 2;
+      const known = isNew ? undefined : await readObject(nodes, built.ours, now.id, elsewhere.get(now.id));
+      const outside = now.names.filter((name) => !places.has(placeText(name)));
+      // What is outside of the unit, too, is seen there: only the name within is one that nobody here has seen.
+      if (known !== undefined) before.set(known.id, known);
+      else if (outside.length > 0) before.set(now.id, { ...now, names: outside });
+      else added.set(now.id, now);
     }
+    const { unit } = first;
+    const directory = unit.kind === "tree" ? unit.root : unit.parent;
+    for (const gone of await goneAbove(epochTree, tree, directory)) if (!ours.has(gone.id)) before.set(gone.id, gone);
     for (const id of before.keys()) added.delete(id);
-    if (before.size + added.size > 0)
-      units.push({ unit: first.unit, before: [...before.values()], added: [...added.values()] });
+    if (before.size + added.size > 0) units.push({ unit, before: [...before.values()], added: [...added.values()] });
   }
   return units;
+}
+
+/** This directory of our own tree and those above it, up to the first one that is still there: without them nobody finds what is kept. */
+async function goneAbove({ built, nodes }: EpochTree, tree: Cid, directory: FileId): Promise<ForeignObject[]> {
+  const gone = new Map<FileId, ForeignObject>();
+  for (let at: FileId | undefined = directory; at !== undefined && at !== ROOT_ID && !gone.has(at);) {
+    if ((await readSelf(nodes, tree, at)) !== undefined) break;
+    const object = await readObject(nodes, built.ours, at);
+    if (object === undefined) break;
+    gone.set(at, object);
+    at = object.names[0]?.parent;
+  }
+  return [...gone.values()];
 }
 
 interface Root {
