@@ -5,7 +5,7 @@
 import type { FileId, Ino } from "../base/ids.ts";
 import type { ChangedUnit, ForeignObject } from "../bucket/change-set.ts";
 import type { FileRecord } from "../format/record.ts";
-import type { DirtyObject, Link } from "./dirty-object.ts";
+import type { Link } from "./dirty-object.ts";
 import { placeOf } from "./dirty-units.ts";
 import type { FollowedObject } from "./journal-record.ts";
 import type { Numbers } from "./numbers.ts";
@@ -40,8 +40,9 @@ export function keepingOf(
       hidden,
     });
   };
+  const here = units.length === 0 ? undefined : new ChangedPlaces(state, numbers);
   for (const { unit, before, added } of units) {
-    if (!isChangedHere(state, unit, numbers)) continue;
+    if (here?.isIn(unit) !== true) continue;
     for (const object of before) keep(object, object.record, false);
     for (const object of added) if (object.record.type === "file") keep(object, neverSeen(object.record), true);
   }
@@ -57,27 +58,38 @@ function neverSeen(record: FileRecord): FileRecord {
   return { ...record, size: 1, content: { kind: "inline", bytes: Buffer.of(0) } };
 }
 
-function isChangedHere(state: OverlayState, unit: ChangedUnit["unit"], numbers: Numbers): boolean {
-  const directory = numbers.of(unit.kind === "tree" ? unit.root : unit.parent);
-  if (directory === undefined) return false;
-  const isPart = ({ ino, links, baseNames }: DirtyObject) => {
-    if (unit.kind === "tree")
-      return isWithin(state, ino, directory) || links.some(({ parent }) => isWithin(state, parent, directory));
-    return (
-      links.some(({ parent, name }) => parent === directory && unit.names.includes(name)) ||
-      baseNames.some(({ parent, name }) => parent === unit.parent && unit.names.includes(name))
-    );
-  };
-  for (const object of numbers.live()) if (isPart(object)) return true;
-  return false;
-}
+/** What lies where something is changed that stays so: found once, since a policy may have many units, and an epoch many objects. */
+class ChangedPlaces {
+  readonly #numbers: Numbers;
+  /** Changed objects, and all directories above them. */
+  readonly #above = new Set<Ino>();
+  readonly #names = new Set<string>();
+  readonly #baseNames = new Set<string>();
 
-/** As far as inode rows tell where unchanged directories are. */
-function isWithin(state: OverlayState, ino: Ino, directory: Ino): boolean {
-  const seen = new Set<Ino>();
-  for (let at: Ino | undefined = ino; at !== undefined && !seen.has(at); at = placeOf(state, at)?.parent) {
-    if (at === directory) return true;
-    seen.add(at);
+  constructor(state: OverlayState, numbers: Numbers) {
+    this.#numbers = numbers;
+    for (const { ino, links, baseNames } of numbers.live()) {
+      this.#noteAbove(state, ino);
+      for (const { parent, name } of links) {
+        this.#noteAbove(state, parent);
+        this.#names.add(`${parent}/${name}`);
+      }
+      for (const { parent, name } of baseNames) this.#baseNames.add(`${parent}/${name}`);
+    }
   }
-  return false;
+
+  isIn(unit: ChangedUnit["unit"]): boolean {
+    const directory = this.#numbers.of(unit.kind === "tree" ? unit.root : unit.parent);
+    if (directory === undefined) return false;
+    if (unit.kind === "tree") return this.#above.has(directory);
+    return unit.names.some(
+      (name) => this.#names.has(`${directory}/${name}`) || this.#baseNames.has(`${unit.parent}/${name}`),
+    );
+  }
+
+  /** As far as inode rows tell where unchanged directories are. */
+  #noteAbove(state: OverlayState, ino: Ino): void {
+    for (let at: Ino | undefined = ino; at !== undefined && !this.#above.has(at); at = placeOf(state, at)?.parent)
+      this.#above.add(at);
+  }
 }
