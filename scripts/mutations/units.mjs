@@ -30,8 +30,22 @@ export const unitMutants = [
   {
     name: "a unit's copy is made again where it is already",
     file: merge("unit-copies"),
-    from: "if (taken !== undefined && isDirectory(taken) && (await holds(",
-    to: "if (taken !== undefined && !isDirectory(taken) && (await holds(",
+    from: "const same = taken && isDirectory(taken) && ",
+    to: "const same = taken && !isDirectory(taken) && ",
     test: UNITS,
+  },
+  {
+    name: "a file outside of a unit loses its name with the unit's copy",
+    file: merge("units"),
+    from: "if (within === undefined && outside.length > 0) {",
+    to: "if (within !== undefined && outside.length > 0) {",
+    test: "test/unit/units-crossed.test.ts",
+  },
+  {
+    name: "who uses a database that gave way goes on in the one that was kept",
+    file: merge("unit-copies"),
+    from: "noteMoves(state, copy, became, renamed);",
+    to: "noteMoves(state, copy, new Map(), []);",
+    test: "test/unit/units-followed.test.ts",
   },
 ];
