@@ -114,3 +114,20 @@ test("a name in a database that leads to nothing does not hold up an epoch that 
   await b.flush();
   expect([b.trouble, b.vfs.heldEpochs]).toEqual([undefined, []]);
 });
+
+test("what others rename within a database is there by its old name for who writes in it, whatever they put there", async () => {
+  const { remote, a, b, start, settle } = await world();
+  await start({ "app.db": "base", "app.db-shm": "base", "app.db-wal": "base" });
+  await write(b, { note: "b" });
+  await a.mount.rename("app.db-shm", "app.db-wal");
+  await write(a, { "app.db-shm": "a", "app.db": "a" });
+  await a.flush();
+  await whileSwapping(remote, b, () => write(b, { "app.db": "b" }));
+  const { databases } = await settle();
+  expect(databases).toEqual(
+    inOrder([
+      { "": "a", "-shm": "a", "-wal": "base" },
+      { "": "b", "-shm": "base", "-wal": "base" },
+    ]),
+  );
+});

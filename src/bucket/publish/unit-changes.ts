@@ -76,7 +76,13 @@ export async function unitChanges(
     const { unit } = first;
     const directory = unit.kind === "tree" ? unit.root : unit.parent;
     for (const gone of await goneAbove(epochTree, tree, directory)) if (!ours.has(gone.id)) before.set(gone.id, gone);
-    for (const id of before.keys()) added.delete(id);
+    // What has a name now that another had is not there beside it: the one that was seen takes its place.
+    const taken = new Set([...before.values()].flatMap(({ names }) => names.map(placeText)));
+    for (const [id, now] of added) {
+      const names = now.names.filter((name) => !taken.has(placeText(name)));
+      if (before.has(id) || names.length === 0) added.delete(id);
+      else added.set(id, { ...now, names });
+    }
     if (before.size + added.size > 0) units.push({ unit, before: [...before.values()], added: [...added.values()] });
   }
   return units;
