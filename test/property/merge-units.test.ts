@@ -90,6 +90,19 @@ describe("laws of the merge, with units", () => {
     expect(world.faults).toEqual([]);
   });
 
+  test("who used what gave way twice, within another unit, is not told to go on as what is not there", async () => {
+    const world = new MergeWorld({ deeds: [0, 0, 0, 22, 0, 70, 37], files: [0], setting: UNITS });
+    const deed = (number: number) => ({ kind: "deed" as const, a: 0, b: 0, deed: number, name: "a", content: "S" });
+    const start = await world.play(undefined, "b", [deed(6), deed(19)]);
+    await world.publishAll(start, [
+      { writer: 0, ops: [{ ...deed(0), kind: "goHome", a: 15 }, deed(0)] },
+      { writer: 1, ops: [deed(52), { ...deed(0), kind: "moveDirectory", a: 6, b: 13 }] },
+      { writer: 0, ops: [deed(0)] },
+    ]);
+    expect(world.contested).toBeGreaterThan(0);
+    expect(world.faults).toEqual([]);
+  });
+
   lawsOfSeveral({ setting: UNITS, most: 3, groupings: 15, schedules: 15 });
 
   test(

@@ -125,8 +125,8 @@ async function replay(
   const successors = { winner: state.folded, loser: new Map([...state.folded, ...splits.entries()]) };
   for (const [id, fresh] of splits.entries()) successors.loser.set(id, state.folded.get(fresh) ?? fresh);
   const moved = {
-    winner: movesOf(state, "winner", (id) => id),
-    loser: movesOf(state, "loser", (id) => splits.storedId(id)),
+    winner: await movesOf(state, "winner", (id) => id),
+    loser: await movesOf(state, "loser", (id) => splits.storedId(id)),
   };
   return { tree, conflicts: await conflictsOf(state, heads.loser), successors, moved };
 }

@@ -35,13 +35,19 @@ export function noteLeft({ moves }: MergeState, role: Role, from: FileId, own: T
   moves[role].objects.push(moved(from, own, []));
 }
 
-/** With the ids of that side's own tree, and of the merged one. */
-export function movesOf({ moves, folded }: MergeState, role: Role, storedId: (id: FileId) => FileId): MovedUnits {
+/** With the ids of that side's own tree, and of the merged one. What gave way once more and is not there has nobody go on as it. */
+export async function movesOf(
+  { moves, folded, merged: tree }: MergeState,
+  role: Role,
+  storedId: (id: FileId) => FileId,
+): Promise<MovedUnits> {
   const merged = ({ parent, name }: Place): Place => ({ parent: folded.get(parent) ?? parent, name });
+  const objects: MovedObject[] = [];
+  for (const { from, names, left, ...object } of moves[role].objects)
+    if ((await tree.object(object.id)) !== undefined)
+      objects.push({ ...object, from: storedId(from), names: names.map(merged), left: left.map(merged) });
   return {
-    objects: moves[role].objects.map(({ from, names, left, ...object }) => {
-      return { ...object, from: storedId(from), names: names.map(merged), left: left.map(merged) };
-    }),
+    objects,
     names: moves[role].names.map(({ from, to }) => ({ from: merged(from), to: merged(to) })),
   };
 }
