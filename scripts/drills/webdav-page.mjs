@@ -103,9 +103,15 @@ async function openBrowser() {
       socket.send(JSON.stringify({ id, method, params }));
       return new Promise((done, fail) => waiting.set(id, { done, fail }));
     },
+    /** Undefined also where the page went away meanwhile, since it is being loaded anew: whoever waits for something looks again. */
     async evaluate(expression) {
-      const { result } = await page.send("Runtime.evaluate", { expression, returnByValue: true });
-      return result.value;
+      try {
+        const { result } = await page.send("Runtime.evaluate", { expression, returnByValue: true });
+        return result.value;
+      } catch (error) {
+        if (error.message !== "Inspected target navigated or closed") throw error;
+        return undefined;
+      }
     },
     all: (selector) =>
       page.evaluate(`[...document.querySelectorAll(${JSON.stringify(selector)})].map((e) => e.textContent.trim())`),
