@@ -8,6 +8,7 @@ import type { Cid, FileId, FileName, Ino, Lamport } from "../base/ids.ts";
 import type { EarlyCuts } from "../content/early-cuts.ts";
 import type { ContentSegment } from "../content/segment.ts";
 import type { ConflictOrigin, Content, FileRecord, FileType } from "../format/record.ts";
+import type { Place } from "./object-rows.ts";
 
 export interface ChangeSet {
   /** The epoch's number: ascending, per writer. */
@@ -84,7 +85,7 @@ export interface ChangedUnit {
 export interface ForeignObject {
   readonly id: FileId;
   readonly record: FileRecord;
-  readonly names: readonly PlacedName[];
+  readonly names: readonly Place[];
 }
 
 /**
@@ -95,7 +96,7 @@ export interface MovedUnits {
   /** Everything that they held in our own tree, whether the epoch changed it or not. */
   readonly objects: readonly MovedObject[];
   /** The names by which units are found, also those that nothing in our own tree has. */
-  readonly names: readonly { readonly from: PlacedName; readonly to: PlacedName }[];
+  readonly names: readonly { readonly from: Place; readonly to: Place }[];
 }
 
 export interface MovedObject {
@@ -104,15 +105,10 @@ export interface MovedObject {
   readonly id: FileId;
   readonly type: FileType;
   /** The copy's. */
-  readonly names: readonly PlacedName[];
+  readonly names: readonly Place[];
   /** Hard links of it that are not in the unit: they lead to what was kept. */
-  readonly left: readonly PlacedName[];
+  readonly left: readonly Place[];
   readonly conflict: ConflictOrigin | undefined;
-}
-
-interface PlacedName {
-  readonly parent: FileId;
-  readonly name: FileName;
 }
 
 /** By inode number; a map, or what takes less memory. */
