@@ -24,6 +24,7 @@ const [
   { cacheDirOf },
   { openToWrite },
   { firstBase },
+  { compileLate },
   { Publisher },
   { DiskStorage },
   { dataReaderOf },
@@ -41,6 +42,7 @@ const [
     "agent/state-dir.js",
     "agent/writing-bucket.js",
     "agent/first-base.js",
+    "agent/compile-pace.js",
     "agent/publisher.js",
     "overlay/disk-storage.js",
     "overlay/data-reader.js",
@@ -50,6 +52,8 @@ const [
   ].map(dist),
 );
 
+// As every agent does.
+compileLate();
 const [address, stateDir, warm, flushes, ...names] = process.argv.slice(2);
 const SHARED_FILES = 20;
 /** As a mount's, so that nobody fetches what was here before. */

@@ -95,7 +95,13 @@ async function openMount(setup: MountSetup, context: DoorContext, views: DoorVie
   let mount: FuseMount | undefined;
   const view = views?.open((changes) => mount?.invalidate(changes));
   try {
-    const served = serveFuse(view?.fs ?? context.fs, { mountPoint, source: address, log, readOnly });
+    const served = serveFuse(view?.fs ?? context.fs, {
+      mountPoint,
+      source: address,
+      log,
+      readOnly,
+      served: context.served,
+    });
     mount = served;
     await served.ready;
     void served.ended.finally(() => {

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { describeError } from "../base/log.ts";
 import { removeOverlay } from "../overlay/disk-storage.ts";
 import type { Agent, AgentOptions } from "./agent.ts";
+import { compileLate } from "./compile-pace.ts";
 import { collectsItself, prepareCollector } from "./collector-thread.ts";
 import { openBucket, type OpenedBucket } from "./open-bucket.ts";
 import { boundMemory } from "./memory.ts";
@@ -15,6 +16,7 @@ import { openToWrite, type WritingBucket } from "./writing-bucket.ts";
 /** Opens the bucket and the overlay, mounts, and serves until the end. Throws as these do, and leaves nothing behind. */
 export async function startAgent(options: AgentOptions): Promise<Agent> {
   boundMemory();
+  compileLate();
   const { opened, writer } = await openAgentBucket(options);
   const agent = new RunningAgent(options, opened, writer);
   try {

@@ -3,7 +3,7 @@ import { userInfo } from "node:os";
 import { join } from "node:path";
 import { systemRandom } from "../base/random.ts";
 import type { FileSystem } from "../vfs/filesystem.ts";
-import { createDavHandler } from "../webdav/handler.ts";
+import { createDavHandler, type DavHandler } from "../webdav/handler.ts";
 import { Login } from "../webdav/login.ts";
 import { createFolderPage } from "../webdav/page/folder-page.ts";
 import { DavServer } from "../webdav/server.ts";
@@ -13,6 +13,9 @@ import type { WebdavSetup } from "./doors.ts";
 import type { DoorContext } from "./door-context.ts";
 import { collectGarbage } from "./memory.ts";
 import { fileLockStore } from "./webdav-locks.ts";
+
+/** What a request takes beside one of a mount, roughly. */
+const REQUEST_WEIGHT = 16;
 
 /** Throws `usage` (an address that cannot be had), `config_invalid` (certificate or key). */
 export function serveWebdav(fs: FileSystem, setup: WebdavSetup, context: DoorContext): Promise<DavServer> {
@@ -34,5 +37,9 @@ export function serveWebdav(fs: FileSystem, setup: WebdavSetup, context: DoorCon
     caller: { uid: Math.max(0, uid), gid: Math.max(0, gid) },
   });
   const login = passwordFile === undefined ? undefined : new Login(passwordFile, ports);
-  return DavServer.listen({ host, port, tls, names, login, handler, clock, log });
+  const counted: DavHandler = (request, response) => {
+    context.served(REQUEST_WEIGHT);
+    return handler(request, response);
+  };
+  return DavServer.listen({ host, port, tls, names, login, handler: counted, clock, log });
 }
