@@ -14,6 +14,7 @@ import { requireFolder } from "../sync/marker.ts";
 import type { SyncDisk } from "../sync/disk.ts";
 import { deedsOf, reportOf, type PlannedDeed, type SyncReport } from "../sync/report.ts";
 import { rehearseRound, syncRound, type RoundContext, type RoundProgress, type RoundResult } from "../sync/round.ts";
+import { compileLate } from "./compile-pace.ts";
 import type { ControlAnswers } from "./control.ts";
 import type { AgentStatus, FlushReport, UnmountReport } from "./reports.ts";
 import { cacheDirOf } from "./state-dir.ts";
@@ -43,6 +44,7 @@ export interface SyncAgentOptions {
 
 /** Throws as opening the bucket does, `device_not_certified`, and for a folder that was synced and is not there `precondition_failed`. */
 export async function openSyncAgent(options: SyncAgentOptions): Promise<SyncAgent> {
+  compileLate();
   const { address, folder, stateDir, wallet, access, cacheBytes, clock, random, log } = options;
   const cache = { dir: cacheDirOf(stateDir), bytes: cacheBytes };
   const opened = await openToWrite({ address, stateDir, wallet, access, cache, clock, random, log });
