@@ -37,9 +37,23 @@ export const unitMutants = [
   {
     name: "a file outside of a unit loses its name with the unit's copy",
     file: merge("units"),
-    from: "if (within === undefined && outside.length > 0) {",
-    to: "if (within !== undefined && outside.length > 0) {",
+    from: "if (within === undefined && outside !== undefined) {",
+    to: "if (within !== undefined && outside !== undefined) {",
     test: "test/unit/units-crossed.test.ts",
+  },
+  {
+    name: "a file in two units has its name among the other side's files",
+    file: merge("unit-names"),
+    from: "filter((name) => !this.#given[role].has(placeText(name)))",
+    to: "filter(() => true)",
+    test: SCENARIOS,
+  },
+  {
+    name: "of a file that each side keeps in another unit the winner has both",
+    file: merge("units"),
+    from: "if (sameVersion(winners.record, losers.record)) {",
+    to: "if (winners !== losers) {",
+    test: SCENARIOS,
   },
   {
     name: "who uses a database that gave way goes on in the one that was kept",

@@ -129,7 +129,10 @@ export function lostSurvivors(
 
 /** Law 8: of two versions of a file, at most one is a copy. */
 export function excessCopies(conflicts: readonly Conflict[]): string[] {
-  const owners = conflicts.filter(({ kind }) => kind === "copy").map(({ ids }) => ids.kept);
+  // Units that share a file by hard link may each have a copy.
+  const owners = conflicts
+    .filter(({ kind }) => kind === "copy")
+    .map(({ rule, ids, names }) => (rule === "units" ? `${ids.kept} ${names.kept.join("/")}` : ids.kept));
   return owners.filter((id, index) => owners.indexOf(id) !== index).map((id) => `two copies of ${id}`);
 }
 

@@ -65,7 +65,9 @@ export function contestedUnits(base: Surveyed, x: Surveyed, y: Surveyed): Contes
 export function tornUnits(units: readonly ContestedUnit[], merged: Surveyed): string[] {
   return units.flatMap(({ what, sides, find, all }) => {
     const found = find(merged);
-    const whole = sides.some((side) => [...side].every(([path, text]) => found.has(path) && found.get(path) === text));
+    const holds = (side: Contents) => [...side].every(([path, text]) => found.has(path) && found.get(path) === text);
+    // In a repository's directory what was put there may have a conflict name besides; a database has no room for others' files.
+    const whole = sides.some((side) => holds(side) && (what.startsWith("directory") || side.size === found.size));
     const everywhere = all(merged);
     const lost = sides.filter(
       (side) =>

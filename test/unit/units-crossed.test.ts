@@ -131,3 +131,26 @@ test("what others rename within a database is there by its old name for who writ
     ]),
   );
 });
+
+test.each(WINNERS)(
+  "a database's file that one side links into a repository is in each of the units that stay as their side left it: %s",
+  async (_, seeds) => {
+    const { a, b, start, settle } = await world(seeds);
+    await start({ ".git/head": "base", "app.db": "base", "app.db-wal": "base" });
+    await a.mount.link("app.db", ".git/linked");
+    await write(a, { "app.db": "a" });
+    await b.mount.unlink(".git/head");
+    await b.mount.removeDirectory(".git");
+    await write(b, { "app.db": "b" });
+    await a.flush();
+    await b.flush();
+    const { databases, repositories } = await settle();
+    expect(repositories).toEqual([{ head: "base", linked: "a" }]);
+    expect(databases).toEqual(
+      inOrder([
+        { "": "a", "-wal": "base" },
+        { "": "b", "-wal": "base" },
+      ]),
+    );
+  },
+);

@@ -5,7 +5,6 @@
 import type { FileId } from "../../base/ids.ts";
 import { copyId } from "../../format/keys.ts";
 import type { TreeObject } from "../fs-reader.ts";
-import { samePlace } from "../object-rows.ts";
 import type { Head } from "./context.ts";
 import { versionHash } from "./content.ts";
 import { contestedUnits } from "./contested-units.ts";
@@ -13,13 +12,15 @@ import type { ContestedUnit } from "./contested-units.ts";
 import { mergeWithDelete } from "./merge-object.ts";
 import type { MergeState } from "./merge-state.ts";
 import { gainedName } from "./names.ts";
-import { isDirectory, sameVersion } from "./objects.ts";
+import { isDirectory, sameVersion, sortPlaces } from "./objects.ts";
 import { isAlive } from "./splits.ts";
 import { otherRole, tripleOf } from "./triple.ts";
 import type { Role, Triple } from "./triple.ts";
 import { unitHash } from "./unit-members.ts";
 import type { Member, Members, Unit } from "./unit-members.ts";
 import { noteLeft } from "./unit-moves.ts";
+import { UnitNames } from "./unit-names.ts";
+import type { KeptUnit } from "./unit-names.ts";
 
 /** What the staying tree has of the objects whose triples no longer say it. */
 export type Stays = Map<FileId, TreeObject | undefined>;
@@ -38,40 +39,51 @@ export async function resolveUnits(
     triples.set(id, { base: undefined, winner: object, loser: object });
   };
   const staying = otherRole(changed);
-  const units = await contestedUnits(state, triples, changed, state.unitRules);
-  for (const unit of units) await completeTriples(state[staying], unit, triples, changed, locate);
+  const contested = await contestedUnits(state, triples, changed, state.unitRules);
+  for (const unit of contested) await completeTriples(state[staying], unit, triples, changed, locate);
   const before = new Map(triples);
-  for (const { unit, members } of units) {
+  const units = contested.map(({ unit, members }): KeptUnit => {
     const [keeper, other] = rolesOf(unit, members);
+    return { unit, members, keeper, other };
+  });
+  const names = new UnitNames(units);
+  // Of a file that both sides keep, each in another unit, the winner's has the id.
+  const winnersFirst = [...units].sort((a, b) => Number(a.keeper === "loser") - Number(b.keeper === "loser"));
+  for (const { members, keeper, other } of winnersFirst) {
     for (const [id, { object }] of members[keeper]) {
       state.kept.add(id);
-      if (stays.has(id)) await leaveOutside(state, keeper, undefined, object);
       const triple = before.get(id);
-      // Not known to the smaller change, and kept as the staying tree has it; or another unit's.
-      if (triple === undefined || stays.has(id)) continue;
-      if (!members[other].has(id)) await leaveOutside(state, other, triple.base, triple[other]);
-      settle(id, triple[staying], object);
+      const now = names.staying(keeper, object) ?? object;
+      if (stays.has(id)) {
+        if (keeper === "loser" && names.isKept("winner", id)) await keepBoth(state, triples, now);
+        continue;
+      }
+      // Not known to the smaller change, and kept as the staying tree has it.
+      if (triple === undefined && now === object) continue;
+      if (!members[other].has(id) && !names.isKept(other, id))
+        await leaveOutside(state, other, triple?.base, names.staying(other, triple?.[other]));
+      settle(id, triple === undefined ? object : triple[staying], now);
     }
   }
   // What is kept in one unit may be gone from another.
-  for (const { unit, members } of units) {
-    const [keeper, other] = rolesOf(unit, members);
+  for (const { unit, members, keeper, other } of units) {
     const [kept, gone] = [members[keeper], members[other]];
-    for (const [id, { object, places }] of gone) {
+    for (const [id, { object }] of gone) {
       if (state.kept.has(id) || stays.has(id)) continue;
       const within = members.base.get(id)?.object;
-      const outside = object.names.filter((name) => !places.some((place) => samePlace(place, name)));
-      if (within === undefined && outside.length > 0) {
+      const outside = names.staying(other, object);
+      if (within === undefined && outside !== undefined) {
         // Only its name in the unit goes to the copy: what it is outside merges as if it had never had that one.
-        const base = before.has(id) ? undefined : await state.base.object(id, outside);
+        const base = before.has(id) ? undefined : await state.base.object(id, outside.names);
         const all = before.get(id) ?? tripleOf(base, base, object, changed);
         stays.set(id, all[staying]);
-        triples.set(id, { ...all, [other]: { ...object, names: outside } });
+        triples.set(id, { ...all, [keeper]: names.staying(keeper, all[keeper]), [other]: outside });
         continue;
       }
       const triple = before.get(id) ?? tripleOf(within, within, object, changed);
+      const keepers = names.staying(keeper, triple[keeper]);
       // Into a unit that is not kept nothing was moved: for the rest of the tree, what is in it was removed.
-      settle(id, triple[staying], within === undefined ? mergeWithDelete(triple.base, triple[keeper]) : triple[keeper]);
+      settle(id, triple[staying], within === undefined ? mergeWithDelete(triple.base, keepers) : keepers);
     }
     const hash = await unitHash(state.context, gone);
     if (gone.size > 0 && !Buffer.from(hash).equals(await unitHash(state.context, kept)))
@@ -108,22 +120,36 @@ async function completeTriples(
   }
 }
 
+/** A file that either side has in a unit of its own that stays: one file with the names of both, if it is the same; else each has its own. */
+async function keepBoth(state: MergeState, triples: Map<FileId, Triple>, losers: TreeObject): Promise<void> {
+  const winners = triples.get(losers.id)?.winner;
+  if (winners === undefined || isDirectory(winners)) return;
+  if (sameVersion(winners.record, losers.record)) {
+    const both = { ...winners, names: sortPlaces([...winners.names, ...losers.names]) };
+    triples.set(losers.id, { base: undefined, winner: both, loser: both });
+  } else {
+    const own = await leaveOutside(state, "loser", undefined, losers);
+    if (own !== undefined) state.kept.add(own);
+  }
+}
+
 /** A file that a side has outside of a unit whose keeper has it within, and put there or changed: a file of its own. */
 async function leaveOutside(
   state: MergeState,
   role: Role,
   base: TreeObject | undefined,
   outside: TreeObject | undefined,
-): Promise<void> {
+): Promise<FileId | undefined> {
   const [place] = outside?.names ?? [];
-  if (outside === undefined || place === undefined || isDirectory(outside)) return;
-  if (base !== undefined && sameVersion(base.record, outside.record) && !gainedName(base, outside)) return;
+  if (outside === undefined || place === undefined || isDirectory(outside)) return undefined;
+  if (base !== undefined && sameVersion(base.record, outside.record) && !gainedName(base, outside)) return undefined;
   const hash = await versionHash(state.context, outside.record);
   for (let generation = 0; ; generation++) {
     const id = copyId(place.parent, outside.id, place.name, hash, generation);
     if (state.merged.get(id) !== undefined || (await isAlive(id, [state.base, state.winner, state.loser]))) continue;
     const own = { ...outside, id };
     state.merged.layer(id, undefined, own);
-    return noteLeft(state, role, outside.id, own);
+    noteLeft(state, role, outside.id, own);
+    return id;
   }
 }
