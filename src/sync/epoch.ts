@@ -3,22 +3,24 @@
  * came of it, the next one looks whether the bucket has it, and does not take its own changes for others'.
  */
 import type { Clock } from "../base/clock.ts";
-import type { FileId, FileName, Lamport } from "../base/ids.ts";
+import { hasCode } from "../base/errors.ts";
+import type { Cid, FileId, FileName, Lamport } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { Bucket, VerifiedCommit } from "../bucket/bucket.ts";
 import type { ChangeSet, DataReader } from "../bucket/change-set.ts";
 import { differences } from "../bucket/differences.ts";
-import { lookup, resolvePath } from "../bucket/fs-reader.ts";
+import { lookup, readObject, resolvePath, type TreeObject } from "../bucket/fs-reader.ts";
 import { log } from "../bucket/history.ts";
-import { samePlace } from "../bucket/object-rows.ts";
+import { samePlace, type Place } from "../bucket/object-rows.ts";
 import { publishEpoch } from "../bucket/publish.ts";
 import type { Writer } from "../bucket/publish/next-commit.ts";
 import type { PublishOutcome } from "../bucket/publish/outcome.ts";
 import type { NodeStore } from "../tree/node-store.ts";
-import type { Entry, SyncDatabase } from "./database.ts";
+import { sameRecord, type Entry, type SyncDatabase } from "./database.ts";
 import type { DiskPath } from "./disk.ts";
 import type { LocalChanges } from "./local-changes.ts";
+import { pathInFolder } from "./plan.ts";
 import { standOn } from "./record-published.ts";
 import { packSeen, unpackSeen } from "./seen.ts";
 
@@ -88,15 +90,51 @@ export async function recoverEpoch(
   const commit = included && base !== undefined ? await findOwn(bucket, head, own, sealed.epoch, base.seq) : undefined;
   await db.transaction(async () => {
     if (commit !== undefined && base !== undefined) {
-      // Merged with what others did, the commit may have others' bytes, of the same size and time by chance.
-      const isMerged = commit.body.parent !== base.commit;
-      await know(db, nodes, commit, sealed, isMerged ? isAsKnown : async () => true);
+      const { parent } = commit.body;
+      const isMerged = parent !== base.commit;
+      const isOwn = isMerged ? leftAloneIn(context, nodes, parent) : async () => true;
+      // Of what others changed, too, the commit may have others' bytes, of the same size and time by chance.
+      await know(db, nodes, commit, sealed, async (path, object, place) => {
+        return (place !== undefined && (await isOwn(object.id, place))) || isAsKnown(path, object);
+      });
       const { cid, body } = commit;
       const changes = await differences(nodes, base.tree, body.tree);
       await standOn(db, nodes, { commit: cid, tree: body.tree, seq: body.seq, changes });
     }
     db.setFact("under way", undefined);
   });
+}
+
+/** Tells what others had left alone in the tree that the epoch was merged with: what the commit has of that is as it was sealed. */
+function leftAloneIn(
+  { db, bucket }: EpochContext,
+  nodes: NodeStore,
+  parent: Cid | undefined,
+): (id: FileId, place: Place) => Promise<boolean> {
+  const told = new Map<FileId, Promise<boolean>>();
+  const look = async (id: FileId, place: Place) => {
+    if (parent === undefined) return false;
+    try {
+      const { tree } = (await bucket.commit(parent)).body;
+      const known = db.byId(id);
+      if (known.length === 0)
+        return (await lookup(nodes, tree, place)) === undefined && (await readObject(nodes, tree, id)) === undefined;
+      for (const entry of known) {
+        const theirs = await lookup(nodes, tree, entry);
+        if (theirs?.id !== id || theirs.names.length !== known.length) return false;
+        if (!sameRecord(entry.record, theirs.record)) return false;
+      }
+      return true;
+    } catch (error) {
+      if (hasCode(error, "block_not_found")) return false;
+      throw error;
+    }
+  };
+  return (id, place) => {
+    const known = told.get(id) ?? look(id, place);
+    told.set(id, known);
+    return known;
+  };
 }
 
 async function findOwn(
@@ -119,7 +157,7 @@ async function know(
   nodes: NodeStore,
   { body }: VerifiedCommit,
   sealed: Sealed,
-  isAsKnown: Prove,
+  isOurs: (path: DiskPath, object: TreeObject, sealedAt: Place | undefined) => Promise<boolean>,
 ): Promise<void> {
   for (const id of sealed.gone) {
     for (const entry of db.byId(id as FileId)) {
@@ -140,7 +178,10 @@ async function know(
     const place = { parent: directory.id, name };
     // Of what the merge made one with something else here, that is the other one's.
     const isOther = db.byId(id).some((entry) => !samePlace(entry, place) && entry.seen.ino !== looked.ino);
-    if (!isSame || isOther || (record.type === "file" && !(await isAsKnown(names, { record })))) continue;
+    if (!isSame || isOther) continue;
+    // Otherwise others moved a directory, and this is another one's path by now.
+    const sealedAt = pathInFolder(db, place)?.join("/") === names.join("/") ? place : undefined;
+    if (record.type === "file" && !(await isOurs(names, object, sealedAt))) continue;
     for (const entry of db.byId(id)) {
       if ((await lookup(nodes, body.tree, entry))?.id !== id) db.remove(entry);
     }

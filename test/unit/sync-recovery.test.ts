@@ -1,5 +1,5 @@
 /** What a process that died just after its swap finds in the bucket, where others changed the same things. */
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { Crash } from "../support/memory-sync-disk.ts";
 import { path, settle, settledTree, type SyncedFolder, twoFolders } from "../support/sync-world.ts";
 
@@ -57,6 +57,37 @@ test("what it took away for others before it died does not count as deleted here
   expect((await b.sync()).held).toBeUndefined();
   await settle(world);
   for (const { disk } of [a, b]) expect(disk.tree().size).toBe(90);
+});
+
+describe("of what went up with a merge, before the process died,", () => {
+  /** A new file, an edited one, and one with two names, that others did not touch. */
+  async function merged() {
+    const { world, a, b } = await twoFolders();
+    for (const each of ["edited.bin", "linked.bin"]) b.disk.write(path(each), `old ${each}`);
+    await b.disk.link(path("linked.bin"), path("link.bin"));
+    await settle(world);
+    a.disk.write(path("of a.bin"), "of a");
+    await a.sync();
+    b.disk.tick(3_000_000_000n);
+    for (const each of ["new.bin", "edited.bin", "linked.bin"]) b.disk.write(path(each), `of b ${each}`);
+    await dyingAfterSwap(b);
+    b.disk.tick(3_000_000_000n);
+    return { world, b };
+  }
+
+  test("nothing comes back that was deleted then", async () => {
+    const { world, b } = await merged();
+    for (const each of b.disk.tree().keys()) b.disk.remove(path(each));
+    expect([...(await settledTree(world)).keys()]).toEqual(["of a.bin"]);
+  });
+
+  test("nothing comes back that was replaced then", async () => {
+    const { world, b } = await merged();
+    for (const each of ["new.bin", "edited.bin"]) b.disk.save(path(each), `newer ${each}`);
+    const whole = await settledTree(world);
+    expect(whole.size).toBe(5);
+    for (const each of ["new.bin", "edited.bin"]) expect(whole.get(each)).toBe(`newer ${each}`);
+  });
 });
 
 async function dyingAfterSwap(folder: SyncedFolder): Promise<void> {
