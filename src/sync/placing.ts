@@ -16,6 +16,7 @@ import { sameContent } from "./local-content.ts";
 import { isOwn, PARKED_ID, parkedPath } from "./paths.ts";
 import { returnToSight } from "./parked.ts";
 import { pathInFolder } from "./plan.ts";
+import { replaceWatched } from "./saved-meanwhile.ts";
 import { hasSameBytes, looksSame, seenOf } from "./seen.ts";
 
 export class Placing {
@@ -189,7 +190,8 @@ export class Placing {
       return stat?.type === "directory" && stat.ino === entry.seen.ino ? "done" : "changed here";
     if (stat === undefined || !(await this.#isAsSynced(path, entry, stat, justMoved))) return "changed here";
     if (ready !== undefined) {
-      const swapped = await this.#replace(path, entry, ready);
+      const swapped = await replaceWatched(this.#context, path, entry, ready);
+      this.#note(path);
       return swapped === "done" ? this.placed(place, path, target, ready, await disk.look(path)) : swapped;
     }
     const isTimed = stat.mtimeNs === record.mtimeNs;
@@ -202,27 +204,6 @@ export class Placing {
     db.put({ ...place, id, record, seen: isTimed ? seen : { ...seen, hasty: true } });
     await this.#lookAgain(id);
     return "done";
-  }
-
-  /** A new file in place of one that nobody touched: where both can be exchanged, what came out is looked at before it goes. */
-  async #replace(path: DiskPath, entry: Entry, ready: Ready): Promise<"done" | Reason> {
-    const { disk } = this.#context;
-    try {
-      await disk.rename(ready.path, path, "exchange");
-    } catch (error) {
-      if (!failedWith(error, "EINVAL", "ENOSYS", "ENOTSUP", "EOPNOTSUPP")) throw error;
-      await disk.rename(ready.path, path, "replace");
-      this.#note(path);
-      return "done";
-    }
-    const out = await disk.look(ready.path);
-    this.#note(path);
-    if (out?.ino === entry.seen.ino && hasSameBytes(entry.seen, out)) {
-      await disk.unlink(ready.path);
-      return "done";
-    }
-    await disk.rename(ready.path, path, "exchange");
-    return "changed here";
   }
 
   /** Notes what has its place. `now`: how it looks there. */
