@@ -25,6 +25,7 @@ const [
   { openToWrite },
   { firstBase },
   { compileLate },
+  { collectYoungAlone },
   { Publisher },
   { DiskStorage },
   { dataReaderOf },
@@ -43,6 +44,7 @@ const [
     "agent/writing-bucket.js",
     "agent/first-base.js",
     "agent/compile-pace.js",
+    "agent/memory.js",
     "agent/publisher.js",
     "overlay/disk-storage.js",
     "overlay/data-reader.js",
@@ -53,6 +55,7 @@ const [
 );
 
 // As every agent does.
+collectYoungAlone();
 compileLate();
 const [address, stateDir, warm, flushes, ...names] = process.argv.slice(2);
 const SHARED_FILES = 20;

@@ -16,6 +16,7 @@ import { deedsOf, reportOf, type PlannedDeed, type SyncReport } from "../sync/re
 import { rehearseRound, syncRound, type RoundContext, type RoundProgress, type RoundResult } from "../sync/round.ts";
 import { compileLate } from "./compile-pace.ts";
 import type { ControlAnswers } from "./control.ts";
+import { collectYoungAlone } from "./memory.ts";
 import type { AgentStatus, FlushReport, UnmountReport } from "./reports.ts";
 import { cacheDirOf } from "./state-dir.ts";
 import { SyncLoop, type SyncLoopOptions } from "./sync-loop.ts";
@@ -44,6 +45,7 @@ export interface SyncAgentOptions {
 
 /** Throws as opening the bucket does, `device_not_certified`, and for a folder that was synced and is not there `precondition_failed`. */
 export async function openSyncAgent(options: SyncAgentOptions): Promise<SyncAgent> {
+  collectYoungAlone();
   compileLate();
   const { address, folder, stateDir, wallet, access, cacheBytes, clock, random, log } = options;
   const cache = { dir: cacheDirOf(stateDir), bytes: cacheBytes };
