@@ -1,6 +1,7 @@
 /** What it takes to put the bucket's objects into the folder. */
-import type { Entry, SyncDatabase } from "./database.ts";
+import type { SyncDatabase } from "./database.ts";
 import type { DiskPath } from "./disk.ts";
+import type { Entry } from "./entry.ts";
 import type { IncomingContext } from "./incoming.ts";
 
 export interface ApplyContext extends IncomingContext {

@@ -4,8 +4,9 @@
  */
 import { lookup } from "../bucket/fs-reader.ts";
 import type { NodeStore } from "../tree/node-store.ts";
-import type { Entry, SyncDatabase } from "./database.ts";
+import type { SyncDatabase } from "./database.ts";
 import type { DiskPath, SyncDisk } from "./disk.ts";
+import type { Entry } from "./entry.ts";
 import { pathInFolder } from "./plan.ts";
 import { digestOfXattrs, seenOf } from "./seen.ts";
 

@@ -6,21 +6,11 @@
  */
 import Database from "better-sqlite3";
 import { SQLITE_CACHE_KIB } from "../base/limits.ts";
-import type { Cid, FileId, FileName } from "../base/ids.ts";
+import type { FileId, FileName } from "../base/ids.ts";
 import type { Place } from "../bucket/object-rows.ts";
-import { cidOf } from "../format/cid.ts";
-import type { FileRecord } from "../format/record.ts";
-import { decodeRecord, encodeRecord } from "../format/record-codec.ts";
 import type { BaseRoot } from "../overlay/journal-record.ts";
+import { entryOf, nameBytes, nameOf, rowOf, type Entry, type EntryRow } from "./entry.ts";
 import { PARKED_ID } from "./paths.ts";
-import { packSeen, unpackSeen, type Seen } from "./seen.ts";
-
-export interface Entry extends Place {
-  readonly id: FileId;
-  /** As the bucket had it when the folder came to show it: the base of what is changed here next. */
-  readonly record: FileRecord;
-  readonly seen: Seen;
-}
 
 /** Why a place is behind. Those that only somebody's deed can settle are not tried again in each round. */
 export type Reason = "waiting" | "changed here" | "ignored" | "name collides" | "not kept here" | "in the way";
@@ -56,15 +46,6 @@ const SCHEMA = `
   ) STRICT;
   CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT`;
 
-interface RawEntry {
-  parent: string;
-  name: Buffer;
-  id: string;
-  record: Buffer;
-  links: string;
-  seen: Buffer;
-}
-
 interface RawUnsettled {
   parent: string;
   name: Buffer;
@@ -73,10 +54,10 @@ interface RawUnsettled {
 
 export class SyncDatabase {
   readonly #db: Database.Database;
-  readonly #at: Database.Statement<[string, Buffer], RawEntry>;
-  readonly #byId: Database.Statement<[string], RawEntry>;
-  readonly #byIno: Database.Statement<[string], RawEntry>;
-  readonly #children: Database.Statement<[string], RawEntry>;
+  readonly #at: Database.Statement<[string, Buffer], EntryRow>;
+  readonly #byId: Database.Statement<[string], EntryRow>;
+  readonly #byIno: Database.Statement<[string], EntryRow>;
+  readonly #children: Database.Statement<[string], EntryRow>;
   readonly #put: Database.Statement;
   readonly #remove: Database.Statement;
   readonly #unsettle: Database.Statement;
@@ -109,28 +90,29 @@ export class SyncDatabase {
   }
 
   at({ parent, name }: Place): Entry | undefined {
-    return entryOf(this.#at.get(parent, bytesOf(name)));
+    const row = this.#at.get(parent, nameBytes(name));
+    return row === undefined ? undefined : entryOf(row);
   }
 
   /** All names of an object. */
   byId(id: FileId): Entry[] {
-    return this.#byId.all(id).map(requireEntry);
+    return this.#byId.all(id).map(entryOf);
   }
 
   byInode(ino: bigint): Entry[] {
-    return this.#byIno.all(String(ino)).map(requireEntry);
+    return this.#byIno.all(String(ino)).map(entryOf);
   }
 
   children(parent: FileId): Entry[] {
-    return this.#children.all(parent).map(requireEntry);
+    return this.#children.all(parent).map(entryOf);
   }
 
   /** Every entry, by parent and name. The database must not be changed between two of them. */
   *entries(): Generator<Entry> {
-    const all = this.#db.prepare<[], RawEntry>(
+    const all = this.#db.prepare<[], EntryRow>(
       "SELECT parent, name, id, record, links, seen FROM entries ORDER BY parent, name",
     );
-    for (const raw of all.iterate()) yield requireEntry(raw);
+    for (const raw of all.iterate()) yield entryOf(raw);
   }
 
   /** Whether nothing was synced yet. */
@@ -143,24 +125,14 @@ export class SyncDatabase {
     return this.#db.prepare<[], { n: number }>("SELECT COUNT(*) AS n FROM entries WHERE file = 1").get()?.n ?? 0;
   }
 
-  put({ parent, name, id, record, seen }: Entry): void {
-    const { value, links } = encodeRecord(record, addressOf);
-    const isFile = record.type === "directory" ? 0 : 1;
-    const row = [
-      parent,
-      bytesOf(name),
-      id,
-      isFile,
-      String(seen.ino),
-      Buffer.from(value),
-      links.join(" "),
-      packSeen(seen),
-    ];
-    this.#put.run(...row);
+  put(entry: Entry): void {
+    const { parent, name, id, record, links, seen } = rowOf(entry);
+    const isFile = entry.record.type === "directory" ? 0 : 1;
+    this.#put.run(parent, name, id, isFile, String(entry.seen.ino), record, links, seen);
   }
 
   remove({ parent, name }: Place): void {
-    this.#remove.run(parent, bytesOf(name));
+    this.#remove.run(parent, nameBytes(name));
     if (parent === PARKED_ID) this.#db.prepare("DELETE FROM parked WHERE id = ?").run(name);
   }
 
@@ -171,17 +143,15 @@ export class SyncDatabase {
     this.put({ ...entry, parent: PARKED_ID, name: id as string as FileName });
     this.#db
       .prepare("INSERT OR REPLACE INTO parked (id, parent, name) VALUES (?, ?, ?)")
-      .run(id, parent, bytesOf(name));
+      .run(id, parent, nameBytes(name));
   }
 
   /** Where it was before it was put out of sight. Undefined: an earlier version did that. */
   parkedFrom(id: FileId): Place | undefined {
     const raw = this.#db
-      .prepare<[string], Pick<RawEntry, "parent" | "name">>("SELECT parent, name FROM parked WHERE id = ?")
+      .prepare<[string], Pick<EntryRow, "parent" | "name">>("SELECT parent, name FROM parked WHERE id = ?")
       .get(id);
-    return raw === undefined
-      ? undefined
-      : { parent: raw.parent as FileId, name: raw.name.toString("latin1") as FileName };
+    return raw === undefined ? undefined : { parent: raw.parent as FileId, name: nameOf(raw.name) };
   }
 
   /** What had one id has another from now on, with what is in it. */
@@ -193,11 +163,11 @@ export class SyncDatabase {
   }
 
   unsettle({ parent, name }: Place, reason: Reason = "waiting"): void {
-    this.#unsettle.run(parent, bytesOf(name), reason);
+    this.#unsettle.run(parent, nameBytes(name), reason);
   }
 
   settle({ parent, name }: Place): void {
-    this.#settle.run(parent, bytesOf(name));
+    this.#settle.run(parent, nameBytes(name));
   }
 
   unsettled(): Unsettled[] {
@@ -206,7 +176,7 @@ export class SyncDatabase {
       .all()
       .map(({ parent, name, reason }) => ({
         parent: parent as FileId,
-        name: name.toString("latin1") as FileName,
+        name: nameOf(name),
         reason: reason as Reason,
       }));
   }
@@ -270,31 +240,3 @@ export class SyncDatabase {
 
 /** What else is remembered: of which bucket and folder this is, numbers that were used, an epoch that is on its way. */
 export type FactKey = "base" | "bucket" | "folder" | "epoch" | "under way" | "compare all" | "rules";
-
-/** Whether two records are the same to the last field. */
-export function sameRecord(a: FileRecord, b: FileRecord): boolean {
-  const [one, other] = [encodeRecord(a, addressOf), encodeRecord(b, addressOf)];
-  return Buffer.compare(one.value, other.value) === 0 && one.links.join() === other.links.join();
-}
-
-function requireEntry({ parent, name, id, record, links, seen }: RawEntry): Entry {
-  return {
-    parent: parent as FileId,
-    name: name.toString("latin1") as FileName,
-    id: id as FileId,
-    record: decodeRecord({ value: record, links: links === "" ? [] : (links.split(" ") as Cid[]) }),
-    seen: unpackSeen(seen),
-  };
-}
-
-function entryOf(raw: RawEntry | undefined): Entry | undefined {
-  return raw === undefined ? undefined : requireEntry(raw);
-}
-
-function bytesOf(name: FileName): Buffer {
-  return Buffer.from(name, "latin1");
-}
-
-function addressOf(bytes: Uint8Array): Cid {
-  return cidOf("dag-cbor", bytes);
-}

@@ -3,7 +3,7 @@
  * happens before somebody says yes to just these deletions (merge.md, Laws).
  */
 import { blake3 } from "../crypto/hash.ts";
-import type { Entry } from "./database.ts";
+import type { Entry } from "./entry.ts";
 
 export interface HeldDeletions {
   /** What a yes names. */

@@ -1,7 +1,8 @@
 /** All entries of the database at one moment, read in one pass: a scan asks for each of them several times. */
 import { groupBy } from "../base/collections.ts";
 import type { FileId } from "../base/ids.ts";
-import type { Entry, SyncDatabase } from "./database.ts";
+import type { SyncDatabase } from "./database.ts";
+import type { Entry } from "./entry.ts";
 
 export class KnownEntries {
   readonly all: readonly Entry[];

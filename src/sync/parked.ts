@@ -8,8 +8,9 @@ import { directoryNames, fileNames } from "../bucket/merge/conflict-names.ts";
 import type { Place } from "../bucket/object-rows.ts";
 import { blake3 } from "../crypto/hash.ts";
 import { failedWith } from "../objects/disk.ts";
-import type { Entry, SyncDatabase } from "./database.ts";
+import type { SyncDatabase } from "./database.ts";
 import type { DiskPath, DiskStat, SyncDisk } from "./disk.ts";
+import type { Entry } from "./entry.ts";
 import { isOwn, PARKED_ID, PARKED_PATH, parkedPath } from "./paths.ts";
 import { pathInFolder } from "./plan.ts";
 

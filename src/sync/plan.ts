@@ -9,8 +9,9 @@ import type { TreeObject } from "../bucket/fs-reader.ts";
 import type { Place } from "../bucket/object-rows.ts";
 import { placeText } from "../bucket/object-rows.ts";
 import type { NodeStore } from "../tree/node-store.ts";
-import { sameRecord, type Entry, type Reason, type SyncDatabase, type Unsettled } from "./database.ts";
+import type { Reason, SyncDatabase, Unsettled } from "./database.ts";
 import type { DiskPath } from "./disk.ts";
+import { sameRecord, type Entry } from "./entry.ts";
 import type { IgnoreRules } from "./ignore-rules.ts";
 import { isOwn, PARKED_ID, PARKED_PATH } from "./paths.ts";
 
