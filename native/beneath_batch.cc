@@ -213,8 +213,8 @@ class Creation : public Batch {
 
 class Placement : public Batch {
  public:
-  Placement(int root, int from, std::vector<std::string> names, std::vector<std::string> paths)
-      : root_(root), from_(from), names_(std::move(names)), paths_(std::move(paths)) {}
+  Placement(int root, int from, std::vector<std::string> names, std::vector<std::string> paths, int marks)
+      : root_(root), from_(from), marks_(marks), names_(std::move(names)), paths_(std::move(paths)) {}
 
  protected:
   void Run() override {
@@ -232,6 +232,8 @@ class Placement : public Batch {
     if (above < 0) return false;
     const char* last = path.c_str() + (deep ? slash + 1 : 0);
     const bool placed = syscall(SYS_renameat2, from_, name.c_str(), above, last, kNoReplace) == 0;
+    // Marks of later ones would be taken for this one's.
+    if (placed && marks_ >= 0 && write(marks_, ".", 1) != 1) marks_ = -1;
     double row[kColumns] = {};
     if (placed && LookAt(above, last, row) != 0) std::fill(row, row + kColumns, 0);
     if (placed) rows_.insert(rows_.end(), row, row + kColumns);
@@ -242,7 +244,7 @@ class Placement : public Batch {
   // RENAME_NOREPLACE (linux/fs.h).
   static constexpr unsigned kNoReplace = 1;
 
-  int root_, from_;
+  int root_, from_, marks_;
   std::vector<std::string> names_, paths_;
 };
 
@@ -307,7 +309,7 @@ napi_value PlaceFiles(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
   auto placement =
       std::make_unique<Placement>(static_cast<int>(arguments.Number(0)), static_cast<int>(arguments.Number(1)),
-                                  Texts(env, arguments[2]), Texts(env, arguments[3]));
+                                  Texts(env, arguments[2]), Texts(env, arguments[3]), static_cast<int>(arguments.Number(4)));
   return Batch::Start(env, std::move(placement), "syncline:place", arguments[2]);
 }
 

@@ -12,8 +12,9 @@ napi_value ReadFiles(napi_env env, napi_callback_info info);
 // whether it gets an owner, uid, gid, mtime's seconds and nanoseconds. A promise of a row for each, once all of them are durable. `together`:
 // one sync of the filesystem may do that, where that is known to do.
 napi_value CreateFiles(napi_env env, napi_callback_info info);
-// placeFiles(root, directory, names, paths): what has these names in that directory to free paths beneath the root, in turn, until one
-// cannot be placed. A promise of a row for each that was, all zeros where nothing is there any more.
+// placeFiles(root, directory, names, paths, marks): what has these names in that directory to free paths beneath the root, in turn, until one
+// cannot be placed. Right behind each a dot is written to the descriptor `marks`, unless that is negative. A promise of a row for each that
+// was placed, all zeros where nothing is there any more.
 napi_value PlaceFiles(napi_env env, napi_callback_info info);
 
 }  // namespace syncline

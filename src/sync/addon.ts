@@ -1,5 +1,6 @@
 /** The part of the native addon that folder sync uses (native/beneath.h): calls on files beneath a directory, by its descriptor. */
 import { createRequire } from "node:module";
+import { getSystemErrorName } from "node:util";
 
 /** Names are byte strings. Throws errors with a numeric `errno`. Descriptors are closed with node:fs. */
 export interface BeneathAddon {
@@ -33,6 +34,7 @@ export interface BeneathAddon {
     directory: number,
     names: readonly string[],
     paths: readonly string[],
+    marks: number,
   ): Promise<Float64Array>;
 }
 
@@ -45,4 +47,27 @@ export function loadBeneathAddon(): BeneathAddon | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Gives what the addon throws the code by which the system's errors are known elsewhere. */
+export function coded<Result>(work: () => Result): Result {
+  try {
+    return work();
+  } catch (error) {
+    throw withCode(error);
+  }
+}
+
+export async function codedLater<Result>(work: Promise<Result>): Promise<Result> {
+  try {
+    return await work;
+  } catch (error) {
+    throw withCode(error);
+  }
+}
+
+function withCode(error: unknown): unknown {
+  if (error instanceof Error && "errno" in error && typeof error.errno === "number" && error.errno > 0)
+    return Object.assign(error, { code: getSystemErrorName(-error.errno) });
+  return error;
 }

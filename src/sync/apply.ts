@@ -16,6 +16,7 @@ import { NEW_PATH } from "./paths.ts";
 import { pathInFolder, type Plan, type Put, type Removal } from "./plan.ts";
 import { newFilesFrom, placeNew, type NewFilePut } from "./place-new.ts";
 import { Placing } from "./placing.ts";
+import { RedoLog } from "./redo-log.ts";
 import { seenOf } from "./seen.ts";
 
 export interface Applied {
@@ -25,13 +26,21 @@ export interface Applied {
   readonly left: readonly { readonly path: DiskPath; readonly reason: Reason }[];
 }
 
-export async function applyPlan(context: ApplyContext, plan: Plan): Promise<Applied> {
-  const applier = new Applier(context, plan);
-  await putAll(applier, [...batchesOf(plan.puts)]);
-  for (let at = 0; at < plan.removals.length; at += BATCH_PLACES)
-    await applier.remove(plan.removals.slice(at, at + BATCH_PLACES));
-  await applier.finish();
-  return applier.result();
+export async function applyPlan(context: Omit<ApplyContext, "redo">, plan: Plan): Promise<Applied> {
+  if (plan.puts.length + plan.removals.length === 0) return { files: 0, removed: 0, left: [] };
+  const redo = await RedoLog.open(context);
+  let isDone = false;
+  try {
+    const applier = new Applier({ ...context, redo }, plan);
+    await putAll(applier, [...batchesOf(plan.puts)]);
+    for (let at = 0; at < plan.removals.length; at += BATCH_PLACES)
+      await applier.remove(plan.removals.slice(at, at + BATCH_PLACES));
+    await applier.finish();
+    isDone = true;
+    return applier.result();
+  } finally {
+    await redo.close(isDone);
+  }
 }
 
 /** Each batch is written under temporary names while the one before it is put in place. */
@@ -91,10 +100,10 @@ class Applier {
   }
 
   async put(puts: readonly Put[], ready: Written): Promise<void> {
-    const { db, signal } = this.#context;
+    const { db, redo, signal } = this.#context;
     signal?.throwIfAborted();
     const placing = new Placing(this.#context, this.#arriving);
-    await db.transaction(async () => {
+    await redo.transaction(async () => {
       let mayPlace = true;
       for (let at = 0; at < puts.length; at++) {
         const files: readonly NewFilePut[] = mayPlace ? newFilesFrom(db, puts, at, ready) : [];
@@ -112,9 +121,9 @@ class Applier {
   }
 
   async remove(removals: readonly Removal[]): Promise<void> {
-    const { db, signal } = this.#context;
+    const { redo, signal } = this.#context;
     signal?.throwIfAborted();
-    await db.transaction(async () => {
+    await redo.transaction(async () => {
       const placing = new Placing(this.#context, this.#arriving);
       for (const { entry, path } of removals) {
         const done = await attempt(() => placing.remove(entry));
@@ -130,11 +139,11 @@ class Applier {
 
   /** Attributes of directories, from the leaves up: one may forbid to write in it. */
   async finish(): Promise<void> {
-    const { db } = this.#context;
+    const { db, redo } = this.#context;
     const puts = [...this.#unfinished.values()].reverse();
     for (let at = 0; at < puts.length; at += BATCH_PLACES) {
       const batch = puts.slice(at, at + BATCH_PLACES);
-      await db.transaction(async () => {
+      await redo.transaction(async () => {
         for (const put of batch) await this.#finishOne(put);
       });
     }

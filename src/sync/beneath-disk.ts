@@ -2,13 +2,15 @@
  * A real folder on Linux. Every path is opened by openat2(2) beneath the root and without links, and what is done then is done by that
  * descriptor and one name: a link that is swapped in for a directory at any moment leads nowhere.
  */
-import { close, closeSync, constants, fsync, ftruncate, openSync, read, write } from "node:fs";
-import { promisify, getSystemErrorName } from "node:util";
+import { closeSync, constants, fsync, openSync } from "node:fs";
+import { promisify } from "node:util";
 import type { FileName } from "../base/ids.ts";
 import { NO_XATTRS, type Xattrs } from "../format/record.ts";
 import { failedWith } from "../objects/disk.ts";
-import type { BeneathAddon } from "./addon.ts";
+import { coded, codedLater, type BeneathAddon } from "./addon.ts";
+import { DescriptorAppended, markedBy, openFile } from "./beneath-file.ts";
 import type {
+  AppendFile,
   DiskEntry,
   DiskFile,
   DiskPath,
@@ -24,6 +26,7 @@ import { COLUMNS, statOf, timeOf } from "./stat-rows.ts";
 export interface BeneathOptions {
   /** Attributes of other spaces than user.*, too. */
   readonly allXattrs: boolean;
+  readonly boot?: string | undefined;
 }
 
 export class BeneathDisk implements SyncDisk {
@@ -34,9 +37,11 @@ export class BeneathDisk implements SyncDisk {
   readonly #addon: BeneathAddon;
   readonly #path: string;
   readonly #allXattrs: boolean;
+  readonly boot: string | undefined;
   #root = -1;
 
-  constructor(addon: BeneathAddon, path: string, { allXattrs }: BeneathOptions) {
+  constructor(addon: BeneathAddon, path: string, { allXattrs, boot }: BeneathOptions) {
+    this.boot = boot;
     this.#addon = addon;
     this.#path = path;
     this.#allXattrs = allXattrs;
@@ -161,6 +166,11 @@ export class BeneathDisk implements SyncDisk {
     }
   }
 
+  openAppend(path: DiskPath): AppendFile {
+    const { O_WRONLY, O_CREAT, O_TRUNC, O_APPEND, O_NOFOLLOW } = constants;
+    return new DescriptorAppended(this.#open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW, 0o600));
+  }
+
   async #readAll(
     readFiles: NonNullable<BeneathAddon["readFiles"]>,
     files: Parameters<NonNullable<SyncDisk["readAll"]>>[0],
@@ -201,12 +211,13 @@ export class BeneathDisk implements SyncDisk {
     placeFiles: NonNullable<BeneathAddon["placeFiles"]>,
     directory: DiskPath,
     files: readonly Placed[],
+    marks?: AppendFile,
   ): Promise<(DiskStat | undefined)[]> {
     const descriptor = this.#open(directory, O_PATH | constants.O_DIRECTORY, 0);
     try {
       const names = files.map(({ name }) => name);
       const paths = files.map(({ to }) => to.join("/"));
-      const rows = await codedLater(placeFiles(this.#root, descriptor, names, paths));
+      const rows = await codedLater(placeFiles(this.#root, descriptor, names, paths, markedBy(marks)));
       return Array.from({ length: rows.length / COLUMNS }, (_, index) => {
         return rows[index * COLUMNS] === 0 ? undefined : statOf(rows, index * COLUMNS);
       });
@@ -255,64 +266,10 @@ export class BeneathDisk implements SyncDisk {
   }
 }
 
-function openFile(addon: BeneathAddon, descriptor: number): DiskFile {
-  const statIt = () => {
-    const row = coded(() => addon.statAt(descriptor, ""));
-    if (row === undefined) throw Object.assign(new Error("ENOENT"), { code: "ENOENT" });
-    return statOf(row, 0);
-  };
-  return {
-    stat: async () => statIt(),
-    async read(offset, length) {
-      const bytes = Buffer.allocUnsafeSlow(length);
-      let done = 0;
-      while (done < length) {
-        const { bytesRead } = await readOf(descriptor, bytes, done, length - done, offset + done);
-        if (bytesRead === 0) break;
-        done += bytesRead;
-      }
-      return bytes.subarray(0, done);
-    },
-    async write(offset, bytes) {
-      for (let done = 0; done < bytes.length;) {
-        const { bytesWritten } = await writeOf(descriptor, bytes, done, bytes.length - done, offset + done);
-        done += bytesWritten;
-      }
-    },
-    truncate: (size) => truncateOf(descriptor, size),
-    sync: () => fsyncOf(descriptor),
-    close: () => closeOf(descriptor),
-  };
-}
-
-/** Gives what the addon throws the code by which the system's errors are known elsewhere. */
-function coded<Result>(work: () => Result): Result {
-  try {
-    return work();
-  } catch (error) {
-    throw withCode(error);
-  }
-}
-
-async function codedLater<Result>(work: Promise<Result>): Promise<Result> {
-  try {
-    return await work;
-  } catch (error) {
-    throw withCode(error);
-  }
-}
-
-function withCode(error: unknown): unknown {
-  if (error instanceof Error && "errno" in error && typeof error.errno === "number" && error.errno > 0)
-    return Object.assign(error, { code: getSystemErrorName(-error.errno) });
-  return error;
-}
-
 /** Flags of renameat2(2): RENAME_NOREPLACE, none, RENAME_EXCHANGE. */
 const RENAME_FLAGS: Readonly<Record<RenameHow, number>> = { free: 1, replace: 0, exchange: 2 };
 /** Node.js does not have it (fcntl.h). */
 const O_PATH = 0o10000000;
 /** So many files are made durable by one sync of the filesystem, which also writes what others have pending; fewer one by one. */
 const TOGETHER = 16;
-const [closeOf, fsyncOf, truncateOf] = [promisify(close), promisify(fsync), promisify(ftruncate)];
-const [readOf, writeOf] = [promisify(read), promisify(write)];
+const fsyncOf = promisify(fsync);

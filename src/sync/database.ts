@@ -9,7 +9,7 @@ import { SQLITE_CACHE_KIB } from "../base/limits.ts";
 import type { FileId, FileName } from "../base/ids.ts";
 import type { Place } from "../bucket/object-rows.ts";
 import type { BaseRoot } from "../overlay/journal-record.ts";
-import { entryOf, nameBytes, nameOf, rowOf, type Entry, type EntryRow } from "./entry.ts";
+import { entryOf, nameBytes, nameOf, rowOf, type Entry, type EntryChange, type EntryRow } from "./entry.ts";
 import { PARKED_ID } from "./paths.ts";
 
 /** Why a place is behind. Those that only somebody's deed can settle are not tried again in each round. */
@@ -63,6 +63,7 @@ export class SyncDatabase {
   readonly #unsettle: Database.Statement;
   readonly #settle: Database.Statement;
   #rehearsing = false;
+  #told: ((change: EntryChange) => void) | undefined;
 
   /** ":memory:" for tests. */
   constructor(path: string) {
@@ -126,24 +127,26 @@ export class SyncDatabase {
   }
 
   put(entry: Entry): void {
-    const { parent, name, id, record, links, seen } = rowOf(entry);
-    const isFile = entry.record.type === "directory" ? 0 : 1;
-    this.#put.run(parent, name, id, isFile, String(entry.seen.ino), record, links, seen);
+    const row = rowOf(entry);
+    this.#putRow(row, entry);
+    this.#told?.({ kind: "put", row });
   }
 
-  remove({ parent, name }: Place): void {
-    this.#remove.run(parent, nameBytes(name));
-    if (parent === PARKED_ID) this.#db.prepare("DELETE FROM parked WHERE id = ?").run(name);
+  remove(place: Place): void {
+    this.#removeAt(place);
+    this.#told?.({ kind: "remove", row: { parent: place.parent, name: nameBytes(place.name) } });
   }
 
   /** It is out of sight from now on, until it has a place again; where it was is remembered. */
   park(entry: Entry): void {
     const { parent, name, id } = entry;
-    this.remove(entry);
-    this.put({ ...entry, parent: PARKED_ID, name: id as string as FileName });
+    const row = rowOf(entry);
+    this.#removeAt(entry);
+    this.#putRow({ ...row, parent: PARKED_ID, name: nameBytes(id as string as FileName) }, entry);
     this.#db
       .prepare("INSERT OR REPLACE INTO parked (id, parent, name) VALUES (?, ?, ?)")
       .run(id, parent, nameBytes(name));
+    this.#told?.({ kind: "park", row });
   }
 
   /** Where it was before it was put out of sight. Undefined: an earlier version did that. */
@@ -223,10 +226,14 @@ export class SyncDatabase {
     }
   }
 
-  /** All of `work`, or nothing of it. What is asked meanwhile sees it. */
-  async transaction<Result>(work: () => Result | Promise<Result>): Promise<Result> {
+  /** All of `work`, or nothing of it. What is asked meanwhile sees it. `told` hears of each change of the entries. */
+  async transaction<Result>(
+    work: () => Result | Promise<Result>,
+    told?: (change: EntryChange) => void,
+  ): Promise<Result> {
     if (this.#rehearsing) return work();
     this.#db.exec("BEGIN IMMEDIATE");
+    this.#told = told;
     try {
       const result = await work();
       this.#db.exec("COMMIT");
@@ -234,7 +241,19 @@ export class SyncDatabase {
     } catch (error) {
       this.#db.exec("ROLLBACK");
       throw error;
+    } finally {
+      this.#told = undefined;
     }
+  }
+
+  #putRow({ parent, name, id, record, links, seen }: EntryRow, of: Entry): void {
+    const isFile = of.record.type === "directory" ? 0 : 1;
+    this.#put.run(parent, name, id, isFile, String(of.seen.ino), record, links, seen);
+  }
+
+  #removeAt({ parent, name }: Place): void {
+    this.#remove.run(parent, nameBytes(name));
+    if (parent === PARKED_ID) this.#db.prepare("DELETE FROM parked WHERE id = ?").run(name);
   }
 }
 

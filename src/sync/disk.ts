@@ -58,6 +58,13 @@ export interface WholeFile {
  */
 export type RenameHow = "free" | "replace" | "exchange";
 
+/** What is appended is in the file at once, and stays there when the process dies; when the system does nobody knows. */
+export interface AppendFile {
+  append(text: string): void;
+  clear(): void;
+  close(): void;
+}
+
 export interface SyncDisk {
   /** Whether extended attributes can be read and written; without, they stay as they are in the bucket. */
   readonly hasXattrs: boolean;
@@ -98,11 +105,19 @@ export interface SyncDisk {
   readonly createAll?: ((directory: DiskPath, files: readonly NewFile[]) => Promise<DiskStat[]>) | undefined;
   /**
    * Renames what is in one directory to free paths, in turn, until one cannot be had: how each looks that has its path, undefined where
-   * somebody took it away again. Absent: rename them one by one.
+   * somebody took it away again. Right behind each a dot is appended to `marks`, which this disk opened. Absent: rename them one by one.
    */
   readonly placeAll?:
-    | ((directory: DiskPath, files: readonly Placed[]) => Promise<readonly (DiskStat | undefined)[]>)
+    | ((
+        directory: DiskPath,
+        files: readonly Placed[],
+        marks?: AppendFile,
+      ) => Promise<readonly (DiskStat | undefined)[]>)
     | undefined;
+  /** Differs after each start of the system; undefined where it does not tell. */
+  readonly boot: string | undefined;
+  /** Makes or empties a file. Absent: there are none of this kind. */
+  readonly openAppend?: ((path: DiskPath) => AppendFile) | undefined;
 }
 
 export interface DiskFile {

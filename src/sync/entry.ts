@@ -13,15 +13,23 @@ export interface Entry extends Place {
   readonly seen: Seen;
 }
 
-/** Numbers and names as SQLite keeps them; a record is its value and the blocks that it links to. */
-export interface EntryRow {
+export interface PlaceRow {
   readonly parent: string;
   readonly name: Buffer;
+}
+
+/** Numbers and names as SQLite keeps them; a record is its value and the blocks that it links to. */
+export interface EntryRow extends PlaceRow {
   readonly id: string;
   readonly record: Buffer;
   readonly links: string;
   readonly seen: Buffer;
 }
+
+/** What the database is told of a name. `park`: it is out of sight from now on. */
+export type EntryChange =
+  | { readonly kind: "put" | "park"; readonly row: EntryRow }
+  | { readonly kind: "remove"; readonly row: PlaceRow };
 
 export function rowOf({ parent, name, id, record, seen }: Entry): EntryRow {
   const { value, links } = encodeRecord(record, addressOf);

@@ -44,7 +44,7 @@ export function newFilesFrom(
 
 /** How many have their places now: the first that has not, and what comes behind it, is as it was. Throws as the disk does. */
 export async function placeNew(
-  { disk }: ApplyContext,
+  { disk, redo }: ApplyContext,
   placing: Placing,
   files: readonly NewFilePut[],
 ): Promise<number> {
@@ -53,11 +53,14 @@ export async function placeNew(
     const name = ready.path.at(-1);
     return name === undefined ? [] : [{ name, to: path }];
   });
-  const looks = await disk.placeAll(NEW_PATH, moves);
-  for (const [index, stat] of looks.entries()) {
-    const file = files[index];
-    if (file !== undefined) placing.placed(file.put.place, file.path, file.put.target, file.ready, stat);
-  }
+  const marks = redo.placing(files.map(({ put, ready }) => placing.asMade(put.place, put.target, ready)));
+  const looks = await disk.placeAll(NEW_PATH, moves, marks);
+  redo.quietly(() => {
+    for (const [index, stat] of looks.entries()) {
+      const file = files[index];
+      if (file !== undefined) placing.placed(file.put.place, file.path, file.put.target, file.ready, stat);
+    }
+  });
   return looks.length;
 }
 

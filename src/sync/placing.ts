@@ -150,11 +150,13 @@ export class Placing {
   }
 
   async #create(place: Place, path: DiskPath, target: TreeObject, ready: Ready | undefined): Promise<"done" | Reason> {
-    const { db, disk } = this.#context;
+    const { db, disk, redo } = this.#context;
     const { record, id } = target;
     if (ready !== undefined && record.type !== "directory") {
+      redo.placing([this.asMade(place, target, ready)]);
       try {
         await disk.rename(ready.path, path, "free");
+        redo.mark();
       } catch (error) {
         if (!failedWith(error, "EEXIST")) throw error;
         const other = await disk.look(path);
@@ -191,7 +193,7 @@ export class Placing {
       return stat?.type === "directory" && stat.ino === entry.seen.ino ? "done" : "changed here";
     if (stat === undefined || !(await this.#isAsSynced(path, entry, stat, justMoved))) return "changed here";
     if (ready !== undefined) {
-      const swapped = await replaceWatched(this.#context, path, entry, ready);
+      const swapped = await replaceWatched(this.#context, path, entry, ready, this.asMade(place, target, ready));
       this.#note(path);
       return swapped === "done" ? this.placed(place, path, target, ready, await disk.look(path)) : swapped;
     }
@@ -205,6 +207,11 @@ export class Placing {
     db.put({ ...place, id, record, seen: isTimed ? seen : { ...seen, hasty: true } });
     await this.#lookAgain(id);
     return "done";
+  }
+
+  /** What is known of it as soon as it has its place. */
+  asMade(place: Place, { id, record }: TreeObject, { stat, xattrs }: Ready): Entry {
+    return { parent: place.parent, name: place.name, id, record, seen: this.#seen(stat, xattrs) };
   }
 
   /** Notes what has its place. `now`: how it looks there. */

@@ -15,6 +15,7 @@ import type { DiskEntry, DiskFile, DiskPath, DiskStat, RenameHow, SyncDisk } fro
 export type SetModified = (path: Buffer, mtimeNs: bigint) => Promise<void>;
 
 export class PortableDisk implements SyncDisk {
+  readonly boot = undefined;
   readonly hasXattrs = false;
   readonly #root: string;
   readonly #setModified: SetModified;

@@ -15,6 +15,7 @@ import type { Entry } from "./entry.ts";
 import type { Ready } from "./incoming.ts";
 import { isOwn, NEW_PATH, newPath } from "./paths.ts";
 import { pathInFolder } from "./plan.ts";
+import type { RedoLog } from "./redo-log.ts";
 import { hasSameBytes, isSameInode } from "./seen.ts";
 
 interface Places {
@@ -22,28 +23,36 @@ interface Places {
   readonly disk: SyncDisk;
 }
 
-/** Exchanges a new file and what the database knows at a path. "changed here": that was another one, and it is there again, or beside it. */
+/**
+ * Exchanges a new file and what the database knows at a path. "changed here": that was another one, and it is there again, or beside it.
+ * `made`: what the database is to know then.
+ */
 export async function replaceWatched(
-  { db, disk }: Places,
+  { db, disk, redo }: Places & { readonly redo: RedoLog },
   path: DiskPath,
   entry: Entry,
   ready: Ready,
+  made: Entry,
 ): Promise<"done" | "changed here"> {
   const watched = newPath(watchedName(ready, entry));
   await disk.rename(ready.path, watched, "replace");
+  redo.exchanging(made);
   try {
     await disk.rename(watched, path, "exchange");
   } catch (error) {
     if (failedWith(error, ...NOT_THERE)) await settleWatched({ db, disk }, watched);
     if (!failedWith(error, "EINVAL", "ENOSYS", "ENOTSUP", "EOPNOTSUPP")) throw error;
     await disk.rename(watched, path, "replace");
+    redo.mark();
     return "done";
   }
+  redo.mark();
   const out = await disk.look(watched);
   if (out?.ino === entry.seen.ino && hasSameBytes(entry.seen, out)) {
     await disk.unlink(watched);
     return "done";
   }
+  redo.takeBack();
   try {
     await disk.rename(watched, path, "exchange");
   } catch (error) {

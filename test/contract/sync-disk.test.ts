@@ -214,6 +214,29 @@ describe.each(kinds)("a %s disk", (kind, open) => {
     },
   );
 
+  test.skipIf(kind === "portable" || addon?.placeFiles === undefined)(
+    "each file that has its place has its mark in a file that is appended to, and no other",
+    async () => {
+      mkdirSync(join(root, "new"));
+      writeFileSync(join(root, "taken"), "somebody's");
+      for (const each of ["1", "2", "3", "4"]) writeFileSync(join(root, "new", each), each);
+      writeFileSync(join(root, "new", "log"), "of another run");
+      const log = openAppend(path("new/log"));
+      log.append("first\n");
+      const moves = ["a", "b", "taken", "c"].map((to, index) => ({ name: `${index + 1}` as FileName, to: path(to) }));
+      expect(await placeAll(path("new"), moves, log)).toHaveLength(2);
+      log.append("\nlast\n");
+      expect(readFileSync(join(root, "new", "log"), "utf8")).toBe("first\n..\nlast\n");
+      log.clear();
+      log.append("anew");
+      log.close();
+      expect(readFileSync(join(root, "new", "log"), "utf8")).toBe("anew");
+      symlinkSync(join(outside, "secret"), join(root, "new", "link"));
+      expect(() => openAppend(path("new/link"))).toThrow(expect.objectContaining({ code: "ELOOP" }));
+    },
+  );
+
+  const openAppend: NonNullable<SyncDisk["openAppend"]> = (at) => disk.openAppend?.(at) ?? expect.fail("It cannot.");
   const readAll: NonNullable<SyncDisk["readAll"]> = (files) => disk.readAll?.(files) ?? expect.fail("It cannot.");
   const createAll: NonNullable<SyncDisk["createAll"]> = (...call) =>
     disk.createAll?.(...call) ?? expect.fail("It cannot.");

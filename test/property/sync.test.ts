@@ -43,6 +43,7 @@ const round = fc.record({
   meanwhile: fc.option(fc.record({ change: fc.nat(5), deed }), { nil: undefined }),
 });
 type Round = typeof round extends fc.Arbitrary<infer Each> ? Each : never;
+const mortalRound = round.map((each) => ({ ...each, meanwhile: undefined }));
 const quietRound = fc.constant({ kind: "sync" as const, dies: undefined, meanwhile: undefined });
 /** In each step somebody does something in a folder, or a round is played there. */
 const historiesOf = (rounds: fc.Arbitrary<Round>) =>
@@ -82,6 +83,19 @@ test(
         expect(rests).toBe(true);
       }),
       runsOf(61, 350),
+    );
+  },
+  patience,
+);
+
+test(
+  "wherever processes die, nothing that was replaced comes back",
+  async () => {
+    await fc.assert(
+      fc.asyncProperty(historiesOf(mortalRound), swapFaults, async (history, faults) => {
+        expect((await playAll(history, faults)).oracle.back).toEqual([]);
+      }),
+      runsOf(67, 350),
     );
   },
   patience,

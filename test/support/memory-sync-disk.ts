@@ -25,6 +25,7 @@ interface Node {
 
 export class MemorySyncDisk implements SyncDisk {
   readonly hasXattrs = true;
+  boot: string | undefined = "boot 1";
   /** Changes that are still made before the process dies; undefined: it lives. */
   budget: number | undefined;
   /** Runs before each change: somebody else's moment. */
@@ -134,7 +135,7 @@ export class MemorySyncDisk implements SyncDisk {
   }
 
   /** Undefined: each is renamed by itself. */
-  placeAll: SyncDisk["placeAll"] = async (directory, files) => {
+  placeAll: SyncDisk["placeAll"] = async (directory, files, marks) => {
     const looks: (DiskStat | undefined)[] = [];
     for (const { name, to } of files) {
       try {
@@ -143,9 +144,18 @@ export class MemorySyncDisk implements SyncDisk {
         if (error instanceof Crash) throw error;
         break;
       }
+      marks?.append(".");
       looks.push(await this.look(to));
     }
     return looks;
+  };
+
+  /** What is done and that it was done is one change: the process does not die in between. */
+  openAppend: NonNullable<SyncDisk["openAppend"]> = (path) => {
+    const node = this.#at(path) ?? this.#add(path, "file", 0o600);
+    if (node.type === "directory") throw failure("EISDIR");
+    const put = (text: string) => void (node.bytes = Buffer.from(text));
+    return { append: (text) => put(node.bytes.toString() + text), clear: () => put(""), close: () => {} };
   };
 
   async unlink(path: DiskPath): Promise<void> {

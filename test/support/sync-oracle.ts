@@ -190,7 +190,8 @@ function follow({ shown, unnoted }: Folder, from: Places, to: Places, died: bool
   for (const version of new Set([...from.keys(), ...to.keys()])) {
     const [was, is] = [from.get(version) ?? NOWHERE, to.get(version) ?? NOWHERE];
     if (!hasMore(was, is) && !hasMore(is, was)) continue;
-    if (died) unnoted.add(version);
+    // What it brought was noted: others' moves may be half done.
+    if (died && was !== NOWHERE) unnoted.add(version);
     const places = [...(shown.get(version) ?? NOWHERE)].filter((path) => is.has(path) || !was.has(path));
     const now = new Set([...places, ...[...is].filter((path) => !was.has(path))]);
     if (now.size > 0) shown.set(version, now);

@@ -28,9 +28,9 @@ export class SyncedFolder {
     // Every other disk places files one by one.
     if (seed % 2 === 0) this.disk.placeAll = undefined;
     const transaction = this.db.transaction.bind(this.db);
-    this.db.transaction = async (work) => {
+    this.db.transaction = async (...call) => {
       if (this.notes !== undefined && this.notes-- <= 0) throw new Crash("The process died.");
-      return transaction(work);
+      return transaction(...call);
     };
   }
 

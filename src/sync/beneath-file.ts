@@ -1,0 +1,65 @@
+/** Files of a real folder on Linux that are open, by their descriptors. */
+import { close, closeSync, fsync, ftruncate, ftruncateSync, read, write, writeSync } from "node:fs";
+import { promisify } from "node:util";
+import { coded, type BeneathAddon } from "./addon.ts";
+import type { AppendFile, DiskFile } from "./disk.ts";
+import { statOf } from "./stat-rows.ts";
+
+export class DescriptorAppended implements AppendFile {
+  readonly descriptor: number;
+
+  constructor(descriptor: number) {
+    this.descriptor = descriptor;
+  }
+
+  append(text: string): void {
+    const bytes = Buffer.from(text);
+    for (let done = 0; done < bytes.length;) done += writeSync(this.descriptor, bytes, done);
+  }
+
+  clear(): void {
+    ftruncateSync(this.descriptor, 0);
+  }
+
+  close(): void {
+    closeSync(this.descriptor);
+  }
+}
+
+/** Negative: by nothing. */
+export function markedBy(marks: AppendFile | undefined): number {
+  return marks instanceof DescriptorAppended ? marks.descriptor : -1;
+}
+
+export function openFile(addon: BeneathAddon, descriptor: number): DiskFile {
+  const statIt = () => {
+    const row = coded(() => addon.statAt(descriptor, ""));
+    if (row === undefined) throw Object.assign(new Error("ENOENT"), { code: "ENOENT" });
+    return statOf(row, 0);
+  };
+  return {
+    stat: async () => statIt(),
+    async read(offset, length) {
+      const bytes = Buffer.allocUnsafeSlow(length);
+      let done = 0;
+      while (done < length) {
+        const { bytesRead } = await readOf(descriptor, bytes, done, length - done, offset + done);
+        if (bytesRead === 0) break;
+        done += bytesRead;
+      }
+      return bytes.subarray(0, done);
+    },
+    async write(offset, bytes) {
+      for (let done = 0; done < bytes.length;) {
+        const { bytesWritten } = await writeOf(descriptor, bytes, done, bytes.length - done, offset + done);
+        done += bytesWritten;
+      }
+    },
+    truncate: (size) => truncateOf(descriptor, size),
+    sync: () => fsyncOf(descriptor),
+    close: () => closeOf(descriptor),
+  };
+}
+
+const [closeOf, fsyncOf, truncateOf] = [promisify(close), promisify(fsync), promisify(ftruncate)];
+const [readOf, writeOf] = [promisify(read), promisify(write)];
