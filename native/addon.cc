@@ -40,6 +40,7 @@ NAPI_MODULE_INIT() {
   Define(env, exports, "readFiles", syncline::ReadFiles, nullptr);
   Define(env, exports, "createFiles", syncline::CreateFiles, nullptr);
   Define(env, exports, "placeFiles", syncline::PlaceFiles, nullptr);
+  Define(env, exports, "syncFilesystem", syncline::SyncFilesystem, nullptr);
   Define(env, exports, "boundMemory", syncline::BoundMemory, nullptr);
   Define(env, exports, "trimMemory", syncline::TrimMemory, nullptr);
   Define(env, exports, "findCut", syncline::FindCut, nullptr);

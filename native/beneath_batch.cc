@@ -27,11 +27,11 @@ class Batch {
  public:
   virtual ~Batch() = default;
 
-  // `kept` stays in memory until the promise is settled.
+  // `kept`, if any, stays in memory until the promise is settled.
   static napi_value Start(napi_env env, std::unique_ptr<Batch> batch, const char* name, napi_value kept) {
     napi_value promise, resource;
     napi_create_promise(env, &batch->deferred_, &promise);
-    napi_create_reference(env, kept, 1, &batch->kept_);
+    if (kept != nullptr) napi_create_reference(env, kept, 1, &batch->kept_);
     napi_create_string_utf8(env, name, NAPI_AUTO_LENGTH, &resource);
     napi_create_async_work(env, nullptr, resource, Execute, Complete, batch.get(), &batch->work_);
     napi_queue_async_work(env, batch->work_);
@@ -57,7 +57,7 @@ class Batch {
     } else {
       napi_reject_deferred(env, batch->deferred_, ErrnoError(env, batch->what_, batch->error_));
     }
-    napi_delete_reference(env, batch->kept_);
+    if (batch->kept_ != nullptr) napi_delete_reference(env, batch->kept_);
     napi_delete_async_work(env, batch->work_);
   }
 
@@ -211,6 +211,24 @@ class Creation : public Batch {
   bool together_;
 };
 
+class Durability : public Batch {
+ public:
+  explicit Durability(int directory) : directory_(directory) {}
+
+ protected:
+  void Run() override {
+    if (!SyncsWhole(directory_)) {
+      error_ = ENOTSUP;
+    } else if (syncfs(directory_) != 0) {
+      error_ = errno;
+    }
+    what_ = "syncfs";
+  }
+
+ private:
+  int directory_;
+};
+
 class Placement : public Batch {
  public:
   Placement(int root, int from, std::vector<std::string> names, std::vector<std::string> paths, int marks)
@@ -303,6 +321,12 @@ napi_value CreateFiles(napi_env env, napi_callback_info info) {
                                              Contents(env, arguments[2]), Numbers(env, arguments[3]),
                                              arguments.Number(4) != 0);
   return Batch::Start(env, std::move(creation), "syncline:create", arguments[2]);
+}
+
+napi_value SyncFilesystem(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  auto durability = std::make_unique<Durability>(static_cast<int>(arguments.Number(0)));
+  return Batch::Start(env, std::move(durability), "syncline:sync", nullptr);
 }
 
 napi_value PlaceFiles(napi_env env, napi_callback_info info) {

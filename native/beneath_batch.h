@@ -16,5 +16,7 @@ napi_value CreateFiles(napi_env env, napi_callback_info info);
 // cannot be placed. Right behind each a dot is written to the descriptor `marks`, unless that is negative. A promise of a row for each that
 // was placed, all zeros where nothing is there any more.
 napi_value PlaceFiles(napi_env env, napi_callback_info info);
+// syncFilesystem(directory): all that was written to the filesystem of that directory, durable. Rejects with ENOTSUP where syncfs(2) may not do that.
+napi_value SyncFilesystem(napi_env env, napi_callback_info info);
 
 }  // namespace syncline

@@ -36,6 +36,7 @@ export interface BeneathAddon {
     paths: readonly string[],
     marks: number,
   ): Promise<Float64Array>;
+  syncFilesystem?(directory: number): Promise<unknown>;
 }
 
 /** Undefined where it is not built, or was built from an older version. */

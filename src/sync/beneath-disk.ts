@@ -34,6 +34,7 @@ export class BeneathDisk implements SyncDisk {
   readonly readAll: SyncDisk["readAll"];
   readonly createAll: SyncDisk["createAll"];
   readonly placeAll: SyncDisk["placeAll"];
+  readonly syncAll: SyncDisk["syncAll"];
   readonly #addon: BeneathAddon;
   readonly #path: string;
   readonly #allXattrs: boolean;
@@ -45,9 +46,10 @@ export class BeneathDisk implements SyncDisk {
     this.#addon = addon;
     this.#path = path;
     this.#allXattrs = allXattrs;
-    const { readFiles, createFiles, placeFiles } = addon;
+    const { readFiles, createFiles, placeFiles, syncFilesystem } = addon;
     this.readAll = readFiles && ((files) => this.#readAll(readFiles, files));
     this.placeAll = placeFiles && ((...call) => this.#placeAll(placeFiles, ...call));
+    this.syncAll = syncFilesystem && (async () => void (await codedLater(syncFilesystem(this.#root))));
     // A new file may have attributes of other spaces than user.*.
     this.createAll = createFiles && !allXattrs ? (...call) => this.#createAll(createFiles, ...call) : undefined;
   }

@@ -114,6 +114,8 @@ export interface SyncDisk {
         marks?: AppendFile,
       ) => Promise<readonly (DiskStat | undefined)[]>)
     | undefined;
+  /** Makes all that was written to the filesystem durable. ENOTSUP where that takes each file by itself, as where it is absent. */
+  readonly syncAll?: (() => Promise<void>) | undefined;
   /** Differs after each start of the system; undefined where it does not tell. */
   readonly boot: string | undefined;
   /** Makes or empties a file. Absent: there are none of this kind. */

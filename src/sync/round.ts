@@ -18,6 +18,7 @@ import { noteArrived } from "./arrived.ts";
 import type { DiskPath, SyncDisk } from "./disk.ts";
 import { checkDeletions, type HeldDeletions } from "./deletion-limit.ts";
 import type { Entry } from "./entry.ts";
+import { makeDurable } from "./durable.ts";
 import { recoverEpoch } from "./epoch.ts";
 import { NO_RULES, parseRules, type IgnoreRules } from "./ignore-rules.ts";
 import { findChanges, type Attention, type LocalChange } from "./local-changes.ts";
@@ -165,8 +166,14 @@ class Round {
     const matching = db.reading(() => match(db, walked, this.#rules));
     const block = (cid: Cid) => bucket.blocks.get(cid);
     const content = bucket.contentConfig;
-    const local = await findChanges(matching, { disk, content, attention, block, restless: this.#restless, lookedNs });
-    return { walked, matching, local };
+    const durable = this.#isRehearsal ? undefined : makeDurable(disk, matching, lookedNs);
+    try {
+      const options = { disk, content, attention, block, restless: this.#restless, lookedNs };
+      return { walked, matching, local: await findChanges(matching, options) };
+    } finally {
+      // The disk is closed behind a round that fails.
+      await durable;
+    }
   }
 
   /** Without what the root does not have any more either: a run took it away, and died before it noted that. */

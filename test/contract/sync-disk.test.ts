@@ -236,6 +236,15 @@ describe.each(kinds)("a %s disk", (kind, open) => {
     },
   );
 
+  test.skipIf(kind === "portable" || addon?.syncFilesystem === undefined)(
+    "all that was written is made durable at a time, or it says that it cannot",
+    async () => {
+      writeFileSync(join(root, "f"), "text");
+      const failure = await disk.syncAll?.().catch((error: unknown) => error);
+      expect([undefined, "ENOTSUP"]).toContain((failure as { code?: string } | undefined)?.code);
+    },
+  );
+
   const openAppend: NonNullable<SyncDisk["openAppend"]> = (at) => disk.openAppend?.(at) ?? expect.fail("It cannot.");
   const readAll: NonNullable<SyncDisk["readAll"]> = (files) => disk.readAll?.(files) ?? expect.fail("It cannot.");
   const createAll: NonNullable<SyncDisk["createAll"]> = (...call) =>

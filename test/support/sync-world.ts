@@ -7,7 +7,7 @@ import type { PublishContext } from "../../src/bucket/publish.ts";
 import { SyncDatabase } from "../../src/sync/database.ts";
 import type { DiskPath } from "../../src/sync/disk.ts";
 import { PARKED_PATH } from "../../src/sync/paths.ts";
-import { syncRound, type RoundContext, type RoundResult } from "../../src/sync/round.ts";
+import { rehearseRound, syncRound, type RoundContext, type RoundResult } from "../../src/sync/round.ts";
 import { MemoryRemote } from "./memory-remote.ts";
 import { Crash, MemorySyncDisk } from "./memory-sync-disk.ts";
 import { createBucket, hurriedClock, newWriter, openBucket, pathsOf, seededStream } from "./test-bucket.ts";
@@ -36,6 +36,15 @@ export class SyncedFolder {
 
   /** One round by a process of its own. */
   async sync(options: Partial<RoundContext> = {}): Promise<RoundResult> {
+    return syncRound(await this.#context(options));
+  }
+
+  /** What a round would do. */
+  async rehearse(): Promise<RoundResult> {
+    return rehearseRound(await this.#context({}));
+  }
+
+  async #context(options: Partial<RoundContext>): Promise<RoundContext> {
     const bucket = await openBucket(this.#remote);
     this.#device ??= newWriter(bucket, this.#seed, seededStream(this.#seed));
     const { writer } = await this.#device;
@@ -55,7 +64,7 @@ export class SyncedFolder {
       ...options,
     };
     this.#first = false;
-    return syncRound(context);
+    return context;
   }
 }
 

@@ -1,0 +1,47 @@
+/**
+ * Files that are about to be published, made durable where they are. The database that they are noted in is durable, so one that is empty after a
+ * power failure would count as changed by somebody, and take the place of what was published for everybody.
+ */
+import { mapConcurrent } from "../base/concurrency.ts";
+import type { DiskPath, SyncDisk } from "./disk.ts";
+import type { Matching } from "./match.ts";
+
+/** What somebody wrote since it was synced, and the system may not have written out yet. Never throws: what the disk cannot keep is all the more to be published. */
+export async function makeDurable(disk: SyncDisk, matching: Matching, nowNs: bigint): Promise<void> {
+  const paths = [...recent(matching, nowNs)];
+  if (paths.length > TOGETHER && (await tried(disk.syncAll?.()))) return;
+  await mapConcurrent(paths, AT_ONCE, (path) => tried(syncOne(disk, path)));
+}
+
+function* recent({ objectOf }: Matching, nowNs: bigint): Generator<DiskPath> {
+  for (const [{ path, stat }, { entries }] of objectOf) {
+    if (stat.type !== "file" || nowNs - stat.ctimeNs > WRITTEN_NS) continue;
+    const isSynced = entries.some(({ seen }) => seen.ino === stat.ino && seen.ctimeNs === stat.ctimeNs);
+    if (!isSynced) yield path;
+  }
+}
+
+async function syncOne(disk: SyncDisk, path: DiskPath): Promise<void> {
+  const file = await disk.read(path);
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** Whether it was done. */
+async function tried(work: Promise<void> | undefined): Promise<boolean> {
+  try {
+    await work;
+    return work !== undefined;
+  } catch {
+    return false;
+  }
+}
+
+/** Linux writes out what is 30 s old (vm.dirty_expire_centisecs); this long it may take. */
+const WRITTEN_NS = 120_000_000_000n;
+/** More than so many by one sync of the filesystem, which also writes what others have pending. */
+const TOGETHER = 16;
+const AT_ONCE = 8;
