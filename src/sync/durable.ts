@@ -3,6 +3,7 @@
  * power failure would count as changed by somebody, and take the place of what was published for everybody.
  */
 import { mapConcurrent } from "../base/concurrency.ts";
+import { failedWith } from "../objects/disk.ts";
 import type { DiskPath, SyncDisk } from "./disk.ts";
 import type { Matching } from "./match.ts";
 
@@ -11,6 +12,22 @@ export async function makeDurable(disk: SyncDisk, matching: Matching, nowNs: big
   const paths = [...recent(matching, nowNs)];
   if (paths.length > TOGETHER && (await tried(disk.syncAll?.()))) return;
   await mapConcurrent(paths, AT_ONCE, (path) => tried(syncOne(disk, path)));
+}
+
+/** Names that a run gave or took which was killed before it made them durable. Throws as the disk does, but for directories that cannot be had. */
+export async function makeNamesDurable(disk: SyncDisk, directories: readonly DiskPath[]): Promise<void> {
+  // What somebody moved elsewhere meanwhile is in it, too.
+  if (await tried(disk.syncAll?.())) return;
+  await syncDirectories(disk, new Map(directories.map((path) => [path.join("/"), path])).values());
+}
+
+export async function syncDirectories(disk: SyncDisk, paths: Iterable<DiskPath>): Promise<void> {
+  for (const path of paths) {
+    await disk.syncDirectory(path).catch((error: unknown) => {
+      // Removed since, or not to be opened by who may only look.
+      if (!failedWith(error, "ENOENT", "ENOTDIR", "ELOOP", "EACCES", "EPERM", "EINVAL")) throw error;
+    });
+  }
 }
 
 function* recent({ objectOf }: Matching, nowNs: bigint): Generator<DiskPath> {

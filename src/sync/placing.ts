@@ -11,6 +11,7 @@ import { failedWith, NO_LINKS } from "../objects/disk.ts";
 import type { ApplyContext } from "./apply-context.ts";
 import type { Reason } from "./database.ts";
 import type { DiskPath, DiskStat } from "./disk.ts";
+import { syncDirectories } from "./durable.ts";
 import { sameRecord, type Entry } from "./entry.ts";
 import { digestOn, setAttributes, type Ready } from "./incoming.ts";
 import { sameContent } from "./local-content.ts";
@@ -40,12 +41,7 @@ export class Placing {
 
   /** Makes all names durable. */
   async sync(): Promise<void> {
-    for (const path of this.#dirty.values()) {
-      await this.#context.disk.syncDirectory(path).catch((error: unknown) => {
-        // Removed since, or not to be opened by who may only look.
-        if (!failedWith(error, "ENOENT", "ENOTDIR", "ELOOP", "EACCES", "EPERM", "EINVAL")) throw error;
-      });
-    }
+    await syncDirectories(this.#context.disk, this.#dirty.values());
   }
 
   async put(place: Place, target: TreeObject, ready: Ready | undefined): Promise<"done" | Reason> {

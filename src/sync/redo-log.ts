@@ -9,9 +9,11 @@ import type { FileId } from "../base/ids.ts";
 import type { Place } from "../bucket/object-rows.ts";
 import { failedWith } from "../objects/disk.ts";
 import type { SyncDatabase } from "./database.ts";
-import type { AppendFile, SyncDisk } from "./disk.ts";
+import type { AppendFile, DiskPath, SyncDisk } from "./disk.ts";
+import { makeNamesDurable } from "./durable.ts";
 import { entryOf, nameOf, rowOf, type Entry, type EntryChange, type EntryRow, type PlaceRow } from "./entry.ts";
 import { NEW_PATH, newPath } from "./paths.ts";
+import { pathInFolder } from "./plan.ts";
 
 interface Places {
   readonly db: SyncDatabase;
@@ -123,11 +125,13 @@ export async function redo(places: Places): Promise<Entry | undefined> {
   const [header, ...lines] = (await textOf(disk)).split("\n");
   if (header === undefined || header !== (await headerOf(places))) return undefined;
   let exchanged: Entry | undefined;
-  await db.transaction(() => {
+  const touched: Place[] = [];
+  await db.transaction(async () => {
     let announced: Line | undefined;
     for (const text of lines) {
       const line = text === "" ? undefined : parsed(text);
       if (line === undefined) break;
+      touched.push(...line.places, ...line.entries);
       exchanged = undefined;
       if (line.kind === "marks") {
         const done = announced?.entries.slice(0, line.count) ?? [];
@@ -138,9 +142,15 @@ export async function redo(places: Places): Promise<Entry | undefined> {
       else if (line.kind === "put") for (const entry of line.entries) db.put(entry);
       announced = line;
     }
+    await makeNamesDurable(disk, [NEW_PATH, ...touched.flatMap((place) => directoryOf(db, place))]);
   });
   await disk.unlink(REDO_PATH);
   return exchanged;
+}
+
+function directoryOf(db: SyncDatabase, place: Place): DiskPath[] {
+  const path = pathInFolder(db, place);
+  return path === undefined ? [] : [path.slice(0, -1)];
 }
 
 interface Line {
