@@ -137,6 +137,16 @@ export class SyncDatabase {
     this.#told?.({ kind: "remove", row: { parent: place.parent, name: nameBytes(place.name) } });
   }
 
+  /** It has another place from now on: told as one change, for half of it would be something else that went and something new. */
+  move(from: Entry, { parent, name }: Place): Entry {
+    const moved = { ...from, parent, name };
+    const row = rowOf(moved);
+    this.#removeAt(from);
+    this.#putRow(row, moved);
+    this.#told?.({ kind: "move", row, from: { parent: from.parent, name: nameBytes(from.name) } });
+    return moved;
+  }
+
   /** It is out of sight from now on, until it has a place again; where it was is remembered. */
   park(entry: Entry): void {
     const { parent, name, id } = entry;
@@ -258,4 +268,4 @@ export class SyncDatabase {
 }
 
 /** What else is remembered: of which bucket and folder this is, numbers that were used, an epoch that is on its way. */
-export type FactKey = "base" | "bucket" | "folder" | "epoch" | "under way" | "compare all" | "rules";
+export type FactKey = "base" | "bucket" | "folder" | "epoch" | "under way" | "compare all" | "rules" | "exchanged";

@@ -29,6 +29,7 @@ export interface EntryRow extends PlaceRow {
 /** What the database is told of a name. `park`: it is out of sight from now on. */
 export type EntryChange =
   | { readonly kind: "put" | "park"; readonly row: EntryRow }
+  | { readonly kind: "move"; readonly row: EntryRow; readonly from: PlaceRow }
   | { readonly kind: "remove"; readonly row: PlaceRow };
 
 export function rowOf({ parent, name, id, record, seen }: Entry): EntryRow {

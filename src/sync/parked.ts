@@ -72,8 +72,7 @@ export async function returnToSight(db: SyncDatabase, disk: SyncDisk, id: FileId
       if (done === "taken") continue;
       if (done === "impossible") break;
       if (waiting !== undefined) {
-        db.remove(waiting);
-        db.put({ ...waiting, ...place });
+        db.move(waiting, place);
         db.unsettle(place);
       }
       return path;

@@ -244,7 +244,7 @@ export class Placing {
   }
 
   async #move(source: Entry, place: Place, path: DiskPath): Promise<Entry | Reason> {
-    const { db, disk } = this.#context;
+    const { db, disk, redo } = this.#context;
     const from = this.#pathOf(source);
     const stat = from === undefined ? undefined : await disk.look(from);
     if (from === undefined || stat?.ino !== source.seen.ino) return "changed here";
@@ -252,13 +252,11 @@ export class Placing {
     const there = await disk.look(path);
     const isOnlyRespelt = there?.ino === stat.ino && stat.links === 1;
     if (there !== undefined && !isOnlyRespelt) return this.#collides(place, there) ? "name collides" : "changed here";
+    redo.moving(source, { ...source, parent: place.parent, name: place.name });
     await disk.rename(from, path, isOnlyRespelt ? "replace" : "free");
     this.#note(from);
     this.#note(path);
-    db.remove(source);
-    const moved = { ...source, parent: place.parent, name: place.name };
-    db.put(moved);
-    return moved;
+    return db.move(source, place);
   }
 
   async #link(source: Entry, place: Place, path: DiskPath): Promise<Entry | Reason> {

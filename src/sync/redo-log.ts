@@ -11,9 +11,19 @@ import { failedWith } from "../objects/disk.ts";
 import type { SyncDatabase } from "./database.ts";
 import type { AppendFile, DiskPath, SyncDisk } from "./disk.ts";
 import { makeNamesDurable } from "./durable.ts";
-import { entryOf, nameOf, rowOf, type Entry, type EntryChange, type EntryRow, type PlaceRow } from "./entry.ts";
+import {
+  entryOf,
+  nameBytes,
+  nameOf,
+  rowOf,
+  type Entry,
+  type EntryChange,
+  type EntryRow,
+  type PlaceRow,
+} from "./entry.ts";
 import { NEW_PATH, newPath } from "./paths.ts";
 import { pathInFolder } from "./plan.ts";
+import { isSameInode } from "./seen.ts";
 
 interface Places {
   readonly db: SyncDatabase;
@@ -62,6 +72,12 @@ export class RedoLog {
     this.#isMarking = this.#file !== undefined;
   }
 
+  /** Announces that something known gets another place. */
+  moving(from: Place, to: Entry): void {
+    const rows = [{ parent: from.parent, name: nameBytes(from.name) }, rowOf(to)];
+    this.#line(JSON.stringify(["moving", ...rows.map(textsOf)]));
+  }
+
   mark(): void {
     this.#try((file) => file.append(DONE));
   }
@@ -86,11 +102,19 @@ export class RedoLog {
     const file = this.#file;
     this.#file = undefined;
     file?.close();
-    if (file !== undefined && isDone) await this.#disk.unlink(REDO_PATH);
+    if (file === undefined || !isDone) return;
+    try {
+      await this.#disk.unlink(REDO_PATH);
+    } catch (error) {
+      // Somebody cleared it away, or it has to stay: it is empty by now, and the round is done.
+      if (!failedWith(error, "ENOENT", "ENOTDIR", "ELOOP", "EISDIR", "EACCES", "EPERM", "EROFS")) throw error;
+    }
   }
 
-  #tell({ kind, row }: EntryChange): void {
-    if (this.#file !== undefined && !this.#isQuiet) this.#line(JSON.stringify([kind, textsOf(row)]));
+  #tell(change: EntryChange): void {
+    if (this.#file === undefined || this.#isQuiet) return;
+    const rows = change.kind === "move" ? [change.from, change.row] : [change.row];
+    this.#line(JSON.stringify([change.kind, ...rows.map(textsOf)]));
   }
 
   #line(text: string): void {
@@ -117,19 +141,21 @@ export class RedoLog {
 }
 
 /**
- * Tells the database what a run did that was killed. Before anything else looks at the folder. Answers what took the place of something that
- * lies where the exchange put it: to be noted when that was looked at.
+ * Tells the database what a run did that was killed, once that is durable. Before anything else looks at the folder. What took the place of
+ * something that lies where the exchange put it is to be noted when that was looked at: see `noteExchanged`.
  */
-export async function redo(places: Places): Promise<Entry | undefined> {
+export async function redo(places: Places): Promise<void> {
   const { db, disk } = places;
   const [header, ...lines] = (await textOf(disk)).split("\n");
-  if (header === undefined || header !== (await headerOf(places))) return undefined;
+  if (header === undefined || header !== (await headerOf(places))) return;
   let exchanged: Entry | undefined;
   const touched: Place[] = [];
   await db.transaction(async () => {
     let announced: Line | undefined;
     for (const text of lines) {
-      const line = text === "" ? undefined : parsed(text);
+      // The marks of what was announced and could not be done.
+      if (text === "") continue;
+      const line = parsed(text);
       if (line === undefined) break;
       touched.push(...line.places, ...line.entries);
       exchanged = undefined;
@@ -137,15 +163,43 @@ export async function redo(places: Places): Promise<Entry | undefined> {
         const done = announced?.entries.slice(0, line.count) ?? [];
         if (announced?.kind === "exchanging") [exchanged] = done;
         else for (const entry of done) db.put(entry);
-      } else if (line.kind === "remove") for (const place of line.places) db.remove(place);
-      else if (line.kind === "park") for (const entry of line.entries) db.park(entry);
-      else if (line.kind === "put") for (const entry of line.entries) db.put(entry);
+      } else if (line.kind === "park") for (const entry of line.entries) db.park(entry);
+      else if (!ANNOUNCED.has(line.kind)) {
+        for (const place of line.places) db.remove(place);
+        for (const entry of line.entries) db.put(entry);
+      }
       announced = line;
     }
+    if (announced?.kind === "moving" && (await hasMoved(places, announced))) {
+      for (const place of announced.places) db.remove(place);
+      for (const entry of announced.entries) db.put(entry);
+    }
+    if (exchanged !== undefined)
+      db.setFact("exchanged", JSON.stringify([db.base()?.commit, textsOf(rowOf(exchanged))]));
     await makeNamesDurable(disk, [NEW_PATH, ...touched.flatMap((place) => directoryOf(db, place))]);
   });
   await disk.unlink(REDO_PATH);
-  return exchanged;
+}
+
+/** Notes what took the place of something that was looked at by now. */
+export async function noteExchanged(db: SyncDatabase): Promise<void> {
+  const text = db.fact("exchanged");
+  if (text === undefined) return;
+  const [base, row] = JSON.parse(text) as [string | null, string[]];
+  await db.transaction(() => {
+    // An earlier version may have gone on from here.
+    if (base === db.base()?.commit) db.put(entryOfTexts(row));
+    db.setFact("exchanged", undefined);
+  });
+}
+
+/** The process died right before or behind the rename: the inode tells. */
+async function hasMoved({ db, disk }: Places, { places, entries }: Line): Promise<boolean> {
+  const [[from], [to]] = [places, entries];
+  const [before, after] = [from && pathInFolder(db, from), to && pathInFolder(db, to)];
+  if (to === undefined || before === undefined || after === undefined) return false;
+  const [left, there] = [await disk.look(before), await disk.look(after)];
+  return left?.ino !== to.seen.ino && there?.type === to.record.type && isSameInode(to.seen, there);
 }
 
 function directoryOf(db: SyncDatabase, place: Place): DiskPath[] {
@@ -154,7 +208,7 @@ function directoryOf(db: SyncDatabase, place: Place): DiskPath[] {
 }
 
 interface Line {
-  readonly kind: "put" | "park" | "remove" | "placing" | "exchanging" | "marks";
+  readonly kind: "put" | "park" | "remove" | "move" | "moving" | "placing" | "exchanging" | "marks";
   readonly entries: readonly Entry[];
   readonly places: readonly Place[];
   /** Of marks. */
@@ -167,6 +221,10 @@ function parsed(text: string): Line | undefined {
   if (MARKS.test(text)) return { ...none, kind: "marks", count: text.endsWith(TAKEN_BACK) ? 0 : text.length };
   try {
     const [kind, ...rows] = JSON.parse(text) as [Line["kind"], ...string[][]];
+    if (rows.flat().some((each) => typeof each !== "string")) return undefined;
+    const [from, to] = rows;
+    if (kind === "move" || kind === "moving")
+      return from && to && { ...none, kind, places: [placeOfTexts(from)], entries: [entryOfTexts(to)] };
     if (kind === "remove") return { ...none, kind, places: rows.map(placeOfTexts) };
     return KINDS.has(kind) ? { ...none, kind, entries: rows.map(entryOfTexts) } : undefined;
   } catch {
@@ -219,9 +277,9 @@ async function textOf(disk: SyncDisk): Promise<string> {
     } finally {
       await file.close();
     }
-  } catch (error) {
-    if (failedWith(error, "ENOENT", "ELOOP", "EISDIR")) return "";
-    throw error;
+  } catch {
+    // Nothing is lost that is not in it; a round that waits for it would wait for ever.
+    return "";
   }
 }
 
@@ -229,6 +287,7 @@ const REDO_PATH = newPath("redo");
 const DONE = ".";
 const TAKEN_BACK = "x";
 const MARKS = /^\.+x?$/;
+const ANNOUNCED: ReadonlySet<string> = new Set(["placing", "exchanging", "moving"]);
 const KINDS: ReadonlySet<string> = new Set(["put", "park", "placing", "exchanging"]);
 /** A batch is far smaller. */
 const MAX_BYTES = 256 * 1024 * 1024;

@@ -29,7 +29,7 @@ import { returnParked } from "./parked.ts";
 import { IGNORE_FILE } from "./paths.ts";
 import { makePlan, type Plan } from "./plan.ts";
 import { publishScan, rehearseScan, type Published, type ScanContext, type Scanned } from "./publish-scan.ts";
-import { redo } from "./redo-log.ts";
+import { noteExchanged, redo } from "./redo-log.ts";
 import { clearIncoming } from "./saved-meanwhile.ts";
 import { walk, type Found, type Walked } from "./walk.ts";
 
@@ -113,10 +113,10 @@ class Round {
     } else {
       await claimFolder(db, disk, cid, names, random);
       await ensureOwnFolders(disk);
-      const exchanged = await redo({ db, disk });
+      await redo({ db, disk });
       await returnParked(db, disk);
       await clearIncoming(db, disk);
-      if (exchanged !== undefined) await db.transaction(() => db.put(exchanged));
+      await noteExchanged(db);
     }
     await this.#readRules();
     const head = (await bucket.head()).commit;
