@@ -6,6 +6,7 @@ import { lookup } from "../bucket/fs-reader.ts";
 import type { NodeStore } from "../tree/node-store.ts";
 import type { SyncDatabase } from "./database.ts";
 import type { DiskPath, SyncDisk } from "./disk.ts";
+import { syncDirectories } from "./durable.ts";
 import type { Entry } from "./entry.ts";
 import { pathInFolder } from "./plan.ts";
 import { digestOfXattrs, seenOf } from "./seen.ts";
@@ -23,6 +24,7 @@ export interface ArrivedContext {
 export async function noteArrived({ db, disk, nodes, isAsKnown, nowNs }: ArrivedContext): Promise<void> {
   const tree = db.base()?.tree;
   if (tree === undefined) return;
+  const durable = new Set<string>();
   for (const place of db.unsettled()) {
     const target = await lookup(nodes, tree, place);
     const path = pathInFolder(db, place);
@@ -36,6 +38,10 @@ export async function noteArrived({ db, disk, nodes, isAsKnown, nowNs }: Arrived
     const lookedNs = nowNs();
     if (!(await isAsKnown(path, { record }))) continue;
     const digest = disk.hasXattrs ? digestOfXattrs(await disk.xattrs(path)) : "";
+    // It has been there since before this run.
+    const directory = path.slice(0, -1);
+    if (!durable.has(directory.join("/"))) await syncDirectories(disk, [directory]);
+    durable.add(directory.join("/"));
     await db.transaction(() =>
       db.put({ parent: place.parent, name: place.name, id, record, seen: seenOf(stat, digest, lookedNs) }),
     );
