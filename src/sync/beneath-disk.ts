@@ -169,8 +169,13 @@ export class BeneathDisk implements SyncDisk {
   }
 
   openAppend(path: DiskPath): AppendFile {
-    const { O_WRONLY, O_CREAT, O_TRUNC, O_APPEND, O_NOFOLLOW } = constants;
-    return new DescriptorAppended(this.#open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW, 0o600));
+    try {
+      this.#at(path, (directory, name) => this.#addon.unlinkAt(directory, name, 0));
+    } catch (error) {
+      if (!failedWith(error, "ENOENT")) throw error;
+    }
+    const { O_WRONLY, O_CREAT, O_EXCL, O_APPEND, O_NOFOLLOW } = constants;
+    return new DescriptorAppended(this.#open(path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW, 0o600));
   }
 
   async #readAll(

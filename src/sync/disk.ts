@@ -118,7 +118,7 @@ export interface SyncDisk {
   readonly syncAll?: (() => Promise<void>) | undefined;
   /** Differs after each start of the system; undefined where it does not tell. */
   readonly boot: string | undefined;
-  /** Makes or empties a file. Absent: there are none of this kind. */
+  /** A new file; what has its name, which is no directory, is removed. Absent: there are none of this kind. */
   readonly openAppend?: ((path: DiskPath) => AppendFile) | undefined;
 }
 

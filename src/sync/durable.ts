@@ -1,17 +1,29 @@
 /**
- * Files that are about to be published, made durable where they are. The database that they are noted in is durable, so one that is empty after a
- * power failure would count as changed by somebody, and take the place of what was published for everybody.
+ * What is about to be published, made durable where it is. The database that it is noted in is durable, so a file that is empty or missing after a
+ * power failure would count as changed or deleted by somebody, for everybody.
  */
 import { mapConcurrent } from "../base/concurrency.ts";
 import { failedWith } from "../objects/disk.ts";
 import type { DiskPath, SyncDisk } from "./disk.ts";
 import type { Matching } from "./match.ts";
+import type { Found } from "./walk.ts";
 
-/** What somebody wrote since it was synced, and the system may not have written out yet. Never throws: what the disk cannot keep is all the more to be published. */
+/**
+ * What somebody did since it was synced, and the system may not have written out yet: bytes and names. Never throws: what the disk cannot keep is
+ * all the more to be published.
+ */
 export async function makeDurable(disk: SyncDisk, matching: Matching, nowNs: bigint): Promise<void> {
-  const paths = [...recent(matching, nowNs)];
-  if (paths.length > TOGETHER && (await tried(disk.syncAll?.()))) return;
-  await mapConcurrent(paths, AT_ONCE, (path) => tried(syncOne(disk, path)));
+  const [files, directories] = [new Map<string, DiskPath>(), new Map<string, DiskPath>()];
+  for (const { path, stat } of recent(matching, nowNs)) {
+    // A name is in the directory above; one that is gone changed that, too.
+    const above = path.slice(0, -1);
+    if (path.length > 0) directories.set(above.join("/"), above);
+    if (stat.type === "directory") directories.set(path.join("/"), path);
+    else if (stat.type === "file") files.set(path.join("/"), path);
+  }
+  if (files.size + directories.size > TOGETHER && (await tried(disk.syncAll?.()))) return;
+  await mapConcurrent([...files.values()], AT_ONCE, (path) => tried(syncOne(disk, path)));
+  await mapConcurrent([...directories.values()], AT_ONCE, (path) => tried(disk.syncDirectory(path)));
 }
 
 /** Names that a run gave or took which was killed before it made them durable. Throws as the disk does, but for directories that cannot be had. */
@@ -30,11 +42,12 @@ export async function syncDirectories(disk: SyncDisk, paths: Iterable<DiskPath>)
   }
 }
 
-function* recent({ objectOf }: Matching, nowNs: bigint): Generator<DiskPath> {
-  for (const [{ path, stat }, { entries }] of objectOf) {
-    if (stat.type !== "file" || nowNs - stat.ctimeNs > WRITTEN_NS) continue;
+function* recent({ objectOf }: Matching, nowNs: bigint): Generator<Found> {
+  for (const [found, { entries }] of objectOf) {
+    const { stat } = found;
+    if (nowNs - stat.ctimeNs > WRITTEN_NS) continue;
     const isSynced = entries.some(({ seen }) => seen.ino === stat.ino && seen.ctimeNs === stat.ctimeNs);
-    if (!isSynced) yield path;
+    if (!isSynced) yield found;
   }
 }
 

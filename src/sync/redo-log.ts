@@ -257,7 +257,8 @@ async function headerOf({ db, disk }: Places): Promise<string | undefined> {
   const there = boot === undefined ? undefined : await disk.look(NEW_PATH);
   if (there === undefined) return undefined;
   const { dev, ino } = there;
-  return JSON.stringify({ boot, dev: `${dev}`, ino: `${ino}`, folder: db.fact("folder"), base: db.base()?.commit });
+  const [folder, base] = [db.fact("folder"), db.base()?.commit];
+  return JSON.stringify({ version: VERSION, boot, dev: `${dev}`, ino: `${ino}`, folder, base });
 }
 
 function openedIn({ disk }: Places): AppendFile | undefined {
@@ -284,6 +285,8 @@ async function textOf(disk: SyncDisk): Promise<string> {
 }
 
 const REDO_PATH = newPath("redo");
+/** Of the lines: another version's are not believed. */
+const VERSION = 1;
 const DONE = ".";
 const TAKEN_BACK = "x";
 const MARKS = /^\.+x?$/;

@@ -152,8 +152,9 @@ export class MemorySyncDisk implements SyncDisk {
 
   /** What is done and that it was done is one change: the process does not die in between. */
   openAppend: NonNullable<SyncDisk["openAppend"]> = (path) => {
-    const node = this.#at(path) ?? this.#add(path, "file", 0o600);
-    if (node.type === "directory") throw failure("EISDIR");
+    if (this.#at(path)?.type === "directory") throw failure("EISDIR");
+    if (this.#at(path) !== undefined) this.#detach(path);
+    const node = this.#add(path, "file", 0o600);
     const put = (text: string) => void (node.bytes = Buffer.from(text));
     return { append: (text) => put(node.bytes.toString() + text), clear: () => put(""), close: () => {} };
   };

@@ -6,7 +6,7 @@ import type { Bucket } from "../../src/bucket/bucket.ts";
 import type { PublishContext } from "../../src/bucket/publish.ts";
 import { SyncDatabase } from "../../src/sync/database.ts";
 import type { DiskPath } from "../../src/sync/disk.ts";
-import { PARKED_PATH } from "../../src/sync/paths.ts";
+import { newPath, PARKED_PATH } from "../../src/sync/paths.ts";
 import { rehearseRound, syncRound, type RoundContext, type RoundResult } from "../../src/sync/round.ts";
 import { MemoryRemote } from "./memory-remote.ts";
 import { Crash, MemorySyncDisk } from "./memory-sync-disk.ts";
@@ -132,4 +132,28 @@ export async function twoFolders(): Promise<{ world: SyncWorld; a: SyncedFolder;
   const world = await syncWorld(2);
   const [a, b] = pair(world);
   return { world, a, b };
+}
+
+/** One round that dies before one of its changes of the disk; whether there were as many. */
+export async function killed(folder: SyncedFolder, change: number): Promise<boolean> {
+  folder.disk.budget = change;
+  try {
+    await folder.sync();
+    return false;
+  } catch (error) {
+    if (error instanceof Crash) return true;
+    throw error;
+  } finally {
+    folder.disk.budget = undefined;
+    folder.disk.tick(3_000_000_000n);
+  }
+}
+
+/** Of deeds that the database does not know yet. */
+export const REDO_LOG = newPath("redo");
+
+export async function redoLogOf({ disk }: SyncedFolder): Promise<string> {
+  if ((await disk.look(REDO_LOG)) === undefined) return "";
+  const file = await disk.read(REDO_LOG);
+  return Buffer.from(await file.read(0, (await file.stat()).size)).toString();
 }

@@ -36,6 +36,23 @@ test("what somebody saved is durable before the bucket has it, and only that is 
   expect(synced.length).toBe(2);
 });
 
+test("so are names: of what was removed, moved and made", async () => {
+  const { world, a } = await twoFolders();
+  for (const each of ["d", "e", "f"]) a.disk.make(path(each));
+  for (const each of ["d/gone", "e/moved"]) a.disk.write(path(each), each);
+  await settle(world);
+  a.disk.tick(180_000_000_000n);
+  a.disk.remove(path("d/gone"));
+  a.disk.move(path("e/moved"), path("f/moved"));
+  await a.disk.makeSymlink(path("link"), "anywhere");
+  const synced = new Set<string>();
+  a.disk.syncDirectory = async (at) => void synced.add(at.join("/"));
+  let durable: string[] = [];
+  world.remote.beforeSwap = async () => void (durable = [...synced]);
+  await a.sync();
+  expect(durable.sort()).toEqual(["", "d", "e", "f"]);
+});
+
 test("what the system has written out by now is left alone", async () => {
   const { world, a } = await twoFolders();
   const synced = watched(a);

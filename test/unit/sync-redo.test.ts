@@ -1,11 +1,13 @@
 /** A process that is killed between a deed in the folder and its note in the database: what somebody does then counts as done to what was there. */
 import { describe, expect, test } from "vitest";
 import { ROOT_ID, type FileName } from "../../src/base/ids.ts";
-import { NEW_PATH, newPath } from "../../src/sync/paths.ts";
-import { Crash } from "../support/memory-sync-disk.ts";
+import { NEW_PATH } from "../../src/sync/paths.ts";
 import {
   bucketTree,
+  killed,
   path,
+  REDO_LOG,
+  redoLogOf,
   settledTree,
   type SyncedFolder,
   type SyncWorld,
@@ -13,7 +15,6 @@ import {
   twoFolders,
 } from "../support/sync-world.ts";
 
-const LOG = newPath("redo");
 const NEW = ["d/1", "d/2", "d/3", "d/4", "d/5", "lone", "made/6"];
 const NEWER = ["old/1", "old/2", "old/3"];
 
@@ -39,21 +40,6 @@ async function incoming(places: "at a time" | "one by one"): Promise<Incoming> {
   await a.sync();
   b.disk.tick(3_000_000_000n);
   return { world, a, b };
-}
-
-/** One round that dies before one of its changes of the disk; whether there were as many. */
-async function killed(folder: SyncedFolder, change: number): Promise<boolean> {
-  folder.disk.budget = change;
-  try {
-    await folder.sync();
-    return false;
-  } catch (error) {
-    if (error instanceof Crash) return true;
-    throw error;
-  } finally {
-    folder.disk.budget = undefined;
-    folder.disk.tick(3_000_000_000n);
-  }
 }
 
 /** Each moment at which the process may die, or with SYNCLINE_TEST_ALL unset every seventh. */
@@ -103,8 +89,9 @@ describe.each(["at a time", "one by one"] as const)("where files get their place
   test("nothing is taken for deleted that had not come, however much of the log is there", async () => {
     await atEachMoment(places, async ({ world, b }) => {
       const was = await bucketTree(world.bucket);
-      const log = await b.disk.look(LOG);
-      if (log !== undefined) await (await b.disk.read(LOG)).truncate(Number(b.disk.nowNs() % BigInt(log.size + 1)));
+      const log = await b.disk.look(REDO_LOG);
+      if (log !== undefined)
+        await (await b.disk.read(REDO_LOG)).truncate(Number(b.disk.nowNs() % BigInt(log.size + 1)));
       expect(await settledTree(world)).toEqual(was);
     });
   });
@@ -124,13 +111,13 @@ describe.each(["at a time", "one by one"] as const)("where files get their place
 test("a log of another state of the folder is not believed", async () => {
   const { world, a, b } = await incoming("at a time");
   expect(await killed(b, MIDDLE)).toBe(true);
-  const text = await textOf(b);
+  const text = await redoLogOf(b);
   expect(text).toContain("placing");
   await settle(world);
   a.disk.tick(3_000_000_000n);
   for (const each of NEW) a.disk.save(path(each), `later ${each}`);
   await settle(world);
-  b.disk.write(LOG, text);
+  b.disk.write(REDO_LOG, text);
   const was = await bucketTree(world.bucket);
   expect(await settledTree(world)).toEqual(was);
 });
@@ -146,16 +133,16 @@ test.each([
 ])("a log that holds %s tells nothing, and is gone then", async (_, line) => {
   const { world, b } = await incoming("at a time");
   expect(await killed(b, MIDDLE)).toBe(true);
-  const [header] = (await textOf(b)).split("\n");
-  b.disk.write(LOG, `${header}\n${line}\n`);
+  const [header] = (await redoLogOf(b)).split("\n");
+  b.disk.write(REDO_LOG, `${header}\n${line}\n`);
   const was = await bucketTree(world.bucket);
   expect(await settledTree(world)).toEqual(was);
-  expect(await b.disk.look(LOG)).toBeUndefined();
+  expect(await b.disk.look(REDO_LOG)).toBeUndefined();
 });
 
 test("where a directory is in its way there is no log, and all comes", async () => {
   const { world, b } = await incoming("at a time");
-  b.disk.make(LOG);
+  b.disk.make(REDO_LOG);
   const was = await bucketTree(world.bucket);
   await b.sync();
   expect(b.disk.tree()).toEqual(was);
@@ -178,7 +165,7 @@ test.each([0, 3, 9])(
     const was = await bucketTree(world.bucket);
     await b.sync();
     expect(b.disk.tree()).toEqual(was);
-    expect((await b.disk.look(LOG))?.size).toBe(0);
+    expect((await b.disk.look(REDO_LOG))?.size).toBe(0);
   },
 );
 
@@ -187,11 +174,6 @@ test("a round leaves no log behind", async () => {
   await b.sync();
   expect(await b.disk.list(NEW_PATH)).toEqual([]);
 });
-
-async function textOf({ disk }: SyncedFolder): Promise<string> {
-  const file = await disk.read(LOG);
-  return Buffer.from(await file.read(0, (await file.stat()).size)).toString();
-}
 
 const STEP = process.env["SYNCLINE_TEST_ALL"] === undefined ? 7 : 1;
 /** A change of the disk at which some have their places and some not. */
