@@ -49,7 +49,8 @@ const lost = [...versions].filter(
 );
 const back = [...versions].filter(([version, fate]) => fate.has("gone") && fate.size === 1 && present.has(version));
 check(lost.length === 0, `no version lost${lost.slice(0, 5).map(([each]) => `, ${each}`)}`);
-check(back.length === 0, `nothing came back${back.slice(0, 5).map(([each]) => `, ${each}`)}`);
+const placesOf = (version) => [...stored].filter(([, text]) => text === version).map(([path]) => path);
+check(back.length === 0, `nothing came back${back.slice(0, 5).map(([each]) => `, ${each} at ${placesOf(each)}`)}`);
 for (const door of doors) await door.close();
 check(syncline(space, ["verify", url, "--json"], { expect: [0, 8] }).status === 0, "verify finds nothing");
 

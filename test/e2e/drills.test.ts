@@ -48,6 +48,7 @@ describe.skipIf(!canMount)("drills (Linux, root, /dev/fuse)", () => {
     drill("a database stays whole whose writer goes on, and so does its copy", "units-live.mjs", [], 600_000);
   }
   if (all) drill("a power cut loses nothing that was fsynced", "power-cut.mjs", ["50"], 1_800_000);
+  if (all) drill("a power cut changes nothing that a folder has published", "sync-power-cut.mjs", ["20"], 900_000);
 });
 
 drill("processes that put at the same moment all arrive", "racers.mjs", [all ? "32" : "8"], 300_000);
