@@ -31,6 +31,10 @@ describe("agents on simulated machines", () => {
     all ? 3_000_000 : 900_000,
   );
 
+  test("lose nothing where a master dies over its answer to an upload that it has kept", async () => {
+    expect((await play(planOf(800_016_225), beginning)).violations).toEqual([]);
+  }, 600_000);
+
   test("make the directory that they share although another one's arrives between the look and the making", async () => {
     for (const seed of [145, 373, 431]) {
       const plan = { ...planOf(seed), beginsEmpty: true, deeds: [], troubles: [] };

@@ -135,15 +135,25 @@ class MasterSite implements Site {
     const { timeline } = this.#options;
     const { clock } = process;
     const { random } = way;
-    const onServed = (request: MasterRequest, answer: Answer) => this.#served(request, answer);
-    const dispatcher = simulatedDispatcher({ ...way, process, master: this.#master, clock: timeline, onServed });
+    const dispatcher = simulatedDispatcher({
+      ...way,
+      process,
+      master: this.#master,
+      clock: timeline,
+      onArrived: (request) => this.#arrived(request),
+      onServed: (request, answer) => this.#served(request, answer),
+    });
     const bearer = walletBearer(async () => OWNER, clock);
     const master = new Masters([new MasterConnection(ORIGIN, { bearer, clock, dispatcher })], clock);
     return new HttpRemote({ address: ADDRESS, master, name: { owner: "", bucket: BUCKET }, local, clock, random });
   }
 
-  async #served({ method, path, body }: MasterRequest, { status, json }: Answer): Promise<void> {
-    if (method === "POST" && path === "/v1/blocks") await this.#keep(body);
+  /** A master that dies over an upload may have it nevertheless, and nobody sends it again. */
+  async #arrived({ method, path, body }: MasterRequest): Promise<void> {
+    if (method === "POST" && path === "/v1/blocks" && this.#master.isRunning) await this.#keep(body);
+  }
+
+  async #served({ method }: MasterRequest, { status, json }: Answer): Promise<void> {
     if (method === "PUT" && status === 200) await this.#moved(rootFrom(json));
   }
 

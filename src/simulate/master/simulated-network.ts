@@ -27,6 +27,8 @@ export interface NetworkOptions {
   readonly onLate: (atMs: number) => void;
   /** Told when the sender of a swap will never hear what became of it. */
   readonly onMissingReply: () => void;
+  /** Told of each request that reaches the master, which may die over it. */
+  readonly onArrived: (request: MasterRequest) => Promise<void>;
   /** Told of each request that the master carried out, before its answer leaves. */
   readonly onServed: (request: MasterRequest, answer: Answer) => Promise<void>;
 }
@@ -105,7 +107,8 @@ class Exchange implements Dispatcher.DispatchController {
   }
 
   async #serve(): Promise<Answered | undefined> {
-    const { master, onServed } = this.#options;
+    const { master, onArrived, onServed } = this.#options;
+    await onArrived(this.#request);
     const answered = await master.answer(this.#request);
     if (answered !== undefined) await onServed(this.#request, answered.answer);
     return answered;
