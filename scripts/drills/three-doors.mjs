@@ -142,7 +142,13 @@ function directory(path) {
     read: async (name) => readFileSync(at(name), "utf8"),
     move: async (from, to) => {
       linkSync(at(from), at(to));
-      unlinkSync(at(from));
+      try {
+        unlinkSync(at(from));
+      } catch (error) {
+        // Another door took it in between: otherwise it would stay under this name, too, and nobody would look for it there.
+        unlinkSync(at(to));
+        throw error;
+      }
     },
     create: async (name, text) => {
       const aside = at(`${Math.floor(random() * 1e12)}.aside`);
