@@ -20,11 +20,16 @@ export interface ProcessIdentity {
 export async function readOwnIdentity(disk: Disk): Promise<ProcessIdentity> {
   const [machine, boot, namespace, self] = await Promise.all([
     textOf(disk, "/etc/machine-id"),
-    textOf(disk, "/proc/sys/kernel/random/boot_id"),
+    readBoot(disk),
     disk.readlink("/proc/self/ns/pid").catch(() => ""),
     processOf(disk, process.pid),
   ]);
   return { host: `${machine}/${hostname()}`, boot, namespace, pid: process.pid, started: self?.started ?? 0 };
+}
+
+/** Of random(4): differs after each start of the machine; "" where the system tells none. */
+export async function readBoot(disk: Disk): Promise<string> {
+  return textOf(disk, "/proc/sys/kernel/random/boot_id");
 }
 
 /**

@@ -7,9 +7,9 @@
  * all go to the threads.
  */
 import * as now from "node:fs";
-import { statfs } from "node:fs/promises";
 import type { Clock } from "../base/clock.ts";
 import { type Disk, systemDisk } from "./disk.ts";
+import { isLocalKind, kindOfFolder } from "./file-system.ts";
 import type { ByteRange } from "./object-store.ts";
 
 export interface PromptDiskOptions {
@@ -72,7 +72,7 @@ class Promptness {
   #look(nowMs: number): void {
     this.#lookMs = nowMs + LOOK_MS;
     this.#kind().then(
-      (kind) => (this.#isLocal = kind !== undefined && LOCAL.has(kind)),
+      (kind) => (this.#isLocal = isLocalKind(kind)),
       // A folder that is not there, or not yet.
       () => (this.#isLocal = false),
     );
@@ -88,25 +88,6 @@ const LOOK_MS = 1_000;
 const MOST_IN_ROW = 32;
 /** What is larger is worth a thread. As long as small files are elsewhere, but by another measure: what a hop to a thread costs. */
 const SMALL_BYTES = 64 * 1024;
-
-/**
- * File systems of this machine, by the kind that statfs(2) tells: linux/magic.h, and OpenZFS's own. Which of them syncfs(2) can be relied on
- * is another question (native/beneath_batch.cc).
- */
-const KINDS = {
-  "ext2 to ext4": 0xef53,
-  XFS: 0x58465342,
-  Btrfs: 0x9123683e,
-  tmpfs: 0x01021994,
-  F2FS: 0xf2f52010,
-  OpenZFS: 0x2fc12fc1,
-};
-const LOCAL: ReadonlySet<number> = new Set(Object.values(KINDS));
-
-/** Elsewhere than on Linux these numbers mean something else. */
-async function kindOfFolder(path: string): Promise<number | undefined> {
-  return process.platform === "linux" ? (await statfs(path)).type : undefined;
-}
 
 function wholeOf(path: string, encoding: BufferEncoding | undefined): string | Buffer | undefined {
   return withFile(path, (file, size) => {

@@ -26,7 +26,8 @@ import { COLUMNS, statOf, timeOf } from "./stat-rows.ts";
 export interface BeneathOptions {
   /** Attributes of other spaces than user.*, too. */
   readonly allXattrs: boolean;
-  readonly boot?: string | undefined;
+  /** Of the system that the folder at this path is on now: `boot` of the port. */
+  readonly bootAt?: (path: string) => Promise<string | undefined>;
 }
 
 export class BeneathDisk implements SyncDisk {
@@ -38,11 +39,12 @@ export class BeneathDisk implements SyncDisk {
   readonly #addon: BeneathAddon;
   readonly #path: string;
   readonly #allXattrs: boolean;
-  readonly boot: string | undefined;
+  readonly #bootAt: BeneathOptions["bootAt"];
+  boot: string | undefined;
   #root = -1;
 
-  constructor(addon: BeneathAddon, path: string, { allXattrs, boot }: BeneathOptions) {
-    this.boot = boot;
+  constructor(addon: BeneathAddon, path: string, { allXattrs, bootAt }: BeneathOptions) {
+    this.#bootAt = bootAt;
     this.#addon = addon;
     this.#path = path;
     this.#allXattrs = allXattrs;
@@ -57,6 +59,7 @@ export class BeneathDisk implements SyncDisk {
   async open(): Promise<void> {
     this.close();
     this.#root = openSync(this.#path, constants.O_RDONLY | constants.O_DIRECTORY);
+    this.boot = await this.#bootAt?.(this.#path);
   }
 
   close(): void {

@@ -116,7 +116,7 @@ export interface SyncDisk {
     | undefined;
   /** Makes all that was written to the filesystem durable. ENOTSUP where that takes each file by itself, as where it is absent. */
   readonly syncAll?: (() => Promise<void>) | undefined;
-  /** Differs after each start of the system; undefined where it does not tell. */
+  /** Once it is open: differs after each start of the system; undefined where it does not tell. */
   readonly boot: string | undefined;
   /** A new file; what has its name, which is no directory, is removed. Absent: there are none of this kind. */
   readonly openAppend?: ((path: DiskPath) => AppendFile) | undefined;

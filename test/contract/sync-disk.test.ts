@@ -3,9 +3,11 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFil
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import type { FileName } from "../../src/base/ids.ts";
+import { isLocalKind, kindOfFolder } from "../../src/objects/file-system.ts";
 import { BeneathDisk } from "../../src/sync/beneath-disk.ts";
 import { loadBeneathAddon } from "../../src/sync/addon.ts";
 import type { DiskPath, SyncDisk } from "../../src/sync/disk.ts";
+import { openRealDisk } from "../../src/sync/real-disk.ts";
 import { PortableDisk } from "../../src/sync/portable-disk.ts";
 import { path } from "../support/sync-world.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
@@ -274,3 +276,15 @@ describe.each(kinds)("a %s disk", (kind, open) => {
     },
   );
 });
+
+test.skipIf(addon === undefined)(
+  "a folder on a file system of this machine tells the start of the system, also if it was made later",
+  async () => {
+    const folder = join(await temporaryFolder(), "later");
+    const disk = await openRealDisk(folder, { allXattrs: false, setModified: async () => {} });
+    mkdirSync(folder);
+    await disk.open();
+    expect(disk.boot !== undefined).toBe(isLocalKind(await kindOfFolder(folder)));
+    disk.close();
+  },
+);
