@@ -11,6 +11,7 @@ import { BoundedMap } from "../base/bounded-map.ts";
 import type { Clock } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
+import { GENESIS_OBJECT, ROOT_OBJECT } from "../format/object-name.ts";
 import { type Disk, failedWith, NO_LINKS, readUpTo, storeError, systemDisk, unreachable } from "./disk.ts";
 import { DurableFolder, type LinkOutcome, type StagedFile, TEMPORARY } from "./durable-folder.ts";
 import { FileLock } from "./file-lock.ts";
@@ -36,7 +37,7 @@ export class FileObjectStore implements ObjectStore {
   readonly #turns: Turns;
   /** Tokens of the contents that were durable when they were last read or written. */
   readonly #durable = new BoundedMap<string, string>(DURABLE_KEPT);
-  #turnsTaken = 0;
+  readonly #taken = new Set<Turn>();
   /** Once the folder was there, its absence means that it cannot be reached, and not that there is no bucket. */
   #seen = false;
 
@@ -111,7 +112,7 @@ export class FileObjectStore implements ObjectStore {
     return this.#doing(`replacing ${name}`, async () => {
       const wanted = () => this.#matches(name, token);
       // Most who come too late learn it without the lock, and without writing anything. In our turn hardly anybody comes before us.
-      if (this.#turnsTaken === 0 && !(await wanted())) return { kind: "refused" };
+      if (this.#taken.size === 0 && !(await wanted())) return { kind: "refused" };
       const progress: Progress = { renamed: "no" };
       try {
         await this.#lock.run(async (confirm) => {
@@ -123,6 +124,8 @@ export class FileObjectStore implements ObjectStore {
             await this.#folder.rename(identified, this.#file(name));
             progress.renamed = "yes";
             progress.token = staged.token;
+            // Who is next makes our names durable, too, as he reads the root: he need not wait until they are.
+            if (name === ROOT_OBJECT) for (const turn of this.#taken) this.#end(turn);
           });
         }, wanted);
       } catch (cause) {
@@ -176,19 +179,15 @@ export class FileObjectStore implements ObjectStore {
   async takeTurn(): Promise<Turn | undefined> {
     const turn = await this.#turns.take();
     if (turn === undefined) return undefined;
-    this.#turnsTaken++;
-    let ended = false;
-    return {
-      waited: turn.waited,
-      [Symbol.dispose]: () => {
-        if (!ended) this.#turnsTaken--;
-        ended = true;
-        turn[Symbol.dispose]();
-      },
-    };
+    this.#taken.add(turn);
+    return { waited: turn.waited, [Symbol.dispose]: () => this.#end(turn) };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}
+
+  #end(turn: Turn): void {
+    if (this.#taken.delete(turn)) turn[Symbol.dispose]();
+  }
 
   #file(name: string): string {
     return join(this.#folder.path, name);
@@ -298,7 +297,7 @@ const OLD_TURN = "turn";
 /** Enough for what is read again and again, such as the root; of what is forgotten a sync is asked for once more. */
 const DURABLE_KEPT = 128;
 const FOLDERS = ["commit/", "pack/", "run/", "lease/", "bases/"];
-const TOP_OBJECTS = new Set(["genesis", "root"]);
+const TOP_OBJECTS = new Set([GENESIS_OBJECT, ROOT_OBJECT]);
 /** What may stand in the folder of a bucket. A fresh ext4 has lost+found. */
 const OURS = new RegExp(
   `^(commit|pack|run|lease|bases|${TEMPORARY}|genesis|root|${LOCK}|${LOCK}-takeover-.*|${TURNS}|${OLD_TURN}|lost\\+found)$`,

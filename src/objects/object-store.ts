@@ -65,7 +65,7 @@ export interface ObjectStore extends AsyncDisposable {
   watch?(name: string, changed: () => void): Disposable;
 }
 
-/** A writer's turn, until it is disposed. */
+/** A writer's turn, until it is disposed; a store may end it sooner, once he has replaced the root. */
 export interface Turn extends Disposable {
   /** Whether others were in the line before. */
   readonly waited: boolean;

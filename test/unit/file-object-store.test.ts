@@ -61,6 +61,28 @@ describe("a power cut", () => {
     expect(watched.named().get(join(path, "root"))).toBe(true);
   });
 
+  test("cannot take back the root that the next in line reads, whose turn begins before it is durable", async () => {
+    const { path, watched, store } = await opened();
+    await store.putNew("root", [bytes("a")]);
+    const token = (await store.get("root"))?.token ?? "";
+    using turn = await store.takeTurn();
+    expect(turn).toBeDefined();
+    const steps: string[] = [];
+    watched.before = (step, at) => void steps.push(`${step} ${at.slice(path.length + 1).replace(/\/.*/, "")}`);
+    await store.putNew("pack/0", [bytes("content")]);
+    expect((await store.putIfMatch("root", [bytes("b")], "another")).kind).toBe("refused");
+    expect(steps).not.toContain("unlink turns");
+    steps.length = 0;
+    await store.putIfMatch("root", [bytes("b")], token);
+    const last = steps.filter((step) => ["rename root", "unlink turns", "sync folder "].includes(step));
+    expect(last).toEqual(["rename root", "unlink turns", "sync folder "]);
+    // The next one's own reading makes it durable, whatever becomes of us.
+    const next = openedAt(path, watched.disk);
+    steps.length = 0;
+    await next.get("root");
+    expect(steps).toContain("sync folder ");
+  });
+
   test("between any two steps of a swap leaves the old root or the new one", async () => {
     const { path, watched, store } = await opened();
     await store.putNew("root", [bytes("old")]);

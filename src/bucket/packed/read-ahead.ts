@@ -8,8 +8,8 @@ import { decodeRoot } from "../../format/root-object.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 import type { PackDirectory } from "./pack-directory.ts";
 
-/** Between two looks for what is new. */
-export const READ_AHEAD_MS = 250;
+/** Between two looks for what is new. Each costs a few ms of CPU, which beside many waiting writers of one machine is more than it saves. */
+export const READ_AHEAD_MS = 1_000;
 /** More than the root object has. */
 const ROOT_BYTES = 4 * 1024;
 
