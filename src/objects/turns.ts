@@ -31,8 +31,10 @@ const TURN_WAIT_MS = 5_000;
 const LONGEST_WAIT_MS = 30_000;
 /** Of whom nobody can tell whether he is gone: by the store's dates, since machines' clocks differ. */
 const TURN_AGE_MS = 60_000;
-/** How often it is looked at what was not heard. */
+/** How often it is looked at what was not heard … */
 const LOOK_MS = 500;
+/** … and how often where what happens is heard. */
+const HEARING_LOOK_MS = 1_000;
 /** What is made so much later has another date, unless the store's dates are whole seconds. */
 const SAME_DATE_MS = 50;
 /** Of so many hints for nothing no more are listened to until then. */
@@ -48,6 +50,8 @@ export class Turns {
   readonly #options: TurnsOptions;
   /** The dates of places that were there at the last look. They do not change: those who come behind us are before us the next time. */
   readonly #dates = new Map<string, number>();
+  /** Whether it was ever heard that a place became free: over a network it is not. */
+  #hears = false;
   #identity: Promise<ProcessIdentity> | undefined;
 
   constructor(options: TurnsOptions) {
@@ -121,7 +125,8 @@ export class Turns {
       if (unmoved && line[0] !== undefined && (await this.#isGone(line[0], own.madeMs + now - joinedMs))) {
         await this.#leave(line[0].name);
       }
-      await this.#untilGone(ahead.name);
+      const wentAway = await this.#untilGone(ahead.name);
+      if (wentAway && isKnown && at === 1) return first;
     }
   }
 
@@ -149,19 +154,24 @@ export class Turns {
       .toSorted((a, b) => a.madeMs - b.madeMs || (a.name < b.name ? -1 : 1));
   }
 
-  /** Until that place is free, but not long: what is heard is a hint, and hearing may fail. */
-  async #untilGone(name: string): Promise<void> {
+  /** Until that place is free, but not long: what is heard is a hint, and hearing may fail. Whether it is known to be free. */
+  async #untilGone(name: string): Promise<boolean> {
     const { clock, random, path, watch } = this.#options;
-    const endMs = clock.monotonicMs() + LOOK_MS * (0.5 + random.fraction() / 2);
+    const lookMs = this.#hears ? HEARING_LOOK_MS : LOOK_MS;
+    const endMs = clock.monotonicMs() + lookMs * (0.5 + random.fraction() / 2);
     for (let heard = 0; clock.monotonicMs() < endMs; heard++) {
       const hint = new AbortController();
       const listening = heard < HINTS ? watch(join(path, name), () => hint.abort()) : undefined;
-      if (listening === "absent") return;
-      using _watch = listening;
+      using _watch = listening === "absent" ? undefined : listening;
       // Where nobody listens it may have gone since the line was looked at; and a hint may have been of that.
-      if ((listening === undefined || heard > 0) && (await this.#dateOf(name)) === undefined) return;
+      const mayBeGone = listening === undefined || heard > 0;
+      if (listening === "absent" || (mayBeGone && (await this.#dateOf(name)) === undefined)) {
+        this.#hears ||= heard > 0;
+        return true;
+      }
       await clock.sleep(endMs - clock.monotonicMs(), hint.signal).catch(() => {});
     }
+    return false;
   }
 
   async #isGone(place: Place, storeNowMs: number): Promise<boolean> {
