@@ -17,7 +17,7 @@ import { OwnSwap } from "./own-swap.ts";
 import { PackDirectory } from "./pack-directory.ts";
 import { PackedReader } from "./packed-reader.ts";
 import { PackedUpload } from "./packed-upload.ts";
-import { readingAhead } from "./read-ahead.ts";
+import { readCommitAhead, readingAhead } from "./read-ahead.ts";
 import type { BucketRemote, Upload, UploadSession } from "../remote.ts";
 import { watchRoot } from "./root-watch.ts";
 
@@ -78,6 +78,8 @@ export class PackedRemote implements BucketRemote {
   }
 
   async readRoot(): Promise<Root | undefined> {
+    // While the root is made durable its commit can be read: others wait for our turn.
+    if (this.#own.isInLine) void readCommitAhead({ store: this.store, directory: this.#directory });
     const root = await this.#roots.get(ONLY_BUCKET);
     if (root !== undefined) this.#newest.note(root);
     return root;

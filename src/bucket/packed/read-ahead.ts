@@ -3,6 +3,7 @@
  * put into memory, and what goes wrong here does so again for whoever needs it.
  */
 import type { Clock } from "../../base/clock.ts";
+import type { Cid } from "../../base/ids.ts";
 import { ROOT_OBJECT } from "../../format/object-name.ts";
 import { decodeRoot } from "../../format/root-object.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
@@ -30,6 +31,18 @@ export async function readingAhead<Result>(waiting: Promise<Result>, tools: Read
   }
 }
 
+/** Has the commit object of the root read, and nothing else that it maps, which may not be needed. Never rejects. */
+export async function readCommitAhead({
+  store,
+  directory,
+}: Pick<ReadAheadTools, "store" | "directory">): Promise<void> {
+  try {
+    await directory.commitObject(await newestCommit(store));
+  } catch {
+    // Whoever needs it will say.
+  }
+}
+
 /** Never rejects. */
 async function readUntil(ended: AbortSignal, { store, directory, clock }: ReadAheadTools): Promise<void> {
   const slept = () =>
@@ -37,16 +50,20 @@ async function readUntil(ended: AbortSignal, { store, directory, clock }: ReadAh
       () => true,
       () => false,
     );
-  let last = "";
+  let last: Cid | undefined;
   while (await slept()) {
     try {
-      // Not as `get` reads it: nothing is built on this root, so it need not be durable.
-      const { bytes } = await store.getTail(ROOT_OBJECT, ROOT_BYTES);
-      const { commit } = decodeRoot(bytes);
+      const commit = await newestCommit(store);
       if (commit !== last) await directory.readAhead(commit);
       last = commit;
     } catch {
       // Whoever needs it will say.
     }
   }
+}
+
+/** Not as `get` reads the root: nothing is built on this one, so it need not be durable. */
+async function newestCommit(store: ObjectStore): Promise<Cid> {
+  const { bytes } = await store.getTail(ROOT_OBJECT, ROOT_BYTES);
+  return decodeRoot(bytes).commit;
 }
