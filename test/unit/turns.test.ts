@@ -106,6 +106,51 @@ test("writers have their turns in the order in which they came, and nothing of t
   await expect.poll(() => waiting(folder), { timeout: 20_000 }).toEqual([]);
 });
 
+test("who hears the first go, and is the second for sure, looks at the line no more, and less often from then on", async () => {
+  const folder = await temporaryFolder();
+  const disk = orderlyDisk();
+  let [nowMs, looks, slept] = [0, 0, 0];
+  const hints: (() => void)[] = [];
+  const hearing: LineOptions = {
+    disk: { ...disk, readdir: (async (path: string) => (looks++, disk.readdir(path))) as unknown as Disk["readdir"] },
+    watch: (_path, changed) => (hints.push(changed), { [Symbol.dispose]: () => {} }),
+    clock: {
+      ...standingClock,
+      monotonicMs: () => nowMs,
+      sleep: (ms, signal) => ((slept = ms), standingClock.sleep(ms, signal)),
+    },
+  };
+  const second = lineIn(folder, hearing);
+  const others = lineIn(folder, { disk });
+  const wait = async (listening: number) => expect.poll(() => hints.length, { timeout: 20_000 }).toBe(listening);
+
+  const first = await others.take();
+  const taking = second.take();
+  await wait(1);
+  expect({ looks, often: slept <= 500 }).toEqual({ looks: 1, often: true });
+  // Late enough to be sure that nobody else comes to be before it.
+  nowMs = 600;
+  hints.at(-1)?.();
+  await wait(2);
+  expect(looks).toBe(2);
+  first?.[Symbol.dispose]();
+  await expect.poll(() => waiting(folder), { timeout: 20_000 }).toHaveLength(1);
+  hints.at(-1)?.();
+  const turn = await taking;
+  expect({ waited: turn?.waited, looks }).toEqual({ waited: true, looks: 2 });
+  turn?.[Symbol.dispose]();
+
+  await expect.poll(() => waiting(folder), { timeout: 20_000 }).toEqual([]);
+  const again = await others.take();
+  const takingAgain = second.take();
+  await wait(4);
+  expect(slept).toBeGreaterThanOrEqual(500);
+  again?.[Symbol.dispose]();
+  await expect.poll(() => waiting(folder), { timeout: 20_000 }).toHaveLength(1);
+  hints.at(-1)?.();
+  (await takingAgain)?.[Symbol.dispose]();
+});
+
 test("no two wait for one another: a place keeps the date with which the others first saw it", async () => {
   const folder = await temporaryFolder();
   const first = await lineIn(folder).take();
