@@ -33,7 +33,7 @@ const LONGEST_WAIT_MS = 30_000;
 const TURN_AGE_MS = 60_000;
 /** How often it is looked at what was not heard … */
 const LOOK_MS = 500;
-/** … and how often where what happens is heard. */
+/** … and how often where what happened last was heard. */
 const HEARING_LOOK_MS = 1_000;
 /** What is made so much later has another date, unless the store's dates are whole seconds. */
 const SAME_DATE_MS = 50;
@@ -50,7 +50,7 @@ export class Turns {
   readonly #options: TurnsOptions;
   /** The dates of places that were there at the last look. They do not change: those who come behind us are before us the next time. */
   readonly #dates = new Map<string, number>();
-  /** Whether it was ever heard that a place became free: over a network it is not. */
+  /** Whether it was heard of the last place that became free: over a network only this machine's are. */
   #hears = false;
   #identity: Promise<ProcessIdentity> | undefined;
 
@@ -171,7 +171,9 @@ export class Turns {
       }
       await clock.sleep(endMs - clock.monotonicMs(), hint.signal).catch(() => {});
     }
-    return false;
+    const isFree = (await this.#dateOf(name)) === undefined;
+    if (isFree) this.#hears = false;
+    return isFree;
   }
 
   async #isGone(place: Place, storeNowMs: number): Promise<boolean> {

@@ -106,10 +106,12 @@ test("writers have their turns in the order in which they came, and nothing of t
   await expect.poll(() => waiting(folder), { timeout: 20_000 }).toEqual([]);
 });
 
-test("who hears the first go, and is the second for sure, looks at the line no more, and less often from then on", async () => {
+test("who hears the first go, and is the second for sure, looks at the line no more, and less often until one goes unheard", async () => {
   const folder = await temporaryFolder();
   const disk = orderlyDisk();
   let [nowMs, looks, slept] = [0, 0, 0];
+  /** Ends the last sleep as its time does. */
+  let wake = () => {};
   const hints: (() => void)[] = [];
   const hearing: LineOptions = {
     disk: { ...disk, readdir: (async (path: string) => (looks++, disk.readdir(path))) as unknown as Disk["readdir"] },
@@ -117,7 +119,10 @@ test("who hears the first go, and is the second for sure, looks at the line no m
     clock: {
       ...standingClock,
       monotonicMs: () => nowMs,
-      sleep: (ms, signal) => ((slept = ms), standingClock.sleep(ms, signal)),
+      sleep: (ms, signal) => {
+        slept = ms;
+        return Promise.race([standingClock.sleep(ms, signal), new Promise<void>((resolve) => (wake = resolve))]);
+      },
     },
   };
   const second = lineIn(folder, hearing);
@@ -149,6 +154,26 @@ test("who hears the first go, and is the second for sure, looks at the line no m
   await expect.poll(() => waiting(folder), { timeout: 20_000 }).toHaveLength(1);
   hints.at(-1)?.();
   (await takingAgain)?.[Symbol.dispose]();
+
+  // One who goes unheard, as those of other machines do.
+  await expect.poll(() => waiting(folder), { timeout: 20_000 }).toEqual([]);
+  const far = await others.take();
+  const takingFar = second.take();
+  await wait(6);
+  far?.[Symbol.dispose]();
+  await expect.poll(() => waiting(folder), { timeout: 20_000 }).toHaveLength(1);
+  nowMs += 1_000;
+  wake();
+  (await takingFar)?.[Symbol.dispose]();
+  await expect.poll(() => waiting(folder), { timeout: 20_000 }).toEqual([]);
+  const last = await others.take();
+  const takingLast = second.take();
+  await wait(7);
+  expect(slept).toBeLessThanOrEqual(500);
+  last?.[Symbol.dispose]();
+  await expect.poll(() => waiting(folder), { timeout: 20_000 }).toHaveLength(1);
+  hints.at(-1)?.();
+  (await takingLast)?.[Symbol.dispose]();
 });
 
 test("no two wait for one another: a place keeps the date with which the others first saw it", async () => {
