@@ -25,7 +25,8 @@ export async function openRealDisk(path: string, { allXattrs, setModified }: Rea
 
 /** Undefined, too, where a file system may keep a later write and lose a rename before it, as when it is pulled out and comes back while the system runs. */
 async function bootAt(path: string): Promise<string | undefined> {
-  const boot = isLocalKind(await kindOfFolder(path)) ? await readBoot(systemDisk) : "";
+  const kind = await kindOfFolder(path).catch(() => undefined);
+  const boot = isLocalKind(kind) ? await readBoot(systemDisk) : "";
   return boot === "" ? undefined : boot;
 }
 

@@ -6,6 +6,7 @@ import { type Clock, systemClock } from "../../src/base/clock.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import { type Disk, systemDisk } from "../../src/objects/disk.ts";
 import { watchFile, type WatchFile } from "../../src/objects/folder-watch.ts";
+import type { Turn } from "../../src/objects/object-store.ts";
 import { type ProcessIdentity, readOwnIdentity } from "../../src/objects/process-identity.ts";
 import { placeName, Turns } from "../../src/objects/turns.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
@@ -129,18 +130,24 @@ test("who hears the first go, and is the second for sure, looks at the line no m
   const others = lineIn(folder, { disk });
   const wait = async (listening: number) => expect.poll(() => hints.length, { timeout: 20_000 }).toBe(listening);
 
+  /** The other one's turn ends, and `tell` tells of it or lets time pass. */
+  const end = async (turn: Turn | undefined, tell: () => void) => {
+    turn?.[Symbol.dispose]();
+    await expect.poll(() => waiting(folder), { timeout: 20_000 }).toHaveLength(1);
+    tell();
+  };
+  const hint = () => hints.at(-1)?.();
+
   const first = await others.take();
   const taking = second.take();
   await wait(1);
   expect({ looks, often: slept <= 500 }).toEqual({ looks: 1, often: true });
   // Late enough to be sure that nobody else comes to be before it.
   nowMs = 600;
-  hints.at(-1)?.();
+  hint();
   await wait(2);
   expect(looks).toBe(2);
-  first?.[Symbol.dispose]();
-  await expect.poll(() => waiting(folder), { timeout: 20_000 }).toHaveLength(1);
-  hints.at(-1)?.();
+  await end(first, hint);
   const turn = await taking;
   expect({ waited: turn?.waited, looks }).toEqual({ waited: true, looks: 2 });
   turn?.[Symbol.dispose]();
@@ -150,9 +157,7 @@ test("who hears the first go, and is the second for sure, looks at the line no m
   const takingAgain = second.take();
   await wait(4);
   expect(slept).toBeGreaterThanOrEqual(500);
-  again?.[Symbol.dispose]();
-  await expect.poll(() => waiting(folder), { timeout: 20_000 }).toHaveLength(1);
-  hints.at(-1)?.();
+  await end(again, hint);
   (await takingAgain)?.[Symbol.dispose]();
 
   // One who goes unheard, as those of other machines do.
@@ -160,19 +165,17 @@ test("who hears the first go, and is the second for sure, looks at the line no m
   const far = await others.take();
   const takingFar = second.take();
   await wait(6);
-  far?.[Symbol.dispose]();
-  await expect.poll(() => waiting(folder), { timeout: 20_000 }).toHaveLength(1);
-  nowMs += 1_000;
-  wake();
+  await end(far, () => {
+    nowMs += 1_000;
+    wake();
+  });
   (await takingFar)?.[Symbol.dispose]();
   await expect.poll(() => waiting(folder), { timeout: 20_000 }).toEqual([]);
   const last = await others.take();
   const takingLast = second.take();
   await wait(7);
   expect(slept).toBeLessThanOrEqual(500);
-  last?.[Symbol.dispose]();
-  await expect.poll(() => waiting(folder), { timeout: 20_000 }).toHaveLength(1);
-  hints.at(-1)?.();
+  await end(last, hint);
   (await takingLast)?.[Symbol.dispose]();
 });
 
