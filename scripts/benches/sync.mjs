@@ -82,7 +82,7 @@ async function startSyncline(home, one, other) {
   const url = `file://${join(home, "bucket")}`;
   syncline(space, ["init", url]);
   return [one, other].map((folder) =>
-    begin(process.execPath, [join(checkout, "dist/cli/main.js"), "sync", url, folder], home),
+    begin(process.execPath, [join(checkout, "dist/main.js"), "sync", url, folder], home),
   );
 }
 

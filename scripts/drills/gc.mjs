@@ -97,7 +97,7 @@ const collect = async () => {
 };
 
 async function killedCollector(ms) {
-  const child = spawn(process.execPath, [join(checkout, "dist/cli/main.js"), "gc", url], {
+  const child = spawn(process.execPath, [join(checkout, "dist/main.js"), "gc", url], {
     env: space.env,
     stdio: "ignore",
   });

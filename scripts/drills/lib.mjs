@@ -22,7 +22,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
 export const checkout = resolve(import.meta.dirname, "../..");
-const main = join(checkout, "dist/cli/main.js");
+const main = join(checkout, "dist/main.js");
 
 /** A folder for one drill, with cleanup at exit. */
 export function workspace(name, parent = tmpdir()) {

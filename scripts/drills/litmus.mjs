@@ -14,7 +14,7 @@ const space = workspace("litmus");
 const url = `file://${join(space.path, "bucket")}`;
 syncline(space, ["init", url]);
 
-const main = join(checkout, "dist/cli/main.js");
+const main = join(checkout, "dist/main.js");
 const agent = spawn(process.execPath, [main, "webdav", url, "--listen", "127.0.0.1:0", "--no-auth", "--json"], {
   env: space.env,
   stdio: ["ignore", "pipe", "inherit"],

@@ -142,7 +142,7 @@ async function keepRunning(folder) {
 }
 
 function launch(folder) {
-  const child = spawn(process.execPath, [join(checkout, "dist/cli/main.js"), "sync", url, folder.path], {
+  const child = spawn(process.execPath, [join(checkout, "dist/main.js"), "sync", url, folder.path], {
     env: space.env,
     stdio: "ignore",
   });

@@ -85,7 +85,7 @@ async function openDoors() {
 
 /** An agent in the foreground, once it says what it does. */
 async function serve(words) {
-  const args = [join(checkout, "dist/cli/main.js"), ...words, "--json"];
+  const args = [join(checkout, "dist/main.js"), ...words, "--json"];
   const child = spawn(process.execPath, args, { env: space.env, stdio: ["ignore", "pipe", "ignore"] });
   space.pids.add(child.pid);
   const ended = new Promise((done) => child.once("close", done));

@@ -63,7 +63,7 @@ for (const line of left) report(`LEFT  ${line}`);
 /** SHA-256 of a file in the bucket, by the command line. */
 function stored(path) {
   syncline(space, ["flush"]);
-  const main = join(checkout, "dist/cli/main.js");
+  const main = join(checkout, "dist/main.js");
   const { status, stdout } = spawnSync(process.execPath, [main, "cat", `${url}/${path}`], {
     env: space.env,
     maxBuffer: 1 << 28,

@@ -43,7 +43,7 @@ start_master() {
   fi
   local said=0
   [ ! -e "$master_run/log" ] || said=$(wc -c <"$master_run/log")
-  setsid node "$here/dist/cli/main.js" serve --data "$master_data" --listen "127.0.0.1:$(master_port)" --allow "$1" \
+  setsid node "$here/dist/main.js" serve --data "$master_data" --listen "127.0.0.1:$(master_port)" --allow "$1" \
     </dev/null >>"$master_run/log" 2>&1 9>&- &
   echo $! >"$master_run/pid"
   local waited=0
@@ -65,7 +65,7 @@ start_master() {
 stop_master() {
   local pid used
   pid=$(master_pid) || return 0
-  used=$(node "$here/dist/cli/main.js" status --json 2>/dev/null | node -e '
+  used=$(node "$here/dist/main.js" status --json 2>/dev/null | node -e '
     const text = require("node:fs").readFileSync(0, "utf8");
     const agents = text.trim() === "" ? [] : JSON.parse(text).agents;
     console.log(agents.filter(({ bucket }) => bucket.startsWith(process.argv[1] + "/")).map(({ mount }) => mount).join(" "));

@@ -69,5 +69,6 @@ prepare() {
   fi
   say "Compiling TypeScript …"
   tsc -p tsconfig.build.json >&2 || fail "TypeScript did not compile."
-  chmod +x dist/cli/main.js
+  rolldown -c rolldown.config.ts >/dev/null || fail "the command line was not bundled: see the lines above."
+  chmod +x dist/main.js
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The command line's entry: the process around the commands. */
-import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { commandsFor } from "./commands.ts";
 import { exitStatusOf } from "./exit-status.ts";
 import { createOutput } from "./output.ts";
@@ -10,8 +10,7 @@ import { processRuntime } from "./runtime.ts";
 /** A reader that goes away (`syncline cat … | head`) ends the command as it ends others: by SIGPIPE's status. */
 const SIGPIPE_STATUS = 141;
 
-const packageFile = new URL("../../package.json", import.meta.url);
-const { version } = JSON.parse(readFileSync(packageFile, "utf8")) as { version: string };
+const { version } = createRequire(import.meta.url)("#package") as { version: string };
 
 const args = process.argv.slice(2);
 const runtime = processRuntime();

@@ -28,7 +28,7 @@ const master = spawn(
   process.execPath,
   [
     ...(process.env.BENCH_NODE_ARGS ?? "").split(" ").filter(Boolean),
-    new URL("cli/main.js", dist).pathname,
+    new URL("main.js", dist).pathname,
     "serve",
     "--json",
     "--data",

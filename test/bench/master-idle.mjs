@@ -14,7 +14,7 @@ import { createInterface } from "node:readline";
 
 const wanted = Number(process.argv[2] ?? 10_000);
 const folder = await mkdtemp(join(tmpdir(), "syncline-bench-"));
-const main = new URL("../../dist/cli/main.js", import.meta.url).pathname;
+const main = new URL("../../dist/main.js", import.meta.url).pathname;
 const args = [main, "serve", "--json", "--data", join(folder, "data"), "--listen", "127.0.0.1:0"];
 const master = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "ignore"] });
 const [line] = await once(createInterface({ input: master.stdout }), "line");

@@ -9,7 +9,7 @@ import { connectTo } from "./history-access.ts";
 import { HISTORY_KEY } from "./signed-history.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 
-const main = resolve(import.meta.dirname, "../../dist/cli/main.js");
+const main = resolve(import.meta.dirname, "../../dist/main.js");
 
 export class MasterProcess {
   readonly data: string;

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 
-const main = resolve(import.meta.dirname, "../../dist/cli/main.js");
+const main = resolve(import.meta.dirname, "../../dist/main.js");
 
 export interface Ended {
   readonly status: number | null;

@@ -1,6 +1,7 @@
 /** Answers browsers that ask for a folder: the page, and its script and style. */
 import { readFileSync } from "node:fs";
 import type { IncomingMessage } from "node:http";
+import { createRequire } from "node:module";
 import type { Ino } from "../../base/ids.ts";
 import { plainNameOf } from "../../bucket/conflicts/marked-name.ts";
 import { answer, type Call, type FolderPage } from "../call.ts";
@@ -75,6 +76,6 @@ const ASSET_FILES = new Map<string, Asset>([
 ]);
 
 function sendAsset(call: Call, { file, type }: Asset): void {
-  const text = readFileSync(new URL(`../../../assets/webdav/${file}`, import.meta.url), "utf8");
+  const text = readFileSync(createRequire(import.meta.url).resolve(`#assets/webdav/${file}`), "utf8");
   answer(call, 200, { "content-type": type, "cache-control": "no-cache" }, text);
 }
