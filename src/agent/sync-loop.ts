@@ -6,7 +6,7 @@ import type { Clock } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
 import { RECONNECT_FIRST_MS, RECONNECT_MAX_MS } from "../base/limits.ts";
 import { describeError, type Log } from "../base/log.ts";
-import type { FolderNotices, NoticeOptions } from "../sync/folder-notices.ts";
+import type { FolderNotices, NoticeOptions } from "../sync/scan/folder-notices.ts";
 import type { SyncReport } from "../sync/report.ts";
 
 export interface SyncLoopOptions {

@@ -5,7 +5,7 @@ import { canonicalMount, openMountState, stateRoot, type StateDir, type StateFac
 import { SynclineError } from "../base/errors.ts";
 import { DEFAULT_CACHE_BYTES } from "../base/limits.ts";
 import { describeError, type Log } from "../base/log.ts";
-import { openRealDisk } from "../sync/real-disk.ts";
+import { openRealDisk } from "../sync/disk/real-disk.ts";
 import type { Call } from "./command.ts";
 import { setModified } from "./file-times.ts";
 import { accessOf, MASTER_OPTIONS } from "./master-access.ts";

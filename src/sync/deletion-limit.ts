@@ -3,7 +3,7 @@
  * happens before somebody says yes to just these deletions (merge.md, Laws).
  */
 import { blake3 } from "../crypto/hash.ts";
-import type { Entry } from "./entry.ts";
+import type { Entry } from "./known/entry.ts";
 
 export interface HeldDeletions {
   /** What a yes names. */

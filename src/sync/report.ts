@@ -1,11 +1,11 @@
 /** What a round came to, for people and programs. */
 import { nameToText } from "../base/names.ts";
 import type { Conflict } from "../bucket/merge/conflict.ts";
-import type { Reason } from "./database.ts";
-import type { DiskPath } from "./disk.ts";
+import type { Reason } from "./known/database.ts";
+import type { DiskPath } from "./disk/disk.ts";
 import type { HeldDeletions } from "./deletion-limit.ts";
-import type { LocalChange } from "./local-changes.ts";
-import { pathText } from "./paths.ts";
+import type { LocalChange } from "./scan/local-changes.ts";
+import { pathText } from "./disk/paths.ts";
 import type { RoundResult } from "./round.ts";
 
 /** One thing that a round does, or would do. */

@@ -4,11 +4,11 @@ import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import type { FileName } from "../../src/base/ids.ts";
 import { isLocalKind, kindOfFolder } from "../../src/objects/file-system.ts";
-import { BeneathDisk } from "../../src/sync/beneath-disk.ts";
-import { loadBeneathAddon } from "../../src/sync/addon.ts";
-import type { DiskPath, SyncDisk } from "../../src/sync/disk.ts";
-import { openRealDisk } from "../../src/sync/real-disk.ts";
-import { PortableDisk } from "../../src/sync/portable-disk.ts";
+import { BeneathDisk } from "../../src/sync/disk/beneath-disk.ts";
+import { loadBeneathAddon } from "../../src/sync/disk/addon.ts";
+import type { DiskPath, SyncDisk } from "../../src/sync/disk/disk.ts";
+import { openRealDisk } from "../../src/sync/disk/real-disk.ts";
+import { PortableDisk } from "../../src/sync/disk/portable-disk.ts";
 import { path } from "../support/sync-world.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 

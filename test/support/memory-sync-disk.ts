@@ -4,7 +4,7 @@
  */
 import type { FileName } from "../../src/base/ids.ts";
 import { NO_XATTRS, type FileType, type Xattrs } from "../../src/format/record.ts";
-import type { DiskEntry, DiskFile, DiskPath, DiskStat, RenameHow, SyncDisk } from "../../src/sync/disk.ts";
+import type { DiskEntry, DiskFile, DiskPath, DiskStat, RenameHow, SyncDisk } from "../../src/sync/disk/disk.ts";
 
 export class Crash extends Error {}
 

@@ -2,7 +2,7 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
-import { watchFolderTree, type FolderNotices } from "../../src/sync/folder-notices.ts";
+import { watchFolderTree, type FolderNotices } from "../../src/sync/scan/folder-notices.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
 const soon = { timeout: 60_000, interval: 20 };

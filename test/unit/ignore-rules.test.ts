@@ -1,6 +1,6 @@
 /** Rules of what is not synced. */
 import { expect, test, vi } from "vitest";
-import { NO_RULES, parseRules } from "../../src/sync/ignore-rules.ts";
+import { NO_RULES, parseRules } from "../../src/sync/scan/ignore-rules.ts";
 import { path } from "../support/sync-world.ts";
 
 test.each(["", "\n", "# nothing\r\n  \n", "#\n#\n"])(

@@ -1,6 +1,6 @@
 /** Rounds on disks that read and make many small files at a time. */
 import { describe, expect, test, vi } from "vitest";
-import type { DiskPath, SyncDisk } from "../../src/sync/disk.ts";
+import type { DiskPath, SyncDisk } from "../../src/sync/disk/disk.ts";
 import { Crash, type MemorySyncDisk } from "../support/memory-sync-disk.ts";
 import { bucketTree, path, settle, twoFolders } from "../support/sync-world.ts";
 

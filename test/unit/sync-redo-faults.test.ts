@@ -1,6 +1,6 @@
 /** What can go wrong with the log of deeds in the folder: it is durable before it is believed, goes on behind what failed, and wedges nothing. */
 import { describe, expect, test } from "vitest";
-import { NEW_PATH } from "../../src/sync/paths.ts";
+import { NEW_PATH } from "../../src/sync/disk/paths.ts";
 import {
   bucketTree,
   killed,

@@ -1,7 +1,7 @@
 /** A process that is killed between a deed in the folder and its note in the database: what somebody does then counts as done to what was there. */
 import { describe, expect, test } from "vitest";
 import { ROOT_ID, type FileName } from "../../src/base/ids.ts";
-import { NEW_PATH } from "../../src/sync/paths.ts";
+import { NEW_PATH } from "../../src/sync/disk/paths.ts";
 import {
   bucketTree,
   killed,

@@ -1,7 +1,7 @@
 /** Rounds of folder sync: what goes up, what comes down, and what is left alone. */
 import { describe, expect, test } from "vitest";
 import type { RateLimit } from "../../src/base/rate-limit.ts";
-import { PARKED_PATH } from "../../src/sync/paths.ts";
+import { PARKED_PATH } from "../../src/sync/disk/paths.ts";
 import { Crash, MemorySyncDisk } from "../support/memory-sync-disk.ts";
 import { bucketTree, pair, path, settle, type SyncedFolder, syncWorld, twoFolders } from "../support/sync-world.ts";
 

@@ -1,6 +1,6 @@
 /** Directories of which a merge made one: what a folder has in both comes to be in one there, too. */
 import { expect, test } from "vitest";
-import { PARKED_PATH } from "../../src/sync/paths.ts";
+import { PARKED_PATH } from "../../src/sync/disk/paths.ts";
 import { bucketTree, path, settle, type SyncedFolder, twoFolders } from "../support/sync-world.ts";
 
 /** One folder moves `d` to `e`, where the other one made a directory at the same time. */

@@ -1,0 +1,49 @@
+/**
+ * What a run that died brought, and did not note. A scan would take it for somebody's change here; then a version that others replaced
+ * meanwhile would come back.
+ */
+import { lookup } from "../../bucket/fs-reader.ts";
+import type { NodeStore } from "../../tree/node-store.ts";
+import type { SyncDatabase } from "../known/database.ts";
+import type { DiskPath, SyncDisk } from "../disk/disk.ts";
+import { syncDirectories } from "../scan/durable.ts";
+import type { Entry } from "../known/entry.ts";
+import { pathInFolder } from "../known/path-in-folder.ts";
+import { digestOfXattrs, seenOf } from "../known/seen.ts";
+
+export interface ArrivedContext {
+  readonly db: SyncDatabase;
+  readonly disk: SyncDisk;
+  readonly nodes: NodeStore;
+  /** Proves that what is at a path has the record's bytes. */
+  readonly isAsKnown: (path: DiskPath, entry: Pick<Entry, "record">) => Promise<boolean>;
+  readonly nowNs: () => bigint;
+}
+
+/** Notes files that are as the root has them that the folder stands on, where the folder is behind it. */
+export async function noteArrived({ db, disk, nodes, isAsKnown, nowNs }: ArrivedContext): Promise<void> {
+  const tree = db.base()?.tree;
+  if (tree === undefined) return;
+  const durable = new Set<string>();
+  for (const place of db.unsettled()) {
+    const target = await lookup(nodes, tree, place);
+    const path = pathInFolder(db, place);
+    if (target?.record.type !== "file" || path === undefined) continue;
+    const { id, record } = target;
+    const stat = await disk.look(path);
+    const entry = db.at(place);
+    // It comes with its time, and is another inode than what it replaced.
+    if (stat?.type !== "file" || stat.mtimeNs !== record.mtimeNs || stat.size !== record.size) continue;
+    if (entry?.seen.ino === stat.ino || (entry !== undefined && entry.id !== id)) continue;
+    const lookedNs = nowNs();
+    if (!(await isAsKnown(path, { record }))) continue;
+    const digest = disk.hasXattrs ? digestOfXattrs(await disk.xattrs(path)) : "";
+    // It has been there since before this run.
+    const directory = path.slice(0, -1);
+    if (!durable.has(directory.join("/"))) await syncDirectories(disk, [directory]);
+    durable.add(directory.join("/"));
+    await db.transaction(() =>
+      db.put({ parent: place.parent, name: place.name, id, record, seen: seenOf(stat, digest, lookedNs) }),
+    );
+  }
+}

@@ -1,0 +1,189 @@
+/** Files of the bucket written under temporary names in the folder's own folder, with all their attributes, durably. */
+import { mapConcurrent } from "../../base/concurrency.ts";
+import type { Cid, FileName } from "../../base/ids.ts";
+import { SYNC_SMALL_BYTES } from "../../base/limits.ts";
+import type { RateLimit } from "../../base/rate-limit.ts";
+import type { Random } from "../../base/random.ts";
+import { missingBlocks, readContent, streamContent } from "../../content/read.ts";
+import { seekContent } from "../../content/seek.ts";
+import type { ContentSource } from "../../content/source.ts";
+import { xattrsOf } from "../../format/linked-value.ts";
+import { isLinked, targetOf } from "../../format/linked-value.ts";
+import type { FileRecord, Xattrs } from "../../format/record.ts";
+import { failedWith } from "../../objects/disk.ts";
+import type { DiskPath, DiskStat, NewFile, SyncDisk } from "../disk/disk.ts";
+import type { Attention } from "../scan/local-changes.ts";
+import { NEW_PATH, newPath } from "../disk/paths.ts";
+import { digestOfXattrs } from "../known/seen.ts";
+
+export interface IncomingContext {
+  readonly disk: SyncDisk;
+  readonly content: ContentSource;
+  readonly block: (cid: Cid) => Promise<Uint8Array>;
+  readonly attention: Attention;
+  readonly random: Random;
+  readonly limit?: RateLimit | undefined;
+  /** Ends what waits for the limit; between two batches all ends. */
+  readonly signal?: AbortSignal | undefined;
+  /** Told of bytes that were written. */
+  readonly wrote?: (bytes: number) => void;
+}
+
+/** Something that only needs its place. */
+export interface Ready {
+  readonly path: DiskPath;
+  readonly stat: DiskStat;
+  /** Digest of the attributes that it was made with. */
+  readonly xattrs: string;
+}
+
+/** Writes all of them: small plain files at once, if the disk can, the others a few at a time. */
+export async function writeIncoming(
+  context: IncomingContext,
+  records: readonly FileRecord[],
+): Promise<readonly Ready[]> {
+  await readAhead(context.content, records);
+  const plain = records.map((record) => context.disk.createAll !== undefined && isSmallAndPlain(record));
+  const made = await writePlain(
+    context,
+    records.filter((_, index) => plain[index]),
+  );
+  const next = made.values();
+  const ready = records.map((_, index) => (plain[index] === true ? next.next().value : undefined));
+  return mapConcurrent([...records.entries()], FILES_AT_ONCE, async ([index, record]) => {
+    return ready[index] ?? writeOne(context, record);
+  });
+}
+
+/** Whether a record's file is made whole by a few calls that need not wait for anything. */
+function isSmallAndPlain({ type, size, xattrs }: FileRecord): boolean {
+  return type === "file" && size <= SYNC_SMALL_BYTES && !isLinked(xattrs) && xattrs.size === 0;
+}
+
+async function writePlain(
+  { disk, content: source, attention, random, limit, signal, wrote }: IncomingContext,
+  records: readonly FileRecord[],
+): Promise<Ready[]> {
+  if (disk.createAll === undefined || records.length === 0) return [];
+  const files: NewFile[] = [];
+  // One draw for all of them: it takes longer than the rest of a name.
+  const stem = temporaryName(random);
+  for (const { content, size, mode, uid, gid, mtimeNs } of records) {
+    const bytes = await readContent(source, content, size, 0, size);
+    await limit?.take(size, signal);
+    const name = `${stem}-${files.length}` as FileName;
+    const owner = attention.owners ? { uid, gid } : undefined;
+    files.push({ name, bytes, mode: mode & attention.modeMask, owner, mtimeNs });
+  }
+  const stats = await disk.createAll(NEW_PATH, files);
+  for (const { bytes } of files) wrote?.(bytes.length);
+  return files.map(({ name }, index) => {
+    const stat = stats[index];
+    if (stat === undefined) throw new RangeError("A new file was not told of.");
+    return { path: newPath(name), stat, xattrs: "" };
+  });
+}
+
+/**
+ * Gives what is at a path a record's attributes, as far as they are kept here. A directory's last: its entries change its time. `isTimed`: it
+ * has its mtime already, which is left alone.
+ */
+export async function setAttributes(
+  context: IncomingContext,
+  path: DiskPath,
+  record: FileRecord,
+  isTimed = false,
+): Promise<void> {
+  const { disk, attention } = context;
+  // Changing the owner clears some bits of the mode, so the mode comes behind.
+  if (attention.owners) await tolerate(disk.setOwner(path, record.uid, record.gid), "EPERM", "EINVAL", "ENOTSUP");
+  if (record.type !== "symlink") {
+    if (disk.hasXattrs) await tolerate(disk.setXattrs(path, await wantedXattrs(context, record)), ...NO_XATTRS_HERE);
+    await disk.setMode(path, record.mode & attention.modeMask);
+  }
+  if (!isTimed) await disk.setModified(path, record.mtimeNs);
+}
+
+/** Digest of the attributes of what is at a path, which is no link. */
+export async function digestOn(disk: SyncDisk, path: DiskPath): Promise<string> {
+  return disk.hasXattrs ? digestOfXattrs(await disk.xattrs(path)) : "";
+}
+
+async function writeOne(context: IncomingContext, record: FileRecord): Promise<Ready> {
+  const { disk, random } = context;
+  const path = newPath(temporaryName(random));
+  if (record.type === "symlink") {
+    await disk.makeSymlink(path, await targetText(context, record));
+    await setAttributes(context, path, record);
+  } else await writeFile(context, path, record);
+  const stat = await disk.look(path);
+  if (stat === undefined) throw new RangeError("A new file went away.");
+  return { path, stat, xattrs: stat.type === "file" ? await digestOn(disk, path) : "" };
+}
+
+function temporaryName(random: Random): FileName {
+  return Buffer.from(random.bytes(8)).toString("hex") as FileName;
+}
+
+async function writeFile(context: IncomingContext, path: DiskPath, record: FileRecord): Promise<void> {
+  const file = await context.disk.create(path);
+  try {
+    const { content: source, limit, signal, wrote } = context;
+    const { content, size } = record;
+    for (let at: number | undefined = 0; (at = await seekContent(source, content, size, at, "data")) !== undefined;) {
+      const end: number = (await seekContent(source, content, size, at, "hole")) ?? size;
+      for await (const bytes of streamContent(source, content, size, at, end)) {
+        await limit?.take(bytes.length, signal);
+        await file.write(at, bytes);
+        at += bytes.length;
+        wrote?.(bytes.length);
+      }
+    }
+    await file.truncate(size);
+    await setAttributes(context, path, record);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** Best effort: what does not come is asked for again by whoever writes it, and is reported there. */
+async function readAhead(content: ContentSource, records: readonly FileRecord[]): Promise<void> {
+  const files = records.filter(({ type }) => type === "file");
+  // Lists first, then the chunks that they name.
+  for (let level = 0; level < AHEAD_LEVELS; level++) {
+    const missing = files.flatMap((record) => {
+      return missingBlocks(content, record.content, record.size, 0, Math.min(record.size, AHEAD_FILE_BYTES));
+    });
+    if (missing.length === 0) return;
+    await content.load(missing).catch(() => {});
+  }
+}
+
+/** What the disk shows of others' spaces stays as it is. */
+async function wantedXattrs({ block }: IncomingContext, record: FileRecord): Promise<Xattrs> {
+  const { xattrs } = record;
+  if (!isLinked(xattrs)) return xattrs;
+  const bytes = await block(xattrs.linked);
+  return xattrsOf(record, () => bytes);
+}
+
+async function targetText({ block }: IncomingContext, record: FileRecord): Promise<string> {
+  const { target } = record;
+  if (!isLinked(target)) return target;
+  const bytes = await block(target.linked);
+  return targetOf(record, () => bytes);
+}
+
+async function tolerate(work: Promise<void>, ...codes: readonly string[]): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    if (!failedWith(error, ...codes)) throw error;
+  }
+}
+
+const NO_XATTRS_HERE = ["ENOTSUP", "EOPNOTSUPP", "EPERM", "ENOSPC", "E2BIG"];
+const FILES_AT_ONCE = 8;
+const AHEAD_FILE_BYTES = 256 * 1024;
+const AHEAD_LEVELS = 2;

@@ -1,0 +1,118 @@
+/**
+ * Objects out of sight: those that wait for their place, those that a run which was killed left on their way, and those that are to be
+ * removed and turn out to hold what somebody saved meanwhile. None of them stays there for good.
+ */
+import type { FileId, FileName } from "../../base/ids.ts";
+import { ROOT_ID } from "../../base/ids.ts";
+import { directoryNames, fileNames } from "../../bucket/merge/conflict-names.ts";
+import type { Place } from "../../bucket/object-rows.ts";
+import { blake3 } from "../../crypto/hash.ts";
+import { failedWith } from "../../objects/disk.ts";
+import type { SyncDatabase } from "../known/database.ts";
+import type { DiskPath, DiskStat, SyncDisk } from "../disk/disk.ts";
+import type { Entry } from "../known/entry.ts";
+import { isOwn, PARKED_ID, PARKED_PATH, parkedPath } from "../disk/paths.ts";
+import { pathInFolder } from "../known/path-in-folder.ts";
+
+/**
+ * Before a round. What the database has elsewhere goes back there, if that place is free; what is another file than the one that was put here
+ * comes in sight; the rest waits for its place.
+ */
+export async function returnParked(db: SyncDatabase, disk: SyncDisk): Promise<void> {
+  const there = await disk.list(PARKED_PATH);
+  for (const { name, stat } of there) {
+    const id = name as string as FileId;
+    const isThis = ({ seen }: Entry) => seen.ino === stat.ino;
+    const waiting = db.at({ parent: PARKED_ID, name });
+    if (waiting !== undefined && isThis(waiting)) continue;
+    const entry = waiting === undefined ? db.byId(id).find(isThis) : undefined;
+    const place = entry && pathInFolder(db, entry);
+    if (place !== undefined && (await tried(disk, parkedPath(id), place)) === "moved") continue;
+    await db.transaction(async () => {
+      if (entry === undefined) return void (await returnToSight(db, disk, id));
+      db.park(entry);
+      db.unsettle(entry);
+    });
+  }
+  const names = new Set(there.map(({ name }) => name));
+  const gone = db.children(PARKED_ID).filter(({ name }) => !names.has(name));
+  if (gone.length > 0) await db.transaction(() => forget(db, gone));
+}
+
+/** Somebody cleared it away: it comes anew. */
+function forget(db: SyncDatabase, gone: readonly Entry[]): void {
+  for (const entry of gone) {
+    if (entry.record.type === "directory") forget(db, db.children(entry.id));
+    db.remove(entry);
+  }
+  db.setFact("compare all", "yes");
+}
+
+/**
+ * What has no other place, and holds what somebody here alone has, goes back to where it was, or beside that under the name of a
+ * conflict copy: there the next scan finds it. Answers its path. Undefined: it is gone after all, or has to stay.
+ */
+export async function returnToSight(db: SyncDatabase, disk: SyncDisk, id: FileId): Promise<DiskPath | undefined> {
+  const from = parkedPath(id);
+  const stat = await disk.look(from);
+  if (stat === undefined) return undefined;
+  const waiting = db.byId(id).find(({ parent }) => parent === PARKED_ID);
+  const was = db.parkedFrom(id) ?? db.byId(id).find((entry) => entry !== waiting);
+  const above = was === undefined ? undefined : directoryOf(db, was);
+  if (was !== undefined && above !== undefined && (await isEmptied(db, disk, from, [...above, was.name]))) {
+    if (waiting !== undefined) db.remove(waiting);
+    return undefined;
+  }
+  const root = { path: [], id: ROOT_ID };
+  for (const directory of was === undefined || above === undefined ? [root] : [{ path: above, id: was.parent }, root]) {
+    for (const name of namesFor(was?.name ?? (id as string as FileName), id, stat)) {
+      const place = { parent: directory.id, name };
+      const path = [...directory.path, name];
+      const done = db.at(place) === undefined ? await tried(disk, from, path) : "taken";
+      if (done === "taken") continue;
+      if (done === "impossible") break;
+      if (waiting !== undefined) {
+        db.move(waiting, place);
+        db.unsettle(place);
+      }
+      return path;
+    }
+  }
+  return undefined;
+}
+
+/** What no round knows in a directory that was put out of sight goes into the one that has its place now. */
+async function isEmptied(db: SyncDatabase, disk: SyncDisk, from: DiskPath, into: DiskPath): Promise<boolean> {
+  if ((await disk.look(from))?.type !== "directory" || (await disk.look(into))?.type !== "directory") return false;
+  for (const { name, stat } of await disk.list(from)) {
+    if (db.byInode(stat.ino).length > 0) return false;
+    if ((await tried(disk, [...from, name], [...into, name])) !== "moved") return false;
+  }
+  await disk.removeDirectory(from);
+  return true;
+}
+
+/** Undefined: it is not in sight itself. */
+function directoryOf(db: SyncDatabase, { parent, name }: Place): DiskPath | undefined {
+  const above = pathInFolder(db, { parent, name })?.slice(0, -1);
+  return above === undefined || isOwn(above) ? undefined : above;
+}
+
+/** The name itself, then without end. */
+function* namesFor(name: FileName, id: FileId, { type, ino, size, mtimeNs }: DiskStat): Generator<FileName> {
+  yield name;
+  if (type === "directory") yield* directoryNames(name, id);
+  else yield* fileNames(name, blake3(Buffer.from(`${ino} ${size} ${mtimeNs}`)));
+}
+
+/** "impossible": one of them is not there, or no directory is above it. */
+async function tried(disk: SyncDisk, from: DiskPath, to: DiskPath): Promise<"moved" | "taken" | "impossible"> {
+  try {
+    await disk.rename(from, to, "free");
+    return "moved";
+  } catch (error) {
+    if (failedWith(error, "EEXIST", "ENOTEMPTY", "EISDIR")) return "taken";
+    if (failedWith(error, "ENOENT", "ENOTDIR", "ELOOP")) return "impossible";
+    throw error;
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * New files to their places, many at a time where the disk can do that: by itself each takes a dozen system calls between others' work.
+ * Only what nothing else has to do with goes this way.
+ */
+import type { FileId } from "../../base/ids.ts";
+import { ROOT_ID } from "../../base/ids.ts";
+import type { ApplyContext } from "./apply-context.ts";
+import type { SyncDatabase } from "../known/database.ts";
+import type { DiskPath } from "../disk/disk.ts";
+import type { Ready } from "./incoming.ts";
+import { NEW_PATH } from "../disk/paths.ts";
+import type { Placing } from "./placing.ts";
+import type { Put } from "./plan.ts";
+import { pathInFolder } from "../known/path-in-folder.ts";
+
+export interface NewFilePut {
+  readonly put: Put;
+  readonly ready: Ready;
+  /** Where its directory is in the folder now. */
+  readonly path: DiskPath;
+}
+
+/** The puts from one on, up to the first that is no new file at a place where the folder has nothing; none where they are few. */
+export function newFilesFrom(
+  db: SyncDatabase,
+  puts: readonly Put[],
+  from: number,
+  ready: ReadonlyMap<Put, Ready>,
+): readonly NewFilePut[] {
+  const files: NewFilePut[] = [];
+  const directories = new Map<FileId, DiskPath | undefined>();
+  for (let at = from; at < puts.length; at++) {
+    const put = puts[at];
+    const made = put && ready.get(put);
+    if (put === undefined || made === undefined) break;
+    if (!put.isNew || put.target.record.type === "directory") break;
+    const { parent, name } = put.place;
+    if (!directories.has(parent)) directories.set(parent, directoryOf(db, parent));
+    const above = directories.get(parent);
+    if (above === undefined) break;
+    files.push({ put, ready: made, path: [...above, name] });
+  }
+  return files.length < FEW ? [] : files;
+}
+
+/** How many have their places now: the first that has not, and what comes behind it, is as it was. Throws as the disk does. */
+export async function placeNew(
+  { disk, redo }: ApplyContext,
+  placing: Placing,
+  files: readonly NewFilePut[],
+): Promise<number> {
+  if (disk.placeAll === undefined || files.length === 0) return 0;
+  const moves = files.flatMap(({ ready, path }) => {
+    const name = ready.path.at(-1);
+    return name === undefined ? [] : [{ name, to: path }];
+  });
+  const marks = redo.placing(files.map(({ put, ready }) => placing.asMade(put.place, put.target, ready)));
+  const looks = await disk.placeAll(NEW_PATH, moves, marks);
+  redo.quietly(() => {
+    for (const [index, stat] of looks.entries()) {
+      const file = files[index];
+      if (file !== undefined) placing.placed(file.put.place, file.path, file.put.target, file.ready, stat);
+    }
+  });
+  return looks.length;
+}
+
+function directoryOf(db: SyncDatabase, id: FileId): DiskPath | undefined {
+  if (id === ROOT_ID) return [];
+  const [entry] = db.byId(id);
+  return entry === undefined ? undefined : pathInFolder(db, entry);
+}
+
+/** To hand fewer to another thread takes longer than to do it. */
+const FEW = 4;

@@ -1,0 +1,332 @@
+/**
+ * One object to its place, or away from it: checks that what is there is what the database says, does it by a rename that another
+ * program sees whole or not at all, and looks once more at what it took away.
+ */
+import type { FileId, FileName } from "../../base/ids.ts";
+import { ROOT_ID } from "../../base/ids.ts";
+import type { TreeObject } from "../../bucket/fs-reader.ts";
+import type { Place } from "../../bucket/object-rows.ts";
+import { samePlace } from "../../bucket/object-rows.ts";
+import { failedWith, NO_LINKS } from "../../objects/disk.ts";
+import type { ApplyContext } from "./apply-context.ts";
+import type { Reason } from "../known/database.ts";
+import type { DiskPath, DiskStat } from "../disk/disk.ts";
+import { syncDirectories } from "../scan/durable.ts";
+import { sameRecord, type Entry } from "../known/entry.ts";
+import { digestOn, setAttributes, type Ready } from "./incoming.ts";
+import { sameContent } from "../scan/local-content.ts";
+import { isOwn, PARKED_ID, parkedPath } from "../disk/paths.ts";
+import { returnToSight } from "./parked.ts";
+import { pathInFolder } from "../known/path-in-folder.ts";
+import { replaceWatched } from "./saved-meanwhile.ts";
+import { hasSameBytes, looksSame, seenOf } from "../known/seen.ts";
+
+export class Placing {
+  readonly #context: ApplyContext;
+  /** Objects that are to get another place: none of them is given up where something else comes. */
+  readonly #arriving: ReadonlySet<FileId>;
+  readonly #used = new Set<Ready>();
+  /** Directories in which names changed, by their paths. */
+  readonly #dirty = new Map<string, DiskPath>();
+
+  constructor(context: ApplyContext, arriving: ReadonlySet<FileId>) {
+    this.#context = context;
+    this.#arriving = arriving;
+  }
+
+  /** Whether it has its place: nothing is left under its temporary name. */
+  hasPlaced(ready: Ready): boolean {
+    return this.#used.has(ready);
+  }
+
+  /** Makes all names durable. */
+  async sync(): Promise<void> {
+    await syncDirectories(this.#context.disk, this.#dirty.values());
+  }
+
+  async put(place: Place, target: TreeObject, ready: Ready | undefined): Promise<"done" | Reason> {
+    const { db } = this.#context;
+    const path = this.#pathOf(place);
+    if (path === undefined) return "in the way";
+    const occupant = db.at(place);
+    const known = db.byId(target.id);
+    if (occupant?.id === target.id) {
+      const twin = ready && known.find((entry) => entry !== occupant && sameRecord(entry.record, target.record));
+      return this.#update(occupant, path, target, (await this.#linked(twin, ready)) ?? ready);
+    }
+    if (occupant !== undefined) {
+      const isReplaced = known.length === 0 && ready !== undefined && occupant.record.type !== "directory";
+      if (isReplaced && !this.#arriving.has(occupant.id)) return this.#update(occupant, path, target, ready);
+      const vacated = await this.#vacate(occupant, path);
+      if (vacated !== "done") return vacated;
+    }
+    const [source] = known;
+    if (source === undefined) return this.#create(place, path, target, ready);
+    const isLink = target.record.type !== "directory" && (known.length > 1 || isNamed(target, source));
+    const arrived = await (isLink ? this.#link(source, place, path) : this.#move(source, place, path));
+    if (typeof arrived === "string") return arrived;
+    const has =
+      arrived.record.size === target.record.size && sameContent(arrived.record.content, target.record.content);
+    return this.#update(arrived, path, target, has ? undefined : ready, !isLink);
+  }
+
+  /** Takes a name away, of something that is as it was synced. */
+  async remove(entry: Entry): Promise<"done" | Reason> {
+    const { db, disk } = this.#context;
+    if (db.at(entry)?.id !== entry.id) {
+      // Another object took the name: this one made room for it, unless it was replaced.
+      const parked = db.byId(entry.id).find(({ parent }) => parent === PARKED_ID);
+      return parked === undefined ? "done" : this.remove(parked);
+    }
+    const path = this.#pathOf(entry);
+    const stat = path === undefined ? undefined : await disk.look(path);
+    if (path === undefined || stat === undefined) {
+      db.remove(entry);
+      return "done";
+    }
+    const removed = await this.#removeAt(entry, path, stat);
+    if (removed === "done") {
+      db.remove(entry);
+      await this.#lookAgain(entry.id);
+    } else if (entry.parent === PARKED_ID) {
+      this.#note(path);
+      const back = await returnToSight(db, disk, entry.id);
+      if (back !== undefined) this.#note(back);
+    }
+    return removed;
+  }
+
+  async #removeAt(entry: Entry, path: DiskPath, stat: DiskStat): Promise<"done" | Reason> {
+    if (entry.record.type !== "directory") {
+      // Out of sight no scan looks at it again, and whatever moved it changed its ctime.
+      return (await this.#isAsSynced(path, entry, stat, isOwn(path))) ? this.#take(path, entry) : "changed here";
+    }
+    if (stat.ino !== entry.seen.ino) return "changed here";
+    try {
+      await this.#context.disk.removeDirectory(path);
+    } catch (error) {
+      if (!failedWith(error, "ENOTEMPTY", "EEXIST")) throw error;
+      return "in the way";
+    }
+    this.#note(path);
+    return "done";
+  }
+
+  /** Out of its place, and gone if it still is what it was. */
+  async #take(path: DiskPath, entry: Entry): Promise<"done" | Reason> {
+    const { disk } = this.#context;
+    const aside = parkedPath(entry.id);
+    if (entry.parent !== PARKED_ID) {
+      await disk.rename(path, aside, "free");
+      const taken = await disk.look(aside);
+      if (taken?.ino !== entry.seen.ino || !hasSameBytes(entry.seen, taken)) {
+        await disk.rename(aside, path, "free");
+        return "changed here";
+      }
+    }
+    await disk.unlink(aside);
+    this.#note(path);
+    return "done";
+  }
+
+  /** Another name of a file that is here anew already, instead of a second file. */
+  async #linked(twin: Entry | undefined, ready: Ready | undefined): Promise<Ready | undefined> {
+    const { disk } = this.#context;
+    const from = twin === undefined ? undefined : this.#pathOf(twin);
+    if (from === undefined || ready === undefined) return undefined;
+    const path = [...ready.path.slice(0, -1), `${ready.path.at(-1)}-link` as FileName];
+    try {
+      await disk.link(from, path);
+    } catch (error) {
+      if (!failedWith(error, ...NO_LINKS)) throw error;
+      return undefined;
+    }
+    const stat = await disk.look(path);
+    return stat === undefined || twin === undefined ? undefined : { path, stat, xattrs: twin.seen.xattrs };
+  }
+
+  async #create(place: Place, path: DiskPath, target: TreeObject, ready: Ready | undefined): Promise<"done" | Reason> {
+    const { db, disk, redo } = this.#context;
+    const { record, id } = target;
+    if (ready !== undefined && record.type !== "directory") {
+      redo.placing([this.asMade(place, target, ready)]);
+      try {
+        await disk.rename(ready.path, path, "free");
+        redo.mark();
+      } catch (error) {
+        if (!failedWith(error, "EEXIST")) throw error;
+        const other = await disk.look(path);
+        return other !== undefined && this.#collides(place, other) ? "name collides" : "changed here";
+      }
+      return this.placed(place, path, target, ready, await disk.look(path));
+    }
+    const there = await disk.look(path);
+    if (there !== undefined) return this.#collides(place, there) ? "name collides" : "changed here";
+    if (record.type === "directory") {
+      await disk.makeDirectory(path);
+      this.#note(path);
+      const stat = await disk.look(path);
+      if (stat === undefined) return "changed here";
+      // Not as the bucket has it before its attributes are set, which come last.
+      db.put({ ...place, id, record: { ...record, mode: UNFINISHED_MODE }, seen: this.#seen(stat, "") });
+      return "done";
+    }
+    return "waiting";
+  }
+
+  async #update(
+    entry: Entry,
+    path: DiskPath,
+    target: TreeObject,
+    ready: Ready | undefined,
+    justMoved = false,
+  ): Promise<"done" | Reason> {
+    const { db, disk } = this.#context;
+    const { record, id } = target;
+    const place = { parent: entry.parent, name: entry.name };
+    const stat = await disk.look(path);
+    if (record.type === "directory" && entry.id === id)
+      return stat?.type === "directory" && stat.ino === entry.seen.ino ? "done" : "changed here";
+    if (stat === undefined || !(await this.#isAsSynced(path, entry, stat, justMoved))) return "changed here";
+    if (ready !== undefined) {
+      const swapped = await replaceWatched(this.#context, path, entry, ready, this.asMade(place, target, ready));
+      this.#note(path);
+      return swapped === "done" ? this.placed(place, path, target, ready, await disk.look(path)) : swapped;
+    }
+    const isTimed = stat.mtimeNs === record.mtimeNs;
+    await setAttributes(this.#context, path, record, isTimed);
+    const now = await disk.look(path);
+    if (now?.ino !== stat.ino || now.size !== stat.size) return "changed here";
+    if (isTimed && now.mtimeNs !== stat.mtimeNs) return "changed here";
+    const seen = this.#seen(now, await this.#digest(path, now));
+    // What somebody wrote just before it got this time looks as if it had been there: it is read again.
+    db.put({ ...place, id, record, seen: isTimed ? seen : { ...seen, hasty: true } });
+    await this.#lookAgain(id);
+    return "done";
+  }
+
+  /** What is known of it as soon as it has its place. */
+  asMade(place: Place, { id, record }: TreeObject, { stat, xattrs }: Ready): Entry {
+    return { parent: place.parent, name: place.name, id, record, seen: this.#seen(stat, xattrs) };
+  }
+
+  /** Notes what has its place. `now`: how it looks there. */
+  placed(place: Place, path: DiskPath, { id, record }: TreeObject, ready: Ready, now: DiskStat | undefined): "done" {
+    const { db } = this.#context;
+    this.#used.add(ready);
+    this.#note(path);
+    this.#note(ready.path);
+    // Changed already: it is remembered as it was made, so that the next scan sees it.
+    const isAsMade = now !== undefined && now.ino === ready.stat.ino && hasSameBytes(ready.stat, now);
+    const stat = isAsMade ? now : ready.stat;
+    db.put({ ...place, id, record, seen: this.#seen(stat, ready.xattrs) });
+    return "done";
+  }
+
+  /** Makes room: what is here is on its way to another place, or to be removed. */
+  async #vacate(occupant: Entry, path: DiskPath): Promise<"done" | Reason> {
+    const { db, disk } = this.#context;
+    const stat = await disk.look(path);
+    if (stat === undefined || stat.ino !== occupant.seen.ino) return "changed here";
+    const isLinked = occupant.record.type !== "directory" && db.byId(occupant.id).length > 1;
+    // Its bytes are under another name, too.
+    if (isLinked) return this.remove(occupant);
+    const aside = parkedPath(occupant.id);
+    await disk.rename(path, aside, "free");
+    if ((await disk.look(aside))?.ino !== occupant.seen.ino) {
+      // Saved anew in between.
+      await disk.rename(aside, path, "free");
+      return "changed here";
+    }
+    this.#note(path);
+    db.park(occupant);
+    return "done";
+  }
+
+  async #move(source: Entry, place: Place, path: DiskPath): Promise<Entry | Reason> {
+    const { db, disk, redo } = this.#context;
+    const from = this.#pathOf(source);
+    const stat = from === undefined ? undefined : await disk.look(from);
+    if (from === undefined || stat?.ino !== source.seen.ino) return "changed here";
+    // What was written into it meanwhile goes with it: the next scan sees that.
+    const there = await disk.look(path);
+    const isOnlyRespelt = there?.ino === stat.ino && stat.links === 1;
+    if (there !== undefined && !isOnlyRespelt) return this.#collides(place, there) ? "name collides" : "changed here";
+    redo.moving(source, { ...source, parent: place.parent, name: place.name });
+    await disk.rename(from, path, isOnlyRespelt ? "replace" : "free");
+    this.#note(from);
+    this.#note(path);
+    return db.move(source, place);
+  }
+
+  async #link(source: Entry, place: Place, path: DiskPath): Promise<Entry | Reason> {
+    const { db, disk } = this.#context;
+    const from = this.#pathOf(source);
+    const stat = from === undefined ? undefined : await disk.look(from);
+    if (from === undefined || stat === undefined || !(await this.#isAsSynced(from, source, stat)))
+      return "changed here";
+    const there = await disk.look(path);
+    if (there !== undefined) return this.#collides(place, there) ? "name collides" : "changed here";
+    await disk.link(from, path);
+    this.#note(path);
+    const linked = { ...source, parent: place.parent, name: place.name };
+    db.put(linked);
+    await this.#lookAgain(source.id);
+    return db.at(linked) ?? linked;
+  }
+
+  async #isAsSynced(path: DiskPath, entry: Entry, stat: DiskStat, justMoved = false): Promise<boolean> {
+    const { seen } = entry;
+    // A rename changes the ctime, and it was looked at just before.
+    if (justMoved) return seen.ino === stat.ino && hasSameBytes(seen, stat);
+    if (!looksSame(seen, stat)) return false;
+    return !seen.hasty || this.#context.isAsKnown(path, entry);
+  }
+
+  /** Names of one inode: giving it one more or one less changes its ctime. */
+  async #lookAgain(id: FileId): Promise<void> {
+    const { db, disk } = this.#context;
+    const entries = db.byId(id);
+    if (entries[0]?.record.type !== "file") return;
+    for (const entry of entries) {
+      const path = this.#pathOf(entry);
+      const stat = path === undefined ? undefined : await disk.look(path);
+      if (stat?.ino !== entry.seen.ino || !hasSameBytes(entry.seen, stat) || entry.seen.ctimeNs === stat.ctimeNs)
+        continue;
+      db.put({ ...entry, seen: this.#seen(stat, entry.seen.xattrs) });
+    }
+  }
+
+  /** On a disk where two spellings are one name: whether what is there is shown under another one. */
+  #collides(place: Place, there: DiskStat): boolean {
+    return this.#context.db.byInode(there.ino).some((entry) => {
+      return entry.parent === place.parent && entry.name !== place.name && entry.seen.ino === there.ino;
+    });
+  }
+
+  #pathOf(place: Place): DiskPath | undefined {
+    if (place.parent === ROOT_ID) return [place.name];
+    return pathInFolder(this.#context.db, place);
+  }
+
+  #note(path: DiskPath): void {
+    const above = path.slice(0, -1);
+    this.#dirty.set(above.join("/"), above);
+  }
+
+  async #digest(path: DiskPath, stat: DiskStat): Promise<string> {
+    return stat.type === "symlink" ? "" : digestOn(this.#context.disk, path);
+  }
+
+  #seen(stat: DiskStat, digest: string) {
+    return seenOf(stat, digest, this.#context.nowNs());
+  }
+}
+
+/** What a directory has between its making and its finishing. */
+const UNFINISHED_MODE = 0o700;
+
+/** Whether the object is to stay at this place, too. */
+function isNamed({ names }: TreeObject, place: Place): boolean {
+  return names.some((name) => samePlace(name, place));
+}

@@ -1,0 +1,185 @@
+/**
+ * What has to be done to the folder so that it shows the root that it stands on: at the places that are unsettled, and nowhere
+ * else. Changes nothing but the notes of what is unsettled.
+ */
+import type { Cid, FileId } from "../../base/ids.ts";
+import { ROOT_ID } from "../../base/ids.ts";
+import { listDirectory, lookup, objectOf, pathOfDirectory, readSelf } from "../../bucket/fs-reader.ts";
+import type { TreeObject } from "../../bucket/fs-reader.ts";
+import type { Place } from "../../bucket/object-rows.ts";
+import { placeText } from "../../bucket/object-rows.ts";
+import type { NodeStore } from "../../tree/node-store.ts";
+import type { Reason, SyncDatabase, Unsettled } from "../known/database.ts";
+import type { DiskPath } from "../disk/disk.ts";
+import { sameRecord, type Entry } from "../known/entry.ts";
+import type { IgnoreRules } from "../scan/ignore-rules.ts";
+import { isOwn, PARKED_ID } from "../disk/paths.ts";
+import { pathInFolder } from "../known/path-in-folder.ts";
+
+/** An object that is to be at a place, as the tree has it. */
+export interface Put {
+  readonly place: Place;
+  readonly target: TreeObject;
+  /** Where that is when all is done: for people and ignore rules. */
+  readonly path: DiskPath;
+  readonly what: "add" | "change" | "move";
+  /** Whether the database has neither something at this place nor another name of the object, and none of the other puts has one. */
+  readonly isNew: boolean;
+}
+
+/** A name that is to be gone. */
+export interface Removal {
+  readonly entry: Entry;
+  readonly path: DiskPath;
+}
+
+export interface Plan {
+  /** From the root down. */
+  readonly puts: readonly Put[];
+  /** From the leaves up. */
+  readonly removals: readonly Removal[];
+  /** What cannot be shown, and why. */
+  readonly left: readonly (Unsettled & { readonly path: DiskPath })[];
+}
+
+export interface PlanContext {
+  readonly db: SyncDatabase;
+  readonly nodes: NodeStore;
+  readonly tree: Cid;
+  readonly rules: IgnoreRules;
+  /** Whether those that only somebody's deed can settle are looked at again. */
+  readonly again: boolean;
+}
+
+/** Compares where the folder may be behind. In a transaction of the caller's. */
+export async function makePlan(context: PlanContext): Promise<Plan> {
+  if (context.db.fact("compare all") === undefined) return new Planner(context, new Map()).plan();
+  const targets = await compareAll(context);
+  context.db.setFact("compare all", undefined);
+  return new Planner(context, targets).plan();
+}
+
+class Planner {
+  readonly #context: PlanContext;
+  readonly #targets: ReadonlyMap<string, TreeObject>;
+  readonly #puts: Put[] = [];
+  readonly #gone = new Map<string, Entry>();
+  readonly #left: (Unsettled & { path: DiskPath })[] = [];
+  readonly #paths = new Map<FileId, DiskPath | undefined>();
+  /** Whether nothing was synced yet: then it need not be asked for each place what is known of it. */
+  readonly #isFirst: boolean;
+
+  /** `targets`: what the tree is known to have at some places. */
+  constructor(context: PlanContext, targets: ReadonlyMap<string, TreeObject>) {
+    this.#context = context;
+    this.#targets = targets;
+    this.#isFirst = context.db.isEmpty();
+  }
+
+  async plan(): Promise<Plan> {
+    for (const unsettled of this.#context.db.unsettled()) {
+      if (this.#context.again || PASSING.has(unsettled.reason)) await this.#compare(unsettled);
+    }
+    const sorted = this.#puts.sort((a, b) => a.path.length - b.path.length || comparePaths(a.path, b.path));
+    const placed = new Map<FileId, number>();
+    for (const { target } of sorted) placed.set(target.id, (placed.get(target.id) ?? 0) + 1);
+    const puts = sorted.map((put) => (placed.get(put.target.id) === 1 ? put : oneOfSeveral(put)));
+    for (const entry of this.#context.db.children(PARKED_ID)) this.#gone.set(placeText(entry), entry);
+    const removals = [...this.#gone.values()].flatMap((entry) => this.#removal(entry, placed));
+    return { puts, removals: removals.sort((a, b) => b.path.length - a.path.length), left: this.#left };
+  }
+
+  async #compare(place: Unsettled): Promise<void> {
+    const { db, nodes, tree, rules } = this.#context;
+    // What is out of sight is looked at anyway, and no tree has it there.
+    if (place.parent === PARKED_ID) return db.settle(place);
+    const target = this.#targets.get(placeText(place)) ?? (await lookup(nodes, tree, place));
+    const entry = this.#isFirst ? undefined : db.at(place);
+    if (target === undefined && entry === undefined) return db.settle(place);
+    if (target !== undefined && entry?.id === target.id && sameRecord(entry.record, target.record))
+      return db.settle(place);
+    if (entry !== undefined && entry.id !== target?.id) this.#gone.set(placeText(place), entry);
+    if (target === undefined) return;
+    const above = await this.#pathInTree(place.parent);
+    if (above === undefined) return db.settle(place);
+    const path = [...above, place.name];
+    const { type } = target.record;
+    if (rules.ignores(path, type === "directory")) return this.#leave(place, path, "ignored");
+    if (!KEPT_TYPES.has(type)) return this.#leave(place, path, "not kept here");
+    const known = !this.#isFirst && db.byId(target.id).length > 0;
+    const what = entry?.id === target.id ? "change" : known ? "move" : "add";
+    const isNew = entry === undefined && !known;
+    this.#puts.push({ place: { parent: place.parent, name: place.name }, target, path, what, isNew });
+  }
+
+  /** A name whose object goes elsewhere leaves by that; one of several names is removed. */
+  #removal(entry: Entry, placed: ReadonlyMap<FileId, number>): Removal[] {
+    const { db, rules } = this.#context;
+    const path = pathInFolder(db, entry);
+    if (path === undefined) return [];
+    const goesElsewhere = (placed.get(entry.id) ?? 0) > 0;
+    if (goesElsewhere && db.byId(entry.id).length === 1) return [];
+    // What waits in the folder's own folder, or in a directory that does, is no rule's.
+    if (!isOwn(path) && rules.ignores(path, entry.record.type === "directory")) {
+      this.#leave(entry, path, "ignored");
+      return [];
+    }
+    return [{ entry, path }];
+  }
+
+  #leave({ parent, name }: Place, path: DiskPath, reason: Reason): void {
+    this.#context.db.unsettle({ parent, name }, reason);
+    this.#left.push({ parent, name, path, reason });
+  }
+
+  async #pathInTree(id: FileId): Promise<DiskPath | undefined> {
+    if (!this.#paths.has(id)) {
+      const { nodes, tree } = this.#context;
+      this.#paths.set(id, id === ROOT_ID ? [] : await this.#pathOf(nodes, tree, id));
+    }
+    return this.#paths.get(id);
+  }
+
+  async #pathOf(nodes: NodeStore, tree: Cid, id: FileId): Promise<DiskPath | undefined> {
+    const self = await readSelf(nodes, tree, id);
+    if (self?.kind !== "directory") return undefined;
+    return pathOfDirectory(nodes, tree, id);
+  }
+}
+
+/** Another put gives the same object a name, too: by then it is known. */
+function oneOfSeveral(put: Put): Put {
+  return { ...put, isNew: false };
+}
+
+/** Notes every place where folder and tree differ, and answers what the tree has at these. */
+async function compareAll({ db, nodes, tree }: PlanContext): Promise<Map<string, TreeObject>> {
+  const seen = new Set<string>();
+  const targets = new Map<string, TreeObject>();
+  const rest: FileId[] = [ROOT_ID];
+  const isFirst = db.isEmpty();
+  for (let parent = rest.pop(); parent !== undefined; parent = rest.pop()) {
+    for await (const { name, dentry } of listDirectory(nodes, tree, parent)) {
+      const place = { parent, name };
+      const target = await objectOf(nodes, tree, place, dentry);
+      seen.add(placeText(place));
+      const entry = isFirst ? undefined : db.at(place);
+      if (entry?.id !== target.id || !sameRecord(entry.record, target.record)) {
+        db.unsettle(place);
+        targets.set(placeText(place), target);
+      }
+      if (target.record.type === "directory") rest.push(target.id);
+    }
+  }
+  const surplus = [...db.entries()].filter((entry) => !seen.has(placeText(entry)) && entry.parent !== PARKED_ID);
+  for (const entry of surplus) db.unsettle(entry);
+  return targets;
+}
+
+function comparePaths(a: DiskPath, b: DiskPath): number {
+  const [one, other] = [a.join("/"), b.join("/")];
+  return one < other ? -1 : one > other ? 1 : 0;
+}
+
+const KEPT_TYPES: ReadonlySet<string> = new Set(["file", "directory", "symlink"]);
+const PASSING: ReadonlySet<Reason> = new Set<Reason>(["waiting", "changed here", "in the way"]);

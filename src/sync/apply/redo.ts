@@ -1,0 +1,95 @@
+/** After a run that was killed: the database is told what is in the redo log that it left (redo-log.ts). */
+import type { Place } from "../../bucket/object-rows.ts";
+import type { DiskPath, SyncDisk } from "../disk/disk.ts";
+import { NEW_PATH } from "../disk/paths.ts";
+import type { SyncDatabase } from "../known/database.ts";
+import { rowOf, type Entry } from "../known/entry.ts";
+import { pathInFolder } from "../known/path-in-folder.ts";
+import { isSameInode } from "../known/seen.ts";
+import { makeNamesDurable } from "../scan/durable.ts";
+import { ANNOUNCED, entryOfTexts, headerOf, parsed, REDO_PATH, textsOf, type Line, type Places } from "./redo-lines.ts";
+
+/**
+ * Tells the database what a run did that was killed, once that is durable. Before anything else looks at the folder. What took the place of
+ * something that lies where the exchange put it is to be noted when that was looked at: see `noteExchanged`.
+ */
+export async function redo(places: Places): Promise<void> {
+  const { db, disk } = places;
+  const [header, ...lines] = (await textOf(disk)).split("\n");
+  if (header === undefined || header !== (await headerOf(places))) return;
+  let exchanged: Entry | undefined;
+  const touched: Place[] = [];
+  await db.transaction(async () => {
+    let announced: Line | undefined;
+    for (const text of lines) {
+      // The marks of what was announced and could not be done.
+      if (text === "") continue;
+      const line = parsed(text);
+      if (line === undefined) break;
+      touched.push(...line.places, ...line.entries);
+      exchanged = undefined;
+      if (line.kind === "marks") {
+        const done = announced?.entries.slice(0, line.count) ?? [];
+        if (announced?.kind === "exchanging") [exchanged] = done;
+        else for (const entry of done) db.put(entry);
+      } else if (line.kind === "park") for (const entry of line.entries) db.park(entry);
+      else if (!ANNOUNCED.has(line.kind)) {
+        for (const place of line.places) db.remove(place);
+        for (const entry of line.entries) db.put(entry);
+      }
+      announced = line;
+    }
+    if (announced?.kind === "moving" && (await hasMoved(places, announced))) {
+      for (const place of announced.places) db.remove(place);
+      for (const entry of announced.entries) db.put(entry);
+    }
+    if (exchanged !== undefined)
+      db.setFact("exchanged", JSON.stringify([db.base()?.commit, textsOf(rowOf(exchanged))]));
+    await makeNamesDurable(disk, [NEW_PATH, ...touched.flatMap((place) => directoryOf(db, place))]);
+  });
+  await disk.unlink(REDO_PATH);
+}
+
+/** Notes what took the place of something that was looked at by now. */
+export async function noteExchanged(db: SyncDatabase): Promise<void> {
+  const text = db.fact("exchanged");
+  if (text === undefined) return;
+  const [base, row] = JSON.parse(text) as [string | null, string[]];
+  await db.transaction(() => {
+    // An earlier version may have gone on from here.
+    if (base === db.base()?.commit) db.put(entryOfTexts(row));
+    db.setFact("exchanged", undefined);
+  });
+}
+
+/** The process died right before or behind the rename: the inode tells. */
+async function hasMoved({ db, disk }: Places, { places, entries }: Line): Promise<boolean> {
+  const [[from], [to]] = [places, entries];
+  const [before, after] = [from && pathInFolder(db, from), to && pathInFolder(db, to)];
+  if (to === undefined || before === undefined || after === undefined) return false;
+  const [left, there] = [await disk.look(before), await disk.look(after)];
+  return left?.ino !== to.seen.ino && there?.type === to.record.type && isSameInode(to.seen, there);
+}
+
+function directoryOf(db: SyncDatabase, place: Place): DiskPath[] {
+  const path = pathInFolder(db, place);
+  return path === undefined ? [] : [path.slice(0, -1)];
+}
+
+async function textOf(disk: SyncDisk): Promise<string> {
+  try {
+    const file = await disk.read(REDO_PATH);
+    try {
+      const { size } = await file.stat();
+      return size > MAX_BYTES ? "" : Buffer.from(await file.read(0, size)).toString("utf8");
+    } finally {
+      await file.close();
+    }
+  } catch {
+    // Nothing is lost that is not in it; a round that waits for it would wait for ever.
+    return "";
+  }
+}
+
+/** A batch is far smaller. */
+const MAX_BYTES = 256 * 1024 * 1024;

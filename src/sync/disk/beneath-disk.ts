@@ -1,0 +1,285 @@
+/**
+ * A real folder on Linux. Every path is opened by openat2(2) beneath the root and without links, and what is done then is done by that
+ * descriptor and one name: a link that is swapped in for a directory at any moment leads nowhere.
+ */
+import { closeSync, constants, fsync, openSync } from "node:fs";
+import { promisify } from "node:util";
+import type { FileName } from "../../base/ids.ts";
+import { NO_XATTRS, type Xattrs } from "../../format/record.ts";
+import { failedWith } from "../../objects/disk.ts";
+import { coded, codedLater, type BeneathAddon } from "./addon.ts";
+import { DescriptorAppended, markedBy, openFile } from "./beneath-file.ts";
+import type {
+  AppendFile,
+  DiskEntry,
+  DiskFile,
+  DiskPath,
+  DiskStat,
+  NewFile,
+  Placed,
+  RenameHow,
+  SyncDisk,
+  WholeFile,
+} from "./disk.ts";
+import { COLUMNS, statOf, timeOf } from "./stat-rows.ts";
+
+export interface BeneathOptions {
+  /** Attributes of other spaces than user.*, too. */
+  readonly allXattrs: boolean;
+  /** Of the system that the folder at this path is on now: `boot` of the port. */
+  readonly bootAt?: (path: string) => Promise<string | undefined>;
+}
+
+export class BeneathDisk implements SyncDisk {
+  readonly hasXattrs = true;
+  readonly readAll: SyncDisk["readAll"];
+  readonly createAll: SyncDisk["createAll"];
+  readonly placeAll: SyncDisk["placeAll"];
+  readonly syncAll: SyncDisk["syncAll"];
+  readonly #addon: BeneathAddon;
+  readonly #path: string;
+  readonly #allXattrs: boolean;
+  readonly #bootAt: BeneathOptions["bootAt"];
+  boot: string | undefined;
+  #root = -1;
+
+  constructor(addon: BeneathAddon, path: string, { allXattrs, bootAt }: BeneathOptions) {
+    this.#bootAt = bootAt;
+    this.#addon = addon;
+    this.#path = path;
+    this.#allXattrs = allXattrs;
+    const { readFiles, createFiles, placeFiles, syncFilesystem } = addon;
+    this.readAll = readFiles && ((files) => this.#readAll(readFiles, files));
+    this.placeAll = placeFiles && ((...call) => this.#placeAll(placeFiles, ...call));
+    this.syncAll = syncFilesystem && (async () => void (await codedLater(syncFilesystem(this.#root))));
+    // A new file may have attributes of other spaces than user.*.
+    this.createAll = createFiles && !allXattrs ? (...call) => this.#createAll(createFiles, ...call) : undefined;
+  }
+
+  async open(): Promise<void> {
+    this.close();
+    this.#root = openSync(this.#path, constants.O_RDONLY | constants.O_DIRECTORY);
+    this.boot = await this.#bootAt?.(this.#path);
+  }
+
+  close(): void {
+    if (this.#root >= 0) closeSync(this.#root);
+    this.#root = -1;
+  }
+
+  async look(path: DiskPath): Promise<DiskStat | undefined> {
+    try {
+      const row = this.#at(path, (directory, name) => this.#addon.statAt(directory, name));
+      return row === undefined ? undefined : statOf(row, 0);
+    } catch (error) {
+      if (failedWith(error, "ENOENT", "ENOTDIR", "ELOOP", "EXDEV")) return undefined;
+      throw error;
+    }
+  }
+
+  async list(path: DiskPath): Promise<DiskEntry[]> {
+    const [names, rows] = this.#opened(path, constants.O_RDONLY | constants.O_DIRECTORY, (directory) => {
+      return this.#addon.listAt(directory);
+    });
+    return names.map((name, index) => ({ name: name as FileName, stat: statOf(rows, index * COLUMNS) }));
+  }
+
+  async readLink(path: DiskPath): Promise<string> {
+    return this.#at(path, (directory, name) => this.#addon.readLinkAt(directory, name));
+  }
+
+  async read(path: DiskPath): Promise<DiskFile> {
+    const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK, O_NOCTTY } = constants;
+    return openFile(this.#addon, this.#open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0));
+  }
+
+  async create(path: DiskPath): Promise<DiskFile> {
+    const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+    return openFile(this.#addon, this.#open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
+  }
+
+  async makeDirectory(path: DiskPath): Promise<void> {
+    this.#at(path, (directory, name) => this.#addon.makeDirectoryAt(directory, name, 0o700));
+  }
+
+  async makeSymlink(path: DiskPath, target: string): Promise<void> {
+    this.#at(path, (directory, name) => this.#addon.symlinkAt(directory, name, target));
+  }
+
+  async link(from: DiskPath, to: DiskPath): Promise<void> {
+    this.#atBoth(from, to, (...places) => this.#addon.linkAt(...places));
+  }
+
+  async rename(from: DiskPath, to: DiskPath, how: RenameHow): Promise<void> {
+    try {
+      this.#atBoth(from, to, (...places) => this.#addon.renameAt(...places, RENAME_FLAGS[how]));
+    } catch (error) {
+      // Some filesystems know no flags: there another program may slip in between the look and the rename.
+      if (how !== "free" || !failedWith(error, "EINVAL", "ENOSYS", "ENOTSUP")) throw error;
+      if ((await this.look(to)) !== undefined) throw Object.assign(new Error("EEXIST"), { code: "EEXIST" });
+      this.#atBoth(from, to, (...places) => this.#addon.renameAt(...places, RENAME_FLAGS.replace));
+    }
+  }
+
+  async unlink(path: DiskPath): Promise<void> {
+    this.#at(path, (directory, name) => this.#addon.unlinkAt(directory, name, 0));
+  }
+
+  async removeDirectory(path: DiskPath): Promise<void> {
+    this.#at(path, (directory, name) => this.#addon.unlinkAt(directory, name, 1));
+  }
+
+  async setMode(path: DiskPath, mode: number): Promise<void> {
+    this.#opened(path, O_PATH | constants.O_NOFOLLOW, (descriptor) => this.#addon.setModeOf(descriptor, mode));
+  }
+
+  async setOwner(path: DiskPath, uid: number, gid: number): Promise<void> {
+    this.#at(path, (directory, name) => this.#addon.setOwnerAt(directory, name, uid, gid));
+  }
+
+  async setModified(path: DiskPath, mtimeNs: bigint): Promise<void> {
+    this.#at(path, (directory, name) => this.#addon.setModifiedAt(directory, name, ...timeOf(mtimeNs)));
+  }
+
+  async xattrs(path: DiskPath): Promise<Xattrs> {
+    try {
+      return this.#opened(path, O_PATH | constants.O_NOFOLLOW, (descriptor) => this.#shown(descriptor));
+    } catch (error) {
+      if (failedWith(error, "ENOTSUP", "EOPNOTSUPP")) return NO_XATTRS;
+      throw error;
+    }
+  }
+
+  async setXattrs(path: DiskPath, xattrs: Xattrs): Promise<void> {
+    this.#opened(path, O_PATH | constants.O_NOFOLLOW, (descriptor) => {
+      const shown = this.#shown(descriptor);
+      for (const name of shown.keys()) if (!xattrs.has(name)) this.#addon.removeXattr(descriptor, name);
+      for (const [name, value] of xattrs) {
+        const is = shown.get(name);
+        if (!this.#isShown(name) || (is !== undefined && Buffer.compare(is, value) === 0)) continue;
+        this.#addon.setXattr(descriptor, name, Buffer.from(value));
+      }
+    });
+  }
+
+  async syncDirectory(path: DiskPath): Promise<void> {
+    const descriptor = this.#open(path, constants.O_RDONLY | constants.O_DIRECTORY, 0);
+    try {
+      await fsyncOf(descriptor);
+    } finally {
+      closeSync(descriptor);
+    }
+  }
+
+  openAppend(path: DiskPath): AppendFile {
+    try {
+      this.#at(path, (directory, name) => this.#addon.unlinkAt(directory, name, 0));
+    } catch (error) {
+      if (!failedWith(error, "ENOENT")) throw error;
+    }
+    const { O_WRONLY, O_CREAT, O_EXCL, O_APPEND, O_NOFOLLOW } = constants;
+    return new DescriptorAppended(this.#open(path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW, 0o600));
+  }
+
+  async #readAll(
+    readFiles: NonNullable<BeneathAddon["readFiles"]>,
+    files: Parameters<NonNullable<SyncDisk["readAll"]>>[0],
+  ): Promise<(WholeFile | undefined)[]> {
+    const target = Buffer.allocUnsafeSlow(files.reduce((sum, { size }) => sum + size, 0));
+    const paths = files.map(({ path }) => path.join("/"));
+    const sizes = Float64Array.from(files, ({ size }) => size);
+    const rows = await codedLater(readFiles(this.#root, paths, sizes, target));
+    let end = 0;
+    return files.map(({ size }, index) => {
+      end += size;
+      const isRead = rows[index * COLUMNS] !== 0;
+      return isRead ? { stat: statOf(rows, index * COLUMNS), bytes: target.subarray(end - size, end) } : undefined;
+    });
+  }
+
+  async #createAll(
+    createFiles: NonNullable<BeneathAddon["createFiles"]>,
+    directory: DiskPath,
+    files: readonly NewFile[],
+  ): Promise<DiskStat[]> {
+    const descriptor = this.#open(directory, constants.O_RDONLY | constants.O_DIRECTORY, 0);
+    try {
+      const attributes = files.flatMap(({ mode, owner, mtimeNs }) => {
+        return [mode, owner === undefined ? 0 : 1, owner?.uid ?? 0, owner?.gid ?? 0, ...timeOf(mtimeNs)];
+      });
+      const names = files.map(({ name }) => name);
+      const contents = files.map(({ bytes }) => bytes);
+      const together = files.length >= TOGETHER ? 1 : 0;
+      const rows = await codedLater(createFiles(descriptor, names, contents, Float64Array.from(attributes), together));
+      return files.map((_, index) => statOf(rows, index * COLUMNS));
+    } finally {
+      closeSync(descriptor);
+    }
+  }
+
+  async #placeAll(
+    placeFiles: NonNullable<BeneathAddon["placeFiles"]>,
+    directory: DiskPath,
+    files: readonly Placed[],
+    marks?: AppendFile,
+  ): Promise<(DiskStat | undefined)[]> {
+    const descriptor = this.#open(directory, O_PATH | constants.O_DIRECTORY, 0);
+    try {
+      const names = files.map(({ name }) => name);
+      const paths = files.map(({ to }) => to.join("/"));
+      const rows = await codedLater(placeFiles(this.#root, descriptor, names, paths, markedBy(marks)));
+      return Array.from({ length: rows.length / COLUMNS }, (_, index) => {
+        return rows[index * COLUMNS] === 0 ? undefined : statOf(rows, index * COLUMNS);
+      });
+    } finally {
+      closeSync(descriptor);
+    }
+  }
+
+  #shown(descriptor: number): Map<string, Uint8Array> {
+    const shown = new Map<string, Uint8Array>();
+    for (const name of this.#addon.listXattrs(descriptor).filter((each) => this.#isShown(each))) {
+      const value = this.#addon.getXattr(descriptor, name);
+      if (value !== undefined) shown.set(name, value);
+    }
+    return shown;
+  }
+
+  #isShown(name: string): boolean {
+    return name.startsWith("user.") || (this.#allXattrs && !name.startsWith("system."));
+  }
+
+  #open(path: DiskPath, flags: number, mode: number): number {
+    return coded(() => this.#addon.openBeneath(this.#root, path.length === 0 ? "." : path.join("/"), flags, mode));
+  }
+
+  #opened<Result>(path: DiskPath, flags: number, work: (descriptor: number) => Result): Result {
+    const descriptor = this.#open(path, flags, 0);
+    try {
+      return coded(() => work(descriptor));
+    } finally {
+      closeSync(descriptor);
+    }
+  }
+
+  /** By the directory that a path is in and its last name. */
+  #at<Result>(path: DiskPath, work: (directory: number, name: string) => Result): Result {
+    const name = path.at(-1);
+    if (name === undefined || path.length === 1) return coded(() => work(this.#root, name ?? ""));
+    return this.#opened(path.slice(0, -1), O_PATH | constants.O_DIRECTORY, (directory) => work(directory, name));
+  }
+
+  #atBoth(from: DiskPath, to: DiskPath, work: (...places: [number, string, number, string]) => void): void {
+    this.#at(from, (above, name) => {
+      this.#at(to, (below, newName) => work(above, name, below, newName));
+    });
+  }
+}
+
+/** Flags of renameat2(2): RENAME_NOREPLACE, none, RENAME_EXCHANGE. */
+const RENAME_FLAGS: Readonly<Record<RenameHow, number>> = { free: 1, replace: 0, exchange: 2 };
+/** Node.js does not have it (fcntl.h). */
+const O_PATH = 0o10000000;
+/** So many files are made durable by one sync of the filesystem, which also writes what others have pending; fewer one by one. */
+const TOGETHER = 16;
+const fsyncOf = promisify(fsync);

@@ -1,0 +1,34 @@
+/** Where things are in a synced folder: what is its own and never synced, and paths as text. */
+import type { FileId, FileName } from "../../base/ids.ts";
+import { nameToText } from "../../base/names.ts";
+import type { DiskPath } from "./disk.ts";
+
+/** The folder's own: its marker, files that are being written, objects that wait for their place. */
+export const OWN_FOLDER = ".syncline" as FileName;
+export const IGNORE_FILE = ".synclineignore" as FileName;
+
+export const OWN_PATH: DiskPath = [OWN_FOLDER];
+export const MARKER_PATH: DiskPath = [OWN_FOLDER, "folder.json" as FileName];
+export const NEW_PATH: DiskPath = [OWN_FOLDER, "new" as FileName];
+export const PARKED_PATH: DiskPath = [OWN_FOLDER, "parked" as FileName];
+
+/** The parent, in the database, of what waits while others take its place: out of everybody's sight until it has a new one. */
+export const PARKED_ID = "parked" as FileId;
+
+/** Where such an object waits: under its id. */
+export function parkedPath(id: FileId): DiskPath {
+  return [...PARKED_PATH, id as string as FileName];
+}
+
+export function newPath(name: string): DiskPath {
+  return [...NEW_PATH, name as FileName];
+}
+
+/** For people and for ignore rules, which are text: bytes that are not UTF-8 become U+FFFD. */
+export function pathText(path: DiskPath): string {
+  return path.map(nameToText).join("/");
+}
+
+export function isOwn(path: DiskPath): boolean {
+  return path[0] === OWN_FOLDER;
+}

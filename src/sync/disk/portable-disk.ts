@@ -1,0 +1,210 @@
+/**
+ * A real folder through Node.js alone: for systems where the addon is not. Each call looks at every component of its path first and
+ * refuses links; who swaps a directory for a link between the look and the deed wins, which beneath-disk.ts rules out.
+ */
+import * as fs from "node:fs/promises";
+import type { BigIntStats } from "node:fs";
+import { join } from "node:path";
+import { SynclineError } from "../../base/errors.ts";
+import type { FileName } from "../../base/ids.ts";
+import { NO_XATTRS, type FileType, type Xattrs } from "../../format/record.ts";
+import { failedWith, NO_LINKS, readUpTo, syncFolder, systemDisk, writeParts } from "../../objects/disk.ts";
+import type { DiskEntry, DiskFile, DiskPath, DiskStat, RenameHow, SyncDisk } from "./disk.ts";
+
+/** Sets an mtime as exactly as this machine can; of a link its own. */
+export type SetModified = (path: Buffer, mtimeNs: bigint) => Promise<void>;
+
+export class PortableDisk implements SyncDisk {
+  readonly boot = undefined;
+  readonly hasXattrs = false;
+  readonly #root: string;
+  readonly #setModified: SetModified;
+
+  constructor(root: string, setModified: SetModified = setModifiedByNode) {
+    this.#root = root;
+    this.#setModified = setModified;
+  }
+
+  async open(): Promise<void> {
+    const stat = await fs.stat(this.#root);
+    if (!stat.isDirectory()) throw failure("ENOTDIR", this.#root);
+  }
+
+  close(): void {}
+
+  async look(path: DiskPath): Promise<DiskStat | undefined> {
+    try {
+      return statOf(await fs.lstat(await this.#resolve(path), { bigint: true }));
+    } catch (error) {
+      if (failedWith(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
+      throw error;
+    }
+  }
+
+  async list(path: DiskPath): Promise<DiskEntry[]> {
+    const directory = await this.#resolveDirectory(path);
+    const names = await fs.readdir(directory, { encoding: "buffer" });
+    const entries = await Promise.all(
+      names.map(async (name) => {
+        const stat = await fs.lstat(Buffer.concat([directory, SLASH, name]), { bigint: true }).catch(ifGone);
+        return stat === undefined ? [] : [{ name: name.toString("latin1") as FileName, stat: statOf(stat) }];
+      }),
+    );
+    return entries.flat();
+  }
+
+  async readLink(path: DiskPath): Promise<string> {
+    return (await fs.readlink(await this.#resolve(path), { encoding: "buffer" })).toString("latin1");
+  }
+
+  async read(path: DiskPath): Promise<DiskFile> {
+    const { O_RDONLY, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = fs.constants;
+    return openFile(await fs.open(await this.#resolve(path), O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
+  }
+
+  async create(path: DiskPath): Promise<DiskFile> {
+    return openFile(await fs.open(await this.#resolve(path), "wx+", 0o600));
+  }
+
+  async makeDirectory(path: DiskPath): Promise<void> {
+    await fs.mkdir(await this.#resolve(path), 0o700);
+  }
+
+  async makeSymlink(path: DiskPath, target: string): Promise<void> {
+    await fs.symlink(Buffer.from(target, "latin1"), await this.#resolve(path));
+  }
+
+  async link(from: DiskPath, to: DiskPath): Promise<void> {
+    await fs.link(await this.#resolve(from), await this.#resolve(to));
+  }
+
+  async rename(from: DiskPath, to: DiskPath, how: RenameHow): Promise<void> {
+    if (how === "exchange") throw failure("EINVAL", "exchange");
+    const [source, target] = [await this.#resolve(from), await this.#resolve(to)];
+    if (how === "replace") return fs.rename(source, target);
+    const { type } = statOf(await fs.lstat(source, { bigint: true }));
+    if (type === "file") {
+      try {
+        await fs.link(source, target);
+        return await fs.unlink(source);
+      } catch (error) {
+        if (!failedWith(error, ...NO_LINKS)) throw error;
+      }
+    }
+    if ((await fs.lstat(target).catch(ifGone)) !== undefined) throw failure("EEXIST", target.toString());
+    await fs.rename(source, target);
+  }
+
+  async unlink(path: DiskPath): Promise<void> {
+    await fs.unlink(await this.#resolve(path));
+  }
+
+  async removeDirectory(path: DiskPath): Promise<void> {
+    await fs.rmdir(await this.#resolve(path));
+  }
+
+  async setMode(path: DiskPath, mode: number): Promise<void> {
+    const target = await this.#resolve(path);
+    if ((await fs.lstat(target)).isSymbolicLink()) throw failure("ELOOP", target.toString());
+    await fs.chmod(target, mode);
+  }
+
+  async setOwner(path: DiskPath, uid: number, gid: number): Promise<void> {
+    await fs.lchown(await this.#resolve(path), uid, gid);
+  }
+
+  async setModified(path: DiskPath, mtimeNs: bigint): Promise<void> {
+    await this.#setModified(await this.#resolve(path), mtimeNs);
+  }
+
+  async xattrs(): Promise<Xattrs> {
+    return NO_XATTRS;
+  }
+
+  async setXattrs(): Promise<void> {
+    throw failure("ENOTSUP", "extended attributes");
+  }
+
+  async syncDirectory(path: DiskPath): Promise<void> {
+    await syncFolder(systemDisk, (await this.#resolveDirectory(path)).toString("utf8"));
+  }
+
+  /** The path, once every component above its last is a directory and no link. */
+  async #resolve(path: DiskPath): Promise<Buffer> {
+    const name = path.at(-1);
+    if (name === undefined) return Buffer.from(this.#root);
+    return Buffer.concat([await this.#resolveDirectory(path.slice(0, -1)), SLASH, bytesOf(name)]);
+  }
+
+  async #resolveDirectory(path: DiskPath): Promise<Buffer> {
+    let at = Buffer.from(this.#root);
+    for (const name of path) {
+      at = Buffer.concat([at, SLASH, bytesOf(name)]);
+      const stat = await fs.lstat(at);
+      if (stat.isSymbolicLink()) throw failure("ELOOP", at.toString());
+      if (!stat.isDirectory()) throw failure("ENOTDIR", at.toString());
+    }
+    return at;
+  }
+}
+
+export function statOf(stat: BigIntStats): DiskStat {
+  const { uid, gid, mode, size, mtimeNs, ctimeNs, birthtimeNs, ino, dev, nlink } = stat;
+  const type = typeOf(stat);
+  return {
+    type,
+    mode: Number(mode) & 0o7777,
+    uid: Number(uid),
+    gid: Number(gid),
+    size: type === "directory" ? 0 : Number(size),
+    mtimeNs,
+    ctimeNs,
+    birthNs: birthtimeNs,
+    ino,
+    dev,
+    links: Number(nlink),
+  };
+}
+
+function openFile(handle: fs.FileHandle): DiskFile {
+  return {
+    stat: async () => statOf(await handle.stat({ bigint: true })),
+    read: (offset, length) => readUpTo(handle, offset, length),
+    write: (offset, bytes) => writeParts(handle, offset, [bytes]),
+    truncate: (size) => handle.truncate(size),
+    sync: () => handle.sync(),
+    close: () => handle.close(),
+  };
+}
+
+function typeOf(stat: BigIntStats): FileType {
+  if (stat.isFile()) return "file";
+  if (stat.isDirectory()) return "directory";
+  if (stat.isSymbolicLink()) return "symlink";
+  if (stat.isFIFO()) return "fifo";
+  if (stat.isSocket()) return "socket";
+  return stat.isCharacterDevice() ? "char" : "block";
+}
+
+/** A name as the system takes it; two bytes that some systems would take for more than a name are refused. */
+function bytesOf(name: FileName): Buffer {
+  const bytes = Buffer.from(name, "latin1");
+  const isPath =
+    name === "." || name === ".." || name.includes("/") || (join("a", "b") !== "a/b" && /[\\:]/.test(name));
+  if (isPath) throw new SynclineError("name_invalid", `${JSON.stringify(name)} cannot be a file name here.`);
+  return bytes;
+}
+
+async function setModifiedByNode(path: Buffer, mtimeNs: bigint): Promise<void> {
+  await fs.lutimes(path, Number(mtimeNs) / 1e9, Number(mtimeNs) / 1e9);
+}
+
+function ifGone(error: unknown): undefined {
+  if (!failedWith(error, "ENOENT")) throw error;
+}
+
+function failure(code: string, what: string): NodeJS.ErrnoException {
+  return Object.assign(new Error(`${code}: ${what}`), { code });
+}
+
+const SLASH = Buffer.from("/");

@@ -1,0 +1,45 @@
+/** The folder that is synced, by the best way that this machine has. */
+import { systemDisk } from "../../objects/disk.ts";
+import { isLocalKind, kindOfFolder } from "../../objects/file-system.ts";
+import { readBoot } from "../../objects/process-identity.ts";
+import { loadBeneathAddon } from "./addon.ts";
+import { BeneathDisk } from "./beneath-disk.ts";
+import type { SyncDisk } from "./disk.ts";
+import { PortableDisk, type SetModified } from "./portable-disk.ts";
+
+export interface RealDiskOptions {
+  /** Attributes of other spaces than user.*, too. */
+  readonly allXattrs: boolean;
+  /** For where the addon is not. */
+  readonly setModified: SetModified;
+}
+
+export async function openRealDisk(path: string, { allXattrs, setModified }: RealDiskOptions): Promise<SyncDisk> {
+  const addon = loadBeneathAddon();
+  if (addon !== undefined) {
+    const disk = new BeneathDisk(addon, path, { allXattrs, bootAt });
+    if (await isAble(disk)) return disk;
+  }
+  return new PortableDisk(path, setModified);
+}
+
+/** Undefined, too, where a file system may keep a later write and lose a rename before it, as when it is pulled out and comes back while the system runs. */
+async function bootAt(path: string): Promise<string | undefined> {
+  const kind = await kindOfFolder(path).catch(() => undefined);
+  const boot = isLocalKind(kind) ? await readBoot(systemDisk) : "";
+  return boot === "" ? undefined : boot;
+}
+
+/** Linux before 5.6 does not know openat2, and a sandbox may forbid it. What is wrong with the folder itself is found later. */
+async function isAble(disk: SyncDisk): Promise<boolean> {
+  try {
+    await disk.open();
+    await disk.list([]);
+    return true;
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    return code !== "ENOSYS" && code !== "EPERM";
+  } finally {
+    disk.close();
+  }
+}

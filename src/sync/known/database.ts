@@ -1,0 +1,271 @@
+/**
+ * The last synced tree, in SQLite: each name that the folder shows, whose it is in the bucket, the record that it shows, and how it
+ * looked on the disk. Beside it the places where the folder is behind the root that it stands on ("unsettled").
+ *
+ * Where a place is not unsettled, its entry is what the base's tree has there. One process uses it.
+ */
+import Database from "better-sqlite3";
+import { SQLITE_CACHE_KIB } from "../../base/limits.ts";
+import type { FileId, FileName } from "../../base/ids.ts";
+import type { Place } from "../../bucket/object-rows.ts";
+import type { BaseRoot } from "../../overlay/journal-record.ts";
+import { entryOf, nameBytes, nameOf, rowOf, type Entry, type EntryChange, type EntryRow } from "./entry.ts";
+import { PARKED_ID } from "../disk/paths.ts";
+
+/** Why a place is behind. Those that only somebody's deed can settle are not tried again in each round. */
+export type Reason = "waiting" | "changed here" | "ignored" | "name collides" | "not kept here" | "in the way";
+
+export interface Unsettled extends Place {
+  readonly reason: Reason;
+}
+
+const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS entries (
+    parent TEXT NOT NULL,
+    name   BLOB NOT NULL,
+    id     TEXT NOT NULL,
+    file   INTEGER NOT NULL,
+    ino    TEXT NOT NULL,
+    record BLOB NOT NULL,
+    links  TEXT NOT NULL,
+    seen   BLOB NOT NULL,
+    PRIMARY KEY (parent, name)
+  ) STRICT;
+  CREATE INDEX IF NOT EXISTS entries_by_id ON entries (id);
+  CREATE INDEX IF NOT EXISTS entries_by_ino ON entries (ino);
+  CREATE TABLE IF NOT EXISTS unsettled (
+    parent TEXT NOT NULL,
+    name   BLOB NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (parent, name)
+  ) STRICT;
+  CREATE TABLE IF NOT EXISTS parked (
+    id     TEXT PRIMARY KEY,
+    parent TEXT NOT NULL,
+    name   BLOB NOT NULL
+  ) STRICT;
+  CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT`;
+
+interface RawUnsettled {
+  parent: string;
+  name: Buffer;
+  reason: string;
+}
+
+export class SyncDatabase {
+  readonly #db: Database.Database;
+  readonly #at: Database.Statement<[string, Buffer], EntryRow>;
+  readonly #byId: Database.Statement<[string], EntryRow>;
+  readonly #byIno: Database.Statement<[string], EntryRow>;
+  readonly #children: Database.Statement<[string], EntryRow>;
+  readonly #put: Database.Statement;
+  readonly #remove: Database.Statement;
+  readonly #unsettle: Database.Statement;
+  readonly #settle: Database.Statement;
+  #rehearsing = false;
+  #told: ((change: EntryChange) => void) | undefined;
+
+  /** ":memory:" for tests. */
+  constructor(path: string) {
+    this.#db = new Database(path);
+    this.#db.pragma("journal_mode = WAL");
+    // A deed on the disk that is durable must not be followed by a database that forgot it, or the other way round.
+    this.#db.pragma("synchronous = FULL");
+    this.#db.pragma(`cache_size = -${SQLITE_CACHE_KIB}`);
+    this.#db.exec(SCHEMA);
+    const columns = "parent, name, id, record, links, seen";
+    this.#at = this.#db.prepare(`SELECT ${columns} FROM entries WHERE parent = ? AND name = ?`);
+    this.#byId = this.#db.prepare(`SELECT ${columns} FROM entries WHERE id = ? ORDER BY parent, name`);
+    this.#byIno = this.#db.prepare(`SELECT ${columns} FROM entries WHERE ino = ? ORDER BY parent, name`);
+    this.#children = this.#db.prepare(`SELECT ${columns} FROM entries WHERE parent = ? ORDER BY name`);
+    this.#put = this.#db.prepare(
+      "INSERT OR REPLACE INTO entries (parent, name, id, file, ino, record, links, seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    );
+    this.#remove = this.#db.prepare("DELETE FROM entries WHERE parent = ? AND name = ?");
+    this.#unsettle = this.#db.prepare("INSERT OR REPLACE INTO unsettled (parent, name, reason) VALUES (?, ?, ?)");
+    this.#settle = this.#db.prepare("DELETE FROM unsettled WHERE parent = ? AND name = ?");
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+
+  at({ parent, name }: Place): Entry | undefined {
+    const row = this.#at.get(parent, nameBytes(name));
+    return row === undefined ? undefined : entryOf(row);
+  }
+
+  /** All names of an object. */
+  byId(id: FileId): Entry[] {
+    return this.#byId.all(id).map(entryOf);
+  }
+
+  byInode(ino: bigint): Entry[] {
+    return this.#byIno.all(String(ino)).map(entryOf);
+  }
+
+  children(parent: FileId): Entry[] {
+    return this.#children.all(parent).map(entryOf);
+  }
+
+  /** Every entry, by parent and name. The database must not be changed between two of them. */
+  *entries(): Generator<Entry> {
+    const all = this.#db.prepare<[], EntryRow>(
+      "SELECT parent, name, id, record, links, seen FROM entries ORDER BY parent, name",
+    );
+    for (const raw of all.iterate()) yield entryOf(raw);
+  }
+
+  /** Whether nothing was synced yet. */
+  isEmpty(): boolean {
+    return this.#db.prepare("SELECT 1 FROM entries LIMIT 1").get() === undefined;
+  }
+
+  /** Names of files and links. */
+  countFiles(): number {
+    return this.#db.prepare<[], { n: number }>("SELECT COUNT(*) AS n FROM entries WHERE file = 1").get()?.n ?? 0;
+  }
+
+  put(entry: Entry): void {
+    const row = rowOf(entry);
+    this.#putRow(row, entry);
+    this.#told?.({ kind: "put", row });
+  }
+
+  remove(place: Place): void {
+    this.#removeAt(place);
+    this.#told?.({ kind: "remove", row: { parent: place.parent, name: nameBytes(place.name) } });
+  }
+
+  /** It has another place from now on: told as one change, for half of it would be something else that went and something new. */
+  move(from: Entry, { parent, name }: Place): Entry {
+    const moved = { ...from, parent, name };
+    const row = rowOf(moved);
+    this.#removeAt(from);
+    this.#putRow(row, moved);
+    this.#told?.({ kind: "move", row, from: { parent: from.parent, name: nameBytes(from.name) } });
+    return moved;
+  }
+
+  /** It is out of sight from now on, until it has a place again; where it was is remembered. */
+  park(entry: Entry): void {
+    const { parent, name, id } = entry;
+    const row = rowOf(entry);
+    this.#removeAt(entry);
+    this.#putRow({ ...row, parent: PARKED_ID, name: nameBytes(id as string as FileName) }, entry);
+    this.#db
+      .prepare("INSERT OR REPLACE INTO parked (id, parent, name) VALUES (?, ?, ?)")
+      .run(id, parent, nameBytes(name));
+    this.#told?.({ kind: "park", row });
+  }
+
+  /** Where it was before it was put out of sight. Undefined: an earlier version did that. */
+  parkedFrom(id: FileId): Place | undefined {
+    const raw = this.#db
+      .prepare<[string], Pick<EntryRow, "parent" | "name">>("SELECT parent, name FROM parked WHERE id = ?")
+      .get(id);
+    return raw === undefined ? undefined : { parent: raw.parent as FileId, name: nameOf(raw.name) };
+  }
+
+  /** What had one id has another from now on, with what is in it. */
+  succeed(before: FileId, after: FileId): void {
+    this.#db.prepare("UPDATE OR REPLACE entries SET id = ? WHERE id = ?").run(after, before);
+    // What is known in the later one is what it is: of two names one is to be looked at anew.
+    this.#db.prepare("UPDATE OR IGNORE entries SET parent = ? WHERE parent = ?").run(after, before);
+    this.#db.prepare("DELETE FROM entries WHERE parent = ?").run(before);
+  }
+
+  unsettle({ parent, name }: Place, reason: Reason = "waiting"): void {
+    this.#unsettle.run(parent, nameBytes(name), reason);
+  }
+
+  settle({ parent, name }: Place): void {
+    this.#settle.run(parent, nameBytes(name));
+  }
+
+  unsettled(): Unsettled[] {
+    return this.#db
+      .prepare<[], RawUnsettled>("SELECT parent, name, reason FROM unsettled ORDER BY parent, name")
+      .all()
+      .map(({ parent, name, reason }) => ({
+        parent: parent as FileId,
+        name: nameOf(name),
+        reason: reason as Reason,
+      }));
+  }
+
+  fact(key: FactKey): string | undefined {
+    return this.#db.prepare<[string], { value: string }>("SELECT value FROM facts WHERE key = ?").get(key)?.value;
+  }
+
+  setFact(key: FactKey, value: string | undefined): void {
+    if (value === undefined) this.#db.prepare("DELETE FROM facts WHERE key = ?").run(key);
+    else this.#db.prepare("INSERT OR REPLACE INTO facts (key, value) VALUES (?, ?)").run(key, value);
+  }
+
+  /** The root that the folder stands on; undefined before the first round. */
+  base(): BaseRoot | undefined {
+    const text = this.fact("base");
+    return text === undefined ? undefined : (JSON.parse(text) as BaseRoot);
+  }
+
+  setBase({ commit, tree, seq }: BaseRoot): void {
+    this.setFact("base", JSON.stringify({ commit, tree, seq }));
+  }
+
+  /** What `work` reads is of one moment, and is locked and unlocked once: each statement by itself is four system calls more. */
+  reading<Result>(work: () => Result): Result {
+    if (this.#db.inTransaction) return work();
+    this.#db.exec("BEGIN");
+    try {
+      return work();
+    } finally {
+      this.#db.exec("COMMIT");
+    }
+  }
+
+  /** What `work` would come to: nothing of it stays. */
+  async rehearse<Result>(work: () => Promise<Result>): Promise<Result> {
+    this.#db.exec("BEGIN IMMEDIATE");
+    this.#rehearsing = true;
+    try {
+      return await work();
+    } finally {
+      this.#rehearsing = false;
+      this.#db.exec("ROLLBACK");
+    }
+  }
+
+  /** All of `work`, or nothing of it. What is asked meanwhile sees it. `told` hears of each change of the entries. */
+  async transaction<Result>(
+    work: () => Result | Promise<Result>,
+    told?: (change: EntryChange) => void,
+  ): Promise<Result> {
+    if (this.#rehearsing) return work();
+    this.#db.exec("BEGIN IMMEDIATE");
+    this.#told = told;
+    try {
+      const result = await work();
+      this.#db.exec("COMMIT");
+      return result;
+    } catch (error) {
+      this.#db.exec("ROLLBACK");
+      throw error;
+    } finally {
+      this.#told = undefined;
+    }
+  }
+
+  #putRow({ parent, name, id, record, links, seen }: EntryRow, of: Entry): void {
+    const isFile = of.record.type === "directory" ? 0 : 1;
+    this.#put.run(parent, name, id, isFile, String(of.seen.ino), record, links, seen);
+  }
+
+  #removeAt({ parent, name }: Place): void {
+    this.#remove.run(parent, nameBytes(name));
+    if (parent === PARKED_ID) this.#db.prepare("DELETE FROM parked WHERE id = ?").run(name);
+  }
+}
+
+/** What else is remembered: of which bucket and folder this is, numbers that were used, an epoch that is on its way. */
+export type FactKey = "base" | "bucket" | "folder" | "epoch" | "under way" | "compare all" | "rules" | "exchanged";

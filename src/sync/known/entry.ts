@@ -1,0 +1,74 @@
+/** A name that the folder shows, as the database of what was synced has it, and the row that it is there. */
+import type { Cid, FileId, FileName } from "../../base/ids.ts";
+import type { Place } from "../../bucket/object-rows.ts";
+import { cidOf } from "../../format/cid.ts";
+import type { FileRecord } from "../../format/record.ts";
+import { decodeRecord, encodeRecord } from "../../format/record-codec.ts";
+import { packSeen, unpackSeen, type Seen } from "./seen.ts";
+
+export interface Entry extends Place {
+  readonly id: FileId;
+  /** As the bucket had it when the folder came to show it: the base of what is changed here next. */
+  readonly record: FileRecord;
+  readonly seen: Seen;
+}
+
+export interface PlaceRow {
+  readonly parent: string;
+  readonly name: Buffer;
+}
+
+/** Numbers and names as SQLite keeps them; a record is its value and the blocks that it links to. */
+export interface EntryRow extends PlaceRow {
+  readonly id: string;
+  readonly record: Buffer;
+  readonly links: string;
+  readonly seen: Buffer;
+}
+
+/** What the database is told of a name. `park`: it is out of sight from now on. */
+export type EntryChange =
+  | { readonly kind: "put" | "park"; readonly row: EntryRow }
+  | { readonly kind: "move"; readonly row: EntryRow; readonly from: PlaceRow }
+  | { readonly kind: "remove"; readonly row: PlaceRow };
+
+export function rowOf({ parent, name, id, record, seen }: Entry): EntryRow {
+  const { value, links } = encodeRecord(record, addressOf);
+  return {
+    parent,
+    name: nameBytes(name),
+    id,
+    record: Buffer.from(value),
+    links: links.join(" "),
+    seen: packSeen(seen),
+  };
+}
+
+/** Throws where a row is none. */
+export function entryOf({ parent, name, id, record, links, seen }: EntryRow): Entry {
+  return {
+    parent: parent as FileId,
+    name: nameOf(name),
+    id: id as FileId,
+    record: decodeRecord({ value: record, links: links === "" ? [] : (links.split(" ") as Cid[]) }),
+    seen: unpackSeen(seen),
+  };
+}
+
+export function nameBytes(name: FileName): Buffer {
+  return Buffer.from(name, "latin1");
+}
+
+export function nameOf(bytes: Buffer): FileName {
+  return bytes.toString("latin1") as FileName;
+}
+
+/** Whether two records are the same to the last field. */
+export function sameRecord(a: FileRecord, b: FileRecord): boolean {
+  const [one, other] = [encodeRecord(a, addressOf), encodeRecord(b, addressOf)];
+  return Buffer.compare(one.value, other.value) === 0 && one.links.join() === other.links.join();
+}
+
+function addressOf(bytes: Uint8Array): Cid {
+  return cidOf("dag-cbor", bytes);
+}

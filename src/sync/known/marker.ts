@@ -1,0 +1,132 @@
+/**
+ * The marker in the folder: says which bucket's it is and that it is there. An unplugged disk leaves an empty mount point, which is
+ * not a folder whose files were all deleted; and another bucket's folder is not this one's.
+ */
+import { existsSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { SynclineError } from "../../base/errors.ts";
+import type { Random } from "../../base/random.ts";
+import { failedWith } from "../../objects/disk.ts";
+import type { SyncDatabase } from "./database.ts";
+import type { DiskPath, SyncDisk } from "../disk/disk.ts";
+import { MARKER_PATH, NEW_PATH, newPath, OWN_PATH, PARKED_PATH } from "../disk/paths.ts";
+
+interface Marker {
+  /** The bucket's genesis. */
+  readonly bucket: string;
+  /** Of this folder with this state: a copy of the folder elsewhere is another. */
+  readonly folder: string;
+}
+
+/** For the messages: how people know the folder, and where its state is. */
+export interface FolderNames {
+  readonly folder: string;
+  readonly state: string;
+}
+
+/**
+ * A folder that was never synced with this state is made where there is none; what holds it has to be there. Throws `precondition_failed` where
+ * one is missing that was.
+ */
+export async function requireFolder(db: SyncDatabase, names: FolderNames): Promise<void> {
+  if (existsSync(names.folder)) return;
+  if (db.fact("folder") !== undefined) throw unmarked(names, "is not there");
+  await mkdir(names.folder);
+}
+
+/** Throws `foreign_bucket` for another bucket's folder, `precondition_failed` for one that is not the one that was synced. */
+export async function requireMarker(
+  db: SyncDatabase,
+  disk: SyncDisk,
+  bucket: string,
+  names: FolderNames,
+): Promise<void> {
+  const marker = await readMarker(disk);
+  if (marker !== undefined && marker.bucket !== bucket) throw foreign(names, marker.bucket);
+  const known = db.fact("folder");
+  if (known !== undefined && marker?.folder === known) return;
+  throw unmarked(
+    names,
+    marker === undefined ? "has no marker (.syncline)" : "is another folder than the one that was synced here",
+  );
+}
+
+/** Marks a folder that was never synced with this state; one that was must have its marker. Throws as `requireMarker`. */
+export async function claimFolder(
+  db: SyncDatabase,
+  disk: SyncDisk,
+  bucket: string,
+  names: FolderNames,
+  random: Random,
+): Promise<void> {
+  if (db.fact("folder") !== undefined && db.base() !== undefined) return requireMarker(db, disk, bucket, names);
+  const marker = await readMarker(disk);
+  if (marker !== undefined && marker.bucket !== bucket) throw foreign(names, marker.bucket);
+  for (const path of [OWN_PATH, NEW_PATH, PARKED_PATH]) await makeOwn(disk, path);
+  const folder = Buffer.from(random.bytes(16)).toString("hex");
+  db.setFact("bucket", bucket);
+  db.setFact("folder", folder);
+  await writeMarker(disk, { bucket, folder }, random);
+}
+
+/** The folders for what is on its way, which somebody may have cleared away. */
+export async function ensureOwnFolders(disk: SyncDisk): Promise<void> {
+  for (const path of [NEW_PATH, PARKED_PATH]) await makeOwn(disk, path);
+}
+
+async function readMarker(disk: SyncDisk): Promise<Marker | undefined> {
+  try {
+    const file = await disk.read(MARKER_PATH);
+    try {
+      const text = Buffer.from(await file.read(0, MAX_MARKER_BYTES)).toString("utf8");
+      const { bucket, folder } = JSON.parse(text) as Partial<Marker>;
+      return typeof bucket === "string" && typeof folder === "string" ? { bucket, folder } : undefined;
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (error instanceof SyntaxError || failedWith(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
+    throw error;
+  }
+}
+
+async function writeMarker(disk: SyncDisk, marker: Marker, random: Random): Promise<void> {
+  const path = newPath(Buffer.from(random.bytes(8)).toString("hex"));
+  const file = await disk.create(path);
+  try {
+    await file.write(0, Buffer.from(`${JSON.stringify(marker)}\n`));
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await disk.rename(path, MARKER_PATH, "replace");
+  await disk.syncDirectory(OWN_PATH);
+  await disk.syncDirectory([]);
+}
+
+async function makeOwn(disk: SyncDisk, path: DiskPath): Promise<void> {
+  try {
+    await disk.makeDirectory(path);
+  } catch (error) {
+    if (!failedWith(error, "EEXIST")) throw error;
+    if ((await disk.look(path))?.type !== "directory") throw error;
+  }
+}
+
+function foreign({ folder }: FolderNames, found: string): SynclineError {
+  return new SynclineError("foreign_bucket", `${folder} is synced with another bucket, ${found}.`, {
+    hint: "Name that bucket, or another folder. If the folder is to leave that bucket, remove its .syncline folder first.",
+  });
+}
+
+function unmarked({ folder, state }: FolderNames, what: string): SynclineError {
+  return new SynclineError(
+    "precondition_failed",
+    `${folder} ${what}: nothing is synced, and nothing counts as deleted.`,
+    {
+      hint: `If its disk is not mounted, mount it. If this is a new or restored folder, remove the state ${state}: then folder and bucket are united and nothing is deleted.`,
+    },
+  );
+}
+
+const MAX_MARKER_BYTES = 4_096;

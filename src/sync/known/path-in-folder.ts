@@ -1,0 +1,21 @@
+/** Where things that the database knows are in the folder. */
+import { ROOT_ID, type FileName } from "../../base/ids.ts";
+import type { Place } from "../../bucket/object-rows.ts";
+import type { DiskPath } from "../disk/disk.ts";
+import { PARKED_ID, PARKED_PATH } from "../disk/paths.ts";
+import type { SyncDatabase } from "./database.ts";
+
+/** Where an entry is, as the database has it. Undefined: in a directory that the folder does not show. */
+export function pathInFolder(db: SyncDatabase, place: Place): DiskPath | undefined {
+  const names: FileName[] = [place.name];
+  for (let at = place.parent; at !== ROOT_ID;) {
+    if (at === PARKED_ID) return [...PARKED_PATH, ...names.reverse()];
+    const [entry] = db.byId(at);
+    if (entry === undefined || names.length > MAX_DEPTH) return undefined;
+    names.push(entry.name);
+    at = entry.parent;
+  }
+  return names.reverse();
+}
+
+const MAX_DEPTH = 4_096;

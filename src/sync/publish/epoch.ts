@@ -1,0 +1,210 @@
+/**
+ * The folder's changes on their way into the bucket. What is sealed is written down first: if the process dies before it hears what
+ * came of it, the next one looks whether the bucket has it, and does not take its own changes for others'.
+ */
+import type { Clock } from "../../base/clock.ts";
+import { hasCode } from "../../base/errors.ts";
+import type { Cid, FileId, FileName, Lamport } from "../../base/ids.ts";
+import type { Log } from "../../base/log.ts";
+import type { Random } from "../../base/random.ts";
+import type { Bucket, VerifiedCommit } from "../../bucket/bucket.ts";
+import type { ChangeSet, DataReader } from "../../bucket/change-set.ts";
+import { differences } from "../../bucket/differences.ts";
+import { lookup, readObject, resolvePath, type TreeObject } from "../../bucket/fs-reader.ts";
+import { log } from "../../bucket/history.ts";
+import { samePlace, type Place } from "../../bucket/object-rows.ts";
+import { publishEpoch } from "../../bucket/publish.ts";
+import type { Writer } from "../../bucket/publish/next-commit.ts";
+import type { PublishOutcome } from "../../bucket/publish/outcome.ts";
+import type { NodeStore } from "../../tree/node-store.ts";
+import type { SyncDatabase } from "../known/database.ts";
+import type { DiskPath } from "../disk/disk.ts";
+import { sameRecord, type Entry } from "../known/entry.ts";
+import type { LocalChanges } from "../scan/local-changes.ts";
+import { pathInFolder } from "../known/path-in-folder.ts";
+import { standOn } from "./record-published.ts";
+import { packSeen, unpackSeen } from "../known/seen.ts";
+
+export interface EpochContext {
+  readonly db: SyncDatabase;
+  readonly bucket: Bucket;
+  readonly writer: Writer;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+/** What was sealed, as far as it takes to know it again in the bucket. */
+interface Sealed {
+  readonly epoch: number;
+  readonly there: readonly { readonly path: readonly string[]; readonly type: string; readonly seen: string }[];
+  readonly gone: readonly string[];
+}
+
+/** An epoch that was never used by this device. `seen`: the greatest that the bucket knows. */
+export function nextEpoch(db: SyncDatabase, seen: number): number {
+  const epoch = Math.max(seen, Number(db.fact("epoch") ?? 0)) + 1;
+  db.setFact("epoch", String(epoch));
+  return epoch;
+}
+
+export function changeSetOf(db: SyncDatabase, local: LocalChanges, epoch: number): ChangeSet | undefined {
+  const base = db.base();
+  if (base === undefined || local.changes.length === 0) return undefined;
+  return {
+    epoch,
+    reference: base.commit,
+    lamport: (base.seq + 1) as Lamport,
+    objects: local.changes.map(({ changed }) => changed),
+    directories: local.directories,
+  };
+}
+
+/** Publishes it. The caller concludes: what was sealed stays written down until it does. Throws what `data` does. */
+export async function publishLocal(
+  context: EpochContext,
+  changes: ChangeSet,
+  local: LocalChanges,
+  data: DataReader,
+): Promise<PublishOutcome> {
+  context.db.setFact("under way", JSON.stringify(sealedOf(changes.epoch, local)));
+  return publishEpoch(context, changes, data, { note: "" });
+}
+
+/** Proves that what is at a path has the record's bytes. */
+type Prove = (path: DiskPath, entry: Pick<Entry, "record">) => Promise<boolean>;
+
+/** After a crash: if the bucket has what was sealed, the folder stands on that commit. Throws as reading does. */
+export async function recoverEpoch(
+  context: EpochContext,
+  nodes: NodeStore,
+  head: VerifiedCommit,
+  isAsKnown: Prove,
+): Promise<void> {
+  const { db, bucket, writer } = context;
+  const text = db.fact("under way");
+  if (text === undefined) return;
+  const sealed = JSON.parse(text) as Sealed;
+  const base = db.base();
+  const own = writer.device.writer;
+  const included = (head.heads.get(own) ?? 0) >= sealed.epoch;
+  const commit = included && base !== undefined ? await findOwn(bucket, head, own, sealed.epoch, base.seq) : undefined;
+  await db.transaction(async () => {
+    if (commit !== undefined && base !== undefined) {
+      const { parent } = commit.body;
+      const isMerged = parent !== base.commit;
+      const isOwn = isMerged ? leftAloneIn(context, nodes, parent) : async () => true;
+      // Of what others changed, too, the commit may have others' bytes, of the same size and time by chance.
+      await know(db, nodes, commit, sealed, async (path, object, place) => {
+        return (place !== undefined && (await isOwn(object.id, place))) || isAsKnown(path, object);
+      });
+      const { cid, body } = commit;
+      const changes = await differences(nodes, base.tree, body.tree);
+      await standOn(db, nodes, { commit: cid, tree: body.tree, seq: body.seq, changes });
+    }
+    db.setFact("under way", undefined);
+  });
+}
+
+/** Tells what others had left alone in the tree that the epoch was merged with: what the commit has of that is as it was sealed. */
+function leftAloneIn(
+  { db, bucket }: EpochContext,
+  nodes: NodeStore,
+  parent: Cid | undefined,
+): (id: FileId, place: Place) => Promise<boolean> {
+  const told = new Map<FileId, Promise<boolean>>();
+  const look = async (id: FileId, place: Place) => {
+    if (parent === undefined) return false;
+    try {
+      const { tree } = (await bucket.commit(parent)).body;
+      const known = db.byId(id);
+      if (known.length === 0)
+        return (await lookup(nodes, tree, place)) === undefined && (await readObject(nodes, tree, id)) === undefined;
+      for (const entry of known) {
+        const theirs = await lookup(nodes, tree, entry);
+        if (theirs?.id !== id || theirs.names.length !== known.length) return false;
+        if (!sameRecord(entry.record, theirs.record)) return false;
+      }
+      return true;
+    } catch (error) {
+      if (hasCode(error, "block_not_found")) return false;
+      throw error;
+    }
+  };
+  return (id, place) => {
+    const known = told.get(id) ?? look(id, place);
+    told.set(id, known);
+    return known;
+  };
+}
+
+async function findOwn(
+  bucket: Bucket,
+  head: VerifiedCommit,
+  writer: string,
+  epoch: number,
+  after: Lamport,
+): Promise<VerifiedCommit | undefined> {
+  for await (const commit of log(bucket, head)) {
+    if (commit.body.seq <= after) return undefined;
+    if (commit.body.writer === writer && commit.body.epoch === epoch) return commit;
+  }
+  return undefined;
+}
+
+/** What the commit has just as it was sealed is synced; the rest is looked at as ever. */
+async function know(
+  db: SyncDatabase,
+  nodes: NodeStore,
+  { body }: VerifiedCommit,
+  sealed: Sealed,
+  isOurs: (path: DiskPath, object: TreeObject, sealedAt: Place | undefined) => Promise<boolean>,
+): Promise<void> {
+  for (const id of sealed.gone) {
+    for (const entry of db.byId(id as FileId)) {
+      db.remove(entry);
+      // Others kept it, as in a directory that they moved: it comes back.
+      if ((await lookup(nodes, body.tree, entry))?.id === entry.id) db.unsettle(entry);
+    }
+  }
+  for (const { path, type, seen } of sealed.there) {
+    const names = path.map((name) => Buffer.from(name, "base64").toString("latin1") as FileName);
+    const name = names.at(-1);
+    const object = await resolvePath(nodes, body.tree, names);
+    const directory = await resolvePath(nodes, body.tree, names.slice(0, -1));
+    if (object === undefined || directory === undefined || name === undefined) continue;
+    const looked = unpackSeen(Buffer.from(seen, "base64"));
+    const { record, id } = object;
+    const isSame = record.type === type && (type === "directory" || isAsSealed(record, looked));
+    const place = { parent: directory.id, name };
+    // Of what the merge made one with something else here, that is the other one's.
+    const isOther = db.byId(id).some((entry) => !samePlace(entry, place) && entry.seen.ino !== looked.ino);
+    if (!isSame || isOther) continue;
+    // Otherwise others moved a directory, and this is another one's path by now.
+    const sealedAt = pathInFolder(db, place)?.join("/") === names.join("/") ? place : undefined;
+    if (record.type === "file" && !(await isOurs(names, object, sealedAt))) continue;
+    for (const entry of db.byId(id)) {
+      if ((await lookup(nodes, body.tree, entry))?.id !== id) db.remove(entry);
+    }
+    db.put({ ...place, id, record, seen: looked });
+  }
+}
+
+function isAsSealed(
+  record: { readonly size: number; readonly mtimeNs: bigint; readonly type: string },
+  seen: { readonly size: number; readonly mtimeNs: bigint },
+): boolean {
+  return record.mtimeNs === seen.mtimeNs && (record.type !== "file" || record.size === seen.size);
+}
+
+function sealedOf(epoch: number, local: LocalChanges): Sealed {
+  const there = local.observed.map(({ found, seen }) => ({
+    path: found.path.map((name) => Buffer.from(name, "latin1").toString("base64")),
+    type: found.stat.type,
+    seen: packSeen(seen).toString("base64"),
+  }));
+  const gone = local.changes.flatMap(({ object, deed }) => {
+    return deed === "deleted" && object.id !== undefined ? [object.id] : [];
+  });
+  return { epoch, there, gone };
+}

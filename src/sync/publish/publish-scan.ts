@@ -1,0 +1,131 @@
+/**
+ * A scan on its way into the bucket: what changed in the folder as an epoch; where nothing did, the folder stands on the newest root from
+ * then on.
+ */
+import { hasCode } from "../../base/errors.ts";
+import type { Cid } from "../../base/ids.ts";
+import type { RateLimit } from "../../base/rate-limit.ts";
+import type { BaseChange, ChangeSet } from "../../bucket/change-set.ts";
+import { differences } from "../../bucket/differences.ts";
+import { descends } from "../../bucket/history.ts";
+import type { Conflict } from "../../bucket/merge/conflict.ts";
+import { mergeSnapshots } from "../../bucket/merge/merge-snapshots.ts";
+import { changesFrom, differencesFrom } from "../../bucket/publish/changes-from.ts";
+import type { PublishFigures, PublishOutcome } from "../../bucket/publish/outcome.ts";
+import { Workspace } from "../../bucket/publish/workspace.ts";
+import { birthId, splitId } from "../../format/keys.ts";
+import type { NodeStore } from "../../tree/node-store.ts";
+import type { SyncDisk } from "../disk/disk.ts";
+import { changeSetOf, nextEpoch, publishLocal, type EpochContext } from "./epoch.ts";
+import type { LocalChanges } from "../scan/local-changes.ts";
+import { LocalData } from "../scan/local-content.ts";
+import type { Matching } from "../scan/match.ts";
+import { recordPublished, standOn, type Recorded } from "./record-published.ts";
+import { failureOf, rolledBack } from "../round-failure.ts";
+import type { Found, Walked } from "../scan/walk.ts";
+
+export interface Scanned {
+  readonly walked: Walked;
+  readonly matching: Matching;
+  readonly local: LocalChanges;
+}
+
+export interface Published {
+  readonly conflicts: readonly Conflict[];
+  readonly figures: PublishFigures | undefined;
+  /** Where the nodes of the tree are that the folder stands on now. */
+  readonly shown: NodeStore;
+}
+
+export interface ScanContext extends EpochContext {
+  readonly disk: SyncDisk;
+  /** Of contents, in bytes a second. */
+  readonly limit?: RateLimit | undefined;
+  /** Ends what waits for the limit. */
+  readonly signal?: AbortSignal | undefined;
+  /** Told of bytes that were read for the bucket. */
+  readonly sent?: ((bytes: number) => void) | undefined;
+}
+
+/** Answers the files that changed while they were read, where there are any: nothing was published then. Throws as `failureOf`. */
+export async function publishScan(
+  context: ScanContext,
+  nodes: NodeStore,
+  scanned: Scanned,
+): Promise<Published | { readonly changed: readonly Found[] }> {
+  const { matching, local } = scanned;
+  const { db, disk, limit, signal, sent } = context;
+  const changes = await changesOf(context, local);
+  if (changes === undefined) return adopt(context, nodes, scanned);
+  await using data = new LocalData(disk, local.sources, { limit, signal, sent });
+  let outcome: PublishOutcome;
+  try {
+    outcome = await publishLocal(context, changes, local, data);
+  } catch (error) {
+    if (data.changed.length === 0) throw error;
+    db.setFact("under way", undefined);
+    return { changed: data.changed };
+  }
+  if (outcome.kind !== "published") throw failureOf(outcome);
+  const { epoch, conflicts, figures } = outcome;
+  await db.transaction(async () => {
+    recordPublished(db, matching, local, { objects: epoch.objects, standIn: standInFor(context, changes) });
+    await standOn(db, nodes, epoch.base);
+    db.setFact("under way", undefined);
+  });
+  return { conflicts, figures, shown: nodes };
+}
+
+/** What publishing would make of it, without an upload or a swap. In a transaction of the caller's. */
+export async function rehearseScan(context: ScanContext, nodes: NodeStore, scanned: Scanned): Promise<Published> {
+  const { matching, local } = scanned;
+  const { db, bucket, writer, disk, limit, signal, sent } = context;
+  const changes = await changesOf(context, local);
+  if (changes === undefined) return adopt(context, nodes, scanned);
+  await using data = new LocalData(disk, local.sources, { limit, signal, sent });
+  const { commit } = await bucket.head();
+  const workspace = new Workspace(bucket, undefined, mergeSnapshots, writer.device.writer, changes, data);
+  const merged = await workspace.treeOn(commit);
+  const { tree, objects, conflicts } = merged;
+  recordPublished(db, matching, local, { objects, standIn: standInFor(context, changes) });
+  const { seq } = commit.body;
+  const differing = await changesFrom(merged, tree, await differencesFrom(merged, tree));
+  await standOn(db, merged.nodes, { commit: commit.cid, tree, seq, changes: differing });
+  return { conflicts, figures: undefined, shown: merged.nodes };
+}
+
+/** As of what is born twice, and split: no other writer, and no other epoch, makes this id. */
+function standInFor({ writer }: ScanContext, { epoch }: ChangeSet): Recorded["standIn"] {
+  return ({ parent, name }, type) => splitId(parent, birthId(parent, name, type, 0), writer.device.writer, epoch);
+}
+
+async function changesOf({ db, bucket, writer }: ScanContext, local: LocalChanges): Promise<ChangeSet | undefined> {
+  if (local.changes.length === 0) return undefined;
+  const known = (await bucket.head()).commit.heads.get(writer.device.writer) ?? 0;
+  return changeSetOf(db, local, nextEpoch(db, known));
+}
+
+/** Nothing changed here: how things look is remembered, and the folder stands on the newest root. */
+async function adopt({ db, bucket }: ScanContext, nodes: NodeStore, { matching, local }: Scanned): Promise<Published> {
+  await db.transaction(() => recordPublished(db, matching, local, undefined));
+  const base = db.base();
+  const { cid, body } = (await bucket.head()).commit;
+  if (base !== undefined && base.commit !== cid) {
+    const head = await bucket.commit(cid);
+    if ((await descends(bucket, head, { cid: base.commit, seq: base.seq }, nodes)) === "no") throw rolledBack(cid);
+    // A folder that shows nothing yet differs wherever the root has something.
+    const changes = db.isEmpty() ? undefined : await changesTo(nodes, base.tree, body.tree);
+    await db.transaction(() => standOn(db, nodes, { commit: cid, tree: body.tree, seq: body.seq, changes }));
+  }
+  return { conflicts: [], figures: undefined, shown: nodes };
+}
+
+/** Undefined: the older tree is gone, and both have to be compared. */
+async function changesTo(nodes: NodeStore, from: Cid, to: Cid): Promise<readonly BaseChange[] | undefined> {
+  try {
+    return await differences(nodes, from, to);
+  } catch (error) {
+    if (hasCode(error, "block_not_found")) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,128 @@
+/** After an epoch: the folder's changes are the last synced tree, and where others' changes put something else, it is unsettled. */
+import type { FileId, Ino } from "../../base/ids.ts";
+import type { BaseChange, NewBase, PublishedObject, PublishedObjects } from "../../bucket/change-set.ts";
+import { readObject } from "../../bucket/fs-reader.ts";
+import type { Place } from "../../bucket/object-rows.ts";
+import { placeText } from "../../bucket/object-rows.ts";
+import type { FileType } from "../../format/record.ts";
+import type { NodeStore } from "../../tree/node-store.ts";
+import type { SyncDatabase } from "../known/database.ts";
+import type { LocalChanges } from "../scan/local-changes.ts";
+import type { LocalObject, Matching } from "../scan/match.ts";
+
+/** What an epoch came to. */
+export interface Recorded {
+  readonly objects: PublishedObjects;
+  /** An id that no object of any tree has. */
+  readonly standIn: (place: Place, type: FileType) => FileId;
+}
+
+/** In a transaction of the caller's. `published` is absent where nothing was: then only looks are remembered. */
+export function recordPublished(
+  db: SyncDatabase,
+  matching: Matching,
+  local: LocalChanges,
+  published: Recorded | undefined,
+): void {
+  const now = new Map(published?.objects ?? []);
+  const ids = published === undefined ? new Ids(matching) : renewed(db, matching, local, now, published.standIn);
+  for (const { object, found, entry, seen } of local.observed) {
+    const directory = found.parent === undefined ? undefined : matching.objectOf.get(found.parent);
+    const [id, parent] = [ids.of(object), directory === undefined ? undefined : ids.of(directory)];
+    const record = now.get(object.ino)?.record ?? entry?.record;
+    if (id === undefined || directory === undefined || parent === undefined || record === undefined) continue;
+    const place = { parent, name: found.name };
+    // A name that is new and was not published now is looked at again.
+    if (published === undefined && (entry?.parent !== parent || entry.name !== found.name)) continue;
+    db.put({ ...place, id, record, seen });
+    // The tree has it at the other one's place, or not at all.
+    if (ids.isMergedAway(object) || ids.isMergedAway(directory)) db.unsettle(place);
+  }
+}
+
+/** What of the epoch's objects is known under which id from now on. */
+function renewed(
+  db: SyncDatabase,
+  matching: Matching,
+  { changes }: LocalChanges,
+  now: ReadonlyMap<Ino, PublishedObject>,
+  standIn: Recorded["standIn"],
+): Ids {
+  for (const { object } of changes) {
+    const kept = new Set(object.kept.map(placeText));
+    for (const entry of object.entries) if (!kept.has(placeText(entry))) db.remove(entry);
+  }
+  const ids = new Ids(matching, standIn);
+  const taken = new Set(changes.flatMap(({ object: { id, ino } }) => (now.get(ino)?.id === id ? [id] : [])));
+  for (const { object } of changes) {
+    const id = now.get(object.ino)?.id;
+    if (id === undefined || id === object.id) continue;
+    if (taken.has(id) || db.byId(id).length > 0) {
+      ids.mergeAway(object);
+      continue;
+    }
+    taken.add(id);
+    if (object.id !== undefined) db.succeed(object.id, id);
+    ids.set(object, id);
+  }
+  return ids;
+}
+
+/**
+ * The ids of what is on the disk. Of two things that the merge made one, as directories that met at one name, the folder has both
+ * still: one of them goes by an id that only the folder knows, as something that others removed, until the plan has moved what is in it.
+ */
+class Ids {
+  readonly #matching: Matching;
+  readonly #standIn: Recorded["standIn"] | undefined;
+  readonly #ids = new Map<LocalObject, FileId>();
+  readonly #mergedAway = new Set<LocalObject>();
+
+  constructor(matching: Matching, standIn?: Recorded["standIn"]) {
+    this.#matching = matching;
+    this.#standIn = standIn;
+  }
+
+  of(object: LocalObject): FileId | undefined {
+    const known = this.#ids.get(object) ?? object.id;
+    const [found] = object.found;
+    if (known !== undefined || !this.isMergedAway(object) || found?.parent === undefined) return known;
+    const directory = this.#matching.objectOf.get(found.parent);
+    const parent = directory === undefined ? undefined : this.of(directory);
+    if (parent === undefined) return undefined;
+    const id = this.#standIn?.({ parent, name: found.name }, found.stat.type);
+    if (id !== undefined) this.set(object, id);
+    return id;
+  }
+
+  set(object: LocalObject, id: FileId): void {
+    this.#ids.set(object, id);
+  }
+
+  mergeAway(object: LocalObject): void {
+    this.#mergedAway.add(object);
+  }
+
+  isMergedAway(object: LocalObject): boolean {
+    return this.#mergedAway.has(object);
+  }
+}
+
+/** The folder stands on this root from now on, and is behind it wherever it differs. In a transaction of the caller's. */
+export async function standOn(db: SyncDatabase, nodes: NodeStore, base: NewBase): Promise<void> {
+  db.setBase(base);
+  if (base.changes === undefined) return db.setFact("compare all", "yes");
+  for (const change of base.changes) for (const place of await placesOf(db, nodes, base, change)) db.unsettle(place);
+}
+
+/** Where a changed row can be seen. */
+async function placesOf(
+  db: SyncDatabase,
+  nodes: NodeStore,
+  { tree }: NewBase,
+  change: BaseChange,
+): Promise<readonly Place[]> {
+  if (change.kind === "dentry") return [change];
+  const object = await readObject(nodes, tree, change.id);
+  return [...db.byId(change.id), ...(object?.names ?? [])];
+}

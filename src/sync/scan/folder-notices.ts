@@ -1,0 +1,88 @@
+/**
+ * Notices that something may have changed in the folder, from chokidar. Only notices: what did change a scan finds, also what was
+ * never noticed. Where the system has no more watches to give, it says so and leaves everything to scans.
+ */
+import { sep } from "node:path";
+import { isDeepStrictEqual } from "node:util";
+import { watch, type FSWatcher } from "chokidar";
+import { describeError } from "../../base/log.ts";
+import { failedWith } from "../../objects/disk.ts";
+import { OWN_FOLDER } from "../disk/paths.ts";
+
+/** Begins with a rest. */
+export interface FolderNotices extends AsyncDisposable {
+  /** Why there are none; undefined while there are. */
+  readonly failure: string | undefined;
+  /** None from now on: what many deeds of one's own would be told of is no news, and to be told costs more than they do. */
+  rest(): void;
+  /** Notices again, and one when all is watched: anything may have changed meanwhile. */
+  resume(): void;
+}
+
+export interface NoticeOptions {
+  /** Called for each notice. `more`: a directory came, in which something may have come before it was watched. */
+  readonly changed: (more: boolean) => void;
+  /** Called once, when there will be no more notices. */
+  readonly failed: (why: string) => void;
+}
+
+export function watchFolderTree(root: string, { changed, failed }: NoticeOptions): FolderNotices {
+  let failure: string | undefined;
+  let watcher: FSWatcher | undefined;
+  let closing: Promise<unknown> = Promise.resolve();
+  const stop = () => {
+    closing = Promise.all([closing, watcher?.close()]);
+    watcher = undefined;
+  };
+  const fail = (error: unknown) => {
+    if (failure !== undefined || !failedWith(error, ...NO_WATCHES)) return;
+    failure = failedWith(error, "ENOSPC")
+      ? "the system has no more inotify watches (fs.inotify.max_user_watches)"
+      : describeError(error);
+    failed(failure);
+    stop();
+  };
+  return {
+    get failure() {
+      return failure;
+    },
+    rest: stop,
+    resume() {
+      if (watcher === undefined && failure === undefined) watcher = watchedBy(root, changed).on("error", fail);
+    },
+    async [Symbol.asyncDispose]() {
+      stop();
+      await closing;
+    },
+  };
+}
+
+function watchedBy(root: string, changed: NoticeOptions["changed"]): FSWatcher {
+  const own = `${root}${sep}${OWN_FOLDER}`;
+  const watcher = watch(root, {
+    ignoreInitial: true,
+    followSymlinks: false,
+    ignorePermissionErrors: true,
+    atomic: false,
+    ignored: (path, stats) => {
+      if (path === own || path.startsWith(own + sep)) return true;
+      return DIRECTORIES_TELL && stats !== undefined && !stats.isDirectory();
+    },
+  });
+  watcher.on("all", (event) => changed(event === "addDir"));
+  if (DIRECTORIES_TELL) {
+    watcher.on("raw", (_event, path, details: unknown) => {
+      const isOwn = path === OWN_FOLDER && isDeepStrictEqual(details, { watchedPath: root });
+      if (!isOwn) changed(false);
+    });
+  }
+  return watcher.on("ready", () => changed(false));
+}
+
+/**
+ * Whether what happens to a file is told of by the watch on its directory, as inotify does: then files take no watch of their own, of which
+ * there are few, and each costs some system calls and memory.
+ */
+const DIRECTORIES_TELL = process.platform === "linux";
+/** Out of watches, of watching instances, or of files; and filesystems that cannot tell. */
+const NO_WATCHES = ["ENOSPC", "EMFILE", "ENFILE", "ENOSYS", "ENOTSUP", "ERR_FEATURE_UNAVAILABLE_ON_PLATFORM"];

@@ -1,0 +1,322 @@
+/** What was changed in the folder since it was synced, as an epoch holds it: the end state of every object that is otherwise. */
+import type { Cid, FileId, Ino } from "../../base/ids.ts";
+import type { ChangedObject, ContentChange } from "../../bucket/change-set.ts";
+import type { ContentConfig } from "../../content/config.ts";
+import { isLinked, targetOf, xattrsOf } from "../../format/linked-value.ts";
+import type { FileRecord, Xattrs } from "../../format/record.ts";
+import { newRecord } from "../../format/record.ts";
+import type { DiskStat, SyncDisk } from "../disk/disk.ts";
+import type { Entry } from "../known/entry.ts";
+import { contentOnDisk, sameContent } from "./local-content.ts";
+import { entryFor, type LocalObject, type Matching } from "./match.ts";
+import { digestOfXattrs, isUntouched, seenOf, type Seen } from "../known/seen.ts";
+import type { Found } from "./walk.ts";
+
+/** What of the disk's attributes counts. */
+export interface Attention {
+  /** The bits of modes. */
+  readonly modeMask: number;
+  /** Whether owners do: for root. */
+  readonly owners: boolean;
+}
+
+export type Deed = "added" | "changed" | "moved" | "deleted";
+
+export interface LocalChange {
+  readonly object: LocalObject;
+  readonly deed: Deed;
+  readonly changed: ChangedObject;
+}
+
+/** How each thing that was found looked: for the database, once it is published. */
+export interface Observed {
+  readonly object: LocalObject;
+  readonly found: Found;
+  readonly entry: Entry | undefined;
+  readonly seen: Seen;
+}
+
+export interface LocalChanges {
+  readonly changes: readonly LocalChange[];
+  readonly directories: ReadonlyMap<Ino, FileId>;
+  /** Whose bytes an epoch reads. */
+  readonly sources: ReadonlyMap<Ino, Found>;
+  /** Of changed objects, and of those that only look otherwise. */
+  readonly observed: readonly Observed[];
+  /** Names of files that are gone: what the deletion limit counts. */
+  readonly deletedFiles: readonly Entry[];
+}
+
+export interface FinderOptions {
+  readonly disk: SyncDisk;
+  readonly content: ContentConfig;
+  readonly attention: Attention;
+  /** Reads a block of a long value. */
+  readonly block: (cid: Cid) => Promise<Uint8Array>;
+  /** Paths that do not stay as they are while they are read: what is there counts as it was. */
+  readonly restless: ReadonlySet<string>;
+  /** Before the disk was looked at. */
+  readonly lookedNs: bigint;
+}
+
+export function findChanges(matching: Matching, options: FinderOptions): Promise<LocalChanges> {
+  return new ChangeFinder(matching, options).find();
+}
+
+class ChangeFinder {
+  readonly #matching: Matching;
+  readonly #options: FinderOptions;
+  readonly #changes = new Map<LocalObject, LocalChange>();
+  readonly #directories = new Map<Ino, FileId>();
+  readonly #inos = new Map<FileId, Ino>();
+  readonly #sources = new Map<Ino, Found>();
+  readonly #observed: Observed[] = [];
+  readonly #deletedFiles: Entry[] = [];
+  readonly #touched = new Set<LocalObject>();
+  #lastIno: number;
+
+  constructor(matching: Matching, options: FinderOptions) {
+    this.#matching = matching;
+    this.#options = options;
+    this.#lastIno = matching.objects.length + 1;
+    this.#refer(matching.root.id, matching.root.ino);
+  }
+
+  async find(): Promise<LocalChanges> {
+    for (const object of this.#matching.objects) {
+      if (object.found.length === 0) this.#missed(object);
+      else await this.#there(object);
+    }
+    for (const directory of this.#touched) this.#touch(directory);
+    return {
+      changes: [...this.#changes.values()],
+      directories: this.#directories,
+      sources: this.#sources,
+      observed: this.#observed,
+      deletedFiles: this.#deletedFiles,
+    };
+  }
+
+  #missed(object: LocalObject): void {
+    const { entries, kept } = object;
+    if (kept.length === entries.length) return;
+    const [first] = entries;
+    if (first === undefined) return;
+    const names = kept.map(({ parent, name }) => ({ parent: this.#inoOf(parent), name }));
+    this.#note(object, first, names, names.length === 0 ? undefined : first.record, SAME);
+  }
+
+  async #there(object: LocalObject): Promise<void> {
+    const looks = object.found.map((found) => ({ found, entry: this.#entryFor(object, found) }));
+    const otherwise = looks.find(({ found, entry }) => entry === undefined || !isUntouched(entry.seen, found.stat));
+    const names = this.#namesOf(object);
+    const { found, entry } = otherwise ?? looks[0] ?? {};
+    if (found === undefined) return;
+    const attributes = otherwise === undefined ? undefined : await this.#xattrsOf(found, entry);
+    const digest = attributes === undefined ? (entry?.seen.xattrs ?? "") : digestOfXattrs(attributes);
+    const changed =
+      otherwise === undefined ? undefined : await this.#changeOf(object, found, entry, attributes, digest);
+    const isMoved = entry === undefined || !this.#isWhere(object);
+    if (changed !== undefined || isMoved) {
+      const record = changed?.record ?? entry?.record;
+      if (record !== undefined) this.#note(object, entry, names, record, changed?.content ?? SAME);
+    }
+    for (const { found: at, entry: old } of looks) {
+      // What would not stay as it was while it was read is looked at again as if nobody had seen it.
+      const seen = this.#isRestless(at) ? old?.seen : seenOf(at.stat, digest, this.#options.lookedNs);
+      const isNews = changed !== undefined || isMoved || old === undefined || !isUntouched(old.seen, at.stat);
+      if (isNews && seen !== undefined) this.#observed.push({ object, found: at, entry: old, seen });
+    }
+  }
+
+  /** Undefined: it is as the bucket knows it. */
+  async #changeOf(
+    object: LocalObject,
+    found: Found,
+    entry: Entry | undefined,
+    xattrs: Xattrs | undefined,
+    digest: string,
+  ): Promise<{ record: FileRecord; content: ContentChange } | undefined> {
+    const { stat } = found;
+    if (this.#isRestless(found)) return undefined;
+    if (entry === undefined) return this.#born(object, found, xattrs);
+    const { record: base, seen } = entry;
+    let record = this.#withAttributes(base, seen, stat);
+    if (xattrs !== undefined && digest !== seen.xattrs)
+      record = { ...record, xattrs: await this.#mergedXattrs(base, xattrs) };
+    if (stat.type === "symlink") {
+      const target = await this.#options.disk.readLink(found.path);
+      if (target !== (await this.#targetOf(base))) record = { ...record, target, size: target.length };
+    }
+    const content = stat.type === "file" ? await this.#contentOf(object, found, base) : SAME;
+    if (content.kind === "edited") record = { ...record, size: stat.size, mtimeNs: stat.mtimeNs };
+    return record === base && content === SAME
+      ? undefined
+      : { record: { ...record, ctimeNs: this.#options.lookedNs }, content };
+  }
+
+  async #born(
+    object: LocalObject,
+    { path, stat }: Found,
+    xattrs: Xattrs | undefined,
+  ): Promise<{ record: FileRecord; content: ContentChange }> {
+    const { attention, lookedNs, disk } = this.#options;
+    const { type, uid, gid, mtimeNs, size } = stat;
+    const mode = type === "symlink" ? 0o777 : stat.mode & attention.modeMask;
+    const made = { ...newRecord(type, { mode, uid, gid, timeNs: lookedNs }), mtimeNs };
+    const record = xattrs === undefined || xattrs.size === 0 ? made : { ...made, xattrs };
+    if (type === "directory") return { record, content: SAME };
+    if (type === "symlink") {
+      const target = await disk.readLink(path);
+      return { record: { ...record, target, size: target.length }, content: SAME };
+    }
+    return { record: { ...record, size }, content: this.#edited(object, object.found[0], EMPTY) };
+  }
+
+  /** What differs from how it was seen: a disk that cannot show a mode as it is in the bucket has not changed it. */
+  #withAttributes(base: FileRecord, seen: Seen, stat: DiskStat): FileRecord {
+    const { modeMask, owners } = this.#options.attention;
+    let record = base;
+    const isOtherMode = ((stat.mode ^ seen.mode) & modeMask) !== 0;
+    if (isOtherMode && stat.type !== "symlink")
+      record = { ...record, mode: (base.mode & ~modeMask) | (stat.mode & modeMask) };
+    if (owners && (stat.uid !== seen.uid || stat.gid !== seen.gid))
+      record = { ...record, uid: stat.uid, gid: stat.gid };
+    // A directory's time follows its entries, and changes with them only.
+    if (stat.mtimeNs !== seen.mtimeNs && stat.type !== "directory") record = { ...record, mtimeNs: stat.mtimeNs };
+    return record;
+  }
+
+  async #contentOf(object: LocalObject, found: Found, base: FileRecord): Promise<ContentChange> {
+    if (found.stat.size === base.size) {
+      const content = await contentOnDisk(this.#options.disk, found, this.#options.content);
+      if (content !== undefined && sameContent(content, base.content)) return SAME;
+    }
+    return this.#edited(object, found, base);
+  }
+
+  #edited(object: LocalObject, found: Found | undefined, base: Pick<FileRecord, "content" | "size">): ContentChange {
+    if (found === undefined) return SAME;
+    const { size } = found.stat;
+    this.#sources.set(object.ino, found);
+    const segments = size === 0 ? [] : [{ offset: 0, length: size, from: "data" as const, epoch: 0 }];
+    return { kind: "edited", base: base.content, baseSize: base.size, segments };
+  }
+
+  #note(
+    object: LocalObject,
+    entry: Entry | undefined,
+    names: ChangedObject["names"],
+    record: FileRecord | undefined,
+    content: ContentChange,
+  ): void {
+    const { ino, id, entries } = object;
+    const baseNames = entries.map(({ parent, name }) => ({ parent, name }));
+    const base = entry?.record;
+    const changed: ChangedObject = { ino, id, baseNames, base, names, record, content };
+    const deed =
+      id === undefined ? "added" : names.length === 0 ? "deleted" : this.#deedOf(object, content, record, base);
+    this.#changes.set(object, { object, deed, changed });
+    if (deed === "deleted" && base?.type !== "directory") this.#deletedFiles.push(...entries);
+    if (id !== undefined && deed !== "added" && this.#isWhere(object)) return;
+    for (const { parent } of entries) this.#touchedBy(this.#matching.ofId(parent));
+    for (const { parent } of object.found)
+      if (parent !== undefined) this.#touchedBy(this.#matching.objectOf.get(parent));
+  }
+
+  #deedOf(object: LocalObject, content: ContentChange, record: unknown, base: unknown): Deed {
+    return content === SAME && record === base && !this.#isWhere(object) ? "moved" : "changed";
+  }
+
+  #touchedBy(directory: LocalObject | undefined): void {
+    if (directory !== undefined && directory !== this.#matching.root) this.#touched.add(directory);
+  }
+
+  /** A directory whose entries changed has new times, as the disk says. */
+  #touch(directory: LocalObject): void {
+    const [found] = directory.found;
+    if (found === undefined || directory.id === undefined || found.parent === undefined) return;
+    const known = this.#changes.get(directory);
+    const entry = this.#entryFor(directory, found);
+    const record = known?.changed.record ?? entry?.record;
+    if (record === undefined || entry === undefined) return;
+    const { mtimeNs } = found.stat;
+    const timed = { ...record, mtimeNs, ctimeNs: this.#options.lookedNs };
+    if (known === undefined) {
+      this.#note(directory, entry, this.#namesOf(directory), timed, SAME);
+      const seen = seenOf(found.stat, entry.seen.xattrs, this.#options.lookedNs);
+      this.#observed.push({ object: directory, found, entry, seen });
+    } else this.#changes.set(directory, { ...known, changed: { ...known.changed, record: timed } });
+  }
+
+  #namesOf({ found, kept }: LocalObject): ChangedObject["names"] {
+    const there = found.flatMap(({ parent, name }) => {
+      const directory = parent === undefined ? undefined : this.#matching.objectOf.get(parent);
+      if (directory === undefined) return [];
+      if (directory.id !== undefined) this.#refer(directory.id, directory.ino);
+      return [{ parent: directory.ino, name }];
+    });
+    return [...there, ...kept.map(({ parent, name }) => ({ parent: this.#inoOf(parent), name }))];
+  }
+
+  /** Whether it has just the names that it had. */
+  #isWhere(object: LocalObject): boolean {
+    const { entries, found, kept } = object;
+    const there = found.filter(({ parent }) => parent !== undefined);
+    if (there.length + kept.length !== entries.length) return false;
+    return there.every(({ parent, name }) => {
+      const directory = parent === undefined ? undefined : this.#matching.objectOf.get(parent)?.id;
+      return entries.some((entry) => entry.parent === directory && entry.name === name);
+    });
+  }
+
+  #isRestless({ path }: Found): boolean {
+    const { restless } = this.#options;
+    return restless.size > 0 && restless.has(path.join("/"));
+  }
+
+  #entryFor(object: LocalObject, found: Found): Entry | undefined {
+    return entryFor(object, found, found.parent && this.#matching.objectOf.get(found.parent)?.id);
+  }
+
+  #inoOf(id: FileId): Ino {
+    const known = this.#matching.ofId(id)?.ino ?? this.#inos.get(id) ?? (++this.#lastIno as Ino);
+    this.#refer(id, known);
+    return known;
+  }
+
+  #refer(id: FileId | undefined, ino: Ino): void {
+    if (id === undefined) return;
+    this.#inos.set(id, ino);
+    this.#directories.set(ino, id);
+  }
+
+  async #xattrsOf({ path, stat }: Found, entry: Entry | undefined): Promise<Xattrs | undefined> {
+    const { disk } = this.#options;
+    if (!disk.hasXattrs || stat.type === "symlink") return undefined;
+    // Setting one changes the ctime.
+    if (entry !== undefined && entry.seen.ino === stat.ino && entry.seen.ctimeNs === stat.ctimeNs) return undefined;
+    return disk.xattrs(path);
+  }
+
+  /** Attributes that this disk does not show stay. */
+  async #mergedXattrs(base: FileRecord, shown: Xattrs): Promise<Xattrs> {
+    const old = await this.#resolved(base, (peek) => xattrsOf(base, peek));
+    const hidden = [...old].filter(([name]) => !name.startsWith("user."));
+    return new Map([...hidden, ...shown]);
+  }
+
+  #targetOf(base: FileRecord): Promise<string> {
+    return this.#resolved(base, (peek) => targetOf(base, peek));
+  }
+
+  async #resolved<Value>(base: FileRecord, read: (peek: (cid: Cid) => Uint8Array) => Value): Promise<Value> {
+    const linked = [base.xattrs, base.target].filter(isLinked).map((value) => value.linked);
+    const blocks = new Map<Cid, Uint8Array>();
+    for (const cid of linked) blocks.set(cid, await this.#options.block(cid));
+    return read((cid) => blocks.get(cid) ?? new Uint8Array());
+  }
+}
+
+const SAME: ContentChange = { kind: "same" };
+const EMPTY: Pick<FileRecord, "content" | "size"> = { content: { kind: "empty" }, size: 0 };

@@ -1,0 +1,142 @@
+/** The contents of files in the folder: what they would be in the bucket, and their bytes while an epoch is published. */
+import { SynclineError } from "../../base/errors.ts";
+import type { Ino } from "../../base/ids.ts";
+import type { RateLimit } from "../../base/rate-limit.ts";
+import { escapeForPrint } from "../../base/names.ts";
+import type { DataReader } from "../../bucket/change-set.ts";
+import type { ContentConfig } from "../../content/config.ts";
+import { writeContent } from "../../content/write.ts";
+import type { Content } from "../../format/record.ts";
+import { failedWith } from "../../objects/disk.ts";
+import type { DiskFile, DiskStat, SyncDisk } from "../disk/disk.ts";
+import { pathText } from "../disk/paths.ts";
+import { ReadAhead } from "./read-ahead.ts";
+import type { Found } from "./walk.ts";
+
+/** What a file's bytes are in a bucket. Undefined: it changed while it was read, or is gone. */
+export async function contentOnDisk(
+  disk: SyncDisk,
+  { path, stat }: Found,
+  config: ContentConfig,
+): Promise<Content | undefined> {
+  const file = await openStill(disk, path, stat);
+  if (file === undefined) return undefined;
+  try {
+    let isWhole = true;
+    const { size } = stat;
+    const stretches = async function* () {
+      for (let at = 0; at < size; at += STEP_BYTES) {
+        const wanted = Math.min(STEP_BYTES, size - at);
+        const bytes = await file.read(at, wanted);
+        isWhole &&= bytes.length === wanted;
+        // What is missing is made up, so that the cutting ends; the result is thrown away.
+        yield bytes.length === wanted ? bytes : new Uint8Array(wanted);
+      }
+    };
+    const content = await writeContent(NOWHERE, config, { size, stretches: stretches() });
+    return isWhole && isStill(stat, await file.stat()) ? content : undefined;
+  } finally {
+    await file.close();
+  }
+}
+
+export function sameContent(a: Content, b: Content): boolean {
+  if (a.kind === "inline" && b.kind === "inline") return Buffer.compare(a.bytes, b.bytes) === 0;
+  if (a.kind === "empty" || b.kind === "empty" || a.kind === "inline" || b.kind === "inline") return a.kind === b.kind;
+  return a.cid === b.cid;
+}
+
+export interface LocalDataOptions {
+  readonly limit?: RateLimit | undefined;
+  /** Ends what waits for the limit. */
+  readonly signal?: AbortSignal | undefined;
+  /** Told of bytes that were read. */
+  readonly sent?: ((bytes: number) => void) | undefined;
+}
+
+/** Reads the files of an epoch just as they were when they were looked at; one that is otherwise by now stops the publication. */
+export class LocalData implements DataReader, AsyncDisposable {
+  /** Files that changed before they were read to their end. */
+  readonly changed: Found[] = [];
+  readonly #disk: SyncDisk;
+  readonly #sources: ReadonlyMap<Ino, Found>;
+  readonly #options: LocalDataOptions;
+  readonly #open = new Map<Ino, Promise<DiskFile | undefined>>();
+  readonly #ahead: ReadAhead;
+
+  constructor(disk: SyncDisk, sources: ReadonlyMap<Ino, Found>, options: LocalDataOptions) {
+    this.#disk = disk;
+    this.#sources = sources;
+    this.#options = options;
+    this.#ahead = new ReadAhead(disk, sources);
+  }
+
+  /** Throws `precondition_failed` when the file is not as it was, and the signal's reason. */
+  async readData(ino: Ino, _epoch: number, offset: number, length: number): Promise<Uint8Array> {
+    const source = this.#sources.get(ino);
+    if (source === undefined) throw new SynclineError("internal", `Inode ${ino} has no data.`);
+    const isWhole = offset === 0 && length === source.stat.size;
+    const bytes =
+      (isWhole ? await this.#readAhead(ino, source) : undefined) ?? (await this.#read(ino, source, offset, length));
+    const { limit, signal, sent } = this.#options;
+    sent?.(length);
+    await limit?.take(length, signal);
+    return bytes;
+  }
+
+  /** Undefined: not at once, or not as it was looked at, which is told when it is read by itself. */
+  async #readAhead(ino: Ino, { stat }: Found): Promise<Uint8Array | undefined> {
+    const whole = await this.#ahead.take(ino);
+    return whole !== undefined && isStill(stat, whole.stat) ? whole.bytes : undefined;
+  }
+
+  async #read(ino: Ino, source: Found, offset: number, length: number): Promise<Uint8Array> {
+    const { path, stat } = source;
+    const opening = this.#open.get(ino) ?? openStill(this.#disk, path, stat);
+    this.#open.set(ino, opening);
+    const file = await opening;
+    const bytes = await file?.read(offset, length);
+    if (file === undefined || bytes?.length !== length || !isStill(stat, await file.stat())) {
+      this.changed.push(source);
+      throw new SynclineError("precondition_failed", `${escapeForPrint(pathText(path))} changed while it was read.`, {
+        hint: "It is synced once nobody writes to it.",
+      });
+    }
+    if (offset + length === stat.size) await this.#close(ino);
+    return bytes;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#ahead[Symbol.asyncDispose]();
+    for (const ino of Array.from(this.#open.keys())) await this.#close(ino);
+  }
+
+  async #close(ino: Ino): Promise<void> {
+    const opened = this.#open.get(ino);
+    this.#open.delete(ino);
+    // One that could not be opened has failed its reader already.
+    await (await opened?.catch(() => undefined))?.close();
+  }
+}
+
+/** Opens a file if it is the one that was looked at, untouched. */
+async function openStill(disk: SyncDisk, path: Found["path"], stat: DiskStat): Promise<DiskFile | undefined> {
+  let file: DiskFile;
+  try {
+    file = await disk.read(path);
+  } catch (error) {
+    if (failedWith(error, "ENOENT", "ENOTDIR", "ELOOP", "EISDIR", "ENXIO")) return undefined;
+    throw error;
+  }
+  if (isStill(stat, await file.stat())) return file;
+  await file.close();
+  return undefined;
+}
+
+function isStill(before: DiskStat, now: DiskStat): boolean {
+  const same = before.ino === now.ino && before.type === now.type && before.size === now.size;
+  return same && before.mtimeNs === now.mtimeNs && before.ctimeNs === now.ctimeNs;
+}
+
+const STEP_BYTES = 1024 * 1024;
+const NOWHERE = { put: async () => {} };

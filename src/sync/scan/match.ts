@@ -1,0 +1,224 @@
+/**
+ * Which object of the last synced tree everything on the disk is: by its place and its inode, so that what was renamed or moved keeps
+ * its identity, and what an editor wrote anew under its old name too.
+ */
+import type { FileId, Ino } from "../../base/ids.ts";
+import { ROOT_ID } from "../../base/ids.ts";
+import type { Place } from "../../bucket/object-rows.ts";
+import { placeText } from "../../bucket/object-rows.ts";
+import type { SyncDatabase } from "../known/database.ts";
+import type { DiskPath, DiskStat } from "../disk/disk.ts";
+import type { Entry } from "../known/entry.ts";
+import type { IgnoreRules } from "./ignore-rules.ts";
+import { KnownEntries } from "../known/known-entries.ts";
+import { PARKED_ID } from "../disk/paths.ts";
+import { isSameInode } from "../known/seen.ts";
+import type { Found, Walked } from "./walk.ts";
+
+/** An object that is on the disk, or of which nothing is there any more. */
+export interface LocalObject {
+  /** Unique among the objects of one scan. */
+  readonly ino: Ino;
+  /** Undefined: it is new. */
+  readonly id: FileId | undefined;
+  /** All names that it had. */
+  readonly entries: readonly Entry[];
+  /** Where it was found. */
+  readonly found: Found[];
+  /** Names that nobody can say are gone: ignored, in a directory that cannot be read, or waiting for their place. */
+  readonly kept: Place[];
+}
+
+export interface Matching {
+  readonly root: LocalObject;
+  /** By what was found; the root's is `root`. */
+  readonly objectOf: ReadonlyMap<Found, LocalObject>;
+  /** Parents before what is in them; those of which nothing is left come last. */
+  readonly objects: readonly LocalObject[];
+  /** The object with this id, if it was found or is missed. */
+  ofId(id: FileId): LocalObject | undefined;
+}
+
+export function match(db: SyncDatabase, walked: Walked, rules: IgnoreRules): Matching {
+  const matcher = new Matcher(db, walked);
+  matcher.matchAll();
+  matcher.findMissing(rules);
+  return matcher;
+}
+
+class Matcher implements Matching {
+  readonly root: LocalObject;
+  readonly objectOf = new Map<Found, LocalObject>();
+  readonly objects: LocalObject[] = [];
+  readonly #known: KnownEntries;
+  readonly #walked: Walked;
+  readonly #byId = new Map<FileId, LocalObject>();
+  readonly #byIno = new Map<bigint, Found[]>();
+  /** Entries that are where they were. */
+  readonly #held = new Set<string>();
+  readonly #deferred: { readonly found: Found; readonly there: Entry | undefined }[] = [];
+  readonly #closed = new Set<FileId>([PARKED_ID]);
+
+  constructor(db: SyncDatabase, walked: Walked) {
+    this.#known = new KnownEntries(db);
+    this.#walked = walked;
+    this.root = { ino: 1 as Ino, id: ROOT_ID, entries: [], found: [walked.root], kept: [] };
+    this.#byId.set(ROOT_ID, this.root);
+    this.objectOf.set(walked.root, this.root);
+  }
+
+  matchAll(): void {
+    this.#index(this.#walked.root);
+    this.#matchIn(this.#walked.root);
+    const rest = this.#deferred.filter(({ found }) => !this.#matchByInode(found));
+    for (const { found, there } of rest) this.#matchByPlace(found, there);
+  }
+
+  ofId(id: FileId): LocalObject | undefined {
+    return this.#byId.get(id);
+  }
+
+  /** What of the database is not on the disk: gone, or out of sight. */
+  findMissing(rules: IgnoreRules): void {
+    for (const entry of this.#known.all) {
+      const known = this.#byId.get(entry.id);
+      if (known?.found.some((found) => this.#isAt(found, entry)) === true) continue;
+      const isKept = this.#isOutOfSight(entry, rules, known);
+      if (known !== undefined && !isKept) continue;
+      const object = known ?? this.#add(entry.id, []);
+      if (isKept) object.kept.push(entry);
+    }
+  }
+
+  #index(found: Found): void {
+    const { ino } = found.stat;
+    const same = this.#byIno.get(ino);
+    if (same === undefined) this.#byIno.set(ino, [found]);
+    else same.push(found);
+    for (const child of found.children) this.#index(child);
+  }
+
+  #matchIn(directory: Found): void {
+    const parent = this.objectOf.get(directory)?.id;
+    if (directory.closed && parent !== undefined) this.#closed.add(parent);
+    const entries = parent === undefined ? [] : this.#known.children(parent);
+    const byName = new Map(entries.map((entry) => [entry.name, entry]));
+    for (const found of directory.children) {
+      const there = byName.get(found.name);
+      const isSame = there?.record.type === found.stat.type && isSameInode(there.seen, found.stat);
+      if (isSame) this.#hold(found, there);
+      else if (found.stat.type !== "directory") this.#deferred.push({ found, there });
+      else if (!this.#matchByInode(found)) this.#matchByPlace(found, there);
+      if (found.stat.type === "directory") this.#matchIn(found);
+    }
+  }
+
+  #hold(found: Found, entry: Entry): void {
+    this.#held.add(placeText(entry));
+    this.#claim(found, entry);
+  }
+
+  /** Something known that was moved here, or that has another name here. */
+  #matchByInode(found: Found): boolean {
+    const { stat } = found;
+    const same = this.#known.byInode(stat.ino).filter(({ parent, record, seen }) => {
+      return record.type === stat.type && isSameInode(seen, stat) && parent !== PARKED_ID;
+    });
+    const moved = same.find((entry) => !this.#held.has(placeText(entry)) && !this.#isClaimedDirectory(entry));
+    const linked = stat.type === "file" && stat.links > 1 ? same[0] : undefined;
+    const entry = moved ?? linked;
+    if (entry === undefined) return false;
+    if (moved !== undefined) this.#held.add(placeText(moved));
+    this.#claim(found, entry);
+    return true;
+  }
+
+  /** What was written anew under its old name; else it is new. */
+  #matchByPlace(found: Found, there: Entry | undefined): void {
+    const isFree =
+      there !== undefined &&
+      there.record.type === found.stat.type &&
+      !this.#held.has(placeText(there)) &&
+      !this.#byId.has(there.id) &&
+      !this.#isElsewhere(there, found);
+    if (isFree) return this.#hold(found, there);
+    const { ino, links, type } = found.stat;
+    const twins = type === "file" && links > 1 ? (this.#byIno.get(ino) ?? []) : [];
+    const born = twins.map((twin) => this.objectOf.get(twin)).find((object) => object?.id === undefined && object);
+    const object = born || this.#add(undefined, []);
+    object.found.push(found);
+    this.objectOf.set(found, object);
+  }
+
+  #isElsewhere({ record, seen }: Entry, here: Found): boolean {
+    const same = this.#byIno.get(seen.ino) ?? [];
+    return same.some((found) => found !== here && found.stat.type === record.type && isSameInode(seen, found.stat));
+  }
+
+  /** A directory is at one place only: two of one inode are mounts. */
+  #isClaimedDirectory({ id, record }: Entry): boolean {
+    return record.type === "directory" && this.#byId.has(id);
+  }
+
+  #claim(found: Found, entry: Entry): LocalObject {
+    const object = this.#byId.get(entry.id) ?? this.#add(entry.id, this.#known.byId(entry.id));
+    object.found.push(found);
+    this.objectOf.set(found, object);
+    return object;
+  }
+
+  #add(id: FileId | undefined, entries: readonly Entry[]): LocalObject {
+    const known = id !== undefined && entries.length === 0 ? this.#known.byId(id) : entries;
+    const object: LocalObject = { ino: (this.objects.length + 2) as Ino, id, entries: known, found: [], kept: [] };
+    this.objects.push(object);
+    if (id !== undefined) this.#byId.set(id, object);
+    return object;
+  }
+
+  #isAt({ parent, name }: Found, place: Place): boolean {
+    return parent !== undefined && name === place.name && this.objectOf.get(parent)?.id === place.parent;
+  }
+
+  #isOutOfSight(entry: Entry, rules: IgnoreRules, known: LocalObject | undefined): boolean {
+    // What has one name only and is in sight is not out of it.
+    if (this.#isBelowClosed(entry)) return !(known?.found ?? []).some(({ stat }) => isOnlyName(stat, entry));
+    const above = this.#pathOf(entry.parent, 0);
+    return above !== undefined && rules.ignores([...above, entry.name], entry.record.type === "directory");
+  }
+
+  #isBelowClosed({ parent }: Entry): boolean {
+    for (let at: FileId | undefined = parent, depth = 0; at !== undefined && depth < MAX_DEPTH; depth++) {
+      if (this.#closed.has(at)) return true;
+      at = this.#known.byId(at)[0]?.parent;
+    }
+    return false;
+  }
+
+  /** Where a directory is now, or was. */
+  #pathOf(id: FileId, depth: number): DiskPath | undefined {
+    if (id === ROOT_ID) return [];
+    const [found] = this.#byId.get(id)?.found ?? [];
+    if (found !== undefined) return found.path;
+    const [entry] = this.#known.byId(id);
+    if (entry === undefined || depth > MAX_DEPTH) return undefined;
+    const above = this.#pathOf(entry.parent, depth + 1);
+    return above === undefined ? undefined : [...above, entry.name];
+  }
+}
+
+function isOnlyName({ ino, type, links }: DiskStat, { seen }: Entry): boolean {
+  return ino === seen.ino && (type === "directory" || links === 1);
+}
+
+/** No filesystem takes deeper paths; a database that says so goes round in a circle. */
+const MAX_DEPTH = 4_096;
+
+/** The entry with which something is compared: that of its own place, else of the inode that it is, else any. */
+export function entryFor({ entries }: LocalObject, found: Found, parent: FileId | undefined): Entry | undefined {
+  const { stat, name }: { stat: DiskStat; name: Found["name"] } = found;
+  return (
+    entries.find((entry) => entry.parent === parent && entry.name === name) ??
+    entries.find(({ seen }) => seen.ino === stat.ino) ??
+    entries[0]
+  );
+}
