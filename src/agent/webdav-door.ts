@@ -12,7 +12,7 @@ import { syncByTrees } from "../webdav/sync-source.ts";
 import type { WebdavSetup } from "./doors.ts";
 import type { DoorContext } from "./door-context.ts";
 import { collectGarbage } from "./memory.ts";
-import { fileLockStore } from "./webdav-locks.ts";
+import { fileLockStore, fileUnfinishedStore } from "./webdav-state.ts";
 
 /** What a request takes beside one of a mount, roughly. */
 const REQUEST_WEIGHT = 16;
@@ -31,6 +31,7 @@ export function serveWebdav(fs: FileSystem, setup: WebdavSetup, context: DoorCon
     ...ports,
     readOnly,
     locks: fileLockStore(join(stateDir, "webdav-locks.json")),
+    unfinished: fileUnfinishedStore(join(stateDir, "webdav-unfinished.json")),
     syncToken: syncByTrees(vfs),
     folderPage: createFolderPage((ino) => context.machineOf(ino)),
     // Windows has neither, and says -1.

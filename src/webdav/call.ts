@@ -13,6 +13,7 @@ import type { LongBodies } from "./long-bodies.ts";
 import type { Locks } from "./locks.ts";
 import type { SpentBytes } from "./spent-bytes.ts";
 import type { SyncSource } from "./sync-source.ts";
+import type { UnfinishedWork } from "./unfinished.ts";
 
 export interface Call {
   readonly request: IncomingMessage;
@@ -24,6 +25,7 @@ export interface Call {
   /** Lock tokens that came with it. */
   readonly tokens: ReadonlySet<string>;
   readonly locks: Locks;
+  readonly unfinished: UnfinishedWork;
   readonly etags: Etags;
   readonly spent: SpentBytes;
   readonly longBodies: LongBodies;

@@ -4,7 +4,7 @@ import { ERRNO } from "../base/errno.ts";
 import { Pace } from "../base/pace.ts";
 import { FsError, type Attributes, type FileSystem } from "../vfs/filesystem.ts";
 import { answer, type Call } from "./call.ts";
-import { removeTree } from "./collections.ts";
+import { removeWhole } from "./collections.ts";
 import { checkedEnds, transferOf, type Ends, type Transfer } from "./destination.ts";
 import { checkWritable } from "./change-check.ts";
 import { COPY_STEP_BYTES, DAV_LISTING_BATCH, DAV_SLICE_MS } from "./limits.ts";
@@ -21,13 +21,21 @@ export async function copy(call: Call): Promise<void> {
   const { source, target } = await call.access.run((fs) => checkedEnds(call, fs, transfer, false));
   using _source = call.access.open.hold(source.attributes.ino);
   const made = { parent: target.parent, name: temporaryName(call.random) };
+  // A step's copy is over before anything comes between: it is not worth a write to the disk.
+  const isLong = isFolder(source.attributes) || source.attributes.size > COPY_STEP_BYTES;
+  const path = [...target.path.slice(0, -1), made.name];
+  const work = isLong ? call.unfinished.begin({ path, was: undefined }) : undefined;
+  let replaced: boolean;
   try {
     const ino = await new Copying(call).copy(source.attributes, made.parent, made.name, isDeep);
-    answer(call, (await putInPlace(call, transfer, { ...made, ino })) ? 204 : 201);
+    replaced = await putInPlace(call, transfer, { ...made, ino });
   } catch (error) {
-    await discard(call, made.parent, made.name);
+    await removeWhole(call, made.parent, made.name);
+    if (work !== undefined) call.unfinished.end(work);
     throw error;
   }
+  if (work !== undefined) call.unfinished.end(work);
+  answer(call, replaced ? 204 : 201);
 }
 
 /** Whether it replaced something. */
@@ -36,7 +44,7 @@ async function putInPlace(
   transfer: Transfer,
   made: { readonly parent: Ino; readonly name: FileName; readonly ino: Ino },
 ): Promise<boolean> {
-  const takeover = new Takeover(call.random);
+  const takeover = new Takeover(call);
   try {
     const ends = await call.access.change(undefined, (fs): Ends => {
       const now = checkedEnds(call, fs, transfer, false);
@@ -44,21 +52,13 @@ async function putInPlace(
       return now;
     });
     call.locks.removed(ends.target.path, true);
-    await takeover.clear(call);
+    await takeover.clear();
     call.access.fs.closed(made.ino);
     return takeover.replaced;
   } catch (error) {
     await call.access.change(undefined, (fs) => takeover.undo(fs));
     throw error;
   }
-}
-
-/** What was made so far of a copy that is not to be. */
-async function discard(call: Call, parent: Ino, name: FileName): Promise<void> {
-  const left = await call.access.run((fs) => fs.lookup(parent, name));
-  if (left === undefined) return;
-  if (isFolder(left)) await removeTree(call, parent, name, left.ino);
-  else await call.access.change(undefined, (fs) => fs.unlink(parent, name));
 }
 
 interface Folder {

@@ -16,6 +16,7 @@ import { answer, type Call, type FolderPage, type Method } from "./call.ts";
 import { mkcol, remove } from "./collections.ts";
 import { copy } from "./copy.ts";
 import { Etags } from "./etags.ts";
+import { finishLeft } from "./finish-left.ts";
 import { get } from "./get.ts";
 import { parseTarget } from "./href.ts";
 import { APACHE_SETS } from "./live-properties.ts";
@@ -33,6 +34,7 @@ import { report } from "./report.ts";
 import { declaredBytes } from "./request-body.ts";
 import { SpentBytes } from "./spent-bytes.ts";
 import type { SyncSource } from "./sync-source.ts";
+import { UnfinishedWork, type UnfinishedStore } from "./unfinished.ts";
 
 export interface DavHandlerOptions {
   readonly fs: FileSystem;
@@ -45,6 +47,7 @@ export interface DavHandlerOptions {
   /** Refuse every change with 403. */
   readonly readOnly: boolean;
   readonly locks: LockStore;
+  readonly unfinished: UnfinishedStore;
   /** Undefined: sync-collection is not offered. */
   readonly syncToken: SyncSource | undefined;
   /** Whom new files belong to. */
@@ -64,10 +67,15 @@ export type DavHandler = (request: IncomingMessage, response: ServerResponse) =>
 export function createDavHandler(options: DavHandlerOptions): DavHandler {
   const { fs, clock, random, log, readOnly: isReadOnly, syncToken, caller, folderPage } = options;
   const locks = new Locks(options.locks, clock, random);
+  const unfinished = new UnfinishedWork(options.unfinished);
   const open = new OpenInodes(fs, log);
   const etags = new Etags(options.contentNames, options.contentConfig, random);
   const spent = new SpentBytes(options.collectYoung);
   const longBodies = new LongBodies();
+  if (!isReadOnly) {
+    const access = new Access(fs, open, new AbortController().signal);
+    void finishLeft({ access, clock }, unfinished, log);
+  }
   return async (request, response) => {
     const gone = new AbortController();
     response.on("close", () => {
@@ -80,6 +88,7 @@ export function createDavHandler(options: DavHandlerOptions): DavHandler {
       response,
       access,
       locks,
+      unfinished,
       etags,
       spent,
       longBodies,

@@ -11,7 +11,7 @@ export async function move(call: Call): Promise<void> {
   const transfer = transferOf(call);
   const { depth = "infinity" } = call.request.headers;
   const isDeep = /^infinity$/i.test(String(depth));
-  const takeover = new Takeover(call.random);
+  const takeover = new Takeover(call);
   try {
     const { source, target } = await call.access.change(undefined, (fs) => {
       const ends = checkedEnds(call, fs, transfer, true);
@@ -21,7 +21,7 @@ export async function move(call: Call): Promise<void> {
     });
     call.locks.removed(source.path);
     call.locks.removed(target.path, true);
-    await takeover.clear(call);
+    await takeover.clear();
     answer(call, takeover.replaced ? 204 : 201);
   } catch (error) {
     await call.access.change(undefined, (fs) => takeover.undo(fs));

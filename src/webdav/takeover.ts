@@ -1,11 +1,11 @@
 /** Something that has a name already gets another one; what was there steps aside first, and can be removed at leisure. */
 import type { FileName, Ino } from "../base/ids.ts";
-import type { Random } from "../base/random.ts";
 import { type Attributes, type FileSystem, RENAME_NOREPLACE } from "../vfs/filesystem.ts";
-import { removeTree } from "./collections.ts";
+import { removeWhole } from "./collections.ts";
 import type { Call } from "./call.ts";
 import { isFolder, type Place } from "./place.ts";
 import { temporaryName } from "./temporary-name.ts";
+import type { Unfinished } from "./unfinished.ts";
 
 interface Named {
   readonly parent: Ino;
@@ -13,11 +13,12 @@ interface Named {
 }
 
 export class Takeover {
-  readonly #random: Random;
-  #aside: (Named & { readonly old: Attributes; readonly was: Named }) | undefined;
+  readonly #call: Call;
+  #aside: (Named & { readonly was: Named }) | undefined;
+  #work: Unfinished | undefined;
 
-  constructor(random: Random) {
-    this.#random = random;
+  constructor(call: Call) {
+    this.#call = call;
   }
 
   /** Whether there was something where it goes now. */
@@ -34,7 +35,8 @@ export class Takeover {
       return;
     }
     if (old !== undefined) {
-      const aside = { parent, name: temporaryName(this.#random), old, was: { parent, name } };
+      const aside = { parent, name: temporaryName(this.#call.random), was: { parent, name } };
+      this.#begin({ path: [...target.path.slice(0, -1), aside.name], was: name });
       fs.rename(parent, name, parent, aside.name, RENAME_NOREPLACE);
       this.#aside = aside;
     }
@@ -43,18 +45,33 @@ export class Takeover {
 
   /** It failed after all: what stepped aside is put back. */
   undo(fs: FileSystem): void {
-    if (this.#aside === undefined) return;
-    const { parent, name, was } = this.#aside;
-    fs.rename(parent, name, was.parent, was.name, RENAME_NOREPLACE);
-    this.#aside = undefined;
+    if (this.#aside !== undefined) {
+      const { parent, name, was } = this.#aside;
+      fs.rename(parent, name, was.parent, was.name, RENAME_NOREPLACE);
+      this.#aside = undefined;
+    }
+    this.#end();
   }
 
   /** Removes what stepped aside. */
-  async clear(call: Call): Promise<void> {
-    if (this.#aside === undefined) return;
-    const { parent, name, old } = this.#aside;
-    if (isFolder(old)) await removeTree(call, parent, name, old.ino);
-    else await call.access.change(undefined, (fs) => fs.unlink(parent, name));
+  async clear(): Promise<void> {
+    if (this.#aside === undefined || this.#work === undefined) return;
+    const { parent, name } = this.#aside;
+    // From here on it is rubbish, whatever becomes of what has its place.
+    this.#begin({ ...this.#work, was: undefined });
+    await removeWhole(this.#call, parent, name);
     this.#aside = undefined;
+    this.#end();
+  }
+
+  #begin(work: Unfinished): void {
+    const last = this.#work;
+    this.#work = this.#call.unfinished.begin(work);
+    if (last !== undefined) this.#call.unfinished.end(last);
+  }
+
+  #end(): void {
+    if (this.#work !== undefined) this.#call.unfinished.end(this.#work);
+    this.#work = undefined;
   }
 }

@@ -7,6 +7,7 @@ import { systemClock, type Clock } from "../../src/base/clock.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import { createDavHandler, type DavHandlerOptions } from "../../src/webdav/handler.ts";
 import type { Lock, LockStore } from "../../src/webdav/locks.ts";
+import type { Unfinished, UnfinishedStore } from "../../src/webdav/unfinished.ts";
 import { VfsHarness } from "./vfs-harness.ts";
 
 export interface DavAnswer {
@@ -23,6 +24,17 @@ export class MemoryLockStore implements LockStore {
   }
   save(locks: readonly Lock[]): void {
     this.locks = structuredClone(locks);
+  }
+}
+
+export class MemoryUnfinishedStore implements UnfinishedStore {
+  /** What was saved, the last one last. */
+  readonly saved: (readonly Unfinished[])[] = [];
+  load(): readonly Unfinished[] {
+    return structuredClone(this.saved.at(-1) ?? []);
+  }
+  save(all: readonly Unfinished[]): void {
+    this.saved.push(structuredClone(all));
   }
 }
 
@@ -55,6 +67,7 @@ export class DavServer implements AsyncDisposable {
       log: parts.log ?? silentLog,
       readOnly: false,
       locks,
+      unfinished: new MemoryUnfinishedStore(),
       syncToken: undefined,
       caller: { uid: 7, gid: 8 },
       ...options,

@@ -1,8 +1,8 @@
-/** Locks of WebDAV clients in a file of the agent's state. */
+/** What the WebDAV door keeps in files of the agent's state. */
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { fileLockStore } from "../../src/agent/webdav-locks.ts";
+import { fileLockStore, fileUnfinishedStore } from "../../src/agent/webdav-state.ts";
 import type { FileName } from "../../src/base/ids.ts";
 import type { Lock } from "../../src/webdav/locks.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
@@ -41,4 +41,16 @@ describe("the lock file", () => {
       expect(fileLockStore(path).load()).toEqual([]);
     }
   });
+});
+
+test("what is under temporary names is loaded again, with the name that it may get back", async () => {
+  const path = join(await temporaryFolder(), "webdav-unfinished.json");
+  const works = [
+    { path: ["d" as FileName, ".~syncline-dav-1" as FileName], was: "\xff" as FileName },
+    { path: [".~syncline-dav-2" as FileName], was: undefined },
+  ];
+  fileUnfinishedStore(path).save(works);
+  expect(fileUnfinishedStore(path).load()).toEqual(works);
+  writeFileSync(path, readFileSync(path, "utf8").replace('"path":["d"', '"path":[7'));
+  expect(fileUnfinishedStore(path).load()).toEqual(works.slice(1));
 });
