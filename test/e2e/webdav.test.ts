@@ -1,6 +1,6 @@
 /** Agents that serve WebDAV: real processes, alone and beside a mount. */
 import { type ChildProcess, execFileSync } from "node:child_process";
-import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readSync, writeFileSync } from "node:fs";
+import { closeSync, fstatSync, mkdirSync, openSync, readdirSync, readFileSync, readSync, writeFileSync } from "node:fs";
 import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -61,6 +61,31 @@ test("without a mount: serves, publishes, loses nothing when it is killed, and e
   second.agent.kill("SIGTERM");
   expect((await ended).status).toBe(0);
   expect(space.do("cat", `${url}/last`)).toBe("written last");
+});
+
+test("a copy that a kill ends is not there, nor anything of it, once the door is open again", async () => {
+  const many = space.at(`many-${count}`);
+  mkdirSync(many);
+  for (let file = 0; file < 2_000; file++) writeFileSync(join(many, `${file}`), `${file}`);
+  space.do("put", "-r", many, `${url}/many`);
+  const first = await serve();
+  const died = once(first.agent, "exit");
+  const kept = () => {
+    const names = readdirSync(space.path, { recursive: true, encoding: "utf8" });
+    const file = names.find((name) => name.endsWith("/webdav-unfinished.json"));
+    const text = file === undefined ? '{"unfinished":[]}' : readFileSync(join(space.path, file), "utf8");
+    return (JSON.parse(text) as { unfinished: unknown[] }).unfinished;
+  };
+  const headers = { destination: `${first.at}copy` };
+  const copied = fetch(`${first.at}many/`, { method: "COPY", headers }).catch(() => undefined);
+  await expect.poll(kept, { interval: 1 }).toHaveLength(1);
+  first.agent.kill("SIGKILL");
+  await Promise.all([died, copied]);
+
+  await serve();
+  await expect.poll(kept).toEqual([]);
+  space.do("flush");
+  expect(space.do("ls", url).trim().split("\n")).toEqual([expect.stringContaining("many")]);
 });
 
 test("lets in whoever has a password, under its own name only, and nobody without one", async () => {
