@@ -25,7 +25,7 @@ import { findChanges, type Attention, type LocalChange } from "./scan/local-chan
 import { contentOnDisk, sameContent } from "./scan/local-content.ts";
 import { claimFolder, ensureOwnFolders, requireMarker, type FolderNames } from "./known/marker.ts";
 import { match } from "./scan/match.ts";
-import { returnParked } from "./apply/parked.ts";
+import { returnParked, showParked } from "./apply/parked.ts";
 import { IGNORE_FILE } from "./disk/paths.ts";
 import { makePlan, type Plan } from "./apply/plan.ts";
 import { publishScan, rehearseScan, type Published, type ScanContext, type Scanned } from "./publish/publish-scan.ts";
@@ -119,7 +119,7 @@ class Round {
       await noteExchanged(db);
     }
     await this.#readRules();
-    const head = (await bucket.head()).commit;
+    const head = await this.#head();
     await this.#firstBase(head);
     const isAsKnown = (path: DiskPath, entry: Pick<Entry, "record">) => this.#isAsKnown(path, entry);
     await recoverEpoch(this.#context, this.#nodes, head, isAsKnown);
@@ -141,6 +141,16 @@ class Round {
     if (db.fact("rules") === this.#rules.digest) return;
     this.#again = true;
     db.setFact("rules", this.#rules.digest);
+  }
+
+  async #head(): Promise<VerifiedCommit> {
+    const { db, disk, bucket } = this.#context;
+    try {
+      return (await bucket.head()).commit;
+    } catch (error) {
+      if (!this.#isRehearsal) await showParked(db, disk);
+      throw error;
+    }
   }
 
   /** A folder that was never synced stands on the bucket's root, of which it shows nothing yet: both are united. */

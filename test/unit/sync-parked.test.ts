@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import type { MemorySyncDisk } from "../support/memory-sync-disk.ts";
 import { PARKED_PATH } from "../../src/sync/disk/paths.ts";
-import { path, settle, settledTree, twoFolders } from "../support/sync-world.ts";
+import { killed, path, settle, settledTree, twoFolders } from "../support/sync-world.ts";
 
 /**
  * Both have a file `f.bin` and a directory `d`; one folder changes them, and in the other one somebody writes as that comes.
@@ -133,4 +133,49 @@ test("a file that leaves a directory as that makes room is not one with what too
   b.disk.write(path(at?.[0] ?? "none"), "edited");
   const whole = await settledTree(world);
   expect([...whole.values()]).toEqual(expect.arrayContaining(["edited", "new", "x"]));
+});
+
+test("what waits for its place as the process dies is in sight while the bucket is away, and what is written to it then arrives", async () => {
+  let [waited, dead] = [0, true];
+  for (let change = 0; dead; change++) {
+    const { world, a, b } = await twoFolders();
+    for (const name of ["d", "e"]) a.disk.make(path(name));
+    for (const [name, text] of [
+      ["f.bin", "f"],
+      ["d/x.bin", "x"],
+      ["e/y.bin", "y"],
+    ] as const)
+      a.disk.write(path(name), text);
+    await settle(world);
+    a.disk.tick(3_000_000_000n);
+    a.disk.move(path("d"), path("f.bin"), "exchange");
+    a.disk.move(path("e/y.bin"), path("f.bin/x.bin"), "exchange");
+    await a.sync();
+    dead = await killed(b, change);
+    if (b.disk.tree(PARKED_PATH).size > 0) waited++;
+    world.remote.unreachable = true;
+    for (const budget of [0, 1, 2]) {
+      b.disk.budget = budget;
+      await expect(b.sync()).rejects.toThrow(/died|does not answer/);
+    }
+    b.disk.budget = undefined;
+    await expect(b.sync()).rejects.toThrow("does not answer");
+    expect(b.disk.tree(PARKED_PATH).size).toBe(0);
+    const shown = [...b.disk.tree()];
+    expect(shown.flatMap(([, text]) => text).sort()).toEqual(["dir", "dir", "f", "x", "y"]);
+    b.disk.tick(3_000_000_000n);
+    const f = shown.find(([, text]) => text === "f")?.[0] ?? "";
+    b.disk.write(path(f), "meanwhile");
+    await expect(b.sync()).rejects.toThrow("does not answer");
+    world.remote.unreachable = false;
+    const whole = await settledTree(world);
+    expect([...whole].sort()).toEqual([
+      ["d", "meanwhile"],
+      ["e", "dir"],
+      ["e/y.bin", "x"],
+      ["f.bin", "dir"],
+      ["f.bin/x.bin", "y"],
+    ]);
+  }
+  expect(waited).toBeGreaterThan(1);
 });

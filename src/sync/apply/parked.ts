@@ -39,6 +39,38 @@ export async function returnParked(db: SyncDatabase, disk: SyncDisk): Promise<vo
   if (gone.length > 0) await db.transaction(() => forget(db, gone));
 }
 
+/**
+ * While the bucket cannot be reached, and nobody knows when it can: what a killed run left here, to wait for its place, is back in sight, where it
+ * was or beside that. The database knows before it is there: `returnParked` goes on where this is killed.
+ */
+export async function showParked(db: SyncDatabase, disk: SyncDisk): Promise<void> {
+  const isDirectory = ({ record }: Entry) => record.type === "directory";
+  const waiting = db.children(PARKED_ID);
+  for (const entry of [...waiting.filter(isDirectory), ...waiting.filter((each) => !isDirectory(each))]) {
+    const stat = await disk.look(parkedPath(entry.id));
+    const place = stat && (await freePlace(db, disk, entry, stat));
+    if (place === undefined) continue;
+    await db.transaction(() => {
+      db.move(entry, place);
+      db.unsettle(place);
+    });
+    const path = pathInFolder(db, place);
+    if (path !== undefined) await tried(disk, parkedPath(entry.id), path);
+  }
+}
+
+async function freePlace(db: SyncDatabase, disk: SyncDisk, { id }: Entry, stat: DiskStat): Promise<Place | undefined> {
+  const was = db.parkedFrom(id);
+  const above = was && directoryOf(db, was);
+  const [directory, parent] = was === undefined || above === undefined ? [[], ROOT_ID] : [above, was.parent];
+  if (directory.length > 0 && (await disk.look(directory))?.type !== "directory") return undefined;
+  for (const name of namesFor(was?.name ?? (id as string as FileName), id, stat)) {
+    const place = { parent, name };
+    if (db.at(place) === undefined && (await disk.look([...directory, name])) === undefined) return place;
+  }
+  return undefined;
+}
+
 /** Somebody cleared it away: it comes anew. */
 function forget(db: SyncDatabase, gone: readonly Entry[]): void {
   for (const entry of gone) {
