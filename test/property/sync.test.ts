@@ -4,11 +4,12 @@
  */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
+import { hasCode } from "../../src/base/errors.ts";
 import type { RoundResult } from "../../src/sync/round.ts";
 import type { SwapFault } from "../support/memory-remote.ts";
 import { Crash } from "../support/memory-sync-disk.ts";
 import { SyncOracle } from "../support/sync-oracle.ts";
-import { pair, path, settle, syncWorld, type SyncedFolder, Unrest } from "../support/sync-world.ts";
+import { pair, path, settle, syncWorld, type SyncedFolder, type SyncWorld, Unrest } from "../support/sync-world.ts";
 
 const all = process.env["SYNCLINE_TEST_ALL"] !== undefined;
 /** The same ones each time: another seed plays others. */
@@ -32,7 +33,10 @@ const deed = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("make" as const), at: fresh }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("chmod" as const), pick }) },
 );
-/** A round: the process may die before one of its changes of the disk, or before it notes what it did; and somebody may do something meanwhile. */
+/**
+ * A round: the process may die before one of its changes of the disk, or before it notes what it did; somebody may do something meanwhile; and
+ * the bucket may be away.
+ */
 const round = fc.record({
   kind: fc.constant("sync" as const),
   dies: fc.oneof(
@@ -41,10 +45,12 @@ const round = fc.record({
     { weight: 1, arbitrary: fc.record({ note: fc.nat(4) }) },
   ),
   meanwhile: fc.option(fc.record({ change: fc.nat(5), deed }), { nil: undefined }),
+  /** The bucket cannot be reached. */
+  away: fc.nat(3).map((each) => each === 0),
 });
 type Round = typeof round extends fc.Arbitrary<infer Each> ? Each : never;
 const mortalRound = round.map((each) => ({ ...each, meanwhile: undefined }));
-const quietRound = fc.constant({ kind: "sync" as const, dies: undefined, meanwhile: undefined });
+const quietRound = fc.constant({ kind: "sync" as const, dies: undefined, meanwhile: undefined, away: false });
 /** In each step somebody does something in a folder, or a round is played there. */
 const historiesOf = (rounds: fc.Arbitrary<Round>) =>
   fc.array(fc.record({ folder, what: fc.oneof({ weight: 2, arbitrary: deed }, { weight: 1, arbitrary: rounds }) }), {
@@ -121,7 +127,7 @@ async function playAll(
   world.remote.faults.push(...faults);
   for (const { folder: which, what } of history) {
     const each = pair(world)[which === 0 ? 0 : 1];
-    if (what.kind === "sync") await syncUntilDeath(each, what, oracle, version);
+    if (what.kind === "sync") await syncUntilDeath(world, each, what, oracle, version);
     else play(each, what, version);
   }
   world.remote.faults.length = 0;
@@ -164,8 +170,9 @@ function play({ disk }: SyncedFolder, each: Deed, version: () => string): void {
 }
 
 async function syncUntilDeath(
+  { remote }: SyncWorld,
   folder: SyncedFolder,
-  { dies, meanwhile }: Round,
+  { dies, meanwhile, away }: Round,
   oracle: SyncOracle,
   version: () => string,
 ): Promise<void> {
@@ -180,12 +187,14 @@ async function syncUntilDeath(
       interrupt(() => play(folder, meanwhile.deed, version));
     };
     try {
+      remote.unreachable = away;
       await folder.sync();
       return false;
     } catch (error) {
-      if (error instanceof Crash) return true;
+      if (error instanceof Crash || hasCode(error, "arbiter_unreachable")) return true;
       throw error;
     } finally {
+      remote.unreachable = false;
       disk.budget = folder.notes = undefined;
       disk.before = () => {};
     }
