@@ -1,10 +1,11 @@
 /**
  * Folder sync beside Syncthing and Unison, by turns, two folders of this machine each: the first sync of many files, the time from a change
  * to its arrival, and versions that are lost where both folders change the same files at once. Prints a line and a JSON line a row.
- *   node scripts/benches/sync.mjs [--runs 3] [--files 10000] [--changes 50] [--only syncline | syncthing | unison]
+ *   node scripts/benches/sync.mjs [--runs 3] [--files 10000] [--changes 50] [--only syncline | syncthing | unison | unison-machines]
  *
- * Syncline goes through a bucket in a folder. Syncthing: two instances on loopback, without discovery, relays or upgrades. Unison: both
- * folders local, looking again every second.
+ * Syncline goes through a bucket in a folder, an agent for each folder. Syncthing: two instances on loopback, without discovery, relays or
+ * upgrades. Unison: one process from folder to folder, as on one machine; and two with a socket between them, as for two machines. Both look
+ * again every second.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -20,7 +21,12 @@ const changes = Number(option("--changes", 50));
 const BOTH_EDITED = 20;
 const PATIENCE_MS = 600_000;
 const space = workspace("bench-sync");
-const peers = { syncline: startSyncline, syncthing: startSyncthing, unison: startUnison };
+const peers = {
+  syncline: startSyncline,
+  syncthing: startSyncthing,
+  unison: startUnison,
+  "unison-machines": startUnisonMachines,
+};
 const names = Object.keys(peers).filter((name) => [name, undefined].includes(option("--only")) && isThere(name));
 const rows = new Map(names.map((name) => [name, { first: [], arrival: [], lost: 0, versions: 0 }]));
 
@@ -122,6 +128,19 @@ async function startSyncthing(home, one, other) {
 }
 
 async function startUnison(home, one, other) {
+  return [beginUnison(home, one, other)];
+}
+
+async function startUnisonMachines(home, one, other) {
+  const port = await freePort();
+  const env = { UNISON: join(home, "unison-server") };
+  mkdirSync(env.UNISON);
+  const server = begin("unison", ["-socket", `${port}`, "-listen", "127.0.0.1"], home, env);
+  await until(() => output(home).includes("server started"), PATIENCE_MS, "unison's server", 5);
+  return [beginUnison(home, one, `socket://127.0.0.1:${port}/${other}`), server];
+}
+
+function beginUnison(home, one, other) {
   const env = { UNISON: join(home, "unison") };
   mkdirSync(env.UNISON);
   // Of a conflict it keeps what it does not take as a copy.
@@ -138,7 +157,7 @@ async function startUnison(home, one, other) {
     "-logfile",
     join(home, "log"),
   ];
-  return [begin("unison", words, home, env)];
+  return begin("unison", words, home, env);
 }
 
 function begin(command, words, home, env = {}) {
@@ -148,6 +167,10 @@ function begin(command, words, home, env = {}) {
   child.ended = new Promise((done) => child.once("close", done));
   space.pids.add(child.pid);
   return child;
+}
+
+function output(home) {
+  return textOf(join(home, "output")) ?? "";
 }
 
 async function stop(child) {
@@ -198,7 +221,8 @@ function textOf(path) {
 }
 
 function isThere(name) {
-  if (name === "syncline" || spawnSync(name, [name === "unison" ? "-version" : "--version"]).error === undefined)
+  const [program] = name.split("-");
+  if (name === "syncline" || spawnSync(program, [program === "unison" ? "-version" : "--version"]).error === undefined)
     return true;
   report(`${name} is not installed: left out`);
   return false;
