@@ -7,11 +7,11 @@ say() { printf '%s\n' "$*" >&2; }
 fail() { say "error: $*"; exit 1; }
 misused() { say "error: $*"; exit 2; }
 
-# need_commands PACKAGE:COMMAND … : installs the Debian packages whose command is missing.
+# need_commands PACKAGE:COMMAND … : installs the Debian packages whose command, or file, is missing.
 need_commands() {
   local missing=() pair
   for pair in "$@"; do
-    command -v "${pair#*:}" >/dev/null 2>&1 || missing+=("${pair%%:*}")
+    command -v "${pair#*:}" >/dev/null 2>&1 || [ -f "${pair#*:}" ] || missing+=("${pair%%:*}")
   done
   [ ${#missing[@]} -eq 0 ] && return 0
   command -v apt-get >/dev/null 2>&1 || fail "these packages are missing: ${missing[*]}. There is no apt-get here: install them with your package manager, then run this again."
