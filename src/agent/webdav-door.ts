@@ -38,9 +38,9 @@ export function serveWebdav(fs: FileSystem, setup: WebdavSetup, context: DoorCon
     caller: { uid: Math.max(0, uid), gid: Math.max(0, gid) },
   });
   const login = passwordFile === undefined ? undefined : new Login(passwordFile, ports);
-  const counted: DavHandler = (request, response) => {
+  const counted: DavHandler = (request, response, user) => {
     context.served(REQUEST_WEIGHT);
-    return handler(request, response);
+    return handler(request, response, user);
   };
   return DavServer.listen({ host, port, tls, names, login, handler: counted, clock, log });
 }

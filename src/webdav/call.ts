@@ -24,6 +24,8 @@ export interface Call {
   readonly conditions: readonly ConditionList[];
   /** Lock tokens that came with it. */
   readonly tokens: ReadonlySet<string>;
+  /** The name that logged in. Undefined: nobody has to. */
+  readonly user: string | undefined;
   readonly locks: Locks;
   readonly unfinished: UnfinishedWork;
   readonly etags: Etags;

@@ -28,6 +28,11 @@ export function checkWritable({ isReadOnly }: Call): void {
 }
 
 /** Of an exclusive lock there is one; of shared ones any will do. */
-function checkLocks({ tokens }: Call, locks: readonly Lock[]): void {
-  if (locks.length > 0 && !locks.some(({ token }) => tokens.has(token))) throw locked("lock-token-submitted", locks);
+function checkLocks(call: Call, locks: readonly Lock[]): void {
+  if (locks.length > 0 && !locks.some((lock) => isHeld(call, lock))) throw locked("lock-token-submitted", locks);
+}
+
+/** Whether the request has its token, and comes from who made it: tokens are told to everybody (`lockdiscovery`). */
+export function isHeld({ tokens, user }: Call, lock: Lock): boolean {
+  return tokens.has(lock.token) && (lock.user === undefined || lock.user === user);
 }

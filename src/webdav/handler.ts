@@ -59,10 +59,10 @@ export interface DavHandlerOptions {
 }
 
 /**
- * Answers one request. Never rejects. A server that passes `checkContinue` here too has its clients asked for bodies only when they
+ * Answers one request; `user`: the name that logged in, where that is asked for. Never rejects. A server that passes `checkContinue` here too has its clients asked for bodies only when they
  * are wanted.
  */
-export type DavHandler = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+export type DavHandler = (request: IncomingMessage, response: ServerResponse, user?: string) => Promise<void>;
 
 export function createDavHandler(options: DavHandlerOptions): DavHandler {
   const { fs, clock, random, log, readOnly: isReadOnly, syncToken, caller, folderPage } = options;
@@ -76,7 +76,7 @@ export function createDavHandler(options: DavHandlerOptions): DavHandler {
     const access = new Access(fs, open, new AbortController().signal);
     void finishLeft({ access, clock }, unfinished, log);
   }
-  return async (request, response) => {
+  return async (request, response, user) => {
     const gone = new AbortController();
     response.on("close", () => {
       // An answer that left whole ends nothing, and the error takes longer to make than the rest of this.
@@ -86,6 +86,7 @@ export function createDavHandler(options: DavHandlerOptions): DavHandler {
     const ports = {
       request,
       response,
+      user,
       access,
       locks,
       unfinished,

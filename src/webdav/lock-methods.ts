@@ -1,7 +1,7 @@
 /** LOCK and UNLOCK. */
 import type { FileSystem } from "../vfs/filesystem.ts";
 import { answer, type Call } from "./call.ts";
-import { checkMemberLocks, checkWritable } from "./change-check.ts";
+import { checkMemberLocks, checkWritable, isHeld } from "./change-check.ts";
 import { checkMakeable } from "./href.ts";
 import { MAX_DAV_XML_BYTES, MAX_LOCK_OWNER_BYTES, MAX_LOCK_S } from "./limits.ts";
 import { activeLock } from "./lock-xml.ts";
@@ -19,7 +19,7 @@ export async function lock(call: Call): Promise<void> {
   const body = await readWhole(call, MAX_DAV_XML_BYTES);
   if (body.length === 0) return refresh(call, timeoutS);
   const isDeep = depthOf(call);
-  const wanted = { ...parseLockInfo(body), isDeep, timeoutS };
+  const wanted = { ...parseLockInfo(body), isDeep, timeoutS, user: call.user };
   const { made, isNew } = await call.access.change(undefined, (fs) => {
     const place = findPlace(fs, call.href.path, "follow");
     checkPreconditions(call, fs, place);
@@ -53,7 +53,7 @@ function lockNew(
   call: Call,
   fs: FileSystem,
   found: Place | undefined,
-  wanted: Pick<Lock, "isDeep" | "isExclusive" | "owner" | "timeoutS">,
+  wanted: Omit<Lock, "token" | "expiresMs" | "path">,
 ): Lock {
   const { parent, name, path } = writable(found);
   if (call.href.isFolder) throw new Refusal(409, "Make the folder first.");
@@ -77,7 +77,7 @@ async function refresh(call: Call, timeoutS: number): Promise<void> {
     checkPreconditions(call, fs, found);
     return found;
   });
-  const held = locksAt(call, place).find(({ token }) => call.tokens.has(token));
+  const held = locksAt(call, place).find((one) => isHeld(call, one));
   if (held === undefined) {
     throw new Refusal(
       412,

@@ -18,6 +18,8 @@ export interface Lock {
   readonly isExclusive: boolean;
   /** What the client said of its owner: the owner element as XML, or "". */
   readonly owner: string;
+  /** Whose login made it: its token is good with that only (RFC 4918, section 6.4). Undefined: nobody had to log in, and it is with any. */
+  readonly user: string | undefined;
   readonly timeoutS: number;
   /** Unix time. */
   readonly expiresMs: number;
@@ -74,7 +76,7 @@ export class Locks {
   }
 
   /** Throws a Refusal: 423 when another lock is in the way, 507 when there are too many. */
-  make(wanted: Pick<Lock, "path" | "isDeep" | "isExclusive" | "owner" | "timeoutS">): Lock {
+  make(wanted: Omit<Lock, "token" | "expiresMs">): Lock {
     const others = [...this.covering(wanted.path), ...(wanted.isDeep ? this.below(wanted.path) : [])];
     const inTheWay = others.filter((lock) => lock.isExclusive || wanted.isExclusive);
     if (inTheWay.length > 0) throw locked("no-conflicting-lock", inTheWay);

@@ -119,6 +119,11 @@ export class Login {
   }
 }
 
+/** The name that a request logs in with. To be asked once `Login` let it in. */
+export function userOf({ headers: { authorization = "" } }: IncomingMessage): string | undefined {
+  return basicFields(authorization)?.name ?? digestFields(authorization)?.get("username");
+}
+
 interface BasicFields {
   readonly name: string;
   readonly password: string;

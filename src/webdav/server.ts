@@ -22,7 +22,7 @@ import { deny, type Denial } from "./denial.ts";
 import type { DavHandler } from "./handler.ts";
 import { AllowedHosts } from "./hosts.ts";
 import { MAX_CALLS, MAX_CONNECTIONS, MAX_IDLE_CONNECTIONS, STOP_MS } from "./limits.ts";
-import type { Login } from "./login.ts";
+import { userOf, type Login } from "./login.ts";
 import { isFromElsewhere } from "./same-origin.ts";
 import { StalledRequests } from "./stalled.ts";
 import { TurnedAway } from "./turned-away.ts";
@@ -180,7 +180,7 @@ export class DavServer {
     this.#stalled.watch(request, response);
     const denial = this.#misled(request) ?? (await this.#options.login?.check(request));
     if (denial !== undefined) return this.#deny(request, response, denial);
-    await this.#options.handler(request, response);
+    await this.#options.handler(request, response, this.#options.login === undefined ? undefined : userOf(request));
     // The connection's next request waits until the answer has left.
     await closed;
   }

@@ -1,5 +1,12 @@
 /** The WebDAV door over a filesystem in memory, behind a server of node:http on a port that the kernel chose. */
-import { createServer, request as send, type IncomingHttpHeaders, type Server } from "node:http";
+import {
+  createServer,
+  request as send,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from "node:http";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { silentLog, type Log } from "../../src/base/log.ts";
@@ -7,6 +14,7 @@ import { systemClock, type Clock } from "../../src/base/clock.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import { createDavHandler, type DavHandlerOptions } from "../../src/webdav/handler.ts";
 import type { Lock, LockStore } from "../../src/webdav/locks.ts";
+import { userOf } from "../../src/webdav/login.ts";
 import type { Unfinished, UnfinishedStore } from "../../src/webdav/unfinished.ts";
 import { VfsHarness } from "./vfs-harness.ts";
 
@@ -72,8 +80,10 @@ export class DavServer implements AsyncDisposable {
       caller: { uid: 7, gid: 8 },
       ...options,
     });
-    const server = createServer((request, response) => void handle(request, response));
-    server.on("checkContinue", (request, response) => void handle(request, response));
+    // Anybody is let in, under any name.
+    const serve = (request: IncomingMessage, response: ServerResponse) =>
+      void handle(request, response, userOf(request));
+    const server = createServer(serve).on("checkContinue", serve);
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
     return new DavServer(fs, locks, server, (server.address() as AddressInfo).port);

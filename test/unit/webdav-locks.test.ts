@@ -41,6 +41,21 @@ describe("locks", () => {
     expect(await dav.status("PUT", "/f", {}, "free")).toBe(204);
   });
 
+  test("a token is good only with the login that made the lock, whoever knows it; any login ends a lock", async () => {
+    await using dav = await DavServer.start();
+    const as = (name: string) => ({ authorization: `Basic ${Buffer.from(`${name}:secret`).toString("base64")}` });
+    const { token } = await lock(dav, "/f", as("laptop"));
+    const found = await dav.send("PROPFIND", "/f", { ...as("phone"), depth: "0" });
+    expect(found.body).toContain(token);
+    const held = { if: `(<${token}>)` };
+    expect(await dav.status("PUT", "/f", { ...as("phone"), ...held }, "other")).toBe(423);
+    expect(await dav.status("LOCK", "/f", { ...as("phone"), ...held })).toBe(412);
+    expect(await dav.status("PUT", "/f", { ...as("laptop"), ...held }, "mine")).toBe(204);
+    expect(await dav.status("LOCK", "/f", { ...as("laptop"), ...held })).toBe(200);
+    expect(await dav.status("UNLOCK", "/f", { ...as("phone"), "lock-token": `<${token}>` })).toBe(204);
+    expect(await dav.status("PUT", "/f", as("phone"), "free")).toBe(204);
+  });
+
   test("a deep lock covers all below it, a flat one the folder's members", async () => {
     await using dav = await DavServer.start();
     for (const folder of ["deep", "deep/in", "flat", "flat/in"]) await dav.fs.makeDirectory(folder);

@@ -13,6 +13,7 @@ const LOCK: Lock = {
   isDeep: true,
   isExclusive: false,
   owner: "<D:owner>me</D:owner>",
+  user: "laptop",
   timeoutS: 60,
   expiresMs: 1_700_000_000_000,
 };
