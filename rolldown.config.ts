@@ -1,14 +1,14 @@
 /**
- * The command line as few files, made of what tsc wrote to dist/: a start loads some 60 of them where it loaded 500 modules
+ * The command line as few files, made of what tsc wrote to dist/: a start loads some 90 of them where it loaded 500 modules
  * (docs/decisions.md). The rest of dist/ stays: the library's modules, their types, and what tests and drills import.
  */
-import { rmSync } from "node:fs";
-import { defineConfig } from "rolldown";
+import { readdirSync, rmSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { defineConfig, type OutputBundle } from "rolldown";
 
 const CHUNKS = "chunks";
-
-// What an earlier build had by another name.
-rmSync(`dist/${CHUNKS}`, { recursive: true, force: true });
+/** An agent of an earlier build may load one of its chunks yet. */
+const KEPT_MS = 7 * 24 * 60 * 60 * 1000;
 
 export default defineConfig({
   input: {
@@ -21,5 +21,14 @@ export default defineConfig({
   platform: "node",
   // They load what was compiled for this machine from where they lie.
   external: ["better-sqlite3", "@napi-rs/blake-hash"],
-  output: { dir: "dist", entryFileNames: "[name].js", chunkFileNames: `${CHUNKS}/[name].js`, sourcemap: true },
+  // Named by their content: an agent that runs never loads a chunk of another build.
+  output: { dir: "dist", entryFileNames: "[name].js", chunkFileNames: `${CHUNKS}/[name]-[hash].js`, sourcemap: true },
+  plugins: [{ name: "old-chunks", writeBundle: (_, bundle) => removeOld(bundle) }],
 });
+
+function removeOld(bundle: OutputBundle): void {
+  for (const name of readdirSync(join("dist", CHUNKS))) {
+    const path = join("dist", CHUNKS, name);
+    if (!(`${CHUNKS}/${name}` in bundle) && Date.now() - statSync(path).mtimeMs > KEPT_MS) rmSync(path);
+  }
+}

@@ -4,6 +4,7 @@
  */
 import { SynclineError } from "../base/errors.ts";
 import { ROOT_ID, type Cid } from "../base/ids.ts";
+import { describeError } from "../base/log.ts";
 import { PUBLISH_CHUNK_CACHE_BYTES, PUBLISH_NODE_CACHE_BYTES } from "../base/limits.ts";
 import type { VerifiedCommit } from "../bucket/bucket.ts";
 import { lookup, peekDirectory, whenLoaded } from "../bucket/fs-reader.ts";
@@ -144,11 +145,15 @@ class Round {
   }
 
   async #head(): Promise<VerifiedCommit> {
-    const { db, disk, bucket } = this.#context;
+    const { db, disk, bucket, log } = this.#context;
     try {
       return (await bucket.head()).commit;
     } catch (error) {
-      if (!this.#isRehearsal) await showParked(db, disk);
+      try {
+        if (!this.#isRehearsal) await showParked(db, disk);
+      } catch (why) {
+        log.warn("what waits for its place stays out of sight", { error: describeError(why) });
+      }
       throw error;
     }
   }

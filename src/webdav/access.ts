@@ -19,6 +19,11 @@ export class Access {
     this.signal = signal;
   }
 
+  /** For what is to be done though the client went away. */
+  onward(): Access {
+    return new Access(this.fs, this.open, new AbortController().signal);
+  }
+
   /** Calls `work`, again and again while blocks are missing: it reads everything before it changes anything. */
   async run<Result>(work: (fs: FileSystem) => Result): Promise<Result> {
     for (let rounds = 0; ; rounds++) {

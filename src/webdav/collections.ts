@@ -48,10 +48,10 @@ export async function remove(call: Call): Promise<void> {
   answer(call, 204);
 }
 
-type Ports = Pick<Call, "access" | "clock">;
+export type RemovePorts = Pick<Call, "access" | "clock">;
 
 /** Removes what has the name, if anything has: a folder with all in it. Throws what the filesystem refuses. */
-export async function removeWhole(ports: Ports, parent: Ino, name: FileName): Promise<void> {
+export async function removeWhole(ports: RemovePorts, parent: Ino, name: FileName): Promise<void> {
   const there = await ports.access.run((fs) => fs.lookup(parent, name));
   if (there === undefined) return;
   if (isFolder(there)) await removeTree(ports, parent, name, there.ino);
@@ -59,7 +59,7 @@ export async function removeWhole(ports: Ports, parent: Ino, name: FileName): Pr
 }
 
 /** Removes a folder and all in it, what is not shown included. Throws what the filesystem refuses. */
-async function removeTree({ access, clock }: Ports, parent: Ino, name: FileName, folder: Ino): Promise<void> {
+async function removeTree({ access, clock }: RemovePorts, parent: Ino, name: FileName, folder: Ino): Promise<void> {
   const pace = new Pace(clock, DAV_SLICE_MS);
   const work: { readonly parent: Ino; readonly name: FileName; readonly ino: Ino }[] = [{ parent, name, ino: folder }];
   for (let rounds = 0; ;) {

@@ -1,6 +1,7 @@
 /** COPY: made beside its destination, and put there when it is complete. */
 import type { FileName, Ino } from "../base/ids.ts";
 import { ERRNO } from "../base/errno.ts";
+import { describeError } from "../base/log.ts";
 import { Pace } from "../base/pace.ts";
 import { FsError, type Attributes, type FileSystem } from "../vfs/filesystem.ts";
 import { answer, type Call } from "./call.ts";
@@ -12,7 +13,7 @@ import { isFile, isFolder, isLink } from "./place.ts";
 import { Refusal } from "./refusal.ts";
 import { copyXattrs } from "./replacement.ts";
 import { Takeover } from "./takeover.ts";
-import { temporaryName } from "./temporary-name.ts";
+import { isTemporary, temporaryName } from "./temporary-name.ts";
 
 export async function copy(call: Call): Promise<void> {
   checkWritable(call);
@@ -21,43 +22,92 @@ export async function copy(call: Call): Promise<void> {
   const { source, target } = await call.access.run((fs) => checkedEnds(call, fs, transfer, false));
   using _source = call.access.open.hold(source.attributes.ino);
   const made = { parent: target.parent, name: temporaryName(call.random) };
-  // A step's copy is over before anything comes between: it is not worth a write to the disk.
-  const isLong = isFolder(source.attributes) || source.attributes.size > COPY_STEP_BYTES;
-  const path = [...target.path.slice(0, -1), made.name];
-  const work = isLong ? call.unfinished.begin({ path, was: undefined }) : undefined;
-  let replaced: boolean;
-  try {
-    const ino = await new Copying(call).copy(source.attributes, made.parent, made.name, isDeep);
-    replaced = await putInPlace(call, transfer, { ...made, ino });
-  } catch (error) {
-    await removeWhole(call, made.parent, made.name);
-    if (work !== undefined) call.unfinished.end(work);
-    throw error;
-  }
-  if (work !== undefined) call.unfinished.end(work);
+  const replaced = isFolder(source.attributes)
+    ? await copyFolder(call, transfer, source.attributes, isDeep, { ...made, path: target.path.slice(0, -1) })
+    : await copyFile(call, transfer, source.attributes, made);
   answer(call, replaced ? 204 : 201);
 }
 
-/** Whether it replaced something. */
+interface Named {
+  readonly parent: Ino;
+  readonly name: FileName;
+}
+
+/** As a PUT: without a name until it is complete, so what breaks off leaves nothing. */
+async function copyFile(call: Call, transfer: Transfer, source: Attributes, made: Named): Promise<boolean> {
+  const { access, caller } = call;
+  const { ino, hold } = await access.change(undefined, (fs) => {
+    fs.listXattrs(source.ino);
+    const { ino } = fs.makeUnnamed(made.parent, source.mode & PLAIN_PERMISSIONS, caller);
+    copyXattrs(fs, source.ino, ino);
+    return { ino, hold: access.open.hold(ino) };
+  });
+  using _hold = hold;
+  await new Copying(call).bytes(source, ino);
+  let isNamed = false;
+  try {
+    return await putInPlace(call, transfer, { ...made, ino }, (fs) => {
+      // It is called again when a block is missing.
+      if (!isNamed) fs.link(ino, made.parent, made.name);
+      isNamed = true;
+    });
+  } catch (error) {
+    if (isNamed) await discard(call, made);
+    throw error;
+  }
+}
+
+async function copyFolder(
+  call: Call,
+  transfer: Transfer,
+  source: Attributes,
+  isDeep: boolean,
+  { path, ...made }: Named & { readonly path: readonly FileName[] },
+): Promise<boolean> {
+  const { unfinished } = call;
+  const key = unfinished.begin({ path: [...path, made.name], was: undefined });
+  try {
+    const ino = await new Copying(call).folder(source, made, isDeep);
+    const replaced = await putInPlace(call, transfer, { ...made, ino });
+    unfinished.end(key);
+    return replaced;
+  } catch (error) {
+    if (await discard(call, made)) unfinished.end(key);
+    throw error;
+  }
+}
+
+/** Whether it replaced something. `before` is part of the change. */
 async function putInPlace(
   call: Call,
   transfer: Transfer,
-  made: { readonly parent: Ino; readonly name: FileName; readonly ino: Ino },
+  made: Named & { readonly ino: Ino },
+  before: (fs: FileSystem) => void = () => {},
 ): Promise<boolean> {
   const takeover = new Takeover(call);
+  const { target } = await takeover.change((fs): Ends => {
+    const now = checkedEnds(call, fs, transfer, false);
+    before(fs);
+    takeover.run(fs, made, fs.getAttributes(made.ino), now.target);
+    return now;
+  });
+  await takeover.clear();
+  call.locks.removed(target.path, true);
+  call.access.fs.closed(made.ino);
+  return takeover.replaced;
+}
+
+/** What was made of a copy that is not to be. Whether it is gone: else the door's next opening sees to it. */
+async function discard({ access, clock, log }: Call, { parent, name }: Named): Promise<boolean> {
   try {
-    const ends = await call.access.change(undefined, (fs): Ends => {
-      const now = checkedEnds(call, fs, transfer, false);
-      takeover.run(fs, made, fs.getAttributes(made.ino), now.target);
-      return now;
-    });
-    call.locks.removed(ends.target.path, true);
-    await takeover.clear();
-    call.access.fs.closed(made.ino);
-    return takeover.replaced;
+    await removeWhole({ access: access.onward(), clock }, parent, name);
+    return true;
   } catch (error) {
-    await call.access.change(undefined, (fs) => takeover.undo(fs));
-    throw error;
+    log.warn("a part of a copy keeps a temporary name until the door opens again", {
+      name,
+      error: describeError(error),
+    });
+    return false;
   }
 }
 
@@ -75,8 +125,7 @@ class Copying {
     this.#pace = new Pace(call.clock, DAV_SLICE_MS);
   }
 
-  async copy(source: Attributes, parent: Ino, name: FileName, isDeep: boolean): Promise<Ino> {
-    if (!isFolder(source)) return this.#file(source, parent, name);
+  async folder(source: Attributes, { parent, name }: Named, isDeep: boolean): Promise<Ino> {
     const to = await this.#folder(source, parent, name);
     const folders: Folder[] = isDeep ? [{ from: source.ino, to }] : [];
     for (let at = folders.pop(); at !== undefined; at = folders.pop()) await this.#members(at, folders);
@@ -118,7 +167,7 @@ class Copying {
     });
   }
 
-  async #file(source: Attributes, parent: Ino, name: FileName): Promise<Ino> {
+  async #file(source: Attributes, parent: Ino, name: FileName): Promise<void> {
     const { access, caller } = this.#call;
     using _source = access.open.hold(source.ino);
     const ino = await access.change(undefined, (fs) => {
@@ -128,11 +177,10 @@ class Copying {
       copyXattrs(fs, source.ino, made.ino);
       return made.ino;
     });
-    await this.#bytes(source, ino);
-    return ino;
+    await this.bytes(source, ino);
   }
 
-  async #bytes(source: Attributes, to: Ino): Promise<void> {
+  async bytes(source: Attributes, to: Ino): Promise<void> {
     const { access, etags } = this.#call;
     const { ino: from, size } = source;
     if (size === 0) return;
@@ -175,7 +223,8 @@ function listed(fs: FileSystem, ino: Ino, cookie: number) {
     seen++;
     next = entry.next;
     const { name, attributes } = entry;
-    if (name !== "." && name !== ".." && attributes !== undefined) entries.push({ name, attributes });
+    if (name !== "." && name !== ".." && attributes !== undefined && !isTemporary(name))
+      entries.push({ name, attributes });
     return true;
   });
   return { entries, next, isEnd: seen < DAV_LISTING_BATCH };

@@ -12,19 +12,15 @@ export async function move(call: Call): Promise<void> {
   const { depth = "infinity" } = call.request.headers;
   const isDeep = /^infinity$/i.test(String(depth));
   const takeover = new Takeover(call);
-  try {
-    const { source, target } = await call.access.change(undefined, (fs) => {
-      const ends = checkedEnds(call, fs, transfer, true);
-      if (!isDeep && isFolder(ends.source.attributes)) throw new Refusal(400, "A folder moves with all in it.");
-      takeover.run(fs, writable(ends.source), ends.source.attributes, ends.target);
-      return ends;
-    });
-    call.locks.removed(source.path);
-    call.locks.removed(target.path, true);
-    await takeover.clear();
-    answer(call, takeover.replaced ? 204 : 201);
-  } catch (error) {
-    await call.access.change(undefined, (fs) => takeover.undo(fs));
-    throw error;
-  }
+  const { source, target } = await takeover.change((fs) => {
+    const ends = checkedEnds(call, fs, transfer, true);
+    if (!isDeep && isFolder(ends.source.attributes)) throw new Refusal(400, "A folder moves with all in it.");
+    takeover.run(fs, writable(ends.source), ends.source.attributes, ends.target);
+    return ends;
+  });
+  call.unfinished.moved(source.path, target.path);
+  await takeover.clear();
+  call.locks.removed(source.path);
+  call.locks.removed(target.path, true);
+  answer(call, takeover.replaced ? 204 : 201);
 }

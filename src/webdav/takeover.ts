@@ -1,21 +1,26 @@
 /** Something that has a name already gets another one; what was there steps aside first, and can be removed at leisure. */
 import type { FileName, Ino } from "../base/ids.ts";
+import { describeError } from "../base/log.ts";
 import { type Attributes, type FileSystem, RENAME_NOREPLACE } from "../vfs/filesystem.ts";
 import { removeWhole } from "./collections.ts";
 import type { Call } from "./call.ts";
 import { isFolder, type Place } from "./place.ts";
 import { temporaryName } from "./temporary-name.ts";
-import type { Unfinished } from "./unfinished.ts";
+import type { UnfinishedKey } from "./unfinished.ts";
 
 interface Named {
   readonly parent: Ino;
   readonly name: FileName;
 }
 
+interface Aside extends Named {
+  readonly was: FileName;
+  readonly key: UnfinishedKey;
+}
+
 export class Takeover {
   readonly #call: Call;
-  #aside: (Named & { readonly was: Named }) | undefined;
-  #work: Unfinished | undefined;
+  #aside: Aside | undefined;
 
   constructor(call: Call) {
     this.#call = call;
@@ -35,43 +40,58 @@ export class Takeover {
       return;
     }
     if (old !== undefined) {
-      const aside = { parent, name: temporaryName(this.#call.random), was: { parent, name } };
-      this.#begin({ path: [...target.path.slice(0, -1), aside.name], was: name });
-      fs.rename(parent, name, parent, aside.name, RENAME_NOREPLACE);
-      this.#aside = aside;
+      const { unfinished, random } = this.#call;
+      const aside = temporaryName(random);
+      const key = unfinished.begin({ path: [...target.path.slice(0, -1), aside], was: name });
+      try {
+        fs.rename(parent, name, parent, aside, RENAME_NOREPLACE);
+      } catch (error) {
+        unfinished.end(key);
+        throw error;
+      }
+      this.#aside = { parent, name: aside, was: name, key };
     }
     fs.rename(from.parent, from.name, parent, name, RENAME_NOREPLACE);
   }
 
-  /** It failed after all: what stepped aside is put back. */
-  undo(fs: FileSystem): void {
-    if (this.#aside !== undefined) {
-      const { parent, name, was } = this.#aside;
-      fs.rename(parent, name, was.parent, was.name, RENAME_NOREPLACE);
-      this.#aside = undefined;
+  /** Makes the change that `run` is part of. Where it fails after all, what stepped aside is put back. */
+  async change<Result>(work: (fs: FileSystem) => Result): Promise<Result> {
+    try {
+      return await this.#call.access.change(undefined, work);
+    } catch (error) {
+      await this.#undo();
+      throw error;
     }
-    this.#end();
   }
 
-  /** Removes what stepped aside. */
+  async #undo(): Promise<void> {
+    const { access, unfinished } = this.#call;
+    await this.#last("what was to be replaced keeps a temporary name until the door opens again", async (aside) => {
+      const { parent, name, was, key } = aside;
+      await access.onward().change(undefined, (fs) => fs.rename(parent, name, parent, was, RENAME_NOREPLACE));
+      unfinished.end(key);
+    });
+  }
+
+  /** Removes what stepped aside, once the change is made. Never rejects. */
   async clear(): Promise<void> {
-    if (this.#aside === undefined || this.#work === undefined) return;
-    const { parent, name } = this.#aside;
-    // From here on it is rubbish, whatever becomes of what has its place.
-    this.#begin({ ...this.#work, was: undefined });
-    await removeWhole(this.#call, parent, name);
+    const { access, clock, unfinished } = this.#call;
+    await this.#last("what was replaced keeps a temporary name until the door opens again", async (aside) => {
+      unfinished.isRubbish(aside.key);
+      await removeWhole({ access: access.onward(), clock }, aside.parent, aside.name);
+      unfinished.end(aside.key);
+    });
+  }
+
+  /** Never rejects: what happened before is what the client is told. */
+  async #last(failed: string, work: (aside: Aside) => Promise<void>): Promise<void> {
+    const aside = this.#aside;
     this.#aside = undefined;
-    this.#end();
-  }
-
-  #begin(work: Unfinished): void {
-    const last = this.#work;
-    this.#work = this.#call.unfinished.begin(work);
-    if (last !== undefined) this.#call.unfinished.end(last);
-  }
-
-  #end(): void {
-    if (this.#work !== undefined) this.#call.unfinished.end(this.#work);
-    this.#work = undefined;
+    if (aside === undefined) return;
+    try {
+      await work(aside);
+    } catch (error) {
+      this.#call.log.warn(failed, { name: aside.name, error: describeError(error) });
+    }
   }
 }

@@ -82,10 +82,18 @@ test("a copy that a kill ends is not there, nor anything of it, once the door is
   first.agent.kill("SIGKILL");
   await Promise.all([died, copied]);
 
+  const second = await serve();
+  const shown = () => {
+    space.do("flush");
+    return space.do("ls", url).trim().split("\n");
+  };
+  await expect.poll(shown).toEqual([expect.stringContaining("many")]);
+  const ended = once(second.agent, "exit");
+  second.agent.kill("SIGTERM");
+  await ended;
+  // Nothing is left to be looked at.
   await serve();
   await expect.poll(kept).toEqual([]);
-  space.do("flush");
-  expect(space.do("ls", url).trim().split("\n")).toEqual([expect.stringContaining("many")]);
 });
 
 test("lets in whoever has a password, under its own name only, and nobody without one", async () => {

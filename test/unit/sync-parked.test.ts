@@ -179,3 +179,65 @@ test("what waits for its place as the process dies is in sight while the bucket 
   }
   expect(waited).toBeGreaterThan(1);
 });
+
+/** A process of the second folder died while something waited for its place there. */
+async function waiting() {
+  for (let change = 0; ; change++) {
+    const { world, a, b } = await twoFolders();
+    for (const name of ["in", "in/d"]) a.disk.make(path(name));
+    a.disk.write(path("in/f.bin"), "f");
+    a.disk.write(path("in/d/x.bin"), "x");
+    await settle(world);
+    a.disk.tick(3_000_000_000n);
+    a.disk.move(path("in/d"), path("in/f.bin"), "exchange");
+    await a.sync();
+    expect(await killed(b, change)).toBe(true);
+    if (b.disk.tree(PARKED_PATH).size > 0) return { world, b };
+  }
+}
+
+test("a directory that may not be changed keeps neither what waits out of sight nor later rounds from their end", async () => {
+  const { world, b } = await waiting();
+  const rename = b.disk.rename.bind(b.disk);
+  b.disk.rename = async (from, to, how) => {
+    if (to[0] === "in") throw Object.assign(new Error("not yours"), { code: "EACCES" });
+    return rename(from, to, how);
+  };
+  world.remote.unreachable = true;
+  await expect(b.sync()).rejects.toThrow("does not answer");
+  expect(b.disk.tree(PARKED_PATH).size).toBe(0);
+  world.remote.unreachable = false;
+  expect((await b.sync()).applied.left.map(({ reason }) => reason)).toContain("in the way");
+  b.disk.rename = rename;
+  expect([...(await settledTree(world)).values()].sort()).toEqual(["dir", "dir", "f", "x"]);
+});
+
+test("a disk that refuses everything is no reason for another error than that the bucket is away", async () => {
+  const { world, b } = await waiting();
+  const rename = b.disk.rename.bind(b.disk);
+  world.remote.unreachable = true;
+  for (const code of ["EACCES", "EIO"]) {
+    b.disk.rename = () => Promise.reject(Object.assign(new Error("no"), { code }));
+    await expect(b.sync()).rejects.toThrow("does not answer");
+  }
+  world.remote.unreachable = false;
+  b.disk.rename = rename;
+  expect([...(await settledTree(world)).values()].sort()).toEqual(["dir", "dir", "f", "x"]);
+});
+
+test("where the directory has another name by now, what waits is shown at the top", async () => {
+  const { world, b } = await waiting();
+  b.disk.tick(3_000_000_000n);
+  b.disk.move(path("in"), path("in2"));
+  world.remote.unreachable = true;
+  await expect(b.sync()).rejects.toThrow("does not answer");
+  expect(b.disk.tree(PARKED_PATH).size).toBe(0);
+  expect([...b.disk.tree().values()].sort()).toEqual(["dir", "dir", "f", "x"]);
+  world.remote.unreachable = false;
+  expect([...(await settledTree(world))].sort()).toEqual([
+    ["in2", "dir"],
+    ["in2/d", "f"],
+    ["in2/f.bin", "dir"],
+    ["in2/f.bin/x.bin", "x"],
+  ]);
+});

@@ -9,7 +9,7 @@ import { placeText, type Place } from "../../bucket/object-rows.ts";
 import { failedWith } from "../../objects/disk.ts";
 import type { ApplyContext } from "./apply-context.ts";
 import type { Reason } from "../known/database.ts";
-import type { DiskPath } from "../disk/disk.ts";
+import { REFUSALS, type DiskPath } from "../disk/disk.ts";
 import { digestOn, setAttributes, writeIncoming, type Ready } from "./incoming.ts";
 import { sameContent } from "../scan/local-content.ts";
 import { NEW_PATH } from "../disk/paths.ts";
@@ -229,8 +229,7 @@ async function attempt(work: () => Promise<"done" | Reason>): Promise<"done" | R
     return await work();
   } catch (error) {
     if (failedWith(error, "ENOENT", "ENOTDIR", "ELOOP", "EEXIST", "EISDIR")) return "changed here";
-    if (failedWith(error, "ENOTEMPTY", "EACCES", "EPERM", "EBUSY", "EINVAL", "ENAMETOOLONG", "EROFS", "ETXTBSY"))
-      return "in the way";
+    if (failedWith(error, "ENOTEMPTY", ...REFUSALS)) return "in the way";
     throw error;
   }
 }

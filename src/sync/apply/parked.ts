@@ -9,7 +9,7 @@ import type { Place } from "../../bucket/object-rows.ts";
 import { blake3 } from "../../crypto/hash.ts";
 import { failedWith } from "../../objects/disk.ts";
 import type { SyncDatabase } from "../known/database.ts";
-import type { DiskPath, DiskStat, SyncDisk } from "../disk/disk.ts";
+import { REFUSALS, type DiskPath, type DiskStat, type SyncDisk } from "../disk/disk.ts";
 import type { Entry } from "../known/entry.ts";
 import { isOwn, PARKED_ID, PARKED_PATH, parkedPath } from "../disk/paths.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
@@ -41,34 +41,54 @@ export async function returnParked(db: SyncDatabase, disk: SyncDisk): Promise<vo
 
 /**
  * While the bucket cannot be reached, and nobody knows when it can: what a killed run left here, to wait for its place, is back in sight, where it
- * was or beside that. The database knows before it is there: `returnParked` goes on where this is killed.
+ * was or beside that, else at the top. The database knows before it is there, for `returnParked` goes on where this is killed.
  */
 export async function showParked(db: SyncDatabase, disk: SyncDisk): Promise<void> {
   const isDirectory = ({ record }: Entry) => record.type === "directory";
   const waiting = db.children(PARKED_ID);
   for (const entry of [...waiting.filter(isDirectory), ...waiting.filter((each) => !isDirectory(each))]) {
     const stat = await disk.look(parkedPath(entry.id));
-    const place = stat && (await freePlace(db, disk, entry, stat));
-    if (place === undefined) continue;
-    await db.transaction(() => {
-      db.move(entry, place);
-      db.unsettle(place);
-    });
-    const path = pathInFolder(db, place);
-    if (path !== undefined) await tried(disk, parkedPath(entry.id), path);
+    if (stat === undefined) continue;
+    const was = db.parkedFrom(entry.id);
+    for (const place of await freePlaces(db, disk, was, entry.id, stat)) {
+      const moved = await moveFirst(db, entry, place);
+      const path = pathInFolder(db, place);
+      if (path !== undefined && (await tried(disk, parkedPath(entry.id), path)) === "moved") break;
+      await db.transaction(() => db.park(moved, was));
+    }
   }
 }
 
-async function freePlace(db: SyncDatabase, disk: SyncDisk, { id }: Entry, stat: DiskStat): Promise<Place | undefined> {
-  const was = db.parkedFrom(id);
+async function moveFirst(db: SyncDatabase, entry: Entry, place: Place): Promise<Entry> {
+  let moved = entry;
+  await db.transaction(() => {
+    moved = db.move(entry, place);
+    db.unsettle(place);
+  });
+  return moved;
+}
+
+/** Where it was, and at the top. */
+async function freePlaces(
+  db: SyncDatabase,
+  disk: SyncDisk,
+  was: Place | undefined,
+  id: FileId,
+  stat: DiskStat,
+): Promise<Place[]> {
+  const found: Place[] = [];
   const above = was && directoryOf(db, was);
-  const [directory, parent] = was === undefined || above === undefined ? [[], ROOT_ID] : [above, was.parent];
-  if (directory.length > 0 && (await disk.look(directory))?.type !== "directory") return undefined;
-  for (const name of namesFor(was?.name ?? (id as string as FileName), id, stat)) {
-    const place = { parent, name };
-    if (db.at(place) === undefined && (await disk.look([...directory, name])) === undefined) return place;
+  const root = { path: [], id: ROOT_ID };
+  for (const directory of was === undefined || above === undefined ? [root] : [{ path: above, id: was.parent }, root]) {
+    if (directory !== root && (await disk.look(directory.path))?.type !== "directory") continue;
+    for (const name of namesFor(was?.name ?? (id as string as FileName), id, stat)) {
+      const place = { parent: directory.id, name };
+      if (db.at(place) !== undefined || (await disk.look([...directory.path, name])) !== undefined) continue;
+      found.push(place);
+      break;
+    }
   }
-  return undefined;
+  return found;
 }
 
 /** Somebody cleared it away: it comes anew. */
@@ -137,14 +157,14 @@ function* namesFor(name: FileName, id: FileId, { type, ino, size, mtimeNs }: Dis
   else yield* fileNames(name, blake3(Buffer.from(`${ino} ${size} ${mtimeNs}`)));
 }
 
-/** "impossible": one of them is not there, or no directory is above it. */
+/** "impossible": one of them is not there, no directory is above it, or the disk refuses. */
 async function tried(disk: SyncDisk, from: DiskPath, to: DiskPath): Promise<"moved" | "taken" | "impossible"> {
   try {
     await disk.rename(from, to, "free");
     return "moved";
   } catch (error) {
     if (failedWith(error, "EEXIST", "ENOTEMPTY", "EISDIR")) return "taken";
-    if (failedWith(error, "ENOENT", "ENOTDIR", "ELOOP")) return "impossible";
+    if (failedWith(error, "ENOENT", "ENOTDIR", "ELOOP", ...REFUSALS)) return "impossible";
     throw error;
   }
 }

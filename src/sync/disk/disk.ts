@@ -132,3 +132,6 @@ export interface DiskFile {
   sync(): Promise<void>;
   close(): Promise<void>;
 }
+
+/** Codes of a disk that does not let one object be moved, made or removed: no reason to stop a round. */
+export const REFUSALS = ["EACCES", "EPERM", "EBUSY", "EINVAL", "ENAMETOOLONG", "EROFS", "ETXTBSY"] as const;

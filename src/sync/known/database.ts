@@ -148,8 +148,8 @@ export class SyncDatabase {
   }
 
   /** It is out of sight from now on, until it has a place again; where it was is remembered. */
-  park(entry: Entry): void {
-    const { parent, name, id } = entry;
+  park(entry: Entry, { parent, name }: Place = entry): void {
+    const { id } = entry;
     const row = rowOf(entry);
     this.#removeAt(entry);
     this.#putRow({ ...row, parent: PARKED_ID, name: nameBytes(id as string as FileName) }, entry);
