@@ -1,4 +1,5 @@
 /** When the door opens: what a run that was killed left under temporary names gets its name back, or is removed. */
+import type { FileName } from "../base/ids.ts";
 import { describeError, type Log } from "../base/log.ts";
 import { escapeForPrint } from "../base/names.ts";
 import { RENAME_NOREPLACE } from "../vfs/filesystem.ts";
@@ -18,9 +19,9 @@ export async function finishLeft(ports: RemovePorts, unfinished: UnfinishedWork,
         gone.push(key);
         continue;
       }
-      if (await putBack(ports, place, left)) log.info("what a killed run put aside has its name again", { path });
+      const name = left.was === undefined ? undefined : await putBack(ports, place, left.was);
+      if (name !== undefined) log.info("what a killed run put aside has a name again", { path, name });
       else {
-        unfinished.isRubbish(key);
         await removeWhole(ports, place.parent, place.name);
         log.info("what a killed run left under a temporary name was removed", { path });
       }
@@ -42,12 +43,19 @@ async function placeOf({ access }: RemovePorts, { path }: Unfinished): Promise<N
   return place.attributes === undefined && !place.isHidden ? undefined : { parent: place.parent, name };
 }
 
-/** Whether it had a name, and that is free. */
-async function putBack({ access }: RemovePorts, { parent, name }: NamedPlace, { was }: Unfinished): Promise<boolean> {
-  if (was === undefined) return false;
+/** Where something else has its name, nobody knows what became of the move that was to replace it: then it stays beside that. */
+async function putBack({ access }: RemovePorts, { parent, name }: NamedPlace, was: FileName): Promise<FileName> {
   return access.change(undefined, (fs) => {
-    if (fs.lookup(parent, was) !== undefined) return false;
-    fs.rename(parent, name, parent, was, RENAME_NOREPLACE);
-    return true;
+    for (let count = 0; ; count++) {
+      const again = nameAgain(was, count);
+      if (fs.lookup(parent, again) !== undefined) continue;
+      fs.rename(parent, name, parent, again, RENAME_NOREPLACE);
+      return again;
+    }
   });
+}
+
+function nameAgain(was: FileName, count: number): FileName {
+  if (count === 0) return was;
+  return (count === 1 ? `${was} (replaced)` : `${was} (replaced ${count})`) as FileName;
 }
