@@ -55,7 +55,6 @@ async function movedAway(nodes: NodeStore, tree: Cid, changes: ChangeSet): Promi
   if (moved.size === 0) return revived;
   for (const id of inherited(changes, deleted)) deleted.delete(id);
   const own = new Set(changes.objects.map(({ id }) => id));
-  const left = new Set(changes.objects.flatMap(({ baseNames }) => baseNames.map(placeText)));
   const known = new Map<FileId, boolean>();
   for (const [id, { ino }] of moved) if (deleted.has(id) && (await isNeeded(id))) revived.set(ino, id);
   return revived;
@@ -68,7 +67,7 @@ async function movedAway(nodes: NodeStore, tree: Cid, changes: ChangeSet): Promi
     known.set(directory, false);
     for await (const { name, dentry } of listDirectory(nodes, tree, directory)) {
       const id = dentryId(directory, name, dentry);
-      const isStranger = !own.has(id) && !left.has(placeText({ parent: directory, name }));
+      const isStranger = !own.has(id);
       if (!isStranger && !(deleted.has(id) && (await isNeeded(id)))) continue;
       known.set(directory, true);
       return true;
