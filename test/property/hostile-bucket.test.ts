@@ -51,6 +51,15 @@ const wrongs = fc.array(
 
 /** A file's record over a directory's, which can be unlinked then while names lie in it; and a directory that only names in it know. */
 const KNOWN: [Wrong[], boolean][] = [
+  // A directory that says that it has no directories in it.
+  [
+    [
+      { kind: "swap", row: 13, other: 51 },
+      { kind: "swap", row: 45, other: 11 },
+      { kind: "drop", row: 0 },
+    ],
+    true,
+  ],
   // Directories that lie in one another.
   [
     [

@@ -60,7 +60,7 @@ export async function* editsOf(
   async function subdirsOf({ state, existed }: StateOwner): Promise<number> {
     if (state.type !== "directory") return 0;
     const self = existed ? await readSelf(nodes, tree, state.id) : undefined;
-    return (self?.kind === "directory" ? self.subdirs : 0) + (subdirs.get(state.id) ?? 0);
+    return countAfter(self?.kind === "directory" ? self.subdirs : 0, subdirs.get(state.id) ?? 0);
   }
 }
 
@@ -110,8 +110,17 @@ async function addParents(nodes: NodeStore, tree: Cid, rows: PlannedRow[], subdi
     if (by === 0 || handled.has(id) || removed.has(keyText(key))) continue;
     const self = await readSelf(nodes, tree, id);
     if (self?.kind !== "directory") continue;
-    rows.push({ key, part: "record", owner: { kind: "parent", self: { ...self, subdirs: self.subdirs + by } } });
+    rows.push({
+      key,
+      part: "record",
+      owner: { kind: "parent", self: { ...self, subdirs: countAfter(self.subdirs, by) } },
+    });
   }
+}
+
+/** A row that somebody wrote as it must not be may say fewer than there are. */
+function countAfter(subdirs: number, by: number): number {
+  return Math.max(0, subdirs + by);
 }
 
 function keyText(key: Uint8Array): string {
