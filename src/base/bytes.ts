@@ -51,7 +51,7 @@ export function firstDifference(a: Viewed, b: Viewed, from: number, to: number):
   return -1;
 }
 
-const PIECE_BYTES = 8_192;
+const PIECE_BYTES = 1_024;
 const NATIVE_FROM_BYTES = 64;
 const compareNatively: (
   this: Uint8Array,

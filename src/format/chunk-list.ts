@@ -8,7 +8,7 @@
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import { MAX_BLOCK_ACCEPTED, MAX_LIST_ENTRIES, MAX_LIST_LEVEL } from "../base/limits.ts";
-import { CID_BYTES, cidFromBytes, cidToBytes } from "./cid.ts";
+import { CID_BYTES, cidAt, cidToBytes } from "./cid.ts";
 
 export interface ListEntry {
   /** The chunk or the node; undefined: a hole. */
@@ -157,7 +157,7 @@ class DecodedList implements ChunkList {
     if (at === undefined) throw new RangeError(`entry ${index} of ${this.ends.length}`);
     const length = (this.ends[index] ?? 0) - (index === 0 ? 0 : (this.ends[index - 1] ?? 0));
     if (at === HOLE) return { cid: undefined, length, dataLength: 0 };
-    const cid = (this.#cids[index] ??= cidFromBytes(this.#bytes.subarray(at, at + CID_BYTES)));
+    const cid = (this.#cids[index] ??= cidAt(this.#bytes, at));
     return { cid, length, dataLength: this.#data[index] ?? 0 };
   }
 }

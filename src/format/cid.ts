@@ -3,6 +3,7 @@ import { base32 } from "multiformats/bases/base32";
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import { blake3, HASH_BYTES } from "../crypto/hash.ts";
+import { cidText, cidTextBytes } from "./cid-text.ts";
 
 export type Codec = "dag-cbor" | "raw";
 
@@ -24,15 +25,19 @@ export function cidFromDigest(codec: Codec, digest: Uint8Array): Cid {
   bytes[2] = BLAKE3_CODE;
   bytes[3] = HASH_BYTES;
   bytes.set(digest, 4);
-  return base32.encode(bytes) as Cid;
+  return cidText(bytes);
 }
 
 /** From the binary form (36 bytes). Throws `format_invalid` for any other kind of CID. */
 export function cidFromBytes(bytes: Uint8Array): Cid {
-  if (bytes.length !== CID_BYTES || !isBlockCid(bytes, 0)) {
-    throw new SynclineError("format_invalid", "A link is not a CIDv1 with blake3-256 over dag-cbor or raw.");
-  }
-  return base32.encode(bytes) as Cid;
+  if (bytes.length !== CID_BYTES) throw invalidLink();
+  return cidAt(bytes, 0);
+}
+
+/** From the 36 bytes that begin at `from`. Throws `format_invalid` for any other kind of CID. */
+export function cidAt(bytes: Uint8Array, from: number): Cid {
+  if (from + CID_BYTES > bytes.length || !isBlockCid(bytes, from)) throw invalidLink();
+  return cidText(bytes, from);
 }
 
 /** Whether the 36 bytes from `at` on are the address of a block. */
@@ -58,7 +63,7 @@ export function parseCid(text: string): Cid {
 
 /** The binary form: 36 bytes. */
 export function cidToBytes(cid: Cid): Uint8Array {
-  return base32.decode(cid);
+  return cidTextBytes(cid);
 }
 
 /** The blake3 digest in it: 32 bytes. Stores key blocks by this. */
@@ -84,4 +89,8 @@ export function codecOf(cid: Cid): Codec {
 /** Whether `bytes` are what `cid` addresses. */
 export function matchesCid(cid: Cid, bytes: Uint8Array): boolean {
   return Buffer.from(blake3(bytes)).equals(digestOf(cid));
+}
+
+function invalidLink(): SynclineError {
+  return new SynclineError("format_invalid", "A link is not a CIDv1 with blake3-256 over dag-cbor or raw.");
 }

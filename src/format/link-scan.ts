@@ -9,7 +9,7 @@ import { compareRanges } from "../base/bytes.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import { MAX_BLOCK_ACCEPTED, MAX_CBOR_DEPTH } from "../base/limits.ts";
-import { CID_BYTES, cidFromBytes, isBlockCid } from "./cid.ts";
+import { CID_BYTES, cidAt, isBlockCid } from "./cid.ts";
 
 /** The links of a block in the order in which they stand. Holds on to the block's bytes. */
 export class LinkList {
@@ -27,7 +27,7 @@ export class LinkList {
 
   /** The links [from, to), as far as there are any. */
   slice(from: number, to: number = this.count): Cid[] {
-    return this.#offsets.slice(from, to).map((at) => cidFromBytes(this.#bytes.subarray(at, at + CID_BYTES)));
+    return this.#offsets.slice(from, to).map((at) => cidAt(this.#bytes, at));
   }
 
   /** Without this link, unless it stands there twice: then one of them means something else. */

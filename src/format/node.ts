@@ -6,7 +6,7 @@
  */
 import { compareRanges } from "../base/bytes.ts";
 import type { Cid } from "../base/ids.ts";
-import { cidFromBytes } from "./cid.ts";
+import { cidAt } from "./cid.ts";
 import type { NodeLayout } from "./node-layout.ts";
 import { HEAD_BYTES, LINK_BYTES, LINK_PREFIX, locateColumns } from "./node-layout.ts";
 
@@ -243,7 +243,7 @@ export class Node {
 
   #linkAt(link: number): Cid {
     const at = this.layout.links + link * LINK_BYTES;
-    return cidFromBytes(this.bytes.subarray(at + LINK_PREFIX.length, at + LINK_BYTES));
+    return cidAt(this.bytes, at + LINK_PREFIX.length);
   }
 
   #compareInRun(run: number, index: number, key: Uint8Array): number {
