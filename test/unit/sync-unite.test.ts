@@ -1,7 +1,8 @@
 /** Directories of which a merge made one: what a folder has in both comes to be in one there, too. */
 import { expect, test } from "vitest";
 import { PARKED_PATH } from "../../src/sync/disk/paths.ts";
-import { bucketTree, path, settle, type SyncedFolder, twoFolders } from "../support/sync-world.ts";
+import { Crash } from "../support/memory-sync-disk.ts";
+import { bucketTree, path, settle, settledTree, type SyncedFolder, twoFolders } from "../support/sync-world.ts";
 
 /** One folder moves `d` to `e`, where the other one made a directory at the same time. */
 async function united(made: (b: SyncedFolder) => void): Promise<Record<string, string>> {
@@ -64,3 +65,30 @@ test("a file and a directory of one name are both there", async () => {
   const whole = await united(({ disk }) => disk.write(path("e/s"), "a file"));
   expect(Object.values(whole).sort()).toEqual(["a file", "of d", "of d/s"]);
 });
+
+test.each(["nothing", "a file"])(
+  "a directory made where others moved one with %s, before the folder showed that: what is in it stays",
+  async (what) => {
+    const { world, a, b } = await twoFolders();
+    a.disk.make(path("k"));
+    if (what === "a file") a.disk.write(path("k/old"), "old");
+    await settle(world);
+    b.disk.move(path("k"), path("p"), "free");
+    b.disk.write(path("x"), "x");
+    await b.sync();
+    a.disk.tick(3_000_000_000n);
+    // It stands on the new root, and dies before it shows what that has.
+    a.notes = 3;
+    await expect(a.sync()).rejects.toThrow(Crash);
+    a.notes = undefined;
+    expect(a.db.unsettled().map(({ name }) => name)).toContain("p");
+    a.disk.tick(3_000_000_000n);
+    a.disk.make(path("p"));
+    a.disk.make(path("p/q"));
+    for (const file of ["1", "2", "q/3"]) a.disk.write(path(`p/${file}`), `new ${file}`);
+    await a.sync();
+    const whole = await settledTree(world);
+    const files = [...whole].filter(([, text]) => text !== "dir").map(([at]) => at);
+    expect(files.sort()).toEqual(["p/1", "p/2", ...(what === "a file" ? ["p/old"] : []), "p/q/3", "x"]);
+  },
+);

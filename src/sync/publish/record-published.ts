@@ -35,8 +35,10 @@ export function recordPublished(
     // A name that is new and was not published now is looked at again.
     if (published === undefined && (entry?.parent !== parent || entry.name !== found.name)) continue;
     db.put({ ...place, id, record, seen });
+    if (!ids.isMergedAway(object) && !ids.isMergedAway(directory)) continue;
     // The tree has it at the other one's place, or not at all.
-    if (ids.isMergedAway(object) || ids.isMergedAway(directory)) db.unsettle(place);
+    db.unsettle(place);
+    for (const there of now.get(object.ino)?.names ?? []) db.unsettle(there);
   }
 }
 
