@@ -158,9 +158,9 @@ function rowOf(parent, name, record) {
 
 function rowsOf(object, record, subdirs) {
   const link = () => cidOf("raw", new Uint8Array());
-  return rowKeysOf(object).map(({ key, part }) => {
-    const { value, links } = encodeObjectRow(object, part, record, subdirs, link);
-    return { key, value, links };
+  return rowKeysOf(object).map((row) => {
+    const { value, links } = encodeObjectRow(object, row, record, subdirs, link);
+    return { key: row.key, value, links };
   });
 }
 

@@ -7,7 +7,7 @@ import type { EncodedValue } from "../format/fields.ts";
 import { backrefKey, birthId, dentryKey, selfKey } from "../format/keys.ts";
 import type { LinkBlock } from "../format/linked-value.ts";
 import type { FileRecord, FileType } from "../format/record.ts";
-import { dentryOf, encodeBackref, encodeDentry, encodeSelf } from "../format/rows.ts";
+import { encodeBackref, encodeDentry, encodeSelf } from "../format/rows.ts";
 
 /** A name in a directory. */
 export interface Place {
@@ -27,6 +27,8 @@ export interface RowKey {
   readonly key: Uint8Array;
   /** "record": the row that holds the record; "reference": a dentry {type, id}; "backref": a 02 row. */
   readonly part: "record" | "reference" | "backref";
+  /** The id that a file's only dentry states, where that is not its birth id there: computed once, it costs more than the row. */
+  readonly stated?: FileId;
 }
 
 /** The keys of all rows of an object, in no order. */
@@ -34,8 +36,9 @@ export function rowKeysOf(object: PlacedObject): RowKey[] {
   const { id, type, names } = object;
   const [only] = names;
   if (type !== "directory" && only !== undefined && names.length === 1) {
-    const record: RowKey = { key: dentryKey(only.parent, only.name), part: "record" };
-    return isBornAt(id, type, only) ? [record] : [record, backrefRow(id, only)];
+    const key = dentryKey(only.parent, only.name);
+    if (isBornAt(id, type, only)) return [{ key, part: "record" }];
+    return [{ key, part: "record", stated: id }, backrefRow(id, only)];
   }
   const rows: RowKey[] = [{ key: selfKey(id), part: "record" }];
   for (const place of names) {
@@ -46,12 +49,12 @@ export function rowKeysOf(object: PlacedObject): RowKey[] {
 }
 
 /**
- * The value of one of the object's rows. `subdirs` counts for directories only. `link` stores the blocks of long values.
- * Throws `limit_exceeded` when a record is too long for a row.
+ * The value of one of the object's rows, as `rowKeysOf` told it. `subdirs` counts for directories only. `link` stores the blocks of long
+ * values. Throws `limit_exceeded` when a record is too long for a row.
  */
 export function encodeObjectRow(
   object: PlacedObject,
-  part: RowKey["part"],
+  { part, stated }: Omit<RowKey, "key">,
   record: FileRecord,
   subdirs: number,
   link: LinkBlock,
@@ -62,7 +65,7 @@ export function encodeObjectRow(
   const [place] = names;
   if (type === "directory") return encodeSelf({ kind: "directory", record, place, subdirs }, link);
   if (names.length > 1 || place === undefined) return encodeSelf({ kind: "file", record }, link);
-  return encodeDentry(dentryOf(place.parent, place.name, id, record), link);
+  return encodeDentry({ kind: "record", stated, record }, link);
 }
 
 export function samePlace(a: Place, b: Place): boolean {

@@ -32,12 +32,6 @@ export type SelfRow =
       readonly subdirs: number;
     };
 
-/** The dentry of an object with one name: whole record for files, a reference for directories. */
-export function dentryOf(parent: FileId, name: FileName, id: FileId, record: FileRecord): Dentry {
-  if (record.type === "directory") return { kind: "reference", type: record.type, id };
-  return { kind: "record", stated: id === birthId(parent, name, record.type, 0) ? undefined : id, record };
-}
-
 /** The id of what a dentry leads to. */
 export function dentryId(parent: FileId, name: FileName, dentry: Dentry): FileId {
   if (dentry.kind === "reference") return dentry.id;

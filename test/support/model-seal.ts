@@ -171,8 +171,8 @@ async function buildFrom(context: MergeContext, model: ModelFilesystem): Promise
     const object = { id, type: inode.type, names: places };
     const record = await recordOf(context, inode);
     const subdirs = [...inode.entries.values()].filter(({ type }) => type === "directory").length;
-    for (const { key, part } of rowKeysOf(object))
-      rows.push({ key, ...encodeObjectRow(object, part, record, subdirs, link) });
+    for (const row of rowKeysOf(object))
+      rows.push({ key: row.key, ...encodeObjectRow(object, row, record, subdirs, link) });
   }
   rows.sort((a, b) => Buffer.compare(a.key, b.key));
   return buildTree(context.nodes, context.sink, context.treeConfig, rows);

@@ -69,10 +69,10 @@ interface Strayed extends Transition {
 /** Whether the tree has exactly this object's rows. */
 async function holds(nodes: NodeStore, tree: Cid, state: ObjectState, link: LinkBlock): Promise<boolean> {
   const subdirs = state.type === "directory" ? await subdirsOf(nodes, tree, state.id) : 0;
-  for (const { key, part } of rowKeysOf(state)) {
-    const found = await whenLoaded(nodes, () => peekGet(nodes, tree, key));
+  for (const row of rowKeysOf(state)) {
+    const found = await whenLoaded(nodes, () => peekGet(nodes, tree, row.key));
     if (found === undefined) return false;
-    const wanted = encodeObjectRow(state, part, state.record, subdirs, link);
+    const wanted = encodeObjectRow(state, row, state.record, subdirs, link);
     if (Buffer.compare(found.value, wanted.value) !== 0 || found.links.join() !== wanted.links.join()) return false;
   }
   return state.names.length < 2 || (await readBackrefs(nodes, tree, state.id)).length === state.names.length;

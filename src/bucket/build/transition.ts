@@ -54,7 +54,7 @@ export async function* editsOf(
     if (owner.kind === "parent") return encodeSelf(owner.self, link);
     const record = row.part === "record" ? await finish(owner.state) : owner.state.record;
     const count = row.part === "record" ? await subdirsOf(owner) : 0;
-    return encodeObjectRow(owner.state, row.part, record, count, link);
+    return encodeObjectRow(owner.state, row, record, count, link);
   }
 
   async function subdirsOf({ state, existed }: StateOwner): Promise<number> {

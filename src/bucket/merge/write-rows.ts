@@ -74,8 +74,8 @@ function layeredRows(merged: MergedTree, { isTaken, stored }: WrittenFrom, link:
   for (const [id, { stay, now }] of written) {
     if (now === undefined) continue;
     const subdirs = (stay?.subdirs ?? 0) + (counts.get(id) ?? 0);
-    for (const { key, part } of rowKeysOf(placed(now)))
-      rows.set(keyText(key), encodeObjectRow(placed(now), part, now.record, subdirs, link));
+    for (const row of rowKeysOf(placed(now)))
+      rows.set(keyText(row.key), encodeObjectRow(placed(now), row, now.record, subdirs, link));
   }
   return rows;
 }
