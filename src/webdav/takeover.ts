@@ -77,7 +77,7 @@ export class Takeover {
   async clear(): Promise<void> {
     const { access, clock, unfinished } = this.#call;
     await this.#last("what was replaced keeps a temporary name until the door opens again", async (aside) => {
-      unfinished.isRubbish(aside.key);
+      unfinished.giveUpName(aside.key);
       await removeWhole({ access: access.onward(), clock }, aside.parent, aside.name);
       unfinished.end(aside.key);
     });

@@ -52,7 +52,7 @@ export class UnfinishedWork {
   }
 
   /** It does not get its name back, whatever becomes of what has it now. */
-  isRubbish(key: UnfinishedKey): void {
+  giveUpName(key: UnfinishedKey): void {
     const work = this.#all.get(key);
     if (work?.was === undefined) return;
     this.#all.set(key, { ...work, was: undefined });

@@ -68,7 +68,7 @@ async function moveFirst(db: SyncDatabase, entry: Entry, place: Place): Promise<
   return moved;
 }
 
-/** Where it was, and at the top. */
+/** The first in each directory where it may come back. */
 async function freePlaces(
   db: SyncDatabase,
   disk: SyncDisk,
@@ -77,13 +77,10 @@ async function freePlaces(
   stat: DiskStat,
 ): Promise<Place[]> {
   const found: Place[] = [];
-  const above = was && directoryOf(db, was);
-  const root = { path: [], id: ROOT_ID };
-  for (const directory of was === undefined || above === undefined ? [root] : [{ path: above, id: was.parent }, root]) {
-    if (directory !== root && (await disk.look(directory.path))?.type !== "directory") continue;
-    for (const name of namesFor(was?.name ?? (id as string as FileName), id, stat)) {
-      const place = { parent: directory.id, name };
-      if (db.at(place) !== undefined || (await disk.look([...directory.path, name])) !== undefined) continue;
+  for (const { directory, places } of homesOf(db, was, id, stat)) {
+    if ((await disk.look(directory))?.type !== "directory") continue;
+    for (const { place, path } of places) {
+      if (db.at(place) !== undefined || (await disk.look(path)) !== undefined) continue;
       found.push(place);
       break;
     }
@@ -115,11 +112,8 @@ export async function returnToSight(db: SyncDatabase, disk: SyncDisk, id: FileId
     if (waiting !== undefined) db.remove(waiting);
     return undefined;
   }
-  const root = { path: [], id: ROOT_ID };
-  for (const directory of was === undefined || above === undefined ? [root] : [{ path: above, id: was.parent }, root]) {
-    for (const name of namesFor(was?.name ?? (id as string as FileName), id, stat)) {
-      const place = { parent: directory.id, name };
-      const path = [...directory.path, name];
+  for (const { places } of homesOf(db, was, id, stat)) {
+    for (const { place, path } of places) {
       const done = db.at(place) === undefined ? await tried(disk, from, path) : "taken";
       if (done === "taken") continue;
       if (done === "impossible") break;
@@ -131,6 +125,25 @@ export async function returnToSight(db: SyncDatabase, disk: SyncDisk, id: FileId
     }
   }
   return undefined;
+}
+
+/** A directory where something may come back, and its places there, which do not end. */
+interface Home {
+  readonly directory: DiskPath;
+  readonly places: Iterable<{ readonly place: Place; readonly path: DiskPath }>;
+}
+
+/** Where it was, if that is in sight, and the top. */
+function* homesOf(db: SyncDatabase, was: Place | undefined, id: FileId, stat: DiskStat): Generator<Home> {
+  const name = was?.name ?? (id as string as FileName);
+  const home = (directory: DiskPath, parent: FileId): Home => ({ directory, places: placesIn(directory, parent) });
+  const above = was && directoryOf(db, was);
+  if (was !== undefined && above !== undefined) yield home(above, was.parent);
+  yield home([], ROOT_ID);
+
+  function* placesIn(directory: DiskPath, parent: FileId) {
+    for (const free of namesFor(name, id, stat)) yield { place: { parent, name: free }, path: [...directory, free] };
+  }
 }
 
 /** What no round knows in a directory that was put out of sight goes into the one that has its place now. */
