@@ -40,6 +40,8 @@ export interface PublishOptions {
   readonly adopted?: Cid;
   /** Others got in the way of this writer's last epoch: it waits in line with them from the start. */
   readonly crowded?: boolean;
+  /** The first epoch that this writer gave up and that may come yet: once it is in the root, "device_reused" tells its number. */
+  readonly late?: number | undefined;
   /** For people: what made this commit. */
   readonly note?: string;
   /** Commits whose contents the epoch takes over without having read them: the root must retain them. */
@@ -130,7 +132,7 @@ class Publication implements AsyncDisposable {
     await this.#checkSources(commit);
     if (await this.#isRolledBack(current)) return { kind: "rolled_back", root: commit.cid, figures: this.#figures() };
     const included = commit.heads.get(this.#context.writer.device.writer) ?? 0;
-    if (included < epoch) return undefined;
+    if (included < (this.#options.late ?? epoch)) return undefined;
     const won = await this.#wonUnseen(current);
     if (won !== undefined) return this.#published(current, won.epochTree);
     const own = included === epoch ? await this.#ownEpoch(current) : undefined;
@@ -263,18 +265,10 @@ class Publication implements AsyncDisposable {
   }
 
   async #published({ commit, root }: CurrentRoot, epochTree: EpochTree, swapMs = -Infinity): Promise<PublishOutcome> {
-    const { body } = commit;
+    const { conflicts } = epochTree;
     const epoch = await publishedEpoch(this.#context.bucket, this.#changes.epoch, commit, epochTree);
-    const crowded = body.seq > this.#changes.lamport || this.#pacing.waited;
-    return {
-      kind: "published",
-      epoch,
-      root,
-      conflicts: epochTree.conflicts,
-      crowded,
-      swapMs,
-      figures: this.#figures(),
-    };
+    const crowded = commit.body.seq > this.#changes.lamport || this.#pacing.waited;
+    return { kind: "published", epoch, root, conflicts, crowded, swapMs, figures: this.#figures() };
   }
 
   /** The root to begin with: behind those who wait already, where others publish all the time. */

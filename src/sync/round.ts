@@ -131,7 +131,9 @@ class Round {
       const held = checkDeletions("bucket", deleted, db.countFiles(), this.#context.allowDeletes);
       if (held !== undefined) return this.#result(scanned, { held });
       const published = await this.#publish(scanned, attempt < STILL_ATTEMPTS);
-      if (published === "again") continue;
+      if (published === "late") await recoverEpoch(this.#context, this.#nodes, await this.#head(), isAsKnown);
+      if (attempt === ATTEMPTS) throw new SynclineError("root_moved", "Neither the folder nor the bucket holds still.");
+      if (published === "late" || published === "again") continue;
       return this.#show(scanned, published);
     }
   }
@@ -205,11 +207,11 @@ class Round {
   }
 
   /** "again": files changed while they were read. */
-  async #publish(scanned: Scanned, mayRepeat: boolean): Promise<Published | "again"> {
+  async #publish(scanned: Scanned, mayRepeat: boolean): Promise<Published | "again" | "late"> {
     const context = { ...this.#context, sent: this.#context.progress?.sent };
     if (this.#isRehearsal) return rehearseScan(context, this.#nodes, scanned);
     const published = await publishScan(context, this.#nodes, scanned);
-    if (!("changed" in published)) return published;
+    if (published === "late" || !("changed" in published)) return published;
     if (!mayRepeat) for (const { path } of published.changed) this.#restless.add(path.join("/"));
     return "again";
   }
@@ -283,6 +285,8 @@ class Round {
 
 /** So often a file that changes while it is read is read again; then it is left for the next round. */
 const STILL_ATTEMPTS = 3;
+/** Files that change are left out after some attempts, and epochs that come late are few: more is a fault, and no reason to go on for ever. */
+const ATTEMPTS = 100;
 
 function* walkedPaths(found: Found): Generator<DiskPath> {
   yield found.path;

@@ -34,8 +34,8 @@ const deed = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("chmod" as const), pick }) },
 );
 /**
- * A round: the process may die before one of its changes of the disk, or before it notes what it did; somebody may do something meanwhile; and
- * the bucket may be away.
+ * A round: the process may die before one of its changes of the disk, before it notes what it did, or as it sends a swap; somebody may do
+ * something meanwhile; and the bucket may be away.
  */
 const round = fc.record({
   kind: fc.constant("sync" as const),
@@ -43,6 +43,7 @@ const round = fc.record({
     { weight: 6, arbitrary: fc.constant(undefined) },
     { weight: 2, arbitrary: fc.record({ change: fc.nat(16) }) },
     { weight: 1, arbitrary: fc.record({ note: fc.nat(4) }) },
+    { weight: 1, arbitrary: fc.record({ swap: fc.nat(2) }) },
   ),
   meanwhile: fc.option(fc.record({ change: fc.nat(5), deed }), { nil: undefined }),
   /** The bucket cannot be reached. */
@@ -51,14 +52,15 @@ const round = fc.record({
 type Round = typeof round extends fc.Arbitrary<infer Each> ? Each : never;
 const mortalRound = round.map((each) => ({ ...each, meanwhile: undefined }));
 const quietRound = fc.constant({ kind: "sync" as const, dies: undefined, meanwhile: undefined, away: false });
+/** Swaps that are late arrive before the step. */
+const lands = fc.nat(5).map((each) => each === 0);
 /** In each step somebody does something in a folder, or a round is played there. */
 const historiesOf = (rounds: fc.Arbitrary<Round>) =>
-  fc.array(fc.record({ folder, what: fc.oneof({ weight: 2, arbitrary: deed }, { weight: 1, arbitrary: rounds }) }), {
-    minLength: 5,
-    maxLength: 40,
-    size: "max",
-  });
-const swapFaults = fc.array(fc.constantFrom<SwapFault>("none", "none", "none", "committed-unseen", "lost"), {
+  fc.array(
+    fc.record({ folder, lands, what: fc.oneof({ weight: 2, arbitrary: deed }, { weight: 1, arbitrary: rounds }) }),
+    { minLength: 5, maxLength: 40, size: "max" },
+  );
+const swapFaults = fc.array(fc.constantFrom<SwapFault>("none", "none", "none", "committed-unseen", "lost", "late"), {
   maxLength: 6,
 });
 type Deed = typeof deed extends fc.Arbitrary<infer Each> ? Each : never;
@@ -109,6 +111,7 @@ test(
 
 interface Step {
   readonly folder: number;
+  readonly lands: boolean;
   readonly what: Deed | Round;
 }
 
@@ -125,7 +128,8 @@ async function playAll(
   for (const at of ["a/x", "b", "c/y", "d"]) pair(world)[0].disk.write(path(at), version());
   for (const each of pair(world)) await syncWhole(each, oracle);
   world.remote.faults.push(...faults);
-  for (const { folder: which, what } of history) {
+  for (const { folder: which, lands: comes, what } of history) {
+    if (comes) world.remote.landLate();
     const each = pair(world)[which === 0 ? 0 : 1];
     if (what.kind === "sync") await syncUntilDeath(world, each, what, oracle, version);
     else play(each, what, version);
@@ -179,6 +183,10 @@ async function syncUntilDeath(
   const { disk } = folder;
   disk.tick(100_000_000n);
   disk.budget = dies !== undefined && "change" in dies ? dies.change : undefined;
+  let swaps = dies !== undefined && "swap" in dies ? dies.swap : Infinity;
+  remote.beforeSwap = async () => {
+    if (swaps-- <= 0) throw new Crash("The process died.");
+  };
   folder.notes = dies !== undefined && "note" in dies ? dies.note : undefined;
   await oracle.round(disk, async (interrupt) => {
     let changes = 0;
@@ -197,6 +205,7 @@ async function syncUntilDeath(
       remote.unreachable = false;
       disk.budget = folder.notes = undefined;
       disk.before = () => {};
+      remote.beforeSwap = async () => {};
     }
   });
 }

@@ -53,6 +53,8 @@ export class SyncOracle {
   readonly #folders = new Map<MemorySyncDisk, Folder>();
   /** Of every version that was ever in the bucket, whose it was last. */
   readonly #published = new Map<string, FileId>();
+  /** And in which directory; undefined: the root. */
+  readonly #homes = new Map<string, FileId | undefined>();
   /** Every version that was ever seen in a folder; what is half written is none. */
   readonly #saved = new Set<string>();
   #head: Head | undefined;
@@ -113,7 +115,8 @@ export class SyncOracle {
       if (head.places.has(version)) continue;
       const [from, to] = [was.get(version), is.get(version)];
       const isNew = to !== undefined && !this.#published.has(version);
-      const isMoved = from !== undefined && to !== undefined && hasMore(to, from);
+      // Where directories changed places, too, it may be at the path where it was.
+      const isMoved = from !== undefined && to !== undefined && (hasMore(to, from) || this.#isElsewhere(version, next));
       const isEdited = !unnoted.has(version) && this.#livesOn(version, head);
       this.#leave(isNew || (isMoved && !isEdited), `${version} came back to the bucket`);
     }
@@ -146,6 +149,7 @@ export class SyncOracle {
     for (const [version, [path]] of places) {
       const id = path === undefined ? undefined : ids.get(path);
       if (id !== undefined) this.#published.set(version, id);
+      if (path !== undefined) this.#homes.set(version, homeOf(path, ids));
     }
   }
 
@@ -153,6 +157,12 @@ export class SyncOracle {
   #livesOn(version: string, { ids }: Head): boolean {
     const id = this.#published.get(version);
     return [...ids.values()].some((each) => each === id);
+  }
+
+  /** Whether it is in another directory than it was last. */
+  #isElsewhere(version: string, { places, ids }: Head): boolean {
+    const [path] = places.get(version) ?? NOWHERE;
+    return path !== undefined && homeOf(path, ids) !== this.#homes.get(version);
   }
 
   async #readHead(): Promise<Head> {
@@ -208,6 +218,10 @@ function placesOf(tree: Tree): Places {
     else known.add(path);
   }
   return places;
+}
+
+function homeOf(path: string, ids: ReadonlyMap<string, FileId>): FileId | undefined {
+  return ids.get(path.split("/").slice(0, -1).join("/"));
 }
 
 /** Whether `places` has one that `others` has not. */

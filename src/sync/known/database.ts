@@ -268,4 +268,13 @@ export class SyncDatabase {
 }
 
 /** What else is remembered: of which bucket and folder this is, numbers that were used, an epoch that is on its way. */
-export type FactKey = "base" | "bucket" | "folder" | "epoch" | "under way" | "compare all" | "rules" | "exchanged";
+export type FactKey =
+  | "base"
+  | "bucket"
+  | "folder"
+  | "epoch"
+  | "under way"
+  | "late"
+  | "compare all"
+  | "rules"
+  | "exchanged";

@@ -17,12 +17,14 @@ import { publishEpoch } from "../../bucket/publish.ts";
 import type { Writer } from "../../bucket/publish/next-commit.ts";
 import type { PublishOutcome } from "../../bucket/publish/outcome.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
+import type { BaseRoot } from "../../overlay/journal-record.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import type { DiskPath } from "../disk/disk.ts";
 import { sameRecord, type Entry } from "../known/entry.ts";
 import type { LocalChanges } from "../scan/local-changes.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
 import { standOn } from "./record-published.ts";
+import { awaitLate, firstLateEpoch, forgetSent, noteSending, sentEpochs, type Sealed } from "./sent-epochs.ts";
 import { packSeen, unpackSeen } from "../known/seen.ts";
 
 export interface EpochContext {
@@ -32,13 +34,6 @@ export interface EpochContext {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
-}
-
-/** What was sealed, as far as it takes to know it again in the bucket. */
-interface Sealed {
-  readonly epoch: number;
-  readonly there: readonly { readonly path: readonly string[]; readonly type: string; readonly seen: string }[];
-  readonly gone: readonly string[];
 }
 
 /** An epoch that was never used by this device. `seen`: the greatest that the bucket knows. */
@@ -67,14 +62,18 @@ export async function publishLocal(
   local: LocalChanges,
   data: DataReader,
 ): Promise<PublishOutcome> {
-  context.db.setFact("under way", JSON.stringify(sealedOf(changes.epoch, local)));
-  return publishEpoch(context, changes, data, { note: "" });
+  const { db } = context;
+  noteSending(db, sealedOf(changes, local));
+  return publishEpoch(context, changes, data, { note: "", late: firstLateEpoch(db) });
 }
 
 /** Proves that what is at a path has the record's bytes. */
 type Prove = (path: DiskPath, entry: Pick<Entry, "record">) => Promise<boolean>;
 
-/** After a crash: if the bucket has what was sealed, the folder stands on that commit. Throws as reading does. */
+/**
+ * After a crash: if the bucket has what was sealed, the folder stands on that commit; if not, that is remembered while it may come yet.
+ * Throws as reading does.
+ */
 export async function recoverEpoch(
   context: EpochContext,
   nodes: NodeStore,
@@ -82,28 +81,38 @@ export async function recoverEpoch(
   isAsKnown: Prove,
 ): Promise<void> {
   const { db, bucket, writer } = context;
-  const text = db.fact("under way");
-  if (text === undefined) return;
-  const sealed = JSON.parse(text) as Sealed;
+  const all = sentEpochs(db);
+  if (all.length === 0) return;
   const base = db.base();
   const own = writer.device.writer;
-  const included = (head.heads.get(own) ?? 0) >= sealed.epoch;
-  const commit = included && base !== undefined ? await findOwn(bucket, head, own, sealed.epoch, base.seq) : undefined;
-  await db.transaction(async () => {
-    if (commit !== undefined && base !== undefined) {
-      const { parent } = commit.body;
-      const isMerged = parent !== base.commit;
-      const isOwn = isMerged ? leftAloneIn(context, nodes, parent) : async () => true;
-      // Of what others changed, too, the commit may have others' bytes, of the same size and time by chance.
-      await know(db, nodes, commit, sealed, async (path, object, place) => {
-        return (place !== undefined && (await isOwn(object.id, place))) || isAsKnown(path, object);
-      });
-      const { cid, body } = commit;
-      const changes = await differences(nodes, base.tree, body.tree);
-      await standOn(db, nodes, { commit: cid, tree: body.tree, seq: body.seq, changes });
-    }
-    db.setFact("under way", undefined);
+  const included = head.heads.get(own) ?? 0;
+  for (const sealed of all) {
+    const mayBeThere = included >= sealed.epoch && base !== undefined;
+    const commit = mayBeThere ? await findOwn(bucket, head, own, sealed.epoch, base.seq) : undefined;
+    if (commit === undefined || base === undefined) continue;
+    return db.transaction(() => standOnOwn(context, nodes, { sealed, commit, base }, isAsKnown));
+  }
+  await db.transaction(() => awaitLate(db, head.cid, included));
+}
+
+/** In a transaction of the caller's. */
+async function standOnOwn(
+  context: EpochContext,
+  nodes: NodeStore,
+  { sealed, commit, base }: { sealed: Sealed; commit: VerifiedCommit; base: BaseRoot },
+  isAsKnown: Prove,
+): Promise<void> {
+  const { db } = context;
+  const { cid, body } = commit;
+  const isMerged = body.parent !== sealed.base;
+  const isOwn = isMerged ? leftAloneIn(context, nodes, body.parent) : async () => true;
+  // Of what others changed, too, the commit may have others' bytes, of the same size and time by chance.
+  await know(db, nodes, commit, sealed, async (path, object, place) => {
+    return (place !== undefined && (await isOwn(object.id, place))) || isAsKnown(path, object);
   });
+  const changes = await differences(nodes, base.tree, body.tree);
+  await standOn(db, nodes, { commit: cid, tree: body.tree, seq: body.seq, changes });
+  forgetSent(db, cid);
 }
 
 /** Tells what others had left alone in the tree that the epoch was merged with: what the commit has of that is as it was sealed. */
@@ -197,7 +206,7 @@ function isAsSealed(
   return record.mtimeNs === seen.mtimeNs && (record.type !== "file" || record.size === seen.size);
 }
 
-function sealedOf(epoch: number, local: LocalChanges): Sealed {
+function sealedOf({ epoch, reference }: ChangeSet, local: LocalChanges): Sealed {
   const there = local.observed.map(({ found, seen }) => ({
     path: found.path.map((name) => Buffer.from(name, "latin1").toString("base64")),
     type: found.stat.type,
@@ -206,5 +215,5 @@ function sealedOf(epoch: number, local: LocalChanges): Sealed {
   const gone = local.changes.flatMap(({ object, deed }) => {
     return deed === "deleted" && object.id !== undefined ? [object.id] : [];
   });
-  return { epoch, there, gone };
+  return { epoch, base: reference, there, gone };
 }

@@ -21,6 +21,7 @@ import type { LocalChanges } from "../scan/local-changes.ts";
 import { LocalData } from "../scan/local-content.ts";
 import type { Matching } from "../scan/match.ts";
 import { recordPublished, standOn, type Recorded } from "./record-published.ts";
+import { forgetSent, forgetUnderWay, hasLateCome } from "./sent-epochs.ts";
 import { failureOf, rolledBack } from "../round-failure.ts";
 import type { Found, Walked } from "../scan/walk.ts";
 
@@ -47,12 +48,15 @@ export interface ScanContext extends EpochContext {
   readonly sent?: ((bytes: number) => void) | undefined;
 }
 
-/** Answers the files that changed while they were read, where there are any: nothing was published then. Throws as `failureOf`. */
+/**
+ * Answers the files that changed while they were read, where there are any, and "late" where an epoch that we had given up is in the bucket
+ * by now: nothing was published then. Throws as `failureOf`.
+ */
 export async function publishScan(
   context: ScanContext,
   nodes: NodeStore,
   scanned: Scanned,
-): Promise<Published | { readonly changed: readonly Found[] }> {
+): Promise<Published | { readonly changed: readonly Found[] } | "late"> {
   const { matching, local } = scanned;
   const { db, disk, limit, signal, sent } = context;
   const changes = await changesOf(context, local);
@@ -63,21 +67,32 @@ export async function publishScan(
     outcome = await publishLocal(context, changes, local, data);
   } catch (error) {
     if (data.changed.length === 0) throw error;
-    db.setFact("under way", undefined);
+    forgetUnderWay(db);
     return { changed: data.changed };
   }
-  if (outcome.kind !== "published") throw failureOf(outcome);
+  if (outcome.kind === "device_reused" && outcome.epoch < changes.epoch) {
+    forgetUnderWay(db);
+    return "late";
+  }
+  if (outcome.kind !== "published") {
+    if (outcome.figures.attempts === 0) forgetUnderWay(db);
+    throw failureOf(outcome);
+  }
   const { epoch, conflicts, figures } = outcome;
   await db.transaction(async () => {
     recordPublished(db, matching, local, { objects: epoch.objects, standIn: standInFor(context, changes) });
     await standOn(db, nodes, epoch.base);
-    db.setFact("under way", undefined);
+    forgetSent(db, epoch.base.commit);
   });
   return { conflicts, figures, shown: nodes };
 }
 
 /** What publishing would make of it, without an upload or a swap. In a transaction of the caller's. */
-export async function rehearseScan(context: ScanContext, nodes: NodeStore, scanned: Scanned): Promise<Published> {
+export async function rehearseScan(
+  context: ScanContext,
+  nodes: NodeStore,
+  scanned: Scanned,
+): Promise<Published | "late"> {
   const { matching, local } = scanned;
   const { db, bucket, writer, disk, limit, signal, sent } = context;
   const changes = await changesOf(context, local);
@@ -106,10 +121,16 @@ async function changesOf({ db, bucket, writer }: ScanContext, local: LocalChange
 }
 
 /** Nothing changed here: how things look is remembered, and the folder stands on the newest root. */
-async function adopt({ db, bucket }: ScanContext, nodes: NodeStore, { matching, local }: Scanned): Promise<Published> {
+async function adopt(
+  { db, bucket, writer }: ScanContext,
+  nodes: NodeStore,
+  { matching, local }: Scanned,
+): Promise<Published | "late"> {
   await db.transaction(() => recordPublished(db, matching, local, undefined));
   const base = db.base();
-  const { cid, body } = (await bucket.head()).commit;
+  const { commit } = await bucket.head();
+  if (hasLateCome(db, commit, writer.device.writer)) return "late";
+  const { cid, body } = commit;
   if (base !== undefined && base.commit !== cid) {
     const head = await bucket.commit(cid);
     if ((await descends(bucket, head, { cid: base.commit, seq: base.seq }, nodes)) === "no") throw rolledBack(cid);
