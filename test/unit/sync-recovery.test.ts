@@ -39,6 +39,27 @@ test("what it deleted in a directory that others moved is there, as if it had no
   expect([...whole.values()].sort()).toEqual(["1", "2", "3", "4", "dir"]);
 });
 
+test("a file that changed places with a directory, and that others edited, has their version and no conflict with its own older one", async () => {
+  const { world, a, b } = await twoFolders();
+  a.disk.make(path("d"));
+  a.disk.write(path("d/x.bin"), "x");
+  a.disk.write(path("f.bin"), "old");
+  await settle(world);
+  b.disk.tick(3_000_000_000n);
+  b.disk.write(path("f.bin"), "edited");
+  await b.sync();
+  a.disk.tick(3_000_000_000n);
+  a.disk.move(path("d"), path("f.bin"), "exchange");
+  await dyingAfterSwap(a);
+  a.disk.tick(3_000_000_000n);
+  a.disk.write(path("f.bin/x.bin"), "newer x");
+  expect(Object.fromEntries(await settledTree(world))).toEqual({
+    d: "edited",
+    "f.bin": "dir",
+    "f.bin/x.bin": "newer x",
+  });
+});
+
 test("what it took away for others before it died does not count as deleted here, where much that is deleted waits for a yes", async () => {
   const { world, a, b } = await twoFolders();
   for (let file = 0; file < 200; file++) a.disk.write(path(`f${file}.bin`), `${file}`);

@@ -176,6 +176,8 @@ async function know(
       if ((await lookup(nodes, body.tree, entry))?.id === entry.id) db.unsettle(entry);
     }
   }
+  const others = new Map<bigint, Place>();
+  const displaced: Entry[] = [];
   for (const { path, type, seen } of sealed.there) {
     const names = path.map((name) => Buffer.from(name, "base64").toString("latin1") as FileName);
     const name = names.at(-1);
@@ -188,14 +190,25 @@ async function know(
     const place = { parent: directory.id, name };
     // Of what the merge made one with something else here, that is the other one's.
     const isOther = db.byId(id).some((entry) => !samePlace(entry, place) && entry.seen.ino !== looked.ino);
+    others.set(looked.ino, place);
     if (!isSame || isOther) continue;
     // Otherwise others moved a directory, and this is another one's path by now.
     const sealedAt = pathInFolder(db, place)?.join("/") === names.join("/") ? place : undefined;
     if (record.type === "file" && !(await isOurs(names, object, sealedAt))) continue;
+    others.delete(looked.ino);
+    const there = db.at(place);
+    if (there !== undefined && there.id !== id) displaced.push(there);
     for (const entry of db.byId(id)) {
       if ((await lookup(nodes, body.tree, entry))?.id !== id) db.remove(entry);
     }
     db.put({ ...place, id, record, seen: looked });
+  }
+  // What made room here and is others' in the commit: as it was known, where it was sealed.
+  for (const entry of displaced) {
+    const place = others.get(entry.seen.ino);
+    if (place === undefined || db.byId(entry.id).length > 0 || db.at(place) !== undefined) continue;
+    db.put({ ...entry, ...place });
+    db.unsettle(place);
   }
 }
 
