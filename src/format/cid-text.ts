@@ -5,8 +5,9 @@
  */
 import type { Cid } from "../base/ids.ts";
 
-/** Of the bytes and of the text with its multibase prefix. */
-const CID_BYTES = 36;
+/** CIDv1 ‖ codec ‖ blake3 (0x1e) ‖ length 32 ‖ digest. */
+export const CID_BYTES = 36;
+/** With the multibase prefix. */
 const TEXT_LENGTH = 59;
 const PREFIX = "b";
 /** RFC 4648, lower case. */

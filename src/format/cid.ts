@@ -3,12 +3,11 @@ import { base32 } from "multiformats/bases/base32";
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import { blake3, HASH_BYTES } from "../crypto/hash.ts";
-import { cidText, cidTextBytes } from "./cid-text.ts";
+import { CID_BYTES, cidText, cidTextBytes } from "./cid-text.ts";
 
 export type Codec = "dag-cbor" | "raw";
 
-/** CIDv1 ‖ codec ‖ blake3 (0x1e) ‖ length 32 ‖ digest. */
-export const CID_BYTES = 4 + HASH_BYTES;
+export { CID_BYTES };
 
 const CODES: Record<Codec, number> = { "dag-cbor": 0x71, raw: 0x55 };
 const BLAKE3_CODE = 0x1e;

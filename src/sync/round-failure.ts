@@ -21,6 +21,12 @@ export function failureOf(outcome: Exclude<PublishOutcome, { kind: "published" }
   }
 }
 
+export function restless(): SynclineError {
+  return new SynclineError("root_moved", "Neither the folder nor the bucket holds still.", {
+    hint: "The changes stay in the folder; the next round tries again.",
+  });
+}
+
 export function rolledBack(root: Cid): SynclineError {
   return new SynclineError("root_rolled_back", `The bucket's root went back to ${root}.`, {
     hint: "An old copy of the bucket was put back. Nothing is done to the folder: put the newer root back.",

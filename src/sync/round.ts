@@ -30,6 +30,7 @@ import { returnParked, showParked } from "./apply/parked.ts";
 import { IGNORE_FILE } from "./disk/paths.ts";
 import { makePlan, type Plan } from "./apply/plan.ts";
 import { publishScan, rehearseScan, type Published, type ScanContext, type Scanned } from "./publish/publish-scan.ts";
+import { restless } from "./round-failure.ts";
 import { noteExchanged, redo } from "./apply/redo.ts";
 import { clearIncoming } from "./apply/saved-meanwhile.ts";
 import { walk, type Found, type Walked } from "./scan/walk.ts";
@@ -131,10 +132,9 @@ class Round {
       const held = checkDeletions("bucket", deleted, db.countFiles(), this.#context.allowDeletes);
       if (held !== undefined) return this.#result(scanned, { held });
       const published = await this.#publish(scanned, attempt < STILL_ATTEMPTS);
+      if (published !== "late" && published !== "again") return this.#show(scanned, published);
+      if (attempt === ATTEMPTS) throw restless();
       if (published === "late") await recoverEpoch(this.#context, this.#nodes, await this.#head(), isAsKnown);
-      if (attempt === ATTEMPTS) throw new SynclineError("root_moved", "Neither the folder nor the bucket holds still.");
-      if (published === "late" || published === "again") continue;
-      return this.#show(scanned, published);
     }
   }
 

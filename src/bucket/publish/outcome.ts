@@ -28,7 +28,7 @@ export type PublishOutcome =
   | { readonly kind: "rolled_back"; readonly root: Cid; readonly figures: PublishFigures }
   /** Another bucket lies at the address: never merge with it. */
   | { readonly kind: "foreign"; readonly cause: SynclineError; readonly figures: PublishFigures }
-  /** The bucket holds this or a later epoch of our device that is not ours (a restored machine): take a new device key. */
+  /** The bucket holds this or a later epoch of our device that is not ours (a restored machine): take a new device key. With an earlier one, see `late`. */
   | { readonly kind: "device_reused"; readonly epoch: number; readonly figures: PublishFigures };
 
 /** What publishing cost: for status, benches and tests. */

@@ -44,7 +44,7 @@ export function awaitLate(db: SyncDatabase, root: Cid, included: number): void {
   const sent = underWay(db);
   // What was sent while an older root stood was for that one; what the root is past cannot come behind it.
   const known = late?.root === root ? late.epochs : [];
-  const epochs = short([...known, ...sent].filter(({ epoch }) => epoch > included));
+  const epochs = shortened([...known, ...sent].filter(({ epoch }) => epoch > included));
   if (sent.length === 0 && epochs.length === late?.epochs.length) return;
   const now: Late = { root, epochs };
   db.setFact("late", epochs.length === 0 ? undefined : JSON.stringify(now));
@@ -80,7 +80,7 @@ function lateOnes(db: SyncDatabase): Late | undefined {
 }
 
 /** The first of them, as many as may be read and written in each round. */
-function short(epochs: readonly Sealed[]): readonly Sealed[] {
+function shortened(epochs: readonly Sealed[]): readonly Sealed[] {
   const kept: Sealed[] = [];
   let size = 0;
   for (const epoch of epochs) {
@@ -91,5 +91,5 @@ function short(epochs: readonly Sealed[]): readonly Sealed[] {
   return kept;
 }
 
-/** Some 200 bytes each. */
+/** Some 200 bytes each. A longer epoch is looked for once, and not remembered. */
 const LATE_ENTRIES_AT_MOST = 20_000;
