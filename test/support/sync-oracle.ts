@@ -32,6 +32,8 @@ interface Folder {
   left: Tree | undefined;
   /** Versions that a round moved or brought before its process died: nobody can say whether it was noted. */
   readonly unnoted: Set<string>;
+  /** Versions that it had when its process died: they may come into the bucket later, and be replaced here before. */
+  readonly sent: Set<string>;
 }
 
 /** A folder at one moment. */
@@ -65,7 +67,12 @@ export class SyncOracle {
 
   /** Plays a round in a folder, and judges it. `play` answers whether the process died. */
   async round(disk: MemorySyncDisk, play: (interrupt: Interrupt) => Promise<boolean>): Promise<void> {
-    const folder = this.#folders.get(disk) ?? { shown: new Map(), left: new Map(), unnoted: new Set() };
+    const folder = this.#folders.get(disk) ?? {
+      shown: new Map(),
+      left: new Map(),
+      unnoted: new Set(),
+      sent: new Set(),
+    };
     this.#folders.set(disk, folder);
     const [head, before] = [await this.#readHead(), look(disk)];
     /** What the round did: from one look to another, with somebody's deeds in between. */
@@ -88,6 +95,7 @@ export class SyncOracle {
     this.#notePublished(next);
     if (commits || !died) folder.shown = new Map([...unseenDeeds(folder, before, next), ...placesOf(before.tree)]);
     if (!died) folder.unnoted.clear();
+    if (died) for (const version of placesOf(before.tree).keys()) folder.sent.add(version);
     for (const [one, other] of steps) follow(folder, placesOf(one.tree), placesOf(other.tree), died);
     folder.left = died || steps.length > 1 ? undefined : disk.tree();
   }
@@ -99,10 +107,11 @@ export class SyncOracle {
   }
 
   /** What one folder's changes may do to the bucket. */
-  #judgeCommit({ shown, unnoted }: Folder, { tree, hidden }: Look, head: Head, next: Head): void {
+  #judgeCommit({ shown, unnoted, sent }: Folder, { tree, hidden }: Look, head: Head, next: Head): void {
     const [was, is] = [shown, placesOf(tree)];
     for (const [version] of head.places) {
-      const isKilled = (was.has(version) || unnoted.has(version)) && !is.has(version) && !hidden.has(version);
+      const wasHere = was.has(version) || unnoted.has(version) || sent.has(version);
+      const isKilled = wasHere && !is.has(version) && !hidden.has(version);
       this.#keep(next.places.has(version) || isKilled, `${version} left the bucket, and nobody here replaced it`);
     }
     for (const [version, places] of is) {

@@ -21,6 +21,22 @@ test("another version of the same size and time is not taken for its own", async
   expect(new Set(whole.values())).toEqual(new Set(["2", "3"]));
 });
 
+test.each([undefined, "of2"])("nor is others' of a file that was moved here, and is %s", async (version) => {
+  const { world, a, b } = await twoFolders();
+  a.disk.write(path("f.bin"), "old");
+  await settle(world);
+  for (const { disk } of [a, b]) disk.tick(3_000_000_000n);
+  a.disk.write(path("f.bin"), "of1");
+  b.disk.move(path("f.bin"), path("g.bin"));
+  if (version !== undefined) b.disk.write(path("g.bin"), version);
+  const time = (await b.disk.look(path("g.bin")))?.mtimeNs ?? 0n;
+  await a.disk.setModified(path("f.bin"), time);
+  await a.sync();
+  await dyingAfterSwap(b);
+  b.disk.tick(3_000_000_000n);
+  expect([...(await settledTree(world)).values()]).toContain("of1");
+});
+
 test("what it deleted in a directory that others moved is there, as if it had not died", async () => {
   const { world, a, b } = await twoFolders();
   a.disk.make(path("d"));
@@ -58,6 +74,73 @@ test("a file that changed places with a directory, and that others edited, has t
     "f.bin": "dir",
     "f.bin/x.bin": "newer x",
   });
+});
+
+test("an edit of a file that others deleted meanwhile is no conflict with what is edited after it", async () => {
+  const { world, a, b } = await twoFolders();
+  a.disk.write(path("f.bin"), "old");
+  await settle(world);
+  a.disk.remove(path("f.bin"));
+  await a.sync();
+  b.disk.tick(3_000_000_000n);
+  b.disk.write(path("f.bin"), "edited");
+  await dyingAfterSwap(b);
+  b.disk.tick(3_000_000_000n);
+  b.disk.write(path("f.bin"), "edited again");
+  expect(Object.fromEntries(await settledTree(world))).toEqual({ "f.bin": "edited again" });
+});
+
+test("an edit in a directory that others moved is no conflict with what others make of it", async () => {
+  const { world, a, b } = await twoFolders();
+  a.disk.make(path("d"));
+  a.disk.write(path("d/f.bin"), "old");
+  await settle(world);
+  a.disk.move(path("d"), path("e"));
+  await a.sync();
+  b.disk.tick(3_000_000_000n);
+  b.disk.write(path("d/f.bin"), "edited");
+  await dyingAfterSwap(b);
+  await a.sync();
+  a.disk.tick(3_000_000_000n);
+  a.disk.write(path("e/f.bin"), "edited again");
+  await a.sync();
+  expect(Object.fromEntries(await settledTree(world))).toEqual({ e: "dir", "e/f.bin": "edited again" });
+});
+
+/** Both edit a file, and one dies after its swap, which made a copy of its version. */
+async function contested() {
+  const { world, a, b } = await twoFolders();
+  a.disk.write(path("f.bin"), "old");
+  await settle(world);
+  for (const [{ disk }, version] of [
+    [a, "of a"],
+    [b, "of b"],
+  ] as const) {
+    disk.tick(3_000_000_000n);
+    disk.write(path("f.bin"), version);
+  }
+  await a.sync();
+  await dyingAfterSwap(b);
+  await a.sync();
+  return { world, a, b };
+}
+
+test("its version that lost a conflict is edited again: others' stays, too", async () => {
+  const { world, b } = await contested();
+  b.disk.tick(3_000_000_000n);
+  b.disk.write(path("f.bin"), "newer of b");
+  const whole = await settledTree(world);
+  expect([...whole.values()]).toEqual(expect.arrayContaining(["of a", "newer of b"]));
+});
+
+test("its version that lost a conflict is no second copy, where others edited the first one", async () => {
+  const { world, a } = await contested();
+  const copy = [...a.disk.tree().keys()].find((name) => name.startsWith("f (conflict")) ?? "";
+  const kept = a.disk.tree().get("f.bin");
+  a.disk.tick(3_000_000_000n);
+  a.disk.write(path(copy), "edited");
+  await a.sync();
+  expect(Object.fromEntries(await settledTree(world))).toEqual({ "f.bin": kept, [copy]: "edited" });
 });
 
 test("what it took away for others before it died does not count as deleted here, where much that is deleted waits for a yes", async () => {

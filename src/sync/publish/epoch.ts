@@ -4,18 +4,20 @@
  */
 import type { Clock } from "../../base/clock.ts";
 import { hasCode } from "../../base/errors.ts";
-import type { Cid, FileId, FileName, Lamport } from "../../base/ids.ts";
+import { ROOT_ID, type Cid, type FileId, type FileName, type Lamport } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
 import type { Random } from "../../base/random.ts";
 import type { Bucket, VerifiedCommit } from "../../bucket/bucket.ts";
 import type { ChangeSet, DataReader } from "../../bucket/change-set.ts";
 import { differences } from "../../bucket/differences.ts";
-import { lookup, readObject, resolvePath, type TreeObject } from "../../bucket/fs-reader.ts";
+import { plainNameOf } from "../../bucket/conflicts/marked-name.ts";
+import { listDirectory, lookup, objectOf, readObject, resolvePath, type TreeObject } from "../../bucket/fs-reader.ts";
 import { log } from "../../bucket/history.ts";
 import { samePlace, type Place } from "../../bucket/object-rows.ts";
 import { publishEpoch } from "../../bucket/publish.ts";
 import type { Writer } from "../../bucket/publish/next-commit.ts";
 import type { PublishOutcome } from "../../bucket/publish/outcome.ts";
+import type { FileRecord } from "../../format/record.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { BaseRoot } from "../../overlay/journal-record.ts";
 import type { SyncDatabase } from "../known/database.ts";
@@ -25,7 +27,7 @@ import type { LocalChanges } from "../scan/local-changes.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
 import { standOn } from "./record-published.ts";
 import { awaitLate, firstLateEpoch, forgetSent, noteSending, sentEpochs, type Sealed } from "./sent-epochs.ts";
-import { packSeen, unpackSeen } from "../known/seen.ts";
+import { packSeen, type Seen, unpackSeen } from "../known/seen.ts";
 
 export interface EpochContext {
   readonly db: SyncDatabase;
@@ -127,12 +129,15 @@ function leftAloneIn(
     try {
       const { tree } = (await bucket.commit(parent)).body;
       const known = db.byId(id);
-      if (known.length === 0)
-        return (await lookup(nodes, tree, place)) === undefined && (await readObject(nodes, tree, id)) === undefined;
-      for (const entry of known) {
-        const theirs = await lookup(nodes, tree, entry);
-        if (theirs?.id !== id || theirs.names.length !== known.length) return false;
-        if (!sameRecord(entry.record, theirs.record)) return false;
+      const theirs = await Promise.all(known.map((entry) => lookup(nodes, tree, entry)));
+      const isThere = theirs.some((object) => object?.id === id) || (await readObject(nodes, tree, id)) !== undefined;
+      // What they never had, or removed, is in the commit as it was sealed.
+      if (!isThere && (await lookup(nodes, tree, place)) === undefined) return true;
+      if (known.length === 0) return false;
+      for (const [index, entry] of known.entries()) {
+        const object = theirs[index];
+        if (object?.id !== id || object.names.length !== known.length) return false;
+        if (!sameRecord(entry.record, object.record)) return false;
       }
       return true;
     } catch (error) {
@@ -176,25 +181,33 @@ async function know(
       if ((await lookup(nodes, body.tree, entry))?.id === entry.id) db.unsettle(entry);
     }
   }
+  const copyOf = ownCopies(nodes, body, sealed.epoch);
   const others = new Map<bigint, Place>();
   const displaced: Entry[] = [];
   for (const { path, type, seen } of sealed.there) {
     const names = path.map((name) => Buffer.from(name, "base64").toString("latin1") as FileName);
     const name = names.at(-1);
-    const object = await resolvePath(nodes, body.tree, names);
-    const directory = await resolvePath(nodes, body.tree, names.slice(0, -1));
-    if (object === undefined || directory === undefined || name === undefined) continue;
+    const above = names.slice(0, -1);
+    // Others may have moved the directory that it is in: here it is where it was.
+    const parent = directoryIn(db, above) ?? (await resolvePath(nodes, body.tree, above))?.id;
+    if (parent === undefined || name === undefined) continue;
+    const place = { parent, name };
+    const object = await lookup(nodes, body.tree, place);
+    if (object === undefined) continue;
     const looked = unpackSeen(Buffer.from(seen, "base64"));
     const { record, id } = object;
     const isSame = record.type === type && (type === "directory" || isAsSealed(record, looked));
-    const place = { parent: directory.id, name };
     // Of what the merge made one with something else here, that is the other one's.
     const isOther = db.byId(id).some((entry) => !samePlace(entry, place) && entry.seen.ino !== looked.ino);
     others.set(looked.ino, place);
-    if (!isSame || isOther) continue;
     // Otherwise others moved a directory, and this is another one's path by now.
     const sealedAt = pathInFolder(db, place)?.join("/") === names.join("/") ? place : undefined;
-    if (record.type === "file" && !(await isOurs(names, object, sealedAt))) continue;
+    if (!isSame || isOther || (type === "file" && !(await isOurs(names, object, sealedAt)))) {
+      const copy = type === "file" && db.at(place)?.id === id ? await copyOf(place, looked) : undefined;
+      // Others' version is in its place: until that is shown the folder has its own there.
+      if (copy !== undefined) db.put({ ...place, id, record: copy, seen: looked });
+      continue;
+    }
     others.delete(looked.ino);
     const there = db.at(place);
     if (there !== undefined && there.id !== id) displaced.push(there);
@@ -210,6 +223,38 @@ async function know(
     db.put({ ...entry, ...place });
     db.unsettle(place);
   }
+}
+
+/** Which directory the folder has at a path, as the database has it. */
+function directoryIn(db: SyncDatabase, path: DiskPath): FileId | undefined {
+  let id: FileId = ROOT_ID;
+  for (const name of path) {
+    const entry = db.at({ parent: id, name });
+    if (entry?.record.type !== "directory") return undefined;
+    id = entry.id;
+  }
+  return id;
+}
+
+/** Finds what the epoch has of a file as a conflict copy: the version as it was before it was one. */
+function ownCopies(nodes: NodeStore, { tree, writer }: VerifiedCommit["body"], epoch: number) {
+  const inDirectory = new Map<FileId, Promise<Map<FileName, FileRecord[]>>>();
+  const read = async (parent: FileId) => {
+    const copies = new Map<FileName, FileRecord[]>();
+    for await (const { name, dentry } of listDirectory(nodes, tree, parent)) {
+      const plain = plainNameOf(name);
+      if (plain === undefined) continue;
+      const { record } = await objectOf(nodes, tree, { parent, name }, dentry);
+      const isOwn = record.conflict?.writer === writer && record.conflict.epoch === epoch;
+      if (isOwn) copies.set(plain, [...(copies.get(plain) ?? []), { ...record, conflict: undefined }]);
+    }
+    return copies;
+  };
+  return async ({ parent, name }: Place, looked: Seen): Promise<FileRecord | undefined> => {
+    const copies = inDirectory.get(parent) ?? read(parent);
+    inDirectory.set(parent, copies);
+    return (await copies).get(name)?.find((record) => isAsSealed(record, looked));
+  };
 }
 
 function isAsSealed(
