@@ -38,6 +38,7 @@ NAPI_MODULE_INIT() {
   Define(env, exports, "setXattr", syncline::SetXattr, nullptr);
   Define(env, exports, "removeXattr", syncline::RemoveXattr, nullptr);
   Define(env, exports, "readFiles", syncline::ReadFiles, nullptr);
+  Define(env, exports, "bareFiles", syncline::BareFiles, nullptr);
   Define(env, exports, "createFiles", syncline::CreateFiles, nullptr);
   Define(env, exports, "placeFiles", syncline::PlaceFiles, nullptr);
   Define(env, exports, "syncFilesystem", syncline::SyncFilesystem, nullptr);

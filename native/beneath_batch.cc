@@ -16,99 +16,12 @@
 #include <string>
 #include <vector>
 
+#include "batch.h"
 #include "beneath_calls.h"
-#include "values.h"
 
 namespace syncline {
 
 namespace {
-
-class Batch {
- public:
-  virtual ~Batch() = default;
-
-  // `kept`, if any, stays in memory until the promise is settled.
-  static napi_value Start(napi_env env, std::unique_ptr<Batch> batch, const char* name, napi_value kept) {
-    napi_value promise, resource;
-    napi_create_promise(env, &batch->deferred_, &promise);
-    if (kept != nullptr) napi_create_reference(env, kept, 1, &batch->kept_);
-    napi_create_string_utf8(env, name, NAPI_AUTO_LENGTH, &resource);
-    napi_create_async_work(env, nullptr, resource, Execute, Complete, batch.get(), &batch->work_);
-    napi_queue_async_work(env, batch->work_);
-    batch.release();
-    return promise;
-  }
-
- protected:
-  virtual void Run() = 0;
-
-  std::vector<double> rows_;
-  const char* what_ = "";
-  int error_ = 0;
-
- private:
-  static void Execute(napi_env, void* data) { static_cast<Batch*>(data)->Run(); }
-
-  static void Complete(napi_env env, napi_status status, void* data) {
-    const std::unique_ptr<Batch> batch(static_cast<Batch*>(data));
-    if (status != napi_ok && batch->error_ == 0) batch->error_ = ECANCELED;
-    if (batch->error_ == 0) {
-      napi_resolve_deferred(env, batch->deferred_, Doubles(env, batch->rows_));
-    } else {
-      napi_reject_deferred(env, batch->deferred_, ErrnoError(env, batch->what_, batch->error_));
-    }
-    if (batch->kept_ != nullptr) napi_delete_reference(env, batch->kept_);
-    napi_delete_async_work(env, batch->work_);
-  }
-
-  napi_deferred deferred_ = nullptr;
-  napi_async_work work_ = nullptr;
-  napi_ref kept_ = nullptr;
-};
-
-class Reading : public Batch {
- public:
-  Reading(int directory, std::vector<std::string> paths, std::vector<double> sizes, uint8_t* target)
-      : directory_(directory), paths_(std::move(paths)), sizes_(std::move(sizes)), target_(target) {}
-
- protected:
-  void Run() override {
-    rows_.assign(paths_.size() * kColumns, 0);
-    uint8_t* at = target_;
-    for (size_t index = 0; index < paths_.size(); index++) {
-      const auto size = static_cast<size_t>(sizes_[index]);
-      double* row = &rows_[index * kColumns];
-      if (!ReadOne(paths_[index], at, size, row)) std::fill(row, row + kColumns, 0);
-      at += size;
-    }
-  }
-
- private:
-  bool ReadOne(const std::string& path, uint8_t* at, size_t size, double* row) const {
-    const int file = OpenAt(directory_, path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
-    if (file < 0) return false;
-    double after[kColumns];
-    const bool whole = LookAt(file, "", row) == 0 && S_ISREG(static_cast<mode_t>(row[0])) && Fill(file, at, size) &&
-                       LookAt(file, "", after) == 0 && std::equal(after, after + kColumns, row);
-    close(file);
-    return whole;
-  }
-
-  static bool Fill(int file, uint8_t* at, size_t size) {
-    for (size_t done = 0; done < size;) {
-      const ssize_t more = read(file, at + done, size - done);
-      if (more < 0 && errno == EINTR) continue;
-      if (more <= 0) return false;
-      done += static_cast<size_t>(more);
-    }
-    return true;
-  }
-
-  int directory_;
-  std::vector<std::string> paths_;
-  std::vector<double> sizes_;
-  uint8_t* target_;
-};
 
 // Kinds of filesystems as statfs(2) tells them: linux/magic.h, which did not always have all of these.
 constexpr uint32_t kExt = 0xEF53;  // ext2 to ext4
@@ -266,30 +179,6 @@ class Placement : public Batch {
   std::vector<std::string> names_, paths_;
 };
 
-uint32_t LengthOf(napi_env env, napi_value array) {
-  uint32_t length = 0;
-  napi_get_array_length(env, array, &length);
-  return length;
-}
-
-std::vector<std::string> Texts(napi_env env, napi_value array) {
-  std::vector<std::string> texts(LengthOf(env, array));
-  for (uint32_t index = 0; index < texts.size(); index++) {
-    napi_value text;
-    napi_get_element(env, array, index, &text);
-    texts[index] = BytesOf(env, text);
-  }
-  return texts;
-}
-
-std::vector<double> Numbers(napi_env env, napi_value array) {
-  size_t length = 0;
-  void* data = nullptr;
-  napi_get_typedarray_info(env, array, nullptr, &length, &data, nullptr, nullptr);
-  const auto* numbers = static_cast<const double*>(data);
-  return std::vector<double>(numbers, numbers + length);
-}
-
 std::vector<Content> Contents(napi_env env, napi_value array) {
   std::vector<Content> contents(LengthOf(env, array));
   for (uint32_t index = 0; index < contents.size(); index++) {
@@ -304,16 +193,6 @@ std::vector<Content> Contents(napi_env env, napi_value array) {
 }
 
 }  // namespace
-
-napi_value ReadFiles(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
-  void* target = nullptr;
-  size_t length = 0;
-  napi_get_buffer_info(env, arguments[3], &target, &length);
-  auto reading = std::make_unique<Reading>(static_cast<int>(arguments.Number(0)), Texts(env, arguments[1]),
-                                           Numbers(env, arguments[2]), static_cast<uint8_t*>(target));
-  return Batch::Start(env, std::move(reading), "syncline:read", arguments[3]);
-}
 
 napi_value CreateFiles(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);

@@ -1,4 +1,4 @@
-// Many small files in one turn of the thread pool, for folder sync: to hand each call to it and back wakes two threads.
+// What folder sync does to many files in one turn of the thread pool (batch.h).
 #pragma once
 
 #include <node_api.h>
@@ -8,6 +8,9 @@ namespace syncline {
 // readFiles(directory, paths, sizes, buffer): the files' bytes one after the other into the buffer. A promise of a row for each (see
 // beneath_calls.h), all zeros where the file could not be read, or was not as long, or changed meanwhile.
 napi_value ReadFiles(napi_env env, napi_callback_info info);
+// bareFiles(directory, paths, all): a promise of a number for each, 1 where it certainly has no user.* attributes, or with `all` none of any
+// space but system.*; 0 where it has, or could not be looked at.
+napi_value BareFiles(napi_env env, napi_callback_info info);
 // createFiles(directory, names, contents, attributes, together): new files by names in that directory. Attributes are, for each: mode,
 // whether it gets an owner, uid, gid, mtime's seconds and nanoseconds. A promise of a row for each, once all of them are durable. `together`:
 // one sync of the filesystem may do that, where that is known to do.

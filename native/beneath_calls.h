@@ -1,4 +1,4 @@
-// What the calls of beneath.cc and beneath_batch.cc share.
+// What the calls of beneath.cc, beneath_batch.cc and beneath_reads.cc share.
 #pragma once
 
 #include <cstddef>

@@ -10,6 +10,7 @@
               "addon.cc",
               "beneath.cc",
               "beneath_batch.cc",
+              "beneath_reads.cc",
               "file_times.cc",
               "gear.cc",
               "memory.cc",

@@ -22,6 +22,7 @@ export interface BeneathAddon {
   removeXattr(descriptor: number, name: string): void;
   /** native/beneath_batch.h. Reject as the others throw. Absent from an older addon. */
   readFiles?(directory: number, paths: readonly string[], sizes: Float64Array, target: Buffer): Promise<Float64Array>;
+  bareFiles?(directory: number, paths: readonly string[], all: 0 | 1): Promise<Float64Array>;
   createFiles?(
     directory: number,
     names: readonly string[],

@@ -33,6 +33,7 @@ export interface BeneathOptions {
 export class BeneathDisk implements SyncDisk {
   readonly hasXattrs = true;
   readonly readAll: SyncDisk["readAll"];
+  readonly areBare: SyncDisk["areBare"];
   readonly createAll: SyncDisk["createAll"];
   readonly placeAll: SyncDisk["placeAll"];
   readonly syncAll: SyncDisk["syncAll"];
@@ -48,8 +49,9 @@ export class BeneathDisk implements SyncDisk {
     this.#addon = addon;
     this.#path = path;
     this.#allXattrs = allXattrs;
-    const { readFiles, createFiles, placeFiles, syncFilesystem } = addon;
+    const { readFiles, bareFiles, createFiles, placeFiles, syncFilesystem } = addon;
     this.readAll = readFiles && ((files) => this.#readAll(readFiles, files));
+    this.areBare = bareFiles && ((paths) => this.#areBare(bareFiles, paths));
     this.placeAll = placeFiles && ((...call) => this.#placeAll(placeFiles, ...call));
     this.syncAll = syncFilesystem && (async () => void (await codedLater(syncFilesystem(this.#root))));
     // A new file may have attributes of other spaces than user.*.
@@ -195,6 +197,12 @@ export class BeneathDisk implements SyncDisk {
       const isRead = rows[index * COLUMNS] !== 0;
       return isRead ? { stat: statOf(rows, index * COLUMNS), bytes: target.subarray(end - size, end) } : undefined;
     });
+  }
+
+  async #areBare(bareFiles: NonNullable<BeneathAddon["bareFiles"]>, paths: readonly DiskPath[]): Promise<boolean[]> {
+    const texts = paths.map((path) => path.join("/"));
+    const told = await codedLater(bareFiles(this.#root, texts, this.#allXattrs ? 1 : 0));
+    return Array.from(told, (each) => each === 1);
   }
 
   async #createAll(

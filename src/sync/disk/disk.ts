@@ -101,6 +101,8 @@ export interface SyncDisk {
   readonly readAll?:
     | ((files: readonly { readonly path: DiskPath; readonly size: number }[]) => Promise<(WholeFile | undefined)[]>)
     | undefined;
+  /** Whether `xattrs` would tell of none, for many paths at a time; false also where that is not known. Absent: ask one by one. */
+  readonly areBare?: ((paths: readonly DiskPath[]) => Promise<readonly boolean[]>) | undefined;
   /** New files in one directory (EEXIST), durable, at a time. Absent: make them one by one. */
   readonly createAll?: ((directory: DiskPath, files: readonly NewFile[]) => Promise<DiskStat[]>) | undefined;
   /**

@@ -4,9 +4,10 @@ import type { ChangedObject, ContentChange } from "../../bucket/change-set.ts";
 import type { ContentConfig } from "../../content/config.ts";
 import { isLinked, targetOf, xattrsOf } from "../../format/linked-value.ts";
 import type { FileRecord, Xattrs } from "../../format/record.ts";
-import { newRecord } from "../../format/record.ts";
+import { newRecord, NO_XATTRS } from "../../format/record.ts";
 import type { DiskStat, SyncDisk } from "../disk/disk.ts";
 import type { Entry } from "../known/entry.ts";
+import { bareAhead } from "./bare-ahead.ts";
 import { contentOnDisk, sameContent } from "./local-content.ts";
 import { entryFor, type LocalObject, type Matching } from "./match.ts";
 import { digestOfXattrs, isUntouched, seenOf, type Seen } from "../known/seen.ts";
@@ -73,6 +74,8 @@ class ChangeFinder {
   readonly #observed: Observed[] = [];
   readonly #deletedFiles: Entry[] = [];
   readonly #touched = new Set<LocalObject>();
+  /** New things without extended attributes. */
+  #bare: ReadonlySet<Found> = new Set();
   #lastIno: number;
 
   constructor(matching: Matching, options: FinderOptions) {
@@ -83,9 +86,12 @@ class ChangeFinder {
   }
 
   async find(): Promise<LocalChanges> {
-    for (const object of this.#matching.objects) {
-      if (object.found.length === 0) this.#missed(object);
-      else await this.#there(object);
+    for await (const batch of bareAhead(this.#options.disk, this.#matching.objects)) {
+      this.#bare = batch.bare;
+      for (const object of batch.objects) {
+        if (object.found.length === 0) this.#missed(object);
+        else await this.#there(object);
+      }
     }
     for (const directory of this.#touched) this.#touch(directory);
     return {
@@ -291,8 +297,10 @@ class ChangeFinder {
     this.#directories.set(ino, id);
   }
 
-  async #xattrsOf({ path, stat }: Found, entry: Entry | undefined): Promise<Xattrs | undefined> {
+  async #xattrsOf(found: Found, entry: Entry | undefined): Promise<Xattrs | undefined> {
     const { disk } = this.#options;
+    const { path, stat } = found;
+    if (this.#bare.has(found)) return NO_XATTRS;
     if (!disk.hasXattrs || stat.type === "symlink") return undefined;
     // Setting one changes the ctime.
     if (entry !== undefined && entry.seen.ino === stat.ino && entry.seen.ctimeNs === stat.ctimeNs) return undefined;

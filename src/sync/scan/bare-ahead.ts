@@ -1,0 +1,37 @@
+/** Which new things have no extended attributes, asked for many at a time, and for the next ones meanwhile: few have, and each costs some calls. */
+import type { SyncDisk } from "../disk/disk.ts";
+import type { LocalObject } from "./match.ts";
+import type { Found } from "./walk.ts";
+
+export interface BareBatch {
+  readonly objects: readonly LocalObject[];
+  /** Of what is new in it. */
+  readonly bare: ReadonlySet<Found>;
+}
+
+/** All objects, in their order. Throws as the disk does. */
+export async function* bareAhead(disk: SyncDisk, objects: readonly LocalObject[]): AsyncGenerator<BareBatch> {
+  const batchAt = (at: number) => objects.slice(at, at + AT_ONCE);
+  let asked = ask(disk, batchAt(0));
+  try {
+    for (let at = 0; at < objects.length; at += AT_ONCE) {
+      const bare = await asked;
+      asked = ask(disk, batchAt(at + AT_ONCE));
+      // Told when it is its turn.
+      asked.catch(() => {});
+      yield { objects: batchAt(at), bare };
+    }
+  } finally {
+    // The disk is closed behind this.
+    await asked.catch(() => {});
+  }
+}
+
+async function ask(disk: SyncDisk, objects: readonly LocalObject[]): Promise<ReadonlySet<Found>> {
+  const found = objects.flatMap(({ id, found: [first] }) => (id === undefined && first !== undefined ? [first] : []));
+  if (disk.areBare === undefined || found.length === 0) return new Set();
+  const bare = await disk.areBare(found.map(({ path }) => path));
+  return new Set(found.filter((_, index) => bare[index] === true));
+}
+
+const AT_ONCE = 1_024;
