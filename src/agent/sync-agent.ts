@@ -68,6 +68,7 @@ export class SyncAgent implements AsyncDisposable {
   readonly #limit: RateLimit | undefined;
   readonly #ending = new AbortController();
   #first = true;
+  #scanMs = 0;
   #applying: (places: number) => void = () => {};
   #writer: Writer;
 
@@ -86,6 +87,7 @@ export class SyncAgent implements AsyncDisposable {
       const result = await this.#round(allowDeletes);
       if (result === undefined) break;
       rounds.push(result);
+      this.#scanMs = result.scanMs;
       if (result.held !== undefined || !isUnfinished(result)) break;
     }
     return reportOf(rounds);
@@ -104,6 +106,7 @@ export class SyncAgent implements AsyncDisposable {
       once: (allowDeletes) => this.once(allowDeletes),
       watchFolder: (changed, failed) => watchFolderTree(folder, { changed, failed }),
       watchBucket: (changed) => this.#opened.opened.remote.watch(changed),
+      scanMs: () => this.#scanMs,
       isBehind: async (root) => (await this.#opened.opened.bucket.head()).commit.cid !== root,
       clock,
       log,

@@ -16,6 +16,8 @@ export interface SyncLoopOptions {
   readonly watchBucket: (changed: () => void) => Disposable;
   /** Whether the bucket has another root than this by now. Rejects where it cannot be read. */
   readonly isBehind: (root: string) => Promise<boolean>;
+  /** How long the last look at the folder took. */
+  readonly scanMs: () => number;
   /** Told of each report in which something happened. */
   readonly heard: (report: SyncReport) => void;
   readonly failed: (error: SynclineError) => void;
@@ -157,19 +159,26 @@ export class SyncLoop {
   /** Until there is news, or it is time to look by itself. A burst of changes is waited out for a moment. */
   async #pause(): Promise<void> {
     const { clock } = this.#options;
-    const idleMs =
-      this.#touched || this.#spread ? SCAN_TOUCHED_MS : this.#scansOnly === undefined ? SCAN_MS : SCAN_ALONE_MS;
     if (this.#error !== undefined) {
       await this.#sleep(this.#retryMs);
       this.#retryMs = Math.min(this.#retryMs * 2, RECONNECT_MAX_MS);
       return;
     }
     if (!this.#wanted) {
+      const idleMs = this.#idleMs();
       this.#spread = false;
       await this.#sleep(idleMs);
     }
     if (this.#waiters.length > 0 || this.#ending.signal.aborted) return;
     if (this.#saving) await clock.sleep(SETTLE_MS, this.#ending.signal).catch(() => {});
+  }
+
+  /** Of a folder so large that to look at it takes long, a part of the time only is spent on that. */
+  #idleMs(): number {
+    const scanMs = this.#options.scanMs();
+    if (this.#touched || this.#spread) return Math.max(SCAN_TOUCHED_MS, scanMs);
+    if (this.#scansOnly !== undefined) return Math.max(SCAN_ALONE_MS, scanMs * RESTS_ALONE);
+    return Math.max(SCAN_MS, scanMs * RESTS);
   }
 
   async #sleep(ms: number): Promise<void> {
@@ -188,6 +197,9 @@ export class SyncLoop {
 /** A scan proves what notices only say; and finds what was never noticed. */
 const SCAN_MS = 60_000;
 const SCAN_ALONE_MS = 10_000;
+/** A rest lasts so many times as long as a scan. */
+const RESTS = 20;
+const RESTS_ALONE = 5;
 /** What is removed before chokidar has seen that it came is never told of. */
 const SCAN_TOUCHED_MS = 1_000;
 /** Who saves several files at once gets one round for them. */

@@ -66,6 +66,8 @@ export interface RoundResult {
   readonly restless: readonly DiskPath[];
   /** What was to be done in the folder; its `left` are places where the folder stays otherwise than the bucket, and why. */
   readonly plan: Plan;
+  /** How long it took to look at the folder, without reading files. */
+  readonly scanMs: number;
   readonly notSynced: Pick<Walked, "special" | "mounts" | "unreadable">;
   readonly figures: PublishFigures | undefined;
 }
@@ -176,17 +178,18 @@ class Round {
 
   async #scan(): Promise<Scanned> {
     const { db, disk, bucket, clock, attention, names } = this.#context;
-    const lookedNs = clock.nowNs();
-    const walked = await walk(disk, this.#rules);
+    const [lookedNs, beganMs] = [clock.nowNs(), clock.monotonicMs()];
+    const walked = await walk(disk, this.#rules, db);
     // A disk that was unplugged while it was walked has lost its marker, too.
     if (!this.#isRehearsal) await requireMarker(db, disk, bucket.genesis.cid, names);
     const matching = db.reading(() => match(db, walked, this.#rules));
+    const scanMs = clock.monotonicMs() - beganMs;
     const block = (cid: Cid) => bucket.blocks.get(cid);
     const content = bucket.contentConfig;
     const durable = this.#isRehearsal ? undefined : makeDurable(disk, matching, lookedNs);
     try {
       const options = { disk, content, attention, block, restless: this.#restless, lookedNs };
-      return { walked, matching, local: await findChanges(matching, options) };
+      return { walked, matching, scanMs, local: await findChanges(matching, options) };
     } finally {
       // The disk is closed behind a round that fails.
       await durable;
@@ -262,7 +265,7 @@ class Round {
   }
 
   #result(
-    { walked, local }: Scanned,
+    { walked, local, scanMs }: Scanned,
     parts: Partial<Pick<Published, "conflicts" | "figures">> & { held?: HeldDeletions; plan?: Plan; applied?: Applied },
   ): RoundResult {
     const { special, mounts, unreadable } = walked;
@@ -277,6 +280,7 @@ class Round {
       held: parts.held,
       restless,
       plan: parts.plan ?? { puts: [], removals: [], left: [] },
+      scanMs,
       notSynced: { special, mounts, unreadable },
       figures: parts.figures,
     };

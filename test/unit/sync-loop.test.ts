@@ -24,6 +24,7 @@ function loopWith(clock: ManualClock, own: Partial<SyncLoopOptions>): SyncLoop {
     watchFolder: () => unheard,
     watchBucket: () => ({ [Symbol.dispose]: () => {} }),
     isBehind: async () => true,
+    scanMs: () => 0,
     heard: () => {},
     failed: () => {},
     clock,
@@ -51,6 +52,23 @@ test("after a round that brought something into the folder it is looked at again
   expect(rounds).toBe(2);
   await clock.advance(15_000);
   expect(rounds).toBe(3);
+  loop.end();
+  await running;
+});
+
+test("a folder that takes 10 s to look at is not looked at every minute", async () => {
+  const clock = new ManualClock();
+  let rounds = 0;
+  const once = async () => {
+    rounds++;
+    return REPORT;
+  };
+  const loop = loopWith(clock, { once, scanMs: () => 10_000 });
+  const running = loop.run();
+  await clock.advance(190_000);
+  expect(rounds).toBe(1);
+  await clock.advance(20_000);
+  expect(rounds).toBe(2);
   loop.end();
   await running;
 });

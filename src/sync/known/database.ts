@@ -10,6 +10,7 @@ import type { FileId, FileName } from "../../base/ids.ts";
 import type { Place } from "../../bucket/object-rows.ts";
 import type { BaseRoot } from "../../overlay/journal-record.ts";
 import { entryOf, nameBytes, nameOf, rowOf, type Entry, type EntryChange, type EntryRow } from "./entry.ts";
+import { unpackSeen, type Seen } from "./seen.ts";
 import { PARKED_ID } from "../disk/paths.ts";
 
 /** Why a place is behind. Those that only somebody's deed can settle are not tried again in each round. */
@@ -46,6 +47,14 @@ const SCHEMA = `
   ) STRICT;
   CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT`;
 
+/** How a name looked when it was synced last, without what the bucket has of it. */
+export interface Look {
+  readonly name: FileName;
+  readonly id: FileId;
+  readonly isDirectory: boolean;
+  readonly seen: Seen;
+}
+
 interface RawUnsettled {
   parent: string;
   name: Buffer;
@@ -58,6 +67,8 @@ export class SyncDatabase {
   readonly #byId: Database.Statement<[string], EntryRow>;
   readonly #byIno: Database.Statement<[string], EntryRow>;
   readonly #children: Database.Statement<[string], EntryRow>;
+  readonly #looks: Database.Statement<[string], [Buffer, string, number, Buffer]>;
+  readonly #directories: Database.Statement<[string], EntryRow>;
   readonly #put: Database.Statement;
   readonly #remove: Database.Statement;
   readonly #unsettle: Database.Statement;
@@ -78,6 +89,10 @@ export class SyncDatabase {
     this.#byId = this.#db.prepare(`SELECT ${columns} FROM entries WHERE id = ? ORDER BY parent, name`);
     this.#byIno = this.#db.prepare(`SELECT ${columns} FROM entries WHERE ino = ? ORDER BY parent, name`);
     this.#children = this.#db.prepare(`SELECT ${columns} FROM entries WHERE parent = ? ORDER BY name`);
+    this.#looks = this.#db
+      .prepare<[string], [Buffer, string, number, Buffer]>("SELECT name, id, file, seen FROM entries WHERE parent = ?")
+      .raw();
+    this.#directories = this.#db.prepare(`SELECT ${columns} FROM entries WHERE parent = ? AND file = 0 ORDER BY name`);
     this.#put = this.#db.prepare(
       "INSERT OR REPLACE INTO entries (parent, name, id, file, ino, record, links, seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     );
@@ -106,6 +121,37 @@ export class SyncDatabase {
 
   children(parent: FileId): Entry[] {
     return this.#children.all(parent).map(entryOf);
+  }
+
+  directoriesIn(parent: FileId): Entry[] {
+    return this.#directories.all(parent).map(entryOf);
+  }
+
+  /** Of all names in a directory, by these: cheaper than its entries. */
+  looks(parent: FileId): Map<FileName, Look> {
+    const looks = new Map<FileName, Look>();
+    for (const [bytes, id, file, seen] of this.#looks.all(parent)) {
+      const name = nameOf(bytes);
+      looks.set(name, { name, id: id as FileId, isDirectory: file === 0, seen: unpackSeen(seen) });
+    }
+    return looks;
+  }
+
+  /** Everything that has entries in it, each found by one step in the index. */
+  parents(): FileId[] {
+    const raw = this.#db.prepare<[], string | null>(
+      `WITH RECURSIVE parents (parent) AS (
+         SELECT MIN(parent) FROM entries
+         UNION ALL SELECT (SELECT MIN(parent) FROM entries WHERE parent > parents.parent) FROM parents WHERE parent IS NOT NULL
+       ) SELECT parent FROM parents WHERE parent IS NOT NULL`,
+    );
+    return raw.pluck().all() as FileId[];
+  }
+
+  /** Objects with several names. */
+  linkedIds(): Set<FileId> {
+    const raw = this.#db.prepare<[], string>("SELECT id FROM entries GROUP BY id HAVING COUNT(*) > 1");
+    return new Set(raw.pluck().all() as FileId[]);
   }
 
   /** Every entry, by parent and name. The database must not be changed between two of them. */

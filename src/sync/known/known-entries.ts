@@ -1,4 +1,7 @@
-/** All entries of the database at one moment, read in one pass: a scan asks for each of them several times. */
+/**
+ * The entries of the database that a scan has to look at, at one moment, read in one pass: it asks for each of them several times. Of a
+ * directory in which all is as it was they are the directories.
+ */
 import { groupBy } from "../../base/collections.ts";
 import type { FileId } from "../../base/ids.ts";
 import type { SyncDatabase } from "./database.ts";
@@ -10,8 +13,12 @@ export class KnownEntries {
   readonly #byId: ReadonlyMap<FileId, readonly Entry[]>;
   readonly #byInode: ReadonlyMap<bigint, readonly Entry[]>;
 
-  constructor(db: SyncDatabase) {
-    this.all = [...db.entries()];
+  /** `settled`: directories with nothing but what was seen before, and whether there are directories in them. */
+  constructor(db: SyncDatabase, settled: ReadonlyMap<FileId, boolean>) {
+    this.all = db.parents().flatMap((parent) => {
+      const hasDirectories = settled.get(parent);
+      return hasDirectories === undefined ? db.children(parent) : hasDirectories ? db.directoriesIn(parent) : [];
+    });
     this.#byParent = groupBy(this.all, ({ parent }) => parent);
     this.#byId = groupBy(this.all, ({ id }) => id);
     this.#byInode = groupBy(this.all, ({ seen }) => seen.ino);

@@ -29,6 +29,7 @@ export interface Scanned {
   readonly walked: Walked;
   readonly matching: Matching;
   readonly local: LocalChanges;
+  readonly scanMs: number;
 }
 
 export interface Published {

@@ -60,7 +60,7 @@ class Matcher implements Matching {
   readonly #closed = new Set<FileId>([PARKED_ID]);
 
   constructor(db: SyncDatabase, walked: Walked) {
-    this.#known = new KnownEntries(db);
+    this.#known = new KnownEntries(db, walked.settled);
     this.#walked = walked;
     this.root = { ino: 1 as Ino, id: ROOT_ID, entries: [], found: [walked.root], kept: [] };
     this.#byId.set(ROOT_ID, this.root);

@@ -1,6 +1,11 @@
-/** Everything that is in the folder now, as lstat shows it, from the root down. Reads no contents and follows no link. */
-import type { FileName } from "../../base/ids.ts";
+/**
+ * What is in the folder now, as lstat shows it, from the root down. Reads no contents and follows no link. Of directories with nothing but
+ * what was seen before only the directories are told: of very many files a scan finds few that matter.
+ */
+import { ROOT_ID, type FileId, type FileName } from "../../base/ids.ts";
 import { failedWith } from "../../objects/disk.ts";
+import type { Look } from "../known/database.ts";
+import { isSameInode, isUntouched } from "../known/seen.ts";
 import type { DiskEntry, DiskPath, DiskStat, SyncDisk } from "../disk/disk.ts";
 import type { IgnoreRules } from "./ignore-rules.ts";
 
@@ -25,83 +30,114 @@ export interface Walked {
   readonly mounts: readonly DiskPath[];
   /** Directories that could not be read. */
   readonly unreadable: readonly DiskPath[];
+  /** Directories whose files and links are left out, since they are just as they were seen; and whether there are directories in them. */
+  readonly settled: ReadonlyMap<FileId, boolean>;
+}
+
+/** What was seen at the last scan. */
+export interface SeenBefore {
+  looks(parent: FileId): ReadonlyMap<FileName, Look>;
+  /** Objects with several names: what becomes of one of them is told with all others. */
+  linkedIds(): ReadonlySet<FileId>;
 }
 
 /** Throws what listing the root does. A directory below that cannot be read is `closed`: what is in it is not known. */
-export async function walk(disk: SyncDisk, rules: IgnoreRules): Promise<Walked> {
-  const walker = new Walker(disk, rules);
+export async function walk(disk: SyncDisk, rules: IgnoreRules, before: SeenBefore): Promise<Walked> {
+  const walker = new Walker(disk, rules, before);
   const stat = await disk.look([]);
   const entries = await disk.list([]);
   if (stat === undefined) throw new RangeError("The root was listed, but is not there.");
-  const root = await walker.directory([], stat, undefined, "" as FileName, entries, stat.dev);
-  const { special, mounts, unreadable } = walker;
-  return { root, special, mounts, unreadable };
+  const root = await walker.directory({ path: [], stat, parent: undefined, name: "" as FileName }, entries, ROOT_ID);
+  const { special, mounts, unreadable, settled } = walker;
+  return { root, special, mounts, unreadable, settled };
 }
+
+type Named = Pick<Found, "path" | "stat" | "parent" | "name">;
 
 class Walker {
   readonly special: DiskPath[] = [];
   readonly mounts: DiskPath[] = [];
   readonly unreadable: DiskPath[] = [];
+  readonly settled = new Map<FileId, boolean>();
   readonly #disk: SyncDisk;
   readonly #rules: IgnoreRules;
+  readonly #before: SeenBefore;
+  readonly #linked: ReadonlySet<FileId>;
 
-  constructor(disk: SyncDisk, rules: IgnoreRules) {
+  constructor(disk: SyncDisk, rules: IgnoreRules, before: SeenBefore) {
     this.#disk = disk;
     this.#rules = rules;
+    this.#before = before;
+    this.#linked = before.linkedIds();
   }
 
-  async directory(
-    path: DiskPath,
-    stat: DiskStat,
-    parent: Found | undefined,
-    name: FileName,
-    entries: readonly DiskEntry[],
-    dev: bigint,
-  ): Promise<Found> {
+  /** `id`: which directory it is, where it is in its place still. */
+  async directory(named: Named, entries: readonly DiskEntry[], id: FileId | undefined): Promise<Found> {
     const children: Found[] = [];
-    const directory: Found = { path, stat, parent, name, children, closed: false };
-    for (const entry of entries) {
-      const found = await this.#found(path, entry, directory, dev);
+    const directory: Found = { ...named, children, closed: false };
+    const shown = entries.filter(({ name, stat }) => {
+      return !this.#rules.ignores([...named.path, name], stat.type === "directory");
+    });
+    const looks = id === undefined ? undefined : this.#before.looks(id);
+    const isSettled = looks !== undefined && this.#isSettled(shown, looks, named.stat.dev);
+    if (isSettled && id !== undefined)
+      this.settled.set(
+        id,
+        [...looks.values()].some((look) => look.isDirectory),
+      );
+    for (const { name, stat } of shown) {
+      if (isSettled && (stat.type === "file" || stat.type === "symlink")) continue;
+      const child = { path: [...named.path, name], stat, parent: directory, name };
+      const look = looks?.get(name);
+      const isSame = look?.isDirectory === true && isSameInode(look.seen, stat);
+      const found = await this.#found(child, isSame ? look.id : undefined);
       if (found !== undefined) children.push(found);
     }
     return directory;
   }
 
-  async #found(above: DiskPath, entry: DiskEntry, parent: Found | undefined, dev: bigint): Promise<Found | undefined> {
-    const { name, stat } = entry;
-    const path = [...above, name];
-    const isDirectory = stat.type === "directory";
-    if (this.#rules.ignores(path, isDirectory)) return undefined;
-    if (isDirectory) {
-      if (stat.dev !== dev) {
-        this.mounts.push(path);
-        return { path, stat, parent, name, children: [], closed: true };
-      }
-      return this.#listed(path, stat, parent, name, dev);
+  /** Whether there is all that was seen, as it was, and nothing else that is synced. */
+  #isSettled(shown: readonly DiskEntry[], looks: ReadonlyMap<FileName, Look>, dev: bigint): boolean {
+    let known = 0;
+    for (const { name, stat } of shown) {
+      if (stat.type !== "directory" && stat.type !== "file" && stat.type !== "symlink") continue;
+      const look = looks.get(name);
+      if (look === undefined || look.isDirectory !== (stat.type === "directory") || stat.dev !== dev) return false;
+      if (look.isDirectory ? !isSameInode(look.seen, stat) : !this.#isAsSeen(look, stat)) return false;
+      known++;
     }
-    if (stat.type === "file" || stat.type === "symlink")
-      return { path, stat, parent, name, children: [], closed: false };
+    return known === looks.size;
+  }
+
+  #isAsSeen({ id, seen }: Look, stat: DiskStat): boolean {
+    return stat.links === 1 && isUntouched(seen, stat) && !this.#linked.has(id);
+  }
+
+  async #found(named: Named, id: FileId | undefined): Promise<Found | undefined> {
+    const { path, stat, parent } = named;
+    if (stat.type === "directory") {
+      if (stat.dev !== parent?.stat.dev) {
+        this.mounts.push(path);
+        return { ...named, children: [], closed: true };
+      }
+      return this.#listed(named, id);
+    }
+    if (stat.type === "file" || stat.type === "symlink") return { ...named, children: [], closed: false };
     this.special.push(path);
     return undefined;
   }
 
-  async #listed(
-    path: DiskPath,
-    stat: DiskStat,
-    parent: Found | undefined,
-    name: FileName,
-    dev: bigint,
-  ): Promise<Found | undefined> {
+  async #listed(named: Named, id: FileId | undefined): Promise<Found | undefined> {
     let entries: DiskEntry[];
     try {
-      entries = await this.#disk.list(path);
+      entries = await this.#disk.list(named.path);
     } catch (error) {
       // Removed, or a link put in its place, since its name was read: the next scan sees what is there.
       if (failedWith(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
       if (!failedWith(error, "EACCES", "EPERM", "EIO", "ESTALE", "ENAMETOOLONG")) throw error;
-      this.unreadable.push(path);
-      return { path, stat, parent, name, children: [], closed: true };
+      this.unreadable.push(named.path);
+      return { ...named, children: [], closed: true };
     }
-    return this.directory(path, stat, parent, name, entries, dev);
+    return this.directory(named, entries, id);
   }
 }
