@@ -253,6 +253,18 @@ describe.each(kinds)("a %s disk", (kind, open) => {
     },
   );
 
+  test.skipIf(kind === "portable" || addon?.bareFiles === undefined)(
+    "what is told to have no attributes has none, and what cannot be looked at is not told of",
+    async () => {
+      for (const each of ["with", "without"]) writeFileSync(join(root, each), "");
+      mkdirSync(join(root, "d"));
+      symlinkSync(outside, join(root, "out"));
+      await disk.setXattrs(path("with"), new Map([["user.tag", Buffer.from("1")]]));
+      const asked = ["with", "without", "d", "nothing", "out/secret"].map(path);
+      expect(await disk.areBare?.(asked)).toEqual([false, true, true, false, false]);
+    },
+  );
+
   const openAppend: NonNullable<SyncDisk["openAppend"]> = (at) => disk.openAppend?.(at) ?? expect.fail("It cannot.");
   const readAll: NonNullable<SyncDisk["readAll"]> = (files) => disk.readAll?.(files) ?? expect.fail("It cannot.");
   const createAll: NonNullable<SyncDisk["createAll"]> = (...call) =>
