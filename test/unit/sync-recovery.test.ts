@@ -90,21 +90,28 @@ test("an edit of a file that others deleted meanwhile is no conflict with what i
   expect(Object.fromEntries(await settledTree(world))).toEqual({ "f.bin": "edited again" });
 });
 
-test("an edit in a directory that others moved is no conflict with what others make of it", async () => {
-  const { world, a, b } = await twoFolders();
-  a.disk.make(path("d"));
-  a.disk.write(path("d/f.bin"), "old");
-  await settle(world);
-  a.disk.move(path("d"), path("e"));
-  await a.sync();
-  b.disk.tick(3_000_000_000n);
-  b.disk.write(path("d/f.bin"), "edited");
-  await dyingAfterSwap(b);
-  await a.sync();
-  a.disk.tick(3_000_000_000n);
-  a.disk.write(path("e/f.bin"), "edited again");
-  await a.sync();
-  expect(Object.fromEntries(await settledTree(world))).toEqual({ e: "dir", "e/f.bin": "edited again" });
+test.each([
+  ["in a directory that others moved", "d", "e", "e/f.bin"],
+  ["of a file that others moved", "d/f.bin", "g.bin", "g.bin"],
+])("an edit %s is no conflict with what others make of it", async (_, from, to, now) => {
+  for (const editAgain of [false, true]) {
+    const { world, a, b } = await twoFolders();
+    a.disk.make(path("d"));
+    a.disk.write(path("d/f.bin"), "old");
+    await settle(world);
+    a.disk.move(path(from), path(to));
+    await a.sync();
+    b.disk.tick(3_000_000_000n);
+    b.disk.write(path("d/f.bin"), "edited");
+    await dyingAfterSwap(b);
+    await a.sync();
+    for (const { disk } of [a, b]) disk.tick(3_000_000_000n);
+    if (editAgain) b.disk.write(path("d/f.bin"), "edited again");
+    else a.disk.write(path(now), "edited again");
+    await a.sync();
+    const files = [...(await settledTree(world))].filter(([, text]) => text !== "dir");
+    expect(files).toEqual([[now, "edited again"]]);
+  }
 });
 
 /** Both edit a file, and one dies after its swap, which made a copy of its version. */

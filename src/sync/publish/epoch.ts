@@ -129,17 +129,12 @@ function leftAloneIn(
     try {
       const { tree } = (await bucket.commit(parent)).body;
       const known = db.byId(id);
-      const theirs = await Promise.all(known.map((entry) => lookup(nodes, tree, entry)));
-      const isThere = theirs.some((object) => object?.id === id) || (await readObject(nodes, tree, id)) !== undefined;
-      // What they never had, or removed, is in the commit as it was sealed.
-      if (!isThere && (await lookup(nodes, tree, place)) === undefined) return true;
-      if (known.length === 0) return false;
-      for (const [index, entry] of known.entries()) {
-        const object = theirs[index];
-        if (object?.id !== id || object.names.length !== known.length) return false;
-        if (!sameRecord(entry.record, object.record)) return false;
-      }
-      return true;
+      const looked = await Promise.all(known.map((entry) => lookup(nodes, tree, entry)));
+      const theirs = looked.find((object) => object?.id === id) ?? (await readObject(nodes, tree, id));
+      // What they never had, or removed, is in the commit as it was sealed; what they moved, too.
+      if (theirs === undefined) return (await lookup(nodes, tree, place)) === undefined;
+      const [entry] = known;
+      return entry !== undefined && sameRecord(entry.record, theirs.record);
     } catch (error) {
       if (hasCode(error, "block_not_found")) return false;
       throw error;
@@ -184,6 +179,7 @@ async function know(
   const copyOf = ownCopies(nodes, body, sealed.epoch);
   const others = new Map<bigint, Place>();
   const displaced: Entry[] = [];
+  const inodes = new Set(sealed.there.map(({ seen }) => unpackSeen(Buffer.from(seen, "base64")).ino));
   for (const { path, type, seen } of sealed.there) {
     const names = path.map((name) => Buffer.from(name, "base64").toString("latin1") as FileName);
     const name = names.at(-1);
@@ -192,9 +188,13 @@ async function know(
     const parent = directoryIn(db, above) ?? (await resolvePath(nodes, body.tree, above))?.id;
     if (parent === undefined || name === undefined) continue;
     const place = { parent, name };
-    const object = await lookup(nodes, body.tree, place);
-    if (object === undefined) continue;
     const looked = unpackSeen(Buffer.from(seen, "base64"));
+    const known = db.at(place);
+    const isHere = known !== undefined && (known.seen.ino === looked.ino || !inodes.has(known.seen.ino));
+    // Where others moved the file itself, it is elsewhere in the commit.
+    const object =
+      (await lookup(nodes, body.tree, place)) ?? (isHere ? await readObject(nodes, body.tree, known.id) : undefined);
+    if (object === undefined) continue;
     const { record, id } = object;
     const isSame = record.type === type && (type === "directory" || isAsSealed(record, looked));
     // Of what the merge made one with something else here, that is the other one's.
