@@ -114,6 +114,25 @@ test.each([
   }
 });
 
+test("an edit of a file in whose place others put a directory is no conflict with what others make of it", async () => {
+  const { world, a, b } = await twoFolders();
+  a.disk.make(path("d"));
+  a.disk.write(path("f"), "old");
+  await settle(world);
+  a.disk.remove(path("f"));
+  a.disk.move(path("d"), path("f"));
+  await a.sync();
+  b.disk.tick(3_000_000_000n);
+  b.disk.write(path("f"), "edited");
+  await dyingAfterSwap(b);
+  await a.sync();
+  const [copy] = [...a.disk.tree()].find(([, text]) => text === "edited") ?? [""];
+  a.disk.tick(3_000_000_000n);
+  a.disk.write(path(copy), "edited again");
+  await a.sync();
+  expect(Object.fromEntries(await settledTree(world))).toEqual({ f: "dir", [copy]: "edited again" });
+});
+
 /** Both edit a file, and one dies after its swap, which made a copy of its version. */
 async function contested() {
   const { world, a, b } = await twoFolders();

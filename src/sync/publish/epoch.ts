@@ -191,9 +191,10 @@ async function know(
     const looked = unpackSeen(Buffer.from(seen, "base64"));
     const known = db.at(place);
     const isHere = known !== undefined && (known.seen.ino === looked.ino || !inodes.has(known.seen.ino));
-    // Where others moved the file itself, it is elsewhere in the commit.
-    const object =
-      (await lookup(nodes, body.tree, place)) ?? (isHere ? await readObject(nodes, body.tree, known.id) : undefined);
+    const there = await lookup(nodes, body.tree, place);
+    // Where others moved it, or put something in its place, it is elsewhere in the commit.
+    const moved = isHere && there?.id !== known.id ? await readObject(nodes, body.tree, known.id) : undefined;
+    const object = moved ?? there;
     if (object === undefined) continue;
     const { record, id } = object;
     const isSame = record.type === type && (type === "directory" || isAsSealed(record, looked));
@@ -209,8 +210,7 @@ async function know(
       continue;
     }
     others.delete(looked.ino);
-    const there = db.at(place);
-    if (there !== undefined && there.id !== id) displaced.push(there);
+    if (known !== undefined && known.id !== id) displaced.push(known);
     for (const entry of db.byId(id)) {
       if ((await lookup(nodes, body.tree, entry))?.id !== id) db.remove(entry);
     }
