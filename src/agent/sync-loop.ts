@@ -177,8 +177,8 @@ export class SyncLoop {
   #idleMs(): number {
     const scanMs = this.#options.scanMs();
     if (this.#touched || this.#spread) return Math.max(SCAN_TOUCHED_MS, scanMs);
-    if (this.#scansOnly !== undefined) return Math.max(SCAN_ALONE_MS, scanMs * RESTS_ALONE);
-    return Math.max(SCAN_MS, scanMs * RESTS);
+    const [leastMs, rests] = this.#scansOnly === undefined ? [SCAN_MS, RESTS] : [SCAN_ALONE_MS, RESTS_ALONE];
+    return Math.max(leastMs, Math.min(scanMs * rests, LONGEST_REST_MS));
   }
 
   async #sleep(ms: number): Promise<void> {
@@ -200,6 +200,7 @@ const SCAN_ALONE_MS = 10_000;
 /** A rest lasts so many times as long as a scan. */
 const RESTS = 20;
 const RESTS_ALONE = 5;
+const LONGEST_REST_MS = 15 * 60_000;
 /** What is removed before chokidar has seen that it came is never told of. */
 const SCAN_TOUCHED_MS = 1_000;
 /** Who saves several files at once gets one round for them. */

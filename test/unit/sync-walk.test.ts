@@ -1,5 +1,6 @@
 /** What a scan tells of a folder in which most is as it was. */
 import { expect, test } from "vitest";
+import type { FileName } from "../../src/base/ids.ts";
 import { NO_RULES, parseRules } from "../../src/sync/scan/ignore-rules.ts";
 import { match } from "../../src/sync/scan/match.ts";
 import { walk } from "../../src/sync/scan/walk.ts";
@@ -82,4 +83,17 @@ test("a file of several names also where the disk does not count them", async ()
   const { settled: still } = await walk(disk, NO_RULES, before);
   expect([...still.keys()]).not.toContain(linked[0]?.parent);
   expect(still.size).toBe((await walk(disk, NO_RULES, db)).settled.size - 1);
+});
+
+test("all of a folder in which a directory is at two places", async () => {
+  const { a } = await settled();
+  const { list } = a.disk;
+  // As where it is mounted once more.
+  a.disk.list = async (at) => {
+    const there = await list.call(a.disk, at[0] === "m" ? [...path("c/d"), ...at.slice(1)] : at);
+    const [d] =
+      at.length === 0 ? await list.call(a.disk, path("c")).then((all) => all.filter(({ name }) => name === "d")) : [];
+    return d === undefined ? there : [{ ...d, name: "m" as FileName }, ...there];
+  };
+  expect((await told(a)).sort()).toEqual(["c", "c/1", "c/2", "c/d", "c/d/1", "c/d/2", "m", "m/1", "m/2"]);
 });

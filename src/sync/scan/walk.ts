@@ -41,15 +41,29 @@ export interface SeenBefore {
   linkedIds(): ReadonlySet<FileId>;
 }
 
-/** Throws what listing the root does. A directory below that cannot be read is `closed`: what is in it is not known. */
-export async function walk(disk: SyncDisk, rules: IgnoreRules, before: SeenBefore): Promise<Walked> {
+/**
+ * Without `before` all is told. Throws what listing the root does. A directory below that cannot be read is `closed`: what is in it is not
+ * known.
+ */
+export async function walk(disk: SyncDisk, rules: IgnoreRules, before?: SeenBefore): Promise<Walked> {
+  const { walked, isTwice } = await walkOnce(disk, rules, before);
+  // Which of two places it is in is told by all that is in it.
+  return isTwice ? (await walkOnce(disk, rules, undefined)).walked : walked;
+}
+
+/** `isTwice`: a directory was at two places, as where it is mounted once more, or was moved meanwhile. */
+async function walkOnce(
+  disk: SyncDisk,
+  rules: IgnoreRules,
+  before: SeenBefore | undefined,
+): Promise<{ walked: Walked; isTwice: boolean }> {
   const walker = new Walker(disk, rules, before);
   const stat = await disk.look([]);
   const entries = await disk.list([]);
   if (stat === undefined) throw new RangeError("The root was listed, but is not there.");
   const root = await walker.directory({ path: [], stat, parent: undefined, name: "" as FileName }, entries, ROOT_ID);
   const { special, mounts, unreadable, settled } = walker;
-  return { root, special, mounts, unreadable, settled };
+  return { walked: { root, special, mounts, unreadable, settled }, isTwice: walker.isTwice };
 }
 
 type Named = Pick<Found, "path" | "stat" | "parent" | "name">;
@@ -61,14 +75,17 @@ class Walker {
   readonly settled = new Map<FileId, boolean>();
   readonly #disk: SyncDisk;
   readonly #rules: IgnoreRules;
-  readonly #before: SeenBefore;
+  readonly #before: SeenBefore | undefined;
+  /** Inodes of directories. */
+  readonly #met = new Set<bigint>();
+  isTwice = false;
   readonly #linked: ReadonlySet<FileId>;
 
-  constructor(disk: SyncDisk, rules: IgnoreRules, before: SeenBefore) {
+  constructor(disk: SyncDisk, rules: IgnoreRules, before: SeenBefore | undefined) {
     this.#disk = disk;
     this.#rules = rules;
     this.#before = before;
-    this.#linked = before.linkedIds();
+    this.#linked = before?.linkedIds() ?? new Set();
   }
 
   /** `id`: which directory it is, where it is in its place still. */
@@ -78,7 +95,7 @@ class Walker {
     const shown = entries.filter(({ name, stat }) => {
       return !this.#rules.ignores([...named.path, name], stat.type === "directory");
     });
-    const looks = id === undefined ? undefined : this.#before.looks(id);
+    const looks = id === undefined ? undefined : this.#before?.looks(id);
     const isSettled = looks !== undefined && this.#isSettled(shown, looks, named.stat.dev);
     if (isSettled && id !== undefined)
       this.settled.set(
@@ -120,6 +137,8 @@ class Walker {
         this.mounts.push(path);
         return { ...named, children: [], closed: true };
       }
+      this.isTwice ||= this.#met.has(stat.ino);
+      this.#met.add(stat.ino);
       return this.#listed(named, id);
     }
     if (stat.type === "file" || stat.type === "symlink") return { ...named, children: [], closed: false };
