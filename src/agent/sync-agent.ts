@@ -16,7 +16,7 @@ import { deedsOf, reportOf, type PlannedDeed, type SyncReport } from "../sync/re
 import { rehearseRound, syncRound, type RoundContext, type RoundProgress, type RoundResult } from "../sync/round.ts";
 import { compileLate } from "./compile-pace.ts";
 import type { ControlAnswers } from "./control.ts";
-import { collectYoungAlone } from "./memory.ts";
+import { boundHeap, collectYoungAlone } from "./memory.ts";
 import type { AgentStatus, FlushReport, UnmountReport } from "./reports.ts";
 import { cacheDirOf } from "./state-dir.ts";
 import { SyncLoop, type SyncLoopOptions } from "./sync-loop.ts";
@@ -163,7 +163,14 @@ export class SyncAgent implements AsyncDisposable {
       attention: { modeMask: special ? 0o7777 : 0o1777, owners: process.getuid?.() === 0 },
       limit: this.#limit,
       signal: this.#ending.signal,
-      progress: { ...progress, applying: this.#applying },
+      progress: {
+        ...progress,
+        found: boundHeapFor,
+        applying: (places) => {
+          boundHeapFor(places);
+          this.#applying(places);
+        },
+      },
     };
   }
 }
@@ -213,4 +220,10 @@ function isUnfinished({ applied, restless }: RoundResult): boolean {
   return restless.length > 0 || applied.left.some(({ reason }) => reason === "changed here" || reason === "waiting");
 }
 
+function boundHeapFor(things: number): void {
+  if (things >= MANY_THINGS) boundHeap();
+}
+
 const ROUNDS_AT_MOST = 5;
+/** So many take more memory than a process of ours should keep, and time enough that collecting it counts little. */
+const MANY_THINGS = 30_000;

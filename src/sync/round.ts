@@ -49,6 +49,8 @@ export interface RoundProgress {
   sent?(bytes: number): void;
   received?(bytes: number): void;
   applied?(path: DiskPath): void;
+  /** Told how many things in the folder a scan has to do with. */
+  found?(things: number): void;
   /** Told how many places are about to be written or removed, if any. */
   applying?(places: number): void;
 }
@@ -184,6 +186,7 @@ class Round {
     if (!this.#isRehearsal) await requireMarker(db, disk, bucket.genesis.cid, names);
     const matching = db.reading(() => match(db, walked, this.#rules));
     const scanMs = clock.monotonicMs() - beganMs;
+    this.#context.progress?.found?.(matching.objects.length);
     const block = (cid: Cid) => bucket.blocks.get(cid);
     const content = bucket.contentConfig;
     const durable = this.#isRehearsal ? undefined : makeDurable(disk, matching, lookedNs);
