@@ -51,8 +51,8 @@ export interface PublisherOptions {
   readonly heldBase?: HeldBase;
   /** Another merge than the real one: for simulations that have to notice. */
   readonly merge?: MergeSnapshots;
-  /** Called after an epoch that read or uploaded much, or that had many objects. */
-  readonly releaseMemory: (when: "now" | "when idle") => void;
+  /** Called after an epoch that read or uploaded much, or that had many objects; and while one reads much. */
+  readonly releaseMemory: (when: "now" | "when idle" | "on the way") => void;
   /** Called for a large epoch; what it answers is disposed when that is over. */
   readonly saveMemory?: () => Disposable;
   readonly clock: Clock;
@@ -189,7 +189,7 @@ export class Publisher {
     this.#options.heldBase?.stand(this.#base);
     using _ = begun.objects > LARGE_EPOCH_OBJECTS ? this.#options.saveMemory?.() : undefined;
     const options = { adopted: this.#base.commit, crowded: this.#crowded };
-    const counted = new CountedReader(data);
+    const counted = new CountedReader(data, () => this.#options.releaseMemory("on the way"));
     const sentBefore = this.#sent;
     this.#sent = true;
     const outcome = packed(await publishEpoch(context, changes, counted, options));
