@@ -9,7 +9,7 @@ import { Chunker } from "./chunker.ts";
 import type { KnownChunks, Piece, Stretch } from "./chunker.ts";
 import { cutRule } from "./config.ts";
 import type { ContentConfig } from "./config.ts";
-import { ListBuilder } from "./list-builder.ts";
+import { contentOf, ListBuilder } from "./list-builder.ts";
 
 /** A file's bytes: how many, and all of them in order. Its size must be known first, since it decides how to cut. */
 export interface ContentInput {
@@ -21,6 +21,12 @@ export interface ContentInput {
 export async function writeContent(sink: BlockSink, config: ContentConfig, input: ContentInput): Promise<Content> {
   const { size, stretches } = input;
   if (size <= config.inlineLimit) return inlineContent(await gather(stretches, size), size);
+  if (isOneChunk(config, size)) {
+    return contentOf(
+      "chunk",
+      await putPiece(sink, { kind: "chunk", bytes: await gather(stretches, size), cid: undefined }),
+    );
+  }
   const writer = new ContentWriter(sink, config, size);
   for await (const stretch of stretches) await writer.push(stretch);
   return writer.finish();
@@ -72,10 +78,10 @@ const NAMED_ONLY: KnownChunks = {
   passed: () => {},
 };
 
-/** Whether these bytes, which are not kept inline, are one chunk for certain: too few to be cut, or to have a hole in them. */
-export function isOneChunk(config: ContentConfig, { length }: Uint8Array): boolean {
-  const { min, minHole } = cutRule(config, length);
-  return length <= min && length < minHole;
+/** Whether so many bytes, if they are not kept inline, are one chunk for certain: too few to be cut, or to have a hole in them. */
+export function isOneChunk(config: ContentConfig, size: number): boolean {
+  const { min, minHole } = cutRule(config, size);
+  return size <= min && size < minHole;
 }
 
 /** The content of bytes that are in memory. */
@@ -116,8 +122,10 @@ async function gather(stretches: ContentInput["stretches"], size: number): Promi
   const bytes = new Uint8Array(size);
   let at = 0;
   for await (const stretch of stretches) {
-    if (typeof stretch !== "number" && at + stretch.length <= size) bytes.set(stretch, at);
-    at += stretchLength(stretch);
+    const length = stretchLength(stretch);
+    if (length > size - at) checkSize(at + length, size);
+    if (typeof stretch !== "number") bytes.set(stretch, at);
+    at += length;
   }
   checkSize(at, size);
   return bytes;

@@ -75,7 +75,7 @@ export class Etags {
   /** These are all of a file's bytes, and it has them: if they are few, they are named now, and need not be read again. */
   whole(ino: Ino, bytes: Uint8Array): Cid | undefined {
     const isShort = bytes.length <= this.#config.inlineLimit;
-    if (!isShort && (bytes.length > NAMED_AT_ONCE_BYTES || !isOneChunk(this.#config, bytes))) return undefined;
+    if (!isShort && (bytes.length > NAMED_AT_ONCE_BYTES || !isOneChunk(this.#config, bytes.length))) return undefined;
     const name = cidOf("raw", bytes);
     this.#names.nameContent(ino, name);
     return name;
