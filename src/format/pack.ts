@@ -70,15 +70,25 @@ export function searchRows(
   count: number,
   digest: Uint8Array,
 ): { readonly index: number; readonly isThere: boolean } {
+  const word = firstWord(digest, 0);
   let low = 0;
   for (let high = count; low < high;) {
     const middle = (low + high) >>> 1;
-    const order = bytes.compare(digest, 0, HASH_BYTES, middle * rowBytes, middle * rowBytes + HASH_BYTES);
+    const at = middle * rowBytes;
+    // Digests differ in their first bytes nearly always, and to compare all of them takes ten times as long.
+    const order = firstWord(bytes, at) - word || bytes.compare(digest, 0, HASH_BYTES, at, at + HASH_BYTES);
     if (order === 0) return { index: middle, isThere: true };
     if (order < 0) low = middle + 1;
     else high = middle;
   }
   return { index: low, isThere: false };
+}
+
+/** Big-endian, as the order of digests is. */
+function firstWord(bytes: Uint8Array, at: number): number {
+  return (
+    (((bytes[at] ?? 0) << 24) | ((bytes[at + 1] ?? 0) << 16) | ((bytes[at + 2] ?? 0) << 8) | (bytes[at + 3] ?? 0)) >>> 0
+  );
 }
 
 /** The row at `at`; its digest is a view. */
