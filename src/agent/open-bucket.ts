@@ -3,7 +3,7 @@ import type { Clock } from "../base/clock.ts";
 import type { Cid, WriterId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
-import type { BlockReader } from "../blocks/block-store.ts";
+import type { Block, BlockReader } from "../blocks/block-store.ts";
 import { CachedReader } from "../blocks/cached-reader.ts";
 import { DiskBlockCache } from "../blocks/disk-block-cache.ts";
 import { RetryReader } from "../blocks/retry-reader.ts";
@@ -13,7 +13,18 @@ import { cachingRemote } from "../bucket/caching-remote.ts";
 import { parseAddress } from "../bucket/address.ts";
 import { openRemote } from "../bucket/open-remote.ts";
 import type { BucketRemote } from "../bucket/remote.ts";
+import { codecOf } from "../format/cid.ts";
 import type { MasterAccess } from "../net/access.ts";
+
+export interface CacheOptions {
+  readonly dir: string;
+  readonly bytes: number;
+  /**
+   * A folder of this machine has all files as they are: their contents are not kept a second time, but what comes in pieces, so that a
+   * large file which a crash cuts short goes on where it was.
+   */
+  readonly besideFolder?: boolean;
+}
 
 export interface OpenBucketOptions {
   readonly address: string;
@@ -24,7 +35,7 @@ export interface OpenBucketOptions {
   readonly access?: MasterAccess | undefined;
   /** Who uploads; absent for reading. */
   readonly writer?: WriterId | undefined;
-  readonly cache?: { readonly dir: string; readonly bytes: number } | undefined;
+  readonly cache?: CacheOptions | undefined;
   /** How long a read waits for an unreachable bucket. */
   readonly patienceMs?: number | undefined;
   /** The genesis as it was read before, for when the bucket is out of reach. */
@@ -51,10 +62,12 @@ export async function openBucket(options: OpenBucketOptions): Promise<OpenedBuck
     forget: () => opened.forgetPlacement?.(),
   });
   const cache = options.cache === undefined ? undefined : new DiskBlockCache({ ...options.cache, log, clock });
-  const blocks = cache === undefined ? verified : new CachedReader(cache, verified);
+  const besideFolder = options.cache?.besideFolder ?? false;
+  const blocks =
+    cache === undefined ? verified : new CachedReader(cache, verified, besideFolder ? isNodeOrPiece : undefined);
   const { genesis } = options;
   const kept = genesis === undefined ? opened : withKnownGenesis(opened, genesis);
-  const remote = cache === undefined ? kept : cachingRemote(kept, cache);
+  const remote = cache === undefined ? kept : cachingRemote(kept, cache, { content: !besideFolder });
   const dispose = async () => {
     await cache?.close();
     await opened[Symbol.asyncDispose]();
@@ -66,6 +79,13 @@ export async function openBucket(options: OpenBucketOptions): Promise<OpenedBuck
     await dispose();
     throw error;
   }
+}
+
+/** Files that are shorter come as one block each. */
+const PIECE_BYTES = 16 * 1024;
+
+function isNodeOrPiece({ cid, bytes }: Block): boolean {
+  return codecOf(cid) !== "raw" || bytes.length >= PIECE_BYTES;
 }
 
 /** The genesis never changes, so what was read of it once will do. */

@@ -48,7 +48,7 @@ export async function openSyncAgent(options: SyncAgentOptions): Promise<SyncAgen
   collectYoungAlone();
   compileLate();
   const { address, folder, stateDir, wallet, access, cacheBytes, clock, random, log } = options;
-  const cache = { dir: cacheDirOf(stateDir), bytes: cacheBytes };
+  const cache = { dir: cacheDirOf(stateDir), bytes: cacheBytes, besideFolder: true };
   const opened = await openToWrite({ address, stateDir, wallet, access, cache, clock, random, log });
   const db = new SyncDatabase(join(stateDir, "sync.db"));
   try {

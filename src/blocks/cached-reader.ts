@@ -21,11 +21,13 @@ export interface BlockCache {
 export class CachedReader implements BlockReader {
   readonly #cache: BlockCache;
   readonly #inner: BlockReader;
+  readonly #keeps: (block: Block) => boolean;
 
-  /** `inner` must verify what it reads. */
-  constructor(cache: BlockCache, inner: BlockReader) {
+  /** `inner` must verify what it reads. `keeps`: which of that is worth being kept. */
+  constructor(cache: BlockCache, inner: BlockReader, keeps: (block: Block) => boolean = () => true) {
     this.#cache = cache;
     this.#inner = inner;
+    this.#keeps = keeps;
   }
 
   async get(cid: Cid): Promise<Uint8Array> {
@@ -39,7 +41,8 @@ export class CachedReader implements BlockReader {
     const missing = cids.filter((cid) => !found.has(cid));
     if (missing.length === 0) return found;
     const fetched = await this.#inner.getMany(missing);
-    this.#cache.keep(Array.from(fetched, ([cid, bytes]) => ({ cid, bytes })));
+    const kept = Array.from(fetched, ([cid, bytes]) => ({ cid, bytes })).filter(this.#keeps);
+    if (kept.length > 0) this.#cache.keep(kept);
     for (const [cid, bytes] of fetched) found.set(cid, bytes);
     return found;
   }

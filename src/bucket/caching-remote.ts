@@ -8,15 +8,20 @@ import type { BucketRemote, Upload, UploadSession } from "./remote.ts";
 
 type Kept = Pick<BlockCache, "keep" | "keepInTurn">;
 
+export interface KeptUploads {
+  /** Whether files' contents are kept as they are sent, and not only what comes with a commit. */
+  readonly content: boolean;
+}
+
 /** `inner`, whose uploads also go to `cache`. Reading is not changed: that is CachedReader's. */
-export function cachingRemote(inner: BucketRemote, cache: Kept): BucketRemote {
+export function cachingRemote(inner: BucketRemote, cache: Kept, kept: KeptUploads = { content: true }): BucketRemote {
   return {
     address: inner.address,
     blocks: inner.blocks,
     readGenesis: () => inner.readGenesis(),
     create: (genesis, first) => inner.create(genesis, first),
     readRoot: () => inner.readRoot(),
-    beginUpload: () => cachingSession(inner.beginUpload(), cache),
+    beginUpload: () => cachingSession(inner.beginUpload(), cache, kept),
     takeTurn: () => inner.takeTurn?.(),
     forgetPlacement: () => inner.forgetPlacement?.(),
     ...(inner.holdBase && { holdBase: (base) => inner.holdBase?.(base) ?? Promise.resolve() }),
@@ -25,10 +30,11 @@ export function cachingRemote(inner: BucketRemote, cache: Kept): BucketRemote {
   };
 }
 
-function cachingSession(inner: UploadSession, cache: Kept): UploadSession {
+function cachingSession(inner: UploadSession, cache: Kept, { content }: KeptUploads): UploadSession {
   return {
     blocks: inner.blocks,
     putContent(block) {
+      if (!content) return inner.putContent(block);
       // A large file is kept whole, since who wrote it often reads it next: no faster than the disk takes it.
       const kept = cache.keepInTurn === undefined ? cache.keep([block]) : cache.keepInTurn([block]);
       const put = inner.putContent(block);

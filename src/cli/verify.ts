@@ -1,23 +1,16 @@
 /** `syncline verify`: hashes every block and checks every rule of a bucket, or of a master's data; with --repair mends what can be mended. */
-import { existsSync } from "node:fs";
 import { openBucket } from "../agent/open-bucket.ts";
-import { cacheDirOf } from "../agent/state-dir.ts";
-import type { Cid } from "../base/ids.ts";
 import { SynclineError } from "../base/errors.ts";
-import { DEFAULT_CACHE_BYTES } from "../base/limits.ts";
 import { silentLog } from "../base/log.ts";
 import { escapeForPrint } from "../base/names.ts";
-import type { BlockReader } from "../blocks/block-store.ts";
-import { DiskBlockCache } from "../blocks/disk-block-cache.ts";
 import { verifyBucket } from "../bucket/verify.ts";
 import type { DamageItem, VerifyReport } from "../bucket/verify/report.ts";
 import { locateBucket } from "./bucket-path.ts";
 import { addCommand } from "./command.ts";
 import type { Call, Program } from "./command.ts";
 import { accessOf, MASTER_OPTIONS, type MasterOption } from "./master-access.ts";
+import { copiesInFolders, openCaches } from "./local-copies.ts";
 import type { Output } from "./output.ts";
-import { mountStates } from "./running-agents.ts";
-import type { Runtime } from "./runtime.ts";
 import { printBytes, printCount } from "./text.ts";
 import { openVerified, type Repaired, type VerifiedStorage } from "./verified-storage.ts";
 
@@ -52,6 +45,12 @@ export function register(program: Program): void {
         await using caches = openCaches(runtime, options.state, address);
         repaired.push(...(await storage.repair(report.lost, caches)));
         report = await examine(call, address, storage, output);
+        // Longer: each file of a folder is read.
+        const before = repaired.length;
+        for await (const copies of copiesInFolders(call, address, report.lost)) {
+          repaired.push(...(await storage.repair(copies.cids, copies)));
+        }
+        if (repaired.length > before) report = await examine(call, address, storage, output);
       }
       for (const { object, what } of repaired) output.result({ repaired: object, what }, `repaired ${object}: ${what}`);
       for (const item of report.damage) output.result({ damage: item }, `damaged  ${printDamage(item)}`);
@@ -81,27 +80,6 @@ async function examine(
     ...(audit === undefined ? {} : { audit }),
     onProgress: ({ bytes }) => progress.update(bytes),
   });
-}
-
-/** The caches of all mounts of this bucket: any of them may still have what the bucket lost. */
-function openCaches(runtime: Runtime, state: string | undefined, address: string): BlockReader & AsyncDisposable {
-  const caches = mountStates(runtime, state, undefined)
-    .filter((mount) => mount.address.split("#")[0] === address.split("#")[0])
-    .map(({ stateDir }) => cacheDirOf(stateDir))
-    .filter((dir) => existsSync(dir))
-    .map((dir) => new DiskBlockCache({ dir, bytes: DEFAULT_CACHE_BYTES, log: silentLog }));
-  const getMany = async (cids: readonly Cid[]) => {
-    const found = new Map<Cid, Uint8Array>();
-    for (const cache of caches) for (const [cid, bytes] of await cache.held(cids)) found.set(cid, bytes);
-    return found;
-  };
-  const get = async (cid: Cid) => {
-    const bytes = (await getMany([cid])).get(cid);
-    if (bytes !== undefined) return bytes;
-    throw new SynclineError("block_not_found", `No cache of this machine holds ${cid}.`);
-  };
-  const dispose = async () => void (await Promise.all(caches.map((cache) => cache.close())));
-  return { get, getMany, [Symbol.asyncDispose]: dispose };
 }
 
 function printDamage({ path, root, what, object }: DamageItem): string {

@@ -1,5 +1,6 @@
 /** `syncline sync` as people run it: once, rehearsed, and under watch. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { afterAll, expect, test } from "vitest";
 import { Workspace } from "../support/syncline.ts";
 
@@ -24,6 +25,28 @@ test("a folder goes up, comes down elsewhere, and what is planned is what is don
   });
   expect(space.json("sync", url, other, "--once")).toMatchObject({ received: { files: 120 } });
   expect(readFileSync(`${other}/7.bin`, "utf8")).toBe("7");
+});
+
+test("contents are in the folder and not a second time in a cache; what the bucket lost of them is mended from the folder", () => {
+  const [folder, lost] = [space.at("mended"), space.url("mended-bucket")];
+  mkdirSync(`${folder}/d`, { recursive: true });
+  // More than a commit object takes: it goes into a pack.
+  writeFileSync(`${folder}/d/large`, randomBytes(20_000_000));
+  for (let each = 0; each < 30; each++) writeFileSync(`${folder}/${each}.bin`, randomBytes(10_000));
+  space.do("init", lost);
+  expect(space.json("sync", lost, folder, "--once")).toMatchObject({ sent: { added: 32 } });
+  const states = readdirSync(space.at("state", "syncline"), { recursive: true, encoding: "utf8" });
+  const cached = states.filter((path) => path.endsWith(".blocks")).map((path) => space.at("state", "syncline", path));
+  expect(cached.reduce((sum, path) => sum + statSync(path).size, 0)).toBeLessThan(200_000);
+  for (const name of readdirSync(space.at("mended-bucket", "pack"))) rmSync(space.at("mended-bucket", "pack", name));
+  expect(space.run(["verify", lost, "--json"]).status).toBe(8);
+  const mended = space.run(["verify", lost, "--repair", "--json"]);
+  expect([mended.status, JSON.parse(mended.out.trimEnd().split("\n").at(-1) ?? "")]).toEqual([
+    0,
+    expect.objectContaining({ damaged: 0 }),
+  ]);
+  space.do("get", `${lost}/d/large`, space.at("again"));
+  expect(Buffer.compare(readFileSync(space.at("again")), readFileSync(`${folder}/d/large`))).toBe(0);
 });
 
 test("much that is gone needs a yes, and a folder without its marker is refused", () => {

@@ -98,6 +98,20 @@ describe("cache", () => {
     await reader.getMany(blocks.map(({ cid }) => cid));
     expect(store.requests).toBe(1);
   });
+
+  test("what is not worth being kept is fetched again", async () => {
+    const blocks = [rawBlock(10), rawBlock(2_000)];
+    const store = new BlockMap();
+    for (const each of blocks) store.put(each);
+    const kept: Cid[] = [];
+    const cache = {
+      held: async () => new Map<Cid, Uint8Array>(),
+      keep: (fresh: readonly Block[]) => kept.push(...fresh.map(({ cid }) => cid)),
+    };
+    const reader = new CachedReader(cache, store, ({ bytes }) => bytes.length >= 1_000);
+    expect((await reader.getMany(blocks.map(({ cid }) => cid))).size).toBe(2);
+    expect(kept).toEqual([blocks[1]?.cid]);
+  });
 });
 
 /** Fails the first requests, then answers. */

@@ -3,6 +3,7 @@ import { SynclineError } from "../../base/errors.ts";
 import type { Ino } from "../../base/ids.ts";
 import type { RateLimit } from "../../base/rate-limit.ts";
 import { escapeForPrint } from "../../base/names.ts";
+import type { BlockSink } from "../../blocks/block-store.ts";
 import type { DataReader } from "../../bucket/change-set.ts";
 import type { ContentConfig } from "../../content/config.ts";
 import { writeContent } from "../../content/write.ts";
@@ -13,11 +14,12 @@ import { pathText } from "../disk/paths.ts";
 import { ReadAhead } from "./read-ahead.ts";
 import type { Found } from "./walk.ts";
 
-/** What a file's bytes are in a bucket. Undefined: it changed while it was read, or is gone. */
+/** What a file's bytes are in a bucket. Its blocks go to `sink`. Undefined: it changed while it was read, or is gone. */
 export async function contentOnDisk(
   disk: SyncDisk,
-  { path, stat }: Found,
+  { path, stat }: Pick<Found, "path" | "stat">,
   config: ContentConfig,
+  sink: BlockSink = NOWHERE,
 ): Promise<Content | undefined> {
   const file = await openStill(disk, path, stat);
   if (file === undefined) return undefined;
@@ -33,7 +35,7 @@ export async function contentOnDisk(
         yield bytes.length === wanted ? bytes : new Uint8Array(wanted);
       }
     };
-    const content = await writeContent(NOWHERE, config, { size, stretches: stretches() });
+    const content = await writeContent(sink, config, { size, stretches: stretches() });
     return isWhole && isStill(stat, await file.stat()) ? content : undefined;
   } finally {
     await file.close();
@@ -139,4 +141,4 @@ function isStill(before: DiskStat, now: DiskStat): boolean {
 }
 
 const STEP_BYTES = 1024 * 1024;
-const NOWHERE = { put: async () => {} };
+const NOWHERE: BlockSink = { put: async () => {} };

@@ -1,0 +1,79 @@
+/** Blocks that a bucket lost, made of the files of a folder again. */
+import { describe, expect, test } from "vitest";
+import type { Cid, FileName } from "../../src/base/ids.ts";
+import { writeBytes } from "../../src/content/write.ts";
+import type { DiskPath } from "../../src/sync/disk/disk.ts";
+import { OWN_FOLDER } from "../../src/sync/disk/paths.ts";
+import { blocksInFolder } from "../../src/sync/scan/folder-blocks.ts";
+import { MemorySyncDisk } from "../support/memory-sync-disk.ts";
+import { smallChunks } from "../support/small-chunks.ts";
+
+const at = (...names: readonly string[]) => names as unknown as DiskPath;
+const textOf = (seed: number, length: number) =>
+  Array.from({ length }, (_, index) => String.fromCharCode(97 + ((seed * 31 + index * index * (seed + 7)) % 26))).join(
+    "",
+  );
+
+async function blocksOf(...texts: readonly string[]): Promise<Map<Cid, Uint8Array>> {
+  const blocks = new Map<Cid, Uint8Array>();
+  const sink = { put: (block: { cid: Cid; bytes: Uint8Array }) => void blocks.set(block.cid, block.bytes) };
+  for (const text of texts) await writeBytes(sink, smallChunks, Buffer.from(text, "latin1"));
+  return blocks;
+}
+
+async function portions(disk: MemorySyncDisk, wanted: Iterable<Cid>, portionBytes = 1 << 20) {
+  const all: ReadonlyMap<Cid, Uint8Array>[] = [];
+  for await (const portion of blocksInFolder(disk, smallChunks, wanted, portionBytes)) all.push(portion);
+  return all;
+}
+
+function merged(all: readonly ReadonlyMap<Cid, Uint8Array>[]) {
+  return new Map(all.flatMap((portion) => [...portion]).map(([cid, bytes]) => [cid, Buffer.from(bytes)]));
+}
+
+const plain = (blocks: ReadonlyMap<Cid, Uint8Array>) =>
+  new Map([...blocks].map(([cid, bytes]) => [cid, Buffer.from(bytes)]));
+
+describe("blocks in a folder", () => {
+  const [single, long, other] = [textOf(1, 60), textOf(2, 5_000), textOf(3, 3_000)];
+
+  function filled(): MemorySyncDisk {
+    const disk = new MemorySyncDisk();
+    disk.make(at("d"));
+    disk.make(at("d", "e"));
+    disk.write(at("single"), single);
+    disk.write(at("d", "short"), "inline");
+    disk.write(at("d", "e", "long"), long);
+    disk.write(at("other"), other);
+    return disk;
+  }
+
+  test("chunks and lists of all files are found, others are not", async () => {
+    const wanted = await blocksOf(single, long);
+    expect(wanted.size).toBeGreaterThan(10);
+    const nowhere = [...(await blocksOf(textOf(9, 70))).keys()];
+    const found = await portions(filled(), [...wanted.keys(), ...nowhere]);
+    expect(merged(found)).toEqual(plain(wanted));
+    expect(await portions(filled(), nowhere)).toEqual([]);
+  });
+
+  test("come in portions, of one large file too, each block once", async () => {
+    const wanted = await blocksOf(long, other);
+    const all = await portions(filled(), wanted.keys(), 500);
+    expect(all.length).toBeGreaterThan(3);
+    expect(all.reduce((sum, { size }) => sum + size, 0)).toBe(wanted.size);
+    expect(merged(all)).toEqual(plain(wanted));
+  });
+
+  test("files and directories that cannot be read are passed over, and the own folder is not looked into", async () => {
+    const disk = filled();
+    disk.make(at(OWN_FOLDER));
+    disk.write(at(OWN_FOLDER, "own"), textOf(5, 200));
+    const refused = (name: string) => Object.assign(new Error(name), { code: "EACCES" });
+    const [list, read] = [disk.list.bind(disk), disk.read.bind(disk)];
+    disk.list = (path) => (path.at(-1) === ("e" as FileName) ? Promise.reject(refused("e")) : list(path));
+    disk.read = (path) => (path.at(-1) === ("other" as FileName) ? Promise.reject(refused("other")) : read(path));
+    const wanted = await blocksOf(single, long, other, textOf(5, 200));
+    expect(merged(await portions(disk, wanted.keys()))).toEqual(plain(await blocksOf(single)));
+  });
+});
