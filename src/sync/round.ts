@@ -20,7 +20,7 @@ import type { DiskPath, SyncDisk } from "./disk/disk.ts";
 import { checkDeletions, type HeldDeletions } from "./deletion-limit.ts";
 import type { Entry } from "./known/entry.ts";
 import { makeDurable } from "./scan/durable.ts";
-import { recoverEpoch } from "./publish/epoch.ts";
+import { recoverEpoch } from "./publish/recover-epoch.ts";
 import { NO_RULES, parseRules, type IgnoreRules } from "./scan/ignore-rules.ts";
 import { findChanges, type Attention, type LocalChange } from "./scan/local-changes.ts";
 import { contentOnDisk, sameContent } from "./scan/local-content.ts";

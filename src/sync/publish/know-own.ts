@@ -1,0 +1,117 @@
+/** What a commit of the folder's own has just as it was sealed is synced, wherever others put it meanwhile. */
+import { ROOT_ID, type FileId, type FileName } from "../../base/ids.ts";
+import type { VerifiedCommit } from "../../bucket/bucket.ts";
+import { plainNameOf } from "../../bucket/conflicts/marked-name.ts";
+import { listDirectory, lookup, objectOf, readObject, resolvePath, type TreeObject } from "../../bucket/fs-reader.ts";
+import { samePlace, type Place } from "../../bucket/object-rows.ts";
+import type { FileRecord } from "../../format/record.ts";
+import type { NodeStore } from "../../tree/node-store.ts";
+import type { SyncDatabase } from "../known/database.ts";
+import type { DiskPath } from "../disk/disk.ts";
+import type { Entry } from "../known/entry.ts";
+import { pathInFolder } from "../known/path-in-folder.ts";
+import type { Sealed } from "./sent-epochs.ts";
+import { type Seen, unpackSeen } from "../known/seen.ts";
+
+/** What the commit has just as it was sealed is synced; the rest is looked at as ever. */
+export async function knowOwn(
+  db: SyncDatabase,
+  nodes: NodeStore,
+  { body }: VerifiedCommit,
+  sealed: Sealed,
+  isOurs: (path: DiskPath, object: TreeObject, sealedAt: Place | undefined) => Promise<boolean>,
+): Promise<void> {
+  for (const id of sealed.gone) {
+    for (const entry of db.byId(id as FileId)) {
+      db.remove(entry);
+      // Others kept it, as in a directory that they moved: it comes back.
+      if ((await lookup(nodes, body.tree, entry))?.id === entry.id) db.unsettle(entry);
+    }
+  }
+  const copyOf = ownCopies(nodes, body, sealed.epoch);
+  const others = new Map<bigint, Place>();
+  const displaced: Entry[] = [];
+  const inodes = new Set(sealed.there.map(({ seen }) => unpackSeen(Buffer.from(seen, "base64")).ino));
+  for (const { path, type, seen } of sealed.there) {
+    const names = path.map((name) => Buffer.from(name, "base64").toString("latin1") as FileName);
+    const name = names.at(-1);
+    const above = names.slice(0, -1);
+    // Others may have moved the directory that it is in: here it is where it was.
+    const parent = directoryIn(db, above) ?? (await resolvePath(nodes, body.tree, above))?.id;
+    if (parent === undefined || name === undefined) continue;
+    const place = { parent, name };
+    const looked = unpackSeen(Buffer.from(seen, "base64"));
+    const known = db.at(place);
+    const isHere = known !== undefined && (known.seen.ino === looked.ino || !inodes.has(known.seen.ino));
+    const there = await lookup(nodes, body.tree, place);
+    // Where others moved it, or put something in its place, it is elsewhere in the commit.
+    const moved = isHere && there?.id !== known.id ? await readObject(nodes, body.tree, known.id) : undefined;
+    const object = moved ?? there;
+    if (object === undefined) continue;
+    const { record, id } = object;
+    const isSame = record.type === type && (type === "directory" || isAsSealed(record, looked));
+    // Of what the merge made one with something else here, that is the other one's.
+    const isOther = db.byId(id).some((entry) => !samePlace(entry, place) && entry.seen.ino !== looked.ino);
+    others.set(looked.ino, place);
+    // Otherwise others moved a directory, and this is another one's path by now.
+    const sealedAt = pathInFolder(db, place)?.join("/") === names.join("/") ? place : undefined;
+    if (!isSame || isOther || (type === "file" && !(await isOurs(names, object, sealedAt)))) {
+      const copy = type === "file" && db.at(place)?.id === id ? await copyOf(place, looked) : undefined;
+      // Others' version is in its place: until that is shown the folder has its own there.
+      if (copy !== undefined) db.put({ ...place, id, record: copy, seen: looked });
+      continue;
+    }
+    others.delete(looked.ino);
+    if (known !== undefined && known.id !== id) displaced.push(known);
+    for (const entry of db.byId(id)) {
+      if ((await lookup(nodes, body.tree, entry))?.id !== id) db.remove(entry);
+    }
+    db.put({ ...place, id, record, seen: looked });
+  }
+  // What made room here and is others' in the commit: as it was known, where it was sealed.
+  for (const entry of displaced) {
+    const place = others.get(entry.seen.ino);
+    if (place === undefined || db.byId(entry.id).length > 0 || db.at(place) !== undefined) continue;
+    db.put({ ...entry, ...place });
+    db.unsettle(place);
+  }
+}
+
+/** Which directory the folder has at a path, as the database has it. */
+function directoryIn(db: SyncDatabase, path: DiskPath): FileId | undefined {
+  let id: FileId = ROOT_ID;
+  for (const name of path) {
+    const entry = db.at({ parent: id, name });
+    if (entry?.record.type !== "directory") return undefined;
+    id = entry.id;
+  }
+  return id;
+}
+
+/** Finds what the epoch has of a file as a conflict copy: the version as it was before it was one. */
+function ownCopies(nodes: NodeStore, { tree, writer }: VerifiedCommit["body"], epoch: number) {
+  const inDirectory = new Map<FileId, Promise<Map<FileName, FileRecord[]>>>();
+  const read = async (parent: FileId) => {
+    const copies = new Map<FileName, FileRecord[]>();
+    for await (const { name, dentry } of listDirectory(nodes, tree, parent)) {
+      const plain = plainNameOf(name);
+      if (plain === undefined) continue;
+      const { record } = await objectOf(nodes, tree, { parent, name }, dentry);
+      const isOwn = record.conflict?.writer === writer && record.conflict.epoch === epoch;
+      if (isOwn) copies.set(plain, [...(copies.get(plain) ?? []), { ...record, conflict: undefined }]);
+    }
+    return copies;
+  };
+  return async ({ parent, name }: Place, looked: Seen): Promise<FileRecord | undefined> => {
+    const copies = inDirectory.get(parent) ?? read(parent);
+    inDirectory.set(parent, copies);
+    return (await copies).get(name)?.find((record) => isAsSealed(record, looked));
+  };
+}
+
+function isAsSealed(
+  record: { readonly size: number; readonly mtimeNs: bigint; readonly type: string },
+  seen: { readonly size: number; readonly mtimeNs: bigint },
+): boolean {
+  return record.mtimeNs === seen.mtimeNs && (record.type !== "file" || record.size === seen.size);
+}

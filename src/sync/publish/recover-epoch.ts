@@ -1,0 +1,108 @@
+/** After a crash: what became of epochs that were sent. What of them is in the bucket is the folder's own. */
+import { hasCode } from "../../base/errors.ts";
+import type { Cid, FileId, Lamport } from "../../base/ids.ts";
+import type { Bucket, VerifiedCommit } from "../../bucket/bucket.ts";
+import { differences } from "../../bucket/differences.ts";
+import { lookup, readObject } from "../../bucket/fs-reader.ts";
+import { log } from "../../bucket/history.ts";
+import type { Place } from "../../bucket/object-rows.ts";
+import type { NodeStore } from "../../tree/node-store.ts";
+import type { BaseRoot } from "../../overlay/journal-record.ts";
+import type { DiskPath } from "../disk/disk.ts";
+import { sameRecord, type Entry } from "../known/entry.ts";
+import type { EpochContext } from "./epoch.ts";
+import { knowOwn } from "./know-own.ts";
+import { standOn } from "./record-published.ts";
+import { awaitLate, forgetSent, sentEpochs, type Sealed } from "./sent-epochs.ts";
+
+/** Proves that what is at a path has the record's bytes. */
+type Prove = (path: DiskPath, entry: Pick<Entry, "record">) => Promise<boolean>;
+
+/**
+ * After a crash: if the bucket has what was sealed, the folder stands on that commit; if not, that is remembered while it may come yet.
+ * Throws as reading does.
+ */
+export async function recoverEpoch(
+  context: EpochContext,
+  nodes: NodeStore,
+  head: VerifiedCommit,
+  isAsKnown: Prove,
+): Promise<void> {
+  const { db, bucket, writer } = context;
+  const all = sentEpochs(db);
+  if (all.length === 0) return;
+  const base = db.base();
+  const own = writer.device.writer;
+  const included = head.heads.get(own) ?? 0;
+  for (const sealed of all) {
+    const mayBeThere = included >= sealed.epoch && base !== undefined;
+    const commit = mayBeThere ? await findOwn(bucket, head, own, sealed.epoch, base.seq) : undefined;
+    if (commit === undefined || base === undefined) continue;
+    return db.transaction(() => standOnOwn(context, nodes, { sealed, commit, base }, isAsKnown));
+  }
+  await db.transaction(() => awaitLate(db, head.cid, included));
+}
+
+/** In a transaction of the caller's. */
+async function standOnOwn(
+  context: EpochContext,
+  nodes: NodeStore,
+  { sealed, commit, base }: { sealed: Sealed; commit: VerifiedCommit; base: BaseRoot },
+  isAsKnown: Prove,
+): Promise<void> {
+  const { db } = context;
+  const { cid, body } = commit;
+  const isMerged = body.parent !== sealed.base;
+  const isOwn = isMerged ? leftAloneIn(context, nodes, body.parent) : async () => true;
+  // Of what others changed, too, the commit may have others' bytes, of the same size and time by chance.
+  await knowOwn(db, nodes, commit, sealed, async (path, object, place) => {
+    return (place !== undefined && (await isOwn(object.id, place))) || isAsKnown(path, object);
+  });
+  const changes = await differences(nodes, base.tree, body.tree);
+  await standOn(db, nodes, { commit: cid, tree: body.tree, seq: body.seq, changes });
+  forgetSent(db, cid);
+}
+
+/** Tells what others had left alone in the tree that the epoch was merged with: what the commit has of that is as it was sealed. */
+function leftAloneIn(
+  { db, bucket }: EpochContext,
+  nodes: NodeStore,
+  parent: Cid | undefined,
+): (id: FileId, place: Place) => Promise<boolean> {
+  const told = new Map<FileId, Promise<boolean>>();
+  const look = async (id: FileId, place: Place) => {
+    if (parent === undefined) return false;
+    try {
+      const { tree } = (await bucket.commit(parent)).body;
+      const known = db.byId(id);
+      const looked = await Promise.all(known.map((entry) => lookup(nodes, tree, entry)));
+      const theirs = looked.find((object) => object?.id === id) ?? (await readObject(nodes, tree, id));
+      // What they never had, or removed, is in the commit as it was sealed; what they moved, too.
+      if (theirs === undefined) return (await lookup(nodes, tree, place)) === undefined;
+      const [entry] = known;
+      return entry !== undefined && sameRecord(entry.record, theirs.record);
+    } catch (error) {
+      if (hasCode(error, "block_not_found")) return false;
+      throw error;
+    }
+  };
+  return (id, place) => {
+    const known = told.get(id) ?? look(id, place);
+    told.set(id, known);
+    return known;
+  };
+}
+
+async function findOwn(
+  bucket: Bucket,
+  head: VerifiedCommit,
+  writer: string,
+  epoch: number,
+  after: Lamport,
+): Promise<VerifiedCommit | undefined> {
+  for await (const commit of log(bucket, head)) {
+    if (commit.body.seq <= after) return undefined;
+    if (commit.body.writer === writer && commit.body.epoch === epoch) return commit;
+  }
+  return undefined;
+}
