@@ -77,14 +77,16 @@ class Baring : public Batch {
     const int file = OpenAt(directory_, path.c_str(), kToRead, 0);
     if (file < 0) return false;
     const ssize_t length = flistxattr(file, names_, sizeof names_);
+    const int failed = errno;
     close(file);
-    if (length < 0) return errno == ENOTSUP;
+    if (length < 0) return failed == ENOTSUP;
     for (ssize_t at = 0; at < length; at += static_cast<ssize_t>(strlen(names_ + at)) + 1) {
       if (IsShown(names_ + at)) return false;
     }
     return true;
   }
 
+  // As the disk that asks has it: beneath-disk.ts.
   bool IsShown(const char* name) const {
     return Begins(name, "user.") || (all_ && !Begins(name, "system."));
   }
