@@ -1,15 +1,17 @@
 /** What this machine still has of a bucket that lost something: the caches of its mounts, and the folders that are synced. */
 import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { join } from "node:path";
 import { openBucket } from "../agent/open-bucket.ts";
 import { cacheDirOf } from "../agent/state-dir.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import { DEFAULT_CACHE_BYTES } from "../base/limits.ts";
 import { silentLog } from "../base/log.ts";
-import type { BlockReader } from "../blocks/block-store.ts";
+import type { Block, BlockReader } from "../blocks/block-store.ts";
 import { DiskBlockCache } from "../blocks/disk-block-cache.ts";
 import { openRealDisk } from "../sync/disk/real-disk.ts";
-import { blocksInFolder } from "../sync/scan/folder-blocks.ts";
+import { findBlocksInFolder } from "../sync/scan/folder-blocks.ts";
 import type { Call } from "./command.ts";
 import { setModified } from "./file-times.ts";
 import { accessOf, type MasterOption } from "./master-access.ts";
@@ -36,54 +38,62 @@ export function openCaches(
 }
 
 /** Some of what is looked for. */
-export interface Copies extends BlockReader {
+export interface Copies extends BlockReader, AsyncDisposable {
   readonly cids: readonly Cid[];
 }
 
 /**
- * Those of `lost` that synced folders of this bucket have, a portion at a time, since they are in memory: a folder's files are not kept
- * in a cache a second time. Reads the folders' files. Throws as opening the bucket does, and what listing a folder does.
+ * Those of `lost` that synced folders of this bucket have: a folder's files are not kept in a cache a second time. Reads the folders' files,
+ * and keeps what is found on the disk until it is disposed. Throws as opening the bucket does, and what listing a folder does.
  */
-export async function* copiesInFolders(
+export async function copiesInFolders(
   call: Call<MasterOption>,
   address: string,
   lost: readonly Cid[],
-): AsyncGenerator<Copies> {
-  const { options, runtime } = call;
+): Promise<Copies | undefined> {
+  const { options, output, runtime } = call;
   const { clock, random } = runtime;
   const folders = statesOf(runtime, options.state, address).filter(({ synced, mount }) => synced && existsSync(mount));
-  if (lost.length === 0 || folders.length === 0) return;
+  const [first] = folders;
+  if (lost.length === 0 || first === undefined) return undefined;
   await using opened = await openBucket({ address, access: accessOf(call), clock, random, log: silentLog });
+  using progress = output.progress("read folders", "bytes");
+  const dir = await mkdtemp(join(first.stateDir, "mend-"));
+  const cache = new DiskBlockCache({ dir, bytes: Number.MAX_SAFE_INTEGER, log: silentLog });
+  const dispose = async () => {
+    await cache.close();
+    await rm(dir, { recursive: true, force: true });
+  };
   const wanted = new Set(lost);
-  for (const { mount } of folders) {
-    const disk = await openRealDisk(mount, { allXattrs: false, setModified });
-    try {
-      await disk.open();
-      for await (const blocks of blocksInFolder(disk, opened.bucket.contentConfig, wanted, PORTION_BYTES)) {
-        for (const cid of blocks.keys()) wanted.delete(cid);
-        yield { cids: [...blocks.keys()], ...readerOf(async (cids) => pick(blocks, cids)) };
+  const keep = (block: Block) => {
+    wanted.delete(block.cid);
+    return cache.keepInTurn([block]);
+  };
+  let bytes = 0;
+  const read = (more: number) => progress.update((bytes += more));
+  try {
+    for (const { mount } of folders) {
+      const disk = await openRealDisk(mount, { allXattrs: false, setModified });
+      try {
+        await disk.open();
+        await findBlocksInFolder(disk, opened.bucket.contentConfig, wanted, { keep, read });
+      } finally {
+        disk.close();
       }
-    } finally {
-      disk.close();
     }
+    await cache.settled();
+  } catch (error) {
+    await dispose();
+    throw error;
   }
+  const cids = lost.filter((cid) => !wanted.has(cid));
+  return { cids, ...readerOf((some) => cache.held(some)), [Symbol.asyncDispose]: dispose };
 }
-
-const PORTION_BYTES = 64 * 1024 * 1024;
 
 /** All that this machine mounts or syncs of this bucket. */
 function statesOf(runtime: Runtime, state: string | undefined, address: string): MountState[] {
   const [bucket] = address.split("#");
   return mountStates(runtime, state).filter((each) => each.address.split("#")[0] === bucket);
-}
-
-function pick(blocks: ReadonlyMap<Cid, Uint8Array>, cids: readonly Cid[]): Map<Cid, Uint8Array> {
-  const picked = new Map<Cid, Uint8Array>();
-  for (const cid of cids) {
-    const bytes = blocks.get(cid);
-    if (bytes !== undefined) picked.set(cid, bytes);
-  }
-  return picked;
 }
 
 function readerOf(getMany: BlockReader["getMany"]): BlockReader {

@@ -46,11 +46,11 @@ export function register(program: Program): void {
         repaired.push(...(await storage.repair(report.lost, caches)));
         report = await examine(call, address, storage, output);
         // Longer: each file of a folder is read.
-        const before = repaired.length;
-        for await (const copies of copiesInFolders(call, address, report.lost)) {
+        await using copies = await copiesInFolders(call, address, report.lost);
+        if (copies !== undefined && copies.cids.length > 0) {
           repaired.push(...(await storage.repair(copies.cids, copies)));
+          report = await examine(call, address, storage, output);
         }
-        if (repaired.length > before) report = await examine(call, address, storage, output);
       }
       for (const { object, what } of repaired) output.result({ repaired: object, what }, `repaired ${object}: ${what}`);
       for (const item of report.damage) output.result({ damage: item }, `damaged  ${printDamage(item)}`);

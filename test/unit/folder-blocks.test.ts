@@ -1,10 +1,11 @@
 /** Blocks that a bucket lost, made of the files of a folder again. */
 import { describe, expect, test } from "vitest";
 import type { Cid, FileName } from "../../src/base/ids.ts";
+import type { Block } from "../../src/blocks/block-store.ts";
 import { writeBytes } from "../../src/content/write.ts";
 import type { DiskPath } from "../../src/sync/disk/disk.ts";
 import { OWN_FOLDER } from "../../src/sync/disk/paths.ts";
-import { blocksInFolder } from "../../src/sync/scan/folder-blocks.ts";
+import { findBlocksInFolder } from "../../src/sync/scan/folder-blocks.ts";
 import { MemorySyncDisk } from "../support/memory-sync-disk.ts";
 import { smallChunks } from "../support/small-chunks.ts";
 
@@ -21,14 +22,12 @@ async function blocksOf(...texts: readonly string[]): Promise<Map<Cid, Uint8Arra
   return blocks;
 }
 
-async function portions(disk: MemorySyncDisk, wanted: Iterable<Cid>, portionBytes = 1 << 20) {
-  const all: ReadonlyMap<Cid, Uint8Array>[] = [];
-  for await (const portion of blocksInFolder(disk, smallChunks, wanted, portionBytes)) all.push(portion);
-  return all;
-}
-
-function merged(all: readonly ReadonlyMap<Cid, Uint8Array>[]) {
-  return new Map(all.flatMap((portion) => [...portion]).map(([cid, bytes]) => [cid, Buffer.from(bytes)]));
+async function found(disk: MemorySyncDisk, wanted: Iterable<Cid>) {
+  const kept: (readonly [Cid, Buffer])[] = [];
+  const keep = async ({ cid, bytes }: Block) => void kept.push([cid, Buffer.from(bytes)]);
+  await findBlocksInFolder(disk, smallChunks, wanted, { keep });
+  expect(new Set(kept.map(([cid]) => cid)).size).toBe(kept.length);
+  return new Map(kept);
 }
 
 const plain = (blocks: ReadonlyMap<Cid, Uint8Array>) =>
@@ -49,20 +48,19 @@ describe("blocks in a folder", () => {
   }
 
   test("chunks and lists of all files are found, others are not", async () => {
-    const wanted = await blocksOf(single, long);
-    expect(wanted.size).toBeGreaterThan(10);
+    const wanted = await blocksOf(single, long, other);
+    expect(wanted.size).toBeGreaterThan(20);
     const nowhere = [...(await blocksOf(textOf(9, 70))).keys()];
-    const found = await portions(filled(), [...wanted.keys(), ...nowhere]);
-    expect(merged(found)).toEqual(plain(wanted));
-    expect(await portions(filled(), nowhere)).toEqual([]);
+    expect(await found(filled(), [...wanted.keys(), ...nowhere])).toEqual(plain(wanted));
+    expect(await found(filled(), nowhere)).toEqual(new Map());
   });
 
-  test("come in portions, of one large file too, each block once", async () => {
-    const wanted = await blocksOf(long, other);
-    const all = await portions(filled(), wanted.keys(), 500);
-    expect(all.length).toBeGreaterThan(3);
-    expect(all.reduce((sum, { size }) => sum + size, 0)).toBe(wanted.size);
-    expect(merged(all)).toEqual(plain(wanted));
+  test("no file is read once all are found", async () => {
+    const disk = filled();
+    const read: number[] = [];
+    const wanted = await blocksOf(single);
+    await findBlocksInFolder(disk, smallChunks, wanted.keys(), { keep: () => {}, read: (bytes) => read.push(bytes) });
+    expect(read).toEqual([single.length]);
   });
 
   test("files and directories that cannot be read are passed over, and the own folder is not looked into", async () => {
@@ -74,6 +72,6 @@ describe("blocks in a folder", () => {
     disk.list = (path) => (path.at(-1) === ("e" as FileName) ? Promise.reject(refused("e")) : list(path));
     disk.read = (path) => (path.at(-1) === ("other" as FileName) ? Promise.reject(refused("other")) : read(path));
     const wanted = await blocksOf(single, long, other, textOf(5, 200));
-    expect(merged(await portions(disk, wanted.keys()))).toEqual(plain(await blocksOf(single)));
+    expect(await found(disk, wanted.keys())).toEqual(plain(await blocksOf(single)));
   });
 });

@@ -7,38 +7,31 @@ import { type DiskPath, REFUSALS, type SyncDisk } from "../disk/disk.ts";
 import { isOwn } from "../disk/paths.ts";
 import { contentOnDisk } from "./local-content.ts";
 
+export interface FolderBlocksOptions {
+  /** Gets each block once. */
+  readonly keep: BlockSink["put"];
+  /** Told of the bytes of each file that was read. */
+  readonly read?: (bytes: number) => void;
+}
+
 /**
- * Those of `wanted` that the folder's files have, in portions of some `portionBytes`. Reads every file until all are found. Throws what
- * listing the root does; what cannot be read, or changes meanwhile, is passed over.
+ * Finds those of `wanted` that the folder's files have. Reads every file until all are found. Throws what listing the root does; what
+ * cannot be read, or changes meanwhile, is passed over.
  */
-export async function* blocksInFolder(
+export async function findBlocksInFolder(
   disk: SyncDisk,
   config: ContentConfig,
   wanted: Iterable<Cid>,
-  portionBytes: number,
-): AsyncGenerator<ReadonlyMap<Cid, Uint8Array>> {
+  { keep, read }: FolderBlocksOptions,
+): Promise<void> {
   const missing = new Set(wanted);
-  let portion = new Map<Cid, Uint8Array>();
-  let bytes = 0;
-  const sink: BlockSink = {
-    put(block) {
-      if (bytes >= portionBytes || !missing.delete(block.cid)) return;
-      portion.set(block.cid, block.bytes);
-      bytes += block.bytes.length;
-    },
-  };
+  const sink: BlockSink = { put: (block) => (missing.delete(block.cid) ? keep(block) : undefined) };
   for await (const file of filesIn(disk)) {
+    if (missing.size === 0) return;
     if (file.stat.size <= config.inlineLimit) continue;
-    for (;;) {
-      await unlessRefused(() => contentOnDisk(disk, file, config, sink));
-      if (missing.size > 0 && bytes < portionBytes) break;
-      yield portion;
-      if (missing.size === 0) return;
-      portion = new Map();
-      bytes = 0;
-    }
+    await unlessRefused(() => contentOnDisk(disk, file, config, sink));
+    read?.(file.stat.size);
   }
-  if (portion.size > 0) yield portion;
 }
 
 async function* filesIn(disk: SyncDisk) {
