@@ -20,10 +20,10 @@ export interface CacheOptions {
   readonly dir: string;
   readonly bytes: number;
   /**
-   * A folder of this machine has all files as they are: their contents are not kept a second time, but what comes in pieces, so that a
-   * large file which a crash cuts short goes on where it was.
+   * Of a folder of this machine that has all files as they are: some of these blocks, of what is in it now. Contents are not kept a second
+   * time then, but what comes in pieces, so that a large file which a crash cuts short goes on where it was.
    */
-  readonly besideFolder?: boolean;
+  readonly inFolder?: (cids: readonly Cid[]) => Promise<ReadonlyMap<Cid, Uint8Array>>;
 }
 
 export interface OpenBucketOptions {
@@ -53,7 +53,14 @@ export interface OpenedBucket extends AsyncDisposable {
 export async function openBucket(options: OpenBucketOptions): Promise<OpenedBucket> {
   const { address, clock, random, log, patienceMs, access } = options;
   const { pinnedGenesis } = parseAddress(address);
-  const local = { held: async (cids: readonly Cid[]) => (await cache?.held(cids)) ?? new Map<Cid, Uint8Array>() };
+  const inFolder = options.cache?.inFolder;
+  const local = {
+    async held(cids: readonly Cid[]) {
+      const found = (await cache?.held(cids)) ?? new Map<Cid, Uint8Array>();
+      const others = cids.filter((cid) => !found.has(cid));
+      return others.length === 0 || inFolder === undefined ? found : new Map([...found, ...(await inFolder(others))]);
+    },
+  };
   const opened = await openRemote(address, { clock, random, writer: options.writer, access, local });
   const verified = new RetryReader(new VerifiedReader(opened.blocks), {
     clock,
@@ -62,12 +69,10 @@ export async function openBucket(options: OpenBucketOptions): Promise<OpenedBuck
     forget: () => opened.forgetPlacement?.(),
   });
   const cache = options.cache === undefined ? undefined : new DiskBlockCache({ ...options.cache, log, clock });
-  const besideFolder = options.cache?.besideFolder ?? false;
-  const blocks =
-    cache === undefined ? verified : new CachedReader(cache, verified, besideFolder ? isNodeOrPiece : undefined);
+  const blocks = cache === undefined ? verified : new CachedReader(cache, verified, inFolder && isNodeOrPiece);
   const { genesis } = options;
   const kept = genesis === undefined ? opened : withKnownGenesis(opened, genesis);
-  const remote = cache === undefined ? kept : cachingRemote(kept, cache, { content: !besideFolder });
+  const remote = cache === undefined ? kept : cachingRemote(kept, cache, { content: inFolder === undefined });
   const dispose = async () => {
     await cache?.close();
     await opened[Symbol.asyncDispose]();

@@ -187,9 +187,13 @@ export class Publisher {
     const begun = { startMs: clock.monotonicMs(), work: workOf(changes), objects: changes.objects.length };
     this.#held = true;
     this.#options.heldBase?.stand(this.#base);
-    using _ = begun.objects > LARGE_EPOCH_OBJECTS ? this.#options.saveMemory?.() : undefined;
+    const isLarge = begun.objects > LARGE_EPOCH_OBJECTS;
+    using _ = isLarge ? this.#options.saveMemory?.() : undefined;
     const options = { adopted: this.#base.commit, crowded: this.#crowded };
-    const counted = new CountedReader(data, () => this.#options.releaseMemory("on the way"));
+    const counted = new CountedReader(data, () => {
+      // Of very many objects that takes long, and V8 collects earlier by then.
+      if (!isLarge) this.#options.releaseMemory("on the way");
+    });
     const sentBefore = this.#sent;
     this.#sent = true;
     const outcome = packed(await publishEpoch(context, changes, counted, options));

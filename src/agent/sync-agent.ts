@@ -2,12 +2,15 @@
 import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { hasCode } from "../base/errors.ts";
+import type { Cid } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import { RateLimit } from "../base/rate-limit.ts";
 import type { Writer } from "../bucket/publish/next-commit.ts";
+import type { ContentConfig } from "../content/config.ts";
 import type { WalletSigner } from "../crypto/wallet.ts";
 import type { MasterAccess } from "../net/access.ts";
+import { FolderCopies } from "../sync/scan/folder-blocks.ts";
 import { watchFolderTree } from "../sync/scan/folder-notices.ts";
 import { SyncDatabase } from "../sync/known/database.ts";
 import { requireFolder } from "../sync/known/marker.ts";
@@ -47,9 +50,15 @@ export interface SyncAgentOptions {
 export async function openSyncAgent(options: SyncAgentOptions): Promise<SyncAgent> {
   collectYoungAlone();
   compileLate();
-  const { address, folder, stateDir, wallet, access, cacheBytes, clock, random, log } = options;
-  const cache = { dir: cacheDirOf(stateDir), bytes: cacheBytes, besideFolder: true };
+  const { address, folder, disk, stateDir, wallet, access, cacheBytes, clock, random, log } = options;
+  const copies = new FolderCopies(disk, MENDED_BYTES);
+  let config: ContentConfig | undefined;
+  const inFolder = async (cids: readonly Cid[]) => {
+    return config === undefined ? new Map<Cid, Uint8Array>() : copies.find(config, cids);
+  };
+  const cache = { dir: cacheDirOf(stateDir), bytes: cacheBytes, inFolder };
   const opened = await openToWrite({ address, stateDir, wallet, access, cache, clock, random, log });
+  config = opened.opened.bucket.contentConfig;
   const db = new SyncDatabase(join(stateDir, "sync.db"));
   try {
     await requireFolder(db, { folder, state: stateDir });
@@ -60,6 +69,9 @@ export async function openSyncAgent(options: SyncAgentOptions): Promise<SyncAgen
     throw error;
   }
 }
+
+/** In memory: of what a master lost, and has to be sent again before it takes a commit. More is for `verify --repair`. */
+const MENDED_BYTES = 64 * 1024 * 1024;
 
 export class SyncAgent implements AsyncDisposable {
   readonly #options: SyncAgentOptions;

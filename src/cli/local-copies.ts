@@ -7,7 +7,8 @@ import { cacheDirOf } from "../agent/state-dir.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import { DEFAULT_CACHE_BYTES } from "../base/limits.ts";
-import { silentLog } from "../base/log.ts";
+import { describeError, silentLog } from "../base/log.ts";
+import { escapeForPrint } from "../base/names.ts";
 import type { Block, BlockReader } from "../blocks/block-store.ts";
 import { DiskBlockCache } from "../blocks/disk-block-cache.ts";
 import { openRealDisk } from "../sync/disk/real-disk.ts";
@@ -44,7 +45,7 @@ export interface Copies extends BlockReader, AsyncDisposable {
 
 /**
  * Those of `lost` that synced folders of this bucket have: a folder's files are not kept in a cache a second time. Reads the folders' files,
- * and keeps what is found on the disk until it is disposed. Throws as opening the bucket does, and what listing a folder does.
+ * and keeps what is found on the disk until it is disposed. Throws as opening the bucket does.
  */
 export async function copiesInFolders(
   call: Call<MasterOption>,
@@ -73,10 +74,13 @@ export async function copiesInFolders(
   const read = (more: number) => progress.update((bytes += more));
   try {
     for (const { mount } of folders) {
+      if (wanted.size === 0) break;
       const disk = await openRealDisk(mount, { allXattrs: false, setModified });
       try {
         await disk.open();
         await findBlocksInFolder(disk, opened.bucket.contentConfig, wanted, { keep, read });
+      } catch (error) {
+        output.notice(`${escapeForPrint(mount)} could not be looked through: ${describeError(error)}`);
       } finally {
         disk.close();
       }

@@ -1,8 +1,10 @@
 /** `syncline verify`: hashes every block and checks every rule of a bucket, or of a master's data; with --repair mends what can be mended. */
 import { openBucket } from "../agent/open-bucket.ts";
 import { SynclineError } from "../base/errors.ts";
+import type { Cid } from "../base/ids.ts";
 import { silentLog } from "../base/log.ts";
 import { escapeForPrint } from "../base/names.ts";
+import type { BlockReader } from "../blocks/block-store.ts";
 import { verifyBucket } from "../bucket/verify.ts";
 import type { DamageItem, VerifyReport } from "../bucket/verify/report.ts";
 import { locateBucket } from "./bucket-path.ts";
@@ -12,7 +14,7 @@ import { accessOf, MASTER_OPTIONS, type MasterOption } from "./master-access.ts"
 import { copiesInFolders, openCaches } from "./local-copies.ts";
 import type { Output } from "./output.ts";
 import { printBytes, printCount } from "./text.ts";
-import { openVerified, type Repaired, type VerifiedStorage } from "./verified-storage.ts";
+import { openVerified, type VerifiedStorage } from "./verified-storage.ts";
 
 export function register(program: Program): void {
   addCommand(program, {
@@ -40,22 +42,29 @@ export function register(program: Program): void {
       const { clock, random } = runtime;
       await using storage = await openVerified(address, { access: accessOf(call), clock, random });
       let report = await examine(call, address, storage, output);
-      const repaired: Repaired[] = [];
+      let repaired = 0;
+      const repair = async (lost: readonly Cid[], copies: BlockReader) => {
+        for (const { object, what } of await storage.repair(lost, copies)) {
+          output.result({ repaired: object, what }, `repaired ${object}: ${what}`);
+          repaired++;
+        }
+        report = await examine(call, address, storage, output);
+      };
       if (options.repair === true && report.damage.length > 0) {
         await using caches = openCaches(runtime, options.state, address);
-        repaired.push(...(await storage.repair(report.lost, caches)));
-        report = await examine(call, address, storage, output);
-        // Longer: each file of a folder is read.
-        await using copies = await copiesInFolders(call, address, report.lost);
-        if (copies !== undefined && copies.cids.length > 0) {
-          repaired.push(...(await storage.repair(copies.cids, copies)));
-          report = await examine(call, address, storage, output);
+        await repair(report.lost, caches);
+        // Longer: each file of a folder is read. What a list names is known to be lost once the list is back.
+        for (let [asked, lost] = [new Set<Cid>(), report.lost]; lost.length > 0;) {
+          await using copies = await copiesInFolders(call, address, lost);
+          if (copies === undefined || copies.cids.length === 0) break;
+          await repair(copies.cids, copies);
+          for (const cid of lost) asked.add(cid);
+          lost = report.lost.filter((cid) => !asked.has(cid));
         }
       }
-      for (const { object, what } of repaired) output.result({ repaired: object, what }, `repaired ${object}: ${what}`);
       for (const item of report.damage) output.result({ damage: item }, `damaged  ${printDamage(item)}`);
       const { blocks, bytes, roots, damage } = report;
-      const summary = { blocks, bytes, roots, damaged: damage.length, repaired: repaired.length };
+      const summary = { blocks, bytes, roots, damaged: damage.length, repaired };
       const found = damage.length === 0 ? "nothing is wrong" : `${damage.length} things are wrong`;
       output.result(
         summary,

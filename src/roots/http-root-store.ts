@@ -21,7 +21,7 @@ export class MissingBlocks extends SynclineError {
       "missing_blocks",
       `${address} lacks blocks of this commit, such as ${missing[0] ?? "some that it did not name"}.`,
       {
-        hint: "What is not published is kept here. `syncline verify --repair` sends what a cache of this machine still holds.",
+        hint: "What is not published is kept here. `syncline verify --repair` sends what a cache or a synced folder of this machine still has.",
       },
     );
     this.missing = missing;

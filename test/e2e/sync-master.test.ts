@@ -1,5 +1,7 @@
 /** Folders that sync through a master: that they come to one tree, and how the command ends where it cannot. */
+import { randomBytes } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, expect, test } from "vitest";
 import { MasterProcess } from "../support/master-process.ts";
 import { Workspace } from "../support/syncline.ts";
@@ -62,3 +64,30 @@ test(
     expect(readFileSync(`${folder}/waits.txt`, "utf8")).toBe("waits");
   },
 );
+
+test("what a master lost of the folder's files is sent again before the next change", patience, async () => {
+  const url = master.newBucket();
+  space.do("init", url);
+  const folder = space.at("kept");
+  mkdirSync(folder);
+  for (let each = 0; each < 20; each++) writeFileSync(`${folder}/${each}.bin`, randomBytes(9_000));
+  expect(space.json("sync", url, folder, "--once")).toMatchObject({ sent: { added: 20 } });
+  await master.end();
+  const lost = readFileSync(`${folder}/3.bin`).subarray(0, 64);
+  const packs = readdirSync(master.data, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map(({ parentPath, name }) => join(parentPath, name))
+    .filter((path) => readFileSync(path).includes(lost));
+  expect(packs).toHaveLength(1);
+  for (const pack of packs) {
+    const bytes = readFileSync(pack);
+    bytes.writeUInt8(bytes.readUInt8(bytes.indexOf(lost) + 10) ^ 1, bytes.indexOf(lost) + 10);
+    writeFileSync(pack, bytes);
+  }
+  space.run(["verify", "--data", master.data, "--repair"]);
+  await master.run(new URL(master.origin).host);
+  expect(space.run(["verify", url]).status).toBe(8);
+  writeFileSync(`${folder}/4.bin`, randomBytes(9_000));
+  expect(space.json("sync", url, folder, "--once")).toMatchObject({ sent: { changed: 1 } });
+  expect(space.json("verify", url)).toMatchObject({ damaged: 0 });
+});

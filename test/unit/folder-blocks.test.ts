@@ -5,7 +5,7 @@ import type { Block } from "../../src/blocks/block-store.ts";
 import { writeBytes } from "../../src/content/write.ts";
 import type { DiskPath } from "../../src/sync/disk/disk.ts";
 import { OWN_FOLDER } from "../../src/sync/disk/paths.ts";
-import { findBlocksInFolder } from "../../src/sync/scan/folder-blocks.ts";
+import { findBlocksInFolder, FolderCopies } from "../../src/sync/scan/folder-blocks.ts";
 import { MemorySyncDisk } from "../support/memory-sync-disk.ts";
 import { smallChunks } from "../support/small-chunks.ts";
 
@@ -63,11 +63,49 @@ describe("blocks in a folder", () => {
     expect(read).toEqual([single.length]);
   });
 
+  test("another filesystem below is not looked into, nor a directory twice that is mounted within itself", async () => {
+    const disk = filled();
+    const list = disk.list.bind(disk);
+    const loop = async (path: DiskPath) => {
+      const entries = await list(path.filter((name) => name !== ("again" as FileName)));
+      const inner = (await list(at())).find(({ name }) => name === ("d" as FileName));
+      const again = inner === undefined ? [] : [{ ...inner, name: "again" as FileName }];
+      const elsewhere = entries.map(({ name, stat }) =>
+        name === ("e" as FileName) ? { name, stat: { ...stat, dev: 99n } } : { name, stat },
+      );
+      return path.length === 0 ? elsewhere : [...elsewhere, ...again];
+    };
+    disk.list = loop;
+    const wanted = await blocksOf(single, long, other);
+    expect(await found(disk, wanted.keys())).toEqual(plain(await blocksOf(single, other)));
+  });
+
+  test("are for who has use for all, so much at once, and what was nowhere is not looked for again", async () => {
+    const disk = filled();
+    const read: string[] = [];
+    const open = disk.read.bind(disk);
+    disk.read = (path) => {
+      read.push(path.join("/"));
+      return open(path);
+    };
+    const wanted = [...(await blocksOf(long)).keys()];
+    const copies = new FolderCopies(disk, 1 << 20);
+    expect(new Set((await copies.find(smallChunks, wanted)).keys())).toEqual(new Set(wanted));
+    const some = await new FolderCopies(disk, 1_000).find(smallChunks, wanted);
+    expect([some.size > 0, some.size < wanted.length]).toEqual([true, true]);
+    const [nowhere = wanted[0]] = [...(await blocksOf(textOf(9, 70))).keys()];
+    const asked = [...wanted, nowhere].filter((cid) => cid !== undefined);
+    expect((await copies.find(smallChunks, asked)).size).toBe(wanted.length);
+    read.length = 0;
+    expect(await copies.find(smallChunks, asked)).toEqual(new Map());
+    expect(read).toEqual([]);
+  });
+
   test("files and directories that cannot be read are passed over, and the own folder is not looked into", async () => {
     const disk = filled();
     disk.make(at(OWN_FOLDER));
     disk.write(at(OWN_FOLDER, "own"), textOf(5, 200));
-    const refused = (name: string) => Object.assign(new Error(name), { code: "EACCES" });
+    const refused = (name: string) => Object.assign(new Error(name), { code: "EUCLEAN" });
     const [list, read] = [disk.list.bind(disk), disk.read.bind(disk)];
     disk.list = (path) => (path.at(-1) === ("e" as FileName) ? Promise.reject(refused("e")) : list(path));
     disk.read = (path) => (path.at(-1) === ("other" as FileName) ? Promise.reject(refused("other")) : read(path));
