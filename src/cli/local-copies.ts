@@ -16,7 +16,7 @@ import { findBlocksInFolder } from "../sync/scan/folder-blocks.ts";
 import type { Call } from "./command.ts";
 import { setModified } from "./file-times.ts";
 import { accessOf, type MasterOption } from "./master-access.ts";
-import { type MountState, mountStates } from "./running-agents.ts";
+import { type MountState, mountStates, servedStates } from "./running-agents.ts";
 import type { Runtime } from "./runtime.ts";
 
 /** The caches of all mounts of this bucket: any of them may still have what the bucket lost. */
@@ -92,6 +92,18 @@ export async function copiesInFolders(
   }
   const cids = lost.filter((cid) => !wanted.has(cid));
   return { cids, ...readerOf((some) => cache.held(some)), [Symbol.asyncDispose]: dispose };
+}
+
+/** What runs here with a bucket in a folder goes on with the manifest that it has read, and its next commit names none of what was mended. */
+export async function tellOfAgents(call: Call<MasterOption>, address: string): Promise<void> {
+  if (!address.startsWith("file:")) return;
+  const { options, output, runtime } = call;
+  for (const { mount } of await servedStates(runtime, statesOf(runtime, options.state, address))) {
+    const place = escapeForPrint(mount);
+    output.notice(
+      `An agent serves ${place}, and may undo this with its next commit: end it (syncline unmount ${place}) and repair again.`,
+    );
+  }
 }
 
 /** All that this machine mounts or syncs of this bucket. */

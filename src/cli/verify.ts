@@ -11,7 +11,7 @@ import { locateBucket } from "./bucket-path.ts";
 import { addCommand } from "./command.ts";
 import type { Call, Program } from "./command.ts";
 import { accessOf, MASTER_OPTIONS, type MasterOption } from "./master-access.ts";
-import { copiesInFolders, openCaches } from "./local-copies.ts";
+import { copiesInFolders, openCaches, tellOfAgents } from "./local-copies.ts";
 import type { Output } from "./output.ts";
 import { printBytes, printCount } from "./text.ts";
 import { openVerified, type VerifiedStorage } from "./verified-storage.ts";
@@ -51,6 +51,7 @@ export function register(program: Program): void {
         report = await examine(call, address, storage, output);
       };
       if (options.repair === true && report.damage.length > 0) {
+        await tellOfAgents(call, address);
         await using caches = openCaches(runtime, options.state, address);
         await repair(report.lost, caches);
         // Longer: each file of a folder is read. What a list names is known to be lost once the list is back.

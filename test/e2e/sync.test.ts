@@ -27,7 +27,7 @@ test("a folder goes up, comes down elsewhere, and what is planned is what is don
   expect(readFileSync(`${other}/7.bin`, "utf8")).toBe("7");
 });
 
-test("contents are in the folder and not a second time in a cache; what the bucket lost of them is mended from the folder", () => {
+test("contents are in the folder and not a second time in a cache; what the bucket lost of them is mended from the folder", async () => {
   const [folder, lost] = [space.at("mended"), space.url("mended-bucket")];
   mkdirSync(`${folder}/d`, { recursive: true });
   // More than a commit object takes: it goes into a pack.
@@ -45,8 +45,15 @@ test("contents are in the folder and not a second time in a cache; what the buck
     0,
     expect.objectContaining({ damaged: 0 }),
   ]);
+  expect(mended.err).not.toContain("An agent serves");
   space.do("get", `${lost}/d/large`, space.at("again"));
   expect(Buffer.compare(readFileSync(space.at("again")), readFileSync(`${folder}/d/large`))).toBe(0);
+  // Who runs with it goes on with what it has read.
+  space.start(["sync", lost, folder]);
+  await expect.poll(() => space.run(["status", folder, "--json"]).status, soon).toBe(0);
+  for (const name of readdirSync(space.at("mended-bucket", "pack"))) rmSync(space.at("mended-bucket", "pack", name));
+  expect(space.run(["verify", lost, "--repair"]).err).toContain(`An agent serves ${folder}`);
+  expect(space.json("unmount", folder)).toMatchObject({ drained: true });
 });
 
 test("much that is gone needs a yes, and a folder without its marker is refused", () => {
