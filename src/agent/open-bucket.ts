@@ -1,7 +1,7 @@
 /** A bucket ready to use: its storage behind verification, retries and, when asked for, a cache on disk. */
 import type { Clock } from "../base/clock.ts";
 import type { Cid, WriterId } from "../base/ids.ts";
-import type { Log } from "../base/log.ts";
+import { describeError, type Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { Block, BlockReader } from "../blocks/block-store.ts";
 import { CachedReader } from "../blocks/cached-reader.ts";
@@ -54,11 +54,17 @@ export async function openBucket(options: OpenBucketOptions): Promise<OpenedBuck
   const { address, clock, random, log, patienceMs, access } = options;
   const { pinnedGenesis } = parseAddress(address);
   const inFolder = options.cache?.inFolder;
+  const none = (error: unknown) => {
+    log.warn(`The folder cannot be looked through: ${describeError(error)}`);
+    return new Map<Cid, Uint8Array>();
+  };
   const local = {
     async held(cids: readonly Cid[]) {
       const found = (await cache?.held(cids)) ?? new Map<Cid, Uint8Array>();
       const others = cids.filter((cid) => !found.has(cid));
-      return others.length === 0 || inFolder === undefined ? found : new Map([...found, ...(await inFolder(others))]);
+      return others.length === 0 || inFolder === undefined
+        ? found
+        : new Map([...found, ...(await inFolder(others).catch(none))]);
     },
   };
   const opened = await openRemote(address, { clock, random, writer: options.writer, access, local });

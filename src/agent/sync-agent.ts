@@ -51,7 +51,8 @@ export async function openSyncAgent(options: SyncAgentOptions): Promise<SyncAgen
   collectYoungAlone();
   compileLate();
   const { address, folder, disk, stateDir, wallet, access, cacheBytes, clock, random, log } = options;
-  const copies = new FolderCopies(disk, MENDED_BYTES);
+  const ending = new AbortController();
+  const copies = new FolderCopies(disk, { mostBytes: MENDED_BYTES, signal: ending.signal, clock, log });
   let config: ContentConfig | undefined;
   const inFolder = async (cids: readonly Cid[]) => {
     return config === undefined ? new Map<Cid, Uint8Array>() : copies.find(config, cids);
@@ -62,7 +63,7 @@ export async function openSyncAgent(options: SyncAgentOptions): Promise<SyncAgen
   const db = new SyncDatabase(join(stateDir, "sync.db"));
   try {
     await requireFolder(db, { folder, state: stateDir });
-    return new SyncAgent(options, opened, db);
+    return new SyncAgent(options, opened, db, ending);
   } catch (error) {
     db.close();
     await opened.opened[Symbol.asyncDispose]();
@@ -78,13 +79,14 @@ export class SyncAgent implements AsyncDisposable {
   readonly #opened: WritingBucket;
   readonly #db: SyncDatabase;
   readonly #limit: RateLimit | undefined;
-  readonly #ending = new AbortController();
+  readonly #ending: AbortController;
   #first = true;
   #scanMs = 0;
   #applying: (places: number) => void = () => {};
   #writer: Writer;
 
-  constructor(options: SyncAgentOptions, opened: WritingBucket, db: SyncDatabase) {
+  constructor(options: SyncAgentOptions, opened: WritingBucket, db: SyncDatabase, ending: AbortController) {
+    this.#ending = ending;
     this.#options = options;
     this.#opened = opened;
     this.#db = db;

@@ -1,7 +1,5 @@
 /** What this machine still has of a bucket that lost something: the caches of its mounts, and the folders that are synced. */
 import { existsSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
-import { join } from "node:path";
 import { openBucket } from "../agent/open-bucket.ts";
 import { cacheDirOf } from "../agent/state-dir.ts";
 import { SynclineError } from "../base/errors.ts";
@@ -13,6 +11,7 @@ import type { Block, BlockReader } from "../blocks/block-store.ts";
 import { DiskBlockCache } from "../blocks/disk-block-cache.ts";
 import { openRealDisk } from "../sync/disk/real-disk.ts";
 import { findBlocksInFolder } from "../sync/scan/folder-blocks.ts";
+import { BlockSpool } from "./block-spool.ts";
 import type { Call } from "./command.ts";
 import { setModified } from "./file-times.ts";
 import { accessOf, type MasterOption } from "./master-access.ts";
@@ -41,6 +40,8 @@ export function openCaches(
 /** Some of what is looked for. */
 export interface Copies extends BlockReader, AsyncDisposable {
   readonly cids: readonly Cid[];
+  /** False: there was no room for more. */
+  readonly isAll: boolean;
 }
 
 /**
@@ -58,40 +59,44 @@ export async function copiesInFolders(
   const [first] = folders;
   if (lost.length === 0 || first === undefined) return undefined;
   await using opened = await openBucket({ address, access: accessOf(call), clock, random, log: silentLog });
-  using progress = output.progress("read folders", "bytes");
-  const dir = await mkdtemp(join(first.stateDir, "mend-"));
-  const cache = new DiskBlockCache({ dir, bytes: Number.MAX_SAFE_INTEGER, log: silentLog });
-  const dispose = async () => {
-    await cache.close();
-    await rm(dir, { recursive: true, force: true });
+  const noRoom = (error: unknown) => {
+    const room = escapeForPrint(first.stateDir);
+    output.notice(`There is little room in ${room} for what the folders have: ${describeError(error)}.`);
   };
+  const spool = await BlockSpool.open(first.stateDir).catch(noRoom);
+  if (spool === undefined) return undefined;
+  using progress = output.progress("read folders", "bytes");
+  const full = new AbortController();
   const wanted = new Set(lost);
-  const keep = (block: Block) => {
-    wanted.delete(block.cid);
-    return cache.keepInTurn([block]);
+  const keep = async (block: Block) => {
+    try {
+      await spool.put(block);
+      wanted.delete(block.cid);
+    } catch (error) {
+      noRoom(error);
+      full.abort();
+    }
   };
   let bytes = 0;
   const read = (more: number) => progress.update((bytes += more));
-  try {
-    for (const { mount } of folders) {
-      if (wanted.size === 0) break;
-      const disk = await openRealDisk(mount, { allXattrs: false, setModified });
-      try {
-        await disk.open();
-        await findBlocksInFolder(disk, opened.bucket.contentConfig, wanted, { keep, read });
-      } catch (error) {
-        output.notice(`${escapeForPrint(mount)} could not be looked through: ${describeError(error)}`);
-      } finally {
-        disk.close();
-      }
+  for (const { mount } of folders) {
+    if (wanted.size === 0 || full.signal.aborted) break;
+    const disk = await openRealDisk(mount, { allXattrs: false, setModified });
+    try {
+      await disk.open();
+      await findBlocksInFolder(disk, opened.bucket.contentConfig, wanted, { keep, read, signal: full.signal });
+    } catch (error) {
+      output.notice(`${escapeForPrint(mount)} could not be looked through: ${describeError(error)}`);
+    } finally {
+      disk.close();
     }
-    await cache.settled();
-  } catch (error) {
-    await dispose();
-    throw error;
   }
-  const cids = lost.filter((cid) => !wanted.has(cid));
-  return { cids, ...readerOf((some) => cache.held(some)), [Symbol.asyncDispose]: dispose };
+  return {
+    cids: spool.cids,
+    isAll: !full.signal.aborted,
+    ...readerOf((cids) => spool.getMany(cids)),
+    [Symbol.asyncDispose]: () => spool[Symbol.asyncDispose](),
+  };
 }
 
 /** What runs here with a bucket in a folder goes on with the manifest that it has read, and its next commit names none of what was mended. */

@@ -53,14 +53,17 @@ export function register(program: Program): void {
       if (options.repair === true && report.damage.length > 0) {
         await tellOfAgents(call, address);
         await using caches = openCaches(runtime, options.state, address);
-        await repair(report.lost, caches);
-        // Longer: each file of a folder is read. What a list names is known to be lost once the list is back.
-        for (let [asked, lost] = [new Set<Cid>(), report.lost]; lost.length > 0;) {
+        const asked = new Set<Cid>();
+        // What a list names is known to be lost once the list is back.
+        for (let isNew = true; isNew;) {
+          await repair(report.lost, caches);
+          const { lost } = report;
+          // Longer: each file of a folder is read.
           await using copies = await copiesInFolders(call, address, lost);
-          if (copies === undefined || copies.cids.length === 0) break;
-          await repair(copies.cids, copies);
-          for (const cid of lost) asked.add(cid);
-          lost = report.lost.filter((cid) => !asked.has(cid));
+          const found = copies?.cids ?? [];
+          if (copies !== undefined && found.length > 0) await repair(found, copies);
+          for (const cid of copies?.isAll === false ? found : lost) asked.add(cid);
+          isNew = found.length > 0 && report.lost.some((cid) => !asked.has(cid));
         }
       }
       for (const item of report.damage) output.result({ damage: item }, `damaged  ${printDamage(item)}`);

@@ -1,11 +1,13 @@
 /** Blocks that a bucket lost, made of the files of a folder again. */
 import { describe, expect, test } from "vitest";
 import type { Cid, FileName } from "../../src/base/ids.ts";
+import { silentLog } from "../../src/base/log.ts";
 import type { Block } from "../../src/blocks/block-store.ts";
 import { writeBytes } from "../../src/content/write.ts";
 import type { DiskPath } from "../../src/sync/disk/disk.ts";
 import { OWN_FOLDER } from "../../src/sync/disk/paths.ts";
 import { findBlocksInFolder, FolderCopies } from "../../src/sync/scan/folder-blocks.ts";
+import { ManualClock } from "../support/manual-clock.ts";
 import { MemorySyncDisk } from "../support/memory-sync-disk.ts";
 import { smallChunks } from "../support/small-chunks.ts";
 
@@ -80,25 +82,59 @@ describe("blocks in a folder", () => {
     expect(await found(disk, wanted.keys())).toEqual(plain(await blocksOf(single, other)));
   });
 
-  test("are for who has use for all, so much at once, and what was nowhere is not looked for again", async () => {
-    const disk = filled();
-    const read: string[] = [];
-    const open = disk.read.bind(disk);
-    disk.read = (path) => {
-      read.push(path.join("/"));
-      return open(path);
-    };
-    const wanted = [...(await blocksOf(long)).keys()];
-    const copies = new FolderCopies(disk, 1 << 20);
-    expect(new Set((await copies.find(smallChunks, wanted)).keys())).toEqual(new Set(wanted));
-    const some = await new FolderCopies(disk, 1_000).find(smallChunks, wanted);
-    expect([some.size > 0, some.size < wanted.length]).toEqual([true, true]);
-    const [nowhere = wanted[0]] = [...(await blocksOf(textOf(9, 70))).keys()];
-    const asked = [...wanted, nowhere].filter((cid) => cid !== undefined);
-    expect((await copies.find(smallChunks, asked)).size).toBe(wanted.length);
-    read.length = 0;
-    expect(await copies.find(smallChunks, asked)).toEqual(new Map());
-    expect(read).toEqual([]);
+  describe("that somebody asks for again and again", () => {
+    function copiesOf(disk: MemorySyncDisk, mostBytes = 1 << 20) {
+      const clock = new ManualClock();
+      const ending = new AbortController();
+      const read: string[] = [];
+      const open = disk.read.bind(disk);
+      disk.read = (path) => {
+        read.push(path.join("/"));
+        return open(path);
+      };
+      const copies = new FolderCopies(disk, { mostBytes, signal: ending.signal, clock, log: silentLog });
+      return { copies, clock, ending, read };
+    }
+
+    test("are found, so much at once, and no file is read after that", async () => {
+      const wanted = [...(await blocksOf(long, other)).keys()];
+      const all = await copiesOf(filled()).copies.find(smallChunks, wanted);
+      expect(new Set(all.keys())).toEqual(new Set(wanted));
+      const { copies, read } = copiesOf(filled(), 1_000);
+      const some = await copies.find(smallChunks, wanted);
+      expect([some.size > 0, some.size < wanted.length, read.length]).toEqual([true, true, 2]);
+      // The rest of them.
+      const rest = wanted.filter((cid) => !some.has(cid));
+      expect((await copies.find(smallChunks, rest)).size).toBeGreaterThan(0);
+    });
+
+    test("what was nowhere is looked for again after a while, or when something could not be read", async () => {
+      const disk = filled();
+      const { copies, clock, read } = copiesOf(disk);
+      const wanted = [...(await blocksOf(single, textOf(9, 70))).keys()];
+      const there = [...(await blocksOf(single)).keys()];
+      expect(new Set((await copies.find(smallChunks, wanted)).keys())).toEqual(new Set(there));
+      read.length = 0;
+      expect((await copies.find(smallChunks, wanted)).size).toBe(0);
+      expect(read).toEqual([]);
+      disk.write(at("back"), textOf(9, 70));
+      await clock.advance(11 * 60_000);
+      expect((await copies.find(smallChunks, wanted)).size).toBe(wanted.length);
+      const refusing = filled();
+      const { copies: refused } = copiesOf(refusing);
+      const list = refusing.list.bind(refusing);
+      refusing.list = () => Promise.reject(Object.assign(new Error("once"), { code: "EMFILE" }));
+      expect((await refused.find(smallChunks, there)).size).toBe(0);
+      refusing.list = list;
+      expect((await refused.find(smallChunks, there)).size).toBe(there.length);
+    });
+
+    test("are looked for until the agent ends", async () => {
+      const { copies, ending, read } = copiesOf(filled());
+      ending.abort();
+      expect((await copies.find(smallChunks, [...(await blocksOf(single)).keys()])).size).toBe(0);
+      expect(read).toEqual([]);
+    });
   });
 
   test("files and directories that cannot be read are passed over, and the own folder is not looked into", async () => {

@@ -203,7 +203,7 @@ export class HttpUpload implements UploadSession {
 
   async #sendMissing(error: MissingBlocks): Promise<void> {
     const blocks = await this.#atHand(error.missing);
-    if (blocks.length === 0 || blocks.length < error.missing.length) throw this.#beginAnew(error);
+    if (blocks.length === 0) throw this.#beginAnew(error);
     try {
       for (const batch of inBatches(blocks)) await this.#put(batch);
     } catch (cause) {
@@ -211,6 +211,8 @@ export class HttpUpload implements UploadSession {
       if (hasCode(cause, "store_unreachable")) throw cause;
       throw this.#beginAnew(error);
     }
+    // What was sent need not be sent again.
+    if (blocks.length < error.missing.length) throw this.#beginAnew(error);
   }
 
   /** Those that this session prepared, or that the machine has a copy of. */

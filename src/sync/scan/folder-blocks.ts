@@ -1,5 +1,7 @@
 /** The blocks of the files in a folder: what a bucket lost, and a synced folder still has the files of, is made of them again. */
+import type { Clock } from "../../base/clock.ts";
 import type { Cid } from "../../base/ids.ts";
+import type { Log } from "../../base/log.ts";
 import type { Block, BlockSink } from "../../blocks/block-store.ts";
 import type { ContentConfig } from "../../content/config.ts";
 import type { DiskPath, SyncDisk } from "../disk/disk.ts";
@@ -11,29 +13,45 @@ export interface FolderBlocksOptions {
   readonly keep: BlockSink["put"];
   /** Told of the bytes of each file that was read. */
   readonly read?: (bytes: number) => void;
+  /** Ends the search. */
+  readonly signal?: AbortSignal;
 }
 
 /**
- * Finds those of `wanted` that the folder's files have. Reads every file of its filesystem until all are found. Throws what listing the root
- * does; what cannot be read, or changes meanwhile, is passed over.
+ * Finds those of `wanted` that the folder's files have. Reads every file of its filesystem until all are found; false: some could not be
+ * read, changed meanwhile, or were not reached. Throws what listing the root does.
  */
 export async function findBlocksInFolder(
   disk: SyncDisk,
   config: ContentConfig,
   wanted: Iterable<Cid>,
-  { keep, read }: FolderBlocksOptions,
-): Promise<void> {
+  { keep, read, signal }: FolderBlocksOptions,
+): Promise<boolean> {
   const missing = new Set(wanted);
-  const sink: BlockSink = { put: (block) => (missing.delete(block.cid) ? keep(block) : undefined) };
-  for await (const file of filesIn(disk)) {
-    if (missing.size === 0) return;
-    if (file.stat.size <= config.inlineLimit) continue;
-    await unlessRefused(() => contentOnDisk(disk, file, config, sink));
-    read?.(file.stat.size);
+  const sink: BlockSink = {
+    put(block) {
+      signal?.throwIfAborted();
+      return missing.delete(block.cid) ? keep(block) : undefined;
+    },
+  };
+  const passed = { over: false };
+  try {
+    for await (const file of filesIn(disk, passed)) {
+      if (missing.size === 0) break;
+      if (file.stat.size <= config.inlineLimit) continue;
+      signal?.throwIfAborted();
+      const content = await unlessRefused(() => contentOnDisk(disk, file, config, sink));
+      passed.over ||= content === undefined;
+      read?.(file.stat.size);
+    }
+  } catch (error) {
+    if (signal?.aborted === true) return false;
+    throw error;
   }
+  return !passed.over;
 }
 
-async function* filesIn(disk: SyncDisk) {
+async function* filesIn(disk: SyncDisk, passed: { over: boolean }) {
   const root = await disk.look([]);
   const directories: DiskPath[] = [[]];
   // One may be mounted within itself.
@@ -41,11 +59,12 @@ async function* filesIn(disk: SyncDisk) {
   for (let path = directories.pop(); path !== undefined; path = directories.pop()) {
     const list = () => disk.list(path);
     const entries = path.length === 0 ? await list() : await unlessRefused(list);
+    passed.over ||= entries === undefined;
     for (const { name, stat } of entries ?? []) {
       const at = [...path, name];
-      if (stat.dev !== root?.dev || isOwn(at)) continue;
+      if (isOwn(at)) continue;
       if (stat.type === "file") yield { path: at, stat };
-      if (stat.type !== "directory" || seen.has(stat.ino)) continue;
+      if (stat.type !== "directory" || stat.dev !== root?.dev || seen.has(stat.ino)) continue;
       seen.add(stat.ino);
       directories.push(at);
     }
@@ -63,34 +82,53 @@ async function unlessRefused<Result>(work: () => Promise<Result>): Promise<Resul
 }
 
 function isSystemError(error: unknown): boolean {
-  return error instanceof Error && "code" in error && typeof error.code === "string" && /^E[A-Z]/.test(error.code);
+  return error instanceof Error && "code" in error && typeof error.code === "string" && /^E[A-Z0-9]+$/.test(error.code);
 }
 
-/** Blocks of a folder for who has use for all that it asks for, or for none. */
+export interface FolderCopiesOptions {
+  /** At most so much is found at a time, and one block. */
+  readonly mostBytes: number;
+  /** Ends a search. */
+  readonly signal: AbortSignal;
+  readonly clock: Pick<Clock, "monotonicMs">;
+  readonly log: Pick<Log, "info">;
+}
+
+/** Blocks of a folder for who asks for the same again and again until all are there. */
 export class FolderCopies {
   readonly #disk: SyncDisk;
-  readonly #mostBytes: number;
-  /** Were looked for: whoever asks again and again has the folder read once. */
+  readonly #options: FolderCopiesOptions;
+  /** Were looked for in vain, and when the first of them was. */
   readonly #nowhere = new Set<Cid>();
+  #sinceMs = 0;
 
-  /** Finds `mostBytes` and one block at a time at most. */
-  constructor(disk: SyncDisk, mostBytes: number) {
+  constructor(disk: SyncDisk, options: FolderCopiesOptions) {
     this.#disk = disk;
-    this.#mostBytes = mostBytes;
+    this.#options = options;
   }
 
-  /** None where the folder cannot be listed, or did not have one of them before. */
+  /** None where the folder cannot be listed, or had not one of them a while ago: then the others are of no use. */
   async find(config: ContentConfig, cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
+    const { mostBytes, clock, log, signal } = this.#options;
     const found = new Map<Cid, Uint8Array>();
+    if (clock.monotonicMs() - this.#sinceMs > FORGET_MS) this.#nowhere.clear();
     if (cids.some((cid) => this.#nowhere.has(cid))) return found;
+    log.info("Looking in the folder for blocks that the bucket lost.", { blocks: cids.length });
+    const enough = new AbortController();
     let bytes = 0;
     const keep = (block: Block) => {
-      if (bytes >= this.#mostBytes) return;
       found.set(block.cid, block.bytes);
       bytes += block.bytes.length;
+      if (bytes >= mostBytes) enough.abort();
     };
-    await unlessRefused(() => findBlocksInFolder(this.#disk, config, cids, { keep }));
-    if (bytes < this.#mostBytes) for (const cid of cids) if (!found.has(cid)) this.#nowhere.add(cid);
+    const options = { keep, signal: AbortSignal.any([signal, enough.signal]) };
+    const isWhole = await unlessRefused(() => findBlocksInFolder(this.#disk, config, cids, options));
+    if (isWhole !== true) return found;
+    if (this.#nowhere.size === 0) this.#sinceMs = clock.monotonicMs();
+    for (const cid of cids) if (!found.has(cid)) this.#nowhere.add(cid);
     return found;
   }
 }
+
+/** What was nowhere may have come meanwhile. */
+const FORGET_MS = 10 * 60_000;
