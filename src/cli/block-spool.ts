@@ -20,8 +20,8 @@ export class BlockSpool implements AsyncDisposable {
   static async open(parent: string): Promise<BlockSpool> {
     const folder = await mkdtemp(join(parent, "mend-"));
     const file = await open(join(folder, "blocks"), "wx+", 0o600);
-    // Windows does not remove what is open.
-    if (process.platform !== "win32") await rm(folder, { recursive: true });
+    // Windows does not remove what is open, and network filesystems keep it under another name: then it goes when it is closed.
+    if (process.platform !== "win32") await rm(folder, { recursive: true }).catch(() => {});
     return new BlockSpool(file, folder);
   }
 
