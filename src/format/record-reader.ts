@@ -1,4 +1,5 @@
 /** Reads the fields of one row: the decoding half of record-codec.ts. */
+import { keepShape } from "../base/shapes.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Cid, FileId, FileName, WriterId } from "../base/ids.ts";
 import { MAX_INLINE_XATTR_BYTES } from "../base/limits.ts";
@@ -166,6 +167,8 @@ export class RowReader {
     this.#unknown.set(tag, bytes);
   }
 }
+
+keepShape(new RowReader());
 
 function readId(value: Uint8Array, from: number, to: number): FileId {
   if (to - from !== ID_BYTES) throw invalidRow("holds an id that is not 16 bytes long");

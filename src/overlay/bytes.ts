@@ -2,6 +2,7 @@
  * Writes and reads the overlay's own binary fields: little endian, numbers up to 2^53 as doubles, byte strings with a
  * length. By hand and into one buffer, since every mutation goes through here.
  */
+import { keepShape } from "../base/shapes.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { FileId, FileName, Ino } from "../base/ids.ts";
 
@@ -207,3 +208,5 @@ export function corruptState(message: string, cause?: unknown): SynclineError {
     cause,
   });
 }
+
+keepShape(new ByteReader(new Uint8Array()));

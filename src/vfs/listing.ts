@@ -54,6 +54,8 @@ export class Listings {
   readonly #listings = new BoundedMap<Ino, OpenListing>(OPEN_LISTINGS);
   /** Of fewer directories than are remembered: a page takes a hundred KiB and more, with the nodes that its rows are in. */
   readonly #pages = new BoundedMap<Ino, Page>(LISTED_PAGES);
+  /** Of each shape that `list` makes one, as `keepShape` would keep it. */
+  readonly #shapes: unknown[] = [];
 
   constructor(objects: Objects) {
     this.#objects = objects;
@@ -93,6 +95,7 @@ export class Listings {
       const { name } = listed;
       entries.push({ name, attributes });
       if (entries.length < limit) continue;
+      this.#shapes[listed.dentry === undefined ? 0 : 1] = [listed, entries.at(-1)];
       remember(listing, name);
       return { entries, next: cookieOf(name) };
     }

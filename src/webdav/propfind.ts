@@ -1,7 +1,8 @@
 /** PROPFIND: properties of a resource and, with depth 1, of what is in it; sent in pieces as the folder is read. */
-import type { FileName, Ino } from "../base/ids.ts";
+import { type FileName, type Ino, ROOT_INO } from "../base/ids.ts";
 import { DAV_LISTING_BATCH, DAV_SLICE_MS, MAX_DAV_XML_BYTES } from "./limits.ts";
 import { Pace } from "../base/pace.ts";
+import { keepShape } from "../base/shapes.ts";
 import { FsError, type FileSystem, type ListedAttributes } from "../vfs/filesystem.ts";
 import type { Access } from "./access.ts";
 import type { Call } from "./call.ts";
@@ -40,8 +41,8 @@ export async function propfind(call: Call): Promise<void> {
     for await (const entries of listing(access, place.attributes.ino, place.path)) {
       const piece = await access.run((fs) => {
         let xml = "";
-        for (const { name, attributes } of entries) {
-          xml += respond(fs, base + encodeName(name) + (isFolder(attributes) ? "/" : ""), { name, attributes });
+        for (const entry of entries) {
+          xml += respond(fs, base + encodeName(entry.name) + (isFolder(entry.attributes) ? "/" : ""), entry);
         }
         return xml;
       });
@@ -52,7 +53,7 @@ export async function propfind(call: Call): Promise<void> {
   await answer.end();
 }
 
-export interface Listed {
+export interface Listed extends Shown {
   readonly name: FileName;
   /** Of what it links to, for a link. */
   readonly attributes: ListedAttributes;
@@ -75,10 +76,16 @@ function readBatch(fs: FileSystem, ino: Ino, path: readonly FileName[], cookie: 
   for (const { name, attributes } of entries) {
     if (isTemporary(name)) continue;
     const target = isFolder(attributes) ? attributes : shownOrGone(fs, path, name, attributes);
-    if (target !== undefined) shown.push({ name, attributes: target, isLink: isLink(attributes) });
+    if (target !== undefined) shown.push(listedAs(name, target, isLink(attributes)));
   }
   return { entries: shown, next };
 }
+
+function listedAs(name: FileName, attributes: ListedAttributes, isLinked: boolean): Listed {
+  return { name, attributes, isLink: isLinked };
+}
+
+keepShape(listedAs("" as FileName, { ino: ROOT_INO, mode: 0, size: 0, mtimeNs: 0n, ctimeNs: 0n }, false));
 
 function shownOrGone(fs: FileSystem, path: readonly FileName[], name: FileName, attributes: ListedAttributes) {
   try {
