@@ -12,7 +12,7 @@ import { isLinked, targetOf } from "../../format/linked-value.ts";
 import type { FileRecord, Xattrs } from "../../format/record.ts";
 import { failedWith } from "../../objects/disk.ts";
 import type { DiskPath, DiskStat, NewFile, SyncDisk } from "../disk/disk.ts";
-import type { Attention } from "../scan/local-changes.ts";
+import type { Attention } from "../scan/attributes.ts";
 import { NEW_PATH, newPath } from "../disk/paths.ts";
 import { digestOfXattrs } from "../known/seen.ts";
 

@@ -70,31 +70,47 @@ function isHasty({ mtimeNs, ctimeNs }: DiskStat, nowNs: bigint): boolean {
 
 /** Fixed width, so that the database need not know what is in it. */
 export function packSeen(seen: Seen): Buffer {
-  const { ino, birthNs, mtimeNs, ctimeNs, mode, uid, gid, size, xattrs, hasty } = seen;
-  const buffer = Buffer.alloc(FIXED_BYTES + xattrs.length);
-  for (const [index, value] of [ino, birthNs, mtimeNs, ctimeNs].entries())
-    buffer.writeBigInt64LE(BigInt.asIntN(64, value), index * 8);
-  for (const [index, value] of [mode, uid, gid, size, hasty ? 1 : 0].entries())
-    buffer.writeDoubleLE(value, 32 + index * 8);
-  buffer.write(xattrs, FIXED_BYTES, "latin1");
-  return buffer;
+  return Buffer.from(packed(seen));
 }
 
+export function packSeenAsText(seen: Seen): string {
+  return packed(seen).toString("base64");
+}
+
+/** Throws where it is shorter than what was packed. */
 export function unpackSeen(buffer: Buffer): Seen {
-  const time = (index: number) => buffer.readBigInt64LE(index * 8);
-  const number = (index: number) => buffer.readDoubleLE(32 + index * 8);
+  if (buffer.length < FIXED_BYTES) throw new RangeError("What was seen is cut off.");
+  scratch.set(buffer.subarray(0, FIXED_BYTES));
   return {
-    ino: BigInt.asUintN(64, time(0)),
-    birthNs: time(1),
-    mtimeNs: time(2),
-    ctimeNs: time(3),
-    mode: number(0),
-    uid: number(1),
-    gid: number(2),
-    size: number(3),
-    hasty: number(4) === 1,
-    xattrs: buffer.toString("latin1", FIXED_BYTES),
+    ino: view.getBigUint64(0, true),
+    birthNs: view.getBigInt64(8, true),
+    mtimeNs: view.getBigInt64(16, true),
+    ctimeNs: view.getBigInt64(24, true),
+    mode: view.getFloat64(32, true),
+    uid: view.getFloat64(40, true),
+    gid: view.getFloat64(48, true),
+    size: view.getFloat64(56, true),
+    hasty: view.getFloat64(64, true) === 1,
+    xattrs: buffer.length === FIXED_BYTES ? "" : buffer.toString("latin1", FIXED_BYTES),
   };
 }
 
+/** Shared: to be read before the next one is packed. */
+function packed({ ino, birthNs, mtimeNs, ctimeNs, mode, uid, gid, size, xattrs, hasty }: Seen): Buffer {
+  view.setBigUint64(0, ino, true);
+  view.setBigInt64(8, birthNs, true);
+  view.setBigInt64(16, mtimeNs, true);
+  view.setBigInt64(24, ctimeNs, true);
+  view.setFloat64(32, mode, true);
+  view.setFloat64(40, uid, true);
+  view.setFloat64(48, gid, true);
+  view.setFloat64(56, size, true);
+  view.setFloat64(64, hasty ? 1 : 0, true);
+  if (xattrs === "") return fixed;
+  return Buffer.concat([fixed, Buffer.from(xattrs, "latin1")]);
+}
+
 const FIXED_BYTES = 4 * 8 + 5 * 8;
+const scratch = new Uint8Array(FIXED_BYTES);
+const view = new DataView(scratch.buffer);
+const fixed = Buffer.from(scratch.buffer);

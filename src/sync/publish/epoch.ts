@@ -13,8 +13,9 @@ import type { Writer } from "../../bucket/publish/next-commit.ts";
 import type { PublishOutcome } from "../../bucket/publish/outcome.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import type { LocalChanges } from "../scan/local-changes.ts";
+import type { Found } from "../scan/walk.ts";
 import { firstLateEpoch, noteSending, type Sealed } from "./sent-epochs.ts";
-import { packSeen } from "../known/seen.ts";
+import { packSeenAsText } from "../known/seen.ts";
 
 export interface EpochContext {
   readonly db: SyncDatabase;
@@ -56,11 +57,27 @@ export async function publishLocal(
   return publishEpoch(context, changes, data, { note: "", late: firstLateEpoch(db) });
 }
 
+/** Names by names, as base64; a directory's are made once for all that is in it. */
+function pathTexts(): (found: Found) => readonly string[] {
+  const directories = new Map<Found, readonly string[]>();
+  const textOf = ({ parent, name }: Found): readonly string[] =>
+    parent === undefined ? [] : directoryOf(parent).concat(Buffer.from(name, "latin1").toString("base64"));
+  const directoryOf = (directory: Found): readonly string[] => {
+    const known = directories.get(directory);
+    if (known !== undefined) return known;
+    const path = textOf(directory);
+    directories.set(directory, path);
+    return path;
+  };
+  return textOf;
+}
+
 function sealedOf({ epoch, reference }: ChangeSet, local: LocalChanges): Sealed {
+  const pathOf = pathTexts();
   const there = local.observed.map(({ found, seen }) => ({
-    path: found.path.map((name) => Buffer.from(name, "latin1").toString("base64")),
+    path: pathOf(found),
     type: found.stat.type,
-    seen: packSeen(seen).toString("base64"),
+    seen: packSeenAsText(seen),
   }));
   const gone = local.changes.flatMap(({ object, deed }) => {
     return deed === "deleted" && object.id !== undefined ? [object.id] : [];

@@ -4,22 +4,15 @@ import type { ChangedObject, ContentChange } from "../../bucket/change-set.ts";
 import type { ContentConfig } from "../../content/config.ts";
 import { isLinked, targetOf, xattrsOf } from "../../format/linked-value.ts";
 import type { FileRecord, Xattrs } from "../../format/record.ts";
-import { newRecord, NO_XATTRS } from "../../format/record.ts";
-import type { DiskStat, SyncDisk } from "../disk/disk.ts";
+import { NO_XATTRS } from "../../format/record.ts";
+import type { SyncDisk } from "../disk/disk.ts";
 import type { Entry } from "../known/entry.ts";
+import { type Attention, recordOfNew, withAttributes } from "./attributes.ts";
 import { bareAhead } from "./bare-ahead.ts";
 import { contentOnDisk, sameContent } from "./local-content.ts";
 import { entryFor, type LocalObject, type Matching } from "./match.ts";
 import { digestOfXattrs, isUntouched, seenOf, type Seen } from "../known/seen.ts";
 import type { Found } from "./walk.ts";
-
-/** What of the disk's attributes counts. */
-export interface Attention {
-  /** The bits of modes. */
-  readonly modeMask: number;
-  /** Whether owners do: for root. */
-  readonly owners: boolean;
-}
 
 export type Deed = "added" | "changed" | "moved" | "deleted";
 
@@ -89,8 +82,10 @@ class ChangeFinder {
     for await (const batch of bareAhead(this.#options.disk, this.#matching.objects)) {
       this.#bare = batch.bare;
       for (const object of batch.objects) {
-        if (object.found.length === 0) this.#missed(object);
-        else await this.#there(object);
+        const [found] = object.found;
+        if (found === undefined) this.#missed(object);
+        else if (!this.#isNewAndBare(object, found)) await this.#there(object);
+        else this.#bornBare(object, found);
       }
     }
     for (const directory of this.#touched) this.#touch(directory);
@@ -101,6 +96,24 @@ class ChangeFinder {
       observed: this.#observed,
       deletedFiles: this.#deletedFiles,
     };
+  }
+
+  /** Most of what a first scan finds, of which all is known already. */
+  #isNewAndBare({ id, found }: LocalObject, first: Found): boolean {
+    return (
+      id === undefined &&
+      found.length === 1 &&
+      first.stat.type === "file" &&
+      this.#bare.has(first) &&
+      !this.#isRestless(first)
+    );
+  }
+
+  #bornBare(object: LocalObject, found: Found): void {
+    const { record, content } = this.#bornFile(object, found, NO_XATTRS);
+    const name = this.#nameOf(found);
+    this.#note(object, undefined, name === undefined ? [] : [name], record, content);
+    this.#observed.push({ object, found, entry: undefined, seen: seenOf(found.stat, "", this.#options.lookedNs) });
   }
 
   #missed(object: LocalObject): void {
@@ -147,7 +160,7 @@ class ChangeFinder {
     if (this.#isRestless(found)) return undefined;
     if (entry === undefined) return this.#born(object, found, xattrs);
     const { record: base, seen } = entry;
-    let record = this.#withAttributes(base, seen, stat);
+    let record = withAttributes(base, seen, stat, this.#options.attention);
     if (xattrs !== undefined && digest !== seen.xattrs)
       record = { ...record, xattrs: await this.#mergedXattrs(base, xattrs) };
     if (stat.type === "symlink") {
@@ -163,34 +176,22 @@ class ChangeFinder {
 
   async #born(
     object: LocalObject,
-    { path, stat }: Found,
-    xattrs: Xattrs | undefined,
+    found: Found,
+    xattrs: Xattrs = NO_XATTRS,
   ): Promise<{ record: FileRecord; content: ContentChange }> {
-    const { attention, lookedNs, disk } = this.#options;
-    const { type, uid, gid, mtimeNs, size } = stat;
-    const mode = type === "symlink" ? 0o777 : stat.mode & attention.modeMask;
-    const made = { ...newRecord(type, { mode, uid, gid, timeNs: lookedNs }), mtimeNs };
-    const record = xattrs === undefined || xattrs.size === 0 ? made : { ...made, xattrs };
-    if (type === "directory") return { record, content: SAME };
-    if (type === "symlink") {
-      const target = await disk.readLink(path);
-      return { record: { ...record, target, size: target.length }, content: SAME };
-    }
-    return { record: { ...record, size }, content: this.#edited(object, object.found[0], EMPTY) };
+    const { path, stat } = found;
+    if (stat.type === "file") return this.#bornFile(object, found, xattrs);
+    const record = recordOfNew(stat, xattrs, 0, this.#options);
+    if (stat.type !== "symlink") return { record, content: SAME };
+    const target = await this.#options.disk.readLink(path);
+    return { record: { ...record, target, size: target.length }, content: SAME };
   }
 
-  /** What differs from how it was seen: a disk that cannot show a mode as it is in the bucket has not changed it. */
-  #withAttributes(base: FileRecord, seen: Seen, stat: DiskStat): FileRecord {
-    const { modeMask, owners } = this.#options.attention;
-    let record = base;
-    const isOtherMode = ((stat.mode ^ seen.mode) & modeMask) !== 0;
-    if (isOtherMode && stat.type !== "symlink")
-      record = { ...record, mode: (base.mode & ~modeMask) | (stat.mode & modeMask) };
-    if (owners && (stat.uid !== seen.uid || stat.gid !== seen.gid))
-      record = { ...record, uid: stat.uid, gid: stat.gid };
-    // A directory's time follows its entries, and changes with them only.
-    if (stat.mtimeNs !== seen.mtimeNs && stat.type !== "directory") record = { ...record, mtimeNs: stat.mtimeNs };
-    return record;
+  #bornFile(object: LocalObject, found: Found, xattrs: Xattrs): { record: FileRecord; content: ContentChange } {
+    return {
+      record: recordOfNew(found.stat, xattrs, found.stat.size, this.#options),
+      content: this.#edited(object, object.found[0], EMPTY),
+    };
   }
 
   async #contentOf(object: LocalObject, found: Found, base: FileRecord): Promise<ContentChange> {
@@ -256,13 +257,17 @@ class ChangeFinder {
   }
 
   #namesOf({ found, kept }: LocalObject): ChangedObject["names"] {
-    const there = found.flatMap(({ parent, name }) => {
-      const directory = parent === undefined ? undefined : this.#matching.objectOf.get(parent);
-      if (directory === undefined) return [];
-      if (directory.id !== undefined) this.#refer(directory.id, directory.ino);
-      return [{ parent: directory.ino, name }];
-    });
-    return [...there, ...kept.map(({ parent, name }) => ({ parent: this.#inoOf(parent), name }))];
+    const there = found.flatMap((at) => this.#nameOf(at) ?? []);
+    return kept.length === 0
+      ? there
+      : [...there, ...kept.map(({ parent, name }) => ({ parent: this.#inoOf(parent), name }))];
+  }
+
+  #nameOf({ parent, name }: Found): ChangedObject["names"][number] | undefined {
+    const directory = parent === undefined ? undefined : this.#matching.objectOf.get(parent);
+    if (directory === undefined) return undefined;
+    if (directory.id !== undefined) this.#refer(directory.id, directory.ino);
+    return { parent: directory.ino, name };
   }
 
   /** Whether it has just the names that it had. */

@@ -2,6 +2,7 @@
  * Which object of the last synced tree everything on the disk is: by its place and its inode, so that what was renamed or moved keeps
  * its identity, and what an editor wrote anew under its old name too.
  */
+import { groupBy } from "../../base/collections.ts";
 import type { FileId, Ino } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
 import type { Place } from "../../bucket/object-rows.ts";
@@ -53,10 +54,12 @@ class Matcher implements Matching {
   readonly #known: KnownEntries;
   readonly #walked: Walked;
   readonly #byId = new Map<FileId, LocalObject>();
-  readonly #byIno = new Map<bigint, Found[]>();
+  /** What was found, by its inode: made when it is asked for, as it is not for a folder's first scan. */
+  #byIno: ReadonlyMap<bigint, readonly Found[]> | undefined;
   /** Entries that are where they were. */
   readonly #held = new Set<string>();
-  readonly #deferred: { readonly found: Found; readonly there: Entry | undefined }[] = [];
+  /** What is to be matched once all that is in its place was. */
+  #deferred: { readonly found: Found; readonly there: Entry | undefined }[] = [];
   readonly #closed = new Set<FileId>([PARKED_ID]);
 
   constructor(db: SyncDatabase, walked: Walked) {
@@ -68,9 +71,9 @@ class Matcher implements Matching {
   }
 
   matchAll(): void {
-    this.#index(this.#walked.root);
     this.#matchIn(this.#walked.root);
     const rest = this.#deferred.filter(({ found }) => !this.#matchByInode(found));
+    this.#deferred = [];
     for (const { found, there } of rest) this.#matchByPlace(found, there);
   }
 
@@ -90,12 +93,9 @@ class Matcher implements Matching {
     }
   }
 
-  #index(found: Found): void {
-    const { ino } = found.stat;
-    const same = this.#byIno.get(ino);
-    if (same === undefined) this.#byIno.set(ino, [found]);
-    else same.push(found);
-    for (const child of found.children) this.#index(child);
+  #withInode(ino: bigint): readonly Found[] {
+    this.#byIno ??= groupBy(within(this.#walked.root, []), ({ stat }) => stat.ino);
+    return this.#byIno.get(ino) ?? [];
   }
 
   #matchIn(directory: Found): void {
@@ -121,7 +121,9 @@ class Matcher implements Matching {
   /** Something known that was moved here, or that has another name here. */
   #matchByInode(found: Found): boolean {
     const { stat } = found;
-    const same = this.#known.byInode(stat.ino).filter(({ parent, record, seen }) => {
+    const known = this.#known.byInode(stat.ino);
+    if (known.length === 0) return false;
+    const same = known.filter(({ parent, record, seen }) => {
       return record.type === stat.type && isSameInode(seen, stat) && parent !== PARKED_ID;
     });
     const moved = same.find((entry) => !this.#held.has(placeText(entry)) && !this.#isClaimedDirectory(entry));
@@ -143,16 +145,16 @@ class Matcher implements Matching {
       !this.#isElsewhere(there, found);
     if (isFree) return this.#hold(found, there);
     const { ino, links, type } = found.stat;
-    const twins = type === "file" && links > 1 ? (this.#byIno.get(ino) ?? []) : [];
+    const twins = type === "file" && links > 1 ? this.#withInode(ino) : [];
     const born = twins.map((twin) => this.objectOf.get(twin)).find((object) => object?.id === undefined && object);
-    const object = born || this.#add(undefined, []);
-    object.found.push(found);
-    this.objectOf.set(found, object);
+    if (born) born.found.push(found);
+    this.objectOf.set(found, born || this.#add(undefined, [], found));
   }
 
   #isElsewhere({ record, seen }: Entry, here: Found): boolean {
-    const same = this.#byIno.get(seen.ino) ?? [];
-    return same.some((found) => found !== here && found.stat.type === record.type && isSameInode(seen, found.stat));
+    return this.#withInode(seen.ino).some(
+      (found) => found !== here && found.stat.type === record.type && isSameInode(seen, found.stat),
+    );
   }
 
   /** A directory is at one place only: two of one inode are mounts. */
@@ -160,16 +162,15 @@ class Matcher implements Matching {
     return record.type === "directory" && this.#byId.has(id);
   }
 
-  #claim(found: Found, entry: Entry): LocalObject {
-    const object = this.#byId.get(entry.id) ?? this.#add(entry.id, this.#known.byId(entry.id));
-    object.found.push(found);
-    this.objectOf.set(found, object);
-    return object;
+  #claim(found: Found, entry: Entry): void {
+    const known = this.#byId.get(entry.id);
+    known?.found.push(found);
+    this.objectOf.set(found, known ?? this.#add(entry.id, this.#known.byId(entry.id), found));
   }
 
-  #add(id: FileId | undefined, entries: readonly Entry[]): LocalObject {
+  #add(id: FileId | undefined, entries: readonly Entry[], ...found: Found[]): LocalObject {
     const known = id !== undefined && entries.length === 0 ? this.#known.byId(id) : entries;
-    const object: LocalObject = { ino: (this.objects.length + 2) as Ino, id, entries: known, found: [], kept: [] };
+    const object: LocalObject = { ino: (this.objects.length + 2) as Ino, id, entries: known, found, kept: [] };
     this.objects.push(object);
     if (id !== undefined) this.#byId.set(id, object);
     return object;
@@ -204,6 +205,13 @@ class Matcher implements Matching {
     const above = this.#pathOf(entry.parent, depth + 1);
     return above === undefined ? undefined : [...above, entry.name];
   }
+}
+
+/** A directory and all in it. */
+function within(found: Found, into: Found[]): Found[] {
+  into.push(found);
+  for (const child of found.children) within(child, into);
+  return into;
 }
 
 function isOnlyName({ ino, type, links }: DiskStat, { seen }: Entry): boolean {

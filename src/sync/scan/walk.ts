@@ -68,6 +68,16 @@ async function walkOnce(
 
 type Named = Pick<Found, "path" | "stat" | "parent" | "name">;
 
+interface Shown extends Named {
+  readonly parent: Found;
+}
+
+const NO_CHILDREN: readonly Found[] = [];
+
+function foundAs({ path, stat, parent, name }: Named, children: readonly Found[], closed: boolean): Found {
+  return { path, stat, parent, name, children, closed };
+}
+
 class Walker {
   readonly special: DiskPath[] = [];
   readonly mounts: DiskPath[] = [];
@@ -91,10 +101,12 @@ class Walker {
   /** `id`: which directory it is, where it is in its place still. */
   async directory(named: Named, entries: readonly DiskEntry[], id: FileId | undefined): Promise<Found> {
     const children: Found[] = [];
-    const directory: Found = { ...named, children, closed: false };
-    const shown = entries.filter(({ name, stat }) => {
-      return !this.#rules.ignores([...named.path, name], stat.type === "directory");
-    });
+    const directory = foundAs(named, children, false);
+    const shown: Shown[] = [];
+    for (const { name, stat } of entries) {
+      const path = named.path.concat(name);
+      if (!this.#rules.ignores(path, stat.type === "directory")) shown.push({ path, stat, parent: directory, name });
+    }
     const looks = id === undefined ? undefined : this.#before?.looks(id);
     const isSettled = looks !== undefined && this.#isSettled(shown, looks, named.stat.dev);
     if (isSettled && id !== undefined)
@@ -102,19 +114,22 @@ class Walker {
         id,
         [...looks.values()].some((look) => look.isDirectory),
       );
-    for (const { name, stat } of shown) {
-      if (isSettled && (stat.type === "file" || stat.type === "symlink")) continue;
-      const child = { path: [...named.path, name], stat, parent: directory, name };
-      const look = looks?.get(name);
-      const isSame = look?.isDirectory === true && isSameInode(look.seen, stat);
-      const found = await this.#found(child, isSame ? look.id : undefined);
-      if (found !== undefined) children.push(found);
+    for (const child of shown) {
+      const { name, stat, path } = child;
+      if (stat.type === "file" || stat.type === "symlink") {
+        if (!isSettled) children.push(foundAs(child, NO_CHILDREN, false));
+      } else if (stat.type === "directory") {
+        const look = looks?.get(name);
+        const isSame = look?.isDirectory === true && isSameInode(look.seen, stat);
+        const found = await this.#directoryIn(child, isSame ? look.id : undefined);
+        if (found !== undefined) children.push(found);
+      } else this.special.push(path);
     }
     return directory;
   }
 
   /** Whether there is all that was seen, as it was, and nothing else that is synced. */
-  #isSettled(shown: readonly DiskEntry[], looks: ReadonlyMap<FileName, Look>, dev: bigint): boolean {
+  #isSettled(shown: readonly Shown[], looks: ReadonlyMap<FileName, Look>, dev: bigint): boolean {
     let known = 0;
     for (const { name, stat } of shown) {
       if (stat.type !== "directory" && stat.type !== "file" && stat.type !== "symlink") continue;
@@ -130,20 +145,15 @@ class Walker {
     return stat.links === 1 && isUntouched(seen, stat) && !this.#linked.has(id);
   }
 
-  async #found(named: Named, id: FileId | undefined): Promise<Found | undefined> {
+  async #directoryIn(named: Shown, id: FileId | undefined): Promise<Found | undefined> {
     const { path, stat, parent } = named;
-    if (stat.type === "directory") {
-      if (stat.dev !== parent?.stat.dev) {
-        this.mounts.push(path);
-        return { ...named, children: [], closed: true };
-      }
-      this.isTwice ||= this.#met.has(stat.ino);
-      this.#met.add(stat.ino);
-      return this.#listed(named, id);
+    if (stat.dev !== parent.stat.dev) {
+      this.mounts.push(path);
+      return foundAs(named, NO_CHILDREN, true);
     }
-    if (stat.type === "file" || stat.type === "symlink") return { ...named, children: [], closed: false };
-    this.special.push(path);
-    return undefined;
+    this.isTwice ||= this.#met.has(stat.ino);
+    this.#met.add(stat.ino);
+    return this.#listed(named, id);
   }
 
   async #listed(named: Named, id: FileId | undefined): Promise<Found | undefined> {
@@ -155,7 +165,7 @@ class Walker {
       if (failedWith(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
       if (!failedWith(error, "EACCES", "EPERM", "EIO", "ESTALE", "ENAMETOOLONG")) throw error;
       this.unreadable.push(named.path);
-      return { ...named, children: [], closed: true };
+      return foundAs(named, NO_CHILDREN, true);
     }
     return this.directory(named, entries, id);
   }
