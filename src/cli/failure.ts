@@ -1,5 +1,6 @@
 /** What went wrong as one of our errors, so that every command ends with a code, whatever was thrown. */
 import { SynclineError } from "../base/errors.ts";
+import { isSystemError, type SystemError } from "../objects/disk.ts";
 
 /** Ours as they are; `disk_full` or `local_io_failed` from the system; `internal` for a defect of ours. */
 export function failureOf(error: unknown): SynclineError {
@@ -22,7 +23,7 @@ export function failureOf(error: unknown): SynclineError {
 
 /** "notes.txt: no such file or directory (ENOENT, open)." */
 function refusal({ code, path, syscall, message }: SystemError): string {
-  if (typeof path !== "string") return `${message}.`;
+  if (typeof path !== "string" || syscall === undefined) return `${message}.`;
   const reason = message.slice(message.startsWith(`${code}: `) ? code.length + 2 : 0).split(`, ${syscall}`, 1)[0];
   return `${path}: ${reason} (${code}, ${syscall}).`;
 }
@@ -44,13 +45,3 @@ const WAYS_OUT = new Map([
   ["EPERM", "Check who may read and write there."],
   ["EROFS", "It is mounted read-only: choose another place."],
 ]);
-
-interface SystemError extends Error {
-  readonly code: string;
-  readonly syscall: string;
-  readonly path?: unknown;
-}
-
-function isSystemError(error: unknown): error is SystemError {
-  return error instanceof Error && "syscall" in error && "code" in error && typeof error.code === "string";
-}

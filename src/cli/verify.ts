@@ -44,11 +44,11 @@ export function register(program: Program): void {
       let report = await examine(call, address, storage, output);
       let repaired = 0;
       const repair = async (lost: readonly Cid[], copies: BlockReader) => {
-        for (const { object, what } of await storage.repair(lost, copies)) {
-          output.result({ repaired: object, what }, `repaired ${object}: ${what}`);
-          repaired++;
-        }
-        report = await examine(call, address, storage, output);
+        const mended = await storage.repair(lost, copies);
+        for (const { object, what } of mended) output.result({ repaired: object, what }, `repaired ${object}: ${what}`);
+        repaired += mended.length;
+        // A block that is back may name others that are lost.
+        if (mended.length > 0) report = await examine(call, address, storage, output);
       };
       if (options.repair === true && report.damage.length > 0) {
         await tellOfAgents(call, address);

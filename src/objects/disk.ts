@@ -25,6 +25,22 @@ export function failedWith(error: unknown, ...codes: readonly string[]): boolean
   return error instanceof Error && "code" in error && typeof error.code === "string" && codes.includes(error.code);
 }
 
+/** An error of the operating system's, through Node.js or through an addon. */
+export interface SystemError extends Error {
+  /** "ENOENT". */
+  readonly code: string;
+  /** Node.js's only. */
+  readonly syscall?: string;
+  readonly path?: unknown;
+}
+
+export function isSystemError(error: unknown): error is SystemError {
+  return error instanceof Error && "code" in error && typeof error.code === "string" && SYSTEM_CODE.test(error.code);
+}
+
+/** Node.js's own codes begin with "ERR_". */
+const SYSTEM_CODE = /^E(?!RR_)[A-Z0-9_]+$/;
+
 /** Makes a folder and the folders above it, durably. */
 export async function makeDurableFolder(disk: Disk, path: string, mode = 0o777): Promise<void> {
   const first = await disk.mkdir(path, { recursive: true, mode });

@@ -5,6 +5,7 @@ import type { Log } from "../../base/log.ts";
 import type { Block, BlockSink } from "../../blocks/block-store.ts";
 import type { ContentConfig } from "../../content/config.ts";
 import type { DiskPath, SyncDisk } from "../disk/disk.ts";
+import { isSystemError } from "../../objects/disk.ts";
 import { isOwn } from "../disk/paths.ts";
 import { contentOnDisk } from "./local-content.ts";
 
@@ -79,10 +80,6 @@ async function unlessRefused<Result>(work: () => Promise<Result>): Promise<Resul
     if (isSystemError(error)) return undefined;
     throw error;
   }
-}
-
-function isSystemError(error: unknown): boolean {
-  return error instanceof Error && "code" in error && typeof error.code === "string" && /^E[A-Z0-9]+$/.test(error.code);
 }
 
 export interface FolderCopiesOptions {
