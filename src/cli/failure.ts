@@ -1,6 +1,6 @@
 /** What went wrong as one of our errors, so that every command ends with a code, whatever was thrown. */
 import { SynclineError } from "../base/errors.ts";
-import { isSystemError, type SystemError } from "../objects/disk.ts";
+import { failedWith, isSystemError, systemCodeOf, type SystemError } from "../objects/disk.ts";
 
 /** Ours as they are; `disk_full` or `local_io_failed` from the system; `internal` for a defect of ours. */
 export function failureOf(error: unknown): SynclineError {
@@ -8,13 +8,13 @@ export function failureOf(error: unknown): SynclineError {
   if (first instanceof SynclineError) return first;
   const message = first instanceof Error ? first.message : String(first);
   if (!isSystemError(first)) return new SynclineError("internal", message, { cause: first });
-  if (DISK_FULL.has(first.code)) {
+  if (failedWith(first, "ENOSPC", "EDQUOT")) {
     return new SynclineError("disk_full", `There is no room: ${message}.`, {
       hint: "Free some space, then run it again.",
       cause: first,
     });
   }
-  const hint = WAYS_OUT.get(first.code);
+  const hint = WAYS_OUT.get(systemCodeOf(first) ?? "");
   return new SynclineError("local_io_failed", refusal(first), {
     ...(hint === undefined ? {} : { hint }),
     cause: first,
@@ -34,8 +34,6 @@ export function firstOf(error: unknown): unknown {
   while (first instanceof Error && first.name === "SuppressedError" && "suppressed" in first) first = first.suppressed;
   return first;
 }
-
-const DISK_FULL = new Set(["ENOSPC", "EDQUOT"]);
 
 const WAYS_OUT = new Map([
   ["ENOENT", "Check the path; what should hold a new file has to be there."],

@@ -47,8 +47,8 @@ export function register(program: Program): void {
         const mended = await storage.repair(lost, copies);
         for (const { object, what } of mended) output.result({ repaired: object, what }, `repaired ${object}: ${what}`);
         repaired += mended.length;
-        // A block that is back may name others that are lost.
-        if (mended.length > 0) report = await examine(call, address, storage, output);
+        // A block that is back may name others that are lost, and somebody else may have mended something.
+        report = await examine(call, address, storage, output);
       };
       if (options.repair === true && report.damage.length > 0) {
         await tellOfAgents(call, address);
@@ -62,8 +62,9 @@ export function register(program: Program): void {
           await using copies = await copiesInFolders(call, address, lost);
           const found = copies?.cids ?? [];
           if (copies !== undefined && found.length > 0) await repair(found, copies);
+          const before = asked.size;
           for (const cid of copies?.isAll === false ? found : lost) asked.add(cid);
-          isNew = found.length > 0 && report.lost.some((cid) => !asked.has(cid));
+          isNew = asked.size > before && found.length > 0 && report.lost.some((cid) => !asked.has(cid));
         }
       }
       for (const item of report.damage) output.result({ damage: item }, `damaged  ${printDamage(item)}`);

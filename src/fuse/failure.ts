@@ -1,5 +1,6 @@
 /** What a failure that is no answer of the filesystem becomes for the program that called. */
 import { ERRNO } from "../base/errno.ts";
+import { systemCodeOf } from "../objects/disk.ts";
 
 /**
  * A full disk is ENOSPC and a file larger than the disk below can hold is EFBIG, however deep in the causes that lies; everything
@@ -7,7 +8,7 @@ import { ERRNO } from "../base/errno.ts";
  */
 export function errnoOf(error: unknown): number {
   for (let at: unknown = error; at instanceof Error; at = at.cause) {
-    const errno = "code" in at ? ANSWERS.get(at.code) : undefined;
+    const errno = ANSWERS.get(systemCodeOf(at));
     if (errno !== undefined) return errno;
   }
   return ERRNO.EIO;

@@ -1,5 +1,6 @@
 /** The calls of a file system that stores need: a port, so that tests can make one fail or stop at any step. */
 import * as fs from "node:fs/promises";
+import { constants } from "node:os";
 import { dirname } from "node:path";
 import { SynclineError } from "../base/errors.ts";
 import type { ByteRange } from "./object-store.ts";
@@ -22,8 +23,19 @@ export const systemDisk: Disk = fs;
 
 /** Whether a call failed with this code of the operating system ("ENOENT"). */
 export function failedWith(error: unknown, ...codes: readonly string[]): boolean {
-  return error instanceof Error && "code" in error && typeof error.code === "string" && codes.includes(error.code);
+  const code = systemCodeOf(error);
+  return code !== undefined && codes.includes(code);
 }
+
+/** The code of what failed. Some of Linux's have no name in Node.js: an exceeded quota is "Unknown system error -122" there, and EDQUOT here. */
+export function systemCodeOf(error: unknown): string | undefined {
+  if (!(error instanceof Error && "code" in error && typeof error.code === "string")) return undefined;
+  const number = UNNAMED.exec(error.code)?.[1];
+  return (number === undefined ? undefined : NAMES.get(Number(number))) ?? error.code;
+}
+
+const UNNAMED = /^Unknown system error -(\d+)$/;
+const NAMES: ReadonlyMap<number, string> = new Map(Object.entries(constants.errno).map(([name, code]) => [code, name]));
 
 /** An error of the operating system's, through Node.js or through an addon. */
 export interface SystemError extends Error {
@@ -35,11 +47,14 @@ export interface SystemError extends Error {
 }
 
 export function isSystemError(error: unknown): error is SystemError {
-  return error instanceof Error && "code" in error && typeof error.code === "string" && SYSTEM_CODE.test(error.code);
+  const code = systemCodeOf(error);
+  return (
+    code !== undefined && ((error as object & { syscall?: unknown }).syscall !== undefined || SYSTEM_CODE.test(code))
+  );
 }
 
 /** Node.js's own codes begin with "ERR_". */
-const SYSTEM_CODE = /^E(?!RR_)[A-Z0-9_]+$/;
+const SYSTEM_CODE = /^(E(?!RR_)[A-Z0-9_]+|UNKNOWN|Unknown system error -\d+)$/;
 
 /** Makes a folder and the folders above it, durably. */
 export async function makeDurableFolder(disk: Disk, path: string, mode = 0o777): Promise<void> {

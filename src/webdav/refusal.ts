@@ -1,6 +1,7 @@
 /** What a client is refused: a status, a sentence, and where RFC 4918 names one, the precondition that failed. */
 import { ERRNO } from "../base/errno.ts";
 import { SynclineError } from "../base/errors.ts";
+import { systemCodeOf } from "../objects/disk.ts";
 import { FsError } from "../vfs/filesystem.ts";
 import { escapeText } from "./xml-text.ts";
 
@@ -52,7 +53,7 @@ type Answer = readonly [status: number, message: string];
 function answerTo(error: Error): Answer | undefined {
   if (error instanceof FsError) return BY_ERRNO.get(error.errno);
   if (error instanceof SynclineError) return BY_CODE.get(error.code);
-  return "code" in error ? BY_CODE.get(error.code) : undefined;
+  return BY_CODE.get(systemCodeOf(error));
 }
 
 function headersOf(status: number): Readonly<Record<string, string>> {

@@ -102,11 +102,9 @@ class Walker {
   async directory(named: Named, entries: readonly DiskEntry[], id: FileId | undefined): Promise<Found> {
     const children: Found[] = [];
     const directory = foundAs(named, children, false);
-    const shown: Shown[] = [];
-    for (const { name, stat } of entries) {
-      const path = named.path.concat(name);
-      if (!this.#rules.ignores(path, stat.type === "directory")) shown.push({ path, stat, parent: directory, name });
-    }
+    const shown = entries.filter(({ name, stat }) => {
+      return !this.#rules.ignores(named.path.concat(name), stat.type === "directory");
+    });
     const looks = id === undefined ? undefined : this.#before?.looks(id);
     const isSettled = looks !== undefined && this.#isSettled(shown, looks, named.stat.dev);
     if (isSettled && id !== undefined)
@@ -114,22 +112,22 @@ class Walker {
         id,
         [...looks.values()].some((look) => look.isDirectory),
       );
-    for (const child of shown) {
-      const { name, stat, path } = child;
-      if (stat.type === "file" || stat.type === "symlink") {
-        if (!isSettled) children.push(foundAs(child, NO_CHILDREN, false));
-      } else if (stat.type === "directory") {
+    for (const { name, stat } of shown) {
+      if (isSettled && (stat.type === "file" || stat.type === "symlink")) continue;
+      const child = { path: named.path.concat(name), stat, parent: directory, name };
+      if (stat.type === "file" || stat.type === "symlink") children.push(foundAs(child, NO_CHILDREN, false));
+      else if (stat.type === "directory") {
         const look = looks?.get(name);
         const isSame = look?.isDirectory === true && isSameInode(look.seen, stat);
         const found = await this.#directoryIn(child, isSame ? look.id : undefined);
         if (found !== undefined) children.push(found);
-      } else this.special.push(path);
+      } else this.special.push(child.path);
     }
     return directory;
   }
 
   /** Whether there is all that was seen, as it was, and nothing else that is synced. */
-  #isSettled(shown: readonly Shown[], looks: ReadonlyMap<FileName, Look>, dev: bigint): boolean {
+  #isSettled(shown: readonly DiskEntry[], looks: ReadonlyMap<FileName, Look>, dev: bigint): boolean {
     let known = 0;
     for (const { name, stat } of shown) {
       if (stat.type !== "directory" && stat.type !== "file" && stat.type !== "symlink") continue;
