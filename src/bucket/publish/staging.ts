@@ -4,13 +4,16 @@
  */
 import type { Cid } from "../../base/ids.ts";
 import type { Block, BlockReader, BlockSink } from "../../blocks/block-store.ts";
+import { VerifiedReader } from "../../blocks/verified-reader.ts";
 import { codecOf } from "../../format/cid.ts";
 import { linksOf } from "../../format/links.ts";
 import type { UploadSession } from "../remote.ts";
 
 export class Staging implements BlockSink, BlockReader {
   readonly #stored: BlockReader;
-  readonly #session: Pick<UploadSession, "putContent" | "blocks"> | undefined;
+  readonly #session: Pick<UploadSession, "putContent"> | undefined;
+  /** What the session took, checked: of what the bucket holds already nothing was sent, and it may be damaged there. */
+  readonly #taken: BlockReader | undefined;
   readonly #nodes = new Map<Cid, Uint8Array>();
   readonly #uploading = new Set<Cid>();
   #blocksRead = 0;
@@ -19,6 +22,7 @@ export class Staging implements BlockSink, BlockReader {
   constructor(stored: BlockReader, session: Pick<UploadSession, "putContent" | "blocks"> | undefined) {
     this.#stored = stored;
     this.#session = session;
+    this.#taken = session === undefined ? undefined : new VerifiedReader(session.blocks);
   }
 
   /** How many blocks were read from the bucket. */
@@ -69,6 +73,6 @@ export class Staging implements BlockSink, BlockReader {
   }
 
   #readerOf(cid: Cid): BlockReader {
-    return this.#session !== undefined && this.#uploading.has(cid) ? this.#session.blocks : this.#stored;
+    return this.#taken !== undefined && this.#uploading.has(cid) ? this.#taken : this.#stored;
   }
 }
