@@ -19,7 +19,9 @@ import { temporaryIndex } from "../../src/master/store/block-index.ts";
 import { openMasterStore } from "../../src/master/store/master-store.ts";
 import { packFolder } from "../../src/master/store/owner-packs.ts";
 import { PackHandles } from "../../src/master/store/pack-handles.ts";
+import { openPath, rowsPath } from "../../src/master/store/pack-path.ts";
 import { recover } from "../../src/master/store/recovery.ts";
+import { inspectUnfinished, type UnfinishedPack } from "../../src/master/store/unfinished-pack.ts";
 import type { OwnerBlocks } from "../../src/master/store/owner-blocks.ts";
 import { failure, rawBlock } from "../contract/block-store.ts";
 import { noise } from "../support/bytes.ts";
@@ -132,6 +134,37 @@ describe("a pack", () => {
     const footer = file && (await readFooter(file));
     const places = [one, two, three, four].map(({ cid }) => footer?.find(digestOf(cid))?.offset);
     expect(places).toEqual([0, 1_000, 2_001, 4_003]);
+  });
+
+  test("that got a block twice is whole once it has its footer, also under the name that it grew with", async () => {
+    const name = "0".repeat(32);
+    const pack = await OpenPack.create(disk, dir, name);
+    await pack.flush(await pack.write([one, two], false));
+    await pack.flush(await pack.write([three, one], false));
+    await pack.flush(await pack.write([four], true));
+    await pack.close();
+    const found = await inspected(name);
+    expect(found).toMatchObject({ sealed: true, damaged: false, unnamed: 0 });
+    const places = [one, two, three, four].map(({ cid }) => {
+      return found.rows.find(({ digest }) => Buffer.compare(digest, digestOf(cid)) === 0)?.offset;
+    });
+    expect(places).toEqual([0, 1_000, 2_001, 4_003]);
+  });
+
+  test("whose last block ends like a footer that names another's place is not whole", async () => {
+    const name = "0".repeat(32);
+    const pack = await OpenPack.create(disk, dir, name);
+    await pack.flush(await pack.write([one, two], false));
+    const row = { digest: digestOf(one.cid), offset: 1_000, length: two.bytes.length, codec: 0 };
+    const last = { ...row, digest: digestOf(two.cid), offset: 0, length: one.bytes.length };
+    const inner = noise(500, 4);
+    const end = { digest: blake3(inner), offset: 2_001, length: inner.length, codec: 0 };
+    const bytes = Buffer.concat([inner, encodeFooter([last, row, end], new Uint8Array()).bytes]);
+    await pack.flush(await pack.write([{ cid: cidOf("raw", bytes), bytes }], false));
+    await pack.close();
+    const found = await inspected(name);
+    expect(found).toMatchObject({ sealed: false, damaged: false });
+    expect(found.rows).toHaveLength(3);
   });
 
   test("with bytes that nobody can name has a valid footer, also where they are alike", async () => {
@@ -363,6 +396,13 @@ describe("many owners", () => {
 
 function options() {
   return { dir, clock: systemClock, random: systemRandom, log: silentLog, packBytes: PACK_BYTES, disk };
+}
+
+/** A pack that grew when the process ended, without an index. */
+async function inspected(name: string): Promise<UnfinishedPack> {
+  const [file, journal] = [await disk.open(openPath(dir, name)), await disk.open(rowsPath(dir, name))];
+  if (file === undefined) throw new Error("the pack is not there");
+  return inspectUnfinished(name, file, journal, undefined);
 }
 
 async function withOwner(work: (owner: OwnerBlocks) => Promise<void>): Promise<void> {

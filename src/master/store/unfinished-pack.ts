@@ -57,12 +57,22 @@ async function withFooter(
   const rows = [...((await readFooter(file).catch(() => undefined)) ?? [])];
   const named = new Set(rows.map(keyOf));
   const journaled = new Set(frames.flatMap((frame) => frame.rows.map(keyOf)));
-  // A block may end like a pack, and be the last one: a footer of ours names all that the journal names.
-  if (rows.length === 0 || [...journaled].some((key) => !named.has(key))) return undefined;
+  // A block may end like a pack, and be the last one: a footer of ours names all that the journal names,
+  const unnamed = frames.flatMap((frame) => frame.rows).filter((row) => !named.has(keyOf(row)));
+  // and of a block that is in the pack twice one copy.
+  const copies = new Map(rows.map((row) => [digestText(row.digest), row]));
+  const others = unnamed.map(({ digest }) => copies.get(digestText(digest)));
+  if (rows.length === 0 || !(await areIntact(file, others))) return undefined;
   const doubtful = rows.filter((row) => !journaled.has(keyOf(row)) && !known(row));
   if (!(await allIntact(file, doubtful))) return undefined;
   const position = { end: endOf(rows), rows: rows.length, rowsEnd, frames: frames.length };
   return { rows, doubtful, position, sealed: true, damaged: false, unnamed: 0 };
+}
+
+/** Whether all are there, and as they should be. */
+function areIntact(file: PackFile, rows: readonly (PackRow | undefined)[]): Promise<boolean> {
+  const there = rows.filter((row) => row !== undefined);
+  return there.length === rows.length ? allIntact(file, there) : Promise.resolve(false);
 }
 
 /** What was answered for, as far as an index tells. */
