@@ -5,6 +5,9 @@
 import Database from "better-sqlite3";
 import { SynclineError } from "../base/errors.ts";
 
+/** Held whoever forgets what was returned: SQLite gives a lock back once its database is collected as garbage. */
+const locks = new Set<Database.Database>();
+
 /** Takes the lock in this file, which is made if need be. Throws `state_in_use` with what `says`, and `local_io_failed`. */
 export function takeProcessLock(path: string, says: { readonly inUse: string; readonly hint: string }): Disposable {
   let lock: Database.Database | undefined;
@@ -12,7 +15,13 @@ export function takeProcessLock(path: string, says: { readonly inUse: string; re
     const held = (lock = new Database(path, { timeout: 0 }));
     held.pragma("journal_mode = DELETE");
     held.exec("BEGIN EXCLUSIVE");
-    return { [Symbol.dispose]: () => held.close() };
+    locks.add(held);
+    return {
+      [Symbol.dispose]: () => {
+        locks.delete(held);
+        held.close();
+      },
+    };
   } catch (cause) {
     lock?.close();
     if (cause instanceof Database.SqliteError && cause.code.startsWith("SQLITE_BUSY")) {

@@ -1,10 +1,16 @@
 /** Holds a mount's state in a process of its own: says "held" or the error's code, and ends when its channel closes. */
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { SynclineError } from "../../src/base/errors.ts";
 import { openMountState } from "../../src/agent/state-dir.ts";
 
 const [root = "", address = "", mount = ""] = process.argv.slice(2);
 try {
   openMountState(root, { address, mount }).list();
+  // Nobody keeps what was returned, and it is held all the same.
+  setFlagsFromString("--expose-gc");
+  (runInNewContext("gc") as () => void)();
+  await new Promise(setImmediate);
   process.send?.("held");
   process.on("disconnect", () => process.exit());
 } catch (error) {
