@@ -87,7 +87,6 @@ export class SyncLoop {
       this.#wanted = false;
       this.#saving = false;
       await this.#round();
-      notices.resume();
       for (const done of served) done();
       do await this.#pause();
       while (await this.#isForNothing());
@@ -159,6 +158,8 @@ export class SyncLoop {
   /** Until there is news, or it is time to look by itself. A burst of changes is waited out for a moment. */
   async #pause(): Promise<void> {
     const { clock } = this.#options;
+    // To watch again what a round let rest takes a look at all of it: of several rounds in a row once.
+    if (this.#error !== undefined || !this.#wanted) this.#notices?.resume();
     if (this.#error !== undefined) {
       await this.#sleep(this.#retryMs);
       this.#retryMs = Math.min(this.#retryMs * 2, RECONNECT_MAX_MS);

@@ -223,6 +223,9 @@ export const SQLITE_CACHE_KIB = 2_048;
 // Folder sync (sync/)
 /** Smaller files are read, and brought, many at a time: to open and close each by itself costs more than its bytes. */
 export const SYNC_SMALL_BYTES = 64 * KiB;
+/** More that is new goes in portions of as much: what is not sent yet takes some KiB of memory a file, and is sent again by the next run after a kill. */
+export const SYNC_PORTION_THINGS = 16_384;
+export const SYNC_PORTION_BYTES = 1024 * MiB;
 
 // Cutting files that are written again while they are (overlay/beginnings.ts, agent/early-work.ts)
 /** Longer files are cut before they are complete: what others cost after the close is little. */

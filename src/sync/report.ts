@@ -6,7 +6,7 @@ import type { DiskPath } from "./disk/disk.ts";
 import type { HeldDeletions } from "./deletion-limit.ts";
 import type { LocalChange } from "./scan/local-changes.ts";
 import { pathText } from "./disk/paths.ts";
-import type { RoundResult } from "./round.ts";
+import type { RoundResult } from "./round-result.ts";
 
 /** One thing that a round does, or would do. */
 export interface PlannedDeed {
@@ -40,7 +40,12 @@ export function reportOf(rounds: readonly RoundResult[]): SyncReport | undefined
   const waiting = [...last.plan.left, ...last.applied.left];
   return {
     root: last.root,
-    sent: { added: count("added"), changed: count("changed"), moved: count("moved"), deleted: count("deleted") },
+    sent: {
+      added: count("added") + sum(rounds, ({ added }) => added),
+      changed: count("changed"),
+      moved: count("moved"),
+      deleted: count("deleted"),
+    },
     received: {
       files: sum(rounds, ({ applied }) => applied.files),
       removed: sum(rounds, ({ applied }) => applied.removed),

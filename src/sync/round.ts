@@ -5,75 +5,41 @@
 import { SynclineError } from "../base/errors.ts";
 import { ROOT_ID, type Cid } from "../base/ids.ts";
 import { describeError } from "../base/log.ts";
-import { PUBLISH_CHUNK_CACHE_BYTES, PUBLISH_NODE_CACHE_BYTES } from "../base/limits.ts";
+import {
+  PUBLISH_CHUNK_CACHE_BYTES,
+  PUBLISH_NODE_CACHE_BYTES,
+  SYNC_PORTION_BYTES,
+  SYNC_PORTION_THINGS,
+} from "../base/limits.ts";
 import type { VerifiedCommit } from "../bucket/bucket.ts";
 import { lookup, peekDirectory, whenLoaded } from "../bucket/fs-reader.ts";
-import type { Conflict } from "../bucket/merge/conflict.ts";
 import { placeText } from "../bucket/object-rows.ts";
-import type { PublishFigures } from "../bucket/publish/outcome.ts";
 import { ChunkCache } from "../content/chunk-cache.ts";
 import { failedWith } from "../objects/disk.ts";
 import { NodeStore } from "../tree/node-store.ts";
-import { applyPlan, type Applied } from "./apply/apply.ts";
+import type { Applied } from "./apply/apply.ts";
 import { noteArrived } from "./apply/arrived.ts";
 import type { DiskPath, SyncDisk } from "./disk/disk.ts";
 import { checkDeletions, type HeldDeletions } from "./deletion-limit.ts";
 import type { Entry } from "./known/entry.ts";
 import { makeDurable } from "./scan/durable.ts";
 import { recoverEpoch } from "./publish/recover-epoch.ts";
+import type { RoundContext, RoundResult } from "./round-result.ts";
 import { NO_RULES, parseRules, type IgnoreRules } from "./scan/ignore-rules.ts";
-import type { Attention } from "./scan/attributes.ts";
-import { findChanges, type LocalChange } from "./scan/local-changes.ts";
+import { findChanges, type LocalChanges } from "./scan/local-changes.ts";
 import { contentOnDisk, sameContent } from "./scan/local-content.ts";
-import { claimFolder, ensureOwnFolders, requireMarker, type FolderNames } from "./known/marker.ts";
-import { match } from "./scan/match.ts";
+import { claimFolder, ensureOwnFolders, requireMarker } from "./known/marker.ts";
+import { match, type Matching } from "./scan/match.ts";
 import { returnParked, showParked } from "./apply/parked.ts";
 import { IGNORE_FILE } from "./disk/paths.ts";
-import { makePlan, type Plan } from "./apply/plan.ts";
-import { publishScan, rehearseScan, type Published, type ScanContext, type Scanned } from "./publish/publish-scan.ts";
+import type { Plan } from "./apply/plan.ts";
+import { showRoot } from "./apply/show.ts";
+import { publishPortions, type PortionsSent } from "./publish/publish-portions.ts";
+import { publishScan, rehearseScan, type Published, type Scanned } from "./publish/publish-scan.ts";
 import { restless } from "./round-failure.ts";
 import { noteExchanged, redo } from "./apply/redo.ts";
 import { clearIncoming } from "./apply/saved-meanwhile.ts";
-import { walk, type Found, type Walked } from "./scan/walk.ts";
-
-export interface RoundContext extends Omit<ScanContext, "sent"> {
-  readonly names: FolderNames;
-  readonly attention: Attention;
-  /** The digest of deletions that somebody said yes to. */
-  readonly allowDeletes?: string | undefined;
-  /** Looks again at what only somebody's deed can settle: in the first round. */
-  readonly again?: boolean;
-  readonly progress?: RoundProgress;
-}
-
-export interface RoundProgress {
-  sent?(bytes: number): void;
-  received?(bytes: number): void;
-  applied?(path: DiskPath): void;
-  /** Told how many things in the folder a scan has to do with. */
-  found?(things: number): void;
-  /** Told how many places are about to be written or removed, if any. */
-  applying?(places: number): void;
-}
-
-export interface RoundResult {
-  /** What went to the bucket. */
-  readonly local: readonly LocalChange[];
-  readonly conflicts: readonly Conflict[];
-  readonly applied: Applied;
-  /** The root that the folder stands on. */
-  readonly root: Cid;
-  /** Somebody has to say yes to deletions first. */
-  readonly held: HeldDeletions | undefined;
-  /** Files that did not hold still. */
-  readonly restless: readonly DiskPath[];
-  /** What was to be done in the folder; its `left` are places where the folder stays otherwise than the bucket, and why. */
-  readonly plan: Plan;
-  /** How long it took to look at the folder, without reading files. */
-  readonly scanMs: number;
-  readonly notSynced: Pick<Walked, "special" | "mounts" | "unreadable">;
-  readonly figures: PublishFigures | undefined;
-}
+import { walk, type Found, type Most } from "./scan/walk.ts";
 
 /** Throws what opening the folder does, `precondition_failed`, `foreign_bucket`, and what kept the epoch from the bucket. */
 export async function syncRound(context: RoundContext): Promise<RoundResult> {
@@ -102,12 +68,16 @@ class Round {
   readonly #nodes: NodeStore;
   readonly #restless = new Set<string>();
   readonly #isRehearsal: boolean;
+  readonly #portion: Most;
+  /** What went before the scan of all. */
+  #early: PortionsSent = { added: 0, conflicts: [], figures: undefined };
   #rules: IgnoreRules = NO_RULES;
   #again: boolean;
 
   constructor(context: RoundContext, isRehearsal = false) {
     this.#context = context;
     this.#isRehearsal = isRehearsal;
+    this.#portion = context.portion ?? PORTION;
     this.#again = context.again ?? false;
     this.#nodes = new NodeStore(context.bucket.blocks, { capacityBytes: PUBLISH_NODE_CACHE_BYTES });
   }
@@ -129,7 +99,7 @@ class Round {
     const head = await this.#head();
     await this.#firstBase(head);
     const isAsKnown = (path: DiskPath, entry: Pick<Entry, "record">) => this.#isAsKnown(path, entry);
-    await recoverEpoch(this.#context, this.#nodes, head, isAsKnown);
+    await this.#recover(head);
     await noteArrived({ db, disk, nodes: this.#nodes, isAsKnown, nowNs: () => clock.nowNs() });
     for (let attempt = 0; ; attempt++) {
       const scanned = await this.#scan();
@@ -139,7 +109,7 @@ class Round {
       const published = await this.#publish(scanned, attempt < STILL_ATTEMPTS);
       if (published !== "late" && published !== "again") return this.#show(scanned, published);
       if (attempt === ATTEMPTS) throw restless();
-      if (published === "late") await recoverEpoch(this.#context, this.#nodes, await this.#head(), isAsKnown);
+      if (published === "late") await this.#recover(await this.#head());
     }
   }
 
@@ -179,25 +149,67 @@ class Round {
     });
   }
 
+  /** Of very much that is new what is left when its portions were sent. */
   async #scan(): Promise<Scanned> {
-    const { db, disk, bucket, clock, attention, names } = this.#context;
-    const [lookedNs, beganMs] = [clock.nowNs(), clock.monotonicMs()];
-    const walked = await walk(disk, this.#rules, db);
-    // A disk that was unplugged while it was walked has lost its marker, too.
-    if (!this.#isRehearsal) await requireMarker(db, disk, bucket.genesis.cid, names);
+    const { db, disk, clock } = this.#context;
+    let [lookedNs, beganMs] = [clock.nowNs(), clock.monotonicMs()];
+    let walked = await walk(disk, this.#rules, db, this.#isRehearsal ? undefined : this.#portion);
+    if (walked.isCut) {
+      await this.#stillThere();
+      await this.#sendPortions();
+      [lookedNs, beganMs] = [clock.nowNs(), clock.monotonicMs()];
+      walked = await walk(disk, this.#rules, db);
+    }
+    if (!this.#isRehearsal) await this.#stillThere();
     const matching = db.reading(() => match(db, walked, this.#rules));
     const scanMs = clock.monotonicMs() - beganMs;
     this.#context.progress?.found?.(matching.objects.length);
+    return { walked, matching, scanMs, local: await this.#changesIn(matching, lookedNs) };
+  }
+
+  /** A disk that was unplugged while it was looked through has lost its marker, too. */
+  #stillThere(): Promise<void> {
+    const { db, disk, bucket, names } = this.#context;
+    return requireMarker(db, disk, bucket.genesis.cid, names);
+  }
+
+  async #changesIn(matching: Matching, lookedNs: bigint): Promise<LocalChanges> {
+    const { disk, bucket, attention } = this.#context;
     const block = (cid: Cid) => bucket.blocks.get(cid);
     const content = bucket.contentConfig;
     const durable = this.#isRehearsal ? undefined : makeDurable(disk, matching, lookedNs);
     try {
       const options = { disk, content, attention, block, restless: this.#restless, lookedNs };
-      return { walked, matching, scanMs, local: await findChanges(matching, options) };
+      return await findChanges(matching, options);
     } finally {
       // The disk is closed behind a round that fails.
       await durable;
     }
+  }
+
+  async #sendPortions(): Promise<void> {
+    const { added, conflicts, figures } = await publishPortions(
+      {
+        ...this.#context,
+        sent: this.#context.progress?.sent,
+        rules: this.#rules,
+        limits: this.#portion,
+        stillThere: () => this.#stillThere(),
+        changesIn: (matching, lookedNs) => this.#changesIn(matching, lookedNs),
+        found: (things) => this.#context.progress?.found?.(things),
+        late: async () => this.#recover(await this.#head()),
+      },
+      this.#nodes,
+    );
+    this.#early = {
+      added: this.#early.added + added,
+      conflicts: [...this.#early.conflicts, ...conflicts],
+      figures: figures ?? this.#early.figures,
+    };
+  }
+
+  #recover(head: VerifiedCommit): Promise<void> {
+    return recoverEpoch(this.#context, this.#nodes, head, (path, entry) => this.#isAsKnown(path, entry));
   }
 
   /** Without what the root does not have any more either: a run took it away, and died before it noted that. */
@@ -227,16 +239,8 @@ class Round {
     const { db, disk, bucket, attention, random, limit, clock, signal, progress, allowDeletes } = this.#context;
     const tree = db.base()?.tree;
     if (tree === undefined) return this.#result(scanned, { conflicts, figures });
-    const plan = await db.transaction(() => {
-      return makePlan({ db, nodes: shown, tree, rules: this.#rules, again: this.#again });
-    });
-    const removed = plan.removals.map(({ entry }) => entry);
-    const held = checkDeletions("folder", removed, db.countFiles(), allowDeletes);
-    if (held !== undefined) return this.#result(scanned, { conflicts, figures, held, plan });
-    if (this.#isRehearsal) return this.#result(scanned, { conflicts, figures, plan });
-    if (plan.puts.length + plan.removals.length > 0) progress?.applying?.(plan.puts.length + plan.removals.length);
     const content = new ChunkCache(bucket.blocks, { capacityBytes: PUBLISH_CHUNK_CACHE_BYTES });
-    const applied = await applyPlan(
+    const { plan, held, applied } = await showRoot(
       {
         db,
         disk,
@@ -251,9 +255,15 @@ class Round {
         wrote: (bytes) => progress?.received?.(bytes),
         applied: (path) => progress?.applied?.(path),
       },
-      plan,
+      { db, nodes: shown, tree, rules: this.#rules, again: this.#again },
+      {
+        most: this.#portion.things,
+        isRehearsal: this.#isRehearsal,
+        allowDeletes,
+        applying: (places) => progress?.applying?.(places),
+      },
     );
-    return this.#result(scanned, { conflicts, figures, plan, applied });
+    return this.#result(scanned, { conflicts, figures, plan, applied, ...(held !== undefined && { held }) });
   }
 
   async #isAsKnown(path: DiskPath, { record }: Pick<Entry, "record">): Promise<boolean> {
@@ -278,7 +288,8 @@ class Round {
     const restless = [...walkedPaths(walked.root)].filter((path) => this.#restless.has(path.join("/")));
     return {
       local: parts.held?.where === "bucket" ? [] : local.changes,
-      conflicts: parts.conflicts ?? [],
+      added: this.#early.added,
+      conflicts: [...this.#early.conflicts, ...(parts.conflicts ?? [])],
       applied: parts.applied ?? { files: 0, removed: 0, left: [] },
       root: base.commit,
       held: parts.held,
@@ -286,10 +297,12 @@ class Round {
       plan: parts.plan ?? { puts: [], removals: [], left: [] },
       scanMs,
       notSynced: { special, mounts, unreadable },
-      figures: parts.figures,
+      figures: parts.figures ?? this.#early.figures,
     };
   }
 }
+
+const PORTION: Most = { things: SYNC_PORTION_THINGS, bytes: SYNC_PORTION_BYTES };
 
 /** So often a file that changes while it is read is read again; then it is left for the next round. */
 const STILL_ATTEMPTS = 3;

@@ -3,9 +3,10 @@
  * at any moment, as the oracle judges them after each round. SYNCLINE_TEST_ALL: hundreds of histories of either kind.
  */
 import * as fc from "fast-check";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { hasCode } from "../../src/base/errors.ts";
-import type { RoundResult } from "../../src/sync/round.ts";
+import type { RoundResult } from "../../src/sync/round-result.ts";
+import type { Most } from "../../src/sync/scan/walk.ts";
 import type { SwapFault } from "../support/memory-remote.ts";
 import { Crash } from "../support/memory-sync-disk.ts";
 import { SyncOracle } from "../support/sync-oracle.ts";
@@ -65,49 +66,56 @@ const swapFaults = fc.array(fc.constantFrom<SwapFault>("none", "none", "none", "
 });
 type Deed = typeof deed extends fc.Arbitrary<infer Each> ? Each : never;
 
-test(
-  "whatever is edited, all folders come to one tree, nothing is lost and nothing that was replaced comes back",
-  async () => {
-    await fc.assert(
-      fc.asyncProperty(historiesOf(quietRound), swapFaults, async (history, faults) => {
-        const { oracle, rests } = await playAll(history, faults);
-        const { lost, back } = oracle;
-        expect(rests).toBe(true);
-        expect([...lost, ...back]).toEqual([]);
-      }),
-      runsOf(53, 400),
-    );
-  },
-  patience,
-);
+/** In portions of one or two new things nearly every round has several. */
+describe.each([
+  { how: "at once", portion: undefined, seeds: 0 },
+  { how: "a thing at a time", portion: { things: 1, bytes: 1_000_000 }, seeds: 1_000 },
+  { how: "two things at a time", portion: { things: 2, bytes: 1_000_000 }, seeds: 2_000 },
+])("where what is new goes $how", ({ portion, seeds }) => {
+  test(
+    "whatever is edited, all folders come to one tree, nothing is lost and nothing that was replaced comes back",
+    async () => {
+      await fc.assert(
+        fc.asyncProperty(historiesOf(quietRound), swapFaults, async (history, faults) => {
+          const { oracle, rests } = await playAll(history, faults, portion);
+          const { lost, back } = oracle;
+          expect(rests).toBe(true);
+          expect([...lost, ...back]).toEqual([]);
+        }),
+        runsOf(53 + seeds, 400),
+      );
+    },
+    patience,
+  );
 
-test(
-  "wherever processes die, and whatever is done while a round is under way, nothing is lost and all come to one tree",
-  async () => {
-    await fc.assert(
-      fc.asyncProperty(historiesOf(round), swapFaults, async (history, faults) => {
-        const { oracle, rests } = await playAll(history, faults);
-        expect(oracle.lost).toEqual([]);
-        expect(rests).toBe(true);
-      }),
-      runsOf(61, 350),
-    );
-  },
-  patience,
-);
+  test(
+    "wherever processes die, and whatever is done while a round is under way, nothing is lost and all come to one tree",
+    async () => {
+      await fc.assert(
+        fc.asyncProperty(historiesOf(round), swapFaults, async (history, faults) => {
+          const { oracle, rests } = await playAll(history, faults, portion);
+          expect(oracle.lost).toEqual([]);
+          expect(rests).toBe(true);
+        }),
+        runsOf(61 + seeds, 350),
+      );
+    },
+    patience,
+  );
 
-test(
-  "wherever processes die, nothing that was replaced comes back",
-  async () => {
-    await fc.assert(
-      fc.asyncProperty(historiesOf(mortalRound), swapFaults, async (history, faults) => {
-        expect((await playAll(history, faults)).oracle.back).toEqual([]);
-      }),
-      runsOf(67, 350),
-    );
-  },
-  patience,
-);
+  test(
+    "wherever processes die, nothing that was replaced comes back",
+    async () => {
+      await fc.assert(
+        fc.asyncProperty(historiesOf(mortalRound), swapFaults, async (history, faults) => {
+          expect((await playAll(history, faults, portion)).oracle.back).toEqual([]);
+        }),
+        runsOf(67 + seeds, 350),
+      );
+    },
+    patience,
+  );
+});
 
 interface Step {
   readonly folder: number;
@@ -118,9 +126,11 @@ interface Step {
 async function playAll(
   history: readonly Step[],
   faults: readonly SwapFault[],
+  portion: Most | undefined,
 ): Promise<{ oracle: SyncOracle; rests: boolean }> {
   const world = await syncWorld(2);
-  const oracle = new SyncOracle(world.bucket);
+  for (const each of world.folders) each.portion = portion;
+  const oracle = new SyncOracle(world.bucket, portion !== undefined);
   let versions = 0;
   const version = () => `version ${versions++}`;
   // Without something that both have, most deeds would find nothing.

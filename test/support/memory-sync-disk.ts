@@ -33,7 +33,6 @@ export class MemorySyncDisk implements SyncDisk {
   canExchange = true;
   /** Two spellings that differ in case only are one name. */
   foldsCase = false;
-  unplugged = false;
   /** Whether the folder was walked since it was opened. */
   scanned = false;
   #nowNs = 1_700_000_000_000_000_000n;

@@ -59,10 +59,13 @@ export class SyncOracle {
   readonly #homes = new Map<string, FileId | undefined>();
   /** Every version that was ever seen in a folder; what is half written is none. */
   readonly #saved = new Set<string>();
+  readonly #inPortions: boolean;
   #head: Head | undefined;
 
-  constructor(bucket: Bucket) {
+  /** `inPortions`: a round whose process dies may have told the bucket a part of what was done. */
+  constructor(bucket: Bucket, inPortions = false) {
     this.#bucket = bucket;
+    this.#inPortions = inPortions;
   }
 
   /** Plays a round in a folder, and judges it. `play` answers whether the process died. */
@@ -86,14 +89,16 @@ export class SyncOracle {
     steps.push([from, look(disk)]);
     const next = await this.#readHead();
     const commits = head !== next;
-    if (commits) this.#judgeCommit(folder, before, head, next);
+    const mayBePart = died && this.#inPortions;
+    if (commits) this.#judgeCommit(folder, before, head, next, mayBePart);
     for (const [one, other] of steps) this.#judgeStep(one, other, next);
     // Where nobody else changed anything, the bucket becomes what the folder is.
-    const isAlone = folder.left !== undefined && (commits || !died) && sameTree(folder.left, head.tree);
+    const isAlone = folder.left !== undefined && (commits || !died) && !mayBePart && sameTree(folder.left, head.tree);
     if (isAlone)
       this.#leave(sameTree(next.tree, before.tree), "what one folder alone changed is otherwise in the bucket");
     this.#notePublished(next);
-    if (commits || !died) folder.shown = new Map([...unseenDeeds(folder, before, next), ...placesOf(before.tree)]);
+    if (commits && mayBePart) noteTold(folder, placesOf(before.tree), next.places);
+    else if (commits || !died) folder.shown = new Map([...unseenDeeds(folder, before, next), ...placesOf(before.tree)]);
     if (!died) folder.unnoted.clear();
     if (died) for (const version of placesOf(before.tree).keys()) folder.sent.add(version);
     for (const [one, other] of steps) follow(folder, placesOf(one.tree), placesOf(other.tree), died);
@@ -107,7 +112,13 @@ export class SyncOracle {
   }
 
   /** What one folder's changes may do to the bucket. */
-  #judgeCommit({ shown, unnoted, sent }: Folder, { tree, hidden }: Look, head: Head, next: Head): void {
+  #judgeCommit(
+    { shown, unnoted, sent }: Folder,
+    { tree, hidden }: Look,
+    head: Head,
+    next: Head,
+    mayBePart: boolean,
+  ): void {
     const [was, is] = [shown, placesOf(tree)];
     for (const [version] of head.places) {
       const wasHere = was.has(version) || unnoted.has(version) || sent.has(version);
@@ -115,7 +126,7 @@ export class SyncOracle {
       this.#keep(next.places.has(version) || isKilled, `${version} left the bucket, and nobody here replaced it`);
     }
     for (const [version, places] of is) {
-      if (next.places.has(version)) continue;
+      if (next.places.has(version) || mayBePart) continue;
       this.#keep(this.#published.has(version), `${version} was saved here, and is not in the bucket`);
       const survives = !unnoted.has(version) && isRenamed(was.get(version), places) && !this.#livesOn(version, head);
       this.#keep(!survives, `${version} was renamed here and deleted elsewhere, and is gone`);
@@ -130,7 +141,8 @@ export class SyncOracle {
       this.#leave(isNew || (isMoved && !isEdited), `${version} came back to the bucket`);
     }
     for (const [version, places] of was) {
-      if (is.has(version) || hidden.has(version) || unnoted.has(version) || !next.places.has(version)) continue;
+      if (mayBePart || is.has(version) || hidden.has(version) || unnoted.has(version) || !next.places.has(version))
+        continue;
       // Others moved it, or a merge made a copy of it: that was not seen here.
       const elsewhere = head.places.get(version);
       const isUnseen = elsewhere !== undefined && hasMore(elsewhere, places);
@@ -195,6 +207,15 @@ export class SyncOracle {
 function look(disk: MemorySyncDisk): Look {
   const hidden = [...disk.tree(PARKED_PATH).values(), ...disk.tree(NEW_PATH).values()];
   return { tree: disk.tree(), hidden: new Set(hidden.filter((text) => text !== "dir")) };
+}
+
+/** Of what was done what the bucket has so: the rest a later round tells it. */
+function noteTold({ shown }: Folder, is: Places, told: Places): void {
+  for (const version of new Set([...shown.keys(), ...is.keys()])) {
+    const [places, there] = [is.get(version), told.get(version)];
+    if (places === undefined && there === undefined) shown.delete(version);
+    if (places !== undefined && there !== undefined && !hasMore(places, there)) shown.set(version, places);
+  }
 }
 
 /** What was replaced in a directory that then was out of sight of the scan: a later round tells the bucket. */

@@ -7,7 +7,9 @@ import type { PublishContext } from "../../src/bucket/publish.ts";
 import { SyncDatabase } from "../../src/sync/known/database.ts";
 import type { DiskPath } from "../../src/sync/disk/disk.ts";
 import { newPath, PARKED_PATH } from "../../src/sync/disk/paths.ts";
-import { rehearseRound, syncRound, type RoundContext, type RoundResult } from "../../src/sync/round.ts";
+import { rehearseRound, syncRound } from "../../src/sync/round.ts";
+import type { RoundContext, RoundResult } from "../../src/sync/round-result.ts";
+import type { Most } from "../../src/sync/scan/walk.ts";
 import { MemoryRemote } from "./memory-remote.ts";
 import { Crash, MemorySyncDisk } from "./memory-sync-disk.ts";
 import { createBucket, hurriedClock, newWriter, openBucket, pathsOf, seededStream } from "./test-bucket.ts";
@@ -17,6 +19,8 @@ export class SyncedFolder {
   readonly db = new SyncDatabase(":memory:");
   /** Times that it is noted what was done before the process dies; undefined: it lives. */
   notes: number | undefined;
+  /** How much that is new goes at once; undefined: as much as in earnest. */
+  portion: Most | undefined;
   readonly #remote: MemoryRemote;
   readonly #seed: number;
   #first = true;
@@ -61,6 +65,7 @@ export class SyncedFolder {
       random: seededStream(this.#seed * 1_000_003 + Number(this.disk.nowNs() % 1_000_000_007n)),
       names: { folder: `folder ${this.#seed}`, state: "state" },
       attention: { modeMask: 0o1777, owners: false },
+      ...(this.portion !== undefined && { portion: this.portion }),
       ...options,
     };
     this.#first = false;
@@ -95,8 +100,8 @@ export async function settle(
     let busy = 0;
     for (const folder of folders) {
       folder.disk.tick(3_000_000_000n);
-      const { local, applied } = await round(folder);
-      busy += local.length + applied.files + applied.removed + applied.left.length;
+      const { local, added, applied } = await round(folder);
+      busy += local.length + added + applied.files + applied.removed + applied.left.length;
     }
     const head = (await bucket.head()).commit.cid;
     quiet = busy === 0 && head === last ? quiet + 1 : 0;

@@ -27,16 +27,25 @@ export interface Applied {
   readonly left: readonly { readonly path: DiskPath; readonly reason: Reason }[];
 }
 
-export async function applyPlan(context: Omit<ApplyContext, "redo">, plan: Plan): Promise<Applied> {
-  if (plan.puts.length + plan.removals.length === 0) return { files: 0, removed: 0, left: [] };
+/**
+ * `touched`: directories whose entries this plan changed, or others before it. Of several plans the last one finishes directories; what an earlier
+ * one made is behind until then.
+ */
+export async function applyPlan(
+  context: Omit<ApplyContext, "redo">,
+  plan: Plan,
+  touched: Set<FileId>,
+  isLast: boolean,
+): Promise<Applied> {
+  if (plan.puts.length + plan.removals.length + touched.size === 0) return { files: 0, removed: 0, left: [] };
   const redo = await RedoLog.open(context);
   let isDone = false;
   try {
-    const applier = new Applier({ ...context, redo }, plan);
+    const applier = new Applier({ ...context, redo }, plan, touched);
     await putAll(applier, [...batchesOf(plan.puts)]);
     for (let at = 0; at < plan.removals.length; at += BATCH_PLACES)
       await applier.remove(plan.removals.slice(at, at + BATCH_PLACES));
-    await applier.finish();
+    if (isLast) await applier.finish();
     isDone = true;
     return applier.result();
   } finally {
@@ -71,15 +80,16 @@ class Applier {
   /** Directories that get their attributes last. */
   readonly #unfinished = new Map<FileId, Put>();
   /** Those whose entries changed: their times follow. */
-  readonly #touched = new Set<FileId>();
+  readonly #touched: Set<FileId>;
   /** Objects that get another place, and places that get an object. */
   readonly #arriving: ReadonlySet<FileId>;
   readonly #awaited: ReadonlySet<string>;
   #files = 0;
   #removed = 0;
 
-  constructor(context: ApplyContext, { puts }: Plan) {
+  constructor(context: ApplyContext, { puts }: Plan, touched: Set<FileId>) {
     this.#context = context;
+    this.#touched = touched;
     this.#arriving = new Set(puts.map(({ target }) => target.id));
     this.#awaited = new Set(puts.map(({ place }) => placeText(place)));
   }

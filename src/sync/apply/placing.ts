@@ -168,7 +168,12 @@ export class Placing {
       const stat = await disk.look(path);
       if (stat === undefined) return "changed here";
       // Not as the bucket has it before its attributes are set, which come last.
-      db.put({ ...place, id, record: { ...record, mode: UNFINISHED_MODE }, seen: this.#seen(stat, "") });
+      db.put({
+        ...place,
+        id,
+        record: { ...record, mode: UNFINISHED_MODE, ctimeNs: record.ctimeNs + 1n },
+        seen: this.#seen(stat, ""),
+      });
       return "done";
     }
     return "waiting";

@@ -51,17 +51,33 @@ export interface PlanContext {
   readonly again: boolean;
 }
 
-/** Compares where the folder may be behind. In a transaction of the caller's. */
-export async function makePlan(context: PlanContext): Promise<Plan> {
-  if (context.db.fact("compare all") === undefined) return new Planner(context, new Map()).plan();
-  const targets = await compareAll(context);
+/** What the tree is known to have at some places. */
+export type Targets = ReadonlyMap<string, TreeObject>;
+
+/** Notes where the folder may be behind, if nobody knows: what is in a directory later than that. In a transaction of the caller's. */
+export async function noteBehind(context: PlanContext, mostTargets: number): Promise<Targets> {
+  if (context.db.fact("compare all") === undefined) return new Map();
+  const targets = await compareAll(context, mostTargets);
   context.db.setFact("compare all", undefined);
+  return targets;
+}
+
+/** Compares where the folder may be behind. In a transaction of the caller's. */
+export function makePlan(context: PlanContext, targets: Targets): Promise<Plan> {
   return new Planner(context, targets).plan();
+}
+
+/**
+ * Of some places where the folder is behind those that get something new where nothing has to give way. What else is to be done there is
+ * for the plan of all. In a transaction of the caller's.
+ */
+export function planNew(context: PlanContext, targets: Targets, places: readonly Unsettled[]): Promise<Plan> {
+  return new Planner(context, targets).planNew(places);
 }
 
 class Planner {
   readonly #context: PlanContext;
-  readonly #targets: ReadonlyMap<string, TreeObject>;
+  readonly #targets: Targets;
   readonly #puts: Put[] = [];
   readonly #gone = new Map<string, Entry>();
   readonly #left: (Unsettled & { path: DiskPath })[] = [];
@@ -69,8 +85,7 @@ class Planner {
   /** Whether nothing was synced yet: then it need not be asked for each place what is known of it. */
   readonly #isFirst: boolean;
 
-  /** `targets`: what the tree is known to have at some places. */
-  constructor(context: PlanContext, targets: ReadonlyMap<string, TreeObject>) {
+  constructor(context: PlanContext, targets: Targets) {
     this.#context = context;
     this.#targets = targets;
     this.#isFirst = context.db.isEmpty();
@@ -78,22 +93,43 @@ class Planner {
 
   async plan(): Promise<Plan> {
     for (const unsettled of this.#context.db.unsettled()) {
-      if (this.#context.again || PASSING.has(unsettled.reason)) await this.#compare(unsettled);
+      if (this.#context.again || isPassing(unsettled.reason)) await this.#compare(unsettled);
     }
-    const sorted = this.#puts.sort((a, b) => a.path.length - b.path.length || comparePaths(a.path, b.path));
-    const placed = new Map<FileId, number>();
-    for (const { target } of sorted) placed.set(target.id, (placed.get(target.id) ?? 0) + 1);
+    const sorted = this.#puts.sort(fromRoot);
+    const placed = countBy(sorted);
     const puts = sorted.map((put) => (placed.get(put.target.id) === 1 ? put : oneOfSeveral(put)));
     for (const entry of this.#context.db.children(PARKED_ID)) this.#gone.set(placeText(entry), entry);
     const removals = [...this.#gone.values()].flatMap((entry) => this.#removal(entry, placed));
     return { puts, removals: removals.sort((a, b) => b.path.length - a.path.length), left: this.#left };
   }
 
+  async planNew(places: readonly Unsettled[]): Promise<Plan> {
+    const { db, rules } = this.#context;
+    for (const place of places) {
+      if (!isPassing(place.reason) || place.parent === PARKED_ID || db.at(place) !== undefined) continue;
+      const target = await this.#targetAt(place);
+      if (target === undefined || db.byId(target.id).length > 0 || !KEPT_TYPES.has(target.record.type)) continue;
+      const above = await this.#pathInTree(place.parent);
+      if (above === undefined) continue;
+      const path = [...above, place.name];
+      if (rules.ignores(path, target.record.type === "directory")) continue;
+      this.#puts.push({ place: { parent: place.parent, name: place.name }, target, path, what: "add", isNew: true });
+    }
+    const names = countBy(this.#puts);
+    const puts = this.#puts.filter(({ target }) => names.get(target.id) === 1);
+    return { puts: puts.sort(fromRoot), removals: [], left: [] };
+  }
+
+  async #targetAt(place: Place): Promise<TreeObject | undefined> {
+    const { nodes, tree } = this.#context;
+    return this.#targets.get(placeText(place)) ?? lookup(nodes, tree, place);
+  }
+
   async #compare(place: Unsettled): Promise<void> {
-    const { db, nodes, tree, rules } = this.#context;
+    const { db, rules } = this.#context;
     // What is out of sight is looked at anyway, and no tree has it there.
     if (place.parent === PARKED_ID) return db.settle(place);
-    const target = this.#targets.get(placeText(place)) ?? (await lookup(nodes, tree, place));
+    const target = await this.#targetAt(place);
     const entry = this.#isFirst ? undefined : db.at(place);
     if (target === undefined && entry === undefined) return db.settle(place);
     if (target !== undefined && entry?.id === target.id && sameRecord(entry.record, target.record))
@@ -152,33 +188,52 @@ function oneOfSeveral(put: Put): Put {
   return { ...put, isNew: false };
 }
 
-/** Notes every place where folder and tree differ, and answers what the tree has at these. */
-async function compareAll({ db, nodes, tree }: PlanContext): Promise<Map<string, TreeObject>> {
-  const seen = new Set<string>();
+/** Notes every place where folder and tree differ, and answers what the tree has at the first of these. */
+async function compareAll({ db, nodes, tree }: PlanContext, mostTargets: number): Promise<Targets> {
+  const met = new Set<FileId>([PARKED_ID]);
   const targets = new Map<string, TreeObject>();
   const rest: FileId[] = [ROOT_ID];
   const isFirst = db.isEmpty();
   for (let parent = rest.pop(); parent !== undefined; parent = rest.pop()) {
+    met.add(parent);
+    const known = new Map(isFirst ? [] : db.children(parent).map((entry) => [entry.name, entry]));
     for await (const { name, dentry } of listDirectory(nodes, tree, parent)) {
       const place = { parent, name };
       const target = await objectOf(nodes, tree, place, dentry);
-      seen.add(placeText(place));
-      const entry = isFirst ? undefined : db.at(place);
+      const entry = known.get(name);
+      known.delete(name);
       if (entry?.id !== target.id || !sameRecord(entry.record, target.record)) {
         db.unsettle(place);
-        targets.set(placeText(place), target);
+        if (targets.size < mostTargets) targets.set(placeText(place), target);
       }
       if (target.record.type === "directory") rest.push(target.id);
     }
+    for (const surplus of known.values()) db.unsettle(surplus);
   }
-  const surplus = [...db.entries()].filter((entry) => !seen.has(placeText(entry)) && entry.parent !== PARKED_ID);
-  for (const entry of surplus) db.unsettle(entry);
+  const unmet = isFirst ? [] : db.parents().filter((parent) => !met.has(parent));
+  for (const parent of unmet) for (const surplus of db.children(parent)) db.unsettle(surplus);
   return targets;
+}
+
+/** How many of the puts each object has. */
+function countBy(puts: readonly Put[]): ReadonlyMap<FileId, number> {
+  const counts = new Map<FileId, number>();
+  for (const { target } of puts) counts.set(target.id, (counts.get(target.id) ?? 0) + 1);
+  return counts;
+}
+
+function fromRoot(a: Put, b: Put): number {
+  return a.path.length - b.path.length || comparePaths(a.path, b.path);
 }
 
 function comparePaths(a: DiskPath, b: DiskPath): number {
   const [one, other] = [a.join("/"), b.join("/")];
   return one < other ? -1 : one > other ? 1 : 0;
+}
+
+/** Whether a place that is behind for this reason is looked at again in each round. */
+export function isPassing(reason: Reason): boolean {
+  return PASSING.has(reason);
 }
 
 const KEPT_TYPES: ReadonlySet<string> = new Set(["file", "directory", "symlink"]);

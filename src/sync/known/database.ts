@@ -233,11 +233,31 @@ export class SyncDatabase {
     return this.#db
       .prepare<[], RawUnsettled>("SELECT parent, name, reason FROM unsettled ORDER BY parent, name")
       .all()
-      .map(({ parent, name, reason }) => ({
+      .map(({ parent, name, reason }) => ({ parent: parent as FileId, name: nameOf(name), reason: reason as Reason }));
+  }
+
+  countUnsettled(): number {
+    return this.#db.prepare<[], { n: number }>("SELECT COUNT(*) AS n FROM unsettled").get()?.n ?? 0;
+  }
+
+  /** In the order in which they were noted, some behind a row and up to one. */
+  unsettledFrom(after: number, upTo: number, most: number): (Unsettled & { readonly row: number })[] {
+    return this.#db
+      .prepare<[number, number, number], RawUnsettled & { row: number }>(
+        "SELECT rowid AS row, parent, name, reason FROM unsettled WHERE rowid > ? AND rowid <= ? ORDER BY rowid LIMIT ?",
+      )
+      .all(after, upTo, most)
+      .map(({ row, parent, name, reason }) => ({
+        row,
         parent: parent as FileId,
         name: nameOf(name),
         reason: reason as Reason,
       }));
+  }
+
+  /** The row that was noted last; 0 where there is none. */
+  lastUnsettled(): number {
+    return this.#db.prepare<[], { n: number | null }>("SELECT MAX(rowid) AS n FROM unsettled").get()?.n ?? 0;
   }
 
   fact(key: FactKey): string | undefined {

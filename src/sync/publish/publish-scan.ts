@@ -32,8 +32,13 @@ export interface Scanned {
   readonly scanMs: number;
 }
 
+/** What of a scan goes to the bucket. */
+type Sent = Pick<Scanned, "matching" | "local">;
+
 export interface Published {
   readonly conflicts: readonly Conflict[];
+  /** What was sent and the bucket has otherwise. */
+  readonly otherwise: readonly Found[];
   readonly figures: PublishFigures | undefined;
   /** Where the nodes of the tree are that the folder stands on now. */
   readonly shown: NodeStore;
@@ -56,7 +61,7 @@ export interface ScanContext extends EpochContext {
 export async function publishScan(
   context: ScanContext,
   nodes: NodeStore,
-  scanned: Scanned,
+  scanned: Sent,
 ): Promise<Published | { readonly changed: readonly Found[] } | "late"> {
   const { matching, local } = scanned;
   const { db, disk, limit, signal, sent } = context;
@@ -80,20 +85,20 @@ export async function publishScan(
     throw failureOf(outcome);
   }
   const { epoch, conflicts, figures } = outcome;
-  await db.transaction(async () => {
-    recordPublished(db, matching, local, { objects: epoch.objects, standIn: standInFor(context, changes) });
+  const otherwise = await db.transaction(async () => {
+    const unlike = recordPublished(db, matching, local, {
+      objects: epoch.objects,
+      standIn: standInFor(context, changes),
+    });
     await standOn(db, nodes, epoch.base);
     forgetSent(db, epoch.base.commit);
+    return unlike;
   });
-  return { conflicts, figures, shown: nodes };
+  return { conflicts, otherwise, figures, shown: nodes };
 }
 
 /** What publishing would make of it, without an upload or a swap. In a transaction of the caller's. */
-export async function rehearseScan(
-  context: ScanContext,
-  nodes: NodeStore,
-  scanned: Scanned,
-): Promise<Published | "late"> {
+export async function rehearseScan(context: ScanContext, nodes: NodeStore, scanned: Sent): Promise<Published | "late"> {
   const { matching, local } = scanned;
   const { db, bucket, writer, disk, limit, signal, sent } = context;
   const changes = await changesOf(context, local);
@@ -107,7 +112,7 @@ export async function rehearseScan(
   const { seq } = commit.body;
   const differing = await changesFrom(merged, tree, await differencesFrom(merged, tree));
   await standOn(db, merged.nodes, { commit: commit.cid, tree, seq, changes: differing });
-  return { conflicts, figures: undefined, shown: merged.nodes };
+  return { conflicts, otherwise: [], figures: undefined, shown: merged.nodes };
 }
 
 /** As of what is born twice, and split: no other writer, and no other epoch, makes this id. */
@@ -125,9 +130,9 @@ async function changesOf({ db, bucket, writer }: ScanContext, local: LocalChange
 async function adopt(
   { db, bucket, writer }: ScanContext,
   nodes: NodeStore,
-  { matching, local }: Scanned,
+  { matching, local }: Sent,
 ): Promise<Published | "late"> {
-  await db.transaction(() => recordPublished(db, matching, local, undefined));
+  const otherwise = await db.transaction(() => recordPublished(db, matching, local, undefined));
   const base = db.base();
   const { commit } = await bucket.head();
   if (hasLateCome(db, commit, writer.device.writer)) return "late";
@@ -139,7 +144,7 @@ async function adopt(
     const changes = db.isEmpty() ? undefined : await changesTo(nodes, base.tree, body.tree);
     await db.transaction(() => standOn(db, nodes, { commit: cid, tree: body.tree, seq: body.seq, changes }));
   }
-  return { conflicts: [], figures: undefined, shown: nodes };
+  return { conflicts: [], otherwise, figures: undefined, shown: nodes };
 }
 
 /** Undefined: the older tree is gone, and both have to be compared. */

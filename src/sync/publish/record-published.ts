@@ -9,6 +9,7 @@ import type { NodeStore } from "../../tree/node-store.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import type { LocalChanges } from "../scan/local-changes.ts";
 import type { LocalObject, Matching } from "../scan/match.ts";
+import type { Found } from "../scan/walk.ts";
 
 /** What an epoch came to. */
 export interface Recorded {
@@ -17,29 +18,38 @@ export interface Recorded {
   readonly standIn: (place: Place, type: FileType) => FileId;
 }
 
-/** In a transaction of the caller's. `published` is absent where nothing was: then only looks are remembered. */
+/**
+ * In a transaction of the caller's. `published` is absent where nothing was: then only looks are remembered. Answers what the folder does not
+ * have by then as the bucket has it.
+ */
 export function recordPublished(
   db: SyncDatabase,
   matching: Matching,
   local: LocalChanges,
   published: Recorded | undefined,
-): void {
+): Found[] {
+  const otherwise: Found[] = [];
   const now = new Map(published?.objects ?? []);
   const ids = published === undefined ? new Ids(matching) : renewed(db, matching, local, now, published.standIn);
   for (const { object, found, entry, seen } of local.observed) {
     const directory = found.parent === undefined ? undefined : matching.objectOf.get(found.parent);
     const [id, parent] = [ids.of(object), directory === undefined ? undefined : ids.of(directory)];
     const record = now.get(object.ino)?.record ?? entry?.record;
-    if (id === undefined || directory === undefined || parent === undefined || record === undefined) continue;
+    if (id === undefined || directory === undefined || parent === undefined || record === undefined) {
+      otherwise.push(found);
+      continue;
+    }
     const place = { parent, name: found.name };
     // A name that is new and was not published now is looked at again.
     if (published === undefined && (entry?.parent !== parent || entry.name !== found.name)) continue;
     db.put({ ...place, id, record, seen });
     if (!ids.isMergedAway(object) && !ids.isMergedAway(directory)) continue;
     // The tree has it at the other one's place, or not at all.
+    otherwise.push(found);
     db.unsettle(place);
     for (const there of now.get(object.ino)?.names ?? []) db.unsettle(there);
   }
+  return otherwise;
 }
 
 /** What of the epoch's objects is known under which id from now on. */

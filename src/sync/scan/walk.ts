@@ -32,6 +32,8 @@ export interface Walked {
   readonly unreadable: readonly DiskPath[];
   /** Directories whose files and links are left out, since they are just as they were seen; and whether there are directories in them. */
   readonly settled: ReadonlyMap<FileId, boolean>;
+  /** It was given up, since so much is new. */
+  readonly isCut: boolean;
 }
 
 /** What was seen at the last scan. */
@@ -41,14 +43,22 @@ export interface SeenBefore {
   linkedIds(): ReadonlySet<FileId>;
 }
 
+/** How much that is new a walk tells of. */
+export interface Most {
+  readonly things: number;
+  readonly bytes: number;
+}
+
+const ANY: Most = { things: Infinity, bytes: Infinity };
+
 /**
  * Without `before` all is told. Throws what listing the root does. A directory below that cannot be read is `closed`: what is in it is not
- * known.
+ * known. Of more than `most` that was not there before not all is told.
  */
-export async function walk(disk: SyncDisk, rules: IgnoreRules, before?: SeenBefore): Promise<Walked> {
-  const { walked, isTwice } = await walkOnce(disk, rules, before);
+export async function walk(disk: SyncDisk, rules: IgnoreRules, before?: SeenBefore, most: Most = ANY): Promise<Walked> {
+  const { walked, isTwice } = await walkOnce(disk, rules, before, most);
   // Which of two places it is in is told by all that is in it.
-  return isTwice ? (await walkOnce(disk, rules, undefined)).walked : walked;
+  return isTwice && !walked.isCut ? (await walkOnce(disk, rules, undefined, ANY)).walked : walked;
 }
 
 /** `isTwice`: a directory was at two places, as where it is mounted once more, or was moved meanwhile. */
@@ -56,14 +66,15 @@ async function walkOnce(
   disk: SyncDisk,
   rules: IgnoreRules,
   before: SeenBefore | undefined,
+  most: Most,
 ): Promise<{ walked: Walked; isTwice: boolean }> {
-  const walker = new Walker(disk, rules, before);
+  const walker = new Walker(disk, rules, before, most);
   const stat = await disk.look([]);
   const entries = await disk.list([]);
   if (stat === undefined) throw new RangeError("The root was listed, but is not there.");
   const root = await walker.directory({ path: [], stat, parent: undefined, name: "" as FileName }, entries, ROOT_ID);
-  const { special, mounts, unreadable, settled } = walker;
-  return { walked: { root, special, mounts, unreadable, settled }, isTwice: walker.isTwice };
+  const { special, mounts, unreadable, settled, isCut } = walker;
+  return { walked: { root, special, mounts, unreadable, settled, isCut }, isTwice: walker.isTwice };
 }
 
 type Named = Pick<Found, "path" | "stat" | "parent" | "name">;
@@ -72,9 +83,14 @@ interface Shown extends Named {
   readonly parent: Found;
 }
 
-const NO_CHILDREN: readonly Found[] = [];
+export const NO_CHILDREN: readonly Found[] = [];
+/** Removed, or a link put in its place, since its name was read: the next scan sees what is there. */
+const GONE = ["ENOENT", "ENOTDIR", "ELOOP"] as const;
+const CLOSED = ["EACCES", "EPERM", "EIO", "ESTALE", "ENAMETOOLONG"] as const;
+/** With what listing a directory fails that a scan goes on without. */
+export const NOT_LISTED = [...GONE, ...CLOSED];
 
-function foundAs({ path, stat, parent, name }: Named, children: readonly Found[], closed: boolean): Found {
+export function foundAs({ path, stat, parent, name }: Named, children: readonly Found[], closed: boolean): Found {
   return { path, stat, parent, name, children, closed };
 }
 
@@ -90,12 +106,20 @@ class Walker {
   readonly #met = new Set<bigint>();
   isTwice = false;
   readonly #linked: ReadonlySet<FileId>;
+  readonly #most: Most;
+  #newThings = 0;
+  #newBytes = 0;
 
-  constructor(disk: SyncDisk, rules: IgnoreRules, before: SeenBefore | undefined) {
+  constructor(disk: SyncDisk, rules: IgnoreRules, before: SeenBefore | undefined, most: Most) {
     this.#disk = disk;
     this.#rules = rules;
     this.#before = before;
+    this.#most = most;
     this.#linked = before?.linkedIds() ?? new Set();
+  }
+
+  get isCut(): boolean {
+    return this.#newThings > this.#most.things || this.#newBytes > this.#most.bytes;
   }
 
   /** `id`: which directory it is, where it is in its place still. */
@@ -112,6 +136,8 @@ class Walker {
         id,
         [...looks.values()].some((look) => look.isDirectory),
       );
+    else this.#countNew(shown, looks);
+    if (this.isCut) return directory;
     for (const { name, stat } of shown) {
       if (isSettled && (stat.type === "file" || stat.type === "symlink")) continue;
       const child = { path: named.path.concat(name), stat, parent: directory, name };
@@ -124,6 +150,14 @@ class Walker {
       } else this.special.push(child.path);
     }
     return directory;
+  }
+
+  #countNew(shown: readonly DiskEntry[], looks: ReadonlyMap<FileName, Look> | undefined): void {
+    for (const { name, stat } of shown) {
+      if (looks?.has(name) === true) continue;
+      this.#newThings++;
+      if (stat.type === "file") this.#newBytes += stat.size;
+    }
   }
 
   /** Whether there is all that was seen, as it was, and nothing else that is synced. */
@@ -159,9 +193,8 @@ class Walker {
     try {
       entries = await this.#disk.list(named.path);
     } catch (error) {
-      // Removed, or a link put in its place, since its name was read: the next scan sees what is there.
-      if (failedWith(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
-      if (!failedWith(error, "EACCES", "EPERM", "EIO", "ESTALE", "ENAMETOOLONG")) throw error;
+      if (failedWith(error, ...GONE)) return undefined;
+      if (!failedWith(error, ...CLOSED)) throw error;
       this.unreadable.push(named.path);
       return foundAs(named, NO_CHILDREN, true);
     }

@@ -1,0 +1,68 @@
+/** Very much that is new goes into the bucket in portions, an epoch each. What others changed comes to the folder behind the last one. */
+import type { Conflict } from "../../bucket/merge/conflict.ts";
+import type { PublishFigures } from "../../bucket/publish/outcome.ts";
+import { UnitRules } from "../../bucket/merge/unit-rules.ts";
+import type { NodeStore } from "../../tree/node-store.ts";
+import { PARKED_ID } from "../disk/paths.ts";
+import type { IgnoreRules } from "../scan/ignore-rules.ts";
+import type { LocalChanges } from "../scan/local-changes.ts";
+import type { Matching } from "../scan/match.ts";
+import { Portions } from "../scan/portion.ts";
+import type { Most } from "../scan/walk.ts";
+import { publishScan, type ScanContext } from "./publish-scan.ts";
+
+export interface PortionsContext extends ScanContext {
+  readonly rules: IgnoreRules;
+  readonly limits: Most;
+  /** Throws where the folder is not the one that was synced: a disk that was unplugged while it was looked through. */
+  readonly stillThere: () => Promise<void>;
+  readonly changesIn: (matching: Matching, lookedNs: bigint) => Promise<LocalChanges>;
+  /** Told how many things the portions have to do with up to now. */
+  readonly found: (things: number) => void;
+  /** An epoch that was given up is in the bucket by now. */
+  readonly late: () => Promise<void>;
+}
+
+export interface PortionsSent {
+  /** New objects. */
+  readonly added: number;
+  readonly conflicts: readonly Conflict[];
+  readonly figures: PublishFigures | undefined;
+}
+
+/** Sends what is new where that is more than one portion: less goes with the scan of all that follows. Throws as `publishScan`, and the signal's reason. */
+export async function publishPortions(context: PortionsContext, nodes: NodeStore): Promise<PortionsSent> {
+  const { db, disk, bucket, rules, limits, clock, signal } = context;
+  let sent: PortionsSent = { added: 0, conflicts: [], figures: undefined };
+  // What waits for its place would wait for all of them.
+  if (db.children(PARKED_ID).length > 0) return sent;
+  const policy = await bucket.policy((await bucket.head()).commit);
+  const portions = new Portions({ disk, rules, db, limits, units: new UnitRules(policy.units) });
+  let told = 0;
+  for (let isFirst = true; ; isFirst = false) {
+    signal?.throwIfAborted();
+    const lookedNs = clock.nowNs();
+    const portion = await portions.next();
+    if (isFirst && portion.isLast) return sent;
+    await context.stillThere();
+    told += portion.matching.objects.length;
+    context.found(told);
+    const local = await context.changesIn(portion.matching, lookedNs);
+    const published = await publishScan(context, nodes, { matching: portion.matching, local });
+    if (published === "late") {
+      await context.late();
+      continue;
+    }
+    if ("changed" in published) {
+      portions.leaveOut(published.changed.map(({ path }) => path));
+      continue;
+    }
+    const { conflicts, figures, otherwise } = published;
+    const added = local.changes.filter(({ deed }) => deed === "added").length;
+    sent = { added: sent.added + added, conflicts: sent.conflicts.concat(conflicts), figures };
+    // The scan of all and the plan behind it know what to do with them.
+    portions.leaveOut(otherwise.map(({ path }) => path));
+    portions.sent(portion);
+    if (portion.isLast) return sent;
+  }
+}

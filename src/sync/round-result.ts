@@ -1,0 +1,55 @@
+/** What a round of a folder's sync is given, and what it came to. */
+import type { Cid } from "../base/ids.ts";
+import type { Conflict } from "../bucket/merge/conflict.ts";
+import type { PublishFigures } from "../bucket/publish/outcome.ts";
+import type { Applied } from "./apply/apply.ts";
+import type { Plan } from "./apply/plan.ts";
+import type { HeldDeletions } from "./deletion-limit.ts";
+import type { DiskPath } from "./disk/disk.ts";
+import type { FolderNames } from "./known/marker.ts";
+import type { ScanContext } from "./publish/publish-scan.ts";
+import type { Attention } from "./scan/attributes.ts";
+import type { LocalChange } from "./scan/local-changes.ts";
+import type { Most, Walked } from "./scan/walk.ts";
+
+export interface RoundContext extends Omit<ScanContext, "sent"> {
+  readonly names: FolderNames;
+  readonly attention: Attention;
+  /** The digest of deletions that somebody said yes to. */
+  readonly allowDeletes?: string | undefined;
+  /** Looks again at what only somebody's deed can settle: in the first round. */
+  readonly again?: boolean;
+  readonly progress?: RoundProgress;
+  readonly portion?: Most;
+}
+
+export interface RoundProgress {
+  sent?(bytes: number): void;
+  received?(bytes: number): void;
+  applied?(path: DiskPath): void;
+  /** Told how many things in the folder a scan has to do with. */
+  found?(things: number): void;
+  /** Told how many places are about to be written or removed, if any. */
+  applying?(places: number): void;
+}
+
+export interface RoundResult {
+  /** What went to the bucket. */
+  readonly local: readonly LocalChange[];
+  /** New objects that went before it in portions. */
+  readonly added: number;
+  readonly conflicts: readonly Conflict[];
+  readonly applied: Applied;
+  /** The root that the folder stands on. */
+  readonly root: Cid;
+  /** Somebody has to say yes to deletions first. */
+  readonly held: HeldDeletions | undefined;
+  /** Files that did not hold still. */
+  readonly restless: readonly DiskPath[];
+  /** What was to be done in the folder; its `left` are places where the folder stays otherwise than the bucket, and why. */
+  readonly plan: Plan;
+  /** How long it took to look at the folder, without reading files. */
+  readonly scanMs: number;
+  readonly notSynced: Pick<Walked, "special" | "mounts" | "unreadable">;
+  readonly figures: PublishFigures | undefined;
+}

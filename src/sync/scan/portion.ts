@@ -1,0 +1,235 @@
+/**
+ * What is new in a folder, so much of it at a time as a process keeps in mind easily: a portion is looked for, sent and known before the next
+ * one. Each is what a scan finds before which the rest had not come yet, so it tells nothing of what was edited, moved or removed, nor of
+ * what could be a part of that: a scan of all follows the last one.
+ */
+import { ROOT_ID, type FileId, type FileName, type Ino } from "../../base/ids.ts";
+import { failedWith } from "../../objects/disk.ts";
+import type { DiskEntry, DiskPath, DiskStat, SyncDisk } from "../disk/disk.ts";
+import type { UnitRules } from "../../bucket/merge/unit-rules.ts";
+import type { Look, SyncDatabase } from "../known/database.ts";
+import { isSameInode } from "../known/seen.ts";
+import type { IgnoreRules } from "./ignore-rules.ts";
+import type { LocalObject, Matching } from "./match.ts";
+import { foundAs, NOT_LISTED, NO_CHILDREN, type Found, type Most } from "./walk.ts";
+
+export interface Portion {
+  /** What is new, and the directories that it came into. */
+  readonly matching: Matching;
+  /** Whether nothing is left for another portion. */
+  readonly isLast: boolean;
+  /** Paths of directories with all that is in them: what is left in these is not for portions. */
+  readonly done: readonly string[];
+}
+
+export interface PortionSource {
+  readonly disk: SyncDisk;
+  readonly rules: IgnoreRules;
+  readonly db: SyncDatabase;
+  /** What fills a portion. The last one of its files may be larger than what is left of the bytes. */
+  readonly limits: Most;
+  /** What belongs together goes together: a repository, a database with its log. */
+  readonly units: UnitRules;
+}
+
+export class Portions {
+  readonly #source: PortionSource;
+  /** Paths that no portion is concerned with any more. */
+  readonly #passed = new Set<string>();
+
+  constructor(source: PortionSource) {
+    this.#source = source;
+  }
+
+  /** Throws what listing the root does. */
+  async next(): Promise<Portion> {
+    const { disk } = this.#source;
+    const stat = await disk.look([]);
+    const entries = await disk.list([]);
+    if (stat === undefined) throw new RangeError("The root was listed, but is not there.");
+    const root = foundAs({ path: [], stat, parent: undefined, name: "" as FileName }, NO_CHILDREN, false);
+    const finder = new Finder(this.#source, this.#passed, root);
+    const isLast = await finder.enter(root, entries, ROOT_ID);
+    return { matching: finder, isLast, done: finder.done };
+  }
+
+  /** It was sent, and is known. */
+  sent({ done }: Portion): void {
+    for (const path of done) this.#passed.add(path);
+  }
+
+  /** Files that did not hold still. */
+  leaveOut(paths: readonly DiskPath[]): void {
+    for (const path of paths) this.#passed.add(textOf(path));
+  }
+}
+
+class Finder implements Matching {
+  readonly root: LocalObject;
+  readonly objectOf = new Map<Found, LocalObject>();
+  readonly objects: LocalObject[] = [];
+  readonly done: string[] = [];
+  readonly #source: PortionSource;
+  readonly #passed: ReadonlySet<string>;
+  /** Whether the folder was never synced. */
+  readonly #isFirst: boolean;
+  readonly #byId = new Map<FileId, LocalObject>();
+  /** New files with several names, by their inodes. */
+  readonly #linked = new Map<bigint, LocalObject>();
+  #hasFiles = false;
+  #things = 0;
+  #bytes = 0;
+  #isFull = false;
+
+  constructor(source: PortionSource, passed: ReadonlySet<string>, root: Found) {
+    this.#source = source;
+    this.#passed = passed;
+    this.#isFirst = source.db.isEmpty();
+    this.root = { ino: 1 as Ino, id: ROOT_ID, entries: [], found: [root], kept: [] };
+    this.objectOf.set(root, this.root);
+    this.#byId.set(ROOT_ID, this.root);
+  }
+
+  ofId(id: FileId): LocalObject | undefined {
+    return this.#byId.get(id);
+  }
+
+  /**
+   * Tells what is new in a directory, as long as there is room. Whether that is all of it. `id` is undefined of a new directory; `isWhole`: all
+   * of it goes now.
+   */
+  async enter(
+    directory: Found,
+    entries: readonly DiskEntry[],
+    id: FileId | undefined,
+    isWhole = false,
+  ): Promise<boolean> {
+    const looks: Looks = id === undefined ? NO_LOOKS : this.#source.db.looks(id);
+    const [files, directories]: [DiskEntry[], (readonly [DiskEntry, FileId | undefined])[]] = [[], []];
+    for (const entry of entries) {
+      const { name, stat } = entry;
+      const look = looks.get(name);
+      if (this.#isNotConcerned(directory, entry, looks)) continue;
+      if (stat.type !== "directory") files.push(entry);
+      else directories.push([entry, look?.id]);
+    }
+    let isAll = this.#tellFiles(directory, id, files, isWhole);
+    for (const [entry, below] of directories)
+      isAll = (await this.#descend(directory, id, entry, below, isWhole)) && isAll;
+    if (isAll) this.done.push(textOf(directory.path));
+    return isAll;
+  }
+
+  /** Files of one directory go together where they can: a program's files that belong together lie together. */
+  #tellFiles(directory: Found, id: FileId | undefined, files: readonly DiskEntry[], isWhole: boolean): boolean {
+    const { limits, units } = this.#source;
+    const bytes = files.reduce((sum, { stat }) => sum + stat.size, 0);
+    const isFitting = this.#things + files.length <= limits.things && this.#bytes + bytes <= limits.bytes;
+    if (isFitting || isWhole) {
+      for (const entry of files) this.#tell(directory, id, entry);
+      return true;
+    }
+    this.#isFull ||= this.#hasFiles && files.length > 0;
+    const begun = new Set<FileName>();
+    let isAll = true;
+    for (const entry of [...files].sort((a, b) => (a.name < b.name ? -1 : 1))) {
+      const mains = units.mainsOf(entry.name);
+      if (this.#isFull && !mains.some((main) => begun.has(main))) isAll = false;
+      else {
+        this.#tell(directory, id, entry);
+        for (const main of mains) begun.add(main);
+      }
+    }
+    return isAll;
+  }
+
+  async #descend(
+    parent: Found,
+    inside: FileId | undefined,
+    entry: DiskEntry,
+    id: FileId | undefined,
+    isWhole: boolean,
+  ): Promise<boolean> {
+    if (this.#isFull && !isWhole) return false;
+    const { name, stat } = entry;
+    const path = parent.path.concat(name);
+    let entries: readonly DiskEntry[];
+    try {
+      entries = await this.#source.disk.list(path);
+    } catch (error) {
+      // The scan of all says what is wrong with it.
+      if (failedWith(error, ...NOT_LISTED)) return true;
+      throw error;
+    }
+    const isNew = id === undefined;
+    const isUnit = isNew && this.#source.units.isTree(name);
+    const found = isNew ? this.#tell(parent, inside, entry) : foundAs({ path, stat, parent, name }, NO_CHILDREN, false);
+    return this.enter(found, entries, id, isWhole || isUnit);
+  }
+
+  /** `inside`: which directory it is in, where that is known. */
+  #tell(parent: Found, inside: FileId | undefined, { name, stat }: DiskEntry): Found {
+    const { limits } = this.#source;
+    if (inside !== undefined && !this.objectOf.has(parent)) this.#add(parent, inside);
+    const found = foundAs({ path: parent.path.concat(name), stat, parent, name }, NO_CHILDREN, false);
+    const isLinked = stat.type === "file" && stat.links > 1;
+    const twin = isLinked ? this.#linked.get(stat.ino) : undefined;
+    if (twin === undefined) {
+      const object = this.#add(found, undefined);
+      if (isLinked) this.#linked.set(stat.ino, object);
+    } else {
+      twin.found.push(found);
+      this.objectOf.set(found, twin);
+    }
+    this.#things++;
+    this.#hasFiles ||= stat.type !== "directory";
+    this.#bytes += stat.type === "file" ? stat.size : 0;
+    this.#isFull = this.#things >= limits.things || this.#bytes >= limits.bytes;
+    return found;
+  }
+
+  #add(found: Found, id: FileId | undefined): LocalObject {
+    const entries = id === undefined ? [] : this.#source.db.byId(id);
+    const object: LocalObject = { ino: (this.objects.length + 2) as Ino, id, entries, found: [found], kept: [] };
+    this.objects.push(object);
+    this.objectOf.set(found, object);
+    if (id !== undefined) this.#byId.set(id, object);
+    return object;
+  }
+
+  /** What is no news, what no portion tells, and what could be a part of more than news. */
+  #isNotConcerned({ path, stat: above }: Found, { name, stat }: DiskEntry, looks: Looks): boolean {
+    if (stat.type !== "file" && stat.type !== "symlink" && stat.type !== "directory") return true;
+    const isDirectory = stat.type === "directory";
+    const here = path.concat(name);
+    if (this.#passed.size > 0 && this.#passed.has(textOf(here))) return true;
+    if ((isDirectory && stat.dev !== above.dev) || this.#source.rules.ignores(here, isDirectory)) return true;
+    const look = looks.get(name);
+    if (look === undefined) return this.#isKnown(stat) || (!isDirectory && this.#isOfKnownFamily(name, looks));
+    if (!isDirectory || !look.isDirectory || !isSameInode(look.seen, stat)) return true;
+    return this.#source.units.isTree(name);
+  }
+
+  #isOfKnownFamily(name: FileName, looks: Looks): boolean {
+    if (looks.size === 0) return false;
+    const { units } = this.#source;
+    return units.mainsOf(name).some((main) => {
+      return ["", ...units.suffixesOf(main)].some((suffix) => looks.has((main + suffix) as FileName));
+    });
+  }
+
+  /** Whether it was synced at another place: it was moved, or has a name more. */
+  #isKnown(stat: DiskStat): boolean {
+    if (this.#isFirst) return false;
+    const { db } = this.#source;
+    return db.byInode(stat.ino).some(({ record, seen }) => record.type === stat.type && isSameInode(seen, stat));
+  }
+}
+
+type Looks = ReadonlyMap<FileName, Look>;
+
+const NO_LOOKS: Looks = new Map();
+
+function textOf(path: DiskPath): string {
+  return path.join("/");
+}
