@@ -1,7 +1,7 @@
 /** Small files of a state: written whole or not at all, and there after power loss. */
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { failedWith } from "../objects/disk.ts";
+import { failedWith } from "../base/system-errors.ts";
 
 /** The file's bytes, or undefined when there is none. One that is there and cannot be read must not be taken for absent. */
 export function readStateFile(path: string): Buffer | undefined {

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { homeFolder } from "../agent/state-dir.ts";
 import { SynclineError } from "../base/errors.ts";
-import { failedWith } from "../objects/disk.ts";
+import { failedWith } from "../base/system-errors.ts";
 
 /** A value as TOML spells it; tables are not used. */
 export type ConfigValues = ReadonlyMap<string, string | number | boolean>;

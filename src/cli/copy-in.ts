@@ -3,9 +3,9 @@ import type { BigIntStats } from "node:fs";
 import { lstat, readdir, readlink } from "node:fs/promises";
 import { SynclineError } from "../base/errors.ts";
 import { escapeForPrint, nameFromBytes } from "../base/names.ts";
+import { failedWith } from "../base/system-errors.ts";
 import type { BucketWriter, NewAttributes, Path } from "../bucket/writer.ts";
 import { sourceOfFile } from "../bucket/writer/file-source.ts";
-import { failedWith } from "../objects/disk.ts";
 import type { Progress } from "./progress.ts";
 
 export class CopyIn {

@@ -1,6 +1,6 @@
 /** What went wrong as one of our errors, so that every command ends with a code, whatever was thrown. */
 import { SynclineError } from "../base/errors.ts";
-import { failedWith, isSystemError, systemCodeOf, type SystemError } from "../objects/disk.ts";
+import { isDiskFull, isSystemError, systemCodeOf, type SystemError } from "../base/system-errors.ts";
 
 /** Ours as they are; `disk_full` or `local_io_failed` from the system; `internal` for a defect of ours. */
 export function failureOf(error: unknown): SynclineError {
@@ -8,7 +8,7 @@ export function failureOf(error: unknown): SynclineError {
   if (first instanceof SynclineError) return first;
   const message = first instanceof Error ? first.message : String(first);
   if (!isSystemError(first)) return new SynclineError("internal", message, { cause: first });
-  if (failedWith(first, "ENOSPC", "EDQUOT")) {
+  if (isDiskFull(first)) {
     return new SynclineError("disk_full", `There is no room: ${message}.`, {
       hint: "Free some space, then run it again.",
       cause: first,

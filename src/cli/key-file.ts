@@ -3,7 +3,8 @@ import { link, mkdir, open, readFile, rm } from "node:fs/promises";
 import { dirname, join, parse } from "node:path";
 import { SynclineError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
-import { failedWith, syncFolder, systemDisk } from "../objects/disk.ts";
+import { failedWith } from "../base/system-errors.ts";
+import { syncFolder, systemDisk } from "../objects/disk.ts";
 
 /** Where a generated passphrase goes: `key.pass` for `key.json`. */
 export function passphrasePathOf(keyPath: string): string {

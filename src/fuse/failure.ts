@@ -1,6 +1,6 @@
 /** What a failure that is no answer of the filesystem becomes for the program that called. */
 import { ERRNO } from "../base/errno.ts";
-import { systemCodeOf } from "../objects/disk.ts";
+import { DISK_FULL, systemCodeOf } from "../base/system-errors.ts";
 
 /**
  * A full disk is ENOSPC and a file larger than the disk below can hold is EFBIG, however deep in the causes that lies; everything
@@ -17,9 +17,7 @@ export function errnoOf(error: unknown): number {
 /** Codes of this program, of the system and of SQLite. */
 const ANSWERS = new Map<unknown, number>([
   ["disk_full", ERRNO.ENOSPC],
-  ["ENOSPC", ERRNO.ENOSPC],
-  ["EDQUOT", ERRNO.ENOSPC],
-  ["SQLITE_FULL", ERRNO.ENOSPC],
+  ...DISK_FULL.map((code) => [code, ERRNO.ENOSPC] as const),
   ["EFBIG", ERRNO.EFBIG],
 ]);
 

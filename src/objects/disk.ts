@@ -1,8 +1,8 @@
 /** The calls of a file system that stores need: a port, so that tests can make one fail or stop at any step. */
 import * as fs from "node:fs/promises";
-import { constants } from "node:os";
 import { dirname } from "node:path";
 import { SynclineError } from "../base/errors.ts";
+import { failedWith, isDiskFull } from "../base/system-errors.ts";
 import type { ByteRange } from "./object-store.ts";
 
 export interface Disk extends Pick<
@@ -20,41 +20,6 @@ export interface Disk extends Pick<
 }
 
 export const systemDisk: Disk = fs;
-
-/** Whether a call failed with this code of the operating system ("ENOENT"). */
-export function failedWith(error: unknown, ...codes: readonly string[]): boolean {
-  const code = systemCodeOf(error);
-  return code !== undefined && codes.includes(code);
-}
-
-/** The code of what failed. Some of Linux's have no name in Node.js: an exceeded quota is "Unknown system error -122" there, and EDQUOT here. */
-export function systemCodeOf(error: unknown): string | undefined {
-  if (!(error instanceof Error && "code" in error && typeof error.code === "string")) return undefined;
-  const number = UNNAMED.exec(error.code)?.[1];
-  return (number === undefined ? undefined : NAMES.get(Number(number))) ?? error.code;
-}
-
-const UNNAMED = /^Unknown system error -(\d+)$/;
-const NAMES: ReadonlyMap<number, string> = new Map(Object.entries(constants.errno).map(([name, code]) => [code, name]));
-
-/** An error of the operating system's, through Node.js or through an addon. */
-export interface SystemError extends Error {
-  /** "ENOENT". */
-  readonly code: string;
-  /** Node.js's only. */
-  readonly syscall?: string;
-  readonly path?: unknown;
-}
-
-export function isSystemError(error: unknown): error is SystemError {
-  const code = systemCodeOf(error);
-  return (
-    code !== undefined && ((error as object & { syscall?: unknown }).syscall !== undefined || SYSTEM_CODE.test(code))
-  );
-}
-
-/** Node.js's own codes begin with "ERR_". */
-const SYSTEM_CODE = /^(E(?!RR_)[A-Z0-9_]+|UNKNOWN|Unknown system error -\d+)$/;
 
 /** Makes a folder and the folders above it, durably. */
 export async function makeDurableFolder(disk: Disk, path: string, mode = 0o777): Promise<void> {
@@ -128,7 +93,7 @@ function behind(parts: readonly Uint8Array[], bytes: number): Uint8Array[] {
 /** What a failed call on the folder of a store means. Errors that are ours already pass through. */
 export function storeError(cause: unknown, address: string, doing: string): SynclineError {
   if (cause instanceof SynclineError) return cause;
-  if (failedWith(cause, "ENOSPC", "EDQUOT", "SQLITE_FULL")) {
+  if (isDiskFull(cause)) {
     return new SynclineError("disk_full", `There is no space left at ${address} while ${doing}.`, {
       hint: "Free some space there. A mount keeps what is not published and goes on by itself then; a command is run again.",
       cause,

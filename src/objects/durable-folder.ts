@@ -7,7 +7,8 @@ import { dirname, join } from "node:path";
 import type { Random } from "../base/random.ts";
 import { SynclineError } from "../base/errors.ts";
 import { STALE_TEMP_MS } from "../base/limits.ts";
-import { type Disk, failedWith, makeDurableFolder, NO_LINKS, syncFolder } from "./disk.ts";
+import { failedWith } from "../base/system-errors.ts";
+import { type Disk, makeDurableFolder, NO_LINKS, syncFolder } from "./disk.ts";
 import { tokenOf } from "./object-store.ts";
 import type { ObjectBody } from "./object-store.ts";
 

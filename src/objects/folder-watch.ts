@@ -1,6 +1,6 @@
 /** Hints that a file changed, from the operating system where it gives any. */
 import { type FSWatcher, watch } from "node:fs";
-import { failedWith } from "./disk.ts";
+import { failedWith } from "../base/system-errors.ts";
 
 /** Calls `changed` on each event about `name`. Silent where watching does not work: whoever calls polls as well. */
 export function watchFolder(folder: string, name: string, changed: () => void): Disposable {

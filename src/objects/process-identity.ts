@@ -3,7 +3,8 @@
  * on another machine or in another container, and not after a restart either.
  */
 import { hostname } from "node:os";
-import { type Disk, failedWith } from "./disk.ts";
+import { failedWith } from "../base/system-errors.ts";
+import { type Disk } from "./disk.ts";
 
 export interface ProcessIdentity {
   /** The machine's id and name; the same after a restart. */

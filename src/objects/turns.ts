@@ -9,8 +9,9 @@
 import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import type { Random } from "../base/random.ts";
+import { failedWith } from "../base/system-errors.ts";
 import { blake3 } from "../crypto/hash.ts";
-import { type Disk, failedWith } from "./disk.ts";
+import { type Disk } from "./disk.ts";
 import type { WatchFile } from "./folder-watch.ts";
 import type { Turn } from "./object-store.ts";
 import { isGone, type ProcessIdentity, readOwnIdentity } from "./process-identity.ts";

@@ -21,7 +21,7 @@ import { unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { mapConcurrent } from "../base/concurrency.ts";
-import { failedWith } from "../objects/disk.ts";
+import { failedWith } from "../base/system-errors.ts";
 import { SqliteTables } from "./sqlite-tables.ts";
 import { attempt, storageError } from "./storage-error.ts";
 import { syncPath } from "./sync-path.ts";

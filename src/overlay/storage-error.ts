@@ -1,6 +1,6 @@
 /** Failures of the system's calls as errors of ours: `disk_full`, `limit_exceeded` and `store_failed`. */
 import { SynclineError } from "../base/errors.ts";
-import { failedWith } from "../objects/disk.ts";
+import { failedWith, isDiskFull } from "../base/system-errors.ts";
 
 /** Runs a call of the system and gives its failure a code of ours. */
 export function attempt<Result>(call: () => Result): Result {
@@ -13,7 +13,7 @@ export function attempt<Result>(call: () => Result): Result {
 
 export function storageError(error: unknown): SynclineError {
   if (error instanceof SynclineError) return error;
-  if (failedWith(error, ...FULL_CODES)) {
+  if (isDiskFull(error)) {
     return new SynclineError("disk_full", "The disk under the state folder is full.", {
       hint: "Free space on it; nothing that was written is lost.",
       cause: error,
@@ -29,5 +29,3 @@ export function storageError(error: unknown): SynclineError {
     cause: error,
   });
 }
-
-const FULL_CODES = ["ENOSPC", "EDQUOT", "SQLITE_FULL"];

@@ -1,6 +1,6 @@
 /** Makes a file or folder that this process does not hold open survive power loss. */
 import { closeSync, openSync } from "node:fs";
-import { failedWith } from "../objects/disk.ts";
+import { failedWith } from "../base/system-errors.ts";
 import { storageError } from "./storage-error.ts";
 
 /** `sync`: fsync or fdatasync. What is not there needs none. Rejects with `store_failed`. */

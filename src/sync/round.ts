@@ -11,11 +11,11 @@ import {
   SYNC_PORTION_BYTES,
   SYNC_PORTION_THINGS,
 } from "../base/limits.ts";
+import { failedWith } from "../base/system-errors.ts";
 import type { VerifiedCommit } from "../bucket/bucket.ts";
 import { lookup, peekDirectory, whenLoaded } from "../bucket/fs-reader.ts";
 import { placeText } from "../bucket/object-rows.ts";
 import { ChunkCache } from "../content/chunk-cache.ts";
-import { failedWith } from "../objects/disk.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { Applied } from "./apply/apply.ts";
 import { noteArrived } from "./apply/arrived.ts";

@@ -1,7 +1,7 @@
 /** What a client is refused: a status, a sentence, and where RFC 4918 names one, the precondition that failed. */
 import { ERRNO } from "../base/errno.ts";
 import { SynclineError } from "../base/errors.ts";
-import { systemCodeOf } from "../objects/disk.ts";
+import { DISK_FULL, systemCodeOf } from "../base/system-errors.ts";
 import { FsError } from "../vfs/filesystem.ts";
 import { escapeText } from "./xml-text.ts";
 
@@ -85,9 +85,7 @@ const BY_ERRNO = new Map<number, Answer>([
 const BY_CODE = new Map<unknown, Answer>([
   ["disk_full", FULL],
   ["over_quota", FULL],
-  ["ENOSPC", FULL],
-  ["EDQUOT", FULL],
-  ["SQLITE_FULL", FULL],
+  ...DISK_FULL.map((code) => [code, FULL] as const),
   ["EFBIG", [413, "A file cannot be as large as this."]],
   ["limit_exceeded", [413, "This is too large."]],
   ["read_timeout", AWAY],

@@ -1,9 +1,9 @@
 import { constants } from "node:os";
 import { getSystemErrorName } from "node:util";
 import { describe, expect, test } from "vitest";
+import { failedWith, isSystemError, systemCodeOf } from "../../src/base/system-errors.ts";
 import { failureOf } from "../../src/cli/failure.ts";
 import { errnoOf } from "../../src/fuse/failure.ts";
-import { failedWith, isSystemError, systemCodeOf } from "../../src/objects/disk.ts";
 import { storageError } from "../../src/overlay/storage-error.ts";
 
 /** As Node.js tells it of a call. */

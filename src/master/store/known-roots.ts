@@ -7,7 +7,7 @@
  */
 import type Database from "better-sqlite3";
 import type { Cid } from "../../base/ids.ts";
-import { failedWith } from "../../objects/disk.ts";
+import { failedWith } from "../../base/system-errors.ts";
 import type { Root, RootRow } from "../../roots/root-store.ts";
 
 export interface KnownRoot extends Root {

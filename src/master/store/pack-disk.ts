@@ -1,7 +1,8 @@
 /** The disk under a master's pack files: a port, so that tests can fill it up, make it fail, or stop at any call. */
 import { constants } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
-import { failedWith, makeDurableFolder, readUpTo, syncFolder, systemDisk, writeParts } from "../../objects/disk.ts";
+import { failedWith } from "../../base/system-errors.ts";
+import { makeDurableFolder, readUpTo, syncFolder, systemDisk, writeParts } from "../../objects/disk.ts";
 
 /** Calls throw the system's errors; ENOSPC and EDQUOT when there is no space. */
 export interface PackDisk {

@@ -11,9 +11,9 @@ import { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import { INDEX_STEP } from "../limits.ts";
 import { describeError, type Log } from "../../base/log.ts";
+import { failedWith, isDiskFull } from "../../base/system-errors.ts";
 import { cidFromDigest } from "../../format/cid.ts";
 import type { PackRow } from "../../format/pack.ts";
-import { failedWith } from "../../objects/disk.ts";
 import { type BlockIndex, isIndexFull, type PackState, PACK_STATES, type Place } from "./block-index.ts";
 import { type BlockReaderOptions, readBlocks } from "./block-reader.ts";
 import type { BlockWriter } from "./block-writer.ts";
@@ -190,7 +190,7 @@ export async function emptyPacks(index: BlockIndex): Promise<ReadonlySet<string>
 }
 
 export function isFull(error: unknown): boolean {
-  return failedWith(error, "ENOSPC", "EDQUOT") || isIndexFull(error);
+  return isDiskFull(error);
 }
 
 /** Damage, or what the disk says of one file. */

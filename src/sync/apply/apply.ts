@@ -5,8 +5,8 @@
  */
 import type { FileId } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
+import { failedWith } from "../../base/system-errors.ts";
 import { placeText, type Place } from "../../bucket/object-rows.ts";
-import { failedWith } from "../../objects/disk.ts";
 import type { ApplyContext } from "./apply-context.ts";
 import type { Reason } from "../known/database.ts";
 import { REFUSALS, type DiskPath } from "../disk/disk.ts";

@@ -4,10 +4,10 @@
  */
 import type { FileId, FileName } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
+import { failedWith } from "../../base/system-errors.ts";
 import { directoryNames, fileNames } from "../../bucket/merge/conflict-names.ts";
 import type { Place } from "../../bucket/object-rows.ts";
 import { blake3 } from "../../crypto/hash.ts";
-import { failedWith } from "../../objects/disk.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import { REFUSALS, type DiskPath, type DiskStat, type SyncDisk } from "../disk/disk.ts";
 import type { Entry } from "../known/entry.ts";

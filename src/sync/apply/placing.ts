@@ -4,10 +4,11 @@
  */
 import type { FileId, FileName } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
+import { failedWith } from "../../base/system-errors.ts";
 import type { TreeObject } from "../../bucket/fs-reader.ts";
 import type { Place } from "../../bucket/object-rows.ts";
 import { samePlace } from "../../bucket/object-rows.ts";
-import { failedWith, NO_LINKS } from "../../objects/disk.ts";
+import { NO_LINKS } from "../../objects/disk.ts";
 import type { ApplyContext } from "./apply-context.ts";
 import type { Reason } from "../known/database.ts";
 import type { DiskPath, DiskStat } from "../disk/disk.ts";

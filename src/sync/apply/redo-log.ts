@@ -5,8 +5,8 @@
  * Nothing waits until it is on the disk, so it is believed only while the system runs that it was written on: then each deed that
  * has its mark was done. A deed is announced, done and marked, and what the database is told follows; lines are JSON, marks are lines of dots.
  */
+import { failedWith } from "../../base/system-errors.ts";
 import type { Place } from "../../bucket/object-rows.ts";
-import { failedWith } from "../../objects/disk.ts";
 import type { AppendFile, SyncDisk } from "../disk/disk.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import { nameBytes, rowOf, type Entry, type EntryChange } from "../known/entry.ts";

@@ -6,7 +6,7 @@ import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { SynclineError } from "../../base/errors.ts";
 import type { Random } from "../../base/random.ts";
-import { failedWith } from "../../objects/disk.ts";
+import { failedWith } from "../../base/system-errors.ts";
 import type { SyncDatabase } from "./database.ts";
 import type { DiskPath, SyncDisk } from "../disk/disk.ts";
 import { MARKER_PATH, NEW_PATH, newPath, OWN_PATH, PARKED_PATH } from "../disk/paths.ts";

@@ -3,7 +3,7 @@
  * power failure would count as changed or deleted by somebody, for everybody.
  */
 import { mapConcurrent } from "../../base/concurrency.ts";
-import { failedWith } from "../../objects/disk.ts";
+import { failedWith } from "../../base/system-errors.ts";
 import type { DiskPath, SyncDisk } from "../disk/disk.ts";
 import type { Matching } from "./match.ts";
 import type { Found } from "./walk.ts";

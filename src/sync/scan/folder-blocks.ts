@@ -2,10 +2,10 @@
 import type { Clock } from "../../base/clock.ts";
 import type { Cid } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
+import { isSystemError } from "../../base/system-errors.ts";
 import type { Block, BlockSink } from "../../blocks/block-store.ts";
 import type { ContentConfig } from "../../content/config.ts";
 import type { DiskPath, SyncDisk } from "../disk/disk.ts";
-import { isSystemError } from "../../objects/disk.ts";
 import { isOwn } from "../disk/paths.ts";
 import { contentOnDisk } from "./local-content.ts";
 

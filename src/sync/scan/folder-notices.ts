@@ -6,7 +6,7 @@ import { sep } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { watch, type FSWatcher } from "chokidar";
 import { describeError } from "../../base/log.ts";
-import { failedWith } from "../../objects/disk.ts";
+import { failedWith } from "../../base/system-errors.ts";
 import { OWN_FOLDER } from "../disk/paths.ts";
 
 /** Begins with a rest. */

@@ -4,7 +4,7 @@
  * what could be a part of that: a scan of all follows the last one.
  */
 import { ROOT_ID, type FileId, type FileName, type Ino } from "../../base/ids.ts";
-import { failedWith } from "../../objects/disk.ts";
+import { failedWith } from "../../base/system-errors.ts";
 import type { DiskEntry, DiskPath, DiskStat, SyncDisk } from "../disk/disk.ts";
 import type { UnitRules } from "../../bucket/merge/unit-rules.ts";
 import type { Look, SyncDatabase } from "../known/database.ts";

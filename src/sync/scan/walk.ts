@@ -3,7 +3,7 @@
  * what was seen before only the directories are told: of very many files a scan finds few that matter.
  */
 import { ROOT_ID, type FileId, type FileName } from "../../base/ids.ts";
-import { failedWith } from "../../objects/disk.ts";
+import { failedWith } from "../../base/system-errors.ts";
 import type { Look } from "../known/database.ts";
 import { isSameInode, isUntouched } from "../known/seen.ts";
 import type { DiskEntry, DiskPath, DiskStat, SyncDisk } from "../disk/disk.ts";

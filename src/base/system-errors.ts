@@ -1,0 +1,44 @@
+/** Errors of the operating system's and of SQLite, by their codes. */
+import { constants } from "node:os";
+
+/** Whether a call failed with this code of the operating system ("ENOENT"). */
+export function failedWith(error: unknown, ...codes: readonly string[]): boolean {
+  const code = systemCodeOf(error);
+  return code !== undefined && codes.includes(code);
+}
+
+/** The code of what failed. Some of Linux's have no name in Node.js: an exceeded quota is "Unknown system error -122" there, and EDQUOT here. */
+export function systemCodeOf(error: unknown): string | undefined {
+  if (!(error instanceof Error && "code" in error && typeof error.code === "string")) return undefined;
+  const number = UNNAMED.exec(error.code)?.[1];
+  return (number === undefined ? undefined : NAMES.get(Number(number))) ?? error.code;
+}
+
+const UNNAMED = /^Unknown system error -(\d+)$/;
+const NAMES: ReadonlyMap<number, string> = new Map(Object.entries(constants.errno).map(([name, code]) => [code, name]));
+
+/** An error of the operating system's, through Node.js or through an addon. */
+export interface SystemError extends Error {
+  /** "ENOENT". */
+  readonly code: string;
+  /** Node.js's only. */
+  readonly syscall?: string;
+  readonly path?: unknown;
+}
+
+export function isSystemError(error: unknown): error is SystemError {
+  const code = systemCodeOf(error);
+  return (
+    code !== undefined && ((error as object & { syscall?: unknown }).syscall !== undefined || SYSTEM_CODE.test(code))
+  );
+}
+
+/** Node.js's own codes begin with "ERR_". */
+const SYSTEM_CODE = /^(E(?!RR_)[A-Z0-9_]+|UNKNOWN|Unknown system error -\d+)$/;
+
+/** What a full disk or an exceeded quota is told with, by the system and by SQLite. */
+export const DISK_FULL: readonly string[] = ["ENOSPC", "EDQUOT", "SQLITE_FULL"];
+
+export function isDiskFull(error: unknown): boolean {
+  return failedWith(error, ...DISK_FULL);
+}
