@@ -15,12 +15,12 @@ import { loadWallet } from "./wallet.ts";
 export const FOLDER_OPTIONS = ["limit", "special", "cacheSize", ...MASTER_OPTIONS] as const;
 export type FolderCall = Call<(typeof FOLDER_OPTIONS)[number]>;
 
-/** The folder's agent, in a state that the caller holds. Throws as `openSyncAgent`. */
+/** The folder's agent, in a state that the caller holds. `moved`: told of each file that was read for the bucket or came to the folder. Throws as `openSyncAgent`. */
 export async function openFolder(
   call: FolderCall,
   { path, facts }: StateDir,
   log: Log,
-  applied?: () => void,
+  moved: () => void = () => {},
 ): Promise<SyncAgent> {
   const { options, runtime } = call;
   return openSyncAgent({
@@ -33,7 +33,7 @@ export async function openFolder(
     cacheBytes: options.cacheSize ?? DEFAULT_CACHE_BYTES,
     limit: options.limit,
     special: options.special ?? false,
-    progress: applied === undefined ? undefined : { applied },
+    progress: { applied: moved, sent: (_bytes, isEnd) => isEnd && moved() },
     clock: runtime.clock,
     random: runtime.random,
     log,

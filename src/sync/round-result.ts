@@ -24,7 +24,8 @@ export interface RoundContext extends Omit<ScanContext, "sent"> {
 }
 
 export interface RoundProgress {
-  sent?(bytes: number): void;
+  /** Told of bytes that were read for the bucket, and whether a file ends with them. */
+  sent?(bytes: number, isEnd: boolean): void;
   received?(bytes: number): void;
   applied?(path: DiskPath): void;
   /** Told how many things in the folder a scan has to do with. */

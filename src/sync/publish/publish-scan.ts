@@ -50,8 +50,8 @@ export interface ScanContext extends EpochContext {
   readonly limit?: RateLimit | undefined;
   /** Ends what waits for the limit. */
   readonly signal?: AbortSignal | undefined;
-  /** Told of bytes that were read for the bucket. */
-  readonly sent?: ((bytes: number) => void) | undefined;
+  /** Told of bytes that were read for the bucket, and whether a file ends with them. */
+  readonly sent?: ((bytes: number, isEnd: boolean) => void) | undefined;
 }
 
 /**

@@ -52,8 +52,8 @@ export interface LocalDataOptions {
   readonly limit?: RateLimit | undefined;
   /** Ends what waits for the limit. */
   readonly signal?: AbortSignal | undefined;
-  /** Told of bytes that were read. */
-  readonly sent?: ((bytes: number) => void) | undefined;
+  /** Told of bytes that were read, and whether a file ends with them. */
+  readonly sent?: ((bytes: number, isEnd: boolean) => void) | undefined;
 }
 
 /** Reads the files of an epoch just as they were when they were looked at; one that is otherwise by now stops the publication. */
@@ -81,7 +81,7 @@ export class LocalData implements DataReader, AsyncDisposable {
     const bytes =
       (isWhole ? await this.#readAhead(ino, source) : undefined) ?? (await this.#read(ino, source, offset, length));
     const { limit, signal, sent } = this.#options;
-    sent?.(length);
+    sent?.(length, offset + length === source.stat.size);
     await limit?.take(length, signal);
     return bytes;
   }
