@@ -27,7 +27,7 @@ export function createProgress(runtime: Pick<Runtime, "stderr" | "clock">, look:
       if (nowMs - drawnMs < REDRAW_MS) return;
       drawnMs = nowMs;
       const line = progressLine(look, done, total, nowMs - startedMs);
-      stderr.write(`\r${line.slice(0, (stderr.columns ?? 80) - 1)}${CLEAR_TO_END}`);
+      stderr.write(`\r${line.slice(0, (stderr.columns || DEFAULT_COLUMNS) - 1)}${CLEAR_TO_END}`);
     },
     [Symbol.dispose]() {
       if (drawnMs > -Infinity) stderr.write(`\r${CLEAR_TO_END}`);
@@ -48,4 +48,6 @@ export function progressLine(look: ProgressLook, done: number, total: number | u
 
 const REDRAW_MS = 100;
 const BAR_CHARS = 24;
+/** Of a terminal that does not tell, or says 0. */
+const DEFAULT_COLUMNS = 80;
 const CLEAR_TO_END = "\u001b[K";
