@@ -3,6 +3,7 @@
  * happens before somebody says yes to just these deletions (merge.md, Laws).
  */
 import { blake3 } from "../crypto/hash.ts";
+import type { SyncDatabase } from "./known/database.ts";
 import type { Entry } from "./known/entry.ts";
 
 export interface HeldDeletions {
@@ -28,6 +29,23 @@ export function checkDeletions(
   if (files.length <= MASS_FILES || files.length * 2 <= total) return undefined;
   const digest = digestOf(where, files);
   return digest === allowed ? undefined : { digest, files: files.length, where };
+}
+
+/** Before much that is new goes or comes by itself: of what there was before deletions may be a mass still. */
+export function noteFilesBefore(db: SyncDatabase): void {
+  if (db.fact("files before") === undefined) db.setFact("files before", String(db.countFiles()));
+}
+
+/** All went and came: deletions are a part of what there is now. */
+export function forgetFilesBefore(db: SyncDatabase): void {
+  if (db.fact("files before") !== undefined) db.setFact("files before", undefined);
+}
+
+/** Names of files of which deletions may be too large a part. */
+export function countFilesBefore(db: SyncDatabase): number {
+  const before = Number(db.fact("files before") ?? 0);
+  // So few are no mass; then it is what came since that is deleted.
+  return before > MASS_FILES ? Math.min(before, db.countFiles()) : db.countFiles();
 }
 
 /** Of exactly these deletions: one more, one less, or another version of a file, and it is another. */

@@ -1,7 +1,7 @@
 /** What a round came to, for people and programs. */
 import { nameToText } from "../base/names.ts";
 import type { Conflict } from "../bucket/merge/conflict.ts";
-import type { Reason } from "./known/database.ts";
+import type { Reason } from "./known/unsettled.ts";
 import type { DiskPath } from "./disk/disk.ts";
 import type { HeldDeletions } from "./deletion-limit.ts";
 import type { LocalChange } from "./scan/local-changes.ts";

@@ -20,7 +20,7 @@ import { NodeStore } from "../tree/node-store.ts";
 import type { Applied } from "./apply/apply.ts";
 import { noteArrived } from "./apply/arrived.ts";
 import type { DiskPath, SyncDisk } from "./disk/disk.ts";
-import { checkDeletions, type HeldDeletions } from "./deletion-limit.ts";
+import { checkDeletions, countFilesBefore, forgetFilesBefore, type HeldDeletions } from "./deletion-limit.ts";
 import type { Entry } from "./known/entry.ts";
 import { makeDurable } from "./scan/durable.ts";
 import { recoverEpoch } from "./publish/recover-epoch.ts";
@@ -69,6 +69,8 @@ class Round {
   readonly #restless = new Set<string>();
   readonly #isRehearsal: boolean;
   readonly #portion: Most;
+  /** Whether portions went in this round. */
+  #hasSent = false;
   /** What went before the scan of all. */
   #early: PortionsSent = { added: 0, conflicts: [], figures: undefined };
   #rules: IgnoreRules = NO_RULES;
@@ -104,7 +106,7 @@ class Round {
     for (let attempt = 0; ; attempt++) {
       const scanned = await this.#scan();
       const deleted = await this.#leftInBucket(scanned.local.deletedFiles);
-      const held = checkDeletions("bucket", deleted, db.countFiles(), this.#context.allowDeletes);
+      const held = checkDeletions("bucket", deleted, countFilesBefore(db), this.#context.allowDeletes);
       if (held !== undefined) return this.#result(scanned, { held });
       const published = await this.#publish(scanned, attempt < STILL_ATTEMPTS);
       if (published !== "late" && published !== "again") return this.#show(scanned, published);
@@ -156,7 +158,8 @@ class Round {
     let walked = await walk(disk, this.#rules, db, this.#isRehearsal ? undefined : this.#portion);
     if (walked.isCut) {
       await this.#stillThere();
-      await this.#sendPortions();
+      if (!this.#hasSent) await this.#sendPortions();
+      this.#hasSent = true;
       [lookedNs, beganMs] = [clock.nowNs(), clock.monotonicMs()];
       walked = await walk(disk, this.#rules, db);
     }
@@ -263,7 +266,9 @@ class Round {
         applying: (places) => progress?.applying?.(places),
       },
     );
-    return this.#result(scanned, { conflicts, figures, plan, applied, ...(held !== undefined && { held }) });
+    if (held !== undefined) return this.#result(scanned, { conflicts, figures, plan, applied, held });
+    forgetFilesBefore(db);
+    return this.#result(scanned, { conflicts, figures, plan, applied });
   }
 
   async #isAsKnown(path: DiskPath, { record }: Pick<Entry, "record">): Promise<boolean> {

@@ -8,7 +8,7 @@ import { ROOT_ID } from "../../base/ids.ts";
 import { failedWith } from "../../base/system-errors.ts";
 import { placeText, type Place } from "../../bucket/object-rows.ts";
 import type { ApplyContext } from "./apply-context.ts";
-import type { Reason } from "../known/database.ts";
+import type { Reason } from "../known/unsettled.ts";
 import { REFUSALS, type DiskPath } from "../disk/disk.ts";
 import { digestOn, setAttributes, writeIncoming, type Ready } from "./incoming.ts";
 import { sameContent } from "../scan/local-content.ts";
@@ -41,7 +41,7 @@ export async function applyPlan(
   const redo = await RedoLog.open(context);
   let isDone = false;
   try {
-    const applier = new Applier({ ...context, redo }, plan, touched);
+    const applier = new Applier({ ...context, redo }, plan, touched, isLast);
     await putAll(applier, [...batchesOf(plan.puts)]);
     for (let at = 0; at < plan.removals.length; at += BATCH_PLACES)
       await applier.remove(plan.removals.slice(at, at + BATCH_PLACES));
@@ -84,11 +84,13 @@ class Applier {
   /** Objects that get another place, and places that get an object. */
   readonly #arriving: ReadonlySet<FileId>;
   readonly #awaited: ReadonlySet<string>;
+  readonly #isLast: boolean;
   #files = 0;
   #removed = 0;
 
-  constructor(context: ApplyContext, { puts }: Plan, touched: Set<FileId>) {
+  constructor(context: ApplyContext, { puts }: Plan, touched: Set<FileId>, isLast: boolean) {
     this.#context = context;
+    this.#isLast = isLast;
     this.#touched = touched;
     this.#arriving = new Set(puts.map(({ target }) => target.id));
     this.#awaited = new Set(puts.map(({ place }) => placeText(place)));
@@ -218,7 +220,8 @@ class Applier {
   }
 
   #leave(place: Place, path: DiskPath, reason: Reason): void {
-    this.#context.db.unsettle({ parent: place.parent, name: place.name }, reason);
+    // What a later plan does may make room.
+    this.#context.db.unsettle({ parent: place.parent, name: place.name }, this.#isLast ? reason : "waiting");
     this.#left.push({ path, reason });
   }
 

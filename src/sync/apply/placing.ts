@@ -10,7 +10,7 @@ import type { Place } from "../../bucket/object-rows.ts";
 import { samePlace } from "../../bucket/object-rows.ts";
 import { NO_LINKS } from "../../objects/disk.ts";
 import type { ApplyContext } from "./apply-context.ts";
-import type { Reason } from "../known/database.ts";
+import type { Reason } from "../known/unsettled.ts";
 import type { DiskPath, DiskStat } from "../disk/disk.ts";
 import { syncDirectories } from "../scan/durable.ts";
 import { sameRecord, type Entry } from "../known/entry.ts";

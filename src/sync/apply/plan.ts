@@ -9,7 +9,8 @@ import type { TreeObject } from "../../bucket/fs-reader.ts";
 import type { Place } from "../../bucket/object-rows.ts";
 import { placeText } from "../../bucket/object-rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
-import type { Reason, SyncDatabase, Unsettled } from "../known/database.ts";
+import type { SyncDatabase } from "../known/database.ts";
+import { PASSING, type Reason, type Unsettled } from "../known/unsettled.ts";
 import type { DiskPath } from "../disk/disk.ts";
 import { sameRecord, type Entry } from "../known/entry.ts";
 import type { IgnoreRules } from "../scan/ignore-rules.ts";
@@ -93,7 +94,7 @@ class Planner {
 
   async plan(): Promise<Plan> {
     for (const unsettled of this.#context.db.unsettled()) {
-      if (this.#context.again || isPassing(unsettled.reason)) await this.#compare(unsettled);
+      if (this.#context.again || PASSING.has(unsettled.reason)) await this.#compare(unsettled);
     }
     const sorted = this.#puts.sort(fromRoot);
     const placed = countBy(sorted);
@@ -106,7 +107,7 @@ class Planner {
   async planNew(places: readonly Unsettled[]): Promise<Plan> {
     const { db, rules } = this.#context;
     for (const place of places) {
-      if (!isPassing(place.reason) || place.parent === PARKED_ID || db.at(place) !== undefined) continue;
+      if (!PASSING.has(place.reason) || place.parent === PARKED_ID || db.at(place) !== undefined) continue;
       const target = await this.#targetAt(place);
       if (target === undefined || db.byId(target.id).length > 0 || !KEPT_TYPES.has(target.record.type)) continue;
       const above = await this.#pathInTree(place.parent);
@@ -116,8 +117,14 @@ class Planner {
       this.#puts.push({ place: { parent: place.parent, name: place.name }, target, path, what: "add", isNew: true });
     }
     const names = countBy(this.#puts);
-    const puts = this.#puts.filter(({ target }) => names.get(target.id) === 1);
-    return { puts: puts.sort(fromRoot), removals: [], left: [] };
+    const there = new Set<FileId>([ROOT_ID]);
+    // What it is in comes before it, or is there.
+    const puts = this.#puts.sort(fromRoot).filter(({ place: { parent }, target: { id, record } }) => {
+      if (names.get(id) !== 1 || !(there.has(parent) || db.byId(parent).length > 0)) return false;
+      if (record.type === "directory") there.add(id);
+      return true;
+    });
+    return { puts, removals: [], left: [] };
   }
 
   async #targetAt(place: Place): Promise<TreeObject | undefined> {
@@ -231,10 +238,4 @@ function comparePaths(a: DiskPath, b: DiskPath): number {
   return one < other ? -1 : one > other ? 1 : 0;
 }
 
-/** Whether a place that is behind for this reason is looked at again in each round. */
-export function isPassing(reason: Reason): boolean {
-  return PASSING.has(reason);
-}
-
 const KEPT_TYPES: ReadonlySet<string> = new Set(["file", "directory", "symlink"]);
-const PASSING: ReadonlySet<Reason> = new Set<Reason>(["waiting", "changed here", "in the way"]);

@@ -3,10 +3,10 @@
  * at: a plan takes some KiB of memory a place.
  */
 import type { FileId } from "../../base/ids.ts";
-import { checkDeletions, type HeldDeletions } from "../deletion-limit.ts";
+import { checkDeletions, countFilesBefore, noteFilesBefore, type HeldDeletions } from "../deletion-limit.ts";
 import type { ApplyContext } from "./apply-context.ts";
 import { applyPlan, type Applied } from "./apply.ts";
-import { isPassing, makePlan, noteBehind, planNew, type Plan, type PlanContext, type Targets } from "./plan.ts";
+import { makePlan, noteBehind, planNew, type Plan, type PlanContext, type Put, type Targets } from "./plan.ts";
 
 export interface ShowOptions {
   /** How many places are planned at once where that may be chosen. */
@@ -34,47 +34,66 @@ export async function showRoot(
   const { db } = behind;
   const { most, isRehearsal, allowDeletes, applying } = options;
   const targets = await db.transaction(() => noteBehind(behind, isRehearsal ? Infinity : most));
-  const touched = new Set<FileId>();
-  const isMuch = !isRehearsal && db.countUnsettled() > most;
-  const early = isMuch ? await bringNew(context, { behind, targets, touched, options }) : NOTHING;
+  const early: Early = { files: 0, directories: new Set(), touched: new Set() };
+  const waiting = isRehearsal ? 0 : db.behind.countPassing();
+  if (waiting > most) {
+    applying(waiting);
+    noteFilesBefore(db);
+    await bringNew(context, behind, targets, most, early);
+  }
   const plan = await db.transaction(() => makePlan(behind, targets));
   const removed = plan.removals.map(({ entry }) => entry);
-  const held = checkDeletions("folder", removed, db.countFiles(), allowDeletes);
-  if (held !== undefined || isRehearsal) return { plan, held, applied: early };
-  const places = plan.puts.length + plan.removals.length;
+  const held = checkDeletions("folder", removed, countFilesBefore(db), allowDeletes);
+  if (isRehearsal) return { plan, held, applied: NOTHING };
+  // Directories that came have to be finished, whatever waits for a yes.
+  const now = held === undefined ? plan : { puts: plan.puts.filter(isOf(early.directories)), removals: [], left: [] };
+  const places = now.puts.length + now.removals.length;
   if (places > 0) applying(places);
-  const last = await applyPlan(context, plan, touched, true);
-  const files = early.files + last.files;
-  return { plan, held, applied: { files, removed: last.removed, left: [...early.left, ...last.left] } };
+  const { files, removed: gone, left } = await applyPlan(context, now, early.touched, true);
+  return { plan, held, applied: { files: early.files + files, removed: gone, left } };
 }
 
-interface Bringing {
-  readonly behind: PlanContext;
-  readonly targets: Targets;
+/** What was brought before the plan of all. */
+interface Early {
+  files: number;
+  /** Not finished. */
+  readonly directories: Set<FileId>;
+  /** Directories that something came into. */
   readonly touched: Set<FileId>;
-  readonly options: ShowOptions;
 }
 
 /** New things for which nothing has to give way. What cannot be had now is for the plan of all. */
 async function bringNew(
   context: Omit<ApplyContext, "redo">,
-  { behind, targets, touched, options: { most, applying } }: Bringing,
-): Promise<Applied> {
+  behind: PlanContext,
+  targets: Targets,
+  most: number,
+  early: Early,
+): Promise<void> {
   const { db } = behind;
-  applying(db.countUnsettled());
-  const end = db.lastUnsettled();
-  let files = 0;
-  const left: Applied["left"][number][] = [];
-  for (let at = 0; ;) {
-    const places = db.unsettledFrom(at, end, most);
-    const last = places.at(-1);
-    if (last === undefined) return { files, removed: 0, left };
-    at = last.row;
-    const plan = await db.transaction(() => planNew(behind, targets, places));
-    const applied = await applyPlan(context, plan, touched, false);
-    files += applied.files;
-    left.push(...applied.left.filter(({ reason }) => !isPassing(reason)));
+  // Where it is not told in this order, what is in a directory has to wait for a pass behind that of the directory.
+  for (let isMore = true; isMore;) {
+    isMore = false;
+    const end = db.behind.lastRow();
+    for (let at = 0; ;) {
+      const places = db.behind.from(at, end, most);
+      const last = places.at(-1);
+      if (last === undefined) break;
+      at = last.row;
+      const plan = await db.transaction(() => planNew(behind, targets, places));
+      const { files } = await applyPlan(context, plan, early.touched, false);
+      early.files += files;
+      const made = plan.puts.filter(
+        ({ place, target }) => target.record.type === "directory" && db.at(place) !== undefined,
+      );
+      for (const { target } of made) early.directories.add(target.id);
+      isMore ||= files + made.length > 0;
+    }
   }
+}
+
+function isOf(directories: ReadonlySet<FileId>): (put: Put) => boolean {
+  return ({ target }) => directories.has(target.id);
 }
 
 const NOTHING: Applied = { files: 0, removed: 0, left: [] };

@@ -12,13 +12,7 @@ import type { BaseRoot } from "../../overlay/journal-record.ts";
 import { entryOf, nameBytes, nameOf, rowOf, type Entry, type EntryChange, type EntryRow } from "./entry.ts";
 import { unpackSeen, type Seen } from "./seen.ts";
 import { PARKED_ID } from "../disk/paths.ts";
-
-/** Why a place is behind. Those that only somebody's deed can settle are not tried again in each round. */
-export type Reason = "waiting" | "changed here" | "ignored" | "name collides" | "not kept here" | "in the way";
-
-export interface Unsettled extends Place {
-  readonly reason: Reason;
-}
+import { UnsettledPlaces, type Reason, type Unsettled } from "./unsettled.ts";
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS entries (
@@ -34,12 +28,6 @@ const SCHEMA = `
   ) STRICT;
   CREATE INDEX IF NOT EXISTS entries_by_id ON entries (id);
   CREATE INDEX IF NOT EXISTS entries_by_ino ON entries (ino);
-  CREATE TABLE IF NOT EXISTS unsettled (
-    parent TEXT NOT NULL,
-    name   BLOB NOT NULL,
-    reason TEXT NOT NULL,
-    PRIMARY KEY (parent, name)
-  ) STRICT;
   CREATE TABLE IF NOT EXISTS parked (
     id     TEXT PRIMARY KEY,
     parent TEXT NOT NULL,
@@ -55,12 +43,6 @@ export interface Look {
   readonly seen: Seen;
 }
 
-interface RawUnsettled {
-  parent: string;
-  name: Buffer;
-  reason: string;
-}
-
 export class SyncDatabase {
   readonly #db: Database.Database;
   readonly #at: Database.Statement<[string, Buffer], EntryRow>;
@@ -71,8 +53,8 @@ export class SyncDatabase {
   readonly #directories: Database.Statement<[string], EntryRow>;
   readonly #put: Database.Statement;
   readonly #remove: Database.Statement;
-  readonly #unsettle: Database.Statement;
-  readonly #settle: Database.Statement;
+  /** Where the folder is behind. */
+  readonly behind: UnsettledPlaces;
   #rehearsing = false;
   #told: ((change: EntryChange) => void) | undefined;
 
@@ -97,8 +79,7 @@ export class SyncDatabase {
       "INSERT OR REPLACE INTO entries (parent, name, id, file, ino, record, links, seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     );
     this.#remove = this.#db.prepare("DELETE FROM entries WHERE parent = ? AND name = ?");
-    this.#unsettle = this.#db.prepare("INSERT OR REPLACE INTO unsettled (parent, name, reason) VALUES (?, ?, ?)");
-    this.#settle = this.#db.prepare("DELETE FROM unsettled WHERE parent = ? AND name = ?");
+    this.behind = new UnsettledPlaces(this.#db);
   }
 
   close(): void {
@@ -221,43 +202,16 @@ export class SyncDatabase {
     this.#db.prepare("DELETE FROM entries WHERE parent = ?").run(before);
   }
 
-  unsettle({ parent, name }: Place, reason: Reason = "waiting"): void {
-    this.#unsettle.run(parent, nameBytes(name), reason);
+  unsettle(place: Place, reason?: Reason): void {
+    this.behind.unsettle(place, reason);
   }
 
-  settle({ parent, name }: Place): void {
-    this.#settle.run(parent, nameBytes(name));
+  settle(place: Place): void {
+    this.behind.settle(place);
   }
 
   unsettled(): Unsettled[] {
-    return this.#db
-      .prepare<[], RawUnsettled>("SELECT parent, name, reason FROM unsettled ORDER BY parent, name")
-      .all()
-      .map(({ parent, name, reason }) => ({ parent: parent as FileId, name: nameOf(name), reason: reason as Reason }));
-  }
-
-  countUnsettled(): number {
-    return this.#db.prepare<[], { n: number }>("SELECT COUNT(*) AS n FROM unsettled").get()?.n ?? 0;
-  }
-
-  /** In the order in which they were noted, some behind a row and up to one. */
-  unsettledFrom(after: number, upTo: number, most: number): (Unsettled & { readonly row: number })[] {
-    return this.#db
-      .prepare<[number, number, number], RawUnsettled & { row: number }>(
-        "SELECT rowid AS row, parent, name, reason FROM unsettled WHERE rowid > ? AND rowid <= ? ORDER BY rowid LIMIT ?",
-      )
-      .all(after, upTo, most)
-      .map(({ row, parent, name, reason }) => ({
-        row,
-        parent: parent as FileId,
-        name: nameOf(name),
-        reason: reason as Reason,
-      }));
-  }
-
-  /** The row that was noted last; 0 where there is none. */
-  lastUnsettled(): number {
-    return this.#db.prepare<[], { n: number | null }>("SELECT MAX(rowid) AS n FROM unsettled").get()?.n ?? 0;
+    return this.behind.all();
   }
 
   fact(key: FactKey): string | undefined {
@@ -343,4 +297,5 @@ export type FactKey =
   | "late"
   | "compare all"
   | "rules"
-  | "exchanged";
+  | "exchanged"
+  | "files before";

@@ -3,6 +3,7 @@ import type { Conflict } from "../../bucket/merge/conflict.ts";
 import type { PublishFigures } from "../../bucket/publish/outcome.ts";
 import { UnitRules } from "../../bucket/merge/unit-rules.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
+import { noteFilesBefore } from "../deletion-limit.ts";
 import { PARKED_ID } from "../disk/paths.ts";
 import type { IgnoreRules } from "../scan/ignore-rules.ts";
 import type { LocalChanges } from "../scan/local-changes.ts";
@@ -38,18 +39,21 @@ export async function publishPortions(context: PortionsContext, nodes: NodeStore
   if (db.children(PARKED_ID).length > 0) return sent;
   const policy = await bucket.policy((await bucket.head()).commit);
   const portions = new Portions({ disk, rules, db, limits, units: new UnitRules(policy.units) });
-  let told = 0;
+  let [told, lates] = [0, 0];
   for (let isFirst = true; ; isFirst = false) {
     signal?.throwIfAborted();
     const lookedNs = clock.nowNs();
     const portion = await portions.next();
     if (isFirst && portion.isLast) return sent;
+    noteFilesBefore(db);
     await context.stillThere();
     told += portion.matching.objects.length;
     context.found(told);
     const local = await context.changesIn(portion.matching, lookedNs);
     const published = await publishScan(context, nodes, { matching: portion.matching, local });
     if (published === "late") {
+      // More of them are for the scan of all, which knows when to give up.
+      if (++lates > LATES) return sent;
       await context.late();
       continue;
     }
@@ -66,3 +70,6 @@ export async function publishPortions(context: PortionsContext, nodes: NodeStore
     if (portion.isLast) return sent;
   }
 }
+
+/** Epochs that come late are few. */
+const LATES = 8;

@@ -58,9 +58,16 @@ export class Portions {
     for (const path of done) this.#passed.add(path);
   }
 
-  /** Files that did not hold still. */
+  /** Files that did not hold still, with what belongs to them. */
   leaveOut(paths: readonly DiskPath[]): void {
-    for (const path of paths) this.#passed.add(textOf(path));
+    const { units } = this.#source;
+    for (const path of paths) {
+      const tree = path.findIndex((name, at) => at < path.length - 1 && units.isTree(name));
+      this.#passed.add(textOf(tree < 0 ? path : path.slice(0, tree + 1)));
+      const [name, above] = [path.at(-1), path.slice(0, -1)];
+      for (const member of name === undefined ? [] : familyOf(units, name))
+        this.#passed.add(textOf([...above, member]));
+    }
   }
 }
 
@@ -74,6 +81,8 @@ class Finder implements Matching {
   /** Whether the folder was never synced. */
   readonly #isFirst: boolean;
   readonly #byId = new Map<FileId, LocalObject>();
+  /** Directories that are where they were. */
+  readonly #known = new Map<Found, FileId>();
   /** New files with several names, by their inodes. */
   readonly #linked = new Map<bigint, LocalObject>();
   #hasFiles = false;
@@ -104,29 +113,31 @@ class Finder implements Matching {
     id: FileId | undefined,
     isWhole = false,
   ): Promise<boolean> {
+    if (id !== undefined) this.#known.set(directory, id);
     const looks: Looks = id === undefined ? NO_LOOKS : this.#source.db.looks(id);
-    const [files, directories]: [DiskEntry[], (readonly [DiskEntry, FileId | undefined])[]] = [[], []];
-    for (const entry of entries) {
-      const { name, stat } = entry;
-      const look = looks.get(name);
-      if (this.#isNotConcerned(directory, entry, looks)) continue;
-      if (stat.type !== "directory") files.push(entry);
-      else directories.push([entry, look?.id]);
+    const concerned = entries.filter((entry) => !this.#isNotConcerned(directory, entry, looks));
+    const files = this.#wholeFamilies(
+      concerned.filter(({ stat }) => stat.type !== "directory"),
+      entries,
+      looks,
+    );
+    let isAll = this.#tellFiles(directory, files, isWhole);
+    for (const entry of concerned) {
+      if (entry.stat.type !== "directory") continue;
+      const below = looks.get(entry.name)?.id;
+      isAll = (await this.#descend(directory, entry, below, isWhole)) && isAll;
     }
-    let isAll = this.#tellFiles(directory, id, files, isWhole);
-    for (const [entry, below] of directories)
-      isAll = (await this.#descend(directory, id, entry, below, isWhole)) && isAll;
     if (isAll) this.done.push(textOf(directory.path));
     return isAll;
   }
 
   /** Files of one directory go together where they can: a program's files that belong together lie together. */
-  #tellFiles(directory: Found, id: FileId | undefined, files: readonly DiskEntry[], isWhole: boolean): boolean {
+  #tellFiles(directory: Found, files: readonly DiskEntry[], isWhole: boolean): boolean {
     const { limits, units } = this.#source;
     const bytes = files.reduce((sum, { stat }) => sum + stat.size, 0);
     const isFitting = this.#things + files.length <= limits.things && this.#bytes + bytes <= limits.bytes;
     if (isFitting || isWhole) {
-      for (const entry of files) this.#tell(directory, id, entry);
+      for (const entry of files) this.#tell(directory, entry);
       return true;
     }
     this.#isFull ||= this.#hasFiles && files.length > 0;
@@ -136,20 +147,14 @@ class Finder implements Matching {
       const mains = units.mainsOf(entry.name);
       if (this.#isFull && !mains.some((main) => begun.has(main))) isAll = false;
       else {
-        this.#tell(directory, id, entry);
+        this.#tell(directory, entry);
         for (const main of mains) begun.add(main);
       }
     }
     return isAll;
   }
 
-  async #descend(
-    parent: Found,
-    inside: FileId | undefined,
-    entry: DiskEntry,
-    id: FileId | undefined,
-    isWhole: boolean,
-  ): Promise<boolean> {
+  async #descend(parent: Found, entry: DiskEntry, id: FileId | undefined, isWhole: boolean): Promise<boolean> {
     if (this.#isFull && !isWhole) return false;
     const { name, stat } = entry;
     const path = parent.path.concat(name);
@@ -163,14 +168,14 @@ class Finder implements Matching {
     }
     const isNew = id === undefined;
     const isUnit = isNew && this.#source.units.isTree(name);
-    const found = isNew ? this.#tell(parent, inside, entry) : foundAs({ path, stat, parent, name }, NO_CHILDREN, false);
+    if (isUnit && !isWhole && !(await this.#isAllNew(path, stat, entries))) return true;
+    const found = isNew ? this.#tell(parent, entry) : foundAs({ path, stat, parent, name }, NO_CHILDREN, false);
     return this.enter(found, entries, id, isWhole || isUnit);
   }
 
-  /** `inside`: which directory it is in, where that is known. */
-  #tell(parent: Found, inside: FileId | undefined, { name, stat }: DiskEntry): Found {
+  #tell(parent: Found, { name, stat }: DiskEntry): Found {
     const { limits } = this.#source;
-    if (inside !== undefined && !this.objectOf.has(parent)) this.#add(parent, inside);
+    this.#addKnown(parent);
     const found = foundAs({ path: parent.path.concat(name), stat, parent, name }, NO_CHILDREN, false);
     const isLinked = stat.type === "file" && stat.links > 1;
     const twin = isLinked ? this.#linked.get(stat.ino) : undefined;
@@ -186,6 +191,14 @@ class Finder implements Matching {
     this.#bytes += stat.type === "file" ? stat.size : 0;
     this.#isFull = this.#things >= limits.things || this.#bytes >= limits.bytes;
     return found;
+  }
+
+  /** The directory that something came into, with those above it. */
+  #addKnown(directory: Found): void {
+    const id = this.#known.get(directory);
+    if (id === undefined || this.objectOf.has(directory)) return;
+    if (directory.parent !== undefined) this.#addKnown(directory.parent);
+    this.#add(directory, id);
   }
 
   #add(found: Found, id: FileId | undefined): LocalObject {
@@ -205,17 +218,36 @@ class Finder implements Matching {
     if (this.#passed.size > 0 && this.#passed.has(textOf(here))) return true;
     if ((isDirectory && stat.dev !== above.dev) || this.#source.rules.ignores(here, isDirectory)) return true;
     const look = looks.get(name);
-    if (look === undefined) return this.#isKnown(stat) || (!isDirectory && this.#isOfKnownFamily(name, looks));
+    if (look === undefined) return this.#isKnown(stat);
     if (!isDirectory || !look.isDirectory || !isSameInode(look.seen, stat)) return true;
     return this.#source.units.isTree(name);
   }
 
-  #isOfKnownFamily(name: FileName, looks: Looks): boolean {
-    if (looks.size === 0) return false;
+  /** Without files that belong to one that is not told now, or was there before. */
+  #wholeFamilies(files: readonly DiskEntry[], all: readonly DiskEntry[], looks: Looks): readonly DiskEntry[] {
     const { units } = this.#source;
-    return units.mainsOf(name).some((main) => {
-      return ["", ...units.suffixesOf(main)].some((suffix) => looks.has((main + suffix) as FileName));
+    const told = new Set(files.map(({ name }) => name));
+    const there = new Set(all.map(({ name }) => name));
+    return files.filter(({ name }) => {
+      return !familyOf(units, name).some((each) => looks.has(each) || (there.has(each) && !told.has(each)));
     });
+  }
+
+  /** Whether no part of a new unit is known, or out of sight. */
+  async #isAllNew(path: DiskPath, stat: DiskStat, entries: readonly DiskEntry[]): Promise<boolean> {
+    for (const entry of entries) {
+      const below = path.concat(entry.name);
+      const isDirectory = entry.stat.type === "directory";
+      if (this.#isKnown(entry.stat) || (isDirectory && entry.stat.dev !== stat.dev)) return false;
+      if (!isDirectory) continue;
+      try {
+        if (!(await this.#isAllNew(below, entry.stat, await this.#source.disk.list(below)))) return false;
+      } catch (error) {
+        if (failedWith(error, ...NOT_LISTED)) return false;
+        throw error;
+      }
+    }
+    return true;
   }
 
   /** Whether it was synced at another place: it was moved, or has a name more. */
@@ -229,6 +261,13 @@ class Finder implements Matching {
 type Looks = ReadonlyMap<FileName, Look>;
 
 const NO_LOOKS: Looks = new Map();
+
+/** The names of what belongs to a file of this name, where something does. */
+function familyOf(units: UnitRules, name: FileName): FileName[] {
+  return units.mainsOf(name).flatMap((main) => {
+    return ["", ...units.suffixesOf(main)].map((suffix) => (main + suffix) as FileName);
+  });
+}
 
 function textOf(path: DiskPath): string {
   return path.join("/");

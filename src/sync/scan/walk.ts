@@ -154,7 +154,8 @@ class Walker {
 
   #countNew(shown: readonly DiskEntry[], looks: ReadonlyMap<FileName, Look> | undefined): void {
     for (const { name, stat } of shown) {
-      if (looks?.has(name) === true) continue;
+      const isSynced = stat.type === "file" || stat.type === "symlink" || stat.type === "directory";
+      if (!isSynced || looks?.has(name) === true) continue;
       this.#newThings++;
       if (stat.type === "file") this.#newBytes += stat.size;
     }

@@ -1,0 +1,87 @@
+/** The places where the folder is behind the root that it stands on, in the database of what was synced. */
+import type Database from "better-sqlite3";
+import type { FileId } from "../../base/ids.ts";
+import type { Place } from "../../bucket/object-rows.ts";
+import { nameBytes, nameOf } from "./entry.ts";
+
+/** Why a place is behind. Those that only somebody's deed can settle are not tried again in each round. */
+export type Reason = "waiting" | "changed here" | "ignored" | "name collides" | "not kept here" | "in the way";
+
+/** A place that is behind for one of these reasons is looked at again in each round. */
+export const PASSING: ReadonlySet<Reason> = new Set<Reason>(["waiting", "changed here", "in the way"]);
+
+export interface Unsettled extends Place {
+  readonly reason: Reason;
+}
+
+/** With its place in the order in which they were noted. */
+export interface UnsettledRow extends Unsettled {
+  readonly row: number;
+}
+
+const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS unsettled (
+    parent TEXT NOT NULL,
+    name   BLOB NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (parent, name)
+  ) STRICT`;
+
+interface Raw {
+  readonly row: number;
+  readonly parent: string;
+  readonly name: Buffer;
+  readonly reason: string;
+}
+
+export class UnsettledPlaces {
+  readonly #unsettle: Database.Statement;
+  readonly #settle: Database.Statement;
+  readonly #all: Database.Statement<[], Raw>;
+  readonly #from: Database.Statement<[number, number, number], Raw>;
+  readonly #count: Database.Statement<[string], { n: number }>;
+  readonly #last: Database.Statement<[], { n: number | null }>;
+
+  constructor(db: Database.Database) {
+    db.exec(SCHEMA);
+    const columns = "rowid AS row, parent, name, reason";
+    this.#unsettle = db.prepare("INSERT OR REPLACE INTO unsettled (parent, name, reason) VALUES (?, ?, ?)");
+    this.#settle = db.prepare("DELETE FROM unsettled WHERE parent = ? AND name = ?");
+    this.#all = db.prepare(`SELECT ${columns} FROM unsettled ORDER BY parent, name`);
+    this.#from = db.prepare(`SELECT ${columns} FROM unsettled WHERE rowid > ? AND rowid <= ? ORDER BY rowid LIMIT ?`);
+    this.#count = db.prepare("SELECT COUNT(*) AS n FROM unsettled WHERE reason IN (SELECT value FROM json_each(?))");
+    this.#last = db.prepare("SELECT MAX(rowid) AS n FROM unsettled");
+  }
+
+  unsettle({ parent, name }: Place, reason: Reason = "waiting"): void {
+    this.#unsettle.run(parent, nameBytes(name), reason);
+  }
+
+  settle({ parent, name }: Place): void {
+    this.#settle.run(parent, nameBytes(name));
+  }
+
+  /** By parent and name. */
+  all(): Unsettled[] {
+    return this.#all.all().map(unsettledOf);
+  }
+
+  /** In the order in which they were noted, some behind a row and up to one. */
+  from(after: number, upTo: number, most: number): UnsettledRow[] {
+    return this.#from.all(after, upTo, most).map(unsettledOf);
+  }
+
+  /** Those that are looked at again in each round. */
+  countPassing(): number {
+    return this.#count.get(JSON.stringify([...PASSING]))?.n ?? 0;
+  }
+
+  /** The row that was noted last; 0 where there is none. */
+  lastRow(): number {
+    return this.#last.get()?.n ?? 0;
+  }
+}
+
+function unsettledOf({ row, parent, name, reason }: Raw): UnsettledRow {
+  return { row, parent: parent as FileId, name: nameOf(name), reason: reason as Reason };
+}
