@@ -33,7 +33,7 @@ export function checkDeletions(
 
 /** Before much that is new goes or comes by itself: of what there was before deletions may be a mass still. */
 export function noteFilesBefore(db: SyncDatabase): void {
-  if (db.fact("files before") === undefined) db.setFact("files before", String(db.countFiles()));
+  if (Number(db.fact("files before") ?? 0) <= MASS_FILES) db.setFact("files before", String(db.countFiles()));
 }
 
 /** All went and came: deletions are a part of what there is now. */

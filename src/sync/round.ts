@@ -3,7 +3,7 @@
  * the folder. What cannot be done now is left for the next round; nothing that was saved is given up.
  */
 import { SynclineError } from "../base/errors.ts";
-import { ROOT_ID, type Cid } from "../base/ids.ts";
+import { ROOT_ID, type Cid, type FileName } from "../base/ids.ts";
 import { describeError } from "../base/log.ts";
 import {
   PUBLISH_CHUNK_CACHE_BYTES,
@@ -197,6 +197,7 @@ class Round {
         sent: this.#context.progress?.sent,
         rules: this.#rules,
         limits: this.#portion,
+        restless: Array.from(this.#restless, (path) => path.split("/") as FileName[]),
         stillThere: () => this.#stillThere(),
         changesIn: (matching, lookedNs) => this.#changesIn(matching, lookedNs),
         found: (things) => this.#context.progress?.found?.(things),
@@ -218,6 +219,7 @@ class Round {
   /** Without what the root does not have any more either: a run took it away, and died before it noted that. */
   async #leftInBucket(deleted: readonly Entry[]): Promise<Entry[]> {
     const { db } = this.#context;
+    if (deleted.length === 0) return [];
     const tree = db.base()?.tree;
     const behind = new Set(db.unsettled().map(placeText));
     const left: Entry[] = [];

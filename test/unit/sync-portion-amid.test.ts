@@ -2,39 +2,9 @@
 import { describe, expect, test } from "vitest";
 import { resolvePath } from "../../src/bucket/fs-reader.ts";
 import { NodeStore } from "../../src/tree/node-store.ts";
-import type { FileName } from "../../src/base/ids.ts";
-import type { Most } from "../../src/sync/scan/walk.ts";
 import type { MemorySyncDisk } from "../support/memory-sync-disk.ts";
-import {
-  bucketTree,
-  path,
-  settle,
-  settledTree,
-  twoFolders,
-  type SyncedFolder,
-  type SyncWorld,
-} from "../support/sync-world.ts";
-
-const byNumber = (things: number): Most => ({ things, bytes: Infinity });
-
-function write(disk: MemorySyncDisk, files: Readonly<Record<string, string>>): void {
-  for (const [at, text] of Object.entries(files)) {
-    const names = at.split("/");
-    for (let depth = 1; depth < names.length; depth++) {
-      const above = names.slice(0, depth) as FileName[];
-      if (!disk.tree().has(above.join("/"))) disk.make(above);
-    }
-    disk.write(path(at), text);
-  }
-}
-
-async function settled(files: Readonly<Record<string, string>> = {}) {
-  const { world, a, b } = await twoFolders();
-  write(a.disk, files);
-  await settle(world);
-  for (const each of [a, b]) each.disk.tick(3_000_000_000n);
-  return { world, a, b };
-}
+import { byNumber, settled, write } from "../support/portions.ts";
+import { bucketTree, path, settledTree, twoFolders, type SyncedFolder, type SyncWorld } from "../support/sync-world.ts";
 
 async function idOf({ bucket }: SyncWorld, at: string) {
   const nodes = new NodeStore(bucket.blocks, { capacityBytes: 1 << 20 });

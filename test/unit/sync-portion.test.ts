@@ -2,27 +2,15 @@
 import { describe, expect, test } from "vitest";
 import { UnitRules } from "../../src/bucket/merge/unit-rules.ts";
 import { DEFAULT_POLICY } from "../../src/format/policy.ts";
-import type { FileName } from "../../src/base/ids.ts";
 import { SyncDatabase } from "../../src/sync/known/database.ts";
 import { NO_RULES } from "../../src/sync/scan/ignore-rules.ts";
 import { Portions } from "../../src/sync/scan/portion.ts";
 import { walk, type Most } from "../../src/sync/scan/walk.ts";
 import { MemorySyncDisk } from "../support/memory-sync-disk.ts";
+import { byNumber, write } from "../support/portions.ts";
 import { bucketTree, killed, path, settle, settledTree, twoFolders, type SyncedFolder } from "../support/sync-world.ts";
 
 const bySize = (bytes: number): Most => ({ things: Infinity, bytes });
-const byNumber = (things: number): Most => ({ things, bytes: Infinity });
-
-function write(disk: MemorySyncDisk, files: Readonly<Record<string, string>>): void {
-  for (const [at, text] of Object.entries(files)) {
-    const names = at.split("/");
-    for (let depth = 1; depth < names.length; depth++) {
-      const above = names.slice(0, depth) as FileName[];
-      if (!disk.tree().has(above.join("/"))) disk.make(above);
-    }
-    disk.write(path(at), text);
-  }
-}
 
 describe("the first portion has", () => {
   async function first(files: Readonly<Record<string, string>>, limits: Most): Promise<string[]> {

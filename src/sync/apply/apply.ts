@@ -220,8 +220,8 @@ class Applier {
   }
 
   #leave(place: Place, path: DiskPath, reason: Reason): void {
-    // What a later plan does may make room.
-    this.#context.db.unsettle({ parent: place.parent, name: place.name }, this.#isLast ? reason : "waiting");
+    // What the last plan does may make room: it looks at it again, and others before it do not.
+    this.#context.db.unsettle({ parent: place.parent, name: place.name }, this.#isLast ? reason : "in the way");
     this.#left.push({ path, reason });
   }
 

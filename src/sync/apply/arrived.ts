@@ -3,6 +3,7 @@
  * meanwhile would come back.
  */
 import { lookup } from "../../bucket/fs-reader.ts";
+import type { Place } from "../../bucket/object-rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import type { DiskPath, SyncDisk } from "../disk/disk.ts";
@@ -20,12 +21,21 @@ export interface ArrivedContext {
   readonly nowNs: () => bigint;
 }
 
+/** Some at a time: after a first sync was killed there may be very many. */
+function* unsettledOf(db: SyncDatabase): Generator<Place> {
+  const end = db.behind.lastRow();
+  for (let places = db.behind.from(0, end, AT_ONCE); places.length > 0;) {
+    yield* places;
+    places = db.behind.from(places.at(-1)?.row ?? end, end, AT_ONCE);
+  }
+}
+
 /** Notes files that are as the root has them that the folder stands on, where the folder is behind it. */
 export async function noteArrived({ db, disk, nodes, isAsKnown, nowNs }: ArrivedContext): Promise<void> {
   const tree = db.base()?.tree;
   if (tree === undefined) return;
   const durable = new Set<string>();
-  for (const place of db.unsettled()) {
+  for (const place of unsettledOf(db)) {
     const target = await lookup(nodes, tree, place);
     const path = pathInFolder(db, place);
     if (target?.record.type !== "file" || path === undefined) continue;
@@ -47,3 +57,5 @@ export async function noteArrived({ db, disk, nodes, isAsKnown, nowNs }: Arrived
     );
   }
 }
+
+const AT_ONCE = 1_024;

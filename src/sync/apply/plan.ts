@@ -107,7 +107,7 @@ class Planner {
   async planNew(places: readonly Unsettled[]): Promise<Plan> {
     const { db, rules } = this.#context;
     for (const place of places) {
-      if (!PASSING.has(place.reason) || place.parent === PARKED_ID || db.at(place) !== undefined) continue;
+      if (place.reason !== "waiting" || place.parent === PARKED_ID || db.at(place) !== undefined) continue;
       const target = await this.#targetAt(place);
       if (target === undefined || db.byId(target.id).length > 0 || !KEPT_TYPES.has(target.record.type)) continue;
       const above = await this.#pathInTree(place.parent);

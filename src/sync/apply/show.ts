@@ -34,19 +34,18 @@ export async function showRoot(
   const { db } = behind;
   const { most, isRehearsal, allowDeletes, applying } = options;
   const targets = await db.transaction(() => noteBehind(behind, isRehearsal ? Infinity : most));
-  const early: Early = { files: 0, directories: new Set(), touched: new Set() };
-  const waiting = isRehearsal ? 0 : db.behind.countPassing();
+  const early: Early = { files: 0, touched: new Set() };
+  const waiting = isRehearsal ? 0 : db.behind.countWaiting();
   if (waiting > most) {
-    applying(waiting);
     noteFilesBefore(db);
-    await bringNew(context, behind, targets, most, early);
+    await bringNew(context, behind, targets, most, early, () => applying(waiting));
   }
   const plan = await db.transaction(() => makePlan(behind, targets));
   const removed = plan.removals.map(({ entry }) => entry);
   const held = checkDeletions("folder", removed, countFilesBefore(db), allowDeletes);
   if (isRehearsal) return { plan, held, applied: NOTHING };
-  // Directories that came have to be finished, whatever waits for a yes.
-  const now = held === undefined ? plan : { puts: plan.puts.filter(isOf(early.directories)), removals: [], left: [] };
+  // Directories that came are finished, whatever waits for a yes: also those of a run that was killed.
+  const now = held === undefined ? plan : { puts: plan.puts.filter(isKnownDirectory), removals: [], left: [] };
   const places = now.puts.length + now.removals.length;
   if (places > 0) applying(places);
   const { files, removed: gone, left } = await applyPlan(context, now, early.touched, true);
@@ -56,8 +55,6 @@ export async function showRoot(
 /** What was brought before the plan of all. */
 interface Early {
   files: number;
-  /** Not finished. */
-  readonly directories: Set<FileId>;
   /** Directories that something came into. */
   readonly touched: Set<FileId>;
 }
@@ -69,7 +66,9 @@ async function bringNew(
   targets: Targets,
   most: number,
   early: Early,
+  applying: () => void,
 ): Promise<void> {
+  let isTold = false;
   const { db } = behind;
   // Where it is not told in this order, what is in a directory has to wait for a pass behind that of the directory.
   for (let isMore = true; isMore;) {
@@ -81,19 +80,22 @@ async function bringNew(
       if (last === undefined) break;
       at = last.row;
       const plan = await db.transaction(() => planNew(behind, targets, places));
+      if (plan.puts.length > 0 && !isTold) {
+        isTold = true;
+        applying();
+      }
       const { files } = await applyPlan(context, plan, early.touched, false);
       early.files += files;
       const made = plan.puts.filter(
         ({ place, target }) => target.record.type === "directory" && db.at(place) !== undefined,
       );
-      for (const { target } of made) early.directories.add(target.id);
-      isMore ||= files + made.length > 0;
+      isMore ||= made.length > 0;
     }
   }
 }
 
-function isOf(directories: ReadonlySet<FileId>): (put: Put) => boolean {
-  return ({ target }) => directories.has(target.id);
+function isKnownDirectory({ target, what }: Put): boolean {
+  return target.record.type === "directory" && what === "change";
 }
 
 const NOTHING: Applied = { files: 0, removed: 0, left: [] };

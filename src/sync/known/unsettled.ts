@@ -39,7 +39,7 @@ export class UnsettledPlaces {
   readonly #settle: Database.Statement;
   readonly #all: Database.Statement<[], Raw>;
   readonly #from: Database.Statement<[number, number, number], Raw>;
-  readonly #count: Database.Statement<[string], { n: number }>;
+  readonly #count: Database.Statement<[], { n: number }>;
   readonly #last: Database.Statement<[], { n: number | null }>;
 
   constructor(db: Database.Database) {
@@ -49,7 +49,7 @@ export class UnsettledPlaces {
     this.#settle = db.prepare("DELETE FROM unsettled WHERE parent = ? AND name = ?");
     this.#all = db.prepare(`SELECT ${columns} FROM unsettled ORDER BY parent, name`);
     this.#from = db.prepare(`SELECT ${columns} FROM unsettled WHERE rowid > ? AND rowid <= ? ORDER BY rowid LIMIT ?`);
-    this.#count = db.prepare("SELECT COUNT(*) AS n FROM unsettled WHERE reason IN (SELECT value FROM json_each(?))");
+    this.#count = db.prepare("SELECT COUNT(*) AS n FROM unsettled WHERE reason = 'waiting'");
     this.#last = db.prepare("SELECT MAX(rowid) AS n FROM unsettled");
   }
 
@@ -71,9 +71,9 @@ export class UnsettledPlaces {
     return this.#from.all(after, upTo, most).map(unsettledOf);
   }
 
-  /** Those that are looked at again in each round. */
-  countPassing(): number {
-    return this.#count.get(JSON.stringify([...PASSING]))?.n ?? 0;
+  /** Those that are behind for no other reason than that nobody came to them. */
+  countWaiting(): number {
+    return this.#count.get()?.n ?? 0;
   }
 
   /** The row that was noted last; 0 where there is none. */

@@ -4,6 +4,7 @@ import type { PublishFigures } from "../../bucket/publish/outcome.ts";
 import { UnitRules } from "../../bucket/merge/unit-rules.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import { noteFilesBefore } from "../deletion-limit.ts";
+import type { DiskPath } from "../disk/disk.ts";
 import { PARKED_ID } from "../disk/paths.ts";
 import type { IgnoreRules } from "../scan/ignore-rules.ts";
 import type { LocalChanges } from "../scan/local-changes.ts";
@@ -15,6 +16,8 @@ import { publishScan, type ScanContext } from "./publish-scan.ts";
 export interface PortionsContext extends ScanContext {
   readonly rules: IgnoreRules;
   readonly limits: Most;
+  /** Files that did not hold still before. */
+  readonly restless: readonly DiskPath[];
   /** Throws where the folder is not the one that was synced: a disk that was unplugged while it was looked through. */
   readonly stillThere: () => Promise<void>;
   readonly changesIn: (matching: Matching, lookedNs: bigint) => Promise<LocalChanges>;
@@ -39,6 +42,7 @@ export async function publishPortions(context: PortionsContext, nodes: NodeStore
   if (db.children(PARKED_ID).length > 0) return sent;
   const policy = await bucket.policy((await bucket.head()).commit);
   const portions = new Portions({ disk, rules, db, limits, units: new UnitRules(policy.units) });
+  portions.leaveOut(context.restless);
   let [told, lates] = [0, 0];
   for (let isFirst = true; ; isFirst = false) {
     signal?.throwIfAborted();
@@ -66,9 +70,15 @@ export async function publishPortions(context: PortionsContext, nodes: NodeStore
     sent = { added: sent.added + added, conflicts: sent.conflicts.concat(conflicts), figures };
     // The scan of all and the plan behind it know what to do with them.
     portions.leaveOut(otherwise.map(({ path }) => path));
+    // Nothing of it went, as of a file that does not hold still: it is not to be told again.
+    if (local.changes.length === 0) portions.leaveOut(newPaths(portion.matching));
     portions.sent(portion);
     if (portion.isLast) return sent;
   }
+}
+
+function newPaths({ objects }: Matching): DiskPath[] {
+  return objects.flatMap(({ id, found }) => (id === undefined ? found.map(({ path }) => path) : []));
 }
 
 /** Epochs that come late are few. */

@@ -1,0 +1,26 @@
+/** Folders that sync in portions. */
+import type { FileName } from "../../src/base/ids.ts";
+import type { Most } from "../../src/sync/scan/walk.ts";
+import type { MemorySyncDisk } from "./memory-sync-disk.ts";
+import { path, settle, twoFolders } from "./sync-world.ts";
+
+export const byNumber = (things: number): Most => ({ things, bytes: Infinity });
+/** With the directories that they are in. */
+export function write(disk: MemorySyncDisk, files: Readonly<Record<string, string>>): void {
+  for (const [at, text] of Object.entries(files)) {
+    const names = at.split("/");
+    for (let depth = 1; depth < names.length; depth++) {
+      const above = names.slice(0, depth) as FileName[];
+      if (!disk.tree().has(above.join("/"))) disk.make(above);
+    }
+    disk.write(path(at), text);
+  }
+}
+/** Two folders that have these. */
+export async function settled(files: Readonly<Record<string, string>> = {}) {
+  const { world, a, b } = await twoFolders();
+  write(a.disk, files);
+  await settle(world);
+  for (const each of [a, b]) each.disk.tick(3_000_000_000n);
+  return { world, a, b };
+}
