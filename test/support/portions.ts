@@ -2,7 +2,7 @@
 import type { FileName } from "../../src/base/ids.ts";
 import type { Most } from "../../src/sync/scan/walk.ts";
 import type { MemorySyncDisk } from "./memory-sync-disk.ts";
-import { path, settle, twoFolders } from "./sync-world.ts";
+import { bucketTree, path, settle, twoFolders, type SyncedFolder, type SyncWorld } from "./sync-world.ts";
 
 export const byNumber = (things: number): Most => ({ things, bytes: Infinity });
 /** With the directories that they are in. */
@@ -23,4 +23,21 @@ export async function settled(files: Readonly<Record<string, string>> = {}) {
   await settle(world);
   for (const each of [a, b]) each.disk.tick(3_000_000_000n);
   return { world, a, b };
+}
+
+/** What the bucket has after each swap of the next round of `a`. */
+export async function swapsOf({
+  world,
+  a,
+}: {
+  readonly world: SyncWorld;
+  readonly a: SyncedFolder;
+}): Promise<string[]> {
+  const trees: string[] = [];
+  const look = async () => void trees.push([...(await bucketTree(world.bucket)).keys()].sort().join(" "));
+  world.remote.beforeSwap = look;
+  await a.sync();
+  world.remote.beforeSwap = async () => {};
+  await look();
+  return trees.slice(1);
 }

@@ -3,23 +3,12 @@ import { describe, expect, test } from "vitest";
 import { resolvePath } from "../../src/bucket/fs-reader.ts";
 import { NodeStore } from "../../src/tree/node-store.ts";
 import type { MemorySyncDisk } from "../support/memory-sync-disk.ts";
-import { byNumber, settled, write } from "../support/portions.ts";
+import { byNumber, settled, swapsOf, write } from "../support/portions.ts";
 import { bucketTree, path, settledTree, twoFolders, type SyncedFolder, type SyncWorld } from "../support/sync-world.ts";
 
 async function idOf({ bucket }: SyncWorld, at: string) {
   const nodes = new NodeStore(bucket.blocks, { capacityBytes: 1 << 20 });
   return (await resolvePath(nodes, (await bucket.head()).commit.body.tree, path(at)))?.id;
-}
-
-/** What the bucket has after each swap of the next round of `a`. */
-async function swapsOf({ world, a }: Pick<Awaited<ReturnType<typeof settled>>, "world" | "a">): Promise<string[]> {
-  const trees: string[] = [];
-  const look = async () => void trees.push([...(await bucketTree(world.bucket)).keys()].sort().join(" "));
-  world.remote.beforeSwap = look;
-  await a.sync();
-  world.remote.beforeSwap = async () => {};
-  await look();
-  return trees.slice(1);
 }
 
 describe.each([

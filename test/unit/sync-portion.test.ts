@@ -7,8 +7,8 @@ import { NO_RULES } from "../../src/sync/scan/ignore-rules.ts";
 import { Portions } from "../../src/sync/scan/portion.ts";
 import { walk, type Most } from "../../src/sync/scan/walk.ts";
 import { MemorySyncDisk } from "../support/memory-sync-disk.ts";
-import { byNumber, write } from "../support/portions.ts";
-import { bucketTree, killed, path, settle, settledTree, twoFolders, type SyncedFolder } from "../support/sync-world.ts";
+import { byNumber, settled, swapsOf, write } from "../support/portions.ts";
+import { bucketTree, killed, path, settledTree, twoFolders, type SyncedFolder } from "../support/sync-world.ts";
 
 const bySize = (bytes: number): Most => ({ things: Infinity, bytes });
 
@@ -69,23 +69,9 @@ test("a walk is given up where more is new than goes at once, and not for what w
 
 /** The first folder sends a thing at a time, and both are settled with some files. */
 async function oneByOne(files: Readonly<Record<string, string>> = {}) {
-  const { world, a, b } = await twoFolders();
-  write(a.disk, files);
-  await settle(world);
-  for (const each of [a, b]) each.disk.tick(3_000_000_000n);
+  const { world, a, b } = await settled(files);
   a.portion = byNumber(1);
   return { world, a, b };
-}
-
-/** What the bucket has after each swap of the next round of `a`. */
-async function swapsOf({ world, a }: Pick<Awaited<ReturnType<typeof oneByOne>>, "world" | "a">): Promise<string[]> {
-  const trees: string[] = [];
-  const look = async () => void trees.push([...(await bucketTree(world.bucket)).keys()].sort().join(" "));
-  world.remote.beforeSwap = look;
-  await a.sync();
-  world.remote.beforeSwap = async () => {};
-  await look();
-  return trees.slice(1);
 }
 
 describe("in portions", () => {
