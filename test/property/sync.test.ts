@@ -72,6 +72,8 @@ describe.each([
   { how: "a thing at a time", portion: { things: 1, bytes: 1_000_000 }, seeds: 1_000 },
   { how: "two things at a time", portion: { things: 2, bytes: 1_000_000 }, seeds: 2_000 },
 ])("where what is new goes $how", ({ portion, seeds }) => {
+  const many = (histories: number) => (portion === undefined ? histories : histories / 5);
+
   test(
     "whatever is edited, all folders come to one tree, nothing is lost and nothing that was replaced comes back",
     async () => {
@@ -82,7 +84,7 @@ describe.each([
           expect(rests).toBe(true);
           expect([...lost, ...back]).toEqual([]);
         }),
-        runsOf(53 + seeds, 400),
+        runsOf(53 + seeds, many(400)),
       );
     },
     patience,
@@ -97,7 +99,7 @@ describe.each([
           expect(oracle.lost).toEqual([]);
           expect(rests).toBe(true);
         }),
-        runsOf(61 + seeds, 350),
+        runsOf(61 + seeds, many(350)),
       );
     },
     patience,
@@ -110,7 +112,7 @@ describe.each([
         fc.asyncProperty(historiesOf(mortalRound), swapFaults, async (history, faults) => {
           expect((await playAll(history, faults, portion)).oracle.back).toEqual([]);
         }),
-        runsOf(67 + seeds, 350),
+        runsOf(67 + seeds, many(350)),
       );
     },
     patience,
