@@ -210,17 +210,16 @@ class Recovery {
  */
 async function adopt(file: PackFile, journal: PackFile | undefined, found: UnfinishedPack): Promise<void> {
   const { doubtful, position, sealed, damaged } = found;
-  if (doubtful.length > 0) {
-    for (const { offset, length } of doubtful) await file.write(offset, [await file.read(offset, length)]);
-    if (sealed) {
-      const size = await file.size();
-      await file.write(position.end, [await file.read(position.end, size - position.end)]);
-    } else if (journal !== undefined) {
-      await journal.write(0, [await journal.read(0, position.rowsEnd)]);
-      await journal.sync();
-    }
-    await file.sync();
+  for (const { offset, length } of doubtful) await file.write(offset, [await file.read(offset, length)]);
+  // The footer takes the place of the journal, which is removed.
+  if (sealed) {
+    const size = await file.size();
+    await file.write(position.end, [await file.read(position.end, size - position.end)]);
+  } else if (doubtful.length > 0 && journal !== undefined) {
+    await journal.write(0, [await journal.read(0, position.rowsEnd)]);
+    await journal.sync();
   }
+  if (sealed || doubtful.length > 0) await file.sync();
   if (sealed || damaged) return;
   await file.truncate(position.end);
   await journal?.truncate(position.rowsEnd);
