@@ -18,6 +18,13 @@ constexpr int kDrainPolls = 500;
 // How long requests that follow one another are served before the event loop goes on.
 constexpr uint64_t kTurnNs = 1'000'000;
 
+// True once the kernel has ended the connection. Until then it also reports ECONNABORTED for a request that an unmount
+// overtook while it was being read (fuse_dev_do_read in fs/fuse/dev.c); from then on, for an abort alone.
+bool HasEnded(int device) {
+  pollfd look = {device, POLLIN, 0};
+  return poll(&look, 1, 0) == 1 && (look.revents & POLLERR) != 0;
+}
+
 bool WantsReply(uint32_t opcode) {
   return opcode != FUSE_FORGET && opcode != FUSE_BATCH_FORGET && opcode != FUSE_INTERRUPT;
 }
@@ -88,10 +95,14 @@ bool Session::ReadBatch(std::vector<napi_value>* arguments) {
 }
 
 ssize_t Session::ReadRequest(size_t at) {
-  for (;;) {
+  for (bool hasEnded = false;;) {
     const ssize_t length = read(device_, input_ + at, kMaxRequest);
     if (length > 0) return length;
     if (length < 0 && errno == EAGAIN) return 0;
+    if (length < 0 && errno == ECONNABORTED && !hasEnded) {
+      hasEnded = HasEnded(device_);
+      continue;
+    }
     // ENOENT: the request was given up while it was being read.
     if (length == 0 || (errno != EINTR && errno != ENOENT)) return -1;
   }

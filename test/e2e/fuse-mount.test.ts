@@ -1,7 +1,9 @@
 /** A mount's life: how it begins and ends, what the kernel is told, and that no request is left unanswered. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, open, readFile, readdir, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, open, readFile, readdir, rmdir, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { FileName, Ino } from "../../src/base/ids.ts";
 import { readMountTable } from "../../src/fuse/mount-table.ts";
@@ -42,6 +44,32 @@ describe.skipIf(reason !== undefined)(`a mount${reason === undefined ? "" : ` (s
       expect((await file.read({ position: 0, buffer: Buffer.alloc(5) })).buffer.toString()).toBe("still");
       await file.close();
       expect(await fuse.ended).toBe("unmounted");
+    });
+
+    test("an unmount that overtakes what programs let go of is no abort", async () => {
+      const ends = new Set<string>();
+      for (let round = 0; round < 8; round++) {
+        await using fuse = await server.mount();
+        // At its end all files are closed, and the last of them ends the mount while the others' requests are being read.
+        const script = `os.chdir("${fuse.mountPoint}")
+kept = [os.open(f"{i}", os.O_CREAT | os.O_RDWR) for i in range(500)]
+os.chdir("/")
+check(libc.umount2(b"${fuse.mountPoint}", 2))`;
+        await python(script, "/");
+        ends.add(await fuse.ended);
+      }
+      expect([...ends]).toEqual(["unmounted"]);
+    });
+
+    test("an abort by an administrator is told as such", async () => {
+      await using fuse = await server.mount();
+      const device = (await readMountTable()).find((mount) => mount.mountPoint === fuse.mountPoint)?.device;
+      const connections = await mkdtemp(join(tmpdir(), "syncline-connections-"));
+      await run("mount", ["-t", "fusectl", "fusectl", connections]);
+      await writeFile(join(connections, device?.split(":")[1] ?? "", "abort"), "1");
+      await run("umount", [connections]);
+      await rmdir(connections);
+      expect(await fuse.ended).toBe("aborted");
     });
 
     test("taken away by somebody else while in use, closing it leaves what lies beneath alone", async () => {
