@@ -8,6 +8,7 @@ import { MAX_BLOCK_ACCEPTED } from "../../base/limits.ts";
 import { INDEX_STEP } from "../limits.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import type { Random } from "../../base/random.ts";
+import { isDiskFull } from "../../base/system-errors.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { blockNotFound } from "../../blocks/not-found.ts";
 import type { Databases } from "../../objects/databases.ts";
@@ -21,7 +22,7 @@ import type { PackDisk } from "./pack-disk.ts";
 import type { PackHandles } from "./pack-handles.ts";
 import type { Leases } from "./leases.ts";
 import { OwnerCollection } from "./owner-collection.ts";
-import { emptyPacks, isFull, Repacking, type RepackingOptions } from "./repacking.ts";
+import { emptyPacks, Repacking, type RepackingOptions } from "./repacking.ts";
 import { type Recovered, recover } from "./recovery.ts";
 import type { Unindexed } from "./unindexed.ts";
 
@@ -193,7 +194,7 @@ export class OwnerPacks implements FiledBlocks {
       try {
         return await this.#collect(work);
       } catch (error) {
-        if (!isFull(error)) throw error;
+        if (!isDiskFull(error)) throw error;
         // What a collection did not get to remove goes without writing; then there may be space for what it has to write.
         const empty = await emptyPacks(this.#index);
         if (empty.size === 0) throw error;

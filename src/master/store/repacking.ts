@@ -80,8 +80,8 @@ export class Repacking {
         // Its blocks are where they were, or in another pack by now: whatever is wrong with this one need not keep the others.
         this.#note(() => this.#stay(name));
         this.#signal.throwIfAborted();
-        if (isFull(error) && this.#left.length === 0) return "full";
-        if (isFull(error)) await this.#remove();
+        if (isDiskFull(error) && this.#left.length === 0) return "full";
+        if (isDiskFull(error)) await this.#remove();
         else if (!isOfOnePack(error)) throw error;
         else {
           this.#options.log.error("a pack with garbage cannot be written anew", {
@@ -187,10 +187,6 @@ export async function emptyPacks(index: BlockIndex): Promise<ReadonlySet<string>
     after = step.last;
   }
   return empty;
-}
-
-export function isFull(error: unknown): boolean {
-  return isDiskFull(error);
 }
 
 /** Damage, or what the disk says of one file. */
