@@ -96,7 +96,7 @@ class Planner {
     for (const unsettled of this.#context.db.unsettled()) {
       if (this.#context.again || PASSING.has(unsettled.reason)) await this.#compare(unsettled);
     }
-    const sorted = this.#puts.sort(fromRoot);
+    const sorted = fromRoot(this.#puts);
     const placed = countBy(sorted);
     const puts = sorted.map((put) => (placed.get(put.target.id) === 1 ? put : oneOfSeveral(put)));
     for (const entry of this.#context.db.children(PARKED_ID)) this.#gone.set(placeText(entry), entry);
@@ -119,7 +119,7 @@ class Planner {
     const names = countBy(this.#puts);
     const there = new Set<FileId>([ROOT_ID]);
     // What it is in comes before it, or is there.
-    const puts = this.#puts.sort(fromRoot).filter(({ place: { parent }, target: { id, record } }) => {
+    const puts = fromRoot(this.#puts).filter(({ place: { parent }, target: { id, record } }) => {
       if (names.get(id) !== 1 || !(there.has(parent) || db.byId(parent).length > 0)) return false;
       if (record.type === "directory") there.add(id);
       return true;
@@ -229,12 +229,14 @@ function countBy(puts: readonly Put[]): ReadonlyMap<FileId, number> {
   return counts;
 }
 
-function fromRoot(a: Put, b: Put): number {
-  return a.path.length - b.path.length || comparePaths(a.path, b.path);
+/** From the root down, by name in each depth. */
+function fromRoot(puts: readonly Put[]): Put[] {
+  const named = puts.map((put) => ({ put, text: put.path.join("/") }));
+  named.sort((a, b) => a.put.path.length - b.put.path.length || compareTexts(a.text, b.text));
+  return named.map(({ put }) => put);
 }
 
-function comparePaths(a: DiskPath, b: DiskPath): number {
-  const [one, other] = [a.join("/"), b.join("/")];
+function compareTexts(one: string, other: string): number {
   return one < other ? -1 : one > other ? 1 : 0;
 }
 
