@@ -1,8 +1,8 @@
 /**
- * How long from fsync on A to readable on B: 50 small files, p50 and p99.
+ * How long from fsync on A to readable on B, and from a name that moves or goes on A to that on B: 50 small files each, p50 and p99.
  *   node scripts/drills/visibility.mjs [ROUNDS] [--master]
  */
-import { closeSync, fsyncSync, openSync, readFileSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, unlinkSync, writeSync } from "node:fs";
 import { agent, check, join, percentile, report, storage, syncline, until, workspace } from "./lib.mjs";
 
 const space = workspace("visibility");
@@ -33,8 +33,22 @@ for (let round = 0; round < rounds; round++) {
   await until(() => read(join(b.dir, "file-0.txt")) === text, 10_000, `rewrite ${round} on B`, 1);
   rewritten.push(performance.now() - synced);
 }
+const [moved, removed] = [[], []];
+for (let round = 0; round < rounds; round++) {
+  const [from, to] = [`file-${round}.txt`, `moved-${round}.txt`];
+  const began = performance.now();
+  renameSync(join(a.dir, from), join(a.dir, to));
+  await until(() => read(join(b.dir, to)) !== undefined, 10_000, `move ${round} on B`, 1);
+  moved.push(performance.now() - began);
+  const gone = performance.now();
+  unlinkSync(join(a.dir, to));
+  await until(() => read(join(b.dir, to)) === undefined, 10_000, `removal ${round} on B`, 1);
+  removed.push(performance.now() - gone);
+}
 print("new file", times);
 print("rewritten file", rewritten);
+print("moved file", moved);
+print("removed file", removed);
 a.unmount();
 b.unmount();
 

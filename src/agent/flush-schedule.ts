@@ -1,11 +1,19 @@
 /**
  * When an agent flushes (design.md §3): at once after an fsync or a close that wrote, but four times a second at most and
- * ever more rarely, down to once in 5 s, while writing goes on and on; otherwise 1 s after the last write, 5 s after the
- * first at the latest. Where nothing waits but a large file that is still being written again: 5 s after the last write, 60 s
+ * ever more rarely, down to once in 5 s, while writing goes on and on. What no close follows, as a name that went, is flushed 0.2 s after
+ * the last such change, 0.6 s after the first at the latest, and as rarely where that goes on and on; otherwise 1 s after the last
+ * write, 5 s after the first at the latest. Where nothing waits but a large file that is still being written again: 5 s after the last write, 60 s
  * after the first. One flush runs at a time; what arrives meanwhile is taken by the next.
  */
 import type { Clock } from "../base/clock.ts";
-import { FLUSH_IDLE_MS, FLUSH_LATEST_MS, FLUSH_REWRITTEN_LATEST_MS, FLUSHES_PER_SECOND } from "../base/limits.ts";
+import {
+  FLUSH_CHANGE_IDLE_MS,
+  FLUSH_CHANGE_LATEST_MS,
+  FLUSH_IDLE_MS,
+  FLUSH_LATEST_MS,
+  FLUSH_REWRITTEN_LATEST_MS,
+  FLUSHES_PER_SECOND,
+} from "../base/limits.ts";
 import type { DirtyReason } from "../vfs/dirty-signal.ts";
 
 /** What one flush came to: `again` asks for another one after `afterMs` (offline, or attempts used up). */
@@ -21,6 +29,13 @@ const FSYNC_WIDENING = 3;
 /** Writing goes on and on if something is dirty again this soon after a flush began; a program that waits for others is slower. */
 const STORM_GAP_MS = 30;
 
+/** How long a flush waits for more of what nobody waits for. */
+const IDLE_MS: Partial<Record<DirtyReason, number>> = {
+  rewrite: FLUSH_LATEST_MS,
+  write: FLUSH_IDLE_MS,
+  change: FLUSH_CHANGE_IDLE_MS,
+};
+
 export class FlushSchedule implements Disposable {
   readonly #clock: Clock;
   readonly #flush: () => Promise<FlushEnd>;
@@ -35,6 +50,8 @@ export class FlushSchedule implements Disposable {
   #firstDirtyMs: number | undefined;
   /** When something was dirty first that is not a file being written again. */
   #firstOtherMs: number | undefined;
+  /** When something was changed first that no close follows. */
+  #firstChangeMs: number | undefined;
   #lastStartMs = -Infinity;
   #spacingMs = SHORTEST_MS;
   /** How much the spacing is to grow after the flush that runs: 1 until something shows that writing goes on and on. */
@@ -56,8 +73,9 @@ export class FlushSchedule implements Disposable {
     }
     if (reason === "rewrite") this.#firstOtherMs = undefined;
     else this.#firstOtherMs ??= now;
-    if (reason === "write") this.#idleDueMs = Math.min(now + FLUSH_IDLE_MS, this.#latestMs());
-    else if (reason === "rewrite") this.#idleDueMs = Math.min(now + FLUSH_LATEST_MS, this.#latestMs());
+    if (reason === "change") this.#firstChangeMs ??= now;
+    const idleMs = IDLE_MS[reason];
+    if (idleMs !== undefined) this.#idleDueMs = Math.min(now + idleMs, this.#latestMs());
     else this.#firm(reason === "urgent" ? now : Math.max(now, this.#lastStartMs + this.#spacingMs));
     this.#arm();
   }
@@ -86,7 +104,11 @@ export class FlushSchedule implements Disposable {
   /** Until when writes may wait that nobody waits for. */
   #latestMs(): number {
     const rewritten = (this.#firstDirtyMs ?? Infinity) + FLUSH_REWRITTEN_LATEST_MS;
-    return Math.min(rewritten, (this.#firstOtherMs ?? Infinity) + FLUSH_LATEST_MS);
+    const changed = Math.max(
+      (this.#firstChangeMs ?? Infinity) + FLUSH_CHANGE_LATEST_MS,
+      this.#lastStartMs + this.#spacingMs,
+    );
+    return Math.min(rewritten, (this.#firstOtherMs ?? Infinity) + FLUSH_LATEST_MS, changed);
   }
 
   #firm(dueMs: number): void {
@@ -107,6 +129,7 @@ export class FlushSchedule implements Disposable {
     this.#firmDueMs = Infinity;
     this.#firstDirtyMs = undefined;
     this.#firstOtherMs = undefined;
+    this.#firstChangeMs = undefined;
     this.#widening = 1;
     this.#lastStartMs = this.#clock.monotonicMs();
     this.#running = this.#flush().then((end) => this.#ended(end));

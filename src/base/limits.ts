@@ -94,6 +94,10 @@ export const FLUSH_IDLE_MS = 1_000;
 export const FLUSH_LATEST_MS = 5_000;
 /** … or this long where only a large file waits that is being written again: a GiB needs it at 18 MB/s. */
 export const FLUSH_REWRITTEN_LATEST_MS = 60_000;
+/** A changed name or attribute, which nobody will close, is flushed after this long without another change … */
+export const FLUSH_CHANGE_IDLE_MS = 200;
+/** … and this long after the first at the latest, so that others see it within a second; ever more rarely where changes go on and on. */
+export const FLUSH_CHANGE_LATEST_MS = 600;
 /** At most this many flushes a second that fsync or close start. */
 export const FLUSHES_PER_SECOND = 4;
 /** How often the root of a `file://` bucket is polled. */

@@ -4,17 +4,22 @@
  */
 import type { Clock } from "../base/clock.ts";
 
-/** `rewrite`: a large file is being written again from its beginning, and nothing else is changed. */
-export type DirtyReason = "write" | "rewrite" | "close" | "fsync" | "urgent";
+/**
+ * `rewrite`: a large file is being written again from its beginning, and nothing else is changed. `write`: a file is, or comes to be written.
+ * `change`: something that no close follows: a name that goes or comes, a mode, an attribute.
+ */
+export type DirtyReason = "rewrite" | "write" | "change" | "close" | "fsync" | "urgent";
 
-/** Writes that go on are told this often: a flush waits ten times as long for them to pause. */
-const WRITE_MS = 100;
+/** What goes on is told this often: a flush waits longer for it to pause. */
+const GOING_ON_MS = 100;
+/** Which of those that go on is news where the other was told. */
+const NEWS: readonly DirtyReason[] = ["rewrite", "write", "change"];
 
 export class DirtySignal {
   readonly #clock: Clock;
   #listener: (reason: DirtyReason) => void = () => {};
-  #writeToldMs = -Infinity;
-  #rewriteTold = false;
+  #toldMs = -Infinity;
+  #told: DirtyReason = "rewrite";
   #firmTold = false;
   #urgentTold = false;
   /** Whether a close or an fsync came since the last seal. */
@@ -30,13 +35,12 @@ export class DirtySignal {
   }
 
   tell(reason: DirtyReason): void {
-    if (reason === "write" || reason === "rewrite") {
+    if (NEWS.includes(reason)) {
       const now = this.#clock.monotonicMs();
-      // That something else is changed, too, is news.
-      const isNews = reason === "write" && this.#rewriteTold;
-      if (now - this.#writeToldMs < WRITE_MS && !isNews) return;
-      this.#writeToldMs = now;
-      this.#rewriteTold = reason === "rewrite";
+      const isNews = NEWS.indexOf(reason) > NEWS.indexOf(this.#told);
+      if (now - this.#toldMs < GOING_ON_MS && !isNews) return;
+      this.#toldMs = now;
+      this.#told = reason;
     } else if (reason === "urgent") {
       if (this.#urgentTold) return;
       this.#urgentTold = true;
@@ -60,8 +64,8 @@ export class DirtySignal {
 
   /** What was told is being taken care of; what comes now is new. */
   reset(): void {
-    this.#writeToldMs = -Infinity;
-    this.#rewriteTold = false;
+    this.#toldMs = -Infinity;
+    this.#told = "rewrite";
     this.#firmTold = false;
     this.#urgentTold = false;
   }

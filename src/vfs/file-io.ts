@@ -102,7 +102,7 @@ export class FileIo {
       if (end <= offset) return;
       records.push({ kind: "hole", ino, offset, length: end - offset, timeNs });
     }
-    this.#objects.execute(records, { urgent: punch });
+    this.#objects.execute(records, { urgent: punch, reason: () => "write" });
   }
 
   seek(ino: Ino, offset: number, whence: "data" | "hole"): number {

@@ -42,7 +42,10 @@ export class Metadata {
       ctimeNs: change.ctimeNs ?? now,
     });
     // Cutting a file makes room: it may use the reserve.
-    this.#objects.execute(records, { urgent: change.size !== undefined && change.size < record.size });
+    this.#objects.execute(records, {
+      urgent: change.size !== undefined && change.size < record.size,
+      reason: () => (change.size === undefined ? "change" : "write"),
+    });
     const object = this.#objects.changed(ino);
     object.atimeNs = timeOf(change.atimeNs, now) ?? object.atimeNs;
     return this.#objects.dirtyAttributes(object, nlink);

@@ -159,7 +159,8 @@ export class Namespace {
       timeNs: this.#objects.clock.nowNs(),
     };
     records.push({ kind: "create", object, parent, name: name ?? "" });
-    this.#objects.execute(records);
+    // A file is yet to be written, and closed.
+    this.#objects.execute(records, { reason: () => (type === "file" ? "write" : "change") });
     return this.#objects.dirtyAttributes(this.#objects.changed(ino));
   }
 

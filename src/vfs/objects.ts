@@ -170,7 +170,7 @@ export class Objects {
         if (parent !== undefined) this.clean.forgetName(parent, name);
       }
     }
-    this.dirty.tell(this.overlay.isFull ? "urgent" : (options.reason?.() ?? "write"));
+    this.dirty.tell(this.overlay.isFull ? "urgent" : (options.reason?.() ?? "change"));
   }
 
   contentName(ino: Ino): ContentName {

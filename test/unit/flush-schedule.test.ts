@@ -135,6 +135,44 @@ test("a program that fsyncs, waits until others see it, and fsyncs again is neve
   expect(Math.max(...gaps)).toBeLessThanOrEqual(260);
 });
 
+test("a change that no close follows is flushed when there are no more for a fifth of a second, or after six tenths", async () => {
+  const { clock, starts, schedule } = setUp();
+  schedule.note("change");
+  await clock.advance(100);
+  schedule.note("change");
+  await clock.advance(2_000);
+  for (let at = 0; at < 700; at += 100) {
+    schedule.note("change");
+    await clock.advance(100);
+  }
+  expect(starts).toEqual([300, 2_700]);
+});
+
+test("a change does not wait for the writes that follow it to pause", async () => {
+  const { clock, starts, schedule } = setUp();
+  schedule.note("change");
+  for (let at = 0; at < 1_000; at += 100) {
+    await clock.advance(100);
+    schedule.note("write");
+  }
+  expect(starts).toEqual([600]);
+});
+
+test("changes that go on and on are flushed ever more rarely, down to once in five seconds", async () => {
+  const { clock, starts, schedule } = setUp(async () => {
+    await clock.sleep(20);
+    return DONE;
+  });
+  for (let at = 0; at < 60_000; at += 10) {
+    schedule.note("change");
+    await clock.advance(10);
+  }
+  const gaps = starts.map((start, index) => start - (starts[index - 1] ?? 0));
+  expect(gaps[0]).toBe(600);
+  expect(gaps).toEqual(gaps.toSorted((a, b) => a - b));
+  expect(gaps.at(-1)).toBe(5_000);
+});
+
 test("what arrives while a flush runs is taken by the next one", async () => {
   let finish = (_end: FlushEnd): void => {};
   const { clock, starts, schedule } = setUp(() => new Promise((resolve) => (finish = resolve)));

@@ -461,6 +461,20 @@ describe("publishing", () => {
     expect(reasons.slice(5)).toEqual(["close"]);
   });
 
+  test.each([
+    ["a name that goes", (fs: VfsHarness) => fs.unlink("f")],
+    ["a directory that comes", (fs: VfsHarness) => fs.makeDirectory("d")],
+    ["a name that moves", (fs: VfsHarness) => fs.rename("f", "g")],
+  ])("tells the agent of %s as of something that no close follows", async (_, change: (fs: VfsHarness) => unknown) => {
+    const fs = await VfsHarness.create();
+    await fs.make("f", "text");
+    await fs.publish();
+    const reasons: DirtyReason[] = [];
+    fs.vfs.onDirty((reason) => reasons.push(reason));
+    await change(fs);
+    expect(reasons).toEqual(["change"]);
+  });
+
   test("a result that does not fit the sealed epoch changes nothing", async () => {
     const fs = await VfsHarness.create();
     await fs.make("f", "first");
