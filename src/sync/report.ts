@@ -64,7 +64,7 @@ export function reportOf(rounds: readonly RoundResult[]): SyncReport | undefined
 
 /** Whether something that was saved in the folder is not in the bucket yet. */
 export function isUnpublished({ left }: SyncReport): boolean {
-  return left.some(({ why }) => why === "keeps changing" || why === "changed here");
+  return left.some(({ why }) => why === "keeps changing" || why === "cannot be read" || why === "changed here");
 }
 
 /** What a rehearsal found, in the order in which it would be done. */

@@ -66,7 +66,8 @@ export async function rehearseRound(context: RoundContext): Promise<RoundResult>
 class Round {
   readonly #context: RoundContext;
   readonly #nodes: NodeStore;
-  readonly #restless = new Set<string>();
+  /** Files that are left, and why. */
+  readonly #restless = new Map<string, "keeps changing" | "cannot be read">();
   readonly #isRehearsal: boolean;
   readonly #portion: Most;
   /** Whether portions went in this round. */
@@ -197,7 +198,7 @@ class Round {
         sent: this.#context.progress?.sent,
         rules: this.#rules,
         limits: this.#portion,
-        restless: Array.from(this.#restless, (path) => path.split("/") as FileName[]),
+        restless: Array.from(this.#restless.keys(), (path) => path.split("/") as FileName[]),
         stillThere: () => this.#stillThere(),
         changesIn: (matching, lookedNs) => this.#changesIn(matching, lookedNs),
         found: (things) => this.#context.progress?.found?.(things),
@@ -230,13 +231,16 @@ class Round {
     return left;
   }
 
-  /** "again": files changed while they were read. */
+  /** "again": files changed while they were read, or could not be. */
   async #publish(scanned: Scanned, mayRepeat: boolean): Promise<Published | "again" | "late"> {
     const context = { ...this.#context, sent: this.#context.progress?.sent };
-    if (this.#isRehearsal) return rehearseScan(context, this.#nodes, scanned);
-    const published = await publishScan(context, this.#nodes, scanned);
+    const published = await (this.#isRehearsal ? rehearseScan : publishScan)(context, this.#nodes, scanned);
     if (published === "late" || !("changed" in published)) return published;
-    if (!mayRepeat) for (const { path } of published.changed) this.#restless.add(path.join("/"));
+    const leave = (found: readonly Found[], why: "keeps changing" | "cannot be read") => {
+      for (const { path } of found) this.#restless.set(path.join("/"), why);
+    };
+    leave(published.unreadable, "cannot be read");
+    if (!mayRepeat) leave(published.changed, "keeps changing");
     return "again";
   }
 
@@ -292,7 +296,8 @@ class Round {
     const { special, mounts, unreadable } = walked;
     const base = this.#context.db.base();
     if (base === undefined) throw new SynclineError("internal", "A round ended without a base.");
-    const restless = [...walkedPaths(walked.root)].filter((path) => this.#restless.has(path.join("/")));
+    const left = (why: string) =>
+      [...walkedPaths(walked.root)].filter((path) => this.#restless.get(path.join("/")) === why);
     return {
       local: parts.held?.where === "bucket" ? [] : local.changes,
       added: this.#early.added,
@@ -300,10 +305,10 @@ class Round {
       applied: parts.applied ?? { files: 0, removed: 0, left: [] },
       root: base.commit,
       held: parts.held,
-      restless,
+      restless: left("keeps changing"),
       plan: parts.plan ?? { puts: [], removals: [], left: [] },
       scanMs,
-      notSynced: { special, mounts, unreadable },
+      notSynced: { special, mounts, unreadable: [...unreadable, ...left("cannot be read")] },
       figures: parts.figures ?? this.#early.figures,
     };
   }

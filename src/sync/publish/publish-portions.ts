@@ -62,7 +62,7 @@ export async function publishPortions(context: PortionsContext, nodes: NodeStore
       continue;
     }
     if ("changed" in published) {
-      portions.leaveOut(published.changed.map(({ path }) => path));
+      portions.leaveOut([...published.changed, ...published.unreadable].map(({ path }) => path));
       continue;
     }
     const { conflicts, figures, otherwise } = published;

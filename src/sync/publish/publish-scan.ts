@@ -54,15 +54,21 @@ export interface ScanContext extends EpochContext {
   readonly sent?: ((bytes: number, isEnd: boolean) => void) | undefined;
 }
 
+/** Why nothing was published: files that changed while they were read, and some that cannot be. */
+export interface NotRead {
+  readonly changed: readonly Found[];
+  readonly unreadable: readonly Found[];
+}
+
 /**
- * Answers the files that changed while they were read, where there are any, and "late" where an epoch that we had given up is in the bucket
+ * Answers the files that could not be read as they were, where there are any, and "late" where an epoch that we had given up is in the bucket
  * by now: nothing was published then. Throws as `failureOf`.
  */
 export async function publishScan(
   context: ScanContext,
   nodes: NodeStore,
   scanned: Sent,
-): Promise<Published | { readonly changed: readonly Found[] } | "late"> {
+): Promise<Published | NotRead | "late"> {
   const { matching, local } = scanned;
   const { db, disk, limit, signal, sent } = context;
   const changes = await changesOf(context, local);
@@ -72,9 +78,10 @@ export async function publishScan(
   try {
     outcome = await publishLocal(context, changes, local, data);
   } catch (error) {
-    if (data.changed.length === 0) throw error;
+    const notRead = await notReadOf(data);
+    if (notRead === undefined) throw error;
     forgetUnderWay(db);
-    return { changed: data.changed };
+    return notRead;
   }
   if (outcome.kind === "device_reused" && outcome.epoch < changes.epoch) {
     forgetUnderWay(db);
@@ -98,7 +105,11 @@ export async function publishScan(
 }
 
 /** What publishing would make of it, without an upload or a swap. In a transaction of the caller's. */
-export async function rehearseScan(context: ScanContext, nodes: NodeStore, scanned: Sent): Promise<Published | "late"> {
+export async function rehearseScan(
+  context: ScanContext,
+  nodes: NodeStore,
+  scanned: Sent,
+): Promise<Published | NotRead | "late"> {
   const { matching, local } = scanned;
   const { db, bucket, writer, disk, limit, signal, sent } = context;
   const changes = await changesOf(context, local);
@@ -106,13 +117,26 @@ export async function rehearseScan(context: ScanContext, nodes: NodeStore, scann
   await using data = new LocalData(disk, local.sources, { limit, signal, sent });
   const { commit } = await bucket.head();
   const workspace = new Workspace(bucket, undefined, mergeSnapshots, writer.device.writer, changes, data);
-  const merged = await workspace.treeOn(commit);
+  let merged: Awaited<ReturnType<typeof workspace.treeOn>>;
+  try {
+    merged = await workspace.treeOn(commit);
+  } catch (error) {
+    const notRead = await notReadOf(data);
+    if (notRead === undefined) throw error;
+    return notRead;
+  }
   const { tree, objects, conflicts } = merged;
   recordPublished(db, matching, local, { objects, standIn: standInFor(context, changes) });
   const { seq } = commit.body;
   const differing = await changesFrom(merged, tree, await differencesFrom(merged, tree));
   await standOn(db, merged.nodes, { commit: commit.cid, tree, seq, changes: differing });
   return { conflicts, otherwise: [], figures: undefined, shown: merged.nodes };
+}
+
+async function notReadOf(data: LocalData): Promise<NotRead | undefined> {
+  const { changed, unreadable } = data;
+  if (unreadable.length > 0) await data.findUnreadable();
+  return changed.length + unreadable.length === 0 ? undefined : { changed, unreadable };
 }
 
 /** As of what is born twice, and split: no other writer, and no other epoch, makes this id. */

@@ -9,7 +9,7 @@ import type { SyncDisk } from "../disk/disk.ts";
 import type { Entry } from "../known/entry.ts";
 import { type Attention, recordOfNew, withAttributes } from "./attributes.ts";
 import { bareAhead } from "./bare-ahead.ts";
-import { contentOnDisk, sameContent } from "./local-content.ts";
+import { contentOnDisk, isUnreadable, sameContent } from "./local-content.ts";
 import { entryFor, type LocalObject, type Matching } from "./match.ts";
 import { digestOfXattrs, isUntouched, seenOf, type Seen } from "../known/seen.ts";
 import type { Found } from "./walk.ts";
@@ -47,8 +47,8 @@ export interface FinderOptions {
   readonly attention: Attention;
   /** Reads a block of a long value. */
   readonly block: (cid: Cid) => Promise<Uint8Array>;
-  /** Paths that do not stay as they are while they are read: what is there counts as it was. */
-  readonly restless: ReadonlySet<string>;
+  /** Paths that do not stay as they are while they are read, or cannot be: what is there counts as it was. */
+  readonly restless: Pick<ReadonlySet<string>, "has" | "size">;
   /** Before the disk was looked at. */
   readonly lookedNs: bigint;
 }
@@ -309,7 +309,13 @@ class ChangeFinder {
     if (!disk.hasXattrs || stat.type === "symlink") return undefined;
     // Setting one changes the ctime.
     if (entry !== undefined && entry.seen.ino === stat.ino && entry.seen.ctimeNs === stat.ctimeNs) return undefined;
-    return disk.xattrs(path);
+    try {
+      return await disk.xattrs(path);
+    } catch (error) {
+      // They stay as they are known: who lets it be read changes its ctime.
+      if (isUnreadable(error)) return undefined;
+      throw error;
+    }
   }
 
   /** Attributes that this disk does not show stay. */

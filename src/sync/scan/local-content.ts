@@ -1,6 +1,7 @@
 /** The contents of files in the folder: what they would be in the bucket, and their bytes while an epoch is published. */
 import { SynclineError } from "../../base/errors.ts";
 import type { Ino } from "../../base/ids.ts";
+import { describeError } from "../../base/log.ts";
 import type { RateLimit } from "../../base/rate-limit.ts";
 import { escapeForPrint } from "../../base/names.ts";
 import { failedWith } from "../../base/system-errors.ts";
@@ -14,12 +15,26 @@ import { pathText } from "../disk/paths.ts";
 import { ReadAhead } from "./read-ahead.ts";
 import type { Found } from "./walk.ts";
 
-/** What a file's bytes are in a bucket. Its blocks go to `sink`. Undefined: it changed while it was read, or is gone. */
+/** What a file's bytes are in a bucket. Its blocks go to `sink`. Undefined: it changed while it was read, is gone, or cannot be read. */
 export async function contentOnDisk(
+  disk: SyncDisk,
+  found: Pick<Found, "path" | "stat">,
+  config: ContentConfig,
+  sink: BlockSink = NOWHERE,
+): Promise<Content | undefined> {
+  try {
+    return await contentStill(disk, found, config, sink);
+  } catch (error) {
+    if (isUnreadable(error)) return undefined;
+    throw error;
+  }
+}
+
+async function contentStill(
   disk: SyncDisk,
   { path, stat }: Pick<Found, "path" | "stat">,
   config: ContentConfig,
-  sink: BlockSink = NOWHERE,
+  sink: BlockSink,
 ): Promise<Content | undefined> {
   const file = await openStill(disk, path, stat);
   if (file === undefined) return undefined;
@@ -60,6 +75,8 @@ export interface LocalDataOptions {
 export class LocalData implements DataReader, AsyncDisposable {
   /** Files that changed before they were read to their end. */
   readonly changed: Found[] = [];
+  /** Files that the system does not let be read. */
+  readonly unreadable: Found[] = [];
   readonly #disk: SyncDisk;
   readonly #sources: ReadonlyMap<Ino, Found>;
   readonly #options: LocalDataOptions;
@@ -73,7 +90,7 @@ export class LocalData implements DataReader, AsyncDisposable {
     this.#ahead = new ReadAhead(disk, sources);
   }
 
-  /** Throws `precondition_failed` when the file is not as it was, and the signal's reason. */
+  /** Throws `precondition_failed` when the file is not as it was or cannot be read, and the signal's reason. */
   async readData(ino: Ino, _epoch: number, offset: number, length: number): Promise<Uint8Array> {
     const source = this.#sources.get(ino);
     if (source === undefined) throw new SynclineError("internal", `Inode ${ino} has no data.`);
@@ -93,6 +110,20 @@ export class LocalData implements DataReader, AsyncDisposable {
   }
 
   async #read(ino: Ino, source: Found, offset: number, length: number): Promise<Uint8Array> {
+    try {
+      return await this.#readStill(ino, source, offset, length);
+    } catch (error) {
+      if (!isUnreadable(error)) throw error;
+      this.unreadable.push(source);
+      const name = escapeForPrint(pathText(source.path));
+      throw new SynclineError("precondition_failed", `${name} cannot be read: ${describeError(error)}.`, {
+        hint: "It is synced once it can be read.",
+        cause: error,
+      });
+    }
+  }
+
+  async #readStill(ino: Ino, source: Found, offset: number, length: number): Promise<Uint8Array> {
     const { path, stat } = source;
     const opening = this.#open.get(ino) ?? openStill(this.#disk, path, stat);
     this.#open.set(ino, opening);
@@ -106,6 +137,20 @@ export class LocalData implements DataReader, AsyncDisposable {
     }
     if (offset + length === stat.size) await this.#close(ino);
     return bytes;
+  }
+
+  /** Once one cannot be read: finds all others like it. */
+  async findUnreadable(): Promise<void> {
+    const known = new Set(this.unreadable);
+    for (const source of this.#sources.values()) {
+      if (known.has(source)) continue;
+      try {
+        await (await openStill(this.#disk, source.path, source.stat))?.close();
+      } catch (error) {
+        if (!isUnreadable(error)) throw error;
+        this.unreadable.push(source);
+      }
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -133,6 +178,11 @@ async function openStill(disk: SyncDisk, path: Found["path"], stat: DiskStat): P
   if (isStill(stat, await file.stat())) return file;
   await file.close();
   return undefined;
+}
+
+/** No reason to stop all others: it is left for as long as that lasts. */
+export function isUnreadable(error: unknown): boolean {
+  return failedWith(error, "EACCES", "EPERM", "EIO");
 }
 
 function isStill(before: DiskStat, now: DiskStat): boolean {

@@ -1,0 +1,106 @@
+/** Files that the system does not let be read: they are told of, and keep nothing else back. */
+import { expect, test } from "vitest";
+import { isUnpublished, reportOf } from "../../src/sync/report.ts";
+import type { RoundResult } from "../../src/sync/round-result.ts";
+import { bucketTree, path, settle, type SyncedFolder, twoFolders } from "../support/sync-world.ts";
+
+/** Refuses to read these, as a system does. */
+function refuse({ disk }: SyncedFolder, code: string, ...texts: readonly string[]): Disposable {
+  const { read, xattrs } = disk;
+  const check = (at: string) => {
+    if (texts.includes(at)) throw Object.assign(new Error(`${code}: ${at}`), { code });
+  };
+  disk.read = async (at) => {
+    check(at.join("/"));
+    return read.call(disk, at);
+  };
+  disk.xattrs = async (at) => {
+    check(at.join("/"));
+    return xattrs.call(disk, at);
+  };
+  return { [Symbol.dispose]: () => void Object.assign(disk, { read, xattrs }) };
+}
+
+function left(round: RoundResult): [string, string][] {
+  const report = reportOf([round]);
+  return (report?.left ?? []).map(({ path: at, why }) => [at, why]);
+}
+
+test.each(["EACCES", "EPERM", "EIO"])("new ones are left (%s), and go when they can be read", async (code) => {
+  const { world, a } = await twoFolders();
+  a.disk.make(path("d"));
+  for (const name of ["d/1", "d/2", "d/3", "d/4", "d/5", "ok"]) a.disk.write(path(name), name);
+  using refused = refuse(a, code, "d/1", "d/3", "d/5");
+  const round = await a.sync();
+  expect(left(round).sort()).toEqual([
+    ["d/1", "cannot be read"],
+    ["d/3", "cannot be read"],
+    ["d/5", "cannot be read"],
+  ]);
+  const report = reportOf([round]);
+  expect(report && isUnpublished(report)).toBe(true);
+  expect([...(await bucketTree(world.bucket)).keys()].sort()).toEqual(["d", "d/2", "d/4", "ok"]);
+  refused[Symbol.dispose]();
+  await settle(world);
+  expect((await bucketTree(world.bucket)).get("d/3")).toBe("d/3");
+});
+
+test("one that is known stays as it was in the bucket, and others go and come", async () => {
+  const { world, a, b } = await twoFolders();
+  for (const name of ["kept", "other"]) a.disk.write(path(name), "old");
+  await settle(world);
+  a.disk.tick(3_000_000_000n);
+  a.disk.write(path("kept"), "new and longer");
+  a.disk.write(path("other"), "new");
+  b.disk.write(path("theirs"), "of b");
+  await b.sync();
+  using refused = refuse(a, "EACCES", "kept");
+  expect(left(await a.sync())).toEqual([["kept", "cannot be read"]]);
+  expect(Object.fromEntries(await bucketTree(world.bucket))).toEqual({ kept: "old", other: "new", theirs: "of b" });
+  expect(a.disk.tree().get("theirs")).toBe("of b");
+  refused[Symbol.dispose]();
+  await settle(world);
+  expect((await bucketTree(world.bucket)).get("kept")).toBe("new and longer");
+});
+
+test("what others made of one that cannot be read does not replace it", async () => {
+  const { world, a, b } = await twoFolders();
+  a.disk.write(path("f"), "old");
+  await settle(world);
+  b.disk.tick(3_000_000_000n);
+  b.disk.write(path("f"), "of b");
+  await b.sync();
+  a.disk.tick(3_000_000_000n);
+  a.disk.write(path("f"), "of a!");
+  using refused = refuse(a, "EACCES", "f");
+  await a.sync();
+  expect(a.disk.tree().get("f")).toBe("of a!");
+  refused[Symbol.dispose]();
+  await settle(world);
+  const texts = [...(await bucketTree(world.bucket)).values()];
+  expect(texts.sort()).toEqual(["of a!", "of b"]);
+});
+
+test("a plan tells of all others", async () => {
+  const { a } = await twoFolders();
+  for (const name of ["1", "2", "3"]) a.disk.write(path(name), name);
+  await a.sync();
+  for (const name of ["4", "5"]) a.disk.write(path(name), name);
+  using _refused = refuse(a, "EACCES", "4");
+  const round = await a.rehearse();
+  expect(round.local.map(({ object }) => object.found[0]?.path.join("/"))).toEqual(["5"]);
+  expect(left(round)).toEqual([["4", "cannot be read"]]);
+});
+
+test("in portions they are left, too", async () => {
+  const { world, a } = await twoFolders();
+  a.portion = { things: 2, bytes: Infinity };
+  for (let each = 0; each < 12; each++) a.disk.write(path(`n${each}`), `${each}`);
+  using _refused = refuse(a, "EACCES", "n3", "n4", "n9");
+  expect(left(await a.sync()).sort()).toEqual([
+    ["n3", "cannot be read"],
+    ["n4", "cannot be read"],
+    ["n9", "cannot be read"],
+  ]);
+  expect((await bucketTree(world.bucket)).size).toBe(9);
+});
