@@ -131,6 +131,15 @@ export function canonicalMount(directory: string): string {
   }
 }
 
+/** A synced folder as states name it: absolute, with all links resolved where it is there. */
+export function canonicalFolder(directory: string): string {
+  try {
+    return realpathSync(directory);
+  } catch {
+    return canonicalMount(directory);
+  }
+}
+
 /** Makes a state's folder, mode 0700. Throws `local_io_failed`. */
 export function makeStateFolder(path: string): void {
   try {

@@ -14,13 +14,14 @@ import { FolderCopies } from "../sync/scan/folder-blocks.ts";
 import { watchFolderTree } from "../sync/scan/folder-notices.ts";
 import { SyncDatabase } from "../sync/known/database.ts";
 import { requireFolder } from "../sync/known/marker.ts";
-import type { SyncDisk } from "../sync/disk/disk.ts";
+import type { DiskPath, SyncDisk } from "../sync/disk/disk.ts";
 import { deedsOf, reportOf, type PlannedDeed, type SyncReport } from "../sync/report.ts";
 import { rehearseRound, syncRound } from "../sync/round.ts";
 import type { RoundContext, RoundProgress, RoundResult } from "../sync/round-result.ts";
 import { compileLate } from "./compile-pace.ts";
 import type { ControlAnswers } from "./control.ts";
 import { boundHeap, collectYoungAlone } from "./memory.ts";
+import { lockFolder } from "./folder-lock.ts";
 import type { AgentStatus, FlushReport, UnmountReport } from "./reports.ts";
 import { cacheDirOf } from "./state-dir.ts";
 import { SyncLoop, type SyncLoopOptions } from "./sync-loop.ts";
@@ -36,6 +37,8 @@ export interface SyncAgentOptions {
   readonly stateDir: string;
   readonly wallet: () => Promise<WalletSigner>;
   readonly access: MasterAccess;
+  /** What of the folder is never synced: the agent's own state and keys. */
+  readonly hidden?: readonly DiskPath[];
   readonly cacheBytes: number;
   /** Bytes of contents a second, in both directions together. */
   readonly limit?: number | undefined;
@@ -47,7 +50,7 @@ export interface SyncAgentOptions {
   readonly log: Log;
 }
 
-/** Throws as opening the bucket does, `device_not_certified`, and for a folder that was synced and is not there `precondition_failed`. */
+/** Throws as opening the bucket does, `device_not_certified`, `state_in_use` where another agent syncs the folder, and for a folder that was synced and is not there `precondition_failed`. */
 export async function openSyncAgent(options: SyncAgentOptions): Promise<SyncAgent> {
   collectYoungAlone();
   compileLate();
@@ -64,7 +67,7 @@ export async function openSyncAgent(options: SyncAgentOptions): Promise<SyncAgen
   const db = new SyncDatabase(join(stateDir, "sync.db"));
   try {
     await requireFolder(db, { folder, state: stateDir });
-    return new SyncAgent(options, opened, db, ending);
+    return new SyncAgent(options, opened, db, await lockFolder(folder), ending);
   } catch (error) {
     db.close();
     await opened.opened[Symbol.asyncDispose]();
@@ -79,6 +82,7 @@ export class SyncAgent implements AsyncDisposable {
   readonly #options: SyncAgentOptions;
   readonly #opened: WritingBucket;
   readonly #db: SyncDatabase;
+  readonly #lock: Disposable;
   readonly #limit: RateLimit | undefined;
   readonly #ending: AbortController;
   #first = true;
@@ -86,7 +90,14 @@ export class SyncAgent implements AsyncDisposable {
   #applying: (places: number) => void = () => {};
   #writer: Writer;
 
-  constructor(options: SyncAgentOptions, opened: WritingBucket, db: SyncDatabase, ending: AbortController) {
+  constructor(
+    options: SyncAgentOptions,
+    opened: WritingBucket,
+    db: SyncDatabase,
+    lock: Disposable,
+    ending: AbortController,
+  ) {
+    this.#lock = lock;
     this.#ending = ending;
     this.#options = options;
     this.#opened = opened;
@@ -111,15 +122,15 @@ export class SyncAgent implements AsyncDisposable {
   /** What `once` would do. */
   async rehearse(): Promise<{ readonly deeds: readonly PlannedDeed[]; readonly report: SyncReport | undefined }> {
     const result = await rehearseRound({ ...this.#context(undefined), again: true });
-    return { deeds: deedsOf(result), report: reportOf([result]) };
+    return { deeds: deedsOf(result, this.#db), report: reportOf([result]) };
   }
 
   /** Rounds whenever folder or bucket changes, until it is ended. */
   watch(hears: Pick<SyncLoopOptions, "heard" | "failed">): WatchedFolder {
-    const { folder, clock, log } = this.#options;
+    const { folder, hidden = [], clock, log } = this.#options;
     const loop: SyncLoop = new SyncLoop({
       once: (allowDeletes) => this.once(allowDeletes),
-      watchFolder: (changed, failed) => watchFolderTree(folder, { changed, failed }),
+      watchFolder: (changed, failed) => watchFolderTree(folder, { changed, failed, hidden }),
       watchBucket: (changed) => this.#opened.opened.remote.watch(changed),
       scanMs: () => this.#scanMs,
       isBehind: async (root) => (await this.#opened.opened.bucket.head()).commit.cid !== root,
@@ -143,6 +154,7 @@ export class SyncAgent implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#lock[Symbol.dispose]();
     this.#db.close();
     await this.#opened.opened[Symbol.asyncDispose]();
   }
@@ -163,7 +175,7 @@ export class SyncAgent implements AsyncDisposable {
   }
 
   #context(allowDeletes: string | undefined): RoundContext {
-    const { disk, folder, stateDir, special, progress, clock, random, log } = this.#options;
+    const { disk, folder, stateDir, hidden, special, progress, clock, random, log } = this.#options;
     const { opened } = this.#opened;
     return {
       disk,
@@ -175,6 +187,7 @@ export class SyncAgent implements AsyncDisposable {
       bucket: opened.bucket,
       writer: this.#writer,
       names: { folder, state: stateDir },
+      ...(hidden !== undefined && { hidden }),
       attention: { modeMask: special ? 0o7777 : 0o1777, owners: process.getuid?.() === 0 },
       limit: this.#limit,
       signal: this.#ending.signal,
@@ -230,8 +243,9 @@ export class WatchedFolder implements ControlAnswers {
   }
 }
 
-/** What was written in the folder during the round waits for another one. */
-function isUnfinished({ applied, restless }: RoundResult): boolean {
+/** What was written in the folder during the round waits for another one, and so does what new rules no longer leave alone. */
+function isUnfinished({ applied, restless, hasNewRules }: RoundResult): boolean {
+  if (hasNewRules) return true;
   return restless.length > 0 || applied.left.some(({ reason }) => reason === "changed here" || reason === "waiting");
 }
 

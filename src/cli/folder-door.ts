@@ -1,7 +1,7 @@
 /** A synced folder as options describe it: by itself, or beside the other doors of an agent. */
-import { relative, resolve } from "node:path";
+import { relative } from "node:path";
 import { openSyncAgent, type SyncAgent, type WatchedFolder } from "../agent/sync-agent.ts";
-import { canonicalMount, openMountState, stateRoot, type StateDir, type StateFacts } from "../agent/state-dir.ts";
+import { openMountState, stateRoot, type StateDir, type StateFacts } from "../agent/state-dir.ts";
 import { SynclineError } from "../base/errors.ts";
 import { DEFAULT_CACHE_BYTES } from "../base/limits.ts";
 import { describeError, type Log } from "../base/log.ts";
@@ -9,6 +9,7 @@ import { openRealDisk } from "../sync/disk/real-disk.ts";
 import type { Call } from "./command.ts";
 import { setModified } from "./file-times.ts";
 import { accessOf, MASTER_OPTIONS } from "./master-access.ts";
+import { hiddenIn, syncedFolder } from "./synced-folder.ts";
 import { printText } from "./text.ts";
 import { loadWallet } from "./wallet.ts";
 
@@ -28,6 +29,7 @@ export async function openFolder(
     folder: facts.mount,
     disk: await openRealDisk(facts.mount, { allXattrs: options.special === true, setModified }),
     stateDir: path,
+    hidden: hiddenIn(facts.mount, call),
     wallet: () => loadWallet(call),
     access: accessOf(call),
     cacheBytes: options.cacheSize ?? DEFAULT_CACHE_BYTES,
@@ -40,16 +42,17 @@ export async function openFolder(
   });
 }
 
-/** What identifies the state of `--sync`. Throws `usage` for a folder in the mount, or for an agent that may not write. */
-export function folderBeside(
-  { options }: Call<"sync" | "readOnly" | "at">,
+/** What identifies the state of `--sync`. Throws `usage` for a folder in the mount, or for an agent that may not write, and as `syncedFolder`. */
+export async function folderBeside(
+  call: Call<"sync" | "readOnly" | "at">,
   address: string,
   mount?: string,
-): StateFacts | undefined {
+): Promise<StateFacts | undefined> {
+  const { options } = call;
   if (options.sync === undefined) return undefined;
   if (options.readOnly === true || options.at !== undefined)
     throw new SynclineError("usage", "--sync writes the bucket: it does not go with --read-only and --at.");
-  const folder = canonicalMount(resolve(options.sync));
+  const folder = await syncedFolder(call, address, options.sync);
   if (mount !== undefined && !relative(mount, folder).startsWith(".."))
     throw new SynclineError("usage", `--sync: ${printText(folder)} is in the mount.`, {
       hint: "Name a folder beside it.",

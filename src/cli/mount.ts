@@ -35,7 +35,7 @@ export function register(program: Program): void {
       const webdav = listen === undefined ? undefined : webdavDoor(call, listen, "--webdav");
       return runAgent(call, {
         facts: { address, mount, old: at !== undefined },
-        folder: folderBeside(call, address, mount),
+        folder: await folderBeside(call, address, mount),
         doors: (stateDir) => [{ door: "mount", mount }, ...(webdav === undefined ? [] : [webdav(stateDir)])],
         ready: (doors: readonly DoorReport[]) => ({
           value: { mount, bucket: address, ...webdavValue(doors) },

@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { hasCode, SynclineError } from "../base/errors.ts";
 import { askAgent, isServed } from "../agent/control.ts";
 import type { DoorReport } from "../agent/doors.ts";
-import { canonicalMount, listMountStates, stateRoot, WEBDAV_PLACE } from "../agent/state-dir.ts";
+import { canonicalFolder, canonicalMount, listMountStates, stateRoot, WEBDAV_PLACE } from "../agent/state-dir.ts";
 import type { Runtime } from "./runtime.ts";
 import { printText } from "./text.ts";
 
@@ -31,7 +31,11 @@ export function mountStates(runtime: Runtime, state: string | undefined, directo
   );
   if (directory === undefined) return states;
   const mount = directory.startsWith(WEBDAV_PLACE) ? directory : canonicalMount(resolve(directory));
-  return states.filter((found) => found.mount === mount);
+  const there = states.filter((found) => found.mount === mount);
+  // A synced folder goes by its real path; a mount, which may hang, is not looked at.
+  return there.length > 0
+    ? there
+    : states.filter((found) => found.synced && found.mount === canonicalFolder(directory));
 }
 
 /** As `mountStates`; also by the address of a WebDAV door as `status` prints it ("http://127.0.0.1:8888/"), which its agent knows. */

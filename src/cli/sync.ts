@@ -1,9 +1,9 @@
 /** `syncline sync`: keeps a folder and a bucket the same. */
-import { resolve } from "node:path";
 import { serveControl } from "../agent/control.ts";
 import type { SyncAgent } from "../agent/sync-agent.ts";
 import { openLogFile } from "../agent/log-file.ts";
-import { canonicalMount, openMountState, stateRoot, type StateDir, type StateFacts } from "../agent/state-dir.ts";
+import { openMountState, stateRoot, type StateDir, type StateFacts } from "../agent/state-dir.ts";
+import { SynclineError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { parseAddress, pinnedUrl } from "../bucket/address.ts";
 import { isUnpublished, type PlannedDeed, type SyncReport } from "../sync/report.ts";
@@ -13,6 +13,7 @@ import type { ExitStatus } from "./exit-status.ts";
 import { FOLDER_OPTIONS, openFolder } from "./folder-door.ts";
 import type { Output } from "./output.ts";
 import { ENDING_SIGNALS } from "./runtime.ts";
+import { syncedFolder } from "./synced-folder.ts";
 import { printCount, printText } from "./text.ts";
 
 const OPTIONS = ["once", "watch", "dryRun", "allowDeletes", ...FOLDER_OPTIONS] as const;
@@ -40,7 +41,9 @@ export function register(program: Program): void {
 
 async function sync(call: SyncCall): Promise<ExitStatus> {
   const { options, output, runtime } = call;
-  const facts = factsOf(call);
+  if (options.once === true && options.watch === true)
+    throw new SynclineError("usage", "--once ends when both agree, --watch never: give one of them.");
+  const facts = await factsOf(call);
   using state = openMountState(stateRoot(runtime.env, options.state), facts);
   const echo = options.verbose === true ? (line: string) => void runtime.stderr.write(line) : undefined;
   const log = openLogFile(state.path, runtime.clock, echo);
@@ -58,7 +61,9 @@ async function sync(call: SyncCall): Promise<ExitStatus> {
 async function syncOnce({ options, output }: SyncCall, agent: SyncAgent, facts: StateFacts): Promise<ExitStatus> {
   for (const signal of ENDING_SIGNALS) process.once(signal, () => agent.end());
   const report = await agent.once(options.allowDeletes);
-  return report === undefined ? 3 : tellReport(output, report, facts);
+  if (report !== undefined) return tellReport(output, report, facts);
+  output.notice("Ended before folder and bucket agreed: the next run goes on.");
+  return 3;
 }
 
 /** Until a signal, of which the first lets a last round through, or `syncline unmount`; what then is not in the bucket is in the folder still. */
@@ -100,8 +105,9 @@ function tellPlan(
   facts: StateFacts,
 ): ExitStatus {
   for (const deed of deeds) {
-    const { where, what, path } = deed;
-    output.result({ deed }, `${where === "bucket" ? "↑" : "↓"} ${what.padEnd(6)} ${printText(path)}`);
+    const { where, what, path, from } = deed;
+    const paths = from === undefined ? printText(path) : `${printText(from)} → ${printText(path)}`;
+    output.result({ deed }, `${where === "bucket" ? "↑" : "↓"} ${what.padEnd(6)} ${paths}`);
   }
   for (const { path, why } of report?.left ?? []) output.notice(`${printText(path)}: ${why}`);
   const conflicts = report?.conflicts ?? [];
@@ -137,8 +143,10 @@ function tellHeld(output: Output, held: NonNullable<SyncReport["guard"]>, facts:
 }
 
 /** With the canonical address, so that one bucket has one state for one folder. */
-function factsOf({ args: [address = "", directory = ""] }: SyncCall): StateFacts {
-  return { address: pinnedUrl(parseAddress(address)), mount: canonicalMount(resolve(directory)), door: "sync" };
+async function factsOf(call: SyncCall): Promise<StateFacts> {
+  const [url = "", directory = ""] = call.args;
+  const address = pinnedUrl(parseAddress(url));
+  return { address, mount: await syncedFolder(call, address, directory), door: "sync" };
 }
 
 const LEFT_TOLD = 20;

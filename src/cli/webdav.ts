@@ -41,7 +41,7 @@ export function register(program: Program): void {
       const webdav = webdavDoor(call, listen, "--listen");
       return runAgent(call, {
         facts: { address, mount: place, old: call.options.at !== undefined },
-        folder: folderBeside(call, address),
+        folder: await folderBeside(call, address),
         doors: (stateDir) => [webdav(stateDir)],
         ready: (doors) => ({
           value: { bucket: address, ...webdavValue(doors) },

@@ -6,6 +6,8 @@ export interface MountedAt {
   readonly mountPoint: string;
   /** Such as "fuse.syncline". */
   readonly type: string;
+  /** What is mounted, as text: of a mount of ours the bucket's address. */
+  readonly source: string;
   /** "major:minor" of the mount's device, as in /sys/class/bdi. */
   readonly device: string;
 }
@@ -21,10 +23,10 @@ export function parseMountTable(text: string): MountedAt[] {
     // ID parent major:minor root mountpoint options [optional fields] - type source super-options
     const [before = "", after = ""] = line.split(" - ");
     const [, , device, , mountPoint] = before.split(" ");
-    const [type] = after.split(" ");
+    const [type, source = ""] = after.split(" ");
     return device === undefined || mountPoint === undefined || type === undefined || type === ""
       ? []
-      : [{ device, type, mountPoint: unescapeOctal(mountPoint) }];
+      : [{ device, type, source: unescapeOctal(source), mountPoint: unescapeOctal(mountPoint) }];
   });
 }
 

@@ -1,6 +1,9 @@
 /** What a round came to, for people and programs. */
 import { nameToText } from "../base/names.ts";
 import type { Conflict } from "../bucket/merge/conflict.ts";
+import type { SyncDatabase } from "./known/database.ts";
+import type { Entry } from "./known/entry.ts";
+import { pathInFolder } from "./known/path-in-folder.ts";
 import type { Reason } from "./known/unsettled.ts";
 import type { DiskPath } from "./disk/disk.ts";
 import type { HeldDeletions } from "./deletion-limit.ts";
@@ -13,6 +16,8 @@ export interface PlannedDeed {
   readonly where: "bucket" | "folder";
   readonly what: "add" | "change" | "move" | "delete";
   readonly path: string;
+  /** Where it was before, of what is moved. */
+  readonly from?: string;
 }
 
 export interface SyncReport {
@@ -67,14 +72,21 @@ export function isUnpublished({ left }: SyncReport): boolean {
   return left.some(({ why }) => why === "keeps changing" || why === "cannot be read" || why === "changed here");
 }
 
-/** What a rehearsal found, in the order in which it would be done. */
-export function deedsOf({ local, plan }: RoundResult): PlannedDeed[] {
-  const sent = local.map(({ object, deed }) => {
-    const [found, entry] = [object.found[0], object.entries[0]];
-    const path = found === undefined ? (entry === undefined ? [] : [entry.name]) : found.path;
-    return { where: "bucket" as const, what: VERBS[deed], path: pathText(path) };
-  });
-  const puts = plan.puts.map(({ what, path }) => ({ where: "folder" as const, what, path: pathText(path) }));
+/** What a rehearsal found, in the order in which it would be done, with the database as it is when nothing of that was. */
+export function deedsOf({ local, plan }: RoundResult, db: SyncDatabase): PlannedDeed[] {
+  const before = ([entry]: readonly Entry[]) => pathText((entry && pathInFolder(db, entry)) ?? []);
+  const sent = local.map(({ object: { found, entries }, deed }) => ({
+    where: "bucket" as const,
+    what: VERBS[deed],
+    path: found[0] === undefined ? before(entries) : pathText(found[0].path),
+    ...(deed === "moved" && { from: before(entries) }),
+  }));
+  const puts = plan.puts.map(({ what, path, target }) => ({
+    where: "folder" as const,
+    what,
+    path: pathText(path),
+    ...(what === "move" && { from: before(db.byId(target.id)) }),
+  }));
   const removals = plan.removals.map(({ path }) => {
     return { where: "folder" as const, what: "delete" as const, path: pathText(path) };
   });

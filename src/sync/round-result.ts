@@ -17,6 +17,8 @@ export interface RoundContext extends Omit<ScanContext, "sent"> {
   readonly attention: Attention;
   /** The digest of deletions that somebody said yes to. */
   readonly allowDeletes?: string | undefined;
+  /** What of the folder is left alone besides what its rules name, with all in it: the agent's own state and keys. */
+  readonly hidden?: readonly DiskPath[];
   /** Looks again at what only somebody's deed can settle: in the first round. */
   readonly again?: boolean;
   readonly progress?: RoundProgress;
@@ -45,6 +47,8 @@ export interface RoundResult {
   readonly root: Cid;
   /** Somebody has to say yes to deletions first. */
   readonly held: HeldDeletions | undefined;
+  /** Whether the rules of what is left alone are others by now: they came, or somebody wrote them meanwhile. */
+  readonly hasNewRules: boolean;
   /** Files that did not hold still. */
   readonly restless: readonly DiskPath[];
   /** What was to be done in the folder; its `left` are places where the folder stays otherwise than the bucket, and why. */

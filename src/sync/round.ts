@@ -11,28 +11,24 @@ import {
   SYNC_PORTION_BYTES,
   SYNC_PORTION_THINGS,
 } from "../base/limits.ts";
-import { failedWith } from "../base/system-errors.ts";
 import type { VerifiedCommit } from "../bucket/bucket.ts";
 import { lookup, peekDirectory, whenLoaded } from "../bucket/fs-reader.ts";
 import { placeText } from "../bucket/object-rows.ts";
 import { ChunkCache } from "../content/chunk-cache.ts";
 import { NodeStore } from "../tree/node-store.ts";
-import type { Applied } from "./apply/apply.ts";
 import { noteArrived } from "./apply/arrived.ts";
-import type { DiskPath, SyncDisk } from "./disk/disk.ts";
-import { checkDeletions, countFilesBefore, forgetFilesBefore, type HeldDeletions } from "./deletion-limit.ts";
+import type { DiskPath } from "./disk/disk.ts";
+import { checkDeletions, countFilesBefore, forgetFilesBefore } from "./deletion-limit.ts";
 import type { Entry } from "./known/entry.ts";
 import { makeDurable } from "./scan/durable.ts";
 import { recoverEpoch } from "./publish/recover-epoch.ts";
 import type { RoundContext, RoundResult } from "./round-result.ts";
-import { NO_RULES, parseRules, type IgnoreRules } from "./scan/ignore-rules.ts";
+import { NO_RULES, readRules, type IgnoreRules } from "./scan/ignore-rules.ts";
 import { findChanges, type LocalChanges } from "./scan/local-changes.ts";
 import { contentOnDisk, sameContent } from "./scan/local-content.ts";
 import { claimFolder, ensureOwnFolders, requireMarker } from "./known/marker.ts";
 import { match, type Matching } from "./scan/match.ts";
 import { returnParked, showParked } from "./apply/parked.ts";
-import { IGNORE_FILE } from "./disk/paths.ts";
-import type { Plan } from "./apply/plan.ts";
 import { showRoot } from "./apply/show.ts";
 import { publishPortions, type PortionsSent } from "./publish/publish-portions.ts";
 import { publishScan, rehearseScan, type Published, type Scanned } from "./publish/publish-scan.ts";
@@ -117,8 +113,8 @@ class Round {
   }
 
   async #readRules(): Promise<void> {
-    const { db, disk } = this.#context;
-    this.#rules = await parseRules(await readText(disk, [IGNORE_FILE]));
+    const { db, disk, hidden } = this.#context;
+    this.#rules = await readRules(disk, hidden);
     if (db.fact("rules") === this.#rules.digest) return;
     this.#again = true;
     db.setFact("rules", this.#rules.digest);
@@ -274,7 +270,8 @@ class Round {
     );
     if (held !== undefined) return this.#result(scanned, { conflicts, figures, plan, applied, held });
     forgetFilesBefore(db);
-    return this.#result(scanned, { conflicts, figures, plan, applied });
+    const hasNewRules = (await readRules(disk, this.#context.hidden)).digest !== this.#rules.digest;
+    return this.#result(scanned, { conflicts, figures, plan, applied, hasNewRules });
   }
 
   async #isAsKnown(path: DiskPath, { record }: Pick<Entry, "record">): Promise<boolean> {
@@ -291,7 +288,8 @@ class Round {
 
   #result(
     { walked, local, scanMs }: Scanned,
-    parts: Partial<Pick<Published, "conflicts" | "figures">> & { held?: HeldDeletions; plan?: Plan; applied?: Applied },
+    parts: Partial<Pick<Published, "conflicts" | "figures">> &
+      Partial<Pick<RoundResult, "held" | "plan" | "applied" | "hasNewRules">>,
   ): RoundResult {
     const { special, mounts, unreadable } = walked;
     const base = this.#context.db.base();
@@ -305,6 +303,7 @@ class Round {
       applied: parts.applied ?? { files: 0, removed: 0, left: [] },
       root: base.commit,
       held: parts.held,
+      hasNewRules: parts.hasNewRules ?? false,
       restless: left("keeps changing"),
       plan: parts.plan ?? { puts: [], removals: [], left: [] },
       scanMs,
@@ -324,19 +323,4 @@ const ATTEMPTS = 100;
 function* walkedPaths(found: Found): Generator<DiskPath> {
   yield found.path;
   for (const child of found.children) yield* walkedPaths(child);
-}
-
-async function readText(disk: SyncDisk, path: DiskPath): Promise<string> {
-  try {
-    const file = await disk.read(path);
-    try {
-      const { size } = await file.stat();
-      return Buffer.from(await file.read(0, size)).toString("utf8");
-    } finally {
-      await file.close();
-    }
-  } catch (error) {
-    if (failedWith(error, "ENOENT", "ELOOP", "EISDIR")) return "";
-    throw error;
-  }
 }

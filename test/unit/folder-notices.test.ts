@@ -2,7 +2,9 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
+import type { DiskPath } from "../../src/sync/disk/disk.ts";
 import { watchFolderTree, type FolderNotices } from "../../src/sync/scan/folder-notices.ts";
+import { path } from "../support/sync-world.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
 const soon = { timeout: 60_000, interval: 20 };
@@ -11,9 +13,13 @@ afterEach(async () => {
   for (const notices of opened.splice(0)) await notices[Symbol.asyncDispose]();
 });
 
-async function watched(folder: string) {
+async function watched(folder: string, hidden: readonly DiskPath[] = []) {
   const told = { times: 0 };
-  const notices = watchFolderTree(folder, { changed: () => told.times++, failed: (why) => expect.fail(why) });
+  const notices = watchFolderTree(folder, {
+    hidden,
+    changed: () => told.times++,
+    failed: (why) => expect.fail(why),
+  });
   opened.push(notices);
   notices.resume();
   await expect.poll(() => told.times, soon).toBeGreaterThan(0);
@@ -57,6 +63,15 @@ test.runIf(process.platform === "linux")("files take no watches of their own", {
   const before = watches();
   await watched(folder);
   expect(watches() - before).toBe(1);
+});
+
+test.runIf(process.platform === "linux")("what is left alone is not watched", { timeout: 120_000 }, async () => {
+  const folder = await temporaryFolder();
+  for (const each of ["state/agent/cache", "inner/.syncline/new"]) mkdirSync(join(folder, each), { recursive: true });
+  const before = watches();
+  await watched(folder, [path("state/agent")]);
+  // The folder, `state` and `inner`.
+  expect(watches() - before).toBe(3);
 });
 
 function watches(): number {

@@ -26,6 +26,15 @@ test.each([
   expect([rules.ignores(path(ignored), false), rules.ignores(path(kept), false)]).toEqual([true, false]);
 });
 
+test("what is an agent's own is left alone with all in it, also that of a folder in this one", async () => {
+  const rules = await parseRules("", [path(".local/state/syncline"), path("key.json")]);
+  const ignored = [".local/state/syncline", ".local/state/syncline/1/sync.db", "key.json", "a/.syncline/folder.json"];
+  const kept = [".local/state", ".local/state/syncline2", "a/key.json", "syncline"];
+  expect(ignored.map((each) => rules.ignores(path(each), false))).toEqual(ignored.map(() => true));
+  expect(kept.map((each) => rules.ignores(path(each), false))).toEqual(kept.map(() => false));
+  expect(rules.digest).not.toBe(NO_RULES.digest);
+});
+
 test("no rules are those of an empty text, and others are told from them", async () => {
   expect((await parseRules("")).digest).toBe(NO_RULES.digest);
   expect((await parseRules("a")).digest).not.toBe(NO_RULES.digest);

@@ -31,7 +31,15 @@ export interface FolderNames {
 export async function requireFolder(db: SyncDatabase, names: FolderNames): Promise<void> {
   if (existsSync(names.folder)) return;
   if (db.fact("folder") !== undefined) throw unmarked(names, "is not there");
-  await mkdir(names.folder);
+  try {
+    await mkdir(names.folder);
+  } catch (cause) {
+    if (!failedWith(cause, "EEXIST")) throw cause;
+    throw new SynclineError("not_a_directory", `${names.folder} is a link that leads nowhere.`, {
+      hint: "Make the folder that it leads to, or name another one.",
+      cause,
+    });
+  }
 }
 
 /** Throws `foreign_bucket` for another bucket's folder, `precondition_failed` for one that is not the one that was synced. */

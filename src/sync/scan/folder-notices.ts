@@ -2,11 +2,13 @@
  * Notices that something may have changed in the folder, from chokidar. Only notices: what did change a scan finds, also what was
  * never noticed. Where the system has no more watches to give, it says so and leaves everything to scans.
  */
-import { sep } from "node:path";
+import { basename, sep } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { watch, type FSWatcher } from "chokidar";
 import { describeError } from "../../base/log.ts";
+import { nameToText } from "../../base/names.ts";
 import { failedWith } from "../../base/system-errors.ts";
+import type { DiskPath } from "../disk/disk.ts";
 import { OWN_FOLDER } from "../disk/paths.ts";
 
 /** Begins with a rest. */
@@ -20,13 +22,15 @@ export interface FolderNotices extends AsyncDisposable {
 }
 
 export interface NoticeOptions {
+  /** What is left alone, with all in it. */
+  readonly hidden?: readonly DiskPath[];
   /** Called for each notice. `more`: a directory came, in which something may have come before it was watched. */
   readonly changed: (more: boolean) => void;
   /** Called once, when there will be no more notices. */
   readonly failed: (why: string) => void;
 }
 
-export function watchFolderTree(root: string, { changed, failed }: NoticeOptions): FolderNotices {
+export function watchFolderTree(root: string, { changed, failed, hidden = [] }: NoticeOptions): FolderNotices {
   let failure: string | undefined;
   let watcher: FSWatcher | undefined;
   let closing: Promise<unknown> = Promise.resolve();
@@ -48,7 +52,7 @@ export function watchFolderTree(root: string, { changed, failed }: NoticeOptions
     },
     rest: stop,
     resume() {
-      if (watcher === undefined && failure === undefined) watcher = watchedBy(root, changed).on("error", fail);
+      if (watcher === undefined && failure === undefined) watcher = watchedBy(root, hidden, changed).on("error", fail);
     },
     async [Symbol.asyncDispose]() {
       stop();
@@ -57,15 +61,16 @@ export function watchFolderTree(root: string, { changed, failed }: NoticeOptions
   };
 }
 
-function watchedBy(root: string, changed: NoticeOptions["changed"]): FSWatcher {
-  const own = `${root}${sep}${OWN_FOLDER}`;
+function watchedBy(root: string, hidden: readonly DiskPath[], changed: NoticeOptions["changed"]): FSWatcher {
+  const left = hidden.map((path) => `${root}${sep}${path.map(nameToText).join(sep)}`);
   const watcher = watch(root, {
     ignoreInitial: true,
     followSymlinks: false,
     ignorePermissionErrors: true,
     atomic: false,
     ignored: (path, stats) => {
-      if (path === own || path.startsWith(own + sep)) return true;
+      if (basename(path) === OWN_FOLDER && path !== root) return true;
+      if (left.some((each) => path === each || path.startsWith(each + sep))) return true;
       return DIRECTORIES_TELL && stats !== undefined && !stats.isDirectory();
     },
   });

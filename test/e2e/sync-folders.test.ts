@@ -1,0 +1,134 @@
+/** Which folders `syncline sync` takes, by which names, and what of them it never syncs. */
+import { existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { afterAll, expect, test } from "vitest";
+import { whyNoMount } from "../support/fuse-process.ts";
+import { Workspace } from "../support/syncline.ts";
+
+const space = new Workspace("sync-folders");
+afterAll(() => space[Symbol.dispose]());
+const soon = { timeout: 90_000, interval: 50 };
+const another = { XDG_STATE_HOME: space.at("another-state"), XDG_CONFIG_HOME: space.at("another-config") };
+
+function names(url: string): string[] {
+  return space.lines("ls", url).map(({ name }) => String(name));
+}
+
+test("one that would be synced into itself is refused, and nothing is made in it", () => {
+  const url = space.url("with", "bucket");
+  mkdirSync(space.at("with/bucket/in"), { recursive: true });
+  rmSync(space.at("with/bucket"), { recursive: true });
+  space.do("init", url);
+  symlinkSync(space.at("with"), space.at("linked"));
+  for (const each of ["with", "with/bucket", "with/bucket/in", "linked", "state/syncline", "config/syncline/in"]) {
+    const { status, err } = space.run(["sync", url, space.at(each), "--once", "--json"]);
+    expect([each, status, err]).toEqual([each, 2, expect.stringContaining("synced into itself")]);
+  }
+  expect(existsSync(space.at("with/.syncline"))).toBe(false);
+  const both = space.run(["sync", url, space.at("plain"), "--once", "--watch", "--json"]);
+  expect([both.status, both.err]).toEqual([2, expect.stringContaining("usage")]);
+});
+
+test.skipIf(whyNoMount() !== undefined)("one in a mount of the bucket is refused, whoever mounted it", () => {
+  const url = space.url("mounted");
+  space.do("init", url);
+  const mount = space.mountPoint("mount");
+  space.mount(url, mount);
+  mkdirSync(`${mount}/sub`);
+  for (const each of [mount, `${mount}/sub`]) {
+    const { status, err } = space.run(["sync", url, each, "--once", "--json"], { env: another });
+    expect([status, err]).toEqual([2, expect.stringContaining("in a mount of the bucket")]);
+  }
+  space.do("unmount", mount);
+});
+
+test("by whatever name it is one folder: what was deleted does not come back, and it is found by both", async () => {
+  const url = space.url("named");
+  space.do("init", url);
+  mkdirSync(space.at("real"));
+  symlinkSync(space.at("real"), space.at("link"));
+  for (const each of ["f", "g"]) writeFileSync(space.at("real", each), each);
+  space.do("sync", url, space.at("real"), "--once");
+  rmSync(space.at("real/f"));
+  expect(space.json("sync", url, space.at("link"), "--once")).toMatchObject({ sent: { deleted: 1 } });
+  expect(existsSync(space.at("real/f"))).toBe(false);
+  space.start(["sync", url, space.at("link")]);
+  await expect.poll(() => space.run(["status", space.at("link"), "--json"]).status, soon).toBe(0);
+  expect(space.status(space.at("real"))["pid"]).toBe(space.status(space.at("link"))["pid"]);
+  expect(space.json("unmount", space.at("link"))).toMatchObject({ drained: true });
+});
+
+test.runIf(process.platform === "linux")("while one agent syncs it no other does, whatever its state", async () => {
+  const url = space.url("taken");
+  space.do("init", url);
+  mkdirSync(space.at("taken-folder"));
+  space.start(["sync", url, space.at("taken-folder")]);
+  await expect.poll(() => space.run(["status", space.at("taken-folder"), "--json"]).status, soon).toBe(0);
+  const { status, err } = space.run(["sync", url, space.at("taken-folder"), "--once", "--json"], { env: another });
+  expect([status, err]).toEqual([4, expect.stringContaining("state_in_use")]);
+  expect(space.json("unmount", space.at("taken-folder"))).toMatchObject({ drained: true });
+  const then = space.run(["sync", url, space.at("taken-folder"), "--once", "--json"], { env: another });
+  expect(then.status).toBe(0);
+});
+
+test("of a home with the agent's own state and keys in it these stay there", () => {
+  const url = space.url("homely");
+  const home = space.at("home");
+  mkdirSync(`${home}/.config/syncline`, { recursive: true });
+  for (const each of ["doc", ".config/other", ".config/syncline/key.json", "my.key"])
+    writeFileSync(`${home}/${each}`, each);
+  const env = { XDG_STATE_HOME: `${home}/.local/state`, XDG_CONFIG_HOME: `${home}/.config` };
+  space.do("init", url);
+  const args = ["sync", url, home, "--once", "--json", "--key", `${home}/my.key`];
+  expect(space.run(args, { env }).status).toBe(0);
+  const again = space.run(args, { env });
+  expect([again.status, JSON.parse(again.out)]).toEqual([0, expect.objectContaining({ left: [] })]);
+  expect(names(url)).toEqual([".config", ".local", "doc"]);
+  expect([names(`${url}/.config`), names(`${url}/.local/state`)]).toEqual([["other"], []]);
+});
+
+test("a synced folder in it keeps its own marker, and both are synced", () => {
+  const [outer, inner] = [space.url("outer"), space.url("inner")];
+  for (const each of [outer, inner]) space.do("init", each);
+  mkdirSync(space.at("o/i"), { recursive: true });
+  writeFileSync(space.at("o/i/file"), "text");
+  space.do("sync", inner, space.at("o/i"), "--once");
+  space.do("sync", outer, space.at("o"), "--once");
+  space.do("sync", outer, space.at("copy"), "--once");
+  expect(readdirSync(space.at("copy/i"))).toEqual(["file"]);
+  space.do("sync", inner, space.at("copy/i"), "--once");
+  space.do("sync", outer, space.at("copy"), "--once");
+  space.do("sync", outer, space.at("o"), "--once");
+  expect(space.json("sync", inner, space.at("o/i"), "--once")).toMatchObject({ left: [], conflicts: [] });
+});
+
+test("a plan names what is deleted and moved by its whole path", () => {
+  const url = space.url("planned");
+  space.do("init", url);
+  mkdirSync(space.at("plan/p/s"), { recursive: true });
+  for (const each of ["p/s/f", "f", "g"]) writeFileSync(space.at("plan", each), each);
+  space.do("sync", url, space.at("plan"), "--once");
+  rmSync(space.at("plan/p"), { recursive: true });
+  mkdirSync(space.at("plan/d"));
+  rmSync(space.at("plan/g"));
+  const deeds = space.lines("sync", url, space.at("plan"), "--dry-run").map(({ deed }) => deed);
+  expect(deeds.slice(0, -1)).toEqual(
+    expect.arrayContaining(
+      ["p", "p/s", "p/s/f", "g"].map((path) => ({ where: "bucket", what: "delete", path })) as unknown[],
+    ),
+  );
+});
+
+test("what new rules no longer leave alone goes in the same run", () => {
+  const url = space.url("ruled");
+  space.do("init", url);
+  for (const each of ["rule-a", "rule-b"]) mkdirSync(space.at(each));
+  writeFileSync(space.at("rule-a/.synclineignore"), "x\n");
+  space.do("sync", url, space.at("rule-a"), "--once");
+  space.do("sync", url, space.at("rule-b"), "--once");
+  writeFileSync(space.at("rule-b/x"), "here");
+  space.do("sync", url, space.at("rule-b"), "--once");
+  rmSync(space.at("rule-a/.synclineignore"));
+  space.do("sync", url, space.at("rule-a"), "--once");
+  expect(space.json("sync", url, space.at("rule-b"), "--once")).toMatchObject({ sent: { added: 1 } });
+  expect(names(url)).toEqual(["x"]);
+});
