@@ -3,7 +3,8 @@
  * when one came to nothing.
  */
 import type { Clock } from "../base/clock.ts";
-import { SynclineError } from "../base/errors.ts";
+import type { SynclineError } from "../base/errors.ts";
+import { failureOf } from "../base/failure.ts";
 import { RECONNECT_FIRST_MS, RECONNECT_MAX_MS } from "../base/limits.ts";
 import { describeError, type Log } from "../base/log.ts";
 import type { FolderNotices, NoticeOptions } from "../sync/scan/folder-notices.ts";
@@ -129,8 +130,7 @@ export class SyncLoop {
       heard(report);
     } catch (error) {
       if (this.#ending.signal.aborted) return;
-      const known =
-        error instanceof SynclineError ? error : new SynclineError("internal", String(error), { cause: error });
+      const known = failureOf(error);
       if (this.#error?.message !== known.message) {
         log.warn(`Not synced: ${describeError(error)}`);
         failed(known);

@@ -1,6 +1,6 @@
 /** Exit statuses, the same for every command, and which error leads to which. */
 import type { ErrorCode } from "../base/errors.ts";
-import { failureOf } from "./failure.ts";
+import { failureOf } from "../base/failure.ts";
 
 export type ExitStatus = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8;
 

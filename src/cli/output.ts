@@ -7,7 +7,7 @@ import { once } from "node:events";
 import { type ErrorCode, SynclineError } from "../base/errors.ts";
 import { describeError } from "../base/log.ts";
 import { escapeForPrint } from "../base/names.ts";
-import { failureOf, firstOf } from "./failure.ts";
+import { failureOf, firstOf } from "../base/failure.ts";
 import { createProgress } from "./progress.ts";
 import type { Progress } from "./progress.ts";
 import type { Runtime } from "./runtime.ts";

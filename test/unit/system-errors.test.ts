@@ -2,7 +2,7 @@ import { constants } from "node:os";
 import { getSystemErrorName } from "node:util";
 import { describe, expect, test } from "vitest";
 import { failedWith, isSystemError, systemCodeOf } from "../../src/base/system-errors.ts";
-import { failureOf } from "../../src/cli/failure.ts";
+import { failureOf } from "../../src/base/failure.ts";
 import { errnoOf } from "../../src/fuse/failure.ts";
 import { storageError } from "../../src/overlay/storage-error.ts";
 

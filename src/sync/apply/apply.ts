@@ -5,7 +5,7 @@
  */
 import type { FileId } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
-import { failedWith } from "../../base/system-errors.ts";
+import { failedWith, isDiskFull } from "../../base/system-errors.ts";
 import { placeText, type Place } from "../../bucket/object-rows.ts";
 import type { ApplyContext } from "./apply-context.ts";
 import type { Reason } from "../known/unsettled.ts";
@@ -53,12 +53,18 @@ export async function applyPlan(
   }
 }
 
-/** Each batch is written under temporary names while the one before it is put in place. */
+/** Each batch is written under temporary names while the one before it is put in place. Where the disk is full what still has room comes. */
 async function putAll(applier: Applier, batches: readonly (readonly Put[])[]): Promise<void> {
   let next: Promise<Written> | undefined;
   try {
     for (const [index, batch] of batches.entries()) {
-      const written = await (next ?? applier.write(batch));
+      let written: Written;
+      try {
+        written = await (next ?? applier.write(batch));
+      } catch (error) {
+        if (isDiskFull(error)) await putEach(applier, batches.slice(index).flat());
+        throw error;
+      }
       const following = batches[index + 1];
       next = following === undefined ? undefined : applier.write(following);
       // Told when it is its turn.
@@ -68,6 +74,20 @@ async function putAll(applier: Applier, batches: readonly (readonly Put[])[]): P
   } finally {
     // The disk is closed behind this.
     await next?.catch(() => {});
+  }
+}
+
+/** One by one, until so many have no room that the others will not have it either. */
+async function putEach(applier: Applier, puts: readonly Put[]): Promise<void> {
+  let refused = 0;
+  for (const put of puts) {
+    if (refused === FULL_PUTS) return;
+    try {
+      await applier.put([put], await applier.write([put]));
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+      refused++;
+    }
   }
 }
 
@@ -275,5 +295,7 @@ function* batchesOf(puts: readonly Put[]): Generator<Put[]> {
 
 /** Each batch is made durable by itself: four waits for the disk, however many files are in it. */
 const BATCH_PLACES = 1_024;
+/** On a full disk. */
+const FULL_PUTS = 16;
 /** In memory, of two batches. */
 const BATCH_BYTES = 32 * 1024 * 1024;

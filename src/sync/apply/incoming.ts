@@ -4,7 +4,7 @@ import type { Cid, FileName } from "../../base/ids.ts";
 import { SYNC_SMALL_BYTES } from "../../base/limits.ts";
 import type { RateLimit } from "../../base/rate-limit.ts";
 import type { Random } from "../../base/random.ts";
-import { failedWith } from "../../base/system-errors.ts";
+import { failedWith, isDiskFull } from "../../base/system-errors.ts";
 import { missingBlocks, readContent, streamContent } from "../../content/read.ts";
 import { seekContent } from "../../content/seek.ts";
 import type { ContentSource } from "../../content/source.ts";
@@ -37,21 +37,50 @@ export interface Ready {
   readonly xattrs: string;
 }
 
-/** Writes all of them: small plain files at once, if the disk can, the others a few at a time. */
+/**
+ * Writes all of them: small plain files at once, if the disk can, the others a few at a time. Where the disk is full nothing of them is left, which
+ * others need the room of.
+ */
 export async function writeIncoming(
   context: IncomingContext,
   records: readonly FileRecord[],
+): Promise<readonly Ready[]> {
+  const begun: DiskPath[] = [];
+  const works: Promise<Ready>[] = [];
+  try {
+    return await writeAll(context, records, begun, works);
+  } catch (error) {
+    if (isDiskFull(error)) {
+      await Promise.allSettled(works);
+      for (const path of begun) await context.disk.unlink(path).catch(() => {});
+    }
+    throw error;
+  }
+}
+
+async function writeAll(
+  context: IncomingContext,
+  records: readonly FileRecord[],
+  begun: DiskPath[],
+  works: Promise<Ready>[],
 ): Promise<readonly Ready[]> {
   await readAhead(context.content, records);
   const plain = records.map((record) => context.disk.createAll !== undefined && isSmallAndPlain(record));
   const made = await writePlain(
     context,
     records.filter((_, index) => plain[index]),
+    begun,
   );
   const next = made.values();
   const ready = records.map((_, index) => (plain[index] === true ? next.next().value : undefined));
   return mapConcurrent([...records.entries()], FILES_AT_ONCE, async ([index, record]) => {
-    return ready[index] ?? writeOne(context, record);
+    const made = ready[index];
+    if (made !== undefined) return made;
+    const path = newPath(temporaryName(context.random));
+    begun.push(path);
+    const work = writeOne(context, path, record);
+    works.push(work);
+    return work;
   });
 }
 
@@ -63,6 +92,7 @@ function isSmallAndPlain({ type, size, xattrs }: FileRecord): boolean {
 async function writePlain(
   { disk, content: source, attention, random, limit, signal, wrote }: IncomingContext,
   records: readonly FileRecord[],
+  begun: DiskPath[],
 ): Promise<Ready[]> {
   if (disk.createAll === undefined || records.length === 0) return [];
   const files: NewFile[] = [];
@@ -73,6 +103,7 @@ async function writePlain(
     await limit?.take(size, signal);
     const name = `${stem}-${files.length}` as FileName;
     const owner = attention.owners ? { uid, gid } : undefined;
+    begun.push(newPath(name));
     files.push({ name, bytes, mode: mode & attention.modeMask, owner, mtimeNs });
   }
   const stats = await disk.createAll(NEW_PATH, files);
@@ -109,9 +140,8 @@ export async function digestOn(disk: SyncDisk, path: DiskPath): Promise<string> 
   return disk.hasXattrs ? digestOfXattrs(await disk.xattrs(path)) : "";
 }
 
-async function writeOne(context: IncomingContext, record: FileRecord): Promise<Ready> {
-  const { disk, random } = context;
-  const path = newPath(temporaryName(random));
+async function writeOne(context: IncomingContext, path: DiskPath, record: FileRecord): Promise<Ready> {
+  const { disk } = context;
   if (record.type === "symlink") {
     await disk.makeSymlink(path, await targetText(context, record));
     await setAttributes(context, path, record);

@@ -1,6 +1,6 @@
 /** What went wrong as one of our errors, so that every command ends with a code, whatever was thrown. */
-import { SynclineError } from "../base/errors.ts";
-import { isDiskFull, isSystemError, systemCodeOf, type SystemError } from "../base/system-errors.ts";
+import { SynclineError } from "./errors.ts";
+import { isDiskFull, isSystemError, systemCodeOf, type SystemError } from "./system-errors.ts";
 
 /** Ours as they are; `disk_full` or `local_io_failed` from the system; `internal` for a defect of ours. */
 export function failureOf(error: unknown): SynclineError {
