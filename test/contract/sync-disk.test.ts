@@ -1,5 +1,14 @@
 /** What every real disk of folder sync does, and what none of them lets happen. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import type { FileName } from "../../src/base/ids.ts";
@@ -9,12 +18,15 @@ import { loadBeneathAddon } from "../../src/sync/disk/addon.ts";
 import type { DiskPath, SyncDisk } from "../../src/sync/disk/disk.ts";
 import { openRealDisk } from "../../src/sync/disk/real-disk.ts";
 import { PortableDisk } from "../../src/sync/disk/portable-disk.ts";
+import { unlocking } from "../../src/sync/disk/unlocking.ts";
 import { path } from "../support/sync-world.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
 const addon = loadBeneathAddon();
 /** What was built before it could do many files at a time is used as it is. */
 const isOld = addon?.createFiles === undefined;
+/** Somebody who is not root. */
+const NOBODY = 65_534;
 const kinds: [string, (root: string) => SyncDisk][] = [["portable", (root) => new PortableDisk(root)]];
 if (addon !== undefined) kinds.push(["beneath", (root) => new BeneathDisk(addon, root, { allXattrs: false })]);
 
@@ -31,6 +43,38 @@ describe.each(kinds)("a %s disk", (kind, open) => {
     disk = open(root);
     await disk.open();
     return () => disk.close();
+  });
+
+  test.runIf(process.geteuid?.() === 0)("does its deeds in directories that their owner may not write in", async () => {
+    const usual = unlocking(open(root));
+    chmodSync(join(root, ".."), 0o755);
+    chownSync(root, NOBODY, NOBODY);
+    process.seteuid?.(NOBODY);
+    try {
+      await usual.open();
+      for (const each of ["a", "a/d", "a/d/full", "b"]) await usual.makeDirectory(path(each));
+      for (const each of ["a/d/full/1", "a/d/full/2", "new"]) await (await usual.create(path(each))).close();
+      for (const each of ["a/d/full", "a/d", "a", "b"]) await usual.setMode(path(each), 0o555);
+      await usual.rename(path("new"), path("a/d/full/new"), "free");
+      await usual.unlink(path("a/d/full/1"));
+      await usual.link(path("a/d/full/2"), path("b/linked"));
+      await usual.makeDirectory(path("b/made"));
+      await usual.makeSymlink(path("b/made-link"), "made");
+      await usual.removeDirectory(path("b/made"));
+      await usual.rename(path("a/d"), path("b/d"), "free");
+      expect(readdirSync(join(root, "b")).sort()).toEqual(["d", "linked", "made-link"]);
+      expect(readdirSync(join(root, "b/d/full")).sort()).toEqual(["2", "new"]);
+      const modes = await Promise.all(["a", "b", "b/d", "b/d/full"].map((each) => usual.look(path(each))));
+      expect(modes.map((stat) => stat?.mode)).toEqual([0o555, 0o555, 0o555, 0o555]);
+      await expect(usual.unlink(path("b/none"))).rejects.toMatchObject({ code: "ENOENT" });
+      process.seteuid?.(0);
+      chownSync(join(root, "b"), 0, 0);
+      process.seteuid?.(NOBODY);
+      await expect(usual.unlink(path("b/linked"))).rejects.toMatchObject({ code: "EACCES" });
+    } finally {
+      process.seteuid?.(0);
+      usual.close();
+    }
   });
 
   test("writes, looks, lists and reads what it wrote", async () => {

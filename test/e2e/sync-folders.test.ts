@@ -1,5 +1,17 @@
 /** Which folders `syncline sync` takes, by which names, and what of them it never syncs. */
-import { existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { whyNoMount } from "../support/fuse-process.ts";
 import { Workspace } from "../support/syncline.ts";
@@ -132,3 +144,42 @@ test("what new rules no longer leave alone goes in the same run", () => {
   expect(space.json("sync", url, space.at("rule-b"), "--once")).toMatchObject({ sent: { added: 1 } });
   expect(names(url)).toEqual(["x"]);
 });
+
+test.runIf(process.getuid?.() === 0)(
+  "who is not root gets what comes into directories that nobody may write in",
+  () => {
+    const uid = 65_534;
+    chmodSync(space.path, 0o755);
+    mkdirSync(space.at("nobody"));
+    const [one, other] = [space.at("nobody/one"), space.at("nobody/other")];
+    for (const each of [one, `${one}/ro`, other]) mkdirSync(each);
+    for (const each of ["ro/f", "ro/gone", "ok", "secret"]) writeFileSync(join(one, each), "1");
+    chmodSync(`${one}/ro`, 0o555);
+    chmodSync(`${one}/secret`, 0o000);
+    execFileSync("chown", ["-R", `${uid}:${uid}`, space.at("nobody")]);
+    const url = space.url("nobody/bucket");
+    const env = { XDG_STATE_HOME: space.at("nobody/state"), XDG_CONFIG_HOME: space.at("nobody/config") };
+    const run = (...args: string[]) => space.run([...args, "--json"], { uid, env });
+    expect(run("init", url).status).toBe(0);
+    const first = run("sync", url, one, "--once");
+    expect([first.status, JSON.parse(first.out)]).toEqual([
+      3,
+      expect.objectContaining({ left: [{ path: "secret", why: "cannot be read" }] }),
+    ]);
+    expect(run("sync", url, other, "--once").status).toBe(0);
+    chmodSync(`${one}/ro`, 0o755);
+    writeFileSync(`${one}/ro/f`, "2");
+    writeFileSync(`${one}/ro/new`, "new");
+    execFileSync("chown", ["-R", `${uid}:${uid}`, `${one}/ro`]);
+    rmSync(`${one}/ro/gone`);
+    chmodSync(`${one}/ro`, 0o555);
+    expect(run("sync", url, one, "--once").status).toBe(3);
+    expect(run("sync", url, other, "--once").status).toBe(0);
+    expect(readdirSync(`${other}/ro`).sort()).toEqual(["f", "new"]);
+    expect([readFileSync(`${other}/ro/f`, "utf8"), statSync(`${other}/ro`).mode & 0o777]).toEqual(["2", 0o555]);
+    rmSync(`${one}/ro`, { recursive: true });
+    expect(run("sync", url, one, "--once").status).toBe(3);
+    expect(run("sync", url, other, "--once").status).toBe(0);
+    expect(existsSync(`${other}/ro`)).toBe(false);
+  },
+);

@@ -6,6 +6,7 @@ import { loadBeneathAddon } from "./addon.ts";
 import { BeneathDisk } from "./beneath-disk.ts";
 import type { SyncDisk } from "./disk.ts";
 import { PortableDisk, type SetModified } from "./portable-disk.ts";
+import { unlocking } from "./unlocking.ts";
 
 export interface RealDiskOptions {
   /** Attributes of other spaces than user.*, too. */
@@ -18,9 +19,9 @@ export async function openRealDisk(path: string, { allXattrs, setModified }: Rea
   const addon = loadBeneathAddon();
   if (addon !== undefined) {
     const disk = new BeneathDisk(addon, path, { allXattrs, bootAt });
-    if (await isAble(disk)) return disk;
+    if (await isAble(disk)) return unlocking(disk);
   }
-  return new PortableDisk(path, setModified);
+  return unlocking(new PortableDisk(path, setModified));
 }
 
 /** Undefined, too, where a file system may keep a later write and lose a rename before it, as when it is pulled out and comes back while the system runs. */

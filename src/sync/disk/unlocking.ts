@@ -1,0 +1,81 @@
+/**
+ * Directories that their owner may not write in, as 0555 has it: they came with that mode, and what is to come into them, or to go, does so all the
+ * same. Each is given leave for as long as one deed takes. Whoever is root never meets this.
+ */
+import { failedWith } from "../../base/system-errors.ts";
+import type { DiskPath, SyncDisk } from "./disk.ts";
+
+/** To enter it and to change its names. */
+const OWNER_MAY_CHANGE = 0o300;
+
+interface Locked {
+  readonly path: DiskPath;
+  readonly mode: number;
+}
+
+/** The same disk, whose deeds in such directories are done. */
+export function unlocking<Disk extends SyncDisk>(disk: Disk): Disk {
+  const makeDirectory = disk.makeDirectory.bind(disk);
+  const makeSymlink = disk.makeSymlink.bind(disk);
+  const link = disk.link.bind(disk);
+  const rename = disk.rename.bind(disk);
+  const unlink = disk.unlink.bind(disk);
+  const removeDirectory = disk.removeDirectory.bind(disk);
+  const deeds: Pick<SyncDisk, "makeDirectory" | "makeSymlink" | "link" | "rename" | "unlink" | "removeDirectory"> = {
+    makeDirectory: (path) => unlocked(disk, [above(path)], () => makeDirectory(path)),
+    makeSymlink: (path, target) => unlocked(disk, [above(path)], () => makeSymlink(path, target)),
+    link: (from, to) => unlocked(disk, [above(to)], () => link(from, to)),
+    unlink: (path) => unlocked(disk, [above(path)], () => unlink(path)),
+    removeDirectory: (path) => unlocked(disk, [above(path)], () => removeDirectory(path)),
+    // A directory that gets another parent is changed itself, in what is above it.
+    rename: (from, to, how) => unlocked(disk, [above(from), above(to), from], () => rename(from, to, how), to),
+  };
+  return Object.assign(disk, deeds);
+}
+
+/** `to`: where the last one of the paths is when it is done. */
+async function unlocked(
+  disk: SyncDisk,
+  paths: readonly DiskPath[],
+  deed: () => Promise<void>,
+  to?: DiskPath,
+): Promise<void> {
+  try {
+    return await deed();
+  } catch (error) {
+    if (!failedWith(error, "EACCES")) throw error;
+    const locked = await lockedOf(disk, paths);
+    if (locked.length === 0) throw error;
+    await unlockedFor(disk, locked, deed, (path) => (to !== undefined && path === paths.at(-1) ? to : path));
+  }
+}
+
+async function unlockedFor(
+  disk: SyncDisk,
+  locked: readonly Locked[],
+  deed: () => Promise<void>,
+  moved: (path: DiskPath) => DiskPath,
+): Promise<void> {
+  let isDone = false;
+  try {
+    for (const { path, mode } of locked) await disk.setMode(path, mode | OWNER_MAY_CHANGE);
+    await deed();
+    isDone = true;
+  } finally {
+    for (const { path, mode } of locked) await disk.setMode(isDone ? moved(path) : path, mode).catch(() => {});
+  }
+}
+
+async function lockedOf(disk: SyncDisk, paths: readonly DiskPath[]): Promise<Locked[]> {
+  const locked: Locked[] = [];
+  for (const path of paths) {
+    const stat = await disk.look(path);
+    const isOwn = stat?.type === "directory" && stat.uid === process.geteuid?.();
+    if (isOwn && (stat.mode & OWNER_MAY_CHANGE) !== OWNER_MAY_CHANGE) locked.push({ path, mode: stat.mode });
+  }
+  return locked;
+}
+
+function above(path: DiskPath): DiskPath {
+  return path.slice(0, -1);
+}
