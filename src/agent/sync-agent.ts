@@ -1,7 +1,8 @@
 /** A folder's agent: the bucket opened by a device of its own, the database of what was synced, and rounds one after another. */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
-import { hasCode } from "../base/errors.ts";
+import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
@@ -62,7 +63,9 @@ export async function openSyncAgent(options: SyncAgentOptions): Promise<SyncAgen
     return config === undefined ? new Map<Cid, Uint8Array>() : copies.find(config, cids);
   };
   const cache = { dir: cacheDirOf(stateDir), bytes: cacheBytes, inFolder };
-  const opened = await openToWrite({ address, stateDir, wallet, access, cache, clock, random, log });
+  const opened = await openToWrite({ address, stateDir, wallet, access, cache, clock, random, log }).catch((cause) => {
+    throw hasCode(cause, "no_such_bucket") && wasSynced(stateDir) ? bucketAway(options, cause) : cause;
+  });
   config = opened.opened.bucket.contentConfig;
   const db = new SyncDatabase(join(stateDir, "sync.db"));
   try {
@@ -73,6 +76,28 @@ export async function openSyncAgent(options: SyncAgentOptions): Promise<SyncAgen
     await opened.opened[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+function wasSynced(stateDir: string): boolean {
+  const path = join(stateDir, "sync.db");
+  if (!existsSync(path)) return false;
+  const db = new SyncDatabase(path);
+  try {
+    return db.base() !== undefined;
+  } finally {
+    db.close();
+  }
+}
+
+function bucketAway({ address, folder }: SyncAgentOptions, cause: unknown): SynclineError {
+  return new SynclineError(
+    "store_unreachable",
+    `The bucket ${address} that ${folder} is synced with is not there now.`,
+    {
+      hint: "If its disk is not mounted, mount it. Nothing was done, and nothing counts as deleted.",
+      cause,
+    },
+  );
 }
 
 /** In memory: of what a master lost, and has to be sent again before it takes a commit. More is for `verify --repair`. */

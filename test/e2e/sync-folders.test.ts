@@ -6,6 +6,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -96,6 +97,21 @@ test("of a home with the agent's own state and keys in it these stay there", () 
   expect([again.status, JSON.parse(again.out)]).toEqual([0, expect.objectContaining({ left: [] })]);
   expect(names(url)).toEqual([".config", ".local", "doc"]);
   expect([names(`${url}/.config`), names(`${url}/.local/state`)]).toEqual([["other"], []]);
+});
+
+test("a bucket that is away is out of reach for a folder that was synced with it, and no bucket for others", () => {
+  const url = space.url("away-bucket");
+  space.do("init", url);
+  mkdirSync(space.at("stays"));
+  writeFileSync(space.at("stays/file"), "text");
+  space.do("sync", url, space.at("stays"), "--once");
+  renameSync(space.at("away-bucket"), space.at("away"));
+  const known = space.run(["sync", url, space.at("stays"), "--once", "--json"]);
+  expect([known.status, known.err]).toEqual([6, expect.stringContaining("store_unreachable")]);
+  const other = space.run(["sync", url, space.at("stays-not"), "--once", "--json"]);
+  expect([other.status, other.err]).toEqual([1, expect.stringContaining("no_such_bucket")]);
+  renameSync(space.at("away"), space.at("away-bucket"));
+  expect(space.json("sync", url, space.at("stays"), "--once")).toMatchObject({ sent: { deleted: 0 }, left: [] });
 });
 
 test("a synced folder in it keeps its own marker, and both are synced", () => {
