@@ -37,6 +37,8 @@ export const MAX_LOCK_OWNER_BYTES = 1 * KiB;
 export const COPY_STEP_BYTES = 1 * MiB;
 
 // The server around it
+/** Fields of a request's head; their bytes are bounded besides (MAX_HEADER_BYTES). */
+export const MAX_HEADER_FIELDS = 128;
 /** Connections at a time, and of them those on which no request is under way: beyond, the longest idle are closed. */
 export const MAX_CONNECTIONS = 1_024;
 export const MAX_IDLE_CONNECTIONS = 256;

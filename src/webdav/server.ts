@@ -23,6 +23,7 @@ import type { DavHandler } from "./handler.ts";
 import { AllowedHosts } from "./hosts.ts";
 import { MAX_CALLS, MAX_CONNECTIONS, MAX_IDLE_CONNECTIONS, STOP_MS } from "./limits.ts";
 import { userOf, type Login } from "./login.ts";
+import { headDenial } from "./request-head.ts";
 import { isFromElsewhere } from "./same-origin.ts";
 import { StalledRequests } from "./stalled.ts";
 import { TurnedAway } from "./turned-away.ts";
@@ -69,7 +70,8 @@ export class DavServer {
     this.#stalled = new StalledRequests(options.clock);
     this.#turnedAway = new TurnedAway(options.log, options.clock);
     this.#server = makeHttpServer(tls);
-    this.#server.maxHeadersCount = MAX_HEADERS;
+    // None is dropped: what is too many is refused as a whole.
+    this.#server.maxHeadersCount = 0;
     const answer = (request: IncomingMessage, response: ServerResponse) => void this.#answer(request, response);
     this.#server.on("request", answer).on("checkContinue", answer).on("checkExpectation", answer);
     answerNoRequests(this.#server, (socket) => this.#lanes.get(socket), rawAnswer);
@@ -178,7 +180,7 @@ export class DavServer {
     if (this.#stalled.working >= maxCalls && !this.#stalled.endOne()) return this.#deny(request, response, BUSY);
     const closed = new Promise<void>((resolve) => void response.once("close", () => resolve()));
     this.#stalled.watch(request, response);
-    const denial = this.#misled(request) ?? (await this.#options.login?.check(request));
+    const denial = headDenial(request) ?? this.#misled(request) ?? (await this.#options.login?.check(request));
     if (denial !== undefined) return this.#deny(request, response, denial);
     await this.#options.handler(request, response, this.#options.login === undefined ? undefined : userOf(request));
     // The connection's next request waits until the answer has left.
@@ -201,8 +203,6 @@ export class DavServer {
       : undefined;
   }
 }
-
-const MAX_HEADERS = 128;
 
 /** On every answer; the handler may set stricter ones. No CORS header is ever among them. */
 const COMMON_HEADERS = [

@@ -55,6 +55,12 @@ describe("an answer in JSON for", () => {
       "malformed_request",
     ],
     [
+      "two bearers behind more fields than node:http keeps by itself",
+      () => lines("GET /v1/buckets HTTP/1.1", HOST, bearer, ...Array(2_100).fill("x:"), "Authorization: Bearer x"),
+      400,
+      "malformed_request",
+    ],
+    [
       "two conditions",
       () => lines("PUT /v1/buckets/b/root HTTP/1.1", HOST, bearer, 'If-Match: "a"', 'If-Match: "b"'),
       400,

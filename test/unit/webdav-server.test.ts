@@ -112,6 +112,20 @@ describe("a request", () => {
     expect(reached).toEqual([]);
   });
 
+  test("with more header fields than anybody needs is refused as a whole: none is dropped, and nothing is done", async () => {
+    await start();
+    const put = (count: number) => {
+      const fields = Array.from({ length: count }, (_, at) => `X-${at}: 1`).join("\r\n");
+      return `PUT /f HTTP/1.1\r\nHost: localhost\r\n${fields}\r\nContent-Length: 5`;
+    };
+    const answer = await ask(put(127), "bytes");
+    expect(answer).toMatchObject({ status: 431, headers: { connection: "close" } });
+    expect(answer.body).toContain("128 header fields");
+    expect((await ask(put(1_200), "bytes")).status).toBe(431);
+    expect(reached).toEqual([]);
+    expect(await ask(put(126), "bytes")).toMatchObject({ status: 200, body: "5" });
+  });
+
   test("of one connection is answered after the one before", async () => {
     const order: string[] = [];
     await start({
