@@ -10,7 +10,7 @@ import { findPlace, isFile, type Place, writable } from "./place.ts";
 import { checkPreconditions } from "./preconditions.ts";
 import { Refusal } from "./refusal.ts";
 import { Replacement } from "./replacement.ts";
-import { declaredBytes, readBody } from "./request-body.ts";
+import { expectedBytes, readBody } from "./request-body.ts";
 
 export async function put(call: Call): Promise<void> {
   const { access, caller } = call;
@@ -63,24 +63,21 @@ function checkHeaders(call: Call): void {
 
 async function receive(call: Call, ino: Ino): Promise<void> {
   const { access, request } = call;
-  const declared = declaredBytes(request);
-  const name = call.etags.naming(declared);
+  const expected = expectedBytes(request);
+  const name = call.etags.naming(expected);
   const checksums = new Checksums(request.headers["oc-checksum"]);
   let size = 0;
   for await (const piece of readBody(call, MAX_FILE_BYTES)) {
+    if (size + piece.length > (expected ?? Infinity)) throw new Refusal(400, `More than ${expected} bytes came.`);
     await access.fs.turn(ino);
     await access.run((fs) => fs.write(ino, size, piece));
     await name?.push(piece);
     checksums.add(piece);
-    if (piece.length === declared) call.etags.whole(ino, piece);
+    if (piece.length === expected) call.etags.whole(ino, piece);
     size += piece.length;
     call.spent.add(piece.length);
   }
-  // macOS sends its files in chunks, and says here how long they are.
-  const expected = request.headers["x-expected-entity-length"];
-  if (typeof expected === "string" && Number(expected) !== size) {
-    throw new Refusal(400, `Only ${size} of ${expected} bytes came.`);
-  }
+  if (size < (expected ?? 0)) throw new Refusal(400, `Only ${size} of ${expected} bytes came.`);
   checksums.check();
   await name?.finish(ino);
 }

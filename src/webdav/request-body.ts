@@ -10,6 +10,21 @@ export function declaredBytes(request: IncomingMessage): number | undefined {
   return Number(request.headers["content-length"] ?? 0);
 }
 
+/**
+ * How long a body will be, as far as its sender said so: macOS sends its files in chunks, and has a header of its own for that. Throws a
+ * Refusal, 400.
+ */
+export function expectedBytes(request: IncomingMessage): number | undefined {
+  const declared = declaredBytes(request);
+  const text = request.headers["x-expected-entity-length"];
+  if (text === undefined) return declared;
+  const expected = /^\d{1,15}$/.test(String(text)) ? Number(text) : undefined;
+  if (expected === undefined || expected !== (declared ?? expected)) {
+    throw new Refusal(400, "X-Expected-Entity-Length is not how many bytes come.");
+  }
+  return expected;
+}
+
 /** Pieces as they come. Throws a Refusal: 413, 408, 415; rejects when the client went away before the end. */
 export async function* readBody(call: Call, maxBytes: number): AsyncGenerator<Buffer> {
   const { request, response } = call;

@@ -93,14 +93,15 @@ export class DavServer implements AsyncDisposable {
     return `http://127.0.0.1:${this.port}`;
   }
 
-  /** One request on a connection of its own. `path` goes on the request line as it is. */
+  /** One request on a connection of its own; `path` goes on the request line as it is. The body has a length, unless it is to come in chunks. */
   async send(
     method: string,
     path: string,
     headers: Readonly<Record<string, string>> = {},
     body: string | Uint8Array = "",
   ): Promise<DavAnswer> {
-    const length = body.length === 0 ? {} : { "content-length": String(Buffer.byteLength(body)) };
+    const length =
+      body.length === 0 || "transfer-encoding" in headers ? {} : { "content-length": String(Buffer.byteLength(body)) };
     const all = { ...length, ...headers };
     const request = send({ host: "127.0.0.1", port: this.port, method, path, headers: all, agent: false });
     request.end(body);

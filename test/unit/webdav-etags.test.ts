@@ -50,6 +50,27 @@ test("a tag stays when its content is published, when the agent starts again, an
   for (const index of BODIES.keys()) expect([index, await tagOf(dav, `/${index}`)]).toEqual([index, tags[index]]);
 });
 
+test("a body in chunks whose length is told beside them has the tag that it keeps; one that is longer or shorter is refused", async () => {
+  const fs = await VfsHarness.create();
+  await using dav = await DavServer.start({}, { fs });
+  const put = (body: Buffer, expected: string) => {
+    return dav.send("PUT", "/f", { "transfer-encoding": "chunked", "x-expected-entity-length": expected }, body);
+  };
+  for (const body of BODIES) {
+    const made = await put(body, String(body.length));
+    expect(made.status).toBeLessThan(300);
+    const tag = String(made.headers.etag);
+    await fs.publish();
+    expect([body.length, await tagOf(dav, "/f")]).toEqual([body.length, tag]);
+    expect(await dav.status("PUT", "/f", { "if-match": tag }, body)).toBe(204);
+    expect([body.length, await tagOf(dav, "/f")]).toEqual([body.length, tag]);
+    for (const wrong of [String(body.length + 1), String(body.length - 1), "-1", "1e3", "0x10", ""]) {
+      expect([wrong, (await put(body, wrong)).status]).toEqual([wrong, 400]);
+    }
+    expect([body.length, await tagOf(dav, "/f")]).toEqual([body.length, tag]);
+  }
+});
+
 test("equal bytes have equal tags, wherever and on whichever agent they are; a copy has its source's", async () => {
   const fs = await VfsHarness.create();
   await using dav = await DavServer.start({}, { fs });
