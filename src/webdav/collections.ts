@@ -7,7 +7,7 @@ import { answer, type Call } from "./call.ts";
 import { checkMemberLocks, checkWritable } from "./change-check.ts";
 import { checkMakeable } from "./href.ts";
 import { DAV_SLICE_MS } from "./limits.ts";
-import { findPlace, isFolder, present, writable } from "./place.ts";
+import { findPlace, isFolder, makeable, present, writable } from "./place.ts";
 import { checkPreconditions } from "./preconditions.ts";
 import { Refusal } from "./refusal.ts";
 import { declaredBytes } from "./request-body.ts";
@@ -18,7 +18,7 @@ export async function mkcol(call: Call): Promise<void> {
   await call.access.change(undefined, (fs) => {
     const found = findPlace(fs, call.href.path, "itself");
     if (found?.name === undefined && found !== undefined) throw new Refusal(405, "The root is there already.");
-    const { parent, name, path, attributes } = writable(found);
+    const { parent, name, path, attributes } = makeable(found);
     checkPreconditions(call, fs, found);
     if (attributes !== undefined) throw new Refusal(405, "There is something here already.");
     checkMakeable(name);

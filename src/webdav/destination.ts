@@ -4,7 +4,7 @@ import type { Attributes, FileSystem } from "../vfs/filesystem.ts";
 import type { Call } from "./call.ts";
 import { checkMemberLocks } from "./change-check.ts";
 import { checkMakeable, type Href, parseReference } from "./href.ts";
-import { findPlace, isFolder, type Place, present, writable } from "./place.ts";
+import { findPlace, isFolder, makeable, type Place, present } from "./place.ts";
 import { checkPreconditions } from "./preconditions.ts";
 import { Refusal } from "./refusal.ts";
 
@@ -32,7 +32,7 @@ export function checkedEnds(call: Call, fs: FileSystem, { destination, overwrite
   const source = present(found);
   checkPreconditions(call, fs, found);
   if (call.href.isFolder && !isFolder(source.attributes)) throw new Refusal(404, "There is no such folder.");
-  const target = writable(findPlace(fs, destination.path, "itself"));
+  const target = makeable(findPlace(fs, destination.path, "itself"));
   if (source.path.length === 0 || startsWith(target.path, source.path) || startsWith(source.path, target.path)) {
     throw new Refusal(403, "One of the two lies in the other, or is the other.");
   }

@@ -6,7 +6,7 @@ import { checkMakeable } from "./href.ts";
 import { MAX_DAV_XML_BYTES, MAX_LOCK_OWNER_BYTES, MAX_LOCK_S } from "./limits.ts";
 import { activeLock } from "./lock-xml.ts";
 import type { Lock } from "./locks.ts";
-import { findPlace, type Place, writable } from "./place.ts";
+import { findPlace, makeable, type Place } from "./place.ts";
 import { checkPreconditions } from "./preconditions.ts";
 import { Refusal } from "./refusal.ts";
 import { readWhole } from "./request-body.ts";
@@ -55,7 +55,7 @@ function lockNew(
   found: Place | undefined,
   wanted: Omit<Lock, "token" | "expiresMs" | "path">,
 ): Lock {
-  const { parent, name, path } = writable(found);
+  const { parent, name, path } = makeable(found);
   if (call.href.isFolder) throw new Refusal(409, "Make the folder first.");
   checkMakeable(name);
   checkMemberLocks(call, path, "own bytes");

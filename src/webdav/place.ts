@@ -6,6 +6,7 @@ import { type FileName, type Ino, ROOT_INO } from "../base/ids.ts";
 import { FsError, type Attributes, type FileSystem, type ListedAttributes } from "../vfs/filesystem.ts";
 import { ERRNO } from "../base/errno.ts";
 import { Refusal } from "./refusal.ts";
+import { isTemporary } from "./temporary-name.ts";
 
 const S_IFMT = 0o170000;
 const S_IFDIR = 0o040000;
@@ -127,7 +128,14 @@ export function present(place: Place | undefined): Place & { readonly attributes
   return { ...place, attributes };
 }
 
-/** Where something may be made or replaced. Throws a Refusal: 409 without the folder for it, 403 for the root or what is hidden. */
+/** Where a client may make or replace something. Throws as `writable`, and a Refusal, 403, for names that are this door's own. */
+export function makeable(place: Place | undefined): Place & { readonly name: FileName } {
+  const found = writable(place);
+  if (found.path.some(isTemporary)) throw new Refusal(403, "Such names are not shown here, and are this server's own.");
+  return found;
+}
+
+/** What may go, or be replaced. Throws a Refusal: 409 without the folder for it, 403 for the root or what is hidden. */
 export function writable(place: Place | undefined): Place & { readonly name: FileName } {
   if (place === undefined) throw new Refusal(409, "The folder for this is not there. Make it first.");
   const { name } = place;

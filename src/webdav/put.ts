@@ -6,7 +6,7 @@ import { answer, type Call } from "./call.ts";
 import { Checksums } from "./checksums.ts";
 import { checkMemberLocks, checkWritable, checkResourceLocks } from "./change-check.ts";
 import { checkMakeable } from "./href.ts";
-import { findPlace, isFile, type Place, writable } from "./place.ts";
+import { findPlace, isFile, makeable, type Place } from "./place.ts";
 import { checkPreconditions } from "./preconditions.ts";
 import { Refusal } from "./refusal.ts";
 import { Replacement } from "./replacement.ts";
@@ -44,7 +44,7 @@ export async function put(call: Call): Promise<void> {
 /** Where it goes, if it may. Throws a Refusal, and BlockMiss. */
 function checkedPlace(call: Call, fs: FileSystem): Place & { readonly name: FileName } {
   const found = findPlace(fs, call.href.path, "follow");
-  const place = writable(found);
+  const place = makeable(found);
   if (place.attributes === undefined) checkMakeable(place.name);
   else if (!isFile(place.attributes)) throw new Refusal(405, "A folder has no bytes to replace.");
   checkPreconditions(call, fs, found);

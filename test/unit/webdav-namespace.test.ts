@@ -105,6 +105,29 @@ describe("paths", () => {
     expect(await dav.status("PUT", "/%FF", {}, "x")).toBe(400);
   });
 
+  test("nothing is made under a name that this door has for what is in the making, nor in such a folder", async () => {
+    await using dav = await DavServer.start();
+    const own = "/.~syncline-dav-00";
+    await dav.fs.makeDirectory("d");
+    await dav.fs.make("f", "x");
+    await dav.fs.makeDirectory(own.slice(1));
+    const lockInfo =
+      '<lockinfo xmlns="DAV:"><lockscope><exclusive/></lockscope><locktype><write/></locktype></lockinfo>';
+    for (const path of [own, `${own}1`, `${own}/f`, `/d${own}`]) {
+      expect([path, await dav.status("PUT", path, {}, "x")]).toEqual([path, 403]);
+      expect([path, await dav.status("MKCOL", path)]).toEqual([path, 403]);
+      for (const method of ["COPY", "MOVE"]) {
+        for (const source of ["/f", "/d/"]) {
+          expect([method, path, await dav.status(method, source, to(dav, path))]).toEqual([method, path, 403]);
+        }
+      }
+    }
+    expect(await dav.status("LOCK", `${own}1`, {}, lockInfo)).toBe(403);
+    expect(await paths(dav)).toEqual([own.slice(1), "d", "f"]);
+    // What a mount shows, and nobody needs any more, may go.
+    expect(await dav.status("DELETE", own)).toBe(204);
+  });
+
   test("a link is what it points to in the share; one that leads out, nowhere or round in circles is not there", async () => {
     await using dav = await DavServer.start();
     await dav.fs.makeDirectory("d");
