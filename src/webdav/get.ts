@@ -18,6 +18,7 @@ export async function get(call: Call): Promise<void> {
   const { attributes, name, version, hold } = await access.run((fs) => {
     const place = findPlace(fs, href.path, "follow");
     const found = present(place);
+    sayCaching(call, found.attributes);
     checkPreconditions(call, fs, place);
     const version = isFolder(found.attributes) ? undefined : versionOf(call, fs, found.attributes);
     return { ...found, version, hold: access.open.hold(found.attributes.ino) };
@@ -45,7 +46,14 @@ async function sendFolder(call: Call, { ino }: Attributes): Promise<void> {
   answer(call, 200, FOLDER_HEADERS, "This is a folder: a WebDAV client lists it.\n");
 }
 
-const FOLDER_HEADERS = { "content-type": "text/plain; charset=utf-8", "cache-control": "no-cache" };
+const FOLDER_HEADERS = { "content-type": "text/plain; charset=utf-8" };
+
+/** The same with whatever the answer will be: a 304 has it too (RFC 9110, section 15.4.5). */
+function sayCaching({ request, response, folderPage }: Call, attributes: Attributes): void {
+  const mayBePage = folderPage !== undefined && isFolder(attributes);
+  response.setHeader("cache-control", mayBePage && wantsPage(request) ? "no-store" : "no-cache");
+  if (mayBePage) response.setHeader("vary", "accept");
+}
 
 async function sendFile(call: Call, version: Version, name: FileName | undefined): Promise<void> {
   const { request, response } = call;
@@ -56,7 +64,6 @@ async function sendFile(call: Call, version: Version, name: FileName | undefined
     etag,
     "last-modified": httpDate(attributes.mtimeNs),
     "accept-ranges": "bytes",
-    "cache-control": "no-cache",
     // Whoever wrote the file decided on its bytes: no browser is to run them with the rights of this origin.
     "content-security-policy":
       "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; media-src 'self'",

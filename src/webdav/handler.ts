@@ -115,6 +115,7 @@ type Ports = Omit<Call, "href" | "conditions" | "tokens">;
 async function dispatch(ports: Ports): Promise<void> {
   const { request, response } = ports;
   const method = request.method ?? "";
+  response.setHeader("dav", "1, 2");
   if (method === "OPTIONS" && request.url === "*") return options({ ...ports, ...NOWHERE });
   const run = METHODS.get(method);
   if (run === undefined) {
@@ -122,7 +123,6 @@ async function dispatch(ports: Ports): Promise<void> {
   }
   const href = parseTarget(request.url ?? "");
   const conditions = conditionsOf(request.headers);
-  response.setHeader("dav", "1, 2");
   await run({ ...ports, href, conditions, tokens: submittedTokens(conditions) });
 }
 
@@ -173,7 +173,6 @@ function fail(request: IncomingMessage, response: ServerResponse, error: unknown
     response.destroy();
     return;
   }
-  for (const name of response.getHeaderNames()) response.removeHeader(name);
   const isLong = (declaredBytes(request) ?? Infinity) > MAX_DISCARDED_BYTES && !request.readableEnded;
   const body = status === 304 ? "" : refusal.body;
   response.writeHead(status, {

@@ -54,6 +54,34 @@ test("a page from elsewhere, under its own name or with a browser's help, change
   expect(space.lines("ls", url)).toMatchObject([{ name: "kept", size: 4 }]);
 });
 
+test("what keeps pages from elsewhere out is on every answer, those that are errors or without a body included", async () => {
+  const put = await fetch(`${at}told`, { method: "PUT", body: "told" });
+  const etag = String(put.headers.get("etag"));
+  const asked: readonly (readonly [status: number, path: string, RequestInit])[] = [
+    [200, "told", {}],
+    [304, "told", { headers: { "if-none-match": etag } }],
+    [404, "nothing", {}],
+    [400, "%00", {}],
+    [405, "told", { method: "POST" }],
+    [412, "told", { method: "PUT", headers: { "if-none-match": "*" }, body: "x" }],
+    [416, "told", { headers: { range: "bytes=9-" } }],
+  ];
+  for (const [status, path, request] of asked) {
+    const { status: answered, headers } = await fetch(at + path, request);
+    expect([path, answered, Object.fromEntries(headers)]).toMatchObject([
+      path,
+      status,
+      {
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "no-referrer",
+        "cross-origin-resource-policy": "same-origin",
+        "x-frame-options": "DENY",
+        dav: "1, 2",
+      },
+    ]);
+  }
+});
+
 /** What a terminal, a log, a page or a program could take for something else. */
 const EVIL = [
   "\u001b[2J\u001b]0;owned\u0007",

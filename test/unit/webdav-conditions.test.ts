@@ -1,5 +1,6 @@
 /** The WebDAV door: preconditions and ranges. */
 import { describe, expect, test } from "vitest";
+import { createFolderPage } from "../../src/webdav/page/folder-page.ts";
 import { DavServer } from "../support/dav-server.ts";
 import { VfsHarness } from "../support/vfs-harness.ts";
 
@@ -43,6 +44,25 @@ describe("preconditions", () => {
       expect(await dav.status(method, "/f", { "if-modified-since": FUTURE })).toBe(304);
       expect(await dav.status(method, "/f", { "if-modified-since": OLD })).toBe(200);
       expect(await dav.status(method, "/f", { "if-none-match": '"x"', "if-modified-since": FUTURE })).toBe(200);
+    }
+  });
+
+  test("an answer without the bytes says of keeping them what the one with them says", async () => {
+    const folderPage = createFolderPage(() => undefined);
+    await using dav = await DavServer.start({ folderPage });
+    await dav.send("PUT", "/f", {}, "one");
+    for (const [path, accept, vary] of [
+      ["/f", "*/*", undefined],
+      ["/f", "text/html", undefined],
+      ["/", "*/*", "accept"],
+      ["/", "text/html", "accept"],
+    ] as const) {
+      const whole = await dav.send("GET", path, { accept });
+      const not = await dav.send("GET", path, { accept, "if-none-match": "*" });
+      const cache = path === "/" && accept === "text/html" ? "no-store" : "no-cache";
+      expect([path, whole.status, whole.headers]).toMatchObject([path, 200, { "cache-control": cache }]);
+      expect([path, not.status, not.headers]).toMatchObject([path, 304, { "cache-control": cache, dav: "1, 2" }]);
+      expect([whole.headers.vary, not.headers.vary]).toEqual([vary, vary]);
     }
   });
 

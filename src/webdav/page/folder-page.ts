@@ -50,7 +50,6 @@ function pageHeaders(nonce: string) {
   const own = `'nonce-${nonce}'`;
   return {
     "content-type": "text/html; charset=utf-8",
-    "cache-control": "no-store",
     "content-security-policy": [
       "default-src 'none'",
       `script-src ${own}`,
@@ -61,7 +60,6 @@ function pageHeaders(nonce: string) {
       "form-action 'none'",
       "frame-ancestors 'none'",
     ].join("; "),
-    vary: "accept",
   };
 }
 
