@@ -2,10 +2,11 @@
 import type { FileSystem } from "../vfs/filesystem.ts";
 import { answer, type Call } from "./call.ts";
 import { checkMemberLocks, checkWritable, isHeld } from "./change-check.ts";
-import { checkMakeable } from "./href.ts";
+import { checkMakeable, encodePath } from "./href.ts";
 import { MAX_DAV_XML_BYTES, MAX_LOCK_OWNER_BYTES, MAX_LOCK_S } from "./limits.ts";
 import { activeLock } from "./lock-xml.ts";
-import type { Lock } from "./locks.ts";
+import { type Lock, rootsOf } from "./locks.ts";
+import { Multistatus, statusResponse } from "./multistatus.ts";
 import { findPlace, makeable, type Place } from "./place.ts";
 import { checkPreconditions } from "./preconditions.ts";
 import { Refusal } from "./refusal.ts";
@@ -20,14 +21,29 @@ export async function lock(call: Call): Promise<void> {
   if (body.length === 0) return refresh(call, timeoutS);
   const isDeep = depthOf(call);
   const wanted = { ...parseLockInfo(body), isDeep, timeoutS, user: call.user };
-  const { made, isNew } = await call.access.change(undefined, (fs) => {
+  const outcome = await call.access.change(undefined, (fs): Outcome => {
     const place = findPlace(fs, call.href.path, "follow");
     checkPreconditions(call, fs, place);
-    if (place?.attributes !== undefined)
-      return { made: call.locks.make({ ...wanted, path: place.path }), isNew: false };
-    return { made: lockNew(call, fs, place, wanted), isNew: true };
+    if (place?.attributes === undefined) return { made: lockNew(call, fs, place, wanted), isNew: true };
+    const here = { ...wanted, path: place.path };
+    const inTheWay = call.locks.inTheWayOf(here);
+    if (inTheWay.here.length === 0 && inTheWay.below.length > 0) return { members: inTheWay.below };
+    return { made: call.locks.make(here), isNew: false };
   });
+  if ("members" in outcome) return answerMembers(call, outcome.members);
+  const { made, isNew } = outcome;
   answerLock(call, isNew ? 201 : 200, made, { "lock-token": `<${made.token}>` });
+}
+
+/** A lock, or the locks of members that keep it from being made. */
+type Outcome = { readonly made: Lock; readonly isNew: boolean } | { readonly members: readonly Lock[] };
+
+/** Which members are locked, and that the folder is not because of them (RFC 4918, section 9.10.3). */
+async function answerMembers(call: Call, members: readonly Lock[]): Promise<void> {
+  const responses = new Multistatus(call);
+  for (const href of rootsOf(members)) await responses.add(statusResponse(href, 423));
+  await responses.add(statusResponse(encodePath(call.href.path, true), 424));
+  await responses.end();
 }
 
 export async function unlock(call: Call): Promise<void> {

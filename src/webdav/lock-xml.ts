@@ -1,15 +1,15 @@
 /** A lock as lockdiscovery shows it (RFC 4918, section 15.8). */
-import { encodePath } from "./href.ts";
-import type { Lock } from "./locks.ts";
+import { type Lock, rootOf } from "./locks.ts";
 import { escapeText } from "./xml-text.ts";
 
-export function activeLock({ token, path, isDeep, isExclusive, owner }: Lock, secondsLeft: number): string {
+export function activeLock(lock: Lock, secondsLeft: number): string {
+  const { token, isDeep, isExclusive, owner } = lock;
   return (
     `<D:activelock><D:locktype><D:write/></D:locktype>` +
     `<D:lockscope><D:${isExclusive ? "exclusive" : "shared"}/></D:lockscope>` +
     `<D:depth>${isDeep ? "infinity" : "0"}</D:depth>${owner}` +
     `<D:timeout>Second-${secondsLeft}</D:timeout>` +
     `<D:locktoken><D:href>${escapeText(token)}</D:href></D:locktoken>` +
-    `<D:lockroot><D:href>${escapeText(encodePath(path, path.length === 0))}</D:href></D:lockroot></D:activelock>`
+    `<D:lockroot><D:href>${escapeText(rootOf(lock))}</D:href></D:lockroot></D:activelock>`
   );
 }

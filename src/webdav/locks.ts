@@ -75,10 +75,16 @@ export class Locks {
     return [...this.#byPath].filter(([key]) => key.startsWith(prefix)).flatMap(([, locks]) => locks);
   }
 
+  /** Locks that such a one cannot stand beside: of the resource itself and of folders around it; and of what is in it. */
+  inTheWayOf({ path, isDeep, isExclusive }: Pick<Lock, "path" | "isDeep" | "isExclusive">) {
+    const conflicting = (locks: readonly Lock[]) => locks.filter((lock) => lock.isExclusive || isExclusive);
+    return { here: conflicting(this.covering(path)), below: isDeep ? conflicting(this.below(path)) : [] };
+  }
+
   /** Throws a Refusal: 423 when another lock is in the way, 507 when there are too many. */
   make(wanted: Omit<Lock, "token" | "expiresMs">): Lock {
-    const others = [...this.covering(wanted.path), ...(wanted.isDeep ? this.below(wanted.path) : [])];
-    const inTheWay = others.filter((lock) => lock.isExclusive || wanted.isExclusive);
+    const { here: around, below } = this.inTheWayOf(wanted);
+    const inTheWay = [...around, ...below];
     if (inTheWay.length > 0) throw locked("no-conflicting-lock", inTheWay);
     const here = this.#byPath.get(keyOf(wanted.path))?.length ?? 0;
     if (here >= MAX_LOCKS_A_RESOURCE || this.#count >= MAX_DAV_LOCKS) {
@@ -169,8 +175,16 @@ export class Locks {
 
 /** 423, and where the locks in the way are. */
 export function locked(condition: "no-conflicting-lock" | "lock-token-submitted", locks: readonly Lock[]): Refusal {
-  const hrefs = new Set(locks.map((lock) => encodePath(lock.path, lock.path.length === 0)));
-  return new Refusal(423, "This is locked.", { condition, hrefs: [...hrefs] });
+  return new Refusal(423, "This is locked.", { condition, hrefs: rootsOf(locks) });
+}
+
+/** What they are locks of, each once, as encoded paths. */
+export function rootsOf(locks: readonly Lock[]): string[] {
+  return [...new Set(locks.map(rootOf))];
+}
+
+export function rootOf({ path }: Pick<Lock, "path">): string {
+  return encodePath(path, path.length === 0);
 }
 
 function keyOf(path: readonly FileName[]): string {

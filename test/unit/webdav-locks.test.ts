@@ -13,6 +13,12 @@ async function lock(dav: DavServer, path: string, headers: Record<string, string
   return { status: answer.status, body: answer.body, token: String(answer.headers["lock-token"]).slice(1, -1) };
 }
 
+/** What a multistatus says of each resource. */
+function statuses(body: string): string[] {
+  const responses = body.matchAll(/<D:response><D:href>([^<]*)<\/D:href><D:status>HTTP\/1.1 ([^<]*)<\/D:status>/g);
+  return [...responses].map(([, href, status]) => `${href} ${status}`);
+}
+
 describe("locks", () => {
   test("a lock on nothing makes an empty file, and only its owner changes it", async () => {
     await using dav = await DavServer.start();
@@ -78,7 +84,15 @@ describe("locks", () => {
     const { token } = await lock(dav, "/d/f");
     expect(await dav.status("DELETE", "/d/")).toBe(423);
     expect(await dav.status("MOVE", "/d/", { destination: "/e" })).toBe(423);
-    expect((await lock(dav, "/d/", { depth: "infinity" })).status).toBe(423);
+    const deep = await lock(dav, "/d/", { depth: "infinity" });
+    expect([deep.status, statuses(deep.body)]).toEqual([207, ["/d/f 423 Locked", "/d/ 424 Failed Dependency"]]);
+    expect(dav.locks.locks).toHaveLength(1);
+    // One that is in the way of the folder itself is told as such.
+    const flat = await lock(dav, "/d/", { depth: "0" });
+    const again = await lock(dav, "/d/", { depth: "infinity" });
+    expect(again.status).toBe(423);
+    expect(again.body).toContain("<D:no-conflicting-lock>");
+    expect(await dav.status("UNLOCK", "/d/", { "lock-token": `<${flat.token}>` })).toBe(204);
     expect(await dav.status("DELETE", "/d/", { if: `<${dav.origin}/d/f> (<${token}>)` })).toBe(204);
     expect((await lock(dav, "/d")).status).toBe(201);
   });
