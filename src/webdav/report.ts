@@ -29,6 +29,8 @@ export async function report(call: Call): Promise<void> {
   if (syncToken === undefined || !isDav(root, "sync-collection") || !isFolder(place.attributes)) {
     throw new Refusal(403, "The only report is sync-collection, on folders.", { condition: "supported-report" });
   }
+  // What is told of is named by its sync-level (RFC 6578, section 3.2).
+  if ((call.request.headers["depth"] ?? "0") !== "0") throw new Refusal(400, "The Depth of a sync-collection is 0.");
   const asked = parse(root);
   if (asked.token === "") await sendAll(call, syncToken, place, asked);
   else await sendChanges(call, syncToken, place, asked);

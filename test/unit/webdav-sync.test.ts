@@ -77,7 +77,7 @@ describe("sync-collection", () => {
     expect((await sync(dav, "/", token)).members).toEqual(["/mine", "/theirs"]);
   });
 
-  test("a token that is not known, a limit that is too low, and another report are refused", async () => {
+  test("a token that is not known, a limit that is too low, a depth, and another report are refused", async () => {
     await using dav = await serve();
     await dav.fs.make("a", "x");
     await dav.fs.make("b", "x");
@@ -90,6 +90,12 @@ describe("sync-collection", () => {
     expect(limited.status).toBe(507);
     expect(limited.body).toContain("<D:number-of-matches-within-limits/>");
     expect((await sync(dav, "/", "", "2")).status).toBe(400);
+    const body =
+      '<sync-collection xmlns="DAV:"><sync-token/><sync-level>1</sync-level><prop><getetag/></prop></sync-collection>';
+    for (const depth of ["1", "infinity", ""]) {
+      expect([depth, await dav.status("REPORT", "/", { depth }, body)]).toEqual([depth, 400]);
+    }
+    expect(await dav.status("REPORT", "/", {}, body)).toBe(207);
     const other = await dav.send("REPORT", "/", {}, '<D:expand-property xmlns:D="DAV:"/>');
     expect(other.status).toBe(403);
     expect(other.body).toContain("<D:supported-report/>");
