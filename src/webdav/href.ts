@@ -14,7 +14,12 @@ export interface Href {
   readonly isFolder: boolean;
 }
 
-/** The path of a request line: origin form, or absolute form, whose host is not looked at. Throws a Refusal, 400 or 414. */
+/** The host that a request line names in absolute form, with its port or without. */
+export function hostOfTarget(target: string): string | undefined {
+  return ADDRESS.exec(target)?.[2];
+}
+
+/** The path of a request line: origin form, or absolute form, whose host was looked at by the server. Throws a Refusal, 400 or 414. */
 export function parseTarget(target: string): Href {
   return parsePath(target.startsWith("/") ? target : withoutOrigin(target).path);
 }
@@ -58,8 +63,10 @@ interface Address {
   readonly path: string;
 }
 
+const ADDRESS = /^(https?):\/\/([^/?#@]+)([/?#].*)?$/is;
+
 function withoutOrigin(address: string): Address {
-  const found = /^(https?):\/\/([^/?#@]+)([/?#].*)?$/is.exec(address);
+  const found = ADDRESS.exec(address);
   if (found === null) throw new Refusal(400, "This is neither an absolute path nor an http address.");
   const [, scheme = "", authority = "", rest = "/"] = found;
   return { scheme: scheme.toLowerCase(), authority, path: rest.startsWith("/") ? rest : `/${rest}` };

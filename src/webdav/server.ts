@@ -23,7 +23,7 @@ import type { DavHandler } from "./handler.ts";
 import { AllowedHosts } from "./hosts.ts";
 import { MAX_CALLS, MAX_CONNECTIONS, MAX_IDLE_CONNECTIONS, STOP_MS } from "./limits.ts";
 import { userOf, type Login } from "./login.ts";
-import { headDenial } from "./request-head.ts";
+import { headDenial, heedTargetHost } from "./request-head.ts";
 import { isFromElsewhere } from "./same-origin.ts";
 import { StalledRequests } from "./stalled.ts";
 import { TurnedAway } from "./turned-away.ts";
@@ -192,8 +192,9 @@ export class DavServer {
     deny(request, response, denial);
   }
 
-  /** Whether somebody's browser was made to call us. */
+  /** Whether somebody's browser was made to call us. From here on Host is whom the request is for. */
   #misled(request: IncomingMessage): Denial | undefined {
+    heedTargetHost(request);
     const { host } = request.headers;
     if (!this.#hosts.permits(host, request.socket.localAddress)) {
       return { status: 421, message: "This server does not go by that name. Name it with --host." };

@@ -71,6 +71,24 @@ describe("a request", () => {
     expect(reached).toHaveLength(known.length);
   });
 
+  test("says once whom it is for: in its target, where that names a host, or else in Host", async () => {
+    await start({ names: ["files.example"] });
+    for (const hosts of ["", "\r\nHost: localhost\r\nHost: localhost", "\r\nHost: localhost\r\nHost: evil.example"]) {
+      expect([hosts, await ask(`GET / HTTP/1.1${hosts}`)]).toMatchObject([hosts, { status: 400 }]);
+    }
+    for (const target of ["http://evil.example/", "HTTP://evil.example:80/x?y", "https://evil.example"]) {
+      expect([target, await ask(`GET ${target} HTTP/1.1\r\nHost: localhost`)]).toMatchObject([target, { status: 421 }]);
+      expect([target, await ask(`GET ${target} HTTP/1.0`)]).toMatchObject([target, { status: 421 }]);
+    }
+    expect(reached).toEqual([]);
+    // What a page from elsewhere is, too, is told by the host that the request is for.
+    const put = (origin: string) =>
+      ask(`PUT http://files.example/f HTTP/1.1\r\nHost: localhost\r\nOrigin: ${origin}\r\nContent-Length: 1`, "x");
+    expect((await put("http://localhost")).status).toBe(403);
+    expect((await put("http://files.example")).status).toBe(200);
+    expect((await ask("GET http://localhost:1/f HTTP/1.1\r\nHost: evil.example")).status).toBe(200);
+  });
+
   test("that changes something is refused when a page from elsewhere began it", async () => {
     await start();
     const host = new URL(server.url).host;
