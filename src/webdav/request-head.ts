@@ -24,7 +24,7 @@ export function headDenial(request: RequestHead): Denial | undefined {
 }
 
 /** Headers whose second occurrence node:http would drop or join, and that decide something. */
-const ONCE = ["host"];
+const ONCE = ["host", "authorization", "destination", "if-modified-since", "if-unmodified-since"];
 
 /** Where the target names a host, the request is for that one, whatever Host says (RFC 9112, section 3.2.2): from here on Host says so, too. */
 export function heedTargetHost({ url = "", headers }: Pick<IncomingMessage, "url" | "headers">): void {

@@ -144,6 +144,20 @@ describe("a request", () => {
     expect(await ask(put(126), "bytes")).toMatchObject({ status: 200, body: "5" });
   });
 
+  test("that says twice what may be said once is refused", async () => {
+    await start();
+    const twice = [
+      "Destination: /a",
+      "Authorization: Basic YQ==",
+      "If-Unmodified-Since: Sun, 09 Sep 2001 01:46:40 GMT",
+    ];
+    for (const field of twice) {
+      const { status, body } = await ask(`MOVE /f HTTP/1.1\r\nHost: localhost\r\n${field}\r\n${field}`);
+      expect([field, status, body]).toEqual([field, 400, expect.stringContaining("more than once")]);
+    }
+    expect(reached).toEqual([]);
+  });
+
   test("with a body in a coding that is not undone here is refused: its bytes are not what was meant", async () => {
     await start();
     const body = "3\r\nabc\r\n0\r\n\r\n";
