@@ -22,8 +22,8 @@ export interface Ends {
 export function transferOf({ request }: Call): Transfer {
   const { destination, overwrite = "T", host } = request.headers;
   if (typeof destination !== "string") throw new Refusal(400, "The header Destination is missing.");
-  if (overwrite !== "T" && overwrite !== "F") throw new Refusal(400, "Overwrite is T or F.");
-  return { destination: parseReference(destination.trim(), host), overwrite: overwrite === "T" };
+  if (!/^[TF]$/i.test(String(overwrite))) throw new Refusal(400, "Overwrite is T or F.");
+  return { destination: parseReference(destination.trim(), host), overwrite: /^T$/i.test(String(overwrite)) };
 }
 
 /** Both ends, if the transfer may be. `moved`: the source goes. Throws a Refusal, and BlockMiss. */

@@ -40,8 +40,13 @@ describe("MOVE and COPY", () => {
     for (const folder of ["a", "b", "b/deep"]) await dav.fs.makeDirectory(folder);
     await dav.fs.make("a/f", "x");
     await dav.fs.make("b/deep/old", "y");
-    expect(await dav.status("MOVE", "/a/", to(dav, "/b/", { overwrite: "F" }))).toBe(412);
-    expect(await dav.status("MOVE", "/a/", to(dav, "/b/"))).toBe(204);
+    for (const overwrite of ["F", "f"]) {
+      expect(await dav.status("MOVE", "/a/", to(dav, "/b/", { overwrite }))).toBe(412);
+    }
+    for (const overwrite of ["", "no", "TF"]) {
+      expect(await dav.status("MOVE", "/a/", to(dav, "/b/", { overwrite }))).toBe(400);
+    }
+    expect(await dav.status("MOVE", "/a/", to(dav, "/b/", { overwrite: "t" }))).toBe(204);
     expect(await paths(dav)).toEqual(["b", "b/f"]);
     expect(await dav.status("MOVE", "/b/", to(dav, "/c"))).toBe(201);
     expect(await paths(dav)).toEqual(["c", "c/f"]);
