@@ -14,8 +14,10 @@ export interface ByteRange {
 export function parseRanges(header: string, size: number): readonly ByteRange[] | "all" | "none" {
   const found = /^bytes=(.*)$/i.exec(header.trim());
   if (found === null) return "all";
-  const wanted = (found[1] ?? "").split(",").map((text) => text.trim());
-  if (wanted.length > MAX_RANGES) return "all";
+  const elements = (found[1] ?? "").split(",").map((text) => text.trim());
+  // Lists may have empty elements (RFC 9110, section 5.6.1.2).
+  const wanted = elements.filter((text) => text !== "");
+  if (wanted.length === 0 || wanted.length > MAX_RANGES) return "all";
   const ranges: ByteRange[] = [];
   for (const text of wanted) {
     const [, first = "", last = ""] = /^(\d{0,15})-(\d{0,15})$/.exec(text) ?? [];

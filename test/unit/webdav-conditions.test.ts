@@ -132,6 +132,8 @@ describe("ranges", () => {
       ["bytes=5-5000", 5, 1000],
       ["bytes=0-4, 3-9", 0, 10],
       ["bytes=20-29,0-9", 0, 30],
+      ["bytes=,0-3,", 0, 4],
+      ["bytes= , 0-3 ,,2-5", 0, 6],
     ] as const) {
       const got = await get(range);
       expect([range, got.status, got.body]).toEqual([range, 206, text.slice(from, to)]);
@@ -149,7 +151,7 @@ describe("ranges", () => {
     const none = await get("bytes=1000-");
     expect(none).toMatchObject({ status: 416, headers: { "content-range": "bytes */1000" } });
     const many = Array.from({ length: 65 }, (_, index) => `${index * 10}-${index * 10}`).join(",");
-    for (const range of ["bytes=a-b", "lines=1-2", "bytes=5-2", `bytes=${many}`]) {
+    for (const range of ["bytes=", "bytes=,", "bytes=a-b", "lines=1-2", "bytes=5-2", `bytes=${many}`]) {
       expect([range, (await get(range)).status]).toEqual([range, 200]);
     }
   });
