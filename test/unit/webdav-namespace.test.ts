@@ -17,6 +17,8 @@ describe("MKCOL and DELETE", () => {
     expect(await dav.status("MKCOL", "/d/")).toBe(201);
     expect(await dav.status("MKCOL", "/d/")).toBe(405);
     expect(await dav.status("MKCOL", "/")).toBe(405);
+    for (const path of ["/d/", "/"]) expect(await dav.status("MKCOL", path, { "if-none-match": "*" })).toBe(405);
+    expect(await dav.status("MKCOL", "/e/", { "if-match": "*" })).toBe(412);
     expect(await dav.status("MKCOL", "/no/d")).toBe(409);
     expect(await dav.status("MKCOL", "/e", {}, "<x/>")).toBe(415);
   });
