@@ -48,7 +48,8 @@ function checkHttp(
       throw failed("It is not the version that If-Match names.");
   } else {
     const sinceS = seconds(headers["if-unmodified-since"]);
-    if (sinceS !== undefined && (mtimeS === undefined || mtimeS > sinceS)) throw failed("It was modified since.");
+    // What has no date has not been modified (RFC 9110, section 13.1.4).
+    if (sinceS !== undefined && mtimeS !== undefined && mtimeS > sinceS) throw failed("It was modified since.");
   }
   const noneMatch = headers["if-none-match"];
   if (noneMatch !== undefined) {

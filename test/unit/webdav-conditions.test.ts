@@ -30,6 +30,7 @@ describe("preconditions", () => {
     }
     expect(await dav.status("PUT", "/f", { "if-unmodified-since": OLD }, "x")).toBe(412);
     expect(await dav.status("PUT", "/f", { "if-unmodified-since": FUTURE }, "x")).toBe(204);
+    expect(await dav.status("PUT", "/new", { "if-unmodified-since": OLD }, "x")).toBe(201);
   });
 
   test("a reader who has the version is told so", async () => {
