@@ -35,13 +35,14 @@ function parse(bytes: Buffer | undefined, key: string): unknown[] {
 
 function isLock(value: unknown): value is Lock {
   if (typeof value !== "object" || value === null) return false;
-  const { token, path, isDeep, isExclusive, owner, user, timeoutS, expiresMs } = value as Partial<
+  const { token, path, isFolder, isDeep, isExclusive, owner, user, timeoutS, expiresMs } = value as Partial<
     Record<keyof Lock, unknown>
   >;
   return (
     [token, owner].every((text) => typeof text === "string") &&
     [isDeep, isExclusive].every((flag) => typeof flag === "boolean") &&
     [timeoutS, expiresMs].every((number) => Number.isFinite(number)) &&
+    (isFolder === undefined || typeof isFolder === "boolean") &&
     (user === undefined || typeof user === "string") &&
     isPath(path)
   );

@@ -7,7 +7,7 @@ import { MAX_DAV_XML_BYTES, MAX_LOCK_OWNER_BYTES, MAX_LOCK_S } from "./limits.ts
 import { activeLock } from "./lock-xml.ts";
 import { type Lock, rootsOf } from "./locks.ts";
 import { Multistatus, statusResponse } from "./multistatus.ts";
-import { findPlace, makeable, type Place } from "./place.ts";
+import { findPlace, isFolder, makeable, type Place } from "./place.ts";
 import { checkPreconditions } from "./preconditions.ts";
 import { Refusal } from "./refusal.ts";
 import { readWhole } from "./request-body.ts";
@@ -25,7 +25,7 @@ export async function lock(call: Call): Promise<void> {
     const place = findPlace(fs, call.href.path, "follow");
     checkPreconditions(call, fs, place);
     if (place?.attributes === undefined) return { made: lockNew(call, fs, place, wanted), isNew: true };
-    const here = { ...wanted, path: place.path };
+    const here = { ...wanted, path: place.path, isFolder: isFolder(place.attributes) };
     const inTheWay = call.locks.inTheWayOf(here);
     if (inTheWay.here.length === 0 && inTheWay.below.length > 0) return { members: inTheWay.below };
     return { made: call.locks.make(here), isNew: false };
@@ -69,13 +69,13 @@ function lockNew(
   call: Call,
   fs: FileSystem,
   found: Place | undefined,
-  wanted: Omit<Lock, "token" | "expiresMs" | "path">,
+  wanted: Omit<Lock, "token" | "expiresMs" | "path" | "isFolder">,
 ): Lock {
   const { parent, name, path } = makeable(found);
   if (call.href.isFolder) throw new Refusal(409, "Make the folder first.");
   checkMakeable(name);
   checkMemberLocks(call, path, "own bytes");
-  const made = call.locks.make({ ...wanted, path });
+  const made = call.locks.make({ ...wanted, path, isFolder: false });
   try {
     fs.makeNode(parent, name, S_IFREG | 0o644, 0, call.caller);
   } catch (error) {

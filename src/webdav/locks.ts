@@ -14,6 +14,8 @@ export interface Lock {
   readonly token: string;
   /** The names from the root. */
   readonly path: readonly FileName[];
+  /** Whether that is a folder's. Undefined: the version that made the lock did not keep it. */
+  readonly isFolder: boolean | undefined;
   readonly isDeep: boolean;
   readonly isExclusive: boolean;
   /** What the client said of its owner: the owner element as XML, or "". */
@@ -183,8 +185,8 @@ export function rootsOf(locks: readonly Lock[]): string[] {
   return [...new Set(locks.map(rootOf))];
 }
 
-export function rootOf({ path }: Pick<Lock, "path">): string {
-  return encodePath(path, path.length === 0);
+export function rootOf({ path, isFolder = path.length === 0 }: Pick<Lock, "path" | "isFolder">): string {
+  return encodePath(path, isFolder);
 }
 
 function keyOf(path: readonly FileName[]): string {

@@ -97,6 +97,24 @@ describe("locks", () => {
     expect((await lock(dav, "/d")).status).toBe(201);
   });
 
+  test("a folder's address ends with a slash wherever a lock of it is told, a file's does not", async () => {
+    await using dav = await DavServer.start();
+    await dav.fs.makeDirectory("d");
+    const root = (body: string) => /<D:lockroot><D:href>([^<]*)/.exec(body)?.[1];
+    expect(root((await lock(dav, "/d", { depth: "infinity" })).body)).toBe("/d/");
+    expect(root((await lock(dav, "/f")).body)).toBe("/f");
+    expect(root((await dav.send("PROPFIND", "/d/", { depth: "0" })).body)).toBe("/d/");
+    const submitted = (href: string) => `<D:lock-token-submitted><D:href>${href}</D:href></D:lock-token-submitted>`;
+    expect((await dav.send("PUT", "/d/f", {}, "x")).body).toContain(submitted("/d/"));
+    expect((await dav.send("PUT", "/f", {}, "x")).body).toContain(submitted("/f"));
+    expect((await lock(dav, "/d/")).body).toContain("<D:no-conflicting-lock><D:href>/d/</D:href>");
+    expect(statuses((await lock(dav, "/", { depth: "infinity" })).body)).toEqual([
+      "/d/ 423 Locked",
+      "/f 423 Locked",
+      "/ 424 Failed Dependency",
+    ]);
+  });
+
   test("shared locks stand beside each other, an exclusive one stands alone", async () => {
     await using dav = await DavServer.start();
     const one = await lock(dav, "/f", {}, SHARED);

@@ -10,6 +10,7 @@ import { temporaryFolder } from "../support/temporary-folder.ts";
 const LOCK: Lock = {
   token: "urn:uuid:1",
   path: ["caf\xc3\xa9" as FileName, "\xff" as FileName],
+  isFolder: true,
   isDeep: true,
   isExclusive: false,
   owner: "<D:owner>me</D:owner>",
@@ -24,6 +25,10 @@ describe("the lock file", () => {
     expect(fileLockStore(path).load()).toEqual([]);
     fileLockStore(path).save([LOCK]);
     expect(fileLockStore(path).load()).toEqual([LOCK]);
+    // As versions did that did not keep whether it is a folder's.
+    const older = { ...LOCK, isFolder: undefined };
+    fileLockStore(path).save([older]);
+    expect(fileLockStore(path).load()).toEqual([older]);
     expect(statSync(path).mode & 0o777).toBe(0o600);
   });
 
