@@ -46,8 +46,11 @@ async function upload(files) {
 }
 
 async function rename({ dataset: { href, name } }) {
-  const to = hrefOf(prompt("New name", name));
-  if (to === undefined || to === href) return false;
+  const typed = prompt("New name", name);
+  // Not by its address: the server encodes other characters than the browser does.
+  if (typed === name) return false;
+  const to = hrefOf(typed);
+  if (to === undefined) return false;
   await call("MOVE", href, { Destination: location.origin + to, Overwrite: "F" });
   return true;
 }

@@ -1,7 +1,11 @@
-/** The page of a folder: what stands in it, and that no name in it is more than a name. */
+/** The page of a folder: what stands in it, that no name in it is more than a name, and what its buttons ask of the server. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { runInNewContext } from "node:vm";
 import { expect, test } from "vitest";
 import type { FileName } from "../../src/base/ids.ts";
 import { nameFromText } from "../../src/base/names.ts";
+import { encodePath } from "../../src/webdav/href.ts";
 import { folderPage, type FolderView, type ShownEntry } from "../../src/webdav/page/folder-view.ts";
 import { Html, html } from "../../src/webdav/page/html.ts";
 
@@ -78,4 +82,32 @@ test("its script and style are known by the nonce, and none stands in the page i
   const text = page([entry("f")]);
   expect(text).toMatch(/<script src="\/\?page\.js" nonce="abc" defer><\/script>/);
   expect(text).not.toMatch(/ style=|<style/);
+});
+
+/** Clicks on Rename of such a row, where somebody types `typed`. Answers the requests that are sent. */
+async function renamed(row: { readonly href: string; readonly name: string }, typed: string | null): Promise<string[]> {
+  const sent: string[] = [];
+  const listeners = new Map<string, (event: object) => Promise<void>>();
+  const body = { dataset: { folder: "/" } };
+  runInNewContext(readFileSync(join(import.meta.dirname, "../../assets/webdav/page.js"), "utf8"), {
+    document: { body, querySelector: () => null, addEventListener: listeners.set.bind(listeners) },
+    location: { origin: "http://here", reload: () => {} },
+    prompt: (_question: string, offered: string) => (expect(offered).toBe(row.name), typed),
+    fetch: async (href: string, { method, headers }: { method: string; headers: { Destination: string } }) => {
+      sent.push(`${method} ${href} ${headers.Destination}`);
+      return { ok: true };
+    },
+  });
+  const button = { dataset: { do: "rename" }, closest: () => ({ dataset: row }) };
+  await listeners.get("click")?.({ target: { closest: () => button } });
+  return sent;
+}
+
+test("a name that is not changed is not renamed, however its address is encoded", async () => {
+  for (const name of ["plain", "it's (1)!*.txt", "\u00e4 b"]) {
+    const row = { href: encodePath([nameFromText(name)], false), name };
+    for (const typed of [name, "", null]) expect([typed, await renamed(row, typed)]).toEqual([typed, []]);
+    expect(await renamed(row, "new (2)")).toEqual([`MOVE ${row.href} http://here/new%20(2)`]);
+    expect(await renamed({ ...row, href: `${row.href}/` }, name)).toEqual([]);
+  }
 });
