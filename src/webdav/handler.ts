@@ -115,7 +115,7 @@ type Ports = Omit<Call, "href" | "conditions" | "tokens">;
 async function dispatch(ports: Ports): Promise<void> {
   const { request, response } = ports;
   const method = request.method ?? "";
-  response.setHeader("dav", "1, 2");
+  response.setHeader("dav", CLASSES);
   if (method === "OPTIONS" && request.url === "*") return options({ ...ports, ...NOWHERE });
   const run = METHODS.get(method);
   if (run === undefined) {
@@ -126,12 +126,15 @@ async function dispatch(ports: Ports): Promise<void> {
   await run({ ...ports, href, conditions, tokens: submittedTokens(conditions) });
 }
 
+/** A read-only share refuses locks, and says that it knows them: without them davfs2 takes writes, and loses them when it brings them. */
+const CLASSES = "1, 2";
+
 const NOWHERE = { href: { path: [], isFolder: true }, conditions: [], tokens: new Set<string>() };
 
 async function options(call: Call): Promise<void> {
   // As Apache tells it: cadaver sets the executable bit only where it is told so.
   answer(call, 200, {
-    dav: ["1, 2", `<${APACHE_SETS}>`],
+    dav: [CLASSES, `<${APACHE_SETS}>`],
     "ms-author-via": "DAV",
     allow: allowed(call.isReadOnly),
     "accept-ranges": "bytes",
