@@ -6,6 +6,7 @@ import { once } from "node:events";
 import { stat } from "node:fs/promises";
 import { createServer } from "node:net";
 import { SynclineError } from "../base/errors.ts";
+import { failedWith } from "../base/system-errors.ts";
 
 /** Of a folder that is there. Throws `state_in_use`. Only Linux has such names: elsewhere the state alone is locked. */
 export async function lockFolder(folder: string): Promise<Disposable> {
@@ -16,6 +17,8 @@ export async function lockFolder(folder: string): Promise<Disposable> {
   try {
     await once(server, "listening");
   } catch (cause) {
+    // Where a sandbox has no such names the state alone is locked, too.
+    if (!failedWith(cause, "EADDRINUSE")) return { [Symbol.dispose]: () => {} };
     throw new SynclineError("state_in_use", `Another agent syncs ${folder} already.`, {
       hint: "It may have another home or user: end it first, or name another folder.",
       cause,

@@ -134,7 +134,8 @@ export function canonicalMount(directory: string): string {
 /** A synced folder as states name it: absolute, with all links resolved where it is there. */
 export function canonicalFolder(directory: string): string {
   try {
-    return realpathSync(directory);
+    // As it is spelt on the disk, where case does not matter.
+    return realpathSync.native(directory);
   } catch {
     return canonicalMount(directory);
   }

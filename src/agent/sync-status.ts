@@ -1,4 +1,5 @@
 /** What the agent of a synced folder tells about itself: as a mount's agent does, and what is particular to a folder. */
+import { isNotSent } from "../sync/report.ts";
 import type { FlushReport, PendingReport } from "./reports.ts";
 import { reportError, type AgentStatus } from "./reports.ts";
 import type { SyncLoopState } from "./sync-loop.ts";
@@ -47,9 +48,9 @@ export function syncFlush(state: SyncLoopState): FlushReport {
   };
 }
 
-/** How many files a folder has to publish is known by a scan only: of what is not in the bucket at least those that did not hold still. */
+/** How many files a folder has to publish is known by a scan only: of what is not in the bucket at least those that did not hold still, or cannot be read. */
 function pendingOf({ report, error }: SyncLoopState, waiting: boolean): PendingReport {
-  const left = (report?.left ?? []).filter(({ why }) => why === "keeps changing" || why === "changed here");
+  const left = (report?.left ?? []).filter(isNotSent);
   const files = Math.max(left.length, error !== undefined || waiting ? 1 : 0);
   return { files, bytes: 0, oldestMs: 0, etaMs: null };
 }

@@ -35,10 +35,12 @@ export async function syncedFolder({ runtime, options }: Call, address: string, 
 }
 
 /** What of the folder is never synced: states of agents, which change whenever something is synced, and keys. */
-export function hiddenIn(folder: string, call: Call<"key">): readonly DiskPath[] {
+export function hiddenIn(folder: string, call: Call<"key" | "passphraseFile">): readonly DiskPath[] {
   const { env } = call.runtime;
   const key = keyPathOf(call);
-  const own = [stateRoot(env, call.options.state), stateRoot(env), configFolder(env), key, passphrasePathOf(key)];
+  const { state, passphraseFile } = call.options;
+  const own = [stateRoot(env, state), stateRoot(env), configFolder(env), key, passphrasePathOf(key)];
+  if (passphraseFile !== undefined) own.push(passphraseFile);
   const inside = own.map(canonicalFolder).filter((path) => path !== folder && isIn(path, folder));
   return [...new Set(inside)].map((path) => relative(folder, path).split(sep).map(nameFromText));
 }

@@ -69,7 +69,12 @@ export function reportOf(rounds: readonly RoundResult[]): SyncReport | undefined
 
 /** Whether something that was saved in the folder is not in the bucket yet. */
 export function isUnpublished({ left }: SyncReport): boolean {
-  return left.some(({ why }) => why === "keeps changing" || why === "cannot be read" || why === "changed here");
+  return left.some(isNotSent);
+}
+
+/** Whether what is left is somebody's here, and not in the bucket. */
+export function isNotSent({ why }: SyncReport["left"][number]): boolean {
+  return why === "keeps changing" || why === "cannot be read" || why === "changed here";
 }
 
 /** What a rehearsal found, in the order in which it would be done, with the database as it is when nothing of that was. */

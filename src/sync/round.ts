@@ -177,9 +177,10 @@ class Round {
     const { disk, bucket, attention } = this.#context;
     const block = (cid: Cid) => bucket.blocks.get(cid);
     const content = bucket.contentConfig;
+    const unreadable = ({ path }: Found) => void this.#restless.set(path.join("/"), "cannot be read");
     const durable = this.#isRehearsal ? undefined : makeDurable(disk, matching, lookedNs);
     try {
-      const options = { disk, content, attention, block, restless: this.#restless, lookedNs };
+      const options = { disk, content, attention, block, restless: this.#restless, unreadable, lookedNs };
       return await findChanges(matching, options);
     } finally {
       // The disk is closed behind a round that fails.

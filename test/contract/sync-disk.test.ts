@@ -66,6 +66,10 @@ describe.each(kinds)("a %s disk", (kind, open) => {
       expect(readdirSync(join(root, "b/d/full")).sort()).toEqual(["2", "new"]);
       const modes = await Promise.all(["a", "b", "b/d", "b/d/full"].map((each) => usual.look(path(each))));
       expect(modes.map((stat) => stat?.mode)).toEqual([0o555, 0o555, 0o555, 0o555]);
+      const before = await usual.look(path("b"));
+      await expect(usual.removeDirectory(path("b/d"))).rejects.toMatchObject({ code: "ENOTEMPTY" });
+      // Who is told of what happens there would try it again, and again.
+      expect((await usual.look(path("b")))?.ctimeNs).toBe(before?.ctimeNs);
       await expect(usual.unlink(path("b/none"))).rejects.toMatchObject({ code: "ENOENT" });
       process.seteuid?.(0);
       chownSync(join(root, "b"), 0, 0);

@@ -87,11 +87,21 @@ test("of a home with the agent's own state and keys in it these stay there", () 
   const url = space.url("homely");
   const home = space.at("home");
   mkdirSync(`${home}/.config/syncline`, { recursive: true });
-  for (const each of ["doc", ".config/other", ".config/syncline/key.json", "my.key"])
+  for (const each of ["doc", ".config/other", ".config/syncline/key.json", "my.key", "my.phrase"])
     writeFileSync(`${home}/${each}`, each);
   const env = { XDG_STATE_HOME: `${home}/.local/state`, XDG_CONFIG_HOME: `${home}/.config` };
   space.do("init", url);
-  const args = ["sync", url, home, "--once", "--json", "--key", `${home}/my.key`];
+  const args = [
+    "sync",
+    url,
+    home,
+    "--once",
+    "--json",
+    "--key",
+    `${home}/my.key`,
+    "--passphrase-file",
+    `${home}/my.phrase`,
+  ];
   expect(space.run(args, { env }).status).toBe(0);
   const again = space.run(args, { env });
   expect([again.status, JSON.parse(again.out)]).toEqual([0, expect.objectContaining({ left: [] })]);
@@ -144,6 +154,24 @@ test("a plan names what is deleted and moved by its whole path", () => {
       ["p", "p/s", "p/s/f", "g"].map((path) => ({ where: "bucket", what: "delete", path })) as unknown[],
     ),
   );
+});
+
+test("a directory that leaves where nobody would see it has one name", () => {
+  const url = space.url("left-bucket");
+  space.do("init", url);
+  const folder = space.at("leaves");
+  mkdirSync(`${folder}/s/in`, { recursive: true });
+  writeFileSync(`${folder}/s/in/k`, "k");
+  space.do("sync", url, folder, "--once");
+  writeFileSync(`${folder}/.synclineignore`, "s\n");
+  space.do("sync", url, folder, "--once");
+  renameSync(`${folder}/s`, `${folder}/t`);
+  space.do("sync", url, folder, "--once");
+  expect(names(url)).toEqual([".synclineignore", "t"]);
+  expect(space.json("verify", url)).toMatchObject({ damaged: 0 });
+  rmSync(`${folder}/.synclineignore`);
+  space.do("sync", url, folder, "--once");
+  expect([names(url), names(`${url}/t/in`), readdirSync(`${folder}/t/in`)]).toEqual([["t"], ["k"], ["k"]]);
 });
 
 test("what new rules no longer leave alone goes in the same run", () => {

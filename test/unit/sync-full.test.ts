@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import type { DiskFile } from "../../src/sync/disk/disk.ts";
 import { NEW_PATH } from "../../src/sync/disk/paths.ts";
-import { path, settledTree, type SyncedFolder, twoFolders } from "../support/sync-world.ts";
+import { path, settle, settledTree, type SyncedFolder, twoFolders } from "../support/sync-world.ts";
 
 /** No more bytes than so many, whatever is there. */
 function limitRoom({ disk }: SyncedFolder, bytes: number): Disposable {
@@ -62,4 +62,78 @@ test("on a disk without any room a round ends soon", async () => {
   expect(b.disk.tree().size).toBe(0);
   room[Symbol.dispose]();
   expect((await settledTree(world)).size).toBe(100);
+});
+
+/** None for files that are larger. */
+function noRoomFor({ disk }: SyncedFolder, bytes: number): Disposable {
+  const create = disk.create.bind(disk);
+  disk.create = async (at) => {
+    const file = await create(at);
+    const write: DiskFile["write"] = async (offset, data) => {
+      if (offset + data.length > bytes) throw full();
+      await file.write(offset, data);
+    };
+    return Object.assign(Object.create(file) as DiskFile, { write });
+  };
+  return { [Symbol.dispose]: () => void Object.assign(disk, { create }) };
+}
+
+function full(): Error {
+  return Object.assign(new Error("ENOSPC"), { code: "ENOSPC" });
+}
+
+test("what goes goes all the same, but for what the new has no room in the place of; directories are finished", async () => {
+  const { world, a, b } = await twoFolders();
+  for (const name of ["old", "replaced"]) a.disk.write(path(name), name);
+  await settle(world);
+  a.disk.tick(3_000_000_000n);
+  for (const name of ["old", "replaced"]) a.disk.remove(path(name));
+  a.disk.make(path("d"));
+  a.disk.write(path("d/small"), "small");
+  for (const name of ["d/big", "replaced"]) a.disk.write(path(name), "b".repeat(5_000));
+  await a.sync();
+  const room = noRoomFor(b, 1_000);
+  for (let round = 0; round < 2; round++) await expect(b.sync()).rejects.toMatchObject({ code: "ENOSPC" });
+  expect(Object.fromEntries(b.disk.tree())).toEqual({ replaced: "replaced", d: "dir", "d/small": "small" });
+  expect((await b.disk.look(path("d")))?.mode).toBe((await a.disk.look(path("d")))?.mode);
+  room[Symbol.dispose]();
+  expect((await settledTree(world)).size).toBe(4);
+});
+
+test("what had its place when there was no room to conclude that is known to be there", async () => {
+  const { world, a, b } = await twoFolders();
+  a.disk.write(path("1"), "first");
+  await settle(world);
+  a.disk.tick(3_000_000_000n);
+  for (const name of ["1", "2"]) a.disk.write(path(name), "version two");
+  a.disk.write(path("big"), "b".repeat(5_000));
+  await a.sync();
+  const room = noRoomFor(b, 1_000);
+  const sync = b.disk.syncDirectory.bind(b.disk);
+  let failed = 0;
+  b.disk.syncDirectory = async (at) => {
+    if (failed++ === 0 && at.length === 0) throw full();
+    return sync(at);
+  };
+  await expect(b.sync()).rejects.toMatchObject({ code: "ENOSPC" });
+  room[Symbol.dispose]();
+  b.disk.tick(3_000_000_000n);
+  // Somebody saw them there.
+  for (const [name, text] of b.disk.tree()) if (text === "version two") b.disk.write(path(name), "made of version two");
+  expect([...b.disk.tree().values()]).toContain("made of version two");
+  expect([...(await settledTree(world)).keys()].sort()).toEqual(["1", "2", "big"]);
+});
+
+test("what was written and has no room for its name does not stay either", async () => {
+  const { a, b } = await twoFolders();
+  for (const name of ["1", "2", "3"]) a.disk.write(path(name), name.repeat(500));
+  await a.sync();
+  b.disk.placeAll = undefined;
+  const rename = b.disk.rename.bind(b.disk);
+  b.disk.rename = async (from, to, how) => {
+    if (to.length === 1) throw full();
+    return rename(from, to, how);
+  };
+  await expect(b.sync()).rejects.toMatchObject({ code: "ENOSPC" });
+  expect((await b.disk.list(NEW_PATH)).filter(({ stat }) => stat.size === 500)).toEqual([]);
 });

@@ -1,5 +1,6 @@
 /** Files that the system does not let be read: they are told of, and keep nothing else back. */
 import { expect, test } from "vitest";
+import { syncFlush } from "../../src/agent/sync-status.ts";
 import { isUnpublished, reportOf } from "../../src/sync/report.ts";
 import type { RoundResult } from "../../src/sync/round-result.ts";
 import { bucketTree, path, settle, type SyncedFolder, twoFolders } from "../support/sync-world.ts";
@@ -103,4 +104,81 @@ test("in portions they are left, too", async () => {
     ["n9", "cannot be read"],
   ]);
   expect((await bucketTree(world.bucket)).size).toBe(9);
+});
+
+test.each(["edit", "edit and remove one"])("one with two names is left by both, while others %s", async (deed) => {
+  const { world, a, b } = await twoFolders();
+  a.disk.write(path("x"), "old");
+  await a.disk.link(path("x"), path("y"));
+  await settle(world);
+  for (const { disk } of [a, b]) disk.tick(3_000_000_000n);
+  a.disk.write(path("x"), "of a!!");
+  b.disk.write(path("x"), "of b");
+  if (deed !== "edit") b.disk.remove(path("x"));
+  await b.sync();
+  a.disk.tick(3_000_000_000n);
+  using refused = refuse(a, "EIO", "x", "y");
+  await a.sync();
+  refused[Symbol.dispose]();
+  await settle(world);
+  const whole = await bucketTree(world.bucket);
+  expect(a.disk.tree()).toEqual(whole);
+  expect(new Set(whole.values())).toEqual(new Set(["of a!!", "of b"]));
+});
+
+test.each(["known", "new"])("attributes of a %s one that could not be read once go when they can be", async (kind) => {
+  const { world, a, b } = await twoFolders();
+  if (kind === "known") {
+    a.disk.write(path("f"), "text");
+    await settle(world);
+  } else a.disk.write(path("f"), "text");
+  a.disk.tick(3_000_000_000n);
+  await a.disk.setXattrs(path("f"), new Map([["user.k", new Uint8Array([1])]]));
+  a.disk.tick(3_000_000_000n);
+  using refused = refuse(a, "EIO", "f");
+  expect(left(await a.sync())).toEqual([["f", "cannot be read"]]);
+  refused[Symbol.dispose]();
+  await settle(world);
+  expect([...(await b.disk.xattrs(path("f"))).keys()]).toEqual(["user.k"]);
+});
+
+test("on a damaged disk many that only fail when they are read keep no others back", async () => {
+  const { world, a } = await twoFolders();
+  a.disk.write(path("ok"), "ok");
+  for (let each = 0; each < 130; each++) a.disk.write(path(`bad${each}`), `bad${each}`);
+  const read = a.disk.read.bind(a.disk);
+  a.disk.read = async (at) => {
+    const file = await read(at);
+    if (at.join("/") === "ok" || at[0] === ".syncline") return file;
+    const failing = async () => {
+      throw Object.assign(new Error("EIO"), { code: "EIO" });
+    };
+    return Object.assign(Object.create(file) as typeof file, { read: failing });
+  };
+  expect(left(await a.sync())).toHaveLength(130);
+  expect([...(await bucketTree(world.bucket)).keys()]).toEqual(["ok"]);
+});
+
+test("what others changed comes beside one whose attributes cannot be set", async () => {
+  const { world, a, b } = await twoFolders();
+  for (const name of ["f", "g"]) a.disk.write(path(name), name);
+  await settle(world);
+  for (const { disk } of [a, b]) disk.tick(3_000_000_000n);
+  b.disk.chmod(path("f"), 0o600);
+  b.disk.write(path("g"), "new g");
+  await b.sync();
+  using _refused = refuse(a, "EIO", "f");
+  await a.sync();
+  expect(a.disk.tree().get("g")).toBe("new g");
+});
+
+test("whoever flushes or ends the agent hears that it is not published", async () => {
+  const { a } = await twoFolders();
+  a.disk.write(path("f"), "text");
+  using _refused = refuse(a, "EACCES", "f");
+  const report = reportOf([await a.sync()]);
+  expect(syncFlush({ report, error: undefined, scansOnly: undefined, waiting: false })).toMatchObject({
+    published: false,
+    pending: { files: 1 },
+  });
 });

@@ -11,7 +11,7 @@ import type { ApplyContext } from "./apply-context.ts";
 import type { Reason } from "../known/unsettled.ts";
 import { REFUSALS, type DiskPath } from "../disk/disk.ts";
 import { digestOn, setAttributes, writeIncoming, type Ready } from "./incoming.ts";
-import { sameContent } from "../scan/local-content.ts";
+import { isUnreadable, sameContent } from "../scan/local-content.ts";
 import { NEW_PATH } from "../disk/paths.ts";
 import type { Plan, Put, Removal } from "./plan.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
@@ -42,10 +42,13 @@ export async function applyPlan(
   let isDone = false;
   try {
     const applier = new Applier({ ...context, redo }, plan, touched, isLast);
-    await putAll(applier, [...batchesOf(plan.puts)]);
-    for (let at = 0; at < plan.removals.length; at += BATCH_PLACES)
-      await applier.remove(plan.removals.slice(at, at + BATCH_PLACES));
+    const full = await putAll(applier, [...batchesOf(plan.puts)]);
+    // What goes makes room.
+    const removals = full === undefined ? plan.removals : plan.removals.filter((each) => !applier.isAwaited(each));
+    for (let at = 0; at < removals.length; at += BATCH_PLACES)
+      await applier.remove(removals.slice(at, at + BATCH_PLACES));
     if (isLast) await applier.finish();
+    if (full !== undefined) throw full.error;
     isDone = true;
     return applier.result();
   } finally {
@@ -53,8 +56,14 @@ export async function applyPlan(
   }
 }
 
-/** Each batch is written under temporary names while the one before it is put in place. Where the disk is full what still has room comes. */
-async function putAll(applier: Applier, batches: readonly (readonly Put[])[]): Promise<void> {
+/**
+ * Each batch is written under temporary names while the one before it is put in place. Where the disk is full what still has room comes, and it is
+ * answered what had none.
+ */
+async function putAll(
+  applier: Applier,
+  batches: readonly (readonly Put[])[],
+): Promise<{ readonly error: unknown } | undefined> {
   let next: Promise<Written> | undefined;
   try {
     for (const [index, batch] of batches.entries()) {
@@ -62,8 +71,9 @@ async function putAll(applier: Applier, batches: readonly (readonly Put[])[]): P
       try {
         written = await (next ?? applier.write(batch));
       } catch (error) {
-        if (isDiskFull(error)) await putEach(applier, batches.slice(index).flat());
-        throw error;
+        if (!isDiskFull(error)) throw error;
+        await putEach(applier, batches.slice(index).flat());
+        return { error };
       }
       const following = batches[index + 1];
       next = following === undefined ? undefined : applier.write(following);
@@ -71,23 +81,34 @@ async function putAll(applier: Applier, batches: readonly (readonly Put[])[]): P
       next?.catch(() => {});
       await applier.put(batch, written);
     }
+    return undefined;
+  } catch (error) {
+    // What is written already, and comes no more, needs room that others have to have.
+    if (isDiskFull(error)) await next?.then((written) => applier.discard([...written.values()])).catch(() => {});
+    throw error;
   } finally {
     // The disk is closed behind this.
     await next?.catch(() => {});
   }
 }
 
-/** One by one, until so many have no room that the others will not have it either. */
+/**
+ * One by one, until so many have no room that the others will not have it either. One that was written and has no room for its name ends it: what
+ * was done of that is told by the log alone, which whatever came next would clear.
+ */
 async function putEach(applier: Applier, puts: readonly Put[]): Promise<void> {
   let refused = 0;
   for (const put of puts) {
     if (refused === FULL_PUTS) return;
+    let written: Written;
     try {
-      await applier.put([put], await applier.write([put]));
+      written = await applier.write([put]);
     } catch (error) {
       if (!isDiskFull(error)) throw error;
       refused++;
+      continue;
     }
+    await applier.put([put], written);
   }
 }
 
@@ -120,6 +141,11 @@ class Applier {
     return { files: this.#files, removed: this.#removed, left: this.#left };
   }
 
+  /** Whether something is to come where this is, which stays for as long as that has not. */
+  isAwaited({ entry }: Removal): boolean {
+    return this.#awaited.has(placeText(entry));
+  }
+
   /** Whatever of it turns out not to be needed is removed when it is put in place. */
   async write(puts: readonly Put[]): Promise<Written> {
     const { db, signal } = this.#context;
@@ -133,9 +159,20 @@ class Applier {
   }
 
   async put(puts: readonly Put[], ready: Written): Promise<void> {
+    const placing = new Placing(this.#context, this.#arriving);
+    const discard = () => this.discard([...ready.values()].filter((each) => !placing.hasPlaced(each)));
+    try {
+      await this.#putAll(placing, puts, ready);
+    } catch (error) {
+      if (isDiskFull(error)) await discard().catch(() => {});
+      throw error;
+    }
+    await discard();
+  }
+
+  async #putAll(placing: Placing, puts: readonly Put[], ready: Written): Promise<void> {
     const { db, redo, signal } = this.#context;
     signal?.throwIfAborted();
-    const placing = new Placing(this.#context, this.#arriving);
     await redo.transaction(async () => {
       let mayPlace = true;
       for (let at = 0; at < puts.length; at++) {
@@ -150,7 +187,6 @@ class Applier {
       }
       await placing.sync();
     });
-    await this.#discard([...ready.values()].filter((each) => !placing.hasPlaced(each)));
   }
 
   async remove(removals: readonly Removal[]): Promise<void> {
@@ -163,7 +199,7 @@ class Applier {
         if (done === "done") {
           this.#removed++;
           // Its place may be behind still: what comes there settles it.
-          this.#settled(entry, path, !this.#awaited.has(placeText(entry)));
+          this.#settled(entry, path, !this.isAwaited({ entry, path }));
         } else this.#leave(entry, path, done);
       }
       await placing.sync();
@@ -250,7 +286,7 @@ class Applier {
   }
 
   /** What found no place. */
-  async #discard(ready: readonly Ready[]): Promise<void> {
+  async discard(ready: readonly Ready[]): Promise<void> {
     for (const { path } of ready) await ifThere(this.#context.disk.unlink(path));
     if (ready.length > 0) await ifThere(this.#context.disk.syncDirectory(NEW_PATH));
   }
@@ -262,7 +298,7 @@ async function attempt(work: () => Promise<"done" | Reason>): Promise<"done" | R
     return await work();
   } catch (error) {
     if (failedWith(error, "ENOENT", "ENOTDIR", "ELOOP", "EEXIST", "EISDIR")) return "changed here";
-    if (failedWith(error, "ENOTEMPTY", ...REFUSALS)) return "in the way";
+    if (isUnreadable(error) || failedWith(error, "ENOTEMPTY", ...REFUSALS)) return "in the way";
     throw error;
   }
 }

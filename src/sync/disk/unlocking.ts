@@ -26,19 +26,21 @@ export function unlocking<Disk extends SyncDisk>(disk: Disk): Disk {
     makeSymlink: (path, target) => unlocked(disk, [above(path)], () => makeSymlink(path, target)),
     link: (from, to) => unlocked(disk, [above(to)], () => link(from, to)),
     unlink: (path) => unlocked(disk, [above(path)], () => unlink(path)),
-    removeDirectory: (path) => unlocked(disk, [above(path)], () => removeDirectory(path)),
+    // What fails all the same is not tried so: to give leave is told of, and who hears that would try again.
+    removeDirectory: (path) =>
+      unlocked(disk, [above(path)], () => removeDirectory(path), { check: () => isEmpty(disk, path) }),
     // A directory that gets another parent is changed itself, in what is above it.
-    rename: (from, to, how) => unlocked(disk, [above(from), above(to), from], () => rename(from, to, how), to),
+    rename: (from, to, how) => unlocked(disk, [above(from), above(to), from], () => rename(from, to, how), { to }),
   };
   return Object.assign(disk, deeds);
 }
 
-/** `to`: where the last one of the paths is when it is done. */
+/** `to`: where the last one of the paths is when it is done. `check`: whether it can be done, but for the leave. */
 async function unlocked(
   disk: SyncDisk,
   paths: readonly DiskPath[],
   deed: () => Promise<void>,
-  to?: DiskPath,
+  { to, check }: { readonly to?: DiskPath; readonly check?: () => Promise<boolean> } = {},
 ): Promise<void> {
   try {
     return await deed();
@@ -46,6 +48,7 @@ async function unlocked(
     if (!failedWith(error, "EACCES")) throw error;
     const locked = await lockedOf(disk, paths);
     if (locked.length === 0) throw error;
+    if (check !== undefined && !(await check())) throw Object.assign(new Error("ENOTEMPTY"), { code: "ENOTEMPTY" });
     await unlockedFor(disk, locked, deed, (path) => (to !== undefined && path === paths.at(-1) ? to : path));
   }
 }
@@ -74,6 +77,10 @@ async function lockedOf(disk: SyncDisk, paths: readonly DiskPath[]): Promise<Loc
     if (isOwn && (stat.mode & OWNER_MAY_CHANGE) !== OWNER_MAY_CHANGE) locked.push({ path, mode: stat.mode });
   }
   return locked;
+}
+
+async function isEmpty(disk: SyncDisk, path: DiskPath): Promise<boolean> {
+  return (await disk.list(path)).length === 0;
 }
 
 function above(path: DiskPath): DiskPath {

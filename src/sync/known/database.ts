@@ -252,7 +252,7 @@ export class SyncDatabase {
       return await work();
     } finally {
       this.#rehearsing = false;
-      this.#db.exec("ROLLBACK");
+      if (this.#db.inTransaction) this.#db.exec("ROLLBACK");
     }
   }
 
@@ -269,7 +269,8 @@ export class SyncDatabase {
       this.#db.exec("COMMIT");
       return result;
     } catch (error) {
-      this.#db.exec("ROLLBACK");
+      // SQLite has done so by itself where its disk is full.
+      if (this.#db.inTransaction) this.#db.exec("ROLLBACK");
       throw error;
     } finally {
       this.#told = undefined;

@@ -2,11 +2,11 @@
 import type { Cid, FileId, Ino } from "../../base/ids.ts";
 import type { ChangedObject, ContentChange } from "../../bucket/change-set.ts";
 import type { ContentConfig } from "../../content/config.ts";
-import { isLinked, targetOf, xattrsOf } from "../../format/linked-value.ts";
 import type { FileRecord, Xattrs } from "../../format/record.ts";
 import { NO_XATTRS } from "../../format/record.ts";
 import type { SyncDisk } from "../disk/disk.ts";
 import type { Entry } from "../known/entry.ts";
+import { baseTarget, mergedXattrs } from "./base-values.ts";
 import { type Attention, recordOfNew, withAttributes } from "./attributes.ts";
 import { bareAhead } from "./bare-ahead.ts";
 import { contentOnDisk, isUnreadable, sameContent } from "./local-content.ts";
@@ -49,6 +49,8 @@ export interface FinderOptions {
   readonly block: (cid: Cid) => Promise<Uint8Array>;
   /** Paths that do not stay as they are while they are read, or cannot be: what is there counts as it was. */
   readonly restless: Pick<ReadonlySet<string>, "has" | "size">;
+  /** Told of what cannot be read: it is to be `restless` from then on. */
+  readonly unreadable?: (found: Found) => void;
   /** Before the disk was looked at. */
   readonly lookedNs: bigint;
 }
@@ -84,7 +86,7 @@ class ChangeFinder {
       for (const object of batch.objects) {
         const [found] = object.found;
         if (found === undefined) this.#missed(object);
-        else if (!this.#isNewAndBare(object, found)) await this.#there(object);
+        else if (!this.#isNewAndBare(object, found)) await this.#thereOrLeft(object, found);
         else this.#bornBare(object, found);
       }
     }
@@ -125,13 +127,25 @@ class ChangeFinder {
     this.#note(object, first, names, names.length === 0 ? undefined : first.record, SAME);
   }
 
+  /** What it has besides its bytes may not be read either: then nothing of it is news, for nobody would look at that again. */
+  async #thereOrLeft(object: LocalObject, found: Found): Promise<void> {
+    try {
+      await this.#there(object);
+    } catch (error) {
+      if (!isUnreadable(error) || this.#options.unreadable === undefined) throw error;
+      this.#options.unreadable(found);
+      await this.#there(object);
+    }
+  }
+
   async #there(object: LocalObject): Promise<void> {
+    const isLeft = this.#isLeft(object);
     const looks = object.found.map((found) => ({ found, entry: this.#entryFor(object, found) }));
     const otherwise = looks.find(({ found, entry }) => entry === undefined || !isUntouched(entry.seen, found.stat));
     const names = this.#namesOf(object);
     const { found, entry } = otherwise ?? looks[0] ?? {};
     if (found === undefined) return;
-    const attributes = otherwise === undefined ? undefined : await this.#xattrsOf(found, entry);
+    const attributes = otherwise === undefined || isLeft ? undefined : await this.#xattrsOf(found, entry);
     const digest = attributes === undefined ? (entry?.seen.xattrs ?? "") : digestOfXattrs(attributes);
     const changed =
       otherwise === undefined ? undefined : await this.#changeOf(object, found, entry, attributes, digest);
@@ -142,7 +156,7 @@ class ChangeFinder {
     }
     for (const { found: at, entry: old } of looks) {
       // What would not stay as it was while it was read is looked at again as if nobody had seen it.
-      const seen = this.#isRestless(at) ? old?.seen : seenOf(at.stat, digest, this.#options.lookedNs);
+      const seen = isLeft ? old?.seen : seenOf(at.stat, digest, this.#options.lookedNs);
       const isNews = changed !== undefined || isMoved || old === undefined || !isUntouched(old.seen, at.stat);
       if (isNews && seen !== undefined) this.#observed.push({ object, found: at, entry: old, seen });
     }
@@ -157,15 +171,15 @@ class ChangeFinder {
     digest: string,
   ): Promise<{ record: FileRecord; content: ContentChange } | undefined> {
     const { stat } = found;
-    if (this.#isRestless(found)) return undefined;
+    if (this.#isLeft(object)) return undefined;
     if (entry === undefined) return this.#born(object, found, xattrs);
     const { record: base, seen } = entry;
     let record = withAttributes(base, seen, stat, this.#options.attention);
     if (xattrs !== undefined && digest !== seen.xattrs)
-      record = { ...record, xattrs: await this.#mergedXattrs(base, xattrs) };
+      record = { ...record, xattrs: await mergedXattrs(base, xattrs, this.#options.block) };
     if (stat.type === "symlink") {
       const target = await this.#options.disk.readLink(found.path);
-      if (target !== (await this.#targetOf(base))) record = { ...record, target, size: target.length };
+      if (target !== (await baseTarget(base, this.#options.block))) record = { ...record, target, size: target.length };
     }
     const content = stat.type === "file" ? await this.#contentOf(object, found, base) : SAME;
     if (content.kind === "edited") record = { ...record, size: stat.size, mtimeNs: stat.mtimeNs };
@@ -281,6 +295,11 @@ class ChangeFinder {
     });
   }
 
+  /** By whichever of its names that was told. */
+  #isLeft({ found }: LocalObject): boolean {
+    return found.some((each) => this.#isRestless(each));
+  }
+
   #isRestless({ path }: Found): boolean {
     const { restless } = this.#options;
     return restless.size > 0 && restless.has(path.join("/"));
@@ -312,28 +331,10 @@ class ChangeFinder {
     try {
       return await disk.xattrs(path);
     } catch (error) {
-      // They stay as they are known: who lets it be read changes its ctime.
-      if (isUnreadable(error)) return undefined;
+      // What is in a directory cannot go without it.
+      if (stat.type === "directory" && isUnreadable(error)) return undefined;
       throw error;
     }
-  }
-
-  /** Attributes that this disk does not show stay. */
-  async #mergedXattrs(base: FileRecord, shown: Xattrs): Promise<Xattrs> {
-    const old = await this.#resolved(base, (peek) => xattrsOf(base, peek));
-    const hidden = [...old].filter(([name]) => !name.startsWith("user."));
-    return new Map([...hidden, ...shown]);
-  }
-
-  #targetOf(base: FileRecord): Promise<string> {
-    return this.#resolved(base, (peek) => targetOf(base, peek));
-  }
-
-  async #resolved<Value>(base: FileRecord, read: (peek: (cid: Cid) => Uint8Array) => Value): Promise<Value> {
-    const linked = [base.xattrs, base.target].filter(isLinked).map((value) => value.linked);
-    const blocks = new Map<Cid, Uint8Array>();
-    for (const cid of linked) blocks.set(cid, await this.#options.block(cid));
-    return read((cid) => blocks.get(cid) ?? new Uint8Array());
   }
 }
 

@@ -82,6 +82,7 @@ export class LocalData implements DataReader, AsyncDisposable {
   readonly #options: LocalDataOptions;
   readonly #open = new Map<Ino, Promise<DiskFile | undefined>>();
   readonly #ahead: ReadAhead;
+  #isDamaged = false;
 
   constructor(disk: SyncDisk, sources: ReadonlyMap<Ino, Found>, options: LocalDataOptions) {
     this.#disk = disk;
@@ -115,6 +116,7 @@ export class LocalData implements DataReader, AsyncDisposable {
     } catch (error) {
       if (!isUnreadable(error)) throw error;
       this.unreadable.push(source);
+      this.#isDamaged ||= failedWith(error, ...DAMAGED);
       const name = escapeForPrint(pathText(source.path));
       throw new SynclineError("precondition_failed", `${name} cannot be read: ${describeError(error)}.`, {
         hint: "It is synced once it can be read.",
@@ -139,17 +141,28 @@ export class LocalData implements DataReader, AsyncDisposable {
     return bytes;
   }
 
-  /** Once one cannot be read: finds all others like it. */
+  /** Once one cannot be read: finds all others like it. Where a disk is damaged that takes to read all. */
   async findUnreadable(): Promise<void> {
     const known = new Set(this.unreadable);
     for (const source of this.#sources.values()) {
       if (known.has(source)) continue;
       try {
-        await (await openStill(this.#disk, source.path, source.stat))?.close();
+        await this.#tryToRead(source);
       } catch (error) {
         if (!isUnreadable(error)) throw error;
         this.unreadable.push(source);
       }
+    }
+  }
+
+  async #tryToRead({ path, stat }: Found): Promise<void> {
+    const file = await openStill(this.#disk, path, stat);
+    if (file === undefined) return;
+    try {
+      if (!this.#isDamaged) return;
+      for (let at = 0; at < stat.size; at += STEP_BYTES) await file.read(at, Math.min(STEP_BYTES, stat.size - at));
+    } finally {
+      await file.close();
     }
   }
 
@@ -182,8 +195,13 @@ async function openStill(disk: SyncDisk, path: Found["path"], stat: DiskStat): P
 
 /** No reason to stop all others: it is left for as long as that lasts. */
 export function isUnreadable(error: unknown): boolean {
-  return failedWith(error, "EACCES", "EPERM", "EIO");
+  return failedWith(error, ...FORBIDDEN, ...DAMAGED);
 }
+
+/** No right to it, no key to it, or a program that lets nobody else have it (EBUSY on Windows). */
+const FORBIDDEN = ["EACCES", "EPERM", "EBUSY", "ETXTBSY", "ENOKEY"];
+/** Told when its bytes are read, and not before. */
+const DAMAGED = ["EIO", "EBADMSG", "EUCLEAN", "ESTALE"];
 
 function isStill(before: DiskStat, now: DiskStat): boolean {
   const same = before.ino === now.ino && before.type === now.type && before.size === now.size;

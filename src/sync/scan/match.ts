@@ -86,7 +86,9 @@ class Matcher implements Matching {
     for (const entry of this.#known.all) {
       const known = this.#byId.get(entry.id);
       if (known?.found.some((found) => this.#isAt(found, entry)) === true) continue;
-      const isKept = this.#isOutOfSight(entry, rules, known);
+      // A directory has one name: one that was found elsewhere has left the place where nobody would see it.
+      const hasMoved = entry.record.type === "directory" && known !== undefined && known.found.length > 0;
+      const isKept = !hasMoved && this.#isOutOfSight(entry, rules, known);
       if (known !== undefined && !isKept) continue;
       const object = known ?? this.#add(entry.id, []);
       if (isKept) object.kept.push(entry);
