@@ -2,7 +2,7 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { NO_RULES, parseRules, type IgnoreRules } from "../../src/sync/scan/ignore-rules.ts";
-import { findChanges } from "../../src/sync/scan/local-changes.ts";
+import { findChanges } from "../../src/sync/scan/find-changes.ts";
 import { match } from "../../src/sync/scan/match.ts";
 import { walk, type SeenBefore } from "../../src/sync/scan/walk.ts";
 import { killed, path, type SyncedFolder, type SyncWorld, twoFolders } from "../support/sync-world.ts";

@@ -241,3 +241,26 @@ test("where the directory has another name by now, what waits is shown at the to
     ["in2/f.bin/x.bin", "x"],
   ]);
 });
+
+test.each(["directory", "moved file"])(
+  "a disk that fails right when something makes room for a %s brings nothing back",
+  async (kind) => {
+    const { world, a, b } = await twoFolders();
+    for (const name of ["p", "q"]) a.disk.write(path(name), name);
+    await settle(world);
+    for (const { disk } of [a, b]) disk.tick(3_000_000_000n);
+    a.disk.remove(path("p"));
+    if (kind === "directory") a.disk.make(path("p"));
+    else a.disk.move(path("q"), path("p"));
+    await a.sync();
+    const look = b.disk.look.bind(b.disk);
+    let failed = 0;
+    b.disk.look = async (at) => {
+      if (at[1] === "parked" && at.length === 3 && failed++ === 0)
+        throw Object.assign(new Error("EIO"), { code: "EIO" });
+      return look(at);
+    };
+    await expect(b.sync()).rejects.toMatchObject({ code: "EIO" });
+    expect([...(await settledTree(world)).keys()].sort()).toEqual(kind === "directory" ? ["p", "q"] : ["p"]);
+  },
+);

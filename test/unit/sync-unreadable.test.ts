@@ -159,17 +159,28 @@ test("on a damaged disk many that only fail when they are read keep no others ba
   expect([...(await bucketTree(world.bucket)).keys()]).toEqual(["ok"]);
 });
 
-test("what others changed comes beside one whose attributes cannot be set", async () => {
+test("attributes of a directory that could not be read once go when they can be", async () => {
   const { world, a, b } = await twoFolders();
-  for (const name of ["f", "g"]) a.disk.write(path(name), name);
+  a.disk.make(path("d"));
   await settle(world);
   for (const { disk } of [a, b]) disk.tick(3_000_000_000n);
-  b.disk.chmod(path("f"), 0o600);
-  b.disk.write(path("g"), "new g");
-  await b.sync();
-  using _refused = refuse(a, "EIO", "f");
+  await a.disk.setXattrs(path("d"), new Map([["user.k", new Uint8Array([1])]]));
+  a.disk.write(path("d/f"), "text");
+  a.disk.chmod(path("d"), 0o750);
+  a.disk.tick(3_000_000_000n);
+  using refused = refuse(a, "EIO", "d");
   await a.sync();
-  expect(a.disk.tree().get("g")).toBe("new g");
+  const head = (await world.bucket.head()).commit.cid;
+  // It is looked at in each round, and is no news in the next.
+  await a.sync();
+  expect((await world.bucket.head()).commit.cid).toBe(head);
+  expect((await bucketTree(world.bucket)).get("d/f")).toBe("text");
+  refused[Symbol.dispose]();
+  await settle(world);
+  b.disk.chmod(path("d"), 0o700);
+  await settle(world);
+  const names = [a, b].map(async ({ disk }) => Array.from((await disk.xattrs(path("d"))).keys()));
+  expect(await Promise.all(names)).toEqual([["user.k"], ["user.k"]]);
 });
 
 test("whoever flushes or ends the agent hears that it is not published", async () => {

@@ -11,7 +11,7 @@ import type { ApplyContext } from "./apply-context.ts";
 import type { Reason } from "../known/unsettled.ts";
 import { REFUSALS, type DiskPath } from "../disk/disk.ts";
 import { digestOn, setAttributes, writeIncoming, type Ready } from "./incoming.ts";
-import { isUnreadable, sameContent } from "../scan/local-content.ts";
+import { sameContent } from "../scan/local-content.ts";
 import { NEW_PATH } from "../disk/paths.ts";
 import type { Plan, Put, Removal } from "./plan.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
@@ -298,7 +298,7 @@ async function attempt(work: () => Promise<"done" | Reason>): Promise<"done" | R
     return await work();
   } catch (error) {
     if (failedWith(error, "ENOENT", "ENOTDIR", "ELOOP", "EEXIST", "EISDIR")) return "changed here";
-    if (isUnreadable(error) || failedWith(error, "ENOTEMPTY", ...REFUSALS)) return "in the way";
+    if (failedWith(error, "ENOTEMPTY", ...REFUSALS)) return "in the way";
     throw error;
   }
 }

@@ -80,7 +80,13 @@ async function lockedOf(disk: SyncDisk, paths: readonly DiskPath[]): Promise<Loc
 }
 
 async function isEmpty(disk: SyncDisk, path: DiskPath): Promise<boolean> {
-  return (await disk.list(path)).length === 0;
+  try {
+    return (await disk.list(path)).length === 0;
+  } catch (error) {
+    // Who may not list it may remove it, if it is.
+    if (failedWith(error, "EACCES")) return true;
+    throw error;
+  }
 }
 
 function above(path: DiskPath): DiskPath {

@@ -86,7 +86,7 @@ interface Shown extends Named {
 export const NO_CHILDREN: readonly Found[] = [];
 /** Removed, or a link put in its place, since its name was read: the next scan sees what is there. */
 const GONE = ["ENOENT", "ENOTDIR", "ELOOP"] as const;
-const CLOSED = ["EACCES", "EPERM", "EIO", "ESTALE", "ENAMETOOLONG"] as const;
+const CLOSED = ["EACCES", "EPERM", "EIO", "ESTALE", "EBADMSG", "EUCLEAN", "ENOKEY", "ENAMETOOLONG"] as const;
 /** With what listing a directory fails that a scan goes on without. */
 export const NOT_LISTED = [...GONE, ...CLOSED];
 

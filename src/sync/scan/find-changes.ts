@@ -1,0 +1,324 @@
+/** What was changed in the folder since it was synced, as an epoch holds it: the end state of every object that is otherwise. */
+import type { Cid, FileId, Ino } from "../../base/ids.ts";
+import type { ChangedObject, ContentChange } from "../../bucket/change-set.ts";
+import type { ContentConfig } from "../../content/config.ts";
+import type { FileRecord, Xattrs } from "../../format/record.ts";
+import { NO_XATTRS } from "../../format/record.ts";
+import type { SyncDisk } from "../disk/disk.ts";
+import type { Entry } from "../known/entry.ts";
+import { baseTarget, mergedXattrs } from "./base-values.ts";
+import { type Attention, recordOfNew, withAttributes } from "./attributes.ts";
+import { bareAhead } from "./bare-ahead.ts";
+import type { Deed, LocalChange, LocalChanges, Observed } from "./local-changes.ts";
+import { contentOnDisk, isUnreadable, sameContent } from "./local-content.ts";
+import { entryFor, type LocalObject, type Matching } from "./match.ts";
+import { digestOfXattrs, isUntouched, seenOf, type Seen } from "../known/seen.ts";
+import type { Found } from "./walk.ts";
+
+export interface FinderOptions {
+  readonly disk: SyncDisk;
+  readonly content: ContentConfig;
+  readonly attention: Attention;
+  /** Reads a block of a long value. */
+  readonly block: (cid: Cid) => Promise<Uint8Array>;
+  /** Paths that do not stay as they are while they are read, or cannot be: what is there counts as it was. */
+  readonly restless: Pick<ReadonlySet<string>, "has" | "size">;
+  /** Told of what cannot be read: it is to be `restless` from then on. */
+  readonly unreadable?: (found: Found) => void;
+  /** Before the disk was looked at. */
+  readonly lookedNs: bigint;
+}
+
+export function findChanges(matching: Matching, options: FinderOptions): Promise<LocalChanges> {
+  return new ChangeFinder(matching, options).find();
+}
+
+class ChangeFinder {
+  readonly #matching: Matching;
+  readonly #options: FinderOptions;
+  readonly #changes = new Map<LocalObject, LocalChange>();
+  readonly #directories = new Map<Ino, FileId>();
+  readonly #inos = new Map<FileId, Ino>();
+  readonly #sources = new Map<Ino, Found>();
+  readonly #observed: Observed[] = [];
+  readonly #deletedFiles: Entry[] = [];
+  readonly #touched = new Set<LocalObject>();
+  /** Directories whose attributes cannot be read: they are looked at again. */
+  readonly #unread = new Set<Found>();
+  /** New things without extended attributes. */
+  #bare: ReadonlySet<Found> = new Set();
+  #lastIno: number;
+
+  constructor(matching: Matching, options: FinderOptions) {
+    this.#matching = matching;
+    this.#options = options;
+    this.#lastIno = matching.objects.length + 1;
+    this.#refer(matching.root.id, matching.root.ino);
+  }
+
+  async find(): Promise<LocalChanges> {
+    for await (const batch of bareAhead(this.#options.disk, this.#matching.objects)) {
+      this.#bare = batch.bare;
+      for (const object of batch.objects) {
+        const [found] = object.found;
+        if (found === undefined) this.#missed(object);
+        else if (!this.#isNewAndBare(object, found)) await this.#thereOrLeft(object, found);
+        else this.#bornBare(object, found);
+      }
+    }
+    for (const directory of this.#touched) this.#touch(directory);
+    return {
+      changes: [...this.#changes.values()],
+      directories: this.#directories,
+      sources: this.#sources,
+      observed: this.#observed,
+      deletedFiles: this.#deletedFiles,
+    };
+  }
+
+  /** Most of what a first scan finds, of which all is known already. */
+  #isNewAndBare({ id, found }: LocalObject, first: Found): boolean {
+    return (
+      id === undefined &&
+      found.length === 1 &&
+      first.stat.type === "file" &&
+      this.#bare.has(first) &&
+      !this.#isRestless(first)
+    );
+  }
+
+  #bornBare(object: LocalObject, found: Found): void {
+    const { record, content } = this.#bornFile(object, found, NO_XATTRS);
+    const name = this.#nameOf(found);
+    this.#note(object, undefined, name === undefined ? [] : [name], record, content);
+    this.#observed.push({ object, found, entry: undefined, seen: seenOf(found.stat, "", this.#options.lookedNs) });
+  }
+
+  #missed(object: LocalObject): void {
+    const { entries, kept } = object;
+    if (kept.length === entries.length) return;
+    const [first] = entries;
+    if (first === undefined) return;
+    const names = kept.map(({ parent, name }) => ({ parent: this.#inoOf(parent), name }));
+    this.#note(object, first, names, names.length === 0 ? undefined : first.record, SAME);
+  }
+
+  /** What it has besides its bytes may not be read either: then nothing of it is news, for nobody would look at that again. */
+  async #thereOrLeft(object: LocalObject, found: Found): Promise<void> {
+    try {
+      await this.#there(object);
+    } catch (error) {
+      if (!isUnreadable(error) || this.#options.unreadable === undefined) throw error;
+      this.#options.unreadable(found);
+      await this.#there(object);
+    }
+  }
+
+  async #there(object: LocalObject): Promise<void> {
+    const isLeft = this.#isLeft(object);
+    const looks = object.found.map((found) => ({ found, entry: this.#entryFor(object, found) }));
+    const otherwise = looks.find(({ found, entry }) => entry === undefined || !isUntouched(entry.seen, found.stat));
+    const names = this.#namesOf(object);
+    const { found, entry } = otherwise ?? looks[0] ?? {};
+    if (found === undefined) return;
+    const attributes = otherwise === undefined || isLeft ? undefined : await this.#xattrsOf(found, entry);
+    const digest = attributes === undefined ? (entry?.seen.xattrs ?? "") : digestOfXattrs(attributes);
+    const changed =
+      otherwise === undefined ? undefined : await this.#changeOf(object, found, entry, attributes, digest);
+    const isMoved = entry === undefined || !this.#isWhere(object);
+    if (changed !== undefined || isMoved) {
+      const record = changed?.record ?? entry?.record;
+      if (record !== undefined) this.#note(object, entry, names, record, changed?.content ?? SAME);
+    }
+    for (const { found: at, entry: old } of looks) {
+      // What would not stay as it was while it was read is looked at again as if nobody had seen it.
+      const seen = isLeft ? old?.seen : this.#seenNow(at, digest, old);
+      const isNews = changed !== undefined || isMoved || old === undefined || !isUntouched(old.seen, at.stat);
+      if (isNews && seen !== undefined) this.#observed.push({ object, found: at, entry: old, seen });
+    }
+  }
+
+  /** Undefined: it is as the bucket knows it. */
+  async #changeOf(
+    object: LocalObject,
+    found: Found,
+    entry: Entry | undefined,
+    xattrs: Xattrs | undefined,
+    digest: string,
+  ): Promise<{ record: FileRecord; content: ContentChange } | undefined> {
+    const { stat } = found;
+    if (this.#isLeft(object)) return undefined;
+    if (entry === undefined) return this.#born(object, found, xattrs);
+    const { record: base, seen } = entry;
+    let record = withAttributes(base, seen, stat, this.#options.attention);
+    if (xattrs !== undefined && digest !== seen.xattrs)
+      record = { ...record, xattrs: await mergedXattrs(base, xattrs, this.#options.block) };
+    if (stat.type === "symlink") {
+      const target = await this.#options.disk.readLink(found.path);
+      if (target !== (await baseTarget(base, this.#options.block))) record = { ...record, target, size: target.length };
+    }
+    const content = stat.type === "file" ? await this.#contentOf(object, found, base) : SAME;
+    if (content.kind === "edited") record = { ...record, size: stat.size, mtimeNs: stat.mtimeNs };
+    return record === base && content === SAME
+      ? undefined
+      : { record: { ...record, ctimeNs: this.#options.lookedNs }, content };
+  }
+
+  async #born(
+    object: LocalObject,
+    found: Found,
+    xattrs: Xattrs = NO_XATTRS,
+  ): Promise<{ record: FileRecord; content: ContentChange }> {
+    const { path, stat } = found;
+    if (stat.type === "file") return this.#bornFile(object, found, xattrs);
+    const record = recordOfNew(stat, xattrs, 0, this.#options);
+    if (stat.type !== "symlink") return { record, content: SAME };
+    const target = await this.#options.disk.readLink(path);
+    return { record: { ...record, target, size: target.length }, content: SAME };
+  }
+
+  #bornFile(object: LocalObject, found: Found, xattrs: Xattrs): { record: FileRecord; content: ContentChange } {
+    return {
+      record: recordOfNew(found.stat, xattrs, found.stat.size, this.#options),
+      content: this.#edited(object, object.found[0], EMPTY),
+    };
+  }
+
+  async #contentOf(object: LocalObject, found: Found, base: FileRecord): Promise<ContentChange> {
+    if (found.stat.size === base.size) {
+      const content = await contentOnDisk(this.#options.disk, found, this.#options.content);
+      if (content !== undefined && sameContent(content, base.content)) return SAME;
+    }
+    return this.#edited(object, found, base);
+  }
+
+  #edited(object: LocalObject, found: Found | undefined, base: Pick<FileRecord, "content" | "size">): ContentChange {
+    if (found === undefined) return SAME;
+    const { size } = found.stat;
+    this.#sources.set(object.ino, found);
+    const segments = size === 0 ? [] : [{ offset: 0, length: size, from: "data" as const, epoch: 0 }];
+    return { kind: "edited", base: base.content, baseSize: base.size, segments };
+  }
+
+  #note(
+    object: LocalObject,
+    entry: Entry | undefined,
+    names: ChangedObject["names"],
+    record: FileRecord | undefined,
+    content: ContentChange,
+  ): void {
+    const { ino, id, entries } = object;
+    const baseNames = entries.map(({ parent, name }) => ({ parent, name }));
+    const base = entry?.record;
+    const changed: ChangedObject = { ino, id, baseNames, base, names, record, content };
+    const deed =
+      id === undefined ? "added" : names.length === 0 ? "deleted" : this.#deedOf(object, content, record, base);
+    this.#changes.set(object, { object, deed, changed });
+    if (deed === "deleted" && base?.type !== "directory") this.#deletedFiles.push(...entries);
+    if (id !== undefined && deed !== "added" && this.#isWhere(object)) return;
+    for (const { parent } of entries) this.#touchedBy(this.#matching.ofId(parent));
+    for (const { parent } of object.found)
+      if (parent !== undefined) this.#touchedBy(this.#matching.objectOf.get(parent));
+  }
+
+  #deedOf(object: LocalObject, content: ContentChange, record: unknown, base: unknown): Deed {
+    return content === SAME && record === base && !this.#isWhere(object) ? "moved" : "changed";
+  }
+
+  #touchedBy(directory: LocalObject | undefined): void {
+    if (directory !== undefined && directory !== this.#matching.root) this.#touched.add(directory);
+  }
+
+  /** A directory whose entries changed has new times, as the disk says. */
+  #touch(directory: LocalObject): void {
+    const [found] = directory.found;
+    if (found === undefined || directory.id === undefined || found.parent === undefined) return;
+    const known = this.#changes.get(directory);
+    const entry = this.#entryFor(directory, found);
+    const record = known?.changed.record ?? entry?.record;
+    if (record === undefined || entry === undefined) return;
+    const { mtimeNs } = found.stat;
+    const timed = { ...record, mtimeNs, ctimeNs: this.#options.lookedNs };
+    if (known === undefined) {
+      this.#note(directory, entry, this.#namesOf(directory), timed, SAME);
+      const seen = this.#seenNow(found, entry.seen.xattrs, entry);
+      this.#observed.push({ object: directory, found, entry, seen });
+    } else this.#changes.set(directory, { ...known, changed: { ...known.changed, record: timed } });
+  }
+
+  #seenNow(found: Found, digest: string, entry: Entry | undefined): Seen {
+    const seen = seenOf(found.stat, digest, this.#options.lookedNs);
+    return entry !== undefined && this.#unread.has(found) ? { ...seen, ctimeNs: entry.seen.ctimeNs } : seen;
+  }
+
+  #namesOf({ found, kept }: LocalObject): ChangedObject["names"] {
+    const there = found.flatMap((at) => this.#nameOf(at) ?? []);
+    return kept.length === 0
+      ? there
+      : [...there, ...kept.map(({ parent, name }) => ({ parent: this.#inoOf(parent), name }))];
+  }
+
+  #nameOf({ parent, name }: Found): ChangedObject["names"][number] | undefined {
+    const directory = parent === undefined ? undefined : this.#matching.objectOf.get(parent);
+    if (directory === undefined) return undefined;
+    if (directory.id !== undefined) this.#refer(directory.id, directory.ino);
+    return { parent: directory.ino, name };
+  }
+
+  /** Whether it has just the names that it had. */
+  #isWhere(object: LocalObject): boolean {
+    const { entries, found, kept } = object;
+    const there = found.filter(({ parent }) => parent !== undefined);
+    if (there.length + kept.length !== entries.length) return false;
+    return there.every(({ parent, name }) => {
+      const directory = parent === undefined ? undefined : this.#matching.objectOf.get(parent)?.id;
+      return entries.some((entry) => entry.parent === directory && entry.name === name);
+    });
+  }
+
+  /** By whichever of its names that was told. */
+  #isLeft({ found }: LocalObject): boolean {
+    return found.some((each) => this.#isRestless(each));
+  }
+
+  #isRestless({ path }: Found): boolean {
+    const { restless } = this.#options;
+    return restless.size > 0 && restless.has(path.join("/"));
+  }
+
+  #entryFor(object: LocalObject, found: Found): Entry | undefined {
+    return entryFor(object, found, found.parent && this.#matching.objectOf.get(found.parent)?.id);
+  }
+
+  #inoOf(id: FileId): Ino {
+    const known = this.#matching.ofId(id)?.ino ?? this.#inos.get(id) ?? (++this.#lastIno as Ino);
+    this.#refer(id, known);
+    return known;
+  }
+
+  #refer(id: FileId | undefined, ino: Ino): void {
+    if (id === undefined) return;
+    this.#inos.set(id, ino);
+    this.#directories.set(ino, id);
+  }
+
+  async #xattrsOf(found: Found, entry: Entry | undefined): Promise<Xattrs | undefined> {
+    const { disk } = this.#options;
+    const { path, stat } = found;
+    if (this.#bare.has(found)) return NO_XATTRS;
+    if (!disk.hasXattrs || stat.type === "symlink") return undefined;
+    // Setting one changes the ctime.
+    if (entry !== undefined && entry.seen.ino === stat.ino && entry.seen.ctimeNs === stat.ctimeNs) return undefined;
+    try {
+      return await disk.xattrs(path);
+    } catch (error) {
+      // What is in a directory cannot go without it.
+      if (stat.type !== "directory" || !isUnreadable(error)) throw error;
+      if (entry !== undefined) this.#unread.add(found);
+      return undefined;
+    }
+  }
+}
+
+const SAME: ContentChange = { kind: "same" };
+const EMPTY: Pick<FileRecord, "content" | "size"> = { content: { kind: "empty" }, size: 0 };
