@@ -205,10 +205,10 @@ describe("open files", () => {
 
 test("the mount table is read with its escapes and its optional fields", () => {
   const text =
-    "36 35 0:52 / /mnt/a\\040b rw,nosuid shared:1 master:2 - fuse.syncline file:///x rw,user_id=0\n" +
+    "36 35 0:52 / /mnt/a\\040b rw,nosuid shared:1 master:2 - fuse.syncline file:///x\\040y rw,user_id=0\n" +
     "37 35 8:1 / / rw - ext4 /dev/vda rw\n\nnonsense\n";
   expect(parseMountTable(text)).toEqual([
-    { device: "0:52", mountPoint: "/mnt/a b", type: "fuse.syncline" },
-    { device: "8:1", mountPoint: "/", type: "ext4" },
+    { device: "0:52", mountPoint: "/mnt/a b", type: "fuse.syncline", source: "file:///x y" },
+    { device: "8:1", mountPoint: "/", type: "ext4", source: "/dev/vda" },
   ]);
 });
