@@ -20,6 +20,8 @@ const files = Number(option("--files", 10_000));
 const changes = Number(option("--changes", 50));
 const BOTH_EDITED = 20;
 const PATIENCE_MS = 600_000;
+/** What belongs to a sync program. */
+const OF_A_PROGRAM = /^\.(syncline|stfolder|stversions|unison\.)|^\.syncthing\./;
 const space = workspace("bench-sync");
 const peers = {
   syncline: startSyncline,
@@ -195,9 +197,6 @@ async function atRest(one, other) {
     500,
   );
 }
-
-/** What belongs to a sync program. */
-const OF_A_PROGRAM = /^\.(syncline|stfolder|stversions|unison\.)|^\.syncthing\./;
 
 /** How many files there are. Looked at all the time while a first sync is measured on the same cores: it has to be cheap. */
 function countOf(folder) {
