@@ -73,6 +73,28 @@ describe("laws of the merge, with units", () => {
     expect(names.filter((name) => ["f", "out"].includes(name)).sort()).toEqual(["f", "out"]);
   });
 
+  test("of a repository with the same paths and bytes on both sides there is no copy, whichever directory is in it", async () => {
+    const world = new MergeWorld({ deeds: [0], files: [0] });
+    const folders = [".git", ".git/m", "e"].map((path): Operation => ({ op: "mkdir", path }));
+    const start = (
+      await world.headOfDeed(await world.empty(), "b", [...folders, { op: "write", path: ".git/h", content: "old" }])
+    ).tree;
+    const same: Operation = { op: "write", path: ".git/h", content: "same" };
+    const x = await world.headOfDeed(start, "x", [same]);
+    const y = await world.headOfDeed(start, "u", [
+      same,
+      { op: "write", path: ".git/m/own", content: "y" },
+      { op: "rename", path: ".git/m", to: "out" },
+      { op: "rename", path: "e", to: ".git/m" },
+    ]);
+    const merged = await world.judge(start, x, y);
+    expect(world.contested).toBe(1);
+    expect(world.faults).toEqual([]);
+    expect(merged.conflicts).toEqual([]);
+    const { objects } = await world.survey(merged.tree);
+    expect([...objects.values()].filter(({ names }) => names[0]?.endsWith("/own"))).toHaveLength(1);
+  });
+
   test.each([
     ["repository", "a/.git", [".git/h"]],
     ["database", "a", ["app.db", "app.db-wal"]],

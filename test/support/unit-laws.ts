@@ -67,18 +67,19 @@ export function tornUnits(units: readonly ContestedUnit[], merged: Surveyed): st
     const found = find(merged);
     const holds = (side: Contents) => [...side].every(([path, text]) => found.has(path) && found.get(path) === text);
     // In a repository's directory what was put there may have a conflict name besides; a database has no room for others' files.
-    const whole = sides.some((side) => holds(side) && (what.startsWith("directory") || side.size === found.size));
+    const isHeld = (side: Contents) => holds(side) && (what.startsWith("directory") || side.size === found.size);
+    const whole = sides.some(isHeld);
     const everywhere = all(merged);
     const lost = sides.filter(
       (side) =>
-        side.size > 0 &&
-        !isDeepStrictEqual(sorted(side), sorted(found)) &&
-        !everywhere.some((other) => isDeepStrictEqual(sorted(other), sorted(side))),
+        side.size > 0 && !isHeld(side) && !everywhere.some((other) => isDeepStrictEqual(sorted(other), sorted(side))),
     );
+    // Of a unit that one side removed, what it also changed where the other side has moved it from there is as it left it.
+    const tooMany = lost.length > 1 || (lost.length === 1 && (!whole || sides.every(({ size }) => size > 0)));
     const torn = whole
       ? []
       : [`torn: ${what}: ${JSON.stringify([...found])} of ${JSON.stringify(sides.map((side) => [...side]))}`];
-    return [...torn, ...(lost.length > 1 || (lost.length === 1 && !whole) ? [`no whole unit: ${what}`] : [])];
+    return [...torn, ...(tooMany ? [`no whole unit: ${what}`] : [])];
   });
 }
 
