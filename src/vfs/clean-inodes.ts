@@ -4,7 +4,7 @@
  * An inode row is a hint where its object is; when the object is not there any more, its own rows say where it is now.
  */
 import { BoundedMap } from "../base/bounded-map.ts";
-import type { FileId, FileName, Ino } from "../base/ids.ts";
+import type { Cid, FileId, FileName, Ino } from "../base/ids.ts";
 import { ROOT_ID, ROOT_INO } from "../base/ids.ts";
 import { MAX_LINKS } from "../base/limits.ts";
 import { peekBackrefs, peekDentry, peekSelf } from "../bucket/fs-reader.ts";
@@ -29,11 +29,18 @@ export interface CleanObject {
   atimeNs: bigint;
 }
 
+const SUBDIRS_KEPT = 256;
+
 export class CleanInodes {
   readonly #overlay: Overlay;
   readonly #nodes: NodeStore;
   readonly #objects: BoundedMap<Ino, CleanObject>;
   readonly #names: BoundedMap<string, Ino>;
+  /** Of changed directories: asked for whenever one of them is shown. */
+  #subdirs: { readonly tree: Cid | undefined; readonly of: BoundedMap<FileId, { subdirs: number | undefined }> } = {
+    tree: undefined,
+    of: new BoundedMap(SUBDIRS_KEPT),
+  };
 
   constructor(overlay: Overlay, nodes: NodeStore, capacity: number) {
     this.#overlay = overlay;
@@ -110,8 +117,15 @@ export class CleanInodes {
 
   /** Directories in a directory of the base; undefined when the base has it no more. Throws BlockMiss. */
   subdirs(id: FileId): number | undefined {
-    const self = peekSelf(this.#nodes, this.#overlay.state.base.tree, id);
-    return self?.kind === "directory" ? self.subdirs : undefined;
+    const { tree } = this.#overlay.state.base;
+    if (this.#subdirs.tree !== tree) this.#subdirs = { tree, of: new BoundedMap(SUBDIRS_KEPT) };
+    const { of } = this.#subdirs;
+    const known = of.get(id);
+    if (known !== undefined) return known.subdirs;
+    const self = peekSelf(this.#nodes, tree, id);
+    const found = { subdirs: self?.kind === "directory" ? self.subdirs : undefined };
+    of.set(id, found);
+    return found.subdirs;
   }
 
   /** The object is dirty now: its names lead there by the overlay. */

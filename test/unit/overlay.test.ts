@@ -1,5 +1,6 @@
 /** How the overlay keeps its promises: what is synced when, how the journal stays short, what is not guessed. */
 import { describe, expect, test } from "vitest";
+import { nextTurn } from "../../src/base/concurrency.ts";
 import { ERRNO } from "../../src/base/errno.ts";
 import { hasCode } from "../../src/base/errors.ts";
 import { SHARED_FILE_BYTES } from "../../src/base/limits.ts";
@@ -8,7 +9,7 @@ import { silentLog } from "../../src/base/log.ts";
 import type { Random } from "../../src/base/random.ts";
 import { dataReaderOf } from "../../src/overlay/data-reader.ts";
 import { Journal } from "../../src/overlay/journal.ts";
-import type { StateTables } from "../../src/overlay/storage.ts";
+import type { OverlayStorage, StateTables, StoredFile } from "../../src/overlay/storage.ts";
 import { openVfs } from "../../src/vfs/open-vfs.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { seededRandom } from "../../src/simulate/seeded-random.ts";
@@ -208,6 +209,37 @@ describe("while programs fsync, small writes", () => {
       expect(Buffer.from(read).toString()).toBe(gone === ino ? "aa\0\0" : "ve\0\0");
     }
     expect((await fs.read(ino, 8, 10)).toString()).toBe("aand livea");
+  });
+
+  test("that small files share are opened once for all that is read at once, and not held", async () => {
+    const fs = await VfsHarness.create();
+    const files = [await fs.make("a", "one"), await fs.make("b", "two"), await fs.make("c", "three")];
+    const epoch = fs.vfs.seal()?.epoch ?? 0;
+    const [opened, held] = [[] as string[], new Set<StoredFile>()];
+    const storage = {
+      list: (folder) => fs.disk.list(folder),
+      openFile(folder, name, create) {
+        const file = fs.disk.openFile(folder, name, create);
+        if (file === undefined) return undefined;
+        const close = () => {
+          held.delete(file);
+          file.close();
+        };
+        opened.push(name);
+        held.add(file);
+        return { size: () => file.size(), read: (offset, target) => file.read(offset, target), close } as StoredFile;
+      },
+    } as OverlayStorage;
+    const reader = dataReaderOf(storage);
+    const texts = await Promise.all(files.map(async (ino) => reader.readData(ino, epoch, 0, 3)));
+    expect(texts.map((bytes) => Buffer.from(bytes).toString())).toEqual(["one", "two", "thr"]);
+    // To find what is in it, and to read it.
+    expect(opened).toEqual([`small.${epoch}.0`, `small.${epoch}.0`]);
+    await nextTurn();
+    expect(held.size).toBe(0);
+    expect(Buffer.from(await reader.readData(files[1] ?? (0 as Ino), epoch, 1, 2)).toString()).toBe("wo");
+    await nextTurn();
+    expect([opened.length, held.size]).toEqual([3, 0]);
   });
 
   test("never come back over what was written later without the journal", async () => {
