@@ -217,6 +217,14 @@ export class MemorySyncDisk implements SyncDisk {
     this.#add(path, "directory", 0o755);
   }
 
+  /** A directory once more, beside itself and listed first, as a bind mount shows it. */
+  mountAgain(path: DiskPath, name: string): void {
+    const { children } = this.#directory(path.slice(0, -1));
+    const all = [[name, this.#need(path)] as const, ...children];
+    children.clear();
+    for (const [each, node] of all) children.set(each, node);
+  }
+
   chmod(path: DiskPath, mode: number): void {
     Object.assign(this.#need(path), { mode, ctimeNs: this.#nowNs });
   }

@@ -37,6 +37,26 @@ describe("a round", () => {
     expect(b.disk.tree()).toEqual(a.disk.tree());
   });
 
+  test("a directory that is mounted once more beside itself stays what it is, and is one more", async () => {
+    const { world, a, b } = await twoFolders();
+    a.disk.make(path("d"));
+    a.disk.make(path("d/in"));
+    a.disk.write(path("d/in/f.bin"), "1");
+    await settle(world);
+    const before = await b.disk.look(path("d"));
+    a.disk.mountAgain(path("d"), "again");
+    await settle(world);
+    expect(Object.fromEntries(b.disk.tree())).toEqual({
+      again: "dir",
+      "again/in": "dir",
+      "again/in/f.bin": "1",
+      d: "dir",
+      "d/in": "dir",
+      "d/in/f.bin": "1",
+    });
+    expect((await b.disk.look(path("d")))?.ino).toBe(before?.ino);
+  });
+
   test("both edit one file: both versions are in both folders", async () => {
     const { world, a, b } = await twoFolders();
     a.disk.write(path("f.bin"), "base");

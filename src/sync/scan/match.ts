@@ -2,6 +2,7 @@
  * Which object of the last synced tree everything on the disk is: by its place and its inode, so that what was renamed or moved keeps
  * its identity, and what an editor wrote anew under its old name too.
  */
+import { isDeepStrictEqual } from "node:util";
 import { groupBy } from "../../base/collections.ts";
 import type { FileId, Ino } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
@@ -128,7 +129,9 @@ class Matcher implements Matching {
     const same = known.filter(({ parent, record, seen }) => {
       return record.type === stat.type && isSameInode(seen, stat) && parent !== PARKED_ID;
     });
-    const moved = same.find((entry) => !this.#held.has(placeText(entry)) && !this.#isClaimedDirectory(entry));
+    const moved = same.find((entry) => {
+      return !this.#held.has(placeText(entry)) && !this.#isClaimedDirectory(entry) && !this.#isInPlace(entry, found);
+    });
     const linked = stat.type === "file" && stat.links > 1 ? same[0] : undefined;
     const entry = moved ?? linked;
     if (entry === undefined) return false;
@@ -157,6 +160,15 @@ class Matcher implements Matching {
     return this.#withInode(seen.ino).some(
       (found) => found !== here && found.stat.type === record.type && isSameInode(seen, found.stat),
     );
+  }
+
+  /** Whether the directory is where it was as well: who was mounted beside it may be listed before it. */
+  #isInPlace({ record, parent, name }: Entry, here: Found): boolean {
+    if (record.type !== "directory") return false;
+    const twins = this.#withInode(here.stat.ino).filter((found) => found !== here);
+    if (twins.length === 0) return false;
+    const above = this.#pathOf(parent, 0);
+    return above !== undefined && twins.some(({ path }) => isDeepStrictEqual(path, [...above, name]));
   }
 
   /** A directory is at one place only: two of one inode are mounts. */
