@@ -20,8 +20,8 @@ export class Digests {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #key: Uint8Array;
-  /** The request counts that came with a nonce: the highest, and as bits those before it. */
-  readonly #counts = new BoundedMap<string, { highest: number; seen: bigint }>(MAX_NONCES);
+  /** Who used a nonce, and the request counts that came with it: the highest, and as bits those before it. */
+  readonly #counts = new BoundedMap<string, { name: string; highest: number; seen: bigint }>(MAX_NONCES);
 
   constructor(clock: Clock, random: Random) {
     this.#clock = clock;
@@ -58,7 +58,15 @@ export class Digests {
       given.length === expected.length &&
       timingSafeEqual(Buffer.from(given), Buffer.from(expected));
     if (!isRight || secretsOf(field("username")) === undefined) return "no";
-    return this.#isFresh(field("nonce"), Number.parseInt(field("nc"), 16)) ? "yes" : "stale";
+    const count = Number.parseInt(field("nc"), 16);
+    return this.#isFresh(field("nonce"), field("username"), count) ? "yes" : "stale";
+  }
+
+  /** Whether the nonce is young, and somebody who knew the password of this name has used it. */
+  wasRight(fields: ReadonlyMap<string, string>): boolean {
+    const nonce = fields.get("nonce") ?? "";
+    const used = this.#counts.get(nonce);
+    return used !== undefined && used.name === fields.get("username") && this.#isYoung(nonce);
   }
 
   /** Its time and something random, signed: nothing is kept of nonces that nobody uses. */
@@ -74,17 +82,21 @@ export class Digests {
   }
 
   /** Whether the nonce is ours and young, and the count came with it for the first time: else somebody repeats what he heard. */
-  #isFresh(nonce: string, count: number): boolean {
-    const bytes = Buffer.from(nonce, "base64url");
-    if (bytes.length !== 32 || !timingSafeEqual(this.#seal(bytes.subarray(0, 16)), bytes.subarray(16))) return false;
-    if (this.#clock.monotonicMs() - bytes.readDoubleBE(0) > NONCE_MS) return false;
+  #isFresh(nonce: string, name: string, count: number): boolean {
+    if (!this.#isYoung(nonce)) return false;
     const { highest, seen } = this.#counts.get(nonce) ?? { highest: 0, seen: 0n };
     const behind = highest - count;
     if (behind >= WINDOW || (behind >= 0 && ((seen >> BigInt(behind)) & 1n) === 1n)) return false;
     const isAhead = behind < 0;
     const shifted = isAhead ? ((seen << BigInt(Math.min(-behind, WINDOW))) | 1n) & MASK : seen | (1n << BigInt(behind));
-    this.#counts.set(nonce, { highest: Math.max(highest, count), seen: shifted });
+    this.#counts.set(nonce, { name, highest: Math.max(highest, count), seen: shifted });
     return true;
+  }
+
+  #isYoung(nonce: string): boolean {
+    const bytes = Buffer.from(nonce, "base64url");
+    if (bytes.length !== 32 || !timingSafeEqual(this.#seal(bytes.subarray(0, 16)), bytes.subarray(16))) return false;
+    return this.#clock.monotonicMs() - bytes.readDoubleBE(0) <= NONCE_MS;
   }
 }
 
@@ -95,12 +107,14 @@ const HASHES = new Map<string, "md5" | "sha256">([
   ["SHA-256", "sha256"],
 ]);
 
-/** The fields of `Digest a=b, c="d"`, names in small letters. Undefined for anything else. */
+/** The fields of `Digest a=b, c="d"`, names in small letters. Undefined for anything else. Anybody may send it, whatever it holds: in one pass. */
 export function digestFields(authorization: string): ReadonlyMap<string, string> | undefined {
   const list = /^digest +(.*)$/is.exec(authorization)?.[1];
   if (list === undefined) return undefined;
   const fields = new Map<string, string>();
-  for (const [, name = "", quoted, plain] of list.matchAll(/([a-z*]+) *= *(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))/gi)) {
+  for (const [, name = "", quoted, plain] of list.matchAll(
+    /(?<![a-z*])([a-z*]+) *= *(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))/gi,
+  )) {
     fields.set(name.toLowerCase(), quoted === undefined ? (plain ?? "") : quoted.replace(/\\(.)/g, "$1"));
   }
   return fields;

@@ -40,6 +40,7 @@ export class Locks {
   readonly #random: Random;
   /** By path, oldest first. */
   readonly #byPath = new Map<string, Lock[]>();
+  readonly #beganMs: { readonly wall: number; readonly monotonic: number };
   #count = 0;
   /** No lock ends before: a listing asks for the locks of each of its entries. */
   #earliestMs = Infinity;
@@ -48,7 +49,11 @@ export class Locks {
     this.#store = store;
     this.#clock = clock;
     this.#random = random;
-    for (const lock of store.load()) this.#put(lock);
+    this.#beganMs = { wall: Number(clock.nowNs() / 1_000_000n), monotonic: clock.monotonicMs() };
+    // A clock that was wrong when they were made, and is right now, gives none of them more time than it was made for.
+    const now = this.#nowMs();
+    for (const lock of store.load())
+      this.#put({ ...lock, expiresMs: Math.min(lock.expiresMs, now + lock.timeoutS * 1000) });
   }
 
   get all(): Lock[] {
@@ -170,8 +175,10 @@ export class Locks {
     return `urn:uuid:${bytes.toString("hex").replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-")}`;
   }
 
+  /** Unix time as this run goes by it: a clock that is set meanwhile ends no lock, and makes none last longer. */
   #nowMs(): number {
-    return Number(this.#clock.nowNs() / 1_000_000n);
+    const { wall, monotonic } = this.#beganMs;
+    return Math.floor(wall + this.#clock.monotonicMs() - monotonic);
   }
 }
 

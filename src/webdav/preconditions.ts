@@ -3,6 +3,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import type { FileSystem } from "../vfs/filesystem.ts";
 import type { Call } from "./call.ts";
 import { parseReference } from "./href.ts";
+import { parseHttpDate } from "./http-date.ts";
 import { parseIf, type Condition, type ConditionList } from "./if-header.ts";
 import { findPlace, isFile, type Place } from "./place.ts";
 import { Refusal } from "./refusal.ts";
@@ -70,8 +71,7 @@ function matches(header: string, isThere: boolean, etag: string | undefined, how
 }
 
 function seconds(date: string | undefined): number | undefined {
-  const ms = date === undefined ? Number.NaN : Date.parse(date);
-  return Number.isNaN(ms) ? undefined : Math.floor(ms / 1000);
+  return date === undefined ? undefined : parseHttpDate(date.trim());
 }
 
 function failed(message: string): Refusal {

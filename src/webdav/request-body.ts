@@ -33,7 +33,9 @@ export async function* readBody(call: Call, maxBytes: number): AsyncGenerator<Bu
   const declared = declaredBytes(request);
   if ((declared ?? 0) > maxBytes) throw tooLarge(maxBytes);
   if (declared === 0) return;
-  if (/^100-continue$/i.test(request.headers.expect ?? "")) response.writeContinue();
+  // Nothing is sent ahead of the answer to HTTP/1.0 (RFC 9110, section 10.1.1).
+  const isWaiting = request.httpVersion !== "1.0" && /^100-continue$/i.test(request.headers.expect ?? "");
+  if (isWaiting) response.writeContinue();
   for (let received = 0; ;) {
     const piece = request.read() as Buffer | null;
     if (piece !== null) {

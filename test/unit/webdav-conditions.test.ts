@@ -1,5 +1,6 @@
 /** The WebDAV door: preconditions and ranges. */
 import { describe, expect, test } from "vitest";
+import { parseHttpDate } from "../../src/webdav/http-date.ts";
 import { createFolderPage } from "../../src/webdav/page/folder-page.ts";
 import { DavServer } from "../support/dav-server.ts";
 import { VfsHarness } from "../support/vfs-harness.ts";
@@ -31,6 +32,28 @@ describe("preconditions", () => {
     expect(await dav.status("PUT", "/f", { "if-unmodified-since": OLD }, "x")).toBe(412);
     expect(await dav.status("PUT", "/f", { "if-unmodified-since": FUTURE }, "x")).toBe(204);
     expect(await dav.status("PUT", "/new", { "if-unmodified-since": OLD }, "x")).toBe(201);
+  });
+
+  test("dates are GMT in all three forms, whatever the machine's zone, and others count as not sent", async () => {
+    const zone = process.env["TZ"];
+    process.env["TZ"] = "America/New_York";
+    try {
+      for (const date of [
+        "Sun, 06 Nov 1994 08:49:37 GMT",
+        "Sunday, 06-Nov-94 08:49:37 GMT",
+        "Sun Nov  6 08:49:37 1994",
+      ])
+        expect([date, parseHttpDate(date)]).toEqual([date, 784_111_777]);
+    } finally {
+      if (zone === undefined) delete process.env["TZ"];
+      else process.env["TZ"] = zone;
+    }
+    await using dav = await DavServer.start();
+    await dav.send("PUT", "/f", {}, "one");
+    for (const date of ["garbage 5", "1", "2001", "2001-09-09T01:46:40Z", "Sun, 09 Sep 2001 01:46:40 EST", "x 2030"]) {
+      expect(await dav.status("PUT", "/f", { "if-unmodified-since": date }, "x")).toBe(204);
+      expect(await dav.status("GET", "/f", { "if-modified-since": date })).toBe(200);
+    }
   });
 
   test("a reader who has the version is told so", async () => {

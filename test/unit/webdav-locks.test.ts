@@ -1,5 +1,6 @@
 /** The WebDAV door: locks. */
 import { describe, expect, test } from "vitest";
+import type { Clock } from "../../src/base/clock.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { DavServer, MemoryLockStore } from "../support/dav-server.ts";
 
@@ -141,6 +142,30 @@ describe("locks", () => {
     expect(await dav.status("LOCK", "/short", { if: `(<${short.token}>)` })).toBe(412);
     await clock.advance(DAY_MS);
     expect(await dav.status("PUT", "/long", {}, "x")).toBe(204);
+  });
+
+  test("a clock that is set back makes no lock last longer, at once or after a restart", async () => {
+    const time = new ManualClock();
+    let aheadNs = 0n;
+    const nowNs = () => time.nowNs() + aheadNs;
+    const clock: Clock = Object.assign(Object.create(time) as Clock, {
+      nowNs,
+      monotonicMs: () => time.monotonicMs(),
+      sleep: (ms: number, signal?: AbortSignal) => time.sleep(ms, signal),
+      after: (ms: number, action: () => void) => time.after(ms, action),
+    });
+    const locks = new MemoryLockStore();
+    await using dav = await DavServer.start({}, { clock, locks });
+    aheadNs = 31_536_000_000_000_000n;
+    await lock(dav, "/one", { timeout: "Second-10" });
+    await lock(dav, "/other", { timeout: "Second-100" });
+    aheadNs = 0n;
+    await time.advance(11_000);
+    expect(await dav.status("PUT", "/one", {}, "x")).toBe(204);
+    await using again = await DavServer.start({}, { clock, locks, fs: dav.fs });
+    expect(await again.status("PUT", "/other", {}, "x")).toBe(423);
+    await time.advance(101_000);
+    expect(await again.status("PUT", "/other", {}, "x")).toBe(204);
   });
 
   test("locks survive a restart", async () => {

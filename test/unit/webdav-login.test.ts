@@ -14,6 +14,7 @@ import {
   makeAppPassword,
   randomPassword,
 } from "../../src/webdav/app-passwords.ts";
+import { digestFields } from "../../src/webdav/digest.ts";
 import { Login } from "../../src/webdav/login.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
@@ -203,6 +204,29 @@ describe("a login", () => {
       await clock.advance(5 * 60_000 + 1);
       expect(await status(answer(sha256, { nc: "00000006" }))).toBe(401);
       expect(warnings).toEqual([]);
+    });
+
+    test("goes on once it is signed in, though others guess from the same address", async () => {
+      const { sha256 } = await challenges();
+      expect(await status(answer(sha256))).toBeUndefined();
+      for (let count = 0; count < 10; count++) expect(await status(basic("laptop", `guess ${count}`))).toBe(401);
+      expect(await status(answer(sha256, { nc: "00000002" }))).toBeUndefined();
+      const fresh = await challenges();
+      expect(await status(answer(fresh.sha256))).toBe(429);
+      expect(await status(answer(sha256, { nc: "00000003", username: "laptop" }))).toBe(429);
+      expect(await status(answer(sha256, { nc: "00000004", password: "wrong" }))).toBe(401);
+      await clock.advance(5 * 60_000 + 1);
+      expect(await status(answer(sha256, { nc: "00000005" }))).toBe(401);
+    });
+
+    test("has fields that are read as they are written", () => {
+      const fields = digestFields(`Digest  A = "x\\"y" , b*=c,${"d".repeat(9_000)} e=f, g="h`);
+      expect([...(fields ?? [])]).toEqual([
+        ["a", 'x"y'],
+        ["b*", "c"],
+        ["e", "f"],
+      ]);
+      expect(digestFields("Digestive a=b")).toBeUndefined();
     });
 
     test("with a nonce that is not ours is asked for another", async () => {
