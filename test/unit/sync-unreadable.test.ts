@@ -193,3 +193,29 @@ test("whoever flushes or ends the agent hears that it is not published", async (
     pending: { files: 1 },
   });
 });
+
+test("on another filesystem that lies in the folder nothing is put, and all else comes and goes", async () => {
+  const { world, a, b } = await twoFolders();
+  a.disk.make(path("sub"));
+  for (const name of ["gone", "stays"]) a.disk.write(path(name), "old");
+  await settle(world);
+  const { rename, placeAll } = b.disk;
+  const check = (to: readonly string[]) => {
+    if (to[0] === "sub") throw Object.assign(new Error("EXDEV"), { code: "EXDEV" });
+  };
+  b.disk.rename = async (from, to, how) => {
+    check(to);
+    return rename.call(b.disk, from, to, how);
+  };
+  b.disk.placeAll = undefined;
+  a.disk.write(path("sub/inner"), "1");
+  a.disk.remove(path("gone"));
+  a.disk.tick(3_000_000_000n);
+  a.disk.write(path("stays"), "newer");
+  await a.sync();
+  expect(left(await b.sync())).toEqual([["sub/inner", "in the way"]]);
+  expect(Object.fromEntries(b.disk.tree())).toEqual({ sub: "dir", stays: "newer" });
+  Object.assign(b.disk, { rename, placeAll });
+  await settle(world);
+  expect(b.disk.tree()).toEqual(a.disk.tree());
+});

@@ -136,4 +136,4 @@ export interface DiskFile {
 }
 
 /** Codes of a disk that does not let one object be moved, made or removed: no reason to stop a round. */
-export const REFUSALS = ["EACCES", "EPERM", "EBUSY", "EINVAL", "ENAMETOOLONG", "EROFS", "ETXTBSY"] as const;
+export const REFUSALS = ["EACCES", "EPERM", "EBUSY", "EINVAL", "ENAMETOOLONG", "EROFS", "ETXTBSY", "EXDEV"] as const;
