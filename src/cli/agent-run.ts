@@ -1,6 +1,7 @@
 /** An agent as commands run it: in the foreground until it ends, or behind the terminal. */
 import { join } from "node:path";
 import { DEFAULT_CACHE_BYTES, READ_TIMEOUT_MS } from "../base/limits.ts";
+import type { Clock } from "../base/clock.ts";
 import { describeError, type Log } from "../base/log.ts";
 import type { Agent } from "../agent/agent.ts";
 import type { DoorReport, DoorSetup } from "../agent/doors.ts";
@@ -47,6 +48,8 @@ export interface AgentRun {
 
 /** After a signal: publishing may take so long before the rest is left for the next time. */
 const SIGNAL_DRAIN_MS = 60_000;
+/** After a signal: what is under way of a start may take so long. */
+const START_PATIENCE_MS = 3_000;
 
 export async function runAgent(call: AgentCall, run: AgentRun): Promise<ExitStatus> {
   if (call.options.background === true) return runAgentBehind(call, run);
@@ -80,13 +83,14 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
     random: runtime.random,
     log,
   };
-  const agent =
+  const starting =
     beside === undefined
-      ? await startAgent(agentOptions)
-      : await startAgentWithFolder(agentOptions, beside.folder, () => beside.watch());
+      ? startAgent(agentOptions)
+      : startAgentWithFolder(agentOptions, beside.folder, () => beside.watch());
+  endOnSignals(starting, runtime.clock, log);
+  const agent = await starting;
   state.list();
   beside?.list();
-  endOnSignals(agent, log);
   if (isBehind()) sayReady(agent.doors);
   else {
     const { value, text } = run.ready(agent.doors);
@@ -99,11 +103,21 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
   return drained ? 0 : 3;
 }
 
-/** The first signal ends the agent in order; another one ends the waiting. */
-function endOnSignals(agent: Agent, log: Log): void {
+/**
+ * The first signal ends the agent in order; another one ends the waiting. What is about to be mounted is mounted first, or a mount would stay
+ * without its agent; a start that waits for something else is given up.
+ */
+function endOnSignals(starting: Promise<Agent>, clock: Clock, log: Log): void {
   let asked = false;
-  const onSignal = (signal: NodeJS.Signals) => {
+  let agent: Agent | undefined;
+  const started = starting.then(
+    (made) => void (agent = made),
+    () => {},
+  );
+  const onSignal = async (signal: NodeJS.Signals) => {
     log.info(`Got ${signal}.`);
+    if (agent === undefined && !asked) await Promise.race([started, clock.sleep(START_PATIENCE_MS)]);
+    if (agent === undefined) return giveUp(signal);
     if (asked) return agent.hurry();
     asked = true;
     agent.unmount(SIGNAL_DRAIN_MS, true).catch((error: unknown) => {
@@ -111,7 +125,12 @@ function endOnSignals(agent: Agent, log: Log): void {
       asked = false;
     });
   };
-  for (const signal of ENDING_SIGNALS) process.on(signal, onSignal);
+  const listener = (signal: NodeJS.Signals) => void onSignal(signal);
+  const giveUp = (signal: NodeJS.Signals) => {
+    for (const each of ENDING_SIGNALS) process.off(each, listener);
+    process.kill(process.pid, signal);
+  };
+  for (const signal of ENDING_SIGNALS) process.on(signal, listener);
 }
 
 async function runAgentBehind({ options, output, runtime }: AgentCall, run: AgentRun): Promise<ExitStatus> {

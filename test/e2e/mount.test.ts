@@ -15,6 +15,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { nextTurn } from "../../src/base/concurrency.ts";
 import { eventually, whyNoMount } from "../support/fuse-process.ts";
 import { collect, Workspace } from "../support/syncline.ts";
 
@@ -274,6 +275,15 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
         expect(mounted()).toBe(false);
       },
     );
+
+    test("by a signal as soon as it is mounted: no mount stays without its agent", async () => {
+      const agent = space.start(["mount", url, dir, "--json"]);
+      const output = collect(agent);
+      while (!mounted() && agent.exitCode === null) await nextTurn();
+      agent.kill("SIGTERM");
+      expect((await output).status).toBe(0);
+      expect(mounted()).toBe(false);
+    });
 
     test("with 3 and what remains while the bucket is away; a second signal ends the waiting; the next mount publishes it", async () => {
       const agent = space.start(["mount", url, dir, "--json"]);
