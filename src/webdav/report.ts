@@ -11,7 +11,7 @@ import { listing, surroundings } from "./propfind.ts";
 import { namesIn, responder } from "./property-request.ts";
 import { Refusal } from "./refusal.ts";
 import { readWhole } from "./request-body.ts";
-import type { SyncSource } from "./sync-source.ts";
+import { AnswerToken, type SyncSource } from "./sync-source.ts";
 import { isTemporary } from "./temporary-name.ts";
 import { elementsOf, isDav, readXml, textOf, type XmlElement } from "./xml-reader.ts";
 import { escapeText } from "./xml-text.ts";
@@ -63,12 +63,14 @@ class Responses {
   readonly #answer: Multistatus;
   readonly #respond: ReturnType<typeof responder>;
   readonly #limit: number;
+  readonly #token: AnswerToken;
   #current: Path = [];
   #held: string[] = [];
   #count = 0;
 
-  constructor(call: Call, { names, limit }: Asked) {
+  constructor(call: Call, { names, limit }: Asked, token: AnswerToken) {
     this.#call = call;
+    this.#token = token;
     this.#answer = new Multistatus(call);
     this.#limit = limit;
     this.#respond = responder(
@@ -83,18 +85,20 @@ class Responses {
     await this.#add(
       await this.#call.access.run((fs) => {
         this.#current = place;
+        this.#token.look();
         return this.#respond(fs, text, shown);
       }),
     );
   }
 
   gone(href: Path): Promise<void> {
+    this.#token.look();
     return this.#add(statusResponse(encodePath(href, false), 404));
   }
 
-  async end(token: string): Promise<void> {
+  async end(): Promise<void> {
     for (const xml of this.#held) await this.#answer.add(xml);
-    await this.#answer.end(`<D:sync-token>${escapeText(token)}</D:sync-token>`);
+    await this.#answer.end(`<D:sync-token>${escapeText(this.#token.text)}</D:sync-token>`);
   }
 
   async #add(xml: string): Promise<void> {
@@ -108,13 +112,13 @@ class Responses {
 
 /** The first time: all that is there. */
 async function sendAll(call: Call, source: SyncSource, place: Place, asked: Asked): Promise<void> {
-  // What changes while it is listed is told again next time.
-  const token = source.token();
-  const responses = new Responses(call, asked);
+  const token = new AnswerToken(source, source.token());
+  const responses = new Responses(call, asked, token);
   const folders: { readonly ino: Ino; readonly path: Path; readonly href: Path }[] = [
     { ino: present(place).attributes.ino, path: place.path, href: call.href.path },
   ];
   for (let at = folders.pop(); at !== undefined; at = folders.pop()) {
+    token.look();
     for await (const entries of listing(call.access, at.ino, at.path)) {
       for (const { name, attributes, isLink } of entries) {
         const [path, href] = [
@@ -127,7 +131,7 @@ async function sendAll(call: Call, source: SyncSource, place: Place, asked: Aske
       }
     }
   }
-  await responses.end(token);
+  await responses.end();
 }
 
 async function sendChanges(call: Call, source: SyncSource, place: Place, asked: Asked): Promise<void> {
@@ -139,7 +143,7 @@ async function sendChanges(call: Call, source: SyncSource, place: Place, asked: 
   }
   const { access, href } = call;
   const depth = place.path.length;
-  const responses = new Responses(call, asked);
+  const responses = new Responses(call, asked, new AnswerToken(source, changes.token));
   for (const path of changes.paths) {
     const isIn = path.length > depth && place.path.every((name, index) => path[index] === name);
     if (!isIn || (!asked.isDeep && path.length > depth + 1) || path.some(isTemporary)) continue;
@@ -148,5 +152,5 @@ async function sendChanges(call: Call, source: SyncSource, place: Place, asked: 
     if (attributes === undefined) await responses.gone(shownHref);
     else await responses.member(shownHref, path, { name: path.at(-1), attributes });
   }
-  await responses.end(changes.token);
+  await responses.end();
 }

@@ -5,8 +5,10 @@ import { hasCode } from "../base/errors.ts";
 import { parseCid } from "../format/cid.ts";
 
 export interface SyncSource {
-  /** Names the state of the share now: an absolute URI. */
+  /** Names the published state of the share now: an absolute URI. */
   token(): string;
+  /** Whether the share shows just what this token names: nothing waits to be published, and no other root was adopted. */
+  isShown(token: string): boolean;
   /**
    * What changed since the state that `token` names. Undefined: that state is not known any more, or too much changed. Rejects with
    * what the store says.
@@ -24,16 +26,16 @@ export interface SyncChanges {
 /** The vfs, as far as it stands on a published tree. */
 export interface PublishedTrees {
   baseState(): { readonly tree: Cid };
+  /** How many files wait to be published. */
+  pending(): { readonly files: number };
   changedSince(tree: Cid): Promise<{ readonly tree: Cid; readonly paths: SyncChanges["paths"] } | undefined>;
 }
 
-/**
- * The root's tree is the token. So it is good on every agent of the bucket and after a restart, for as long as history is kept. What is
- * not published yet is told once it is.
- */
+/** The root's tree is the token. So it is good on every agent of the bucket and after a restart, for as long as history is kept. */
 export function syncByTrees(trees: PublishedTrees): SyncSource {
   return {
     token: () => tokenOf(trees.baseState().tree),
+    isShown: (token) => token === tokenOf(trees.baseState().tree) && trees.pending().files === 0,
     async changesSince(token) {
       const tree = treeOf(token);
       const changes = tree === undefined ? undefined : await unlessUnknown(() => trees.changedSince(tree));
@@ -42,7 +44,34 @@ export function syncByTrees(trees: PublishedTrees): SyncSource {
   };
 }
 
+/**
+ * The token of an answer, for what was told is to be what its token names: members are told as they are, also what is not published yet, and
+ * what is undone before it is published no tree would tell of. An answer with any such thing has a token that is good for nothing: whoever comes
+ * with it is told to begin anew.
+ */
+export class AnswerToken {
+  readonly #source: SyncSource;
+  readonly #token: string;
+  #isExact = true;
+
+  /** `token` is that of the state that is told. */
+  constructor(source: SyncSource, token: string) {
+    this.#source = source;
+    this.#token = token;
+  }
+
+  /** To be called whenever something was looked up that is told. */
+  look(): void {
+    this.#isExact &&= this.#source.isShown(this.#token);
+  }
+
+  get text(): string {
+    return this.#isExact ? this.#token : this.#token.replace(PREFIX, UNPUBLISHED);
+  }
+}
+
 const PREFIX = "urn:syncline:tree:";
+const UNPUBLISHED = "urn:syncline:unpublished:";
 
 function tokenOf(tree: Cid): string {
   return PREFIX + tree;

@@ -77,6 +77,54 @@ describe("sync-collection", () => {
     expect((await sync(dav, "/", token)).members).toEqual(["/mine", "/theirs"]);
   });
 
+  test.each<[string, (fs: VfsHarness) => Promise<unknown>, (fs: VfsHarness) => Promise<unknown>]>([
+    ["made, and removed", async (fs) => fs.make("new", "x"), (fs) => fs.unlink("new")],
+    ["moved, and moved back", (fs) => fs.rename("f", "other"), (fs) => fs.rename("other", "f")],
+    ["moved in a folder, and back", (fs) => fs.rename("d", "e"), (fs) => fs.rename("e", "d")],
+  ])(
+    "what was told before it was published, and undone then, is not what a client keeps: %s",
+    async (_, make, undo) => {
+      await using dav = await serve();
+      const { fs } = dav;
+      await fs.makeDirectory("d");
+      await fs.make("d/in", "x");
+      await fs.make("f", "x");
+      await fs.publish();
+      const before = await sync(dav, "/", "");
+      for (const token of ["", before.token]) {
+        await make(fs);
+        const told = await sync(dav, "/", token);
+        await undo(fs);
+        await fs.publish();
+        // Whose replica has what was told then is told what is gone, or to begin anew.
+        const replica = new Set(token === "" ? told.members : [...before.members, ...told.members]);
+        const after = await sync(dav, "/", told.token);
+        const { members } = after.status === 403 ? await sync(dav, "/", "") : after;
+        if (after.status === 403) replica.clear();
+        for (const member of members) {
+          if (member.endsWith(" gone")) replica.delete(member.slice(0, -" gone".length));
+          else replica.add(member);
+        }
+        expect([...replica].sort()).toEqual(before.members);
+      }
+    },
+  );
+
+  test("a client that is told nothing keeps a token that is good, whatever waits to be published", async () => {
+    await using dav = await serve();
+    const { fs } = dav;
+    await fs.make("f", "x");
+    await fs.publish();
+    const { token } = await sync(dav, "/", "");
+    await fs.make("new", "x");
+    const idle = await sync(dav, "/", token);
+    expect(idle).toMatchObject({ token, members: [] });
+    await fs.publish();
+    const told = await sync(dav, "/", idle.token);
+    expect(told.members).toEqual(["/new"]);
+    expect((await sync(dav, "/", told.token)).status).toBe(207);
+  });
+
   test("a token that is not known, a limit that is too low, a depth, and another report are refused", async () => {
     await using dav = await serve();
     await dav.fs.make("a", "x");
