@@ -24,7 +24,7 @@ export function unitText({ words, program, workingDirectory, environment, system
   const lines = [
     UNIT_MARK,
     "[Unit]",
-    `Description=Syncline: ${specifiersOff(words.join(" ").replace(/\p{Cc}/gu, "?"))}`,
+    `Description=Syncline: ${specifiersOff(words.join(" ").replace(/[\p{Cc}\\]/gu, "?"))}`,
     ...(system ? ["Wants=network-online.target", "After=network-online.target"] : []),
     "",
     "[Service]",
@@ -62,5 +62,10 @@ function specifiersOff(text: string): string {
 }
 
 function quoted(text: string): string {
-  return `"${text.replace(/["\\]/g, "\\$&")}"`;
+  return `"${text.replace(/["\\]/g, "\\$&").replace(/\p{Cc}/gu, escaped)}"`;
+}
+
+/** Each byte as systemd.syntax(7) spells it within quotes: a newline as it is would begin a line of its own. */
+function escaped(control: string): string {
+  return [...Buffer.from(control)].map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("");
 }

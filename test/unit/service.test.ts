@@ -109,4 +109,13 @@ describe.skipIf(process.platform !== "linux")("a service", () => {
       }
     }
   });
+
+  test("has no line of its words' own making", () => {
+    const words = ["sync", "file:///b", "/w\nExecStartPre=/x\n#\t", "end\\"];
+    const environment = new Map([["SYNCLINE_STATE", "/s\nUser=x"]]);
+    const text = unitText({ words, program: ["/node"], workingDirectory: "/", environment, system: false });
+    expect(text).not.toMatch(/^(ExecStartPre|User)=/m);
+    expect(text).toContain(String.raw`"/w\x0aExecStartPre=/x\x0a#\x09" "end\\"`);
+    expect(text).toMatch(/^Description=.*[^\\]$/m);
+  });
 });
