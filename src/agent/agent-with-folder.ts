@@ -18,16 +18,27 @@ export async function startAgentWithFolder(
 ): Promise<Agent> {
   const answers = (own: ControlAnswers): ControlAnswers => ({
     status: async () => withFolder(await own.status(), await watched.status()),
-    flush: async (allowDeletes) => {
-      const report = await watched.flush(allowDeletes);
-      return bothFlushed(await own.flush(), report);
-    },
+    flush: (allowDeletes) => flushBoth(own, watched, allowDeletes),
     unmount: (timeoutMs) => both.unmount(timeoutMs, false),
   });
   const agent = await startAgent({ ...options, answers });
   const watched = watch();
   const both = new AgentWithFolder(agent, watched, { door: "sync", folder });
   return both;
+}
+
+/** What the folder has goes first, so that the other doors stand on it. What they published then comes to the folder, in one more round. */
+export async function flushBoth(
+  own: Pick<Agent, "flush">,
+  folder: Pick<WatchedFolder, "flush">,
+  allowDeletes?: string,
+): Promise<FlushReport> {
+  const before = await folder.flush(allowDeletes);
+  const report = await own.flush();
+  // One that failed has said why; another round would fail the same way.
+  if (before.error !== null || before.root === report.root) return bothFlushed(report, before);
+  const after = await folder.flush();
+  return bothFlushed(report, { ...after, conflicts: before.conflicts + after.conflicts });
 }
 
 class AgentWithFolder implements Agent {
@@ -60,9 +71,8 @@ class AgentWithFolder implements Agent {
     return withFolder(await this.#agent.status(), await this.#watched.status());
   }
 
-  async flush(): Promise<FlushReport> {
-    const report = await this.#watched.flush();
-    return bothFlushed(await this.#agent.flush(), report);
+  flush(): Promise<FlushReport> {
+    return flushBoth(this.#agent, this.#watched);
   }
 
   async unmount(timeoutMs: number, lazy: boolean): Promise<UnmountReport> {
