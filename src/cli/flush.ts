@@ -4,8 +4,9 @@ import { askAgent } from "../agent/control.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
 import { ERROR_STATUSES } from "./exit-status.ts";
+import { allowCommand, heldText } from "./held-deletions.ts";
 import { requireAgent } from "./running-agents.ts";
-import { printCount, printRest, printText } from "./text.ts";
+import { printRest, printText } from "./text.ts";
 
 export function register(program: Program): void {
   addCommand(program, {
@@ -25,15 +26,18 @@ export function register(program: Program): void {
       }
       const report = await askAgent<"flush">(stateDir, { call: "flush", allowDeletes });
       const { published, root, pending, error } = report;
+      if (published) {
+        output.result({ ...report, guard: null }, `Published: root ${root}`);
+        return 0;
+      }
+      const { guard: held, doors } = await askAgent<"status">(stateDir, { call: "status" });
       const away = `Nothing waits here, but the bucket is out of reach: ${printText(error?.message ?? "no answer")}`;
       const failed = pending.files > 0 ? printRest(pending, error) : away;
-      output.result(report, published ? `Published: root ${root}` : failed);
-      if (published) return 0;
-      const { guard: held } = await askAgent<"status">(stateDir, { call: "status" });
+      // Deletions that wait keep everything else of the folder waiting, too.
+      const isHeldOnly = held !== null && pending.files === 0 && error === null;
+      output.result({ ...report, guard: held }, isHeldOnly ? `Not all is published: ${heldText(held)}.` : failed);
       if (held !== null) {
-        output.notice(
-          `${printCount(held.files, "file")} would be deleted. If that is meant: syncline flush --allow-deletes ${held.digest}`,
-        );
+        output.notice(`${heldText(held)}. If that is meant: ${allowCommand(doors, held)}`);
         return 7;
       }
       // With nothing left to publish, the bucket could not be reached to see what others did.

@@ -1,10 +1,10 @@
 /** `syncline status`: what agents run, what they have published, what waits, and why. Only reads. */
 import { hasCode, SynclineError } from "../base/errors.ts";
 import { askAgent } from "../agent/control.ts";
-import type { DoorReport } from "../agent/doors.ts";
 import type { AgentStatus } from "../agent/reports.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
+import { allowCommand, heldText, placeOf } from "./held-deletions.ts";
 import { noAgent, splitByAgent, statesAt } from "./running-agents.ts";
 import type { MountState } from "./running-agents.ts";
 import type { Runtime } from "./runtime.ts";
@@ -56,7 +56,7 @@ async function ask(
 function textOf(agent: AgentStatus): string {
   const { bucket, pid, online, pending, lastError, conflicts, root, cache, collection } = agent;
   const lines = [
-    `${agent.doors.map(doorText).join(", ")}  (process ${pid})`,
+    `${agent.doors.map((door) => printText(placeOf(door))).join(", ")}  (process ${pid})`,
     `  bucket     ${printText(bucket)}`,
     `  state      ${online ? "online" : "offline"}, root ${root ?? "unknown"}`,
     `  pending    ${waiting(pending)}`,
@@ -69,8 +69,8 @@ function textOf(agent: AgentStatus): string {
     lines.push(`  garbage    passed over ${printText(object)}, which ${printText(what)}`);
   const { guard: held, sync } = agent;
   if (held !== null) {
-    lines.push(`  deletions  ${printCount(held.files, "file")} would be deleted: that waits for a yes`);
-    lines.push(`             syncline flush ${agent.doors.map(doorText).join(" ")} --allow-deletes ${held.digest}`);
+    lines.push(`  deletions  ${heldText(held)}`);
+    lines.push(`             ${allowCommand(agent.doors, held)}`);
   }
   const scansOnly = sync?.why ?? null;
   if (scansOnly !== null) lines.push(`  notices    none, it is scanned instead: ${printText(scansOnly)}`);
@@ -83,11 +83,6 @@ function textOf(agent: AgentStatus): string {
   const uncollected = collection?.error ?? null;
   if (uncollected !== null) lines.push(`  garbage    not collected: ${printText(uncollected.message)}`);
   return lines.join("\n");
-}
-
-function doorText(door: DoorReport): string {
-  if (door.door === "sync") return printText(door.folder);
-  return printText(door.door === "mount" ? door.mount : door.url);
 }
 
 function textOfStopped({ mount, bucket, state }: { mount: string; bucket: string; state: string }): string {
