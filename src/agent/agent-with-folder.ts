@@ -6,7 +6,7 @@
 import type { Agent, AgentOptions } from "./agent.ts";
 import type { ControlAnswers } from "./control.ts";
 import type { DoorReport, SyncedFolderReport } from "./doors.ts";
-import type { AgentStatus, ErrorReport, FlushReport, PendingReport, UnmountReport } from "./reports.ts";
+import type { AgentStatus, FlushReport, PendingReport, UnmountReport } from "./reports.ts";
 import { startAgent } from "./start-agent.ts";
 import type { WatchedFolder } from "./sync-agent.ts";
 
@@ -118,9 +118,12 @@ function bothFlushed(own: FlushReport, folder: FlushReport): FlushReport {
   };
 }
 
-function bothEnded(own: UnmountReport, folder: UnmountReport): UnmountReport {
-  const error: ErrorReport | null = own.error ?? folder.error;
-  return { drained: own.drained && folder.drained, pending: bothPending(own.pending, folder.pending), error };
+/** What the folder lacks, or still has, is told apart from what the other doors leave in their state. */
+export function bothEnded(own: UnmountReport, last: UnmountReport): UnmountReport {
+  const drained = own.drained && last.drained;
+  const pending = bothPending(own.pending, last.pending);
+  const report: UnmountReport = { drained, pending, error: own.error ?? last.error, guard: last.guard ?? null };
+  return last.folder === undefined ? report : { ...report, folder: last.folder };
 }
 
 function bothPending(one: PendingReport, other: PendingReport): PendingReport {

@@ -90,6 +90,10 @@ export interface UnmountReport {
   readonly pending: PendingReport;
   /** Why something is left. */
   readonly error: ErrorReport | null;
+  /** Of a synced folder: deletions that wait for a yes. */
+  readonly guard?: AgentStatus["guard"];
+  /** A synced folder that does not show everything, or has what is not published. */
+  readonly folder?: { readonly folder: string; readonly files: number; readonly error: ErrorReport | null };
 }
 
 /** What an agent is, beside what it does. */

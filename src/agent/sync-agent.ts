@@ -254,8 +254,10 @@ export class WatchedFolder implements ControlAnswers {
   /** Nothing is unmounted: the folder stays as it is. */
   async unmount(): Promise<UnmountReport> {
     const { published, pending, error } = await this.flush();
+    const { guard } = await this.status();
     this.end();
-    return { drained: published, pending, error };
+    const ended = { drained: published, pending, error, guard };
+    return published ? ended : { ...ended, folder: { folder: this.#facts.folder, files: pending.files, error } };
   }
 
   end(): void {

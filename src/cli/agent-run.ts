@@ -13,9 +13,9 @@ import { isBehind, runBehind, sayFailed, sayReady } from "./background.ts";
 import type { Call } from "./command.ts";
 import type { ExitStatus } from "./exit-status.ts";
 import { openFolderBeside } from "./folder-door.ts";
+import { leftText } from "./held-deletions.ts";
 import { accessOf, MASTER_OPTIONS } from "./master-access.ts";
 import { ENDING_SIGNALS } from "./runtime.ts";
-import { printRest } from "./text.ts";
 import { loadWallet } from "./wallet.ts";
 
 export const AGENT_OPTIONS = [
@@ -96,11 +96,11 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
     const { value, text } = run.ready(agent.doors);
     output.result({ ...value, pid: process.pid }, `${text} Ctrl-C ends it.`);
   }
-  const { drained, pending, error } = await agent.ended;
+  const report = await agent.ended;
   const { value, text } = run.ended;
-  const rest = drained ? "" : ` ${printRest(pending, error)}\nThey go on the next time.`;
-  output.result({ ...value, drained, pending, error }, `${text}.${rest}`);
-  return drained ? 0 : 3;
+  const rest = report.drained ? "" : ` ${leftText(report, "They go on the next time.")}`;
+  output.result({ ...value, ...report }, `${text}.${rest}`);
+  return report.drained ? 0 : 3;
 }
 
 /**

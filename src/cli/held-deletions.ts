@@ -1,7 +1,7 @@
 /** Deletions of a synced folder that wait for a yes, as commands tell of them. */
 import type { DoorReport } from "../agent/doors.ts";
-import type { AgentStatus } from "../agent/reports.ts";
-import { printCount, printText } from "./text.ts";
+import type { AgentStatus, UnmountReport } from "../agent/reports.ts";
+import { printCount, printRest, printText } from "./text.ts";
 
 type Held = NonNullable<AgentStatus["guard"]>;
 
@@ -15,6 +15,23 @@ export function allowCommand(doors: readonly DoorReport[], { digest }: Held): st
   const door = doors.find((each) => each.door === "sync") ?? doors[0];
   const place = door === undefined ? "" : `${shellWord(placeOf(door))} `;
   return `syncline flush ${place}--allow-deletes ${digest}`;
+}
+
+/** What an agent left when it ended, and why. Of what a folder has, that is all in the folder; `kept` says where the rest is. */
+export function leftText({ pending, error, guard: held, folder }: UnmountReport, kept: string): string {
+  const own = { ...pending, files: pending.files - (folder?.files ?? 0) };
+  const rest = `${printRest(own, error)}\n${kept}`;
+  if (folder === undefined) return rest;
+  return own.files > 0 ? `${rest}\n${folderText(folder, held)}` : folderText(folder, held);
+}
+
+function folderText({ folder, error }: NonNullable<UnmountReport["folder"]>, held: UnmountReport["guard"]): string {
+  if (held !== undefined && held !== null) {
+    const command = allowCommand([{ door: "sync", folder }], held);
+    return `${heldText(held)}. If that is meant, once the folder is synced again: ${command}`;
+  }
+  const why = error === null ? "" : `: ${printText(error.message)}`;
+  return `the folder ${printText(folder)} and the bucket are not the same${why}\nThat goes on when the folder is synced again.`;
 }
 
 /** Where a door is, as people and commands name it. */

@@ -2,8 +2,9 @@
 import { askAgent } from "../agent/control.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
+import { leftText } from "./held-deletions.ts";
 import { requireAgent } from "./running-agents.ts";
-import { printRest, printText } from "./text.ts";
+import { printText } from "./text.ts";
 
 const DEFAULT_TIMEOUT_S = 60;
 
@@ -23,10 +24,9 @@ export function register(program: Program): void {
       const { stateDir, mount } = await requireAgent(runtime, options.state, args[0] ?? "");
       const timeoutMs = (options.timeout ?? DEFAULT_TIMEOUT_S) * 1000;
       const report = await askAgent<"unmount">(stateDir, { call: "unmount", timeoutMs });
-      const { drained, pending, error } = report;
-      const rest = `${printRest(pending, error)}\nThey are kept in ${printText(stateDir)} and go on at the next mount.`;
-      output.result(report, `Unmounted ${printText(mount)}${drained ? "" : `, but ${rest}`}`);
-      return drained ? 0 : 3;
+      const rest = leftText(report, `They are kept in ${printText(stateDir)} and go on at the next mount.`);
+      output.result(report, `Unmounted ${printText(mount)}${report.drained ? "" : `, but ${rest}`}`);
+      return report.drained ? 0 : 3;
     },
   });
 }

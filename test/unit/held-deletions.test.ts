@@ -7,7 +7,8 @@ import type { AgentStatus, FlushReport } from "../../src/agent/reports.ts";
 import { openMountState } from "../../src/agent/state-dir.ts";
 import { syncStatus } from "../../src/agent/sync-status.ts";
 import { commandsFor } from "../../src/cli/commands.ts";
-import { allowCommand } from "../../src/cli/held-deletions.ts";
+import { bothEnded } from "../../src/agent/agent-with-folder.ts";
+import { allowCommand, leftText } from "../../src/cli/held-deletions.ts";
 import { runCommandLine } from "../../src/cli/program.ts";
 import { createFakeRuntime } from "../support/fake-runtime.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
@@ -59,4 +60,41 @@ test("flush and status say that deletions wait, how many, and the command that l
   expect(flushed.told).not.toContain("out of reach");
   expect(JSON.parse((await run("flush", mount, "--json")).out)).toMatchObject({ published: false, guard: HELD });
   expect((await run("status", mount)).told).toContain("syncline flush /f1 --allow-deletes d1");
+});
+
+const NONE = { files: 0, bytes: 0, oldestMs: 0, etaMs: null };
+const DRAINED = { drained: true, pending: NONE, error: null };
+
+test("an end with deletions that wait says so, and how they go through", () => {
+  const folder = { folder: "/f1", files: 0, error: null };
+  const report = bothEnded(DRAINED, { ...DRAINED, drained: false, guard: HELD, folder });
+  expect(report).toMatchObject({ drained: false, guard: HELD });
+  const told = leftText(report, "kept");
+  expect(told).toMatch(/101 files would be deleted.*syncline flush \/f1 --allow-deletes d1/);
+  expect(told).not.toContain("0 files");
+});
+
+test("an end where only the folder cannot be written names the folder, and not the mount's state", () => {
+  const error = { code: "disk_full", message: "No space is left.", hint: null } as const;
+  const last = {
+    ...DRAINED,
+    drained: false,
+    pending: { ...NONE, files: 1 },
+    error,
+    folder: { folder: "/f1", files: 1, error },
+  };
+  const told = leftText(bothEnded(DRAINED, last), "kept in the state");
+  expect(told).toContain("/f1");
+  expect(told).toContain("No space is left.");
+  expect(told).not.toContain("kept in the state");
+});
+
+test("what the mount leaves is told with where it is kept", () => {
+  const error = { code: "store_unreachable", message: "It is away.", hint: null } as const;
+  const own = { drained: false, pending: { ...NONE, files: 2 }, error };
+  expect(leftText(bothEnded(own, DRAINED), "kept in the state")).toMatch(/2 files.*away[^]*kept in the state/);
+  const last = { ...DRAINED, drained: false, guard: HELD, folder: { folder: "/f1", files: 0, error: null } };
+  expect(leftText(bothEnded(own, last), "kept in the state")).toMatch(
+    /2 files.*away[^]*kept in the state[^]*101 files/,
+  );
 });
