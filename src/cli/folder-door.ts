@@ -1,5 +1,4 @@
 /** A synced folder as options describe it: by itself, or beside the other doors of an agent. */
-import { relative } from "node:path";
 import { openSyncAgent, type SyncAgent, type WatchedFolder } from "../agent/sync-agent.ts";
 import { openMountState, stateRoot, type StateDir, type StateFacts } from "../agent/state-dir.ts";
 import { SynclineError } from "../base/errors.ts";
@@ -9,7 +8,7 @@ import { openRealDisk } from "../sync/disk/real-disk.ts";
 import type { Call } from "./command.ts";
 import { setModified } from "./file-times.ts";
 import { accessOf, MASTER_OPTIONS } from "./master-access.ts";
-import { hiddenIn, syncedFolder } from "./synced-folder.ts";
+import { hiddenIn, isIn, syncedFolder } from "./synced-folder.ts";
 import { printText } from "./text.ts";
 import { loadWallet } from "./wallet.ts";
 
@@ -42,7 +41,7 @@ export async function openFolder(
   });
 }
 
-/** What identifies the state of `--sync`. Throws `usage` for a folder in the mount, or for an agent that may not write, and as `syncedFolder`. */
+/** What identifies the state of `--sync`. Throws `usage` for a folder in the mount, one with the mount in it, or for an agent that may not write, and as `syncedFolder`. */
 export async function folderBeside(
   call: Call<"sync" | "readOnly" | "at">,
   address: string,
@@ -53,10 +52,11 @@ export async function folderBeside(
   if (options.readOnly === true || options.at !== undefined)
     throw new SynclineError("usage", "--sync writes the bucket: it does not go with --read-only and --at.");
   const folder = await syncedFolder(call, address, options.sync);
-  if (mount !== undefined && !relative(mount, folder).startsWith(".."))
-    throw new SynclineError("usage", `--sync: ${printText(folder)} is in the mount.`, {
-      hint: "Name a folder beside it.",
-    });
+  const inMount = mount !== undefined && isIn(folder, mount);
+  if (inMount || (mount !== undefined && isIn(mount, folder))) {
+    const [inner, outer] = inMount ? [folder, "in the mount"] : [mount, "a mount point in the folder"];
+    throw new SynclineError("usage", `--sync: ${printText(inner)} is ${outer}.`, { hint: "Name a folder beside it." });
+  }
   return { address, mount: folder, door: "sync" };
 }
 

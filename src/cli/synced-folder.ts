@@ -45,7 +45,8 @@ export function hiddenIn(folder: string, call: Call<"key" | "passphraseFile">): 
   return [...new Set(inside)].map((path) => relative(folder, path).split(sep).map(nameFromText));
 }
 
-function isIn(path: string, above: string): boolean {
+/** Whether a path is another or beneath it; both absolute. */
+export function isIn(path: string, above: string): boolean {
   return path === above || path.startsWith(above.endsWith(sep) ? above : above + sep);
 }
 
