@@ -150,7 +150,7 @@ export function reportError(error: SynclineError | undefined): ErrorReport | nul
 }
 
 /** Machines are known by their writer ids; this one by its name. */
-function conflictReport(
+export function conflictReport(
   { conflict, timeNs }: SeenConflict,
   own: WriterId | undefined,
 ): AgentStatus["conflicts"][number] {

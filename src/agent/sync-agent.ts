@@ -24,6 +24,7 @@ import type { ControlAnswers } from "./control.ts";
 import { boundHeap, collectYoungAlone } from "./memory.ts";
 import { lockFolder } from "./folder-lock.ts";
 import type { AgentStatus, FlushReport, UnmountReport } from "./reports.ts";
+import { SeenConflicts } from "./seen-conflicts.ts";
 import { cacheDirOf } from "./state-dir.ts";
 import { SyncLoop, type SyncLoopOptions } from "./sync-loop.ts";
 import { syncFlush, syncStatus, type SyncFacts } from "./sync-status.ts";
@@ -110,6 +111,7 @@ export class SyncAgent implements AsyncDisposable {
   readonly #lock: Disposable;
   readonly #limit: RateLimit | undefined;
   readonly #ending: AbortController;
+  readonly #conflicts: SeenConflicts;
   #first = true;
   #scanMs = 0;
   #applying: (places: number) => void = () => {};
@@ -125,6 +127,7 @@ export class SyncAgent implements AsyncDisposable {
     this.#lock = lock;
     this.#ending = ending;
     this.#options = options;
+    this.#conflicts = new SeenConflicts(options.clock);
     this.#opened = opened;
     this.#db = db;
     this.#writer = opened.writer.writer;
@@ -138,6 +141,7 @@ export class SyncAgent implements AsyncDisposable {
       const result = await this.#round(allowDeletes);
       if (result === undefined) break;
       rounds.push(result);
+      this.#conflicts.remember(result.conflicts);
       this.#scanMs = result.scanMs;
       if (result.held !== undefined || !isUnfinished(result)) break;
     }
@@ -164,9 +168,9 @@ export class SyncAgent implements AsyncDisposable {
       ...hears,
     });
     this.#applying = (places) => loop.applying(places);
-    return new WatchedFolder(loop, { folder, address: this.#options.address, cache: () => this.cache }, () =>
-      this.end(),
-    );
+    const conflicts = () => this.#conflicts.report(this.#writer.device.writer);
+    const facts = { folder, address: this.#options.address, cache: () => this.cache, conflicts };
+    return new WatchedFolder(loop, facts, () => this.end());
   }
 
   get cache(): { readonly bytes: number; readonly limit: number } {

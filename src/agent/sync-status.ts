@@ -8,12 +8,12 @@ export interface SyncFacts {
   readonly folder: string;
   readonly address: string;
   readonly cache: () => AgentStatus["cache"];
+  readonly conflicts: () => AgentStatus["conflicts"];
 }
 
-export function syncStatus({ folder, address, cache }: SyncFacts, state: SyncLoopState): AgentStatus {
+export function syncStatus({ folder, address, cache, conflicts }: SyncFacts, state: SyncLoopState): AgentStatus {
   const { report, error, scansOnly } = state;
   const held = report?.guard ?? null;
-  const time = "";
   return {
     mount: null,
     doors: [{ door: "sync", folder }],
@@ -24,7 +24,7 @@ export function syncStatus({ folder, address, cache }: SyncFacts, state: SyncLoo
     online: error === undefined || !UNREACHABLE.has(error.code),
     lastError: reportError(error),
     pending: pendingOf(state, state.waiting),
-    conflicts: (report?.conflicts ?? []).map((path) => ({ path, machine: "", time })),
+    conflicts: conflicts(),
     guard: held === null ? null : { digest: held.digest, files: held.files },
     cache: cache(),
     collection: null,

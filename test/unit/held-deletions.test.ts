@@ -32,7 +32,7 @@ test("flush and status say that deletions wait, how many, and the command that l
   const state = openMountState(states, { address: "file:///b", mount });
   onTestFinished(() => state[Symbol.dispose]());
   state.list();
-  const facts = { folder: "/f1", address: "file:///b", cache: () => ({ bytes: 0, limit: 1 }) };
+  const facts = { folder: "/f1", address: "file:///b", cache: () => ({ bytes: 0, limit: 1 }), conflicts: () => [] };
   const quiet = syncStatus(facts, { report: undefined, error: undefined, scansOnly: undefined, waiting: false });
   const status: AgentStatus = { ...quiet, doors: [MOUNT, { door: "sync", folder: "/f1" }], guard: HELD };
   const { pending } = status;

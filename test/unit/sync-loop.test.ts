@@ -97,7 +97,7 @@ test("without notices the folder is scanned every 10 s, and the status says why"
   expect(rounds).toBe(3);
   expect(loop.state().scansOnly).toContain("inotify");
   expect(warned).toEqual([expect.stringContaining("scanned every 10 s")]);
-  const facts = { folder: "/work", address: "file:///b", cache: () => ({ bytes: 0, limit: 1 }) };
+  const facts = { folder: "/work", address: "file:///b", cache: () => ({ bytes: 0, limit: 1 }), conflicts: () => [] };
   expect(syncStatus(facts, loop.state()).sync).toMatchObject({
     notices: false,
     why: expect.stringContaining("inotify") as string,
