@@ -1,4 +1,5 @@
 /** A synced folder as options describe it: by itself, or beside the other doors of an agent. */
+import type { DoorReport } from "../agent/doors.ts";
 import { openSyncAgent, type SyncAgent, type WatchedFolder } from "../agent/sync-agent.ts";
 import { openMountState, stateRoot, type StateDir, type StateFacts } from "../agent/state-dir.ts";
 import { SynclineError } from "../base/errors.ts";
@@ -58,6 +59,17 @@ export async function folderBeside(
     throw new SynclineError("usage", `--sync: ${printText(inner)} is ${outer}.`, { hint: "Name a folder beside it." });
   }
   return { address, mount: folder, door: "sync" };
+}
+
+/** What is told of the folder among open doors: for programs, and for people. */
+export function folderValue(doors: readonly DoorReport[]): { readonly sync?: string } {
+  const door = doors.find((each) => each.door === "sync");
+  return door === undefined ? {} : { sync: door.folder };
+}
+
+export function folderText(doors: readonly DoorReport[]): string[] {
+  const { sync } = folderValue(doors);
+  return sync === undefined ? [] : [`Syncing ${printText(sync)}.`];
 }
 
 /** A folder of an agent that has other doors, too. */

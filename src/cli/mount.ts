@@ -6,7 +6,7 @@ import { parseAddress, pinnedUrl } from "../bucket/address.ts";
 import { AGENT_OPTIONS, runAgent } from "./agent-run.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
-import { folderBeside } from "./folder-door.ts";
+import { folderBeside, folderText, folderValue } from "./folder-door.ts";
 import { printText } from "./text.ts";
 import { WEBDAV_OPTIONS, webdavDoor, webdavText, webdavValue } from "./webdav-door.ts";
 
@@ -38,8 +38,12 @@ export function register(program: Program): void {
         folder: await folderBeside(call, address, mount),
         doors: (stateDir) => [{ door: "mount", mount }, ...(webdav === undefined ? [] : [webdav(stateDir)])],
         ready: (doors: readonly DoorReport[]) => ({
-          value: { mount, bucket: address, ...webdavValue(doors) },
-          text: [`Mounted ${printText(address)} at ${printText(mount)}.`, ...webdavText(doors)].join(" "),
+          value: { mount, bucket: address, ...webdavValue(doors), ...folderValue(doors) },
+          text: [
+            `Mounted ${printText(address)} at ${printText(mount)}.`,
+            ...webdavText(doors),
+            ...folderText(doors),
+          ].join(" "),
         }),
         ended: { value: { unmounted: mount }, text: `Unmounted ${printText(mount)}` },
       });

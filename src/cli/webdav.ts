@@ -11,7 +11,7 @@ import { randomPassword } from "../webdav/app-passwords.ts";
 import { AGENT_OPTIONS, runAgent } from "./agent-run.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
-import { folderBeside } from "./folder-door.ts";
+import { folderBeside, folderText, folderValue } from "./folder-door.ts";
 import { parseListen } from "./listen.ts";
 import { DEFAULT_WEBDAV_LISTEN } from "./options.ts";
 import type { Runtime } from "./runtime.ts";
@@ -44,8 +44,8 @@ export function register(program: Program): void {
         folder: await folderBeside(call, address),
         doors: (stateDir) => [webdav(stateDir)],
         ready: (doors) => ({
-          value: { bucket: address, ...webdavValue(doors) },
-          text: [`Serving ${printText(address)}.`, ...webdavText(doors)].join(" "),
+          value: { bucket: address, ...webdavValue(doors), ...folderValue(doors) },
+          text: [`Serving ${printText(address)}.`, ...webdavText(doors), ...folderText(doors)].join(" "),
         }),
         ended: { value: { closed: place }, text: `Closed ${printText(place)}` },
       });

@@ -56,7 +56,9 @@ describe.skipIf(reason !== undefined)(`with a mount${reason === undefined ? "" :
       mkdirSync(folder);
       writeFileSync(`${folder}/first`, "from the folder");
       const args = ["mount", url, dir, "--webdav", "127.0.0.1:0", "--no-auth", "--sync", folder];
-      const { webdav, pid } = space.behind(...args) as { webdav: string; pid: number };
+      const told = space.behind(...args);
+      expect(told).toMatchObject({ sync: folder });
+      const { webdav, pid } = told as { webdav: string; pid: number };
       try {
         await expect.poll(() => read(`${dir}/first`), soon).toBe("from the folder");
         writeFileSync(`${dir}/mounted`, "from the mount");
