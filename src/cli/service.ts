@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import { Command, CommanderError } from "commander";
 import { NODE_FLAGS } from "../agent/memory.ts";
 import { SynclineError } from "../base/errors.ts";
+import { failedWith } from "../base/system-errors.ts";
 import { addCommand, type Call, type Program } from "./command.ts";
 import { commandsFor } from "./commands.ts";
 import { configFolder } from "./config-file.ts";
@@ -54,14 +55,16 @@ async function install(call: ServiceCall & Call<"dryRun">): Promise<void> {
   const { args, options, output, runtime } = call;
   const [name = "", ...words] = args;
   const system = options.system === true;
-  await checkCommand(runtime, words);
-  checkKey(call);
+  const given = await checkCommand(runtime, words);
+  checkKey(call, given);
+  const workingDirectory = process.cwd();
+  checkWorkingDirectory(workingDirectory);
   const main = process.argv[1];
   const unit = unitText({
     words,
     program: [process.execPath, ...NODE_FLAGS, main === undefined ? "" : realpathSync(main)],
-    workingDirectory: process.cwd(),
-    environment: keptEnvironment(runtime),
+    workingDirectory,
+    environment: keptEnvironment(call),
     system,
   });
   const path = unitPath(call, name);
@@ -122,8 +125,11 @@ async function status(call: ServiceCall): Promise<void> {
   output.result({ services: units }, lines.join("\n") || "No services.");
 }
 
+/** Options of a command line, as they are parsed. */
+type Given = Readonly<Record<string, unknown>>;
+
 /** Throws `usage` for a command line that no service can run. */
-async function checkCommand(runtime: Runtime, words: readonly string[]): Promise<void> {
+async function checkCommand(runtime: Runtime, words: readonly string[]): Promise<Given> {
   const [first = ""] = words;
   if (!["mount", "sync", "webdav"].includes(first) || words[1] === "password")
     throw new SynclineError("usage", "A service runs mount, sync or webdav.", {
@@ -137,11 +143,13 @@ async function checkCommand(runtime: Runtime, words: readonly string[]): Promise
     await root.parseAsync(words, { from: "user" });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0) throw new SynclineError("usage", "A service cannot only print how a command is used.");
     throw new SynclineError("usage", error.message.replace(/^error: /, ""), { hint: `See syncline ${first} --help.` });
   }
   const given = command?.opts() ?? {};
   for (const [option, why] of UNFIT)
     if (given[option] === true) throw new SynclineError("usage", `A service does not go with ${why}.`);
+  return given;
 }
 
 const UNFIT: readonly (readonly [string, string])[] = [
@@ -151,21 +159,39 @@ const UNFIT: readonly (readonly [string, string])[] = [
 ];
 
 /** Nobody is there to type a passphrase. Throws `key_locked`. */
-function checkKey({ options, runtime }: ServiceCall): void {
-  const path = options.key ?? join(configFolder(runtime.env), "key.json");
-  if (!existsSync(path) || options.passphraseFile !== undefined || existsSync(passphrasePathOf(path))) return;
+function checkKey({ options, runtime }: ServiceCall, given: Given): void {
+  const own = typeof given["key"] === "string" ? given["key"] : undefined;
+  const path = own ?? options.key ?? join(configFolder(runtime.env), "key.json");
+  const passphraseFile = given["passphraseFile"] ?? options.passphraseFile;
+  if (!existsSync(path) || passphraseFile !== undefined || existsSync(passphrasePathOf(path))) return;
   throw new SynclineError("key_locked", `Nobody will be there to type the passphrase of ${printText(path)}.`, {
     hint: "Put it in a file that only you can read, and give --passphrase-file FILE or SYNCLINE_PASSPHRASE_FILE.",
   });
 }
 
-/** Where states and keys are, and options that were given so; never the key itself. */
-function keptEnvironment({ env }: Runtime): ReadonlyMap<string, string> {
-  const kept = Object.entries(env).filter(([name]) => {
-    return (/^XDG_(STATE|CONFIG|CACHE)_HOME$/.test(name) || name.startsWith("SYNCLINE_")) && name !== "SYNCLINE_KEY";
+/** WorkingDirectory= is not quoted: systemd takes a blank at the end away, and a backslash there for a line that goes on. Throws `usage`. */
+function checkWorkingDirectory(path: string): void {
+  if (!/\p{Cc}|[\s\\]$/u.test(path)) return;
+  throw new SynclineError("usage", `A service cannot run in ${printText(path)}: no unit can name such a folder.`, {
+    hint: "Go to another folder, and give whole paths.",
   });
-  return new Map(kept.map(([name, value]) => [name, value ?? ""]));
 }
+
+/** Where states and keys are, and options that were given so; no key, no bearer, and nothing that does not go with a service. */
+function keptEnvironment({ options, runtime }: ServiceCall): ReadonlyMap<string, string> {
+  const kept = Object.entries(runtime.env).filter(([name]) => {
+    return (/^XDG_(STATE|CONFIG|CACHE)_HOME$/.test(name) || name.startsWith("SYNCLINE_")) && !NOT_KEPT.has(name);
+  });
+  const { state, key, passphraseFile } = options;
+  const handedDown = { SYNCLINE_STATE: state, SYNCLINE_KEY_FILE: key, SYNCLINE_PASSPHRASE_FILE: passphraseFile };
+  const all = new Map(kept.map(([name, value]) => [name, value ?? ""]));
+  for (const [name, value] of Object.entries(handedDown)) if (value !== undefined) all.set(name, value);
+  return all;
+}
+
+const NOT_KEPT: ReadonlySet<string> = new Set(
+  ["KEY", "TOKEN", "BACKGROUND", "ONCE", "DRY_RUN", "JSON", "ALLOW_DELETES"].map((name) => `SYNCLINE_${name}`),
+);
 
 /** Throws `usage`, `not_supported`. */
 function unitPath(call: ServiceCall, name: string): string {
@@ -198,5 +224,11 @@ function activeState(file: string, system: boolean): string | null {
 }
 
 function isOurs(path: string): boolean {
-  return readFileSync(path, "utf8").startsWith(UNIT_MARK);
+  try {
+    return readFileSync(path, "utf8").startsWith(UNIT_MARK);
+  } catch (error) {
+    // A folder, or a link to nowhere.
+    if (failedWith(error, "EISDIR", "ENOENT")) return false;
+    throw error;
+  }
 }

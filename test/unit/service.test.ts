@@ -1,6 +1,6 @@
 /** `syncline service`: the units that it writes, as systemd reads them, and what it refuses. */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { commandsFor } from "../../src/cli/commands.ts";
@@ -40,6 +40,57 @@ async function run(config: string, args: string[], env: NodeJS.ProcessEnv = {}):
 }
 
 describe.skipIf(process.platform !== "linux")("a service", () => {
+  test("gets the state and the key that were given before --, and nothing that does not go with a service", async () => {
+    const config = await temporaryFolder();
+    const sync = ["--", "sync", "file:///srv/bucket", "/srv/work"];
+    const env = { SYNCLINE_ONCE: "1", SYNCLINE_BACKGROUND: "1", SYNCLINE_TOKEN: "secret", SYNCLINE_LIMIT: "1MiB" };
+    const { value } = await run(config, ["install", "a", "--dry-run", "--state", "/s", "--key", "/k", ...sync], env);
+    const lines = String(value["text"]).split("\n");
+    expect(lines.filter((line) => line.startsWith("Environment=")).sort()).toEqual([
+      'Environment="SYNCLINE_KEY_FILE=/k"',
+      'Environment="SYNCLINE_LIMIT=1MiB"',
+      'Environment="SYNCLINE_STATE=/s"',
+      `Environment="XDG_CONFIG_HOME=${config}"`,
+    ]);
+  });
+
+  test("is asked for the passphrase of the key that it will use", async () => {
+    const config = await temporaryFolder();
+    const key = join(config, "k.json");
+    writeFileSync(key, "{}");
+    const sync = ["--", "sync", "file:///srv/bucket", "/srv/work"];
+    expect((await run(config, ["install", "a", "--dry-run", "--key", key, ...sync])).status).toBe(5);
+    expect((await run(config, ["install", "a", "--dry-run", ...sync, "--key", key])).status).toBe(5);
+    expect((await run(config, ["install", "a", "--dry-run", "--key", key, ...sync, "--key", "/k"])).status).toBe(0);
+    const file = ["--passphrase-file", "/p"];
+    expect((await run(config, ["install", "a", "--dry-run", ...sync, "--key", key, ...file])).status).toBe(0);
+    expect((await run(config, ["install", "a", "--dry-run", ...sync, "--help"])).status).toBe(2);
+  });
+
+  test("is listed beside what only has the name of one", async () => {
+    const config = await temporaryFolder();
+    mkdirSync(join(config, "systemd/user/syncline-folder.service"), { recursive: true });
+    symlinkSync("/nowhere", join(config, "systemd/user/syncline-link.service"));
+    expect(await run(config, ["status"])).toMatchObject({ status: 0, value: { services: [] } });
+  });
+
+  test.each(["line\nExecStartPre=x", "blank ", "back\\"])(
+    "is not written for a folder that no unit can name: %j",
+    async (name) => {
+      const config = await temporaryFolder();
+      const folder = join(config, name);
+      mkdirSync(folder);
+      const before = process.cwd();
+      process.chdir(folder);
+      try {
+        const { status } = await run(config, ["install", "a", "--dry-run", "--", "sync", "file:///b", "/w"]);
+        expect(status).toBe(2);
+      } finally {
+        process.chdir(before);
+      }
+    },
+  );
+
   test("is written, listed and removed, and nothing of anybody else's is", async () => {
     const config = await temporaryFolder();
     const folder = join(config, "systemd/user");
