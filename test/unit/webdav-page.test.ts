@@ -107,7 +107,7 @@ test("a name that is not changed is not renamed, however its address is encoded"
   for (const name of ["plain", "it's (1)!*.txt", "\u00e4 b"]) {
     const row = { href: encodePath([nameFromText(name)], false), name };
     for (const typed of [name, "", null]) expect([typed, await renamed(row, typed)]).toEqual([typed, []]);
-    expect(await renamed(row, "new (2)")).toEqual([`MOVE ${row.href} http://here/new%20(2)`]);
+    expect(await renamed(row, "new (2)")).toEqual([`MOVE http://here${row.href} http://here/new%20(2)`]);
     expect(await renamed({ ...row, href: `${row.href}/` }, name)).toEqual([]);
   }
 });
