@@ -70,7 +70,11 @@ export function register(program: Program): void {
       const made = timeText(runtime.clock.nowNs());
       write(path, [...passwords, await makeAppPassword(name, password, made, options.digest === true, runtime.random)]);
       output.result({ name, password, file: path }, `name      ${name}\npassword  ${password}`);
-      output.notice("It is not shown again. What is kept is a hash of it.");
+      const kept =
+        options.digest === true
+          ? "for Digest is as good as the password: whoever reads the file can sign in"
+          : "is a hash of it";
+      output.notice(`It is not shown again. What is kept ${kept}.`);
     },
   });
   addCommand(program, {
