@@ -1,5 +1,5 @@
 /** The WebDAV door as options describe it: where it listens, how it is called, who is let in. */
-import { X509Certificate } from "node:crypto";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { join } from "node:path";
 import { SynclineError } from "../base/errors.ts";
 import type { DoorReport, WebdavSetup } from "../agent/doors.ts";
@@ -88,7 +88,7 @@ function keptCertificate({ clock, random }: Runtime, stateDir: string, more: rea
   );
   const nowMs = Number(clock.nowNs() / 1_000_000n);
   const [cert, key] = [readStateFile(paths.cert), readStateFile(paths.key)];
-  if (cert !== undefined && key !== undefined && isGoodFor(cert, names, nowMs)) {
+  if (cert !== undefined && key !== undefined && isGoodFor(cert, key, names, nowMs)) {
     return { cert: cert.toString("utf8"), key: key.toString("utf8") };
   }
   const made = makeSelfSigned(names, nowMs - CLOCK_SKEW_MS, nowMs + CERTIFICATE_MS, random);
@@ -97,9 +97,10 @@ function keptCertificate({ clock, random }: Runtime, stateDir: string, more: rea
   return made;
 }
 
-function isGoodFor(pem: Buffer, names: readonly string[], nowMs: number): boolean {
+function isGoodFor(pem: Buffer, key: Buffer, names: readonly string[], nowMs: number): boolean {
   try {
     const certificate = new X509Certificate(pem);
+    if (!certificate.checkPrivateKey(createPrivateKey(key))) return false;
     const covers = (name: string) => (certificate.checkHost(name) ?? certificate.checkIP(name)) !== undefined;
     return Date.parse(certificate.validTo) - nowMs > RENEW_MS && names.every(covers);
   } catch {
