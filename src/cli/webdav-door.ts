@@ -9,6 +9,7 @@ import { isLoopback } from "../net/origin.ts";
 import { decodePasswords } from "../webdav/app-passwords.ts";
 import type { Call } from "./command.ts";
 import { configFolder } from "./config-file.ts";
+import { parseHostName } from "./host-name.ts";
 import { parseListen, tlsFiles } from "./listen.ts";
 import type { Runtime } from "./runtime.ts";
 import { printText } from "./text.ts";
@@ -28,7 +29,7 @@ const CLOCK_SKEW_MS = 60 * 60 * 1000;
 export function webdavDoor(call: WebdavCall, listen: string, option: string): (stateDir: string) => WebdavSetup {
   const { options, runtime } = call;
   const { host, port } = parseListen(listen, option);
-  const names = options.host ?? [];
+  const names = (options.host ?? []).map(parseHostName);
   const given = tlsFiles(options);
   const selfSigned = options.tlsSelfSigned === true;
   if (given !== undefined && selfSigned) {
