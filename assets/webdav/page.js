@@ -11,9 +11,10 @@ async function call(method, href, headers = {}, body = undefined, allowed = []) 
   // Not relative to the page: its address may hold a password, and fetch refuses that.
   const answer = await fetch(location.origin + href, { method, headers, body });
   if (answer.ok || allowed.includes(answer.status)) return answer;
+  if (answer.status === 423) throw new Error("It is locked by somebody, or something in it is: try again later.");
   const text = await answer.text();
   const isPlain = (answer.headers.get("content-type") ?? "").startsWith("text/plain");
-  throw new Error(isPlain ? text.trim() : `The server answered ${answer.status}.`);
+  throw new Error(isPlain ? text.trim() : `The server refused this (${answer.status}).`);
 }
 
 /** Runs one action after the other; what failed is said, and the page shows what is there now when all went well. */
