@@ -33,18 +33,45 @@ function hrefOf(name) {
   return folder + encodeURIComponent(name);
 }
 
+/** As the page shows names: control and bidi characters as what they are. */
+function shown(name) {
+  return name.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (char) => `\\u{${char.codePointAt(0).toString(16)}}`);
+}
+
+/** One after the other; those that fail keep none of the others, and are told in the end. */
 async function upload(files) {
-  let done = 0;
-  for (const file of files) {
-    say(`Uploading ${file.name} (${++done} of ${files.length})…`);
-    const href = hrefOf(file.name);
-    const first = await call("PUT", href, { "If-None-Match": "*" }, file, [412]);
-    if (first.status !== 412) continue;
-    // What is replaced is what was there when the question was asked.
-    const etag = (await call("HEAD", href)).headers.get("etag");
-    if (!confirm(`${file.name} exists already. Replace it?`)) continue;
-    await call("PUT", href, etag === null ? {} : { "If-Match": etag }, file);
+  const failed = [];
+  for (const [index, file] of files.entries()) {
+    say(`Uploading ${shown(file.name)} (${index + 1} of ${files.length})…`);
+    try {
+      await uploadOne(file);
+    } catch (error) {
+      // What cannot be read, such as a folder, fails like a connection: fetch tells it with a TypeError.
+      const why = error instanceof TypeError ? "it is a folder, cannot be read, or the server is away." : error.message;
+      failed.push(`${shown(file.name)}: ${why}`);
+    }
   }
+  if (failed.length === 0) return true;
+  await refresh().catch(() => {});
+  throw new Error(["Not uploaded:", ...failed].join("\n"));
+}
+
+/** The list as it is now, while what was said stays. */
+async function refresh() {
+  const answer = await call("GET", folder, { Accept: "text/html" });
+  const now = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("main");
+  now.querySelector("#said").replaceWith(said);
+  document.querySelector("main").replaceWith(now);
+}
+
+async function uploadOne(file) {
+  const href = hrefOf(file.name);
+  const first = await call("PUT", href, { "If-None-Match": "*" }, file, [412]);
+  if (first.status !== 412) return;
+  // What is replaced is what was there when the question was asked.
+  const etag = (await call("HEAD", href)).headers.get("etag");
+  if (!confirm(`${shown(file.name)} exists already. Replace it?`)) return;
+  await call("PUT", href, etag === null ? {} : { "If-Match": etag }, file);
 }
 
 async function rename({ dataset: { href, name } }) {
@@ -61,8 +88,8 @@ async function remove(row) {
   const { href } = row.dataset;
   const what = href.endsWith("/") ? "the folder with everything in it" : "the file";
   // As the page shows it: no name looks like another one.
-  const shown = row.querySelector("a").textContent;
-  if (!confirm(`Delete ${shown}?\nThis removes ${what}.`)) return false;
+  const label = row.querySelector("a").textContent;
+  if (!confirm(`Delete ${label}?\nThis removes ${what}.`)) return false;
   await call("DELETE", href);
   return true;
 }

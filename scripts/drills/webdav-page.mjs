@@ -44,6 +44,23 @@ await page.reloaded(() => page.upload(local));
 check((await text("upload.txt")) === "second", "another version takes its place");
 check(page.asked.at(-1)?.includes("exists already"), "it asks before it replaces");
 
+await page.evaluate(`(() => {
+  const files = new DataTransfer();
+  files.items.add(new File(["x"], "x".repeat(300)));
+  files.items.add(new File(["good"], "good.txt"));
+  const input = document.querySelector("#files");
+  input.files = files.files;
+  input.dispatchEvent(new Event("change"));
+})()`);
+await page.shows("good.txt");
+await until(
+  async () => (await page.all("#said"))?.[0]?.includes("Not uploaded:\nxxx"),
+  DEADLINE_MS,
+  "what was not uploaded",
+  50,
+);
+check((await text("good.txt")) === "good", "one upload that fails keeps none of the others");
+
 page.answers = [{ accept: true, promptText: "renamed & moved.txt" }];
 await page.reloaded(() => page.press("upload.txt", "rename"));
 await page.shows("renamed & moved.txt");
