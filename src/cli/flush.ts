@@ -27,7 +27,7 @@ export function register(program: Program): void {
       const report = await askAgent<"flush">(stateDir, { call: "flush", allowDeletes });
       const { published, root, pending, error } = report;
       if (published) {
-        output.result({ ...report, guard: null }, `Published: root ${root}`);
+        output.result({ ...report }, `Published: root ${root}`);
         return 0;
       }
       const { guard: held, doors } = await askAgent<"status">(stateDir, { call: "status" });
@@ -35,7 +35,10 @@ export function register(program: Program): void {
       const failed = pending.files > 0 ? printRest(pending, error) : away;
       // Deletions that wait keep everything else of the folder waiting, too.
       const isHeldOnly = held !== null && pending.files === 0 && error === null;
-      output.result({ ...report, guard: held }, isHeldOnly ? `Not all is published: ${heldText(held)}.` : failed);
+      output.result(
+        { ...report, ...(held !== null && { guard: held }) },
+        isHeldOnly ? `Not all is published: ${heldText(held)}.` : failed,
+      );
       if (held !== null) {
         output.notice(`${heldText(held)}. If that is meant: ${allowCommand(doors, held)}`);
         return 7;

@@ -1,4 +1,5 @@
 /** Which folder is synced, where it is really, and what it must not lie in nor sync. */
+import { statSync } from "node:fs";
 import { relative, sep } from "node:path";
 import { canonicalFolder, stateRoot } from "../agent/state-dir.ts";
 import { SynclineError } from "../base/errors.ts";
@@ -15,10 +16,15 @@ import { keyPathOf } from "./wallet.ts";
 
 /**
  * The folder as its state names it: links resolved, so that it has one state by whatever name. Throws `usage` for one that would be synced
- * into itself: with the bucket in it, in the bucket's own folder or the agent's, or in a mount of the bucket.
+ * into itself: with the bucket in it, in the bucket's own folder or the agent's, or in a mount of the bucket; `not_a_directory`.
  */
 export async function syncedFolder({ runtime, options }: Call, address: string, directory: string): Promise<string> {
   const folder = canonicalFolder(directory);
+  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() === false) {
+    throw new SynclineError("not_a_directory", `${printText(folder)} is no folder.`, {
+      hint: "Name a folder to sync: one that is not there yet is made.",
+    });
+  }
   for (const own of [stateRoot(runtime.env, options.state), configFolder(runtime.env)].map(canonicalFolder))
     if (isIn(folder, own)) throw refused(folder, `is in ${printText(own)}, which is the agent's own`);
   const bucket = parseAddress(address);

@@ -13,6 +13,7 @@ import { findPlace, isFolder, isLink, present, shownAs } from "./place.ts";
 import { checkPreconditions } from "./preconditions.ts";
 import { parsePropfind, responder } from "./property-request.ts";
 import { Refusal } from "./refusal.ts";
+import { AnswerToken, type SyncSource } from "./sync-source.ts";
 import { readWhole } from "./request-body.ts";
 import { isTemporary } from "./temporary-name.ts";
 
@@ -104,8 +105,15 @@ export function surroundings(call: Call, pathOf: (shown: Shown) => readonly File
     secondsLeft: (lock) => locks.secondsLeft(lock),
     etag: (attributes) => etags.of(access.fs, attributes),
     statFs: () => access.fs.statFs(),
-    syncToken: () => syncToken?.token(),
+    syncToken: () => (syncToken === undefined ? undefined : tokenNow(syncToken)),
   };
+}
+
+/** For who lists a folder, and asks for what changed since. */
+function tokenNow(source: SyncSource): string {
+  const token = new AnswerToken(source, source.token());
+  token.look();
+  return token.text;
 }
 
 function depthOf({ request }: Call): "0" | "1" {

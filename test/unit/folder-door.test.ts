@@ -1,5 +1,5 @@
 /** Where a folder beside a mount may lie. */
-import { mkdirSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { Call } from "../../src/cli/command.ts";
@@ -26,4 +26,12 @@ test.each([
 
 test("a folder beside the mount whose name begins as the mount's is taken", async () => {
   expect(await placed("mnt", "mnt2")).toMatchObject({ door: "sync" });
+});
+
+test("what is no folder is refused before any door is open", async () => {
+  const folder = await temporaryFolder();
+  writeFileSync(join(folder, "file"), "");
+  const options = { sync: join(folder, "file"), state: join(folder, "states") };
+  const call = { options, runtime: createFakeRuntime({}) } as unknown as Call<"sync" | "readOnly" | "at">;
+  await expect(folderBeside(call, "https://master.example/notes")).rejects.toMatchObject({ code: "not_a_directory" });
 });

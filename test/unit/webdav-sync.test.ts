@@ -117,6 +117,11 @@ describe("sync-collection", () => {
     await fs.publish();
     const { token } = await sync(dav, "/", "");
     await fs.make("new", "x");
+    // Who lists it now, and takes the folder's token, begins anew once.
+    const asked = '<propfind xmlns="DAV:"><prop><sync-token/></prop></propfind>';
+    const { body } = await dav.send("PROPFIND", "/", { depth: "1" }, asked);
+    const listed = /<D:sync-token>([^<]*)/.exec(body)?.[1] ?? "";
+    expect([listed === token, (await sync(dav, "/", listed)).status]).toEqual([false, 403]);
     const idle = await sync(dav, "/", token);
     expect(idle).toMatchObject({ token, members: [] });
     await fs.publish();
