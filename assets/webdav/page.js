@@ -109,9 +109,12 @@ document.addEventListener("click", (event) => {
   if (action !== undefined) return run(() => action(button.closest("tr")));
 });
 
-const input = document.querySelector("#files");
-if (input !== null) {
-  input.addEventListener("change", () => run(() => upload([...input.files])));
+// The list may be another one by then: it is asked for as somebody chooses.
+document.addEventListener("change", ({ target }) => {
+  if (target.id === "files") run(() => upload([...target.files]));
+});
+
+if (document.querySelector("#files") !== null) {
   const dropping = (isOver) => (event) => {
     event.preventDefault();
     document.body.classList.toggle("dropping", isOver);

@@ -50,7 +50,7 @@ await page.evaluate(`(() => {
   files.items.add(new File(["good"], "good.txt"));
   const input = document.querySelector("#files");
   input.files = files.files;
-  input.dispatchEvent(new Event("change"));
+  input.dispatchEvent(new Event("change", { bubbles: true }));
 })()`);
 await page.shows("good.txt");
 await until(
@@ -60,11 +60,15 @@ await until(
   50,
 );
 check((await text("good.txt")) === "good", "one upload that fails keeps none of the others");
+writeFileSync(local, "third");
+page.answers = [{ accept: true }];
+await page.reloaded(() => page.upload(local));
+check((await text("upload.txt")) === "third", "and behind it another one goes");
 
 page.answers = [{ accept: true, promptText: "renamed & moved.txt" }];
 await page.reloaded(() => page.press("upload.txt", "rename"));
 await page.shows("renamed & moved.txt");
-check((await text("renamed & moved.txt")) === "second", "a file is renamed");
+check((await text("renamed & moved.txt")) === "third", "a file is renamed");
 page.answers = [{ accept: true, promptText: "a folder" }];
 await page.reloaded(() => page.evaluate(`document.querySelector("#make").click()`));
 await page.shows("a folder/");
