@@ -96,6 +96,31 @@ describe("laws of the merge, with units", () => {
   });
 
   test.each([
+    ["goes on in", []],
+    ["removed", [{ op: "rmtree", path: ".git" } satisfies Operation]],
+  ])(
+    "a database that one side moved into a repository is as that side has it, where the other side %s it",
+    async (_, done) => {
+      const world = new MergeWorld({ deeds: [0], files: [0] });
+      const write = (path: string, content: string): Operation => ({ op: "write", path, content });
+      const folders = [".git", "b"].map((path): Operation => ({ op: "mkdir", path }));
+      const files = [".git/h", "b/d.db", "b/d.db-wal"].map((path) => write(path, `old ${path}`));
+      const start = (await world.headOfDeed(await world.empty(), "b", [...folders, ...files])).tree;
+      const x = await world.headOfDeed(start, "x", [
+        ...["b/d.db", "b/d.db-wal", "b/d.db-shm", ".git/h"].map((path) => write(path, `x ${path}`)),
+        { op: "rename", path: "b", to: ".git/b" },
+      ]);
+      const edits = done.length === 0 ? [write(".git/h", "y h")] : done;
+      const y = await world.headOfDeed(start, "y", [write("b/d.db-wal", "y wal"), ...edits]);
+      const laterOf = (head: typeof x) => ({ ...head, lamport: (head.lamport + 1) as Lamport });
+      await world.judge(start, laterOf(x), y);
+      await world.judge(start, x, laterOf(y));
+      expect(world.contested).toBe(4);
+      expect(world.faults).toEqual([]);
+    },
+  );
+
+  test.each([
     ["repository", "a/.git", [".git/h"]],
     ["database", "a", ["app.db", "app.db-wal"]],
   ])("a %s's copy is not made again when the side that gave way comes from its old base", async (_, folder, files) => {

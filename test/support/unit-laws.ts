@@ -74,12 +74,10 @@ export function tornUnits(units: readonly ContestedUnit[], merged: Surveyed): st
       (side) =>
         side.size > 0 && !isHeld(side) && !everywhere.some((other) => isDeepStrictEqual(sorted(other), sorted(side))),
     );
-    // Of a unit that one side removed, what it also changed where the other side has moved it from there is as it left it.
-    const tooMany = lost.length > 1 || (lost.length === 1 && (!whole || sides.every(({ size }) => size > 0)));
     const torn = whole
       ? []
       : [`torn: ${what}: ${JSON.stringify([...found])} of ${JSON.stringify(sides.map((side) => [...side]))}`];
-    return [...torn, ...(tooMany ? [`no whole unit: ${what}`] : [])];
+    return [...torn, ...(lost.length > 0 ? [`no whole unit: ${what}`] : [])];
   });
 }
 

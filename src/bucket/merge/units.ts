@@ -42,9 +42,10 @@ export async function resolveUnits(
   const contested = await contestedUnits(state, triples, changed, state.unitRules);
   for (const unit of contested) await completeTriples(state[staying], unit, triples, changed, locate);
   const before = new Map(triples);
-  const units = contested.map(({ unit, members }): KeptUnit => {
-    const [keeper, other] = rolesOf(unit, members);
-    return { unit, members, keeper, other };
+  const units = contested.map((each): KeptUnit => {
+    const { unit, members } = each;
+    const keeper = keeperOf(each, contested);
+    return { unit, members, keeper, other: otherRole(keeper) };
   });
   const names = new UnitNames(units);
   // Of a file that both sides keep, each in another unit, the winner's has the id.
@@ -92,9 +93,21 @@ export async function resolveUnits(
   return stays;
 }
 
-/** The keeper is the winner, unless it has the unit no more: the loser's survives then, as any change survives a delete. */
-function rolesOf({ kind }: Unit, { winner, loser }: ContestedUnit["members"]): [keeper: Role, other: Role] {
-  return worth(kind, winner) >= worth(kind, loser) ? ["winner", "loser"] : ["loser", "winner"];
+/**
+ * The keeper is the winner, unless it has the unit no more: the loser's survives then, as any change survives a delete. Of what the keeper of a
+ * tree moved into it, it is the keeper as well. `inner`: units in which it was asked for already.
+ */
+function keeperOf(own: ContestedUnit, all: readonly ContestedUnit[], inner: readonly ContestedUnit[] = []): Role {
+  const { unit, members } = own;
+  const at = unit.kind === "tree" ? unit.root : unit.parent;
+  const inside = [...inner, own];
+  for (const around of all) {
+    if (around.unit.kind !== "tree" || inside.includes(around)) continue;
+    if (!around.members.winner.has(at) && !around.members.loser.has(at)) continue;
+    const keeper = keeperOf(around, all, inside);
+    if (around.members[keeper].has(at)) return keeper;
+  }
+  return worth(unit.kind, members.winner) >= worth(unit.kind, members.loser) ? "winner" : "loser";
 }
 
 /** 2: all that makes a unit; 1: only what goes with a main file; 0: nothing. */
