@@ -95,7 +95,7 @@ export async function resolveUnits(
 
 /**
  * The keeper is the winner, unless it has the unit no more: the loser's survives then, as any change survives a delete. Of what the keeper of a
- * tree moved into it, it is the keeper as well. `inner`: units in which it was asked for already.
+ * tree moved into it, it is the keeper as well, if it has anything of that. `inner`: units in which it was asked for already.
  */
 function keeperOf(own: ContestedUnit, all: readonly ContestedUnit[], inner: readonly ContestedUnit[] = []): Role {
   const { unit, members } = own;
@@ -105,7 +105,7 @@ function keeperOf(own: ContestedUnit, all: readonly ContestedUnit[], inner: read
     if (around.unit.kind !== "tree" || inside.includes(around)) continue;
     if (!around.members.winner.has(at) && !around.members.loser.has(at)) continue;
     const keeper = keeperOf(around, all, inside);
-    if (around.members[keeper].has(at)) return keeper;
+    if (around.members[keeper].has(at) && worth(unit.kind, members[keeper]) > 0) return keeper;
   }
   return worth(unit.kind, members.winner) >= worth(unit.kind, members.loser) ? "winner" : "loser";
 }
