@@ -150,6 +150,21 @@ describe("laws of the merge, with units", () => {
     expect(world.faults).toEqual([]);
   });
 
+  test("a database that its keeper moved into a repository under another name leaves the other's whole", async () => {
+    const world = new MergeWorld({ deeds: [0, 23, 0, 0, 0], files: [5], setting: UNITS });
+    const intent = { a: 0, b: 0, deed: 0, name: "a", content: "S" };
+    const deed = (number: number) => ({ ...intent, kind: "deed" as const, deed: number });
+    const start = await world.play(undefined, "b", [deed(0)]);
+    await world.publishAll(start, [
+      { writer: 0, ops: [deed(71), { ...intent, kind: "rename", a: 18, b: 13 }, deed(0)] },
+      { writer: 0, ops: [deed(0)] },
+      { writer: 0, ops: [deed(0)] },
+      { writer: 1, ops: [{ ...intent, kind: "symlink", b: 13 }, { ...intent, kind: "meet" }, deed(0)] },
+    ]);
+    expect(world.contested).toBeGreaterThan(0);
+    expect(world.faults).toEqual([]);
+  });
+
   lawsOfSeveral({ setting: UNITS, most: 3, groupings: 15, schedules: 15 });
 
   test(
