@@ -16,8 +16,8 @@ export const unitMutants = [
   {
     name: "the winner's unit stays even if it is empty",
     file: merge("units"),
-    from: 'worth(kind, winner) >= worth(kind, loser) ? ["winner", "loser"]',
-    to: 'worth(kind, winner) >= -worth(kind, loser) ? ["winner", "loser"]',
+    from: "worth(unit.kind, members.winner) >= worth(unit.kind, members.loser)",
+    to: "worth(unit.kind, members.winner) >= -worth(unit.kind, members.loser)",
     test: SCENARIOS,
   },
   {
