@@ -24,8 +24,6 @@ const [
   { cacheDirOf },
   { openToWrite },
   { firstBase },
-  { compileLate },
-  { collectYoungAlone },
   { Publisher },
   { DiskStorage },
   { dataReaderOf },
@@ -43,8 +41,6 @@ const [
     "agent/state-dir.js",
     "agent/writing-bucket.js",
     "agent/first-base.js",
-    "agent/compile-pace.js",
-    "agent/memory.js",
     "agent/publisher.js",
     "overlay/disk-storage.js",
     "overlay/data-reader.js",
@@ -54,9 +50,6 @@ const [
   ].map(dist),
 );
 
-// As every agent does.
-collectYoungAlone();
-compileLate();
 const [address, stateDir, warm, flushes, ...names] = process.argv.slice(2);
 const SHARED_FILES = 20;
 /** As a mount's, so that nobody fetches what was here before. */

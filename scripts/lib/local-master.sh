@@ -1,14 +1,10 @@
-# Shared by scripts/start and stop: this user's own master on loopback. Sourced, not run; needs $here, say and fail.
+# Shared by scripts/start and stop: this user's own master on loopback. Sourced, not run; after prepare.sh.
 
-# As Node.js has it where HOME is not set.
-export HOME="${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}"
 master_data=$(realpath -m "${XDG_DATA_HOME:-$HOME/.local/share}/syncline/master")
 # Beside the states of mounts: where it listens, its process, its log.
 master_run=$(realpath -m "${XDG_STATE_HOME:-$HOME/.local/state}/syncline/master")
 MASTER_PORT=3600
 
-# A path as it can be typed: as it is, or in quotes.
-quoted() { case "$1" in *[!A-Za-z0-9_./:@%+=-]*) printf "'%s'" "${1//\'/\'\\\'\'}" ;; *) printf '%s' "$1" ;; esac; }
 MASTER_WAIT_S=60
 
 master_port() { cat "$master_run/port" 2>/dev/null || echo "$MASTER_PORT"; }
@@ -43,7 +39,7 @@ start_master() {
   fi
   local said=0
   [ ! -e "$master_run/log" ] || said=$(wc -c <"$master_run/log")
-  setsid node "$here/dist/main.js" serve --data "$master_data" --listen "127.0.0.1:$(master_port)" --allow "$1" \
+  setsid "$here/dist/syncline" serve --data "$master_data" --listen "127.0.0.1:$(master_port)" --allow "$1" \
     </dev/null >>"$master_run/log" 2>&1 9>&- &
   echo $! >"$master_run/pid"
   local waited=0
@@ -65,7 +61,7 @@ start_master() {
 stop_master() {
   local pid used
   pid=$(master_pid) || return 0
-  used=$(node "$here/dist/main.js" status --json 2>/dev/null | node -e '
+  used=$("$here/dist/syncline" status --json 2>/dev/null | node -e '
     const text = require("node:fs").readFileSync(0, "utf8");
     const agents = text.trim() === "" ? [] : JSON.parse(text).agents;
     console.log(agents.filter(({ bucket }) => bucket.startsWith(process.argv[1] + "/")).map(({ mount }) => mount).join(" "));

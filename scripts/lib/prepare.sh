@@ -6,6 +6,9 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "error: $*"; exit 1; }
 misused() { say "error: $*"; exit 2; }
+# As Node.js has it where HOME is not set.
+export HOME="${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}"
+. "$here/scripts/lib/node.sh"
 
 # need_commands PACKAGE:COMMAND … : installs the Debian packages whose command, or file, is missing.
 need_commands() {
@@ -27,11 +30,22 @@ need_commands() {
     fail "apt could not install ${missing[*]}: run 'apt-get install ${missing[*]}' by hand and look at what it says."
 }
 
-# Node.js must be there and new enough; everything else this script can bring.
-need_node() {
-  command -v node >/dev/null 2>&1 || fail "Node.js is missing: install Node.js 20.19 or newer."
-  node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)' ||
-    fail "Node.js $(node -v) is too old: install 20.19 or newer."
+# with_progress WHAT COMMAND …: runs a command that may take long. Its output goes through; while there is none, a line every 10 s says so.
+with_progress() {
+  local what=$1 status=0 ticker
+  shift
+  (
+    waited=0
+    while sleep 10; do
+      waited=$((waited + 10))
+      say "  $what: still working, $waited s"
+    done
+  ) &
+  ticker=$!
+  "$@" >&2 || status=$?
+  kill "$ticker" 2>/dev/null
+  wait "$ticker" 2>/dev/null || true
+  return "$status"
 }
 
 # Addons compile against the headers that came with Node.js, where it brought some; else node-gyp fetches them.
@@ -44,31 +58,54 @@ use_node_headers() {
 # True when the stamp file $1 holds the fingerprint $2.
 is_fresh() { [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
 
+# prepare [MAJOR]: a checkout that is ready to run, on the machine's Node.js or on that major version.
 prepare() {
   cd "$here" || exit 1
-  PATH=$here/node_modules/.bin:$PATH
-  need_node
   need_commands g++:g++ make:make python3:python3
+  use_node "${1:-}"
+  PATH=$here/node_modules/.bin:$PATH
   use_node_headers
-  local lock native
-  lock="$(node -p 'process.version + process.arch') $(sha256sum <package-lock.json)"
-  if ! is_fresh node_modules/.syncline-stamp "$lock"; then
-    say "Installing npm packages (better-sqlite3 may compile: about a minute) …"
-    # Not `npm ci`: it wants optional packages of every platform in the lock, and registries do not all carry them.
-    npm install --no-update-notifier --no-save --no-audit --no-fund --loglevel=error >&2 || fail "npm install failed: see the lines above."
-    printf '%s' "$lock" >node_modules/.syncline-stamp
+  local platform packages native
+  platform=$(node -p 'process.platform + process.arch')
+  packages="$platform $(sha256sum <package-lock.json)"
+  if ! is_fresh node_modules/.syncline-stamp "$packages"; then
+    say "Installing npm packages …"
+    with_progress "npm" npm ci --no-update-notifier --no-audit --no-fund --loglevel=error || fail "npm ci failed: see the lines above."
+    printf '%s' "$packages" >node_modules/.syncline-stamp
   fi
   if [ "$(uname -s)" = Linux ]; then
-    native="$(node -p 'process.version + process.arch') $(cat native/*.cc native/*.h native/binding.gyp 2>/dev/null | sha256sum)"
+    native="$platform $(cat native/*.cc native/*.h native/binding.gyp 2>/dev/null | sha256sum)"
     if ! is_fresh native/build/.syncline-stamp "$native"; then
-      say "Compiling the FUSE addon …"
-      node-gyp rebuild --directory native >native-build.log 2>&1 || { tail -n 30 native-build.log >&2; fail "the addon did not compile: see native-build.log."; }
+      say "Compiling the FUSE addon (about a minute) …"
+      compile_addon || { tail -n 30 native-build.log >&2; fail "the addon did not compile: see native-build.log."; }
       rm -f native-build.log
       printf '%s' "$native" >native/build/.syncline-stamp
     fi
   fi
   say "Compiling TypeScript …"
-  tsc -p tsconfig.build.json >&2 || fail "TypeScript did not compile."
+  with_progress "tsc" tsc -p tsconfig.build.json || fail "TypeScript did not compile."
   rolldown -c rolldown.config.ts >/dev/null || fail "the command line was not bundled: see the lines above."
   chmod +x dist/main.js
+  write_launcher
 }
+
+# The compiler's output is for whoever looks for an error; the names of the files as they are compiled are for everybody.
+compile_addon() {
+  local status
+  with_progress "the compiler" node-gyp rebuild --directory native 2>&1 | tee native-build.log |
+    sed -un 's|^  \(CXX([^)]*)\) .*/\(.*\)\.o$|  \2|p' >&2
+  status=${PIPESTATUS[0]}
+  return "$status"
+}
+
+# dist/syncline runs the command line with the Node.js that was found here, whatever a shell finds later.
+write_launcher() {
+  local node
+  node=$(readlink -f "$(command -v node)")
+  printf '#!/bin/sh\n# Written by scripts/lib/prepare.sh.\nexec %s %s/dist/main.js "$@"\n' "$(quoted "$node")" "$(quoted "$here")" >dist/syncline.new
+  chmod +x dist/syncline.new
+  mv dist/syncline.new dist/syncline
+}
+
+# A path as it can be typed: as it is, or in quotes.
+quoted() { case "$1" in *[!A-Za-z0-9_./:@%+=-]*) printf "'%s'" "${1//\'/\'\\\'\'}" ;; *) printf '%s' "$1" ;; esac; }

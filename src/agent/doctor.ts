@@ -2,7 +2,7 @@
 import { accessSync, constants, existsSync, readFileSync, statfsSync, statSync } from "node:fs";
 import { release } from "node:os";
 import { dirname } from "node:path";
-import { MIN_NODE } from "../base/limits.ts";
+import { nodeProblem } from "../base/node-version.ts";
 
 export interface Finding {
   readonly what: string;
@@ -25,16 +25,9 @@ export function examine(input: DoctorInput): Finding[] {
 }
 
 function node(): Finding {
-  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
-  const good = major > MIN_NODE.major || (major === MIN_NODE.major && minor >= MIN_NODE.minor);
-  const what = "Node.js";
-  if (good) return { what, state: "good", detail: process.version };
-  return {
-    what,
-    state: "bad",
-    detail: process.version,
-    advice: `Install Node.js ${MIN_NODE.major}.${MIN_NODE.minor} or newer.`,
-  };
+  const [what, detail] = ["Node.js", process.version];
+  const problem = nodeProblem(process.versions);
+  return problem === undefined ? { what, state: "good", detail } : { what, state: "bad", detail, advice: problem.hint };
 }
 
 function kernel(): Finding {

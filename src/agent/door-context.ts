@@ -20,8 +20,6 @@ export interface DoorContext {
   readonly stateDir: string;
   /** The machine that a conflict copy comes from; undefined for anything else. Throws BlockMiss. */
   machineOf(ino: Ino): string | undefined;
-  /** To be told of requests as they come: `weight` in those of a mount. */
-  readonly served: (weight: number) => void;
   readonly clock: Clock;
   readonly log: Log;
   /** A door was closed from outside, as by umount(8): the agent is to end. */

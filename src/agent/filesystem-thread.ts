@@ -6,6 +6,7 @@ import type { MasterAccess } from "../net/access.ts";
 import type { DirtyReason } from "../vfs/dirty-signal.ts";
 import type { BegunFile } from "../vfs/objects.ts";
 import type { FlushReport } from "./reports.ts";
+import { HEAP_LIMIT_MB } from "./memory.ts";
 import { answerCalls, createCaller, type Caller } from "./rpc.ts";
 import type { MainMethods, WorkerEvent, WorkerMethods } from "./threads.ts";
 
@@ -34,7 +35,7 @@ export class FilesystemThread {
   #ended = false;
 
   constructor(log: Log, access: MasterAccess, listener: ThreadListener) {
-    const resourceLimits = { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB };
+    const resourceLimits = { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB, maxOldGenerationSizeMb: HEAP_LIMIT_MB };
     this.#worker = new Worker(new URL("vfs-worker.js", import.meta.url), { name: "filesystem", resourceLimits });
     this.#log = log;
     this.#listener = listener;

@@ -10,52 +10,18 @@ import type { BlockReader } from "../blocks/block-store.ts";
 import { loadAddon } from "../fuse/addon.ts";
 
 /**
- * The old generation is collected when it grew by half since the last time (V8 lets it grow up to four times): with 100,000 files
- * created at once that is 100 MiB less a thread.
+ * The old generation's limit. Far more than an agent needs; but V8 lets a heap with a lower limit grow by less between collections: by 0.6
+ * with this one, by up to 3 with its own (`MemoryController::MaxGrowingFactor` in V8's heap/memory-controller.cc).
  */
-const HEAP_GROWING_PERCENT = 50;
+export const HEAP_LIMIT_MB = 1024;
 
-/** What Node.js is started with when we start it: a young generation of 2 MiB a half, 16 by default. */
-export const NODE_FLAGS: readonly string[] = ["--max-semi-space-size=2"];
+/** What Node.js is started with when we start it: a young generation of 2 MiB a half (its own default is 16), and the limit above. */
+export const NODE_FLAGS: readonly string[] = ["--max-semi-space-size=2", `--max-old-space-size=${HEAP_LIMIT_MB}`];
 
-/**
- * Keeps this thread's young generation as small as it is, for a process that somebody else started: a few MiB before much was loaded,
- * 32 later else. What lies outside the heap, such as what sockets brought, is freed when it is collected: so that stays less too.
- */
-export function boundYoungGeneration(): void {
-  setFlagsFromString("--semi-space-growth-factor=1");
-}
-
-/**
- * Has every thread of this process collect its young generation by itself. V8 gives parts of that to helper threads and waits for them,
- * which beside other busy processes takes longer than the work: a generation of a few MiB takes 2 to 4 ms alone, and took 10 to 40 so.
- */
-export function collectYoungAlone(): void {
-  setFlagsFromString("--no-parallel-scavenge");
-}
-
-/** Has all threads of this process collect their heaps earlier from now on: costs a tenth more CPU, and saves half of what much work takes. */
-export function boundHeap(): void {
-  setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`);
-}
-
-/** Has both threads keep little: to be called before the second one starts. */
+/** Has the allocator keep little: to be called before the second thread starts. */
 export function boundMemory(): void {
-  boundHeap();
   withAddon((addon) => addon.boundMemory());
 }
-
-/**
- * Collects this thread's garbage now, and has both threads collect earlier until it is disposed: a large epoch takes several times what
- * an agent needs else. Costs a few collections more.
- */
-export function saveMemory(): Disposable {
-  releaseMemory();
-  setFlagsFromString(`--heap-growing-percent=${SAVING_PERCENT}`);
-  return { [Symbol.dispose]: () => setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`) };
-}
-
-const SAVING_PERCENT = 15;
 
 /**
  * Collects this thread's garbage now, and has the allocator return what is free. Takes some 20 ms. Pages that the first collection

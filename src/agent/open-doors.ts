@@ -100,7 +100,6 @@ async function openMount(setup: MountSetup, context: DoorContext, views: DoorVie
       source: address,
       log,
       readOnly,
-      served: context.served,
     });
     mount = served;
     await served.ready;

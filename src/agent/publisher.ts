@@ -54,7 +54,6 @@ export interface PublisherOptions {
   /** Called after an epoch that read or uploaded much, or that had many objects; and while one reads much. */
   readonly releaseMemory: (when: "now" | "when idle" | "on the way") => void;
   /** Called for a large epoch; what it answers is disposed when that is over. */
-  readonly saveMemory?: () => Disposable;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -188,10 +187,10 @@ export class Publisher {
     this.#held = true;
     this.#options.heldBase?.stand(this.#base);
     const isLarge = begun.objects > LARGE_EPOCH_OBJECTS;
-    using _ = isLarge ? this.#options.saveMemory?.() : undefined;
+    if (isLarge) this.#options.releaseMemory("now");
     const options = { adopted: this.#base.commit, crowded: this.#crowded };
     const counted = new CountedReader(data, () => {
-      // Of very many objects that takes long, and V8 collects earlier by then.
+      // Of very many objects that takes long.
       if (!isLarge) this.#options.releaseMemory("on the way");
     });
     const sentBefore = this.#sent;

@@ -17,7 +17,7 @@ import { EarlyWork } from "./early-work.ts";
 import { FilesystemThread } from "./filesystem-thread.ts";
 import { firstBase } from "./first-base.ts";
 import { FlushSchedule } from "./flush-schedule.ts";
-import { collectGarbage, IdleRelease, releaseMemory, saveMemory } from "./memory.ts";
+import { collectGarbage, IdleRelease, releaseMemory } from "./memory.ts";
 import { HeldBase } from "./held-base.ts";
 import type { OpenedBucket } from "./open-bucket.ts";
 import { overlayBehind } from "./overlay-caller.ts";
@@ -167,7 +167,6 @@ export class RunningAgent implements Agent {
       base,
       held,
       heldBase,
-      saveMemory,
       releaseMemory: (when) => {
         if (when === "now") releaseMemory();
         else if (when === "on the way") collectGarbage();

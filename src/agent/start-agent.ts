@@ -3,10 +3,9 @@ import { join } from "node:path";
 import { describeError } from "../base/log.ts";
 import { removeOverlay } from "../overlay/disk-storage.ts";
 import type { Agent, AgentOptions } from "./agent.ts";
-import { compileLate } from "./compile-pace.ts";
 import { collectsItself, prepareCollector } from "./collector-thread.ts";
 import { openBucket, type OpenedBucket } from "./open-bucket.ts";
-import { boundMemory, collectYoungAlone } from "./memory.ts";
+import { boundMemory } from "./memory.ts";
 import { RunningAgent } from "./running-agent.ts";
 import { cacheDirOf } from "./state-dir.ts";
 import { GENESIS, startOver } from "./start-over.ts";
@@ -16,8 +15,6 @@ import { openToWrite, type WritingBucket } from "./writing-bucket.ts";
 /** Opens the bucket and the overlay, mounts, and serves until the end. Throws as these do, and leaves nothing behind. */
 export async function startAgent(options: AgentOptions): Promise<Agent> {
   boundMemory();
-  collectYoungAlone();
-  compileLate();
   const { opened, writer } = await openAgentBucket(options);
   const agent = new RunningAgent(options, opened, writer);
   try {

@@ -19,9 +19,7 @@ import type { DiskPath, SyncDisk } from "../sync/disk/disk.ts";
 import { deedsOf, reportOf, type PlannedDeed, type SyncReport } from "../sync/report.ts";
 import { rehearseRound, syncRound } from "../sync/round.ts";
 import type { RoundContext, RoundProgress, RoundResult } from "../sync/round-result.ts";
-import { compileLate } from "./compile-pace.ts";
 import type { ControlAnswers } from "./control.ts";
-import { boundHeap, collectYoungAlone } from "./memory.ts";
 import { lockFolder } from "./folder-lock.ts";
 import type { AgentStatus, FlushReport, UnmountReport } from "./reports.ts";
 import { SeenConflicts } from "./seen-conflicts.ts";
@@ -54,8 +52,6 @@ export interface SyncAgentOptions {
 
 /** Throws as opening the bucket does, `device_not_certified`, `state_in_use` where another agent syncs the folder, and for a folder that was synced and is not there `precondition_failed`. */
 export async function openSyncAgent(options: SyncAgentOptions): Promise<SyncAgent> {
-  collectYoungAlone();
-  compileLate();
   const { address, folder, disk, stateDir, wallet, access, cacheBytes, clock, random, log } = options;
   const ending = new AbortController();
   const copies = new FolderCopies(disk, { mostBytes: MENDED_BYTES, signal: ending.signal, clock, log });
@@ -222,11 +218,7 @@ export class SyncAgent implements AsyncDisposable {
       signal: this.#ending.signal,
       progress: {
         ...progress,
-        found: boundHeapFor,
-        applying: (places) => {
-          boundHeapFor(places);
-          this.#applying(places);
-        },
+        applying: (places) => this.#applying(places),
       },
     };
   }
@@ -280,10 +272,4 @@ function isUnfinished({ applied, restless, hasNewRules }: RoundResult): boolean 
   return restless.length > 0 || applied.left.some(({ reason }) => reason === "changed here" || reason === "waiting");
 }
 
-function boundHeapFor(things: number): void {
-  if (things >= MANY_THINGS) boundHeap();
-}
-
 const ROUNDS_AT_MOST = 5;
-/** So many take more memory than a process of ours should keep, and time enough that collecting it counts little. */
-const MANY_THINGS = 30_000;

@@ -15,7 +15,6 @@ import type { FileSystem } from "../vfs/filesystem.ts";
 import { openVfs } from "../vfs/open-vfs.ts";
 import { overriding } from "../vfs/overriding.ts";
 import type { Vfs } from "../vfs/vfs.ts";
-import { CompilePace } from "./compile-pace.ts";
 import { IdleRelease, releasingReader } from "./memory.ts";
 import { EpochExchange } from "./epoch-exchange.ts";
 import { openBucket, type OpenedBucket } from "./open-bucket.ts";
@@ -53,7 +52,6 @@ function serve(port: MessagePort): void {
   const log = createForwardingLog(tell);
   const main = createCaller<MainMethods>(port);
   const idleRelease = new IdleRelease(systemClock);
-  const compilePace = new CompilePace(systemClock);
   let serving: Serving | undefined;
   let lastLarge: number | undefined;
   const open = () => {
@@ -84,7 +82,6 @@ function serve(port: MessagePort): void {
         readOnly,
         stateDir,
         machineOf,
-        served: (requests) => compilePace.served(requests),
         clock: systemClock,
         log,
         ended,
@@ -112,7 +109,6 @@ function serve(port: MessagePort): void {
     leaveDoors: async ({ lazy }) => open().doors?.leave(lazy),
     async close() {
       idleRelease[Symbol.dispose]();
-      compilePace[Symbol.dispose]();
       await open().doors?.close();
       await open().vfs.close();
       await open().opened[Symbol.asyncDispose]();

@@ -3,19 +3,15 @@ import { userInfo } from "node:os";
 import { join } from "node:path";
 import { systemRandom } from "../base/random.ts";
 import type { FileSystem } from "../vfs/filesystem.ts";
-import { createDavHandler, type DavHandler } from "../webdav/handler.ts";
+import { createDavHandler } from "../webdav/handler.ts";
 import { Login } from "../webdav/login.ts";
 import { createFolderPage } from "../webdav/page/folder-page.ts";
 import { DavServer } from "../webdav/server.ts";
 import { syncByTrees } from "../webdav/sync-source.ts";
-
 import type { WebdavSetup } from "./doors.ts";
 import type { DoorContext } from "./door-context.ts";
 import { collectGarbage } from "./memory.ts";
 import { fileLockStore, fileUnfinishedStore } from "./webdav-state.ts";
-
-/** What a request takes beside one of a mount, roughly. */
-const REQUEST_WEIGHT = 16;
 
 /** Throws `usage` (an address that cannot be had), `config_invalid` (certificate or key). */
 export function serveWebdav(fs: FileSystem, setup: WebdavSetup, context: DoorContext): Promise<DavServer> {
@@ -38,9 +34,5 @@ export function serveWebdav(fs: FileSystem, setup: WebdavSetup, context: DoorCon
     caller: { uid: Math.max(0, uid), gid: Math.max(0, gid) },
   });
   const login = passwordFile === undefined ? undefined : new Login(passwordFile, ports);
-  const counted: DavHandler = (request, response, user) => {
-    context.served(REQUEST_WEIGHT);
-    return handler(request, response, user);
-  };
-  return DavServer.listen({ host, port, tls, names, login, handler: counted, clock, log });
+  return DavServer.listen({ host, port, tls, names, login, handler, clock, log });
 }

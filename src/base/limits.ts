@@ -200,8 +200,6 @@ export const LISTED_PAGES = 8;
 export const MAX_INVALIDATIONS = 10_000;
 
 // The machine
-/** The oldest Node.js that every dependency supports. */
-export const MIN_NODE = { major: 20, minor: 19 } as const;
 /** `agent.log` is rotated when it is longer. */
 export const LOG_BYTES = 8 * MiB;
 /** The block cache of an agent unless --cache-size says otherwise. */

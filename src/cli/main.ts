@@ -1,26 +1,16 @@
 #!/usr/bin/env node
-/** The command line's entry: the process around the commands. */
-import { createRequire } from "node:module";
-import { commandsFor } from "./commands.ts";
-import { exitStatusOf } from "./exit-status.ts";
-import { createOutput } from "./output.ts";
-import { runCommandLine } from "./program.ts";
-import { processRuntime } from "./runtime.ts";
+/**
+ * The program's entry. It imports nothing of ours before it has looked at Node.js: an older one could not even load the rest, and would
+ * say so in words that help nobody.
+ */
+import { nodeProblem } from "../base/node-version.ts";
 
-/** A reader that goes away (`syncline cat … | head`) ends the command as it ends others: by SIGPIPE's status. */
-const SIGPIPE_STATUS = 141;
-
-const { version } = createRequire(import.meta.url)("#package") as { version: string };
-
-const args = process.argv.slice(2);
-const runtime = processRuntime();
-
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code === "EPIPE") process.exit(SIGPIPE_STATUS);
-  createOutput(runtime, { json: args.includes("--json"), verbose: false }).error(error);
-  process.exit(exitStatusOf(error));
-});
-// Nobody hears what is said there: the exit status says it.
-process.stderr.on("error", () => {});
-
-process.exitCode = await runCommandLine(args, runtime, await commandsFor(args), version);
+const problem = nodeProblem(process.versions);
+if (problem === undefined) {
+  await import("./command-line.ts");
+} else {
+  const { message, hint } = problem;
+  const asJson = process.argv.includes("--json");
+  process.stderr.write(asJson ? `${JSON.stringify(problem)}\n` : `syncline: ${message}\n  ${hint}\n`);
+  process.exitCode = 1;
+}

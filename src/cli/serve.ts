@@ -1,5 +1,5 @@
 /** `syncline serve`: a master, in the foreground, until a signal stops it. */
-import { boundYoungGeneration, collectGarbage } from "../agent/memory.ts";
+import { collectGarbage } from "../agent/memory.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Wallet } from "../base/ids.ts";
 import { createLineLog, type Log } from "../base/log.ts";
@@ -54,8 +54,6 @@ async function serve(call: ServeCall): Promise<void> {
   const { options, output, runtime } = call;
   // Whatever the folder's own mode is: the tables in it tell who has what.
   process.umask(0o077);
-  boundYoungGeneration();
-  // Loading it makes the young generation grow.
   const { startMaster } = await import("../master/master.ts");
   const listen = listenOptions(call);
   const allow = (options.allow ?? []).map(parseWallet);

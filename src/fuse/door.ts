@@ -95,7 +95,6 @@ export class Door {
 
   #serve(count: number, names: readonly string[]): void {
     const exchange = this.#exchange;
-    this.#options.served(count);
     exchange.start(count, names);
     let firstUnsent = 0;
     this.#serving = true;

@@ -20,8 +20,6 @@ export interface FuseOptions {
   readonly followClient?: boolean;
   /** How long the serving thread stays awake for the next request, while one follows another; 0: not at all. */
   readonly spinUs?: number;
-  /** Is told of every batch of requests, before it is served. */
-  readonly served?: (requests: number) => void;
 }
 
 export type ChosenOptions = Required<FuseOptions>;
@@ -44,5 +42,4 @@ const DEFAULTS = {
   followClient: false,
   /** What waking a program on another processor and its next call take, at most. */
   spinUs: 100,
-  served: () => {},
 };

@@ -19,7 +19,6 @@ import type { Bearer } from "./bearer.ts";
 import { parseCapabilities, type Capabilities } from "./capabilities.ts";
 import { exchange, Unanswered, type ExchangeAnswer, type Take } from "./exchange.ts";
 import { checkOrigin } from "./origin.ts";
-import { connectReusing } from "./read-memory.ts";
 
 export interface MasterRequest {
   readonly method: "GET" | "PUT" | "POST" | "DELETE";
@@ -229,14 +228,13 @@ async function readJson(address: string, body: AsyncIterable<Uint8Array>): Promi
 
 /** Loaded when it is needed: commands that speak to no master do without. Throws `config_invalid` for bad certificates. */
 async function openPool(origin: string, tlsCa: string | undefined): Promise<Pool> {
-  const { Pool, buildConnector } = await import("undici");
+  const { Pool } = await import("undici");
   const connect = { timeout: MASTER_CONNECT_MS, ...(await secureContextOf(tlsCa)) };
   return new Pool(origin, {
     connections: MASTER_CONNECTIONS,
     pipelining: 1,
     maxHeaderSize: MAX_HEADER_BYTES,
-    // TLS decrypts into memory of its own.
-    connect: origin.startsWith("https:") ? connect : connectReusing(buildConnector, connect),
+    connect,
   });
 }
 

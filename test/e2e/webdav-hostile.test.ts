@@ -137,6 +137,6 @@ test("names with escape codes, bidi controls, markup, 255 bytes or no UTF-8 harm
 function logs(folder: string): string {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && entry.name.endsWith(".log"))
-    .map((entry) => readFileSync(join(entry.path, entry.name), "utf8"))
+    .map((entry) => readFileSync(join(entry.parentPath, entry.name), "utf8"))
     .join("");
 }

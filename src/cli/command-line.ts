@@ -1,0 +1,25 @@
+/** The process around the commands. */
+import { createRequire } from "node:module";
+import { commandsFor } from "./commands.ts";
+import { exitStatusOf } from "./exit-status.ts";
+import { createOutput } from "./output.ts";
+import { runCommandLine } from "./program.ts";
+import { processRuntime } from "./runtime.ts";
+
+/** A reader that goes away (`syncline cat … | head`) ends the command as it ends others: by SIGPIPE's status. */
+const SIGPIPE_STATUS = 141;
+
+const { version } = createRequire(import.meta.url)("#package") as { version: string };
+
+const args = process.argv.slice(2);
+const runtime = processRuntime();
+
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(SIGPIPE_STATUS);
+  createOutput(runtime, { json: args.includes("--json"), verbose: false }).error(error);
+  process.exit(exitStatusOf(error));
+});
+// Nobody hears what is said there: the exit status says it.
+process.stderr.on("error", () => {});
+
+process.exitCode = await runCommandLine(args, runtime, await commandsFor(args), version);
