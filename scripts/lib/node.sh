@@ -26,7 +26,6 @@ use_node() {
   local wanted=${1:-}
   if [ -z "$wanted" ]; then
     if node_suffices && command -v npm >/dev/null 2>&1; then return 0; fi
-    say "Syncline needs Node.js 22.14 or newer, $NODE_RECOMMENDED is recommended; here is $(node -v 2>/dev/null || echo none)."
     wanted=$NODE_RECOMMENDED
   fi
   local version folder arch
@@ -48,11 +47,12 @@ use_node() {
 bring_node() {
   local version=$1 arch=$2 folder=$3 part
   need_commands npm:npm
+  if ! node_suffices; then say "Syncline needs Node.js 22.14 or newer; here is $(node -v 2>/dev/null || echo none)."; fi
   say "Installing Node.js $version and npm $NPM_PINNED in $folder (from npm, 60 MB) …"
   mkdir -p "$(dirname "$folder")"
   part=$(mktemp -d "$folder.XXXXXX")
   chmod 755 "$part"
-  with_progress "Node.js $version" npm install --prefix "$part" --ignore-scripts --no-audit --no-fund --loglevel=error \
+  with_progress "Node.js $version" - npm install --prefix "$part" --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error \
     "node-linux-$arch@$version" "npm@$NPM_PINNED" ||
     { rm -rf "$part"; fail "npm could not install Node.js $version: see the lines above. Or install Node.js $NODE_RECOMMENDED yourself."; }
   mkdir "$part/bin"

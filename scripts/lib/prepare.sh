@@ -10,6 +10,26 @@ misused() { say "error: $*"; exit 2; }
 export HOME="${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}"
 . "$here/scripts/lib/node.sh"
 
+# with_progress WHAT OUTPUT COMMAND …: runs a command that may take long, and says every 10 s that it still works. Its output goes to the
+# file OUTPUT, or through to stderr where that is "-".
+with_progress() {
+  local what=$1 output=$2 status=0 ticker
+  shift 2
+  (
+    waited=0
+    # The sleep outlives the ticker, so it must hold no output open.
+    while sleep 10 </dev/null >/dev/null 2>&1; do
+      waited=$((waited + 10))
+      say "  $what: still working, $waited s"
+    done
+  ) &
+  ticker=$!
+  if [ "$output" = - ]; then "$@" >&2 || status=$?; else "$@" >>"$output" 2>&1 || status=$?; fi
+  kill "$ticker" 2>/dev/null || true
+  wait "$ticker" 2>/dev/null || true
+  return "$status"
+}
+
 # need_commands PACKAGE:COMMAND … : installs the Debian packages whose command, or file, is missing.
 need_commands() {
   local missing=() pair
@@ -25,27 +45,13 @@ need_commands() {
     run=(sudo)
   fi
   export DEBIAN_FRONTEND=noninteractive
-  "${run[@]}" apt-get install -y -q --no-install-recommends "${missing[@]}" >/dev/null 2>&1 ||
-    { "${run[@]}" apt-get update -q >/dev/null && "${run[@]}" apt-get install -y -q --no-install-recommends "${missing[@]}" >/dev/null; } ||
-    fail "apt could not install ${missing[*]}: run 'apt-get install ${missing[*]}' by hand and look at what it says."
-}
-
-# with_progress WHAT COMMAND …: runs a command that may take long. Its output goes through; while there is none, a line every 10 s says so.
-with_progress() {
-  local what=$1 status=0 ticker
-  shift
-  (
-    waited=0
-    while sleep 10; do
-      waited=$((waited + 10))
-      say "  $what: still working, $waited s"
-    done
-  ) &
-  ticker=$!
-  "$@" >&2 || status=$?
-  kill "$ticker" 2>/dev/null
-  wait "$ticker" 2>/dev/null || true
-  return "$status"
+  local log
+  log=$(mktemp)
+  with_progress apt "$log" "${run[@]}" apt-get install -y -q --no-install-recommends "${missing[@]}" ||
+    { with_progress "apt-get update" "$log" "${run[@]}" apt-get update -q &&
+      with_progress apt "$log" "${run[@]}" apt-get install -y -q --no-install-recommends "${missing[@]}"; } ||
+    { tail -n 20 "$log" >&2; fail "apt could not install ${missing[*]}: see the lines above."; }
+  rm -f "$log"
 }
 
 # Addons compile against the headers that came with Node.js, where it brought some; else node-gyp fetches them.
@@ -70,7 +76,7 @@ prepare() {
   packages="$platform $(sha256sum <package-lock.json)"
   if ! is_fresh node_modules/.syncline-stamp "$packages"; then
     say "Installing npm packages …"
-    with_progress "npm" npm ci --no-update-notifier --no-audit --no-fund --loglevel=error || fail "npm ci failed: see the lines above."
+    with_progress npm - npm ci --no-update-notifier --no-audit --no-fund --loglevel=error || fail "npm ci failed: see the lines above."
     printf '%s' "$packages" >node_modules/.syncline-stamp
   fi
   if [ "$(uname -s)" = Linux ]; then
@@ -83,19 +89,17 @@ prepare() {
     fi
   fi
   say "Compiling TypeScript …"
-  with_progress "tsc" tsc -p tsconfig.build.json || fail "TypeScript did not compile."
-  rolldown -c rolldown.config.ts >/dev/null || fail "the command line was not bundled: see the lines above."
+  with_progress tsc - tsc -p tsconfig.build.json || fail "TypeScript did not compile."
+  rolldown -c rolldown.config.ts >build.log 2>&1 || { cat build.log >&2; fail "the command line was not bundled: see the lines above."; }
+  rm -f build.log
   chmod +x dist/main.js
   write_launcher
 }
 
-# The compiler's output is for whoever looks for an error; the names of the files as they are compiled are for everybody.
+# Prints each file's name as it is compiled; the rest of the compiler's output is for whoever looks for an error.
 compile_addon() {
-  local status
-  with_progress "the compiler" node-gyp rebuild --directory native 2>&1 | tee native-build.log |
-    sed -un 's|^  \(CXX([^)]*)\) .*/\(.*\)\.o$|  \2|p' >&2
-  status=${PIPESTATUS[0]}
-  return "$status"
+  node-gyp rebuild --directory native 2>&1 | tee native-build.log | sed -un 's|^  CXX(target) .*/\(.*\)\.o$|  \1|p' >&2
+  return "${PIPESTATUS[0]}"
 }
 
 # dist/syncline runs the command line with the Node.js that was found here, whatever a shell finds later.
