@@ -1,26 +1,34 @@
 /**
- * Where a workload runs: the local disk, a mount of ours on a `file://` bucket on that disk, and the peers that are installed:
- * rclone's mount of a folder, and libfuse's own passthrough in C, which stores nothing of its own and shows what FUSE alone costs.
+ * Where a workload runs: on the ground itself (grounds.mjs), in a mount of ours whose bucket, state and cache lie on it, and in those of the
+ * peers that are installed: rclone's mount of a folder, and libfuse's own passthrough in C, which stores nothing of its own and shows what
+ * FUSE alone costs.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { agent, alive, join, kill, run, syncline } from "../drills/lib.mjs";
 
 /** The targets in a workspace, each `{name, about, dir, settle, stop, cpu}`; what is not installed is left out. */
-export function targetsIn(space) {
-  return [localDisk(space), ours(space), passthrough(space), rclone(space)].filter((target) => target !== undefined);
+export function targetsIn(space, ground) {
+  return [local(ground), ours(space, ground), passthrough(space, ground), rclone(space, ground)].filter(
+    (target) => target !== undefined,
+  );
 }
 
-function localDisk(space) {
-  const dir = join(space.path, "local");
-  mkdirSync(dir);
-  return { name: "local", about: "the disk below", dir, settle: async () => {}, stop: () => {}, cpu: () => undefined };
+function local(ground) {
+  return {
+    name: "local",
+    about: "the ground itself",
+    dir: ground.folder("local"),
+    settle: async () => {},
+    stop: () => {},
+  };
 }
 
-function ours(space) {
-  const url = `file://${join(space.path, "bucket")}`;
+function ours(space, ground) {
+  const folder = ground.folder("syncline");
+  const url = `file://${join(folder, "bucket")}`;
   syncline(space, ["init", url]);
-  const mounted = agent(space, "mount", url);
+  const mounted = agent(space, "mount", url, { state: join(folder, "state") });
   return {
     name: "syncline",
     about: "a file:// bucket, FUSE",
@@ -29,32 +37,31 @@ function ours(space) {
     // Publishing belongs to the workload before, not to the next one.
     settle: async () => void mounted.flush(),
     stop: () => mounted.unmount(),
-    cpu: () => lastCpu(mounted.pid),
   };
 }
 
-function rclone(space) {
+function rclone(space, ground) {
   if (spawnSync("rclone", ["version"]).status !== 0) return undefined;
-  const store = join(space.path, "rclone-store");
+  const folder = ground.folder("rclone");
+  const store = join(folder, "store");
   mkdirSync(store);
   return peer(space, "rclone", "mount of a folder, vfs-cache-mode full", (dir) => [
     "rclone",
-    ["mount", store, dir, "--vfs-cache-mode", "full", "--cache-dir", join(space.path, "rclone-cache")],
+    ["mount", store, dir, "--vfs-cache-mode", "full", "--cache-dir", join(folder, "cache")],
   ]);
 }
 
 /** Debian's libfuse3-dev brings the example's source. */
-function passthrough(space) {
+function passthrough(space, ground) {
   const source = "/usr/share/doc/libfuse3-dev/examples/passthrough_ll.c";
   const flags = spawnSync("pkg-config", ["--cflags", "--libs", "fuse3"], { encoding: "utf8" });
   if (!existsSync(source) || flags.status !== 0) return undefined;
   const binary = join(space.path, "passthrough_ll");
   run("cc", ["-O2", "-o", binary, source, ...flags.stdout.trim().split(/\s+/)]);
-  const below = join(space.path, "passthrough-source");
-  mkdirSync(below);
-  return peer(space, "passthrough", "libfuse's passthrough_ll on the disk below", (dir) => [
+  const below = ground.folder("passthrough");
+  return peer(space, "passthrough", "libfuse's passthrough_ll, cache=auto,timeout=1", (dir) => [
     binary,
-    ["-f", "-o", `source=${below}`, dir],
+    ["-f", "-o", `source=${below},cache=auto,timeout=1`, dir],
   ]);
 }
 
@@ -78,10 +85,5 @@ function peer(space, name, about, command) {
     spawnSync("umount", ["-l", dir]);
     if (alive(child.pid)) kill(child.pid, "SIGTERM");
   };
-  return { name, about, dir, settle: async () => {}, stop, cpu: () => undefined };
-}
-
-/** The processor that the agent last ran on: field 39 of /proc/PID/stat (proc(5)). */
-function lastCpu(pid) {
-  return Number(readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" ")[36]);
+  return { name, about, dir, pid: child.pid, settle: async () => {}, stop };
 }
