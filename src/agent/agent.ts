@@ -16,6 +16,8 @@ export interface AgentOptions {
   readonly stateDir: string;
   /** Opens the wallet; called only when a device must be certified. A master needs it besides, for its tokens. */
   readonly wallet: () => Promise<WalletSigner>;
+  /** This machine's name for the history; absent: none. */
+  readonly machine?: string | undefined;
   /** How to get into a master. */
   readonly access: MasterAccess;
   readonly readOnly: boolean;

@@ -19,6 +19,7 @@ export interface CommandWriterOptions {
   /** Folder of all states. */
   readonly stateRoot: string;
   readonly wallet: () => Promise<WalletSigner>;
+  readonly machine?: string | undefined;
   readonly access?: MasterAccess | undefined;
   readonly clock: Clock;
   readonly random: Random;

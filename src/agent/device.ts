@@ -4,7 +4,6 @@
  */
 import { join } from "node:path";
 import { hasCode, SynclineError } from "../base/errors.ts";
-import type { WriterId } from "../base/ids.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Random } from "../base/random.ts";
 import { createDeviceKey, deviceKeyFromSeed, type DeviceKey } from "../crypto/device-key.ts";
@@ -42,15 +41,6 @@ export async function openDevice(setup: DeviceSetup): Promise<Device> {
     // The wallet may be out of reach for a while: there are weeks left to ask it.
     if (leftS > 0) return stored;
     throw error;
-  }
-}
-
-/** Who writes with this state; undefined when it has no device that can be read. */
-export function writerOfState(stateDir: string): WriterId | undefined {
-  try {
-    return readDevice(stateDir)?.key.writer;
-  } catch {
-    return undefined;
   }
 }
 

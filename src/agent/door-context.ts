@@ -1,6 +1,6 @@
 /** What every door of an agent stands on. */
 import type { Clock } from "../base/clock.ts";
-import type { Ino } from "../base/ids.ts";
+import type { Ino, WriterId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import type { ContentConfig } from "../content/config.ts";
 import type { ContentNames } from "../vfs/content-names.ts";
@@ -18,8 +18,10 @@ export interface DoorContext {
   readonly readOnly: boolean;
   /** For what a door keeps over a restart. */
   readonly stateDir: string;
-  /** The machine that a conflict copy comes from; undefined for anything else. Throws BlockMiss. */
-  machineOf(ino: Ino): string | undefined;
+  /** Whose version a conflict copy is; undefined for anything else. Throws BlockMiss. */
+  conflictWriter(ino: Ino): WriterId | undefined;
+  /** What a writer's machine is called, or the writer's id. */
+  machineName(writer: WriterId): Promise<string>;
   readonly clock: Clock;
   readonly log: Log;
   /** A door was closed from outside, as by umount(8): the agent is to end. */

@@ -1,5 +1,6 @@
 /** Where an agent begins: the bucket's root, an old state of it, or the last root seen when the bucket is out of reach. */
 import { join } from "node:path";
+import type { Clock } from "../base/clock.ts";
 import type { Lamport } from "../base/ids.ts";
 import { describeError, type Log } from "../base/log.ts";
 import type { Bucket } from "../bucket/bucket.ts";
@@ -12,15 +13,16 @@ export interface FirstBaseOptions {
   /** An old state, as `--at` names it. */
   readonly at: string | undefined;
   readonly stateDir: string;
+  readonly clock: Clock;
   readonly log: Log;
 }
 
 /** Throws `no_such_bucket`, `no_such_root`, and what reading throws when no root was seen before. */
 export async function firstBase(bucket: Bucket, options: FirstBaseOptions): Promise<BaseRoot> {
-  const { at, stateDir, log } = options;
+  const { at, stateDir, clock, log } = options;
   const saved = join(stateDir, LAST_BASE);
   try {
-    const base = await currentBase(bucket, at);
+    const base = await currentBase(bucket, at, clock);
     if (at === undefined) writeStateFile(saved, Buffer.from(JSON.stringify(base)));
     return base;
   } catch (error) {
@@ -46,8 +48,8 @@ export function parseBase(bytes: Buffer | undefined): BaseRoot | undefined {
   }
 }
 
-async function currentBase(bucket: Bucket, at: string | undefined): Promise<BaseRoot> {
+async function currentBase(bucket: Bucket, at: string | undefined, clock: Clock): Promise<BaseRoot> {
   const current = await bucket.head();
-  const commit = at === undefined ? current.commit : await findCommit(bucket, current.commit, at);
+  const commit = at === undefined ? current.commit : await findCommit(bucket, current.commit, at, clock);
   return { commit: commit.cid, tree: commit.body.tree, seq: commit.body.seq };
 }

@@ -12,7 +12,6 @@ import type { Bucket, CurrentRoot } from "../bucket/bucket.ts";
 import type { ChangeSet, DataReader, NewBase, PublishedEpoch } from "../bucket/change-set.ts";
 import { differences } from "../bucket/differences.ts";
 import { descends } from "../bucket/history.ts";
-import type { Conflict } from "../bucket/merge/conflict.ts";
 import { publishEpoch } from "../bucket/publish.ts";
 import type { Writer } from "../bucket/publish/next-commit.ts";
 import type { MergeSnapshots } from "../bucket/publish/workspace.ts";
@@ -25,6 +24,7 @@ import { CountedReader } from "./counted-reader.ts";
 import type { HeldBase } from "./held-base.ts";
 import { packed, type PackedOutcome } from "./packed-outcome.ts";
 import { rolledBack, UNREACHABLE } from "./publish-errors.ts";
+import { SeenConflicts, type SeenConflict } from "./seen-conflicts.ts";
 import { Throughput, workOf, type Work } from "./throughput.ts";
 
 /** The overlay, on whichever thread it lives. */
@@ -78,12 +78,6 @@ export interface PublisherState {
   readonly last: { readonly attempts: number; readonly conflicts: number };
 }
 
-export interface SeenConflict {
-  readonly conflict: Conflict;
-  readonly timeNs: bigint;
-}
-
-const CONFLICTS_REMEMBERED = 1_000;
 /**
  * From here on what was uploaded, or read to find that the bucket has it, leaves so much garbage that it is worth collecting at once,
  * and an epoch when nothing else is to do.
@@ -109,7 +103,7 @@ export class Publisher {
   #online = true;
   #lastError: SynclineError | undefined;
   #retryMs = RECONNECT_FIRST_MS;
-  #conflicts: SeenConflict[] = [];
+  readonly #conflicts: SeenConflicts;
   #totals = { ...NO_FIGURES, flushes: 0 };
   #last = { attempts: 0, conflicts: 0 };
   /** The end of the queue: flushes and adoptions run one after the other. */
@@ -124,6 +118,7 @@ export class Publisher {
     this.#options = options;
     this.#writer = options.writer?.writer;
     this.#base = options.base;
+    this.#conflicts = new SeenConflicts(options.clock);
     this.#held = options.held;
     this.#sent = options.held;
     if (options.held) options.heldBase?.stand(options.base);
@@ -138,7 +133,7 @@ export class Publisher {
       version: this.#root?.root.version,
       online: this.#online,
       lastError: this.#lastError,
-      conflicts: this.#conflicts,
+      conflicts: this.#conflicts.all,
       totals: this.#totals,
       last: this.#last,
     };
@@ -227,8 +222,8 @@ export class Publisher {
         this.#options.heldBase?.leave();
         this.#base = baseRootOf(outcome.epoch.base);
         this.#throughput.note(work, clock.monotonicMs() - startMs);
-        this.#remember(outcome.conflicts);
         this.#root = { root: outcome.root, commit: await bucket.commit(outcome.epoch.base.commit) };
+        await this.#conflicts.remember(outcome.conflicts, bucket, this.#root.commit);
         this.#reached();
         if (movedBytes > MUCH_BYTES) this.#options.releaseMemory("now");
         else if (objects > MANY_OBJECTS) this.#options.releaseMemory("when idle");
@@ -322,12 +317,6 @@ export class Publisher {
       uploadedBlocks: uploadedBlocks + figures.uploadedBlocks,
       blocksRead: blocksRead + figures.blocksRead,
     };
-  }
-
-  #remember(conflicts: readonly Conflict[]): void {
-    const timeNs = this.#options.clock.nowNs();
-    const seen = conflicts.map((conflict) => ({ conflict, timeNs }));
-    this.#conflicts = [...this.#conflicts, ...seen].slice(-CONFLICTS_REMEMBERED);
   }
 }
 

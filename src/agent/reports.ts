@@ -1,12 +1,11 @@
 /** What an agent tells others about itself: the JSON of cli.md. */
-import { hostname } from "node:os";
 import { timeText } from "../base/clock.ts";
 import type { ErrorCode, SynclineError } from "../base/errors.ts";
-import type { WriterId } from "../base/ids.ts";
 import { nameToText } from "../base/names.ts";
 import type { CollectionState } from "./background-collection.ts";
 import { mountOf, type DoorReport } from "./doors.ts";
-import type { PublisherState, SeenConflict } from "./publisher.ts";
+import type { PublisherState } from "./publisher.ts";
+import type { SeenConflict } from "./seen-conflicts.ts";
 
 export interface PendingReport {
   readonly files: number;
@@ -116,7 +115,7 @@ export function statusReport(facts: AgentFacts, state: PublisherState, pending: 
     online: state.online,
     lastError: reportError(state.lastError),
     pending,
-    conflicts: state.conflicts.map((seen) => conflictReport(seen, state.writer)),
+    conflicts: state.conflicts.map(conflictReport),
     guard: null,
     cache: facts.cache,
     collection: facts.collection === undefined ? null : collectionReport(facts.collection),
@@ -149,12 +148,8 @@ export function reportError(error: SynclineError | undefined): ErrorReport | nul
   return error === undefined ? null : { code: error.code, message: error.message, hint: error.hint ?? null };
 }
 
-/** Machines are known by their writer ids; this one by its name. */
-export function conflictReport(
-  { conflict, timeNs }: SeenConflict,
-  own: WriterId | undefined,
-): AgentStatus["conflicts"][number] {
+/** A writer whose commits name no machine goes by its id. */
+export function conflictReport({ conflict, machine, timeNs }: SeenConflict): AgentStatus["conflicts"][number] {
   const path = conflict.names.kept.map(nameToText).join("/");
-  const machine = conflict.writer === own ? hostname() : conflict.writer;
-  return { path, machine, time: timeText(timeNs) };
+  return { path, machine: machine === "" ? conflict.writer : machine, time: timeText(timeNs) };
 }

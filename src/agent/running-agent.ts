@@ -230,7 +230,7 @@ export class RunningAgent implements Agent {
   }
 
   async #workerSetup(): Promise<WorkerSetup> {
-    const { address, stateDir, at, log, readTimeoutMs, cacheBytes, publishedDurability } = this.#options;
+    const { address, stateDir, at, clock, log, readTimeoutMs, cacheBytes, publishedDurability } = this.#options;
     const { tlsCa, insecure } = this.#options.access;
     const { bucket } = this.#opened;
     return {
@@ -243,7 +243,7 @@ export class RunningAgent implements Agent {
       publishedDurability,
       trust: { tlsCa, insecure },
       genesis: bucket.genesis.bytes,
-      base: await firstBase(bucket, { at, stateDir, log }),
+      base: await firstBase(bucket, { at, stateDir, clock, log }),
     };
   }
 

@@ -1,26 +1,41 @@
-/** The newest conflicts that came of a synced folder's rounds: later rounds, which have none, leave them. */
+/** The newest conflicts of what an agent published: later epochs and rounds, which have none, leave them. */
 import type { Clock } from "../base/clock.ts";
-import type { WriterId } from "../base/ids.ts";
+import type { Bucket, VerifiedCommit } from "../bucket/bucket.ts";
+import { recentNames } from "../bucket/machines.ts";
 import type { Conflict } from "../bucket/merge/conflict.ts";
-import type { SeenConflict } from "./publisher.ts";
-import { conflictReport, type AgentStatus } from "./reports.ts";
+
+export interface SeenConflict {
+  readonly conflict: Conflict;
+  /** The machine of the version that was displaced; "" where its commits name none. */
+  readonly machine: string;
+  readonly timeNs: bigint;
+}
 
 export class SeenConflicts {
   readonly #clock: Clock;
-  #seen: SeenConflict[] = [];
+  #seen: readonly SeenConflict[] = [];
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  remember(conflicts: readonly Conflict[]): void {
-    const timeNs = this.#clock.nowNs();
-    this.#seen = [...this.#seen, ...conflicts.map((conflict) => ({ conflict, timeNs }))].slice(-REMEMBERED);
+  get all(): readonly SeenConflict[] {
+    return this.#seen;
   }
 
-  /** `own`: this machine's writer, which goes by its name. */
-  report(own: WriterId): AgentStatus["conflicts"] {
-    return this.#seen.map((each) => conflictReport(each, own));
+  /** `head` is the commit that brought them, or one after it. */
+  async remember(
+    conflicts: readonly Conflict[],
+    bucket: Pick<Bucket, "commit" | "head">,
+    head?: VerifiedCommit,
+  ): Promise<void> {
+    if (conflicts.length === 0) return;
+    const timeNs = this.#clock.nowNs();
+    const at = head ?? (await bucket.head().catch(() => undefined))?.commit;
+    const writers = conflicts.map(({ writer }) => writer);
+    const names = at === undefined ? undefined : await recentNames(bucket, at, writers);
+    const seen = conflicts.map((conflict) => ({ conflict, machine: names?.get(conflict.writer) ?? "", timeNs }));
+    this.#seen = [...this.#seen, ...seen].slice(-REMEMBERED);
   }
 }
 

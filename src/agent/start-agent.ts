@@ -27,7 +27,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
 }
 
 async function openAgentBucket(options: AgentOptions): Promise<Partial<WritingBucket> & Pick<WritingBucket, "opened">> {
-  const { address, stateDir, wallet, access, readOnly, at, cacheBytes, clock, random, log } = options;
+  const { address, stateDir, wallet, machine, access, readOnly, at, cacheBytes, clock, random, log } = options;
   if (at !== undefined) removeOverlay(stateDir);
   await startOver(options);
   const genesisPath = join(stateDir, GENESIS);
@@ -35,7 +35,9 @@ async function openAgentBucket(options: AgentOptions): Promise<Partial<WritingBu
   const cache = { dir: cacheDirOf(stateDir), bytes: cacheBytes };
   const bucket = { address, access, clock, random, log, genesis, cache };
   const reads = readOnly || at !== undefined;
-  const result = reads ? { opened: await openBucket(bucket) } : await openToWrite({ ...bucket, stateDir, wallet });
+  const result = reads
+    ? { opened: await openBucket(bucket) }
+    : await openToWrite({ ...bucket, stateDir, wallet, machine });
   writeStateFile(genesisPath, result.opened.bucket.genesis.bytes);
   if (!reads && collectsItself(options)) await prepareCollection(options, result.opened);
   return result;

@@ -21,7 +21,7 @@ import { rehearseRound, syncRound } from "../sync/round.ts";
 import type { RoundContext, RoundProgress, RoundResult } from "../sync/round-result.ts";
 import type { ControlAnswers } from "./control.ts";
 import { lockFolder } from "./folder-lock.ts";
-import type { AgentStatus, FlushReport, UnmountReport } from "./reports.ts";
+import { conflictReport, type AgentStatus, type FlushReport, type UnmountReport } from "./reports.ts";
 import { SeenConflicts } from "./seen-conflicts.ts";
 import { cacheDirOf } from "./state-dir.ts";
 import { SyncLoop, type SyncLoopOptions } from "./sync-loop.ts";
@@ -36,6 +36,8 @@ export interface SyncAgentOptions {
   /** The state's folder, whose lock the caller holds. */
   readonly stateDir: string;
   readonly wallet: () => Promise<WalletSigner>;
+  /** This machine's name for the history; absent: none. */
+  readonly machine?: string | undefined;
   readonly access: MasterAccess;
   /** What of the folder is never synced: the agent's own state and keys. */
   readonly hidden?: readonly DiskPath[];
@@ -52,7 +54,7 @@ export interface SyncAgentOptions {
 
 /** Throws as opening the bucket does, `device_not_certified`, `state_in_use` where another agent syncs the folder, and for a folder that was synced and is not there `precondition_failed`. */
 export async function openSyncAgent(options: SyncAgentOptions): Promise<SyncAgent> {
-  const { address, folder, disk, stateDir, wallet, access, cacheBytes, clock, random, log } = options;
+  const { address, folder, disk, stateDir, wallet, machine, access, cacheBytes, clock, random, log } = options;
   const ending = new AbortController();
   const copies = new FolderCopies(disk, { mostBytes: MENDED_BYTES, signal: ending.signal, clock, log });
   let config: ContentConfig | undefined;
@@ -60,7 +62,8 @@ export async function openSyncAgent(options: SyncAgentOptions): Promise<SyncAgen
     return config === undefined ? new Map<Cid, Uint8Array>() : copies.find(config, cids);
   };
   const cache = { dir: cacheDirOf(stateDir), bytes: cacheBytes, inFolder };
-  const opened = await openToWrite({ address, stateDir, wallet, access, cache, clock, random, log }).catch((cause) => {
+  const writing = { address, stateDir, wallet, machine, access, cache, clock, random, log };
+  const opened = await openToWrite(writing).catch((cause) => {
     throw hasCode(cause, "no_such_bucket") && wasSynced(stateDir) ? bucketAway(options, cause) : cause;
   });
   config = opened.opened.bucket.contentConfig;
@@ -137,7 +140,7 @@ export class SyncAgent implements AsyncDisposable {
       const result = await this.#round(allowDeletes);
       if (result === undefined) break;
       rounds.push(result);
-      this.#conflicts.remember(result.conflicts);
+      await this.#conflicts.remember(result.conflicts, this.#opened.opened.bucket);
       this.#scanMs = result.scanMs;
       if (result.held !== undefined || !isUnfinished(result)) break;
     }
@@ -164,7 +167,7 @@ export class SyncAgent implements AsyncDisposable {
       ...hears,
     });
     this.#applying = (places) => loop.applying(places);
-    const conflicts = () => this.#conflicts.report(this.#writer.device.writer);
+    const conflicts = () => this.#conflicts.all.map(conflictReport);
     const facts = { folder, address: this.#options.address, cache: () => this.cache, conflicts };
     return new WatchedFolder(loop, facts, () => this.end());
   }

@@ -1,10 +1,11 @@
 /** The thread that serves the filesystem: overlay, vfs and doors. It publishes nothing; the main thread asks it for epochs. */
-import { getPriority, hostname, setPriority } from "node:os";
-import { dirname } from "node:path";
+import { getPriority, setPriority } from "node:os";
 import { parentPort, type MessagePort } from "node:worker_threads";
 import { systemClock } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Ino, WriterId } from "../base/ids.ts";
+import type { Bucket } from "../bucket/bucket.ts";
+import { recentNames } from "../bucket/machines.ts";
 import { SERVING_NICENESS } from "../base/limits.ts";
 import type { Log, LogFields } from "../base/log.ts";
 import { systemRandom } from "../base/random.ts";
@@ -19,7 +20,6 @@ import { IdleRelease, releasingReader } from "./memory.ts";
 import { EpochExchange } from "./epoch-exchange.ts";
 import { openBucket, type OpenedBucket } from "./open-bucket.ts";
 import { OpenDoors } from "./open-doors.ts";
-import { ownWriters } from "./own-writers.ts";
 import { answerCalls, createCaller, type Caller } from "./rpc.ts";
 import type { MainMethods, Trust, WorkerEvent, WorkerMethods, WorkerSetup } from "./threads.ts";
 
@@ -72,7 +72,6 @@ function serve(port: MessagePort): void {
       const { setup, vfs, opened } = open();
       const fs = setup.publishedDurability ? publishedDurability(vfs, () => main.call("flush", undefined)) : vfs;
       const { address, readOnly, stateDir } = setup;
-      const machineOf = (ino: Ino) => machineName(vfs.conflictWriter(ino), stateDir);
       const ended = () => tell({ event: "unmounted" });
       const doors = await OpenDoors.open(setups, {
         fs,
@@ -81,7 +80,8 @@ function serve(port: MessagePort): void {
         address,
         readOnly,
         stateDir,
-        machineOf,
+        conflictWriter: (ino) => vfs.conflictWriter(ino),
+        machineName: (writer) => machineName(opened.bucket, writer),
         clock: systemClock,
         log,
         ended,
@@ -137,9 +137,11 @@ async function openFilesystem(
   return { setup, opened, vfs, epochs: new EpochExchange(vfs), doors: undefined };
 }
 
-/** Of this machine's own writers its name; of others' all that is known here is the writer. */
-function machineName(writer: WriterId | undefined, stateDir: string): string | undefined {
-  return writer !== undefined && ownWriters(dirname(stateDir)).has(writer) ? hostname() : writer;
+/** The machine's name, as far as recent commits give it; else the writer's id. */
+async function machineName(bucket: Bucket, writer: WriterId): Promise<string> {
+  const head = await bucket.head().catch(() => undefined);
+  const names = head === undefined ? undefined : await recentNames(bucket, head.commit, [writer]);
+  return names?.get(writer) || writer;
 }
 
 /** Tokens come from the main thread, which keeps each for minutes beyond this. */

@@ -29,7 +29,7 @@ export function serveWebdav(fs: FileSystem, setup: WebdavSetup, context: DoorCon
     locks: fileLockStore(join(stateDir, "webdav-locks.json")),
     unfinished: fileUnfinishedStore(join(stateDir, "webdav-unfinished.json")),
     syncToken: syncByTrees(vfs),
-    folderPage: createFolderPage((ino) => context.machineOf(ino)),
+    folderPage: createFolderPage(context),
     // Windows has neither, and says -1.
     caller: { uid: Math.max(0, uid), gid: Math.max(0, gid) },
   });

@@ -8,6 +8,8 @@ export interface WritingOptions extends Omit<OpenBucketOptions, "writer"> {
   readonly stateDir: string;
   /** Opens the wallet; called only when a device must be certified. */
   readonly wallet: () => Promise<WalletSigner>;
+  /** This machine's name for the history; absent: none. */
+  readonly machine?: string | undefined;
 }
 
 export interface WritingBucket {
@@ -17,7 +19,7 @@ export interface WritingBucket {
 
 /** Throws `device_not_certified`, and as opening the bucket and the wallet do. */
 export async function openToWrite(options: WritingOptions): Promise<WritingBucket> {
-  const { stateDir, wallet, clock, random } = options;
+  const { stateDir, wallet, machine, clock, random } = options;
   // The genesis says whose device this must be, and the device says who uploads: so the bucket is opened twice.
   const reading = await openBucket({ ...options, cache: undefined });
   const { genesis } = reading.bucket;
@@ -27,10 +29,10 @@ export async function openToWrite(options: WritingOptions): Promise<WritingBucke
   const opened = await openBucket({ ...options, genesis: genesis.bytes, writer: device.key.writer });
   return {
     opened,
-    writer: { writer: writerOf(device), replace: async () => writerOf(await replaceDevice(setup)) },
+    writer: { writer: writerOf(device, machine), replace: async () => writerOf(await replaceDevice(setup), machine) },
   };
 }
 
-function writerOf({ key, certificate }: Device): PublisherWriter["writer"] {
-  return { device: key, certificate };
+function writerOf({ key, certificate }: Device, machine: string | undefined): PublisherWriter["writer"] {
+  return { device: key, certificate, machine };
 }

@@ -39,6 +39,7 @@ export const MAX_INLINE_TARGET_BYTES = 512;
 /** Longer heads go to a block of their own. */
 export const MAX_INLINE_HEADS_BYTES = 1 * KiB;
 export const MAX_NOTE_BYTES = 1 * KiB;
+export const MAX_MACHINE_BYTES = 255;
 
 // Content (format.md, Content)
 export const DEFAULT_INLINE_BYTES = 512;

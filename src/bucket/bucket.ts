@@ -134,6 +134,7 @@ export class Bucket {
       acl: undefined,
       timeNs: clock.nowNs(),
       note: "",
+      machine: undefined,
       unknown: {},
     };
     const commit = signCommit(body, certificate.cid, device);

@@ -3,8 +3,10 @@
  *
  * Links to parents are weak: old commits may have been thinned out. What is needed of history, `kept` retains.
  */
+import type { Clock } from "../base/clock.ts";
 import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Cid, Lamport } from "../base/ids.ts";
+import { endOfMoment } from "../base/moment.ts";
 import { skipSeq } from "../format/commit-body.ts";
 import { parseCid } from "../format/cid.ts";
 import { get, lastBefore, range } from "../tree/read.ts";
@@ -140,11 +142,17 @@ export function keptKey(seq: Lamport): Uint8Array {
 }
 
 /**
- * The commit that `--at` means: `head` or an ancestor of it by address, or the newest whose time is not after an RFC 3339 time.
- * Throws `no_such_root`, and `usage` for text that is neither.
+ * The commit that `--at` means: `head` or an ancestor of it by address, or the newest one up to a moment (base/moment.ts). Throws
+ * `no_such_root`, and `usage` for text that is neither.
  */
-export async function findCommit(commits: Commits, head: VerifiedCommit, at: string): Promise<VerifiedCommit> {
-  if (RFC_3339.test(at)) return findByTime(commits, head, at);
+export async function findCommit(
+  commits: Commits,
+  head: VerifiedCommit,
+  at: string,
+  clock: Pick<Clock, "nowNs">,
+): Promise<VerifiedCommit> {
+  const endMs = endOfMoment(at, Number(clock.nowNs() / 1_000_000n));
+  if (endMs !== undefined) return findByTime(commits, head, at, BigInt(endMs) * 1_000_000n);
   const cid = rootAddress(at);
   const commit = await commitIfThere(commits, cid);
   if (commit === undefined) throw noSuchRoot(`There is no root ${cid} in this bucket.`);
@@ -156,25 +164,19 @@ export async function findCommit(commits: Commits, head: VerifiedCommit, at: str
 const KEPT_KEY_BYTES = 8;
 /** A few paths of nodes. */
 const KEPT_CACHE_BYTES = 1024 * 1024;
-/** https://www.rfc-editor.org/rfc/rfc3339 section 5.6; seconds may be left out, as people do. */
-const RFC_3339 = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d:\d\d)$/;
 
-async function findByTime(commits: Commits, head: VerifiedCommit, at: string): Promise<VerifiedCommit> {
-  const ms = Date.parse(at);
-  if (Number.isNaN(ms)) throw new SynclineError("usage", `${at} is not a time.`);
-  // A time that names a second or a millisecond means all of it.
-  const until = BigInt(ms + (at.includes(".") ? 1 : 1_000)) * 1_000_000n;
-  for await (const commit of log(commits, head)) if (commit.body.timeNs < until) return commit;
-  throw noSuchRoot(`This bucket has no root from ${at} or before.`);
+async function findByTime(commits: Commits, head: VerifiedCommit, at: string, endNs: bigint): Promise<VerifiedCommit> {
+  for await (const commit of log(commits, head)) if (commit.body.timeNs < endNs) return commit;
+  throw noSuchRoot(`This bucket has no root from ${JSON.stringify(at)} or before.`);
 }
 
 function rootAddress(at: string): Cid {
   try {
     return parseCid(at);
   } catch (cause) {
-    throw new SynclineError("usage", `${JSON.stringify(at)} is neither a root nor an RFC 3339 time.`, {
+    throw new SynclineError("usage", `${JSON.stringify(at)} is neither a root nor a time.`, {
       cause,
-      hint: "Give a root as syncline log prints it, or a time such as 2025-01-31T12:00:00Z.",
+      hint: 'Give a root as syncline log prints it, or a time: 2026-01-31, "2026-01-31 12:00", yesterday, "2 hours ago".',
     });
   }
 }

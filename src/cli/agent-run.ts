@@ -16,7 +16,7 @@ import { openFolderBeside } from "./folder-door.ts";
 import { leftText } from "./held-deletions.ts";
 import { accessOf, MASTER_OPTIONS } from "./master-access.ts";
 import { ENDING_SIGNALS } from "./runtime.ts";
-import { loadWallet } from "./wallet.ts";
+import { loadWallet, machineNameOf } from "./wallet.ts";
 
 export const AGENT_OPTIONS = [
   "background",
@@ -72,6 +72,7 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
     doors: run.doors(state.path),
     stateDir: state.path,
     wallet: () => loadWallet(call),
+    machine: machineNameOf(call),
     access: accessOf(call),
     readOnly: options.readOnly ?? false,
     at: options.at,

@@ -37,7 +37,7 @@ export async function openReader(
   try {
     const { bucket, blocks } = opened;
     const current = await bucket.head();
-    const commit = at === undefined ? current.commit : await findCommit(bucket, current.commit, at);
+    const commit = at === undefined ? current.commit : await findCommit(bucket, current.commit, at, clock);
     return {
       bucket,
       commit,

@@ -6,7 +6,7 @@ import { silentLog } from "../base/log.ts";
 import type { Call } from "./command.ts";
 import { accessOf } from "./master-access.ts";
 import type { MasterOption } from "./master-access.ts";
-import { loadWallet } from "./wallet.ts";
+import { loadWallet, machineNameOf } from "./wallet.ts";
 
 /** Throws as `openCommandWriter`. */
 export function openWriterFor(call: Call<MasterOption>, address: string): Promise<CommandWriter> {
@@ -24,6 +24,7 @@ function optionsFor(call: Call<MasterOption>, address: string): CommandWriterOpt
     address,
     stateRoot: stateRoot(env, call.options.state),
     wallet: () => loadWallet(call),
+    machine: machineNameOf(call),
     access: accessOf(call),
     clock,
     random,

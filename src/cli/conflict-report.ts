@@ -1,7 +1,4 @@
 /** A conflict as commands show it: its versions, whose they are, since when they lie there, and by which rule. */
-import { hostname } from "node:os";
-import { ownWriters } from "../agent/own-writers.ts";
-import { stateRoot } from "../agent/state-dir.ts";
 import { timeText } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Cid, FileName, WriterId } from "../base/ids.ts";
@@ -10,12 +7,12 @@ import type { VerifiedCommit } from "../bucket/bucket.ts";
 import { broughtBy } from "../bucket/conflicts/brought-by.ts";
 import { conflictAt } from "../bucket/conflicts/open-conflicts.ts";
 import type { GivenWay, OpenConflict } from "../bucket/conflicts/open-conflicts.ts";
+import { MachineNames } from "../bucket/machines.ts";
 import { lookup } from "../bucket/fs-reader.ts";
 import type { TreeObject } from "../bucket/fs-reader.ts";
 import type { NodeStore } from "../tree/node-store.ts";
 import type { Bucket } from "../bucket/bucket.ts";
-import type { Runtime } from "./runtime.ts";
-import { exactTime, printPath } from "./text.ts";
+import { exactTime, printBytes, printPath, printText } from "./text.ts";
 
 /** Where the versions are read: one tree, and the history that led to it. */
 export interface ConflictSource {
@@ -31,7 +28,7 @@ export interface VersionReport {
   readonly mtime: string;
   /** Whose version it is; of a displaced object, who published the merge. */
   readonly writer: WriterId;
-  /** The writer's name where it is known: of this machine's writers. Else its id. */
+  /** The machine's name in the writer's newest commits; where they give none, the writer's id. */
   readonly machine: string;
   /** When the version came to be where it is, and the root that brought it. */
   readonly time: string;
@@ -43,12 +40,12 @@ export interface GivenWayReport extends VersionReport {
   readonly rule: string;
 }
 
-/** Tells this machine's writers by name. */
-export type NameWriter = (writer: WriterId) => string;
+/** What a writer is called. */
+export type NameWriter = (writer: WriterId) => Promise<string>;
 
-export function writerNames({ env }: Runtime, state: string | undefined): NameWriter {
-  const own = ownWriters(stateRoot(env, state));
-  return (writer) => (own.has(writer) ? hostname() : writer);
+export function writerNames({ bucket, commit }: Pick<ConflictSource, "bucket" | "commit">): NameWriter {
+  const names = new MachineNames(bucket, commit);
+  return async (writer) => (await names.of(writer)) ?? writer;
 }
 
 /** One that gave way, with the commit that brought it. */
@@ -60,7 +57,13 @@ export async function reportGivenWay(
 ): Promise<{ report: GivenWayReport; commit: VerifiedCommit }> {
   const { object, path } = version;
   const commit = await bringer(source, object, path, (there) => there.id === object.id);
-  const report = reportVersion(object, path, object.record.conflict?.writer ?? commit.body.writer, commit, nameOf);
+  const report = await reportVersion(
+    object,
+    path,
+    object.record.conflict?.writer ?? commit.body.writer,
+    commit,
+    nameOf,
+  );
   return { report: { ...report, kind: version.kind, rule: ruleOf(conflict, version) }, commit };
 }
 
@@ -76,6 +79,12 @@ export async function reportKept(
     there.id === kept.id && there.record.mtimeNs === mtimeNs && there.record.size === size;
   const commit = await bringer(source, kept, path, same);
   return reportVersion(kept, path, commit.body.writer, commit, nameOf);
+}
+
+/** One version in a line, for people. */
+export function versionLine({ path, type, size, mtime, machine, time }: VersionReport): string {
+  const what = type === "directory" ? "directory" : printBytes(size);
+  return `${printText(path)}  ${what}, modified ${mtime}, by ${printText(machine)}, here since ${time}`;
 }
 
 /** The conflict at a path. Throws `no_such_path` when there is none. */
@@ -103,28 +112,32 @@ export function causeOf({ kind, object }: GivenWay): string {
   const origin = object.record.conflict;
   if (kind === "copy" && origin !== undefined) {
     return (
-      `Writer ${origin.writer} changed it in its epoch ${origin.epoch}, another had changed it too, and the two could not ` +
-      "become one. The winner of the merge kept the name, this is the other's version."
+      `Writer ${origin.writer} changed it in its epoch ${origin.epoch}, another writer had changed it too, and the two ` +
+      `versions cannot be merged. ${WINNER}`
     );
   }
   return "Two different objects came to have one name. One kept it, this one has a name beside it and is as it was.";
 }
 
+/** docs/merge.md, Winner and base. Which of the two it was is not stored. */
+export const WINNER =
+  "The side with more commits since both last agreed kept the name; with as many, the one with the greater writer id.";
+
 export function pathText(path: readonly FileName[]): string {
   return path.map(nameToText).join("/");
 }
 
-function reportVersion(
+async function reportVersion(
   { record }: TreeObject,
   path: readonly FileName[],
   writer: WriterId,
   commit: VerifiedCommit,
   nameOf: NameWriter,
-): VersionReport {
+): Promise<VersionReport> {
   const { type, size, mtimeNs } = record;
   const time = timeText(commit.body.timeNs);
   const mtime = exactTime(mtimeNs);
-  return { path: pathText(path), type, size, mtime, writer, machine: nameOf(writer), time, root: commit.cid };
+  return { path: pathText(path), type, size, mtime, writer, machine: await nameOf(writer), time, root: commit.cid };
 }
 
 /** The commit from which on this is at its place. */

@@ -17,10 +17,11 @@ import { NodeStore } from "../tree/node-store.ts";
 import { openReader } from "./bucket-reader.ts";
 import { openWriterFor } from "./bucket-writer.ts";
 import type { Call } from "./command.ts";
-import { pathText, reportGivenWay, requireConflict } from "./conflict-report.ts";
+import { pathText, reportGivenWay, reportKept, requireConflict, versionLine, writerNames } from "./conflict-report.ts";
 import type { ConflictSource } from "./conflict-report.ts";
 import type { MasterOption } from "./master-access.ts";
-import { flushFirst, locateTarget, showAtMount } from "./target-path.ts";
+import { askLine, canAsk } from "./prompt.ts";
+import { flushFirst, locateTarget, showAtMount, type TargetPath } from "./target-path.ts";
 import { noteOf, printCount, printPath, printText } from "./text.ts";
 
 type ResolveCall = Call<"keep" | "allOlderThan" | "dryRun" | MasterOption>;
@@ -34,9 +35,14 @@ interface Answer {
   readonly to: string | null;
 }
 
-export async function resolveConflicts(call: ResolveCall): Promise<void> {
-  const { args, options, output, runtime } = call;
-  const target = await locateTarget(runtime, options.state, args[0] ?? "");
+/** Without --keep, a person is asked. Throws `usage` where nobody can be. */
+export async function resolveConflicts(given: ResolveCall): Promise<void> {
+  const { options, output, runtime } = given;
+  const located = await locateTarget(runtime, options.state, given.args[0] ?? "");
+  const { keep, names } =
+    options.keep === undefined ? await askWhich(given, located) : { ...located, keep: options.keep };
+  const target = { ...located, names };
+  const call = { ...given, options: { ...options, keep } };
   if (options.dryRun === true) {
     // Like all that only reads it needs no key.
     await using reader = await openReader(call, target.address, undefined);
@@ -61,6 +67,31 @@ export async function resolveConflicts(call: ResolveCall): Promise<void> {
   await showAtMount(target);
   const value = { dryRun: false, resolved: answers, root: root.commit, version: root.version, ...figures };
   output.result(value, `${textOfAll(answers)}\nroot ${root.commit}`);
+}
+
+/** Shows the versions of one conflict and asks which of them is to have the name. */
+async function askWhich(call: ResolveCall, { address, names }: TargetPath): Promise<{ keep: Keep; names: Path }> {
+  const { options, output, runtime } = call;
+  if (!canAsk(runtime) || options.allOlderThan !== undefined) {
+    throw new SynclineError("usage", "--keep is required.", { hint: "See syncline conflicts resolve --help." });
+  }
+  await using reader = await openReader(call, address, undefined);
+  const conflict = await requireConflict(reader, names);
+  const nameOf = writerNames(reader);
+  const kept = await reportKept(reader, conflict, nameOf);
+  const choices: { readonly text: string; readonly keep: Keep; readonly names: Path }[] = [];
+  if (kept !== null) choices.push({ text: versionLine(kept), keep: "kept", names });
+  for (const version of conflict.versions) {
+    const { report } = await reportGivenWay(reader, conflict, version, nameOf);
+    choices.push({ text: versionLine(report), keep: "copy", names: version.path });
+  }
+  choices.push({ text: "all of them, each under a name of its own", keep: "both", names });
+  output.notice(choices.map(({ text }, index) => `${index + 1}  ${text}`).join("\n"));
+  for (;;) {
+    const answer = await askLine(runtime, `Which version is to be ${printPath(conflict.path)}? [1-${choices.length}] `);
+    const choice = /^\d+$/.test(answer) ? choices[Number(answer) - 1] : undefined;
+    if (choice !== undefined) return choice;
+  }
 }
 
 /** Edits in `writer` what the answers ask for. */
@@ -110,7 +141,7 @@ async function* older(call: ResolveCall, source: ConflictSource, path: Path): As
     if (moved.some((above) => liesBelow(conflict.path, above))) continue;
     const times: bigint[] = [];
     for (const version of conflict.versions)
-      times.push((await reportGivenWay(source, conflict, version, String)).commit.body.timeNs);
+      times.push((await reportGivenWay(source, conflict, version, async (writer) => writer)).commit.body.timeNs);
     if (times.some((time) => time > until)) continue;
     moved.push(...conflict.versions.map((version) => version.path));
     if (call.options.keep === "copy") moved.push(conflict.path);

@@ -5,13 +5,22 @@ import type { BucketReader } from "./bucket-reader.ts";
 import { openConflicts } from "../bucket/conflicts/open-conflicts.ts";
 import { addCommand } from "./command.ts";
 import type { Call, Program } from "./command.ts";
-import { causeOf, pathText, reportGivenWay, reportKept, requireConflict, writerNames } from "./conflict-report.ts";
-import type { GivenWayReport, VersionReport } from "./conflict-report.ts";
+import {
+  causeOf,
+  pathText,
+  reportGivenWay,
+  reportKept,
+  requireConflict,
+  versionLine,
+  WINNER,
+  writerNames,
+} from "./conflict-report.ts";
+import type { GivenWayReport } from "./conflict-report.ts";
 import { MASTER_OPTIONS } from "./master-access.ts";
 import type { MasterOption } from "./master-access.ts";
 import { locateTarget } from "./target-path.ts";
 import type { TargetPath } from "./target-path.ts";
-import { printBytes, printText } from "./text.ts";
+import { printText } from "./text.ts";
 
 const PATH_HELP = "bucket/path, or a path below a mount: the name that was kept, or one version that gave way";
 
@@ -56,8 +65,8 @@ export function register(program: Program): void {
     arguments: [["<path>", `${PATH_HELP}; with --all-older-than a bucket, a mount or a directory in it`]],
     summary: "decide a conflict: publishes the answer as a commit, which restore can take back",
     options: ["keep", "allOlderThan", "dryRun", ...MASTER_OPTIONS],
-    required: ["keep"],
     examples: [
+      "syncline conflicts resolve ~/bucket/notes.txt",
       "syncline conflicts resolve ~/bucket/notes.txt --keep kept",
       "syncline conflicts resolve file:///srv/bucket/notes.txt --keep copy",
       "syncline conflicts resolve ~/bucket --all-older-than 30d --keep kept --dry-run",
@@ -68,7 +77,7 @@ export function register(program: Program): void {
 }
 
 async function list(call: Call<"at" | MasterOption>): Promise<void> {
-  const { runtime, options, output } = call;
+  const { options, output } = call;
   const { target, reader } = await openAt(call, options.at);
   await using opened = reader;
   const directory = await findObject(opened, target);
@@ -77,7 +86,7 @@ async function list(call: Call<"at" | MasterOption>): Promise<void> {
       hint: "`syncline conflicts show` shows the conflict of one file.",
     });
   }
-  const nameOf = writerNames(runtime, options.state);
+  const nameOf = writerNames(opened);
   let count = 0;
   for await (const conflict of openConflicts(opened.nodes, opened.tree, directory, target.names)) {
     count++;
@@ -87,20 +96,23 @@ async function list(call: Call<"at" | MasterOption>): Promise<void> {
     const newest = copies.toSorted((a, b) => (a.time < b.time ? 1 : -1))[0];
     const { machine = null, time = null, rule = null } = newest ?? {};
     const lines = copies.map(
-      (copy) => `  ${printText(copy.path)}  ${printText(copy.machine)}  ${copy.time}  ${copy.rule}`,
+      (copy) => `  ${printText(copy.path)}  by ${printText(copy.machine)}, ${copy.time}, ${copy.rule}`,
     );
     const path = pathText(conflict.path);
-    output.result({ path, copies, machine, time, rule }, [printText(path), ...lines].join("\n"));
+    const kept = await reportKept(opened, conflict, nameOf);
+    const first = kept === null ? printText(path) : `${printText(path)}  by ${printText(kept.machine)}, ${kept.time}`;
+    output.result({ path, kept, copies, machine, time, rule }, [first, ...lines].join("\n"));
   }
+  if (count > 0 && options.json !== true) output.notice(WINNER);
   if (count === 0 && options.json !== true) output.result({}, "No conflicts.");
 }
 
 async function show(call: Call<MasterOption>): Promise<void> {
-  const { runtime, options, output } = call;
+  const { output } = call;
   const { target, reader } = await openAt(call);
   await using opened = reader;
   const conflict = await requireConflict(opened, target.names);
-  const nameOf = writerNames(runtime, options.state);
+  const nameOf = writerNames(opened);
   const kept = await reportKept(opened, conflict, nameOf);
   const copies: (GivenWayReport & { cause: string })[] = [];
   for (const version of conflict.versions) {
@@ -111,11 +123,6 @@ async function show(call: Call<MasterOption>): Promise<void> {
   const lines = copies.flatMap((copy) => [`gave way   ${versionLine(copy)}`, `           ${copy.rule}: ${copy.cause}`]);
   const first = kept === null ? "kept       nothing has this name any more" : `kept       ${versionLine(kept)}`;
   output.result({ path, kept, copies }, [printText(path), first, ...lines].join("\n"));
-}
-
-function versionLine({ path, type, size, mtime, machine, time }: VersionReport): string {
-  const what = type === "directory" ? "directory" : printBytes(size);
-  return `${printText(path)}  ${what}, modified ${mtime}, by ${printText(machine)}, here since ${time}`;
 }
 
 /** Opens what the first argument names, as it is in the bucket. */

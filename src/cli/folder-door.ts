@@ -11,7 +11,7 @@ import { setModified } from "./file-times.ts";
 import { accessOf, MASTER_OPTIONS } from "./master-access.ts";
 import { hiddenIn, isIn, syncedFolder } from "./synced-folder.ts";
 import { printText } from "./text.ts";
-import { loadWallet } from "./wallet.ts";
+import { loadWallet, machineNameOf } from "./wallet.ts";
 
 export const FOLDER_OPTIONS = ["limit", "special", "cacheSize", ...MASTER_OPTIONS] as const;
 export type FolderCall = Call<(typeof FOLDER_OPTIONS)[number]>;
@@ -31,6 +31,7 @@ export async function openFolder(
     stateDir: path,
     hidden: hiddenIn(facts.mount, call),
     wallet: () => loadWallet(call),
+    machine: machineNameOf(call),
     access: accessOf(call),
     cacheBytes: options.cacheSize ?? DEFAULT_CACHE_BYTES,
     limit: options.limit,

@@ -40,7 +40,7 @@ export function register(program: Program): void {
       await using reader = await openReader(call, address, undefined);
       const { bucket, commit } = reader;
       const [base = commit, x = commit, y = commit] = await Promise.all(
-        roots.map((root) => findCommit(bucket, commit, root)),
+        roots.map((root) => findCommit(bucket, commit, root, runtime.clock)),
       );
       const { tree, winner, paths, complete, conflicts } = await previewMerge(bucket, base, x, y);
       const value = {

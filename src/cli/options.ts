@@ -37,11 +37,18 @@ export const OPTIONS = {
     fallbackText: "$XDG_CONFIG_HOME/syncline/key.json",
   }),
   passphraseFile: path("<file>", "file that holds the key's passphrase"),
+  machineName: text("<name>", "what this machine is called in the history that it writes; - for no name", {
+    fallbackText: "the host's name",
+  }),
   json: toggle("one JSON object, or one line an event, on stdout; errors as JSON on stderr"),
   verbose: toggle("say more", { short: "-v" }),
   background: toggle("return when the mount answers", { onlyFlag: true }),
   readOnly: toggle("refuse every change", { onlyFlag: true }),
-  at: text("<root|time>", "an old state: a root, or the last one before this time (RFC 3339)", { onlyFlag: true }),
+  at: text(
+    "<root|time>",
+    "an old state: a root, or the newest one up to then: a date, a time, yesterday, '2 hours ago'",
+    { onlyFlag: true },
+  ),
   durability: choice(["local", "published"] as const, "what fsync waits for", { fallbackText: "local" }),
   readTimeout: seconds("give up an uncached read after this while unreachable", {
     fallbackText: String(READ_TIMEOUT_MS / 1000),
@@ -123,7 +130,7 @@ export type OptionName = keyof typeof OPTIONS;
 export type Options = { readonly [Name in OptionName]: ValueOf<(typeof OPTIONS)[Name]> | undefined };
 
 /** Every command has these. */
-export const COMMON_OPTIONS = ["state", "key", "passphraseFile", "json", "verbose"] as const;
+export const COMMON_OPTIONS = ["state", "key", "passphraseFile", "machineName", "json", "verbose"] as const;
 
 /** The option as commander parses it and shows it. */
 export function commanderOption(name: OptionName): Option {

@@ -1,4 +1,6 @@
-/** Asks for a passphrase on the terminal without showing it. */
+/** Asks on the terminal: a passphrase without showing it, anything else as it is typed. */
+import { once } from "node:events";
+import { createInterface } from "node:readline/promises";
 import { SynclineError } from "../base/errors.ts";
 import type { Runtime } from "./runtime.ts";
 
@@ -18,6 +20,20 @@ export async function askHidden(runtime: Runtime, question: string): Promise<str
     stdin.setRawMode?.(false);
     stdin.pause();
     stderr.write("\n");
+  }
+}
+
+/** One line as it is typed, without blanks around it. Throws `usage` at the end of input. */
+export async function askLine({ stdin, stderr }: Runtime, question: string): Promise<string> {
+  const terminal = createInterface({ input: stdin, output: stderr });
+  try {
+    const answered = terminal.question(question);
+    const ended = once(terminal, "close").then(() => {
+      throw new SynclineError("usage", "Nothing was answered.");
+    });
+    return (await Promise.race([answered, ended])).trim();
+  } finally {
+    terminal.close();
   }
 }
 

@@ -31,7 +31,7 @@ async function restore(call: Call<"at" | MasterOption>): Promise<void> {
   await using session = await openWriterFor(call, path.address);
   const { bucket, writer } = session;
   const current = await bucket.head();
-  const from = await findCommit(bucket, current.commit, options.at ?? "");
+  const from = await findCommit(bucket, current.commit, options.at ?? "", call.runtime.clock);
   const { restored, removed } = await writer.restore(path.names, from);
   const note = noteOf(`restore ${printPath(path.names)} from ${from.cid}`);
   const { root, figures } = requirePublished(await writer.publish(note));

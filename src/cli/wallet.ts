@@ -2,9 +2,11 @@
  * The wallet that a command acts for: from SYNCLINE_KEY, from a keystore, or made when it is first needed.
  */
 import { readFile } from "node:fs/promises";
+import { hostname } from "node:os";
 import { basename, join } from "node:path";
 import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Wallet } from "../base/ids.ts";
+import { MAX_MACHINE_BYTES } from "../base/limits.ts";
 import { decryptKey, encryptKey, walletOfKeystore } from "../crypto/keystore.ts";
 import { createWalletKey, walletOfKey, walletSigner } from "../crypto/wallet.ts";
 import type { WalletSigner } from "../crypto/wallet.ts";
@@ -38,6 +40,16 @@ async function load(call: Call): Promise<WalletSigner> {
 export function keyPathOf(call: Call): string {
   return call.options.key ?? join(configFolder(call.runtime.env), "key.json");
 }
+
+/** What this machine is called in the bucket's history; undefined where it is to have no name there. Throws `usage`. */
+export function machineNameOf({ options }: Call): string | undefined {
+  const name = options.machineName ?? hostname();
+  if (name === NO_NAME) return undefined;
+  if (Buffer.byteLength(name) <= MAX_MACHINE_BYTES) return name;
+  throw new SynclineError("usage", `--machine-name takes at most ${MAX_MACHINE_BYTES} bytes.`);
+}
+
+const NO_NAME = "-";
 
 /** 64 hex digits, with or without 0x. Throws `key_invalid`, which never shows the text. */
 export function parsePrivateKey(text: string, source: string): Uint8Array {

@@ -1,12 +1,12 @@
 /** A commit's body: what its root says, and as dag-cbor the map that is hashed and signed (format.md, Commit). */
 import type { Cid, Lamport, WriterId } from "../base/ids.ts";
-import { MAX_NOTE_BYTES } from "../base/limits.ts";
+import { MAX_MACHINE_BYTES, MAX_NOTE_BYTES } from "../base/limits.ts";
 import { asBigInt, asBytes, asCount, asLink, asMap, asText, asWeakLink, misfit } from "./cbor-shape.ts";
 import { cidToBytes } from "./cid.ts";
 import type { CborMap, CborValue } from "./dag-cbor.ts";
 import { Link } from "./dag-cbor.ts";
 import type { Features } from "./features.ts";
-import { featuresFromCbor, featuresToCbor, hasUnknownFeatures } from "./features.ts";
+import { featuresFromCbor, featuresToCbor, hasUnknownFeatures, MACHINE_FEATURE } from "./features.ts";
 import type { Heads } from "./heads.ts";
 import { headsFieldFromCbor, headsFieldToCbor } from "./heads.ts";
 import type { Linked } from "./record.ts";
@@ -35,6 +35,8 @@ export interface CommitBody {
   /** Nanoseconds since 1970 by the writer's clock. Informational. */
   readonly timeNs: bigint;
   readonly note: string;
+  /** The name of the machine that made it, which it chose itself. Needs the feature `machine/1`. */
+  readonly machine: string | undefined;
   /** Fields of later versions, present only when `features` names something that is not known here. */
   readonly unknown: CborMap;
 }
@@ -70,13 +72,18 @@ export function bodyToCbor(body: CommitBody): CborMap {
     time: body.timeNs,
     note: body.note,
   };
-  return { ...body.unknown, ...map };
+  // A version that does not know the field hands it on from commit to commit, so it says whose it is.
+  const machine = body.machine === undefined ? {} : { machine: { name: body.machine, writer: map["writer"] ?? null } };
+  return { ...body.unknown, ...map, ...machine };
 }
 
 export function bodyFromCbor(value: CborValue): CommitBody {
   const { features: named } = asMap(value, "a commit", KEYS, true);
   const features = featuresFromCbor(named);
-  const map = asMap(value, "a commit", KEYS, hasUnknownFeatures(features));
+  const hasMachine = features.compat.includes(MACHINE_FEATURE) && isMachineThere(value);
+  const keys = hasMachine ? [...KEYS, "machine"] : KEYS;
+  const map = asMap(value, "a commit", keys, hasUnknownFeatures(features));
+  const writer = asBytes(map["writer"], "writer", WRITER_BYTES);
   const body: CommitBody = {
     genesis: asLink(map["genesis"], "genesis", "dag-cbor"),
     tree: asLink(map["tree"], "tree", "dag-cbor"),
@@ -84,7 +91,7 @@ export function bodyFromCbor(value: CborValue): CommitBody {
     parent: optional(map["parent"], (parent) => asWeakLink(parent, "parent")),
     skip: optional(map["skip"], (skip) => asWeakLink(skip, "skip")),
     seq: asCount(map["seq"], "seq") as Lamport,
-    writer: Buffer.from(asBytes(map["writer"], "writer", WRITER_BYTES)).toString("hex") as WriterId,
+    writer: Buffer.from(writer).toString("hex") as WriterId,
     epoch: asCount(map["epoch"], "epoch"),
     heads: headsFieldFromCbor(map["heads"]),
     kept: asLink(map["kept"], "kept", "dag-cbor"),
@@ -93,7 +100,8 @@ export function bodyFromCbor(value: CborValue): CommitBody {
     acl: optional(map["acl"], (acl) => asLink(acl, "acl", "dag-cbor")),
     timeNs: asBigInt(map["time"], "time"),
     note: asText(map["note"], "note", MAX_NOTE_BYTES),
-    unknown: Object.fromEntries(Object.entries(map).filter(([key]) => !KEYS.includes(key))),
+    machine: hasMachine ? machineFromCbor(map["machine"], writer) : undefined,
+    unknown: Object.fromEntries(Object.entries(map).filter(([key]) => !keys.includes(key))),
   };
   checkPlace(body);
   return body;
@@ -109,6 +117,17 @@ function checkPlace(body: CommitBody): void {
   const target = skipSeq(body.seq);
   if ((target === 0) !== (body.skip === undefined)) throw misfit("skip", "does not fit seq");
   if (target === body.seq - 1 && body.skip !== body.parent) throw misfit("skip", "is not the parent");
+}
+
+function isMachineThere(value: CborValue): boolean {
+  return typeof value === "object" && value !== null && Object.hasOwn(value, "machine");
+}
+
+/** Undefined where another writer's name was handed on. */
+function machineFromCbor(value: CborValue | undefined, writer: Uint8Array): string | undefined {
+  const map = asMap(value, "machine", ["name", "writer"]);
+  const name = asText(map["name"], "machine", MAX_MACHINE_BYTES);
+  return Buffer.from(asBytes(map["writer"], "machine", WRITER_BYTES)).equals(writer) ? name : undefined;
 }
 
 function totalsFromCbor(value: CborValue | undefined): Totals {

@@ -14,8 +14,11 @@ export interface Features {
 
 export const NO_FEATURES: Features = { incompat: [], roCompat: [], compat: [] };
 
-/** What this version knows: nothing beyond the first formats yet. */
-const KNOWN: Features = NO_FEATURES;
+/** Commits may say on which machine they were made. */
+export const MACHINE_FEATURE = "machine/1";
+
+/** What this version knows beyond the first formats. */
+const KNOWN: Features = { ...NO_FEATURES, compat: [MACHINE_FEATURE] };
 
 /** Whether a bucket with these features may be written. Throws `feature_unknown` when it may not even be read. */
 export function mayWrite(features: Features): boolean {
@@ -31,6 +34,11 @@ export function mayWrite(features: Features): boolean {
 /** Whether anything in any class is not known here, so that fields which are not known here may occur. */
 export function hasUnknownFeatures(features: Features): boolean {
   return CLASSES.some((name) => unknownOf(features, name).length > 0);
+}
+
+/** With one more feature that readers need not know. */
+export function withCompat(features: Features, name: string): Features {
+  return { ...features, compat: [...new Set([...features.compat, name])] };
 }
 
 export function featuresToCbor(features: Features): CborValue {

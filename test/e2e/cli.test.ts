@@ -15,6 +15,7 @@ import {
   truncateSync,
   writeFileSync,
 } from "node:fs";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { commandsFor } from "../../src/cli/commands.ts";
@@ -322,6 +323,7 @@ describe("history", () => {
       root: roots[1],
       seq: 3,
       writer: text(/^[0-9a-f]{32}$/),
+      machine: hostname(),
       epoch: 2,
       time: text(TIME),
       totals: { files: 2, directories: 0, bytes: 3 },
@@ -344,9 +346,29 @@ describe("history", () => {
     expect([...census(space.at("then")).keys()]).toEqual(["f"]);
   });
 
+  test("log of a path shows that file's history, and --machine-name says who wrote it", () => {
+    const own = space.url("path-log");
+    space.do("init", own);
+    const put = (content: string, to: string, ...more: string[]) => {
+      writeFileSync(space.at("h", "source"), content);
+      space.do("put", space.at("h", "source"), `${own}/${to}`, ...more);
+    };
+    put("one", "f");
+    put("three", "f", "--machine-name", "the lab's");
+    put("three", "unrelated", "--machine-name", "-");
+    expect(space.lines("log", `${own}/f`)).toMatchObject([
+      { seq: 3, change: "changed", path: "f", size: 5, machine: "the lab's" },
+      { seq: 2, change: "created", path: "f", size: 3, machine: hostname() },
+    ]);
+    expect(space.lines("log", `${own}/f`, "-n", "1")).toHaveLength(1);
+    expect(space.lines("log", own)[0]).toMatchObject({ machine: null });
+    expect(error(["log", `${own}/never`])).toMatchObject({ status: 1, code: "no_such_path" });
+  });
+
   test("--at says what is wrong with a root or time", () => {
     const other = String(space.lines("log", bucket)[0]?.["root"]);
-    expect(error(["ls", url, "--at", "yesterday"])).toMatchObject({ status: 2, code: "usage" });
+    expect(error(["ls", url, "--at", "some day"])).toMatchObject({ status: 2, code: "usage" });
+    expect(error(["ls", url, "--at", "yesterday"])).toMatchObject({ status: 1, code: "no_such_root" });
     expect(error(["ls", url, "--at", "2001-01-01T00:00:00Z"])).toMatchObject({ status: 1, code: "no_such_root" });
     expect(error(["ls", url, "--at", other])).toMatchObject({ status: 1, code: "no_such_root" });
   });

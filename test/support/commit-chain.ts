@@ -81,6 +81,7 @@ export class CommitChain {
       acl: undefined,
       timeNs: 1_700_000_000_000_000_000n,
       note: "",
+      machine: undefined,
       unknown: {},
       ...change,
     };

@@ -17,6 +17,9 @@ import { temporaryFolder } from "./temporary-folder.ts";
 
 const ports = { clock: systemClock, random: systemRandom };
 
+/** What the writers' commits call their machine. */
+export const MACHINE = "laptop";
+
 export type Edit = (writer: BucketWriter) => Promise<unknown>;
 
 export class ConflictedBucket {
@@ -79,7 +82,7 @@ export class ConflictedBucket {
 
   #open() {
     const access = { stateRoot: this.#states, wallet: async () => OWNER };
-    return openCommandWriter({ address: this.address, ...access, ...ports, log: silentLog });
+    return openCommandWriter({ address: this.address, machine: MACHINE, ...access, ...ports, log: silentLog });
   }
 }
 

@@ -50,6 +50,7 @@ export function commitBodyAt({ device, genesis, node }: SignedBucket, seq: numbe
     acl: undefined,
     timeNs: 1_780_000_000_123_456_789n,
     note: "",
+    machine: undefined,
     unknown: {},
   };
 }

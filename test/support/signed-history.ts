@@ -87,6 +87,7 @@ export class SignedHistory {
         acl: undefined,
         timeNs: 1_780_000_000_000_000_000n,
         note,
+        machine: undefined,
         unknown: {},
       },
       this.#certificate.cid,

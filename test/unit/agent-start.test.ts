@@ -6,6 +6,7 @@ import { firstBase } from "../../src/agent/first-base.ts";
 import { LOG_NAME, openLogFile } from "../../src/agent/log-file.ts";
 import { warmUp } from "../../src/agent/warm-up.ts";
 import { LOG_BYTES } from "../../src/base/limits.ts";
+import { systemClock } from "../../src/base/clock.ts";
 import { silentLog, type Log } from "../../src/base/log.ts";
 import { publishEpoch } from "../../src/bucket/publish.ts";
 import { epochOf, type ObjectEdit } from "../support/epochs.ts";
@@ -31,7 +32,14 @@ async function world() {
     expect((await publishEpoch(writer, changes, data)).kind).toBe("published");
     return head();
   };
-  return { remote, bucket, stateDir, head, publish, begin: { at: undefined, stateDir, log: silentLog } };
+  return {
+    remote,
+    bucket,
+    stateDir,
+    head,
+    publish,
+    begin: { at: undefined, stateDir, clock: systemClock, log: silentLog },
+  };
 }
 
 const born = (file: string, ino = 2): ObjectEdit => ({ ino, names: [[1, file]], bytes: Buffer.from(file) });

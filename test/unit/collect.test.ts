@@ -1,7 +1,7 @@
 /** Collecting garbage in an object store: what goes, what stays, and that nothing else can come of a crash at any step. */
 import { expect, test } from "vitest";
 import { BackgroundCollection } from "../../src/agent/background-collection.ts";
-import { timeText } from "../../src/base/clock.ts";
+import { systemClock, timeText } from "../../src/base/clock.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { collectIfNeeded } from "../../src/bucket/gc/need.ts";
 import { findCommit } from "../../src/bucket/history.ts";
@@ -44,7 +44,7 @@ test("history that is no longer retained gives its space back, and the bucket sh
   expect(await faultsOf(store, hours)).toEqual([]);
   // A time before what was thinned out is still found.
   const old = BigInt(hours.ms - 60 * 24 * HOUR_MS) * 1_000_000n;
-  const at = await findCommit(bucket, (await bucket.head()).commit, timeText(old));
+  const at = await findCommit(bucket, (await bucket.head()).commit, timeText(old), systemClock);
   expect(at.body.timeNs).toBeLessThanOrEqual(old);
   expect(at.body.timeNs).toBeGreaterThan(old - BigInt(6 * 24 * HOUR_MS) * 1_000_000n);
   expect(Object.keys(await pathsOf(bucket, at.body.tree)).length).toBeGreaterThan(10);

@@ -5,7 +5,7 @@ import { checkCertificate, decodeCertificate, signCertificate } from "../../src/
 import { decodeCommit, signCommit, verifyCommit } from "../../src/format/commit.ts";
 import { bodyToCbor } from "../../src/format/commit-body.ts";
 import { encodeCbor, Link } from "../../src/format/dag-cbor.ts";
-import { mayWrite } from "../../src/format/features.ts";
+import { MACHINE_FEATURE, mayWrite, NO_FEATURES, withCompat } from "../../src/format/features.ts";
 import { createGenesisBody, decodeGenesis, signGenesis } from "../../src/format/genesis.ts";
 import { headsField, headsFieldToCbor } from "../../src/format/heads.ts";
 import type { WriterId } from "../../src/base/ids.ts";
@@ -106,6 +106,22 @@ describe("what later versions may add", () => {
     const commit = signCommit({ ...commitBodyAt(bucket, 1), features, unknown }, certificate.cid, device);
     expect(commit.body.unknown).toEqual(unknown);
     expect(mayWrite(commit.body.features)).toBe(true);
+  });
+
+  test("a commit's machine is its own writer's: a name that an older version handed on from another's commit does not count", () => {
+    const features = withCompat(NO_FEATURES, MACHINE_FEATURE);
+    const commit = signCommit({ ...commitBodyAt(bucket, 1), features, machine: "laptop" }, certificate.cid, device);
+    expect(commit.body).toMatchObject({ machine: "laptop", unknown: {} });
+    const handedOn = { machine: { name: "laptop", writer: new Uint8Array(16) } };
+    const later = signCommit({ ...commitBodyAt(bucket, 1), features, unknown: handedOn }, certificate.cid, device);
+    expect(later.body).toMatchObject({ machine: undefined, unknown: {} });
+  });
+
+  test("a machine's name that is too long, or comes without its feature, is refused", () => {
+    const named = { ...commitBodyAt(bucket, 1), machine: "laptop" };
+    expect(() => signCommit(named, certificate.cid, device)).toThrow(/field too many/);
+    const features = withCompat(NO_FEATURES, MACHINE_FEATURE);
+    expect(() => signCommit({ ...named, features, machine: "m".repeat(256) }, certificate.cid, device)).toThrow(/255/);
   });
 
   test("features decide whether a bucket is written, read or refused", () => {

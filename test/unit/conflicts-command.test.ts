@@ -1,9 +1,8 @@
 /** `syncline conflicts`: what gave way in a merge is found, shown, compared and decided. */
 import { readdirSync } from "node:fs";
-import { hostname } from "node:os";
 import { describe, expect, test } from "vitest";
 import { name } from "../support/epochs.ts";
-import { ConflictedBucket, write } from "../support/conflicted-bucket.ts";
+import { ConflictedBucket, MACHINE, write } from "../support/conflicted-bucket.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
 const COPY = /^a\/notes \(conflict [0-9a-f]{8}\)\.bin$/;
@@ -32,7 +31,7 @@ describe("list", () => {
     expect(rest).toEqual([]);
     expect(found).toMatchObject({
       path: "a/notes.bin",
-      machine: hostname(),
+      machine: MACHINE,
       rule: "content / content or create / create",
       copies: [{ path: copy, kind: "copy", type: "file", size: 4, root: merged }],
     });
@@ -64,7 +63,7 @@ test("show has the versions, the rule and its cause", async () => {
   const [shown] = await bucket.json("conflicts", "show", url(bucket, "a/notes.bin"));
   expect(shown).toMatchObject({
     path: "a/notes.bin",
-    kept: { path: "a/notes.bin", size: 4, machine: hostname() },
+    kept: { path: "a/notes.bin", size: 4, machine: MACHINE },
     copies: [{ path: copy, cause: expect.stringMatching(/^Writer [0-9a-f]{32} changed it in its epoch \d+/) }],
   });
   expect(await bucket.json("conflicts", "show", url(bucket, copy))).toEqual([shown]);

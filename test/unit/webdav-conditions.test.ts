@@ -72,7 +72,7 @@ describe("preconditions", () => {
   });
 
   test("an answer without the bytes says of keeping them what the one with them says", async () => {
-    const folderPage = createFolderPage(() => undefined);
+    const folderPage = createFolderPage({ conflictWriter: () => undefined, machineName: async (writer) => writer });
     await using dav = await DavServer.start({ folderPage });
     await dav.send("PUT", "/f", {}, "one");
     for (const [path, accept, vary] of [

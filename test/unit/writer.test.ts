@@ -2,6 +2,7 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { systemClock } from "../../src/base/clock.ts";
 import type { Bucket, VerifiedCommit } from "../../src/bucket/bucket.ts";
 import { resolvePath } from "../../src/bucket/fs-reader.ts";
 import { findCommit, log } from "../../src/bucket/history.ts";
@@ -226,11 +227,13 @@ describe("restoring", () => {
     const { bucket, edit } = await world();
     const first = await edit((writer) => writer.putFile(path("f"), source("1"), ATTRIBUTES));
     const second = await edit((writer) => writer.putFile(path("f"), source("2"), ATTRIBUTES));
-    expect((await findCommit(bucket, second, first.cid)).cid).toBe(first.cid);
-    expect((await findCommit(bucket, second, "2999-01-01T00:00:00Z")).cid).toBe(second.cid);
-    await expect(findCommit(bucket, second, "1999-01-01T00:00:00Z")).rejects.toMatchObject({ code: "no_such_root" });
-    await expect(findCommit(bucket, second, "yesterday")).rejects.toMatchObject({ code: "usage" });
-    await expect(findCommit(bucket, first, second.cid)).rejects.toMatchObject({ code: "no_such_root" });
+    expect((await findCommit(bucket, second, first.cid, systemClock)).cid).toBe(first.cid);
+    expect((await findCommit(bucket, second, "2999-01-01T00:00:00Z", systemClock)).cid).toBe(second.cid);
+    await expect(findCommit(bucket, second, "1999-01-01T00:00:00Z", systemClock)).rejects.toMatchObject({
+      code: "no_such_root",
+    });
+    await expect(findCommit(bucket, second, "some day", systemClock)).rejects.toMatchObject({ code: "usage" });
+    await expect(findCommit(bucket, first, second.cid, systemClock)).rejects.toMatchObject({ code: "no_such_root" });
   });
 });
 

@@ -6,7 +6,7 @@ import type { Certificate } from "../../format/certificate.ts";
 import { cidOf } from "../../format/cid.ts";
 import { signCommit } from "../../format/commit.ts";
 import type { Commit } from "../../format/commit.ts";
-import { mayWrite } from "../../format/features.ts";
+import { MACHINE_FEATURE, mayWrite, withCompat } from "../../format/features.ts";
 import { encodePolicy } from "../../format/policy.ts";
 import type { Policy } from "../../format/policy.ts";
 import { headsField } from "../../format/heads.ts";
@@ -21,6 +21,8 @@ import { totalsAfter } from "../totals.ts";
 export interface Writer {
   readonly device: DeviceKey;
   readonly certificate: Certificate;
+  /** The machine's name for its commits; absent: they name none. */
+  readonly machine?: string | undefined;
 }
 
 /** Made again on each root that the commit may follow. */
@@ -61,7 +63,7 @@ export async function makeCommit(
       hint: "A newer syncline wrote it: upgrade to write.",
     });
   }
-  const { device, certificate } = writer;
+  const { device, certificate, machine } = writer;
   await sink.put({ cid: certificate.cid, bytes: certificate.bytes });
   const link = (bytes: Uint8Array) => {
     const cid = cidOf("dag-cbor", bytes);
@@ -87,6 +89,8 @@ export async function makeCommit(
       totals: await totalsAfter(nodes, body.tree, body.totals, next.tree),
       timeNs: next.timeNs,
       note: next.note,
+      machine,
+      features: machine === undefined ? body.features : withCompat(body.features, MACHINE_FEATURE),
     },
     certificate.cid,
     device,

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import type { IncomingMessage } from "node:http";
 import { createRequire } from "node:module";
-import type { Ino } from "../../base/ids.ts";
+import type { Ino, WriterId } from "../../base/ids.ts";
 import { plainNameOf } from "../../bucket/conflicts/marked-name.ts";
 import { answer, type Call, type FolderPage } from "../call.ts";
 import { isFolder } from "../place.ts";
@@ -12,18 +12,32 @@ import { ASSETS, folderPage, type ShownEntry } from "./folder-view.ts";
 /** More are not put in one page: they would have to be in memory to be sorted. */
 const MAX_SHOWN = 5_000;
 
-/** `machineOf` tells which machine a conflict copy comes from; it may throw BlockMiss. */
-export function createFolderPage(machineOf: (ino: Ino) => string | undefined): FolderPage {
+/** Tells which machine a conflict copy comes from. */
+export interface CopyOrigins {
+  /** Undefined for what is no conflict copy. Throws BlockMiss. */
+  conflictWriter(ino: Ino): WriterId | undefined;
+  machineName(writer: WriterId): Promise<string>;
+}
+
+export function createFolderPage(origins: CopyOrigins): FolderPage {
   return async (call, ino, path) => {
     const asset = path.length === 0 ? ASSET_FILES.get(call.request.url ?? "") : undefined;
     if (asset !== undefined) return sendAsset(call, asset);
     const entries: ShownEntry[] = [];
+    const names = new Map<WriterId, string>();
+    const machineOf = async (ino: Ino) => {
+      const writer = await call.access.run(() => origins.conflictWriter(ino));
+      if (writer === undefined) return undefined;
+      const name = names.get(writer) ?? (await origins.machineName(writer));
+      names.set(writer, name);
+      return name;
+    };
     let isCut = false;
     for await (const batch of listing(call.access, ino, path)) {
       for (const { name, attributes } of batch) {
         const { size, mtimeNs } = attributes;
         const isCopy = plainNameOf(name) !== undefined;
-        const machine = isCopy ? await call.access.run(() => machineOf(attributes.ino)) : undefined;
+        const machine = isCopy ? await machineOf(attributes.ino) : undefined;
         entries.push({ name, isFolder: isFolder(attributes), size, mtimeNs, machine });
       }
       isCut = entries.length > MAX_SHOWN;

@@ -1,0 +1,98 @@
+/** The history of one path: the commits after which it was another object, or the same with other contents or attributes. */
+import type { Cid, FileId, FileName } from "../base/ids.ts";
+import type { FileRecord } from "../format/record.ts";
+import type { NodeStore } from "../tree/node-store.ts";
+import type { VerifiedCommit } from "./bucket.ts";
+import { differences } from "./differences.ts";
+import { pathOfDirectory, resolvePath, type TreeObject } from "./fs-reader.ts";
+import { log, type Commits } from "./history.ts";
+
+export interface PathChange {
+  readonly commit: VerifiedCommit;
+  readonly kind: "created" | "changed" | "moved" | "removed" | "replaced";
+  /** The path after the commit; of something removed, before it. */
+  readonly path: readonly FileName[];
+  /** Of something moved: where it was before. */
+  readonly from: readonly FileName[] | undefined;
+  /** What is there after the commit; undefined when it was removed. */
+  readonly record: FileRecord | undefined;
+}
+
+/**
+ * The changes of what is at `path` in `head`, newest first, as far as history is kept: of several commits that were thinned out, the
+ * change is told with the next one that was kept. A file or directory that was moved is followed to where it was before.
+ */
+export async function* pathHistory(
+  commits: Commits,
+  nodes: NodeStore,
+  head: VerifiedCommit,
+  path: readonly FileName[],
+): AsyncGenerator<PathChange> {
+  let at = path;
+  let newer: { readonly commit: VerifiedCommit; readonly object: TreeObject | undefined } | undefined;
+  for await (const commit of log(commits, head)) {
+    const object = await resolvePath(nodes, commit.body.tree, at);
+    if (newer !== undefined && !isSame(object, newer.object)) {
+      const from = await movedFrom(nodes, commit.body.tree, newer.commit.body.tree, newer.object, object);
+      yield { ...changeOf(newer.commit, at, object, newer.object), ...(from && { kind: "moved", from }) };
+      if (from !== undefined) {
+        at = from;
+        newer = { commit, object: await resolvePath(nodes, commit.body.tree, at) };
+        continue;
+      }
+    }
+    newer = { commit, object };
+  }
+  if (newer?.object !== undefined) yield changeOf(newer.commit, at, undefined, newer.object);
+}
+
+function changeOf(
+  commit: VerifiedCommit,
+  path: readonly FileName[],
+  before: TreeObject | undefined,
+  after: TreeObject | undefined,
+): PathChange {
+  const kind =
+    before === undefined
+      ? "created"
+      : after === undefined
+        ? "removed"
+        : before.id === after.id
+          ? "changed"
+          : "replaced";
+  return { commit, kind, path, from: undefined, record: after?.record };
+}
+
+function isSame(a: TreeObject | undefined, b: TreeObject | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return a.id === b.id && a.subdirs === b.subdirs && recordText(a.record) === recordText(b.record);
+}
+
+/** Records are plain data: bytes, numbers and texts. */
+function recordText(record: FileRecord): string {
+  return JSON.stringify(record, (_, value: unknown) => {
+    if (typeof value === "bigint") return `${value}`;
+    return value instanceof Uint8Array ? Buffer.from(value).toString("hex") : value;
+  });
+}
+
+/** Where this object was in the tree before, when it came to its path by a move. Undefined also where too much changed to look. */
+async function movedFrom(
+  nodes: NodeStore,
+  before: Cid,
+  after: Cid,
+  moved: TreeObject | undefined,
+  replaced: TreeObject | undefined,
+): Promise<readonly FileName[] | undefined> {
+  if (moved === undefined || moved.id === replaced?.id) return undefined;
+  for (const change of (await differences(nodes, before, after)) ?? []) {
+    if (change.kind !== "dentry" || change.before !== moved.id) continue;
+    return pathOf(nodes, before, change.parent, change.name);
+  }
+  return undefined;
+}
+
+async function pathOf(nodes: NodeStore, tree: Cid, parent: FileId, name: FileName) {
+  const above = await pathOfDirectory(nodes, tree, parent);
+  return above && [...above, name];
+}
