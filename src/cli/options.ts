@@ -74,8 +74,8 @@ export const OPTIONS = {
   webdav: text("<host:port>", "serve WebDAV there too", { onlyFlag: true }),
   system: toggle("for the whole machine, in /etc/systemd/system: for root", { onlyFlag: true }),
   sync: path("<dir>", "keep this folder the same, too", { onlyFlag: true }),
-  host: list("<names...>", "names under which WebDAV may be called, besides those of this machine"),
-  tlsSelfSigned: toggle("speak https with a certificate made here, whose fingerprint is printed"),
+  host: list("<names...>", "names under which WebDAV or a master is called, besides those of this machine"),
+  tlsSelfSigned: toggle("speak https with a certificate made here, which stays the same"),
   noAuth: toggle("let everybody on this machine in, without a password", { onlyFlag: true }),
   digest: toggle("also for Digest, as Windows wants over plain http: the file is as good as the password then", {
     onlyFlag: true,

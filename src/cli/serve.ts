@@ -1,4 +1,5 @@
 /** `syncline serve`: a master, in the foreground, until a signal stops it. */
+import { mkdirSync } from "node:fs";
 import { collectGarbage } from "../agent/memory.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Wallet } from "../base/ids.ts";
@@ -11,6 +12,8 @@ import { ROOTS_HINT } from "../master/roots/root-alarm.ts";
 import { isLoopback } from "../net/origin.ts";
 import { addCommand } from "./command.ts";
 import type { Call, Program } from "./command.ts";
+import { parseHostName } from "./host-name.ts";
+import { keptCertificate } from "./kept-certificate.ts";
 import { parseListen, tlsFiles } from "./listen.ts";
 import { DEFAULT_LISTEN } from "./options.ts";
 import { ENDING_SIGNALS, type Runtime } from "./runtime.ts";
@@ -23,6 +26,8 @@ const OPTIONS = [
   "allow",
   "tlsCert",
   "tlsKey",
+  "tlsSelfSigned",
+  "host",
   "insecure",
   "publicBlocks",
   "lease",
@@ -43,6 +48,7 @@ export function register(program: Program): void {
     required: ["data"],
     examples: [
       "syncline serve --data ~/master --allow 0x17c5185167401ed00cf5f5b2fc97d9bbfdb7d025",
+      "syncline serve --data /srv/master --listen 0.0.0.0:3600 --tls-self-signed --host master.example --allow 0x17c5185167401ed00cf5f5b2fc97d9bbfdb7d025",
       "syncline serve --data /srv/master --listen 0.0.0.0:3600 --tls-cert cert.pem --tls-key key.pem --allow 0x17c5185167401ed00cf5f5b2fc97d9bbfdb7d025",
     ],
     exits: [4, 8],
@@ -79,9 +85,12 @@ async function serve(call: ServeCall): Promise<void> {
   warn(call, allow, listen);
   if (master.rolledBack.size > 0) call.output.notice(rolledBackText(master.rolledBack));
   const { origin } = master;
+  const { certificate } = listen;
+  const trust =
+    certificate === undefined ? "" : `\nOther machines name its certificate with --tls-ca: ${printText(certificate)}`;
   output.result(
-    { origin, data: options.data, pid: process.pid, allow },
-    `Serving ${printText(options.data ?? "")} at ${origin}. Ctrl-C stops.`,
+    { origin, data: options.data, pid: process.pid, allow, ...(certificate === undefined ? {} : { certificate }) },
+    `Serving ${printText(options.data ?? "")} at ${origin}. Ctrl-C stops.${trust}`,
   );
   await stopped;
 }
@@ -89,15 +98,34 @@ async function serve(call: ServeCall): Promise<void> {
 type Listen = ReturnType<typeof listenOptions>;
 
 /** Throws `usage`. */
-function listenOptions({ options }: ServeCall) {
+function listenOptions({ options, runtime }: ServeCall) {
   const { host, port } = parseListen(options.listen ?? DEFAULT_LISTEN);
-  const tls = tlsFiles(options);
-  if (tls === undefined && !isLoopback(host) && options.insecure !== true) {
+  const names = (options.host ?? []).map(parseHostName);
+  const given = tlsFiles(options);
+  const selfSigned = options.tlsSelfSigned === true;
+  if (given !== undefined && selfSigned) {
+    throw new SynclineError("usage", "--tls-self-signed and --tls-cert are two ways to have a certificate: give one.");
+  }
+  if (given === undefined && !selfSigned && !isLoopback(host) && options.insecure !== true) {
     throw new SynclineError("usage", `On ${host} other machines could read bearers on their way, and use them.`, {
-      hint: "Give --tls-cert and --tls-key, or listen on 127.0.0.1; --insecure goes on regardless.",
+      hint: "Give --tls-self-signed, or --tls-cert and --tls-key; or listen on 127.0.0.1. --insecure goes on regardless.",
     });
   }
-  return { host, port, tls };
+  const kept = selfSigned ? keptCertificate(runtime, dataFolder(options.data), "tls", [host, ...names]) : undefined;
+  return { host, port, names, tls: kept ?? given, certificate: kept?.path };
+}
+
+/** Made here when it is not there yet: the certificate is kept in it, and is needed first. */
+function dataFolder(path = ""): string {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw new SynclineError("local_io_failed", `The data folder ${path} cannot be made: ${String(cause)}.`, {
+      hint: "Name one that can be written: --data DIR.",
+      cause,
+    });
+  }
+  return path;
 }
 
 function quotaApiOf({ options }: ServeCall): { url: string; open: boolean } | undefined {

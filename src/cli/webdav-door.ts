@@ -1,26 +1,20 @@
 /** The WebDAV door as options describe it: where it listens, how it is called, who is let in. */
-import { createPrivateKey, X509Certificate } from "node:crypto";
 import { join } from "node:path";
 import { SynclineError } from "../base/errors.ts";
 import type { DoorReport, WebdavSetup } from "../agent/doors.ts";
-import { readStateFile, writeStateFile } from "../agent/state-file.ts";
-import { makeSelfSigned } from "../crypto/self-signed.ts";
+import { readStateFile } from "../agent/state-file.ts";
 import { isLoopback } from "../net/origin.ts";
 import { decodePasswords } from "../webdav/app-passwords.ts";
 import type { Call } from "./command.ts";
 import { configFolder } from "./config-file.ts";
 import { parseHostName } from "./host-name.ts";
+import { keptCertificate } from "./kept-certificate.ts";
 import { parseListen, tlsFiles } from "./listen.ts";
 import type { Runtime } from "./runtime.ts";
 import { printText } from "./text.ts";
 
 export const WEBDAV_OPTIONS = ["host", "tlsCert", "tlsKey", "tlsSelfSigned", "noAuth"] as const;
 export type WebdavCall = Call<(typeof WEBDAV_OPTIONS)[number] | "insecure">;
-
-/** Apple's systems trust no certificate for longer than 825 days; made anew when a month is left. */
-const CERTIFICATE_MS = 800 * 24 * 60 * 60 * 1000;
-const RENEW_MS = 30 * 24 * 60 * 60 * 1000;
-const CLOCK_SKEW_MS = 60 * 60 * 1000;
 
 /**
  * The door, once it is known in which state its certificate is kept. Throws `usage`, `config_invalid`. `option` is the one that
@@ -42,7 +36,7 @@ export function webdavDoor(call: WebdavCall, listen: string, option: string): (s
   }
   const passwordFile = passwordFileOf(call, host);
   return (stateDir) => {
-    const tls = selfSigned ? keptCertificate(runtime, stateDir, [host, ...names]) : given;
+    const tls = selfSigned ? keptCertificate(runtime, stateDir, "webdav", [host, ...names]) : given;
     return { door: "webdav", host, port, tls, names, passwordFile };
   };
 }
@@ -80,31 +74,4 @@ function passwordFileOf({ options, runtime }: WebdavCall, host: string): string 
   throw new SynclineError("usage", "There is no password yet with which anybody could sign in.", {
     hint: "Make one: syncline webdav password. Or let everybody on this machine in: --no-auth.",
   });
-}
-
-function keptCertificate({ clock, random }: Runtime, stateDir: string, more: readonly string[]): WebdavSetup["tls"] {
-  const paths = { cert: join(stateDir, "webdav-cert.pem"), key: join(stateDir, "webdav-key.pem") };
-  const names = [...new Set(["localhost", "127.0.0.1", "::1", ...more])].filter(
-    (name) => !/^(0\.0\.0\.0|::)$/.test(name),
-  );
-  const nowMs = Number(clock.nowNs() / 1_000_000n);
-  const [cert, key] = [readStateFile(paths.cert), readStateFile(paths.key)];
-  if (cert !== undefined && key !== undefined && isGoodFor(cert, key, names, nowMs)) {
-    return { cert: cert.toString("utf8"), key: key.toString("utf8") };
-  }
-  const made = makeSelfSigned(names, nowMs - CLOCK_SKEW_MS, nowMs + CERTIFICATE_MS, random);
-  writeStateFile(paths.key, Buffer.from(made.key));
-  writeStateFile(paths.cert, Buffer.from(made.cert));
-  return made;
-}
-
-function isGoodFor(pem: Buffer, key: Buffer, names: readonly string[], nowMs: number): boolean {
-  try {
-    const certificate = new X509Certificate(pem);
-    if (!certificate.checkPrivateKey(createPrivateKey(key))) return false;
-    const covers = (name: string) => (certificate.checkHost(name) ?? certificate.checkIP(name)) !== undefined;
-    return Date.parse(certificate.validTo) - nowMs > RENEW_MS && names.every(covers);
-  } catch {
-    return false;
-  }
 }

@@ -18,6 +18,7 @@ import {
 import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import { type Databases, systemDatabases } from "../objects/databases.ts";
+import { shownHost } from "../net/shown-host.ts";
 import { SqliteRootStore } from "../roots/sqlite-root-store.ts";
 import { Quota } from "./account/quota.ts";
 import { accountRoutes } from "./account/routes.ts";
@@ -212,6 +213,7 @@ function showLevels({ metrics, bodies, answers, bucketRoots, alarm }: MasterPart
   metrics.gauge("process_resident_memory_bytes", "Resident memory.", () => process.memoryUsage.rss());
 }
 
-function originOf({ tls, host }: ListenOptions, port: number): string {
+function originOf({ tls, host: listens, names }: ListenOptions, port: number): string {
+  const host = shownHost(listens, names);
   return `${tls === undefined ? "http" : "https"}://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }

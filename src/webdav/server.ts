@@ -15,6 +15,7 @@ import {
   type Certificate,
   type ListenAddress,
 } from "../net/http-server.ts";
+import { shownHost } from "../net/shown-host.ts";
 import { IdleConnections } from "../net/idle-connections.ts";
 import { Lane } from "../net/lane.ts";
 import { answerNoRequests, answerRaw, type NoRequest, type RawAnswer } from "../net/no-request.ts";
@@ -88,7 +89,8 @@ export class DavServer {
 
   /** "http://127.0.0.1:8888/" */
   get url(): string {
-    const { host, tls } = this.#options;
+    const { tls, names } = this.#options;
+    const host = shownHost(this.#options.host, names);
     const { port } = this.#server.address() as AddressInfo;
     return `${tls === undefined ? "http" : "https"}://${host.includes(":") ? `[${host}]` : host}:${port}/`;
   }

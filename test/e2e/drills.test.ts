@@ -27,6 +27,7 @@ describe.skipIf(!canMount)("drills (Linux, root, /dev/fuse)", () => {
   );
   drill("killing the agent loses nothing that was answered", "kill-9.mjs", [all ? "20" : "3"], all ? 900_000 : 180_000);
   drill("a full disk is ENOSPC or a queue, and drains", "disk-full.mjs", []);
+  drill("two machines share a bucket as the guide says", "second-machine.mjs", [], 300_000);
   drill("damage is found, named and healed; an old root is not followed", "damage.mjs", []);
   drill("each swap is won once, whatever replies are lost", "lost-replies.mjs", [all ? "20" : "5"]);
   drill(

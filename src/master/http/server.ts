@@ -19,6 +19,8 @@ import { answerRequest, type Service } from "./exchange.ts";
 export interface ListenOptions extends ListenAddress {
   /** Without it the master speaks plain HTTP. */
   readonly tls: Certificate | undefined;
+  /** Names under which it can be reached: the first is shown where it listens on every interface. */
+  readonly names?: readonly string[];
   /** How many idle connections stay open, unless the limits of the program do. */
   readonly maxIdle?: number;
 }

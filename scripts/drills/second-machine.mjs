@@ -1,0 +1,144 @@
+/**
+ * Follows docs/guide/second-machine.md word by word: two network namespaces stand for the two machines, each with a home of its own. Only
+ * scp is played, by a copy between the homes.
+ *   node scripts/drills/second-machine.mjs      needs Linux, root, iproute2 and a build
+ */
+import { spawn } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { check, checkout, join, mkdirSync, report, run, workspace } from "./lib.mjs";
+
+const ADDRESSES = { first: "192.0.2.10", second: "192.0.2.11" };
+const DEADLINE_MS = 60_000;
+const page = readFileSync(join(checkout, "docs/guide/second-machine.md"), "utf8");
+const steps = [...page.matchAll(/```sh (first|second)( background)?\n([^]*?)```/g)].map(
+  ([, machine, background, text]) => ({
+    machine,
+    isBackground: background !== undefined,
+    text,
+  }),
+);
+check(steps.length >= 6, "the page has steps for both machines");
+
+const space = workspace("second-machine");
+const began = performance.now();
+connectMachines();
+const machines = { first: start("first"), second: start("second") };
+// What installing leaves behind: the command, and on the first machine a key.
+await machines.first.do("syncline key show");
+let shown = "";
+for (const { machine, isBackground, text } of steps) {
+  report(
+    `${machine}: ${text
+      .trim()
+      .split("\n")
+      .join(`\n${" ".repeat(machine.length)}  `)}`,
+  );
+  if (isBackground) await machines[machine].serve(text.trim());
+  else shown = await eventually(() => machines[machine].do(text), machine, text);
+}
+check(
+  shown.includes("written on the first machine\nwritten on the second machine"),
+  "the first machine shows both lines",
+);
+for (const machine of Object.values(machines)) {
+  await machine.do("syncline unmount ~/notes");
+  await machine.end();
+}
+report(`${((performance.now() - began) / 1000).toFixed(1)} s`);
+
+/** A namespace for each machine, and a cable between them. */
+function connectMachines() {
+  const id = process.pid;
+  const names = { first: `syncline-${id}-a`, second: `syncline-${id}-b` };
+  for (const [machine, name] of Object.entries(names)) {
+    run("ip", ["netns", "add", name]);
+    space.cleanups.push(() => run("ip", ["netns", "del", name]));
+    space[machine] = name;
+  }
+  run("ip", [
+    "link",
+    "add",
+    `sl${id}a`,
+    "netns",
+    names.first,
+    "type",
+    "veth",
+    "peer",
+    "name",
+    `sl${id}b`,
+    "netns",
+    names.second,
+  ]);
+  for (const [machine, end] of [
+    ["first", "a"],
+    ["second", "b"],
+  ]) {
+    const inside = ["netns", "exec", names[machine], "ip"];
+    run("ip", [...inside, "address", "add", `${ADDRESSES[machine]}/24`, "dev", `sl${id}${end}`]);
+    run("ip", [...inside, "link", "set", `sl${id}${end}`, "up"]);
+    run("ip", [...inside, "link", "set", "lo", "up"]);
+  }
+}
+
+/** A shell on a machine: what is mounted in it stays while it runs. */
+function start(machine) {
+  const home = join(space.path, machine);
+  const bin = join(home, ".local/bin");
+  mkdirSync(bin, { recursive: true });
+  mkdirSync(join(home, ".config/syncline"), { recursive: true });
+  writeFileSync(join(bin, "syncline"), `#!/bin/sh\nexec ${process.execPath} ${join(checkout, "dist/main.js")} "$@"\n`, {
+    mode: 0o755,
+  });
+  const copy = `#!/bin/sh\nfor last; do :; done\nfor from; do [ "$from" = "$last" ] || cp "${space.path}/first/\${from#*:}" "$last"; done\n`;
+  writeFileSync(join(bin, "scp"), copy, { mode: 0o755 });
+  const own = /^(SYNCLINE_|XDG_|HOME$|PATH$)/;
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !own.test(name)));
+  const shell = spawn("ip", ["netns", "exec", space[machine], "bash"], {
+    cwd: home,
+    env: { ...env, HOME: home, PATH: `${bin}:${process.env.PATH}` },
+    stdio: ["pipe", "pipe", "pipe"],
+  });
+  space.pids.add(shell.pid);
+  let [out, err] = ["", ""];
+  shell.stdout.on("data", (data) => (out += data));
+  shell.stderr.on("data", (data) => (err += data));
+  const heard = async (pattern) => {
+    const untilMs = performance.now() + DEADLINE_MS;
+    for (;;) {
+      const match = pattern.exec(out);
+      if (match !== null) return match;
+      if (performance.now() > untilMs) throw new Error(`${machine}: nothing came\n${out}${err}`);
+      await new Promise((next) => setTimeout(next, 20));
+    }
+  };
+  return {
+    /** Runs the lines as they stand; throws when one of them fails. Answers what they printed. */
+    async do(text) {
+      [out, err] = ["", ""];
+      shell.stdin.write(`( set -e\n${text}\n) </dev/null\necho "ended $?"\n`);
+      const [, status] = await heard(/^ended (\d+)$/m);
+      if (status !== "0") throw new Error(`${machine}: ${text}\n${out}${err}`);
+      return out;
+    },
+    async serve(text) {
+      [out, err] = ["", ""];
+      shell.stdin.write(`${text} </dev/null &\nserver=$!\n`);
+      await heard(/^Serving .* at https:\/\/192\.0\.2\.10:3600/m);
+    },
+    async end() {
+      shell.stdin.end('[ -z "${server:-}" ] || kill $server; wait\n');
+      await new Promise((done) => shell.once("close", done));
+      space.pids.delete(shell.pid);
+    },
+  };
+}
+
+/** "A second later": what the other machine wrote is on its way for a moment. */
+async function eventually(work, machine, text) {
+  const isLook = machine === "first" && text.startsWith("cat ");
+  const untilMs = performance.now() + DEADLINE_MS;
+  for (;;) {
+    const printed = await work();
+    if (!isLook || printed.includes("written on the second machine") || performance.now() > untilMs) return printed;
+  }
+}
