@@ -24,7 +24,7 @@ const began = performance.now();
 connectMachines();
 const machines = { first: start("first"), second: start("second") };
 // What installing leaves behind: the command, and on the first machine a key.
-await machines.first.do("syncline key show");
+await machines.first.do("syncline key new");
 let shown = "";
 for (const { machine, isBackground, text } of steps) {
   report(

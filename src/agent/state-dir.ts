@@ -3,7 +3,7 @@
  *
  * One agent a state: held by a lock that the system releases when the process dies, whatever way.
  */
-import { mkdirSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { homedir, userInfo } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { SynclineError } from "../base/errors.ts";
@@ -42,6 +42,35 @@ export function stateRoot(env: NodeJS.ProcessEnv, override?: string): string {
   if (override !== undefined) return resolve(override);
   return join(env["XDG_STATE_HOME"] || join(homeFolder(), ".local", "state"), "syncline");
 }
+
+/** The folders of states that this user named besides (`--state`), as far as they are still there. */
+export function otherStateRoots(env: NodeJS.ProcessEnv): string[] {
+  const root = stateRoot(env);
+  return readRoots(root).filter((other) => other !== root && existsSync(other));
+}
+
+/** Has `otherStateRoots` know this one. Best effort: where it cannot be noted, `--state` has to be given again. */
+export function rememberStateRoot(env: NodeJS.ProcessEnv, root: string): void {
+  const own = stateRoot(env);
+  if (root === own || readRoots(own).includes(root)) return;
+  try {
+    makeStateFolder(own);
+    const known = otherStateRoots(env).slice(0, MAX_ROOTS - 1);
+    writeStateFile(join(own, ROOTS), Buffer.from(JSON.stringify([root, ...known])));
+  } catch {}
+}
+
+function readRoots(root: string): string[] {
+  try {
+    const roots: unknown = JSON.parse(readFileSync(join(root, ROOTS), "utf8"));
+    return Array.isArray(roots) ? roots.filter((each) => typeof each === "string") : [];
+  } catch {
+    return [];
+  }
+}
+
+const ROOTS = "other-states.json";
+const MAX_ROOTS = 64;
 
 /** This user's home, absolute also when HOME is empty. Throws `config_invalid` where there is none. */
 export function homeFolder(): string {

@@ -8,7 +8,14 @@ import type { DoorReport, DoorSetup } from "../agent/doors.ts";
 import { LOG_NAME, openLogFile } from "../agent/log-file.ts";
 import { startAgentWithFolder } from "../agent/agent-with-folder.ts";
 import { startAgent } from "../agent/start-agent.ts";
-import { makeStateFolder, mountStatePath, openMountState, stateRoot, type StateFacts } from "../agent/state-dir.ts";
+import {
+  makeStateFolder,
+  mountStatePath,
+  openMountState,
+  rememberStateRoot,
+  stateRoot,
+  type StateFacts,
+} from "../agent/state-dir.ts";
 import { isBehind, runBehind, sayFailed, sayReady } from "./background.ts";
 import type { Call } from "./command.ts";
 import type { ExitStatus } from "./exit-status.ts";
@@ -63,6 +70,7 @@ export async function runAgent(call: AgentCall, run: AgentRun): Promise<ExitStat
 
 async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus> {
   const { options, output, runtime } = call;
+  rememberStateRoot(runtime.env, stateRoot(runtime.env, options.state));
   using state = openMountState(stateRoot(runtime.env, options.state), run.facts);
   const echo = options.verbose === true && !isBehind();
   const log = openLogFile(state.path, runtime.clock, echo ? (line) => void runtime.stderr.write(line) : undefined);

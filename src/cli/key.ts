@@ -6,7 +6,9 @@ import { decryptKey } from "../crypto/keystore.ts";
 import { createWalletKey, walletOfKey } from "../crypto/wallet.ts";
 import { addCommand } from "./command.ts";
 import type { Call, Program } from "./command.ts";
+import { readIfThere } from "./key-file.ts";
 import { askHidden, canAsk } from "./prompt.ts";
+import { printText } from "./text.ts";
 import { keyPathOf, loadWallet, parsePrivateKey, storeKey } from "./wallet.ts";
 
 export function register(program: Program): void {
@@ -26,6 +28,7 @@ export function register(program: Program): void {
     examples: ["syncline key show", "SYNCLINE_KEY=… syncline key show --json"],
     exits: [5],
     async run(call) {
+      await requireKey(call);
       const { wallet } = await loadWallet(call);
       report(call, {
         path: call.runtime.environmentKey === undefined ? keyPathOf(call) : "SYNCLINE_KEY",
@@ -43,6 +46,15 @@ export function register(program: Program): void {
       const path = keyPathOf(call);
       report(call, { path, address: await storeKey(call, path, await readForeignKey(call)) });
     },
+  });
+}
+
+/** Only to be looked at: what needs a key makes the first one. Throws `key_invalid`. */
+async function requireKey(call: Call): Promise<void> {
+  const path = keyPathOf(call);
+  if (call.runtime.environmentKey !== undefined || (await readIfThere(path)) !== undefined) return;
+  throw new SynclineError("key_invalid", `There is no wallet key yet: ${printText(path)} is not there.`, {
+    hint: "Make one with `syncline key new`. The first command that needs a key makes it, too.",
   });
 }
 

@@ -3,7 +3,15 @@ import { resolve } from "node:path";
 import { hasCode, SynclineError } from "../base/errors.ts";
 import { askAgent, isServed } from "../agent/control.ts";
 import type { DoorReport } from "../agent/doors.ts";
-import { canonicalFolder, canonicalMount, listMountStates, stateRoot, WEBDAV_PLACE } from "../agent/state-dir.ts";
+import {
+  canonicalFolder,
+  canonicalMount,
+  listMountStates,
+  otherStateRoots,
+  stateRoot,
+  WEBDAV_PLACE,
+} from "../agent/state-dir.ts";
+import { parseAddress, pinnedUrl } from "../bucket/address.ts";
 import type { Runtime } from "./runtime.ts";
 import { printText } from "./text.ts";
 
@@ -22,13 +30,21 @@ export interface MountState {
   readonly synced: boolean;
 }
 
-/** The states of this mount point, or all states when `directory` is undefined; the one used last comes first. */
-export function mountStates(runtime: Runtime, state: string | undefined, directory?: string): MountState[] {
-  const states = listMountStates(stateRoot(runtime.env, state)).map(
-    ({ path, facts: { mount, address, agent, door, open = false } }) => {
+/**
+ * The states of this mount point, or all states when `directory` is undefined; the one used last comes first. Without `state`, also those in
+ * folders that were named by --state when they were made.
+ */
+export function mountStates(
+  { env }: Pick<Runtime, "env">,
+  state: string | undefined,
+  directory?: string,
+): MountState[] {
+  const roots = state === undefined ? [stateRoot(env), ...otherStateRoots(env)] : [stateRoot(env, state)];
+  const states = roots
+    .flatMap(listMountStates)
+    .map(({ path, facts: { mount, address, agent, door, open = false } }) => {
       return { stateDir: agent ?? path, mount, address, open, own: agent === undefined, synced: door === "sync" };
-    },
-  );
+    });
   if (directory === undefined) return states;
   const mount = directory.startsWith(WEBDAV_PLACE) ? directory : canonicalMount(resolve(directory));
   const there = states.filter((found) => found.mount === mount);
@@ -38,17 +54,26 @@ export function mountStates(runtime: Runtime, state: string | undefined, directo
     : states.filter((found) => found.synced && found.mount === canonicalFolder(directory));
 }
 
-/** As `mountStates`; also by the address of a WebDAV door as `status` prints it ("http://127.0.0.1:8888/"), which its agent knows. */
+/**
+ * As `mountStates`; also by an address as commands print it: of the bucket ("https://master.example:3600/notes"), or of a WebDAV door
+ * ("http://127.0.0.1:8888/", or without the scheme), which its agent knows.
+ */
 export async function statesAt(
   runtime: Runtime,
   state: string | undefined,
   place: string | undefined,
 ): Promise<MountState[]> {
-  const states = mountStates(runtime, state, place === undefined || /^https?:/i.test(place) ? undefined : place);
+  const given = place !== undefined && /^[^/]+:\d+\/?$/.test(place) ? `http://${place}` : place;
+  const isAddress = given !== undefined && /^(https?|file):\/\//i.test(given);
+  const states = mountStates(runtime, state, isAddress ? undefined : given);
   // Of an agent with a folder beside its other doors there are two states.
-  if (place === undefined) return states.filter((each) => each.own);
-  if (!/^https?:/i.test(place)) return states;
-  const url = URL.canParse(place) ? new URL(place).href : place;
+  if (given === undefined) return states.filter((each) => each.own);
+  if (!isAddress) return states;
+  const bucket = bucketAddress(given);
+  const ofBucket =
+    bucket === undefined ? [] : states.filter((each) => each.own && bucketAddress(each.address) === bucket);
+  if (ofBucket.length > 0) return ofBucket;
+  const url = URL.canParse(given) ? new URL(given).href : given;
   const served = await servedStates(
     runtime,
     states.filter((each) => each.own),
@@ -56,6 +81,15 @@ export async function statesAt(
   const isWanted = (door: DoorReport) => door.door === "webdav" && door.url === url;
   const isThere = await Promise.all(served.map((each) => hasDoor(runtime, each, isWanted)));
   return served.filter((_, index) => isThere[index]);
+}
+
+/** A bucket's address in its one spelling, without its pin; undefined for text that is none. */
+function bucketAddress(text: string): string | undefined {
+  try {
+    return pinnedUrl(parseAddress(text)).split("#", 1)[0];
+  } catch {
+    return undefined;
+  }
 }
 
 /** `silent`: what counts where the agent gives no answer in time. */

@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import { Command, CommanderError } from "commander";
 import { NODE_FLAGS } from "../agent/memory.ts";
 import { SynclineError } from "../base/errors.ts";
+import { homeFolder } from "../agent/state-dir.ts";
 import { failedWith } from "../base/system-errors.ts";
 import { addCommand, type Call, type Program } from "./command.ts";
 import { commandsFor } from "./commands.ts";
@@ -186,6 +187,8 @@ function keptEnvironment({ options, runtime }: ServiceCall): ReadonlyMap<string,
   const handedDown = { SYNCLINE_STATE: state, SYNCLINE_KEY_FILE: key, SYNCLINE_PASSPHRASE_FILE: passphraseFile };
   const all = new Map(kept.map(([name, value]) => [name, value ?? ""]));
   for (const [name, value] of Object.entries(handedDown)) if (value !== undefined) all.set(name, value);
+  // systemd gives the machine's services none, and key and states are looked for below it.
+  if (options.system === true) all.set("HOME", homeFolder());
   return all;
 }
 

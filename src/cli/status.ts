@@ -24,12 +24,21 @@ export function register(program: Program): void {
       const [directory] = args;
       const states = await statesAt(runtime, options.state, directory);
       const { served, stopped } = await splitByAgent(runtime, states);
-      if (directory !== undefined && served.length === 0) throw noAgent(directory, stopped[0] ?? states[0]);
+      const resting = directory === undefined || served.length > 0 ? [] : states.filter(({ synced }) => synced);
+      if (directory !== undefined && served.length === 0 && resting.length === 0) {
+        throw noAgent(directory, stopped[0] ?? states[0]);
+      }
       const answers = await Promise.all(served.map((state) => ask(runtime, state)));
       const agents = answers.flatMap((answer) => (answer === undefined || "silent" in answer ? [] : [answer]));
-      const left = stopped.map(({ mount, address, stateDir }) => ({ mount, bucket: address, state: stateDir }));
-      const shown = [...agents.map(textOf), ...left.map(textOfStopped)].join("\n\n");
-      output.result({ agents, ...(left.length === 0 ? {} : { stopped: left }) }, shown || "No mounts.");
+      const left = stopped.map(leftOf);
+      const synced = resting.map(leftOf);
+      const shown = [...agents.map(textOf), ...left.map(textOfStopped), ...synced.map(textOfResting)].join("\n\n");
+      const value = {
+        agents,
+        ...(left.length === 0 ? {} : { stopped: left }),
+        ...(synced.length === 0 ? {} : { synced }),
+      };
+      output.result(value, shown || "No mounts.");
       const silent = answers.find((answer) => answer !== undefined && "silent" in answer);
       if (silent !== undefined && "silent" in silent) throw silent.silent;
     },
@@ -83,6 +92,20 @@ function textOf(agent: AgentStatus): string {
   const uncollected = collection?.error ?? null;
   if (uncollected !== null) lines.push(`  garbage    not collected: ${printText(uncollected.message)}`);
   return lines.join("\n");
+}
+
+function leftOf({ mount, address, stateDir }: MountState) {
+  return { mount, bucket: address, state: stateDir };
+}
+
+/** A synced folder that no agent keeps the same now. */
+function textOfResting({ mount, bucket }: { mount: string; bucket: string }): string {
+  return [
+    `${printText(mount)}  (synced folder, no process)`,
+    `  bucket     ${printText(bucket)}`,
+    "  pending    not known: what changed since the last sync waits in the folder",
+    `             Sync it: syncline sync ${printText(bucket)} ${printText(mount)} --once`,
+  ].join("\n");
 }
 
 function textOfStopped({ mount, bucket, state }: { mount: string; bucket: string; state: string }): string {

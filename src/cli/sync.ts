@@ -2,7 +2,7 @@
 import { serveControl } from "../agent/control.ts";
 import type { SyncAgent } from "../agent/sync-agent.ts";
 import { openLogFile } from "../agent/log-file.ts";
-import { openMountState, stateRoot, type StateDir, type StateFacts } from "../agent/state-dir.ts";
+import { openMountState, rememberStateRoot, stateRoot, type StateDir, type StateFacts } from "../agent/state-dir.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { parseAddress, pinnedUrl } from "../bucket/address.ts";
@@ -44,6 +44,7 @@ async function sync(call: SyncCall): Promise<ExitStatus> {
   if (options.once === true && options.watch === true)
     throw new SynclineError("usage", "--once ends when both agree, --watch never: give one of them.");
   const facts = await factsOf(call);
+  rememberStateRoot(runtime.env, stateRoot(runtime.env, options.state));
   using state = openMountState(stateRoot(runtime.env, options.state), facts);
   const echo = options.verbose === true ? (line: string) => void runtime.stderr.write(line) : undefined;
   const log = openLogFile(state.path, runtime.clock, echo);

@@ -1,7 +1,7 @@
-/** A path that a command is about, given as bucket/path or below a mount: then by way of what the mount's agent has published. */
+/** A path that a command is about, given as bucket/path or below a mount or a synced folder: then by way of what is published of it. */
 import { resolve, sep } from "node:path";
 import { askAgent } from "../agent/control.ts";
-import { canonicalMount } from "../agent/state-dir.ts";
+import { canonicalFolder, canonicalMount } from "../agent/state-dir.ts";
 import { SynclineError } from "../base/errors.ts";
 import { nameFromText } from "../base/names.ts";
 import { locateBucket } from "./bucket-path.ts";
@@ -42,16 +42,15 @@ export async function showAtMount({ served }: TargetPath): Promise<void> {
 }
 
 async function belowMount(runtime: Runtime, state: string | undefined, given: string): Promise<TargetPath> {
-  const path = canonicalMount(resolve(given));
-  const above = mountStates(runtime, state)
-    .filter(({ mount }) => path === mount || path.startsWith(mount.endsWith(sep) ? mount : mount + sep))
-    .toSorted((a, b) => b.mount.length - a.mount.length);
+  const states = mountStates(runtime, state);
+  const path = pathAsStatesSay(given, states);
+  const above = states.filter(({ mount }) => isBelow(path, mount)).toSorted((a, b) => b.mount.length - a.mount.length);
   const nearest = above.filter(({ mount }) => mount === above[0]?.mount);
   const [served] = await servedStates(runtime, nearest);
   const found = served ?? nearest[0];
   if (found === undefined) {
-    throw new SynclineError("no_agent", `${printText(given)} is not below a mount of syncline.`, {
-      hint: "Give bucket/path instead.",
+    throw new SynclineError("no_agent", `${printText(given)} is not below a mount or a synced folder.`, {
+      hint: "Give bucket/path instead. `syncline status` lists the mounts.",
     });
   }
   const names = path
@@ -60,4 +59,16 @@ async function belowMount(runtime: Runtime, state: string | undefined, given: st
     .filter((name) => name !== "")
     .map(nameFromText);
   return { address: found.address, names, directory: false, served };
+}
+
+/** A synced folder goes by its real path; a mount, which may hang, is not looked at. */
+function pathAsStatesSay(given: string, states: readonly MountState[]): string {
+  const path = canonicalMount(resolve(given));
+  if (states.some(({ mount }) => isBelow(path, mount))) return path;
+  const real = canonicalFolder(given);
+  return states.some(({ mount, synced }) => synced && isBelow(real, mount)) ? real : path;
+}
+
+function isBelow(path: string, mount: string): boolean {
+  return path === mount || path.startsWith(mount.endsWith(sep) ? mount : mount + sep);
 }

@@ -1,6 +1,16 @@
 /** `syncline sync` as people run it: once, rehearsed, and under watch. */
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { afterAll, expect, test } from "vitest";
 import { Workspace } from "../support/syncline.ts";
 
@@ -25,6 +35,17 @@ test("a folder goes up, comes down elsewhere, and what is planned is what is don
   });
   expect(space.json("sync", url, other, "--once")).toMatchObject({ received: { files: 120 } });
   expect(readFileSync(`${other}/7.bin`, "utf8")).toBe("7");
+});
+
+test("a synced folder is an address while no agent runs, also by a link to it", () => {
+  symlinkSync(one, space.at("link"));
+  for (const place of [one, space.at("link")]) {
+    expect(space.json("status", place)).toMatchObject({ agents: [], synced: [{ mount: one, bucket: url }] });
+    expect(space.lines("log", place, "-n", "1")).toMatchObject([{ totals: { files: 120 } }]);
+    expect(space.do("conflicts", "list", place)).toBe("No conflicts.\n");
+    expect(space.lines("log", `${place}/7.bin`)).toMatchObject([{ change: "created", size: 1 }]);
+  }
+  expect(space.json("restore", `${one}/7.bin`, "--at", "now")).toMatchObject({ restored: 0 });
 });
 
 test("contents are in the folder and not a second time in a cache; what the bucket lost of them is mended from the folder", async () => {

@@ -120,7 +120,9 @@ test("lets in whoever has a password, under its own name only, and nobody withou
     expect(await status(basic)).toBe(401);
   } finally {
     expect(space.json("status", agent.webdav)).toMatchObject({ agents: [{ doors: [{ url: agent.webdav }] }] });
-    // Also as people type it.
+    // Also as people type it, and by the bucket's address.
+    expect(space.json("status", new URL(agent.webdav).host)).toMatchObject({ agents: [{ pid: agent.pid }] });
+    expect(space.json("flush", url)).toMatchObject({ published: true });
     expect(space.json("flush", agent.webdav.replace(/\/$/, ""))).toMatchObject({ published: true });
     expect(space.run(["flush", "http://127.0.0.1:1/"]).status).toBe(1);
     expect(space.json("unmount", agent.webdav)).toMatchObject({ drained: true });

@@ -54,6 +54,13 @@ describe.skipIf(process.platform !== "linux")("a service", () => {
     ]);
   });
 
+  test("of the machine keeps HOME, where its key and its states are", async () => {
+    const config = await temporaryFolder();
+    const sync = ["--", "sync", "file:///srv/bucket", "/srv/work"];
+    const { value } = await run(config, ["install", "a", "--dry-run", "--system", ...sync]);
+    expect(String(value["text"])).toContain(`Environment="HOME=${homedir()}"`);
+  });
+
   test("is asked for the passphrase of the key that it will use", async () => {
     const config = await temporaryFolder();
     const key = join(config, "k.json");

@@ -19,6 +19,8 @@ import {
   noteDrained,
   openCommandState,
   openMountState,
+  otherStateRoots,
+  rememberStateRoot,
   stateRoot,
   type StateDir,
   type StateFacts,
@@ -170,4 +172,17 @@ describe("paths", () => {
     expect(canonicalMount("/")).toBe("/");
     expect(readdirSync(folder).toSorted()).toEqual(["link", "real"]);
   });
+});
+
+test("folders of states that were named once are known without being named, as long as they are there", async () => {
+  const [home, other] = [await temporaryFolder(), await temporaryFolder()];
+  const env = { XDG_STATE_HOME: home };
+  expect(otherStateRoots(env)).toEqual([]);
+  rememberStateRoot(env, stateRoot(env));
+  rememberStateRoot(env, other);
+  rememberStateRoot(env, other);
+  rememberStateRoot(env, join(home, "gone"));
+  expect(otherStateRoots(env)).toEqual([other]);
+  writeFileSync(join(stateRoot(env), "other-states.json"), "{");
+  expect(otherStateRoots(env)).toEqual([]);
 });
