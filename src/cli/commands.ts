@@ -3,6 +3,7 @@ import type { Register } from "./program.ts";
 
 const COMMANDS: Readonly<Record<string, () => Promise<{ readonly register: Register }>>> = {
   cat: () => import("./cat.ts"),
+  completion: () => import("./completion.ts"),
   conflicts: () => import("./conflicts.ts"),
   doctor: () => import("./doctor.ts"),
   flush: () => import("./flush.ts"),
@@ -12,6 +13,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ readonly register: Regis
   key: () => import("./key.ts"),
   log: () => import("./log.ts"),
   ls: () => import("./ls.ts"),
+  man: () => import("./man.ts"),
   merge: () => import("./merge.ts"),
   mount: () => import("./mount.ts"),
   policy: () => import("./policy.ts"),

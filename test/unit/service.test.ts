@@ -1,6 +1,7 @@
 /** `syncline service`: the units that it writes, as systemd reads them, and what it refuses. */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { commandsFor } from "../../src/cli/commands.ts";
