@@ -56,28 +56,4 @@ class Batch {
   napi_ref kept_ = nullptr;
 };
 
-inline uint32_t LengthOf(napi_env env, napi_value array) {
-  uint32_t length = 0;
-  napi_get_array_length(env, array, &length);
-  return length;
-}
-
-inline std::vector<std::string> Texts(napi_env env, napi_value array) {
-  std::vector<std::string> texts(LengthOf(env, array));
-  for (uint32_t index = 0; index < texts.size(); index++) {
-    napi_value text;
-    napi_get_element(env, array, index, &text);
-    texts[index] = BytesOf(env, text);
-  }
-  return texts;
-}
-
-inline std::vector<double> Numbers(napi_env env, napi_value array) {
-  size_t length = 0;
-  void* data = nullptr;
-  napi_get_typedarray_info(env, array, nullptr, &length, &data, nullptr, nullptr);
-  const auto* numbers = static_cast<const double*>(data);
-  return std::vector<double>(numbers, numbers + length);
-}
-
 }  // namespace syncline

@@ -70,8 +70,6 @@ napi_value Done(napi_env env, const char* what, int result) {
   return result == 0 ? nullptr : ThrowErrno(env, what, errno);
 }
 
-int Descriptor(const Arguments& arguments, size_t index) { return static_cast<int>(arguments.Number(index)); }
-
 }  // namespace
 
 int LookAt(int directory, const char* name, double* row) {
@@ -96,25 +94,31 @@ int OpenAt(int directory, const char* path, uint64_t flags, uint64_t mode) {
 }
 
 napi_value OpenBeneath(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
+  Arguments arguments(env, info, "openBeneath");
+  const int directory = arguments.Descriptor(0);
   const std::string path = arguments.Bytes(1);
-  const auto flags = static_cast<uint64_t>(arguments.Number(2)), mode = static_cast<uint64_t>(arguments.Number(3));
-  const int descriptor = OpenAt(Descriptor(arguments, 0), path.c_str(), flags, mode);
+  const auto flags = arguments.Whole<uint64_t>(2), mode = arguments.Whole<uint64_t>(3);
+  if (arguments.Threw()) return nullptr;
+  const int descriptor = OpenAt(directory, path.c_str(), flags, mode);
   if (descriptor < 0) return ThrowErrno(env, "openat2", errno);
   return Number(env, descriptor);
 }
 
 napi_value StatAt(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
+  Arguments arguments(env, info, "statAt");
+  const int directory = arguments.Descriptor(0);
+  const std::string name = arguments.Name(1);
+  if (arguments.Threw()) return nullptr;
   std::vector<double> row(kColumns);
-  const int error = LookAt(Descriptor(arguments, 0), arguments.Bytes(1).c_str(), row.data());
+  const int error = LookAt(directory, name.c_str(), row.data());
   if (error == ENOENT) return Undefined(env);
   return error == 0 ? Doubles(env, row) : ThrowErrno(env, "statx", error);
 }
 
 napi_value ListAt(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
-  const int directory = Descriptor(arguments, 0);
+  Arguments arguments(env, info, "listAt");
+  const int directory = arguments.Descriptor(0);
+  if (arguments.Threw()) return nullptr;
   // The stream takes its descriptor along when it is closed.
   const int own = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   DIR* stream = own < 0 ? nullptr : fdopendir(own);
@@ -157,75 +161,96 @@ napi_value ListAt(napi_env env, napi_callback_info info) {
 }
 
 napi_value ReadLinkAt(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
+  Arguments arguments(env, info, "readLinkAt");
+  const int directory = arguments.Descriptor(0);
+  const std::string name = arguments.Name(1);
+  if (arguments.Threw()) return nullptr;
   char target[4096];
-  const ssize_t length = readlinkat(Descriptor(arguments, 0), arguments.Bytes(1).c_str(), target, sizeof target);
+  const ssize_t length = readlinkat(directory, name.c_str(), target, sizeof target);
   if (length < 0) return ThrowErrno(env, "readlinkat", errno);
   return Name(env, target, static_cast<size_t>(length));
 }
 
 napi_value MakeDirectoryAt(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
-  const auto mode = static_cast<mode_t>(arguments.Number(2));
-  return Done(env, "mkdirat", mkdirat(Descriptor(arguments, 0), arguments.Bytes(1).c_str(), mode));
+  Arguments arguments(env, info, "makeDirectoryAt");
+  const int directory = arguments.Descriptor(0);
+  const std::string name = arguments.Name(1);
+  const auto mode = arguments.Whole<mode_t>(2);
+  if (arguments.Threw()) return nullptr;
+  return Done(env, "mkdirat", mkdirat(directory, name.c_str(), mode));
 }
 
 napi_value SymlinkAt(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
-  return Done(env, "symlinkat",
-              symlinkat(arguments.Bytes(2).c_str(), Descriptor(arguments, 0), arguments.Bytes(1).c_str()));
+  Arguments arguments(env, info, "symlinkAt");
+  const int directory = arguments.Descriptor(0);
+  const std::string name = arguments.Name(1), target = arguments.Bytes(2);
+  if (arguments.Threw()) return nullptr;
+  return Done(env, "symlinkat", symlinkat(target.c_str(), directory, name.c_str()));
 }
 
 napi_value LinkAt(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
-  return Done(env, "linkat",
-              linkat(Descriptor(arguments, 0), arguments.Bytes(1).c_str(), Descriptor(arguments, 2),
-                     arguments.Bytes(3).c_str(), 0));
+  Arguments arguments(env, info, "linkAt");
+  const int from = arguments.Descriptor(0), to = arguments.Descriptor(2);
+  const std::string name = arguments.Name(1), newName = arguments.Name(3);
+  if (arguments.Threw()) return nullptr;
+  return Done(env, "linkat", linkat(from, name.c_str(), to, newName.c_str(), 0));
 }
 
 napi_value RenameAt(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
-  const std::string from = arguments.Bytes(1), to = arguments.Bytes(3);
-  const auto flags = static_cast<unsigned>(arguments.Number(4));
-  const long result = syscall(SYS_renameat2, Descriptor(arguments, 0), from.c_str(), Descriptor(arguments, 2), to.c_str(), flags);
+  Arguments arguments(env, info, "renameAt");
+  const int from = arguments.Descriptor(0), to = arguments.Descriptor(2);
+  const std::string name = arguments.Name(1), newName = arguments.Name(3);
+  const auto flags = arguments.Whole<unsigned>(4);
+  if (arguments.Threw()) return nullptr;
+  const long result = syscall(SYS_renameat2, from, name.c_str(), to, newName.c_str(), flags);
   return Done(env, "renameat2", static_cast<int>(result));
 }
 
 napi_value UnlinkAt(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
-  const int flags = arguments.Number(2) != 0 ? AT_REMOVEDIR : 0;
-  return Done(env, "unlinkat", unlinkat(Descriptor(arguments, 0), arguments.Bytes(1).c_str(), flags));
+  Arguments arguments(env, info, "unlinkAt");
+  const int directory = arguments.Descriptor(0);
+  const std::string name = arguments.Name(1);
+  const int flags = arguments.Flag(2) ? AT_REMOVEDIR : 0;
+  if (arguments.Threw()) return nullptr;
+  return Done(env, "unlinkat", unlinkat(directory, name.c_str(), flags));
 }
 
 napi_value SetModeOf(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
-  const auto mode = static_cast<mode_t>(arguments.Number(1));
-  return Done(env, "chmod", chmod(PathOf(Descriptor(arguments, 0)).c_str(), mode));
+  Arguments arguments(env, info, "setModeOf");
+  const int descriptor = arguments.Descriptor(0);
+  const auto mode = arguments.Whole<mode_t>(1);
+  if (arguments.Threw()) return nullptr;
+  return Done(env, "chmod", chmod(PathOf(descriptor).c_str(), mode));
 }
 
 napi_value SetOwnerAt(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
-  const auto uid = static_cast<uid_t>(arguments.Number(2));
-  const auto gid = static_cast<gid_t>(arguments.Number(3));
-  return Done(env, "fchownat",
-              fchownat(Descriptor(arguments, 0), arguments.Bytes(1).c_str(), uid, gid, AT_SYMLINK_NOFOLLOW));
+  Arguments arguments(env, info, "setOwnerAt");
+  const int directory = arguments.Descriptor(0);
+  const std::string name = arguments.Name(1);
+  const auto uid = arguments.Whole<uid_t>(2);
+  const auto gid = arguments.Whole<gid_t>(3);
+  if (arguments.Threw()) return nullptr;
+  return Done(env, "fchownat", fchownat(directory, name.c_str(), uid, gid, AT_SYMLINK_NOFOLLOW));
 }
 
 napi_value SetModifiedAt(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
+  Arguments arguments(env, info, "setModifiedAt");
+  const int directory = arguments.Descriptor(0);
+  const std::string name = arguments.Name(1);
   timespec times[2] = {};
   times[0].tv_nsec = UTIME_OMIT;
-  times[1].tv_sec = static_cast<time_t>(arguments.Number(2));
-  times[1].tv_nsec = static_cast<long>(arguments.Number(3));
-  return Done(env, "utimensat",
-              utimensat(Descriptor(arguments, 0), arguments.Bytes(1).c_str(), times, AT_SYMLINK_NOFOLLOW));
+  times[1] = arguments.Time(2);
+  if (arguments.Threw()) return nullptr;
+  return Done(env, "utimensat", utimensat(directory, name.c_str(), times, AT_SYMLINK_NOFOLLOW));
 }
 
 napi_value ListXattrs(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
+  Arguments arguments(env, info, "listXattrs");
+  const int descriptor = arguments.Descriptor(0);
+  if (arguments.Threw()) return nullptr;
   // What Linux allows (XATTR_LIST_MAX); kept, since to clear it takes longer than the call.
   static thread_local char names[65536];
-  const ssize_t length = listxattr(PathOf(Descriptor(arguments, 0)).c_str(), names, sizeof names);
+  const ssize_t length = listxattr(PathOf(descriptor).c_str(), names, sizeof names);
   if (length < 0) return ThrowErrno(env, "listxattr", errno);
   napi_value result;
   napi_create_array(env, &result);
@@ -239,11 +264,13 @@ napi_value ListXattrs(napi_env env, napi_callback_info info) {
 }
 
 napi_value GetXattr(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
+  Arguments arguments(env, info, "getXattr");
+  const int descriptor = arguments.Descriptor(0);
+  const std::string name = arguments.Bytes(1);
+  if (arguments.Threw()) return nullptr;
   // What Linux allows (XATTR_SIZE_MAX).
   std::vector<char> value(65536);
-  const std::string name = arguments.Bytes(1);
-  const ssize_t length = getxattr(PathOf(Descriptor(arguments, 0)).c_str(), name.c_str(), value.data(), value.size());
+  const ssize_t length = getxattr(PathOf(descriptor).c_str(), name.c_str(), value.data(), value.size());
   if (length < 0) return errno == ENODATA ? Undefined(env) : ThrowErrno(env, "getxattr", errno);
   napi_value buffer;
   napi_create_buffer_copy(env, static_cast<size_t>(length), value.data(), nullptr, &buffer);
@@ -251,18 +278,20 @@ napi_value GetXattr(napi_env env, napi_callback_info info) {
 }
 
 napi_value SetXattr(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
-  void* value = nullptr;
-  size_t length = 0;
-  napi_get_buffer_info(env, arguments[2], &value, &length);
+  Arguments arguments(env, info, "setXattr");
+  const int descriptor = arguments.Descriptor(0);
   const std::string name = arguments.Bytes(1);
-  return Done(env, "setxattr", setxattr(PathOf(Descriptor(arguments, 0)).c_str(), name.c_str(), value, length, 0));
+  const auto value = arguments.Buffer(2);
+  if (arguments.Threw()) return nullptr;
+  return Done(env, "setxattr", setxattr(PathOf(descriptor).c_str(), name.c_str(), value.data, value.length, 0));
 }
 
 napi_value RemoveXattr(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
+  Arguments arguments(env, info, "removeXattr");
+  const int descriptor = arguments.Descriptor(0);
   const std::string name = arguments.Bytes(1);
-  return Done(env, "removexattr", removexattr(PathOf(Descriptor(arguments, 0)).c_str(), name.c_str()));
+  if (arguments.Threw()) return nullptr;
+  return Done(env, "removexattr", removexattr(PathOf(descriptor).c_str(), name.c_str()));
 }
 
 }  // namespace syncline

@@ -44,13 +44,10 @@ bool SyncsWhole(int directory) {
   return major > 5 || (major == 5 && minor >= 8);
 }
 
-struct Content {
-  const uint8_t* bytes;
-  size_t length;
-};
+using Content = Arguments::Span;
 
 // Columns of attributes.
-constexpr size_t kMode = 0, kOwned = 1, kUid = 2, kGid = 3, kSeconds = 4, kNanoseconds = 5, kAttributes = 6;
+constexpr size_t kMode = 0, kOwned = 1, kUid = 2, kGid = 3, kSeconds = 4, kNanoseconds = 5, kAttributeColumns = 6;
 
 class Creation : public Batch {
  public:
@@ -75,7 +72,7 @@ class Creation : public Batch {
     const int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
     const int file = openat(directory_, names_[index].c_str(), flags, 0600);
     if (!Check(file < 0 ? -1 : 0, "openat")) return;
-    const double* attributes = &attributes_[index * kAttributes];
+    const double* attributes = &attributes_[index * kAttributeColumns];
     if (Fill(file, contents_[index]) && SetAttributes(file, attributes) && (together_ || Check(fsync(file), "fsync"))) {
       const int failed = LookAt(file, "", &rows_[index * kColumns]);
       if (failed != 0) Fail(failed, "statx");
@@ -85,7 +82,7 @@ class Creation : public Batch {
 
   bool Fill(int file, const Content& content) {
     for (size_t done = 0; done < content.length;) {
-      const ssize_t more = write(file, content.bytes + done, content.length - done);
+      const ssize_t more = write(file, content.data + done, content.length - done);
       if (more < 0 && errno == EINTR) continue;
       if (more < 0) return Check(-1, "write");
       done += static_cast<size_t>(more);
@@ -179,41 +176,53 @@ class Placement : public Batch {
   std::vector<std::string> names_, paths_;
 };
 
-std::vector<Content> Contents(napi_env env, napi_value array) {
-  std::vector<Content> contents(LengthOf(env, array));
-  for (uint32_t index = 0; index < contents.size(); index++) {
-    napi_value buffer;
-    void* data = nullptr;
-    size_t length = 0;
-    napi_get_element(env, array, index, &buffer);
-    napi_get_buffer_info(env, buffer, &data, &length);
-    contents[index] = {static_cast<const uint8_t*>(data), length};
-  }
-  return contents;
+bool AreAttributes(const double* columns) {
+  return Fits<mode_t>(columns[kMode]) && Fits<int>(columns[kOwned], 0, 1) && Fits<uid_t>(columns[kUid]) &&
+         Fits<gid_t>(columns[kGid]) && Fits<time_t>(columns[kSeconds]) && Fits<long>(columns[kNanoseconds], 0, kMostNanoseconds);
+}
+
+bool LeadsToEntry(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  return IsEntryName(slash == std::string::npos ? path : path.substr(slash + 1));
 }
 
 }  // namespace
 
 napi_value CreateFiles(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
-  auto creation = std::make_unique<Creation>(static_cast<int>(arguments.Number(0)), Texts(env, arguments[1]),
-                                             Contents(env, arguments[2]), Numbers(env, arguments[3]),
-                                             arguments.Number(4) != 0);
-  return Batch::Start(env, std::move(creation), "syncline:create", arguments[2]);
+  Arguments arguments(env, info, "createFiles");
+  const int directory = arguments.Descriptor(0);
+  std::vector<std::string> names = arguments.Names(1);
+  napi_value kept = nullptr;
+  std::vector<Content> contents = arguments.Buffers(2, &kept);
+  std::vector<double> attributes = arguments.Doubles(3);
+  const bool together = arguments.Flag(4);
+  if (contents.size() != names.size()) arguments.OutOfRange(2, "does not have one content for each name");
+  if (attributes.size() != names.size() * kAttributeColumns) arguments.OutOfRange(3, "does not have six numbers for each name");
+  for (size_t at = 0; at < attributes.size() && !arguments.Threw(); at += kAttributeColumns) {
+    if (!AreAttributes(&attributes[at])) arguments.OutOfRange(3, "has a number that is not an integer in its range");
+  }
+  if (arguments.Threw()) return nullptr;
+  auto creation = std::make_unique<Creation>(directory, std::move(names), std::move(contents), std::move(attributes), together);
+  return Batch::Start(env, std::move(creation), "syncline:create", kept);
 }
 
 napi_value SyncFilesystem(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
-  auto durability = std::make_unique<Durability>(static_cast<int>(arguments.Number(0)));
-  return Batch::Start(env, std::move(durability), "syncline:sync", nullptr);
+  Arguments arguments(env, info, "syncFilesystem");
+  const int directory = arguments.Descriptor(0);
+  if (arguments.Threw()) return nullptr;
+  return Batch::Start(env, std::make_unique<Durability>(directory), "syncline:sync", nullptr);
 }
 
 napi_value PlaceFiles(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
-  auto placement =
-      std::make_unique<Placement>(static_cast<int>(arguments.Number(0)), static_cast<int>(arguments.Number(1)),
-                                  Texts(env, arguments[2]), Texts(env, arguments[3]), static_cast<int>(arguments.Number(4)));
-  return Batch::Start(env, std::move(placement), "syncline:place", arguments[2]);
+  Arguments arguments(env, info, "placeFiles");
+  const int root = arguments.Descriptor(0), from = arguments.Descriptor(1);
+  std::vector<std::string> names = arguments.Names(2), paths = arguments.Texts(3);
+  const int marks = arguments.Whole<int>(4, -1);
+  if (paths.size() != names.size()) arguments.OutOfRange(3, "does not have one path for each name");
+  if (!std::all_of(paths.begin(), paths.end(), LeadsToEntry)) arguments.OutOfRange(3, "has a path that ends in no name");
+  if (arguments.Threw()) return nullptr;
+  auto placement = std::make_unique<Placement>(root, from, std::move(names), std::move(paths), marks);
+  return Batch::Start(env, std::move(placement), "syncline:place", nullptr);
 }
 
 }  // namespace syncline

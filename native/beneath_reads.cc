@@ -6,6 +6,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "batch.h"
 #include "beneath_batch.h"
@@ -19,7 +23,7 @@ constexpr uint64_t kToRead = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
 
 class Reading : public Batch {
  public:
-  Reading(int directory, std::vector<std::string> paths, std::vector<double> sizes, uint8_t* target)
+  Reading(int directory, std::vector<std::string> paths, std::vector<size_t> sizes, uint8_t* target)
       : directory_(directory), paths_(std::move(paths)), sizes_(std::move(sizes)), target_(target) {}
 
  protected:
@@ -27,7 +31,7 @@ class Reading : public Batch {
     rows_.assign(paths_.size() * kColumns, 0);
     uint8_t* at = target_;
     for (size_t index = 0; index < paths_.size(); index++) {
-      const auto size = static_cast<size_t>(sizes_[index]);
+      const size_t size = sizes_[index];
       double* row = &rows_[index * kColumns];
       if (!ReadOne(paths_[index], at, size, row)) std::fill(row, row + kColumns, 0);
       at += size;
@@ -57,7 +61,7 @@ class Reading : public Batch {
 
   int directory_;
   std::vector<std::string> paths_;
-  std::vector<double> sizes_;
+  std::vector<size_t> sizes_;
   uint8_t* target_;
 };
 
@@ -80,18 +84,20 @@ class Baring : public Batch {
     const int failed = errno;
     close(file);
     if (length < 0) return failed == ENOTSUP;
-    for (ssize_t at = 0; at < length; at += static_cast<ssize_t>(strlen(names_ + at)) + 1) {
-      if (IsShown(names_ + at)) return false;
+    for (size_t at = 0; at < static_cast<size_t>(length);) {
+      const std::string_view name(names_ + at, strnlen(names_ + at, static_cast<size_t>(length) - at));
+      if (IsShown(name)) return false;
+      at += name.size() + 1;
     }
     return true;
   }
 
   // As the disk that asks has it: beneath-disk.ts.
-  bool IsShown(const char* name) const {
+  bool IsShown(std::string_view name) const {
     return Begins(name, "user.") || (all_ && !Begins(name, "system."));
   }
 
-  static bool Begins(const char* name, const char* with) { return strncmp(name, with, strlen(with)) == 0; }
+  static bool Begins(std::string_view name, std::string_view with) { return name.substr(0, with.size()) == with; }
 
   int directory_;
   std::vector<std::string> paths_;
@@ -103,20 +109,34 @@ class Baring : public Batch {
 }  // namespace
 
 napi_value ReadFiles(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
-  void* target = nullptr;
-  size_t length = 0;
-  napi_get_buffer_info(env, arguments[3], &target, &length);
-  auto reading = std::make_unique<Reading>(static_cast<int>(arguments.Number(0)), Texts(env, arguments[1]),
-                                           Numbers(env, arguments[2]), static_cast<uint8_t*>(target));
+  Arguments arguments(env, info, "readFiles");
+  const int directory = arguments.Descriptor(0);
+  std::vector<std::string> paths = arguments.Texts(1);
+  const std::vector<double> sizes = arguments.Doubles(2);
+  const auto target = arguments.Buffer(3);
+  std::vector<size_t> lengths;
+  size_t left = target.length;
+  for (const double size : sizes) {
+    if (!Fits<size_t>(size, 0, left)) {
+      arguments.OutOfRange(2, "has sizes that do not fit in the buffer");
+      break;
+    }
+    lengths.push_back(static_cast<size_t>(size));
+    left -= lengths.back();
+  }
+  if (sizes.size() != paths.size()) arguments.OutOfRange(2, "does not have one size for each path");
+  if (arguments.Threw()) return nullptr;
+  auto reading = std::make_unique<Reading>(directory, std::move(paths), std::move(lengths), target.data);
   return Batch::Start(env, std::move(reading), "syncline:read", arguments[3]);
 }
 
 napi_value BareFiles(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
-  auto baring = std::make_unique<Baring>(static_cast<int>(arguments.Number(0)), Texts(env, arguments[1]),
-                                         arguments.Number(2) != 0);
-  return Batch::Start(env, std::move(baring), "syncline:bare", nullptr);
+  Arguments arguments(env, info, "bareFiles");
+  const int directory = arguments.Descriptor(0);
+  std::vector<std::string> paths = arguments.Texts(1);
+  const bool all = arguments.Flag(2);
+  if (arguments.Threw()) return nullptr;
+  return Batch::Start(env, std::make_unique<Baring>(directory, std::move(paths), all), "syncline:bare", nullptr);
 }
 
 }  // namespace syncline

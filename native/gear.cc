@@ -39,16 +39,16 @@ struct Elements {
 }  // namespace
 
 napi_value FindCut(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
+  Arguments arguments(env, info, "findCut");
   const Elements bytes(env, arguments[0]);
   const Elements gear(env, arguments[1]);
-  const double first = arguments.Number(2), from = arguments.Number(3), to = arguments.Number(4);
+  const auto first = arguments.Whole<int64_t>(2), from = arguments.Whole<int64_t>(3), to = arguments.Whole<int64_t>(4);
+  const auto mask = static_cast<uint32_t>(arguments.Whole<int64_t>(5));
+  if (arguments.Threw()) return nullptr;
   const bool is_valid = bytes.is_array && bytes.type == napi_uint8_array && gear.is_array && gear.type == napi_int32_array &&
-                        gear.length == kGearWords && first >= 0 && first <= from &&
-                        to <= static_cast<double>(bytes.length);
+                        gear.length == kGearWords && first >= 0 && first <= from && to <= static_cast<int64_t>(bytes.length);
   if (!is_valid) return ThrowErrno(env, "findCut", EINVAL);
   if (from >= to) return Number(env, 0);
-  const auto mask = static_cast<uint32_t>(static_cast<int64_t>(arguments.Number(5)));
   const size_t cut = Find(static_cast<const uint8_t*>(bytes.data), static_cast<const uint32_t*>(gear.data),
                           static_cast<size_t>(first), static_cast<size_t>(from), static_cast<size_t>(to), mask);
   return Number(env, static_cast<double>(cut));

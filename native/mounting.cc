@@ -56,17 +56,19 @@ napi_value OpenDevice(napi_env env, napi_callback_info) {
 }
 
 napi_value Mount(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
+  Arguments arguments(env, info, "mount");
   const std::string source = arguments.Bytes(0), target = arguments.Bytes(1), type = arguments.Bytes(2);
+  const auto flags = arguments.Whole<unsigned long>(3);
   const std::string data = arguments.Bytes(4);
-  const auto flags = static_cast<unsigned long>(arguments.Number(3));
+  if (arguments.Threw()) return nullptr;
   if (mount(source.c_str(), target.c_str(), type.c_str(), flags, data.c_str()) == 0) return nullptr;
   return ThrowErrno(env, "mount", errno);
 }
 
 napi_value OpenAbort(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
+  Arguments arguments(env, info, "openAbort");
   const std::string target = arguments.Bytes(0);
+  if (arguments.Threw()) return nullptr;
   struct statx root;
   // Nobody serves the mount yet: only what the kernel knows by itself is asked for.
   if (statx(AT_FDCWD, target.c_str(), AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, 0, &root) != 0) {
@@ -86,16 +88,19 @@ napi_value OpenAbort(napi_env env, napi_callback_info info) {
 }
 
 napi_value Close(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
-  close(static_cast<int>(arguments.Number(0)));
+  Arguments arguments(env, info, "close");
+  const int descriptor = arguments.Descriptor(0);
+  if (arguments.Threw()) return nullptr;
+  close(descriptor);
   return nullptr;
 }
 
 napi_value Unmount(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
+  Arguments arguments(env, info, "unmount");
   auto unmount = std::make_unique<UnmountWork>();
   unmount->target = arguments.Bytes(0);
-  unmount->flags = static_cast<int>(arguments.Number(1));
+  unmount->flags = arguments.Whole<int>(1);
+  if (arguments.Threw()) return nullptr;
   napi_value promise, name;
   napi_create_promise(env, &unmount->deferred, &promise);
   napi_create_string_utf8(env, "syncline:unmount", NAPI_AUTO_LENGTH, &name);

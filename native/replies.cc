@@ -5,14 +5,28 @@
 
 #include <cerrno>
 #include <cstring>
+#include <limits>
+#include <string_view>
 
 #include "kernel.h"
 #include "layout.h"
+#include "whole.h"
 
 namespace syncline {
 namespace {
 
 constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;
+
+// The largest errno of the kernel's own; it does not take an answer with any other (fuse_dev_do_write in fs/fuse/dev.c).
+constexpr int kMostErrno = 511;
+
+// The nearest number that `T` can hold.
+template <typename T>
+T Cell(double value) {
+  constexpr T most = std::numeric_limits<T>::max();
+  if (!(value > 0)) return 0;
+  return value >= static_cast<double>(most) ? most : static_cast<T>(value);
+}
 
 int64_t TimeCell(const double* cell) {
   int64_t value;
@@ -39,14 +53,14 @@ void SplitTimeout(uint64_t timeout, uint64_t* seconds, uint32_t* nanoseconds) {
 
 void FillAttributes(fuse_attr* attr, const double* cells, const ReplySettings& settings) {
   std::memset(attr, 0, sizeof *attr);
-  attr->ino = static_cast<uint64_t>(cells[kIno]);
-  attr->mode = static_cast<uint32_t>(cells[kMode]);
-  attr->nlink = static_cast<uint32_t>(cells[kNlink]);
-  attr->uid = static_cast<uint32_t>(cells[kOwner]);
-  attr->gid = static_cast<uint32_t>(cells[kGroup]);
-  attr->rdev = static_cast<uint32_t>(cells[kRdev]);
-  attr->size = static_cast<uint64_t>(cells[kSize]);
-  attr->blocks = static_cast<uint64_t>(cells[kBlocks]);
+  attr->ino = Cell<uint64_t>(cells[kIno]);
+  attr->mode = Cell<uint32_t>(cells[kMode]);
+  attr->nlink = Cell<uint32_t>(cells[kNlink]);
+  attr->uid = Cell<uint32_t>(cells[kOwner]);
+  attr->gid = Cell<uint32_t>(cells[kGroup]);
+  attr->rdev = Cell<uint32_t>(cells[kRdev]);
+  attr->size = Cell<uint64_t>(cells[kSize]);
+  attr->blocks = Cell<uint64_t>(cells[kBlocks]);
   attr->blksize = settings.blockSize;
   SplitTime(&cells[kAtime], &attr->atime, &attr->atimensec);
   SplitTime(&cells[kMtime], &attr->mtime, &attr->mtimensec);
@@ -55,7 +69,7 @@ void FillAttributes(fuse_attr* attr, const double* cells, const ReplySettings& s
 
 void FillEntry(fuse_entry_out* entry, const double* cells, const ReplySettings& settings) {
   std::memset(entry, 0, sizeof *entry);
-  entry->nodeid = static_cast<uint64_t>(cells[kIno]);
+  entry->nodeid = Cell<uint64_t>(cells[kIno]);
   const bool exists = entry->nodeid != 0;
   SplitTimeout(exists ? settings.entryTimeoutNs : settings.negativeTimeoutNs, &entry->entry_valid,
                &entry->entry_valid_nsec);
@@ -66,25 +80,25 @@ void FillEntry(fuse_entry_out* entry, const double* cells, const ReplySettings& 
 
 void FillStatFs(fuse_kstatfs* st, const double* cells) {
   std::memset(st, 0, sizeof *st);
-  st->bsize = st->frsize = static_cast<uint32_t>(cells[kFsBlockSize]);
-  st->blocks = static_cast<uint64_t>(cells[kFsBlocks]);
-  st->bfree = st->bavail = static_cast<uint64_t>(cells[kFsFreeBlocks]);
-  st->files = static_cast<uint64_t>(cells[kFsFiles]);
-  st->ffree = static_cast<uint64_t>(cells[kFsFreeFiles]);
-  st->namelen = static_cast<uint32_t>(cells[kFsNameMax]);
+  st->bsize = st->frsize = Cell<uint32_t>(cells[kFsBlockSize]);
+  st->blocks = Cell<uint64_t>(cells[kFsBlocks]);
+  st->bfree = st->bavail = Cell<uint64_t>(cells[kFsFreeBlocks]);
+  st->files = Cell<uint64_t>(cells[kFsFiles]);
+  st->ffree = Cell<uint64_t>(cells[kFsFreeFiles]);
+  st->namelen = Cell<uint32_t>(cells[kFsNameMax]);
 }
 
 void FillInit(fuse_init_out* out, const double* cells) {
   std::memset(out, 0, sizeof *out);
   out->major = FUSE_KERNEL_VERSION;
-  out->minor = static_cast<uint32_t>(cells[kInitMinor]);
-  out->max_readahead = static_cast<uint32_t>(cells[kInitReadAhead]);
-  out->flags = static_cast<uint32_t>(cells[kInitFlags]);
-  out->flags2 = static_cast<uint32_t>(cells[kInitFlags2]);
-  out->max_background = static_cast<uint16_t>(cells[kInitMaxBackground]);
-  out->congestion_threshold = static_cast<uint16_t>(cells[kInitCongestion]);
-  out->max_write = static_cast<uint32_t>(cells[kInitMaxWrite]);
-  out->max_pages = static_cast<uint16_t>(cells[kInitMaxPages]);
+  out->minor = Cell<uint32_t>(cells[kInitMinor]);
+  out->max_readahead = Cell<uint32_t>(cells[kInitReadAhead]);
+  out->flags = Cell<uint32_t>(cells[kInitFlags]);
+  out->flags2 = Cell<uint32_t>(cells[kInitFlags2]);
+  out->max_background = Cell<uint16_t>(cells[kInitMaxBackground]);
+  out->congestion_threshold = Cell<uint16_t>(cells[kInitCongestion]);
+  out->max_write = Cell<uint32_t>(cells[kInitMaxWrite]);
+  out->max_pages = Cell<uint16_t>(cells[kInitMaxPages]);
   out->time_gran = 1;
 }
 
@@ -123,7 +137,7 @@ void SendData(int device, uint64_t unique, const char* bytes, size_t length) {
 }  // namespace
 
 void SendError(int device, uint64_t unique, int error) {
-  fuse_out_header header = {sizeof header, -error, unique};
+  fuse_out_header header = {sizeof header, error >= 0 && error <= kMostErrno ? -error : -EIO, unique};
   (void)!write(device, &header, sizeof header);
 }
 
@@ -131,9 +145,10 @@ void SendReply(int device, uint64_t unique, uint32_t opcode, const double* row, 
                const ReplySettings& settings) {
   const double* attributes = row + kAttributes;
   Message message;
+  if (!Fits<int>(row[kKind], kNone, kDeferred)) return SendError(device, unique, EIO);
   switch (static_cast<ReplyKind>(static_cast<int>(row[kKind]))) {
     case kError:
-      return SendError(device, unique, static_cast<int>(row[kValue]));
+      return SendError(device, unique, Fits<int>(row[kValue]) ? static_cast<int>(row[kValue]) : EIO);
     case kEntry:
       FillEntry(&message.body.entry, attributes, settings);
       return SendMessage(device, unique, &message, sizeof message.body.entry);
@@ -144,30 +159,34 @@ void SendReply(int device, uint64_t unique, uint32_t opcode, const double* row, 
       return SendMessage(device, unique, &message, sizeof message.body.attr);
     case kOpened:
       message.body.open = {};
-      message.body.open.open_flags = static_cast<uint32_t>(row[kFlags]);
+      message.body.open.open_flags = Cell<uint32_t>(row[kFlags]);
       return SendMessage(device, unique, &message, sizeof message.body.open);
     case kCreated:
       FillEntry(&message.body.created.entry, attributes, settings);
       message.body.created.open = {};
-      message.body.created.open.open_flags = static_cast<uint32_t>(row[kFlags]);
+      message.body.created.open.open_flags = Cell<uint32_t>(row[kFlags]);
       return SendMessage(device, unique, &message, sizeof message.body.created);
     case kCount:
       if (opcode == kOpCopyFileRange64) {
-        message.body.copied.bytes_copied = static_cast<uint64_t>(row[kValue]);
+        message.body.copied.bytes_copied = Cell<uint64_t>(row[kValue]);
         return SendMessage(device, unique, &message, sizeof message.body.copied);
       }
-      message.body.write = {static_cast<uint32_t>(row[kValue]), 0};
+      message.body.write = {Cell<uint32_t>(row[kValue]), 0};
       return SendMessage(device, unique, &message, sizeof message.body.write);
-    case kData:
-      return SendData(device, unique, output + static_cast<size_t>(row[kValue]), static_cast<size_t>(row[kLength]));
+    case kData: {
+      if (!Fits<size_t>(row[kValue], 0, kOutputBytes)) return SendError(device, unique, EIO);
+      const auto at = static_cast<size_t>(row[kValue]);
+      if (!Fits<size_t>(row[kLength], 0, kOutputBytes - at)) return SendError(device, unique, EIO);
+      return SendData(device, unique, output + at, static_cast<size_t>(row[kLength]));
+    }
     case kStatFs:
       FillStatFs(&message.body.statfs.st, attributes);
       return SendMessage(device, unique, &message, sizeof message.body.statfs);
     case kXattrSize:
-      message.body.xattr = {static_cast<uint32_t>(row[kValue]), 0};
+      message.body.xattr = {Cell<uint32_t>(row[kValue]), 0};
       return SendMessage(device, unique, &message, sizeof message.body.xattr);
     case kPosition:
-      message.body.position.offset = static_cast<uint64_t>(row[kValue]);
+      message.body.position.offset = Cell<uint64_t>(row[kValue]);
       return SendMessage(device, unique, &message, sizeof message.body.position);
     case kInit:
       FillInit(&message.body.init, attributes);
@@ -178,13 +197,15 @@ void SendReply(int device, uint64_t unique, uint32_t opcode, const double* row, 
   }
 }
 
-size_t PackEntries(const double* entries, size_t count, const char* names, bool plus, char* target, size_t limit,
+std::optional<size_t> PackEntries(const double* entries, size_t count, const char* names, bool plus, char* target, size_t limit,
                    const ReplySettings& settings) {
+  const char* namesEnd = names + kEntryNamesBytes;
   const size_t head = plus ? FUSE_NAME_OFFSET_DIRENTPLUS : FUSE_NAME_OFFSET;
   size_t used = 0;
   for (size_t i = 0; i < count; i++) {
     const double* cells = entries + i * kEntryCells;
-    const size_t length = static_cast<size_t>(cells[kNameLength]);
+    if (!Fits<size_t>(cells[kNameLength], 0, static_cast<size_t>(namesEnd - names))) return std::nullopt;
+    const auto length = static_cast<size_t>(cells[kNameLength]);
     const size_t size = FUSE_DIRENT_ALIGN(head + length);
     if (used + size > limit) break;
     char* at = target + used;
@@ -194,17 +215,18 @@ size_t PackEntries(const double* entries, size_t count, const char* names, bool 
       auto* whole = reinterpret_cast<fuse_direntplus*>(at);
       dirent = &whole->dirent;
       // The kernel counts a lookup for every entry with a node id; "." and ".." must not have one.
-      const bool dots = names[0] == '.' && (length == 1 || (length == 2 && names[1] == '.'));
+      const std::string_view name(names, length);
+      const bool dots = name == "." || name == "..";
       if (dots) {
         std::memset(&whole->entry_out, 0, sizeof whole->entry_out);
       } else {
         FillEntry(&whole->entry_out, cells, settings);
       }
     }
-    dirent->ino = static_cast<uint64_t>(cells[kIno]);
-    dirent->off = static_cast<uint64_t>(cells[kNext]);
+    dirent->ino = Cell<uint64_t>(cells[kIno]);
+    dirent->off = Cell<uint64_t>(cells[kNext]);
     dirent->namelen = static_cast<uint32_t>(length);
-    dirent->type = (static_cast<uint32_t>(cells[kMode]) & 0170000) >> 12;
+    dirent->type = (Cell<uint32_t>(cells[kMode]) & 0170000) >> 12;
     std::memcpy(dirent->name, names, length);
     names += length;
     used += size;

@@ -1,6 +1,8 @@
 #include "requests.h"
 
+#include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 
 #include "layout.h"
@@ -28,14 +30,14 @@ class Decoder {
   Decoded Run();
 
  private:
+  // The fixed-size structure that the body begins with; older kernels may leave out what is beyond `least` bytes, which is then zero.
   template <typename T>
-  const T& Body() const {
-    return *reinterpret_cast<const T*>(request_.body);
-  }
-  // What follows a fixed-size structure: names, each ended by a zero byte.
-  template <typename T>
-  const char* After() const {
-    return request_.body + sizeof(T);
+  T Body(size_t least = sizeof(T)) {
+    T body = {};
+    const size_t length = request_.BodyBytes();
+    if (length < least) isShort_ = true;
+    std::memcpy(&body, request_.body, std::min(length, sizeof body));
+    return body;
   }
 
   void Argument(int index, double value) { row_[kArgument + index] = value; }
@@ -43,32 +45,48 @@ class Decoder {
 
   Decoded Row() const { return {Outcome::kRow, 0, 0, {}}; }
   Decoded Answer(int error) const { return {Outcome::kAnswer, error, 0, {}}; }
-  Decoded Named(const char* name) const {
-    return {Outcome::kRow, 0, 1, {{name, strnlen(name, request_.end - name)}, {}}};
-  }
-  Decoded NamedTwice(const char* first) const {
-    Decoded decoded = Named(first);
-    const char* second = first + decoded.names[0].size() + 1;
-    decoded.nameCount = 2;
-    decoded.names[1] = second < request_.end ? std::string_view(second, strnlen(second, request_.end - second))
-                                             : std::string_view();
+  // Names, each ended by a zero byte, from so many bytes of the body on.
+  Decoded Named(size_t at) {
+    Decoded decoded = Row();
+    TakeName(at, &decoded);
     return decoded;
+  }
+  Decoded NamedTwice(size_t at) {
+    Decoded decoded = Named(at);
+    TakeName(at + decoded.names[0].size() + 1, &decoded);
+    return decoded;
+  }
+  void TakeName(size_t at, Decoded* decoded) {
+    const size_t length = request_.BodyBytes();
+    const size_t end = at < length ? at + strnlen(request_.body + at, length - at) : length;
+    if (end == length) {
+      isShort_ = true;
+    } else {
+      decoded->names[decoded->nameCount++] = {request_.body + at, end - at};
+    }
+  }
+  // So many bytes that JavaScript may read, from `at` in the body on; where they are in the input.
+  double Bytes(size_t at, size_t length) {
+    if (at > request_.BodyBytes() || length > request_.BodyBytes() - at) isShort_ = true;
+    return static_cast<double>(request_.body + at - input_);
   }
 
   Decoded SetAttr();
   Decoded Write();
   Decoded SetXattr();
   Decoded Init();
-  Decoded Rename(uint64_t newParent, uint32_t flags, const char* names);
+  Decoded Rename(uint64_t newParent, uint32_t flags, size_t names);
   Decoded Create();
+  Decoded Decode();
 
+  bool isShort_ = false;
   const Request& request_;
   const char* input_;
   double* row_;
 };
 
 Decoded Decoder::SetAttr() {
-  const auto& in = Body<fuse_setattr_in>();
+  const auto in = Body<fuse_setattr_in>();
   if ((in.valid & FATTR_SIZE) && in.size > kMaxExact) return Answer(EFBIG);
   Argument(0, in.valid);
   Argument(1, in.mode);
@@ -82,12 +100,12 @@ Decoded Decoder::SetAttr() {
 }
 
 Decoded Decoder::Write() {
-  const auto& in = Body<fuse_write_in>();
-  if (in.offset + in.size > kMaxExact) return Answer(EFBIG);
+  const auto in = Body<fuse_write_in>();
+  if (in.offset > kMaxExact - in.size) return Answer(EFBIG);
   Argument(0, static_cast<double>(in.offset));
   Argument(1, in.size);
   Argument(2, in.write_flags);
-  Argument(3, static_cast<double>(After<fuse_write_in>() - input_));
+  Argument(3, Bytes(sizeof in, in.size));
   Argument(4, in.flags);
   Decoded decoded = Row();
   decoded.outcome = Outcome::kRowWithBytes;
@@ -95,19 +113,20 @@ Decoded Decoder::Write() {
 }
 
 Decoded Decoder::SetXattr() {
-  const auto& in = Body<fuse_setxattr_in>();
   // Without FUSE_SETXATTR_EXT the structure ends after `flags`.
-  const char* name = request_.body + FUSE_COMPAT_SETXATTR_IN_SIZE;
-  Decoded decoded = Named(name);
+  constexpr size_t kHead = FUSE_COMPAT_SETXATTR_IN_SIZE;
+  const auto in = Body<fuse_setxattr_in>(kHead);
+  Decoded decoded = Named(kHead);
   decoded.outcome = Outcome::kRowWithBytes;
   Argument(0, in.flags);
   Argument(1, in.size);
-  Argument(2, static_cast<double>(name + decoded.names[0].size() + 1 - input_));
+  Argument(2, Bytes(kHead + decoded.names[0].size() + 1, in.size));
   return decoded;
 }
 
 Decoded Decoder::Init() {
-  const auto& in = Body<fuse_init_in>();
+  // Before protocol 7.36 it ended after `flags`.
+  const auto in = Body<fuse_init_in>(offsetof(fuse_init_in, flags2));
   Argument(0, in.major);
   Argument(1, in.minor);
   Argument(2, in.max_readahead);
@@ -116,7 +135,7 @@ Decoded Decoder::Init() {
   return Row();
 }
 
-Decoded Decoder::Rename(uint64_t newParent, uint32_t flags, const char* names) {
+Decoded Decoder::Rename(uint64_t newParent, uint32_t flags, size_t names) {
   row_[kOpcode] = FUSE_RENAME2;
   Argument(0, static_cast<double>(newParent));
   Argument(1, flags);
@@ -124,13 +143,18 @@ Decoded Decoder::Rename(uint64_t newParent, uint32_t flags, const char* names) {
 }
 
 Decoded Decoder::Create() {
-  const auto& in = Body<fuse_create_in>();
+  const auto in = Body<fuse_create_in>();
   Argument(0, in.mode);
   Argument(1, in.flags);
-  return Named(After<fuse_create_in>());
+  return Named(sizeof(fuse_create_in));
 }
 
 Decoded Decoder::Run() {
+  const Decoded decoded = Decode();
+  return isShort_ ? Answer(EINVAL) : decoded;
+}
+
+Decoded Decoder::Decode() {
   switch (request_.header->opcode) {
     case FUSE_INIT:
       return Init();
@@ -138,9 +162,9 @@ Decoded Decoder::Run() {
     case FUSE_UNLINK:
     case FUSE_RMDIR:
     case FUSE_REMOVEXATTR:
-      return Named(request_.body);
+      return Named(0);
     case FUSE_SYMLINK:
-      return NamedTwice(request_.body);
+      return NamedTwice(0);
     case FUSE_GETATTR:
     case FUSE_READLINK:
     case FUSE_STATFS:
@@ -153,17 +177,17 @@ Decoded Decoder::Run() {
     case FUSE_MKNOD:
       Argument(0, Body<fuse_mknod_in>().mode);
       Argument(1, Body<fuse_mknod_in>().rdev);
-      return Named(After<fuse_mknod_in>());
+      return Named(sizeof(fuse_mknod_in));
     case FUSE_MKDIR:
       Argument(0, Body<fuse_mkdir_in>().mode);
-      return Named(After<fuse_mkdir_in>());
+      return Named(sizeof(fuse_mkdir_in));
     case FUSE_RENAME:
-      return Rename(Body<fuse_rename_in>().newdir, 0, After<fuse_rename_in>());
+      return Rename(Body<fuse_rename_in>().newdir, 0, sizeof(fuse_rename_in));
     case FUSE_RENAME2:
-      return Rename(Body<fuse_rename2_in>().newdir, Body<fuse_rename2_in>().flags, After<fuse_rename2_in>());
+      return Rename(Body<fuse_rename2_in>().newdir, Body<fuse_rename2_in>().flags, sizeof(fuse_rename2_in));
     case FUSE_LINK:
       Argument(0, static_cast<double>(Body<fuse_link_in>().oldnodeid));
-      return Named(After<fuse_link_in>());
+      return Named(sizeof(fuse_link_in));
     case FUSE_OPEN:
       Argument(0, Body<fuse_open_in>().flags);
       return Row();
@@ -185,13 +209,13 @@ Decoded Decoder::Run() {
       return SetXattr();
     case FUSE_GETXATTR:
       Argument(0, Body<fuse_getxattr_in>().size);
-      return Named(After<fuse_getxattr_in>());
+      return Named(sizeof(fuse_getxattr_in));
     case FUSE_LISTXATTR:
       Argument(0, Body<fuse_getxattr_in>().size);
       return Row();
     case FUSE_FALLOCATE: {
-      const auto& in = Body<fuse_fallocate_in>();
-      if (in.offset + in.length > kMaxExact) return Answer(EFBIG);
+      const auto in = Body<fuse_fallocate_in>();
+      if (in.length > kMaxExact || in.offset > kMaxExact - in.length) return Answer(EFBIG);
       Argument(0, in.mode);
       Argument(1, static_cast<double>(in.offset));
       Argument(2, static_cast<double>(in.length));
@@ -203,7 +227,7 @@ Decoded Decoder::Run() {
       return Row();
     case FUSE_COPY_FILE_RANGE:
     case kOpCopyFileRange64: {
-      const auto& in = Body<fuse_copy_file_range_in>();
+      const auto in = Body<fuse_copy_file_range_in>();
       row_[kOpcode] = FUSE_COPY_FILE_RANGE;
       Argument(0, static_cast<double>(in.off_in));
       Argument(1, static_cast<double>(in.nodeid_out));

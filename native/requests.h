@@ -1,6 +1,7 @@
 // What the kernel asks, decoded into cells. No state, no N-API.
 #pragma once
 
+#include <cstddef>
 #include <string_view>
 
 #include "kernel.h"
@@ -12,6 +13,8 @@ struct Request {
   const fuse_in_header* header;
   const char* body;
   const char* end;
+
+  size_t BodyBytes() const { return static_cast<size_t>(end - body); }
 };
 
 enum class Outcome {
@@ -27,9 +30,11 @@ struct Decoded {
   std::string_view names[2];
 };
 
+// `length` is at least that of a header.
 Request ParseRequest(const char* bytes, size_t length);
 
-// Fills the request's part of `row`. Offsets of bytes are relative to `input`.
+// Fills the request's part of `row`. Offsets of bytes are relative to `input`. A request that is shorter than what it says is answered
+// with EINVAL.
 Decoded DecodeRequest(const Request& request, const char* input, double* row);
 
 }  // namespace syncline

@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "kernel.h"
@@ -97,7 +98,12 @@ bool Session::ReadBatch(std::vector<napi_value>* arguments) {
 ssize_t Session::ReadRequest(size_t at) {
   for (bool hasEnded = false;;) {
     const ssize_t length = read(device_, input_ + at, kMaxRequest);
-    if (length > 0) return length;
+    if (length >= static_cast<ssize_t>(sizeof(fuse_in_header))) return length;
+    if (length > 0) {
+      // Not a request: whatever this is, it is not the kernel's FUSE device.
+      errno = EPROTO;
+      return -1;
+    }
     if (length < 0 && errno == EAGAIN) return 0;
     if (length < 0 && errno == ECONNABORTED && !hasEnded) {
       hasEnded = HasEnded(device_);
@@ -152,13 +158,17 @@ void Session::TakeForgets(const Request& request) {
     take(request.header->nodeid);
     return;
   }
+  const size_t length = request.BodyBytes();
+  if (length < sizeof(fuse_batch_forget_in)) return;
   const auto* batch = reinterpret_cast<const fuse_batch_forget_in*>(request.body);
   const auto* one = reinterpret_cast<const fuse_forget_one*>(batch + 1);
-  for (uint32_t i = 0; i < batch->count; i++) take(one[i].nodeid);
+  const size_t count = std::min<size_t>(batch->count, (length - sizeof *batch) / sizeof *one);
+  for (size_t i = 0; i < count; i++) take(one[i].nodeid);
 }
 
 // True if the interrupted request is one that JavaScript has or gets now. Others are answered already.
 bool Session::TakeInterrupt(const Request& request) {
+  if (request.BodyBytes() < sizeof(fuse_interrupt_in)) return false;
   const uint64_t unique = reinterpret_cast<const fuse_interrupt_in*>(request.body)->unique;
   uint64_t ticket = 0;
   for (int i = 0; i < rows_; i++) {
@@ -186,7 +196,7 @@ void Session::Call(napi_ref function, size_t count, const napi_value* arguments)
 void Session::Flush(bool endOfBatch) {
   for (int i = 0; i < rows_; i++) {
     double* row = Row(i);
-    const int kind = static_cast<int>(row[kKind]);
+    const double kind = row[kKind];
     if (sent_[i] || (kind == kNone && !endOfBatch)) continue;
     sent_[i] = true;
     if (kind == kDeferred && !closed_) {
@@ -198,16 +208,15 @@ void Session::Flush(bool endOfBatch) {
   if (endOfBatch) rows_ = 0;
 }
 
-bool Session::Answer(double ticket) {
-  const auto found = deferred_.find(static_cast<uint64_t>(ticket));
+bool Session::Answer(uint64_t ticket) {
+  const auto found = deferred_.find(ticket);
   if (found == deferred_.end()) return false;
   SendReply(device_, found->second.unique, found->second.opcode, Row(kSoloRow), output_, settings_);
   deferred_.erase(found);
   return true;
 }
 
-size_t Session::Pack(size_t count, bool plus, size_t offset, size_t limit) {
-  if (count > kMaxEntries || offset > kOutputBytes || limit > kOutputBytes - offset) return 0;
+std::optional<size_t> Session::Pack(size_t count, bool plus, size_t offset, size_t limit) {
   return PackEntries(cells_ + kEntriesAt, count, entryNames_, plus, output_ + offset, limit, settings_);
 }
 

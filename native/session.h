@@ -8,6 +8,7 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
@@ -28,14 +29,20 @@ class Session {
  public:
   Session(napi_env env, int device, const ReplySettings& settings, bool followClient, uint64_t spinNs);
 
-  // Makes the JavaScript object and starts to read. Null with a pending exception if there is no memory.
-  napi_value Start(napi_value handlers);
+  // The functions that JavaScript gave.
+  struct Handlers {
+    napi_value onBatch, onForgotten, onEnd;
+  };
+  // Makes the JavaScript object, which then owns this, and starts to read. Null with a pending exception if there is no memory, or if
+  // the device cannot be waited for.
+  napi_value Start(const Handlers& handlers);
 
   // Sends the replies that are ready. At the end of a batch every row must be: what is not becomes EIO.
   void Flush(bool endOfBatch);
   // Sends the solo row's reply to a deferred request. False if there is none with that ticket.
-  bool Answer(double ticket);
-  size_t Pack(size_t count, bool plus, size_t offset, size_t limit);
+  bool Answer(uint64_t ticket);
+  // As PackEntries (replies.h). `offset` and `limit` are within the output.
+  std::optional<size_t> Pack(size_t count, bool plus, size_t offset, size_t limit);
   void Watch(uint64_t inode, bool probe);
   Notifier& notifier() { return *notifier_; }
   // Ends serving: calls in flight fail, the device is closed. Harmless when done twice.

@@ -2,13 +2,22 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 
+#include <unistd.h>
+
 #include <cerrno>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
 
 #include "session.h"
 #include "values.h"
 
 namespace syncline {
 namespace {
+
+// A century, so that the nanoseconds fit in 64 bits.
+constexpr double kMostTimeoutS = 100.0 * 366 * 86400;
 
 // Memory that is there from the start: a page fault while the kernel copies a request would lose the request to a kill.
 char* ResidentMemory(size_t bytes) {
@@ -36,11 +45,20 @@ char* DefineBuffer(napi_env env, napi_value object, const char* name) {
   return memory;
 }
 
+// Tells sessions from what other addons wrapped.
+constexpr napi_type_tag kSessionTag = {0x5f0c2c9be5f14a6b, 0x9d5c1b4a37e80d12};
+
+// The session that a method is called on. Throws and returns null where that is anything else.
 Session* This(napi_env env, napi_callback_info info) {
   napi_value self;
+  bool isSession = false;
   void* session = nullptr;
   napi_get_cb_info(env, info, nullptr, nullptr, &self, nullptr);
-  napi_unwrap(env, self, &session);
+  if (napi_check_object_type_tag(env, self, &kSessionTag, &isSession) != napi_ok || !isSession ||
+      napi_unwrap(env, self, &session) != napi_ok) {
+    napi_throw_type_error(env, nullptr, "This method needs the session that it belongs to.");
+    return nullptr;
+  }
   return static_cast<Session*>(session);
 }
 
@@ -50,48 +68,61 @@ napi_value FlushMethod(napi_env env, napi_callback_info info) {
 }
 
 napi_value AnswerMethod(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
-  napi_value result;
   Session* session = This(env, info);
-  napi_get_boolean(env, session && session->Answer(arguments.Number(0)), &result);
+  if (!session) return nullptr;
+  Arguments arguments(env, info, "answer");
+  const auto ticket = arguments.Whole<uint64_t>(0);
+  if (arguments.Threw()) return nullptr;
+  napi_value result;
+  napi_get_boolean(env, session->Answer(ticket), &result);
   return result;
 }
 
 napi_value PackMethod(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
   Session* session = This(env, info);
   if (!session) return nullptr;
-  return Number(env, static_cast<double>(session->Pack(
-                         static_cast<size_t>(arguments.Number(0)), arguments.Number(1) != 0,
-                         static_cast<size_t>(arguments.Number(2)), static_cast<size_t>(arguments.Number(3)))));
+  Arguments arguments(env, info, "packEntries");
+  const auto count = arguments.Whole<size_t>(0, 0, kMaxEntries);
+  const bool plus = arguments.Flag(1);
+  const auto offset = arguments.Whole<size_t>(2, 0, kOutputBytes);
+  const auto limit = arguments.Whole<size_t>(3, 0, kOutputBytes - offset);
+  if (arguments.Threw()) return nullptr;
+  const std::optional<size_t> used = session->Pack(count, plus, offset, limit);
+  if (!used) arguments.OutOfRange(0, "counts entries whose names do not fit in entryNames");
+  return used ? Number(env, static_cast<double>(*used)) : nullptr;
 }
 
 napi_value WatchMethod(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
-  if (Session* session = This(env, info)) {
-    session->Watch(static_cast<uint64_t>(arguments.Number(0)), arguments.Number(1) != 0);
-  }
+  Session* session = This(env, info);
+  if (!session) return nullptr;
+  Arguments arguments(env, info, "watch");
+  const uint64_t inode = arguments.Inode(0);
+  const bool probe = arguments.Flag(1);
+  if (!arguments.Threw()) session->Watch(inode, probe);
   return nullptr;
 }
 
 napi_value InvalidateInodeMethod(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
-  if (Session* session = This(env, info)) {
-    session->notifier().InvalidateInode(static_cast<uint64_t>(arguments.Number(0)), 0, 0);
-  }
+  Session* session = This(env, info);
+  if (!session) return nullptr;
+  Arguments arguments(env, info, "invalidateInode");
+  const uint64_t inode = arguments.Inode(0);
+  if (!arguments.Threw()) session->notifier().InvalidateInode(inode, 0, 0);
   return nullptr;
 }
 
 napi_value InvalidateEntryMethod(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
   Session* session = This(env, info);
   if (!session) return nullptr;
-  const auto parent = static_cast<uint64_t>(arguments.Number(0));
-  const auto removed = static_cast<uint64_t>(arguments.Number(2));
+  Arguments arguments(env, info, "invalidateEntry");
+  const uint64_t parent = arguments.Inode(0);
+  std::string name = arguments.Name(1);
+  const uint64_t removed = arguments.Inode(2);
+  if (arguments.Threw()) return nullptr;
   if (removed != 0) {
-    session->notifier().DeleteEntry(parent, removed, arguments.Bytes(1));
+    session->notifier().DeleteEntry(parent, removed, std::move(name));
   } else {
-    session->notifier().InvalidateEntry(parent, arguments.Bytes(1));
+    session->notifier().InvalidateEntry(parent, std::move(name));
   }
   return nullptr;
 }
@@ -106,32 +137,38 @@ napi_value CloseMethod(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-uint64_t TimeoutProperty(napi_env env, napi_value settings, const char* name) {
-  return static_cast<uint64_t>(NumberProperty(env, settings, name) * 1e9);
-}
-
 }  // namespace
 
 napi_value Serve(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
-  const napi_value given = arguments[1];
-  const ReplySettings settings = {
-      TimeoutProperty(env, given, "attributeTimeoutS"),
-      TimeoutProperty(env, given, "entryTimeoutS"),
-      TimeoutProperty(env, given, "negativeTimeoutS"),
-      static_cast<uint32_t>(NumberProperty(env, given, "blockSize")),
+  Arguments arguments(env, info, "serve");
+  const int device = arguments.Descriptor(0);
+  const auto timeout = [&](const char* name) {
+    return static_cast<uint64_t>(arguments.Property(1, name, 0, kMostTimeoutS) * 1e9);
   };
-  auto* session = new Session(env, static_cast<int>(arguments.Number(0)), settings,
-                              NumberProperty(env, given, "followClient") != 0,
-                              static_cast<uint64_t>(NumberProperty(env, given, "spinUs") * 1e3));
-  return session->Start(arguments[2]);
+  const ReplySettings settings = {
+      timeout("attributeTimeoutS"),
+      timeout("entryTimeoutS"),
+      timeout("negativeTimeoutS"),
+      static_cast<uint32_t>(arguments.Property(1, "blockSize", 1, UINT32_MAX)),
+  };
+  const bool followClient = arguments.Property(1, "followClient", 0, 1) != 0;
+  const auto spinNs = static_cast<uint64_t>(arguments.Property(1, "spinUs", 0, kMostTimeoutS) * 1e3);
+  const Session::Handlers handlers = {
+      arguments.Function(2, "onBatch"),
+      arguments.Function(2, "onForgotten"),
+      arguments.Function(2, "onEnd"),
+  };
+  if (arguments.Threw()) return nullptr;
+  auto session = std::make_unique<Session>(env, device, settings, followClient, spinNs);
+  const napi_value object = session->Start(handlers);
+  // From here on it belongs to the JavaScript object.
+  if (object != nullptr) session.release();
+  return object;
 }
 
-napi_value Session::Start(napi_value handlers) {
+napi_value Session::Start(const Handlers& handlers) {
   napi_value object, cells, view, names, name;
   napi_create_object(env_, &object);
-  napi_wrap(env_, object, this, [](napi_env, void* session, void*) { delete static_cast<Session*>(session); }, nullptr,
-            nullptr);
 
   void* memory = nullptr;
   napi_create_arraybuffer(env_, kCells * sizeof(double), &memory, &cells);
@@ -155,33 +192,39 @@ napi_value Session::Start(napi_value handlers) {
   Define(env_, object, "invalidateEntry", InvalidateEntryMethod, nullptr);
   Define(env_, object, "incrementEpoch", IncrementEpochMethod, nullptr);
   Define(env_, object, "close", CloseMethod, nullptr);
-
-  napi_create_reference(env_, object, 1, &object_);
-  const auto keep = [&](const char* property, napi_ref* reference) {
-    napi_value function;
-    napi_get_named_property(env_, handlers, property, &function);
-    napi_create_reference(env_, function, 1, reference);
-  };
-  keep("onBatch", &onBatch_);
-  keep("onForgotten", &onForgotten_);
-  keep("onEnd", &onEnd_);
-  napi_create_string_utf8(env_, "syncline:fuse", NAPI_AUTO_LENGTH, &name);
-  napi_async_init(env_, nullptr, name, &asyncContext_);
+  // Its properties hold the memory that the session uses.
+  napi_object_freeze(env_, object);
 
   uv_loop_t* loop;
   napi_get_uv_event_loop(env_, &loop);
   forgottenEvent_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (forgottenEvent_ < 0) return ThrowErrno(env_, "eventfd", errno);
+  // Refuses what cannot be waited for, such as a regular file, and what is served already.
+  const int refused = uv_poll_init(loop, &poll_, device_);
+  if (refused != 0) {
+    close(forgottenEvent_);
+    return ThrowErrno(env_, "serve", -refused);
+  }
+  poll_.data = this;
   uv_poll_init(loop, &forgottenPoll_, forgottenEvent_);
   forgottenPoll_.data = this;
   uv_poll_start(&forgottenPoll_, UV_READABLE, OnForgotten);
   uv_unref(reinterpret_cast<uv_handle_t*>(&forgottenPoll_));
-  uv_poll_init(loop, &poll_, device_);
-  poll_.data = this;
   uv_idle_init(loop, &idle_);
   idle_.data = this;
   uv_check_init(loop, &check_);
   check_.data = this;
   openHandles_ = 4;
+
+  napi_wrap(env_, object, this, [](napi_env, void* session, void*) { delete static_cast<Session*>(session); }, nullptr,
+            nullptr);
+  napi_type_tag_object(env_, object, &kSessionTag);
+  napi_create_reference(env_, object, 1, &object_);
+  napi_create_reference(env_, handlers.onBatch, 1, &onBatch_);
+  napi_create_reference(env_, handlers.onForgotten, 1, &onForgotten_);
+  napi_create_reference(env_, handlers.onEnd, 1, &onEnd_);
+  napi_create_string_utf8(env_, "syncline:fuse", NAPI_AUTO_LENGTH, &name);
+  napi_async_init(env_, nullptr, name, &asyncContext_);
   notifier_ = std::make_unique<Notifier>(device_, forgottenEvent_, [this](uint64_t inode) {
     std::lock_guard<std::mutex> lock(forgottenMutex_);
     forgotten_.push_back(inode);

@@ -18,6 +18,11 @@ const addon = join(repository, "native/build/Release/syncline_fuse.node");
 export function whyNoMount(): string | undefined {
   if (process.platform !== "linux") return "mounting needs Linux";
   if (process.getuid?.() !== 0) return "mounting needs root";
+  return whyNoAddon();
+}
+
+/** Why the addon cannot be tried here; undefined when it can. */
+export function whyNoAddon(): string | undefined {
   if (!existsSync("/dev/fuse")) return "there is no /dev/fuse";
   if (!existsSync(addon)) return "the addon is not built: npm run build:native";
   return undefined;
