@@ -96,9 +96,9 @@ prepare() {
   write_launcher
 }
 
-# Prints each file's name as it is compiled; the rest of the compiler's output is for whoever looks for an error.
+# compile_addon [FOLDER]: prints each file's name as it is compiled; the rest of the compiler's output is for whoever looks for an error.
 compile_addon() {
-  node-gyp rebuild --directory native 2>&1 | tee native-build.log | sed -un 's|^  CXX(target) .*/\(.*\)\.o$|  \1|p' >&2
+  node-gyp rebuild --directory "${1:-native}" 2>&1 | tee native-build.log | sed -un 's|^  CXX(target) .*/\(.*\)\.o$|  \1|p' >&2
   return "${PIPESTATUS[0]}"
 }
 
