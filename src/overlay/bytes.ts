@@ -185,6 +185,20 @@ export class ByteReader {
     return this.#bytes.subarray(at, at + length);
   }
 
+  /** How many items follow. Each takes a byte at least, so a count that exceeds what is left is refused. */
+  count(): number {
+    const count = this.u32();
+    if (count > this.#bytes.length - this.#at) throw corruptState("A list in the overlay is cut off.");
+    return count;
+  }
+
+  /** A counted list. Grows as items are read, so that damage never makes it larger than what was read. */
+  list<Item>(read: (reader: ByteReader) => Item): Item[] {
+    const items: Item[] = [];
+    for (let left = this.count(); left > 0; left--) items.push(read(this));
+    return items;
+  }
+
   #longNs(): bigint {
     try {
       return BigInt(this.text());

@@ -5,7 +5,7 @@
  * inodes, and one head that says where the checkpoint stands.
  */
 import type { ChangedObject, ChangeSet, ContentChange } from "../bucket/change-set.ts";
-import type { FileId, Ino, Lamport } from "../base/ids.ts";
+import type { FileId, Lamport } from "../base/ids.ts";
 import { SynclineError } from "../base/errors.ts";
 import { ByteReader, ByteWriter } from "./bytes.ts";
 import { keptObject, recordOf } from "./dirty-object.ts";
@@ -163,8 +163,7 @@ function readFlight(reader: ByteReader): Omit<ChangeSet, "objects"> {
   const epoch = reader.int();
   const reference = stored.readCid(reader);
   const lamport = reader.int() as Lamport;
-  const directories = new Map<Ino, FileId>();
-  for (let count = reader.u32(); count > 0; count--) directories.set(reader.ino(), reader.id());
+  const directories = new Map(reader.list(() => [reader.ino(), reader.id()] as const));
   return { epoch, reference, lamport, directories };
 }
 

@@ -32,7 +32,7 @@ export class Extents {
 
   static read(reader: ByteReader): Extents {
     let offset = 0;
-    const extents = Array.from({ length: reader.u32() }, () => {
+    const extents = reader.list(() => {
       const from = FROM_NAMES[reader.u8()];
       const length = reader.int();
       const epoch = reader.int();

@@ -141,10 +141,10 @@ export function readJournalRecord(reader: ByteReader): JournalRecord {
       return {
         kind,
         first: reader.u8() === 1,
-        rows: Array.from({ length: reader.u32() }, () => readPublishedRow(reader)),
+        rows: reader.list(readPublishedRow),
       };
     case "follow":
-      return { kind, objects: Array.from({ length: reader.u32() }, () => readFollowed(reader)) };
+      return { kind, objects: reader.list(readFollowed) };
     case "published":
       return { kind, epoch: reader.int(), base: readBaseRoot(reader) };
     case "adopt":

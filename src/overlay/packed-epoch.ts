@@ -27,7 +27,7 @@ export class PackedObjects implements PublishedObjects {
 
   constructor(pieces: readonly Uint8Array[]) {
     this.pieces = pieces;
-    this.size = pieces.reduce((sum, piece) => sum + new ByteReader(piece).u32(), 0);
+    this.size = pieces.reduce((sum, piece) => sum + new ByteReader(piece).count(), 0);
   }
 
   static of(objects: PublishedObjects, pieceObjects: number): PackedObjects {
@@ -58,7 +58,7 @@ function pack<Item>(items: readonly Item[], write: (writer: ByteWriter, item: It
 
 function* unpack<Item>(bytes: Uint8Array, read: (reader: ByteReader) => Item): Generator<Item> {
   const reader = new ByteReader(bytes);
-  for (let left = reader.u32(); left > 0; left--) yield read(reader);
+  for (let left = reader.count(); left > 0; left--) yield read(reader);
 }
 
 function writePublished(writer: ByteWriter, [ino, { id, record, names }]: PublishedEntry): void {

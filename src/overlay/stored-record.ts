@@ -1,5 +1,5 @@
 /** Records in the overlay's own encoding: whole, with long values in place, whatever the bucket's rows may hold. */
-import type { Cid, FileName, WriterId } from "../base/ids.ts";
+import type { Cid, WriterId } from "../base/ids.ts";
 import { cidFromBytes, cidToBytes } from "../format/cid.ts";
 import { TYPE_CODES } from "../format/keys.ts";
 import { isLinked } from "../format/linked-value.ts";
@@ -76,11 +76,8 @@ export function writeXattrs(writer: ByteWriter, xattrs: Xattrs | Linked): void {
 
 export function readXattrs(reader: ByteReader): Xattrs | Linked {
   if (reader.u8() === 1) return { linked: readCid(reader) };
-  const count = reader.u32();
-  if (count === 0) return NO_XATTRS;
-  const xattrs = new Map<string, Uint8Array>();
-  for (let index = 0; index < count; index++) xattrs.set(reader.text(), reader.blob());
-  return xattrs;
+  const xattrs = reader.list(() => [reader.text(), reader.blob()] as const);
+  return xattrs.length === 0 ? NO_XATTRS : new Map(xattrs);
 }
 
 export function writeContent(writer: ByteWriter, content: Content): void {
@@ -129,9 +126,8 @@ export function writeBaseNames(writer: ByteWriter, names: readonly BaseName[]): 
 }
 
 export function readBaseNames(reader: ByteReader): readonly BaseName[] {
-  const count = reader.u32();
-  if (count === 0) return NO_NAMES;
-  return Array.from({ length: count }, () => ({ parent: reader.id(), name: reader.text() as FileName }));
+  const names = reader.list(() => ({ parent: reader.id(), name: reader.name() }));
+  return names.length === 0 ? NO_NAMES : names;
 }
 
 export function writeLinks(writer: ByteWriter, links: readonly Link[]): void {
@@ -143,7 +139,7 @@ export function writeLinks(writer: ByteWriter, links: readonly Link[]): void {
 }
 
 export function readLinks(reader: ByteReader): Link[] {
-  return Array.from({ length: reader.u32() }, () => ({ parent: reader.ino(), name: reader.text() as FileName }));
+  return reader.list(() => ({ parent: reader.ino(), name: reader.name() }));
 }
 
 /** Most objects of a large epoch are new: what those have none of is one for all of them. */
