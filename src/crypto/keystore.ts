@@ -8,6 +8,7 @@ import { createCipheriv, createDecipheriv, pbkdf2, scrypt, timingSafeEqual } fro
 import { promisify } from "node:util";
 import { keccak_256 } from "@noble/hashes/sha3.js";
 import { SynclineError } from "../base/errors.ts";
+import type { Wallet } from "../base/ids.ts";
 import type { Random } from "../base/random.ts";
 import { parseWallet, walletOfKey } from "./wallet.ts";
 
@@ -56,16 +57,15 @@ export async function decryptKey(text: string, passphrase: string): Promise<Uint
   // Some old programs left out the zeros that a key begins with.
   const key = new Uint8Array(Buffer.from(digits.padStart(2 * PRIVATE_KEY_BYTES, "0"), "hex"));
   const wallet = walletOfKey(key);
-  if (keystore.address !== undefined && parseWallet(withPrefix(keystore.address)) !== wallet) {
+  if (keystore.address !== undefined && keystore.address !== wallet) {
     throw malformed("its address is not the address of its key");
   }
   return key;
 }
 
-/** The wallet that the keystore says it holds, without opening it; undefined when it does not say. */
-export function walletOfKeystore(text: string): ReturnType<typeof parseWallet> | undefined {
-  const { address } = parseKeystore(text);
-  return address === undefined ? undefined : parseWallet(withPrefix(address));
+/** The wallet that the keystore says it holds, without opening it; undefined when it does not say. Throws `key_invalid`. */
+export function walletOfKeystore(text: string): Wallet | undefined {
+  return parseKeystore(text).address;
 }
 
 const VERSION = 3;
@@ -82,7 +82,7 @@ const MAX_SCRYPT_P = 16;
 const MAX_PBKDF2_ROUNDS = 10_000_000;
 
 interface Keystore {
-  readonly address: string | undefined;
+  readonly address: Wallet | undefined;
   readonly iv: Buffer;
   readonly ciphertext: Buffer;
   readonly mac: Buffer;
@@ -96,7 +96,7 @@ function parseKeystore(text: string): Keystore {
   if (sealed["cipher"] !== CIPHER) throw malformed(`its cipher is not ${CIPHER}`);
   const { address } = root;
   return {
-    address: typeof address === "string" && address !== "" ? address : undefined,
+    address: typeof address === "string" && address !== "" ? asWallet(address) : undefined,
     iv: asHex(asObject(sealed["cipherparams"])["iv"], IV_BYTES),
     ciphertext: asHex(sealed["ciphertext"]),
     mac: asHex(sealed["mac"], MAC_BYTES),
@@ -168,8 +168,12 @@ function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString("hex");
 }
 
-function withPrefix(address: string): string {
-  return address.startsWith("0x") ? address : `0x${address}`;
+function asWallet(address: string): Wallet {
+  try {
+    return parseWallet(address.startsWith("0x") ? address : `0x${address}`);
+  } catch (cause) {
+    throw malformed("its address is not a wallet's", cause);
+  }
 }
 
 /** Version 4 of RFC 9562 from 16 random bytes. */

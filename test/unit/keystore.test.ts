@@ -67,6 +67,11 @@ test("a wrong passphrase is told apart from a damaged file", async () => {
   await expect(decryptKey(text.slice(1), "right")).rejects.toMatchObject({ code: "key_invalid" });
 });
 
+test("an address that is not a wallet's makes the keystore invalid, not the address of a bucket", () => {
+  const text = JSON.stringify({ ...known.scrypt, address: "5" });
+  expect(() => walletOfKeystore(text)).toThrow(expect.objectContaining({ code: "key_invalid" }));
+});
+
 describe("keystores that nobody should open", () => {
   const change = (params: object, more: object = {}) => {
     const base = known.scrypt;
