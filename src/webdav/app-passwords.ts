@@ -38,6 +38,9 @@ export interface DigestSecrets {
  * memory, 16 MiB. The passwords are random besides, 125 bits.
  */
 const COST = { n: 2 ** 14, r: 8, p: 5 } as const;
+/** What a file may ask for: 128·n·r bytes (RFC 7914, section 2), p times over. */
+const MAX_SCRYPT_BYTES = 2 ** 28;
+const MAX_SCRYPT_P = 16;
 const KEY_BYTES = 32;
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/;
 /** Without what is read wrongly: 0 o, 1 l i. */
@@ -109,8 +112,9 @@ export function decodePasswords(bytes: Uint8Array, path: string): AppPassword[] 
 
 function isComplete({ name, made, hash, digest }: AppPassword): boolean {
   const texts = [name, made, hash.salt, hash.key, ...(digest === undefined ? [] : [digest.md5, digest.sha256])];
-  const isBounded = [hash.n, hash.r, hash.p].every((cost) => Number.isInteger(cost) && cost > 0 && cost <= 2 ** 17);
-  return isBounded && texts.every((text) => typeof text === "string");
+  const areCounts = [hash.n, hash.r, hash.p].every((cost) => Number.isInteger(cost) && cost > 0);
+  const isBounded = scryptBytes(hash) <= MAX_SCRYPT_BYTES && hash.p <= MAX_SCRYPT_P;
+  return areCounts && isBounded && texts.every((text) => typeof text === "string");
 }
 
 function digestSecrets(name: string, password: string): DigestSecrets {
@@ -118,8 +122,12 @@ function digestSecrets(name: string, password: string): DigestSecrets {
   return { md5: ha1("md5"), sha256: ha1("sha256") };
 }
 
+function scryptBytes({ n, r }: Pick<PasswordHash, "n" | "r">): number {
+  return 128 * n * r;
+}
+
 function derive(password: string, { n, r, p, salt }: Omit<PasswordHash, "key">): Promise<Buffer> {
-  const options = { N: n, r, p, maxmem: 256 * n * r };
+  const options = { N: n, r, p, maxmem: 2 * scryptBytes({ n, r }) };
   return new Promise((resolve, reject) => {
     scrypt(password, Buffer.from(salt, "base64"), KEY_BYTES, options, (error, key) => {
       if (error === null) resolve(key);

@@ -65,6 +65,16 @@ describe("an app password", () => {
   });
 });
 
+test.each([
+  ["2 TiB of memory", { n: 2 ** 17, r: 2 ** 17, p: 1 }],
+  ["1 GiB of memory", { n: 2 ** 17, r: 64, p: 1 }],
+  ["hours", { n: 2 ** 14, r: 8, p: 2 ** 17 }],
+])("a file of app passwords that asks for %s is refused", async (_, cost) => {
+  const password = await makeAppPassword("laptop", "secret", "2026-01-01", false, systemRandom);
+  const bytes = encodePasswords([{ ...password, hash: { ...password.hash, ...cost } }]);
+  expect(() => decodePasswords(bytes, "f")).toThrow(/f is no list of app passwords/);
+});
+
 describe("a login", () => {
   let clock: ManualClock;
   let path: string;
