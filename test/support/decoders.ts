@@ -1,0 +1,764 @@
+/** Every decoder of bytes that come from a disk or a network, with valid encodings to start from: what mutation fuzzing goes through. */
+import { readFileSync } from "node:fs";
+import { crc32 } from "node:zlib";
+import * as fc from "fast-check";
+import { parseBase } from "../../src/agent/first-base.ts";
+import { type ErrorCode, hasCode } from "../../src/base/errors.ts";
+import { type Cid, type FileId, type Ino, type Lamport, ROOT_ID } from "../../src/base/ids.ts";
+import { MAX_BLOCK_ACCEPTED } from "../../src/base/limits.ts";
+import { nameFromText } from "../../src/base/names.ts";
+import type { ChangedObject, PublishedObject } from "../../src/bucket/change-set.ts";
+import { readRows } from "../../src/bucket/packed/pack-healing.ts";
+import { blake3, deriveHash, HASH_BYTES } from "../../src/crypto/hash.ts";
+import { walletOfKeystore } from "../../src/crypto/keystore.ts";
+import { checkToken, signToken } from "../../src/crypto/token.ts";
+import { decodeCar } from "../../src/format/car.ts";
+import { decodeCertificate } from "../../src/format/certificate.ts";
+import { decodeChunkList, encodeChunkList } from "../../src/format/chunk-list.ts";
+import { CID_BYTES, cidFromBytes, cidOf, cidToBytes, parseCid } from "../../src/format/cid.ts";
+import { decodeCommit, signCommit } from "../../src/format/commit.ts";
+import { decodeCbor, encodeCbor } from "../../src/format/dag-cbor.ts";
+import type { EncodedValue } from "../../src/format/fields.ts";
+import { decodeGenesis } from "../../src/format/genesis.ts";
+import { decodeHeadsBlock, headsField } from "../../src/format/heads.ts";
+import { backrefKey, dentryKey, parseKey, selfKey } from "../../src/format/keys.ts";
+import { decodeLease, encodeLease } from "../../src/format/lease.ts";
+import { scanLinks } from "../../src/format/link-scan.ts";
+import { decodeTarget, decodeXattrs, encodeTarget, encodeXattrs } from "../../src/format/linked-value.ts";
+import { decodeManifest, encodeManifest } from "../../src/format/manifest.ts";
+import { decodeNode } from "../../src/format/node-decoder.ts";
+import { NodeEncoder } from "../../src/format/node-encoder.ts";
+import { packFromReference, packReference } from "../../src/format/object-name.ts";
+import {
+  decodeFooter,
+  footerHash,
+  footerOffset,
+  PACK_ROW_BYTES,
+  PACK_TAIL_BYTES,
+  readTail,
+} from "../../src/format/pack.ts";
+import { DEFAULT_POLICY, decodePolicy, encodePolicy } from "../../src/format/policy.ts";
+import { decodeRecord, encodeRecord } from "../../src/format/record-codec.ts";
+import type { FileRecord } from "../../src/format/record.ts";
+import { decodeRoot, encodeRoot } from "../../src/format/root-object.ts";
+import { decodeDentry, decodeSelf, encodeDentry, encodeSelf } from "../../src/format/rows.ts";
+import { decodePage, encodePage } from "../../src/format/run.ts";
+import { parseMountTable } from "../../src/fuse/mount-table.ts";
+import { parseTarget } from "../../src/master/http/target.ts";
+import { Refusal as MasterRefusal } from "../../src/master/http/refusal.ts";
+import { encodeFrame, readJournal, rowsPerhapsIn } from "../../src/master/store/row-journal.ts";
+import { parseCapabilities } from "../../src/net/capabilities.ts";
+import { serverEvents } from "../../src/net/event-stream.ts";
+import { parseHolder } from "../../src/objects/lock-holder.ts";
+import { ByteReader, ByteWriter } from "../../src/overlay/bytes.ts";
+import {
+  decodeHead,
+  decodeObject,
+  decodeSealed,
+  encodeHead,
+  encodeObject,
+  encodeSealed,
+} from "../../src/overlay/checkpoint.ts";
+import { keptObject } from "../../src/overlay/dirty-object.ts";
+import { Extents } from "../../src/overlay/extents.ts";
+import { readJournalRecord, writeJournalRecord } from "../../src/overlay/journal-codec.ts";
+import {
+  alignFrame,
+  findFrames,
+  FRAME_HEADER_BYTES,
+  readSegmentHeader,
+  sealFrame,
+  SEGMENT_HEADER_BYTES,
+  segmentHeader,
+} from "../../src/overlay/journal-frame.ts";
+import type { JournalRecord } from "../../src/overlay/journal-record.ts";
+import { PackedObjects, packChanged, unpackChanged } from "../../src/overlay/packed-epoch.ts";
+import { readEntries, writeEntryHeader } from "../../src/overlay/small-pieces.ts";
+import type { StoredFile } from "../../src/overlay/storage.ts";
+import { parsed, textsOf } from "../../src/sync/apply/redo-lines.ts";
+import { entryOf, rowOf, type Entry } from "../../src/sync/known/entry.ts";
+import { decodePasswords, encodePasswords, makeAppPassword } from "../../src/webdav/app-passwords.ts";
+import { parseReference, parseTarget as parseHref } from "../../src/webdav/href.ts";
+import { parseIf } from "../../src/webdav/if-header.ts";
+import { parsePropfind } from "../../src/webdav/property-request.ts";
+import { parseRanges } from "../../src/webdav/ranges.ts";
+import { Refusal } from "../../src/webdav/refusal.ts";
+import { readXml } from "../../src/webdav/xml-reader.ts";
+import { carOf } from "./car.ts";
+import type { Decoder } from "./fuzz.ts";
+import { arbitraryRecord } from "./records.ts";
+import { commitBodyAt, createSignedBucket } from "./signed-bucket.ts";
+
+/** The parts of test/vectors/formats.json that are used here. Bytes are hex. */
+interface Vectors {
+  readonly rows: {
+    readonly values: readonly { readonly about: string; readonly value: string; readonly links: readonly Cid[] }[];
+  };
+  readonly tree: { readonly empty: { readonly bytes: string }; readonly smallest: { readonly bytes: string } };
+  readonly content: { readonly bytes: string };
+  readonly objects: {
+    readonly pack: { readonly blocks: readonly string[]; readonly footer: string };
+    readonly commitObjectFooter: string;
+  };
+}
+
+const vectors = JSON.parse(readFileSync(new URL("../vectors/formats.json", import.meta.url), "utf8")) as Vectors;
+
+export async function createDecoders(): Promise<Decoder[]> {
+  return [
+    ...formatDecoders(),
+    ...(await signedDecoders()),
+    ...packDecoders(),
+    ...overlayDecoders(),
+    ...syncDecoders(),
+    ...(await textDecoders()),
+  ];
+}
+
+const code =
+  (...codes: ErrorCode[]) =>
+  (error: unknown) =>
+    codes.some((each) => hasCode(error, each));
+const format = code("format_invalid", "feature_unknown");
+const state = code("state_corrupt");
+const never = () => false;
+const refusal = (error: unknown) => error instanceof Refusal || error instanceof MasterRefusal;
+
+const hex = (text: string) => Buffer.from(text, "hex");
+const text = (bytes: Uint8Array) => Buffer.from(bytes).toString("latin1");
+const sample = <Value>(arbitrary: fc.Arbitrary<Value>, count = 8) => fc.sample(arbitrary, { seed: 7, numRuns: count });
+const linkTo = (bytes: Uint8Array) => cidOf("dag-cbor", bytes);
+const link = cidOf("dag-cbor", Uint8Array.of(0x80));
+const parent = "112233445566778899aabbccddeeff00" as FileId;
+const id = "0f1e2d3c4b5a69788796a5b4c3d2e1f0" as FileId;
+const name = nameFromText("name");
+const records = sample(arbitraryRecord({ long: false }));
+const file: FileRecord = {
+  type: "file",
+  mode: 0o644,
+  uid: 1000,
+  gid: 1000,
+  size: 5,
+  mtimeNs: 1_780_000_000_123_456_789n,
+  ctimeNs: -(2n ** 64n),
+  rdev: 0,
+  xattrs: new Map([["user.a", Buffer.from("1")]]),
+  content: { kind: "inline", bytes: Buffer.from("hello") },
+  target: "",
+  conflict: undefined,
+  unknown: new Map(),
+};
+
+/** The callers' way to look at all of what is decoded only when it is asked for. */
+function drain(items: Iterable<unknown>): undefined {
+  for (const item of items) void item;
+  return undefined;
+}
+
+function nothing(_: unknown): undefined {
+  return undefined;
+}
+
+function formatDecoders(): Decoder[] {
+  const cbor = sample(fc.letrec<{ value: unknown }>((tie) => ({ value: cborOf(tie("value")) })).value, 20);
+  const values = [...cbor, { a: [1, "x", new Uint8Array(3)], bb: null }].map((value) => encodeCbor(value as never));
+  const rows = vectors.rows.values.map(({ about, value, links }) => ({
+    about,
+    bytes: joinRow({ value: hex(value), links }),
+  }));
+  const rowsAbout = (about: RegExp) => rows.filter((row) => about.test(row.about)).map(({ bytes }) => bytes);
+  const list = hex(vectors.content.bytes);
+  const upper = encodeChunkList(1, [
+    { cid: link, length: 70_000, dataLength: 60_000 },
+    { cid: link, length: 9, dataLength: 0 },
+  ]);
+  const nodes = [vectors.tree.empty.bytes, vectors.tree.smallest.bytes].map(hex);
+  const heads = new Map(
+    Array.from({ length: 60 }, (_, at) => [Buffer.alloc(16, at).toString("hex") as never, at * at]),
+  );
+  const headBlocks: Uint8Array[] = [];
+  headsField(heads, (bytes) => {
+    headBlocks.push(bytes);
+    return linkTo(bytes);
+  });
+  const blocks = [Buffer.from("hello"), Buffer.alloc(300, 1)].map((bytes) => ({ cid: cidOf("raw", bytes), bytes }));
+  return [
+    { name: "dag-cbor", samples: values, refuses: format, decode: (bytes) => encodeCbor(decodeCbor(bytes)) },
+    {
+      name: "links",
+      samples: [...values, ...nodes, list],
+      refuses: format,
+      decode: (bytes) => drain(scanLinks(bytes).slice(0)),
+    },
+    { name: "cid", samples: [cidToBytes(link)], refuses: format, decode: (bytes) => cidToBytes(cidFromBytes(bytes)) },
+    {
+      name: "cid-text",
+      samples: [Buffer.from(link)],
+      refuses: format,
+      decode: (bytes) => Buffer.from(parseCid(text(bytes))),
+    },
+    {
+      name: "node",
+      samples: nodes,
+      refuses: format,
+      decode(bytes) {
+        const node = decodeNode(bytes);
+        for (let index = 0; index < node.count; index++)
+          drain([node.keyAt(index), node.valueAt(index), node.linksAt(index)]);
+        const encoder = new NodeEncoder();
+        encoder.addFrom(node, 0, node.count);
+        return encoder.encode(node.level);
+      },
+    },
+    {
+      name: "chunk-list",
+      samples: [list, upper],
+      refuses: format,
+      decode(bytes) {
+        const decoded = decodeChunkList(bytes);
+        return encodeChunkList(
+          decoded.level,
+          Array.from(decoded.ends, (_, index) => decoded.entry(index)),
+        );
+      },
+    },
+    {
+      name: "dentry",
+      samples: rowsAbout(/^dentry/),
+      refuses: format,
+      decode: (bytes) => joinRow(encodeDentry(decodeDentry(parent, name, splitRow(bytes)), linkTo)),
+    },
+    {
+      name: "self-record",
+      samples: rowsAbout(/^self-record of a/),
+      refuses: format,
+      decode: (bytes) => joinRow(encodeSelf(decodeSelf(id, splitRow(bytes)), linkTo)),
+    },
+    {
+      name: "root-self-record",
+      samples: rowsAbout(/^self-record of the root/),
+      refuses: format,
+      decode: (bytes) => joinRow(encodeSelf(decodeSelf(ROOT_ID, splitRow(bytes)), linkTo)),
+    },
+    {
+      name: "record",
+      samples: records.map((record) => joinRow(encodeRecord(record, linkTo))),
+      refuses: format,
+      decode: (bytes) => joinRow(encodeRecord(decodeRecord(splitRow(bytes)), linkTo)),
+    },
+    {
+      name: "key",
+      samples: [selfKey(id), dentryKey(parent, name), backrefKey(id, parent, name)],
+      refuses: format,
+      decode(bytes) {
+        const key = parseKey(bytes);
+        if (key.kind === "self") return selfKey(key.id);
+        return key.kind === "dentry" ? dentryKey(key.id, key.name) : backrefKey(key.id, key.parent, key.name);
+      },
+    },
+    {
+      name: "xattrs",
+      samples: [
+        encodeXattrs(
+          new Map([
+            ["user.a", Buffer.from("1")],
+            ["user.bb", Buffer.alloc(40)],
+          ]),
+        ),
+      ],
+      refuses: format,
+      decode: (bytes) => encodeXattrs(decodeXattrs(bytes)),
+    },
+    {
+      name: "target",
+      samples: [Buffer.from("../a")],
+      refuses: format,
+      decode: (bytes) => encodeTarget(decodeTarget(bytes)),
+    },
+    {
+      name: "policy",
+      samples: [encodePolicy(DEFAULT_POLICY)],
+      refuses: format,
+      decode: (bytes) => encodePolicy(decodePolicy(bytes)),
+    },
+    { name: "heads", samples: headBlocks, refuses: format, decode: (bytes) => nothing(decodeHeadsBlock(bytes)) },
+    {
+      name: "root",
+      samples: [encodeRoot({ commit: link, version: 42 })],
+      refuses: format,
+      decode: (bytes) => encodeRoot(decodeRoot(bytes)),
+    },
+    {
+      name: "car",
+      samples: [carOf(), carOf(...blocks)],
+      refuses: format,
+      // A stream: the memory for one block is there before its bytes are.
+      fixedBytes: MAX_BLOCK_ACCEPTED,
+      decode: async (bytes) => drainLater(decodeCar(pieces(bytes))),
+    },
+  ];
+}
+
+async function signedDecoders(): Promise<Decoder[]> {
+  const bucket = await createSignedBucket();
+  const commits = [1, 6].map(
+    (seq) => signCommit(commitBodyAt(bucket, seq), bucket.certificate.cid, bucket.device).bytes,
+  );
+  const token = await signToken(bucket.owner, 1_000_000, 600);
+  const signed = code("format_invalid", "feature_unknown", "bad_signature", "key_invalid");
+  return [
+    {
+      name: "genesis",
+      samples: [bucket.genesis.bytes],
+      refuses: signed,
+      decode: (bytes) => decodeGenesis(bytes).bytes,
+    },
+    {
+      name: "certificate",
+      samples: [bucket.certificate.bytes],
+      refuses: signed,
+      decode: (bytes) => decodeCertificate(bytes).bytes,
+    },
+    { name: "commit", samples: commits, refuses: format, decode: (bytes) => decodeCommit(bytes).bytes },
+    {
+      name: "token",
+      samples: [Buffer.from(token)],
+      refuses: never,
+      decode: (bytes) => nothing(checkToken(text(bytes), 1_000_100)),
+    },
+  ];
+}
+
+function packDecoders(): Decoder[] {
+  const blocks = Buffer.concat(vectors.objects.pack.blocks.map(hex));
+  const packs = [vectors.objects.pack.footer, vectors.objects.commitObjectFooter].map((footer) =>
+    Buffer.concat([blocks, hex(footer)]),
+  );
+  const pack = packFromReference(Buffer.concat([Buffer.of(0), Buffer.alloc(16, 0x5a), Buffer.alloc(16)]));
+  const manifest = encodeManifest({
+    gcEpoch: 3,
+    runs: [{ id: "c7".repeat(16), rows: 1000 }],
+    loose: [{ name: pack, size: 200, rows: 2, manifestBytes: 0 }],
+    dropping: [pack],
+  });
+  const rows = ["a", "b", "c"].map((each, at) => ({
+    digest: blake3(Buffer.from(each)),
+    offset: at,
+    length: 1,
+    codec: 0,
+    pack,
+  }));
+  const page = encodePage(rows.toSorted((a, b) => Buffer.compare(a.digest, b.digest)));
+  const frames = Buffer.concat([encodeFrame(0, 0, rows), encodeFrame(1, 3, rows.slice(1))]);
+  return [
+    {
+      name: "pack",
+      samples: packs,
+      refuses: format,
+      reseal(bytes) {
+        const tail = bytes.length - PACK_TAIL_BYTES;
+        if (tail < 0) return;
+        const [rowCount, manifestBytes] = [
+          bytes.readUInt32LE(tail + HASH_BYTES),
+          bytes.readUInt32LE(tail + HASH_BYTES + 4),
+        ];
+        const start = tail - manifestBytes - rowCount * PACK_ROW_BYTES;
+        if (start >= 0) bytes.set(footerHash(bytes.subarray(start, tail), rowCount, manifestBytes), tail);
+      },
+      decode(bytes) {
+        const shape = readTail(bytes, bytes.length);
+        const { footer, manifest: held } = decodeFooter(bytes.subarray(footerOffset(shape)), shape);
+        drain(footer);
+        return held.length === 0 ? undefined : nothing(decodeManifest(held));
+      },
+    },
+    {
+      name: "damaged-pack",
+      samples: packs,
+      refuses: never,
+      decode: (bytes) => drain(readRows(bytes, Math.min(8, bytes.length), 0)),
+    },
+    {
+      name: "manifest",
+      samples: [manifest],
+      refuses: format,
+      decode: (bytes) => encodeManifest(decodeManifest(bytes)),
+    },
+    {
+      name: "lease",
+      samples: [encodeLease([pack])],
+      refuses: format,
+      decode: (bytes) => encodeLease(decodeLease(bytes)),
+    },
+    {
+      name: "pack-reference",
+      samples: [packReference(pack)],
+      refuses: format,
+      decode: (bytes) => packReference(packFromReference(bytes)),
+    },
+    {
+      name: "run-page",
+      samples: [page],
+      refuses: format,
+      reseal(bytes) {
+        const check = deriveHash("syncline/run-page/1", blake3(bytes.subarray(0, -CHECK_BYTES)));
+        if (bytes.length >= CHECK_BYTES) bytes.set(check.subarray(0, CHECK_BYTES), bytes.length - CHECK_BYTES);
+      },
+      decode: (bytes) => drain(decodePage(bytes, 0, rows.length)),
+    },
+    {
+      name: "row-journal",
+      samples: [frames],
+      refuses: never,
+      reseal(bytes) {
+        if (bytes.length < 20) return;
+        const end = Math.min(bytes.length, 20 + bytes.readUInt32LE(4) * PACK_ROW_BYTES);
+        bytes.writeUInt32LE(crc32(bytes.subarray(20, end), crc32(bytes.subarray(0, 16))), 16);
+      },
+      decode(bytes) {
+        const { lost } = readJournal(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
+        for (const each of lost) drain(rowsPerhapsIn(each));
+        return undefined;
+      },
+    },
+  ];
+}
+
+function overlayDecoders(): Decoder[] {
+  const base = { commit: link, tree: link, seq: 7 as Lamport };
+  const ino = 9 as Ino;
+  const extents = Extents.ofSegments([
+    { offset: 0, length: 7, from: "base", epoch: 0 },
+    { offset: 7, length: 3, from: "data", epoch: 4 },
+  ]);
+  const objects = records.map((record) => {
+    const object = keptObject({ ino, id, record, baseNames: [{ parent, name }], parents: [ino] }, 3);
+    object.extents = extents;
+    return encodeObject(object);
+  });
+  const changed: ChangedObject[] = records.map((record) => ({
+    ino,
+    id,
+    baseNames: [{ parent, name }],
+    base: record,
+    names: [{ parent: ino, name }],
+    record,
+    content: { kind: "edited", base: record.content, baseSize: 9, segments: extents.segments() },
+  }));
+  const published: [Ino, PublishedObject][] = records.map((record) => [ino, { id, record, names: [{ parent, name }] }]);
+  const flight = { epoch: 4, reference: link, lamport: 8 as Lamport, directories: new Map([[ino, id]]) };
+  const heads = [undefined, flight].map((each) => encodeHead({ frame: 3, epoch: 4, nextIno: 10, base, flight: each }));
+  const journal = journalRecords().map(encodeRecordOfJournal);
+  return [
+    {
+      name: "journal-record",
+      samples: journal,
+      refuses: state,
+      decode(bytes) {
+        const reader = new ByteReader(bytes);
+        while (!reader.atEnd) readJournalRecord(reader);
+        return undefined;
+      },
+    },
+    {
+      name: "journal-segment",
+      samples: [segmentOf(journal)],
+      refuses: never,
+      reseal: resealSegment,
+      decode: readSegment,
+    },
+    { name: "checkpoint-head", samples: heads, refuses: state, decode: (bytes) => nothing(decodeHead(bytes)) },
+    { name: "checkpoint-object", samples: objects, refuses: state, decode: (bytes) => nothing(decodeObject(bytes)) },
+    {
+      name: "checkpoint-sealed",
+      samples: changed.map(encodeSealed),
+      refuses: state,
+      decode: (bytes) => nothing(decodeSealed(bytes)),
+    },
+    {
+      name: "changed-objects",
+      samples: [packChanged(changed)],
+      refuses: state,
+      decode: (bytes) => nothing(unpackChanged(bytes)),
+    },
+    {
+      name: "published-objects",
+      samples: PackedObjects.of(new Map(published), 3).pieces,
+      refuses: state,
+      decode(bytes) {
+        for (const [, object] of new PackedObjects([bytes])) drain([object.record, object.names]);
+        return undefined;
+      },
+    },
+    {
+      name: "small-files",
+      samples: [smallFile()],
+      refuses: never,
+      reseal: resealSmallFile,
+      decode: (bytes) => drain(readEntries(fileOf(bytes))),
+    },
+    {
+      name: "last-base",
+      samples: [Buffer.from(JSON.stringify(base))],
+      refuses: never,
+      decode: (bytes) => nothing(parseBase(Buffer.from(bytes))),
+    },
+  ];
+}
+
+function syncDecoders(): Decoder[] {
+  const seen = {
+    ino: 5n,
+    birthNs: 1n,
+    mode: 0o644,
+    uid: 1,
+    gid: 2,
+    size: 3,
+    mtimeNs: 4n,
+    ctimeNs: 5n,
+    xattrs: "ab",
+    hasty: false,
+  };
+  const entries = records.map((record): Entry => ({ parent, name, id, record, seen }));
+  const lines = entries.map((entry) => JSON.stringify(["put", textsOf(rowOf(entry))]));
+  return [
+    {
+      name: "sync-entry",
+      // The columns in one: links as text, and what was seen behind a record.
+      samples: entries
+        .map(rowOf)
+        .map(({ record, links, seen: look }) => joinColumns([record, Buffer.from(links), look])),
+      refuses: state,
+      decode(bytes) {
+        const [record = Buffer.of(), links = Buffer.of(), look = Buffer.of()] = splitColumns(bytes);
+        return nothing(entryOf({ parent, name: Buffer.from(name), id, record, links: text(links), seen: look }));
+      },
+    },
+    {
+      name: "redo-line",
+      samples: [...lines, JSON.stringify(["move", [parent, name], textsOf(rowOf(entries[0] as Entry))]), "...x"].map(
+        (line) => Buffer.from(line),
+      ),
+      refuses: never,
+      decode: (bytes) => nothing(parsed(text(bytes))),
+    },
+  ];
+}
+
+async function textDecoders(): Promise<Decoder[]> {
+  const random = { bytes: (length: number) => new Uint8Array(length).fill(3), fraction: () => 0 };
+  const password = await makeAppPassword("laptop", "secret", "2026-01-01", true, random, { n: 1024, r: 8, p: 1 });
+  const holder = { host: "h", boot: "b", namespace: "n", nonce: "0".repeat(24), created: "c", pid: 1, started: 2 };
+  const keystore = {
+    version: 3,
+    address: "17c5185167401ed00cf5f5b2fc97d9bbfdb7d025",
+    crypto: {
+      cipher: "aes-128-ctr",
+      cipherparams: { iv: "00".repeat(16) },
+      ciphertext: "11".repeat(32),
+      mac: "22".repeat(32),
+      kdf: "scrypt",
+      kdfparams: { dklen: 32, salt: "33".repeat(32), n: 1024, r: 8, p: 1 },
+    },
+  };
+  const xml = [
+    '<?xml version="1.0"?><D:propfind xmlns:D="DAV:"><D:prop><D:getetag/><x:y xmlns:x="z"/></D:prop></D:propfind>',
+    '<propfind xmlns="DAV:"><allprop/><include><a xml:lang="en">&amp;<![CDATA[t]]></a></include></propfind>',
+  ].map((each) => Buffer.from(each));
+  const mount = "36 35 98:0 /mnt1 /mnt\\0402 rw,noatime master:1 - fuse.syncline /dev/root rw,errors=continue\n";
+  const events = "id: 4\nevent: root\ndata: x\ndata: y\n\n: alive\r\n\r\n";
+  const of = (samples: readonly string[], read: (given: string) => unknown, refuses: (error: unknown) => boolean) => ({
+    samples: samples.map((each) => Buffer.from(each)),
+    decode: (bytes: Uint8Array) => nothing(read(text(bytes))),
+    refuses,
+  });
+  return [
+    { name: "xml", samples: xml, refuses: refusal, decode: (bytes) => nothing(readXml(bytes)) },
+    { name: "propfind", samples: xml, refuses: refusal, decode: (bytes) => nothing(parsePropfind(bytes)) },
+    { name: "if-header", ...of(['<http://h/a> (Not <urn:a> ["b"]) (<urn:c>)'], parseIf, refusal) },
+    { name: "range-header", ...of(["bytes=0-4,-5, 9-"], (given) => parseRanges(given, 100), never) },
+    { name: "href", ...of(["/a%20b/c/", "http://h/a"], parseHref, refusal) },
+    { name: "destination", ...of(["/a%20b/c/", "http://h:80/a"], (given) => parseReference(given, "h"), refusal) },
+    { name: "master-target", ...of(["/v1/blocks/x%2Fy?a=b", "http://h/a?b"], parseTarget, refusal) },
+    { name: "mount-table", ...of([mount], parseMountTable, never) },
+    { name: "lock-holder", ...of([JSON.stringify(holder)], parseHolder, never) },
+    { name: "keystore", ...of([JSON.stringify(keystore)], walletOfKeystore, code("key_invalid")) },
+    {
+      name: "app-passwords",
+      samples: [encodePasswords([password])],
+      refuses: code("config_invalid"),
+      decode: (bytes) => nothing(decodePasswords(bytes, "file")),
+    },
+    {
+      name: "capabilities",
+      ...of(
+        [JSON.stringify({ formats: [1], watch: true, maxBlock: 4096 })],
+        (given) => parseCapabilities("http://h", jsonOr(given)),
+        code("not_supported"),
+      ),
+    },
+    {
+      name: "events",
+      samples: [Buffer.from(events)],
+      refuses: code("limit_exceeded"),
+      decode: async (bytes) => drainLater(serverEvents(pieces(bytes))),
+    },
+  ];
+}
+
+const CHECK_BYTES = 16;
+
+function cborOf(value: fc.Arbitrary<unknown>): fc.Arbitrary<unknown> {
+  const scalar = fc.oneof(fc.constant(null), fc.boolean(), fc.maxSafeInteger(), fc.string(), fc.uint8Array());
+  return fc.oneof(
+    { maxDepth: 3 },
+    scalar,
+    fc.array(value, { maxLength: 4 }),
+    fc.dictionary(fc.string(), value, { maxKeys: 4 }),
+  );
+}
+
+/** A row's value behind its links, and how many these are. */
+function joinRow({ value, links }: EncodedValue): Uint8Array {
+  return Buffer.concat([Buffer.of(links.length), ...links.map(cidToBytes), value]);
+}
+
+function splitRow(bytes: Uint8Array): EncodedValue {
+  const count = bytes[0] ?? 0;
+  const links = Array.from({ length: count }, (_, at) =>
+    cidFromBytes(bytes.subarray(1 + at * CID_BYTES, 1 + (at + 1) * CID_BYTES)),
+  );
+  return { value: bytes.subarray(1 + count * CID_BYTES), links };
+}
+
+function joinColumns(columns: readonly Uint8Array[]): Uint8Array {
+  return Buffer.concat(columns.flatMap((column) => [Buffer.of(column.length >> 8, column.length & 255), column]));
+}
+
+function splitColumns(bytes: Uint8Array): Buffer[] {
+  const columns: Buffer[] = [];
+  for (let at = 0; at < bytes.length;) {
+    const end = at + 2 + (((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0));
+    columns.push(Buffer.from(bytes.subarray(at + 2, end)));
+    at = end;
+  }
+  return columns;
+}
+
+function journalRecords(): JournalRecord[] {
+  const [ino, timeNs] = [9 as Ino, 5n];
+  const base = { commit: link, tree: link, seq: 7 as Lamport };
+  const row = { ino, id, type: "file", parent, name } as const;
+  const object = { ino, id, record: file, baseNames: [{ parent, name }], parents: [ino] };
+  const created = { ino, type: "symlink", mode: 0o777, uid: 1, gid: 2, rdev: 0, target: "there", timeNs } as const;
+  return [
+    { kind: "inode", row },
+    ...records.map((record): JournalRecord => ({ kind: "keep", object: { ...object, record } })),
+    { kind: "create", parent: ino, name, object: created },
+    { kind: "link", ino, parent: ino, name, timeNs },
+    { kind: "unlink", ino, parent: ino, name, timeNs },
+    { kind: "rename", ino, parent: ino, name, newParent: ino, newName: name, other: 0, exchange: true, timeNs },
+    { kind: "attributes", ino, mode: 0o600, uid: 1, gid: 2, mtimeNs: 3n, ctimeNs: 2n ** 70n },
+    { kind: "data", ino, offset: 0, length: 5, timeNs },
+    { kind: "hole", ino, offset: 0, length: 5, timeNs },
+    { kind: "written", ino, offset: 0, bytes: Buffer.from("bytes"), timeNs },
+    { kind: "resize", ino, size: 5, timeNs },
+    { kind: "xattrs", ino, xattrs: file.xattrs, timeNs },
+    { kind: "forget", ino },
+    { kind: "seal", epoch: 4 },
+    {
+      kind: "rows",
+      first: true,
+      rows: [{ ino, id, kept: { record: file, names: [{ parent, name }] }, joined: { other: ino, holds: true } }],
+    },
+    {
+      kind: "follow",
+      objects: [
+        {
+          ino,
+          row,
+          base: { names: [{ parent, name }], conflict: undefined },
+          links: [{ parent: ino, name }],
+          kept: object,
+          hidden: true,
+        },
+      ],
+    },
+    { kind: "published", epoch: 4, base },
+    { kind: "adopt", base },
+  ];
+}
+
+function encodeRecordOfJournal(record: JournalRecord): Uint8Array {
+  const writer = new ByteWriter(64);
+  writeJournalRecord(writer, record);
+  return writer.bytes.slice();
+}
+
+function segmentOf(payloads: readonly Uint8Array[]): Uint8Array {
+  const frames = payloads.slice(0, 4).map((payload, at) => {
+    const frame = Buffer.alloc(alignFrame(FRAME_HEADER_BYTES + payload.length));
+    frame.set(payload, FRAME_HEADER_BYTES);
+    sealFrame(frame, payload.length, 1 + at, at);
+    return frame;
+  });
+  return Buffer.concat([segmentHeader({ first: 1, follows: 0, synced: 0 }), ...frames]);
+}
+
+/** The header and the first frame. */
+function resealSegment(bytes: Buffer): void {
+  if (bytes.length < SEGMENT_HEADER_BYTES + FRAME_HEADER_BYTES) return;
+  bytes.writeUInt32LE(crc32(bytes.subarray(0, 32)), 32);
+  const frame = bytes.subarray(SEGMENT_HEADER_BYTES);
+  const payload = frame.subarray(FRAME_HEADER_BYTES, FRAME_HEADER_BYTES + frame.readUInt32LE(4));
+  frame.writeUInt32LE(crc32(payload, crc32(frame.subarray(0, 24))), 24);
+}
+
+function readSegment(bytes: Uint8Array): undefined {
+  const segment = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  readSegmentHeader(segment);
+  return drain(findFrames(segment, 0));
+}
+
+function smallFile(): Uint8Array {
+  const entry = Buffer.alloc(40);
+  writeEntryHeader(entry, 9 as Ino, 0, 5);
+  entry.write("hello", 32);
+  const moved = Buffer.alloc(32);
+  writeEntryHeader(moved, 9 as Ino, 0, undefined);
+  return Buffer.concat([entry, moved]);
+}
+
+/** The first entry. */
+function resealSmallFile(bytes: Buffer): void {
+  if (bytes.length >= 32) bytes.writeUInt32LE(crc32(bytes.subarray(0, 24)), 24);
+}
+
+function fileOf(bytes: Uint8Array): StoredFile {
+  const read = (offset: number, target: Uint8Array) => {
+    const part = bytes.subarray(Math.min(offset, bytes.length), offset + target.length);
+    target.set(part);
+    return part.length;
+  };
+  const none = () => {};
+  return { size: () => bytes.length, read, write: none, sync: async () => {}, syncNow: none, close: none };
+}
+
+/** As it may come from a network: in pieces of any length. */
+async function* pieces(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  const step = 1 + (bytes.length % 13);
+  for (let at = 0; at < bytes.length; at += step * 7) yield bytes.subarray(at, at + step * 7);
+}
+
+async function drainLater(items: AsyncIterable<unknown>): Promise<undefined> {
+  for await (const item of items) void item;
+  return undefined;
+}
+
+function jsonOr(given: string): unknown {
+  try {
+    return JSON.parse(given);
+  } catch {
+    return undefined;
+  }
+}
