@@ -42,7 +42,10 @@ describe.skipIf(whyNoAddon() !== undefined)("requests", () => {
   test("that end within their structure or a name are answered with EINVAL and never reach JavaScript", async () => {
     await using kernel = new FakeKernel();
     for (const [opcode, structure, names] of BODIES) {
-      const whole = Buffer.concat([Buffer.alloc(structure), Buffer.from("name\0other\0").subarray(0, [0, 5, 11][names])]);
+      const whole = Buffer.concat([
+        Buffer.alloc(structure),
+        Buffer.from("name\0other\0").subarray(0, [0, 5, 11][names]),
+      ]);
       for (let length = 0; length < whole.length; length++) {
         const { error } = await kernel.ask(opcode, whole.subarray(0, length));
         expect(error, `opcode ${opcode}, ${length} of ${whole.length} bytes`).toBe(EINVAL);
@@ -108,18 +111,78 @@ describe.skipIf(whyNoAddon() !== undefined)("requests", () => {
 
 describe.skipIf(whyNoAddon() !== undefined)("answers", () => {
   test.each<[string, readonly (readonly [number, number | string])[]]>([
-    ["bytes from behind the output buffer", [[CELL.KIND, REPLY.DATA], [CELL.VALUE, OUTPUT_BYTES], [CELL.LENGTH, 1]]],
-    ["bytes from before the output buffer", [[CELL.KIND, REPLY.DATA], [CELL.VALUE, -8], [CELL.LENGTH, 8]]],
-    ["more bytes than the output buffer has", [[CELL.KIND, REPLY.DATA], [CELL.VALUE, 8], [CELL.LENGTH, OUTPUT_BYTES]]],
-    ["a length below zero", [[CELL.KIND, REPLY.DATA], [CELL.VALUE, 0], [CELL.LENGTH, -1]]],
-    ["a length that is NaN", [[CELL.KIND, REPLY.DATA], [CELL.VALUE, 0], [CELL.LENGTH, "NaN"]]],
-    ["a length of 2^64", [[CELL.KIND, REPLY.DATA], [CELL.VALUE, 0], [CELL.LENGTH, 2 ** 64]]],
+    [
+      "bytes from behind the output buffer",
+      [
+        [CELL.KIND, REPLY.DATA],
+        [CELL.VALUE, OUTPUT_BYTES],
+        [CELL.LENGTH, 1],
+      ],
+    ],
+    [
+      "bytes from before the output buffer",
+      [
+        [CELL.KIND, REPLY.DATA],
+        [CELL.VALUE, -8],
+        [CELL.LENGTH, 8],
+      ],
+    ],
+    [
+      "more bytes than the output buffer has",
+      [
+        [CELL.KIND, REPLY.DATA],
+        [CELL.VALUE, 8],
+        [CELL.LENGTH, OUTPUT_BYTES],
+      ],
+    ],
+    [
+      "a length below zero",
+      [
+        [CELL.KIND, REPLY.DATA],
+        [CELL.VALUE, 0],
+        [CELL.LENGTH, -1],
+      ],
+    ],
+    [
+      "a length that is NaN",
+      [
+        [CELL.KIND, REPLY.DATA],
+        [CELL.VALUE, 0],
+        [CELL.LENGTH, "NaN"],
+      ],
+    ],
+    [
+      "a length of 2^64",
+      [
+        [CELL.KIND, REPLY.DATA],
+        [CELL.VALUE, 0],
+        [CELL.LENGTH, 2 ** 64],
+      ],
+    ],
     ["an unknown kind", [[CELL.KIND, 13]]],
     ["a kind that is NaN", [[CELL.KIND, "NaN"]]],
     ["a huge kind", [[CELL.KIND, 1e300]]],
-    ["an errno below zero", [[CELL.KIND, REPLY.ERROR], [CELL.VALUE, -5]]],
-    ["an errno that the kernel does not take", [[CELL.KIND, REPLY.ERROR], [CELL.VALUE, 512]]],
-    ["an errno that is NaN", [[CELL.KIND, REPLY.ERROR], [CELL.VALUE, "NaN"]]],
+    [
+      "an errno below zero",
+      [
+        [CELL.KIND, REPLY.ERROR],
+        [CELL.VALUE, -5],
+      ],
+    ],
+    [
+      "an errno that the kernel does not take",
+      [
+        [CELL.KIND, REPLY.ERROR],
+        [CELL.VALUE, 512],
+      ],
+    ],
+    [
+      "an errno that is NaN",
+      [
+        [CELL.KIND, REPLY.ERROR],
+        [CELL.VALUE, "NaN"],
+      ],
+    ],
   ])("of %s become EIO", async (_, cells) => {
     await using kernel = new FakeKernel(cells);
     const { error, body } = await kernel.ask(OPCODE.READ, Buffer.alloc(40));
@@ -128,7 +191,10 @@ describe.skipIf(whyNoAddon() !== undefined)("answers", () => {
   });
 
   test("of numbers that their field cannot hold carry the nearest that it can", async () => {
-    const attributes = Array.from({ length: 11 }, (_, index) => [CELL.ATTRIBUTES + index, index % 2 ? 1e300 : -1] as const);
+    const attributes = Array.from(
+      { length: 11 },
+      (_, index) => [CELL.ATTRIBUTES + index, index % 2 ? 1e300 : -1] as const,
+    );
     await using kernel = new FakeKernel([[CELL.KIND, REPLY.ATTRIBUTES], ...attributes]);
     const { error, body } = await kernel.ask(OPCODE.GETATTR, Buffer.alloc(16));
     expect(error).toBe(0);
