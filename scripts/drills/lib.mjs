@@ -47,10 +47,11 @@ export function workspace(name, parent = tmpdir()) {
 }
 
 /** Runs a command of the command line; answers what it printed. Throws on a status that is not expected. */
-export function syncline(space, args, { expect = [0], env = {}, input } = {}) {
+export function syncline(space, args, { expect = [0], env = {}, input, timeout } = {}) {
   const result = spawnSync(process.execPath, [main, ...args], {
     env: { ...space.env, ...env },
     input,
+    timeout,
     encoding: "utf8",
     maxBuffer: 1 << 28,
   });

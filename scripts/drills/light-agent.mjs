@@ -59,9 +59,10 @@ const storage = new DiskStorage(stateDir);
 const wallet = async () => walletSigner(Buffer.from(process.env.SYNCLINE_KEY, "hex"));
 const access = masterAccess({ wallet, clock });
 const cache = { dir: cacheDirOf(stateDir), bytes: CACHE_BYTES };
-const { opened, writer } = await openToWrite({ address, stateDir, wallet, access, clock, random, log, cache });
+const device = { address, stateDir, wallet, access, witness: undefined };
+const { opened, writer } = await openToWrite({ ...device, clock, random, log, cache });
 const { bucket, blocks, remote } = opened;
-const base = await firstBase(bucket, { at: undefined, stateDir, log });
+const base = await firstBase(bucket, { at: undefined, stateDir, clock, log });
 const vfs = openVfs({ storage, blocks, base, clock, log });
 const mount = new KernelMount(vfs);
 const publisher = new Publisher({

@@ -14,6 +14,10 @@ export interface AgentOptions {
   readonly doors: readonly DoorSetup[];
   /** The state's folder, whose lock the caller holds. */
   readonly stateDir: string;
+  /** Folder of all states: what was seen at the address is remembered there. */
+  readonly stateRoot: string;
+  /** Takes what lies at the address now, although it does not follow what was seen there. */
+  readonly accept: boolean;
   /** Opens the wallet; called only when a device must be certified. A master needs it besides, for its tokens. */
   readonly wallet: () => Promise<WalletSigner>;
   /** This machine's name for the history; absent: none. */

@@ -16,6 +16,8 @@ export interface CollectionJob {
   readonly address: string;
   /** With the device of the collector. */
   readonly stateDir: string;
+  /** Folder of all states. */
+  readonly stateRoot: string;
   readonly known: CollectionMark | undefined;
   readonly many: number;
 }

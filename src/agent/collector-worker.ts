@@ -7,8 +7,10 @@ import { silentLog } from "../base/log.ts";
 import { systemRandom } from "../base/random.ts";
 import { collectIfNeeded } from "../bucket/gc/need.ts";
 import { openPacked } from "../bucket/open-remote.ts";
+import { RootWitness } from "../bucket/root-witness.ts";
 import type { CollectorMethods } from "./collector-thread.ts";
 import { answerCalls } from "./rpc.ts";
+import { rootFile } from "./root-file.ts";
 import { openToWrite } from "./writing-bucket.ts";
 
 if (parentPort === null) throw new SynclineError("internal", "This file runs as a worker thread.");
@@ -19,11 +21,13 @@ function serve(port: MessagePort): void {
   if (process.platform === "linux") setPriority(0, constants.priority.PRIORITY_LOW);
   const stop = new AbortController();
   answerCalls<CollectorMethods>(port, {
-    async collect({ address, stateDir, known, many }) {
+    async collect({ address, stateDir, stateRoot, known, many }) {
       const ports = { clock: systemClock, random: systemRandom };
+      const witness = new RootWitness(rootFile(stateRoot, address), { accept: false });
       await using remote = openPacked(address, ports);
       // Without a cache: what it reads, the bucket holds.
-      const { opened, writer } = await openToWrite({ address, stateDir, wallet: noWallet, log: silentLog, ...ports });
+      const state = { address, stateDir, witness, wallet: noWallet };
+      const { opened, writer } = await openToWrite({ ...state, log: silentLog, ...ports });
       await using _ = opened;
       const { store } = remote;
       const options = { bucket: opened.bucket, store, writer: writer.writer, signal: stop.signal, ...ports };

@@ -7,9 +7,11 @@ import type { Random } from "../base/random.ts";
 import type { Bucket } from "../bucket/bucket.ts";
 import type { Writer } from "../bucket/publish/next-commit.ts";
 import type { PublishOutcome } from "../bucket/publish/outcome.ts";
+import { rootRolledBack, RootWitness } from "../bucket/root-witness.ts";
 import { openWriter, type BucketWriter } from "../bucket/writer.ts";
 import type { WalletSigner } from "../crypto/wallet.ts";
 import type { MasterAccess } from "../net/access.ts";
+import { rootFile } from "./root-file.ts";
 import { openCommandState } from "./state-dir.ts";
 import { readStateFile, writeStateFile } from "./state-file.ts";
 import { openToWrite } from "./writing-bucket.ts";
@@ -18,6 +20,8 @@ export interface CommandWriterOptions {
   readonly address: string;
   /** Folder of all states. */
   readonly stateRoot: string;
+  /** Takes what lies at the address now, although it does not follow what was seen there. */
+  readonly accept?: boolean;
   readonly wallet: () => Promise<WalletSigner>;
   readonly machine?: string | undefined;
   readonly access?: MasterAccess | undefined;
@@ -60,9 +64,11 @@ export interface CommandDevice extends AsyncDisposable {
 
 /** A slot's device on the bucket, for what is no epoch. Throws as `openCommandWriter`. */
 export async function openCommandDevice(options: CommandWriterOptions): Promise<CommandDevice> {
-  const state = openCommandState(options.stateRoot, options.address);
+  const { stateRoot, address, accept = false } = options;
+  const state = openCommandState(stateRoot, address);
   try {
-    const { opened, writer } = await openToWrite({ ...options, stateDir: state.path });
+    const witness = new RootWitness(rootFile(stateRoot, address), { accept });
+    const { opened, writer } = await openToWrite({ ...options, witness, stateDir: state.path });
     const dispose = async () => {
       await opened[Symbol.asyncDispose]();
       state[Symbol.dispose]();
@@ -87,13 +93,7 @@ export function requirePublished(outcome: PublishOutcome): Extract<PublishOutcom
         hint: "Run the command again.",
       });
     case "rolled_back":
-      throw new SynclineError(
-        "root_rolled_back",
-        `The bucket's root went back to ${outcome.root}. Nothing was written.`,
-        {
-          hint: "An old copy of the bucket was put back: put the newer root back first.",
-        },
-      );
+      throw rootRolledBack(outcome.root);
     case "device_reused":
       throw new SynclineError(
         "state_corrupt",

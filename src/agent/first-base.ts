@@ -1,12 +1,13 @@
 /** Where an agent begins: the bucket's root, an old state of it, or the last root seen when the bucket is out of reach. */
 import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
-import type { Lamport } from "../base/ids.ts";
+import { hasCode } from "../base/errors.ts";
 import { describeError, type Log } from "../base/log.ts";
 import type { Bucket } from "../bucket/bucket.ts";
 import { findCommit } from "../bucket/history.ts";
-import { parseCid } from "../format/cid.ts";
 import type { BaseRoot } from "../overlay/journal-record.ts";
+import { LAST_BASE, parseBase } from "./last-base.ts";
+import { holdsUnpublished } from "./start-over.ts";
 import { readStateFile, writeStateFile } from "./state-file.ts";
 
 export interface FirstBaseOptions {
@@ -17,7 +18,10 @@ export interface FirstBaseOptions {
   readonly log: Log;
 }
 
-/** Throws `no_such_bucket`, `no_such_root`, and what reading throws when no root was seen before. */
+/**
+ * Throws `no_such_bucket`, `no_such_root`, what reading throws when no root was seen before, and what distrusts the bucket unless the
+ * state holds changes: those are served on the root that they stand on, and the publisher reports what is wrong.
+ */
 export async function firstBase(bucket: Bucket, options: FirstBaseOptions): Promise<BaseRoot> {
   const { at, stateDir, clock, log } = options;
   const saved = join(stateDir, LAST_BASE);
@@ -27,24 +31,9 @@ export async function firstBase(bucket: Bucket, options: FirstBaseOptions): Prom
     return base;
   } catch (error) {
     const last = at === undefined ? parseBase(readStateFile(saved)) : undefined;
-    if (last === undefined) throw error;
+    if (last === undefined || (isDistrust(error) && !(await holdsUnpublished(options)))) throw error;
     log.warn(`Starting from the last root seen: ${describeError(error)}`);
     return last;
-  }
-}
-
-/** The file in a state that holds the last root seen. */
-export const LAST_BASE = "base.json";
-
-/** Undefined for what is no root: it is only a copy of what the bucket has. */
-export function parseBase(bytes: Buffer | undefined): BaseRoot | undefined {
-  if (bytes === undefined) return undefined;
-  try {
-    const { commit, tree, seq } = JSON.parse(bytes.toString("utf8")) as Record<keyof BaseRoot, unknown>;
-    if (typeof commit !== "string" || typeof tree !== "string" || !Number.isSafeInteger(seq)) return undefined;
-    return { commit: parseCid(commit), tree: parseCid(tree), seq: seq as Lamport };
-  } catch {
-    return undefined;
   }
 }
 
@@ -52,4 +41,8 @@ async function currentBase(bucket: Bucket, at: string | undefined, clock: Clock)
   const current = await bucket.head();
   const commit = at === undefined ? current.commit : await findCommit(bucket, current.commit, at, clock);
   return { commit: commit.cid, tree: commit.body.tree, seq: commit.body.seq };
+}
+
+function isDistrust(error: unknown): boolean {
+  return hasCode(error, "root_rolled_back") || hasCode(error, "foreign_bucket");
 }

@@ -13,6 +13,7 @@ import { cachingRemote } from "../bucket/caching-remote.ts";
 import { parseAddress } from "../bucket/address.ts";
 import { openRemote } from "../bucket/open-remote.ts";
 import type { BucketRemote } from "../bucket/remote.ts";
+import type { RootWitness } from "../bucket/root-witness.ts";
 import { codecOf } from "../format/cid.ts";
 import type { MasterAccess } from "../net/access.ts";
 
@@ -40,6 +41,8 @@ export interface OpenBucketOptions {
   readonly patienceMs?: number | undefined;
   /** The genesis as it was read before, for when the bucket is out of reach. */
   readonly genesis?: Uint8Array | undefined;
+  /** What was seen at the address before. Undefined only for who reads no roots. */
+  readonly witness: RootWitness | undefined;
 }
 
 export interface OpenedBucket extends AsyncDisposable {
@@ -49,7 +52,7 @@ export interface OpenedBucket extends AsyncDisposable {
   readonly cache: DiskBlockCache | undefined;
 }
 
-/** Opens the bucket and checks its genesis. Throws as `openRemote` and `Bucket.open`. */
+/** Opens the bucket and checks its genesis. Throws as `openRemote` and `Bucket.open`, and `foreign_bucket` for another one than was seen before. */
 export async function openBucket(options: OpenBucketOptions): Promise<OpenedBucket> {
   const { address, clock, random, log, patienceMs, access } = options;
   const { pinnedGenesis } = parseAddress(address);
@@ -84,7 +87,9 @@ export async function openBucket(options: OpenBucketOptions): Promise<OpenedBuck
     await opened[Symbol.asyncDispose]();
   };
   try {
-    const bucket = await Bucket.open(remote, { blocks, pinnedGenesis });
+    const bucket = await Bucket.open(remote, { blocks, pinnedGenesis, witness: options.witness });
+    // One that was kept here says nothing of what lies at the address.
+    if (genesis === undefined) options.witness?.requireGenesis(remote.address, bucket.genesis.cid);
     return { bucket, remote, blocks, cache, [Symbol.asyncDispose]: dispose };
   } catch (error) {
     await dispose();

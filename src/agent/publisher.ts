@@ -16,6 +16,7 @@ import { publishEpoch } from "../bucket/publish.ts";
 import type { Writer } from "../bucket/publish/next-commit.ts";
 import type { MergeSnapshots } from "../bucket/publish/workspace.ts";
 import type { PublishFigures } from "../bucket/publish/outcome.ts";
+import { rootRolledBack } from "../bucket/root-witness.ts";
 import type { BaseRoot } from "../overlay/journal-record.ts";
 import type { Units } from "../format/policy.ts";
 import { NodeStore } from "../tree/node-store.ts";
@@ -23,7 +24,7 @@ import type { FlushEnd } from "./flush-schedule.ts";
 import { CountedReader } from "./counted-reader.ts";
 import type { HeldBase } from "./held-base.ts";
 import { packed, type PackedOutcome } from "./packed-outcome.ts";
-import { rolledBack, UNREACHABLE } from "./publish-errors.ts";
+import { UNREACHABLE } from "./publish-errors.ts";
 import { SeenConflicts, type SeenConflict } from "./seen-conflicts.ts";
 import { Throughput, workOf, type Work } from "./throughput.ts";
 
@@ -239,7 +240,7 @@ export class Publisher {
       case "foreign":
         return this.#failed(outcome.cause);
       case "rolled_back":
-        return this.#failed(rolledBack(this.#base.commit, outcome.root));
+        return this.#failed(rootRolledBack(outcome.root));
       case "device_reused":
         log.warn("The bucket holds a later epoch of this device: taking a new device key.", { epoch: outcome.epoch });
         this.#writer = await this.#options.writer?.replace();
@@ -261,7 +262,7 @@ export class Publisher {
     const { cid, body } = current.commit;
     if (cid !== this.#base.commit) {
       const ours = { cid: this.#base.commit, seq: this.#base.seq };
-      if ((await descends(bucket, current.commit, ours, this.#nodes)) === "no") throw rolledBack(ours.cid, cid);
+      if ((await descends(bucket, current.commit, ours, this.#nodes)) === "no") throw rootRolledBack(cid);
       const changes = await this.#changesTo(body.tree);
       const base: NewBase = { commit: cid, tree: body.tree, seq: body.seq, changes };
       // The rest of a unit would be theirs then: a flush is due, which merges all of it.

@@ -179,8 +179,8 @@ export class RunningAgent implements Agent {
   }
 
   #startCollecting(): BackgroundCollection {
-    const { address, stateDir, clock, random, log } = this.#options;
-    const job = { address, stateDir: collectorDirOf(stateDir) };
+    const { address, stateDir, stateRoot, clock, random, log } = this.#options;
+    const job = { address, stateDir: collectorDirOf(stateDir), stateRoot };
     return (this.#collection = new BackgroundCollection({
       seq: () => {
         const { online, base } = this.#open().state();

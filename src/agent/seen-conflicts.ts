@@ -1,6 +1,7 @@
 /** The newest conflicts of what an agent published: later epochs and rounds, which have none, leave them. */
 import type { Clock } from "../base/clock.ts";
-import type { Bucket, VerifiedCommit } from "../bucket/bucket.ts";
+import type { Bucket } from "../bucket/bucket.ts";
+import type { VerifiedCommit } from "../bucket/verified-commit.ts";
 import { recentNames } from "../bucket/machines.ts";
 import type { Conflict } from "../bucket/merge/conflict.ts";
 

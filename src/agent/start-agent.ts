@@ -1,12 +1,14 @@
 /** Starting an agent: this thread publishes and answers the control socket; a worker serves the filesystem. */
 import { join } from "node:path";
 import { describeError } from "../base/log.ts";
+import { RootWitness } from "../bucket/root-witness.ts";
 import { removeOverlay } from "../overlay/disk-storage.ts";
 import type { Agent, AgentOptions } from "./agent.ts";
 import { collectsItself, prepareCollector } from "./collector-thread.ts";
 import { openBucket, type OpenedBucket } from "./open-bucket.ts";
 import { boundMemory } from "./memory.ts";
 import { RunningAgent } from "./running-agent.ts";
+import { rootFile } from "./root-file.ts";
 import { cacheDirOf } from "./state-dir.ts";
 import { GENESIS, startOver } from "./start-over.ts";
 import { readStateFile, writeStateFile } from "./state-file.ts";
@@ -27,13 +29,16 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
 }
 
 async function openAgentBucket(options: AgentOptions): Promise<Partial<WritingBucket> & Pick<WritingBucket, "opened">> {
-  const { address, stateDir, wallet, machine, access, readOnly, at, cacheBytes, clock, random, log } = options;
+  const { address, stateDir, stateRoot, wallet, machine, access, readOnly, at, accept, cacheBytes } = options;
+  const { clock, random, log } = options;
   if (at !== undefined) removeOverlay(stateDir);
-  await startOver(options);
+  const memory = rootFile(stateRoot, address);
+  await startOver({ ...options, memory });
   const genesisPath = join(stateDir, GENESIS);
   const genesis = readStateFile(genesisPath);
   const cache = { dir: cacheDirOf(stateDir), bytes: cacheBytes };
-  const bucket = { address, access, clock, random, log, genesis, cache };
+  const witness = new RootWitness(memory, { accept });
+  const bucket = { address, access, clock, random, log, genesis, cache, witness };
   const reads = readOnly || at !== undefined;
   const result = reads
     ? { opened: await openBucket(bucket) }

@@ -103,9 +103,14 @@ export function cacheDirOf(stateDir: string): string {
   return join(stateDir, "cache");
 }
 
+/** The folder for what is about an address and no mount of it. */
+export function addressFolder(root: string, address: string): string {
+  return join(root, hashOf(withoutPin(address)));
+}
+
 /** Takes the first free slot `<hash of URL>/cli-<n>` for a command without a mount. */
 export function openCommandState(root: string, address: string): StateDir {
-  const folder = join(root, hashOf(withoutPin(address)));
+  const folder = addressFolder(root, address);
   for (let slot = 0; slot < MAX_SLOTS; slot++) {
     try {
       return openState(join(folder, `cli-${slot}`), { address, mount: "" });

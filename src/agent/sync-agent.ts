@@ -8,6 +8,7 @@ import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import { RateLimit } from "../base/rate-limit.ts";
 import type { Writer } from "../bucket/publish/next-commit.ts";
+import type { RootWitness } from "../bucket/root-witness.ts";
 import type { ContentConfig } from "../content/config.ts";
 import type { WalletSigner } from "../crypto/wallet.ts";
 import type { MasterAccess } from "../net/access.ts";
@@ -35,6 +36,8 @@ export interface SyncAgentOptions {
   readonly disk: SyncDisk;
   /** The state's folder, whose lock the caller holds. */
   readonly stateDir: string;
+  /** What was seen at the address before. */
+  readonly witness: RootWitness;
   readonly wallet: () => Promise<WalletSigner>;
   /** This machine's name for the history; absent: none. */
   readonly machine?: string | undefined;
@@ -54,7 +57,7 @@ export interface SyncAgentOptions {
 
 /** Throws as opening the bucket does, `device_not_certified`, `state_in_use` where another agent syncs the folder, and for a folder that was synced and is not there `precondition_failed`. */
 export async function openSyncAgent(options: SyncAgentOptions): Promise<SyncAgent> {
-  const { address, folder, disk, stateDir, wallet, machine, access, cacheBytes, clock, random, log } = options;
+  const { address, folder, disk, stateDir, witness, wallet, machine, access, cacheBytes, clock, random, log } = options;
   const ending = new AbortController();
   const copies = new FolderCopies(disk, { mostBytes: MENDED_BYTES, signal: ending.signal, clock, log });
   let config: ContentConfig | undefined;
@@ -62,7 +65,7 @@ export async function openSyncAgent(options: SyncAgentOptions): Promise<SyncAgen
     return config === undefined ? new Map<Cid, Uint8Array>() : copies.find(config, cids);
   };
   const cache = { dir: cacheDirOf(stateDir), bytes: cacheBytes, inFolder };
-  const writing = { address, stateDir, wallet, machine, access, cache, clock, random, log };
+  const writing = { address, stateDir, witness, wallet, machine, access, cache, clock, random, log };
   const opened = await openToWrite(writing).catch((cause) => {
     throw hasCode(cause, "no_such_bucket") && wasSynced(stateDir) ? bucketAway(options, cause) : cause;
   });

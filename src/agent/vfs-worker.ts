@@ -125,7 +125,8 @@ async function openFilesystem(
   const { address, genesis, stateDir, base, readTimeoutMs } = setup;
   const cache = { dir: setup.cacheDir, bytes: setup.cacheBytes };
   const ports = { clock: systemClock, random: systemRandom };
-  const opened = await openBucket({ address, access, genesis, cache, log, patienceMs: readTimeoutMs, ...ports });
+  const reading = { access, genesis, cache, log, patienceMs: readTimeoutMs, witness: undefined };
+  const opened = await openBucket({ address, ...reading, ...ports });
   const vfs = openVfs({
     storage: new DiskStorage(stateDir),
     blocks: releasingReader(opened.blocks, idleRelease),

@@ -24,7 +24,6 @@ import { mayWrite, NO_FEATURES } from "../format/features.ts";
 import { createGenesisBody, decodeGenesis, signGenesis } from "../format/genesis.ts";
 import type { Genesis } from "../format/genesis.ts";
 import { headsOf, linkedHeads } from "../format/heads.ts";
-import type { Heads } from "../format/heads.ts";
 import { selfKey } from "../format/keys.ts";
 import { DEFAULT_POLICY, decodePolicy, encodePolicy } from "../format/policy.ts";
 import type { Policy } from "../format/policy.ts";
@@ -35,15 +34,10 @@ import { createTreeConfig } from "../tree/boundary.ts";
 import type { TreeConfig } from "../tree/boundary.ts";
 import { buildTree, emptyTree } from "../tree/edit.ts";
 import { NodeStore } from "../tree/node-store.ts";
+import { descends } from "./history.ts";
 import type { BucketRemote } from "./remote.ts";
-
-/** A commit whose signature, certificate, genesis and features were checked. */
-export interface VerifiedCommit {
-  readonly cid: Cid;
-  readonly body: CommitBody;
-  readonly certificate: Cid;
-  readonly heads: Heads;
-}
+import { foreignBucket, rootRolledBack, type SeenRoot, type RootWitness } from "./root-witness.ts";
+import type { VerifiedCommit } from "./verified-commit.ts";
 
 /** The bucket's current root, and its commit. */
 export interface CurrentRoot {
@@ -71,6 +65,8 @@ export interface OpenOptions {
   readonly blocks: BlockReader;
   /** Absent: checks them each time. */
   readonly checks?: BucketChecks;
+  /** What was seen at the address before. Absent: nothing is known of it, nor remembered. */
+  readonly witness?: RootWitness | undefined;
 }
 
 /** How what is signed is decoded and checked, which takes long. They throw as format/ does. */
@@ -90,12 +86,14 @@ export class Bucket {
   readonly #commits = new Map<Cid, VerifiedCommit>();
   readonly #certificates = new Map<Cid, Certificate>();
   readonly #checks: BucketChecks;
+  readonly #witness: RootWitness | undefined;
   /** The one that was read last: it hardly ever changes. */
   #policy: { readonly cid: Cid; readonly policy: Policy } | undefined;
 
-  private constructor(remote: BucketRemote, blocks: BlockReader, genesis: Genesis, checks: BucketChecks) {
+  private constructor(remote: BucketRemote, genesis: Genesis, { blocks, checks = CHECKS, witness }: OpenOptions) {
     this.remote = remote;
     this.#checks = checks;
+    this.#witness = witness;
     this.blocks = blocks;
     this.genesis = genesis;
     this.treeConfig = treeConfigOf(genesis);
@@ -109,7 +107,7 @@ export class Bucket {
   static async create(
     remote: BucketRemote,
     options: CreateOptions,
-  ): Promise<{ genesis: Genesis; certificate: Certificate }> {
+  ): Promise<{ genesis: Genesis; certificate: Certificate; root: SeenRoot }> {
     const { owner, device, notAfter, clock, random } = options;
     const genesis = await signGenesis(createGenesisBody(owner.wallet, random), owner);
     const certificate = await signCertificate(device, genesis.cid, notAfter, owner);
@@ -142,7 +140,7 @@ export class Bucket {
       commit,
       blocks: [...blocks].map(([cid, bytes]) => ({ cid, bytes })),
     });
-    if (created) return { genesis, certificate };
+    if (created) return { genesis, certificate, root: { genesis: genesis.cid, root: commit.cid, seq: body.seq } };
     throw new SynclineError("bucket_exists", `There is a bucket at ${remote.address} already.`, {
       hint: "Mount it, or choose another address.",
     });
@@ -157,13 +155,26 @@ export class Bucket {
         hint: "Another bucket lies at this address: check the address, or leave out the part behind #.",
       });
     }
-    return new Bucket(remote, options.blocks, genesis, checks);
+    return new Bucket(remote, genesis, options);
   }
 
-  /** The current root and its commit. Undefined when there is no root. Throws `arbiter_unreachable`, and as `commit`. */
+  /**
+   * The current root and its commit. Undefined when there is no root. Throws `arbiter_unreachable`, `root_rolled_back` and
+   * `foreign_bucket` for what does not follow what was seen at the address before, and as `commit`.
+   */
   async current(): Promise<CurrentRoot | undefined> {
+    const known = this.#witness?.known();
     const root = await this.remote.readRoot();
-    return root === undefined ? undefined : this.at(root);
+    if (root === undefined) return undefined;
+    const current = await this.at(root);
+    if (known !== undefined) await this.#requireDescent(current.commit, known);
+    this.noteRoot(current.commit);
+    return current;
+  }
+
+  /** Remembers that this commit was the bucket's root, for whoever opens the bucket next. */
+  noteRoot({ cid, body }: VerifiedCommit): void {
+    this.#witness?.note({ genesis: this.genesis.cid, root: cid, seq: body.seq });
   }
 
   /** A root that was read, with its commit. Throws as `commit`. */
@@ -221,6 +232,14 @@ export class Bucket {
     return this.#policy.policy;
   }
 
+  async #requireDescent(head: VerifiedCommit, { genesis, root, seq }: SeenRoot): Promise<void> {
+    const { address } = this.remote;
+    if (genesis !== this.genesis.cid) throw foreignBucket(address, genesis, this.genesis.cid);
+    if (root === head.cid) return;
+    const nodes = new NodeStore(this.blocks, { capacityBytes: DESCENT_CACHE_BYTES });
+    if ((await descends(this, head, { cid: root, seq }, nodes)) === "no") throw rootRolledBack(head.cid);
+  }
+
   async #certificate(cid: Cid): Promise<Certificate> {
     const known = this.#certificates.get(cid);
     if (known !== undefined) return known;
@@ -240,6 +259,8 @@ export function contentConfigOf(genesis: Genesis): ContentConfig {
 }
 
 const COMMITS_REMEMBERED = 1_000;
+/** Two paths through a list of retained commits. */
+const DESCENT_CACHE_BYTES = 1024 * 1024;
 
 const CHECKS: BucketChecks = {
   genesis: decodeGenesis,

@@ -7,14 +7,18 @@ import type { Clock } from "../base/clock.ts";
 import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Cid, Lamport } from "../base/ids.ts";
 import { endOfMoment } from "../base/moment.ts";
+import type { BlockReader } from "../blocks/block-store.ts";
 import { skipSeq } from "../format/commit-body.ts";
 import { parseCid } from "../format/cid.ts";
 import { get, lastBefore, range } from "../tree/read.ts";
 import { NodeStore } from "../tree/node-store.ts";
-import type { Bucket, VerifiedCommit } from "./bucket.ts";
+import type { VerifiedCommit } from "./verified-commit.ts";
 
 /** Reads commits; a Bucket does. With its blocks at hand, the history goes on behind commits that were thinned out. */
-export type Commits = Pick<Bucket, "commit"> & Partial<Pick<Bucket, "blocks">>;
+export interface Commits {
+  commit(cid: Cid): Promise<VerifiedCommit>;
+  readonly blocks?: BlockReader;
+}
 
 /** What of a commit says where in history it stands. */
 export type PlacedCommit = Pick<VerifiedCommit, "cid" | "body">;

@@ -1,6 +1,6 @@
 /** The names of the machines that write to a bucket, as their commits give them. Names are claims: a device chooses its own. */
 import type { WriterId } from "../base/ids.ts";
-import type { VerifiedCommit } from "./bucket.ts";
+import type { VerifiedCommit } from "./verified-commit.ts";
 import { log, type Commits } from "./history.ts";
 
 /** Looks names up in history, newest commits first, and remembers those that it came by. */

@@ -10,7 +10,8 @@ import { PUBLISH_ATTEMPTS, PUBLISH_NODE_CACHE_BYTES } from "../base/limits.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
-import type { Bucket, CurrentRoot, VerifiedCommit } from "./bucket.ts";
+import type { Bucket, CurrentRoot } from "./bucket.ts";
+import type { VerifiedCommit } from "./verified-commit.ts";
 import type { ChangeSet, DataReader } from "./change-set.ts";
 import { ancestorAt, descends, isRetained } from "./history.ts";
 import { mergeSnapshots } from "./merge/merge-snapshots.ts";
@@ -266,6 +267,7 @@ class Publication implements AsyncDisposable {
 
   async #published({ commit, root }: CurrentRoot, epochTree: EpochTree, swapMs = -Infinity): Promise<PublishOutcome> {
     const { conflicts } = epochTree;
+    this.#context.bucket.noteRoot(commit);
     const epoch = await publishedEpoch(this.#context.bucket, this.#changes.epoch, commit, epochTree);
     const crowded = commit.body.seq > this.#changes.lamport || this.#pacing.waited;
     return { kind: "published", epoch, root, conflicts, crowded, swapMs, figures: this.#figures() };

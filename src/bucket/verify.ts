@@ -12,7 +12,8 @@ import { skipSeq } from "../format/commit-body.ts";
 import type { CommitBody } from "../format/commit-body.ts";
 import type { Root } from "../roots/root-store.ts";
 import { NodeStore } from "../tree/node-store.ts";
-import type { Bucket, VerifiedCommit } from "./bucket.ts";
+import type { Bucket } from "./bucket.ts";
+import type { VerifiedCommit } from "./verified-commit.ts";
 import { descends, keptCommits } from "./history.ts";
 import type { ObjectAudit, ObjectDamage } from "./packed/object-audit.ts";
 import { BlockWalk, isWrongCommit } from "./verify/block-walk.ts";
@@ -31,10 +32,11 @@ export interface VerifyOptions {
 
 /**
  * Verifies everything under the current root. Throws only when it cannot be told: `no_such_bucket`, and what reading throws when
- * the store cannot be reached, or no more.
+ * the store cannot be reached, or no more; and `root_rolled_back`.
  */
 export async function verifyBucket(bucket: Bucket, options: VerifyOptions): Promise<VerifyReport> {
   for (let times = 1; ; times++) {
+    await requireKnownRoot(bucket);
     const root = await rootOf(bucket);
     const report = await verifyRoot(bucket, root, options);
     // What a collection took meanwhile is missing where the root before reached it.
@@ -45,6 +47,15 @@ export async function verifyBucket(bucket: Bucket, options: VerifyOptions): Prom
 
 /** Damage that is found is looked for again so often where others publish meanwhile. */
 const MOST_TIMES = 3;
+
+/** A root that is damaged is reported, and not thrown. */
+async function requireKnownRoot(bucket: Bucket): Promise<void> {
+  try {
+    await bucket.current();
+  } catch (error) {
+    if (!isWrongCommit(error)) throw error;
+  }
+}
 
 async function rootOf({ remote }: Bucket): Promise<Root> {
   const root = await remote.readRoot();

@@ -9,7 +9,7 @@ import { escapeForPrint, nameToText } from "../base/names.ts";
 import { newRecord } from "../format/record.ts";
 import type { Content, FileRecord } from "../format/record.ts";
 import { NodeStore } from "../tree/node-store.ts";
-import type { VerifiedCommit } from "./bucket.ts";
+import type { VerifiedCommit } from "./verified-commit.ts";
 import type { ChangeSet, DataReader } from "./change-set.ts";
 import { resolvePath } from "./fs-reader.ts";
 import { publishEpoch } from "./publish.ts";

@@ -79,6 +79,8 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
     address: run.facts.address,
     doors: run.doors(state.path),
     stateDir: state.path,
+    stateRoot: stateRoot(runtime.env, options.state),
+    accept: options.accept === true,
     wallet: () => loadWallet(call),
     machine: machineNameOf(call),
     access: accessOf(call),

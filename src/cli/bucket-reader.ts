@@ -4,7 +4,8 @@ import { SynclineError } from "../base/errors.ts";
 import { PUBLISH_CHUNK_CACHE_BYTES, PUBLISH_NODE_CACHE_BYTES } from "../base/limits.ts";
 import { silentLog } from "../base/log.ts";
 import { openBucket } from "../agent/open-bucket.ts";
-import type { Bucket, VerifiedCommit } from "../bucket/bucket.ts";
+import type { Bucket } from "../bucket/bucket.ts";
+import type { VerifiedCommit } from "../bucket/verified-commit.ts";
 import { resolvePath } from "../bucket/fs-reader.ts";
 import type { TreeObject } from "../bucket/fs-reader.ts";
 import { findCommit } from "../bucket/history.ts";
@@ -15,7 +16,7 @@ import type { FileRecord } from "../format/record.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { BucketPath } from "./bucket-path.ts";
 import type { Call } from "./command.ts";
-import { accessOf, type MasterOption } from "./master-access.ts";
+import { accessOf, witnessOf, type MasterOption } from "./master-access.ts";
 import { printPath } from "./text.ts";
 
 export interface BucketReader extends AsyncDisposable {
@@ -33,7 +34,8 @@ export async function openReader(
   at: string | undefined,
 ): Promise<BucketReader> {
   const { clock, random } = call.runtime;
-  const opened = await openBucket({ address, access: accessOf(call), clock, random, log: silentLog });
+  const witness = witnessOf(call, address);
+  const opened = await openBucket({ address, access: accessOf(call), witness, clock, random, log: silentLog });
   try {
     const { bucket, blocks } = opened;
     const current = await bucket.head();

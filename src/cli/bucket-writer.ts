@@ -26,6 +26,7 @@ function optionsFor(call: Call<MasterOption>, address: string): CommandWriterOpt
     wallet: () => loadWallet(call),
     machine: machineNameOf(call),
     access: accessOf(call),
+    accept: call.options.accept === true,
     clock,
     random,
     log: silentLog,

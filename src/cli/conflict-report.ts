@@ -3,7 +3,7 @@ import { timeText } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Cid, FileName, WriterId } from "../base/ids.ts";
 import { nameToText } from "../base/names.ts";
-import type { VerifiedCommit } from "../bucket/bucket.ts";
+import type { VerifiedCommit } from "../bucket/verified-commit.ts";
 import { broughtBy } from "../bucket/conflicts/brought-by.ts";
 import { conflictAt } from "../bucket/conflicts/open-conflicts.ts";
 import type { GivenWay, OpenConflict } from "../bucket/conflicts/open-conflicts.ts";

@@ -8,7 +8,7 @@ import { describeError, type Log } from "../base/log.ts";
 import { openRealDisk } from "../sync/disk/real-disk.ts";
 import type { Call } from "./command.ts";
 import { setModified } from "./file-times.ts";
-import { accessOf, MASTER_OPTIONS } from "./master-access.ts";
+import { accessOf, MASTER_OPTIONS, witnessOf } from "./master-access.ts";
 import { hiddenIn, isIn, syncedFolder } from "./synced-folder.ts";
 import { printText } from "./text.ts";
 import { loadWallet, machineNameOf } from "./wallet.ts";
@@ -33,6 +33,7 @@ export async function openFolder(
     wallet: () => loadWallet(call),
     machine: machineNameOf(call),
     access: accessOf(call),
+    witness: witnessOf(call, facts.address),
     cacheBytes: options.cacheSize ?? DEFAULT_CACHE_BYTES,
     limit: options.limit,
     special: options.special ?? false,

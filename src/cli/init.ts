@@ -1,10 +1,13 @@
 /** `syncline init`: makes a bucket. */
+import { rootFile } from "../agent/root-file.ts";
+import { stateRoot } from "../agent/state-dir.ts";
 import { hasCode, SynclineError } from "../base/errors.ts";
 import { createDeviceKey } from "../crypto/device-key.ts";
 import { Bucket } from "../bucket/bucket.ts";
 import { parseAddress } from "../bucket/address.ts";
 import { openRemote } from "../bucket/open-remote.ts";
 import type { BucketRemote } from "../bucket/remote.ts";
+import type { SeenRoot } from "../bucket/root-witness.ts";
 import { locateBucket } from "./bucket-path.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
@@ -24,7 +27,7 @@ export function register(program: Program): void {
     examples: ["syncline init file:///srv/bucket", "syncline init http://127.0.0.1:3600/notes"],
     exits: [4, 5, 6],
     async run(call) {
-      const { args, output, runtime } = call;
+      const { args, options, output, runtime } = call;
       const { clock, random } = runtime;
       const address = parseAddress(args[0] ?? "").url;
       await using remote = await openRemote(address, { access: accessOf(call), clock, random });
@@ -34,17 +37,28 @@ export function register(program: Program): void {
         });
       }
       await refuseWithinBucket(runtime, address);
+      const memory = rootFile(stateRoot(runtime.env, options.state), address);
+      if (options.accept !== true) refuseAgain(address, memory.read());
       const owner = await loadWallet(call);
       const notAfter = Number(clock.nowNs() / 1_000_000_000n) + FIRST_DEVICE_SECONDS;
       const ownership = { mode: 0o755, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
       const device = createDeviceKey(random);
-      const { genesis } = await Bucket.create(remote, { owner, device, notAfter, clock, random, ...ownership });
+      const { genesis, root } = await Bucket.create(remote, { owner, device, notAfter, clock, random, ...ownership });
+      memory.replace(root);
       const pinned = `${address}#${genesis.cid}`;
       output.result(
         { address, genesis: genesis.cid, owner: owner.wallet, pinned },
         `Made a bucket at ${address}\nOwner: ${owner.wallet}\nGenesis: ${genesis.cid}`,
       );
     },
+  });
+}
+
+/** Where a bucket was seen, its disk may only be away. */
+function refuseAgain(address: string, seen: SeenRoot | undefined): void {
+  if (seen === undefined) return;
+  throw new SynclineError("foreign_bucket", `The bucket ${seen.genesis} was at ${address}, and is not there now.`, {
+    hint: "If its disk is not mounted, mount it. If it is gone on purpose, run the command again with --accept.",
   });
 }
 

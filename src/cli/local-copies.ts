@@ -14,7 +14,7 @@ import { findBlocksInFolder } from "../sync/scan/folder-blocks.ts";
 import { BlockSpool } from "./block-spool.ts";
 import type { Call } from "./command.ts";
 import { setModified } from "./file-times.ts";
-import { accessOf, type MasterOption } from "./master-access.ts";
+import { accessOf, witnessOf, type MasterOption } from "./master-access.ts";
 import { type MountState, mountStates, servedStates } from "./running-agents.ts";
 import type { Runtime } from "./runtime.ts";
 
@@ -58,7 +58,8 @@ export async function copiesInFolders(
   const folders = statesOf(runtime, options.state, address).filter(({ synced, mount }) => synced && existsSync(mount));
   const [first] = folders;
   if (lost.length === 0 || first === undefined) return undefined;
-  await using opened = await openBucket({ address, access: accessOf(call), clock, random, log: silentLog });
+  const witness = witnessOf(call, address);
+  await using opened = await openBucket({ address, access: accessOf(call), witness, clock, random, log: silentLog });
   const noRoom = (error: unknown) => {
     const room = escapeForPrint(first.stateDir);
     output.notice(`There is little room in ${room} for what the folders have: ${describeError(error)}.`);

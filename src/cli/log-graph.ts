@@ -1,6 +1,6 @@
 /** The history as columns, one a writer: who published, and whose epochs were taken in with it. */
 import type { WriterId } from "../base/ids.ts";
-import type { VerifiedCommit } from "../bucket/bucket.ts";
+import type { VerifiedCommit } from "../bucket/verified-commit.ts";
 
 export interface GraphRow {
   /** "* | " with a star in the writer's column, and a line in those of writers who publish before and after. */

@@ -1,7 +1,7 @@
 /** `syncline log`: the commits of a bucket, newest first. */
 import { timeText } from "../base/clock.ts";
 import { hasCode, SynclineError } from "../base/errors.ts";
-import type { VerifiedCommit } from "../bucket/bucket.ts";
+import type { VerifiedCommit } from "../bucket/verified-commit.ts";
 import { countChanges, type ChangeCounts } from "../bucket/change-counts.ts";
 import { log } from "../bucket/history.ts";
 import { pathHistory, type PathChange } from "../bucket/path-history.ts";

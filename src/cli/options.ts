@@ -63,6 +63,12 @@ export const OPTIONS = {
   count: count("show at most this many", { short: "-n", onlyFlag: true, fallbackText: "20" }),
   recursive: toggle("directories with all that is in them", { short: "-r", onlyFlag: true }),
   repair: toggle("mend what can be mended", { onlyFlag: true }),
+  accept: toggle(
+    "take what lies at the address now, although it does not follow what was seen there; remembered from then on",
+    {
+      onlyFlag: true,
+    },
+  ),
   force: toggle("also from a process that still runs here", { onlyFlag: true }),
   tlsCa: path("<file>", "certificates (PEM) to trust in a master, beside those of the system"),
   origin: text("<url>", "the master that the token is for", { onlyFlag: true }),

@@ -10,7 +10,7 @@ import type { DamageItem, VerifyReport } from "../bucket/verify/report.ts";
 import { locateBucket } from "./bucket-path.ts";
 import { addCommand } from "./command.ts";
 import type { Call, Program } from "./command.ts";
-import { accessOf, MASTER_OPTIONS, type MasterOption } from "./master-access.ts";
+import { accessOf, MASTER_OPTIONS, witnessOf, type MasterOption } from "./master-access.ts";
 import { copiesInFolders, openCaches, tellOfAgents } from "./local-copies.ts";
 import type { Output } from "./output.ts";
 import { printBytes, printCount } from "./text.ts";
@@ -87,7 +87,8 @@ async function examine(
   output: Output,
 ): Promise<VerifyReport> {
   const { clock, random } = call.runtime;
-  await using opened = await openBucket({ address, access: accessOf(call), clock, random, log: silentLog });
+  const witness = witnessOf(call, address);
+  await using opened = await openBucket({ address, access: accessOf(call), witness, clock, random, log: silentLog });
   using progress = output.progress("verify", "bytes");
   return await verifyBucket(opened.bucket, {
     blocks,

@@ -11,7 +11,7 @@ import {
   SYNC_PORTION_BYTES,
   SYNC_PORTION_THINGS,
 } from "../base/limits.ts";
-import type { VerifiedCommit } from "../bucket/bucket.ts";
+import type { VerifiedCommit } from "../bucket/verified-commit.ts";
 import { lookup, peekDirectory, whenLoaded } from "../bucket/fs-reader.ts";
 import { placeText } from "../bucket/object-rows.ts";
 import { ChunkCache } from "../content/chunk-cache.ts";

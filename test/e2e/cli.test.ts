@@ -488,7 +488,8 @@ describe("what goes wrong", () => {
     space.do("init", url);
     space.do("put", space.at("f"), url);
     rmSync(space.at("anew"), { recursive: true });
-    space.do("init", url);
+    expect(error(["init", url])).toMatchObject({ status: 4, code: "foreign_bucket", hint: text(/--accept/) });
+    space.do("init", url, "--accept");
     space.do("put", space.at("f"), url);
     expect(space.json("verify", url)).toMatchObject({ damaged: 0 });
   });

@@ -28,7 +28,8 @@ beforeAll(async () => {
   space.do("init", url);
   thread = (await import(built)) as typeof CollectorThread;
   mkdirSync(space.at("writer"));
-  const { opened, writer } = await openToWrite({ address: url, stateDir: space.at("writer"), wallet, log, ...ports });
+  const options = { address: url, stateDir: space.at("writer"), witness: undefined, wallet, log, ...ports };
+  const { opened, writer } = await openToWrite(options);
   await using _ = opened;
   const { bucket } = opened;
   for (let epoch = 1; epoch <= PUTS; epoch++) {
@@ -41,7 +42,8 @@ beforeAll(async () => {
 afterAll(() => space[Symbol.dispose]());
 
 function collect(known: { gcEpoch: number; seq: number } | undefined, many: number, signal?: AbortSignal) {
-  const job = { address: url, stateDir: thread.collectorDirOf(space.path), known, many };
+  const stateRoot = space.at("states");
+  const job = { address: url, stateDir: thread.collectorDirOf(space.path), stateRoot, known, many };
   return thread.collectOnThread(job, systemClock, signal ?? new AbortController().signal);
 }
 

@@ -29,6 +29,7 @@ describe.skipIf(!canMount)("drills (Linux, root, /dev/fuse)", () => {
   drill("a full disk is ENOSPC or a queue, and drains", "disk-full.mjs", []);
   drill("two machines share a bucket as the guide says", "second-machine.mjs", [], 300_000);
   drill("damage is found, named and healed; an old root is not followed", "damage.mjs", []);
+  drill("a bucket that was set back or replaced is refused by every command", "put-back.mjs", [], 300_000);
   drill("each swap is won once, whatever replies are lost", "lost-replies.mjs", [all ? "20" : "5"]);
   drill(
     "a master that is stopped and killed during uploads and swaps loses nothing",
@@ -40,6 +41,7 @@ describe.skipIf(!canMount)("drills (Linux, root, /dev/fuse)", () => {
     drill("two agents show the same tree over a master", "two-agents.mjs", ["--master"], 1_800_000);
     drill("an fsynced file is readable over a master within a second", "visibility.mjs", ["50", "--master"], 300_000);
     drill("collecting garbage beside agents takes nothing that they need", "gc.mjs", ["15", "4"], 600_000);
+    drill("a bucket that its master set back or replaced is refused", "put-back.mjs", ["--master"], 600_000);
     drill("agents whose master was away lose no version", "offline.mjs", ["--master"], 300_000);
   }
   if (all) {

@@ -3,6 +3,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import {
   closeSync,
+  cpSync,
   existsSync,
   mkdirSync,
   openSync,
@@ -227,7 +228,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       space.do("unmount", dir);
       const remake = () => {
         rmSync(bucketFolder(), { recursive: true });
-        space.do("init", url);
+        space.do("init", url, "--accept");
       };
       remake();
       space.mount(url, dir);
@@ -243,6 +244,38 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       expect(space.status(dir)["lastError"]).toMatchObject({ code: "foreign_bucket" });
       expect(space.run(["unmount", dir]).status).toBe(3);
       expect(space.lines("ls", url)).toEqual([]);
+    });
+  });
+
+  describe("of a bucket that was set back", () => {
+    test("is refused, unless that is accepted or something is unpublished", () => {
+      space.mount(url, dir);
+      writeFileSync(file("f"), "1");
+      space.do("flush", dir);
+      cpSync(bucketFolder(), `${bucketFolder()}-old`, { recursive: true });
+      writeFileSync(file("f"), "2");
+      space.do("unmount", dir);
+      const setBack = () => {
+        rmSync(bucketFolder(), { recursive: true });
+        cpSync(`${bucketFolder()}-old`, bucketFolder(), { recursive: true });
+      };
+      setBack();
+      expect(failure("mount", url, dir)).toMatchObject({ status: 4, code: "root_rolled_back", hint: text(/--accept/) });
+      expect(failure("mount", url, dir, "--read-only")).toMatchObject({ status: 4, code: "root_rolled_back" });
+      space.mount(url, dir, "--accept");
+      expect(readFileSync(file("f"), "utf8")).toBe("1");
+      writeFileSync(file("f"), "3");
+      space.do("flush", dir);
+      renameSync(bucketFolder(), `${bucketFolder()}-away`);
+      writeFileSync(file("kept"), "kept");
+      expect(space.run(["unmount", dir, "--timeout", "0.1"]).status).toBe(3);
+      renameSync(`${bucketFolder()}-away`, bucketFolder());
+      setBack();
+      space.mount(url, dir);
+      expect(readFileSync(file("kept"), "utf8")).toBe("kept");
+      expect(space.run(["flush", dir]).status).toBe(3);
+      expect(space.status(dir)["lastError"]).toMatchObject({ code: "root_rolled_back" });
+      expect(space.run(["unmount", dir]).status).toBe(3);
     });
   });
 

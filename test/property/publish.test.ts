@@ -2,7 +2,8 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { ChangeSet, DataReader } from "../../src/bucket/change-set.ts";
-import type { Bucket, VerifiedCommit } from "../../src/bucket/bucket.ts";
+import type { Bucket } from "../../src/bucket/bucket.ts";
+import type { VerifiedCommit } from "../../src/bucket/verified-commit.ts";
 import { log } from "../../src/bucket/history.ts";
 import { publishEpoch } from "../../src/bucket/publish.ts";
 import type { PublishContext } from "../../src/bucket/publish.ts";

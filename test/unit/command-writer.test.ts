@@ -54,7 +54,9 @@ async function head({ bucket }: CommandWriter) {
 
 function slots(): string[] {
   return readdirSync(stateRoot).flatMap((hash) =>
-    readdirSync(join(stateRoot, hash)).map((slot) => join(stateRoot, hash, slot)),
+    readdirSync(join(stateRoot, hash))
+      .filter((entry) => entry.startsWith("cli-"))
+      .map((slot) => join(stateRoot, hash, slot)),
   );
 }
 

@@ -1,5 +1,6 @@
 /** `syncline conflicts`: what gave way in a merge is found, shown, compared and decided. */
 import { readdirSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { name } from "../support/epochs.ts";
 import { ConflictedBucket, MACHINE, write } from "../support/conflicted-bucket.ts";
@@ -187,7 +188,10 @@ describe("resolve", () => {
     const expected = { status: 0, out: `${copy} removed\n`, err: "" };
     expect(await resolve(url(bucket, copy))).toMatchObject(expected);
     expect(await resolve(bucket.address, "--all-older-than", "0.001s")).toMatchObject(expected);
-    expect(readdirSync(folder)).toEqual([]);
+    // The root that was seen is remembered, and nothing else.
+    expect(readdirSync(folder)).toEqual(["states"]);
+    const [address = ""] = readdirSync(join(folder, "states"));
+    expect(readdirSync(join(folder, "states", address))).toEqual(["known"]);
   });
 
   test("what others do to the copy meanwhile survives", async () => {

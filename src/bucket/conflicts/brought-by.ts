@@ -2,7 +2,8 @@
 import type { Cid, Lamport } from "../../base/ids.ts";
 import { range } from "../../tree/read.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
-import type { Bucket, VerifiedCommit } from "../bucket.ts";
+import type { Bucket } from "../bucket.ts";
+import type { VerifiedCommit } from "../verified-commit.ts";
 import { keptKey } from "../history.ts";
 
 /**

@@ -13,7 +13,8 @@ import { headsField } from "../../format/heads.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { editTree } from "../../tree/edit.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
-import type { Bucket, VerifiedCommit } from "../bucket.ts";
+import type { Bucket } from "../bucket.ts";
+import type { VerifiedCommit } from "../verified-commit.ts";
 import { keptKey, skipOf } from "../history.ts";
 import { totalsAfter } from "../totals.ts";
 

@@ -4,7 +4,8 @@
  */
 import { hasCode } from "../../base/errors.ts";
 import type { WriterId } from "../../base/ids.ts";
-import type { Bucket, VerifiedCommit } from "../bucket.ts";
+import type { Bucket } from "../bucket.ts";
+import type { VerifiedCommit } from "../verified-commit.ts";
 import { log } from "../history.ts";
 import type { EpochTree, Workspace } from "./workspace.ts";
 

@@ -1,5 +1,6 @@
 /** What an overlay is told when its epoch is in a root. */
-import type { Bucket, VerifiedCommit } from "../bucket.ts";
+import type { Bucket } from "../bucket.ts";
+import type { VerifiedCommit } from "../verified-commit.ts";
 import type { BuiltEpoch } from "../build.ts";
 import type { PublishedEpoch } from "../change-set.ts";
 import { UnitRules } from "../merge/unit-rules.ts";

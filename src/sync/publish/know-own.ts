@@ -1,6 +1,6 @@
 /** What a commit of the folder's own has just as it was sealed is synced, wherever others put it meanwhile. */
 import { ROOT_ID, type FileId, type FileName } from "../../base/ids.ts";
-import type { VerifiedCommit } from "../../bucket/bucket.ts";
+import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
 import { plainNameOf } from "../../bucket/conflicts/marked-name.ts";
 import { listDirectory, lookup, objectOf, readObject, resolvePath, type TreeObject } from "../../bucket/fs-reader.ts";
 import { samePlace, type Place } from "../../bucket/object-rows.ts";

@@ -1,7 +1,8 @@
 /** After a crash: what became of epochs that were sent. What of them is in the bucket is the folder's own. */
 import { hasCode } from "../../base/errors.ts";
 import type { Cid, FileId, Lamport } from "../../base/ids.ts";
-import type { Bucket, VerifiedCommit } from "../../bucket/bucket.ts";
+import type { Bucket } from "../../bucket/bucket.ts";
+import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
 import { differences } from "../../bucket/differences.ts";
 import { lookup, readObject } from "../../bucket/fs-reader.ts";
 import { log } from "../../bucket/history.ts";

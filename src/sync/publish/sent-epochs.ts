@@ -4,7 +4,7 @@
  * remembered how the folder was, so that no round takes its own changes for others'.
  */
 import type { Cid, WriterId } from "../../base/ids.ts";
-import type { VerifiedCommit } from "../../bucket/bucket.ts";
+import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
 import type { SyncDatabase } from "../known/database.ts";
 
 /** What was sealed, as far as it takes to know it again in the bucket. */

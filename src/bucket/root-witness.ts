@@ -1,0 +1,73 @@
+/**
+ * The newest root that this machine has seen at an address. What the storage shows later must descend from it: older data that was put
+ * back, and another bucket in its place, are noticed by whoever opens the bucket next, and not only by an agent that runs meanwhile.
+ */
+import { SynclineError } from "../base/errors.ts";
+import type { Cid, Lamport } from "../base/ids.ts";
+
+export interface SeenRoot {
+  readonly genesis: Cid;
+  readonly root: Cid;
+  readonly seq: Lamport;
+}
+
+/** Keeps one root for an address. Shared by all processes that use the same state folder. */
+export interface RootMemory {
+  read(): SeenRoot | undefined;
+  /** Keeps this root unless it has a newer one. Best effort: reading a bucket works where no state can be written. */
+  note(found: SeenRoot): void;
+  /** Keeps this root in place of any other. Best effort, too. */
+  replace(found: SeenRoot): void;
+}
+
+export interface WitnessOptions {
+  /** Takes whatever lies at the address once, and remembers that from then on. */
+  readonly accept: boolean;
+}
+
+export class RootWitness {
+  readonly #memory: RootMemory;
+  #accepts: boolean;
+
+  constructor(memory: RootMemory, { accept }: WitnessOptions) {
+    this.#memory = memory;
+    this.#accepts = accept;
+  }
+
+  /** What is known so far. To be asked before the root is read: others may note a newer one meanwhile. */
+  known(): SeenRoot | undefined {
+    return this.#accepts ? undefined : this.#memory.read();
+  }
+
+  /** Remembers a root that was checked. */
+  note(found: SeenRoot): void {
+    if (this.#accepts) this.#memory.replace(found);
+    else this.#memory.note(found);
+    this.#accepts = false;
+  }
+
+  /** Throws `foreign_bucket` where another bucket was seen at the address. */
+  requireGenesis(address: string, found: Cid): void {
+    const known = this.known();
+    if (known !== undefined && known.genesis !== found) throw foreignBucket(address, known.genesis, found);
+  }
+}
+
+export function foreignBucket(address: string, known: Cid, found: Cid): SynclineError {
+  return new SynclineError("foreign_bucket", `${address} was the bucket ${known}, and is another one now: ${found}.`, {
+    hint: `Nothing was changed. Check the address and its storage. If the bucket was replaced on purpose: ${ACCEPT}`,
+  });
+}
+
+/** For whoever finds a root that does not follow the one it stands on. */
+export function rootRolledBack(found: Cid): SynclineError {
+  return new SynclineError(
+    "root_rolled_back",
+    `The bucket's root ${found} does not descend from the newest one that was seen here.`,
+    {
+      hint: `Older data was put back, and nothing is published over it. Put the newer data back. To go on with the older state: ${ACCEPT}`,
+    },
+  );
+}
+
+const ACCEPT = "run the command again with --accept.";
