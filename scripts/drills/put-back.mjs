@@ -77,6 +77,7 @@ async function refused(code, root = newRoot) {
     ["restore", `${url}/old`, "--at", root],
     ["gc", url],
     ["gc", url, "--dry-run"],
+    ["sync", url, folder("sync")],
     ["sync", url, folder("sync"), "--once"],
     ["sync", url, folder("sync"), "--dry-run"],
     ["mount", url, folder("mount")],

@@ -72,6 +72,8 @@ export async function openSyncAgent(options: SyncAgentOptions): Promise<SyncAgen
   config = opened.opened.bucket.contentConfig;
   const db = new SyncDatabase(join(stateDir, "sync.db"));
   try {
+    // One that was set back is refused before anything is watched.
+    await opened.opened.bucket.current();
     await requireFolder(db, { folder, state: stateDir });
     return new SyncAgent(options, opened, db, await lockFolder(folder), ending);
   } catch (error) {

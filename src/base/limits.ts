@@ -208,6 +208,9 @@ export const DEFAULT_CACHE_BYTES = 1024 * MiB;
 /** How long an agent waits before it tries an unreachable bucket again: doubled each time. */
 export const RECONNECT_FIRST_MS = 500;
 export const RECONNECT_MAX_MS = 5_000;
+/** How long a command waits for a master that does not answer, unless --timeout says otherwise. */
+export const WRITE_PATIENCE_MS = 60_000;
+export const READ_PATIENCE_MS = 5_000;
 
 // The block cache on disk (blocks/disk-block-cache.ts)
 /** Blocks leave the cache a segment at a time: this much, or a sixteenth of a small cache. */

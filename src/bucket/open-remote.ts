@@ -51,14 +51,18 @@ export async function openAtMaster(
   const { access, local, clock, random } = options;
   if (access === undefined) throw new SynclineError("bad_token", `${url} needs a wallet, and there is none.`);
   const { tlsCa, insecure } = access;
-  const [{ MasterConnection }, { Masters }, { HttpRemote }] = await Promise.all([
+  const [{ MasterConnection }, { Masters }, { PatientMaster }, { HttpRemote }] = await Promise.all([
     import("../net/master-connection.ts"),
     import("../net/masters.ts"),
+    import("../net/patient-master.ts"),
     import("./http/http-remote.ts"),
   ]);
   const connections = origins.map((origin) => {
     return new MasterConnection(origin, { bearer: access.bearer(origin), clock, tlsCa, insecure });
   });
   const name = { owner: owner ?? "", bucket };
-  return new HttpRemote({ address: url, master: new Masters(connections, clock), name, local, clock, random });
+  const masters = new Masters(connections, clock);
+  const { patience } = access;
+  const master = patience === undefined ? masters : new PatientMaster(masters, { ...patience, clock, random });
+  return new HttpRemote({ address: url, master, name, local, clock, random });
 }

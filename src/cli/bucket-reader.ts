@@ -16,7 +16,7 @@ import type { FileRecord } from "../format/record.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { BucketPath } from "./bucket-path.ts";
 import type { Call } from "./command.ts";
-import { accessOf, witnessOf, type MasterOption } from "./master-access.ts";
+import { readingAccess, witnessOf, type BucketOption } from "./master-access.ts";
 import { printPath } from "./text.ts";
 
 export interface BucketReader extends AsyncDisposable {
@@ -29,13 +29,13 @@ export interface BucketReader extends AsyncDisposable {
 
 /** Throws `no_such_bucket`, `no_such_root`, and as `openBucket`. */
 export async function openReader(
-  call: Call<MasterOption>,
+  call: Call<BucketOption>,
   address: string,
   at: string | undefined,
 ): Promise<BucketReader> {
   const { clock, random } = call.runtime;
   const witness = witnessOf(call, address);
-  const opened = await openBucket({ address, access: accessOf(call), witness, clock, random, log: silentLog });
+  const opened = await openBucket({ address, access: readingAccess(call), witness, clock, random, log: silentLog });
   try {
     const { bucket, blocks } = opened;
     const current = await bucket.head();

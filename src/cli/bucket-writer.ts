@@ -4,28 +4,28 @@ import type { CommandDevice, CommandWriter, CommandWriterOptions } from "../agen
 import { stateRoot } from "../agent/state-dir.ts";
 import { silentLog } from "../base/log.ts";
 import type { Call } from "./command.ts";
-import { accessOf } from "./master-access.ts";
-import type { MasterOption } from "./master-access.ts";
+import { writingAccess } from "./master-access.ts";
+import type { BucketOption } from "./master-access.ts";
 import { loadWallet, machineNameOf } from "./wallet.ts";
 
 /** Throws as `openCommandWriter`. */
-export function openWriterFor(call: Call<MasterOption>, address: string): Promise<CommandWriter> {
+export function openWriterFor(call: Call<BucketOption>, address: string): Promise<CommandWriter> {
   return openCommandWriter(optionsFor(call, address));
 }
 
 /** Throws as `openCommandDevice`. */
-export function openDeviceFor(call: Call<MasterOption>, address: string): Promise<CommandDevice> {
+export function openDeviceFor(call: Call<BucketOption>, address: string): Promise<CommandDevice> {
   return openCommandDevice(optionsFor(call, address));
 }
 
-function optionsFor(call: Call<MasterOption>, address: string): CommandWriterOptions {
+function optionsFor(call: Call<BucketOption>, address: string): CommandWriterOptions {
   const { env, clock, random } = call.runtime;
   return {
     address,
     stateRoot: stateRoot(env, call.options.state),
     wallet: () => loadWallet(call),
     machine: machineNameOf(call),
-    access: accessOf(call),
+    access: writingAccess(call),
     accept: call.options.accept === true,
     clock,
     random,

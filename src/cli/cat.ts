@@ -3,14 +3,14 @@ import { locateBucket } from "./bucket-path.ts";
 import { fileBytes, findObject, openReader } from "./bucket-reader.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
-import { MASTER_OPTIONS } from "./master-access.ts";
+import { BUCKET_OPTIONS } from "./master-access.ts";
 
 export function register(program: Program): void {
   addCommand(program, {
     name: "cat",
     arguments: [["<url>", "bucket/path of a file"]],
     summary: "print a file of a bucket, without a mount",
-    options: ["at", ...MASTER_OPTIONS],
+    options: ["at", ...BUCKET_OPTIONS],
     examples: ["syncline cat file:///srv/bucket/notes.txt", "syncline cat file:///srv/bucket/a.tar | tar t"],
     exits: [4, 5, 6, 8],
     async run(call) {

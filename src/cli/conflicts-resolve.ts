@@ -20,12 +20,12 @@ import { openWriterFor } from "./bucket-writer.ts";
 import type { Call } from "./command.ts";
 import { pathText, reportGivenWay, reportKept, requireConflict, versionLine, writerNames } from "./conflict-report.ts";
 import type { ConflictSource } from "./conflict-report.ts";
-import type { MasterOption } from "./master-access.ts";
+import type { BucketOption } from "./master-access.ts";
 import { askLine, canAsk } from "./prompt.ts";
 import { flushFirst, locateTarget, showAtMount, type TargetPath } from "./target-path.ts";
 import { noteOf, printCount, printPath, printText } from "./text.ts";
 
-type ResolveCall = Call<"keep" | "allOlderThan" | "dryRun" | MasterOption>;
+type ResolveCall = Call<"keep" | "allOlderThan" | "dryRun" | BucketOption>;
 type Keep = NonNullable<ResolveCall["options"]["keep"]>;
 
 /** What was, or would be, done about one version that gave way. `to` is where it is then. */

@@ -16,8 +16,8 @@ import {
   writerNames,
 } from "./conflict-report.ts";
 import type { GivenWayReport } from "./conflict-report.ts";
-import { MASTER_OPTIONS } from "./master-access.ts";
-import type { MasterOption } from "./master-access.ts";
+import { BUCKET_OPTIONS } from "./master-access.ts";
+import type { BucketOption } from "./master-access.ts";
 import { locateTarget } from "./target-path.ts";
 import type { TargetPath } from "./target-path.ts";
 import { printText } from "./text.ts";
@@ -29,7 +29,7 @@ export function register(program: Program): void {
     name: "conflicts list",
     arguments: [["<url|dir>", "a bucket or a mount, or a directory in it"]],
     summary: "list the conflicts that nobody has decided yet",
-    options: ["at", ...MASTER_OPTIONS],
+    options: ["at", ...BUCKET_OPTIONS],
     examples: ["syncline conflicts list ~/bucket", "syncline conflicts list file:///srv/bucket/photos --json"],
     exits: [4, 5, 6, 8],
     run: list,
@@ -38,7 +38,7 @@ export function register(program: Program): void {
     name: "conflicts show",
     arguments: [["<path>", PATH_HELP]],
     summary: "show the versions of a conflict: whose, since when, by which rule",
-    options: MASTER_OPTIONS,
+    options: BUCKET_OPTIONS,
     examples: [
       "syncline conflicts show ~/bucket/notes.txt",
       "syncline conflicts show file:///srv/bucket/notes.txt --json",
@@ -50,7 +50,7 @@ export function register(program: Program): void {
     name: "conflicts diff",
     arguments: [["<path>", PATH_HELP]],
     summary: "compare what gave way with what kept the name, line by line",
-    options: MASTER_OPTIONS,
+    options: BUCKET_OPTIONS,
     examples: ["syncline conflicts diff ~/bucket/notes.txt"],
     exits: [4, 5, 6, 8],
     run: async (call) => {
@@ -64,7 +64,7 @@ export function register(program: Program): void {
     name: "conflicts resolve",
     arguments: [["<path>", `${PATH_HELP}; with --all-older-than a bucket, a mount or a directory in it`]],
     summary: "decide a conflict: publishes the answer as a commit, which restore can take back",
-    options: ["keep", "allOlderThan", "dryRun", ...MASTER_OPTIONS],
+    options: ["keep", "allOlderThan", "dryRun", ...BUCKET_OPTIONS],
     examples: [
       "syncline conflicts resolve ~/bucket/notes.txt",
       "syncline conflicts resolve ~/bucket/notes.txt --keep kept",
@@ -76,7 +76,7 @@ export function register(program: Program): void {
   });
 }
 
-async function list(call: Call<"at" | MasterOption>): Promise<void> {
+async function list(call: Call<"at" | BucketOption>): Promise<void> {
   const { options, output } = call;
   const { target, reader } = await openAt(call, options.at);
   await using opened = reader;
@@ -107,7 +107,7 @@ async function list(call: Call<"at" | MasterOption>): Promise<void> {
   if (count === 0 && options.json !== true) output.result({}, "No conflicts.");
 }
 
-async function show(call: Call<MasterOption>): Promise<void> {
+async function show(call: Call<BucketOption>): Promise<void> {
   const { output } = call;
   const { target, reader } = await openAt(call);
   await using opened = reader;
@@ -127,7 +127,7 @@ async function show(call: Call<MasterOption>): Promise<void> {
 
 /** Opens what the first argument names, as it is in the bucket. */
 async function openAt(
-  call: Call<MasterOption>,
+  call: Call<BucketOption>,
   at?: string,
 ): Promise<{ readonly target: TargetPath; readonly reader: BucketReader }> {
   const target = await locateTarget(call.runtime, call.options.state, call.args[0] ?? "");

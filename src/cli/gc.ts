@@ -9,7 +9,7 @@ import { locateBucket } from "./bucket-path.ts";
 import { openDeviceFor } from "./bucket-writer.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
-import { accessOf, MASTER_OPTIONS } from "./master-access.ts";
+import { writingAccess, BUCKET_OPTIONS } from "./master-access.ts";
 import { printBytes, printCount } from "./text.ts";
 
 export function register(program: Program): void {
@@ -17,7 +17,7 @@ export function register(program: Program): void {
     name: "gc",
     arguments: [["<url>", "the bucket"]],
     summary: "thin a bucket's history and give back the space of what nothing needs any more",
-    options: ["dryRun", ...MASTER_OPTIONS],
+    options: ["dryRun", ...BUCKET_OPTIONS],
     examples: [
       "syncline gc file:///srv/bucket --dry-run",
       "syncline gc file:///srv/bucket",
@@ -33,7 +33,11 @@ export function register(program: Program): void {
       using progress = output.progress("gc", "blocks");
       const onProgress = ({ blocks }: { readonly blocks: number }) => progress.update(blocks);
       const common = { bucket: opened.bucket, writer: opened.device, clock, random, dryRun };
-      const report = await collectAt(address, { clock, random, access: accessOf(call) }, { ...common, onProgress });
+      const report = await collectAt(
+        address,
+        { clock, random, access: writingAccess(call) },
+        { ...common, onProgress },
+      );
       output.result({ dryRun, ...report }, textOf(report, dryRun));
     },
   });

@@ -10,7 +10,7 @@ import { fileBytes, findObject, openReader } from "./bucket-reader.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
 import { CopyOut } from "./copy-out.ts";
-import { MASTER_OPTIONS } from "./master-access.ts";
+import { BUCKET_OPTIONS } from "./master-access.ts";
 import type { Output } from "./output.ts";
 import { printBytes, printCount, printPath, printText } from "./text.ts";
 
@@ -22,7 +22,7 @@ export function register(program: Program): void {
       ["[target]", "file or directory to make; - for stdout; default: the path's last name here"],
     ],
     summary: "copy a file, or with -r a directory, out of a bucket",
-    options: ["recursive", "at", ...MASTER_OPTIONS],
+    options: ["recursive", "at", ...BUCKET_OPTIONS],
     examples: [
       "syncline get file:///srv/bucket/notes.txt",
       "syncline get -r file:///srv/bucket/photos ./photos",

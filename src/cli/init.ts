@@ -11,7 +11,7 @@ import type { SeenRoot } from "../bucket/root-witness.ts";
 import { locateBucket } from "./bucket-path.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
-import { accessOf, MASTER_OPTIONS } from "./master-access.ts";
+import { writingAccess, BUCKET_OPTIONS } from "./master-access.ts";
 import type { Runtime } from "./runtime.ts";
 import { loadWallet } from "./wallet.ts";
 
@@ -23,14 +23,14 @@ export function register(program: Program): void {
     name: "init",
     arguments: [["<url>", "where the bucket is to be"]],
     summary: "make a bucket; changes nothing when there is one",
-    options: MASTER_OPTIONS,
+    options: BUCKET_OPTIONS,
     examples: ["syncline init file:///srv/bucket", "syncline init http://127.0.0.1:3600/notes"],
     exits: [4, 5, 6],
     async run(call) {
       const { args, options, output, runtime } = call;
       const { clock, random } = runtime;
       const address = parseAddress(args[0] ?? "").url;
-      await using remote = await openRemote(address, { access: accessOf(call), clock, random });
+      await using remote = await openRemote(address, { access: writingAccess(call), clock, random });
       if (await hasRoot(remote)) {
         throw new SynclineError("bucket_exists", `There is a bucket at ${address} already.`, {
           hint: "Mount it, or choose another address.",

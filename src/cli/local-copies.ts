@@ -14,7 +14,7 @@ import { findBlocksInFolder } from "../sync/scan/folder-blocks.ts";
 import { BlockSpool } from "./block-spool.ts";
 import type { Call } from "./command.ts";
 import { setModified } from "./file-times.ts";
-import { accessOf, witnessOf, type MasterOption } from "./master-access.ts";
+import { readingAccess, witnessOf, type BucketOption } from "./master-access.ts";
 import { type MountState, mountStates, servedStates } from "./running-agents.ts";
 import type { Runtime } from "./runtime.ts";
 
@@ -49,7 +49,7 @@ export interface Copies extends BlockReader, AsyncDisposable {
  * and keeps what is found on the disk until it is disposed. Throws as opening the bucket does.
  */
 export async function copiesInFolders(
-  call: Call<MasterOption>,
+  call: Call<BucketOption>,
   address: string,
   lost: readonly Cid[],
 ): Promise<Copies | undefined> {
@@ -59,7 +59,14 @@ export async function copiesInFolders(
   const [first] = folders;
   if (lost.length === 0 || first === undefined) return undefined;
   const witness = witnessOf(call, address);
-  await using opened = await openBucket({ address, access: accessOf(call), witness, clock, random, log: silentLog });
+  await using opened = await openBucket({
+    address,
+    access: readingAccess(call),
+    witness,
+    clock,
+    random,
+    log: silentLog,
+  });
   const noRoom = (error: unknown) => {
     const room = escapeForPrint(first.stateDir);
     output.notice(`There is little room in ${room} for what the folders have: ${describeError(error)}.`);
@@ -101,7 +108,7 @@ export async function copiesInFolders(
 }
 
 /** What runs here with a bucket in a folder goes on with the manifest that it has read, and its next commit names none of what was mended. */
-export async function tellOfAgents(call: Call<MasterOption>, address: string): Promise<void> {
+export async function tellOfAgents(call: Call<BucketOption>, address: string): Promise<void> {
   if (!address.startsWith("file:")) return;
   const { options, output, runtime } = call;
   for (const { mount } of await servedStates(runtime, statesOf(runtime, options.state, address))) {

@@ -12,7 +12,7 @@ import type { BucketReader } from "./bucket-reader.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
 import { graphRows } from "./log-graph.ts";
-import { MASTER_OPTIONS } from "./master-access.ts";
+import { BUCKET_OPTIONS } from "./master-access.ts";
 import { pathText } from "./conflict-report.ts";
 import type { Output } from "./output.ts";
 import { locateTarget } from "./target-path.ts";
@@ -27,7 +27,7 @@ export function register(program: Program): void {
     name: "log",
     arguments: [["<path>", "a bucket, a mount or a synced folder; or a file in one of them"]],
     summary: "show the history of a bucket, or of one file, newest first",
-    options: ["count", "graph", ...MASTER_OPTIONS],
+    options: ["count", "graph", ...BUCKET_OPTIONS],
     examples: [
       "syncline log file:///srv/bucket -n 5",
       "syncline log ~/bucket --graph",

@@ -10,7 +10,7 @@ import { findObject, openReader, readTarget } from "./bucket-reader.ts";
 import type { BucketReader } from "./bucket-reader.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
-import { MASTER_OPTIONS } from "./master-access.ts";
+import { BUCKET_OPTIONS } from "./master-access.ts";
 import type { Output } from "./output.ts";
 import { exactTime, printName } from "./text.ts";
 
@@ -19,7 +19,7 @@ export function register(program: Program): void {
     name: "ls",
     arguments: [["<url>", "bucket, or bucket/path"]],
     summary: "list a directory of a bucket, without a mount",
-    options: ["at", ...MASTER_OPTIONS],
+    options: ["at", ...BUCKET_OPTIONS],
     examples: ["syncline ls file:///srv/bucket", "syncline ls file:///srv/bucket/photos --at 2026-01-31T12:00:00Z"],
     exits: [4, 5, 6, 8],
     async run(call) {

@@ -8,7 +8,7 @@ import { openReader } from "./bucket-reader.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
 import { pathText } from "./conflict-report.ts";
-import { MASTER_OPTIONS } from "./master-access.ts";
+import { BUCKET_OPTIONS } from "./master-access.ts";
 import { locateTarget } from "./target-path.ts";
 import { printCount, printPath } from "./text.ts";
 
@@ -22,7 +22,7 @@ export function register(program: Program): void {
       ["<y>", "a root or a time: the other side"],
     ],
     summary: "with --dry-run: say what a merge of two roots would do and why, and write nothing",
-    options: ["dryRun", ...MASTER_OPTIONS],
+    options: ["dryRun", ...BUCKET_OPTIONS],
     examples: [
       "syncline merge --dry-run file:///srv/bucket bafyr4i… bafyr4j… bafyr4k…",
       "syncline merge --dry-run ~/bucket 2026-01-31T12:00:00Z 2026-01-31T12:05:00Z 2026-01-31T12:10:00Z --json",

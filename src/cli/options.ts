@@ -57,7 +57,7 @@ export const OPTIONS = {
   gc: choice(["auto", "off"] as const, "whether the agent collects the bucket's garbage by itself", {
     fallbackText: "auto",
   }),
-  timeout: seconds("give up after this long", { onlyFlag: true, fallbackText: "60" }),
+  timeout: seconds("give up after this long", { onlyFlag: true, fallbackText: "60; of commands that only read 5" }),
   allowDeletes: text("<digest>", "let the deletions with this digest through the limit", { onlyFlag: true }),
   graph: toggle("draw the history as a graph", { onlyFlag: true }),
   count: count("show at most this many", { short: "-n", onlyFlag: true, fallbackText: "20" }),

@@ -6,7 +6,7 @@ import { openReader } from "./bucket-reader.ts";
 import { openWriterFor } from "./bucket-writer.ts";
 import { addCommand } from "./command.ts";
 import type { Call, Program } from "./command.ts";
-import { MASTER_OPTIONS, type MasterOption } from "./master-access.ts";
+import { BUCKET_OPTIONS, type BucketOption } from "./master-access.ts";
 import { changedPolicy, policySettings } from "./policy-settings.ts";
 import { mountStates, noAgent, servedStates } from "./running-agents.ts";
 import { noteOf, printText } from "./text.ts";
@@ -16,7 +16,7 @@ export function register(program: Program): void {
     name: "policy show",
     arguments: [["<url|dir>", "a bucket, or where it is mounted"]],
     summary: "print the rules by which a bucket's changes merge",
-    options: [...MASTER_OPTIONS],
+    options: [...BUCKET_OPTIONS],
     examples: ["syncline policy show file:///srv/bucket", "syncline policy show ~/bucket --json"],
     exits: [4, 5, 6, 8],
     async run(call) {
@@ -31,7 +31,7 @@ export function register(program: Program): void {
       ["<setting...>", "key=value, key+=value, key-=value, or default; `policy show` prints the keys"],
     ],
     summary: "change the rules by which a bucket's changes merge, as a new commit",
-    options: [...MASTER_OPTIONS],
+    options: [...BUCKET_OPTIONS],
     examples: [
       "syncline policy set file:///srv/bucket 'text+=*.tex' 'logs+=*.jsonl'",
       "syncline policy set ~/bucket text-bytes=4M guard-percent=30",
@@ -43,7 +43,7 @@ export function register(program: Program): void {
   });
 }
 
-async function setPolicy(call: Call<MasterOption>): Promise<void> {
+async function setPolicy(call: Call<BucketOption>): Promise<void> {
   const settings = call.args.slice(1);
   const change = changedPolicy(settings);
   await using session = await openWriterFor(call, await addressOf(call));
@@ -53,7 +53,7 @@ async function setPolicy(call: Call<MasterOption>): Promise<void> {
   report(call, root.commit, await bucket.policy(await bucket.commit(root.commit)));
 }
 
-async function addressOf({ args, options, runtime }: Call<MasterOption>): Promise<string> {
+async function addressOf({ args, options, runtime }: Call<BucketOption>): Promise<string> {
   const given = args[0] ?? "";
   if (given.includes("://")) return (await locateBucket(runtime, given)).address;
   const states = mountStates(runtime, options.state, given);

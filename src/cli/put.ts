@@ -13,7 +13,7 @@ import { openWriterFor } from "./bucket-writer.ts";
 import { addCommand } from "./command.ts";
 import type { Call, Program } from "./command.ts";
 import { CopyIn } from "./copy-in.ts";
-import { MASTER_OPTIONS, type MasterOption } from "./master-access.ts";
+import { BUCKET_OPTIONS, type BucketOption } from "./master-access.ts";
 import type { Runtime } from "./runtime.ts";
 import { noteOf, printBytes, printCount } from "./text.ts";
 
@@ -25,7 +25,7 @@ export function register(program: Program): void {
       ["<url>", "bucket/path"],
     ],
     summary: "copy a file, or with -r a directory, into a bucket",
-    options: ["recursive", ...MASTER_OPTIONS],
+    options: ["recursive", ...BUCKET_OPTIONS],
     examples: [
       "syncline put notes.txt file:///srv/bucket/notes.txt",
       "syncline put -r ./photos file:///srv/bucket/",
@@ -37,7 +37,7 @@ export function register(program: Program): void {
   });
 }
 
-async function put(call: Call<"recursive" | MasterOption>): Promise<void> {
+async function put(call: Call<"recursive" | BucketOption>): Promise<void> {
   const { args, options, output, runtime } = call;
   const [source = "", url = ""] = args;
   const path = await locateBucket(runtime, url);

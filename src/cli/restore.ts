@@ -4,7 +4,7 @@ import { findCommit } from "../bucket/history.ts";
 import { openWriterFor } from "./bucket-writer.ts";
 import { addCommand } from "./command.ts";
 import type { Call, Program } from "./command.ts";
-import { MASTER_OPTIONS, type MasterOption } from "./master-access.ts";
+import { BUCKET_OPTIONS, type BucketOption } from "./master-access.ts";
 import { flushFirst, locateTarget, showAtMount } from "./target-path.ts";
 import { noteOf, printPath } from "./text.ts";
 
@@ -13,7 +13,7 @@ export function register(program: Program): void {
     name: "restore",
     arguments: [["<path>", "a path below a mount, or bucket/path"]],
     summary: "bring back an old state of a path, as a new commit",
-    options: ["at", ...MASTER_OPTIONS],
+    options: ["at", ...BUCKET_OPTIONS],
     required: ["at"],
     examples: [
       "syncline restore ~/bucket/photos --at 2026-01-31T12:00:00Z",
@@ -24,7 +24,7 @@ export function register(program: Program): void {
   });
 }
 
-async function restore(call: Call<"at" | MasterOption>): Promise<void> {
+async function restore(call: Call<"at" | BucketOption>): Promise<void> {
   const { args, options, output, runtime } = call;
   const path = await locateTarget(runtime, options.state, args[0] ?? "");
   await flushFirst(path);

@@ -10,7 +10,7 @@ import type { DamageItem, VerifyReport } from "../bucket/verify/report.ts";
 import { locateBucket } from "./bucket-path.ts";
 import { addCommand } from "./command.ts";
 import type { Call, Program } from "./command.ts";
-import { accessOf, MASTER_OPTIONS, witnessOf, type MasterOption } from "./master-access.ts";
+import { readingAccess, BUCKET_OPTIONS, witnessOf, type BucketOption } from "./master-access.ts";
 import { copiesInFolders, openCaches, tellOfAgents } from "./local-copies.ts";
 import type { Output } from "./output.ts";
 import { printBytes, printCount } from "./text.ts";
@@ -21,7 +21,7 @@ export function register(program: Program): void {
     name: "verify",
     arguments: [["[url]", "the bucket; or --data for all that a master keeps on this machine"]],
     summary: "check every block and every rule of a bucket or of a master's data; mend with --repair",
-    options: ["data", "repair", ...MASTER_OPTIONS],
+    options: ["data", "repair", ...BUCKET_OPTIONS],
     examples: [
       "syncline verify file:///srv/bucket",
       "syncline verify file:///srv/bucket --repair",
@@ -40,7 +40,7 @@ export function register(program: Program): void {
       }
       const { address } = await locateBucket(runtime, args[0] ?? "");
       const { clock, random } = runtime;
-      await using storage = await openVerified(address, { access: accessOf(call), clock, random });
+      await using storage = await openVerified(address, { access: readingAccess(call), clock, random });
       let report = await examine(call, address, storage, output);
       let repaired = 0;
       const repair = async (lost: readonly Cid[], copies: BlockReader) => {
@@ -81,14 +81,21 @@ export function register(program: Program): void {
 }
 
 async function examine(
-  call: Call<MasterOption>,
+  call: Call<BucketOption>,
   address: string,
   { blocks, audit }: VerifiedStorage,
   output: Output,
 ): Promise<VerifyReport> {
   const { clock, random } = call.runtime;
   const witness = witnessOf(call, address);
-  await using opened = await openBucket({ address, access: accessOf(call), witness, clock, random, log: silentLog });
+  await using opened = await openBucket({
+    address,
+    access: readingAccess(call),
+    witness,
+    clock,
+    random,
+    log: silentLog,
+  });
   using progress = output.progress("verify", "bytes");
   return await verifyBucket(opened.bucket, {
     blocks,

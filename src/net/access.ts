@@ -1,6 +1,7 @@
 /** How a program gets into masters: a bearer for each origin, and what it trusts on the way there. */
 import type { Clock } from "../base/clock.ts";
 import type { WalletSigner } from "../crypto/wallet.ts";
+import type { Patience } from "./patient-master.ts";
 import { sessionBearer, walletBearer, type Bearer } from "./bearer.ts";
 
 export interface MasterAccess {
@@ -10,6 +11,8 @@ export interface MasterAccess {
   readonly tlsCa: string | undefined;
   /** Bearers may go in clear to other machines. */
   readonly insecure: boolean;
+  /** How long calls wait for a master that does not answer. Absent: not at all, since whoever calls tries again. */
+  readonly patience?: Patience | undefined;
 }
 
 export interface AccessOptions {

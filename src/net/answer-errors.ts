@@ -74,7 +74,7 @@ const HINTS: Partial<Record<ErrorCode, string>> = {
   bad_token: "Check this machine's clock and the master's, and which key is used: --key FILE, SYNCLINE_KEY.",
   wallet_not_allowed: "Ask whoever runs the master to serve your wallet: syncline serve --allow WALLET.",
   over_quota: "What is not published is kept here, and goes on once there is room: remove data, or ask for more.",
-  store_unreachable: "It is tried again by itself; changes stay queued.",
-  arbiter_unreachable: "It is tried again by itself; changes stay queued.",
+  store_unreachable: "The master is there, but cannot serve now: its log says why.",
+  arbiter_unreachable: "The master is there, but cannot reach its roots: its log says why.",
   disk_full: "The master's disk is full. What is not published is kept here.",
 };

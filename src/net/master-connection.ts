@@ -34,6 +34,8 @@ export interface MasterRequest {
   readonly silenceMs?: number;
   /** The answer is a stream of events, which may be silent but for `silenceMs`. */
   readonly events?: boolean;
+  /** Whether a caller that waits for the master may have it sent again when it got no answer. Absent: it may. */
+  readonly again?: "if not received" | "never";
   readonly signal?: AbortSignal;
 }
 
@@ -168,9 +170,9 @@ export class MasterConnection implements Master {
     // Who comes back may be another version.
     this.#capabilities = undefined;
     return new SynclineError("store_unreachable", `${this.address} does not answer: ${cause.message}.`, {
-      hint: UNTRUSTED.test(codeOf(cause.cause))
+      hint: isUntrustedCause(cause)
         ? "If this is the master that you mean, name the certificate that vouches for it: --tls-ca FILE."
-        : "Check the network and the master; it is tried again by itself, and changes stay queued.",
+        : "Check that the master runs, that the address is right, and that the network leads there.",
       cause,
     });
   }
@@ -195,6 +197,15 @@ export async function refusalIn(answer: MasterAnswer): Promise<Refusal> {
 /** Whether the request that failed like this may have reached the master. */
 export function maybeReceived(error: unknown): boolean {
   return !(error instanceof SynclineError && error.cause instanceof Unanswered && !error.cause.sent);
+}
+
+/** Whether the master could not prove who it is: another try would end the same way. */
+export function isUntrusted(error: unknown): boolean {
+  return error instanceof SynclineError && (isUntrustedCause(error.cause) || isUntrusted(error.cause));
+}
+
+function isUntrustedCause(cause: unknown): boolean {
+  return cause instanceof Unanswered && UNTRUSTED.test(codeOf(cause.cause));
 }
 
 /** What OpenSSL calls a certificate that nobody vouches for, or that is another host's. */

@@ -48,7 +48,7 @@ export class HttpRootStore implements RootStore {
     if (asObject(value)["stale"] === true) {
       // An older root than one that was seen would look like a bucket that was set back.
       throw new SynclineError("arbiter_unreachable", `${this.#master.address} cannot reach its own arbiter of roots.`, {
-        hint: "It is tried again by itself; changes stay queued.",
+        hint: "The master is there, but cannot reach its roots: its log says why.",
       });
     }
     return rootFrom(value);
@@ -73,6 +73,7 @@ export class HttpRootStore implements RootStore {
         body: { type: "application/json", bytes: body.length, pieces: [body] },
         statuses: [200, 409, 412, ...SERVER_ERRORS],
         silenceMs: MASTER_SWAP_MS,
+        again: "if not received",
       });
     } catch (cause) {
       if (!hasCode(cause, "store_unreachable")) throw cause;

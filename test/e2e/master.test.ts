@@ -23,6 +23,7 @@ beforeEach(async () => {
 });
 afterEach(() => master.end("SIGKILL"));
 
+const text = (pattern: RegExp) => expect.stringMatching(pattern) as string;
 const code = (args: readonly string[], env: NodeJS.ProcessEnv = {}) => {
   const { status, err } = space.run([...args, "--json"], { env });
   return [status, (JSON.parse(err) as { code: string }).code];
@@ -93,7 +94,16 @@ describe("commands", () => {
       "foreign_bucket",
     ]);
     await master.end();
-    expect(code(["ls", url])).toEqual([6, "arbiter_unreachable"]);
+    const { status, err } = space.run(["ls", url, "--timeout", "0.5"]);
+    expect({ status, lines: err.split("\n") }).toEqual({
+      status: 6,
+      lines: [
+        text(/^http:.* does not answer: .*ECONNREFUSED.*\. Trying again for up to 0\.5 s\.$/),
+        text(/^syncline: http:.* does not answer: .*ECONNREFUSED/),
+        "  Check that the master runs, that the address is right, and that the network leads there.",
+        "",
+      ],
+    });
   });
 
   test("use the first of several masters that answers", () => {

@@ -26,7 +26,12 @@ export class HttpTurns {
   async take(): Promise<BucketTurn | undefined> {
     try {
       if (!(await this.#master.capabilities()).turns) return undefined;
-      const answer = await this.#master.call({ method: "POST", path: this.#path, statuses: [200, 204] });
+      const answer = await this.#master.call({
+        method: "POST",
+        path: this.#path,
+        statuses: [200, 204],
+        again: "if not received",
+      });
       return this.#turnOf(await answer.json().catch(() => undefined));
     } catch {
       // Whatever is wrong with the master, the swap will say.
@@ -55,8 +60,14 @@ export class HttpTurns {
   async #end(turn: string): Promise<void> {
     if (this.#current !== turn) return;
     this.#current = undefined;
-    const call = { method: "DELETE", path: this.#path, headers: { [HEADER]: turn }, statuses: [204] } as const;
     // It ends by itself, too.
+    const call = {
+      method: "DELETE",
+      path: this.#path,
+      headers: { [HEADER]: turn },
+      statuses: [204],
+      again: "never",
+    } as const;
     await this.#master.call(call).then(
       (answer) => answer.json().catch(() => {}),
       () => {},

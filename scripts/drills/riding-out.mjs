@@ -1,0 +1,78 @@
+/**
+ * A master is killed -9 and started again, over and over, while commands write: each of them rides it out. All end with 0, all that
+ * they wrote is there, and each is in history exactly once.
+ *   node scripts/drills/riding-out.mjs [PUTS, default 28]
+ */
+import { randomBytes } from "node:crypto";
+import { readFileSync, writeFileSync } from "node:fs";
+import { check, checkHistory, commitsOf, join, master, pause, report, start, syncline, workspace } from "./lib.mjs";
+
+const puts = Number(process.argv[2] ?? 28);
+/** One in four is so long that its upload is cut off on the way. */
+const [SHORT, LONG] = [50_000, 24 << 20];
+const AT_ONCE = 4;
+/** Long enough for some of the commands to get through, and too short for others. */
+const [UP_MS, DOWN_MS] = [900, 700];
+const space = workspace("riding-out");
+const server = await master(space);
+const url = server.url();
+syncline(space, ["init", url]);
+syncline(space, ["put", import.meta.filename, `${url}/first`]);
+const [{ root }] = commitsOf(space, url);
+const files = Array.from({ length: puts }, (_, index) => join(space.path, `put-${index}`));
+for (const [index, file] of files.entries()) writeFileSync(file, randomBytes(index % 4 === 0 ? LONG : SHORT));
+
+const killer = { kills: 0, isOver: false };
+const killing = killAgainAndAgain();
+const waiting = [
+  ...files.map((file, index) => ["put", file, `${url}/put-${index}`]),
+  ["restore", `${url}/first`, "--at", root],
+  ["policy", "set", url, "text+=*.tex"],
+  ["gc", url],
+];
+const ended = [];
+await Promise.all(Array.from({ length: AT_ONCE }, runNext));
+killer.isOver = true;
+await killing;
+
+const failed = ended.filter(({ status }) => status !== 0);
+for (const { args, status, stderr } of failed)
+  report(`      ${args[0]}: ${status} ${stderr.trim().split("\n").at(-1)}`);
+const rode = ended.filter(({ stderr }) => stderr.includes("Trying again")).length;
+report(`      ${killer.kills} kills; ${rode} commands waited for the master`);
+const isPut = ({ args }) => args[0] === "put";
+const succeeded = ended.filter((one) => isPut(one) && one.status === 0);
+check(succeeded.length === puts, `${succeeded.length} of ${puts} puts succeed`);
+check(failed.length === 0, "restore, policy set and gc succeed, too");
+const log = commitsOf(space, url);
+checkHistory(log);
+const roots = new Set(log.map((commit) => commit.root));
+check(
+  succeeded.every(({ stdout }) => roots.has(JSON.parse(stdout.trim().split("\n").at(-1)).root)),
+  "each root that a put was told is in history",
+);
+const notes = log.map(({ note }) => note);
+const once = files.filter((file) => notes.filter((note) => note === `put ${file}`).length === 1);
+check(once.length === puts, `${once.length} of ${puts} puts are in history exactly once`);
+const there = join(space.path, "there");
+syncline(space, ["get", "-r", url, there]);
+check(
+  files.every((file, index) => readFileSync(join(there, `put-${index}`)).equals(readFileSync(file))),
+  "every byte is there",
+);
+check(syncline(space, ["verify", url]).status === 0, "verify finds nothing");
+
+async function runNext() {
+  for (let args = waiting.shift(); args !== undefined; args = waiting.shift())
+    ended.push({ args, ...(await start(space, [...args, "--json"])) });
+}
+
+async function killAgainAndAgain() {
+  while (!killer.isOver) {
+    await pause(UP_MS);
+    await server.stop("SIGKILL");
+    killer.kills++;
+    await pause(DOWN_MS);
+    await server.start();
+  }
+}

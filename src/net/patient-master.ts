@@ -1,0 +1,97 @@
+/**
+ * A master that is waited for: a call that got no answer is made again until it gets one, or patience ends. What a restart of the master
+ * cuts off goes on where it was. A call that must not take place twice is made again only if nothing of it can have been received.
+ */
+import type { Clock } from "../base/clock.ts";
+import { hasCode, type SynclineError } from "../base/errors.ts";
+import { RECONNECT_FIRST_MS, RECONNECT_MAX_MS } from "../base/limits.ts";
+import type { Random } from "../base/random.ts";
+import type { Capabilities } from "./capabilities.ts";
+import { isUntrusted, maybeReceived, type Master, type MasterAnswer, type MasterRequest } from "./master-connection.ts";
+
+export interface Patience {
+  /** How long nothing may be answered. */
+  readonly ms: number;
+  /** Told of the first call that failed, each time that the master goes away. */
+  waiting(error: SynclineError): void;
+}
+
+export interface PatienceTools extends Patience {
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+type Again = NonNullable<MasterRequest["again"]> | "always";
+
+export class PatientMaster implements Master {
+  readonly address: string;
+  readonly #inner: Master;
+  readonly #tools: PatienceTools;
+  /** Since when nothing has been answered. One time for all calls: several that fail together wait no longer than one. */
+  #awaySinceMs: number | undefined;
+
+  constructor(inner: Master, tools: PatienceTools) {
+    this.#inner = inner;
+    this.#tools = tools;
+    this.address = inner.address;
+  }
+
+  async call(request: MasterRequest): Promise<MasterAnswer> {
+    const { again = "always" } = request;
+    const answer = await this.#patiently(again, () => this.#inner.call(request));
+    return again === "always" ? this.#withWholeJson(request, answer) : answer;
+  }
+
+  capabilities(): Promise<Capabilities> {
+    return this.#patiently("always", () => this.#inner.capabilities());
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#inner[Symbol.asyncDispose]();
+  }
+
+  /** Where the answer breaks off in its JSON, the call is made again. */
+  #withWholeJson(request: MasterRequest, answer: MasterAnswer): MasterAnswer {
+    const json = async () => {
+      try {
+        return await answer.json();
+      } catch (error) {
+        if (!hasCode(error, "store_unreachable")) throw error;
+        const next = await this.call(request);
+        // The caller went by the status already.
+        if (next.status !== answer.status) throw error;
+        return next.json();
+      }
+    };
+    return { ...answer, json };
+  }
+
+  async #patiently<Result>(again: Again, work: () => Promise<Result>): Promise<Result> {
+    const { clock, random } = this.#tools;
+    for (let pauseMs = RECONNECT_FIRST_MS; ; pauseMs = Math.min(pauseMs * 2, RECONNECT_MAX_MS)) {
+      try {
+        const result = await work();
+        this.#awaySinceMs = undefined;
+        return result;
+      } catch (error) {
+        if (!isAway(error) || again === "never" || (again === "if not received" && maybeReceived(error))) throw error;
+        const leftMs = this.#leftMs(error);
+        if (leftMs <= 0) throw error;
+        await clock.sleep(Math.min(leftMs, pauseMs * (0.5 + random.fraction() / 2)));
+      }
+    }
+  }
+
+  #leftMs(error: SynclineError): number {
+    const { clock, ms, waiting } = this.#tools;
+    const nowMs = clock.monotonicMs();
+    if (this.#awaySinceMs === undefined && ms > 0) waiting(error);
+    this.#awaySinceMs ??= nowMs;
+    return this.#awaySinceMs + ms - nowMs;
+  }
+}
+
+/** Waiting does not mend a certificate that nobody vouches for. */
+function isAway(error: unknown): error is SynclineError {
+  return (hasCode(error, "store_unreachable") || hasCode(error, "arbiter_unreachable")) && !isUntrusted(error);
+}
