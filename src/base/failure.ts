@@ -4,7 +4,7 @@ import { isDiskFull, isSystemError, systemCodeOf, type SystemError } from "./sys
 
 /** Ours as they are; `disk_full` or `local_io_failed` from the system; `internal` for a defect of ours. */
 export function failureOf(error: unknown): SynclineError {
-  const first = firstOf(error);
+  const [first] = eachOf(error);
   if (first instanceof SynclineError) return first;
   const message = first instanceof Error ? first.message : String(first);
   if (!isSystemError(first)) return new SynclineError("internal", message, { cause: first });
@@ -26,6 +26,12 @@ function refusal({ code, path, syscall, message }: SystemError): string {
   if (typeof path !== "string" || syscall === undefined) return `${message}.`;
   const reason = message.slice(message.startsWith(`${code}: `) ? code.length + 2 : 0).split(`, ${syscall}`, 1)[0];
   return `${path}: ${reason} (${code}, ${syscall}).`;
+}
+
+/** Each of the errors where several things are wrong at once, else the one. */
+export function eachOf(error: unknown): readonly unknown[] {
+  const first = firstOf(error);
+  return first instanceof AggregateError && first.errors.length > 0 ? first.errors : [first];
 }
 
 /** When closing things fails after a failure, the first one is the reason (TC39 Explicit Resource Management). */

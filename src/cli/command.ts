@@ -8,7 +8,7 @@ import { SynclineError } from "../base/errors.ts";
 import { configFolder, readConfigFile } from "./config-file.ts";
 import { EXIT_MEANINGS } from "./exit-status.ts";
 import type { ExitStatus } from "./exit-status.ts";
-import { COMMON_OPTIONS, commanderOption, configKeys, kebab, resolveOptions } from "./options.ts";
+import { COMMON_OPTIONS, commanderOption, configProblem, kebab, resolveOptions } from "./options.ts";
 import type { OptionName, Options } from "./options.ts";
 import { createOutput } from "./output.ts";
 import type { Output } from "./output.ts";
@@ -81,7 +81,7 @@ async function readOptions<Name extends OptionName>(
   names: readonly Name[],
   flags: Record<string, unknown>,
 ): Promise<Pick<Options, Name>> {
-  const file = await readConfigFile(join(configFolder(runtime.env), "config.toml"), configKeys());
+  const file = await readConfigFile(join(configFolder(runtime.env), "config.toml"), configProblem);
   return resolveOptions(names, { flags, env: runtime.env, file });
 }
 

@@ -13,18 +13,25 @@ export function configFolder(env: NodeJS.ProcessEnv): string {
   return join(env["XDG_CONFIG_HOME"] || join(homeFolder(), ".config"), "syncline");
 }
 
-/** Reads the file; no file is an empty one. `known` are the keys that it may hold. Throws `config_invalid`. */
-export async function readConfigFile(path: string, known: ReadonlySet<string>): Promise<ConfigValues> {
+/** What is wrong with one option of the file; undefined: nothing. */
+export type CheckOption = (key: string, value: unknown) => string | undefined;
+
+/**
+ * Reads the file; no file is an empty one. Throws `config_invalid`, and where several lines are wrong an AggregateError with one such
+ * error for each, in their order.
+ */
+export async function readConfigFile(path: string, check: CheckOption): Promise<ConfigValues> {
   const text = readIfThere(path);
-  const values = new Map<string, string | number | boolean>();
-  for (const [key, value] of Object.entries(text === undefined ? {} : await parseToml(path, text))) {
-    if (!known.has(key)) throw invalid(path, `it has no option ${JSON.stringify(key)}`);
-    if (typeof value !== "string" && typeof value !== "number" && typeof value !== "boolean") {
-      throw invalid(path, `${key} is no text, number or boolean`);
-    }
-    values.set(key, value);
-  }
-  return values;
+  if (text === undefined) return new Map();
+  const values = Object.entries(await parseToml(path, text));
+  const problems = values.flatMap(([key, value]) => {
+    const what = check(key, value);
+    return what === undefined ? [] : [{ line: lineOf(text, key), what }];
+  });
+  const errors = problems.toSorted((a, b) => a.line - b.line).map(({ line, what }) => invalid(`${path}:${line}`, what));
+  if (errors.length > 1) throw new AggregateError(errors, `${path} has ${errors.length} lines that cannot be used.`);
+  for (const error of errors) throw error;
+  return new Map(values as [string, string | number | boolean][]);
 }
 
 function readIfThere(path: string): string | undefined {
@@ -38,16 +45,28 @@ function readIfThere(path: string): string | undefined {
 
 async function parseToml(path: string, text: string): Promise<Record<string, unknown>> {
   // Most have no such file.
-  const { parse } = await import("smol-toml");
+  const { parse, TomlError } = await import("smol-toml");
   try {
     return parse(text);
   } catch (cause) {
-    throw invalid(path, cause instanceof Error ? cause.message : "it is not TOML", cause);
+    if (!(cause instanceof TomlError)) throw cause;
+    // Behind its first line it shows the file.
+    const [what = ""] = cause.message.split("\n", 1);
+    throw invalid(`${path}:${cause.line}`, what.charAt(0).toLowerCase() + what.slice(1), cause);
   }
 }
 
-function invalid(path: string, why: string, cause?: unknown): SynclineError {
-  return new SynclineError("config_invalid", `${path} is not usable: ${why}.`, {
+/** Where a key, or a table of that name, stands. From 1 on; 1 for one that is spelt in some rarer way. */
+function lineOf(text: string, key: string): number {
+  const index = text.split("\n").findIndex((line) => {
+    const [, name] = /^\s*\[*\s*["']?([^"'\s=.\]]+)/.exec(line) ?? [];
+    return name === key;
+  });
+  return Math.max(index, 0) + 1;
+}
+
+function invalid(where: string, what: string, cause?: unknown): SynclineError {
+  return new SynclineError("config_invalid", `${where}: ${what}.`, {
     hint: 'Each line is an option of syncline --help without its dashes, such as: cache-size = "10 GiB"',
     cause,
   });

@@ -168,6 +168,18 @@ export function resolveOptions<Name extends OptionName>(
   return resolved as Pick<Options, Name>;
 }
 
+/** What is wrong with a key of the configuration file and its value; undefined: nothing. */
+export function configProblem(key: string, value: unknown): string | undefined {
+  const name = (Object.keys(OPTIONS) as OptionName[]).find((each) => kebab(each) === key);
+  const spec: OptionSpec<unknown> | undefined = name && OPTIONS[name];
+  if (spec === undefined) return `there is no option ${JSON.stringify(key)}`;
+  if (spec.onlyFlag === true) return `${key} belongs to one run: give it as --${key}`;
+  if (typeof value !== "string" && typeof value !== "number" && typeof value !== "boolean")
+    return `${key} must be a text, a number, true or false`;
+  if (spec.parse(String(value)) === undefined) return `${key}: ${JSON.stringify(value)} is not ${spec.wanted}`;
+  return undefined;
+}
+
 /** The keys that a configuration file may hold. */
 export function configKeys(): ReadonlySet<string> {
   const names = Object.keys(OPTIONS) as OptionName[];

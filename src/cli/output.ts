@@ -7,7 +7,7 @@ import { once } from "node:events";
 import { type ErrorCode, SynclineError } from "../base/errors.ts";
 import { describeError } from "../base/log.ts";
 import { escapeForPrint } from "../base/names.ts";
-import { failureOf, firstOf } from "../base/failure.ts";
+import { eachOf, failureOf } from "../base/failure.ts";
 import { createProgress } from "./progress.ts";
 import type { Progress } from "./progress.ts";
 import type { Runtime } from "./runtime.ts";
@@ -47,7 +47,9 @@ export function createOutput(runtime: Runtime, style: OutputStyle): Output {
     },
     progress: (label, unit, total) => createProgress(runtime, { label, unit, total, hidden: style.json }),
     error(error) {
-      stderr.write(style.json ? `${toJson(errorReport(error))}\n` : errorText(error, style.verbose));
+      const all = eachOf(error);
+      if (style.json) for (const each of all) stderr.write(`${toJson(errorReport(each))}\n`);
+      else stderr.write(errorText(all, style.verbose));
     },
   };
 }
@@ -71,14 +73,18 @@ export function toJson(value: object): string {
 // JSON escapes C0 itself; these are DEL, C1, and the format and separator characters of base/names.ts.
 const INVISIBLE = /[\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}]/gu;
 
-function errorText(thrown: unknown, verbose: boolean): string {
-  const error = firstOf(thrown);
-  const { message, hint } = errorReport(error);
-  const lines = [`syncline: ${escapeForPrint(message)}`];
-  if (hint !== null) lines.push(`  ${escapeForPrint(hint)}`);
-  if (verbose) lines.push(`  ${escapeForPrint(describeError(error))}`);
-  if (verbose && error instanceof Error && !(error instanceof SynclineError))
-    lines.push(escapeLines(error.stack ?? ""));
+/** A line for each; a hint that several share comes once, behind them. */
+function errorText(errors: readonly unknown[], verbose: boolean): string {
+  const lines: string[] = [];
+  for (const [at, error] of errors.entries()) {
+    const { message, hint } = errorReport(error);
+    lines.push(`syncline: ${escapeForPrint(message)}`);
+    const isShared = at + 1 < errors.length && errorReport(errors[at + 1]).hint === hint;
+    if (hint !== null && !isShared) lines.push(`  ${escapeForPrint(hint)}`);
+    if (verbose) lines.push(`  ${escapeForPrint(describeError(error))}`);
+    if (verbose && error instanceof Error && !(error instanceof SynclineError))
+      lines.push(escapeLines(error.stack ?? ""));
+  }
   return `${lines.join("\n")}\n`;
 }
 

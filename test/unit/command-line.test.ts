@@ -122,6 +122,21 @@ describe("options of the configuration file", () => {
     expect(await run(runtime, "trial", "say")).toMatchObject({ status: 0, out: '{"cacheSize":1024}\n' });
   });
 
+  test("that are wrong are told a line each, with one hint", async () => {
+    const folder = await temporaryFolder();
+    const runtime = createFakeRuntime({ XDG_CONFIG_HOME: folder });
+    writeConfig(folder, "cash-size = 1\njson = true\nread-timeout = false\n");
+    const { status, err } = await run(runtime, "trial", "say");
+    const file = join(folder, "syncline", "config.toml");
+    expect(status).toBe(2);
+    expect(err.split("\n")).toEqual([
+      `syncline: ${file}:1: there is no option "cash-size".`,
+      `syncline: ${file}:3: read-timeout: false is not a number of seconds.`,
+      expect.stringMatching(/^ {2}Each line is an option/),
+      "",
+    ]);
+  });
+
   test("that are wrong stop every command", async () => {
     const folder = await temporaryFolder();
     writeConfig(folder, "cash-size = 1\n");

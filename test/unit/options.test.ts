@@ -2,7 +2,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { readConfigFile } from "../../src/cli/config-file.ts";
-import { configKeys, envName, OPTIONS, resolveOptions } from "../../src/cli/options.ts";
+import { configKeys, configProblem, envName, OPTIONS, resolveOptions } from "../../src/cli/options.ts";
 import type { OptionName } from "../../src/cli/options.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
@@ -72,11 +72,11 @@ describe("the configuration file", () => {
     const folder = await temporaryFolder();
     const path = join(folder, "config.toml");
     writeFileSync(path, text);
-    return readConfigFile(path, configKeys());
+    return readConfigFile(path, configProblem);
   };
 
   test("none is an empty one", async () => {
-    expect((await readConfigFile("/nowhere/config.toml", configKeys())).size).toBe(0);
+    expect((await readConfigFile("/nowhere/config.toml", configProblem)).size).toBe(0);
   });
 
   test("holds options by their long names", async () => {
@@ -90,12 +90,24 @@ describe("the configuration file", () => {
   });
 
   test.each([
-    ["what is no option", "cache = 1"],
-    ["a table", "[mount]\njson = true"],
-    ["what is no TOML", "="],
-    ["an option of one run", "repair = true"],
-  ])("%s is refused", async (_, text) => {
-    await expect(read(text)).rejects.toThrow(/not usable/);
+    ["what is no option", "cache = 1", /config\.toml:1: there is no option "cache"\.$/],
+    ["a table", "# mine\n[mount]\njson = true", /config\.toml:2: there is no option "mount"\.$/],
+    ["what is no TOML", "json = true\nlimit = [1,\n", /config\.toml:[23]: [^\n]+\.$/],
+    ["an option of one run", "\n\nrepair = true", /config\.toml:3: repair belongs to one run/],
+    ["a value that does not fit", 'durability = "soon"', /config\.toml:1: durability: "soon" is not/],
+    ["a value of another kind", "cache-size = [1]", /config\.toml:1: cache-size must be a text, a number/],
+  ])("%s is refused by file and line", async (_, text, message) => {
+    await expect(read(text)).rejects.toMatchObject({ code: "config_invalid", message: expect.stringMatching(message) });
+  });
+
+  test("several lines that are wrong are all told, in their order", async () => {
+    const reading = read('nonsense = 1\njson = true\n"repair" = true\nread-timeout = "soon"\n');
+    await expect(reading).rejects.toMatchObject({
+      errors: [/:1: there is/, /:3: repair/, /:4: read-timeout/].map((line) => ({
+        code: "config_invalid",
+        message: expect.stringMatching(line),
+      })),
+    });
   });
 
   test("a value that does not fit names the file, not the flag", () => {
