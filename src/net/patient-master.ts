@@ -29,6 +29,8 @@ export class PatientMaster implements Master {
   readonly #tools: PatienceTools;
   /** Since when nothing has been answered. One time for all calls: several that fail together wait no longer than one. */
   #awaySinceMs: number | undefined;
+  /** Aborted once nobody wants an answer any more. */
+  readonly #ended = new AbortController();
 
   constructor(inner: Master, tools: PatienceTools) {
     this.#inner = inner;
@@ -47,6 +49,7 @@ export class PatientMaster implements Master {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#ended.abort();
     await this.#inner[Symbol.asyncDispose]();
   }
 
@@ -77,7 +80,9 @@ export class PatientMaster implements Master {
         if (!isAway(error) || again === "never" || (again === "if not received" && maybeReceived(error))) throw error;
         const leftMs = this.#leftMs(error);
         if (leftMs <= 0) throw error;
-        await clock.sleep(Math.min(leftMs, pauseMs * (0.5 + random.fraction() / 2)));
+        const pause = Math.min(leftMs, pauseMs * (0.5 + random.fraction() / 2));
+        await clock.sleep(pause, this.#ended.signal).catch(() => {});
+        if (this.#ended.signal.aborted) throw error;
       }
     }
   }

@@ -59,6 +59,17 @@ describe("a call", () => {
     }
   });
 
+  test("ends with what it failed with once nobody wants its answer", async () => {
+    const { patient, clock } = world(refused, refused);
+    const master = patient(clock);
+    const call = master.call(READ);
+    await Promise.all([
+      expect(call).rejects.toMatchObject({ code: "store_unreachable" }),
+      clock.advance(0).then(() => master[Symbol.asyncDispose]()),
+    ]);
+    expect(clock.monotonicMs()).toBe(0);
+  });
+
   test("whose answer breaks off in its JSON is made again", async () => {
     const { master, calls, breakOff } = world();
     breakOff(1);
@@ -97,8 +108,8 @@ function world(...failures: ((() => Error) | undefined)[]) {
     after: (ms, action) => clock.after(ms, action),
   };
   const waiting = ({ message }: Error) => void told.push(message);
-  const master = new PatientMaster(inner, { ms: 10_000, waiting, clock: passing, random });
-  return { master, calls, told, clock, breakOff: (times: number) => (broken = times) };
+  const patient = (time: Clock) => new PatientMaster(inner, { ms: 10_000, waiting, clock: time, random });
+  return { master: patient(passing), patient, calls, told, clock, breakOff: (times: number) => (broken = times) };
 }
 
 function away(sent: boolean, why: string, code?: string): SynclineError {
