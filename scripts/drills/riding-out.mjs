@@ -29,6 +29,7 @@ const waiting = [
   ["restore", `${url}/first`, "--at", root],
   ["policy", "set", url, "text+=*.tex"],
   ["gc", url],
+  ...Array.from({ length: 3 }, (_, index) => ["init", server.url(`made-${index}`)]),
 ];
 const ended = [];
 await Promise.all(Array.from({ length: AT_ONCE }, runNext));
@@ -43,7 +44,7 @@ report(`      ${killer.kills} kills; ${rode} commands waited for the master`);
 const isPut = ({ args }) => args[0] === "put";
 const succeeded = ended.filter((one) => isPut(one) && one.status === 0);
 check(succeeded.length === puts, `${succeeded.length} of ${puts} puts succeed`);
-check(failed.length === 0, "restore, policy set and gc succeed, too");
+check(failed.length === 0, "restore, policy set, gc and init succeed, too");
 const log = commitsOf(space, url);
 checkHistory(log);
 const roots = new Set(log.map((commit) => commit.root));

@@ -200,6 +200,23 @@ describe("a master that lacks what it said it had", () => {
 });
 
 describe("a swap", () => {
+  test.each([
+    ["lost on its way to the master", "before"],
+    ["answered, and the answer lost", "after"],
+  ] as const)("that makes the bucket counts once although it was %s", async (_, when) => {
+    const { remote, way } = openBucket(master, `made-${when}`);
+    let left = 2;
+    const lose = ({ method }: { readonly method: string }) => {
+      if (method === "PUT" && left-- > 0) throw lost(true);
+      return undefined;
+    };
+    if (when === "before") way.meddling.before = lose;
+    else way.meddling.after = (request, answer) => lose(request) ?? answer;
+    expect(await remote.create(history.genesis, history.first)).toBe(true);
+    expect((await rootOf(remote)).commit).toBe(history.first.commit.cid);
+    expect(await remote.create(history.genesis, history.first)).toBe(false);
+  });
+
   test("whose answer is lost is unknown, and may have taken place", async () => {
     const { remote, way } = await madeBucket();
     way.meddling.after = async ({ method }, answer) => {

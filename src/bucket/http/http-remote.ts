@@ -3,6 +3,7 @@ import { BoundedMap } from "../../base/bounded-map.ts";
 import type { Clock } from "../../base/clock.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
+import { PUBLISH_ATTEMPTS } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { HttpBlockStore } from "../../blocks/http-block-store.ts";
@@ -26,6 +27,8 @@ export interface HttpRemoteOptions {
   readonly clock: Clock;
   readonly random: Random;
 }
+
+type UnknownSwap = Extract<SwapOutcome, { kind: "unknown" }>;
 
 /** Own roots that a watch need not tell of. */
 const OWN_ROOTS = 64;
@@ -62,7 +65,16 @@ export class HttpRemote implements BucketRemote {
     await using session = this.#session();
     await session.putContent(genesis);
     const prepared = await session.prepare(undefined, first);
-    return this.#isMade(await prepared.swap(), first.commit.cid);
+    const { cid } = first.commit;
+    for (let sent = 1; ; sent++) {
+      const outcome = await prepared.swap();
+      if (outcome.kind === "committed") return true;
+      // One that seemed lost may have taken place meanwhile.
+      if (outcome.kind === "conflict") return outcome.current?.commit === cid;
+      const root = await this.#rootAfter(outcome);
+      if (root !== undefined) return root.commit === cid;
+      if (sent === PUBLISH_ATTEMPTS) throw this.#notKnown(outcome);
+    }
   }
 
   readRoot(): Promise<Root | undefined> {
@@ -93,16 +105,19 @@ export class HttpRemote implements BucketRemote {
     await this.#options.master[Symbol.asyncDispose]();
   }
 
-  async #isMade(outcome: SwapOutcome, commit: Cid): Promise<boolean> {
-    if (outcome.kind !== "unknown") return outcome.kind === "committed";
-    const root = await this.readRoot().catch((error: unknown) => {
-      if (!hasCode(error, "arbiter_unreachable")) throw error;
-      return undefined;
-    });
-    if (root !== undefined) return root.commit === commit;
-    throw new SynclineError("store_unreachable", `It is not known whether the bucket at ${this.address} was made.`, {
+  /** The root behind a swap without an answer. Throws `store_unreachable` when that cannot be told. */
+  async #rootAfter(outcome: UnknownSwap): Promise<Root | undefined> {
+    try {
+      return await this.readRoot();
+    } catch (error) {
+      throw hasCode(error, "arbiter_unreachable") ? this.#notKnown(outcome) : error;
+    }
+  }
+
+  #notKnown({ cause }: UnknownSwap): SynclineError {
+    return new SynclineError("store_unreachable", `It is not known whether the bucket at ${this.address} was made.`, {
       hint: "Try again, and see whether it is there.",
-      cause: outcome.cause,
+      cause,
     });
   }
 
