@@ -11,8 +11,8 @@ const puts = Number(process.argv[2] ?? 28);
 /** One in four is so long that its upload is cut off on the way. */
 const [SHORT, LONG] = [50_000, 24 << 20];
 const AT_ONCE = 4;
-/** Long enough for some of the commands to get through, and too short for others. */
-const [UP_MS, DOWN_MS] = [900, 700];
+/** Long enough for some of the commands to get through, and too short for others; on a busy machine, in which a start takes long, longer. */
+const [UP_MS, UP_PER_START, DOWN_MS] = [900, 2, 700];
 const space = workspace("riding-out");
 const server = await master(space);
 const url = server.url();
@@ -69,11 +69,13 @@ async function runNext() {
 }
 
 async function killAgainAndAgain() {
-  while (!killer.isOver) {
-    await pause(UP_MS);
+  for (let upMs = UP_MS; !killer.isOver;) {
+    await pause(upMs);
     await server.stop("SIGKILL");
     killer.kills++;
     await pause(DOWN_MS);
+    const beganMs = performance.now();
     await server.start();
+    upMs = Math.max(UP_MS, UP_PER_START * (performance.now() - beganMs));
   }
 }

@@ -54,7 +54,12 @@ describe.skipIf(!canMount)("drills (Linux, root, /dev/fuse)", () => {
   if (all) drill("a power cut changes nothing that a folder has published", "sync-power-cut.mjs", ["20"], 900_000);
 });
 
-drill("commands that write ride out a master that is killed again and again", "riding-out.mjs", all ? [] : ["6"]);
+drill(
+  "commands that write ride out a master that is killed again and again",
+  "riding-out.mjs",
+  all ? [] : ["4"],
+  600_000,
+);
 drill("processes that put at the same moment all arrive", "racers.mjs", [all ? "32" : "8"], 300_000);
 drill("every call of a master refuses every wrong bearer", "token-table.mjs", []);
 drill("a master accepts the next root and nothing else", "swap-rules.mjs", []);
