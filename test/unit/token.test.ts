@@ -37,6 +37,14 @@ test("a token of ours is the one that others make", async () => {
   expect(await signToken(walletSigner(key), iat, exp - iat)).toBe(first.token);
 });
 
+test("spaces and the order of the claims make no difference", () => {
+  const [scheme = "", payload = "", signature = ""] = first.token.split(".");
+  const claims = JSON.parse(Buffer.from(payload, "base64url").toString()) as Record<string, unknown>;
+  const turned = Object.fromEntries(Object.entries(claims).toReversed());
+  const text = Buffer.from(`${JSON.stringify(turned, null, 2)}\n`).toString("base64url");
+  expect(checkToken(`${scheme}.${text}.${signature}`, first.now).kind).toBe("valid");
+});
+
 describe("other spellings of a valid token are refused", () => {
   const [scheme = "", payload = "", signature = ""] = first.token.split(".");
   const spell = (text: string) => Buffer.from(text).toString("base64url");
@@ -63,6 +71,13 @@ describe("other spellings of a valid token are refused", () => {
     ["bytes that are no text", `${scheme}.${Buffer.from([0xff]).toString("base64url")}.${signature}`],
     ["s above half the order", `${scheme}.${payload}.${highS()}`],
     ["a megabyte", `${scheme}.${payload}.${"A".repeat(1 << 20)}`],
+    ["a claim twice", `${scheme}.${spell(json.replace("}", ',"exp":1780003600}'))}.${signature}`],
+    ["a claim in the place of another", `${scheme}.${spell(json.replace('"iat"', '"exp"'))}.${signature}`],
+    ["a byte order mark", `${scheme}.${spell(`\uFEFF${json}`)}.${signature}`],
+    ["an escaped name", `${scheme}.${spell(json.replace("wallet", "\\u0077allet"))}.${signature}`],
+    ["a time with an exponent", `${scheme}.${spell(json.replace("1780003600", "178000360e1"))}.${signature}`],
+    ["a time with a leading zero", `${scheme}.${spell(json.replace("1780003600", "01780003600"))}.${signature}`],
+    ["a time in quotes", `${scheme}.${spell(json.replace("1780003600", '"1780003600"'))}.${signature}`],
     ["nothing", ""],
   ])("%s", (_, token) => {
     expect(checkToken(token, first.now)).toEqual({ kind: "refused", fault: "malformed" });
