@@ -45,7 +45,8 @@ const theirs = `/v1/owners/${owner.wallet}/buckets/demo`;
 const calls = [
   { path: "/fula/capabilities", public: true },
   { path: "/health", public: true },
-  { path: "/metrics", public: true },
+  // Served at an address of its own only.
+  { path: "/metrics", none: true },
   { path: `/v0/block?cid=${cidOf("raw", block)}`, method: "PUT", body: block },
   { path: `/v0/block?cid=${cidOf("raw", block)}`, method: "POST", body: block },
   { path: `/ipfs/${chunk}?format=raw` },

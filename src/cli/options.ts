@@ -77,6 +77,7 @@ export const OPTIONS = {
   listen: text("<host:port>", "address to listen on; port 0 is any that is free", {
     fallbackText: `${DEFAULT_LISTEN}; of webdav ${DEFAULT_WEBDAV_LISTEN}`,
   }),
+  metricsListen: text("<host:port>", "serve /metrics there, to whoever reaches that address", { onlyFlag: true }),
   webdav: text("<host:port>", "serve WebDAV there too", { onlyFlag: true }),
   system: toggle("for the whole machine, in /etc/systemd/system: for root", { onlyFlag: true }),
   sync: path("<dir>", "keep this folder the same, too", { onlyFlag: true }),

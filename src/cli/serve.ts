@@ -23,6 +23,7 @@ import { textOf } from "./text-file.ts";
 const OPTIONS = [
   "data",
   "listen",
+  "metricsListen",
   "allow",
   "tlsCert",
   "tlsKey",
@@ -67,6 +68,8 @@ async function serve(call: ServeCall): Promise<void> {
   const master = await startMaster({
     data: options.data ?? "",
     listen,
+    metricsListen:
+      options.metricsListen === undefined ? undefined : parseListen(options.metricsListen, "--metrics-listen"),
     allow,
     sessionKey: options.sessionKey === undefined ? undefined : parseSessionKey(textOf(options.sessionKey)),
     publicBlocks: options.publicBlocks ?? false,
@@ -84,13 +87,21 @@ async function serve(call: ServeCall): Promise<void> {
   const stopped = stopOnSignals(master, log);
   warn(call, allow, listen);
   if (master.rolledBack.size > 0) call.output.notice(rolledBackText(master.rolledBack));
-  const { origin } = master;
+  const { origin, metricsOrigin: metrics } = master;
   const { certificate } = listen;
+  const counted = metrics === undefined ? "" : `, metrics at ${metrics}/metrics`;
   const trust =
     certificate === undefined ? "" : `\nOther machines name its certificate with --tls-ca: ${printText(certificate)}`;
   output.result(
-    { origin, data: options.data, pid: process.pid, allow, ...(certificate === undefined ? {} : { certificate }) },
-    `Serving ${printText(options.data ?? "")} at ${origin}. Ctrl-C stops.${trust}`,
+    {
+      origin,
+      data: options.data,
+      pid: process.pid,
+      allow,
+      ...(metrics === undefined ? {} : { metrics }),
+      ...(certificate === undefined ? {} : { certificate }),
+    },
+    `Serving ${printText(options.data ?? "")} at ${origin}${counted}. Ctrl-C stops.${trust}`,
   );
   await stopped;
 }

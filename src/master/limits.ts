@@ -95,5 +95,15 @@ export const QUOTA_RETRY_MS = 1_000;
 export const QUOTA_PATIENCE_MS = 5_000;
 /** Bearers whose signatures need not be verified again. */
 export const KNOWN_BEARERS = 8_192;
+/** Calls without a bearer that counts: so many at once from one address, then so many a second; and for how long one waits at most. */
+export const STRANGER_BURST = 200;
+export const STRANGER_CALLS_PER_S = 200;
+export const STRANGER_WAIT_MS = 2_000;
+/** Addresses, or networks of IPv6, that are remembered for that. */
+export const PACED_ADDRESSES = 8_192;
+/** After a signature was verified others have the thread for so many times as long. */
+export const DOUBTS_REST = 4;
+/** For how long an address goes last that sent a signature which did not count. */
+export const SUSPICION_MS = 60_000;
 /** What is under way when the master is told to stop may take so long. */
 export const STOP_MS = 30_000;

@@ -28,18 +28,21 @@ import { Collector } from "./gc/collector.ts";
 import { collectionRoutes } from "./gc/routes.ts";
 import { Bearers } from "./http/bearers.ts";
 import { Endings } from "./http/endings.ts";
+import type { Service } from "./http/exchange.ts";
 import { type Collect, Garbage } from "./http/garbage.ts";
 import { Metrics } from "./http/metrics.ts";
+import { Pace } from "./http/pace.ts";
 import { Revocations } from "./http/revocations.ts";
 import type { Route } from "./http/route.ts";
 import { Router } from "./http/router.ts";
 import { type ListenOptions, MasterServer } from "./http/server.ts";
+import type { ListenAddress } from "../net/http-server.ts";
 import type { SessionKey } from "./http/session-key.ts";
 import { Shares } from "./http/shares.ts";
 import { QuotaGate } from "./ingest/quota-gate.ts";
 import { ingestRoutes } from "./ingest/routes.ts";
 import type { MasterParts } from "./parts.ts";
-import { serviceRoutes } from "./service/routes.ts";
+import { metricsRoutes, serviceRoutes } from "./service/routes.ts";
 import { BucketRoots } from "./roots/bucket-roots.ts";
 import { RootAlarm } from "./roots/root-alarm.ts";
 import { bucketRoutes } from "./roots/routes.ts";
@@ -50,6 +53,8 @@ import { acceptRoots as takeRoots, checkRoots, checkRootTable } from "./store/ro
 
 export interface MasterOptions extends MasterRules {
   readonly listen: ListenOptions;
+  /** Where metrics are served; nowhere when left out. */
+  readonly metricsListen?: ListenAddress | undefined;
 }
 
 /** All but how it is reached. */
@@ -84,6 +89,8 @@ export interface MasterRules {
 export interface Master {
   /** Such as "http://127.0.0.1:3600". */
   readonly origin: string;
+  /** Of the metrics, where they are served. */
+  readonly metricsOrigin: string | undefined;
   /** All that it answers. */
   readonly routes: readonly Route[];
   /** Owners of whom nothing is collected, since the table of roots went back. */
@@ -98,13 +105,21 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
   try {
     const texts = new Shares(TEXTS_BYTES, OWNER_TEXTS_BYTES);
     const parses = new Shares(PARSES_BYTES, OWNER_PARSES_BYTES);
-    const server = await MasterServer.listen({ ...parts, texts, parses, router: new Router(routes) }, options.listen);
+    const strangers = new Pace(options.clock);
+    const service = { ...parts, texts, parses, strangers, router: new Router(routes) };
+    const server = await MasterServer.listen(service, options.listen);
+    parts.metrics.gauge("syncline_connections", "Connections that are open.", () => server.connections);
+    const forMetrics = await serveMetrics(service, parts, options.metricsListen).catch(async (error: unknown) => {
+      await server.stop();
+      throw error;
+    });
     return {
       routes,
       rolledBack: parts.alarm.owners,
       origin: originOf(options.listen, server.port),
+      metricsOrigin: forMetrics?.origin,
       async stop(hurry) {
-        await server.stop(hurry);
+        await Promise.all([server.stop(hurry), forMetrics?.server.stop(hurry)]);
         await opened[Symbol.asyncDispose]();
       },
     };
@@ -112,6 +127,13 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
     await opened[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+async function serveMetrics(service: Service, parts: MasterParts, at: ListenAddress | undefined) {
+  if (at === undefined) return undefined;
+  const listen = { ...at, tls: undefined };
+  const server = await MasterServer.listen({ ...service, router: new Router(metricsRoutes(parts)) }, listen);
+  return { server, origin: originOf(listen, server.port) };
 }
 
 /** A master that nobody can reach yet. */
@@ -175,6 +197,7 @@ async function openParts(options: MasterRules, open: (Disposable | AsyncDisposab
     garbage: new Garbage(options.collect ?? (() => {})),
     metrics: new Metrics(),
     publicBlocks,
+    compareAndSwap,
     version,
     clock,
     random,

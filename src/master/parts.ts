@@ -39,6 +39,7 @@ export interface MasterParts {
   readonly garbage: Garbage;
   readonly metrics: Metrics;
   readonly publicBlocks: boolean;
+  readonly compareAndSwap: boolean;
   readonly version: string;
   readonly clock: Clock;
   readonly random: Random;

@@ -50,7 +50,8 @@ export class Lane {
       await this.#slots.take(1);
     }
     try {
-      await work();
+      // Of a thousand requests that were sent at once nobody waits for the rest when the connection is gone.
+      if (!this.#closed) await work();
     } finally {
       this.#slots.give(1);
       if (this.#slots.waiting === 0) this.#socket.resume();

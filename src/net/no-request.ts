@@ -1,13 +1,19 @@
-/** What reaches an HTTP server and is no request to answer: what node:http's parser refuses, and CONNECT. */
-import type { Server } from "node:http";
+/** Which requests of an HTTP server are answered, and what is told to the rest: what node:http's parser refuses, other versions, CONNECT. */
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { HEADER_PATIENCE_MS, MAX_HEADER_BYTES } from "../base/limits.ts";
 import type { Lane } from "./lane.ts";
 
 export interface NoRequest {
-  readonly status: 400 | 405 | 408 | 413 | 431;
-  readonly code: "malformed_request" | "method_not_allowed" | "time_out" | "limit_exceeded" | "headers_too_large";
+  readonly status: 400 | 405 | 408 | 413 | 431 | 505;
+  readonly code:
+    | "malformed_request"
+    | "method_not_allowed"
+    | "time_out"
+    | "limit_exceeded"
+    | "headers_too_large"
+    | "version_unknown";
   /** One sentence for people. */
   readonly message: string;
   readonly headers?: Readonly<Record<string, string>>;
@@ -20,18 +26,26 @@ export interface RawAnswer {
   readonly body: string;
 }
 
-/** Has them answered as `say` says, and their connections ended. `laneOf`: the requests of a connection, if it had any. */
-export function answerNoRequests(
-  server: Server,
-  laneOf: (socket: Socket) => Lane | undefined,
-  say: (noRequest: NoRequest) => RawAnswer,
-): void {
+export interface Answers {
+  request(request: IncomingMessage, response: ServerResponse): void;
+  /** After it the connection ends. */
+  noRequest(noRequest: NoRequest): RawAnswer;
+}
+
+/** `laneOf`: the requests of a connection, if it had any. */
+export function answerRequests(server: Server, laneOf: (socket: Socket) => Lane | undefined, answers: Answers): void {
   const answer = (connection: Duplex, noRequest: NoRequest, isLost: boolean): void => {
     const socket = connection as Socket;
     // Only a connection on which nothing else is said can be told.
     if (isLost || !socket.writable || laneOf(socket)?.maySpeak === false) endSocket(socket);
-    else answerRaw(socket, say(noRequest));
+    else answerRaw(socket, answers.noRequest(noRequest));
   };
+  const take = (request: IncomingMessage, response: ServerResponse): void => {
+    const { httpVersion, socket } = request;
+    if (httpVersion === "1.1" || httpVersion === "1.0") answers.request(request, response);
+    else answer(socket, VERSION, laneOf(socket)?.isIdle === false);
+  };
+  server.on("request", take).on("checkContinue", take).on("checkExpectation", take);
   server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
     answer(socket, REFUSED_BY_PARSER[error.code ?? ""] ?? NOT_HTTP, error.code === "ECONNRESET");
   });
@@ -79,6 +93,12 @@ const NOT_HTTP: NoRequest = {
   status: 400,
   code: "malformed_request",
   message: "This is not a well-formed HTTP/1.1 request.",
+};
+/** The parser lets 0.9 and 2.0 through. */
+const VERSION: NoRequest = {
+  status: 505,
+  code: "version_unknown",
+  message: "Only HTTP/1.1 and HTTP/1.0 are known here.",
 };
 const CONNECT: NoRequest = {
   status: 405,

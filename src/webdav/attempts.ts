@@ -2,9 +2,9 @@
  * How often passwords may be tried: by address, so that one who guesses slows down himself and nobody else. A few in a row, then one
  * now and then; whoever was right gets the try back.
  */
-import { isIPv6 } from "node:net";
 import { BoundedMap } from "../base/bounded-map.ts";
 import type { Clock } from "../base/clock.ts";
+import { networkOf } from "../net/peer-network.ts";
 
 /** Tries in a row, and after that one in so many milliseconds. */
 const BURST = 10;
@@ -34,16 +34,4 @@ export class Attempts {
     const known = this.#byAddress.get(networkOf(address));
     if (known !== undefined) known.left++;
   }
-}
-
-/** Of IPv6 the first 64 bits: the rest of them is one network's own. */
-function networkOf(address = ""): string {
-  const plain = address.replace(/^::ffff:(?=\d+\.)/, "");
-  if (!isIPv6(plain)) return plain;
-  const [head = "", tail = ""] = plain.split("::");
-  const groups = head.split(":").filter(Boolean);
-  const missing = plain.includes("::") ? 8 - groups.length - tail.split(":").filter(Boolean).length : 0;
-  return [...groups, ...Array.from({ length: missing }, () => "0"), ...tail.split(":").filter(Boolean)]
-    .slice(0, 4)
-    .join(":");
 }

@@ -18,7 +18,7 @@ import {
 import { shownHost } from "../net/shown-host.ts";
 import { IdleConnections } from "../net/idle-connections.ts";
 import { Lane } from "../net/lane.ts";
-import { answerNoRequests, answerRaw, type NoRequest, type RawAnswer } from "../net/no-request.ts";
+import { answerRequests, answerRaw, type NoRequest, type RawAnswer } from "../net/no-request.ts";
 import { deny, type Denial } from "./denial.ts";
 import type { DavHandler } from "./handler.ts";
 import { AllowedHosts } from "./hosts.ts";
@@ -73,9 +73,10 @@ export class DavServer {
     this.#server = makeHttpServer(tls);
     // None is dropped: what is too many is refused as a whole.
     this.#server.maxHeadersCount = 0;
-    const answer = (request: IncomingMessage, response: ServerResponse) => void this.#answer(request, response);
-    this.#server.on("request", answer).on("checkContinue", answer).on("checkExpectation", answer);
-    answerNoRequests(this.#server, (socket) => this.#lanes.get(socket), rawAnswer);
+    answerRequests(this.#server, (socket) => this.#lanes.get(socket), {
+      request: (request, response) => void this.#answer(request, response),
+      noRequest: rawAnswer,
+    });
     this.#server.on("connection", (socket: Socket) => this.#connect(socket));
     if (tls !== undefined) this.#server.on("secureConnection", (socket: Socket) => this.#secure(socket));
   }

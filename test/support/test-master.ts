@@ -12,6 +12,8 @@ export interface TestMaster extends Master {
   readonly data: string;
   /** A request with this signer's token (the allowed wallet's unless another is given; none for null). */
   call(path: string, init?: RequestInit & { duplex?: "half" }, as?: WalletSigner | null): Promise<Response>;
+  /** What it counted, as text. */
+  metrics(): Promise<string>;
 }
 
 /** The wallet that test masters allow. */
@@ -30,6 +32,7 @@ export async function startTestMaster(options: Partial<MasterOptions> = {}): Pro
   const master = await startMaster({
     data,
     listen,
+    metricsListen: { host: "127.0.0.1", port: 0 },
     allow,
     version: "test",
     clock,
@@ -40,6 +43,7 @@ export async function startTestMaster(options: Partial<MasterOptions> = {}): Pro
   return {
     ...master,
     data,
+    metrics: async () => (await fetch(`${master.metricsOrigin}/metrics`)).text(),
     async call(path, init = {}, as = alice) {
       const headers = new Headers(init.headers);
       if (as !== null)

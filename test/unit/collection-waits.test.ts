@@ -106,8 +106,9 @@ test("what its client left standing still does not keep it from ending", { timeo
       const client = await RawClient.open(master.origin);
       clients.push(client.send(head).send(Buffer.concat(begun)));
     }
-    const metrics = async () => (await master.call("/metrics", {}, null)).text();
-    await expect.poll(metrics, { timeout: 60_000, interval: 50 }).toMatch(/^syncline_bodies_waiting 1$/m);
+    await expect
+      .poll(() => master.metrics(), { timeout: 60_000, interval: 50 })
+      .toMatch(/^syncline_bodies_waiting 1$/m);
     expect((await master.call("/v1/collection", { method: "POST", body: "{}" }, bob)).status).toBe(202);
     const state = async () => (await master.call("/v1/collection", {}, bob)).json();
     const ended = { running: false, collected: { number: 1, blocks: 0 } };

@@ -161,8 +161,7 @@ async function fetched(cid: Cid | undefined): Promise<number> {
 }
 
 async function gauge(name: string, value: number): Promise<void> {
-  const read = async () => (await master.call("/metrics", {}, null)).text();
-  await expect.poll(read, POLL).toMatch(new RegExp(`^${name} ${value}$`, "m"));
+  await expect.poll(() => master.metrics(), POLL).toMatch(new RegExp(`^${name} ${value}$`, "m"));
 }
 
 function big(label: string): Block {

@@ -127,7 +127,7 @@ describe("a watch ends", () => {
   test("when that token expires", async () => {
     const { master, ended } = await watch(20);
     await clock.advance(19_000);
-    expect((await master.call("/metrics")).status).toBe(200);
+    expect((await master.call("/health")).status).toBe(200);
     await clock.advance(1_000);
     await ended();
     await master.stop();

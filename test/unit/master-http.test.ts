@@ -46,6 +46,8 @@ describe("an answer in JSON for", () => {
     ["percent signs that are no UTF-8", () => lines("GET /ipfs/%ff HTTP/1.1", HOST), 400, "malformed_request"],
     ["the asterisk form", () => lines("OPTIONS * HTTP/1.1", HOST), 400, "malformed_request"],
     ["the authority form", () => lines("CONNECT example.org:443 HTTP/1.1", HOST), 405, "method_not_allowed"],
+    ["HTTP/2.0", () => lines("GET /health HTTP/2.0", HOST), 505, "version_unknown"],
+    ["HTTP/0.9", () => lines("GET /health HTTP/0.9"), 505, "version_unknown"],
     ["no Host", () => lines("GET /health HTTP/1.1"), 400, "malformed_request"],
     ["two Hosts", () => lines("GET /health HTTP/1.1", HOST, HOST), 400, "malformed_request"],
     [

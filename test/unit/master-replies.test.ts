@@ -76,7 +76,7 @@ describe("a reader who stands still", () => {
       `POST /v1/blocks/get HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${bearer}\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
     );
     const held = async () => {
-      const text = await (await master.call("/metrics")).text();
+      const text = await master.metrics();
       return Number(/^syncline_answers_bytes (\d+)$/m.exec(text)?.[1]);
     };
     await expect.poll(held, { timeout: 30_000 }).toBeGreaterThan(0);

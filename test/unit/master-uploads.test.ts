@@ -221,9 +221,7 @@ test("uploads of one owner that stand still do not hold up another's", async () 
     Buffer.alloc(FREE_BODY_BYTES),
   ]);
   for (const client of greedy) client.send(head).send(begun);
-  await expect
-    .poll(async () => (await master.call("/metrics")).text())
-    .toMatch(new RegExp(`^syncline_bodies_bytes ${OWNER_BODIES_BYTES}$`, "m"));
+  await expect.poll(() => master.metrics()).toMatch(new RegExp(`^syncline_bodies_bytes ${OWNER_BODIES_BYTES}$`, "m"));
   expect(await missing(master, [raw("x")])).toHaveLength(1);
   expect(await upload(master, carOf(raw("bob's")), bob)).toMatchObject({ status: 200, stored: 1 });
   for (const client of greedy) client.close();

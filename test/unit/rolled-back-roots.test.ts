@@ -168,7 +168,7 @@ describe("a master that starts", () => {
     copyRoots(`${dir}/older`, dir);
     const master = await serve();
     expect([...master.rolledBack]).toEqual([owner]);
-    const metrics = await (await fetch(`${master.origin}/metrics`)).text();
+    const metrics = await (await fetch(`${master.metricsOrigin}/metrics`)).text();
     expect(metrics).toMatch(/^syncline_rolled_back_owners 1$/m);
     await master.stop();
   });
@@ -276,7 +276,16 @@ async function publish(master: CollectedMaster, count: number, label = ""): Prom
 /** A master as `syncline serve` starts it. */
 function serve(acceptRoots = false) {
   const listen = { host: "127.0.0.1", port: 0, tls: undefined };
-  const options = { data: dir, listen, allow: [owner], version: "test", random: systemRandom, log: silentLog };
+  const metricsListen = { host: "127.0.0.1", port: 0 };
+  const options = {
+    data: dir,
+    listen,
+    metricsListen,
+    allow: [owner],
+    version: "test",
+    random: systemRandom,
+    log: silentLog,
+  };
   return startMaster({ ...options, clock, acceptRoots });
 }
 

@@ -71,6 +71,17 @@ describe("a request", () => {
     expect(reached).toHaveLength(known.length);
   });
 
+  test("of another version than 1.0 and 1.1 is refused, and ends the connection", async () => {
+    await start();
+    for (const version of ["2.0", "0.9"]) {
+      const asking = await client();
+      const answer = await asking.send(`GET / HTTP/${version}\r\nHost: localhost\r\n\r\n`).answer();
+      expect([version, answer]).toMatchObject([version, { status: 505 }]);
+      await asking.closed();
+    }
+    expect(reached).toEqual([]);
+  });
+
   test("says once whom it is for: in its target, where that names a host, or else in Host", async () => {
     await start({ names: ["files.example"] });
     for (const hosts of ["", "\r\nHost: localhost\r\nHost: localhost", "\r\nHost: localhost\r\nHost: evil.example"]) {

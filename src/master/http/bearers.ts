@@ -7,7 +7,8 @@ import { BoundedMap } from "../../base/bounded-map.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { KNOWN_BEARERS } from "../limits.ts";
-import { checkToken, TOKEN_SCHEME, type TokenFault } from "../../crypto/token.ts";
+import { readToken, TOKEN_SCHEME, verifyToken, type TokenFault, type TokenRefusal } from "../../crypto/token.ts";
+import { Doubts, type Peer } from "./doubts.ts";
 import { Refusal, type RefusalCode } from "./refusal.ts";
 import type { Revocations } from "./revocations.ts";
 import type { SessionKey } from "./session-key.ts";
@@ -33,17 +34,19 @@ export interface BearerRules {
 export class Bearers {
   readonly #rules: BearerRules;
   readonly #known = new BoundedMap<string, Bearer>(KNOWN_BEARERS);
+  readonly #doubts: Doubts;
 
   constructor(rules: BearerRules) {
     this.#rules = rules;
+    this.#doubts = new Doubts(rules.clock);
   }
 
   get takesSessions(): boolean {
     return this.#rules.sessionKey !== undefined;
   }
 
-  /** From the Authorization header. Throws a Refusal with status 401 or 403. */
-  async check(authorization: string | undefined): Promise<Bearer> {
+  /** From the Authorization header; without a peer it is verified at once. Throws a Refusal with status 401 or 403. */
+  async check(authorization: string | undefined, peer?: Peer): Promise<Bearer> {
     const text = /^bearer +([^\s,]+) *$/i.exec(authorization ?? "")?.[1];
     if (text === undefined) {
       throw unauthorized(
@@ -51,40 +54,44 @@ export class Bearers {
         "This call needs a bearer: send `Authorization: Bearer` and a wallet token.",
       );
     }
-    return this.checkText(text);
+    return this.checkText(text, peer);
   }
 
   /** A bearer by itself. Throws as `check`. */
-  async checkText(text: string): Promise<Bearer> {
-    const bearer = this.#known.get(text) ?? (await this.#verify(text));
+  async checkText(text: string, peer?: Peer): Promise<Bearer> {
+    const bearer = this.#known.get(text) ?? (await this.#verify(text, peer));
     if (bearer.exp <= this.nowSeconds()) throw refused("token_expired");
     if (this.#rules.revocations.has(bearer.digest)) throw refused("token_revoked");
-    if (this.#rules.allow.has(bearer.wallet)) return bearer;
-    throw new Refusal(
-      "wallet_not_allowed",
-      "This master does not serve this wallet. Its operator adds it with --allow.",
-      {
-        details: { wallet: bearer.wallet },
-      },
-    );
+    this.#checkServed(bearer.wallet);
+    if (peer !== undefined) this.#doubts.trust(peer);
+    return bearer;
   }
 
   nowSeconds(): number {
     return Number(this.#rules.clock.nowNs() / 1_000_000_000n);
   }
 
-  async #verify(text: string): Promise<Bearer> {
-    const bearer = text.startsWith(`${TOKEN_SCHEME}.`) ? this.#walletToken(text) : await this.#sessionToken(text);
+  #checkServed(wallet: Wallet): void {
+    if (this.#rules.allow.has(wallet)) return;
+    const message = "This master does not serve this wallet. Its operator adds it with --allow.";
+    throw new Refusal("wallet_not_allowed", message, { details: { wallet } });
+  }
+
+  async #verify(text: string, peer: Peer | undefined): Promise<Bearer> {
+    const isWallets = text.startsWith(`${TOKEN_SCHEME}.`);
+    const bearer = await (isWallets ? this.#walletToken(text, peer) : this.#sessionToken(text));
     // Others' valid tokens must not take the place of those that are served.
     if (this.#rules.allow.has(bearer.wallet)) this.#known.set(text, bearer);
     return bearer;
   }
 
-  #walletToken(text: string): Bearer {
-    const check = checkToken(text, this.nowSeconds());
-    if (check.kind === "refused") throw refused(FAULT_CODES[check.fault]);
-    const { wallet, exp } = check.claims;
-    return { wallet, text, digest: Buffer.from(check.digest).toString("hex"), exp };
+  /** Signatures of wallets that are not served are not looked at: strangers can make as many as they like. */
+  async #walletToken(text: string, peer: Peer | undefined): Promise<Bearer> {
+    const read = accepted(readToken(text, this.nowSeconds()));
+    this.#checkServed(read.claims.wallet);
+    const verify = () => accepted(verifyToken(read));
+    const { claims, digest } = peer === undefined ? verify() : await this.#doubts.resolve(peer, verify);
+    return { wallet: claims.wallet, text, digest: Buffer.from(digest).toString("hex"), exp: claims.exp };
   }
 
   async #sessionToken(text: string): Promise<Bearer> {
@@ -93,6 +100,12 @@ export class Bearers {
     if (typeof check === "string") throw refused(check);
     return { ...check, text };
   }
+}
+
+/** What was not refused. */
+function accepted<Good extends { readonly kind: "valid" | "unverified" }>(check: Good | TokenRefusal): Good {
+  if (check.kind === "refused") throw refused(FAULT_CODES[check.fault]);
+  return check;
 }
 
 const FAULT_CODES: Readonly<Record<TokenFault, TokenCode>> = {

@@ -1,6 +1,7 @@
 /** What a request asks for, whichever way it came: finds the route, checks the bearer, has the call handled. */
 import type { IncomingHttpHeaders } from "node:http";
 import type { Bearer, Bearers } from "./bearers.ts";
+import type { Peer } from "./doubts.ts";
 import { Refusal } from "./refusal.ts";
 import type { Answer, Call, Route } from "./route.ts";
 import type { Router } from "./router.ts";
@@ -13,6 +14,10 @@ export interface Incoming extends Pick<Call, "body" | "signal"> {
   readonly headers: IncomingHttpHeaders;
   /** As `Call.json`, for memory that is counted to `owner`: a wallet, or "" for who has none. */
   json(owner: string): Promise<unknown>;
+  /** Who calls, for bearers that must be verified; without it they are verified at once. */
+  readonly peer?: Peer;
+  /** Waits until a stranger may be answered again. */
+  readonly pace?: () => Promise<void>;
   /** Told of the route as soon as it is found. */
   readonly onRoute?: (route: Route) => void;
   /** Told whose bearer it is, before the call is handled; undefined where the route is public. */
@@ -28,7 +33,8 @@ export async function dispatch(
   const { segments, query } = parseTarget(target);
   const { route, params } = found(router, method, segments);
   onRoute?.(route);
-  const bearer = route.access === "public" ? undefined : await bearers.check(headers.authorization);
+  if (route.paced === true) await incoming.pace?.();
+  const bearer = route.access === "public" ? undefined : await bearers.check(headers.authorization, incoming.peer);
   onBearer?.(bearer);
   return route.handle({
     isHead: method === "HEAD",

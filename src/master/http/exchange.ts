@@ -15,6 +15,7 @@ import { answerTo } from "./failure.ts";
 import type { Garbage } from "./garbage.ts";
 import type { Lane } from "../../net/lane.ts";
 import type { Metrics } from "./metrics.ts";
+import type { Pace } from "./pace.ts";
 import { Refusal } from "./refusal.ts";
 import { writeAnswer } from "./reply.ts";
 import { RequestBody } from "./request-body.ts";
@@ -31,6 +32,7 @@ export interface Service {
   readonly texts: Shares;
   readonly parses: Shares;
   readonly garbage: Garbage;
+  readonly strangers: Pace;
   readonly metrics: Metrics;
   readonly clock: Clock;
   readonly log: Log;
@@ -94,6 +96,7 @@ class Exchange {
     } catch (error) {
       // Nobody is there to be told.
       if (isAbort(error)) throw error;
+      if (this.#wallet === undefined) await this.#pace();
       return answerTo(error, this.#service.log, this.#name);
     } finally {
       this.#forget();
@@ -109,12 +112,22 @@ class Exchange {
       body: (maxBytes, isInTheWay) => this.#body.read(maxBytes, isInTheWay),
       json: (owner) => this.#json(owner),
       signal: this.#ended.signal,
+      peer: {
+        connection: this.#request.socket,
+        address: this.#request.socket.remoteAddress,
+        signal: this.#ended.signal,
+      },
+      pace: () => this.#pace(),
       onRoute: (route) => (this.#route = route),
       onBearer: (bearer) => {
         this.#wallet = bearer?.wallet;
         if (this.#route?.endless === true) this.#endWith(bearer);
       },
     });
+  }
+
+  async #pace(): Promise<void> {
+    await this.#service.strangers.take(this.#request.socket.remoteAddress, this.#ended.signal);
   }
 
   /** What node:http lets through and nobody should. */

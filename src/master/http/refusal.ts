@@ -49,6 +49,7 @@ export const REFUSALS = {
   in_the_way: 503,
   quota_unreachable: 503,
   store_unreachable: 503,
+  version_unknown: 505,
   disk_full: 507,
 } as const;
 

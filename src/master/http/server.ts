@@ -13,7 +13,7 @@ import {
 } from "../../net/http-server.ts";
 import { IdleConnections } from "../../net/idle-connections.ts";
 import { Lane } from "../../net/lane.ts";
-import { answerNoRequests, type NoRequest, type RawAnswer } from "../../net/no-request.ts";
+import { answerRequests, type NoRequest, type RawAnswer } from "../../net/no-request.ts";
 import { answerRequest, type Service } from "./exchange.ts";
 
 export interface ListenOptions extends ListenAddress {
@@ -42,9 +42,10 @@ export class MasterServer {
     this.#server = makeHttpServer(tls);
     this.#server.maxHeadersCount = 0;
     this.#server.maxConnections = MAX_CONNECTIONS;
-    const answer = (request: IncomingMessage, response: ServerResponse) => void this.#answer(request, response);
-    this.#server.on("request", answer).on("checkContinue", answer).on("checkExpectation", answer);
-    answerNoRequests(this.#server, (socket) => this.#lanes.get(socket), rawAnswer);
+    answerRequests(this.#server, (socket) => this.#lanes.get(socket), {
+      request: (request, response) => void this.#answer(request, response),
+      noRequest: rawAnswer,
+    });
     this.#server.on("connection", (socket: Socket) => this.#connect(socket));
     if (this.#tls) this.#server.on("secureConnection", (socket: Socket) => this.#secure(socket));
   }
@@ -53,8 +54,12 @@ export class MasterServer {
   static async listen(service: Service, options: ListenOptions): Promise<MasterServer> {
     const server = new MasterServer(service, options);
     await listenAt(server.#server, options);
-    service.metrics.gauge("syncline_connections", "Connections that are open.", () => server.#sockets.size);
     return server;
+  }
+
+  /** Connections that are open. */
+  get connections(): number {
+    return this.#sockets.size;
   }
 
   get port(): number {

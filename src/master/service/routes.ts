@@ -1,4 +1,4 @@
-/** Calls about the master itself, which anybody may make: what it offers, how it is, what it counted. */
+/** Calls about the master itself, which need no bearer: what it offers, how it is; and, on an address of its own, what it counted. */
 import { MAX_BLOCK_ACCEPTED, MAX_CAR_BYTES, MAX_GET_CIDS, MAX_HAVE_CIDS } from "../../base/limits.ts";
 import { describeError } from "../../base/log.ts";
 import { OPENMETRICS_TYPE } from "../http/metrics.ts";
@@ -7,18 +7,22 @@ import type { MasterParts } from "../parts.ts";
 
 export function serviceRoutes(parts: MasterParts): Route[] {
   return [
-    { method: "GET", path: "/fula/capabilities", access: "public", handle: () => capabilities(parts) },
-    { method: "GET", path: "/health", access: "public", handle: () => health(parts) },
-    { method: "GET", path: "/metrics", access: "public", handle: () => metrics(parts) },
+    { method: "GET", path: "/fula/capabilities", access: "public", paced: true, handle: () => capabilities(parts) },
+    { method: "GET", path: "/health", access: "public", paced: true, handle: () => health(parts) },
   ];
 }
 
-async function capabilities({ publicBlocks, bearers, version }: MasterParts): Promise<Answer> {
+/** Sizes and times of all owners' uploads show in them, so no wallet may read them at the master's own address. */
+export function metricsRoutes(parts: MasterParts): Route[] {
+  return [{ method: "GET", path: "/metrics", access: "public", handle: () => metrics(parts) }];
+}
+
+async function capabilities({ publicBlocks, bearers, compareAndSwap, version }: MasterParts): Promise<Answer> {
   const offers = {
     remoteCidPut: false,
     eip712Auth: true,
     sessionAuth: bearers.takesSessions,
-    rootCas: true,
+    rootCas: compareAndSwap,
     watch: true,
     turns: true,
     ingest: true,
