@@ -62,6 +62,13 @@ drill(
 );
 drill("processes that put at the same moment all arrive", "racers.mjs", [all ? "32" : "8"], 300_000);
 drill("every call of a master refuses every wrong bearer", "token-table.mjs", []);
+drill(
+  "strangers do not keep an allowed client waiting for seconds",
+  "strangers.mjs",
+  all ? [] : ["3", "8", "--untimed"],
+  300_000,
+);
+drill("mutated requests meet no defect", "http-fuzz.mjs", [all ? "600" : "3"], 900_000);
 drill("a master accepts the next root and nothing else", "swap-rules.mjs", []);
 drill("hostile clients get clear answers, others are served", "hostile.mjs", [all ? "10000" : "200"], 600_000);
 if (all)
