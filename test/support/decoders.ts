@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { crc32 } from "node:zlib";
 import * as fc from "fast-check";
-import { parseBase } from "../../src/agent/first-base.ts";
+import { parseBase } from "../../src/agent/last-base.ts";
 import { type ErrorCode, hasCode } from "../../src/base/errors.ts";
 import { type Cid, type FileId, type Ino, type Lamport, ROOT_ID } from "../../src/base/ids.ts";
 import { MAX_BLOCK_ACCEPTED } from "../../src/base/limits.ts";
