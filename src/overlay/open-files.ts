@@ -20,19 +20,39 @@ export class OpenDataFiles {
 
   /** The file, made when it is not there. To be used at once: the next call may close it. */
   file(name: string): StoredFile {
-    const opened = this.#get(name, true);
-    if (opened === undefined) throw new SynclineError("internal", "A data file was not made.");
-    return opened.file;
+    const known = this.#known(name);
+    if (known !== undefined) return known.file;
+    const file = this.#storage.openFile("data", name, true);
+    if (file === undefined) throw new SynclineError("internal", "A data file was not made.");
+    if (this.#open.size >= this.#capacity) this.#closeOldest();
+    this.#open.set(name, { file, sync: new SharedSync(() => file.sync()) });
+    return file;
   }
 
-  /** Makes the file's bytes survive power loss, if it is there still. All who wait for one file share its syncs. */
+  /**
+   * Makes the file's bytes survive power loss, if it is there still. All who wait for an open file share its syncs. A file that is not
+   * open is closed again afterwards: it may be about to be removed, and then nobody would forget it a second time.
+   */
   async sync(name: string): Promise<void> {
-    await this.#get(name, false)?.sync.run();
+    const known = this.#known(name);
+    if (known !== undefined) return await known.sync.run();
+    const file = this.#storage.openFile("data", name, false);
+    try {
+      await file?.sync();
+    } finally {
+      file?.close();
+    }
   }
 
   /** Makes the file's bytes survive power loss before it returns. */
   syncNow(name: string): void {
-    this.#get(name, false)?.file.syncNow();
+    const known = this.#known(name);
+    const file = known?.file ?? this.#storage.openFile("data", name, false);
+    try {
+      file?.syncNow();
+    } finally {
+      if (known === undefined) file?.close();
+    }
   }
 
   /** The file will not be used any more. */
@@ -47,19 +67,13 @@ export class OpenDataFiles {
     this.#open.clear();
   }
 
-  #get(name: string, make: boolean): OpenFile | undefined {
+  /** The file if it is open, as the one that was used last. */
+  #known(name: string): OpenFile | undefined {
     const known = this.#open.get(name);
-    if (known !== undefined) {
-      this.#open.delete(name);
-      this.#open.set(name, known);
-      return known;
-    }
-    const file = this.#storage.openFile("data", name, make);
-    if (file === undefined) return undefined;
-    if (this.#open.size >= this.#capacity) this.#closeOldest();
-    const opened = { file, sync: new SharedSync(() => file.sync()) };
-    this.#open.set(name, opened);
-    return opened;
+    if (known === undefined) return undefined;
+    this.#open.delete(name);
+    this.#open.set(name, known);
+    return known;
   }
 
   #closeOldest(): void {
