@@ -16,8 +16,8 @@ export interface HeldBaseOptions {
   readonly log: Log;
 }
 
-/** Changes that wait for so long have the bucket told (format.md, bases). */
-const HOLD_AFTER_MS = 60 * 60 * 1000;
+/** Changes that wait for so long have the bucket told (format.md, bases): well before their root may be thinned. */
+const HOLD_AFTER_MS = 5 * 60 * 1000;
 
 export class HeldBase implements Disposable {
   readonly #options: HeldBaseOptions;

@@ -2,9 +2,11 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import type { Lamport } from "../../src/base/ids.ts";
-import { agreedTime, retained, type TimedCommit } from "../../src/bucket/gc/retention.ts";
+import { effectiveTimes, type TimedCommit } from "../../src/bucket/gc/effective-time.ts";
+import { agreedTime, retained } from "../../src/bucket/gc/retention.ts";
 
-const HOUR = 3_600_000;
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 const NOW = 20_000 * DAY + 5 * HOUR;
 const ns = (ms: number) => BigInt(ms) * 1_000_000n;
@@ -27,17 +29,25 @@ const anyHistory: fc.Arbitrary<TimedCommit[]> = fc
     });
   });
 
-/** The rule in the words of the format, period by period. */
-function stays(commit: TimedCommit, all: readonly TimedCommit[], nowMs: number): boolean {
-  const timeOf = (each: TimedCommit) => Number(each.timeNs / 1_000_000n);
-  const age = nowMs - timeOf(commit);
+/** When a commit counts as made, by trying all commits before it. */
+function effectiveMs({ seq, timeNs }: TimedCommit, all: readonly TimedCommit[], nowMs: number): number {
+  const before = all.filter((other) => other.seq < seq && other.timeNs <= ns(nowMs + DAY)).map(msOf);
+  return Math.max(msOf({ seq, timeNs }), ...before);
+}
+
+const msOf = ({ timeNs }: TimedCommit) => Number(timeNs / 1_000_000n);
+
+/** The rule in the words of the documentation, period by period, without those that stay because they vouch for another's time. */
+function staysByItself(commit: TimedCommit, all: readonly TimedCommit[], nowMs: number): boolean {
+  const effective = effectiveMs(commit, all, nowMs);
+  const age = nowMs - effective;
   const isLastOf = (period: number) =>
     all
-      .filter((other) => Math.floor(timeOf(other) / period) === Math.floor(timeOf(commit) / period))
-      .every(
-        (other) => timeOf(other) < timeOf(commit) || (timeOf(other) === timeOf(commit) && other.seq <= commit.seq),
-      );
-  if (commit.seq === all.length || age <= DAY) return true;
+      .filter((other) => Math.floor(msOf(other) / period) === Math.floor(msOf(commit) / period))
+      .map((other) => ({ seq: other.seq, at: effectiveMs(other, all, nowMs) }))
+      .every(({ seq, at }) => at < effective || (at === effective && seq <= commit.seq));
+  if (commit.seq === all.at(-1)?.seq || age <= 15 * MINUTE) return true;
+  if (age <= DAY && isLastOf(MINUTE)) return true;
   return (age <= 7 * DAY && isLastOf(HOUR)) || (age <= 90 * DAY && isLastOf(DAY));
 }
 
@@ -46,21 +56,99 @@ const thin = (commits: readonly TimedCommit[], nowMs: number) => {
   return commits.filter(({ seq }) => kept.has(seq));
 };
 
-test("what stays is what the format says", () => {
+test("what stays is what the documentation says, and who vouches for the time of what stays", () => {
   fc.assert(
     fc.property(anyHistory, (history) => {
       const kept = retained(history, ns(NOW));
-      for (const commit of history) expect(kept.has(commit.seq)).toBe(stays(commit, history, NOW));
+      const expected = history.filter((commit) => staysByItself(commit, history, NOW)).map(({ seq }) => seq);
+      const vouchers = effectiveTimes(history, ns(NOW))
+        .filter(({ seq }) => expected.includes(seq))
+        .map(({ voucher }) => voucher);
+      expect(kept).toEqual(new Set([...expected, ...vouchers]));
+    }),
+    { numRuns: 50 },
+  );
+});
+
+test("thinning again changes nothing", () => {
+  fc.assert(
+    fc.property(anyHistory, (history) => {
+      const once = thin(history, NOW);
+      expect(thin(once, NOW)).toEqual(once);
     }),
   );
 });
 
-test("thinning again changes nothing, and thinning on the way is no different from thinning late", () => {
+test("thinning on the way is no different from thinning late, unless a commit comes from the future", () => {
   fc.assert(
     fc.property(anyHistory, fc.nat({ max: 120 * DAY }), (history, laterMs) => {
-      const once = thin(history, NOW);
-      expect(thin(once, NOW)).toEqual(once);
-      expect(thin(once, NOW + laterMs)).toEqual(thin(history, NOW + laterMs));
+      const past = history.filter(({ timeNs }) => timeNs <= ns(NOW));
+      expect(thin(thin(past, NOW), NOW + laterMs)).toEqual(thin(past, NOW + laterMs));
+    }),
+  );
+});
+
+/** Steps of real time, each with how far the clock of the commit's author is off. */
+const anyClocks = fc.array(
+  fc.record({
+    stepMs: fc.integer({ min: 0, max: 3 * HOUR }),
+    offMs: fc.oneof(
+      { weight: 3, arbitrary: fc.constant(0) },
+      { weight: 1, arbitrary: fc.integer({ min: -40 * 365 * DAY, max: -DAY }) },
+      { weight: 1, arbitrary: fc.integer({ min: 2 * DAY, max: 70 * 365 * DAY }) },
+    ),
+  }),
+  { minLength: 1, maxLength: 60 },
+);
+
+function historyBy(clocks: readonly { readonly stepMs: number; readonly offMs: number }[]) {
+  let atMs = NOW;
+  const made = [{ atMs, offMs: 0 }, ...clocks.map(({ stepMs, offMs }) => ({ atMs: (atMs += stepMs), offMs }))];
+  return { made, endMs: atMs, commits: made.map((each, index) => timed(each.atMs + each.offMs, index)) };
+}
+
+test("a commit by a clock that is years slow stays as long as the last right commit before it is new", () => {
+  fc.assert(
+    fc.property(anyClocks, (clocks) => {
+      const { made, endMs, commits } = historyBy(clocks);
+      const kept = retained(commits, ns(endMs));
+      let rightMs = NOW;
+      for (const [index, { atMs, offMs }] of made.entries()) {
+        if (offMs === 0) rightMs = atMs;
+        if (offMs < 0 && endMs - rightMs <= 15 * MINUTE) expect(kept).toContain(index + 1);
+      }
+    }),
+  );
+});
+
+test("a commit by a clock that is years fast makes nobody else older, and nobody newer before its time comes", () => {
+  fc.assert(
+    fc.property(anyClocks, (clocks) => {
+      const { made, endMs, commits } = historyBy(clocks);
+      const right = commits.filter((_, index) => (made[index]?.offMs ?? 0) <= 0);
+      const fast = commits.filter(({ timeNs }) => timeNs > ns(endMs + DAY));
+      const withFast = [...right, ...fast].toSorted((a, b) => a.seq - b.seq);
+      const kept = retained(withFast, ns(endMs));
+      const expected = retained(right, ns(endMs));
+      const last = withFast.at(-1)?.seq;
+      const lastRight = right.at(-1)?.seq;
+      for (const { seq } of right) {
+        if (seq !== last && seq !== lastRight) expect(kept.has(seq)).toBe(expected.has(seq));
+      }
+    }),
+  );
+});
+
+test("once the time of a fast clock comes, each day that stays without it stays with it", () => {
+  fc.assert(
+    fc.property(anyClocks, fc.nat({ max: 100 * DAY }), (clocks, laterMs) => {
+      const { made, endMs, commits } = historyBy(clocks);
+      const right = commits.filter((_, index) => made[index]?.offMs === 0);
+      const daysOf = (history: readonly TimedCommit[]) =>
+        new Set(thin(history, endMs + laterMs).map((each) => Math.floor(msOf(each) / DAY)));
+      const days = daysOf(commits);
+      // The newest commit stays whatever its age, so that only days count that are young enough to stay.
+      for (const day of daysOf(right)) if (endMs + laterMs - day * DAY <= 90 * DAY) expect(days).toContain(day);
     }),
   );
 });
@@ -75,20 +163,16 @@ test("the newest commit is never thinned out, nor one from the future", () => {
   );
 });
 
-test("a commit every five seconds for 100 days leaves a day of them, the hours of a week, and 90 days", () => {
+test("a commit every five seconds for 100 days leaves 15 minutes of them, the minutes of a day, the hours of a week, and 90 days", () => {
   const perDay = 17_280;
-  const history = Array.from({ length: 2 * perDay }, (_, index) => ({
-    seq: (index + 1) as Lamport,
-    timeNs: ns(NOW - 2 * DAY + (index + 1) * 5_000),
-  }));
-  const hours = Array.from({ length: 98 * 24 }, (_, hour) => ({
-    seq: (hour + 1) as Lamport,
-    timeNs: ns(NOW - 100 * DAY + hour * HOUR),
-  }));
-  const later = history.map(({ seq, timeNs }) => ({ seq: (seq + hours.length) as Lamport, timeNs }));
-  const kept = retained([...hours, ...later], ns(NOW));
-  expect(kept.size).toBeGreaterThan(perDay + 6 * 24 + 80);
-  expect(kept.size).toBeLessThan(perDay + 7 * 24 + 92);
+  const hours = Array.from({ length: 98 * 24 }, (_, hour) => timed(NOW - 100 * DAY + hour * HOUR, hour));
+  const busy = Array.from({ length: 2 * perDay }, (_, index) =>
+    timed(NOW - 2 * DAY + (index + 1) * 5_000, hours.length + index),
+  );
+  const kept = retained([...hours, ...busy], ns(NOW));
+  const expected = 15 * 12 + (24 * 60 - 15) + 6 * 24 + 83;
+  expect(kept.size).toBeGreaterThan(expected - 5);
+  expect(kept.size).toBeLessThan(expected + 5);
 });
 
 test("commits agree on the latest time if each comes at most a day after those before it", () => {

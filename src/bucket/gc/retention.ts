@@ -1,38 +1,36 @@
 /**
- * Which commits of the past a bucket goes on retaining (format.md, Commit): everything of the last day, the last one of each
- * hour for a week, the last one of each day for 90 days. A pure rule over the commits' own times.
+ * Which commits of the past a bucket goes on retaining (docs/retention.md): all of the last 15 minutes, the last one of each minute for a
+ * day, the last one of each hour for a week, the last one of each day for 90 days. A pure rule over the commits' times.
  *
- * Thinning at two times in a row comes to the same as thinning at the later one: an hour's last commit outlives the others of the
- * hour, and a day's last one is the last of its hour.
+ * Ages count from effective times. Minutes, hours and days are those of the commits' own times, so that commits to which one ancestor gives its
+ * time do not all fall into one minute.
+ *
+ * Thinning at two times in a row comes to the same as thinning at the later one: a minute's last commit outlives the others of the
+ * minute, an hour's last one is the last of its minute, and a day's last one is the last of its hour.
  */
 import type { Lamport } from "../../base/ids.ts";
-
-/** A retained commit: where it stands in history, and its own time in nanoseconds since 1970. */
-export interface TimedCommit {
-  readonly seq: Lamport;
-  readonly timeNs: bigint;
-}
+import { type EffectiveCommit, effectiveTimes, type TimedCommit } from "./effective-time.ts";
 
 /**
  * The seqs of the commits that stay. The newest always does, and so does what claims to come from after `nowNs`: its clock was
- * wrong, and nothing is taken away by guessing.
+ * wrong, and nothing is taken away by guessing. Whoever vouches for the time of a commit that stays, stays too.
  */
 export function retained(commits: readonly TimedCommit[], nowNs: bigint): Set<Lamport> {
-  const lastOf = new Map<string, TimedCommit>();
-  for (const commit of commits) {
-    for (const period of periodsOf(commit)) {
-      const last = lastOf.get(period);
-      if (last === undefined || isLater(commit, last)) lastOf.set(period, commit);
+  const effective = effectiveTimes(commits, nowNs);
+  const lastOf = new Map<string, EffectiveCommit>();
+  for (const commit of effective) {
+    for (const { length } of RULES) {
+      const last = lastOf.get(periodOf(commit, length));
+      if (last === undefined || commit.effectiveNs >= last.effectiveNs) lastOf.set(periodOf(commit, length), commit);
     }
   }
-  const newest = commits.reduce((most, { seq }) => Math.max(most, seq), 0);
-  const stays = (commit: TimedCommit) => {
-    const ageNs = nowNs - commit.timeNs;
-    if (commit.seq === newest || ageNs <= EVERYTHING_NS) return true;
-    const [hour, day] = periodsOf(commit);
-    return (ageNs <= HOURLY_NS && lastOf.get(hour) === commit) || (ageNs <= DAILY_NS && lastOf.get(day) === commit);
+  const newest = effective.at(-1);
+  const stays = (commit: EffectiveCommit) => {
+    const ageNs = nowNs - commit.effectiveNs;
+    if (commit === newest || ageNs <= EVERYTHING_NS) return true;
+    return RULES.some(({ length, untilNs }) => ageNs <= untilNs && lastOf.get(periodOf(commit, length)) === commit);
   };
-  return new Set(commits.filter(stays).map(({ seq }) => seq));
+  return new Set(effective.filter(stays).flatMap(({ seq, voucher }) => [seq, voucher]));
 }
 
 /**
@@ -68,19 +66,20 @@ export function agreedTime(commits: readonly TimedCommit[]): bigint {
   return agreed;
 }
 
-const HOUR_NS = 3_600_000_000_000n;
+const MINUTE_NS = 60_000_000_000n;
+const HOUR_NS = 60n * MINUTE_NS;
 const DAY_NS = 24n * HOUR_NS;
-const EVERYTHING_NS = DAY_NS;
-const HOURLY_NS = 7n * DAY_NS;
-const DAILY_NS = 90n * DAY_NS;
+const EVERYTHING_NS = 15n * MINUTE_NS;
+/** Up to this age the last commit of each period of this length stays. */
+const RULES = [
+  { length: MINUTE_NS, untilNs: DAY_NS },
+  { length: HOUR_NS, untilNs: 7n * DAY_NS },
+  { length: DAY_NS, untilNs: 90n * DAY_NS },
+] as const;
 
-/** The hour and the day (UTC) that a commit belongs to. */
-function periodsOf({ timeNs }: TimedCommit): readonly [string, string] {
-  return [`hour ${floorDiv(timeNs, HOUR_NS)}`, `day ${floorDiv(timeNs, DAY_NS)}`];
-}
-
-function isLater(a: TimedCommit, b: TimedCommit): boolean {
-  return a.timeNs === b.timeNs ? a.seq > b.seq : a.timeNs > b.timeNs;
+/** The minute, hour or day (UTC) that a commit belongs to. */
+function periodOf({ timeNs }: TimedCommit, length: bigint): string {
+  return `${length} ${floorDiv(timeNs, length)}`;
 }
 
 /** Also before 1970. */
