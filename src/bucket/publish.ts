@@ -43,6 +43,8 @@ export interface PublishOptions {
   readonly crowded?: boolean;
   /** The first epoch that this writer gave up and that may come yet: once it is in the root, "device_reused" tells its number. */
   readonly late?: number | undefined;
+  /** A person approved the deletions in it. */
+  readonly approved?: boolean;
   /** For people: what made this commit. */
   readonly note?: string;
   /** Commits whose contents the epoch takes over without having read them: the root must retain them. */
@@ -217,6 +219,7 @@ class Publication implements AsyncDisposable {
         epoch: this.#changes.epoch,
         timeNs: clock.nowNs(),
         note: this.#options.note ?? "",
+        approved: this.#options.approved ?? false,
         policy,
       });
       const blocks = staging.reachable(commitRoots(commit));

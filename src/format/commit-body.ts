@@ -6,7 +6,7 @@ import { cidToBytes } from "./cid.ts";
 import type { CborMap, CborValue } from "./dag-cbor.ts";
 import { Link } from "./dag-cbor.ts";
 import type { Features } from "./features.ts";
-import { featuresFromCbor, featuresToCbor, hasUnknownFeatures, MACHINE_FEATURE } from "./features.ts";
+import { APPROVAL_FEATURE, featuresFromCbor, featuresToCbor, hasUnknownFeatures, MACHINE_FEATURE } from "./features.ts";
 import type { Heads } from "./heads.ts";
 import { headsFieldFromCbor, headsFieldToCbor } from "./heads.ts";
 import type { Linked } from "./record.ts";
@@ -37,6 +37,11 @@ export interface CommitBody {
   readonly note: string;
   /** The name of the machine that made it, which it chose itself. Needs the feature `machine/1`. */
   readonly machine: string | undefined;
+  /**
+   * The newest commit up to this one whose deletions a person approved: this one if it is its own seq. Inherited from the parent, also by
+   * versions that do not know it. Needs the feature `approval/1`.
+   */
+  readonly approved?: Lamport | undefined;
   /** Fields of later versions, present only when `features` names something that is not known here. */
   readonly unknown: CborMap;
 }
@@ -74,14 +79,16 @@ export function bodyToCbor(body: CommitBody): CborMap {
   };
   // A version that does not know the field hands it on from commit to commit, so it says whose it is.
   const machine = body.machine === undefined ? {} : { machine: { name: body.machine, writer: map["writer"] ?? null } };
-  return { ...body.unknown, ...map, ...machine };
+  const approval = body.approved === undefined ? {} : { approved: body.approved };
+  return { ...body.unknown, ...map, ...machine, ...approval };
 }
 
 export function bodyFromCbor(value: CborValue): CommitBody {
   const { features: named } = asMap(value, "a commit", KEYS, true);
   const features = featuresFromCbor(named);
-  const hasMachine = features.compat.includes(MACHINE_FEATURE) && isMachineThere(value);
-  const keys = hasMachine ? [...KEYS, "machine"] : KEYS;
+  const hasMachine = features.compat.includes(MACHINE_FEATURE) && hasField(value, "machine");
+  const hasApproval = features.compat.includes(APPROVAL_FEATURE) && hasField(value, "approved");
+  const keys = [...KEYS, ...(hasMachine ? ["machine"] : []), ...(hasApproval ? ["approved"] : [])];
   const map = asMap(value, "a commit", keys, hasUnknownFeatures(features));
   const writer = asBytes(map["writer"], "writer", WRITER_BYTES);
   const body: CommitBody = {
@@ -101,6 +108,7 @@ export function bodyFromCbor(value: CborValue): CommitBody {
     timeNs: asBigInt(map["time"], "time"),
     note: asText(map["note"], "note", MAX_NOTE_BYTES),
     machine: hasMachine ? machineFromCbor(map["machine"], writer) : undefined,
+    ...(hasApproval && { approved: asCount(map["approved"], "approved") as Lamport }),
     unknown: Object.fromEntries(Object.entries(map).filter(([key]) => !keys.includes(key))),
   };
   checkPlace(body);
@@ -117,10 +125,12 @@ function checkPlace(body: CommitBody): void {
   const target = skipSeq(body.seq);
   if ((target === 0) !== (body.skip === undefined)) throw misfit("skip", "does not fit seq");
   if (target === body.seq - 1 && body.skip !== body.parent) throw misfit("skip", "is not the parent");
+  if (body.approved !== undefined && (body.approved < 1 || body.approved > body.seq))
+    throw misfit("approved", "does not fit seq");
 }
 
-function isMachineThere(value: CborValue): boolean {
-  return typeof value === "object" && value !== null && Object.hasOwn(value, "machine");
+function hasField(value: CborValue, field: string): boolean {
+  return typeof value === "object" && value !== null && Object.hasOwn(value, field);
 }
 
 /** Undefined where another writer's name was handed on. */

@@ -17,8 +17,11 @@ export const NO_FEATURES: Features = { incompat: [], roCompat: [], compat: [] };
 /** Commits may say on which machine they were made. */
 export const MACHINE_FEATURE = "machine/1";
 
+/** Commits may name the newest commit whose deletions a person approved. */
+export const APPROVAL_FEATURE = "approval/1";
+
 /** What this version knows beyond the first formats. */
-const KNOWN: Features = { ...NO_FEATURES, compat: [MACHINE_FEATURE] };
+const KNOWN: Features = { ...NO_FEATURES, compat: [APPROVAL_FEATURE, MACHINE_FEATURE] };
 
 /** Whether a bucket with these features may be written. Throws `feature_unknown` when it may not even be read. */
 export function mayWrite(features: Features): boolean {

@@ -19,7 +19,7 @@ export interface Policy {
   /** Globs of names that only ever grow at the end. */
   readonly logs: readonly string[];
   readonly units: Units;
-  /** The deletion limit: an inferred deletion of more than `percent` and more than `files` waits for a yes. */
+  /** The deletion limit: an inferred deletion of more than `percent` and more than `files` waits for approval. */
   readonly guard: { readonly percent: number; readonly files: number };
 }
 

@@ -5,10 +5,10 @@ import { checkCertificate, decodeCertificate, signCertificate } from "../../src/
 import { decodeCommit, signCommit, verifyCommit } from "../../src/format/commit.ts";
 import { bodyToCbor } from "../../src/format/commit-body.ts";
 import { encodeCbor, Link } from "../../src/format/dag-cbor.ts";
-import { MACHINE_FEATURE, mayWrite, NO_FEATURES, withCompat } from "../../src/format/features.ts";
+import { APPROVAL_FEATURE, MACHINE_FEATURE, mayWrite, NO_FEATURES, withCompat } from "../../src/format/features.ts";
 import { createGenesisBody, decodeGenesis, signGenesis } from "../../src/format/genesis.ts";
 import { headsField, headsFieldToCbor } from "../../src/format/heads.ts";
-import type { WriterId } from "../../src/base/ids.ts";
+import type { Lamport, WriterId } from "../../src/base/ids.ts";
 import { blake3 } from "../../src/crypto/hash.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import { commitBodyAt, createSignedBucket } from "../support/signed-bucket.ts";
@@ -90,6 +90,38 @@ describe("a certificate is refused", () => {
     const neutral = Uint8Array.from([1, ...new Uint8Array(31)]);
     const attempt = signCertificate({ publicKey: neutral }, genesis.cid, 2_000_000_000, owner);
     await expect(attempt).rejects.toMatchObject({ code: "key_invalid" });
+  });
+});
+
+describe("the newest approved commit", () => {
+  const features = { incompat: [], roCompat: [], compat: [APPROVAL_FEATURE] };
+  const signed = (approved: number | undefined, named = features) => {
+    const body = {
+      ...commitBodyAt(bucket, 3),
+      features: named,
+      ...(approved !== undefined && { approved: approved as Lamport }),
+    };
+    return signCommit(body, certificate.cid, device);
+  };
+
+  test("is a field of a commit, which a reader finds again", () => {
+    expect(decodeCommit(signed(2).bytes).body.approved).toBe(2);
+    expect(decodeCommit(signed(3).bytes).body.approved).toBe(3);
+    expect("approved" in decodeCommit(signed(undefined).bytes).body).toBe(false);
+  });
+
+  test("is not after the commit, not before the first, and not without its feature", () => {
+    for (const seq of [0, 4]) expect(() => signed(seq)).toThrow(/approved/);
+    expect(() => signed(2, { ...features, compat: [] })).toThrow(/field too many/);
+  });
+
+  test("is handed on by a version that does not know it", () => {
+    const body = {
+      ...commitBodyAt(bucket, 3),
+      features: { ...features, compat: ["approval/2"] },
+      unknown: { approved: 2 },
+    };
+    expect(signCommit(body, certificate.cid, device).body).toMatchObject({ unknown: { approved: 2 } });
   });
 });
 

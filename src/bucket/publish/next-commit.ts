@@ -6,7 +6,7 @@ import type { Certificate } from "../../format/certificate.ts";
 import { cidOf } from "../../format/cid.ts";
 import { signCommit } from "../../format/commit.ts";
 import type { Commit } from "../../format/commit.ts";
-import { MACHINE_FEATURE, mayWrite, withCompat } from "../../format/features.ts";
+import { APPROVAL_FEATURE, MACHINE_FEATURE, mayWrite, withCompat } from "../../format/features.ts";
 import { encodePolicy } from "../../format/policy.ts";
 import type { Policy } from "../../format/policy.ts";
 import { headsField } from "../../format/heads.ts";
@@ -34,6 +34,8 @@ export interface NextCommit {
   readonly epoch: number;
   readonly timeNs: bigint;
   readonly note: string;
+  /** Whether a person approved the deletions in it (merge.md, Laws: the mass-delete guard). */
+  readonly approved?: boolean;
   /** Maintenance only: seqs of commits that `kept` lets go of, ascending. */
   readonly thinned?: readonly Lamport[];
   /** Absent: the parent's. Its block is in the sink, or stored. */
@@ -75,14 +77,20 @@ export async function makeCommit(
   const gone = (next.thinned ?? []).map((seq) => ({ key: keptKey(seq), value: undefined, links: [] }));
   const row = { key: keptKey(body.seq), value: new Uint8Array(), links: [parent.cid] };
   const heads = new Map([...parent.heads, [device.writer, next.epoch] as const]);
+  const seq = (body.seq + 1) as Lamport;
+  const used = [
+    ...(next.approved === true ? [APPROVAL_FEATURE] : []),
+    ...(machine === undefined ? [] : [MACHINE_FEATURE]),
+  ];
   const commit = signCommit(
     {
       ...body,
+      ...(next.approved === true && { approved: seq }),
       tree: next.tree,
       policy: next.policy ?? body.policy,
       parent: parent.cid,
       skip: await skipOf(bucket, parent),
-      seq: (body.seq + 1) as Lamport,
+      seq,
       writer: device.writer,
       epoch: next.epoch,
       heads: headsField(heads, link),
@@ -91,7 +99,7 @@ export async function makeCommit(
       timeNs: next.timeNs,
       note: next.note,
       machine,
-      features: machine === undefined ? body.features : withCompat(body.features, MACHINE_FEATURE),
+      features: used.reduce(withCompat, body.features),
     },
     certificate.cid,
     device,
