@@ -53,7 +53,7 @@ const got = JSON.stringify(contents(join(space.path, "got")));
 check(got === JSON.stringify(tree), `the bucket has the same ${tree.length} files`);
 check(syncline(space, ["verify", url, "--json"], { expect: [0, 8] }).status === 0, "verify finds nothing");
 
-/** On a machine with much else to do, who is away much deletes so much before a round comes to its end that it waits for a yes. */
+/** On a machine with much else to do, who is away much deletes so much before a round comes to its end that it waits for approval. */
 function syncOnce(path) {
   const round = syncline(space, ["sync", url, path, "--once", "--json"], { expect: [0, 3, 7] });
   if (round.status !== 7) return;

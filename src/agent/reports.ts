@@ -35,7 +35,7 @@ export interface AgentStatus {
   readonly lastError: ErrorReport | null;
   readonly pending: PendingReport;
   readonly conflicts: readonly { readonly path: string; readonly machine: string; readonly time: string }[];
-  /** Deletions that wait for a yes: of a synced folder. */
+  /** Deletions that wait for approval: of a synced folder. */
   readonly guard: null | { readonly digest: string; readonly files: number };
   readonly cache: { readonly bytes: number; readonly limit: number };
   /** Collecting garbage; null: this agent does not by itself. */
@@ -89,7 +89,7 @@ export interface UnmountReport {
   readonly pending: PendingReport;
   /** Why something is left. */
   readonly error: ErrorReport | null;
-  /** Of a synced folder: deletions that wait for a yes. */
+  /** Of a synced folder: deletions that wait for approval. */
   readonly guard?: AgentStatus["guard"];
   /** A synced folder that does not show everything, or has what is not published. */
   readonly folder?: { readonly folder: string; readonly files: number; readonly error: ErrorReport | null };

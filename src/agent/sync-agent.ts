@@ -147,7 +147,7 @@ export class SyncAgent implements AsyncDisposable {
       rounds.push(result);
       await this.#conflicts.remember(result.conflicts, this.#opened.opened.bucket);
       this.#scanMs = result.scanMs;
-      if (result.held !== undefined || !isUnfinished(result)) break;
+      if (!isUnfinished(result)) break;
     }
     return reportOf(rounds);
   }
@@ -275,8 +275,10 @@ export class WatchedFolder implements ControlAnswers {
 }
 
 /** What was written in the folder during the round waits for another one, and so does what new rules no longer leave alone. */
-function isUnfinished({ applied, restless, hasNewRules }: RoundResult): boolean {
+function isUnfinished({ applied, restless, hasNewRules, held }: RoundResult): boolean {
   if (hasNewRules) return true;
+  // Something else may have deleted just what waits to be deleted here.
+  if (held !== undefined) return applied.removed > 0;
   return restless.length > 0 || applied.left.some(({ reason }) => reason === "changed here" || reason === "waiting");
 }
 

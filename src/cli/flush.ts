@@ -20,7 +20,7 @@ export function register(program: Program): void {
       const { stateDir } = await requireAgent(runtime, options.state, args[0]);
       const { allowDeletes } = options;
       if (allowDeletes !== undefined && (await askAgent<"status">(stateDir, { call: "status" })).guard === null) {
-        throw new SynclineError("precondition_failed", "No deletions wait for a yes.", {
+        throw new SynclineError("precondition_failed", "No deletions await approval.", {
           hint: "`syncline status` shows those that wait, and their digest.",
         });
       }

@@ -1,13 +1,13 @@
-/** Deletions of a synced folder that wait for a yes, as commands tell of them. */
+/** Deletions of a synced folder that wait for approval, as commands tell of them. */
 import type { DoorReport } from "../agent/doors.ts";
 import type { AgentStatus, UnmountReport } from "../agent/reports.ts";
 import { printCount, printRest, printText } from "./text.ts";
 
 type Held = NonNullable<AgentStatus["guard"]>;
 
-/** "3 files would be deleted: that waits for a yes" */
+/** "3 files would be deleted: that waits for approval" */
 export function heldText({ files }: Held): string {
-  return `${printCount(files, "file")} would be deleted: that waits for a yes`;
+  return `${printCount(files, "file")} would be deleted: that waits for approval`;
 }
 
 /** The command that lets them through. Of an agent's doors it names one: the folder, where there is one. */

@@ -113,7 +113,7 @@ function tellPlan(
   for (const { path, why } of report?.left ?? []) output.notice(`${printText(path)}: ${why}`);
   const conflicts = report?.conflicts ?? [];
   const held = report?.guard ?? null;
-  const waiting = held === null ? "" : `, ${printCount(held.files, "deletion")} waiting for a yes`;
+  const waiting = held === null ? "" : `, ${printCount(held.files, "deletion")} awaiting approval`;
   const text = `${printCount(deeds.length, "change")}, ${printCount(conflicts.length, "conflict")}${waiting}. Nothing was changed.`;
   output.result({ plan: deeds.length, conflicts, guard: held, left: report?.left ?? [] }, text);
   if (held === null) return 0;

@@ -17,7 +17,7 @@ export const UNIT_MARK = "# Written by: syncline service install";
 
 /** An agent publishes what is pending for a minute, and closes its doors. */
 const STOP_SECONDS = 90;
-/** Usage, a precondition, no way in, deletions that wait for a yes, damage: the same the next time, until somebody does something. */
+/** Usage, a precondition, no way in, deletions that wait for approval, damage: the same the next time, until somebody does something. */
 const LASTING_STATUSES = [2, 4, 5, 7, 8];
 
 export function unitText({ words, program, workingDirectory, environment, system }: UnitFacts): string {

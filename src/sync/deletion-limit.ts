@@ -1,13 +1,16 @@
 /**
- * The deletion limit: where a scan misses much of what was synced, or a root would take much of the folder away, nothing
- * happens before somebody says yes to just these deletions (merge.md, Laws).
+ * The deletion limit: where a scan misses much of what was synced, or a root would take much of the folder away, these deletions wait
+ * until a person approves just them (merge.md, Laws). Everything else goes and comes meanwhile.
  */
+import { lookup } from "../bucket/fs-reader.ts";
+import { placeText } from "../bucket/object-rows.ts";
 import { blake3 } from "../crypto/hash.ts";
+import type { NodeStore } from "../tree/node-store.ts";
 import type { SyncDatabase } from "./known/database.ts";
 import type { Entry } from "./known/entry.ts";
 
 export interface HeldDeletions {
-  /** What a yes names. */
+  /** What an approval names. */
   readonly digest: string;
   /** Names of files that would be gone. */
   readonly files: number;
@@ -18,25 +21,41 @@ export interface HeldDeletions {
 /** More files than this, and more than half of them all, are a mass. */
 const MASS_FILES = 100;
 
-/** What waits for a yes. Undefined: not many, or allowed. `total`: names of files that the folder had. */
-export function checkDeletions(
+/** These deletions if they are a mass: whoever approves them names the digest. `total`: names of files that the folder had. */
+export function massDeletion(
   where: HeldDeletions["where"],
   entries: readonly Entry[],
   total: number,
-  allowed: string | undefined,
 ): HeldDeletions | undefined {
-  const files = entries.filter(({ record }) => record.type !== "directory");
+  const files = entries.filter(isFile);
   if (files.length <= MASS_FILES || files.length * 2 <= total) return undefined;
-  const digest = digestOf(where, files);
-  return digest === allowed ? undefined : { digest, files: files.length, where };
+  return { digest: digestOf(where, files), files: files.length, where };
 }
 
-/** Before much that is new goes or comes by itself: of what there was before deletions may be a mass still. */
+/** What a scan misses, if that is a mass. What the root does not have any more either was deleted by others, or by a run that died. */
+export async function missingMass(
+  db: SyncDatabase,
+  nodes: NodeStore,
+  missing: readonly Entry[],
+): Promise<HeldDeletions | undefined> {
+  const tree = db.base()?.tree;
+  const behind = new Set(missing.length === 0 ? [] : db.unsettled().map(placeText));
+  const left: Entry[] = [];
+  for (const entry of missing) {
+    const isBehind = tree !== undefined && behind.has(placeText(entry));
+    if (!isBehind || (await lookup(nodes, tree, entry))?.id === entry.id) left.push(entry);
+  }
+  return massDeletion("bucket", left, countFilesBefore(db));
+}
+
+/**
+ * Before files go or come although deletions may be a mass, as while such deletions wait: they are still compared with what there was before.
+ */
 export function noteFilesBefore(db: SyncDatabase): void {
   if (Number(db.fact("files before") ?? 0) <= MASS_FILES) db.setFact("files before", String(db.countFiles()));
 }
 
-/** All went and came: deletions are a part of what there is now. */
+/** All went and came: deletions are compared with what there is now. */
 export function forgetFilesBefore(db: SyncDatabase): void {
   if (db.fact("files before") !== undefined) db.setFact("files before", undefined);
 }
@@ -46,6 +65,10 @@ export function countFilesBefore(db: SyncDatabase): number {
   const before = Number(db.fact("files before") ?? 0);
   // So few are no mass; then it is what came since that is deleted.
   return before > MASS_FILES ? Math.min(before, db.countFiles()) : db.countFiles();
+}
+
+function isFile({ record }: Entry): boolean {
+  return record.type !== "directory";
 }
 
 /** Of exactly these deletions: one more, one less, or another version of a file, and it is another. */

@@ -27,7 +27,7 @@ export interface SyncReport {
   /** To the folder. */
   readonly received: { readonly files: number; readonly removed: number };
   readonly conflicts: readonly string[];
-  /** Deletions that wait for a yes; programs that read reports know them by this name. */
+  /** Deletions that wait for approval; programs that read reports know them by this name. */
   readonly guard: HeldDeletions | null;
   /** Where the folder is not as the bucket, and why; and what of it is not in the bucket. */
   readonly left: readonly { readonly path: string; readonly why: Reason | NotSent }[];

@@ -15,7 +15,7 @@ import type { Most, Walked } from "./scan/walk.ts";
 export interface RoundContext extends Omit<ScanContext, "sent"> {
   readonly names: FolderNames;
   readonly attention: Attention;
-  /** The digest of deletions that somebody said yes to. */
+  /** The digest of deletions that a person approved here. */
   readonly allowDeletes?: string | undefined;
   /** What of the folder is left alone besides what its rules name, with all in it: the agent's own state and keys. */
   readonly hidden?: readonly DiskPath[];
@@ -45,7 +45,7 @@ export interface RoundResult {
   readonly applied: Applied;
   /** The root that the folder stands on. */
   readonly root: Cid;
-  /** Somebody has to say yes to deletions first. */
+  /** Deletions that wait for approval; all else went and came. */
   readonly held: HeldDeletions | undefined;
   /** Whether the rules of what is left alone are others by now: they came, or somebody wrote them meanwhile. */
   readonly hasNewRules: boolean;

@@ -3,7 +3,7 @@
  * the folder. What cannot be done now is left for the next round; nothing that was saved is given up.
  */
 import { SynclineError } from "../base/errors.ts";
-import { ROOT_ID, type Cid, type FileName } from "../base/ids.ts";
+import { ROOT_ID, type Cid, type FileName, type Lamport } from "../base/ids.ts";
 import { describeError } from "../base/log.ts";
 import {
   PUBLISH_CHUNK_CACHE_BYTES,
@@ -11,20 +11,21 @@ import {
   SYNC_PORTION_BYTES,
   SYNC_PORTION_THINGS,
 } from "../base/limits.ts";
+import { approvedDeletions } from "../bucket/approvals.ts";
 import type { VerifiedCommit } from "../bucket/verified-commit.ts";
-import { lookup, peekDirectory, whenLoaded } from "../bucket/fs-reader.ts";
-import { placeText } from "../bucket/object-rows.ts";
+import { peekDirectory, whenLoaded } from "../bucket/fs-reader.ts";
 import { ChunkCache } from "../content/chunk-cache.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import { noteArrived } from "./apply/arrived.ts";
 import type { DiskPath } from "./disk/disk.ts";
-import { checkDeletions, countFilesBefore, forgetFilesBefore } from "./deletion-limit.ts";
+import { forgetFilesBefore, missingMass, noteFilesBefore, type HeldDeletions } from "./deletion-limit.ts";
 import type { Entry } from "./known/entry.ts";
 import { makeDurable } from "./scan/durable.ts";
 import { recoverEpoch } from "./publish/recover-epoch.ts";
 import type { RoundContext, RoundResult } from "./round-result.ts";
 import { NO_RULES, readRules, type IgnoreRules } from "./scan/ignore-rules.ts";
 import { findChanges } from "./scan/find-changes.ts";
+import { matchKeepingMissing } from "./scan/keep-missing.ts";
 import type { LocalChanges } from "./scan/local-changes.ts";
 import { contentOnDisk, sameContent } from "./scan/local-content.ts";
 import { claimFolder, ensureOwnFolders, requireMarker } from "./known/marker.ts";
@@ -102,12 +103,13 @@ class Round {
     await this.#recover(head);
     await noteArrived({ db, disk, nodes: this.#nodes, isAsKnown, nowNs: () => clock.nowNs() });
     for (let attempt = 0; ; attempt++) {
-      const scanned = await this.#scan();
-      const deleted = await this.#leftInBucket(scanned.local.deletedFiles);
-      const held = checkDeletions("bucket", deleted, countFilesBefore(db), this.#context.allowDeletes);
-      if (held !== undefined) return this.#result(scanned, { held });
-      const published = await this.#publish(scanned, attempt < STILL_ATTEMPTS);
-      if (published !== "late" && published !== "again") return this.#show(scanned, published);
+      const all = await this.#scan();
+      const mass = await missingMass(db, this.#nodes, all.local.deletedFiles);
+      const approved = mass !== undefined && mass.digest === this.#context.allowDeletes;
+      const held = approved ? undefined : mass;
+      const scanned = held === undefined ? all : await this.#keepMissing(all);
+      const published = await this.#publish(scanned, approved, attempt < STILL_ATTEMPTS);
+      if (published !== "late" && published !== "again") return this.#show(scanned, published, held);
       if (attempt === ATTEMPTS) throw restless();
       if (published === "late") await this.#recover(await this.#head());
     }
@@ -165,7 +167,15 @@ class Round {
     const matching = db.reading(() => match(db, walked, this.#rules));
     const scanMs = clock.monotonicMs() - beganMs;
     this.#context.progress?.found?.(matching.objects.length);
-    return { walked, matching, scanMs, local: await this.#changesIn(matching, lookedNs) };
+    return { walked, matching, lookedNs, scanMs, local: await this.#changesIn(matching, lookedNs) };
+  }
+
+  /** The same scan for as long as its deletions wait: the bucket keeps what is missing here. */
+  async #keepMissing({ walked, lookedNs, scanMs }: Scanned): Promise<Scanned> {
+    const { db } = this.#context;
+    noteFilesBefore(db);
+    const kept = db.reading(() => matchKeepingMissing(db, walked, this.#rules));
+    return { ...kept, lookedNs, scanMs, local: await this.#changesIn(kept.matching, lookedNs) };
   }
 
   /** A disk that was unplugged while it was looked through has lost its marker, too. */
@@ -215,23 +225,9 @@ class Round {
     return recoverEpoch(this.#context, this.#nodes, head, (path, entry) => this.#isAsKnown(path, entry));
   }
 
-  /** Without what the root does not have any more either: a run took it away, and died before it noted that. */
-  async #leftInBucket(deleted: readonly Entry[]): Promise<Entry[]> {
-    const { db } = this.#context;
-    if (deleted.length === 0) return [];
-    const tree = db.base()?.tree;
-    const behind = new Set(db.unsettled().map(placeText));
-    const left: Entry[] = [];
-    for (const entry of deleted) {
-      const isBehind = tree !== undefined && behind.has(placeText(entry));
-      if (!isBehind || (await lookup(this.#nodes, tree, entry))?.id === entry.id) left.push(entry);
-    }
-    return left;
-  }
-
   /** "again": files changed while they were read, or could not be. */
-  async #publish(scanned: Scanned, mayRepeat: boolean): Promise<Published | "again" | "late"> {
-    const context = { ...this.#context, sent: this.#context.progress?.sent };
+  async #publish(scanned: Scanned, approved: boolean, mayRepeat: boolean): Promise<Published | "again" | "late"> {
+    const context = { ...this.#context, sent: this.#context.progress?.sent, approved };
     const published = await (this.#isRehearsal ? rehearseScan : publishScan)(context, this.#nodes, scanned);
     if (published === "late" || !("changed" in published)) return published;
     const leave = (found: readonly Found[], why: "keeps changing" | "cannot be read") => {
@@ -242,10 +238,16 @@ class Round {
     return "again";
   }
 
-  async #show(scanned: Scanned, { conflicts, figures, shown }: Published): Promise<RoundResult> {
+  /** `missing`: deletions here that wait for approval. */
+  async #show(
+    scanned: Scanned,
+    { conflicts, figures, shown }: Published,
+    missing: HeldDeletions | undefined,
+  ): Promise<RoundResult> {
     const { db, disk, bucket, attention, random, limit, clock, signal, progress, allowDeletes } = this.#context;
-    const tree = db.base()?.tree;
-    if (tree === undefined) return this.#result(scanned, { conflicts, figures });
+    const base = db.base();
+    if (base === undefined) return this.#result(scanned, { conflicts, figures, held: missing });
+    const { tree } = base;
     const content = new ChunkCache(bucket.blocks, { capacityBytes: PUBLISH_CHUNK_CACHE_BYTES });
     const { plan, held, applied } = await showRoot(
       {
@@ -267,13 +269,20 @@ class Round {
         most: this.#portion.things,
         isRehearsal: this.#isRehearsal,
         allowDeletes,
+        approvedElsewhere: async (entries) =>
+          approvedDeletions(bucket, shown, await bucket.commit(base.commit), this.#lastShown(), entries),
         applying: (places) => progress?.applying?.(places),
       },
     );
-    if (held !== undefined) return this.#result(scanned, { conflicts, figures, plan, applied, held });
-    forgetFilesBefore(db);
+    if (held === undefined) db.setFact("shown", String(base.seq));
+    if (held === undefined && missing === undefined) forgetFilesBefore(db);
     const hasNewRules = (await readRules(disk, this.#context.hidden)).digest !== this.#rules.digest;
-    return this.#result(scanned, { conflicts, figures, plan, applied, hasNewRules });
+    return this.#result(scanned, { conflicts, figures, plan, applied, hasNewRules, held: missing ?? held });
+  }
+
+  /** The newest root whose deletions the folder has, or from which there were none to wait for approval. */
+  #lastShown(): Lamport {
+    return Number(this.#context.db.fact("shown") ?? 0) as Lamport;
   }
 
   async #isAsKnown(path: DiskPath, { record }: Pick<Entry, "record">): Promise<boolean> {
@@ -299,7 +308,7 @@ class Round {
     const left = (why: string) =>
       [...walkedPaths(walked.root)].filter((path) => this.#restless.get(path.join("/")) === why);
     return {
-      local: parts.held?.where === "bucket" ? [] : local.changes,
+      local: local.changes,
       added: this.#early.added,
       conflicts: [...this.#early.conflicts, ...(parts.conflicts ?? [])],
       applied: parts.applied ?? { files: 0, removed: 0, left: [] },

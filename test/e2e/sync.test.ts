@@ -77,14 +77,14 @@ test("contents are in the folder and not a second time in a cache; what the buck
   expect(space.json("unmount", folder)).toMatchObject({ drained: true });
 });
 
-test("much that is gone needs a yes, and a folder without its marker is refused", () => {
+test("much that is gone needs approval, and a folder without its marker is refused", () => {
   for (let each = 0; each < 120; each++) rmSync(`${other}/${each}.bin`);
   const refused = space.run(["sync", url, other, "--once", "--json"]);
   expect(refused.status).toBe(7);
   const { guard } = JSON.parse(refused.out) as { guard: { digest: string; files: number } };
   expect(guard.files).toBe(120);
   const rehearsed = space.run(["sync", url, other, "--dry-run"]);
-  expect([rehearsed.status, rehearsed.out]).toEqual([7, expect.stringContaining("120 deletions waiting for a yes")]);
+  expect([rehearsed.status, rehearsed.out]).toEqual([7, expect.stringContaining("120 deletions awaiting approval")]);
   expect(rehearsed.err).toContain(`sync ${url}`);
   expect(rehearsed.err).toContain(`--once --allow-deletes ${guard.digest}`);
   expect(space.lines("ls", url)).toHaveLength(120);
@@ -113,14 +113,14 @@ test(
     space.start(["sync", guarded, folder]);
     await expect.poll(() => space.run(["status", folder, "--json"]).status, soon).toBe(0);
     const early = space.run(["flush", folder, "--allow-deletes", "00", "--json"]);
-    expect([early.status, early.err]).toEqual([4, expect.stringContaining("No deletions wait")]);
+    expect([early.status, early.err]).toEqual([4, expect.stringContaining("No deletions await")]);
     // At once, so that no scan sees a part of it.
     renameSync(`${folder}/d`, space.at("away"));
     const held = space.run(["flush", folder, "--json"]);
     expect([held.status, JSON.parse(held.out)]).toEqual([7, expect.objectContaining({ published: false })]);
     const { digest, files } = space.status(folder)["guard"] as { digest: string; files: number };
     expect([files, space.lines("ls", `${guarded}/d`).length]).toEqual([110, 110]);
-    // One more is another yes.
+    // One more is another digest.
     rmSync(`${folder}/0.bin`);
     expect(space.run(["flush", folder, "--allow-deletes", digest, "--json"]).status).toBe(7);
     const newer = space.status(folder)["guard"] as { digest: string };

@@ -1,4 +1,4 @@
-/** What commands tell of deletions that wait for a yes. */
+/** What commands tell of deletions that wait for approval. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";

@@ -4,7 +4,15 @@ import { resolvePath } from "../../src/bucket/fs-reader.ts";
 import { NodeStore } from "../../src/tree/node-store.ts";
 import type { MemorySyncDisk } from "../support/memory-sync-disk.ts";
 import { byNumber, settled, swapsOf, write } from "../support/portions.ts";
-import { bucketTree, path, settledTree, twoFolders, type SyncedFolder, type SyncWorld } from "../support/sync-world.ts";
+import {
+  bucketTree,
+  path,
+  removeUnasked,
+  settledTree,
+  twoFolders,
+  type SyncedFolder,
+  type SyncWorld,
+} from "../support/sync-world.ts";
 
 async function idOf({ bucket }: SyncWorld, at: string) {
   const nodes = new NodeStore(bucket.blocks, { capacityBytes: 1 << 20 });
@@ -95,10 +103,9 @@ describe("the deletion limit, where much that is new comes or goes with it", () 
 
   test.each([undefined, byNumber(50)])("in the folder: %j", async (portion) => {
     const { a, b } = await settled(OLD);
-    drop(a.disk);
-    const first = await a.sync();
-    const { held: mine } = first;
-    if (mine !== undefined) await a.sync({ allowDeletes: mine.digest });
+    await removeUnasked(a, Object.keys(OLD));
+    write(a.disk, NEW);
+    await a.sync();
     b.portion = portion;
     const { held } = await b.sync();
     expect(held?.files).toBe(110);
@@ -256,14 +263,13 @@ describe("what belongs together", () => {
   });
 });
 
-describe("where deletions in the folder wait for a yes", () => {
+describe("where deletions in the folder wait for approval", () => {
   test("directories that came before have their modes, and nothing else is said of them", async () => {
     const old = Object.fromEntries(Array.from({ length: 150 }, (_, at) => [`old/${at}`, `${at}`]));
     const { world, a, b } = await settled(old);
-    for (const at of Object.keys(old)) a.disk.remove(path(at));
+    await removeUnasked(a, Object.keys(old));
     write(a.disk, { "n/1": "1", "n/2": "2", "n/3": "3" });
-    const { held } = await a.sync();
-    await a.sync({ allowDeletes: held?.digest ?? "" });
+    await a.sync();
     b.portion = byNumber(1);
     expect((await b.sync()).held?.files).toBe(150);
     const mode = async () => (await b.disk.look(path("n")))?.mode;

@@ -1,8 +1,16 @@
-/** Portions of runs that ended early, beside deletions that wait for a yes, and in directories to which others did something. */
+/** Portions of runs that ended early, beside deletions that wait for approval, and in directories to which others did something. */
 import { describe, expect, test } from "vitest";
 import type { MemorySyncDisk } from "../support/memory-sync-disk.ts";
 import { byNumber, settled, write } from "../support/portions.ts";
-import { bucketTree, path, settledTree, killed, twoFolders, type SyncedFolder } from "../support/sync-world.ts";
+import {
+  bucketTree,
+  path,
+  removeUnasked,
+  settledTree,
+  killed,
+  twoFolders,
+  type SyncedFolder,
+} from "../support/sync-world.ts";
 
 function boundLists(disk: MemorySyncDisk, most = 500) {
   const list = disk.list.bind(disk);
@@ -57,10 +65,9 @@ describe("unfinished directories of a run that failed, where deletions wait", ()
   test.each(["failed", "killed"])("%s", async (how) => {
     const old = Object.fromEntries(Array.from({ length: 150 }, (_, at) => [`old/${at}`, `${at}`]));
     const { a, b } = await settled(old);
-    for (const at of Object.keys(old)) a.disk.remove(path(at));
+    await removeUnasked(a, Object.keys(old));
     write(a.disk, { "n/1": "1", "n/2": "2", "n/3": "3" });
-    const { held } = await a.sync();
-    await a.sync({ allowDeletes: held?.digest ?? "" });
+    await a.sync();
     b.portion = byNumber(1);
     if (how === "failed") await endedAfter(b, 2);
     else await killedSoon(b);
@@ -147,11 +154,11 @@ describe.each([undefined, byNumber(1)])(
   },
 );
 
+const OLD = Array.from({ length: 150 }, (_, at) => `old/${at}`);
+
 test.each([undefined, byNumber(100)])("a round in which deletions wait announces no writing: %j", async (portion) => {
-  const { a, b } = await settled(Object.fromEntries(Array.from({ length: 150 }, (_, at) => [`old/${at}`, `${at}`])));
-  for (let at = 0; at < 150; at++) a.disk.remove(path(`old/${at}`));
-  const { held } = await a.sync();
-  await a.sync({ allowDeletes: held?.digest ?? "" });
+  const { a, b } = await settled(Object.fromEntries(OLD.map((each) => [each, each])));
+  await removeUnasked(a, OLD);
   b.portion = portion;
   expect((await b.sync()).held?.files).toBe(150);
   const told: number[] = [];
@@ -162,12 +169,11 @@ test.each([undefined, byNumber(100)])("a round in which deletions wait announces
 test.each([undefined, byNumber(100)])(
   "while deletions wait nothing is fetched again and again: %j",
   async (portion) => {
-    const { a, b } = await settled(Object.fromEntries(Array.from({ length: 150 }, (_, at) => [`old/${at}`, `${at}`])));
+    const { a, b } = await settled(Object.fromEntries(OLD.map((each) => [each, each])));
     b.disk.foldsCase = true;
-    for (let at = 0; at < 150; at++) a.disk.remove(path(`old/${at}`));
+    await removeUnasked(a, OLD);
     write(a.disk, { A: "A", a: "large" });
-    const { held } = await a.sync();
-    await a.sync({ allowDeletes: held?.digest ?? "" });
+    await a.sync();
     b.portion = portion;
     let created = 0;
     const create = b.disk.create.bind(b.disk);
@@ -192,10 +198,9 @@ test.each(["killed", "ended"])(
     expect(files).toBeGreaterThan(120);
     a.disk.tick(3_000_000_000n);
     b.disk.tick(3_000_000_000n);
-    for (let at = 0; at < 150; at++) a.disk.remove(path(`old/${at}`));
+    await removeUnasked(a, OLD);
     write(a.disk, Object.fromEntries(Array.from({ length: 400 }, (_, at) => [`new/${at}`, `n${at}`])));
-    const { held } = await a.sync();
-    await a.sync({ allowDeletes: held?.digest ?? "" });
+    await a.sync();
     const got = await b.sync();
     expect([got.held?.files, got.applied.removed]).toEqual([files, 0]);
   },

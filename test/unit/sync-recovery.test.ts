@@ -169,7 +169,7 @@ test("its version that lost a conflict is no second copy, where others edited th
   expect(Object.fromEntries(await settledTree(world))).toEqual({ "f.bin": kept, [copy]: "edited" });
 });
 
-test("what it took away for others before it died does not count as deleted here, where much that is deleted waits for a yes", async () => {
+test("what it took away for others before it died does not count as deleted here, where much that is deleted waits for approval", async () => {
   const { world, a, b } = await twoFolders();
   for (let file = 0; file < 200; file++) a.disk.write(path(`f${file}.bin`), `${file}`);
   await settle(world);

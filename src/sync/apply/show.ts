@@ -3,17 +3,22 @@
  * at: a plan takes some KiB of memory a place.
  */
 import type { FileId } from "../../base/ids.ts";
-import { checkDeletions, countFilesBefore, noteFilesBefore, type HeldDeletions } from "../deletion-limit.ts";
+import { placeText } from "../../bucket/object-rows.ts";
+import { countFilesBefore, massDeletion, noteFilesBefore, type HeldDeletions } from "../deletion-limit.ts";
+import type { SyncDatabase } from "../known/database.ts";
+import type { Entry } from "../known/entry.ts";
 import type { ApplyContext } from "./apply-context.ts";
 import { applyPlan, type Applied } from "./apply.ts";
-import { makePlan, noteBehind, planNew, type Plan, type PlanContext, type Put, type Targets } from "./plan.ts";
+import { makePlan, noteBehind, planNew, type Plan, type PlanContext, type Targets } from "./plan.ts";
 
 export interface ShowOptions {
   /** How many places are planned at once where that may be chosen. */
   readonly most: number;
   readonly isRehearsal: boolean;
-  /** The digest of deletions that somebody said yes to. */
+  /** The digest of deletions that a person approved here. */
   readonly allowDeletes: string | undefined;
+  /** Which of these a person approved where they were made. Asked only where so much would go that it has to be. */
+  readonly approvedElsewhere: (entries: readonly Entry[]) => Promise<ReadonlySet<FileId>>;
   /** Told how many places are about to be written or removed, if any. */
   readonly applying: (places: number) => void;
 }
@@ -21,7 +26,7 @@ export interface ShowOptions {
 export interface Shown {
   /** Of what was left for the end: of most folders all. */
   readonly plan: Plan;
-  /** Somebody has to say yes to deletions first. */
+  /** These deletions wait for approval; all else was done. */
   readonly held: HeldDeletions | undefined;
   readonly applied: Applied;
 }
@@ -32,7 +37,7 @@ export async function showRoot(
   options: ShowOptions,
 ): Promise<Shown> {
   const { db } = behind;
-  const { most, isRehearsal, allowDeletes, applying } = options;
+  const { most, isRehearsal, applying } = options;
   const targets = await db.transaction(() => noteBehind(behind, isRehearsal ? Infinity : most));
   const early: Early = { files: 0, touched: new Set() };
   const waiting = isRehearsal ? 0 : db.behind.countWaiting();
@@ -41,11 +46,10 @@ export async function showRoot(
     await bringNew(context, behind, targets, most, early, () => applying(waiting));
   }
   const plan = await db.transaction(() => makePlan(behind, targets));
-  const removed = plan.removals.map(({ entry }) => entry);
-  const held = checkDeletions("folder", removed, countFilesBefore(db), allowDeletes);
+  const { held, entries } = await heldOf(db, plan, options);
   if (isRehearsal) return { plan, held, applied: NOTHING };
-  // Directories that came are finished, whatever waits for a yes: also those of a run that was killed.
-  const now = held === undefined ? plan : { puts: plan.puts.filter(isKnownDirectory), removals: [], left: [] };
+  if (held !== undefined) noteFilesBefore(db);
+  const now = held === undefined ? plan : besides(db, plan, entries);
   const places = now.puts.length + now.removals.length;
   if (places > 0) applying(places);
   const { files, removed: gone, left } = await applyPlan(context, now, early.touched, true);
@@ -94,8 +98,38 @@ async function bringNew(
   }
 }
 
-function isKnownDirectory({ target, what }: Put): boolean {
-  return target.record.type === "directory" && what === "change";
+/** The deletions of a plan that wait for approval, if any. */
+async function heldOf(
+  db: SyncDatabase,
+  { removals }: Plan,
+  { allowDeletes, approvedElsewhere }: ShowOptions,
+): Promise<{ readonly held: HeldDeletions | undefined; readonly entries: readonly Entry[] }> {
+  const all = removals.map(({ entry }) => entry);
+  const total = countFilesBefore(db);
+  if (massDeletion("folder", all, total) === undefined) return { held: undefined, entries: [] };
+  const approved = await approvedElsewhere(all.filter(({ record }) => record.type !== "directory"));
+  const entries = all.filter(({ id }) => !approved.has(id));
+  const held = massDeletion("folder", entries, total);
+  return { held: held?.digest === allowDeletes ? undefined : held, entries };
+}
+
+/** What of a plan can be done while some names stay: not what needs one of these places, nor what is to be in it. */
+function besides(db: SyncDatabase, plan: Plan, staying: readonly Entry[]): Plan {
+  const taken = new Set(staying.map(placeText));
+  const removals = plan.removals.filter(({ entry }) => !taken.has(placeText(entry)));
+  const waiting = new Set<FileId>();
+  let puts = plan.puts;
+  for (let before = -1; before !== puts.length;) {
+    before = puts.length;
+    puts = puts.filter(({ place, target: { id } }) => {
+      if (!taken.has(placeText(place)) && !waiting.has(place.parent)) return true;
+      waiting.add(id);
+      // It stays where it is until it can go where it belongs.
+      for (const entry of db.byId(id)) taken.add(placeText(entry));
+      return false;
+    });
+  }
+  return { puts, removals, left: [] };
 }
 
 const NOTHING: Applied = { files: 0, removed: 0, left: [] };

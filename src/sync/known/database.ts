@@ -299,4 +299,5 @@ export type FactKey =
   | "compare all"
   | "rules"
   | "exchanged"
+  | "shown"
   | "files before";

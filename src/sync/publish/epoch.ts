@@ -24,6 +24,8 @@ export interface EpochContext {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** A person approved the deletions that the epoch has. */
+  readonly approved?: boolean;
 }
 
 /** An epoch that was never used by this device. `seen`: the greatest that the bucket knows. */
@@ -54,7 +56,11 @@ export async function publishLocal(
 ): Promise<PublishOutcome> {
   const { db } = context;
   noteSending(db, sealedOf(changes, local));
-  return publishEpoch(context, changes, data, { note: "", late: firstLateEpoch(db) });
+  return publishEpoch(context, changes, data, {
+    note: "",
+    late: firstLateEpoch(db),
+    approved: context.approved ?? false,
+  });
 }
 
 /** Names by names, as base64; a directory's are made once for all that is in it. */

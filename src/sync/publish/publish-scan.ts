@@ -29,6 +29,8 @@ export interface Scanned {
   readonly walked: Walked;
   readonly matching: Matching;
   readonly local: LocalChanges;
+  /** When the look at the folder began, by the clock. */
+  readonly lookedNs: bigint;
   readonly scanMs: number;
 }
 

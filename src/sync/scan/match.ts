@@ -41,10 +41,11 @@ export interface Matching {
   ofId(id: FileId): LocalObject | undefined;
 }
 
-export function match(db: SyncDatabase, walked: Walked, rules: IgnoreRules): Matching {
+/** `keepsMissing`: the names of what was not found anywhere are kept. */
+export function match(db: SyncDatabase, walked: Walked, rules: IgnoreRules, keepsMissing = false): Matching {
   const matcher = new Matcher(db, walked);
   matcher.matchAll();
-  matcher.findMissing(rules);
+  matcher.findMissing(rules, keepsMissing);
   return matcher;
 }
 
@@ -83,13 +84,14 @@ class Matcher implements Matching {
   }
 
   /** What of the database is not on the disk: gone, or out of sight. */
-  findMissing(rules: IgnoreRules): void {
+  findMissing(rules: IgnoreRules, keepsMissing: boolean): void {
     for (const entry of this.#known.all) {
       const known = this.#byId.get(entry.id);
       if (known?.found.some((found) => this.#isAt(found, entry)) === true) continue;
       // A directory has one name: one that was found elsewhere has left the place where nobody would see it.
       const hasMoved = entry.record.type === "directory" && known !== undefined && known.found.length > 0;
-      const isKept = !hasMoved && this.#isOutOfSight(entry, rules, known);
+      const isMissing = known === undefined || known.found.length === 0;
+      const isKept = !hasMoved && ((keepsMissing && isMissing) || this.#isOutOfSight(entry, rules, known));
       if (known !== undefined && !isKept) continue;
       const object = known ?? this.#add(entry.id, []);
       if (isKept) object.kept.push(entry);

@@ -1,0 +1,45 @@
+/**
+ * A scan while deletions wait for approval: nothing that is missing counts as gone, so the bucket keeps it, and all else that changed goes.
+ */
+import { placeText } from "../../bucket/object-rows.ts";
+import type { SyncDatabase } from "../known/database.ts";
+import type { IgnoreRules } from "./ignore-rules.ts";
+import { match, type Matching } from "./match.ts";
+import type { Found, Walked } from "./walk.ts";
+
+/** Whatever has the name of something that is missing, in the same directory, is left out: it has to wait until that name is free. */
+export function matchKeepingMissing(
+  db: SyncDatabase,
+  walked: Walked,
+  rules: IgnoreRules,
+): { readonly walked: Walked; readonly matching: Matching } {
+  for (let seen = walked; ;) {
+    const matching = match(db, seen, rules, true);
+    const taken = namesakes(matching);
+    if (taken.size === 0) return { walked: seen, matching };
+    // What is left out may be missed elsewhere, where something else has its name in turn.
+    seen = { ...seen, root: without(seen.root, taken, undefined) };
+  }
+}
+
+/** What was found where something that is missing was. */
+function namesakes({ root, objects }: Matching): Set<Found> {
+  const missing = objects.filter(({ found }) => found.length === 0);
+  const places = new Set(missing.flatMap(({ kept }) => kept.map(placeText)));
+  if (places.size === 0) return new Set();
+  const directories = [root, ...objects].flatMap(({ id, found: [first] }) => {
+    return id === undefined || first === undefined ? [] : [{ id, first }];
+  });
+  return new Set(
+    directories.flatMap(({ id, first }) =>
+      first.children.filter(({ name }) => places.has(placeText({ parent: id, name }))),
+    ),
+  );
+}
+
+function without(found: Found, left: ReadonlySet<Found>, parent: Found | undefined): Found {
+  const children: Found[] = [];
+  const copy: Found = { ...found, parent, children };
+  for (const child of found.children) if (!left.has(child)) children.push(without(child, left, copy));
+  return copy;
+}
