@@ -131,6 +131,7 @@ function bothPending(one: PendingReport, other: PendingReport): PendingReport {
     files: one.files + other.files,
     bytes: one.bytes + other.bytes,
     oldestMs: Math.max(one.oldestMs, other.oldestMs),
-    etaMs: one.etaMs ?? other.etaMs,
+    etaMs: one.etaMs === null || other.etaMs === null ? (one.etaMs ?? other.etaMs) : Math.max(one.etaMs, other.etaMs),
+    ...(other.isUncounted === true && { isUncounted: true }),
   };
 }

@@ -26,7 +26,7 @@ import type { HeldBase } from "./held-base.ts";
 import { packed, type PackedOutcome } from "./packed-outcome.ts";
 import { UNREACHABLE } from "./publish-errors.ts";
 import { SeenConflicts, type SeenConflict } from "./seen-conflicts.ts";
-import { Throughput, workOf, type Work } from "./throughput.ts";
+import { Throughput } from "./throughput.ts";
 
 /** The overlay, on whichever thread it lives. */
 export interface PublisherOverlay {
@@ -91,7 +91,7 @@ const NO_FIGURES: PublishFigures = { attempts: 0, requests: 0, uploadedBytes: 0,
 export class Publisher {
   readonly #options: PublisherOptions;
   readonly #nodes: NodeStore;
-  readonly #throughput = new Throughput();
+  readonly #throughput: Throughput;
   #writer: Writer | undefined;
   #base: BaseRoot;
   #root: CurrentRoot | undefined;
@@ -117,6 +117,7 @@ export class Publisher {
 
   constructor(options: PublisherOptions) {
     this.#options = options;
+    this.#throughput = new Throughput(options.clock);
     this.#writer = options.writer?.writer;
     this.#base = options.base;
     this.#conflicts = new SeenConflicts(options.clock);
@@ -140,9 +141,9 @@ export class Publisher {
     };
   }
 
-  /** How long publishing this may take: undefined while nothing is known, or nothing moves. */
-  etaMs(pending: Work): number | undefined {
-    return this.#lastError === undefined ? this.#throughput.etaMs(pending) : undefined;
+  /** How long it takes until so many bytes are published; undefined while nothing moves, or nobody knows how fast. */
+  etaMs(bytes: number): number | undefined {
+    return this.#throughput.etaMs(bytes);
   }
 
   /** Publishes what is dirty, or adopts a newer root when nothing is. Never rejects. */
@@ -179,19 +180,22 @@ export class Publisher {
     const changes = await this.#seal();
     if (changes === undefined) return undefined;
     const context = { bucket, writer, clock, random, log, ...(merge === undefined ? {} : { merge }) };
-    const begun = { startMs: clock.monotonicMs(), work: workOf(changes), objects: changes.objects.length };
+    const begun = { objects: changes.objects.length };
     this.#held = true;
     this.#options.heldBase?.stand(this.#base);
     const isLarge = begun.objects > LARGE_EPOCH_OBJECTS;
     if (isLarge) this.#options.releaseMemory("now");
     const options = { adopted: this.#base.commit, crowded: this.#crowded };
-    const counted = new CountedReader(data, () => {
+    const counted = new CountedReader(data, this.#throughput, () => {
       // Of very many objects that takes long.
       if (!isLarge) this.#options.releaseMemory("on the way");
     });
     const sentBefore = this.#sent;
     this.#sent = true;
-    const outcome = packed(await publishEpoch(context, changes, counted, options));
+    this.#throughput.begin();
+    const outcome = packed(
+      await publishEpoch(context, changes, counted, options).finally(() => this.#throughput.end()),
+    );
     this.#sent = sentBefore || outcome.kind === "published" || outcome.figures.attempts > 0;
     return { ...begun, outcome, movedBytes: Math.max(counted.bytes, outcome.figures.uploadedBytes) };
   }
@@ -209,8 +213,8 @@ export class Publisher {
     return current === undefined || current.commit.cid === changes.reference ? changes : overlay.seal(true);
   }
 
-  async #conclude({ outcome, work, objects, startMs, movedBytes }: Attempt): Promise<FlushEnd> {
-    const { bucket, clock, log, overlay } = this.#options;
+  async #conclude({ outcome, objects, movedBytes }: Attempt): Promise<FlushEnd> {
+    const { bucket, log, overlay } = this.#options;
     this.#count(outcome);
     switch (outcome.kind) {
       case "published":
@@ -222,7 +226,6 @@ export class Publisher {
         this.#swapMs = outcome.swapMs;
         this.#options.heldBase?.leave();
         this.#base = baseRootOf(outcome.epoch.base);
-        this.#throughput.note(work, clock.monotonicMs() - startMs);
         this.#root = { root: outcome.root, commit: await bucket.commit(outcome.epoch.base.commit) };
         await this.#conflicts.remember(outcome.conflicts, bucket, this.#root.commit);
         this.#reached();
@@ -323,8 +326,6 @@ export class Publisher {
 
 /** One epoch's way into the bucket, as far as it came. */
 interface Attempt {
-  readonly startMs: number;
-  readonly work: Work;
   readonly objects: number;
   readonly outcome: PackedOutcome;
   /** Bytes that were uploaded, or read to find that they need not be. */

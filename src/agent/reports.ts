@@ -13,6 +13,8 @@ export interface PendingReport {
   readonly oldestMs: number;
   /** Null when nothing is moving or nothing is known yet. */
   readonly etaMs: number | null;
+  /** A synced folder changed since it was counted: at least so much waits. */
+  readonly isUncounted?: boolean;
 }
 
 export interface ErrorReport {

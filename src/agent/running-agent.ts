@@ -254,7 +254,7 @@ export class RunningAgent implements Agent {
 
   async #pending(): Promise<PendingReport> {
     const pending = await this.#thread.call("pending", undefined);
-    return { ...pending, etaMs: pending.files === 0 ? null : (this.#publisher?.etaMs(pending) ?? null) };
+    return { ...pending, etaMs: pending.files === 0 ? null : (this.#publisher?.etaMs(pending.bytes) ?? null) };
   }
 
   async #report(sinceMs: number): Promise<FlushReport> {

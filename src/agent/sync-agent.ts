@@ -27,6 +27,7 @@ import { SeenConflicts } from "./seen-conflicts.ts";
 import { cacheDirOf } from "./state-dir.ts";
 import { SyncLoop, type SyncLoopOptions } from "./sync-loop.ts";
 import { syncFlush, syncStatus, type SyncFacts } from "./sync-status.ts";
+import { WaitingWork } from "./waiting-work.ts";
 import { openToWrite, type WritingBucket } from "./writing-bucket.ts";
 
 export interface SyncAgentOptions {
@@ -116,6 +117,7 @@ export class SyncAgent implements AsyncDisposable {
   readonly #limit: RateLimit | undefined;
   readonly #ending: AbortController;
   readonly #conflicts: SeenConflicts;
+  readonly #waiting: WaitingWork;
   #first = true;
   #scanMs = 0;
   #applying: (places: number) => void = () => {};
@@ -132,6 +134,7 @@ export class SyncAgent implements AsyncDisposable {
     this.#ending = ending;
     this.#options = options;
     this.#conflicts = new SeenConflicts(options.clock);
+    this.#waiting = new WaitingWork(options.clock);
     this.#opened = opened;
     this.#db = db;
     this.#writer = opened.writer.writer;
@@ -173,7 +176,8 @@ export class SyncAgent implements AsyncDisposable {
     });
     this.#applying = (places) => loop.applying(places);
     const conflicts = () => this.#conflicts.all.map(conflictReport);
-    const facts = { folder, address: this.#options.address, cache: () => this.cache, conflicts };
+    const waiting = () => this.#waiting.report();
+    const facts = { folder, address: this.#options.address, cache: () => this.cache, conflicts, waiting };
     return new WatchedFolder(loop, facts, () => this.end());
   }
 
@@ -194,6 +198,16 @@ export class SyncAgent implements AsyncDisposable {
 
   /** Undefined: it was ended on the way. */
   async #round(allowDeletes: string | undefined): Promise<RoundResult | undefined> {
+    let result: RoundResult | undefined;
+    try {
+      result = await this.#tryRound(allowDeletes);
+      return result;
+    } finally {
+      this.#waiting.ended(result?.unsent);
+    }
+  }
+
+  async #tryRound(allowDeletes: string | undefined): Promise<RoundResult | undefined> {
     try {
       const result = await syncRound({ ...this.#context(allowDeletes), again: this.#first });
       this.#first = false;
@@ -226,6 +240,12 @@ export class SyncAgent implements AsyncDisposable {
       signal: this.#ending.signal,
       progress: {
         ...progress,
+        waiting: (waiting, tookMs) => this.#waiting.counted(waiting, tookMs),
+        mayCount: () => this.#waiting.mayCount(),
+        sent: (bytes, isEnd) => {
+          this.#waiting.sent(bytes);
+          progress?.sent?.(bytes, isEnd);
+        },
         applying: (places) => this.#applying(places),
       },
     };
@@ -252,7 +272,7 @@ export class WatchedFolder implements ControlAnswers {
 
   async flush(allowDeletes?: string): Promise<FlushReport> {
     await this.#loop.flush(allowDeletes);
-    return syncFlush(this.#loop.state());
+    return syncFlush(this.#loop.state(), this.#facts.waiting?.());
   }
 
   /** Nothing is unmounted: the folder stays as it is. */
@@ -270,7 +290,7 @@ export class WatchedFolder implements ControlAnswers {
   }
 
   isDrained(): boolean {
-    return syncFlush(this.#loop.state()).published;
+    return syncFlush(this.#loop.state(), this.#facts.waiting?.()).published;
   }
 }
 

@@ -9,9 +9,14 @@ export interface SyncFacts {
   readonly address: string;
   readonly cache: () => AgentStatus["cache"];
   readonly conflicts: () => AgentStatus["conflicts"];
+  /** What a scan counted; undefined while none has. */
+  readonly waiting?: () => PendingReport | undefined;
 }
 
-export function syncStatus({ folder, address, cache, conflicts }: SyncFacts, state: SyncLoopState): AgentStatus {
+export function syncStatus(
+  { folder, address, cache, conflicts, waiting }: SyncFacts,
+  state: SyncLoopState,
+): AgentStatus {
   const { report, error, scansOnly } = state;
   const held = report?.guard ?? null;
   return {
@@ -23,7 +28,7 @@ export function syncStatus({ folder, address, cache, conflicts }: SyncFacts, sta
     base: report?.root ?? "",
     online: error === undefined || !UNREACHABLE.has(error.code),
     lastError: reportError(error),
-    pending: pendingOf(state, state.waiting),
+    pending: pendingOf(state, waiting?.(), state.waiting),
     conflicts: conflicts(),
     guard: held === null ? null : { digest: held.digest, files: held.files },
     cache: cache(),
@@ -33,10 +38,10 @@ export function syncStatus({ folder, address, cache, conflicts }: SyncFacts, sta
   };
 }
 
-export function syncFlush(state: SyncLoopState): FlushReport {
+export function syncFlush(state: SyncLoopState, counted?: PendingReport): FlushReport {
   const { report, error } = state;
   // What is noticed after the round that was asked for, its own deeds among them, is for the next one.
-  const pending = pendingOf(state, false);
+  const pending = pendingOf(state, counted, false);
   return {
     published: error === undefined && report !== undefined && report.guard === null && pending.files === 0,
     root: report?.root ?? null,
@@ -48,11 +53,17 @@ export function syncFlush(state: SyncLoopState): FlushReport {
   };
 }
 
-/** How many files a folder has to publish is known by a scan only: of what is not in the bucket at least those that did not hold still, or cannot be read. */
-function pendingOf({ report, error }: SyncLoopState, waiting: boolean): PendingReport {
+/** `isNoticed`: something changed that no scan has counted yet. */
+function pendingOf(
+  { report, error }: SyncLoopState,
+  counted: PendingReport | undefined,
+  isNoticed: boolean,
+): PendingReport {
   const left = (report?.left ?? []).filter(isNotSent);
-  const files = Math.max(left.length, error !== undefined || waiting ? 1 : 0);
-  return { files, bytes: 0, oldestMs: 0, etaMs: null };
+  const isUncounted = isNoticed || (error !== undefined && counted === undefined);
+  const { bytes, oldestMs, etaMs } = counted ?? { bytes: 0, oldestMs: 0, etaMs: null };
+  const files = Math.max(left.length, counted?.files ?? 0, isUncounted ? 1 : 0);
+  return { files, bytes, oldestMs, etaMs, ...(isUncounted && { isUncounted }) };
 }
 
 const UNREACHABLE: ReadonlySet<string> = new Set(["arbiter_unreachable", "store_unreachable", "time_out"]);

@@ -1,52 +1,64 @@
-/** How fast epochs get into the bucket: from the last few of them, an honest guess of how long the next takes. */
-import type { ChangeSet } from "../bucket/change-set.ts";
+/** How fast the bytes of what is published now leave this machine, and so how long the rest takes. */
+import type { Clock } from "../base/clock.ts";
 
-/** What an epoch has to carry. */
-export interface Work {
-  readonly files: number;
-  readonly bytes: number;
-}
-
-interface Sample extends Work {
+interface Sample {
   readonly ms: number;
+  bytes: number;
 }
 
-/** Epochs that are remembered: the past minute or so of an agent that is busy. */
-const SAMPLES = 16;
+/** Only what went lately counts: what went before says nothing about the rate of now. */
+const WINDOW_MS = 15_000;
+/** Before that the rate is a guess. */
+const LEAST_MS = 2_000;
+const SAMPLE_MS = 250;
 
 export class Throughput {
+  readonly #clock: Pick<Clock, "monotonicMs">;
+  #beganMs: number | undefined;
   #samples: Sample[] = [];
+  #done = 0;
 
-  /** An epoch with this work took so long to publish. */
-  note(work: Work, ms: number): void {
-    this.#samples = [...this.#samples, { files: work.files, bytes: work.bytes, ms }].slice(-SAMPLES);
+  constructor(clock: Pick<Clock, "monotonicMs">) {
+    this.#clock = clock;
   }
 
-  /**
-   * What any epoch takes, and on top of that what the biggest ones took for a file or a byte, whichever is more. Undefined while
-   * nothing was published.
-   */
-  etaMs(work: Work): number | undefined {
-    if (this.#samples.length === 0) return undefined;
-    const overheadMs = Math.min(...this.#samples.map(({ ms }) => ms));
-    const ofFiles = work.files * this.#msPer("files", overheadMs);
-    const ofBytes = work.bytes * this.#msPer("bytes", overheadMs);
-    return Math.round(overheadMs + Math.max(ofFiles, ofBytes));
+  /** An epoch begins to go. */
+  begin(): void {
+    this.end();
+    this.#beganMs = this.#clock.monotonicMs();
   }
 
-  /** By the sample with most of it: small ones tell of the overhead only. */
-  #msPer(unit: keyof Work, overheadMs: number): number {
-    const [most] = [...this.#samples].sort((a, b) => b[unit] - a[unit]);
-    return most === undefined || most[unit] === 0 ? 0 : (most.ms - overheadMs) / most[unit];
+  end(): void {
+    this.#beganMs = undefined;
+    this.#samples = [];
+    this.#done = 0;
   }
-}
 
-/** The work in a sealed epoch: its objects, and the bytes that were written here. */
-export function workOf({ objects }: ChangeSet): Work {
-  let bytes = 0;
-  for (const { content } of objects) {
-    if (content.kind === "same") continue;
-    for (const { from, length } of content.segments) if (from === "data") bytes += length;
+  /** So many more bytes of it went. */
+  note(bytes: number): void {
+    const nowMs = this.#clock.monotonicMs();
+    this.#done += bytes;
+    const last = this.#samples.at(-1);
+    if (last !== undefined && nowMs - last.ms < SAMPLE_MS) last.bytes += bytes;
+    else this.#samples = [...this.#recent(nowMs), { ms: nowMs, bytes }];
   }
-  return { files: objects.length, bytes };
+
+  /** So many bytes of it need not go: the bucket has them. */
+  skip(bytes: number): void {
+    this.#done += bytes;
+  }
+
+  /** How long all of `bytes`, with what went already, takes from now on. Undefined while nothing moves, or its rate is not known. */
+  etaMs(bytes: number): number | undefined {
+    const nowMs = this.#clock.monotonicMs();
+    const elapsedMs = Math.min(nowMs - (this.#beganMs ?? nowMs), WINDOW_MS);
+    const went = this.#recent(nowMs).reduce((sum, sample) => sum + sample.bytes, 0);
+    const left = bytes - this.#done;
+    if (elapsedMs < LEAST_MS || went === 0 || left <= 0) return undefined;
+    return Math.round((left * elapsedMs) / went);
+  }
+
+  #recent(nowMs: number): Sample[] {
+    return this.#samples.filter(({ ms }) => nowMs - ms < WINDOW_MS);
+  }
 }

@@ -119,8 +119,10 @@ function textOfStopped({ mount, bucket, state }: { mount: string; bucket: string
 
 const LEFT_SHOWN = 10;
 
-function waiting({ files, bytes, oldestMs, etaMs }: AgentStatus["pending"]): string {
+function waiting({ files, bytes, oldestMs, etaMs, isUncounted = false }: AgentStatus["pending"]): string {
   if (files === 0) return "everything is published";
+  if (isUncounted && bytes === 0) return "changes that no scan has counted yet";
   const left = etaMs === null ? "" : `, about ${printDuration(etaMs)} left`;
-  return `${printCount(files, "file")}, ${printBytes(bytes)}, oldest ${printDuration(oldestMs)}${left}`;
+  const least = isUncounted ? "at least " : "";
+  return `${least}${printCount(files, "file")}, ${printBytes(bytes)}, oldest ${printDuration(oldestMs)}${left}`;
 }

@@ -6,7 +6,7 @@
  */
 import type { Clock } from "../base/clock.ts";
 import { hasCode, SynclineError } from "../base/errors.ts";
-import type { FileId, Ino } from "../base/ids.ts";
+import { ROOT_INO, type FileId, type Ino } from "../base/ids.ts";
 import {
   CARRIED_WRITE_BYTES,
   CHECKPOINT_BYTES,
@@ -241,10 +241,15 @@ export class Overlay {
   }
 
   pending(): Pending {
-    let bytes = 0;
-    for (const { extents } of this.state.objects()) bytes += extents?.dataBytes ?? 0;
+    let [bytes, directories] = [0, 0];
+    for (const { ino, type, base, links, extents } of this.state.objects()) {
+      bytes += extents?.dataBytes ?? 0;
+      // One whose entries changed is no change of its own.
+      if (type === "directory" && base !== undefined && (links.length > 0 || ino === ROOT_INO)) directories++;
+    }
     const since = this.#sealedSinceMs ?? this.#liveSinceMs;
-    const files = this.state.publishable;
+    const { publishable } = this.state;
+    const files = Math.max(publishable - directories, Math.min(publishable, 1));
     return { files, bytes, oldestMs: files === 0 || since === undefined ? 0 : this.#clock.monotonicMs() - since };
   }
 

@@ -11,6 +11,7 @@ import type { ScanContext } from "./publish/publish-scan.ts";
 import type { Attention } from "./scan/attributes.ts";
 import type { LocalChange } from "./scan/local-changes.ts";
 import type { Most, Walked } from "./scan/walk.ts";
+import type { Waiting } from "./waiting.ts";
 
 export interface RoundContext extends Omit<ScanContext, "sent"> {
   readonly names: FolderNames;
@@ -32,6 +33,10 @@ export interface RoundProgress {
   applied?(path: DiskPath): void;
   /** Told how many things in the folder a scan has to do with. */
   found?(things: number): void;
+  /** Told what waits to be published, once that was counted, and how long counting took. */
+  waiting?(waiting: Waiting, tookMs: number): void;
+  /** Whether what waits is to be counted also where it cannot go anywhere. */
+  mayCount?(): boolean;
   /** Told how many places are about to be written or removed, if any. */
   applying?(places: number): void;
 }
@@ -53,6 +58,8 @@ export interface RoundResult {
   readonly restless: readonly DiskPath[];
   /** What was to be done in the folder; its `left` are places where the folder stays otherwise than the bucket, and why. */
   readonly plan: Plan;
+  /** What of the folder is not in the bucket: it did not hold still, or cannot be read. */
+  readonly unsent: Waiting;
   /** How long it took to look at the folder, without reading files. */
   readonly scanMs: number;
   readonly notSynced: Pick<Walked, "special" | "mounts" | "unreadable">;

@@ -3,7 +3,7 @@
  * the folder. What cannot be done now is left for the next round; nothing that was saved is given up.
  */
 import { SynclineError } from "../base/errors.ts";
-import { ROOT_ID, type Cid, type FileName, type Lamport } from "../base/ids.ts";
+import type { Cid, FileName, Lamport } from "../base/ids.ts";
 import { describeError } from "../base/log.ts";
 import {
   PUBLISH_CHUNK_CACHE_BYTES,
@@ -13,7 +13,6 @@ import {
 } from "../base/limits.ts";
 import { approvedDeletions } from "../bucket/approvals.ts";
 import type { VerifiedCommit } from "../bucket/verified-commit.ts";
-import { peekDirectory, whenLoaded } from "../bucket/fs-reader.ts";
 import { ChunkCache } from "../content/chunk-cache.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import { noteArrived } from "./apply/arrived.ts";
@@ -21,13 +20,14 @@ import type { DiskPath } from "./disk/disk.ts";
 import { forgetFilesBefore, missingMass, noteFilesBefore, type HeldDeletions } from "./deletion-limit.ts";
 import type { Entry } from "./known/entry.ts";
 import { makeDurable } from "./scan/durable.ts";
+import { standOnFirst } from "./publish/record-published.ts";
 import { recoverEpoch } from "./publish/recover-epoch.ts";
 import type { RoundContext, RoundResult } from "./round-result.ts";
 import { NO_RULES, readRules, type IgnoreRules } from "./scan/ignore-rules.ts";
 import { findChanges } from "./scan/find-changes.ts";
 import { matchKeepingMissing } from "./scan/keep-missing.ts";
 import type { LocalChanges } from "./scan/local-changes.ts";
-import { contentOnDisk, sameContent } from "./scan/local-content.ts";
+import { hasRecord } from "./scan/local-content.ts";
 import { claimFolder, ensureOwnFolders, requireMarker } from "./known/marker.ts";
 import { match, type Matching } from "./scan/match.ts";
 import { returnParked, showParked } from "./apply/parked.ts";
@@ -38,6 +38,7 @@ import { restless } from "./round-failure.ts";
 import { noteExchanged, redo } from "./apply/redo.ts";
 import { clearIncoming } from "./apply/saved-meanwhile.ts";
 import { walk, type Found, type Most } from "./scan/walk.ts";
+import { waitingIn, waitingOf } from "./waiting.ts";
 
 /** Throws what opening the folder does, `precondition_failed`, `foreign_bucket`, and what kept the epoch from the bucket. */
 export async function syncRound(context: RoundContext): Promise<RoundResult> {
@@ -98,7 +99,7 @@ class Round {
     }
     await this.#readRules();
     const head = await this.#head();
-    await this.#firstBase(head);
+    await standOnFirst(db, this.#nodes, head);
     const isAsKnown = (path: DiskPath, entry: Pick<Entry, "record">) => this.#isAsKnown(path, entry);
     await this.#recover(head);
     await noteArrived({ db, disk, nodes: this.#nodes, isAsKnown, nowNs: () => clock.nowNs() });
@@ -128,6 +129,7 @@ class Round {
     try {
       return (await bucket.head()).commit;
     } catch (error) {
+      await this.#countWaiting();
       try {
         if (!this.#isRehearsal) await showParked(db, disk);
       } catch (why) {
@@ -137,18 +139,19 @@ class Round {
     }
   }
 
-  /** A folder that was never synced stands on the bucket's root, of which it shows nothing yet: both are united. */
-  async #firstBase(head: VerifiedCommit): Promise<void> {
-    const { db } = this.#context;
-    if (db.base() !== undefined) return;
-    const { cid, body } = head;
-    // Of an empty bucket and a folder that shows nothing of it nothing differs.
-    const isEmpty =
-      (await whenLoaded(this.#nodes, () => peekDirectory(this.#nodes, body.tree, ROOT_ID, undefined, 1))).length === 0;
-    await db.transaction(() => {
-      db.setBase({ commit: cid, tree: body.tree, seq: body.seq });
-      if (!isEmpty) db.setFact("compare all", "yes");
-    });
+  /** What waits while the bucket cannot be reached. Whatever keeps it from being counted, the round has failed already. */
+  async #countWaiting(): Promise<void> {
+    const { db, disk, clock, progress } = this.#context;
+    if (this.#isRehearsal || progress?.mayCount?.() !== true) return;
+    const [lookedNs, beganMs] = [clock.nowNs(), clock.monotonicMs()];
+    try {
+      const walked = await walk(disk, this.#rules, db, this.#portion);
+      await this.#stillThere();
+      const matching = db.reading(() => match(db, walked, this.#rules, walked.isCut));
+      await this.#counted(matching, lookedNs, beganMs);
+    } catch (error) {
+      this.#context.log.info("What waits cannot be counted.", { error: describeError(error) });
+    }
   }
 
   /** Of very much that is new what is left when its portions were sent. */
@@ -167,7 +170,7 @@ class Round {
     const matching = db.reading(() => match(db, walked, this.#rules));
     const scanMs = clock.monotonicMs() - beganMs;
     this.#context.progress?.found?.(matching.objects.length);
-    return { walked, matching, lookedNs, scanMs, local: await this.#changesIn(matching, lookedNs) };
+    return { walked, matching, lookedNs, scanMs, local: await this.#counted(matching, lookedNs, beganMs) };
   }
 
   /** The same scan for as long as its deletions wait: the bucket keeps what is missing here. */
@@ -175,13 +178,22 @@ class Round {
     const { db } = this.#context;
     noteFilesBefore(db);
     const kept = db.reading(() => matchKeepingMissing(db, walked, this.#rules));
-    return { ...kept, lookedNs, scanMs, local: await this.#changesIn(kept.matching, lookedNs) };
+    return { ...kept, lookedNs, scanMs, local: await this.#counted(kept.matching, lookedNs) };
   }
 
   /** A disk that was unplugged while it was looked through has lost its marker, too. */
   #stillThere(): Promise<void> {
     const { db, disk, bucket, names } = this.#context;
     return requireMarker(db, disk, bucket.genesis.cid, names);
+  }
+
+  /** What changed, which is told of as what waits. */
+  async #counted(matching: Matching, lookedNs: bigint, beganMs?: number): Promise<LocalChanges> {
+    const { clock, progress } = this.#context;
+    const startMs = beganMs ?? clock.monotonicMs();
+    const local = await this.#changesIn(matching, lookedNs);
+    progress?.waiting?.(waitingIn(local, lookedNs), clock.monotonicMs() - startMs);
+    return local;
   }
 
   async #changesIn(matching: Matching, lookedNs: bigint): Promise<LocalChanges> {
@@ -208,7 +220,7 @@ class Round {
         limits: this.#portion,
         restless: Array.from(this.#restless.keys(), (path) => path.split("/") as FileName[]),
         stillThere: () => this.#stillThere(),
-        changesIn: (matching, lookedNs) => this.#changesIn(matching, lookedNs),
+        changesIn: (matching, lookedNs) => this.#counted(matching, lookedNs),
         found: (things) => this.#context.progress?.found?.(things),
         late: async () => this.#recover(await this.#head()),
       },
@@ -285,16 +297,9 @@ class Round {
     return Number(this.#context.db.fact("shown") ?? 0) as Lamport;
   }
 
-  async #isAsKnown(path: DiskPath, { record }: Pick<Entry, "record">): Promise<boolean> {
+  #isAsKnown(path: DiskPath, { record }: Pick<Entry, "record">): Promise<boolean> {
     const { disk, bucket } = this.#context;
-    const stat = await disk.look(path);
-    if (stat?.type !== record.type || stat.size !== record.size) return false;
-    if (record.type !== "file") return true;
-    const name = path.at(-1);
-    if (name === undefined) return false;
-    const found: Found = { path, stat, parent: undefined, name, children: [], closed: false };
-    const content = await contentOnDisk(disk, found, bucket.contentConfig);
-    return content !== undefined && sameContent(content, record.content);
+    return hasRecord(disk, path, record, bucket.contentConfig);
   }
 
   #result(
@@ -305,8 +310,12 @@ class Round {
     const { special, mounts, unreadable } = walked;
     const base = this.#context.db.base();
     if (base === undefined) throw new SynclineError("internal", "A round ended without a base.");
+    const unsent =
+      this.#restless.size === 0
+        ? []
+        : [...within(walked.root)].filter(({ path }) => this.#restless.has(path.join("/")));
     const left = (why: string) =>
-      [...walkedPaths(walked.root)].filter((path) => this.#restless.get(path.join("/")) === why);
+      unsent.map(({ path }) => path).filter((path) => this.#restless.get(path.join("/")) === why);
     return {
       local: local.changes,
       added: this.#early.added,
@@ -316,6 +325,7 @@ class Round {
       held: parts.held,
       hasNewRules: parts.hasNewRules ?? false,
       restless: left("keeps changing"),
+      unsent: waitingOf(unsent),
       plan: parts.plan ?? { puts: [], removals: [], left: [] },
       scanMs,
       notSynced: { special, mounts, unreadable: [...unreadable, ...left("cannot be read")] },
@@ -331,7 +341,7 @@ const STILL_ATTEMPTS = 3;
 /** Files that change are left out after some attempts, and epochs that come late are few: more is a fault, and no reason to go on for ever. */
 const ATTEMPTS = 100;
 
-function* walkedPaths(found: Found): Generator<DiskPath> {
-  yield found.path;
-  for (const child of found.children) yield* walkedPaths(child);
+function* within(found: Found): Generator<Found> {
+  yield found;
+  for (const child of found.children) yield* within(child);
 }

@@ -1,7 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { drain, type Drained } from "../../src/agent/drain.ts";
 import type { FlushReport } from "../../src/agent/reports.ts";
-import { Throughput } from "../../src/agent/throughput.ts";
 import type { ErrorCode } from "../../src/base/errors.ts";
 import { Timeline } from "../../src/simulate/timeline.ts";
 
@@ -83,29 +82,5 @@ describe("draining", () => {
       return new Promise(() => {});
     }, inFlush.signal);
     expect(flushing).toMatchObject({ attempts: 1, tookMs: 5 });
-  });
-});
-
-describe("throughput", () => {
-  test("guesses nothing before something was published", () => {
-    expect(new Throughput().etaMs({ files: 1, bytes: 1 })).toBeUndefined();
-  });
-
-  test("takes what any epoch costs, and what the big ones cost for a file or a byte", () => {
-    const throughput = new Throughput();
-    throughput.note({ files: 1, bytes: 10 }, 50);
-    expect(throughput.etaMs({ files: 1, bytes: 10 })).toBe(50);
-    expect(throughput.etaMs({ files: 1000, bytes: 0 })).toBe(50);
-    throughput.note({ files: 1, bytes: 100_000_000 }, 1050);
-    throughput.note({ files: 2000, bytes: 0 }, 450);
-    expect(throughput.etaMs({ files: 1, bytes: 500_000_000 })).toBe(5050);
-    expect(throughput.etaMs({ files: 10_000, bytes: 0 })).toBe(2050);
-  });
-
-  test("forgets how fast it was long ago", () => {
-    const throughput = new Throughput();
-    throughput.note({ files: 1, bytes: 1 }, 10_000);
-    for (let each = 0; each < 20; each++) throughput.note({ files: 1, bytes: 1 }, 20);
-    expect(throughput.etaMs({ files: 1, bytes: 1 })).toBe(20);
   });
 });

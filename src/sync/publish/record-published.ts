@@ -1,7 +1,8 @@
 /** After an epoch: the folder's changes are the last synced tree, and where others' changes put something else, it is unsettled. */
-import type { FileId, Ino } from "../../base/ids.ts";
+import { ROOT_ID, type FileId, type Ino } from "../../base/ids.ts";
+import type { VerifiedCommit } from "../../bucket/bucket.ts";
 import type { BaseChange, NewBase, PublishedObject, PublishedObjects } from "../../bucket/change-set.ts";
-import { readObject } from "../../bucket/fs-reader.ts";
+import { peekDirectory, readObject, whenLoaded } from "../../bucket/fs-reader.ts";
 import type { Place } from "../../bucket/object-rows.ts";
 import { placeText } from "../../bucket/object-rows.ts";
 import type { FileType } from "../../format/record.ts";
@@ -125,6 +126,17 @@ export async function standOn(db: SyncDatabase, nodes: NodeStore, base: NewBase)
   db.setBase(base);
   if (base.changes === undefined) return db.setFact("compare all", "yes");
   for (const change of base.changes) for (const place of await placesOf(db, nodes, base, change)) db.unsettle(place);
+}
+
+/** A folder that was never synced stands on the bucket's root, of which it shows nothing yet: both are united. */
+export async function standOnFirst(db: SyncDatabase, nodes: NodeStore, { cid, body }: VerifiedCommit): Promise<void> {
+  if (db.base() !== undefined) return;
+  // Of an empty bucket and a folder that shows nothing of it nothing differs.
+  const isEmpty = (await whenLoaded(nodes, () => peekDirectory(nodes, body.tree, ROOT_ID, undefined, 1))).length === 0;
+  await db.transaction(() => {
+    db.setBase({ commit: cid, tree: body.tree, seq: body.seq });
+    if (!isEmpty) db.setFact("compare all", "yes");
+  });
 }
 
 /** Where a changed row can be seen. */

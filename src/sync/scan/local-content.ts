@@ -9,8 +9,8 @@ import type { BlockSink } from "../../blocks/block-store.ts";
 import type { DataReader } from "../../bucket/change-set.ts";
 import type { ContentConfig } from "../../content/config.ts";
 import { writeContent } from "../../content/write.ts";
-import type { Content } from "../../format/record.ts";
-import type { DiskFile, DiskStat, SyncDisk } from "../disk/disk.ts";
+import type { Content, FileRecord } from "../../format/record.ts";
+import type { DiskFile, DiskPath, DiskStat, SyncDisk } from "../disk/disk.ts";
 import { pathText } from "../disk/paths.ts";
 import { ReadAhead } from "./read-ahead.ts";
 import type { Found } from "./walk.ts";
@@ -55,6 +55,20 @@ async function contentStill(
   } finally {
     await file.close();
   }
+}
+
+/** Whether what is at a path has the type, the size and the bytes of a record. */
+export async function hasRecord(
+  disk: SyncDisk,
+  path: DiskPath,
+  record: Pick<FileRecord, "type" | "size" | "content">,
+  config: ContentConfig,
+): Promise<boolean> {
+  const stat = await disk.look(path);
+  if (stat?.type !== record.type || stat.size !== record.size) return false;
+  if (record.type !== "file") return true;
+  const content = await contentOnDisk(disk, { path, stat }, config);
+  return content !== undefined && sameContent(content, record.content);
 }
 
 export function sameContent(a: Content, b: Content): boolean {
