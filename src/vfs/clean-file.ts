@@ -1,6 +1,7 @@
 /** What a listing tells of a file that did not change here: as its name's row has it. */
 import type { Cid, FileName, Ino } from "../base/ids.ts";
-import type { FileRecord } from "../format/record.ts";
+import { xattrsOf } from "../format/linked-value.ts";
+import type { FileRecord, Xattrs } from "../format/record.ts";
 import { nameOfContent } from "./content-names.ts";
 import type { ListedAttributes } from "./filesystem.ts";
 import { TYPE_BITS, type Objects } from "./objects.ts";
@@ -29,6 +30,11 @@ export class CleanFile implements ListedAttributes {
 
   get contentName(): Cid {
     return nameOfContent(this.#record.content);
+  }
+
+  /** Whoever asks for them of very many files does so without making each an inode. */
+  get xattrs(): Xattrs {
+    return xattrsOf(this.#record, this.#objects.loader.peekLinked);
   }
 
   /** As the name is now: others may have published since. */

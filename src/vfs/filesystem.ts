@@ -7,6 +7,7 @@
  * that it answered is lost when the agent dies; `fsync` makes it survive power loss.
  */
 import type { Cid, FileName, Ino } from "../base/ids.ts";
+import type { Xattrs } from "../format/record.ts";
 
 /**
  * An error that a local disk would answer too. `errno` is Linux's positive number (base/errno.ts). It is an answer, not a
@@ -181,6 +182,8 @@ export interface ListedEntry {
 export interface ListedAttributes extends Pick<Attributes, "ino" | "mode" | "size" | "mtimeNs" | "ctimeNs"> {
   /** What names the bytes of a file, if that is known without looking it up. */
   readonly contentName?: Cid;
+  /** A file's, if they are known without its inode. Throws BlockMiss when it is read. */
+  readonly xattrs?: Xattrs;
 }
 
 /** What a door must tell its kernel or its clients after others changed something. */

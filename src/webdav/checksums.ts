@@ -1,31 +1,62 @@
 /** What a client says its bytes hash to: OC-Checksum, as those of ownCloud and rclone (`vendor = owncloud`) send it. */
 import { createHash } from "node:crypto";
+import { BoundedMap } from "../base/bounded-map.ts";
+import { KNOWN_CHECKSUMS } from "./limits.ts";
 import { Refusal } from "./refusal.ts";
 
 export class Checksums {
-  readonly #expected: readonly { readonly hash: ReturnType<typeof createHash>; readonly digest: string }[];
+  readonly #expected: readonly { readonly kind: string; readonly digest: string }[];
+  readonly #hashes: ReadonlyMap<string, ReturnType<typeof createHash>>;
+  #text: string | undefined;
 
   /** `header`: "SHA1:…", or several of them, in hexadecimal digits. Kinds that are not known here prove nothing. */
   constructor(header: string | readonly string[] | undefined) {
     const words = typeof header === "string" ? header.trim().split(/\s+/) : [];
     this.#expected = words.flatMap((word) => {
       const [, kind = "", digest = ""] = /^([A-Z0-9]+):([0-9a-f]+)$/i.exec(word) ?? [];
-      const algorithm = ALGORITHMS.get(kind.toUpperCase());
-      return algorithm === undefined ? [] : [{ hash: createHash(algorithm), digest: digest.toLowerCase() }];
+      return ALGORITHMS.has(kind.toUpperCase()) ? [{ kind: kind.toUpperCase(), digest: digest.toLowerCase() }] : [];
     });
+    // rclone sends SHA-1, and compares MD5 where a server may have both.
+    const kinds = this.#expected.length === 0 ? [] : [...OFFERED, ...this.#expected.map(({ kind }) => kind)];
+    this.#hashes = new Map(kinds.map((kind) => [kind, createHash(ALGORITHMS.get(kind) ?? "")]));
   }
 
   add(bytes: Uint8Array): void {
-    for (const { hash } of this.#expected) hash.update(bytes);
+    for (const hash of this.#hashes.values()) hash.update(bytes);
   }
 
-  /** Throws a Refusal, 400, when other bytes came than were sent. */
+  /** For whoever asks later; undefined: the client sent none. After `check`. */
+  get text(): string | undefined {
+    return this.#text;
+  }
+
+  /** Once all bytes came. Throws a Refusal, 400, when other bytes came than were sent. */
   check(): void {
-    if (this.#expected.every(({ hash, digest }) => hash.digest("hex") === digest)) return;
-    throw new Refusal(400, "The bytes that came do not have the checksum that was sent with them.");
+    if (this.#expected.length === 0) return;
+    const digests = new Map([...this.#hashes].map(([kind, hash]) => [kind, hash.digest("hex")]));
+    if (!this.#expected.every(({ kind, digest }) => digests.get(kind) === digest))
+      throw new Refusal(400, "The bytes that came do not have the checksum that was sent with them.");
+    this.#text = [...digests].map(([kind, digest]) => `${kind}:${digest}`).join(" ");
   }
 }
 
+/**
+ * Checksums that came with their bytes and were proved, by entity tag: equal bytes have one tag, and other bytes never have it. Nobody reads a
+ * file to work one out.
+ */
+export class KnownChecksums {
+  readonly #byTag = new BoundedMap<string, string>(KNOWN_CHECKSUMS);
+
+  of(etag: string): string | undefined {
+    return this.#byTag.get(etag);
+  }
+
+  remember(etag: string, { text }: Checksums): void {
+    if (text !== undefined) this.#byTag.set(etag, text);
+  }
+}
+
+const OFFERED = ["SHA1", "MD5"];
 const ALGORITHMS = new Map([
   ["MD5", "md5"],
   ["SHA1", "sha1"],

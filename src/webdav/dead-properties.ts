@@ -4,9 +4,10 @@
  */
 import { createHash } from "node:crypto";
 import { BoundedMap } from "../base/bounded-map.ts";
-import type { Ino } from "../base/ids.ts";
+import type { Cid } from "../base/ids.ts";
 import { MAX_NAME_BYTES } from "../base/limits.ts";
-import type { FileSystem } from "../vfs/filesystem.ts";
+import { BlockMiss } from "../blocks/block-store.ts";
+import type { FileSystem, ListedAttributes } from "../vfs/filesystem.ts";
 import { nameOf, type PropertyName } from "./property-name.ts";
 import { Refusal } from "./refusal.ts";
 import { readXml, type XmlElement } from "./xml-reader.ts";
@@ -23,12 +24,28 @@ export function valueOf(element: XmlElement): Buffer {
   return Buffer.from(writeAlone(element));
 }
 
+type Attributed = Pick<ListedAttributes, "ino" | "xattrs">;
+
+/** The blocks that `deadProperties` of these would miss one after the other. */
+export function blocksOfDead(all: readonly Attributed[]): Cid[] {
+  return all.flatMap((of) => {
+    try {
+      void of.xattrs;
+      return [];
+    } catch (error) {
+      if (!(error instanceof BlockMiss)) throw error;
+      return error.cids;
+    }
+  });
+}
+
 /** All of a file's, as XML to put into an answer. What others wrote there and is no property is left out. Throws BlockMiss. */
-export function deadProperties(fs: FileSystem, ino: Ino): ReadonlyMap<PropertyName, string> {
+export function deadProperties(fs: FileSystem, of: Attributed): ReadonlyMap<PropertyName, string> {
+  const { xattrs } = of;
   let found: Map<PropertyName, string> | undefined;
-  for (const attribute of fs.listXattrs(ino)) {
+  for (const attribute of xattrs?.keys() ?? fs.listXattrs(of.ino)) {
     if (!attribute.startsWith(PREFIX) && !attribute.startsWith(LONG_PREFIX)) continue;
-    const value = fs.getXattr(ino, attribute);
+    const value = xattrs === undefined ? fs.getXattr(of.ino, attribute) : xattrs.get(attribute);
     const property = value === undefined ? undefined : parse(value);
     if (property === undefined || attributeOf(property.name) !== attribute) continue;
     found ??= new Map();

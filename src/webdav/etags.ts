@@ -9,9 +9,11 @@ import { type ContentWriter, isOneChunk, namingWriter } from "../content/write.t
 import { cidOf } from "../format/cid.ts";
 import { type ContentName, type ContentNames, nameOfContent } from "../vfs/content-names.ts";
 import type { Attributes, FileSystem, ListedAttributes } from "../vfs/filesystem.ts";
+import { KnownChecksums } from "./checksums.ts";
 import { NAMED_AT_ONCE_BYTES } from "./limits.ts";
 
 export class Etags {
+  readonly checksums = new KnownChecksums();
   readonly #names: ContentNames;
   readonly #config: ContentConfig;
   /** Tells this run's versions from those of others. */

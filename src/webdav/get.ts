@@ -58,10 +58,12 @@ function sayCaching({ request, response, folderPage }: Call, attributes: Attribu
 async function sendFile(call: Call, version: Version, name: FileName | undefined): Promise<void> {
   const { request, response } = call;
   const { attributes, etag } = version;
+  const checksum = call.etags.checksums.of(etag);
   const { size } = attributes;
   const type = contentTypeOf(name ?? ("" as FileName));
   const headers: OutgoingHttpHeaders = {
     etag,
+    ...(checksum !== undefined && { "oc-checksum": checksum }),
     "last-modified": httpDate(attributes.mtimeNs),
     "accept-ranges": "bytes",
     // Whoever wrote the file decided on its bytes: no browser is to run them with the rights of this origin.

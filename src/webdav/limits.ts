@@ -19,6 +19,8 @@ export const DAV_LONG_BODIES = 8;
 export const NAMED_AT_ONCE_BYTES = 16 * KiB;
 /** Bytes of bodies after which what became garbage is collected. */
 export const YOUNG_GARBAGE_BYTES = 2 * MiB;
+/** Checksums of contents that are remembered, some 200 bytes each. */
+export const KNOWN_CHECKSUMS = 65_536;
 /** Conditions in one If header. */
 export const MAX_IF_CONDITIONS = 256;
 export const MAX_LOCKS_A_RESOURCE = 64;

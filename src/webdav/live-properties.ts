@@ -24,6 +24,8 @@ export interface Surroundings {
   secondsLeft(lock: Lock): number;
   /** Throws BlockMiss. */
   etag(attributes: ListedAttributes): string;
+  /** Of the bytes with this tag, if a client sent them. */
+  checksums(etag: string): string | undefined;
   statFs(): StatFs;
   syncToken(): string | undefined;
 }
@@ -47,6 +49,7 @@ const SYNC_REPORT =
   "<D:supported-report-set><D:supported-report><D:report><D:sync-collection/></D:report></D:supported-report></D:supported-report-set>";
 
 export const WIN32 = "urn:schemas-microsoft-com:";
+export const OWNCLOUD = "http://owncloud.org/ns";
 export const APACHE = "http://apache.org/dav/props/";
 /** What a server says that has them. */
 export const APACHE_SETS = "http://apache.org/dav/propset/fs/1";
@@ -91,6 +94,7 @@ export const LIVE_PROPERTIES: ReadonlyMap<PropertyName, LiveProperty> = new Map<
         `<Z:Win32LastModifiedTime xmlns:Z="${WIN32}">${httpDate(attributes.mtimeNs)}</Z:Win32LastModifiedTime>`,
     ),
   ],
+  [`{${OWNCLOUD}}checksums`, rare(ofFile(checksums))],
   ["{DAV:}quota-available-bytes", rare(ofFolder((around) => quota("available", free(around.statFs()))))],
   ["{DAV:}quota-used-bytes", rare(ofFolder((around) => quota("used", used(around.statFs()))))],
   [
@@ -118,12 +122,18 @@ function rare(read: Read): LiveProperty {
   return { isCommon: false, read };
 }
 
-function ofFile(read: (shown: Shown, around: Surroundings) => string): Read {
+function ofFile(read: Read): Read {
   return (shown, around) => (isFolder(shown.attributes) ? undefined : read(shown, around));
 }
 
 function ofFolder(read: (around: Surroundings) => string | undefined): Read {
   return (shown, around) => (isFolder(shown.attributes) ? read(around) : undefined);
+}
+
+function checksums({ attributes }: Shown, around: Surroundings): string | undefined {
+  const text = around.checksums(around.etag(attributes));
+  if (text === undefined) return undefined;
+  return `<oc:checksums xmlns:oc="${OWNCLOUD}"><oc:checksum>${text}</oc:checksum></oc:checksums>`;
 }
 
 function lockDiscovery(shown: Shown, around: Surroundings): string {

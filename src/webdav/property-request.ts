@@ -37,6 +37,11 @@ export function namesIn(parent: XmlElement): PropertyName[] {
   return [...names];
 }
 
+/** Whether any of them is not one that the server knows by itself. */
+export function asksDead(asked: PropertyRequest): boolean {
+  return asked.kind !== "named" || asked.names.some((name) => !LIVE_PROPERTIES.has(name));
+}
+
 /** Makes a function that answers for one resource. It throws BlockMiss. */
 export function responder(
   asked: PropertyRequest,
@@ -53,7 +58,7 @@ export function responder(
     let found = "";
     for (const [, property] of COMMON) found += property.read(shown, around) ?? "";
     found += answerExtra(fs, shown).found;
-    for (const [name, xml] of deadProperties(fs, shown.attributes.ino)) if (!LIVE_PROPERTIES.has(name)) found += xml;
+    for (const [name, xml] of deadProperties(fs, shown.attributes)) if (!LIVE_PROPERTIES.has(name)) found += xml;
     return propertyResponse(href, found, "");
   };
 }
@@ -81,7 +86,7 @@ function parts(names: readonly PropertyName[], around: Surroundings) {
   });
   const asksDead = wanted.some(({ live }) => live === undefined);
   return (fs: FileSystem, shown: Shown): { readonly found: string; readonly missing: string } => {
-    const dead = asksDead ? deadProperties(fs, shown.attributes.ino) : undefined;
+    const dead = asksDead ? deadProperties(fs, shown.attributes) : undefined;
     let found = "";
     let missing = "";
     for (const { name, empty, live } of wanted) {
@@ -98,7 +103,7 @@ function namesOf(fs: FileSystem, shown: Shown, around: Surroundings): string {
   for (const [name, property] of LIVE_PROPERTIES) {
     if (property.read(shown, around) !== undefined) names += emptyOf(name);
   }
-  for (const name of deadProperties(fs, shown.attributes.ino).keys()) {
+  for (const name of deadProperties(fs, shown.attributes).keys()) {
     if (!LIVE_PROPERTIES.has(name)) names += emptyOf(name);
   }
   return names;

@@ -6,12 +6,13 @@ import { keepShape } from "../base/shapes.ts";
 import { FsError, type FileSystem, type ListedAttributes } from "../vfs/filesystem.ts";
 import type { Access } from "./access.ts";
 import type { Call } from "./call.ts";
+import { blocksOfDead } from "./dead-properties.ts";
 import { encodeName, encodePath } from "./href.ts";
 import type { Shown, Surroundings } from "./live-properties.ts";
 import { Multistatus } from "./multistatus.ts";
 import { findPlace, isFolder, isLink, present, shownAs } from "./place.ts";
 import { checkPreconditions } from "./preconditions.ts";
-import { parsePropfind, responder } from "./property-request.ts";
+import { asksDead, parsePropfind, responder } from "./property-request.ts";
 import { Refusal } from "./refusal.ts";
 import { AnswerToken, type SyncSource } from "./sync-source.ts";
 import { readWhole } from "./request-body.ts";
@@ -40,19 +41,27 @@ export async function propfind(call: Call): Promise<void> {
   if (depth === "1" && isCollection) {
     const pace = new Pace(clock, DAV_SLICE_MS);
     for await (const entries of listing(access, place.attributes.ino, place.path)) {
-      const piece = await access.run((fs) => {
+      const missing = asksDead(asked) ? blocksOfDead(entries.map(({ attributes }) => attributes)) : [];
+      if (missing.length > 0) await access.fs.load(missing, access.signal);
+      // What a missing block interrupts goes on at its entry: of very many blocks some are forgotten before the last one is read.
+      for (let at = 0; at < entries.length;) {
         let xml = "";
-        for (const entry of entries) {
-          xml += respond(fs, base + encodeName(entry.name) + (isFolder(entry.attributes) ? "/" : ""), entry);
-        }
-        return xml;
-      });
-      await answer.add(piece);
-      await pace.breathe();
+        await access.run((fs) => {
+          const end = Math.min(entries.length, at + PIECE_ENTRIES);
+          for (let entry = entries[at]; at < end && entry !== undefined; entry = entries[++at]) {
+            xml += respond(fs, base + encodeName(entry.name) + (isFolder(entry.attributes) ? "/" : ""), entry);
+          }
+        });
+        await answer.add(xml);
+        await pace.breathe();
+      }
     }
   }
   await answer.end();
 }
+
+/** Entries that are answered without others having their turn. */
+const PIECE_ENTRIES = 32;
 
 export interface Listed extends Shown {
   readonly name: FileName;
@@ -104,6 +113,7 @@ export function surroundings(call: Call, pathOf: (shown: Shown) => readonly File
     locksOf: (shown) => locks.covering(pathOf(shown)),
     secondsLeft: (lock) => locks.secondsLeft(lock),
     etag: (attributes) => etags.of(access.fs, attributes),
+    checksums: (etag) => etags.checksums.of(etag),
     statFs: () => access.fs.statFs(),
     syncToken: () => (syncToken === undefined ? undefined : tokenNow(syncToken)),
   };

@@ -96,7 +96,7 @@ function apply(fs: FileSystem, { ino, mode }: Attributes, { name, value }: Instr
   }
   if (value !== undefined) fs.setXattr(ino, attributeOf(name), valueOf(value), 0);
   // To remove what is not there is no error.
-  else if (deadProperties(fs, ino).has(name)) fs.removeXattr(ino, attributeOf(name));
+  else if (deadProperties(fs, { ino }).has(name)) fs.removeXattr(ino, attributeOf(name));
 }
 
 /** Properties that change the file itself. Throw a Refusal, 409, for what is no value. */

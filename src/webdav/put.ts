@@ -22,7 +22,7 @@ export async function put(call: Call): Promise<void> {
     return { ino, hold: access.open.hold(ino) };
   });
   using _held = made.hold;
-  await receive(call, made.ino);
+  const checksums = await receive(call, made.ino);
   const replacement = new Replacement(made.ino, call.random);
   try {
     // Much may have happened since the body began.
@@ -32,6 +32,7 @@ export async function put(call: Call): Promise<void> {
       replacement.run(fs, place, mtimeNs);
       return { isNew: place.attributes === undefined, etag };
     });
+    call.etags.checksums.remember(etag, checksums);
     access.fs.closed(made.ino);
     const accepted = mtimeNs === undefined ? {} : { "x-oc-mtime": "accepted" };
     answer(call, isNew ? 201 : 204, { etag, ...accepted });
@@ -61,7 +62,7 @@ function checkHeaders(call: Call): void {
   if (call.href.isFolder) throw new Refusal(409, "A file's address has no slash at its end.");
 }
 
-async function receive(call: Call, ino: Ino): Promise<void> {
+async function receive(call: Call, ino: Ino): Promise<Checksums> {
   const { access, request } = call;
   const expected = expectedBytes(request);
   const name = call.etags.naming(expected);
@@ -80,13 +81,14 @@ async function receive(call: Call, ino: Ino): Promise<void> {
   if (size < (expected ?? 0)) throw new Refusal(400, `Only ${size} of ${expected} bytes came.`);
   checksums.check();
   await name?.finish(ino);
+  return checksums;
 }
 
 /** X-OC-Mtime, in seconds, as clients of Nextcloud and rclone send it. */
 function wantedMtime({ request }: Call): bigint | undefined {
   const text = request.headers["x-oc-mtime"];
   if (typeof text !== "string") return undefined;
-  if (!/^\d{1,11}(\.\d{1,9})?$/.test(text)) throw new Refusal(400, "X-OC-Mtime is no time in seconds.");
+  if (!/^\d{1,11}(\.\d{1,9})?$/.test(text)) throw new Refusal(400, "X-OC-Mtime must be a Unix time in seconds.");
   const [seconds = "0", fraction = ""] = text.split(".");
   return BigInt(seconds) * 1_000_000_000n + BigInt(fraction.padEnd(9, "0"));
 }
