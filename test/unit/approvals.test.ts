@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import type { FileId, Lamport } from "../../src/base/ids.ts";
 import { approvedDeletions } from "../../src/bucket/approvals.ts";
-import type { VerifiedCommit } from "../../src/bucket/bucket.ts";
+import type { VerifiedCommit } from "../../src/bucket/verified-commit.ts";
 import { NodeStore } from "../../src/tree/node-store.ts";
 import { path, removeUnasked, syncWorld, type SyncedFolder } from "../support/sync-world.ts";
 

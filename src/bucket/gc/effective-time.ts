@@ -28,7 +28,8 @@ export function effectiveTimes(commits: readonly TimedCommit[], nowNs: bigint): 
       if (commit.timeNs <= nowNs + CLOCKS_DIFFER_NS && (latest === undefined || commit.timeNs >= latest.timeNs))
         latest = commit;
       const counted = latest === undefined || commit.timeNs > latest.timeNs ? commit : latest;
-      return { ...commit, effectiveNs: counted.timeNs, voucher: counted.seq };
+      const { seq, timeNs } = commit;
+      return { seq, timeNs, effectiveNs: counted.timeNs, voucher: counted.seq };
     });
 }
 

@@ -1,6 +1,6 @@
 /** After an epoch: the folder's changes are the last synced tree, and where others' changes put something else, it is unsettled. */
 import { ROOT_ID, type FileId, type Ino } from "../../base/ids.ts";
-import type { VerifiedCommit } from "../../bucket/bucket.ts";
+import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
 import type { BaseChange, NewBase, PublishedObject, PublishedObjects } from "../../bucket/change-set.ts";
 import { peekDirectory, readObject, whenLoaded } from "../../bucket/fs-reader.ts";
 import type { Place } from "../../bucket/object-rows.ts";
