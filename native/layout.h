@@ -7,7 +7,7 @@
 
 namespace syncline {
 
-constexpr int kLayoutVersion = 2;
+constexpr int kLayoutVersion = 3;
 
 // Rows: one for each request of a batch, and one more to answer a request that JavaScript kept back.
 constexpr int kRows = 64;
@@ -15,7 +15,7 @@ constexpr int kSoloRow = kRows;
 constexpr int kRowCells = 32;
 
 // A row: the request …
-enum RequestCell { kOpcode = 0, kTicket, kNode, kUid, kGid, kFirstName, kArgument };
+enum RequestCell { kOpcode = 0, kTicket, kNode, kUid, kGid, kThread, kFirstName, kArgument };
 // … and its reply, filled by JavaScript.
 enum ReplyCell { kKind = 16, kValue, kAttributes, kFlags = 29, kLength = 30 };
 

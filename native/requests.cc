@@ -260,6 +260,7 @@ Decoded DecodeRequest(const Request& request, const char* input, double* row) {
   row[kNode] = static_cast<double>(header.nodeid);
   row[kUid] = header.uid;
   row[kGid] = header.gid;
+  row[kThread] = header.pid;
   row[kKind] = kNone;
   return Decoder(request, input, row).Run();
 }

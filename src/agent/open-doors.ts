@@ -99,6 +99,7 @@ async function openMount(setup: MountSetup, context: DoorContext, views: DoorVie
       mountPoint,
       source: address,
       log,
+      clock,
       readOnly,
     });
     mount = served;

@@ -14,12 +14,14 @@ import type { FuseAddon, Session } from "./addon.ts";
 import { errnoOf, untilAborted } from "./failure.ts";
 import { Exchange, type HeldRequest } from "./exchange.ts";
 import type { HandlerEntry } from "./handler.ts";
+import { isDying } from "./dying-thread.ts";
 import { agree } from "./negotiation.ts";
 import { Invalidator } from "./invalidation.ts";
 import { OpenFiles } from "./open-files.ts";
 import { HANDLERS, inodesOf, operationName } from "./operations.ts";
 import type { ChosenOptions } from "./options.ts";
 import { INIT2, MAX_WRITE_BYTES, OPCODE } from "./protocol.ts";
+import { WaitingRequests } from "./waiting-requests.ts";
 
 export interface DoorEvents {
   /** The kernel has agreed. */
@@ -37,8 +39,7 @@ export class Door {
   readonly #options: ChosenOptions;
   readonly #events: DoorEvents;
   readonly #exchange: Exchange;
-  /** Requests that wait for something, by ticket. */
-  readonly #waiting = new Map<number, AbortController>();
+  readonly #waiting: WaitingRequests;
   readonly #orphans = new Set<Ino>();
   #serving = false;
   #closed = false;
@@ -68,6 +69,7 @@ export class Door {
       },
     );
     this.#exchange = new Exchange(this.#session);
+    this.#waiting = new WaitingRequests(options.clock, isDying);
     this.#invalidator = new Invalidator(this.#session, this.#openFiles, () => this.#listRoot(), options.log);
     fs.watchOrphans((ino) => {
       this.#orphans.add(ino);
@@ -87,7 +89,7 @@ export class Door {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    for (const abort of this.#waiting.values()) abort.abort();
+    this.#waiting.giveUpAll();
     this.#session.close();
     this.#fs.watchOrphans(() => {});
     this.#forget([...this.#orphans]);
@@ -172,7 +174,7 @@ export class Door {
   #control(opcode: number): void {
     const exchange = this.#exchange;
     if (opcode === OPCODE.INTERRUPT) {
-      this.#waiting.get(exchange.ticket)?.abort();
+      this.#waiting.signalled(exchange.ticket);
     } else if (opcode === OPCODE.INIT) {
       this.#init();
     } else {
@@ -198,10 +200,9 @@ export class Door {
 
   #defer(handler: HandlerEntry, cause: Cause): void {
     const held = this.#exchange.hold();
+    const givenUp = this.#waiting.add(held.ticket, this.#exchange.thread);
     this.#exchange.deferred();
-    const abort = new AbortController();
-    this.#waiting.set(held.ticket, abort);
-    void this.#finish(handler, held, cause, abort.signal);
+    void this.#finish(handler, held, cause, givenUp);
   }
 
   /** Never rejects. */

@@ -54,6 +54,10 @@ export class Exchange {
   get caller(): Caller {
     return { uid: this.#cell(CELL.UID), gid: this.#cell(CELL.GID) };
   }
+  /** The thread that waits for the answer; 0 if it is in another PID namespace. */
+  get thread(): number {
+    return this.#cell(CELL.THREAD);
+  }
   argument(index: number): number {
     return this.#cell(CELL.ARGUMENT + index);
   }

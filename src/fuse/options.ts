@@ -1,4 +1,5 @@
 /** How a bucket is mounted: what the caller may choose, and what holds otherwise. */
+import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 
 export interface FuseOptions {
@@ -7,6 +8,7 @@ export interface FuseOptions {
   /** What `mount` and `df` show as the device: the bucket's address. */
   readonly source: string;
   readonly log: Log;
+  readonly clock: Clock;
   readonly readOnly?: boolean;
   /** How long the kernel may keep attributes, names and absences. Changes made elsewhere are told, not waited for. */
   readonly attributeTimeoutS?: number;

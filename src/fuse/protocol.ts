@@ -5,7 +5,7 @@
  */
 
 /** Changes with any cell below; the addon says its own. */
-export const LAYOUT_VERSION = 2;
+export const LAYOUT_VERSION = 3;
 
 /** The version of the protocol that is spoken; the kernel adapts to it. */
 export const PROTOCOL_MAJOR = 7;
@@ -59,8 +59,9 @@ export const CELL = {
   NODE: 2,
   UID: 3,
   GID: 4,
-  FIRST_NAME: 5,
-  ARGUMENT: 6,
+  THREAD: 5,
+  FIRST_NAME: 6,
+  ARGUMENT: 7,
   KIND: 16,
   VALUE: 17,
   ATTRIBUTES: 18,

@@ -25,12 +25,16 @@ export type Order =
         | "inodes"
         | "orphans"
         | "release-blocks"
+        /** From now on no fsync returns. */
+        | "withhold-syncs"
         | "withhold-turns"
         | "release-turns"
         | "peak-memory"
         /** Is killed when a directory is made next, while a message to the kernel waits for that directory's parent. */
         | "die-in-make-directory";
     }
+  /** From now on each call lacks blocks for so long, and each fsync takes so long. */
+  | { readonly do: "slow-down"; readonly ms: number }
   /** From now on calls on this inode lack blocks until "release-blocks". */
   | { readonly do: "withhold-blocks"; readonly ino: number }
   /** From now on the journal cannot be written, or it can again. */
@@ -46,7 +50,7 @@ const fs = new MemoryFileSystem(systemClock.nowNs);
 const ROOT = 1 as Ino;
 
 await prepareMountPoint(mountPoint, systemClock);
-const mount = serveFuse(fs, { mountPoint, source: "memory:test bucket", log, ...options });
+const mount = serveFuse(fs, { mountPoint, source: "memory:test bucket", log, clock: systemClock, ...options });
 await mount.ready;
 process.send?.({ event: "ready" });
 const underWay = new Set<Promise<void>>();
@@ -78,8 +82,13 @@ async function obey(order: Order): Promise<unknown> {
       return process.resourceUsage().maxRSS;
     case "withhold-blocks":
       return withhold(order.ino);
+    case "slow-down":
+      return slowDown(order.ms);
     case "release-blocks":
       return blocksAreHere();
+    case "withhold-syncs":
+      fs.faults.sync = () => new Promise(() => {});
+      return undefined;
     case "withhold-turns":
       return withholdTurns();
     case "release-turns":
@@ -110,6 +119,20 @@ function withhold(ino: number): void {
     return arrived;
   };
   void arrived.then(() => (fs.faults.touch = () => {}));
+}
+
+function slowDown(ms: number): void {
+  let areHere = false;
+  fs.faults.touch = () => {
+    if (!areHere) throw new BlockMiss(["bafkr4itest" as Cid]);
+  };
+  fs.faults.load = async () => {
+    await systemClock.sleep(ms);
+    areHere = true;
+    // The call that waited runs before that.
+    setImmediate(() => (areHere = false));
+  };
+  fs.faults.sync = () => systemClock.sleep(ms);
 }
 
 function withholdTurns(): void {

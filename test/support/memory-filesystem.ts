@@ -28,12 +28,20 @@ export interface Faults {
   touch(ino: Ino): void;
   commit(): void;
   load(cids: readonly Cid[], signal?: AbortSignal): Promise<void>;
+  /** What an fsync waits for. */
+  sync(): Promise<void>;
   /** When a call that changes another object may begin. */
   turn(): Promise<void> | undefined;
 }
 
 export class MemoryFileSystem implements FileSystem {
-  readonly faults: Faults = { touch: () => {}, commit: () => {}, load: async () => {}, turn: () => undefined };
+  readonly faults: Faults = {
+    touch: () => {},
+    commit: () => {},
+    load: async () => {},
+    sync: async () => {},
+    turn: () => undefined,
+  };
   readonly #nowNs: () => bigint;
   readonly #inodes = new Map<Ino, Inode>();
   #nextIno = 2;
@@ -266,7 +274,8 @@ export class MemoryFileSystem implements FileSystem {
   }
 
   async fsync(ino: Ino): Promise<void> {
-    this.#get(ino);
+    this.#inodes.get(ino);
+    await this.faults.sync();
   }
 
   closed(): void {}

@@ -49,6 +49,7 @@ describe("the cells that C++ and JavaScript share", () => {
       CELL.NODE,
       CELL.UID,
       CELL.GID,
+      CELL.THREAD,
       CELL.FIRST_NAME,
       CELL.ARGUMENT,
     ]);

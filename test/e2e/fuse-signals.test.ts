@@ -1,0 +1,136 @@
+/** Signals to programs that wait for a mount: a caught one changes nothing, a fatal one ends the program. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { CompiledServer, eventually, type FuseProcess, python, whyNoMount } from "../support/fuse-process.ts";
+
+const reason = whyNoMount();
+
+/** Each call of libc that did not succeed, by its name and error, while a signal is caught every 2 ms; then how many signals were. */
+const CALLS_UNDER_SIGNALS = `
+import ctypes, errno, os, signal, sys
+libc = ctypes.CDLL(None, use_errno=True)
+os.chdir(sys.argv[1])
+rounds, restart = int(sys.argv[2]), sys.argv[3] == "restart"
+caught = 0
+def handler(number, frame):
+    global caught
+    caught += 1
+signal.signal(signal.SIGALRM, handler)
+signal.siginterrupt(signal.SIGALRM, not restart)
+signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
+failed = {}
+def call(name, *arguments):
+    result = getattr(libc, name)(*arguments)
+    if result < 0:
+        what = f"{name} {errno.errorcode[ctypes.get_errno()]}"
+        failed[what] = failed.get(what, 0) + 1
+    return result
+buffer = ctypes.create_string_buffer(4096)
+for round in range(rounds):
+    call("stat", b"file", buffer)
+    file = call("open", b"file", os.O_RDWR | os.O_DIRECT)
+    if file >= 0:
+        call("read", file, buffer, 4)
+        call("fdatasync", file)
+        call("close", file)
+    call("mkdir", b"directory", 0o755)
+    call("rename", b"directory", b"moved")
+    call("rmdir", b"moved")
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(failed, caught >= rounds)
+`;
+
+describe.skipIf(reason !== undefined)(`signals${reason === undefined ? "" : ` (skipped: ${reason})`}`, () => {
+  let server: CompiledServer;
+  beforeAll(async () => {
+    server = await CompiledServer.compile();
+  });
+  afterAll(() => server[Symbol.asyncDispose]());
+
+  test.each(["restart", "no restart"])(
+    "that are caught (%s) end no call that waits for blocks, and no fsync",
+    async (how) => {
+      await using fuse = await server.mount({ attributeTimeoutS: 0, entryTimeoutS: 0, negativeTimeoutS: 0 });
+      await writeFile(fuse.path("file"), "text");
+      await fuse.tell({ do: "slow-down", ms: 5 });
+      expect(await calls(fuse, 50, how)).toBe("{} True\n");
+    },
+  );
+
+  describe("that are fatal", () => {
+    test.each(["SIGINT", "SIGTERM", "SIGKILL"] as const)("(%s) end a program that waits for blocks", async (signal) => {
+      await using fuse = await server.mount();
+      await writeFile(fuse.path("away"), "text");
+      await withholdRoot(fuse);
+      const program = await waiting(fuse, `os.stat("absent")`);
+      const exit = once(program, "exit");
+      program.kill(signal);
+      expect(await exit).toEqual([null, signal]);
+      await fuse.tell({ do: "release-blocks" });
+      expect(await readFile(fuse.path("away"), "utf8")).toBe("text");
+    });
+
+    test("end a program that caught another one before, while it waited", async () => {
+      await using fuse = await server.mount();
+      await withholdRoot(fuse);
+      const program = await waiting(fuse, `os.stat("absent")`, "signal.signal(signal.SIGUSR1, lambda *_: None)");
+      const exit = once(program, "exit");
+      program.kill("SIGUSR1");
+      // The kernel tells the mount of a thread's first signal, and lets it sleep on for all but fatal ones.
+      await eventually(async () => expect(await stateOf(program)).toBe("D"));
+      program.kill("SIGKILL");
+      expect(await exit).toEqual([null, "SIGKILL"]);
+    });
+
+    test("end a program whose change waits for blocks, and nothing is changed", async () => {
+      await using fuse = await server.mount();
+      await mkdir(fuse.path("kept"));
+      await withholdRoot(fuse);
+      const program = await waiting(fuse, `os.rmdir("kept")`);
+      const exit = once(program, "exit");
+      program.kill("SIGKILL");
+      expect(await exit).toEqual([null, "SIGKILL"]);
+      await fuse.tell({ do: "release-blocks" });
+      expect(await python("print(os.listdir())", fuse.mountPoint)).toBe("['kept']\n");
+    });
+
+    test("end a program whose fsync does not return", async () => {
+      await using fuse = await server.mount();
+      await fuse.tell({ do: "withhold-syncs" });
+      const program = await waiting(fuse, `os.fsync(os.open(".", os.O_RDONLY))`);
+      const exit = once(program, "exit");
+      program.kill("SIGINT");
+      expect((await exit)[1]).toBe("SIGINT");
+    });
+  });
+});
+
+/** What lies in the root lacks blocks from now on; its own attributes the kernel has. */
+async function withholdRoot(fuse: FuseProcess): Promise<void> {
+  const { ino } = await stat(fuse.mountPoint);
+  await fuse.tell({ do: "withhold-blocks", ino });
+}
+
+async function calls(fuse: FuseProcess, rounds: number, how: string): Promise<string> {
+  const program = spawn("python3", ["-c", CALLS_UNDER_SIGNALS, fuse.mountPoint, String(rounds), how]);
+  let printed = "";
+  program.stdout.setEncoding("utf8").on("data", (text: string) => (printed += text));
+  program.stderr.setEncoding("utf8").on("data", (text: string) => (printed += text));
+  await once(program, "close");
+  return printed;
+}
+
+/** A Python program in the mount that sleeps in the kernel's FUSE code. SIGINT ends it as it ends most programs. */
+async function waiting(fuse: FuseProcess, call: string, before = ""): Promise<ChildProcess> {
+  // It does not start in the mount: starting there waits for blocks, too, and with it the test.
+  const script = `import os, signal, sys\nos.chdir(sys.argv[1])\nsignal.signal(signal.SIGINT, signal.SIG_DFL)\n${before}\n${call}`;
+  const program = spawn("python3", ["-c", script, fuse.mountPoint], { stdio: "inherit" });
+  await eventually(async () => expect(await readFile(`/proc/${program.pid}/stack`, "utf8")).toMatch(/fuse/));
+  return program;
+}
+
+async function stateOf(program: ChildProcess): Promise<string | undefined> {
+  return /^State:\s*(\w)/m.exec(await readFile(`/proc/${program.pid}/status`, "utf8"))?.[1];
+}
