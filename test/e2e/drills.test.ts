@@ -26,6 +26,8 @@ describe.skipIf(!canMount)("drills (Linux, root, /dev/fuse)", () => {
     all ? 900_000 : 300_000,
   );
   drill("killing the agent loses nothing that was answered", "kill-9.mjs", [all ? "20" : "3"], all ? 900_000 : 180_000);
+  drill("a caught signal ends no call, a fatal one ends the program", "signals.mjs", [all ? "1000" : "50"]);
+  if (all) drill("PostgreSQL works on a mount, and recovers from kill -9", "postgres.mjs", ["20"], 600_000);
   drill("a full disk is ENOSPC or a queue, and drains", "disk-full.mjs", []);
   drill("two machines share a bucket as the guide says", "second-machine.mjs", [], 300_000);
   drill("damage is found, named and healed; an old root is not followed", "damage.mjs", []);

@@ -2,45 +2,15 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
+import { resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { CompiledServer, eventually, type FuseProcess, python, whyNoMount } from "../support/fuse-process.ts";
+import { CompiledServer, eventually, type FuseProcess, python, run, whyNoMount } from "../support/fuse-process.ts";
 
 const reason = whyNoMount();
 
-/** Each call of libc that did not succeed, by its name and error, while a signal is caught every 2 ms; then how many signals were. */
-const CALLS_UNDER_SIGNALS = `
-import ctypes, errno, os, signal, sys
-libc = ctypes.CDLL(None, use_errno=True)
-os.chdir(sys.argv[1])
-rounds, restart = int(sys.argv[2]), sys.argv[3] == "restart"
-caught = 0
-def handler(number, frame):
-    global caught
-    caught += 1
-signal.signal(signal.SIGALRM, handler)
-signal.siginterrupt(signal.SIGALRM, not restart)
-signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
-failed = {}
-def call(name, *arguments):
-    result = getattr(libc, name)(*arguments)
-    if result < 0:
-        what = f"{name} {errno.errorcode[ctypes.get_errno()]}"
-        failed[what] = failed.get(what, 0) + 1
-    return result
-buffer = ctypes.create_string_buffer(4096)
-for round in range(rounds):
-    call("stat", b"file", buffer)
-    file = call("open", b"file", os.O_RDWR | os.O_DIRECT)
-    if file >= 0:
-        call("read", file, buffer, 4)
-        call("fdatasync", file)
-        call("close", file)
-    call("mkdir", b"directory", 0o755)
-    call("rename", b"directory", b"moved")
-    call("rmdir", b"moved")
-signal.setitimer(signal.ITIMER_REAL, 0)
-print(failed, caught >= rounds)
-`;
+/** The program that catches signals, as scripts/drills/signals.mjs uses it on a bucket. */
+const PROGRAM = resolve(import.meta.dirname, "../../scripts/drills/signals.py");
+const ROUNDS = 50;
 
 describe.skipIf(reason !== undefined)(`signals${reason === undefined ? "" : ` (skipped: ${reason})`}`, () => {
   let server: CompiledServer;
@@ -49,13 +19,19 @@ describe.skipIf(reason !== undefined)(`signals${reason === undefined ? "" : ` (s
   });
   afterAll(() => server[Symbol.asyncDispose]());
 
-  test.each(["restart", "no restart"])(
+  test.each(["restart", "interrupt"])(
     "that are caught (%s) end no call that waits for blocks, and no fsync",
     async (how) => {
       await using fuse = await server.mount({ attributeTimeoutS: 0, entryTimeoutS: 0, negativeTimeoutS: 0 });
-      await writeFile(fuse.path("file"), "text");
+      for (let round = 0; round < ROUNDS; round++) {
+        await writeFile(fuse.path(`file-${round}`), "text");
+        await mkdir(fuse.path(`directory-${round}`));
+      }
       await fuse.tell({ do: "slow-down", ms: 5 });
-      expect(await calls(fuse, 50, how)).toBe("{} True\n");
+      const printed = await run("python3", [PROGRAM, "calls", fuse.mountPoint, String(ROUNDS), how]);
+      const { caught, failed } = JSON.parse(printed) as { caught: number; failed: object };
+      expect(failed).toEqual({});
+      expect(caught).toBeGreaterThan(ROUNDS);
     },
   );
 
@@ -111,15 +87,6 @@ describe.skipIf(reason !== undefined)(`signals${reason === undefined ? "" : ` (s
 async function withholdRoot(fuse: FuseProcess): Promise<void> {
   const { ino } = await stat(fuse.mountPoint);
   await fuse.tell({ do: "withhold-blocks", ino });
-}
-
-async function calls(fuse: FuseProcess, rounds: number, how: string): Promise<string> {
-  const program = spawn("python3", ["-c", CALLS_UNDER_SIGNALS, fuse.mountPoint, String(rounds), how]);
-  let printed = "";
-  program.stdout.setEncoding("utf8").on("data", (text: string) => (printed += text));
-  program.stderr.setEncoding("utf8").on("data", (text: string) => (printed += text));
-  await once(program, "close");
-  return printed;
 }
 
 /** A Python program in the mount that sleeps in the kernel's FUSE code. SIGINT ends it as it ends most programs. */
