@@ -107,8 +107,9 @@ export class ListBuilder {
   }
 }
 
-export function contentOf(kind: "chunk" | "list", { cid }: ListEntry): Content {
-  return cid === undefined ? { kind: "empty" } : { kind, cid };
+export function contentOf(kind: "chunk" | "list", { cid, length, dataLength }: ListEntry): Content {
+  if (cid === undefined) return { kind: "empty" };
+  return kind === "list" && dataLength < length ? { kind, cid, dataBytes: dataLength } : { kind, cid };
 }
 
 function firstWord(digest: Uint8Array): number {

@@ -42,9 +42,12 @@ export function seekContent(
   return loading(source, () => peekSeek(source, content, size, offset, whence));
 }
 
-/** Bytes of the file that are not in holes, for st_blocks. Undefined when the list's root is not in memory. */
+/**
+ * Bytes of the file that are not in holes, for st_blocks. Undefined when the content does not say, as those that older versions
+ * made, and the list's root is not in memory.
+ */
 export function peekDataBytes(source: ContentSource, content: Content, size: number): number | undefined {
-  if (content.kind === "list") return source.peekList(content.cid)?.dataLength;
+  if (content.kind === "list") return content.dataBytes ?? source.peekList(content.cid)?.dataLength;
   if (content.kind === "inline") return content.bytes.length;
   return content.kind === "empty" ? 0 : size;
 }

@@ -100,6 +100,11 @@ export function misspelt(): SynclineError {
   return new SynclineError("format_invalid", "A row holds a number that is not in its one spelling.");
 }
 
+/** Big-endian, no byte more than needed: none for zero. */
+export function minimalUint(value: number): Uint8Array {
+  return value === 0 ? NOTHING : minimalBytes(BigInt(value), false);
+}
+
 const NOTHING = new Uint8Array();
 
 function minimalBytes(value: bigint, signed: boolean): Uint8Array {

@@ -6,6 +6,7 @@
 import type { Cid, FileId } from "../base/ids.ts";
 import { MAX_VALUE_BYTES } from "../base/limits.ts";
 import { CID_BYTES, cidFromBytes } from "./cid.ts";
+import { encodeDataBytes } from "./data-bytes.ts";
 import { FieldWriter, LINK_BIT, misspelt } from "./fields.ts";
 import type { EncodedValue } from "./fields.ts";
 import { TYPE_CODES } from "./keys.ts";
@@ -100,11 +101,16 @@ function writeRowFields(writer: FieldWriter, type: FileType, row: RowFields): vo
 
 function writeLongFields(writer: FieldWriter, record: FileRecord): void {
   const { xattrs, content, target, conflict } = record;
-  const unknown = [...record.unknown].sort(([a], [b]) => a - b);
+  const dataBytes = content.kind === "list" ? content.dataBytes : undefined;
+  const unknown = [...record.unknown]
+    .filter(([tag]) => tag !== TAG.dataBytes || dataBytes === undefined)
+    .sort(([a], [b]) => a - b);
   if (!isLinked(xattrs) && xattrs.size > 0) writer.bytes(TAG.xattrs, encodeXattrs(xattrs));
   if (content.kind === "inline") writer.bytes(TAG.content, content.bytes);
   if (!isLinked(target) && target !== "") writer.bytes(TAG.target, encodeTarget(target));
   if (conflict !== undefined) writer.bytes(TAG.conflict, conflictBytes(conflict));
+  if (content.kind === "list" && dataBytes !== undefined)
+    writer.bytes(TAG.dataBytes, encodeDataBytes(content.cid, dataBytes));
   for (const [tag, bytes] of unknown) if (tag < LINK_BIT) writeUnknown(writer, tag, bytes);
   if (isLinked(xattrs)) writer.link(TAG.linkedXattrs, xattrs.linked);
   if (content.kind === "chunk") writer.link(TAG.contentChunk, content.cid);

@@ -5,6 +5,7 @@ import type { Cid, FileId, FileName, WriterId } from "../base/ids.ts";
 import { MAX_INLINE_XATTR_BYTES } from "../base/limits.ts";
 import { checkName } from "../base/names.ts";
 import { cidToBytes, codecOf } from "./cid.ts";
+import { decodeDataBytes } from "./data-bytes.ts";
 import { readInt, readUint } from "./fields.ts";
 import { TYPE_CODES } from "./keys.ts";
 import { decodeTarget, decodeXattrs } from "./linked-value.ts";
@@ -152,13 +153,25 @@ export class RowReader {
       ctimeNs: this.#ctimeNs,
       rdev: this.#rdev,
       xattrs: this.#xattrs ?? NO_XATTRS,
-      content: this.#content ?? EMPTY,
+      content: this.#contentWithHoles() ?? EMPTY,
       target: this.#target ?? "",
       conflict: this.#conflict,
       unknown: this.#unknown ?? NOTHING_UNKNOWN,
     };
     checkRecord(record);
     return { type, row, record };
+  }
+
+  /** The content, with the field about its holes if that is about this content: it is then no unknown field. */
+  #contentWithHoles(): Content | undefined {
+    const content = this.#content;
+    const payload = this.#unknown?.get(TAG.dataBytes);
+    if (content?.kind !== "list" || payload === undefined) return content;
+    const dataBytes = decodeDataBytes(payload, content.cid, this.#size);
+    if (dataBytes === undefined) return content;
+    this.#unknown?.delete(TAG.dataBytes);
+    if (this.#unknown?.size === 0) this.#unknown = undefined;
+    return { ...content, dataBytes };
   }
 
   #keep(tag: number, bytes: Uint8Array): void {

@@ -10,7 +10,7 @@ import type { FileRecord, Linked } from "./record.ts";
 export const FORM_RECORD = 1;
 export const FORM_REFERENCE = 2;
 
-/** Never to be changed. `conflict` has the greatest number. Tags below `mode` are the row's own; with LINK_BIT, the same field in a linked block. */
+/** Never to be changed. Tags below `mode` are the row's own; with LINK_BIT, the same field in a linked block. */
 export const TAG = {
   type: 1,
   id: 2,
@@ -28,6 +28,7 @@ export const TAG = {
   content: 24,
   target: 25,
   conflict: 26,
+  dataBytes: 27,
   linkedXattrs: LINK_BIT | 23,
   contentChunk: LINK_BIT | 24,
   linkedTarget: LINK_BIT | 25,
@@ -39,7 +40,10 @@ export const CONFLICT_BYTES = ID_BYTES + ID_BYTES + 8;
 const MAX_MODE = 0o7777;
 const MAX_U32 = 0xffff_ffff;
 
-/** Later versions add tags after ours, in both halves; a tag among ours that we do not use has no later meaning. */
+/**
+ * Later versions add tags after those of the first version, in both halves; a tag among those that it does not use has no later meaning.
+ * `dataBytes` came later, and may be kept by who does not know it.
+ */
 export function mayBeUnknown(tag: number): boolean {
   return (tag & ~LINK_BIT) > TAG.conflict;
 }
@@ -64,6 +68,8 @@ export function checkRecord(record: FileRecord): void {
   if (content.kind === "inline" && content.bytes.length > record.size)
     throw invalidRow("has more content than its size");
   if (content.kind !== "empty" && record.size === 0) throw invalidRow("has content but no size");
+  if (content.kind === "list" && (content.dataBytes ?? 0) >= record.size)
+    throw invalidRow("has more bytes of data than its size");
   if (type === "symlink") checkTargetSize(target, record.size);
   else if (target !== "") throw invalidRow("has a target but is no symlink");
 }

@@ -13,7 +13,8 @@ export type Content =
   | { readonly kind: "empty" }
   | { readonly kind: "inline"; readonly bytes: Uint8Array }
   | { readonly kind: "chunk"; readonly cid: Cid }
-  | { readonly kind: "list"; readonly cid: Cid };
+  /** `dataBytes`: how many bytes are not in holes, where there are holes and that is known. */
+  | { readonly kind: "list"; readonly cid: Cid; readonly dataBytes?: number };
 
 /**
  * A long value that lives in a block of its own. Equal links are equal values: whether a value is linked depends on its

@@ -15,7 +15,7 @@ const FROM_NAMES = ["base", "hole", "data"] as const;
 export class Extents {
   #extents: Extent[];
   /** Counted when asked for, until something changes. */
-  #stored: number | undefined;
+  #stored: { readonly data: number; readonly base: number } | undefined;
 
   private constructor(extents: Extent[]) {
     this.#extents = extents;
@@ -62,10 +62,16 @@ export class Extents {
     return this.#extents.reduce((sum, { from, length }) => (from === "data" ? sum + length : sum), 0);
   }
 
-  /** Bytes that are no hole here; the base may have holes of its own. */
-  get storedBytes(): number {
-    this.#stored ??= this.#extents.reduce((sum, { from, length }) => (from === "hole" ? sum : sum + length), 0);
-    return this.#stored;
+  /** Bytes that are no hole, if the base has so many. Those of the base that were written over count twice at most. */
+  storedBytes(baseDataBytes: number): number {
+    this.#stored ??= this.#count();
+    return this.#stored.data + Math.min(this.#stored.base, baseDataBytes);
+  }
+
+  #count(): { data: number; base: number } {
+    const bytes = { data: 0, base: 0, hole: 0 };
+    for (const { from, length } of this.#extents) bytes[from] += length;
+    return bytes;
   }
 
   /** Whether the file's bytes are exactly the first `size` ones of its base. */

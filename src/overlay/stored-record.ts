@@ -10,7 +10,7 @@ import { corruptState } from "./bytes.ts";
 import type { ByteReader, ByteWriter } from "./bytes.ts";
 import type { BaseName, Link } from "./dirty-object.ts";
 
-const CONTENT_CODES = { empty: 0, inline: 1, chunk: 2, list: 3 } as const;
+const CONTENT_CODES = { empty: 0, inline: 1, chunk: 2, list: 3, listWithHoles: 4 } as const;
 const TYPES = new Map(Object.entries(TYPE_CODES).map(([type, code]) => [code, type as FileType]));
 
 export function writeType(writer: ByteWriter, type: FileType): void {
@@ -81,7 +81,9 @@ export function readXattrs(reader: ByteReader): Xattrs | Linked {
 }
 
 export function writeContent(writer: ByteWriter, content: Content): void {
-  writer.u8(CONTENT_CODES[content.kind]);
+  const dataBytes = content.kind === "list" ? content.dataBytes : undefined;
+  writer.u8(dataBytes === undefined ? CONTENT_CODES[content.kind] : CONTENT_CODES.listWithHoles);
+  if (dataBytes !== undefined) writer.int(dataBytes);
   if (content.kind === "inline") writer.blob(content.bytes);
   else if (content.kind !== "empty") writeCid(writer, content.cid);
 }
@@ -92,6 +94,10 @@ export function readContent(reader: ByteReader): Content {
   if (code === CONTENT_CODES.inline) return { kind: "inline", bytes: reader.blob() };
   if (code === CONTENT_CODES.chunk) return { kind: "chunk", cid: readCid(reader) };
   if (code === CONTENT_CODES.list) return { kind: "list", cid: readCid(reader) };
+  if (code === CONTENT_CODES.listWithHoles) {
+    const dataBytes = reader.int();
+    return { kind: "list", cid: readCid(reader), dataBytes };
+  }
   throw corruptState("A content in the overlay is of no known kind.");
 }
 

@@ -35,7 +35,7 @@ export interface Attributes {
   readonly gid: number;
   readonly rdev: number;
   readonly size: number;
-  /** 512-byte blocks, holes not counted where that is known. */
+  /** 512-byte blocks, holes not counted. */
   readonly blocks: number;
   readonly atimeNs: bigint;
   readonly mtimeNs: bigint;

@@ -209,9 +209,10 @@ export class Objects {
     return 2 + this.subdirectories.count(object.ino, inBase === undefined ? undefined : object.id, inBase ?? 0);
   }
 
-  #storedBytes({ type, extents, content, size }: DirtyObject): number {
+  #storedBytes({ type, extents, content, contentSize }: DirtyObject): number {
     if (type !== "file") return 0;
-    return extents?.storedBytes ?? peekDataBytes(this.loader.content, content, size) ?? size;
+    const inBase = peekDataBytes(this.loader.content, content, contentSize) ?? contentSize;
+    return extents?.storedBytes(inBase) ?? inBase;
   }
 }
 

@@ -12,6 +12,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  truncateSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -100,6 +101,29 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       expect(space.json("unmount", dir)).toEqual(unmounted);
       expect(mounted()).toBe(false);
       expect(readdirSync(dir)).toEqual([]);
+    });
+
+    test("a sparse file from another machine counts its data alone: du, cp and SEEK_HOLE before anybody read it", () => {
+      space.do("mount", url, dir, "--background");
+      for (const name of ["petabyte", "sparse"]) writeFileSync(file(name), "x");
+      truncateSync(file("petabyte"), 2 ** 50);
+      truncateSync(file("sparse"), 200 << 20);
+      space.do("flush", dir);
+      const [other, state] = [space.mountPoint("other-machine"), space.at("other-state")];
+      space.do("mount", url, other, "--background", "--state", state);
+      const used = (path: string) => Number(execFileSync("du", ["-k", path], { encoding: "utf8" }).split("\t")[0]);
+      expect(used(join(other, "petabyte"))).toBeLessThan(1024);
+      expect(used(join(other, "sparse"))).toBeLessThan(1024);
+      execFileSync("cp", [join(other, "sparse"), space.at("copy")]);
+      expect(used(space.at("copy"))).toBeLessThan(1024);
+      execFileSync("cmp", [join(other, "sparse"), space.at("copy")]);
+      const seek = `import os, sys
+file = os.open(sys.argv[1], os.O_RDONLY)
+hole = os.lseek(file, 0, os.SEEK_HOLE)
+print(os.lseek(file, 0, os.SEEK_DATA), 0 < hole <= 65536, os.lseek(file, hole, os.SEEK_HOLE) == hole)`;
+      const found = execFileSync("python3", ["-c", seek, join(other, "sparse")], { encoding: "utf8" });
+      expect(found).toBe("0 True True\n");
+      space.do("unmount", other, "--state", state);
     });
 
     test("keeps its state to its user", () => {

@@ -138,6 +138,21 @@ describe("records", () => {
     expect(() => decodeRecord({ value: list.value, links: [leaf] })).toThrow(/wrong kind/);
   });
 
+  test("how much of a file is not in holes counts for the chunk list that it was said of, and is kept otherwise", () => {
+    const other = cidOf("dag-cbor", Uint8Array.of(1));
+    const sparse: FileRecord = { ...file, size: 2 ** 50, content: { kind: "list", cid: node, dataBytes: 4096 } };
+    const { value } = encodeRecord(sparse, noLink);
+    expect(decodeRecord({ value, links: [node] })).toEqual(sparse);
+    // As an older version leaves it, which changed the content alone.
+    const stale = decodeRecord({ value, links: [other] });
+    expect([stale.content, [...stale.unknown.keys()]]).toEqual([{ kind: "list", cid: other }, [27]]);
+    expect(encodeRecord(stale, noLink).value).toEqual(value);
+    const again: FileRecord = { ...stale, content: { kind: "list", cid: other, dataBytes: 0 } };
+    const decoded = decodeRecord(encodeRecord(again, noLink));
+    expect([decoded.content, decoded.unknown.size]).toEqual([again.content, 0]);
+    expect(() => encodeRecord({ ...sparse, size: 4096 }, noLink)).toThrow(/more bytes of data/);
+  });
+
   test("the block of a long value is refused when it is damaged or should not have been linked", () => {
     fc.assert(
       fc.property(arbitraryRecord({ long: true }), arbitraryMutations(), (record, changes) => {

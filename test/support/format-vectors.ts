@@ -41,6 +41,7 @@ export async function createFormatVectors(): Promise<object> {
     tree: await treeVectors(),
     content: await contentVectors(),
     objects: objectVectors(),
+    sparse: sparseVectors(),
   };
 }
 
@@ -238,6 +239,19 @@ async function contentVectors() {
     bytes: hex(bytes),
     cid: content.kind === "list" ? content.cid : null,
     lengths: Array.from(list.ends, (_, at) => list.entry(at).length),
+  };
+}
+
+function sparseVectors() {
+  const cid = cidOf("dag-cbor", Uint8Array.of(0x80));
+  const row = (dataBytes: number) => {
+    const record: FileRecord = { ...plain, size: 2 ** 50, content: { kind: "list", cid, dataBytes } };
+    return hex(encodeDentry({ kind: "record", stated: undefined, record }, () => cid).value);
+  };
+  return {
+    about: "dentries of files of 2^50 bytes in a chunk list with holes",
+    links: [cid],
+    rows: [0, 1, 300_000].map((dataBytes) => ({ dataBytes, value: row(dataBytes) })),
   };
 }
 

@@ -54,7 +54,14 @@ function recordOf(type: FileType, long: boolean | undefined): fc.Arbitrary<FileR
 function sizeOf(type: FileType, { content, target }: { content: Content; target: string }, more: number): number {
   if (type === "symlink") return target.length;
   if (type !== "file") return 0;
-  const least = content.kind === "inline" ? content.bytes.length : content.kind === "empty" ? 0 : 1;
+  const least =
+    content.kind === "inline"
+      ? content.bytes.length
+      : content.kind === "empty"
+        ? 0
+        : content.kind === "list"
+          ? (content.dataBytes ?? 0) + 1
+          : 1;
   return Math.min(least + more, Number.MAX_SAFE_INTEGER);
 }
 
@@ -64,6 +71,9 @@ function arbitraryContent(): fc.Arbitrary<Content> {
     fc.uint8Array({ minLength: 1, maxLength: 512 }).map((bytes) => ({ kind: "inline", bytes }) as const),
     arbitraryCid("raw").map((cid) => ({ kind: "chunk", cid }) as const),
     arbitraryCid("dag-cbor").map((cid) => ({ kind: "list", cid }) as const),
+    fc
+      .record({ cid: arbitraryCid("dag-cbor"), dataBytes: fc.maxSafeNat().filter((bytes) => bytes < 2 ** 52) })
+      .map(({ cid, dataBytes }) => ({ kind: "list", cid, dataBytes }) as const),
   );
 }
 

@@ -271,6 +271,20 @@ describe("contents", () => {
     expect(await allocate(fs, ino, 0, 0, 10_000)).toBe(ERRNO.ENOSPC);
   });
 
+  test("a published file counts its data and not its holes, before anybody has read its chunk list", async () => {
+    const fs = await VfsHarness.create();
+    const random = new Uint8Array(300_000).map((_, at) => (at * 2_654_435_761) >>> 13);
+    const [sparse, hole] = [await fs.make("sparse"), await fs.make("hole")];
+    await fs.write(sparse, 1_000_000, random);
+    for (const ino of [sparse, hole]) await fs.run((vfs) => vfs.setAttributes(ino, { size: 2 ** 50 }));
+    await fs.publish();
+    fs.restart();
+    const blocks = async (path: string) => (await fs.find(path))?.blocks;
+    expect([await blocks("sparse"), await blocks("hole")]).toEqual([586, 0]);
+    await fs.write(await fs.ino("sparse"), 3_000_000, random.subarray(0, 4096));
+    expect(await blocks("sparse")).toBe(594);
+  });
+
   test("data and holes are found, in changed files and in published ones", async () => {
     const fs = await VfsHarness.create();
     const ino = await fs.make("f");

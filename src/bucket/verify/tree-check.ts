@@ -200,7 +200,11 @@ class TreeCheck {
     if ((list === undefined && values.length === 0) || [list, ...values].some((cid) => cid && this.#isDamaged(cid)))
       return;
     try {
-      for await (const part of walkContent(content, record.content, record.size)) void part;
+      let data = 0;
+      for await (const { kind, length } of walkContent(content, record.content, record.size))
+        if (kind === "chunk") data += length;
+      if (record.content.kind === "list" && (record.content.dataBytes ?? data) !== data)
+        yield await this.#damage(place, "The record is wrong about how much of the file is in holes.");
       const found = await blocks.getMany(values);
       const peek = (cid: Cid) => found.get(cid) ?? new Uint8Array();
       xattrsOf(record, peek);
