@@ -9,9 +9,7 @@ export const ATTRIBUTE_HANDLERS: readonly HandlerEntry[] = [
   reads(OPCODE.GETATTR, (fs, exchange) => exchange.attributes(fs.getAttributes(exchange.node))),
   reads(OPCODE.STATFS, (fs, exchange) => exchange.statFs(fs.statFs())),
   changesInode(OPCODE.SETATTR, (fs, exchange) => {
-    const ino = exchange.node;
-    const change = changeOf(fs, exchange);
-    exchange.attributes(change === undefined ? fs.getAttributes(ino) : fs.setAttributes(ino, change));
+    exchange.attributes(fs.setAttributes(exchange.node, changeOf(fs, exchange)));
   }),
 ];
 
@@ -43,8 +41,7 @@ function withoutSetIds(mode: number): number {
   return mode & ~SET_UID & (mode & GROUP_EXECUTE ? ~SET_GID : ~0);
 }
 
-/** Undefined when there is nothing to set. */
-function changeOf(fs: FileSystem, exchange: Exchange): AttributeChange | undefined {
+function changeOf(fs: FileSystem, exchange: Exchange): AttributeChange {
   const valid = exchange.argument(0);
   const change: { -readonly [Key in keyof AttributeChange]: AttributeChange[Key] } = {};
   if (valid & FATTR.MODE) change.mode = exchange.argument(1) & PERMISSIONS;
@@ -54,12 +51,12 @@ function changeOf(fs: FileSystem, exchange: Exchange): AttributeChange | undefin
   if (valid & FATTR.ATIME) change.atimeNs = valid & FATTR.ATIME_NOW ? "now" : exchange.time(5);
   if (valid & FATTR.MTIME) change.mtimeNs = valid & FATTR.MTIME_NOW ? "now" : exchange.time(6);
   if (valid & FATTR.CTIME) change.ctimeNs = exchange.time(7);
-  // chown always drops them (chown_common), truncate when the kernel says so.
-  const dropsSetIds = valid & (FATTR.UID | FATTR.GID | FATTR.KILL_SUIDGID);
-  if (dropsSetIds && !(valid & FATTR.MODE)) {
+  // chown always drops them (chown_common), truncate when the kernel says so. A request that sets nothing is chown with -1 for both.
+  const isChown = (valid & (FATTR.UID | FATTR.GID)) !== 0 || Object.keys(change).length === 0;
+  if ((isChown || valid & FATTR.KILL_SUIDGID) && !(valid & FATTR.MODE)) {
     const { mode } = fs.getAttributes(exchange.node);
     const kept = withoutSetIds(mode);
     if (kept !== mode) change.mode = kept & PERMISSIONS;
   }
-  return Object.keys(change).length === 0 ? undefined : change;
+  return change;
 }

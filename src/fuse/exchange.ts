@@ -175,9 +175,9 @@ export class Exchange {
     cells[at + ATTRIBUTE.RDEV] = attributes.rdev;
     cells[at + ATTRIBUTE.SIZE] = attributes.size;
     cells[at + ATTRIBUTE.BLOCKS] = attributes.blocks;
-    times[at + ATTRIBUTE.ATIME] = attributes.atimeNs;
-    times[at + ATTRIBUTE.MTIME] = attributes.mtimeNs;
-    times[at + ATTRIBUTE.CTIME] = attributes.ctimeNs;
+    times[at + ATTRIBUTE.ATIME] = heldInRange(attributes.atimeNs);
+    times[at + ATTRIBUTE.MTIME] = heldInRange(attributes.mtimeNs);
+    times[at + ATTRIBUTE.CTIME] = heldInRange(attributes.ctimeNs);
   }
 
   /** Takes a copy of the request that outlives the batch. */
@@ -221,6 +221,12 @@ export class Exchange {
   #set(index: number, value: number): void {
     this.#cells[this.#at + index] = value;
   }
+}
+
+/** Rows may have times beyond what a cell holds, the years 1677 to 2262. */
+function heldInRange(ns: bigint): bigint {
+  if (BigInt.asIntN(64, ns) === ns) return ns;
+  return ns < 0n ? -(2n ** 63n) : 2n ** 63n - 1n;
 }
 
 /** A request that waits for something, with everything that is needed to run it again. */

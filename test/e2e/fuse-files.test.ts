@@ -55,6 +55,15 @@ for times in [(1, 999999999), (-1, 1700000000123456789), (-2000000000000000001, 
     expect(out).toBe("True\nTrue\nTrue\n");
   });
 
+  test("chown with -1 for both sets the ctime and takes set-id bits away, as on ext4", async () => {
+    const script = `open("given", "w").close()
+os.chmod("given", 0o6755)
+before = os.stat("given").st_ctime_ns
+os.chown("given", -1, -1)
+print(os.stat("given").st_ctime_ns > before, oct(os.stat("given").st_mode))`;
+    expect(await python(script, fuse.mountPoint)).toBe("True 0o100755\n");
+  });
+
   test("a file written to gets a new modification time, and keeps what utimes set until then", async () => {
     const cwd = await directory("written");
     const out = await python(

@@ -5,6 +5,8 @@ import { describe, expect, test } from "vitest";
 import { ERRNO } from "../../src/base/errno.ts";
 import { SynclineError } from "../../src/base/errors.ts";
 import type { FileName, Ino } from "../../src/base/ids.ts";
+import type { Session } from "../../src/fuse/addon.ts";
+import { Exchange } from "../../src/fuse/exchange.ts";
 import { errnoOf, untilAborted } from "../../src/fuse/failure.ts";
 import { parseMountTable } from "../../src/fuse/mount-table.ts";
 import { agree } from "../../src/fuse/negotiation.ts";
@@ -21,6 +23,7 @@ import {
   ROW_CELLS,
   ROWS,
 } from "../../src/fuse/protocol.ts";
+import type { Attributes } from "../../src/vfs/filesystem.ts";
 
 describe("the cells that C++ and JavaScript share", () => {
   const header = readFileSync(join(import.meta.dirname, "../../native/layout.h"), "utf8");
@@ -59,6 +62,16 @@ describe("the cells that C++ and JavaScript share", () => {
     expect([...enumeration("EntryCell").values()]).toEqual([ENTRY.NEXT, ENTRY.NAME_LENGTH]);
     expect([...enumeration("ReplyKind").values()]).toEqual(Object.values(REPLY));
   });
+});
+
+test("times that a cell cannot hold are shown as the nearest one that it can", () => {
+  const cells = new Float64Array(CELL.ATTRIBUTES + ROW_CELLS);
+  const times = new BigInt64Array(cells.buffer);
+  const exchange = new Exchange({ cells, times } as unknown as Session);
+  const year2500Ns = 16_725_225_600_000_000_000n;
+  const attributes = { atimeNs: 7n, mtimeNs: year2500Ns, ctimeNs: -year2500Ns } as Attributes;
+  exchange.writeAttributes(0, attributes);
+  expect([...times.subarray(ATTRIBUTE.ATIME, ATTRIBUTE.CTIME + 1)]).toEqual([7n, 2n ** 63n - 1n, -(2n ** 63n)]);
 });
 
 describe("negotiation", () => {

@@ -10,7 +10,10 @@ import { NO_TOTALS, totalsAfter } from "../../src/bucket/totals.ts";
 import { verifyBucket } from "../../src/bucket/verify.ts";
 import { checkTree } from "../../src/bucket/verify/tree-check.ts";
 import { ChunkCache } from "../../src/content/chunk-cache.ts";
+import { encodeChunkList } from "../../src/format/chunk-list.ts";
+import { cidOf } from "../../src/format/cid.ts";
 import { backrefKey, birthId, dentryKey, selfKey } from "../../src/format/keys.ts";
+import type { FileRecord } from "../../src/format/record.ts";
 import { encodeDentry, encodeSelf } from "../../src/format/rows.ts";
 import type { SelfRow } from "../../src/format/rows.ts";
 import { editTree, emptyTree } from "../../src/tree/edit.ts";
@@ -181,6 +184,16 @@ describe("checking a tree", () => {
     put(dentryKey(parent, name(text)), encodeDentry({ kind: "reference", type: "directory", id }, noLink));
   const inline = (parent: FileId, text: string, stated?: FileId) =>
     put(dentryKey(parent, name(text)), encodeDentry({ kind: "record", stated, record: recordOf("file") }, noLink));
+  const holeListBytes = encodeChunkList(0, [{ cid: undefined, length: 100_000, dataLength: 0 }]);
+  const holeList = cidOf("dag-cbor", holeListBytes);
+  const sparse = (text: string, dataBytes: number) => {
+    const record: FileRecord = {
+      ...recordOf("file"),
+      size: 100_000,
+      content: { kind: "list", cid: holeList, dataBytes },
+    };
+    return put(dentryKey(ROOT_ID, name(text)), encodeDentry({ kind: "record", stated: undefined, record }, noLink));
+  };
   const linked = (parent: FileId, text: string, id: FileId) =>
     put(dentryKey(parent, name(text)), encodeDentry({ kind: "reference", type: "file", id }, noLink));
   const fileRow = (id: FileId) => put(selfKey(id), encodeSelf({ kind: "file", record: recordOf("file") }, noLink));
@@ -189,6 +202,7 @@ describe("checking a tree", () => {
 
   async function wrongs(rows: Edit[], totals = true): Promise<string[]> {
     const { blocks } = new MemoryRemote();
+    await blocks.put({ cid: holeList, bytes: holeListBytes });
     const bucket = await createBucket(new MemoryRemote());
     const nodes = new NodeStore(blocks, { capacityBytes: 1 << 20 });
     const content = new ChunkCache(blocks, { capacityBytes: 1 << 20 });
@@ -204,6 +218,8 @@ describe("checking a tree", () => {
 
   const cases: readonly (readonly [string, Edit[], RegExp])[] = [
     ["a valid tree", [root(1), inline(ROOT_ID, "a"), dirDentry(ROOT_ID, "d"), dirRow(ROOT_ID, "d")], /^$/],
+    ["a sparse file", [root(), sparse("a", 0)], /^$/],
+    ["a sparse file that says of holes that they are data", [root(), sparse("a", 1)], /wrong about how much/],
     ["a moved file", [root(), inline(ROOT_ID, "a", elsewhere), backref(elsewhere, ROOT_ID, "a")], /^$/],
     [
       "a hard-linked file",
