@@ -124,6 +124,8 @@ print(os.lseek(file, 0, os.SEEK_DATA), 0 < hole <= 65536, os.lseek(file, hole, o
       const found = execFileSync("python3", ["-c", seek, join(other, "sparse")], { encoding: "utf8" });
       expect(found).toBe("0 True True\n");
       space.do("unmount", other, "--state", state);
+      space.do("unmount", dir);
+      rmSync(state, { recursive: true });
     });
 
     test("keeps its state to its user", () => {
