@@ -141,29 +141,40 @@ function request(path, bearer) {
   return `GET ${path} HTTP/1.1\r\nhost: a\r\n${authorization}\r\n`;
 }
 
-/** One request after the other, or hundreds at once without waiting for answers. */
-function flood(port, list, pipelines, untilMs, answers) {
+/** One request after the other, or hundreds at once without waiting for answers; again on a new connection when one is cut. */
+async function flood(port, list, pipelines, untilMs, answers) {
+  while (performance.now() < untilMs) await floodOnce(port, list, pipelines, untilMs, answers);
+}
+
+function floodOnce(port, list, pipelines, untilMs, answers) {
   return new Promise((done) => {
     const socket = connect(port, "127.0.0.1");
-    let at = 0;
+    let at = Math.floor(Math.random() * list.length);
     const send = () => {
       const one = list[at++ % list.length];
       socket.write(pipelines ? one.repeat(PIPELINED) : one);
     };
-    let waits = 0;
+    let answered = 0;
     socket.on("connect", send);
     socket.on("data", (data) => {
       const heads = data.toString("latin1").match(/HTTP\/1\.1 \d+/g) ?? [];
-      for (const head of heads) answers[head.slice(9)] = (answers[head.slice(9)] ?? 0) + 1;
-      waits += heads.length;
-      if (performance.now() >= untilMs) return socket.destroy();
-      if (pipelines ? waits >= PIPELINED / 2 : heads.length > 0) {
-        waits = 0;
+      for (const head of heads) count(head.slice(9));
+      answered += heads.length;
+      if (pipelines ? answered >= PIPELINED / 2 : heads.length > 0) {
+        answered = 0;
         send();
       }
     });
-    socket.on("error", () => (answers.cut = (answers.cut ?? 0) + 1));
-    socket.on("close", done);
-    setTimeout(() => socket.destroy(), Math.max(0, untilMs - performance.now()));
+    const timer = setTimeout(() => socket.destroy(), Math.max(0, untilMs - performance.now()));
+    socket.on("error", () => {});
+    socket.on("close", () => {
+      clearTimeout(timer);
+      if (performance.now() < untilMs) count("cut");
+      done();
+    });
   });
+
+  function count(answer) {
+    answers[answer] = (answers[answer] ?? 0) + 1;
+  }
 }

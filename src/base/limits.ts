@@ -260,6 +260,8 @@ export const MAX_HAVE_CIDS = 10_000;
 export const MAX_GET_CIDS = 1_000;
 /** Requests of one connection that are worked on; further ones are not read before. */
 export const MAX_CONNECTION_CALLS = 32;
+/** Requests of one connection that are not answered yet: with more the connection is cut. */
+export const MAX_WAITING_CALLS = 128;
 /** Connections that are left open since they send headers, when one is looked for that can be closed. */
 export const SPARED_CONNECTIONS = 64;
 /** A body, or the reader of an answer, that is silent for so long is cut. */

@@ -1,11 +1,11 @@
 /**
- * One connection's requests: a few are worked on at a time. Clients may send many without waiting for answers (RFC 9112, 9.3.2);
- * what is too much is not even read, so it costs no memory.
+ * One connection's requests: a few are worked on at a time. Clients may send some without waiting for answers (RFC 9112, 9.3.2): what comes
+ * behind them is not read until they are answered. A connection on which very many wait is cut, since all of one read are parsed at once.
  */
 import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { Budget } from "../base/budget.ts";
-import { MAX_CONNECTION_CALLS } from "../base/limits.ts";
+import { MAX_CONNECTION_CALLS, MAX_WAITING_CALLS } from "../base/limits.ts";
 
 export class Lane {
   readonly #socket: Socket;
@@ -13,10 +13,12 @@ export class Lane {
   #closed = false;
   readonly #open = new Set<ServerResponse>();
   readonly #slots: Budget;
+  readonly #overrun: () => void;
 
-  /** `most` requests are worked on at once. */
-  constructor(socket: Socket, most = MAX_CONNECTION_CALLS) {
+  /** `most` requests are worked on at once. `overrun` is told when the connection is cut, since too many wait. */
+  constructor(socket: Socket, overrun: () => void, most = MAX_CONNECTION_CALLS) {
     this.#socket = socket;
+    this.#overrun = overrun;
     this.#slots = new Budget(most);
     socket.once("close", () => {
       this.#closed = true;
@@ -43,8 +45,15 @@ export class Lane {
 
   /** Does `work` when it is its turn; `response` counts as open until it is closed. */
   async run(response: ServerResponse, work: () => Promise<void>): Promise<void> {
+    // The rest of what was parsed at once.
+    if (this.#socket.destroyed) return;
     this.#open.add(response);
     response.once("close", () => this.#open.delete(response));
+    if (this.#open.size > MAX_WAITING_CALLS) {
+      this.#overrun();
+      this.#socket.destroy();
+      return;
+    }
     if (!this.#slots.tryTake(1)) {
       this.#socket.pause();
       await this.#slots.take(1);

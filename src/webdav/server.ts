@@ -18,6 +18,7 @@ import {
 import { shownHost } from "../net/shown-host.ts";
 import { IdleConnections } from "../net/idle-connections.ts";
 import { Lane } from "../net/lane.ts";
+import { Overruns } from "../net/overruns.ts";
 import { answerRequests, answerRaw, type NoRequest, type RawAnswer } from "../net/no-request.ts";
 import { deny, type Denial } from "./denial.ts";
 import type { DavHandler } from "./handler.ts";
@@ -60,6 +61,7 @@ export class DavServer {
   /** All connections, also those that are still about to agree on TLS. */
   readonly #sockets = new Set<Socket>();
   readonly #handshakes = new Handshakes();
+  readonly #overruns: Overruns;
   #stopping = false;
 
   private constructor(options: DavServerOptions) {
@@ -68,6 +70,7 @@ export class DavServer {
     this.#hosts = new AllowedHosts(options.host, options.names);
     this.#idle = new IdleConnections(maxIdle);
     this.#silent = new IdleConnections(maxIdle);
+    this.#overruns = new Overruns(options.clock);
     this.#stalled = new StalledRequests(options.clock);
     this.#turnedAway = new TurnedAway(options.log, options.clock);
     this.#server = makeHttpServer(tls);
@@ -135,6 +138,7 @@ export class DavServer {
     }
     this.#sockets.add(socket);
     this.#silent.add(socket);
+    this.#overruns.admit(socket);
     if (tls !== undefined) this.#handshakes.add(socket);
     socket.once("close", () => {
       this.#sockets.delete(socket);
@@ -171,7 +175,7 @@ export class DavServer {
   #laneOf(socket: Socket): Lane {
     const known = this.#lanes.get(socket);
     if (known !== undefined) return known;
-    const lane = new Lane(socket, 1);
+    const lane = new Lane(socket, () => this.#overruns.note(socket.remoteAddress), 1);
     this.#lanes.set(socket, lane);
     socket.once("close", () => this.#lanes.delete(socket));
     return lane;

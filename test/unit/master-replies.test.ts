@@ -21,7 +21,7 @@ import { temporaryFolder } from "../support/temporary-folder.ts";
 
 test("a connection with 32 requests under way is not read from", async () => {
   const socket = new Socket();
-  const lane = new Lane(socket);
+  const lane = new Lane(socket, () => {});
   const ends: (() => void)[] = [];
   const run = async () => {
     const response = new ServerResponse(new IncomingMessage(socket));

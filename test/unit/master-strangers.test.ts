@@ -125,12 +125,19 @@ describe("strangers of one address", () => {
   test("hold up nobody who shows a bearer that counts, from the same address", async () => {
     const clock = new ManualClock();
     master = await startTestMaster({ clock });
-    const crowd = await RawClient.open(master.origin);
-    crowd.send("GET /health HTTP/1.1\r\nHost: x\r\n\r\n".repeat(2 * STRANGER_BURST));
-    for (let times = 0; times < STRANGER_BURST; times++) expect((await crowd.answer()).status).toBe(200);
+    // One connection may not have that many waiting.
+    const crowd: RawClient[] = [];
+    for (const mayWait of [false, false, true]) {
+      const each = await RawClient.open(master.origin);
+      crowd.push(each);
+      each.send("GET /health HTTP/1.1\r\nHost: x\r\n\r\n".repeat(STRANGER_BURST / 2));
+      for (let times = 0; times < STRANGER_BURST / 2 && !mayWait; times++) {
+        expect((await each.answer()).status).toBe(200);
+      }
+    }
     expect((await master.call("/v1/buckets")).status).toBe(200);
     expect((await master.call("/v1/buckets")).status).toBe(200);
-    crowd.close();
+    for (const each of crowd) each.close();
   });
 });
 

@@ -13,6 +13,7 @@ import {
 } from "../../net/http-server.ts";
 import { IdleConnections } from "../../net/idle-connections.ts";
 import { Lane } from "../../net/lane.ts";
+import { Overruns } from "../../net/overruns.ts";
 import { answerRequests, type NoRequest, type RawAnswer } from "../../net/no-request.ts";
 import { answerRequest, type Service } from "./exchange.ts";
 
@@ -33,10 +34,12 @@ export class MasterServer {
   readonly #sockets = new Set<Socket>();
   readonly #idle: IdleConnections;
   readonly #handshakes = new Handshakes();
+  readonly #overruns: Overruns;
   readonly #tls: boolean;
 
   private constructor(service: Service, { tls, maxIdle }: ListenOptions) {
     this.#service = service;
+    this.#overruns = new Overruns(service.clock);
     this.#tls = tls !== undefined;
     this.#idle = new IdleConnections(maxIdle ?? (this.#tls ? MAX_IDLE_TLS_CONNECTIONS : MAX_IDLE_CONNECTIONS));
     this.#server = makeHttpServer(tls);
@@ -120,7 +123,8 @@ export class MasterServer {
   }
 
   #open(socket: Socket): Lane {
-    const lane = new Lane(socket);
+    const lane = new Lane(socket, () => this.#overruns.note(socket.remoteAddress));
+    this.#overruns.admit(socket);
     this.#lanes.set(socket, lane);
     socket.once("close", () => {
       this.#lanes.delete(socket);
