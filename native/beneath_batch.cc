@@ -51,20 +51,23 @@ constexpr size_t kMode = 0, kOwned = 1, kUid = 2, kGid = 3, kSeconds = 4, kNanos
 
 class Creation : public Batch {
  public:
+  // How new files are made durable.
+  static constexpr int kEach = 0, kTogether = 1;
+
   Creation(int directory, std::vector<std::string> names, std::vector<Content> contents, std::vector<double> attributes,
-           bool together)
+           int synced)
       : directory_(directory),
         names_(std::move(names)),
         contents_(std::move(contents)),
         attributes_(std::move(attributes)),
-        together_(together) {}
+        synced_(synced) {}
 
  protected:
   void Run() override {
     rows_.assign(names_.size() * kColumns, 0);
-    together_ = together_ && SyncsWhole(directory_);
+    if (synced_ == kTogether && !SyncsWhole(directory_)) synced_ = kEach;
     for (size_t index = 0; index < names_.size() && error_ == 0; index++) CreateOne(index);
-    if (together_ && error_ == 0) Check(syncfs(directory_), "syncfs");
+    if (synced_ == kTogether && error_ == 0) Check(syncfs(directory_), "syncfs");
   }
 
  private:
@@ -73,7 +76,7 @@ class Creation : public Batch {
     const int file = openat(directory_, names_[index].c_str(), flags, 0600);
     if (!Check(file < 0 ? -1 : 0, "openat")) return;
     const double* attributes = &attributes_[index * kAttributeColumns];
-    if (Fill(file, contents_[index]) && SetAttributes(file, attributes) && (together_ || Check(fsync(file), "fsync"))) {
+    if (Fill(file, contents_[index]) && SetAttributes(file, attributes) && (synced_ != kEach || Check(fsync(file), "fsync"))) {
       const int failed = LookAt(file, "", &rows_[index * kColumns]);
       if (failed != 0) Fail(failed, "statx");
     }
@@ -118,7 +121,7 @@ class Creation : public Batch {
   std::vector<std::string> names_;
   std::vector<Content> contents_;
   std::vector<double> attributes_;
-  bool together_;
+  int synced_;
 };
 
 class Durability : public Batch {
@@ -195,14 +198,14 @@ napi_value CreateFiles(napi_env env, napi_callback_info info) {
   napi_value kept = nullptr;
   std::vector<Content> contents = arguments.Buffers(2, &kept);
   std::vector<double> attributes = arguments.Doubles(3);
-  const bool together = arguments.Flag(4);
+  const int synced = arguments.Whole<int>(4, 0, 2);
   if (contents.size() != names.size()) arguments.OutOfRange(2, "does not have one content for each name");
   if (attributes.size() != names.size() * kAttributeColumns) arguments.OutOfRange(3, "does not have six numbers for each name");
   for (size_t at = 0; at < attributes.size() && !arguments.Threw(); at += kAttributeColumns) {
     if (!AreAttributes(&attributes[at])) arguments.OutOfRange(3, "has a number that is not an integer in its range");
   }
   if (arguments.Threw()) return nullptr;
-  auto creation = std::make_unique<Creation>(directory, std::move(names), std::move(contents), std::move(attributes), together);
+  auto creation = std::make_unique<Creation>(directory, std::move(names), std::move(contents), std::move(attributes), synced);
   return Batch::Start(env, std::move(creation), "syncline:create", kept);
 }
 

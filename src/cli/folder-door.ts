@@ -27,7 +27,7 @@ export async function openFolder(
   return openSyncAgent({
     address: facts.address,
     folder: facts.mount,
-    disk: await openRealDisk(facts.mount, { allXattrs: options.special === true, setModified }),
+    disk: await openRealDisk(facts.mount, { allXattrs: options.special === true, setModified, unlocks: true }),
     stateDir: path,
     hidden: hiddenIn(facts.mount, call),
     wallet: () => loadWallet(call),

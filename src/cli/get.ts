@@ -1,15 +1,18 @@
 /** `syncline get`: copies files out of a bucket, without a mount. */
 import { stat } from "node:fs/promises";
-import { dirname } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { SynclineError } from "../base/errors.ts";
-import { escapeForPrint, nameToBytes } from "../base/names.ts";
+import type { FileName } from "../base/ids.ts";
+import { escapeForPrint, nameFromText, nameToText } from "../base/names.ts";
 import { parseAddress } from "../bucket/address.ts";
+import { openRealDisk } from "../sync/disk/real-disk.ts";
 import { locateBucket } from "./bucket-path.ts";
 import type { BucketPath } from "./bucket-path.ts";
 import { fileBytes, findObject, openReader } from "./bucket-reader.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
 import { CopyOut } from "./copy-out.ts";
+import { setModified } from "./file-times.ts";
 import { BUCKET_OPTIONS } from "./master-access.ts";
 import type { Output } from "./output.ts";
 import { printBytes, printCount, printPath, printText } from "./text.ts";
@@ -22,7 +25,7 @@ export function register(program: Program): void {
       ["[target]", "file or directory to make; - for stdout; default: the path's last name here"],
     ],
     summary: "copy a file, or with -r a directory, out of a bucket",
-    options: ["recursive", "at", ...BUCKET_OPTIONS],
+    options: ["recursive", "at", "special", ...BUCKET_OPTIONS],
     examples: [
       "syncline get file:///srv/bucket/notes.txt",
       "syncline get -r file:///srv/bucket/photos ./photos",
@@ -44,24 +47,37 @@ export function register(program: Program): void {
           hint: "Add -r to get all of it.",
         });
       }
-      const target = await targetOf(args[1], path);
-      await requireFolder(dirname(target.toString("utf8")));
+      const { folder, name, text } = await targetOf(args[1], path);
+      await requireFolder(folder);
       using progress = output.progress("get", "bytes", type === "file" ? size : undefined);
-      const copy = new CopyOut(reader, runtime, progress);
-      await copy.copy(object, target);
-      report(output, copy, target.toString("utf8"));
+      let bytes = 0;
+      const copy = new CopyOut({
+        reader,
+        runtime,
+        disk: await openRealDisk(folder, { allXattrs: false, setModified, unlocks: false }),
+        special: options.special === true,
+        moved: (_files, more) => progress.update((bytes += more)),
+      });
+      await copy.copy(object, name);
+      report(output, copy, text);
     },
   });
 }
 
 /** As cp does: into a directory that is there, else under the name that was given. */
-async function targetOf(given: string | undefined, { names, address }: BucketPath): Promise<Buffer> {
-  const last = names.at(-1);
-  const name = last === undefined ? Buffer.from(parseAddress(address).name) : nameToBytes(last);
-  if (given === undefined) return name;
+async function targetOf(given: string | undefined, { names, address }: BucketPath): Promise<Target> {
+  const name = names.at(-1) ?? nameFromText(parseAddress(address).name);
+  if (given === undefined) return { folder: ".", name, text: nameToText(name) };
   const found = await stat(given).catch(() => undefined);
-  if (found?.isDirectory() !== true) return Buffer.from(given);
-  return Buffer.concat([Buffer.from(given.endsWith("/") ? given : `${given}/`), name]);
+  if (found?.isDirectory() === true) return { folder: given, name, text: join(given, nameToText(name)) };
+  return { folder: dirname(given), name: nameFromText(basename(given)), text: given };
+}
+
+interface Target {
+  readonly folder: string;
+  readonly name: FileName;
+  /** For people. */
+  readonly text: string;
 }
 
 /** Each file is written beside its place: without this the message would name a file that nobody asked for. */

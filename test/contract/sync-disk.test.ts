@@ -341,7 +341,7 @@ test.skipIf(addon === undefined)(
   "a folder on a file system of this machine tells the start of the system, also if it was made later",
   async () => {
     const folder = join(await temporaryFolder(), "later");
-    const disk = await openRealDisk(folder, { allXattrs: false, setModified: async () => {} });
+    const disk = await openRealDisk(folder, { allXattrs: false, setModified: async () => {}, unlocks: true });
     mkdirSync(folder);
     await disk.open();
     expect(disk.boot !== undefined).toBe(isLocalKind(await kindOfFolder(folder)));

@@ -135,7 +135,7 @@ describe("a tree that is put and got", () => {
     ] as const)
       execFileSync("touch", ["-h", "-d", time, join(source, path)]);
     space.do("put", "-r", source, `${bucket}/`);
-    space.do("get", "-r", `${bucket}/source`, space.at("copy"));
+    space.do("get", "-r", `${bucket}/source`, space.at("copy"), "--special");
   });
 
   test("comes back with its names, bytes, modes, links and nanoseconds", () => {
@@ -200,10 +200,18 @@ describe("a tree that is put and got", () => {
       conflicts: 0,
     });
     mkdirSync(space.at("again"));
-    space.do("get", "-r", `${bucket}/source`, space.at("again"));
-    space.do("get", "-r", `${bucket}/source`, space.at("again"));
+    space.do("get", "-r", `${bucket}/source`, space.at("again"), "--special");
+    space.do("get", "-r", `${bucket}/source`, space.at("again"), "--special");
     expect(census(space.at("again", "source"))).toEqual(census(source));
     expect(readdirSync(space.at("again"))).toEqual(["source"]);
+  });
+
+  test("comes without set-user-id and set-group-id bits unless they are asked for", () => {
+    const modeIn = (folder: string) => statSync(space.at(folder, "sub", "deep")).mode & 0o7777;
+    space.do("get", "-r", `${bucket}/source`, space.at("plain"));
+    expect(modeIn("plain")).toBe(0o711);
+    space.do("get", "-r", `${bucket}/source`, space.at("plain"), "--special");
+    expect(modeIn("plain")).toBe(0o2711);
   });
 
   test("lands beside or inside, as cp has it", () => {

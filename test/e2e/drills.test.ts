@@ -63,6 +63,7 @@ drill(
   600_000,
 );
 drill("processes that put at the same moment all arrive", "racers.mjs", [all ? "32" : "8"], 300_000);
+drill("nothing outside its target is written while get copies", "get-symlinks.mjs", [all ? "20" : "2"]);
 drill("every call of a master refuses every wrong bearer", "token-table.mjs", []);
 drill(
   "strangers do not keep an allowed client waiting for seconds",

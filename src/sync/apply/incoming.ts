@@ -1,4 +1,4 @@
-/** Files of the bucket written under temporary names in the folder's own folder, with all their attributes, durably. */
+/** Files of the bucket written under temporary names, with all their attributes: durably in a synced folder's own folder, or for `get`. */
 import { mapConcurrent } from "../../base/concurrency.ts";
 import type { Cid, FileName } from "../../base/ids.ts";
 import { SYNC_SMALL_BYTES } from "../../base/limits.ts";
@@ -13,7 +13,7 @@ import { isLinked, targetOf } from "../../format/linked-value.ts";
 import type { FileRecord, Xattrs } from "../../format/record.ts";
 import type { DiskPath, DiskStat, NewFile, SyncDisk } from "../disk/disk.ts";
 import type { Attention } from "../scan/attributes.ts";
-import { NEW_PATH, newPath } from "../disk/paths.ts";
+import { newPath } from "../disk/paths.ts";
 import { digestOfXattrs } from "../known/seen.ts";
 
 export interface IncomingContext {
@@ -27,6 +27,12 @@ export interface IncomingContext {
   readonly signal?: AbortSignal | undefined;
   /** Told of bytes that were written. */
   readonly wrote?: (bytes: number) => void;
+  /** Where a file with this temporary name goes: all of one call into one directory. Absent: into the synced folder's own. */
+  readonly temporary?: (name: string) => DiskPath;
+  /** False: the system may write files out when it likes. */
+  readonly isDurable?: boolean;
+  /** Leaves extended attributes as they are. */
+  readonly leavesXattrs?: boolean;
 }
 
 /** Something that only needs its place. */
@@ -76,7 +82,7 @@ async function writeAll(
   return mapConcurrent([...records.entries()], FILES_AT_ONCE, async ([index, record]) => {
     const made = ready[index];
     if (made !== undefined) return made;
-    const path = newPath(temporaryName(context.random));
+    const path = temporaryPath(context, temporaryName(context.random));
     begun.push(path);
     const work = writeOne(context, path, record);
     works.push(work);
@@ -90,28 +96,32 @@ function isSmallAndPlain({ type, size, xattrs }: FileRecord): boolean {
 }
 
 async function writePlain(
-  { disk, content: source, attention, random, limit, signal, wrote }: IncomingContext,
+  context: IncomingContext,
   records: readonly FileRecord[],
   begun: DiskPath[],
 ): Promise<Ready[]> {
+  const { disk, content: source, attention, random, limit, signal, wrote } = context;
   if (disk.createAll === undefined || records.length === 0) return [];
+  const paths: DiskPath[] = [];
   const files: NewFile[] = [];
   // One draw for all of them: it takes longer than the rest of a name.
   const stem = temporaryName(random);
   for (const { content, size, mode, uid, gid, mtimeNs } of records) {
     const bytes = await readContent(source, content, size, 0, size);
     await limit?.take(size, signal);
-    const name = `${stem}-${files.length}` as FileName;
+    const path = temporaryPath(context, `${stem}-${files.length}`);
+    const [name] = path.slice(-1) as [FileName];
     const owner = attention.owners ? { uid, gid } : undefined;
-    begun.push(newPath(name));
+    begun.push(path);
+    paths.push(path);
     files.push({ name, bytes, mode: mode & attention.modeMask, owner, mtimeNs });
   }
-  const stats = await disk.createAll(NEW_PATH, files);
+  const stats = await disk.createAll(paths[0]?.slice(0, -1) ?? [], files, context.isDurable !== false);
   for (const { bytes } of files) wrote?.(bytes.length);
-  return files.map(({ name }, index) => {
+  return paths.map((path, index) => {
     const stat = stats[index];
     if (stat === undefined) throw new RangeError("A new file was not told of.");
-    return { path: newPath(name), stat, xattrs: "" };
+    return { path, stat, xattrs: "" };
   });
 }
 
@@ -126,10 +136,11 @@ export async function setAttributes(
   isTimed = false,
 ): Promise<void> {
   const { disk, attention } = context;
+  const hasXattrs = disk.hasXattrs && context.leavesXattrs !== true;
   // Changing the owner clears some bits of the mode, so the mode comes behind.
   if (attention.owners) await tolerate(disk.setOwner(path, record.uid, record.gid), "EPERM", "EINVAL", "ENOTSUP");
   if (record.type !== "symlink") {
-    if (disk.hasXattrs) await tolerate(disk.setXattrs(path, await wantedXattrs(context, record)), ...NO_XATTRS_HERE);
+    if (hasXattrs) await tolerate(disk.setXattrs(path, await wantedXattrs(context, record)), ...NO_XATTRS_HERE);
     await disk.setMode(path, record.mode & attention.modeMask);
   }
   if (!isTimed) await disk.setModified(path, record.mtimeNs);
@@ -148,11 +159,16 @@ async function writeOne(context: IncomingContext, path: DiskPath, record: FileRe
   } else await writeFile(context, path, record);
   const stat = await disk.look(path);
   if (stat === undefined) throw new RangeError("A new file went away.");
-  return { path, stat, xattrs: stat.type === "file" ? await digestOn(disk, path) : "" };
+  const isBare = stat.type !== "file" || context.leavesXattrs === true;
+  return { path, stat, xattrs: isBare ? "" : await digestOn(disk, path) };
 }
 
-function temporaryName(random: Random): FileName {
-  return Buffer.from(random.bytes(8)).toString("hex") as FileName;
+export function temporaryName(random: Random): string {
+  return Buffer.from(random.bytes(8)).toString("hex");
+}
+
+function temporaryPath({ temporary = newPath }: IncomingContext, name: string): DiskPath {
+  return temporary(name);
 }
 
 async function writeFile(context: IncomingContext, path: DiskPath, record: FileRecord): Promise<void> {
@@ -171,14 +187,14 @@ async function writeFile(context: IncomingContext, path: DiskPath, record: FileR
     }
     await file.truncate(size);
     await setAttributes(context, path, record);
-    await file.sync();
+    if (context.isDurable !== false) await file.sync();
   } finally {
     await file.close();
   }
 }
 
 /** Best effort: what does not come is asked for again by whoever writes it, and is reported there. */
-async function readAhead(content: ContentSource, records: readonly FileRecord[]): Promise<void> {
+export async function readAhead(content: ContentSource, records: readonly FileRecord[]): Promise<void> {
   const files = records.filter(({ type }) => type === "file");
   // Lists first, then the chunks that they name.
   for (let level = 0; level < AHEAD_LEVELS; level++) {

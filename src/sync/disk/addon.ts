@@ -28,7 +28,7 @@ export interface BeneathAddon {
     names: readonly string[],
     contents: readonly Uint8Array[],
     attributes: Float64Array,
-    together: 0 | 1,
+    synced: 0 | 1 | 2,
   ): Promise<Float64Array>;
   placeFiles?(
     root: number,

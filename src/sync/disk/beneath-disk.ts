@@ -124,6 +124,10 @@ export class BeneathDisk implements SyncDisk {
   }
 
   async unlink(path: DiskPath): Promise<void> {
+    this.unlinkNow(path);
+  }
+
+  unlinkNow(path: DiskPath): void {
     this.#at(path, (directory, name) => this.#addon.unlinkAt(directory, name, 0));
   }
 
@@ -209,6 +213,7 @@ export class BeneathDisk implements SyncDisk {
     createFiles: NonNullable<BeneathAddon["createFiles"]>,
     directory: DiskPath,
     files: readonly NewFile[],
+    isDurable = true,
   ): Promise<DiskStat[]> {
     const descriptor = this.#open(directory, constants.O_RDONLY | constants.O_DIRECTORY, 0);
     try {
@@ -217,8 +222,8 @@ export class BeneathDisk implements SyncDisk {
       });
       const names = files.map(({ name }) => name);
       const contents = files.map(({ bytes }) => bytes);
-      const together = files.length >= TOGETHER ? 1 : 0;
-      const rows = await codedLater(createFiles(descriptor, names, contents, Float64Array.from(attributes), together));
+      const synced = !isDurable ? SYNC_NOTHING : files.length >= TOGETHER ? SYNC_TOGETHER : SYNC_EACH;
+      const rows = await codedLater(createFiles(descriptor, names, contents, Float64Array.from(attributes), synced));
       return files.map((_, index) => statOf(rows, index * COLUMNS));
     } finally {
       closeSync(descriptor);
@@ -290,4 +295,6 @@ const RENAME_FLAGS: Readonly<Record<RenameHow, number>> = { free: 1, replace: 0,
 const O_PATH = 0o10000000;
 /** So many files are made durable by one sync of the filesystem, which also writes what others have pending; fewer one by one. */
 const TOGETHER = 16;
+/** How the addon makes new files durable (native/beneath_batch.h). */
+const [SYNC_EACH, SYNC_TOGETHER, SYNC_NOTHING] = [0, 1, 2] as const;
 const fsyncOf = promisify(fsync);

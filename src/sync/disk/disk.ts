@@ -86,6 +86,8 @@ export interface SyncDisk {
   link(from: DiskPath, to: DiskPath): Promise<void>;
   rename(from: DiskPath, to: DiskPath, how: RenameHow): Promise<void>;
   unlink(path: DiskPath): Promise<void>;
+  /** The same, done when it returns: for a process that a signal ends. Absent: there is no such way. */
+  unlinkNow?(path: DiskPath): void;
   removeDirectory(path: DiskPath): Promise<void>;
   /** Not of a link. */
   setMode(path: DiskPath, mode: number): Promise<void>;
@@ -103,8 +105,10 @@ export interface SyncDisk {
     | undefined;
   /** Whether `xattrs` would tell of none, for many paths at a time; false also where that is not known. Absent: ask one by one. */
   readonly areBare?: ((paths: readonly DiskPath[]) => Promise<readonly boolean[]>) | undefined;
-  /** New files in one directory (EEXIST), durable, at a time. Absent: make them one by one. */
-  readonly createAll?: ((directory: DiskPath, files: readonly NewFile[]) => Promise<DiskStat[]>) | undefined;
+  /** New files in one directory (EEXIST) at a time, durable unless told otherwise. Absent: make them one by one. */
+  readonly createAll?:
+    | ((directory: DiskPath, files: readonly NewFile[], isDurable?: boolean) => Promise<DiskStat[]>)
+    | undefined;
   /**
    * Renames what is in one directory to free paths, in turn, until one cannot be had: how each looks that has its path, undefined where
    * somebody took it away again. Right behind each a dot is appended to `marks`, which this disk opened. Absent: rename them one by one.

@@ -3,7 +3,7 @@
  * refuses links; who swaps a directory for a link between the look and the deed wins, which beneath-disk.ts rules out.
  */
 import * as fs from "node:fs/promises";
-import type { BigIntStats } from "node:fs";
+import { unlinkSync, type BigIntStats } from "node:fs";
 import { join } from "node:path";
 import { SynclineError } from "../../base/errors.ts";
 import type { FileName } from "../../base/ids.ts";
@@ -98,6 +98,10 @@ export class PortableDisk implements SyncDisk {
 
   async unlink(path: DiskPath): Promise<void> {
     await fs.unlink(await this.#resolve(path));
+  }
+
+  unlinkNow(path: DiskPath): void {
+    unlinkSync(Buffer.concat([Buffer.from(this.#root), ...path.flatMap((name) => [SLASH, bytesOf(name)])]));
   }
 
   async removeDirectory(path: DiskPath): Promise<void> {

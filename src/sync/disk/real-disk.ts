@@ -1,4 +1,4 @@
-/** The folder that is synced, by the best way that this machine has. */
+/** A folder of this machine, by the best way that it has: one that is synced, or that `put` and `get` copy from and to. */
 import { systemDisk } from "../../objects/disk.ts";
 import { isLocalKind, kindOfFolder } from "../../objects/file-system.ts";
 import { readBoot } from "../../objects/process-identity.ts";
@@ -13,15 +13,22 @@ export interface RealDiskOptions {
   readonly allXattrs: boolean;
   /** For where the addon is not. */
   readonly setModified: SetModified;
+  /** Whether to write also into directories that their owner may not write in (unlocking.ts). */
+  readonly unlocks: boolean;
 }
 
-export async function openRealDisk(path: string, { allXattrs, setModified }: RealDiskOptions): Promise<SyncDisk> {
+export async function openRealDisk(path: string, options: RealDiskOptions): Promise<SyncDisk> {
+  const disk = await bestDisk(path, options);
+  return options.unlocks ? unlocking(disk) : disk;
+}
+
+async function bestDisk(path: string, { allXattrs, setModified }: RealDiskOptions): Promise<SyncDisk> {
   const addon = loadBeneathAddon();
   if (addon !== undefined) {
     const disk = new BeneathDisk(addon, path, { allXattrs, bootAt });
-    if (await isAble(disk)) return unlocking(disk);
+    if (await isAble(disk)) return disk;
   }
-  return unlocking(new PortableDisk(path, setModified));
+  return new PortableDisk(path, setModified);
 }
 
 /** Undefined, too, where a file system may keep a later write and lose a rename before it, as when it is pulled out and comes back while the system runs. */
