@@ -32,7 +32,10 @@ export interface CommandWriterOptions {
 
 export interface CommandWriter extends AsyncDisposable {
   readonly bucket: Bucket;
+  /** The first epoch. Disposed with the session. */
   readonly writer: BucketWriter;
+  /** Another epoch on the newest root, once the one before is published. The caller disposes of it. */
+  another(): Promise<BucketWriter>;
 }
 
 /** Throws `no_such_bucket`, `device_not_certified`, `state_in_use`, and as opening the bucket does. */
@@ -44,11 +47,12 @@ export async function openCommandWriter(options: CommandWriterOptions): Promise<
     const seen = (await bucket.current())?.commit.heads.get(device.device.writer) ?? 0;
     const context = { bucket, writer: device, clock, random, log };
     const writer = await openWriter(context, takeEpoch(opened.stateDir, seen));
+    const another = () => openWriter(context, takeEpoch(opened.stateDir, 0));
     const dispose = async () => {
       await writer[Symbol.asyncDispose]();
       await opened[Symbol.asyncDispose]();
     };
-    return { bucket, writer, [Symbol.asyncDispose]: dispose };
+    return { bucket, writer, another, [Symbol.asyncDispose]: dispose };
   } catch (error) {
     await opened[Symbol.asyncDispose]();
     throw error;

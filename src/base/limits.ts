@@ -232,6 +232,8 @@ export const SYNC_SMALL_BYTES = 64 * KiB;
 /** More that is new goes in portions of as much: what is not sent yet takes some KiB of memory a file, and is sent again by the next run after a kill. */
 export const SYNC_PORTION_THINGS = 16_384;
 export const SYNC_PORTION_BYTES = 1024 * MiB;
+/** `put -r` publishes after as many files, links and directories, or after SYNC_PORTION_BYTES: up to there it is one commit. */
+export const PUT_PORTION_THINGS = 8_192;
 
 // Cutting files that are written again while they are (overlay/beginnings.ts, agent/early-work.ts)
 /** Longer files are cut before they are complete: what others cost after the close is little. */

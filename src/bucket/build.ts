@@ -42,6 +42,7 @@ import { editsOf } from "./build/transition.ts";
 import type { FinishRecord, ObjectState, Transition } from "./build/transition.ts";
 import type { BaseChange, ChangedObject, ChangeSet, DataReader } from "./change-set.ts";
 import { readSelf } from "./fs-reader.ts";
+import { sameContent } from "./merge/objects.ts";
 import { rowKeysOf } from "./object-rows.ts";
 import type { Place } from "./object-rows.ts";
 
@@ -289,7 +290,9 @@ async function withContent(
   const [first] = segments;
   const early = first?.from === "data" ? await data.earlyCuts?.(object.ino, first.epoch) : undefined;
   const content = await editContent(source, sink, contentConfig, base, baseSize, segments, record.size, read, early);
-  return { ...record, content };
+  const { ctimeNs } = object.content;
+  if (ctimeNs === undefined || sameContent(content, record.content)) return { ...record, content };
+  return { ...record, content, ctimeNs };
 }
 
 function keptIn(inline: SmallBytes, record: FileRecord): FileRecord {

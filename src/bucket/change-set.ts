@@ -50,6 +50,8 @@ export type ContentChange =
       readonly base: Content;
       readonly baseSize: number;
       readonly segments: readonly Segment[];
+      /** The record's ctime if the bytes turn out to differ from the record's content. Absent: the record has its ctime. */
+      readonly ctimeNs?: bigint;
     };
 
 /** A run of a changed file's bytes. */

@@ -5,7 +5,6 @@
 import { SynclineError } from "../base/errors.ts";
 import type { FileName, Ino, Lamport } from "../base/ids.ts";
 import { PUBLISH_NODE_CACHE_BYTES, WRITER_ROUNDS } from "../base/limits.ts";
-import { escapeForPrint, nameToText } from "../base/names.ts";
 import { newRecord } from "../format/record.ts";
 import type { Content, FileRecord } from "../format/record.ts";
 import { NodeStore } from "../tree/node-store.ts";
@@ -18,6 +17,7 @@ import type { PublishOutcome } from "./publish/outcome.ts";
 import { DraftTree } from "./writer/draft-tree.ts";
 import type { Draft } from "./writer/draft-tree.ts";
 import type { FileSource } from "./writer/file-source.ts";
+import { isADirectory, noSuchPath, notADirectory } from "./writer/path-errors.ts";
 import { Restorer } from "./writer/restore.ts";
 import type { RestoreCounts } from "./writer/restore.ts";
 
@@ -40,6 +40,13 @@ export interface NewAttributes {
 export async function openWriter(context: PublishContext, epoch: number): Promise<BucketWriter> {
   const { commit } = await context.bucket.head();
   return new BucketWriter(context, commit, epoch, context);
+}
+
+export interface WriterPublication {
+  /** Makes the new commit's policy of the one before it. */
+  readonly policy?: PublishOptions["policy"];
+  /** Has the bytes of `putData`. */
+  readonly data?: DataReader;
 }
 
 /** Edits that nobody will publish: what they would come to. */
@@ -90,8 +97,10 @@ export class BucketWriter implements AsyncDisposable {
   async setAttributes(path: Path, { mode, uid, gid, mtimeNs }: NewAttributes): Promise<void> {
     const draft = await this.#at(path);
     if (draft === undefined) throw noSuchPath(path);
+    const { record } = draft;
+    const isAlike = mtimeNs !== undefined && looksAlike(record, { ...record, mode, uid, gid, mtimeNs });
     const now = this.#context.clock.nowNs();
-    this.#draft.setRecord(draft, { ...draft.record, mode, uid, gid, mtimeNs: mtimeNs ?? now, ctimeNs: now });
+    if (!isAlike) this.#draft.setRecord(draft, { ...record, mode, uid, gid, mtimeNs: mtimeNs ?? now, ctimeNs: now });
   }
 
   /**
@@ -100,20 +109,31 @@ export class BucketWriter implements AsyncDisposable {
    * `is_a_directory`, `not_a_directory`.
    */
   async putFile(path: Path, source: FileSource, attributes: NewAttributes): Promise<void> {
+    const ino = await this.putData(path, source.size, attributes);
+    await this.#sources.get(ino)?.[Symbol.asyncDispose]();
+    this.#sources.set(ino, source);
+  }
+
+  /**
+   * The same with bytes that `publish` is given a reader of, by the inode number that this answers. A file that has these attributes and
+   * turns out to have these bytes stays as it is. Throws as `putFile`.
+   */
+  async putData(path: Path, size: number, attributes: NewAttributes): Promise<Ino> {
     const { directory, name } = await this.#parentOf(path, attributes);
     const now = await this.#existing(directory, name, path, "file");
-    const record = this.#newRecord("file", attributes, { size: source.size });
-    if (now !== undefined)
+    const record = this.#newRecord("file", attributes, { size });
+    const isAlike = now?.content.kind === "same" && looksAlike(now.record, record);
+    if (now !== undefined && !isAlike)
       this.#draft.setRecord(now, { ...record, xattrs: now.record.xattrs, unknown: now.record.unknown });
     const draft = now ?? this.#draft.create(directory, name, record);
     this.#draft.setContent(draft, {
       kind: "edited",
       base: EMPTY,
       baseSize: 0,
-      segments: source.size === 0 ? [] : [{ offset: 0, length: source.size, from: "data", epoch: this.#epoch }],
+      segments: size === 0 ? [] : [{ offset: 0, length: size, from: "data", epoch: this.#epoch }],
+      ...(isAlike && { ctimeNs: record.ctimeNs }),
     });
-    await this.#sources.get(draft.ino)?.[Symbol.asyncDispose]();
-    this.#sources.set(draft.ino, source);
+    return draft.ino;
   }
 
   /** Makes a symlink, also in place of a file or another symlink. Throws `is_a_directory`, `not_a_directory`. */
@@ -122,7 +142,7 @@ export class BucketWriter implements AsyncDisposable {
     const now = await this.#existing(directory, name, path, "symlink");
     const record = this.#newRecord("symlink", attributes, { size: target.length, target });
     if (now === undefined) this.#draft.create(directory, name, record);
-    else this.#draft.setRecord(now, record);
+    else if (now.record.target !== target || !looksAlike(now.record, record)) this.#draft.setRecord(now, record);
   }
 
   /**
@@ -203,7 +223,7 @@ export class BucketWriter implements AsyncDisposable {
   }
 
   /** Publishes all edits, and a change of the policy, as one commit; again and again for a while when others are faster. An epoch is published once. */
-  async publish(note = "", policy?: PublishOptions["policy"]): Promise<PublishOutcome> {
+  async publish(note = "", { policy, data: given }: WriterPublication = {}): Promise<PublishOutcome> {
     const context = this.#publishing;
     if (context === undefined) throw new SynclineError("internal", "A rehearsal is not published.");
     const changes: ChangeSet = {
@@ -212,7 +232,10 @@ export class BucketWriter implements AsyncDisposable {
       lamport: (this.#base.body.seq + 1) as Lamport,
       ...this.#draft.changes(),
     };
-    const data: DataReader = { readData: (ino, _epoch, offset, length) => this.#read(ino, offset, length) };
+    const data: DataReader = {
+      readData: (ino, epoch, offset, length) =>
+        this.#sources.get(ino)?.read(offset, length) ?? read(given, ino, epoch, offset, length),
+    };
     const options: PublishOptions = { note, sources: [...this.#restored], ...(policy === undefined ? {} : { policy }) };
     let outcome = await publishEpoch(context, changes, data, options);
     for (let round = 1; round < WRITER_ROUNDS && outcome.kind === "queued"; round++) {
@@ -288,35 +311,18 @@ export class BucketWriter implements AsyncDisposable {
   #restorer(from: VerifiedCommit): Restorer {
     return new Restorer(this.#draft, { nodes: this.#nodes, tree: from.body.tree }, this.#context.clock.nowNs());
   }
+}
 
-  #read(ino: Ino, offset: number, length: number): Promise<Uint8Array> {
-    const source = this.#sources.get(ino);
-    if (source === undefined) throw new SynclineError("internal", `Inode ${ino} has no data.`);
-    return source.read(offset, length);
-  }
+function read(data: DataReader | undefined, ...range: Parameters<DataReader["readData"]>): Promise<Uint8Array> {
+  if (data === undefined) throw new SynclineError("internal", `Inode ${range[0]} has no data.`);
+  return data.readData(...range);
+}
+
+/** Whether an object is as a new one would be, but for its bytes or target and for what only the bucket has of it. */
+function looksAlike(now: FileRecord, { mode, uid, gid, size, mtimeNs }: FileRecord): boolean {
+  const hasAttributes = now.mode === mode && now.uid === uid && now.gid === gid && now.mtimeNs === mtimeNs;
+  return hasAttributes && now.size === size && now.conflict === undefined;
 }
 
 /** A tree of a million files has this a million times. */
 const EMPTY: Content = { kind: "empty" };
-
-function noSuchPath(path: Path): SynclineError {
-  return new SynclineError("no_such_path", `There is no ${textOf(path)} in the bucket.`, {
-    hint: "`syncline ls` shows what there is.",
-  });
-}
-
-function notADirectory(path: Path): SynclineError {
-  return new SynclineError("not_a_directory", `${textOf(path)} is not a directory.`, {
-    hint: "Choose another path, or remove what is there.",
-  });
-}
-
-function isADirectory(path: Path): SynclineError {
-  return new SynclineError("is_a_directory", `${textOf(path)} is a directory.`, {
-    hint: "Name what it is to be called in it: URL/PATH.",
-  });
-}
-
-function textOf(path: Path): string {
-  return escapeForPrint(`/${path.map(nameToText).join("/")}`);
-}

@@ -49,7 +49,7 @@ async function setPolicy(call: Call<BucketOption>): Promise<void> {
   await using session = await openWriterFor(call, await addressOf(call));
   const { bucket, writer } = session;
   const note = noteOf(`policy set ${settings.map(printText).join(" ")}`);
-  const { root } = requirePublished(await writer.publish(note, change));
+  const { root } = requirePublished(await writer.publish(note, { policy: change }));
   report(call, root.commit, await bucket.policy(await bucket.commit(root.commit)));
 }
 

@@ -1,18 +1,20 @@
-/** `syncline put`: copies files into a bucket, without a mount, as one commit. */
+/** `syncline put`: copies files into a bucket, without a mount. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
-import { requirePublished } from "../agent/command-writer.ts";
+import { requirePublished, type CommandWriter } from "../agent/command-writer.ts";
 import { SynclineError } from "../base/errors.ts";
 import { nameFromBytes } from "../base/names.ts";
 import type { BucketWriter, Path } from "../bucket/writer.ts";
 import { sourceOfStream } from "../bucket/writer/file-source.ts";
+import { openRealDisk } from "../sync/disk/real-disk.ts";
 import { locateBucket } from "./bucket-path.ts";
 import type { BucketPath } from "./bucket-path.ts";
 import { openWriterFor } from "./bucket-writer.ts";
 import { addCommand } from "./command.ts";
 import type { Call, Program } from "./command.ts";
-import { CopyIn } from "./copy-in.ts";
+import { CopyIn, type CopiedIn } from "./copy-in.ts";
+import { setModified } from "./file-times.ts";
 import { BUCKET_OPTIONS, type BucketOption } from "./master-access.ts";
 import type { Runtime } from "./runtime.ts";
 import { noteOf, printBytes, printCount } from "./text.ts";
@@ -38,22 +40,51 @@ export function register(program: Program): void {
 }
 
 async function put(call: Call<"recursive" | BucketOption>): Promise<void> {
-  const { args, options, output, runtime } = call;
+  const { args, output, runtime } = call;
   const [source = "", url = ""] = args;
   const path = await locateBucket(runtime, url);
   await using session = await openWriterFor(call, path.address);
   const { writer } = session;
-  using progress = output.progress("put", "files");
-  const copy = new CopyIn(writer, progress);
-  using spool = source === "-" ? spoolFolder(runtime) : undefined;
-  if (spool !== undefined) await putStream(call, writer, path.names, copy, spool.path);
-  else await copy.copy(Buffer.from(source), await targetOf(writer, path, source), options.recursive === true);
-  const { root, conflicts, figures } = requirePublished(await writer.publish(noteOf(`put ${source}`)));
-  const { files, bytes, skipped } = copy;
+  const note = noteOf(`put ${source}`);
+  const { root, files, bytes, skipped, conflicts, figures } =
+    source === "-"
+      ? await putStream(call, writer, path.names, note)
+      : await putFiles(call, session, await targetOf(writer, path, source), note);
   if (skipped > 0) output.notice(`Left out ${skipped} fifos, sockets and devices.`);
-  const counts = { files, bytes, skipped, ...figures, conflicts: conflicts.length };
+  const counts = { files, bytes, skipped, ...figures, conflicts };
   const value = { root: root.commit, version: root.version, ...counts };
   output.result(value, `${printCount(files, "file")}, ${printBytes(bytes)} in root ${root.commit}`);
+}
+
+type Put = CopiedIn & Pick<CopyIn, "files" | "bytes" | "skipped">;
+
+async function putFiles(
+  { args, options, output }: Call<"recursive" | BucketOption>,
+  session: CommandWriter,
+  target: Path,
+  note: string,
+): Promise<Put> {
+  using progress = output.progress("put", "files");
+  await using copy = new CopyIn({
+    session,
+    note,
+    openDisk: (path) => openRealDisk(path, { allXattrs: false, setModified, unlocks: false }),
+    moved: () => progress.update(copy.files),
+  });
+  try {
+    await copy.copy(args[0] ?? "", target, options.recursive === true);
+    const published = await copy.publish();
+    const { files, bytes, skipped } = copy;
+    return { ...published, files, bytes, skipped };
+  } catch (error) {
+    if (copy.sent > 0) {
+      const sent = printCount(copy.sent, "file");
+      output.notice(
+        `${sent} came into the bucket before this failed and stay there. The same command goes on from there.`,
+      );
+    }
+    throw error;
+  }
 }
 
 /** Where a stream is kept that is too long for memory; gone with the command, however it ends. */
@@ -68,18 +99,14 @@ function spoolFolder(runtime: Runtime): Disposable & { readonly path: string } {
   return { path, [Symbol.dispose]: dispose };
 }
 
-async function putStream(
-  { runtime }: Call,
-  writer: BucketWriter,
-  target: Path,
-  copy: CopyIn,
-  folder: string,
-): Promise<void> {
+async function putStream({ runtime }: Call, writer: BucketWriter, target: Path, note: string): Promise<Put> {
   if (target.length === 0) throw new SynclineError("usage", "Say what the file is to be called: URL/PATH.");
-  const stream = await sourceOfStream(runtime.stdin, folder);
+  using spool = spoolFolder(runtime);
+  const stream = await sourceOfStream(runtime.stdin, spool.path);
   const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0];
   await writer.putFile(target, stream, { mode: 0o644, uid, gid });
-  copy.count(stream.size);
+  const { root, conflicts, figures } = requirePublished(await writer.publish(note));
+  return { root, conflicts: conflicts.length, figures, files: 1, bytes: stream.size, skipped: 0 };
 }
 
 /** A path that is a directory, or is spelt as one, takes the source under its own name; "dir/." means what is in dir. */

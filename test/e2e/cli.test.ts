@@ -210,8 +210,8 @@ describe("a tree that is put and got", () => {
     const modeIn = (folder: string) => statSync(space.at(folder, "sub", "deep")).mode & 0o7777;
     space.do("get", "-r", `${bucket}/source`, space.at("plain"));
     expect(modeIn("plain")).toBe(0o711);
-    space.do("get", "-r", `${bucket}/source`, space.at("plain"), "--special");
-    expect(modeIn("plain")).toBe(0o2711);
+    space.do("get", "-r", `${bucket}/source`, space.at("asked"), "--special");
+    expect(modeIn("asked")).toBe(0o2711);
   });
 
   test("lands beside or inside, as cp has it", () => {

@@ -33,7 +33,7 @@ export function sameVersion(a: FileRecord, b: FileRecord): boolean {
   return sameContent(a.content, b.content) && sameTarget(a.target, b.target);
 }
 
-function sameContent(a: Content, b: Content): boolean {
+export function sameContent(a: Content, b: Content): boolean {
   if (a.kind === "inline" || b.kind === "inline")
     return a.kind === b.kind && "bytes" in a && "bytes" in b && Buffer.from(a.bytes).equals(b.bytes);
   if (a.kind === "empty" || b.kind === "empty") return a.kind === b.kind;

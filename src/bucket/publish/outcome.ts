@@ -42,6 +42,24 @@ export interface PublishFigures {
   readonly blocksRead: number;
 }
 
+export const NO_FIGURES: PublishFigures = {
+  attempts: 0,
+  requests: 0,
+  uploadedBytes: 0,
+  uploadedBlocks: 0,
+  blocksRead: 0,
+};
+
+export function addFigures(a: PublishFigures, b: PublishFigures): PublishFigures {
+  return {
+    attempts: a.attempts + b.attempts,
+    requests: a.requests + b.requests,
+    uploadedBytes: a.uploadedBytes + b.uploadedBytes,
+    uploadedBlocks: a.uploadedBlocks + b.uploadedBlocks,
+    blocksRead: a.blocksRead + b.blocksRead,
+  };
+}
+
 export class FigureCounter {
   attempts = 0;
   requests = 0;

@@ -11,6 +11,7 @@ import type { Look, SyncDatabase } from "../known/database.ts";
 import { isSameInode } from "../known/seen.ts";
 import type { IgnoreRules } from "./ignore-rules.ts";
 import type { LocalObject, Matching } from "./match.ts";
+import { PortionRoom } from "./portion-room.ts";
 import { foundAs, NOT_LISTED, NO_CHILDREN, type Found, type Most } from "./walk.ts";
 
 export interface Portion {
@@ -26,7 +27,7 @@ export interface PortionSource {
   readonly disk: SyncDisk;
   readonly rules: IgnoreRules;
   readonly db: SyncDatabase;
-  /** What fills a portion. The last one of its files may be larger than what is left of the bytes. */
+  /** What fills a portion. */
   readonly limits: Most;
   /** What belongs together goes together: a repository, a database with its log. */
   readonly units: UnitRules;
@@ -85,14 +86,12 @@ class Finder implements Matching {
   readonly #known = new Map<Found, FileId>();
   /** New files with several names, by their inodes. */
   readonly #linked = new Map<bigint, LocalObject>();
-  #hasFiles = false;
-  #things = 0;
-  #bytes = 0;
-  #isFull = false;
+  readonly #room: PortionRoom;
 
   constructor(source: PortionSource, passed: ReadonlySet<string>, root: Found) {
     this.#source = source;
     this.#passed = passed;
+    this.#room = new PortionRoom(source.limits, source.units);
     this.#isFirst = source.db.isEmpty();
     this.root = { ino: 1 as Ino, id: ROOT_ID, entries: [], found: [root], kept: [] };
     this.objectOf.set(root, this.root);
@@ -131,31 +130,17 @@ class Finder implements Matching {
     return isAll;
   }
 
-  /** Files of one directory go together where they can: a program's files that belong together lie together. */
   #tellFiles(directory: Found, files: readonly DiskEntry[], isWhole: boolean): boolean {
-    const { limits, units } = this.#source;
-    const bytes = files.reduce((sum, { stat }) => sum + stat.size, 0);
-    const isFitting = this.#things + files.length <= limits.things && this.#bytes + bytes <= limits.bytes;
-    if (isFitting || isWhole) {
-      for (const entry of files) this.#tell(directory, entry);
-      return true;
+    let told = 0;
+    for (const entry of this.#room.fitting(files, isWhole)) {
+      this.#tell(directory, entry);
+      told++;
     }
-    this.#isFull ||= this.#hasFiles && files.length > 0;
-    const begun = new Set<FileName>();
-    let isAll = true;
-    for (const entry of [...files].sort((a, b) => (a.name < b.name ? -1 : 1))) {
-      const mains = units.mainsOf(entry.name);
-      if (this.#isFull && !mains.some((main) => begun.has(main))) isAll = false;
-      else {
-        this.#tell(directory, entry);
-        for (const main of mains) begun.add(main);
-      }
-    }
-    return isAll;
+    return told === files.length;
   }
 
   async #descend(parent: Found, entry: DiskEntry, id: FileId | undefined, isWhole: boolean): Promise<boolean> {
-    if (this.#isFull && !isWhole) return false;
+    if (this.#room.isFull && !isWhole) return false;
     const { name, stat } = entry;
     const path = parent.path.concat(name);
     let entries: readonly DiskEntry[];
@@ -174,7 +159,6 @@ class Finder implements Matching {
   }
 
   #tell(parent: Found, { name, stat }: DiskEntry): Found {
-    const { limits } = this.#source;
     this.#addKnown(parent);
     const found = foundAs({ path: parent.path.concat(name), stat, parent, name }, NO_CHILDREN, false);
     const isLinked = stat.type === "file" && stat.links > 1;
@@ -186,10 +170,7 @@ class Finder implements Matching {
       twin.found.push(found);
       this.objectOf.set(found, twin);
     }
-    this.#things++;
-    this.#hasFiles ||= stat.type !== "directory";
-    this.#bytes += stat.type === "file" ? stat.size : 0;
-    this.#isFull = this.#things >= limits.things || this.#bytes >= limits.bytes;
+    this.#room.take(stat);
     return found;
   }
 

@@ -1,0 +1,26 @@
+/** What is wrong with a path that an edit of a bucket names. */
+import { SynclineError } from "../../base/errors.ts";
+import type { FileName } from "../../base/ids.ts";
+import { escapeForPrint, nameToText } from "../../base/names.ts";
+
+export function noSuchPath(path: readonly FileName[]): SynclineError {
+  return new SynclineError("no_such_path", `There is no ${textOf(path)} in the bucket.`, {
+    hint: "`syncline ls` shows what there is.",
+  });
+}
+
+export function notADirectory(path: readonly FileName[]): SynclineError {
+  return new SynclineError("not_a_directory", `${textOf(path)} is not a directory.`, {
+    hint: "Choose another path, or remove what is there.",
+  });
+}
+
+export function isADirectory(path: readonly FileName[]): SynclineError {
+  return new SynclineError("is_a_directory", `${textOf(path)} is a directory.`, {
+    hint: "Name what it is to be called in it: URL/PATH.",
+  });
+}
+
+function textOf(path: readonly FileName[]): string {
+  return escapeForPrint(`/${path.map(nameToText).join("/")}`);
+}
