@@ -30,6 +30,8 @@ export interface CopyInOptions {
   readonly moved: (files: number, bytes: number) => void;
   /** What fills a portion. */
   readonly portion?: Most;
+  /** Gives back the memory of a portion. */
+  readonly release?: () => void;
 }
 
 export interface CopiedIn {
@@ -170,6 +172,7 @@ export class CopyIn implements AsyncDisposable {
   async #sendPortion(): Promise<void> {
     await this.#send();
     await this.#writer[Symbol.asyncDispose]();
+    this.#options.release?.();
     this.#writer = await this.#options.session.another();
     this.#room = undefined;
   }

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { requirePublished, type CommandWriter } from "../agent/command-writer.ts";
+import { releaseMemory } from "../agent/memory.ts";
 import { SynclineError } from "../base/errors.ts";
 import { nameFromBytes } from "../base/names.ts";
 import type { BucketWriter, Path } from "../bucket/writer.ts";
@@ -70,6 +71,7 @@ async function putFiles(
     note,
     openDisk: (path) => openRealDisk(path, { allXattrs: false, setModified, unlocks: false }),
     moved: () => progress.update(copy.files),
+    release: releaseMemory,
   });
   try {
     await copy.copy(args[0] ?? "", target, options.recursive === true);
