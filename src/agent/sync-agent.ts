@@ -246,7 +246,10 @@ export class SyncAgent implements AsyncDisposable {
           this.#waiting.sent(bytes);
           progress?.sent?.(bytes, isEnd);
         },
-        applying: (places) => this.#applying(places),
+        applying: (places) => {
+          progress?.applying?.(places);
+          this.#applying(places);
+        },
       },
     };
   }

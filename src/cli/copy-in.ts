@@ -26,8 +26,10 @@ export interface CopyInOptions {
   readonly openDisk: (path: string) => Promise<SyncDisk>;
   /** For people: what made the commits. */
   readonly note: string;
-  /** Told of files that were found, and of bytes that were read for the bucket. */
-  readonly moved: (files: number, bytes: number) => void;
+  /** Told of each file that is taken, and of bytes that were read for the bucket. */
+  readonly moved: (bytes: number) => void;
+  /** Told how much a directory holds, before the first of it is taken. Absent: nobody counts. */
+  readonly counted?: (total: { readonly files: number; readonly bytes: number }) => void;
   /** What fills a portion. */
   readonly portion?: Most;
   /** Gives back the memory of a portion. */
@@ -102,6 +104,7 @@ export class CopyIn implements AsyncDisposable {
     await reading([], () => disk.open());
     const policy = await session.bucket.policy(this.#writer.base);
     this.#tree = { disk, units: new UnitRules(policy.units) };
+    this.#options.counted?.(await countFiles(disk, []));
     const stat = await disk.look([]);
     if (stat === undefined) throw new SynclineError("no_such_path", `There is no ${escapeForPrint(source)} any more.`);
     await this.#directory(
@@ -166,7 +169,7 @@ export class CopyIn implements AsyncDisposable {
   #count(bytes: number): void {
     this.files++;
     this.bytes += bytes;
-    this.#options.moved(1, 0);
+    this.#options.moved(0);
   }
 
   async #sendPortion(): Promise<void> {
@@ -181,7 +184,7 @@ export class CopyIn implements AsyncDisposable {
     const { note, moved } = this.#options;
     const sources = this.#sources;
     this.#sources = new Map();
-    await using data = this.#tree && new CopiedData(this.#tree.disk, sources, (bytes) => moved(0, bytes));
+    await using data = this.#tree && new CopiedData(this.#tree.disk, sources, moved);
     const published = requirePublished(await this.#writer.publish(note, data && { data }));
     this.#conflicts += published.conflicts.length;
     this.#figures = addFigures(this.#figures, published.figures);
@@ -205,6 +208,20 @@ interface OpenTree {
 }
 
 const PORTION: Most = { things: PUT_PORTION_THINGS, bytes: SYNC_PORTION_BYTES };
+
+/** Of what cannot be looked at nothing: the copy itself says what is wrong with it. */
+async function countFiles(disk: SyncDisk, path: DiskPath): Promise<{ files: number; bytes: number }> {
+  const total = { files: 0, bytes: 0 };
+  for (const { name, stat } of await disk.list(path).catch(() => [])) {
+    if (stat.type === "directory") {
+      const below = await countFiles(disk, path.concat(name));
+      total.files += below.files;
+      total.bytes += below.bytes;
+    } else if (stat.type === "file" || stat.type === "symlink") total.files++;
+    if (stat.type === "file") total.bytes += stat.size;
+  }
+  return total;
+}
 
 async function look(source: string): Promise<BigIntStats> {
   try {

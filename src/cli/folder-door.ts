@@ -6,6 +6,7 @@ import { SynclineError } from "../base/errors.ts";
 import { DEFAULT_CACHE_BYTES } from "../base/limits.ts";
 import { describeError, type Log } from "../base/log.ts";
 import { openRealDisk } from "../sync/disk/real-disk.ts";
+import type { RoundProgress } from "../sync/round-result.ts";
 import type { Call } from "./command.ts";
 import { setModified } from "./file-times.ts";
 import { accessOf, MASTER_OPTIONS, witnessOf } from "./master-access.ts";
@@ -16,12 +17,12 @@ import { loadWallet, machineNameOf } from "./wallet.ts";
 export const FOLDER_OPTIONS = ["limit", "special", "cacheSize", ...MASTER_OPTIONS] as const;
 export type FolderCall = Call<(typeof FOLDER_OPTIONS)[number]>;
 
-/** The folder's agent, in a state that the caller holds. `moved`: told of each file that was read for the bucket or came to the folder. Throws as `openSyncAgent`. */
+/** The folder's agent, in a state that the caller holds. Throws as `openSyncAgent`. */
 export async function openFolder(
   call: FolderCall,
   { path, facts }: StateDir,
   log: Log,
-  moved: () => void = () => {},
+  progress?: RoundProgress,
 ): Promise<SyncAgent> {
   const { options, runtime } = call;
   return openSyncAgent({
@@ -37,7 +38,7 @@ export async function openFolder(
     cacheBytes: options.cacheSize ?? DEFAULT_CACHE_BYTES,
     limit: options.limit,
     special: options.special ?? false,
-    progress: { applied: moved, sent: (_bytes, isEnd) => isEnd && moved() },
+    progress,
     clock: runtime.clock,
     random: runtime.random,
     log,

@@ -30,8 +30,8 @@ export function register(program: Program): void {
       const dryRun = options.dryRun === true;
       const { address } = await locateBucket(runtime, args[0] ?? "");
       await using opened = await openDeviceFor(call, address);
-      using progress = output.progress("gc", "blocks");
-      const onProgress = ({ blocks }: { readonly blocks: number }) => progress.update(blocks);
+      using progress = output.progress("gc");
+      const onProgress = ({ blocks }: { readonly blocks: number }) => progress.update({ blocks });
       const common = { bucket: opened.bucket, writer: opened.device, clock, random, dryRun };
       const report = await collectAt(
         address,

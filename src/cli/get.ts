@@ -49,14 +49,21 @@ export function register(program: Program): void {
       }
       const { folder, name, text } = await targetOf(args[1], path);
       await requireFolder(folder);
-      using progress = output.progress("get", "bytes", type === "file" ? size : undefined);
-      let bytes = 0;
+      const { files, bytes } = reader.commit.body.totals;
+      // Of a directory in the bucket nobody has counted what is in it.
+      const all = path.names.length === 0 ? { files, bytes } : undefined;
+      using progress = output.progress("get", type === "directory" ? all : { files: 1, bytes: size });
+      const done = { files: 0, bytes: 0 };
       const copy = new CopyOut({
         reader,
         runtime,
         disk: await openRealDisk(folder, { allXattrs: false, setModified, unlocks: false }),
         special: options.special === true,
-        moved: (_files, more) => progress.update((bytes += more)),
+        moved(files, bytes) {
+          done.files += files;
+          done.bytes += bytes;
+          progress.update(done);
+        },
       });
       await copy.copy(object, name);
       report(output, copy, text);

@@ -73,7 +73,7 @@ export async function copiesInFolders(
   };
   const spool = await BlockSpool.open(first.stateDir).catch(noRoom);
   if (spool === undefined) return undefined;
-  using progress = output.progress("read folders", "bytes");
+  using progress = output.progress("read folders");
   const full = new AbortController();
   const wanted = new Set(lost);
   const keep = async (block: Block) => {
@@ -86,7 +86,7 @@ export async function copiesInFolders(
     }
   };
   let bytes = 0;
-  const read = (more: number) => progress.update((bytes += more));
+  const read = (more: number) => progress.update({ bytes: (bytes += more) });
   for (const { mount } of folders) {
     if (wanted.size === 0 || full.signal.aborted) break;
     const disk = await openRealDisk(mount, { allXattrs: false, setModified, unlocks: true });

@@ -9,6 +9,7 @@ import { describeError } from "../base/log.ts";
 import { escapeForPrint } from "../base/names.ts";
 import { eachOf, failureOf } from "../base/failure.ts";
 import { createProgress } from "./progress.ts";
+import type { Amounts } from "./progress-rate.ts";
 import type { Progress } from "./progress.ts";
 import type { Runtime } from "./runtime.ts";
 
@@ -22,8 +23,8 @@ export interface Output {
   notice(text: string): void;
   /** Raw bytes on stdout (`cat`), as fast as the reader takes them. */
   bytes(bytes: Uint8Array): Promise<void>;
-  /** A bar on stderr for long work, on a terminal only; elsewhere nothing. `total` in `unit`s, undefined while unknown. */
-  progress(label: string, unit: "bytes" | "files" | "blocks", total?: number): Progress;
+  /** How far long work is, on stderr; nothing with --json. `total` may come later. */
+  progress(label: string, total?: Amounts): Progress;
   error(error: unknown): void;
 }
 
@@ -45,7 +46,7 @@ export function createOutput(runtime: Runtime, style: OutputStyle): Output {
     async bytes(bytes) {
       if (!stdout.write(bytes)) await once(stdout, "drain");
     },
-    progress: (label, unit, total) => createProgress(runtime, { label, unit, total, hidden: style.json }),
+    progress: (label, total) => createProgress(runtime, { label, total, hidden: style.json }),
     error(error) {
       const all = eachOf(error);
       if (style.json) for (const each of all) stderr.write(`${toJson(errorReport(each))}\n`);

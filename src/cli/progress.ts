@@ -1,53 +1,149 @@
-/** A progress bar on stderr: drawn on a terminal only, ten times a second at most, gone when the work is done. */
+/**
+ * How far long work is, on stderr: on a terminal one line that is drawn again, ten times a second at most, and gone when the work is done; elsewhere
+ * a line every ten seconds in which something moved.
+ */
+import { ProgressRate, type Amounts } from "./progress-rate.ts";
 import type { Runtime } from "./runtime.ts";
-import { printBytes, printDuration } from "./text.ts";
+import { printBytes, printCount, printDuration } from "./text.ts";
 
 export interface Progress extends Disposable {
-  /** `done` and `total` in the bar's unit; `total` may change or become known. */
-  update(done: number, total?: number): void;
+  /** Whether anybody sees it: what only it needs to know can be left out otherwise. */
+  readonly isShown: boolean;
+  /** What is done in all; `total` may change or become known. */
+  update(done: Amounts, total?: Amounts): void;
 }
 
 export interface ProgressLook {
   readonly label: string;
-  readonly unit: "bytes" | "files" | "blocks";
-  readonly total: number | undefined;
+  readonly total: Amounts | undefined;
   readonly hidden: boolean;
 }
 
 export function createProgress(runtime: Pick<Runtime, "stderr" | "clock">, look: ProgressLook): Progress {
-  const { stderr, clock } = runtime;
-  if (look.hidden || stderr.isTTY !== true) return { update: () => {}, [Symbol.dispose]: () => {} };
-  const startedMs = clock.monotonicMs();
-  let total = look.total;
-  let drawnMs = -Infinity;
-  return {
-    update(done, newTotal) {
-      total = newTotal ?? total;
-      const nowMs = clock.monotonicMs();
-      if (nowMs - drawnMs < REDRAW_MS) return;
-      drawnMs = nowMs;
-      const line = progressLine(look, done, total, nowMs - startedMs);
-      stderr.write(`\r${line.slice(0, (stderr.columns || DEFAULT_COLUMNS) - 1)}${CLEAR_TO_END}`);
-    },
-    [Symbol.dispose]() {
-      if (drawnMs > -Infinity) stderr.write(`\r${CLEAR_TO_END}`);
-    },
-  };
+  if (look.hidden) return { isShown: false, update: () => {}, [Symbol.dispose]: () => {} };
+  return runtime.stderr.isTTY === true ? new DrawnProgress(runtime, look) : new ToldProgress(runtime, look);
 }
 
-/** "label  [#####     ]  50%  5.00 MiB of 10.0 MiB  3.2 s left". */
-export function progressLine(look: ProgressLook, done: number, total: number | undefined, elapsedMs: number): string {
-  const figure = look.unit === "bytes" ? printBytes : (count: number) => `${count} ${look.unit}`;
-  if (total === undefined || total <= 0) return `${look.label}  ${figure(done)}  ${printDuration(elapsedMs)}`;
-  const part = Math.min(done / total, 1);
-  const filled = Math.round(part * BAR_CHARS);
-  const bar = `[${"#".repeat(filled)}${" ".repeat(BAR_CHARS - filled)}]`;
-  const left = part > 0 && part < 1 ? `  ${printDuration((elapsedMs * (1 - part)) / part)} left` : "";
-  return `${look.label}  ${bar} ${String(Math.floor(part * 100)).padStart(3)}%  ${figure(done)} of ${figure(total)}${left}`;
+type Surroundings = Pick<Runtime, "stderr" | "clock">;
+
+class DrawnProgress implements Progress {
+  readonly isShown = true;
+  readonly #stderr: Surroundings["stderr"];
+  readonly #clock: Surroundings["clock"];
+  readonly #label: string;
+  readonly #rate: ProgressRate;
+  #total: Amounts | undefined;
+  #drawnMs = -Infinity;
+
+  constructor({ stderr, clock }: Surroundings, { label, total }: ProgressLook) {
+    this.#stderr = stderr;
+    this.#clock = clock;
+    this.#label = label;
+    this.#total = total;
+    this.#rate = new ProgressRate(clock.monotonicMs());
+  }
+
+  update(done: Amounts, total?: Amounts): void {
+    this.#total = total ?? this.#total;
+    const nowMs = this.#clock.monotonicMs();
+    if (nowMs - this.#drawnMs < REDRAW_MS) return;
+    this.#drawnMs = nowMs;
+    this.#rate.note(nowMs, done);
+    const line = progressLine(this.#label, done, this.#total, this.#rate);
+    this.#stderr.write(`\r${line.slice(0, (this.#stderr.columns || DEFAULT_COLUMNS) - 1)}${CLEAR_TO_END}`);
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#drawnMs > -Infinity) this.#stderr.write(`\r${CLEAR_TO_END}`);
+  }
 }
 
+class ToldProgress implements Progress {
+  readonly isShown = true;
+  readonly #stderr: Surroundings["stderr"];
+  readonly #clock: Surroundings["clock"];
+  readonly #label: string;
+  readonly #rate: ProgressRate;
+  #done: Amounts = {};
+  #total: Amounts | undefined;
+  #line = "";
+  #toldMs: number;
+  #timer: Disposable;
+
+  constructor({ stderr, clock }: Surroundings, { label, total }: ProgressLook) {
+    this.#stderr = stderr;
+    this.#clock = clock;
+    this.#label = label;
+    this.#total = total;
+    this.#toldMs = clock.monotonicMs();
+    this.#rate = new ProgressRate(this.#toldMs);
+    this.#timer = clock.after(TELL_MS, () => this.#tell());
+  }
+
+  update(done: Amounts, total?: Amounts): void {
+    this.#total = total ?? this.#total;
+    this.#done = { ...done };
+    const nowMs = this.#clock.monotonicMs();
+    this.#rate.note(nowMs, done);
+    // Work that never waits lets no timer come.
+    if (nowMs - this.#toldMs >= TELL_MS) this.#tell();
+  }
+
+  [Symbol.dispose](): void {
+    this.#timer[Symbol.dispose]();
+  }
+
+  #tell(): void {
+    this.#timer[Symbol.dispose]();
+    this.#timer = this.#clock.after(TELL_MS, () => this.#tell());
+    this.#toldMs = this.#clock.monotonicMs();
+    const figures = figuresOf(this.#done, this.#total).join("  ");
+    if (figures === "" || figures === this.#line) return;
+    this.#line = figures;
+    this.#stderr.write(`${progressLine(this.#label, this.#done, this.#total, this.#rate)}\n`);
+  }
+}
+
+/** "label  50%  512 of 1024 files  1.00 MiB of 2.00 MiB  12 files/s  20.0 KiB/s  3.2 s left", as far as it is known. */
+export function progressLine(label: string, done: Amounts, total: Amounts | undefined, rate: ProgressRate): string {
+  const { files, bytes, blocks } = rate.perSecond();
+  const rates: string[] = [];
+  if (files !== undefined) rates.push(`${printRate(files)} files/s`);
+  if (blocks !== undefined) rates.push(`${printRate(blocks)} blocks/s`);
+  if (bytes !== undefined) rates.push(`${printBytes(Math.round(bytes))}/s`);
+  const leftMs = total === undefined ? undefined : rate.leftMs(done, total);
+  const left = leftMs === undefined ? [] : [`${printDuration(leftMs)} left`];
+  const part = total === undefined ? undefined : partOf(done, total);
+  const percent = part === undefined ? [] : [`${Math.floor(part * 100)}%`.padStart(4)];
+  return [label, ...percent, ...left, ...figuresOf(done, total), ...rates].join("  ");
+}
+
+function figuresOf({ files, bytes, blocks }: Amounts, total: Amounts = {}): string[] {
+  const figures: string[] = [];
+  if (files !== undefined)
+    figures.push(total.files === undefined ? printCount(files, "file") : `${files} of ${total.files} files`);
+  if (blocks !== undefined) figures.push(printCount(blocks, "block"));
+  if (bytes !== undefined)
+    figures.push(total.bytes === undefined ? printBytes(bytes) : `${printBytes(bytes)} of ${printBytes(total.bytes)}`);
+  return figures;
+}
+
+/** Of what is furthest behind. */
+function partOf(done: Amounts, total: Amounts): number | undefined {
+  const parts = UNITS.flatMap((unit) => {
+    const all = total[unit];
+    return all === undefined || all <= 0 ? [] : [Math.min((done[unit] ?? 0) / all, 1)];
+  });
+  return parts.length === 0 ? undefined : Math.min(...parts);
+}
+
+function printRate(perSecond: number): string {
+  return perSecond < 10 ? perSecond.toFixed(1) : String(Math.round(perSecond));
+}
+
+const UNITS = ["files", "bytes", "blocks"] as const;
 const REDRAW_MS = 100;
-const BAR_CHARS = 24;
+const TELL_MS = 10_000;
 /** Of a terminal that does not tell, or says 0. */
 const DEFAULT_COLUMNS = 80;
 const CLEAR_TO_END = "\u001b[K";

@@ -17,6 +17,7 @@ import type { Call, Program } from "./command.ts";
 import { CopyIn, type CopiedIn } from "./copy-in.ts";
 import { setModified } from "./file-times.ts";
 import { BUCKET_OPTIONS, type BucketOption } from "./master-access.ts";
+import type { Amounts } from "./progress-rate.ts";
 import type { Runtime } from "./runtime.ts";
 import { noteOf, printBytes, printCount } from "./text.ts";
 
@@ -65,19 +66,21 @@ async function putFiles(
   target: Path,
   note: string,
 ): Promise<Put> {
-  using progress = output.progress("put", "files");
+  using progress = output.progress("put");
+  let [bytes, total]: [number, Amounts | undefined] = [0, undefined];
   await using copy = new CopyIn({
     session,
     note,
     openDisk: (path) => openRealDisk(path, { allXattrs: false, setModified, unlocks: false }),
-    moved: () => progress.update(copy.files),
+    moved: (more) => progress.update({ files: copy.files, bytes: (bytes += more) }, total),
+    ...(progress.isShown && { counted: (all: Amounts) => (total = all) }),
     release: releaseMemory,
   });
   try {
     await copy.copy(args[0] ?? "", target, options.recursive === true);
     const published = await copy.publish();
-    const { files, bytes, skipped } = copy;
-    return { ...published, files, bytes, skipped };
+    const { files, skipped } = copy;
+    return { ...published, files, bytes: copy.bytes, skipped };
   } catch (error) {
     if (copy.sent > 0) {
       const sent = printCount(copy.sent, "file");

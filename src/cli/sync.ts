@@ -7,11 +7,14 @@ import { SynclineError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { parseAddress, pinnedUrl } from "../bucket/address.ts";
 import { isUnpublished, type PlannedDeed, type SyncReport } from "../sync/report.ts";
+import type { RoundProgress } from "../sync/round-result.ts";
 import { addCommand } from "./command.ts";
 import type { Call, Program } from "./command.ts";
 import type { ExitStatus } from "./exit-status.ts";
 import { FOLDER_OPTIONS, openFolder } from "./folder-door.ts";
 import type { Output } from "./output.ts";
+import type { Amounts } from "./progress-rate.ts";
+import type { Progress } from "./progress.ts";
 import { ENDING_SIGNALS } from "./runtime.ts";
 import { syncedFolder } from "./synced-folder.ts";
 import { printCount, printText } from "./text.ts";
@@ -48,15 +51,32 @@ async function sync(call: SyncCall): Promise<ExitStatus> {
   using state = openMountState(stateRoot(runtime.env, options.state), facts);
   const echo = options.verbose === true ? (line: string) => void runtime.stderr.write(line) : undefined;
   const log = openLogFile(state.path, runtime.clock, echo);
-  using progress = output.progress("sync", "files");
-  let done = 0;
-  await using agent = await openFolder(call, state, log, () => progress.update(++done));
+  using progress = output.progress("sync");
+  await using agent = await openFolder(call, state, log, roundProgress(progress));
   if (options.dryRun === true) {
     const { deeds, report } = await agent.rehearse();
     return tellPlan(output, deeds, report, facts);
   }
   state.list();
   return options.once === true ? await syncOnce(call, agent, facts) : await watchFolder(call, agent, state, log);
+}
+
+/** Both directions together; how much is to come is known before the first of it does, how much is to go is not. */
+function roundProgress(progress: Progress): RoundProgress {
+  const done = { files: 0, bytes: 0 };
+  let total: Amounts | undefined;
+  const move = (files: number, bytes: number) => {
+    done.files += files;
+    done.bytes += bytes;
+    if (total?.files !== undefined && done.files > total.files) total = {};
+    progress.update(done, total);
+  };
+  return {
+    sent: (bytes, isEnd) => move(isEnd ? 1 : 0, bytes),
+    received: (bytes) => move(0, bytes),
+    applied: () => move(1, 0),
+    applying: (places) => void (total = { files: done.files + places }),
+  };
 }
 
 async function syncOnce({ options, output }: SyncCall, agent: SyncAgent, facts: StateFacts): Promise<ExitStatus> {

@@ -49,9 +49,13 @@ export async function verifyData(
 }
 
 async function examine(dir: string, output: Output): Promise<DataReport> {
-  using progress = output.progress("verify", "bytes");
+  using progress = output.progress("verify");
   let done = 0;
-  return await auditData({ dir, disk: systemPackDisk, onBytes: (bytes) => progress.update((done += bytes)) });
+  return await auditData({
+    dir,
+    disk: systemPackDisk,
+    onBytes: (bytes) => progress.update({ bytes: (done += bytes) }),
+  });
 }
 
 interface Where extends Partial<Pick<DataDamage, "bucket" | "root" | "cid">> {

@@ -96,11 +96,11 @@ async function examine(
     random,
     log: silentLog,
   });
-  using progress = output.progress("verify", "bytes");
+  using progress = output.progress("verify");
   return await verifyBucket(opened.bucket, {
     blocks,
     ...(audit === undefined ? {} : { audit }),
-    onProgress: ({ bytes }) => progress.update(bytes),
+    onProgress: ({ blocks, bytes }) => progress.update({ blocks, bytes }),
   });
 }
 

@@ -8,6 +8,7 @@ import type { Program } from "../../src/cli/command.ts";
 import { register as registerKey } from "../../src/cli/key.ts";
 import { toJson } from "../../src/cli/output.ts";
 import { runCommandLine } from "../../src/cli/program.ts";
+import { ProgressRate } from "../../src/cli/progress-rate.ts";
 import { progressLine } from "../../src/cli/progress.ts";
 import { printBytes, printDuration } from "../../src/cli/text.ts";
 import { register as registerToken } from "../../src/cli/token.ts";
@@ -249,12 +250,13 @@ describe("text", () => {
     expect(printDuration(ms)).toBe(text);
   });
 
-  test("a bar shows part, figures and what is left", () => {
-    const look = { label: "put", unit: "bytes", total: undefined, hidden: false } as const;
-    expect(progressLine(look, 512, 1024, 1000)).toBe(
-      "put  [############            ]  50%  512 B of 1.00 KiB  1.0 s left",
+  test("progress shows the part, what is left, figures and rates", () => {
+    const rate = new ProgressRate(0);
+    rate.note(1000, { files: 5, bytes: 512 });
+    expect(progressLine("put", { files: 5, bytes: 512 }, { files: 6, bytes: 1024 }, rate)).toBe(
+      "put   50%  1.0 s left  5 of 6 files  512 B of 1.00 KiB  5.0 files/s  512 B/s",
     );
-    expect(progressLine(look, 512, undefined, 1000)).toBe("put  512 B  1.0 s");
+    expect(progressLine("put", { bytes: 512 }, undefined, new ProgressRate(0))).toBe("put  512 B");
   });
 });
 
