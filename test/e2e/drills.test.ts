@@ -64,6 +64,7 @@ drill(
 );
 drill("processes that put at the same moment all arrive", "racers.mjs", [all ? "32" : "8"], 300_000);
 drill("nothing outside its target is written while get copies", "get-symlinks.mjs", [all ? "20" : "2"]);
+if (all) drill("a put of very many files that is killed goes on where it was", "put-portions.mjs", [], 900_000);
 drill("every call of a master refuses every wrong bearer", "token-table.mjs", []);
 drill(
   "strangers do not keep an allowed client waiting for seconds",
