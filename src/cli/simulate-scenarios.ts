@@ -1,4 +1,5 @@
 /** `syncline simulate --scenarios`: plays the merges of a file and compares how they end with what it expects. */
+import { nextTurn } from "../base/concurrency.ts";
 import { playScenario } from "../simulate/play-scenario.ts";
 import type { PlayedScenario } from "../simulate/play-scenario.ts";
 import { parseScenarios } from "../simulate/scenario.ts";
@@ -11,7 +12,11 @@ import { printCount, printText } from "./text.ts";
 /** Answers 1 when one of them ends otherwise. Throws `config_invalid`, and `usage` for a file of another form. */
 export async function simulateScenarios(path: string, output: Output): Promise<ExitStatus> {
   const played: PlayedScenario[] = [];
-  for (const scenario of parseScenarios(textOf(path))) played.push(await playScenario(scenario));
+  for (const scenario of parseScenarios(textOf(path))) {
+    played.push(await playScenario(scenario));
+    // A scenario never leaves its turn of the event loop, and V8 frees buffers only between turns.
+    await nextTurn();
+  }
   const wrong = played.filter(({ ok }) => !ok);
   const lines = played.flatMap((each) => (each.ok ? [`ok    ${printText(each.name)}`] : differencesOf(each)));
   const summary = `${printCount(played.length, "scenario")}, ${wrong.length} not as expected`;

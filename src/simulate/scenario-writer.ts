@@ -35,7 +35,9 @@ export class ScenarioWriter {
     const base = { commit: commitOf(this.#seq), tree, seq: this.#seq };
     const { blocks } = context;
     const clock = countingClock(startNs);
-    this.#driver = new VfsDriver(openVfs({ storage: this.#disk, blocks, clock, base, log: silentLog }));
+    this.#driver = new VfsDriver(
+      openVfs({ storage: this.#disk, blocks, clock, base, log: silentLog, limits: { segmentBytes: SEGMENT_BYTES } }),
+    );
   }
 
   /** Does all of it, leaving out what a filesystem refuses; the tree that it makes of it, and how many epochs that took. */
@@ -178,6 +180,8 @@ function typeOf({ mode }: Attributes): number {
   return mode & S_IFMT;
 }
 
+/** A journal fills its segments with zeros ahead of use; a scenario writes a few KiB. */
+const SEGMENT_BYTES = 64 * 1024;
 const NS_PER_S = 1_000_000_000n;
 const S_IFMT = 0o170000;
 const S_IFDIR = 0o040000;

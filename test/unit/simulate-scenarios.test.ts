@@ -53,6 +53,13 @@ test("a scenario that ends otherwise: status 1, and what differs", async () => {
   ]);
 });
 
+test("a long file of scenarios needs no more memory than a short one", async () => {
+  const scenarios = Array.from({ length: 60 }, () => EDITED);
+  const before = process.memoryUsage().arrayBuffers;
+  expect((await run("--scenarios", await fileWith(...scenarios))).status).toBe(0);
+  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(100 * 1024 * 1024);
+});
+
 test.each([
   ["no list of scenarios", "{}", 'has no list "scenarios"'],
   ["no JSON", "{", "is not JSON"],
@@ -100,9 +107,9 @@ async function run(...args: string[]) {
   return { status, out: runtime.out(), err: runtime.err() };
 }
 
-async function fileWith(scenario: Scenario): Promise<string> {
+async function fileWith(...scenarios: readonly Scenario[]): Promise<string> {
   const path = join(await temporaryFolder(), "scenarios.json");
-  writeFileSync(path, JSON.stringify({ scenarios: [scenario] }));
+  writeFileSync(path, JSON.stringify({ scenarios }));
   return path;
 }
 
