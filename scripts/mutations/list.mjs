@@ -7,6 +7,7 @@ const SCENARIOS = "test/unit/merge-scenarios.test.ts";
 const NAMES = "test/unit/merge-names.test.ts";
 const FIELDS = "test/unit/merge-fields.test.ts";
 const UNITS = "test/property/merge-units.test.ts";
+const UNITS_OFFLINE = "test/unit/units-offline.test.ts";
 const PUBLISH = "test/unit/publish.test.ts";
 
 /** `from` stands in the file once. */
@@ -243,6 +244,13 @@ export const mutants = [
     from: "[...gone, row]),",
     to: "gone),",
     test: PUBLISH,
+  },
+  {
+    name: "an epoch that waited while others published is not sealed anew",
+    file: "src/agent/publisher.ts",
+    from: "? changes : overlay.seal(true);",
+    to: "? changes : changes;",
+    test: UNITS_OFFLINE,
   },
   {
     name: "a row that both sides changed is taken from the smaller change",

@@ -1,6 +1,7 @@
 /** Repositories and databases that two agents changed before they knew of each other: one side's is whole under the name, the other's beside it. */
 import { expect, test } from "vitest";
 import type { Ino } from "../../src/base/ids.ts";
+import { MAX_LISTED_CHANGES } from "../../src/bucket/differences.ts";
 import { world, write } from "../support/unit-world.ts";
 import type { Files } from "../support/unit-world.ts";
 
@@ -25,6 +26,20 @@ test("all that was written while the bucket was away gives way together: each si
     ],
     others: { note: "b" },
   });
+});
+
+test("a database stays whole when others changed more than is listed while an epoch without it waited", async () => {
+  const { remote, a, b, start, settle } = await world();
+  await start(DATABASE);
+  remote.unreachable = true;
+  await write(b, { note: "b" });
+  await b.flush();
+  await write(b, { "app.db-wal": "b" });
+  await write(a, { "app.db": "a" });
+  for (let index = 0; index <= MAX_LISTED_CHANGES; index++) await a.mount.create(`many ${index}`, Buffer.alloc(0));
+  remote.unreachable = false;
+  await a.flush();
+  expect((await settle()).databases).toEqual([{ "": "a" }, { "": "base", "-wal": "b" }]);
 });
 
 test("a database of which a part was sealed while the bucket was away is one conflict copy, and no part of it another", async () => {
