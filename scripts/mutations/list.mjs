@@ -253,6 +253,13 @@ export const mutants = [
     test: UNITS_OFFLINE,
   },
   {
+    name: "a file saved by a rename is another file once it is moved",
+    file: "src/overlay/apply.ts",
+    from: "    object.replaces ??= replacedBy(state, object, replaced);\n",
+    to: "",
+    test: "test/unit/simulate-scenarios.test.ts",
+  },
+  {
     name: "a row that both sides changed is taken from the smaller change",
     file: merge("write-rows"),
     from: "    } else if (alone && said !== STAYS) {",

@@ -39,6 +39,8 @@ export interface ChangedObject {
   /** The record now; its `content` counts only when `content` below is "same". Undefined when deleted. */
   readonly record: FileRecord | undefined;
   readonly content: ContentChange;
+  /** Of one that was born in this epoch: the object of the epoch that it was renamed over and whose id it takes, if that one is deleted. */
+  readonly replaces?: Ino;
 }
 
 /** `same`: record.content stands. `edited`: the file's bytes are these segments, in order, gapless, up to record.size. */

@@ -111,7 +111,10 @@ function rename(state: OverlayState, record: Renaming): void {
   const { ino, parent, name, newParent, newName, other, exchange, timeNs } = record;
   const object = state.dirty(ino);
   const replaced = other === 0 ? undefined : state.dirty(other);
-  if (replaced !== undefined && !exchange) loseLink(state, replaced, newParent, newName, timeNs);
+  if (replaced !== undefined && !exchange) {
+    object.replaces ??= replacedBy(state, object, replaced);
+    loseLink(state, replaced, newParent, newName, timeNs);
+  }
   if (replaced !== undefined && exchange) state.removeLink(replaced, newParent, newName);
   state.removeLink(object, parent, name);
   state.addLink(object, newParent, newName);
@@ -122,6 +125,16 @@ function rename(state: OverlayState, record: Renaming): void {
   }
   changeDirectory(state, parent, timeNs);
   changeDirectory(state, newParent, timeNs);
+}
+
+/**
+ * Whose id a file takes that is renamed over another one, wherever it is moved then: a flush in between would have given it that id.
+ * Only what is new takes one, and only if both have one name.
+ */
+function replacedBy(state: OverlayState, object: DirtyObject, replaced: DirtyObject): Ino | undefined {
+  if (object.type === "directory" || object.type !== replaced.type || state.isShared(object)) return undefined;
+  if (object.links.length > 1 || replaced.links.length > 1) return undefined;
+  return state.isShared(replaced) ? replaced.ino : replaced.replaces;
 }
 
 function loseLink(state: OverlayState, object: DirtyObject, parent: Ino, name: FileName, timeNs: bigint): void {

@@ -84,7 +84,8 @@ export function encodeObject(object: DirtyObject): Uint8Array {
   if (object.base !== undefined) stored.writeRecord(writer, object.base);
   stored.writeBaseNames(writer, object.baseNames);
   writer.int(object.epoch);
-  writer.u8((object.unnamed ? 1 : 0) | (object.forgotten ? 2 : 0));
+  writer.u8((object.unnamed ? 1 : 0) | (object.forgotten ? 2 : 0) | (object.replaces === undefined ? 0 : 4));
+  if (object.replaces !== undefined) writer.int(object.replaces);
   return writer.bytes.slice();
 }
 
@@ -106,6 +107,7 @@ export function decodeObject(bytes: Uint8Array): DirtyObject {
   const flags = reader.u8();
   object.unnamed = (flags & 1) !== 0;
   object.forgotten = (flags & 2) !== 0;
+  object.replaces = (flags & 4) === 0 ? undefined : reader.ino();
   return object;
 }
 
@@ -128,29 +130,32 @@ export function writeSealed(writer: ByteWriter, changed: ChangedObject): void {
   writeOptionalRecord(writer, changed.base);
   stored.writeLinks(writer, changed.names);
   writeOptionalRecord(writer, changed.record);
-  writer.u8(changed.content.kind === "same" ? 0 : 1);
+  writer.u8((changed.content.kind === "same" ? 0 : 1) | (changed.replaces === undefined ? 0 : 2));
   if (changed.content.kind === "edited") {
     stored.writeContent(writer, changed.content.base);
     writer.int(changed.content.baseSize);
     Extents.ofSegments(changed.content.segments).write(writer);
   }
+  if (changed.replaces !== undefined) writer.int(changed.replaces);
 }
 
 /** Throws `state_corrupt`. */
 export function readSealed(reader: ByteReader): ChangedObject {
-  return {
+  const object = {
     ino: reader.ino(),
     id: reader.u8() === 0 ? undefined : reader.id(),
     baseNames: stored.readBaseNames(reader),
     base: readOptionalRecord(reader),
     names: stored.readLinks(reader),
     record: readOptionalRecord(reader),
-    content: readContentChange(reader),
   };
+  const flags = reader.u8();
+  const content = readContentChange(reader, (flags & 1) !== 0);
+  return { ...object, content, ...((flags & 2) === 0 ? {} : { replaces: reader.ino() }) };
 }
 
-function readContentChange(reader: ByteReader): ContentChange {
-  if (reader.u8() === 0) return { kind: "same" };
+function readContentChange(reader: ByteReader, isEdited: boolean): ContentChange {
+  if (!isEdited) return { kind: "same" };
   return {
     kind: "edited",
     base: stored.readContent(reader),

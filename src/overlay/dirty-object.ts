@@ -43,6 +43,8 @@ export interface DirtyObject {
   /** Where its bytes lie; undefined while they are all `content`'s. */
   extents: Extents | undefined;
   links: Link[];
+  /** Of one that is new in its epoch: the object that it was renamed over, whose id it takes (docs/merge.md, Identity). */
+  replaces: Ino | undefined;
   /** The base's record and names, kept so that the change can be merged whatever becomes of the base. */
   base: FileRecord | undefined;
   baseNames: readonly BaseName[];
@@ -104,6 +106,7 @@ export function bornObject(made: NewObject, epoch: number): DirtyObject {
     contentSize: 0,
     extents: undefined,
     links: [],
+    replaces: undefined,
     base: undefined,
     baseNames: NO_NAMES,
     epoch,
@@ -141,6 +144,7 @@ export function keptObject({ ino, id, record, baseNames, parents }: KeptObject, 
     contentSize: size,
     extents: undefined,
     links: linksOf({ baseNames, parents }),
+    replaces: undefined,
     base: record,
     baseNames,
     epoch,

@@ -36,10 +36,15 @@ export function sealChanges(state: OverlayState, epoch: number): void {
 function recall(state: OverlayState, flight: InFlight): void {
   state.inFlight = undefined;
   state.forgetPublished();
+  const gone = new Map<Ino, Ino | undefined>();
   for (const { ino } of flight.changes.objects) {
     const object = state.dirty(ino);
-    if (isUnlinked(object) && !state.isShared(object)) disown(state, object);
+    if (!isUnlinked(object) || state.isShared(object)) continue;
+    gone.set(ino, object.replaces);
+    disown(state, object);
   }
+  for (const object of state.objects())
+    while (object.replaces !== undefined && gone.has(object.replaces)) object.replaces = gone.get(object.replaces);
 }
 
 export function inFlight(changes: ChangeSet): InFlight {
@@ -47,7 +52,7 @@ export function inFlight(changes: ChangeSet): InFlight {
 }
 
 function changedObject(object: DirtyObject): ChangedObject {
-  const { ino, id, links, base, baseNames } = object;
+  const { ino, id, links, base, baseNames, replaces } = object;
   const deleted = isUnlinked(object);
   return {
     ino,
@@ -57,6 +62,7 @@ function changedObject(object: DirtyObject): ChangedObject {
     names: [...links],
     record: deleted ? undefined : recordOf(object),
     content: deleted ? SAME : contentChange(object),
+    ...(id === undefined && replaces !== undefined ? { replaces } : {}),
   };
 }
 

@@ -53,15 +53,19 @@ test("a sealed epoch's objects are unpacked as they were packed", () => {
       ),
     }),
   );
-  const arbitraryChanged: fc.Arbitrary<ChangedObject> = fc.record({
-    ino: arbitraryIno,
-    id: fc.option<FileId, undefined>(arbitraryId(), { nil: undefined }),
-    baseNames: arbitraryPlaces,
-    base: fc.option(arbitraryRecord(), { nil: undefined }),
-    names: arbitraryLinks,
-    record: fc.option(arbitraryRecord(), { nil: undefined }),
-    content: arbitraryContent,
-  });
+  const arbitraryChanged: fc.Arbitrary<ChangedObject> = fc.record(
+    {
+      ino: arbitraryIno,
+      id: fc.option<FileId, undefined>(arbitraryId(), { nil: undefined }),
+      baseNames: arbitraryPlaces,
+      base: fc.option(arbitraryRecord(), { nil: undefined }),
+      names: arbitraryLinks,
+      record: fc.option(arbitraryRecord(), { nil: undefined }),
+      content: arbitraryContent,
+      replaces: arbitraryIno,
+    },
+    { requiredKeys: ["ino", "id", "baseNames", "base", "names", "record", "content"] },
+  );
   fc.assert(
     fc.property(fc.array(arbitraryChanged, { maxLength: 5 }), (objects) => {
       expect(unpackChanged(packChanged(objects))).toEqual(objects);

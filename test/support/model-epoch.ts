@@ -108,9 +108,11 @@ async function changedObject(
   };
   const segments = bytes.length === 0 ? [] : [{ offset: 0, length: bytes.length, from: "data" as const, epoch }];
   const content = base?.record.content ?? ({ kind: "empty" } as const);
+  const replaces = inode.id === undefined && inode.replaces !== undefined ? inos.get(inode.replaces) : undefined;
   return {
     ino,
     id: inode.id,
+    ...(replaces === undefined ? {} : { replaces }),
     base: base?.record,
     baseNames: placesOf(base),
     names: names.map(({ parent, name }) => ({ parent: inos.get(parent) ?? ROOT_INO, name: nameFromText(name) })),

@@ -11,6 +11,8 @@ export interface ModelInode {
   readonly type: "file" | "directory" | "symlink";
   /** Undefined until sealed. */
   id: FileId | undefined;
+  /** Of one that is new: the id of the file that it was renamed over. */
+  replaces: FileId | undefined;
   mode: number;
   uid: number;
   gid: number;
@@ -122,9 +124,16 @@ export class ModelFilesystem {
     if (replaced !== undefined && (replaced.type === "directory") !== (found.type === "directory")) return false;
     if (replaced !== undefined && replaced.entries.size > 0) return false;
     if (holds(found, target.directory)) return false;
+    if (replaced !== undefined && this.#takesId(found, replaced)) found.replaces ??= replaced.id ?? replaced.replaces;
     source.directory.entries.delete(source.name);
     target.directory.entries.set(target.name, found);
     return true;
+  }
+
+  #takesId(found: ModelInode, replaced: ModelInode): boolean {
+    if (found.id !== undefined || found.type === "directory" || found.type !== replaced.type) return false;
+    const inodes = Array.from(this.paths(), ([, inode]) => inode);
+    return [found, replaced].every((one) => inodes.filter((inode) => inode === one).length === 1);
   }
 
   #exchange(path: string, to: string): boolean {
@@ -161,7 +170,17 @@ export class ModelFilesystem {
 function inode(type: ModelInode["type"], mtime: number): ModelInode {
   const mode = type === "directory" ? 0o755 : 0o644;
   const owner = { uid: 0, gid: 0, xattrs: new Map<string, string>() };
-  return { type, id: undefined, mode, ...owner, content: "", mtime, conflict: undefined, entries: new Map() };
+  return {
+    type,
+    id: undefined,
+    replaces: undefined,
+    mode,
+    ...owner,
+    content: "",
+    mtime,
+    conflict: undefined,
+    entries: new Map(),
+  };
 }
 
 function holds(directory: ModelInode, inner: ModelInode): boolean {

@@ -66,6 +66,7 @@ export async function readModel(context: MergeContext, tree: Cid, time = 0): Pro
     const inode: ModelInode = {
       type,
       id,
+      replaces: undefined,
       mode,
       uid,
       gid,
@@ -100,6 +101,12 @@ function giveIds(model: ModelFilesystem, last: Sealed): void {
     }
   };
   visit(model.root);
+  // What was renamed over a file that is gone is that file now, wherever it is.
+  for (const inode of order) {
+    if (inode.id !== undefined || inode.replaces === undefined || alive.has(inode.replaces)) continue;
+    inode.id = inode.replaces;
+    alive.add(inode.id);
+  }
   const before = new Map([...last].flatMap(([id, { names }]) => names.map((place) => [placeOf(place), id])));
   // Directories come before what is in them; then the files, whose parents all have ids.
   const parentsFirst = [

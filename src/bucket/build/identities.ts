@@ -1,6 +1,7 @@
 /**
  * Gives ids to what an epoch made, parents first, from where objects end (merge.md, Identity).
  *
+ * (0) What was renamed over a file that is gone takes its id, wherever it is now.
  * (1) If the base had an object of that type, with one name, at that very place and it is gone, the newcomer takes its id.
  * (2) Else the birth id of the place with the smallest generation that no object of the base or the new tree has.
  * A directory made where others made one since is that one: both would have been given one id.
@@ -58,7 +59,9 @@ export async function giveIdentities(
     if (kept !== undefined && !survives(object)) deleted.set(kept.id, kept);
   }
   const byIno = new Map<Ino, Identity>();
-  const replaced = new Set<FileId>();
+  const claims = claimsOf(changes, deleted);
+  for (const { id } of claims.values()) deleted.delete(id);
+  const replaced = new Set<FileId>(Array.from(claims.values(), ({ id }) => id));
   const given = new Set<FileId>();
   const directories = new Set(changes.directories.values());
   for (const object of parentsFirst(changes)) {
@@ -83,6 +86,11 @@ export async function giveIdentities(
     const type = typeOf(object);
     const [place] = names;
     if (place === undefined) throw new SynclineError("internal", `Inode ${object.ino} was born without a name.`);
+    const claim = claims.get(object.ino);
+    if (claim !== undefined) {
+      await clear(namesAdded(claim.names, names));
+      return { id: claim.id, names, before: claim };
+    }
     const here = await occupants.idAt(place);
     const heir = here === undefined || names.length > 1 ? undefined : await inherited(here, type, place);
     if (heir !== undefined) return { id: heir.id, names, before: heir };
@@ -119,6 +127,21 @@ export async function giveIdentities(
       if (id !== here && !(await hasRows(nodes, tree, id))) return id;
     }
   }
+}
+
+/** What new objects were renamed over. Of two that replace one object, which no overlay says, the first one has it. */
+function claimsOf(changes: ChangeSet, deleted: ReadonlyMap<FileId, ObjectState>): Map<Ino, ObjectState> {
+  const ids = new Map(changes.objects.map(({ ino, id }) => [ino, id]));
+  const claims = new Map<Ino, ObjectState>();
+  const claimed = new Set<FileId>();
+  for (const object of changes.objects) {
+    if (object.replaces === undefined || object.id !== undefined || !survives(object)) continue;
+    const gone = deleted.get(ids.get(object.replaces) ?? ("" as FileId));
+    if (gone === undefined || gone.type !== object.record?.type || claimed.has(gone.id)) continue;
+    claimed.add(gone.id);
+    claims.set(object.ino, gone);
+  }
+  return claims;
 }
 
 /** Whether an object has 00 or 02 rows of its own. One without is a file at the place of its birth. */
