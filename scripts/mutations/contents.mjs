@@ -43,10 +43,24 @@ export const contentMutants = [
     test: TEXT,
   },
   {
+    name: "a merge may give one mapping a key twice",
+    file: merge("structured-text"),
+    from: "  return repeatsMore(repeated, ",
+    to: "  return false && repeatsMore(repeated, ",
+    test: SCENARIOS,
+  },
+  {
+    name: "merged TOML need not parse",
+    file: merge("structured-text"),
+    from: '  return !endings.has("toml") || parsesAsToml(merged);',
+    to: "  return true;",
+    test: "test/unit/structured-text.test.ts",
+  },
+  {
     name: "merged JSON need not parse",
-    file: merge("text"),
-    from: " || (names.some(isJson) && !parsesAsJson(merged))",
-    to: "",
+    file: merge("structured-text"),
+    from: "  } catch {\n    return undefined;\n",
+    to: "  } catch {\n    return NONE;\n",
     test: SCENARIOS,
   },
   {

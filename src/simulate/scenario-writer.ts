@@ -101,7 +101,8 @@ export class ScenarioWriter {
       case "rmdir":
         return driver.run((vfs) => vfs.removeDirectory(parent, name));
       case "rmtree":
-        return found !== undefined && typeOf(found) === S_IFDIR ? this.#removeAll(path) : undefined;
+        if (found === undefined) return undefined;
+        return typeOf(found) === S_IFDIR ? this.#removeAll(path) : driver.unlink(path);
       case "link":
       case "rename":
       case "exchange":

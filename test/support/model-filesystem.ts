@@ -67,7 +67,7 @@ export class ModelFilesystem {
       case "rmdir":
         return this.#remove(operation.path, (found) => found.type === "directory" && found.entries.size === 0);
       case "rmtree":
-        return this.#remove(operation.path, (found) => found.type === "directory");
+        return this.#remove(operation.path, () => true);
       case "commit":
         return false;
     }

@@ -9,6 +9,7 @@ import { writeBytes } from "../../content/write.ts";
 import type { FileRecord } from "../../format/record.ts";
 import type { MergeContext } from "./context.ts";
 import { mergeLines } from "./lines.ts";
+import { isSound } from "./structured-text.ts";
 
 /** Undefined: not allowed, or not clean. */
 export async function mergeTexts(
@@ -28,7 +29,7 @@ export async function mergeTexts(
   }
   const [baseText = "", winnerText = "", loserText = ""] = texts;
   const merged = mergeText(baseText, winnerText, loserText);
-  if (merged === undefined || (names.some(isJson) && !parsesAsJson(merged))) return undefined;
+  if (merged === undefined || !(await isSound(names, merged, winnerText, loserText))) return undefined;
   const bytes = Buffer.from(merged, "utf8");
   return { content: await writeBytes(context.sink, context.contentConfig, bytes), size: bytes.length };
 }
@@ -60,18 +61,5 @@ function decodeText(bytes: Uint8Array): string | undefined {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
     return undefined;
-  }
-}
-
-function isJson(name: FileName): boolean {
-  return name.toLowerCase().endsWith(".json");
-}
-
-function parsesAsJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
   }
 }

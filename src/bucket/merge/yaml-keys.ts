@@ -1,0 +1,164 @@
+/**
+ * Which keys the block mappings of a YAML text repeat, told by indentation. It knows what configuration files consist of: mappings and
+ * lists in lines, scalars of one line, block scalars, flow collections of one line. It says so where a text has anything else.
+ */
+import { KeyCounter } from "./repeated-keys.ts";
+import type { KeyPaths, RepeatedKeys } from "./repeated-keys.ts";
+
+/** Undefined: nobody can tell. */
+export function repeatedYamlKeys(text: string, paths: KeyPaths): RepeatedKeys | undefined {
+  const scan = new Scan(paths);
+  for (const line of text.split(/\r\n|\n|\r/)) if (!scan.take(line)) return undefined;
+  return scan.counter.repeated;
+}
+
+/** A mapping or a list that is open. */
+interface Block {
+  readonly indent: number;
+  /** Of a mapping; undefined: a list. */
+  readonly keys: Set<string> | undefined;
+  readonly path: number;
+}
+
+/** What a value says of the lines behind it. */
+type Value = "whole" | "nests" | "block scalar" | "unknown";
+
+class Scan {
+  readonly counter: KeyCounter;
+  #blocks: Block[] = [];
+  /** Whether a mapping, a list or a scalar may begin, and at which path. */
+  #nests = true;
+  #path = 0;
+  /** Lines that are indented more belong to a block scalar. */
+  #scalarIndent: number | undefined;
+
+  constructor(paths: KeyPaths) {
+    this.counter = new KeyCounter(paths);
+  }
+
+  /** False: the line is of a kind that is not known. */
+  take(line: string): boolean {
+    if (line.length > LONGEST_LINE) return false;
+    const indent = line.length - line.trimStart().length;
+    const text = line.slice(indent).trimEnd();
+    if (text === "") return true;
+    if (this.#scalarIndent !== undefined && indent > this.#scalarIndent) return true;
+    this.#scalarIndent = undefined;
+    if (text.startsWith("#")) return true;
+    if (/[^ ]/.test(line.slice(0, indent))) return false;
+    if (indent === 0 && /^(---|\.\.\.)($|[ \t])/.test(text)) return this.#begin(text);
+    return this.#content(text, indent);
+  }
+
+  /** Another document. */
+  #begin(marker: string): boolean {
+    this.#blocks = [];
+    this.#nests = true;
+    this.#path = 0;
+    return marker.length === "---".length;
+  }
+
+  #content(line: string, start: number): boolean {
+    let [text, indent, parent] = [line, start, start];
+    for (let item = ITEM.exec(text); item !== null; item = ITEM.exec(text)) {
+      if (!this.#enterList(indent)) return false;
+      const [lead] = item;
+      text = text.slice(lead.length);
+      if (text === "") return true;
+      parent = indent;
+      indent += lead.length;
+    }
+    const entry = entryOf(text);
+    if (entry === undefined) {
+      const isScalar = this.#nests;
+      this.#nests = false;
+      return isScalar && this.#value(text, parent);
+    }
+    return this.#enterMapping(indent, entry.key) && this.#value(entry.value, indent);
+  }
+
+  #enterList(indent: number): boolean {
+    this.#leave(indent);
+    const top = this.#blocks.at(-1);
+    const goesOn = top?.indent === indent && top.keys === undefined;
+    if (!goesOn && !this.#nests) return false;
+    if (!goesOn) this.#blocks.push({ indent, keys: undefined, path: this.#path });
+    else this.#path = top.path;
+    this.#nests = true;
+    return true;
+  }
+
+  #enterMapping(indent: number, key: string): boolean {
+    this.#leave(indent);
+    let top = this.#blocks.at(-1);
+    // A list may stand at its key's indentation: the next key ends it.
+    if (top?.indent === indent && top.keys === undefined) {
+      this.#blocks.pop();
+      top = this.#blocks.at(-1);
+    }
+    if (top?.indent !== indent || top.keys === undefined) {
+      if (!this.#nests) return false;
+      top = { indent, keys: new Set(), path: this.#path };
+      this.#blocks.push(top);
+    }
+    this.#path = this.counter.take(top.keys ?? new Set(), top.path, key);
+    return true;
+  }
+
+  /** What is indented more has ended. */
+  #leave(indent: number): void {
+    let top = this.#blocks.at(-1);
+    if (top !== undefined && top.indent > indent) this.#nests = false;
+    for (; top !== undefined && top.indent > indent; top = this.#blocks.at(-1)) this.#blocks.pop();
+  }
+
+  #value(text: string, indent: number): boolean {
+    const value = valueOf(text);
+    this.#nests = value === "nests";
+    if (value === "block scalar") this.#scalarIndent = indent;
+    return value !== "unknown";
+  }
+}
+
+/** Lists and mappings need a blank behind their sign. */
+const ITEM = /^-(?:$| +)/;
+/** Longer lines are no configuration, and cost too much to look at. */
+const LONGEST_LINE = 10_000;
+
+/** A key and its value; undefined: the text is a scalar. */
+function entryOf(text: string): { readonly key: string; readonly value: string } | undefined {
+  const quoted = /^(?:"([^"\\]*)"|'([^']*)') *:(?: +|$)/.exec(text);
+  if (quoted !== null) return { key: quoted[1] ?? quoted[2] ?? "", value: text.slice(quoted[0].length) };
+  // Keys that begin otherwise are tagged, anchored, complex or in a flow collection: `valueOf` says what they are.
+  if (!/^(?:[^\s"'{}[\],&*#?|\-!>%@`:]|[-?:](?=\S))/.test(text)) return undefined;
+  const plain = /:(?: +|$)/.exec(text);
+  const comment = text.indexOf(" #");
+  if (plain === null || (comment >= 0 && comment < plain.index)) return undefined;
+  return { key: text.slice(0, plain.index).trimEnd(), value: text.slice(plain.index + plain[0].length) };
+}
+
+function valueOf(whole: string): Value {
+  let text = whole.trimStart();
+  for (let property = PROPERTY.exec(text); property !== null; property = PROPERTY.exec(text))
+    text = text.slice(property[0].length);
+  if (text === "" || text.startsWith("#")) return "nests";
+  if (/^[|>][-+0-9]{0,2} *(?:#.*)?$/.test(text)) return "block scalar";
+  if (/^(?:"[^"\\]*"|'[^']*') *(?:#.*)?$/.test(text)) return "whole";
+  if (/^[{[]/.test(text)) return isWholeFlow(text) ? "whole" : "unknown";
+  const plain = text.replace(/ #.*$/, "");
+  return /^["'|>%@`,}\]]|^[?-](?: |$)|: |:$/.test(plain) ? "unknown" : "whole";
+}
+
+/** An anchor or a tag. */
+const PROPERTY = /^[&!]\S*(?: +|$)/;
+
+/** Whether the line has all of a collection whose scalars are simple; it comes from one side then, as it is. */
+function isWholeFlow(text: string): boolean {
+  let depth = 0;
+  for (const [at, sign] of [...text].entries()) {
+    if (sign === '"' || sign === "'" || sign === "#") return false;
+    if (sign === "{" || sign === "[") depth++;
+    if ((sign === "}" || sign === "]") && --depth === 0) return at === [...text].length - 1;
+  }
+  return false;
+}
