@@ -56,7 +56,7 @@ export interface MachineOptions {
   readonly beginning: Beginning;
   /** The root that it begins with. */
   readonly root: BaseRoot;
-  readonly merge: MergeSnapshots | undefined;
+  readonly merge: MergeSnapshots;
   /** How far its clock is ahead of the world's. */
   readonly skewMs: number;
   /** Whether its disk says that it synced, and did not. */
@@ -234,13 +234,7 @@ export class Machine {
     this.#running = undefined;
   }
 
-  #publisher(
-    process: SimulatedProcess,
-    bucket: Bucket,
-    writer: Writer,
-    vfs: Vfs,
-    merge: MergeSnapshots | undefined,
-  ): Publisher {
+  #publisher(process: SimulatedProcess, bucket: Bucket, writer: Writer, vfs: Vfs, merge: MergeSnapshots): Publisher {
     const { random, onEpoch, certify } = this.#options;
     return new Publisher({
       bucket,
@@ -249,7 +243,7 @@ export class Machine {
       log: silentLog,
       writer: { writer, replace: async () => (this.#writer = await certify()) },
       fixed: false,
-      ...(merge === undefined ? {} : { merge }),
+      merge,
       overlay: {
         seal: async (anew) => {
           await process.alive();

@@ -3,18 +3,25 @@ import type { Cid, FileName } from "../base/ids.ts";
 import { ROOT_ID } from "../base/ids.ts";
 import type { MergeSnapshots } from "../bucket/publish/workspace.ts";
 import { editsOf } from "../bucket/build/transition.ts";
+import type { Transition } from "../bucket/build/transition.ts";
 import { lookup } from "../bucket/fs-reader.ts";
 import type { TreeObject } from "../bucket/fs-reader.ts";
+import type { MergeContext } from "../bucket/merge/context.ts";
+import { wins } from "../bucket/merge/context.ts";
 import { mergeSnapshots } from "../bucket/merge/merge-snapshots.ts";
+import type { MergeResult } from "../bucket/merge/merge-snapshots.ts";
 import { cidOf } from "../format/cid.ts";
 import type { ObjectBody, ObjectStore, PutOutcome } from "../objects/object-store.ts";
 import { editTree } from "../tree/edit.ts";
 import type { NodeStore } from "../tree/node-store.ts";
 import { withMethods } from "./shared-folder.ts";
+import { surveyOf } from "./tree-survey.ts";
 
 export const SABOTAGES = [
   "no compare-and-swap",
   "a conflict copy dropped",
+  "a merge that never deletes",
+  "a merge that drops the loser's chmod",
   "fsync that does not sync",
   "conflict taken for unknown",
   "a resend executed twice",
@@ -58,18 +65,72 @@ function putsOf(store: ObjectStore, sabotage: Sabotage | undefined): ObjectStore
   }
 }
 
-/** A merge that forgets the first conflict copy that it made. */
-export const mergeDroppingCopies: MergeSnapshots = async (context, base, x, y) => {
+/** Undefined: as it should be. */
+export function sabotagedMerge(sabotage: Sabotage | undefined): MergeSnapshots | undefined {
+  switch (sabotage) {
+    case "a conflict copy dropped":
+      return mergeDroppingCopies;
+    case "a merge that never deletes":
+      return mergeNeverDeleting;
+    case "a merge that drops the loser's chmod":
+      return mergeDroppingModes;
+    default:
+      return undefined;
+  }
+}
+
+/** Forgets the first conflict copy that it made. */
+const mergeDroppingCopies: MergeSnapshots = async (context, base, x, y) => {
   const result = await mergeSnapshots(context, base, x, y);
   const copy = result.conflicts.find(({ kind }) => kind === "copy");
-  const { nodes, sink, treeConfig } = context;
-  const object = copy && (await objectAt(nodes, result.tree, copy.names.other));
+  const object = copy && (await objectAt(context.nodes, result.tree, copy.names.other));
   if (object === undefined) return result;
-  const before = { ...object, type: object.record.type };
-  const link = (bytes: Uint8Array) => cidOf("dag-cbor", bytes);
-  const edits = editsOf(nodes, result.tree, [{ before, after: undefined }], link);
-  return { ...result, tree: await editTree(nodes, sink, treeConfig, result.tree, edits) };
+  return changed(context, result, [{ before: { ...object, type: object.record.type }, after: undefined }]);
 };
+
+/** Puts files back where their directory is there still, and their name is free. */
+const mergeNeverDeleting: MergeSnapshots = async (context, base, x, y) => {
+  const result = await mergeSnapshots(context, base, x, y);
+  const [bases, merged] = [await surveyOf(context.nodes, base), await surveyOf(context.nodes, result.tree)];
+  const taken = new Set([...merged.values()].flatMap(({ places }) => places));
+  const transitions: Transition[] = [];
+  for (const { id, record, names, places } of bases.values()) {
+    const parent = names[0]?.parent ?? ROOT_ID;
+    const hasPlace = parent === ROOT_ID || merged.get(parent)?.record.type === "directory";
+    if (merged.has(id) || record.type === "directory" || names.length > 1 || !hasPlace) continue;
+    if (places.some((place) => taken.has(place))) continue;
+    transitions.push({ before: undefined, after: { id, type: record.type, names, record } });
+  }
+  return changed(context, result, transitions);
+};
+
+const mergeDroppingModes: MergeSnapshots = async (context, base, x, y) => {
+  const result = await mergeSnapshots(context, base, x, y);
+  const { nodes } = context;
+  const [winner, loser] = wins(x, y) ? [x, y] : [y, x];
+  const [bases, winners] = [await surveyOf(nodes, base), await surveyOf(nodes, winner.tree)];
+  const [losers, merged] = [await surveyOf(nodes, loser.tree), await surveyOf(nodes, result.tree)];
+  const transitions: Transition[] = [];
+  for (const { id, record, names } of merged.values()) {
+    const mode = bases.get(id)?.record.mode;
+    const isLosers = winners.get(id)?.record.mode === mode && losers.get(id)?.record.mode !== mode;
+    if (mode === undefined || !isLosers || record.type === "directory") continue;
+    const before = { id, type: record.type, names, record };
+    transitions.push({ before, after: { ...before, record: { ...record, mode } } });
+  }
+  return changed(context, result, transitions);
+};
+
+async function changed(
+  { nodes, sink, treeConfig }: MergeContext,
+  result: MergeResult,
+  transitions: readonly Transition[],
+): Promise<MergeResult> {
+  if (transitions.length === 0) return result;
+  const link = (bytes: Uint8Array) => cidOf("dag-cbor", bytes);
+  const edits = editsOf(nodes, result.tree, transitions, link);
+  return { ...result, tree: await editTree(nodes, sink, treeConfig, result.tree, edits) };
+}
 
 async function objectAt(nodes: NodeStore, tree: Cid, path: readonly FileName[]): Promise<TreeObject | undefined> {
   let object: TreeObject | undefined;

@@ -17,7 +17,8 @@ import { objectSite } from "./object-site.ts";
 import type { PlannedDeed, Plan } from "./plan.ts";
 import type { SimulatedProcess } from "./process.ts";
 import { RootModel } from "./root-model.ts";
-import { mergeDroppingCopies } from "./sabotage.ts";
+import { MergeJudge } from "./merge-judge.ts";
+import { sabotagedMerge } from "./sabotage.ts";
 import type { Sabotage } from "./sabotage.ts";
 import { seededRandom } from "./seeded-random.ts";
 import type { Reach, Site } from "./site.ts";
@@ -75,6 +76,7 @@ class World {
   readonly #sabotage: Sabotage | undefined;
   readonly #site: Site;
   readonly #model: RootModel;
+  readonly #judge: MergeJudge;
   readonly #tokens = new Tokens();
   readonly #troubles: Troubles;
   readonly #machines: Machine[] = [];
@@ -97,6 +99,7 @@ class World {
     this.#sabotage = sabotage;
     this.#site = site;
     this.#model = new RootModel({ remote: site.checked, beginning, tokens: this.#tokens });
+    this.#judge = new MergeJudge(site.checked.blocks);
     this.trace = new Trace(timeline);
     this.#troubles = new Troubles({
       plan,
@@ -123,7 +126,7 @@ class World {
     await Promise.all([...users, ...this.#plan.troubles.map((trouble) => this.#troubles.bring(trouble))]);
     await this.#calm();
     const violations = await this.#rest();
-    violations.push(...this.#model.faults);
+    violations.push(...this.#model.faults, ...this.#judge.faults);
     if (violations.length > 0) return { violations, trace: this.trace, counts: this.counts };
     if (this.#plan.endsCollected) await this.#machines[0]?.collect();
     const fresh = this.#machine(this.#machines.length);
@@ -136,7 +139,7 @@ class World {
       checks: this.#beginning.checks,
       rest: () => this.#rest([...this.#machines, fresh]),
     });
-    faults.push(...this.#model.faults);
+    faults.push(...this.#model.faults, ...this.#judge.faults);
     // An answer that arrived is known.
     if (this.#unknownSwaps > this.#missingReplies)
       faults.push(`${this.#unknownSwaps} swaps are unknown, ${this.#missingReplies} replies are missing`);
@@ -165,7 +168,7 @@ class World {
       certify: () => this.#beginning.writer(++this.#devices),
       beginning: this.#beginning,
       root: this.#root,
-      merge: this.#sabotage === "a conflict copy dropped" ? mergeDroppingCopies : undefined,
+      merge: this.#judge.judging(sabotagedMerge(this.#sabotage)),
       skewMs: this.#plan.skewsMs[index] ?? 0,
       forgetsSyncs: this.#sabotage === "fsync that does not sync",
       flipped: (bytes) => this.#flipped(bytes, random),
