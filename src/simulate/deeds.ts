@@ -45,12 +45,28 @@ const NAMES = ["p.txt", "q.log", "r", "d", "e"];
 export class Tokens {
   /** Of calls that came back. */
   readonly made = new Set<string>();
-  /** Somebody who saw them replaced or removed them. */
+  /** Somebody who saw them replaced or removed them: on his machine they are gone, elsewhere once he has published that. */
   readonly gone = new Set<string>();
   /** Those that survive power loss. */
   readonly durable = new Set<string>();
   readonly history: string[] = [];
+  readonly #removed = new Set<string>();
   #next = 0;
+
+  /** The machine that made a version. */
+  static makerOf(token: string): string {
+    return token[1] ?? "";
+  }
+
+  /** Somebody on a machine saw the version, and replaced or removed it. */
+  remove(token: string, machine: string): void {
+    this.gone.add(token);
+    this.#removed.add(`${machine} ${token}`);
+  }
+
+  isRemovedBy(token: string, machine: string): boolean {
+    return this.#removed.has(`${machine} ${token}`);
+  }
 
   next(agent: string): string {
     return `T${agent}${String(this.#next++).padStart(4, "0")}.`;
@@ -157,7 +173,7 @@ async function run(mount: KernelMount, operation: PlacedDeed, made: string[], to
 
   /** At once: who dies in the middle of a call may have done what it asked for. */
   function lose(lost: readonly string[]): void {
-    for (const old of lost) tokens.gone.add(old);
+    for (const old of lost) tokens.remove(old, Tokens.makerOf(token));
   }
 
   function synced(contents: Buffer): void {

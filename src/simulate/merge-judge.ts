@@ -1,5 +1,6 @@
 /**
- * What each merge must hold, whoever makes it: what one side deleted and the other left alone stays deleted (law 5), and of modes, owners and
+ * What each merge must hold, whoever makes it: what one side deleted and the other left alone stays deleted (law 5),
+ * what the other changed survives, and of modes, owners and
  * attributes what one side alone changed ends as that side left it (law 6). Written from merge.md, on plain sets.
  */
 import { isDeepStrictEqual } from "node:util";
@@ -58,7 +59,9 @@ export class MergeJudge {
       ];
       const units = new UnitRules(context.policy.units);
       const merged = { base: bases, winner: winners, loser: losers, result: await surveyOf(nodes, tree), units };
-      this.faults.push(...resurrected(merged, "winner"), ...resurrected(merged, "loser"), ...wrongFields(merged));
+      for (const role of ["winner", "loser"] as const)
+        this.faults.push(...resurrected(merged, role), ...notSurvived(merged, role));
+      this.faults.push(...wrongFields(merged));
     } catch (error) {
       // The bucket has dropped what the merge read from a cache: nobody can tell.
       if (!UNREADABLE.some((code) => hasCode(error, code))) throw error;
@@ -109,6 +112,22 @@ function resurrected(merged: Merged, role: "winner" | "loser"): string[] {
     const object = base.get(id);
     if (object?.record.type === "directory" && needed.has(id)) return [];
     return [`a merge brings back what its ${role} deleted and nobody else changed: ${id}, ${object?.places.join()}`];
+  });
+}
+
+/** What a side moved, linked or wrote to survives that the other one removed it, under its id or as another file of the same bytes. */
+function notSurvived(merged: Merged, role: "winner" | "loser"): string[] {
+  const { base, result } = merged;
+  const remover = merged[role];
+  const side = merged[role === "winner" ? "loser" : "winner"];
+  return [...side.values()].flatMap((object) => {
+    const { id, record, places } = object;
+    const before = base.get(id);
+    if (before === undefined || remover.has(id) || result.has(id) || record.type === "directory") return [];
+    const isSame = sameVersion(before.record, record) && places.every((place) => before.places.includes(place));
+    if (isSame || isInUnit(id, merged)) return [];
+    if ([...result.values()].some((other) => sameVersion(other.record, record))) return [];
+    return [`a merge removes what its ${role} removed and the other side changed: ${id}, ${places.join()}`];
   });
 }
 

@@ -1,10 +1,10 @@
 /**
  * What each root must hold, checked as it is published: on plain sets, written from merge.md. Each version that the root before had, or
- * that its publisher had sealed, is there, in its file or in a conflict copy, unless somebody who saw it replaced or removed it (laws 3
- * and 4); and each directory is at one place, reached from the root directory (law 7).
+ * that its publisher had sealed, is there, in its file or in a conflict copy, unless its publisher saw it and replaced or removed it, or a
+ * root before lost it in that way (laws 3 and 4): what somebody removes is gone for others only once that is published. And each directory is at one place, reached from the root directory (law 7).
  */
 import { SerialQueue } from "../base/concurrency.ts";
-import type { Cid, FileId } from "../base/ids.ts";
+import type { Cid, FileId, WriterId } from "../base/ids.ts";
 import { ROOT_ID } from "../base/ids.ts";
 import { nameToText } from "../base/names.ts";
 import { Bucket } from "../bucket/bucket.ts";
@@ -16,13 +16,14 @@ import { isLinked } from "../format/linked-value.ts";
 import type { FileRecord } from "../format/record.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { Beginning } from "./beginning.ts";
-import type { Tokens } from "./deeds.ts";
-import { tokensIn } from "./deeds.ts";
+import { Tokens, tokensIn } from "./deeds.ts";
 
 export interface RootModelOptions {
   readonly remote: BucketRemote;
   readonly beginning: Beginning;
   readonly tokens: Tokens;
+  /** Whose device it is; undefined: no machine's. */
+  readonly machineOf: (writer: WriterId) => string | undefined;
 }
 
 export class RootModel {
@@ -33,6 +34,8 @@ export class RootModel {
   readonly #checks = new SerialQueue();
   readonly #options: RootModelOptions;
   #present: ReadonlySet<string> = new Set();
+  /** Those that roots lost because their publishers had removed them. */
+  readonly #dropped = new Set<string>();
 
   constructor(options: RootModelOptions) {
     this.#options = options;
@@ -59,6 +62,7 @@ export class RootModel {
     this.#expect(
       `what ${who} published does not have`,
       sealed.filter((version) => made.has(version)),
+      who,
     );
   }
 
@@ -68,14 +72,21 @@ export class RootModel {
     const { cid, body } = (await bucket.head()).commit;
     const before = this.#present;
     this.#present = await this.#read(body.tree);
-    this.#expect(`root ${cid} does not have`, before);
+    this.#expect(`root ${cid} does not have`, before, this.#options.machineOf(body.writer));
   }
 
-  #expect(what: string, versions: Iterable<string>): void {
-    const { gone } = this.#options.tokens;
-    for (const version of versions)
-      if (!this.#present.has(version) && !gone.has(version))
-        this.faults.push(`${what} ${version}, which nobody removed`);
+  /** Whether a version may be missing in the end. */
+  isDropped(version: string): boolean {
+    return this.#dropped.has(version) || this.#options.tokens.isRemovedBy(version, Tokens.makerOf(version));
+  }
+
+  #expect(what: string, versions: Iterable<string>, publisher = "nobody"): void {
+    const { tokens } = this.#options;
+    for (const version of versions) {
+      if (this.#present.has(version) || this.#dropped.has(version)) continue;
+      if (tokens.isRemovedBy(version, publisher)) this.#dropped.add(version);
+      else this.faults.push(`${what} ${version}, which ${publisher} did not remove`);
+    }
   }
 
   async #read(tree: Cid): Promise<Set<string>> {

@@ -22,6 +22,7 @@ export const SABOTAGES = [
   "a conflict copy dropped",
   "a merge that never deletes",
   "a merge that drops the loser's chmod",
+  "a merge in which a removal wins over a move",
   "fsync that does not sync",
   "conflict taken for unknown",
   "a resend executed twice",
@@ -74,6 +75,8 @@ export function sabotagedMerge(sabotage: Sabotage | undefined): MergeSnapshots |
       return mergeNeverDeleting;
     case "a merge that drops the loser's chmod":
       return mergeDroppingModes;
+    case "a merge in which a removal wins over a move":
+      return mergeRemovingMoved;
     default:
       return undefined;
   }
@@ -100,6 +103,21 @@ const mergeNeverDeleting: MergeSnapshots = async (context, base, x, y) => {
     if (merged.has(id) || record.type === "directory" || names.length > 1 || !hasPlace) continue;
     if (places.some((place) => taken.has(place))) continue;
     transitions.push({ before: undefined, after: { id, type: record.type, names, record } });
+  }
+  return changed(context, result, transitions);
+};
+
+const mergeRemovingMoved: MergeSnapshots = async (context, base, x, y) => {
+  const result = await mergeSnapshots(context, base, x, y);
+  const { nodes } = context;
+  const sides = [await surveyOf(nodes, x.tree), await surveyOf(nodes, y.tree)];
+  const [bases, merged] = [await surveyOf(nodes, base), await surveyOf(nodes, result.tree)];
+  const transitions: Transition[] = [];
+  for (const { id, record, names } of merged.values()) {
+    const isRemoved = bases.has(id) && sides.some((side) => !side.has(id));
+    if (!isRemoved || record.type === "directory" || names.length > 1) continue;
+    const isMoved = bases.get(id)?.places.join() !== merged.get(id)?.places.join();
+    if (isMoved) transitions.push({ before: { id, type: record.type, names, record }, after: undefined });
   }
   return changed(context, result, transitions);
 };

@@ -16,13 +16,16 @@ export interface Settled {
   /** One that has just begun. */
   readonly fresh: Machine;
   readonly tokens: Tokens;
+  /** Whether a version may be missing: its maker removed it, or somebody who published that. */
+  readonly isDropped: (version: string) => boolean;
   readonly site: Site;
   readonly checks: BucketChecks;
   /** Lets everybody come to rest again; what hinders it. */
   readonly rest: () => Promise<string[]>;
 }
 
-export async function settledFaults({ machines, fresh, tokens, site, checks, rest }: Settled): Promise<string[]> {
+export async function settledFaults(settled: Settled): Promise<string[]> {
+  const { machines, fresh, tokens, isDropped, site, checks, rest } = settled;
   const restless = await rest();
   if (restless.length > 0) return restless;
   const tree = await treeOf(mountOf(fresh));
@@ -41,7 +44,7 @@ export async function settledFaults({ machines, fresh, tokens, site, checks, res
   faults.push(...(await rest()));
   for (const machine of machines) await compare(`${machine.name} started anew`, machine);
   const present = new Set([...tree.values()].flatMap((shown) => tokensIn(Buffer.from(shown, "latin1"))));
-  for (const token of tokens.made) if (!present.has(token) && !tokens.gone.has(token)) faults.push(`lost: ${token}`);
+  for (const token of tokens.made) if (!present.has(token) && !isDropped(token)) faults.push(`lost: ${token}`);
   const remote = site.served;
   const bucket = await Bucket.open(remote, { blocks: remote.blocks, checks });
   const { damage } = await verifyBucket(bucket, { blocks: remote.blocks });

@@ -3,7 +3,9 @@
  * wrong any more, nobody writes, and everything must come to rest by itself. What must hold then is checked in settled.ts.
  */
 import { ERRNO } from "../base/errno.ts";
+import type { WriterId } from "../base/ids.ts";
 import type { Random } from "../base/random.ts";
+import type { Writer } from "../bucket/publish/next-commit.ts";
 import type { BaseRoot } from "../overlay/journal-record.ts";
 import { FsError } from "../vfs/filesystem.ts";
 import { homeOf, MACHINE_NAMES, SHARED_HOME } from "./beginning.ts";
@@ -84,6 +86,8 @@ class World {
   readonly #cutUntilMs = new Map<Machine, number>();
   /** What its machine had made when an epoch was sealed. */
   readonly #sealed = new Map<string, readonly string[]>();
+  /** Whose each device is. */
+  readonly #owners = new Map<WriterId, string>();
   #isCalm = false;
   /** When the last request comes that is late, or comes twice. */
   #lateUntilMs = 0;
@@ -98,7 +102,8 @@ class World {
     this.#timeline = timeline;
     this.#sabotage = sabotage;
     this.#site = site;
-    this.#model = new RootModel({ remote: site.checked, beginning, tokens: this.#tokens });
+    const machineOf = (writer: WriterId) => this.#owners.get(writer);
+    this.#model = new RootModel({ remote: site.checked, beginning, tokens: this.#tokens, machineOf });
     this.#judge = new MergeJudge(site.checked.blocks);
     this.trace = new Trace(timeline);
     this.#troubles = new Troubles({
@@ -135,6 +140,7 @@ class World {
       machines: this.#machines,
       fresh,
       tokens: this.#tokens,
+      isDropped: (version) => this.#model.isDropped(version),
       site: this.#site,
       checks: this.#beginning.checks,
       rest: () => this.#rest([...this.#machines, fresh]),
@@ -165,7 +171,7 @@ class World {
       timeline: this.#timeline,
       random,
       reach,
-      certify: () => this.#beginning.writer(++this.#devices),
+      certify: () => this.#certify(name),
       beginning: this.#beginning,
       root: this.#root,
       merge: this.#judge.judging(sabotagedMerge(this.#sabotage)),
@@ -177,6 +183,12 @@ class World {
       onEpoch: (event, epoch) => this.#noteEpoch(name, event, epoch),
     });
     return machine;
+  }
+
+  async #certify(name: string): Promise<Writer> {
+    const writer = await this.#beginning.writer(++this.#devices);
+    this.#owners.set(writer.device.writer, name);
+    return writer;
   }
 
   #flipped(bytes: Uint8Array, random: Random): Uint8Array {
