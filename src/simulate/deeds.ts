@@ -39,7 +39,12 @@ export interface Deed {
   readonly own: boolean;
 }
 
-const NAMES = ["p.txt", "q.log", "r", "d", "e"];
+/** Names that a history's files and directories are given: few, so that operations meet. */
+export const NAMES: readonly string[] = ["p.txt", "q.log", "r", "d", "e"];
+/** Those of repositories and databases, which the default policy keeps whole. */
+export const UNIT_NAMES: readonly string[] = [".git", "m.db", "m.db-wal", "m.db-shm", "m.db-journal", "d"];
+/** Names that some filesystems and editors take for one: other cases, a letter composed and decomposed; and structured text. */
+export const VARIANT_NAMES: readonly string[] = ["f.json", "F.json", "\u00e9.txt", "e\u0301.txt", "d", "D"];
 
 /** What became of the versions that somebody wrote: each holds a token of its own. */
 export class Tokens {
@@ -91,9 +96,10 @@ export async function placeDeed(
   root: string,
   { kind, at, to }: Deed,
   token: string,
+  names = NAMES,
 ): Promise<PlacedDeed> {
-  const path = await resolve(mount, root, { ...at, existing: !NEW.has(kind) });
-  const target = await resolve(mount, root, { ...to, existing: kind === "exchange" || to.existing });
+  const path = await resolve(mount, root, { ...at, existing: !NEW.has(kind) }, names);
+  const target = await resolve(mount, root, { ...to, existing: kind === "exchange" || to.existing }, names);
   return { kind, path, target, token, pick: to.name };
 }
 
@@ -218,7 +224,12 @@ function changed(before: Buffer, { offset, bytes, size = before.length }: Change
   return after;
 }
 
-async function resolve(mount: KernelMount, root: string, { down, name, existing }: Choice): Promise<string> {
+async function resolve(
+  mount: KernelMount,
+  root: string,
+  { down, name, existing }: Choice,
+  given: readonly string[],
+): Promise<string> {
   let at = root;
   for (const pick of down) {
     const inside = await directoriesIn(mount, at);
@@ -228,7 +239,7 @@ async function resolve(mount: KernelMount, root: string, { down, name, existing 
   }
   const names = (await mount.show(at))?.names ?? [];
   const known = existing ? names[name % Math.max(names.length, 1)] : undefined;
-  return `${at}/${known ?? NAMES[name % NAMES.length] ?? "r"}`;
+  return `${at}/${known ?? given[name % given.length] ?? "r"}`;
 }
 
 async function directoriesIn(mount: KernelMount, path: string): Promise<string[]> {

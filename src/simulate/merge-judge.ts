@@ -15,19 +15,9 @@ import type { MergeSnapshots } from "../bucket/publish/workspace.ts";
 import { isLinked } from "../format/linked-value.ts";
 import type { FileRecord } from "../format/record.ts";
 import { NodeStore } from "../tree/node-store.ts";
+import { tornUnits } from "./unit-judge.ts";
 import { surveyOf } from "./tree-survey.ts";
-import type { SurveyedObject } from "./tree-survey.ts";
-
-type Survey = ReadonlyMap<FileId, SurveyedObject>;
-
-/** The trees of one merge. */
-interface Merged {
-  readonly base: Survey;
-  readonly winner: Survey;
-  readonly loser: Survey;
-  readonly result: Survey;
-  readonly units: UnitRules;
-}
+import type { Survey, SurveyedMerge, SurveyedObject } from "./tree-survey.ts";
 
 export class MergeJudge {
   readonly faults: string[] = [];
@@ -61,7 +51,7 @@ export class MergeJudge {
       const merged = { base: bases, winner: winners, loser: losers, result: await surveyOf(nodes, tree), units };
       for (const role of ["winner", "loser"] as const)
         this.faults.push(...resurrected(merged, role), ...notSurvived(merged, role));
-      this.faults.push(...wrongFields(merged));
+      this.faults.push(...wrongFields(merged), ...tornUnits(merged));
     } catch (error) {
       // The bucket has dropped what the merge read from a cache: nobody can tell.
       if (!UNREADABLE.some((code) => hasCode(error, code))) throw error;
@@ -96,7 +86,7 @@ const CACHE_BYTES = 1024 * 1024;
 const UNREADABLE = ["block_not_found", "block_corrupt", "read_timeout", "store_unreachable"] as const;
 
 /** Ancestors of what survives, and the contents of directories that the other side moved, may come back. */
-function resurrected(merged: Merged, role: "winner" | "loser"): string[] {
+function resurrected(merged: SurveyedMerge, role: "winner" | "loser"): string[] {
   const { base, result } = merged;
   const deleter = merged[role];
   const other = merged[role === "winner" ? "loser" : "winner"];
@@ -116,7 +106,7 @@ function resurrected(merged: Merged, role: "winner" | "loser"): string[] {
 }
 
 /** What a side moved, linked or wrote to survives that the other one removed it, under its id or as another file of the same bytes. */
-function notSurvived(merged: Merged, role: "winner" | "loser"): string[] {
+function notSurvived(merged: SurveyedMerge, role: "winner" | "loser"): string[] {
   const { base, result } = merged;
   const remover = merged[role];
   const side = merged[role === "winner" ? "loser" : "winner"];
@@ -168,7 +158,7 @@ function ancestorsIn(survey: Survey, ids: readonly FileId[]): Set<FileId> {
 }
 
 /** What both sides still have, and the base had: each field on its own, the winner's where both changed it. */
-function wrongFields(merged: Merged): string[] {
+function wrongFields(merged: SurveyedMerge): string[] {
   const { base, winner, loser, result } = merged;
   return [...result.values()].flatMap(({ id, record, places }) => {
     const [old, ours, theirs] = [base.get(id)?.record, winner.get(id)?.record, loser.get(id)?.record];
@@ -193,7 +183,7 @@ function fieldsOf({ mode, uid, gid, xattrs }: FileRecord): Map<string, string> {
 }
 
 /** In a unit, or beside it as its copy: units have rules of their own. */
-function isInUnit(id: FileId, { base, winner, loser, result, units }: Merged): boolean {
+function isInUnit(id: FileId, { base, winner, loser, result, units }: SurveyedMerge): boolean {
   return [base, winner, loser, result].some((survey) => {
     const above = [id, ...ancestorsIn(survey, [id])];
     return above.some((each) => {

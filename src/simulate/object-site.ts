@@ -1,10 +1,9 @@
 /** A bucket in an object store that machines share; perhaps in one that is a folder. */
-import type { Clock } from "../base/clock.ts";
 import { PackedRemote } from "../bucket/packed/packed-remote.ts";
 import type { ObjectStore } from "../objects/object-store.ts";
 import type { Beginning, Start } from "./beginning.ts";
 import { collectIn } from "./collecting.ts";
-import { sabotaged } from "./sabotage.ts";
+import { collected, sabotaged } from "./sabotage.ts";
 import type { Sabotage } from "./sabotage.ts";
 import { seededRandom } from "./seeded-random.ts";
 import { sharedFolder, withMethods } from "./shared-folder.ts";
@@ -23,7 +22,7 @@ export interface SiteOptions {
 
 /** Holds what a history begins with. */
 export async function objectSite(options: SiteOptions & { readonly isFolder: boolean }): Promise<Site> {
-  const { beginning, start, timeline, sabotage, moved, isFolder } = options;
+  const { start, timeline, sabotage, moved, isFolder } = options;
   const made = await start.store(() => Number(timeline.nowNs() / 1_000_000n));
   const swapped = sabotaged(made, sabotage);
   const putIfMatch: ObjectStore["putIfMatch"] = async (...put) => {
@@ -37,17 +36,28 @@ export async function objectSite(options: SiteOptions & { readonly isFolder: boo
     checked: new PackedRemote(swapped, { clock: timeline, random: seededRandom(1) }),
     served: new PackedRemote(store, { clock: timeline, random: seededRandom(1) }),
     server: undefined,
-    reach: (way) => reachOf(store, beginning, timeline, way),
+    reach: (way) => reachOf(store, options, way),
     audit: async () => [],
     [Symbol.dispose]: () => {},
   };
 }
 
-function reachOf(shared: ObjectStore, beginning: Beginning, world: Clock, { process, random, ...way }: Way): Reach {
+function reachOf(
+  shared: ObjectStore,
+  { beginning, timeline, sabotage }: SiteOptions,
+  { process, random, ...way }: Way,
+): Reach {
   const { death, clock } = process;
-  const store = new SimulatedLink({ store: shared, clock: world, random, isDead: () => process.isDead, death, ...way });
+  const store = new SimulatedLink({
+    store: shared,
+    clock: timeline,
+    random,
+    isDead: () => process.isDead,
+    death,
+    ...way,
+  });
   return {
     open: ({ writer, pollMs }) => new PackedRemote(store, { clock, random, writer, pollMs }),
-    collect: (options) => collectIn({ store, beginning, ...options }),
+    collect: (options) => collectIn({ store: collected(store, sabotage), beginning, ...options }),
   };
 }

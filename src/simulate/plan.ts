@@ -1,6 +1,6 @@
 /** What happens in one simulated history, all of it drawn from one number: who does what when, and what goes wrong. */
 import type { Random } from "../base/random.ts";
-import { KINDS } from "./deeds.ts";
+import { KINDS, NAMES, UNIT_NAMES, VARIANT_NAMES } from "./deeds.ts";
 import type { Choice, Deed } from "./deeds.ts";
 import type { LinkChances } from "./simulated-link.ts";
 import { seededRandom } from "./seeded-random.ts";
@@ -14,6 +14,9 @@ const TROUBLES = [
 const MASTER_TROUBLES = ["master killed", "master killed", "master without power", "master's disk full"] as const;
 /** Of all histories. */
 const AT_MASTERS = 0.3;
+/** Of all histories, those with names of repositories and databases, and those with names that are nearly the same. */
+const UNITS = 0.3;
+const VARIANTS = 0.2;
 /** Leases this short end while uploads are under way. */
 const SHORT_LEASE_S = [2, 30] as const;
 /** How far ahead of its own a master lets the clock of a token's maker be: half of it at most. */
@@ -50,6 +53,8 @@ export interface Plan {
   readonly beginsEmpty: boolean;
   /** Whether the bucket is collected once more when all is quiet. */
   readonly endsCollected: boolean;
+  /** Which names there are. */
+  readonly names: readonly string[];
   readonly chances: LinkChances;
   /** How likely a read of a machine's own disk has a flipped bit. */
   readonly diskFlip: number;
@@ -103,6 +108,7 @@ export function planOf(seed: number): Plan {
     beginsEmpty,
     isFolder,
     endsCollected,
+    names: anyNames(seed),
     chances,
     diskFlip,
     deeds: byTime(deeds),
@@ -126,6 +132,13 @@ function atMaster(plan: Plan, lengthMs: number): Plan {
   }));
   const skewsMs = plan.skewsMs.map((skewMs) => Math.round(skewMs * MOST_MASTER_SKEW));
   return { ...plan, skewsMs, master: { leaseSeconds }, troubles: byTime([...plan.troubles, ...troubles]) };
+}
+
+/** Of its own chance, as `atMaster`. */
+function anyNames(seed: number): readonly string[] {
+  const chance = seededRandom(seed * 59 + 13).fraction();
+  if (chance < UNITS) return UNIT_NAMES;
+  return chance < UNITS + VARIANTS ? VARIANT_NAMES : NAMES;
 }
 
 function anyDeed(random: Random): Deed {

@@ -11,6 +11,7 @@ import { wins } from "../bucket/merge/context.ts";
 import { mergeSnapshots } from "../bucket/merge/merge-snapshots.ts";
 import type { MergeResult } from "../bucket/merge/merge-snapshots.ts";
 import { cidOf } from "../format/cid.ts";
+import { LEASE_FOLDER } from "../format/object-name.ts";
 import type { ObjectBody, ObjectStore, PutOutcome } from "../objects/object-store.ts";
 import { editTree } from "../tree/edit.ts";
 import type { NodeStore } from "../tree/node-store.ts";
@@ -23,11 +24,13 @@ export const SABOTAGES = [
   "a merge that never deletes",
   "a merge that drops the loser's chmod",
   "a merge in which a removal wins over a move",
+  "databases and repositories merged file by file",
   "fsync that does not sync",
   "conflict taken for unknown",
   "a resend executed twice",
   "cached blocks that are not checked",
   "a master whose disk does not sync",
+  "a collector that ignores leases",
 ] as const;
 
 export type Sabotage = (typeof SABOTAGES)[number];
@@ -36,6 +39,15 @@ export type Sabotage = (typeof SABOTAGES)[number];
 export function sabotaged(store: ObjectStore, sabotage: Sabotage | undefined): ObjectStore {
   const put = putsOf(store, sabotage);
   return put === undefined ? store : withMethods(store, { putIfMatch: put });
+}
+
+/** The store as a collector sees it. */
+export function collected(store: ObjectStore, sabotage: Sabotage | undefined): ObjectStore {
+  if (sabotage !== "a collector that ignores leases") return store;
+  const list: ObjectStore["list"] = async function* (...asked) {
+    for await (const found of store.list(...asked)) if (!found.name.startsWith(LEASE_FOLDER)) yield found;
+  };
+  return withMethods(store, { list });
 }
 
 function putsOf(store: ObjectStore, sabotage: Sabotage | undefined): ObjectStore["putIfMatch"] | undefined {
@@ -75,6 +87,8 @@ export function sabotagedMerge(sabotage: Sabotage | undefined): MergeSnapshots |
       return mergeNeverDeleting;
     case "a merge that drops the loser's chmod":
       return mergeDroppingModes;
+    case "databases and repositories merged file by file":
+      return mergeTearingUnits;
     case "a merge in which a removal wins over a move":
       return mergeRemovingMoved;
     default:
@@ -120,6 +134,10 @@ const mergeRemovingMoved: MergeSnapshots = async (context, base, x, y) => {
     if (isMoved) transitions.push({ before: { id, type: record.type, names, record }, after: undefined });
   }
   return changed(context, result, transitions);
+};
+
+const mergeTearingUnits: MergeSnapshots = (context, base, x, y) => {
+  return mergeSnapshots({ ...context, policy: { ...context.policy, units: { trees: [], families: [] } } }, base, x, y);
 };
 
 const mergeDroppingModes: MergeSnapshots = async (context, base, x, y) => {

@@ -1,4 +1,5 @@
 /** Makes a history that goes wrong as short as it gets: takes out of its plan whatever it goes wrong without. */
+import { NAMES } from "./deeds.ts";
 import type { Plan } from "./plan.ts";
 import { CALM } from "./simulated-link.ts";
 
@@ -28,6 +29,7 @@ export async function shrink(plan: Plan, isWrong: (plan: Plan) => Promise<boolea
   await simpler({ diskFlip: 0 });
   await simpler({ skewsMs: plan.skewsMs.map(() => 0) });
   await simpler({ beginsEmpty: false });
+  await simpler({ names: NAMES });
   await simpler({ isFolder: false });
   await simpler({ master: undefined });
   await simpler({ endsCollected: false });

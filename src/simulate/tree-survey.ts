@@ -2,6 +2,7 @@
 import type { Cid, FileId, FileName } from "../base/ids.ts";
 import { ROOT_ID } from "../base/ids.ts";
 import { listDirectory, lookup } from "../bucket/fs-reader.ts";
+import type { UnitRules } from "../bucket/merge/unit-rules.ts";
 import { placeText } from "../bucket/object-rows.ts";
 import type { Place } from "../bucket/object-rows.ts";
 import type { FileRecord } from "../format/record.ts";
@@ -16,8 +17,19 @@ export interface SurveyedObject {
   readonly places: readonly string[];
 }
 
+export type Survey = ReadonlyMap<FileId, SurveyedObject>;
+
+/** The trees of one merge. */
+export interface SurveyedMerge {
+  readonly base: Survey;
+  readonly winner: Survey;
+  readonly loser: Survey;
+  readonly result: Survey;
+  readonly units: UnitRules;
+}
+
 /** Without the root. An object at two names is in it once. */
-export async function surveyOf(nodes: NodeStore, tree: Cid): Promise<ReadonlyMap<FileId, SurveyedObject>> {
+export async function surveyOf(nodes: NodeStore, tree: Cid): Promise<Survey> {
   const objects = new Map<FileId, SurveyedObject & { places: string[] }>();
   const open: FileId[] = [ROOT_ID];
   for (let parent = open.pop(); parent !== undefined; parent = open.pop()) {

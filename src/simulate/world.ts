@@ -248,7 +248,7 @@ class World {
     if (mount === undefined || process === undefined) return;
     const root = deed.own ? homeOf(machine.name) : SHARED_HOME;
     const work = async () => {
-      const placed = await placeDeed(mount, root, deed, this.#tokens.next(machine.name));
+      const placed = await placeDeed(mount, root, deed, this.#tokens.next(machine.name), this.#plan.names);
       const errno = await perform(mount, placed, this.#tokens);
       const { kind, path, target, token } = placed;
       const asked = [kind, path, ...(TWO_PATHS.has(kind) ? [target] : []), token].join(" ");
