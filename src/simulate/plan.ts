@@ -37,6 +37,10 @@ const DEED_MS = [80, 480] as const;
 /** Beside those that any history has, one more for so many deeds. */
 const DEEDS_PER_TROUBLE = 12;
 const MOST_DISK_FLIP = 0.2;
+/** Of all histories, those in which a clock is off by years, and how many at most. */
+const YEARS_OFF = 0.15;
+const MOST_YEARS = 5;
+const YEAR_MS = 365 * 24 * 60 * 60 * 1000;
 /** Between two machines. */
 const MOST_SKEW_MS = 2 * 60 * 60 * 1000;
 
@@ -104,7 +108,7 @@ export function planOf(seed: number): Plan {
   const plan = {
     seed,
     machines,
-    skewsMs,
+    skewsMs: withYears(skewsMs, seed),
     beginsEmpty,
     isFolder,
     endsCollected,
@@ -130,8 +134,15 @@ function atMaster(plan: Plan, lengthMs: number): Plan {
     forMs: random.fraction() * 5_000,
     machine: 0,
   }));
-  const skewsMs = plan.skewsMs.map((skewMs) => Math.round(skewMs * MOST_MASTER_SKEW));
+  const skewsMs = plan.skewsMs.map((skewMs) => Math.round((skewMs % MOST_SKEW_MS) * MOST_MASTER_SKEW));
   return { ...plan, skewsMs, master: { leaseSeconds }, troubles: byTime([...plan.troubles, ...troubles]) };
+}
+
+/** The first machine's clock may be off by years: a battery that is empty, a date that somebody typed. Of its own chance, too. */
+function withYears(skewsMs: readonly number[], seed: number): readonly number[] {
+  const random = seededRandom(seed * 61 + 17);
+  if (random.fraction() >= YEARS_OFF) return skewsMs;
+  return skewsMs.with(0, Math.round((random.fraction() * 2 - 1) * MOST_YEARS * YEAR_MS));
 }
 
 /** Of its own chance, as `atMaster`. */

@@ -17,6 +17,7 @@ import { editTree } from "../tree/edit.ts";
 import type { NodeStore } from "../tree/node-store.ts";
 import { withMethods } from "./shared-folder.ts";
 import { surveyOf } from "./tree-survey.ts";
+import type { Survey } from "./tree-survey.ts";
 
 export const SABOTAGES = [
   "no compare-and-swap",
@@ -30,6 +31,7 @@ export const SABOTAGES = [
   "a resend executed twice",
   "cached blocks that are not checked",
   "a master whose disk does not sync",
+  "a merge that the later clock wins",
   "a collector that ignores leases",
 ] as const;
 
@@ -89,6 +91,8 @@ export function sabotagedMerge(sabotage: Sabotage | undefined): MergeSnapshots |
       return mergeDroppingModes;
     case "databases and repositories merged file by file":
       return mergeTearingUnits;
+    case "a merge that the later clock wins":
+      return mergeByClock;
     case "a merge in which a removal wins over a move":
       return mergeRemovingMoved;
     default:
@@ -139,6 +143,20 @@ const mergeRemovingMoved: MergeSnapshots = async (context, base, x, y) => {
 const mergeTearingUnits: MergeSnapshots = (context, base, x, y) => {
   return mergeSnapshots({ ...context, policy: { ...context.policy, units: { trees: [], families: [] } } }, base, x, y);
 };
+
+/** Whose files have the latest time wins. */
+const mergeByClock: MergeSnapshots = async (context, base, x, y) => {
+  const [xs, ys] = [await surveyOf(context.nodes, x.tree), await surveyOf(context.nodes, y.tree)];
+  const isX = latest(xs) > latest(ys);
+  const [lower, upper] = [x.lamport, y.lamport].sort((a, b) => a - b);
+  if (lower === undefined || upper === undefined || lower === upper) return mergeSnapshots(context, base, x, y);
+  const [winner, loser] = [{ lamport: upper }, { lamport: lower }];
+  return mergeSnapshots(context, base, { ...x, ...(isX ? winner : loser) }, { ...y, ...(isX ? loser : winner) });
+};
+
+function latest(survey: Survey): bigint {
+  return [...survey.values()].reduce((most, { record }) => (record.mtimeNs > most ? record.mtimeNs : most), 0n);
+}
 
 const mergeDroppingModes: MergeSnapshots = async (context, base, x, y) => {
   const result = await mergeSnapshots(context, base, x, y);
