@@ -16,6 +16,7 @@ import { VerifiedReader } from "../blocks/verified-reader.ts";
 import { Bucket } from "../bucket/bucket.ts";
 import { cachingRemote } from "../bucket/caching-remote.ts";
 import type { CollectReport } from "../bucket/gc/collector.ts";
+import type { PublishContext } from "../bucket/publish.ts";
 import type { BucketRemote, PreparedSwap } from "../bucket/remote.ts";
 import type { MergeSnapshots } from "../bucket/publish/workspace.ts";
 import type { Writer } from "../bucket/publish/next-commit.ts";
@@ -75,6 +76,7 @@ export interface MachineOptions {
 interface Running {
   readonly process: SimulatedProcess;
   readonly reach: Reach;
+  readonly cache: DiskBlockCache;
   readonly vfs: Vfs;
   readonly mount: KernelMount;
   readonly publisher: Publisher;
@@ -150,7 +152,7 @@ export class Machine {
     vfs.onDirty((reason) => schedule.note(reason));
     remote.watch(() => void publisher.rootMoved().then(({ again }) => again && schedule.note("close")));
     schedule.note("urgent");
-    this.#running = { process, reach, vfs, mount: new KernelMount(vfs), publisher, schedule };
+    this.#running = { process, reach, cache, vfs, mount: new KernelMount(vfs), publisher, schedule };
   }
 
   /** As `syncline gc`, in the agent's process. Throws as `collect`. */
@@ -159,6 +161,21 @@ export class Machine {
     const { random, certify } = this.#options;
     const { reach, process } = this.#running;
     return reach.collect({ clock: process.clock, random, writer: await certify() });
+  }
+
+  /** A bucket and a device for a command beside the agent. It dies with the agent's process, so that one death is enough to tell of. */
+  async commandContext(): Promise<Omit<PublishContext, "log"> | undefined> {
+    if (this.#running === undefined) return undefined;
+    const { random, certify, beginning } = this.#options;
+    const { reach, process, cache } = this.#running;
+    const { clock } = process;
+    const writer = await certify();
+    const remote = reach.open({ writer: writer.device.writer, local: cache, pollMs: POLL_MS });
+    const forget = () => remote.forgetPlacement?.();
+    const blocks = new RetryReader(new VerifiedReader(remote.blocks), { clock, random, forget });
+    const { genesis, checks } = beginning;
+    const known = this.#overheard(withKnownGenesis(remote, genesis.bytes));
+    return { bucket: await Bucket.open(known, { blocks, checks }), writer, clock, random };
   }
 
   /** The process ends at once; requests that it sent may still arrive. */

@@ -2,6 +2,8 @@
 import type { Random } from "../base/random.ts";
 import { KINDS, NAMES, UNIT_NAMES, VARIANT_NAMES } from "./deeds.ts";
 import type { Choice, Deed } from "./deeds.ts";
+import { ERRANDS } from "./errands.ts";
+import type { Errand } from "./errands.ts";
 import type { LinkChances } from "./simulated-link.ts";
 import { seededRandom } from "./seeded-random.ts";
 
@@ -17,6 +19,9 @@ const AT_MASTERS = 0.3;
 /** Of all histories, those with names of repositories and databases, and those with names that are nearly the same. */
 const UNITS = 0.3;
 const VARIANTS = 0.2;
+/** Of all histories, those in which commands run beside agents, and how many at most. */
+const WITH_ERRANDS = 0.25;
+const MOST_ERRANDS = 4;
 /** Leases this short end while uploads are under way. */
 const SHORT_LEASE_S = [2, 30] as const;
 /** How far ahead of its own a master lets the clock of a token's maker be: half of it at most. */
@@ -65,6 +70,14 @@ export interface Plan {
   /** By time. */
   readonly deeds: readonly PlannedDeed[];
   readonly troubles: readonly Trouble[];
+  /** Commands that run beside the agents, by time. */
+  readonly errands: readonly PlannedErrand[];
+}
+
+export interface PlannedErrand {
+  readonly kind: Errand;
+  readonly atMs: number;
+  readonly machine: number;
 }
 
 export interface MasterPlan {
@@ -117,6 +130,7 @@ export function planOf(seed: number): Plan {
     diskFlip,
     deeds: byTime(deeds),
     troubles: byTime(troubles),
+    errands: anyErrands(seed, machines, lengthMs),
   };
   return atMaster(plan, lengthMs);
 }
@@ -143,6 +157,19 @@ function withYears(skewsMs: readonly number[], seed: number): readonly number[] 
   const random = seededRandom(seed * 61 + 17);
   if (random.fraction() >= YEARS_OFF) return skewsMs;
   return skewsMs.with(0, Math.round((random.fraction() * 2 - 1) * MOST_YEARS * YEAR_MS));
+}
+
+/** Of its own chance, too. */
+function anyErrands(seed: number, machines: number, lengthMs: number): readonly PlannedErrand[] {
+  const random = seededRandom(seed * 67 + 19);
+  if (random.fraction() >= WITH_ERRANDS) return [];
+  return byTime(
+    listOf(1 + below(random, MOST_ERRANDS), () => ({
+      kind: ERRANDS[below(random, ERRANDS.length)] ?? "put",
+      atMs: random.fraction() * lengthMs,
+      machine: below(random, machines),
+    })),
+  );
 }
 
 /** Of its own chance, as `atMaster`. */

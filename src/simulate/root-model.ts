@@ -34,6 +34,8 @@ export class RootModel {
   readonly #checks = new SerialQueue();
   readonly #options: RootModelOptions;
   #present: ReadonlySet<string> = new Set();
+  /** Of the policy, which nobody makes shorter. */
+  #globs: readonly string[] = [];
   /** Those that roots lost because their publishers had removed them. */
   readonly #dropped = new Set<string>();
 
@@ -69,7 +71,12 @@ export class RootModel {
   async #check(): Promise<void> {
     const { checks } = this.#options.beginning;
     const bucket = await Bucket.open(this.#remote, { blocks: this.#remote.blocks, checks });
-    const { cid, body } = (await bucket.head()).commit;
+    const { commit } = await bucket.head();
+    const { cid, body } = commit;
+    const { text } = await bucket.policy(commit);
+    const forgotten = this.#globs.filter((glob) => !text.includes(glob));
+    if (forgotten.length > 0) this.faults.push(`the policy of root ${cid} forgets ${forgotten.join()}`);
+    this.#globs = text;
     const before = this.#present;
     this.#present = await this.#read(body.tree);
     this.#expect(`root ${cid} does not have`, before, this.#options.machineOf(body.writer));

@@ -32,6 +32,7 @@ export const SABOTAGES = [
   "cached blocks that are not checked",
   "a master whose disk does not sync",
   "a merge that the later clock wins",
+  "policy set that forgets what others set",
   "a collector that ignores leases",
 ] as const;
 

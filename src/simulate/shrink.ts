@@ -30,6 +30,7 @@ export async function shrink(plan: Plan, isWrong: (plan: Plan) => Promise<boolea
   await simpler({ skewsMs: plan.skewsMs.map(() => 0) });
   await simpler({ beginsEmpty: false });
   await simpler({ names: NAMES });
+  await simpler({ errands: [] });
   await simpler({ isFolder: false });
   await simpler({ master: undefined });
   await simpler({ endsCollected: false });

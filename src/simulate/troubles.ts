@@ -146,7 +146,7 @@ export class Troubles {
 }
 
 /** Others were faster, the master was ended over it, or has no space. */
-function isRefused(error: unknown): boolean {
+export function isRefused(error: unknown): error is SynclineError {
   return REFUSALS.some((code) => hasCode(error, code));
 }
 

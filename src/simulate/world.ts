@@ -12,11 +12,12 @@ import { homeOf, MACHINE_NAMES, SHARED_HOME } from "./beginning.ts";
 import type { Beginning } from "./beginning.ts";
 import { perform, placeDeed, Tokens } from "./deeds.ts";
 import type { Deed } from "./deeds.ts";
+import { runErrand } from "./errands.ts";
 import { FaultCounts } from "./fault-counts.ts";
 import { Machine } from "./machine.ts";
 import { masterSite } from "./master/master-site.ts";
 import { objectSite } from "./object-site.ts";
-import type { PlannedDeed, Plan } from "./plan.ts";
+import type { PlannedDeed, PlannedErrand, Plan } from "./plan.ts";
 import type { SimulatedProcess } from "./process.ts";
 import { RootModel } from "./root-model.ts";
 import { MergeJudge } from "./merge-judge.ts";
@@ -28,7 +29,7 @@ import { settledFaults } from "./settled.ts";
 import { CALM, withFlippedBit } from "./simulated-link.ts";
 import { Timeline } from "./timeline.ts";
 import { Trace } from "./trace.ts";
-import { isIoError, madeBy, Troubles } from "./troubles.ts";
+import { isIoError, isRefused, madeBy, Troubles } from "./troubles.ts";
 
 export interface Outcome {
   /** What does not hold; empty when all is well. */
@@ -128,7 +129,8 @@ class World {
     for (let index = 0; index < this.#plan.machines; index++) this.#machines.push(this.#machine(index));
     for (const [index, machine] of this.#machines.entries()) await this.#begin(machine, this.#plan.skewsMs[index] ?? 0);
     const users = this.#machines.map((machine, index) => this.#use(machine, index));
-    await Promise.all([...users, ...this.#plan.troubles.map((trouble) => this.#troubles.bring(trouble))]);
+    const errands = this.#plan.errands.map((errand) => this.#run(errand));
+    await Promise.all([...users, ...errands, ...this.#plan.troubles.map((trouble) => this.#troubles.bring(trouble))]);
     await this.#calm();
     const violations = await this.#rest();
     violations.push(...this.#model.faults, ...this.#judge.faults);
@@ -255,6 +257,28 @@ class World {
       this.trace.add(machine.name, `${asked}: ${errno === 0 ? "done" : `error ${errno}`}`);
     };
     await Promise.race([work().catch((error: unknown) => this.#noteFailure(machine, deed, error)), process.death]);
+  }
+
+  /** A command that fails may have done what it was asked for. */
+  async #run({ kind, atMs, machine: index }: PlannedErrand): Promise<void> {
+    await this.#timeline.sleep(Math.max(0, atMs - this.#timeline.monotonicMs()));
+    const machine = this.#machines[index];
+    const process = machine?.process;
+    if (machine === undefined || process === undefined) return;
+    const token = this.#tokens.next(machine.name);
+    const work = async () => {
+      const context = await machine.commandContext();
+      const isDone = context !== undefined && (await runErrand(kind, context, token, this.#sabotage));
+      this.trace.add(machine.name, `${kind} ${token}: ${isDone ? "done" : "not done"}`);
+      if (!isDone) return;
+      if (kind === "put") this.#tokens.made.add(token);
+      if (kind === "put") this.#tokens.durable.add(token);
+    };
+    const failed = (error: unknown) => {
+      if (!isIoError(error) && !isRefused(error)) throw error;
+      this.trace.add(machine.name, `${kind}: ${error.code}`);
+    };
+    await Promise.race([work().catch(failed), process.death]);
   }
 
   #noteFailure({ name }: Machine, { kind }: Deed, error: unknown): void {
