@@ -14,7 +14,7 @@ export async function simulateCanaries({ clock }: Runtime, output: Output): Prom
     const startMs = clock.monotonicMs();
     let noticedMs = 0;
     const played = () => void (noticedMs = clock.monotonicMs() - startMs);
-    const { histories, failure } = await runHistories({ clock, seed: 1, seconds: LONGEST_S, sabotage: canary, played });
+    const { histories, failure } = await runHistories({ ...MOST, clock, seed: 1, sabotage: canary, played });
     if (failure === undefined) missed++;
     const how = failure && {
       seed: failure.seed,
@@ -33,4 +33,5 @@ export async function simulateCanaries({ clock }: Runtime, output: Output): Prom
   return missed === 0 ? 0 : 1;
 }
 
-const LONGEST_S = 60;
+/** Not by time: a slow machine must notice what a fast one does. */
+const MOST = { histories: 500, seconds: 0, jobs: 1 };

@@ -89,5 +89,5 @@ async function firstWrong(sabotage: Sabotage): Promise<Plan | undefined> {
   return undefined;
 }
 
-const MOST_HISTORIES = 600;
+const MOST_HISTORIES = 500;
 const MOST_LEFT = 6;
