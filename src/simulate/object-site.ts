@@ -3,7 +3,7 @@ import { PackedRemote } from "../bucket/packed/packed-remote.ts";
 import type { ObjectStore } from "../objects/object-store.ts";
 import type { Beginning, Start } from "./beginning.ts";
 import { collectIn } from "./collecting.ts";
-import { collected, sabotaged } from "./sabotage.ts";
+import { sabotaged } from "./sabotage.ts";
 import type { Sabotage } from "./sabotage.ts";
 import { seededRandom } from "./seeded-random.ts";
 import { sharedFolder, withMethods } from "./shared-folder.ts";
@@ -42,11 +42,7 @@ export async function objectSite(options: SiteOptions & { readonly isFolder: boo
   };
 }
 
-function reachOf(
-  shared: ObjectStore,
-  { beginning, timeline, sabotage }: SiteOptions,
-  { process, random, ...way }: Way,
-): Reach {
+function reachOf(shared: ObjectStore, { beginning, timeline }: SiteOptions, { process, random, ...way }: Way): Reach {
   const { death, clock } = process;
   const store = new SimulatedLink({
     store: shared,
@@ -58,6 +54,6 @@ function reachOf(
   });
   return {
     open: ({ writer, pollMs }) => new PackedRemote(store, { clock, random, writer, pollMs }),
-    collect: (options) => collectIn({ store: collected(store, sabotage), beginning, ...options }),
+    collect: (options) => collectIn({ store, beginning, ...options }),
   };
 }

@@ -11,7 +11,6 @@ import { wins } from "../bucket/merge/context.ts";
 import { mergeSnapshots } from "../bucket/merge/merge-snapshots.ts";
 import type { MergeResult } from "../bucket/merge/merge-snapshots.ts";
 import { cidOf } from "../format/cid.ts";
-import { LEASE_FOLDER } from "../format/object-name.ts";
 import type { ObjectBody, ObjectStore, PutOutcome } from "../objects/object-store.ts";
 import { editTree } from "../tree/edit.ts";
 import type { NodeStore } from "../tree/node-store.ts";
@@ -33,7 +32,6 @@ export const SABOTAGES = [
   "a master whose disk does not sync",
   "a merge that the later clock wins",
   "policy set that forgets what others set",
-  "a collector that ignores leases",
 ] as const;
 
 export type Sabotage = (typeof SABOTAGES)[number];
@@ -42,15 +40,6 @@ export type Sabotage = (typeof SABOTAGES)[number];
 export function sabotaged(store: ObjectStore, sabotage: Sabotage | undefined): ObjectStore {
   const put = putsOf(store, sabotage);
   return put === undefined ? store : withMethods(store, { putIfMatch: put });
-}
-
-/** The store as a collector sees it. */
-export function collected(store: ObjectStore, sabotage: Sabotage | undefined): ObjectStore {
-  if (sabotage !== "a collector that ignores leases") return store;
-  const list: ObjectStore["list"] = async function* (...asked) {
-    for await (const found of store.list(...asked)) if (!found.name.startsWith(LEASE_FOLDER)) yield found;
-  };
-  return withMethods(store, { list });
 }
 
 function putsOf(store: ObjectStore, sabotage: Sabotage | undefined): ObjectStore["putIfMatch"] | undefined {
