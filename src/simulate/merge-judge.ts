@@ -7,6 +7,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { Cid, FileId } from "../base/ids.ts";
 import { hasCode } from "../base/errors.ts";
 import type { Block, BlockReader } from "../blocks/block-store.ts";
+import { Globs } from "../bucket/merge/globs.ts";
 import { UnitRules } from "../bucket/merge/unit-rules.ts";
 import type { Head, MergeContext } from "../bucket/merge/context.ts";
 import { wins } from "../bucket/merge/context.ts";
@@ -48,10 +49,11 @@ export class MergeJudge {
         await surveyOf(nodes, loser.tree),
       ];
       const units = new UnitRules(context.policy.units);
-      const merged = { base: bases, winner: winners, loser: losers, result: await surveyOf(nodes, tree), units };
+      const lines = new Globs([...context.policy.text, ...context.policy.logs]);
+      const merged = { base: bases, winner: winners, loser: losers, result: await surveyOf(nodes, tree), units, lines };
       for (const role of ["winner", "loser"] as const)
         this.faults.push(...resurrected(merged, role), ...notSurvived(merged, role));
-      this.faults.push(...wrongFields(merged), ...tornUnits(merged));
+      this.faults.push(...wrongFields(merged), ...wrongWinners(merged), ...tornUnits(merged));
     } catch (error) {
       // The bucket has dropped what the merge read from a cache: nobody can tell.
       if (!UNREADABLE.some((code) => hasCode(error, code))) throw error;
@@ -169,6 +171,20 @@ function wrongFields(merged: SurveyedMerge): string[] {
       return value !== (before === won ? lost : won);
     });
     return wrong.map(([field, value]) => `a merge gives ${places.join()} the ${field} ${value}`);
+  });
+}
+
+/** Of two contents that are not merged by lines, the winner's stays. */
+function wrongWinners(merged: SurveyedMerge): string[] {
+  const { base, winner, loser, result, lines } = merged;
+  return [...result.values()].flatMap(({ id, record, places }) => {
+    const trees = [base, winner, loser].map((survey) => survey.get(id));
+    const [old, ours, theirs] = trees.map((object) => object?.record);
+    if (old === undefined || ours === undefined || theirs === undefined || isInUnit(id, merged)) return [];
+    if (trees.some((object) => object?.names.some(({ name }) => lines.match(name)))) return [];
+    if ([[old, ours] as const, [old, theirs] as const, [ours, theirs] as const].some(([a, b]) => sameVersion(a, b)))
+      return [];
+    return sameVersion(record, ours) ? [] : [`a merge gives ${places.join()} other contents than the winner's`];
   });
 }
 

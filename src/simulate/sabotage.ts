@@ -1,5 +1,5 @@
 /** Known faults in what should be right, to see that a simulation notices them. */
-import type { Cid, FileName } from "../base/ids.ts";
+import type { Cid, FileName, Lamport } from "../base/ids.ts";
 import { ROOT_ID } from "../base/ids.ts";
 import type { MergeSnapshots } from "../bucket/publish/workspace.ts";
 import { editsOf } from "../bucket/build/transition.ts";
@@ -138,10 +138,8 @@ const mergeTearingUnits: MergeSnapshots = (context, base, x, y) => {
 const mergeByClock: MergeSnapshots = async (context, base, x, y) => {
   const [xs, ys] = [await surveyOf(context.nodes, x.tree), await surveyOf(context.nodes, y.tree)];
   const isX = latest(xs) > latest(ys);
-  const [lower, upper] = [x.lamport, y.lamport].sort((a, b) => a - b);
-  if (lower === undefined || upper === undefined || lower === upper) return mergeSnapshots(context, base, x, y);
-  const [winner, loser] = [{ lamport: upper }, { lamport: lower }];
-  return mergeSnapshots(context, base, { ...x, ...(isX ? winner : loser) }, { ...y, ...(isX ? loser : winner) });
+  const lamport = (Math.max(x.lamport, y.lamport) + 1) as Lamport;
+  return mergeSnapshots(context, base, isX ? { ...x, lamport } : x, isX ? y : { ...y, lamport });
 };
 
 function latest(survey: Survey): bigint {

@@ -2,6 +2,7 @@
 import type { Cid, FileId, FileName } from "../base/ids.ts";
 import { ROOT_ID } from "../base/ids.ts";
 import { listDirectory, lookup } from "../bucket/fs-reader.ts";
+import type { Globs } from "../bucket/merge/globs.ts";
 import type { UnitRules } from "../bucket/merge/unit-rules.ts";
 import { placeText } from "../bucket/object-rows.ts";
 import type { Place } from "../bucket/object-rows.ts";
@@ -26,6 +27,8 @@ export interface SurveyedMerge {
   readonly loser: Survey;
   readonly result: Survey;
   readonly units: UnitRules;
+  /** Names of files that may be merged by lines. */
+  readonly lines: Globs;
 }
 
 /** Without the root. An object at two names is in it once. */
