@@ -28,7 +28,7 @@ export async function runErrand(
   }
   const forgets = sabotage === "policy set that forgets what others set";
   const add = (policy: Policy) => withText(forgets ? DEFAULT_POLICY : policy, `*${token}`);
-  return (await writer.publish("", kind === "put" ? undefined : add)).kind === "published";
+  return (await writer.publish("", kind === "put" ? {} : { policy: add })).kind === "published";
 }
 
 function withText(policy: Policy, glob: string): Policy {

@@ -83,7 +83,8 @@ test("noise on the wire", { timeout: 600_000 }, async () => {
         client.send(ending === "cut" ? sent.subarray(0, cut % (sent.length + 1)) : sent);
         const statuses = ending === "reset" ? [] : await statusesOf(client);
         client.socket.resetAndDestroy();
-        expect(statuses.filter((status) => status >= 500)).toEqual([]);
+        // 505: a version of HTTP that it does not speak.
+        expect(statuses.filter((status) => status >= 500 && status !== 505)).toEqual([]);
         expect(failures).toEqual([]);
       },
     ),
