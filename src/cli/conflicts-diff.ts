@@ -5,6 +5,7 @@ import type { TreeObject } from "../bucket/fs-reader.ts";
 import { readContent } from "../content/read.ts";
 import type { BucketReader } from "./bucket-reader.ts";
 import { pathText } from "./conflict-report.ts";
+import type { Look } from "./paint.ts";
 import type { Output } from "./output.ts";
 import { printBytes, printText } from "./text.ts";
 
@@ -14,7 +15,7 @@ export async function diffConflict(reader: BucketReader, conflict: OpenConflict,
     const path = pathText(version.path);
     const { patch, reason } = await compare(reader, conflict, version);
     const text = patch?.replaceAll("\t", TAB) ?? `${printText(kept)} and ${printText(path)}: ${reason}`;
-    output.result({ kept, path, patch: patch ?? null, reason: reason ?? null }, text);
+    output.result({ kept, path, patch: patch ?? null, reason: reason ?? null }, text, diffLook);
   }
 }
 
@@ -46,6 +47,11 @@ async function compare(reader: BucketReader, conflict: OpenConflict, version: Gi
   const patch = createTwoFilesPatch(from, to, before, after, undefined, undefined, options);
   return patch === undefined ? { reason: `more than ${MAX_EDITS} lines differ` } : { patch };
 }
+
+const diffLook: Look = (line, paint) => {
+  if (/^(\+\+\+|---)/.test(line)) return paint("bold", line);
+  return line.startsWith("+") ? paint("green", line) : line.startsWith("-") ? paint("red", line) : line;
+};
 
 /** Undefined unless it is valid UTF-8 without NUL, of a length that can be compared. */
 async function textOf({ content }: BucketReader, { record }: TreeObject): Promise<string | undefined> {

@@ -15,6 +15,7 @@ import { graphRows } from "./log-graph.ts";
 import { BUCKET_OPTIONS } from "./master-access.ts";
 import { pathText } from "./conflict-report.ts";
 import type { Output } from "./output.ts";
+import type { Look } from "./paint.ts";
 import { locateTarget } from "./target-path.ts";
 import { exactTime, printBytes, printCount, printPath, printText } from "./text.ts";
 
@@ -43,11 +44,14 @@ export function register(program: Program): void {
       if (options.graph === true) return await drawGraph(reader, commits, output);
       for await (const commit of commits) {
         const changes = await changesOf(reader, commit);
-        output.result(valueOf(commit, changes), textOf(commit, changes));
+        output.result(valueOf(commit, changes), textOf(commit, changes), logLook);
       }
     },
   });
 }
+
+/** The root stands out. */
+const logLook: Look = (line, paint) => line.replace(/\bbaf[a-z2-7]{20,}/, (root) => paint("yellow", root));
 
 async function* newest({ bucket, commit }: BucketReader, count: number): AsyncGenerator<VerifiedCommit> {
   let left = count;
@@ -61,7 +65,7 @@ async function* newest({ bucket, commit }: BucketReader, count: number): AsyncGe
 async function showPath({ bucket, nodes, commit }: BucketReader, path: Path, count: number, output: Output) {
   let shown = 0;
   for await (const change of pathHistory(bucket, nodes, commit, path)) {
-    output.result(valueOfChange(change), textOfChange(change));
+    output.result(valueOfChange(change), textOfChange(change), logLook);
     if (++shown === count) return;
   }
   if (shown > 0) return;
@@ -109,7 +113,7 @@ async function drawGraph(reader: BucketReader, history: AsyncIterable<VerifiedCo
     const { lanes = "", takesIn = [] } = rows[index] ?? {};
     const taken = takesIn.map(({ writer, epoch }) => `${writer.slice(0, SHORT_ID)} epoch ${epoch}`).join(", ");
     const text = [lanes.padEnd(width), textOf(commit, changes), ...(taken === "" ? [] : [`takes in ${taken}`])];
-    output.result({ ...valueOf(commit, changes), lanes, takesIn }, text.join("  "));
+    output.result({ ...valueOf(commit, changes), lanes, takesIn }, text.join("  "), logLook);
   }
 }
 

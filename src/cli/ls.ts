@@ -63,7 +63,10 @@ async function print(
   const kind = TYPE_LETTERS[type];
   const arrow = target === undefined ? "" : ` -> ${printName(target as FileName)}`;
   const bits = mode.toString(8).padStart(4, "0");
-  output.result(value, `${kind} ${bits} ${String(size).padStart(12)} ${timeText(mtimeNs)} ${printName(name)}${arrow}`);
+  const line = `${kind} ${bits} ${String(size).padStart(12)} ${timeText(mtimeNs)} `;
+  output.result(value, `${line}${printName(name)}${arrow}`, (text, paint) => {
+    return type === "directory" ? `${line}${paint("blue", text.slice(line.length))}` : text;
+  });
 }
 
 const TYPE_LETTERS = {

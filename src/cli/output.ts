@@ -8,6 +8,7 @@ import { type ErrorCode, SynclineError } from "../base/errors.ts";
 import { describeError } from "../base/log.ts";
 import { escapeForPrint } from "../base/names.ts";
 import { eachOf, failureOf } from "../base/failure.ts";
+import { paintFor, type Look } from "./paint.ts";
 import { createProgress } from "./progress.ts";
 import type { Amounts } from "./progress-rate.ts";
 import type { Progress } from "./progress.ts";
@@ -16,9 +17,9 @@ import type { Runtime } from "./runtime.ts";
 export interface Output {
   /**
    * The result, or one event of several: `value` as one line of JSON, or `text` for people (nothing if it is empty). Names in
-   * the text that may hold newlines must be escaped before.
+   * the text that may hold newlines must be escaped before. `look` has each line in colour where there is some.
    */
-  result(value: object, text: string): void;
+  result(value: object, text: string, look?: Look): void;
   /** For people beside the result, on stderr: what was made, what comes next. With --json {"notice": …}. */
   notice(text: string): void;
   /** Raw bytes on stdout (`cat`), as fast as the reader takes them. */
@@ -35,10 +36,14 @@ export interface OutputStyle {
 
 export function createOutput(runtime: Runtime, style: OutputStyle): Output {
   const { stdout, stderr } = runtime;
+  const [paint, paintError] = [paintFor(runtime.env, stdout), paintFor(runtime.env, stderr)];
   return {
-    result(value, text) {
+    result(value, text, look = (line) => line) {
       if (style.json) stdout.write(`${toJson(value)}\n`);
-      else if (text !== "") stdout.write(`${escapeLines(text.replace(/\n$/, ""))}\n`);
+      else if (text !== "") {
+        const lines = escapeLines(text.replace(/\n$/, "")).split("\n");
+        stdout.write(`${lines.map((line) => look(line, paint)).join("\n")}\n`);
+      }
     },
     notice(text) {
       stderr.write(style.json ? `${toJson({ notice: text })}\n` : `${escapeLines(text)}\n`);
@@ -50,7 +55,7 @@ export function createOutput(runtime: Runtime, style: OutputStyle): Output {
     error(error) {
       const all = eachOf(error);
       if (style.json) for (const each of all) stderr.write(`${toJson(errorReport(each))}\n`);
-      else stderr.write(errorText(all, style.verbose));
+      else stderr.write(errorText(all, style.verbose).replace(/^syncline:/gm, (name) => paintError("red", name)));
     },
   };
 }

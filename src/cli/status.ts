@@ -7,6 +7,7 @@ import type { Program } from "./command.ts";
 import { allowCommand, heldText, placeOf } from "./held-deletions.ts";
 import { noAgent, splitByAgent, statesAt } from "./running-agents.ts";
 import type { MountState } from "./running-agents.ts";
+import type { Look } from "./paint.ts";
 import type { Runtime } from "./runtime.ts";
 import { printBytes, printCount, printDuration, printText } from "./text.ts";
 
@@ -38,7 +39,7 @@ export function register(program: Program): void {
         ...(left.length === 0 ? {} : { stopped: left }),
         ...(synced.length === 0 ? {} : { synced }),
       };
-      output.result(value, shown || "No mounts.");
+      output.result(value, shown || "No mounts.", statusLook);
       const silent = answers.find((answer) => answer !== undefined && "silent" in answer);
       if (silent !== undefined && "silent" in silent) throw silent.silent;
     },
@@ -116,6 +117,14 @@ function textOfStopped({ mount, bucket, state }: { mount: string; bucket: string
     "             Mount the bucket there again, and they are published.",
   ].join("\n");
 }
+
+/** Where something is served, and what somebody should look at. */
+const statusLook: Look = (line, paint) => {
+  if (/^\S/.test(line)) return paint("bold", line);
+  if (/^ {2}(problem|deletions|garbage {4}not)/.test(line)) return paint("red", line);
+  if (/^ {2}(conflicts|left)/.test(line)) return paint("yellow", line);
+  return line.replace(/^( {2}state {6})offline/, (_, before: string) => before + paint("red", "offline"));
+};
 
 const LEFT_SHOWN = 10;
 
