@@ -147,7 +147,7 @@ const CALLS: Readonly<Record<string, readonly (readonly [right: unknown, wrong: 
     [["new"], [...texts, [[["../new"], ["a/b"], ["."]], RangeError]]],
     [[Buffer.from("x")], [[[undefined, Buffer.from("x"), ["x"], [7], [undefined]], TypeError]]],
     [Float64Array.of(0o600, 0, 0, 0, 0, 0), doubles],
-    [0, flag],
+    [0, whole(0, 2)],
   ],
   placeFiles: [
     [directory, descriptor],
