@@ -42,6 +42,8 @@ export function register(program: Program): void {
       output.result(value, shown || "No mounts.", statusLook);
       const silent = answers.find((answer) => answer !== undefined && "silent" in answer);
       if (silent !== undefined && "silent" in silent) throw silent.silent;
+      // As of a mount that no agent serves: scripts wait until one does.
+      return synced.length > 0 ? 1 : 0;
     },
   });
 }
