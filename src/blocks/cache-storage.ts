@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, rmSync, statfsSync, truncateSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
+import type { Clock } from "../base/clock.ts";
 import { CACHE_KEEPS_FREE_BYTES } from "../base/limits.ts";
 import { writeParts } from "../objects/disk.ts";
 import { removeIndex, SqliteCacheIndex } from "./cache-index.ts";
@@ -35,9 +36,9 @@ export class CacheFolder implements CacheStorage {
   readonly #dir: string;
   readonly #files: SegmentFiles;
 
-  constructor(dir: string) {
+  constructor(dir: string, clock?: Pick<Clock, "after">) {
     this.#dir = dir;
-    this.#files = new SegmentFiles(dir);
+    this.#files = new SegmentFiles(dir, clock);
   }
 
   openIndex(): CacheIndex {

@@ -27,7 +27,7 @@ export interface DiskBlockCacheOptions {
   /** The most that the segments may take. */
   readonly bytes: number;
   readonly log: Log;
-  /** Absent: each batch of blocks is written at once, and not with those that come right after it. */
+  /** Absent: each batch of blocks is written at once, and not with those that come right after it; files stay open. */
   readonly clock?: Pick<Clock, "sleep" | "after">;
   /** Another disk than the folder: for simulations. */
   readonly storage?: CacheStorage;
@@ -55,7 +55,7 @@ export class DiskBlockCache implements BlockCache {
     this.#dir = options.dir;
     this.#limit = options.bytes;
     this.#log = options.log;
-    this.#disk = options.storage ?? new CacheFolder(options.dir);
+    this.#disk = options.storage ?? new CacheFolder(options.dir, options.clock);
     this.#isIntact = options.isIntact ?? isIntact;
     this.#backlog = new Backlog(options.clock, (blocks) => this.#storeOrFail(blocks));
     this.#attempt(() => this.#ready());

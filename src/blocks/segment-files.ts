@@ -1,15 +1,25 @@
-/** Open files of a disk cache's segments, for reading. A few stay open; which one is gone reads as nothing. */
+/**
+ * Open files of a disk cache's segments, for reading. A few stay open as long as they are read: a segment that another thread removed is
+ * not read any more, and its descriptor must go, too.
+ */
 import { open } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
+import type { Clock } from "../base/clock.ts";
 
 export class SegmentFiles {
   readonly #dir: string;
+  readonly #clock: Pick<Clock, "after"> | undefined;
   /** Least recently used first. */
   readonly #open = new Map<string, Promise<FileHandle>>();
+  /** Those that were read since the timer was set. */
+  readonly #read = new Set<string>();
+  #timer: Disposable | undefined;
 
-  constructor(dir: string) {
+  /** Without a clock files stay open until others take their place. */
+  constructor(dir: string, clock?: Pick<Clock, "after">) {
     this.#dir = dir;
+    this.#clock = clock;
   }
 
   /** Fills `target` from `offset` on; how far: less where the file ends. Throws the system's errors, ENOENT for a file that is gone. */
@@ -26,6 +36,8 @@ export class SegmentFiles {
   }
 
   async close(): Promise<void> {
+    this.#timer?.[Symbol.dispose]();
+    this.#timer = undefined;
     const files = [...this.#open.values()];
     this.#open.clear();
     await Promise.all(files.map(closeQuietly));
@@ -35,14 +47,24 @@ export class SegmentFiles {
     const file = this.#open.get(name) ?? open(join(this.#dir, name), "r");
     this.#open.delete(name);
     this.#open.set(name, file);
+    this.#read.add(name);
+    this.#timer ??= this.#clock?.after(UNREAD_MS, () => this.#closeUnread());
     file.catch(() => this.#open.delete(name));
     const [oldest] = this.#open.keys();
     if (this.#open.size > MAX_OPEN && oldest !== undefined) this.forget(oldest);
     return file;
   }
+
+  #closeUnread(): void {
+    for (const name of this.#open.keys()) if (!this.#read.has(name)) this.forget(name);
+    this.#read.clear();
+    this.#timer = this.#open.size === 0 ? undefined : this.#clock?.after(UNREAD_MS, () => this.#closeUnread());
+  }
 }
 
 const MAX_OPEN = 64;
+/** A file that is not read for so long is closed. */
+const UNREAD_MS = 2_000;
 
 /** A file that is only read cannot fail to close in a way that matters. */
 async function closeQuietly(file: Promise<FileHandle>): Promise<void> {

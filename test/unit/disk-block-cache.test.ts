@@ -1,9 +1,9 @@
 /** The block cache on disk, and what may happen to its files. */
 import { execFileSync } from "node:child_process";
-import { mkdir, open, readdir, rm, stat, statfs, truncate, writeFile } from "node:fs/promises";
+import { mkdir, open, readdir, readlink, rm, stat, statfs, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as fc from "fast-check";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { deferred } from "../../src/base/deferred.ts";
 import { CACHE_BACKLOG_BYTES } from "../../src/base/limits.ts";
 import type { Log } from "../../src/base/log.ts";
@@ -240,6 +240,24 @@ test("two caches of one folder see each other's blocks and do not disturb each o
   expect(await heldCount(one, blocks)).toBe(200);
   expect(await heldCount(other, blocks)).toBe(200);
 });
+
+test.skipIf(process.platform !== "linux")(
+  "a segment that another cache of the folder removed does not stay open",
+  async () => {
+    const dir = await temporaryFolder();
+    const clock = new ManualClock();
+    const reader = new DiskBlockCache({ dir, bytes: 2 * MiB, log: collectingLog(), clock });
+    opened.push(reader);
+    const other = openCache(dir, 2 * MiB);
+    const blocks = numbered(100, 100_000);
+    await keep(other, blocks.slice(0, 10));
+    expect(await heldCount(reader, blocks.slice(0, 10))).toBe(10);
+    for (let from = 10; from < blocks.length; from += 10) await keep(other, blocks.slice(from, from + 10));
+    expect(await deletedOpenBelow(dir)).not.toEqual([]);
+    await clock.advance(10_000);
+    await vi.waitFor(async () => expect(await deletedOpenBelow(dir)).toEqual([]), 10_000);
+  },
+);
 
 test("it stays within its limit, and what was read lately outlives what was not", async () => {
   const dir = await temporaryFolder();
@@ -518,4 +536,11 @@ async function harm(dir: string, kind: string, at: number): Promise<void> {
     await truncate(path, offset);
     await truncate(path, size);
   }
+}
+
+/** Files of the folder that this process has open and that are deleted (proc(5)). */
+async function deletedOpenBelow(dir: string): Promise<string[]> {
+  const numbers = await readdir("/proc/self/fd");
+  const targets = await Promise.all(numbers.map((number) => readlink(`/proc/self/fd/${number}`).catch(() => "")));
+  return targets.filter((target) => target.startsWith(dir) && target.endsWith(" (deleted)"));
 }
