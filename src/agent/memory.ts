@@ -39,19 +39,32 @@ export function collectGarbage(what: "young" | "all" = "all"): void {
   collect?.(what);
 }
 
-/** Releases memory once nothing of the kind was noted for a while: collecting holds up the thread. */
+/**
+ * Releases memory once much became garbage. Collecting holds up the thread: it waits until no more is noted for a while, but on a thread
+ * that is always busy not for long, or the heap would grow to several times what is alive.
+ */
 export class IdleRelease implements Disposable {
   readonly #clock: Clock;
+  readonly #release: () => void;
   #timer: Disposable | undefined;
+  /** When it was noted first since the last release. */
+  #sinceMs: number | undefined;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, release = releaseMemory) {
     this.#clock = clock;
+    this.#release = release;
   }
 
   /** Much became garbage. */
   note(): void {
+    const nowMs = this.#clock.monotonicMs();
+    this.#sinceMs ??= nowMs;
     this.#timer?.[Symbol.dispose]();
-    this.#timer = this.#clock.after(IDLE_MS, releaseMemory);
+    const waitMs = Math.max(0, Math.min(IDLE_MS, this.#sinceMs + LATEST_MS - nowMs));
+    this.#timer = this.#clock.after(waitMs, () => {
+      this.#sinceMs = undefined;
+      this.#release();
+    });
   }
 
   [Symbol.dispose](): void {
@@ -60,6 +73,7 @@ export class IdleRelease implements Disposable {
 }
 
 const IDLE_MS = 2_000;
+const LATEST_MS = 15_000;
 
 /** Reads from `inner`, and has memory released some time after much was read: most of it is dropped from caches again. */
 export function releasingReader(inner: BlockReader, idleRelease: Pick<IdleRelease, "note">): BlockReader {

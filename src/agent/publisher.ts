@@ -80,11 +80,12 @@ export interface PublisherState {
 }
 
 /**
- * From here on what was uploaded, or read to find that the bucket has it, leaves so much garbage that it is worth collecting at once,
- * and an epoch when nothing else is to do.
+ * From here on what was uploaded, or read to find that the bucket has it, leaves so much garbage that it is worth collecting: at once
+ * after one epoch, and when little else is to do after several.
  */
 const MUCH_BYTES = 16 * 1024 * 1024;
 const MANY_OBJECTS = 1_000;
+const NO_GARBAGE = { bytes: 0, objects: 0 };
 const DONE: FlushEnd = { again: false, afterMs: 0 };
 const NO_FIGURES: PublishFigures = { attempts: 0, requests: 0, uploadedBytes: 0, uploadedBlocks: 0, blocksRead: 0 };
 
@@ -107,6 +108,8 @@ export class Publisher {
   readonly #conflicts: SeenConflicts;
   #totals = { ...NO_FIGURES, flushes: 0 };
   #last = { attempts: 0, conflicts: 0 };
+  /** What epochs left since memory was released, or was asked to be. */
+  #garbage = NO_GARBAGE;
   /** The end of the queue: flushes and adoptions run one after the other. */
   #tail: Promise<unknown> = Promise.resolve();
   /** When the newest notice came, and when the swap was sent that put our last root in place: what was noticed before is below it. */
@@ -229,8 +232,7 @@ export class Publisher {
         this.#root = { root: outcome.root, commit: await bucket.commit(outcome.epoch.base.commit) };
         await this.#conflicts.remember(outcome.conflicts, bucket, this.#root.commit);
         this.#reached();
-        if (movedBytes > MUCH_BYTES) this.#options.releaseMemory("now");
-        else if (objects > MANY_OBJECTS) this.#options.releaseMemory("when idle");
+        this.#leftGarbage(movedBytes, objects);
         return DONE;
       case "queued":
         this.#crowded = true;
@@ -249,6 +251,15 @@ export class Publisher {
         this.#writer = await this.#options.writer?.replace();
         return { again: true, afterMs: 0 };
     }
+  }
+
+  /** Many small epochs leave as much as one large one. */
+  #leftGarbage(bytes: number, objects: number): void {
+    const garbage = { bytes: this.#garbage.bytes + bytes, objects: this.#garbage.objects + objects };
+    const isMuch = garbage.bytes > MUCH_BYTES || garbage.objects > MANY_OBJECTS;
+    this.#garbage = isMuch ? NO_GARBAGE : garbage;
+    if (bytes > MUCH_BYTES) this.#options.releaseMemory("now");
+    else if (isMuch) this.#options.releaseMemory("when idle");
   }
 
   /** Adopts the current root, if it is a newer one that descends from ours. */

@@ -31,7 +31,7 @@ interface Serving {
   doors: OpenDoors | undefined;
 }
 
-/** An epoch of more objects leaves garbage that is worth collecting. */
+/** Epochs of more objects leave garbage that is worth collecting. */
 const MANY_OBJECTS = 1_000;
 
 serveFirst();
@@ -54,6 +54,8 @@ function serve(port: MessagePort): void {
   const idleRelease = new IdleRelease(systemClock);
   let serving: Serving | undefined;
   let lastLarge: number | undefined;
+  /** Objects of epochs that were published since memory was asked to be released. */
+  let published = 0;
   const open = () => {
     if (serving === undefined) throw new SynclineError("internal", "The filesystem is not open.");
     return serving;
@@ -102,7 +104,10 @@ function serve(port: MessagePort): void {
     sealedObjects: (range) => open().epochs.sealedObjects(range),
     publishedObjects: (some) => open().epochs.publishedObjects(some),
     async published(epoch) {
-      if (open().epochs.published(epoch) > MANY_OBJECTS) idleRelease.note();
+      published += open().epochs.published(epoch);
+      if (published <= MANY_OBJECTS) return;
+      published = 0;
+      idleRelease.note();
     },
     adopt: async ({ base, units }) => open().vfs.adopt(base, units),
     isSteady: (beginning) => open().vfs.isSteady(beginning),

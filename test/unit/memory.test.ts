@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
-import { releasingReader } from "../../src/agent/memory.ts";
+import { IdleRelease, releasingReader } from "../../src/agent/memory.ts";
 import { cidOf } from "../../src/format/cid.ts";
 import { BlockMap } from "../support/block-map.ts";
+import { ManualClock } from "../support/manual-clock.ts";
 
 test("memory is released after many blocks were read, one by one or together, and not after a few", async () => {
   const bytes = Buffer.from("a block");
@@ -17,4 +18,18 @@ test("memory is released after many blocks were read, one by one or together, an
   expect(notes).toBe(1);
   for (let read = 0; read < 255; read++) await reader.get(cid);
   expect(notes).toBe(1);
+});
+
+test("memory is released once no garbage was noted for a while, and on a thread that is always busy every 15 seconds", async () => {
+  const clock = new ManualClock();
+  let releases = 0;
+  using idle = new IdleRelease(clock, () => releases++);
+  idle.note();
+  await clock.advance(10_000);
+  expect(releases).toBe(1);
+  for (let second = 0; second < 60; second++) {
+    idle.note();
+    await clock.advance(1_000);
+  }
+  expect(releases).toBe(5);
 });

@@ -62,6 +62,8 @@ async function world(options: { readOnly?: boolean; fixed?: boolean; epoch?: num
 
 /** Three packs and a little. */
 const LARGE_BYTES = 49 * 1024 * 1024;
+/** Nine of these are more than the 16 MiB that are worth collecting. */
+const SMALL_BYTES = 2 * 1024 * 1024;
 const DONE = { again: false, afterMs: 0 };
 
 describe("a publisher", () => {
@@ -122,6 +124,15 @@ describe("a publisher", () => {
     overlay.edit(born("c", "c", 4));
     await publisher.flush();
     expect(released).toHaveLength(6);
+  });
+
+  test("gives memory back after many small epochs, which leave as much as a large one", async () => {
+    const { publisher, overlay, released } = await world();
+    for (let epoch = 0; epoch < 10; epoch++) {
+      overlay.edit({ ino: 2 + epoch, names: [[1, `f${epoch}`]], bytes: randomBytes(SMALL_BYTES) });
+      await publisher.flush();
+      expect(released).toEqual(epoch < 8 ? [] : ["when idle"]);
+    }
   });
 
   test("does one thing at a time, in order", async () => {
