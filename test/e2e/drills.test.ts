@@ -52,6 +52,7 @@ describe.skipIf(!canMount)("drills (Linux, root, /dev/fuse)", () => {
     drill(`${claim}, over a master`, "units.mjs", ["--master"], 600_000);
     drill("a database stays whole whose writer goes on, and so does its copy", "units-live.mjs", [], 600_000);
   }
+  if (all) drill("busy mounts keep no descriptors", "busy-mounts.mjs", ["1", "--master"], 600_000);
   if (all) drill("a power cut loses nothing that was fsynced", "power-cut.mjs", ["50"], 1_800_000);
   if (all) drill("a power cut changes nothing that a folder has published", "sync-power-cut.mjs", ["20"], 900_000);
 });

@@ -1,0 +1,195 @@
+/**
+ * Two mounts of one bucket, both busy all the time: git commits, SQLite transactions, rsync of a small tree that changes. Prints
+ * each minute for each agent its descriptors, how many of them are deleted files, and its resident memory. In the end descriptors have not
+ * grown, hardly any deleted file is open, and `verify` finds nothing.
+ *   node scripts/drills/busy-mounts.mjs [MINUTES, default 5] [--master]
+ */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, readdirSync, readlinkSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  agent,
+  check,
+  cpuMs,
+  join,
+  pause,
+  percentile,
+  randomOf,
+  report,
+  rssMiB,
+  run,
+  storage,
+  syncline,
+  until,
+  workspace,
+} from "./lib.mjs";
+
+const IDLE_MS = 10_000;
+/** Between two steps of the same program: two mounts that are busy, not as busy as they can be. */
+const PAUSE_MS = { git: 100, sqlite: 20, rsync: 500 };
+/** Little, so that segments are removed from it within the first minutes. */
+const CACHE_SIZE = "128 MiB";
+const TREE_FILES = 200;
+/** Each of the two threads may have a cache segment open to append to, which the other removed. It closes it with its next block. */
+const TAILS = 2;
+/** What a descriptor count may differ by from one moment to another. */
+const SLACK = 24;
+
+const space = workspace("busy-mounts");
+const { url, rest, master } = await storage(space);
+const minutes = Number(rest[0] ?? 5);
+syncline(space, ["init", url]);
+const agents = ["a", "b"].map((name) =>
+  Object.assign(agent(space, name, url, { args: ["--cache-size", CACHE_SIZE] }), { name }),
+);
+for (const each of agents) report(JSON.stringify({ agent: each.name, at: "start", ...look(each) }));
+
+const life = { over: false };
+const work = agents.map((each, at) => keepBusy(each, randomOf(at + 1)));
+const samples = new Map(agents.map((each) => [each, []]));
+const began = performance.now();
+for (let minute = 1; minute <= minutes; minute++) {
+  while (performance.now() < began + minute * 60_000) {
+    await pause(1_000);
+    for (const each of agents) samples.get(each).push(descriptorsOf(each.pid).length);
+  }
+  for (const each of agents) report(JSON.stringify({ agent: each.name, minute, ...look(each) }));
+}
+life.over = true;
+for (const [at, counts] of (await Promise.all(work)).entries())
+  check(
+    Object.values(counts).every((count) => count > 0),
+    `${agents[at].name} worked: ${JSON.stringify(counts)}`,
+  );
+
+for (const each of agents) {
+  // The first part is the one in which caches and pools fill.
+  const counts = samples.get(each);
+  const [early, late] = [counts.slice(0, counts.length / 2), counts.slice(-counts.length / 3)].map((some) =>
+    percentile(some, 0.9),
+  );
+  check(late <= early + SLACK, `${each.name}: descriptors do not grow: ${early} in the first half, ${late} at the end`);
+}
+await pause(IDLE_MS);
+for (const each of agents) report(JSON.stringify({ agent: each.name, at: "idle", ...look(each) }));
+for (const each of agents) each.flush();
+await until(() => agents[0].status().base === agents[1].status().base, 60_000, "one root on both", 100);
+await pause(IDLE_MS);
+for (const each of agents) {
+  report(JSON.stringify({ agent: each.name, at: "flushed", ...look(each) }));
+  const deleted = descriptorsOf(each.pid).filter(isDeleted);
+  check(deleted.length <= TAILS, `${each.name}: deleted files that are open: ${deleted.join(", ") || "none"}`);
+}
+for (const each of agents) each.unmount();
+const stored = () => bytesBelow(master?.data ?? new URL(url).pathname);
+const before = stored();
+const collected = syncline(space, ["gc", url]).stdout.trim();
+report(collected);
+report(`the bucket: ${before} bytes, ${stored()} after gc`);
+check(syncline(space, ["verify", url, "--json"]).status === 0, "verify finds nothing");
+
+/** Runs the three programs on a mount until life is over; answers how often each did something. */
+async function keepBusy({ name, dir }, random) {
+  const counts = { commits: 0, transactions: 0, rsyncs: 0 };
+  await Promise.all([
+    commit(join(dir, `repo-${name}`), random, counts),
+    transact(join(dir, `${name}.db`), counts),
+    copy(join(space.path, `tree-${name}`), join(dir, `tree-${name}`), random, counts),
+  ]);
+  return counts;
+}
+
+async function commit(repo, random, counts) {
+  const git = (...args) => program("git", ["-C", repo, "-c", "user.name=d", "-c", "user.email=d@localhost", ...args]);
+  run("git", ["init", "-q", repo]);
+  while (!life.over) {
+    writeFileSync(join(repo, `f${Math.floor(random() * 50)}.txt`), `${random()}\n`.repeat(200));
+    await git("add", "-A");
+    await git("commit", "-q", "-m", `commit ${counts.commits}`);
+    counts.commits++;
+    await pause(PAUSE_MS.git);
+  }
+  await git("fsck", "--full");
+}
+
+/** One process that holds the database open and commits a transaction at a time. */
+async function transact(path, counts) {
+  const script = `
+import random, sqlite3, sys, time
+db = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)
+db.execute("pragma journal_mode=" + ("wal" if sys.argv[1].endswith("a.db") else "delete"))
+db.execute("create table t (id integer primary key, what blob)")
+for line in sys.stdin:
+    db.execute("begin")
+    for _ in range(10):
+        db.execute("insert or replace into t values (?, ?)", (random.randrange(20000), random.randbytes(200)))
+    db.execute("commit")
+    print("done", flush=True)
+assert db.execute("pragma integrity_check").fetchone()[0] == "ok"
+db.close()
+`;
+  const child = spawn("python3", ["-c", script, path], { stdio: ["pipe", "pipe", "inherit"] });
+  space.pids.add(child.pid);
+  const ended = once(child, "exit");
+  while (!life.over) {
+    child.stdin.write("\n");
+    const [answer] = await Promise.race([once(child.stdout, "data"), ended]);
+    if (!Buffer.isBuffer(answer)) break;
+    counts.transactions++;
+    await pause(PAUSE_MS.sqlite);
+  }
+  child.stdin.end();
+  const [status] = await ended;
+  space.pids.delete(child.pid);
+  check(status === 0, `${path.slice(space.path.length + 1)} is whole`);
+}
+
+async function copy(from, to, random, counts) {
+  mkdirSync(from);
+  const file = () => join(from, `f${Math.floor(random() * TREE_FILES)}`);
+  for (let made = 0; made < TREE_FILES; made++) writeFileSync(join(from, `f${made}`), "x".repeat(random() * 20_000));
+  while (!life.over) {
+    for (let changed = 0; changed < 10; changed++) writeFileSync(file(), `${random()}`.repeat(random() * 5_000));
+    rmSync(file(), { force: true });
+    await program("rsync", ["-a", "--delete", `${from}/`, `${to}/`]);
+    counts.rsyncs++;
+    await pause(PAUSE_MS.rsync);
+  }
+}
+
+async function program(command, args) {
+  const child = spawn(command, args, { stdio: ["ignore", "ignore", "inherit"] });
+  const [status] = await once(child, "exit");
+  if (status !== 0) throw new Error(`${command} ${args.join(" ")} ended with ${status}`);
+}
+
+function look({ pid }) {
+  const descriptors = descriptorsOf(pid);
+  return {
+    descriptors: descriptors.length,
+    deleted: descriptors.filter(isDeleted).length,
+    rssMiB: Math.round(rssMiB(pid)),
+    cpuMs: cpuMs(pid),
+  };
+}
+
+function descriptorsOf(pid) {
+  return readdirSync(`/proc/${pid}/fd`).flatMap((number) => {
+    try {
+      return [readlinkSync(`/proc/${pid}/fd/${number}`)];
+    } catch {
+      // Closed meanwhile.
+      return [];
+    }
+  });
+}
+
+function isDeleted(target) {
+  return target.endsWith(" (deleted)");
+}
+
+function bytesBelow(folder) {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .reduce((sum, entry) => sum + statSync(join(entry.parentPath, entry.name)).size, 0);
+}
