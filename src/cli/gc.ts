@@ -61,11 +61,44 @@ async function collectAt(
 
 function textOf(report: CollectReport, dryRun: boolean): string {
   const { commits, objects, bytes, freedBytes, dropped, passedOver } = report;
+  const change = freedBytes < 0 ? `grew by ${printBytes(-freedBytes)}` : `freed ${printBytes(freedBytes)}`;
+  const would = freedBytes < 0 ? `would grow by ${printBytes(-freedBytes)}` : `would free ${printBytes(freedBytes)}`;
   const lines = [
-    `${dryRun ? "would free" : "freed"} ${printBytes(Math.max(0, freedBytes))}: ${printBytes(bytes.before)} before, ${printBytes(bytes.after)} after`,
+    `${dryRun ? would : change}: ${printBytes(bytes.before)} before, ${printBytes(bytes.after)} after`,
+    ...whyOf(report, dryRun),
     `${printCount(objects.before, "object")} before, ${objects.after} after; ${printCount(dropped, "pack")} dropped`,
     `${printCount(commits.before, "retained root")} before, ${commits.after} after`,
+    ...heldLines(report),
     ...passedOver.map(({ object, what }) => `passed over ${object}, which ${escapeForPrint(what)}`),
   ];
   return lines.join("\n");
+}
+
+function whyOf({ isWorth, completed }: CollectReport, dryRun: boolean): string[] {
+  const lines: string[] = [];
+  if (completed) lines.push(`${dryRun ? "would complete" : "completed"} a collection that was interrupted`);
+  if (!isWorth) lines.push("nothing is worth collecting: the bucket would not get smaller");
+  return lines;
+}
+
+/** What holds the space, about: blocks only, without the objects' tables. */
+function heldLines({ held, bytes }: CollectReport): string[] {
+  if (held === null) return [];
+  const lines = [`held by the newest root: about ${printBytes(held.newestBytes)}`];
+  let rest = bytes.after - held.newestBytes;
+  let youngerMs: number | undefined;
+  for (const { withinMs, roots, bytes: only } of held.older) {
+    const age = withinMs === null ? `of more than ${printAge(youngerMs ?? 0)}` : `of the last ${printAge(withinMs)}`;
+    lines.push(`held only by ${printCount(roots, "older root")} ${age}: about ${printBytes(only)}`);
+    youngerMs = withinMs ?? undefined;
+    rest -= only;
+  }
+  return [...lines, `tables, and garbage that is not worth collecting yet: about ${printBytes(Math.max(0, rest))}`];
+}
+
+/** A limit of the rule of retention: whole minutes, hours or days. */
+function printAge(ms: number): string {
+  const minutes = ms / 60_000;
+  if (minutes < 60) return printCount(minutes, "minute");
+  return minutes <= 24 * 60 ? printCount(minutes / 60, "hour") : printCount(minutes / 60 / 24, "day");
 }

@@ -21,7 +21,10 @@ export interface CollectingOptions {
   readonly writer: Writer;
 }
 
-/** Spares no pack for its age: leases alone must protect what is being uploaded. Throws as `collect`. */
+/**
+ * Spares no pack for its age: leases alone must protect what is being uploaded. Collects whatever it gains, since simulated buckets are small.
+ * Throws as `collect`.
+ */
 export async function collectIn({
   store,
   clock,
@@ -34,5 +37,5 @@ export async function collectIn({
   const forget = () => remote.forgetPlacement();
   const blocks = new RetryReader(new VerifiedReader(remote.blocks), { clock, random, forget });
   const bucket = await Bucket.open(withKnownGenesis(remote, genesis.bytes), { blocks, checks });
-  return collect({ bucket, store, writer, clock, random, youngMs: 0 });
+  return collect({ bucket, store, writer, clock, random, youngMs: 0, leastGainBytes: -Infinity });
 }

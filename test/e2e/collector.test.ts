@@ -15,7 +15,8 @@ import { name } from "../support/epochs.ts";
 import { Workspace } from "../support/syncline.ts";
 
 const built = pathToFileURL(resolve(import.meta.dirname, "../../dist/agent/collector-thread.js")).href;
-const PUTS = 40;
+/** So many that the bucket gets smaller: the old lists of retained roots are most of the garbage. */
+const PUTS = 120;
 const ports = { clock: systemClock, random: systemRandom };
 const wallet = async () => walletSigner(new Uint8Array(32).fill(0x42));
 let space: Workspace;

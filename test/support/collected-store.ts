@@ -53,10 +53,13 @@ export async function opened(store: ObjectStore, { clock }: Hours) {
   return { remote, bucket, context, edit, put };
 }
 
+/** Takes young objects too, and acts even where a small bucket does not get smaller by it. */
+export const EAGER = { youngMs: 0, leastGainBytes: -Infinity };
+
 export async function collectIn(
   store: ObjectStore,
   hours: Hours,
-  options: { dryRun?: boolean; youngMs?: number } = {},
+  options: { dryRun?: boolean; youngMs?: number; leastGainBytes?: number } = {},
 ) {
   const { bucket, context } = await opened(store, hours);
   const { writer, clock, random } = context;

@@ -18,6 +18,7 @@ import { MemoryObjectStore } from "../../src/objects/memory-object-store.ts";
 import type { ObjectStore } from "../../src/objects/object-store.ts";
 import type { WorldRemote, WorldSetting } from "./agents-world.ts";
 import { World } from "./agents-world.ts";
+import { EAGER } from "./collected-store.ts";
 import { mortalStore } from "./mortal-store.ts";
 import { newWriter, seededRandom } from "./test-bucket.ts";
 
@@ -101,7 +102,7 @@ export class PackedWorld {
     const remote = this.#remote(store);
     const bucket = await Bucket.open(remote, { blocks: new VerifiedReader(remote.blocks) });
     const { writer, random } = await newWriter(bucket, seed);
-    const options = { bucket, store, writer, clock: this.#clock, random, youngMs: 0 };
+    const options = { bucket, store, writer, clock: this.#clock, random, ...EAGER };
     const turn = (seed >> 1) % this.#known.length;
     const { mark, report } = await collectIfNeeded(options, this.#known[turn], 0);
     this.#known[turn] = mark;

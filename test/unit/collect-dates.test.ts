@@ -7,7 +7,7 @@ import type { MemoryObjectStore } from "../../src/objects/memory-object-store.ts
 import type { ObjectStore } from "../../src/objects/object-store.ts";
 import { alteredStore } from "../support/altered-store.ts";
 import { noise } from "../support/bytes.ts";
-import { collectIn, faultsOf, HOUR_MS, Hours, newStore, opened, shown } from "../support/collected-store.ts";
+import { collectIn, EAGER, faultsOf, HOUR_MS, Hours, newStore, opened, shown } from "../support/collected-store.ts";
 
 const DAY_MS = 24 * HOUR_MS;
 const YEAR_MS = 365 * DAY_MS;
@@ -45,7 +45,7 @@ describe("a machine whose clock is a year ahead", () => {
     for (let save = 0; save < 10; save++) {
       expect(await wrong.put("theirs", noise(3_000, 100 + save))).toBe("published");
       for (const each of [hours, ahead]) each.ms += 4 * HOUR_MS;
-      await collectIn(store, ahead, { youngMs: 0 });
+      await collectIn(store, ahead, EAGER);
     }
     expect(await hoursOf(store, hours, end)).toBe(before);
     expect(await faultsOf(store, hours)).toEqual([]);
@@ -62,7 +62,7 @@ describe("a machine whose clock is a year ahead", () => {
     const wrong = await opened(store, ahead);
     for (let save = 0; save < 10; save++) {
       await wrong.put("theirs", noise(3_000, 100 + save));
-      await collectIn(store, ahead, { youngMs: 0 });
+      await collectIn(store, ahead, EAGER);
       for (const each of [hours, ahead, dates]) each.ms += 4 * HOUR_MS;
       await agent.put("changing", noise(3_000, 200 + save));
     }
@@ -78,7 +78,7 @@ describe("a machine whose clock is a year ahead", () => {
     hours.ms += YEAR_MS;
     for (let save = 0; save < 2; save++) {
       await agent.put("changing", noise(3_000, 100 + save));
-      await collectIn(store, hours);
+      await collectIn(store, hours, EAGER);
       expect(await hoursOf(store, hours, end)).toBe(before);
       hours.ms += 20 * HOUR_MS;
     }
@@ -86,7 +86,7 @@ describe("a machine whose clock is a year ahead", () => {
       await agent.put("changing", noise(3_000, 200 + save));
       hours.ms += HOUR_MS;
     }
-    await collectIn(store, hours);
+    await collectIn(store, hours, EAGER);
     expect(await hoursOf(store, hours, end)).toBe(0);
     expect(await faultsOf(store, hours)).toEqual([]);
   });
@@ -101,7 +101,7 @@ describe("a machine whose clock is a year ahead", () => {
     await upload.prepare(root, { commit: chunk(noise(10, 2)), blocks: [] }).catch(() => {});
     const before = await listed(store, /^(pack|lease|bases)/);
     const ahead = new Hours(hours.ms + YEAR_MS);
-    await collectIn(store, ahead, { youngMs: 0 });
+    await collectIn(store, ahead, EAGER);
     expect(await listed(store, /^(pack|lease|bases)/)).toEqual(expect.arrayContaining(before));
   });
 });
@@ -116,7 +116,7 @@ describe("an unreadable lease", () => {
     const before = await listed(store);
     hours.ms += 23 * HOUR_MS;
     const held = { code: "store_corrupt", message: expect.stringContaining(`lease/${SOMEBODY}`) };
-    await expect(collectIn(store, hours, { youngMs: 0 })).rejects.toMatchObject(held);
+    await expect(collectIn(store, hours, EAGER)).rejects.toMatchObject(held);
     expect(await listed(store)).toEqual(before);
   });
 
@@ -126,12 +126,12 @@ describe("an unreadable lease", () => {
     const before = await shown(store, hours);
     await store.putNew(`lease/${SOMEBODY}`, [Buffer.from("nonsense")]);
     hours.ms += 25 * HOUR_MS;
-    const { dropped, passedOver } = await collectIn(store, hours, { youngMs: 0 });
+    const { dropped, passedOver } = await collectIn(store, hours, EAGER);
     expect(dropped).toBeGreaterThan(0);
     expect(passedOver).toEqual([{ object: `lease/${SOMEBODY}`, what: expect.stringContaining("cannot be read") }]);
     expect(await shown(store, hours)).toEqual(before);
     hours.ms += DAY_MS;
-    await collectIn(store, hours, { youngMs: 0 });
+    await collectIn(store, hours, EAGER);
     expect(await listed(store, /^lease/)).toEqual([]);
   });
 
@@ -147,9 +147,9 @@ describe("an unreadable lease", () => {
       };
       return alteredStore(store, { get });
     };
-    const away = collectIn(failing("store_unreachable"), hours, { youngMs: 0 });
+    const away = collectIn(failing("store_unreachable"), hours, EAGER);
     await expect(away).rejects.toMatchObject({ code: "store_unreachable" });
-    expect((await collectIn(failing("store_failed"), hours, { youngMs: 0, dryRun: true })).passedOver).toHaveLength(1);
+    expect((await collectIn(failing("store_failed"), hours, { ...EAGER, dryRun: true })).passedOver).toHaveLength(1);
   });
 });
 
@@ -162,12 +162,12 @@ describe("an unreadable base", () => {
     await store.putNew(left, [noise(100, 1)]);
     await store.putNew(`bases/${SOMEBODY}`, [Buffer.from("nonsense")]);
     hours.ms += 89 * DAY_MS;
-    const held = await collectIn(store, hours, { youngMs: 0 });
+    const held = await collectIn(store, hours, EAGER);
     expect(await hoursOf(store, hours)).toBe(before);
     expect(held.passedOver).toEqual([{ object: `bases/${SOMEBODY}`, what: expect.stringContaining("cannot be read") }]);
     expect(await listed(store)).not.toContain(left);
     hours.ms += 2 * DAY_MS;
-    const { commits, passedOver } = await collectIn(store, hours, { youngMs: 0 });
+    const { commits, passedOver } = await collectIn(store, hours, EAGER);
     expect(commits.after).toBeLessThan(commits.before);
     expect(await hoursOf(store, hours)).toBeLessThan(before);
     expect(passedOver).toHaveLength(1);

@@ -85,8 +85,13 @@ export class Bench implements AsyncDisposable {
     return this.#swap(ground, maintenance, { ...manifest, dropping: [] });
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Gives the lease back, of packs that a manifest lists by now. */
+  async release(): Promise<void> {
     await this.#uploader.release();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.release();
   }
 
   #copyOf(key: string, { pack }: LiveRow): RunRow {

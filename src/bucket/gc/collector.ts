@@ -17,9 +17,11 @@ import type { ObjectStore } from "../../objects/object-store.ts";
 import type { Bucket } from "../bucket.ts";
 import type { Writer } from "../publish/next-commit.ts";
 import { Bench } from "./bench.ts";
+import { type Amount, completionOf, sum } from "./estimate.ts";
 import { type Ground, readGround } from "./ground.ts";
-import { type Inventory, mappedRows, type PassedOver, readClaims, removeExpired, takeInventory } from "./inventory.ts";
-import { type Plan, Planner } from "./planner.ts";
+import type { Held } from "./held.ts";
+import { expiredClaims, type Inventory, mappedRows, type PassedOver, readClaims, takeInventory } from "./inventory.ts";
+import { Planner } from "./planner.ts";
 import { DROPPED_AT_ONCE } from "./victims.ts";
 
 export interface CollectOptions {
@@ -34,6 +36,8 @@ export interface CollectOptions {
   readonly dryRun?: boolean;
   /** Objects that nothing lists are left alone while they are younger: somebody may be about to list them. Default: one hour. */
   readonly youngMs?: number;
+  /** Acts only if it frees more than this beyond what it writes. Default: the error of the estimate, so that no bucket grows. */
+  readonly leastGainBytes?: number;
   readonly onProgress?: (progress: { readonly blocks: number }) => void;
   /** Aborted: ends with the signal's reason where nothing is begun that others would have to end. */
   readonly signal?: AbortSignal;
@@ -47,10 +51,16 @@ export interface CollectReport {
   /** Packs and commit objects that were deleted, or would be. */
   readonly dropped: number;
   /**
-   * Bytes that were given back, or would be: of what this collection deleted, without what it wrote, whatever others do meanwhile. Less than
-   * nothing where little could go.
+   * Bytes that were given back, or would be: of what this collection deleted, without what it wrote, whatever others do meanwhile. Below
+   * zero only where it completed an earlier collection of which little was left.
    */
   readonly freedBytes: number;
+  /** Whether it acted, or would: it does not where the bucket would not get smaller. */
+  readonly isWorth: boolean;
+  /** It completed a collection that was interrupted, or would. That is done whatever it costs. */
+  readonly completed: boolean;
+  /** What holds the space that stays; null where that is not known. */
+  readonly held: Held | null;
   /** Bytes that had to be written again. */
   readonly repackedBytes: number;
   /** Swaps that took place. */
@@ -105,24 +115,48 @@ class Collection implements AsyncDisposable {
     const { store, dryRun = false } = this.#options;
     const before = await takeInventory(store);
     this.#gcEpoch = (await this.#ground()).object.manifest.gcEpoch;
+    const { object } = await this.#ground();
+    const { dropping } = object.manifest;
     if (!dryRun) await this.#finish(before, []);
     const first = await this.#round(dryRun);
-    const commits = {
-      before: first.history.kept.length + first.history.thinned.length,
-      after: first.history.kept.length,
-    };
     for (let more = first.more; more;) more = (await this.#round(false)).more;
-    if (!dryRun) await this.#removeExpired();
-    const after = dryRun ? first.expected : await takeInventory(store);
+    const expired = await this.#expired(dryRun);
+    const { history, estimate, isWorth } = first.plan;
+    const kept = history.kept.length + 1;
+    const common = {
+      commits: { before: kept + history.thinned.length, after: isWorth ? kept : kept + history.thinned.length },
+      isWorth,
+      completed: dropping.length > 0,
+      held: first.plan.held,
+      passedOver: first.passedOver,
+    };
+    if (dryRun) {
+      const left = dropping.flatMap((name) => before.packs.get(name) ?? []);
+      const freed = sum([expired, ...left.map(amountOf), ...(isWorth ? [estimate.freed] : [])]);
+      const completion = dropping.length > 0 ? [completionOf(first.plan.maintenance, object)] : [];
+      const written = sum([...completion, ...(isWorth ? [estimate.written] : [])]);
+      const bytes = before.bytes - freed.bytes + written.bytes;
+      return {
+        ...common,
+        objects: { before: before.objects, after: before.objects - freed.objects + written.objects },
+        bytes: { before: before.bytes, after: bytes },
+        dropped: dropping.length + (isWorth ? estimate.packs : 0),
+        freedBytes: before.bytes - bytes,
+        repackedBytes: isWorth ? estimate.copied.bytes : 0,
+        swaps: 0,
+      };
+    }
+    // The lease would count as something that stays.
+    await this.#bench.release();
+    const after = await takeInventory(store);
     return {
-      commits: { before: commits.before + 1, after: commits.after + 1 },
+      ...common,
       objects: { before: before.objects, after: after.objects },
       bytes: { before: before.bytes, after: after.bytes },
-      dropped: dryRun ? first.victims : this.#dropped,
-      freedBytes: dryRun ? before.bytes - first.expected.bytes : this.#deletedBytes - this.#bench.writtenBytes,
-      repackedBytes: dryRun ? first.toCopy : this.#bench.repacker.bytes,
+      dropped: this.#dropped,
+      freedBytes: this.#deletedBytes + expired.bytes - this.#bench.writtenBytes,
+      repackedBytes: this.#bench.repacker.bytes,
       swaps: this.#swaps,
-      passedOver: first.passedOver,
     };
   }
 
@@ -146,14 +180,8 @@ class Collection implements AsyncDisposable {
       const { gcEpoch } = ground.object.manifest;
       if (gcEpoch !== this.#gcEpoch && !sent.includes(ground.commit.cid)) throw overtaken();
       const plan = await this.#planner.plan(ground, inventory, claims, nowMs);
-      const told = {
-        history: plan.history,
-        passedOver: claims.passedOver,
-        victims: plan.victims.length,
-        toCopy: toCopy(plan),
-        expected: expected(inventory, plan),
-      };
-      if (dryRun || !plan.isWorth) return { ...told, more: false };
+      const { passedOver } = claims;
+      if (dryRun || !plan.isWorth) return { plan, passedOver, more: false };
       const outcome = await this.#bench.swapDropping(ground, plan);
       sent.push(plan.maintenance.made.commit.cid);
       if (outcome.kind !== "committed") continue;
@@ -163,7 +191,7 @@ class Collection implements AsyncDisposable {
         inventory,
         inventory.runs.map(({ name }) => name),
       );
-      return { ...told, more: plan.victims.length === DROPPED_AT_ONCE };
+      return { plan, passedOver, more: plan.victims.length === DROPPED_AT_ONCE };
     }
     throw overtaken();
   }
@@ -212,9 +240,19 @@ class Collection implements AsyncDisposable {
     return Math.min(millisOf(clock), Math.floor((await store.now()) ?? Infinity));
   }
 
-  async #removeExpired(): Promise<void> {
+  /**
+   * Deletes leases and bases that claim nothing any more. One that is being written at this moment may go with them: its writer then finds
+   * out at its next swap what was taken, as after any collection.
+   */
+  async #expired(dryRun: boolean): Promise<Amount> {
+    const { store } = this.#options;
     const beforeMs = (await this.#nowMs()) - EXPIRED_MS;
-    this.#deletedBytes += await removeExpired(this.#options.store, beforeMs - LEASE_LIFE_MS, beforeMs - BASES_LIFE_MS);
+    const expired: Amount[] = [];
+    for await (const info of expiredClaims(store, beforeMs - LEASE_LIFE_MS, beforeMs - BASES_LIFE_MS)) {
+      if (!dryRun) await store.delete(info.name);
+      expired.push(amountOf(info));
+    }
+    return sum(expired);
   }
 
   #ground(): Promise<Ground> {
@@ -234,10 +272,8 @@ function overtaken(cause?: unknown): SynclineError {
   });
 }
 
-/** What is left when a plan is carried out, without what the two swaps add. */
-function expected({ objects, bytes }: Inventory, plan: Plan): { readonly objects: number; readonly bytes: number } {
-  const freed = plan.victims.reduce((sum, { size }) => sum + size, 0);
-  return { objects: objects - plan.victims.length, bytes: bytes - freed + toCopy(plan) };
+function amountOf({ size }: { readonly size: number }): Amount {
+  return { objects: 1, bytes: size };
 }
 
 function bytesOf({ packs, runs }: Inventory, names: ReadonlySet<string>): number {
@@ -246,8 +282,4 @@ function bytesOf({ packs, runs }: Inventory, names: ReadonlySet<string>): number
 
 function millisOf(clock: Clock): number {
   return Number(clock.nowNs() / 1_000_000n);
-}
-
-function toCopy({ victims }: Plan): number {
-  return victims.reduce((sum, { live }) => sum + live, 0);
 }

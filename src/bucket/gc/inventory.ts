@@ -73,26 +73,19 @@ export async function readClaims(store: ObjectStore, leasesAfterMs: number, base
   return { leased, bases, passedOver };
 }
 
-/**
- * Deletes what claims nothing any more: leases and bases last written before these times. One that is being written at this moment may go
- * with them: its writer then finds out at its next swap what was taken, as after any collection. Returns how many bytes they had.
- */
-export async function removeExpired(
+/** What claims nothing any more: leases and bases last written before these times. */
+export async function* expiredClaims(
   store: ObjectStore,
   leasesBeforeMs: number,
   basesBeforeMs: number,
-): Promise<number> {
-  let bytes = 0;
+): AsyncGenerator<ObjectInfo> {
   for (const [folder, beforeMs] of [[LEASE_FOLDER, leasesBeforeMs] as const, [BASES_FOLDER, basesBeforeMs] as const]) {
     for await (const { name } of store.list(folder)) {
       // Asked again right before, since a list may be old when it ends.
       const info = await store.head(name);
-      if (info === undefined || info.modifiedMs >= beforeMs) continue;
-      await store.delete(name);
-      bytes += info.size;
+      if (info !== undefined && info.modifiedMs < beforeMs) yield info;
     }
   }
-  return bytes;
 }
 
 type Claim<Value> = { readonly value: Value } | { readonly error: SynclineError };

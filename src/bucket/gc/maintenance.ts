@@ -16,10 +16,16 @@ import { Staging } from "../publish/staging.ts";
 import { agreedTime, retained } from "./retention.ts";
 
 export interface History {
-  /** Commits that stay, without the head. */
-  readonly kept: readonly Cid[];
+  /** Commits that stay, without the head, in the order of history. */
+  readonly kept: readonly KeptCommit[];
   /** Seqs of those that go, ascending. */
   readonly thinned: readonly Lamport[];
+}
+
+export interface KeptCommit {
+  readonly cid: Cid;
+  /** By its own time. */
+  readonly ageNs: bigint;
 }
 
 /** Times of commits, which are read once. */
@@ -60,10 +66,11 @@ export async function historyOf(
   const timeOf = await times.of(commits.map(({ cid }) => cid));
   const timed = commits.map(({ seq, cid }) => ({ seq, timeNs: timeOf.get(cid) ?? nowNs }));
   timed.push({ seq: head.body.seq, timeNs: head.body.timeNs });
-  const stay = retained(timed, earlier(earlier(nowNs, head.body.timeNs), agreedTime(timed)));
+  const countedNs = earlier(earlier(nowNs, head.body.timeNs), agreedTime(timed));
+  const stay = retained(timed, countedNs);
   const stays = ({ seq, cid }: { seq: Lamport; cid: Cid }) => bases === "all" || stay.has(seq) || bases.has(cid);
   return {
-    kept: commits.filter(stays).map(({ cid }) => cid),
+    kept: commits.filter(stays).map(({ cid }) => ({ cid, ageNs: countedNs - (timeOf.get(cid) ?? nowNs) })),
     thinned: commits.filter((commit) => !stays(commit)).map(({ seq }) => seq),
   };
 }

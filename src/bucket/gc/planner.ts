@@ -6,12 +6,13 @@ import { MAX_LOOSE_PACKS } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
 import { cidFromDigest, type Codec, digestOf, digestText } from "../../format/cid.ts";
 import type { LoosePack } from "../../format/manifest.ts";
-import { runName } from "../../format/object-name.ts";
 import type { RunRow } from "../../format/run.ts";
 import type { Bucket } from "../bucket.ts";
 import type { CommitObject, PackDirectory } from "../packed/pack-directory.ts";
 import type { Writer } from "../publish/next-commit.ts";
+import { type Estimate, ESTIMATE_ERROR_BYTES, estimateOf } from "./estimate.ts";
 import type { Ground } from "./ground.ts";
+import { AgedMarks, type Held } from "./held.ts";
 import { type Claims, type Inventory, mappedRows } from "./inventory.ts";
 import {
   blocksOf,
@@ -23,7 +24,7 @@ import {
   makeMaintenance,
 } from "./maintenance.ts";
 import { Marker } from "./marker.ts";
-import { chooseVictims, type PackState } from "./victims.ts";
+import { chooseVictims, DROPPED_AT_ONCE, type PackState } from "./victims.ts";
 
 /** Where a block lies that must stay. */
 export type LiveRow = RunRow & { readonly kind: Codec };
@@ -35,8 +36,12 @@ export interface Plan {
   readonly live: ReadonlyMap<string, LiveRow>;
   /** Packs that came while `live` was put down: listed as they are. */
   readonly added: readonly LoosePack[];
+  /** Packs that go in this round. */
   readonly victims: readonly PackState[];
-  /** Whether there is anything to do. */
+  readonly held: Held;
+  /** Of this round and those that follow it. */
+  readonly estimate: Estimate;
+  /** Whether it is carried out: it frees so much that the bucket gets smaller even if the estimate is off. */
   readonly isWorth: boolean;
 }
 
@@ -46,6 +51,7 @@ export interface PlannerOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly youngMs?: number;
+  readonly leastGainBytes?: number;
   readonly onProgress?: (progress: { readonly blocks: number }) => void;
   readonly signal?: AbortSignal;
 }
@@ -58,6 +64,7 @@ export class Planner {
   readonly #options: PlannerOptions;
   readonly #directory: PackDirectory;
   readonly #marker: Marker;
+  readonly #agedMarks: AgedMarks;
   readonly #times: CommitTimes;
   /** The last plan for which everything was located. */
   #whole: { readonly ground: Ground; readonly plan: Plan } | undefined;
@@ -70,16 +77,17 @@ export class Planner {
       options.signal?.throwIfAborted();
       options.onProgress?.({ blocks });
     });
+    this.#agedMarks = new AgedMarks(this.#marker);
     this.#times = new CommitTimes(bucket);
   }
 
   /** `inventory` and `claims` were taken before `ground` was read. Throws what reading throws where the bucket is damaged. */
   async plan(ground: Ground, inventory: Inventory, claims: Claims, nowMs: number): Promise<Plan> {
-    const { bucket, writer, clock, random } = this.#options;
-    const { commit } = ground;
+    const { bucket, writer, clock, random, leastGainBytes = ESTIMATE_ERROR_BYTES } = this.#options;
+    const { commit, object } = ground;
     const history = await historyOf(bucket, commit, BigInt(nowMs) * 1_000_000n, this.#times, claims.bases);
     const maintenance = await makeMaintenance(bucket, writer, clock, random, commit, history.thinned);
-    await this.#marker.markCommits([...history.kept, commit.cid]);
+    await this.#agedMarks.markRoots(commit.cid, history.kept);
     await this.#marker.markSkips(maintenance.made.commit.body);
     // Who still works on this root when the next one comes goes on finding its list.
     const stillRead = await keptNodesOf(bucket.blocks, commit.body.kept);
@@ -87,27 +95,37 @@ export class Planner {
     const step = { history, maintenance };
     const extended = await this.#extended(ground, needs);
     if (extended !== undefined) return { ...extended, ...step };
-    const { live, mapped } = await this.#locate(ground.object, needs);
-    const plan = { ...step, live, added: [], ...this.#victims(ground, live, mapped, { inventory, claims, nowMs }) };
+    const { live, mapped } = await this.#locate(object, needs);
+    const all = this.#victims(ground, live, mapped, { inventory, claims, nowMs });
+    const { gcEpoch } = object.manifest;
+    const estimate = estimateOf({ live, victims: all, runs: inventory.runs, maintenance, gcEpoch });
+    const plan = {
+      ...step,
+      live,
+      added: [],
+      victims: all.slice(0, DROPPED_AT_ONCE),
+      held: this.#agedMarks.heldBy(history.kept, live),
+      estimate,
+      isWorth: estimate.freed.bytes - estimate.written.bytes > leastGainBytes,
+    };
     this.#whole = { ground, plan };
-    return { ...plan, isWorth: plan.isWorth || history.thinned.length > 0 };
+    return plan;
   }
 
-  /** What is to go, and whether that alone makes a collection worth it. */
+  /** All packs that are to go, in as many rounds as that takes. */
   #victims({ object }: Ground, live: Plan["live"], mapped: ReadonlySet<PackName>, { inventory, claims, nowMs }: Seen) {
     const { youngMs = YOUNG_MS } = this.#options;
+    const dropping = new Set(object.manifest.dropping);
     const liveBytes = new Map<PackName, number>();
     for (const { pack, length } of live.values()) liveBytes.set(pack, (liveBytes.get(pack) ?? 0) + length);
     const isOld = ({ modifiedMs }: { readonly modifiedMs: number }) => modifiedMs <= nowMs - youngMs;
     const mayGo = [...inventory.packs.values()].flatMap((info): PackState[] => {
       const name = info.name as PackName;
-      if (name === object.pack.name || claims.leased.has(name) || !(mapped.has(name) || isOld(info))) return [];
+      const isSpared = name === object.pack.name || claims.leased.has(name) || dropping.has(name);
+      if (isSpared || !(mapped.has(name) || isOld(info))) return [];
       return [{ name, size: info.size, live: liveBytes.get(name) ?? 0 }];
     });
-    const victims = chooseVictims(mayGo);
-    const listed = new Set(object.manifest.runs.map(({ id }) => runName(id)));
-    const staleRuns = inventory.runs.some((info) => !listed.has(info.name) && isOld(info));
-    return { victims, isWorth: victims.length > 0 || staleRuns };
+    return chooseVictims(mayGo);
   }
 
   /**
@@ -128,7 +146,7 @@ export class Planner {
     const rows = new Set<string>();
     for (const pack of added) for (const { digest } of await this.#directory.footer(pack)) rows.add(digestText(digest));
     for (const key of keys()) if (!plan.live.has(key) && !rows.has(key) && !own.has(key)) return undefined;
-    return { ...plan, added, isWorth: true };
+    return { ...plan, added };
   }
 
   /** All that must stay, and what of it comes with the maintenance commit. */

@@ -76,6 +76,8 @@ const RULES = [
   { length: HOUR_NS, untilNs: 7n * DAY_NS },
   { length: DAY_NS, untilNs: 90n * DAY_NS },
 ] as const;
+/** Up to these ages roots are retained, ever fewer of them. */
+export const AGE_LIMITS_NS: readonly bigint[] = [EVERYTHING_NS, ...RULES.map(({ untilNs }) => untilNs)];
 
 /** The minute, hour or day (UTC) that a commit belongs to. */
 function periodOf({ timeNs }: TimedCommit, length: bigint): string {

@@ -20,7 +20,7 @@ const MANY_SMALL = 32;
 /** Smaller packs are small ones. */
 export const SMALL_PACK_BYTES = PACK_TARGET_BYTES / 4;
 
-/** The packs to be dropped; where there are more than DROPPED_AT_ONCE, those that give back most for what has to be copied. */
+/** The packs to be dropped; where there are more than DROPPED_AT_ONCE, first those that give back most for what has to be copied. */
 export function chooseVictims(packs: readonly PackState[]): PackState[] {
   const small = packs.filter(({ size, live }) => live > 0 && size < SMALL_PACK_BYTES);
   const isWorth = ({ size, live }: PackState) =>
@@ -28,5 +28,5 @@ export function chooseVictims(packs: readonly PackState[]): PackState[] {
   // The smallest of the live ones first: they cost least, and are most.
   const order = (a: PackState, b: PackState) => a.live - b.live || b.size - a.size;
   const victims = packs.filter(isWorth);
-  return victims.length <= DROPPED_AT_ONCE ? victims : victims.sort(order).slice(0, DROPPED_AT_ONCE);
+  return victims.length <= DROPPED_AT_ONCE ? victims : victims.sort(order);
 }

@@ -8,5 +8,7 @@ export async function collectBehind(remote: Pick<HttpRemote, "collect">, options
   const thinned = await thin(options);
   const { packs, ...collected } = await remote.collect(options.dryRun);
   const freedBytes = collected.bytes.before - collected.bytes.after;
-  return { ...thinned, objects: packs, ...collected, freedBytes, passedOver: [] };
+  const isWorth = freedBytes > 0 || thinned.commits.after < thinned.commits.before;
+  const told = { isWorth, completed: false, held: null, passedOver: [] };
+  return { ...thinned, objects: packs, ...collected, freedBytes, ...told };
 }

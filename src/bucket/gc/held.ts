@@ -1,0 +1,80 @@
+/**
+ * What holds a bucket's space: the newest root, and the older roots that are retained, by their age. Roots are marked from the newest on, so
+ * that a block counts for the newest root that reaches it. Where a plan is made again because others publish, blocks that the newest root
+ * no longer reaches still count for it: the figures are approximate.
+ */
+import { groupBy } from "../../base/collections.ts";
+import type { Cid } from "../../base/ids.ts";
+import type { KeptCommit } from "./maintenance.ts";
+import type { Marker } from "./marker.ts";
+import type { LiveRow } from "./planner.ts";
+import { AGE_LIMITS_NS } from "./retention.ts";
+
+export interface Held {
+  /** Bytes of the blocks that the newest root reaches, as they are stored. */
+  readonly newestBytes: number;
+  /** From the youngest on; ages without roots are left out. */
+  readonly older: readonly HeldByAge[];
+}
+
+/** Older roots of one range of age. */
+export interface HeldByAge {
+  /** The upper end of the range; null: older than any rule retains. The range begins where the one before ends. */
+  readonly withinMs: number | null;
+  readonly roots: number;
+  /** Bytes of the blocks that these roots reach and no newer root does. */
+  readonly bytes: number;
+}
+
+export class AgedMarks {
+  readonly #marker: Marker;
+  /** Which range of age the marks up to this number are of, in the order in which they were made. */
+  readonly #spans: { readonly range: number; readonly until: number }[] = [];
+
+  constructor(marker: Marker) {
+    this.#marker = marker;
+  }
+
+  /** Throws `block_not_found` if anything is missing. */
+  async markRoots(newest: Cid, older: readonly KeptCommit[]): Promise<void> {
+    await this.#marker.markCommits([newest]);
+    this.#end(NEWEST);
+    const ranges = groupBy(older, rangeOf);
+    for (let range = 0; range <= AGE_LIMITS_NS.length; range++) {
+      await this.#marker.markCommits((ranges.get(range) ?? []).toReversed().map(({ cid }) => cid));
+      this.#end(range);
+    }
+  }
+
+  heldBy(older: readonly KeptCommit[], live: ReadonlyMap<string, Pick<LiveRow, "length">>): Held {
+    const bytes = new Map<number, number>();
+    const spans = this.#spans.values();
+    let span = spans.next().value;
+    let index = 0;
+    for (const key of this.#marker.marked.keys()) {
+      while (span !== undefined && index >= span.until) span = spans.next().value;
+      // What is marked after all roots is there for the next one.
+      const range = span?.range ?? NEWEST;
+      bytes.set(range, (bytes.get(range) ?? 0) + (live.get(key)?.length ?? 0));
+      index++;
+    }
+    const ranges = groupBy(older, rangeOf);
+    const byAge = [...AGE_LIMITS_NS, undefined].flatMap((limitNs, range): HeldByAge[] => {
+      const roots = ranges.get(range)?.length ?? 0;
+      const withinMs = limitNs === undefined ? null : Number(limitNs / 1_000_000n);
+      return roots === 0 ? [] : [{ withinMs, roots, bytes: bytes.get(range) ?? 0 }];
+    });
+    return { newestBytes: bytes.get(NEWEST) ?? 0, older: byAge };
+  }
+
+  #end(range: number): void {
+    this.#spans.push({ range, until: this.#marker.marked.size });
+  }
+}
+
+const NEWEST = -1;
+
+function rangeOf({ ageNs }: KeptCommit): number {
+  const range = AGE_LIMITS_NS.findIndex((limitNs) => ageNs <= limitNs);
+  return range === -1 ? AGE_LIMITS_NS.length : range;
+}
