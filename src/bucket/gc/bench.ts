@@ -20,7 +20,8 @@ import { mergePages } from "../packed/run-merge.ts";
 import type { Writer } from "../publish/next-commit.ts";
 import { blocksOf, type Maintenance, makeMaintenance } from "./maintenance.ts";
 import type { Ground } from "./ground.ts";
-import type { LiveRow, Plan } from "./planner.ts";
+import type { LiveRow } from "./inventory.ts";
+import type { Plan } from "./planner.ts";
 import { Repacker } from "./repack.ts";
 
 export interface BenchOptions {

@@ -11,7 +11,7 @@ import type { ObjectInfo } from "../../objects/object-store.ts";
 import { buildPack } from "../packed/pack-builder.ts";
 import type { CommitObject } from "../packed/pack-directory.ts";
 import { blocksOf, type Maintenance } from "./maintenance.ts";
-import type { LiveRow } from "./planner.ts";
+import type { LiveRow } from "./inventory.ts";
 import { DROPPED_AT_ONCE, type PackState } from "./victims.ts";
 
 export interface Amount {

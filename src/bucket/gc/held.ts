@@ -7,7 +7,7 @@ import { groupBy } from "../../base/collections.ts";
 import type { Cid } from "../../base/ids.ts";
 import type { KeptCommit } from "./maintenance.ts";
 import type { Marker } from "./marker.ts";
-import type { LiveRow } from "./planner.ts";
+import type { LiveRow } from "./inventory.ts";
 import { AGE_LIMITS_NS } from "./retention.ts";
 
 export interface Held {

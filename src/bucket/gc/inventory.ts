@@ -4,6 +4,7 @@ import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Cid, PackName } from "../../base/ids.ts";
 import { STORE_CONCURRENCY } from "../../base/limits.ts";
 import { decodeLease } from "../../format/lease.ts";
+import type { Codec } from "../../format/cid.ts";
 import { BASES_FOLDER, LEASE_FOLDER, parsePackName, RUN_FOLDER } from "../../format/object-name.ts";
 import { decodeRoot } from "../../format/root-object.ts";
 import type { RunRow } from "../../format/run.ts";
@@ -32,6 +33,9 @@ export async function takeInventory(store: ObjectStore): Promise<Inventory> {
   }
   return { packs, runs, objects, bytes };
 }
+
+/** Where a block lies that must stay. */
+export type LiveRow = RunRow & { readonly kind: Codec };
 
 /** What others ask to be spared. */
 export interface Claims {

@@ -6,14 +6,13 @@ import { MAX_LOOSE_PACKS } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
 import { cidFromDigest, type Codec, digestOf, digestText } from "../../format/cid.ts";
 import type { LoosePack } from "../../format/manifest.ts";
-import type { RunRow } from "../../format/run.ts";
 import type { Bucket } from "../bucket.ts";
 import type { CommitObject, PackDirectory } from "../packed/pack-directory.ts";
 import type { Writer } from "../publish/next-commit.ts";
 import { type Estimate, ESTIMATE_ERROR_BYTES, estimateOf } from "./estimate.ts";
 import type { Ground } from "./ground.ts";
 import { AgedMarks, type Held } from "./held.ts";
-import { type Claims, type Inventory, mappedRows } from "./inventory.ts";
+import { type Claims, type Inventory, type LiveRow, mappedRows } from "./inventory.ts";
 import {
   blocksOf,
   CommitTimes,
@@ -25,9 +24,6 @@ import {
 } from "./maintenance.ts";
 import { Marker } from "./marker.ts";
 import { chooseVictims, DROPPED_AT_ONCE, type PackState } from "./victims.ts";
-
-/** Where a block lies that must stay. */
-export type LiveRow = RunRow & { readonly kind: Codec };
 
 export interface Plan {
   readonly history: History;
