@@ -16,7 +16,7 @@ export interface AgentOptions {
   readonly stateDir: string;
   /** Folder of all states: what was seen at the address is remembered there. */
   readonly stateRoot: string;
-  /** Takes what lies at the address now, although it does not follow what was seen there. */
+  /** Accepts the bucket at the address even if it is another one, or was set back. */
   readonly accept: boolean;
   /** Opens the wallet; called only when a device must be certified. A master needs it besides, for its tokens. */
   readonly wallet: () => Promise<WalletSigner>;

@@ -20,7 +20,7 @@ export interface CommandWriterOptions {
   readonly address: string;
   /** Folder of all states. */
   readonly stateRoot: string;
-  /** Takes what lies at the address now, although it does not follow what was seen there. */
+  /** Accepts the bucket at the address even if it is another one, or was set back. */
   readonly accept?: boolean;
   readonly wallet: () => Promise<WalletSigner>;
   readonly machine?: string | undefined;

@@ -49,7 +49,7 @@ export function otherStateRoots(env: NodeJS.ProcessEnv): string[] {
   return readRoots(root).filter((other) => other !== root && existsSync(other));
 }
 
-/** Has `otherStateRoots` know this one. Best effort: where it cannot be noted, `--state` has to be given again. */
+/** Adds a folder to `otherStateRoots`. Best effort: if it cannot be noted, `--state` must be given again. */
 export function rememberStateRoot(env: NodeJS.ProcessEnv, root: string): void {
   const own = stateRoot(env);
   if (root === own || readRoots(own).includes(root)) return;

@@ -1,4 +1,4 @@
-/** How fast the bytes of what is published now leave this machine, and so how long the rest takes. */
+/** The rate at which the running epoch uploads, and the time left at that rate. */
 import type { Clock } from "../base/clock.ts";
 
 interface Sample {

@@ -3,7 +3,7 @@ import type { Cid } from "../base/ids.ts";
 import { SynclineError } from "../base/errors.ts";
 import { PUBLISH_CHUNK_CACHE_BYTES, PUBLISH_NODE_CACHE_BYTES } from "../base/limits.ts";
 import { silentLog } from "../base/log.ts";
-import { openBucket } from "../agent/open-bucket.ts";
+import { openBucket, type OpenedBucket } from "../agent/open-bucket.ts";
 import type { Bucket } from "../bucket/bucket.ts";
 import type { VerifiedCommit } from "../bucket/verified-commit.ts";
 import { resolvePath } from "../bucket/fs-reader.ts";
@@ -27,15 +27,21 @@ export interface BucketReader extends AsyncDisposable {
   readonly content: ChunkCache;
 }
 
+/** The bucket, to be read only, beside what this machine saw of it before. Throws as `openBucket`. */
+export function openToRead(call: Call<BucketOption>, address: string): Promise<OpenedBucket> {
+  const { clock, random } = call.runtime;
+  const witness = witnessOf(call, address);
+  return openBucket({ address, access: readingAccess(call), witness, clock, random, log: silentLog });
+}
+
 /** Throws `no_such_bucket`, `no_such_root`, and as `openBucket`. */
 export async function openReader(
   call: Call<BucketOption>,
   address: string,
   at: string | undefined,
 ): Promise<BucketReader> {
-  const { clock, random } = call.runtime;
-  const witness = witnessOf(call, address);
-  const opened = await openBucket({ address, access: readingAccess(call), witness, clock, random, log: silentLog });
+  const { clock } = call.runtime;
+  const opened = await openToRead(call, address);
   try {
     const { bucket, blocks } = opened;
     const current = await bucket.head();

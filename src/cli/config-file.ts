@@ -56,7 +56,7 @@ async function parseToml(path: string, text: string): Promise<Record<string, unk
   }
 }
 
-/** Where a key, or a table of that name, stands. From 1 on; 1 for one that is spelt in some rarer way. */
+/** The line of a key or table, counted from 1. Answers 1 for a key that cannot be found, such as one within a dotted name. */
 function lineOf(text: string, key: string): number {
   const index = text.split("\n").findIndex((line) => {
     const [, name] = /^\s*\[*\s*["']?([^"'\s=.\]]+)/.exec(line) ?? [];

@@ -12,7 +12,7 @@ const RENEW_MS = 30 * 24 * 60 * 60 * 1000;
 const CLOCK_SKEW_MS = 60 * 60 * 1000;
 
 export interface KeptCertificate extends Certificate {
-  /** The file that holds it, for those who are to trust it. */
+  /** The certificate's file: other machines need a copy to trust it. */
   readonly path: string;
 }
 

@@ -1,6 +1,5 @@
 /** What this machine still has of a bucket that lost something: the caches of its mounts, and the folders that are synced. */
 import { existsSync } from "node:fs";
-import { openBucket } from "../agent/open-bucket.ts";
 import { cacheDirOf } from "../agent/state-dir.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
@@ -14,7 +13,8 @@ import { findBlocksInFolder } from "../sync/scan/folder-blocks.ts";
 import { BlockSpool } from "./block-spool.ts";
 import type { Call } from "./command.ts";
 import { setModified } from "./file-times.ts";
-import { readingAccess, witnessOf, type BucketOption } from "./master-access.ts";
+import { openToRead } from "./bucket-reader.ts";
+import type { BucketOption } from "./master-access.ts";
 import { type MountState, mountStates, servedStates } from "./running-agents.ts";
 import type { Runtime } from "./runtime.ts";
 
@@ -54,19 +54,10 @@ export async function copiesInFolders(
   lost: readonly Cid[],
 ): Promise<Copies | undefined> {
   const { options, output, runtime } = call;
-  const { clock, random } = runtime;
   const folders = statesOf(runtime, options.state, address).filter(({ synced, mount }) => synced && existsSync(mount));
   const [first] = folders;
   if (lost.length === 0 || first === undefined) return undefined;
-  const witness = witnessOf(call, address);
-  await using opened = await openBucket({
-    address,
-    access: readingAccess(call),
-    witness,
-    clock,
-    random,
-    log: silentLog,
-  });
+  await using opened = await openToRead(call, address);
   const noRoom = (error: unknown) => {
     const room = escapeForPrint(first.stateDir);
     output.notice(`There is little room in ${room} for what the folders have: ${describeError(error)}.`);

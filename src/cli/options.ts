@@ -64,7 +64,7 @@ export const OPTIONS = {
   recursive: toggle("directories with all that is in them", { short: "-r", onlyFlag: true }),
   repair: toggle("mend what can be mended", { onlyFlag: true }),
   accept: toggle(
-    "take what lies at the address now, although it does not follow what was seen there; remembered from then on",
+    "accept the bucket at the address even if it is another one or was set back, and remember it from then on",
     {
       onlyFlag: true,
     },

@@ -1,16 +1,15 @@
 /** `syncline verify`: hashes every block and checks every rule of a bucket, or of a master's data; with --repair mends what can be mended. */
-import { openBucket } from "../agent/open-bucket.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
-import { silentLog } from "../base/log.ts";
 import { escapeForPrint } from "../base/names.ts";
 import type { BlockReader } from "../blocks/block-store.ts";
 import { verifyBucket } from "../bucket/verify.ts";
 import type { DamageItem, VerifyReport } from "../bucket/verify/report.ts";
 import { locateBucket } from "./bucket-path.ts";
 import { addCommand } from "./command.ts";
+import { openToRead } from "./bucket-reader.ts";
 import type { Call, Program } from "./command.ts";
-import { readingAccess, BUCKET_OPTIONS, witnessOf, type BucketOption } from "./master-access.ts";
+import { readingAccess, BUCKET_OPTIONS, type BucketOption } from "./master-access.ts";
 import { copiesInFolders, openCaches, tellOfAgents } from "./local-copies.ts";
 import type { Output } from "./output.ts";
 import { printBytes, printCount } from "./text.ts";
@@ -86,16 +85,7 @@ async function examine(
   { blocks, audit }: VerifiedStorage,
   output: Output,
 ): Promise<VerifyReport> {
-  const { clock, random } = call.runtime;
-  const witness = witnessOf(call, address);
-  await using opened = await openBucket({
-    address,
-    access: readingAccess(call),
-    witness,
-    clock,
-    random,
-    log: silentLog,
-  });
+  await using opened = await openToRead(call, address);
   using progress = output.progress("verify");
   return await verifyBucket(opened.bucket, {
     blocks,

@@ -99,7 +99,7 @@ export const KNOWN_BEARERS = 8_192;
 export const STRANGER_BURST = 200;
 export const STRANGER_CALLS_PER_S = 200;
 export const STRANGER_WAIT_MS = 2_000;
-/** Addresses, or networks of IPv6, that are remembered for that. */
+/** Addresses (of IPv6, networks) whose pace is remembered. */
 export const PACED_ADDRESSES = 8_192;
 /** After a signature was verified others have the thread for so many times as long. */
 export const DOUBTS_REST = 4;

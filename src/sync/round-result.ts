@@ -35,7 +35,7 @@ export interface RoundProgress {
   found?(things: number): void;
   /** Told what waits to be published, once that was counted, and how long counting took. */
   waiting?(waiting: Waiting, tookMs: number): void;
-  /** Whether what waits is to be counted also where it cannot go anywhere. */
+  /** Whether waiting work is counted even while the bucket is out of reach. */
   mayCount?(): boolean;
   /** Told how many places are about to be written or removed, if any. */
   applying?(places: number): void;

@@ -1,4 +1,4 @@
-/** What the addon is called with from JavaScript: values of a wrong type or out of range throw, before anything is done. */
+/** Calls of the addon with arguments of a wrong type or out of range: they throw before anything is done. */
 import { closeSync, mkdtempSync, openSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";

@@ -56,7 +56,7 @@ describe("the memory of an address", () => {
     expect(memory.read()).toEqual(seen(2, "other"));
   });
 
-  test("is empty, and no error, where nothing can be written", async () => {
+  test("stays empty, without an error, where nothing can be written", async () => {
     const states = await temporaryFolder();
     writeFileSync(join(states, "file"), "");
     const memory = rootFile(join(states, "file"), ADDRESS);

@@ -24,7 +24,7 @@ export class Doubts {
   readonly #trusted = new WeakSet<object>();
   /** When an address last sent a signature that did not count. */
   readonly #failedMs = new BoundedMap<string, number>(PACED_ADDRESSES);
-  /** Of addresses where nothing failed lately, which go first, and of the others. */
+  /** Checks for addresses without a recent failure go first; those for the other addresses follow. */
   readonly #unsuspected: Line = new Map();
   readonly #suspected: Line = new Map();
   #restsUntilMs = -Infinity;
