@@ -1,13 +1,14 @@
 /**
  * How long from fsync on A to readable on B, and from a name that moves or goes on A to that on B: 50 small files each, p50 and p99.
- *   node scripts/drills/visibility.mjs [ROUNDS] [--master]
+ *   node scripts/drills/visibility.mjs [ROUNDS] [--master] [--untimed]      --untimed: on a busy machine, without the goal of a second
  */
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, unlinkSync, writeSync } from "node:fs";
 import { agent, check, join, percentile, report, storage, syncline, until, workspace } from "./lib.mjs";
 
 const space = workspace("visibility");
 const { url, rest } = await storage(space);
-const rounds = Number(rest[0] ?? 50);
+const isTimed = !rest.includes("--untimed");
+const [rounds = 50] = rest.filter((arg) => !arg.startsWith("--")).map(Number);
 syncline(space, ["init", url]);
 const a = agent(space, "a", url);
 const b = agent(space, "b", url);
@@ -58,7 +59,7 @@ function print(what, values) {
   report(
     `${what}: p50 ${p50.toFixed(0)} ms, p99 ${p99.toFixed(0)} ms, max ${Math.max(...values).toFixed(0)} ms (${values.length} rounds)`,
   );
-  check(p99 <= 1_000, `${what}: p99 within a second`);
+  if (isTimed) check(p99 <= 1_000, `${what}: p99 within a second`);
 }
 
 function read(path) {
