@@ -3,6 +3,7 @@
  * and shrinking keeps them meaningful. Each new version holds a token of its own, which tells later whether it was lost.
  */
 import { FsError } from "../vfs/filesystem.ts";
+import { isDocument, newDocument, withEntry, withoutEntry } from "./documents.ts";
 import { isDirectory } from "./shown.ts";
 import type { KernelMount } from "./kernel-mount.ts";
 
@@ -43,8 +44,10 @@ export interface Deed {
 export const NAMES: readonly string[] = ["p.txt", "q.log", "r", "d", "e"];
 /** Those of repositories and databases, which the default policy keeps whole. */
 export const UNIT_NAMES: readonly string[] = [".git", "m.db", "m.db-wal", "m.db-shm", "m.db-journal", "d"];
-/** Names that some filesystems and editors take for one: other cases, a letter composed and decomposed; and structured text. */
+/** Names that some filesystems and editors take for one: other cases, a letter composed and decomposed. */
 export const VARIANT_NAMES: readonly string[] = ["f.json", "F.json", "\u00e9.txt", "e\u0301.txt", "d", "D"];
+/** Structured text, which is merged by lines and then checked. */
+export const DOCUMENT_NAMES: readonly string[] = ["f.json", "g.json", "d"];
 
 /** What became of the versions that somebody wrote: each holds a token of its own. */
 export class Tokens {
@@ -124,14 +127,16 @@ export async function perform(mount: KernelMount, operation: PlacedDeed, tokens 
 
 async function run(mount: KernelMount, operation: PlacedDeed, made: string[], tokens: Tokens): Promise<void> {
   const { kind, path, target, token, pick } = operation;
-  const line = Buffer.from(`${token} ${kind} ${"x".repeat(pick * 3)}\n`);
+  const version = `${token} ${kind} ${"x".repeat(pick * 3)}`;
+  const line = Buffer.from(`${version}\n`);
+  const fresh = isDocument(path) ? newDocument(pick, version) : line;
   switch (kind) {
     case "create":
-      await mount.create(path, line);
+      await mount.create(path, fresh);
       made.push(token);
       return;
     case "unnamed":
-      await mount.createUnnamed(path, line);
+      await mount.createUnnamed(path, fresh);
       made.push(token);
       return;
     case "symlink":
@@ -141,16 +146,22 @@ async function run(mount: KernelMount, operation: PlacedDeed, made: string[], to
     case "makeDirectory":
       return mount.makeDirectory(path);
     case "overwrite":
-      return edit(() => ({ offset: 0, bytes: line, size: 0 }));
+      return edit(() => whole(fresh));
     case "append":
-      return edit((before) => ({ offset: before.length, bytes: line }));
+      return edit((before) => {
+        return document(() => withEntry(before, pick, version)) ?? { offset: before.length, bytes: line };
+      });
     case "patch":
-      return edit(() => ({ offset: pick * 10, bytes: line }));
+      return edit((before) => {
+        return document(() => withoutEntry(before, pick, version)) ?? { offset: pick * 10, bytes: line };
+      });
     case "truncate":
-      return edit(() => ({ offset: 0, bytes: Buffer.alloc(0), size: pick * 15 }));
+      return edit((before) => {
+        return document(() => withoutEntry(before, pick)) ?? { offset: 0, bytes: Buffer.alloc(0), size: pick * 15 };
+      });
     case "save":
-      if ((await mount.show(`${path}~`)) === undefined) await mount.create(`${path}~`, line);
-      else await edit(() => ({ offset: 0, bytes: line, size: 0 }), `${path}~`);
+      if ((await mount.show(`${path}~`)) === undefined) await mount.create(`${path}~`, fresh);
+      else await edit(() => whole(fresh), `${path}~`);
       made.push(token);
       return mount.rename(`${path}~`, path, false, destroy);
     case "rename":
@@ -171,6 +182,12 @@ async function run(mount: KernelMount, operation: PlacedDeed, made: string[], to
       return mount.chmod(path, [0o600, 0o755, 0o700][pick % 3] ?? 0o644);
     case "setXattr":
       return mount.setXattr(path, "user.x", Buffer.from(token));
+  }
+
+  /** A JSON file is written anew as a whole. */
+  function document(change: () => Buffer | undefined): Change | undefined {
+    const bytes = isDocument(path) ? change() : undefined;
+    return bytes && whole(bytes);
   }
 
   function destroy(contents: Buffer): void {
@@ -208,6 +225,11 @@ async function run(mount: KernelMount, operation: PlacedDeed, made: string[], to
     }
     await mount.removeDirectory(at);
   }
+}
+
+/** Instead of all that is there. */
+function whole(bytes: Uint8Array): Change {
+  return { offset: 0, bytes, size: 0 };
 }
 
 interface Change {

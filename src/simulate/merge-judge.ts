@@ -13,11 +13,13 @@ import type { Head, MergeContext } from "../bucket/merge/context.ts";
 import { wins } from "../bucket/merge/context.ts";
 import { mergeSnapshots } from "../bucket/merge/merge-snapshots.ts";
 import type { MergeSnapshots } from "../bucket/publish/workspace.ts";
+import { ChunkCache } from "../content/chunk-cache.ts";
 import { isLinked } from "../format/linked-value.ts";
 import type { FileRecord } from "../format/record.ts";
 import { NodeStore } from "../tree/node-store.ts";
+import { wrongDocuments } from "./document-judge.ts";
 import { tornUnits } from "./unit-judge.ts";
-import { surveyOf } from "./tree-survey.ts";
+import { sameVersion, surveyOf } from "./tree-survey.ts";
 import type { Survey, SurveyedMerge, SurveyedObject } from "./tree-survey.ts";
 
 export class MergeJudge {
@@ -40,7 +42,9 @@ export class MergeJudge {
   }
 
   async #judge(context: MergeContext, base: Cid, [x, y]: readonly [Head, Head], tree: Cid): Promise<void> {
-    const nodes = new NodeStore(this.#reader(context.blocks), { capacityBytes: CACHE_BYTES });
+    const reader = this.#reader(context.blocks);
+    const nodes = new NodeStore(reader, { capacityBytes: CACHE_BYTES });
+    const content = new ChunkCache(reader, { capacityBytes: CACHE_BYTES });
     const [winner, loser] = wins(x, y) ? [x, y] : [y, x];
     try {
       const [bases, winners, losers] = [
@@ -54,6 +58,7 @@ export class MergeJudge {
       for (const role of ["winner", "loser"] as const)
         this.faults.push(...resurrected(merged, role), ...notSurvived(merged, role));
       this.faults.push(...wrongFields(merged), ...wrongWinners(merged), ...tornUnits(merged));
+      this.faults.push(...(await wrongDocuments(merged, content)));
     } catch (error) {
       // The bucket has dropped what the merge read from a cache: nobody can tell.
       if (!UNREADABLE.some((code) => hasCode(error, code))) throw error;
@@ -126,15 +131,6 @@ function notSurvived(merged: SurveyedMerge, role: "winner" | "loser"): string[] 
 /** Neither moved nor written to: what else changes of it goes with it. */
 function isLeftAlone({ record, places }: SurveyedObject, found: SurveyedObject | undefined): boolean {
   return found !== undefined && isDeepStrictEqual(found.places, places) && sameVersion(record, found.record);
-}
-
-function sameVersion(a: FileRecord, b: FileRecord): boolean {
-  return (
-    a.type === b.type &&
-    a.size === b.size &&
-    isDeepStrictEqual(a.content, b.content) &&
-    isDeepStrictEqual(a.target, b.target)
-  );
 }
 
 /** Whether the other side moved a directory above it that the deleter removed. */

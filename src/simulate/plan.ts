@@ -1,6 +1,6 @@
 /** What happens in one simulated history, all of it drawn from one number: who does what when, and what goes wrong. */
 import type { Random } from "../base/random.ts";
-import { KINDS, NAMES, UNIT_NAMES, VARIANT_NAMES } from "./deeds.ts";
+import { DOCUMENT_NAMES, KINDS, NAMES, UNIT_NAMES, VARIANT_NAMES } from "./deeds.ts";
 import type { Choice, Deed } from "./deeds.ts";
 import { ERRANDS } from "./errands.ts";
 import type { Errand } from "./errands.ts";
@@ -16,9 +16,10 @@ const TROUBLES = [
 const MASTER_TROUBLES = ["master killed", "master killed", "master without power", "master's disk full"] as const;
 /** Of all histories. */
 const AT_MASTERS = 0.3;
-/** Of all histories, those with names of repositories and databases, and those with names that are nearly the same. */
+/** Of all histories, those with names of repositories and databases, with names that are nearly the same, and of JSON files. */
 const UNITS = 0.3;
 const VARIANTS = 0.2;
+const DOCUMENTS = 0.15;
 /** Of all histories, those in which commands run beside agents, and how many at most. */
 const WITH_ERRANDS = 0.25;
 const MOST_ERRANDS = 4;
@@ -176,7 +177,8 @@ function anyErrands(seed: number, machines: number, lengthMs: number): readonly 
 function anyNames(seed: number): readonly string[] {
   const chance = seededRandom(seed * 59 + 13).fraction();
   if (chance < UNITS) return UNIT_NAMES;
-  return chance < UNITS + VARIANTS ? VARIANT_NAMES : NAMES;
+  if (chance < UNITS + VARIANTS) return VARIANT_NAMES;
+  return chance < UNITS + VARIANTS + DOCUMENTS ? DOCUMENT_NAMES : NAMES;
 }
 
 function anyDeed(random: Random): Deed {

@@ -14,8 +14,9 @@ import { cidOf } from "../format/cid.ts";
 import type { ObjectBody, ObjectStore, PutOutcome } from "../objects/object-store.ts";
 import { editTree } from "../tree/edit.ts";
 import type { NodeStore } from "../tree/node-store.ts";
+import { isDocument } from "./documents.ts";
 import { withMethods } from "./shared-folder.ts";
-import { surveyOf } from "./tree-survey.ts";
+import { sameVersion, surveyOf } from "./tree-survey.ts";
 import type { Survey } from "./tree-survey.ts";
 
 export const SABOTAGES = [
@@ -25,6 +26,8 @@ export const SABOTAGES = [
   "a merge that drops the loser's chmod",
   "a merge in which a removal wins over a move",
   "databases and repositories merged file by file",
+  "a merge that drops one side's entries of JSON",
+  "names in other cases taken for one",
   "fsync that does not sync",
   "conflict taken for unknown",
   "a resend executed twice",
@@ -81,6 +84,10 @@ export function sabotagedMerge(sabotage: Sabotage | undefined): MergeSnapshots |
       return mergeDroppingModes;
     case "databases and repositories merged file by file":
       return mergeTearingUnits;
+    case "a merge that drops one side's entries of JSON":
+      return mergeDroppingEntries;
+    case "names in other cases taken for one":
+      return mergeFoldingNames;
     case "a merge that the later clock wins":
       return mergeByClock;
     case "a merge in which a removal wins over a move":
@@ -145,6 +152,37 @@ const mergeByClock: MergeSnapshots = async (context, base, x, y) => {
 function latest(survey: Survey): bigint {
   return [...survey.values()].reduce((most, { record }) => (record.mtimeNs > most ? record.mtimeNs : most), 0n);
 }
+
+/** Where both sides of a JSON file were merged. */
+const mergeDroppingEntries: MergeSnapshots = async (context, base, x, y) => {
+  const result = await mergeSnapshots(context, base, x, y);
+  const winners = await surveyOf(context.nodes, (wins(x, y) ? x : y).tree);
+  const losers = await surveyOf(context.nodes, (wins(x, y) ? y : x).tree);
+  const transitions: Transition[] = [];
+  for (const { id, record, names } of (await surveyOf(context.nodes, result.tree)).values()) {
+    const [won, lost] = [winners.get(id)?.record, losers.get(id)?.record];
+    if (won === undefined || lost === undefined || !names.some(({ name }) => isDocument(name))) continue;
+    if (sameVersion(record, won) || sameVersion(record, lost)) continue;
+    const before = { id, type: record.type, names, record };
+    transitions.push({ before, after: { ...before, record: { ...record, content: won.content, size: won.size } } });
+  }
+  return changed(context, result, transitions);
+};
+
+/** Of two new files in one directory whose names differ in case only, one is dropped. */
+const mergeFoldingNames: MergeSnapshots = async (context, base, x, y) => {
+  const result = await mergeSnapshots(context, base, x, y);
+  const bases = await surveyOf(context.nodes, base);
+  const taken = new Set<string>();
+  const transitions: Transition[] = [];
+  for (const { id, record, names, places } of (await surveyOf(context.nodes, result.tree)).values()) {
+    const folded = places.join().toLowerCase().normalize("NFC");
+    if (taken.has(folded) && record.type !== "directory" && names.length === 1 && !bases.has(id))
+      transitions.push({ before: { id, type: record.type, names, record }, after: undefined });
+    taken.add(folded);
+  }
+  return changed(context, result, transitions);
+};
 
 const mergeDroppingModes: MergeSnapshots = async (context, base, x, y) => {
   const result = await mergeSnapshots(context, base, x, y);

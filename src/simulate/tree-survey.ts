@@ -1,4 +1,5 @@
 /** All objects of a tree that names lead to. */
+import { isDeepStrictEqual } from "node:util";
 import type { Cid, FileId, FileName } from "../base/ids.ts";
 import { ROOT_ID } from "../base/ids.ts";
 import { listDirectory, lookup } from "../bucket/fs-reader.ts";
@@ -29,6 +30,16 @@ export interface SurveyedMerge {
   readonly units: UnitRules;
   /** Names of files that may be merged by lines. */
   readonly lines: Globs;
+}
+
+/** Whether two records are of the same bytes or target. */
+export function sameVersion(a: FileRecord, b: FileRecord): boolean {
+  return (
+    a.type === b.type &&
+    a.size === b.size &&
+    isDeepStrictEqual(a.content, b.content) &&
+    isDeepStrictEqual(a.target, b.target)
+  );
 }
 
 /** Without the root. An object at two names is in it once. */

@@ -1,0 +1,51 @@
+/** JSON files as programs write them: one mapping, a key on each line, whose values are versions. */
+
+/** Names of files that are written so. */
+export function isDocument(path: string): boolean {
+  return path.endsWith(".json") || path.endsWith(".json~");
+}
+
+/** What JSON says, if it is one mapping of texts; undefined: it is something else. */
+export function documentOf(bytes: Uint8Array): ReadonlyMap<string, string> | undefined {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(bytes).toString());
+    if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
+    return new Map(Object.entries(value).map(([key, text]) => [key, String(text)]));
+  } catch {
+    return undefined;
+  }
+}
+
+function documentText(entries: ReadonlyMap<string, string>): Buffer {
+  return Buffer.from(`${JSON.stringify(Object.fromEntries(entries), undefined, 2)}\n`);
+}
+
+/** A mapping of some entries, one of which is a version. */
+export function newDocument(pick: number, version: string): Buffer {
+  return documentText(
+    new Map(
+      Array.from({ length: NEW_ENTRIES }, (_, index) => [`key ${index}`, index === pick % NEW_ENTRIES ? version : ""]),
+    ),
+  );
+}
+
+/** So many that edits of two of them are merged mostly. */
+const NEW_ENTRIES = 8;
+
+/** One more entry, or another value of it. */
+export function withEntry(bytes: Uint8Array, pick: number, version: string): Buffer | undefined {
+  const entries = documentOf(bytes);
+  return entries && documentText(new Map([...entries, [`key ${NEW_ENTRIES + pick}`, version]]));
+}
+
+/** The value of one of its entries replaced; without a version the entry is removed. */
+export function withoutEntry(bytes: Uint8Array, pick: number, version?: string): Buffer | undefined {
+  const entries = documentOf(bytes);
+  const key = entries && [...entries.keys()][pick % Math.max(entries.size, 1)];
+  if (entries === undefined || key === undefined) return undefined;
+  const kept = [...entries].flatMap(([name, value]) => {
+    if (name !== key) return [[name, value] as const];
+    return version === undefined ? [] : [[name, version] as const];
+  });
+  return documentText(new Map(kept));
+}
