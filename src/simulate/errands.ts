@@ -1,35 +1,158 @@
-/** Commands that people run beside an agent: `put` of a new file, and `policy set`. */
+/** Commands that people run beside an agent: `put` of a file that is new or there already, `restore`, and `policy set`. */
+import type { FileName } from "../base/ids.ts";
+import { ROOT_ID } from "../base/ids.ts";
 import { silentLog } from "../base/log.ts";
 import { nameFromText } from "../base/names.ts";
+import { listDirectory, lookup, resolvePath } from "../bucket/fs-reader.ts";
+import { keptCommits } from "../bucket/history.ts";
 import type { PublishContext } from "../bucket/publish.ts";
+import type { VerifiedCommit } from "../bucket/verified-commit.ts";
 import { openWriter } from "../bucket/writer.ts";
+import type { BucketWriter, Path } from "../bucket/writer.ts";
 import { sourceOfBytes } from "../bucket/writer/file-source.ts";
 import { DEFAULT_POLICY } from "../format/policy.ts";
 import type { Policy } from "../format/policy.ts";
+import { NodeStore } from "../tree/node-store.ts";
 import { SHARED_HOME } from "./beginning.ts";
+import { isDocument, newDocument } from "./documents.ts";
+import { sabotagedMerge } from "./sabotage.ts";
 import type { Sabotage } from "./sabotage.ts";
+import { tokensUnder } from "./tree-tokens.ts";
 
-export const ERRANDS = ["put", "policy set"] as const;
+export const ERRANDS = ["put", "put over", "put over", "restore", "restore", "policy set"] as const;
 
 export type Errand = (typeof ERRANDS)[number];
 
-/** Whether it is in the bucket for certain. `token` stands in the file's contents, or in a glob of text that the policy gets. */
-export async function runErrand(
-  kind: Errand,
-  context: Omit<PublishContext, "log">,
-  token: string,
-  sabotage: Sabotage | undefined,
-): Promise<boolean> {
-  await using writer = await openWriter({ ...context, log: silentLog }, 1);
-  const rights = { mode: 0o755, uid: 0, gid: 0 };
-  if (kind === "put") {
-    const path = [SHARED_HOME, `put ${token}`].map(nameFromText);
-    await writer.putFile(path, sourceOfBytes(Buffer.from(`${token} put\n`)), rights);
-  }
-  const forgets = sabotage === "policy set that forgets what others set";
-  const add = (policy: Policy) => withText(forgets ? DEFAULT_POLICY : policy, `*${token}`);
-  return (await writer.publish("", kind === "put" ? {} : { policy: add })).kind === "published";
+export interface ErrandOptions {
+  readonly kind: Errand;
+  /** Which of what is there. */
+  readonly pick: number;
+  readonly context: Omit<PublishContext, "log">;
+  /** Stands in the file's contents, or in a glob of text that the policy gets. */
+  readonly token: string;
+  /** Told of versions that it is about to replace or remove. */
+  readonly replaces: (tokens: readonly string[]) => void;
+  readonly sabotage: Sabotage | undefined;
 }
+
+export interface ErrandOutcome {
+  /** Whether it is in the bucket for certain. */
+  readonly isDone: boolean;
+  /** Whether the token stands for a file's version. */
+  readonly hasMade: boolean;
+  readonly faults: readonly string[];
+}
+
+/** Throws as the commands do. */
+export async function runErrand(options: ErrandOptions): Promise<ErrandOutcome> {
+  const { kind, sabotage } = options;
+  const merge = sabotage === "a put that drops conflict copies" ? sabotagedMerge("a conflict copy dropped") : undefined;
+  const context = { ...options.context, log: silentLog, ...(merge && { merge }) };
+  await using writer = await openWriter(context, 1);
+  const errand = new ErrandRun(options, writer);
+  if (kind === "put") return errand.put([SHARED_HOME, `put ${options.token}`].map(nameFromText));
+  if (kind === "put over") return errand.putOver();
+  if (kind === "restore") return errand.restore();
+  return errand.setPolicy();
+}
+
+class ErrandRun {
+  readonly #options: ErrandOptions;
+  readonly #writer: BucketWriter;
+  readonly #nodes: NodeStore;
+
+  constructor(options: ErrandOptions, writer: BucketWriter) {
+    this.#options = options;
+    this.#writer = writer;
+    this.#nodes = new NodeStore(options.context.bucket.blocks, { capacityBytes: CACHE_BYTES });
+  }
+
+  async put(path: Path): Promise<ErrandOutcome> {
+    const { token, pick } = this.#options;
+    const bytes = isDocument(path.at(-1) ?? "") ? newDocument(pick, `${token} put`) : Buffer.from(`${token} put\n`);
+    await this.#writer.putFile(path, sourceOfBytes(bytes), { mode: 0o755, uid: 0, gid: 0 });
+    return { isDone: await this.#isPublished(), hasMade: true, faults: [] };
+  }
+
+  /** Over one of the files in the directory that all share. */
+  async putOver(): Promise<ErrandOutcome> {
+    const { base } = this.#writer;
+    const path = await this.#someFile(base);
+    if (path === undefined) return NOTHING;
+    const found = await resolvePath(this.#nodes, base.body.tree, path);
+    // Under other names it keeps its bytes.
+    if (found?.names.length === 1) this.#options.replaces(await this.#tokens(base, path));
+    return this.put(path);
+  }
+
+  /** What one name there leads to, or all that all share, as an older root has it. */
+  async restore(): Promise<ErrandOutcome> {
+    const { pick, sabotage } = this.#options;
+    const { base } = this.#writer;
+    const from = await this.#olderRoot();
+    const names = from === undefined ? [] : await this.#names(from);
+    const name = names[pick % Math.max(names.length, 1)];
+    if (from === undefined || name === undefined) return NOTHING;
+    const shared: Path = [nameFromText(SHARED_HOME)];
+    const path: Path = pick === 0 ? shared : [...shared, name];
+    const before = await this.#tokens(base, path);
+    this.#options.replaces(before);
+    await this.#writer.restore(sabotage === "a restore of more than was asked for" ? shared : path, from);
+    const outcome = await this.#writer.publish("");
+    if (outcome.kind !== "published") return NOTHING;
+    const root = await this.#options.context.bucket.commit(outcome.root.commit);
+    // What others did since is judged as theirs.
+    if (root.body.writer !== this.#options.context.writer.device.writer) return { ...NOTHING, isDone: true };
+    const [wanted, is] = [await this.#tokens(from, path), new Set(await this.#tokens(root, []))];
+    const lost = wanted.filter((token) => !before.includes(token) && !is.has(token));
+    const faults = lost.map((token) => `a restore of ${path.join("/")} does not bring back ${token}`);
+    return { isDone: true, hasMade: false, faults };
+  }
+
+  async setPolicy(): Promise<ErrandOutcome> {
+    const { token, sabotage } = this.#options;
+    const forgets = sabotage === "policy set that forgets what others set";
+    const policy = (before: Policy) => withText(forgets ? DEFAULT_POLICY : before, `*${token}`);
+    return { isDone: (await this.#writer.publish("", { policy })).kind === "published", hasMade: false, faults: [] };
+  }
+
+  async #isPublished(): Promise<boolean> {
+    return (await this.#writer.publish("")).kind === "published";
+  }
+
+  async #someFile(commit: VerifiedCommit): Promise<Path | undefined> {
+    const shared = nameFromText(SHARED_HOME);
+    const paths: Path[] = [];
+    for (const name of await this.#names(commit)) {
+      const found = await resolvePath(this.#nodes, commit.body.tree, [shared, name]);
+      if (found?.record.type === "file") paths.push([shared, name]);
+    }
+    return paths[this.#options.pick % Math.max(paths.length, 1)];
+  }
+
+  /** Those in the directory that all share. */
+  async #names({ body }: VerifiedCommit): Promise<FileName[]> {
+    const shared = await lookup(this.#nodes, body.tree, { parent: ROOT_ID, name: nameFromText(SHARED_HOME) });
+    const names: FileName[] = [];
+    if (shared?.record.type !== "directory") return names;
+    for await (const { name } of listDirectory(this.#nodes, body.tree, shared.id)) names.push(name);
+    return names;
+  }
+
+  async #olderRoot(): Promise<VerifiedCommit | undefined> {
+    const kept = [];
+    for await (const { cid } of keptCommits(this.#nodes, this.#writer.base)) kept.push(cid);
+    const cid = kept[this.#options.pick % Math.max(kept.length, 1)];
+    return cid && this.#options.context.bucket.commit(cid);
+  }
+
+  #tokens({ body }: VerifiedCommit, path: Path): Promise<string[]> {
+    return tokensUnder(this.#options.context.bucket.blocks, body.tree, path);
+  }
+}
+
+const NOTHING: ErrandOutcome = { isDone: false, hasMade: false, faults: [] };
+const CACHE_BYTES = 1024 * 1024;
 
 function withText(policy: Policy, glob: string): Policy {
   return { ...policy, text: [...policy.text, glob] };

@@ -21,7 +21,7 @@ const UNITS = 0.3;
 const VARIANTS = 0.2;
 const DOCUMENTS = 0.15;
 /** Of all histories, those in which commands run beside agents, and how many at most. */
-const WITH_ERRANDS = 0.25;
+const WITH_ERRANDS = 0.35;
 const MOST_ERRANDS = 4;
 /** Leases this short end while uploads are under way. */
 const SHORT_LEASE_S = [2, 30] as const;
@@ -77,6 +77,8 @@ export interface Plan {
 
 export interface PlannedErrand {
   readonly kind: Errand;
+  /** Which of what is there. */
+  readonly pick: number;
   readonly atMs: number;
   readonly machine: number;
 }
@@ -167,6 +169,7 @@ function anyErrands(seed: number, machines: number, lengthMs: number): readonly 
   return byTime(
     listOf(1 + below(random, MOST_ERRANDS), () => ({
       kind: ERRANDS[below(random, ERRANDS.length)] ?? "put",
+      pick: below(random, 10),
       atMs: random.fraction() * lengthMs,
       machine: below(random, machines),
     })),

@@ -11,12 +11,10 @@ import { Bucket } from "../bucket/bucket.ts";
 import { listDirectory, lookup } from "../bucket/fs-reader.ts";
 import type { BucketRemote } from "../bucket/remote.ts";
 import { ChunkCache } from "../content/chunk-cache.ts";
-import { readContent } from "../content/read.ts";
-import { isLinked } from "../format/linked-value.ts";
-import type { FileRecord } from "../format/record.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { Beginning } from "./beginning.ts";
 import { Tokens, tokensIn } from "./deeds.ts";
+import { versionBytes } from "./tree-tokens.ts";
 
 export interface RootModelOptions {
   readonly remote: BucketRemote;
@@ -107,16 +105,11 @@ export class RootModel {
         const object = await lookup(this.#nodes, tree, { parent: directory, name });
         if (object === undefined) this.faults.push(`${inside} leads to nothing`);
         else if (object.record.type === "directory") await visit(object.id, inside);
-        else for (const token of tokensIn(await this.#bytes(object.record))) present.add(token);
+        else for (const token of tokensIn(await versionBytes(this.#content, object.record))) present.add(token);
       }
     };
     await visit(ROOT_ID, "");
     return present;
-  }
-
-  async #bytes({ type, content, size, target }: FileRecord): Promise<Buffer> {
-    if (type === "symlink") return Buffer.from(isLinked(target) ? "" : target, "latin1");
-    return Buffer.from(await readContent(this.#content, content, size, 0, size));
   }
 }
 

@@ -35,6 +35,8 @@ export const SABOTAGES = [
   "a master whose disk does not sync",
   "a merge that the later clock wins",
   "policy set that forgets what others set",
+  "a put that drops conflict copies",
+  "a restore of more than was asked for",
 ] as const;
 
 export type Sabotage = (typeof SABOTAGES)[number];

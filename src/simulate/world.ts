@@ -3,6 +3,7 @@
  * wrong any more, nobody writes, and everything must come to rest by itself. What must hold then is checked in settled.ts.
  */
 import { ERRNO } from "../base/errno.ts";
+import { hasCode } from "../base/errors.ts";
 import type { WriterId } from "../base/ids.ts";
 import type { Random } from "../base/random.ts";
 import type { Writer } from "../bucket/publish/next-commit.ts";
@@ -89,6 +90,7 @@ class World {
   readonly #sealed = new Map<string, readonly string[]>();
   /** Whose each device is. */
   readonly #owners = new Map<WriterId, string>();
+  readonly #errandFaults: string[] = [];
   #isCalm = false;
   /** When the last request comes that is late, or comes twice. */
   #lateUntilMs = 0;
@@ -133,7 +135,7 @@ class World {
     await Promise.all([...users, ...errands, ...this.#plan.troubles.map((trouble) => this.#troubles.bring(trouble))]);
     await this.#calm();
     const violations = await this.#rest();
-    violations.push(...this.#model.faults, ...this.#judge.faults);
+    violations.push(...this.#errandFaults, ...this.#model.faults, ...this.#judge.faults);
     if (violations.length > 0) return { violations, trace: this.trace, counts: this.counts };
     if (this.#plan.endsCollected) await this.#machines[0]?.collect();
     const fresh = this.#machine(this.#machines.length);
@@ -260,7 +262,7 @@ class World {
   }
 
   /** A command that fails may have done what it was asked for. */
-  async #run({ kind, atMs, machine: index }: PlannedErrand): Promise<void> {
+  async #run({ kind, pick, atMs, machine: index }: PlannedErrand): Promise<void> {
     await this.#timeline.sleep(Math.max(0, atMs - this.#timeline.monotonicMs()));
     const machine = this.#machines[index];
     const process = machine?.process;
@@ -268,14 +270,21 @@ class World {
     const token = this.#tokens.next(machine.name);
     const work = async () => {
       const context = await machine.commandContext();
-      const isDone = context !== undefined && (await runErrand(kind, context, token, this.#sabotage));
+      if (context === undefined) return;
+      const replaces = (tokens: readonly string[]) => {
+        for (const old of tokens) this.#tokens.remove(old, machine.name);
+      };
+      const merge = this.#judge.judging(context.merge);
+      const options = { kind, pick, context: { ...context, merge }, token, replaces, sabotage: this.#sabotage };
+      const { isDone, hasMade, faults } = await runErrand(options);
       this.trace.add(machine.name, `${kind} ${token}: ${isDone ? "done" : "not done"}`);
-      if (!isDone) return;
-      if (kind === "put") this.#tokens.made.add(token);
-      if (kind === "put") this.#tokens.durable.add(token);
+      this.#errandFaults.push(...faults);
+      if (!isDone || !hasMade) return;
+      this.#tokens.made.add(token);
+      this.#tokens.durable.add(token);
     };
     const failed = (error: unknown) => {
-      if (!isIoError(error) && !isRefused(error)) throw error;
+      if (!isIoError(error) && !isRefused(error) && !hasCode(error, "no_such_root")) throw error;
       this.trace.add(machine.name, `${kind}: ${error.code}`);
     };
     await Promise.race([work().catch(failed), process.death]);
