@@ -3,6 +3,7 @@
  * and shrinking keeps them meaningful. Each new version holds a token of its own, which tells later whether it was lost.
  */
 import { FsError } from "../vfs/filesystem.ts";
+import type { DavClient } from "./dav-client.ts";
 import { isDocument, newDocument, withEntry, withoutEntry } from "./documents.ts";
 import { isDirectory } from "./shown.ts";
 import type { KernelMount } from "./kernel-mount.ts";
@@ -72,6 +73,11 @@ export class Tokens {
     this.#removed.add(`${machine} ${token}`);
   }
 
+  /** At once, by who makes `by`: who dies in the middle of a call may have done what it asked for. */
+  lose(lost: readonly string[], by: string): void {
+    for (const old of lost) this.remove(old, Tokens.makerOf(by));
+  }
+
   isRemovedBy(token: string, machine: string): boolean {
     return this.#removed.has(`${machine} ${token}`);
   }
@@ -113,10 +119,20 @@ export function isKind(text: string): text is Kind {
 const NEW: ReadonlySet<string> = new Set(["create", "makeDirectory", "unnamed", "symlink"]);
 
 /** Does it. Answers 0 or Linux's error number; what it made and destroyed is noted in `tokens`. */
-export async function perform(mount: KernelMount, operation: PlacedDeed, tokens = new Tokens()): Promise<number> {
+export function perform(mount: KernelMount, operation: PlacedDeed, tokens = new Tokens()): Promise<number> {
+  return performing(tokens, (made) => run(mount, operation, made, tokens));
+}
+
+/** The same over WebDAV. What that does not know is not done. */
+export function performOverDav(client: DavClient, operation: PlacedDeed, tokens: Tokens): Promise<number> {
+  return performing(tokens, (made) => runOverDav(client, operation, made, tokens));
+}
+
+/** `run` is given what it makes. */
+async function performing(tokens: Tokens, run: (made: string[]) => Promise<void>): Promise<number> {
   const made: string[] = [];
   try {
-    await run(mount, operation, made, tokens);
+    await run(made);
     for (const token of made) tokens.made.add(token);
     return 0;
   } catch (error) {
@@ -127,9 +143,7 @@ export async function perform(mount: KernelMount, operation: PlacedDeed, tokens 
 
 async function run(mount: KernelMount, operation: PlacedDeed, made: string[], tokens: Tokens): Promise<void> {
   const { kind, path, target, token, pick } = operation;
-  const version = `${token} ${kind} ${"x".repeat(pick * 3)}`;
-  const line = Buffer.from(`${version}\n`);
-  const fresh = isDocument(path) ? newDocument(pick, version) : line;
+  const { fresh } = contentsFor(operation);
   switch (kind) {
     case "create":
       await mount.create(path, fresh);
@@ -146,19 +160,10 @@ async function run(mount: KernelMount, operation: PlacedDeed, made: string[], to
     case "makeDirectory":
       return mount.makeDirectory(path);
     case "overwrite":
-      return edit(() => whole(fresh));
     case "append":
-      return edit((before) => {
-        return document(() => withEntry(before, pick, version)) ?? { offset: before.length, bytes: line };
-      });
     case "patch":
-      return edit((before) => {
-        return document(() => withoutEntry(before, pick, version)) ?? { offset: pick * 10, bytes: line };
-      });
     case "truncate":
-      return edit((before) => {
-        return document(() => withoutEntry(before, pick)) ?? { offset: 0, bytes: Buffer.alloc(0), size: pick * 15 };
-      });
+      return edit((before) => changeFor(operation, before));
     case "save":
       if ((await mount.show(`${path}~`)) === undefined) await mount.create(`${path}~`, fresh);
       else await edit(() => whole(fresh), `${path}~`);
@@ -184,19 +189,12 @@ async function run(mount: KernelMount, operation: PlacedDeed, made: string[], to
       return mount.setXattr(path, "user.x", Buffer.from(token));
   }
 
-  /** A JSON file is written anew as a whole. */
-  function document(change: () => Buffer | undefined): Change | undefined {
-    const bytes = isDocument(path) ? change() : undefined;
-    return bytes && whole(bytes);
-  }
-
   function destroy(contents: Buffer): void {
     lose(tokensIn(contents));
   }
 
-  /** At once: who dies in the middle of a call may have done what it asked for. */
   function lose(lost: readonly string[]): void {
-    for (const old of lost) tokens.remove(old, Tokens.makerOf(token));
+    tokens.lose(lost, token);
   }
 
   function synced(contents: Buffer): void {
@@ -225,6 +223,74 @@ async function run(mount: KernelMount, operation: PlacedDeed, made: string[], to
     }
     await mount.removeDirectory(at);
   }
+}
+
+async function runOverDav(client: DavClient, operation: PlacedDeed, made: string[], tokens: Tokens): Promise<void> {
+  const { kind, path, target, token } = operation;
+  const { fresh } = contentsFor(operation);
+  const destroy = (contents: Buffer) => tokens.lose(tokensIn(contents), token);
+  switch (kind) {
+    case "create":
+    case "unnamed":
+      await client.create(path, fresh);
+      made.push(token);
+      return;
+    case "makeDirectory":
+      return client.makeDirectory(path);
+    case "overwrite":
+    case "append":
+    case "patch":
+    case "truncate":
+    case "save":
+      return client.edit(path, (before) => {
+        const bytes = kind === "save" ? fresh : changed(before, changeFor(operation, before));
+        const [old, now] = [tokensIn(before), tokensIn(bytes)];
+        tokens.lose(
+          old.filter((each) => !now.includes(each)),
+          token,
+        );
+        made.push(...now.filter((each) => !old.includes(each)));
+        return bytes;
+      });
+    case "rename":
+      return client.rename(path, target, destroy);
+    case "unlink":
+      return client.unlink(path, destroy);
+    case "removeDirectory":
+    case "removeTree":
+      return client.removeTree(path);
+    case "exchange":
+    case "link":
+    case "symlink":
+    case "chmod":
+    case "setXattr":
+    case "fsync":
+      return;
+  }
+}
+
+/** What the deed writes: a version, and a new file's bytes. */
+function contentsFor({ kind, path, token, pick }: PlacedDeed): { readonly version: string; readonly fresh: Buffer } {
+  const version = `${token} ${kind} ${"x".repeat(pick * 3)}`;
+  return { version, fresh: isDocument(path) ? newDocument(pick, version) : Buffer.from(`${version}\n`) };
+}
+
+/** How a file's bytes change. A JSON file is written anew as a whole. */
+function changeFor(operation: PlacedDeed, before: Buffer): Change {
+  const { kind, path, pick } = operation;
+  const { version, fresh } = contentsFor(operation);
+  if (kind === "overwrite") return whole(fresh);
+  const document = isDocument(path) ? documentChange(kind, before, pick, version) : undefined;
+  if (document !== undefined) return whole(document);
+  const line = Buffer.from(`${version}\n`);
+  if (kind === "append") return { offset: before.length, bytes: line };
+  if (kind === "patch") return { offset: pick * 10, bytes: line };
+  return { offset: 0, bytes: Buffer.alloc(0), size: pick * 15 };
+}
+
+function documentChange(kind: Kind, before: Buffer, pick: number, version: string): Buffer | undefined {
+  if (kind === "append") return withEntry(before, pick, version);
+  return withoutEntry(before, pick, kind === "patch" ? version : undefined);
 }
 
 /** Instead of all that is there. */

@@ -7,7 +7,8 @@ import { SynclineError } from "../base/errors.ts";
 import type { FileName, Ino } from "../base/ids.ts";
 import { ROOT_INO } from "../base/ids.ts";
 import { nameFromText } from "../base/names.ts";
-import type { Attributes, Invalidations } from "../vfs/filesystem.ts";
+import type { DoorViews } from "../vfs/door-views.ts";
+import type { Attributes, FileSystem, Invalidations } from "../vfs/filesystem.ts";
 import { FsError, RENAME_EXCHANGE } from "../vfs/filesystem.ts";
 import type { Vfs } from "../vfs/vfs.ts";
 import { KernelCaches, nameKey } from "./kernel-caches.ts";
@@ -20,20 +21,28 @@ type Place = readonly [parent: Ino, name: FileName];
 export class KernelMount {
   /** Whether directories must have as many links as there are directories in them: what a wrong row says of that is believed. */
   countsAreRight = true;
-  readonly #driver: VfsDriver;
+  readonly #vfs: Vfs;
+  readonly #driver: VfsDriver<FileSystem>;
   readonly #caches = new KernelCaches();
 
   /** What the kernel is told while it changes something waits for its locks. */
   #isChanging = false;
   readonly #waiting: Invalidations[] = [];
 
-  constructor(vfs: Vfs) {
-    this.#driver = new VfsDriver(vfs);
-    vfs.onInvalidate((changes) => {
-      if (this.#isChanging) this.#waiting.push(changes);
-      else this.#caches.forget(changes);
-    });
-    vfs.watchOrphans(() => {});
+  /** `views`: of several doors of one agent; else it is the only one. */
+  constructor(vfs: Vfs, views?: DoorViews) {
+    this.#vfs = vfs;
+    const fs = views?.open((changes) => this.invalidate(changes)).fs ?? vfs;
+    this.#driver = new VfsDriver(fs);
+    if (views === undefined) vfs.onInvalidate((changes) => this.invalidate(changes));
+    fs.watchOrphans(() => {});
+  }
+
+  /** Others changed this: told as the FUSE door tells it, which adds the directories of names. */
+  invalidate({ entries, inodes, all }: Invalidations): void {
+    const changes = { entries, inodes: [...inodes, ...entries.map(({ parent }) => parent)], all };
+    if (this.#isChanging) this.#waiting.push(changes);
+    else this.#caches.forget(changes);
   }
 
   /** Everything that is known is asked for again. */
@@ -237,7 +246,7 @@ export class KernelMount {
   }
 
   /** A call that changes these inodes: the kernel asks for them again. */
-  async #call<Result>(call: (vfs: Vfs) => Result, changed: readonly Ino[]): Promise<Result> {
+  async #call<Result>(call: (vfs: FileSystem) => Result, changed: readonly Ino[]): Promise<Result> {
     try {
       return await this.#driver.run(call);
     } finally {
@@ -317,12 +326,12 @@ export class KernelMount {
   async #list(ino: Ino): Promise<string[]> {
     const known = this.#caches.listings.get(ino);
     if (known !== undefined) return known;
-    const base = this.#driver.vfs.baseState();
+    const base = this.#vfs.baseState();
     const entries = await this.#driver.entriesOf(ino, 5);
     const names = entries.map(({ name }) => name);
     const { nlink } = await this.#driver.run((vfs) => vfs.getAttributes(ino));
     // A listing takes several calls: what is told between them ends it for the cache.
-    if (base !== this.#driver.vfs.baseState()) return names;
+    if (base !== this.#vfs.baseState()) return names;
     const expected = 2 + entries.filter((entry) => entry.isDirectory).length;
     if (this.countsAreRight && nlink !== expected && nlink !== 0)
       throw new SynclineError("internal", `directory ${ino} has ${nlink} links, not ${expected}`);

@@ -26,7 +26,12 @@ import { packChanged, PackedObjects, unpackChanged } from "../overlay/packed-epo
 import { openVfs } from "../vfs/open-vfs.ts";
 import type { VfsLimits } from "../vfs/open-vfs.ts";
 import type { Vfs } from "../vfs/vfs.ts";
+import type { ContentConfig } from "../content/config.ts";
+import { DoorViews } from "../vfs/door-views.ts";
 import type { Beginning } from "./beginning.ts";
+import { DavClient } from "./dav-client.ts";
+import { DavDoor, DavState } from "./dav-door.ts";
+import { tellingRemovals } from "./telling-removals.ts";
 import { KernelMount } from "./kernel-mount.ts";
 import { SimulatedProcess } from "./process.ts";
 import { SimulatedCacheDisk } from "./simulated-cache-disk.ts";
@@ -60,6 +65,13 @@ export interface MachineOptions {
   readonly merge: MergeSnapshots;
   /** How far its clock is ahead of the world's. */
   readonly skewMs: number;
+  /** Whether its agents have a second mount and WebDAV. */
+  readonly hasDoors: boolean;
+  /** Whether its doors hear nothing of each other. */
+  readonly hasDeafDoors: boolean;
+  /** Told of a file's contents whose last name a request over WebDAV took, other than by saying which version it saw. */
+  readonly onRemoved: (contents: Buffer) => void;
+  readonly forgetsConditions: boolean;
   /** Whether its disk says that it synced, and did not. */
   readonly forgetsSyncs: boolean;
   /** What its disk gives of a read: with a flipped bit, now and then. */
@@ -72,6 +84,11 @@ export interface MachineOptions {
   readonly onEpoch: (event: "sealed" | "published", epoch: number) => void;
 }
 
+interface OtherDoors {
+  readonly mount: KernelMount;
+  readonly webdav: DavClient;
+}
+
 /** What runs as long as a process does. */
 interface Running {
   readonly process: SimulatedProcess;
@@ -79,6 +96,7 @@ interface Running {
   readonly cache: DiskBlockCache;
   readonly vfs: Vfs;
   readonly mount: KernelMount;
+  readonly others: OtherDoors | undefined;
   readonly publisher: Publisher;
   readonly schedule: FlushSchedule;
 }
@@ -88,6 +106,7 @@ export class Machine {
   readonly #options: MachineOptions;
   #disk = new SimulatedDisk();
   #cacheDisk: SimulatedCacheDisk;
+  readonly #davState = new DavState();
   #isFull = false;
   #writer: Writer | undefined;
   #running: Running | undefined;
@@ -103,6 +122,10 @@ export class Machine {
   /** Undefined while no agent runs. */
   get mount(): KernelMount | undefined {
     return this.#running?.mount;
+  }
+
+  get otherDoors(): OtherDoors | undefined {
+    return this.#running?.others;
   }
 
   get process(): SimulatedProcess | undefined {
@@ -152,7 +175,8 @@ export class Machine {
     vfs.onDirty((reason) => schedule.note(reason));
     remote.watch(() => void publisher.rootMoved().then(({ again }) => again && schedule.note("close")));
     schedule.note("urgent");
-    this.#running = { process, reach, cache, vfs, mount: new KernelMount(vfs), publisher, schedule };
+    const doors = this.#openDoors(vfs, bucket.contentConfig, process);
+    this.#running = { process, reach, cache, vfs, ...doors, publisher, schedule };
   }
 
   /** As `syncline gc`, in the agent's process. Throws as `collect`. */
@@ -209,6 +233,31 @@ export class Machine {
       return read;
     };
     this.fillDisk(this.#isFull);
+  }
+
+  #openDoors(vfs: Vfs, contentConfig: ContentConfig, { clock }: SimulatedProcess) {
+    const { hasDoors, hasDeafDoors, random, forgetsConditions, onRemoved } = this.#options;
+    if (!hasDoors) return { mount: new KernelMount(vfs), others: undefined };
+    const views = new DoorViews(vfs);
+    const mounts = [
+      new KernelMount(vfs, views),
+      new KernelMount(vfs, hasDeafDoors ? new DoorViews(vfs) : views),
+    ] as const;
+    vfs.onInvalidate((changes) => {
+      for (const mount of mounts) mount.invalidate(changes);
+    });
+    let isCareful = false;
+    const fs = tellingRemovals(views.open().fs, (contents) => void (isCareful || onRemoved(contents)));
+    const door = new DavDoor({ fs, contentNames: vfs, contentConfig, clock, random, state: this.#davState });
+    // What a killed run left is finished as the door opens.
+    const client = {
+      door,
+      clock,
+      random,
+      forgetsConditions,
+      isCareful: (careful: boolean) => void (isCareful = careful),
+    };
+    return { mount: mounts[0], others: { mount: mounts[1], webdav: new DavClient(client) } };
   }
 
   #cache(): DiskBlockCache {

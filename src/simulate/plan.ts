@@ -23,6 +23,8 @@ const DOCUMENTS = 0.15;
 /** Of all histories, those in which commands run beside agents, and how many at most. */
 const WITH_ERRANDS = 0.35;
 const MOST_ERRANDS = 4;
+/** Of all histories, those in which agents have several doors. */
+const SEVERAL_DOORS = 0.3;
 /** Leases this short end while uploads are under way. */
 const SHORT_LEASE_S = [2, 30] as const;
 /** How far ahead of its own a master lets the clock of a token's maker be: half of it at most. */
@@ -63,6 +65,8 @@ export interface Plan {
   readonly beginsEmpty: boolean;
   /** Whether the bucket is collected once more when all is quiet. */
   readonly endsCollected: boolean;
+  /** Whether each agent has a second mount and WebDAV. */
+  readonly hasDoors: boolean;
   /** Which names there are. */
   readonly names: readonly string[];
   readonly chances: LinkChances;
@@ -88,9 +92,13 @@ export interface MasterPlan {
   readonly leaseSeconds: number | undefined;
 }
 
+/** Ways to one agent's filesystem. */
+export const DOORS = ["mount", "second mount", "webdav"] as const;
+
 export interface PlannedDeed {
   readonly atMs: number;
   readonly machine: number;
+  readonly door: (typeof DOORS)[number];
   readonly deed: Deed;
 }
 
@@ -118,6 +126,10 @@ export function planOf(seed: number): Plan {
     deed: anyDeed(random),
   }));
   const troubles = listOf(below(random, 4 + many / DEEDS_PER_TROUBLE), () => anyTrouble(random, machines, lengthMs));
+  // Of its own chance, as all that came later: other histories stay what they were.
+  const doors = seededRandom(seed * 71 + 23);
+  const hasDoors = doors.fraction() < SEVERAL_DOORS;
+  const anyDoor = () => (hasDoors ? (DOORS[below(doors, DOORS.length)] ?? "mount") : "mount");
   const [beginsEmpty, isFolder] = [random.fraction() < 0.25, random.fraction() < 0.5];
   const diskFlip = random.fraction() < 0.5 ? 0 : random.fraction() * MOST_DISK_FLIP;
   const [chances, endsCollected] = [anyChances(random), random.fraction() < 0.25];
@@ -131,7 +143,8 @@ export function planOf(seed: number): Plan {
     names: anyNames(seed),
     chances,
     diskFlip,
-    deeds: byTime(deeds),
+    hasDoors,
+    deeds: byTime(deeds.map(({ atMs, machine, deed }) => ({ atMs, machine, deed, door: anyDoor() }))),
     troubles: byTime(troubles),
     errands: anyErrands(seed, machines, lengthMs),
   };

@@ -37,6 +37,8 @@ export const SABOTAGES = [
   "policy set that forgets what others set",
   "a put that drops conflict copies",
   "a restore of more than was asked for",
+  "doors that hear nothing of each other",
+  "a WebDAV door that forgets conditions",
 ] as const;
 
 export type Sabotage = (typeof SABOTAGES)[number];

@@ -36,6 +36,7 @@ export async function settledFaults(settled: Settled): Promise<string[]> {
     faults.push(...differences(tree, await treeOf(mountOf(machine))).map((line) => `${what}: ${line}`));
   for (const machine of machines) {
     await compare(`${machine.name} with caches`, machine);
+    faults.push(...(await otherDoorsFaults(machine, tree)));
     machine.mount?.dropCaches();
     await compare(`${machine.name} without caches`, machine);
     machine.kill();
@@ -50,6 +51,22 @@ export async function settledFaults(settled: Settled): Promise<string[]> {
   const { damage } = await verifyBucket(bucket, { blocks: remote.blocks });
   return [...faults, ...damage.map(({ what }) => `damage: ${what}`), ...(await site.audit())];
 }
+
+async function otherDoorsFaults({ name, otherDoors }: Machine, tree: ReadonlyMap<string, string>): Promise<string[]> {
+  if (otherDoors === undefined) return [];
+  const second = differences(tree, await treeOf(otherDoors.mount)).map((line) => `${name}'s second mount: ${line}`);
+  const faults = [...second];
+  for (const [path, shown] of tree) {
+    const bytes = shown.startsWith(REGULAR) ? await otherDoors.webdav.read(path) : undefined;
+    if (bytes !== undefined && !shown.endsWith(` ${bytes.toString("latin1")}`))
+      faults.push(`${name} over WebDAV: ${path} is ${bytes.toString("latin1")}`);
+    if (bytes === undefined && shown.startsWith(REGULAR)) faults.push(`${name} over WebDAV: no ${path}`);
+  }
+  return faults;
+}
+
+/** How files are described. */
+const REGULAR = "100";
 
 function mountOf({ mount, name }: Machine): KernelMount {
   if (mount === undefined) throw new SynclineError("internal", `${name} does not run.`);

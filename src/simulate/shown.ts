@@ -1,7 +1,6 @@
 /** What a path of a mount shows. */
 import type { FileName, Ino } from "../base/ids.ts";
-import type { Attributes } from "../vfs/filesystem.ts";
-import type { Vfs } from "../vfs/vfs.ts";
+import type { Attributes, FileSystem } from "../vfs/filesystem.ts";
 
 export interface Shown {
   readonly attributes: Attributes;
@@ -19,12 +18,12 @@ export function isFile({ mode }: Pick<Attributes, "mode">): boolean {
 }
 
 /** What is at a name, if that is a file's only one. */
-export function lastContents(vfs: Vfs, parent: Ino, name: FileName): Buffer | undefined {
+export function lastContents(vfs: FileSystem, parent: Ino, name: FileName): Buffer | undefined {
   const attributes = vfs.lookup(parent, name);
   return attributes === undefined || attributes.nlink > 1 ? undefined : contentsOf(vfs, attributes);
 }
 
-export function contentsOf(vfs: Vfs, { ino, mode, size }: Attributes): Buffer {
+export function contentsOf(vfs: FileSystem, { ino, mode, size }: Attributes): Buffer {
   if ((mode & S_IFMT) === S_IFLNK) return Buffer.from(vfs.readSymlink(ino), "latin1");
   if ((mode & S_IFMT) !== S_IFREG) return Buffer.alloc(0);
   const target = Buffer.alloc(Math.min(size, MOST_BYTES));

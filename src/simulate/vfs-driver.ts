@@ -8,20 +8,20 @@ import { ROOT_INO } from "../base/ids.ts";
 import { nameFromText, nameToText } from "../base/names.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
 import { cidOf } from "../format/cid.ts";
-import type { Attributes } from "../vfs/filesystem.ts";
+import type { Attributes, FileSystem } from "../vfs/filesystem.ts";
 import type { Vfs } from "../vfs/vfs.ts";
 
 export const CALLER = { uid: 0, gid: 0 };
 
-export class VfsDriver {
-  vfs: Vfs;
+export class VfsDriver<Fs extends FileSystem = Vfs> {
+  vfs: Fs;
 
-  constructor(vfs: Vfs) {
+  constructor(vfs: Fs) {
     this.vfs = vfs;
   }
 
   /** Calls until no block is missing. */
-  async run<Result>(call: (vfs: Vfs) => Result): Promise<Result> {
+  async run<Result>(call: (vfs: Fs) => Result): Promise<Result> {
     for (;;) {
       try {
         return call(this.vfs);

@@ -11,13 +11,14 @@ import type { BaseRoot } from "../overlay/journal-record.ts";
 import { FsError } from "../vfs/filesystem.ts";
 import { homeOf, MACHINE_NAMES, SHARED_HOME } from "./beginning.ts";
 import type { Beginning } from "./beginning.ts";
-import { perform, placeDeed, Tokens } from "./deeds.ts";
+import { perform, performOverDav, placeDeed, Tokens, tokensIn } from "./deeds.ts";
 import type { Deed } from "./deeds.ts";
 import { runErrand } from "./errands.ts";
 import { FaultCounts } from "./fault-counts.ts";
 import { Machine } from "./machine.ts";
 import { masterSite } from "./master/master-site.ts";
 import { objectSite } from "./object-site.ts";
+import { DOORS } from "./plan.ts";
 import type { PlannedDeed, PlannedErrand, Plan } from "./plan.ts";
 import type { SimulatedProcess } from "./process.ts";
 import { RootModel } from "./root-model.ts";
@@ -130,7 +131,7 @@ class World {
     await this.#troubles.startMaster();
     for (let index = 0; index < this.#plan.machines; index++) this.#machines.push(this.#machine(index));
     for (const [index, machine] of this.#machines.entries()) await this.#begin(machine, this.#plan.skewsMs[index] ?? 0);
-    const users = this.#machines.map((machine, index) => this.#use(machine, index));
+    const users = this.#machines.flatMap((machine, index) => DOORS.map((door) => this.#use(machine, index, door)));
     const errands = this.#plan.errands.map((errand) => this.#run(errand));
     await Promise.all([...users, ...errands, ...this.#plan.troubles.map((trouble) => this.#troubles.bring(trouble))]);
     await this.#calm();
@@ -180,6 +181,12 @@ class World {
       root: this.#root,
       merge: this.#judge.judging(sabotagedMerge(this.#sabotage)),
       skewMs: this.#plan.skewsMs[index] ?? 0,
+      hasDoors: this.#plan.hasDoors,
+      hasDeafDoors: this.#sabotage === "doors that hear nothing of each other",
+      forgetsConditions: this.#sabotage === "a WebDAV door that forgets conditions",
+      onRemoved: (contents) => {
+        for (const token of tokensIn(contents)) this.#tokens.remove(token, name);
+      },
       forgetsSyncs: this.#sabotage === "fsync that does not sync",
       flipped: (bytes) => this.#flipped(bytes, random),
       isIntact: this.#sabotage === "cached blocks that are not checked" ? () => true : undefined,
@@ -237,9 +244,10 @@ class World {
     }
   }
 
-  async #use(machine: Machine, index: number): Promise<void> {
+  /** One program at each door. */
+  async #use(machine: Machine, index: number, door: PlannedDeed["door"]): Promise<void> {
     for (const planned of this.#plan.deeds) {
-      if (planned.machine !== index) continue;
+      if (planned.machine !== index || planned.door !== door) continue;
       const waitMs = planned.atMs - this.#timeline.monotonicMs();
       if (waitMs > 0) await this.#timeline.sleep(waitMs);
       await this.#do(machine, planned);
@@ -247,16 +255,21 @@ class World {
   }
 
   /** Nobody knows what became of a call in whose middle the agent died. */
-  async #do(machine: Machine, { deed }: PlannedDeed): Promise<void> {
-    const { mount, process } = machine;
+  async #do(machine: Machine, { deed, door }: PlannedDeed): Promise<void> {
+    const { process, otherDoors } = machine;
+    const mount = door === "second mount" ? otherDoors?.mount : machine.mount;
     if (mount === undefined || process === undefined) return;
     const root = deed.own ? homeOf(machine.name) : SHARED_HOME;
     const work = async () => {
       const placed = await placeDeed(mount, root, deed, this.#tokens.next(machine.name), this.#plan.names);
-      const errno = await perform(mount, placed, this.#tokens);
+      const errno =
+        door === "webdav" && otherDoors !== undefined
+          ? await performOverDav(otherDoors.webdav, placed, this.#tokens)
+          : await perform(mount, placed, this.#tokens);
       const { kind, path, target, token } = placed;
       const asked = [kind, path, ...(TWO_PATHS.has(kind) ? [target] : []), token].join(" ");
-      this.trace.add(machine.name, `${asked}: ${errno === 0 ? "done" : `error ${errno}`}`);
+      const over = door === "mount" ? "" : ` (${door})`;
+      this.trace.add(machine.name, `${asked}${over}: ${errno === 0 ? "done" : `error ${errno}`}`);
     };
     await Promise.race([work().catch((error: unknown) => this.#noteFailure(machine, deed, error)), process.death]);
   }
