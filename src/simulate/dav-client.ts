@@ -73,6 +73,8 @@ export class DavClient {
 
   async #seen(path: string): Promise<{ readonly bytes: Buffer; readonly tag: string }> {
     const { bytes, tag } = (await this.#find(path)) ?? {};
+    const { clock, random } = this.#options;
+    await clock.sleep(random.fraction() * EDIT_MS);
     if (bytes === undefined) throw new FsError(ERRNO.ENOENT, "no such path");
     if (tag === undefined) throw new FsError(ERRNO.EISDIR, "a folder");
     return { bytes, tag };
@@ -113,5 +115,7 @@ const ERRNOS: ReadonlyMap<number, number> = new Map([
   [409, ERRNO.ENOENT],
   [412, ERRNO.EEXIST],
 ]);
+/** Between the look at a version and what becomes of it, at most. */
+const EDIT_MS = 2_000;
 /** Of a request at most. */
 const TRAVEL_MS = 40;

@@ -5,6 +5,7 @@ import type { Beginning, Start } from "./beginning.ts";
 import { collectIn } from "./collecting.ts";
 import { sabotaged } from "./sabotage.ts";
 import type { Sabotage } from "./sabotage.ts";
+import { heedingLeases, withoutLeases } from "./leases.ts";
 import { seededRandom } from "./seeded-random.ts";
 import { sharedFolder, withMethods } from "./shared-folder.ts";
 import { SimulatedLink } from "./simulated-link.ts";
@@ -16,6 +17,10 @@ export interface SiteOptions {
   readonly start: Start;
   readonly timeline: Timeline;
   readonly sabotage: Sabotage | undefined;
+  /** So many bytes of blocks go into a commit object; undefined: as many as in earnest. */
+  readonly inlineBytes: number | undefined;
+  /** Told of what is wrong. */
+  readonly onFault: (fault: string) => void;
   /** Told when there is a new root, before anybody hears of it. */
   readonly moved: () => Promise<void>;
 }
@@ -42,7 +47,11 @@ export async function objectSite(options: SiteOptions & { readonly isFolder: boo
   };
 }
 
-function reachOf(shared: ObjectStore, { beginning, timeline }: SiteOptions, { process, random, ...way }: Way): Reach {
+function reachOf(
+  shared: ObjectStore,
+  { beginning, timeline, sabotage, inlineBytes, onFault }: SiteOptions,
+  { process, random, ...way }: Way,
+): Reach {
   const { death, clock } = process;
   const store = new SimulatedLink({
     store: shared,
@@ -53,7 +62,11 @@ function reachOf(shared: ObjectStore, { beginning, timeline }: SiteOptions, { pr
     ...way,
   });
   return {
-    open: ({ writer, pollMs }) => new PackedRemote(store, { clock, random, writer, pollMs }),
-    collect: (options) => collectIn({ store, beginning, ...options }),
+    open: ({ writer, pollMs }) =>
+      new PackedRemote(store, { clock, random, writer, pollMs, ...(inlineBytes !== undefined && { inlineBytes }) }),
+    collect: (options) => {
+      const seen = sabotage === "a collector that ignores leases" ? withoutLeases(store) : store;
+      return collectIn({ store: heedingLeases(seen, shared, onFault), beginning, ...options });
+    },
   };
 }

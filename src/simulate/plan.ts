@@ -25,6 +25,9 @@ const WITH_ERRANDS = 0.35;
 const MOST_ERRANDS = 4;
 /** Of all histories, those in which agents have several doors. */
 const SEVERAL_DOORS = 0.3;
+/** Of all histories, those in which much of an upload goes in packs of its own, ahead of the commit. */
+const WITH_PACKS = 0.4;
+const MOST_INLINE_BYTES = 2_000;
 /** Leases this short end while uploads are under way. */
 const SHORT_LEASE_S = [2, 30] as const;
 /** How far ahead of its own a master lets the clock of a token's maker be: half of it at most. */
@@ -65,6 +68,8 @@ export interface Plan {
   readonly beginsEmpty: boolean;
   /** Whether the bucket is collected once more when all is quiet. */
   readonly endsCollected: boolean;
+  /** So many bytes of blocks go into a commit object in a store; undefined: as many as in earnest, which is all that there is. */
+  readonly inlineBytes: number | undefined;
   /** Whether each agent has a second mount and WebDAV. */
   readonly hasDoors: boolean;
   /** Which names there are. */
@@ -144,6 +149,7 @@ export function planOf(seed: number): Plan {
     chances,
     diskFlip,
     hasDoors,
+    inlineBytes: anyInlineBytes(seed),
     deeds: byTime(deeds.map(({ atMs, machine, deed }) => ({ atMs, machine, deed, door: anyDoor() }))),
     troubles: byTime(troubles),
     errands: anyErrands(seed, machines, lengthMs),
@@ -187,6 +193,12 @@ function anyErrands(seed: number, machines: number, lengthMs: number): readonly 
       machine: below(random, machines),
     })),
   );
+}
+
+/** Of its own chance, as `atMaster`. */
+function anyInlineBytes(seed: number): number | undefined {
+  const random = seededRandom(seed * 73 + 29);
+  return random.fraction() < WITH_PACKS ? Math.floor(random.fraction() * MOST_INLINE_BYTES) : undefined;
 }
 
 /** Of its own chance, as `atMaster`. */

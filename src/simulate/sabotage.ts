@@ -37,6 +37,7 @@ export const SABOTAGES = [
   "policy set that forgets what others set",
   "a put that drops conflict copies",
   "a restore of more than was asked for",
+  "a collector that ignores leases",
   "doors that hear nothing of each other",
   "a WebDAV door that forgets conditions",
 ] as const;

@@ -47,7 +47,8 @@ export async function play(plan: Plan, beginning: Beginning, sabotage?: Sabotage
   const start = plan.beginsEmpty ? empty : furnished;
   const moved = () => world.moved();
   const { master, isFolder, seed } = plan;
-  const options = { beginning, start, timeline, sabotage, moved };
+  const onFault = (fault: string) => world.faults.push(fault);
+  const options = { beginning, start, timeline, sabotage, moved, onFault, inlineBytes: plan.inlineBytes };
   using site =
     master === undefined
       ? await objectSite({ ...options, isFolder })
@@ -74,6 +75,8 @@ interface WorldOptions {
 class World {
   readonly counts = new FaultCounts();
   readonly trace: Trace;
+  /** What was found wrong on the way. */
+  readonly faults: string[] = [];
   readonly #plan: Plan;
   readonly #root: BaseRoot;
   readonly #beginning: Beginning;
@@ -91,7 +94,6 @@ class World {
   readonly #sealed = new Map<string, readonly string[]>();
   /** Whose each device is. */
   readonly #owners = new Map<WriterId, string>();
-  readonly #errandFaults: string[] = [];
   #isCalm = false;
   /** When the last request comes that is late, or comes twice. */
   #lateUntilMs = 0;
@@ -136,7 +138,7 @@ class World {
     await Promise.all([...users, ...errands, ...this.#plan.troubles.map((trouble) => this.#troubles.bring(trouble))]);
     await this.#calm();
     const violations = await this.#rest();
-    violations.push(...this.#errandFaults, ...this.#model.faults, ...this.#judge.faults);
+    violations.push(...this.faults, ...this.#model.faults, ...this.#judge.faults);
     if (violations.length > 0) return { violations, trace: this.trace, counts: this.counts };
     if (this.#plan.endsCollected) await this.#machines[0]?.collect();
     const fresh = this.#machine(this.#machines.length);
@@ -150,7 +152,7 @@ class World {
       checks: this.#beginning.checks,
       rest: () => this.#rest([...this.#machines, fresh]),
     });
-    faults.push(...this.#model.faults, ...this.#judge.faults);
+    faults.push(...this.faults, ...this.#model.faults, ...this.#judge.faults);
     // An answer that arrived is known.
     if (this.#unknownSwaps > this.#missingReplies)
       faults.push(`${this.#unknownSwaps} swaps are unknown, ${this.#missingReplies} replies are missing`);
@@ -291,7 +293,7 @@ class World {
       const options = { kind, pick, context: { ...context, merge }, token, replaces, sabotage: this.#sabotage };
       const { isDone, hasMade, faults } = await runErrand(options);
       this.trace.add(machine.name, `${kind} ${token}: ${isDone ? "done" : "not done"}`);
-      this.#errandFaults.push(...faults);
+      this.faults.push(...faults);
       if (!isDone || !hasMade) return;
       this.#tokens.made.add(token);
       this.#tokens.durable.add(token);

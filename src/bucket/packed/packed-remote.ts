@@ -2,7 +2,7 @@
 import type { Clock } from "../../base/clock.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { WriterId } from "../../base/ids.ts";
-import { FILE_POLL_MS } from "../../base/limits.ts";
+import { COMMIT_INLINE_BYTES, FILE_POLL_MS } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
 import type { Block, BlockReader } from "../../blocks/block-store.ts";
 import { decodeCommit } from "../../format/commit.ts";
@@ -27,6 +27,8 @@ export interface PackedRemoteOptions {
   /** Who uploads. Without one, only uploads that fit into a commit object are possible. */
   readonly writer?: WriterId | undefined;
   readonly pollMs?: number;
+  /** So many bytes of blocks go into a commit object, and more into packs. Default: COMMIT_INLINE_BYTES. */
+  readonly inlineBytes?: number;
 }
 
 export class PackedRemote implements BucketRemote {
@@ -137,6 +139,7 @@ export class PackedRemote implements BucketRemote {
       newest: this.#newest,
       own: this.#own,
       blocks: this.blocks,
+      inlineBytes: this.#options.inlineBytes ?? COMMIT_INLINE_BYTES,
     });
   }
 

@@ -7,7 +7,7 @@
 import { mapConcurrent } from "../../base/concurrency.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
-import { COMMIT_INLINE_BYTES, REUSE_COMMIT_BYTES, STORE_CONCURRENCY } from "../../base/limits.ts";
+import { REUSE_COMMIT_BYTES, STORE_CONCURRENCY } from "../../base/limits.ts";
 import type { Block, BlockReader } from "../../blocks/block-store.ts";
 import { codecOf } from "../../format/cid.ts";
 import { encodeManifest, type Manifest } from "../../format/manifest.ts";
@@ -34,6 +34,8 @@ export interface PackedUploadTools extends UploadTools {
   readonly own: OwnSwap;
   /** Of the bucket itself. */
   readonly blocks: BlockReader;
+  /** So many bytes of blocks go into a commit object, and more into packs. */
+  readonly inlineBytes: number;
 }
 
 export class PackedUpload implements UploadSession {
@@ -116,7 +118,7 @@ export class PackedUpload implements UploadSession {
   async #chooseInline(): Promise<Block[]> {
     const staged = () => this.#stages.reduce((sum, { stagedBytes }) => sum + stagedBytes, 0);
     for (const stage of this.#stages.toSorted((a, b) => b.stagedBytes - a.stagedBytes)) {
-      if (staged() > COMMIT_INLINE_BYTES) await stage.sendAll();
+      if (staged() > this.#tools.inlineBytes) await stage.sendAll();
     }
     return [...this.#content.staged, ...this.#merged.staged, ...this.#nodes.staged];
   }

@@ -1,0 +1,39 @@
+/** Leases and the collector: what a lease names when the collector looks at leases, it does not delete. */
+import { decodeLease, LEASE_LIFE_MS } from "../format/lease.ts";
+import { LEASE_FOLDER } from "../format/object-name.ts";
+import type { ObjectInfo, ObjectStore } from "../objects/object-store.ts";
+import { withMethods } from "./shared-folder.ts";
+
+/** A collector's way to the store, watched. `stored` is the store itself; `onFault` is told of each leased object that it deletes. */
+export function heedingLeases(store: ObjectStore, stored: ObjectStore, onFault: (fault: string) => void): ObjectStore {
+  let leased: ReadonlySet<string> = new Set();
+  return withMethods(store, {
+    async *list(prefix: string): AsyncIterable<ObjectInfo> {
+      if (prefix === LEASE_FOLDER) leased = await leasedIn(stored);
+      yield* store.list(prefix);
+    },
+    delete: (name) => {
+      if (leased.has(name)) onFault(`a collector deletes ${name}, which is leased`);
+      return store.delete(name);
+    },
+  });
+}
+
+/** The store of a collector that sees no leases. */
+export function withoutLeases(store: ObjectStore): ObjectStore {
+  return withMethods(store, {
+    async *list(prefix: string): AsyncIterable<ObjectInfo> {
+      if (prefix !== LEASE_FOLDER) yield* store.list(prefix);
+    },
+  });
+}
+
+async function leasedIn(store: ObjectStore): Promise<Set<string>> {
+  const nowMs = (await store.now()) ?? 0;
+  const leased = new Set<string>();
+  for await (const { name, modifiedMs } of store.list(LEASE_FOLDER)) {
+    const lease = modifiedMs >= nowMs - LEASE_LIFE_MS ? await store.get(name) : undefined;
+    for (const pack of lease === undefined ? [] : decodeLease(lease.bytes)) leased.add(pack);
+  }
+  return leased;
+}
