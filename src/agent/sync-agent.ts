@@ -56,6 +56,12 @@ export interface SyncAgentOptions {
   readonly log: Log;
 }
 
+/** Of a folder whose bucket is open. */
+export interface SyncedFolderOptions extends Omit<SyncAgentOptions, "witness" | "wallet" | "machine" | "access"> {
+  /** Default: chokidar's. */
+  readonly watchFolder?: SyncLoopOptions["watchFolder"];
+}
+
 /** Throws as opening the bucket does, `device_not_certified`, `state_in_use` where another agent syncs the folder, and for a folder that was synced and is not there `precondition_failed`. */
 export async function openSyncAgent(options: SyncAgentOptions): Promise<SyncAgent> {
   const { address, folder, disk, stateDir, witness, wallet, machine, access, cacheBytes, clock, random, log } = options;
@@ -110,7 +116,7 @@ function bucketAway({ address, folder }: SyncAgentOptions, cause: unknown): Sync
 const MENDED_BYTES = 64 * 1024 * 1024;
 
 export class SyncAgent implements AsyncDisposable {
-  readonly #options: SyncAgentOptions;
+  readonly #options: SyncedFolderOptions;
   readonly #opened: WritingBucket;
   readonly #db: SyncDatabase;
   readonly #lock: Disposable;
@@ -124,7 +130,7 @@ export class SyncAgent implements AsyncDisposable {
   #writer: Writer;
 
   constructor(
-    options: SyncAgentOptions,
+    options: SyncedFolderOptions,
     opened: WritingBucket,
     db: SyncDatabase,
     lock: Disposable,
@@ -164,9 +170,10 @@ export class SyncAgent implements AsyncDisposable {
   /** Rounds whenever folder or bucket changes, until it is ended. */
   watch(hears: Pick<SyncLoopOptions, "heard" | "failed">): WatchedFolder {
     const { folder, hidden = [], clock, log } = this.#options;
+    const { watchFolder = (changed, failed) => watchFolderTree(folder, { changed, failed, hidden }) } = this.#options;
     const loop: SyncLoop = new SyncLoop({
       once: (allowDeletes) => this.once(allowDeletes),
-      watchFolder: (changed, failed) => watchFolderTree(folder, { changed, failed, hidden }),
+      watchFolder,
       watchBucket: (changed) => this.#opened.opened.remote.watch(changed),
       scanMs: () => this.#scanMs,
       isBehind: async (root) => (await this.#opened.opened.bucket.head()).commit.cid !== root,

@@ -4,6 +4,8 @@ import { DOCUMENT_NAMES, KINDS, NAMES, UNIT_NAMES, VARIANT_NAMES } from "./deeds
 import type { Choice, Deed } from "./deeds.ts";
 import { ERRANDS } from "./errands.ts";
 import type { Errand } from "./errands.ts";
+import { FOLDER_KINDS } from "./folder/folder-deeds.ts";
+import type { FolderDeed } from "./folder/folder-deeds.ts";
 import type { LinkChances } from "./simulated-link.ts";
 import { seededRandom } from "./seeded-random.ts";
 
@@ -28,6 +30,9 @@ const SEVERAL_DOORS = 0.3;
 /** Of all histories, those in which much of an upload goes in packs of its own, ahead of the commit. */
 const WITH_PACKS = 0.4;
 const MOST_INLINE_BYTES = 2_000;
+/** Of all histories, those in which folders are synced with the bucket, too, and those with two. */
+const WITH_FOLDERS = 0.25;
+const TWO_FOLDERS = 0.1;
 /** Leases this short end while uploads are under way. */
 const SHORT_LEASE_S = [2, 30] as const;
 /** How far ahead of its own a master lets the clock of a token's maker be: half of it at most. */
@@ -80,8 +85,16 @@ export interface Plan {
   /** By time. */
   readonly deeds: readonly PlannedDeed[];
   readonly troubles: readonly Trouble[];
+  readonly folders: readonly FolderPlan[];
   /** Commands that run beside the agents, by time. */
   readonly errands: readonly PlannedErrand[];
+}
+
+/** Synced folders beside the machines, and what becomes of them. */
+export interface FolderPlan {
+  readonly deeds: readonly { readonly atMs: number; readonly deed: FolderDeed }[];
+  /** Its process is killed, and starts again after the time. */
+  readonly kills: readonly { readonly atMs: number; readonly forMs: number }[];
 }
 
 export interface PlannedErrand {
@@ -153,6 +166,7 @@ export function planOf(seed: number): Plan {
     deeds: byTime(deeds.map(({ atMs, machine, deed }) => ({ atMs, machine, deed, door: anyDoor() }))),
     troubles: byTime(troubles),
     errands: anyErrands(seed, machines, lengthMs),
+    folders: anyFolders(seed, many, lengthMs),
   };
   return atMaster(plan, lengthMs);
 }
@@ -179,6 +193,28 @@ function withYears(skewsMs: readonly number[], seed: number): readonly number[] 
   const random = seededRandom(seed * 61 + 17);
   if (random.fraction() >= YEARS_OFF) return skewsMs;
   return skewsMs.with(0, Math.round((random.fraction() * 2 - 1) * MOST_YEARS * YEAR_MS));
+}
+
+/** Of its own chance, too. */
+function anyFolders(seed: number, many: number, lengthMs: number): readonly FolderPlan[] {
+  const random = seededRandom(seed * 79 + 31);
+  const chance = random.fraction();
+  const folders = chance < TWO_FOLDERS ? 2 : chance < WITH_FOLDERS ? 1 : 0;
+  return listOf(folders, () => ({
+    deeds: byTime(
+      listOf(1 + below(random, 3 + many / 2), () => ({
+        atMs: random.fraction() * lengthMs,
+        deed: {
+          kind: FOLDER_KINDS[below(random, FOLDER_KINDS.length)] ?? "create",
+          pick: below(random, 10),
+          to: below(random, 10),
+        },
+      })),
+    ),
+    kills: byTime(
+      listOf(below(random, 3), () => ({ atMs: random.fraction() * lengthMs, forMs: random.fraction() * 5_000 })),
+    ),
+  }));
 }
 
 /** Of its own chance, too. */

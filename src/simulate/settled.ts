@@ -6,6 +6,7 @@ import { SynclineError } from "../base/errors.ts";
 import { homeOf, MACHINE_NAMES, SHARED_HOME } from "./beginning.ts";
 import type { Tokens } from "./deeds.ts";
 import { tokensIn } from "./deeds.ts";
+import type { Folders } from "./folder/folders.ts";
 import type { KernelMount } from "./kernel-mount.ts";
 import type { Machine } from "./machine.ts";
 import type { Site } from "./site.ts";
@@ -19,13 +20,14 @@ export interface Settled {
   /** Whether a version may be missing: its maker removed it, or somebody who published that. */
   readonly isDropped: (version: string) => boolean;
   readonly site: Site;
+  readonly folders: Folders;
   readonly checks: BucketChecks;
   /** Lets everybody come to rest again; what hinders it. */
   readonly rest: () => Promise<string[]>;
 }
 
 export async function settledFaults(settled: Settled): Promise<string[]> {
-  const { machines, fresh, tokens, isDropped, site, checks, rest } = settled;
+  const { machines, fresh, tokens, isDropped, site, folders, checks, rest } = settled;
   const restless = await rest();
   if (restless.length > 0) return restless;
   const tree = await treeOf(mountOf(fresh));
@@ -42,8 +44,11 @@ export async function settledFaults(settled: Settled): Promise<string[]> {
     machine.kill();
     await machine.start();
   }
+  faults.push(...(await folders.differences(mountOf(fresh))));
+  await folders.restartAll();
   faults.push(...(await rest()));
   for (const machine of machines) await compare(`${machine.name} started anew`, machine);
+  faults.push(...(await folders.differences(mountOf(fresh))));
   const present = new Set([...tree.values()].flatMap((shown) => tokensIn(Buffer.from(shown, "latin1"))));
   for (const token of tokens.made) if (!present.has(token) && !isDropped(token)) faults.push(`lost: ${token}`);
   const remote = site.served;

@@ -31,6 +31,7 @@ export async function shrink(plan: Plan, isWrong: (plan: Plan) => Promise<boolea
   await simpler({ beginsEmpty: false });
   await simpler({ names: NAMES });
   await simpler({ errands: [] });
+  await simpler({ folders: [] });
   await simpler({ inlineBytes: undefined });
   await simpler({ hasDoors: false, deeds: shortest.deeds.map((deed) => ({ ...deed, door: "mount" as const })) });
   await simpler({ isFolder: false });

@@ -15,6 +15,9 @@ import { perform, performOverDav, placeDeed, Tokens, tokensIn } from "./deeds.ts
 import type { Deed } from "./deeds.ts";
 import { runErrand } from "./errands.ts";
 import { FaultCounts } from "./fault-counts.ts";
+import { FolderMachine } from "./folder/folder-machine.ts";
+import { Folders } from "./folder/folders.ts";
+import { overlooking } from "./folder/overlooking-disk.ts";
 import { Machine } from "./machine.ts";
 import { masterSite } from "./master/master-site.ts";
 import { objectSite } from "./object-site.ts";
@@ -54,6 +57,7 @@ export async function play(plan: Plan, beginning: Beginning, sabotage?: Sabotage
       ? await objectSite({ ...options, isFolder })
       : await masterSite({ ...options, plan: master, seed });
   const world: World = newWorld({ plan, beginning, root: start.root, site, timeline, sabotage });
+  using _folders = world.folders;
   try {
     return await timeline.run(world.play());
   } catch (error) {
@@ -77,6 +81,7 @@ class World {
   readonly trace: Trace;
   /** What was found wrong on the way. */
   readonly faults: string[] = [];
+  readonly folders: Folders;
   readonly #plan: Plan;
   readonly #root: BaseRoot;
   readonly #beginning: Beginning;
@@ -112,6 +117,8 @@ class World {
     this.#model = new RootModel({ remote: site.checked, beginning, tokens: this.#tokens, machineOf });
     this.#judge = new MergeJudge(site.checked.blocks);
     this.trace = new Trace(timeline);
+    const make = (name: string) => this.#folder(name);
+    this.folders = new Folders({ plan, timeline, tokens: this.#tokens, trace: this.trace, make });
     this.#troubles = new Troubles({
       plan,
       timeline,
@@ -135,7 +142,13 @@ class World {
     for (const [index, machine] of this.#machines.entries()) await this.#begin(machine, this.#plan.skewsMs[index] ?? 0);
     const users = this.#machines.flatMap((machine, index) => DOORS.map((door) => this.#use(machine, index, door)));
     const errands = this.#plan.errands.map((errand) => this.#run(errand));
-    await Promise.all([...users, ...errands, ...this.#plan.troubles.map((trouble) => this.#troubles.bring(trouble))]);
+    const folders = this.folders.play();
+    await Promise.all([
+      ...users,
+      ...errands,
+      folders,
+      ...this.#plan.troubles.map((trouble) => this.#troubles.bring(trouble)),
+    ]);
     await this.#calm();
     const violations = await this.#rest();
     violations.push(...this.faults, ...this.#model.faults, ...this.#judge.faults);
@@ -149,6 +162,7 @@ class World {
       tokens: this.#tokens,
       isDropped: (version) => this.#model.isDropped(version),
       site: this.#site,
+      folders: this.folders,
       checks: this.#beginning.checks,
       rest: () => this.#rest([...this.#machines, fresh]),
     });
@@ -159,20 +173,36 @@ class World {
     return { violations: faults, trace: this.trace, counts: this.counts };
   }
 
+  #reach(process: SimulatedProcess, random: Random, isCut: () => boolean): Reach {
+    return this.#site.reach({
+      process,
+      random,
+      counts: this.counts,
+      chances: () => (this.#isCalm ? CALM : this.#plan.chances),
+      isCut,
+      onLate: (atMs) => void (this.#lateUntilMs = Math.max(this.#lateUntilMs, atMs)),
+      onMissingReply: () => void this.#missingReplies++,
+    });
+  }
+
+  #folder(name: string): FolderMachine {
+    const random = seededRandom(this.#plan.seed * 37 + name.charCodeAt(0));
+    return newFolder({
+      name,
+      timeline: this.#timeline,
+      random,
+      reach: (process) => this.#reach(process, random, () => false),
+      certify: () => this.#certify(name),
+      beginning: this.#beginning,
+      seen: this.#sabotage === "a folder whose scan overlooks files" ? overlooking(random) : undefined,
+    });
+  }
+
   #machine(index: number): Machine {
     const name = MACHINE_NAMES[index] ?? "z";
     const random = seededRandom(this.#plan.seed * 31 + index + 7);
-    const reach = (process: SimulatedProcess): Reach => {
-      return this.#site.reach({
-        process,
-        random,
-        counts: this.counts,
-        chances: () => (this.#isCalm ? CALM : this.#plan.chances),
-        isCut: () => (this.#cutUntilMs.get(machine) ?? 0) > this.#timeline.monotonicMs(),
-        onLate: (atMs) => void (this.#lateUntilMs = Math.max(this.#lateUntilMs, atMs)),
-        onMissingReply: () => void this.#missingReplies++,
-      });
-    };
+    const isCut = () => (this.#cutUntilMs.get(machine) ?? 0) > this.#timeline.monotonicMs();
+    const reach = (process: SimulatedProcess) => this.#reach(process, random, isCut);
     const machine: Machine = newMachine({
       name,
       timeline: this.#timeline,
@@ -318,6 +348,7 @@ class World {
       machine.fillDisk(false);
       await this.#troubles.startAgain(machine);
     }
+    await this.folders.startAll();
     this.trace.add("all", "calm");
     // What was on its way long after its sender gave up has arrived then, and so has all else.
     await this.#timeline.sleep(Math.max(ARRIVAL_MS, this.#lateUntilMs - this.#timeline.monotonicMs()));
@@ -328,20 +359,26 @@ class World {
     const endMs = this.#timeline.monotonicMs() + REST_MS;
     while (this.#timeline.monotonicMs() < endMs) {
       const [first] = machines;
-      if (machines.every(({ base, isPublished }) => base === first?.base && isPublished)) {
+      const areAtRest = machines.every(({ base, isPublished }) => base === first?.base && isPublished);
+      if (areAtRest && this.folders.unrest(first?.base).length === 0) {
         this.trace.add("all", `at rest on ${first?.base}`);
         return [];
       }
       await this.#timeline.sleep(REST_STEP_MS);
     }
-    return machines.map(({ name, base, trouble, vfs }) => {
+    const restless = machines.map(({ name, base, trouble, vfs }) => {
       return `no rest: ${name} on ${base}, ${vfs?.pending().files} pending, ${trouble?.code} ${trouble?.message}`;
     });
+    return [...restless, ...this.folders.unrest(machines[0]?.base)];
   }
 }
 
 function newWorld(options: WorldOptions): World {
   return new World(options);
+}
+
+function newFolder(options: ConstructorParameters<typeof FolderMachine>[0]): FolderMachine {
+  return new FolderMachine(options);
 }
 
 function newMachine(options: ConstructorParameters<typeof Machine>[0]): Machine {

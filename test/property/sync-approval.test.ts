@@ -6,7 +6,7 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { hasCode } from "../../src/base/errors.ts";
 import type { RoundResult } from "../../src/sync/round-result.ts";
-import { Crash } from "../support/memory-sync-disk.ts";
+import { Crash } from "../../src/simulate/folder/memory-sync-disk.ts";
 import { bucketTree, path, settle, syncWorld, type SyncedFolder } from "../support/sync-world.ts";
 
 const all = process.env["SYNCLINE_TEST_ALL"] !== undefined;

@@ -8,7 +8,7 @@ import { hasCode } from "../../src/base/errors.ts";
 import type { RoundResult } from "../../src/sync/round-result.ts";
 import type { Most } from "../../src/sync/scan/walk.ts";
 import type { SwapFault } from "../support/memory-remote.ts";
-import { Crash } from "../support/memory-sync-disk.ts";
+import { Crash } from "../../src/simulate/folder/memory-sync-disk.ts";
 import { SyncOracle } from "../support/sync-oracle.ts";
 import { pair, path, settle, syncWorld, type SyncedFolder, type SyncWorld, Unrest } from "../support/sync-world.ts";
 

@@ -1,7 +1,7 @@
 /** Folders that sync in portions. */
 import type { FileName } from "../../src/base/ids.ts";
 import type { Most } from "../../src/sync/scan/walk.ts";
-import type { MemorySyncDisk } from "./memory-sync-disk.ts";
+import type { MemorySyncDisk } from "../../src/simulate/folder/memory-sync-disk.ts";
 import { bucketTree, path, settle, twoFolders, type SyncedFolder, type SyncWorld } from "./sync-world.ts";
 
 export const byNumber = (things: number): Most => ({ things, bytes: Infinity });

@@ -9,7 +9,7 @@
 import type { FileId } from "../../src/base/ids.ts";
 import type { Bucket } from "../../src/bucket/bucket.ts";
 import { NEW_PATH, PARKED_PATH } from "../../src/sync/disk/paths.ts";
-import type { MemorySyncDisk } from "./memory-sync-disk.ts";
+import type { MemorySyncDisk } from "../../src/simulate/folder/memory-sync-disk.ts";
 import { objectsOf } from "./test-bucket.ts";
 
 type Tree = ReadonlyMap<string, string>;

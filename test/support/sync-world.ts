@@ -11,7 +11,7 @@ import { rehearseRound, syncRound } from "../../src/sync/round.ts";
 import type { RoundContext, RoundResult } from "../../src/sync/round-result.ts";
 import type { Most } from "../../src/sync/scan/walk.ts";
 import { MemoryRemote } from "./memory-remote.ts";
-import { Crash, MemorySyncDisk } from "./memory-sync-disk.ts";
+import { Crash, MemorySyncDisk } from "../../src/simulate/folder/memory-sync-disk.ts";
 import { createBucket, hurriedClock, newWriter, openBucket, pathsOf, seededStream } from "./test-bucket.ts";
 
 export class SyncedFolder {

@@ -8,7 +8,7 @@ import type { DiskPath } from "../../src/sync/disk/disk.ts";
 import { OWN_FOLDER } from "../../src/sync/disk/paths.ts";
 import { findBlocksInFolder, FolderCopies } from "../../src/sync/scan/folder-blocks.ts";
 import { ManualClock } from "../support/manual-clock.ts";
-import { MemorySyncDisk } from "../support/memory-sync-disk.ts";
+import { MemorySyncDisk } from "../../src/simulate/folder/memory-sync-disk.ts";
 import { smallChunks } from "../support/small-chunks.ts";
 
 const at = (...names: readonly string[]) => names as unknown as DiskPath;

@@ -1,7 +1,7 @@
 /** Rounds on disks that read and make many small files at a time. */
 import { describe, expect, test, vi } from "vitest";
 import type { DiskPath, SyncDisk } from "../../src/sync/disk/disk.ts";
-import { Crash, type MemorySyncDisk } from "../support/memory-sync-disk.ts";
+import { Crash, type MemorySyncDisk } from "../../src/simulate/folder/memory-sync-disk.ts";
 import { bucketTree, path, settle, twoFolders } from "../support/sync-world.ts";
 
 interface Batches {

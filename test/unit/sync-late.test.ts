@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { SynclineError } from "../../src/base/errors.ts";
 import { thin } from "../../src/bucket/gc/thin.ts";
-import { Crash } from "../support/memory-sync-disk.ts";
+import { Crash } from "../../src/simulate/folder/memory-sync-disk.ts";
 import {
   bucketTree,
   path,

@@ -1,6 +1,6 @@
 /** What makes room for something else and is written to in that very moment: it does not stay out of sight. */
 import { expect, test } from "vitest";
-import type { MemorySyncDisk } from "../support/memory-sync-disk.ts";
+import type { MemorySyncDisk } from "../../src/simulate/folder/memory-sync-disk.ts";
 import { PARKED_PATH } from "../../src/sync/disk/paths.ts";
 import { killed, path, settle, settledTree, twoFolders } from "../support/sync-world.ts";
 

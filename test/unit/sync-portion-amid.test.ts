@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { resolvePath } from "../../src/bucket/fs-reader.ts";
 import { NodeStore } from "../../src/tree/node-store.ts";
-import type { MemorySyncDisk } from "../support/memory-sync-disk.ts";
+import type { MemorySyncDisk } from "../../src/simulate/folder/memory-sync-disk.ts";
 import { byNumber, settled, swapsOf, write } from "../support/portions.ts";
 import {
   bucketTree,

@@ -1,6 +1,6 @@
 /** Portions of runs that ended early, beside deletions that wait for approval, and in directories to which others did something. */
 import { describe, expect, test } from "vitest";
-import type { MemorySyncDisk } from "../support/memory-sync-disk.ts";
+import type { MemorySyncDisk } from "../../src/simulate/folder/memory-sync-disk.ts";
 import { byNumber, settled, write } from "../support/portions.ts";
 import {
   bucketTree,

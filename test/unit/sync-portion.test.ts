@@ -6,7 +6,7 @@ import { SyncDatabase } from "../../src/sync/known/database.ts";
 import { NO_RULES } from "../../src/sync/scan/ignore-rules.ts";
 import { Portions } from "../../src/sync/scan/portion.ts";
 import { walk, type Most } from "../../src/sync/scan/walk.ts";
-import { MemorySyncDisk } from "../support/memory-sync-disk.ts";
+import { MemorySyncDisk } from "../../src/simulate/folder/memory-sync-disk.ts";
 import { byNumber, settled, swapsOf, write } from "../support/portions.ts";
 import { bucketTree, killed, path, settledTree, twoFolders, type SyncedFolder } from "../support/sync-world.ts";
 

@@ -1,6 +1,6 @@
 /** What a process that died just after its swap finds in the bucket, where others changed the same things. */
 import { describe, expect, test } from "vitest";
-import { Crash } from "../support/memory-sync-disk.ts";
+import { Crash } from "../../src/simulate/folder/memory-sync-disk.ts";
 import { path, settle, settledTree, type SyncedFolder, twoFolders } from "../support/sync-world.ts";
 
 test("another version of the same size and time is not taken for its own", async () => {

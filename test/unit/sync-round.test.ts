@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import type { RateLimit } from "../../src/base/rate-limit.ts";
 import { PARKED_PATH } from "../../src/sync/disk/paths.ts";
-import { Crash, MemorySyncDisk } from "../support/memory-sync-disk.ts";
+import { Crash, MemorySyncDisk } from "../../src/simulate/folder/memory-sync-disk.ts";
 import { bucketTree, pair, path, settle, type SyncedFolder, syncWorld, twoFolders } from "../support/sync-world.ts";
 
 describe("a round", () => {

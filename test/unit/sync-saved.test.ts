@@ -1,7 +1,7 @@
 /** What somebody saves in the very moment in which a newer version takes the place of a file: it is there afterwards, whatever happens then. */
 import { expect, test } from "vitest";
 import { NEW_PATH } from "../../src/sync/disk/paths.ts";
-import { Crash } from "../support/memory-sync-disk.ts";
+import { Crash } from "../../src/simulate/folder/memory-sync-disk.ts";
 import { path, settle, settledTree, type SyncedFolder, twoFolders } from "../support/sync-world.ts";
 
 /** `b` is about to show a newer version of a file. */

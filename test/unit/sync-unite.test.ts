@@ -1,7 +1,7 @@
 /** Directories of which a merge made one: what a folder has in both comes to be in one there, too. */
 import { expect, test } from "vitest";
 import { PARKED_PATH } from "../../src/sync/disk/paths.ts";
-import { Crash } from "../support/memory-sync-disk.ts";
+import { Crash } from "../../src/simulate/folder/memory-sync-disk.ts";
 import { bucketTree, path, settle, settledTree, type SyncedFolder, twoFolders } from "../support/sync-world.ts";
 
 /** One folder moves `d` to `e`, where the other one made a directory at the same time. */

@@ -58,9 +58,9 @@ export class SyncDatabase {
   #rehearsing = false;
   #told: ((change: EntryChange) => void) | undefined;
 
-  /** ":memory:" for tests. */
-  constructor(path: string) {
-    this.#db = new Database(path);
+  /** A file's path, or a database that is open. */
+  constructor(at: string | Database.Database) {
+    this.#db = typeof at === "string" ? new Database(at) : at;
     this.#db.pragma("journal_mode = WAL");
     // A deed on the disk that is durable must not be followed by a database that forgot it, or the other way round.
     this.#db.pragma("synchronous = FULL");

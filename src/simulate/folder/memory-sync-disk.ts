@@ -2,9 +2,9 @@
  * A folder in memory behind the port of folder sync: numbers of inodes are used again as on real disks, times tick in steps, hard
  * links and exchanges work, and the process can die before any change that it makes.
  */
-import type { FileName } from "../../src/base/ids.ts";
-import { NO_XATTRS, type FileType, type Xattrs } from "../../src/format/record.ts";
-import type { DiskEntry, DiskFile, DiskPath, DiskStat, RenameHow, SyncDisk } from "../../src/sync/disk/disk.ts";
+import type { FileName } from "../../base/ids.ts";
+import { NO_XATTRS, type FileType, type Xattrs } from "../../format/record.ts";
+import type { DiskEntry, DiskFile, DiskPath, DiskStat, RenameHow, SyncDisk } from "../../sync/disk/disk.ts";
 
 export class Crash extends Error {}
 
@@ -35,18 +35,25 @@ export class MemorySyncDisk implements SyncDisk {
   foldsCase = false;
   /** Whether the folder was walked since it was opened. */
   scanned = false;
-  #nowNs = 1_700_000_000_000_000_000n;
+  readonly #clockNs: () => bigint;
+  #tickedNs = 0n;
   readonly #free: bigint[] = [];
   #lastIno = 10n;
-  readonly #root: Node = this.#node("directory", 0o755);
+  readonly #root: Node;
+
+  /** `clockNs`: without one time stands still but for ticks. */
+  constructor(clockNs: () => bigint = () => 1_700_000_000_000_000_000n) {
+    this.#clockNs = clockNs;
+    this.#root = this.#node("directory", 0o755);
+  }
 
   nowNs(): bigint {
-    return this.#nowNs;
+    return this.#clockNs() + this.#tickedNs;
   }
 
   /** Time goes on: by less than a tick of a real disk, or by much more. */
   tick(ns = 1_000_000n): void {
-    this.#nowNs += ns;
+    this.#tickedNs += ns;
   }
 
   async open(): Promise<void> {
@@ -97,7 +104,7 @@ export class MemorySyncDisk implements SyncDisk {
     if (node.type === "directory") throw failure("EPERM");
     this.#attach(to, node);
     node.links++;
-    node.ctimeNs = this.#nowNs;
+    node.ctimeNs = this.nowNs();
   }
 
   async rename(from: DiskPath, to: DiskPath, how: RenameHow): Promise<void> {
@@ -126,11 +133,11 @@ export class MemorySyncDisk implements SyncDisk {
     above.children.delete(this.#key(from));
     if (how === "exchange" && there !== undefined) {
       above.children.set(this.#key(from), there);
-      there.ctimeNs = this.#nowNs;
+      there.ctimeNs = this.nowNs();
     }
     below.children.set(this.#spelling(below, to), node);
-    node.ctimeNs = this.#nowNs;
-    for (const each of [above, below]) each.mtimeNs = each.ctimeNs = this.#nowNs;
+    node.ctimeNs = this.nowNs();
+    for (const each of [above, below]) each.mtimeNs = each.ctimeNs = this.nowNs();
   }
 
   /** Undefined: each is renamed by itself. */
@@ -172,17 +179,17 @@ export class MemorySyncDisk implements SyncDisk {
 
   async setMode(path: DiskPath, mode: number): Promise<void> {
     this.#change();
-    Object.assign(this.#need(path), { mode, ctimeNs: this.#nowNs });
+    Object.assign(this.#need(path), { mode, ctimeNs: this.nowNs() });
   }
 
   async setOwner(path: DiskPath, uid: number, gid: number): Promise<void> {
     this.#change();
-    Object.assign(this.#need(path), { uid, gid, ctimeNs: this.#nowNs });
+    Object.assign(this.#need(path), { uid, gid, ctimeNs: this.nowNs() });
   }
 
   async setModified(path: DiskPath, mtimeNs: bigint): Promise<void> {
     this.#change();
-    Object.assign(this.#need(path), { mtimeNs, ctimeNs: this.#nowNs });
+    Object.assign(this.#need(path), { mtimeNs, ctimeNs: this.nowNs() });
   }
 
   async xattrs(path: DiskPath): Promise<Xattrs> {
@@ -191,7 +198,7 @@ export class MemorySyncDisk implements SyncDisk {
 
   async setXattrs(path: DiskPath, xattrs: Xattrs): Promise<void> {
     this.#change();
-    Object.assign(this.#need(path), { xattrs, ctimeNs: this.#nowNs });
+    Object.assign(this.#need(path), { xattrs, ctimeNs: this.nowNs() });
   }
 
   async syncDirectory(path: DiskPath): Promise<void> {
@@ -203,7 +210,7 @@ export class MemorySyncDisk implements SyncDisk {
   write(path: DiskPath, text: string): void {
     const node = this.#at(path) ?? this.#add(path, "file", 0o644);
     node.bytes = Buffer.from(text);
-    node.mtimeNs = node.ctimeNs = this.#nowNs;
+    node.mtimeNs = node.ctimeNs = this.nowNs();
   }
 
   /** Under another name first, as editors save. */
@@ -226,12 +233,12 @@ export class MemorySyncDisk implements SyncDisk {
   }
 
   chmod(path: DiskPath, mode: number): void {
-    Object.assign(this.#need(path), { mode, ctimeNs: this.#nowNs });
+    Object.assign(this.#need(path), { mode, ctimeNs: this.nowNs() });
   }
 
   touch(path: DiskPath): void {
     const node = this.#need(path);
-    node.mtimeNs = node.ctimeNs = this.#nowNs;
+    node.mtimeNs = node.ctimeNs = this.nowNs();
   }
 
   remove(path: DiskPath): void {
@@ -272,7 +279,7 @@ export class MemorySyncDisk implements SyncDisk {
         grown.set(node.bytes);
         grown.set(bytes, offset);
         node.bytes = grown;
-        node.mtimeNs = node.ctimeNs = this.#nowNs;
+        node.mtimeNs = node.ctimeNs = this.nowNs();
       },
       truncate: async (size) => {
         const cut = Buffer.alloc(size);
@@ -294,21 +301,21 @@ export class MemorySyncDisk implements SyncDisk {
     if (this.#at(path) !== undefined) throw failure("EEXIST");
     const above = this.#directory(path.slice(0, -1));
     above.children.set(path.at(-1) ?? "", node);
-    above.mtimeNs = above.ctimeNs = this.#nowNs;
+    above.mtimeNs = above.ctimeNs = this.nowNs();
   }
 
   #detach(path: DiskPath): void {
     const node = this.#need(path);
     const above = this.#directory(path.slice(0, -1));
     above.children.delete(this.#key(path));
-    above.mtimeNs = above.ctimeNs = this.#nowNs;
-    node.ctimeNs = this.#nowNs;
+    above.mtimeNs = above.ctimeNs = this.nowNs();
+    node.ctimeNs = this.nowNs();
     if (--node.links === 0) this.#free.push(node.ino);
   }
 
   #node(type: FileType, mode: number): Node {
     const ino = this.#free.pop() ?? ++this.#lastIno;
-    const now = this.#nowNs;
+    const now = this.nowNs();
     const times = { mtimeNs: now, ctimeNs: now, birthNs: now };
     const empty = { bytes: Buffer.alloc(0), xattrs: NO_XATTRS, children: new Map<string, Node>() };
     return { type, ino, mode, uid: 0, gid: 0, links: 1, ...times, ...empty };
@@ -349,7 +356,7 @@ export class MemorySyncDisk implements SyncDisk {
     const node = this.#need(from);
     above.children.delete(this.#key(from));
     above.children.set(to.at(-1) ?? "", node);
-    node.ctimeNs = this.#nowNs;
+    node.ctimeNs = this.nowNs();
   }
 }
 

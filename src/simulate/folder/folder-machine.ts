@@ -1,0 +1,133 @@
+/** A folder in memory that an agent syncs, all of it the code of `syncline sync`. Its process dies, and starts again on what is there. */
+import Database from "better-sqlite3";
+import { SyncAgent } from "../../agent/sync-agent.ts";
+import type { WatchedFolder } from "../../agent/sync-agent.ts";
+import { withKnownGenesis } from "../../agent/open-bucket.ts";
+import type { SynclineError } from "../../base/errors.ts";
+import { silentLog } from "../../base/log.ts";
+import type { Random } from "../../base/random.ts";
+import { RetryReader } from "../../blocks/retry-reader.ts";
+import { VerifiedReader } from "../../blocks/verified-reader.ts";
+import { Bucket } from "../../bucket/bucket.ts";
+import type { Writer } from "../../bucket/publish/next-commit.ts";
+import type { SyncDisk } from "../../sync/disk/disk.ts";
+import { SyncDatabase } from "../../sync/known/database.ts";
+import type { SyncReport } from "../../sync/report.ts";
+import type { FolderNotices } from "../../sync/scan/folder-notices.ts";
+import type { Beginning } from "../beginning.ts";
+import { SimulatedProcess } from "../process.ts";
+import type { Reach } from "../site.ts";
+import type { Timeline } from "../timeline.ts";
+import { MemorySyncDisk } from "./memory-sync-disk.ts";
+import { mortalDisk } from "./mortal-disk.ts";
+
+export interface FolderMachineOptions {
+  readonly name: string;
+  readonly timeline: Timeline;
+  readonly random: Random;
+  readonly reach: (process: SimulatedProcess) => Reach;
+  readonly certify: () => Promise<Writer>;
+  readonly beginning: Beginning;
+  /** How the agent sees the disk, if not as it is. */
+  readonly seen: ((disk: SyncDisk) => SyncDisk) | undefined;
+}
+
+interface Running {
+  readonly process: SimulatedProcess;
+  readonly agent: SyncAgent;
+  readonly watched: WatchedFolder;
+}
+
+export class FolderMachine implements Disposable {
+  readonly name: string;
+  readonly disk: MemorySyncDisk;
+  readonly #options: FolderMachineOptions;
+  readonly #database = new Database(":memory:");
+  readonly #db = new SyncDatabase(this.#database);
+  #writer: Writer | undefined;
+  #running: Running | undefined;
+  #report: SyncReport | undefined;
+  #error: SynclineError | undefined;
+  #changed: () => void = () => {};
+
+  constructor(options: FolderMachineOptions) {
+    this.name = options.name;
+    this.#options = options;
+    this.disk = new MemorySyncDisk(() => options.timeline.nowNs());
+  }
+
+  get process(): SimulatedProcess | undefined {
+    return this.#running?.process;
+  }
+
+  /** Why it has not come to rest on a root; undefined: it has. */
+  unrest(root: string | undefined): string | undefined {
+    if (this.#running === undefined) return "it does not run";
+    if (this.#error !== undefined) return `${this.#error.code} ${this.#error.message}`;
+    if (this.#report?.root !== root) return `on ${this.#report?.root}`;
+    return this.#running.watched.isDrained() ? undefined : "it is not drained";
+  }
+
+  async start(): Promise<void> {
+    const { timeline, random, certify, beginning, name, seen } = this.#options;
+    const process = new SimulatedProcess(timeline, 0);
+    const { clock } = process;
+    const writer = (this.#writer ??= await certify());
+    const local = { held: async () => new Map() };
+    const remote = this.#options.reach(process).open({ writer: writer.device.writer, local, pollMs: POLL_MS });
+    const forget = () => remote.forgetPlacement?.();
+    const blocks = new RetryReader(new VerifiedReader(remote.blocks), { clock, random, forget });
+    const { genesis, checks } = beginning;
+    const bucket = await Bucket.open(withKnownGenesis(remote, genesis.bytes), { blocks, checks });
+    const disk = mortalDisk(this.disk, process, random);
+    const options = {
+      address: remote.address,
+      folder: `/${name}`,
+      disk: seen === undefined ? disk : seen(disk),
+      stateDir: `/state-${name}`,
+      cacheBytes: 0,
+      special: false,
+      clock,
+      random,
+      log: silentLog,
+      watchFolder: (changed: (more: boolean) => void): FolderNotices => {
+        this.#changed = () => changed(false);
+        return { failure: undefined, rest: () => {}, resume: () => {}, [Symbol.asyncDispose]: async () => {} };
+      },
+    };
+    const replace = async () => (this.#writer = await certify());
+    const opened = { bucket, remote, blocks, cache: undefined, [Symbol.asyncDispose]: async () => {} };
+    const lock = { [Symbol.dispose]: () => {} };
+    const writing = { opened, writer: { writer, replace } };
+    const agent = new SyncAgent(options, writing, this.#db, lock, new AbortController());
+    const watched = agent.watch({
+      heard: (report) => {
+        this.#report = report;
+        this.#error = undefined;
+      },
+      failed: (error) => void (this.#error = error),
+    });
+    this.#running = { process, agent, watched };
+  }
+
+  /** Somebody did something in the folder. Some notices get lost: a look at all of it finds that later. */
+  noticed(): void {
+    if (this.#options.random.fraction() >= LOST_NOTICES) this.#changed();
+  }
+
+  kill(): void {
+    this.#running?.process.kill();
+    this.#running = undefined;
+    this.#report = undefined;
+    // As SQLite does when it opens what a process left.
+    if (this.#database.inTransaction) this.#database.exec("ROLLBACK");
+  }
+
+  [Symbol.dispose](): void {
+    this.kill();
+    this.#db.close();
+  }
+}
+
+const POLL_MS = 1_000;
+const LOST_NOTICES = 0.2;

@@ -1,0 +1,130 @@
+/** The synced folders of a history: people work in them, their agents die and start again. */
+import { SynclineError } from "../../base/errors.ts";
+import type { Tokens } from "../deeds.ts";
+import type { KernelMount } from "../kernel-mount.ts";
+import type { FolderPlan, Plan } from "../plan.ts";
+import { isDirectory, isFile } from "../shown.ts";
+import type { Timeline } from "../timeline.ts";
+import type { Trace } from "../trace.ts";
+import { isIoError } from "../troubles.ts";
+import { performInFolder } from "./folder-deeds.ts";
+import type { FolderMachine } from "./folder-machine.ts";
+
+export interface FoldersOptions {
+  readonly plan: Plan;
+  readonly timeline: Timeline;
+  readonly tokens: Tokens;
+  readonly trace: Trace;
+  readonly make: (name: string) => FolderMachine;
+}
+
+export class Folders implements Disposable {
+  readonly #options: FoldersOptions;
+  readonly #all: readonly { readonly machine: FolderMachine; readonly plan: FolderPlan }[];
+
+  constructor(options: FoldersOptions) {
+    this.#options = options;
+    this.#all = options.plan.folders.map((plan, index) => ({
+      machine: options.make(FOLDER_NAMES[index] ?? "z"),
+      plan,
+    }));
+  }
+
+  /** All that happens to them. */
+  async play(): Promise<void> {
+    await Promise.all(
+      this.#all.flatMap(({ machine, plan }) => [
+        this.#use(machine, plan),
+        ...plan.kills.map((kill) => this.#kill(machine, kill)),
+      ]),
+    );
+  }
+
+  /** Starts each that does not run, as soon as the bucket answers. */
+  async startAll(): Promise<void> {
+    await Promise.all(this.#all.map(({ machine }) => this.#start(machine)));
+  }
+
+  async restartAll(): Promise<void> {
+    for (const { machine } of this.#all) machine.kill();
+    await this.startAll();
+  }
+
+  /** Why they have not come to rest on a root; none: they have. */
+  unrest(root: string | undefined): string[] {
+    return this.#all.flatMap(({ machine }) => {
+      const why = machine.unrest(root);
+      return why === undefined ? [] : [`folder ${machine.name}: ${why}`];
+    });
+  }
+
+  /** How they differ from what a mount shows. */
+  async differences(mount: KernelMount): Promise<string[]> {
+    if (this.#all.length === 0) return [];
+    const expected = await textsOf(mount);
+    return this.#all.flatMap(({ machine: { name, disk } }) => {
+      const is = disk.tree();
+      const paths = [...new Set([...expected.keys(), ...is.keys()])].filter(
+        (path) => expected.get(path) !== is.get(path),
+      );
+      return paths.map((path) => `folder ${name}: ${path} is ${is.get(path)}, not ${expected.get(path)}`);
+    });
+  }
+
+  [Symbol.dispose](): void {
+    for (const { machine } of this.#all) machine[Symbol.dispose]();
+  }
+
+  async #use(machine: FolderMachine, { deeds }: FolderPlan): Promise<void> {
+    const { tokens, trace, timeline, plan } = this.#options;
+    await this.#start(machine);
+    for (const { atMs, deed } of deeds) {
+      await timeline.sleep(Math.max(0, atMs - timeline.monotonicMs()));
+      const done = performInFolder(machine.disk, deed, plan.names, tokens.next(machine.name), tokens);
+      if (done === undefined) continue;
+      trace.add(machine.name, done);
+      machine.noticed();
+    }
+  }
+
+  async #kill(machine: FolderMachine, { atMs, forMs }: FolderPlan["kills"][number]): Promise<void> {
+    const { timeline, trace } = this.#options;
+    await timeline.sleep(Math.max(0, atMs - timeline.monotonicMs()));
+    trace.add(machine.name, `kill for ${Math.round(forMs)} ms`);
+    machine.kill();
+    await timeline.sleep(forMs);
+    await this.#start(machine);
+  }
+
+  async #start(machine: FolderMachine): Promise<void> {
+    while (machine.process === undefined) {
+      try {
+        await machine.start();
+      } catch (error) {
+        if (!isIoError(error)) throw error;
+        this.#options.trace.add(machine.name, `does not start: ${error.code}`);
+        await this.#options.timeline.sleep(RETRY_MS);
+      }
+    }
+  }
+}
+
+/** Path → contents, in the words of the folder's disk. */
+async function textsOf(mount: KernelMount): Promise<Map<string, string>> {
+  const texts = new Map<string, string>();
+  const visit = async (path: string): Promise<void> => {
+    const shown = await mount.show(path);
+    if (shown === undefined)
+      throw new SynclineError("internal", `The listing names ${path}, the lookup does not find it.`);
+    const { attributes, contents, names } = shown;
+    const text = contents.toString("latin1");
+    const what = isDirectory(attributes) ? "dir" : isFile(attributes) ? text : `-> ${text}`;
+    if (path !== "") texts.set(Buffer.from(path).toString("latin1"), what);
+    for (const name of names) await visit(path === "" ? name : `${path}/${name}`);
+  };
+  await visit("");
+  return texts;
+}
+
+const FOLDER_NAMES = [..."xyz"];
+const RETRY_MS = 500;
