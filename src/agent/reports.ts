@@ -2,6 +2,7 @@
 import { timeText } from "../base/clock.ts";
 import type { ErrorCode, SynclineError } from "../base/errors.ts";
 import { nameToText } from "../base/names.ts";
+import type { Retention } from "../format/retention.ts";
 import type { CollectionState } from "./background-collection.ts";
 import { mountOf, type DoorReport } from "./doors.ts";
 import type { PublisherState } from "./publisher.ts";
@@ -69,6 +70,8 @@ export interface CollectionReport {
     readonly freedBytes: number;
     /** Leases and bases that cannot be read. */
     readonly passedOver: readonly { readonly object: string; readonly what: string }[];
+    /** Up to which ages roots are retained, in seconds. */
+    readonly retention: Retention;
   } | null;
   readonly error: ErrorReport | null;
 }
@@ -141,8 +144,15 @@ export function flushReport(state: PublisherState, pending: PendingReport, asked
 
 function collectionReport({ running, last, error }: CollectionState): CollectionReport {
   if (last === undefined) return { running, last: null, error: reportError(error) };
-  const { objects, bytes, freedBytes, passedOver } = last.report;
-  const figures = { time: timeText(last.timeNs), objects: objects.after, bytes: bytes.after, freedBytes, passedOver };
+  const { objects, bytes, freedBytes, passedOver, retention } = last.report;
+  const figures = {
+    time: timeText(last.timeNs),
+    objects: objects.after,
+    bytes: bytes.after,
+    freedBytes,
+    passedOver,
+    retention,
+  };
   return { running, last: figures, error: reportError(error) };
 }
 

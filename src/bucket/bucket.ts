@@ -224,12 +224,12 @@ export class Bucket {
     this.#commits.set(commit.cid, commit);
   }
 
-  /** The merge policy that this commit names. */
+  /** The policy that this commit names. */
   async policy({ body }: VerifiedCommit): Promise<Policy> {
     if (this.#policy?.cid !== body.policy) {
       this.#policy = { cid: body.policy, policy: decodePolicy(await this.blocks.get(body.policy)) };
     }
-    return this.#policy.policy;
+    return body.retention === undefined ? this.#policy.policy : { ...this.#policy.policy, retention: body.retention };
   }
 
   async #requireDescent(head: VerifiedCommit, { genesis, root, seq }: SeenRoot): Promise<void> {

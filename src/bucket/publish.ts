@@ -15,7 +15,7 @@ import type { VerifiedCommit } from "./verified-commit.ts";
 import type { ChangeSet, DataReader } from "./change-set.ts";
 import { ancestorAt, descends, isRetained } from "./history.ts";
 import { mergeSnapshots } from "./merge/merge-snapshots.ts";
-import { commitRoots, makeCommit, policyAfter } from "./publish/next-commit.ts";
+import { commitRoots, hasPolicy, makeCommit, policyAfter } from "./publish/next-commit.ts";
 import type { PolicyChange, Writer } from "./publish/next-commit.ts";
 import { FigureCounter } from "./publish/outcome.ts";
 import type { PublishOutcome } from "./publish/outcome.ts";
@@ -213,7 +213,8 @@ class Publication implements AsyncDisposable {
       const { nodes, staging } = workspace;
       const { body } = current.commit;
       const policy = await policyAfter(bucket, current.commit, this.#options.policy, staging);
-      if (epochTree.tree === body.tree && policy === body.policy) return await this.#published(current, epochTree);
+      if (epochTree.tree === body.tree && hasPolicy(current.commit, policy))
+        return await this.#published(current, epochTree);
       const { commit, verified } = await makeCommit(bucket, nodes, staging, current.commit, writer, {
         tree: epochTree.tree,
         epoch: this.#changes.epoch,

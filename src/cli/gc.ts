@@ -10,6 +10,7 @@ import { openDeviceFor } from "./bucket-writer.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
 import { writingAccess, BUCKET_OPTIONS } from "./master-access.ts";
+import { printAge, retentionText } from "./retention-text.ts";
 import { printBytes, printCount } from "./text.ts";
 
 export function register(program: Program): void {
@@ -68,6 +69,7 @@ function textOf(report: CollectReport, dryRun: boolean): string {
     ...whyOf(report, dryRun),
     `${printCount(objects.before, "object")} before, ${objects.after} after; ${printCount(dropped, "pack")} dropped`,
     `${printCount(commits.before, "retained root")} before, ${commits.after} after`,
+    `the bucket's policy retains ${retentionText(report.retention)}`,
     ...heldLines(report),
     ...passedOver.map(({ object, what }) => `passed over ${object}, which ${escapeForPrint(what)}`),
   ];
@@ -82,23 +84,15 @@ function whyOf({ isWorth, completed }: CollectReport, dryRun: boolean): string[]
 }
 
 /** What holds the space, about: blocks only, without the objects' tables. */
-function heldLines({ held, bytes }: CollectReport): string[] {
+function heldLines({ held, bytes, retention }: CollectReport): string[] {
   if (held === null) return [];
   const lines = [`held by the newest root: about ${printBytes(held.newestBytes)}`];
   let rest = bytes.after - held.newestBytes;
-  let youngerMs: number | undefined;
+  const oldestS = Math.max(...Object.values(retention));
   for (const { withinMs, roots, bytes: only } of held.older) {
-    const age = withinMs === null ? `of more than ${printAge(youngerMs ?? 0)}` : `of the last ${printAge(withinMs)}`;
+    const age = withinMs === null ? `of more than ${printAge(oldestS)}` : `of the last ${printAge(withinMs / 1000)}`;
     lines.push(`held only by ${printCount(roots, "older root")} ${age}: about ${printBytes(only)}`);
-    youngerMs = withinMs ?? undefined;
     rest -= only;
   }
   return [...lines, `tables, and garbage that is not worth collecting yet: about ${printBytes(Math.max(0, rest))}`];
-}
-
-/** A limit of the rule of retention: whole minutes, hours or days. */
-function printAge(ms: number): string {
-  const minutes = ms / 60_000;
-  if (minutes < 60) return printCount(minutes, "minute");
-  return minutes <= 24 * 60 ? printCount(minutes / 60, "hour") : printCount(minutes / 60 / 24, "day");
 }

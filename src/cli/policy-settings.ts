@@ -2,6 +2,8 @@
 import { SynclineError } from "../base/errors.ts";
 import { DEFAULT_POLICY, encodePolicy } from "../format/policy.ts";
 import type { Policy, Units } from "../format/policy.ts";
+import { LEAST_ALL_S, MOST_RETENTION_S, type Retention, retentionOf } from "../format/retention.ts";
+import { ageText, parseAge } from "./retention-text.ts";
 import { parseBytes } from "./text.ts";
 
 /** All settings, in the order in which they are shown. */
@@ -69,6 +71,10 @@ const SETTINGS: Readonly<Record<string, Setting>> = {
     "a number",
     (value) => parseCount(value, Number.MAX_SAFE_INTEGER),
   ),
+  "keep-all": ageSetting("all", LEAST_ALL_S),
+  "keep-minutes": ageSetting("minutes", 0),
+  "keep-hours": ageSetting("hours", 0),
+  "keep-days": ageSetting("days", 0),
 };
 
 function parseSetting(text: string): Change {
@@ -105,7 +111,7 @@ function listSetting(
 }
 
 function numberSetting(
-  get: (policy: Policy) => number,
+  get: (policy: Policy) => number | string,
   put: (policy: Policy, value: number) => Policy,
   wanted: string,
   parse: (text: string) => number | undefined,
@@ -115,6 +121,19 @@ function numberSetting(
     return value === undefined ? undefined : (policy) => put(policy, value);
   };
   return { show: (policy) => String(get(policy)), set, wanted };
+}
+
+/** Up to which age a rule of retention keeps roots. */
+function ageSetting(rule: keyof Retention, leastS: number): Setting {
+  return numberSetting(
+    (policy) => ageText(retentionOf(policy)[rule]),
+    (policy, seconds) => ({ ...policy, retention: { ...retentionOf(policy), [rule]: seconds } }),
+    `an age from ${ageText(leastS)} to ${ageText(MOST_RETENTION_S)}, such as 45m, 36h or 7d`,
+    (value) => {
+      const seconds = parseAge(value);
+      return seconds === undefined || seconds < leastS ? undefined : seconds;
+    },
+  );
 }
 
 function parseFamilies(text: string): Units["families"] | undefined {

@@ -1,6 +1,7 @@
-/** `syncline policy show | set`: the rules by which a bucket's changes merge, kept in its commits. */
+/** `syncline policy show | set`: the rules by which a bucket's changes merge and its history is thinned, kept in its commits. */
 import { requirePublished } from "../agent/command-writer.ts";
 import type { Policy } from "../format/policy.ts";
+import { retentionOf } from "../format/retention.ts";
 import { locateBucket } from "./bucket-path.ts";
 import { openReader } from "./bucket-reader.ts";
 import { openWriterFor } from "./bucket-writer.ts";
@@ -15,7 +16,7 @@ export function register(program: Program): void {
   addCommand(program, {
     name: "policy show",
     arguments: [["<url|dir>", "a bucket, or where it is mounted"]],
-    summary: "print the rules by which a bucket's changes merge",
+    summary: "print the rules by which a bucket's changes merge and its history is thinned",
     options: [...BUCKET_OPTIONS],
     examples: ["syncline policy show file:///srv/bucket", "syncline policy show ~/bucket --json"],
     exits: [4, 5, 6, 8],
@@ -30,12 +31,13 @@ export function register(program: Program): void {
       ["<url|dir>", "a bucket, or where it is mounted"],
       ["<setting...>", "key=value, key+=value, key-=value, or default; `policy show` prints the keys"],
     ],
-    summary: "change the rules by which a bucket's changes merge, as a new commit",
+    summary: "change the rules by which a bucket's changes merge and its history is thinned, as a new commit",
     options: [...BUCKET_OPTIONS],
     examples: [
       "syncline policy set file:///srv/bucket 'text+=*.tex' 'logs+=*.jsonl'",
       "syncline policy set ~/bucket text-bytes=4M guard-percent=30",
       "syncline policy set file:///srv/bucket 'families=*.db,*.sqlite:-wal,-shm,-journal'",
+      "syncline policy set file:///srv/bucket keep-all=1h keep-minutes=2d keep-days=3650d",
       "syncline policy set file:///srv/bucket default",
     ],
     exits: [3, 4, 5, 6, 8],
@@ -64,5 +66,5 @@ async function addressOf({ args, options, runtime }: Call<BucketOption>): Promis
 
 function report({ output }: Call, root: string, policy: Policy): void {
   const lines = policySettings(policy).map(([key, value]) => `${key}=${value}`);
-  output.result({ root, policy }, lines.join("\n"));
+  output.result({ root, policy: { ...policy, retention: retentionOf(policy) } }, lines.join("\n"));
 }

@@ -9,6 +9,7 @@ import { noAgent, splitByAgent, statesAt } from "./running-agents.ts";
 import type { MountState } from "./running-agents.ts";
 import type { Look } from "./paint.ts";
 import type { Runtime } from "./runtime.ts";
+import { retentionText } from "./retention-text.ts";
 import { printBytes, printCount, printDuration, printText } from "./text.ts";
 
 /** An agent answers at once unless it is stopped or its disk hangs. */
@@ -77,6 +78,7 @@ function textOf(agent: AgentStatus): string {
   const last = collection?.last ?? null;
   if (last !== null)
     lines.push(`  collected  ${last.time}: ${printCount(last.objects, "object")}, ${printBytes(last.bytes)}`);
+  if (last !== null) lines.push(`  retains    ${retentionText(last.retention)}`);
   for (const { object, what } of last?.passedOver ?? [])
     lines.push(`  garbage    passed over ${printText(object)}, which ${printText(what)}`);
   const { guard: held, sync } = agent;

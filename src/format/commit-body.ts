@@ -6,10 +6,19 @@ import { cidToBytes } from "./cid.ts";
 import type { CborMap, CborValue } from "./dag-cbor.ts";
 import { Link } from "./dag-cbor.ts";
 import type { Features } from "./features.ts";
-import { APPROVAL_FEATURE, featuresFromCbor, featuresToCbor, hasUnknownFeatures, MACHINE_FEATURE } from "./features.ts";
+import {
+  APPROVAL_FEATURE,
+  featuresFromCbor,
+  featuresToCbor,
+  hasFeature,
+  hasUnknownFeatures,
+  MACHINE_FEATURE,
+  RETENTION_FEATURE,
+} from "./features.ts";
 import type { Heads } from "./heads.ts";
 import { headsFieldFromCbor, headsFieldToCbor } from "./heads.ts";
 import type { Linked } from "./record.ts";
+import { type Retention, retentionFromCbor, retentionToCbor } from "./retention.ts";
 
 export interface CommitBody {
   readonly genesis: Cid;
@@ -42,6 +51,8 @@ export interface CommitBody {
    * versions that do not know it. Needs the feature `approval/1`.
    */
   readonly approved?: Lamport | undefined;
+  /** How long history is retained. Absent: as by default. Needs the feature `retention/1`. */
+  readonly retention?: Retention | undefined;
   /** Fields of later versions, present only when `features` names something that is not known here. */
   readonly unknown: CborMap;
 }
@@ -80,7 +91,8 @@ export function bodyToCbor(body: CommitBody): CborMap {
   // A version that does not know the field hands it on from commit to commit, so it says whose it is.
   const machine = body.machine === undefined ? {} : { machine: { name: body.machine, writer: map["writer"] ?? null } };
   const approval = body.approved === undefined ? {} : { approved: body.approved };
-  return { ...body.unknown, ...map, ...machine, ...approval };
+  const retention = body.retention === undefined ? {} : { retention: retentionToCbor(body.retention) };
+  return { ...body.unknown, ...map, ...machine, ...approval, ...retention };
 }
 
 export function bodyFromCbor(value: CborValue): CommitBody {
@@ -88,7 +100,9 @@ export function bodyFromCbor(value: CborValue): CommitBody {
   const features = featuresFromCbor(named);
   const hasMachine = features.compat.includes(MACHINE_FEATURE) && hasField(value, "machine");
   const hasApproval = features.compat.includes(APPROVAL_FEATURE) && hasField(value, "approved");
-  const keys = [...KEYS, ...(hasMachine ? ["machine"] : []), ...(hasApproval ? ["approved"] : [])];
+  const hasRetention = hasFeature(features, RETENTION_FEATURE) && hasField(value, "retention");
+  const further = [hasMachine ? ["machine"] : [], hasApproval ? ["approved"] : [], hasRetention ? ["retention"] : []];
+  const keys = [...KEYS, ...further.flat()];
   const map = asMap(value, "a commit", keys, hasUnknownFeatures(features));
   const writer = asBytes(map["writer"], "writer", WRITER_BYTES);
   const body: CommitBody = {
@@ -109,6 +123,7 @@ export function bodyFromCbor(value: CborValue): CommitBody {
     note: asText(map["note"], "note", MAX_NOTE_BYTES),
     machine: hasMachine ? machineFromCbor(map["machine"], writer) : undefined,
     ...(hasApproval && { approved: asCount(map["approved"], "approved") as Lamport }),
+    ...(hasRetention && { retention: retentionFromCbor(map["retention"]) }),
     unknown: Object.fromEntries(Object.entries(map).filter(([key]) => !keys.includes(key))),
   };
   checkPlace(body);

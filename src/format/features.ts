@@ -20,8 +20,15 @@ export const MACHINE_FEATURE = "machine/1";
 /** Commits may name the newest commit whose deletions a person approved. */
 export const APPROVAL_FEATURE = "approval/1";
 
+/** Commits may say how long history is retained. Read-only to who does not know it, where that is longer than it would be without. */
+export const RETENTION_FEATURE = "retention/1";
+
 /** What this version knows beyond the first formats. */
-const KNOWN: Features = { ...NO_FEATURES, compat: [APPROVAL_FEATURE, MACHINE_FEATURE] };
+const KNOWN: Features = {
+  incompat: [],
+  roCompat: [RETENTION_FEATURE],
+  compat: [APPROVAL_FEATURE, MACHINE_FEATURE, RETENTION_FEATURE],
+};
 
 /** Whether a bucket with these features may be written. Throws `feature_unknown` when it may not even be read. */
 export function mayWrite(features: Features): boolean {
@@ -37,6 +44,20 @@ export function mayWrite(features: Features): boolean {
 /** Whether anything in any class is not known here, so that fields which are not known here may occur. */
 export function hasUnknownFeatures(features: Features): boolean {
   return CLASSES.some((name) => unknownOf(features, name).length > 0);
+}
+
+/** Whether the feature is named, whatever its class. */
+export function hasFeature(features: Features, name: string): boolean {
+  return CLASSES.some((each) => features[each].includes(name));
+}
+
+/** With the feature in this class and no other; undefined: in none. */
+export function withFeature(features: Features, name: string, as: keyof Features | undefined): Features {
+  const named = (each: keyof Features) => {
+    const others = features[each].filter((feature) => feature !== name);
+    return each === as ? [...others, name] : others;
+  };
+  return { incompat: named("incompat"), roCompat: named("roCompat"), compat: named("compat") };
 }
 
 /** With one more feature that readers need not know. */

@@ -2,12 +2,15 @@
  * The policy of a bucket: the rules of every merge, as a block that commits link and inherit, so that a merge depends on its
  * inputs only (format.md, Policy).
  *
+ * Retention is part of the policy, but not of the block: commits carry it (retention.ts).
+ *
  * Block: one dag-cbor map. Lists are sorted sets, so that one policy has one CID.
  */
 import { SynclineError } from "../base/errors.ts";
 import { asCount, asList, asMap, asTextSet } from "./cbor-shape.ts";
 import type { CborValue } from "./dag-cbor.ts";
 import { decodeCbor, encodeCbor } from "./dag-cbor.ts";
+import type { Retention } from "./retention.ts";
 
 export interface Policy {
   /** The version of the merge rules. */
@@ -21,6 +24,8 @@ export interface Policy {
   readonly units: Units;
   /** The deletion limit: an inferred deletion of more than `percent` and more than `files` waits for approval. */
   readonly guard: { readonly percent: number; readonly files: number };
+  /** How long history is retained. Absent: as by default. */
+  readonly retention?: Retention | undefined;
 }
 
 /** Files that only make sense together: whole trees, and a file with those beside it that have these endings. */
@@ -45,7 +50,7 @@ export const DEFAULT_POLICY: Policy = {
   guard: { percent: 50, files: 100 },
 };
 
-/** Encodes a policy; its lists need not be sorted. Throws `format_invalid` for what no policy may say. */
+/** Encodes a policy without its retention; its lists need not be sorted. Throws `format_invalid` for what no policy may say. */
 export function encodePolicy(policy: Policy): Uint8Array {
   const families = policy.units.families.map(({ globs, suffixes }) => [sorted(globs), sorted(suffixes)] as const);
   const bytes = encodeCbor({

@@ -4,6 +4,13 @@ import { expect, test } from "vitest";
 import type { Lamport } from "../../src/base/ids.ts";
 import { effectiveTimes, type TimedCommit } from "../../src/bucket/gc/effective-time.ts";
 import { agreedTime, retained } from "../../src/bucket/gc/retention.ts";
+import {
+  DEFAULT_RETENTION,
+  LEAST_ALL_S,
+  MOST_RETENTION_S,
+  type Retention,
+  retainsMore,
+} from "../../src/format/retention.ts";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -37,8 +44,21 @@ function effectiveMs({ seq, timeNs }: TimedCommit, all: readonly TimedCommit[], 
 
 const msOf = ({ timeNs }: TimedCommit) => Number(timeNs / 1_000_000n);
 
+/** Settings of a bucket: some rules may be off, and a coarser one may end before a finer one. */
+const anyRetention: fc.Arbitrary<Retention> = fc.record({
+  all: fc.oneof(fc.constant(LEAST_ALL_S), fc.integer({ min: LEAST_ALL_S, max: (3 * DAY) / 1000 })),
+  minutes: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: (20 * DAY) / 1000 })),
+  hours: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: (120 * DAY) / 1000 })),
+  days: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: MOST_RETENTION_S })),
+});
+
 /** The rule in the words of the documentation, period by period, without those that stay because they vouch for another's time. */
-function staysByItself(commit: TimedCommit, all: readonly TimedCommit[], nowMs: number): boolean {
+function staysByItself(
+  commit: TimedCommit,
+  all: readonly TimedCommit[],
+  nowMs: number,
+  { all: everything, minutes, hours, days }: Retention,
+): boolean {
   const effective = effectiveMs(commit, all, nowMs);
   const age = nowMs - effective;
   const isLastOf = (period: number) =>
@@ -46,21 +66,21 @@ function staysByItself(commit: TimedCommit, all: readonly TimedCommit[], nowMs: 
       .filter((other) => Math.floor(msOf(other) / period) === Math.floor(msOf(commit) / period))
       .map((other) => ({ seq: other.seq, at: effectiveMs(other, all, nowMs) }))
       .every(({ seq, at }) => at < effective || (at === effective && seq <= commit.seq));
-  if (commit.seq === all.at(-1)?.seq || age <= 15 * MINUTE) return true;
-  if (age <= DAY && isLastOf(MINUTE)) return true;
-  return (age <= 7 * DAY && isLastOf(HOUR)) || (age <= 90 * DAY && isLastOf(DAY));
+  if (commit.seq === all.at(-1)?.seq || age <= everything * 1000) return true;
+  if (age <= minutes * 1000 && isLastOf(MINUTE)) return true;
+  return (age <= hours * 1000 && isLastOf(HOUR)) || (age <= days * 1000 && isLastOf(DAY));
 }
 
-const thin = (commits: readonly TimedCommit[], nowMs: number) => {
-  const kept = retained(commits, ns(nowMs));
+const thin = (commits: readonly TimedCommit[], nowMs: number, retention = DEFAULT_RETENTION) => {
+  const kept = retained(commits, ns(nowMs), retention);
   return commits.filter(({ seq }) => kept.has(seq));
 };
 
 test("what stays is what the documentation says, and who vouches for the time of what stays", () => {
   fc.assert(
-    fc.property(anyHistory, (history) => {
-      const kept = retained(history, ns(NOW));
-      const expected = history.filter((commit) => staysByItself(commit, history, NOW)).map(({ seq }) => seq);
+    fc.property(anyHistory, fc.oneof(fc.constant(DEFAULT_RETENTION), anyRetention), (history, retention) => {
+      const kept = retained(history, ns(NOW), retention);
+      const expected = history.filter((commit) => staysByItself(commit, history, NOW, retention)).map(({ seq }) => seq);
       const vouchers = effectiveTimes(history, ns(NOW))
         .filter(({ seq }) => expected.includes(seq))
         .map(({ voucher }) => voucher);
@@ -72,18 +92,38 @@ test("what stays is what the documentation says, and who vouches for the time of
 
 test("thinning again changes nothing", () => {
   fc.assert(
-    fc.property(anyHistory, (history) => {
-      const once = thin(history, NOW);
-      expect(thin(once, NOW)).toEqual(once);
+    fc.property(anyHistory, anyRetention, (history, retention) => {
+      const once = thin(history, NOW, retention);
+      expect(thin(once, NOW, retention)).toEqual(once);
     }),
   );
 });
 
 test("thinning on the way is no different from thinning late, unless a commit comes from the future", () => {
   fc.assert(
-    fc.property(anyHistory, fc.nat({ max: 120 * DAY }), (history, laterMs) => {
+    fc.property(anyHistory, fc.nat({ max: 120 * DAY }), anyRetention, (history, laterMs, retention) => {
       const past = history.filter(({ timeNs }) => timeNs <= ns(NOW));
-      expect(thin(thin(past, NOW), NOW + laterMs)).toEqual(thin(past, NOW + laterMs));
+      const once = thin(past, NOW, retention);
+      expect(thin(once, NOW + laterMs, retention)).toEqual(thin(past, NOW + laterMs, retention));
+    }),
+  );
+});
+
+test("a setting that retains nothing more than another lets no root stay that the other lets go", () => {
+  fc.assert(
+    fc.property(anyHistory, anyRetention, anyRetention, (history, a, b) => {
+      const [less, more] = [
+        {
+          all: Math.min(a.all, b.all),
+          minutes: Math.min(a.minutes, b.minutes),
+          hours: Math.min(a.hours, b.hours),
+          days: Math.min(a.days, b.days),
+        },
+        b,
+      ];
+      expect(retainsMore(less, more)).toBe(false);
+      const kept = retained(history, ns(NOW), more);
+      expect([...retained(history, ns(NOW), less)].filter((seq) => !kept.has(seq))).toEqual([]);
     }),
   );
 });
@@ -111,7 +151,7 @@ test("a commit by a clock that is years slow stays as long as the last right com
   fc.assert(
     fc.property(anyClocks, (clocks) => {
       const { made, endMs, commits } = historyBy(clocks);
-      const kept = retained(commits, ns(endMs));
+      const kept = retained(commits, ns(endMs), DEFAULT_RETENTION);
       let rightMs = NOW;
       const lost: number[] = [];
       for (const [index, { atMs, offMs }] of made.entries()) {
@@ -131,8 +171,8 @@ test("a commit by a clock that is years fast makes nobody else older, and nobody
       const right = commits.filter((_, index) => (made[index]?.offMs ?? 0) <= 0);
       const fast = commits.filter(({ timeNs }) => timeNs > ns(endMs + DAY));
       const withFast = [...right, ...fast].toSorted((a, b) => a.seq - b.seq);
-      const kept = retained(withFast, ns(endMs));
-      const expected = retained(right, ns(endMs));
+      const kept = retained(withFast, ns(endMs), DEFAULT_RETENTION);
+      const expected = retained(right, ns(endMs), DEFAULT_RETENTION);
       const last = withFast.at(-1)?.seq;
       const lastRight = right.at(-1)?.seq;
       const others = right.map(({ seq }) => seq).filter((seq) => seq !== last && seq !== lastRight);
@@ -159,7 +199,7 @@ test("once the time of a fast clock comes, each day that stays without it stays 
 test("the newest commit is never thinned out, nor one from the future", () => {
   fc.assert(
     fc.property(anyHistory, fc.nat({ max: 4 * NOW }), (history, nowMs) => {
-      const kept = retained(history, ns(nowMs));
+      const kept = retained(history, ns(nowMs), DEFAULT_RETENTION);
       const mustStay = history.filter(({ timeNs }, index) => index === history.length - 1 || timeNs > ns(nowMs));
       expect(mustStay.filter(({ seq }) => !kept.has(seq))).toEqual([]);
     }),
@@ -172,7 +212,7 @@ test("a commit every five seconds for 100 days leaves 15 minutes of them, the mi
   const busy = Array.from({ length: 2 * perDay }, (_, index) =>
     timed(NOW - 2 * DAY + (index + 1) * 5_000, hours.length + index),
   );
-  const kept = retained([...hours, ...busy], ns(NOW));
+  const kept = retained([...hours, ...busy], ns(NOW), DEFAULT_RETENTION);
   const expected = 15 * 12 + (24 * 60 - 15) + 6 * 24 + 83;
   expect(kept.size).toBeGreaterThan(expected - 5);
   expect(kept.size).toBeLessThan(expected + 5);

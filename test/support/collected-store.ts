@@ -9,8 +9,9 @@ import { auditObjects } from "../../src/bucket/packed/object-audit.ts";
 import { PackedRemote } from "../../src/bucket/packed/packed-remote.ts";
 import { verifyBucket } from "../../src/bucket/verify.ts";
 import { openWriter } from "../../src/bucket/writer.ts";
-import type { BucketWriter } from "../../src/bucket/writer.ts";
+import type { BucketWriter, WriterPublication } from "../../src/bucket/writer.ts";
 import { sourceOfBytes } from "../../src/bucket/writer/file-source.ts";
+import type { Retention } from "../../src/format/retention.ts";
 import { MemoryObjectStore } from "../../src/objects/memory-object-store.ts";
 import type { ObjectStore } from "../../src/objects/object-store.ts";
 import { name } from "./epochs.ts";
@@ -43,14 +44,16 @@ export async function opened(store: ObjectStore, { clock }: Hours) {
   const bucket = await Bucket.open(remote, { blocks: new VerifiedReader(remote.blocks) });
   const context = { ...made, bucket, clock };
   let epoch = 0;
-  const edit = async (work: (writer: BucketWriter) => Promise<unknown>): Promise<string> => {
+  const edit = async (work: (writer: BucketWriter) => Promise<unknown>, publication?: WriterPublication) => {
     await using session = await openWriter(context, ++epoch);
     await work(session);
-    return (await session.publish()).kind;
+    return (await session.publish("", publication)).kind;
   };
+  const retain = (retention: Retention | undefined) =>
+    edit(async () => {}, { policy: (policy) => ({ ...policy, retention }) });
   const put = (file: string, bytes: Uint8Array) =>
     edit((writer) => writer.putFile([name(file)], sourceOfBytes(bytes), ATTRIBUTES));
-  return { remote, bucket, context, edit, put };
+  return { remote, bucket, context, edit, put, retain };
 }
 
 /** Takes young objects too, and acts even where a small bucket does not get smaller by it. */

@@ -19,6 +19,8 @@ import { encodeManifest } from "../../src/format/manifest.ts";
 import { decodeNode } from "../../src/format/node-decoder.ts";
 import { encodeFooter, PLAIN } from "../../src/format/pack.ts";
 import { DEFAULT_POLICY, encodePolicy } from "../../src/format/policy.ts";
+import { RETENTION_FEATURE } from "../../src/format/features.ts";
+import { DEFAULT_RETENTION } from "../../src/format/retention.ts";
 import type { FileRecord } from "../../src/format/record.ts";
 import { encodeRoot } from "../../src/format/root-object.ts";
 import { encodeBackref, encodeDentry, encodeSelf } from "../../src/format/rows.ts";
@@ -42,6 +44,7 @@ export async function createFormatVectors(): Promise<object> {
     content: await contentVectors(),
     objects: objectVectors(),
     sparse: sparseVectors(),
+    retention: await retentionVectors(),
   };
 }
 
@@ -187,6 +190,21 @@ async function signedVectors() {
       cid: commit.cid,
     })),
     heads: { about: "60 writers, i × 16 bytes at epoch i²", blocks: blocks.map((bytes) => cidOf("dag-cbor", bytes)) },
+  };
+}
+
+async function retentionVectors() {
+  const bucket = await createSignedBucket();
+  const commits = [
+    { features: { incompat: [], roCompat: [RETENTION_FEATURE], compat: [] }, days: 3_650 * 86_400 },
+    { features: { incompat: [], roCompat: [], compat: [RETENTION_FEATURE] }, days: 0 },
+  ].map(({ features, days }) => {
+    const body = { ...commitBodyAt(bucket, 1), features, retention: { ...DEFAULT_RETENTION, days } };
+    return signCommit(body, bucket.certificate.cid, bucket.device);
+  });
+  return {
+    about: "commits whose bucket retains the last root of each day for 3650 days, and no root by its day",
+    commits: commits.map(({ bytes, cid }) => ({ bytes: hex(bytes), cid })),
   };
 }
 

@@ -5,6 +5,7 @@ import { SynclineError } from "../../src/base/errors.ts";
 import { silentLog } from "../../src/base/log.ts";
 import type { CollectReport } from "../../src/bucket/gc/collector.ts";
 import type { CollectionMark, CollectionNews } from "../../src/bucket/gc/need.ts";
+import { DEFAULT_RETENTION } from "../../src/format/retention.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { seededRandom } from "../support/test-bucket.ts";
 
@@ -53,6 +54,7 @@ class Counted {
 function reportOf(retained: number): CollectReport {
   const figures = { before: 700, after: 10 };
   return {
+    retention: DEFAULT_RETENTION,
     commits: { before: retained, after: retained },
     objects: figures,
     bytes: figures,

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { SynclineError } from "../../src/base/errors.ts";
 import { log } from "../../src/bucket/history.ts";
 import { cidOf } from "../../src/format/cid.ts";
+import { DEFAULT_RETENTION, LEAST_ALL_S } from "../../src/format/retention.ts";
 import type { MemoryObjectStore } from "../../src/objects/memory-object-store.ts";
 import type { ObjectStore } from "../../src/objects/object-store.ts";
 import { alteredStore } from "../support/altered-store.ts";
@@ -103,6 +104,54 @@ describe("a machine whose clock is a year ahead", () => {
     const ahead = new Hours(hours.ms + YEAR_MS);
     await collectIn(store, ahead, EAGER);
     expect(await listed(store, /^(pack|lease|bases)/)).toEqual(expect.arrayContaining(before));
+  });
+});
+
+describe("a bucket's own rule of retention", () => {
+  test("is obeyed as the newest root names it, by a collection and a dry run", async () => {
+    const hours = new Hours();
+    const { store, agent } = await threeDays(hours);
+    const before = await hoursOf(store, hours);
+    const all = { ...DEFAULT_RETENTION, all: 4 * 86_400 };
+    expect(await agent.retain(all)).toBe("published");
+    const kept = await collectIn(store, hours, EAGER);
+    expect(kept.retention).toEqual(all);
+    expect(kept.commits.after).toBe(kept.commits.before);
+    expect(await hoursOf(store, hours)).toBeGreaterThanOrEqual(before);
+    const nothingOld = { all: LEAST_ALL_S, minutes: 0, hours: 0, days: 0 };
+    hours.ms += HOUR_MS;
+    expect(await agent.retain(nothingOld)).toBe("published");
+    const dry = await collectIn(store, hours, { ...EAGER, dryRun: true });
+    expect(dry).toMatchObject({ retention: nothingOld, commits: { after: 1 } });
+    expect((await collectIn(store, hours, EAGER)).commits).toEqual(dry.commits);
+    expect(await faultsOf(store, hours)).toEqual([]);
+  });
+
+  test("says by which of its ages older roots hold space", async () => {
+    const hours = new Hours();
+    const { store, agent } = await threeDays(hours);
+    await agent.retain({ all: 2 * 86_400, minutes: 2 * 86_400, hours: 0, days: 86_400 });
+    const { held } = await collectIn(store, hours, { ...EAGER, dryRun: true });
+    expect(held?.older.map(({ withinMs }) => withinMs)).toEqual([DAY_MS, 2 * DAY_MS]);
+  });
+
+  test("set while a collection is planned counts for it", async () => {
+    const hours = new Hours();
+    const { store, agent } = await threeDays(hours);
+    const before = await hoursOf(store, hours);
+    const outcomes: string[] = [];
+    const racing = alteredStore(store, {
+      putNew: async (name, body) => {
+        if (outcomes.length === 0 && name.startsWith("pack/"))
+          outcomes.push(await agent.retain({ ...DEFAULT_RETENTION, all: 4 * 86_400 }));
+        return store.putNew(name, body);
+      },
+    });
+    const { commits } = await collectIn(racing, hours, EAGER);
+    expect(outcomes).toEqual(["published"]);
+    expect(commits.after).toBe(commits.before);
+    expect(await hoursOf(store, hours)).toBeGreaterThanOrEqual(before);
+    expect(await faultsOf(store, hours)).toEqual([]);
   });
 });
 

@@ -5,7 +5,15 @@ import { checkCertificate, decodeCertificate, signCertificate } from "../../src/
 import { decodeCommit, signCommit, verifyCommit } from "../../src/format/commit.ts";
 import { bodyToCbor } from "../../src/format/commit-body.ts";
 import { encodeCbor, Link } from "../../src/format/dag-cbor.ts";
-import { APPROVAL_FEATURE, MACHINE_FEATURE, mayWrite, NO_FEATURES, withCompat } from "../../src/format/features.ts";
+import {
+  APPROVAL_FEATURE,
+  MACHINE_FEATURE,
+  mayWrite,
+  NO_FEATURES,
+  RETENTION_FEATURE,
+  withCompat,
+} from "../../src/format/features.ts";
+import { DEFAULT_RETENTION, LEAST_ALL_S, MOST_RETENTION_S } from "../../src/format/retention.ts";
 import { createGenesisBody, decodeGenesis, signGenesis } from "../../src/format/genesis.ts";
 import { headsField, headsFieldToCbor } from "../../src/format/heads.ts";
 import type { Lamport, WriterId } from "../../src/base/ids.ts";
@@ -122,6 +130,30 @@ describe("the newest approved commit", () => {
       unknown: { approved: 2 },
     };
     expect(signCommit(body, certificate.cid, device).body).toMatchObject({ unknown: { approved: 2 } });
+  });
+});
+
+describe("how long history is retained", () => {
+  const retention = { ...DEFAULT_RETENTION, days: 3650 * 86_400 };
+  const named = { incompat: [], roCompat: [RETENTION_FEATURE], compat: [] };
+  const signed = (body: object) =>
+    signCommit({ ...commitBodyAt(bucket, 3), features: named, retention, ...body }, certificate.cid, device);
+
+  test("is a field of a commit, whatever the class of its feature, and absent where it is as by default", () => {
+    for (const features of [named, { ...named, roCompat: [], compat: [RETENTION_FEATURE] }]) {
+      expect(decodeCommit(signed({ features }).bytes).body).toMatchObject({ retention, unknown: {} });
+      expect(mayWrite(features)).toBe(true);
+    }
+    expect("retention" in decodeCommit(signed({ retention: undefined }).bytes).body).toBe(false);
+  });
+
+  test("is refused without its feature, and out of bounds", () => {
+    expect(() => signed({ features: NO_FEATURES })).toThrow(/field too many/);
+    for (const rule of ["all", "minutes", "hours", "days"] as const)
+      for (const seconds of [-1, MOST_RETENTION_S + 1, ...(rule === "all" ? [LEAST_ALL_S - 1] : [])])
+        expect(() => signed({ retention: { ...retention, [rule]: seconds } }), `${rule} ${seconds}`).toThrow(
+          /retention/,
+        );
   });
 });
 

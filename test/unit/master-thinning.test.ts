@@ -6,8 +6,10 @@ import type { Bucket } from "../../src/bucket/bucket.ts";
 import { thin } from "../../src/bucket/gc/thin.ts";
 import { HttpRemote } from "../../src/bucket/http/http-remote.ts";
 import { verifyBucket } from "../../src/bucket/verify.ts";
-import { openWriter } from "../../src/bucket/writer.ts";
+import { openWriter, type WriterPublication } from "../../src/bucket/writer.ts";
 import { sourceOfBytes } from "../../src/bucket/writer/file-source.ts";
+import { DEFAULT_POLICY } from "../../src/format/policy.ts";
+import { DEFAULT_RETENTION } from "../../src/format/retention.ts";
 import { auditData } from "../../src/master/store/audit.ts";
 import { systemPackDisk } from "../../src/master/store/pack-disk.ts";
 import { walletBearer } from "../../src/net/bearer.ts";
@@ -73,8 +75,27 @@ describe("a bucket at a master", () => {
     await publish(2);
     const root = await remote.readRoot();
     const report = await thin({ ...(await thinning()), dryRun: false });
-    expect(report).toEqual({ commits: { before: 3, after: 3 }, swaps: 0 });
+    expect(report).toEqual({ retention: DEFAULT_RETENTION, commits: { before: 3, after: 3 }, swaps: 0 });
     expect(await remote.readRoot()).toEqual(root);
+  });
+
+  test("is thinned by the rule that its newest root names", async () => {
+    await publish(12);
+    shiftMs += 3 * DAY_MS;
+    await publish(1);
+    shiftMs += 1.1 * DAY_MS;
+    await publish(1);
+    const options = { ...(await thinning()), dryRun: true };
+    expect((await thin(options)).commits.after).toBeLessThan(10);
+    const longer = { ...DEFAULT_RETENTION, all: 5 * 86_400 };
+    await publish(1, { policy: (policy) => ({ ...policy, retention: longer }) });
+    const report = await thin(options);
+    expect(report.retention).toEqual(longer);
+    expect(report.commits.after).toBe(report.commits.before);
+    await publish(1);
+    expect((await thin(options)).commits.after).toBe(report.commits.before + 1);
+    await publish(1, { policy: () => DEFAULT_POLICY });
+    expect((await thin(options)).commits.after).toBeLessThan(10);
   });
 
   test("is told of a collection that was under way when the master was started again", async () => {
@@ -118,14 +139,14 @@ function open(named: string): HttpRemote {
 }
 
 /** Commits a quarter of an hour apart, each of which changes one file. */
-async function publish(count: number): Promise<void> {
+async function publish(count: number, publication?: WriterPublication): Promise<void> {
   const context = { ...(await newWriter(bucket, 50)), clock };
   let epoch: number = (await bucket.head()).commit.body.seq;
   for (let round = 0; round < count; round++) {
     shiftMs += QUARTER_MS;
     await using writer = await openWriter(context, ++epoch);
     await writer.putFile([name("changing")], sourceOfBytes(noise(FILE_BYTES, epoch)), { mode: 0o644, uid: 0, gid: 0 });
-    expect((await writer.publish()).kind).toBe("published");
+    expect((await writer.publish("", publication)).kind).toBe("published");
   }
 }
 

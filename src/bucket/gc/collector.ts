@@ -13,6 +13,7 @@ import { BACKOFF_FIRST_MS, STORE_CONCURRENCY } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
 import { BASES_LIFE_MS, LEASE_LIFE_MS } from "../../format/lease.ts";
 import { runName } from "../../format/object-name.ts";
+import type { Retention } from "../../format/retention.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 import type { Bucket } from "../bucket.ts";
 import type { Writer } from "../publish/next-commit.ts";
@@ -44,6 +45,8 @@ export interface CollectOptions {
 }
 
 export interface CollectReport {
+  /** The rule of retention that the newest root names. */
+  readonly retention: Retention;
   /** Retained before and after, the newest included. */
   readonly commits: { readonly before: number; readonly after: number };
   readonly objects: { readonly before: number; readonly after: number };
@@ -124,6 +127,7 @@ class Collection implements AsyncDisposable {
     const { history, estimate, isWorth } = first.plan;
     const kept = history.kept.length + 1;
     const common = {
+      retention: history.retention,
       commits: { before: kept + history.thinned.length, after: isWorth ? kept : kept + history.thinned.length },
       isWorth,
       completed: dropping.length > 0,

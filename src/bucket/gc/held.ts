@@ -8,7 +8,6 @@ import type { Cid } from "../../base/ids.ts";
 import type { KeptCommit } from "./maintenance.ts";
 import type { Marker } from "./marker.ts";
 import type { LiveRow } from "./inventory.ts";
-import { AGE_LIMITS_NS } from "./retention.ts";
 
 export interface Held {
   /** Bytes of the blocks that the newest root reaches, as they are stored. */
@@ -29,7 +28,7 @@ export interface HeldByAge {
 export class AgedMarks {
   readonly #marker: Marker;
   /** Which range of age the marks up to this number are of, in the order in which they were made. */
-  readonly #spans: { readonly range: number; readonly until: number }[] = [];
+  readonly #spans: { readonly range: Range; readonly until: number }[] = [];
 
   constructor(marker: Marker) {
     this.#marker = marker;
@@ -39,42 +38,43 @@ export class AgedMarks {
   async markRoots(newest: Cid, older: readonly KeptCommit[]): Promise<void> {
     await this.#marker.markCommits([newest]);
     this.#end(NEWEST);
-    const ranges = groupBy(older, rangeOf);
-    for (let range = 0; range <= AGE_LIMITS_NS.length; range++) {
-      await this.#marker.markCommits((ranges.get(range) ?? []).toReversed().map(({ cid }) => cid));
+    for (const [range, commits] of rangesOf(older)) {
+      await this.#marker.markCommits(commits.toReversed().map(({ cid }) => cid));
       this.#end(range);
     }
   }
 
   heldBy(older: readonly KeptCommit[], live: ReadonlyMap<string, Pick<LiveRow, "length">>): Held {
-    const bytes = new Map<number, number>();
+    const bytes = new Map<Range, number>();
     const spans = this.#spans.values();
     let span = spans.next().value;
     let index = 0;
     for (const key of this.#marker.marked.keys()) {
       while (span !== undefined && index >= span.until) span = spans.next().value;
       // What is marked after all roots is there for the next one.
-      const range = span?.range ?? NEWEST;
+      const range = span === undefined ? NEWEST : span.range;
       bytes.set(range, (bytes.get(range) ?? 0) + (live.get(key)?.length ?? 0));
       index++;
     }
-    const ranges = groupBy(older, rangeOf);
-    const byAge = [...AGE_LIMITS_NS, undefined].flatMap((limitNs, range): HeldByAge[] => {
-      const roots = ranges.get(range)?.length ?? 0;
-      const withinMs = limitNs === undefined ? null : Number(limitNs / 1_000_000n);
-      return roots === 0 ? [] : [{ withinMs, roots, bytes: bytes.get(range) ?? 0 }];
+    const byAge = rangesOf(older).map(([range, { length: roots }]): HeldByAge => {
+      const withinMs = range === undefined ? null : Number(range / 1_000_000n);
+      return { withinMs, roots, bytes: bytes.get(range) ?? 0 };
     });
     return { newestBytes: bytes.get(NEWEST) ?? 0, older: byAge };
   }
 
-  #end(range: number): void {
+  #end(range: Range): void {
     this.#spans.push({ range, until: this.#marker.marked.size });
   }
 }
 
-const NEWEST = -1;
+const NEWEST = "newest";
 
-function rangeOf({ ageNs }: KeptCommit): number {
-  const range = AGE_LIMITS_NS.findIndex((limitNs) => ageNs <= limitNs);
-  return range === -1 ? AGE_LIMITS_NS.length : range;
+/** The upper end of a range of age; undefined: older than any rule retains. */
+type Range = KeptCommit["withinNs"] | typeof NEWEST;
+
+/** The older roots by their age, the youngest first. */
+function rangesOf(older: readonly KeptCommit[]) {
+  const rangeOf = ({ withinNs }: KeptCommit) => withinNs;
+  return [...groupBy(older, rangeOf)].sort(([a], [b]) => (a === undefined || (b !== undefined && a > b) ? 1 : -1));
 }

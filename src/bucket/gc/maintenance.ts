@@ -5,6 +5,7 @@ import type { BlockReader } from "../../blocks/block-store.ts";
 import { PUBLISH_NODE_CACHE_BYTES } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
 import { decodeCommit } from "../../format/commit.ts";
+import { type Retention, retentionOf } from "../../format/retention.ts";
 import { decodeNode } from "../../format/node-decoder.ts";
 import { NodeStore } from "../../tree/node-store.ts";
 import type { Bucket } from "../bucket.ts";
@@ -13,9 +14,11 @@ import { keptCommits } from "../history.ts";
 import type { NewCommit, Writer } from "../publish/next-commit.ts";
 import { commitRoots, makeCommit } from "../publish/next-commit.ts";
 import { Staging } from "../publish/staging.ts";
-import { agreedTime, retained } from "./retention.ts";
+import { ageLimitNs, agreedTime, retained } from "./retention.ts";
 
 export interface History {
+  /** The rule that the head names. */
+  readonly retention: Retention;
   /** Commits that stay, without the head, in the order of history. */
   readonly kept: readonly KeptCommit[];
   /** Seqs of those that go, ascending. */
@@ -24,8 +27,8 @@ export interface History {
 
 export interface KeptCommit {
   readonly cid: Cid;
-  /** By its own time. */
-  readonly ageNs: bigint;
+  /** The least of the ages at which a rule of retention ends that it has not passed, by its own time; undefined: it passed all. */
+  readonly withinNs: bigint | undefined;
 }
 
 /** Times of commits, which are read once. */
@@ -51,7 +54,7 @@ const BATCH = 64;
 
 /**
  * What stays of the history below `head`. Ages count from the least of what all witnesses say: `nowNs`, the head's own time, and what the
- * retained commits agree on. So one clock that is wrong takes nothing away. `bases` stay whatever their age.
+ * retained commits agree on. So one clock that is wrong takes nothing away. `bases` stay whatever their age. The rule is the head's.
  */
 export async function historyOf(
   bucket: Bucket,
@@ -67,10 +70,13 @@ export async function historyOf(
   const timed = commits.map(({ seq, cid }) => ({ seq, timeNs: timeOf.get(cid) ?? nowNs }));
   timed.push({ seq: head.body.seq, timeNs: head.body.timeNs });
   const countedNs = earlier(earlier(nowNs, head.body.timeNs), agreedTime(timed));
-  const stay = retained(timed, countedNs);
+  const retention = retentionOf(head.body);
+  const stay = retained(timed, countedNs, retention);
   const stays = ({ seq, cid }: { seq: Lamport; cid: Cid }) => bases === "all" || stay.has(seq) || bases.has(cid);
+  const withinNs = (cid: Cid) => ageLimitNs(retention, countedNs - (timeOf.get(cid) ?? nowNs));
   return {
-    kept: commits.filter(stays).map(({ cid }) => ({ cid, ageNs: countedNs - (timeOf.get(cid) ?? nowNs) })),
+    retention,
+    kept: commits.filter(stays).map(({ cid }) => ({ cid, withinNs: withinNs(cid) })),
     thinned: commits.filter((commit) => !stays(commit)).map(({ seq }) => seq),
   };
 }

@@ -1,25 +1,32 @@
 /**
- * Which commits of the past a bucket goes on retaining (docs/retention.md): all of the last 15 minutes, the last one of each minute for a
- * day, the last one of each hour for a week, the last one of each day for 90 days. A pure rule over the commits' times.
+ * Which commits of the past a bucket goes on retaining (docs/retention.md): all of the youngest, the last one of each minute, hour and day, each
+ * up to an age that the bucket's setting gives. A pure rule over the commits' times.
  *
  * Ages count from effective times. Minutes, hours and days are those of the commits' own times, so that commits to which one ancestor gives its
  * time do not all fall into one minute.
  *
  * Thinning at two times in a row comes to the same as thinning at the later one: a minute's last commit outlives the others of the
- * minute, an hour's last one is the last of its minute, and a day's last one is the last of its hour.
+ * minute, an hour's last one is the last of its minute, and a day's last one is the last of its hour. That holds whichever rule ends first.
  */
 import type { Lamport } from "../../base/ids.ts";
+import { DEFAULT_RETENTION, type Retention } from "../../format/retention.ts";
 import { type EffectiveCommit, effectiveTimes, type TimedCommit } from "./effective-time.ts";
 
 /**
  * The seqs of the commits that stay. The newest always does, and so does what claims to come from after `nowNs`: its clock was
  * wrong, and nothing is taken away by guessing. Whoever vouches for the time of a commit that stays, stays too.
  */
-export function retained(commits: readonly TimedCommit[], nowNs: bigint): Set<Lamport> {
+export function retained(
+  commits: readonly TimedCommit[],
+  nowNs: bigint,
+  retention: Retention = DEFAULT_RETENTION,
+): Set<Lamport> {
+  const rules = rulesOf(retention);
+  const everythingNs = BigInt(retention.all) * SECOND_NS;
   const effective = effectiveTimes(commits, nowNs);
   const lastOf = new Map<string, EffectiveCommit>();
   for (const commit of effective) {
-    for (const { length } of RULES) {
+    for (const { length } of rules) {
       const last = lastOf.get(periodOf(commit, length));
       if (last === undefined || commit.effectiveNs >= last.effectiveNs) lastOf.set(periodOf(commit, length), commit);
     }
@@ -27,8 +34,8 @@ export function retained(commits: readonly TimedCommit[], nowNs: bigint): Set<La
   const newest = effective.at(-1);
   const stays = (commit: EffectiveCommit) => {
     const ageNs = nowNs - commit.effectiveNs;
-    if (commit === newest || ageNs <= EVERYTHING_NS) return true;
-    return RULES.some(({ length, untilNs }) => ageNs <= untilNs && lastOf.get(periodOf(commit, length)) === commit);
+    if (commit === newest || ageNs <= everythingNs) return true;
+    return rules.some(({ length, untilNs }) => ageNs <= untilNs && lastOf.get(periodOf(commit, length)) === commit);
   };
   return new Set(effective.filter(stays).flatMap(({ seq, voucher }) => [seq, voucher]));
 }
@@ -66,18 +73,25 @@ export function agreedTime(commits: readonly TimedCommit[]): bigint {
   return agreed;
 }
 
-const MINUTE_NS = 60_000_000_000n;
+const SECOND_NS = 1_000_000_000n;
+const MINUTE_NS = 60n * SECOND_NS;
 const HOUR_NS = 60n * MINUTE_NS;
 const DAY_NS = 24n * HOUR_NS;
-const EVERYTHING_NS = 15n * MINUTE_NS;
-/** Up to this age the last commit of each period of this length stays. */
-const RULES = [
-  { length: MINUTE_NS, untilNs: DAY_NS },
-  { length: HOUR_NS, untilNs: 7n * DAY_NS },
-  { length: DAY_NS, untilNs: 90n * DAY_NS },
-] as const;
-/** Up to these ages roots are retained, ever fewer of them. */
-export const AGE_LIMITS_NS: readonly bigint[] = [EVERYTHING_NS, ...RULES.map(({ untilNs }) => untilNs)];
+
+/** Up to which age the last commit of each period of a length stays. */
+function rulesOf({ minutes, hours, days }: Retention) {
+  return [
+    { length: MINUTE_NS, untilNs: BigInt(minutes) * SECOND_NS },
+    { length: HOUR_NS, untilNs: BigInt(hours) * SECOND_NS },
+    { length: DAY_NS, untilNs: BigInt(days) * SECOND_NS },
+  ].filter(({ untilNs }) => untilNs > 0n);
+}
+
+/** The first age, of those at which a rule ends, that a commit has not passed. Undefined: older than any rule retains. */
+export function ageLimitNs({ all, minutes, hours, days }: Retention, ageNs: bigint): bigint | undefined {
+  const limits = [all, minutes, hours, days].sort((a, b) => a - b).map((seconds) => BigInt(seconds) * SECOND_NS);
+  return limits.find((limitNs) => limitNs > 0n && ageNs <= limitNs);
+}
 
 /** The minute, hour or day (UTC) that a commit belongs to. */
 function periodOf({ timeNs }: TimedCommit, length: bigint): string {

@@ -6,6 +6,7 @@ import type { Clock } from "../../base/clock.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import { BACKOFF_FIRST_MS, BACKOFF_MAX_MS, PUBLISH_ATTEMPTS } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
+import type { Retention } from "../../format/retention.ts";
 import type { SwapOutcome } from "../../roots/root-store.ts";
 import type { Bucket, CurrentRoot } from "../bucket.ts";
 import type { Writer } from "../publish/next-commit.ts";
@@ -22,6 +23,8 @@ export interface ThinOptions {
 }
 
 export interface ThinReport {
+  /** The rule by which it thinned: the one that the newest root names. */
+  readonly retention: Retention;
   /** Retained before and after, the newest included. */
   readonly commits: { readonly before: number; readonly after: number };
   /** Swaps that took place. */
@@ -38,8 +41,9 @@ export async function thin(options: ThinOptions): Promise<ThinReport> {
     const history = await historyOf(bucket, head.commit, clock.nowNs(), times, new Set());
     const [kept, thinned] = [history.kept.length + 1, history.thinned.length];
     const commits = { before: kept + thinned, after: kept };
-    if (thinned === 0 || dryRun) return { commits, swaps: 0 };
-    if (await letGo(options, head, history)) return { commits, swaps: 1 };
+    const { retention } = history;
+    if (thinned === 0 || dryRun) return { retention, commits, swaps: 0 };
+    if (await letGo(options, head, history)) return { retention, commits, swaps: 1 };
   }
   throw new SynclineError(
     "root_moved",

@@ -6,9 +6,24 @@ import type { Certificate } from "../../format/certificate.ts";
 import { cidOf } from "../../format/cid.ts";
 import { signCommit } from "../../format/commit.ts";
 import type { Commit } from "../../format/commit.ts";
-import { APPROVAL_FEATURE, MACHINE_FEATURE, mayWrite, withCompat } from "../../format/features.ts";
+import {
+  APPROVAL_FEATURE,
+  type Features,
+  MACHINE_FEATURE,
+  mayWrite,
+  RETENTION_FEATURE,
+  withCompat,
+  withFeature,
+} from "../../format/features.ts";
 import { encodePolicy } from "../../format/policy.ts";
 import type { Policy } from "../../format/policy.ts";
+import {
+  DEFAULT_RETENTION,
+  isSameRetention,
+  type Retention,
+  retainsMore,
+  retentionOf,
+} from "../../format/retention.ts";
 import { headsField } from "../../format/heads.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { editTree } from "../../tree/edit.ts";
@@ -29,6 +44,14 @@ export interface Writer {
 /** Made again on each root that the commit may follow. */
 export type PolicyChange = (policy: Policy) => Policy;
 
+/** What a commit says of its policy. */
+export interface NextPolicy {
+  /** The block is in the sink, or stored. */
+  readonly policy: Cid;
+  readonly features: Features;
+  readonly retention: Retention | undefined;
+}
+
 export interface NextCommit {
   readonly tree: Cid;
   readonly epoch: number;
@@ -38,8 +61,8 @@ export interface NextCommit {
   readonly approved?: boolean;
   /** Maintenance only: seqs of commits that `kept` lets go of, ascending. */
   readonly thinned?: readonly Lamport[];
-  /** Absent: the parent's. Its block is in the sink, or stored. */
-  readonly policy?: Cid | undefined;
+  /** Absent: the parent's. */
+  readonly policy?: NextPolicy | undefined;
 }
 
 /** A commit as bytes to be stored, and as it will be read again. */
@@ -78,6 +101,7 @@ export async function makeCommit(
   const row = { key: keptKey(body.seq), value: new Uint8Array(), links: [parent.cid] };
   const heads = new Map([...parent.heads, [device.writer, next.epoch] as const]);
   const seq = (body.seq + 1) as Lamport;
+  const { policy = policyOf(parent) } = next;
   const used = [
     ...(next.approved === true ? [APPROVAL_FEATURE] : []),
     ...(machine === undefined ? [] : [MACHINE_FEATURE]),
@@ -85,9 +109,9 @@ export async function makeCommit(
   const commit = signCommit(
     {
       ...body,
+      ...policy,
       ...(next.approved === true && { approved: seq }),
       tree: next.tree,
-      policy: next.policy ?? body.policy,
       parent: parent.cid,
       skip: await skipOf(bucket, parent),
       seq,
@@ -99,7 +123,7 @@ export async function makeCommit(
       timeNs: next.timeNs,
       note: next.note,
       machine,
-      features: used.reduce(withCompat, body.features),
+      features: used.reduce(withCompat, policy.features),
     },
     certificate.cid,
     device,
@@ -107,18 +131,36 @@ export async function makeCommit(
   return { commit, verified: { cid: commit.cid, body: commit.body, certificate: certificate.cid, heads } };
 }
 
-/** The policy of a commit on this root, with its block in the sink; without a change it is the root's. */
+/**
+ * The policy of a commit on this root, with its block in the sink; without a change it is the root's. Where it retains more than a version that
+ * does not know of retention would, such a version may only read: it would thin history out.
+ */
 export async function policyAfter(
   bucket: Bucket,
   root: VerifiedCommit,
   change: PolicyChange | undefined,
   sink: BlockSink,
-): Promise<Cid> {
-  if (change === undefined) return root.body.policy;
-  const bytes = encodePolicy(change(await bucket.policy(root)));
-  const cid = cidOf("dag-cbor", bytes);
-  await sink.put({ cid, bytes });
-  return cid;
+): Promise<NextPolicy> {
+  const now = policyOf(root);
+  if (change === undefined) return now;
+  const changed = change(await bucket.policy(root));
+  const bytes = encodePolicy(changed);
+  const policy = cidOf("dag-cbor", bytes);
+  await sink.put({ cid: policy, bytes });
+  const retention = retentionOf(changed);
+  const isDefault = isSameRetention(retention, DEFAULT_RETENTION);
+  const feature = isDefault ? undefined : retainsMore(retention, DEFAULT_RETENTION) ? "roCompat" : "compat";
+  const features = withFeature(now.features, RETENTION_FEATURE, feature);
+  return { policy, features, retention: isDefault ? undefined : retention };
+}
+
+/** Whether a commit with this policy would say the same of it as this one. */
+export function hasPolicy({ body }: VerifiedCommit, { policy, retention }: NextPolicy): boolean {
+  return body.policy === policy && isSameRetention(retentionOf(body), retentionOf({ retention }));
+}
+
+function policyOf({ body: { policy, features, retention } }: VerifiedCommit): NextPolicy {
+  return { policy, features, retention };
 }
 
 /** The blocks that a commit links, in the order in which they are to be stored. */
