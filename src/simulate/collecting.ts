@@ -8,9 +8,12 @@ import { Bucket } from "../bucket/bucket.ts";
 import { collect } from "../bucket/gc/collector.ts";
 import type { CollectReport } from "../bucket/gc/collector.ts";
 import { PackedRemote } from "../bucket/packed/packed-remote.ts";
+import type { TimedCommit } from "../bucket/gc/effective-time.ts";
+import type { RetentionRule } from "../bucket/gc/retention.ts";
 import type { Writer } from "../bucket/publish/next-commit.ts";
 import type { ObjectStore } from "../objects/object-store.ts";
 import type { Beginning } from "./beginning.ts";
+import type { Sabotage } from "./sabotage.ts";
 
 export interface CollectingOptions {
   readonly store: ObjectStore;
@@ -19,11 +22,12 @@ export interface CollectingOptions {
   readonly beginning: Beginning;
   /** Of this collection only. */
   readonly writer: Writer;
+  readonly sabotage: Sabotage | undefined;
 }
 
 /**
- * Spares no pack for its age: leases alone must protect what is being uploaded. Collects whatever it gains, since simulated buckets are small.
- * Throws as `collect`.
+ * Spares no pack for its age: leases alone must protect what is being uploaded. Mostly it collects whatever it gains, since simulated
+ * buckets are small. Throws as `collect`.
  */
 export async function collectIn({
   store,
@@ -31,11 +35,25 @@ export async function collectIn({
   random,
   beginning,
   writer,
+  sabotage,
 }: CollectingOptions): Promise<CollectReport> {
   const { genesis, checks } = beginning;
   const remote = new PackedRemote(store, { clock, random });
   const forget = () => remote.forgetPlacement();
   const blocks = new RetryReader(new VerifiedReader(remote.blocks), { clock, random, forget });
   const bucket = await Bucket.open(withKnownGenesis(remote, genesis.bytes), { blocks, checks });
-  return collect({ bucket, store, writer, clock, random, youngMs: 0, leastGainBytes: -Infinity });
+  const gain = random.fraction() < EAGER ? { leastGainBytes: -Infinity } : {};
+  return collect({ bucket, store, writer, clock, random, youngMs: 0, ...gain, ...ruleOf(sabotage) });
 }
+
+/** The rule of a collector that takes each commit's own time for true. */
+export function ruleOf(sabotage: Sabotage | undefined): { readonly rule?: RetentionRule } {
+  if (sabotage !== "a collector that believes every clock") return {};
+  const youngest = (commits: readonly TimedCommit[], nowNs: bigint) =>
+    commits.filter(({ timeNs }, index) => index === commits.length - 1 || nowNs - timeNs < YOUNGEST_NS);
+  return { rule: (commits, nowNs) => new Set(youngest(commits, nowNs).map(({ seq }) => seq)) };
+}
+
+/** Of all collections. The others take place only where they are worth it. */
+const EAGER = 0.8;
+const YOUNGEST_NS = 15n * 60_000_000_000n;

@@ -66,7 +66,7 @@ function reachOf(
       new PackedRemote(store, { clock, random, writer, pollMs, ...(inlineBytes !== undefined && { inlineBytes }) }),
     collect: (options) => {
       const seen = sabotage === "a collector that ignores leases" ? withoutLeases(store) : store;
-      return collectIn({ store: heedingLeases(seen, shared, onFault), beginning, ...options });
+      return collectIn({ store: heedingLeases(seen, shared, onFault), beginning, sabotage, ...options });
     },
   };
 }

@@ -3,6 +3,7 @@
  * that its publisher had sealed, is there, in its file or in a conflict copy, unless its publisher saw it and replaced or removed it, or a
  * root before lost it in that way (laws 3 and 4): what somebody removes is gone for others only once that is published. And each directory is at one place, reached from the root directory (law 7).
  */
+import type { Clock } from "../base/clock.ts";
 import { SerialQueue } from "../base/concurrency.ts";
 import type { Cid, FileId, WriterId } from "../base/ids.ts";
 import { ROOT_ID } from "../base/ids.ts";
@@ -14,12 +15,15 @@ import { ChunkCache } from "../content/chunk-cache.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { Beginning } from "./beginning.ts";
 import { Tokens, tokensIn } from "./deeds.ts";
+import { RetentionJudge } from "./retention-judge.ts";
 import { versionBytes } from "./tree-tokens.ts";
 
 export interface RootModelOptions {
   readonly remote: BucketRemote;
   readonly beginning: Beginning;
   readonly tokens: Tokens;
+  /** The world's. */
+  readonly clock: Clock;
   /** Whose device it is; undefined: no machine's. */
   readonly machineOf: (writer: WriterId) => string | undefined;
 }
@@ -29,6 +33,7 @@ export class RootModel {
   readonly #remote: BucketRemote;
   readonly #nodes: NodeStore;
   readonly #content: ChunkCache;
+  readonly #retention: RetentionJudge;
   readonly #checks = new SerialQueue();
   readonly #options: RootModelOptions;
   #present: ReadonlySet<string> = new Set();
@@ -41,6 +46,7 @@ export class RootModel {
     this.#options = options;
     this.#remote = options.remote;
     this.#nodes = new NodeStore(this.#remote.blocks, { capacityBytes: CACHE_BYTES });
+    this.#retention = new RetentionJudge(this.#nodes);
     this.#content = new ChunkCache(this.#remote.blocks, { capacityBytes: CACHE_BYTES });
   }
 
@@ -75,6 +81,7 @@ export class RootModel {
     const forgotten = this.#globs.filter((glob) => !text.includes(glob));
     if (forgotten.length > 0) this.faults.push(`the policy of root ${cid} forgets ${forgotten.join()}`);
     this.#globs = text;
+    this.faults.push(...(await this.#retention.note(commit, this.#options.clock.nowNs())));
     const before = this.#present;
     this.#present = await this.#read(body.tree);
     this.#expect(`root ${cid} does not have`, before, this.#options.machineOf(body.writer));

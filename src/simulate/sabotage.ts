@@ -38,6 +38,7 @@ export const SABOTAGES = [
   "a put that drops conflict copies",
   "a restore of more than was asked for",
   "a collector that ignores leases",
+  "a collector that believes every clock",
   "a folder whose scan overlooks files",
   "doors that hear nothing of each other",
   "a WebDAV door that forgets conditions",

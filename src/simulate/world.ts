@@ -114,7 +114,7 @@ class World {
     this.#sabotage = sabotage;
     this.#site = site;
     const machineOf = (writer: WriterId) => this.#owners.get(writer);
-    this.#model = new RootModel({ remote: site.checked, beginning, tokens: this.#tokens, machineOf });
+    this.#model = new RootModel({ remote: site.checked, beginning, tokens: this.#tokens, clock: timeline, machineOf });
     this.#judge = new MergeJudge(site.checked.blocks);
     this.trace = new Trace(timeline);
     const make = (name: string) => this.#folder(name);

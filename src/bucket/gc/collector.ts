@@ -23,6 +23,7 @@ import { type Ground, readGround } from "./ground.ts";
 import type { Held } from "./held.ts";
 import { expiredClaims, type Inventory, mappedRows, type PassedOver, readClaims, takeInventory } from "./inventory.ts";
 import { Planner } from "./planner.ts";
+import type { RetentionRule } from "./retention.ts";
 import { DROPPED_AT_ONCE } from "./victims.ts";
 
 export interface CollectOptions {
@@ -39,6 +40,8 @@ export interface CollectOptions {
   readonly youngMs?: number;
   /** Acts only if it frees more than this beyond what it writes. Default: the error of the estimate, so that no bucket grows. */
   readonly leastGainBytes?: number;
+  /** Which commits stay, if not as `retained` says. */
+  readonly rule?: RetentionRule;
   readonly onProgress?: (progress: { readonly blocks: number }) => void;
   /** Aborted: ends with the signal's reason where nothing is begun that others would have to end. */
   readonly signal?: AbortSignal;

@@ -62,6 +62,7 @@ export async function historyOf(
   nowNs: bigint,
   times: CommitTimes,
   bases: ReadonlySet<Cid> | "all",
+  rule: RetentionRule = retained,
 ): Promise<History> {
   const nodes = new NodeStore(bucket.blocks, { capacityBytes: PUBLISH_NODE_CACHE_BYTES });
   const commits: { seq: Lamport; cid: Cid }[] = [];
@@ -71,7 +72,7 @@ export async function historyOf(
   timed.push({ seq: head.body.seq, timeNs: head.body.timeNs });
   const countedNs = earlier(earlier(nowNs, head.body.timeNs), agreedTime(timed));
   const retention = retentionOf(head.body);
-  const stay = retained(timed, countedNs, retention);
+  const stay = rule(timed, countedNs, retention);
   const stays = ({ seq, cid }: { seq: Lamport; cid: Cid }) => bases === "all" || stay.has(seq) || bases.has(cid);
   const withinNs = (cid: Cid) => ageLimitNs(retention, countedNs - (timeOf.get(cid) ?? nowNs));
   return {

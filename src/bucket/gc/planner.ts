@@ -23,6 +23,7 @@ import {
   makeMaintenance,
 } from "./maintenance.ts";
 import { Marker } from "./marker.ts";
+import type { RetentionRule } from "./retention.ts";
 import { chooseVictims, DROPPED_AT_ONCE, type PackState } from "./victims.ts";
 
 export interface Plan {
@@ -48,6 +49,7 @@ export interface PlannerOptions {
   readonly random: Random;
   readonly youngMs?: number;
   readonly leastGainBytes?: number;
+  readonly rule?: RetentionRule;
   readonly onProgress?: (progress: { readonly blocks: number }) => void;
   readonly signal?: AbortSignal;
 }
@@ -79,9 +81,9 @@ export class Planner {
 
   /** `inventory` and `claims` were taken before `ground` was read. Throws what reading throws where the bucket is damaged. */
   async plan(ground: Ground, inventory: Inventory, claims: Claims, nowMs: number): Promise<Plan> {
-    const { bucket, writer, clock, random, leastGainBytes = ESTIMATE_ERROR_BYTES } = this.#options;
+    const { bucket, writer, clock, random, rule, leastGainBytes = ESTIMATE_ERROR_BYTES } = this.#options;
     const { commit, object } = ground;
-    const history = await historyOf(bucket, commit, BigInt(nowMs) * 1_000_000n, this.#times, claims.bases);
+    const history = await historyOf(bucket, commit, BigInt(nowMs) * 1_000_000n, this.#times, claims.bases, rule);
     const maintenance = await makeMaintenance(bucket, writer, clock, random, commit, history.thinned);
     await this.#agedMarks.markRoots(commit.cid, history.kept);
     await this.#marker.markSkips(maintenance.made.commit.body);

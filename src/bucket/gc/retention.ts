@@ -12,6 +12,9 @@ import type { Lamport } from "../../base/ids.ts";
 import { DEFAULT_RETENTION, type Retention } from "../../format/retention.ts";
 import { type EffectiveCommit, effectiveTimes, type TimedCommit } from "./effective-time.ts";
 
+/** As `retained`. */
+export type RetentionRule = (commits: readonly TimedCommit[], nowNs: bigint, retention?: Retention) => Set<Lamport>;
+
 /**
  * The seqs of the commits that stay. The newest always does, and so does what claims to come from after `nowNs`: its clock was
  * wrong, and nothing is taken away by guessing. Whoever vouches for the time of a commit that stays, stays too.

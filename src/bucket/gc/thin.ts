@@ -10,6 +10,7 @@ import type { Retention } from "../../format/retention.ts";
 import type { SwapOutcome } from "../../roots/root-store.ts";
 import type { Bucket, CurrentRoot } from "../bucket.ts";
 import type { Writer } from "../publish/next-commit.ts";
+import type { RetentionRule } from "./retention.ts";
 import { blocksOf, CommitTimes, type History, historyOf, makeMaintenance } from "./maintenance.ts";
 
 export interface ThinOptions {
@@ -20,6 +21,8 @@ export interface ThinOptions {
   readonly random: Random;
   /** Says what would be let go of, and changes nothing. */
   readonly dryRun: boolean;
+  /** Which commits stay, if not as `retained` says. */
+  readonly rule?: RetentionRule;
 }
 
 export interface ThinReport {
@@ -38,7 +41,7 @@ export async function thin(options: ThinOptions): Promise<ThinReport> {
   for (let attempt = 0; attempt < PUBLISH_ATTEMPTS; attempt++) {
     if (attempt > 0) await clock.sleep(pauseMs(attempt, random));
     const head = await bucket.head();
-    const history = await historyOf(bucket, head.commit, clock.nowNs(), times, new Set());
+    const history = await historyOf(bucket, head.commit, clock.nowNs(), times, new Set(), options.rule);
     const [kept, thinned] = [history.kept.length + 1, history.thinned.length];
     const commits = { before: kept + thinned, after: kept };
     const { retention } = history;

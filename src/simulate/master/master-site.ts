@@ -19,6 +19,7 @@ import { Masters } from "../../net/masters.ts";
 import { rootFrom } from "../../roots/http-root-store.ts";
 import type { Root } from "../../roots/root-store.ts";
 import { OWNER } from "../beginning.ts";
+import { ruleOf } from "../collecting.ts";
 import { FaultCounts } from "../fault-counts.ts";
 import type { SiteOptions } from "../object-site.ts";
 import type { MasterPlan } from "../plan.ts";
@@ -105,7 +106,14 @@ class MasterSite implements Site {
         const remote = this.#remote(way, undefined);
         const blocks = new RetryReader(new VerifiedReader(remote.blocks), { clock, random });
         const bucket = await Bucket.open(withKnownGenesis(remote, genesis.bytes), { blocks, checks });
-        return collectBehind(remote, { bucket, writer, clock, random, dryRun: false });
+        return collectBehind(remote, {
+          bucket,
+          writer,
+          clock,
+          random,
+          dryRun: false,
+          ...ruleOf(this.#options.sabotage),
+        });
       },
     };
   }
