@@ -3,7 +3,6 @@
  * wrong any more, nobody writes, and everything must come to rest by itself. What must hold then is checked in settled.ts.
  */
 import { ERRNO } from "../base/errno.ts";
-import { hasCode } from "../base/errors.ts";
 import type { WriterId } from "../base/ids.ts";
 import type { Random } from "../base/random.ts";
 import type { Writer } from "../bucket/publish/next-commit.ts";
@@ -11,18 +10,16 @@ import type { BaseRoot } from "../overlay/journal-record.ts";
 import { FsError } from "../vfs/filesystem.ts";
 import { homeOf, MACHINE_NAMES, SHARED_HOME } from "./beginning.ts";
 import type { Beginning } from "./beginning.ts";
-import { perform, performOverDav, placeDeed, Tokens, tokensIn } from "./deeds.ts";
-import type { Deed } from "./deeds.ts";
-import { runErrand } from "./errands.ts";
+import { Tokens, tokensIn } from "./deeds.ts";
 import { FaultCounts } from "./fault-counts.ts";
 import { FolderMachine } from "./folder/folder-machine.ts";
 import { Folders } from "./folder/folders.ts";
 import { overlooking } from "./folder/overlooking-disk.ts";
 import { Machine } from "./machine.ts";
+import { People } from "./people.ts";
 import { masterSite } from "./master/master-site.ts";
 import { objectSite } from "./object-site.ts";
-import { DOORS } from "./plan.ts";
-import type { PlannedDeed, PlannedErrand, Plan } from "./plan.ts";
+import type { Plan } from "./plan.ts";
 import type { SimulatedProcess } from "./process.ts";
 import { RootModel } from "./root-model.ts";
 import { MergeJudge } from "./merge-judge.ts";
@@ -34,7 +31,7 @@ import { settledFaults } from "./settled.ts";
 import { CALM, withFlippedBit } from "./simulated-link.ts";
 import { Timeline } from "./timeline.ts";
 import { Trace } from "./trace.ts";
-import { isIoError, isRefused, madeBy, Troubles } from "./troubles.ts";
+import { isIoError, madeBy, Troubles } from "./troubles.ts";
 
 export interface Outcome {
   /** What does not hold; empty when all is well. */
@@ -92,6 +89,7 @@ class World {
   readonly #judge: MergeJudge;
   readonly #tokens = new Tokens();
   readonly #troubles: Troubles;
+  readonly #people: People;
   readonly #machines: Machine[] = [];
   /** Machines that nothing gets to or from, until when. */
   readonly #cutUntilMs = new Map<Machine, number>();
@@ -119,6 +117,16 @@ class World {
     this.trace = new Trace(timeline);
     const make = (name: string) => this.#folder(name);
     this.folders = new Folders({ plan, timeline, tokens: this.#tokens, trace: this.trace, make });
+    this.#people = new People({
+      plan,
+      timeline,
+      machines: this.#machines,
+      tokens: this.#tokens,
+      trace: this.trace,
+      judge: this.#judge,
+      sabotage,
+      faults: this.faults,
+    });
     this.#troubles = new Troubles({
       plan,
       timeline,
@@ -140,15 +148,8 @@ class World {
     await this.#troubles.startMaster();
     for (let index = 0; index < this.#plan.machines; index++) this.#machines.push(this.#machine(index));
     for (const [index, machine] of this.#machines.entries()) await this.#begin(machine, this.#plan.skewsMs[index] ?? 0);
-    const users = this.#machines.flatMap((machine, index) => DOORS.map((door) => this.#use(machine, index, door)));
-    const errands = this.#plan.errands.map((errand) => this.#run(errand));
-    const folders = this.folders.play();
-    await Promise.all([
-      ...users,
-      ...errands,
-      folders,
-      ...this.#plan.troubles.map((trouble) => this.#troubles.bring(trouble)),
-    ]);
+    const troubles = this.#plan.troubles.map((trouble) => this.#troubles.bring(trouble));
+    await Promise.all([this.#people.play(), this.folders.play(), ...troubles]);
     await this.#calm();
     const violations = await this.#rest();
     violations.push(...this.faults, ...this.#model.faults, ...this.#judge.faults);
@@ -276,70 +277,6 @@ class World {
     }
   }
 
-  /** One program at each door. */
-  async #use(machine: Machine, index: number, door: PlannedDeed["door"]): Promise<void> {
-    for (const planned of this.#plan.deeds) {
-      if (planned.machine !== index || planned.door !== door) continue;
-      const waitMs = planned.atMs - this.#timeline.monotonicMs();
-      if (waitMs > 0) await this.#timeline.sleep(waitMs);
-      await this.#do(machine, planned);
-    }
-  }
-
-  /** Nobody knows what became of a call in whose middle the agent died. */
-  async #do(machine: Machine, { deed, door }: PlannedDeed): Promise<void> {
-    const { process, otherDoors } = machine;
-    const mount = door === "second mount" ? otherDoors?.mount : machine.mount;
-    if (mount === undefined || process === undefined) return;
-    const root = deed.own ? homeOf(machine.name) : SHARED_HOME;
-    const work = async () => {
-      const placed = await placeDeed(mount, root, deed, this.#tokens.next(machine.name), this.#plan.names);
-      const errno =
-        door === "webdav" && otherDoors !== undefined
-          ? await performOverDav(otherDoors.webdav, placed, this.#tokens)
-          : await perform(mount, placed, this.#tokens);
-      const { kind, path, target, token } = placed;
-      const asked = [kind, path, ...(TWO_PATHS.has(kind) ? [target] : []), token].join(" ");
-      const over = door === "mount" ? "" : ` (${door})`;
-      this.trace.add(machine.name, `${asked}${over}: ${errno === 0 ? "done" : `error ${errno}`}`);
-    };
-    await Promise.race([work().catch((error: unknown) => this.#noteFailure(machine, deed, error)), process.death]);
-  }
-
-  /** A command that fails may have done what it was asked for. */
-  async #run({ kind, pick, atMs, machine: index }: PlannedErrand): Promise<void> {
-    await this.#timeline.sleep(Math.max(0, atMs - this.#timeline.monotonicMs()));
-    const machine = this.#machines[index];
-    const process = machine?.process;
-    if (machine === undefined || process === undefined) return;
-    const token = this.#tokens.next(machine.name);
-    const work = async () => {
-      const context = await machine.commandContext();
-      if (context === undefined) return;
-      const replaces = (tokens: readonly string[]) => {
-        for (const old of tokens) this.#tokens.remove(old, machine.name);
-      };
-      const merge = this.#judge.judging(context.merge);
-      const options = { kind, pick, context: { ...context, merge }, token, replaces, sabotage: this.#sabotage };
-      const { isDone, hasMade, faults } = await runErrand(options);
-      this.trace.add(machine.name, `${kind} ${token}: ${isDone ? "done" : "not done"}`);
-      this.faults.push(...faults);
-      if (!isDone || !hasMade) return;
-      this.#tokens.made.add(token);
-      this.#tokens.durable.add(token);
-    };
-    const failed = (error: unknown) => {
-      if (!isIoError(error) && !isRefused(error) && !hasCode(error, "no_such_root")) throw error;
-      this.trace.add(machine.name, `${kind}: ${error.code}`);
-    };
-    await Promise.race([work().catch(failed), process.death]);
-  }
-
-  #noteFailure({ name }: Machine, { kind }: Deed, error: unknown): void {
-    if (!isIoError(error)) throw error;
-    this.trace.add(name, `${kind}: ${error.code}`);
-  }
-
   async #calm(): Promise<void> {
     this.#isCalm = true;
     this.#cutUntilMs.clear();
@@ -385,7 +322,6 @@ function newMachine(options: ConstructorParameters<typeof Machine>[0]): Machine 
   return new Machine(options);
 }
 
-const TWO_PATHS: ReadonlySet<string> = new Set(["rename", "exchange", "link"]);
 /** Longer than any request is on its way that does not come late. */
 const ARRIVAL_MS = 1_000;
 const REST_MS = 180_000;

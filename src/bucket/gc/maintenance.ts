@@ -14,7 +14,7 @@ import { keptCommits } from "../history.ts";
 import type { NewCommit, Writer } from "../publish/next-commit.ts";
 import { commitRoots, makeCommit } from "../publish/next-commit.ts";
 import { Staging } from "../publish/staging.ts";
-import { ageLimitNs, agreedTime, retained } from "./retention.ts";
+import { ageLimitNs, agreedTime, retained, type RetentionRule } from "./retention.ts";
 
 export interface History {
   /** The rule that the head names. */

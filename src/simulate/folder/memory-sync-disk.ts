@@ -3,25 +3,11 @@
  * links and exchanges work, and the process can die before any change that it makes.
  */
 import type { FileName } from "../../base/ids.ts";
+import { failure, isBelow, statOf, type Node } from "./memory-node.ts";
 import { NO_XATTRS, type FileType, type Xattrs } from "../../format/record.ts";
 import type { DiskEntry, DiskFile, DiskPath, DiskStat, RenameHow, SyncDisk } from "../../sync/disk/disk.ts";
 
 export class Crash extends Error {}
-
-interface Node {
-  readonly type: FileType;
-  readonly ino: bigint;
-  readonly birthNs: bigint;
-  mode: number;
-  uid: number;
-  gid: number;
-  mtimeNs: bigint;
-  ctimeNs: bigint;
-  links: number;
-  bytes: Buffer;
-  xattrs: Xattrs;
-  readonly children: Map<string, Node>;
-}
 
 export class MemorySyncDisk implements SyncDisk {
   readonly hasXattrs = true;
@@ -358,17 +344,4 @@ export class MemorySyncDisk implements SyncDisk {
     above.children.set(to.at(-1) ?? "", node);
     node.ctimeNs = this.nowNs();
   }
-}
-
-function statOf({ type, mode, uid, gid, mtimeNs, ctimeNs, birthNs, ino, links, bytes }: Node): DiskStat {
-  const size = type === "directory" ? 0 : bytes.length;
-  return { type, mode, uid, gid, size, mtimeNs, ctimeNs, birthNs, ino, dev: 1n, links };
-}
-
-function isBelow(path: DiskPath, above: DiskPath): boolean {
-  return above.every((name, index) => path[index] === name);
-}
-
-function failure(code: string): Error {
-  return Object.assign(new Error(code), { code });
 }

@@ -1,0 +1,106 @@
+/** Programs and people at the machines of a history: one program at each door of each agent, and commands beside them. */
+import { hasCode } from "../base/errors.ts";
+import { homeOf, SHARED_HOME } from "./beginning.ts";
+import { perform, performOverDav, placeDeed } from "./deeds.ts";
+import type { Deed, Tokens } from "./deeds.ts";
+import { runErrand } from "./errands.ts";
+import type { Machine } from "./machine.ts";
+import type { MergeJudge } from "./merge-judge.ts";
+import { DOORS } from "./plan.ts";
+import type { Plan, PlannedDeed, PlannedErrand } from "./plan.ts";
+import type { Sabotage } from "./sabotage.ts";
+import type { Timeline } from "./timeline.ts";
+import type { Trace } from "./trace.ts";
+import { isIoError, isRefused } from "./troubles.ts";
+
+export interface PeopleOptions {
+  readonly plan: Plan;
+  readonly timeline: Timeline;
+  readonly machines: readonly Machine[];
+  readonly tokens: Tokens;
+  readonly trace: Trace;
+  readonly judge: MergeJudge;
+  readonly sabotage: Sabotage | undefined;
+  /** What is found wrong on the way goes into it. */
+  readonly faults: string[];
+}
+
+export class People {
+  readonly #world: PeopleOptions;
+
+  constructor(world: PeopleOptions) {
+    this.#world = world;
+  }
+
+  /** All that they do. */
+  async play(): Promise<void> {
+    const { machines, plan } = this.#world;
+    const users = machines.flatMap((machine, index) => DOORS.map((door) => this.#use(machine, index, door)));
+    await Promise.all([...users, ...plan.errands.map((errand) => this.#run(errand))]);
+  }
+
+  async #use(machine: Machine, index: number, door: PlannedDeed["door"]): Promise<void> {
+    for (const planned of this.#world.plan.deeds) {
+      if (planned.machine !== index || planned.door !== door) continue;
+      const waitMs = planned.atMs - this.#world.timeline.monotonicMs();
+      if (waitMs > 0) await this.#world.timeline.sleep(waitMs);
+      await this.#do(machine, planned);
+    }
+  }
+
+  /** Nobody knows what became of a call in whose middle the agent died. */
+  async #do(machine: Machine, { deed, door }: PlannedDeed): Promise<void> {
+    const { process, otherDoors } = machine;
+    const mount = door === "second mount" ? otherDoors?.mount : machine.mount;
+    if (mount === undefined || process === undefined) return;
+    const root = deed.own ? homeOf(machine.name) : SHARED_HOME;
+    const work = async () => {
+      const placed = await placeDeed(mount, root, deed, this.#world.tokens.next(machine.name), this.#world.plan.names);
+      const errno =
+        door === "webdav" && otherDoors !== undefined
+          ? await performOverDav(otherDoors.webdav, placed, this.#world.tokens)
+          : await perform(mount, placed, this.#world.tokens);
+      const { kind, path, target, token } = placed;
+      const asked = [kind, path, ...(TWO_PATHS.has(kind) ? [target] : []), token].join(" ");
+      const over = door === "mount" ? "" : ` (${door})`;
+      this.#world.trace.add(machine.name, `${asked}${over}: ${errno === 0 ? "done" : `error ${errno}`}`);
+    };
+    await Promise.race([work().catch((error: unknown) => this.#noteFailure(machine, deed, error)), process.death]);
+  }
+
+  /** A command that fails may have done what it was asked for. */
+  async #run({ kind, pick, atMs, machine: index }: PlannedErrand): Promise<void> {
+    await this.#world.timeline.sleep(Math.max(0, atMs - this.#world.timeline.monotonicMs()));
+    const machine = this.#world.machines[index];
+    const process = machine?.process;
+    if (machine === undefined || process === undefined) return;
+    const token = this.#world.tokens.next(machine.name);
+    const work = async () => {
+      const context = await machine.commandContext();
+      if (context === undefined) return;
+      const replaces = (tokens: readonly string[]) => {
+        for (const old of tokens) this.#world.tokens.remove(old, machine.name);
+      };
+      const merge = this.#world.judge.judging(context.merge);
+      const options = { kind, pick, context: { ...context, merge }, token, replaces, sabotage: this.#world.sabotage };
+      const { isDone, hasMade, faults } = await runErrand(options);
+      this.#world.trace.add(machine.name, `${kind} ${token}: ${isDone ? "done" : "not done"}`);
+      this.#world.faults.push(...faults);
+      if (!isDone || !hasMade) return;
+      this.#world.tokens.made.add(token);
+      this.#world.tokens.durable.add(token);
+    };
+    const failed = (error: unknown) => {
+      if (!isIoError(error) && !isRefused(error) && !hasCode(error, "no_such_root")) throw error;
+      this.#world.trace.add(machine.name, `${kind}: ${error.code}`);
+    };
+    await Promise.race([work().catch(failed), process.death]);
+  }
+
+  #noteFailure({ name }: Machine, { kind }: Deed, error: unknown): void {
+    if (!isIoError(error)) throw error;
+    this.#world.trace.add(name, `${kind}: ${error.code}`);
+  }
+}
+
+const TWO_PATHS: ReadonlySet<string> = new Set(["rename", "exchange", "link"]);
