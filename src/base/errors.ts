@@ -49,7 +49,6 @@ export type ErrorCode =
   | "bad_address"
   | "bad_signature"
   | "bad_token"
-  | "base_gone"
   | "block_corrupt"
   | "block_not_found"
   | "bucket_exists"

@@ -5,8 +5,7 @@
  * same ids, which is what makes retries and restarts safe.
  */
 import { groupBy } from "../base/collections.ts";
-import { hasCode, SynclineError } from "../base/errors.ts";
-import type { Cid, FileId, Ino } from "../base/ids.ts";
+import type { Cid, FileId, Ino, WriterId } from "../base/ids.ts";
 import { ROOT_ID, ROOT_INO } from "../base/ids.ts";
 import { SmallBytes } from "../base/small-bytes.ts";
 import type { BlockReader, BlockSink } from "../blocks/block-store.ts";
@@ -15,18 +14,17 @@ import { allOf, differences, entriesOf } from "./differences.ts";
 import { editContent } from "../content/edit.ts";
 import type { ReadData } from "../content/segment.ts";
 import type { ContentSource } from "../content/source.ts";
-import { contentBlocks } from "../content/walk.ts";
 import { cidOf } from "../format/cid.ts";
 import { dentryKey } from "../format/keys.ts";
 import type { LinkBlock } from "../format/linked-value.ts";
 import type { FileRecord } from "../format/record.ts";
-import { linkedValues } from "../format/linked-value.ts";
 import type { TreeConfig } from "../tree/boundary.ts";
 import { editTree, preload } from "../tree/edit.ts";
 import type { NodeStore } from "../tree/node-store.ts";
 import { refuseCircles } from "./build/circles.ts";
 import { epochPlaces } from "./build/epoch-places.ts";
 import { lostDirectories } from "./build/lost-directories.ts";
+import { groundEpoch } from "./build/gone-contents.ts";
 import { findRestored } from "./build/restored.ts";
 import { reviveDirectories } from "./build/revived.ts";
 import { rehomeStrays } from "./build/strays.ts";
@@ -54,8 +52,8 @@ export interface BuildContext {
   readonly sink: BlockSink;
   readonly treeConfig: TreeConfig;
   readonly contentConfig: ContentConfig;
-  /** Put also what unchanged contents consist of: the bucket may have dropped it. */
-  readonly carryContent?: boolean;
+  /** The base is gone, and this writer's epoch is built on the newest root: what its contents consist of may be gone as well. */
+  readonly baseGoneOf?: WriterId | undefined;
   /** Trees before the reference, newest first: where to look for files that others moved. Asked for rarely. */
   readonly olderTrees?: OlderTrees;
 }
@@ -75,6 +73,10 @@ export interface BuiltEpoch {
   readonly objects: ReadonlyMap<Ino, BuiltObject>;
   /** Where our tree is otherwise than the epoch's changes on the reference show it, as if others had changed that. Undefined: too much to list. */
   readonly unseen: readonly BaseChange[] | undefined;
+  /** Contents of the base that nobody can read: a merge does without them. */
+  readonly gone: ReadonlySet<Cid>;
+  /** Files that were written in part over bytes that are gone. */
+  readonly torn: number;
 }
 
 /**
@@ -84,10 +86,12 @@ export interface BuiltEpoch {
 export async function buildEpoch(
   context: BuildContext,
   reference: Cid,
-  sealed: ChangeSet,
-  data: DataReader,
+  epoch: ChangeSet,
+  reader: DataReader,
 ): Promise<BuiltEpoch> {
-  const { nodes, sink, treeConfig } = context;
+  const { nodes, sink, treeConfig, baseGoneOf } = context;
+  const grounded = baseGoneOf && (await groundEpoch(context, reference, epoch, reader, baseGoneOf));
+  const { changes: sealed, data, dropped, gone, torn } = grounded ?? { ...WHOLE, changes: epoch, data: reader };
   const link = linkInto(sink);
   const apply = (tree: Cid, transitions: readonly Transition[], finish?: FinishRecord) => {
     if (transitions.length === 0) return Promise.resolve(tree);
@@ -130,8 +134,11 @@ export async function buildEpoch(
     alive.flatMap(([, { id, names }]) => names.map((place) => changeAt(place, undefined, id))),
   ]);
   for (const [ino, object] of alive) objects.set(ino, object);
-  return { mergeBase, ours, objects, unseen };
+  for (const [ino, object] of dropped) objects.set(ino, object);
+  return { mergeBase, ours, objects, unseen, gone, torn };
 }
+
+const WHOLE = { dropped: new Map<Ino, BuiltObject>(), gone: new Set<Cid>(), torn: 0 };
 
 /**
  * Directories that the epoch made where others had made one, or in the place of one that it removed: the same from now on, with
@@ -283,7 +290,6 @@ async function withContent(
   data: DataReader,
 ): Promise<FileRecord> {
   const { content: source, sink, contentConfig } = context;
-  if (context.carryContent === true) await carry(context, record);
   if (object.content.kind === "same") return record;
   const { base, baseSize, segments } = object.content;
   const read: ReadData = (...range) => data.readData(object.ino, ...range);
@@ -298,20 +304,4 @@ async function withContent(
 function keptIn(inline: SmallBytes, record: FileRecord): FileRecord {
   const { content } = record;
   return content.kind === "inline" ? { ...record, content: { ...content, bytes: inline.keep(content.bytes) } } : record;
-}
-
-/** Reads what a record links to, from a local cache if need be, and stores it again. Throws `base_gone` when nobody has it. */
-async function carry({ content, blocks, sink }: BuildContext, record: FileRecord): Promise<void> {
-  try {
-    for (const cid of linkedValues(record)) await sink.put({ cid, bytes: await blocks.get(cid) });
-    for await (const cid of contentBlocks(content, record.content, record.size)) {
-      await sink.put({ cid, bytes: await blocks.get(cid) });
-    }
-  } catch (cause) {
-    if (!hasCode(cause, "block_not_found")) throw cause;
-    throw new SynclineError("base_gone", "A changed file rests on contents that the bucket has dropped.", {
-      cause,
-      hint: "Copy the file out of the mount and back in, so that all of it is written anew.",
-    });
-  }
 }

@@ -156,4 +156,6 @@ export interface DataReader {
   readData(ino: Ino, epoch: number, offset: number, length: number, target?: Uint8Array): Promise<Uint8Array>;
   /** Cuts that were found in the data file's first bytes while it was written, if those are still the same. */
   earlyCuts?(ino: Ino, epoch: number): Promise<EarlyCuts | undefined>;
+  /** Whether all bytes of this file can be read as data of epoch 0, also where its content is the same. */
+  hasWhole?(ino: Ino): boolean;
 }

@@ -17,10 +17,10 @@ import { ancestorAt, descends, isRetained } from "./history.ts";
 import { mergeSnapshots } from "./merge/merge-snapshots.ts";
 import { commitRoots, hasPolicy, makeCommit, policyAfter } from "./publish/next-commit.ts";
 import type { PolicyChange, Writer } from "./publish/next-commit.ts";
-import { FigureCounter } from "./publish/outcome.ts";
-import type { PublishOutcome } from "./publish/outcome.ts";
+import { FigureCounter, type PublishOutcome } from "./publish/outcome.ts";
 import { ownEpoch } from "./publish/own-epoch.ts";
 import { BUSY_COMMITS, Pacing } from "./publish/pacing.ts";
+import { tellTorn } from "./publish/torn-files.ts";
 import { publishedEpoch } from "./publish/published-epoch.ts";
 import { Workspace } from "./publish/workspace.ts";
 import type { EpochTree, MergeSnapshots } from "./publish/workspace.ts";
@@ -211,9 +211,9 @@ class Publication implements AsyncDisposable {
     try {
       const epochTree = await workspace.treeOn(current.commit);
       const { nodes, staging } = workspace;
-      const { body } = current.commit;
+      tellTorn(this.#context.log, epochTree);
       const policy = await policyAfter(bucket, current.commit, this.#options.policy, staging);
-      if (epochTree.tree === body.tree && hasPolicy(current.commit, policy))
+      if (epochTree.tree === current.commit.body.tree && hasPolicy(current.commit, policy))
         return await this.#published(current, epochTree);
       const { commit, verified } = await makeCommit(bucket, nodes, staging, current.commit, writer, {
         tree: epochTree.tree,

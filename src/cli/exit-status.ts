@@ -27,7 +27,6 @@ export const ERROR_STATUSES: Readonly<Record<ErrorCode, ExitStatus>> = {
   bad_address: 2,
   bad_signature: 8,
   bad_token: 5,
-  base_gone: 4,
   block_corrupt: 8,
   block_not_found: 8,
   bucket_exists: 4,

@@ -128,3 +128,82 @@ test("an edit of a large file whose base was collected while its agent was away 
   const { damage } = await verifyBucket(await openBucket(packed.world.remote), { blocks: packed.world.remote.blocks });
   expect(damage).toEqual([]);
 });
+
+test.each([false, true])(
+  "an agent that was away for months publishes what it did to files whose versions a collection took (restarted: %s)",
+  async (restarts) => {
+    const packed = new PackedWorld(1);
+    await packed.create();
+    const [away, there] = packed.world.agents;
+    if (away === undefined || there === undefined) throw new Error("there are agents");
+    const file = (name: string) => `shared/${name}`;
+    const names = ["appended", "written", "moved", "mode", "deleted", "appended-removed", "moved-removed", "log.log"];
+    for (const [index, name] of names.entries()) await there.mount.create(file(name), noise(200_000, index));
+    await there.flush();
+    await away.flush();
+    packed.away.add(seedOf(0));
+    const write = async (name: string, at: number, text: string) => {
+      const { ino } = await away.mount.stat(file(name));
+      away.vfs.write(ino, at, Buffer.from(text));
+    };
+    await write("appended", 200_000, "appended while away");
+    await write("written", 100_000, "written while away");
+    await write("appended-removed", 200_000, "kept while away");
+    await write("log.log", 200_000, "logged while away");
+    await away.mount.rename(file("moved"), file("moved here"));
+    await away.mount.rename(file("moved-removed"), file("gone"));
+    await away.mount.chmod(file("mode"), 0o600);
+    await away.mount.unlink(file("deleted"));
+    await away.mount.create(file("new"), Buffer.from("new while away"));
+    for (const name of names) {
+      if (name.endsWith("removed")) await there.mount.unlink(file(name));
+      else if (name === "log.log")
+        await there.mount.edit(file(name), () => ({ offset: 200_000, bytes: Buffer.from("theirs") }));
+      else await there.mount.edit(file(name), () => ({ offset: 0, bytes: noise(200_000, 50), size: 200_000 }));
+    }
+    await there.flush();
+    for (const later of ["one", "two"]) {
+      packed.later(24 * 100);
+      await there.mount.create(file(later), Buffer.from("later"));
+      await there.flush();
+      await packed.collect(Infinity);
+    }
+    expect(packed.collections.dropped).toBeGreaterThan(0);
+    packed.away.clear();
+    if (restarts) await away.restart();
+    await away.flush();
+    expect(away.trouble).toBeUndefined();
+    expect(await packed.world.faults()).toEqual([]);
+    const found = new Map(
+      await Promise.all(
+        (await there.mount.list("shared")).map(async (name) => {
+          const shown = await there.mount.show(file(name));
+          return [name.replace(/conflict [0-9a-f]+/, "conflict"), shown?.contents.toString("latin1") ?? ""] as const;
+        }),
+      ),
+    );
+    expect([...found.keys()].sort()).toEqual([
+      "appended",
+      "appended (conflict)",
+      "appended-removed (conflict)",
+      "deleted",
+      "log (conflict).log",
+      "log.log",
+      "mode",
+      "moved here",
+      "new",
+      "one",
+      "two",
+      "written",
+      "written (conflict)",
+    ]);
+    const theirs = Buffer.from(noise(200_000, 50)).toString("latin1");
+    for (const name of ["appended", "deleted", "mode", "moved here", "written"]) expect(found.get(name)).toBe(theirs);
+    expect(found.get("appended (conflict)")).toContain("appended while away");
+    expect(found.get("written (conflict)")).toContain("written while away");
+    expect(found.get("appended-removed (conflict)")).toContain("kept while away");
+    const log = Buffer.from(noise(200_000, 7)).toString("latin1");
+    expect(found.get("log (conflict).log")).toBe(`${log}logged while away`);
+    expect((await there.mount.show(file("new")))?.contents.toString()).toBe("new while away");
+  },
+);

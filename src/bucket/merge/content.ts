@@ -30,7 +30,8 @@ export async function mergeVersions(
   if (sameVersion(winner, loser)) return { of: winner, mtimeNs: undefined, conflict: false };
   if (base !== undefined && sameVersion(base, winner)) return { of: loser, mtimeNs: loser.mtimeNs, conflict: false };
   if (base !== undefined && sameVersion(base, loser)) return { of: winner, mtimeNs: winner.mtimeNs, conflict: false };
-  const merged = base?.type === "file" ? await mergeFiles(context, names, base, winner, loser) : undefined;
+  const merged =
+    base?.type === "file" && !isGone(context, base) ? await mergeFiles(context, names, base, winner, loser) : undefined;
   if (merged === undefined) return { of: winner, mtimeNs: winner.mtimeNs, conflict: true };
   const mtimeNs = winner.mtimeNs > loser.mtimeNs ? winner.mtimeNs : loser.mtimeNs;
   return { of: { ...winner, ...merged }, mtimeNs, conflict: false };
@@ -43,6 +44,10 @@ export async function versionHash(context: MergeContext, record: FileRecord): Pr
   const loaded = await context.blocks.getMany(linkedValues(record));
   const target = targetOf(record, (cid) => loaded.get(cid) ?? new Uint8Array());
   return blake3(Buffer.from(target, "latin1"));
+}
+
+function isGone({ gone }: MergeContext, { content }: FileRecord): boolean {
+  return gone !== undefined && "cid" in content && gone.has(content.cid);
 }
 
 /** The bytes of both sides in one file, where a rule allows it. */

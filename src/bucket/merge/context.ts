@@ -20,6 +20,8 @@ export interface MergeContext {
   readonly contentConfig: ContentConfig;
   /** The base's. */
   readonly policy: Policy;
+  /** Contents of the base that cannot be read any more: nothing is merged with them. */
+  readonly gone?: ReadonlySet<Cid>;
 }
 
 /** One of the two commits that are merged, or a sealed epoch that is not published yet. */

@@ -99,6 +99,7 @@ export class Workspace {
     const { epoch, lamport } = this.#changes;
     const context: MergeContext = {
       ...this.#buildContext(),
+      gone: built.gone,
       policy: await this.#bucket.policy(this.#baseGone ? root : await this.#bucket.commit(this.#changes.reference)),
     };
     const ours: Head = { tree: built.ours, lamport, writer: this.#writer, epoch };
@@ -122,7 +123,7 @@ export class Workspace {
     const reference = this.#baseGone ? root.body.tree : (await this.#bucket.commit(this.#changes.reference)).body.tree;
     const context = {
       ...this.#buildContext(),
-      carryContent: this.#baseGone,
+      baseGoneOf: this.#baseGone ? this.#writer : undefined,
       olderTrees: () => this.#olderTrees(newest),
     };
     return (this.#built = await buildEpoch(context, reference, this.#changes, this.#data));

@@ -3,7 +3,7 @@
  * then on.
  */
 import { hasCode } from "../../base/errors.ts";
-import type { Cid } from "../../base/ids.ts";
+import type { Cid, Ino } from "../../base/ids.ts";
 import type { RateLimit } from "../../base/rate-limit.ts";
 import type { BaseChange, ChangeSet } from "../../bucket/change-set.ts";
 import { differences } from "../../bucket/differences.ts";
@@ -75,7 +75,7 @@ export async function publishScan(
   const { db, disk, limit, signal, sent } = context;
   const changes = await changesOf(context, local);
   if (changes === undefined) return adopt(context, nodes, scanned);
-  await using data = new LocalData(disk, local.sources, { limit, signal, sent });
+  await using data = new LocalData(disk, local.sources, { beside: besideOf(local), limit, signal, sent });
   let outcome: PublishOutcome;
   try {
     outcome = await publishLocal(context, changes, local, data);
@@ -106,6 +106,11 @@ export async function publishScan(
   return { conflicts, otherwise, figures, shown: nodes };
 }
 
+function besideOf({ observed, sources }: LocalChanges): ReadonlyMap<Ino, Found> {
+  const files = observed.filter(({ object, found }) => found.stat.type === "file" && !sources.has(object.ino));
+  return new Map(files.map(({ object, found }) => [object.ino, found]));
+}
+
 /** What publishing would make of it, without an upload or a swap. In a transaction of the caller's. */
 export async function rehearseScan(
   context: ScanContext,
@@ -116,7 +121,7 @@ export async function rehearseScan(
   const { db, bucket, writer, disk, limit, signal, sent } = context;
   const changes = await changesOf(context, local);
   if (changes === undefined) return adopt(context, nodes, scanned);
-  await using data = new LocalData(disk, local.sources, { limit, signal, sent });
+  await using data = new LocalData(disk, local.sources, { beside: besideOf(local), limit, signal, sent });
   const { commit } = await bucket.head();
   const workspace = new Workspace(bucket, undefined, mergeSnapshots, writer.device.writer, changes, data);
   let merged: Awaited<ReturnType<typeof workspace.treeOn>>;

@@ -78,6 +78,8 @@ export function sameContent(a: Content, b: Content): boolean {
 }
 
 export interface LocalDataOptions {
+  /** Files whose bytes an epoch leaves alone: read where the bucket has lost them. */
+  readonly beside?: ReadonlyMap<Ino, Found>;
   readonly limit?: RateLimit | undefined;
   /** Ends what waits for the limit. */
   readonly signal?: AbortSignal | undefined;
@@ -107,7 +109,7 @@ export class LocalData implements DataReader, AsyncDisposable {
 
   /** Throws `precondition_failed` when the file is not as it was or cannot be read, and the signal's reason. */
   async readData(ino: Ino, _epoch: number, offset: number, length: number): Promise<Uint8Array> {
-    const source = this.#sources.get(ino);
+    const source = this.#sources.get(ino) ?? this.#options.beside?.get(ino);
     if (source === undefined) throw new SynclineError("internal", `Inode ${ino} has no data.`);
     const isWhole = offset === 0 && length === source.stat.size;
     const bytes =
@@ -116,6 +118,10 @@ export class LocalData implements DataReader, AsyncDisposable {
     sent?.(length, offset + length === source.stat.size);
     await limit?.take(length, signal);
     return bytes;
+  }
+
+  hasWhole(ino: Ino): boolean {
+    return this.#options.beside?.has(ino) === true;
   }
 
   /** Undefined: not at once, or not as it was looked at, which is told when it is read by itself. */

@@ -1,0 +1,238 @@
+/**
+ * What an epoch rests on once its base is gone (docs/retention.md): contents that the bucket may have dropped. What can still be read, as from a
+ * cache, is stored again. The rest is worked around, so that the epoch can be published and refers to nothing that is missing:
+ *
+ * - Where others only appended to a file, its beginning is the base's version.
+ * - A file whose bytes are not this epoch's has those of the newest root; if that has no such file, it is gone.
+ * - A file that was written in part is a file of its own, under a conflict name and with zeros for the bytes that are gone. Others' stays.
+ */
+import type { Cid, Ino, WriterId } from "../../base/ids.ts";
+import { hasCode, SynclineError } from "../../base/errors.ts";
+import type { BlockReader, BlockSink } from "../../blocks/block-store.ts";
+import type { ContentConfig } from "../../content/config.ts";
+import type { ContentSource } from "../../content/source.ts";
+import type { NodeStore } from "../../tree/node-store.ts";
+import { editContent } from "../../content/edit.ts";
+import { type BasePiece, piecesOf, readPieces, segmentsOver } from "../../content/pieces-left.ts";
+import type { ReadData } from "../../content/segment.ts";
+import { contentHash } from "../../content/walk.ts";
+import { linkedValues } from "../../format/linked-value.ts";
+import { type Content, type FileRecord, NO_XATTRS } from "../../format/record.ts";
+import type { ChangedObject, ChangeSet, DataReader, PublishedObject } from "../change-set.ts";
+import { readDentry, readObject } from "../fs-reader.ts";
+import { fileNames } from "../merge/conflict-names.ts";
+import { sameContent } from "../merge/objects.ts";
+
+/** Where contents are read from and stored. */
+export interface EpochStores {
+  readonly nodes: NodeStore;
+  readonly content: ContentSource;
+  readonly blocks: BlockReader;
+  readonly sink: BlockSink;
+  readonly contentConfig: ContentConfig;
+}
+
+export interface GroundedEpoch {
+  readonly changes: ChangeSet;
+  readonly data: DataReader;
+  /** Objects that are gone with their contents, as they are told to the overlay. */
+  readonly dropped: ReadonlyMap<Ino, PublishedObject>;
+  /** Contents of the base that nobody can read. */
+  readonly gone: ReadonlySet<Cid>;
+  /** Files that were written in part and lack bytes now. */
+  readonly torn: number;
+}
+
+/** `reference` is the newest root's tree. Throws what reading and storing throw, but for what is gone. */
+export async function groundEpoch(
+  context: EpochStores,
+  reference: Cid,
+  sealed: ChangeSet,
+  data: DataReader,
+  writer: WriterId,
+): Promise<GroundedEpoch> {
+  const grounding = new Grounding(context, reference, sealed, data, writer);
+  const objects: ChangedObject[] = [];
+  for (const object of sealed.objects) objects.push(await grounding.grounded(object));
+  const { dropped, gone, torn } = grounding;
+  return { changes: { ...sealed, objects }, data: grounding.reader(), dropped, gone, torn };
+}
+
+const EMPTY: Content = { kind: "empty" };
+/** No epoch has this number: bytes of the base that are left. */
+const LEFT = -1;
+
+class Grounding {
+  readonly dropped = new Map<Ino, PublishedObject>();
+  readonly gone = new Set<Cid>();
+  torn = 0;
+  readonly #context: EpochStores;
+  readonly #reference: Cid;
+  readonly #sealed: ChangeSet;
+  readonly #data: DataReader;
+  readonly #writer: WriterId;
+  readonly #left = new Map<Ino, readonly BasePiece[]>();
+
+  constructor(context: EpochStores, reference: Cid, sealed: ChangeSet, data: DataReader, writer: WriterId) {
+    this.#context = context;
+    this.#reference = reference;
+    this.#sealed = sealed;
+    this.#data = data;
+    this.#writer = writer;
+  }
+
+  reader(): DataReader {
+    const data = this.#data;
+    const earlyCuts = data.earlyCuts?.bind(data);
+    return {
+      readData: (ino, epoch, offset, length, target) => {
+        const pieces = this.#left.get(ino);
+        if (epoch !== LEFT || pieces === undefined) return data.readData(ino, epoch, offset, length, target);
+        return readPieces(this.#context.content, pieces, offset, length);
+      },
+      ...(earlyCuts && { earlyCuts: async (ino, epoch) => (epoch === LEFT ? undefined : earlyCuts(ino, epoch)) }),
+    };
+  }
+
+  async grounded(object: ChangedObject): Promise<ChangedObject> {
+    if (object.record === undefined) return object;
+    const valued = await this.#withValues(object, object.record);
+    const { record } = valued;
+    if (record?.type !== "file") return valued;
+    return object.content.kind === "same" ? this.#unchanged(valued, record) : this.#edited(valued, record);
+  }
+
+  /** Of long values that are gone it has those of the newest root. */
+  async #withValues(object: ChangedObject, record: FileRecord): Promise<ChangedObject> {
+    const { blocks, sink } = this.#context;
+    try {
+      for (const cid of linkedValues(record)) await sink.put({ cid, bytes: await blocks.get(cid) });
+      return object;
+    } catch (error) {
+      if (!hasCode(error, "block_not_found")) throw error;
+    }
+    const theirs = await this.#theirs(object);
+    if (record.type === "symlink" && theirs === undefined) return this.#drop(object);
+    const { xattrs = NO_XATTRS, target = record.target, size = record.size } = theirs ?? {};
+    const values = record.type === "symlink" ? { xattrs, target, size } : { xattrs };
+    return {
+      ...object,
+      record: { ...record, ...values },
+      ...(object.base !== undefined && { base: { ...object.base, ...values } }),
+    };
+  }
+
+  async #unchanged(object: ChangedObject, record: FileRecord): Promise<ChangedObject> {
+    if (isWhole(await this.#carried(object, record.content, record.size))) return object;
+    if (this.#data.hasWhole?.(object.ino) === true) {
+      this.#note(object);
+      return {
+        ...object,
+        content: { ...REWRITTEN, segments: [{ offset: 0, length: record.size, from: "data", epoch: 0 }] },
+      };
+    }
+    const theirs = await this.#theirs(object);
+    if (theirs === undefined) return this.#drop(object);
+    const { content, size } = theirs;
+    const base = object.base && { ...object.base, content, size };
+    return { ...object, base, record: { ...record, content, size } };
+  }
+
+  async #edited(object: ChangedObject, record: FileRecord): Promise<ChangedObject> {
+    if (object.content.kind === "same") return object;
+    const { base, baseSize, ctimeNs } = object.content;
+    const pieces = await this.#carried(object, base, baseSize);
+    if (isWhole(pieces)) return object;
+    this.#note(object);
+    this.#left.set(object.ino, pieces);
+    const { segments, isTorn } = segmentsOver(object.content.segments, pieces, LEFT);
+    const content = { ...REWRITTEN, segments, ...(ctimeNs !== undefined && { ctimeNs }) };
+    return isTorn ? this.#apart({ ...object, content }, record) : { ...object, content };
+  }
+
+  /** As a file of its own, beside what others have there. */
+  async #apart(object: ChangedObject, record: FileRecord): Promise<ChangedObject> {
+    const { nodes, content: source, sink, contentConfig } = this.#context;
+    const [first] = object.names;
+    if (object.content.kind === "same" || first === undefined) return object;
+    this.torn++;
+    const read: ReadData = (...range) => this.reader().readData(object.ino, ...range);
+    const { segments } = object.content;
+    const content = await editContent(source, sink, contentConfig, EMPTY, 0, segments, record.size, read);
+    const parent = this.#idOf(first.parent);
+    const taken = new Set(this.#sealed.objects.flatMap(({ names }) => names.map(placeOf)));
+    let free = first;
+    for (const name of fileNames(first.name, contentHash(content))) {
+      free = { parent: first.parent, name };
+      if (taken.has(placeOf(free))) continue;
+      if (parent === undefined || (await readDentry(nodes, this.#reference, { parent, name })) === undefined) break;
+    }
+    const { id } = object;
+    const conflict = id && { of: id, writer: this.#writer, epoch: this.#sealed.epoch };
+    return {
+      ino: object.ino,
+      id: undefined,
+      base: undefined,
+      baseNames: [],
+      names: [free],
+      record: { ...record, content, conflict },
+      content: { kind: "same" },
+    };
+  }
+
+  #drop(object: ChangedObject): ChangedObject {
+    const { ino, id, base, baseNames } = object;
+    if (id !== undefined && base !== undefined)
+      this.dropped.set(ino, { id, record: { ...base, content: EMPTY, size: 0 }, names: baseNames });
+    return { ...object, names: [], record: undefined, content: { kind: "same" } };
+  }
+
+  /** What the base has of it cannot be compared with what others made of it. */
+  #note({ base }: ChangedObject): void {
+    if (base !== undefined && "cid" in base.content) this.gone.add(base.content.cid);
+  }
+
+  async #carried(object: ChangedObject, content: Content, size: number): Promise<readonly BasePiece[]> {
+    const { blocks, sink, content: source } = this.#context;
+    const find = () => piecesOf(source, blocks, content, size, (block) => sink.put(block));
+    const pieces = await find();
+    return isWhole(pieces) || !(await this.#isBeginning(object, content, size)) ? pieces : find();
+  }
+
+  /** Whether what others have of the file now begins with this content, which is stored then. */
+  async #isBeginning(object: ChangedObject, content: Content, size: number): Promise<boolean> {
+    const theirs = await this.#theirs(object);
+    if (theirs === undefined || theirs.size < size) return false;
+    const { content: source, sink, contentConfig } = this.#context;
+    const all = [{ offset: 0, length: size, from: "base", epoch: 0 }] as const;
+    const read: ReadData = () => Promise.reject(new SynclineError("internal", "A beginning has no data of its own."));
+    return sameContent(
+      await editContent(source, sink, contentConfig, theirs.content, theirs.size, all, size, read),
+      content,
+    );
+  }
+
+  /** The object as the newest root has it. */
+  async #theirs({ id, record, baseNames }: ChangedObject): Promise<FileRecord | undefined> {
+    if (id === undefined) return undefined;
+    for (const hint of [...baseNames, undefined]) {
+      const found = await readObject(this.#context.nodes, this.#reference, id, hint);
+      if (found !== undefined) return found.record.type === record?.type ? found.record : undefined;
+    }
+    return undefined;
+  }
+
+  #idOf(ino: Ino) {
+    return this.#sealed.directories.get(ino) ?? this.#sealed.objects.find((object) => object.ino === ino)?.id;
+  }
+}
+
+function isWhole(pieces: readonly BasePiece[]): boolean {
+  return pieces.every(({ from }) => from !== "gone");
+}
+
+const REWRITTEN = { kind: "edited", base: EMPTY, baseSize: 0 } as const;
+
+function placeOf({ parent, name }: ChangedObject["names"][number]): string {
+  return `${parent}/${name}`;
+}

@@ -1,0 +1,10 @@
+/** Tells of files whose writer did not have all their bytes, and the bucket no longer has them (build/gone-contents.ts). */
+import type { Log } from "../../base/log.ts";
+import type { EpochTree } from "./workspace.ts";
+
+export function tellTorn(log: Log, { built: { torn } }: EpochTree): void {
+  if (torn === 0) return;
+  log.warn("Files were written in part, and the bucket no longer has their other bytes: see their conflict copies.", {
+    files: torn,
+  });
+}

@@ -1,0 +1,25 @@
+/** What a collection takes of a bucket in memory. */
+import type { Cid } from "../../src/base/ids.ts";
+import { keptNodesOf } from "../../src/bucket/gc/maintenance.ts";
+import { Marker } from "../../src/bucket/gc/marker.ts";
+import { keptCommits } from "../../src/bucket/history.ts";
+import { digestOf, digestText } from "../../src/format/cid.ts";
+import type { MemoryRemote } from "./memory-remote.ts";
+import { nodesOf, openBucket } from "./test-bucket.ts";
+
+/** Takes what no retained root reaches, but for one block that a cache has. */
+export async function dropUnreached(remote: MemoryRemote, cached?: Cid): Promise<void> {
+  const bucket = await openBucket(remote);
+  const { commit } = await bucket.head();
+  const kept: Cid[] = [];
+  for await (const { cid } of keptCommits(nodesOf(bucket), commit)) kept.push(cid);
+  const marker = new Marker(remote.blocks, () => {});
+  await marker.markCommits([commit.cid, ...kept]);
+  await marker.markSkips(commit.body);
+  marker.markAlone(await keptNodesOf(remote.blocks, commit.body.kept));
+  const stays = (cid: Cid) => {
+    const text = digestText(digestOf(cid));
+    return cid === cached || marker.marked.has(text) || marker.skipped.has(text);
+  };
+  for (const cid of remote.blocks.held.keys()) if (!stays(cid)) remote.blocks.held.delete(cid);
+}

@@ -1,0 +1,54 @@
+/** A synced folder that was away for so long that a collection took the versions which it knows. */
+import { expect, test } from "vitest";
+import { thin } from "../../src/bucket/gc/thin.ts";
+import { dropUnreached } from "../support/drop-unreached.ts";
+import { path, settle, settledTree, type SyncWorld, twoFolders } from "../support/sync-world.ts";
+import { hurriedClock, newWriter, openBucket, seededStream } from "../support/test-bucket.ts";
+
+const DAY_NS = 86_400_000_000_000n;
+/** Too long to stand in a row. */
+const filled = (text: string) => `${text}\n`.repeat(200);
+
+async function collect({ remote }: SyncWorld, nowNs: bigint): Promise<void> {
+  const bucket = await openBucket(remote);
+  const { writer } = await newWriter(bucket, 999, seededStream(999));
+  const clock = { ...hurriedClock, nowNs: () => nowNs };
+  const report = await thin({ bucket, writer, clock, random: seededStream(5), dryRun: false });
+  expect(report.commits.after).toBeLessThan(report.commits.before);
+  await dropUnreached(remote);
+}
+
+test("has all its bytes at hand: what it renamed, changed and wrote is published whole, although others removed and changed it", async () => {
+  const { world, a, b } = await twoFolders();
+  const names = ["renamed", "renamed-removed", "mode-removed", "appended", "removed", "untouched-removed"];
+  for (const name of names) b.disk.write(path(name), filled(`old ${name}`));
+  await settle(world);
+  for (const each of [a, b]) each.disk.tick(3_000_000_000n);
+  a.disk.move(path("renamed"), path("renamed here"));
+  a.disk.move(path("renamed-removed"), path("kept"));
+  a.disk.chmod(path("mode-removed"), 0o600);
+  a.disk.write(path("appended"), `${filled("old appended")}away`);
+  a.disk.remove(path("removed"));
+  for (const name of names)
+    if (name.endsWith("-removed")) b.disk.remove(path(name));
+    else b.disk.write(path(name), filled(`theirs ${name}`));
+  await b.sync();
+  for (let day = 0; day < 4; day++) {
+    b.disk.tick(DAY_NS);
+    b.disk.write(path("of b"), `version ${day}`);
+    await b.sync();
+  }
+  await collect(world, b.disk.nowNs() + 400n * DAY_NS);
+  a.disk.tick(5n * DAY_NS);
+  await a.sync();
+  const tree = await settledTree(world);
+  const named = [...tree].map(([name, text]) => [name.replace(/conflict [0-9a-f]+/, "conflict"), text] as const);
+  expect(Object.fromEntries(named)).toEqual({
+    "renamed here": filled("theirs renamed"),
+    kept: filled("old renamed-removed"),
+    appended: filled("theirs appended"),
+    "appended (conflict)": `${filled("old appended")}away`,
+    removed: filled("theirs removed"),
+    "of b": "version 3",
+  });
+});
