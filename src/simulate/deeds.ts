@@ -41,6 +41,10 @@ export interface Deed {
   readonly own: boolean;
 }
 
+export const USUAL_PADDING = 3;
+/** With this most files are too long for their rows, and have blocks of their own. */
+export const LONG_PADDING = 150;
+
 /** Names that a history's files and directories are given: few, so that operations meet. */
 export const NAMES: readonly string[] = ["p.txt", "q.log", "r", "d", "e"];
 /** Those of repositories and databases, which the default policy keeps whole. */
@@ -98,6 +102,8 @@ export interface PlacedDeed {
   readonly target: string;
   readonly token: string;
   readonly pick: number;
+  /** How much longer than its token a version is, by `pick`. */
+  readonly padding: number;
 }
 
 export async function placeDeed(
@@ -106,10 +112,11 @@ export async function placeDeed(
   { kind, at, to }: Deed,
   token: string,
   names = NAMES,
+  padding = USUAL_PADDING,
 ): Promise<PlacedDeed> {
   const path = await resolve(mount, root, { ...at, existing: !NEW.has(kind) }, names);
   const target = await resolve(mount, root, { ...to, existing: kind === "exchange" || to.existing }, names);
-  return { kind, path, target, token, pick: to.name };
+  return { kind, path, target, token, pick: to.name, padding };
 }
 
 export function isKind(text: string): text is Kind {
@@ -270,8 +277,11 @@ async function runOverDav(client: DavClient, operation: PlacedDeed, made: string
 }
 
 /** What the deed writes: a version, and a new file's bytes. */
-function contentsFor({ kind, path, token, pick }: PlacedDeed): { readonly version: string; readonly fresh: Buffer } {
-  const version = `${token} ${kind} ${"x".repeat(pick * 3)}`;
+function contentsFor({ kind, path, token, pick, padding }: PlacedDeed): {
+  readonly version: string;
+  readonly fresh: Buffer;
+} {
+  const version = `${token} ${kind} ${"x".repeat(pick * padding)}`;
   return { version, fresh: isDocument(path) ? newDocument(pick, version) : Buffer.from(`${version}\n`) };
 }
 

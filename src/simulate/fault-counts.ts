@@ -13,6 +13,7 @@ export const FAULTS = [
   "disk full",
   "clock skew",
   "days off",
+  "away for days",
   "collection",
   "collector killed",
   "master killed",

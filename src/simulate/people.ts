@@ -50,12 +50,14 @@ export class People {
 
   /** Nobody knows what became of a call in whose middle the agent died. */
   async #do(machine: Machine, { deed, door }: PlannedDeed): Promise<void> {
+    const { plan, tokens } = this.#world;
     const { process, otherDoors } = machine;
     const mount = door === "second mount" ? otherDoors?.mount : machine.mount;
     if (mount === undefined || process === undefined) return;
     const root = deed.own ? homeOf(machine.name) : SHARED_HOME;
     const work = async () => {
-      const placed = await placeDeed(mount, root, deed, this.#world.tokens.next(machine.name), this.#world.plan.names);
+      const { names, padding } = plan;
+      const placed = await placeDeed(mount, root, deed, tokens.next(machine.name), names, padding);
       const errno =
         door === "webdav" && otherDoors !== undefined
           ? await performOverDav(otherDoors.webdav, placed, this.#world.tokens)

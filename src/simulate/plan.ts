@@ -1,6 +1,6 @@
 /** What happens in one simulated history, all of it drawn from one number: who does what when, and what goes wrong. */
 import type { Random } from "../base/random.ts";
-import { DOCUMENT_NAMES, KINDS, NAMES, UNIT_NAMES, VARIANT_NAMES } from "./deeds.ts";
+import { DOCUMENT_NAMES, KINDS, LONG_PADDING, NAMES, UNIT_NAMES, USUAL_PADDING, VARIANT_NAMES } from "./deeds.ts";
 import type { Choice, Deed } from "./deeds.ts";
 import { ERRANDS } from "./errands.ts";
 import type { Errand } from "./errands.ts";
@@ -14,6 +14,8 @@ const TROUBLES = [
   ...(["kill", "kill", "power loss", "partition", "partition", "disk full"] as const),
   ...(["collection", "collection", "days off"] as const),
 ];
+/** One machine away from the others. Of its own chance. */
+const AWAY = 0.1;
 /** Those of a master. */
 const MASTER_TROUBLES = ["master killed", "master killed", "master without power", "master's disk full"] as const;
 /** Of all histories. */
@@ -27,6 +29,8 @@ const WITH_ERRANDS = 0.35;
 const MOST_ERRANDS = 4;
 /** Of all histories, those in which agents have several doors. */
 const SEVERAL_DOORS = 0.3;
+/** Of all histories, those whose files mostly have blocks of their own. */
+const LONG = 0.25;
 /** Of all histories, those in which much of an upload goes in packs of its own, ahead of the commit. */
 const WITH_PACKS = 0.4;
 const MOST_INLINE_BYTES = 2_000;
@@ -79,6 +83,8 @@ export interface Plan {
   readonly hasDoors: boolean;
   /** Which names there are. */
   readonly names: readonly string[];
+  /** How long versions are. */
+  readonly padding: number;
   readonly chances: LinkChances;
   /** How likely a read of a machine's own disk has a flipped bit. */
   readonly diskFlip: number;
@@ -122,10 +128,11 @@ export interface PlannedDeed {
 
 /**
  * Something goes wrong at one machine, or at the master, for some time. Days off: at all of them; nothing runs anywhere, and days go by. Collection: the
- * machine collects the bucket, and is killed if that has not ended after the time.
+ * machine collects the bucket, and is killed if that has not ended after the time. Away for days: the machine goes on without the bucket while days go by,
+ * and another one collects.
  */
 export interface Trouble {
-  readonly kind: (typeof TROUBLES)[number] | (typeof MASTER_TROUBLES)[number];
+  readonly kind: (typeof TROUBLES)[number] | "away for days" | (typeof MASTER_TROUBLES)[number];
   readonly atMs: number;
   readonly forMs: number;
   readonly machine: number;
@@ -159,6 +166,7 @@ export function planOf(seed: number): Plan {
     isFolder,
     endsCollected,
     names: anyNames(seed),
+    padding: seededRandom(seed * 89 + 41).fraction() < LONG ? LONG_PADDING : USUAL_PADDING,
     chances,
     diskFlip,
     hasDoors,
@@ -168,7 +176,7 @@ export function planOf(seed: number): Plan {
     errands: anyErrands(seed, machines, lengthMs),
     folders: anyFolders(seed, many, lengthMs),
   };
-  return atMaster(plan, lengthMs);
+  return atMaster(withAway(plan, lengthMs), lengthMs);
 }
 
 /** Of its own chance, so that histories elsewhere are what they are without masters. */
@@ -193,6 +201,21 @@ function withYears(skewsMs: readonly number[], seed: number): readonly number[] 
   const random = seededRandom(seed * 61 + 17);
   if (random.fraction() >= YEARS_OFF) return skewsMs;
   return skewsMs.with(0, Math.round((random.fraction() * 2 - 1) * MOST_YEARS * YEAR_MS));
+}
+
+/** Of its own chance, too. Everybody goes on meanwhile. */
+function withAway(plan: Plan, lengthMs: number): Plan {
+  const random = seededRandom(plan.seed * 83 + 37);
+  if (random.fraction() >= AWAY) return plan;
+  const [atMs, forMs] = [random.fraction() * lengthMs, 4_000 + random.fraction() * 10_000];
+  const trouble = { kind: "away for days" as const, atMs, forMs, machine: below(random, plan.machines) };
+  const deeds = listOf(2 + below(random, 8), () => ({
+    atMs: atMs + random.fraction() * forMs,
+    machine: random.fraction() < 0.5 ? trouble.machine : below(random, plan.machines),
+    door: "mount" as const,
+    deed: anyDeed(random),
+  }));
+  return { ...plan, deeds: byTime([...plan.deeds, ...deeds]), troubles: byTime([...plan.troubles, trouble]) };
 }
 
 /** Of its own chance, too. */

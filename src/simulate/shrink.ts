@@ -1,5 +1,5 @@
 /** Makes a history that goes wrong as short as it gets: takes out of its plan whatever it goes wrong without. */
-import { NAMES } from "./deeds.ts";
+import { NAMES, USUAL_PADDING } from "./deeds.ts";
 import type { Plan } from "./plan.ts";
 import { CALM } from "./simulated-link.ts";
 
@@ -30,6 +30,7 @@ export async function shrink(plan: Plan, isWrong: (plan: Plan) => Promise<boolea
   await simpler({ skewsMs: plan.skewsMs.map(() => 0) });
   await simpler({ beginsEmpty: false });
   await simpler({ names: NAMES });
+  await simpler({ padding: USUAL_PADDING });
   await simpler({ errands: [] });
   await simpler({ folders: [] });
   await simpler({ inlineBytes: undefined });

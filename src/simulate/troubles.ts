@@ -1,5 +1,7 @@
 /** What goes wrong at machines, as a plan has it: they die, lose power, lose the network, run out of disk, collect, stand still for days. */
 import { hasCode, isDamage, SynclineError } from "../base/errors.ts";
+import { FsError } from "../vfs/filesystem.ts";
+import { homeOf } from "./beginning.ts";
 import type { Tokens } from "./deeds.ts";
 import type { FaultCounts } from "./fault-counts.ts";
 import type { Machine } from "./machine.ts";
@@ -43,6 +45,7 @@ export class Troubles {
     if (kind === "collection") return this.#collect(machine, forMs);
     this.#stage.counts.count(kind);
     if (kind === "days off") return this.#pause();
+    if (kind === "away for days") return this.#leaveAlone(machine, forMs);
     if (kind === "disk full") {
       machine.fillDisk(true);
       await this.#stage.timeline.sleep(forMs);
@@ -123,6 +126,22 @@ export class Troubles {
     for (const machine of this.#stage.machines) await this.startAgain(machine);
   }
 
+  /** Day after day the next machine writes something, so that all roots agree on the time; then it collects. */
+  async #leaveAlone(machine: Machine, forMs: number): Promise<void> {
+    const { machines, timeline, cutUntilMs, plan } = this.#stage;
+    const other = machines[(machines.indexOf(machine) + 1) % machines.length];
+    if (other === undefined) return;
+    cutUntilMs.set(machine, timeline.monotonicMs() + forMs);
+    await timeline.sleep(forMs / 4);
+    for (let day = 1; day <= DAYS_AWAY; day++) {
+      timeline.skip(ALMOST_DAY_MS);
+      await Promise.race([keepDiary(other, `${plan.seed} ${day}`), timeline.sleep(forMs)]);
+      await timeline.sleep(forMs / (2 * DAYS_AWAY));
+    }
+    await this.#collect(other, forMs);
+    await timeline.sleep(forMs / 4);
+  }
+
   #cutPower(machine: Machine): void {
     machine.cutPower();
     for (const token of madeBy(this.#stage.tokens, machine.name))
@@ -142,6 +161,15 @@ export class Troubles {
         await this.#stage.timeline.sleep(RETRY_MS);
       }
     }
+  }
+}
+
+/** What it writes holds no version. */
+async function keepDiary({ mount, name }: Machine, day: string): Promise<void> {
+  try {
+    await mount?.makeDirectory(`${homeOf(name)}/day ${day}`);
+  } catch (error) {
+    if (!(error instanceof FsError) && !isIoError(error)) throw error;
   }
 }
 
@@ -171,4 +199,7 @@ function isMasters(kind: Trouble["kind"]): kind is MasterTrouble {
 const COLLECTING_TIMES = 2;
 /** More than a day: the collector thins what is older. */
 const DAYS_OFF_MS = 2.5 * 24 * 60 * 60 * 1000;
+/** A root that leaps further is not believed. */
+const ALMOST_DAY_MS = 20 * 60 * 60 * 1000;
+const DAYS_AWAY = 3;
 const RETRY_MS = 500;

@@ -6,7 +6,7 @@ import * as fc from "fast-check";
 import type { Clock } from "../../src/base/clock.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { verifyBucket } from "../../src/bucket/verify.ts";
-import { isKind, perform, placeDeed, Tokens, tokensIn } from "../../src/simulate/deeds.ts";
+import { isKind, perform, placeDeed, Tokens, tokensIn, USUAL_PADDING } from "../../src/simulate/deeds.ts";
 import type { Deed, PlacedDeed } from "../../src/simulate/deeds.ts";
 import { anyDeed } from "./agent-operations.ts";
 import type { KernelMount } from "../../src/simulate/kernel-mount.ts";
@@ -104,7 +104,14 @@ export class World {
       if (agent !== undefined && what === "look") await agent.mount.show(path);
       else if (agent !== undefined && event !== undefined) await this.#happen(agent, event);
       else if (agent !== undefined && isKind(what))
-        await this.#do(agent, { kind: what, path, target, token: this.tokens.next(agent.name), pick: 0 });
+        await this.#do(agent, {
+          kind: what,
+          path,
+          target,
+          token: this.tokens.next(agent.name),
+          pick: 0,
+          padding: USUAL_PADDING,
+        });
       else throw new Error(`nobody knows what to do at "${line}"`);
     }
   }
