@@ -6,6 +6,7 @@ import { FsError } from "../vfs/filesystem.ts";
 import type { DavClient } from "./dav-client.ts";
 import { isDocument, newDocument, withEntry, withoutEntry } from "./documents.ts";
 import { isDirectory } from "./shown.ts";
+import { Tokens, tokensIn } from "./tokens.ts";
 import type { KernelMount } from "./kernel-mount.ts";
 
 export const KINDS = [
@@ -53,47 +54,6 @@ export const UNIT_NAMES: readonly string[] = [".git", "m.db", "m.db-wal", "m.db-
 export const VARIANT_NAMES: readonly string[] = ["f.json", "F.json", "\u00e9.txt", "e\u0301.txt", "d", "D"];
 /** Structured text, which is merged by lines and then checked. */
 export const DOCUMENT_NAMES: readonly string[] = ["f.json", "g.json", "d"];
-
-/** What became of the versions that somebody wrote: each holds a token of its own. */
-export class Tokens {
-  /** Of calls that came back. */
-  readonly made = new Set<string>();
-  /** Somebody who saw them replaced or removed them: on his machine they are gone, elsewhere once he has published that. */
-  readonly gone = new Set<string>();
-  /** Those that survive power loss. */
-  readonly durable = new Set<string>();
-  readonly history: string[] = [];
-  readonly #removed = new Set<string>();
-  #next = 0;
-
-  /** The machine that made a version. */
-  static makerOf(token: string): string {
-    return token[1] ?? "";
-  }
-
-  /** Somebody on a machine saw the version, and replaced or removed it. */
-  remove(token: string, machine: string): void {
-    this.gone.add(token);
-    this.#removed.add(`${machine} ${token}`);
-  }
-
-  /** At once, by who makes `by`: who dies in the middle of a call may have done what it asked for. */
-  lose(lost: readonly string[], by: string): void {
-    for (const old of lost) this.remove(old, Tokens.makerOf(by));
-  }
-
-  isRemovedBy(token: string, machine: string): boolean {
-    return this.#removed.has(`${machine} ${token}`);
-  }
-
-  next(agent: string): string {
-    return `T${agent}${String(this.#next++).padStart(4, "0")}.`;
-  }
-}
-
-export function tokensIn(text: Buffer): string[] {
-  return text.toString("latin1").match(/T[a-z]\d{4}\./g) ?? [];
-}
 
 /** An operation with its paths. `pick` decides on lengths and the like. */
 export interface PlacedDeed {

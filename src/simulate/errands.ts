@@ -19,7 +19,7 @@ import { sabotagedMerge } from "./sabotage.ts";
 import type { Sabotage } from "./sabotage.ts";
 import { tokensUnder } from "./tree-tokens.ts";
 
-export const ERRANDS = ["put", "put over", "put over", "restore", "restore", "policy set"] as const;
+export const ERRANDS = ["put", "put over", "put over", "put over", "restore", "restore", "policy set"] as const;
 
 export type Errand = (typeof ERRANDS)[number];
 
@@ -116,7 +116,9 @@ class ErrandRun {
     return { isDone: (await this.#writer.publish("", { policy })).kind === "published", hasMade: false, faults: [] };
   }
 
+  /** Some read for long what they put, while others publish. */
   async #isPublished(): Promise<boolean> {
+    await this.#options.context.clock.sleep(this.#options.pick * READING_MS);
     return (await this.#writer.publish("")).kind === "published";
   }
 
@@ -152,6 +154,7 @@ class ErrandRun {
 }
 
 const NOTHING: ErrandOutcome = { isDone: false, hasMade: false, faults: [] };
+const READING_MS = 300;
 const CACHE_BYTES = 1024 * 1024;
 
 function withText(policy: Policy, glob: string): Policy {

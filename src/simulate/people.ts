@@ -2,7 +2,8 @@
 import { hasCode } from "../base/errors.ts";
 import { homeOf, SHARED_HOME } from "./beginning.ts";
 import { perform, performOverDav, placeDeed } from "./deeds.ts";
-import type { Deed, Tokens } from "./deeds.ts";
+import type { Deed } from "./deeds.ts";
+import type { Tokens } from "./tokens.ts";
 import { runErrand } from "./errands.ts";
 import type { Machine } from "./machine.ts";
 import type { MergeJudge } from "./merge-judge.ts";

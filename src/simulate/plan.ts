@@ -25,8 +25,8 @@ const UNITS = 0.3;
 const VARIANTS = 0.2;
 const DOCUMENTS = 0.15;
 /** Of all histories, those in which commands run beside agents, and how many at most. */
-const WITH_ERRANDS = 0.35;
-const MOST_ERRANDS = 4;
+const WITH_ERRANDS = 0.5;
+const MOST_ERRANDS = 6;
 /** Of all histories, those in which agents have several doors. */
 const SEVERAL_DOORS = 0.3;
 /** Of all histories, those whose files mostly have blocks of their own. */

@@ -14,7 +14,7 @@ import type { BucketRemote } from "../bucket/remote.ts";
 import { ChunkCache } from "../content/chunk-cache.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { Beginning } from "./beginning.ts";
-import { Tokens, tokensIn } from "./deeds.ts";
+import { Tokens, tokensIn } from "./tokens.ts";
 import { RetentionJudge } from "./retention-judge.ts";
 import { versionBytes } from "./tree-tokens.ts";
 

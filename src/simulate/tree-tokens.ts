@@ -9,7 +9,7 @@ import { readContent } from "../content/read.ts";
 import { isLinked } from "../format/linked-value.ts";
 import type { FileRecord } from "../format/record.ts";
 import { NodeStore } from "../tree/node-store.ts";
-import { tokensIn } from "./deeds.ts";
+import { tokensIn } from "./tokens.ts";
 
 /** Below a path, or at it; none where it leads to nothing. */
 export async function tokensUnder(blocks: BlockReader, tree: Cid, path: Path): Promise<string[]> {

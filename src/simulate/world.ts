@@ -10,7 +10,7 @@ import type { BaseRoot } from "../overlay/journal-record.ts";
 import { FsError } from "../vfs/filesystem.ts";
 import { homeOf, MACHINE_NAMES, SHARED_HOME } from "./beginning.ts";
 import type { Beginning } from "./beginning.ts";
-import { Tokens, tokensIn } from "./deeds.ts";
+import { Tokens, tokensIn } from "./tokens.ts";
 import { FaultCounts } from "./fault-counts.ts";
 import { FolderMachine } from "./folder/folder-machine.ts";
 import { Folders } from "./folder/folders.ts";

@@ -1,6 +1,6 @@
 /** The synced folders of a history: people work in them, their agents die and start again. */
 import { SynclineError } from "../../base/errors.ts";
-import type { Tokens } from "../deeds.ts";
+import type { Tokens } from "../tokens.ts";
 import type { KernelMount } from "../kernel-mount.ts";
 import type { FolderPlan, Plan } from "../plan.ts";
 import { isDirectory, isFile } from "../shown.ts";
