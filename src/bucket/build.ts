@@ -5,7 +5,7 @@
  * same ids, which is what makes retries and restarts safe.
  */
 import { groupBy } from "../base/collections.ts";
-import type { Cid, FileId, Ino, WriterId } from "../base/ids.ts";
+import type { Cid, FileId, Ino } from "../base/ids.ts";
 import { ROOT_ID, ROOT_INO } from "../base/ids.ts";
 import { SmallBytes } from "../base/small-bytes.ts";
 import type { BlockReader, BlockSink } from "../blocks/block-store.ts";
@@ -24,7 +24,7 @@ import type { NodeStore } from "../tree/node-store.ts";
 import { refuseCircles } from "./build/circles.ts";
 import { epochPlaces } from "./build/epoch-places.ts";
 import { lostDirectories } from "./build/lost-directories.ts";
-import { groundEpoch } from "./build/gone-contents.ts";
+import { type Author, groundEpoch } from "./build/gone-contents.ts";
 import { findRestored } from "./build/restored.ts";
 import { reviveDirectories } from "./build/revived.ts";
 import { rehomeStrays } from "./build/strays.ts";
@@ -52,8 +52,8 @@ export interface BuildContext {
   readonly sink: BlockSink;
   readonly treeConfig: TreeConfig;
   readonly contentConfig: ContentConfig;
-  /** The base is gone, and this writer's epoch is built on the newest root: what its contents consist of may be gone as well. */
-  readonly baseGoneOf?: WriterId | undefined;
+  /** Whose epoch it is, and whether its base is gone and it is built on the newest root. Absent: nothing is gone. */
+  readonly author?: Author;
   /** Trees before the reference, newest first: where to look for files that others moved. Asked for rarely. */
   readonly olderTrees?: OlderTrees;
 }
@@ -89,8 +89,9 @@ export async function buildEpoch(
   epoch: ChangeSet,
   reader: DataReader,
 ): Promise<BuiltEpoch> {
-  const { nodes, sink, treeConfig, baseGoneOf } = context;
-  const grounded = baseGoneOf && (await groundEpoch(context, reference, epoch, reader, baseGoneOf));
+  const { nodes, sink, treeConfig, author } = context;
+  if (author?.baseGone === false) await preloadRows(nodes, reference, epoch, keptStates(epoch, []));
+  const grounded = author && (await groundEpoch(context, reference, epoch, reader, author));
   const { changes: sealed, data, dropped, gone, torn } = grounded ?? { ...WHOLE, changes: epoch, data: reader };
   const link = linkInto(sink);
   const apply = (tree: Cid, transitions: readonly Transition[], finish?: FinishRecord) => {

@@ -32,6 +32,8 @@ interface Story {
   readonly theirs: Edit;
   readonly ours: Edit;
   /** How our content comes about, if not all of it was written. */
+  /** The agent stood on a newer root by then, which is retained. */
+  readonly adopted?: boolean;
   /** A cache has the list of the old version's chunks. */
   readonly keepsList?: boolean;
   readonly content?: (file: TreeObject) => ContentChange;
@@ -45,6 +47,7 @@ async function cameBack({
   ours,
   content,
   keepsList,
+  adopted,
 }: Story): Promise<Record<string, string>> {
   const remote = new MemoryRemote();
   const writing = await createBucket(remote);
@@ -58,12 +61,14 @@ async function cameBack({
   const base = await writing.head();
   const found = await at(writing, file);
   await publish(2, [{ ino: 2, base: found, ...theirs(found) }]);
+  const newer = await writing.head();
   await dropKept(other, [base.commit.body.seq]);
   const { content: was } = found.record;
   await dropUnreached(remote, keepsList === true && was.kind === "list" ? was.cid : undefined);
 
   const bucket = await openBucket(remote);
-  const on = { commit: base.commit.cid, seq: base.commit.body.seq };
+  const { cid: commit, body } = adopted === true ? newer.commit : base.commit;
+  const on = { commit, seq: body.seq };
   const edit: ObjectEdit = { ino: 2, base: found, ...ours(found) };
   const beside: ObjectEdit = { ino: 3, names: [[1, "beside"]], bytes: Buffer.from("saved") };
   const { changes, data } = epochOf(on, 1, [edit, beside]);
@@ -97,102 +102,108 @@ function placed(names: TreeObject["names"]): [number, string][] {
   return names.map((place) => [1, nameToText(place.name)]);
 }
 
-describe("a file that was written anew", () => {
-  test("is in a conflict with what others made of it, as ever", async () => {
-    const shown = await cameBack({ theirs: rewritten(THEIRS), ours: rewritten(OURS) });
-    expect(shown["f"]).toBe(THEIRS.toString());
-    expect(Object.values(shown).sort()).toEqual([OURS.toString(), THEIRS.toString()]);
+describe.each([
+  ["on the root that is gone", false],
+  ["on a newer root, which is retained", true],
+])("%s:", (_, adopted) => {
+  const story = (told: Story) => cameBack({ ...told, adopted });
+  describe("a file that was written anew", () => {
+    test("is in a conflict with what others made of it, as ever", async () => {
+      const shown = await story({ theirs: rewritten(THEIRS), ours: rewritten(OURS) });
+      expect(shown["f"]).toBe(THEIRS.toString());
+      expect(Object.values(shown).sort()).toEqual([OURS.toString(), THEIRS.toString()]);
+    });
+
+    test("survives its removal by others", async () => {
+      expect(await story({ theirs: removed, ours: rewritten(OURS) })).toEqual({ f: OURS.toString() });
+    });
+
+    test.each(["f.txt", "f.log", "f.json"])(
+      "%s is not merged, since nobody can tell what either side changed",
+      async (file) => {
+        const theirs = Buffer.concat([THEIRS, OLD]);
+        const ours = Buffer.concat([OLD, OURS]);
+        const shown = await story({ file, theirs: rewritten(theirs), ours: rewritten(ours) });
+        expect(shown[file]).toBe(theirs.toString());
+        expect(Object.values(shown).sort()).toEqual([ours.toString(), theirs.toString()].sort());
+      },
+    );
+
+    test("is merged as ever if others only appended to it: their version begins with the base's", async () => {
+      const [theirs, ours] = [Buffer.concat([OLD, THEIRS]), Buffer.concat([OLD, OURS])];
+      const shown = await story({ file: "f.log", theirs: rewritten(theirs), ours: rewritten(ours) });
+      expect(shown).toEqual({ "f.log": Buffer.concat([theirs, OURS]).toString() });
+    });
   });
 
-  test("survives its removal by others", async () => {
-    expect(await cameBack({ theirs: removed, ours: rewritten(OURS) })).toEqual({ f: OURS.toString() });
+  describe("a file whose bytes nobody changed here", () => {
+    test("has a new name, and others' bytes", async () => {
+      expect(await story({ theirs: rewritten(THEIRS), ours: named("g") })).toEqual({ g: THEIRS.toString() });
+    });
+
+    test("is gone if others removed it", async () => {
+      expect(await story({ theirs: removed, ours: named("g") })).toEqual({});
+    });
+
+    test("that only got another mode, likewise", async () => {
+      const ours: Edit = (file) => ({ ...same(file), fields: { mode: 0o600 } });
+      expect(await story({ theirs: rewritten(THEIRS), ours })).toEqual({ f: THEIRS.toString() });
+      expect(await story({ theirs: removed, ours })).toEqual({});
+    });
   });
 
-  test.each(["f.txt", "f.log", "f.json"])(
-    "%s is not merged, since nobody can tell what either side changed",
-    async (file) => {
-      const theirs = Buffer.concat([THEIRS, OLD]);
-      const ours = Buffer.concat([OLD, OURS]);
-      const shown = await cameBack({ file, theirs: rewritten(theirs), ours: rewritten(ours) });
-      expect(shown[file]).toBe(theirs.toString());
-      expect(Object.values(shown).sort()).toEqual([ours.toString(), theirs.toString()].sort());
-    },
-  );
+  describe("a file that was written in part", () => {
+    const large = noise(300_000, 1);
+    const tail = Buffer.from("appended while away\n");
+    const appended = (old: Uint8Array): Partial<Story> => ({
+      old,
+      ours: (file) => ({ ...same(file), bytes: Buffer.concat([new Uint8Array(old.length), tail]) }),
+      content: ({ record }) => ({
+        kind: "edited",
+        base: record.content,
+        baseSize: record.size,
+        segments: [
+          { offset: 0, length: old.length, from: "base", epoch: 0 },
+          { offset: old.length, length: tail.length, from: "data", epoch: 1 },
+        ],
+      }),
+    });
 
-  test("is merged as ever if others only appended to it: their version begins with the base's", async () => {
-    const [theirs, ours] = [Buffer.concat([OLD, THEIRS]), Buffer.concat([OLD, OURS])];
-    const shown = await cameBack({ file: "f.log", theirs: rewritten(theirs), ours: rewritten(ours) });
-    expect(shown).toEqual({ "f.log": Buffer.concat([theirs, OURS]).toString() });
-  });
-});
+    test.each([
+      ["others wrote it anew", rewritten(THEIRS), { f: THEIRS.toString() }],
+      ["others removed it", removed, {}],
+    ])(
+      "and %s: what was written is in a conflict copy, with zeros for the bytes that are gone",
+      async (_, theirs, kept) => {
+        for (const old of [OLD, large]) {
+          const whole = { theirs, ours: same, ...appended(old) };
+          const shown = await story(whole);
+          expect(shown).toMatchObject(kept);
+          const copies = Object.entries(shown).filter(([file]) => file !== "f");
+          expect(copies).toEqual([
+            [expect.stringMatching(/^f \(conflict [0-9a-f]{8}\)$/), "\0".repeat(old.length) + tail.toString()],
+          ]);
+        }
+      },
+    );
 
-describe("a file whose bytes nobody changed here", () => {
-  test("has a new name, and others' bytes", async () => {
-    expect(await cameBack({ theirs: rewritten(THEIRS), ours: named("g") })).toEqual({ g: THEIRS.toString() });
-  });
-
-  test("is gone if others removed it", async () => {
-    expect(await cameBack({ theirs: removed, ours: named("g") })).toEqual({});
-  });
-
-  test("that only got another mode, likewise", async () => {
-    const ours: Edit = (file) => ({ ...same(file), fields: { mode: 0o600 } });
-    expect(await cameBack({ theirs: rewritten(THEIRS), ours })).toEqual({ f: THEIRS.toString() });
-    expect(await cameBack({ theirs: removed, ours })).toEqual({});
-  });
-});
-
-describe("a file that was written in part", () => {
-  const large = noise(300_000, 1);
-  const tail = Buffer.from("appended while away\n");
-  const appended = (old: Uint8Array): Partial<Story> => ({
-    old,
-    ours: (file) => ({ ...same(file), bytes: Buffer.concat([new Uint8Array(old.length), tail]) }),
-    content: ({ record }) => ({
-      kind: "edited",
-      base: record.content,
-      baseSize: record.size,
-      segments: [
-        { offset: 0, length: old.length, from: "base", epoch: 0 },
-        { offset: old.length, length: tail.length, from: "data", epoch: 1 },
-      ],
-    }),
-  });
-
-  test.each([
-    ["others wrote it anew", rewritten(THEIRS), { f: THEIRS.toString() }],
-    ["others removed it", removed, {}],
-  ])(
-    "and %s: what was written is in a conflict copy, with zeros for the bytes that are gone",
-    async (_, theirs, kept) => {
+    test("has all its bytes if others only appended to it", async () => {
       for (const old of [OLD, large]) {
-        const story = { theirs, ours: same, ...appended(old) };
-        const shown = await cameBack(story);
-        expect(shown).toMatchObject(kept);
-        const copies = Object.entries(shown).filter(([file]) => file !== "f");
-        expect(copies).toEqual([
-          [expect.stringMatching(/^f \(conflict [0-9a-f]{8}\)$/), "\0".repeat(old.length) + tail.toString()],
-        ]);
+        const theirs = Buffer.concat([old, THEIRS]);
+        const shown = await story({ theirs: rewritten(theirs), ours: same, ...appended(old) });
+        expect(shown["f"]).toBe(theirs.toString());
+        expect(Object.values(shown).sort()).toEqual([Buffer.concat([old, tail]).toString(), theirs.toString()].sort());
       }
-    },
-  );
+    });
 
-  test("has all its bytes if others only appended to it", async () => {
-    for (const old of [OLD, large]) {
-      const theirs = Buffer.concat([old, THEIRS]);
-      const shown = await cameBack({ theirs: rewritten(theirs), ours: same, ...appended(old) });
+    test("has the bytes that others' version or a cache still has", async () => {
+      const longer = Buffer.from(noise(1_000_000, 2));
+      const theirs = Buffer.concat([longer.subarray(0, 900_000), THEIRS]);
+      const shown = await story({ theirs: rewritten(theirs), ours: same, ...appended(longer), keepsList: true });
       expect(shown["f"]).toBe(theirs.toString());
-      expect(Object.values(shown).sort()).toEqual([Buffer.concat([old, tail]).toString(), theirs.toString()].sort());
-    }
-  });
-
-  test("has the bytes that others' version or a cache still has", async () => {
-    const longer = Buffer.from(noise(1_000_000, 2));
-    const theirs = Buffer.concat([longer.subarray(0, 900_000), THEIRS]);
-    const shown = await cameBack({ theirs: rewritten(theirs), ours: same, ...appended(longer), keepsList: true });
-    expect(shown["f"]).toBe(theirs.toString());
-    const copy = Object.entries(shown).find(([file]) => file !== "f")?.[1] ?? "";
-    const left = longer.toString().slice(0, 200_000);
-    expect([copy.startsWith(left), copy.endsWith(`\0${tail.toString()}`)]).toEqual([true, true]);
+      const copy = Object.entries(shown).find(([file]) => file !== "f")?.[1] ?? "";
+      const left = longer.toString().slice(0, 200_000);
+      expect([copy.startsWith(left), copy.endsWith(`\0${tail.toString()}`)]).toEqual([true, true]);
+    });
   });
 });

@@ -1,9 +1,10 @@
 /**
- * What an epoch rests on once its base is gone (docs/retention.md): contents that the bucket may have dropped. What can still be read, as from a
+ * What an epoch rests on that the bucket may have dropped (docs/retention.md): the contents of its base once that is gone, and those that files had
+ * on an older root, before the agent stood on the one that is the base now. What can still be read, as from a
  * cache, is stored again. The rest is worked around, so that the epoch can be published and refers to nothing that is missing:
  *
  * - Where others only appended to a file, its beginning is the base's version.
- * - A file whose bytes are not this epoch's has those of the newest root; if that has no such file, it is gone.
+ * - A file whose bytes are not this epoch's has those of the reference; if that has no such file, it is gone.
  * - A file that was written in part is a file of its own, under a conflict name and with zeros for the bytes that are gone. Others' stays.
  */
 import type { Cid, Ino, WriterId } from "../../base/ids.ts";
@@ -43,17 +44,26 @@ export interface GroundedEpoch {
   readonly torn: number;
 }
 
-/** `reference` is the newest root's tree. Throws what reading and storing throw, but for what is gone. */
+export interface Author {
+  readonly writer: WriterId;
+  /** The epoch's base is gone. */
+  readonly baseGone: boolean;
+}
+
+/** `reference` is the base's tree, or the newest root's if the base is gone. Throws what reading and storing throw, but for what is gone. */
 export async function groundEpoch(
   context: EpochStores,
   reference: Cid,
   sealed: ChangeSet,
   data: DataReader,
-  writer: WriterId,
+  { writer, baseGone }: Author,
 ): Promise<GroundedEpoch> {
   const grounding = new Grounding(context, reference, sealed, data, writer);
   const objects: ChangedObject[] = [];
-  for (const object of sealed.objects) objects.push(await grounding.grounded(object));
+  for (const object of sealed.objects) {
+    const isSafe = !baseGone && (await grounding.isInReference(object));
+    objects.push(isSafe ? object : await grounding.grounded(object));
+  }
   const { dropped, gone, torn } = grounding;
   return { changes: { ...sealed, objects }, data: grounding.reader(), dropped, gone, torn };
 }
@@ -94,6 +104,14 @@ class Grounding {
     };
   }
 
+  /** Whether the object's base has no content of its own, or the one that is in the reference. */
+  async isInReference(object: ChangedObject): Promise<boolean> {
+    const { base, record } = object;
+    if (base === undefined || record === undefined || !("cid" in base.content)) return true;
+    const theirs = await this.#theirs(object);
+    return theirs !== undefined && sameContent(theirs.content, base.content);
+  }
+
   async grounded(object: ChangedObject): Promise<ChangedObject> {
     if (object.record === undefined) return object;
     const valued = await this.#withValues(object, object.record);
@@ -102,7 +120,7 @@ class Grounding {
     return object.content.kind === "same" ? this.#unchanged(valued, record) : this.#edited(valued, record);
   }
 
-  /** Of long values that are gone it has those of the newest root. */
+  /** Of long values that are gone it has those of the reference. */
   async #withValues(object: ChangedObject, record: FileRecord): Promise<ChangedObject> {
     const { blocks, sink } = this.#context;
     try {
@@ -212,7 +230,7 @@ class Grounding {
     );
   }
 
-  /** The object as the newest root has it. */
+  /** The object as the reference has it. */
   async #theirs({ id, record, baseNames }: ChangedObject): Promise<FileRecord | undefined> {
     if (id === undefined) return undefined;
     for (const hint of [...baseNames, undefined]) {

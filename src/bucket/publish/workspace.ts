@@ -123,7 +123,7 @@ export class Workspace {
     const reference = this.#baseGone ? root.body.tree : (await this.#bucket.commit(this.#changes.reference)).body.tree;
     const context = {
       ...this.#buildContext(),
-      baseGoneOf: this.#baseGone ? this.#writer : undefined,
+      author: { writer: this.#writer, baseGone: this.#baseGone },
       olderTrees: () => this.#olderTrees(newest),
     };
     return (this.#built = await buildEpoch(context, reference, this.#changes, this.#data));
