@@ -2,23 +2,29 @@
  * Deletions that a person approved on the machine that made them (format.md, Commit): a synced folder elsewhere need not ask again.
  *
  * Each commit names the newest approved one up to it, so they are found without a walk through all of history. What was thinned out approves
- * nothing.
+ * nothing. An approval is of one deletion: what came back since, as by `restore`, and was deleted again is not approved by it.
  */
-import { hasCode } from "../base/errors.ts";
+import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Cid, FileId, Lamport } from "../base/ids.ts";
+import { parseKey } from "../format/keys.ts";
+import { decodeDentry, dentryId } from "../format/rows.ts";
+import { diff } from "../tree/diff.ts";
 import { get } from "../tree/read.ts";
 import type { NodeStore } from "../tree/node-store.ts";
 import type { Bucket } from "./bucket.ts";
 import type { VerifiedCommit } from "./verified-commit.ts";
 import { readObject } from "./fs-reader.ts";
-import { keptKey } from "./history.ts";
+import { keptKey, log } from "./history.ts";
 import type { Place } from "./object-rows.ts";
 
 export interface DeletedName extends Place {
   readonly id: FileId;
 }
 
-/** Which of these objects an approved commit deleted: one of those up to `head` that come after the seq `after`. */
+/**
+ * Which of these objects an approved commit deleted for good: one of those up to `head` that come after the seq `after`. No root that is
+ * retained since has them.
+ */
 export async function approvedDeletions(
   bucket: Bucket,
   nodes: NodeStore,
@@ -27,6 +33,7 @@ export async function approvedDeletions(
   deleted: readonly DeletedName[],
 ): Promise<ReadonlySet<FileId>> {
   const approved = new Set<FileId>();
+  const since = new SeenSince(bucket, nodes, head, new Set(deleted.map(({ id }) => id)));
   for (let at = head; at.body.approved !== undefined && at.body.approved > after;) {
     const before = await ifThere(async () => {
       const commit = await approvedBy(bucket, nodes, head, at);
@@ -36,12 +43,50 @@ export async function approvedDeletions(
     });
     if (before === undefined) break;
     const { commit, parent } = before;
-    const rest = deleted.filter(({ id }) => !approved.has(id));
+    const cameBack = await ifThere(() => since.upTo(commit));
+    if (cameBack === undefined) break;
+    const rest = deleted.filter(({ id }) => !approved.has(id) && !cameBack.has(id));
     const gone = await ifThere(() => goneBetween(nodes, parent.body.tree, commit.body.tree, rest));
     for (const id of gone ?? []) approved.add(id);
     at = parent;
   }
   return approved;
+}
+
+/** Which objects came to be there after a commit, seen from the newest root back: each pair of neighbours is compared once. */
+class SeenSince {
+  readonly #nodes: NodeStore;
+  readonly #wanted: ReadonlySet<FileId>;
+  readonly #back: AsyncGenerator<VerifiedCommit>;
+  readonly #cameBack = new Set<FileId>();
+  #later: VerifiedCommit;
+
+  constructor(bucket: Bucket, nodes: NodeStore, head: VerifiedCommit, wanted: ReadonlySet<FileId>) {
+    this.#nodes = nodes;
+    this.#wanted = wanted;
+    this.#back = log(bucket, head);
+    this.#later = head;
+  }
+
+  /** Throws `block_not_found` where the roots between are not there. */
+  async upTo({ body }: VerifiedCommit): Promise<ReadonlySet<FileId>> {
+    while (this.#later.body.seq > body.seq) {
+      const { value: earlier, done } = await this.#back.next();
+      if (done === true) throw new SynclineError("block_not_found", "The history does not go back so far.");
+      await this.#compare(earlier.body.tree, this.#later.body.tree);
+      this.#later = earlier;
+    }
+    return this.#cameBack;
+  }
+
+  async #compare(before: Cid, after: Cid): Promise<void> {
+    for await (const { key, after: entry } of diff(this.#nodes, before, after)) {
+      const place = parseKey(key);
+      if (entry === undefined || place.kind !== "dentry") continue;
+      const id = dentryId(place.id, place.name, decodeDentry(place.id, place.name, entry));
+      if (this.#wanted.has(id)) this.#cameBack.add(id);
+    }
+  }
 }
 
 /** The commit that `at` names, if the bucket retains it and it says so itself. */
