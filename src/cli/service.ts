@@ -154,6 +154,7 @@ async function checkCommand(runtime: Runtime, words: readonly string[]): Promise
 }
 
 const UNFIT: readonly (readonly [string, string])[] = [
+  ["accept", "--accept: it would accept whatever lies at the address, each time that it starts"],
   ["background", "--background: systemd starts it and waits for it"],
   ["once", "--once: it would end at once"],
   ["dryRun", "--dry-run behind --: give it before"],
@@ -193,7 +194,9 @@ function keptEnvironment({ options, runtime }: ServiceCall): ReadonlyMap<string,
 }
 
 const NOT_KEPT: ReadonlySet<string> = new Set(
-  ["KEY", "TOKEN", "BACKGROUND", "ONCE", "DRY_RUN", "JSON", "ALLOW_DELETES"].map((name) => `SYNCLINE_${name}`),
+  ["ACCEPT", "KEY", "TOKEN", "BACKGROUND", "ONCE", "DRY_RUN", "JSON", "ALLOW_DELETES"].map(
+    (name) => `SYNCLINE_${name}`,
+  ),
 );
 
 /** Throws `usage`, `not_supported`. */

@@ -131,6 +131,8 @@ describe.skipIf(process.platform !== "linux")("a service", () => {
 
   test.each([
     ["another command", ["ls", "file:///b"]],
+    ["what accepts any bucket, each time that it starts", ["mount", "file:///b", "/d", "--accept"]],
+    ["what accepts any bucket, each time that it starts", ["sync", "--accept", "file:///b", "/d"]],
     ["what ends at once", ["sync", "file:///b", "/d", "--once"]],
     ["what goes behind by itself", ["mount", "file:///b", "/d", "--background"]],
     ["an option that there is none of", ["sync", "file:///b", "/d", "--wacth"]],
