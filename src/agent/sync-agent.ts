@@ -39,6 +39,8 @@ export interface SyncAgentOptions {
   readonly stateDir: string;
   /** What was seen at the address before. */
   readonly witness: RootWitness;
+  /** A person accepts what lies at the address, whatever was seen there. */
+  readonly accept?: boolean;
   readonly wallet: () => Promise<WalletSigner>;
   /** This machine's name for the history; absent: none. */
   readonly machine?: string | undefined;
@@ -216,7 +218,8 @@ export class SyncAgent implements AsyncDisposable {
 
   async #tryRound(allowDeletes: string | undefined): Promise<RoundResult | undefined> {
     try {
-      const result = await syncRound({ ...this.#context(allowDeletes), again: this.#first });
+      const accept = this.#first && this.#options.accept === true;
+      const result = await syncRound({ ...this.#context(allowDeletes), again: this.#first, accept });
       this.#first = false;
       return result;
     } catch (error) {

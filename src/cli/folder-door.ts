@@ -35,6 +35,7 @@ export async function openFolder(
     machine: machineNameOf(call),
     access: accessOf(call),
     witness: witnessOf(call, facts.address),
+    accept: options.accept === true,
     cacheBytes: options.cacheSize ?? DEFAULT_CACHE_BYTES,
     limit: options.limit,
     special: options.special ?? false,

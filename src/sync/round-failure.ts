@@ -29,6 +29,6 @@ export function restless(): SynclineError {
 
 export function rolledBack(root: Cid): SynclineError {
   return new SynclineError("root_rolled_back", `The bucket's root went back to ${root}.`, {
-    hint: "Older data was put back, and nothing is done to the folder. Put the newer data back. To unite the folder with the older state, sync it with another state folder: --state DIR.",
+    hint: "Older data was put back, and nothing is done to the folder. Put the newer data back. To unite the folder with the older state: syncline sync URL DIR --accept.",
   });
 }

@@ -22,6 +22,8 @@ export interface RoundContext extends Omit<ScanContext, "sent"> {
   readonly hidden?: readonly DiskPath[];
   /** Looks again at what only somebody's deed can settle: in the first round. */
   readonly again?: boolean;
+  /** A person accepts what lies at the address, also where it is older than what the folder knows. */
+  readonly accept?: boolean;
   readonly progress?: RoundProgress;
   readonly portion?: Most;
 }

@@ -28,6 +28,7 @@ import { findChanges } from "./scan/find-changes.ts";
 import { matchKeepingMissing } from "./scan/keep-missing.ts";
 import type { LocalChanges } from "./scan/local-changes.ts";
 import { hasRecord } from "./scan/local-content.ts";
+import { startFolderOver } from "./start-over.ts";
 import { claimFolder, ensureOwnFolders, requireMarker } from "./known/marker.ts";
 import { match, type Matching } from "./scan/match.ts";
 import { returnParked, showParked } from "./apply/parked.ts";
@@ -85,7 +86,7 @@ class Round {
   }
 
   async run(): Promise<RoundResult> {
-    const { db, disk, bucket, names, random, clock } = this.#context;
+    const { db, disk, bucket, names, random, clock, accept, log } = this.#context;
     const { cid } = bucket.genesis;
     if (this.#isRehearsal) {
       if (db.base() !== undefined) await requireMarker(db, disk, cid, names);
@@ -96,6 +97,7 @@ class Round {
       await returnParked(db, disk);
       await clearIncoming(db, disk);
       await noteExchanged(db);
+      if (accept === true) await startFolderOver(db, bucket, log);
     }
     await this.#readRules();
     const head = await this.#head();

@@ -233,6 +233,12 @@ export class SyncDatabase {
     this.setFact("base", JSON.stringify({ commit, tree, seq }));
   }
 
+  /** As if the folder had never been synced; numbers of epochs are not used again. */
+  forget(): void {
+    for (const table of ["entries", "parked", "unsettled"]) this.#db.exec(`DELETE FROM ${table}`);
+    this.#db.exec("DELETE FROM facts WHERE key NOT IN ('bucket', 'folder', 'epoch')");
+  }
+
   /** What `work` reads is of one moment, and is locked and unlocked once: each statement by itself is four system calls more. */
   reading<Result>(work: () => Result): Result {
     if (this.#db.inTransaction) return work();
