@@ -13,6 +13,7 @@
  * numbering goes on above everything ever seen, so that what was dropped never fits again.
  */
 import { crc32 } from "node:zlib";
+import { RangeChecksums } from "../base/range-checksums.ts";
 
 export const FRAME_HEADER_BYTES = 32;
 export const SEGMENT_HEADER_BYTES = 40;
@@ -54,24 +55,30 @@ export function sealFrame(frame: Buffer, payloadBytes: number, number: number, s
   frame.writeUInt32LE(frameCrc(frame, payloadBytes), CRC_AT);
 }
 
-/** The frame at this place, or undefined when there is no whole one. */
-export function readFrame(segment: Buffer, at: number): Frame | undefined {
+/**
+ * The frame at this place, or undefined when there is no whole one. With `checksums` of the segment, a frame costs the same
+ * whatever its length.
+ */
+export function readFrame(segment: Buffer, at: number, checksums?: RangeChecksums): Frame | undefined {
   if (at + FRAME_HEADER_BYTES > segment.length || segment.readUInt32LE(at) !== FRAME_MAGIC) return undefined;
   const payloadBytes = segment.readUInt32LE(at + 4);
   const end = at + alignFrame(FRAME_HEADER_BYTES + payloadBytes);
   if (end > segment.length) return undefined;
   const frame = segment.subarray(at, end);
-  if (frame.readUInt32LE(CRC_AT) !== frameCrc(frame, payloadBytes)) return undefined;
+  const start = at + FRAME_HEADER_BYTES;
+  const crc = checksums?.of(start, start + payloadBytes, headCrc(frame)) ?? frameCrc(frame, payloadBytes);
+  if (frame.readUInt32LE(CRC_AT) !== crc) return undefined;
   const payload = frame.subarray(FRAME_HEADER_BYTES, FRAME_HEADER_BYTES + payloadBytes);
   return { number: frame.readDoubleLE(8), synced: frame.readDoubleLE(16), payload, end };
 }
 
-/** All whole frames from `at` on, whatever lies between them. */
+/** All whole frames from `at` on, whatever lies between them. What only looks like a header costs no more than a small frame. */
 export function* findFrames(segment: Buffer, at: number): Generator<Frame> {
+  const checksums = new RangeChecksums(segment);
   const magic = Buffer.alloc(4);
   magic.writeUInt32LE(FRAME_MAGIC);
   for (let from = at; (from = segment.indexOf(magic, from)) >= 0;) {
-    const frame = from % ALIGNMENT === 0 ? readFrame(segment, from) : undefined;
+    const frame = from % ALIGNMENT === 0 ? readFrame(segment, from, checksums) : undefined;
     if (frame !== undefined) yield frame;
     from = frame?.end ?? from + 1;
   }
@@ -97,6 +104,9 @@ export function readSegmentHeader(segment: Buffer): SegmentHeader | undefined {
 }
 
 function frameCrc(frame: Buffer, payloadBytes: number): number {
-  const head = crc32(frame.subarray(0, CRC_AT));
-  return crc32(frame.subarray(FRAME_HEADER_BYTES, FRAME_HEADER_BYTES + payloadBytes), head);
+  return crc32(frame.subarray(FRAME_HEADER_BYTES, FRAME_HEADER_BYTES + payloadBytes), headCrc(frame));
+}
+
+function headCrc(frame: Buffer): number {
+  return crc32(frame.subarray(0, CRC_AT));
 }

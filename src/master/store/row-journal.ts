@@ -10,6 +10,7 @@
  */
 import { crc32 } from "node:zlib";
 import { MAX_BLOCK_ACCEPTED } from "../../base/limits.ts";
+import { RangeChecksums } from "../../base/range-checksums.ts";
 import { PACK_ROW_BYTES, PackFooter, type PackRow, PLAIN, readRow, writeRow } from "../../format/pack.ts";
 
 export interface RowFrame {
@@ -42,14 +43,15 @@ export function encodeFrame(number: number, start: number, rows: readonly PackRo
   return frame;
 }
 
-/** All whole frames of a journal, also those behind damage. */
+/** All whole frames of a journal, also those behind damage. What only looks like a header costs no more than a small frame. */
 export function readJournal(bytes: Buffer): RowJournal {
+  const checksums = new RangeChecksums(bytes);
   const frames: RowFrame[] = [];
   const lost: Buffer[] = [];
   let damaged = false;
   let end = 0;
   for (let at = 0; at < bytes.length;) {
-    const frame = readFrame(bytes, at);
+    const frame = readFrame(bytes, at, checksums);
     if (frame === undefined) {
       at = nextMagic(bytes, at + 1);
       continue;
@@ -76,12 +78,12 @@ const MAGIC = 0x5752_4c53;
 const HEADER_BYTES = 20;
 const CRC_AT = 16;
 
-function readFrame(bytes: Buffer, at: number): RowFrame | undefined {
+function readFrame(bytes: Buffer, at: number, checksums: RangeChecksums): RowFrame | undefined {
   if (at + HEADER_BYTES > bytes.length || bytes.readUInt32LE(at) !== MAGIC) return undefined;
   const end = at + HEADER_BYTES + bytes.readUInt32LE(at + 4) * PACK_ROW_BYTES;
   if (end > bytes.length) return undefined;
   const frame = bytes.subarray(at, end);
-  if (frame.readUInt32LE(CRC_AT) !== checksum(frame)) return undefined;
+  if (frame.readUInt32LE(CRC_AT) !== checksums.of(at + HEADER_BYTES, end, headChecksum(frame))) return undefined;
   const rows = [...new PackFooter(frame.subarray(HEADER_BYTES))];
   return { number: frame.readUInt32LE(8), start: frame.readUInt32LE(12), rows, at, end };
 }
@@ -94,5 +96,9 @@ function nextMagic(bytes: Buffer, from: number): number {
 }
 
 function checksum(frame: Buffer): number {
-  return crc32(frame.subarray(HEADER_BYTES), crc32(frame.subarray(0, CRC_AT)));
+  return crc32(frame.subarray(HEADER_BYTES), headChecksum(frame));
+}
+
+function headChecksum(frame: Buffer): number {
+  return crc32(frame.subarray(0, CRC_AT));
 }
