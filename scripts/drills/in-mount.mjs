@@ -6,7 +6,7 @@
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { agent, check, differences, fingerprint, join, report, syncline, workspace } from "./lib.mjs";
@@ -46,7 +46,8 @@ process.exitCode = status === 0 ? 0 : 1;
 
 /** Over the control socket: a process for each flush would cost more than the flush. */
 async function flushes() {
-  const [name] = readdirSync(a.state);
+  // Beside the mount's own folder there may be one for the bucket's address.
+  const name = readdirSync(a.state).find((folder) => existsSync(join(a.state, folder, "control.sock")));
   let count = 0;
   for (; !life.ended; count++) {
     const socket = connect(join(a.state, name, "control.sock"));
