@@ -52,7 +52,7 @@ export async function missingMass(
  * Before files go or come although deletions may be a mass, as while such deletions wait: they are still compared with what there was before.
  */
 export function noteFilesBefore(db: SyncDatabase): void {
-  if (Number(db.fact("files before") ?? 0) <= MASS_FILES) db.setFact("files before", String(db.countFiles()));
+  if (db.count("files before") <= MASS_FILES) db.setFact("files before", String(db.countFiles()));
 }
 
 /** All went and came: deletions are compared with what there is now. */
@@ -62,7 +62,7 @@ export function forgetFilesBefore(db: SyncDatabase): void {
 
 /** Names of files of which deletions may be too large a part. */
 export function countFilesBefore(db: SyncDatabase): number {
-  const before = Number(db.fact("files before") ?? 0);
+  const before = db.count("files before");
   // So few are no mass; then it is what came since that is deleted.
   return before > MASS_FILES ? Math.min(before, db.countFiles()) : db.countFiles();
 }

@@ -296,7 +296,7 @@ class Round {
 
   /** The newest root whose deletions the folder has, or from which there were none to wait for approval. */
   #lastShown(): Lamport {
-    return Number(this.#context.db.fact("shown") ?? 0) as Lamport;
+    return this.#context.db.count("shown") as Lamport;
   }
 
   #isAsKnown(path: DiskPath, { record }: Pick<Entry, "record">): Promise<boolean> {

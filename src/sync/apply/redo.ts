@@ -2,6 +2,7 @@
 import type { Place } from "../../bucket/object-rows.ts";
 import type { DiskPath, SyncDisk } from "../disk/disk.ts";
 import { NEW_PATH } from "../disk/paths.ts";
+import { damagedState } from "../known/damaged.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import { rowOf, type Entry } from "../known/entry.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
@@ -50,16 +51,26 @@ export async function redo(places: Places): Promise<void> {
   await disk.unlink(REDO_PATH);
 }
 
-/** Notes what took the place of something that was looked at by now. */
+/** Notes what took the place of something that was looked at by now. Throws `state_corrupt`. */
 export async function noteExchanged(db: SyncDatabase): Promise<void> {
   const text = db.fact("exchanged");
   if (text === undefined) return;
-  const [base, row] = JSON.parse(text) as [string | null, string[]];
+  const { base, entry } = exchangedIn(text);
   await db.transaction(() => {
     // An earlier version may have gone on from here.
-    if (base === db.base()?.commit) db.put(entryOfTexts(row));
+    if (base === db.base()?.commit) db.put(entry);
     db.setFact("exchanged", undefined);
   });
+}
+
+function exchangedIn(text: string): { readonly base: unknown; readonly entry: Entry } {
+  try {
+    const [base, row] = JSON.parse(text) as [unknown, string[]];
+    if (row.some((each) => typeof each !== "string")) throw new TypeError("This is no entry.");
+    return { base, entry: entryOfTexts(row) };
+  } catch (cause) {
+    throw damagedState(cause);
+  }
 }
 
 /** The process died right before or behind the rename: the inode tells. */

@@ -8,7 +8,9 @@ import Database from "better-sqlite3";
 import { SQLITE_CACHE_KIB } from "../../base/limits.ts";
 import type { FileId, FileName } from "../../base/ids.ts";
 import type { Place } from "../../bucket/object-rows.ts";
+import { parseBaseRoot } from "../../overlay/base-root.ts";
 import type { BaseRoot } from "../../overlay/journal-record.ts";
+import { damagedState } from "./damaged.ts";
 import { entryOf, nameBytes, nameOf, rowOf, type Entry, type EntryChange, type EntryRow } from "./entry.ts";
 import { unpackSeen, type Seen } from "./seen.ts";
 import { PARKED_ID } from "../disk/paths.ts";
@@ -223,10 +225,21 @@ export class SyncDatabase {
     else this.#db.prepare("INSERT OR REPLACE INTO facts (key, value) VALUES (?, ?)").run(key, value);
   }
 
-  /** The root that the folder stands on; undefined before the first round. */
+  /** A number that is remembered; 0 if none is. Throws `state_corrupt`. */
+  count(key: FactKey): number {
+    const text = this.fact(key) ?? "0";
+    const count = Number(text);
+    if (!/^\d+$/.test(text) || !Number.isSafeInteger(count)) throw damagedState();
+    return count;
+  }
+
+  /** The root that the folder stands on; undefined before the first round. Throws `state_corrupt`. */
   base(): BaseRoot | undefined {
     const text = this.fact("base");
-    return text === undefined ? undefined : (JSON.parse(text) as BaseRoot);
+    if (text === undefined) return undefined;
+    const base = parseBaseRoot(text);
+    if (base === undefined) throw damagedState();
+    return base;
   }
 
   setBase({ commit, tree, seq }: BaseRoot): void {

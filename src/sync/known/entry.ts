@@ -1,10 +1,10 @@
 /** A name that the folder shows, as the database of what was synced has it, and the row that it is there. */
-import { SynclineError } from "../../base/errors.ts";
 import type { Cid, FileId, FileName } from "../../base/ids.ts";
 import type { Place } from "../../bucket/object-rows.ts";
 import { cidFromBytes, cidOf, cidToBytes } from "../../format/cid.ts";
 import type { FileRecord } from "../../format/record.ts";
 import { decodeRecord, encodeRecord } from "../../format/record-codec.ts";
+import { damagedState } from "./damaged.ts";
 import { packSeen, unpackSeen, type Seen } from "./seen.ts";
 
 export interface Entry extends Place {
@@ -56,10 +56,7 @@ export function entryOf({ parent, name, id, record, links, seen }: EntryRow): En
       seen: unpackSeen(seen),
     };
   } catch (cause) {
-    throw new SynclineError("state_corrupt", "The record of what was synced is damaged.", {
-      hint: "Move the folder's state away and sync again: folder and bucket are united, and nothing is deleted.",
-      cause,
-    });
+    throw damagedState(cause);
   }
 }
 

@@ -3,6 +3,7 @@ import { blake3 } from "../../crypto/hash.ts";
 import { encodeXattrs } from "../../format/linked-value.ts";
 import type { Xattrs } from "../../format/record.ts";
 import type { DiskStat } from "../disk/disk.ts";
+import { damagedState } from "./damaged.ts";
 
 export interface Seen {
   readonly ino: bigint;
@@ -77,9 +78,9 @@ export function packSeenAsText(seen: Seen): string {
   return packed(seen).toString("base64");
 }
 
-/** Throws where it is shorter than what was packed. */
+/** Throws `state_corrupt` where it is shorter than what was packed. */
 export function unpackSeen(buffer: Buffer): Seen {
-  if (buffer.length < FIXED_BYTES) throw new RangeError("What was seen is cut off.");
+  if (buffer.length < FIXED_BYTES) throw damagedState();
   scratch.set(buffer.subarray(0, FIXED_BYTES));
   return {
     ino: view.getBigUint64(0, true),

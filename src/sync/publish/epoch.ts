@@ -14,7 +14,8 @@ import type { PublishOutcome } from "../../bucket/publish/outcome.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import type { LocalChanges } from "../scan/local-changes.ts";
 import type { Found } from "../scan/walk.ts";
-import { firstLateEpoch, noteSending, type Sealed } from "./sent-epochs.ts";
+import type { Sealed } from "./sealed.ts";
+import { firstLateEpoch, noteSending } from "./sent-epochs.ts";
 import { packSeenAsText } from "../known/seen.ts";
 
 export interface EpochContext {
@@ -30,7 +31,7 @@ export interface EpochContext {
 
 /** An epoch that was never used by this device. `seen`: the greatest that the bucket knows. */
 export function nextEpoch(db: SyncDatabase, seen: number): number {
-  const epoch = Math.max(seen, Number(db.fact("epoch") ?? 0)) + 1;
+  const epoch = Math.max(seen, db.count("epoch")) + 1;
   db.setFact("epoch", String(epoch));
   return epoch;
 }

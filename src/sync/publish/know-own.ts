@@ -10,7 +10,7 @@ import type { SyncDatabase } from "../known/database.ts";
 import type { DiskPath } from "../disk/disk.ts";
 import type { Entry } from "../known/entry.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
-import type { Sealed } from "./sent-epochs.ts";
+import type { Sealed } from "./sealed.ts";
 import { type Seen, unpackSeen } from "../known/seen.ts";
 
 /** What the commit has just as it was sealed is synced; the rest is looked at as ever. */

@@ -14,7 +14,8 @@ import { sameRecord, type Entry } from "../known/entry.ts";
 import type { EpochContext } from "./epoch.ts";
 import { knowOwn } from "./know-own.ts";
 import { standOn } from "./record-published.ts";
-import { awaitLate, forgetSent, sentEpochs, type Sealed } from "./sent-epochs.ts";
+import type { Sealed } from "./sealed.ts";
+import { awaitLate, forgetSent, sentEpochs } from "./sent-epochs.ts";
 
 /** Proves that what is at a path has the record's bytes. */
 type Prove = (path: DiskPath, entry: Pick<Entry, "record">) => Promise<boolean>;

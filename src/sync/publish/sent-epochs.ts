@@ -6,22 +6,7 @@
 import type { Cid, WriterId } from "../../base/ids.ts";
 import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
 import type { SyncDatabase } from "../known/database.ts";
-
-/** What was sealed, as far as it takes to know it again in the bucket. */
-export interface Sealed {
-  readonly epoch: number;
-  /** The commit that the folder stood on; absent: an earlier version wrote it. */
-  readonly base?: Cid;
-  readonly there: readonly { readonly path: readonly string[]; readonly type: string; readonly seen: string }[];
-  readonly gone: readonly string[];
-}
-
-interface Late {
-  /** The root that did not have them. */
-  readonly root: Cid;
-  /** Oldest first: a slow master answers in this order. */
-  readonly epochs: readonly Sealed[];
-}
+import { parseLate, parseSealed, type Late, type Sealed } from "./sealed.ts";
 
 /** All that may be in the bucket or come into it, oldest first. */
 export function sentEpochs(db: SyncDatabase): readonly Sealed[] {
@@ -71,12 +56,12 @@ export function forgetSent(db: SyncDatabase, root: Cid): void {
 
 function underWay(db: SyncDatabase): Sealed[] {
   const text = db.fact("under way");
-  return text === undefined ? [] : [JSON.parse(text) as Sealed];
+  return text === undefined ? [] : [parseSealed(text)];
 }
 
 function lateOnes(db: SyncDatabase): Late | undefined {
   const text = db.fact("late");
-  return text === undefined ? undefined : (JSON.parse(text) as Late);
+  return text === undefined ? undefined : parseLate(text);
 }
 
 /** The first of them, as many as may be read and written in each round. */

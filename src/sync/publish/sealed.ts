@@ -1,0 +1,73 @@
+/** Sealed epochs as the database of what was synced keeps them, in JSON, until it is known what came of them. */
+import type { Cid } from "../../base/ids.ts";
+import { parseCid } from "../../format/cid.ts";
+import { damagedState } from "../known/damaged.ts";
+
+/** What was sealed, as far as it takes to know it again in the bucket. */
+export interface Sealed {
+  readonly epoch: number;
+  /** The commit that the folder stood on; absent: an earlier version wrote it. */
+  readonly base?: Cid;
+  readonly there: readonly { readonly path: readonly string[]; readonly type: string; readonly seen: string }[];
+  readonly gone: readonly string[];
+}
+
+export interface Late {
+  /** The root that did not have them. */
+  readonly root: Cid;
+  /** Oldest first: a slow master answers in this order. */
+  readonly epochs: readonly Sealed[];
+}
+
+/** Throws `state_corrupt`. */
+export function parseSealed(text: string): Sealed {
+  return sealedOf(parse(text));
+}
+
+/** Throws `state_corrupt`. */
+export function parseLate(text: string): Late {
+  const { root, epochs } = objectOf(parse(text));
+  return { root: cidOf(root), epochs: listOf(epochs).map(sealedOf) };
+}
+
+function sealedOf(value: unknown): Sealed {
+  const { epoch, base, there, gone } = objectOf(value);
+  if (typeof epoch !== "number" || !Number.isSafeInteger(epoch)) throw damagedState();
+  const looks = listOf(there).map((look) => {
+    const { path, type, seen } = objectOf(look);
+    return { path: listOf(path).map(textOf), type: textOf(type), seen: textOf(seen) };
+  });
+  const sealed = { epoch, there: looks, gone: listOf(gone).map(textOf) };
+  return base === undefined ? sealed : { ...sealed, base: cidOf(base) };
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw damagedState(cause);
+  }
+}
+
+function objectOf(value: unknown): Record<string, unknown> {
+  if (typeof value !== "object" || value === null) throw damagedState();
+  return value as Record<string, unknown>;
+}
+
+function listOf(value: unknown): unknown[] {
+  if (!Array.isArray(value)) throw damagedState();
+  return value;
+}
+
+function textOf(value: unknown): string {
+  if (typeof value !== "string") throw damagedState();
+  return value;
+}
+
+function cidOf(value: unknown): Cid {
+  try {
+    return parseCid(textOf(value));
+  } catch (cause) {
+    throw damagedState(cause);
+  }
+}
