@@ -6,7 +6,7 @@
 import { readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import Database from "better-sqlite3";
-import { SQLITE_CACHE_KIB } from "../base/limits.ts";
+import { MAX_BLOCK_ACCEPTED, SQLITE_CACHE_KIB } from "../base/limits.ts";
 
 export interface CachedPlace {
   readonly segment: number;
@@ -50,6 +50,7 @@ export interface CacheIndex {
 
 const FILE = "index.sqlite";
 const ENDING = ".blocks";
+const SEGMENT_NAME = /^[0-9a-f]{16}\.blocks$/;
 const VERSION = 1;
 const SCHEMA = `
   CREATE TABLE segments (
@@ -90,6 +91,7 @@ export class SqliteCacheIndex implements CacheIndex {
       this.#db.pragma("synchronous = OFF");
       this.#db.pragma(`cache_size = -${SQLITE_CACHE_KIB}`);
       this.#db.transaction(() => this.#create(dir)).immediate();
+      this.#check();
       this.#inode = statSync(this.#path).ino;
       this.#find = this.#db.prepare(
         "SELECT segment, name, offset, length FROM blocks JOIN segments ON id = segment WHERE digest = ?",
@@ -97,7 +99,7 @@ export class SqliteCacheIndex implements CacheIndex {
       this.#insert = this.#db.prepare("INSERT OR REPLACE INTO blocks VALUES (?, ?, ?, ?)");
       this.#grow = this.#db.prepare(`UPDATE segments SET bytes = bytes + ?, used = ${NEXT_USE} WHERE id = ?`);
       this.#use = this.#db.prepare(`UPDATE segments SET used = ${NEXT_USE} WHERE id = ?`);
-      this.#total = this.#db.prepare("SELECT ifnull(sum(bytes), 0) AS bytes FROM segments");
+      this.#total = this.#db.prepare("SELECT total(bytes) AS bytes FROM segments");
       this.#least = this.#db.prepare("SELECT id, name FROM segments ORDER BY used LIMIT 1");
     } catch (error) {
       this.#db.close();
@@ -106,7 +108,10 @@ export class SqliteCacheIndex implements CacheIndex {
   }
 
   find(digest: Uint8Array): CachedPlace | undefined {
-    return this.#find.get(digest);
+    const place = this.#find.get(digest);
+    const isSound = place === undefined || (isOffset(place.offset) && isLength(place.length));
+    if (!isSound) throw unreadable("a block that is nowhere in a segment");
+    return place;
   }
 
   reading<Result>(work: () => Result): Result {
@@ -164,6 +169,17 @@ export class SqliteCacheIndex implements CacheIndex {
     this.#db.close();
   }
 
+  /** SQLite checks its pages, not what stands in them. There are few segments. */
+  #check(): void {
+    const rows = this.#db.prepare<[], { id: number; name: string; bytes: number; used: number }>(
+      "SELECT * FROM segments",
+    );
+    for (const { id, name, bytes, used } of rows.iterate()) {
+      if (!SEGMENT_NAME.test(name) || ![id, bytes, used].every(isOffset))
+        throw unreadable("a segment that no cache made");
+    }
+  }
+
   #create(dir: string): void {
     const version = this.#db.pragma("user_version", { simple: true });
     if (version === VERSION) return;
@@ -171,6 +187,18 @@ export class SqliteCacheIndex implements CacheIndex {
     this.#db.exec(SCHEMA);
     for (const name of readdirSync(dir)) if (name.endsWith(ENDING)) rmSync(join(dir, name), { force: true });
   }
+}
+
+function isOffset(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0;
+}
+
+function isLength(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0 && value <= MAX_BLOCK_ACCEPTED;
+}
+
+function unreadable(what: string): Error {
+  return new Database.SqliteError(`The index of the block cache has ${what}.`, "SQLITE_CORRUPT");
 }
 
 /** Removes an index that cannot be read. */
