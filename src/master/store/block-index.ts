@@ -3,10 +3,11 @@
  * from them at any time; what is lost with it is only what a walk or the next request finds out again.
  */
 import Database from "better-sqlite3";
-import { SQLITE_CACHE_KIB } from "../../base/limits.ts";
+import { MAX_BLOCK_ACCEPTED, SQLITE_CACHE_KIB } from "../../base/limits.ts";
 import type { PackRow } from "../../format/pack.ts";
 import { type Databases, systemDatabases } from "../../objects/databases.ts";
 import { KnownRoots } from "./known-roots.ts";
+import { isPackFile } from "./pack-path.ts";
 import { eachIn, IndexMarks, type Sweep, type SweepStep } from "./index-marks.ts";
 
 export interface Place {
@@ -62,7 +63,11 @@ const SCHEMA = `
   INSERT INTO totals VALUES (1, 0, 0, 1, 1);
   PRAGMA user_version = ${VERSION};`;
 
-const PLACE = "name AS pack, offset, length, damaged FROM blocks JOIN packs ON id = pack";
+/** Rows of packs have 32 bits for an offset. */
+const MAX_PACK_BYTES = 2 ** 32;
+/** Within what a pack can have, whatever the row says: then the block's hash tells that it is not there. */
+const RANGE = `min(max(offset, 0), ${MAX_PACK_BYTES}) AS offset, min(max(length, 0), ${MAX_BLOCK_ACCEPTED}) AS length`;
+const PLACE = `name AS pack, ${RANGE}, damaged FROM blocks JOIN packs ON id = pack`;
 
 export class BlockIndex {
   readonly marks: IndexMarks;
@@ -117,7 +122,8 @@ export class BlockIndex {
   }
 
   find(digest: Uint8Array): IndexedBlock | undefined {
-    return this.#find.get(digest);
+    const place = this.#find.get(digest);
+    return place !== undefined && isPackFile(place.pack) ? place : undefined;
   }
 
   /**
@@ -155,8 +161,10 @@ export class BlockIndex {
       .run(digest, offset, pack);
   }
 
+  /** Without such as have no pack's name: they name no file of an owner's. */
   packs(): IndexedPack[] {
-    return this.#db.prepare<[], IndexedPack>('SELECT name, sealed, "end" FROM packs').all();
+    const rows = this.#db.prepare<[], IndexedPack>('SELECT name, sealed, "end" FROM packs').all();
+    return rows.filter(({ name }) => isPackFile(name));
   }
 
   /** Whether blocks were found damaged in this pack. */
@@ -179,7 +187,7 @@ export class BlockIndex {
 
   /** What the index says of one pack, by offset. Reads all of the index. */
   *rowsOf(pack: string): Iterable<PackRow> {
-    const sql = `SELECT digest, offset, length, 0 AS codec FROM blocks JOIN packs ON id = pack WHERE name = ? ORDER BY offset`;
+    const sql = `SELECT digest, ${RANGE}, 0 AS codec FROM blocks JOIN packs ON id = pack WHERE name = ? ORDER BY offset`;
     yield* this.#db.prepare<[string], PackRow>(sql).iterate(pack);
   }
 

@@ -18,6 +18,11 @@ export function rowsPath(folder: string, name: string): string {
   return join(folder, `${name}.rows`);
 }
 
+/** Whether a pack may be called so. */
+export function isPackFile(name: string): boolean {
+  return /^[0-9a-f]{32}$/.test(name);
+}
+
 /** A name that was never used. */
 export function newPackName(random: Random): string {
   return Buffer.from(random.bytes(16)).toString("hex");
