@@ -1,5 +1,6 @@
 /** Every decoder under mutation fuzzing: briefly in each run; for as long as wanted by scripts/fuzz, which sets SYNCLINE_FUZZ. */
-import { writeSync } from "node:fs";
+import { readdirSync, readFileSync, writeSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
 import { createDecoders } from "../support/decoders.ts";
 import { type Finding, type FuzzResult, fuzz, judge } from "../support/fuzz.ts";
@@ -50,6 +51,46 @@ describe.runIf(asked === undefined)(
     });
   },
 );
+
+/** Decoders that another one calls, which is in the list. */
+const WITHIN: Readonly<Record<string, string>> = {
+  parseBaseRoot: "parseBase",
+  parseLate: "sentEpochs",
+  parseSealed: "sentEpochs",
+  readFrame: "findFrames",
+  readInt: "decodeRecord",
+  readRow: "rowsPerhapsIn",
+  readUint: "decodeRecord",
+  unpackSeen: "entryOf",
+};
+
+describe.runIf(asked === undefined)("the list of decoders", () => {
+  test("has every exported decode*, parse* and unpack* of bytes or text, and read* of bytes", () => {
+    const listed = supportFiles().join("\n");
+    const isListed = (name: string) => new RegExp(String.raw`\b${name}\b`).test(listed);
+    const left = exportedDecoders().filter((name) => !isListed(WITHIN[name] ?? name));
+    expect(left, "Add an entry to test/support/decoders.ts, or say in WITHIN which one calls it.").toEqual([]);
+  });
+});
+
+function supportFiles(): string[] {
+  const folder = resolve(import.meta.dirname, "../support");
+  return readdirSync(folder)
+    .filter((file) => file.endsWith("decoders.ts"))
+    .map((file) => readFileSync(join(folder, file), "utf8"));
+}
+
+/** Of simulations, what is parsed is a test's own. */
+function exportedDecoders(): string[] {
+  const folder = resolve(import.meta.dirname, "../../src");
+  const files = readdirSync(folder, { recursive: true, encoding: "utf8" });
+  const decoder =
+    /export (?:async )?function\*? (?:((?:decode|parse|unpack)\w+)\(\w+: (?:Uint8Array|Buffer|string)|(read\w+)\(\w+: (?:Uint8Array|Buffer))/g;
+  return files
+    .filter((file) => file.endsWith(".ts") && !file.startsWith("simulate"))
+    .flatMap((file) => Array.from(readFileSync(join(folder, file), "utf8").matchAll(decoder)))
+    .map(([, named, read]) => named ?? read ?? "");
+}
 
 describe.runIf(asked !== undefined)("scripts/fuzz", () => {
   test("finds nothing", { timeout: 0 }, async () => {

@@ -7,8 +7,13 @@ import { type ErrorCode, hasCode } from "../../src/base/errors.ts";
 import { type Cid, type FileId, type Ino, type Lamport, ROOT_ID } from "../../src/base/ids.ts";
 import { MAX_BLOCK_ACCEPTED } from "../../src/base/limits.ts";
 import { nameFromText } from "../../src/base/names.ts";
+import { parseAddress, splitAddress } from "../../src/bucket/address.ts";
 import type { ChangedObject, PublishedObject } from "../../src/bucket/change-set.ts";
 import { readRows } from "../../src/bucket/packed/pack-healing.ts";
+import { parseHostName } from "../../src/cli/host-name.ts";
+import { parseListen } from "../../src/cli/listen.ts";
+import { parseBytes } from "../../src/cli/text.ts";
+import { parsePrivateKey } from "../../src/cli/wallet.ts";
 import { blake3, deriveHash, HASH_BYTES } from "../../src/crypto/hash.ts";
 import { walletOfKeystore } from "../../src/crypto/keystore.ts";
 import { checkToken, signToken } from "../../src/crypto/token.ts";
@@ -18,6 +23,7 @@ import { decodeChunkList, encodeChunkList } from "../../src/format/chunk-list.ts
 import { CID_BYTES, cidFromBytes, cidOf, cidToBytes, parseCid } from "../../src/format/cid.ts";
 import { decodeCommit, signCommit } from "../../src/format/commit.ts";
 import { decodeCbor, encodeCbor } from "../../src/format/dag-cbor.ts";
+import { decodeDataBytes, encodeDataBytes } from "../../src/format/data-bytes.ts";
 import type { EncodedValue } from "../../src/format/fields.ts";
 import { decodeGenesis } from "../../src/format/genesis.ts";
 import { decodeHeadsBlock, headsField } from "../../src/format/heads.ts";
@@ -28,7 +34,7 @@ import { decodeTarget, decodeXattrs, encodeTarget, encodeXattrs } from "../../sr
 import { decodeManifest, encodeManifest } from "../../src/format/manifest.ts";
 import { decodeNode } from "../../src/format/node-decoder.ts";
 import { NodeEncoder } from "../../src/format/node-encoder.ts";
-import { packFromReference, packReference } from "../../src/format/object-name.ts";
+import { packFromReference, packReference, parsePackName } from "../../src/format/object-name.ts";
 import {
   decodeFooter,
   footerHash,
@@ -44,6 +50,7 @@ import { decodeRoot, encodeRoot } from "../../src/format/root-object.ts";
 import { decodeDentry, decodeSelf, encodeDentry, encodeSelf } from "../../src/format/rows.ts";
 import { decodePage, encodePage } from "../../src/format/run.ts";
 import { parseMountTable } from "../../src/fuse/mount-table.ts";
+import { cidsIn } from "../../src/master/blocks/cids.ts";
 import { parseTarget } from "../../src/master/http/target.ts";
 import { Refusal as MasterRefusal } from "../../src/master/http/refusal.ts";
 import { encodeFrame, readJournal, rowsPerhapsIn } from "../../src/master/store/row-journal.ts";
@@ -73,20 +80,25 @@ import {
 } from "../../src/overlay/journal-frame.ts";
 import type { JournalRecord } from "../../src/overlay/journal-record.ts";
 import { PackedObjects, packChanged, unpackChanged } from "../../src/overlay/packed-epoch.ts";
-import { readEntries, writeEntryHeader } from "../../src/overlay/small-pieces.ts";
+import { parseSmallName, readEntries, writeEntryHeader } from "../../src/overlay/small-pieces.ts";
 import type { StoredFile } from "../../src/overlay/storage.ts";
+import { rootFrom } from "../../src/roots/http-root-store.ts";
 import { parsed, textsOf } from "../../src/sync/apply/redo-lines.ts";
 import { entryOf, rowOf, type Entry } from "../../src/sync/known/entry.ts";
+import { parseRules } from "../../src/sync/scan/ignore-rules.ts";
 import { decodePasswords, encodePasswords, makeAppPassword } from "../../src/webdav/app-passwords.ts";
+import { parseHttpDate } from "../../src/webdav/http-date.ts";
 import { parseReference, parseTarget as parseHref } from "../../src/webdav/href.ts";
 import { parseIf } from "../../src/webdav/if-header.ts";
 import { parsePropfind } from "../../src/webdav/property-request.ts";
 import { parseRanges } from "../../src/webdav/ranges.ts";
 import { Refusal } from "../../src/webdav/refusal.ts";
 import { readXml } from "../../src/webdav/xml-reader.ts";
+import { bearerDecoders } from "./bearer-decoders.ts";
 import { carOf } from "./car.ts";
 import type { Decoder } from "./fuzz.ts";
 import { arbitraryRecord } from "./records.ts";
+import { rowDecoders } from "./row-decoders.ts";
 import { commitBodyAt, createSignedBucket } from "./signed-bucket.ts";
 
 /** The parts of test/vectors/formats.json that are used here. Bytes are hex. */
@@ -112,6 +124,7 @@ export async function createDecoders(): Promise<Decoder[]> {
     ...overlayDecoders(),
     ...syncDecoders(),
     ...(await textDecoders()),
+    ...commandDecoders(),
   ];
 }
 
@@ -281,6 +294,12 @@ function formatDecoders(): Decoder[] {
       refuses: format,
       decode: (bytes) => encodePolicy(decodePolicy(bytes)),
     },
+    {
+      name: "data-bytes",
+      samples: [encodeDataBytes(link, 0), encodeDataBytes(link, 70_000)],
+      refuses: format,
+      decode: (bytes) => nothing(decodeDataBytes(bytes, link, 100_000)),
+    },
     { name: "heads", samples: headBlocks, refuses: format, decode: (bytes) => nothing(decodeHeadsBlock(bytes)) },
     {
       name: "root",
@@ -326,6 +345,7 @@ async function signedDecoders(): Promise<Decoder[]> {
       refuses: never,
       decode: (bytes) => nothing(checkToken(text(bytes), 1_000_100)),
     },
+    ...(await bearerDecoders(bucket.owner)),
   ];
 }
 
@@ -542,6 +562,7 @@ function syncDecoders(): Decoder[] {
       refuses: never,
       decode: (bytes) => nothing(parsed(text(bytes))),
     },
+    ...rowDecoders(entries),
   ];
 }
 
@@ -567,11 +588,6 @@ async function textDecoders(): Promise<Decoder[]> {
   ].map((each) => Buffer.from(each));
   const mount = "36 35 98:0 /mnt1 /mnt\\0402 rw,noatime master:1 - fuse.syncline /dev/root rw,errors=continue\n";
   const events = "id: 4\nevent: root\ndata: x\ndata: y\n\n: alive\r\n\r\n";
-  const of = (samples: readonly string[], read: (given: string) => unknown, refuses: (error: unknown) => boolean) => ({
-    samples: samples.map((each) => Buffer.from(each)),
-    decode: (bytes: Uint8Array) => nothing(read(text(bytes))),
-    refuses,
-  });
   return [
     { name: "xml", samples: xml, refuses: refusal, decode: (bytes) => nothing(readXml(bytes)) },
     { name: "propfind", samples: xml, refuses: refusal, decode: (bytes) => nothing(parsePropfind(bytes)) },
@@ -579,6 +595,14 @@ async function textDecoders(): Promise<Decoder[]> {
     { name: "range-header", ...of(["bytes=0-4,-5, 9-"], (given) => parseRanges(given, 100), never) },
     { name: "href", ...of(["/a%20b/c/", "http://h/a"], parseHref, refusal) },
     { name: "destination", ...of(["/a%20b/c/", "http://h:80/a"], (given) => parseReference(given, "h"), refusal) },
+    {
+      name: "master-root",
+      ...of([JSON.stringify({ root: link, version: 7 })], (given) => rootFrom(jsonOr(given)), code("store_failed")),
+    },
+    {
+      name: "cids",
+      ...of([JSON.stringify({ cids: [link, link] })], (given) => cidsIn(jsonOr(given), 10), refusal),
+    },
     { name: "master-target", ...of(["/v1/blocks/x%2Fy?a=b", "http://h/a?b"], parseTarget, refusal) },
     { name: "mount-table", ...of([mount], parseMountTable, never) },
     { name: "lock-holder", ...of([JSON.stringify(holder)], parseHolder, never) },
@@ -604,6 +628,43 @@ async function textDecoders(): Promise<Decoder[]> {
       decode: async (bytes) => drainLater(serverEvents(pieces(bytes))),
     },
   ];
+}
+
+/** What people write: options, addresses, key files, rules of a folder, which others may have put there. */
+function commandDecoders(): Decoder[] {
+  const usage = code("usage");
+  const badAddress = code("bad_address", "not_supported");
+  const address = `https://host:80/0x${"a".repeat(40)}/b#${link}`;
+  const rules = "# build\n*.o\n/target/\n!keep.o\n**/[a-c]?/x\\ \n";
+  const path = ["target", "a.o"].map(nameFromText);
+  return [
+    { name: "listen-address", ...of(["127.0.0.1:3600", "[::1]:0", "example.org:80"], parseListen, usage) },
+    { name: "host-name", ...of(["files.example", "192.0.2.1", "[2001:db8::1]"], parseHostName, usage) },
+    { name: "size", ...of(["10 GiB", "512k", "1.5G", "4096"], parseBytes, never) },
+    { name: "bucket-address", ...of([address, "http://h/b", "file:///a/b"], parseAddress, badAddress) },
+    { name: "bucket-address-path", ...of([`http://h/b/c%20d`, address], splitAddress, badAddress) },
+    {
+      name: "private-key",
+      ...of([`0x${"42".repeat(32)}`], (given) => parsePrivateKey(given, "it"), code("key_invalid")),
+    },
+    { name: "pack-name", ...of([`pack/${"5a".repeat(16)}`], parsePackName, never) },
+    { name: "small-file-name", ...of(["small.4.0"], parseSmallName, never) },
+    { name: "http-date", ...of(["Sun, 06 Nov 1994 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"], parseHttpDate, never) },
+    {
+      name: "ignore-rules",
+      samples: [Buffer.from(rules)],
+      refuses: never,
+      decode: async (bytes) => nothing((await parseRules(Buffer.from(bytes).toString("utf8"))).ignores(path, false)),
+    },
+  ];
+}
+
+function of(samples: readonly string[], read: (given: string) => unknown, refuses: (error: unknown) => boolean) {
+  return {
+    samples: samples.map((each) => Buffer.from(each)),
+    decode: (bytes: Uint8Array) => nothing(read(text(bytes))),
+    refuses,
+  };
 }
 
 const CHECK_BYTES = 16;
