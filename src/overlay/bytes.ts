@@ -6,7 +6,7 @@ import { keepShape } from "../base/shapes.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { FileId, FileName, Ino } from "../base/ids.ts";
 
-const ID_BYTES = 16;
+export const ID_BYTES = 16;
 /** What one field without a byte string takes at most. */
 const FIXED_BYTES = 8;
 /** Says that a time is longer. */

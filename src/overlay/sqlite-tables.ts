@@ -10,7 +10,7 @@ import { SQLITE_CACHE_KIB } from "../base/limits.ts";
 import type { FileId, FileName, Ino } from "../base/ids.ts";
 import { TYPE_CODES } from "../format/keys.ts";
 import type { FileType } from "../format/record.ts";
-import { corruptState } from "./bytes.ts";
+import { corruptState, ID_BYTES } from "./bytes.ts";
 import { attempt } from "./storage-error.ts";
 import { syncPath } from "./sync-path.ts";
 import type { InodeRow, StateTables, TableChange } from "./storage.ts";
@@ -128,6 +128,8 @@ function rowOf(raw: RawInode | undefined): InodeRow | undefined {
   if (raw === undefined) return undefined;
   const type = TYPES.get(raw.type);
   if (type === undefined) throw corruptState(`Inode ${raw.ino} is of no known type.`);
+  if ([raw.id, raw.parent].some(({ length }) => length !== ID_BYTES))
+    throw corruptState(`Inode ${raw.ino} has an id of another length.`);
   return {
     ino: raw.ino as Ino,
     id: raw.id.toString("hex") as FileId,

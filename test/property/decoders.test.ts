@@ -52,6 +52,19 @@ describe.runIf(asked === undefined)(
   },
 );
 
+describe.runIf(asked === undefined)("what longer runs found is refused", () => {
+  test.each([
+    [
+      "overlay-inode-row",
+      "an id of another length",
+      "690008090000000000000062000f1e2d3c4b5a69788796a5b4c3d2e1f06900080100000000000000620010112233445566778899aabbccddeeff0062",
+    ],
+  ])("%s: %s", async (name, _, hex) => {
+    const decoder = decoders.find((each) => each.name === name);
+    expect(decoder && (await judge(decoder, Buffer.from(hex, "hex"), false))).toBe("refused");
+  });
+});
+
 /** Decoders that another one calls, which is in the list. */
 const WITHIN: Readonly<Record<string, string>> = {
   parseBaseRoot: "parseBase",
