@@ -2,7 +2,7 @@
  * Rows of SQLite tables as fuzzing damages them: their columns one behind the other, which are put into a table as they are and read back by
  * what reads them in earnest. SQLite checks its pages, not what stands in them.
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Database from "better-sqlite3";
@@ -122,6 +122,7 @@ function cacheRows(folder: string): Decoder {
     spare: () => 1 << 20,
     close: async () => {},
   };
+  const path = join(folder, "index.sqlite");
   const name = "00112233445566ab.blocks";
   return {
     name: "cache-index-row",
@@ -129,12 +130,14 @@ function cacheRows(folder: string): Decoder {
     refuses: never,
     fixedBytes: 2 * MAX_BLOCK_ACCEPTED,
     async decode(bytes) {
-      storage.removeIndex();
-      storage.openIndex().close();
-      const raw = new Database(join(folder, "index.sqlite"));
+      // A damaged one was removed.
+      if (!existsSync(path)) storage.openIndex().close();
+      const raw = new Database(path);
       const columns = columnsOf(bytes, 7);
       const isThere =
-        put(raw, "segments", columns.slice(0, 4)) && put(raw, "blocks", [digestOf(cid), ...columns.slice(4)]);
+        put(raw, "sqlite_sequence", ["segments", 0]) &&
+        put(raw, "segments", columns.slice(0, 4)) &&
+        put(raw, "blocks", [digestOf(cid), ...columns.slice(4)]);
       raw.close();
       if (!isThere) return;
       const cache = new DiskBlockCache({ dir: folder, bytes: 1 << 20, log: silentLog, storage });
