@@ -1,6 +1,6 @@
 /** The built program (dist/) as processes, each with states, configuration and key of its own. */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -151,10 +151,15 @@ export async function collect(child: ChildProcess): Promise<Ended> {
 /** Whether a process runs, and is an agent: its number may have been used again. */
 function isOurs(pid: number): boolean {
   try {
-    return execFileSync("ps", ["-o", "args=", "-p", String(pid)], { encoding: "utf8" }).includes(main);
+    return commandLineOf(pid).includes(main);
   } catch {
     return false;
   }
+}
+
+function commandLineOf(pid: number): string {
+  if (process.platform === "linux") return readFileSync(`/proc/${pid}/cmdline`, "utf8");
+  return execFileSync("ps", ["-o", "args=", "-p", String(pid)], { encoding: "utf8" });
 }
 
 function detach(path: string): void {
