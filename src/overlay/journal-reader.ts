@@ -92,7 +92,7 @@ function* framesInOrder(candidate: Candidate): Generator<Frame> {
   let number = candidate.header?.first;
   for (let at = SEGMENT_HEADER_BYTES; number !== undefined; number++) {
     const frame = readFrame(segment, at);
-    if (frame === undefined || frame.number !== number) return;
+    if (frame === undefined || frame.number !== number || frame.salt !== candidate.header?.salt) return;
     yield frame;
     at = frame.end;
   }
@@ -113,12 +113,19 @@ interface SeenFrames {
 function framesSeen(candidate: Candidate, last: number): SeenFrames {
   const { header } = candidate;
   let greatest = 0;
-  let isDamaged = header !== undefined && header.first > last && header.synced > last;
-  for (const { number, synced } of findFrames(contentsOf(candidate), 0)) {
+  const segment = contentsOf(candidate);
+  let isDamaged = header !== undefined && ((header.first > last && header.synced > last) || lostSalt(segment, header));
+  for (const { number, synced } of findFrames(segment, 0, header?.salt)) {
     if (number > last && synced > last) isDamaged = true;
     greatest = Math.max(greatest, number);
   }
   return { greatest, isDamaged };
+}
+
+/** No user's bytes come to lie where a segment's first frame is: with another salt, that or the header is damaged. */
+function lostSalt(segment: Buffer, { first, salt }: SegmentHeader): boolean {
+  const frame = readFrame(segment, SEGMENT_HEADER_BYTES);
+  return frame !== undefined && frame.number === first && frame.salt !== salt;
 }
 
 function damaged({ name }: Candidate): SynclineError {

@@ -14,6 +14,8 @@ export interface JournalOptions {
   readonly segmentBytes: number;
   /** A batch is written out before it grows past this. */
   readonly frameBytes: number;
+  /** 32 bits that nobody can guess: of all segments that are begun. */
+  readonly salt: number;
 }
 
 interface Segment {
@@ -121,7 +123,7 @@ export class Journal {
     const segment = this.#segmentFor(length);
     this.#writer.raw(length - this.#writer.length);
     const frame = this.#writer.bytes;
-    sealFrame(frame, payloadBytes, this.#nextNumber, this.#synced);
+    sealFrame(frame, payloadBytes, { number: this.#nextNumber, synced: this.#synced, salt: this.#options.salt });
     try {
       segment.file.write(this.#position, frame);
     } catch (error) {
@@ -228,7 +230,8 @@ export class Journal {
     const [spare] = index < 0 ? [this.#create(SEGMENT_HEADER_BYTES + length)] : this.#spares.splice(index, 1);
     if (spare === undefined) throw new SynclineError("internal", "The journal lost count of its segments.");
     try {
-      spare.file.write(0, segmentHeader({ first: this.#nextNumber, follows: this.#lastFrame, synced: this.#synced }));
+      const place = { first: this.#nextNumber, follows: this.#lastFrame, synced: this.#synced };
+      spare.file.write(0, segmentHeader({ ...place, salt: this.#options.salt }));
     } catch (error) {
       this.#spares.push(spare);
       throw error;

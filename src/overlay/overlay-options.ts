@@ -1,5 +1,6 @@
 /** What an overlay is opened with. */
 import type { Clock } from "../base/clock.ts";
+import type { Random } from "../base/random.ts";
 import type { Log } from "../base/log.ts";
 import type { BaseRoot } from "./journal-record.ts";
 import type { OverlayStorage } from "./storage.ts";
@@ -11,6 +12,8 @@ export interface OverlayOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly limits?: Partial<OverlayLimits>;
+  /** The system's, unless said. */
+  readonly random?: Random;
 }
 
 export interface OverlayLimits {

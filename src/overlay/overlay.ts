@@ -5,6 +5,7 @@
  * changes; so what fails changes nothing. `commit` writes the batch out before any answer leaves.
  */
 import type { Clock } from "../base/clock.ts";
+import { systemRandom } from "../base/random.ts";
 import { hasCode, SynclineError } from "../base/errors.ts";
 import { ROOT_INO, type FileId, type Ino } from "../base/ids.ts";
 import {
@@ -68,7 +69,7 @@ export class Overlay {
   readonly #lateRows = new LateRows();
 
   /** Opens the state, or makes it. Throws `state_corrupt`, `disk_full`, `store_failed`. */
-  constructor({ storage, base, clock, log, limits }: OverlayOptions) {
+  constructor({ storage, base, clock, log, limits, random = systemRandom }: OverlayOptions) {
     this.#storage = storage;
     this.#clock = clock;
     this.#tables = storage.openTables();
@@ -80,6 +81,7 @@ export class Overlay {
     const options = {
       segmentBytes: limits?.segmentBytes ?? JOURNAL_SEGMENT_BYTES,
       frameBytes: limits?.frameBytes ?? JOURNAL_FRAME_BYTES,
+      salt: Buffer.from(random.bytes(4)).readUInt32LE(),
     };
     const carried = new CarriedBytes();
     this.#journal = new Journal(storage, options, frame, (payload) => replayFrame(state, payload, carried));

@@ -760,10 +760,10 @@ function segmentOf(payloads: readonly Uint8Array[]): Uint8Array {
   const frames = payloads.slice(0, 4).map((payload, at) => {
     const frame = Buffer.alloc(alignFrame(FRAME_HEADER_BYTES + payload.length));
     frame.set(payload, FRAME_HEADER_BYTES);
-    sealFrame(frame, payload.length, 1 + at, at);
+    sealFrame(frame, payload.length, { number: 1 + at, synced: at, salt: 7 });
     return frame;
   });
-  return Buffer.concat([segmentHeader({ first: 1, follows: 0, synced: 0 }), ...frames]);
+  return Buffer.concat([segmentHeader({ first: 1, follows: 0, synced: 0, salt: 7 }), ...frames]);
 }
 
 /** The header and the first frame. */
@@ -777,8 +777,7 @@ function resealSegment(bytes: Buffer): void {
 
 function readSegment(bytes: Uint8Array): undefined {
   const segment = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-  readSegmentHeader(segment);
-  return drain(findFrames(segment, 0));
+  return drain(findFrames(segment, 0, readSegmentHeader(segment)?.salt));
 }
 
 function smallFile(): Uint8Array {

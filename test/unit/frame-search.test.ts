@@ -41,7 +41,7 @@ function headers(frame: Uint8Array, step: number, lengthOf: (left: number) => nu
 function frameOf(payload: Uint8Array, number: number): Buffer {
   const frame = Buffer.alloc(alignFrame(FRAME_HEADER_BYTES + payload.length));
   frame.set(payload, FRAME_HEADER_BYTES);
-  sealFrame(frame, payload.length, number, number - 1);
+  sealFrame(frame, payload.length, { number, synced: number - 1, salt: 0 });
   return frame;
 }
 

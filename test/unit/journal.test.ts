@@ -1,11 +1,12 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { hasCode } from "../../src/base/errors.ts";
 import type { ByteWriter } from "../../src/overlay/bytes.ts";
 import { Journal } from "../../src/overlay/journal.ts";
+import { FRAME_HEADER_BYTES, sealFrame } from "../../src/overlay/journal-frame.ts";
 import { seededRandom } from "../../src/simulate/seeded-random.ts";
 import { diskFull, SimulatedDisk } from "../../src/simulate/simulated-disk.ts";
 
-const OPTIONS = { segmentBytes: 4096, frameBytes: 1024 };
+const OPTIONS = { segmentBytes: 4096, frameBytes: 1024, salt: 0x5a17 };
 
 function open(disk: SimulatedDisk, checkpoint = 0): { journal: Journal; frames: string[] } {
   const frames: string[] = [];
@@ -296,4 +297,63 @@ test("without space none is made ready, nobody is told, and it is not tried agai
   disk.capacity = Infinity;
   for (let frame = 0; frame < 5; frame++) append(journal, `${frame}${"x".repeat(900)}`);
   expect(journal.wantsSpare).toBe(true);
+});
+
+describe("bytes of a user's that look like frames are none", () => {
+  /** From here on, and 8 bytes long each. */
+  const PAYLOAD = "payload.";
+  /** What "a frame" claims: that others before it were durable, or that no number is left above its own. */
+  const CLAIMS = [
+    ["that what came before was durable", 1e6, 1e5],
+    ["the greatest number", 1e300, 0],
+  ] as const;
+
+  function likeFrame(number: number, synced: number): Buffer {
+    const frame = Buffer.alloc(FRAME_HEADER_BYTES + PAYLOAD.length, PAYLOAD);
+    sealFrame(frame, PAYLOAD.length, { number, synced, salt: 0 });
+    return frame;
+  }
+
+  function appendBytes(journal: Journal, bytes: Uint8Array): void {
+    journal.append((writer) => writer.raw(bytes), false);
+    journal.flush();
+  }
+
+  test.each(CLAIMS)("in a torn frame: claiming %s", (_, number, synced) => {
+    const disk = new SimulatedDisk();
+    const { journal } = open(disk);
+    append(journal, "first");
+    appendBytes(journal, Buffer.concat([Buffer.from("written "), likeFrame(number, synced)]));
+    damage(disk, "written ");
+    const killed = disk.afterKill();
+    const again = open(killed);
+    append(again.journal, "second");
+    append(again.journal, "third");
+    expect(open(killed.afterKill()).frames).toEqual(["first", "second", "third"]);
+  });
+
+  test.each(CLAIMS)("in what is left of a segment's life before: claiming %s", (_, number, synced) => {
+    const disk = new SimulatedDisk();
+    const { journal } = open(disk);
+    for (let times = 0; times < 40; times++)
+      appendBytes(journal, Buffer.concat([Buffer.alloc(800), likeFrame(number, synced), Buffer.alloc(300)]));
+    const checkpoint = journal.lastFrame;
+    journal.recycle(checkpoint);
+    const written = Array.from({ length: 85 }, (_, at) => `record ${at}`.padEnd(150));
+    for (const content of written) append(journal, content);
+    const killed = disk.afterKill();
+    const again = open(killed, checkpoint);
+    append(again.journal, "one more");
+    append(again.journal, "another");
+    expect(open(killed.afterKill(), checkpoint).frames).toEqual([...written, "one more", "another"]);
+  });
+
+  test("where the next frame would be", () => {
+    const disk = new SimulatedDisk();
+    const { journal } = open(disk);
+    append(journal, "first");
+    const { name, at } = find(disk, "first");
+    disk.folders.journal.files.get(name)?.bytes.set(likeFrame(2, 0), at + 8);
+    expect(open(disk.afterKill()).frames).toEqual(["first"]);
+  });
 });

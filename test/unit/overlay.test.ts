@@ -419,7 +419,7 @@ describe("the journal", () => {
     await fs.make("f");
     fs.vfs.commit();
     const disk = fs.disk.afterKill();
-    const foreign = new Journal(disk, { segmentBytes: 65_536, frameBytes: 4_096 }, 0, () => {});
+    const foreign = new Journal(disk, { segmentBytes: 65_536, frameBytes: 4_096, salt: 1 }, 0, () => {});
     foreign.append((writer) => writer.u8(200), false);
     foreign.flush();
     fs.disk = disk;
