@@ -12,6 +12,7 @@ import type { ChangedObject, PublishedObject } from "../../src/bucket/change-set
 import { readRows } from "../../src/bucket/packed/pack-healing.ts";
 import { parseHostName } from "../../src/cli/host-name.ts";
 import { parseListen } from "../../src/cli/listen.ts";
+import { parseAge } from "../../src/cli/retention-text.ts";
 import { parseBytes } from "../../src/cli/text.ts";
 import { parsePrivateKey } from "../../src/cli/wallet.ts";
 import { blake3, deriveHash, HASH_BYTES } from "../../src/crypto/hash.ts";
@@ -640,6 +641,7 @@ function commandDecoders(): Decoder[] {
   return [
     { name: "listen-address", ...of(["127.0.0.1:3600", "[::1]:0", "example.org:80"], parseListen, usage) },
     { name: "host-name", ...of(["files.example", "192.0.2.1", "[2001:db8::1]"], parseHostName, usage) },
+    { name: "age", ...of(["90d", "45s", "0"], parseAge, never) },
     { name: "size", ...of(["10 GiB", "512k", "1.5G", "4096"], parseBytes, never) },
     { name: "bucket-address", ...of([address, "http://h/b", "file:///a/b"], parseAddress, badAddress) },
     { name: "bucket-address-path", ...of([`http://h/b/c%20d`, address], splitAddress, badAddress) },
