@@ -169,7 +169,7 @@ export class Machine {
     const { genesis, checks } = beginning;
     const cached = cachingRemote(withKnownGenesis(remote, genesis.bytes), cache);
     const bucket = await Bucket.open(this.#overheard(cached), { blocks, checks });
-    const vfs = openVfs({ storage: this.#disk, blocks, base: root, clock, log: silentLog, limits: LIMITS });
+    const vfs = openVfs({ storage: this.#disk, blocks, base: root, clock, log: silentLog, limits: LIMITS, random });
     const publisher = this.#publisher(process, bucket, writer, vfs, merge);
     const schedule = new FlushSchedule(process.clock, () => publisher.flush());
     vfs.onDirty((reason) => schedule.note(reason));

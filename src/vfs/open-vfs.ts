@@ -1,6 +1,7 @@
 /** Opens a state folder as a filesystem over a bucket: recovers what was not published, or starts from the given root. */
 import type { Clock } from "../base/clock.ts";
 import { CLEAN_INODES, READ_TIMEOUT_MS } from "../base/limits.ts";
+import type { Random } from "../base/random.ts";
 import type { Log } from "../base/log.ts";
 import type { BlockReader } from "../blocks/block-store.ts";
 import type { BaseRoot } from "../overlay/journal-record.ts";
@@ -20,6 +21,8 @@ export interface VfsOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly limits?: Partial<VfsLimits>;
+  /** The system's, unless said. */
+  readonly random?: Random;
 }
 
 export interface VfsLimits extends OverlayLimits {
@@ -35,8 +38,8 @@ const NODE_BYTES = 16 * MiB;
 const CONTENT_BYTES = 24 * MiB;
 
 /** Throws `state_corrupt`, `disk_full`, `store_failed`. */
-export function openVfs({ storage, blocks, base, clock, log, limits }: VfsOptions): Vfs {
-  const overlay = new Overlay({ storage, base, clock, log, ...(limits === undefined ? {} : { limits }) });
+export function openVfs({ storage, blocks, base, clock, log, limits, random }: VfsOptions): Vfs {
+  const overlay = new Overlay({ storage, base, clock, log, ...(limits && { limits }), ...(random && { random }) });
   const loader = new Loader({
     blocks,
     clock,
