@@ -24,19 +24,17 @@ export function boundMemory(): void {
 }
 
 /**
- * Collects this thread's garbage now, and has the allocator return what is free. Takes some 20 ms. Pages that the first collection
- * empties are still being swept when it ends; the second, which is short, gives them back.
+ * Collects this thread's garbage now, and has V8 and the allocator return what is free. Takes some 20 ms. V8 keeps the pages that a
+ * collection empties for itself, as many as it ever needed at once; it returns them only with the collection of its last resort.
  */
 export function releaseMemory(): void {
-  collectGarbage();
-  collectGarbage();
+  collect("last resort");
   withAddon((addon) => addon.trimMemory());
 }
 
-/** Collects this thread's garbage now, or only what was made lately. */
+/** Collects this thread's garbage now, or only what was made lately. V8 keeps the pages that this empties. */
 export function collectGarbage(what: "young" | "all" = "all"): void {
-  collect ??= exposeCollector();
-  collect?.(what);
+  collect(what);
 }
 
 /**
@@ -101,13 +99,25 @@ export function releasingReader(inner: BlockReader, idleRelease: Pick<IdleReleas
 /** 4 MiB of usual nodes. */
 const MANY_BLOCKS = 256;
 
-let collect: ((what: "young" | "all") => void) | undefined;
+/** What `gc` takes (V8's extensions/gc-extension.h; `NodeJS.GCOptions` in Node.js's types). */
+const COLLECTIONS = {
+  young: { type: "minor" },
+  all: { type: "major" },
+  "last resort": { type: "major", flavor: "last-resort" },
+} as const;
+
+let collector: ((options: NodeJS.GCOptions) => void) | undefined;
+
+function collect(what: keyof typeof COLLECTIONS): void {
+  collector ??= exposeCollector();
+  collector?.(COLLECTIONS[what]);
+}
 
 /** V8's collector is callable once it is exposed, in contexts made after that. */
-function exposeCollector(): typeof collect {
+function exposeCollector(): typeof collector {
   setFlagsFromString("--expose-gc");
   const gc: unknown = runInNewContext("gc");
-  return typeof gc === "function" ? (what) => void (what === "all" ? gc() : gc({ type: "minor" })) : undefined;
+  return typeof gc === "function" ? (options) => void gc(options) : undefined;
 }
 
 /** Without the addon the allocator does as it likes. */

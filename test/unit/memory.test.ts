@@ -1,5 +1,6 @@
+import { execFileSync } from "node:child_process";
 import { expect, test } from "vitest";
-import { IdleRelease, releasingReader } from "../../src/agent/memory.ts";
+import { IdleRelease, NODE_FLAGS, releasingReader } from "../../src/agent/memory.ts";
 import { cidOf } from "../../src/format/cid.ts";
 import { BlockMap } from "../support/block-map.ts";
 import { ManualClock } from "../support/manual-clock.ts";
@@ -33,3 +34,22 @@ test("memory is released once no garbage was noted for a while, and on a thread 
   }
   expect(releases).toBe(5);
 });
+
+test("what bursts of work needed of V8's heap goes back to the system, too", () => {
+  const program = `
+    const { releaseMemory } = await import(${JSON.stringify(new URL("../../src/agent/memory.ts", import.meta.url).href)});
+    const burst = () => Array.from({ length: 400_000 }, (_, at) => ({ at, pair: [at, at + 1] })).length;
+    const rss = () => process.memoryUsage.rss();
+    const before = rss();
+    for (let bursts = 0; bursts < 8; bursts++) burst();
+    const busy = rss();
+    releaseMemory();
+    process.stdout.write(JSON.stringify({ before, busy, after: rss() }));
+  `;
+  const args = [...NODE_FLAGS, "--input-type=module", "--eval", program];
+  const { before, busy, after } = JSON.parse(execFileSync(process.execPath, args, { encoding: "utf8" }));
+  expect(busy - before).toBeGreaterThan(50 * MiB);
+  expect(after - before).toBeLessThan(25 * MiB);
+});
+
+const MiB = 1 << 20;
