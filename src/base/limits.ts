@@ -215,6 +215,8 @@ export const READ_PATIENCE_MS = 5_000;
 // The block cache on disk (blocks/disk-block-cache.ts)
 /** Blocks leave the cache a segment at a time: this much, or a sixteenth of a small cache. */
 export const CACHE_SEGMENT_BYTES = 64 * MiB;
+/** The file of a segment that nobody read or appended to for so long is closed. */
+export const SEGMENT_UNUSED_MS = 2_000;
 /** Blocks that wait to be written into the cache. An upload waits for room then; what else comes on top is not cached. */
 export const CACHE_BACKLOG_BYTES = 16 * MiB;
 /** Tree nodes that an agent brings into its cache after mounting: 64 MiB of usual nodes, the names of 600,000 files. */

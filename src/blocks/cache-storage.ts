@@ -1,13 +1,12 @@
 /** The disk under a block cache: segment files in one folder, and the index beside them. */
 import { existsSync, mkdirSync, rmSync, statfsSync, truncateSync } from "node:fs";
-import { open } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { CACHE_KEEPS_FREE_BYTES } from "../base/limits.ts";
-import { writeParts } from "../objects/disk.ts";
 import { removeIndex, SqliteCacheIndex } from "./cache-index.ts";
 import type { CacheIndex } from "./cache-index.ts";
 import { SegmentFiles } from "./segment-files.ts";
+import { SegmentTail } from "./segment-tail.ts";
 
 /** Calls throw the system's errors, and those of the index SQLite's. Implementations: a folder, and a simulated disk. */
 export interface CacheStorage {
@@ -28,6 +27,7 @@ export interface CacheStorage {
 }
 
 export interface SegmentWriter {
+  /** Throws the system's errors, ENOENT when another thread removed the file. */
   write(offset: number, parts: readonly Uint8Array[]): Promise<void>;
   close(): Promise<void>;
 }
@@ -35,9 +35,11 @@ export interface SegmentWriter {
 export class CacheFolder implements CacheStorage {
   readonly #dir: string;
   readonly #files: SegmentFiles;
+  readonly #clock: Pick<Clock, "after"> | undefined;
 
   constructor(dir: string, clock?: Pick<Clock, "after">) {
     this.#dir = dir;
+    this.#clock = clock;
     this.#files = new SegmentFiles(dir, clock);
   }
 
@@ -50,9 +52,8 @@ export class CacheFolder implements CacheStorage {
     removeIndex(this.#dir);
   }
 
-  async create(name: string): Promise<SegmentWriter> {
-    const handle = await open(join(this.#dir, name), "wx", 0o600);
-    return { write: (offset, parts) => writeParts(handle, offset, parts), close: () => handle.close() };
+  create(name: string): Promise<SegmentWriter> {
+    return SegmentTail.create(join(this.#dir, name), this.#clock);
   }
 
   read(name: string, offset: number, target: Uint8Array): Promise<number> {

@@ -232,15 +232,13 @@ export class DiskBlockCache implements BlockCache {
     }
     const fits = await this.#makeRoom(index, bytes);
     if (fresh.length === 0 || !fits) return fits;
-    const tail = await this.#openTail(index);
+    const tail = await this.#append(index, fresh);
     const rows: CachedRow[] = [];
     let end = tail.end;
     for (const { cid, bytes: each } of fresh) {
       rows.push({ digest: digestOf(cid), offset: end, length: each.length });
       end += each.length;
     }
-    const parts = fresh.map((block) => block.bytes);
-    await tail.file.write(tail.end, parts);
     const isThere = index.add(tail.segment.id, rows);
     tail.end = end;
     if (!isThere || end >= this.#segmentBytes()) await this.#closeTail();
@@ -257,6 +255,21 @@ export class DiskBlockCache implements BlockCache {
       index.dropSegment(oldest.id);
       this.#disk.forget(oldest.name);
       this.#disk.remove(oldest.name);
+    }
+  }
+
+  /** Writes to the tail's end, or to a new one's where another thread removed the tail. Answers which, with its old end. */
+  async #append(index: CacheIndex, blocks: readonly Block[]): Promise<Tail> {
+    const tail = await this.#openTail(index);
+    const parts = blocks.map(({ bytes }) => bytes);
+    try {
+      await tail.file.write(tail.end, parts);
+      return tail;
+    } catch (error) {
+      if (!failedWith(error, "ENOENT")) throw error;
+      await this.#closeTail();
+      index.dropSegment(tail.segment.id);
+      return this.#append(index, blocks);
     }
   }
 

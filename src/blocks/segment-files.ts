@@ -6,6 +6,7 @@ import { open } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
+import { SEGMENT_UNUSED_MS } from "../base/limits.ts";
 
 export class SegmentFiles {
   readonly #dir: string;
@@ -48,7 +49,7 @@ export class SegmentFiles {
     this.#open.delete(name);
     this.#open.set(name, file);
     this.#read.add(name);
-    this.#timer ??= this.#clock?.after(UNREAD_MS, () => this.#closeUnread());
+    this.#timer ??= this.#clock?.after(SEGMENT_UNUSED_MS, () => this.#closeUnread());
     file.catch(() => this.#open.delete(name));
     const [oldest] = this.#open.keys();
     if (this.#open.size > MAX_OPEN && oldest !== undefined) this.forget(oldest);
@@ -58,13 +59,11 @@ export class SegmentFiles {
   #closeUnread(): void {
     for (const name of this.#open.keys()) if (!this.#read.has(name)) this.forget(name);
     this.#read.clear();
-    this.#timer = this.#open.size === 0 ? undefined : this.#clock?.after(UNREAD_MS, () => this.#closeUnread());
+    this.#timer = this.#open.size === 0 ? undefined : this.#clock?.after(SEGMENT_UNUSED_MS, () => this.#closeUnread());
   }
 }
 
 const MAX_OPEN = 64;
-/** A file that is not read for so long is closed. */
-const UNREAD_MS = 2_000;
 
 /** A file that is only read cannot fail to close in a way that matters. */
 async function closeQuietly(file: Promise<FileHandle>): Promise<void> {

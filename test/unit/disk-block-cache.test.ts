@@ -259,6 +259,39 @@ test.skipIf(process.platform !== "linux")(
   },
 );
 
+test.skipIf(process.platform !== "linux")(
+  "a segment that a cache appended to does not stay open after another cache of the folder removed it, and what comes next is kept",
+  async () => {
+    const dir = await temporaryFolder();
+    const clock = new ManualClock();
+    const writer = new DiskBlockCache({ dir, bytes: 2 * MiB, log: collectingLog(), clock });
+    opened.push(writer);
+    const blocks = numbered(102, 100_000);
+    await keepLater(writer, clock, blocks.slice(0, 1));
+    const other = openCache(dir, 2 * MiB);
+    for (let from = 2; from < blocks.length; from += 10) await keep(other, blocks.slice(from, from + 10));
+    expect(await heldCount(writer, blocks.slice(0, 1))).toBe(0);
+    await clock.advance(10_000);
+    await vi.waitFor(async () => expect(await deletedOpenBelow(dir)).toEqual([]), 10_000);
+    await keepLater(writer, clock, blocks.slice(1, 2));
+    expect(await heldCount(other, blocks.slice(1, 2))).toBe(1);
+  },
+);
+
+test("blocks that come now and then lie in one segment", async () => {
+  const dir = await temporaryFolder();
+  const clock = new ManualClock();
+  const cache = new DiskBlockCache({ dir, bytes: 64 * MiB, log: collectingLog(), clock });
+  opened.push(cache);
+  const blocks = numbered(10, 10_000);
+  for (const block of blocks) {
+    await keepLater(cache, clock, [block]);
+    await clock.advance(60_000);
+  }
+  expect(await segmentFiles(dir)).toHaveLength(1);
+  expect(await heldCount(cache, blocks)).toBe(10);
+});
+
 test("it stays within its limit, and what was read lately outlives what was not", async () => {
   const dir = await temporaryFolder();
   const cache = openCache(dir, 4 * MiB);
@@ -494,6 +527,13 @@ function numbered(count: number, bytes: number): Block[] {
 
 async function keep(cache: DiskBlockCache, blocks: readonly Block[]): Promise<void> {
   cache.keep(blocks);
+  await cache.settled();
+}
+
+/** As `keep`, for a cache that waits for more blocks to write with these. */
+async function keepLater(cache: DiskBlockCache, clock: ManualClock, blocks: readonly Block[]): Promise<void> {
+  cache.keep(blocks);
+  await clock.advance(1_000);
   await cache.settled();
 }
 
