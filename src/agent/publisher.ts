@@ -5,7 +5,7 @@
 import type { Clock } from "../base/clock.ts";
 import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Cid, Lamport, WriterId } from "../base/ids.ts";
-import { LARGE_EPOCH_OBJECTS, PUBLISH_NODE_CACHE_BYTES, RECONNECT_FIRST_MS, RECONNECT_MAX_MS } from "../base/limits.ts";
+import { ADOPT_NODES, LARGE_EPOCH_OBJECTS, RECONNECT_FIRST_MS, RECONNECT_MAX_MS } from "../base/limits.ts";
 import { describeError, type Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { Bucket, CurrentRoot } from "../bucket/bucket.ts";
@@ -127,7 +127,7 @@ export class Publisher {
     this.#held = options.held;
     this.#sent = options.held;
     if (options.held) options.heldBase?.stand(options.base);
-    this.#nodes = new NodeStore(options.bucket.blocks, { capacityBytes: PUBLISH_NODE_CACHE_BYTES });
+    this.#nodes = new NodeStore(options.bucket.blocks, ADOPT_NODES);
   }
 
   state(): PublisherState {

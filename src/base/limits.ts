@@ -89,6 +89,8 @@ export const SPOOL_MEMORY_BYTES = 8 * MiB;
 /** Tree nodes and chunks that a publication keeps in memory, besides the new nodes that wait for their upload. */
 export const PUBLISH_NODE_CACHE_BYTES = 16 * MiB;
 export const PUBLISH_CHUNK_CACHE_BYTES = 16 * MiB;
+/** Tree nodes that an agent keeps between one root of others that it adopts and the next, and those that it asks for at once. */
+export const ADOPT_NODES = { capacityBytes: 4 * MiB, batch: 256 };
 /** A write that nobody fsyncs is flushed after this long without another write … */
 export const FLUSH_IDLE_MS = 1_000;
 /** … and this long after the first unflushed write at the latest. */
