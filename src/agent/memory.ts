@@ -65,6 +65,13 @@ export class IdleRelease implements Disposable {
     });
   }
 
+  /** Some became garbage, not enough to hold up a thread that has work: released only when no more comes for long. */
+  noteLittle(): void {
+    if (this.#sinceMs !== undefined) return;
+    this.#timer?.[Symbol.dispose]();
+    this.#timer = this.#clock.after(QUIET_MS, () => this.#release());
+  }
+
   [Symbol.dispose](): void {
     this.#timer?.[Symbol.dispose]();
   }
@@ -72,6 +79,7 @@ export class IdleRelease implements Disposable {
 
 const IDLE_MS = 2_000;
 const LATEST_MS = 15_000;
+const QUIET_MS = 10_000;
 
 /** Reads from `inner`, and has memory released some time after much was read: most of it is dropped from caches again. */
 export function releasingReader(inner: BlockReader, idleRelease: Pick<IdleRelease, "note">): BlockReader {

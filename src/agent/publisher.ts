@@ -20,6 +20,7 @@ import { rootRolledBack } from "../bucket/root-witness.ts";
 import type { BaseRoot } from "../overlay/journal-record.ts";
 import type { Units } from "../format/policy.ts";
 import { NodeStore } from "../tree/node-store.ts";
+import { EpochGarbage, type ReleaseTime } from "./epoch-garbage.ts";
 import type { FlushEnd } from "./flush-schedule.ts";
 import { CountedReader } from "./counted-reader.ts";
 import type { HeldBase } from "./held-base.ts";
@@ -52,9 +53,8 @@ export interface PublisherOptions {
   readonly heldBase?: HeldBase;
   /** Another merge than the real one: for simulations that have to notice. */
   readonly merge?: MergeSnapshots;
-  /** Called after an epoch that read or uploaded much, or that had many objects; and while one reads much. */
-  readonly releaseMemory: (when: "now" | "when idle" | "on the way") => void;
-  /** Called for a large epoch; what it answers is disposed when that is over. */
+  /** Called after epochs that read or uploaded much, or had many objects, "when quiet" after less; and while one reads much. */
+  readonly releaseMemory: (when: ReleaseTime) => void;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -79,13 +79,6 @@ export interface PublisherState {
   readonly last: { readonly attempts: number; readonly conflicts: number };
 }
 
-/**
- * From here on what was uploaded, or read to find that the bucket has it, leaves so much garbage that it is worth collecting: at once
- * after one epoch, and when little else is to do after several.
- */
-const MUCH_BYTES = 16 * 1024 * 1024;
-const MANY_OBJECTS = 1_000;
-const NO_GARBAGE = { bytes: 0, objects: 0 };
 const DONE: FlushEnd = { again: false, afterMs: 0 };
 const NO_FIGURES: PublishFigures = { attempts: 0, requests: 0, uploadedBytes: 0, uploadedBlocks: 0, blocksRead: 0 };
 
@@ -108,8 +101,7 @@ export class Publisher {
   readonly #conflicts: SeenConflicts;
   #totals = { ...NO_FIGURES, flushes: 0 };
   #last = { attempts: 0, conflicts: 0 };
-  /** What epochs left since memory was released, or was asked to be. */
-  #garbage = NO_GARBAGE;
+  readonly #garbage: EpochGarbage;
   /** The end of the queue: flushes and adoptions run one after the other. */
   #tail: Promise<unknown> = Promise.resolve();
   /** When the newest notice came, and when the swap was sent that put our last root in place: what was noticed before is below it. */
@@ -121,6 +113,7 @@ export class Publisher {
   constructor(options: PublisherOptions) {
     this.#options = options;
     this.#throughput = new Throughput(options.clock);
+    this.#garbage = new EpochGarbage(options.releaseMemory);
     this.#writer = options.writer?.writer;
     this.#base = options.base;
     this.#conflicts = new SeenConflicts(options.clock);
@@ -232,7 +225,7 @@ export class Publisher {
         this.#root = { root: outcome.root, commit: await bucket.commit(outcome.epoch.base.commit) };
         await this.#conflicts.remember(outcome.conflicts, bucket, this.#root.commit);
         this.#reached();
-        this.#leftGarbage(movedBytes, objects);
+        this.#garbage.left(movedBytes, objects);
         return DONE;
       case "queued":
         this.#crowded = true;
@@ -251,15 +244,6 @@ export class Publisher {
         this.#writer = await this.#options.writer?.replace();
         return { again: true, afterMs: 0 };
     }
-  }
-
-  /** Many small epochs leave as much as one large one. */
-  #leftGarbage(bytes: number, objects: number): void {
-    const garbage = { bytes: this.#garbage.bytes + bytes, objects: this.#garbage.objects + objects };
-    const isMuch = garbage.bytes > MUCH_BYTES || garbage.objects > MANY_OBJECTS;
-    this.#garbage = isMuch ? NO_GARBAGE : garbage;
-    if (bytes > MUCH_BYTES) this.#options.releaseMemory("now");
-    else if (isMuch) this.#options.releaseMemory("when idle");
   }
 
   /** Adopts the current root, if it is a newer one that descends from ours. */

@@ -170,6 +170,7 @@ export class RunningAgent implements Agent {
       releaseMemory: (when) => {
         if (when === "now") releaseMemory();
         else if (when === "on the way") collectGarbage();
+        else if (when === "when quiet") this.#idleRelease.noteLittle();
         else this.#idleRelease.note();
       },
       clock,
@@ -186,7 +187,9 @@ export class RunningAgent implements Agent {
         const { online, base } = this.#open().state();
         return online ? base.seq : undefined;
       },
-      collect: (known, many, signal) => collectOnThread({ ...job, known, many }, clock, signal),
+      collect: (known, many, signal) =>
+        // What the thread had is the process's again, not yet the system's.
+        collectOnThread({ ...job, known, many }, clock, signal).finally(() => this.#idleRelease.note()),
       record: readRecord(stateDir),
       keep: (record) => writeRecord(stateDir, record),
       clock,

@@ -35,6 +35,25 @@ test("memory is released once no garbage was noted for a while, and on a thread 
   expect(releases).toBe(5);
 });
 
+test("memory is released for a little garbage once none was noted for ten seconds, and never while some is", async () => {
+  const clock = new ManualClock();
+  let releases = 0;
+  using idle = new IdleRelease(clock, () => releases++);
+  for (let second = 0; second < 60; second++) {
+    idle.noteLittle();
+    await clock.advance(1_000);
+  }
+  expect(releases).toBe(0);
+  await clock.advance(10_000);
+  expect(releases).toBe(1);
+  idle.note();
+  idle.noteLittle();
+  await clock.advance(2_000);
+  expect(releases).toBe(2);
+  await clock.advance(60_000);
+  expect(releases).toBe(2);
+});
+
 test("what bursts of work needed of V8's heap goes back to the system, too", () => {
   const program = `
     const { releaseMemory } = await import(${JSON.stringify(new URL("../../src/agent/memory.ts", import.meta.url).href)});
