@@ -16,7 +16,7 @@ import type { FileSystem } from "../vfs/filesystem.ts";
 import { openVfs } from "../vfs/open-vfs.ts";
 import { overriding } from "../vfs/overriding.ts";
 import type { Vfs } from "../vfs/vfs.ts";
-import { IdleRelease, releasingReader } from "./memory.ts";
+import { IdleRelease, releaseGarbage, releasingReader } from "./memory.ts";
 import { EpochExchange } from "./epoch-exchange.ts";
 import { openBucket, type OpenedBucket } from "./open-bucket.ts";
 import { OpenDoors } from "./open-doors.ts";
@@ -51,7 +51,7 @@ function serve(port: MessagePort): void {
   const tell = (event: WorkerEvent) => port.postMessage(event);
   const log = createForwardingLog(tell);
   const main = createCaller<MainMethods>(port);
-  const idleRelease = new IdleRelease(systemClock);
+  const idleRelease = new IdleRelease(systemClock, releaseGarbage);
   let serving: Serving | undefined;
   let lastLarge: number | undefined;
   /** Objects of epochs that were published since memory was asked to be released. */
