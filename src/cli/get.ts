@@ -5,16 +5,20 @@ import { SynclineError } from "../base/errors.ts";
 import type { FileName } from "../base/ids.ts";
 import { escapeForPrint, nameFromText, nameToText } from "../base/names.ts";
 import { parseAddress } from "../bucket/address.ts";
+import type { TreeObject } from "../bucket/fs-reader.ts";
 import { openRealDisk } from "../sync/disk/real-disk.ts";
 import { locateBucket } from "./bucket-path.ts";
 import type { BucketPath } from "./bucket-path.ts";
-import { fileBytes, findObject, openReader } from "./bucket-reader.ts";
+import { type BucketReader, fileBytes, findObject, openReader } from "./bucket-reader.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";
 import { CopyOut } from "./copy-out.ts";
+import { countBelow } from "./count-below.ts";
 import { setModified } from "./file-times.ts";
 import { BUCKET_OPTIONS } from "./master-access.ts";
 import type { Output } from "./output.ts";
+import type { Amounts } from "./progress-rate.ts";
+import type { Progress } from "./progress.ts";
 import { printBytes, printCount, printPath, printText } from "./text.ts";
 
 export function register(program: Program): void {
@@ -49,10 +53,9 @@ export function register(program: Program): void {
       }
       const { folder, name, text } = await targetOf(args[1], path);
       await requireFolder(folder);
-      const { files, bytes } = reader.commit.body.totals;
-      // Of a directory in the bucket nobody has counted what is in it.
-      const all = path.names.length === 0 ? { files, bytes } : undefined;
-      using progress = output.progress("get", type === "directory" ? all : { files: 1, bytes: size });
+      using progress = output.progress("get", { files: 1, bytes: size });
+      if (type === "directory" && progress.isShown)
+        progress.update({}, await contentsOf(reader, path, object, progress));
       const done = { files: 0, bytes: 0 };
       const copy = new CopyOut({
         reader,
@@ -69,6 +72,19 @@ export function register(program: Program): void {
       report(output, copy, text);
     },
   });
+}
+
+/** Of the root it is known, any other directory is counted. */
+async function contentsOf(
+  { commit, nodes, tree }: BucketReader,
+  { names }: BucketPath,
+  { id }: TreeObject,
+  progress: Progress,
+): Promise<Amounts> {
+  const { files, bytes } = commit.body.totals;
+  if (names.length === 0) return { files, bytes };
+  using _counting = progress.step("counting");
+  return await countBelow(nodes, tree, id);
 }
 
 /** As cp does: into a directory that is there, else under the name that was given. */

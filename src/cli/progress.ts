@@ -11,6 +11,8 @@ export interface Progress extends Disposable {
   readonly isShown: boolean;
   /** What is done in all; `total` may change or become known. */
   update(done: Amounts, total?: Amounts): void;
+  /** What is under way while nothing is counted, and for how long: until it is disposed, another step begins, or something is counted. */
+  step(what: string): Disposable;
 }
 
 export interface ProgressLook {
@@ -20,11 +22,17 @@ export interface ProgressLook {
 }
 
 export function createProgress(runtime: Pick<Runtime, "stderr" | "clock">, look: ProgressLook): Progress {
-  if (look.hidden) return { isShown: false, update: () => {}, [Symbol.dispose]: () => {} };
+  const nothing = { [Symbol.dispose]: () => {} };
+  if (look.hidden) return { isShown: false, update: () => {}, step: () => nothing, ...nothing };
   return runtime.stderr.isTTY === true ? new DrawnProgress(runtime, look) : new ToldProgress(runtime, look);
 }
 
 type Surroundings = Pick<Runtime, "stderr" | "clock">;
+
+interface Step {
+  readonly what: string;
+  readonly sinceMs: number;
+}
 
 class DrawnProgress implements Progress {
   readonly isShown = true;
@@ -34,6 +42,8 @@ class DrawnProgress implements Progress {
   readonly #rate: ProgressRate;
   #total: Amounts | undefined;
   #drawnMs = -Infinity;
+  #step: Step | undefined;
+  #timer: Disposable | undefined;
 
   constructor({ stderr, clock }: Surroundings, { label, total }: ProgressLook) {
     this.#stderr = stderr;
@@ -45,15 +55,40 @@ class DrawnProgress implements Progress {
 
   update(done: Amounts, total?: Amounts): void {
     this.#total = total ?? this.#total;
+    this.#endStep(this.#step);
     const nowMs = this.#clock.monotonicMs();
     if (nowMs - this.#drawnMs < REDRAW_MS) return;
-    this.#drawnMs = nowMs;
     this.#rate.note(nowMs, done);
-    const line = progressLine(this.#label, done, this.#total, this.#rate);
+    this.#draw(progressLine(this.#label, done, this.#total, this.#rate));
+  }
+
+  step(what: string): Disposable {
+    this.#endStep(this.#step);
+    const step = (this.#step = { what, sinceMs: this.#clock.monotonicMs() });
+    this.#drawLater(step);
+    return { [Symbol.dispose]: () => this.#endStep(step) };
+  }
+
+  #drawLater(step: Step): void {
+    this.#timer = this.#clock.after(STEP_MS, () => {
+      this.#draw(stepLine(this.#label, step, this.#clock));
+      this.#drawLater(step);
+    });
+  }
+
+  #endStep(step: Step | undefined): void {
+    if (this.#step !== step) return;
+    this.#step = undefined;
+    this.#timer?.[Symbol.dispose]();
+  }
+
+  #draw(line: string): void {
+    this.#drawnMs = this.#clock.monotonicMs();
     this.#stderr.write(`\r${line.slice(0, (this.#stderr.columns || DEFAULT_COLUMNS) - 1)}${CLEAR_TO_END}`);
   }
 
   [Symbol.dispose](): void {
+    this.#endStep(this.#step);
     if (this.#drawnMs > -Infinity) this.#stderr.write(`\r${CLEAR_TO_END}`);
   }
 }
@@ -68,6 +103,7 @@ class ToldProgress implements Progress {
   #total: Amounts | undefined;
   #line = "";
   #toldMs: number;
+  #step: Step | undefined;
   #timer: Disposable;
 
   constructor({ stderr, clock }: Surroundings, { label, total }: ProgressLook) {
@@ -83,10 +119,17 @@ class ToldProgress implements Progress {
   update(done: Amounts, total?: Amounts): void {
     this.#total = total ?? this.#total;
     this.#done = { ...done };
+    this.#step = undefined;
     const nowMs = this.#clock.monotonicMs();
     this.#rate.note(nowMs, done);
     // Work that never waits lets no timer come.
     if (nowMs - this.#toldMs >= TELL_MS) this.#tell();
+  }
+
+  step(what: string): Disposable {
+    const step = (this.#step = { what, sinceMs: this.#clock.monotonicMs() });
+    const end = () => void (this.#step = this.#step === step ? undefined : this.#step);
+    return { [Symbol.dispose]: end };
   }
 
   [Symbol.dispose](): void {
@@ -97,6 +140,10 @@ class ToldProgress implements Progress {
     this.#timer[Symbol.dispose]();
     this.#timer = this.#clock.after(TELL_MS, () => this.#tell());
     this.#toldMs = this.#clock.monotonicMs();
+    if (this.#step !== undefined) {
+      this.#stderr.write(`${stepLine(this.#label, this.#step, this.#clock)}\n`);
+      return;
+    }
     const figures = figuresOf(this.#done, this.#total).join("  ");
     if (figures === "" || figures === this.#line) return;
     this.#line = figures;
@@ -118,11 +165,16 @@ export function progressLine(label: string, done: Amounts, total: Amounts | unde
   return [label, ...percent, ...left, ...figuresOf(done, total), ...rates].join("  ");
 }
 
+function stepLine(label: string, { what, sinceMs }: Step, clock: Surroundings["clock"]): string {
+  return `${label}  ${what}  for ${printDuration(clock.monotonicMs() - sinceMs)}`;
+}
+
 function figuresOf({ files, bytes, blocks }: Amounts, total: Amounts = {}): string[] {
   const figures: string[] = [];
   if (files !== undefined)
     figures.push(total.files === undefined ? printCount(files, "file") : `${files} of ${total.files} files`);
-  if (blocks !== undefined) figures.push(printCount(blocks, "block"));
+  if (blocks !== undefined)
+    figures.push(total.blocks === undefined ? printCount(blocks, "block") : `${blocks} of ${total.blocks} blocks`);
   if (bytes !== undefined)
     figures.push(total.bytes === undefined ? printBytes(bytes) : `${printBytes(bytes)} of ${printBytes(total.bytes)}`);
   return figures;
@@ -144,6 +196,8 @@ function printRate(perSecond: number): string {
 const UNITS = ["files", "bytes", "blocks"] as const;
 const REDRAW_MS = 100;
 const TELL_MS = 10_000;
+/** A step that is over sooner is not shown on a terminal. */
+const STEP_MS = 1_000;
 /** Of a terminal that does not tell, or says 0. */
 const DEFAULT_COLUMNS = 80;
 const CLEAR_TO_END = "\u001b[K";

@@ -50,6 +50,46 @@ test("a terminal has one line that is drawn again and is gone at the end", () =>
   expect(runtime.err()).toBe("\rput  1 file  2.00 KiB\u001b[K\r\u001b[K");
 });
 
+test("piped, a step that takes long has a line every ten seconds, until something is counted", async () => {
+  const clock = new ManualClock();
+  const runtime = { ...createFakeRuntime({}), clock };
+  using progress = createProgress(runtime, { ...look(), label: "start" });
+  progress.step("opening the bucket");
+  await clock.advance(20_000);
+  expect(runtime.err()).toBe("start  opening the bucket  for 10.0 s\nstart  opening the bucket  for 20.0 s\n");
+  progress.update({ files: 1 });
+  await clock.advance(20_000);
+  expect(runtime.err().split("\n").slice(2)).toEqual([expect.stringMatching(/^start {2}1 file/), ""]);
+});
+
+test("on a terminal a step is drawn each second, a short one never, and its line is gone at the end", async () => {
+  const clock = new ManualClock();
+  const runtime = { ...createFakeRuntime({}, { terminal: true }), clock };
+  {
+    using progress = createProgress(runtime, { ...look(), label: "start" });
+    {
+      using _step = progress.step("short");
+      await clock.advance(999);
+    }
+    await clock.advance(5_000);
+    expect(runtime.err()).toBe("");
+    progress.step("long");
+    await clock.advance(2_000);
+  }
+  await clock.advance(5_000);
+  expect(runtime.err()).toBe("\rstart  long  for 1.0 s\u001b[K\rstart  long  for 2.0 s\u001b[K\r\u001b[K");
+});
+
+test("of blocks the whole may be known, too", async () => {
+  const clock = new ManualClock();
+  const runtime = { ...createFakeRuntime({}), clock };
+  using progress = createProgress(runtime, look());
+  await clock.advance(5_000);
+  progress.update({ blocks: 100, bytes: 1024 }, { blocks: 400 });
+  await clock.advance(5_000);
+  expect(runtime.err()).toBe("put   25%  15.0 s left  100 of 400 blocks  1.00 KiB  20 blocks/s  205 B/s\n");
+});
+
 test("the time left follows the last seconds, not the whole run", () => {
   const rate = new ProgressRate(0);
   for (let s = 1; s <= 60; s++) rate.note(s * 1000, { files: s });
