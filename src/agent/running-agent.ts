@@ -87,11 +87,15 @@ export class RunningAgent implements Agent {
   }
 
   async start(): Promise<void> {
-    const { stateDir, doors, address, at, log } = this.#options;
-    const { base, held } = await this.#thread.call("open", await this.#workerSetup());
+    const { stateDir, doors, address, at, log, onStep } = this.#options;
+    onStep?.("reading the newest root");
+    const setup = await this.#workerSetup();
+    onStep?.("reading what was written here");
+    const { base, held } = await this.#thread.call("open", setup);
     this.#publisher = this.#openPublisher(base, held);
     this.#resources.push(this.#schedule, this.#idleRelease);
     await this.#warmUp(base);
+    onStep?.("opening the doors");
     this.#doors = await this.#thread.call("openDoors", doors);
     const { answers = (own) => own } = this.#options;
     const flushing = { status: () => this.status(), flush: () => this.flush() };

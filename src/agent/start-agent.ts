@@ -17,6 +17,7 @@ import { openToWrite, type WritingBucket } from "./writing-bucket.ts";
 /** Opens the bucket and the overlay, mounts, and serves until the end. Throws as these do, and leaves nothing behind. */
 export async function startAgent(options: AgentOptions): Promise<Agent> {
   boundMemory();
+  options.onStep?.("opening the bucket");
   const { opened, writer } = await openAgentBucket(options);
   const agent = new RunningAgent(options, opened, writer);
   try {

@@ -30,6 +30,8 @@ import { syncFlush, syncStatus, type SyncFacts } from "./sync-status.ts";
 import { WaitingWork } from "./waiting-work.ts";
 import { openToWrite, type WritingBucket } from "./writing-bucket.ts";
 
+export interface ShownRound extends RoundProgress, Disposable {}
+
 export interface SyncAgentOptions {
   readonly address: string;
   /** Absolute. */
@@ -52,7 +54,8 @@ export interface SyncAgentOptions {
   readonly limit?: number | undefined;
   /** Whether setuid, setgid and attributes of other spaces than user.* are synced, too. */
   readonly special: boolean;
-  readonly progress?: RoundProgress | undefined;
+  /** Called for each round; disposed at its end. */
+  readonly progress?: (() => ShownRound) | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -165,7 +168,8 @@ export class SyncAgent implements AsyncDisposable {
 
   /** What `once` would do. */
   async rehearse(): Promise<{ readonly deeds: readonly PlannedDeed[]; readonly report: SyncReport | undefined }> {
-    const result = await rehearseRound({ ...this.#context(undefined), again: true });
+    using progress = this.#options.progress?.();
+    const result = await rehearseRound({ ...this.#context(undefined, progress), again: true });
     return { deeds: deedsOf(result, this.#db), report: reportOf([result]) };
   }
 
@@ -217,9 +221,10 @@ export class SyncAgent implements AsyncDisposable {
   }
 
   async #tryRound(allowDeletes: string | undefined): Promise<RoundResult | undefined> {
+    using progress = this.#options.progress?.();
     try {
       const accept = this.#first && this.#options.accept === true;
-      const result = await syncRound({ ...this.#context(allowDeletes), again: this.#first, accept });
+      const result = await syncRound({ ...this.#context(allowDeletes, progress), again: this.#first, accept });
       this.#first = false;
       return result;
     } catch (error) {
@@ -227,12 +232,12 @@ export class SyncAgent implements AsyncDisposable {
       if (!hasCode(error, "state_in_use")) throw error;
       // The state was copied from elsewhere and writes as two: from now on it has a device of its own.
       this.#writer = await this.#opened.writer.replace();
-      return syncRound({ ...this.#context(allowDeletes), again: this.#first });
+      return await syncRound({ ...this.#context(allowDeletes, progress), again: this.#first });
     }
   }
 
-  #context(allowDeletes: string | undefined): RoundContext {
-    const { disk, folder, stateDir, hidden, special, progress, clock, random, log } = this.#options;
+  #context(allowDeletes: string | undefined, progress: RoundProgress | undefined): RoundContext {
+    const { disk, folder, stateDir, hidden, special, clock, random, log } = this.#options;
     const { opened } = this.#opened;
     return {
       disk,

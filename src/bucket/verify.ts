@@ -28,6 +28,8 @@ export interface VerifyOptions {
   /** Checks the store's objects (packed/object-audit.ts), with `blocks` every block in them. Absent: there are no objects. */
   readonly audit?: (blocks: boolean) => Promise<ObjectAudit>;
   readonly onProgress?: OnProgress;
+  /** Told what is begun that nobody counts. */
+  readonly onStep?: (what: string) => void;
 }
 
 /**
@@ -66,7 +68,7 @@ async function rootOf({ remote }: Bucket): Promise<Root> {
 }
 
 async function verifyRoot(bucket: Bucket, root: Root, options: VerifyOptions): Promise<VerifyReport> {
-  const { blocks, audit, onProgress = () => {} } = options;
+  const { blocks, audit, onProgress = () => {}, onStep } = options;
   const walk = new BlockWalk(blocks, (commit) => bucket.verify(commit), onProgress);
   await walk.walkRoot(root.commit);
   const damage: DamageItem[] = [];
@@ -74,6 +76,7 @@ async function verifyRoot(bucket: Bucket, root: Root, options: VerifyOptions): P
   if (head !== undefined) {
     const sound = soundBlocks(blocks, walk);
     const nodes = new NodeStore(sound, { capacityBytes: VERIFY_CACHE_BYTES });
+    onStep?.("checking history and the newest tree");
     damage.push(...(await damageByPath(bucket, sound, nodes, walk, head)));
     damage.push(...(await historyDamage(bucket, nodes, walk, head)));
     damage.push(...(await treeDamage(sound, nodes, walk, head)));
@@ -82,6 +85,7 @@ async function verifyRoot(bucket: Bucket, root: Root, options: VerifyOptions): P
   for (const [cid, wrong] of walk.damaged) {
     if (!named.has(cid)) damage.push(damageItem(`Block ${cid} ${wrong}.`, { cid }));
   }
+  if (audit !== undefined) onStep?.("checking the objects");
   const objects = await audit?.(walk.damaged.size > 0);
   return {
     ...walk.progress,

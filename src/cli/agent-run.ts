@@ -16,13 +16,14 @@ import {
   stateRoot,
   type StateFacts,
 } from "../agent/state-dir.ts";
-import { isBehind, runBehind, sayFailed, sayReady } from "./background.ts";
+import { isBehind, runBehind, sayFailed, sayReady, sayStep } from "./background.ts";
 import type { Call } from "./command.ts";
 import type { ExitStatus } from "./exit-status.ts";
 import { openFolderBeside } from "./folder-door.ts";
 import { leftText } from "./held-deletions.ts";
 import { accessOf, MASTER_OPTIONS } from "./master-access.ts";
-import { ENDING_SIGNALS } from "./runtime.ts";
+import type { Output } from "./output.ts";
+import { ENDING_SIGNALS, type Runtime } from "./runtime.ts";
 import { loadWallet, machineNameOf } from "./wallet.ts";
 
 export const AGENT_OPTIONS = [
@@ -74,6 +75,9 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
   using state = openMountState(stateRoot(runtime.env, options.state), run.facts);
   const echo = options.verbose === true && !isBehind();
   const log = openLogFile(state.path, runtime.clock, echo ? (line) => void runtime.stderr.write(line) : undefined);
+  using progress = output.progress("start");
+  // Behind a terminal nobody sees what is written here: who waits for the start is told.
+  const onStep = isBehind() ? sayStep : (what: string) => void progress.step(what);
   await using beside = run.folder === undefined ? undefined : await openFolderBeside(call, run.folder, state.path, log);
   const agentOptions = {
     address: run.facts.address,
@@ -93,6 +97,7 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
     clock: runtime.clock,
     random: runtime.random,
     log,
+    onStep,
   };
   const starting =
     beside === undefined
@@ -100,6 +105,7 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
       : startAgentWithFolder(agentOptions, beside.folder, () => beside.watch());
   endOnSignals(starting, runtime.clock, log);
   const agent = await starting;
+  progress[Symbol.dispose]();
   state.list();
   beside?.list();
   if (isBehind()) sayReady(agent.doors);
@@ -144,10 +150,15 @@ function endOnSignals(starting: Promise<Agent>, clock: Clock, log: Log): void {
   for (const signal of ENDING_SIGNALS) process.on(signal, listener);
 }
 
+async function startBehind(output: Output, runtime: Runtime, logPath: string) {
+  using progress = output.progress("start");
+  return await runBehind(runtime, logPath, (what) => void progress.step(what));
+}
+
 async function runAgentBehind({ options, output, runtime }: AgentCall, run: AgentRun): Promise<ExitStatus> {
   const stateDir = mountStatePath(stateRoot(runtime.env, options.state), run.facts);
   makeStateFolder(stateDir);
-  const { pid, doors } = await runBehind(runtime, join(stateDir, LOG_NAME));
+  const { pid, doors } = await startBehind(output, runtime, join(stateDir, LOG_NAME));
   const { value, text } = run.ready(doors);
   output.result({ ...value, pid }, `${text} It is process ${pid}.`);
   return 0;

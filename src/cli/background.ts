@@ -9,14 +9,24 @@ import { errorReport } from "./output.ts";
 import type { Runtime } from "./runtime.ts";
 
 /** What the process behind tells the one that started it. */
-type Word =
+type Word = Step | LastWord;
+
+interface Step {
+  readonly step: string;
+}
+
+type LastWord =
   | { readonly doors: readonly DoorReport[] }
   | { readonly code: ErrorCode; readonly message: string; readonly hint: string | null };
 
-/** Starts this command line without --background, with its output in `logPath`. Answers its process id and doors once it is ready. */
+/**
+ * Starts this command line without --background, with its output in `logPath`; `onStep` is told what its start is at. Answers its process id
+ * and doors once it is ready.
+ */
 export async function runBehind(
   runtime: Runtime,
   logPath: string,
+  onStep: (what: string) => void,
 ): Promise<{ readonly pid: number; readonly doors: readonly DoorReport[] }> {
   const key = runtime.environmentKey === undefined ? {} : { SYNCLINE_KEY: runtime.environmentKey };
   const env = { ...runtime.env, ...key };
@@ -29,9 +39,9 @@ export async function runBehind(
     env,
   });
   closeSync(log);
-  const word = await new Promise<Word>((heard, failed) => {
+  const word = await new Promise<LastWord>((heard, failed) => {
     child.once("error", failed);
-    child.once("message", (message: Word) => heard(message));
+    child.on("message", (message: Word) => ("step" in message ? onStep(message.step) : heard(message)));
     child.once("exit", (status) => heard(endedEarly(status, logPath)));
   });
   if (!("doors" in word)) {
@@ -46,6 +56,11 @@ export function isBehind(): boolean {
   return process.send !== undefined;
 }
 
+/** Tells who waits what the start is at. */
+export function sayStep(step: string): void {
+  if (process.connected) process.send?.({ step } satisfies Word);
+}
+
 /** Tells who waits that all is well, and lets go of where this process was started, so that nothing there stays in use. */
 export function sayReady(doors: readonly DoorReport[]): void {
   process.send?.({ doors } satisfies Word);
@@ -58,7 +73,7 @@ export function sayFailed(error: unknown): void {
   if (process.send !== undefined && process.connected) process.send(errorReport(error));
 }
 
-function endedEarly(status: number | null, logPath: string): Word {
+function endedEarly(status: number | null, logPath: string): LastWord {
   const message = `The agent ended with status ${status} before it was ready.`;
   return { code: "internal", message, hint: `Its log: ${logPath}` };
 }

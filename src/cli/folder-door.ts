@@ -1,12 +1,11 @@
 /** A synced folder as options describe it: by itself, or beside the other doors of an agent. */
 import type { DoorReport } from "../agent/doors.ts";
-import { openSyncAgent, type SyncAgent, type WatchedFolder } from "../agent/sync-agent.ts";
+import { openSyncAgent, type SyncAgent, type SyncAgentOptions, type WatchedFolder } from "../agent/sync-agent.ts";
 import { openMountState, stateRoot, type StateDir, type StateFacts } from "../agent/state-dir.ts";
 import { SynclineError } from "../base/errors.ts";
 import { DEFAULT_CACHE_BYTES } from "../base/limits.ts";
 import { describeError, type Log } from "../base/log.ts";
 import { openRealDisk } from "../sync/disk/real-disk.ts";
-import type { RoundProgress } from "../sync/round-result.ts";
 import type { Call } from "./command.ts";
 import { setModified } from "./file-times.ts";
 import { accessOf, MASTER_OPTIONS, witnessOf } from "./master-access.ts";
@@ -22,7 +21,7 @@ export async function openFolder(
   call: FolderCall,
   { path, facts }: StateDir,
   log: Log,
-  progress?: RoundProgress,
+  progress?: SyncAgentOptions["progress"],
 ): Promise<SyncAgent> {
   const { options, runtime } = call;
   return openSyncAgent({

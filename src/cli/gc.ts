@@ -32,19 +32,19 @@ export function register(program: Program): void {
       const { address } = await locateBucket(runtime, args[0] ?? "");
       await using opened = await openDeviceFor(call, address);
       using progress = output.progress("gc");
-      const onProgress = ({ blocks }: { readonly blocks: number }) => progress.update({ blocks });
+      const shown: Shown = {
+        onProgress: ({ blocks, of }) => progress.update({ blocks }, { blocks: of }),
+        onStep: (what) => void progress.step(what),
+      };
       const common = { bucket: opened.bucket, writer: opened.device, clock, random, dryRun };
-      const report = await collectAt(
-        address,
-        { clock, random, access: writingAccess(call) },
-        { ...common, onProgress },
-      );
+      const report = await collectAt(address, { clock, random, access: writingAccess(call) }, { ...common, ...shown });
       output.result({ dryRun, ...report }, textOf(report, dryRun));
     },
   });
 }
 
-type Collecting = ThinOptions & Pick<CollectOptions, "onProgress">;
+type Shown = Required<Pick<CollectOptions, "onProgress" | "onStep">>;
+type Collecting = ThinOptions & Shown;
 
 async function collectAt(
   address: string,
@@ -57,6 +57,7 @@ async function collectAt(
     return await collect({ ...options, store: remote.store });
   }
   await using remote = await openAtMaster(parsed, access);
+  options.onStep("thinning history, and the master collecting");
   return await collectBehind(remote, options);
 }
 

@@ -1,13 +1,13 @@
 /** `syncline sync`: keeps a folder and a bucket the same. */
 import { serveControl } from "../agent/control.ts";
-import type { SyncAgent } from "../agent/sync-agent.ts";
+import type { ShownRound, SyncAgent } from "../agent/sync-agent.ts";
 import { openLogFile } from "../agent/log-file.ts";
 import { openMountState, rememberStateRoot, stateRoot, type StateDir, type StateFacts } from "../agent/state-dir.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { parseAddress, pinnedUrl } from "../bucket/address.ts";
 import { isUnpublished, type PlannedDeed, type SyncReport } from "../sync/report.ts";
-import type { RoundProgress } from "../sync/round-result.ts";
+import type { NewFiles } from "../sync/scan/local-changes.ts";
 import { addCommand } from "./command.ts";
 import type { Call, Program } from "./command.ts";
 import type { ExitStatus } from "./exit-status.ts";
@@ -51,8 +51,7 @@ async function sync(call: SyncCall): Promise<ExitStatus> {
   using state = openMountState(stateRoot(runtime.env, options.state), facts);
   const echo = options.verbose === true ? (line: string) => void runtime.stderr.write(line) : undefined;
   const log = openLogFile(state.path, runtime.clock, echo);
-  using progress = output.progress("sync");
-  await using agent = await openFolder(call, state, log, roundProgress(progress));
+  await using agent = await openShown(call, state, log);
   if (options.dryRun === true) {
     const { deeds, report } = await agent.rehearse();
     return tellPlan(output, deeds, report, facts);
@@ -61,8 +60,15 @@ async function sync(call: SyncCall): Promise<ExitStatus> {
   return options.once === true ? await syncOnce(call, agent, facts) : await watchFolder(call, agent, state, log);
 }
 
-/** Both directions together; how much is to come is known before the first of it does, how much is to go is not. */
-function roundProgress(progress: Progress): RoundProgress {
+async function openShown(call: SyncCall, state: StateDir, log: Log): Promise<SyncAgent> {
+  const { output } = call;
+  using progress = output.progress("sync");
+  using _opening = progress.step("opening the bucket");
+  return await openFolder(call, state, log, () => roundProgress(output.progress("sync")));
+}
+
+/** Both directions together, of one round: how much is to go, and how much is to come, is known before the first of it does. */
+export function roundProgress(progress: Progress): ShownRound {
   const done = { files: 0, bytes: 0 };
   let total: Amounts | undefined;
   const move = (files: number, bytes: number) => {
@@ -72,10 +78,18 @@ function roundProgress(progress: Progress): RoundProgress {
     progress.update(done, total);
   };
   return {
+    looking: () => progress.step("looking through the folder"),
+    // Counting costs a look at everything.
+    ...(progress.isShown && {
+      sending: ({ files, bytes }: NewFiles) => {
+        if (files > 0) total = { files: done.files + files, bytes: done.bytes + bytes };
+      },
+    }),
     sent: (bytes, isEnd) => move(isEnd ? 1 : 0, bytes),
     received: (bytes) => move(0, bytes),
     applied: () => move(1, 0),
     applying: (places) => void (total = { files: done.files + places }),
+    [Symbol.dispose]: () => progress[Symbol.dispose](),
   };
 }
 

@@ -1,13 +1,18 @@
 /** The storage of a bucket as `verify` sees it: what is read and audited of it, and how what was lost is put back. */
+import { unlessDamaged } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import type { BlockReader } from "../blocks/block-store.ts";
 import { parseAddress } from "../bucket/address.ts";
 import { openAtMaster, openPacked, type RemoteOptions } from "../bucket/open-remote.ts";
 import { auditObjects } from "../bucket/packed/object-audit.ts";
+import { mappedBlocks, PackDirectory } from "../bucket/packed/pack-directory.ts";
+import type { PackedRemote } from "../bucket/packed/packed-remote.ts";
 import { repairObjects } from "../bucket/packed/object-repair.ts";
 import type { VerifyOptions } from "../bucket/verify.ts";
 
 export interface VerifiedStorage extends AsyncDisposable, Pick<VerifyOptions, "blocks" | "audit"> {
+  /** How many blocks a walk meets at most. Absent, or undefined: nobody has counted, or the newest commit object is damaged. */
+  mapped?(): Promise<number | undefined>;
   /** Puts back those of `wanted` that `local` holds; what it mended, and where. */
   repair(wanted: readonly Cid[], local: BlockReader): Promise<readonly Repaired[]>;
 }
@@ -28,10 +33,16 @@ function folder(address: string, options: RemoteOptions): VerifiedStorage {
   return {
     blocks: remote.blocks,
     audit: (blocks) => auditObjects(remote, { blocks }),
+    mapped: () => unlessDamaged(() => mappedIn(remote)),
     repair: async (wanted, local) =>
       (await repairObjects(remote, { random: options.random, local, wanted: [...wanted] })).repaired,
     [Symbol.asyncDispose]: () => remote[Symbol.asyncDispose](),
   };
+}
+
+async function mappedIn(remote: PackedRemote): Promise<number | undefined> {
+  const root = await remote.readRoot();
+  return root && mappedBlocks(await new PackDirectory(remote.store).commitObject(root.commit));
 }
 
 /** A master keeps its own files in order; blocks that it lost can be sent to it again. */

@@ -9,6 +9,7 @@ import { type DataRepair, repairData } from "../master/store/repair.ts";
 import { storeError } from "../objects/disk.ts";
 import type { ExitStatus } from "./exit-status.ts";
 import type { Output } from "./output.ts";
+import type { Amounts } from "./progress-rate.ts";
 import type { Runtime } from "./runtime.ts";
 import { printBytes, printCount } from "./text.ts";
 
@@ -51,10 +52,12 @@ export async function verifyData(
 async function examine(dir: string, output: Output): Promise<DataReport> {
   using progress = output.progress("verify");
   let done = 0;
+  let total: Amounts | undefined;
   return await auditData({
     dir,
     disk: systemPackDisk,
-    onBytes: (bytes) => progress.update({ bytes: (done += bytes) }),
+    ...(progress.isShown && { onTotal: (bytes: number) => (total = { bytes }) }),
+    onBytes: (bytes) => progress.update({ bytes: (done += bytes) }, total),
   });
 }
 

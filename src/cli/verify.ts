@@ -82,15 +82,19 @@ export function register(program: Program): void {
 async function examine(
   call: Call<BucketOption>,
   address: string,
-  { blocks, audit }: VerifiedStorage,
+  storage: VerifiedStorage,
   output: Output,
 ): Promise<VerifyReport> {
+  const { blocks, audit } = storage;
   await using opened = await openToRead(call, address);
   using progress = output.progress("verify");
+  const mapped = await storage.mapped?.();
+  const total = mapped === undefined ? undefined : { blocks: mapped };
   return await verifyBucket(opened.bucket, {
     blocks,
     ...(audit === undefined ? {} : { audit }),
-    onProgress: ({ blocks, bytes }) => progress.update({ blocks, bytes }),
+    onProgress: ({ blocks, bytes }) => progress.update({ blocks, bytes }, total),
+    onStep: (what) => void progress.step(what),
   });
 }
 

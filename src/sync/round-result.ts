@@ -9,7 +9,7 @@ import type { DiskPath } from "./disk/disk.ts";
 import type { FolderNames } from "./known/marker.ts";
 import type { ScanContext } from "./publish/publish-scan.ts";
 import type { Attention } from "./scan/attributes.ts";
-import type { LocalChange } from "./scan/local-changes.ts";
+import type { LocalChange, NewFiles } from "./scan/local-changes.ts";
 import type { Most, Walked } from "./scan/walk.ts";
 import type { Waiting } from "./waiting.ts";
 
@@ -29,6 +29,10 @@ export interface RoundContext extends Omit<ScanContext, "sent"> {
 }
 
 export interface RoundProgress {
+  /** Called when the folder is looked through; disposed once that and what goes before it is done. */
+  looking?(): Disposable;
+  /** Told how much is to be read for the bucket; of very much that is new all of it, before the first portion. Files that are empty do not count. */
+  readonly sending?: (all: NewFiles) => void;
   /** Told of bytes that were read for the bucket, and whether a file ends with them. */
   sent?(bytes: number, isEnd: boolean): void;
   received?(bytes: number): void;

@@ -26,7 +26,7 @@ import type { RoundContext, RoundResult } from "./round-result.ts";
 import { NO_RULES, readRules, type IgnoreRules } from "./scan/ignore-rules.ts";
 import { findChanges } from "./scan/find-changes.ts";
 import { matchKeepingMissing } from "./scan/keep-missing.ts";
-import type { LocalChanges } from "./scan/local-changes.ts";
+import { sourcesOf, type LocalChanges } from "./scan/local-changes.ts";
 import { hasRecord } from "./scan/local-content.ts";
 import { startFolderOver } from "./start-over.ts";
 import { claimFolder, ensureOwnFolders, requireMarker } from "./known/marker.ts";
@@ -158,7 +158,8 @@ class Round {
 
   /** Of very much that is new what is left when its portions were sent. */
   async #scan(): Promise<Scanned> {
-    const { db, disk, clock } = this.#context;
+    const { db, disk, clock, progress } = this.#context;
+    using _looking = progress?.looking?.();
     let [lookedNs, beganMs] = [clock.nowNs(), clock.monotonicMs()];
     let walked = await walk(disk, this.#rules, db, this.#isRehearsal ? undefined : this.#portion);
     if (walked.isCut) {
@@ -171,7 +172,7 @@ class Round {
     if (!this.#isRehearsal) await this.#stillThere();
     const matching = db.reading(() => match(db, walked, this.#rules));
     const scanMs = clock.monotonicMs() - beganMs;
-    this.#context.progress?.found?.(matching.objects.length);
+    progress?.found?.(matching.objects.length);
     return { walked, matching, lookedNs, scanMs, local: await this.#counted(matching, lookedNs, beganMs) };
   }
 
@@ -223,7 +224,6 @@ class Round {
         restless: Array.from(this.#restless.keys(), (path) => path.split("/") as FileName[]),
         stillThere: () => this.#stillThere(),
         changesIn: (matching, lookedNs) => this.#counted(matching, lookedNs),
-        found: (things) => this.#context.progress?.found?.(things),
         late: async () => this.#recover(await this.#head()),
       },
       this.#nodes,
@@ -241,6 +241,7 @@ class Round {
 
   /** "again": files changed while they were read, or could not be. */
   async #publish(scanned: Scanned, approved: boolean, mayRepeat: boolean): Promise<Published | "again" | "late"> {
+    this.#context.progress?.sending?.(sourcesOf(scanned.local));
     const context = { ...this.#context, sent: this.#context.progress?.sent, approved };
     const published = await (this.#isRehearsal ? rehearseScan : publishScan)(context, this.#nodes, scanned);
     if (published === "late" || !("changed" in published)) return published;

@@ -4,7 +4,7 @@ import { systemClock } from "../../src/base/clock.ts";
 import type { WriterId } from "../../src/base/ids.ts";
 import { VerifiedReader } from "../../src/blocks/verified-reader.ts";
 import { Bucket } from "../../src/bucket/bucket.ts";
-import { collect } from "../../src/bucket/gc/collector.ts";
+import { collect, type CollectOptions } from "../../src/bucket/gc/collector.ts";
 import { auditObjects } from "../../src/bucket/packed/object-audit.ts";
 import { PackedRemote } from "../../src/bucket/packed/packed-remote.ts";
 import { verifyBucket } from "../../src/bucket/verify.ts";
@@ -62,7 +62,7 @@ export const EAGER = { youngMs: 0, leastGainBytes: -Infinity };
 export async function collectIn(
   store: ObjectStore,
   hours: Hours,
-  options: { dryRun?: boolean; youngMs?: number; leastGainBytes?: number } = {},
+  options: Partial<Pick<CollectOptions, "dryRun" | "youngMs" | "leastGainBytes" | "onProgress" | "onStep">> = {},
 ) {
   const { bucket, context } = await opened(store, hours);
   const { writer, clock, random } = context;

@@ -53,6 +53,28 @@ test("history that is no longer retained gives its space back, and the bucket sh
   expect(Object.keys(await pathsOf(bucket, at.body.tree)).length).toBeGreaterThan(10);
 });
 
+test("a collection tells how many blocks it has met of how many, and what it does that nobody counts", async () => {
+  const hours = new Hours();
+  const store = await newStore(hours);
+  const agent = await opened(store, hours);
+  for (let write = 0; write < 30; write++) {
+    await agent.put("file", noise(300_000, write));
+    hours.ms += 8 * 24 * HOUR_MS;
+  }
+  const told: { blocks: number; of: number }[] = [];
+  const steps: string[] = [];
+  const onProgress = (progress: { readonly blocks: number; readonly of: number }) => void told.push(progress);
+  await collectIn(store, hours, { ...EAGER, onProgress, onStep: (what) => void steps.push(what) });
+  const first = told[0]?.of ?? 0;
+  expect(first).toBeGreaterThan(told.at(-1)?.blocks ?? Infinity);
+  expect(told.every(({ blocks, of }) => blocks > 0 && blocks <= of)).toBe(true);
+  expect(steps).toEqual([
+    "listing the objects",
+    "writing anew what stays of packs that go",
+    "deleting what is not needed",
+  ]);
+});
+
 test("a bucket that would grow by a collection is left alone, and the dry run says so", async () => {
   const hours = new Hours();
   const store = await newStore(hours);

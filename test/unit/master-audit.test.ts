@@ -45,6 +45,17 @@ beforeEach(async () => {
   await roots.swap({ owner: OWNER, bucket: "photos" }, undefined, root.cid);
 });
 
+test("how large the packs are is told before the first byte is hashed", async () => {
+  let [total, done] = [0, 0];
+  const onBytes = (bytes: number) => {
+    if (total > 0) done += bytes;
+  };
+  const { bytes } = await auditData({ dir, disk, onBytes, onTotal: (all) => (total = all) });
+  expect(done).toBe(bytes);
+  expect(total).toBeGreaterThanOrEqual(bytes);
+  expect(total).toBeLessThan(bytes * 1.1);
+});
+
 describe("an audit of a master's data", () => {
   test("finds nothing wrong in what a master wrote, and counts it", async () => {
     expect(await audit()).toMatchObject({

@@ -22,7 +22,7 @@ import { type Amount, completionOf, sum } from "./estimate.ts";
 import { type Ground, readGround } from "./ground.ts";
 import type { Held } from "./held.ts";
 import { expiredClaims, type Inventory, mappedRows, type PassedOver, readClaims, takeInventory } from "./inventory.ts";
-import { Planner } from "./planner.ts";
+import { type MarkProgress, Planner } from "./planner.ts";
 import type { RetentionRule } from "./retention.ts";
 import { DROPPED_AT_ONCE } from "./victims.ts";
 
@@ -42,7 +42,10 @@ export interface CollectOptions {
   readonly leastGainBytes?: number;
   /** Which commits stay, if not as `retained` says. */
   readonly rule?: RetentionRule;
-  readonly onProgress?: (progress: { readonly blocks: number }) => void;
+  /** Told of blocks that were found to be needed, and of how many there are at most. */
+  readonly onProgress?: (progress: MarkProgress) => void;
+  /** Told what is begun that nobody counts. */
+  readonly onStep?: (what: string) => void;
   /** Aborted: ends with the signal's reason where nothing is begun that others would have to end. */
   readonly signal?: AbortSignal;
 }
@@ -118,7 +121,8 @@ class Collection implements AsyncDisposable {
   }
 
   async #run(): Promise<CollectReport> {
-    const { store, dryRun = false } = this.#options;
+    const { store, dryRun = false, onStep } = this.#options;
+    onStep?.("listing the objects");
     const before = await takeInventory(store);
     this.#gcEpoch = (await this.#ground()).object.manifest.gcEpoch;
     const { object } = await this.#ground();
@@ -189,6 +193,7 @@ class Collection implements AsyncDisposable {
       const plan = await this.#planner.plan(ground, inventory, claims, nowMs);
       const { passedOver } = claims;
       if (dryRun || !plan.isWorth) return { plan, passedOver, more: false };
+      this.#options.onStep?.("writing anew what stays of packs that go");
       const outcome = await this.#bench.swapDropping(ground, plan);
       sent.push(plan.maintenance.made.commit.cid);
       if (outcome.kind !== "committed") continue;
@@ -211,6 +216,7 @@ class Collection implements AsyncDisposable {
     const names = new Set(listed.map(({ id }) => runName(id)));
     await this.#checkUnmapped(begun);
     const gone = [...dropping, ...runs.filter((name) => !names.has(name))];
+    if (gone.length > 0) this.#options.onStep?.("deleting what is not needed");
     await mapConcurrent(gone, STORE_CONCURRENCY, (name) => store.delete(name));
     this.#dropped += dropping.length;
     this.#deletedBytes += bytesOf(inventory, new Set(gone));

@@ -7,7 +7,7 @@ import type { Random } from "../../base/random.ts";
 import { cidFromDigest, type Codec, digestOf, digestText } from "../../format/cid.ts";
 import type { LoosePack } from "../../format/manifest.ts";
 import type { Bucket } from "../bucket.ts";
-import type { CommitObject, PackDirectory } from "../packed/pack-directory.ts";
+import { type CommitObject, mappedBlocks, type PackDirectory } from "../packed/pack-directory.ts";
 import type { Writer } from "../publish/next-commit.ts";
 import { type Estimate, ESTIMATE_ERROR_BYTES, estimateOf } from "./estimate.ts";
 import type { Ground } from "./ground.ts";
@@ -42,6 +42,12 @@ export interface Plan {
   readonly isWorth: boolean;
 }
 
+export interface MarkProgress {
+  readonly blocks: number;
+  /** At most: what nothing needs, and second copies, count too. */
+  readonly of: number;
+}
+
 export interface PlannerOptions {
   readonly bucket: Bucket;
   readonly writer: Writer;
@@ -50,7 +56,7 @@ export interface PlannerOptions {
   readonly youngMs?: number;
   readonly leastGainBytes?: number;
   readonly rule?: RetentionRule;
-  readonly onProgress?: (progress: { readonly blocks: number }) => void;
+  readonly onProgress?: (progress: MarkProgress) => void;
   readonly signal?: AbortSignal;
 }
 
@@ -64,6 +70,7 @@ export class Planner {
   readonly #marker: Marker;
   readonly #agedMarks: AgedMarks;
   readonly #times: CommitTimes;
+  #mapped = 0;
   /** The last plan for which everything was located. */
   #whole: { readonly ground: Ground; readonly plan: Plan } | undefined;
 
@@ -73,7 +80,7 @@ export class Planner {
     this.#directory = directory;
     this.#marker = new Marker(bucket.blocks, (blocks) => {
       options.signal?.throwIfAborted();
-      options.onProgress?.({ blocks });
+      options.onProgress?.({ blocks, of: this.#mapped });
     });
     this.#agedMarks = new AgedMarks(this.#marker);
     this.#times = new CommitTimes(bucket);
@@ -83,6 +90,7 @@ export class Planner {
   async plan(ground: Ground, inventory: Inventory, claims: Claims, nowMs: number): Promise<Plan> {
     const { bucket, writer, clock, random, rule, leastGainBytes = ESTIMATE_ERROR_BYTES } = this.#options;
     const { commit, object } = ground;
+    this.#mapped = mappedBlocks(object);
     const history = await historyOf(bucket, commit, BigInt(nowMs) * 1_000_000n, this.#times, claims.bases, rule);
     const maintenance = await makeMaintenance(bucket, writer, clock, random, commit, history.thinned);
     await this.#agedMarks.markRoots(commit.cid, history.kept);

@@ -20,6 +20,11 @@ export interface CommitObject {
   readonly manifest: Manifest;
 }
 
+/** Blocks that lie in the packs as of this commit: those that nothing needs any more, and second copies, count too. */
+export function mappedBlocks({ pack, manifest }: Pick<CommitObject, "pack" | "manifest">): number {
+  return [pack, ...manifest.loose, ...manifest.runs].reduce((sum, { rows }) => sum + rows, 0);
+}
+
 export class PackDirectory {
   readonly #store: ObjectStore;
   readonly #commits = new Map<PackName, Promise<CommitObject>>();

@@ -21,6 +21,7 @@ import { auditPacks } from "./pack-audit.ts";
 import type { PackDisk } from "./pack-disk.ts";
 import { PackHandles } from "./pack-handles.ts";
 import { auditReach } from "./reach-audit.ts";
+import { listPacks, openForReading } from "./pack-path.ts";
 import { allIntact } from "./pack-rows.ts";
 
 export interface DataReport {
@@ -37,6 +38,8 @@ export interface DataAuditOptions {
   readonly dir: string;
   readonly disk: PackDisk;
   readonly databases?: Databases | undefined;
+  /** Told how large the packs are that will be hashed; their footers count. Absent: nobody asks. */
+  readonly onTotal?: (bytes: number) => void;
   /** Told of bytes that were hashed since the last time. */
   readonly onBytes: (bytes: number) => void;
 }
@@ -46,6 +49,7 @@ export async function auditData(options: DataAuditOptions): Promise<DataReport> 
   const { dir, disk, databases = systemDatabases } = options;
   const { roots, damage } = readRoots(rootsPath(dir), databases);
   const owners = new Set<Wallet>([...(await listOwners(disk, dir)), ...roots.map(({ name }) => name.owner as Wallet)]);
+  options.onTotal?.(await sizeOfPacks(options, owners));
   let [packs, blocks, bytes] = [0, 0, 0];
   for (const owner of [...owners].toSorted()) {
     const buckets = roots.filter(({ name }) => name.owner === owner);
@@ -56,6 +60,20 @@ export async function auditData(options: DataAuditOptions): Promise<DataReport> 
     damage.push(...part.damage.map((item) => Object.assign({}, item, { owner })));
   }
   return { owners: owners.size, buckets: roots.length, packs, blocks, bytes, damage };
+}
+
+async function sizeOfPacks({ dir, disk }: DataAuditOptions, owners: Iterable<Wallet>): Promise<number> {
+  let bytes = 0;
+  for (const owner of owners) {
+    const folder = packFolder(ownerFolder(dir, owner));
+    const { sealed, open } = await listPacks(disk, folder);
+    for (const name of new Set([...sealed, ...open])) {
+      const file = await openForReading(disk, folder, name);
+      bytes += (await file?.size()) ?? 0;
+      await file?.close();
+    }
+  }
+  return bytes;
 }
 
 interface NamedRoot {

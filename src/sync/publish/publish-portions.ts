@@ -6,6 +6,8 @@ import type { NodeStore } from "../../tree/node-store.ts";
 import { noteFilesBefore } from "../deletion-limit.ts";
 import type { DiskPath } from "../disk/disk.ts";
 import { PARKED_ID } from "../disk/paths.ts";
+import type { RoundProgress } from "../round-result.ts";
+import { countNew } from "../scan/count-new.ts";
 import type { IgnoreRules } from "../scan/ignore-rules.ts";
 import type { LocalChanges } from "../scan/local-changes.ts";
 import type { Matching } from "../scan/match.ts";
@@ -21,8 +23,7 @@ export interface PortionsContext extends ScanContext {
   /** Throws where the folder is not the one that was synced: a disk that was unplugged while it was looked through. */
   readonly stillThere: () => Promise<void>;
   readonly changesIn: (matching: Matching, lookedNs: bigint) => Promise<LocalChanges>;
-  /** Told how many things the portions have to do with up to now. */
-  readonly found: (things: number) => void;
+  readonly progress?: Pick<RoundProgress, "found" | "sending"> | undefined;
   /** An epoch that was given up is in the bucket by now. */
   readonly late: () => Promise<void>;
 }
@@ -36,7 +37,7 @@ export interface PortionsSent {
 
 /** Sends what is new where that is more than one portion: less goes with the scan of all that follows. Throws as `publishScan`, and the signal's reason. */
 export async function publishPortions(context: PortionsContext, nodes: NodeStore): Promise<PortionsSent> {
-  const { db, disk, bucket, rules, limits, clock, signal } = context;
+  const { db, disk, bucket, rules, limits, clock, signal, progress } = context;
   let sent: PortionsSent = { added: 0, conflicts: [], figures: undefined };
   // What waits for its place would wait for all of them.
   if (db.children(PARKED_ID).length > 0) return sent;
@@ -49,10 +50,11 @@ export async function publishPortions(context: PortionsContext, nodes: NodeStore
     const lookedNs = clock.nowNs();
     const portion = await portions.next();
     if (isFirst && portion.isLast) return sent;
+    if (isFirst) await tellAll(context);
     noteFilesBefore(db);
     await context.stillThere();
     told += portion.matching.objects.length;
-    context.found(told);
+    progress?.found?.(told);
     const local = await context.changesIn(portion.matching, lookedNs);
     const published = await publishScan(context, nodes, { matching: portion.matching, local });
     if (published === "late") {
@@ -75,6 +77,12 @@ export async function publishPortions(context: PortionsContext, nodes: NodeStore
     portions.sent(portion);
     if (portion.isLast) return sent;
   }
+}
+
+/** How much goes in all portions. */
+async function tellAll({ db, disk, rules, progress }: PortionsContext): Promise<void> {
+  // Counting costs a look at everything.
+  if (progress?.sending !== undefined) progress.sending(await countNew(disk, rules, db));
 }
 
 function newPaths({ objects }: Matching): DiskPath[] {

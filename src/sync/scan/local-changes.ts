@@ -32,3 +32,19 @@ export interface LocalChanges {
   /** Names of files that are gone: what the deletion limit counts. */
   readonly deletedFiles: readonly Entry[];
 }
+
+/** What is read for the bucket. */
+export interface NewFiles {
+  /** Those that are not empty; one with several names once. */
+  readonly files: number;
+  readonly bytes: number;
+}
+
+export function sourcesOf({ sources }: Pick<LocalChanges, "sources">): NewFiles {
+  const total = { files: 0, bytes: 0 };
+  for (const { stat } of sources.values()) {
+    if (stat.size > 0) total.files++;
+    total.bytes += stat.size;
+  }
+  return total;
+}

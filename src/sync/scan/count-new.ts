@@ -1,0 +1,43 @@
+/** How much in a folder is new, counted before any of it is read: for people who wait for it. */
+import { ROOT_ID, type FileId } from "../../base/ids.ts";
+import { failedWith } from "../../base/system-errors.ts";
+import type { DiskEntry, DiskPath, SyncDisk } from "../disk/disk.ts";
+import type { IgnoreRules } from "./ignore-rules.ts";
+import type { NewFiles } from "./local-changes.ts";
+import { NOT_LISTED, type SeenBefore } from "./walk.ts";
+
+/** What cannot be listed counts as nothing. Throws the disk's other errors. */
+export async function countNew(
+  disk: SyncDisk,
+  rules: IgnoreRules,
+  before: Pick<SeenBefore, "looks">,
+): Promise<NewFiles> {
+  const total = { files: 0, bytes: 0 };
+  const linked = new Set<bigint>();
+  const below = async (path: DiskPath, dev: bigint | undefined, id: FileId | undefined): Promise<void> => {
+    const looks = id === undefined ? undefined : before.looks(id);
+    for (const { name, stat } of await listed(disk, path)) {
+      const isDirectory = stat.type === "directory";
+      if (rules.ignores(path.concat(name), isDirectory)) continue;
+      const look = looks?.get(name);
+      if (isDirectory) {
+        if (dev === undefined || stat.dev === dev) await below(path.concat(name), stat.dev, look?.id);
+      } else if (stat.type === "file" && stat.size > 0 && look === undefined && !linked.has(stat.ino)) {
+        if (stat.links > 1) linked.add(stat.ino);
+        total.files++;
+        total.bytes += stat.size;
+      }
+    }
+  };
+  await below([], (await disk.look([]))?.dev, ROOT_ID);
+  return total;
+}
+
+async function listed(disk: SyncDisk, path: DiskPath): Promise<readonly DiskEntry[]> {
+  try {
+    return await disk.list(path);
+  } catch (error) {
+    if (failedWith(error, ...NOT_LISTED)) return [];
+    throw error;
+  }
+}
