@@ -11,6 +11,7 @@ import { syncByTrees } from "../webdav/sync-source.ts";
 import type { WebdavSetup } from "./doors.ts";
 import type { DoorContext } from "./door-context.ts";
 import { collectGarbage } from "./memory.ts";
+import { fileChecksumStore } from "./checksum-file.ts";
 import { fileLockStore, fileUnfinishedStore } from "./webdav-state.ts";
 
 /** Throws `usage` (an address that cannot be had), `config_invalid` (certificate or key). */
@@ -28,6 +29,7 @@ export function serveWebdav(fs: FileSystem, setup: WebdavSetup, context: DoorCon
     readOnly,
     locks: fileLockStore(join(stateDir, "webdav-locks.json")),
     unfinished: fileUnfinishedStore(join(stateDir, "webdav-unfinished.json")),
+    checksums: fileChecksumStore(join(stateDir, "webdav-checksums"), log),
     syncToken: syncByTrees(vfs),
     folderPage: createFolderPage(context),
     // Windows has neither, and says -1.

@@ -40,19 +40,40 @@ export class Checksums {
   }
 }
 
+export interface KnownChecksum {
+  readonly etag: string;
+  /** "SHA1:… MD5:…". */
+  readonly text: string;
+}
+
+/** Keeps them over a restart. */
+export interface ChecksumStore {
+  /** The last ones that were added, oldest first. */
+  load(): readonly KnownChecksum[];
+  add(known: KnownChecksum): void;
+}
+
 /**
  * Checksums that came with their bytes and were proved, by entity tag: equal bytes have one tag, and other bytes never have it. Nobody reads a
  * file to work one out.
  */
 export class KnownChecksums {
   readonly #byTag = new BoundedMap<string, string>(KNOWN_CHECKSUMS);
+  readonly #store: ChecksumStore | undefined;
+
+  constructor(store?: ChecksumStore) {
+    this.#store = store;
+    for (const { etag, text } of store?.load() ?? []) this.#byTag.set(etag, text);
+  }
 
   of(etag: string): string | undefined {
     return this.#byTag.get(etag);
   }
 
   remember(etag: string, { text }: Checksums): void {
-    if (text !== undefined) this.#byTag.set(etag, text);
+    if (text === undefined || this.#byTag.get(etag) === text) return;
+    this.#byTag.set(etag, text);
+    this.#store?.add({ etag, text });
   }
 }
 

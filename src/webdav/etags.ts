@@ -9,17 +9,18 @@ import { type ContentWriter, isOneChunk, namingWriter } from "../content/write.t
 import { cidOf } from "../format/cid.ts";
 import { type ContentName, type ContentNames, nameOfContent } from "../vfs/content-names.ts";
 import type { Attributes, FileSystem, ListedAttributes } from "../vfs/filesystem.ts";
-import { KnownChecksums } from "./checksums.ts";
+import { type ChecksumStore, KnownChecksums } from "./checksums.ts";
 import { NAMED_AT_ONCE_BYTES } from "./limits.ts";
 
 export class Etags {
-  readonly checksums = new KnownChecksums();
+  readonly checksums: KnownChecksums;
   readonly #names: ContentNames;
   readonly #config: ContentConfig;
   /** Tells this run's versions from those of others. */
   readonly #run: string;
 
-  constructor(names: ContentNames, config: ContentConfig, random: Random) {
+  constructor(names: ContentNames, config: ContentConfig, random: Random, checksums?: ChecksumStore) {
+    this.checksums = new KnownChecksums(checksums);
     this.#names = names;
     this.#config = config;
     this.#run = Buffer.from(random.bytes(12)).toString("base64url");

@@ -15,6 +15,7 @@ import { Access } from "./access.ts";
 import { answer, type Call, type FolderPage, type Method } from "./call.ts";
 import { mkcol, remove } from "./collections.ts";
 import { copy } from "./copy.ts";
+import type { ChecksumStore } from "./checksums.ts";
 import { Etags } from "./etags.ts";
 import { finishLeft } from "./finish-left.ts";
 import { get } from "./get.ts";
@@ -48,6 +49,8 @@ export interface DavHandlerOptions {
   readonly readOnly: boolean;
   readonly locks: LockStore;
   readonly unfinished: UnfinishedStore;
+  /** Absent: checksums are known as long as the handler is. */
+  readonly checksums?: ChecksumStore;
   /** Undefined: sync-collection is not offered. */
   readonly syncToken: SyncSource | undefined;
   /** Whom new files belong to. */
@@ -69,7 +72,7 @@ export function createDavHandler(options: DavHandlerOptions): DavHandler {
   const locks = new Locks(options.locks, clock, random);
   const unfinished = new UnfinishedWork(options.unfinished);
   const open = new OpenInodes(fs, log);
-  const etags = new Etags(options.contentNames, options.contentConfig, random);
+  const etags = new Etags(options.contentNames, options.contentConfig, random, options.checksums);
   const spent = new SpentBytes(options.collectYoung);
   const longBodies = new LongBodies();
   if (!isReadOnly) {

@@ -1,5 +1,9 @@
 /** The WebDAV door: what is told of many files at once, and checksums that came with their bytes. */
 import { expect, test } from "vitest";
+import { join } from "node:path";
+import { fileChecksumStore } from "../../src/agent/checksum-file.ts";
+import { silentLog } from "../../src/base/log.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
 import { DavServer } from "../support/dav-server.ts";
 
 const FILES = 600;
@@ -37,6 +41,19 @@ test("allprop tells of more long dead properties than are kept in memory", async
   const { status, body } = await again.send("PROPFIND", "/", { depth: "1" });
   expect(status).toBe(207);
   for (let index = 0; index < FILES; index++) expect(body).toContain(`${index} nnn`);
+});
+
+test("a checksum is told of after a restart, while the file has these bytes", async () => {
+  const path = join(await temporaryFolder(), "checksums");
+  const checksums = () => fileChecksumStore(path, silentLog);
+  await using dav = await DavServer.start({ checksums: checksums() });
+  const sum = "SHA1:a9993e364706816aba3e25717850c26c9cd0d89d";
+  for (const file of ["/f", "/g"]) await dav.send("PUT", file, { "oc-checksum": sum }, "abc");
+  await using again = await DavServer.start({ checksums: checksums() }, { fs: dav.fs });
+  expect((await again.send("HEAD", "/f")).headers["oc-checksum"]).toContain(sum);
+  await again.send("PUT", "/f", {}, "abd");
+  expect((await again.send("HEAD", "/f")).headers["oc-checksum"]).toBeUndefined();
+  expect((await again.send("HEAD", "/g")).headers["oc-checksum"]).toContain(sum);
 });
 
 test("a checksum that came with its bytes is told of just these bytes, wherever they are, and of no others", async () => {

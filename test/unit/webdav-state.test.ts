@@ -2,8 +2,10 @@
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { fileChecksumStore } from "../../src/agent/checksum-file.ts";
 import { fileLockStore, fileUnfinishedStore } from "../../src/agent/webdav-state.ts";
 import type { FileName } from "../../src/base/ids.ts";
+import { silentLog } from "../../src/base/log.ts";
 import type { Lock } from "../../src/webdav/locks.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
@@ -59,4 +61,47 @@ test("what is under temporary names is loaded again, with the name that it may g
   expect(fileUnfinishedStore(path).load()).toEqual(works);
   writeFileSync(path, readFileSync(path, "utf8").replace('"path":["d"', '"path":[7'));
   expect(fileUnfinishedStore(path).load()).toEqual(works.slice(1));
+});
+
+describe("the file of checksums", () => {
+  const known = (index: number) => {
+    const digits = index.toString(16);
+    return { etag: `"kabc_-2${index}.z"`, text: `SHA1:${digits.padStart(40, "0")} MD5:${digits.padStart(32, "0")}` };
+  };
+  const store = (path: string) => fileChecksumStore(path, silentLog, 3);
+
+  test("keeps the last ones, and only its owner may read it", async () => {
+    const path = join(await temporaryFolder(), "checksums");
+    expect(store(path).load()).toEqual([]);
+    const first = store(path);
+    first.load();
+    for (let index = 0; index < 4; index++) first.add(known(index));
+    const second = store(path);
+    expect(second.load()).toEqual([0, 1, 2, 3].map(known));
+    for (let index = 4; index < 8; index++) second.add(known(index));
+    expect(store(path).load()).toEqual([3, 4, 5, 6, 7].map(known));
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+  });
+
+  test("what was cut short is left out, and nothing after it", async () => {
+    const path = join(await temporaryFolder(), "checksums");
+    store(path).add(known(1));
+    const whole = readFileSync(path, "latin1");
+    for (let length = 0; length < whole.length; length++) {
+      writeFileSync(path, whole.slice(0, length));
+      store(path).add(known(2));
+      const found = store(path).load();
+      expect(found.at(-1)).toEqual(known(2));
+      // A list of kinds may end at any of them.
+      for (const { etag, text } of found.slice(0, -1))
+        expect([etag, known(1).text.startsWith(text)]).toEqual([known(1).etag, true]);
+    }
+  });
+
+  test("one that cannot be read or written is no failure", async () => {
+    const path = await temporaryFolder();
+    const broken = store(path);
+    expect(broken.load()).toEqual([]);
+    broken.add(known(1));
+  });
 });
