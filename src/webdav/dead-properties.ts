@@ -8,10 +8,10 @@ import type { Cid } from "../base/ids.ts";
 import { MAX_NAME_BYTES } from "../base/limits.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
 import type { FileSystem, ListedAttributes } from "../vfs/filesystem.ts";
-import { nameOf, type PropertyName } from "./property-name.ts";
-import { Refusal } from "./refusal.ts";
-import { readXml, type XmlElement } from "./xml-reader.ts";
-import { writeAlone, writeElement } from "./xml-writer.ts";
+import { type DeadValue, parseDead } from "./dead-value.ts";
+import type { PropertyName } from "./property-name.ts";
+import type { XmlElement } from "./xml-reader.ts";
+import { writeAlone } from "./xml-writer.ts";
 
 /** The attribute that holds a property: one char a byte, as attributes are named. */
 export function attributeOf(property: PropertyName): string {
@@ -59,30 +59,15 @@ const PREFIX = "user.webdav.";
 const LONG_PREFIX = "user.webdav#";
 const NONE: ReadonlyMap<PropertyName, string> = new Map();
 
-interface Parsed {
-  readonly name: PropertyName;
-  readonly xml: string;
-}
-
 /** Values are asked for again and again, and parsing one takes some 20 µs. */
-const parsed = new BoundedMap<string, Parsed | "none">(8_192);
+const parsed = new BoundedMap<string, DeadValue | "none">(8_192);
 const MAX_KEPT_BYTES = 1_024;
 
-function parse(value: Uint8Array): Parsed | undefined {
+function parse(value: Uint8Array): DeadValue | undefined {
   const key = value.length > MAX_KEPT_BYTES ? undefined : Buffer.from(value).toString("latin1");
   const known = key === undefined ? undefined : parsed.get(key);
   if (known !== undefined) return known === "none" ? undefined : known;
-  const property = parseValue(value);
+  const property = parseDead(value);
   if (key !== undefined) parsed.set(key, property ?? "none");
   return property;
-}
-
-function parseValue(value: Uint8Array): Parsed | undefined {
-  try {
-    const element = readXml(value);
-    return { name: nameOf(element), xml: writeElement(element) };
-  } catch (error) {
-    if (error instanceof Refusal) return undefined;
-    throw error;
-  }
 }

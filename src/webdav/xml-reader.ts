@@ -94,7 +94,7 @@ interface Growing extends XmlElement {
   lang: string;
 }
 
-const XMLNS = "http://www.w3.org/2000/xmlns/";
+export const XMLNS = "http://www.w3.org/2000/xmlns/";
 export const XML = "http://www.w3.org/XML/1998/namespace";
 
 function decode(bytes: Uint8Array): string {
