@@ -22,6 +22,7 @@ import { rehearseRound, syncRound } from "../sync/round.ts";
 import type { RoundContext, RoundProgress, RoundResult } from "../sync/round-result.ts";
 import type { ControlAnswers } from "./control.ts";
 import { lockFolder } from "./folder-lock.ts";
+import { collectGarbage } from "./memory.ts";
 import { conflictReport, type AgentStatus, type FlushReport, type UnmountReport } from "./reports.ts";
 import { SeenConflicts } from "./seen-conflicts.ts";
 import { cacheDirOf } from "./state-dir.ts";
@@ -253,6 +254,7 @@ export class SyncAgent implements AsyncDisposable {
       attention: { modeMask: special ? 0o7777 : 0o1777, owners: process.getuid?.() === 0 },
       limit: this.#limit,
       signal: this.#ending.signal,
+      collect: () => collectGarbage(),
       progress: {
         ...progress,
         waiting: (waiting, tookMs) => this.#waiting.counted(waiting, tookMs),

@@ -234,7 +234,7 @@ export const SQLITE_CACHE_KIB = 2_048;
 /** Smaller files are read, and brought, many at a time: to open and close each by itself costs more than its bytes. */
 export const SYNC_SMALL_BYTES = 64 * KiB;
 /** More that is new goes in portions of as much: what is not sent yet takes some KiB of memory a file, and is sent again by the next run after a kill. */
-export const SYNC_PORTION_THINGS = 16_384;
+export const SYNC_PORTION_THINGS = 8_192;
 export const SYNC_PORTION_BYTES = 1024 * MiB;
 /** `put -r` publishes after as many files, links and directories, or after SYNC_PORTION_BYTES: up to there it is one commit. */
 export const PUT_PORTION_THINGS = 8_192;

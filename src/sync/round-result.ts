@@ -26,6 +26,8 @@ export interface RoundContext extends Omit<ScanContext, "sent"> {
   readonly accept?: boolean;
   readonly progress?: RoundProgress;
   readonly portion?: Most;
+  /** Collects what is garbage of some portions. */
+  readonly collect?: () => void;
 }
 
 export interface RoundProgress {

@@ -1,4 +1,4 @@
-/** What a round tells of how far it is. */
+/** What a round tells of how far it is, and the garbage of its portions. */
 import { expect, test } from "vitest";
 import { createProgress } from "../../src/cli/progress.ts";
 import { roundProgress } from "../../src/cli/sync.ts";
@@ -66,4 +66,21 @@ test("a round that sends says percent and time left", async () => {
     expect.stringMatching(/^sync {3}50% .* left {2}2 of 4 files {2}2.00 KiB of 4.00 KiB/),
     "",
   ]);
+});
+
+test("the garbage of every two portions is collected", async () => {
+  const { a } = await twoFolders();
+  a.portion = byNumber(1);
+  write(a.disk, Object.fromEntries([1, 2, 3, 4, 5].map((file) => [`d${file}/f`, `${file}`])));
+  a.disk.tick(3_000_000_000n);
+  let collections = 0;
+  const { told, progress } = watched();
+  await a.sync({ progress, collect: () => void collections++ });
+  expect(told.files).toBe(5);
+  expect(collections).toBeGreaterThanOrEqual(2);
+  collections = 0;
+  a.disk.write(path("d1/f"), "another");
+  a.disk.tick(3_000_000_000n);
+  await a.sync({ collect: () => void collections++ });
+  expect(collections).toBe(0);
 });

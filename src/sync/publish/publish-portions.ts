@@ -18,6 +18,7 @@ import { publishScan, type ScanContext } from "./publish-scan.ts";
 export interface PortionsContext extends ScanContext {
   readonly rules: IgnoreRules;
   readonly limits: Most;
+  readonly collect?: (() => void) | undefined;
   /** Files that did not hold still before. */
   readonly restless: readonly DiskPath[];
   /** Throws where the folder is not the one that was synced: a disk that was unplugged while it was looked through. */
@@ -44,7 +45,7 @@ export async function publishPortions(context: PortionsContext, nodes: NodeStore
   const policy = await bucket.policy((await bucket.head()).commit);
   const portions = new Portions({ disk, rules, db, limits, units: new UnitRules(policy.units) });
   portions.leaveOut(context.restless);
-  let [told, lates] = [0, 0];
+  let [told, lates, count] = [0, 0, 0];
   for (let isFirst = true; ; isFirst = false) {
     signal?.throwIfAborted();
     const lookedNs = clock.nowNs();
@@ -75,6 +76,7 @@ export async function publishPortions(context: PortionsContext, nodes: NodeStore
     // Nothing of it went, as of a file that does not hold still: it is not to be told again.
     if (local.changes.length === 0) portions.leaveOut(newPaths(portion.matching));
     portions.sent(portion);
+    if (++count % COLLECTED_AT_ONCE === 0) context.collect?.();
     if (portion.isLast) return sent;
   }
 }
@@ -89,5 +91,7 @@ function newPaths({ objects }: Matching): DiskPath[] {
   return objects.flatMap(({ id, found }) => (id === undefined ? found.map(({ path }) => path) : []));
 }
 
+/** Portions whose garbage is collected together: V8 alone lets it grow to a multiple of what is alive. */
+const COLLECTED_AT_ONCE = 2;
 /** Epochs that come late are few. */
 const LATES = 8;
