@@ -5,12 +5,7 @@
 import { SynclineError } from "../base/errors.ts";
 import type { Cid, FileName, Lamport } from "../base/ids.ts";
 import { describeError } from "../base/log.ts";
-import {
-  PUBLISH_CHUNK_CACHE_BYTES,
-  PUBLISH_NODE_CACHE_BYTES,
-  SYNC_PORTION_BYTES,
-  SYNC_PORTION_THINGS,
-} from "../base/limits.ts";
+import { PUBLISH_CHUNK_CACHE_BYTES, PUBLISH_NODE_CACHE_BYTES } from "../base/limits.ts";
 import { approvedDeletions } from "../bucket/approvals.ts";
 import type { VerifiedCommit } from "../bucket/verified-commit.ts";
 import { ChunkCache } from "../content/chunk-cache.ts";
@@ -38,6 +33,7 @@ import { publishScan, rehearseScan, type Published, type Scanned } from "./publi
 import { restless } from "./round-failure.ts";
 import { noteExchanged, redo } from "./apply/redo.ts";
 import { clearIncoming } from "./apply/saved-meanwhile.ts";
+import { WHOLE_PORTION } from "./scan/portion.ts";
 import { walk, type Found, type Most } from "./scan/walk.ts";
 import { waitingIn, waitingOf } from "./waiting.ts";
 
@@ -80,7 +76,7 @@ class Round {
   constructor(context: RoundContext, isRehearsal = false) {
     this.#context = context;
     this.#isRehearsal = isRehearsal;
-    this.#portion = context.portion ?? PORTION;
+    this.#portion = context.portion ?? WHOLE_PORTION;
     this.#again = context.again ?? false;
     this.#nodes = new NodeStore(context.bucket.blocks, { capacityBytes: PUBLISH_NODE_CACHE_BYTES });
   }
@@ -336,8 +332,6 @@ class Round {
     };
   }
 }
-
-const PORTION: Most = { things: SYNC_PORTION_THINGS, bytes: SYNC_PORTION_BYTES };
 
 /** So often a file that changes while it is read is read again; then it is left for the next round. */
 const STILL_ATTEMPTS = 3;

@@ -4,6 +4,7 @@
  * what could be a part of that: a scan of all follows the last one.
  */
 import { ROOT_ID, type FileId, type FileName, type Ino } from "../../base/ids.ts";
+import { SYNC_PORTION_BYTES, SYNC_PORTION_THINGS } from "../../base/limits.ts";
 import { failedWith } from "../../base/system-errors.ts";
 import type { DiskEntry, DiskPath, DiskStat, SyncDisk } from "../disk/disk.ts";
 import type { UnitRules } from "../../bucket/merge/unit-rules.ts";
@@ -13,6 +14,8 @@ import type { IgnoreRules } from "./ignore-rules.ts";
 import type { LocalObject, Matching } from "./match.ts";
 import { PortionRoom } from "./portion-room.ts";
 import { foundAs, NOT_LISTED, NO_CHILDREN, type Found, type Most } from "./walk.ts";
+
+export const WHOLE_PORTION: Most = { things: SYNC_PORTION_THINGS, bytes: SYNC_PORTION_BYTES };
 
 export interface Portion {
   /** What is new, and the directories that it came into. */
