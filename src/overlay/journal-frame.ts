@@ -85,14 +85,14 @@ export function readFrame(segment: Buffer, at: number, checksums?: RangeChecksum
   return { number: frame.readDoubleLE(8), synced: frame.readDoubleLE(16), salt, payload, end };
 }
 
-/** All whole frames with this salt, or with any, from `at` on, whatever lies between them. What only looks like a header costs no more than a small frame. */
-export function* findFrames(segment: Buffer, at: number, salt?: number): Generator<Frame> {
+/** All whole frames with one of these salts, or with any, from `at` on, whatever lies between them. What only looks like a header costs no more than a small frame. */
+export function* findFrames(segment: Buffer, at: number, salts?: ReadonlySet<number>): Generator<Frame> {
   const checksums = new RangeChecksums(segment);
   const magic = Buffer.alloc(4);
   magic.writeUInt32LE(FRAME_MAGIC);
   for (let from = at; (from = segment.indexOf(magic, from)) >= 0;) {
     const frame = from % ALIGNMENT === 0 ? readFrame(segment, from, checksums) : undefined;
-    const counts = frame !== undefined && frame.salt === (salt ?? frame.salt);
+    const counts = frame !== undefined && salts?.has(frame.salt) !== false;
     if (counts) yield frame;
     from = counts ? frame.end : from + 1;
   }

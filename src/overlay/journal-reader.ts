@@ -89,10 +89,11 @@ function inOrder(candidates: readonly Candidate[]): Candidate[] {
 
 function* framesInOrder(candidate: Candidate): Generator<Frame> {
   const segment = contentsOf(candidate);
+  const salts = saltsOf(segment, candidate.header);
   let number = candidate.header?.first;
   for (let at = SEGMENT_HEADER_BYTES; number !== undefined; number++) {
     const frame = readFrame(segment, at);
-    if (frame === undefined || frame.number !== number || frame.salt !== candidate.header?.salt) return;
+    if (frame === undefined || frame.number !== number || salts?.has(frame.salt) !== true) return;
     yield frame;
     at = frame.end;
   }
@@ -114,18 +115,22 @@ function framesSeen(candidate: Candidate, last: number): SeenFrames {
   const { header } = candidate;
   let greatest = 0;
   const segment = contentsOf(candidate);
-  let isDamaged = header !== undefined && ((header.first > last && header.synced > last) || lostSalt(segment, header));
-  for (const { number, synced } of findFrames(segment, 0, header?.salt)) {
+  let isDamaged = header !== undefined && header.first > last && header.synced > last;
+  for (const { number, synced } of findFrames(segment, 0, saltsOf(segment, header))) {
     if (number > last && synced > last) isDamaged = true;
     greatest = Math.max(greatest, number);
   }
   return { greatest, isDamaged };
 }
 
-/** No user's bytes come to lie where a segment's first frame is: with another salt, that or the header is damaged. */
-function lostSalt(segment: Buffer, { first, salt }: SegmentHeader): boolean {
+/**
+ * That of its header, and that of its first frame: either may be torn or have a flipped bit, and no user's bytes come to lie where a
+ * segment's first frame is. Undefined: any, where there is no header.
+ */
+function saltsOf(segment: Buffer, header: SegmentHeader | undefined): ReadonlySet<number> | undefined {
+  if (header === undefined) return undefined;
   const frame = readFrame(segment, SEGMENT_HEADER_BYTES);
-  return frame !== undefined && frame.number === first && frame.salt !== salt;
+  return new Set(frame?.number === header.first ? [header.salt, frame.salt] : [header.salt]);
 }
 
 function damaged({ name }: Candidate): SynclineError {

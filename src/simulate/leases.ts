@@ -1,4 +1,4 @@
-/** Leases and the collector: what a lease names when the collector looks at leases, it does not delete. */
+/** Leases and the collector: what a lease names from the collector's look at leases on, it does not delete. */
 import { decodeLease, LEASE_LIFE_MS } from "../format/lease.ts";
 import { LEASE_FOLDER } from "../format/object-name.ts";
 import type { ObjectInfo, ObjectStore } from "../objects/object-store.ts";
@@ -12,8 +12,10 @@ export function heedingLeases(store: ObjectStore, stored: ObjectStore, onFault: 
       if (prefix === LEASE_FOLDER) leased = await leasedIn(stored);
       yield* store.list(prefix);
     },
-    delete: (name) => {
-      if (leased.has(name)) onFault(`a collector deletes ${name}, which is leased`);
+    delete: async (name) => {
+      // A lease that is given back while the collector reads it counts for neither.
+      if (leased.has(name) && (await leasedIn(stored)).has(name))
+        onFault(`a collector deletes ${name}, which is leased`);
       return store.delete(name);
     },
   });

@@ -779,7 +779,8 @@ function resealSegment(bytes: Buffer): void {
 
 function readSegment(bytes: Uint8Array): undefined {
   const segment = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-  return drain(findFrames(segment, 0, readSegmentHeader(segment)?.salt));
+  const header = readSegmentHeader(segment);
+  return drain(findFrames(segment, 0, header && new Set([header.salt])));
 }
 
 function smallFile(): Uint8Array {

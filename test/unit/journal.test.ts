@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { hasCode } from "../../src/base/errors.ts";
 import type { ByteWriter } from "../../src/overlay/bytes.ts";
 import { Journal } from "../../src/overlay/journal.ts";
-import { FRAME_HEADER_BYTES, sealFrame } from "../../src/overlay/journal-frame.ts";
+import { FRAME_HEADER_BYTES, sealFrame, SEGMENT_HEADER_BYTES } from "../../src/overlay/journal-frame.ts";
 import { seededRandom } from "../../src/simulate/seeded-random.ts";
 import { diskFull, SimulatedDisk } from "../../src/simulate/simulated-disk.ts";
 
@@ -45,6 +45,28 @@ test("what was flushed is replayed in order, what was not is gone", () => {
   journal.flush();
   journal.append(text("lost"), false);
   expect(open(disk.afterKill()).frames).toEqual(["one", "twothree"]);
+});
+
+/** Behind the header's checksum, and behind that of the first frame. */
+const SALTS = [
+  ["its header's", SEGMENT_HEADER_BYTES - 4],
+  ["its first frame's", SEGMENT_HEADER_BYTES + FRAME_HEADER_BYTES - 4],
+] as const;
+
+test.each(SALTS)("a segment of which %s salt is torn or damaged has all of its frames", (_, at) => {
+  for (const damaged of [Buffer.alloc(4), Buffer.from([1, 2, 3, 4])]) {
+    const disk = new SimulatedDisk();
+    const { journal } = open(disk);
+    append(journal, "first");
+    append(journal, "second");
+    const { name } = find(disk, "first");
+    disk.folders.journal.files.get(name)?.bytes.set(damaged, at);
+    const killed = disk.afterKill();
+    const again = open(killed);
+    expect(again.frames).toEqual(["first", "second"]);
+    append(again.journal, "third");
+    expect(open(killed.afterKill()).frames).toEqual(["first", "second", "third"]);
+  }
 });
 
 test("a torn end is dropped, wherever the last frame is cut", () => {
