@@ -67,8 +67,10 @@ describe.runIf(asked === undefined)("what longer runs found is refused", () => {
 
 /** Decoders that another one calls, which is in the list. */
 const WITHIN: Readonly<Record<string, string>> = {
+  parseAny: "parseDead",
   parseBaseRoot: "parseBase",
   parseLate: "sentEpochs",
+  parsePlain: "parseDead",
   parseSealed: "sentEpochs",
   readFrame: "findFrames",
   readInt: "decodeRecord",

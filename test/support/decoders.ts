@@ -88,6 +88,7 @@ import { parsed, textsOf } from "../../src/sync/apply/redo-lines.ts";
 import { entryOf, rowOf, type Entry } from "../../src/sync/known/entry.ts";
 import { parseRules } from "../../src/sync/scan/ignore-rules.ts";
 import { decodePasswords, encodePasswords, makeAppPassword } from "../../src/webdav/app-passwords.ts";
+import { parseDead } from "../../src/webdav/dead-value.ts";
 import { parseHttpDate } from "../../src/webdav/http-date.ts";
 import { parseReference, parseTarget as parseHref } from "../../src/webdav/href.ts";
 import { parseIf } from "../../src/webdav/if-header.ts";
@@ -592,6 +593,14 @@ async function textDecoders(): Promise<Decoder[]> {
   return [
     { name: "xml", samples: xml, refuses: refusal, decode: (bytes) => nothing(readXml(bytes)) },
     { name: "propfind", samples: xml, refuses: refusal, decode: (bytes) => nothing(parsePropfind(bytes)) },
+    {
+      name: "dead-property",
+      samples: ['<n0:note xmlns:n0="urn:x">some text</n0:note>', '<a xml:lang="en">&amp;</a>'].map((each) =>
+        Buffer.from(each),
+      ),
+      refuses: never,
+      decode: (bytes) => nothing(parseDead(bytes)),
+    },
     { name: "if-header", ...of(['<http://h/a> (Not <urn:a> ["b"]) (<urn:c>)'], parseIf, refusal) },
     { name: "range-header", ...of(["bytes=0-4,-5, 9-"], (given) => parseRanges(given, 100), never) },
     { name: "href", ...of(["/a%20b/c/", "http://h/a"], parseHref, refusal) },
