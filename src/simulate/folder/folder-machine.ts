@@ -64,6 +64,7 @@ export class FolderMachine implements Disposable {
   unrest(root: string | undefined): string | undefined {
     if (this.#running === undefined) return "it does not run";
     if (this.#error !== undefined) return `${this.#error.code} ${this.#error.message}`;
+    if (!this.disk.scanned) return "nobody has looked at what was done";
     if (this.#report?.root !== root) return `on ${this.#report?.root}`;
     return this.#running.watched.isDrained() ? undefined : "it is not drained";
   }
@@ -112,6 +113,7 @@ export class FolderMachine implements Disposable {
 
   /** Somebody did something in the folder. Some notices get lost: a look at all of it finds that later. */
   noticed(): void {
+    this.disk.scanned = false;
     if (this.#options.random.fraction() >= LOST_NOTICES) this.#changed();
   }
 
