@@ -171,12 +171,17 @@ async function run(mount: KernelMount, operation: PlacedDeed, made: string[], to
   async function edit(change: (before: Buffer) => Change, file = path): Promise<void> {
     let before: string[] = [];
     let after: string[] = [];
-    await mount.edit(file, (bytes) => {
+    const changing = mount.edit(file, (bytes) => {
       const next = change(bytes);
       before = tokensIn(bytes);
       after = tokensIn(changed(bytes, next));
       lose(before.filter((old) => !after.includes(old)));
       return next;
+    });
+    await changing.catch((error: unknown) => {
+      // Cut, and not written anew: the disk is full.
+      lose(before);
+      throw error;
     });
     made.push(...after.filter((fresh) => !before.includes(fresh)));
   }

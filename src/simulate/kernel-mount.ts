@@ -131,7 +131,10 @@ export class KernelMount {
       let before: Buffer | undefined;
       await this.#call(
         (vfs) => {
-          before ??= contentsOf(vfs, vfs.getAttributes(ino));
+          const attributes = vfs.getAttributes(ino);
+          // Through another door its last name went: what is written now nobody finds.
+          if (attributes.nlink === 0) throw new FsError(ERRNO.ENOENT, "no such name");
+          before ??= contentsOf(vfs, attributes);
           const { offset, bytes, size } = change(before);
           if (size !== undefined) vfs.setAttributes(ino, { size });
           if (bytes.length > 0) vfs.write(ino, offset, bytes);

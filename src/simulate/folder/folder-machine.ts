@@ -66,6 +66,8 @@ export class FolderMachine implements Disposable {
     if (this.#error !== undefined) return `${this.#error.code} ${this.#error.message}`;
     if (!this.disk.scanned) return "nobody has looked at what was done";
     if (this.#report?.root !== root) return `on ${this.#report?.root}`;
+    const { left } = this.#report ?? { left: [] };
+    if (left.length > 0) return left.map(({ path, why }) => `${path}: ${why}`).join(", ");
     return this.#running.watched.isDrained() ? undefined : "it is not drained";
   }
 
