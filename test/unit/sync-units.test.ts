@@ -52,6 +52,26 @@ test("what is written into a database while its folder publishes is in the copy 
   );
 });
 
+test("what neither side touched in a repository is in the one that was kept and in the copy", async () => {
+  const { world, a, b } = await twoFolders();
+  for (const directory of [".git", ".git/objects"]) a.disk.make(path(directory));
+  write(a, { ".git/config": "base", ".git/objects/base": "base" });
+  await settle(world);
+  for (const each of [a, b]) each.disk.tick(3_000_000_000n);
+  write(a, { ".git/head": "a" });
+  write(b, { ".git/index": "b" });
+  await a.sync();
+  await b.sync();
+  const { repositories } = sorted(Object.fromEntries(files(await settledTree(world))));
+  const untouched = { config: "base", "objects/base": "base" };
+  expect(repositories).toEqual(
+    inOrder([
+      { ...untouched, head: "a" },
+      { ...untouched, index: "b" },
+    ]),
+  );
+});
+
 function write({ disk }: SyncedFolder, some: Readonly<Record<string, string>>): void {
   for (const [at, text] of Object.entries(some)) disk.write(path(at), text);
 }

@@ -75,10 +75,16 @@ function renewed(
       continue;
     }
     taken.add(id);
-    if (object.id !== undefined) db.succeed(object.id, id);
+    if (object.id !== undefined) succeed(db, object.id, id);
     ids.set(object, id);
   }
   return ids;
+}
+
+/** What is on the disk is the later one, with all in it; where the tree has the earlier one still, the folder has none of that. */
+function succeed(db: SyncDatabase, before: FileId, after: FileId): void {
+  for (const { name } of db.children(before)) db.unsettle({ parent: before, name });
+  db.succeed(before, after);
 }
 
 /**
