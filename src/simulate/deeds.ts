@@ -53,7 +53,7 @@ export const UNIT_NAMES: readonly string[] = [".git", "m.db", "m.db-wal", "m.db-
 /** Names that some filesystems and editors take for one: other cases, a letter composed and decomposed. */
 export const VARIANT_NAMES: readonly string[] = ["f.json", "F.json", "\u00e9.txt", "e\u0301.txt", "d", "D"];
 /** Structured text, which is merged by lines and then checked. */
-export const DOCUMENT_NAMES: readonly string[] = ["f.json", "g.json", "d"];
+export const DOCUMENT_NAMES: readonly string[] = ["f.json", "f.json", "d"];
 
 /** An operation with its paths. `pick` decides on lengths and the like. */
 export interface PlacedDeed {
@@ -254,9 +254,9 @@ function contentsFor({ kind, path, token, pick, padding }: PlacedDeed): {
 function changeFor(operation: PlacedDeed, before: Buffer): Change {
   const { kind, path, pick } = operation;
   const { version, fresh } = contentsFor(operation);
-  if (kind === "overwrite") return whole(fresh);
   const document = isDocument(path) ? documentChange(kind, before, pick, version) : undefined;
   if (document !== undefined) return whole(document);
+  if (kind === "overwrite") return whole(fresh);
   const line = Buffer.from(`${version}\n`);
   if (kind === "append") return { offset: before.length, bytes: line };
   if (kind === "patch") return { offset: pick * 10, bytes: line };
@@ -265,7 +265,7 @@ function changeFor(operation: PlacedDeed, before: Buffer): Change {
 
 function documentChange(kind: Kind, before: Buffer, pick: number, version: string): Buffer | undefined {
   if (kind === "append") return withEntry(before, pick, version);
-  return withoutEntry(before, pick, kind === "patch" ? version : undefined);
+  return withoutEntry(before, pick, kind === "truncate" ? undefined : version);
 }
 
 /** Instead of all that is there. */

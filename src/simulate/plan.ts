@@ -23,17 +23,21 @@ const AT_MASTERS = 0.3;
 /** Of all histories, those with names of repositories and databases, with names that are nearly the same, and of JSON files. */
 const UNITS = 0.3;
 const VARIANTS = 0.2;
-const DOCUMENTS = 0.15;
+const DOCUMENTS = 0.2;
 /** Of all histories, those in which commands run beside agents, and how many at most. */
 const WITH_ERRANDS = 0.5;
 const MOST_ERRANDS = 6;
 /** Of all histories, those in which agents have several doors. */
 const SEVERAL_DOORS = 0.3;
+/** A JSON file is there for so long before all edit it, as long. */
+const DOCUMENT_MS = 1_500;
 /** Of all histories, those whose files mostly have blocks of their own. */
 const LONG = 0.25;
 /** Of all histories, those in which much of an upload goes in packs of its own, ahead of the commit. */
-const WITH_PACKS = 0.4;
-const MOST_INLINE_BYTES = 2_000;
+const WITH_PACKS = 0.5;
+const MOST_INLINE_BYTES = 400;
+/** What is written is published within this. */
+const FLUSH_MS = 2_000;
 /** Of all histories, those in which folders are synced with the bucket, too, and those with two. */
 const WITH_FOLDERS = 0.25;
 const TWO_FOLDERS = 0.1;
@@ -154,6 +158,7 @@ export function planOf(seed: number): Plan {
   // Of its own chance, as all that came later: other histories stay what they were.
   const doors = seededRandom(seed * 71 + 23);
   const hasDoors = doors.fraction() < SEVERAL_DOORS;
+  const names = anyNames(seed);
   const anyDoor = () => (hasDoors ? (DOORS[below(doors, DOORS.length)] ?? "mount") : "mount");
   const [beginsEmpty, isFolder] = [random.fraction() < 0.25, random.fraction() < 0.5];
   const diskFlip = random.fraction() < 0.5 ? 0 : random.fraction() * MOST_DISK_FLIP;
@@ -165,18 +170,18 @@ export function planOf(seed: number): Plan {
     beginsEmpty,
     isFolder,
     endsCollected,
-    names: anyNames(seed),
+    names,
     padding: seededRandom(seed * 89 + 41).fraction() < LONG ? LONG_PADDING : USUAL_PADDING,
     chances,
     diskFlip,
     hasDoors,
-    inlineBytes: anyInlineBytes(seed),
+    inlineBytes: undefined,
     deeds: byTime(deeds.map(({ atMs, machine, deed }) => ({ atMs, machine, deed, door: anyDoor() }))),
     troubles: byTime(troubles),
     errands: anyErrands(seed, machines, lengthMs),
     folders: anyFolders(seed, many, lengthMs),
   };
-  return atMaster(withAway(plan, lengthMs), lengthMs);
+  return atMaster(withPacks(withDocument(withAway(plan, lengthMs)), lengthMs), lengthMs);
 }
 
 /** Of its own chance, so that histories elsewhere are what they are without masters. */
@@ -218,6 +223,22 @@ function withAway(plan: Plan, lengthMs: number): Plan {
   return { ...plan, deeds: byTime([...plan.deeds, ...deeds]), troubles: byTime([...plan.troubles, trouble]) };
 }
 
+/** Of its own chance, too. Where files are JSON, all edit one of them at about the same time. */
+function withDocument(plan: Plan): Plan {
+  if (plan.names !== DOCUMENT_NAMES) return plan;
+  const random = seededRandom(plan.seed * 97 + 43);
+  const at = { down: [], name: 0, existing: false };
+  const deed = (kind: Deed["kind"]) => ({ kind, at, to: { ...at, name: below(random, 10) }, own: false });
+  const edits = listOf(2 + below(random, 6), () => ({
+    atMs: DOCUMENT_MS * (1 + random.fraction()),
+    machine: below(random, plan.machines),
+    door: "mount" as const,
+    deed: deed(random.fraction() < 0.7 ? "patch" : "append"),
+  }));
+  const made = { atMs: 0, machine: 0, door: "mount" as const, deed: deed("create") };
+  return { ...plan, deeds: byTime([...plan.deeds, made, ...edits]) };
+}
+
 /** Of its own chance, too. */
 function anyFolders(seed: number, many: number, lengthMs: number): readonly FolderPlan[] {
   const random = seededRandom(seed * 79 + 31);
@@ -254,10 +275,18 @@ function anyErrands(seed: number, machines: number, lengthMs: number): readonly 
   );
 }
 
-/** Of its own chance, as `atMaster`. */
-function anyInlineBytes(seed: number): number | undefined {
-  const random = seededRandom(seed * 73 + 29);
-  return random.fraction() < WITH_PACKS ? Math.floor(random.fraction() * MOST_INLINE_BYTES) : undefined;
+/** Of its own chance, as `atMaster`. Collections meet uploads that are under way. */
+function withPacks(plan: Plan, lengthMs: number): Plan {
+  const random = seededRandom(plan.seed * 73 + 29);
+  if (random.fraction() >= WITH_PACKS) return plan;
+  const collections = listOf(below(random, 4), () => ({
+    kind: "collection" as const,
+    atMs: random.fraction() * (lengthMs + FLUSH_MS),
+    forMs: random.fraction() * 5_000,
+    machine: below(random, plan.machines),
+  }));
+  const inlineBytes = Math.floor(random.fraction() * MOST_INLINE_BYTES);
+  return { ...plan, inlineBytes, troubles: byTime([...plan.troubles, ...collections]) };
 }
 
 /** Of its own chance, as `atMaster`. */

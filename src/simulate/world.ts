@@ -295,10 +295,10 @@ class World {
   async #rest(machines: readonly Machine[] = this.#machines): Promise<string[]> {
     const endMs = this.#timeline.monotonicMs() + REST_MS;
     while (this.#timeline.monotonicMs() < endMs) {
-      const [first] = machines;
-      const areAtRest = machines.every(({ base, isPublished }) => base === first?.base && isPublished);
-      if (areAtRest && this.folders.unrest(first?.base).length === 0) {
-        this.trace.add("all", `at rest on ${first?.base}`);
+      const root = await this.#site.checked.readRoot();
+      const areAtRest = machines.every(({ base, isPublished }) => base === root?.commit && isPublished);
+      if (areAtRest && this.folders.unrest(root?.commit).length === 0) {
+        this.trace.add("all", `at rest on ${root?.commit}`);
         return [];
       }
       await this.#timeline.sleep(REST_STEP_MS);
