@@ -36,6 +36,8 @@ interface Story {
   readonly adopted?: boolean;
   /** A cache has the list of the old version's chunks. */
   readonly keepsList?: boolean;
+  /** All roots are retained, and a block of the old version is lost. */
+  readonly damaged?: boolean;
   readonly content?: (file: TreeObject) => ContentChange;
 }
 
@@ -48,6 +50,7 @@ async function cameBack({
   content,
   keepsList,
   adopted,
+  damaged,
 }: Story): Promise<Record<string, string>> {
   const remote = new MemoryRemote();
   const writing = await createBucket(remote);
@@ -62,9 +65,12 @@ async function cameBack({
   const found = await at(writing, file);
   await publish(2, [{ ino: 2, base: found, ...theirs(found) }]);
   const newer = await writing.head();
-  await dropKept(other, [base.commit.body.seq]);
   const { content: was } = found.record;
-  await dropUnreached(remote, keepsList === true && was.kind === "list" ? was.cid : undefined);
+  if (damaged === true) remote.blocks.held.delete(was.kind === "chunk" ? was.cid : base.commit.cid);
+  else {
+    await dropKept(other, [base.commit.body.seq]);
+    await dropUnreached(remote, keepsList === true && was.kind === "list" ? was.cid : undefined);
+  }
 
   const bucket = await openBucket(remote);
   const { cid: commit, body } = adopted === true ? newer.commit : base.commit;
@@ -101,6 +107,30 @@ const rewritten =
 function placed(names: TreeObject["names"]): [number, string][] {
   return names.map((place) => [1, nameToText(place.name)]);
 }
+
+test("what a retained root has and the bucket has lost is damage: nothing is made up of a file that needs it", async () => {
+  const chmodded: Edit = (file) => ({ ...same(file), fields: { mode: 0o600 } });
+  const appended: Partial<Story> = {
+    content: ({ record }) => ({
+      kind: "edited",
+      base: record.content,
+      baseSize: record.size,
+      segments: [
+        { offset: 0, length: OLD.length, from: "base", epoch: 0 },
+        { offset: OLD.length, length: 4, from: "data", epoch: 1 },
+      ],
+    }),
+  };
+  for (const theirs of [rewritten(THEIRS), removed]) {
+    const damaged = { theirs, adopted: true, damaged: true };
+    const stories: Story[] = [
+      { ...damaged, ours: named("g") },
+      { ...damaged, ours: chmodded },
+      { ...damaged, ours: rewritten(Buffer.alloc(OLD.length + 4)), ...appended },
+    ];
+    for (const each of stories) await expect(cameBack(each)).rejects.toMatchObject({ code: "block_not_found" });
+  }
+});
 
 describe.each([
   ["on the root that is gone", false],

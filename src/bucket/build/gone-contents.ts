@@ -48,6 +48,8 @@ export interface Author {
   readonly writer: WriterId;
   /** The epoch's base is gone. */
   readonly baseGone: boolean;
+  /** Of all roots that the bucket retains. */
+  readonly retainedTrees: () => AsyncIterable<Cid>;
 }
 
 /** `reference` is the base's tree, or the newest root's if the base is gone. Throws what reading and storing throw, but for what is gone. */
@@ -56,9 +58,10 @@ export async function groundEpoch(
   reference: Cid,
   sealed: ChangeSet,
   data: DataReader,
-  { writer, baseGone }: Author,
+  author: Author,
 ): Promise<GroundedEpoch> {
-  const grounding = new Grounding(context, reference, sealed, data, writer);
+  const { baseGone } = author;
+  const grounding = new Grounding(context, reference, sealed, data, author);
   const objects: ChangedObject[] = [];
   for (const object of sealed.objects) {
     const isSafe = !baseGone && (await grounding.isInReference(object));
@@ -80,15 +83,15 @@ class Grounding {
   readonly #reference: Cid;
   readonly #sealed: ChangeSet;
   readonly #data: DataReader;
-  readonly #writer: WriterId;
+  readonly #author: Author;
   readonly #left = new Map<Ino, readonly BasePiece[]>();
 
-  constructor(context: EpochStores, reference: Cid, sealed: ChangeSet, data: DataReader, writer: WriterId) {
+  constructor(context: EpochStores, reference: Cid, sealed: ChangeSet, data: DataReader, author: Author) {
     this.#context = context;
     this.#reference = reference;
     this.#sealed = sealed;
     this.#data = data;
-    this.#writer = writer;
+    this.#author = author;
   }
 
   reader(): DataReader {
@@ -149,6 +152,7 @@ class Grounding {
         content: { ...REWRITTEN, segments: [{ offset: 0, length: record.size, from: "data", epoch: 0 }] },
       };
     }
+    await this.#checkLetGo(object, record.content);
     const theirs = await this.#theirs(object);
     if (theirs === undefined) return this.#drop(object);
     const { content, size } = theirs;
@@ -165,7 +169,9 @@ class Grounding {
     this.#left.set(object.ino, pieces);
     const { segments, isTorn } = segmentsOver(object.content.segments, pieces, LEFT);
     const content = { ...REWRITTEN, segments, ...(ctimeNs !== undefined && { ctimeNs }) };
-    return isTorn ? this.#apart({ ...object, content }, record) : { ...object, content };
+    if (!isTorn) return { ...object, content };
+    await this.#checkLetGo(object, base);
+    return this.#apart({ ...object, content }, record);
   }
 
   /** As a file of its own, beside what others have there. */
@@ -186,7 +192,7 @@ class Grounding {
       if (parent === undefined || (await readDentry(nodes, this.#reference, { parent, name })) === undefined) break;
     }
     const { id } = object;
-    const conflict = id && { of: id, writer: this.#writer, epoch: this.#sealed.epoch };
+    const conflict = id && { of: id, writer: this.#author.writer, epoch: this.#sealed.epoch };
     return {
       ino: object.ino,
       id: undefined,
@@ -217,6 +223,21 @@ class Grounding {
     return isWhole(pieces) || !(await this.#isBeginning(object, content, size)) ? pieces : find();
   }
 
+  /** Damage is not taken for what the bucket let go: then no root has these contents. Throws `block_not_found`. */
+  async #checkLetGo(object: ChangedObject, content: Content): Promise<void> {
+    for await (const tree of this.#author.retainedTrees()) {
+      const found = await this.#objectIn(tree, object);
+      if (found === undefined || !sameContent(found.content, content)) continue;
+      throw new SynclineError(
+        "block_not_found",
+        "A changed file rests on contents that the bucket should have and has not.",
+        {
+          hint: "Run `syncline verify --repair` on the bucket. What was written waits here.",
+        },
+      );
+    }
+  }
+
   /** Whether what others have of the file now begins with this content, which is stored then. */
   async #isBeginning(object: ChangedObject, content: Content, size: number): Promise<boolean> {
     const theirs = await this.#theirs(object);
@@ -231,10 +252,14 @@ class Grounding {
   }
 
   /** The object as the reference has it. */
-  async #theirs({ id, record, baseNames }: ChangedObject): Promise<FileRecord | undefined> {
+  #theirs(object: ChangedObject): Promise<FileRecord | undefined> {
+    return this.#objectIn(this.#reference, object);
+  }
+
+  async #objectIn(tree: Cid, { id, record, baseNames }: ChangedObject): Promise<FileRecord | undefined> {
     if (id === undefined) return undefined;
     for (const hint of [...baseNames, undefined]) {
-      const found = await readObject(this.#context.nodes, this.#reference, id, hint);
+      const found = await readObject(this.#context.nodes, tree, id, hint);
       if (found !== undefined) return found.record.type === record?.type ? found.record : undefined;
     }
     return undefined;

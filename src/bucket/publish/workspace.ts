@@ -11,7 +11,7 @@ import type { VerifiedCommit } from "../verified-commit.ts";
 import { buildEpoch } from "../build.ts";
 import type { BuiltEpoch } from "../build.ts";
 import type { ChangeSet, DataReader, MovedUnits } from "../change-set.ts";
-import { isRetained, log } from "../history.ts";
+import { isRetained, keptCommits, log } from "../history.ts";
 import type { Conflict } from "../merge/conflict.ts";
 import { wins } from "../merge/context.ts";
 import type { Head, MergeContext } from "../merge/context.ts";
@@ -123,7 +123,11 @@ export class Workspace {
     const reference = this.#baseGone ? root.body.tree : (await this.#bucket.commit(this.#changes.reference)).body.tree;
     const context = {
       ...this.#buildContext(),
-      author: { writer: this.#writer, baseGone: this.#baseGone },
+      author: {
+        writer: this.#writer,
+        baseGone: this.#baseGone,
+        retainedTrees: () => this.#retainedTrees(newest),
+      },
       olderTrees: () => this.#olderTrees(newest),
     };
     return (this.#built = await buildEpoch(context, reference, this.#changes, this.#data));
@@ -139,6 +143,11 @@ export class Workspace {
       this.#older.set(cid, body.seq);
       yield body.tree;
     }
+  }
+
+  async *#retainedTrees(newest: VerifiedCommit): AsyncGenerator<Cid> {
+    yield newest.body.tree;
+    for await (const { cid } of keptCommits(this.nodes, newest)) yield (await this.#bucket.commit(cid)).body.tree;
   }
 
   /** Whether all older trees into which #built looked are there still: without any of them it might have come to be another. */
