@@ -176,6 +176,7 @@ async function run(mount: KernelMount, operation: PlacedDeed, made: string[], to
       before = tokensIn(bytes);
       after = tokensIn(changed(bytes, next));
       lose(before.filter((old) => !after.includes(old)));
+      if (next.size !== undefined) tokens.rewrite(before, token);
       return next;
     });
     await changing.catch((error: unknown) => {

@@ -10,6 +10,8 @@ export class Tokens {
   readonly durable = new Set<string>();
   readonly history: string[] = [];
   readonly #removed = new Set<string>();
+  /** By machine: those that somebody there wrote again in a file that he had cut. */
+  readonly #rewritten = new Map<string, Set<string>>();
   #next = 0;
 
   /** The machine that made a version. */
@@ -26,6 +28,16 @@ export class Tokens {
   /** At once, by who makes `by`: who dies in the middle of a call may have done what it asked for. */
   lose(lost: readonly string[], by: string): void {
     for (const old of lost) this.remove(old, Tokens.makerOf(by));
+  }
+
+  /** What stays in a file that is cut and written anew: until that is synced a power loss may leave the file cut. */
+  rewrite(kept: readonly string[], by: string): void {
+    const machine = Tokens.makerOf(by);
+    this.#rewritten.set(machine, new Set([...(this.#rewritten.get(machine) ?? []), ...kept]));
+  }
+
+  losePower(machine: string): void {
+    for (const token of this.#rewritten.get(machine) ?? []) this.remove(token, machine);
   }
 
   isRemovedBy(token: string, machine: string): boolean {

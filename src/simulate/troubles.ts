@@ -144,6 +144,7 @@ export class Troubles {
 
   #cutPower(machine: Machine): void {
     machine.cutPower();
+    this.#stage.tokens.losePower(machine.name);
     for (const token of madeBy(this.#stage.tokens, machine.name))
       if (!this.#stage.tokens.durable.has(token)) this.#stage.tokens.made.delete(token);
   }
