@@ -48,8 +48,8 @@ const MOST_MASTER_SKEW = 4 / 120;
 
 /**
  * Most histories are short, so that many are tried: what goes wrong at all mostly goes wrong with few operations. Some are long: what many
- * epochs of many machines come to is not seen in short ones. Deeds follow a Pareto distribution: half of the histories have at most five,
- * one in ten more than 18, one in forty more than 55.
+ * epochs of many machines come to is not seen in short ones. Deeds follow a Pareto distribution, and some histories have a
+ * few more: half of them have at most seven, one in ten more than 20, one in forty more than 55.
  */
 const FEWEST_DEEDS = 3;
 const MOST_DEEDS = 320;

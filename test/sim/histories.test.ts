@@ -53,7 +53,7 @@ describe("agents on simulated machines", () => {
   test("live short lives mostly, and a few long ones", () => {
     const plans = Array.from({ length: 2_000 }, (_, index) => planOf(index));
     const share = (least: number) => plans.filter(({ deeds }) => deeds.length >= least).length / plans.length;
-    expect(share(6)).toBeLessThan(0.5);
+    expect(share(9)).toBeLessThan(0.5);
     expect(share(18)).toBeGreaterThan(0.05);
     expect(share(60)).toBeGreaterThan(0.01);
     expect(share(300)).toBeGreaterThan(0);
