@@ -247,7 +247,10 @@ export class Machine {
       for (const mount of mounts) mount.invalidate(changes);
     });
     let isCareful = false;
-    const fs = tellingRemovals(views.open().fs, (contents) => void (isCareful || onRemoved(contents)));
+    const fs = tellingRemovals(views.open().fs, (contents, isSymlink) => {
+      // Over WebDAV a symlink looks like what it leads to.
+      if (!isCareful || isSymlink) onRemoved(contents);
+    });
     const door = new DavDoor({ fs, contentNames: vfs, contentConfig, clock, random, state: this.#davState });
     // What a killed run left is finished as the door opens.
     const client = {

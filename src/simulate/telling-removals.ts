@@ -1,14 +1,15 @@
-/** A filesystem that tells of each file whose last name goes, with what was in it. */
+/** A filesystem that tells of each file and symlink whose last name goes, with what was in it. */
 import type { FileName, Ino } from "../base/ids.ts";
 import type { FileSystem } from "../vfs/filesystem.ts";
 import { overriding } from "../vfs/overriding.ts";
-import { lastContents } from "./shown.ts";
+import { isFile, lastContents } from "./shown.ts";
 
-export function tellingRemovals(fs: FileSystem, removed: (contents: Buffer) => void): FileSystem {
+export function tellingRemovals(fs: FileSystem, removed: (contents: Buffer, isSymlink: boolean) => void): FileSystem {
   const taking = (parent: Ino, name: FileName, take: () => void) => {
     const lost = lastContents(fs, parent, name);
+    const attributes = fs.lookup(parent, name);
     take();
-    if (lost !== undefined) removed(lost);
+    if (lost !== undefined && attributes !== undefined) removed(lost, !isFile(attributes));
   };
   return overriding(fs, {
     unlink: (parent, name) => taking(parent, name, () => fs.unlink(parent, name)),
