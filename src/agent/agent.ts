@@ -34,7 +34,7 @@ export interface AgentOptions {
   readonly collects: boolean;
   /** What others are answered, made of the agent's own answers: where it is a part of something. */
   readonly answers?: (own: ControlAnswers) => ControlAnswers;
-  /** Told what the start is at, for who waits for it. */
+  /** Called with the step of the start that is under way. */
   readonly onStep?: (what: string) => void;
   readonly clock: Clock;
   readonly random: Random;

@@ -1,17 +1,17 @@
-/** What published epochs leave as garbage, and when that is worth being collected: much of it soon, a little when nothing else is to do. */
+/** Decides when to collect the garbage that published epochs leave: soon if there is much, once the agent is quiet if there is little. */
 
 /** How soon: "on the way" in the middle of an epoch, "when idle" and "when quiet" as IdleRelease has them. */
 export type ReleaseTime = "now" | "on the way" | "when idle" | "when quiet";
 
-/** What was uploaded, or read to find that the bucket has it. */
+/** Bytes uploaded, or read to find that the bucket already has them. */
 const MUCH_BYTES = 16 * 1024 * 1024;
 const MANY_OBJECTS = 1_000;
-/** This part of it is worth it when nothing else comes for long. */
+/** From this fraction of "much" on, garbage is collected once the agent is quiet. */
 const LITTLE = 1 / 4;
 
 export class EpochGarbage {
   readonly #release: (when: ReleaseTime) => void;
-  /** Since it was last much. */
+  /** Counted since the last time there was much. */
   #bytes = 0;
   #objects = 0;
 

@@ -75,7 +75,7 @@ export class IdleRelease implements Disposable {
     });
   }
 
-  /** Some became garbage, not enough to hold up a thread that has work: released only when no more comes for long. */
+  /** A little garbage was made: too little to interrupt a busy thread, so it is released once the thread is quiet. */
   noteLittle(): void {
     if (this.#sinceMs !== undefined) return;
     this.#timer?.[Symbol.dispose]();

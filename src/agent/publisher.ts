@@ -53,7 +53,7 @@ export interface PublisherOptions {
   readonly heldBase?: HeldBase;
   /** Another merge than the real one: for simulations that have to notice. */
   readonly merge?: MergeSnapshots;
-  /** Called after epochs that read or uploaded much, or had many objects, "when quiet" after less; and while one reads much. */
+  /** Called after epochs that moved many bytes or objects, with "when quiet" after smaller ones, and during an epoch that reads much. */
   readonly releaseMemory: (when: ReleaseTime) => void;
   readonly clock: Clock;
   readonly random: Random;

@@ -192,7 +192,7 @@ export class RunningAgent implements Agent {
         return online ? base.seq : undefined;
       },
       collect: (known, many, signal) =>
-        // What the thread had is the process's again, not yet the system's.
+        // The thread's memory is back with the process, but not yet with the system.
         collectOnThread({ ...job, known, many }, clock, signal).finally(() => this.#idleRelease.note()),
       record: readRecord(stateDir),
       keep: (record) => writeRecord(stateDir, record),

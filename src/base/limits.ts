@@ -89,7 +89,7 @@ export const SPOOL_MEMORY_BYTES = 8 * MiB;
 /** Tree nodes and chunks that a publication keeps in memory, besides the new nodes that wait for their upload. */
 export const PUBLISH_NODE_CACHE_BYTES = 16 * MiB;
 export const PUBLISH_CHUNK_CACHE_BYTES = 16 * MiB;
-/** Tree nodes that an agent keeps between one root of others that it adopts and the next, and those that it asks for at once. */
+/** The cache of tree nodes that an agent keeps between two adopted roots, and how many nodes it requests at once. */
 export const ADOPT_NODES = { capacityBytes: 4 * MiB, batch: 256 };
 /** A write that nobody fsyncs is flushed after this long without another write … */
 export const FLUSH_IDLE_MS = 1_000;
@@ -217,7 +217,7 @@ export const READ_PATIENCE_MS = 5_000;
 // The block cache on disk (blocks/disk-block-cache.ts)
 /** Blocks leave the cache a segment at a time: this much, or a sixteenth of a small cache. */
 export const CACHE_SEGMENT_BYTES = 64 * MiB;
-/** The file of a segment that nobody read or appended to for so long is closed. */
+/** A segment's file is closed after this long without a read or an append. */
 export const SEGMENT_UNUSED_MS = 2_000;
 /** Blocks that wait to be written into the cache. An upload waits for room then; what else comes on top is not cached. */
 export const CACHE_BACKLOG_BYTES = 16 * MiB;

@@ -258,7 +258,7 @@ export class DiskBlockCache implements BlockCache {
     }
   }
 
-  /** Writes to the tail's end, or to a new one's where another thread removed the tail. Answers which, with its old end. */
+  /** Appends to the tail; starts a new one if another thread removed it. Returns the tail, whose `end` is still the old one. */
   async #append(index: CacheIndex, blocks: readonly Block[]): Promise<Tail> {
     const tail = await this.#openTail(index);
     const parts = blocks.map(({ bytes }) => bytes);

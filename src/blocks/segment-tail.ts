@@ -49,7 +49,7 @@ export class SegmentTail {
   async #closeFile(): Promise<void> {
     const handle = this.#handle;
     this.#handle = undefined;
-    // What did not come to lie on the disk is a miss when it is read.
+    // Blocks that did not reach the disk are cache misses later.
     await handle?.close().catch(() => {});
   }
 }

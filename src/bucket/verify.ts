@@ -28,7 +28,7 @@ export interface VerifyOptions {
   /** Checks the store's objects (packed/object-audit.ts), with `blocks` every block in them. Absent: there are no objects. */
   readonly audit?: (blocks: boolean) => Promise<ObjectAudit>;
   readonly onProgress?: OnProgress;
-  /** Told what is begun that nobody counts. */
+  /** Called at the start of a step whose progress is not counted. */
   readonly onStep?: (what: string) => void;
 }
 

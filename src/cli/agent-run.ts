@@ -76,7 +76,7 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
   const echo = options.verbose === true && !isBehind();
   const log = openLogFile(state.path, runtime.clock, echo ? (line) => void runtime.stderr.write(line) : undefined);
   using progress = output.progress("start");
-  // Behind a terminal nobody sees what is written here: who waits for the start is told.
+  // In the background nobody reads this output, so the waiting command is told instead.
   const onStep = isBehind() ? sayStep : (what: string) => void progress.step(what);
   await using beside = run.folder === undefined ? undefined : await openFolderBeside(call, run.folder, state.path, log);
   const agentOptions = {

@@ -56,7 +56,7 @@ export function isBehind(): boolean {
   return process.send !== undefined;
 }
 
-/** Tells who waits what the start is at. */
+/** Tells the waiting command which step of the start is under way. */
 export function sayStep(step: string): void {
   if (process.connected) process.send?.({ step } satisfies Word);
 }

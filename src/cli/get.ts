@@ -74,7 +74,7 @@ export function register(program: Program): void {
   });
 }
 
-/** Of the root it is known, any other directory is counted. */
+/** The root's total is stored in the bucket; any other directory is counted. */
 async function contentsOf(
   { commit, nodes, tree }: BucketReader,
   { names }: BucketPath,

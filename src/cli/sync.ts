@@ -67,7 +67,7 @@ async function openShown(call: SyncCall, state: StateDir, log: Log): Promise<Syn
   return await openFolder(call, state, log, () => roundProgress(output.progress("sync")));
 }
 
-/** Both directions together, of one round: how much is to go, and how much is to come, is known before the first of it does. */
+/** Progress of one round, both directions together. Both totals are known before anything moves. */
 export function roundProgress(progress: Progress): ShownRound {
   const done = { files: 0, bytes: 0 };
   let total: Amounts | undefined;

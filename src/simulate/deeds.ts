@@ -90,12 +90,12 @@ export function perform(mount: KernelMount, operation: PlacedDeed, tokens = new 
   return performing(tokens, (made) => run(mount, operation, made, tokens));
 }
 
-/** The same over WebDAV. What that does not know is not done. */
+/** The same over WebDAV; operations that WebDAV lacks are skipped. */
 export function performOverDav(client: DavClient, operation: PlacedDeed, tokens: Tokens): Promise<number> {
   return performing(tokens, (made) => runOverDav(client, operation, made, tokens));
 }
 
-/** `run` is given what it makes. */
+/** `run` adds the tokens that it makes to the list. */
 async function performing(tokens: Tokens, run: (made: string[]) => Promise<void>): Promise<number> {
   const made: string[] = [];
   try {

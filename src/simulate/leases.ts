@@ -1,4 +1,4 @@
-/** Leases and the collector: what a lease names from the collector's look at leases on, it does not delete. */
+/** Watches that a collector deletes nothing that was leased when it read the leases and still is. */
 import { decodeLease, LEASE_LIFE_MS } from "../format/lease.ts";
 import { LEASE_FOLDER } from "../format/object-name.ts";
 import type { ObjectInfo, ObjectStore } from "../objects/object-store.ts";
@@ -13,7 +13,7 @@ export function heedingLeases(store: ObjectStore, stored: ObjectStore, onFault: 
       yield* store.list(prefix);
     },
     delete: async (name) => {
-      // A lease that is given back while the collector reads it counts for neither.
+      // A lease that was released meanwhile protects nothing.
       if (leased.has(name) && (await leasedIn(stored)).has(name))
         onFault(`a collector deletes ${name}, which is leased`);
       return store.delete(name);

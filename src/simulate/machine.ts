@@ -69,7 +69,7 @@ export interface MachineOptions {
   readonly hasDoors: boolean;
   /** Whether its doors hear nothing of each other. */
   readonly hasDeafDoors: boolean;
-  /** Told of a file's contents whose last name a request over WebDAV took, other than by saying which version it saw. */
+  /** Called with the contents of a file whose last name a WebDAV request removed without naming the version it saw. */
   readonly onRemoved: (contents: Buffer) => void;
   readonly forgetsConditions: boolean;
   /** Whether its disk says that it synced, and did not. */

@@ -14,7 +14,7 @@ const TROUBLES = [
   ...(["kill", "kill", "power loss", "partition", "partition", "disk full"] as const),
   ...(["collection", "collection", "days off"] as const),
 ];
-/** One machine away from the others. Of its own chance. */
+/** Of all histories, those in which one machine is away for days. */
 const AWAY = 0.1;
 /** Those of a master. */
 const MASTER_TROUBLES = ["master killed", "master killed", "master without power", "master's disk full"] as const;
@@ -29,7 +29,7 @@ const WITH_ERRANDS = 0.5;
 const MOST_ERRANDS = 6;
 /** Of all histories, those in which agents have several doors. */
 const SEVERAL_DOORS = 0.3;
-/** A JSON file is there for so long before all edit it, as long. */
+/** A JSON file exists for this long before everybody edits it, for as long again. */
 const DOCUMENT_MS = 1_500;
 /** Of all histories, those whose files mostly have blocks of their own. */
 const LONG = 0.25;
@@ -81,7 +81,7 @@ export interface Plan {
   readonly beginsEmpty: boolean;
   /** Whether the bucket is collected once more when all is quiet. */
   readonly endsCollected: boolean;
-  /** So many bytes of blocks go into a commit object in a store; undefined: as many as in earnest, which is all that there is. */
+  /** Up to this many bytes of blocks go into a commit object. Undefined: the real limit, which no history reaches. */
   readonly inlineBytes: number | undefined;
   /** Whether each agent has a second mount and WebDAV. */
   readonly hasDoors: boolean;
@@ -100,7 +100,7 @@ export interface Plan {
   readonly errands: readonly PlannedErrand[];
 }
 
-/** Synced folders beside the machines, and what becomes of them. */
+/** A synced folder beside the machines: what people do in it, and when its agent is killed. */
 export interface FolderPlan {
   readonly deeds: readonly { readonly atMs: number; readonly deed: FolderDeed }[];
   /** Its process is killed, and starts again after the time. */

@@ -10,7 +10,7 @@ export class Tokens {
   readonly durable = new Set<string>();
   readonly history: string[] = [];
   readonly #removed = new Set<string>();
-  /** By machine: those that somebody there wrote again in a file that he had cut. */
+  /** By machine: versions kept in files that were truncated and rewritten there. */
   readonly #rewritten = new Map<string, Set<string>>();
   #next = 0;
 
@@ -30,7 +30,7 @@ export class Tokens {
     for (const old of lost) this.remove(old, Tokens.makerOf(by));
   }
 
-  /** What stays in a file that is cut and written anew: until that is synced a power loss may leave the file cut. */
+  /** Notes versions kept in a file that is truncated and rewritten: a power loss may leave it truncated. */
   rewrite(kept: readonly string[], by: string): void {
     const machine = Tokens.makerOf(by);
     this.#rewritten.set(machine, new Set([...(this.#rewritten.get(machine) ?? []), ...kept]));

@@ -139,7 +139,7 @@ describe("how long history is retained", () => {
   const signed = (body: object) =>
     signCommit({ ...commitBodyAt(bucket, 3), features: named, retention, ...body }, certificate.cid, device);
 
-  test("is a field of a commit, whatever the class of its feature, and absent where it is as by default", () => {
+  test("is stored in a commit in either class of its feature, and left out when it is the default", () => {
     for (const features of [named, { ...named, roCompat: [], compat: [RETENTION_FEATURE] }]) {
       expect(decodeCommit(signed({ features }).bytes).body).toMatchObject({ retention, unknown: {} });
       expect(mayWrite(features)).toBe(true);

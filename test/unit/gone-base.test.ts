@@ -31,13 +31,13 @@ interface Story {
   readonly old?: Uint8Array;
   readonly theirs: Edit;
   readonly ours: Edit;
-  /** How our content comes about, if not all of it was written. */
   /** The agent stood on a newer root by then, which is retained. */
   readonly adopted?: boolean;
   /** A cache has the list of the old version's chunks. */
   readonly keepsList?: boolean;
   /** All roots are retained, and a block of the old version is lost. */
   readonly damaged?: boolean;
+  /** How our content comes about, if not all of it was written. */
   readonly content?: (file: TreeObject) => ContentChange;
 }
 

@@ -72,7 +72,7 @@ export async function groundEpoch(
 }
 
 const EMPTY: Content = { kind: "empty" };
-/** No epoch has this number: bytes of the base that are left. */
+/** Stands for the base's remaining bytes; no epoch has this number. */
 const LEFT = -1;
 
 class Grounding {
@@ -123,7 +123,7 @@ class Grounding {
     return object.content.kind === "same" ? this.#unchanged(valued, record) : this.#edited(valued, record);
   }
 
-  /** Of long values that are gone it has those of the reference. */
+  /** Long values that are gone are replaced by the reference's. */
   async #withValues(object: ChangedObject, record: FileRecord): Promise<ChangedObject> {
     const { blocks, sink } = this.#context;
     try {
@@ -174,7 +174,7 @@ class Grounding {
     return this.#apart({ ...object, content }, record);
   }
 
-  /** As a file of its own, beside what others have there. */
+  /** Makes the file a conflict copy beside what others have at its name. */
   async #apart(object: ChangedObject, record: FileRecord): Promise<ChangedObject> {
     const { nodes, content: source, sink, contentConfig } = this.#context;
     const [first] = object.names;
@@ -211,7 +211,7 @@ class Grounding {
     return { ...object, names: [], record: undefined, content: { kind: "same" } };
   }
 
-  /** What the base has of it cannot be compared with what others made of it. */
+  /** Notes that the base's contents are gone, so that no merge compares with them. */
   #note({ base }: ChangedObject): void {
     if (base !== undefined && "cid" in base.content) this.gone.add(base.content.cid);
   }
@@ -223,7 +223,7 @@ class Grounding {
     return isWhole(pieces) || !(await this.#isBeginning(object, content, size)) ? pieces : find();
   }
 
-  /** Damage is not taken for what the bucket let go: then no root has these contents. Throws `block_not_found`. */
+  /** Contents that a retained root still has were not let go: the bucket is damaged. Throws `block_not_found` then. */
   async #checkLetGo(object: ChangedObject, content: Content): Promise<void> {
     for await (const tree of this.#author.retainedTrees()) {
       const found = await this.#objectIn(tree, object);

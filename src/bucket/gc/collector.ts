@@ -42,9 +42,9 @@ export interface CollectOptions {
   readonly leastGainBytes?: number;
   /** Which commits stay, if not as `retained` says. */
   readonly rule?: RetentionRule;
-  /** Told of blocks that were found to be needed, and of how many there are at most. */
+  /** Called with the number of blocks found to be needed so far, and an upper bound for it. */
   readonly onProgress?: (progress: MarkProgress) => void;
-  /** Told what is begun that nobody counts. */
+  /** Called at the start of a step whose progress is not counted. */
   readonly onStep?: (what: string) => void;
   /** Aborted: ends with the signal's reason where nothing is begun that others would have to end. */
   readonly signal?: AbortSignal;

@@ -27,7 +27,7 @@ export interface History {
 
 export interface KeptCommit {
   readonly cid: Cid;
-  /** The least of the ages at which a rule of retention ends that it has not passed, by its own time; undefined: it passed all. */
+  /** The age limit of the shortest retention rule that still covers it, by its own time; undefined: none does. */
   readonly withinNs: bigint | undefined;
 }
 

@@ -44,7 +44,7 @@ export interface Plan {
 
 export interface MarkProgress {
   readonly blocks: number;
-  /** At most: what nothing needs, and second copies, count too. */
+  /** An upper bound: garbage and duplicate copies count too. */
   readonly of: number;
 }
 

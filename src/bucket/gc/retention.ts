@@ -90,7 +90,7 @@ function rulesOf({ minutes, hours, days }: Retention) {
   ].filter(({ untilNs }) => untilNs > 0n);
 }
 
-/** The first age, of those at which a rule ends, that a commit has not passed. Undefined: older than any rule retains. */
+/** The age limit of the shortest rule that still covers a commit. Undefined: older than any rule retains. */
 export function ageLimitNs({ all, minutes, hours, days }: Retention, ageNs: bigint): bigint | undefined {
   const limits = [all, minutes, hours, days].sort((a, b) => a - b).map((seconds) => BigInt(seconds) * SECOND_NS);
   return limits.find((limitNs) => limitNs > 0n && ageNs <= limitNs);

@@ -5,7 +5,6 @@ import type { WatchedFolder } from "../../agent/sync-agent.ts";
 import { withKnownGenesis } from "../../agent/open-bucket.ts";
 import type { SynclineError } from "../../base/errors.ts";
 import { silentLog } from "../../base/log.ts";
-import type { Random } from "../../base/random.ts";
 import { RetryReader } from "../../blocks/retry-reader.ts";
 import { VerifiedReader } from "../../blocks/verified-reader.ts";
 import { Bucket } from "../../bucket/bucket.ts";
@@ -14,20 +13,15 @@ import type { SyncDisk } from "../../sync/disk/disk.ts";
 import { SyncDatabase } from "../../sync/known/database.ts";
 import type { SyncReport } from "../../sync/report.ts";
 import type { FolderNotices } from "../../sync/scan/folder-notices.ts";
-import type { Beginning } from "../beginning.ts";
+import type { MachineOptions } from "../machine.ts";
 import { SimulatedProcess } from "../process.ts";
-import type { Reach } from "../site.ts";
-import type { Timeline } from "../timeline.ts";
 import { MemorySyncDisk } from "./memory-sync-disk.ts";
 import { mortalDisk } from "./mortal-disk.ts";
 
-export interface FolderMachineOptions {
-  readonly name: string;
-  readonly timeline: Timeline;
-  readonly random: Random;
-  readonly reach: (process: SimulatedProcess) => Reach;
-  readonly certify: () => Promise<Writer>;
-  readonly beginning: Beginning;
+export interface FolderMachineOptions extends Pick<
+  MachineOptions,
+  "name" | "timeline" | "random" | "reach" | "certify" | "beginning"
+> {
   /** How the agent sees the disk, if not as it is. */
   readonly seen: ((disk: SyncDisk) => SyncDisk) | undefined;
 }

@@ -52,6 +52,6 @@ function mortalAppends(file: AppendFile, process: SimulatedProcess): AppendFile 
   };
 }
 
-/** Of all calls those that others' deeds come in between. */
+/** The fraction of calls that are slow, so that others act in between. */
 const SLOW_CALLS = 0.1;
 const SLOW_MS = 20;

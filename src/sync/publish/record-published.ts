@@ -81,7 +81,7 @@ function renewed(
   return ids;
 }
 
-/** What is on the disk is the later one, with all in it; where the tree has the earlier one still, the folder has none of that. */
+/** What is on the disk, with all in it, is `after` from now on. The folder then has nothing of `before`: its places are compared with the root again. */
 function succeed(db: SyncDatabase, before: FileId, after: FileId): void {
   for (const { name } of db.children(before)) db.unsettle({ parent: before, name });
   db.succeed(before, after);

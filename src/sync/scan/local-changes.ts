@@ -35,7 +35,7 @@ export interface LocalChanges {
 
 /** What is read for the bucket. */
 export interface NewFiles {
-  /** Those that are not empty; one with several names once. */
+  /** Files that are not empty. A file with several names counts once. */
   readonly files: number;
   readonly bytes: number;
 }
