@@ -30,6 +30,11 @@ export class ManualClock implements Clock {
     return { [Symbol.dispose]: () => void (this.#timers = this.#timers.filter((other) => other !== timer)) };
   }
 
+  /** How many timers are due in exactly so long: whoever moves time on waits for those that he means, as the work before them takes real time. */
+  dueIn(ms: number): number {
+    return this.#timers.filter(({ atMs }) => atMs === this.#nowMs + ms).length;
+  }
+
   /** Moves time on, running due timers in order and letting promises settle in between. */
   async advance(ms: number): Promise<void> {
     const end = this.#nowMs + ms;

@@ -9,7 +9,7 @@ import { signToken } from "../../src/crypto/token.ts";
 import type { Block } from "../../src/blocks/block-store.ts";
 import { encodeCarBlockHead, encodeCarHeader } from "../../src/format/car.ts";
 import { cidOf } from "../../src/format/cid.ts";
-import { CROWD_PATIENCE_MS, READER_PATIENCE_MS } from "../../src/master/http/crowd.ts";
+import { CROWD_PATIENCE_MS, LOOK_MS, READER_PATIENCE_MS } from "../../src/master/http/crowd.ts";
 import { writeAnswer } from "../../src/master/http/reply.ts";
 import { carOf } from "../support/car.ts";
 import { CommitChain } from "../support/commit-chain.ts";
@@ -46,6 +46,7 @@ test(
     await gauge("syncline_bodies_bytes", OWNER_BODIES_BYTES);
     const other = upload(big("other"));
     await gauge("syncline_bodies_waiting", 1);
+    await looked(CROWD_PATIENCE_MS, stalled.length);
     await clock.advance(CROWD_PATIENCE_MS - 1);
     await gauge("syncline_bodies_waiting", 1);
     await clock.advance(SOON_MS);
@@ -77,6 +78,7 @@ test("readers that stand still do not hold others up", { timeout: 120_000 }, asy
   await gauge("syncline_answers_bytes", OWNER_ANSWERS_BYTES);
   const other = fetched(blocks[0]?.cid);
   await gauge("syncline_answers_waiting", 3);
+  await looked(LOOK_MS, 1);
   await clock.advance(READER_PATIENCE_MS + SOON_MS);
   expect(await other).toBe(200);
 });
@@ -97,6 +99,7 @@ test(
     await gauge("syncline_answers_bytes", block.bytes.length);
     const other = fetched(block.cid);
     await gauge("syncline_answers_waiting", 1);
+    await looked(CROWD_PATIENCE_MS, 1);
     await clock.advance(CROWD_PATIENCE_MS + SOON_MS);
     expect(await other).toBe(200);
   },
@@ -162,6 +165,11 @@ async function fetched(cid: Cid | undefined): Promise<number> {
 
 async function gauge(name: string, value: number): Promise<void> {
   await expect.poll(() => master.metrics(), POLL).toMatch(new RegExp(`^${name} ${value}$`, "m"));
+}
+
+/** Until so many are looked at in so long: the gauges show their memory before that. */
+async function looked(inMs: number, atLeast: number): Promise<void> {
+  await expect.poll(() => clock.dueIn(inMs), POLL).toBeGreaterThanOrEqual(atLeast);
 }
 
 function big(label: string): Block {
