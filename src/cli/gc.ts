@@ -57,7 +57,7 @@ async function collectAt(
     return await collect({ ...options, store: remote.store });
   }
   await using remote = await openAtMaster(parsed, access);
-  options.onStep("thinning history, and the master collecting");
+  options.onStep("thinning history, and waiting for the master");
   return await collectBehind(remote, options);
 }
 

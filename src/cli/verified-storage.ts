@@ -11,8 +11,8 @@ import { repairObjects } from "../bucket/packed/object-repair.ts";
 import type { VerifyOptions } from "../bucket/verify.ts";
 
 export interface VerifiedStorage extends AsyncDisposable, Pick<VerifyOptions, "blocks" | "audit"> {
-  /** How many blocks a walk meets at most. Absent, or undefined: nobody has counted, or the newest commit object is damaged. */
-  mapped?(): Promise<number | undefined>;
+  /** What a walk meets at most, in blocks or in bytes. Undefined: nobody has counted, or the newest commit object is damaged. */
+  most(): Promise<{ readonly blocks: number } | { readonly bytes: number } | undefined>;
   /** Puts back those of `wanted` that `local` holds; what it mended, and where. */
   repair(wanted: readonly Cid[], local: BlockReader): Promise<readonly Repaired[]>;
 }
@@ -33,22 +33,26 @@ function folder(address: string, options: RemoteOptions): VerifiedStorage {
   return {
     blocks: remote.blocks,
     audit: (blocks) => auditObjects(remote, { blocks }),
-    mapped: () => unlessDamaged(() => mappedIn(remote)),
+    most: () => unlessDamaged(() => mappedIn(remote)),
     repair: async (wanted, local) =>
       (await repairObjects(remote, { random: options.random, local, wanted: [...wanted] })).repaired,
     [Symbol.asyncDispose]: () => remote[Symbol.asyncDispose](),
   };
 }
 
-async function mappedIn(remote: PackedRemote): Promise<number | undefined> {
+async function mappedIn(remote: PackedRemote): Promise<{ readonly blocks: number } | undefined> {
   const root = await remote.readRoot();
-  return root && mappedBlocks(await new PackDirectory(remote.store).commitObject(root.commit));
+  return root && { blocks: mappedBlocks(await new PackDirectory(remote.store).commitObject(root.commit)) };
 }
 
 /** A master keeps its own files in order; blocks that it lost can be sent to it again. */
 function master(remote: Awaited<ReturnType<typeof openAtMaster>>): VerifiedStorage {
   return {
     blocks: remote.blocks,
+    async most() {
+      const bytes = await remote.storedBytes();
+      return bytes === undefined ? undefined : { bytes };
+    },
     async repair(wanted, local) {
       const repaired: Repaired[] = [];
       for (const cid of wanted) {

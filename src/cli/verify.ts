@@ -88,8 +88,7 @@ async function examine(
   const { blocks, audit } = storage;
   await using opened = await openToRead(call, address);
   using progress = output.progress("verify");
-  const mapped = await storage.mapped?.();
-  const total = mapped === undefined ? undefined : { blocks: mapped };
+  const total = progress.isShown ? await storage.most() : undefined;
   return await verifyBucket(opened.bucket, {
     blocks,
     ...(audit === undefined ? {} : { audit }),

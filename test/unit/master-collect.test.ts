@@ -30,7 +30,11 @@ describe("a collection", () => {
     const history = await publishMany(master, 30);
     const blocks = await master.blocksOf(owner);
     const used = blocks.usedBytes;
-    expect(await master.collect(owner)).toMatchObject({ blocks: 0, dropped: 0 });
+    const seen: { blocks: number; of: number }[] = [];
+    const onProgress = (progress: { blocks: number; of: number }) => seen.push(progress);
+    expect(await master.collect(owner, false, { onProgress })).toMatchObject({ blocks: 0, dropped: 0 });
+    expect(seen.map((progress) => progress.blocks)).toEqual(seen.map(({ blocks }) => blocks).sort((a, b) => a - b));
+    expect(seen.at(-1)?.of).toBeGreaterThan(seen.at(-1)?.blocks ?? Infinity);
     await clock.advance(LATER_MS);
     const planned = await master.collect(owner, true);
     expect(blocks.usedBytes).toBe(used);

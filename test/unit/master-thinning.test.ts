@@ -57,8 +57,8 @@ describe("a bucket at a master", () => {
     expect({ commits, swaps }).toEqual({ commits: dry.commits, swaps: 1 });
     expect(commits.after).toBeLessThan(commits.before - 5);
     shiftMs += 2 * DAY_MS;
-    const planned = await remote.collect(true);
-    const report = await remote.collect(false);
+    const planned = await remote.collect({ dryRun: true });
+    const report = await remote.collect({ dryRun: false });
     expect(report).toMatchObject({ bytes: planned.bytes, dropped: planned.dropped });
     expect(report.bytes.after).toBeLessThan(report.bytes.before - 5 * FILE_BYTES);
     expect(await shown()).toEqual(before);
@@ -66,7 +66,7 @@ describe("a bucket at a master", () => {
     expect(damage).toEqual([]);
     // The next one finds its ancestors, and what is left to thin is nothing.
     await publish(1);
-    expect((await remote.collect(false)).bytes.after).toBeGreaterThan(0);
+    expect((await remote.collect({ dryRun: false })).bytes.after).toBeGreaterThan(0);
     await master.stop();
     expect((await auditData({ dir: master.data, disk: systemPackDisk, onBytes: () => {} })).damage).toEqual([]);
   }, 120_000);
@@ -100,7 +100,10 @@ describe("a bucket at a master", () => {
 
   test("is told of a collection that was under way when the master was started again", async () => {
     await publish(1);
-    const answers = [{ running: true }, { running: false, collected: null, preview: null }];
+    const answers = [
+      { running: true, progress: { blocks: 1, of: 2 } },
+      { running: false, collected: null, preview: null },
+    ];
     const asked: string[] = [];
     const through = new MasterConnection(master.origin, { bearer: walletBearer(async () => OWNER, clock), clock });
     const call = through.call.bind(through);
@@ -117,9 +120,24 @@ describe("a bucket at a master", () => {
       name: { owner: "", bucket: "photos" },
       ...ports,
     });
-    expect(await other.collect(false)).toMatchObject({ dropped: 0 });
+    const progress: unknown[] = [];
+    const onProgress = (found: unknown) => progress.push(found);
+    expect(await other.collect({ dryRun: false, onProgress })).toMatchObject({ dropped: 0 });
+    expect(progress[0]).toEqual({ blocks: 1, of: 2 });
     expect(asked.filter((method) => method === "POST")).toHaveLength(2);
   });
+});
+
+test("it is known how much a walk reads, of a wallet's only bucket", async () => {
+  await publish(3);
+  const { bytes } = await verifyBucket(bucket, { blocks: remote.blocks });
+  const stored = (await remote.storedBytes()) ?? 0;
+  expect(stored).toBeGreaterThanOrEqual(bytes);
+  expect(stored).toBeLessThan(bytes * 1.01);
+  await using other = open("notes");
+  expect(await other.storedBytes()).toBeUndefined();
+  await createBucket(other, 2, clock);
+  expect(await remote.storedBytes()).toBeUndefined();
 });
 
 test("nobody sees or starts another's collections", async () => {
@@ -127,7 +145,7 @@ test("nobody sees or starts another's collections", async () => {
   const begun = await master.call("/v1/collection", { method: "POST", body: "{}" }, OWNER);
   expect([begun.status, await begun.json()]).toEqual([202, { number: 1 }]);
   const seen = await master.call("/v1/collection", {}, alice);
-  expect(await seen.json()).toEqual({ running: false, collected: null, preview: null });
+  expect(await seen.json()).toEqual({ running: false, progress: null, collected: null, preview: null });
   const malformed = await master.call("/v1/collection", { method: "POST", body: '{"dryRun":1}' }, OWNER);
   expect(malformed.status).toBe(400);
 });

@@ -13,8 +13,9 @@ import { bucketPath, HttpRootStore } from "../../roots/http-root-store.ts";
 import type { BucketName, Root, SwapOutcome } from "../../roots/root-store.ts";
 import type { BucketRemote, BucketTurn, Upload, UploadSession } from "../remote.ts";
 import { HttpUpload, type LocalBlocks } from "./http-upload.ts";
-import { collectAtMaster, type MasterCollection } from "./master-collection.ts";
+import { collectAtMaster, type MasterCollection, type MasterCollectionOptions } from "./master-collection.ts";
 import { watchMaster } from "./root-watch.ts";
+import { storedBytes } from "./stored-bytes.ts";
 import { HttpTurns } from "./turns.ts";
 
 export interface HttpRemoteOptions {
@@ -90,8 +91,13 @@ export class HttpRemote implements BucketRemote {
   }
 
   /** Has the master collect the garbage of the bucket's owner. Throws as `collectAtMaster`. */
-  collect(dryRun: boolean): Promise<MasterCollection> {
-    return collectAtMaster(this.#options.master, this.#options.clock, dryRun);
+  collect(options: MasterCollectionOptions): Promise<MasterCollection> {
+    return collectAtMaster(this.#options.master, this.#options.clock, options);
+  }
+
+  /** As the function of that name. */
+  storedBytes(): Promise<number | undefined> {
+    return storedBytes(this.#options.master, this.#options.name.bucket);
   }
 
   watch(changed: () => void): Disposable {

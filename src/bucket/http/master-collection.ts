@@ -12,8 +12,18 @@ export interface MasterCollection {
   readonly repackedBytes: number;
 }
 
+export interface MasterCollectionOptions {
+  readonly dryRun: boolean;
+  /** Blocks that must stay and were found, of all that are stored; of a master that tells. */
+  readonly onProgress?: ((progress: { readonly blocks: number; readonly of: number }) => void) | undefined;
+}
+
 /** Throws what the collection ended with (`store_corrupt`, `root_moved`, `disk_full`, else `store_failed`), and as calls do. */
-export async function collectAtMaster(master: Master, clock: Clock, dryRun: boolean): Promise<MasterCollection> {
+export async function collectAtMaster(
+  master: Master,
+  clock: Clock,
+  { dryRun, onProgress }: MasterCollectionOptions,
+): Promise<MasterCollection> {
   await master.capabilities();
   const bytes = Buffer.from(JSON.stringify({ dryRun }));
   const body = { type: "application/json", bytes: bytes.length, pieces: [bytes] };
@@ -24,6 +34,10 @@ export async function collectAtMaster(master: Master, clock: Clock, dryRun: bool
       const state = await (await master.call({ method: "GET", path: PATH })).json();
       const ended = memberOf(state, dryRun ? "preview" : "collected");
       if (isObject(ended) && countIn(ended, "number", master) >= number) return reportIn(ended, master);
+      const progress = memberOf(state, "progress");
+      if (isObject(progress)) {
+        onProgress?.({ blocks: countIn(progress, "blocks", master), of: countIn(progress, "of", master) });
+      }
       // Neither ended nor under way: the master was started again meanwhile, and counts anew.
       running = memberOf(state, "running") === true;
     }

@@ -17,7 +17,7 @@ import { checkComplete } from "../roots/completeness.ts";
 import { type RootAlarm, wentBack } from "../roots/root-alarm.ts";
 import type { ClosedGate, GatePatience, SwapGate } from "../roots/swap-gate.ts";
 import { rolledBack } from "../store/known-roots.ts";
-import type { BlockStores, Collecting } from "../store/owner-blocks.ts";
+import type { BlockStores, Collecting, CollectionProgress } from "../store/owner-blocks.ts";
 import { spareBesidesReached } from "./spared.ts";
 
 export interface CollectionOptions {
@@ -28,6 +28,8 @@ export interface CollectionOptions {
   readonly clock: Clock;
   /** Ends it early: what is left of the garbage is left for the next time. */
   readonly signal: AbortSignal;
+  /** Told at each node that is marked. */
+  readonly onProgress?: (progress: CollectionProgress) => void;
 }
 
 export interface CollectionReport {
@@ -164,11 +166,13 @@ class Collection {
   }
 
   #pace(): Pick<Pace, "breathe"> {
-    const { clock, signal } = this.#options;
+    const { clock, signal, onProgress } = this.#options;
+    const collecting = this.#collecting;
     const pace = new Pace(clock, WALK_SLICE_MS);
     return {
       breathe() {
         signal.throwIfAborted();
+        onProgress?.(collecting.progress);
         return pace.breathe();
       },
     };

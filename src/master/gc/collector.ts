@@ -3,9 +3,10 @@ import { SerialQueue } from "../../base/concurrency.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { describeError, type Log } from "../../base/log.ts";
+import type { CollectionProgress } from "../store/owner-blocks.ts";
 import { type CollectionOptions, type CollectionReport, collectOwner } from "./collection.ts";
 
-export interface CollectorOptions extends Omit<CollectionOptions, "signal"> {
+export interface CollectorOptions extends Omit<CollectionOptions, "signal" | "onProgress"> {
   readonly log: Log;
   /** How often everybody's garbage is collected; every six hours unless said. */
   readonly everyMs?: number;
@@ -21,6 +22,8 @@ export type Collected = { readonly number: number } & (
 export interface CollectionState {
   /** One is under way, or waits for its turn. */
   readonly running: boolean;
+  /** Of the one that is under way. */
+  readonly progress: CollectionProgress | null;
   readonly collected: Collected | null;
   readonly preview: Collected | null;
 }
@@ -30,6 +33,7 @@ const EVERY_MS = 6 * 60 * 60 * 1000;
 interface Owner {
   started: number;
   running: number;
+  progress: CollectionProgress | undefined;
   /** Those that wait for their turn, by whether they only look: who asks meanwhile gets the same one. */
   readonly waiting: Map<boolean, number>;
   readonly ended: Map<boolean, Collected>;
@@ -59,9 +63,9 @@ export class Collector implements AsyncDisposable {
   }
 
   stateOf(wallet: Wallet): CollectionState {
-    const { running, waiting, ended } = this.#ownerOf(wallet);
+    const { running, progress = null, waiting, ended } = this.#ownerOf(wallet);
     const [collected, preview] = [ended.get(false) ?? null, ended.get(true) ?? null];
-    return { running: running > 0 || waiting.size > 0, collected, preview };
+    return { running: running > 0 || waiting.size > 0, progress, collected, preview };
   }
 
   /** Ends it, with what is under way. */
@@ -92,7 +96,9 @@ export class Collector implements AsyncDisposable {
     if (this.#end.signal.aborted) return;
     owner.running++;
     try {
-      const report = await collectOwner({ ...this.#options, signal: this.#end.signal }, wallet, dryRun);
+      const onProgress = (progress: CollectionProgress) => (owner.progress = progress);
+      const options = { ...this.#options, signal: this.#end.signal, onProgress };
+      const report = await collectOwner(options, wallet, dryRun);
       owner.ended.set(dryRun, { number, ...report });
       const { blocks, dropped, repackedBytes, bytes } = report;
       const freedBytes = bytes.before - bytes.after;
@@ -104,13 +110,14 @@ export class Collector implements AsyncDisposable {
       if (!this.#end.signal.aborted) log.error("garbage is not collected", { wallet, error: describeError(error) });
     } finally {
       owner.running--;
+      owner.progress = undefined;
     }
   }
 
   #ownerOf(wallet: Wallet): Owner {
     let owner = this.#owners.get(wallet);
     if (owner === undefined) {
-      owner = { started: 0, running: 0, waiting: new Map(), ended: new Map() };
+      owner = { started: 0, running: 0, progress: undefined, waiting: new Map(), ended: new Map() };
       this.#owners.set(wallet, owner);
     }
     return owner;

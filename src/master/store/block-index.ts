@@ -215,7 +215,7 @@ export class BlockIndex {
 
   /** `now`: seconds since 1970. */
   lease(digests: Iterable<Uint8Array>, now: number): void {
-    eachIn(this.#db, digests, (digest) => this.#lease.run(now, digest, now));
+    eachIn(this.#db, digests, (digest) => this.#lease.run(now, digest, now).changes);
   }
 
   /** As IndexMarks, with what is forgotten taken from the totals. */

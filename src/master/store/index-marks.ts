@@ -50,7 +50,7 @@ export class IndexMarks {
 
   markComplete(digests: Iterable<Uint8Array>): void {
     const era = this.#era;
-    eachIn(this.#db, digests, (digest) => this.#markComplete.run(era, digest, era));
+    eachIn(this.#db, digests, (digest) => this.#markComplete.run(era, digest, era).changes);
   }
 
   /** Begins a collection; answers its number. */
@@ -69,16 +69,16 @@ export class IndexMarks {
     return (this.#seen.get(digest)?.seen ?? 0) >= collection;
   }
 
-  /** Marks blocks as reached. Bytes that are a chunk may be a node too, whose links are another matter. */
-  markReached(digests: Iterable<Uint8Array>, collection: number): void {
-    eachIn(this.#db, digests, (digest) => this.#markSeen.run(collection, digest, collection));
+  /** Marks blocks as reached; answers how many were not before. Bytes that are a chunk may be a node too, whose links are another matter. */
+  markReached(digests: Iterable<Uint8Array>, collection: number): number {
+    return eachIn(this.#db, digests, (digest) => this.#markSeen.run(collection, digest, collection).changes);
   }
 
-  /** Marks nodes, below which everything is marked. */
-  markNodes(digests: Iterable<Uint8Array>, collection: number): void {
-    eachIn(this.#db, digests, (digest) => {
-      this.#markSeen.run(collection, digest, collection);
+  /** Marks nodes, below which everything is marked; answers how many were not reached before. */
+  markNodes(digests: Iterable<Uint8Array>, collection: number): number {
+    return eachIn(this.#db, digests, (digest) => {
       this.#markComplete.run(collection, digest, collection);
+      return this.#markSeen.run(collection, digest, collection).changes;
     });
   }
 
@@ -130,13 +130,15 @@ interface SweptRow {
   readonly growing: 0 | 1;
 }
 
-/** Does the same for all of them, in one transaction. */
+/** Changes rows for each of them, in one transaction; answers how many rows in all. */
 export function eachIn(
   db: Database.Database,
   digests: Iterable<Uint8Array>,
-  work: (digest: Uint8Array) => unknown,
-): void {
+  change: (digest: Uint8Array) => number,
+): number {
+  let rows = 0;
   db.transaction(() => {
-    for (const digest of digests) work(digest);
+    for (const digest of digests) rows += change(digest);
   }).immediate();
+  return rows;
 }

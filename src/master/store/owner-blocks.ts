@@ -82,6 +82,9 @@ export interface Collecting {
   /** A walk that goes through these marks: nodes count as complete that were marked with all below them. */
   readonly marks: WalkedBlocks;
 
+  /** Blocks that are marked so far, and those that are stored: garbage, too, which is never marked. */
+  readonly progress: CollectionProgress;
+
   /** Fires when it has to end, since the files that it works on are to be closed and everybody else waits for that. */
   readonly signal: AbortSignal;
 
@@ -111,6 +114,11 @@ export interface Collecting {
 
   /** Writes these packs anew. Answers what was done, which is less where a pack turns out to be damaged or there is no space for copies. */
   repack(plan: RepackPlan, swept: Swept, signal: AbortSignal): Promise<RepackPlan>;
+}
+
+export interface CollectionProgress {
+  readonly blocks: number;
+  readonly of: number;
 }
 
 export interface Swept {

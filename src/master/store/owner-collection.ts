@@ -10,7 +10,15 @@ import { codecOf, digestOf } from "../../format/cid.ts";
 import { PACK_STATES } from "./block-index.ts";
 import type { KnownRoots } from "./known-roots.ts";
 import type { Leases } from "./leases.ts";
-import type { Collecting, FiledBlocks, RepackPlan, Swept, SweptPack, WalkedBlocks } from "./owner-blocks.ts";
+import type {
+  Collecting,
+  CollectionProgress,
+  FiledBlocks,
+  RepackPlan,
+  Swept,
+  SweptPack,
+  WalkedBlocks,
+} from "./owner-blocks.ts";
 import { Repacking, type RepackingOptions } from "./repacking.ts";
 
 export interface OwnerCollectionOptions extends RepackingOptions {
@@ -27,29 +35,36 @@ export class OwnerCollection implements Collecting {
   readonly signal: AbortSignal;
   readonly #options: OwnerCollectionOptions;
   readonly #number: number;
+  readonly #of: number;
+  #marked = 0;
 
   constructor(options: OwnerCollectionOptions) {
     const { index, blocks } = options;
     this.#options = options;
     this.#number = index.marks.begin();
+    this.#of = index.totals().blocks;
     this.roots = index.roots;
     this.signal = options.signal;
     this.marks = {
       get: (cid) => blocks.get(cid),
       size: (cid) => blocks.size(cid),
       complete: async (cids) => new Set(cids.filter((cid) => this.#isMarked(cid))),
-      markComplete: async (cids) => index.marks.markNodes(cids.map(digestOf), this.#number),
+      markComplete: async (cids) => void (this.#marked += index.marks.markNodes(cids.map(digestOf), this.#number)),
       hold: async (cids) => {
         const there = await blocks.has(cids);
         const chunks = [...there].filter((cid) => codecOf(cid) === "raw");
-        index.marks.markReached(chunks.map(digestOf), this.#number);
+        this.#marked += index.marks.markReached(chunks.map(digestOf), this.#number);
         return there;
       },
     };
   }
 
+  get progress(): CollectionProgress {
+    return { blocks: this.#marked, of: Math.max(this.#marked, this.#of) };
+  }
+
   async spare(cids: readonly Cid[]): Promise<void> {
-    this.#options.index.marks.markReached(cids.map(digestOf), this.#number);
+    this.#marked += this.#options.index.marks.markReached(cids.map(digestOf), this.#number);
   }
 
   isSpared(cid: Cid): boolean {
