@@ -298,7 +298,7 @@ class Round {
 
   #isAsKnown(path: DiskPath, { record }: Pick<Entry, "record">): Promise<boolean> {
     const { disk, bucket } = this.#context;
-    return hasRecord(disk, path, record, bucket.contentConfig);
+    return hasRecord(disk, path, record, { content: bucket.contentConfig, block: (cid) => bucket.blocks.get(cid) });
   }
 
   #result(

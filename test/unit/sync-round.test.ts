@@ -37,6 +37,21 @@ describe("a round", () => {
     expect(b.disk.tree()).toEqual(a.disk.tree());
   });
 
+  test("a link that moved and leads elsewhere by then comes so, also where both texts have one length", async () => {
+    const { world, a, b } = await twoFolders();
+    await a.disk.makeSymlink(path("link"), "one");
+    await settle(world);
+    a.disk.move(path("link"), path("moved"));
+    await a.sync();
+    a.disk.remove(path("moved"));
+    a.disk.tick();
+    await a.disk.makeSymlink(path("moved"), "two");
+    await a.sync();
+    await settle(world);
+    expect(Object.fromEntries(b.disk.tree())).toEqual({ moved: "-> two" });
+    expect(await bucketTree(world.bucket)).toEqual(b.disk.tree());
+  });
+
   test("a directory that is mounted once more beside itself stays what it is, and is one more", async () => {
     const { world, a, b } = await twoFolders();
     a.disk.make(path("d"));

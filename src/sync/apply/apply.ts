@@ -6,12 +6,12 @@
 import type { FileId } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
 import { failedWith, isDiskFull } from "../../base/system-errors.ts";
+import { sameVersion } from "../../bucket/merge/objects.ts";
 import { placeText, type Place } from "../../bucket/object-rows.ts";
 import type { ApplyContext } from "./apply-context.ts";
 import type { Reason } from "../known/unsettled.ts";
 import { REFUSALS, type DiskPath } from "../disk/disk.ts";
 import { digestOn, setAttributes, writeIncoming, type Ready } from "./incoming.ts";
-import { sameContent } from "../scan/local-content.ts";
 import { NEW_PATH } from "../disk/paths.ts";
 import type { Plan, Put, Removal } from "./plan.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
@@ -231,9 +231,7 @@ class Applier {
     const { db } = this.#context;
     const there = db.at(place);
     const basis = (there?.id === id ? there : db.byId(id)[0])?.record;
-    if (basis === undefined) return true;
-    if (record.type === "symlink") return !sameTarget(basis.target, record.target);
-    return basis.size !== record.size || !sameContent(basis.content, record.content);
+    return basis === undefined || !sameVersion(basis, record);
   }
 
   async #putOne(placing: Placing, put: Put, ready: Ready | undefined): Promise<void> {
@@ -309,10 +307,6 @@ async function ifThere(work: Promise<void>): Promise<void> {
   } catch (error) {
     if (!failedWith(error, "ENOENT", "ENOTDIR", "ELOOP", "EPERM", "EACCES")) throw error;
   }
-}
-
-function sameTarget(a: unknown, b: unknown): boolean {
-  return JSON.stringify(a) === JSON.stringify(b);
 }
 
 /** As many as are written under temporary names at once. */

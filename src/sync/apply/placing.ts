@@ -6,6 +6,7 @@ import type { FileId, FileName } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
 import { failedWith } from "../../base/system-errors.ts";
 import type { TreeObject } from "../../bucket/fs-reader.ts";
+import { sameVersion } from "../../bucket/merge/objects.ts";
 import type { Place } from "../../bucket/object-rows.ts";
 import { samePlace } from "../../bucket/object-rows.ts";
 import { NO_LINKS } from "../../objects/disk.ts";
@@ -15,7 +16,6 @@ import type { DiskPath, DiskStat } from "../disk/disk.ts";
 import { syncDirectories } from "../scan/durable.ts";
 import { sameRecord, type Entry } from "../known/entry.ts";
 import { digestOn, setAttributes, type Ready } from "./incoming.ts";
-import { sameContent } from "../scan/local-content.ts";
 import { isOwn, PARKED_ID, parkedPath } from "../disk/paths.ts";
 import { returnToSight } from "./parked.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
@@ -66,8 +66,7 @@ export class Placing {
     const isLink = target.record.type !== "directory" && (known.length > 1 || isNamed(target, source));
     const arrived = await (isLink ? this.#link(source, place, path) : this.#move(source, place, path));
     if (typeof arrived === "string") return arrived;
-    const has =
-      arrived.record.size === target.record.size && sameContent(arrived.record.content, target.record.content);
+    const has = sameVersion(arrived.record, target.record);
     return this.#update(arrived, path, target, has ? undefined : ready, !isLink);
   }
 

@@ -3,7 +3,7 @@ import type { Cid } from "../../base/ids.ts";
 import { isLinked, targetOf, xattrsOf } from "../../format/linked-value.ts";
 import type { FileRecord, Xattrs } from "../../format/record.ts";
 
-type ReadBlock = (cid: Cid) => Promise<Uint8Array>;
+export type ReadBlock = (cid: Cid) => Promise<Uint8Array>;
 
 /** Attributes that this disk does not show stay. */
 export async function mergedXattrs(base: FileRecord, shown: Xattrs, block: ReadBlock): Promise<Xattrs> {

@@ -1,6 +1,7 @@
 /** What was changed in the folder since it was synced, as an epoch holds it: the end state of every object that is otherwise. */
 import type { Cid, FileId, Ino } from "../../base/ids.ts";
 import type { ChangedObject, ContentChange } from "../../bucket/change-set.ts";
+import { sameContent } from "../../bucket/merge/objects.ts";
 import type { ContentConfig } from "../../content/config.ts";
 import type { FileRecord, Xattrs } from "../../format/record.ts";
 import { NO_XATTRS } from "../../format/record.ts";
@@ -10,7 +11,7 @@ import { baseTarget, mergedXattrs } from "./base-values.ts";
 import { type Attention, recordOfNew, withAttributes } from "./attributes.ts";
 import { bareAhead } from "./bare-ahead.ts";
 import type { Deed, LocalChange, LocalChanges, Observed } from "./local-changes.ts";
-import { contentOnDisk, isUnreadable, sameContent } from "./local-content.ts";
+import { contentOnDisk, isUnreadable } from "./local-content.ts";
 import { entryFor, type LocalObject, type Matching } from "./match.ts";
 import { digestOfXattrs, isUntouched, seenOf, type Seen } from "../known/seen.ts";
 import type { Found } from "./walk.ts";

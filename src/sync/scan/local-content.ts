@@ -7,11 +7,13 @@ import { escapeForPrint } from "../../base/names.ts";
 import { failedWith } from "../../base/system-errors.ts";
 import type { BlockSink } from "../../blocks/block-store.ts";
 import type { DataReader } from "../../bucket/change-set.ts";
+import { sameContent } from "../../bucket/merge/objects.ts";
 import type { ContentConfig } from "../../content/config.ts";
 import { writeContent } from "../../content/write.ts";
 import type { Content, FileRecord } from "../../format/record.ts";
 import type { DiskFile, DiskPath, DiskStat, SyncDisk } from "../disk/disk.ts";
 import { pathText } from "../disk/paths.ts";
+import { baseTarget, type ReadBlock } from "./base-values.ts";
 import { ReadAhead } from "./read-ahead.ts";
 import type { Found } from "./walk.ts";
 
@@ -57,24 +59,19 @@ async function contentStill(
   }
 }
 
-/** Whether what is at a path has the type, the size and the bytes of a record. */
+/** Whether what is at a path has the type and the bytes of a record, or leads where it does. */
 export async function hasRecord(
   disk: SyncDisk,
   path: DiskPath,
-  record: Pick<FileRecord, "type" | "size" | "content">,
-  config: ContentConfig,
+  record: FileRecord,
+  { content: config, block }: { readonly content: ContentConfig; readonly block: ReadBlock },
 ): Promise<boolean> {
   const stat = await disk.look(path);
   if (stat?.type !== record.type || stat.size !== record.size) return false;
+  if (record.type === "symlink") return (await disk.readLink(path)) === (await baseTarget(record, block));
   if (record.type !== "file") return true;
   const content = await contentOnDisk(disk, { path, stat }, config);
   return content !== undefined && sameContent(content, record.content);
-}
-
-export function sameContent(a: Content, b: Content): boolean {
-  if (a.kind === "inline" && b.kind === "inline") return Buffer.compare(a.bytes, b.bytes) === 0;
-  if (a.kind === "empty" || b.kind === "empty" || a.kind === "inline" || b.kind === "inline") return a.kind === b.kind;
-  return a.cid === b.cid;
 }
 
 export interface LocalDataOptions {
