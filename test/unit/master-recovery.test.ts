@@ -312,6 +312,28 @@ describe("the index", () => {
     await withOwner(async (owner) => expect(await lacking(owner, blocks)).toEqual([]));
   });
 
+  test.each([
+    ["a length", "length = length + 7"],
+    ["a pack that there is not", "pack = 9999"],
+    ["a pack whose name is none", "pack = (SELECT id FROM packs WHERE name = 'nonsense')"],
+    ["an offset", "offset = offset + 7"],
+  ])("that has %s wrong for a block serves it again at the latest when it is sent again", async (_, change) => {
+    const blocks = Array.from({ length: 20 }, (_, index) => rawBlock(2_000 + index));
+    const block = blocks[2] ?? one;
+    await stored(blocks);
+    const used = blocks.reduce((sum, { bytes: { length } }) => sum + length, 0);
+    const db = new Database(indexFile());
+    db.prepare("INSERT INTO packs (name, sealed, \"end\") VALUES ('nonsense', 1, 0)").run();
+    db.prepare(`UPDATE blocks SET ${change} WHERE digest = ?`).run(digestOf(block.cid));
+    db.close();
+    await withOwner(async (owner) => {
+      await lacking(owner, blocks).catch(() => {});
+      await owner.put([block]);
+      expect(await lacking(owner, blocks)).toEqual([]);
+      expect(owner.usedBytes).toBe(used);
+    });
+  });
+
   test("whose pages are overwritten is made anew while it is used", async () => {
     const blocks = Array.from({ length: 300 }, (_, index) => rawBlock(50 + index));
     await stored(blocks);

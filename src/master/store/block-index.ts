@@ -69,13 +69,22 @@ const MAX_PACK_BYTES = 2 ** 32;
 const RANGE = `min(max(offset, 0), ${MAX_PACK_BYTES}) AS offset, min(max(length, 0), ${MAX_BLOCK_ACCEPTED}) AS length`;
 const PLACE = `name AS pack, ${RANGE}, damaged FROM blocks JOIN packs ON id = pack`;
 
+interface Healed {
+  readonly pack: number;
+  readonly offset: number;
+  readonly digest: Uint8Array;
+  readonly leased: number;
+}
+
 export class BlockIndex {
   readonly marks: IndexMarks;
   readonly roots: KnownRoots;
   readonly #db: Database.Database;
   readonly #find: Database.Statement<[Uint8Array], IndexedBlock>;
   readonly #insert: Database.Statement<[Uint8Array, number, number, number, number]>;
-  readonly #heal: Database.Statement<[{ pack: number; offset: number; digest: Uint8Array; leased: number }]>;
+  readonly #heal: Database.Statement<[Healed]>;
+  readonly #replace: Database.Statement<[Healed]>;
+  readonly #names: Database.Statement<[Uint8Array]>;
   readonly #putPack: Database.Statement<[string, number, number], { id: number }>;
   readonly #count: Database.Statement<[number, number]>;
   readonly #lease: Database.Statement<[number, Uint8Array, number]>;
@@ -101,6 +110,11 @@ export class BlockIndex {
          WHERE digest = @digest AND NOT (pack = @pack AND offset = @offset)
            AND (damaged = 1 OR (SELECT sealed FROM packs WHERE id = blocks.pack) = ${PACK_STATES.leaving})`,
       );
+      this.#replace = this.#db.prepare(
+        `UPDATE blocks SET pack = @pack, offset = @offset, damaged = 0, leased = max(leased, @leased)
+         WHERE digest = @digest`,
+      );
+      this.#names = this.#db.prepare("SELECT 1 FROM blocks WHERE digest = ?");
       this.#putPack = this.#db.prepare(
         `INSERT INTO packs (name, sealed, "end") VALUES (?, ?, ?)
          ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed, "end" = excluded."end" RETURNING id`,
@@ -126,8 +140,13 @@ export class BlockIndex {
     return place !== undefined && isPackFile(place.pack) ? place : undefined;
   }
 
+  /** Whether there is a row of it, even one that leads nowhere: what a collection took has none. */
+  names(digest: Uint8Array): boolean {
+    return this.#names.get(digest) !== undefined;
+  }
+
   /**
-   * Enters blocks of a pack. What has a place already keeps it, unless it is another one and damaged, or in a pack that is leaving;
+   * Enters blocks of a pack. What has a place already keeps it, unless it is another one and damaged, or in no pack or one that is leaving;
    * those are returned whose place stays another one.
    */
   add({ name, sealed, end }: IndexedPack, rows: Iterable<PackRow>, leased: number): PackRow[] {
@@ -140,10 +159,13 @@ export class BlockIndex {
           if (this.#insert.run(row.digest, id, row.offset, row.length, leased).changes === 1) {
             blocks++;
             bytes += row.length;
-          } else if (this.#heal.run({ pack: id, offset: row.offset, digest: row.digest, leased }).changes === 0) {
-            const place = this.#find.get(row.digest);
-            if (place?.pack !== name || place.offset !== row.offset) elsewhere.push(row);
+            continue;
           }
+          const healed = { pack: id, offset: row.offset, digest: row.digest, leased };
+          if (this.#heal.run(healed).changes === 1) continue;
+          const place = this.find(row.digest);
+          if (place === undefined) this.#replace.run(healed);
+          else if (place.pack !== name || place.offset !== row.offset) elsewhere.push(row);
         }
         this.#count.run(blocks, bytes);
       })

@@ -181,7 +181,7 @@ class Recovery {
     const { index, handles, folder, leased } = this.#options;
     const known = index.packs().find(({ name }) => name === pack.name);
     // Rows enter together with the pack's end: what it lacks before that was collected, since it was garbage or damaged.
-    const isForgotten = (row: PackRow) => isBefore(row, known?.end ?? 0) && index.find(row.digest) === undefined;
+    const isForgotten = (row: PackRow) => isBefore(row, known?.end ?? 0) && !index.names(row.digest);
     const rows = all.filter((row) => !isForgotten(row));
     if (this.#isKnown(pack, known, rows)) return;
     let elsewhere: readonly PackRow[];
