@@ -189,10 +189,15 @@ export class MasterConnection implements Master {
   }
 }
 
-/** What the master says no with; its body may be anything. */
+/** What the master says no with; its body may be anything. Throws `store_unreachable` where it broke off, and the status alone does not tell. */
 export async function refusalIn(answer: MasterAnswer): Promise<Refusal> {
-  return refusalOf(answer.status, await answer.json().catch(() => undefined));
+  const said = answer.json().catch((error: unknown) => {
+    if (TOLD_BY_BODY.has(answer.status) && hasCode(error, "store_unreachable")) throw error;
+  });
+  return refusalOf(answer.status, await said);
 }
+
+const TOLD_BY_BODY: ReadonlySet<number> = new Set([409, 412]);
 
 /** Whether the request that failed like this may have reached the master. */
 export function maybeReceived(error: unknown): boolean {

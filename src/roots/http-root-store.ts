@@ -95,7 +95,8 @@ export class HttpRootStore implements RootStore {
         return { kind: "unknown", cause };
       }
     }
-    const refusal = await refusalIn(answer);
+    // One that breaks off is a refusal all the same: nothing changed.
+    const refusal = await this.#reach(() => refusalIn(answer));
     if (status === 412 && refusal.code === "conflict") return this.#conflict(refusal, name);
     const error = errorOf(this.#master.address, refusal);
     if (status === 409 && refusal.code === "missing_blocks") {

@@ -249,6 +249,9 @@ describe("a swap", () => {
       "device_not_certified",
     ],
     ["of another bucket's commit", () => jsonAnswer(409, { code: "foreign_genesis" }), "foreign_bucket"],
+    ["in a conflict that broke off before it said which root is there", () => brokenOff(412), "arbiter_unreachable"],
+    ["that was refused in words that broke off", () => brokenOff(409), "arbiter_unreachable"],
+    ["of a wallet that is not served, in words that broke off", () => brokenOff(403), "wallet_not_allowed"],
     [
       "in a conflict without a version",
       () => jsonAnswer(412, { code: "conflict", current: cborBlock("x").cid }),
@@ -392,6 +395,11 @@ function listenTo(remote: HttpRemote) {
 
 function replace(way: MeddlingMaster, part: string, answer: () => ReturnType<typeof jsonAnswer>): void {
   way.meddling.before = ({ path }) => (path.includes(part) ? answer() : undefined);
+}
+
+/** An answer of which only the head came. */
+function brokenOff(status: number): ReturnType<typeof jsonAnswer> {
+  return { ...jsonAnswer(status, {}), json: () => Promise.reject(lost(true)) };
 }
 
 function nameOf(remote: HttpRemote): string {
