@@ -85,6 +85,33 @@ test("a file that is saved anew as it changes places with another one", async ()
   expect(moments).toContain(0);
 });
 
+test("the second name of a file that is written to while the first one has a newer version already", async () => {
+  const moments: number[] = [];
+  for (let moment = 0, reached = true; reached; moment++) {
+    const { world, a, b } = await twoFolders();
+    a.disk.write(path("x.bin"), "f");
+    await a.disk.link(path("x.bin"), path("y.bin"));
+    await settle(world);
+    a.disk.tick(3_000_000_000n);
+    a.disk.write(path("x.bin"), "newer");
+    await a.sync();
+    let [changes, saved] = [0, false];
+    b.disk.before = () => {
+      if (!b.disk.scanned || changes++ !== moment) return;
+      b.disk.tick();
+      b.disk.write(path("y.bin"), "meanwhile");
+      saved = true;
+    };
+    await b.sync();
+    reached = changes > moment;
+    b.disk.before = () => {};
+    const whole = await settledTree(world);
+    expect([moment, [...whole.values()].includes("meanwhile")]).toEqual([moment, saved]);
+    if (saved) moments.push(moment);
+  }
+  expect(moments.length).toBeGreaterThan(2);
+});
+
 test("what somebody clears away while it waits comes anew, and what nobody knows there comes in sight", async () => {
   const { world, a, b } = await twoFolders();
   a.disk.make(path("d"));

@@ -32,10 +32,10 @@ export function recordPublished(
   const otherwise: Found[] = [];
   const now = new Map(published?.objects ?? []);
   const ids = published === undefined ? new Ids(matching) : renewed(db, matching, local, now, published.standIn);
-  for (const { object, found, entry, seen } of local.observed) {
+  for (const { object, found, entry, seen, isBehind } of local.observed) {
     const directory = found.parent === undefined ? undefined : matching.objectOf.get(found.parent);
     const [id, parent] = [ids.of(object), directory === undefined ? undefined : ids.of(directory)];
-    const record = now.get(object.ino)?.record ?? entry?.record;
+    const record = (isBehind ? undefined : now.get(object.ino)?.record) ?? entry?.record;
     if (id === undefined || directory === undefined || parent === undefined || record === undefined) {
       otherwise.push(found);
       continue;
@@ -44,6 +44,7 @@ export function recordPublished(
     // A name that is new and was not published now is looked at again.
     if (published === undefined && (entry?.parent !== parent || entry.name !== found.name)) continue;
     db.put({ ...place, id, record, seen });
+    if (isBehind) db.unsettle(place);
     if (!ids.isMergedAway(object) && !ids.isMergedAway(directory)) continue;
     // The tree has it at the other one's place, or not at all.
     otherwise.push(found);

@@ -10,7 +10,7 @@ import type { Entry } from "../known/entry.ts";
 import { baseTarget, mergedXattrs } from "./base-values.ts";
 import { type Attention, recordOfNew, withAttributes } from "./attributes.ts";
 import { bareAhead } from "./bare-ahead.ts";
-import type { Deed, LocalChange, LocalChanges, Observed } from "./local-changes.ts";
+import type { Deed, LocalChange, LocalChanges, Look, Observed } from "./local-changes.ts";
 import { contentOnDisk, isUnreadable } from "./local-content.ts";
 import { entryFor, type LocalObject, type Matching } from "./match.ts";
 import { digestOfXattrs, isUntouched, seenOf, type Seen } from "../known/seen.ts";
@@ -32,6 +32,17 @@ export interface FinderOptions {
 
 export function findChanges(matching: Matching, options: FinderOptions): Promise<LocalChanges> {
   return new ChangeFinder(matching, options).find();
+}
+
+interface Changed extends Pick<ChangedObject, "content"> {
+  readonly record: FileRecord;
+}
+
+interface Examined {
+  /** Inodes that were looked at, with the digests of their attributes. */
+  readonly examined: ReadonlyMap<bigint, string>;
+  readonly changed: Changed | undefined;
+  readonly look: Look | undefined;
 }
 
 class ChangeFinder {
@@ -92,7 +103,8 @@ class ChangeFinder {
     const { record, content } = this.#bornFile(object, found, NO_XATTRS);
     const name = this.#nameOf(found);
     this.#note(object, undefined, name === undefined ? [] : [name], record, content);
-    this.#observed.push({ object, found, entry: undefined, seen: seenOf(found.stat, "", this.#options.lookedNs) });
+    const seen = seenOf(found.stat, "", this.#options.lookedNs);
+    this.#observed.push({ object, found, entry: undefined, seen, isBehind: false });
   }
 
   #missed(object: LocalObject): void {
@@ -118,25 +130,41 @@ class ChangeFinder {
   async #there(object: LocalObject): Promise<void> {
     const isLeft = this.#isLeft(object);
     const looks = object.found.map((found) => ({ found, entry: this.#entryFor(object, found) }));
-    const otherwise = looks.find(({ found, entry }) => entry === undefined || !isUntouched(entry.seen, found.stat));
+    const otherwise = looks.filter(({ found, entry }) => entry === undefined || !isUntouched(entry.seen, found.stat));
     const names = this.#namesOf(object);
-    const { found, entry } = otherwise ?? looks[0] ?? {};
+    const { examined, changed, look } = await this.#examined(object, otherwise);
+    const { found, entry } = look ?? otherwise[0] ?? looks[0] ?? {};
     if (found === undefined) return;
-    const attributes = otherwise === undefined || isLeft ? undefined : await this.#xattrsOf(found, entry);
-    const digest = attributes === undefined ? (entry?.seen.xattrs ?? "") : digestOfXattrs(attributes);
-    const changed =
-      otherwise === undefined ? undefined : await this.#changeOf(object, found, entry, attributes, digest);
     const isMoved = entry === undefined || !this.#isWhere(object);
     if (changed !== undefined || isMoved) {
       const record = changed?.record ?? entry?.record;
       if (record !== undefined) this.#note(object, entry, names, record, changed?.content ?? SAME);
     }
+    const isNoted = changed !== undefined || isMoved;
     for (const { found: at, entry: old } of looks) {
-      // What would not stay as it was while it was read is looked at again as if nobody had seen it.
-      const seen = isLeft ? old?.seen : this.#seenNow(at, digest, old);
-      const isNews = changed !== undefined || isMoved || old === undefined || !isUntouched(old.seen, at.stat);
-      if (isNews && seen !== undefined) this.#observed.push({ object, found: at, entry: old, seen });
+      const isBehind = isNoted && old !== undefined && at.stat.ino !== found.stat.ino;
+      const digest = examined.get(at.stat.ino) ?? old?.seen.xattrs ?? "";
+      // What was not looked at, or would not stay as it was while it was read, is looked at again as if nobody had seen it.
+      const isUnseen = isLeft || (isBehind && !examined.has(at.stat.ino));
+      const seen = isUnseen ? old?.seen : this.#seenNow(at, digest, old);
+      if (seen === undefined || !(isNoted || old === undefined || !isUntouched(old.seen, at.stat))) continue;
+      this.#observed.push({ object, found: at, entry: old, seen, isBehind });
     }
+  }
+
+  /** The first change of an object among its names that look otherwise. Those that are one file are looked at once. */
+  async #examined(object: LocalObject, otherwise: readonly Look[]): Promise<Examined> {
+    const examined = new Map<bigint, string>();
+    for (const look of otherwise) {
+      const { found, entry } = look;
+      if (examined.has(found.stat.ino)) continue;
+      const attributes = this.#isLeft(object) ? undefined : await this.#xattrsOf(found, entry);
+      const digest = attributes === undefined ? (entry?.seen.xattrs ?? "") : digestOfXattrs(attributes);
+      examined.set(found.stat.ino, digest);
+      const changed = await this.#changeOf(object, found, entry, attributes, digest);
+      if (changed !== undefined) return { examined, changed, look };
+    }
+    return { examined, changed: undefined, look: undefined };
   }
 
   /** Undefined: it is as the bucket knows it. */
@@ -146,7 +174,7 @@ class ChangeFinder {
     entry: Entry | undefined,
     xattrs: Xattrs | undefined,
     digest: string,
-  ): Promise<{ record: FileRecord; content: ContentChange } | undefined> {
+  ): Promise<Changed | undefined> {
     const { stat } = found;
     if (this.#isLeft(object)) return undefined;
     if (entry === undefined) return this.#born(object, found, xattrs);
@@ -165,11 +193,7 @@ class ChangeFinder {
       : { record: { ...record, ctimeNs: this.#options.lookedNs }, content };
   }
 
-  async #born(
-    object: LocalObject,
-    found: Found,
-    xattrs: Xattrs = NO_XATTRS,
-  ): Promise<{ record: FileRecord; content: ContentChange }> {
+  async #born(object: LocalObject, found: Found, xattrs: Xattrs = NO_XATTRS): Promise<Changed> {
     const { path, stat } = found;
     if (stat.type === "file") return this.#bornFile(object, found, xattrs);
     const record = recordOfNew(stat, xattrs, 0, this.#options);
@@ -178,7 +202,7 @@ class ChangeFinder {
     return { record: { ...record, target, size: target.length }, content: SAME };
   }
 
-  #bornFile(object: LocalObject, found: Found, xattrs: Xattrs): { record: FileRecord; content: ContentChange } {
+  #bornFile(object: LocalObject, found: Found, xattrs: Xattrs): Changed {
     return {
       record: recordOfNew(found.stat, xattrs, found.stat.size, this.#options),
       content: this.#edited(object, object.found[0], EMPTY),
@@ -243,7 +267,7 @@ class ChangeFinder {
     if (known === undefined) {
       this.#note(directory, entry, this.#namesOf(directory), timed, SAME);
       const seen = this.#seenNow(found, entry.seen.xattrs, entry);
-      this.#observed.push({ object: directory, found, entry, seen });
+      this.#observed.push({ object: directory, found, entry, seen, isBehind: false });
     } else this.#changes.set(directory, { ...known, changed: { ...known.changed, record: timed } });
   }
 

@@ -20,7 +20,12 @@ export interface Observed {
   readonly found: Found;
   readonly entry: Entry | undefined;
   readonly seen: Seen;
+  /** A name of a changed object that is another file on the disk, with an older version: it does not have what is published. */
+  readonly isBehind: boolean;
 }
+
+/** A name of an object as it is, and as the database has it. */
+export type Look = Pick<Observed, "found" | "entry">;
 
 export interface LocalChanges {
   readonly changes: readonly LocalChange[];
