@@ -4,7 +4,7 @@
  */
 import type { MovedUnits, PublishedEpoch } from "../bucket/change-set.ts";
 import type { FileId, Ino } from "../base/ids.ts";
-import { keptObject } from "./dirty-object.ts";
+import { isUnlinked, keptObject } from "./dirty-object.ts";
 import type { KeptObject, Link } from "./dirty-object.ts";
 import type { FollowedObject } from "./journal-record.ts";
 import { Numbers } from "./numbers.ts";
@@ -31,12 +31,14 @@ export function followingOf(
   const followed = new Map<Ino, FollowedObject>();
   const left = new Set<string>();
   const given = new Set<FileId>();
+  const gone: FileId[] = [];
   for (const { from, id, type, names: places, left: outside, conflict } of moved.objects) {
     const ino = numbers.inFlight(id) ?? numbers.of(from);
     const [place] = places;
     const bearer = state.dirtyWithId(id)?.ino;
     if (ino === undefined || place === undefined || given.has(id) || (bearer !== undefined && bearer !== ino)) continue;
     given.add(id);
+    if (from !== id && numbers.of(from) === ino) gone.push(from);
     const row: InodeRow = { ino, id, type, ...place };
     // What the epoch in flight has is told with its rows.
     const isKnown = state.object(ino) === undefined || numbers.inFlight(id) !== undefined;
@@ -57,6 +59,8 @@ export function followingOf(
     if (links.length === object.links.length && links.every((link, index) => link === object.links[index])) continue;
     followed.set(ino, { ...(followed.get(ino) ?? { ino, row: undefined, base: undefined }), links });
   }
+  // What changed in a copy is no change of the unit that took its place.
+  for (const id of gone) numbers.leave(id);
   const kept = keepingOf(state, changed, numbers);
   const objects = [...Array.from(numbers.added, numbered), ...followed.values(), ...kept.objects];
   return { objects, inodes: objects.map(({ ino }) => ino), names: [...names, ...kept.names] };
@@ -66,6 +70,8 @@ export function followingOf(
 export function follow(state: OverlayState, followed: readonly FollowedObject[], heirs: ReadonlyMap<Ino, Ino>): void {
   for (const { ino, row, base, links, kept, hidden } of followed) {
     const object = state.object(ino);
+    // It was removed here, and is nobody's by now: what the copy has of it gets a number of its own.
+    if (object !== undefined && isUnlinked(object) && !state.isShared(object)) continue;
     if (object === undefined && kept !== undefined) keep(state, kept, row, hidden === true);
     if (object !== undefined && row !== undefined && base !== undefined) {
       state.unidentify(object);

@@ -10,6 +10,7 @@ export class Numbers {
   readonly #state: OverlayState;
   readonly #inFlight: ReadonlyMap<FileId, Ino>;
   readonly #added = new Map<FileId, InodeRow>();
+  readonly #left = new Set<FileId>();
 
   /** `ids` are those that the objects of the epoch in flight get. */
   constructor(state: OverlayState, ids: ReadonlyMap<Ino, FileId>) {
@@ -25,8 +26,14 @@ export class Numbers {
   /** Objects of the epoch in flight by the ids that they get, the others by those that they had. */
   of(id: FileId): Ino | undefined {
     if (id === ROOT_ID) return ROOT_INO;
+    if (this.#left.has(id)) return this.#added.get(id)?.ino;
     const known = this.#inFlight.get(id) ?? this.#state.dirtyWithId(id)?.ino ?? this.#state.inodes.find(id)?.ino;
     return known ?? this.#added.get(id)?.ino;
+  }
+
+  /** The number of what has this id stands for something else from now on. */
+  leave(id: FileId): void {
+    this.#left.add(id);
   }
 
   /** As `of`; what has no number gets one. Directories are found by their id: they need no place. */

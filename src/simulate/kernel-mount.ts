@@ -50,7 +50,7 @@ export class KernelMount {
     this.#caches.clear();
   }
 
-  /** Undefined when there is no such path. */
+  /** Undefined when there is no such path, or not any more: a file may take the place of a directory meanwhile. */
   async show(path: string): Promise<Shown | undefined> {
     try {
       return await this.#retried(async () => {
@@ -60,7 +60,7 @@ export class KernelMount {
         return { attributes, contents: await this.#read(ino), names };
       });
     } catch (error) {
-      if (error instanceof FsError && error.errno === ERRNO.ENOENT) return undefined;
+      if (error instanceof FsError && NO_PATH.has(error.errno)) return undefined;
       throw error;
     }
   }
@@ -346,3 +346,4 @@ export class KernelMount {
 }
 
 const MOST_LOOKS = 3;
+const NO_PATH: ReadonlySet<number> = new Set([ERRNO.ENOENT, ERRNO.ENOTDIR]);

@@ -2,6 +2,7 @@
  * Whole agents on a bucket in an object store, on simulated time, while networks, disks and processes fail. SYNCLINE_TEST_ALL: 400
  * histories; scripts/sim plays as many as one likes.
  */
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { Beginning } from "../../src/simulate/beginning.ts";
 import { FAULTS, FaultCounts } from "../../src/simulate/fault-counts.ts";
@@ -13,6 +14,10 @@ import { shrink } from "../../src/simulate/shrink.ts";
 import { play } from "../../src/simulate/world.ts";
 
 const beginning = await Beginning.make();
+/** Made as short as they can be. */
+const ONCE_WRONG = JSON.parse(
+  readFileSync(new URL("../vectors/simulated-histories.json", import.meta.url), "utf8"),
+) as readonly { readonly what: string; readonly plan: Plan }[];
 const all = process.env["SYNCLINE_TEST_ALL"] !== undefined;
 
 describe("agents on simulated machines", () => {
@@ -29,6 +34,14 @@ describe("agents on simulated machines", () => {
       expect(never).toEqual([]);
     },
     all ? 3_000_000 : 900_000,
+  );
+
+  test.each(ONCE_WRONG)(
+    "$what",
+    async ({ plan }) => {
+      expect((await play(plan, beginning)).violations).toEqual([]);
+    },
+    600_000,
   );
 
   test("lose nothing where a master dies over its answer to an upload that it has kept", async () => {
