@@ -4,6 +4,7 @@
  */
 import { lookup } from "../bucket/fs-reader.ts";
 import { placeText } from "../bucket/object-rows.ts";
+import type { Policy } from "../format/policy.ts";
 import { blake3 } from "../crypto/hash.ts";
 import type { NodeStore } from "../tree/node-store.ts";
 import type { SyncDatabase } from "./known/database.ts";
@@ -18,17 +19,18 @@ export interface HeldDeletions {
   readonly where: "bucket" | "folder";
 }
 
-/** More files than this, and more than half of them all, are a mass. */
-const MASS_FILES = 100;
+/** A mass is more files than `files`, and more than `percent` of a hundred of them all: the policy says how many. */
+export type DeletionLimit = Policy["guard"];
 
 /** These deletions if they are a mass: whoever approves them names the digest. `total`: names of files that the folder had. */
 export function massDeletion(
   where: HeldDeletions["where"],
   entries: readonly Entry[],
   total: number,
+  limit: DeletionLimit,
 ): HeldDeletions | undefined {
   const files = entries.filter(isFile);
-  if (files.length <= MASS_FILES || files.length * 2 <= total) return undefined;
+  if (files.length <= limit.files || files.length * 100 <= total * limit.percent) return undefined;
   return { digest: digestOf(where, files), files: files.length, where };
 }
 
@@ -37,6 +39,7 @@ export async function missingMass(
   db: SyncDatabase,
   nodes: NodeStore,
   missing: readonly Entry[],
+  limit: DeletionLimit,
 ): Promise<HeldDeletions | undefined> {
   const tree = db.base()?.tree;
   const behind = new Set(missing.length === 0 ? [] : db.unsettled().map(placeText));
@@ -45,14 +48,14 @@ export async function missingMass(
     const isBehind = tree !== undefined && behind.has(placeText(entry));
     if (!isBehind || (await lookup(nodes, tree, entry))?.id === entry.id) left.push(entry);
   }
-  return massDeletion("bucket", left, countFilesBefore(db));
+  return massDeletion("bucket", left, countFilesBefore(db, limit), limit);
 }
 
 /**
  * Before files go or come although deletions may be a mass, as while such deletions wait: they are still compared with what there was before.
  */
-export function noteFilesBefore(db: SyncDatabase): void {
-  if (db.count("files before") <= MASS_FILES) db.setFact("files before", String(db.countFiles()));
+export function noteFilesBefore(db: SyncDatabase, { files }: DeletionLimit): void {
+  if (db.count("files before") <= files) db.setFact("files before", String(db.countFiles()));
 }
 
 /** All went and came: deletions are compared with what there is now. */
@@ -61,10 +64,10 @@ export function forgetFilesBefore(db: SyncDatabase): void {
 }
 
 /** Names of files of which deletions may be too large a part. */
-export function countFilesBefore(db: SyncDatabase): number {
+export function countFilesBefore(db: SyncDatabase, { files }: DeletionLimit): number {
   const before = db.count("files before");
   // So few are no mass; then it is what came since that is deleted.
-  return before > MASS_FILES ? Math.min(before, db.countFiles()) : db.countFiles();
+  return before > files ? Math.min(before, db.countFiles()) : db.countFiles();
 }
 
 function isFile({ record }: Entry): boolean {

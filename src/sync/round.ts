@@ -12,7 +12,14 @@ import { ChunkCache } from "../content/chunk-cache.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import { noteArrived } from "./apply/arrived.ts";
 import type { DiskPath } from "./disk/disk.ts";
-import { forgetFilesBefore, missingMass, noteFilesBefore, type HeldDeletions } from "./deletion-limit.ts";
+import {
+  forgetFilesBefore,
+  missingMass,
+  noteFilesBefore,
+  type DeletionLimit,
+  type HeldDeletions,
+} from "./deletion-limit.ts";
+import { DEFAULT_POLICY } from "../format/policy.ts";
 import type { Entry } from "./known/entry.ts";
 import { makeDurable } from "./scan/durable.ts";
 import { standOnFirst } from "./publish/record-published.ts";
@@ -34,7 +41,7 @@ import { restless } from "./round-failure.ts";
 import { noteExchanged, redo } from "./apply/redo.ts";
 import { clearIncoming } from "./apply/saved-meanwhile.ts";
 import { WHOLE_PORTION } from "./scan/portion.ts";
-import { walk, type Found, type Most } from "./scan/walk.ts";
+import { walk, within, type Found, type Most } from "./scan/walk.ts";
 import { waitingIn, waitingOf } from "./waiting.ts";
 
 /** Throws what opening the folder does, `precondition_failed`, `foreign_bucket`, and what kept the epoch from the bucket. */
@@ -71,6 +78,7 @@ class Round {
   /** What went before the scan of all. */
   #early: PortionsSent = { added: 0, conflicts: [], figures: undefined };
   #rules: IgnoreRules = NO_RULES;
+  #deletionLimit: DeletionLimit = DEFAULT_POLICY.guard;
   #again: boolean;
 
   constructor(context: RoundContext, isRehearsal = false) {
@@ -98,12 +106,13 @@ class Round {
     await this.#readRules();
     const head = await this.#head();
     await standOnFirst(db, this.#nodes, head);
+    this.#deletionLimit = (await bucket.policy(head)).guard;
     const isAsKnown = (path: DiskPath, entry: Pick<Entry, "record">) => this.#isAsKnown(path, entry);
     await this.#recover(head);
     await noteArrived({ db, disk, nodes: this.#nodes, isAsKnown, nowNs: () => clock.nowNs() });
     for (let attempt = 0; ; attempt++) {
       const all = await this.#scan();
-      const mass = await missingMass(db, this.#nodes, all.local.deletedFiles);
+      const mass = await missingMass(db, this.#nodes, all.local.deletedFiles, this.#deletionLimit);
       const approved = mass !== undefined && mass.digest === this.#context.allowDeletes;
       const held = approved ? undefined : mass;
       const scanned = held === undefined ? all : await this.#keepMissing(all);
@@ -175,7 +184,7 @@ class Round {
   /** The same scan for as long as its deletions wait: the bucket keeps what is missing here. */
   async #keepMissing({ walked, lookedNs, scanMs }: Scanned): Promise<Scanned> {
     const { db } = this.#context;
-    noteFilesBefore(db);
+    noteFilesBefore(db, this.#deletionLimit);
     const kept = db.reading(() => matchKeepingMissing(db, walked, this.#rules));
     return { ...kept, lookedNs, scanMs, local: await this.#counted(kept.matching, lookedNs) };
   }
@@ -280,6 +289,7 @@ class Round {
         most: this.#portion.things,
         isRehearsal: this.#isRehearsal,
         allowDeletes,
+        deletionLimit: this.#deletionLimit,
         approvedElsewhere: async (entries) =>
           approvedDeletions(bucket, shown, await bucket.commit(base.commit), this.#lastShown(), entries),
         applying: (places) => progress?.applying?.(places),
@@ -310,9 +320,7 @@ class Round {
     const base = this.#context.db.base();
     if (base === undefined) throw new SynclineError("internal", "A round ended without a base.");
     const unsent =
-      this.#restless.size === 0
-        ? []
-        : [...within(walked.root)].filter(({ path }) => this.#restless.has(path.join("/")));
+      this.#restless.size === 0 ? [] : within(walked.root).filter(({ path }) => this.#restless.has(path.join("/")));
     const left = (why: string) =>
       unsent.map(({ path }) => path).filter((path) => this.#restless.get(path.join("/")) === why);
     return {
@@ -337,8 +345,3 @@ class Round {
 const STILL_ATTEMPTS = 3;
 /** Files that change are left out after some attempts, and epochs that come late are few: more is a fault, and no reason to go on for ever. */
 const ATTEMPTS = 100;
-
-function* within(found: Found): Generator<Found> {
-  yield found;
-  for (const child of found.children) yield* within(child);
-}

@@ -2,6 +2,7 @@
  * Rows of SQLite tables as fuzzing damages them: their columns one behind the other, which are put into a table as they are and read back by
  * what reads them in earnest. SQLite checks its pages, not what stands in them.
  */
+import { DEFAULT_POLICY } from "../../src/format/policy.ts";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -299,7 +300,7 @@ function syncRows(folder: string, entries: readonly Entry[]): Decoder[] {
         if (base !== undefined && !Number.isSafeInteger(base.seq)) throw new Error("A sequence that is no number.");
         sentEpochs(db);
         await noteExchanged(db);
-        for (const number of [nextEpoch(db, 0), countFilesBefore(db)])
+        for (const number of [nextEpoch(db, 0), countFilesBefore(db, DEFAULT_POLICY.guard)])
           if (!Number.isSafeInteger(number)) throw new Error("An epoch that is no number.");
       },
     },

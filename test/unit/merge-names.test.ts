@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import type { FileId, FileName } from "../../src/base/ids.ts";
 import { nameFromText, nameToText } from "../../src/base/names.ts";
+import { plainNameOf } from "../../src/bucket/conflicts/marked-name.ts";
 import { directoryNames, fileNames } from "../../src/bucket/merge/conflict-names.ts";
 import { matchesAll } from "../../src/bucket/merge/globs.ts";
 
@@ -57,6 +58,14 @@ describe("a conflict name", () => {
       "my.app (conflict 0123456789abcdef0123aaabbbcccddd 2)",
     ]);
   });
+});
+
+test("each name that a merge gives is read back as the one it was", () => {
+  const made = [
+    ...firstOf(directoryNames(nameFromText("my.app"), "aaabbbcccddd0123456789abcdef0123" as FileId), 6),
+    ...firstOf(fileNames(nameFromText("my.app"), new Uint8Array(32).fill(0xab)), 6),
+  ];
+  expect(made.map((name) => plainNameOf(name as FileName))).toEqual(made.map(() => nameFromText("my.app")));
 });
 
 describe("globs", () => {

@@ -2,6 +2,8 @@
 import { describe, expect, test } from "vitest";
 import type { RateLimit } from "../../src/base/rate-limit.ts";
 import { PARKED_PATH } from "../../src/sync/disk/paths.ts";
+import { openWriter } from "../../src/bucket/writer.ts";
+import { newWriter } from "../support/test-bucket.ts";
 import { Crash, MemorySyncDisk } from "../../src/simulate/folder/memory-sync-disk.ts";
 import { bucketTree, pair, path, settle, type SyncedFolder, syncWorld, twoFolders } from "../support/sync-world.ts";
 
@@ -288,6 +290,27 @@ describe("a round", () => {
     expect((await bucketTree(world.bucket)).size).toBe(0);
     expect((await b.sync()).held).toBeUndefined();
     expect(b.disk.tree().size).toBe(0);
+  });
+
+  test.each([
+    [{ files: 5, percent: 30 }, 8],
+    [{ files: 5, percent: 50 }, undefined],
+    [{ files: 8, percent: 30 }, undefined],
+    [{ files: 0, percent: 0 }, 8],
+  ])("the bucket's policy says which deletions are a mass: %j of 8 among 20 files", async (guard, held) => {
+    const { world, a, b } = await twoFolders();
+    for (let each = 0; each < 20; each++) a.disk.write(path(`${each}.bin`), `${each}`);
+    await settle(world);
+    await using writer = await openWriter(await newWriter(world.bucket, 77), 1);
+    expect((await writer.publish("", { policy: (policy) => ({ ...policy, guard }) })).kind).toBe("published");
+    await settle(world);
+    for (let each = 0; each < 8; each++) a.disk.remove(path(`${each}.bin`));
+    const sent = await a.sync();
+    expect(sent.held?.files).toBe(held);
+    if (sent.held === undefined) return;
+    await a.sync({ allowDeletes: sent.held.digest });
+    expect((await b.sync()).held).toBeUndefined();
+    for (let each = 0; each < 8; each++) expect(b.disk.tree().has(`${each}.bin`)).toBe(false);
   });
 
   test("what is ignored is neither sent nor deleted nor overwritten", async () => {

@@ -15,5 +15,5 @@ export function* ordinaryNames(plain: FileName): Generator<FileName> {
   for (let count = 2; ; count++) yield `${stem} (${count})${extension}` as FileName;
 }
 
-/** The last mark counts: what stands before it may be a conflict name itself. */
-const MARKED = /^(.*) \(conflict (?:[0-9a-f]{8}|[0-9a-f]{16}|[0-9a-f]{32}|[0-9a-f]{64}(?: \d+)?)\)(\.[^.]*)?$/s;
+/** The last mark counts: what stands before it may be a conflict name itself. Directories have 32 digits at most, files 64, then both a count. */
+const MARKED = /^(.*) \(conflict (?:[0-9a-f]{8}|[0-9a-f]{16}|(?:[0-9a-f]{32}|[0-9a-f]{64})(?: \d+)?)\)(\.[^.]*)?$/s;

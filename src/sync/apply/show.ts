@@ -4,7 +4,13 @@
  */
 import type { FileId } from "../../base/ids.ts";
 import { placeText } from "../../bucket/object-rows.ts";
-import { countFilesBefore, massDeletion, noteFilesBefore, type HeldDeletions } from "../deletion-limit.ts";
+import {
+  countFilesBefore,
+  massDeletion,
+  noteFilesBefore,
+  type DeletionLimit,
+  type HeldDeletions,
+} from "../deletion-limit.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import type { Entry } from "../known/entry.ts";
 import type { ApplyContext } from "./apply-context.ts";
@@ -19,6 +25,7 @@ export interface ShowOptions {
   readonly allowDeletes: string | undefined;
   /** Which of these a person approved where they were made. Asked only where so much would go that it has to be. */
   readonly approvedElsewhere: (entries: readonly Entry[]) => Promise<ReadonlySet<FileId>>;
+  readonly deletionLimit: DeletionLimit;
   /** Told how many places are about to be written or removed, if any. */
   readonly applying: (places: number) => void;
 }
@@ -42,13 +49,13 @@ export async function showRoot(
   const early: Early = { files: 0, touched: new Set() };
   const waiting = isRehearsal ? 0 : db.behind.countWaiting();
   if (waiting > most) {
-    noteFilesBefore(db);
+    noteFilesBefore(db, options.deletionLimit);
     await bringNew(context, behind, targets, most, early, () => applying(waiting));
   }
   const plan = await db.transaction(() => makePlan(behind, targets));
   const { held, entries } = await heldOf(db, plan, options);
   if (isRehearsal) return { plan, held, applied: NOTHING };
-  if (held !== undefined) noteFilesBefore(db);
+  if (held !== undefined) noteFilesBefore(db, options.deletionLimit);
   const now = held === undefined ? plan : besides(db, plan, entries);
   const places = now.puts.length + now.removals.length;
   if (places > 0) applying(places);
@@ -102,14 +109,14 @@ async function bringNew(
 async function heldOf(
   db: SyncDatabase,
   { removals }: Plan,
-  { allowDeletes, approvedElsewhere }: ShowOptions,
+  { allowDeletes, approvedElsewhere, deletionLimit }: ShowOptions,
 ): Promise<{ readonly held: HeldDeletions | undefined; readonly entries: readonly Entry[] }> {
   const all = removals.map(({ entry }) => entry);
-  const total = countFilesBefore(db);
-  if (massDeletion("folder", all, total) === undefined) return { held: undefined, entries: [] };
+  const total = countFilesBefore(db, deletionLimit);
+  if (massDeletion("folder", all, total, deletionLimit) === undefined) return { held: undefined, entries: [] };
   const approved = await approvedElsewhere(all.filter(({ record }) => record.type !== "directory"));
   const entries = all.filter(({ id }) => !approved.has(id));
-  const held = massDeletion("folder", entries, total);
+  const held = massDeletion("folder", entries, total, deletionLimit);
   return { held: held?.digest === allowDeletes ? undefined : held, entries };
 }
 

@@ -52,7 +52,7 @@ export async function publishPortions(context: PortionsContext, nodes: NodeStore
     const portion = await portions.next();
     if (isFirst && portion.isLast) return sent;
     if (isFirst) await tellAll(context);
-    noteFilesBefore(db);
+    noteFilesBefore(db, policy.guard);
     await context.stillThere();
     told += portion.matching.objects.length;
     progress?.found?.(told);

@@ -15,7 +15,7 @@ import type { IgnoreRules } from "./ignore-rules.ts";
 import { KnownEntries } from "../known/known-entries.ts";
 import { PARKED_ID } from "../disk/paths.ts";
 import { isSameInode } from "../known/seen.ts";
-import type { Found, Walked } from "./walk.ts";
+import { within, type Found, type Walked } from "./walk.ts";
 
 /** An object that is on the disk, or of which nothing is there any more. */
 export interface LocalObject {
@@ -99,7 +99,7 @@ class Matcher implements Matching {
   }
 
   #withInode(ino: bigint): readonly Found[] {
-    this.#byIno ??= groupBy(within(this.#walked.root, []), ({ stat }) => stat.ino);
+    this.#byIno ??= groupBy(within(this.#walked.root), ({ stat }) => stat.ino);
     return this.#byIno.get(ino) ?? [];
   }
 
@@ -221,13 +221,6 @@ class Matcher implements Matching {
     const above = this.#pathOf(entry.parent, depth + 1);
     return above === undefined ? undefined : [...above, entry.name];
   }
-}
-
-/** A directory and all in it. */
-function within(found: Found, into: Found[]): Found[] {
-  into.push(found);
-  for (const child of found.children) within(child, into);
-  return into;
 }
 
 function isOnlyName({ ino, type, links }: DiskStat, { seen }: Entry): boolean {

@@ -202,3 +202,10 @@ class Walker {
     return this.directory(named, entries, id);
   }
 }
+
+/** A directory and all in it. */
+export function within(found: Found, into: Found[] = []): readonly Found[] {
+  into.push(found);
+  for (const child of found.children) within(child, into);
+  return into;
+}
