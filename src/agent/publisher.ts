@@ -3,14 +3,14 @@
  * published, and keeps the figures that `status` shows. One thing at a time.
  */
 import type { Clock } from "../base/clock.ts";
-import { hasCode, SynclineError } from "../base/errors.ts";
+import { SynclineError } from "../base/errors.ts";
 import type { Cid, Lamport, WriterId } from "../base/ids.ts";
 import { ADOPT_NODES, LARGE_EPOCH_OBJECTS, RECONNECT_FIRST_MS, RECONNECT_MAX_MS } from "../base/limits.ts";
 import { describeError, type Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { Bucket, CurrentRoot } from "../bucket/bucket.ts";
 import type { ChangeSet, DataReader, NewBase, PublishedEpoch } from "../bucket/change-set.ts";
-import { differences } from "../bucket/differences.ts";
+import { differencesIfThere } from "../bucket/differences.ts";
 import { descends } from "../bucket/history.ts";
 import { publishEpoch } from "../bucket/publish.ts";
 import type { Writer } from "../bucket/publish/next-commit.ts";
@@ -261,7 +261,7 @@ export class Publisher {
     if (cid !== this.#base.commit) {
       const ours = { cid: this.#base.commit, seq: this.#base.seq };
       if ((await descends(bucket, current.commit, ours, this.#nodes)) === "no") throw rootRolledBack(cid);
-      const changes = await this.#changesTo(body.tree);
+      const changes = await differencesIfThere(this.#nodes, this.#base.tree, body.tree);
       const base: NewBase = { commit: cid, tree: body.tree, seq: body.seq, changes };
       // The rest of a unit would be theirs then: a flush is due, which merges all of it.
       const stands =
@@ -270,16 +270,6 @@ export class Publisher {
     }
     this.#reached();
     return DONE;
-  }
-
-  /** What differs from our base; undefined (everything) when the old base's blocks are gone. */
-  async #changesTo(tree: Cid): Promise<NewBase["changes"]> {
-    try {
-      return await differences(this.#nodes, this.#base.tree, tree);
-    } catch (error) {
-      if (hasCode(error, "block_not_found")) return undefined;
-      throw error;
-    }
   }
 
   #reached(): void {

@@ -1,4 +1,5 @@
 /** What changed between two trees, as the overlay wants to know it: to drop what it shows and to tell kernels. */
+import { hasCode } from "../base/errors.ts";
 import type { Cid, FileId } from "../base/ids.ts";
 import { parseKey } from "../format/keys.ts";
 import type { Key } from "../format/keys.ts";
@@ -27,6 +28,16 @@ export async function differences(
     changes.push(change);
   }
   return changes;
+}
+
+/** As `differences`; undefined, too, where blocks of the older tree are gone: then both have to be compared as a whole. */
+export async function differencesIfThere(nodes: NodeStore, from: Cid, to: Cid): Promise<BaseChange[] | undefined> {
+  try {
+    return await differences(nodes, from, to);
+  } catch (error) {
+    if (hasCode(error, "block_not_found")) return undefined;
+    throw error;
+  }
 }
 
 /** All that is in these directories but what is known, as if it had just come to be there. Undefined: too much to list. */

@@ -2,6 +2,8 @@
  * The deletion limit: where a scan misses much of what was synced, or a root would take much of the folder away, these deletions wait
  * until a person approves just them (merge.md, Laws). Everything else goes and comes meanwhile.
  */
+import { hasCode } from "../base/errors.ts";
+import type { Cid } from "../base/ids.ts";
 import { lookup } from "../bucket/fs-reader.ts";
 import { placeText } from "../bucket/object-rows.ts";
 import type { Policy } from "../format/policy.ts";
@@ -46,9 +48,19 @@ export async function missingMass(
   const left: Entry[] = [];
   for (const entry of missing) {
     const isBehind = tree !== undefined && behind.has(placeText(entry));
-    if (!isBehind || (await lookup(nodes, tree, entry))?.id === entry.id) left.push(entry);
+    if (!isBehind || (await isThere(nodes, tree, entry))) left.push(entry);
   }
   return massDeletion("bucket", left, countFilesBefore(db, limit), limit);
+}
+
+/** Of a root that is gone nobody can tell: then it counts. */
+async function isThere(nodes: NodeStore, tree: Cid, entry: Entry): Promise<boolean> {
+  try {
+    return (await lookup(nodes, tree, entry))?.id === entry.id;
+  } catch (error) {
+    if (hasCode(error, "block_not_found")) return true;
+    throw error;
+  }
 }
 
 /**

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { thin } from "../../src/bucket/gc/thin.ts";
 import { dropUnreached } from "../support/drop-unreached.ts";
-import { path, settle, settledTree, type SyncWorld, twoFolders } from "../support/sync-world.ts";
+import { killed, path, settle, settledTree, type SyncWorld, twoFolders } from "../support/sync-world.ts";
 import { hurriedClock, newWriter, openBucket, seededStream } from "../support/test-bucket.ts";
 
 const DAY_NS = 86_400_000_000_000n;
@@ -52,3 +52,36 @@ test("has all its bytes at hand: what it renamed, changed and wrote is published
     "of b": "version 3",
   });
 });
+
+test.each(["comes", "goes"])(
+  "and died at any moment before that, as something %s: goes on, and loses nothing",
+  async (what) => {
+    for (let change = 1, died = true; died; change++) {
+      const { world, a, b } = await twoFolders();
+      for (const name of ["one", "two"]) b.disk.write(path(name), filled(`old ${name}`));
+      await settle(world);
+      for (const each of [a, b]) each.disk.tick(3_000_000_000n);
+      for (const name of ["two", "three"]) b.disk.write(path(name), filled(`theirs ${name}`));
+      b.disk.remove(path("one"));
+      if (what === "comes") await b.sync();
+      a.disk.write(path("mine"), filled("mine"));
+      died = await killed(a, change);
+      // The root that it stands on is not the last one of its minute.
+      for (const text of ["soon", "sooner"]) {
+        b.disk.tick(1_000_000_000n);
+        b.disk.write(path("of b"), text);
+        await b.sync();
+      }
+      for (let day = 0; day < 4; day++) {
+        b.disk.tick(DAY_NS);
+        b.disk.write(path("of b"), `version ${day}`);
+        await b.sync();
+      }
+      await collect(world, b.disk.nowNs() + 400n * DAY_NS);
+      a.disk.tick(5n * DAY_NS);
+      const tree = await settledTree(world);
+      for (const name of ["two", "three"]) expect([change, tree.get(name)]).toEqual([change, filled(`theirs ${name}`)]);
+      expect([change, tree.get("mine"), tree.get("of b")]).toEqual([change, filled("mine"), "version 3"]);
+    }
+  },
+);

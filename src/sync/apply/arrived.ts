@@ -2,6 +2,7 @@
  * What a run that died brought, and did not note. A scan would take it for somebody's change here; then a version that others replaced
  * meanwhile would come back.
  */
+import { hasCode } from "../../base/errors.ts";
 import { lookup } from "../../bucket/fs-reader.ts";
 import type { Place } from "../../bucket/object-rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
@@ -30,8 +31,19 @@ function* unsettledOf(db: SyncDatabase): Generator<Place> {
   }
 }
 
-/** Notes files that are as the root has them that the folder stands on, where the folder is behind it. */
-export async function noteArrived({ db, disk, nodes, isAsKnown, nowNs }: ArrivedContext): Promise<void> {
+/**
+ * Notes files that are as the root has them that the folder stands on, where the folder is behind it. Where that root is gone nobody can tell:
+ * what came is then a change made here, and merged.
+ */
+export async function noteArrived(context: ArrivedContext): Promise<void> {
+  try {
+    await noteAll(context);
+  } catch (error) {
+    if (!hasCode(error, "block_not_found")) throw error;
+  }
+}
+
+async function noteAll({ db, disk, nodes, isAsKnown, nowNs }: ArrivedContext): Promise<void> {
   const tree = db.base()?.tree;
   if (tree === undefined) return;
   const durable = new Set<string>();

@@ -2,11 +2,10 @@
  * A scan on its way into the bucket: what changed in the folder as an epoch; where nothing did, the folder stands on the newest root from
  * then on.
  */
-import { hasCode } from "../../base/errors.ts";
-import type { Cid, Ino } from "../../base/ids.ts";
+import type { Ino } from "../../base/ids.ts";
 import type { RateLimit } from "../../base/rate-limit.ts";
-import type { BaseChange, ChangeSet } from "../../bucket/change-set.ts";
-import { differences } from "../../bucket/differences.ts";
+import type { ChangeSet } from "../../bucket/change-set.ts";
+import { differencesIfThere } from "../../bucket/differences.ts";
 import { descends } from "../../bucket/history.ts";
 import type { Conflict } from "../../bucket/merge/conflict.ts";
 import { mergeSnapshots } from "../../bucket/merge/merge-snapshots.ts";
@@ -172,18 +171,8 @@ async function adopt(
     const head = await bucket.commit(cid);
     if ((await descends(bucket, head, { cid: base.commit, seq: base.seq }, nodes)) === "no") throw rolledBack(cid);
     // A folder that shows nothing yet differs wherever the root has something.
-    const changes = db.isEmpty() ? undefined : await changesTo(nodes, base.tree, body.tree);
+    const changes = db.isEmpty() ? undefined : await differencesIfThere(nodes, base.tree, body.tree);
     await db.transaction(() => standOn(db, nodes, { commit: cid, tree: body.tree, seq: body.seq, changes }));
   }
   return { conflicts: [], otherwise, figures: undefined, shown: nodes };
-}
-
-/** Undefined: the older tree is gone, and both have to be compared. */
-async function changesTo(nodes: NodeStore, from: Cid, to: Cid): Promise<readonly BaseChange[] | undefined> {
-  try {
-    return await differences(nodes, from, to);
-  } catch (error) {
-    if (hasCode(error, "block_not_found")) return undefined;
-    throw error;
-  }
 }

@@ -3,7 +3,7 @@ import { hasCode } from "../../base/errors.ts";
 import type { Cid, FileId, Lamport } from "../../base/ids.ts";
 import type { Bucket } from "../../bucket/bucket.ts";
 import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
-import { differences } from "../../bucket/differences.ts";
+import { differencesIfThere } from "../../bucket/differences.ts";
 import { lookup, readObject } from "../../bucket/fs-reader.ts";
 import { log } from "../../bucket/history.ts";
 import type { Place } from "../../bucket/object-rows.ts";
@@ -60,7 +60,7 @@ async function standOnOwn(
   await knowOwn(db, nodes, commit, sealed, async (path, object, place) => {
     return (place !== undefined && (await isOwn(object.id, place))) || isAsKnown(path, object);
   });
-  const changes = await differences(nodes, base.tree, body.tree);
+  const changes = await differencesIfThere(nodes, base.tree, body.tree);
   await standOn(db, nodes, { commit: cid, tree: body.tree, seq: body.seq, changes });
   forgetSent(db, cid);
 }
