@@ -21,7 +21,7 @@ export interface HeldDeletions {
   readonly where: "bucket" | "folder";
 }
 
-/** A mass is more files than `files`, and more than `percent` of a hundred of them all: the policy says how many. */
+/** A mass deletion is more than `files` files, and more than `percent` percent of all of them. The bucket's policy sets both. */
 export type DeletionLimit = Policy["guard"];
 
 /** These deletions if they are a mass: whoever approves them names the digest. `total`: names of files that the folder had. */
