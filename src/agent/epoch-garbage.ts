@@ -11,7 +11,7 @@ const LITTLE = 1 / 4;
 
 export class EpochGarbage {
   readonly #release: (when: ReleaseTime) => void;
-  /** Counted since the last time there was much. */
+  /** Both start again at zero once they came to "much". */
   #bytes = 0;
   #objects = 0;
 

@@ -189,7 +189,7 @@ export class MasterConnection implements Master {
   }
 }
 
-/** What the master says no with; its body may be anything. Throws `store_unreachable` where it broke off, and the status alone does not tell. */
+/** Reads a refusal, whatever its body is. Throws `store_unreachable` if the body broke off and the status alone does not say what was refused. */
 export async function refusalIn(answer: MasterAnswer): Promise<Refusal> {
   const said = answer.json().catch((error: unknown) => {
     if (TOLD_BY_BODY.has(answer.status) && hasCode(error, "store_unreachable")) throw error;

@@ -50,7 +50,7 @@ export class KernelMount {
     this.#caches.clear();
   }
 
-  /** Undefined when there is no such path, or not any more: a file may take the place of a directory meanwhile. */
+  /** Undefined when the path does not exist. A file may have replaced one of its directories since the last call. */
   async show(path: string): Promise<Shown | undefined> {
     try {
       return await this.#retried(async () => {

@@ -14,7 +14,7 @@ const TROUBLES = [
   ...(["kill", "kill", "power loss", "partition", "partition", "disk full"] as const),
   ...(["collection", "collection", "days off"] as const),
 ];
-/** Of all histories, those in which one machine is away for days. */
+/** The fraction of histories in which one machine is away for days. */
 const AWAY = 0.1;
 /** Those of a master. */
 const MASTER_TROUBLES = ["master killed", "master killed", "master without power", "master's disk full"] as const;

@@ -1,4 +1,4 @@
-/** An agent whose start takes long says what it is at: in the foreground, and through the command that waits for it in the background. */
+/** An agent that is slow to start reports its current step, in the foreground and to the command that waits for a background agent. */
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";

@@ -167,7 +167,7 @@ async function gauge(name: string, value: number): Promise<void> {
   await expect.poll(() => master.metrics(), POLL).toMatch(new RegExp(`^${name} ${value}$`, "m"));
 }
 
-/** Until so many are looked at in so long: the gauges show their memory before that. */
+/** Waits until that many timers are due in `inMs`. The gauges count memory before the timers are set. */
 async function looked(inMs: number, atLeast: number): Promise<void> {
   await expect.poll(() => clock.dueIn(inMs), POLL).toBeGreaterThanOrEqual(atLeast);
 }

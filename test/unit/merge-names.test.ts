@@ -60,7 +60,7 @@ describe("a conflict name", () => {
   });
 });
 
-test("each name that a merge gives is read back as the one it was", () => {
+test("every conflict name that a merge makes is read back as the original name", () => {
   const made = [
     ...firstOf(directoryNames(nameFromText("my.app"), "aaabbbcccddd0123456789abcdef0123" as FileId), 6),
     ...firstOf(fileNames(nameFromText("my.app"), new Uint8Array(32).fill(0xab)), 6),

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { thin } from "../../src/bucket/gc/thin.ts";
 import { dropUnreached } from "../support/drop-unreached.ts";
-import { killed, path, settle, settledTree, type SyncWorld, twoFolders } from "../support/sync-world.ts";
+import { killed, pair, path, settle, settledTree, type SyncWorld, twoFolders } from "../support/sync-world.ts";
 import { hurriedClock, newWriter, openBucket, seededStream } from "../support/test-bucket.ts";
 
 const DAY_NS = 86_400_000_000_000n;
@@ -16,6 +16,18 @@ async function collect({ remote }: SyncWorld, nowNs: bigint): Promise<void> {
   const report = await thin({ bucket, writer, clock, random: seededStream(5), dryRun: false });
   expect(report.commits.after).toBeLessThan(report.commits.before);
   await dropUnreached(remote);
+}
+
+/** The second folder is in use, the first one away; then a collection takes what is not retained. */
+async function fourDays(world: SyncWorld): Promise<void> {
+  const [a, b] = pair(world);
+  for (let day = 0; day < 4; day++) {
+    b.disk.tick(DAY_NS);
+    b.disk.write(path("of b"), `version ${day}`);
+    await b.sync();
+  }
+  await collect(world, b.disk.nowNs() + 400n * DAY_NS);
+  a.disk.tick(5n * DAY_NS);
 }
 
 test("has all its bytes at hand: what it renamed, changed and wrote is published whole, although others removed and changed it", async () => {
@@ -33,13 +45,7 @@ test("has all its bytes at hand: what it renamed, changed and wrote is published
     if (name.endsWith("-removed")) b.disk.remove(path(name));
     else b.disk.write(path(name), filled(`theirs ${name}`));
   await b.sync();
-  for (let day = 0; day < 4; day++) {
-    b.disk.tick(DAY_NS);
-    b.disk.write(path("of b"), `version ${day}`);
-    await b.sync();
-  }
-  await collect(world, b.disk.nowNs() + 400n * DAY_NS);
-  a.disk.tick(5n * DAY_NS);
+  await fourDays(world);
   await a.sync();
   const tree = await settledTree(world);
   const named = [...tree].map(([name, text]) => [name.replace(/conflict [0-9a-f]+/, "conflict"), text] as const);
@@ -72,13 +78,7 @@ test.each(["comes", "goes"])(
         b.disk.write(path("of b"), text);
         await b.sync();
       }
-      for (let day = 0; day < 4; day++) {
-        b.disk.tick(DAY_NS);
-        b.disk.write(path("of b"), `version ${day}`);
-        await b.sync();
-      }
-      await collect(world, b.disk.nowNs() + 400n * DAY_NS);
-      a.disk.tick(5n * DAY_NS);
+      await fourDays(world);
       const tree = await settledTree(world);
       for (const name of ["two", "three"]) expect([change, tree.get(name)]).toEqual([change, filled(`theirs ${name}`)]);
       expect([change, tree.get("mine"), tree.get("of b")]).toEqual([change, filled("mine"), "version 3"]);

@@ -39,7 +39,7 @@ describe("a round", () => {
     expect(b.disk.tree()).toEqual(a.disk.tree());
   });
 
-  test("a link that moved and leads elsewhere by then comes so, also where both texts have one length", async () => {
+  test("a symlink that moved and got a new target of the same length arrives with the new target", async () => {
     const { world, a, b } = await twoFolders();
     await a.disk.makeSymlink(path("link"), "one");
     await settle(world);

@@ -20,7 +20,7 @@ export interface Observed {
   readonly found: Found;
   readonly entry: Entry | undefined;
   readonly seen: Seen;
-  /** A name of a changed object that is another file on the disk, with an older version: it does not have what is published. */
+  /** On disk this name is a separate file that still has an older version of the object, not the published one. */
   readonly isBehind: boolean;
 }
 
