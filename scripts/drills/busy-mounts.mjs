@@ -70,11 +70,6 @@ for (const [at, counts] of (await Promise.all(work)).entries())
     `${agents[at].name} worked: ${JSON.stringify(counts)}`,
   );
 
-for (const each of agents) {
-  if (minutes <= FULL_MINUTES) continue;
-  doesNotGrow(each, "descriptors");
-  doesNotGrow(each, "rssMiB");
-}
 await pause(IDLE_MS);
 for (const each of agents) report(JSON.stringify({ agent: each.name, at: "idle", ...look(each) }));
 for (const each of agents) each.flush();
@@ -95,6 +90,11 @@ const collected = syncline(space, ["gc", url]).stdout.trim();
 report(collected);
 report(`the bucket: ${before} bytes, ${stored()} after gc`);
 check(syncline(space, ["verify", url, "--json"]).status === 0, "verify finds nothing");
+for (const each of agents) {
+  if (minutes <= FULL_MINUTES) continue;
+  doesNotGrow(each, "descriptors");
+  doesNotGrow(each, "rssMiB");
+}
 
 /** Of what follows the time in which caches fill, the second half against the first one. */
 function doesNotGrow(agent, figure) {

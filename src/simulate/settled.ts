@@ -22,18 +22,20 @@ export interface Settled {
   readonly site: Site;
   readonly folders: Folders;
   readonly checks: BucketChecks;
+  /** Whether a machine was away for longer than roots are retained: what it changed in a removed directory comes to the root. */
+  readonly wasAway: boolean;
   /** Lets everybody come to rest again; what hinders it. */
   readonly rest: () => Promise<string[]>;
 }
 
 export async function settledFaults(settled: Settled): Promise<string[]> {
-  const { machines, fresh, tokens, isDropped, site, folders, checks, rest } = settled;
+  const { machines, fresh, tokens, isDropped, site, folders, checks, wasAway, rest } = settled;
   const restless = await rest();
   if (restless.length > 0) return restless;
   const tree = await treeOf(mountOf(fresh));
   const faults: string[] = [];
   const homes = new Set(["", SHARED_HOME, ...MACHINE_NAMES.map(homeOf)]);
-  for (const path of tree.keys()) if (isAstray(path, homes)) faults.push(`astray: ${path}`);
+  for (const path of tree.keys()) if (!wasAway && isAstray(path, homes)) faults.push(`astray: ${path}`);
   const compare = async (what: string, machine: Machine) =>
     faults.push(...differences(tree, await treeOf(mountOf(machine))).map((line) => `${what}: ${line}`));
   for (const machine of machines) {

@@ -165,6 +165,7 @@ class World {
       site: this.#site,
       folders: this.folders,
       checks: this.#beginning.checks,
+      wasAway: this.#plan.troubles.some(({ kind }) => kind === "away for days"),
       rest: () => this.#rest([...this.#machines, fresh]),
     });
     faults.push(...this.faults, ...this.#model.faults, ...this.#judge.faults);
