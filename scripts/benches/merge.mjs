@@ -22,7 +22,7 @@ const [
   { nameFromText },
 ] = await Promise.all(
   [
-    "bucket/merge/merge-snapshots.js",
+    "fstree/merge/merge-snapshots.js",
     "content/chunk-cache.js",
     "content/config.js",
     "format/policy.js",

@@ -1,6 +1,5 @@
 /** Ways to break the merge of contents, each with the tests that must notice it. */
 
-const merge = (file) => `src/bucket/merge/${file}.ts`;
 const SCENARIOS = "test/unit/merge-scenarios.test.ts";
 const TEXT = "test/unit/merge-text.test.ts";
 const NAMES = "test/unit/merge-names.test.ts";
@@ -9,84 +8,84 @@ const NAMES = "test/unit/merge-names.test.ts";
 export const contentMutants = [
   {
     name: "text that touches is merged",
-    file: merge("lines"),
+    file: "src/fstree/merge/contents/lines.ts",
     from: "hunk.start <= last.end",
     to: "hunk.start < last.end",
     test: "test/unit/merge-text.test.ts",
   },
   {
     name: "a log's unfinished line is joined with the next",
-    file: merge("log"),
+    file: "src/fstree/merge/contents/log.ts",
     from: "if (!(await endsLine(context, base)) || !(await endsLine(context, winner))) return undefined;",
     to: "",
     test: "test/unit/merge-log.test.ts",
   },
   {
     name: "text of two kinds of line endings is merged",
-    file: merge("text"),
+    file: "src/fstree/merge/contents/text.ts",
     from: "  if (endings.size > 1) return undefined;\n",
     to: "",
     test: TEXT,
   },
   {
     name: "text with a NUL is merged",
-    file: merge("text"),
+    file: "src/fstree/merge/contents/text.ts",
     from: "  if (bytes.includes(0)) return undefined;\n",
     to: "",
     test: TEXT,
   },
   {
     name: "text longer than the policy allows is merged",
-    file: merge("text"),
+    file: "src/fstree/merge/contents/text.ts",
     from: "  if (sides.some(({ size }) => size > context.policy.textBytes)) return undefined;\n",
     to: "",
     test: TEXT,
   },
   {
     name: "a merge may give one mapping a key twice",
-    file: merge("structured-text"),
+    file: "src/fstree/merge/contents/structured-text.ts",
     from: "  return repeatsMore(repeated, ",
     to: "  return false && repeatsMore(repeated, ",
     test: SCENARIOS,
   },
   {
     name: "merged TOML need not parse",
-    file: merge("structured-text"),
+    file: "src/fstree/merge/contents/structured-text.ts",
     from: '  return !endings.has("toml") || parsesAsToml(merged);',
     to: "  return true;",
     test: "test/unit/structured-text.test.ts",
   },
   {
     name: "merged JSON need not parse",
-    file: merge("structured-text"),
+    file: "src/fstree/merge/contents/structured-text.ts",
     from: "  } catch {\n    return undefined;\n",
     to: "  } catch {\n    return NONE;\n",
     test: SCENARIOS,
   },
   {
     name: "one name that is text is enough",
-    file: merge("globs"),
+    file: "src/fstree/merge/globs.ts",
     from: "names.every((name) => ready.match(name))",
     to: "names.some((name) => ready.match(name))",
     test: NAMES,
   },
   {
     name: "the loser's lines of a log are dropped",
-    file: merge("log"),
+    file: "src/fstree/merge/contents/log.ts",
     from: "const tail = loser.size - base.size;",
     to: "const tail = 0;",
     test: "test/unit/merge-log.test.ts",
   },
   {
     name: "of a log its length alone says that it was appended to",
-    file: merge("log"),
+    file: "src/fstree/merge/contents/log.ts",
     from: "if (value === undefined || !Buffer.from(expected).equals(value)) return false;",
     to: "if (value === undefined || expected.length === 0) return false;",
     test: "test/unit/merge-log.test.ts",
   },
   {
     name: "the loser's bytes get the winner's time",
-    file: merge("content"),
+    file: "src/fstree/merge/contents/content.ts",
     from: "return { of: loser, mtimeNs: loser.mtimeNs, conflict: false };",
     to: "return { of: loser, mtimeNs: winner.mtimeNs, conflict: false };",
     test: SCENARIOS,

@@ -1,7 +1,7 @@
 /** An epoch's data, and how much of it was read: what was cut early and lay in the bucket is not. */
 import type { Ino } from "../base/ids.ts";
 import { PACK_TARGET_BYTES } from "../base/limits.ts";
-import type { DataReader } from "../bucket/change-set.ts";
+import type { DataReader } from "../fstree/change-set.ts";
 import type { EarlyCuts } from "../content/early-cuts.ts";
 import type { Throughput } from "./throughput.ts";
 

@@ -9,7 +9,7 @@ import type { Ino } from "../base/ids.ts";
 import { EARLY_FILES, EARLY_PIECES, EARLY_SLICE_MS, EARLY_TRIAL_BYTES } from "../base/limits.ts";
 import { describeError, type Log } from "../base/log.ts";
 import { Pace } from "../base/pace.ts";
-import type { DataReader } from "../bucket/change-set.ts";
+import type { DataReader } from "../fstree/change-set.ts";
 import { cutRule, type ContentConfig } from "../content/config.ts";
 import { EarlyCutter } from "../content/early-cutter.ts";
 import type { EarlyCuts } from "../content/early-cuts.ts";

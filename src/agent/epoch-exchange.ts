@@ -1,7 +1,7 @@
 /** Epochs on the thread that serves: handed over and taken back in pieces (overlay-caller.ts). */
 import { SynclineError } from "../base/errors.ts";
 import { EPOCH_PIECE } from "../base/limits.ts";
-import type { ChangeSet, PublishedEpoch } from "../bucket/change-set.ts";
+import type { ChangeSet, PublishedEpoch } from "../fstree/change-set.ts";
 import { packChanged, PackedObjects } from "../overlay/packed-epoch.ts";
 import type { PublishedPiece, SealedEpoch, WorkerMethods } from "./threads.ts";
 

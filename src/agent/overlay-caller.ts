@@ -3,7 +3,7 @@
  * hold up the thread that serves for a tenth of a second, and take memory for all of it twice.
  */
 import { EPOCH_PIECE } from "../base/limits.ts";
-import type { ChangedObject, ChangeSet, PublishedEpoch } from "../bucket/change-set.ts";
+import type { ChangedObject, ChangeSet, PublishedEpoch } from "../fstree/change-set.ts";
 import { PackedObjects, unpackChanged } from "../overlay/packed-epoch.ts";
 import type { PublisherOverlay } from "./publisher.ts";
 import type { Caller } from "./rpc.ts";

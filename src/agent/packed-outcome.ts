@@ -1,6 +1,6 @@
 /** What came of an epoch, with its objects packed: nothing refers to them any more, and they go to another thread. */
 import { EPOCH_PIECE } from "../base/limits.ts";
-import type { PublishedEpoch } from "../bucket/change-set.ts";
+import type { PublishedEpoch } from "../fstree/change-set.ts";
 import type { PublishOutcome } from "../bucket/publish/outcome.ts";
 import { PackedObjects } from "../overlay/packed-epoch.ts";
 

@@ -9,8 +9,8 @@ import { ADOPT_NODES, LARGE_EPOCH_OBJECTS, RECONNECT_FIRST_MS, RECONNECT_MAX_MS 
 import { describeError, type Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { Bucket, CurrentRoot } from "../bucket/bucket.ts";
-import type { ChangeSet, DataReader, NewBase, PublishedEpoch } from "../bucket/change-set.ts";
-import { differencesIfThere } from "../bucket/differences.ts";
+import type { ChangeSet, DataReader, NewBase, PublishedEpoch } from "../fstree/change-set.ts";
+import { differencesIfThere } from "../fstree/differences.ts";
 import { descends } from "../bucket/history.ts";
 import { publishEpoch } from "../bucket/publish.ts";
 import type { Writer } from "../bucket/publish/next-commit.ts";

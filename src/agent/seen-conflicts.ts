@@ -3,7 +3,7 @@ import type { Clock } from "../base/clock.ts";
 import type { Bucket } from "../bucket/bucket.ts";
 import type { VerifiedCommit } from "../bucket/verified-commit.ts";
 import { recentNames } from "../bucket/machines.ts";
-import type { Conflict } from "../bucket/merge/conflict.ts";
+import type { Conflict } from "../fstree/merge/conflict.ts";
 
 export interface SeenConflict {
   readonly conflict: Conflict;

@@ -1,7 +1,7 @@
 /**
  * What the agent's two threads tell one another: the main thread publishes, the worker serves the filesystem. Plain data.
  */
-import type { ChangeSet, NewBase, PublishedEpoch } from "../bucket/change-set.ts";
+import type { ChangeSet, NewBase, PublishedEpoch } from "../fstree/change-set.ts";
 import type { Units } from "../format/policy.ts";
 import type { MasterAccess } from "../net/access.ts";
 import type { Beginning } from "../overlay/beginnings.ts";

@@ -13,9 +13,9 @@ import { get } from "../tree/read.ts";
 import type { NodeStore } from "../tree/node-store.ts";
 import type { Bucket } from "./bucket.ts";
 import type { VerifiedCommit } from "./verified-commit.ts";
-import { readObject } from "./fs-reader.ts";
+import { readObject } from "../fstree/fs-reader.ts";
 import { keptKey, log } from "./history.ts";
-import type { Place } from "./object-rows.ts";
+import type { Place } from "../fstree/object-rows.ts";
 
 export interface DeletedName extends Place {
   readonly id: FileId;

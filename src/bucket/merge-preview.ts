@@ -12,15 +12,15 @@ import type { Change } from "../tree/diff.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { Bucket } from "./bucket.ts";
 import type { VerifiedCommit } from "./verified-commit.ts";
-import { lookup, pathOfDirectory, readBackrefs } from "./fs-reader.ts";
-import type { TreeObject } from "./fs-reader.ts";
-import type { Conflict } from "./merge/conflict.ts";
-import { wins } from "./merge/context.ts";
-import type { Head, MergeContext } from "./merge/context.ts";
-import { mergeSnapshots } from "./merge/merge-snapshots.ts";
-import { sameVersion } from "./merge/objects.ts";
-import { placeText } from "./object-rows.ts";
-import type { Place } from "./object-rows.ts";
+import { lookup, pathOfDirectory, readBackrefs } from "../fstree/fs-reader.ts";
+import type { TreeObject } from "../fstree/fs-reader.ts";
+import type { Conflict } from "../fstree/merge/conflict.ts";
+import { wins } from "../fstree/merge/context.ts";
+import type { Head, MergeContext } from "../fstree/merge/context.ts";
+import { mergeSnapshots } from "../fstree/merge/merge-snapshots.ts";
+import { sameVersion } from "../fstree/merge/objects.ts";
+import { placeText } from "../fstree/object-rows.ts";
+import type { Place } from "../fstree/object-rows.ts";
 
 /** What a side, or the merge, did at a name. */
 export type Deed = "added" | "changed" | "removed" | "nothing";

@@ -3,8 +3,8 @@ import type { Cid, FileId, FileName } from "../base/ids.ts";
 import type { FileRecord } from "../format/record.ts";
 import type { NodeStore } from "../tree/node-store.ts";
 import type { VerifiedCommit } from "./verified-commit.ts";
-import { differences } from "./differences.ts";
-import { pathOfDirectory, resolvePath, type TreeObject } from "./fs-reader.ts";
+import { differences } from "../fstree/differences.ts";
+import { pathOfDirectory, resolvePath, type TreeObject } from "../fstree/fs-reader.ts";
 import { log, type Commits } from "./history.ts";
 
 export interface PathChange {

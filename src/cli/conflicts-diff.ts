@@ -1,7 +1,7 @@
 /** `syncline conflicts diff`: a patch from what kept the name to each version that gave way. */
 import { createTwoFilesPatch } from "diff";
 import type { GivenWay, OpenConflict } from "../bucket/conflicts/open-conflicts.ts";
-import type { TreeObject } from "../bucket/fs-reader.ts";
+import type { TreeObject } from "../fstree/fs-reader.ts";
 import { readContent } from "../content/read.ts";
 import type { BucketReader } from "./bucket-reader.ts";
 import { pathText } from "./conflict-report.ts";

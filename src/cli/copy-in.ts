@@ -10,7 +10,7 @@ import type { FileName, Ino } from "../base/ids.ts";
 import { PUT_PORTION_THINGS, SYNC_PORTION_BYTES } from "../base/limits.ts";
 import { escapeForPrint } from "../base/names.ts";
 import { failedWith } from "../base/system-errors.ts";
-import { UnitRules } from "../bucket/merge/unit-rules.ts";
+import { UnitRules } from "../fstree/merge/units/unit-rules.ts";
 import { addFigures, NO_FIGURES, type PublishFigures } from "../bucket/publish/outcome.ts";
 import type { BucketWriter, NewAttributes, Path } from "../bucket/writer.ts";
 import { sourceOfFile } from "../bucket/writer/file-source.ts";

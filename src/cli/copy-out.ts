@@ -7,8 +7,8 @@ import { SynclineError } from "../base/errors.ts";
 import type { FileId, FileName } from "../base/ids.ts";
 import { escapeForPrint } from "../base/names.ts";
 import { failedWith } from "../base/system-errors.ts";
-import { liesInItself, listDirectory, objectOf } from "../bucket/fs-reader.ts";
-import type { TreeObject } from "../bucket/fs-reader.ts";
+import { liesInItself, listDirectory, objectOf } from "../fstree/fs-reader.ts";
+import type { TreeObject } from "../fstree/fs-reader.ts";
 import type { FileRecord } from "../format/record.ts";
 import {
   readAhead,

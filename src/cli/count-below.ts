@@ -1,6 +1,6 @@
 /** How much a directory of a bucket holds: its rows say so, and no contents are read. */
 import type { Cid, FileId } from "../base/ids.ts";
-import { listDirectory, objectOf } from "../bucket/fs-reader.ts";
+import { listDirectory, objectOf } from "../fstree/fs-reader.ts";
 import { dentryId, dentryType } from "../format/rows.ts";
 import type { NodeStore } from "../tree/node-store.ts";
 

@@ -5,7 +5,7 @@ import { SynclineError } from "../base/errors.ts";
 import type { FileName } from "../base/ids.ts";
 import { escapeForPrint, nameFromText, nameToText } from "../base/names.ts";
 import { parseAddress } from "../bucket/address.ts";
-import type { TreeObject } from "../bucket/fs-reader.ts";
+import type { TreeObject } from "../fstree/fs-reader.ts";
 import { openRealDisk } from "../sync/disk/real-disk.ts";
 import { locateBucket } from "./bucket-path.ts";
 import type { BucketPath } from "./bucket-path.ts";

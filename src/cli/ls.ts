@@ -2,8 +2,8 @@
 import { timeText } from "../base/clock.ts";
 import type { FileName } from "../base/ids.ts";
 import { nameToText } from "../base/names.ts";
-import { listDirectory, readObject } from "../bucket/fs-reader.ts";
-import type { TreeObject } from "../bucket/fs-reader.ts";
+import { listDirectory, readObject } from "../fstree/fs-reader.ts";
+import type { TreeObject } from "../fstree/fs-reader.ts";
 import { dentryId } from "../format/rows.ts";
 import { encodeName, locateBucket } from "./bucket-path.ts";
 import { findObject, openReader, readTarget } from "./bucket-reader.ts";

@@ -3,7 +3,7 @@ import { SynclineError } from "../base/errors.ts";
 import { findCommit } from "../bucket/history.ts";
 import { previewMerge } from "../bucket/merge-preview.ts";
 import type { Deed } from "../bucket/merge-preview.ts";
-import type { Conflict } from "../bucket/merge/conflict.ts";
+import type { Conflict } from "../fstree/merge/conflict.ts";
 import { openReader } from "./bucket-reader.ts";
 import { addCommand } from "./command.ts";
 import type { Program } from "./command.ts";

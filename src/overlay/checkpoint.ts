@@ -4,7 +4,7 @@
  * Only what changed since the last checkpoint is written. Rows are the dirty objects, the epoch in flight as it was sealed,
  * inodes, and one head that says where the checkpoint stands.
  */
-import type { ChangedObject, ChangeSet, ContentChange } from "../bucket/change-set.ts";
+import type { ChangedObject, ChangeSet, ContentChange } from "../fstree/change-set.ts";
 import type { FileId, Lamport } from "../base/ids.ts";
 import { SynclineError } from "../base/errors.ts";
 import { ByteReader, ByteWriter } from "./bytes.ts";

@@ -1,7 +1,7 @@
 /** Reads unpublished contents of sealed epochs from a state folder, from any thread, while the overlay goes on. */
 import { nextTurn } from "../base/concurrency.ts";
 import type { Ino } from "../base/ids.ts";
-import type { DataReader } from "../bucket/change-set.ts";
+import type { DataReader } from "../fstree/change-set.ts";
 import { dataFileName } from "./data-files.ts";
 import { DiskStorage } from "./disk-storage.ts";
 import { SmallFileIndex } from "./small-file-index.ts";

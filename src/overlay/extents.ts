@@ -2,7 +2,7 @@
  * The extents of a changed file: which run of its bytes lies where. Sorted, gapless from 0 to the file's size, neighbours
  * of one kind joined. Each write costs O(log n) and a move of what lies behind it in an array.
  */
-import type { Segment } from "../bucket/change-set.ts";
+import type { Segment } from "../fstree/change-set.ts";
 import type { ByteReader, ByteWriter } from "./bytes.ts";
 import { corruptState } from "./bytes.ts";
 

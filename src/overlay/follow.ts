@@ -2,7 +2,7 @@
  * A unit of ours that gave way to that of others takes along whoever uses it (docs/merge.md, Units): numbers go on as the copy's objects,
  * and what changed in it since is a change of the copy. As if somebody had renamed the unit, and put another one in its place.
  */
-import type { MovedUnits, PublishedEpoch } from "../bucket/change-set.ts";
+import type { MovedUnits, PublishedEpoch } from "../fstree/change-set.ts";
 import type { FileId, Ino } from "../base/ids.ts";
 import { isUnlinked, keptObject } from "./dirty-object.ts";
 import type { KeptObject, Link } from "./dirty-object.ts";

@@ -18,7 +18,7 @@ import {
   MAX_OPEN_DATA_FILES,
   ROWS_PER_RECORD,
 } from "../base/limits.ts";
-import type { ChangeSet, NewBase, PublishedEpoch } from "../bucket/change-set.ts";
+import type { ChangeSet, NewBase, PublishedEpoch } from "../fstree/change-set.ts";
 import { applyRecord } from "./apply.ts";
 import { CarriedBytes } from "./carried-bytes.ts";
 import { DataFiles } from "./data-files.ts";

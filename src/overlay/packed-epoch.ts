@@ -3,7 +3,7 @@
  * both sides, and leave as much garbage when they are cloned.
  */
 import type { FileId, Ino } from "../base/ids.ts";
-import type { ChangedObject, PublishedObject, PublishedObjects } from "../bucket/change-set.ts";
+import type { ChangedObject, PublishedObject, PublishedObjects } from "../fstree/change-set.ts";
 import { ByteReader, ByteWriter } from "./bytes.ts";
 import { readSealed, writeSealed } from "./checkpoint.ts";
 import * as stored from "./stored-record.ts";

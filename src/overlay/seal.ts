@@ -2,7 +2,7 @@
  * Seals an epoch: what the live one changed becomes a change set, and new changes go to the next epoch. An epoch in flight is taken
  * into it: nobody has seen it.
  */
-import type { ChangedObject, ChangeSet, ContentChange } from "../bucket/change-set.ts";
+import type { ChangedObject, ChangeSet, ContentChange } from "../fstree/change-set.ts";
 import type { FileId, Ino, Lamport } from "../base/ids.ts";
 import { ROOT_ID, ROOT_INO } from "../base/ids.ts";
 import { isUnlinked, recordOf } from "./dirty-object.ts";

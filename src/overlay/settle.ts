@@ -2,7 +2,7 @@
  * What becomes of the overlay when its epoch is in the bucket: objects that did not change since are the base's from now
  * on; those that did keep the published rows as their base.
  */
-import type { ChangedObject } from "../bucket/change-set.ts";
+import type { ChangedObject } from "../fstree/change-set.ts";
 import type { FileId, Ino } from "../base/ids.ts";
 import { ROOT_ID, ROOT_INO } from "../base/ids.ts";
 import type { FileType } from "../format/record.ts";

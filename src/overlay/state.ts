@@ -5,7 +5,7 @@
  * Everything here follows from the changed objects, so a checkpoint stores only them. `apply.ts` changes it, by journal
  * records, the same way when they are made and when they are replayed.
  */
-import type { ChangedObject, ChangeSet } from "../bucket/change-set.ts";
+import type { ChangedObject, ChangeSet } from "../fstree/change-set.ts";
 import type { FileId, FileName, Ino } from "../base/ids.ts";
 import { corruptState } from "./bytes.ts";
 import { isUnlinked } from "./dirty-object.ts";

@@ -3,7 +3,7 @@
  * they stay as they were seen here, as changed objects, until the next epoch is merged. Then both sides changed the unit.
  */
 import type { FileId, Ino } from "../base/ids.ts";
-import type { ChangedUnit, ForeignObject } from "../bucket/change-set.ts";
+import type { ChangedUnit, ForeignObject } from "../fstree/change-set.ts";
 import type { FileRecord } from "../format/record.ts";
 import type { Link } from "./dirty-object.ts";
 import { placeOf } from "./dirty-units.ts";

@@ -3,7 +3,7 @@ import type { FileName } from "../base/ids.ts";
 import { ROOT_ID } from "../base/ids.ts";
 import { silentLog } from "../base/log.ts";
 import { nameFromText } from "../base/names.ts";
-import { listDirectory, lookup, resolvePath } from "../bucket/fs-reader.ts";
+import { listDirectory, lookup, resolvePath } from "../fstree/fs-reader.ts";
 import { keptCommits } from "../bucket/history.ts";
 import type { PublishContext } from "../bucket/publish.ts";
 import type { VerifiedCommit } from "../bucket/verified-commit.ts";

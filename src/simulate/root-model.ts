@@ -9,7 +9,7 @@ import type { Cid, FileId, WriterId } from "../base/ids.ts";
 import { ROOT_ID } from "../base/ids.ts";
 import { nameToText } from "../base/names.ts";
 import { Bucket } from "../bucket/bucket.ts";
-import { listDirectory, lookup } from "../bucket/fs-reader.ts";
+import { listDirectory, lookup } from "../fstree/fs-reader.ts";
 import type { BucketRemote } from "../bucket/remote.ts";
 import { ChunkCache } from "../content/chunk-cache.ts";
 import { NodeStore } from "../tree/node-store.ts";

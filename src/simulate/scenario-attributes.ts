@@ -2,7 +2,7 @@
 import type { Cid } from "../base/ids.ts";
 import { nameFromText } from "../base/names.ts";
 import type { BlockReader } from "../blocks/block-store.ts";
-import { resolvePath } from "../bucket/fs-reader.ts";
+import { resolvePath } from "../fstree/fs-reader.ts";
 import { linkedValues, xattrsOf } from "../format/linked-value.ts";
 import type { FileRecord } from "../format/record.ts";
 import type { NodeStore } from "../tree/node-store.ts";

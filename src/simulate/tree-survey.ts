@@ -2,11 +2,11 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Cid, FileId, FileName } from "../base/ids.ts";
 import { ROOT_ID } from "../base/ids.ts";
-import { listDirectory, lookup } from "../bucket/fs-reader.ts";
-import type { Globs } from "../bucket/merge/globs.ts";
-import type { UnitRules } from "../bucket/merge/unit-rules.ts";
-import { placeText } from "../bucket/object-rows.ts";
-import type { Place } from "../bucket/object-rows.ts";
+import { listDirectory, lookup } from "../fstree/fs-reader.ts";
+import type { Globs } from "../fstree/merge/globs.ts";
+import type { UnitRules } from "../fstree/merge/units/unit-rules.ts";
+import { placeText } from "../fstree/object-rows.ts";
+import type { Place } from "../fstree/object-rows.ts";
 import type { FileRecord } from "../format/record.ts";
 import type { NodeStore } from "../tree/node-store.ts";
 

@@ -3,7 +3,7 @@
  * judged: nothing of the unit is, in any of the trees, outside of it as well.
  */
 import type { FileId } from "../base/ids.ts";
-import type { UnitRules } from "../bucket/merge/unit-rules.ts";
+import type { UnitRules } from "../fstree/merge/units/unit-rules.ts";
 import { cidOf } from "../format/cid.ts";
 import type { FileRecord } from "../format/record.ts";
 import type { Survey, SurveyedMerge } from "./tree-survey.ts";

@@ -4,8 +4,8 @@
  */
 import { hasCode } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
-import { lookup } from "../bucket/fs-reader.ts";
-import { placeText } from "../bucket/object-rows.ts";
+import { lookup } from "../fstree/fs-reader.ts";
+import { placeText } from "../fstree/object-rows.ts";
 import type { Policy } from "../format/policy.ts";
 import { blake3 } from "../crypto/hash.ts";
 import type { NodeStore } from "../tree/node-store.ts";

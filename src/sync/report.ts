@@ -1,6 +1,6 @@
 /** What a round came to, for people and programs. */
 import { nameToText } from "../base/names.ts";
-import type { Conflict } from "../bucket/merge/conflict.ts";
+import type { Conflict } from "../fstree/merge/conflict.ts";
 import type { SyncDatabase } from "./known/database.ts";
 import type { Entry } from "./known/entry.ts";
 import { pathInFolder } from "./known/path-in-folder.ts";

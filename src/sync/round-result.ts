@@ -1,6 +1,6 @@
 /** What a round of a folder's sync is given, and what it came to. */
 import type { Cid } from "../base/ids.ts";
-import type { Conflict } from "../bucket/merge/conflict.ts";
+import type { Conflict } from "../fstree/merge/conflict.ts";
 import type { PublishFigures } from "../bucket/publish/outcome.ts";
 import type { Applied } from "./apply/apply.ts";
 import type { Plan } from "./apply/plan.ts";

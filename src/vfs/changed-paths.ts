@@ -1,8 +1,8 @@
 /** What changed from one tree to another, as paths: for doors whose clients ask what is new since they looked last. */
 import type { Cid, FileId, FileName } from "../base/ids.ts";
-import type { BaseChange } from "../bucket/change-set.ts";
-import { differences, MAX_LISTED_CHANGES } from "../bucket/differences.ts";
-import { listDirectory, pathOfDirectory, readBackrefs, readSelf } from "../bucket/fs-reader.ts";
+import type { BaseChange } from "../fstree/change-set.ts";
+import { differences, MAX_LISTED_CHANGES } from "../fstree/differences.ts";
+import { listDirectory, pathOfDirectory, readBackrefs, readSelf } from "../fstree/fs-reader.ts";
 import type { NodeStore } from "../tree/node-store.ts";
 
 export type TreePath = readonly FileName[];

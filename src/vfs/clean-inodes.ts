@@ -7,7 +7,7 @@ import { BoundedMap } from "../base/bounded-map.ts";
 import type { Cid, FileId, FileName, Ino } from "../base/ids.ts";
 import { ROOT_ID, ROOT_INO } from "../base/ids.ts";
 import { MAX_LINKS } from "../base/limits.ts";
-import { peekBackrefs, peekDentry, peekSelf } from "../bucket/fs-reader.ts";
+import { peekBackrefs, peekDentry, peekSelf } from "../fstree/fs-reader.ts";
 import type { FileRecord } from "../format/record.ts";
 import type { Dentry } from "../format/rows.ts";
 import { dentryId, dentryType } from "../format/rows.ts";

@@ -8,7 +8,7 @@ import type { Content } from "../format/record.ts";
 import type { Beginning } from "../overlay/beginnings.ts";
 import type { DirtyObject } from "../overlay/dirty-object.ts";
 import type { JournalRecord } from "../overlay/journal-record.ts";
-import type { Segment } from "../bucket/change-set.ts";
+import type { Segment } from "../fstree/change-set.ts";
 import { FALLOC_KEEP_SIZE, FALLOC_PUNCH_HOLE, FALLOC_ZERO_RANGE, FsError } from "./filesystem.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
 import type { Objects } from "./objects.ts";

@@ -2,7 +2,7 @@
 import type { Cid, FileId, FileName, Ino } from "../base/ids.ts";
 import { ROOT_INO } from "../base/ids.ts";
 import { LISTING_BATCH, MAX_LINKS, MAX_SYMLINK_BYTES } from "../base/limits.ts";
-import { peekDirectory } from "../bucket/fs-reader.ts";
+import { peekDirectory } from "../fstree/fs-reader.ts";
 import { dentryId } from "../format/rows.ts";
 import { targetOf } from "../format/linked-value.ts";
 import type { FileType } from "../format/record.ts";

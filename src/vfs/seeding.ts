@@ -1,6 +1,6 @@
 /** What is known of published objects without reading the new base: so that they do not become slow by being published. */
 import { CLEAN_INODES } from "../base/limits.ts";
-import type { PublishedEpoch } from "../bucket/change-set.ts";
+import type { PublishedEpoch } from "../fstree/change-set.ts";
 import { changedSince } from "../overlay/settle.ts";
 import type { Link } from "../overlay/dirty-object.ts";
 import type { CleanObject } from "./clean-inodes.ts";

@@ -7,7 +7,7 @@
  * there are too many changes to list, all names are looked at once.
  */
 import type { FileId, FileName, Ino } from "../base/ids.ts";
-import { peekDentry, peekSelf } from "../bucket/fs-reader.ts";
+import { peekDentry, peekSelf } from "../fstree/fs-reader.ts";
 import { dentryId, dentryType } from "../format/rows.ts";
 import type { OverlayState } from "../overlay/state.ts";
 import type { NodeStore } from "../tree/node-store.ts";

@@ -6,7 +6,7 @@
 import type { Cid, FileName, Ino, WriterId } from "../base/ids.ts";
 import { ROOT_INO } from "../base/ids.ts";
 import { nameToText } from "../base/names.ts";
-import type { ChangeSet, NewBase, PublishedEpoch } from "../bucket/change-set.ts";
+import type { ChangeSet, NewBase, PublishedEpoch } from "../fstree/change-set.ts";
 import type { Units } from "../format/policy.ts";
 import type { Beginning } from "../overlay/beginnings.ts";
 import { isUnlinked, type Link } from "../overlay/dirty-object.ts";

@@ -2,7 +2,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Cid, Lamport } from "../../src/base/ids.ts";
-import { buildEpoch } from "../../src/bucket/build.ts";
+import { buildEpoch } from "../../src/fstree/rebase/rebase.ts";
 import { checkTree } from "../../src/bucket/verify/tree-check.ts";
 import { totalsAfter, NO_TOTALS } from "../../src/bucket/totals.ts";
 import { emptyTree } from "../../src/tree/edit.ts";

@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from "node:util";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import type { Ino } from "../../src/base/ids.ts";
-import type { PublishedEpoch } from "../../src/bucket/change-set.ts";
+import type { PublishedEpoch } from "../../src/fstree/change-set.ts";
 import { createContentConfig } from "../../src/content/config.ts";
 import { readContent } from "../../src/content/read.ts";
 import { writeBytes } from "../../src/content/write.ts";

@@ -1,7 +1,7 @@
 /** Runs of lines that differ, against the textbook's table of longest common subsequences. */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { differingRuns } from "../../src/bucket/merge/line-diff.ts";
+import { differingRuns } from "../../src/fstree/merge/contents/line-diff.ts";
 
 const lines = fc.array(fc.constantFrom("a", "b", "c"), { maxLength: 30 });
 

@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import type { FileId, Ino } from "../../src/base/ids.ts";
-import type { ChangedObject, PublishedObject } from "../../src/bucket/change-set.ts";
+import type { ChangedObject, PublishedObject } from "../../src/fstree/change-set.ts";
 import { PackedObjects, packChanged, unpackChanged } from "../../src/overlay/packed-epoch.ts";
 import { arbitraryId, arbitraryName, arbitraryRecord } from "../support/records.ts";
 

@@ -1,7 +1,7 @@
 /** The publish loop under lost replies, delayed swaps, racing writers and crashes. SYNCLINE_TEST_ALL: 2,000 schedules. */
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { ChangeSet, DataReader } from "../../src/bucket/change-set.ts";
+import type { ChangeSet, DataReader } from "../../src/fstree/change-set.ts";
 import type { Bucket } from "../../src/bucket/bucket.ts";
 import type { VerifiedCommit } from "../../src/bucket/verified-commit.ts";
 import { log } from "../../src/bucket/history.ts";

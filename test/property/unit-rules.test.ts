@@ -2,8 +2,8 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { FileName } from "../../src/base/ids.ts";
 import type { Units } from "../../src/format/policy.ts";
-import { Globs } from "../../src/bucket/merge/globs.ts";
-import { UnitRules } from "../../src/bucket/merge/unit-rules.ts";
+import { Globs } from "../../src/fstree/merge/globs.ts";
+import { UnitRules } from "../../src/fstree/merge/units/unit-rules.ts";
 
 const letters = fc.constantFrom("a", "b", ".", "-", "é", ")");
 const text = (more: fc.Arbitrary<string>) =>

@@ -8,7 +8,7 @@ import { type Cid, type FileId, type Ino, type Lamport, ROOT_ID } from "../../sr
 import { MAX_BLOCK_ACCEPTED } from "../../src/base/limits.ts";
 import { nameFromText } from "../../src/base/names.ts";
 import { parseAddress, splitAddress } from "../../src/bucket/address.ts";
-import type { ChangedObject, PublishedObject } from "../../src/bucket/change-set.ts";
+import type { ChangedObject, PublishedObject } from "../../src/fstree/change-set.ts";
 import { readRows } from "../../src/bucket/packed/pack-healing.ts";
 import { parseHostName } from "../../src/cli/host-name.ts";
 import { parseListen } from "../../src/cli/listen.ts";

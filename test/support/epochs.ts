@@ -2,8 +2,8 @@
 import type { Cid, FileId, FileName, Ino, Lamport } from "../../src/base/ids.ts";
 import { ROOT_ID, ROOT_INO } from "../../src/base/ids.ts";
 import { nameFromText } from "../../src/base/names.ts";
-import type { ChangedObject, ChangeSet, DataReader } from "../../src/bucket/change-set.ts";
-import type { Place } from "../../src/bucket/object-rows.ts";
+import type { ChangedObject, ChangeSet, DataReader } from "../../src/fstree/change-set.ts";
+import type { Place } from "../../src/fstree/object-rows.ts";
 import type { FileRecord, FileType } from "../../src/format/record.ts";
 
 export function recordOf(type: FileType, fields: Partial<FileRecord> = {}): FileRecord {

@@ -1,6 +1,6 @@
 /** A merge's surroundings in memory. */
 import type { WriterId } from "../../src/base/ids.ts";
-import type { MergeContext } from "../../src/bucket/merge/context.ts";
+import type { MergeContext } from "../../src/fstree/merge/context.ts";
 import { ChunkCache } from "../../src/content/chunk-cache.ts";
 import { createContentConfig } from "../../src/content/config.ts";
 import { DEFAULT_POLICY } from "../../src/format/policy.ts";

@@ -4,8 +4,8 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import type { Cid, FileId } from "../../src/base/ids.ts";
-import type { Conflict } from "../../src/bucket/merge/conflict.ts";
-import type { MergeContext } from "../../src/bucket/merge/context.ts";
+import type { Conflict } from "../../src/fstree/merge/conflict.ts";
+import type { MergeContext } from "../../src/fstree/merge/context.ts";
 import { readContent } from "../../src/content/read.ts";
 import type { FileRecord } from "../../src/format/record.ts";
 import type { NodeStore } from "../../src/tree/node-store.ts";

@@ -1,6 +1,6 @@
 /** Plays worked merges on models, as a second opinion on what src/simulate plays with an agent's code. */
 import type { Cid, Lamport } from "../../src/base/ids.ts";
-import type { Head, MergeContext } from "../../src/bucket/merge/context.ts";
+import type { Head, MergeContext } from "../../src/fstree/merge/context.ts";
 import { filledOperation, sortedListing } from "../../src/simulate/scenario.ts";
 import type { Listing, Operation, Scenario } from "../../src/simulate/scenario.ts";
 import { writerId } from "./merge-context.ts";

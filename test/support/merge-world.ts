@@ -4,10 +4,10 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import type { Cid, Lamport } from "../../src/base/ids.ts";
-import type { Head, MergeContext } from "../../src/bucket/merge/context.ts";
-import { wins } from "../../src/bucket/merge/context.ts";
-import { mergeSnapshots, replayOf } from "../../src/bucket/merge/merge-snapshots.ts";
-import type { MergeResult } from "../../src/bucket/merge/merge-snapshots.ts";
+import type { Head, MergeContext } from "../../src/fstree/merge/context.ts";
+import { wins } from "../../src/fstree/merge/context.ts";
+import { mergeSnapshots, replayOf } from "../../src/fstree/merge/merge-snapshots.ts";
+import type { MergeResult } from "../../src/fstree/merge/merge-snapshots.ts";
 import type { Operation } from "../../src/simulate/scenario.ts";
 import { BlockMap } from "./block-map.ts";
 import { createMergeContext, writerId } from "./merge-context.ts";

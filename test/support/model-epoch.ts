@@ -2,8 +2,8 @@
 import type { Cid, FileId, Ino, Lamport } from "../../src/base/ids.ts";
 import { ROOT_ID, ROOT_INO } from "../../src/base/ids.ts";
 import { nameFromText } from "../../src/base/names.ts";
-import type { ChangedObject, ChangeSet, DataReader } from "../../src/bucket/change-set.ts";
-import type { MergeContext } from "../../src/bucket/merge/context.ts";
+import type { ChangedObject, ChangeSet, DataReader } from "../../src/fstree/change-set.ts";
+import type { MergeContext } from "../../src/fstree/merge/context.ts";
 import { readContent } from "../../src/content/read.ts";
 import type { FileRecord } from "../../src/format/record.ts";
 import { recordOf } from "./epochs.ts";

@@ -1,6 +1,6 @@
 /**
  * Seals a model filesystem: gives ids by the rules of merge.md (Identity), and builds the tree from its whole state. Written
- * from the rules alone, so that it is a second opinion on bucket/build.ts; it also reads a tree back into a model.
+ * from the rules alone, so that it is a second opinion on fstree/rebase; it also reads a tree back into a model.
  */
 import type { Cid, FileId, FileName } from "../../src/base/ids.ts";
 import { ROOT_ID } from "../../src/base/ids.ts";
@@ -11,11 +11,11 @@ import { cidOf } from "../../src/format/cid.ts";
 import { birthId } from "../../src/format/keys.ts";
 import { isLinked } from "../../src/format/linked-value.ts";
 import type { FileRecord } from "../../src/format/record.ts";
-import { encodeObjectRow, rowKeysOf } from "../../src/bucket/object-rows.ts";
-import type { Place } from "../../src/bucket/object-rows.ts";
-import { resolvePath } from "../../src/bucket/fs-reader.ts";
-import { listDirectory, lookup } from "../../src/bucket/fs-reader.ts";
-import type { MergeContext } from "../../src/bucket/merge/context.ts";
+import { encodeObjectRow, rowKeysOf } from "../../src/fstree/object-rows.ts";
+import type { Place } from "../../src/fstree/object-rows.ts";
+import { resolvePath } from "../../src/fstree/fs-reader.ts";
+import { listDirectory, lookup } from "../../src/fstree/fs-reader.ts";
+import type { MergeContext } from "../../src/fstree/merge/context.ts";
 import type { Entry } from "../../src/tree/entry.ts";
 import { buildTree } from "../../src/tree/edit.ts";
 import { ModelFilesystem } from "./model-filesystem.ts";

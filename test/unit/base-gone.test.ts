@@ -2,8 +2,8 @@
 import { describe, expect, test } from "vitest";
 import type { FileId } from "../../src/base/ids.ts";
 import type { Bucket, CurrentRoot } from "../../src/bucket/bucket.ts";
-import { resolvePath } from "../../src/bucket/fs-reader.ts";
-import type { TreeObject } from "../../src/bucket/fs-reader.ts";
+import { resolvePath } from "../../src/fstree/fs-reader.ts";
+import type { TreeObject } from "../../src/fstree/fs-reader.ts";
 import { publishEpoch } from "../../src/bucket/publish.ts";
 import { verifyBucket } from "../../src/bucket/verify.ts";
 import { epochOf, name } from "../support/epochs.ts";

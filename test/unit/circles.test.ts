@@ -2,8 +2,8 @@
 import { expect, test } from "vitest";
 import type { FileId } from "../../src/base/ids.ts";
 import { ROOT_ID } from "../../src/base/ids.ts";
-import { refuseCircles } from "../../src/bucket/build/circles.ts";
-import type { ObjectState } from "../../src/bucket/build/transition.ts";
+import { refuseCircles } from "../../src/fstree/rebase/cycles.ts";
+import type { ObjectState } from "../../src/fstree/rebase/transition.ts";
 import { selfKey } from "../../src/format/keys.ts";
 import { encodeSelf } from "../../src/format/rows.ts";
 import { createTreeConfig } from "../../src/tree/boundary.ts";

@@ -3,7 +3,7 @@ import { linkSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, utime
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { FileName } from "../../src/base/ids.ts";
-import { resolvePath } from "../../src/bucket/fs-reader.ts";
+import { resolvePath } from "../../src/fstree/fs-reader.ts";
 import { log } from "../../src/bucket/history.ts";
 import { openWriter } from "../../src/bucket/writer.ts";
 import { CopyIn } from "../../src/cli/copy-in.ts";

@@ -1,6 +1,6 @@
 /** How much a directory of a bucket holds. */
 import { expect, test } from "vitest";
-import { resolvePath } from "../../src/bucket/fs-reader.ts";
+import { resolvePath } from "../../src/fstree/fs-reader.ts";
 import { publishEpoch } from "../../src/bucket/publish.ts";
 import { countBelow } from "../../src/cli/count-below.ts";
 import { epochOf, name } from "../support/epochs.ts";

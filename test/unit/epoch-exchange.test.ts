@@ -1,6 +1,6 @@
 import { MessageChannel } from "node:worker_threads";
 import { expect, test } from "vitest";
-import type { PublishedEpoch } from "../../src/bucket/change-set.ts";
+import type { PublishedEpoch } from "../../src/fstree/change-set.ts";
 import { EpochExchange } from "../../src/agent/epoch-exchange.ts";
 import { overlayBehind } from "../../src/agent/overlay-caller.ts";
 import { PackedObjects, unpackChanged } from "../../src/overlay/packed-epoch.ts";

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { FileName } from "../../src/base/ids.ts";
 import { ROOT_ID } from "../../src/base/ids.ts";
 import { BlockMiss } from "../../src/blocks/block-store.ts";
-import { differences } from "../../src/bucket/differences.ts";
+import { differences } from "../../src/fstree/differences.ts";
 import {
   listDirectory,
   peekBackrefs,
@@ -12,7 +12,7 @@ import {
   readBackrefs,
   resolvePath,
   whenLoaded,
-} from "../../src/bucket/fs-reader.ts";
+} from "../../src/fstree/fs-reader.ts";
 import { publishEpoch } from "../../src/bucket/publish.ts";
 import { epochOf, name } from "../support/epochs.ts";
 import type { ObjectEdit } from "../support/epochs.ts";

@@ -5,9 +5,9 @@
 import { describe, expect, test } from "vitest";
 import { nameToText } from "../../src/base/names.ts";
 import type { Bucket } from "../../src/bucket/bucket.ts";
-import type { ContentChange } from "../../src/bucket/change-set.ts";
-import { resolvePath } from "../../src/bucket/fs-reader.ts";
-import type { TreeObject } from "../../src/bucket/fs-reader.ts";
+import type { ContentChange } from "../../src/fstree/change-set.ts";
+import { resolvePath } from "../../src/fstree/fs-reader.ts";
+import type { TreeObject } from "../../src/fstree/fs-reader.ts";
 import { publishEpoch } from "../../src/bucket/publish.ts";
 import { verifyBucket } from "../../src/bucket/verify.ts";
 import { dropUnreached } from "../support/drop-unreached.ts";

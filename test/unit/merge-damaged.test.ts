@@ -1,11 +1,11 @@
 /** Merges in a bucket where directories lie in one another, as an agent of old may have published them: they go on. */
 import { expect, test } from "vitest";
 import type { Cid, FileId } from "../../src/base/ids.ts";
-import { editsOf } from "../../src/bucket/build/transition.ts";
-import type { ObjectState, Transition } from "../../src/bucket/build/transition.ts";
-import { readObject, resolvePath } from "../../src/bucket/fs-reader.ts";
-import type { Head } from "../../src/bucket/merge/context.ts";
-import { replayOf } from "../../src/bucket/merge/merge-snapshots.ts";
+import { editsOf } from "../../src/fstree/rebase/transition.ts";
+import type { ObjectState, Transition } from "../../src/fstree/rebase/transition.ts";
+import { readObject, resolvePath } from "../../src/fstree/fs-reader.ts";
+import type { Head } from "../../src/fstree/merge/context.ts";
+import { replayOf } from "../../src/fstree/merge/merge-snapshots.ts";
 import type { Operation } from "../../src/simulate/scenario.ts";
 import { editTree } from "../../src/tree/edit.ts";
 import { name } from "../support/epochs.ts";

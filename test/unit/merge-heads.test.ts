@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Cid, Lamport, WriterId } from "../../src/base/ids.ts";
-import { wins } from "../../src/bucket/merge/context.ts";
+import { wins } from "../../src/fstree/merge/context.ts";
 
 const head = (lamport: number, writer: string, epoch: number) => ({
   tree: "" as Cid,

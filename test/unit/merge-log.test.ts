@@ -1,6 +1,6 @@
 /** Appends to a log on both sides: whole lines of both, at the cost of the tails. */
 import { describe, expect, test } from "vitest";
-import { mergeLogs } from "../../src/bucket/merge/log.ts";
+import { mergeLogs } from "../../src/fstree/merge/contents/log.ts";
 import { ChunkCache } from "../../src/content/chunk-cache.ts";
 import { readContent } from "../../src/content/read.ts";
 import { writeBytes } from "../../src/content/write.ts";

@@ -3,8 +3,8 @@ import { describe, expect, test } from "vitest";
 import type { FileId, FileName } from "../../src/base/ids.ts";
 import { nameFromText, nameToText } from "../../src/base/names.ts";
 import { plainNameOf } from "../../src/bucket/conflicts/marked-name.ts";
-import { directoryNames, fileNames } from "../../src/bucket/merge/conflict-names.ts";
-import { matchesAll } from "../../src/bucket/merge/globs.ts";
+import { directoryNames, fileNames } from "../../src/fstree/merge/conflict-names.ts";
+import { matchesAll } from "../../src/fstree/merge/globs.ts";
 
 const hash = Buffer.from("0123456789abcdef".repeat(4), "hex");
 

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import * as fc from "fast-check";
 import type { FileName } from "../../src/base/ids.ts";
-import { mergeText, mergeTexts } from "../../src/bucket/merge/text.ts";
+import { mergeText, mergeTexts } from "../../src/fstree/merge/contents/text.ts";
 import { readContent } from "../../src/content/read.ts";
 import { writeBytes } from "../../src/content/write.ts";
 import { newRecord } from "../../src/format/record.ts";

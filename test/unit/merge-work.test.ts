@@ -2,8 +2,8 @@
 import { describe, expect, test } from "vitest";
 import type { Cid, Lamport } from "../../src/base/ids.ts";
 import { codecOf } from "../../src/format/cid.ts";
-import type { Head } from "../../src/bucket/merge/context.ts";
-import { mergeSnapshots } from "../../src/bucket/merge/merge-snapshots.ts";
+import type { Head } from "../../src/fstree/merge/context.ts";
+import { mergeSnapshots } from "../../src/fstree/merge/merge-snapshots.ts";
 import { NodeStore } from "../../src/tree/node-store.ts";
 import { ChunkCache } from "../../src/content/chunk-cache.ts";
 import { listPaths } from "../support/merge-scenario.ts";

@@ -2,9 +2,9 @@
 import { describe, expect, test } from "vitest";
 import type { Cid, FileId, Ino, Lamport } from "../../src/base/ids.ts";
 import { ROOT_ID } from "../../src/base/ids.ts";
-import { lostDirectories } from "../../src/bucket/build/lost-directories.ts";
-import type { ChangeSet } from "../../src/bucket/change-set.ts";
-import { resolvePath } from "../../src/bucket/fs-reader.ts";
+import { lostDirectories } from "../../src/fstree/rebase/lost-directories.ts";
+import type { ChangeSet } from "../../src/fstree/change-set.ts";
+import { resolvePath } from "../../src/fstree/fs-reader.ts";
 import { publishEpoch } from "../../src/bucket/publish.ts";
 import { verifyBucket } from "../../src/bucket/verify.ts";
 import { birthId, selfKey } from "../../src/format/keys.ts";

@@ -6,7 +6,7 @@ import { syncStatus } from "../../src/agent/sync-status.ts";
 import type { WriterId } from "../../src/base/ids.ts";
 import { nameFromText } from "../../src/base/names.ts";
 import type { Bucket } from "../../src/bucket/bucket.ts";
-import type { Conflict } from "../../src/bucket/merge/conflict.ts";
+import type { Conflict } from "../../src/fstree/merge/conflict.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
 const [NAMED, OTHER] = ["named", "other"] as unknown as WriterId[] as [WriterId, WriterId];

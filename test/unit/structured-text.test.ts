@@ -2,10 +2,10 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { FileName } from "../../src/base/ids.ts";
-import { repeatedJsonKeys } from "../../src/bucket/merge/json-keys.ts";
-import { KeyPaths } from "../../src/bucket/merge/repeated-keys.ts";
-import { isSound } from "../../src/bucket/merge/structured-text.ts";
-import { repeatedYamlKeys } from "../../src/bucket/merge/yaml-keys.ts";
+import { repeatedJsonKeys } from "../../src/fstree/merge/contents/json-keys.ts";
+import { KeyPaths } from "../../src/fstree/merge/contents/repeated-keys.ts";
+import { isSound } from "../../src/fstree/merge/contents/structured-text.ts";
+import { repeatedYamlKeys } from "../../src/fstree/merge/contents/yaml-keys.ts";
 
 const sound = (name: string, merged: string, winner: string, loser = winner) =>
   isSound([name as FileName], merged, winner, loser);

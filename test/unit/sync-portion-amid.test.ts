@@ -1,6 +1,6 @@
 /** Portions beside what else happens: others' changes, the deletion limit, files that do not hold still, what belongs together. */
 import { describe, expect, test } from "vitest";
-import { resolvePath } from "../../src/bucket/fs-reader.ts";
+import { resolvePath } from "../../src/fstree/fs-reader.ts";
 import { NodeStore } from "../../src/tree/node-store.ts";
 import type { MemorySyncDisk } from "../../src/simulate/folder/memory-sync-disk.ts";
 import { byNumber, settled, swapsOf, write } from "../support/portions.ts";

@@ -16,6 +16,7 @@ const LAYERS = [
   "tree",
   "content",
   "roots",
+  "fstree",
   "bucket",
   "library",
   "overlay",

@@ -1,7 +1,7 @@
 /** Repositories and databases that two agents changed before they knew of each other: one side's is whole under the name, the other's beside it. */
 import { expect, test } from "vitest";
 import type { Ino } from "../../src/base/ids.ts";
-import { MAX_LISTED_CHANGES } from "../../src/bucket/differences.ts";
+import { MAX_LISTED_CHANGES } from "../../src/fstree/differences.ts";
 import { world, write } from "../support/unit-world.ts";
 import type { Files } from "../support/unit-world.ts";
 

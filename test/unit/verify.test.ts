@@ -3,7 +3,7 @@ import { SynclineError } from "../../src/base/errors.ts";
 import type { Cid, FileId } from "../../src/base/ids.ts";
 import { ROOT_ID } from "../../src/base/ids.ts";
 import { Bucket } from "../../src/bucket/bucket.ts";
-import { resolvePath } from "../../src/bucket/fs-reader.ts";
+import { resolvePath } from "../../src/fstree/fs-reader.ts";
 import { publishEpoch } from "../../src/bucket/publish.ts";
 import type { PublishContext } from "../../src/bucket/publish.ts";
 import { NO_TOTALS, totalsAfter } from "../../src/bucket/totals.ts";

@@ -4,7 +4,7 @@ import { ERRNO } from "../../src/base/errno.ts";
 import type { FileName, Ino } from "../../src/base/ids.ts";
 import { ROOT_ID, ROOT_INO } from "../../src/base/ids.ts";
 import { nameFromText } from "../../src/base/names.ts";
-import type { NewBase } from "../../src/bucket/change-set.ts";
+import type { NewBase } from "../../src/fstree/change-set.ts";
 import type { DirtyReason } from "../../src/vfs/dirty-signal.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { VfsHarness } from "../support/vfs-harness.ts";

@@ -5,7 +5,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
 import type { Bucket } from "../../src/bucket/bucket.ts";
 import type { VerifiedCommit } from "../../src/bucket/verified-commit.ts";
-import { resolvePath } from "../../src/bucket/fs-reader.ts";
+import { resolvePath } from "../../src/fstree/fs-reader.ts";
 import { findCommit, log } from "../../src/bucket/history.ts";
 import { verifyBucket } from "../../src/bucket/verify.ts";
 import type { NewAttributes, Path } from "../../src/bucket/writer.ts";

@@ -1,6 +1,6 @@
 /** Files that only make sense together gave way together: what is decided about one of them holds for all (merge.md, Units). */
 import type { FileName } from "../../base/ids.ts";
-import type { UnitRules } from "../merge/unit-rules.ts";
+import type { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
 
 /** Names of one version's member, and of the member in whose place it would be. */
 export interface FamilyMember {

@@ -5,9 +5,9 @@
 import type { Cid, FileId, FileName } from "../../base/ids.ts";
 import { dentryId } from "../../format/rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
-import { liesInItself, listDirectory, readObject, resolvePath } from "../fs-reader.ts";
-import type { ListedEntry, TreeObject } from "../fs-reader.ts";
-import type { ConflictKind } from "../merge/conflict.ts";
+import { liesInItself, listDirectory, readObject, resolvePath } from "../../fstree/fs-reader.ts";
+import type { ListedEntry, TreeObject } from "../../fstree/fs-reader.ts";
+import type { ConflictKind } from "../../fstree/merge/conflict.ts";
 import { plainNameOf } from "./marked-name.ts";
 
 /** One name, and all that gave way to it. */

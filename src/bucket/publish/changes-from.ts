@@ -1,7 +1,7 @@
 /** What an overlay has to look at anew once its epoch is in a root. */
 import type { Cid, FileId } from "../../base/ids.ts";
-import type { BaseChange } from "../change-set.ts";
-import { allOf, differences, entriesOf } from "../differences.ts";
+import type { BaseChange } from "../../fstree/change-set.ts";
+import { allOf, differences, entriesOf } from "../../fstree/differences.ts";
 import type { EpochTree } from "./workspace.ts";
 
 /** What others made of the epoch's own tree. Undefined: too much to list, or nobody can tell. */

@@ -2,9 +2,9 @@
 import type { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import type { Root } from "../../roots/root-store.ts";
-import type { BuiltEpoch } from "../build.ts";
-import type { PublishedEpoch } from "../change-set.ts";
-import type { Conflict } from "../merge/conflict.ts";
+import type { BuiltEpoch } from "../../fstree/rebase/rebase.ts";
+import type { PublishedEpoch } from "../../fstree/change-set.ts";
+import type { Conflict } from "../../fstree/merge/conflict.ts";
 
 export type PublishOutcome =
   /** The epoch is in the bucket, and `epoch.base` is the root to stand on. */

@@ -1,9 +1,9 @@
 /** What an overlay is told when its epoch is in a root. */
 import type { Bucket } from "../bucket.ts";
 import type { VerifiedCommit } from "../verified-commit.ts";
-import type { BuiltEpoch } from "../build.ts";
-import type { PublishedEpoch } from "../change-set.ts";
-import { UnitRules } from "../merge/unit-rules.ts";
+import type { BuiltEpoch } from "../../fstree/rebase/rebase.ts";
+import type { PublishedEpoch } from "../../fstree/change-set.ts";
+import { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
 import { changesFrom, differencesFrom } from "./changes-from.ts";
 import { unitChanges } from "./unit-changes.ts";
 import type { EpochTree } from "./workspace.ts";

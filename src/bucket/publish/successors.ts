@@ -3,8 +3,8 @@
  * have folded into another. Who has them open goes on with what became of them, and what changed in them since has a parent.
  */
 import type { FileId, Ino } from "../../base/ids.ts";
-import type { BuiltObject } from "../build.ts";
-import type { MovedUnits } from "../change-set.ts";
+import type { BuiltObject } from "../../fstree/rebase/rebase.ts";
+import type { MovedUnits } from "../../fstree/change-set.ts";
 
 /**
  * `successors`: id in our own tree → id in the merged one. Two objects never get one id: the second keeps its own. But a directory

@@ -5,12 +5,12 @@
 import { groupBy } from "../../base/collections.ts";
 import type { Cid, FileId, FileName } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
-import type { BaseChange, ChangedUnit, ForeignObject } from "../change-set.ts";
-import { readObject, readSelf } from "../fs-reader.ts";
-import { Snapshot } from "../merge/snapshot.ts";
-import type { UnitRules } from "../merge/unit-rules.ts";
-import { placeText } from "../object-rows.ts";
-import type { Place } from "../object-rows.ts";
+import type { BaseChange, ChangedUnit, ForeignObject } from "../../fstree/change-set.ts";
+import { readObject, readSelf } from "../../fstree/fs-reader.ts";
+import { Snapshot } from "../../fstree/merge/snapshot.ts";
+import type { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
+import { placeText } from "../../fstree/object-rows.ts";
+import type { Place } from "../../fstree/object-rows.ts";
 import type { EpochTree } from "./workspace.ts";
 
 /** `changes`: from the epoch's own tree to `tree`. */

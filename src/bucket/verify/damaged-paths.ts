@@ -7,8 +7,8 @@ import type { BlockReader } from "../../blocks/block-store.ts";
 import { linksOf } from "../../format/links.ts";
 import { parseKey } from "../../format/keys.ts";
 import { decodeNode } from "../../format/node-decoder.ts";
-import { pathOfDirectory, readBackrefs } from "../fs-reader.ts";
-import type { Place } from "../object-rows.ts";
+import { pathOfDirectory, readBackrefs } from "../../fstree/fs-reader.ts";
+import type { Place } from "../../fstree/object-rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { BlockWalk } from "./block-walk.ts";
 

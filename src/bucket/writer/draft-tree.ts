@@ -5,11 +5,11 @@ import { SynclineError } from "../../base/errors.ts";
 import type { FileRecord } from "../../format/record.ts";
 import { dentryId } from "../../format/rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
-import type { ChangedObject, ContentChange } from "../change-set.ts";
-import { listDirectory, readObject } from "../fs-reader.ts";
-import type { TreeObject } from "../fs-reader.ts";
-import { readDentry } from "../fs-reader.ts";
-import type { Place } from "../object-rows.ts";
+import type { ChangedObject, ContentChange } from "../../fstree/change-set.ts";
+import { listDirectory, readObject } from "../../fstree/fs-reader.ts";
+import type { TreeObject } from "../../fstree/fs-reader.ts";
+import { readDentry } from "../../fstree/fs-reader.ts";
+import type { Place } from "../../fstree/object-rows.ts";
 
 /** An object as it is to be. Changed only through the tree that it belongs to. */
 export interface Draft {

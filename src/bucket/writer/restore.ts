@@ -5,8 +5,8 @@ import type { FileRecord } from "../../format/record.ts";
 import { encodeRecord } from "../../format/record-codec.ts";
 import { cidOf } from "../../format/cid.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
-import { liesInItself, listDirectory, lookup } from "../fs-reader.ts";
-import type { TreeObject } from "../fs-reader.ts";
+import { liesInItself, listDirectory, lookup } from "../../fstree/fs-reader.ts";
+import type { TreeObject } from "../../fstree/fs-reader.ts";
 import type { Draft, DraftTree } from "./draft-tree.ts";
 
 export interface RestoreSource {

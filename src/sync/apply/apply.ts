@@ -6,8 +6,8 @@
 import type { FileId } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
 import { failedWith, isDiskFull } from "../../base/system-errors.ts";
-import { sameVersion } from "../../bucket/merge/objects.ts";
-import { placeText, type Place } from "../../bucket/object-rows.ts";
+import { sameVersion } from "../../fstree/merge/objects.ts";
+import { placeText, type Place } from "../../fstree/object-rows.ts";
 import type { ApplyContext } from "./apply-context.ts";
 import type { Reason } from "../known/unsettled.ts";
 import { REFUSALS, type DiskPath } from "../disk/disk.ts";

@@ -3,8 +3,8 @@
  * meanwhile would come back.
  */
 import { hasCode } from "../../base/errors.ts";
-import { lookup } from "../../bucket/fs-reader.ts";
-import type { Place } from "../../bucket/object-rows.ts";
+import { lookup } from "../../fstree/fs-reader.ts";
+import type { Place } from "../../fstree/object-rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import type { DiskPath, SyncDisk } from "../disk/disk.ts";

@@ -5,8 +5,8 @@
 import type { FileId, FileName } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
 import { failedWith } from "../../base/system-errors.ts";
-import { directoryNames, fileNames } from "../../bucket/merge/conflict-names.ts";
-import type { Place } from "../../bucket/object-rows.ts";
+import { directoryNames, fileNames } from "../../fstree/merge/conflict-names.ts";
+import type { Place } from "../../fstree/object-rows.ts";
 import { blake3 } from "../../crypto/hash.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import { REFUSALS, type DiskPath, type DiskStat, type SyncDisk } from "../disk/disk.ts";

@@ -5,10 +5,10 @@
 import type { FileId, FileName } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
 import { failedWith } from "../../base/system-errors.ts";
-import type { TreeObject } from "../../bucket/fs-reader.ts";
-import { sameVersion } from "../../bucket/merge/objects.ts";
-import type { Place } from "../../bucket/object-rows.ts";
-import { samePlace } from "../../bucket/object-rows.ts";
+import type { TreeObject } from "../../fstree/fs-reader.ts";
+import { sameVersion } from "../../fstree/merge/objects.ts";
+import type { Place } from "../../fstree/object-rows.ts";
+import { samePlace } from "../../fstree/object-rows.ts";
 import { NO_LINKS } from "../../objects/disk.ts";
 import type { ApplyContext } from "./apply-context.ts";
 import type { Reason } from "../known/unsettled.ts";

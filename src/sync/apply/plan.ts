@@ -4,10 +4,10 @@
  */
 import type { Cid, FileId } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
-import { listDirectory, lookup, objectOf, pathOfDirectory, readSelf } from "../../bucket/fs-reader.ts";
-import type { TreeObject } from "../../bucket/fs-reader.ts";
-import type { Place } from "../../bucket/object-rows.ts";
-import { placeText } from "../../bucket/object-rows.ts";
+import { listDirectory, lookup, objectOf, pathOfDirectory, readSelf } from "../../fstree/fs-reader.ts";
+import type { TreeObject } from "../../fstree/fs-reader.ts";
+import type { Place } from "../../fstree/object-rows.ts";
+import { placeText } from "../../fstree/object-rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import { PASSING, type Reason, type Unsettled } from "../known/unsettled.ts";

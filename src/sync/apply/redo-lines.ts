@@ -1,6 +1,6 @@
 /** What the lines of the redo log are: written by redo-log.ts, read by redo.ts. */
 import type { FileId } from "../../base/ids.ts";
-import type { Place } from "../../bucket/object-rows.ts";
+import type { Place } from "../../fstree/object-rows.ts";
 import type { SyncDisk } from "../disk/disk.ts";
 import { NEW_PATH, newPath } from "../disk/paths.ts";
 import type { SyncDatabase } from "../known/database.ts";

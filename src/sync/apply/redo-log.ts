@@ -6,7 +6,7 @@
  * has its mark was done. A deed is announced, done and marked, and what the database is told follows; lines are JSON, marks are lines of dots.
  */
 import { failedWith } from "../../base/system-errors.ts";
-import type { Place } from "../../bucket/object-rows.ts";
+import type { Place } from "../../fstree/object-rows.ts";
 import type { AppendFile, SyncDisk } from "../disk/disk.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import { nameBytes, rowOf, type Entry, type EntryChange } from "../known/entry.ts";

@@ -1,5 +1,5 @@
 /** After a run that was killed: the database is told what is in the redo log that it left (redo-log.ts). */
-import type { Place } from "../../bucket/object-rows.ts";
+import type { Place } from "../../fstree/object-rows.ts";
 import type { DiskPath, SyncDisk } from "../disk/disk.ts";
 import { NEW_PATH } from "../disk/paths.ts";
 import { damagedState } from "../known/damaged.ts";

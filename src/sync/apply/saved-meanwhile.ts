@@ -8,7 +8,7 @@
 import { blake3 } from "../../crypto/hash.ts";
 import type { FileId, FileName } from "../../base/ids.ts";
 import { failedWith } from "../../base/system-errors.ts";
-import { fileNames } from "../../bucket/merge/conflict-names.ts";
+import { fileNames } from "../../fstree/merge/conflict-names.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import type { DiskPath, DiskStat, SyncDisk } from "../disk/disk.ts";
 import type { Entry } from "../known/entry.ts";

@@ -3,7 +3,7 @@
  * at: a plan takes some KiB of memory a place.
  */
 import type { FileId } from "../../base/ids.ts";
-import { placeText } from "../../bucket/object-rows.ts";
+import { placeText } from "../../fstree/object-rows.ts";
 import {
   countFilesBefore,
   massDeletion,

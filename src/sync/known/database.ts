@@ -7,7 +7,7 @@
 import Database from "better-sqlite3";
 import { SQLITE_CACHE_KIB } from "../../base/limits.ts";
 import type { FileId, FileName } from "../../base/ids.ts";
-import type { Place } from "../../bucket/object-rows.ts";
+import type { Place } from "../../fstree/object-rows.ts";
 import { parseBaseRoot } from "../../overlay/base-root.ts";
 import type { BaseRoot } from "../../overlay/journal-record.ts";
 import { damagedState } from "./damaged.ts";

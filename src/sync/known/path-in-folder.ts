@@ -1,6 +1,6 @@
 /** Where things that the database knows are in the folder. */
 import { ROOT_ID, type FileName } from "../../base/ids.ts";
-import type { Place } from "../../bucket/object-rows.ts";
+import type { Place } from "../../fstree/object-rows.ts";
 import type { DiskPath } from "../disk/disk.ts";
 import { PARKED_ID, PARKED_PATH } from "../disk/paths.ts";
 import type { SyncDatabase } from "./database.ts";

@@ -1,7 +1,7 @@
 /** The places where the folder is behind the root that it stands on, in the database of what was synced. */
 import type Database from "better-sqlite3";
 import type { FileId } from "../../base/ids.ts";
-import type { Place } from "../../bucket/object-rows.ts";
+import type { Place } from "../../fstree/object-rows.ts";
 import { nameBytes, nameOf } from "./entry.ts";
 
 /** Why a place is behind. Those that only somebody's deed can settle are not tried again in each round. */

@@ -7,7 +7,7 @@ import type { Lamport } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
 import type { Random } from "../../base/random.ts";
 import type { Bucket } from "../../bucket/bucket.ts";
-import type { ChangeSet, DataReader } from "../../bucket/change-set.ts";
+import type { ChangeSet, DataReader } from "../../fstree/change-set.ts";
 import { publishEpoch } from "../../bucket/publish.ts";
 import type { Writer } from "../../bucket/publish/next-commit.ts";
 import type { PublishOutcome } from "../../bucket/publish/outcome.ts";

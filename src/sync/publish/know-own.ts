@@ -2,8 +2,8 @@
 import { ROOT_ID, type FileId, type FileName } from "../../base/ids.ts";
 import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
 import { plainNameOf } from "../../bucket/conflicts/marked-name.ts";
-import { listDirectory, lookup, objectOf, readObject, resolvePath, type TreeObject } from "../../bucket/fs-reader.ts";
-import { samePlace, type Place } from "../../bucket/object-rows.ts";
+import { listDirectory, lookup, objectOf, readObject, resolvePath, type TreeObject } from "../../fstree/fs-reader.ts";
+import { samePlace, type Place } from "../../fstree/object-rows.ts";
 import type { FileRecord } from "../../format/record.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { SyncDatabase } from "../known/database.ts";

@@ -1,7 +1,7 @@
 /** Very much that is new goes into the bucket in portions, an epoch each. What others changed comes to the folder behind the last one. */
-import type { Conflict } from "../../bucket/merge/conflict.ts";
+import type { Conflict } from "../../fstree/merge/conflict.ts";
 import type { PublishFigures } from "../../bucket/publish/outcome.ts";
-import { UnitRules } from "../../bucket/merge/unit-rules.ts";
+import { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import { noteFilesBefore } from "../deletion-limit.ts";
 import type { DiskPath } from "../disk/disk.ts";

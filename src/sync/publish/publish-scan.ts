@@ -4,11 +4,11 @@
  */
 import type { Ino } from "../../base/ids.ts";
 import type { RateLimit } from "../../base/rate-limit.ts";
-import type { ChangeSet } from "../../bucket/change-set.ts";
-import { differencesIfThere } from "../../bucket/differences.ts";
+import type { ChangeSet } from "../../fstree/change-set.ts";
+import { differencesIfThere } from "../../fstree/differences.ts";
 import { descends } from "../../bucket/history.ts";
-import type { Conflict } from "../../bucket/merge/conflict.ts";
-import { mergeSnapshots } from "../../bucket/merge/merge-snapshots.ts";
+import type { Conflict } from "../../fstree/merge/conflict.ts";
+import { mergeSnapshots } from "../../fstree/merge/merge-snapshots.ts";
 import { changesFrom, differencesFrom } from "../../bucket/publish/changes-from.ts";
 import type { PublishFigures, PublishOutcome } from "../../bucket/publish/outcome.ts";
 import { Workspace } from "../../bucket/publish/workspace.ts";

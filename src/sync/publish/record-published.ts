@@ -1,10 +1,10 @@
 /** After an epoch: the folder's changes are the last synced tree, and where others' changes put something else, it is unsettled. */
 import { ROOT_ID, type FileId, type Ino } from "../../base/ids.ts";
 import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
-import type { BaseChange, NewBase, PublishedObject, PublishedObjects } from "../../bucket/change-set.ts";
-import { peekDirectory, readObject, whenLoaded } from "../../bucket/fs-reader.ts";
-import type { Place } from "../../bucket/object-rows.ts";
-import { placeText } from "../../bucket/object-rows.ts";
+import type { BaseChange, NewBase, PublishedObject, PublishedObjects } from "../../fstree/change-set.ts";
+import { peekDirectory, readObject, whenLoaded } from "../../fstree/fs-reader.ts";
+import type { Place } from "../../fstree/object-rows.ts";
+import { placeText } from "../../fstree/object-rows.ts";
 import type { FileType } from "../../format/record.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { SyncDatabase } from "../known/database.ts";

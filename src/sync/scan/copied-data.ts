@@ -6,7 +6,7 @@ import { SynclineError } from "../../base/errors.ts";
 import type { Ino } from "../../base/ids.ts";
 import { describeError } from "../../base/log.ts";
 import { escapeForPrint } from "../../base/names.ts";
-import type { DataReader } from "../../bucket/change-set.ts";
+import type { DataReader } from "../../fstree/change-set.ts";
 import type { DiskFile, DiskPath, SyncDisk } from "../disk/disk.ts";
 import { pathText } from "../disk/paths.ts";
 import { ReadAhead } from "./read-ahead.ts";

@@ -1,7 +1,7 @@
 /** What was changed in the folder since it was synced, as an epoch holds it: the end state of every object that is otherwise. */
 import type { Cid, FileId, Ino } from "../../base/ids.ts";
-import type { ChangedObject, ContentChange } from "../../bucket/change-set.ts";
-import { sameContent } from "../../bucket/merge/objects.ts";
+import type { ChangedObject, ContentChange } from "../../fstree/change-set.ts";
+import { sameContent } from "../../fstree/merge/objects.ts";
 import type { ContentConfig } from "../../content/config.ts";
 import type { FileRecord, Xattrs } from "../../format/record.ts";
 import { NO_XATTRS } from "../../format/record.ts";

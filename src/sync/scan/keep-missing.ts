@@ -1,7 +1,7 @@
 /**
  * A scan while deletions wait for approval: nothing that is missing counts as gone, so the bucket keeps it, and all else that changed goes.
  */
-import { placeText } from "../../bucket/object-rows.ts";
+import { placeText } from "../../fstree/object-rows.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import type { IgnoreRules } from "./ignore-rules.ts";
 import { match, type Matching } from "./match.ts";

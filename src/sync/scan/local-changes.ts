@@ -1,6 +1,6 @@
 /** What was changed in the folder since it was synced. */
 import type { FileId, Ino } from "../../base/ids.ts";
-import type { ChangedObject } from "../../bucket/change-set.ts";
+import type { ChangedObject } from "../../fstree/change-set.ts";
 import type { Entry } from "../known/entry.ts";
 import type { Seen } from "../known/seen.ts";
 import type { LocalObject } from "./match.ts";

@@ -1,6 +1,6 @@
 /** How much has room in a portion still, and which files of a directory go into it. */
 import type { FileName } from "../../base/ids.ts";
-import type { UnitRules } from "../../bucket/merge/unit-rules.ts";
+import type { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
 import type { DiskEntry, DiskStat } from "../disk/disk.ts";
 import type { Most } from "./walk.ts";
 

@@ -7,7 +7,7 @@ import { ROOT_ID, type FileId, type FileName, type Ino } from "../../base/ids.ts
 import { SYNC_PORTION_BYTES, SYNC_PORTION_THINGS } from "../../base/limits.ts";
 import { failedWith } from "../../base/system-errors.ts";
 import type { DiskEntry, DiskPath, DiskStat, SyncDisk } from "../disk/disk.ts";
-import type { UnitRules } from "../../bucket/merge/unit-rules.ts";
+import type { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
 import type { Look, SyncDatabase } from "../known/database.ts";
 import { isSameInode } from "../known/seen.ts";
 import type { IgnoreRules } from "./ignore-rules.ts";

@@ -7,7 +7,7 @@ import type { TreeObject } from "../fs-reader.ts";
 import { samePlace } from "../object-rows.ts";
 import type { Place } from "../object-rows.ts";
 import { fileNames } from "./conflict-names.ts";
-import { versionHash } from "./content.ts";
+import { versionHash } from "./contents/content.ts";
 import { displaceDirectory, guestKey } from "./fold.ts";
 import type { Guests } from "./fold.ts";
 import type { MergeState } from "./merge-state.ts";

@@ -1,5 +1,5 @@
 /** Whether merged lines are still what a file's name says: they parse, and no mapping has a key twice that both sides have once. */
-import type { FileName } from "../../base/ids.ts";
+import type { FileName } from "../../../base/ids.ts";
 import { repeatedJsonKeys } from "./json-keys.ts";
 import { KeyPaths, repeatsMore } from "./repeated-keys.ts";
 import type { RepeatedKeys } from "./repeated-keys.ts";

@@ -1,11 +1,11 @@
 /** Which side changed less, and what it changed: only that is read row by row. */
-import type { ChangeBeside } from "../../tree/diff.ts";
-import { diffBeside, differingLeaves } from "../../tree/diff.ts";
-import type { NodeStore } from "../../tree/node-store.ts";
-import { Changes } from "./changes.ts";
-import type { Snapshot } from "./snapshot.ts";
-import { otherRole } from "./triple.ts";
-import type { Role } from "./triple.ts";
+import type { ChangeBeside } from "../../../tree/diff.ts";
+import { diffBeside, differingLeaves } from "../../../tree/diff.ts";
+import type { NodeStore } from "../../../tree/node-store.ts";
+import { Changes } from "../changes.ts";
+import type { Snapshot } from "../snapshot.ts";
+import { otherRole } from "../triple.ts";
+import type { Role } from "../triple.ts";
 
 export type Snapshots = Readonly<Record<Role | "base", Snapshot>>;
 

@@ -4,14 +4,14 @@
  * Costs what the tails cost: the common part is compared by the addresses of its chunks, and the loser's tail is put behind
  * the winner's version by an edit.
  */
-import { editContent } from "../../content/edit.ts";
-import { streamContent, readContent } from "../../content/read.ts";
-import type { ContentSegment } from "../../content/segment.ts";
-import type { ContentSource } from "../../content/source.ts";
-import { walkContent } from "../../content/walk.ts";
-import type { ContentPart } from "../../content/walk.ts";
-import type { FileRecord } from "../../format/record.ts";
-import type { MergeContext } from "./context.ts";
+import { editContent } from "../../../content/edit.ts";
+import { streamContent, readContent } from "../../../content/read.ts";
+import type { ContentSegment } from "../../../content/segment.ts";
+import type { ContentSource } from "../../../content/source.ts";
+import { walkContent } from "../../../content/walk.ts";
+import type { ContentPart } from "../../../content/walk.ts";
+import type { FileRecord } from "../../../format/record.ts";
+import type { MergeContext } from "../context.ts";
 
 const NEWLINE = 0x0a;
 

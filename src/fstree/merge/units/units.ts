@@ -2,20 +2,20 @@
  * Between phases 0 and 1: units that both sides changed are taken from one of them as a whole, the keeper; what the other
  * made of it becomes one copy (unit-copies.ts). From here on its objects are as the keeper has them on both sides.
  */
-import type { FileId } from "../../base/ids.ts";
-import { copyId } from "../../format/keys.ts";
-import type { TreeObject } from "../fs-reader.ts";
-import type { Head } from "./context.ts";
-import { versionHash } from "./content.ts";
+import type { FileId } from "../../../base/ids.ts";
+import { copyId } from "../../../format/keys.ts";
+import type { TreeObject } from "../../fs-reader.ts";
+import type { Head } from "../context.ts";
+import { versionHash } from "../contents/content.ts";
 import { contestedUnits } from "./contested-units.ts";
 import type { ContestedUnit } from "./contested-units.ts";
-import { mergeWithDelete } from "./merge-object.ts";
-import type { MergeState } from "./merge-state.ts";
-import { gainedName } from "./names.ts";
-import { isDirectory, sameVersion, sortPlaces } from "./objects.ts";
-import { isAlive } from "./splits.ts";
-import { otherRole, tripleOf } from "./triple.ts";
-import type { Role, Triple } from "./triple.ts";
+import { mergeWithDelete } from "../merge-object.ts";
+import type { MergeState } from "../merge-state.ts";
+import { gainedName } from "../names.ts";
+import { isDirectory, sameVersion, sortPlaces } from "../objects.ts";
+import { isAlive } from "../splits.ts";
+import { otherRole, tripleOf } from "../triple.ts";
+import type { Role, Triple } from "../triple.ts";
 import { unitHash } from "./unit-members.ts";
 import type { Member, Members, Unit } from "./unit-members.ts";
 import { noteLeft } from "./unit-moves.ts";

@@ -3,11 +3,11 @@
  * the file stays what it was: one encoding, one kind of line ending, JSON that parses. Otherwise the versions stay apart;
  * markers are never written into a file.
  */
-import type { FileName } from "../../base/ids.ts";
-import { readContent } from "../../content/read.ts";
-import { writeBytes } from "../../content/write.ts";
-import type { FileRecord } from "../../format/record.ts";
-import type { MergeContext } from "./context.ts";
+import type { FileName } from "../../../base/ids.ts";
+import { readContent } from "../../../content/read.ts";
+import { writeBytes } from "../../../content/write.ts";
+import type { FileRecord } from "../../../format/record.ts";
+import type { MergeContext } from "../context.ts";
 import { mergeLines } from "./lines.ts";
 import { isSound } from "./structured-text.ts";
 

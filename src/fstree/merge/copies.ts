@@ -10,7 +10,7 @@ import { placeText } from "../object-rows.ts";
 import type { Place } from "../object-rows.ts";
 import { fileNames } from "./conflict-names.ts";
 import type { Conflict } from "./conflict.ts";
-import { versionHash } from "./content.ts";
+import { versionHash } from "./contents/content.ts";
 import type { MergeState } from "./merge-state.ts";
 import { sameVersion } from "./objects.ts";
 import { isAlive } from "./splits.ts";

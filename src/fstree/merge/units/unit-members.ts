@@ -1,12 +1,12 @@
 /** What a unit holds in one of the trees, and what its bytes are as a whole. */
-import type { FileId, FileName } from "../../base/ids.ts";
-import { blake3 } from "../../crypto/hash.ts";
-import type { TreeObject } from "../fs-reader.ts";
-import type { Place } from "../object-rows.ts";
-import type { MergeContext } from "./context.ts";
-import { versionHash } from "./content.ts";
-import { isDirectory, samePlaces, sameVersion } from "./objects.ts";
-import type { Child } from "./snapshot.ts";
+import type { FileId, FileName } from "../../../base/ids.ts";
+import { blake3 } from "../../../crypto/hash.ts";
+import type { TreeObject } from "../../fs-reader.ts";
+import type { Place } from "../../object-rows.ts";
+import type { MergeContext } from "../context.ts";
+import { versionHash } from "../contents/content.ts";
+import { isDirectory, samePlaces, sameVersion } from "../objects.ts";
+import type { Child } from "../snapshot.ts";
 import type { UnitRules } from "./unit-rules.ts";
 
 /** A directory by its id, with all below it; or the files of these names beside one another. */

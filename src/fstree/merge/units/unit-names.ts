@@ -2,11 +2,11 @@
  * Which names of a file go on where it is. A file may have names in several units that both sides changed: those in a unit of which the
  * other side's stays are only in that unit's copy.
  */
-import type { FileId } from "../../base/ids.ts";
-import type { TreeObject } from "../fs-reader.ts";
-import { placeText } from "../object-rows.ts";
+import type { FileId } from "../../../base/ids.ts";
+import type { TreeObject } from "../../fs-reader.ts";
+import { placeText } from "../../object-rows.ts";
 import type { ContestedUnit } from "./contested-units.ts";
-import type { Role } from "./triple.ts";
+import type { Role } from "../triple.ts";
 
 export interface KeptUnit extends ContestedUnit {
   /** Whose unit stays. */

@@ -6,8 +6,8 @@ import type { Conflict } from "./conflict.ts";
 import type { MergeContext } from "./context.ts";
 import type { MergedTree } from "./merged-tree.ts";
 import type { View } from "./snapshot.ts";
-import type { UnitRules } from "./unit-rules.ts";
-import type { UnitCopy, UnitMoves } from "./unit-copy.ts";
+import type { UnitRules } from "./units/unit-rules.ts";
+import type { UnitCopy, UnitMoves } from "./units/unit-copy.ts";
 
 export interface MergeState {
   readonly context: MergeContext;

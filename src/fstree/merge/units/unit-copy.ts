@@ -1,8 +1,8 @@
 /** What becomes of a unit that both sides changed and that does not stay. */
-import type { MovedObject } from "../change-set.ts";
-import type { Place } from "../object-rows.ts";
-import type { Head } from "./context.ts";
-import type { Role } from "./triple.ts";
+import type { MovedObject } from "../../change-set.ts";
+import type { Place } from "../../object-rows.ts";
+import type { Head } from "../context.ts";
+import type { Role } from "../triple.ts";
 import type { Members, Unit } from "./unit-members.ts";
 
 /** A whole unit that is to be put beside the one that stays. */

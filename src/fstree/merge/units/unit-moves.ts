@@ -1,12 +1,12 @@
 /** What of a unit that gave way became which object of its copy: for whoever has it open, and writes to it still. */
-import type { FileId } from "../../base/ids.ts";
-import type { MovedObject, MovedUnits } from "../change-set.ts";
-import type { TreeObject } from "../fs-reader.ts";
-import { samePlace } from "../object-rows.ts";
-import type { Place } from "../object-rows.ts";
-import type { MergeState } from "./merge-state.ts";
-import { otherRole } from "./triple.ts";
-import type { Role } from "./triple.ts";
+import type { FileId } from "../../../base/ids.ts";
+import type { MovedObject, MovedUnits } from "../../change-set.ts";
+import type { TreeObject } from "../../fs-reader.ts";
+import { samePlace } from "../../object-rows.ts";
+import type { Place } from "../../object-rows.ts";
+import type { MergeState } from "../merge-state.ts";
+import { otherRole } from "../triple.ts";
+import type { Role } from "../triple.ts";
 import type { UnitCopy, UnitMoves, UnitName } from "./unit-copy.ts";
 
 export function noMoves(): UnitMoves {

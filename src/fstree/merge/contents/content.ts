@@ -1,13 +1,13 @@
 /** Which content an object has after the merge, and whether the loser's version becomes a copy. */
-import type { FileName } from "../../base/ids.ts";
-import { linkedValues, targetOf } from "../../format/linked-value.ts";
-import type { FileRecord } from "../../format/record.ts";
-import { blake3 } from "../../crypto/hash.ts";
-import { contentHash } from "../../content/walk.ts";
-import type { MergeContext } from "./context.ts";
-import { matchesAll } from "./globs.ts";
+import type { FileName } from "../../../base/ids.ts";
+import { linkedValues, targetOf } from "../../../format/linked-value.ts";
+import type { FileRecord } from "../../../format/record.ts";
+import { blake3 } from "../../../crypto/hash.ts";
+import { contentHash } from "../../../content/walk.ts";
+import type { MergeContext } from "../context.ts";
+import { matchesAll } from "../globs.ts";
 import { mergeLogs } from "./log.ts";
-import { sameVersion } from "./objects.ts";
+import { sameVersion } from "../objects.ts";
 import { mergeTexts } from "./text.ts";
 
 export interface Version {

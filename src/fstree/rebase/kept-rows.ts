@@ -12,7 +12,7 @@ import type { NodeStore } from "../../tree/node-store.ts";
 import { peekGet, range } from "../../tree/read.ts";
 import type { ChangedObject } from "../change-set.ts";
 import { readBackrefs, readObject, readSelf, whenLoaded } from "../fs-reader.ts";
-import { findHomecomers } from "../merge/homecomers.ts";
+import { findHomecomers } from "../merge/moved-back.ts";
 import { encodeObjectRow, rowKeysOf } from "../object-rows.ts";
 import type { Place } from "../object-rows.ts";
 import { namesAdded, Occupants } from "./occupants.ts";

@@ -14,7 +14,7 @@ import { placeText, samePlace } from "../object-rows.ts";
 import type { Place } from "../object-rows.ts";
 import { currentPlaces, directoryIds } from "./epoch-places.ts";
 import { placeBeside } from "./free-place.ts";
-import { knotted } from "./knots.ts";
+import { knotted } from "./epoch-cycles.ts";
 
 /** An object that gave way. */
 export interface Parted {

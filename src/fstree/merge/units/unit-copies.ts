@@ -2,18 +2,18 @@
  * The end of phase 5: units that gave way are put beside those that stayed, each as a whole, under a name that is made from
  * what is in it: so every writer makes the same copy, and a second merge makes no second one.
  */
-import { SynclineError } from "../../base/errors.ts";
-import type { FileId, FileName } from "../../base/ids.ts";
-import { MAX_NAME_BYTES } from "../../base/limits.ts";
-import { copyId } from "../../format/keys.ts";
-import type { TreeObject } from "../fs-reader.ts";
-import { placeText } from "../object-rows.ts";
-import type { Place } from "../object-rows.ts";
-import { fileNames, treeNames } from "./conflict-names.ts";
-import type { MergeState } from "./merge-state.ts";
-import { isDirectory, sortPlaces } from "./objects.ts";
-import type { Child } from "./snapshot.ts";
-import { isAlive } from "./splits.ts";
+import { SynclineError } from "../../../base/errors.ts";
+import type { FileId, FileName } from "../../../base/ids.ts";
+import { MAX_NAME_BYTES } from "../../../base/limits.ts";
+import { copyId } from "../../../format/keys.ts";
+import type { TreeObject } from "../../fs-reader.ts";
+import { placeText } from "../../object-rows.ts";
+import type { Place } from "../../object-rows.ts";
+import { fileNames, treeNames } from "../conflict-names.ts";
+import type { MergeState } from "../merge-state.ts";
+import { isDirectory, sortPlaces } from "../objects.ts";
+import type { Child } from "../snapshot.ts";
+import { isAlive } from "../splits.ts";
 import { membersOf, unitHash } from "./unit-members.ts";
 import type { Members, Unit, UnitSource } from "./unit-members.ts";
 import { noteMoves } from "./unit-moves.ts";

@@ -3,7 +3,7 @@ import type { FileId } from "../../base/ids.ts";
 import type { TreeObject } from "../fs-reader.ts";
 import type { Place } from "../object-rows.ts";
 import type { Changes, ObjectChange } from "./changes.ts";
-import { knowsBirthPlace } from "./homecomers.ts";
+import { knowsBirthPlace } from "./moved-back.ts";
 import { isDirectory, sortPlaces } from "./objects.ts";
 import type { Snapshot } from "./snapshot.ts";
 

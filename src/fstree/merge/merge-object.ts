@@ -1,7 +1,7 @@
 /** Phase 1 for one object: existence, fields, content and names, by the rows of the table (docs/merge.md). */
 import type { FileRecord } from "../../format/record.ts";
 import type { TreeObject } from "../fs-reader.ts";
-import { mergeVersions } from "./content.ts";
+import { mergeVersions } from "./contents/content.ts";
 import type { MergeContext } from "./context.ts";
 import { mergeRecords } from "./fields.ts";
 import { gainedName, keptNames, mergeNames } from "./names.ts";

@@ -1,12 +1,12 @@
 /** Which units both sides changed. Those that the smaller change meets are candidates; only these are read. */
-import type { FileId } from "../../base/ids.ts";
-import { ROOT_ID } from "../../base/ids.ts";
-import type { TreeObject } from "../fs-reader.ts";
-import type { Place } from "../object-rows.ts";
-import { samePlaces, sameVersion } from "./objects.ts";
-import type { View } from "./snapshot.ts";
-import type { Role, Triple } from "./triple.ts";
-import { otherRole } from "./triple.ts";
+import type { FileId } from "../../../base/ids.ts";
+import { ROOT_ID } from "../../../base/ids.ts";
+import type { TreeObject } from "../../fs-reader.ts";
+import type { Place } from "../../object-rows.ts";
+import { samePlaces, sameVersion } from "../objects.ts";
+import type { View } from "../snapshot.ts";
+import type { Role, Triple } from "../triple.ts";
+import { otherRole } from "../triple.ts";
 import type { Member, Members, Unit } from "./unit-members.ts";
 import { differ, membersOf } from "./unit-members.ts";
 import type { UnitRules } from "./unit-rules.ts";
