@@ -18,17 +18,17 @@ const pick = (list) => list[Math.floor(random() * list.length)];
 const folders = ["a", "b", "c"].map((name) => ({ name, path: join(space.path, name), child: undefined }));
 for (const { path } of folders) {
   mkdirSync(path);
-  // What is on its way out of a folder's sight is nobody's deed yet.
+  // What is on its way out of a folder's sight is nobody's action yet.
   writeFileSync(join(path, ".synclineignore"), "*.aside\n");
 }
 /** Version → whether somebody wrote over it or deleted it, and whether it was ever moved or copied by a merge. */
 const versions = new Map();
-const count = { deeds: 0, kills: 0, absences: 0 };
+const count = { actions: 0, kills: 0, absences: 0 };
 
 const end = performance.now() + seconds * 1000;
 await Promise.all([...folders.map(edit), ...folders.map(keepRunning)]);
 for (const folder of folders) await stop(folder, "SIGTERM");
-report(`${count.deeds} deeds, ${count.kills} kills, ${count.absences} absences`);
+report(`${count.actions} actions, ${count.kills} kills, ${count.absences} absences`);
 await until(
   () => {
     for (const { path } of folders) syncOnce(path);
@@ -53,11 +53,11 @@ const got = JSON.stringify(contents(join(space.path, "got")));
 check(got === JSON.stringify(tree), `the bucket has the same ${tree.length} files`);
 check(syncline(space, ["verify", url, "--json"], { expect: [0, 8] }).status === 0, "verify finds nothing");
 
-/** On a machine with much else to do, who is away much deletes so much before a round comes to its end that it waits for approval. */
+/** On a machine with much else to do, who is away much deletes so much before a pass comes to its end that it waits for approval. */
 function syncOnce(path) {
-  const round = syncline(space, ["sync", url, path, "--once", "--json"], { expect: [0, 3, 7] });
-  if (round.status !== 7) return;
-  const { digest, files, where } = round.json().guard;
+  const pass = syncline(space, ["sync", url, path, "--once", "--json"], { expect: [0, 3, 7] });
+  if (pass.status !== 7) return;
+  const { digest, files, where } = pass.json().guard;
   report(`${files} deletions in the ${where} are meant: they were made one by one`);
   syncline(space, ["sync", url, path, "--once", "--allow-deletes", digest], { expect: [0, 3] });
 }
@@ -66,8 +66,8 @@ async function edit({ path }) {
   while (performance.now() < end) {
     await pause(random() * 120);
     try {
-      deed(path);
-      count.deeds++;
+      action(path);
+      count.actions++;
     } catch (error) {
       // Sync did something to the same name in between, which is what it is there for.
       if (!["ENOENT", "EEXIST", "ENOTEMPTY", "ENOTDIR", "EISDIR"].includes(error.code)) throw error;
@@ -75,7 +75,7 @@ async function edit({ path }) {
   }
 }
 
-function deed(path) {
+function action(path) {
   const names = contents(path)
     .map(([name]) => name)
     .filter((name) => !name.startsWith(".syncline"));

@@ -35,7 +35,7 @@ check(differing.length === 0, `${first.size} names are the same in both folders`
 const again = timed(() => syncline(space, ["sync", url, other, "--once", "--json"]).json());
 const { sent, received } = again.value;
 const rest = sent.added + sent.changed + sent.moved + sent.deleted + received.files + received.removed;
-check(rest === 0, `a second round finds nothing to do, in ${again.seconds} s`);
+check(rest === 0, `a second pass finds nothing to do, in ${again.seconds} s`);
 
 function fill(folder) {
   for (let index = 0; index < files; index++) {

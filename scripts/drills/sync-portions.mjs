@@ -69,7 +69,7 @@ check(
   `${first.size} things are the same in both folders: ${differing.slice(0, 3).join(", ") || "no difference"}`,
 );
 check(readFileSync(join(one, edited, file), "utf8").endsWith("edited there\n"), "what was edited is in both");
-const again = await syncedOnce(one, "one round more");
+const again = await syncedOnce(one, "one pass more");
 check(
   Object.values({ ...again.sent, ...again.received }).every((count) => count === 0),
   "nothing is left to do",

@@ -41,8 +41,8 @@ mkdirSync(folder);
 syncline(space, ["init", url]);
 report(`seed ${seed}`);
 const ends = { same: 0, sent: 0 };
-for (let round = 0; round < times; round++) {
-  for (const each of [folder, other]) for (let deed = 0; deed < DEEDS; deed++) edit(each, `${round}-${deed}`);
+for (let pass = 0; pass < times; pass++) {
+  for (const each of [folder, other]) for (let action = 0; action < DEEDS; action++) edit(each, `${pass}-${action}`);
   sync(other, join(space.path, "state"));
   sync(folder, join(disk, "state"));
   const was = shown();
@@ -53,7 +53,7 @@ for (let round = 0; round < times; round++) {
   const sent = sync(folder, join(disk, "state"));
   const wrong = differences(was, shown());
   if (wrong.length === 0) ends.same++;
-  for (const { path, a, b } of wrong.slice(0, 5)) report(`round ${round}: ${path} was ${a}, is ${b}`);
+  for (const { path, a, b } of wrong.slice(0, 5)) report(`pass ${pass}: ${path} was ${a}, is ${b}`);
   ends.sent += sent;
   sync(other, join(space.path, "state"));
 }

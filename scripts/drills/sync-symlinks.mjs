@@ -1,5 +1,5 @@
 /**
- * A directory in a synced folder is swapped for a link that leads out of it, and back, again and again, while rounds send and receive
+ * A directory in a synced folder is swapped for a link that leads out of it, and back, again and again, while passes send and receive
  * files in it: nothing outside the folder is read or written.
  *   node scripts/drills/sync-symlinks.mjs [SWAPS, default 10000]
  */
@@ -18,7 +18,7 @@ syncline(space, ["init", url]);
 for (const folder of [one, other]) syncline(space, ["sync", url, folder, "--once"]);
 const before = census(outside);
 
-// In a thread of its own, as fast as it goes: a directory for most of the time, so that rounds get on.
+// In a thread of its own, as fast as it goes: a directory for most of the time, so that passes get on.
 const code = `
   const { parentPort, workerData } = require("node:worker_threads");
   const { renameSync, symlinkSync, unlinkSync } = require("node:fs");
@@ -31,7 +31,7 @@ const code = `
       unlinkSync(one + "/d");
       renameSync(one + "/aside", one + "/d");
     } catch {
-      // A round has moved one of them: put right below.
+      // A pass has moved one of them: put right below.
       try { unlinkSync(one + "/d"); } catch {}
       try { renameSync(one + "/aside", one + "/d"); } catch {}
     }
@@ -42,8 +42,8 @@ const swapper = new Worker(code, { eval: true, workerData: { one, outside, swaps
 const ended = new Promise((done) => swapper.once("message", done));
 const swapping = { over: false };
 ended.then(() => (swapping.over = true));
-let rounds = 0;
-for (; !swapping.over || rounds < 3; rounds++) {
+let passes = 0;
+for (; !swapping.over || passes < 3; passes++) {
   // The link may have come across as what it is, a link: this drill itself must not write through it.
   const there = lstatSync(join(other, "d"), { throwIfNoEntry: false });
   if (there?.isDirectory() !== true) {
@@ -51,11 +51,11 @@ for (; !swapping.over || rounds < 3; rounds++) {
     mkdirSync(join(other, "d"));
   }
   for (let each = 0; each < 20; each++)
-    writeFileSync(join(other, "d", `f${each}`), `from the other side ${rounds} ${each}`);
+    writeFileSync(join(other, "d", `f${each}`), `from the other side ${passes} ${each}`);
   await start(space, ["sync", url, other, "--once"]);
   await start(space, ["sync", url, one, "--once"]);
 }
-report(`${await ended} swaps, ${rounds} rounds of each folder`);
+report(`${await ended} swaps, ${passes} passes of each folder`);
 check(
   JSON.stringify(census(outside)) === JSON.stringify(before),
   "nothing outside was written: names, contents and times are as they were",

@@ -32,7 +32,7 @@ const lastInFolder = new Map();
 const goneMs = new Map();
 /** Each move that was done: of which version, where to, when. */
 const moves = [];
-/** Doors hear of each other's deeds within this time, whatever else the machine does. */
+/** Doors hear of each other's actions within this time, whatever else the machine does. */
 const HEARD_MS = 15_000;
 
 report(`seed ${seed}, ${seconds} s, ${isOne ? "one agent" : "three agents"}, in ${space.path}`);
@@ -44,7 +44,7 @@ const doors = await openDoors();
 const count = Object.fromEntries(doors.map(({ name }) => [name, 0]));
 const end = performance.now() + seconds * 1000;
 await Promise.all(doors.map(edit));
-report(`deeds: ${doors.map(({ name }) => `${name} ${count[name]}`).join(", ")}; ${versions.size} versions`);
+report(`actions: ${doors.map(({ name }) => `${name} ${count[name]}`).join(", ")}; ${versions.size} versions`);
 check(
   doors.every(({ name }) => count[name] > 0),
   "all three doors were used",
@@ -104,7 +104,7 @@ async function serve(words) {
 async function edit(door) {
   while (performance.now() < end) {
     await pause(random() * 150);
-    if (await attempt(() => deed(door))) count[door.name]++;
+    if (await attempt(() => action(door))) count[door.name]++;
   }
 }
 
@@ -119,7 +119,7 @@ async function attempt(work) {
   }
 }
 
-async function deed(door) {
+async function action(door) {
   const names = (await door.list()).filter((name) => !ASIDE.test(name) && !name.startsWith(".syncline"));
   const free = `f${Math.floor(random() * 12)}.bin`;
   const what = random();

@@ -10,7 +10,7 @@ import type { AgentStatus, FlushReport, PendingReport, UnmountReport } from "./r
 import { startAgent } from "./start-agent.ts";
 import type { WatchedFolder } from "./sync-agent.ts";
 
-/** Starts the agent, then the folder: `watch` begins its rounds. Throws as `startAgent`. */
+/** Starts the agent, then the folder: `watch` begins its passes. Throws as `startAgent`. */
 export async function startAgentWithFolder(
   options: AgentOptions,
   folder: string,
@@ -27,7 +27,7 @@ export async function startAgentWithFolder(
   return both;
 }
 
-/** What the folder has goes first, so that the other doors stand on it. What they published then comes to the folder, in one more round. */
+/** What the folder has goes first, so that the other doors stand on it. What they published then comes to the folder, in one more pass. */
 export async function flushBoth(
   own: Pick<Agent, "flush">,
   folder: Pick<WatchedFolder, "flush">,
@@ -35,7 +35,7 @@ export async function flushBoth(
 ): Promise<FlushReport> {
   const before = await folder.flush(allowDeletes);
   const report = await own.flush();
-  // One that failed has said why; another round would fail the same way.
+  // One that failed has said why; another pass would fail the same way.
   if (before.error !== null || before.root === report.root) return bothFlushed(report, before);
   const after = await folder.flush();
   return bothFlushed(report, { ...after, conflicts: before.conflicts + after.conflicts });
@@ -86,7 +86,7 @@ class AgentWithFolder implements Agent {
     this.#watched.end();
   }
 
-  /** A last round, once: what is then not in the bucket is in the folder still. */
+  /** A last pass, once: what is then not in the bucket is in the folder still. */
   #leave(): Promise<UnmountReport> {
     return (this.#left ??= this.#watched.unmount().then(async (report) => {
       await this.#watched.ended;

@@ -94,7 +94,7 @@ export class Publisher {
   /** A swap of the epoch that is held was sent, or may have been, by this run or an earlier one. */
   #sent: boolean;
   /** Others published while our last epoch was on its way. */
-  #crowded = false;
+  #contended = false;
   #online = true;
   #lastError: SynclineError | undefined;
   #retryMs = RECONNECT_FIRST_MS;
@@ -181,7 +181,7 @@ export class Publisher {
     this.#options.heldBase?.stand(this.#base);
     const isLarge = begun.objects > LARGE_EPOCH_OBJECTS;
     if (isLarge) this.#options.releaseMemory("now");
-    const options = { adopted: this.#base.commit, crowded: this.#crowded };
+    const options = { adopted: this.#base.commit, contended: this.#contended };
     const counted = new CountedReader(data, this.#throughput, () => {
       // Of very many objects that takes long.
       if (!isLarge) this.#options.releaseMemory("on the way");
@@ -218,7 +218,7 @@ export class Publisher {
         await overlay.published(outcome.epoch);
         this.#held = false;
         this.#sent = false;
-        this.#crowded = outcome.crowded;
+        this.#contended = outcome.contended;
         this.#swapMs = outcome.swapMs;
         this.#options.heldBase?.leave();
         this.#base = baseRootOf(outcome.epoch.base);
@@ -228,7 +228,7 @@ export class Publisher {
         this.#garbage.left(movedBytes, objects);
         return DONE;
       case "queued":
-        this.#crowded = true;
+        this.#contended = true;
         this.#lastError = new SynclineError("root_moved", "Other writers were faster, many times. The epoch waits.", {
           hint: "It is tried again by itself; `syncline flush` tries at once.",
         });

@@ -42,7 +42,7 @@ export function createCaller<M extends Methods>(port: Port): { call: Caller<M>; 
     const waiting = open.get(message.id);
     open.delete(message.id);
     if (message.rpc === "answer") waiting?.resolve(message.value);
-    else waiting?.reject(revive(message));
+    else waiting?.reject(asError(message));
   });
   const call = (name: string, argument: unknown) =>
     new Promise<unknown>((resolve, reject) => {
@@ -78,6 +78,6 @@ async function answer(port: Port, methods: Methods, { id, name = "", value }: Me
   }
 }
 
-function revive({ code = "internal", value, hint }: Message): SynclineError {
+function asError({ code = "internal", value, hint }: Message): SynclineError {
   return new SynclineError(code, String(value), hint === undefined ? {} : { hint });
 }

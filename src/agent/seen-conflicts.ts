@@ -1,4 +1,4 @@
-/** The newest conflicts of what an agent published: later epochs and rounds, which have none, leave them. */
+/** The newest conflicts of what an agent published: later epochs and passes, which have none, leave them. */
 import type { Clock } from "../base/clock.ts";
 import type { Bucket } from "../bucket/bucket.ts";
 import type { VerifiedCommit } from "../bucket/verified-commit.ts";

@@ -1,4 +1,4 @@
-/** A folder's agent: the bucket opened by a device of its own, the database of what was synced, and rounds one after another. */
+/** A folder's agent: the bucket opened by a device of its own, the database of what was synced, and passes one after another. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
@@ -17,9 +17,9 @@ import { watchFolderTree } from "../sync/scan/folder-notices.ts";
 import { SyncDatabase } from "../sync/known/database.ts";
 import { requireFolder } from "../sync/known/marker.ts";
 import type { DiskPath, SyncDisk } from "../sync/disk/disk.ts";
-import { deedsOf, reportOf, type PlannedDeed, type SyncReport } from "../sync/report.ts";
-import { rehearseRound, syncRound } from "../sync/round.ts";
-import type { RoundContext, RoundProgress, RoundResult } from "../sync/round-result.ts";
+import { actionsOf, reportOf, type PlannedAction, type SyncReport } from "../sync/report.ts";
+import { dryRunPass, syncPass } from "../sync/sync-pass.ts";
+import type { PassContext, PassProgress, PassResult } from "../sync/pass-result.ts";
 import type { ControlAnswers } from "./control.ts";
 import { lockFolder } from "./folder-lock.ts";
 import { collectGarbage } from "./memory.ts";
@@ -31,7 +31,7 @@ import { syncFlush, syncStatus, type SyncFacts } from "./sync-status.ts";
 import { WaitingWork } from "./waiting-work.ts";
 import { openToWrite, type WritingBucket } from "./writing-bucket.ts";
 
-export interface ShownRound extends RoundProgress, Disposable {}
+export interface ShownPass extends PassProgress, Disposable {}
 
 export interface SyncAgentOptions {
   readonly address: string;
@@ -55,8 +55,8 @@ export interface SyncAgentOptions {
   readonly limit?: number | undefined;
   /** Whether setuid, setgid and attributes of other spaces than user.* are synced, too. */
   readonly special: boolean;
-  /** Called for each round; disposed at its end. */
-  readonly progress?: (() => ShownRound) | undefined;
+  /** Called for each pass; disposed at its end. */
+  readonly progress?: (() => ShownPass) | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -153,28 +153,28 @@ export class SyncAgent implements AsyncDisposable {
     this.#limit = options.limit === undefined ? undefined : new RateLimit(options.clock, options.limit);
   }
 
-  /** Rounds until folder and bucket agree, or what is left waits for somebody. Throws as `syncRound`. */
+  /** Passes until folder and bucket agree, or what is left waits for somebody. Throws as `syncPass`. */
   async once(allowDeletes?: string): Promise<SyncReport | undefined> {
-    const rounds: RoundResult[] = [];
-    for (let round = 0; round < ROUNDS_AT_MOST && !this.#ending.signal.aborted; round++) {
-      const result = await this.#round(allowDeletes);
+    const passes: PassResult[] = [];
+    for (let pass = 0; pass < PASSES_AT_MOST && !this.#ending.signal.aborted; pass++) {
+      const result = await this.#pass(allowDeletes);
       if (result === undefined) break;
-      rounds.push(result);
+      passes.push(result);
       await this.#conflicts.remember(result.conflicts, this.#opened.opened.bucket);
       this.#scanMs = result.scanMs;
       if (!isUnfinished(result)) break;
     }
-    return reportOf(rounds);
+    return reportOf(passes);
   }
 
   /** What `once` would do. */
-  async rehearse(): Promise<{ readonly deeds: readonly PlannedDeed[]; readonly report: SyncReport | undefined }> {
+  async dryRun(): Promise<{ readonly actions: readonly PlannedAction[]; readonly report: SyncReport | undefined }> {
     using progress = this.#options.progress?.();
-    const result = await rehearseRound({ ...this.#context(undefined, progress), again: true });
-    return { deeds: deedsOf(result, this.#db), report: reportOf([result]) };
+    const result = await dryRunPass({ ...this.#context(undefined, progress), again: true });
+    return { actions: actionsOf(result, this.#db), report: reportOf([result]) };
   }
 
-  /** Rounds whenever folder or bucket changes, until it is ended. */
+  /** Passes whenever folder or bucket changes, until it is ended. */
   watch(hears: Pick<SyncLoopOptions, "heard" | "failed">): WatchedFolder {
     const { folder, hidden = [], clock, log } = this.#options;
     const { watchFolder = (changed, failed) => watchFolderTree(folder, { changed, failed, hidden }) } = this.#options;
@@ -199,7 +199,7 @@ export class SyncAgent implements AsyncDisposable {
     return { bytes: this.#opened.opened.cache?.bytes ?? 0, limit: this.#options.cacheBytes };
   }
 
-  /** Lets a round end between two batches. */
+  /** Lets a pass end between two batches. */
   end(): void {
     this.#ending.abort();
   }
@@ -211,21 +211,21 @@ export class SyncAgent implements AsyncDisposable {
   }
 
   /** Undefined: it was ended on the way. */
-  async #round(allowDeletes: string | undefined): Promise<RoundResult | undefined> {
-    let result: RoundResult | undefined;
+  async #pass(allowDeletes: string | undefined): Promise<PassResult | undefined> {
+    let result: PassResult | undefined;
     try {
-      result = await this.#tryRound(allowDeletes);
+      result = await this.#tryPass(allowDeletes);
       return result;
     } finally {
       this.#waiting.ended(result?.unsent);
     }
   }
 
-  async #tryRound(allowDeletes: string | undefined): Promise<RoundResult | undefined> {
+  async #tryPass(allowDeletes: string | undefined): Promise<PassResult | undefined> {
     using progress = this.#options.progress?.();
     try {
       const accept = this.#first && this.#options.accept === true;
-      const result = await syncRound({ ...this.#context(allowDeletes, progress), again: this.#first, accept });
+      const result = await syncPass({ ...this.#context(allowDeletes, progress), again: this.#first, accept });
       this.#first = false;
       return result;
     } catch (error) {
@@ -233,11 +233,11 @@ export class SyncAgent implements AsyncDisposable {
       if (!hasCode(error, "state_in_use")) throw error;
       // The state was copied from elsewhere and writes as two: from now on it has a device of its own.
       this.#writer = await this.#opened.writer.replace();
-      return await syncRound({ ...this.#context(allowDeletes, progress), again: this.#first });
+      return await syncPass({ ...this.#context(allowDeletes, progress), again: this.#first });
     }
   }
 
-  #context(allowDeletes: string | undefined, progress: RoundProgress | undefined): RoundContext {
+  #context(allowDeletes: string | undefined, progress: PassProgress | undefined): PassContext {
     const { disk, folder, stateDir, hidden, special, clock, random, log } = this.#options;
     const { opened } = this.#opened;
     return {
@@ -314,12 +314,12 @@ export class WatchedFolder implements ControlAnswers {
   }
 }
 
-/** What was written in the folder during the round waits for another one, and so does what new rules no longer leave alone. */
-function isUnfinished({ applied, restless, hasNewRules, held }: RoundResult): boolean {
+/** What was written in the folder during the pass waits for another one, and so does what new rules no longer leave alone. */
+function isUnfinished({ applied, unstable, hasNewRules, held }: PassResult): boolean {
   if (hasNewRules) return true;
   // Something else may have deleted just what waits to be deleted here.
   if (held !== undefined) return applied.removed > 0;
-  return restless.length > 0 || applied.left.some(({ reason }) => reason === "changed here" || reason === "waiting");
+  return unstable.length > 0 || applied.left.some(({ reason }) => reason === "changed here" || reason === "waiting");
 }
 
-const ROUNDS_AT_MOST = 5;
+const PASSES_AT_MOST = 5;

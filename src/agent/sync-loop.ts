@@ -1,5 +1,5 @@
 /**
- * A synced folder under watch: a round after each notice from the folder or the bucket, one now and then besides, and again later
+ * A synced folder under watch: a pass after each notice from the folder or the bucket, one now and then besides, and again later
  * when one came to nothing.
  */
 import type { Clock } from "../base/clock.ts";
@@ -11,7 +11,7 @@ import type { FolderNotices, NoticeOptions } from "../sync/scan/folder-notices.t
 import type { SyncReport } from "../sync/report.ts";
 
 export interface SyncLoopOptions {
-  /** Rounds until folder and bucket agree. */
+  /** Passes until folder and bucket agree. */
   readonly once: (allowDeletes: string | undefined) => Promise<SyncReport | undefined>;
   readonly watchFolder: (changed: NoticeOptions["changed"], failed: NoticeOptions["failed"]) => FolderNotices;
   readonly watchBucket: (changed: () => void) => Disposable;
@@ -31,7 +31,7 @@ export interface SyncLoopState {
   readonly error: SynclineError | undefined;
   /** Why there are no notices from the folder; undefined while there are. */
   readonly scansOnly: string | undefined;
-  /** Whether something is known to have changed that no round has seen yet. */
+  /** Whether something is known to have changed that no pass has seen yet. */
   readonly waiting: boolean;
 }
 
@@ -43,19 +43,19 @@ export class SyncLoop {
   #scansOnly: string | undefined;
   #wanted = true;
   #isBusy = false;
-  /** Whether all that was told of is a root, while a round was under way, which may have seen that or made it. */
+  /** Whether all that was told of is a root, while a pass was under way, which may have seen that or made it. */
   #wantedForRoot = false;
   #wake: AbortController = new AbortController();
   #allow: string | undefined;
   #retryMs = RECONNECT_FIRST_MS;
-  /** Whether the last round made or removed something in the folder. */
+  /** Whether the last pass made or removed something in the folder. */
   #touched = false;
   /** Whether directories came into the folder: what came into them is not told of before they are watched. */
   #spread = false;
   /** Whether somebody may be saving more in the folder right now. */
   #saving = false;
   #notices: FolderNotices | undefined;
-  /** Who waits for a round that begins after now. */
+  /** Who waits for a pass that begins after now. */
   #waiters: (() => void)[] = [];
 
   constructor(options: SyncLoopOptions) {
@@ -87,7 +87,7 @@ export class SyncLoop {
       const served = this.#waiters.splice(0);
       this.#wanted = false;
       this.#saving = false;
-      await this.#round();
+      await this.#pass();
       for (const done of served) done();
       do await this.#pause();
       while (await this.#isForNothing());
@@ -95,7 +95,7 @@ export class SyncLoop {
     for (const done of this.#waiters.splice(0)) done();
   }
 
-  /** Resolves after a round that began later than now. */
+  /** Resolves after a pass that began later than now. */
   async flush(allowDeletes?: string): Promise<void> {
     if (allowDeletes !== undefined) this.#allow = allowDeletes;
     if (this.#ending.signal.aborted) return;
@@ -104,7 +104,7 @@ export class SyncLoop {
     await done;
   }
 
-  /** To be told before the round that is under way writes to so many places of the folder. */
+  /** To be told before the pass that is under way writes to so many places of the folder. */
   applying(places: number): void {
     if (places >= MANY_PLACES) this.#notices?.rest();
   }
@@ -114,7 +114,7 @@ export class SyncLoop {
     this.#wake.abort();
   }
 
-  async #round(): Promise<void> {
+  async #pass(): Promise<void> {
     const { once, heard, failed, log } = this.#options;
     const allow = this.#allow;
     this.#allow = undefined;
@@ -141,14 +141,14 @@ export class SyncLoop {
     }
   }
 
-  /** Whether a round would look through the folder for a root on which it stands already. Then it is no longer wanted. */
+  /** Whether a pass would look through the folder for a root on which it stands already. Then it is no longer wanted. */
   async #isForNothing(): Promise<boolean> {
     const report = this.#report;
     const isTold = this.#wanted && this.#wantedForRoot && this.#waiters.length === 0;
-    // What waits for another round has it.
+    // What waits for another pass has it.
     if (!isTold || report === undefined || this.#error !== undefined) return false;
     if (report.left.length > 0 || report.guard !== null || this.#ending.signal.aborted) return false;
-    // A round says why it cannot be read.
+    // A pass says why it cannot be read.
     const isBehind = await this.#options.isBehind(report.root).catch(() => true);
     if (isBehind || !this.#wantedForRoot || this.#waiters.length > 0) return false;
     this.#wanted = false;
@@ -158,7 +158,7 @@ export class SyncLoop {
   /** Until there is news, or it is time to look by itself. A burst of changes is waited out for a moment. */
   async #pause(): Promise<void> {
     const { clock } = this.#options;
-    // To watch again what a round let rest takes a look at all of it: of several rounds in a row once.
+    // To watch again what a pass let rest takes a look at all of it: of several passes in a row once.
     if (this.#error !== undefined || !this.#wanted) this.#notices?.resume();
     if (this.#error !== undefined) {
       await this.#sleep(this.#retryMs);
@@ -204,7 +204,7 @@ const RESTS_ALONE = 5;
 const LONGEST_REST_MS = 15 * 60_000;
 /** What is removed before chokidar has seen that it came is never told of. */
 const SCAN_TOUCHED_MS = 1_000;
-/** Who saves several files at once gets one round for them. */
+/** Who saves several files at once gets one pass for them. */
 const SETTLE_MS = 50;
-/** So many deeds in the folder are not listened to. */
+/** So many actions in the folder are not listened to. */
 const MANY_PLACES = 200;

@@ -40,7 +40,7 @@ export function syncStatus(
 
 export function syncFlush(state: SyncLoopState, counted?: PendingReport): FlushReport {
   const { report, error } = state;
-  // What is noticed after the round that was asked for, its own deeds among them, is for the next one.
+  // What is noticed after the pass that was asked for, its own actions among them, is for the next one.
   const pending = pendingOf(state, counted, false);
   return {
     published: error === undefined && report !== undefined && report.guard === null && pending.files === 0,

@@ -32,7 +32,7 @@ export class WaitingWork {
     this.#throughput.note(bytes);
   }
 
-  /** The round is over, and left so much. Undefined: it failed, and all of it waits still. */
+  /** The pass is over, and left so much. Undefined: it failed, and all of it waits still. */
   ended(left: Waiting | undefined): void {
     if (left !== undefined) this.#set(left);
     this.#throughput.end();

@@ -269,7 +269,7 @@ export const MAX_CONNECTION_CALLS = 32;
 /** Requests of one connection that are not answered yet: with more the connection is cut. */
 export const MAX_WAITING_CALLS = 128;
 /** Connections that are left open since they send headers, when one is looked for that can be closed. */
-export const SPARED_CONNECTIONS = 64;
+export const KEPT_IDLE_CONNECTIONS = 64;
 /** A body, or the reader of an answer, that is silent for so long is cut. */
 export const BODY_PATIENCE_MS = 30_000;
 /** How long a connection may take for a request's headers, and be idle between requests. */

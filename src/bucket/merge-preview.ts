@@ -23,13 +23,13 @@ import { placeText } from "../fstree/object-rows.ts";
 import type { Place } from "../fstree/object-rows.ts";
 
 /** What a side, or the merge, did at a name. */
-export type Deed = "added" | "changed" | "removed" | "nothing";
+export type Action = "added" | "changed" | "removed" | "nothing";
 
 export interface PreviewedPath {
   readonly path: readonly FileName[];
-  readonly x: Deed;
-  readonly y: Deed;
-  readonly merged: Deed;
+  readonly x: Action;
+  readonly y: Action;
+  readonly merged: Action;
   /** The row of the merge's table that decided. */
   readonly rule: string;
 }
@@ -68,9 +68,9 @@ export async function previewMerge(
       [trees.base, trees.x, trees.y, trees.merged].map((each) => lookup(context.nodes, each, place)),
     );
     const [old, ours, theirs, now] = at;
-    const deeds = { x: deedOf(old, ours), y: deedOf(old, theirs), merged: deedOf(old, now) };
-    if (Object.values(deeds).every((deed) => deed === "nothing")) continue;
-    paths.push({ path, ...deeds, rule: decided.get(textOf(path)) ?? ruleOf(ours, theirs, now, deeds) });
+    const actions = { x: actionOf(old, ours), y: actionOf(old, theirs), merged: actionOf(old, now) };
+    if (Object.values(actions).every((action) => action === "nothing")) continue;
+    paths.push({ path, ...actions, rule: decided.get(textOf(path)) ?? ruleOf(ours, theirs, now, actions) });
   }
   paths.sort((a, b) => (textOf(a.path) < textOf(b.path) ? -1 : 1));
   return { tree, winner: wins(first, second) ? "x" : "y", paths, complete, conflicts };
@@ -150,7 +150,7 @@ async function pathIn(nodes: NodeStore, trees: readonly Cid[], { parent, name }:
   return [name];
 }
 
-function deedOf(before: TreeObject | undefined, after: TreeObject | undefined): Deed {
+function actionOf(before: TreeObject | undefined, after: TreeObject | undefined): Action {
   if (before === undefined) return after === undefined ? "nothing" : "added";
   if (after === undefined) return "removed";
   return isSame(before, after) ? "nothing" : "changed";
@@ -168,7 +168,7 @@ function ruleOf(
   ours: TreeObject | undefined,
   theirs: TreeObject | undefined,
   now: TreeObject | undefined,
-  { x, y }: { readonly x: Deed; readonly y: Deed },
+  { x, y }: { readonly x: Action; readonly y: Action },
 ): string {
   if (x === "nothing" && y === "nothing") return "follows from what was decided elsewhere";
   if (x === "nothing" || y === "nothing") return "changed on one side only";

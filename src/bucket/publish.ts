@@ -40,7 +40,7 @@ export interface PublishOptions {
   /** The root that the overlay adopted last, if that is newer than the reference: what must not be rolled back either. */
   readonly adopted?: Cid;
   /** Others got in the way of this writer's last epoch: it waits in line with them from the start. */
-  readonly crowded?: boolean;
+  readonly contended?: boolean;
   /** The first epoch that this writer gave up and that may come yet: once it is in the root, "device_reused" tells its number. */
   readonly late?: number | undefined;
   /** A person approved the deletions in it. */
@@ -273,14 +273,14 @@ class Publication implements AsyncDisposable {
     const { conflicts } = epochTree;
     this.#context.bucket.noteRoot(commit);
     const epoch = await publishedEpoch(this.#context.bucket, this.#changes.epoch, commit, epochTree);
-    const crowded = commit.body.seq > this.#changes.lamport || this.#pacing.waited;
-    return { kind: "published", epoch, root, conflicts, crowded, swapMs, figures: this.#figures() };
+    const contended = commit.body.seq > this.#changes.lamport || this.#pacing.waited;
+    return { kind: "published", epoch, root, conflicts, contended, swapMs, figures: this.#figures() };
   }
 
   /** The root to begin with: behind those who wait already, where others publish all the time. */
   async #firstRoot(): Promise<CurrentRoot> {
     // Whatever root there is now, others replace it before our turn, which checks the one that it finds.
-    const current = this.#options.crowded === true ? undefined : await this.#readRoot();
+    const current = this.#options.contended === true ? undefined : await this.#readRoot();
     if (current !== undefined && (!this.#isBusy(current) || (await this.#check(current)) !== undefined)) return current;
     // Others wait for us during our turn: what needs none is done before.
     await this.#buildAhead();

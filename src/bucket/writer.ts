@@ -50,10 +50,10 @@ export interface WriterPublication {
 }
 
 /** Edits that nobody will publish: what they would come to. */
-export type Rehearsal = Pick<BucketWriter, "record" | "move" | "remove">;
+export type DryRunWriter = Pick<BucketWriter, "record" | "move" | "remove">;
 
 /** Edits of a root that show what a command would do. Needs no device, since nothing is written. */
-export function rehearse(context: EditContext, base: VerifiedCommit): Rehearsal {
+export function dryRun(context: EditContext, base: VerifiedCommit): DryRunWriter {
   return new BucketWriter(context, base, 0);
 }
 
@@ -225,7 +225,7 @@ export class BucketWriter implements AsyncDisposable {
   /** Publishes all edits, and a change of the policy, as one commit; again and again for a while when others are faster. An epoch is published once. */
   async publish(note = "", { policy, data: given }: WriterPublication = {}): Promise<PublishOutcome> {
     const context = this.#publishing;
-    if (context === undefined) throw new SynclineError("internal", "A rehearsal is not published.");
+    if (context === undefined) throw new SynclineError("internal", "A dry run is not published.");
     const changes: ChangeSet = {
       epoch: this.#epoch,
       reference: this.#base.cid,

@@ -12,8 +12,8 @@ import { openConflicts } from "../bucket/conflicts/open-conflicts.ts";
 import type { OpenConflict } from "../bucket/conflicts/open-conflicts.ts";
 import { resolvePath } from "../fstree/fs-reader.ts";
 import { UnitRules } from "../fstree/merge/units/unit-rules.ts";
-import { rehearse } from "../bucket/writer.ts";
-import type { Path, Rehearsal } from "../bucket/writer.ts";
+import { dryRun } from "../bucket/writer.ts";
+import type { Path, DryRunWriter } from "../bucket/writer.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import { openReader } from "./bucket-reader.ts";
 import { openWriterFor } from "./bucket-writer.ts";
@@ -53,7 +53,7 @@ export async function resolveConflicts(given: ResolveCall): Promise<void> {
       target.names,
       bucket,
       commit,
-      rehearse({ bucket, clock: runtime.clock }, commit),
+      dryRun({ bucket, clock: runtime.clock }, commit),
     );
     return output.result({ dryRun: true, resolved: answers }, textOfAll(answers));
   }
@@ -101,7 +101,7 @@ async function decideAll(
   path: Path,
   bucket: Bucket,
   commit: VerifiedCommit,
-  writer: Rehearsal,
+  writer: DryRunWriter,
 ): Promise<Answer[]> {
   const keep = keepOf(call);
   const nodes = new NodeStore(bucket.blocks, { capacityBytes: PUBLISH_NODE_CACHE_BYTES });
@@ -151,12 +151,12 @@ async function* older(call: ResolveCall, source: ConflictSource, path: Path): As
 }
 
 /** With the rest of its family, a moment ago. */
-async function isDecided(writer: Rehearsal, { versions }: OpenConflict): Promise<boolean> {
+async function isDecided(writer: DryRunWriter, { versions }: OpenConflict): Promise<boolean> {
   for (const { path } of versions) if ((await writer.record(path)) !== undefined) return false;
   return true;
 }
 
-async function decide(writer: Rehearsal, rules: UnitRules, conflict: OpenConflict, keep: Keep): Promise<Answer[]> {
+async function decide(writer: DryRunWriter, rules: UnitRules, conflict: OpenConflict, keep: Keep): Promise<Answer[]> {
   if (!mayDecide(conflict, keep)) {
     throw new SynclineError("precondition_failed", `/${printPath(conflict.path)}: ${whyNot(conflict, keep)}`, {
       hint: "Name the version that is to have the name, or choose another --keep.",
@@ -199,7 +199,7 @@ function whyNot({ versions }: OpenConflict, keep: Keep): string {
 }
 
 /** An ordinary name for the main one, with which none of the family is taken. */
-async function freeName(writer: Rehearsal, above: Path, family: readonly FamilyMember[]): Promise<FileName> {
+async function freeName(writer: DryRunWriter, above: Path, family: readonly FamilyMember[]): Promise<FileName> {
   const main = family[0]?.plain ?? ("" as FileName);
   for (const name of ordinaryNames(main)) {
     let free = true;

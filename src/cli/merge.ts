@@ -2,7 +2,7 @@
 import { SynclineError } from "../base/errors.ts";
 import { findCommit } from "../bucket/history.ts";
 import { previewMerge } from "../bucket/merge-preview.ts";
-import type { Deed } from "../bucket/merge-preview.ts";
+import type { Action } from "../bucket/merge-preview.ts";
 import type { Conflict } from "../fstree/merge/conflict.ts";
 import { openReader } from "./bucket-reader.ts";
 import { addCommand } from "./command.ts";
@@ -67,7 +67,7 @@ export function register(program: Program): void {
   });
 }
 
-const LETTERS: Readonly<Record<Deed, string>> = { added: "+", changed: "~", removed: "-", nothing: "=" };
+const LETTERS: Readonly<Record<Action, string>> = { added: "+", changed: "~", removed: "-", nothing: "=" };
 
 function conflictValue({ kind, rule, names, writer, epoch }: Conflict) {
   return { kind, rule, kept: pathText(names.kept), other: pathText(names.other), writer, epoch };

@@ -19,7 +19,8 @@ export async function simulateCanaries({ clock }: Runtime, output: Output): Prom
     const how = failure && {
       seed: failure.seed,
       noticedMs: Math.round(noticedMs),
-      deeds: failure.shrunk.plan.deeds.length,
+      actions: failure.shrunk.plan.actions.length,
+      deeds: failure.shrunk.plan.actions.length,
       troubles: failure.shrunk.plan.troubles.length,
       history: failure.shrunk.outcome.trace.lines,
       violations: failure.shrunk.outcome.violations,

@@ -1,12 +1,12 @@
 /** `syncline sync`: keeps a folder and a bucket the same. */
 import { serveControl } from "../agent/control.ts";
-import type { ShownRound, SyncAgent } from "../agent/sync-agent.ts";
+import type { ShownPass, SyncAgent } from "../agent/sync-agent.ts";
 import { openLogFile } from "../agent/log-file.ts";
 import { openMountState, rememberStateRoot, stateRoot, type StateDir, type StateFacts } from "../agent/state-dir.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { parseAddress, pinnedUrl } from "../bucket/address.ts";
-import { isUnpublished, type PlannedDeed, type SyncReport } from "../sync/report.ts";
+import { isUnpublished, type PlannedAction, type SyncReport } from "../sync/report.ts";
 import type { NewFiles } from "../sync/scan/local-changes.ts";
 import { addCommand } from "./command.ts";
 import type { Call, Program } from "./command.ts";
@@ -53,8 +53,8 @@ async function sync(call: SyncCall): Promise<ExitStatus> {
   const log = openLogFile(state.path, runtime.clock, echo);
   await using agent = await openShown(call, state, log);
   if (options.dryRun === true) {
-    const { deeds, report } = await agent.rehearse();
-    return tellPlan(output, deeds, report, facts);
+    const { actions, report } = await agent.dryRun();
+    return tellPlan(output, actions, report, facts);
   }
   state.list();
   return options.once === true ? await syncOnce(call, agent, facts) : await watchFolder(call, agent, state, log);
@@ -64,11 +64,11 @@ async function openShown(call: SyncCall, state: StateDir, log: Log): Promise<Syn
   const { output } = call;
   using progress = output.progress("sync");
   using _opening = progress.step("opening the bucket");
-  return await openFolder(call, state, log, () => roundProgress(output.progress("sync")));
+  return await openFolder(call, state, log, () => passProgress(output.progress("sync")));
 }
 
-/** Progress of one round, both directions together. Both totals are known before anything moves. */
-export function roundProgress(progress: Progress): ShownRound {
+/** Progress of one pass, both directions together. Both totals are known before anything moves. */
+export function passProgress(progress: Progress): ShownPass {
   const done = { files: 0, bytes: 0 };
   let total: Amounts | undefined;
   const move = (files: number, bytes: number) => {
@@ -101,7 +101,7 @@ async function syncOnce({ options, output }: SyncCall, agent: SyncAgent, facts: 
   return 3;
 }
 
-/** Until a signal, of which the first lets a last round through, or `syncline unmount`; what then is not in the bucket is in the folder still. */
+/** Until a signal, of which the first lets a last pass through, or `syncline unmount`; what then is not in the bucket is in the folder still. */
 async function watchFolder({ output }: SyncCall, agent: SyncAgent, state: StateDir, log: Log): Promise<ExitStatus> {
   const { facts } = state;
   const watched = agent.watch({
@@ -135,21 +135,21 @@ function isNews({ sent, received, conflicts, guard: held }: SyncReport): boolean
 
 function tellPlan(
   output: Output,
-  deeds: readonly PlannedDeed[],
+  actions: readonly PlannedAction[],
   report: SyncReport | undefined,
   facts: StateFacts,
 ): ExitStatus {
-  for (const deed of deeds) {
-    const { where, what, path, from } = deed;
+  for (const action of actions) {
+    const { where, what, path, from } = action;
     const paths = from === undefined ? printText(path) : `${printText(from)} → ${printText(path)}`;
-    output.result({ deed }, `${where === "bucket" ? "↑" : "↓"} ${what.padEnd(6)} ${paths}`);
+    output.result({ action, deed: action }, `${where === "bucket" ? "↑" : "↓"} ${what.padEnd(6)} ${paths}`);
   }
   for (const { path, why } of report?.left ?? []) output.notice(`${printText(path)}: ${why}`);
   const conflicts = report?.conflicts ?? [];
   const held = report?.guard ?? null;
   const waiting = held === null ? "" : `, ${printCount(held.files, "deletion")} awaiting approval`;
-  const text = `${printCount(deeds.length, "change")}, ${printCount(conflicts.length, "conflict")}${waiting}. Nothing was changed.`;
-  output.result({ plan: deeds.length, conflicts, guard: held, left: report?.left ?? [] }, text);
+  const text = `${printCount(actions.length, "change")}, ${printCount(conflicts.length, "conflict")}${waiting}. Nothing was changed.`;
+  output.result({ plan: actions.length, conflicts, guard: held, left: report?.left ?? [] }, text);
   if (held === null) return 0;
   tellHeld(output, held, facts);
   return 7;

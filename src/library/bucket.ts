@@ -7,7 +7,7 @@ import { ROOT_ID } from "../base/ids.ts";
 import { SynclineError } from "../base/errors.ts";
 import { nameFromText, nameToText } from "../base/names.ts";
 import type { BlockStore } from "../blocks/block-store.ts";
-import { buildEpoch } from "../fstree/rebase/rebase.ts";
+import { rebaseEpoch } from "../fstree/rebase/rebase.ts";
 import { rootDirectoryTree } from "../bucket/bucket.ts";
 import { listDirectory, lookup, resolvePath } from "../fstree/fs-reader.ts";
 import type { Conflict } from "../fstree/merge/conflict.ts";
@@ -115,7 +115,7 @@ export class FileTrees {
       data.set(file.ino, bytes);
     }
     const sealed = { epoch: EPOCH, reference: tree, lamport: 1 as Lamport, ...draft.changes() };
-    const built = await buildEpoch(this.#context, tree, sealed, {
+    const built = await rebaseEpoch(this.#context, tree, sealed, {
       readData: async (ino, _epoch, offset, length) => (data.get(ino) ?? NOTHING).subarray(offset, offset + length),
     });
     return built.ours;

@@ -38,7 +38,7 @@ import { Router } from "./http/router.ts";
 import { type ListenOptions, MasterServer } from "./http/server.ts";
 import type { ListenAddress } from "../net/http-server.ts";
 import type { SessionKey } from "./http/session-key.ts";
-import { Shares } from "./http/shares.ts";
+import { FairBudget } from "./http/fair-budget.ts";
 import { QuotaGate } from "./ingest/quota-gate.ts";
 import { ingestRoutes } from "./ingest/routes.ts";
 import type { MasterParts } from "./parts.ts";
@@ -103,8 +103,8 @@ export interface Master {
 export async function startMaster(options: MasterOptions): Promise<Master> {
   const { parts, routes, ...opened } = await openMaster(options);
   try {
-    const texts = new Shares(TEXTS_BYTES, OWNER_TEXTS_BYTES);
-    const parses = new Shares(PARSES_BYTES, OWNER_PARSES_BYTES);
+    const texts = new FairBudget(TEXTS_BYTES, OWNER_TEXTS_BYTES);
+    const parses = new FairBudget(PARSES_BYTES, OWNER_PARSES_BYTES);
     const strangers = new Pace(options.clock);
     const service = { ...parts, texts, parses, strangers, router: new Router(routes) };
     const server = await MasterServer.listen(service, options.listen);
@@ -189,9 +189,9 @@ async function openParts(options: MasterRules, open: (Disposable | AsyncDisposab
     endings: new Endings(clock),
     quota: new Quota(stores, quotaBytes),
     quotaGate: quotaApi && new QuotaGate({ api: quotaApi.url, open: quotaApi.open, clock, log }),
-    bodies: new Shares(BODIES_BYTES, OWNER_BODIES_BYTES),
-    answers: new Shares(ANSWERS_BYTES, OWNER_ANSWERS_BYTES),
-    walks: new Shares(WALK_STEPS, OWNER_WALK_STEPS),
+    bodies: new FairBudget(BODIES_BYTES, OWNER_BODIES_BYTES),
+    answers: new FairBudget(ANSWERS_BYTES, OWNER_ANSWERS_BYTES),
+    walks: new FairBudget(WALK_STEPS, OWNER_WALK_STEPS),
     slabs: new Slabs(CAR_BATCH_BYTES, BODIES_BYTES),
     answerSlabs: new Slabs(ANSWER_BATCH_BYTES, ANSWERS_BYTES),
     garbage: new Garbage(options.collect ?? (() => {})),

@@ -11,7 +11,7 @@ import type { Endings } from "./http/endings.ts";
 import type { Garbage } from "./http/garbage.ts";
 import type { Metrics } from "./http/metrics.ts";
 import type { Revocations } from "./http/revocations.ts";
-import type { Shares } from "./http/shares.ts";
+import type { FairBudget } from "./http/fair-budget.ts";
 import type { QuotaGate } from "./ingest/quota-gate.ts";
 import type { BucketRoots } from "./roots/bucket-roots.ts";
 import type { RootAlarm } from "./roots/root-alarm.ts";
@@ -29,10 +29,10 @@ export interface MasterParts {
   readonly quota: Quota;
   readonly quotaGate: QuotaGate | undefined;
   /** Memory of bodies that come in, and of blocks that go out. */
-  readonly bodies: Shares;
-  readonly answers: Shares;
+  readonly bodies: FairBudget;
+  readonly answers: FairBudget;
   /** What walks below blocks remember, in steps of WALK_STEP_CIDS. */
-  readonly walks: Shares;
+  readonly walks: FairBudget;
   /** Of CAR_BATCH_BYTES, and of ANSWER_BATCH_BYTES. */
   readonly slabs: Slabs;
   readonly answerSlabs: Slabs;

@@ -3,7 +3,7 @@
  * been idle for the longest time are closed.
  */
 import type { Socket } from "node:net";
-import { SPARED_CONNECTIONS } from "../base/limits.ts";
+import { KEPT_IDLE_CONNECTIONS } from "../base/limits.ts";
 
 export class IdleConnections {
   readonly #most: number;
@@ -31,9 +31,9 @@ export class IdleConnections {
    * once more. So many at a time, since who sends a byte now and then must not make this long.
    */
   #closeOne(): void {
-    let spared = 0;
+    let kept = 0;
     for (const [socket, seen] of this.#line) {
-      if (socket.bytesRead === seen || spared++ === SPARED_CONNECTIONS) {
+      if (socket.bytesRead === seen || kept++ === KEPT_IDLE_CONNECTIONS) {
         this.#line.delete(socket);
         socket.destroySoon();
         return;

@@ -17,7 +17,7 @@ export function isDirtyIn(state: OverlayState, units: Units | "any"): boolean {
   const isInTree = (ino: Ino): boolean => {
     const found = known.get(ino);
     if (found !== undefined) return found;
-    // A circle, which a bucket may have, is in none.
+    // A cycle, which a bucket may have, is in none.
     known.set(ino, false);
     const at = placeOf(state, ino);
     const isIn = at !== undefined && (rules.isTree(at.name) || (at.parent !== undefined && isInTree(at.parent)));

@@ -1,14 +1,14 @@
 /** Programs and people at the machines of a history: one program at each door of each agent, and commands beside them. */
 import { hasCode } from "../base/errors.ts";
 import { homeOf, SHARED_HOME } from "./beginning.ts";
-import { perform, performOverDav, placeDeed } from "./deeds.ts";
-import type { Deed } from "./deeds.ts";
+import { perform, performOverDav, placeAction } from "./actions.ts";
+import type { Action } from "./actions.ts";
 import type { Tokens } from "./tokens.ts";
 import { runErrand } from "./errands.ts";
 import type { Machine } from "./machine.ts";
 import type { MergeJudge } from "./merge-judge.ts";
 import { DOORS } from "./plan.ts";
-import type { Plan, PlannedDeed, PlannedErrand } from "./plan.ts";
+import type { Plan, PlannedAction, PlannedErrand } from "./plan.ts";
 import type { Sabotage } from "./sabotage.ts";
 import type { Timeline } from "./timeline.ts";
 import type { Trace } from "./trace.ts";
@@ -40,8 +40,8 @@ export class People {
     await Promise.all([...users, ...plan.errands.map((errand) => this.#run(errand))]);
   }
 
-  async #use(machine: Machine, index: number, door: PlannedDeed["door"]): Promise<void> {
-    for (const planned of this.#world.plan.deeds) {
+  async #use(machine: Machine, index: number, door: PlannedAction["door"]): Promise<void> {
+    for (const planned of this.#world.plan.actions) {
       if (planned.machine !== index || planned.door !== door) continue;
       const waitMs = planned.atMs - this.#world.timeline.monotonicMs();
       if (waitMs > 0) await this.#world.timeline.sleep(waitMs);
@@ -50,15 +50,15 @@ export class People {
   }
 
   /** Nobody knows what became of a call in whose middle the agent died. */
-  async #do(machine: Machine, { deed, door }: PlannedDeed): Promise<void> {
+  async #do(machine: Machine, { action, door }: PlannedAction): Promise<void> {
     const { plan, tokens } = this.#world;
     const { process, otherDoors } = machine;
     const mount = door === "second mount" ? otherDoors?.mount : machine.mount;
     if (mount === undefined || process === undefined) return;
-    const root = deed.own ? homeOf(machine.name) : SHARED_HOME;
+    const root = action.own ? homeOf(machine.name) : SHARED_HOME;
     const work = async () => {
       const { names, padding } = plan;
-      const placed = await placeDeed(mount, root, deed, tokens.next(machine.name), names, padding);
+      const placed = await placeAction(mount, root, action, tokens.next(machine.name), names, padding);
       const errno =
         door === "webdav" && otherDoors !== undefined
           ? await performOverDav(otherDoors.webdav, placed, this.#world.tokens)
@@ -68,7 +68,7 @@ export class People {
       const over = door === "mount" ? "" : ` (${door})`;
       this.#world.trace.add(machine.name, `${asked}${over}: ${errno === 0 ? "done" : `error ${errno}`}`);
     };
-    await Promise.race([work().catch((error: unknown) => this.#noteFailure(machine, deed, error)), process.death]);
+    await Promise.race([work().catch((error: unknown) => this.#noteFailure(machine, action, error)), process.death]);
   }
 
   /** A command that fails may have done what it was asked for. */
@@ -100,7 +100,7 @@ export class People {
     await Promise.race([work().catch(failed), process.death]);
   }
 
-  #noteFailure({ name }: Machine, { kind }: Deed, error: unknown): void {
+  #noteFailure({ name }: Machine, { kind }: Action, error: unknown): void {
     if (!isIoError(error)) throw error;
     this.#world.trace.add(name, `${kind}: ${error.code}`);
   }

@@ -1,11 +1,11 @@
 /** What happens in one simulated history, all of it drawn from one number: who does what when, and what goes wrong. */
 import type { Random } from "../base/random.ts";
-import { DOCUMENT_NAMES, KINDS, LONG_PADDING, NAMES, UNIT_NAMES, USUAL_PADDING, VARIANT_NAMES } from "./deeds.ts";
-import type { Choice, Deed } from "./deeds.ts";
+import { DOCUMENT_NAMES, KINDS, LONG_PADDING, NAMES, UNIT_NAMES, USUAL_PADDING, VARIANT_NAMES } from "./actions.ts";
+import type { Choice, Action } from "./actions.ts";
 import { ERRANDS } from "./errands.ts";
 import type { Errand } from "./errands.ts";
-import { FOLDER_KINDS } from "./folder/folder-deeds.ts";
-import type { FolderDeed } from "./folder/folder-deeds.ts";
+import { FOLDER_KINDS } from "./folder/folder-actions.ts";
+import type { FolderAction } from "./folder/folder-actions.ts";
 import type { LinkChances } from "./simulated-link.ts";
 import { seededRandom } from "./seeded-random.ts";
 
@@ -48,7 +48,7 @@ const MOST_MASTER_SKEW = 4 / 120;
 
 /**
  * Most histories are short, so that many are tried: what goes wrong at all mostly goes wrong with few operations. Some are long: what many
- * epochs of many machines come to is not seen in short ones. Deeds follow a Pareto distribution, and some histories have a
+ * epochs of many machines come to is not seen in short ones. Actions follow a Pareto distribution, and some histories have a
  * few more: half of them have at most seven, one in ten more than 20, one in forty more than 55.
  */
 const FEWEST_DEEDS = 3;
@@ -56,9 +56,9 @@ const MOST_DEEDS = 320;
 const TAIL = 1.25;
 /** From here on there may be more machines. */
 const MANY_DEEDS = 20;
-/** How much time there is for a deed, on the average: at least, and at most. */
+/** How much time there is for an action, on the average: at least, and at most. */
 const DEED_MS = [80, 480] as const;
-/** Beside those that any history has, one more for so many deeds. */
+/** Beside those that any history has, one more for so many actions. */
 const DEEDS_PER_TROUBLE = 12;
 const MOST_DISK_FLIP = 0.2;
 /** Of all histories, those in which a clock is off by years, and how many at most. */
@@ -93,7 +93,7 @@ export interface Plan {
   /** How likely a read of a machine's own disk has a flipped bit. */
   readonly diskFlip: number;
   /** By time. */
-  readonly deeds: readonly PlannedDeed[];
+  readonly actions: readonly PlannedAction[];
   readonly troubles: readonly Trouble[];
   readonly folders: readonly FolderPlan[];
   /** Commands that run beside the agents, by time. */
@@ -102,7 +102,7 @@ export interface Plan {
 
 /** A synced folder beside the machines: what people do in it, and when its agent is killed. */
 export interface FolderPlan {
-  readonly deeds: readonly { readonly atMs: number; readonly deed: FolderDeed }[];
+  readonly actions: readonly { readonly atMs: number; readonly action: FolderAction }[];
   /** Its process is killed, and starts again after the time. */
   readonly kills: readonly { readonly atMs: number; readonly forMs: number }[];
 }
@@ -123,11 +123,11 @@ export interface MasterPlan {
 /** Ways to one agent's filesystem. */
 export const DOORS = ["mount", "second mount", "webdav"] as const;
 
-export interface PlannedDeed {
+export interface PlannedAction {
   readonly atMs: number;
   readonly machine: number;
   readonly door: (typeof DOORS)[number];
-  readonly deed: Deed;
+  readonly action: Action;
 }
 
 /**
@@ -149,10 +149,10 @@ export function planOf(seed: number): Plan {
   const skewsMs = listOf(machines, () => (random.fraction() < 0.5 ? 0 : (random.fraction() - 0.5) * MOST_SKEW_MS));
   const [shortest, longest] = DEED_MS;
   const lengthMs = many * (shortest + random.fraction() * (longest - shortest));
-  const deeds = listOf(many, () => ({
+  const actions = listOf(many, () => ({
     atMs: random.fraction() * lengthMs,
     machine: below(random, machines),
-    deed: anyDeed(random),
+    action: anyAction(random),
   }));
   const troubles = listOf(below(random, 4 + many / DEEDS_PER_TROUBLE), () => anyTrouble(random, machines, lengthMs));
   // Of its own chance, as all that came later: other histories stay what they were.
@@ -176,7 +176,7 @@ export function planOf(seed: number): Plan {
     diskFlip,
     hasDoors,
     inlineBytes: undefined,
-    deeds: byTime(deeds.map(({ atMs, machine, deed }) => ({ atMs, machine, deed, door: anyDoor() }))),
+    actions: byTime(actions.map(({ atMs, machine, action }) => ({ atMs, machine, action, door: anyDoor() }))),
     troubles: byTime(troubles),
     errands: anyErrands(seed, machines, lengthMs),
     folders: anyFolders(seed, many, lengthMs),
@@ -191,7 +191,7 @@ function atMaster(plan: Plan, lengthMs: number): Plan {
   const [shortest, longest] = SHORT_LEASE_S;
   const leaseSeconds =
     random.fraction() < 0.5 ? undefined : Math.round(shortest + random.fraction() * (longest - shortest));
-  const troubles = listOf(below(random, 4 + plan.deeds.length / DEEDS_PER_TROUBLE), () => ({
+  const troubles = listOf(below(random, 4 + plan.actions.length / DEEDS_PER_TROUBLE), () => ({
     kind: MASTER_TROUBLES[below(random, MASTER_TROUBLES.length)] ?? "master killed",
     atMs: random.fraction() * lengthMs,
     forMs: random.fraction() * 5_000,
@@ -214,13 +214,13 @@ function withAway(plan: Plan, lengthMs: number): Plan {
   if (random.fraction() >= AWAY) return plan;
   const [atMs, forMs] = [random.fraction() * lengthMs, 4_000 + random.fraction() * 10_000];
   const trouble = { kind: "away for days" as const, atMs, forMs, machine: below(random, plan.machines) };
-  const deeds = listOf(2 + below(random, 8), () => ({
+  const actions = listOf(2 + below(random, 8), () => ({
     atMs: atMs + random.fraction() * forMs,
     machine: random.fraction() < 0.5 ? trouble.machine : below(random, plan.machines),
     door: "mount" as const,
-    deed: anyDeed(random),
+    action: anyAction(random),
   }));
-  return { ...plan, deeds: byTime([...plan.deeds, ...deeds]), troubles: byTime([...plan.troubles, trouble]) };
+  return { ...plan, actions: byTime([...plan.actions, ...actions]), troubles: byTime([...plan.troubles, trouble]) };
 }
 
 /** Of its own chance, too. Where files are JSON, all edit one of them at about the same time. */
@@ -228,15 +228,15 @@ function withDocument(plan: Plan): Plan {
   if (plan.names !== DOCUMENT_NAMES) return plan;
   const random = seededRandom(plan.seed * 97 + 43);
   const at = { down: [], name: 0, existing: false };
-  const deed = (kind: Deed["kind"]) => ({ kind, at, to: { ...at, name: below(random, 10) }, own: false });
+  const action = (kind: Action["kind"]) => ({ kind, at, to: { ...at, name: below(random, 10) }, own: false });
   const edits = listOf(2 + below(random, 6), () => ({
     atMs: DOCUMENT_MS * (1 + random.fraction()),
     machine: below(random, plan.machines),
     door: "mount" as const,
-    deed: deed(random.fraction() < 0.7 ? "patch" : "append"),
+    action: action(random.fraction() < 0.7 ? "patch" : "append"),
   }));
-  const made = { atMs: 0, machine: 0, door: "mount" as const, deed: deed("create") };
-  return { ...plan, deeds: byTime([...plan.deeds, made, ...edits]) };
+  const made = { atMs: 0, machine: 0, door: "mount" as const, action: action("create") };
+  return { ...plan, actions: byTime([...plan.actions, made, ...edits]) };
 }
 
 /** Of its own chance, too. */
@@ -245,10 +245,10 @@ function anyFolders(seed: number, many: number, lengthMs: number): readonly Fold
   const chance = random.fraction();
   const folders = chance < TWO_FOLDERS ? 2 : chance < WITH_FOLDERS ? 1 : 0;
   return listOf(folders, () => ({
-    deeds: byTime(
+    actions: byTime(
       listOf(1 + below(random, 3 + many / 2), () => ({
         atMs: random.fraction() * lengthMs,
-        deed: {
+        action: {
           kind: FOLDER_KINDS[below(random, FOLDER_KINDS.length)] ?? "create",
           pick: below(random, 10),
           to: below(random, 10),
@@ -297,7 +297,7 @@ function anyNames(seed: number): readonly string[] {
   return chance < UNITS + VARIANTS + DOCUMENTS ? DOCUMENT_NAMES : NAMES;
 }
 
-function anyDeed(random: Random): Deed {
+function anyAction(random: Random): Action {
   const kind = KINDS[below(random, KINDS.length)] ?? "create";
   return { kind, at: anyChoice(random), to: anyChoice(random), own: random.fraction() < 0.2 };
 }

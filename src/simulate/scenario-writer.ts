@@ -7,8 +7,8 @@ import type { Clock } from "../base/clock.ts";
 import type { Cid, Lamport } from "../base/ids.ts";
 import { silentLog } from "../base/log.ts";
 import { nameFromText } from "../base/names.ts";
-import { buildEpoch } from "../fstree/rebase/rebase.ts";
-import type { BuildContext } from "../fstree/rebase/rebase.ts";
+import { rebaseEpoch } from "../fstree/rebase/rebase.ts";
+import type { RebaseContext } from "../fstree/rebase/rebase.ts";
 import { cidOf } from "../format/cid.ts";
 import { dataReaderOf } from "../overlay/data-reader.ts";
 import { FsError, RENAME_EXCHANGE } from "../vfs/filesystem.ts";
@@ -20,7 +20,7 @@ import { SimulatedDisk } from "./simulated-disk.ts";
 import { CALLER, VfsDriver } from "./vfs-driver.ts";
 
 export class ScenarioWriter {
-  readonly #context: BuildContext;
+  readonly #context: RebaseContext;
   readonly #disk = new SimulatedDisk();
   readonly #driver: VfsDriver;
   readonly #trees: Cid[];
@@ -28,7 +28,7 @@ export class ScenarioWriter {
   #epoch = 0;
 
   /** Starts on `tree`. `startNs` is what its clock shows then: writers that start differently never write one mtime. */
-  constructor(context: BuildContext, tree: Cid, startNs: bigint) {
+  constructor(context: RebaseContext, tree: Cid, startNs: bigint) {
     this.#context = context;
     this.#trees = [tree];
     this.#seq = 1 as Lamport;
@@ -153,7 +153,7 @@ export class ScenarioWriter {
         yield* older;
       },
     };
-    const { ours, objects, unseen } = await buildEpoch(context, this.#tree, changes, dataReaderOf(this.#disk));
+    const { ours, objects, unseen } = await rebaseEpoch(context, this.#tree, changes, dataReaderOf(this.#disk));
     this.#trees.unshift(ours);
     this.#seq = (this.#seq + 1) as Lamport;
     const base = { commit: commitOf(this.#seq), tree: ours, seq: this.#seq, changes: unseen };

@@ -10,7 +10,7 @@ import type { Folders } from "./folder/folders.ts";
 import type { KernelMount } from "./kernel-mount.ts";
 import type { Machine } from "./machine.ts";
 import type { Site } from "./site.ts";
-import { differences, isAstray, treeOf } from "./shown-tree.ts";
+import { differences, isMisplaced, treeOf } from "./shown-tree.ts";
 
 export interface Settled {
   readonly machines: readonly Machine[];
@@ -30,12 +30,12 @@ export interface Settled {
 
 export async function settledFaults(settled: Settled): Promise<string[]> {
   const { machines, fresh, tokens, isDropped, site, folders, checks, wasAway, rest } = settled;
-  const restless = await rest();
-  if (restless.length > 0) return restless;
+  const unstable = await rest();
+  if (unstable.length > 0) return unstable;
   const tree = await treeOf(mountOf(fresh));
   const faults: string[] = [];
   const homes = new Set(["", SHARED_HOME, ...MACHINE_NAMES.map(homeOf)]);
-  for (const path of tree.keys()) if (!wasAway && isAstray(path, homes)) faults.push(`astray: ${path}`);
+  for (const path of tree.keys()) if (!wasAway && isMisplaced(path, homes)) faults.push(`misplaced: ${path}`);
   const compare = async (what: string, machine: Machine) =>
     faults.push(...differences(tree, await treeOf(mountOf(machine))).map((line) => `${what}: ${line}`));
   for (const machine of machines) {

@@ -28,7 +28,7 @@ function describe(path: string, { attributes, contents }: Shown, first: Map<numb
 }
 
 /** Whether it came to be in the root directory, where nobody puts anything. What parted there has a conflict name. */
-export function isAstray(path: string, homes: ReadonlySet<string>): boolean {
+export function isMisplaced(path: string, homes: ReadonlySet<string>): boolean {
   return !path.includes("/") && !homes.has(path) && !path.includes(" (conflict ");
 }
 

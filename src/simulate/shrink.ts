@@ -1,5 +1,5 @@
 /** Makes a history that goes wrong as short as it gets: takes out of its plan whatever it goes wrong without. */
-import { NAMES, USUAL_PADDING } from "./deeds.ts";
+import { NAMES, USUAL_PADDING } from "./actions.ts";
 import type { Plan } from "./plan.ts";
 import { CALM } from "./simulated-link.ts";
 
@@ -7,7 +7,7 @@ import { CALM } from "./simulated-link.ts";
 export async function shrink(plan: Plan, isWrong: (plan: Plan) => Promise<boolean>, mostPlays = 300): Promise<Plan> {
   let shortest = plan;
   let plays = 0;
-  const without = async (part: "troubles" | "deeds"): Promise<boolean> => {
+  const without = async (part: "troubles" | "actions"): Promise<boolean> => {
     let isShorter = false;
     for (let size = Math.ceil(shortest[part].length / 2); size >= 1; size = Math.floor(size / 2)) {
       for (let from = 0; from < shortest[part].length;) {
@@ -34,10 +34,13 @@ export async function shrink(plan: Plan, isWrong: (plan: Plan) => Promise<boolea
   await simpler({ errands: [] });
   await simpler({ folders: [] });
   await simpler({ inlineBytes: undefined });
-  await simpler({ hasDoors: false, deeds: shortest.deeds.map((deed) => ({ ...deed, door: "mount" as const })) });
+  await simpler({
+    hasDoors: false,
+    actions: shortest.actions.map((action) => ({ ...action, door: "mount" as const })),
+  });
   await simpler({ isFolder: false });
   await simpler({ master: undefined });
   await simpler({ endsCollected: false });
-  while ((await without("troubles")) || (await without("deeds")));
+  while ((await without("troubles")) || (await without("actions")));
   return shortest;
 }

@@ -304,10 +304,10 @@ class World {
       }
       await this.#timeline.sleep(REST_STEP_MS);
     }
-    const restless = machines.map(({ name, base, trouble, vfs }) => {
+    const unstable = machines.map(({ name, base, trouble, vfs }) => {
       return `no rest: ${name} on ${base}, ${vfs?.pending().files} pending, ${trouble?.code} ${trouble?.message}`;
     });
-    return [...restless, ...this.folders.unrest(machines[0]?.base)];
+    return [...unstable, ...this.folders.unrest(machines[0]?.base)];
   }
 }
 

@@ -1,4 +1,4 @@
-/** What a round came to, for people and programs. */
+/** What a pass came to, for people and programs. */
 import { nameToText } from "../base/names.ts";
 import type { Conflict } from "../fstree/merge/conflict.ts";
 import type { SyncDatabase } from "./known/database.ts";
@@ -9,10 +9,10 @@ import type { DiskPath } from "./disk/disk.ts";
 import type { HeldDeletions } from "./deletion-limit.ts";
 import type { LocalChange } from "./scan/local-changes.ts";
 import { pathText } from "./disk/paths.ts";
-import type { RoundResult } from "./round-result.ts";
+import type { PassResult } from "./pass-result.ts";
 
-/** One thing that a round does, or would do. */
-export interface PlannedDeed {
+/** One thing that a pass does, or would do. */
+export interface PlannedAction {
   readonly where: "bucket" | "folder";
   readonly what: "add" | "change" | "move" | "delete";
   readonly path: string;
@@ -35,31 +35,31 @@ export interface SyncReport {
 
 export type NotSent = "keeps changing" | "special file" | "another filesystem" | "cannot be read";
 
-export function reportOf(rounds: readonly RoundResult[]): SyncReport | undefined {
-  const last = rounds.at(-1);
+export function reportOf(passes: readonly PassResult[]): SyncReport | undefined {
+  const last = passes.at(-1);
   if (last === undefined) return undefined;
-  const count = (deed: LocalChange["deed"]) =>
-    sum(rounds, ({ local }) => local.filter((each) => each.deed === deed).length);
+  const count = (action: LocalChange["action"]) =>
+    sum(passes, ({ local }) => local.filter((each) => each.action === action).length);
   const { special, mounts, unreadable } = last.notSynced;
   const tell = (paths: readonly DiskPath[], why: NotSent) => paths.map((path) => ({ path: pathText(path), why }));
   const waiting = [...last.plan.left, ...last.applied.left];
   return {
     root: last.root,
     sent: {
-      added: count("added") + sum(rounds, ({ added }) => added),
+      added: count("added") + sum(passes, ({ added }) => added),
       changed: count("changed"),
       moved: count("moved"),
       deleted: count("deleted"),
     },
     received: {
-      files: sum(rounds, ({ applied }) => applied.files),
-      removed: sum(rounds, ({ applied }) => applied.removed),
+      files: sum(passes, ({ applied }) => applied.files),
+      removed: sum(passes, ({ applied }) => applied.removed),
     },
-    conflicts: rounds.flatMap(({ conflicts }) => conflicts.map(conflictPath)),
+    conflicts: passes.flatMap(({ conflicts }) => conflicts.map(conflictPath)),
     guard: last.held ?? null,
     left: [
       ...waiting.map(({ path, reason }) => ({ path: pathText(path), why: reason })),
-      ...tell(last.restless, "keeps changing"),
+      ...tell(last.unstable, "keeps changing"),
       ...tell(special, "special file"),
       ...tell(mounts, "another filesystem"),
       ...tell(unreadable, "cannot be read"),
@@ -77,14 +77,14 @@ export function isNotSent({ why }: SyncReport["left"][number]): boolean {
   return why === "keeps changing" || why === "cannot be read" || why === "changed here";
 }
 
-/** What a rehearsal found, in the order in which it would be done, with the database as it is when nothing of that was. */
-export function deedsOf({ local, plan }: RoundResult, db: SyncDatabase): PlannedDeed[] {
+/** What a dry run found, in the order in which it would be done, with the database as it is when nothing of that was. */
+export function actionsOf({ local, plan }: PassResult, db: SyncDatabase): PlannedAction[] {
   const before = ([entry]: readonly Entry[]) => pathText((entry && pathInFolder(db, entry)) ?? []);
-  const sent = local.map(({ object: { found, entries }, deed }) => ({
+  const sent = local.map(({ object: { found, entries }, action }) => ({
     where: "bucket" as const,
-    what: VERBS[deed],
+    what: VERBS[action],
     path: found[0] === undefined ? before(entries) : pathText(found[0].path),
-    ...(deed === "moved" && { from: before(entries) }),
+    ...(action === "moved" && { from: before(entries) }),
   }));
   const puts = plan.puts.map(({ what, path, target }) => ({
     where: "folder" as const,
@@ -104,6 +104,6 @@ function conflictPath({ names }: Conflict): string {
   return names.kept.map(nameToText).join("/");
 }
 
-function sum(rounds: readonly RoundResult[], count: (round: RoundResult) => number): number {
-  return rounds.reduce((total, round) => total + count(round), 0);
+function sum(passes: readonly PassResult[], count: (pass: PassResult) => number): number {
+  return passes.reduce((total, pass) => total + count(pass), 0);
 }

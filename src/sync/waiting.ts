@@ -25,8 +25,8 @@ export function waitingOf(found: readonly Found[]): Waiting {
 }
 
 /** A directory whose entries changed is no change of its own. */
-function isTold({ deed, changed: { record, base } }: LocalChange): boolean {
-  return deed !== "changed" || (record ?? base)?.type !== "directory";
+function isTold({ action, changed: { record, base } }: LocalChange): boolean {
+  return action !== "changed" || (record ?? base)?.type !== "directory";
 }
 
 function bytesOf(found: readonly Found[]): number {

@@ -132,7 +132,7 @@ class Copying {
     return to;
   }
 
-  /** Links stay links: to follow them could go round in circles. What is not shown is left out. */
+  /** Links stay links: to follow them could go in cycles. What is not shown is left out. */
   async #members({ from, to }: Folder, folders: Folder[]): Promise<void> {
     const { access, caller } = this.#call;
     for (let cookie = 0, isEnd = false; !isEnd;) {

@@ -1,5 +1,5 @@
 /**
- * Where a path leads. Symlinks are followed while they stay in the share; what leads out of it, round in circles or nowhere is not
+ * Where a path leads. Symlinks are followed while they stay in the share; what leads out of it, in cycles or nowhere is not
  * there for a client, nor are devices, fifos and sockets.
  */
 import { type FileName, type Ino, ROOT_INO } from "../base/ids.ts";

@@ -126,7 +126,7 @@ async function sendAll(call: Call, source: SyncSource, place: Place, asked: Aske
           [...at.href, name],
         ];
         await responses.member(href, path, { name, attributes });
-        // A link may lead round in circles.
+        // A link may lead in cycles.
         if (asked.isDeep && isFolder(attributes) && !isLink) folders.push({ ino: attributes.ino, path, href });
       }
     }

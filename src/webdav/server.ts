@@ -133,7 +133,7 @@ export class DavServer {
     if (this.#stopping || this.#sockets.size >= maxConnections) {
       if (!this.#stopping) this.#turnedAway.note("connections");
       if (tls !== undefined) socket.destroy();
-      else answerRaw(socket, rawAnswer(CROWDED));
+      else answerRaw(socket, rawAnswer(OVERLOADED));
       return;
     }
     this.#sockets.add(socket);
@@ -226,7 +226,7 @@ const BUSY: Denial = {
   headers: { "retry-after": "1" },
 };
 
-const CROWDED = {
+const OVERLOADED = {
   status: 503,
   message: "Too many connections. Try again soon.",
   headers: { "retry-after": "5" },

@@ -15,7 +15,7 @@ interface Watched {
 
 const LOOK_MS = 5_000;
 /** Where others wait, a client that does nothing has so long. */
-const CROWD_MS = 5_000;
+const SLOW_CLIENT_MS = 5_000;
 
 export class StalledRequests implements Disposable {
   readonly #clock: Clock;
@@ -43,7 +43,7 @@ export class StalledRequests implements Disposable {
     const nowMs = this.#clock.monotonicMs();
     this.#look(false);
     for (const [response, { request, sinceMs }] of this.#open) {
-      if (awaitsBody(request) || !isClientsTurn(request) || nowMs - sinceMs < CROWD_MS) continue;
+      if (awaitsBody(request) || !isClientsTurn(request) || nowMs - sinceMs < SLOW_CLIENT_MS) continue;
       this.#open.delete(response);
       request.socket.destroy();
       return true;

@@ -21,7 +21,7 @@ import { rootCid } from "./root-store.ts";
 
 const RACERS = 8;
 const ALL = process.env["SYNCLINE_TEST_ALL"] !== undefined;
-const CROWD = ALL ? 32 : 8;
+const RACING = ALL ? 32 : 8;
 /** Each round at a master uploads and checks eight commits. */
 const ROUNDS = { objects: 200, sqlite: 200, http: ALL ? 200 : 40 };
 
@@ -58,17 +58,17 @@ describe.each<RootStoreKind>(["objects", "sqlite", "http"])("%s", (kind) => {
     await stopAll(racers);
   });
 
-  test(`${CROWD} processes that all want in get in, each once`, async () => {
+  test(`${RACING} processes that all want in get in, each once`, async () => {
     const path = await pathFor(kind);
-    const racers = await startRacers(CROWD, kind, path);
+    const racers = await startRacers(RACING, kind, path);
     const began = performance.now();
     const answers = await Promise.all(
       racers.map((racer, index) => ask(racer, { do: "win", next: rootCid(`${index}`), note: `${index}` })),
     );
     const ms = performance.now() - began;
     const attempts = answers.map((answer) => (answer.is === "done" ? answer.attempts : Infinity));
-    console.log(`${kind}: ${CROWD} processes in ${ms.toFixed(0)} ms, at most ${Math.max(...attempts)} attempts`);
-    expect((await openHere(kind, path).get(nameOf(path)))?.version).toBe(CROWD);
+    console.log(`${kind}: ${RACING} processes in ${ms.toFixed(0)} ms, at most ${Math.max(...attempts)} attempts`);
+    expect((await openHere(kind, path).get(nameOf(path)))?.version).toBe(RACING);
     await stopAll(racers);
   });
 });

@@ -45,41 +45,44 @@ describe.each(kinds)("a %s disk", (kind, open) => {
     return () => disk.close();
   });
 
-  test.runIf(process.geteuid?.() === 0)("does its deeds in directories that their owner may not write in", async () => {
-    const usual = unlocking(open(root));
-    chmodSync(join(root, ".."), 0o755);
-    chownSync(root, NOBODY, NOBODY);
-    process.seteuid?.(NOBODY);
-    try {
-      await usual.open();
-      for (const each of ["a", "a/d", "a/d/full", "b"]) await usual.makeDirectory(path(each));
-      for (const each of ["a/d/full/1", "a/d/full/2", "new"]) await (await usual.create(path(each))).close();
-      for (const each of ["a/d/full", "a/d", "a", "b"]) await usual.setMode(path(each), 0o555);
-      await usual.rename(path("new"), path("a/d/full/new"), "free");
-      await usual.unlink(path("a/d/full/1"));
-      await usual.link(path("a/d/full/2"), path("b/linked"));
-      await usual.makeDirectory(path("b/made"));
-      await usual.makeSymlink(path("b/made-link"), "made");
-      await usual.removeDirectory(path("b/made"));
-      await usual.rename(path("a/d"), path("b/d"), "free");
-      expect(readdirSync(join(root, "b")).sort()).toEqual(["d", "linked", "made-link"]);
-      expect(readdirSync(join(root, "b/d/full")).sort()).toEqual(["2", "new"]);
-      const modes = await Promise.all(["a", "b", "b/d", "b/d/full"].map((each) => usual.look(path(each))));
-      expect(modes.map((stat) => stat?.mode)).toEqual([0o555, 0o555, 0o555, 0o555]);
-      const before = await usual.look(path("b"));
-      await expect(usual.removeDirectory(path("b/d"))).rejects.toMatchObject({ code: "ENOTEMPTY" });
-      // Who is told of what happens there would try it again, and again.
-      expect((await usual.look(path("b")))?.ctimeNs).toBe(before?.ctimeNs);
-      await expect(usual.unlink(path("b/none"))).rejects.toMatchObject({ code: "ENOENT" });
-      process.seteuid?.(0);
-      chownSync(join(root, "b"), 0, 0);
+  test.runIf(process.geteuid?.() === 0)(
+    "does its actions in directories that their owner may not write in",
+    async () => {
+      const usual = unlocking(open(root));
+      chmodSync(join(root, ".."), 0o755);
+      chownSync(root, NOBODY, NOBODY);
       process.seteuid?.(NOBODY);
-      await expect(usual.unlink(path("b/linked"))).rejects.toMatchObject({ code: "EACCES" });
-    } finally {
-      process.seteuid?.(0);
-      usual.close();
-    }
-  });
+      try {
+        await usual.open();
+        for (const each of ["a", "a/d", "a/d/full", "b"]) await usual.makeDirectory(path(each));
+        for (const each of ["a/d/full/1", "a/d/full/2", "new"]) await (await usual.create(path(each))).close();
+        for (const each of ["a/d/full", "a/d", "a", "b"]) await usual.setMode(path(each), 0o555);
+        await usual.rename(path("new"), path("a/d/full/new"), "free");
+        await usual.unlink(path("a/d/full/1"));
+        await usual.link(path("a/d/full/2"), path("b/linked"));
+        await usual.makeDirectory(path("b/made"));
+        await usual.makeSymlink(path("b/made-link"), "made");
+        await usual.removeDirectory(path("b/made"));
+        await usual.rename(path("a/d"), path("b/d"), "free");
+        expect(readdirSync(join(root, "b")).sort()).toEqual(["d", "linked", "made-link"]);
+        expect(readdirSync(join(root, "b/d/full")).sort()).toEqual(["2", "new"]);
+        const modes = await Promise.all(["a", "b", "b/d", "b/d/full"].map((each) => usual.look(path(each))));
+        expect(modes.map((stat) => stat?.mode)).toEqual([0o555, 0o555, 0o555, 0o555]);
+        const before = await usual.look(path("b"));
+        await expect(usual.removeDirectory(path("b/d"))).rejects.toMatchObject({ code: "ENOTEMPTY" });
+        // Who is told of what happens there would try it again, and again.
+        expect((await usual.look(path("b")))?.ctimeNs).toBe(before?.ctimeNs);
+        await expect(usual.unlink(path("b/none"))).rejects.toMatchObject({ code: "ENOENT" });
+        process.seteuid?.(0);
+        chownSync(join(root, "b"), 0, 0);
+        process.seteuid?.(NOBODY);
+        await expect(usual.unlink(path("b/linked"))).rejects.toMatchObject({ code: "EACCES" });
+      } finally {
+        process.seteuid?.(0);
+        usual.close();
+      }
+    },
+  );
 
   test("writes, looks, lists and reads what it wrote", async () => {
     await disk.makeDirectory(path("d"));

@@ -148,8 +148,8 @@ test("a plan names what is deleted and moved by its whole path", () => {
   rmSync(space.at("plan/p"), { recursive: true });
   mkdirSync(space.at("plan/d"));
   rmSync(space.at("plan/g"));
-  const deeds = space.lines("sync", url, space.at("plan"), "--dry-run").map(({ deed }) => deed);
-  expect(deeds.slice(0, -1)).toEqual(
+  const actions = space.lines("sync", url, space.at("plan"), "--dry-run").map(({ action }) => action);
+  expect(actions.slice(0, -1)).toEqual(
     expect.arrayContaining(
       ["p", "p/s", "p/s/f", "g"].map((path) => ({ where: "bucket", what: "delete", path })) as unknown[],
     ),

@@ -1,4 +1,4 @@
-/** `syncline sync` as people run it: once, rehearsed, and under watch. */
+/** `syncline sync` as people run it: once, as a dry run, and under watch. */
 import { randomBytes } from "node:crypto";
 import {
   existsSync,
@@ -31,7 +31,7 @@ test("a folder goes up, comes down elsewhere, and what is planned is what is don
   expect(space.json("sync", url, one, "--once")).toMatchObject({ sent: { added: 120 }, left: [] });
   // A folder that is not there is made.
   expect(space.lines("sync", url, other, "--dry-run")).toContainEqual({
-    deed: { where: "folder", what: "add", path: "7.bin" },
+    action: { where: "folder", what: "add", path: "7.bin" },
   });
   expect(space.json("sync", url, other, "--once")).toMatchObject({ received: { files: 120 } });
   expect(readFileSync(`${other}/7.bin`, "utf8")).toBe("7");
@@ -87,10 +87,13 @@ test("much that is gone needs approval, and a folder without its marker is refus
   expect(refused.status).toBe(7);
   const { guard } = JSON.parse(refused.out) as { guard: { digest: string; files: number } };
   expect(guard.files).toBe(120);
-  const rehearsed = space.run(["sync", url, other, "--dry-run"]);
-  expect([rehearsed.status, rehearsed.out]).toEqual([7, expect.stringContaining("120 deletions awaiting approval")]);
-  expect(rehearsed.err).toContain(`sync ${url}`);
-  expect(rehearsed.err).toContain(`--once --allow-deletes ${guard.digest}`);
+  const dryRunResult = space.run(["sync", url, other, "--dry-run"]);
+  expect([dryRunResult.status, dryRunResult.out]).toEqual([
+    7,
+    expect.stringContaining("120 deletions awaiting approval"),
+  ]);
+  expect(dryRunResult.err).toContain(`sync ${url}`);
+  expect(dryRunResult.err).toContain(`--once --allow-deletes ${guard.digest}`);
   expect(space.lines("ls", url)).toHaveLength(120);
   expect(space.json("sync", url, other, "--once", "--allow-deletes", guard.digest)).toMatchObject({
     sent: { deleted: 120 },

@@ -2,7 +2,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Cid, Lamport } from "../../src/base/ids.ts";
-import { buildEpoch } from "../../src/fstree/rebase/rebase.ts";
+import { rebaseEpoch } from "../../src/fstree/rebase/rebase.ts";
 import { checkTree } from "../../src/bucket/verify/tree-check.ts";
 import { totalsAfter, NO_TOTALS } from "../../src/bucket/totals.ts";
 import { emptyTree } from "../../src/tree/edit.ts";
@@ -10,7 +10,7 @@ import { createMergeContext } from "../support/merge-context.ts";
 import { epochOfModel } from "../support/model-epoch.ts";
 import { ModelFilesystem } from "../support/model-filesystem.ts";
 import { ModelSealer } from "../support/model-seal.ts";
-import { deeds, play } from "../support/operations.ts";
+import { actions, play } from "../support/operations.ts";
 
 const all = process.env["SYNCLINE_TEST_ALL"] !== undefined;
 const runs = { numRuns: all ? 5_000 : 150 };
@@ -23,7 +23,7 @@ describe("building", () => {
     "an epoch's tree is the tree of the whole state, with the ids that the rules give",
     async () => {
       await fc.assert(
-        fc.asyncProperty(fc.array(deeds(8), { minLength: 2, maxLength: 4 }), async (epochs) => {
+        fc.asyncProperty(fc.array(actions(8), { minLength: 2, maxLength: 4 }), async (epochs) => {
           const context = createMergeContext();
           const sealer = new ModelSealer(context, new ModelFilesystem());
           let tree = await sealer.seal();
@@ -31,7 +31,7 @@ describe("building", () => {
             play(sealer.model, epoch);
             const base = { commit: COMMIT, tree, seq: SEQ };
             const { changes, data } = await epochOfModel(context, sealer.model, base, index + 1);
-            const built = await buildEpoch(context, tree, changes, data);
+            const built = await rebaseEpoch(context, tree, changes, data);
             expect(built.mergeBase).toBe(tree);
             expect(built.unseen).toEqual([]);
             tree = await sealer.seal();
@@ -48,7 +48,7 @@ describe("building", () => {
     "the same epoch gives the same tree and ids whatever its inodes are numbered and in whatever order they come",
     async () => {
       await fc.assert(
-        fc.asyncProperty(deeds(10), deeds(10), fc.nat(), async (before, after, seed) => {
+        fc.asyncProperty(actions(10), actions(10), fc.nat(), async (before, after, seed) => {
           const context = createMergeContext();
           const sealer = new ModelSealer(context, new ModelFilesystem());
           play(sealer.model, before);
@@ -58,7 +58,7 @@ describe("building", () => {
           const results = [];
           for (const shuffle of [undefined, shuffled(seed)]) {
             const { changes, data, inodes } = await epochOfModel(context, sealer.model, base, 1, shuffle);
-            const built = await buildEpoch(context, tree, changes, data);
+            const built = await rebaseEpoch(context, tree, changes, data);
             const ids = new Map([...built.objects].map(([ino, { id }]) => [inodes.get(ino), id]));
             results.push({ ours: built.ours, ids });
           }
@@ -75,7 +75,7 @@ describe("building", () => {
     "totals kept up from what changed are those of the tree, which verifies",
     async () => {
       await fc.assert(
-        fc.asyncProperty(deeds(12), deeds(12), async (before, after) => {
+        fc.asyncProperty(actions(12), actions(12), async (before, after) => {
           const context = createMergeContext();
           const sealer = new ModelSealer(context, new ModelFilesystem());
           const empty = await emptyTree(context.nodes, context.sink, context.treeConfig);

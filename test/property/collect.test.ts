@@ -5,7 +5,7 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { verifyBucket } from "../../src/bucket/verify.ts";
-import { anyDeed } from "../support/agent-operations.ts";
+import { anyAction } from "../support/agent-operations.ts";
 import type { Step } from "../support/agents-world.ts";
 import { noise } from "../support/bytes.ts";
 import { PackedWorld } from "../support/packed-world.ts";
@@ -26,7 +26,7 @@ type Event =
 const agent = fc.nat({ max: AGENTS - 1 });
 const flushes = fc.constantFrom("flush", "begin", "begin", "catchUp", "restart", "checkpoint", "forget");
 const anyEvent: fc.Arbitrary<Event> = fc.oneof(
-  { weight: 8, arbitrary: fc.record({ agent, what: anyDeed }).map((step) => ({ step })) },
+  { weight: 8, arbitrary: fc.record({ agent, what: anyAction }).map((step) => ({ step })) },
   { weight: 5, arbitrary: fc.record({ agent, what: flushes }).map((step) => ({ step: step as Step })) },
   {
     weight: 1,
@@ -66,7 +66,7 @@ async function happen(packed: PackedWorld, event: Event): Promise<void> {
 test(
   "what agents saved is there when they have come to rest, whatever was collected beside them",
   async () => {
-    const seen = { died: 0, ended: 0, overtaken: 0, spared: 0, dropped: 0, held: 0 };
+    const seen = { died: 0, ended: 0, overtaken: 0, notNeeded: 0, dropped: 0, held: 0 };
     await fc.assert(
       fc.asyncProperty(
         fc.nat(),
@@ -83,7 +83,7 @@ test(
           packed.later(48);
           await packed.collect(Infinity);
           expect(await packed.world.faults()).toEqual([]);
-          for (const key of ["died", "ended", "overtaken", "spared", "dropped"] as const)
+          for (const key of ["died", "ended", "overtaken", "notNeeded", "dropped"] as const)
             seen[key] += packed.collections[key];
           seen.held += packed.basesHeld;
         },

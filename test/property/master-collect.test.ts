@@ -16,30 +16,30 @@ import { temporaryFolder } from "../support/temporary-folder.ts";
 const HEAVY = process.env["SYNCLINE_TEST_ALL"] !== undefined;
 const BUCKET = "photos";
 
-type Deed =
+type Action =
   | { readonly do: "publish"; readonly kept: number; readonly size: number }
   /** A commit on the current root that takes over an older commit's tree, and sends only itself. */
-  | { readonly do: "revive"; readonly of: number }
+  | { readonly do: "resurrect"; readonly of: number }
   | { readonly do: "lease"; readonly of: number }
   | { readonly do: "send again"; readonly of: number }
   | { readonly do: "wait"; readonly leases: number }
   | { readonly do: "collect" };
 
-const deed: fc.Arbitrary<Deed> = fc.oneof(
+const action: fc.Arbitrary<Action> = fc.oneof(
   {
     weight: 5,
     arbitrary: fc.record({ do: fc.constant("publish" as const), kept: fc.nat(3), size: fc.nat(6_000) }),
   },
-  { weight: 4, arbitrary: fc.record({ do: fc.constant("revive" as const), of: fc.nat() }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant("resurrect" as const), of: fc.nat() }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("lease" as const), of: fc.nat() }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("send again" as const), of: fc.nat() }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant("wait" as const), leases: fc.constantFrom(0.6, 1.2, 1.2) }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant("collect" as const) }) },
 );
 
-/** Deeds that are begun together, and how it ends: whether the process goes on, is started again, or killed at some call of the disk. */
+/** Actions that are begun together, and how it ends: whether the process goes on, is started again, or killed at some call of the disk. */
 const round = fc.record({
-  deeds: fc.array(deed, { minLength: 1, maxLength: 4 }),
+  actions: fc.array(action, { minLength: 1, maxLength: 4 }),
   end: fc.constantFrom("on", "on", "on", "restart", "kill", "power"),
   calls: fc.nat(60),
 });
@@ -48,36 +48,36 @@ type Round = typeof round extends fc.Arbitrary<infer Each> ? Each : never;
 /** A pack was killed as it got its footer, which then was in the system's memory alone: after a power loss behind the next start it was gone, with its journal. */
 const FOOTER_IN_MEMORY: [Round[], number] = [
   [
-    { deeds: [{ do: "publish", kept: 0, size: 0 }, { do: "collect" }], end: "on", calls: 0 },
+    { actions: [{ do: "publish", kept: 0, size: 0 }, { do: "collect" }], end: "on", calls: 0 },
     {
-      deeds: [
+      actions: [
         { do: "publish", kept: 0, size: 0 },
-        { do: "revive", of: 0 },
+        { do: "resurrect", of: 0 },
       ],
       end: "on",
       calls: 0,
     },
     {
-      deeds: [
-        { do: "revive", of: 0 },
+      actions: [
+        { do: "resurrect", of: 0 },
         { do: "wait", leases: 1.2 },
       ],
       end: "on",
       calls: 0,
     },
     {
-      deeds: [{ do: "collect" }, { do: "revive", of: 0 }, { do: "publish", kept: 0, size: 0 }, { do: "collect" }],
+      actions: [{ do: "collect" }, { do: "resurrect", of: 0 }, { do: "publish", kept: 0, size: 0 }, { do: "collect" }],
       end: "kill",
       calls: 41,
     },
-    { deeds: [{ do: "lease", of: 0 }], end: "power", calls: 0 },
-    { deeds: [{ do: "revive", of: 0 }], end: "on", calls: 0 },
-    { deeds: [{ do: "publish", kept: 0, size: 0 }], end: "on", calls: 0 },
-    { deeds: [{ do: "wait", leases: 0.6 }], end: "on", calls: 0 },
-    { deeds: [{ do: "wait", leases: 0.6 }], end: "on", calls: 0 },
-    { deeds: [{ do: "wait", leases: 0.6 }], end: "on", calls: 0 },
-    { deeds: [{ do: "collect" }], end: "on", calls: 0 },
-    { deeds: [{ do: "publish", kept: 0, size: 0 }], end: "on", calls: 0 },
+    { actions: [{ do: "lease", of: 0 }], end: "power", calls: 0 },
+    { actions: [{ do: "resurrect", of: 0 }], end: "on", calls: 0 },
+    { actions: [{ do: "publish", kept: 0, size: 0 }], end: "on", calls: 0 },
+    { actions: [{ do: "wait", leases: 0.6 }], end: "on", calls: 0 },
+    { actions: [{ do: "wait", leases: 0.6 }], end: "on", calls: 0 },
+    { actions: [{ do: "wait", leases: 0.6 }], end: "on", calls: 0 },
+    { actions: [{ do: "collect" }], end: "on", calls: 0 },
+    { actions: [{ do: "publish", kept: 0, size: 0 }], end: "on", calls: 0 },
   ],
   3,
 ];
@@ -129,12 +129,12 @@ class World {
   }
 
   /** What is wrong afterwards. */
-  async play({ deeds, end, calls }: { deeds: readonly Deed[]; end: string; calls: number }): Promise<string[]> {
+  async play({ actions, end, calls }: { actions: readonly Action[]; end: string; calls: number }): Promise<string[]> {
     const master = await this.#ready();
     const dies = end === "kill" || end === "power";
     if (dies) this.#disk.stopAfter(calls);
     // In their turns of the event loop they meet at every await.
-    await Promise.all(deeds.map((one) => this.#do(master, one, dies)));
+    await Promise.all(actions.map((one) => this.#do(master, one, dies)));
     const damage: string[] = [];
     if (dies) {
       this.#happened.died++;
@@ -152,9 +152,9 @@ class World {
     return damage;
   }
 
-  async #do(master: CollectedMaster, deed: Deed, dies: boolean): Promise<void> {
+  async #do(master: CollectedMaster, action: Action, dies: boolean): Promise<void> {
     try {
-      await this.#attempt(master, deed);
+      await this.#attempt(master, action);
     } catch (error) {
       // Of those that swap at once one wins; who reaches what was taken is refused.
       if (error instanceof Refusal && error.code === "missing_blocks") this.#happened.refused++;
@@ -163,33 +163,33 @@ class World {
     }
   }
 
-  async #attempt(master: CollectedMaster, deed: Deed): Promise<void> {
+  async #attempt(master: CollectedMaster, action: Action): Promise<void> {
     const { wallet } = this.#chain.owner;
     const current = await this.#current(master);
     const blocks = await master.blocksOf(wallet);
-    switch (deed.do) {
+    switch (action.do) {
       case "publish": {
         const line = this.#lineOf(current);
-        const kept = line.slice(-1 - deed.kept);
-        const label = `${++this.#number} ${"x".repeat(deed.size)}`;
+        const kept = line.slice(-1 - action.kept);
+        const label = `${++this.#number} ${"x".repeat(action.size)}`;
         return this.#swap(master, retaining(this.#chain, label, current, kept), kept, true);
       }
-      case "revive": {
-        const old = this.#anyMade(deed.of);
+      case "resurrect": {
+        const old = this.#anyMade(action.of);
         if (old === undefined || current === undefined) return;
         const { tree } = old.commit.body;
         const next = retaining(this.#chain, `${++this.#number}`, current, [current], { tree });
         return this.#swap(master, next, [current], false);
       }
       case "lease":
-        return blocks.lease((this.#anyMade(deed.of)?.blocks ?? []).map(({ cid }) => cid));
+        return blocks.lease((this.#anyMade(action.of)?.blocks ?? []).map(({ cid }) => cid));
       case "send again": {
-        const sent = this.#anyMade(deed.of)?.blocks ?? [];
+        const sent = this.#anyMade(action.of)?.blocks ?? [];
         await blocks.put(sent);
         return;
       }
       case "wait":
-        return this.#clock.advance(deed.leases * LEASE_SECONDS * 1000);
+        return this.#clock.advance(action.leases * LEASE_SECONDS * 1000);
       case "collect":
         this.#happened.collected += (await master.collect(wallet)).blocks;
     }

@@ -53,13 +53,13 @@ test(
   async () => {
     await fc.assert(
       fc.asyncProperty(side, side, moves(2), async (one, two, before) => {
-        const world = new MergeWorld({ deeds: [0], files: [0] });
+        const world = new MergeWorld({ actions: [0], files: [0] });
         const { context } = world;
-        const start = (await world.headOfDeed(await world.empty(), "b", START)).tree;
+        const start = (await world.headOfAction(await world.empty(), "b", START)).tree;
         const ids = await Promise.all(NAMES.map((text) => idOf(context, start, text)));
         const base = await misplaced(context, start, ids, before);
         const headOf = async (label: string, { operations, moves: own, isLarge }: typeof one): Promise<Head> => {
-          const head = await world.headOfDeed(start, label, [...operations, ...(isLarge ? MANY : [])]);
+          const head = await world.headOfAction(start, label, [...operations, ...(isLarge ? MANY : [])]);
           return {
             ...head,
             tree: await misplaced(context, await misplaced(context, head.tree, ids, before), ids, own),

@@ -37,7 +37,7 @@ describe("laws of the merge", () => {
 
   test(
     "whatever two writers do to the same things",
-    async () => expect(await faultsOfPairs(PLAIN, PLAIN.deeds, ALL ? 1 : 13)).toEqual([]),
+    async () => expect(await faultsOfPairs(PLAIN, PLAIN.actions, ALL ? 1 : 13)).toEqual([]),
     PATIENCE_MS,
   );
 });

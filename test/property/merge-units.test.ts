@@ -32,13 +32,13 @@ describe("laws of the merge, with units", () => {
   );
 
   test("what the other side puts into a folder that the keeper moved into its unit takes no name of the unit", async () => {
-    const world = new MergeWorld({ deeds: [0], files: [0] });
+    const world = new MergeWorld({ actions: [0], files: [0] });
     const operations: Operation[] = [
       { op: "mkdir", path: ".git" },
       { op: "write", path: ".git/h", content: "old" },
       { op: "mkdir", path: "d" },
     ];
-    const start = (await world.headOfDeed(await world.empty(), "b", operations)).tree;
+    const start = (await world.headOfAction(await world.empty(), "b", operations)).tree;
     const x: Operation[] = [
       { op: "write", path: ".git/h", content: "x" },
       { op: "mkdir", path: "d/n" },
@@ -47,24 +47,24 @@ describe("laws of the merge, with units", () => {
       { op: "link", path: ".git/h", to: "d/n" },
       { op: "rename", path: "d", to: ".git/d" },
     ];
-    await world.judge(start, await world.headOfDeed(start, "x", x), await world.headOfDeed(start, "y", y));
+    await world.judge(start, await world.headOfAction(start, "x", x), await world.headOfAction(start, "y", y));
     expect(world.contested).toBe(1);
     expect(world.faults).toEqual([]);
   });
 
   test("what one side takes out of a folder stays in a unit that both made, if the keeper moved the folder into it", async () => {
-    const world = new MergeWorld({ deeds: [0], files: [0] });
+    const world = new MergeWorld({ actions: [0], files: [0] });
     const operations: Operation[] = [
       { op: "mkdir", path: "d" },
       { op: "write", path: "d/f", content: "old" },
     ];
-    const start = (await world.headOfDeed(await world.empty(), "b", operations)).tree;
+    const start = (await world.headOfAction(await world.empty(), "b", operations)).tree;
     const made = (content: string): Operation[] => [
       { op: "mkdir", path: ".git" },
       { op: "write", path: ".git/h", content },
     ];
-    const x = await world.headOfDeed(start, "x", [...made("x"), { op: "rename", path: "d", to: ".git/d" }]);
-    const y = await world.headOfDeed(start, "y", [...made("y"), { op: "rename", path: "d/f", to: "out" }]);
+    const x = await world.headOfAction(start, "x", [...made("x"), { op: "rename", path: "d", to: ".git/d" }]);
+    const y = await world.headOfAction(start, "y", [...made("y"), { op: "rename", path: "d/f", to: "out" }]);
     const merged = await world.judge(start, { ...x, lamport: (y.lamport + 1) as Lamport }, y);
     expect(world.contested).toBe(1);
     expect(world.faults).toEqual([]);
@@ -74,14 +74,14 @@ describe("laws of the merge, with units", () => {
   });
 
   test("of a repository with the same paths and bytes on both sides there is no copy, whichever directory is in it", async () => {
-    const world = new MergeWorld({ deeds: [0], files: [0] });
+    const world = new MergeWorld({ actions: [0], files: [0] });
     const folders = [".git", ".git/m", "e"].map((path): Operation => ({ op: "mkdir", path }));
     const start = (
-      await world.headOfDeed(await world.empty(), "b", [...folders, { op: "write", path: ".git/h", content: "old" }])
+      await world.headOfAction(await world.empty(), "b", [...folders, { op: "write", path: ".git/h", content: "old" }])
     ).tree;
     const same: Operation = { op: "write", path: ".git/h", content: "same" };
-    const x = await world.headOfDeed(start, "x", [same]);
-    const y = await world.headOfDeed(start, "u", [
+    const x = await world.headOfAction(start, "x", [same]);
+    const y = await world.headOfAction(start, "u", [
       same,
       { op: "write", path: ".git/m/own", content: "y" },
       { op: "rename", path: ".git/m", to: "out" },
@@ -101,17 +101,17 @@ describe("laws of the merge, with units", () => {
   ])(
     "a database that one side moved into a repository is as that side has it, where the other side %s it",
     async (_, done) => {
-      const world = new MergeWorld({ deeds: [0], files: [0] });
+      const world = new MergeWorld({ actions: [0], files: [0] });
       const write = (path: string, content: string): Operation => ({ op: "write", path, content });
       const folders = [".git", "b"].map((path): Operation => ({ op: "mkdir", path }));
       const files = [".git/h", "b/d.db", "b/d.db-wal"].map((path) => write(path, `old ${path}`));
-      const start = (await world.headOfDeed(await world.empty(), "b", [...folders, ...files])).tree;
-      const x = await world.headOfDeed(start, "x", [
+      const start = (await world.headOfAction(await world.empty(), "b", [...folders, ...files])).tree;
+      const x = await world.headOfAction(start, "x", [
         ...["b/d.db", "b/d.db-wal", "b/d.db-shm", ".git/h"].map((path) => write(path, `x ${path}`)),
         { op: "rename", path: "b", to: ".git/b" },
       ]);
       const edits = done.length === 0 ? [write(".git/h", "y h")] : done;
-      const y = await world.headOfDeed(start, "y", [write("b/d.db-wal", "y wal"), ...edits]);
+      const y = await world.headOfAction(start, "y", [write("b/d.db-wal", "y wal"), ...edits]);
       const laterOf = (head: typeof x) => ({ ...head, lamport: (head.lamport + 1) as Lamport });
       await world.judge(start, laterOf(x), y);
       await world.judge(start, x, laterOf(y));
@@ -124,12 +124,15 @@ describe("laws of the merge, with units", () => {
     ["repository", "a/.git", [".git/h"]],
     ["database", "a", ["app.db", "app.db-wal"]],
   ])("a %s's copy is not made again when the side that gave way comes from its old base", async (_, folder, files) => {
-    const world = new MergeWorld({ deeds: [0], files: [0] });
+    const world = new MergeWorld({ actions: [0], files: [0] });
     const folders = [...new Set(["a", folder])].map((path): Operation => ({ op: "mkdir", path }));
     const written = (content: string) =>
       files.map((file): Operation => ({ op: "write", path: `a/${file}`, content: `${content} ${file}` }));
-    const start = (await world.headOfDeed(await world.empty(), "b", [...folders, ...written("old")])).tree;
-    const [x, y] = [await world.headOfDeed(start, "x", written("x")), await world.headOfDeed(start, "y", written("y"))];
+    const start = (await world.headOfAction(await world.empty(), "b", [...folders, ...written("old")])).tree;
+    const [x, y] = [
+      await world.headOfAction(start, "x", written("x")),
+      await world.headOfAction(start, "y", written("y")),
+    ];
     const merged = await world.judge(start, x, y);
     expect(merged.conflicts).toHaveLength(1);
     const later = { ...y, tree: merged.tree, lamport: (y.lamport + 1) as Lamport };
@@ -138,28 +141,35 @@ describe("laws of the merge, with units", () => {
   });
 
   test("who used what gave way twice, within another unit, is not told to go on as what is not there", async () => {
-    const world = new MergeWorld({ deeds: [0, 0, 0, 22, 0, 70, 37], files: [0], setting: UNITS });
-    const deed = (number: number) => ({ kind: "deed" as const, a: 0, b: 0, deed: number, name: "a", content: "S" });
-    const start = await world.play(undefined, "b", [deed(6), deed(19)]);
+    const world = new MergeWorld({ actions: [0, 0, 0, 22, 0, 70, 37], files: [0], setting: UNITS });
+    const action = (number: number) => ({
+      kind: "action" as const,
+      a: 0,
+      b: 0,
+      action: number,
+      name: "a",
+      content: "S",
+    });
+    const start = await world.play(undefined, "b", [action(6), action(19)]);
     await world.publishAll(start, [
-      { writer: 0, ops: [{ ...deed(0), kind: "goHome", a: 15 }, deed(0)] },
-      { writer: 1, ops: [deed(52), { ...deed(0), kind: "moveDirectory", a: 6, b: 13 }] },
-      { writer: 0, ops: [deed(0)] },
+      { writer: 0, ops: [{ ...action(0), kind: "goHome", a: 15 }, action(0)] },
+      { writer: 1, ops: [action(52), { ...action(0), kind: "moveDirectory", a: 6, b: 13 }] },
+      { writer: 0, ops: [action(0)] },
     ]);
     expect(world.contested).toBeGreaterThan(0);
     expect(world.faults).toEqual([]);
   });
 
   test("a database that its keeper moved into a repository under another name leaves the other's whole", async () => {
-    const world = new MergeWorld({ deeds: [0, 23, 0, 0, 0], files: [5], setting: UNITS });
-    const intent = { a: 0, b: 0, deed: 0, name: "a", content: "S" };
-    const deed = (number: number) => ({ ...intent, kind: "deed" as const, deed: number });
-    const start = await world.play(undefined, "b", [deed(0)]);
+    const world = new MergeWorld({ actions: [0, 23, 0, 0, 0], files: [5], setting: UNITS });
+    const intent = { a: 0, b: 0, action: 0, name: "a", content: "S" };
+    const action = (number: number) => ({ ...intent, kind: "action" as const, action: number });
+    const start = await world.play(undefined, "b", [action(0)]);
     await world.publishAll(start, [
-      { writer: 0, ops: [deed(71), { ...intent, kind: "rename", a: 18, b: 13 }, deed(0)] },
-      { writer: 0, ops: [deed(0)] },
-      { writer: 0, ops: [deed(0)] },
-      { writer: 1, ops: [{ ...intent, kind: "symlink", b: 13 }, { ...intent, kind: "meet" }, deed(0)] },
+      { writer: 0, ops: [action(71), { ...intent, kind: "rename", a: 18, b: 13 }, action(0)] },
+      { writer: 0, ops: [action(0)] },
+      { writer: 0, ops: [action(0)] },
+      { writer: 1, ops: [{ ...intent, kind: "symlink", b: 13 }, { ...intent, kind: "meet" }, action(0)] },
     ]);
     expect(world.contested).toBeGreaterThan(0);
     expect(world.faults).toEqual([]);

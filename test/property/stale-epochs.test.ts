@@ -6,7 +6,7 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Cid, Lamport } from "../../src/base/ids.ts";
 import { nameFromText, nameToText } from "../../src/base/names.ts";
-import { buildEpoch } from "../../src/fstree/rebase/rebase.ts";
+import { rebaseEpoch } from "../../src/fstree/rebase/rebase.ts";
 import { directoryNames } from "../../src/fstree/merge/conflict-names.ts";
 import { mergeSnapshots } from "../../src/fstree/merge/merge-snapshots.ts";
 import { createMergeContext, writerId } from "../support/merge-context.ts";
@@ -14,7 +14,7 @@ import { lostVersions, resurrections, survey } from "../support/merge-laws.ts";
 import { epochOfModel } from "../support/model-epoch.ts";
 import { ModelFilesystem } from "../support/model-filesystem.ts";
 import { ModelSealer } from "../support/model-seal.ts";
-import { deeds, play } from "../support/operations.ts";
+import { actions, play } from "../support/operations.ts";
 
 const all = process.env["SYNCLINE_TEST_ALL"] !== undefined;
 const runs = { numRuns: all ? 5_000 : 150 };
@@ -36,7 +36,7 @@ interface History {
 const crowds = fc.record({ ours: fc.boolean(), theirs: fc.boolean() });
 
 const anyHistory = fc
-  .tuple(deeds(6), deeds(4), deeds(6), deeds(6), crowds)
+  .tuple(actions(6), actions(4), actions(6), actions(6), crowds)
   .map(([born, moved, ours, theirs, crowd]) => {
     return historyOf([born, moved], ours, theirs, crowd, play);
   });
@@ -91,8 +91,8 @@ const REPLACED_IN_MOVED = historyOf<readonly Removal[]>(
 
 describe("an epoch on a root that moved under its dirty objects", () => {
   test.each([
-    ["any deeds, the base is there", anyHistory, true],
-    ["any deeds, nobody has an older root", anyHistory, false],
+    ["any actions, the base is there", anyHistory, true],
+    ["any actions, nobody has an older root", anyHistory, false],
     ["directories that all move, the base is there", movedDirectories, true],
     ["directories that all move, nobody has an older root", movedDirectories, false],
     [
@@ -135,7 +135,7 @@ async function faultsOf({ past, ours, theirs }: History, isBaseThere: boolean): 
   const olderTrees = async function* () {
     if (isBaseThere) yield base;
   };
-  const built = await buildEpoch({ ...context, olderTrees }, root, changes, data);
+  const built = await rebaseEpoch({ ...context, olderTrees }, root, changes, data);
   // Both trees are valid in themselves.
   await survey(context, built.mergeBase);
   await survey(context, built.ours);

@@ -5,7 +5,7 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { hasCode } from "../../src/base/errors.ts";
-import type { RoundResult } from "../../src/sync/round-result.ts";
+import type { PassResult } from "../../src/sync/pass-result.ts";
 import { Crash } from "../../src/simulate/folder/memory-sync-disk.ts";
 import { bucketTree, path, settle, syncWorld, type SyncedFolder } from "../support/sync-world.ts";
 
@@ -35,7 +35,7 @@ test(
         await settle(world);
         const edited = new Set<string>();
         let versions = 0;
-        const play = async (each: (typeof before)[number]): Promise<RoundResult | undefined> => {
+        const play = async (each: (typeof before)[number]): Promise<PassResult | undefined> => {
           const folder = world.folders[each.which] ?? a;
           folder.disk.tick(3_000_000_000n);
           if (each.kind === "sync") return syncUntilDeath(folder, each.dies ?? undefined);
@@ -88,7 +88,7 @@ function bodies(tree: ReadonlyMap<string, string>): Set<string> {
   return new Set([...tree.values()].filter((text) => text !== "dir"));
 }
 
-async function syncUntilDeath(folder: SyncedFolder, dies: number | undefined): Promise<RoundResult | undefined> {
+async function syncUntilDeath(folder: SyncedFolder, dies: number | undefined): Promise<PassResult | undefined> {
   folder.disk.budget = dies;
   try {
     return await folder.sync();

@@ -15,7 +15,7 @@ const directory = fc.constantFrom(...DIRECTORIES);
 const place = fc
   .tuple(fc.constantFrom("", "d/", "e/", "d/k/", "e/k/"), fc.constantFrom("a", "b", "c", "k"))
   .map((parts) => parts.join(""));
-const deed = fc.oneof(
+const action = fc.oneof(
   fc.record({
     kind: fc.constantFrom("write" as const, "save" as const, "remove" as const, "chmod" as const, "symlink" as const),
     at: place,
@@ -26,7 +26,7 @@ const deed = fc.oneof(
 );
 const step = fc.record({
   folder: fc.nat(1),
-  deeds: fc.array(deed, { maxLength: 3 }),
+  actions: fc.array(action, { maxLength: 3 }),
   /** Looks may be hasty. */
   tick: fc.constantFrom(0n, 10_000_000n, 3_000_000_000n),
   rules: fc.constantFrom("", "", "/d/a\n", "/d/k/\n", "k\n"),
@@ -39,7 +39,7 @@ const step = fc.record({
 });
 
 test(
-  "whatever was done, and however rounds ended",
+  "whatever was done, and however passes ended",
   async () => {
     let passedOver = 0;
     await fc.assert(
@@ -53,10 +53,10 @@ test(
           await folder.sync();
           folder.disk.tick(3_000_000_000n);
         }
-        let deeds = 0;
-        for (const { folder, deeds: whats, tick, rules: text, closed, mounted, ends } of steps) {
+        let actions = 0;
+        for (const { folder, actions: whats, tick, rules: text, closed, mounted, ends } of steps) {
           const each = folder === 0 ? a : b;
-          for (const what of whats) await done(each, what, `version ${deeds++}`);
+          for (const what of whats) await done(each, what, `version ${actions++}`);
           each.disk.tick(tick);
           const rules = text === "" ? NO_RULES : await parseRules(text);
           const undo = hinder(each, closed, mounted);
@@ -86,11 +86,11 @@ async function comesTo(
   const walked = await walk(disk, rules, before);
   const matching = match(db, walked, rules);
   const options = { disk, content: bucket.contentConfig, attention: { modeMask: 0o1777, owners: false }, lookedNs };
-  const local = await findChanges(matching, { ...options, block: async () => new Uint8Array(), restless: new Set() });
+  const local = await findChanges(matching, { ...options, block: async () => new Uint8Array(), unstable: new Set() });
   // Numbers of inodes are those of one scan.
   const whose = new Map(matching.objects.map(({ ino, id, found }) => [ino, id ?? `new ${found[0]?.path.join("/")}`]));
   for (const [ino, id] of local.directories) whose.set(ino, id);
-  const changes = local.changes.map(({ object, deed: what, changed }) => {
+  const changes = local.changes.map(({ object, action: what, changed }) => {
     const names = changed.names.map(({ parent, name }) => `${whose.get(parent)} ${name}`).sort();
     return textOf([whose.get(object.ino), what, object.kept, { ...changed, ino: 0, names }]);
   });
@@ -112,7 +112,7 @@ function textOf(value: unknown): string {
 /** What cannot be done is not. */
 async function done(
   { disk }: SyncedFolder,
-  what: typeof deed extends fc.Arbitrary<infer Deed> ? Deed : never,
+  what: typeof action extends fc.Arbitrary<infer Action> ? Action : never,
   text: string,
 ): Promise<void> {
   const at = path(what.at);

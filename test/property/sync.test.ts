@@ -1,11 +1,11 @@
 /**
- * Folders that sync with one bucket, edited at random, with swaps whose answers are lost, processes that die anywhere and deeds
- * at any moment, as the oracle judges them after each round. SYNCLINE_TEST_ALL: hundreds of histories of either kind.
+ * Folders that sync with one bucket, edited at random, with swaps whose answers are lost, processes that die anywhere and actions
+ * at any moment, as the oracle judges them after each pass. SYNCLINE_TEST_ALL: hundreds of histories of either kind.
  */
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { hasCode } from "../../src/base/errors.ts";
-import type { RoundResult } from "../../src/sync/round-result.ts";
+import type { PassResult } from "../../src/sync/pass-result.ts";
 import type { Most } from "../../src/sync/scan/walk.ts";
 import type { SwapFault } from "../support/memory-remote.ts";
 import { Crash } from "../../src/simulate/folder/memory-sync-disk.ts";
@@ -22,10 +22,10 @@ const folder = fc.nat(1);
 /** Which of the paths that are there, and which new name. */
 const pick = fc.nat(40);
 const fresh = fc.constantFrom("a", "b", "c", "d", "a/x", "b/x", "c/y", "d/y", "a/b/z");
-/** What people and programs do in a folder: at any moment, and between rounds. */
+/** What people and programs do in a folder: at any moment, and between passes. */
 const write = fc.record({ kind: fc.constant("write" as const), at: fresh });
 const save = fc.record({ kind: fc.constantFrom("edit" as const, "save" as const), pick });
-const deed = fc.oneof(
+const action = fc.oneof(
   { weight: 4, arbitrary: write },
   { weight: 3, arbitrary: save },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("remove" as const), pick }) },
@@ -35,10 +35,10 @@ const deed = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("chmod" as const), pick }) },
 );
 /**
- * A round: the process may die before one of its changes of the disk, before it notes what it did, or as it sends a swap; somebody may do
+ * A pass: the process may die before one of its changes of the disk, before it notes what it did, or as it sends a swap; somebody may do
  * something meanwhile; and the bucket may be away.
  */
-const round = fc.record({
+const pass = fc.record({
   kind: fc.constant("sync" as const),
   dies: fc.oneof(
     { weight: 6, arbitrary: fc.constant(undefined) },
@@ -46,27 +46,27 @@ const round = fc.record({
     { weight: 1, arbitrary: fc.record({ note: fc.nat(4) }) },
     { weight: 1, arbitrary: fc.record({ swap: fc.nat(2) }) },
   ),
-  meanwhile: fc.option(fc.record({ change: fc.nat(5), deed }), { nil: undefined }),
+  meanwhile: fc.option(fc.record({ change: fc.nat(5), action }), { nil: undefined }),
   /** The bucket cannot be reached. */
   away: fc.nat(3).map((each) => each === 0),
 });
-type Round = typeof round extends fc.Arbitrary<infer Each> ? Each : never;
-const mortalRound = round.map((each) => ({ ...each, meanwhile: undefined }));
-const quietRound = fc.constant({ kind: "sync" as const, dies: undefined, meanwhile: undefined, away: false });
+type SyncPass = typeof pass extends fc.Arbitrary<infer Each> ? Each : never;
+const mortalPass = pass.map((each) => ({ ...each, meanwhile: undefined }));
+const quietPass = fc.constant({ kind: "sync" as const, dies: undefined, meanwhile: undefined, away: false });
 /** Swaps that are late arrive before the step. */
 const lands = fc.nat(5).map((each) => each === 0);
-/** In each step somebody does something in a folder, or a round is played there. */
-const historiesOf = (rounds: fc.Arbitrary<Round>) =>
+/** In each step somebody does something in a folder, or a pass is played there. */
+const historiesOf = (passes: fc.Arbitrary<SyncPass>) =>
   fc.array(
-    fc.record({ folder, lands, what: fc.oneof({ weight: 2, arbitrary: deed }, { weight: 1, arbitrary: rounds }) }),
+    fc.record({ folder, lands, what: fc.oneof({ weight: 2, arbitrary: action }, { weight: 1, arbitrary: passes }) }),
     { minLength: 5, maxLength: 40, size: "max" },
   );
 const swapFaults = fc.array(fc.constantFrom<SwapFault>("none", "none", "none", "committed-unseen", "lost", "late"), {
   maxLength: 6,
 });
-type Deed = typeof deed extends fc.Arbitrary<infer Each> ? Each : never;
+type Action = typeof action extends fc.Arbitrary<infer Each> ? Each : never;
 
-/** In portions of one or two new things nearly every round has several. */
+/** In portions of one or two new things nearly every pass has several. */
 describe.each([
   { how: "at once", portion: undefined, seeds: 0 },
   { how: "a thing at a time", portion: { things: 1, bytes: 1_000_000 }, seeds: 1_000 },
@@ -78,7 +78,7 @@ describe.each([
     "whatever is edited, all folders come to one tree, nothing is lost and nothing that was replaced comes back",
     async () => {
       await fc.assert(
-        fc.asyncProperty(historiesOf(quietRound), swapFaults, async (history, faults) => {
+        fc.asyncProperty(historiesOf(quietPass), swapFaults, async (history, faults) => {
           const { oracle, rests } = await playAll(history, faults, portion);
           const { lost, back } = oracle;
           expect(rests).toBe(true);
@@ -91,10 +91,10 @@ describe.each([
   );
 
   test(
-    "wherever processes die, and whatever is done while a round is under way, nothing is lost and all come to one tree",
+    "wherever processes die, and whatever is done while a pass is under way, nothing is lost and all come to one tree",
     async () => {
       await fc.assert(
-        fc.asyncProperty(historiesOf(round), swapFaults, async (history, faults) => {
+        fc.asyncProperty(historiesOf(pass), swapFaults, async (history, faults) => {
           const { oracle, rests } = await playAll(history, faults, portion);
           expect(oracle.lost).toEqual([]);
           expect(rests).toBe(true);
@@ -109,7 +109,7 @@ describe.each([
     "wherever processes die, nothing that was replaced comes back",
     async () => {
       await fc.assert(
-        fc.asyncProperty(historiesOf(mortalRound), swapFaults, async (history, faults) => {
+        fc.asyncProperty(historiesOf(mortalPass), swapFaults, async (history, faults) => {
           expect((await playAll(history, faults, portion)).oracle.back).toEqual([]);
         }),
         runsOf(67 + seeds, many(350)),
@@ -122,7 +122,7 @@ describe.each([
 interface Step {
   readonly folder: number;
   readonly lands: boolean;
-  readonly what: Deed | Round;
+  readonly what: Action | SyncPass;
 }
 
 async function playAll(
@@ -135,7 +135,7 @@ async function playAll(
   const oracle = new SyncOracle(world.bucket, portion !== undefined);
   let versions = 0;
   const version = () => `version ${versions++}`;
-  // Without something that both have, most deeds would find nothing.
+  // Without something that both have, most actions would find nothing.
   for (const at of ["a", "c"]) pair(world)[0].disk.make(path(at));
   for (const at of ["a/x", "b", "c/y", "d"]) pair(world)[0].disk.write(path(at), version());
   for (const each of pair(world)) await syncWhole(each, oracle);
@@ -156,7 +156,7 @@ async function playAll(
   return { oracle, rests: await oracle.rests(world.folders.map(({ disk }) => disk)) };
 }
 
-function play({ disk }: SyncedFolder, each: Deed, version: () => string): void {
+function play({ disk }: SyncedFolder, each: Action, version: () => string): void {
   // Sometimes within one tick of the clock, sometimes much later.
   disk.tick(700_000n);
   const tree = disk.tree();
@@ -188,7 +188,7 @@ function play({ disk }: SyncedFolder, each: Deed, version: () => string): void {
 async function syncUntilDeath(
   { remote }: SyncWorld,
   folder: SyncedFolder,
-  { dies, meanwhile, away }: Round,
+  { dies, meanwhile, away }: SyncPass,
   oracle: SyncOracle,
   version: () => string,
 ): Promise<void> {
@@ -200,11 +200,11 @@ async function syncUntilDeath(
     if (swaps-- <= 0) throw new Crash("The process died.");
   };
   folder.notes = dies !== undefined && "note" in dies ? dies.note : undefined;
-  await oracle.round(disk, async (interrupt) => {
+  await oracle.pass(disk, async (interrupt) => {
     let changes = 0;
     disk.before = () => {
       if (!disk.scanned || changes++ !== meanwhile?.change) return;
-      interrupt(() => play(folder, meanwhile.deed, version));
+      interrupt(() => play(folder, meanwhile.action, version));
     };
     try {
       remote.unreachable = away;
@@ -222,13 +222,13 @@ async function syncUntilDeath(
   });
 }
 
-async function syncWhole(folder: SyncedFolder, oracle: SyncOracle): Promise<RoundResult> {
-  let result: RoundResult | undefined;
-  await oracle.round(folder.disk, async () => {
+async function syncWhole(folder: SyncedFolder, oracle: SyncOracle): Promise<PassResult> {
+  let result: PassResult | undefined;
+  await oracle.pass(folder.disk, async () => {
     result = await folder.sync();
     return false;
   });
-  if (result === undefined) throw new Error("The round was not played.");
+  if (result === undefined) throw new Error("The pass was not played.");
   return result;
 }
 

@@ -30,7 +30,7 @@ const NAMES = [
   ".git/refs/new",
 ];
 const name = fc.constantFrom(...NAMES);
-const deed = fc.oneof(
+const action = fc.oneof(
   {
     weight: 3,
     arbitrary: fc.record({
@@ -49,7 +49,7 @@ const deed = fc.oneof(
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("look" as const) }) },
 );
-const deeds = fc.array(deed, { minLength: 1, maxLength: 6 });
+const actions = fc.array(action, { minLength: 1, maxLength: 6 });
 /** Which of the units the epoch has a part of; of the others something is written while it is on its way. */
 const parts = fc.subarray(["app.db", ".git"]);
 const way = fc.constantFrom("swap", "death", "death and others", "restart", "restart and death");
@@ -60,10 +60,10 @@ test(
     const history = fc.record({
       way,
       parts,
-      early: deeds,
-      theirs: deeds,
-      late: deeds,
-      last: deeds,
+      early: actions,
+      theirs: actions,
+      late: actions,
+      last: actions,
       first: fc.boolean(),
     });
     await fc.assert(
@@ -73,7 +73,7 @@ test(
         const [sideA, sideB] = [new Side(a, "a"), new Side(b, "b")];
         const offline = told.way.startsWith("restart");
         remote.unreachable = offline;
-        const isEarly = (deed: Deed) => "path" in deed && told.parts.some((part) => deed.path.startsWith(part));
+        const isEarly = (action: Action) => "path" in action && told.parts.some((part) => action.path.startsWith(part));
         await write(b, { [`${told.way} b`]: "b" });
         await sideB.play([...BOTH, ...told.early].filter(isEarly));
         if (offline) {
@@ -85,7 +85,7 @@ test(
         await a.flush();
         if (told.way.includes("death")) remote.faults.push("committed-unseen");
         await whileSwapping(remote, b, async () => {
-          await sideB.play([...BOTH.filter((deed) => !isEarly(deed)), ...told.late]);
+          await sideB.play([...BOTH.filter((action) => !isEarly(action)), ...told.late]);
           await sideB.open();
           remote.unreachable = told.way.includes("death");
         });
@@ -114,7 +114,7 @@ const BOTH = [
   { kind: "write", path: ".git/head" },
 ] as const;
 
-type Deed = typeof deed extends fc.Arbitrary<infer Value> ? Value : never;
+type Action = typeof action extends fc.Arbitrary<infer Value> ? Value : never;
 
 /** An agent, and what is in its units by what was done there. */
 class Side {
@@ -148,33 +148,33 @@ class Side {
     this.#repository = (await pathOf(this.#agent, this.#open.repository)).slice(1);
   }
 
-  async play(deeds: readonly Deed[]): Promise<void> {
-    for (const deed of deeds) await this.#do(deed);
+  async play(actions: readonly Action[]): Promise<void> {
+    for (const action of actions) await this.#do(action);
   }
 
-  async #do(deed: Deed): Promise<void> {
+  async #do(action: Action): Promise<void> {
     const { mount } = this.#agent;
-    switch (deed.kind) {
+    switch (action.kind) {
       case "look":
         // Numbers of what did not change, too.
         return void (await filesOf({ mount }));
       case "write":
-        return this.#write(deed.path, this.#at(deed.path));
+        return this.#write(action.path, this.#at(action.path));
       case "replace":
-        await this.#write(deed.path, `${this.#who}.new`);
-        await this.#makeDirectory(deed.path);
-        return mount.rename(`${this.#who}.new`, this.#at(deed.path));
+        await this.#write(action.path, `${this.#who}.new`);
+        await this.#makeDirectory(action.path);
+        return mount.rename(`${this.#who}.new`, this.#at(action.path));
       case "remove":
-        if (this.#files.delete(deed.path)) await mount.unlink(this.#at(deed.path));
+        if (this.#files.delete(action.path)) await mount.unlink(this.#at(action.path));
         return;
       case "rename": {
-        const text = this.#files.get(deed.path);
-        const isWithin = deed.path.startsWith(".git") === deed.to.startsWith(".git");
-        if (text === undefined || !isWithin || deed.path === deed.to) return;
-        this.#files.delete(deed.path);
-        this.#files.set(deed.to, text);
-        await this.#makeDirectory(deed.to);
-        return mount.rename(this.#at(deed.path), this.#at(deed.to));
+        const text = this.#files.get(action.path);
+        const isWithin = action.path.startsWith(".git") === action.to.startsWith(".git");
+        if (text === undefined || !isWithin || action.path === action.to) return;
+        this.#files.delete(action.path);
+        this.#files.set(action.to, text);
+        await this.#makeDirectory(action.to);
+        return mount.rename(this.#at(action.path), this.#at(action.to));
       }
     }
   }

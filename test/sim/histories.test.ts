@@ -50,7 +50,7 @@ describe("agents on simulated machines", () => {
 
   test("make the directory that they share although another one's arrives between the look and the making", async () => {
     for (const seed of [145, 373, 431]) {
-      const plan = { ...planOf(seed), beginsEmpty: true, deeds: [], troubles: [] };
+      const plan = { ...planOf(seed), beginsEmpty: true, actions: [], troubles: [] };
       expect((await play(plan, beginning)).violations, `history ${seed}`).toEqual([]);
     }
   }, 600_000);
@@ -65,7 +65,7 @@ describe("agents on simulated machines", () => {
 
   test("live short lives mostly, and a few long ones", () => {
     const plans = Array.from({ length: 2_000 }, (_, index) => planOf(index));
-    const share = (least: number) => plans.filter(({ deeds }) => deeds.length >= least).length / plans.length;
+    const share = (least: number) => plans.filter(({ actions }) => actions.length >= least).length / plans.length;
     expect(share(9)).toBeLessThan(0.5);
     expect(share(18)).toBeGreaterThan(0.05);
     expect(share(60)).toBeGreaterThan(0.01);
@@ -87,7 +87,7 @@ describe("a simulation notices", () => {
       const short = await shrink(long, isWrong);
       const { violations, trace } = await play(short, beginning, sabotage);
       expect(violations).not.toEqual([]);
-      expect(short.deeds.length + short.troubles.length).toBeLessThanOrEqual(MOST_LEFT);
+      expect(short.actions.length + short.troubles.length).toBeLessThanOrEqual(MOST_LEFT);
       expect(trace.lines.length).toBeGreaterThan(0);
       // What is shown is the fault that is built in, and nothing else.
       expect((await play(short, beginning)).violations).toEqual([]);
@@ -103,5 +103,5 @@ async function firstWrong(sabotage: Sabotage): Promise<Plan | undefined> {
 }
 
 const MOST_HISTORIES = 500;
-/** Deeds depend on each other: the shortest history by leaving out one at a time is not always the shortest there is. */
+/** Actions depend on each other: the shortest history by leaving out one at a time is not always the shortest there is. */
 const MOST_LEFT = 12;

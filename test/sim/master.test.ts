@@ -43,7 +43,7 @@ test("three of ten histories are at a master, and the others are what they are w
   expect(Math.abs(share - 0.3)).toBeLessThan(0.05);
   expect(plans.some(({ master }) => master?.leaseSeconds !== undefined)).toBe(true);
   const beginning = await Beginning.make();
-  const elsewhere = plans.find(({ master, deeds }) => master === undefined && deeds.length < 10);
+  const elsewhere = plans.find(({ master, actions }) => master === undefined && actions.length < 10);
   expect(elsewhere && (await play(elsewhere, beginning)).violations).toEqual([]);
 });
 

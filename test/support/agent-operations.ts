@@ -1,7 +1,7 @@
 /** Operations by chance, for properties. */
 import * as fc from "fast-check";
-import { KINDS } from "../../src/simulate/deeds.ts";
-import type { Choice, Deed } from "../../src/simulate/deeds.ts";
+import { KINDS } from "../../src/simulate/actions.ts";
+import type { Choice, Action } from "../../src/simulate/actions.ts";
 
 const choice: fc.Arbitrary<Choice> = fc.record({
   down: fc.array(fc.nat(3), { maxLength: 3 }),
@@ -9,7 +9,7 @@ const choice: fc.Arbitrary<Choice> = fc.record({
   existing: fc.boolean(),
 });
 
-export const anyDeed: fc.Arbitrary<Deed> = fc.record({
+export const anyAction: fc.Arbitrary<Action> = fc.record({
   kind: fc.constantFrom(...KINDS),
   at: choice,
   to: choice,

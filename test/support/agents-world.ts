@@ -6,12 +6,12 @@ import * as fc from "fast-check";
 import type { Clock } from "../../src/base/clock.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { verifyBucket } from "../../src/bucket/verify.ts";
-import { isKind, perform, placeDeed, USUAL_PADDING } from "../../src/simulate/deeds.ts";
+import { isKind, perform, placeAction, USUAL_PADDING } from "../../src/simulate/actions.ts";
 import { Tokens, tokensIn } from "../../src/simulate/tokens.ts";
-import type { Deed, PlacedDeed } from "../../src/simulate/deeds.ts";
-import { anyDeed } from "./agent-operations.ts";
+import type { Action, PlacedAction } from "../../src/simulate/actions.ts";
+import { anyAction } from "./agent-operations.ts";
 import type { KernelMount } from "../../src/simulate/kernel-mount.ts";
-import { differences, isAstray, treeOf } from "../../src/simulate/shown-tree.ts";
+import { differences, isMisplaced, treeOf } from "../../src/simulate/shown-tree.ts";
 import type { BucketRemote } from "../../src/bucket/remote.ts";
 import { MemoryRemote } from "./memory-remote.ts";
 import type { SwapFault } from "./memory-remote.ts";
@@ -30,12 +30,12 @@ const EVENTS = [
 type Event = (typeof EVENTS)[number];
 export interface Step {
   readonly agent: number;
-  readonly what: Deed | Event;
+  readonly what: Action | Event;
 }
 
 export const anyStep: fc.Arbitrary<Step> = fc.record({
   agent: fc.nat({ max: AGENTS - 1 }),
-  what: fc.oneof({ weight: 6, arbitrary: anyDeed }, { weight: 2, arbitrary: fc.constantFrom<Event>(...EVENTS) }),
+  what: fc.oneof({ weight: 6, arbitrary: anyAction }, { weight: 2, arbitrary: fc.constantFrom<Event>(...EVENTS) }),
 });
 
 /** A bucket that goes away and comes back, and where the next swaps go wrong. */
@@ -93,7 +93,7 @@ export class World {
     if (agent === undefined) return;
     if (typeof what === "string") return this.#happen(agent, what);
     const root = what.own ? `own-${agent.name}` : "shared";
-    await this.#do(agent, await placeDeed(agent.mount, root, what, this.tokens.next(agent.name)));
+    await this.#do(agent, await placeAction(agent.mount, root, what, this.tokens.next(agent.name)));
   }
 
   /** Steps as text: `a begin`, `b rename shared/d shared/e`, `c look shared`: which puts it into the caches. */
@@ -117,7 +117,7 @@ export class World {
     }
   }
 
-  async #do(agent: SimulatedAgent, placed: PlacedDeed): Promise<void> {
+  async #do(agent: SimulatedAgent, placed: PlacedAction): Promise<void> {
     const { kind, path, target, token } = placed;
     const errno = await perform(agent.mount, placed, this.tokens);
     this.tokens.history.push(`${agent.name} ${kind} ${path} ${target} ${token}: ${errno}`);
@@ -171,7 +171,7 @@ export class World {
     const tree = await treeOf(fresh.mount);
     const homes = new Set(["", "shared", ...agents.map(({ name }) => `own-${name}`)]);
     const faults: string[] = [];
-    for (const path of tree.keys()) if (isAstray(path, homes)) faults.push(`astray: ${path}`);
+    for (const path of tree.keys()) if (isMisplaced(path, homes)) faults.push(`misplaced: ${path}`);
     const compare = async (what: string, mount: KernelMount) =>
       faults.push(...differences(tree, await treeOf(mount)).map((line) => `${what}: ${line}`));
     for (const agent of agents) {

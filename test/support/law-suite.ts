@@ -66,16 +66,16 @@ export function lawsOfSeveral({ setting, most, groupings, schedules }: LawSuite)
   );
 }
 
-/** What does not hold, whatever two writers do to the same things: every pair of deeds, or one pair in `step`. */
+/** What does not hold, whatever two writers do to the same things: every pair of actions, or one pair in `step`. */
 export async function faultsOfPairs(
   setting: Setting,
-  deeds: Setting["deeds"],
+  actions: Setting["actions"],
   step: number,
 ): Promise<readonly string[]> {
-  const world = new MergeWorld({ deeds: [0], files: [0], setting });
+  const world = new MergeWorld({ actions: [0], files: [0], setting });
   const start = await world.play(undefined, "b", []);
-  const pairs = deeds.flatMap((x, i) => deeds.map((y, j) => ({ x, y, pick: i * 7 + j })));
+  const pairs = actions.flatMap((x, i) => actions.map((y, j) => ({ x, y, pick: i * 7 + j })));
   for (const { x, y } of pairs.filter(({ pick }) => pick % step === 0))
-    await world.judge(start, await world.headOfDeed(start, "x", x), await world.headOfDeed(start, "y", y));
+    await world.judge(start, await world.headOfAction(start, "x", x), await world.headOfAction(start, "y", y));
   return world.faults;
 }

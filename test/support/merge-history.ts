@@ -8,8 +8,8 @@ export interface Intent {
   readonly kind: Kind;
   readonly a: number;
   readonly b: number;
-  /** Picks from the theme's deeds. */
-  readonly deed: number;
+  /** Picks from the theme's actions. */
+  readonly action: number;
   readonly name: string;
   readonly content: string;
 }
@@ -18,7 +18,7 @@ type Kind = keyof typeof WEIGHTS;
 
 /** How often each is chosen. */
 const WEIGHTS = {
-  deed: 30,
+  action: 30,
   meet: 20,
   create: 3,
   edit: 3,
@@ -51,7 +51,7 @@ export interface Setting {
   /** What they start from. */
   readonly skeleton: readonly Operation[];
   /** What sides do to it so that they meet. */
-  readonly deeds: readonly (readonly Operation[])[];
+  readonly actions: readonly (readonly Operation[])[];
   /** What sides write into what they may both have. */
   readonly written: readonly string[];
   /** Few, so that writers meet. */
@@ -188,7 +188,7 @@ const WRITTEN = [
   "a/c/n.bin",
 ];
 
-export const PLAIN: Setting = { skeleton: SKELETON, deeds: DEEDS, written: WRITTEN, names: NAMES };
+export const PLAIN: Setting = { skeleton: SKELETON, actions: DEEDS, written: WRITTEN, names: NAMES };
 
 export const intents = (minLength: number, maxLength: number, setting: Setting = PLAIN) =>
   fc.noBias(
@@ -197,7 +197,7 @@ export const intents = (minLength: number, maxLength: number, setting: Setting =
         kind: fc.constantFrom(...KINDS),
         a: fc.nat(19),
         b: fc.nat(19),
-        deed: fc.nat(setting.deeds.length - 1),
+        action: fc.nat(setting.actions.length - 1),
         name: fc.constantFrom(...setting.names),
         content: fc.constantFrom(...CONTENTS),
       }),
@@ -207,14 +207,14 @@ export const intents = (minLength: number, maxLength: number, setting: Setting =
 
 /** What the sides of one history do more often than all else, so that they meet: indexes into DEEDS and WRITTEN. */
 export interface Theme {
-  readonly deeds: readonly number[];
+  readonly actions: readonly number[];
   readonly files: readonly number[];
   readonly setting?: Setting;
 }
 
 export const themesOf = (setting: Setting): fc.Arbitrary<Theme> =>
   fc.record({
-    deeds: fc.array(fc.nat(setting.deeds.length - 1), { minLength: 3, maxLength: 7 }),
+    actions: fc.array(fc.nat(setting.actions.length - 1), { minLength: 3, maxLength: 7 }),
     files: fc.array(fc.nat(setting.written.length - 1), { minLength: 1, maxLength: 3 }),
     setting: fc.constant(setting),
   });
@@ -233,7 +233,7 @@ export class HistoryPlayer {
   }
 
   /** The operations that an intent means here. */
-  operations(model: ModelFilesystem, { kind, a, b, deed, name, content }: Intent): Operation[] {
+  operations(model: ModelFilesystem, { kind, a, b, action, name, content }: Intent): Operation[] {
     const { setting = PLAIN } = this.#theme;
     const all = [...model.paths()];
     const pick = (found: readonly (readonly [string, ModelInode])[], index: number) =>
@@ -245,8 +245,8 @@ export class HistoryPlayer {
     const [path, file, directory] = [pick(all, a), pick(files, a), pick(directories, a)];
     const other = pick(all, b);
     switch (kind) {
-      case "deed":
-        return [...(setting.deeds[chosen(this.#theme.deeds, deed)] ?? [])];
+      case "action":
+        return [...(setting.actions[chosen(this.#theme.actions, action)] ?? [])];
       case "meet": {
         const written = setting.written[chosen(this.#theme.files, a)] ?? "k";
         const edited = this.#edited(model.at(written)?.content ?? "", written, b, content);

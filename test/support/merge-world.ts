@@ -62,7 +62,7 @@ export class MergeWorld {
   }
 
   /** A side that did exactly this. */
-  async headOfDeed(base: Cid, label: string, operations: readonly Operation[]): Promise<Head> {
+  async headOfAction(base: Cid, label: string, operations: readonly Operation[]): Promise<Head> {
     this.#time += 1_000;
     const sealer = await ModelSealer.open(this.context, base, this.#time);
     for (const operation of operations) {

@@ -32,7 +32,7 @@ const KINDS = [
 type Kind = (typeof KINDS)[number];
 
 /** What is to be done; numbers pick from the paths that are there at the moment. */
-interface Deed {
+interface Action {
   readonly kind: Kind;
   readonly a: number;
   readonly b: number;
@@ -40,23 +40,23 @@ interface Deed {
   readonly content: string;
 }
 
-export function deeds(max: number): fc.Arbitrary<Deed[]> {
-  const deed = fc.record({
+export function actions(max: number): fc.Arbitrary<Action[]> {
+  const action = fc.record({
     kind: fc.constantFrom(...KINDS) as fc.Arbitrary<Kind>,
     a: fc.nat(50),
     b: fc.nat(50),
     name: fc.constantFrom("a", "b", "c", "d", "ü"),
     content: fc.string({ maxLength: 4 }),
   });
-  return fc.noBias(fc.array(deed, { maxLength: max }));
+  return fc.noBias(fc.array(action, { maxLength: max }));
 }
 
-/** Does what the deeds say, as far as a real filesystem would let them. */
-export function play(model: ModelFilesystem, todo: readonly Deed[]): void {
-  for (const deed of todo) for (const operation of operationsOf(model, deed)) model.apply(operation);
+/** Does what the actions say, as far as a real filesystem would let them. */
+export function play(model: ModelFilesystem, todo: readonly Action[]): void {
+  for (const action of todo) for (const operation of operationsOf(model, action)) model.apply(operation);
 }
 
-function operationsOf(model: ModelFilesystem, { kind, a, b, name, content }: Deed): Operation[] {
+function operationsOf(model: ModelFilesystem, { kind, a, b, name, content }: Action): Operation[] {
   const all = [...model.paths()];
   const paths = all.map(([path]) => path);
   const files = all.filter(([, { type }]) => type === "file").map(([path]) => path);

@@ -32,7 +32,7 @@ export class PackedWorld {
   /** Whose store has no room for anything but small notes. */
   readonly full = new Set<number>();
   /** Collections that died, that came to an end, that others were faster than, and that others had made already. */
-  readonly collections = { died: 0, ended: 0, overtaken: 0, spared: 0, dropped: 0 };
+  readonly collections = { died: 0, ended: 0, overtaken: 0, notNeeded: 0, dropped: 0 };
   /** How often an agent told on which root its changes stand. */
   basesHeld = 0;
   #nowMs = 1_700_000_000_000;
@@ -106,7 +106,7 @@ export class PackedWorld {
     const turn = (seed >> 1) % this.#known.length;
     const { mark, report } = await collectIfNeeded(options, this.#known[turn], 0);
     this.#known[turn] = mark;
-    this.collections[report === undefined ? "spared" : "ended"]++;
+    this.collections[report === undefined ? "notNeeded" : "ended"]++;
     this.collections.dropped += report?.dropped ?? 0;
   }
 

@@ -25,7 +25,7 @@ export async function settled(files: Readonly<Record<string, string>> = {}) {
   return { world, a, b };
 }
 
-/** What the bucket has after each swap of the next round of `a`. */
+/** What the bucket has after each swap of the next pass of `a`. */
 export async function swapsOf({
   world,
   a,

@@ -1,9 +1,9 @@
 /**
- * What folder sync may do to versions, judged after every round from outside: by what people did in the folder since the round before, what
+ * What folder sync may do to versions, judged after every pass from outside: by what people did in the folder since the pass before, what
  * the folder shows, and which commits the bucket has. A version is a text that was saved once and nowhere else.
  *
  * The rules are those of merge.md (no lost bytes, no resurrection, intention; its table on renames, deletes and edits) and of docs/sync.md.
- * What somebody did is known by comparing the folder with what the last round left in it, so a deed counts against what its doer saw:
+ * What somebody did is known by comparing the folder with what the last pass left in it, so an action counts against what its doer saw:
  * who deletes a version that others moved meanwhile did not mean the one at its new place.
  */
 import type { FileId } from "../../src/base/ids.ts";
@@ -26,11 +26,11 @@ interface Head {
 }
 
 interface Folder {
-  /** Where a round left which version, before anybody's later deeds that no commit has yet. */
+  /** Where a pass left which version, before anybody's later actions that no commit has yet. */
   shown: Map<string, ReadonlySet<string>>;
-  /** The tree that the last round left, if it was played to its end with nobody's deeds in between. */
+  /** The tree that the last pass left, if it was played to its end with nobody's actions in between. */
   left: Tree | undefined;
-  /** Versions that a round moved or brought before its process died: nobody can say whether it was noted. */
+  /** Versions that a pass moved or brought before its process died: nobody can say whether it was noted. */
   readonly unnoted: Set<string>;
   /** Versions that it had when its process died: they may come into the bucket later, and be replaced here before. */
   readonly sent: Set<string>;
@@ -43,8 +43,8 @@ interface Look {
   readonly hidden: ReadonlySet<string>;
 }
 
-/** Lets somebody do something in the folder while a round is under way: after its scan. */
-export type Interrupt = (deed: () => void) => void;
+/** Lets somebody do something in the folder while a pass is under way: after its scan. */
+export type Interrupt = (action: () => void) => void;
 
 export class SyncOracle {
   /** Versions that were lost. */
@@ -62,14 +62,14 @@ export class SyncOracle {
   readonly #inPortions: boolean;
   #head: Head | undefined;
 
-  /** `inPortions`: a round whose process dies may have told the bucket a part of what was done. */
+  /** `inPortions`: a pass whose process dies may have told the bucket a part of what was done. */
   constructor(bucket: Bucket, inPortions = false) {
     this.#bucket = bucket;
     this.#inPortions = inPortions;
   }
 
-  /** Plays a round in a folder, and judges it. `play` answers whether the process died. */
-  async round(disk: MemorySyncDisk, play: (interrupt: Interrupt) => Promise<boolean>): Promise<void> {
+  /** Plays a pass in a folder, and judges it. `play` answers whether the process died. */
+  async pass(disk: MemorySyncDisk, play: (interrupt: Interrupt) => Promise<boolean>): Promise<void> {
     const folder = this.#folders.get(disk) ?? {
       shown: new Map(),
       left: new Map(),
@@ -78,12 +78,12 @@ export class SyncOracle {
     };
     this.#folders.set(disk, folder);
     const [head, before] = [await this.#readHead(), look(disk)];
-    /** What the round did: from one look to another, with somebody's deeds in between. */
+    /** What the pass did: from one look to another, with somebody's actions in between. */
     const steps: [Look, Look][] = [];
     let from = before;
-    const died = await play((deed) => {
+    const died = await play((action) => {
       steps.push([from, look(disk)]);
-      deed();
+      action();
       from = look(disk);
     });
     steps.push([from, look(disk)]);
@@ -98,7 +98,8 @@ export class SyncOracle {
       this.#leave(sameTree(next.tree, before.tree), "what one folder alone changed is otherwise in the bucket");
     this.#notePublished(next);
     if (commits && mayBePart) noteTold(folder, placesOf(before.tree), next.places);
-    else if (commits || !died) folder.shown = new Map([...unseenDeeds(folder, before, next), ...placesOf(before.tree)]);
+    else if (commits || !died)
+      folder.shown = new Map([...unseenActions(folder, before, next), ...placesOf(before.tree)]);
     if (!died) folder.unnoted.clear();
     if (died) for (const version of placesOf(before.tree).keys()) folder.sent.add(version);
     for (const [one, other] of steps) follow(folder, placesOf(one.tree), placesOf(other.tree), died);
@@ -209,7 +210,7 @@ function look(disk: MemorySyncDisk): Look {
   return { tree: disk.tree(), hidden: new Set(hidden.filter((text) => text !== "dir")) };
 }
 
-/** Of what was done what the bucket has so: the rest a later round tells it. */
+/** Of what was done what the bucket has so: the rest a later pass tells it. */
 function noteTold({ shown }: Folder, is: Places, told: Places): void {
   for (const version of new Set([...shown.keys(), ...is.keys()])) {
     const [places, there] = [is.get(version), told.get(version)];
@@ -218,14 +219,14 @@ function noteTold({ shown }: Folder, is: Places, told: Places): void {
   }
 }
 
-/** What was replaced in a directory that then was out of sight of the scan: a later round tells the bucket. */
-function unseenDeeds({ shown }: Folder, { tree, hidden }: Look, { places }: Head): [string, ReadonlySet<string>][] {
+/** What was replaced in a directory that then was out of sight of the scan: a later pass tells the bucket. */
+function unseenActions({ shown }: Folder, { tree, hidden }: Look, { places }: Head): [string, ReadonlySet<string>][] {
   if (hidden.size === 0) return [];
   const is = placesOf(tree);
   return [...shown].filter(([version]) => !is.has(version) && places.has(version));
 }
 
-/** What a round moved, brought or took away is shown so from then on. */
+/** What a pass moved, brought or took away is shown so from then on. */
 function follow({ shown, unnoted }: Folder, from: Places, to: Places, died: boolean): void {
   for (const version of new Set([...from.keys(), ...to.keys()])) {
     const [was, is] = [from.get(version) ?? NOWHERE, to.get(version) ?? NOWHERE];

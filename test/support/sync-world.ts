@@ -7,8 +7,8 @@ import type { PublishContext } from "../../src/bucket/publish.ts";
 import { SyncDatabase } from "../../src/sync/known/database.ts";
 import type { DiskPath } from "../../src/sync/disk/disk.ts";
 import { newPath, PARKED_PATH } from "../../src/sync/disk/paths.ts";
-import { rehearseRound, syncRound } from "../../src/sync/round.ts";
-import type { RoundContext, RoundResult } from "../../src/sync/round-result.ts";
+import { dryRunPass, syncPass } from "../../src/sync/sync-pass.ts";
+import type { PassContext, PassResult } from "../../src/sync/pass-result.ts";
 import type { Most } from "../../src/sync/scan/walk.ts";
 import { MemoryRemote } from "./memory-remote.ts";
 import { Crash, MemorySyncDisk } from "../../src/simulate/folder/memory-sync-disk.ts";
@@ -38,23 +38,23 @@ export class SyncedFolder {
     };
   }
 
-  /** One round by a process of its own. */
-  async sync(options: Partial<RoundContext> = {}): Promise<RoundResult> {
-    return syncRound(await this.#context(options));
+  /** One pass by a process of its own. */
+  async sync(options: Partial<PassContext> = {}): Promise<PassResult> {
+    return syncPass(await this.#context(options));
   }
 
-  /** What a round would do. */
-  async rehearse(): Promise<RoundResult> {
-    return rehearseRound(await this.#context({}));
+  /** What a pass would do. */
+  async dryRun(): Promise<PassResult> {
+    return dryRunPass(await this.#context({}));
   }
 
-  async #context(options: Partial<RoundContext>): Promise<RoundContext> {
+  async #context(options: Partial<PassContext>): Promise<PassContext> {
     const bucket = await openBucket(this.#remote);
     this.#device ??= newWriter(bucket, this.#seed, seededStream(this.#seed));
     const { writer } = await this.#device;
     this.disk.tick();
     const clock = { ...hurriedClock, nowNs: () => this.disk.nowNs() };
-    const context: RoundContext = {
+    const context: PassContext = {
       db: this.db,
       disk: this.disk,
       bucket,
@@ -92,7 +92,7 @@ export class Unrest extends Error {}
 /** Lets all folders sync until none has anything to do. Throws `Unrest` when they do not come to rest. */
 export async function settle(
   { bucket, folders }: SyncWorld,
-  round: (folder: SyncedFolder) => Promise<RoundResult> = (folder) => folder.sync(),
+  pass: (folder: SyncedFolder) => Promise<PassResult> = (folder) => folder.sync(),
 ): Promise<void> {
   let [last, quiet] = ["", 0];
   for (let turn = 0; quiet < 2; turn++) {
@@ -100,7 +100,7 @@ export async function settle(
     let busy = 0;
     for (const folder of folders) {
       folder.disk.tick(3_000_000_000n);
-      const { local, added, applied } = await round(folder);
+      const { local, added, applied } = await pass(folder);
       busy += local.length + added + applied.files + applied.removed + applied.left.length;
     }
     const head = (await bucket.head()).commit.cid;
@@ -139,7 +139,7 @@ export async function twoFolders(): Promise<{ world: SyncWorld; a: SyncedFolder;
   return { world, a, b };
 }
 
-/** One round that dies before one of its changes of the disk; whether there were as many. */
+/** One pass that dies before one of its changes of the disk; whether there were as many. */
 export async function killed(folder: SyncedFolder, change: number): Promise<boolean> {
   folder.disk.budget = change;
   try {
@@ -154,7 +154,7 @@ export async function killed(folder: SyncedFolder, change: number): Promise<bool
   }
 }
 
-/** Removes very much in several rounds, none of which removes so much that it waits for approval: other folders have to ask for that. */
+/** Removes very much in several passes, none of which removes so much that it waits for approval: other folders have to ask for that. */
 export async function removeUnasked(folder: SyncedFolder, paths: readonly string[]): Promise<void> {
   for (let at = 0; at < paths.length; at += 90) {
     for (const each of paths.slice(at, at + 90)) folder.disk.remove(path(each));
@@ -162,7 +162,7 @@ export async function removeUnasked(folder: SyncedFolder, paths: readonly string
   }
 }
 
-/** Of deeds that the database does not know yet. */
+/** Of actions that the database does not know yet. */
 export const REDO_LOG = newPath("redo");
 
 export async function redoLogOf({ disk }: SyncedFolder): Promise<string> {

@@ -79,7 +79,7 @@ const WRITTEN = [
 export const UNITS: Setting = {
   [fc.toStringMethod]: () => "units",
   skeleton: SKELETON,
-  deeds: [...DEEDS, ...DEEDS, ...PLAIN.deeds],
+  actions: [...DEEDS, ...DEEDS, ...PLAIN.actions],
   written: WRITTEN,
   names: ["a", "b", ".git", ".git", "h", "d.db", "d.db-wal", "t.txt", "n.bin"],
 };

@@ -5,7 +5,7 @@ import type { Cid, Lamport } from "../../src/base/ids.ts";
 import { silentLog } from "../../src/base/log.ts";
 import type { Random } from "../../src/base/random.ts";
 import { rootDirectoryTree } from "../../src/bucket/bucket.ts";
-import { buildEpoch, type BuiltEpoch } from "../../src/fstree/rebase/rebase.ts";
+import { rebaseEpoch, type RebasedEpoch } from "../../src/fstree/rebase/rebase.ts";
 import type { ChangeSet, DataReader, NewBase, PublishedEpoch } from "../../src/fstree/change-set.ts";
 import { differences } from "../../src/fstree/differences.ts";
 import { ChunkCache } from "../../src/content/chunk-cache.ts";
@@ -85,7 +85,7 @@ export class VfsHarness extends VfsDriver {
   }
 
   /** Seals and builds; what `published` wants. */
-  async build(): Promise<(PublishedEpoch & Pick<BuiltEpoch, "objects">) | undefined> {
+  async build(): Promise<(PublishedEpoch & Pick<RebasedEpoch, "objects">) | undefined> {
     const changes = this.vfs.seal();
     if (changes === undefined) return undefined;
     await this.vfs.sync();
@@ -189,7 +189,7 @@ export class VfsHarness extends VfsDriver {
       contentConfig: this.contentConfig,
       olderTrees: () => this.#olderTrees(),
     };
-    return buildEpoch(context, reference, changes, this.#reader(disk));
+    return rebaseEpoch(context, reference, changes, this.#reader(disk));
   }
 
   async *#olderTrees(): AsyncGenerator<Cid> {

@@ -19,12 +19,12 @@ const FAILED: FlushReport = {
 };
 
 /** Flushes, where the folder and the other doors come to these; in which order they were asked, and what is answered. */
-async function flushed(rounds: FlushReport[], own: FlushReport) {
+async function flushed(passes: FlushReport[], own: FlushReport) {
   const asked: string[] = [];
   const folder = {
     flush: async (allow?: string) => {
       asked.push(`folder ${allow ?? ""}`.trim());
-      return rounds.shift() ?? FAILED;
+      return passes.shift() ?? FAILED;
     },
   };
   const mount = {
@@ -37,11 +37,11 @@ async function flushed(rounds: FlushReport[], own: FlushReport) {
 }
 
 test("a flush brings to the folder what the mount published in it", async () => {
-  const rounds = [
+  const passes = [
     { ...DONE, conflicts: 1 },
     { ...DONE, root: "second", conflicts: 2 },
   ];
-  const { answer, asked } = await flushed(rounds, { ...DONE, root: "second" });
+  const { answer, asked } = await flushed(passes, { ...DONE, root: "second" });
   expect(asked).toEqual(["folder digest", "mount", "folder"]);
   expect(answer).toMatchObject({ published: true, root: "second", conflicts: 3 });
 });
@@ -53,7 +53,7 @@ test("a flush that cannot bring to the folder what the mount published is not do
 
 test.each([
   ["that stands on the root", DONE],
-  ["whose round failed", FAILED],
-])("a folder %s has no second round", async (_, first) => {
+  ["whose pass failed", FAILED],
+])("a folder %s has no second pass", async (_, first) => {
   expect((await flushed([first], DONE)).asked).toEqual(["folder digest", "mount"]);
 });

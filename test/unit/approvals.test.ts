@@ -64,19 +64,19 @@ test("an approval is of that deletion: what came back since and was deleted agai
 });
 
 /** What happens to all files, or to some of them. */
-const anyDeed = fc.oneof(
+const anyAction = fc.oneof(
   fc.record({ what: fc.constantFrom("fill" as const, "unasked" as const), from: fc.nat(5) }),
   fc.record({ what: fc.constantFrom("approved" as const, "other" as const), from: fc.constant(0) }),
 );
 
 test("of a file that is deleted by now the last deletion counts, whatever happened before", async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(anyDeed, { maxLength: 8 }), async (deeds) => {
+    fc.asyncProperty(fc.array(anyAction, { maxLength: 8 }), async (actions) => {
       const { folder, fill, head, approvedIn, remove } = await filled();
       const known = await fill();
       /** By name: there, or how the last deletion was. */
       const state = new Map(NAMES.map((name) => [name, "there"]));
-      for (const [index, { what, from }] of deeds.entries()) {
+      for (const [index, { what, from }] of actions.entries()) {
         const names = NAMES.slice(from * 30);
         if (what === "other") {
           folder.disk.write(path("other.bin"), `${index}`);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { Budget } from "../../src/base/budget.ts";
-import { Shares } from "../../src/master/http/shares.ts";
+import { FairBudget } from "../../src/master/http/fair-budget.ts";
 
 /** Whether a promise is settled, after all that is due ran. */
 async function isSettled(promise: Promise<unknown>): Promise<boolean> {
@@ -50,7 +50,7 @@ describe("a budget", () => {
 
 describe("shares", () => {
   test("one owner's greed leaves the others theirs", async () => {
-    const shares = new Shares(100, 60);
+    const shares = new FairBudget(100, 60);
     await shares.take("greedy", 60, never);
     const more = shares.take("greedy", 1, never);
     await shares.take("modest", 40, never);
@@ -61,7 +61,7 @@ describe("shares", () => {
   });
 
   test("an owner who has nothing and wants nothing costs nothing", async () => {
-    const shares = new Shares(100, 60);
+    const shares = new FairBudget(100, 60);
     const patience = new AbortController();
     await shares.take("a", 60, never);
     const waiting = shares.take("b", 50, patience.signal);
@@ -74,7 +74,7 @@ describe("shares", () => {
   });
 
   test("what is left when an owner gives up is whole again", async () => {
-    const shares = new Shares(100, 100);
+    const shares = new FairBudget(100, 100);
     await shares.take("a", 80, never);
     const patience = new AbortController();
     const waiting = shares.take("b", 50, patience.signal);

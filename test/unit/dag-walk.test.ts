@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { Link } from "../../src/format/dag-cbor.ts";
 import { walkDag } from "../../src/master/blocks/dag-walk.ts";
-import { Shares } from "../../src/master/http/shares.ts";
+import { FairBudget } from "../../src/master/http/fair-budget.ts";
 import { MemoryOwnerBlocks } from "../support/memory-owner-blocks.ts";
 import { raw } from "../support/opaque-commits.ts";
 import { cborBlock } from "../support/signed-history.ts";
@@ -18,10 +18,10 @@ test("the memory of a block is taken before it is read, and given back before th
     reads.push(cid);
     return get(cid);
   };
-  const answers = new Shares(1_000, 1_000);
+  const answers = new FairBudget(1_000, 1_000);
   const { signal } = new AbortController();
   await answers.take("another", 1_000, signal);
-  const walk = walkDag({ blocks, answers, walks: new Shares(0, 0), owner: "me", signal }, root.cid);
+  const walk = walkDag({ blocks, answers, walks: new FairBudget(0, 0), owner: "me", signal }, root.cid);
   const first = walk.next();
   await expect.poll(() => answers.owners).toBe(2);
   expect(reads).toEqual([]);
@@ -36,8 +36,8 @@ test("the memory of a block is taken before it is read, and given back before th
 
 test("large walks share what they remember, and small ones need none of it", async () => {
   const blocks = new MemoryOwnerBlocks();
-  const answers = new Shares(1e9, 1e9);
-  const walks = new Shares(1, 1);
+  const answers = new FairBudget(1e9, 1e9);
+  const walks = new FairBudget(1, 1);
   const { signal } = new AbortController();
   const leaf = raw("leaf");
   const wide = cborBlock(Array.from({ length: 15_000 }, () => new Link(leaf.cid)));

@@ -111,8 +111,8 @@ test("who publishes at once writes nothing but its commits, however long that go
   const { start, overlay, clock, take, held } = await world();
   const publisher = await start(false);
   take();
-  for (let round = 0; round < 5; round++) {
-    overlay.edit(born(10 + round, `f${round}`));
+  for (let pass = 0; pass < 5; pass++) {
+    overlay.edit(born(10 + pass, `f${pass}`));
     await publisher.flush();
     await clock.advance(4 * MINUTE_MS);
   }

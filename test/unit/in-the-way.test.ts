@@ -9,7 +9,7 @@ import { signToken } from "../../src/crypto/token.ts";
 import type { Block } from "../../src/blocks/block-store.ts";
 import { encodeCarBlockHead, encodeCarHeader } from "../../src/format/car.ts";
 import { cidOf } from "../../src/format/cid.ts";
-import { CROWD_PATIENCE_MS, LOOK_MS, READER_PATIENCE_MS } from "../../src/master/http/crowd.ts";
+import { SLOW_CLIENT_PATIENCE_MS, LOOK_MS, READER_PATIENCE_MS } from "../../src/master/http/slow-clients.ts";
 import { writeAnswer } from "../../src/master/http/reply.ts";
 import { carOf } from "../support/car.ts";
 import { CommitChain } from "../support/commit-chain.ts";
@@ -18,7 +18,7 @@ import { RawClient } from "../support/raw-http.ts";
 import { bob, startTestMaster, type TestMaster } from "../support/test-master.ts";
 
 const POLL = { timeout: 60_000, interval: 50 };
-/** As often as the crowd is looked at, and a little more. */
+/** As often as slow clients are looked for, and a little more. */
 const SOON_MS = 1_000;
 
 let clock: ManualClock;
@@ -46,8 +46,8 @@ test(
     await gauge("syncline_bodies_bytes", OWNER_BODIES_BYTES);
     const other = upload(big("other"));
     await gauge("syncline_bodies_waiting", 1);
-    await looked(CROWD_PATIENCE_MS, stalled.length);
-    await clock.advance(CROWD_PATIENCE_MS - 1);
+    await looked(SLOW_CLIENT_PATIENCE_MS, stalled.length);
+    await clock.advance(SLOW_CLIENT_PATIENCE_MS - 1);
     await gauge("syncline_bodies_waiting", 1);
     await clock.advance(SOON_MS);
     expect(await other).toMatchObject({ stored: 1 });
@@ -60,7 +60,7 @@ test(
 test("an upload that stands still goes on where nobody waits", async () => {
   const { client, rest } = await stalledUpload();
   await gauge("syncline_bodies_bytes", MAX_BLOCK_ACCEPTED);
-  await clock.advance(4 * CROWD_PATIENCE_MS);
+  await clock.advance(4 * SLOW_CLIENT_PATIENCE_MS);
   client.send(rest);
   expect(await client.answer()).toMatchObject({ status: 200 });
 });
@@ -99,8 +99,8 @@ test(
     await gauge("syncline_answers_bytes", block.bytes.length);
     const other = fetched(block.cid);
     await gauge("syncline_answers_waiting", 1);
-    await looked(CROWD_PATIENCE_MS, 1);
-    await clock.advance(CROWD_PATIENCE_MS + SOON_MS);
+    await looked(SLOW_CLIENT_PATIENCE_MS, 1);
+    await clock.advance(SLOW_CLIENT_PATIENCE_MS + SOON_MS);
     expect(await other).toBe(200);
   },
 );

@@ -126,16 +126,16 @@ describe("strangers of one address", () => {
     const clock = new ManualClock();
     master = await startTestMaster({ clock });
     // One connection may not have that many waiting.
-    const crowd: RawClient[] = [];
+    const others: RawClient[] = [];
     for (const answered of [STRANGER_BURST / 2, STRANGER_BURST / 2, 0]) {
       const each = await RawClient.open(master.origin);
-      crowd.push(each);
+      others.push(each);
       each.send("GET /health HTTP/1.1\r\nHost: x\r\n\r\n".repeat(STRANGER_BURST / 2));
       for (let times = 0; times < answered; times++) expect((await each.answer()).status).toBe(200);
     }
     expect((await master.call("/v1/buckets")).status).toBe(200);
     expect((await master.call("/v1/buckets")).status).toBe(200);
-    for (const each of crowd) each.close();
+    for (const each of others) each.close();
   });
 });
 

@@ -24,10 +24,10 @@ const MANY: readonly Operation[] = Array.from({ length: 40 }, (_, at) => {
   return { op: "write", path: `many${at}.bin`, content: `${at}` };
 });
 
-test("a circle in the winner's tree is opened at its least id where the loser moved one of its directories", async () => {
-  const { world, base, ids, circled } = await started();
-  const winner = await circled("y");
-  const loser = await world.headOfDeed(base, "x", [{ op: "rename", path: "a", to: "c/a" }, ...MANY]);
+test("a cycle in the winner's tree is opened at its least id where the loser moved one of its directories", async () => {
+  const { world, base, ids, cyclic } = await started();
+  const winner = await cyclic("y");
+  const loser = await world.headOfAction(base, "x", [{ op: "rename", path: "a", to: "c/a" }, ...MANY]);
   const merged = await world.merge(base, winner, loser);
   expect(await world.merge(base, loser, winner)).toEqual(merged);
   const [least, other] = ids.a < ids.b ? ["a", "b"] : ["b", "a"];
@@ -45,38 +45,38 @@ test("a circle in the winner's tree is opened at its least id where the loser mo
     },
   ]);
   // It holds from now on.
-  const next = await world.headOfDeed(merged.tree, "x", [
+  const next = await world.headOfAction(merged.tree, "x", [
     { op: "write", path: `${least}/${other}/g.bin`, content: "g" },
   ]);
-  const again = await world.judge(merged.tree, next, await world.headOfDeed(merged.tree, "y", [...MANY]));
+  const again = await world.judge(merged.tree, next, await world.headOfAction(merged.tree, "y", [...MANY]));
   expect(await listPaths(world.context, again.tree)).toMatchObject({ [`${least}/${other}/g.bin`]: "g" });
   expect(world.faults).toEqual([]);
 });
 
 test("what has the name in the root directory keeps it", async () => {
-  const { world, base, circled } = await started();
+  const { world, base, cyclic } = await started();
   const taken: Operation[] = ["a", "b"].map((path) => ({ op: "write", path, content: `new ${path}` }));
   const moves: Operation[] = [
     { op: "rename", path: "a", to: "c/a" },
     { op: "rename", path: "b", to: "c/b" },
   ];
-  const loser = await world.headOfDeed(base, "x", [...moves, ...taken, ...MANY]);
-  const { tree } = await world.merge(base, await circled("y"), loser);
+  const loser = await world.headOfAction(base, "x", [...moves, ...taken, ...MANY]);
+  const { tree } = await world.merge(base, await cyclic("y"), loser);
   const texts = Object.values(await listPaths(world.context, tree));
   for (const text of ["a", "b", "c", "new a", "new b"]) expect(texts).toContain(text);
 });
 
-test("a circle in the loser's tree is undone by the winner's places", async () => {
-  const { world, base, circled } = await started();
-  const loser = await circled("x");
-  const winner = await world.headOfDeed(base, "y", MANY);
+test("a cycle in the loser's tree is undone by the winner's places", async () => {
+  const { world, base, cyclic } = await started();
+  const loser = await cyclic("x");
+  const winner = await world.headOfAction(base, "y", MANY);
   const merged = await world.merge(base, winner, loser);
   expect(await world.merge(base, loser, winner)).toEqual(merged);
   expect(await listPaths(world.context, merged.tree)).toMatchObject({ "a/f.bin": "a", "b/f.bin": "b", "c/f.bin": "c" });
 });
 
 test("whichever side stays, whoever wins and whatever the others did, the merge ends and is the same in both orders", async () => {
-  const deeds: readonly Operation[][] = [
+  const actions: readonly Operation[][] = [
     [{ op: "write", path: "a/f.bin", content: "edited" }],
     [{ op: "write", path: "old.bin", content: "edited" }],
     [{ op: "rename", path: "b", to: "a/b" }],
@@ -91,14 +91,14 @@ test("whichever side stays, whoever wins and whatever the others did, the merge 
       { op: "rmtree", path: "b" },
     ],
   ];
-  for (const deed of deeds) {
+  for (const action of actions) {
     for (const [own, others] of [
       ["x", "y"],
       ["y", "x"],
     ] as const) {
-      const { world, base, circled } = await started();
-      const damaged = await circled(own, [{ op: "write", path: "a/f.bin", content: "theirs" }]);
-      const sound = await world.headOfDeed(base, others, deed);
+      const { world, base, cyclic } = await started();
+      const damaged = await cyclic(own, [{ op: "write", path: "a/f.bin", content: "theirs" }]);
+      const sound = await world.headOfAction(base, others, action);
       const merged = await world.merge(base, damaged, sound);
       expect(await world.merge(base, sound, damaged)).toEqual(merged);
       const heads = own === "y" ? { winner: damaged, loser: sound } : { winner: sound, loser: damaged };
@@ -110,8 +110,8 @@ test("whichever side stays, whoever wins and whatever the others did, the merge 
 
 /** Directories `a`, `b` and `c`, and heads of a side in whose tree `a` lies in `b` and `b` in `a`. */
 async function started() {
-  const world = new MergeWorld({ deeds: [0], files: [0] });
-  const { tree: base } = await world.headOfDeed(await world.empty(), "b", START);
+  const world = new MergeWorld({ actions: [0], files: [0] });
+  const { tree: base } = await world.headOfAction(await world.empty(), "b", START);
   const { context } = world;
   const idOf = async (path: string): Promise<FileId> => {
     const object = await resolvePath(context.nodes, base, [name(path)]);
@@ -126,11 +126,11 @@ async function started() {
     const before: ObjectState = { ...object, type: "directory" };
     return { before, after: { ...before, names: [{ parent, name: place.name }] } };
   };
-  const circled = async (label: string, operations: readonly Operation[] = []): Promise<Head> => {
-    const head = await world.headOfDeed(base, label, operations);
+  const cyclic = async (label: string, operations: readonly Operation[] = []): Promise<Head> => {
+    const head = await world.headOfAction(base, label, operations);
     const moves = [await movedInto(head.tree, ids.a, ids.b), await movedInto(head.tree, ids.b, ids.a)];
     const edits = editsOf(context.nodes, head.tree, moves, () => expect.unreachable());
     return { ...head, tree: await editTree(context.nodes, context.sink, context.treeConfig, head.tree, edits) };
   };
-  return { world, base, ids, circled };
+  return { world, base, ids, cyclic };
 }

@@ -31,7 +31,7 @@ interface Ending {
 }
 
 async function play(scenario: Scenario): Promise<{ ended: Ending; expected: Ending }> {
-  const world = new MergeWorld({ deeds: [0], files: [0] });
+  const world = new MergeWorld({ actions: [0], files: [0] });
   const { base, x, y } = await playScenario(world.context, scenario);
   const { tree, conflicts } = await world.judge(base, x, y);
   const paths = await listPaths(world.context, tree);

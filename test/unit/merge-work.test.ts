@@ -10,7 +10,7 @@ import { listPaths } from "../support/merge-scenario.ts";
 import { MergeWorld } from "../support/merge-world.ts";
 import type { Operation } from "../../src/simulate/scenario.ts";
 
-const theme = { deeds: [0], files: [0] };
+const theme = { actions: [0], files: [0] };
 
 describe("the work of a merge", () => {
   const world = new MergeWorld(theme);
@@ -42,8 +42,8 @@ describe("the work of a merge", () => {
 
   test("is none when one side changed nothing", async () => {
     const base = await sealed(world, filesIn("d", 500, "old"));
-    const x = await world.headOfDeed(base, "x", filesIn("e", 500, "new"));
-    const y = await world.headOfDeed(base, "y", []);
+    const x = await world.headOfAction(base, "x", filesIn("e", 500, "new"));
+    const y = await world.headOfAction(base, "y", []);
     world.blocks.forgetCounts();
     expect((await mergeSnapshots(world.context, base, x, y)).tree).toBe(x.tree);
     expect(world.blocks.puts).toHaveLength(0);
@@ -85,16 +85,16 @@ describe("copies over several merges", () => {
     const start = await sealed(world, [write("old")]);
     const first = await world.judge(
       start,
-      await world.headOfDeed(start, "x", [write("x")]),
-      await world.headOfDeed(start, "y", [write("y")]),
+      await world.headOfAction(start, "x", [write("x")]),
+      await world.headOfAction(start, "y", [write("y")]),
     );
     const copy =
       Object.keys(await listPaths(world.context, first.tree)).find((path) => path.includes("conflict")) ?? "";
-    const renamed = (await world.headOfDeed(first.tree, "p", [{ op: "rename", path: copy, to: "kept.bin" }])).tree;
+    const renamed = (await world.headOfAction(first.tree, "p", [{ op: "rename", path: copy, to: "kept.bin" }])).tree;
     const again = await world.judge(
       renamed,
-      await world.headOfDeed(renamed, "x", [write("x")]),
-      await world.headOfDeed(renamed, "y", [write("y2")]),
+      await world.headOfAction(renamed, "x", [write("x")]),
+      await world.headOfAction(renamed, "y", [write("y2")]),
     );
     expect(await listPaths(world.context, again.tree)).toEqual({ "f.bin": "y2", [copy]: "x", "kept.bin": "x" });
     expect(world.faults).toEqual([]);
@@ -103,17 +103,17 @@ describe("copies over several merges", () => {
   test("a copy that someone deleted does not come back by the merge that made it", async () => {
     const world = new MergeWorld(theme);
     const start = await sealed(world, [{ op: "write", path: "f.bin", content: "old" }]);
-    const x = await world.headOfDeed(start, "x", [{ op: "write", path: "f.bin", content: "x" }]);
+    const x = await world.headOfAction(start, "x", [{ op: "write", path: "f.bin", content: "x" }]);
     const first = await world.judge(
       start,
       x,
-      await world.headOfDeed(start, "y", [{ op: "write", path: "f.bin", content: "y" }]),
+      await world.headOfAction(start, "y", [{ op: "write", path: "f.bin", content: "y" }]),
     );
     const copy =
       Object.keys(await listPaths(world.context, first.tree)).find((path) => path.includes("conflict")) ?? "";
     const [gone, other] = [
-      await world.headOfDeed(first.tree, "p", [{ op: "unlink", path: copy }]),
-      await world.headOfDeed(first.tree, "q", [{ op: "write", path: "g.bin", content: "q" }]),
+      await world.headOfAction(first.tree, "p", [{ op: "unlink", path: copy }]),
+      await world.headOfAction(first.tree, "q", [{ op: "write", path: "g.bin", content: "q" }]),
     ];
     const merged = await world.judge(first.tree, gone, other);
     expect(await listPaths(world.context, merged.tree)).toEqual({ "f.bin": "y", "g.bin": "q" });
@@ -139,7 +139,7 @@ describe("what a merge tells of a unit that gave way", () => {
                 { op: "write", path: "a.db-wal", content: side },
               ]
             : [{ op: "write", path: "a.db", content: side }];
-        heads.set(side, await world.headOfDeed(start, side, change));
+        heads.set(side, await world.headOfAction(start, side, change));
       }
       const [x, y] = [heads.get("x"), heads.get("y")];
       if (x === undefined || y === undefined) throw new Error("Both have changed it.");
@@ -161,11 +161,11 @@ describe("split ids over several merges", () => {
       { op: "commit" },
       { op: "rename", path: "new", to },
     ];
-    const [p, q] = [await world.headOfDeed(start, "x", born("p")), await world.headOfDeed(start, "y", born("q"))];
+    const [p, q] = [await world.headOfAction(start, "x", born("p")), await world.headOfAction(start, "y", born("q"))];
     const first = await world.judge(start, p, q);
     const root = { ...q, tree: first.tree, lamport: (q.lamport + 1) as Lamport };
     // The same writer and epoch lose again, with another file of the same id.
-    const merged = await world.judge(start, root, await world.headOfDeed(start, "x", born("r")));
+    const merged = await world.judge(start, root, await world.headOfAction(start, "x", born("r")));
     expect(await listPaths(world.context, merged.tree)).toEqual({ p: "p", q: "q", r: "r" });
     expect(world.faults).toEqual([]);
   });
@@ -181,7 +181,7 @@ function filesIn(directory: string, count: number, content: string): Operation[]
 }
 
 async function sealed(world: MergeWorld, operations: readonly Operation[]): Promise<Cid> {
-  return (await world.headOfDeed(await world.empty(), "b", operations)).tree;
+  return (await world.headOfAction(await world.empty(), "b", operations)).tree;
 }
 
 /** Blocks read and put by one merge that starts with nothing in memory. */
@@ -191,7 +191,7 @@ async function readsOf(
   small: readonly Operation[],
   large: readonly Operation[],
 ): Promise<{ reads: number; requests: number; contents: number; puts: number }> {
-  const [x, y] = [await world.headOfDeed(base, "x", small), await world.headOfDeed(base, "y", large)];
+  const [x, y] = [await world.headOfAction(base, "x", small), await world.headOfAction(base, "y", large)];
   world.blocks.forgetCounts();
   const nodes = new NodeStore(world.blocks, { capacityBytes: 1024 * 1024 });
   const content = new ChunkCache(world.blocks, { capacityBytes: 1024 * 1024 });

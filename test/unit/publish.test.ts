@@ -170,7 +170,7 @@ describe("publishing", () => {
     expect(taken).toBe(1);
     const { commit } = await root(bucket);
     const { changes, data } = epochOf({ commit: commit.cid, seq: commit.body.seq }, 3, [born(2, "more", "o")]);
-    await publishEpoch(me, changes, data, { crowded: true });
+    await publishEpoch(me, changes, data, { contended: true });
     expect(taken).toBe(2);
   });
 
@@ -198,7 +198,7 @@ describe("publishing", () => {
     const { commit } = await root(bucket);
     const at = { commit: commit.cid, seq: commit.body.seq };
     const { changes, data } = epochOf(at, 1, [born(2, "large", "x".repeat(1_000_000))]);
-    const outcome = await publishEpoch(me, changes, data, { crowded: true });
+    const outcome = await publishEpoch(me, changes, data, { contended: true });
     expect(outcome.kind).toBe("published");
     expect([...new Set(seen)]).toEqual(["content", "turn", "swap"]);
     expect(seen.lastIndexOf("content")).toBeLessThan(seen.indexOf("turn"));
@@ -219,7 +219,7 @@ describe("publishing", () => {
       return { waited: true, [Symbol.dispose]: () => {} };
     };
     const { changes, data } = epochOf({ commit: commit.cid, seq: commit.body.seq }, 1, [born(2, "ours", "o")]);
-    expect((await publishEpoch(me, changes, data, { crowded: true })).kind).toBe("published");
+    expect((await publishEpoch(me, changes, data, { contended: true })).kind).toBe("published");
     expect(seen).toEqual(["turn", "root"]);
     expect(await files(bucket)).toEqual({ ours: "o", theirs: "t" });
   });
@@ -234,7 +234,7 @@ describe("publishing", () => {
       waited: true,
       [Symbol.dispose]: () => (atEnd = { swaps: remote.swaps, remembered: remember.mock.calls.length }),
     });
-    expect((await publishEpoch(me, changes, data, { crowded: true })).kind).toBe("published");
+    expect((await publishEpoch(me, changes, data, { contended: true })).kind).toBe("published");
     expect(atEnd).toEqual({ swaps: 1, remembered: 0 });
     expect(remember).toHaveBeenCalledTimes(1);
   });
@@ -246,7 +246,7 @@ describe("publishing", () => {
     const brought = await remote.readRoot();
     const reads = vi.spyOn(remote, "readRoot");
     remote.takeTurn = async () => ({ waited: true, root: brought, [Symbol.dispose]: () => {} });
-    expect((await publishEpoch(me, changes, data, { crowded: true })).kind).toBe("published");
+    expect((await publishEpoch(me, changes, data, { contended: true })).kind).toBe("published");
     expect(reads).not.toHaveBeenCalled();
   });
 
@@ -258,9 +258,9 @@ describe("publishing", () => {
     const { changes, data } = epochOf({ commit: commit.cid, seq: commit.body.seq }, 1, [born(2, "ours", "o")]);
     const readRoot = remote.readRoot.bind(remote);
     remote.readRoot = async () => old.root;
-    expect((await publishEpoch(me, changes, data, { crowded: true })).kind).toBe("rolled_back");
+    expect((await publishEpoch(me, changes, data, { contended: true })).kind).toBe("rolled_back");
     remote.readRoot = readRoot;
-    expect((await publishEpoch(me, changes, data, { crowded: true })).kind).toBe("published");
+    expect((await publishEpoch(me, changes, data, { contended: true })).kind).toBe("published");
     expect(await files(bucket)).toEqual({ ours: "o", theirs: "t" });
   });
 
@@ -278,7 +278,7 @@ describe("publishing", () => {
     const { commit } = await root(bucket);
     const at = { commit: commit.cid, seq: commit.body.seq };
     const { changes, data } = epochOf(at, 1, [born(2, "large", "x".repeat(1_000_000))]);
-    expect((await publishEpoch(me, changes, data, { crowded: true })).kind).toBe("published");
+    expect((await publishEpoch(me, changes, data, { contended: true })).kind).toBe("published");
     expect(begun).toBe(2);
     expect(Object.keys(await files(bucket))).toEqual(["large"]);
   });
@@ -310,8 +310,8 @@ describe("publishing", () => {
     const { commit } = await root(bucket);
     const at = { commit: commit.cid, seq: commit.body.seq };
     const { changes, data } = epochOf(at, 1, [born(2, "a", "a")]);
-    const behind = await publishEpoch(me, changes, data, { crowded: true });
-    expect(behind).toMatchObject({ kind: "published", crowded: true });
+    const behind = await publishEpoch(me, changes, data, { contended: true });
+    expect(behind).toMatchObject({ kind: "published", contended: true });
   });
 
   test("a writer that always loses keeps its epoch and says so", async () => {

@@ -103,8 +103,8 @@ describe.skipIf(process.platform !== "linux")("a service", () => {
     const config = await temporaryFolder();
     const folder = join(config, "systemd/user");
     const words = ["--", "sync", "file:///srv/bucket", "/srv/100% of it", "--limit", "1MiB"];
-    const rehearsed = await run(config, ["install", "work", "--dry-run", ...words]);
-    expect([rehearsed.status, existsSync(folder)]).toEqual([0, false]);
+    const dryRunResult = await run(config, ["install", "work", "--dry-run", ...words]);
+    expect([dryRunResult.status, existsSync(folder)]).toEqual([0, false]);
     const installed = await run(config, ["install", "work", ...words], {
       SYNCLINE_KEY: "secret",
       SYNCLINE_STATE: "/s",

@@ -106,7 +106,7 @@ describe("while a deletion that was made here waits for approval", () => {
     b.disk.write(path("theirs.bin"), "theirs");
     await b.sync();
     const { held, local } = await a.sync();
-    expect([held?.files, held?.where, local.map(({ deed }) => deed).sort()]).toEqual([
+    expect([held?.files, held?.where, local.map(({ action }) => action).sort()]).toEqual([
       120,
       "bucket",
       ["added", "changed"],
@@ -132,7 +132,7 @@ describe("while a deletion that was made here waits for approval", () => {
     for (let each = 0; each < 300; each++) a.disk.write(path(`${each}.new`), `${each}`);
     for (let each = 0; each < 300; each++) b.disk.write(path(`${each}.theirs`), `${each}`);
     await b.sync();
-    for (let round = 0; round < 3; round++) expect((await a.sync()).held).toEqual(held);
+    for (let pass = 0; pass < 3; pass++) expect((await a.sync()).held).toEqual(held);
     expect((await b.sync()).held).toBeUndefined();
     expect(b.disk.tree().has("d/7.bin")).toBe(true);
   });
@@ -212,7 +212,7 @@ describe("while a root's deletions wait for approval in a folder", () => {
     a.disk.write(path("beside.bin"), "edited");
     await a.sync();
     b.disk.write(path("mine.bin"), "mine");
-    for (let round = 0; round < 3; round++) expect((await b.sync()).held).toEqual(waits);
+    for (let pass = 0; pass < 3; pass++) expect((await b.sync()).held).toEqual(waits);
     await a.sync();
     expect(names(a)).toEqual(["beside.bin", "mine.bin", "theirs.bin"]);
     expect([b.disk.tree().get("beside.bin"), names(b).length]).toEqual(["edited", 124]);

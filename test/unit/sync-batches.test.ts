@@ -1,4 +1,4 @@
-/** Rounds on disks that read and make many small files at a time. */
+/** Passes on disks that read and make many small files at a time. */
 import { describe, expect, test, vi } from "vitest";
 import type { DiskPath, SyncDisk } from "../../src/sync/disk/disk.ts";
 import { Crash, type MemorySyncDisk } from "../../src/simulate/folder/memory-sync-disk.ts";
@@ -128,19 +128,19 @@ describe("many new files get their places at a time", () => {
     expect(a.disk.tree()).toEqual(b.disk.tree());
   });
 
-  test("and what somebody changes, removes or moves right then is seen by the next round", async () => {
+  test("and what somebody changes, removes or moves right then is seen by the next pass", async () => {
     const { world, a, b } = await cameFromA();
-    let deeds = 0;
+    let actions = 0;
     b.disk.before = () => {
       b.disk.tick();
-      if (deeds !== 0 || !b.disk.tree().has(names[8] ?? "")) return;
-      deeds++;
+      if (actions !== 0 || !b.disk.tree().has(names[8] ?? "")) return;
+      actions++;
       b.disk.write(path(names[0] ?? ""), `of b ${names[0]}`);
       b.disk.remove(path(names[1] ?? ""));
       b.disk.move(path(names[2] ?? ""), path("moved"));
     };
     await b.sync();
-    expect(deeds).toBe(1);
+    expect(actions).toBe(1);
     b.disk.before = () => {};
     await settle(world);
     expect(a.disk.tree()).toEqual(b.disk.tree());

@@ -92,6 +92,6 @@ test("a dry run writes nothing out", async () => {
   await a.sync();
   const synced = watched(a);
   a.disk.write(path("f"), "text");
-  await a.rehearse();
+  await a.dryRun();
   expect(synced).toEqual([]);
 });

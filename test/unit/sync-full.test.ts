@@ -46,7 +46,7 @@ test("what has room is there, half-written files are not, and the rest comes lat
   expect((await settledTree(world)).size).toBe(5);
 });
 
-test("on a disk without any room a round ends soon", async () => {
+test("on a disk without any room a pass ends soon", async () => {
   const { world, a, b } = await twoFolders();
   for (let each = 0; each < 100; each++) a.disk.write(path(`${each}`), `${each}`.repeat(100));
   await a.sync();
@@ -93,7 +93,7 @@ test("what goes goes all the same, but for what the new has no room in the place
   for (const name of ["d/big", "replaced"]) a.disk.write(path(name), "b".repeat(5_000));
   await a.sync();
   const room = noRoomFor(b, 1_000);
-  for (let round = 0; round < 2; round++) await expect(b.sync()).rejects.toMatchObject({ code: "ENOSPC" });
+  for (let pass = 0; pass < 2; pass++) await expect(b.sync()).rejects.toMatchObject({ code: "ENOSPC" });
   expect(Object.fromEntries(b.disk.tree())).toEqual({ replaced: "replaced", d: "dir", "d/small": "small" });
   expect((await b.disk.look(path("d")))?.mode).toBe((await a.disk.look(path("d")))?.mode);
   room[Symbol.dispose]();

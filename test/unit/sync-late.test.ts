@@ -136,7 +136,7 @@ describe("what cannot come any more is not waited for:", () => {
     world.remote.beforePrepare = async () => {
       throw new SynclineError("over_quota", "No room.");
     };
-    for (let round = 0; round < 3; round++) await expect(a.sync()).rejects.toThrow("No room.");
+    for (let pass = 0; pass < 3; pass++) await expect(a.sync()).rejects.toThrow("No room.");
     expect([a.db.fact("under way"), a.db.fact("late")]).toEqual([undefined, undefined]);
   });
 });
@@ -156,7 +156,7 @@ test("after an epoch that changed nothing, for others did the same: what is remo
   expect([...(await settledTree(world)).keys()]).toEqual(["kept.bin"]);
 });
 
-test("after a round of the next process that had nothing to send: what is removed since does not come back", async () => {
+test("after a pass of the next process that had nothing to send: what is removed since does not come back", async () => {
   const { world, a } = await late(({ disk }) => disk.write(path("new.bin"), "sent"));
   a.disk.remove(path("new.bin"));
   await a.sync();

@@ -1,4 +1,4 @@
-/** When a watched folder has its rounds. */
+/** When a watched folder has its passes. */
 import { describe, expect, test } from "vitest";
 import { SyncLoop, type SyncLoopOptions } from "../../src/agent/sync-loop.ts";
 import { SynclineError } from "../../src/base/errors.ts";
@@ -17,7 +17,7 @@ const REPORT: SyncReport = {
   left: [],
 };
 
-/** A loop whose rounds come to nothing, and that nobody tells anything, but for what is given. */
+/** A loop whose passes come to nothing, and that nobody tells anything, but for what is given. */
 function loopWith(clock: ManualClock, own: Partial<SyncLoopOptions>): SyncLoop {
   return new SyncLoop({
     once: async () => REPORT,
@@ -33,42 +33,42 @@ function loopWith(clock: ManualClock, own: Partial<SyncLoopOptions>): SyncLoop {
   });
 }
 
-test("after a round that brought something into the folder it is looked at again soon, then once a minute", async () => {
+test("after a pass that brought something into the folder it is looked at again soon, then once a minute", async () => {
   const clock = new ManualClock();
   const reports: SyncReport[] = [{ ...REPORT, received: { files: 1, removed: 0 } }];
-  let rounds = 0;
+  let passes = 0;
   const loop = loopWith(clock, {
     once: async () => {
-      rounds++;
+      passes++;
       return reports.shift() ?? REPORT;
     },
   });
   const running = loop.run();
   await clock.advance(50);
-  expect(rounds).toBe(1);
+  expect(passes).toBe(1);
   await clock.advance(2_000);
-  expect(rounds).toBe(2);
+  expect(passes).toBe(2);
   await clock.advance(50_000);
-  expect(rounds).toBe(2);
+  expect(passes).toBe(2);
   await clock.advance(15_000);
-  expect(rounds).toBe(3);
+  expect(passes).toBe(3);
   loop.end();
   await running;
 });
 
 test("a folder that takes 10 s to look at is not looked at every minute", async () => {
   const clock = new ManualClock();
-  let rounds = 0;
+  let passes = 0;
   const once = async () => {
-    rounds++;
+    passes++;
     return REPORT;
   };
   const loop = loopWith(clock, { once, scanMs: () => 10_000 });
   const running = loop.run();
   await clock.advance(190_000);
-  expect(rounds).toBe(1);
+  expect(passes).toBe(1);
   await clock.advance(20_000);
-  expect(rounds).toBe(2);
+  expect(passes).toBe(2);
   loop.end();
   await running;
 });
@@ -76,10 +76,10 @@ test("a folder that takes 10 s to look at is not looked at every minute", async 
 test("without notices the folder is scanned every 10 s, and the status says why", async () => {
   const clock = new ManualClock();
   const warned: string[] = [];
-  let rounds = 0;
+  let passes = 0;
   const loop = loopWith(clock, {
     once: async () => {
-      rounds++;
+      passes++;
       return REPORT;
     },
     watchFolder: (_changed, failed) => {
@@ -90,11 +90,11 @@ test("without notices the folder is scanned every 10 s, and the status says why"
   });
   const running = loop.run();
   await clock.advance(50);
-  expect(rounds).toBe(1);
+  expect(passes).toBe(1);
   await clock.advance(11_000);
-  expect(rounds).toBe(2);
+  expect(passes).toBe(2);
   await clock.advance(11_000);
-  expect(rounds).toBe(3);
+  expect(passes).toBe(3);
   expect(loop.state().scansOnly).toContain("inotify");
   expect(warned).toEqual([expect.stringContaining("scanned every 10 s")]);
   const facts = { folder: "/work", address: "file:///b", cache: () => ({ bytes: 0, limit: 1 }), conflicts: () => [] };
@@ -106,14 +106,14 @@ test("without notices the folder is scanned every 10 s, and the status says why"
   await running;
 });
 
-test("a round that writes much is not listened to, and one more follows when the folder is listened to again", async () => {
+test("a pass that writes much is not listened to, and one more follows when the folder is listened to again", async () => {
   const clock = new ManualClock();
   const heard: string[] = [];
-  let rounds = 0;
+  let passes = 0;
   const loop: SyncLoop = loopWith(clock, {
     once: async () => {
-      if (rounds++ === 0) loop.applying(10_000);
-      heard.push("round");
+      if (passes++ === 0) loop.applying(10_000);
+      heard.push("pass");
       return REPORT;
     },
     watchFolder: (changed) => ({
@@ -121,24 +121,24 @@ test("a round that writes much is not listened to, and one more follows when the
       rest: () => heard.push("rest"),
       resume: () => {
         heard.push("resume");
-        if (rounds === 1) changed(false);
+        if (passes === 1) changed(false);
       },
     }),
   });
   const running = loop.run();
   await clock.advance(2_000);
-  expect(heard).toEqual(["rest", "round", "resume", "round", "resume"]);
+  expect(heard).toEqual(["rest", "pass", "resume", "pass", "resume"]);
   loop.end();
   await running;
 });
 
 test("a directory that came is looked into once more, since what came into it was not told of before it was watched", async () => {
   const clock = new ManualClock();
-  let rounds = 0;
+  let passes = 0;
   let tell: (more: boolean) => void = () => {};
   const loop = loopWith(clock, {
     once: async () => {
-      rounds++;
+      passes++;
       return REPORT;
     },
     watchFolder: (changed) => {
@@ -150,31 +150,31 @@ test("a directory that came is looked into once more, since what came into it wa
   await clock.advance(50);
   tell(true);
   await clock.advance(500);
-  expect(rounds).toBe(2);
+  expect(passes).toBe(2);
   await clock.advance(2_000);
-  expect(rounds).toBe(3);
+  expect(passes).toBe(3);
   await clock.advance(50_000);
-  expect(rounds).toBe(3);
+  expect(passes).toBe(3);
   loop.end();
   await running;
 });
 
-describe("a root that was told of during a round", () => {
+describe("a root that was told of during a pass", () => {
   interface Told {
     readonly isBehind?: boolean | "unreachable";
     readonly left?: SyncReport["left"];
     readonly isFolderToo?: boolean;
   }
 
-  /** How many rounds there are in half a second after the root was told of in the first one. */
-  async function roundsAfter({ isBehind = false, left = [], isFolderToo = false }: Told): Promise<number> {
+  /** How many passes there are in half a second after the root was told of in the first one. */
+  async function passesAfter({ isBehind = false, left = [], isFolderToo = false }: Told): Promise<number> {
     const clock = new ManualClock();
-    let rounds = 0;
+    let passes = 0;
     let tellRoot = () => {};
     let tellFolder: (more: boolean) => void = () => {};
     const loop = loopWith(clock, {
       once: async () => {
-        if (rounds++ > 0) return REPORT;
+        if (passes++ > 0) return REPORT;
         tellRoot();
         if (isFolderToo) tellFolder(false);
         return { ...REPORT, left };
@@ -198,29 +198,29 @@ describe("a root that was told of during a round", () => {
     expect(loop.state().waiting).toBe(false);
     loop.end();
     await running;
-    return rounds;
+    return passes;
   }
 
   test("and on which the folder stands by then is no reason for another one", async () => {
-    expect(await roundsAfter({})).toBe(1);
+    expect(await passesAfter({})).toBe(1);
   });
 
   test.each<[string, Told]>([
     ["another one's", { isBehind: true }],
     ["one that cannot be read", { isBehind: "unreachable" }],
     ["told of beside the folder", { isFolderToo: true }],
-    ["told of where something waits for a round", { left: [{ path: "a", why: "in the way" }] }],
+    ["told of where something waits for a pass", { left: [{ path: "a", why: "in the way" }] }],
   ])("is one where it is %s", async (_, told) => {
-    expect(await roundsAfter(told)).toBe(2);
+    expect(await passesAfter(told)).toBe(2);
   });
 
-  test("is one when it is told of behind the round, without asking", async () => {
+  test("is one when it is told of behind the pass, without asking", async () => {
     const clock = new ManualClock();
-    let rounds = 0;
+    let passes = 0;
     let tellRoot = () => {};
     const loop = loopWith(clock, {
       once: async () => {
-        rounds++;
+        passes++;
         return REPORT;
       },
       watchBucket: (changed) => {
@@ -233,7 +233,7 @@ describe("a root that was told of during a round", () => {
     await clock.advance(50);
     tellRoot();
     await clock.advance(500);
-    expect(rounds).toBe(2);
+    expect(passes).toBe(2);
     loop.end();
     await running;
   });

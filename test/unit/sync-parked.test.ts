@@ -143,7 +143,7 @@ test("a file that leaves a directory as that makes room is not one with what too
   await b.sync();
   b.disk.before = () => {};
   b.disk.write(path("d"), "new");
-  for (let round = 0; round < 3; round++) {
+  for (let pass = 0; pass < 3; pass++) {
     b.disk.tick(3_000_000_000n);
     await b.sync();
   }
@@ -215,7 +215,7 @@ async function waiting() {
   }
 }
 
-test("a directory that may not be changed keeps neither what waits out of sight nor later rounds from their end", async () => {
+test("a directory that may not be changed keeps neither what waits out of sight nor later passes from their end", async () => {
   const { world, b } = await waiting();
   const rename = b.disk.rename.bind(b.disk);
   b.disk.rename = async (from, to, how) => {

@@ -88,7 +88,7 @@ describe.each([
     write(a.disk, NEW);
     const { local, conflicts } = await a.sync();
     expect(conflicts).toEqual([]);
-    expect(local.filter(({ deed }) => deed === "moved" || deed === "deleted")).toEqual([]);
+    expect(local.filter(({ action }) => action === "moved" || action === "deleted")).toEqual([]);
     await settledTree(world);
   });
 });
@@ -139,18 +139,18 @@ test.each([undefined, byNumber(1)])("two files that do not hold still: %j", asyn
     if (++reads > 500) throw new Error("It goes on for ever.");
     return list(at);
   };
-  const { restless } = await a.sync();
-  expect(restless.map((at) => at.join("/")).sort()).toEqual(["n1", "n2"]);
+  const { unstable } = await a.sync();
+  expect(unstable.map((at) => at.join("/")).sort()).toEqual(["n1", "n2"]);
   expect([...(await bucketTree(world.bucket)).keys()].sort()).toEqual(["n3"]);
 });
 
-test.each([undefined, byNumber(1)])("a round that has nothing to do announces no writing: %j", async (portion) => {
+test.each([undefined, byNumber(1)])("a pass that has nothing to do announces no writing: %j", async (portion) => {
   const { a, b } = await twoFolders();
   write(b.disk, { ".synclineignore": "/skip\n" });
   write(a.disk, { "skip/1": "1", "skip/2": "2", "skip/3": "3" });
   await a.sync();
   b.portion = portion;
-  for (let round = 0; round < 4; round++) await b.sync();
+  for (let pass = 0; pass < 4; pass++) await b.sync();
   const told: number[] = [];
   await b.sync({ progress: { applying: (places) => void told.push(places) } });
   expect(told).toEqual([]);
@@ -208,7 +208,7 @@ describe("on a disk that folds case", () => {
     write(a.disk, { c: "c", c2: "c2", c3: "c3" });
     await a.sync();
     b.portion = portion;
-    for (let round = 0; round < 4; round++) await b.sync();
+    for (let pass = 0; pass < 4; pass++) await b.sync();
     expect([...b.disk.tree().keys()].sort()).toEqual(["B", "c", "c2", "c3", "z"]);
     expect(world.folders.length).toBe(2);
   });

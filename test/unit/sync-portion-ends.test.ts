@@ -39,13 +39,13 @@ test.each([1, 2, 3, 4, 5, 6, 7, 8])(
       return file;
     };
     boundLists(a.disk);
-    const { restless } = await a.sync();
-    expect(restless.map((at) => at.join("/"))).toEqual(["big"]);
+    const { unstable } = await a.sync();
+    expect(unstable.map((at) => at.join("/"))).toEqual(["big"]);
     expect([...(await bucketTree(world.bucket)).keys()].sort()).toEqual(["d", "d/old", "d/other"]);
   },
 );
 
-/** A round that is ended when so many places of the folder were settled. */
+/** A pass that is ended when so many places of the folder were settled. */
 async function endedAfter(folder: SyncedFolder, places: number): Promise<void> {
   const ending = new AbortController();
   let came = 0;
@@ -53,10 +53,10 @@ async function endedAfter(folder: SyncedFolder, places: number): Promise<void> {
     if (++came === places) ending.abort(new Error("It was ended."));
   };
   await folder.sync({ signal: ending.signal, progress: { applied } }).catch(() => {});
-  if (!ending.signal.aborted) throw new Error("Nothing ended the round.");
+  if (!ending.signal.aborted) throw new Error("Nothing ended the pass.");
 }
 
-/** A round that dies with some of what comes to `n` there. */
+/** A pass that dies with some of what comes to `n` there. */
 async function killedSoon(folder: SyncedFolder): Promise<void> {
   for (let at = 1; (await folder.disk.look(path("n/2"))) === undefined; at++) await killed(folder, at);
 }
@@ -156,13 +156,13 @@ describe.each([undefined, byNumber(1)])(
 
 const OLD = Array.from({ length: 150 }, (_, at) => `old/${at}`);
 
-test.each([undefined, byNumber(100)])("a round in which deletions wait announces no writing: %j", async (portion) => {
+test.each([undefined, byNumber(100)])("a pass in which deletions wait announces no writing: %j", async (portion) => {
   const { a, b } = await settled(Object.fromEntries(OLD.map((each) => [each, each])));
   await removeUnasked(a, OLD);
   b.portion = portion;
   expect((await b.sync()).held?.files).toBe(150);
   const told: number[] = [];
-  for (let round = 0; round < 3; round++) await b.sync({ progress: { applying: (places) => void told.push(places) } });
+  for (let pass = 0; pass < 3; pass++) await b.sync({ progress: { applying: (places) => void told.push(places) } });
   expect(told).toEqual([]);
 });
 
@@ -180,7 +180,7 @@ test.each([undefined, byNumber(100)])(
     b.disk.create = async (at) => (created++, create(at));
     await b.sync();
     created = 0;
-    for (let round = 0; round < 5; round++) expect((await b.sync()).held?.files).toBe(150);
+    for (let pass = 0; pass < 5; pass++) expect((await b.sync()).held?.files).toBe(150);
     expect(created).toBe(0);
   },
 );

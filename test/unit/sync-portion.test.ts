@@ -171,8 +171,8 @@ describe("in portions", () => {
       a.disk.tick(100_000_000n);
       return file;
     };
-    const { restless } = await a.sync();
-    expect(restless.map((at) => at.join("/"))).toEqual(["n1"]);
+    const { unstable } = await a.sync();
+    expect(unstable.map((at) => at.join("/"))).toEqual(["n1"]);
     expect([...(await bucketTree(world.bucket)).keys()].sort()).toEqual(["n2", "n3"]);
   });
 });

@@ -1,7 +1,7 @@
-/** What a round tells of how far it is, and the garbage of its portions. */
+/** What a pass tells of how far it is, and the garbage of its portions. */
 import { expect, test } from "vitest";
 import { createProgress } from "../../src/cli/progress.ts";
-import { roundProgress } from "../../src/cli/sync.ts";
+import { passProgress } from "../../src/cli/sync.ts";
 import { createFakeRuntime } from "../support/fake-runtime.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { byNumber, write } from "../support/portions.ts";
@@ -50,16 +50,16 @@ test("of an edit only what goes is counted", async () => {
   expect([told.files, told.bytes]).toEqual([1, 4]);
 });
 
-test("a round that sends says percent and time left", async () => {
+test("a pass that sends says percent and time left", async () => {
   const clock = new ManualClock();
   const runtime = { ...createFakeRuntime({}), clock };
-  using round = roundProgress(createProgress(runtime, { label: "sync", total: undefined, hidden: false }));
+  using pass = passProgress(createProgress(runtime, { label: "sync", total: undefined, hidden: false }));
   {
-    using _looking = round.looking?.();
+    using _looking = pass.looking?.();
     await clock.advance(10_000);
-    round.sending?.({ files: 4, bytes: 4096 });
+    pass.sending?.({ files: 4, bytes: 4096 });
   }
-  for (let file = 0; file < 2; file++) round.sent?.(1024, true);
+  for (let file = 0; file < 2; file++) pass.sent?.(1024, true);
   await clock.advance(10_000);
   expect(runtime.err().split("\n")).toEqual([
     "sync  looking through the folder  for 10.0 s",

@@ -1,4 +1,4 @@
-/** What can go wrong with the log of deeds in the folder: it is durable before it is believed, goes on behind what failed, and wedges nothing. */
+/** What can go wrong with the log of actions in the folder: it is durable before it is believed, goes on behind what failed, and wedges nothing. */
 import { describe, expect, test } from "vitest";
 import { NEW_PATH } from "../../src/sync/disk/paths.ts";
 import {
@@ -177,7 +177,7 @@ test("a log that cannot be read wedges nothing", async () => {
   expect(await b.disk.list(NEW_PATH)).toEqual([]);
 });
 
-test("a log that somebody cleared away meanwhile fails no round", async () => {
+test("a log that somebody cleared away meanwhile fails no pass", async () => {
   const { world, a, b } = await twoFolders();
   await settle(world);
   for (const each of ["1", "2", "3", "4", "5"]) a.disk.write(path(each), each);

@@ -1,4 +1,4 @@
-/** A process that is killed between a deed in the folder and its note in the database: what somebody does then counts as done to what was there. */
+/** A process that is killed between an action in the folder and its note in the database: what somebody does then counts as done to what was there. */
 import { describe, expect, test } from "vitest";
 import { ROOT_ID, type FileName } from "../../src/base/ids.ts";
 import { NEW_PATH } from "../../src/sync/disk/paths.ts";
@@ -169,7 +169,7 @@ test.each([0, 3, 9])(
   },
 );
 
-test("a round leaves no log behind", async () => {
+test("a pass leaves no log behind", async () => {
   const { b } = await incoming("at a time");
   await b.sync();
   expect(await b.disk.list(NEW_PATH)).toEqual([]);

@@ -17,15 +17,15 @@ async function replacing() {
   return { world, a, b };
 }
 
-/** Somebody's deeds just before the first exchange, the second and so on; the process dies behind the last where it is to. */
-async function amid(folder: SyncedFolder, deeds: readonly (() => void)[], dies = false): Promise<void> {
+/** Somebody's actions just before the first exchange, the second and so on; the process dies behind the last where it is to. */
+async function amid(folder: SyncedFolder, actions: readonly (() => void)[], dies = false): Promise<void> {
   const { disk } = folder;
   const rename = disk.rename.bind(disk);
   let exchanges = 0;
   disk.rename = async (from, to, how) => {
-    if (how === "exchange") deeds[exchanges++]?.();
+    if (how === "exchange") actions[exchanges++]?.();
     await rename(from, to, how);
-    if (dies && exchanges === deeds.length) throw new Crash("The process died.");
+    if (dies && exchanges === actions.length) throw new Crash("The process died.");
   };
   const failure = await folder.sync().then(
     () => undefined,
@@ -33,7 +33,7 @@ async function amid(folder: SyncedFolder, deeds: readonly (() => void)[], dies =
   );
   disk.rename = rename;
   expect(failure instanceof Crash).toBe(dies);
-  expect(exchanges).toBeGreaterThanOrEqual(deeds.length);
+  expect(exchanges).toBeGreaterThanOrEqual(actions.length);
   disk.tick(3_000_000_000n);
 }
 

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { syncFlush } from "../../src/agent/sync-status.ts";
 import { isUnpublished, reportOf } from "../../src/sync/report.ts";
-import type { RoundResult } from "../../src/sync/round-result.ts";
+import type { PassResult } from "../../src/sync/pass-result.ts";
 import { bucketTree, path, settle, type SyncedFolder, twoFolders } from "../support/sync-world.ts";
 
 /** Refuses to read these, as a system does. */
@@ -22,8 +22,8 @@ function refuse({ disk }: SyncedFolder, code: string, ...texts: readonly string[
   return { [Symbol.dispose]: () => void Object.assign(disk, { read, xattrs }) };
 }
 
-function left(round: RoundResult): [string, string][] {
-  const report = reportOf([round]);
+function left(pass: PassResult): [string, string][] {
+  const report = reportOf([pass]);
   return (report?.left ?? []).map(({ path: at, why }) => [at, why]);
 }
 
@@ -32,13 +32,13 @@ test.each(["EACCES", "EPERM", "EIO"])("new ones are left (%s), and go when they 
   a.disk.make(path("d"));
   for (const name of ["d/1", "d/2", "d/3", "d/4", "d/5", "ok"]) a.disk.write(path(name), name);
   using refused = refuse(a, code, "d/1", "d/3", "d/5");
-  const round = await a.sync();
-  expect(left(round).sort()).toEqual([
+  const pass = await a.sync();
+  expect(left(pass).sort()).toEqual([
     ["d/1", "cannot be read"],
     ["d/3", "cannot be read"],
     ["d/5", "cannot be read"],
   ]);
-  const report = reportOf([round]);
+  const report = reportOf([pass]);
   expect(report && isUnpublished(report)).toBe(true);
   expect([...(await bucketTree(world.bucket)).keys()].sort()).toEqual(["d", "d/2", "d/4", "ok"]);
   refused[Symbol.dispose]();
@@ -88,9 +88,9 @@ test("a plan tells of all others", async () => {
   await a.sync();
   for (const name of ["4", "5"]) a.disk.write(path(name), name);
   using _refused = refuse(a, "EACCES", "4");
-  const round = await a.rehearse();
-  expect(round.local.map(({ object }) => object.found[0]?.path.join("/"))).toEqual(["5"]);
-  expect(left(round)).toEqual([["4", "cannot be read"]]);
+  const pass = await a.dryRun();
+  expect(pass.local.map(({ object }) => object.found[0]?.path.join("/"))).toEqual(["5"]);
+  expect(left(pass)).toEqual([["4", "cannot be read"]]);
 });
 
 test("in portions they are left, too", async () => {
@@ -106,7 +106,7 @@ test("in portions they are left, too", async () => {
   expect((await bucketTree(world.bucket)).size).toBe(9);
 });
 
-test.each(["edit", "edit and remove one"])("one with two names is left by both, while others %s", async (deed) => {
+test.each(["edit", "edit and remove one"])("one with two names is left by both, while others %s", async (action) => {
   const { world, a, b } = await twoFolders();
   a.disk.write(path("x"), "old");
   await a.disk.link(path("x"), path("y"));
@@ -114,7 +114,7 @@ test.each(["edit", "edit and remove one"])("one with two names is left by both, 
   for (const { disk } of [a, b]) disk.tick(3_000_000_000n);
   a.disk.write(path("x"), "of a!!");
   b.disk.write(path("x"), "of b");
-  if (deed !== "edit") b.disk.remove(path("x"));
+  if (action !== "edit") b.disk.remove(path("x"));
   await b.sync();
   a.disk.tick(3_000_000_000n);
   using refused = refuse(a, "EIO", "x", "y");
@@ -171,7 +171,7 @@ test("attributes of a directory that could not be read once go when they can be"
   using refused = refuse(a, "EIO", "d");
   await a.sync();
   const head = (await world.bucket.head()).commit.cid;
-  // It is looked at in each round, and is no news in the next.
+  // It is looked at in each pass, and is no news in the next.
   await a.sync();
   expect((await world.bucket.head()).commit.cid).toBe(head);
   expect((await bucketTree(world.bucket)).get("d/f")).toBe("text");

@@ -49,10 +49,10 @@ describe("tidy", () => {
 
   test("no file imports itself by way of others, not even their types; what is loaded when it is needed aside", () => {
     const [behind, open] = [new Set<string>(), new Set<string>()];
-    const circles: string[] = [];
+    const cycles: string[] = [];
     const visit = (file: string) => {
       if (open.has(file))
-        circles.push(
+        cycles.push(
           [...open, file]
             .slice([...open].indexOf(file))
             .map(name)
@@ -65,7 +65,7 @@ describe("tidy", () => {
       open.delete(file);
     };
     for (const file of sources) visit(file);
-    expect(circles, "Move what both need into a file that imports neither.").toEqual([]);
+    expect(cycles, "Move what both need into a file that imports neither.").toEqual([]);
   });
 
   test(`no source file is longer than ${MAX_LINES} lines`, () => {

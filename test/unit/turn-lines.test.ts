@@ -61,9 +61,9 @@ test("who waits for long goes on without a turn, and who goes away is not waited
   turns.end(NAME, turn?.id ?? "");
   turn = await patient;
   expect(turn?.waited).toBe(true);
-  const crowd = Array.from({ length: 8 }, (_, index) => take(String(index)));
+  const others = Array.from({ length: 8 }, (_, index) => take(String(index)));
   await clock.advance(TURN_WAIT_MS + 2 * TURN_MS);
-  expect((await Promise.all(crowd)).filter((given) => given === undefined).length).toBeGreaterThan(3);
+  expect((await Promise.all(others)).filter((given) => given === undefined).length).toBeGreaterThan(3);
   expect(await left).toBeUndefined();
   await clock.advance(8 * TURN_MS);
   expect(turns.places).toBe(0);

@@ -1,6 +1,6 @@
 /** Watching a bucket: what a client is told, when, and how much of it is kept for slow ones. */
 import { describe, expect, test } from "vitest";
-import { WATCH_SPACING_MS } from "../../src/base/spaced.ts";
+import { WATCH_THROTTLE_MS } from "../../src/base/throttle.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { MAX_WATCHES, WATCH_COMMENT_MS } from "../../src/master/limits.ts";
 import { systemRandom } from "../../src/base/random.ts";
@@ -87,7 +87,7 @@ describe("a watch", () => {
       made.push(await publish());
       await clock.advance(10);
     }
-    await clock.advance(WATCH_SPACING_MS);
+    await clock.advance(WATCH_THROTTLE_MS);
     expect(told.length).toBeLessThanOrEqual(5);
     expect(told.at(-1)).toBe(event(made.at(-1) as MadeCommit, 31));
   });

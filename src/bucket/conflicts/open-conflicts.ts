@@ -26,7 +26,7 @@ export interface GivenWay {
   readonly kind: Exclude<ConflictKind, "dropped-move">;
 }
 
-/** All conflicts in a directory and below it, directory by directory. Throws `format_invalid` for a tree that goes in circles. */
+/** All conflicts in a directory and below it, directory by directory. Throws `format_invalid` for a tree that goes in cycles. */
 export async function* openConflicts(
   nodes: NodeStore,
   tree: Cid,

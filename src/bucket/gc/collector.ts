@@ -17,9 +17,9 @@ import type { Retention } from "../../format/retention.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 import type { Bucket } from "../bucket.ts";
 import type { Writer } from "../publish/next-commit.ts";
-import { Bench } from "./bench.ts";
+import { CollectionWriter } from "./collection-writer.ts";
 import { type Amount, completionOf, sum } from "./estimate.ts";
-import { type Ground, readGround } from "./ground.ts";
+import { type CollectionBase, readCollectionBase } from "./collection-base.ts";
 import type { Held } from "./held.ts";
 import { expiredClaims, type Inventory, mappedRows, type PassedOver, readClaims, takeInventory } from "./inventory.ts";
 import { type MarkProgress, Planner } from "./planner.ts";
@@ -92,7 +92,7 @@ export async function collect(options: CollectOptions): Promise<CollectReport> {
 
 class Collection implements AsyncDisposable {
   readonly #options: CollectOptions;
-  readonly #bench: Bench;
+  readonly #writer: CollectionWriter;
   readonly #planner: Planner;
   #gcEpoch: number | undefined;
   #swaps = 0;
@@ -101,8 +101,8 @@ class Collection implements AsyncDisposable {
 
   constructor(options: CollectOptions) {
     this.#options = options;
-    this.#bench = new Bench(options);
-    this.#planner = new Planner(options, this.#bench.directory);
+    this.#writer = new CollectionWriter(options);
+    this.#planner = new Planner(options, this.#writer.directory);
   }
 
   async run(): Promise<CollectReport> {
@@ -116,7 +116,7 @@ class Collection implements AsyncDisposable {
 
   /** Whether another collector came first, which deletes what this one goes by. */
   async #isOvertaken(): Promise<boolean> {
-    const { manifest } = (await this.#ground()).object;
+    const { manifest } = (await this.#base()).object;
     return manifest.gcEpoch !== (this.#gcEpoch ?? manifest.gcEpoch);
   }
 
@@ -124,12 +124,12 @@ class Collection implements AsyncDisposable {
     const { store, dryRun = false, onStep } = this.#options;
     onStep?.("listing the objects");
     const before = await takeInventory(store);
-    this.#gcEpoch = (await this.#ground()).object.manifest.gcEpoch;
-    const { object } = await this.#ground();
+    this.#gcEpoch = (await this.#base()).object.manifest.gcEpoch;
+    const { object } = await this.#base();
     const { dropping } = object.manifest;
     if (!dryRun) await this.#finish(before, []);
-    const first = await this.#round(dryRun);
-    for (let more = first.more; more;) more = (await this.#round(false)).more;
+    const first = await this.#pass(dryRun);
+    for (let more = first.more; more;) more = (await this.#pass(false)).more;
     const expired = await this.#expired(dryRun);
     const { history, estimate, isWorth } = first.plan;
     const kept = history.kept.length + 1;
@@ -158,25 +158,25 @@ class Collection implements AsyncDisposable {
       };
     }
     // The lease would count as something that stays.
-    await this.#bench.release();
+    await this.#writer.release();
     const after = await takeInventory(store);
     return {
       ...common,
       objects: { before: before.objects, after: after.objects },
       bytes: { before: before.bytes, after: after.bytes },
       dropped: this.#dropped,
-      freedBytes: this.#deletedBytes + expired.bytes - this.#bench.writtenBytes,
-      repackedBytes: this.#bench.repacker.bytes,
+      freedBytes: this.#deletedBytes + expired.bytes - this.#writer.writtenBytes,
+      repackedBytes: this.#writer.repacker.bytes,
       swaps: this.#swaps,
     };
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    return this.#bench[Symbol.asyncDispose]();
+    return this.#writer[Symbol.asyncDispose]();
   }
 
   /** Plans until a swap takes place, and ends what it began. */
-  async #round(dryRun: boolean) {
+  async #pass(dryRun: boolean) {
     const { store, clock, random } = this.#options;
     // Objects before leases, and leases before the root: what is listed and neither leased nor mapped then, no swap can come to map.
     const inventory = await takeInventory(store);
@@ -187,14 +187,14 @@ class Collection implements AsyncDisposable {
       if (attempt > 0)
         await clock.sleep(BACKOFF_FIRST_MS * Math.min(2 ** attempt, MAX_GROWTH) * (0.5 + random.fraction() / 2));
       this.#options.signal?.throwIfAborted();
-      const ground = await this.#ground();
-      const { gcEpoch } = ground.object.manifest;
-      if (gcEpoch !== this.#gcEpoch && !sent.includes(ground.commit.cid)) throw overtaken();
-      const plan = await this.#planner.plan(ground, inventory, claims, nowMs);
+      const base = await this.#base();
+      const { gcEpoch } = base.object.manifest;
+      if (gcEpoch !== this.#gcEpoch && !sent.includes(base.commit.cid)) throw overtaken();
+      const plan = await this.#planner.plan(base, inventory, claims, nowMs);
       const { passedOver } = claims;
       if (dryRun || !plan.isWorth) return { plan, passedOver, more: false };
       this.#options.onStep?.("writing anew what stays of packs that go");
-      const outcome = await this.#bench.swapDropping(ground, plan);
+      const outcome = await this.#writer.swapDropping(base, plan);
       sent.push(plan.maintenance.made.commit.cid);
       if (outcome.kind !== "committed") continue;
       this.#swaps++;
@@ -211,7 +211,7 @@ class Collection implements AsyncDisposable {
   /** Deletes what the root lists as dropping, and these runs if it does not list them; then clears the list. */
   async #finish(inventory: Inventory, runs: readonly string[]): Promise<void> {
     const { store, clock, random } = this.#options;
-    const begun = await this.#ground();
+    const begun = await this.#base();
     const { dropping, gcEpoch, runs: listed } = begun.object.manifest;
     const names = new Set(listed.map(({ id }) => runName(id)));
     await this.#checkUnmapped(begun);
@@ -221,21 +221,21 @@ class Collection implements AsyncDisposable {
     this.#dropped += dropping.length;
     this.#deletedBytes += bytesOf(inventory, new Set(gone));
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      const ground = await this.#ground();
-      const { manifest } = ground.object;
+      const base = await this.#base();
+      const { manifest } = base.object;
       // Whoever comes next ends what this one leaves.
       if (manifest.dropping.length === 0 || manifest.gcEpoch !== gcEpoch) return;
-      const outcome = await this.#bench.swapClearing(ground);
+      const outcome = await this.#writer.swapClearing(base);
       if (outcome.kind === "committed") this.#swaps++;
       else await clock.sleep(BACKOFF_FIRST_MS * Math.min(2 ** attempt, MAX_GROWTH) * (0.5 + random.fraction() / 2));
     }
   }
 
   /** Nothing is deleted on trust: the list is compared with all that the root maps. */
-  async #checkUnmapped({ object }: Ground): Promise<void> {
+  async #checkUnmapped({ object }: CollectionBase): Promise<void> {
     const dropping = new Set(object.manifest.dropping);
     if (dropping.size === 0) return;
-    for await (const { pack } of mappedRows(this.#bench.directory, object)) {
+    for await (const { pack } of mappedRows(this.#writer.directory, object)) {
       if (!dropping.has(pack)) continue;
       throw new SynclineError(
         "store_corrupt",
@@ -268,8 +268,8 @@ class Collection implements AsyncDisposable {
     return sum(expired);
   }
 
-  #ground(): Promise<Ground> {
-    return readGround(this.#options.bucket, this.#bench.directory);
+  #base(): Promise<CollectionBase> {
+    return readCollectionBase(this.#options.bucket, this.#writer.directory);
   }
 }
 

@@ -37,7 +37,7 @@ export const ESTIMATE_ERROR_BYTES = 4 * 1024;
 
 export interface Planned {
   readonly live: ReadonlyMap<string, LiveRow>;
-  /** All packs that go, in as many rounds as that takes. */
+  /** All packs that go, in as many passes as that takes. */
   readonly victims: readonly PackState[];
   /** All runs in the store: one new run replaces them. */
   readonly runs: readonly ObjectInfo[];
@@ -51,9 +51,9 @@ export function estimateOf({ live, victims, runs, maintenance, gcEpoch }: Planne
   const copied: Amount[] = [];
   const commits: Amount[] = [];
   for (let from = 0; from === 0 || from < victims.length; from += DROPPED_AT_ONCE) {
-    const round = victims.slice(from, from + DROPPED_AT_ONCE);
-    copied.push(copiesOf(live, new Set(round.map(({ name }) => name))));
-    commits.push(commitsOf(maintenance, references, round, gcEpoch));
+    const pass = victims.slice(from, from + DROPPED_AT_ONCE);
+    copied.push(copiesOf(live, new Set(pass.map(({ name }) => name))));
+    commits.push(commitsOf(maintenance, references, pass, gcEpoch));
   }
   return {
     packs: victims.length,
@@ -82,7 +82,7 @@ export function completionOf(maintenance: Maintenance, { pack, manifest }: Commi
   return { objects: 1, bytes: buildPack(pack.name, blocks, encoded).pack.size };
 }
 
-/** The commit objects of one round: of its first swap, and of the second if anything is dropping until then. */
+/** The commit objects of one pass: of its first swap, and of the second if anything is dropping until then. */
 function commitsOf(
   maintenance: Maintenance,
   runs: readonly RunReference[],

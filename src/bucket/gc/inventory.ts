@@ -1,4 +1,4 @@
-/** What a bucket's store holds as the collector sees it: objects, which blocks are mapped where, and what others ask to be spared. */
+/** What a bucket's store holds as the collector sees it: objects, which blocks are mapped where, and what others ask to be protected. */
 import { mapConcurrent } from "../../base/concurrency.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Cid, PackName } from "../../base/ids.ts";
@@ -37,7 +37,7 @@ export async function takeInventory(store: ObjectStore): Promise<Inventory> {
 /** Where a block lies that must stay. */
 export type LiveRow = RunRow & { readonly kind: Codec };
 
-/** What others ask to be spared. */
+/** What others ask to be protected. */
 export interface Claims {
   /** Packs that uploads under way have stored, or are about to. */
   readonly leased: ReadonlySet<PackName>;

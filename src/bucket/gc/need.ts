@@ -3,7 +3,7 @@ import type { ObjectStore } from "../../objects/object-store.ts";
 import type { Bucket } from "../bucket.ts";
 import { PackDirectory } from "../packed/pack-directory.ts";
 import { collect, type CollectOptions, type CollectReport } from "./collector.ts";
-import { readGround } from "./ground.ts";
+import { readCollectionBase } from "./collection-base.ts";
 import { takeInventory } from "./inventory.ts";
 import { SMALL_PACK_BYTES } from "./victims.ts";
 
@@ -45,7 +45,7 @@ export async function collectIfNeeded(
 }
 
 async function markOf(bucket: Bucket, store: ObjectStore): Promise<CollectionMark> {
-  const { commit, object } = await readGround(bucket, new PackDirectory(store));
+  const { commit, object } = await readCollectionBase(bucket, new PackDirectory(store));
   return { gcEpoch: object.manifest.gcEpoch, seq: commit.body.seq };
 }
 

@@ -10,7 +10,7 @@ import type { Bucket } from "../bucket.ts";
 import { type CommitObject, mappedBlocks, type PackDirectory } from "../packed/pack-directory.ts";
 import type { Writer } from "../publish/next-commit.ts";
 import { type Estimate, ESTIMATE_ERROR_BYTES, estimateOf } from "./estimate.ts";
-import type { Ground } from "./ground.ts";
+import type { CollectionBase } from "./collection-base.ts";
 import { AgedMarks, type Held } from "./held.ts";
 import { type Claims, type Inventory, type LiveRow, mappedRows } from "./inventory.ts";
 import {
@@ -33,10 +33,10 @@ export interface Plan {
   readonly live: ReadonlyMap<string, LiveRow>;
   /** Packs that came while `live` was put down: listed as they are. */
   readonly added: readonly LoosePack[];
-  /** Packs that go in this round. */
+  /** Packs that go in this pass. */
   readonly victims: readonly PackState[];
   readonly held: Held;
-  /** Of this round and those that follow it. */
+  /** Of this pass and those that follow it. */
   readonly estimate: Estimate;
   /** Whether it is carried out: it frees so much that the bucket gets smaller even if the estimate is off. */
   readonly isWorth: boolean;
@@ -72,7 +72,7 @@ export class Planner {
   readonly #times: CommitTimes;
   #mapped = 0;
   /** The last plan for which everything was located. */
-  #whole: { readonly ground: Ground; readonly plan: Plan } | undefined;
+  #whole: { readonly base: CollectionBase; readonly plan: Plan } | undefined;
 
   constructor(options: PlannerOptions, directory: PackDirectory) {
     const { bucket } = options;
@@ -86,10 +86,10 @@ export class Planner {
     this.#times = new CommitTimes(bucket);
   }
 
-  /** `inventory` and `claims` were taken before `ground` was read. Throws what reading throws where the bucket is damaged. */
-  async plan(ground: Ground, inventory: Inventory, claims: Claims, nowMs: number): Promise<Plan> {
+  /** `inventory` and `claims` were taken before `base` was read. Throws what reading throws where the bucket is damaged. */
+  async plan(base: CollectionBase, inventory: Inventory, claims: Claims, nowMs: number): Promise<Plan> {
     const { bucket, writer, clock, random, rule, leastGainBytes = ESTIMATE_ERROR_BYTES } = this.#options;
-    const { commit, object } = ground;
+    const { commit, object } = base;
     this.#mapped = mappedBlocks(object);
     const history = await historyOf(bucket, commit, BigInt(nowMs) * 1_000_000n, this.#times, claims.bases, rule);
     const maintenance = await makeMaintenance(bucket, writer, clock, random, commit, history.thinned);
@@ -99,10 +99,10 @@ export class Planner {
     const stillRead = await keptNodesOf(bucket.blocks, commit.body.kept);
     const needs = this.#needs(maintenance, stillRead);
     const step = { history, maintenance };
-    const extended = await this.#extended(ground, needs);
+    const extended = await this.#extended(base, needs);
     if (extended !== undefined) return { ...extended, ...step };
     const { live, mapped } = await this.#locate(object, needs);
-    const all = this.#victims(ground, live, mapped, { inventory, claims, nowMs });
+    const all = this.#victims(base, live, mapped, { inventory, claims, nowMs });
     const { gcEpoch } = object.manifest;
     const estimate = estimateOf({ live, victims: all, runs: inventory.runs, maintenance, gcEpoch });
     const plan = {
@@ -114,12 +114,17 @@ export class Planner {
       estimate,
       isWorth: estimate.freed.bytes - estimate.written.bytes > leastGainBytes,
     };
-    this.#whole = { ground, plan };
+    this.#whole = { base, plan };
     return plan;
   }
 
-  /** All packs that are to go, in as many rounds as that takes. */
-  #victims({ object }: Ground, live: Plan["live"], mapped: ReadonlySet<PackName>, { inventory, claims, nowMs }: Seen) {
+  /** All packs that are to go, in as many passes as that takes. */
+  #victims(
+    { object }: CollectionBase,
+    live: Plan["live"],
+    mapped: ReadonlySet<PackName>,
+    { inventory, claims, nowMs }: Seen,
+  ) {
     const { youngMs = YOUNG_MS } = this.#options;
     const dropping = new Set(object.manifest.dropping);
     const liveBytes = new Map<PackName, number>();
@@ -127,8 +132,8 @@ export class Planner {
     const isOld = ({ modifiedMs }: { readonly modifiedMs: number }) => modifiedMs <= nowMs - youngMs;
     const mayGo = [...inventory.packs.values()].flatMap((info): PackState[] => {
       const name = info.name as PackName;
-      const isSpared = name === object.pack.name || claims.leased.has(name) || dropping.has(name);
-      if (isSpared || !(mapped.has(name) || isOld(info))) return [];
+      const isProtected = name === object.pack.name || claims.leased.has(name) || dropping.has(name);
+      if (isProtected || !(mapped.has(name) || isOld(info))) return [];
       return [{ name, size: info.size, live: liveBytes.get(name) ?? 0 }];
     });
     return chooseVictims(mayGo);
@@ -138,10 +143,10 @@ export class Planner {
    * The last whole plan, when all that must stay is in it or in packs that were added since: nothing has to be located or mapped anew, so
    * that a large bucket to which others publish all the time can be collected at all.
    */
-  async #extended({ object }: Ground, { keys, own }: Needs): Promise<Plan | undefined> {
+  async #extended({ object }: CollectionBase, { keys, own }: Needs): Promise<Plan | undefined> {
     if (this.#whole === undefined) return undefined;
-    const { ground, plan } = this.#whole;
-    const before = ground.object.manifest;
+    const { base, plan } = this.#whole;
+    const before = base.object.manifest;
     const { runs, loose } = object.manifest;
     const known = new Set(before.loose.map(({ name }) => name));
     const grew = loose.filter(({ name }) => known.has(name)).length === known.size;

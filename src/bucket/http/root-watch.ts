@@ -12,7 +12,7 @@ import {
   RECONNECT_MAX_MS,
 } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
-import { Spaced, WATCH_SPACING_MS } from "../../base/spaced.ts";
+import { Throttle, WATCH_THROTTLE_MS } from "../../base/throttle.ts";
 import { serverEvents } from "../../net/event-stream.ts";
 import type { Master } from "../../net/master-connection.ts";
 import { rootFrom } from "../../roots/http-root-store.ts";
@@ -33,7 +33,7 @@ const UNREACHABLE = "unreachable";
 
 /**
  * Calls `changed` after the first look, whenever the root is another one, the master vanishes or it comes back, until disposed; of
- * roots in quick succession every WATCH_SPACING_MS, for only the newest counts.
+ * roots in quick succession every WATCH_THROTTLE_MS, for only the newest counts.
  */
 export function watchMaster(options: WatchOptions, changed: () => void): Disposable {
   const watch = new MasterWatch(options, changed);
@@ -44,7 +44,7 @@ export function watchMaster(options: WatchOptions, changed: () => void): Disposa
 
 class MasterWatch implements Disposable {
   readonly #options: WatchOptions;
-  readonly #changed: Spaced;
+  readonly #changed: Throttle;
   readonly #stop = new AbortController();
   #last: string | undefined;
   /** Whether events come now. */
@@ -53,7 +53,7 @@ class MasterWatch implements Disposable {
 
   constructor(options: WatchOptions, changed: () => void) {
     this.#options = options;
-    this.#changed = new Spaced(options.clock, WATCH_SPACING_MS, changed);
+    this.#changed = new Throttle(options.clock, WATCH_THROTTLE_MS, changed);
   }
 
   [Symbol.dispose](): void {

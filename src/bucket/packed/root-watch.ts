@@ -1,6 +1,6 @@
 /** Tells when a bucket's root may have moved: by the store's own hints where it has any, and by looking again and again. */
 import type { Clock } from "../../base/clock.ts";
-import { Spaced, WATCH_SPACING_MS } from "../../base/spaced.ts";
+import { Throttle, WATCH_THROTTLE_MS } from "../../base/throttle.ts";
 import type { Cid } from "../../base/ids.ts";
 import { ROOT_OBJECT } from "../../format/object-name.ts";
 import { decodeRoot } from "../../format/root-object.ts";
@@ -10,7 +10,7 @@ import type { OwnSwap } from "./own-swap.ts";
 /**
  * Calls `changed` after the first look, and then whenever the root object differs from what it was at the last look, the store
  * vanishes or it comes back, until disposed; not for what was swapped in by `own`. Looks every `intervalMs`, and at once on a hint; of
- * hints in quick succession every WATCH_SPACING_MS, for only the newest root counts. Neither looks nor listens while `own` is in
+ * hints in quick succession every WATCH_THROTTLE_MS, for only the newest root counts. Neither looks nor listens while `own` is in
  * line with others, each of whose swaps would wake us, but when that is over.
  */
 export function watchRoot(
@@ -58,7 +58,7 @@ export function watchRoot(
     // Most hints are of swaps of our own: while one is on its way its outcome says what a look would find.
     hints = store.watch?.(ROOT_OBJECT, () => void (own.isUnderWay || hinted.call()));
   };
-  const hinted = new Spaced(clock, WATCH_SPACING_MS, () => void look());
+  const hinted = new Throttle(clock, WATCH_THROTTLE_MS, () => void look());
   const line = own.onLine(() => {
     listen();
     if (!own.isInLine) hinted.call();

@@ -2,7 +2,7 @@
 import type { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import type { Root } from "../../roots/root-store.ts";
-import type { BuiltEpoch } from "../../fstree/rebase/rebase.ts";
+import type { RebasedEpoch } from "../../fstree/rebase/rebase.ts";
 import type { PublishedEpoch } from "../../fstree/change-set.ts";
 import type { Conflict } from "../../fstree/merge/conflict.ts";
 
@@ -10,12 +10,12 @@ export type PublishOutcome =
   /** The epoch is in the bucket, and `epoch.base` is the root to stand on. */
   | {
       readonly kind: "published";
-      readonly epoch: PublishedEpoch & Pick<BuiltEpoch, "objects">;
+      readonly epoch: PublishedEpoch & Pick<RebasedEpoch, "objects">;
       readonly root: Root;
       /** What this epoch's merge could not keep as both sides meant it. */
       readonly conflicts: readonly Conflict[];
       /** Other writers were in its way: they published meanwhile, or waited before it. */
-      readonly crowded: boolean;
+      readonly contended: boolean;
       /** Of the clock's monotonicMs: roots that were told before this stand below the new one. -Infinity: not known. */
       readonly swapMs: number;
       readonly figures: PublishFigures;

@@ -1,7 +1,7 @@
 /** What an overlay is told when its epoch is in a root. */
 import type { Bucket } from "../bucket.ts";
 import type { VerifiedCommit } from "../verified-commit.ts";
-import type { BuiltEpoch } from "../../fstree/rebase/rebase.ts";
+import type { RebasedEpoch } from "../../fstree/rebase/rebase.ts";
 import type { PublishedEpoch } from "../../fstree/change-set.ts";
 import { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
 import { changesFrom, differencesFrom } from "./changes-from.ts";
@@ -14,7 +14,7 @@ export async function publishedEpoch(
   epoch: number,
   commit: VerifiedCommit,
   epochTree: EpochTree,
-): Promise<PublishedEpoch & Pick<BuiltEpoch, "objects">> {
+): Promise<PublishedEpoch & Pick<RebasedEpoch, "objects">> {
   const { objects, moved } = epochTree;
   const { tree, seq } = commit.body;
   const theirs = await differencesFrom(epochTree, tree);

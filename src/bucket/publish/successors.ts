@@ -3,7 +3,7 @@
  * have folded into another. Who has them open goes on with what became of them, and what changed in them since has a parent.
  */
 import type { FileId, Ino } from "../../base/ids.ts";
-import type { BuiltObject } from "../../fstree/rebase/rebase.ts";
+import type { RebasedObject } from "../../fstree/rebase/rebase.ts";
 import type { MovedUnits } from "../../fstree/change-set.ts";
 
 /**
@@ -11,13 +11,13 @@ import type { MovedUnits } from "../../fstree/change-set.ts";
  * that folded into another one of the epoch has that one's.
  */
 export function underSuccessors(
-  objects: ReadonlyMap<Ino, BuiltObject>,
+  objects: ReadonlyMap<Ino, RebasedObject>,
   successors: ReadonlyMap<FileId, FileId>,
-): ReadonlyMap<Ino, BuiltObject> {
+): ReadonlyMap<Ino, RebasedObject> {
   if (successors.size === 0) return objects;
   const own = new Set([...objects.values()].map(({ id }) => id));
   const given = new Set<FileId>();
-  const renewed = new Map<Ino, BuiltObject>();
+  const renewed = new Map<Ino, RebasedObject>();
   for (const [ino, { id, record, names }] of objects) {
     const successor = successors.get(id);
     const isFree =
@@ -31,10 +31,10 @@ export function underSuccessors(
 
 /** `objects` under the successors of `built`: those that were in units that gave way, as the copies have them. */
 export function insideCopies(
-  objects: ReadonlyMap<Ino, BuiltObject>,
-  built: ReadonlyMap<Ino, BuiltObject>,
+  objects: ReadonlyMap<Ino, RebasedObject>,
+  built: ReadonlyMap<Ino, RebasedObject>,
   moved: MovedUnits,
-): ReadonlyMap<Ino, BuiltObject> {
+): ReadonlyMap<Ino, RebasedObject> {
   if (moved.objects.length === 0) return objects;
   const copies = new Map(moved.objects.map((object) => [object.from, object]));
   const renewed = new Map(objects);

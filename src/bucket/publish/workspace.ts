@@ -8,8 +8,8 @@ import { ChunkCache } from "../../content/chunk-cache.ts";
 import { NodeStore } from "../../tree/node-store.ts";
 import type { Bucket } from "../bucket.ts";
 import type { VerifiedCommit } from "../verified-commit.ts";
-import { buildEpoch } from "../../fstree/rebase/rebase.ts";
-import type { BuiltEpoch } from "../../fstree/rebase/rebase.ts";
+import { rebaseEpoch } from "../../fstree/rebase/rebase.ts";
+import type { RebasedEpoch } from "../../fstree/rebase/rebase.ts";
 import type { ChangeSet, DataReader, MovedUnits } from "../../fstree/change-set.ts";
 import { isRetained, keptCommits, log } from "../history.ts";
 import type { Conflict } from "../../fstree/merge/conflict.ts";
@@ -25,9 +25,9 @@ export type MergeSnapshots = (context: MergeContext, base: Cid, x: Head, y: Head
 
 /** An epoch on top of a root. */
 export interface EpochTree {
-  readonly built: BuiltEpoch;
+  readonly built: RebasedEpoch;
   /** Those of `built`, under the ids that the tree has for them. */
-  readonly objects: BuiltEpoch["objects"];
+  readonly objects: RebasedEpoch["objects"];
   readonly tree: Cid;
   readonly conflicts: readonly Conflict[];
   /** Units of ours that gave way. */
@@ -50,7 +50,7 @@ export class Workspace {
   readonly #writer: WriterId;
   readonly #changes: ChangeSet;
   readonly #data: DataReader;
-  #built: BuiltEpoch | undefined;
+  #built: RebasedEpoch | undefined;
   /** The commits before the reference into whose trees #built looked: they may be thinned out later. */
   readonly #older = new Map<Cid, Lamport>();
   #baseGone = false;
@@ -117,7 +117,7 @@ export class Workspace {
     return { ...common, objects, tree, conflicts, ...(moved.objects.length === 0 ? {} : { moved }) };
   }
 
-  async #build(root: VerifiedCommit, newest: VerifiedCommit): Promise<BuiltEpoch> {
+  async #build(root: VerifiedCommit, newest: VerifiedCommit): Promise<RebasedEpoch> {
     if (this.#built !== undefined && !this.#baseGone) return this.#built;
     this.#older.clear();
     const reference = this.#baseGone ? root.body.tree : (await this.#bucket.commit(this.#changes.reference)).body.tree;
@@ -130,7 +130,7 @@ export class Workspace {
       },
       olderTrees: () => this.#olderTrees(newest),
     };
-    return (this.#built = await buildEpoch(context, reference, this.#changes, this.#data));
+    return (this.#built = await rebaseEpoch(context, reference, this.#changes, this.#data));
   }
 
   async *#olderTrees(newest: VerifiedCommit): AsyncGenerator<Cid> {

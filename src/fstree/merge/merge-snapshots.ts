@@ -17,7 +17,7 @@ import { wins } from "./context.ts";
 import type { Head, MergeContext } from "./context.ts";
 import { placeCopies } from "./copies.ts";
 import { foldDirectories } from "./fold.ts";
-import { findHomecomers, knowsBirthPlace } from "./moved-back.ts";
+import { findMovedBack, knowsBirthPlace } from "./moved-back.ts";
 import { mergeObject } from "./merge-object.ts";
 import type { MergeState } from "./merge-state.ts";
 import { MergedTree } from "./merged-tree.ts";
@@ -84,9 +84,9 @@ async function replay(
 ): Promise<MergeResult> {
   const staying = snapshots[otherRole(role)];
   const findHome = async (sought: ReadonlySet<FileId>) => {
-    const homecomers = await findHomecomers(diff(context.nodes, snapshots.base.tree, staying.tree), sought);
-    staying.addHomecomers(homecomers);
-    return homecomers;
+    const movedBack = await findMovedBack(diff(context.nodes, snapshots.base.tree, staying.tree), sought);
+    staying.addMovedBack(movedBack);
+    return movedBack;
   };
   const { all: triples, alone } = await gatherTriples(changes, snapshots, role, findHome);
   const splits = await splitBirths(triples, Object.values(snapshots), heads.loser);

@@ -17,7 +17,7 @@ export function knowsBirthPlace(object: TreeObject, places: Iterable<Place>): bo
 }
 
 /** Which of these files are at their birth places in the tree that `diff` leads to, as far as they were not so before. */
-export async function findHomecomers(
+export async function findMovedBack(
   diff: AsyncIterable<Change>,
   sought: ReadonlySet<FileId>,
 ): Promise<Map<FileId, Place>> {

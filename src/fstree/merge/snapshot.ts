@@ -2,7 +2,7 @@
  * One of the three trees as the merge sees it: objects by id and by name.
  *
  * A single-link file that never moved has no row under its own id. It is found at a place where another tree has it (the
- * hints), or it came home to its birth place in this tree alone (homecomers.ts).
+ * hints), or it came home to its birth place in this tree alone (moved-back.ts).
  */
 import { BoundedMap } from "../../base/bounded-map.ts";
 import { compareBytes } from "../../base/bytes.ts";
@@ -47,7 +47,7 @@ const DIRECTORIES_KEPT = 8_192;
 export class Snapshot implements View {
   readonly tree: Cid;
   readonly #nodes: NodeStore;
-  readonly #homecomers = new Map<FileId, Place>();
+  readonly #movedBack = new Map<FileId, Place>();
   readonly #directories = new BoundedMap<FileId, TreeObject>(DIRECTORIES_KEPT);
 
   constructor(nodes: NodeStore, tree: Cid) {
@@ -56,8 +56,8 @@ export class Snapshot implements View {
   }
 
   /** Files that are back at their birth places: from now on they are found by id. */
-  addHomecomers(places: ReadonlyMap<FileId, Place>): void {
-    for (const [id, place] of places) this.#homecomers.set(id, place);
+  addMovedBack(places: ReadonlyMap<FileId, Place>): void {
+    for (const [id, place] of places) this.#movedBack.set(id, place);
   }
 
   /**
@@ -107,7 +107,7 @@ export class Snapshot implements View {
 
   /** Whether it is a directory whose row is in memory; it is remembered then. */
   #isInMemory(id: FileId): boolean {
-    if (this.#homecomers.has(id)) return false;
+    if (this.#movedBack.has(id)) return false;
     try {
       const found = peekDirectoryObject(this.#nodes, this.tree, id);
       if (found !== undefined) this.#directories.set(id, found);
@@ -119,7 +119,7 @@ export class Snapshot implements View {
   }
 
   async #find(id: FileId, hints: Iterable<Place>): Promise<TreeObject | undefined> {
-    const home = this.#homecomers.get(id);
+    const home = this.#movedBack.get(id);
     const tried = new Set<string>();
     for (const place of home === undefined ? hints : [home, ...hints]) {
       if (tried.has(placeText(place))) continue;

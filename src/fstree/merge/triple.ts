@@ -31,7 +31,7 @@ export interface Triples {
 
 /**
  * The objects that one side changed, each with what the staying side made of it. `findHome` makes the staying tree find
- * those of these files that are back at their birth places there (homecomers.ts), and answers which they are.
+ * those of these files that are back at their birth places there (moved-back.ts), and answers which they are.
  */
 export async function gatherTriples(
   changes: Changes,

@@ -8,8 +8,8 @@ import type { NodeStore } from "../../tree/node-store.ts";
 import { readSelf } from "../fs-reader.ts";
 import type { Transition } from "./transition.ts";
 
-/** Throws `internal` if one of the directories that moved lies in itself in `tree`. Circles that others made are not looked for. */
-export async function refuseCircles(nodes: NodeStore, tree: Cid, transitions: readonly Transition[]): Promise<void> {
+/** Throws `internal` if one of the directories that moved lies in itself in `tree`. Cycles that others made are not looked for. */
+export async function refuseCycles(nodes: NodeStore, tree: Cid, transitions: readonly Transition[]): Promise<void> {
   const moved = new Set<FileId>();
   for (const { before, after } of transitions) {
     if (after?.type === "directory" && before?.names[0]?.parent !== after.names[0]?.parent) moved.add(after.id);
@@ -24,8 +24,8 @@ export async function refuseCircles(nodes: NodeStore, tree: Cid, transitions: re
       const self = await readSelf(nodes, tree, at);
       at = self?.kind === "directory" ? self.place?.parent : undefined;
     }
-    const circle = at === undefined || !path.includes(at) ? [] : path.slice(path.indexOf(at));
-    if (circle.some((id) => moved.has(id))) throw liesInItself(directory);
+    const cycle = at === undefined || !path.includes(at) ? [] : path.slice(path.indexOf(at));
+    if (cycle.some((id) => moved.has(id))) throw liesInItself(directory);
   }
 }
 

@@ -1,20 +1,20 @@
 /**
  * Directories of one epoch that lie in one another: each was moved on a root of its own, or became another one meanwhile. One on
- * each such circle has to leave it.
+ * each such cycle has to leave it.
  */
 import type { FileId, Ino } from "../../base/ids.ts";
 import type { ChangedObject, ChangeSet } from "../change-set.ts";
 import type { Place } from "../object-rows.ts";
 import { survives } from "./identities.ts";
 
-export interface Knotted {
+export interface EpochCycle {
   readonly object: ChangedObject;
   /** The place that it has to leave. */
   readonly place: Place;
 }
 
-/** One of each circle, in what the objects were and in what they are now. `ids` are those of directories. */
-export function knotted(changes: ChangeSet, ids: ReadonlyMap<Ino, FileId>): Knotted[] {
+/** One of each cycle, in what the objects were and in what they are now. `ids` are those of directories. */
+export function epochCycles(changes: ChangeSet, ids: ReadonlyMap<Ino, FileId>): EpochCycle[] {
   const directories = changes.objects.filter(({ base, record }) => (record ?? base)?.type === "directory");
   const byId = new Map(
     directories.flatMap((object) => (object.id === undefined ? [] : [[object.id, object] as const])),
@@ -29,15 +29,15 @@ export function knotted(changes: ChangeSet, ids: ReadonlyMap<Ino, FileId>): Knot
     const parent = name && ids.get(name.parent);
     return name && parent && { place: { parent, name: name.name }, parent: byIno.get(name.parent) };
   };
-  return [...circles(directories, before), ...circles(directories, now)];
+  return [...cycles(directories, before), ...cycles(directories, now)];
 }
 
 type Above = (
   object: ChangedObject,
 ) => { readonly place: Place; readonly parent: ChangedObject | undefined } | undefined;
 
-function circles(directories: readonly ChangedObject[], above: Above): Knotted[] {
-  const found: Knotted[] = [];
+function cycles(directories: readonly ChangedObject[], above: Above): EpochCycle[] {
+  const found: EpochCycle[] = [];
   const done = new Set<ChangedObject>();
   for (const start of directories) {
     const path = new Set<ChangedObject>();

@@ -33,7 +33,7 @@ export interface EpochStores {
   readonly contentConfig: ContentConfig;
 }
 
-export interface GroundedEpoch {
+export interface ReadableEpoch {
   readonly changes: ChangeSet;
   readonly data: DataReader;
   /** Objects that are gone with their contents, as they are told to the overlay. */
@@ -53,29 +53,29 @@ export interface Author {
 }
 
 /** `reference` is the base's tree, or the newest root's if the base is gone. Throws what reading and storing throw, but for what is gone. */
-export async function groundEpoch(
+export async function replaceGoneContents(
   context: EpochStores,
   reference: Cid,
   sealed: ChangeSet,
   data: DataReader,
   author: Author,
-): Promise<GroundedEpoch> {
+): Promise<ReadableEpoch> {
   const { baseGone } = author;
-  const grounding = new Grounding(context, reference, sealed, data, author);
+  const replacing = new Replacing(context, reference, sealed, data, author);
   const objects: ChangedObject[] = [];
   for (const object of sealed.objects) {
-    const isSafe = !baseGone && (await grounding.isInReference(object));
-    objects.push(isSafe ? object : await grounding.grounded(object));
+    const isSafe = !baseGone && (await replacing.isInReference(object));
+    objects.push(isSafe ? object : await replacing.replaced(object));
   }
-  const { dropped, gone, torn } = grounding;
-  return { changes: { ...sealed, objects }, data: grounding.reader(), dropped, gone, torn };
+  const { dropped, gone, torn } = replacing;
+  return { changes: { ...sealed, objects }, data: replacing.reader(), dropped, gone, torn };
 }
 
 const EMPTY: Content = { kind: "empty" };
 /** Stands for the base's remaining bytes; no epoch has this number. */
 const LEFT = -1;
 
-class Grounding {
+class Replacing {
   readonly dropped = new Map<Ino, PublishedObject>();
   readonly gone = new Set<Cid>();
   torn = 0;
@@ -115,7 +115,7 @@ class Grounding {
     return theirs !== undefined && sameContent(theirs.content, base.content);
   }
 
-  async grounded(object: ChangedObject): Promise<ChangedObject> {
+  async replaced(object: ChangedObject): Promise<ChangedObject> {
     if (object.record === undefined) return object;
     const valued = await this.#withValues(object, object.record);
     const { record } = valued;

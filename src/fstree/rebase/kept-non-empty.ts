@@ -18,7 +18,7 @@ import type { ObjectState } from "./transition.ts";
  * By id, each where it is to be: at its old place, or beside it if the epoch gave the name to another object. What others have
  * beside it stays, too.
  */
-export async function findRestored(
+export async function findKeptNonEmpty(
   nodes: NodeStore,
   mergeBase: Cid,
   changes: ChangeSet,
@@ -30,23 +30,23 @@ export async function findRestored(
     if (kept?.type !== "directory" || survives(object) || identities.replaced.has(kept.id)) continue;
     deleted.set(kept.id, kept);
   }
-  const restored = new Map<FileId, ObjectState>();
-  if (deleted.size === 0) return restored;
+  const nonEmpty = new Map<FileId, ObjectState>();
+  if (deleted.size === 0) return nonEmpty;
   const left = placesLeft(changes);
   const taken = placesTaken(identities);
   for (const state of deleted.values()) {
     if (!(await holdsStrangers(nodes, mergeBase, state.id, left))) continue;
     await restoreUpwards(state);
   }
-  return restored;
+  return nonEmpty;
 
   async function restoreUpwards(from: ObjectState): Promise<void> {
     let state: ObjectState | undefined = from;
-    while (state !== undefined && !restored.has(state.id)) {
+    while (state !== undefined && !nonEmpty.has(state.id)) {
       const place: Place | undefined = state.names[0];
       if (place === undefined) return;
       const free = await placeOrBeside(nodes, mergeBase, place, state.id, taken);
-      restored.set(state.id, { ...state, names: [free] });
+      nonEmpty.set(state.id, { ...state, names: [free] });
       state = deleted.get(place.parent);
     }
   }

@@ -12,7 +12,7 @@ import type { NodeStore } from "../../tree/node-store.ts";
 import { peekGet, range } from "../../tree/read.ts";
 import type { ChangedObject } from "../change-set.ts";
 import { readBackrefs, readObject, readSelf, whenLoaded } from "../fs-reader.ts";
-import { findHomecomers } from "../merge/moved-back.ts";
+import { findMovedBack } from "../merge/moved-back.ts";
 import { encodeObjectRow, rowKeysOf } from "../object-rows.ts";
 import type { Place } from "../object-rows.ts";
 import { namesAdded, Occupants } from "./occupants.ts";
@@ -42,25 +42,25 @@ export async function keptTransitions(
   link: LinkBlock,
   olderTrees: OlderTrees,
 ): Promise<Transition[]> {
-  const strayed: Strayed[] = [];
+  const displaced: Displaced[] = [];
   for (const after of kept) {
     if (await holds(nodes, reference, after, link)) continue;
     const hints = [...after.names, ...(after.formerly ?? [])];
-    strayed.push({ before: await find(nodes, reference, after, hints), after, hints });
+    displaced.push({ before: await find(nodes, reference, after, hints), after, hints });
   }
-  await findHome(nodes, reference, strayed, olderTrees);
+  await findHome(nodes, reference, displaced, olderTrees);
   const occupants = new Occupants(nodes, reference, own);
-  for (const { before, after } of strayed) {
+  for (const { before, after } of displaced) {
     for (const place of namesAdded(before?.names ?? [], after.names)) {
       const stranger = await occupants.strangerAt(place);
       if (stranger !== undefined) await occupants.evict(stranger, place);
     }
   }
-  return [...strayed, ...occupants.transitions()];
+  return [...displaced, ...occupants.transitions()];
 }
 
 /** An object that the reference has otherwise than the epoch knew it; `hints` are places where a tree may have it. */
-interface Strayed extends Transition {
+interface Displaced extends Transition {
   before: ObjectState | undefined;
   readonly after: ObjectState;
   readonly hints: readonly Place[];
@@ -105,10 +105,10 @@ async function find(
 async function findHome(
   nodes: NodeStore,
   reference: Cid,
-  strayed: readonly Strayed[],
+  displaced: readonly Displaced[],
   olderTrees: OlderTrees,
 ): Promise<void> {
-  const lost = strayed.filter(({ before, after, hints }) => {
+  const lost = displaced.filter(({ before, after, hints }) => {
     return before === undefined && after.type !== "directory" && !isKnownAtBirth(after, hints);
   });
   if (lost.length === 0) return;
@@ -125,7 +125,7 @@ async function findHome(
   await takeHome(birthRows(nodes, reference, ids), ids);
 
   async function takeHome(rows: AsyncIterable<Change>, ids: ReadonlySet<FileId>): Promise<void> {
-    for (const [id, place] of await findHomecomers(rows, ids)) {
+    for (const [id, place] of await findMovedBack(rows, ids)) {
       const item = sought.get(id);
       if (item !== undefined) item.before = await find(nodes, reference, item.after, [place]);
     }
@@ -142,7 +142,7 @@ async function* birthRows(nodes: NodeStore, tree: Cid, ids: ReadonlySet<FileId>)
 }
 
 /** The paths to where a tree may have these, a level with one request. */
-async function readAhead(nodes: NodeStore, tree: Cid, sought: readonly Strayed[]): Promise<void> {
+async function readAhead(nodes: NodeStore, tree: Cid, sought: readonly Displaced[]): Promise<void> {
   const keys = sought.flatMap(({ after, hints }) => {
     const { from } = kindRange(after.id, KIND_BACKREF);
     return [selfKey(after.id), from, ...hints.map(({ parent, name }) => dentryKey(parent, name))];

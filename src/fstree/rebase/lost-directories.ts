@@ -3,7 +3,7 @@
  * still there, so the merge's base has them where they were last. Else the merge could not tell what the others did to them.
  *
  * Moved ones matter only where they would lie in themselves together with what the epoch moved. One that is in no tree that there
- * is at a place that opens its circle was in the root directory, for all that anybody knows.
+ * is at a place that opens its cycle was in the root directory, for all that anybody knows.
  */
 import type { Cid, FileId, Ino } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
@@ -119,7 +119,7 @@ class Search {
     await this.#findCycles();
   }
 
-  /** Of each circle that is left, the directory with the least id was in the root directory. */
+  /** Of each cycle that is left, the directory with the least id was in the root directory. */
   async openCycles(): Promise<void> {
     for (let [id] = this.#cyclic.sort(); id !== undefined; [id] = this.#cyclic.sort()) {
       const known = this.#found.get(id) ?? (await readObject(this.#nodes, this.#tree, id));

@@ -13,14 +13,14 @@ import { survives } from "./identities.ts";
 import type { ObjectState } from "./transition.ts";
 
 /** The same epoch for `tree` with the directories `found` put back, which need not hold all that the epoch's objects were in. */
-export async function rehomeStrays(
+export async function rehomeOrphans(
   nodes: NodeStore,
   tree: Cid,
   changes: ChangeSet,
   found: readonly ObjectState[],
 ): Promise<ChangeSet> {
   const present = await presentDirectories(nodes, tree, changes, found);
-  const isStray = (object: ChangedObject) => object.baseNames.some(({ parent }) => !present.has(parent));
+  const isOrphan = (object: ChangedObject) => object.baseNames.some(({ parent }) => !present.has(parent));
   const own = new Set(changes.objects.filter(survives).map(({ ino }) => ino));
   const hasHome = (parent: Ino) => {
     const id = changes.directories.get(parent);
@@ -29,8 +29,8 @@ export async function rehomeStrays(
   const taken = epochPlaces(changes, found);
   const objects: ChangedObject[] = [];
   for (const object of changes.objects) {
-    if (isStray(object) && !survives(object)) continue;
-    const born = isStray(object) ? { ...object, id: undefined, base: undefined, baseNames: [] } : object;
+    if (isOrphan(object) && !survives(object)) continue;
+    const born = isOrphan(object) ? { ...object, id: undefined, base: undefined, baseNames: [] } : object;
     const names = [];
     for (const { parent, name } of object.names) {
       if (hasHome(parent)) names.push({ parent, name });

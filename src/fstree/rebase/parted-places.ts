@@ -14,7 +14,7 @@ import { placeText, samePlace } from "../object-rows.ts";
 import type { Place } from "../object-rows.ts";
 import { currentPlaces, directoryIds } from "./epoch-places.ts";
 import { placeBeside } from "./free-place.ts";
-import { knotted } from "./epoch-cycles.ts";
+import { epochCycles } from "./epoch-cycles.ts";
 
 /** An object that gave way. */
 export interface Parted {
@@ -33,12 +33,12 @@ export async function partPlaces(
 ): Promise<{ readonly changes: ChangeSet; readonly parted: readonly Parted[] }> {
   const ids = directoryIds(changes);
   const claims = claimsOf(changes, ids);
-  const knots = knotted(changes, ids);
+  const cycles = epochCycles(changes, ids);
   const parted: Parted[] = [];
   const give = async ({ ino, id }: ChangedObject, from: Place, near: Place) => {
     parted.push({ ino, id, from, to: await placeBeside(nodes, tree, near, id ?? markOf(ino), claims.taken) });
   };
-  for (const { object, place } of knots) await give(object, place, { parent: ROOT_ID, name: place.name });
+  for (const { object, place } of cycles) await give(object, place, { parent: ROOT_ID, name: place.name });
   for (const { place, claimants } of claims.contested.values()) {
     const keeper = await keeperOf(nodes, tree, place, claimants);
     for (const object of claimants) if (object !== keeper) await give(object, place, place);

@@ -21,13 +21,13 @@ import type { FileRecord } from "../../format/record.ts";
 import type { TreeConfig } from "../../tree/boundary.ts";
 import { editTree, preload } from "../../tree/edit.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
-import { refuseCircles } from "./cycles.ts";
+import { refuseCycles } from "./cycles.ts";
 import { epochPlaces } from "./epoch-places.ts";
 import { lostDirectories } from "./lost-directories.ts";
-import { type Author, groundEpoch } from "./gone-contents.ts";
-import { findRestored } from "./kept-non-empty.ts";
-import { reviveDirectories } from "./resurrected.ts";
-import { rehomeStrays } from "./orphans.ts";
+import { type Author, replaceGoneContents } from "./gone-contents.ts";
+import { findKeptNonEmpty } from "./kept-non-empty.ts";
+import { resurrectDirectories } from "./resurrected.ts";
+import { rehomeOrphans } from "./orphans.ts";
 import { giveIdentities, survives } from "./identities.ts";
 import type { Identities } from "./identities.ts";
 import { keptState, keptTransitions } from "./kept-rows.ts";
@@ -44,7 +44,7 @@ import { sameContent } from "../merge/objects.ts";
 import { rowKeysOf } from "../object-rows.ts";
 import type { Place } from "../object-rows.ts";
 
-export interface BuildContext {
+export interface RebaseContext {
   readonly nodes: NodeStore;
   readonly content: ContentSource;
   readonly blocks: BlockReader;
@@ -59,18 +59,18 @@ export interface BuildContext {
 }
 
 /** An object as our own tree holds it. */
-export interface BuiltObject {
+export interface RebasedObject {
   readonly id: FileId;
   readonly record: FileRecord;
   readonly names: readonly Place[];
 }
 
-export interface BuiltEpoch {
+export interface RebasedEpoch {
   /** The reference tree with the kept rows: what both sides of a merge started from. */
   readonly mergeBase: Cid;
   readonly ours: Cid;
   /** Each object of the epoch that still exists, also a directory that it deleted but that stays for what is in it. */
-  readonly objects: ReadonlyMap<Ino, BuiltObject>;
+  readonly objects: ReadonlyMap<Ino, RebasedObject>;
   /** Where our tree is otherwise than the epoch's changes on the reference show it, as if others had changed that. Undefined: too much to list. */
   readonly unseen: readonly BaseChange[] | undefined;
   /** Contents of the base that nobody can read: a merge does without them. */
@@ -83,16 +83,16 @@ export interface BuiltEpoch {
  * Builds both trees on `reference`, a tree. Throws `block_not_found` when blocks of the reference or of a base content are
  * gone, what `data` throws, and `internal` for a change set that contradicts itself.
  */
-export async function buildEpoch(
-  context: BuildContext,
+export async function rebaseEpoch(
+  context: RebaseContext,
   reference: Cid,
   epoch: ChangeSet,
   reader: DataReader,
-): Promise<BuiltEpoch> {
+): Promise<RebasedEpoch> {
   const { nodes, sink, treeConfig, author } = context;
   if (author?.baseGone === false) await preloadRows(nodes, reference, epoch, keptStates(epoch, []));
-  const grounded = author && (await groundEpoch(context, reference, epoch, reader, author));
-  const { changes: sealed, data, dropped, gone, torn } = grounded ?? { ...WHOLE, changes: epoch, data: reader };
+  const replaced = author && (await replaceGoneContents(context, reference, epoch, reader, author));
+  const { changes: sealed, data, dropped, gone, torn } = replaced ?? { ...WHOLE, changes: epoch, data: reader };
   const link = linkInto(sink);
   const apply = (tree: Cid, transitions: readonly Transition[], finish?: FinishRecord) => {
     if (transitions.length === 0) return Promise.resolve(tree);
@@ -100,19 +100,19 @@ export async function buildEpoch(
   };
 
   const { olderTrees = noTrees } = context;
-  const { changes, parted, revived, kept, lost } = await placeEpoch(nodes, reference, sealed, olderTrees);
+  const { changes, parted, resurrected, kept, lost } = await placeEpoch(nodes, reference, sealed, olderTrees);
   const states = [...kept, ...lost];
   const own = ownIds(changes, states);
-  const strayed = await keptTransitions(nodes, reference, states, own, link, olderTrees);
-  const restoredBase = await apply(reference, strayed);
-  const occupants = new Occupants(nodes, restoredBase, { ...own, objects: new Set(kept.map(({ id }) => id)) });
-  const identities = await giveIdentities(nodes, restoredBase, changes, occupants);
-  const mergeBase = await apply(restoredBase, occupants.transitions());
+  const displaced = await keptTransitions(nodes, reference, states, own, link, olderTrees);
+  const baseWithKept = await apply(reference, displaced);
+  const occupants = new Occupants(nodes, baseWithKept, { ...own, objects: new Set(kept.map(({ id }) => id)) });
+  const identities = await giveIdentities(nodes, baseWithKept, changes, occupants);
+  const mergeBase = await apply(baseWithKept, occupants.transitions());
 
-  const restored = await findRestored(nodes, mergeBase, changes, identities);
-  const objects = new Map<Ino, BuiltObject>();
+  const nonEmpty = await findKeptNonEmpty(nodes, mergeBase, changes, identities);
+  const objects = new Map<Ino, RebasedObject>();
   const inline = new SmallBytes();
-  const { transitions, sources } = ownTransitions(changes, identities, restored);
+  const { transitions, sources } = ownTransitions(changes, identities, nonEmpty);
   const ours = await apply(mergeBase, transitions, async (state) => {
     const object = sources.get(state);
     if (object === undefined) return state.record;
@@ -120,14 +120,14 @@ export async function buildEpoch(
     objects.set(object.ino, { id: state.id, record: keptIn(inline, record), names: state.names });
     return record;
   });
-  await refuseCircles(nodes, ours, transitions);
+  await refuseCycles(nodes, ours, transitions);
   // Directories that the epoch deletes, but that hold what others put there, are in our tree still.
-  const back = [...restored.values()].flatMap(({ id, names }) => names.map((place) => changeAt(place, undefined, id)));
+  const back = [...nonEmpty.values()].flatMap(({ id, names }) => names.map((place) => changeAt(place, undefined, id)));
   const aside = parted.flatMap(({ ino, id = objects.get(ino)?.id, from, to }) => [
     changeAt(from, id, undefined),
     changeAt(to, undefined, id),
   ]);
-  const alive = [...(await revivedIn(nodes, ours, revived))];
+  const alive = [...(await resurrectedIn(nodes, ours, resurrected))];
   const unseen = allOf([
     mergeBase === reference ? [] : await differences(nodes, reference, mergeBase),
     await strangersIn(nodes, ours, joined(changes, identities), objects),
@@ -139,7 +139,7 @@ export async function buildEpoch(
   return { mergeBase, ours, objects, unseen, gone, torn };
 }
 
-const WHOLE = { dropped: new Map<Ino, BuiltObject>(), gone: new Set<Cid>(), torn: 0 };
+const WHOLE = { dropped: new Map<Ino, RebasedObject>(), gone: new Set<Cid>(), torn: 0 };
 
 /**
  * Directories that the epoch made where others had made one, or in the place of one that it removed: the same from now on, with
@@ -151,13 +151,13 @@ function joined({ objects }: ChangeSet, { byIno }: Identities): FileId[] {
 }
 
 /** The directories that the epoch deleted and that are there still. */
-async function revivedIn(
+async function resurrectedIn(
   nodes: NodeStore,
   tree: Cid,
-  revived: ReadonlyMap<Ino, FileId>,
-): Promise<ReadonlyMap<Ino, BuiltObject>> {
-  const found = new Map<Ino, BuiltObject>();
-  for (const [ino, id] of revived) {
+  resurrected: ReadonlyMap<Ino, FileId>,
+): Promise<ReadonlyMap<Ino, RebasedObject>> {
+  const found = new Map<Ino, RebasedObject>();
+  for (const [ino, id] of resurrected) {
     const self = await readSelf(nodes, tree, id);
     if (self?.kind === "directory" && self.place !== undefined)
       found.set(ino, { id, record: self.record, names: [self.place] });
@@ -166,7 +166,7 @@ async function revivedIn(
 }
 
 /** What came to the root directory since its own is nowhere. */
-function rehomed(sealed: ChangeSet, changes: ChangeSet, objects: ReadonlyMap<Ino, BuiltObject>): BaseChange[] {
+function rehomed(sealed: ChangeSet, changes: ChangeSet, objects: ReadonlyMap<Ino, RebasedObject>): BaseChange[] {
   if (changes === sealed) return [];
   const inRoot = new Map(
     sealed.objects.map(({ ino, names }) => [ino, names.filter(({ parent }) => parent === ROOT_INO)]),
@@ -184,7 +184,7 @@ async function strangersIn(
   nodes: NodeStore,
   tree: Cid,
   directories: readonly FileId[],
-  objects: ReadonlyMap<Ino, BuiltObject>,
+  objects: ReadonlyMap<Ino, RebasedObject>,
 ): Promise<BaseChange[] | undefined> {
   if (directories.length === 0) return [];
   return entriesOf(nodes, tree, directories, new Set([...objects.values()].map(({ id }) => id)));
@@ -192,14 +192,14 @@ async function strangersIn(
 
 /** The epoch with each of its objects at a place of its own, in a directory that the base will have. */
 async function placeEpoch(nodes: NodeStore, reference: Cid, sealed: ChangeSet, olderTrees: OlderTrees) {
-  const { changes: alive, revived } = await reviveDirectories(nodes, reference, sealed);
+  const { changes: alive, resurrected } = await resurrectDirectories(nodes, reference, sealed);
   const { changes, parted } = await partPlaces(nodes, reference, alive);
   const kept = keptStates(changes, parted);
   await preloadRows(nodes, reference, changes, kept);
   const { found, incomplete } = await lostDirectories(nodes, reference, changes, kept, olderTrees);
-  if (!incomplete && !hasHomeless(changes)) return { changes, parted, revived, kept, lost: found };
-  const housed = await rehomeStrays(nodes, reference, changes, found);
-  return { changes: housed, parted, revived, kept: keptStates(housed, parted), lost: found };
+  if (!incomplete && !hasHomeless(changes)) return { changes, parted, resurrected, kept, lost: found };
+  const housed = await rehomeOrphans(nodes, reference, changes, found);
+  return { changes: housed, parted, resurrected, kept: keptStates(housed, parted), lost: found };
 }
 
 /** Whether something has a name in what is no directory: as in a bucket where somebody wrote a file's record over a directory's. */
@@ -264,7 +264,7 @@ function linkInto(sink: BlockSink): LinkBlock {
 function ownTransitions(
   changes: ChangeSet,
   identities: Identities,
-  restored: ReadonlyMap<FileId, ObjectState>,
+  nonEmpty: ReadonlyMap<FileId, ObjectState>,
 ): { transitions: Transition[]; sources: ReadonlyMap<ObjectState, ChangedObject> } {
   const transitions: Transition[] = [];
   const sources = new Map<ObjectState, ChangedObject>();
@@ -273,7 +273,7 @@ function ownTransitions(
     if (identity === undefined || object.record === undefined) {
       const before = keptState(object);
       if (before === undefined || identities.replaced.has(before.id)) continue;
-      transitions.push({ before, after: restored.get(before.id) });
+      transitions.push({ before, after: nonEmpty.get(before.id) });
       continue;
     }
     const { id, names, before } = identity;
@@ -285,7 +285,7 @@ function ownTransitions(
 }
 
 async function withContent(
-  context: BuildContext,
+  context: RebaseContext,
   object: ChangedObject,
   record: FileRecord,
   data: DataReader,

@@ -1,6 +1,6 @@
 /**
  * Directories that an epoch deletes, but that stay where others have them by now, as if the epoch had not touched them. Those above
- * then hold a stranger, and stay too (restored.ts).
+ * then hold a stranger, and stay too (kept-non-empty.ts).
  */
 import type { Cid, FileId, Ino } from "../../base/ids.ts";
 import { dentryId } from "../../format/rows.ts";
@@ -12,17 +12,17 @@ import { directoryIds } from "./epoch-places.ts";
 import { parentsFirst, survives, takesOver } from "./identities.ts";
 import { TreeDirectories } from "./tree-directories.ts";
 
-export interface Revived {
+export interface Resurrected {
   /** The same epoch without these deletions. */
   readonly changes: ChangeSet;
-  readonly revived: ReadonlyMap<Ino, FileId>;
+  readonly resurrected: ReadonlyMap<Ino, FileId>;
 }
 
-export async function reviveDirectories(nodes: NodeStore, tree: Cid, sealed: ChangeSet): Promise<Revived> {
+export async function resurrectDirectories(nodes: NodeStore, tree: Cid, sealed: ChangeSet): Promise<Resurrected> {
   const named = namedIn(sealed);
   const changes = without(sealed, named);
   const moved = await movedAway(nodes, tree, changes);
-  return { changes: without(changes, moved), revived: new Map([...named, ...moved]) };
+  return { changes: without(changes, moved), resurrected: new Map([...named, ...moved]) };
 }
 
 /** Those that one of the epoch's own objects has a name in: others gave it that name after the directory was removed here. */
@@ -51,13 +51,13 @@ async function movedAway(nodes: NodeStore, tree: Cid, changes: ChangeSet): Promi
     const parent = await there.parentOf(id);
     if (parent !== undefined && parent !== object.baseNames[0]?.parent) moved.set(id, object);
   }
-  const revived = new Map<Ino, FileId>();
-  if (moved.size === 0) return revived;
+  const resurrected = new Map<Ino, FileId>();
+  if (moved.size === 0) return resurrected;
   for (const id of inherited(changes, deleted)) deleted.delete(id);
   const own = new Set(changes.objects.map(({ id }) => id));
   const known = new Map<FileId, boolean>();
-  for (const [id, { ino }] of moved) if (deleted.has(id) && (await isNeeded(id))) revived.set(ino, id);
-  return revived;
+  for (const [id, { ino }] of moved) if (deleted.has(id) && (await isNeeded(id))) resurrected.set(ino, id);
+  return resurrected;
 
   /** Whether it has something in it that the epoch never saw there, at any depth of what the epoch deletes. */
   async function isNeeded(directory: FileId): Promise<boolean> {
@@ -107,8 +107,8 @@ function inherited(changes: ChangeSet, deleted: ReadonlyMap<FileId, ChangedObjec
   return taken;
 }
 
-function without(changes: ChangeSet, revived: ReadonlyMap<Ino, FileId>): ChangeSet {
-  if (revived.size === 0) return changes;
-  const objects = changes.objects.filter(({ ino }) => !revived.has(ino));
-  return { ...changes, objects, directories: new Map([...changes.directories, ...revived]) };
+function without(changes: ChangeSet, resurrected: ReadonlyMap<Ino, FileId>): ChangeSet {
+  if (resurrected.size === 0) return changes;
+  const objects = changes.objects.filter(({ ino }) => !resurrected.has(ino));
+  return { ...changes, objects, directories: new Map([...changes.directories, ...resurrected]) };
 }

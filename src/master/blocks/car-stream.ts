@@ -5,13 +5,13 @@ import type { Block } from "../../blocks/block-store.ts";
 import { carPieces } from "../../blocks/car-batch.ts";
 import { isGone } from "../../blocks/not-found.ts";
 import { encodeCarHeader } from "../../format/car.ts";
-import type { Shares } from "../http/shares.ts";
+import type { FairBudget } from "../http/fair-budget.ts";
 import type { OwnerBlocks } from "../store/owner-blocks.ts";
 import type { Slabs } from "./slabs.ts";
 
 export interface Reading {
   readonly blocks: OwnerBlocks;
-  readonly answers: Shares;
+  readonly answers: FairBudget;
   /** On whose share it counts. */
   readonly owner: string;
   readonly signal: AbortSignal;

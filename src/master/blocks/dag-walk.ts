@@ -5,12 +5,12 @@ import type { Cid } from "../../base/ids.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { digestKey } from "../../format/cid.ts";
 import { linkListOf } from "../../format/links.ts";
-import type { Shares } from "../http/shares.ts";
+import type { FairBudget } from "../http/fair-budget.ts";
 import type { Reading } from "./car-stream.ts";
 
 export interface Walking extends Reading {
   /** Steps of WALK_STEP_CIDS that all walks share. */
-  readonly walks: Shares;
+  readonly walks: FairBudget;
 }
 
 /**

@@ -18,7 +18,7 @@ import { type RootAlarm, wentBack } from "../roots/root-alarm.ts";
 import type { ClosedGate, GatePatience, SwapGate } from "../roots/swap-gate.ts";
 import { rolledBack } from "../store/known-roots.ts";
 import type { BlockStores, Collecting, CollectionProgress } from "../store/owner-blocks.ts";
-import { spareBesidesReached } from "./spared.ts";
+import { protectBesidesReached } from "./protected-blocks.ts";
 
 export interface CollectionOptions {
   readonly roots: RootTable;
@@ -152,11 +152,11 @@ class Collection {
     for (const { bucket, commit } of this.#rows) {
       if (this.#marked.get(bucket) === commit) continue;
       const { marks } = this.#collecting;
-      const spare = (cids: readonly Cid[]) => this.#collecting.spare(cids);
-      const isSpared = (cid: Cid) => this.#collecting.isSpared(cid);
+      const protect = (cids: readonly Cid[]) => this.#collecting.protect(cids);
+      const isProtected = (cid: Cid) => this.#collecting.isProtected(cid);
       const found = await checkComplete({ blocks: marks, pace, memory: this.#memory, anyDepth: true }, commit);
       if (found.kind !== "complete") throw damaged(bucket, found.kind === "missing" ? found.missing[0] : found.cid);
-      await spareBesidesReached({ blocks: marks, spare, isSpared, pace }, commit);
+      await protectBesidesReached({ blocks: marks, protect, isProtected, pace }, commit);
       this.#marked.set(bucket, commit);
     }
   }

@@ -8,7 +8,7 @@ import { DISCARD_MS, JSON_GROWTH } from "../limits.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import { begunBody } from "./begun-body.ts";
 import type { Bearer, Bearers } from "./bearers.ts";
-import { whenInTheWay } from "./crowd.ts";
+import { whenInTheWay } from "./slow-clients.ts";
 import { dispatch } from "./dispatch.ts";
 import type { Endings } from "./endings.ts";
 import { answerTo } from "./failure.ts";
@@ -21,7 +21,7 @@ import { writeAnswer } from "./reply.ts";
 import { RequestBody } from "./request-body.ts";
 import type { Answer, Route } from "./route.ts";
 import type { Router } from "./router.ts";
-import type { Shares } from "./shares.ts";
+import type { FairBudget } from "./fair-budget.ts";
 
 /** What all exchanges of a server have in common. */
 export interface Service {
@@ -29,8 +29,8 @@ export interface Service {
   readonly bearers: Bearers;
   readonly endings: Endings;
   /** Memory of bodies of JSON, and of what is made of them. */
-  readonly texts: Shares;
-  readonly parses: Shares;
+  readonly texts: FairBudget;
+  readonly parses: FairBudget;
   readonly garbage: Garbage;
   readonly strangers: Pace;
   readonly metrics: Metrics;
@@ -204,7 +204,7 @@ class Exchange {
   /** Until the answers to the requests before, on the same connection, are sent. */
   async #turn({ body, isInTheWay }: Answer): Promise<void> {
     // What is before it may never end, as a watch.
-    using _crowd = whenInTheWay(this.#service.clock, isInTheWay, () => this.#cut());
+    using _watch = whenInTheWay(this.#service.clock, isInTheWay, () => this.#cut());
     try {
       if (!this.#maySpeak) throw new DOMException("the client went away", "AbortError");
       if (this.#response.socket === null) await once(this.#response, "socket", { signal: this.#ended.signal });

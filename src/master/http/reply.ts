@@ -3,7 +3,7 @@ import type { ServerResponse } from "node:http";
 import type { Clock } from "../../base/clock.ts";
 import { BODY_PATIENCE_MS } from "../../base/limits.ts";
 import { ANSWER_WRITE_BYTES } from "../limits.ts";
-import { LOOK_MS, READER_PATIENCE_MS, whenInTheWay } from "./crowd.ts";
+import { LOOK_MS, READER_PATIENCE_MS, whenInTheWay } from "./slow-clients.ts";
 import type { Answer } from "./route.ts";
 
 export interface ReplyOptions {
@@ -88,7 +88,7 @@ function write(
   return new Promise((resolve, reject) => {
     const end = (failure?: string) => {
       timer[Symbol.dispose]();
-      crowd[Symbol.dispose]();
+      watch[Symbol.dispose]();
       response.off("close", onClose);
       if (failure === undefined) resolve();
       else reject(new DOMException(failure, "AbortError"));
@@ -97,7 +97,7 @@ function write(
     const timer = clock.after(BODY_PATIENCE_MS, () => end("the reader stands still"));
     const stands = standstill(response, clock);
     const blocks = isInTheWay && (() => stands() && isInTheWay());
-    const crowd = whenInTheWay(clock, blocks, () => end("the reader stands still while others wait"), LOOK_MS);
+    const watch = whenInTheWay(clock, blocks, () => end("the reader stands still while others wait"), LOOK_MS);
     response.once("close", onClose);
     // node:http puts together what is written until the next tick.
     for (const piece of pieces.slice(0, -1)) response.write(piece);

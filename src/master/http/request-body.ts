@@ -3,7 +3,7 @@ import type { IncomingMessage } from "node:http";
 import type { Clock } from "../../base/clock.ts";
 import { BODY_PATIENCE_MS } from "../../base/limits.ts";
 import { MIN_BODY_BYTES_A_WINDOW } from "../limits.ts";
-import { CROWD_PATIENCE_MS, whenInTheWay } from "./crowd.ts";
+import { SLOW_CLIENT_PATIENCE_MS, whenInTheWay } from "./slow-clients.ts";
 import { Refusal } from "./refusal.ts";
 
 export class RequestBody {
@@ -95,7 +95,7 @@ export class RequestBody {
       if (request.destroyed) return reject(gone());
       const settle = (act: () => void) => () => {
         timer[Symbol.dispose]();
-        crowd[Symbol.dispose]();
+        watch[Symbol.dispose]();
         request.off("readable", onMore).off("end", onMore).off("close", onGone).off("error", onGone);
         act();
       };
@@ -106,7 +106,7 @@ export class RequestBody {
         settle(() => reject(silent())),
       );
       const cut = settle(() => reject(inTheWay()));
-      const crowd = whenInTheWay(this.#clock, isInTheWay, cut, Math.max(0, CROWD_PATIENCE_MS - crept));
+      const watch = whenInTheWay(this.#clock, isInTheWay, cut, Math.max(0, SLOW_CLIENT_PATIENCE_MS - crept));
       request.on("readable", onMore).on("end", onMore).on("close", onGone).on("error", onGone);
     });
     this.#waitedMs += this.#clock.monotonicMs() - fromMs;
@@ -131,7 +131,7 @@ function silent(): Refusal {
 }
 
 function inTheWay(): Refusal {
-  const message = `Nothing, or next to nothing, came for ${CROWD_PATIENCE_MS / 1000} s, and others wait. Send what is left again.`;
+  const message = `Nothing, or next to nothing, came for ${SLOW_CLIENT_PATIENCE_MS / 1000} s, and others wait. Send what is left again.`;
   return new Refusal("in_the_way", message, { headers: { "retry-after": "1" } });
 }
 

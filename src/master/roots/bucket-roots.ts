@@ -10,7 +10,7 @@ import { describeError } from "../../base/log.ts";
 import { bucketKey } from "../../roots/root-store.ts";
 import type { BucketName, Root, RootRow, RootTable, SwapOutcome } from "../../roots/root-store.ts";
 import { Refusal } from "../http/refusal.ts";
-import { Shares } from "../http/shares.ts";
+import { FairBudget } from "../http/fair-budget.ts";
 import type { BlockStores, OwnerBlocks } from "../store/owner-blocks.ts";
 import { conditionHolds } from "./condition.ts";
 import type { SwapCondition } from "./condition.ts";
@@ -49,7 +49,7 @@ export class BucketRoots {
   readonly #check: SwapCheck;
   readonly #swaps = new KeyedQueues();
   /** Each check holds memory: an owner of many buckets holds up only himself. */
-  readonly #checks = new Shares(CHECKS_AT_ONCE, OWNER_CHECKS_AT_ONCE);
+  readonly #checks = new FairBudget(CHECKS_AT_ONCE, OWNER_CHECKS_AT_ONCE);
   readonly #known = new BoundedMap<string, RootRow>(ROOTS_REMEMBERED);
 
   constructor(options: BucketRootsOptions) {

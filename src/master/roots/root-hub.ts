@@ -5,11 +5,11 @@ import { MAX_WATCHES } from "../limits.ts";
 import { bucketKey } from "../../roots/root-store.ts";
 import type { BucketName, Root } from "../../roots/root-store.ts";
 import { Refusal } from "../http/refusal.ts";
-import { Shares } from "../http/shares.ts";
+import { FairBudget } from "../http/fair-budget.ts";
 
 export class RootHub {
   readonly #watchers = new Map<string, Set<RootWatch>>();
-  readonly #underWay = new Shares(Infinity, MAX_WATCHES);
+  readonly #underWay = new FairBudget(Infinity, MAX_WATCHES);
 
   /** Counted as the caller's, whoever owns the bucket. Throws `too_many_watches`. */
   watch(name: BucketName, caller: string): RootWatch {

@@ -7,7 +7,7 @@ import { type Deferred, deferred } from "../../base/deferred.ts";
 import type { Random } from "../../base/random.ts";
 import { bucketKey } from "../../roots/root-store.ts";
 import type { BucketName } from "../../roots/root-store.ts";
-import { Shares } from "../http/shares.ts";
+import { FairBudget } from "../http/fair-budget.ts";
 
 /** Writers that wait in line for a turn, or have one: all together, and of one owner. */
 export const MAX_TURNS = 4_096;
@@ -40,7 +40,7 @@ export class TurnLines {
   readonly #random: Random;
   readonly #lines = new Map<string, Line>();
   /** Of those who wait and those who have a turn. */
-  readonly #places = new Shares(MAX_TURNS, OWNER_TURNS);
+  readonly #places = new FairBudget(MAX_TURNS, OWNER_TURNS);
 
   constructor(clock: Clock, random: Random) {
     this.#clock = clock;

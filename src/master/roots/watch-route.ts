@@ -5,7 +5,7 @@
  */
 import type { Clock } from "../../base/clock.ts";
 import { deferred } from "../../base/deferred.ts";
-import { Spaced, WATCH_SPACING_MS } from "../../base/spaced.ts";
+import { Throttle, WATCH_THROTTLE_MS } from "../../base/throttle.ts";
 import { WATCH_COMMENT_MS } from "../limits.ts";
 import type { Root } from "../../roots/root-store.ts";
 import type { Answer, Call, Route } from "../http/route.ts";
@@ -54,7 +54,7 @@ class EventStream implements AsyncIterableIterator<Uint8Array> {
   readonly #watch: RootWatch;
   readonly #clock: Clock;
   readonly #signal: AbortSignal;
-  readonly #news: Spaced;
+  readonly #news: Throttle;
   #wake = (): void => {};
   #greeted = false;
 
@@ -62,7 +62,7 @@ class EventStream implements AsyncIterableIterator<Uint8Array> {
     this.#watch = watch;
     this.#clock = clock;
     this.#signal = signal;
-    this.#news = new Spaced(
+    this.#news = new Throttle(
       clock,
       () => spacingFor(watch.watchers),
       () => this.#wake(),
@@ -126,7 +126,7 @@ const SPACING_OF_EACH_MS = 10;
 const MAX_SPACING_MS = 500;
 
 function spacingFor(watchers: number): number {
-  return Math.min(Math.max(WATCH_SPACING_MS, watchers * SPACING_OF_EACH_MS), MAX_SPACING_MS);
+  return Math.min(Math.max(WATCH_THROTTLE_MS, watchers * SPACING_OF_EACH_MS), MAX_SPACING_MS);
 }
 
 function eventOf({ commit, version }: Root): string {

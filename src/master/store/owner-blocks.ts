@@ -92,10 +92,10 @@ export interface Collecting {
   readonly roots: Pick<KnownRoots, "list" | "advance">;
 
   /** Keeps these blocks, and not what they link to. */
-  spare(cids: readonly Cid[]): Promise<void>;
+  protect(cids: readonly Cid[]): Promise<void>;
 
-  /** Whether it is kept so far: marked as a node or a chunk, or spared. */
-  isSpared(cid: Cid): boolean;
+  /** Whether it is kept so far: marked as a node or a chunk, or protected. */
+  isProtected(cid: Cid): boolean;
 
   /**
    * From now on nothing counts as complete that is not marked. No swap may be between its check and its end at this moment, and all

@@ -63,11 +63,11 @@ export class OwnerCollection implements Collecting {
     return { blocks: this.#marked, of: Math.max(this.#marked, this.#of) };
   }
 
-  async spare(cids: readonly Cid[]): Promise<void> {
+  async protect(cids: readonly Cid[]): Promise<void> {
     this.#marked += this.#options.index.marks.markReached(cids.map(digestOf), this.#number);
   }
 
-  isSpared(cid: Cid): boolean {
+  isProtected(cid: Cid): boolean {
     return this.#options.index.marks.isReached(digestOf(cid), this.#number);
   }
 

@@ -7,7 +7,7 @@ import { isDirectory, isFile } from "../shown.ts";
 import type { Timeline } from "../timeline.ts";
 import type { Trace } from "../trace.ts";
 import { isIoError } from "../troubles.ts";
-import { performInFolder } from "./folder-deeds.ts";
+import { performInFolder } from "./folder-actions.ts";
 import type { FolderMachine } from "./folder-machine.ts";
 
 export interface FoldersOptions {
@@ -75,12 +75,12 @@ export class Folders implements Disposable {
     for (const { machine } of this.#all) machine[Symbol.dispose]();
   }
 
-  async #use(machine: FolderMachine, { deeds }: FolderPlan): Promise<void> {
+  async #use(machine: FolderMachine, { actions }: FolderPlan): Promise<void> {
     const { tokens, trace, timeline, plan } = this.#options;
     await this.#start(machine);
-    for (const { atMs, deed } of deeds) {
+    for (const { atMs, action } of actions) {
       await timeline.sleep(Math.max(0, atMs - timeline.monotonicMs()));
-      const done = performInFolder(machine.disk, deed, plan.names, tokens.next(machine.name), tokens);
+      const done = performInFolder(machine.disk, action, plan.names, tokens.next(machine.name), tokens);
       if (done === undefined) continue;
       trace.add(machine.name, done);
       machine.noticed();

@@ -15,7 +15,7 @@ import { isOwn, PARKED_ID, PARKED_PATH, parkedPath } from "../disk/paths.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
 
 /**
- * Before a round. What the database has elsewhere goes back there, if that place is free; what is another file than the one that was put here
+ * Before a pass. What the database has elsewhere goes back there, if that place is free; what is another file than the one that was put here
  * comes in sight; the rest waits for its place.
  */
 export async function returnParked(db: SyncDatabase, disk: SyncDisk): Promise<void> {
@@ -146,7 +146,7 @@ function* homesOf(db: SyncDatabase, was: Place | undefined, id: FileId, stat: Di
   }
 }
 
-/** What no round knows in a directory that was put out of sight goes into the one that has its place now. */
+/** What no pass knows in a directory that was put out of sight goes into the one that has its place now. */
 async function isEmptied(db: SyncDatabase, disk: SyncDisk, from: DiskPath, into: DiskPath): Promise<boolean> {
   if ((await disk.look(from))?.type !== "directory" || (await disk.look(into))?.type !== "directory") return false;
   for (const { name, stat } of await disk.list(from)) {

@@ -48,7 +48,7 @@ export interface PlanContext {
   readonly nodes: NodeStore;
   readonly tree: Cid;
   readonly rules: IgnoreRules;
-  /** Whether those that only somebody's deed can settle are looked at again. */
+  /** Whether those that only somebody's action can settle are looked at again. */
   readonly again: boolean;
 }
 

@@ -9,7 +9,7 @@ import { entryOf, nameOf, type Entry, type EntryRow, type PlaceRow } from "../kn
 export const REDO_PATH = newPath("redo");
 export const DONE = ".";
 export const TAKEN_BACK = "x";
-/** Deeds that are marked when they are done. */
+/** Actions that are marked when they are done. */
 export const ANNOUNCED: ReadonlySet<string> = new Set(["placing", "exchanging", "moving"]);
 
 export interface Places {

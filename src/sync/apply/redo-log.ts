@@ -2,8 +2,8 @@
  * What a batch did to the folder, in a file of the folder's own until the database knows it: a process that is killed between the two leaves
  * it to the next one. Without it what somebody deleted or replaced in between would look as if it had never been put there, and come back.
  *
- * Nothing waits until it is on the disk, so it is believed only while the system runs that it was written on: then each deed that
- * has its mark was done. A deed is announced, done and marked, and what the database is told follows; lines are JSON, marks are lines of dots.
+ * Nothing waits until it is on the disk, so it is believed only while the system runs that it was written on: then each action that
+ * has its mark was done. An action is announced, done and marked, and what the database is told follows; lines are JSON, marks are lines of dots.
  */
 import { failedWith } from "../../base/system-errors.ts";
 import type { Place } from "../../fstree/object-rows.ts";
@@ -88,7 +88,7 @@ export class RedoLog {
     try {
       await this.#disk.unlink(REDO_PATH);
     } catch (error) {
-      // Somebody cleared it away, or it has to stay: it is empty by now, and the round is done.
+      // Somebody cleared it away, or it has to stay: it is empty by now, and the pass is done.
       if (!failedWith(error, "ENOENT", "ENOTDIR", "ELOOP", "EISDIR", "EACCES", "EPERM", "EROFS")) throw error;
     }
   }

@@ -97,7 +97,7 @@ async function textOf(disk: SyncDisk): Promise<string> {
       await file.close();
     }
   } catch {
-    // Nothing is lost that is not in it; a round that waits for it would wait for ever.
+    // Nothing is lost that is not in it; a pass that waits for it would wait for ever.
     return "";
   }
 }

@@ -20,7 +20,7 @@ import { makePlan, noteBehind, planNew, type Plan, type PlanContext, type Target
 export interface ShowOptions {
   /** How many places are planned at once where that may be chosen. */
   readonly most: number;
-  readonly isRehearsal: boolean;
+  readonly isDryRun: boolean;
   /** The digest of deletions that a person approved here. */
   readonly allowDeletes: string | undefined;
   /** Which of these a person approved where they were made. Asked only where so much would go that it has to be. */
@@ -44,17 +44,17 @@ export async function showRoot(
   options: ShowOptions,
 ): Promise<Shown> {
   const { db } = behind;
-  const { most, isRehearsal, applying } = options;
-  const targets = await db.transaction(() => noteBehind(behind, isRehearsal ? Infinity : most));
+  const { most, isDryRun, applying } = options;
+  const targets = await db.transaction(() => noteBehind(behind, isDryRun ? Infinity : most));
   const early: Early = { files: 0, touched: new Set() };
-  const waiting = isRehearsal ? 0 : db.behind.countWaiting();
+  const waiting = isDryRun ? 0 : db.behind.countWaiting();
   if (waiting > most) {
     noteFilesBefore(db, options.deletionLimit);
     await bringNew(context, behind, targets, most, early, () => applying(waiting));
   }
   const plan = await db.transaction(() => makePlan(behind, targets));
   const { held, entries } = await heldOf(db, plan, options);
-  if (isRehearsal) return { plan, held, applied: NOTHING };
+  if (isDryRun) return { plan, held, applied: NOTHING };
   if (held !== undefined) noteFilesBefore(db, options.deletionLimit);
   const now = held === undefined ? plan : besides(db, plan, entries);
   const places = now.puts.length + now.removals.length;

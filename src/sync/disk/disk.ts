@@ -139,5 +139,5 @@ export interface DiskFile {
   close(): Promise<void>;
 }
 
-/** Codes of a disk that does not let one object be moved, made or removed: no reason to stop a round. */
+/** Codes of a disk that does not let one object be moved, made or removed: no reason to stop a pass. */
 export const REFUSALS = ["EACCES", "EPERM", "EBUSY", "EINVAL", "ENAMETOOLONG", "EROFS", "ETXTBSY", "EXDEV"] as const;

@@ -1,6 +1,6 @@
 /**
  * A real folder through Node.js alone: for systems where the addon is not. Each call looks at every component of its path first and
- * refuses links; who swaps a directory for a link between the look and the deed wins, which beneath-disk.ts rules out.
+ * refuses links; who swaps a directory for a link between the look and the action wins, which beneath-disk.ts rules out.
  */
 import * as fs from "node:fs/promises";
 import { unlinkSync, type BigIntStats } from "node:fs";

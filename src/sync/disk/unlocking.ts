@@ -1,6 +1,6 @@
 /**
  * Directories that their owner may not write in, as 0555 has it: they came with that mode, and what is to come into them, or to go, does so all the
- * same. Each is given leave for as long as one deed takes. Whoever is root never meets this.
+ * same. Each is given leave for as long as one action takes. Whoever is root never meets this.
  */
 import { failedWith } from "../../base/system-errors.ts";
 import type { DiskPath, SyncDisk } from "./disk.ts";
@@ -13,7 +13,7 @@ interface Locked {
   readonly mode: number;
 }
 
-/** The same disk, whose deeds in such directories are done. */
+/** The same disk, whose actions in such directories are done. */
 export function unlocking<Disk extends SyncDisk>(disk: Disk): Disk {
   const makeDirectory = disk.makeDirectory.bind(disk);
   const makeSymlink = disk.makeSymlink.bind(disk);
@@ -21,7 +21,7 @@ export function unlocking<Disk extends SyncDisk>(disk: Disk): Disk {
   const rename = disk.rename.bind(disk);
   const unlink = disk.unlink.bind(disk);
   const removeDirectory = disk.removeDirectory.bind(disk);
-  const deeds: Pick<SyncDisk, "makeDirectory" | "makeSymlink" | "link" | "rename" | "unlink" | "removeDirectory"> = {
+  const actions: Pick<SyncDisk, "makeDirectory" | "makeSymlink" | "link" | "rename" | "unlink" | "removeDirectory"> = {
     makeDirectory: (path) => unlocked(disk, [above(path)], () => makeDirectory(path)),
     makeSymlink: (path, target) => unlocked(disk, [above(path)], () => makeSymlink(path, target)),
     link: (from, to) => unlocked(disk, [above(to)], () => link(from, to)),
@@ -32,37 +32,37 @@ export function unlocking<Disk extends SyncDisk>(disk: Disk): Disk {
     // A directory that gets another parent is changed itself, in what is above it.
     rename: (from, to, how) => unlocked(disk, [above(from), above(to), from], () => rename(from, to, how), { to }),
   };
-  return Object.assign(disk, deeds);
+  return Object.assign(disk, actions);
 }
 
 /** `to`: where the last one of the paths is when it is done. `check`: whether it can be done, but for the leave. */
 async function unlocked(
   disk: SyncDisk,
   paths: readonly DiskPath[],
-  deed: () => Promise<void>,
+  action: () => Promise<void>,
   { to, check }: { readonly to?: DiskPath; readonly check?: () => Promise<boolean> } = {},
 ): Promise<void> {
   try {
-    return await deed();
+    return await action();
   } catch (error) {
     if (!failedWith(error, "EACCES")) throw error;
     const locked = await lockedOf(disk, paths);
     if (locked.length === 0) throw error;
     if (check !== undefined && !(await check())) throw Object.assign(new Error("ENOTEMPTY"), { code: "ENOTEMPTY" });
-    await unlockedFor(disk, locked, deed, (path) => (to !== undefined && path === paths.at(-1) ? to : path));
+    await unlockedFor(disk, locked, action, (path) => (to !== undefined && path === paths.at(-1) ? to : path));
   }
 }
 
 async function unlockedFor(
   disk: SyncDisk,
   locked: readonly Locked[],
-  deed: () => Promise<void>,
+  action: () => Promise<void>,
   moved: (path: DiskPath) => DiskPath,
 ): Promise<void> {
   let isDone = false;
   try {
     for (const { path, mode } of locked) await disk.setMode(path, mode | OWNER_MAY_CHANGE);
-    await deed();
+    await action();
     isDone = true;
   } finally {
     for (const { path, mode } of locked) await disk.setMode(isDone ? moved(path) : path, mode).catch(() => {});

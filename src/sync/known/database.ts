@@ -57,14 +57,14 @@ export class SyncDatabase {
   readonly #remove: Database.Statement;
   /** Where the folder is behind. */
   readonly behind: UnsettledPlaces;
-  #rehearsing = false;
+  #isDryRun = false;
   #told: ((change: EntryChange) => void) | undefined;
 
   /** A file's path, or a database that is open. */
   constructor(at: string | Database.Database) {
     this.#db = typeof at === "string" ? new Database(at) : at;
     this.#db.pragma("journal_mode = WAL");
-    // A deed on the disk that is durable must not be followed by a database that forgot it, or the other way round.
+    // An action on the disk that is durable must not be followed by a database that forgot it, or the other way round.
     this.#db.pragma("synchronous = FULL");
     this.#db.pragma(`cache_size = -${SQLITE_CACHE_KIB}`);
     this.#db.exec(SCHEMA);
@@ -233,7 +233,7 @@ export class SyncDatabase {
     return count;
   }
 
-  /** The root that the folder stands on; undefined before the first round. Throws `state_corrupt`. */
+  /** The root that the folder stands on; undefined before the first pass. Throws `state_corrupt`. */
   base(): BaseRoot | undefined {
     const text = this.fact("base");
     if (text === undefined) return undefined;
@@ -264,13 +264,13 @@ export class SyncDatabase {
   }
 
   /** What `work` would come to: nothing of it stays. */
-  async rehearse<Result>(work: () => Promise<Result>): Promise<Result> {
+  async dryRun<Result>(work: () => Promise<Result>): Promise<Result> {
     this.#db.exec("BEGIN IMMEDIATE");
-    this.#rehearsing = true;
+    this.#isDryRun = true;
     try {
       return await work();
     } finally {
-      this.#rehearsing = false;
+      this.#isDryRun = false;
       if (this.#db.inTransaction) this.#db.exec("ROLLBACK");
     }
   }
@@ -280,7 +280,7 @@ export class SyncDatabase {
     work: () => Result | Promise<Result>,
     told?: (change: EntryChange) => void,
   ): Promise<Result> {
-    if (this.#rehearsing) return work();
+    if (this.#isDryRun) return work();
     this.#db.exec("BEGIN IMMEDIATE");
     this.#told = told;
     try {

@@ -4,10 +4,10 @@ import type { FileId } from "../../base/ids.ts";
 import type { Place } from "../../fstree/object-rows.ts";
 import { nameBytes, nameOf } from "./entry.ts";
 
-/** Why a place is behind. Those that only somebody's deed can settle are not tried again in each round. */
+/** Why a place is behind. Those that only somebody's action can settle are not tried again in each pass. */
 export type Reason = "waiting" | "changed here" | "ignored" | "name collides" | "not kept here" | "in the way";
 
-/** A place that is behind for one of these reasons is looked at again in each round. */
+/** A place that is behind for one of these reasons is looked at again in each pass. */
 export const PASSING: ReadonlySet<Reason> = new Set<Reason>(["waiting", "changed here", "in the way"]);
 
 export interface Unsettled extends Place {

@@ -86,8 +86,8 @@ function sealedOf({ epoch, reference }: ChangeSet, local: LocalChanges): Sealed 
     type: found.stat.type,
     seen: packSeenAsText(seen),
   }));
-  const gone = local.changes.flatMap(({ object, deed }) => {
-    return deed === "deleted" && object.id !== undefined ? [object.id] : [];
+  const gone = local.changes.flatMap(({ object, action }) => {
+    return action === "deleted" && object.id !== undefined ? [object.id] : [];
   });
   return { epoch, base: reference, there, gone };
 }

@@ -6,7 +6,7 @@ import type { NodeStore } from "../../tree/node-store.ts";
 import { noteFilesBefore } from "../deletion-limit.ts";
 import type { DiskPath } from "../disk/disk.ts";
 import { PARKED_ID } from "../disk/paths.ts";
-import type { RoundProgress } from "../round-result.ts";
+import type { PassProgress } from "../pass-result.ts";
 import { countNew } from "../scan/count-new.ts";
 import type { IgnoreRules } from "../scan/ignore-rules.ts";
 import type { LocalChanges } from "../scan/local-changes.ts";
@@ -20,11 +20,11 @@ export interface PortionsContext extends ScanContext {
   readonly limits: Most;
   readonly collect?: (() => void) | undefined;
   /** Files that did not hold still before. */
-  readonly restless: readonly DiskPath[];
+  readonly unstable: readonly DiskPath[];
   /** Throws where the folder is not the one that was synced: a disk that was unplugged while it was looked through. */
   readonly stillThere: () => Promise<void>;
   readonly changesIn: (matching: Matching, lookedNs: bigint) => Promise<LocalChanges>;
-  readonly progress?: Pick<RoundProgress, "found" | "sending"> | undefined;
+  readonly progress?: Pick<PassProgress, "found" | "sending"> | undefined;
   /** An epoch that was given up is in the bucket by now. */
   readonly late: () => Promise<void>;
 }
@@ -44,7 +44,7 @@ export async function publishPortions(context: PortionsContext, nodes: NodeStore
   if (db.children(PARKED_ID).length > 0) return sent;
   const policy = await bucket.policy((await bucket.head()).commit);
   const portions = new Portions({ disk, rules, db, limits, units: new UnitRules(policy.units) });
-  portions.leaveOut(context.restless);
+  portions.leaveOut(context.unstable);
   let [told, lates, count] = [0, 0, 0];
   for (let isFirst = true; ; isFirst = false) {
     signal?.throwIfAborted();
@@ -69,7 +69,7 @@ export async function publishPortions(context: PortionsContext, nodes: NodeStore
       continue;
     }
     const { conflicts, figures, otherwise } = published;
-    const added = local.changes.filter(({ deed }) => deed === "added").length;
+    const added = local.changes.filter(({ action }) => action === "added").length;
     sent = { added: sent.added + added, conflicts: sent.conflicts.concat(conflicts), figures };
     // The scan of all and the plan behind it know what to do with them.
     portions.leaveOut(otherwise.map(({ path }) => path));

@@ -21,7 +21,7 @@ import { LocalData } from "../scan/local-content.ts";
 import type { Matching } from "../scan/match.ts";
 import { recordPublished, standOn, type Recorded } from "./record-published.ts";
 import { forgetSent, forgetUnderWay, hasLateCome } from "./sent-epochs.ts";
-import { failureOf, rolledBack } from "../round-failure.ts";
+import { failureOf, rolledBack } from "../pass-failure.ts";
 import type { Found, Walked } from "../scan/walk.ts";
 
 export interface Scanned {
@@ -111,7 +111,7 @@ function besideOf({ observed, sources }: LocalChanges): ReadonlyMap<Ino, Found> 
 }
 
 /** What publishing would make of it, without an upload or a swap. In a transaction of the caller's. */
-export async function rehearseScan(
+export async function dryRunScan(
   context: ScanContext,
   nodes: NodeStore,
   scanned: Sent,

@@ -1,7 +1,7 @@
 /**
  * Epochs that were sent, and of which nobody heard what came of them: the process died, or the answers were lost. One that is not in the
  * bucket may come yet, where its request waits with a slow master, for as long as the root stands for which it was made. Until then it is
- * remembered how the folder was, so that no round takes its own changes for others'.
+ * remembered how the folder was, so that no pass takes its own changes for others'.
  */
 import type { Cid, WriterId } from "../../base/ids.ts";
 import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
@@ -64,7 +64,7 @@ function lateOnes(db: SyncDatabase): Late | undefined {
   return text === undefined ? undefined : parseLate(text);
 }
 
-/** The first of them, as many as may be read and written in each round. */
+/** The first of them, as many as may be read and written in each pass. */
 function shortened(epochs: readonly Sealed[]): readonly Sealed[] {
   const kept: Sealed[] = [];
   let size = 0;

@@ -10,7 +10,7 @@ import type { Entry } from "../known/entry.ts";
 import { baseTarget, mergedXattrs } from "./base-values.ts";
 import { type Attention, recordOfNew, withAttributes } from "./attributes.ts";
 import { bareAhead } from "./bare-ahead.ts";
-import type { Deed, LocalChange, LocalChanges, Look, Observed } from "./local-changes.ts";
+import type { Action, LocalChange, LocalChanges, Look, Observed } from "./local-changes.ts";
 import { contentOnDisk, isUnreadable } from "./local-content.ts";
 import { entryFor, type LocalObject, type Matching } from "./match.ts";
 import { digestOfXattrs, isUntouched, seenOf, type Seen } from "../known/seen.ts";
@@ -23,8 +23,8 @@ export interface FinderOptions {
   /** Reads a block of a long value. */
   readonly block: (cid: Cid) => Promise<Uint8Array>;
   /** Paths that do not stay as they are while they are read, or cannot be: what is there counts as it was. */
-  readonly restless: Pick<ReadonlySet<string>, "has" | "size">;
-  /** Told of what cannot be read: it is to be `restless` from then on. */
+  readonly unstable: Pick<ReadonlySet<string>, "has" | "size">;
+  /** Told of what cannot be read: it is to be `unstable` from then on. */
   readonly unreadable?: (found: Found) => void;
   /** Before the disk was looked at. */
   readonly lookedNs: bigint;
@@ -95,7 +95,7 @@ class ChangeFinder {
       found.length === 1 &&
       first.stat.type === "file" &&
       this.#bare.has(first) &&
-      !this.#isRestless(first)
+      !this.#isUnstable(first)
     );
   }
 
@@ -236,17 +236,17 @@ class ChangeFinder {
     const baseNames = entries.map(({ parent, name }) => ({ parent, name }));
     const base = entry?.record;
     const changed: ChangedObject = { ino, id, baseNames, base, names, record, content };
-    const deed =
-      id === undefined ? "added" : names.length === 0 ? "deleted" : this.#deedOf(object, content, record, base);
-    this.#changes.set(object, { object, deed, changed });
-    if (deed === "deleted" && base?.type !== "directory") this.#deletedFiles.push(...entries);
-    if (id !== undefined && deed !== "added" && this.#isWhere(object)) return;
+    const action =
+      id === undefined ? "added" : names.length === 0 ? "deleted" : this.#actionOf(object, content, record, base);
+    this.#changes.set(object, { object, action, changed });
+    if (action === "deleted" && base?.type !== "directory") this.#deletedFiles.push(...entries);
+    if (id !== undefined && action !== "added" && this.#isWhere(object)) return;
     for (const { parent } of entries) this.#touchedBy(this.#matching.ofId(parent));
     for (const { parent } of object.found)
       if (parent !== undefined) this.#touchedBy(this.#matching.objectOf.get(parent));
   }
 
-  #deedOf(object: LocalObject, content: ContentChange, record: unknown, base: unknown): Deed {
+  #actionOf(object: LocalObject, content: ContentChange, record: unknown, base: unknown): Action {
     return content === SAME && record === base && !this.#isWhere(object) ? "moved" : "changed";
   }
 
@@ -303,12 +303,12 @@ class ChangeFinder {
 
   /** By whichever of its names that was told. */
   #isLeft({ found }: LocalObject): boolean {
-    return found.some((each) => this.#isRestless(each));
+    return found.some((each) => this.#isUnstable(each));
   }
 
-  #isRestless({ path }: Found): boolean {
-    const { restless } = this.#options;
-    return restless.size > 0 && restless.has(path.join("/"));
+  #isUnstable({ path }: Found): boolean {
+    const { unstable } = this.#options;
+    return unstable.size > 0 && unstable.has(path.join("/"));
   }
 
   #entryFor(object: LocalObject, found: Found): Entry | undefined {

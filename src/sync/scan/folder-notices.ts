@@ -15,7 +15,7 @@ import { OWN_FOLDER } from "../disk/paths.ts";
 export interface FolderNotices extends AsyncDisposable {
   /** Why there are none; undefined while there are. */
   readonly failure: string | undefined;
-  /** None from now on: what many deeds of one's own would be told of is no news, and to be told costs more than they do. */
+  /** None from now on: what many actions of one's own would be told of is no news, and to be told costs more than they do. */
   rest(): void;
   /** Notices again, and one when all is watched: anything may have changed meanwhile. */
   resume(): void;

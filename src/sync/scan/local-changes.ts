@@ -6,11 +6,11 @@ import type { Seen } from "../known/seen.ts";
 import type { LocalObject } from "./match.ts";
 import type { Found } from "./walk.ts";
 
-export type Deed = "added" | "changed" | "moved" | "deleted";
+export type Action = "added" | "changed" | "moved" | "deleted";
 
 export interface LocalChange {
   readonly object: LocalObject;
-  readonly deed: Deed;
+  readonly action: Action;
   readonly changed: ChangedObject;
 }
 

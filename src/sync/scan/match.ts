@@ -227,7 +227,7 @@ function isOnlyName({ ino, type, links }: DiskStat, { seen }: Entry): boolean {
   return ino === seen.ino && (type === "directory" || links === 1);
 }
 
-/** No filesystem takes deeper paths; a database that says so goes round in a circle. */
+/** No filesystem takes deeper paths; a database that says so goes round in a cycle. */
 const MAX_DEPTH = 4_096;
 
 /** The entry with which something is compared: that of its own place, else of the inode that it is, else any. */

@@ -19,7 +19,7 @@ export const FOLDER_KINDS = [
   "chmod",
 ] as const;
 
-export interface FolderDeed {
+export interface FolderAction {
   readonly kind: (typeof FOLDER_KINDS)[number];
   readonly pick: number;
   readonly to: number;
@@ -28,7 +28,7 @@ export interface FolderDeed {
 /** Says what was done; undefined: nothing. */
 export function performInFolder(
   disk: MemorySyncDisk,
-  { kind, pick, to }: FolderDeed,
+  { kind, pick, to }: FolderAction,
   names: readonly string[],
   token: string,
   tokens: Tokens,

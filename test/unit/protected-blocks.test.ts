@@ -3,14 +3,14 @@ import { beforeEach, describe, expect, test } from "vitest";
 import type { Cid } from "../../src/base/ids.ts";
 import { NodeEncoder } from "../../src/format/node-encoder.ts";
 import type { Block } from "../../src/blocks/block-store.ts";
-import { type Sparing, spareBesidesReached } from "../../src/master/gc/spared.ts";
+import { type Protecting, protectBesidesReached } from "../../src/master/gc/protected-blocks.ts";
 import { BlockMap } from "../support/block-map.ts";
 import { blockOf, CommitChain, nodeBlock } from "../support/commit-chain.ts";
 
 let blocks: BlockMap;
-/** In the order in which they were read, and the first time of each that it was spared. */
+/** In the order in which they were read, and the first time of each that it was protected. */
 let read: Cid[];
-let spared: Set<Cid>;
+let protectedBlocks: Set<Cid>;
 let pauses: number;
 /** Runs at each pause. */
 let onPause: () => void;
@@ -18,7 +18,7 @@ let onPause: () => void;
 beforeEach(() => {
   blocks = new BlockMap();
   read = [];
-  spared = new Set();
+  protectedBlocks = new Set();
   pauses = 0;
   onPause = () => {};
 });
@@ -26,8 +26,8 @@ beforeEach(() => {
 describe("the list of the root before", () => {
   test("is looked at once a node, however often its writer linked it", async () => {
     const nodes = levels(8);
-    await spareBesidesReached(sparing(), await rootOver(nodes));
-    expect([...spared].toSorted()).toEqual(nodes.map(({ cid }) => cid).toSorted());
+    await protectBesidesReached(protecting(), await rootOver(nodes));
+    expect([...protectedBlocks].toSorted()).toEqual(nodes.map(({ cid }) => cid).toSorted());
     const listed = new Set(nodes.map(({ cid }) => cid));
     // What lies below the lowest links is known to be a leaf.
     expect(read.filter((cid) => listed.has(cid))).toHaveLength(nodes.length - 1);
@@ -41,16 +41,17 @@ describe("the list of the root before", () => {
       onPause = () => {
         if (left-- === 0) throw new Error("it is to end");
       };
-      const outcome = await spareBesidesReached(sparing(), root).catch((error: Error) => error.message);
+      const outcome = await protectBesidesReached(protecting(), root).catch((error: Error) => error.message);
       if (outcome === undefined) break;
       expect(outcome).toBe("it is to end");
-      for (const cid of spared) for (const child of childrenOf(nodes, cid)) expect(spared).toContain(child);
+      for (const cid of protectedBlocks)
+        for (const child of childrenOf(nodes, cid)) expect(protectedBlocks).toContain(child);
       read.length = 0;
     }
-    expect([...spared].toSorted()).toEqual(nodes.map(({ cid }) => cid).toSorted());
+    expect([...protectedBlocks].toSorted()).toEqual(nodes.map(({ cid }) => cid).toSorted());
     read.length = pauses = 0;
     onPause = () => {};
-    await spareBesidesReached(sparing(), root);
+    await protectBesidesReached(protecting(), root);
     expect(pauses).toBeGreaterThanOrEqual(read.length - 1);
   });
 
@@ -59,14 +60,14 @@ describe("the list of the root before", () => {
     const strange = listNode(1, [node]);
     const stranger = listNode(3, [listNode(2, [strange]), listNode(3, [strange])]);
     for (const { cid, bytes } of [strange, listNode(2, [strange]), listNode(3, [strange])]) blocks.held.set(cid, bytes);
-    await spareBesidesReached(sparing(), await rootOver([leaf, node, stranger]));
-    expect(spared).toContain(node.cid);
-    expect(spared).toContain(listNode(3, [strange]).cid);
-    expect(spared).not.toContain(leaf.cid);
+    await protectBesidesReached(protecting(), await rootOver([leaf, node, stranger]));
+    expect(protectedBlocks).toContain(node.cid);
+    expect(protectedBlocks).toContain(listNode(3, [strange]).cid);
+    expect(protectedBlocks).not.toContain(leaf.cid);
   });
 });
 
-function sparing(): Sparing {
+function protecting(): Protecting {
   return {
     blocks: {
       get: async (cid) => {
@@ -74,10 +75,10 @@ function sparing(): Sparing {
         return blocks.get(cid);
       },
     },
-    spare: async (cids) => {
-      for (const cid of cids) spared.add(cid);
+    protect: async (cids) => {
+      for (const cid of cids) protectedBlocks.add(cid);
     },
-    isSpared: (cid) => spared.has(cid),
+    isProtected: (cid) => protectedBlocks.has(cid),
     pace: {
       breathe: async () => {
         pauses++;

@@ -1,6 +1,6 @@
 /**
- * One round of a folder's sync: what changed in it goes to the bucket like any writer's epoch, and what the bucket has then comes to
- * the folder. What cannot be done now is left for the next round; nothing that was saved is given up.
+ * One pass of a folder's sync: what changed in it goes to the bucket like any writer's epoch, and what the bucket has then comes to
+ * the folder. What cannot be done now is left for the next pass; nothing that was saved is given up.
  */
 import { SynclineError } from "../base/errors.ts";
 import type { Cid, FileName, Lamport } from "../base/ids.ts";
@@ -24,7 +24,7 @@ import type { Entry } from "./known/entry.ts";
 import { makeDurable } from "./scan/durable.ts";
 import { standOnFirst } from "./publish/record-published.ts";
 import { recoverEpoch } from "./publish/recover-epoch.ts";
-import type { RoundContext, RoundResult } from "./round-result.ts";
+import type { PassContext, PassResult } from "./pass-result.ts";
 import { NO_RULES, readRules, type IgnoreRules } from "./scan/ignore-rules.ts";
 import { findChanges } from "./scan/find-changes.ts";
 import { matchKeepingMissing } from "./scan/keep-missing.ts";
@@ -36,8 +36,8 @@ import { match, type Matching } from "./scan/match.ts";
 import { returnParked, showParked } from "./apply/parked.ts";
 import { showRoot } from "./apply/show.ts";
 import { publishPortions, type PortionsSent } from "./publish/publish-portions.ts";
-import { publishScan, rehearseScan, type Published, type Scanned } from "./publish/publish-scan.ts";
-import { restless } from "./round-failure.ts";
+import { publishScan, dryRunScan, type Published, type Scanned } from "./publish/publish-scan.ts";
+import { unstable } from "./pass-failure.ts";
 import { noteExchanged, redo } from "./apply/redo.ts";
 import { clearIncoming } from "./apply/saved-meanwhile.ts";
 import { WHOLE_PORTION } from "./scan/portion.ts";
@@ -45,35 +45,35 @@ import { walk, within, type Found, type Most } from "./scan/walk.ts";
 import { waitingIn, waitingOf } from "./waiting.ts";
 
 /** Throws what opening the folder does, `precondition_failed`, `foreign_bucket`, and what kept the epoch from the bucket. */
-export async function syncRound(context: RoundContext): Promise<RoundResult> {
+export async function syncPass(context: PassContext): Promise<PassResult> {
   const { disk } = context;
   await disk.open();
   try {
-    return await new Round(context).run();
+    return await new SyncPass(context).run();
   } finally {
     disk.close();
   }
 }
 
-/** What a round would do now: all of it but the deeds. Throws as `syncRound`. */
-export async function rehearseRound(context: RoundContext): Promise<RoundResult> {
+/** What a pass would do now: all of it but the actions. Throws as `syncPass`. */
+export async function dryRunPass(context: PassContext): Promise<PassResult> {
   const { disk, db } = context;
   await disk.open();
   try {
-    return await db.rehearse(() => new Round(context, true).run());
+    return await db.dryRun(() => new SyncPass(context, true).run());
   } finally {
     disk.close();
   }
 }
 
-class Round {
-  readonly #context: RoundContext;
+class SyncPass {
+  readonly #context: PassContext;
   readonly #nodes: NodeStore;
   /** Files that are left, and why. */
-  readonly #restless = new Map<string, "keeps changing" | "cannot be read">();
-  readonly #isRehearsal: boolean;
+  readonly #unstable = new Map<string, "keeps changing" | "cannot be read">();
+  readonly #isDryRun: boolean;
   readonly #portion: Most;
-  /** Whether portions went in this round. */
+  /** Whether portions went in this pass. */
   #hasSent = false;
   /** What went before the scan of all. */
   #early: PortionsSent = { added: 0, conflicts: [], figures: undefined };
@@ -81,18 +81,18 @@ class Round {
   #deletionLimit: DeletionLimit = DEFAULT_POLICY.guard;
   #again: boolean;
 
-  constructor(context: RoundContext, isRehearsal = false) {
+  constructor(context: PassContext, isDryRun = false) {
     this.#context = context;
-    this.#isRehearsal = isRehearsal;
+    this.#isDryRun = isDryRun;
     this.#portion = context.portion ?? WHOLE_PORTION;
     this.#again = context.again ?? false;
     this.#nodes = new NodeStore(context.bucket.blocks, { capacityBytes: PUBLISH_NODE_CACHE_BYTES });
   }
 
-  async run(): Promise<RoundResult> {
+  async run(): Promise<PassResult> {
     const { db, disk, bucket, names, random, clock, accept, log } = this.#context;
     const { cid } = bucket.genesis;
-    if (this.#isRehearsal) {
+    if (this.#isDryRun) {
       if (db.base() !== undefined) await requireMarker(db, disk, cid, names);
     } else {
       await claimFolder(db, disk, cid, names, random);
@@ -118,7 +118,7 @@ class Round {
       const scanned = held === undefined ? all : await this.#keepMissing(all);
       const published = await this.#publish(scanned, approved, attempt < STILL_ATTEMPTS);
       if (published !== "late" && published !== "again") return this.#show(scanned, published, held);
-      if (attempt === ATTEMPTS) throw restless();
+      if (attempt === ATTEMPTS) throw unstable();
       if (published === "late") await this.#recover(await this.#head());
     }
   }
@@ -138,7 +138,7 @@ class Round {
     } catch (error) {
       await this.#countWaiting();
       try {
-        if (!this.#isRehearsal) await showParked(db, disk);
+        if (!this.#isDryRun) await showParked(db, disk);
       } catch (why) {
         log.warn("what waits for its place stays out of sight", { error: describeError(why) });
       }
@@ -146,10 +146,10 @@ class Round {
     }
   }
 
-  /** What waits while the bucket cannot be reached. Whatever keeps it from being counted, the round has failed already. */
+  /** What waits while the bucket cannot be reached. Whatever keeps it from being counted, the pass has failed already. */
   async #countWaiting(): Promise<void> {
     const { db, disk, clock, progress } = this.#context;
-    if (this.#isRehearsal || progress?.mayCount?.() !== true) return;
+    if (this.#isDryRun || progress?.mayCount?.() !== true) return;
     const [lookedNs, beganMs] = [clock.nowNs(), clock.monotonicMs()];
     try {
       const walked = await walk(disk, this.#rules, db, this.#portion);
@@ -166,7 +166,7 @@ class Round {
     const { db, disk, clock, progress } = this.#context;
     using _looking = progress?.looking?.();
     let [lookedNs, beganMs] = [clock.nowNs(), clock.monotonicMs()];
-    let walked = await walk(disk, this.#rules, db, this.#isRehearsal ? undefined : this.#portion);
+    let walked = await walk(disk, this.#rules, db, this.#isDryRun ? undefined : this.#portion);
     if (walked.isCut) {
       await this.#stillThere();
       if (!this.#hasSent) await this.#sendPortions();
@@ -174,7 +174,7 @@ class Round {
       [lookedNs, beganMs] = [clock.nowNs(), clock.monotonicMs()];
       walked = await walk(disk, this.#rules, db);
     }
-    if (!this.#isRehearsal) await this.#stillThere();
+    if (!this.#isDryRun) await this.#stillThere();
     const matching = db.reading(() => match(db, walked, this.#rules));
     const scanMs = clock.monotonicMs() - beganMs;
     progress?.found?.(matching.objects.length);
@@ -208,13 +208,13 @@ class Round {
     const { disk, bucket, attention } = this.#context;
     const block = (cid: Cid) => bucket.blocks.get(cid);
     const content = bucket.contentConfig;
-    const unreadable = ({ path }: Found) => void this.#restless.set(path.join("/"), "cannot be read");
-    const durable = this.#isRehearsal ? undefined : makeDurable(disk, matching, lookedNs);
+    const unreadable = ({ path }: Found) => void this.#unstable.set(path.join("/"), "cannot be read");
+    const durable = this.#isDryRun ? undefined : makeDurable(disk, matching, lookedNs);
     try {
-      const options = { disk, content, attention, block, restless: this.#restless, unreadable, lookedNs };
+      const options = { disk, content, attention, block, unstable: this.#unstable, unreadable, lookedNs };
       return await findChanges(matching, options);
     } finally {
-      // The disk is closed behind a round that fails.
+      // The disk is closed behind a pass that fails.
       await durable;
     }
   }
@@ -226,7 +226,7 @@ class Round {
         sent: this.#context.progress?.sent,
         rules: this.#rules,
         limits: this.#portion,
-        restless: Array.from(this.#restless.keys(), (path) => path.split("/") as FileName[]),
+        unstable: Array.from(this.#unstable.keys(), (path) => path.split("/") as FileName[]),
         stillThere: () => this.#stillThere(),
         changesIn: (matching, lookedNs) => this.#counted(matching, lookedNs),
         late: async () => this.#recover(await this.#head()),
@@ -248,10 +248,10 @@ class Round {
   async #publish(scanned: Scanned, approved: boolean, mayRepeat: boolean): Promise<Published | "again" | "late"> {
     this.#context.progress?.sending?.(sourcesOf(scanned.local));
     const context = { ...this.#context, sent: this.#context.progress?.sent, approved };
-    const published = await (this.#isRehearsal ? rehearseScan : publishScan)(context, this.#nodes, scanned);
+    const published = await (this.#isDryRun ? dryRunScan : publishScan)(context, this.#nodes, scanned);
     if (published === "late" || !("changed" in published)) return published;
     const leave = (found: readonly Found[], why: "keeps changing" | "cannot be read") => {
-      for (const { path } of found) this.#restless.set(path.join("/"), why);
+      for (const { path } of found) this.#unstable.set(path.join("/"), why);
     };
     leave(published.unreadable, "cannot be read");
     if (!mayRepeat) leave(published.changed, "keeps changing");
@@ -263,7 +263,7 @@ class Round {
     scanned: Scanned,
     { conflicts, figures, shown }: Published,
     missing: HeldDeletions | undefined,
-  ): Promise<RoundResult> {
+  ): Promise<PassResult> {
     const { db, disk, bucket, attention, random, limit, clock, signal, progress, allowDeletes } = this.#context;
     const base = db.base();
     if (base === undefined) return this.#result(scanned, { conflicts, figures, held: missing });
@@ -287,7 +287,7 @@ class Round {
       { db, nodes: shown, tree, rules: this.#rules, again: this.#again },
       {
         most: this.#portion.things,
-        isRehearsal: this.#isRehearsal,
+        isDryRun: this.#isDryRun,
         allowDeletes,
         deletionLimit: this.#deletionLimit,
         approvedElsewhere: async (entries) =>
@@ -314,15 +314,15 @@ class Round {
   #result(
     { walked, local, scanMs }: Scanned,
     parts: Partial<Pick<Published, "conflicts" | "figures">> &
-      Partial<Pick<RoundResult, "held" | "plan" | "applied" | "hasNewRules">>,
-  ): RoundResult {
+      Partial<Pick<PassResult, "held" | "plan" | "applied" | "hasNewRules">>,
+  ): PassResult {
     const { special, mounts, unreadable } = walked;
     const base = this.#context.db.base();
-    if (base === undefined) throw new SynclineError("internal", "A round ended without a base.");
+    if (base === undefined) throw new SynclineError("internal", "A pass ended without a base.");
     const unsent =
-      this.#restless.size === 0 ? [] : within(walked.root).filter(({ path }) => this.#restless.has(path.join("/")));
+      this.#unstable.size === 0 ? [] : within(walked.root).filter(({ path }) => this.#unstable.has(path.join("/")));
     const left = (why: string) =>
-      unsent.map(({ path }) => path).filter((path) => this.#restless.get(path.join("/")) === why);
+      unsent.map(({ path }) => path).filter((path) => this.#unstable.get(path.join("/")) === why);
     return {
       local: local.changes,
       added: this.#early.added,
@@ -331,7 +331,7 @@ class Round {
       root: base.commit,
       held: parts.held,
       hasNewRules: parts.hasNewRules ?? false,
-      restless: left("keeps changing"),
+      unstable: left("keeps changing"),
       unsent: waitingOf(unsent),
       plan: parts.plan ?? { puts: [], removals: [], left: [] },
       scanMs,
@@ -341,7 +341,7 @@ class Round {
   }
 }
 
-/** So often a file that changes while it is read is read again; then it is left for the next round. */
+/** So often a file that changes while it is read is read again; then it is left for the next pass. */
 const STILL_ATTEMPTS = 3;
 /** Files that change are left out after some attempts, and epochs that come late are few: more is a fault, and no reason to go on for ever. */
 const ATTEMPTS = 100;

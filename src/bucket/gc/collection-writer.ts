@@ -19,12 +19,12 @@ import { PackUploader } from "../packed/pack-uploader.ts";
 import { mergePages } from "../packed/run-merge.ts";
 import type { Writer } from "../publish/next-commit.ts";
 import { blocksOf, type Maintenance, makeMaintenance } from "./maintenance.ts";
-import type { Ground } from "./ground.ts";
+import type { CollectionBase } from "./collection-base.ts";
 import type { LiveRow } from "./inventory.ts";
 import type { Plan } from "./planner.ts";
 import { Repacker } from "./repack.ts";
 
-export interface BenchOptions {
+export interface CollectionWriterOptions {
   readonly bucket: Bucket;
   readonly store: ObjectStore;
   readonly writer: Writer;
@@ -32,17 +32,17 @@ export interface BenchOptions {
   readonly random: Random;
 }
 
-export class Bench implements AsyncDisposable {
+export class CollectionWriter implements AsyncDisposable {
   readonly directory: PackDirectory;
   readonly repacker: Repacker;
-  readonly #options: BenchOptions;
+  readonly #options: CollectionWriterOptions;
   readonly #roots: ObjectRootStore;
   readonly #uploader: PackUploader;
   #writtenBytes = 0;
   /** The runs that were put for these rows. */
   #mapped: { readonly live: Plan["live"]; readonly runs: readonly RunReference[] } | undefined;
 
-  constructor(options: BenchOptions) {
+  constructor(options: CollectionWriterOptions) {
     const { store, clock, random, writer } = options;
     this.#options = options;
     this.directory = new PackDirectory(store);
@@ -58,14 +58,14 @@ export class Bench implements AsyncDisposable {
   }
 
   /** The first swap: one run maps what must stay, and only that, packs that came meanwhile are listed, and the victims are dropping. */
-  async swapDropping(ground: Ground, { live, added, victims, maintenance }: Plan): Promise<SwapOutcome> {
+  async swapDropping(base: CollectionBase, { live, added, victims, maintenance }: Plan): Promise<SwapOutcome> {
     const going = new Set(victims.map(({ name }) => name));
-    const { gcEpoch } = ground.object.manifest;
+    const { gcEpoch } = base.object.manifest;
     // Tried again with the same rows, nothing is written but the commit object: others have little time to come first.
     if (this.#mapped?.live !== live) this.#mapped = { live, runs: await this.#putRun(await this.#moved(live, going)) };
     await this.#uploader.refreshLease();
     const { runs } = this.#mapped;
-    return this.#swap(ground, maintenance, { gcEpoch: gcEpoch + 1, runs, loose: added, dropping: [...going] });
+    return this.#swap(base, maintenance, { gcEpoch: gcEpoch + 1, runs, loose: added, dropping: [...going] });
   }
 
   /** The rows as they are once what lies in packs that go is copied. */
@@ -79,11 +79,11 @@ export class Bench implements AsyncDisposable {
   }
 
   /** The second swap: nothing is dropping any more. */
-  async swapClearing(ground: Ground): Promise<SwapOutcome> {
+  async swapClearing(base: CollectionBase): Promise<SwapOutcome> {
     const { bucket, writer, clock, random } = this.#options;
-    const maintenance = await makeMaintenance(bucket, writer, clock, random, ground.commit, []);
-    const manifest = await this.#uploader.nextManifest(ground.object, []);
-    return this.#swap(ground, maintenance, { ...manifest, dropping: [] });
+    const maintenance = await makeMaintenance(bucket, writer, clock, random, base.commit, []);
+    const manifest = await this.#uploader.nextManifest(base.object, []);
+    return this.#swap(base, maintenance, { ...manifest, dropping: [] });
   }
 
   /** Gives the lease back, of packs that a manifest lists by now. */
@@ -117,7 +117,7 @@ export class Bench implements AsyncDisposable {
     return [{ id, rows: count }];
   }
 
-  async #swap({ root }: Ground, maintenance: Maintenance, manifest: Manifest): Promise<SwapOutcome> {
+  async #swap({ root }: CollectionBase, maintenance: Maintenance, manifest: Manifest): Promise<SwapOutcome> {
     const { cid } = maintenance.made.commit;
     const built = buildPack(commitObjectName(cid), blocksOf(maintenance), encodeManifest(manifest));
     if (!(await this.#uploader.putBuilt(built))) throw notStored(built.pack.name, { kind: "refused" });

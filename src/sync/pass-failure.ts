@@ -1,4 +1,4 @@
-/** Why a round came to nothing: as errors, since all that was changed stays in the folder for the next one. */
+/** Why a pass came to nothing: as errors, since all that was changed stays in the folder for the next one. */
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import type { PublishOutcome } from "../bucket/publish/outcome.ts";
@@ -10,7 +10,7 @@ export function failureOf(outcome: Exclude<PublishOutcome, { kind: "published" }
       return outcome.cause;
     case "queued":
       return new SynclineError("root_moved", "Other writers were faster, many times.", {
-        hint: "The changes stay in the folder; the next round tries again.",
+        hint: "The changes stay in the folder; the next pass tries again.",
       });
     case "rolled_back":
       return rolledBack(outcome.root);
@@ -21,9 +21,9 @@ export function failureOf(outcome: Exclude<PublishOutcome, { kind: "published" }
   }
 }
 
-export function restless(): SynclineError {
+export function unstable(): SynclineError {
   return new SynclineError("root_moved", "Neither the folder nor the bucket holds still.", {
-    hint: "The changes stay in the folder; the next round tries again.",
+    hint: "The changes stay in the folder; the next pass tries again.",
   });
 }
 

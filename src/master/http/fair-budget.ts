@@ -6,7 +6,7 @@
  */
 import { Budget } from "../../base/budget.ts";
 
-export class Shares {
+export class FairBudget {
   readonly #total: Budget;
   readonly #share: number;
   readonly #owners = new Map<string, Budget>();

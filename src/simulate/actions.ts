@@ -34,7 +34,7 @@ export interface Choice {
   readonly existing: boolean;
 }
 
-export interface Deed {
+export interface Action {
   readonly kind: Kind;
   readonly at: Choice;
   readonly to: Choice;
@@ -56,7 +56,7 @@ export const VARIANT_NAMES: readonly string[] = ["f.json", "F.json", "\u00e9.txt
 export const DOCUMENT_NAMES: readonly string[] = ["f.json", "f.json", "d"];
 
 /** An operation with its paths. `pick` decides on lengths and the like. */
-export interface PlacedDeed {
+export interface PlacedAction {
   readonly kind: Kind;
   readonly path: string;
   readonly target: string;
@@ -66,14 +66,14 @@ export interface PlacedDeed {
   readonly padding: number;
 }
 
-export async function placeDeed(
+export async function placeAction(
   mount: KernelMount,
   root: string,
-  { kind, at, to }: Deed,
+  { kind, at, to }: Action,
   token: string,
   names = NAMES,
   padding = USUAL_PADDING,
-): Promise<PlacedDeed> {
+): Promise<PlacedAction> {
   const path = await resolve(mount, root, { ...at, existing: !NEW.has(kind) }, names);
   const target = await resolve(mount, root, { ...to, existing: kind === "exchange" || to.existing }, names);
   return { kind, path, target, token, pick: to.name, padding };
@@ -86,12 +86,12 @@ export function isKind(text: string): text is Kind {
 const NEW: ReadonlySet<string> = new Set(["create", "makeDirectory", "unnamed", "symlink"]);
 
 /** Does it. Answers 0 or Linux's error number; what it made and destroyed is noted in `tokens`. */
-export function perform(mount: KernelMount, operation: PlacedDeed, tokens = new Tokens()): Promise<number> {
+export function perform(mount: KernelMount, operation: PlacedAction, tokens = new Tokens()): Promise<number> {
   return performing(tokens, (made) => run(mount, operation, made, tokens));
 }
 
 /** The same over WebDAV; operations that WebDAV lacks are skipped. */
-export function performOverDav(client: DavClient, operation: PlacedDeed, tokens: Tokens): Promise<number> {
+export function performOverDav(client: DavClient, operation: PlacedAction, tokens: Tokens): Promise<number> {
   return performing(tokens, (made) => runOverDav(client, operation, made, tokens));
 }
 
@@ -108,7 +108,7 @@ async function performing(tokens: Tokens, run: (made: string[]) => Promise<void>
   }
 }
 
-async function run(mount: KernelMount, operation: PlacedDeed, made: string[], tokens: Tokens): Promise<void> {
+async function run(mount: KernelMount, operation: PlacedAction, made: string[], tokens: Tokens): Promise<void> {
   const { kind, path, target, token, pick } = operation;
   const { fresh } = contentsFor(operation);
   switch (kind) {
@@ -198,7 +198,7 @@ async function run(mount: KernelMount, operation: PlacedDeed, made: string[], to
   }
 }
 
-async function runOverDav(client: DavClient, operation: PlacedDeed, made: string[], tokens: Tokens): Promise<void> {
+async function runOverDav(client: DavClient, operation: PlacedAction, made: string[], tokens: Tokens): Promise<void> {
   const { kind, path, target, token } = operation;
   const { fresh } = contentsFor(operation);
   const destroy = (contents: Buffer) => tokens.lose(tokensIn(contents), token);
@@ -242,8 +242,8 @@ async function runOverDav(client: DavClient, operation: PlacedDeed, made: string
   }
 }
 
-/** What the deed writes: a version, and a new file's bytes. */
-function contentsFor({ kind, path, token, pick, padding }: PlacedDeed): {
+/** What the action writes: a version, and a new file's bytes. */
+function contentsFor({ kind, path, token, pick, padding }: PlacedAction): {
   readonly version: string;
   readonly fresh: Buffer;
 } {
@@ -252,7 +252,7 @@ function contentsFor({ kind, path, token, pick, padding }: PlacedDeed): {
 }
 
 /** How a file's bytes change. A JSON file is written anew as a whole. */
-function changeFor(operation: PlacedDeed, before: Buffer): Change {
+function changeFor(operation: PlacedAction, before: Buffer): Change {
   const { kind, path, pick } = operation;
   const { version, fresh } = contentsFor(operation);
   const document = isDocument(path) ? documentChange(kind, before, pick, version) : undefined;

@@ -1,4 +1,4 @@
-/** What a round of a folder's sync is given, and what it came to. */
+/** What a pass of a folder's sync is given, and what it came to. */
 import type { Cid } from "../base/ids.ts";
 import type { Conflict } from "../fstree/merge/conflict.ts";
 import type { PublishFigures } from "../bucket/publish/outcome.ts";
@@ -13,24 +13,24 @@ import type { LocalChange, NewFiles } from "./scan/local-changes.ts";
 import type { Most, Walked } from "./scan/walk.ts";
 import type { Waiting } from "./waiting.ts";
 
-export interface RoundContext extends Omit<ScanContext, "sent"> {
+export interface PassContext extends Omit<ScanContext, "sent"> {
   readonly names: FolderNames;
   readonly attention: Attention;
   /** The digest of deletions that a person approved here. */
   readonly allowDeletes?: string | undefined;
   /** What of the folder is left alone besides what its rules name, with all in it: the agent's own state and keys. */
   readonly hidden?: readonly DiskPath[];
-  /** Looks again at what only somebody's deed can settle: in the first round. */
+  /** Looks again at what only somebody's action can settle: in the first pass. */
   readonly again?: boolean;
   /** A person accepts what lies at the address, also where it is older than what the folder knows. */
   readonly accept?: boolean;
-  readonly progress?: RoundProgress;
+  readonly progress?: PassProgress;
   readonly portion?: Most;
   /** Collects what is garbage of some portions. */
   readonly collect?: () => void;
 }
 
-export interface RoundProgress {
+export interface PassProgress {
   /** Called when the folder is looked through; disposed once that and what goes before it is done. */
   looking?(): Disposable;
   /** Told how much is to be read for the bucket; of very much that is new all of it, before the first portion. Files that are empty do not count. */
@@ -49,7 +49,7 @@ export interface RoundProgress {
   applying?(places: number): void;
 }
 
-export interface RoundResult {
+export interface PassResult {
   /** What went to the bucket. */
   readonly local: readonly LocalChange[];
   /** New objects that went before it in portions. */
@@ -63,7 +63,7 @@ export interface RoundResult {
   /** Whether the rules of what is left alone are others by now: they came, or somebody wrote them meanwhile. */
   readonly hasNewRules: boolean;
   /** Files that did not hold still. */
-  readonly restless: readonly DiskPath[];
+  readonly unstable: readonly DiskPath[];
   /** What was to be done in the folder; its `left` are places where the folder stays otherwise than the bucket, and why. */
   readonly plan: Plan;
   /** What of the folder is not in the bucket: it did not hold still, or cannot be read. */

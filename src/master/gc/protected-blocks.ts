@@ -14,56 +14,57 @@ import { decodeNode } from "../../format/node-decoder.ts";
 import type { WalkedBlocks } from "../store/owner-blocks.ts";
 
 /** Where blocks are kept from the sweep. */
-export interface Sparing {
+export interface Protecting {
   readonly blocks: Pick<WalkedBlocks, "get">;
   /** Keeps these, and not what they link to. */
-  spare(cids: readonly Cid[]): Promise<void>;
+  protect(cids: readonly Cid[]): Promise<void>;
   /** Whether it is kept already, for whatever reason. */
-  isSpared(cid: Cid): boolean;
+  isProtected(cid: Cid): boolean;
   /** Awaited before each block that is read. */
   readonly pace: Pick<Pace, "breathe">;
 }
 
 /** As far as it is there and well-formed. Throws what the store and the pace throw. */
-export async function spareBesidesReached(sparing: Sparing, root: Cid): Promise<void> {
-  const { body } = decodeCommit(await sparing.blocks.get(root));
+export async function protectBesidesReached(protecting: Protecting, root: Cid): Promise<void> {
+  const { body } = decodeCommit(await protecting.blocks.get(root));
   for (let at = body.skip; at !== undefined;) {
-    const commit = await ifThere(sparing, at, decodeCommit);
+    const commit = await ifThere(protecting, at, decodeCommit);
     if (commit === undefined) break;
-    await sparing.spare([at, commit.certificate, ...linkedHeads(commit.body.heads)]);
+    await protecting.protect([at, commit.certificate, ...linkedHeads(commit.body.heads)]);
     at = commit.body.skip;
   }
-  const parent = body.parent && (await ifThere(sparing, body.parent, decodeCommit));
-  if (parent !== undefined) await spareList(sparing, parent.body.kept);
+  const parent = body.parent && (await ifThere(protecting, body.parent, decodeCommit));
+  if (parent !== undefined) await protectList(protecting, parent.body.kept);
 }
 
 /**
- * All nodes of a list of kept commits, children before parents, so that what is spared has its children spared: its writer may have linked one
+ * All nodes of a list of kept commits, children before parents, so that what is protected has its children protected: its writer may have linked one
  * of them from many places. No deeper than the levels of a tree, so that memory is bounded; what is linked otherwise is no part of a list.
  */
-async function spareList(sparing: Sparing, list: Cid): Promise<void> {
+async function protectList(protecting: Protecting, list: Cid): Promise<void> {
   const way: { readonly cid: Cid; readonly node: Node; at: number }[] = [];
   const enter = async (cid: Cid) => {
-    if (sparing.isSpared(cid)) return;
-    const node = await ifThere(sparing, cid, decodeNode);
+    if (protecting.isProtected(cid)) return;
+    const node = await ifThere(protecting, cid, decodeNode);
     const above = way.at(-1)?.node.level ?? MAX_NODE_LEVEL + 1;
     if (node !== undefined && node.level > 0 && node.level < above) way.push({ cid, node, at: 0 });
-    else await sparing.spare([cid]);
+    else await protecting.protect([cid]);
   };
   await enter(list);
   for (let last = way.at(-1); last !== undefined; last = way.at(-1)) {
     const { cid, node } = last;
-    if (node.level === 1) await sparing.spare(Array.from({ length: node.count }, (_, index) => node.childAt(index)));
+    if (node.level === 1)
+      await protecting.protect(Array.from({ length: node.count }, (_, index) => node.childAt(index)));
     if (node.level > 1 && last.at < node.count) await enter(node.childAt(last.at++));
     else {
-      await sparing.spare([cid]);
+      await protecting.protect([cid]);
       way.pop();
     }
   }
 }
 
 async function ifThere<Value>(
-  { blocks, pace }: Sparing,
+  { blocks, pace }: Protecting,
   cid: Cid,
   decode: (bytes: Uint8Array) => Value,
 ): Promise<Value | undefined> {

@@ -2,12 +2,12 @@
 import type { Clock } from "./clock.ts";
 
 /** Between two looks for new roots of others who publish all the time. */
-export const WATCH_SPACING_MS = 100;
+export const WATCH_THROTTLE_MS = 100;
 
 /** Two calls closer than so many times their spacing are a quick succession. */
 const QUICK_SPACINGS = 2.5;
 
-export class Spaced implements Disposable {
+export class Throttle implements Disposable {
   readonly #clock: Clock;
   readonly #spacingMs: () => number;
   readonly #action: () => void;

@@ -1,7 +1,7 @@
 /**
  * A crowd at a master: four owners, each with eight uploads, downloads (half of them read slowly) and long lists, one kind after
  * another and then all at once. All are served in the end, and its memory stays below 200 MiB.
- *   node scripts/drills/hostile-crowd.mjs
+ *   node scripts/drills/slow-clients.mjs
  */
 import { randomBytes } from "node:crypto";
 import { Agent, request } from "node:http";

@@ -1,15 +1,15 @@
 import { expect, test } from "vitest";
-import { Spaced } from "../../src/base/spaced.ts";
+import { Throttle } from "../../src/base/throttle.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
-function spaced(spacingMs: number | (() => number) = 100) {
+function throttled(spacingMs: number | (() => number) = 100) {
   const clock = new ManualClock();
   const made: number[] = [];
-  return { clock, made, calls: new Spaced(clock, spacingMs, () => void made.push(clock.monotonicMs())) };
+  return { clock, made, calls: new Throttle(clock, spacingMs, () => void made.push(clock.monotonicMs())) };
 }
 
 test("calls that come alone are made at once", async () => {
-  const { clock, made, calls } = spaced();
+  const { clock, made, calls } = throttled();
   for (let call = 0; call < 3; call++) {
     calls.call();
     await clock.advance(300);
@@ -18,7 +18,7 @@ test("calls that come alone are made at once", async () => {
 });
 
 test("many calls in a row are made as often as is allowed, and the last of them is made, too", async () => {
-  const { clock, made, calls } = spaced();
+  const { clock, made, calls } = throttled();
   for (let call = 0; call <= 40; call++) {
     calls.call();
     await clock.advance(10);
@@ -29,7 +29,7 @@ test("many calls in a row are made as often as is allowed, and the last of them 
 
 test("how often is asked for each call, also where that is rarer than what comes alone otherwise", async () => {
   let spacingMs = 400;
-  const { clock, made, calls } = spaced(() => spacingMs);
+  const { clock, made, calls } = throttled(() => spacingMs);
   for (let call = 0; call < 150; call++) {
     calls.call();
     await clock.advance(10);
@@ -40,7 +40,7 @@ test("how often is asked for each call, also where that is rarer than what comes
 });
 
 test("nothing is called any more once it is disposed", async () => {
-  const { clock, made, calls } = spaced();
+  const { clock, made, calls } = throttled();
   for (let call = 0; call < 5; call++) calls.call();
   calls[Symbol.dispose]();
   await clock.advance(1_000);

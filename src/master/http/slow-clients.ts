@@ -5,7 +5,7 @@
 import type { Clock } from "../../base/clock.ts";
 
 /** What stands still for so long is in the way … */
-export const CROWD_PATIENCE_MS = 5_000;
+export const SLOW_CLIENT_PATIENCE_MS = 5_000;
 /** … but a reader only if the system took nothing of an answer for so long: buffers of slow lines empty in bursts. */
 export const READER_PATIENCE_MS = 10_000;
 /** After that it is asked so often whether others wait. */
@@ -16,7 +16,7 @@ export function whenInTheWay(
   clock: Clock,
   isInTheWay: (() => boolean) | undefined,
   act: () => void,
-  patienceMs: number = CROWD_PATIENCE_MS,
+  patienceMs: number = SLOW_CLIENT_PATIENCE_MS,
 ): Disposable {
   if (isInTheWay === undefined) return { [Symbol.dispose]: () => {} };
   const look = () => {

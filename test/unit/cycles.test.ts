@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import type { FileId } from "../../src/base/ids.ts";
 import { ROOT_ID } from "../../src/base/ids.ts";
-import { refuseCircles } from "../../src/fstree/rebase/cycles.ts";
+import { refuseCycles } from "../../src/fstree/rebase/cycles.ts";
 import type { ObjectState } from "../../src/fstree/rebase/transition.ts";
 import { selfKey } from "../../src/format/keys.ts";
 import { encodeSelf } from "../../src/format/rows.ts";
@@ -15,15 +15,15 @@ import { name, recordOf } from "../support/epochs.ts";
 const [A, B, C] = ["a", "b", "c"].map((digit) => digit.repeat(32) as FileId) as [FileId, FileId, FileId];
 
 test("a directory that moved into itself is refused, whichever way it is looked at", async () => {
-  const circle = await lookInto({ [A]: C, [B]: A, [C]: B });
-  await expect(circle([A, ROOT_ID, C])).rejects.toMatchObject({ code: "internal" });
-  await expect(circle([B, undefined, A])).rejects.toMatchObject({ code: "internal" });
-  // Below the circle, and looked at first.
+  const cycle = await lookInto({ [A]: C, [B]: A, [C]: B });
+  await expect(cycle([A, ROOT_ID, C])).rejects.toMatchObject({ code: "internal" });
+  await expect(cycle([B, undefined, A])).rejects.toMatchObject({ code: "internal" });
+  // Below the cycle, and looked at first.
   const below = await lookInto({ [A]: B, [B]: C, [C]: B });
   await expect(below([A, ROOT_ID, B], [B, ROOT_ID, C])).rejects.toMatchObject({ code: "internal" });
 });
 
-test("directories that moved and lie below the root are let through, and circles that others made", async () => {
+test("directories that moved and lie below the root are let through, and cycles that others made", async () => {
   const rooted = await lookInto({ [A]: ROOT_ID, [B]: A, [C]: B });
   await expect(rooted([C, ROOT_ID, B])).resolves.toBeUndefined();
   const beside = await lookInto({ [A]: B, [B]: A, [C]: B });
@@ -49,6 +49,6 @@ async function lookInto(parents: Readonly<Record<FileId, FileId>>) {
   };
   return (...moves: readonly (readonly [id: FileId, from: FileId | undefined, to: FileId])[]) => {
     const transitions = moves.map(([id, from, to]) => ({ before: from && stateIn(id, from), after: stateIn(id, to) }));
-    return refuseCircles(nodes, tree, transitions);
+    return refuseCycles(nodes, tree, transitions);
   };
 }

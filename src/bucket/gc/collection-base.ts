@@ -4,12 +4,12 @@ import type { Bucket, CurrentRoot } from "../bucket.ts";
 import type { CommitObject, PackDirectory } from "../packed/pack-directory.ts";
 
 /** A root, and its commit object. */
-export interface Ground extends CurrentRoot {
+export interface CollectionBase extends CurrentRoot {
   readonly object: CommitObject;
 }
 
 /** Throws as reading does where the root's object is damaged. */
-export async function readGround(bucket: Bucket, directory: PackDirectory): Promise<Ground> {
+export async function readCollectionBase(bucket: Bucket, directory: PackDirectory): Promise<CollectionBase> {
   for (;;) {
     const current = await bucket.head();
     const { cid } = current.commit;

@@ -1,4 +1,4 @@
-/** Rounds of folder sync: what goes up, what comes down, and what is left alone. */
+/** Passes of folder sync: what goes up, what comes down, and what is left alone. */
 import { describe, expect, test } from "vitest";
 import type { RateLimit } from "../../src/base/rate-limit.ts";
 import { PARKED_PATH } from "../../src/sync/disk/paths.ts";
@@ -7,7 +7,7 @@ import { newWriter } from "../support/test-bucket.ts";
 import { Crash, MemorySyncDisk } from "../../src/simulate/folder/memory-sync-disk.ts";
 import { bucketTree, pair, path, settle, type SyncedFolder, syncWorld, twoFolders } from "../support/sync-world.ts";
 
-describe("a round", () => {
+describe("a pass", () => {
   test("files, directories and links of one folder come to another as they are", async () => {
     const { world, a, b } = await twoFolders();
     a.disk.make(path("d"));
