@@ -3,7 +3,7 @@ import { createPrivateKey, X509Certificate } from "node:crypto";
 import { join } from "node:path";
 import { readStateFile, writeStateFile } from "../agent/state-file.ts";
 import { makeSelfSigned } from "../crypto/self-signed.ts";
-import type { Certificate } from "../net/http-server.ts";
+import type { Certificate } from "../http/listen.ts";
 import type { Runtime } from "./runtime.ts";
 
 /** Apple's systems trust no certificate for longer than 825 days; made anew when a month is left. */

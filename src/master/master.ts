@@ -18,7 +18,6 @@ import {
 import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import { type Databases, systemDatabases } from "../objects/databases.ts";
-import { shownHost } from "../net/shown-host.ts";
 import { SqliteRootStore } from "../roots/sqlite-root-store.ts";
 import { Quota } from "./account/quota.ts";
 import { accountRoutes } from "./account/routes.ts";
@@ -35,10 +34,10 @@ import { Pace } from "./http/pace.ts";
 import { Revocations } from "./http/revocations.ts";
 import type { Route } from "./http/route.ts";
 import { Router } from "./http/router.ts";
-import { type ListenOptions, MasterServer } from "./http/server.ts";
-import type { ListenAddress } from "../net/http-server.ts";
+import { type ListenOptions, listenForService } from "./http/server.ts";
+import type { ListenAddress } from "../http/listen.ts";
 import type { SessionKey } from "./http/session-key.ts";
-import { FairBudget } from "./http/fair-budget.ts";
+import { FairBudget } from "../http/fair-budget.ts";
 import { QuotaGate } from "./ingest/quota-gate.ts";
 import { ingestRoutes } from "./ingest/routes.ts";
 import type { MasterParts } from "./parts.ts";
@@ -107,7 +106,7 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
     const parses = new FairBudget(PARSES_BYTES, OWNER_PARSES_BYTES);
     const strangers = new Pace(options.clock);
     const service = { ...parts, texts, parses, strangers, router: new Router(routes) };
-    const server = await MasterServer.listen(service, options.listen);
+    const server = await listenForService(service, options.listen);
     parts.metrics.gauge("syncline_connections", "Connections that are open.", () => server.connections);
     const forMetrics = await serveMetrics(service, parts, options.metricsListen).catch(async (error: unknown) => {
       await server.stop();
@@ -116,10 +115,11 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
     return {
       routes,
       rolledBack: parts.alarm.owners,
-      origin: originOf(options.listen, server.port),
+      origin: server.origin,
       metricsOrigin: forMetrics?.origin,
       async stop(hurry) {
-        await Promise.all([server.stop(hurry), forMetrics?.server.stop(hurry)]);
+        parts.endings.stop();
+        await Promise.all([server.stop(hurry), forMetrics?.stop(hurry)]);
         await opened[Symbol.asyncDispose]();
       },
     };
@@ -132,8 +132,7 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
 async function serveMetrics(service: Service, parts: MasterParts, at: ListenAddress | undefined) {
   if (at === undefined) return undefined;
   const listen = { ...at, tls: undefined };
-  const server = await MasterServer.listen({ ...service, router: new Router(metricsRoutes(parts)) }, listen);
-  return { server, origin: originOf(listen, server.port) };
+  return listenForService({ ...service, router: new Router(metricsRoutes(parts)) }, listen);
 }
 
 /** A master that nobody can reach yet. */
@@ -234,9 +233,4 @@ function showLevels({ metrics, bodies, answers, bucketRoots, alarm }: MasterPart
   const rolledBack = "Owners of whom nothing is collected, since the table of roots went back.";
   metrics.gauge("syncline_rolled_back_owners", rolledBack, () => alarm.owners.size);
   metrics.gauge("process_resident_memory_bytes", "Resident memory.", () => process.memoryUsage.rss());
-}
-
-function originOf({ tls, host: listens, names }: ListenOptions, port: number): string {
-  const host = shownHost(listens, names);
-  return `${tls === undefined ? "http" : "https"}://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }

@@ -11,7 +11,7 @@ import type { Endings } from "./http/endings.ts";
 import type { Garbage } from "./http/garbage.ts";
 import type { Metrics } from "./http/metrics.ts";
 import type { Revocations } from "./http/revocations.ts";
-import type { FairBudget } from "./http/fair-budget.ts";
+import type { FairBudget } from "../http/fair-budget.ts";
 import type { QuotaGate } from "./ingest/quota-gate.ts";
 import type { BucketRoots } from "./roots/bucket-roots.ts";
 import type { RootAlarm } from "./roots/root-alarm.ts";

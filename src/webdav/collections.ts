@@ -10,7 +10,7 @@ import { DAV_SLICE_MS } from "./limits.ts";
 import { findPlace, isFolder, makeable, present, writable } from "./place.ts";
 import { checkPreconditions } from "./preconditions.ts";
 import { Refusal } from "./refusal.ts";
-import { declaredBytes } from "./request-body.ts";
+import { declaredBytes } from "../http/request-body.ts";
 
 export async function mkcol(call: Call): Promise<void> {
   checkWritable(call);

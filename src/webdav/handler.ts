@@ -32,7 +32,7 @@ import { proppatch } from "./proppatch.ts";
 import { put } from "./put.ts";
 import { Refusal, refusalOf } from "./refusal.ts";
 import { report } from "./report.ts";
-import { declaredBytes } from "./request-body.ts";
+import { declaredBytes } from "../http/request-body.ts";
 import { SpentBytes } from "./spent-bytes.ts";
 import type { SyncSource } from "./sync-source.ts";
 import { UnfinishedWork, type UnfinishedStore } from "./unfinished.ts";

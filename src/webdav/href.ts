@@ -14,11 +14,6 @@ export interface Href {
   readonly isFolder: boolean;
 }
 
-/** The host that a request line names in absolute form, with its port or without. */
-export function hostOfTarget(target: string): string | undefined {
-  return ADDRESS.exec(target)?.[2];
-}
-
 /** The path of a request line: origin form, or absolute form, whose host was looked at by the server. Throws a Refusal, 400 or 414. */
 export function parseTarget(target: string): Href {
   return parsePath(target.startsWith("/") ? target : withoutOrigin(target).path);

@@ -39,15 +39,10 @@ export const MAX_LOCK_OWNER_BYTES = 1 * KiB;
 export const COPY_STEP_BYTES = 1 * MiB;
 
 // The server around it
-/** Fields of a request's head; their bytes are bounded besides (MAX_HEADER_BYTES). */
-export const MAX_HEADER_FIELDS = 128;
 /** Connections at a time, and of them those on which no request is under way: beyond, the longest idle are closed. */
 export const MAX_CONNECTIONS = 1_024;
 export const MAX_IDLE_CONNECTIONS = 256;
 /** Requests that are worked on or answered at once; those whose body is still to come hold next to nothing, and do not count. */
 export const MAX_CALLS = 128;
-/** A request that waits for its client is ended when less than this moved in such a time: half a KiB/s. */
-export const STALLED_MS = 60_000;
-export const STALLED_BYTES = 30 * 1024;
 /** What is under way when the door is closed may take so long. */
 export const STOP_MS = 10_000;

@@ -10,8 +10,8 @@ import { describeError, type Log } from "../base/log.ts";
 import { escapeForPrint } from "../base/names.ts";
 import type { Random } from "../base/random.ts";
 import { isPassword, NOBODY, REALM } from "./app-passwords.ts";
-import { Attempts } from "./attempts.ts";
-import type { Denial } from "./denial.ts";
+import { Attempts } from "../http/attempts.ts";
+import type { Denial } from "../http/denial.ts";
 import { digestFields, Digests } from "./digest.ts";
 import { PasswordFile } from "./password-file.ts";
 

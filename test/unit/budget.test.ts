@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { Budget } from "../../src/base/budget.ts";
-import { FairBudget } from "../../src/master/http/fair-budget.ts";
+import { FairBudget } from "../../src/http/fair-budget.ts";
 
 /** Whether a promise is settled, after all that is due ran. */
 async function isSettled(promise: Promise<unknown>): Promise<boolean> {

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { Link } from "../../src/format/dag-cbor.ts";
 import { walkDag } from "../../src/master/blocks/dag-walk.ts";
-import { FairBudget } from "../../src/master/http/fair-budget.ts";
+import { FairBudget } from "../../src/http/fair-budget.ts";
 import { MemoryOwnerBlocks } from "../support/memory-owner-blocks.ts";
 import { raw } from "../support/opaque-commits.ts";
 import { cborBlock } from "../support/signed-history.ts";

@@ -9,7 +9,7 @@ import { signToken } from "../../src/crypto/token.ts";
 import type { Block } from "../../src/blocks/block-store.ts";
 import { encodeCarBlockHead, encodeCarHeader } from "../../src/format/car.ts";
 import { cidOf } from "../../src/format/cid.ts";
-import { SLOW_CLIENT_PATIENCE_MS, LOOK_MS, READER_PATIENCE_MS } from "../../src/master/http/slow-clients.ts";
+import { SLOW_CLIENT_PATIENCE_MS, LOOK_MS, READER_PATIENCE_MS } from "../../src/http/slow-clients.ts";
 import { writeAnswer } from "../../src/master/http/reply.ts";
 import { carOf } from "../support/car.ts";
 import { CommitChain } from "../support/commit-chain.ts";

@@ -9,7 +9,7 @@ import { DISCARD_MS } from "../../src/master/limits.ts";
 import { signToken } from "../../src/crypto/token.ts";
 import { decodeCar } from "../../src/format/car.ts";
 import { cidOf } from "../../src/format/cid.ts";
-import { Lane } from "../../src/net/lane.ts";
+import { Lane } from "../../src/http/lane.ts";
 import { writeAnswer } from "../../src/master/http/reply.ts";
 import { Metrics } from "../../src/master/http/metrics.ts";
 import { SqliteRootStore } from "../../src/roots/sqlite-root-store.ts";

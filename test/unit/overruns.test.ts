@@ -4,8 +4,8 @@ import { IncomingMessage, ServerResponse } from "node:http";
 import { Socket } from "node:net";
 import { expect, test } from "vitest";
 import { MAX_WAITING_CALLS } from "../../src/base/limits.ts";
-import { Lane } from "../../src/net/lane.ts";
-import { Overruns } from "../../src/net/overruns.ts";
+import { Lane } from "../../src/http/lane.ts";
+import { Overruns } from "../../src/http/overruns.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
 test("a connection on which too many requests wait is cut, and nothing more is done for it", async () => {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { shownHost } from "../../src/net/shown-host.ts";
+import { shownHost } from "../../src/http/shown-host.ts";
 
 test("a server that listens on every interface is shown under its name, or an address of this machine", () => {
   expect(shownHost("192.0.2.1", ["files.example"])).toBe("192.0.2.1");

@@ -11,6 +11,7 @@ const LAYERS = [
   "crypto",
   "format",
   "net",
+  "http",
   "objects",
   "blocks",
   "tree",

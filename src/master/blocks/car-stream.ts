@@ -5,7 +5,7 @@ import type { Block } from "../../blocks/block-store.ts";
 import { carPieces } from "../../blocks/car-batch.ts";
 import { isGone } from "../../blocks/not-found.ts";
 import { encodeCarHeader } from "../../format/car.ts";
-import type { FairBudget } from "../http/fair-budget.ts";
+import type { FairBudget } from "../../http/fair-budget.ts";
 import type { OwnerBlocks } from "../store/owner-blocks.ts";
 import type { Slabs } from "./slabs.ts";
 

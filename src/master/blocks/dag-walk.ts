@@ -5,7 +5,7 @@ import type { Cid } from "../../base/ids.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { digestKey } from "../../format/cid.ts";
 import { linkListOf } from "../../format/links.ts";
-import type { FairBudget } from "../http/fair-budget.ts";
+import type { FairBudget } from "../../http/fair-budget.ts";
 import type { Reading } from "./car-stream.ts";
 
 export interface Walking extends Reading {

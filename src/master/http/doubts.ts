@@ -4,7 +4,7 @@
  */
 import { BoundedMap } from "../../base/bounded-map.ts";
 import type { Clock } from "../../base/clock.ts";
-import { networkOf } from "../../net/peer-network.ts";
+import { networkOf } from "../../http/peer-network.ts";
 import { DOUBTS_REST, PACED_ADDRESSES, SUSPICION_MS } from "../limits.ts";
 
 /** Who sends a bearer. */

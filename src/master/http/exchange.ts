@@ -4,24 +4,24 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Clock } from "../../base/clock.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { MAX_DISCARDED_BYTES, MAX_JSON_BYTES } from "../../base/limits.ts";
-import { DISCARD_MS, JSON_GROWTH } from "../limits.ts";
+import { DISCARD_MS, JSON_GROWTH, MIN_BODY_BYTES_A_WINDOW } from "../limits.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import { begunBody } from "./begun-body.ts";
 import type { Bearer, Bearers } from "./bearers.ts";
-import { whenInTheWay } from "./slow-clients.ts";
+import { whenInTheWay } from "../../http/slow-clients.ts";
 import { dispatch } from "./dispatch.ts";
 import type { Endings } from "./endings.ts";
 import { answerTo } from "./failure.ts";
 import type { Garbage } from "./garbage.ts";
-import type { Lane } from "../../net/lane.ts";
+import type { Lane } from "../../http/lane.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Pace } from "./pace.ts";
-import { Refusal } from "./refusal.ts";
+import { Refusal, refuseBody } from "./refusal.ts";
 import { writeAnswer } from "./reply.ts";
-import { RequestBody } from "./request-body.ts";
+import { isContinue, RequestBody } from "../../http/request-body.ts";
 import type { Answer, Route } from "./route.ts";
 import type { Router } from "./router.ts";
-import type { FairBudget } from "./fair-budget.ts";
+import type { FairBudget } from "../../http/fair-budget.ts";
 
 /** What all exchanges of a server have in common. */
 export interface Service {
@@ -58,15 +58,15 @@ class Exchange {
   #route: Route | undefined;
   #wallet: Wallet | undefined;
   #forget = () => {};
-  readonly #waitsToSend: boolean;
 
   constructor(service: Service, request: IncomingMessage, response: ServerResponse, lane: Lane) {
     this.#service = service;
     this.#request = request;
     this.#response = response;
-    this.#waitsToSend = /^100-continue$/i.test(request.headers.expect ?? "");
-    this.#body = new RequestBody(request, service.clock, () => {
-      if (this.#waitsToSend) response.writeContinue();
+    this.#body = new RequestBody(request, response, {
+      clock: service.clock,
+      refuse: refuseBody,
+      leastBytes: MIN_BODY_BYTES_A_WINDOW,
     });
     const gone = () => this.#ended.abort(new DOMException("the client went away", "AbortError"));
     this.#atEnd.push(lane.onClose(gone));
@@ -138,7 +138,7 @@ class Exchange {
     if (httpVersion !== "1.0" && headers.host === undefined) {
       throw new Refusal("malformed_request", "The header Host is missing.");
     }
-    if (headers.expect !== undefined && !this.#waitsToSend) {
+    if (headers.expect !== undefined && !isContinue(headers.expect)) {
       throw new Refusal("expectation_failed", "Only Expect: 100-continue is known.");
     }
   }
@@ -191,7 +191,7 @@ class Exchange {
     const body = this.#body;
     const unread = !body.isOver;
     const left = body.declaredBytes === undefined ? Infinity : body.declaredBytes - body.received;
-    const unsent = unread && this.#waitsToSend && !body.wasStarted;
+    const unsent = unread && body.isUnsent;
     const last = endings.stopping || (unread && (unsent || left > MAX_JSON_BYTES));
     await this.#turn(answer);
     const sent = await writeAnswer(response, answer, { head: this.#request.method === "HEAD", last, clock });

@@ -4,7 +4,7 @@
  */
 import { BoundedMap } from "../../base/bounded-map.ts";
 import type { Clock } from "../../base/clock.ts";
-import { networkOf } from "../../net/peer-network.ts";
+import { networkOf } from "../../http/peer-network.ts";
 import { PACED_ADDRESSES, STRANGER_BURST, STRANGER_CALLS_PER_S, STRANGER_WAIT_MS } from "../limits.ts";
 
 export class Pace {

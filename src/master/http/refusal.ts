@@ -3,6 +3,7 @@
  *
  * Handlers throw these; errors of the layers below are turned into them in one place (failure.ts). docs/protocol.md has the table.
  */
+import type { BodyProblem } from "../../http/request-body.ts";
 
 /** Every code that an answer may carry, and the status it comes with. */
 export const REFUSALS = {
@@ -78,5 +79,21 @@ export class Refusal extends Error {
     this.status = REFUSALS[code];
     this.details = options.details ?? {};
     this.headers = options.headers ?? {};
+  }
+}
+
+/** What reading a body throws. */
+export function refuseBody({ what, message, limit }: BodyProblem): Refusal {
+  switch (what) {
+    case "encoding":
+      return new Refusal("encoding_unknown", message, { headers: { "accept-encoding": "identity" } });
+    case "too long":
+      return new Refusal("limit_exceeded", message, { details: { limit } });
+    case "too slow":
+      return new Refusal("time_out", message);
+    case "in the way":
+      return new Refusal("in_the_way", message, { headers: { "retry-after": "1" } });
+    case "read before":
+      return new Refusal("malformed_request", message);
   }
 }

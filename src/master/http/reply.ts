@@ -3,7 +3,7 @@ import type { ServerResponse } from "node:http";
 import type { Clock } from "../../base/clock.ts";
 import { BODY_PATIENCE_MS } from "../../base/limits.ts";
 import { ANSWER_WRITE_BYTES } from "../limits.ts";
-import { LOOK_MS, READER_PATIENCE_MS, whenInTheWay } from "./slow-clients.ts";
+import { LOOK_MS, READER_PATIENCE_MS, whenInTheWay } from "../../http/slow-clients.ts";
 import type { Answer } from "./route.ts";
 
 export interface ReplyOptions {

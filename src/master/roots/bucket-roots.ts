@@ -10,7 +10,7 @@ import { describeError } from "../../base/log.ts";
 import { bucketKey } from "../../roots/root-store.ts";
 import type { BucketName, Root, RootRow, RootTable, SwapOutcome } from "../../roots/root-store.ts";
 import { Refusal } from "../http/refusal.ts";
-import { FairBudget } from "../http/fair-budget.ts";
+import { FairBudget } from "../../http/fair-budget.ts";
 import type { BlockStores, OwnerBlocks } from "../store/owner-blocks.ts";
 import { conditionHolds } from "./condition.ts";
 import type { SwapCondition } from "./condition.ts";

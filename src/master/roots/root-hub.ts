@@ -5,7 +5,7 @@ import { MAX_WATCHES } from "../limits.ts";
 import { bucketKey } from "../../roots/root-store.ts";
 import type { BucketName, Root } from "../../roots/root-store.ts";
 import { Refusal } from "../http/refusal.ts";
-import { FairBudget } from "../http/fair-budget.ts";
+import { FairBudget } from "../../http/fair-budget.ts";
 
 export class RootHub {
   readonly #watchers = new Map<string, Set<RootWatch>>();

@@ -7,7 +7,7 @@ import { type Deferred, deferred } from "../../base/deferred.ts";
 import type { Random } from "../../base/random.ts";
 import { bucketKey } from "../../roots/root-store.ts";
 import type { BucketName } from "../../roots/root-store.ts";
-import { FairBudget } from "../http/fair-budget.ts";
+import { FairBudget } from "../../http/fair-budget.ts";
 
 /** Writers that wait in line for a turn, or have one: all together, and of one owner. */
 export const MAX_TURNS = 4_096;

@@ -4,7 +4,7 @@
  *
  * To keep waiting from becoming a deadlock, a call that holds memory gives it back before it waits for more (`tryTake` first).
  */
-import { Budget } from "../../base/budget.ts";
+import { Budget } from "../base/budget.ts";
 
 export class FairBudget {
   readonly #total: Budget;

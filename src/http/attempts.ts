@@ -4,7 +4,7 @@
  */
 import { BoundedMap } from "../base/bounded-map.ts";
 import type { Clock } from "../base/clock.ts";
-import { networkOf } from "../net/peer-network.ts";
+import { networkOf } from "./peer-network.ts";
 
 /** Tries in a row, and after that one in so many milliseconds. */
 const BURST = 10;

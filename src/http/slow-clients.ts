@@ -2,7 +2,7 @@
  * Whoever stands still holds memory, or a place in line, that others may wait for: a sender in the middle of an upload, a reader of an
  * answer, an answer that waits behind another one. Alone he may take his time; while others wait for just that, he is cut before.
  */
-import type { Clock } from "../../base/clock.ts";
+import type { Clock } from "../base/clock.ts";
 
 /** What stands still for so long is in the way … */
 export const SLOW_CLIENT_PATIENCE_MS = 5_000;

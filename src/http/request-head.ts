@@ -1,7 +1,6 @@
 /** What node:http lets through of a request's head, and nobody should: it could mean something else to whoever looks at a part of it only. */
 import type { IncomingMessage } from "node:http";
 import type { Denial } from "./denial.ts";
-import { hostOfTarget } from "./href.ts";
 import { MAX_HEADER_FIELDS } from "./limits.ts";
 
 export type RequestHead = Pick<IncomingMessage, "rawHeaders" | "headers" | "headersDistinct" | "httpVersion">;
@@ -35,4 +34,9 @@ export function heedTargetHost({ url = "", headers }: Pick<IncomingMessage, "url
 /** Nobody knows what else comes on such a connection. */
 function denied(status: number, message: string): Denial {
   return { status, message, headers: { connection: "close" } };
+}
+
+/** The host that a request line names in absolute form, with its port or without. */
+function hostOfTarget(target: string): string | undefined {
+  return /^https?:\/\/([^/?#@]+)([/?#].*)?$/is.exec(target)?.[1];
 }

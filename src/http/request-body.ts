@@ -1,0 +1,165 @@
+/** A request's body, read in pieces under a limit of size and of patience; asked for only when it is wanted. */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Clock } from "../base/clock.ts";
+import { BODY_PATIENCE_MS } from "../base/limits.ts";
+import { SLOW_CLIENT_PATIENCE_MS, whenInTheWay } from "./slow-clients.ts";
+
+/** Why a body is not read, or not to its end; in English, for people. */
+export interface BodyProblem {
+  readonly what: "encoding" | "too long" | "too slow" | "in the way" | "read before";
+  readonly message: string;
+  /** Bytes that a body may have, where it is too long. */
+  readonly limit?: number;
+}
+
+export interface BodyRules {
+  readonly clock: Clock;
+  /** Makes the error that reading throws. */
+  readonly refuse: (problem: BodyProblem) => Error;
+  /** Less than this in BODY_PATIENCE_MS of waiting is too slow; 0 by default: anything that comes is fast enough. */
+  readonly leastBytes?: number;
+}
+
+/** Content-Length, or undefined where the sender did not know it. */
+export function declaredBytes({ headers }: Pick<IncomingMessage, "headers">): number | undefined {
+  if (headers["transfer-encoding"] !== undefined) return undefined;
+  return Number(headers["content-length"] ?? 0);
+}
+
+/** Whether the sender waits for "100 Continue". Nothing is sent ahead of the answer to HTTP/1.0 (RFC 9110, section 10.1.1). */
+export function waitsToSend({ headers, httpVersion }: Pick<IncomingMessage, "headers" | "httpVersion">): boolean {
+  return httpVersion !== "1.0" && headers.expect !== undefined && isContinue(headers.expect);
+}
+
+/** Whether an Expect header names the one expectation that there is. */
+export function isContinue(expect: string): boolean {
+  return /^100-continue$/i.test(expect);
+}
+
+export class RequestBody {
+  readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
+  readonly #rules: BodyRules;
+  /** Milliseconds that we waited for the client, and what came, since the pace was last found good enough. */
+  #waitedMs = 0;
+  #windowBytes = 0;
+  #started = false;
+  /** Bytes so far. */
+  received = 0;
+
+  constructor(request: IncomingMessage, response: ServerResponse, rules: BodyRules) {
+    this.#request = request;
+    this.#response = response;
+    this.#rules = rules;
+  }
+
+  /** Content-Length, or undefined where the sender did not know it. */
+  get declaredBytes(): number | undefined {
+    return declaredBytes(this.#request);
+  }
+
+  /** Whether nothing is left to read. */
+  get isOver(): boolean {
+    return this.#request.readableEnded || this.declaredBytes === 0;
+  }
+
+  /** Whether the sender has sent nothing yet and waits for "100 Continue". */
+  get isUnsent(): boolean {
+    return !this.#started && waitsToSend(this.#request);
+  }
+
+  /** `isInTheWay`: whether others wait for what its reader holds. Throws what `refuse` makes, and AbortError when the sender went away. */
+  async *read(maxBytes: number, isInTheWay?: () => boolean): AsyncGenerator<Buffer> {
+    const { refuse } = this.#rules;
+    if (this.#started) throw refuse({ what: "read before", message: "The body was read before." });
+    if ((this.#request.headers["content-encoding"] ?? "identity") !== "identity") throw refuse(ENCODED);
+    if ((this.declaredBytes ?? 0) > maxBytes) throw refuse(tooLong(maxBytes));
+    this.#started = true;
+    if (this.declaredBytes === 0) return;
+    if (waitsToSend(this.#request)) this.#response.writeContinue();
+    for await (const piece of this.#pieces(BODY_PATIENCE_MS, isInTheWay)) {
+      if (this.received > maxBytes) throw refuse(tooLong(maxBytes));
+      yield piece;
+    }
+  }
+
+  /** Reads what is left and drops it, `maxBytes` and `maxMs` at most. False if that was not all. Never throws. */
+  async discard(maxBytes: number, maxMs: number): Promise<boolean> {
+    const until = this.received + maxBytes;
+    const deadlineMs = this.#rules.clock.monotonicMs() + maxMs;
+    try {
+      for (const pieces = this.#pieces(maxMs); (await pieces.next()).done !== true;) {
+        if (this.received > until || this.#rules.clock.monotonicMs() > deadlineMs) return false;
+      }
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  async *#pieces(patienceMs: number, isInTheWay?: () => boolean): AsyncGenerator<Buffer> {
+    const request = this.#request;
+    for (;;) {
+      const piece = request.read() as Buffer | null;
+      if (piece !== null) {
+        this.received += piece.length;
+        this.#windowBytes += piece.length;
+        yield piece;
+      } else if (request.readableEnded) return;
+      else await this.#wait(patienceMs, isInTheWay);
+    }
+  }
+
+  /** Until there is more to read, or the end. */
+  async #wait(patienceMs: number, isInTheWay: (() => boolean) | undefined): Promise<void> {
+    const request = this.#request;
+    // A drop now and then is no more than nothing.
+    const { clock, refuse, leastBytes = 0 } = this.#rules;
+    const crept = this.#windowBytes < leastBytes ? this.#waitedMs : 0;
+    const fromMs = clock.monotonicMs();
+    await new Promise<void>((resolve, reject) => {
+      if (request.destroyed) return reject(gone());
+      const settle = (act: () => void) => () => {
+        timer[Symbol.dispose]();
+        watch[Symbol.dispose]();
+        request.off("readable", onMore).off("end", onMore).off("close", onGone).off("error", onGone);
+        act();
+      };
+      const onMore = settle(resolve);
+      const onGone = settle(() => reject(gone()));
+      const timer = clock.after(
+        patienceMs,
+        settle(() => reject(refuse(TOO_SLOW))),
+      );
+      const cut = settle(() => reject(refuse(IN_THE_WAY)));
+      const watch = whenInTheWay(clock, isInTheWay, cut, Math.max(0, SLOW_CLIENT_PATIENCE_MS - crept));
+      request.on("readable", onMore).on("end", onMore).on("close", onGone).on("error", onGone);
+    });
+    this.#waitedMs += clock.monotonicMs() - fromMs;
+    if (this.#waitedMs < BODY_PATIENCE_MS) return;
+    if (this.#windowBytes < leastBytes) throw refuse(TOO_SLOW);
+    this.#waitedMs = 0;
+    this.#windowBytes = 0;
+  }
+}
+
+function tooLong(maxBytes: number): BodyProblem {
+  return { what: "too long", message: `The body is longer than ${maxBytes} bytes. Send it in parts.`, limit: maxBytes };
+}
+
+const ENCODED: BodyProblem = {
+  what: "encoding",
+  message: "Bodies are taken as they are: send it without Content-Encoding.",
+};
+const TOO_SLOW: BodyProblem = {
+  what: "too slow",
+  message: `The body came too slowly: nothing for ${BODY_PATIENCE_MS / 1000} s, or next to nothing.`,
+};
+const IN_THE_WAY: BodyProblem = {
+  what: "in the way",
+  message: `Nothing, or next to nothing, came for ${SLOW_CLIENT_PATIENCE_MS / 1000} s, and others wait. Send what is left again.`,
+};
+
+function gone(): DOMException {
+  return new DOMException("the client went away", "AbortError");
+}

@@ -1,0 +1,184 @@
+/**
+ * A socket of the program that speaks HTTP: node:http or node:https, set up so that what is not HTTP gets a clear answer and costs little.
+ * It bounds connections, of them the idle ones, and how many requests of one connection are worked on; what a request means is for `serve`.
+ */
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
+import type { Clock } from "../base/clock.ts";
+import { Handshakes } from "./handshakes.ts";
+import { IdleConnections } from "./idle-connections.ts";
+import { Lane } from "./lane.ts";
+import {
+  endHttpServer,
+  listenAt,
+  makeHttpServer,
+  stopListening,
+  type Certificate,
+  type ListenAddress,
+} from "./listen.ts";
+import { answerRaw, answerRequests, type NoRequest, type RawAnswer } from "./no-request.ts";
+import { Overruns } from "./overruns.ts";
+import { shownHost } from "./shown-host.ts";
+
+export interface HttpServerOptions extends ListenAddress {
+  /** Without it the server speaks plain HTTP. */
+  readonly tls: Certificate | undefined;
+  /** Names under which it can be reached: the first is shown where it listens on every interface. */
+  readonly names?: readonly string[];
+  readonly clock: Clock;
+  /** Connections at a time, and of them those on which no request is under way: beyond, the longest idle are closed. */
+  readonly maxConnections: number;
+  readonly maxIdle: number;
+  /** Whether connections that never had a request are bounded apart, by `maxIdle` too, so that they drive out none that had one. */
+  readonly boundsSilentApart?: boolean;
+  /** Requests of one connection that are worked on at once; as many as MAX_CONNECTION_CALLS by default. */
+  readonly callsOfConnection?: number;
+  /** How long what is under way may take once the server stops. */
+  readonly stopMs: number;
+  /** Answers one request. Never rejects. */
+  readonly serve: (request: IncomingMessage, response: ServerResponse, lane: Lane) => Promise<void>;
+  /** What is sent in place of an answer that node:http would make up. */
+  readonly noRequest: (noRequest: NoRequest) => RawAnswer;
+  /** One connection is too many: what it is told, where it speaks plain HTTP. Undefined: it is closed. */
+  readonly tooMany?: () => RawAnswer;
+}
+
+export class HttpServer {
+  readonly #options: HttpServerOptions;
+  readonly #server: Server;
+  /** Connections that had a request; and all, also those that are still about to agree on TLS. */
+  readonly #lanes = new Map<Socket, Lane>();
+  readonly #sockets = new Set<Socket>();
+  /** On which no request is under way: those that had one, and those that had none yet. May be the same. */
+  readonly #idle: IdleConnections;
+  readonly #silent: IdleConnections;
+  readonly #handshakes = new Handshakes();
+  /** The TLS socket that lies on a connection, once they agreed. */
+  readonly #secured = new WeakMap<Socket, Socket>();
+  readonly #overruns: Overruns;
+  #isStopping = false;
+
+  private constructor(options: HttpServerOptions) {
+    const { tls, clock, maxIdle } = options;
+    this.#options = options;
+    this.#overruns = new Overruns(clock);
+    this.#idle = new IdleConnections(maxIdle);
+    this.#silent = options.boundsSilentApart === true ? new IdleConnections(maxIdle) : this.#idle;
+    this.#server = makeHttpServer(tls);
+    // None is dropped: what is too many is refused as a whole.
+    this.#server.maxHeadersCount = 0;
+    answerRequests(this.#server, (socket) => this.#lanes.get(socket), {
+      request: (request, response) => void this.#answer(request, response),
+      noRequest: options.noRequest,
+    });
+    this.#server.on("connection", (socket: Socket) => this.#connect(socket));
+    if (tls !== undefined) this.#server.on("secureConnection", (socket: Socket) => this.#secure(socket));
+  }
+
+  /** Throws `usage` (an address that cannot be had), `config_invalid` (certificate or key). */
+  static async listen(options: HttpServerOptions): Promise<HttpServer> {
+    const server = new HttpServer(options);
+    await listenAt(server.#server, options);
+    return server;
+  }
+
+  /** Connections that are open. */
+  get connections(): number {
+    return this.#sockets.size;
+  }
+
+  /** "http://127.0.0.1:8888" */
+  get origin(): string {
+    const { tls, names = [], host } = this.#options;
+    const shown = shownHost(host, names);
+    const { port } = this.#server.address() as AddressInfo;
+    return `${tls === undefined ? "http" : "https"}://${shown.includes(":") ? `[${shown}]` : shown}:${port}`;
+  }
+
+  /** Takes no more, finishes what is under way, and closes; after `stopMs`, or once `hurry` fires, without finishing. */
+  async stop(hurry?: AbortSignal): Promise<void> {
+    this.#isStopping = true;
+    const closed = stopListening(this.#server);
+    for (const socket of this.#sockets) this.#closeIdle(socket);
+    const cut = () => this.#cut();
+    const timer = this.#options.clock.after(this.#options.stopMs, cut);
+    hurry?.addEventListener("abort", cut, { once: true });
+    if (hurry?.aborted === true) cut();
+    await closed;
+    timer[Symbol.dispose]();
+    hurry?.removeEventListener("abort", cut);
+    endHttpServer(this.#server);
+  }
+
+  /** Ends everything now. */
+  close(): void {
+    this.#isStopping = true;
+    void stopListening(this.#server);
+    this.#cut();
+    endHttpServer(this.#server);
+  }
+
+  #cut(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #closeIdle(socket: Socket): void {
+    const speaking = this.#secured.get(socket) ?? socket;
+    if (this.#lanes.get(speaking)?.isIdle !== false) speaking.destroySoon();
+  }
+
+  #connect(socket: Socket): void {
+    const { maxConnections, tls, tooMany } = this.#options;
+    if (this.#isStopping || this.#sockets.size >= maxConnections) {
+      const answer = this.#isStopping ? undefined : tooMany?.();
+      if (answer === undefined || tls !== undefined) socket.destroy();
+      else answerRaw(socket, answer);
+      return;
+    }
+    this.#sockets.add(socket);
+    this.#silent.add(socket);
+    this.#overruns.admit(socket);
+    if (tls !== undefined) this.#handshakes.add(socket);
+    socket.once("close", () => {
+      this.#sockets.delete(socket);
+      this.#forget(socket);
+    });
+  }
+
+  #secure(socket: Socket): void {
+    const below = this.#handshakes.below(socket);
+    if (below !== undefined) {
+      this.#forget(below);
+      this.#secured.set(below, socket);
+    }
+    this.#silent.add(socket);
+    socket.once("close", () => this.#forget(socket));
+  }
+
+  #forget(socket: Socket): void {
+    this.#idle.delete(socket);
+    this.#silent.delete(socket);
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { socket } = request;
+    const lane = this.#laneOf(socket);
+    this.#forget(socket);
+    const answered = lane.run(response, () => this.#options.serve(request, response, lane));
+    response.once("close", () => {
+      if (!lane.isIdle) return;
+      if (this.#isStopping) socket.destroySoon();
+      else this.#idle.add(socket);
+    });
+    await answered;
+  }
+
+  #laneOf(socket: Socket): Lane {
+    const known = this.#lanes.get(socket);
+    if (known !== undefined) return known;
+    const lane = new Lane(socket, () => this.#overruns.note(socket.remoteAddress), this.#options.callsOfConnection);
+    this.#lanes.set(socket, lane);
+    socket.once("close", () => this.#lanes.delete(socket));
+    return lane;
+  }
+}
