@@ -1,5 +1,4 @@
 /** An agent at work: brings together the thread that serves, the publisher and its schedule, and ends them in order. */
-import { deferred } from "../base/deferred.ts";
 import { SynclineError } from "../base/errors.ts";
 import { describeError } from "../base/log.ts";
 import { ChunkCache } from "../content/chunk-cache.ts";
@@ -48,7 +47,7 @@ export class RunningAgent implements Agent {
   readonly #schedule: FlushSchedule;
   readonly #idleRelease: IdleRelease;
   readonly #resources: (Disposable | AsyncDisposable)[] = [];
-  readonly #ended = deferred<UnmountReport>();
+  readonly #ended = Promise.withResolvers<UnmountReport>();
   readonly #hurry = new AbortController();
   #publisher: Publisher | undefined;
   #early: EarlyWork | undefined;

@@ -1,7 +1,7 @@
 /** What the WebDAV door keeps over a restart: small files in the agent's state folder, which must be there. */
 import type { FileName } from "../base/ids.ts";
 import type { Lock, LockStore } from "../webdav/locks.ts";
-import type { Unfinished, UnfinishedStore } from "../webdav/unfinished.ts";
+import type { Unfinished, UnfinishedStore } from "../files/unfinished.ts";
 import { readStateFile, writeStateFile } from "./state-file.ts";
 
 /** A file that is not what was written counts as none: clients lock again. */

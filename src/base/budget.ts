@@ -1,5 +1,4 @@
 /** A counted resource (bytes of memory, slots) that those who need it wait for in line. */
-import { deferred, type Deferred } from "./deferred.ts";
 
 export class Budget {
   readonly #capacity: number;
@@ -30,7 +29,7 @@ export class Budget {
   async take(amount: number, signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
     if (this.tryTake(amount)) return;
-    const waiting: Waiting = { amount, granted: deferred<void>() };
+    const waiting: Waiting = { amount, granted: Promise.withResolvers<void>() };
     const leave = () => {
       if (!this.#line.delete(waiting)) return;
       waiting.granted.reject(signal?.reason);
@@ -77,5 +76,5 @@ export class Budget {
 
 interface Waiting {
   readonly amount: number;
-  readonly granted: Deferred<void>;
+  readonly granted: PromiseWithResolvers<void>;
 }

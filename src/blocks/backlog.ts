@@ -3,7 +3,6 @@
  * write costs more than what it writes. Until then they are read from here.
  */
 import type { Clock } from "../base/clock.ts";
-import { deferred } from "../base/deferred.ts";
 import type { Cid } from "../base/ids.ts";
 import type { Block } from "./block-store.ts";
 
@@ -72,7 +71,7 @@ export class Backlog {
   addInTurn(blocks: readonly Block[], most: number): Promise<void> | undefined {
     if (this.#waiting.length === 0 && this.add(blocks, most)) return undefined;
     if (!this.#isMoving || totalBytes(blocks) > most) return undefined;
-    const { promise, resolve } = deferred<void>();
+    const { promise, resolve } = Promise.withResolvers<void>();
     this.#waiting.push({ blocks, most, go: resolve });
     // Nothing else will come before there is room.
     this.#next?.full.abort();

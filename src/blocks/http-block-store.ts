@@ -6,7 +6,6 @@ import { BoundedMap } from "../base/bounded-map.ts";
 import { Budget } from "../base/budget.ts";
 import type { Clock } from "../base/clock.ts";
 import { mapConcurrent } from "../base/concurrency.ts";
-import { deferred } from "../base/deferred.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import {
@@ -102,7 +101,7 @@ export class HttpBlockStore implements BlockStore {
   }
 
   #openBatch(): Batch {
-    const batch: Batch = { blocks: new Map(), bytes: 0, stored: deferred<void>() };
+    const batch: Batch = { blocks: new Map(), bytes: 0, stored: Promise.withResolvers<void>() };
     // Not `after`, whose timer keeps no process from ending.
     void this.#sendAfter(batch);
     return batch;
@@ -191,7 +190,7 @@ export class HttpBlockStore implements BlockStore {
 interface Batch {
   readonly blocks: Map<Cid, Uint8Array>;
   bytes: number;
-  readonly stored: ReturnType<typeof deferred<void>>;
+  readonly stored: PromiseWithResolvers<void>;
 }
 
 /** Those of a turn, and as many of the one before. */

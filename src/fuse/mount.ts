@@ -2,7 +2,6 @@
 import { writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { ERRNO } from "../base/errno.ts";
-import { deferred, type Deferred } from "../base/deferred.ts";
 import { type ErrorCode, SynclineError } from "../base/errors.ts";
 import { describeError } from "../base/log.ts";
 import { escapeForPrint } from "../base/names.ts";
@@ -56,8 +55,8 @@ export function serveFuse(fs: FileSystem, given: FuseOptions): FuseMount {
 }
 
 class ServedMount implements FuseMount {
-  readonly #ready: Deferred<void> = deferred();
-  readonly #ended: Deferred<MountEnd> = deferred();
+  readonly #ready: PromiseWithResolvers<void> = Promise.withResolvers();
+  readonly #ended: PromiseWithResolvers<MountEnd> = Promise.withResolvers();
   readonly #addon: FuseAddon;
   readonly #mountPoint: string;
   readonly #options: ChosenOptions;

@@ -5,7 +5,7 @@ import { silentLog } from "../base/log.ts";
 import { createDavHandler } from "../webdav/handler.ts";
 import type { DavHandler, DavHandlerOptions } from "../webdav/handler.ts";
 import type { Lock } from "../webdav/locks.ts";
-import type { Unfinished } from "../webdav/unfinished.ts";
+import type { Unfinished } from "../files/unfinished.ts";
 import { CALLER } from "./vfs-driver.ts";
 
 /** What the door keeps over a restart. */

@@ -1,6 +1,5 @@
 /** What a folder offers beyond an object store: hints of what changed, and a line in which writers wait for one another. */
 import type { Clock } from "../base/clock.ts";
-import { deferred } from "../base/deferred.ts";
 import type { ObjectStore, PutOutcome, Turn } from "../objects/object-store.ts";
 
 /** Whoever waited so long goes on without a turn, as in a real folder (objects/turns.ts). */
@@ -30,7 +29,7 @@ export function sharedFolder(store: ObjectStore, clock: Clock): ObjectStore {
       return { [Symbol.dispose]: () => void watchers.delete(changed) };
     },
     takeTurn: async () => {
-      const begun = deferred<Turn | undefined>();
+      const begun = Promise.withResolvers<Turn | undefined>();
       const waited = isTaken;
       const begin = () => begun.resolve({ waited, [Symbol.dispose]: once(leave) });
       if (isTaken) {

@@ -5,7 +5,7 @@ import type { FileName, Ino } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { Caller } from "../vfs/filesystem.ts";
-import type { Access } from "./access.ts";
+import type { Access } from "../files/access.ts";
 import type { Etags } from "./etags.ts";
 import type { Href } from "./href.ts";
 import type { ConditionList } from "./if-header.ts";
@@ -13,7 +13,7 @@ import type { LongBodies } from "./long-bodies.ts";
 import type { Locks } from "./locks.ts";
 import type { SpentBytes } from "./spent-bytes.ts";
 import type { SyncSource } from "./sync-source.ts";
-import type { UnfinishedWork } from "./unfinished.ts";
+import type { UnfinishedWork } from "../files/unfinished.ts";
 
 export interface Call {
   readonly request: IncomingMessage;

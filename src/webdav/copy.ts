@@ -5,15 +5,15 @@ import { describeError } from "../base/log.ts";
 import { Pace } from "../base/pace.ts";
 import { FsError, type Attributes, type FileSystem } from "../vfs/filesystem.ts";
 import { answer, type Call } from "./call.ts";
-import { removeWhole } from "./collections.ts";
+import { removeWhole } from "../files/remove.ts";
 import { checkedEnds, transferOf, type Ends, type Transfer } from "./destination.ts";
 import { checkWritable } from "./change-check.ts";
 import { COPY_STEP_BYTES, DAV_LISTING_BATCH, DAV_SLICE_MS } from "./limits.ts";
-import { isFile, isFolder, isLink } from "./place.ts";
+import { isFile, isFolder, isLink } from "../files/place.ts";
 import { Refusal } from "./refusal.ts";
-import { copyXattrs } from "./replacement.ts";
-import { Takeover } from "./takeover.ts";
-import { isTemporary, temporaryName } from "./temporary-name.ts";
+import { copyXattrs } from "../files/replacement.ts";
+import { Takeover } from "../files/takeover.ts";
+import { isTemporary, temporaryName } from "../files/temporary-name.ts";
 
 export async function copy(call: Call): Promise<void> {
   checkWritable(call);

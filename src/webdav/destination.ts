@@ -4,7 +4,8 @@ import type { Attributes, FileSystem } from "../vfs/filesystem.ts";
 import type { Call } from "./call.ts";
 import { checkMemberLocks } from "./change-check.ts";
 import { checkMakeable, type Href, parseReference } from "./href.ts";
-import { findPlace, isFolder, makeable, type Place, present } from "./place.ts";
+import { findPlace, isFolder, type Place } from "../files/place.ts";
+import { makeable, present } from "./place-checks.ts";
 import { checkPreconditions } from "./preconditions.ts";
 import { Refusal } from "./refusal.ts";
 

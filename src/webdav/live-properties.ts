@@ -7,7 +7,7 @@ import { contentTypeOf } from "./content-types.ts";
 import { httpDate } from "./http-date.ts";
 import type { Lock } from "./locks.ts";
 import { activeLock } from "./lock-xml.ts";
-import { isFolder } from "./place.ts";
+import { isFolder } from "../files/place.ts";
 import type { PropertyName } from "./property-name.ts";
 import { escapeText } from "./xml-text.ts";
 

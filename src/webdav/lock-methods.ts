@@ -7,7 +7,8 @@ import { MAX_DAV_XML_BYTES, MAX_LOCK_OWNER_BYTES, MAX_LOCK_S } from "./limits.ts
 import { activeLock } from "./lock-xml.ts";
 import { type Lock, rootsOf } from "./locks.ts";
 import { Multistatus, statusResponse } from "./multistatus.ts";
-import { findPlace, isFolder, makeable, type Place } from "./place.ts";
+import { findPlace, isFolder, type Place } from "../files/place.ts";
+import { makeable } from "./place-checks.ts";
 import { checkPreconditions } from "./preconditions.ts";
 import { Refusal } from "./refusal.ts";
 import { readWhole } from "./request-body.ts";

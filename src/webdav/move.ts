@@ -2,9 +2,10 @@
 import { answer, type Call } from "./call.ts";
 import { checkedEnds, transferOf } from "./destination.ts";
 import { checkWritable } from "./change-check.ts";
-import { isFolder, writable } from "./place.ts";
+import { isFolder } from "../files/place.ts";
+import { writable } from "./place-checks.ts";
 import { Refusal } from "./refusal.ts";
-import { Takeover } from "./takeover.ts";
+import { Takeover } from "../files/takeover.ts";
 
 export async function move(call: Call): Promise<void> {
   checkWritable(call);

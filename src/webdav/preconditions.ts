@@ -5,7 +5,7 @@ import type { Call } from "./call.ts";
 import { parseReference } from "./href.ts";
 import { parseHttpDate } from "./http-date.ts";
 import { parseIf, type Condition, type ConditionList } from "./if-header.ts";
-import { findPlace, isFile, type Place } from "./place.ts";
+import { findPlace, isFile, type Place } from "../files/place.ts";
 import { Refusal } from "./refusal.ts";
 
 /** The lock tokens that came with the request: whether their list holds or not, they were submitted. */

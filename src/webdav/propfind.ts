@@ -4,19 +4,20 @@ import { DAV_LISTING_BATCH, DAV_SLICE_MS, MAX_DAV_XML_BYTES } from "./limits.ts"
 import { Pace } from "../base/pace.ts";
 import { keepShape } from "../base/shapes.ts";
 import { FsError, type FileSystem, type ListedAttributes } from "../vfs/filesystem.ts";
-import type { Access } from "./access.ts";
+import type { Access } from "../files/access.ts";
 import type { Call } from "./call.ts";
 import { blocksOfDead } from "./dead-properties.ts";
 import { encodeName, encodePath } from "./href.ts";
 import type { Shown, Surroundings } from "./live-properties.ts";
 import { Multistatus } from "./multistatus.ts";
-import { findPlace, isFolder, isLink, present, shownAs } from "./place.ts";
+import { findPlace, isFolder, isLink, shownAs } from "../files/place.ts";
+import { present } from "./place-checks.ts";
 import { checkPreconditions } from "./preconditions.ts";
 import { asksDead, parsePropfind, responder } from "./property-request.ts";
 import { Refusal } from "./refusal.ts";
 import { AnswerToken, type SyncSource } from "./sync-source.ts";
 import { readWhole } from "./request-body.ts";
-import { isTemporary } from "./temporary-name.ts";
+import { isTemporary } from "../files/temporary-name.ts";
 
 export async function propfind(call: Call): Promise<void> {
   const { access, href, clock } = call;

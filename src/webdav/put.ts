@@ -6,10 +6,11 @@ import { answer, type Call } from "./call.ts";
 import { Checksums } from "./checksums.ts";
 import { checkMemberLocks, checkWritable, checkResourceLocks } from "./change-check.ts";
 import { checkMakeable } from "./href.ts";
-import { findPlace, isFile, makeable, type Place } from "./place.ts";
+import { findPlace, isFile, type Place } from "../files/place.ts";
+import { makeable } from "./place-checks.ts";
 import { checkPreconditions } from "./preconditions.ts";
 import { Refusal } from "./refusal.ts";
-import { Replacement } from "./replacement.ts";
+import { Replacement } from "../files/replacement.ts";
 import { expectedBytes, readBody } from "./request-body.ts";
 
 export async function put(call: Call): Promise<void> {

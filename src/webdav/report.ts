@@ -5,14 +5,15 @@ import { encodePath } from "./href.ts";
 import { MAX_DAV_XML_BYTES } from "./limits.ts";
 import type { Shown } from "./live-properties.ts";
 import { Multistatus, statusResponse } from "./multistatus.ts";
-import { findPlace, isFolder, type Place, present } from "./place.ts";
+import { findPlace, isFolder, type Place } from "../files/place.ts";
+import { present } from "./place-checks.ts";
 import { checkPreconditions } from "./preconditions.ts";
 import { listing, surroundings } from "./propfind.ts";
 import { namesIn, responder } from "./property-request.ts";
 import { Refusal } from "./refusal.ts";
 import { readWhole } from "./request-body.ts";
 import { AnswerToken, type SyncSource } from "./sync-source.ts";
-import { isTemporary } from "./temporary-name.ts";
+import { isTemporary } from "../files/temporary-name.ts";
 import { elementsOf, isDav, readXml, textOf, type XmlElement } from "./xml-reader.ts";
 import { escapeText } from "./xml-text.ts";
 

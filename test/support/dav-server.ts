@@ -15,7 +15,7 @@ import { systemRandom } from "../../src/base/random.ts";
 import { createDavHandler, type DavHandlerOptions } from "../../src/webdav/handler.ts";
 import type { Lock, LockStore } from "../../src/webdav/locks.ts";
 import { userOf } from "../../src/webdav/login.ts";
-import type { Unfinished, UnfinishedStore } from "../../src/webdav/unfinished.ts";
+import type { Unfinished, UnfinishedStore } from "../../src/files/unfinished.ts";
 import { VfsHarness } from "./vfs-harness.ts";
 
 export interface DavAnswer {

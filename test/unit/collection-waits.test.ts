@@ -1,7 +1,6 @@
 /** What a collection must not wait for: what the same client does beside it, or left unfinished before it asked for it. */
 import Database from "better-sqlite3";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { deferred } from "../../src/base/deferred.ts";
 import type { Wallet } from "../../src/base/ids.ts";
 import { MAX_BLOCK_ACCEPTED } from "../../src/base/limits.ts";
 import { OWNER_BODIES_BYTES } from "../../src/master/limits.ts";
@@ -71,7 +70,7 @@ test("where its index turns out to be damaged, nobody waits for it: it ends, and
   const owner: Wallet = chain.owner.wallet;
   const made = retaining(chain, text("first"), undefined, []);
   await master.publish(owner, "photos", made);
-  const atGate = deferred<void>();
+  const atGate = Promise.withResolvers<void>();
   const close: SwapGate["close"] = (...args) => {
     atGate.resolve();
     return master.swaps.gate.close(...args);

@@ -6,7 +6,6 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { askAgent, type ControlAnswers, isServed, serveControl } from "../../src/agent/control.ts";
 import { openSocketPath, socketFile } from "../../src/agent/control-socket.ts";
 import type { AgentStatus, FlushReport, UnmountReport } from "../../src/agent/reports.ts";
-import { deferred } from "../../src/base/deferred.ts";
 import { SynclineError } from "../../src/base/errors.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
@@ -103,8 +102,8 @@ describe("the control socket", () => {
 
   test("answers one call while another waits, and a client that leaves harms nobody", async () => {
     const folder = await temporaryFolder();
-    const slow = deferred<FlushReport>();
-    const asked = deferred<void>();
+    const slow = Promise.withResolvers<FlushReport>();
+    const asked = Promise.withResolvers<void>();
     const flush = () => {
       asked.resolve();
       return slow.promise;
@@ -151,7 +150,7 @@ describe("the control socket", () => {
   test("that does not answer is given up after the time that was asked for", async () => {
     const folder = await temporaryFolder();
     const clock = new ManualClock();
-    const asked = deferred<void>();
+    const asked = Promise.withResolvers<void>();
     const never = () => {
       asked.resolve();
       return new Promise<AgentStatus>(() => {});

@@ -4,7 +4,6 @@ import { mkdir, open, readdir, readlink, rm, stat, statfs, truncate, writeFile }
 import { join } from "node:path";
 import * as fc from "fast-check";
 import { afterEach, expect, test, vi } from "vitest";
-import { deferred } from "../../src/base/deferred.ts";
 import { CACHE_BACKLOG_BYTES } from "../../src/base/limits.ts";
 import type { Log } from "../../src/base/log.ts";
 import type { Block, SizedBlock } from "../../src/blocks/block-store.ts";
@@ -161,7 +160,7 @@ test("much of it waits for nothing", async () => {
 });
 
 test("of a large upload that comes faster than the disk takes it all is kept: it waits for room, in little memory", async () => {
-  const gate = deferred<void>();
+  const gate = Promise.withResolvers<void>();
   const dir = await temporaryFolder();
   const storage = folderWhere(dir, (_parts, write) => gate.promise.then(write));
   const cache = new DiskBlockCache({ dir, bytes: 64 * MiB, log: collectingLog(), clock: new ManualClock(), storage });
@@ -201,7 +200,7 @@ test("an upload does not wait for a disk that is full, nor for one with less roo
 
 test("an upload does not wait for a disk that does not answer, until it does", async () => {
   const clock = new ManualClock();
-  const gate = deferred<void>();
+  const gate = Promise.withResolvers<void>();
   const dir = await temporaryFolder();
   const storage = folderWhere(dir, (_parts, write) => gate.promise.then(write));
   const cache = new DiskBlockCache({ dir, bytes: 64 * MiB, log: collectingLog(), clock, storage });
@@ -219,7 +218,7 @@ test("an upload does not wait for a disk that does not answer, until it does", a
 });
 
 test("an upload that waits goes on when the cache is closed", async () => {
-  const gate = deferred<void>();
+  const gate = Promise.withResolvers<void>();
   const dir = await temporaryFolder();
   const storage = folderWhere(dir, (_parts, write) => gate.promise.then(write));
   const cache = new DiskBlockCache({ dir, bytes: 64 * MiB, log: collectingLog(), clock: new ManualClock(), storage });

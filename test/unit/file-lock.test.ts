@@ -6,7 +6,6 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { type Clock, systemClock } from "../../src/base/clock.ts";
 import { SerialQueue } from "../../src/base/concurrency.ts";
-import { type Deferred, deferred } from "../../src/base/deferred.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import { type Disk, systemDisk } from "../../src/objects/disk.ts";
 import { FileLock } from "../../src/objects/file-lock.ts";
@@ -36,7 +35,13 @@ async function lockIn(folder: string, clock: Clock = systemClock, disk: Disk = s
   return new FileLock({ disk, clock, random: systemRandom, path: join(folder, "lock"), temporary });
 }
 
-type Five = [Deferred<void>, Deferred<void>, Deferred<void>, Deferred<void>, Deferred<void>];
+type Five = [
+  PromiseWithResolvers<void>,
+  PromiseWithResolvers<void>,
+  PromiseWithResolvers<void>,
+  PromiseWithResolvers<void>,
+  PromiseWithResolvers<void>,
+];
 
 /** A disk with which something happens before each call, which is told its number; one call after the other. */
 function stepwise(before: (call: number) => Promise<void>): Disk {
@@ -254,7 +259,7 @@ describe("on a disk without hard links", () => {
 
   test("who made the lock and was held up before he could write into it has lost it to who took it over", async () => {
     const folder = await temporaryFolder();
-    const [made, write, entered, leave, looked] = [1, 2, 3, 4, 5].map(() => deferred<void>()) as Five;
+    const [made, write, entered, leave, looked] = [1, 2, 3, 4, 5].map(() => Promise.withResolvers<void>()) as Five;
     let tries = 0;
     const slow: Disk = {
       ...systemDisk,

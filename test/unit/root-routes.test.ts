@@ -1,6 +1,5 @@
 /** The calls on a bucket's root, as a client sees them. */
 import { describe, expect, test } from "vitest";
-import { deferred } from "../../src/base/deferred.ts";
 import { SynclineError } from "../../src/base/errors.ts";
 import type { Cid } from "../../src/base/ids.ts";
 import type { LogFields } from "../../src/base/log.ts";
@@ -80,7 +79,7 @@ describe("reading a root", () => {
     const { chain, create, store, swap, read, roots } = await master();
     const first = await create(chain);
     const second = await store(chain.make("b", first));
-    const slow = deferred<void>();
+    const slow = Promise.withResolvers<void>();
     roots.told = slow.promise;
     const overtaken = read();
     await swap(second, { "if-match": "*" });
@@ -250,7 +249,7 @@ describe("swapping a root", () => {
   test(`is checked while at most ${OWNER_CHECKS_AT_ONCE} others of one owner are, and an abandoned one leaves the queue`, async () => {
     const { chain, ask, store, blocks } = await master();
     const first = await store(chain.make("a", undefined));
-    const [opened, gate] = [deferred<void>(), { now: 0, most: 0 }];
+    const [opened, gate] = [Promise.withResolvers<void>(), { now: 0, most: 0 }];
     const complete = blocks.complete.bind(blocks);
     blocks.complete = async (cids) => {
       gate.most = Math.max(gate.most, ++gate.now);

@@ -1,6 +1,5 @@
 /** The gate between an owner's swaps and a collection that begins to sweep: who waits for whom, and for how long. */
 import { beforeEach, describe, expect, test } from "vitest";
-import { deferred } from "../../src/base/deferred.ts";
 import type { Wallet } from "../../src/base/ids.ts";
 import { type ClosedGate, SwapGate } from "../../src/master/roots/swap-gate.ts";
 import type { RootTable } from "../../src/roots/root-store.ts";
@@ -113,8 +112,8 @@ test(
     await using master = await CollectedMaster.open({ dir, clock });
     const first = retaining(chain, "first", undefined, []);
     await master.publish(owner, "photos", first);
-    const stuck = deferred<void>();
-    const begun = deferred<void>();
+    const stuck = Promise.withResolvers<void>();
+    const begun = Promise.withResolvers<void>();
     let attempts = 0;
     const gate: Pick<SwapGate, "close"> = {
       async close(...args) {

@@ -22,6 +22,7 @@ const LAYERS = [
   "library",
   "overlay",
   "vfs",
+  "files",
   "fuse",
   "webdav",
   "sync",

@@ -3,10 +3,10 @@ import { expect, test } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
 import type { FileName } from "../../src/base/ids.ts";
 import { silentLog } from "../../src/base/log.ts";
-import { Access } from "../../src/webdav/access.ts";
-import { finishLeft } from "../../src/webdav/finish-left.ts";
-import { OpenInodes } from "../../src/webdav/open-inodes.ts";
-import { UnfinishedWork, type Unfinished } from "../../src/webdav/unfinished.ts";
+import { Access } from "../../src/files/access.ts";
+import { finishLeft } from "../../src/files/finish-left.ts";
+import { OpenInodes } from "../../src/files/open-inodes.ts";
+import { UnfinishedWork, type Unfinished } from "../../src/files/unfinished.ts";
 import { DavServer, MemoryUnfinishedStore } from "../support/dav-server.ts";
 import { VfsHarness } from "../support/vfs-harness.ts";
 

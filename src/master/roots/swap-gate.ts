@@ -5,7 +5,6 @@
  * It is the collection that gives way: at first it waits while swaps go on; then others wait, and after a while the gate opens by itself.
  */
 import type { Clock } from "../../base/clock.ts";
-import { type Deferred, deferred } from "../../base/deferred.ts";
 
 export interface GatePatience {
   /** How long a moment without swaps is waited for while they come and go. */
@@ -22,7 +21,7 @@ export interface ClosedGate extends Disposable {
 interface Owner {
   inside: number;
   /** Those who wait to come in. */
-  opened: Deferred<void> | undefined;
+  opened: PromiseWithResolvers<void> | undefined;
   /** Told, at that very moment, that nobody is inside any more. */
   onEmpty: () => void;
 }
@@ -56,7 +55,7 @@ export class SwapGate {
     const shut = () => this.#shut(owner, gate, heldMs, clock);
     const closed = gate.inside === 0 ? shut() : await firstOf(gate, patienceMs, clock, shut);
     if (gate.inside > 0) {
-      const settled = deferred<void>();
+      const settled = Promise.withResolvers<void>();
       gate.onEmpty = settled.resolve;
       await Promise.race([settled.promise, gate.opened?.promise]);
       gate.onEmpty = () => {};
@@ -67,7 +66,7 @@ export class SwapGate {
   }
 
   #shut(owner: string, gate: Owner, heldMs: number, clock: Clock): ClosedGate {
-    const opened = deferred<void>();
+    const opened = Promise.withResolvers<void>();
     gate.opened = opened;
     const open = () => {
       timer[Symbol.dispose]();
@@ -98,7 +97,7 @@ export class SwapGate {
 
 /** What `act` answers, called once: when nobody is inside, or after so long. */
 async function firstOf<Result>(gate: Owner, ms: number, clock: Clock, act: () => Result): Promise<Result> {
-  const settled = deferred<Result>();
+  const settled = Promise.withResolvers<Result>();
   const once = () => {
     gate.onEmpty = () => {};
     timer[Symbol.dispose]();

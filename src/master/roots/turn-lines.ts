@@ -3,7 +3,6 @@
  * ends when its holder's swap is through or he says so, and by itself soon, since he may be gone.
  */
 import type { Clock } from "../../base/clock.ts";
-import { type Deferred, deferred } from "../../base/deferred.ts";
 import type { Random } from "../../base/random.ts";
 import { bucketKey } from "../../roots/root-store.ts";
 import type { BucketName } from "../../roots/root-store.ts";
@@ -32,7 +31,7 @@ interface Line {
 
 interface Waiter {
   readonly caller: string;
-  readonly given: Deferred<string | undefined>;
+  readonly given: PromiseWithResolvers<string | undefined>;
 }
 
 export class TurnLines {
@@ -60,7 +59,7 @@ export class TurnLines {
       this.#lines.set(key, { turn, waiting: new Set() });
       return { id: turn.id, waited: false };
     }
-    const id = await this.#wait(line, { caller, given: deferred() }, signal);
+    const id = await this.#wait(line, { caller, given: Promise.withResolvers() }, signal);
     if (id === undefined) this.#places.give(caller, 1);
     else if (signal.aborted) this.#end(key, id);
     else return { id, waited: true };

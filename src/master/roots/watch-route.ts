@@ -4,7 +4,6 @@
  * https://html.spec.whatwg.org/multipage/server-sent-events.html
  */
 import type { Clock } from "../../base/clock.ts";
-import { deferred } from "../../base/deferred.ts";
 import { Throttle, WATCH_THROTTLE_MS } from "../../base/throttle.ts";
 import { WATCH_COMMENT_MS } from "../limits.ts";
 import type { Root } from "../../roots/root-store.ts";
@@ -108,7 +107,7 @@ class EventStream implements AsyncIterableIterator<Uint8Array> {
 
   /** Until there is news, the client goes away, or so long. */
   async #wait(ms: number): Promise<void> {
-    const woken = deferred<void>();
+    const woken = Promise.withResolvers<void>();
     const wake = () => woken.resolve();
     const timer = this.#clock.after(ms, wake);
     this.#signal.addEventListener("abort", wake);

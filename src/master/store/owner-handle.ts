@@ -2,7 +2,6 @@
  * An owner's blocks as callers hold them: opens the files behind them when there is something to do, closes them in between if others
  * need the room, and makes the index anew when it turns out to be unreadable.
  */
-import { type Deferred, deferred } from "../../base/deferred.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import { describeError } from "../../base/log.ts";
@@ -168,7 +167,7 @@ export class OwnerHandle implements OwnerBlocks, Closable {
   #open(): Opened {
     if (this.#ended) throw new SynclineError("store_failed", "The master's store is closed.");
     if (this.#opened !== undefined) return this.#opened;
-    const opened = { packs: this.#openAfter(this.#closing), uses: 0, unused: deferred<void>() };
+    const opened = { packs: this.#openAfter(this.#closing), uses: 0, unused: Promise.withResolvers<void>() };
     this.#opened = opened;
     opened.packs.catch(() => {
       if (this.#opened === opened) this.#closeAfterUse(() => {});
@@ -198,12 +197,12 @@ interface Opened {
   /** Calls under way. */
   uses: number;
   /** Resolves when the last of them ends. */
-  unused: Deferred<void>;
+  unused: PromiseWithResolvers<void>;
 }
 
 async function close(opened: Opened): Promise<void> {
   while (opened.uses > 0) {
-    opened.unused = deferred();
+    opened.unused = Promise.withResolvers();
     await opened.unused.promise;
   }
   await opened.packs.then((packs) => packs.close()).catch(() => {});

@@ -4,7 +4,6 @@
  */
 import type { Dispatcher } from "undici";
 import type { Clock } from "../../base/clock.ts";
-import { type Deferred, deferred } from "../../base/deferred.ts";
 import type { Random } from "../../base/random.ts";
 import type { Answer } from "../../master/http/route.ts";
 import type { FaultCounts } from "../fault-counts.ts";
@@ -50,9 +49,9 @@ class Exchange implements Dispatcher.DispatchController {
   readonly #handler: Dispatcher.DispatchHandler;
   readonly #request: MasterRequest;
   readonly #gone = new AbortController();
-  readonly #isOver = deferred<void>();
+  readonly #isOver = Promise.withResolvers<void>();
   #ended = false;
-  #paused: Deferred<void> | undefined;
+  #paused: PromiseWithResolvers<void> | undefined;
 
   constructor(options: NetworkOptions, sent: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler) {
     this.#options = options;
@@ -72,7 +71,7 @@ class Exchange implements Dispatcher.DispatchController {
   }
 
   pause(): void {
-    this.#paused ??= deferred<void>();
+    this.#paused ??= Promise.withResolvers<void>();
   }
 
   resume(): void {

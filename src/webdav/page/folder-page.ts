@@ -5,7 +5,7 @@ import { createRequire } from "node:module";
 import type { Ino, WriterId } from "../../base/ids.ts";
 import { plainNameOf } from "../../bucket/conflicts/marked-name.ts";
 import { answer, type Call, type FolderPage } from "../call.ts";
-import { isFolder } from "../place.ts";
+import { isFolder } from "../../files/place.ts";
 import { listing } from "../propfind.ts";
 import { ASSETS, folderPage, type ShownEntry } from "./folder-view.ts";
 

@@ -3,7 +3,7 @@ import type { FileName } from "../base/ids.ts";
 import { describeError, type Log } from "../base/log.ts";
 import { escapeForPrint } from "../base/names.ts";
 import { RENAME_NOREPLACE } from "../vfs/filesystem.ts";
-import { removeWhole, type RemovePorts } from "./collections.ts";
+import { removeWhole, type RemovePorts } from "./remove.ts";
 import { findPlace, type Place } from "./place.ts";
 import { isTemporary } from "./temporary-name.ts";
 import type { Unfinished, UnfinishedKey, UnfinishedWork } from "./unfinished.ts";

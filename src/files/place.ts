@@ -5,8 +5,6 @@
 import { type FileName, type Ino, ROOT_INO } from "../base/ids.ts";
 import { FsError, type Attributes, type FileSystem, type ListedAttributes } from "../vfs/filesystem.ts";
 import { ERRNO } from "../base/errno.ts";
-import { Refusal } from "./refusal.ts";
-import { isTemporary } from "./temporary-name.ts";
 
 const S_IFMT = 0o170000;
 const S_IFDIR = 0o040000;
@@ -119,27 +117,4 @@ function readLink(fs: FileSystem, ino: Ino): string {
     if (error instanceof FsError && error.errno === ERRNO.EINVAL) return "/";
     throw error;
   }
-}
-
-/** Something that is there, for methods that need it. Throws a Refusal, 404. */
-export function present(place: Place | undefined): Place & { readonly attributes: Attributes } {
-  const attributes = place?.attributes;
-  if (place === undefined || attributes === undefined) throw new Refusal(404, "There is nothing here.");
-  return { ...place, attributes };
-}
-
-/** Where a client may make or replace something. Throws as `writable`, and a Refusal, 403, for names that are this door's own. */
-export function makeable(place: Place | undefined): Place & { readonly name: FileName } {
-  const found = writable(place);
-  if (found.path.some(isTemporary)) throw new Refusal(403, "Such names are not shown here, and are this server's own.");
-  return found;
-}
-
-/** What may go, or be replaced. Throws a Refusal: 409 without the folder for it, 403 for the root or what is hidden. */
-export function writable(place: Place | undefined): Place & { readonly name: FileName } {
-  if (place === undefined) throw new Refusal(409, "The folder for this is not there. Make it first.");
-  const { name } = place;
-  if (name === undefined) throw new Refusal(403, "The root folder itself cannot be replaced or removed.");
-  if (place.isHidden) throw new Refusal(403, "The name belongs to something that is not shown here.");
-  return { ...place, name };
 }

@@ -1,4 +1,4 @@
-/** How this door calls the filesystem: blocks are loaded when one is missing, changes wait for their turn and are journaled. */
+/** How a door that goes by paths calls the filesystem: blocks are loaded when one is missing, changes wait for their turn and are journaled. */
 import { BlockMiss } from "../blocks/block-store.ts";
 import type { Ino } from "../base/ids.ts";
 import type { FileSystem } from "../vfs/filesystem.ts";

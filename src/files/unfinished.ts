@@ -1,5 +1,5 @@
 /**
- * What this door has under temporary names, kept where a restart finds it: an agent that is killed leaves it, and nobody but its next run
+ * What a door has under temporary names, kept where a restart finds it: an agent that is killed leaves it, and nobody but its next run
  * knows that it is not being made any more.
  */
 import type { FileName } from "../base/ids.ts";

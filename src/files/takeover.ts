@@ -1,12 +1,14 @@
 /** Something that has a name already gets another one; what was there steps aside first, and can be removed at leisure. */
 import type { FileName, Ino } from "../base/ids.ts";
-import { describeError } from "../base/log.ts";
+import type { Clock } from "../base/clock.ts";
+import { describeError, type Log } from "../base/log.ts";
+import type { Random } from "../base/random.ts";
 import { type Attributes, type FileSystem, RENAME_NOREPLACE } from "../vfs/filesystem.ts";
-import { removeWhole } from "./collections.ts";
-import type { Call } from "./call.ts";
+import { removeWhole } from "./remove.ts";
+import type { Access } from "./access.ts";
 import { isFolder, type Place } from "./place.ts";
 import { temporaryName } from "./temporary-name.ts";
-import type { UnfinishedKey } from "./unfinished.ts";
+import type { UnfinishedKey, UnfinishedWork } from "./unfinished.ts";
 
 interface Named {
   readonly parent: Ino;
@@ -18,12 +20,21 @@ interface Aside extends Named {
   readonly key: UnfinishedKey;
 }
 
+/** How the one who makes the change reaches the filesystem. */
+export interface TakeoverPorts {
+  readonly access: Access;
+  readonly unfinished: UnfinishedWork;
+  readonly random: Random;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
 export class Takeover {
-  readonly #call: Call;
+  readonly #ports: TakeoverPorts;
   #aside: Aside | undefined;
 
-  constructor(call: Call) {
-    this.#call = call;
+  constructor(ports: TakeoverPorts) {
+    this.#ports = ports;
   }
 
   /** Whether there was something where it goes now. */
@@ -40,7 +51,7 @@ export class Takeover {
       return;
     }
     if (old !== undefined) {
-      const { unfinished, random } = this.#call;
+      const { unfinished, random } = this.#ports;
       const aside = temporaryName(random);
       const key = unfinished.begin({ path: [...target.path.slice(0, -1), aside], was: name });
       try {
@@ -57,7 +68,7 @@ export class Takeover {
   /** Makes the change that `run` is part of. Where it fails after all, what stepped aside is put back. */
   async change<Result>(work: (fs: FileSystem) => Result): Promise<Result> {
     try {
-      return await this.#call.access.change(undefined, work);
+      return await this.#ports.access.change(undefined, work);
     } catch (error) {
       await this.#undo();
       throw error;
@@ -65,7 +76,7 @@ export class Takeover {
   }
 
   async #undo(): Promise<void> {
-    const { access, unfinished } = this.#call;
+    const { access, unfinished } = this.#ports;
     await this.#last("what was to be replaced keeps a temporary name until the door opens again", async (aside) => {
       const { parent, name, was, key } = aside;
       await access.onward().change(undefined, (fs) => fs.rename(parent, name, parent, was, RENAME_NOREPLACE));
@@ -75,7 +86,7 @@ export class Takeover {
 
   /** Removes what stepped aside, once the change is made. Never rejects. */
   async clear(): Promise<void> {
-    const { access, clock, unfinished } = this.#call;
+    const { access, clock, unfinished } = this.#ports;
     await this.#last("what was replaced keeps a temporary name until the door opens again", async (aside) => {
       unfinished.giveUpName(aside.key);
       await removeWhole({ access: access.onward(), clock }, aside.parent, aside.name);
@@ -91,7 +102,7 @@ export class Takeover {
     try {
       await work(aside);
     } catch (error) {
-      this.#call.log.warn(failed, { name: aside.name, error: describeError(error) });
+      this.#ports.log.warn(failed, { name: aside.name, error: describeError(error) });
     }
   }
 }
