@@ -14,8 +14,8 @@ export default defineConfig({
   input: {
     main: "dist/cli/main.js",
     // Threads: each lies beside the chunk that starts it by its name.
-    [`${CHUNKS}/collector-worker`]: "dist/agent/collector-worker.js",
-    [`${CHUNKS}/vfs-worker`]: "dist/agent/vfs-worker.js",
+    [`${CHUNKS}/collector-worker`]: "dist/agent/threads/collector-worker.js",
+    [`${CHUNKS}/vfs-worker`]: "dist/agent/threads/vfs-worker.js",
     [`${CHUNKS}/history-worker`]: "dist/simulate/history-worker.js",
   },
   platform: "node",

@@ -17,10 +17,10 @@ const [
   [
     "base/ids.js",
     "base/names.js",
-    "format/cid.js",
-    "format/keys.js",
+    "format/blocks/cid.js",
+    "format/files/keys.js",
     "bucket/object-rows.js",
-    "format/record.js",
+    "format/files/record.js",
     "tree/boundary.js",
   ].map(dist),
 );

@@ -44,7 +44,7 @@ const [
   ].map(dist),
 );
 const [{ cidOf }, { HttpRootStore }, { sourceOfBytes }, { nameFromText }] = await Promise.all(
-  ["format/cid.js", "roots/http-root-store.js", "bucket/writer/file-source.js", "base/names.js"].map(dist),
+  ["format/blocks/cid.js", "roots/http-root-store.js", "bucket/writer/file-source.js", "base/names.js"].map(dist),
 );
 
 const space = workspace("bench-master");

@@ -25,7 +25,7 @@ const [
     "fstree/merge/merge-snapshots.js",
     "content/chunk-cache.js",
     "content/config.js",
-    "format/policy.js",
+    "format/commits/policy.js",
     "base/limits.js",
     "agent/command-writer.js",
     "bucket/writer/file-source.js",

@@ -1,14 +1,14 @@
 /** Commits by hand, for drills that send a master what no agent would: a bucket of one wallet, and whatever is changed about its commits. */
 import { systemRandom } from "../../dist/base/random.js";
 import { createDeviceKey } from "../../dist/crypto/device-key.js";
-import { signCertificate } from "../../dist/format/certificate.js";
-import { encodeCarBlockHead, encodeCarHeader } from "../../dist/format/car.js";
-import { cidOf } from "../../dist/format/cid.js";
-import { skipSeq } from "../../dist/format/commit-body.js";
-import { signCommit } from "../../dist/format/commit.js";
-import { encodeCbor, Link } from "../../dist/format/dag-cbor.js";
-import { NO_FEATURES } from "../../dist/format/features.js";
-import { createGenesisBody, signGenesis } from "../../dist/format/genesis.js";
+import { signCertificate } from "../../dist/format/commits/certificate.js";
+import { encodeCarBlockHead, encodeCarHeader } from "../../dist/format/blocks/car.js";
+import { cidOf } from "../../dist/format/blocks/cid.js";
+import { skipSeq } from "../../dist/format/commits/commit-body.js";
+import { signCommit } from "../../dist/format/commits/commit.js";
+import { encodeCbor, Link } from "../../dist/format/blocks/dag-cbor.js";
+import { NO_FEATURES } from "../../dist/format/commits/features.js";
+import { createGenesisBody, signGenesis } from "../../dist/format/commits/genesis.js";
 
 const FAR_FUTURE = 4_000_000_000;
 

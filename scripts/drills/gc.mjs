@@ -136,7 +136,7 @@ async function killedMaster(ms) {
 /** Uploads that nobody ever swaps: garbage when their leases end. */
 let abandoned = 0;
 async function abandon() {
-  const { cidOf } = await import(join(checkout, "dist/format/cid.js"));
+  const { cidOf } = await import(join(checkout, "dist/format/blocks/cid.js"));
   while (running()) {
     const body = randomBytes(1 << 20);
     const call = `${new URL(url).origin}/v0/block?cid=${cidOf("raw", body)}`;

@@ -5,8 +5,8 @@
 import { randomBytes } from "node:crypto";
 import { connect } from "node:net";
 import { walletSigner } from "../../dist/crypto/wallet.js";
-import { encodeCarBlockHead, encodeCarHeader } from "../../dist/format/car.js";
-import { cidOf } from "../../dist/format/cid.js";
+import { encodeCarBlockHead, encodeCarHeader } from "../../dist/format/blocks/car.js";
+import { cidOf } from "../../dist/format/blocks/cid.js";
 import { car, createChain, node } from "./commits.mjs";
 import { pause, report } from "./lib.mjs";
 

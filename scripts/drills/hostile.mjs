@@ -6,7 +6,7 @@
 import { spawn } from "node:child_process";
 import { signToken } from "../../dist/crypto/token.js";
 import { walletSigner } from "../../dist/crypto/wallet.js";
-import { cidOf } from "../../dist/format/cid.js";
+import { cidOf } from "../../dist/format/blocks/cid.js";
 import { car } from "./commits.mjs";
 import { check, checkout, join, master, percentile, report, syncline, workspace } from "./lib.mjs";
 

@@ -7,7 +7,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { signToken } from "../../dist/crypto/token.js";
 import { walletSigner } from "../../dist/crypto/wallet.js";
-import { cidOf } from "../../dist/format/cid.js";
+import { cidOf } from "../../dist/format/blocks/cid.js";
 import { car } from "./commits.mjs";
 import { alive, check, join, master, randomOf, report, rssMiB, start, syncline, until, workspace } from "./lib.mjs";
 

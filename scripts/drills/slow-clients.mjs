@@ -7,7 +7,7 @@ import { randomBytes } from "node:crypto";
 import { Agent, request } from "node:http";
 import { signToken } from "../../dist/crypto/token.js";
 import { walletSigner } from "../../dist/crypto/wallet.js";
-import { cidOf } from "../../dist/format/cid.js";
+import { cidOf } from "../../dist/format/blocks/cid.js";
 import { car } from "./commits.mjs";
 import { check, master, report, workspace } from "./lib.mjs";
 

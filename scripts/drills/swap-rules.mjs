@@ -4,7 +4,7 @@
  */
 import { signToken } from "../../dist/crypto/token.js";
 import { walletSigner } from "../../dist/crypto/wallet.js";
-import { decodeCbor, encodeCbor } from "../../dist/format/dag-cbor.js";
+import { decodeCbor, encodeCbor } from "../../dist/format/blocks/dag-cbor.js";
 import { block, car, certify, createChain } from "./commits.mjs";
 import { check, master, report, workspace } from "./lib.mjs";
 

@@ -5,7 +5,7 @@
 import { writeFileSync } from "node:fs";
 import { signToken } from "../../dist/crypto/token.js";
 import { walletSigner, walletToBytes } from "../../dist/crypto/wallet.js";
-import { cidOf } from "../../dist/format/cid.js";
+import { cidOf } from "../../dist/format/blocks/cid.js";
 import { car } from "./commits.mjs";
 import { check, join, master, report, syncline, workspace } from "./lib.mjs";
 

@@ -246,7 +246,7 @@ export const mutants = [
   },
   {
     name: "an epoch that waited while others published is not sealed anew",
-    file: "src/agent/publisher.ts",
+    file: "src/agent/publishing/publisher.ts",
     from: "? changes : overlay.seal(true);",
     to: "? changes : changes;",
     test: UNITS_OFFLINE,

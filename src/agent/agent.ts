@@ -5,7 +5,7 @@ import type { Random } from "../base/random.ts";
 import type { WalletSigner } from "../crypto/wallet.ts";
 import type { MasterAccess } from "../net/access.ts";
 import type { ControlAnswers } from "./control.ts";
-import type { DoorReport, DoorSetup } from "./doors.ts";
+import type { DoorReport, DoorSetup } from "./doors/doors.ts";
 import type { AgentStatus, FlushReport, UnmountReport } from "./reports.ts";
 
 export interface AgentOptions {

@@ -11,9 +11,9 @@ import { rootRolledBack, RootWitness } from "../bucket/root-witness.ts";
 import { openWriter, type BucketWriter } from "../bucket/writer.ts";
 import type { WalletSigner } from "../crypto/wallet.ts";
 import type { MasterAccess } from "../net/access.ts";
-import { rootFile } from "./root-file.ts";
-import { openCommandState } from "./state-dir.ts";
-import { readStateFile, writeStateFile } from "./state-file.ts";
+import { rootFile } from "./state/root-file.ts";
+import { openCommandState } from "./state/state-dir.ts";
+import { readStateFile, writeStateFile } from "./state/state-file.ts";
 import { openToWrite } from "./writing-bucket.ts";
 
 export interface CommandWriterOptions {

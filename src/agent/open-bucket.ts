@@ -14,7 +14,7 @@ import { parseAddress } from "../bucket/address.ts";
 import { openRemote } from "../bucket/open-remote.ts";
 import type { BucketRemote } from "../bucket/remote.ts";
 import type { RootWitness } from "../bucket/root-witness.ts";
-import { codecOf } from "../format/cid.ts";
+import { codecOf } from "../format/blocks/cid.ts";
 import type { MasterAccess } from "../net/access.ts";
 
 export interface CacheOptions {

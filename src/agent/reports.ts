@@ -2,11 +2,11 @@
 import { timeText } from "../base/clock.ts";
 import type { ErrorCode, SynclineError } from "../base/errors.ts";
 import { nameToText } from "../base/names.ts";
-import type { Retention } from "../format/retention.ts";
-import type { CollectionState } from "./background-collection.ts";
-import { mountOf, type DoorReport } from "./doors.ts";
-import type { PublisherState } from "./publisher.ts";
-import type { SeenConflict } from "./seen-conflicts.ts";
+import type { Retention } from "../format/commits/retention.ts";
+import type { CollectionState } from "./threads/background-collection.ts";
+import { mountOf, type DoorReport } from "./doors/doors.ts";
+import type { PublisherState } from "./publishing/publisher.ts";
+import type { SeenConflict } from "./publishing/seen-conflicts.ts";
 
 export interface PendingReport {
   readonly files: number;

@@ -2,30 +2,36 @@
 import { SynclineError } from "../base/errors.ts";
 import { describeError } from "../base/log.ts";
 import { ChunkCache } from "../content/chunk-cache.ts";
-import { createDataReader, createLiveReader } from "../overlay/data-reader.ts";
-import type { BaseRoot } from "../overlay/journal-record.ts";
+import { createDataReader, createLiveReader } from "../overlay/data/data-reader.ts";
+import type { BaseRoot } from "../overlay/journal/journal-record.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { Agent, AgentOptions } from "./agent.ts";
 import { createRunLow } from "./background.ts";
-import { BackgroundCollection } from "./background-collection.ts";
-import { collectOnThread, collectorDirOf, collectsItself, readRecord, writeRecord } from "./collector-thread.ts";
+import { BackgroundCollection } from "./threads/background-collection.ts";
+import {
+  collectOnThread,
+  collectorDirOf,
+  collectsItself,
+  readRecord,
+  writeRecord,
+} from "./threads/collector-thread.ts";
 import { serveControl } from "./control.ts";
-import { mountOf, type DoorReport } from "./doors.ts";
-import { drain, type Drained } from "./drain.ts";
-import { EarlyWork } from "./early-work.ts";
-import { FilesystemThread } from "./filesystem-thread.ts";
-import { firstBase } from "./first-base.ts";
-import { FlushSchedule } from "./flush-schedule.ts";
-import { collectGarbage, IdleRelease, releaseMemory } from "./memory.ts";
-import { HeldBase } from "./held-base.ts";
+import { mountOf, type DoorReport } from "./doors/doors.ts";
+import { drain, type Drained } from "./publishing/drain.ts";
+import { EarlyWork } from "./publishing/early-work.ts";
+import { FilesystemThread } from "./threads/filesystem-thread.ts";
+import { firstBase } from "./state/first-base.ts";
+import { FlushSchedule } from "./publishing/flush-schedule.ts";
+import { collectGarbage, IdleRelease, releaseMemory } from "./threads/memory.ts";
+import { HeldBase } from "./state/held-base.ts";
 import type { OpenedBucket } from "./open-bucket.ts";
-import { overlayBehind } from "./overlay-caller.ts";
-import { Publisher, type PublisherWriter } from "./publisher.ts";
+import { overlayBehind } from "./threads/overlay-caller.ts";
+import { Publisher, type PublisherWriter } from "./publishing/publisher.ts";
 import { flushReport, statusReport, type AgentStatus, type FlushReport } from "./reports.ts";
 import type { PendingReport, UnmountReport } from "./reports.ts";
-import { cacheDirOf, noteDrained } from "./state-dir.ts";
-import type { WorkerSetup } from "./threads.ts";
-import { warmUp } from "./warm-up.ts";
+import { cacheDirOf, noteDrained } from "./state/state-dir.ts";
+import type { WorkerSetup } from "./threads/threads.ts";
+import { warmUp } from "./threads/warm-up.ts";
 
 /** How long a plain `umount DIR` waits for the bucket before what remains is left in the state. */
 const DRAIN_MS = 60_000;

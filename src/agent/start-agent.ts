@@ -2,16 +2,16 @@
 import { join } from "node:path";
 import { describeError } from "../base/log.ts";
 import { RootWitness } from "../bucket/root-witness.ts";
-import { removeOverlay } from "../overlay/disk-storage.ts";
+import { removeOverlay } from "../overlay/disk/disk-storage.ts";
 import type { Agent, AgentOptions } from "./agent.ts";
-import { collectsItself, prepareCollector } from "./collector-thread.ts";
+import { collectsItself, prepareCollector } from "./threads/collector-thread.ts";
 import { openBucket, type OpenedBucket } from "./open-bucket.ts";
-import { boundMemory } from "./memory.ts";
+import { boundMemory } from "./threads/memory.ts";
 import { RunningAgent } from "./running-agent.ts";
-import { rootFile } from "./root-file.ts";
-import { cacheDirOf } from "./state-dir.ts";
-import { GENESIS, startOver } from "./start-over.ts";
-import { readStateFile, writeStateFile } from "./state-file.ts";
+import { rootFile } from "./state/root-file.ts";
+import { cacheDirOf } from "./state/state-dir.ts";
+import { GENESIS, startOver } from "./state/start-over.ts";
+import { readStateFile, writeStateFile } from "./state/state-file.ts";
 import { openToWrite, type WritingBucket } from "./writing-bucket.ts";
 
 /** Opens the bucket and the overlay, mounts, and serves until the end. Throws as these do, and leaves nothing behind. */

@@ -1,7 +1,7 @@
 /** A bucket opened by the device of a state, to be written: by an agent, or by a command. */
-import { openDevice, replaceDevice, type Device } from "./device.ts";
+import { openDevice, replaceDevice, type Device } from "./state/device.ts";
 import { openBucket, type OpenBucketOptions, type OpenedBucket } from "./open-bucket.ts";
-import type { PublisherWriter } from "./publisher.ts";
+import type { PublisherWriter } from "./publishing/publisher.ts";
 import type { WalletSigner } from "../crypto/wallet.ts";
 
 export interface WritingOptions extends Omit<OpenBucketOptions, "writer"> {

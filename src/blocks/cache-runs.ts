@@ -1,7 +1,7 @@
 /** Which blocks of a disk cache are read at once: neighbours in one segment. */
 import type { Cid } from "../base/ids.ts";
 import { COALESCE_GAP_BYTES, MAX_RANGED_READ_BYTES } from "../base/limits.ts";
-import { digestOf } from "../format/cid.ts";
+import { digestOf } from "../format/blocks/cid.ts";
 import type { SizedBlock } from "./block-store.ts";
 import type { CachedPlace, CacheIndex } from "./cache-index.ts";
 

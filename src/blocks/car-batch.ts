@@ -1,5 +1,5 @@
 /** Blocks as a CAR on its way: of a length that is known before, in pieces that a connection takes well. */
-import { carSectionBytes, encodeCarBlockHead, encodeCarHeader } from "../format/car.ts";
+import { carSectionBytes, encodeCarBlockHead, encodeCarHeader } from "../format/blocks/car.ts";
 import type { Block } from "./block-store.ts";
 
 export interface CarBatch {

@@ -11,7 +11,7 @@ import { CACHE_BACKLOG_BYTES, CACHE_SEGMENT_BYTES } from "../base/limits.ts";
 import { describeError } from "../base/log.ts";
 import type { Log } from "../base/log.ts";
 import { failedWith } from "../base/system-errors.ts";
-import { digestOf } from "../format/cid.ts";
+import { digestOf } from "../format/blocks/cid.ts";
 import { Backlog, totalBytes } from "./backlog.ts";
 import type { Block, SizedBlock } from "./block-store.ts";
 import { isUnreadableIndex } from "./cache-index.ts";

@@ -17,8 +17,8 @@ import {
   MASTER_TRANSFERS,
   MAX_BLOCK_ACCEPTED,
 } from "../base/limits.ts";
-import { CAR_TYPE, CarDecoder } from "../format/car.ts";
-import { parseCid } from "../format/cid.ts";
+import { CAR_TYPE, CarDecoder } from "../format/blocks/car.ts";
+import { parseCid } from "../format/blocks/cid.ts";
 import type { Master, MasterAnswer } from "../net/master-connection.ts";
 import type { Block, BlockStore } from "./block-store.ts";
 import { carBatch } from "./car-batch.ts";

@@ -2,7 +2,7 @@
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import { MAX_BLOCK_ACCEPTED } from "../base/limits.ts";
-import { matchesCid } from "../format/cid.ts";
+import { matchesCid } from "../format/blocks/cid.ts";
 import type { BlockReader } from "./block-store.ts";
 
 export class VerifiedReader implements BlockReader {

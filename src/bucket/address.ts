@@ -4,7 +4,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { SynclineError } from "../base/errors.ts";
 import type { Cid, Wallet } from "../base/ids.ts";
 import { parseWallet } from "../crypto/wallet.ts";
-import { parseCid } from "../format/cid.ts";
+import { parseCid } from "../format/blocks/cid.ts";
 
 export type BucketAddress = FolderAddress | MasterAddress;
 

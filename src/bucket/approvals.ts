@@ -6,8 +6,8 @@
  */
 import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Cid, FileId, Lamport } from "../base/ids.ts";
-import { parseKey } from "../format/keys.ts";
-import { decodeDentry, dentryId } from "../format/rows.ts";
+import { parseKey } from "../format/files/keys.ts";
+import { decodeDentry, dentryId } from "../format/files/rows.ts";
 import { diff } from "../tree/diff.ts";
 import { get } from "../tree/read.ts";
 import type { NodeStore } from "../tree/node-store.ts";

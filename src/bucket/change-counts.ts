@@ -1,7 +1,7 @@
 /** How much a commit changed, in names: for people who read the history. */
 import type { Cid } from "../base/ids.ts";
-import { decodeSelf } from "../format/rows.ts";
-import { parseKey } from "../format/keys.ts";
+import { decodeSelf } from "../format/files/rows.ts";
+import { parseKey } from "../format/files/keys.ts";
 import { diffBatches, type Change } from "../tree/diff.ts";
 import type { NodeStore } from "../tree/node-store.ts";
 

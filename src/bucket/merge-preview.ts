@@ -5,8 +5,8 @@ import { PUBLISH_CHUNK_CACHE_BYTES, PUBLISH_NODE_CACHE_BYTES } from "../base/lim
 import type { BlockReader } from "../blocks/block-store.ts";
 import { MemoryBlockStore } from "../blocks/memory-block-store.ts";
 import { ChunkCache } from "../content/chunk-cache.ts";
-import { decodeSelf } from "../format/rows.ts";
-import { parseKey } from "../format/keys.ts";
+import { decodeSelf } from "../format/files/rows.ts";
+import { parseKey } from "../format/files/keys.ts";
 import { diff } from "../tree/diff.ts";
 import type { Change } from "../tree/diff.ts";
 import { NodeStore } from "../tree/node-store.ts";

@@ -1,6 +1,6 @@
 /** The history of one path: the commits after which it was another object, or the same with other contents or attributes. */
 import type { Cid, FileId, FileName } from "../base/ids.ts";
-import type { FileRecord } from "../format/record.ts";
+import type { FileRecord } from "../format/files/record.ts";
 import type { NodeStore } from "../tree/node-store.ts";
 import type { VerifiedCommit } from "./verified-commit.ts";
 import { differences } from "../fstree/differences.ts";

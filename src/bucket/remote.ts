@@ -4,7 +4,7 @@
  */
 import type { Cid } from "../base/ids.ts";
 import type { Block, BlockReader } from "../blocks/block-store.ts";
-import type { RootPointer } from "../format/root-object.ts";
+import type { RootPointer } from "../format/blocks/root-object.ts";
 import type { Turn } from "../objects/object-store.ts";
 import type { Root, SwapOutcome } from "../roots/root-store.ts";
 

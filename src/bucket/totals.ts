@@ -1,10 +1,10 @@
 /** What a tree holds in numbers, kept up to date from what changed (format.md, Commit: totals). */
-import type { Totals } from "../format/commit-body.ts";
+import type { Totals } from "../format/commits/commit-body.ts";
 import type { Cid } from "../base/ids.ts";
 import { ROOT_ID } from "../base/ids.ts";
-import { parseKey } from "../format/keys.ts";
-import type { FileRecord } from "../format/record.ts";
-import { decodeDentry, decodeSelf } from "../format/rows.ts";
+import { parseKey } from "../format/files/keys.ts";
+import type { FileRecord } from "../format/files/record.ts";
+import { decodeDentry, decodeSelf } from "../format/files/rows.ts";
 import { diff } from "../tree/diff.ts";
 import type { Entry } from "../tree/entry.ts";
 import type { NodeStore } from "../tree/node-store.ts";

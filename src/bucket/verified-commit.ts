@@ -1,7 +1,7 @@
 /** A commit that was read and checked. */
 import type { Cid } from "../base/ids.ts";
-import type { CommitBody } from "../format/commit-body.ts";
-import type { Heads } from "../format/heads.ts";
+import type { CommitBody } from "../format/commits/commit-body.ts";
+import type { Heads } from "../format/commits/heads.ts";
 
 /** A commit whose signature, certificate, genesis and features were checked. */
 export interface VerifiedCommit {

@@ -5,8 +5,8 @@
 import { SynclineError } from "../base/errors.ts";
 import type { FileName, Ino, Lamport } from "../base/ids.ts";
 import { PUBLISH_NODE_CACHE_BYTES, WRITER_ROUNDS } from "../base/limits.ts";
-import { newRecord } from "../format/record.ts";
-import type { Content, FileRecord } from "../format/record.ts";
+import { newRecord } from "../format/files/record.ts";
+import type { Content, FileRecord } from "../format/files/record.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { VerifiedCommit } from "./verified-commit.ts";
 import type { ChangeSet, DataReader } from "../fstree/change-set.ts";

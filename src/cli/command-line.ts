@@ -2,7 +2,7 @@
 import { createRequire } from "node:module";
 import { commandsFor } from "./commands.ts";
 import { exitStatusOf } from "./exit-status.ts";
-import { createOutput } from "./output.ts";
+import { createOutput } from "./terminal/output.ts";
 import { runCommandLine } from "./program.ts";
 import { processRuntime } from "./runtime.ts";
 

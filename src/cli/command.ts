@@ -10,8 +10,8 @@ import { EXIT_MEANINGS } from "./exit-status.ts";
 import type { ExitStatus } from "./exit-status.ts";
 import { COMMON_OPTIONS, commanderOption, configProblem, kebab, resolveOptions } from "./options.ts";
 import type { OptionName, Options } from "./options.ts";
-import { createOutput } from "./output.ts";
-import type { Output } from "./output.ts";
+import { createOutput } from "./terminal/output.ts";
+import type { Output } from "./terminal/output.ts";
 import type { Runtime } from "./runtime.ts";
 
 /** What commands register with. `status` is what the command that ran ended with. */

@@ -1,7 +1,7 @@
 /** The user's configuration: `$XDG_CONFIG_HOME/syncline/config.toml`, option names as keys, secrets nowhere. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { homeFolder } from "../agent/state-dir.ts";
+import { homeFolder } from "../agent/state/state-dir.ts";
 import { SynclineError } from "../base/errors.ts";
 import { failedWith } from "../base/system-errors.ts";
 

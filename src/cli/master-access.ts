@@ -1,11 +1,11 @@
 /** How a command gets into masters, by tokens of the wallet or by the session token in SYNCLINE_TOKEN, and what it trusts of what lies there. */
-import { rootFile } from "../agent/root-file.ts";
-import { stateRoot } from "../agent/state-dir.ts";
+import { rootFile } from "../agent/state/root-file.ts";
+import { stateRoot } from "../agent/state/state-dir.ts";
 import { RootWitness } from "../bucket/root-witness.ts";
 import { READ_PATIENCE_MS, WRITE_PATIENCE_MS } from "../base/limits.ts";
 import { masterAccess, type MasterAccess } from "../net/access.ts";
 import type { Call } from "./command.ts";
-import { textOf } from "./text-file.ts";
+import { textOf } from "./terminal/text-file.ts";
 import { loadWallet } from "./wallet.ts";
 
 /** What everything that opens a bucket takes. */

@@ -7,7 +7,7 @@ import { Option } from "commander";
 import { SynclineError } from "../base/errors.ts";
 import { DEFAULT_CACHE_BYTES, READ_TIMEOUT_MS } from "../base/limits.ts";
 import type { ConfigValues } from "./config-file.ts";
-import { parseBytes, printBytes } from "./text.ts";
+import { parseBytes, printBytes } from "./terminal/text.ts";
 
 export interface OptionSpec<Value> {
   readonly short?: string;

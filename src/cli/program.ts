@@ -5,7 +5,7 @@ import type { Program } from "./command.ts";
 import { exitStatusOf } from "./exit-status.ts";
 import type { ExitStatus } from "./exit-status.ts";
 import { COMMON_OPTIONS, commanderOption } from "./options.ts";
-import { createOutput } from "./output.ts";
+import { createOutput } from "./terminal/output.ts";
 import type { Runtime } from "./runtime.ts";
 
 export type Register = (program: Program) => void;

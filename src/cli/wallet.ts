@@ -13,7 +13,7 @@ import type { WalletSigner } from "../crypto/wallet.ts";
 import type { Call } from "./command.ts";
 import { configFolder } from "./config-file.ts";
 import { createSecretFile, passphrasePathOf, readIfThere } from "./key-file.ts";
-import { askHidden, canAsk } from "./prompt.ts";
+import { askHidden, canAsk } from "./terminal/prompt.ts";
 
 /**
  * The signer of this call. A keystore is opened when something is signed first, which takes about a second; the address is

@@ -2,9 +2,9 @@
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import type { BlockReader } from "../blocks/block-store.ts";
-import { decodeChunkList } from "../format/chunk-list.ts";
-import type { ChunkList } from "../format/chunk-list.ts";
-import { codecOf } from "../format/cid.ts";
+import { decodeChunkList } from "../format/files/chunk-list.ts";
+import type { ChunkList } from "../format/files/chunk-list.ts";
+import { codecOf } from "../format/blocks/cid.ts";
 import type { ContentSource } from "./source.ts";
 
 export class ChunkCache implements ContentSource {

@@ -7,7 +7,7 @@
  * So a chunk depends on nothing before its start, and on less than `minHole` bytes after its end: edits rest on that.
  */
 import type { Cid } from "../base/ids.ts";
-import type { ListEntry } from "../format/chunk-list.ts";
+import type { ListEntry } from "../format/files/chunk-list.ts";
 import type { ContentConfig, CutRule } from "./config.ts";
 import { findCut } from "./gear.ts";
 import { findZeros, zerosEnd } from "./zeros.ts";

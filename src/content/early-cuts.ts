@@ -7,8 +7,8 @@ import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import type { Block, BlockSink } from "../blocks/block-store.ts";
 import { HASH_BYTES } from "../crypto/hash.ts";
-import { cidFromDigest, cidOf, digestOf } from "../format/cid.ts";
-import type { ListEntry } from "../format/chunk-list.ts";
+import { cidFromDigest, cidOf, digestOf } from "../format/blocks/cid.ts";
+import type { ListEntry } from "../format/files/chunk-list.ts";
 import type { ContentConfig, CutRule } from "./config.ts";
 import { NodeBuilder } from "./list-builder.ts";
 

@@ -1,6 +1,6 @@
 /** Cuts the beginning of a file that is being written again, as its bytes come: as `editContent` would when all of them are there. */
 import type { Cid } from "../base/ids.ts";
-import type { ListEntry } from "../format/chunk-list.ts";
+import type { ListEntry } from "../format/files/chunk-list.ts";
 import { Chunker } from "./chunker.ts";
 import type { KnownChunks } from "./chunker.ts";
 import { cutRule } from "./config.ts";

@@ -9,8 +9,8 @@
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import type { BlockSink } from "../blocks/block-store.ts";
-import type { ListEntry } from "../format/chunk-list.ts";
-import type { Content } from "../format/record.ts";
+import type { ListEntry } from "../format/files/chunk-list.ts";
+import type { Content } from "../format/files/record.ts";
 import { Chunker } from "./chunker.ts";
 import type { Piece } from "./chunker.ts";
 import { cutRule } from "./config.ts";

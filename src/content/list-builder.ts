@@ -3,10 +3,10 @@
  * equal nodes wherever they stand, and an edit changes few of them.
  */
 import type { Block, BlockSink } from "../blocks/block-store.ts";
-import { cidOf, digestOf } from "../format/cid.ts";
-import { encodeChunkList } from "../format/chunk-list.ts";
-import type { ListEntry } from "../format/chunk-list.ts";
-import type { Content } from "../format/record.ts";
+import { cidOf, digestOf } from "../format/blocks/cid.ts";
+import { encodeChunkList } from "../format/files/chunk-list.ts";
+import type { ListEntry } from "../format/files/chunk-list.ts";
+import type { Content } from "../format/files/record.ts";
 import type { ContentConfig } from "./config.ts";
 
 /** A node that is full: its block, and its entry for the level above. */

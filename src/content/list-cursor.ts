@@ -1,5 +1,5 @@
 /** Finding places in a stored chunk list: nodes by level and offset, loaded as they are needed. */
-import type { ChunkList, ListEntry } from "../format/chunk-list.ts";
+import type { ChunkList, ListEntry } from "../format/files/chunk-list.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import { checkChild, entryIndex, entryStart, visitRange } from "./list-range.ts";

@@ -1,7 +1,7 @@
 /** Walking over a part of a chunk list that is in memory, and finding out what of it is not. */
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
-import type { ChunkList, ListEntry } from "../format/chunk-list.ts";
+import type { ChunkList, ListEntry } from "../format/files/chunk-list.ts";
 import type { ContentSource } from "./source.ts";
 
 export interface RangeVisitor {

@@ -4,8 +4,8 @@
  * Places are offsets in the old file on all levels, since every level spans the same bytes.
  */
 import type { BlockSink } from "../blocks/block-store.ts";
-import type { ListEntry } from "../format/chunk-list.ts";
-import type { Content } from "../format/record.ts";
+import type { ListEntry } from "../format/files/chunk-list.ts";
+import type { Content } from "../format/files/record.ts";
 import type { ContentConfig } from "./config.ts";
 import { contentOf, ListBuilder, NodeBuilder } from "./list-builder.ts";
 import type { ListNode } from "./list-builder.ts";

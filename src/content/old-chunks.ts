@@ -6,8 +6,8 @@
  */
 import type { Cid } from "../base/ids.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
-import type { ListEntry } from "../format/chunk-list.ts";
-import { cidOf } from "../format/cid.ts";
+import type { ListEntry } from "../format/files/chunk-list.ts";
+import { cidOf } from "../format/blocks/cid.ts";
 import type { KnownChunks } from "./chunker.ts";
 import { visitRange } from "./list-range.ts";
 import { loading } from "./source.ts";

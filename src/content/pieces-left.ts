@@ -2,7 +2,7 @@
 import { hasCode } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import type { BlockReader, BlockSink } from "../blocks/block-store.ts";
-import type { Content } from "../format/record.ts";
+import type { Content } from "../format/files/record.ts";
 import { entryStart } from "./list-range.ts";
 import { streamContent } from "./read.ts";
 import type { ContentSegment } from "./segment.ts";

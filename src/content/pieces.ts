@@ -1,7 +1,7 @@
 /** A changed file's bytes in order, as stretches of bytes and numbers of zeros, read as far as they are asked for. */
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
-import type { Content } from "../format/record.ts";
+import type { Content } from "../format/files/record.ts";
 import type { Stretch } from "./chunker.ts";
 import { visitRange } from "./list-range.ts";
 import { checkChunk, streamContent } from "./read.ts";
@@ -9,7 +9,7 @@ import type { ContentSegment, ReadData } from "./segment.ts";
 import { loadChunk, loading } from "./source.ts";
 import type { ContentSource } from "./source.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
-import type { ListEntry } from "../format/chunk-list.ts";
+import type { ListEntry } from "../format/files/chunk-list.ts";
 
 /** A file made of segments over a base. */
 export class ComposedFile {

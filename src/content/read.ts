@@ -3,7 +3,7 @@ import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import { READ_AHEAD_FIRST_BYTES, READ_AHEAD_MAX_BYTES } from "../base/limits.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
-import type { Content } from "../format/record.ts";
+import type { Content } from "../format/files/record.ts";
 import { visitRange } from "./list-range.ts";
 import { loading } from "./source.ts";
 import type { ContentSource } from "./source.ts";

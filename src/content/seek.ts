@@ -1,8 +1,8 @@
 /** Finding data and holes in a file's content, and how much of it is data. */
 import type { Cid } from "../base/ids.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
-import type { ChunkList } from "../format/chunk-list.ts";
-import type { Content } from "../format/record.ts";
+import type { ChunkList } from "../format/files/chunk-list.ts";
+import type { Content } from "../format/files/record.ts";
 import { checkChild, entryIndex, entryStart } from "./list-range.ts";
 import { checkLength } from "./read.ts";
 import { loading } from "./source.ts";

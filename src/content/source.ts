@@ -6,7 +6,7 @@
  */
 import type { Cid } from "../base/ids.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
-import type { ChunkList } from "../format/chunk-list.ts";
+import type { ChunkList } from "../format/files/chunk-list.ts";
 
 export interface ContentSource {
   /** A chunk's bytes; not to be changed. Undefined: not in memory. */

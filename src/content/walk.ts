@@ -2,9 +2,9 @@
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import { blake3 } from "../crypto/hash.ts";
-import type { ChunkList } from "../format/chunk-list.ts";
-import { digestOf } from "../format/cid.ts";
-import type { Content } from "../format/record.ts";
+import type { ChunkList } from "../format/files/chunk-list.ts";
+import { digestOf } from "../format/blocks/cid.ts";
+import type { Content } from "../format/files/record.ts";
 import { checkChild, entryStart } from "./list-range.ts";
 import { checkLength } from "./read.ts";
 import { loadList } from "./source.ts";

@@ -2,9 +2,9 @@
 import { SynclineError } from "../base/errors.ts";
 import { MAX_STREAM_BYTES } from "../base/limits.ts";
 import type { BlockSink } from "../blocks/block-store.ts";
-import { cidOf } from "../format/cid.ts";
-import type { ListEntry } from "../format/chunk-list.ts";
-import type { Content } from "../format/record.ts";
+import { cidOf } from "../format/blocks/cid.ts";
+import type { ListEntry } from "../format/files/chunk-list.ts";
+import type { Content } from "../format/files/record.ts";
 import { Chunker } from "./chunker.ts";
 import type { KnownChunks, Piece, Stretch } from "./chunker.ts";
 import { cutRule } from "./config.ts";

@@ -7,7 +7,7 @@
 import type { Cid, FileId, FileName, Ino, Lamport } from "../base/ids.ts";
 import type { EarlyCuts } from "../content/early-cuts.ts";
 import type { ContentSegment } from "../content/segment.ts";
-import type { ConflictOrigin, Content, FileRecord, FileType } from "../format/record.ts";
+import type { ConflictOrigin, Content, FileRecord, FileType } from "../format/files/record.ts";
 import type { Place } from "./object-rows.ts";
 
 export interface ChangeSet {

@@ -1,9 +1,9 @@
 /** What changed between two trees, as the overlay wants to know it: to drop what it shows and to tell kernels. */
 import { hasCode } from "../base/errors.ts";
 import type { Cid, FileId } from "../base/ids.ts";
-import { parseKey } from "../format/keys.ts";
-import type { Key } from "../format/keys.ts";
-import { decodeDentry, decodeSelf, dentryId } from "../format/rows.ts";
+import { parseKey } from "../format/files/keys.ts";
+import type { Key } from "../format/files/keys.ts";
+import { decodeDentry, decodeSelf, dentryId } from "../format/files/rows.ts";
 import { diff } from "../tree/diff.ts";
 import type { Entry } from "../tree/entry.ts";
 import type { NodeStore } from "../tree/node-store.ts";

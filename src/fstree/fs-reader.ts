@@ -18,10 +18,10 @@ import {
   kindRange,
   parseKey,
   selfKey,
-} from "../format/keys.ts";
-import type { FileRecord } from "../format/record.ts";
-import { checkBackref, decodeDentry, decodeSelf, dentryId } from "../format/rows.ts";
-import type { Dentry, SelfRow } from "../format/rows.ts";
+} from "../format/files/keys.ts";
+import type { FileRecord } from "../format/files/record.ts";
+import { checkBackref, decodeDentry, decodeSelf, dentryId } from "../format/files/rows.ts";
+import type { Dentry, SelfRow } from "../format/files/rows.ts";
 import type { NodeStore } from "../tree/node-store.ts";
 import { peekGet, peekRange } from "../tree/read.ts";
 import type { Place } from "./object-rows.ts";

@@ -3,11 +3,11 @@
  * when a file has a self-record, a stated id and back-references.
  */
 import type { FileId, FileName } from "../base/ids.ts";
-import type { EncodedValue } from "../format/fields.ts";
-import { backrefKey, birthId, dentryKey, selfKey } from "../format/keys.ts";
-import type { LinkBlock } from "../format/linked-value.ts";
-import type { FileRecord, FileType } from "../format/record.ts";
-import { encodeBackref, encodeDentry, encodeSelf } from "../format/rows.ts";
+import type { EncodedValue } from "../format/files/fields.ts";
+import { backrefKey, birthId, dentryKey, selfKey } from "../format/files/keys.ts";
+import type { LinkBlock } from "../format/blocks/linked-value.ts";
+import type { FileRecord, FileType } from "../format/files/record.ts";
+import { encodeBackref, encodeDentry, encodeSelf } from "../format/files/rows.ts";
 
 /** A name in a directory. */
 export interface Place {

@@ -19,10 +19,10 @@ import type { Draft } from "../bucket/writer/draft-tree.ts";
 import { ChunkCache } from "../content/chunk-cache.ts";
 import { createContentConfig } from "../content/config.ts";
 import { readContent } from "../content/read.ts";
-import { newRecord } from "../format/record.ts";
-import { DEFAULT_POLICY } from "../format/policy.ts";
-import type { Policy } from "../format/policy.ts";
-import type { FileRecord } from "../format/record.ts";
+import { newRecord } from "../format/files/record.ts";
+import { DEFAULT_POLICY } from "../format/commits/policy.ts";
+import type { Policy } from "../format/commits/policy.ts";
+import type { FileRecord } from "../format/files/record.ts";
 import { createTreeConfig } from "../tree/boundary.ts";
 import { NodeStore } from "../tree/node-store.ts";
 

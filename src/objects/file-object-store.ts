@@ -12,7 +12,7 @@ import type { Clock } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
 import { failedWith } from "../base/system-errors.ts";
-import { GENESIS_OBJECT, ROOT_OBJECT } from "../format/object-name.ts";
+import { GENESIS_OBJECT, ROOT_OBJECT } from "../format/blocks/object-name.ts";
 import { type Disk, NO_LINKS, readUpTo, storeError, systemDisk, unreachable } from "./disk.ts";
 import { DurableFolder, type LinkOutcome, type StagedFile, TEMPORARY } from "./durable-folder.ts";
 import { FileLock } from "./file-lock.ts";

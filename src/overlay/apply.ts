@@ -3,11 +3,11 @@
  * restart ends where the agent was. Reads nothing but the state, and does not fail on records that were valid when made.
  */
 import type { FileName, Ino } from "../base/ids.ts";
-import { corruptState } from "./bytes.ts";
+import { corruptState } from "./data/bytes.ts";
 import { bornObject, isUnlinked, keptObject } from "./dirty-object.ts";
 import type { DirtyObject } from "./dirty-object.ts";
-import { Extents } from "./extents.ts";
-import type { JournalRecord, Renaming } from "./journal-record.ts";
+import { Extents } from "./data/extents.ts";
+import type { JournalRecord, Renaming } from "./journal/journal-record.ts";
 import { sealChanges } from "./seal.ts";
 import { settlePublished } from "./settle.ts";
 import type { OverlayState } from "./state.ts";

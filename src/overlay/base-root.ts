@@ -1,7 +1,7 @@
 /** A root of a bucket as states keep it: in JSON. */
 import type { Lamport } from "../base/ids.ts";
-import { parseCid } from "../format/cid.ts";
-import type { BaseRoot } from "./journal-record.ts";
+import { parseCid } from "../format/blocks/cid.ts";
+import type { BaseRoot } from "./journal/journal-record.ts";
 
 /** Undefined for what is no root. */
 export function parseBaseRoot(text: string): BaseRoot | undefined {

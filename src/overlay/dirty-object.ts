@@ -1,10 +1,10 @@
 /** A changed object in memory: what it is now, what the base had, and when it changed. */
 import type { Cid, FileId, FileName, Ino } from "../base/ids.ts";
 import { ROOT_INO } from "../base/ids.ts";
-import { NO_XATTRS } from "../format/record.ts";
-import { NOTHING_UNKNOWN } from "../format/record.ts";
-import type { ConflictOrigin, Content, FileRecord, FileType, Linked, Xattrs } from "../format/record.ts";
-import type { Extents } from "./extents.ts";
+import { NO_XATTRS } from "../format/files/record.ts";
+import { NOTHING_UNKNOWN } from "../format/files/record.ts";
+import type { ConflictOrigin, Content, FileRecord, FileType, Linked, Xattrs } from "../format/files/record.ts";
+import type { Extents } from "./data/extents.ts";
 
 /** A name of an object now; the directory by its inode number, since it may have no id yet. */
 export interface Link {

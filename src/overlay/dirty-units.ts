@@ -5,7 +5,7 @@
 import type { FileName, Ino } from "../base/ids.ts";
 import { ROOT_ID, ROOT_INO } from "../base/ids.ts";
 import { UnitRules } from "../fstree/merge/units/unit-rules.ts";
-import type { Units } from "../format/policy.ts";
+import type { Units } from "../format/commits/policy.ts";
 import type { DirtyObject } from "./dirty-object.ts";
 import type { OverlayState } from "./state.ts";
 

@@ -6,10 +6,10 @@ import type { MovedUnits, PublishedEpoch } from "../fstree/change-set.ts";
 import type { FileId, Ino } from "../base/ids.ts";
 import { isUnlinked, keptObject } from "./dirty-object.ts";
 import type { KeptObject, Link } from "./dirty-object.ts";
-import type { FollowedObject } from "./journal-record.ts";
+import type { FollowedObject } from "./journal/journal-record.ts";
 import { Numbers } from "./numbers.ts";
 import type { OverlayState } from "./state.ts";
-import type { InodeRow } from "./storage.ts";
+import type { InodeRow } from "./disk/storage.ts";
 import { keepingOf } from "./unit-keeping.ts";
 
 /** What is to be journaled, and what doors must forget: the numbers that stand for something else, and the names that lead elsewhere. */

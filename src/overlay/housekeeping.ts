@@ -5,9 +5,9 @@
 import type { Clock } from "../base/clock.ts";
 import { INODE_BATCH, SWEEP_FILES, SWEEP_MS, WAITING_INODES } from "../base/limits.ts";
 import { describeError, type Log } from "../base/log.ts";
-import type { Checkpointer } from "./checkpointer.ts";
-import type { DataFiles } from "./data-files.ts";
-import type { Journal } from "./journal.ts";
+import type { Checkpointer } from "./journal/checkpointer.ts";
+import type { DataFiles } from "./data/data-files.ts";
+import type { Journal } from "./journal/journal.ts";
 import type { OverlayState } from "./state.ts";
 
 export interface HousekeepingParts {

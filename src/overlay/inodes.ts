@@ -5,7 +5,7 @@
 import { BoundedMap } from "../base/bounded-map.ts";
 import type { FileId, Ino } from "../base/ids.ts";
 import { ROOT_INO } from "../base/ids.ts";
-import type { InodeRow, StateTables } from "./storage.ts";
+import type { InodeRow, StateTables } from "./disk/storage.ts";
 
 export class Inodes {
   readonly #tables: StateTables;

@@ -1,10 +1,10 @@
 /** The numbers of objects at the moment in which the epoch in flight is settled, and numbers for those that have none. */
 import type { FileId, FileName, Ino } from "../base/ids.ts";
 import { ROOT_ID, ROOT_INO } from "../base/ids.ts";
-import type { FileType } from "../format/record.ts";
+import type { FileType } from "../format/files/record.ts";
 import type { BaseName, DirtyObject } from "./dirty-object.ts";
 import type { OverlayState } from "./state.ts";
-import type { InodeRow } from "./storage.ts";
+import type { InodeRow } from "./disk/storage.ts";
 
 export class Numbers {
   readonly #state: OverlayState;

@@ -2,8 +2,8 @@
 import type { Clock } from "../base/clock.ts";
 import type { Random } from "../base/random.ts";
 import type { Log } from "../base/log.ts";
-import type { BaseRoot } from "./journal-record.ts";
-import type { OverlayStorage } from "./storage.ts";
+import type { BaseRoot } from "./journal/journal-record.ts";
+import type { OverlayStorage } from "./disk/storage.ts";
 
 export interface OverlayOptions {
   readonly storage: OverlayStorage;

@@ -20,25 +20,25 @@ import {
 } from "../base/limits.ts";
 import type { ChangeSet, NewBase, PublishedEpoch } from "../fstree/change-set.ts";
 import { applyRecord } from "./apply.ts";
-import { CarriedBytes } from "./carried-bytes.ts";
-import { DataFiles } from "./data-files.ts";
+import { CarriedBytes } from "./data/carried-bytes.ts";
+import { DataFiles } from "./data/data-files.ts";
 import { followingOf } from "./follow.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { Inodes } from "./inodes.ts";
-import { Journal } from "./journal.ts";
-import { writeJournalRecord } from "./journal-codec.ts";
-import type { BaseRoot, JournalRecord, PublishedRow } from "./journal-record.ts";
-import { Checkpointer } from "./checkpointer.ts";
+import { Journal } from "./journal/journal.ts";
+import { writeJournalRecord } from "./journal/journal-codec.ts";
+import type { BaseRoot, JournalRecord, PublishedRow } from "./journal/journal-record.ts";
+import { Checkpointer } from "./journal/checkpointer.ts";
 import { Pacing } from "./pacing.ts";
-import { LateRows } from "./late-rows.ts";
+import { LateRows } from "./journal/late-rows.ts";
 import type { OverlayOptions } from "./overlay-options.ts";
-import { loadState, replayFrame } from "./recovery.ts";
+import { loadState, replayFrame } from "./journal/recovery.ts";
 import { changedSince, joiningOf, joinsOf } from "./settle.ts";
 import type { Joining } from "./settle.ts";
-import { QuickFlush } from "./quick-flush.ts";
-import { SharedSync } from "./shared-sync.ts";
+import { QuickFlush } from "./disk/quick-flush.ts";
+import { SharedSync } from "./disk/shared-sync.ts";
 import type { OverlayState } from "./state.ts";
-import type { InodeRow, OverlayStorage, StateTables, StorageSpace } from "./storage.ts";
+import type { InodeRow, OverlayStorage, StateTables, StorageSpace } from "./disk/storage.ts";
 
 export interface Pending {
   readonly files: number;

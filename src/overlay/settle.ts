@@ -5,12 +5,12 @@
 import type { ChangedObject } from "../fstree/change-set.ts";
 import type { FileId, Ino } from "../base/ids.ts";
 import { ROOT_ID, ROOT_INO } from "../base/ids.ts";
-import type { FileType } from "../format/record.ts";
-import { corruptState } from "./bytes.ts";
+import type { FileType } from "../format/files/record.ts";
+import { corruptState } from "./data/bytes.ts";
 import { isUnlinked } from "./dirty-object.ts";
 import type { DirtyObject, Link } from "./dirty-object.ts";
 import { follow } from "./follow.ts";
-import type { Joined, JournalRecord, PublishedRow } from "./journal-record.ts";
+import type { Joined, JournalRecord, PublishedRow } from "./journal/journal-record.ts";
 import type { InFlight, OverlayState } from "./state.ts";
 
 export function settlePublished(state: OverlayState, record: Extract<JournalRecord, { kind: "published" }>): void {

@@ -7,11 +7,11 @@
  */
 import type { ChangedObject, ChangeSet } from "../fstree/change-set.ts";
 import type { FileId, FileName, Ino } from "../base/ids.ts";
-import { corruptState } from "./bytes.ts";
+import { corruptState } from "./data/bytes.ts";
 import { isUnlinked } from "./dirty-object.ts";
 import type { DirtyObject, Link } from "./dirty-object.ts";
 import type { Inodes } from "./inodes.ts";
-import type { BaseRoot, FollowedObject, PublishedRow } from "./journal-record.ts";
+import type { BaseRoot, FollowedObject, PublishedRow } from "./journal/journal-record.ts";
 import { NameSets } from "./name-sets.ts";
 
 /** The epoch that is being published. */

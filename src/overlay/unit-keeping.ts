@@ -4,10 +4,10 @@
  */
 import type { FileId, Ino } from "../base/ids.ts";
 import type { ChangedUnit, ForeignObject } from "../fstree/change-set.ts";
-import type { FileRecord } from "../format/record.ts";
+import type { FileRecord } from "../format/files/record.ts";
 import type { Link } from "./dirty-object.ts";
 import { placeOf } from "./dirty-units.ts";
-import type { FollowedObject } from "./journal-record.ts";
+import type { FollowedObject } from "./journal/journal-record.ts";
 import type { Numbers } from "./numbers.ts";
 import type { OverlayState } from "./state.ts";
 

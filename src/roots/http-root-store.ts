@@ -7,7 +7,7 @@
 import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import { MASTER_SWAP_MS } from "../base/limits.ts";
-import { parseCid } from "../format/cid.ts";
+import { parseCid } from "../format/blocks/cid.ts";
 import { errorOf, type Refusal } from "../net/answer-errors.ts";
 import { maybeReceived, refusalIn } from "../net/master-connection.ts";
 import type { Master, MasterAnswer } from "../net/master-connection.ts";

@@ -6,8 +6,8 @@
  */
 import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
-import { ROOT_OBJECT } from "../format/object-name.ts";
-import { decodeRoot, encodeRoot } from "../format/root-object.ts";
+import { ROOT_OBJECT } from "../format/blocks/object-name.ts";
+import { decodeRoot, encodeRoot } from "../format/blocks/root-object.ts";
 import type { ObjectStore, PutOutcome } from "../objects/object-store.ts";
 import type { BucketName, Root, RootStore, SwapOutcome } from "./root-store.ts";
 

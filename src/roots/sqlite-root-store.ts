@@ -7,7 +7,7 @@
 import Database from "better-sqlite3";
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
-import { parseCid } from "../format/cid.ts";
+import { parseCid } from "../format/blocks/cid.ts";
 import { type Databases, systemDatabases } from "../objects/databases.ts";
 import type { BucketName, Root, RootRow, RootTable, SwapOutcome } from "./root-store.ts";
 

@@ -5,8 +5,8 @@
 import { FsError } from "../vfs/filesystem.ts";
 import type { DavClient } from "./dav-client.ts";
 import { isDocument, newDocument, withEntry, withoutEntry } from "./documents.ts";
-import { isDirectory } from "./shown.ts";
-import { Tokens, tokensIn } from "./tokens.ts";
+import { isDirectory } from "./judges/shown.ts";
+import { Tokens, tokensIn } from "./judges/tokens.ts";
 import type { KernelMount } from "./kernel-mount.ts";
 
 export const KINDS = [

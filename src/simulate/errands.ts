@@ -10,14 +10,14 @@ import type { VerifiedCommit } from "../bucket/verified-commit.ts";
 import { openWriter } from "../bucket/writer.ts";
 import type { BucketWriter, Path } from "../bucket/writer.ts";
 import { sourceOfBytes } from "../bucket/writer/file-source.ts";
-import { DEFAULT_POLICY } from "../format/policy.ts";
-import type { Policy } from "../format/policy.ts";
+import { DEFAULT_POLICY } from "../format/commits/policy.ts";
+import type { Policy } from "../format/commits/policy.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import { SHARED_HOME } from "./beginning.ts";
 import { isDocument, newDocument } from "./documents.ts";
 import { sabotagedMerge } from "./sabotage.ts";
 import type { Sabotage } from "./sabotage.ts";
-import { tokensUnder } from "./tree-tokens.ts";
+import { tokensUnder } from "./judges/tree-tokens.ts";
 
 export const ERRANDS = ["put", "put over", "put over", "put over", "restore", "restore", "policy set"] as const;
 

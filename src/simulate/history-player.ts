@@ -1,6 +1,6 @@
 /** Plays histories: here, or on a thread of its own (history-worker.ts). */
 import { Worker } from "node:worker_threads";
-import { createCaller } from "../agent/rpc.ts";
+import { createCaller } from "../agent/threads/rpc.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Beginning } from "./beginning.ts";
 import { playChunk } from "./history-chunk.ts";

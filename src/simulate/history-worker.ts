@@ -1,6 +1,6 @@
 /** A thread that plays histories. */
 import { parentPort } from "node:worker_threads";
-import { answerCalls } from "../agent/rpc.ts";
+import { answerCalls } from "../agent/threads/rpc.ts";
 import { SynclineError } from "../base/errors.ts";
 import { Beginning } from "./beginning.ts";
 import { playChunk } from "./history-chunk.ts";

@@ -12,8 +12,8 @@ import type { Attributes, FileSystem, Invalidations } from "../vfs/filesystem.ts
 import { FsError, RENAME_EXCHANGE } from "../vfs/filesystem.ts";
 import type { Vfs } from "../vfs/vfs.ts";
 import { KernelCaches, nameKey } from "./kernel-caches.ts";
-import { contentsOf, isDirectory, isFile, lastContents } from "./shown.ts";
-import type { Shown } from "./shown.ts";
+import { contentsOf, isDirectory, isFile, lastContents } from "./judges/shown.ts";
+import type { Shown } from "./judges/shown.ts";
 import { CALLER, VfsDriver } from "./vfs-driver.ts";
 
 type Place = readonly [parent: Ino, name: FileName];

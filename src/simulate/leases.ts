@@ -1,6 +1,6 @@
 /** Watches that a collector deletes nothing that was leased when it read the leases and still is. */
-import { decodeLease, LEASE_LIFE_MS } from "../format/lease.ts";
-import { LEASE_FOLDER } from "../format/object-name.ts";
+import { decodeLease, LEASE_LIFE_MS } from "../format/commits/lease.ts";
+import { LEASE_FOLDER } from "../format/blocks/object-name.ts";
 import type { ObjectInfo, ObjectStore } from "../objects/object-store.ts";
 import { withMethods } from "./shared-folder.ts";
 

@@ -3,8 +3,8 @@
  * the code that agents run. Its process is killed, its power is cut, and it starts again with what its disk has.
  */
 import { withKnownGenesis } from "../agent/open-bucket.ts";
-import { FlushSchedule } from "../agent/flush-schedule.ts";
-import { Publisher } from "../agent/publisher.ts";
+import { FlushSchedule } from "../agent/publishing/flush-schedule.ts";
+import { Publisher } from "../agent/publishing/publisher.ts";
 import type { SynclineError } from "../base/errors.ts";
 import { EPOCH_PIECE } from "../base/limits.ts";
 import { silentLog } from "../base/log.ts";
@@ -20,9 +20,9 @@ import type { PublishContext } from "../bucket/publish.ts";
 import type { BucketRemote, PreparedSwap } from "../bucket/remote.ts";
 import type { MergeSnapshots } from "../bucket/publish/workspace.ts";
 import type { Writer } from "../bucket/publish/next-commit.ts";
-import type { BaseRoot } from "../overlay/journal-record.ts";
-import { dataReaderOf } from "../overlay/data-reader.ts";
-import { packChanged, PackedObjects, unpackChanged } from "../overlay/packed-epoch.ts";
+import type { BaseRoot } from "../overlay/journal/journal-record.ts";
+import { dataReaderOf } from "../overlay/data/data-reader.ts";
+import { packChanged, PackedObjects, unpackChanged } from "../overlay/data/packed-epoch.ts";
 import { openVfs } from "../vfs/open-vfs.ts";
 import type { VfsLimits } from "../vfs/open-vfs.ts";
 import type { Vfs } from "../vfs/vfs.ts";
@@ -31,11 +31,11 @@ import { DoorViews } from "../vfs/door-views.ts";
 import type { Beginning } from "./beginning.ts";
 import { DavClient } from "./dav-client.ts";
 import { DavDoor, DavState } from "./dav-door.ts";
-import { tellingRemovals } from "./telling-removals.ts";
+import { tellingRemovals } from "./judges/telling-removals.ts";
 import { KernelMount } from "./kernel-mount.ts";
 import { SimulatedProcess } from "./process.ts";
-import { SimulatedCacheDisk } from "./simulated-cache-disk.ts";
-import { SimulatedDisk } from "./simulated-disk.ts";
+import { SimulatedCacheDisk } from "./disks/simulated-cache-disk.ts";
+import { SimulatedDisk } from "./disks/simulated-disk.ts";
 import type { Reach } from "./site.ts";
 import type { Timeline } from "./timeline.ts";
 

@@ -8,7 +8,7 @@ import type { Sabotage } from "./sabotage.ts";
 import { heedingLeases, withoutLeases } from "./leases.ts";
 import { seededRandom } from "./seeded-random.ts";
 import { sharedFolder, withMethods } from "./shared-folder.ts";
-import { SimulatedLink } from "./simulated-link.ts";
+import { SimulatedLink } from "./disks/simulated-link.ts";
 import type { Reach, Site, Way } from "./site.ts";
 import type { Timeline } from "./timeline.ts";
 

@@ -6,7 +6,7 @@ import { ERRANDS } from "./errands.ts";
 import type { Errand } from "./errands.ts";
 import { FOLDER_KINDS } from "./folder/folder-actions.ts";
 import type { FolderAction } from "./folder/folder-actions.ts";
-import type { LinkChances } from "./simulated-link.ts";
+import type { LinkChances } from "./disks/simulated-link.ts";
 import { seededRandom } from "./seeded-random.ts";
 
 /** As often as they stand here. */

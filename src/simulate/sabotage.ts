@@ -10,14 +10,14 @@ import type { MergeContext } from "../fstree/merge/context.ts";
 import { wins } from "../fstree/merge/context.ts";
 import { mergeSnapshots } from "../fstree/merge/merge-snapshots.ts";
 import type { MergeResult } from "../fstree/merge/merge-snapshots.ts";
-import { cidOf } from "../format/cid.ts";
+import { cidOf } from "../format/blocks/cid.ts";
 import type { ObjectBody, ObjectStore, PutOutcome } from "../objects/object-store.ts";
 import { editTree } from "../tree/edit.ts";
 import type { NodeStore } from "../tree/node-store.ts";
 import { isDocument } from "./documents.ts";
 import { withMethods } from "./shared-folder.ts";
-import { sameVersion, surveyOf } from "./tree-survey.ts";
-import type { Survey } from "./tree-survey.ts";
+import { sameVersion, surveyOf } from "./judges/tree-survey.ts";
+import type { Survey } from "./judges/tree-survey.ts";
 
 export const SABOTAGES = [
   "no compare-and-swap",

@@ -1,7 +1,7 @@
 /** Makes a history that goes wrong as short as it gets: takes out of its plan whatever it goes wrong without. */
 import { NAMES, USUAL_PADDING } from "./actions.ts";
 import type { Plan } from "./plan.ts";
-import { CALM } from "./simulated-link.ts";
+import { CALM } from "./disks/simulated-link.ts";
 
 /** `isWrong` plays a plan. Gives up after `mostPlays`, with the shortest so far. */
 export async function shrink(plan: Plan, isWrong: (plan: Plan) => Promise<boolean>, mostPlays = 300): Promise<Plan> {

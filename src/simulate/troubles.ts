@@ -2,7 +2,7 @@
 import { hasCode, isDamage, SynclineError } from "../base/errors.ts";
 import { FsError } from "../vfs/filesystem.ts";
 import { homeOf } from "./beginning.ts";
-import type { Tokens } from "./tokens.ts";
+import type { Tokens } from "./judges/tokens.ts";
 import type { FaultCounts } from "./fault-counts.ts";
 import type { Machine } from "./machine.ts";
 import type { Plan, Trouble } from "./plan.ts";

@@ -7,7 +7,7 @@ import type { FileName, Ino } from "../base/ids.ts";
 import { ROOT_INO } from "../base/ids.ts";
 import { nameFromText, nameToText } from "../base/names.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
-import { cidOf } from "../format/cid.ts";
+import { cidOf } from "../format/blocks/cid.ts";
 import type { Attributes, FileSystem } from "../vfs/filesystem.ts";
 import type { Vfs } from "../vfs/vfs.ts";
 

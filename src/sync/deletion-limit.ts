@@ -6,7 +6,7 @@ import { hasCode } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import { lookup } from "../fstree/fs-reader.ts";
 import { placeText } from "../fstree/object-rows.ts";
-import type { Policy } from "../format/policy.ts";
+import type { Policy } from "../format/commits/policy.ts";
 import { blake3 } from "../crypto/hash.ts";
 import type { NodeStore } from "../tree/node-store.ts";
 import type { SyncDatabase } from "./known/database.ts";

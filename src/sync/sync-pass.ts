@@ -19,7 +19,7 @@ import {
   type DeletionLimit,
   type HeldDeletions,
 } from "./deletion-limit.ts";
-import { DEFAULT_POLICY } from "../format/policy.ts";
+import { DEFAULT_POLICY } from "../format/commits/policy.ts";
 import type { Entry } from "./known/entry.ts";
 import { makeDurable } from "./scan/durable.ts";
 import { standOnFirst } from "./publish/record-published.ts";

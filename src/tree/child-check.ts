@@ -1,6 +1,6 @@
 /** What a node cannot know by itself and its parent tells: level, key range, and how many entries lie below. */
 import { SynclineError } from "../base/errors.ts";
-import type { Node } from "../format/node.ts";
+import type { Node } from "../format/tree/node.ts";
 
 /** Throws `format_invalid` unless `child` is what entry `index` of `parent` says. */
 export function checkChild(parent: Node, index: number, child: Node): void {

@@ -1,6 +1,6 @@
 /** Walks the entries of neighbouring nodes within bounds, in place: nothing is copied until it is wanted. */
-import type { Node } from "../format/node.ts";
-import { areAlike, nextDifference, sameStretch } from "../format/node-stretch.ts";
+import type { Node } from "../format/tree/node.ts";
+import { areAlike, nextDifference, sameStretch } from "../format/tree/node-stretch.ts";
 import type { Bounds, Opened } from "./subtree.ts";
 
 const FIRST_STRETCH = 16;

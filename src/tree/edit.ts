@@ -1,7 +1,7 @@
 /** Makes trees: from entries, and from another tree and edits, in one pass. Only what changes is read. */
 import type { Cid } from "../base/ids.ts";
 import type { BlockSink } from "../blocks/block-store.ts";
-import type { Node } from "../format/node.ts";
+import type { Node } from "../format/tree/node.ts";
 import type { TreeConfig } from "./boundary.ts";
 import { TreeBuilder } from "./builder.ts";
 import { EditFeed } from "./edit-feed.ts";

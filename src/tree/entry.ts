@@ -3,8 +3,8 @@ import { compareBytes } from "../base/bytes.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import { MAX_ENTRY_BYTES, MAX_ENTRY_LINKS } from "../base/limits.ts";
-import type { Node } from "../format/node.ts";
-import { LINK_BYTES } from "../format/node-layout.ts";
+import type { Node } from "../format/tree/node.ts";
+import { LINK_BYTES } from "../format/tree/node-layout.ts";
 
 export interface Entry {
   /** At least one byte. */

@@ -4,7 +4,7 @@
  */
 import { compareBytes } from "../base/bytes.ts";
 import type { Cid } from "../base/ids.ts";
-import type { Node } from "../format/node.ts";
+import type { Node } from "../format/tree/node.ts";
 import { checkChild } from "./child-check.ts";
 import type { Entry } from "./entry.ts";
 import { entryAt } from "./entry.ts";

@@ -1,8 +1,8 @@
 /** Writes the nodes of one level of a tree, entry by entry, and says where each ends. */
 import type { Cid } from "../base/ids.ts";
-import type { Node } from "../format/node.ts";
-import { trustNode } from "../format/node.ts";
-import { bytesBefore, entryBytes, NodeEncoder, runBytes } from "../format/node-encoder.ts";
+import type { Node } from "../format/tree/node.ts";
+import { trustNode } from "../format/tree/node.ts";
+import { bytesBefore, entryBytes, NodeEncoder, runBytes } from "../format/tree/node-encoder.ts";
 import type { Boundary } from "./boundary.ts";
 
 export class LevelWriter {

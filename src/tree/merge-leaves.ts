@@ -3,7 +3,7 @@
  * copied as they stand in between.
  */
 import { compareBytes } from "../base/bytes.ts";
-import type { Node } from "../format/node.ts";
+import type { Node } from "../format/tree/node.ts";
 import type { TreeBuilder } from "./builder.ts";
 import { Cursor } from "./cursor.ts";
 import { join } from "./diff.ts";

@@ -5,7 +5,7 @@
 import { compareBytes } from "../base/bytes.ts";
 import type { Cid } from "../base/ids.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
-import type { Node } from "../format/node.ts";
+import type { Node } from "../format/tree/node.ts";
 import type { Entry } from "./entry.ts";
 import { entryAt } from "./entry.ts";
 import type { NodeStore } from "./node-store.ts";

@@ -4,7 +4,7 @@
  */
 import { compareBytes } from "../base/bytes.ts";
 import type { Cid } from "../base/ids.ts";
-import type { Node } from "../format/node.ts";
+import type { Node } from "../format/tree/node.ts";
 
 /** The keys above `from` up to and with `to`; undefined: no bound. */
 export interface Bounds {

@@ -4,8 +4,8 @@
  */
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
-import type { Node } from "../format/node.ts";
-import { bytesBefore } from "../format/node-encoder.ts";
+import type { Node } from "../format/tree/node.ts";
+import { bytesBefore } from "../format/tree/node-encoder.ts";
 import type { Boundary, TreeConfig } from "./boundary.ts";
 import type { NodeStore } from "./node-store.ts";
 import type { Bounds, Opened, Subtree } from "./subtree.ts";

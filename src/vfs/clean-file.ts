@@ -1,7 +1,7 @@
 /** What a listing tells of a file that did not change here: as its name's row has it. */
 import type { Cid, FileName, Ino } from "../base/ids.ts";
-import { xattrsOf } from "../format/linked-value.ts";
-import type { FileRecord, Xattrs } from "../format/record.ts";
+import { xattrsOf } from "../format/blocks/linked-value.ts";
+import type { FileRecord, Xattrs } from "../format/files/record.ts";
 import { nameOfContent } from "./content-names.ts";
 import type { ListedAttributes } from "./filesystem.ts";
 import { TYPE_BITS, type Objects } from "./objects.ts";

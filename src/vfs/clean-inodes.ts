@@ -8,12 +8,12 @@ import type { Cid, FileId, FileName, Ino } from "../base/ids.ts";
 import { ROOT_ID, ROOT_INO } from "../base/ids.ts";
 import { MAX_LINKS } from "../base/limits.ts";
 import { peekBackrefs, peekDentry, peekSelf } from "../fstree/fs-reader.ts";
-import type { FileRecord } from "../format/record.ts";
-import type { Dentry } from "../format/rows.ts";
-import { dentryId, dentryType } from "../format/rows.ts";
+import type { FileRecord } from "../format/files/record.ts";
+import type { Dentry } from "../format/files/rows.ts";
+import { dentryId, dentryType } from "../format/files/rows.ts";
 import type { BaseName } from "../overlay/dirty-object.ts";
 import type { Overlay } from "../overlay/overlay.ts";
-import type { InodeRow } from "../overlay/storage.ts";
+import type { InodeRow } from "../overlay/disk/storage.ts";
 import { ownRecord } from "./own-record.ts";
 import type { NodeStore } from "../tree/node-store.ts";
 

@@ -1,7 +1,7 @@
 /** What names the bytes of a file, so that clients can tell versions apart without reading them. */
 import type { Cid, Ino } from "../base/ids.ts";
-import type { Content } from "../format/record.ts";
-import { cidOf } from "../format/cid.ts";
+import type { Content } from "../format/files/record.ts";
+import { cidOf } from "../format/blocks/cid.ts";
 
 export interface ContentName {
   /**

@@ -7,7 +7,7 @@
  * that it answered is lost when the agent dies; `fsync` makes it survive power loss.
  */
 import type { Cid, FileName, Ino } from "../base/ids.ts";
-import type { Xattrs } from "../format/record.ts";
+import type { Xattrs } from "../format/files/record.ts";
 
 /**
  * An error that a local disk would answer too. `errno` is Linux's positive number (base/errno.ts). It is an answer, not a

@@ -10,7 +10,7 @@ import { LISTED_PAGES, LISTING_BATCH, OPEN_LISTINGS } from "../base/limits.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
 import { peekDirectory } from "../fstree/fs-reader.ts";
 import type { ListedEntry as ListedRow } from "../fstree/fs-reader.ts";
-import { dentryId, dentryType, type Dentry } from "../format/rows.ts";
+import { dentryId, dentryType, type Dentry } from "../format/files/rows.ts";
 import { CleanFile } from "./clean-file.ts";
 import type { Attributes, DirectoryEntry, ListedAttributes, ListedEntry, Listing } from "./filesystem.ts";
 import type { Objects } from "./objects.ts";

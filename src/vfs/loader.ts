@@ -9,7 +9,7 @@ import type { Cid } from "../base/ids.ts";
 import type { BlockReader, SizedBlock } from "../blocks/block-store.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
 import { ChunkCache } from "../content/chunk-cache.ts";
-import { codecOf } from "../format/cid.ts";
+import { codecOf } from "../format/blocks/cid.ts";
 import { NodeStore } from "../tree/node-store.ts";
 
 export interface LoaderOptions {

@@ -1,9 +1,9 @@
 /** Attributes and extended attributes: setting what a record says about an object. */
 import type { Ino } from "../base/ids.ts";
 import { MAX_FILE_BYTES, MAX_NAME_BYTES, MAX_XATTR_BYTES } from "../base/limits.ts";
-import { xattrBytes } from "../format/linked-value.ts";
-import type { FileRecord } from "../format/record.ts";
-import type { JournalRecord } from "../overlay/journal-record.ts";
+import { xattrBytes } from "../format/blocks/linked-value.ts";
+import type { FileRecord } from "../format/files/record.ts";
+import type { JournalRecord } from "../overlay/journal/journal-record.ts";
 import type { AttributeChange, Attributes } from "./filesystem.ts";
 import type { Objects } from "./objects.ts";
 import { refuse } from "./refusal.ts";

@@ -2,8 +2,8 @@
  * Records that are kept: decoded ones share memory with the tree node that they came from, and would keep it alive. A hundred bytes
  * of a small file would then take 16 KiB.
  */
-import { isLinked } from "../format/linked-value.ts";
-import type { FileRecord } from "../format/record.ts";
+import { isLinked } from "../format/blocks/linked-value.ts";
+import type { FileRecord } from "../format/files/record.ts";
 
 /** The record with bytes of its own. */
 export function ownRecord(record: FileRecord): FileRecord {

@@ -8,7 +8,7 @@
  */
 import type { FileId, FileName, Ino } from "../base/ids.ts";
 import { peekDentry, peekSelf } from "../fstree/fs-reader.ts";
-import { dentryId, dentryType } from "../format/rows.ts";
+import { dentryId, dentryType } from "../format/files/rows.ts";
 import type { OverlayState } from "../overlay/state.ts";
 import type { NodeStore } from "../tree/node-store.ts";
 

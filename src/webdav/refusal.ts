@@ -3,7 +3,7 @@ import { ERRNO } from "../base/errno.ts";
 import { SynclineError } from "../base/errors.ts";
 import { DISK_FULL, systemCodeOf } from "../base/system-errors.ts";
 import { FsError } from "../vfs/filesystem.ts";
-import { escapeText } from "./xml-text.ts";
+import { escapeText } from "./xml/xml-text.ts";
 
 export interface RefusalDetails {
   /** An element of the DAV: namespace that names the precondition, as RFC 4918, section 16, lists them. */

@@ -12,7 +12,7 @@ import { deny, type Denial } from "../http/denial.ts";
 import type { DavHandler } from "./handler.ts";
 import { AllowedHosts } from "../http/hosts.ts";
 import { MAX_CALLS, MAX_CONNECTIONS, MAX_IDLE_CONNECTIONS, STOP_MS } from "./limits.ts";
-import { userOf, type Login } from "./login.ts";
+import { userOf, type Login } from "./sign-in/login.ts";
 import { headDenial, heedTargetHost } from "../http/request-head.ts";
 import { isFromElsewhere } from "../http/same-origin.ts";
 import { StalledRequests } from "../http/stalled.ts";

@@ -2,7 +2,7 @@
 import type { Cid, FileName } from "../base/ids.ts";
 import { isGone } from "../blocks/not-found.ts";
 import { hasCode } from "../base/errors.ts";
-import { parseCid } from "../format/cid.ts";
+import { parseCid } from "../format/blocks/cid.ts";
 
 export interface SyncSource {
   /** Names the published state of the share now: an absolute URI. */

@@ -15,8 +15,8 @@ import { createInterface } from "node:readline";
 import { Pool } from "undici";
 
 const dist = new URL("../../dist/", import.meta.url);
-const { cidOf } = await import(new URL("format/cid.js", dist));
-const { encodeCarBlockHead, encodeCarHeader } = await import(new URL("format/car.js", dist));
+const { cidOf } = await import(new URL("format/blocks/cid.js", dist));
+const { encodeCarBlockHead, encodeCarHeader } = await import(new URL("format/blocks/car.js", dist));
 const { signToken } = await import(new URL("crypto/token.js", dist));
 const { walletSigner } = await import(new URL("crypto/wallet.js", dist));
 

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { systemClock } from "../../dist/base/clock.js";
 import { silentLog } from "../../dist/base/log.js";
 import { systemRandom } from "../../dist/base/random.js";
-import { cidOf } from "../../dist/format/cid.js";
+import { cidOf } from "../../dist/format/blocks/cid.js";
 import { openMasterStore } from "../../dist/master/store/master-store.js";
 
 const MiB = 2 ** 20;

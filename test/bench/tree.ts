@@ -4,8 +4,8 @@
  *   npx tsc -p tsconfig.json --noEmit false --outDir dist/bench && node dist/bench/test/bench/tree.js [ENTRIES] [TARGET BYTES]
  */
 import { systemRandom } from "../../src/base/random.ts";
-import { cidOf } from "../../src/format/cid.ts";
-import { birthId, dentryKey } from "../../src/format/keys.ts";
+import { cidOf } from "../../src/format/blocks/cid.ts";
+import { birthId, dentryKey } from "../../src/format/files/keys.ts";
 import { ROOT_ID } from "../../src/base/ids.ts";
 import { nameFromText } from "../../src/base/names.ts";
 import { createTreeConfig } from "../../src/tree/boundary.ts";

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { hasCode } from "../../src/base/errors.ts";
 import type { Block, BlockStore } from "../../src/blocks/block-store.ts";
-import { cidOf } from "../../src/format/cid.ts";
+import { cidOf } from "../../src/format/blocks/cid.ts";
 import { noise } from "../support/bytes.ts";
 
 export function blockStoreContract(open: () => Promise<BlockStore>): void {

@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import type { Cid } from "../../src/base/ids.ts";
 import type { Block } from "../../src/blocks/block-store.ts";
 import type { BucketRemote } from "../../src/bucket/remote.ts";
-import { cidOf } from "../../src/format/cid.ts";
+import { cidOf } from "../../src/format/blocks/cid.ts";
 import type { Root } from "../../src/roots/root-store.ts";
 import { randomLooking, raw } from "../support/opaque-commits.ts";
 import { cborBlock, madeSigned, publishSigned, SignedHistory } from "../support/signed-history.ts";

@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe } from "vitest";
-import { DiskStorage } from "../../src/overlay/disk-storage.ts";
-import { SimulatedDisk } from "../../src/simulate/simulated-disk.ts";
+import { DiskStorage } from "../../src/overlay/disk/disk-storage.ts";
+import { SimulatedDisk } from "../../src/simulate/disks/simulated-disk.ts";
 import { overlayStorageContract } from "./overlay-storage.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "syncline-overlay-"));

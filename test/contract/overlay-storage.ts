@@ -1,7 +1,7 @@
 /** What every storage under the overlay must do. `open` answers the same storage each time: what was closed is there again. */
 import { expect, test } from "vitest";
 import type { FileId, FileName, Ino } from "../../src/base/ids.ts";
-import type { InodeRow, OverlayStorage, TableChange } from "../../src/overlay/storage.ts";
+import type { InodeRow, OverlayStorage, TableChange } from "../../src/overlay/disk/storage.ts";
 
 const NOTHING: TableChange = {
   inodes: [],

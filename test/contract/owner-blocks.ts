@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { hasCode } from "../../src/base/errors.ts";
 import { READ_GAP_BYTES } from "../../src/master/limits.ts";
 import type { Block } from "../../src/blocks/block-store.ts";
-import { cidFromDigest, cidOf, digestOf } from "../../src/format/cid.ts";
+import { cidFromDigest, cidOf, digestOf } from "../../src/format/blocks/cid.ts";
 import type { OwnerBlocks } from "../../src/master/store/owner-blocks.ts";
 import { noise } from "../support/bytes.ts";
 import { blockStoreContract, failure, rawBlock } from "./block-store.ts";

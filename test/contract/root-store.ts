@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { hasCode } from "../../src/base/errors.ts";
 import type { Cid } from "../../src/base/ids.ts";
-import { cidOf } from "../../src/format/cid.ts";
+import { cidOf } from "../../src/format/blocks/cid.ts";
 import type { BucketName, RootStore } from "../../src/roots/root-store.ts";
 
 const RACERS = 8;

@@ -3,7 +3,7 @@ import { mkdirSync, rmSync } from "node:fs";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type * as CollectorThread from "../../src/agent/collector-thread.ts";
+import type * as CollectorThread from "../../src/agent/threads/collector-thread.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { silentLog as log } from "../../src/base/log.ts";
 import { systemRandom } from "../../src/base/random.ts";
@@ -14,7 +14,7 @@ import { walletSigner } from "../../src/crypto/wallet.ts";
 import { name } from "../support/epochs.ts";
 import { Workspace } from "../support/syncline.ts";
 
-const built = pathToFileURL(resolve(import.meta.dirname, "../../dist/agent/collector-thread.js")).href;
+const built = pathToFileURL(resolve(import.meta.dirname, "../../dist/agent/threads/collector-thread.js")).href;
 /** So many that the bucket gets smaller: the old lists of retained roots are most of the garbage. */
 const PUTS = 120;
 const ports = { clock: systemClock, random: systemRandom };

@@ -2,16 +2,22 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Lamport, WriterId } from "../../src/base/ids.ts";
 import { MAX_CBOR_DEPTH } from "../../src/base/limits.ts";
-import { encodeCbor, decodeCbor, Link } from "../../src/format/dag-cbor.ts";
-import type { CborValue } from "../../src/format/dag-cbor.ts";
-import { decodeCertificate } from "../../src/format/certificate.ts";
-import { cidOf } from "../../src/format/cid.ts";
-import { bodyToCbor, skipSeq } from "../../src/format/commit-body.ts";
-import { decodeCommit, signCommit, verifyCommit } from "../../src/format/commit.ts";
-import { decodeGenesis } from "../../src/format/genesis.ts";
-import { decodeHeadsBlock, headsField, headsFieldFromCbor, headsFieldToCbor, headsOf } from "../../src/format/heads.ts";
-import { isLinked } from "../../src/format/linked-value.ts";
-import { DEFAULT_POLICY, decodePolicy, encodePolicy } from "../../src/format/policy.ts";
+import { encodeCbor, decodeCbor, Link } from "../../src/format/blocks/dag-cbor.ts";
+import type { CborValue } from "../../src/format/blocks/dag-cbor.ts";
+import { decodeCertificate } from "../../src/format/commits/certificate.ts";
+import { cidOf } from "../../src/format/blocks/cid.ts";
+import { bodyToCbor, skipSeq } from "../../src/format/commits/commit-body.ts";
+import { decodeCommit, signCommit, verifyCommit } from "../../src/format/commits/commit.ts";
+import { decodeGenesis } from "../../src/format/commits/genesis.ts";
+import {
+  decodeHeadsBlock,
+  headsField,
+  headsFieldFromCbor,
+  headsFieldToCbor,
+  headsOf,
+} from "../../src/format/commits/heads.ts";
+import { isLinked } from "../../src/format/blocks/linked-value.ts";
+import { DEFAULT_POLICY, decodePolicy, encodePolicy } from "../../src/format/commits/policy.ts";
 import { arbitraryMutations, judge, mutate, STRICT } from "../support/mutate.ts";
 import { arbitraryCid } from "../support/records.ts";
 import { commitBodyAt, createSignedBucket } from "../support/signed-bucket.ts";

@@ -8,8 +8,14 @@ import type { Cid } from "../../src/base/ids.ts";
 import { MAX_BLOCK_ACCEPTED } from "../../src/base/limits.ts";
 import type { Block } from "../../src/blocks/block-store.ts";
 import { blake3 } from "../../src/crypto/hash.ts";
-import { CarDecoder, decodeCar, encodeCarBlockHead, encodeCarHeader, type CarSection } from "../../src/format/car.ts";
-import { cidOf } from "../../src/format/cid.ts";
+import {
+  CarDecoder,
+  decodeCar,
+  encodeCarBlockHead,
+  encodeCarHeader,
+  type CarSection,
+} from "../../src/format/blocks/car.ts";
+import { cidOf } from "../../src/format/blocks/cid.ts";
 
 const block = fc
   .record({ codec: fc.constantFrom("raw", "dag-cbor"), bytes: fc.uint8Array({ maxLength: 300 }) })

@@ -4,9 +4,9 @@ import * as fc from "fast-check";
 import { CID } from "multiformats/cid";
 import { expect, test } from "vitest";
 import { hasCode } from "../../src/base/errors.ts";
-import { chunkListLinks, decodeChunkList, encodeChunkList } from "../../src/format/chunk-list.ts";
-import type { ListEntry } from "../../src/format/chunk-list.ts";
-import { cidOf } from "../../src/format/cid.ts";
+import { chunkListLinks, decodeChunkList, encodeChunkList } from "../../src/format/files/chunk-list.ts";
+import type { ListEntry } from "../../src/format/files/chunk-list.ts";
+import { cidOf } from "../../src/format/blocks/cid.ts";
 import { arbitraryMutations, judge, mutate, STRICT } from "../support/mutate.ts";
 
 const leafEntry = fc.record({ seed: fc.nat(), length: fc.integer({ min: 1, max: 4 << 20 }), hole: fc.boolean() });

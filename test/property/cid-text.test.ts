@@ -3,8 +3,8 @@ import * as fc from "fast-check";
 import { base32 } from "multiformats/bases/base32";
 import { expect, test } from "vitest";
 import type { Cid } from "../../src/base/ids.ts";
-import { CID_BYTES } from "../../src/format/cid.ts";
-import { cidText, cidTextBytes } from "../../src/format/cid-text.ts";
+import { CID_BYTES } from "../../src/format/blocks/cid.ts";
+import { cidText, cidTextBytes } from "../../src/format/blocks/cid-text.ts";
 
 const cidBytes = fc.uint8Array({ minLength: CID_BYTES, maxLength: CID_BYTES });
 

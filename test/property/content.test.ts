@@ -7,7 +7,7 @@ import { peekContent, readContent } from "../../src/content/read.ts";
 import { loading } from "../../src/content/source.ts";
 import { contentBlocks, contentHash, walkContent } from "../../src/content/walk.ts";
 import { writeBytes, writeContent } from "../../src/content/write.ts";
-import type { Content } from "../../src/format/record.ts";
+import type { Content } from "../../src/format/files/record.ts";
 import { BlockMap } from "../support/block-map.ts";
 import { noise } from "../support/bytes.ts";
 import { EditedFile } from "../support/edited-file.ts";

@@ -1,9 +1,9 @@
 /** Dead properties that are read without the parser. */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { parseAny, parsePlain } from "../../src/webdav/dead-value.ts";
-import { DAV, XML, XMLNS } from "../../src/webdav/xml-reader.ts";
-import { writeAlone } from "../../src/webdav/xml-writer.ts";
+import { parseAny, parsePlain } from "../../src/webdav/properties/dead-value.ts";
+import { DAV, XML, XMLNS } from "../../src/webdav/xml/xml-reader.ts";
+import { writeAlone } from "../../src/webdav/xml/xml-writer.ts";
 
 const letters = fc.string({
   unit: fc.constantFrom(...Array.from({ length: 96 }, (_, at) => String.fromCharCode(31 + at)), "é", "\u{1f600}", "\n"),

@@ -7,7 +7,7 @@ import { ChunkCache } from "../../src/content/chunk-cache.ts";
 import { EarlyCutter } from "../../src/content/early-cutter.ts";
 import { editContent } from "../../src/content/edit.ts";
 import { writeBytes } from "../../src/content/write.ts";
-import type { Content } from "../../src/format/record.ts";
+import type { Content } from "../../src/format/files/record.ts";
 import { failure } from "../contract/block-store.ts";
 import { BlockMap } from "../support/block-map.ts";
 import { noise } from "../support/bytes.ts";

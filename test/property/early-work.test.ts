@@ -10,7 +10,7 @@ import type { PublishedEpoch } from "../../src/fstree/change-set.ts";
 import { createContentConfig } from "../../src/content/config.ts";
 import { readContent } from "../../src/content/read.ts";
 import { writeBytes } from "../../src/content/write.ts";
-import { DEFAULT_CHUNKER } from "../../src/format/chunker.ts";
+import { DEFAULT_CHUNKER } from "../../src/format/files/chunker.ts";
 import { FALLOC_KEEP_SIZE, FALLOC_PUNCH_HOLE, FsError } from "../../src/vfs/filesystem.ts";
 import { BlockMap } from "../support/block-map.ts";
 import { noise } from "../support/bytes.ts";

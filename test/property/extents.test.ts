@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { ByteReader, ByteWriter } from "../../src/overlay/bytes.ts";
-import { Extents } from "../../src/overlay/extents.ts";
+import { ByteReader, ByteWriter } from "../../src/overlay/data/bytes.ts";
+import { Extents } from "../../src/overlay/data/extents.ts";
 
 const MAX = 64;
 const at = fc.nat({ max: MAX });

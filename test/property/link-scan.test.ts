@@ -3,9 +3,9 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { hasCode } from "../../src/base/errors.ts";
 import type { Cid } from "../../src/base/ids.ts";
-import type { CborValue } from "../../src/format/dag-cbor.ts";
-import { decodeCbor, encodeCbor, Link } from "../../src/format/dag-cbor.ts";
-import { scanLinks } from "../../src/format/link-scan.ts";
+import type { CborValue } from "../../src/format/blocks/dag-cbor.ts";
+import { decodeCbor, encodeCbor, Link } from "../../src/format/blocks/dag-cbor.ts";
+import { scanLinks } from "../../src/format/blocks/link-scan.ts";
 import { arbitraryMutations, mutate } from "../support/mutate.ts";
 import { arbitraryCid } from "../support/records.ts";
 

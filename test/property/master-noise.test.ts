@@ -2,7 +2,7 @@
 import * as fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { signToken } from "../../src/crypto/token.ts";
-import { cidOf } from "../../src/format/cid.ts";
+import { cidOf } from "../../src/format/blocks/cid.ts";
 import { carOf } from "../support/car.ts";
 import { RawClient } from "../support/raw-http.ts";
 import { alice, startTestMaster, type TestMaster } from "../support/test-master.ts";

@@ -8,7 +8,7 @@ import { hasCode } from "../../src/base/errors.ts";
 import type { Cid, Wallet } from "../../src/base/ids.ts";
 import { silentLog } from "../../src/base/log.ts";
 import type { Block } from "../../src/blocks/block-store.ts";
-import { cidOf } from "../../src/format/cid.ts";
+import { cidOf } from "../../src/format/blocks/cid.ts";
 import { auditData } from "../../src/master/store/audit.ts";
 import { openMasterStore } from "../../src/master/store/master-store.ts";
 import type { BlockStores, OwnerBlocks } from "../../src/master/store/owner-blocks.ts";

@@ -2,7 +2,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Lamport } from "../../src/base/ids.ts";
-import type { Operation } from "../../src/simulate/scenario.ts";
+import type { Operation } from "../../src/simulate/scenarios/scenario.ts";
 import { ALL, faultsOfPairs, lawsOfSeveral, PATIENCE_MS, runs } from "../support/law-suite.ts";
 import { intents, themesOf } from "../support/merge-history.ts";
 import { MergeWorld } from "../support/merge-world.ts";

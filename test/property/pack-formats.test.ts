@@ -2,10 +2,10 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { MAX_LOOSE_PACKS, MAX_RUNS, RUN_PAGE_BYTES } from "../../src/base/limits.ts";
 import type { Cid, PackName } from "../../src/base/ids.ts";
-import { cidFromDigest } from "../../src/format/cid.ts";
-import { decodeLease, encodeLease } from "../../src/format/lease.ts";
-import { decodeManifest, encodeManifest, type Manifest } from "../../src/format/manifest.ts";
-import { commitObjectName, packFromReference, packName, packReference } from "../../src/format/object-name.ts";
+import { cidFromDigest } from "../../src/format/blocks/cid.ts";
+import { decodeLease, encodeLease } from "../../src/format/commits/lease.ts";
+import { decodeManifest, encodeManifest, type Manifest } from "../../src/format/blocks/manifest.ts";
+import { commitObjectName, packFromReference, packName, packReference } from "../../src/format/blocks/object-name.ts";
 import {
   decodeFooter,
   encodeFooter,
@@ -13,9 +13,9 @@ import {
   PACK_TAIL_BYTES,
   type PackRow,
   readTail,
-} from "../../src/format/pack.ts";
-import { decodeRoot, encodeRoot } from "../../src/format/root-object.ts";
-import { decodePage, encodePage, type RunRow } from "../../src/format/run.ts";
+} from "../../src/format/blocks/pack.ts";
+import { decodeRoot, encodeRoot } from "../../src/format/blocks/root-object.ts";
+import { decodePage, encodePage, type RunRow } from "../../src/format/blocks/run.ts";
 import { arbitraryMutations, judge, mutate, STRICT } from "../support/mutate.ts";
 
 const RUNS = process.env["SYNCLINE_TEST_ALL"] === undefined ? 300 : 5000;

@@ -2,7 +2,7 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import type { FileId, Ino } from "../../src/base/ids.ts";
 import type { ChangedObject, PublishedObject } from "../../src/fstree/change-set.ts";
-import { PackedObjects, packChanged, unpackChanged } from "../../src/overlay/packed-epoch.ts";
+import { PackedObjects, packChanged, unpackChanged } from "../../src/overlay/data/packed-epoch.ts";
 import { arbitraryId, arbitraryName, arbitraryRecord } from "../support/records.ts";
 
 const arbitraryIno = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }).map((ino) => ino as Ino);

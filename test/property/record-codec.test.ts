@@ -3,11 +3,11 @@ import { describe, expect, test } from "vitest";
 import { SynclineError } from "../../src/base/errors.ts";
 import type { Cid, FileId } from "../../src/base/ids.ts";
 import { nameFromText } from "../../src/base/names.ts";
-import { birthId } from "../../src/format/keys.ts";
+import { birthId } from "../../src/format/files/keys.ts";
 import { ROOT_ID } from "../../src/base/ids.ts";
 import { MAX_VALUE_BYTES } from "../../src/base/limits.ts";
-import { decodeRecord, decodeRow, encodeRecord, encodeReference } from "../../src/format/record-codec.ts";
-import { NO_ROW_FIELDS } from "../../src/format/record-reader.ts";
+import { decodeRecord, decodeRow, encodeRecord, encodeReference } from "../../src/format/files/record-codec.ts";
+import { NO_ROW_FIELDS } from "../../src/format/files/record-reader.ts";
 import {
   checkBackref,
   decodeDentry,
@@ -15,11 +15,11 @@ import {
   encodeBackref,
   encodeDentry,
   encodeSelf,
-} from "../../src/format/rows.ts";
-import type { Dentry, SelfRow } from "../../src/format/rows.ts";
-import { linkedValues, linkLongValues, targetOf, xattrsOf } from "../../src/format/linked-value.ts";
-import { cidOf } from "../../src/format/cid.ts";
-import type { FileRecord } from "../../src/format/record.ts";
+} from "../../src/format/files/rows.ts";
+import type { Dentry, SelfRow } from "../../src/format/files/rows.ts";
+import { linkedValues, linkLongValues, targetOf, xattrsOf } from "../../src/format/blocks/linked-value.ts";
+import { cidOf } from "../../src/format/blocks/cid.ts";
+import type { FileRecord } from "../../src/format/files/record.ts";
 import { arbitraryCid, arbitraryId, arbitraryName, arbitraryRecord } from "../support/records.ts";
 import { arbitraryMutations, judge, mutate, STRICT } from "../support/mutate.ts";
 

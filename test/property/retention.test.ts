@@ -10,7 +10,7 @@ import {
   MOST_RETENTION_S,
   type Retention,
   retainsMore,
-} from "../../src/format/retention.ts";
+} from "../../src/format/commits/retention.ts";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;

@@ -1,8 +1,8 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import type { Ino } from "../../src/base/ids.ts";
-import { SmallFileIndex } from "../../src/overlay/small-file-index.ts";
-import { Pieces } from "../../src/overlay/small-pieces.ts";
+import { SmallFileIndex } from "../../src/overlay/data/small-file-index.ts";
+import { Pieces } from "../../src/overlay/data/small-pieces.ts";
 
 test("an index of small files knows of each file the pieces that were put, until it is deleted", () => {
   const arbitraryPut = fc.record({

@@ -5,7 +5,7 @@ import type { Cid, Lamport } from "../../src/base/ids.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import { walletSigner } from "../../src/crypto/wallet.ts";
-import { skipSeq } from "../../src/format/commit-body.ts";
+import { skipSeq } from "../../src/format/commits/commit-body.ts";
 import { BucketRoots } from "../../src/master/roots/bucket-roots.ts";
 import { RootAlarm } from "../../src/master/roots/root-alarm.ts";
 import { bucketRoutes } from "../../src/master/roots/routes.ts";

@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { FileName } from "../../src/base/ids.ts";
-import type { Units } from "../../src/format/policy.ts";
+import type { Units } from "../../src/format/commits/policy.ts";
 import { Globs } from "../../src/fstree/merge/globs.ts";
 import { UnitRules } from "../../src/fstree/merge/units/unit-rules.ts";
 

@@ -2,11 +2,11 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { parseTarget, encodePath } from "../../src/webdav/href.ts";
-import { parseIf } from "../../src/webdav/if-header.ts";
-import { parseRanges } from "../../src/webdav/ranges.ts";
+import { parseIf } from "../../src/webdav/locks/if-header.ts";
+import { parseRanges } from "../../src/webdav/methods/ranges.ts";
 import { Refusal } from "../../src/webdav/refusal.ts";
-import { readXml } from "../../src/webdav/xml-reader.ts";
-import { writeAlone } from "../../src/webdav/xml-writer.ts";
+import { readXml } from "../../src/webdav/xml/xml-reader.ts";
+import { writeAlone } from "../../src/webdav/xml/xml-writer.ts";
 import { DavServer } from "../support/dav-server.ts";
 
 const BODIES: readonly (readonly [method: string, body: string])[] = [

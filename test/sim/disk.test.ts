@@ -1,9 +1,9 @@
 /** The simulated disk: what it has after a kill or power loss is what was written to it. */
 import { expect, test } from "vitest";
 import { seededRandom } from "../../src/simulate/seeded-random.ts";
-import { SimulatedDisk } from "../../src/simulate/simulated-disk.ts";
-import type { StoredFile } from "../../src/overlay/storage.ts";
-import { withFlippedBit } from "../../src/simulate/simulated-link.ts";
+import { SimulatedDisk } from "../../src/simulate/disks/simulated-disk.ts";
+import type { StoredFile } from "../../src/overlay/disk/storage.ts";
+import { withFlippedBit } from "../../src/simulate/disks/simulated-link.ts";
 
 test("power loss leaves of a write all, a part or nothing, never what its writer put into the same memory later", () => {
   const random = seededRandom(1);

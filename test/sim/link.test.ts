@@ -10,7 +10,7 @@ import { FaultCounts } from "../../src/simulate/fault-counts.ts";
 import { SimulatedProcess } from "../../src/simulate/process.ts";
 import { seededRandom } from "../../src/simulate/seeded-random.ts";
 import { sharedFolder, withMethods } from "../../src/simulate/shared-folder.ts";
-import { CALM, SimulatedLink } from "../../src/simulate/simulated-link.ts";
+import { CALM, SimulatedLink } from "../../src/simulate/disks/simulated-link.ts";
 import { Timeline } from "../../src/simulate/timeline.ts";
 
 /** All that a store or a remote may offer and need not. */

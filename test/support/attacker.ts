@@ -2,11 +2,11 @@
 import type { Cid, FileId, Lamport } from "../../src/base/ids.ts";
 import type { Bucket } from "../../src/bucket/bucket.ts";
 import { keptKey, skipOf } from "../../src/bucket/history.ts";
-import { cidOf } from "../../src/format/cid.ts";
-import type { CommitBody } from "../../src/format/commit-body.ts";
-import { signCommit } from "../../src/format/commit.ts";
-import { headsField } from "../../src/format/heads.ts";
-import { KIND_DENTRY } from "../../src/format/keys.ts";
+import { cidOf } from "../../src/format/blocks/cid.ts";
+import type { CommitBody } from "../../src/format/commits/commit-body.ts";
+import { signCommit } from "../../src/format/commits/commit.ts";
+import { headsField } from "../../src/format/commits/heads.ts";
+import { KIND_DENTRY } from "../../src/format/files/keys.ts";
 import { editTree } from "../../src/tree/edit.ts";
 import type { Edit, Entry } from "../../src/tree/entry.ts";
 import { range } from "../../src/tree/read.ts";

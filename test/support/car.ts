@@ -1,6 +1,6 @@
 /** CARs as clients send them, whatever is in them. */
 import type { Block } from "../../src/blocks/block-store.ts";
-import { encodeCarBlockHead, encodeCarHeader } from "../../src/format/car.ts";
+import { encodeCarBlockHead, encodeCarHeader } from "../../src/format/blocks/car.ts";
 
 /** The bytes need not be what the CID addresses. */
 export function carOf(...blocks: readonly Block[]): Buffer {

@@ -1,7 +1,7 @@
 /** A master's store with its roots, whose garbage is collected: without HTTP, on a disk and a clock of the test's. */
 import { join } from "node:path";
 import type { Wallet } from "../../src/base/ids.ts";
-import type { CommitBody } from "../../src/format/commit-body.ts";
+import type { CommitBody } from "../../src/format/commits/commit-body.ts";
 import { silentLog } from "../../src/base/log.ts";
 import type { Random } from "../../src/base/random.ts";
 import { systemRandom } from "../../src/base/random.ts";

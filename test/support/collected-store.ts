@@ -11,7 +11,7 @@ import { verifyBucket } from "../../src/bucket/verify.ts";
 import { openWriter } from "../../src/bucket/writer.ts";
 import type { BucketWriter, WriterPublication } from "../../src/bucket/writer.ts";
 import { sourceOfBytes } from "../../src/bucket/writer/file-source.ts";
-import type { Retention } from "../../src/format/retention.ts";
+import type { Retention } from "../../src/format/commits/retention.ts";
 import { MemoryObjectStore } from "../../src/objects/memory-object-store.ts";
 import type { ObjectStore } from "../../src/objects/object-store.ts";
 import { name } from "./epochs.ts";

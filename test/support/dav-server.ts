@@ -13,8 +13,8 @@ import { silentLog, type Log } from "../../src/base/log.ts";
 import { systemClock, type Clock } from "../../src/base/clock.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import { createDavHandler, type DavHandlerOptions } from "../../src/webdav/handler.ts";
-import type { Lock, LockStore } from "../../src/webdav/locks.ts";
-import { userOf } from "../../src/webdav/login.ts";
+import type { Lock, LockStore } from "../../src/webdav/locks/locks.ts";
+import { userOf } from "../../src/webdav/sign-in/login.ts";
 import type { Unfinished, UnfinishedStore } from "../../src/files/unfinished.ts";
 import { VfsHarness } from "./vfs-harness.ts";
 

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { crc32 } from "node:zlib";
 import * as fc from "fast-check";
-import { parseBase } from "../../src/agent/last-base.ts";
+import { parseBase } from "../../src/agent/state/last-base.ts";
 import { type ErrorCode, hasCode } from "../../src/base/errors.ts";
 import { type Cid, type FileId, type Ino, type Lamport, ROOT_ID } from "../../src/base/ids.ts";
 import { MAX_BLOCK_ACCEPTED } from "../../src/base/limits.ts";
@@ -11,31 +11,31 @@ import { parseAddress, splitAddress } from "../../src/bucket/address.ts";
 import type { ChangedObject, PublishedObject } from "../../src/fstree/change-set.ts";
 import { readRows } from "../../src/bucket/packed/pack-healing.ts";
 import { parseHostName } from "../../src/cli/host-name.ts";
-import { parseListen } from "../../src/cli/listen.ts";
-import { parseAge } from "../../src/cli/retention-text.ts";
-import { parseBytes } from "../../src/cli/text.ts";
+import { parseListen } from "../../src/cli/commands/listen.ts";
+import { parseAge } from "../../src/cli/commands/retention-text.ts";
+import { parseBytes } from "../../src/cli/terminal/text.ts";
 import { parsePrivateKey } from "../../src/cli/wallet.ts";
 import { blake3, deriveHash, HASH_BYTES } from "../../src/crypto/hash.ts";
 import { walletOfKeystore } from "../../src/crypto/keystore.ts";
 import { checkToken, signToken } from "../../src/crypto/token.ts";
-import { decodeCar } from "../../src/format/car.ts";
-import { decodeCertificate } from "../../src/format/certificate.ts";
-import { decodeChunkList, encodeChunkList } from "../../src/format/chunk-list.ts";
-import { CID_BYTES, cidFromBytes, cidOf, cidToBytes, parseCid } from "../../src/format/cid.ts";
-import { decodeCommit, signCommit } from "../../src/format/commit.ts";
-import { decodeCbor, encodeCbor } from "../../src/format/dag-cbor.ts";
-import { decodeDataBytes, encodeDataBytes } from "../../src/format/data-bytes.ts";
-import type { EncodedValue } from "../../src/format/fields.ts";
-import { decodeGenesis } from "../../src/format/genesis.ts";
-import { decodeHeadsBlock, headsField } from "../../src/format/heads.ts";
-import { backrefKey, dentryKey, parseKey, selfKey } from "../../src/format/keys.ts";
-import { decodeLease, encodeLease } from "../../src/format/lease.ts";
-import { scanLinks } from "../../src/format/link-scan.ts";
-import { decodeTarget, decodeXattrs, encodeTarget, encodeXattrs } from "../../src/format/linked-value.ts";
-import { decodeManifest, encodeManifest } from "../../src/format/manifest.ts";
-import { decodeNode } from "../../src/format/node-decoder.ts";
-import { NodeEncoder } from "../../src/format/node-encoder.ts";
-import { packFromReference, packReference, parsePackName } from "../../src/format/object-name.ts";
+import { decodeCar } from "../../src/format/blocks/car.ts";
+import { decodeCertificate } from "../../src/format/commits/certificate.ts";
+import { decodeChunkList, encodeChunkList } from "../../src/format/files/chunk-list.ts";
+import { CID_BYTES, cidFromBytes, cidOf, cidToBytes, parseCid } from "../../src/format/blocks/cid.ts";
+import { decodeCommit, signCommit } from "../../src/format/commits/commit.ts";
+import { decodeCbor, encodeCbor } from "../../src/format/blocks/dag-cbor.ts";
+import { decodeDataBytes, encodeDataBytes } from "../../src/format/files/data-bytes.ts";
+import type { EncodedValue } from "../../src/format/files/fields.ts";
+import { decodeGenesis } from "../../src/format/commits/genesis.ts";
+import { decodeHeadsBlock, headsField } from "../../src/format/commits/heads.ts";
+import { backrefKey, dentryKey, parseKey, selfKey } from "../../src/format/files/keys.ts";
+import { decodeLease, encodeLease } from "../../src/format/commits/lease.ts";
+import { scanLinks } from "../../src/format/blocks/link-scan.ts";
+import { decodeTarget, decodeXattrs, encodeTarget, encodeXattrs } from "../../src/format/blocks/linked-value.ts";
+import { decodeManifest, encodeManifest } from "../../src/format/blocks/manifest.ts";
+import { decodeNode } from "../../src/format/tree/node-decoder.ts";
+import { NodeEncoder } from "../../src/format/tree/node-encoder.ts";
+import { packFromReference, packReference, parsePackName } from "../../src/format/blocks/object-name.ts";
 import {
   decodeFooter,
   footerHash,
@@ -43,13 +43,13 @@ import {
   PACK_ROW_BYTES,
   PACK_TAIL_BYTES,
   readTail,
-} from "../../src/format/pack.ts";
-import { DEFAULT_POLICY, decodePolicy, encodePolicy } from "../../src/format/policy.ts";
-import { decodeRecord, encodeRecord } from "../../src/format/record-codec.ts";
-import type { FileRecord } from "../../src/format/record.ts";
-import { decodeRoot, encodeRoot } from "../../src/format/root-object.ts";
-import { decodeDentry, decodeSelf, encodeDentry, encodeSelf } from "../../src/format/rows.ts";
-import { decodePage, encodePage } from "../../src/format/run.ts";
+} from "../../src/format/blocks/pack.ts";
+import { DEFAULT_POLICY, decodePolicy, encodePolicy } from "../../src/format/commits/policy.ts";
+import { decodeRecord, encodeRecord } from "../../src/format/files/record-codec.ts";
+import type { FileRecord } from "../../src/format/files/record.ts";
+import { decodeRoot, encodeRoot } from "../../src/format/blocks/root-object.ts";
+import { decodeDentry, decodeSelf, encodeDentry, encodeSelf } from "../../src/format/files/rows.ts";
+import { decodePage, encodePage } from "../../src/format/blocks/run.ts";
 import { parseMountTable } from "../../src/fuse/mount-table.ts";
 import { cidsIn } from "../../src/master/blocks/cids.ts";
 import { parseTarget } from "../../src/master/http/target.ts";
@@ -58,7 +58,7 @@ import { encodeFrame, readJournal, rowsPerhapsIn } from "../../src/master/store/
 import { parseCapabilities } from "../../src/net/capabilities.ts";
 import { serverEvents } from "../../src/net/event-stream.ts";
 import { parseHolder } from "../../src/objects/lock-holder.ts";
-import { ByteReader, ByteWriter } from "../../src/overlay/bytes.ts";
+import { ByteReader, ByteWriter } from "../../src/overlay/data/bytes.ts";
 import {
   decodeHead,
   decodeObject,
@@ -66,10 +66,10 @@ import {
   encodeHead,
   encodeObject,
   encodeSealed,
-} from "../../src/overlay/checkpoint.ts";
+} from "../../src/overlay/journal/checkpoint.ts";
 import { keptObject } from "../../src/overlay/dirty-object.ts";
-import { Extents } from "../../src/overlay/extents.ts";
-import { readJournalRecord, writeJournalRecord } from "../../src/overlay/journal-codec.ts";
+import { Extents } from "../../src/overlay/data/extents.ts";
+import { readJournalRecord, writeJournalRecord } from "../../src/overlay/journal/journal-codec.ts";
 import {
   alignFrame,
   findFrames,
@@ -78,24 +78,24 @@ import {
   sealFrame,
   SEGMENT_HEADER_BYTES,
   segmentHeader,
-} from "../../src/overlay/journal-frame.ts";
-import type { JournalRecord } from "../../src/overlay/journal-record.ts";
-import { PackedObjects, packChanged, unpackChanged } from "../../src/overlay/packed-epoch.ts";
-import { parseSmallName, readEntries, writeEntryHeader } from "../../src/overlay/small-pieces.ts";
-import type { StoredFile } from "../../src/overlay/storage.ts";
+} from "../../src/overlay/journal/journal-frame.ts";
+import type { JournalRecord } from "../../src/overlay/journal/journal-record.ts";
+import { PackedObjects, packChanged, unpackChanged } from "../../src/overlay/data/packed-epoch.ts";
+import { parseSmallName, readEntries, writeEntryHeader } from "../../src/overlay/data/small-pieces.ts";
+import type { StoredFile } from "../../src/overlay/disk/storage.ts";
 import { rootFrom } from "../../src/roots/http-root-store.ts";
 import { parsed, textsOf } from "../../src/sync/apply/redo-lines.ts";
 import { entryOf, rowOf, type Entry } from "../../src/sync/known/entry.ts";
 import { parseRules } from "../../src/sync/scan/ignore-rules.ts";
-import { decodePasswords, encodePasswords, makeAppPassword } from "../../src/webdav/app-passwords.ts";
-import { parseDead } from "../../src/webdav/dead-value.ts";
-import { parseHttpDate } from "../../src/webdav/http-date.ts";
+import { decodePasswords, encodePasswords, makeAppPassword } from "../../src/webdav/sign-in/app-passwords.ts";
+import { parseDead } from "../../src/webdav/properties/dead-value.ts";
+import { parseHttpDate } from "../../src/webdav/properties/http-date.ts";
 import { parseReference, parseTarget as parseHref } from "../../src/webdav/href.ts";
-import { parseIf } from "../../src/webdav/if-header.ts";
-import { parsePropfind } from "../../src/webdav/property-request.ts";
-import { parseRanges } from "../../src/webdav/ranges.ts";
+import { parseIf } from "../../src/webdav/locks/if-header.ts";
+import { parsePropfind } from "../../src/webdav/properties/property-request.ts";
+import { parseRanges } from "../../src/webdav/methods/ranges.ts";
 import { Refusal } from "../../src/webdav/refusal.ts";
-import { readXml } from "../../src/webdav/xml-reader.ts";
+import { readXml } from "../../src/webdav/xml/xml-reader.ts";
 import { bearerDecoders } from "./bearer-decoders.ts";
 import { carOf } from "./car.ts";
 import type { Decoder } from "./fuzz.ts";

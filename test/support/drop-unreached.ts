@@ -3,7 +3,7 @@ import type { Cid } from "../../src/base/ids.ts";
 import { keptNodesOf } from "../../src/bucket/gc/maintenance.ts";
 import { Marker } from "../../src/bucket/gc/marker.ts";
 import { keptCommits } from "../../src/bucket/history.ts";
-import { digestOf, digestText } from "../../src/format/cid.ts";
+import { digestOf, digestText } from "../../src/format/blocks/cid.ts";
 import type { MemoryRemote } from "./memory-remote.ts";
 import { nodesOf, openBucket } from "./test-bucket.ts";
 

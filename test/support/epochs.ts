@@ -4,7 +4,7 @@ import { ROOT_ID, ROOT_INO } from "../../src/base/ids.ts";
 import { nameFromText } from "../../src/base/names.ts";
 import type { ChangedObject, ChangeSet, DataReader } from "../../src/fstree/change-set.ts";
 import type { Place } from "../../src/fstree/object-rows.ts";
-import type { FileRecord, FileType } from "../../src/format/record.ts";
+import type { FileRecord, FileType } from "../../src/format/files/record.ts";
 
 export function recordOf(type: FileType, fields: Partial<FileRecord> = {}): FileRecord {
   return {

@@ -1,6 +1,6 @@
 /** An overlay as a publisher sees it: edits wait, are sealed as epochs, and stay sealed until they are published. */
 import type { Cid, Lamport } from "../../src/base/ids.ts";
-import type { PublisherOverlay } from "../../src/agent/publisher.ts";
+import type { PublisherOverlay } from "../../src/agent/publishing/publisher.ts";
 import type { ChangeSet, DataReader, NewBase, PublishedEpoch } from "../../src/fstree/change-set.ts";
 import { epochOf, type ObjectEdit } from "./epochs.ts";
 

@@ -2,7 +2,7 @@
 import type { Cid, Wallet } from "../../src/base/ids.ts";
 import type { Block } from "../../src/blocks/block-store.ts";
 import { blockNotFound } from "../../src/blocks/not-found.ts";
-import { codecOf, digestKey } from "../../src/format/cid.ts";
+import { codecOf, digestKey } from "../../src/format/blocks/cid.ts";
 import type { BlockStores, OwnerBlocks, PutCounts } from "../../src/master/store/owner-blocks.ts";
 
 export class MemoryBlockStores implements BlockStores {

@@ -3,7 +3,7 @@ import type { WriterId } from "../../src/base/ids.ts";
 import type { MergeContext } from "../../src/fstree/merge/context.ts";
 import { ChunkCache } from "../../src/content/chunk-cache.ts";
 import { createContentConfig } from "../../src/content/config.ts";
-import { DEFAULT_POLICY } from "../../src/format/policy.ts";
+import { DEFAULT_POLICY } from "../../src/format/commits/policy.ts";
 import { createTreeConfig } from "../../src/tree/boundary.ts";
 import { NodeStore } from "../../src/tree/node-store.ts";
 import { BlockMap } from "./block-map.ts";

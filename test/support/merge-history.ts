@@ -1,6 +1,6 @@
 /** Generated histories: operations chosen against what is there, nasty ones more often, on few names so that they meet. */
 import * as fc from "fast-check";
-import type { Operation } from "../../src/simulate/scenario.ts";
+import type { Operation } from "../../src/simulate/scenarios/scenario.ts";
 import type { ModelFilesystem, ModelInode } from "./model-filesystem.ts";
 
 /** An operation before it is known what is there: numbers that pick from the paths of the moment. */

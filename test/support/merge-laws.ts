@@ -7,7 +7,7 @@ import type { Cid, FileId } from "../../src/base/ids.ts";
 import type { Conflict } from "../../src/fstree/merge/conflict.ts";
 import type { MergeContext } from "../../src/fstree/merge/context.ts";
 import { readContent } from "../../src/content/read.ts";
-import type { FileRecord } from "../../src/format/record.ts";
+import type { FileRecord } from "../../src/format/files/record.ts";
 import type { NodeStore } from "../../src/tree/node-store.ts";
 import { takeCensus } from "./tree-census.ts";
 import type { CensusObject } from "./tree-census.ts";

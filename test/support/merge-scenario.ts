@@ -1,8 +1,8 @@
 /** Plays worked merges on models, as a second opinion on what src/simulate plays with an agent's code. */
 import type { Cid, Lamport } from "../../src/base/ids.ts";
 import type { Head, MergeContext } from "../../src/fstree/merge/context.ts";
-import { filledOperation, sortedListing } from "../../src/simulate/scenario.ts";
-import type { Listing, Operation, Scenario } from "../../src/simulate/scenario.ts";
+import { filledOperation, sortedListing } from "../../src/simulate/scenarios/scenario.ts";
+import type { Listing, Operation, Scenario } from "../../src/simulate/scenarios/scenario.ts";
 import { writerId } from "./merge-context.ts";
 import { ModelFilesystem } from "./model-filesystem.ts";
 import { ModelSealer, readModel } from "./model-seal.ts";

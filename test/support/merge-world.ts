@@ -8,7 +8,7 @@ import type { Head, MergeContext } from "../../src/fstree/merge/context.ts";
 import { wins } from "../../src/fstree/merge/context.ts";
 import { mergeSnapshots, replayOf } from "../../src/fstree/merge/merge-snapshots.ts";
 import type { MergeResult } from "../../src/fstree/merge/merge-snapshots.ts";
-import type { Operation } from "../../src/simulate/scenario.ts";
+import type { Operation } from "../../src/simulate/scenarios/scenario.ts";
 import { BlockMap } from "./block-map.ts";
 import { createMergeContext, writerId } from "./merge-context.ts";
 import { HistoryPlayer, PLAIN } from "./merge-history.ts";

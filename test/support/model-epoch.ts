@@ -5,7 +5,7 @@ import { nameFromText } from "../../src/base/names.ts";
 import type { ChangedObject, ChangeSet, DataReader } from "../../src/fstree/change-set.ts";
 import type { MergeContext } from "../../src/fstree/merge/context.ts";
 import { readContent } from "../../src/content/read.ts";
-import type { FileRecord } from "../../src/format/record.ts";
+import type { FileRecord } from "../../src/format/files/record.ts";
 import { recordOf } from "./epochs.ts";
 import type { ModelFilesystem, ModelInode } from "./model-filesystem.ts";
 import { takeCensus } from "./tree-census.ts";

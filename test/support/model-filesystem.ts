@@ -4,8 +4,8 @@
  */
 import type { FileId } from "../../src/base/ids.ts";
 import { ROOT_ID } from "../../src/base/ids.ts";
-import type { FileRecord } from "../../src/format/record.ts";
-import type { Operation } from "../../src/simulate/scenario.ts";
+import type { FileRecord } from "../../src/format/files/record.ts";
+import type { Operation } from "../../src/simulate/scenarios/scenario.ts";
 
 export interface ModelInode {
   readonly type: "file" | "directory" | "symlink";

@@ -1,7 +1,7 @@
 /** Uploads below commits and trees: blocks and commits are opaque here, as a store of packs sees them. */
 import type { Block } from "../../src/blocks/block-store.ts";
 import type { BucketRemote, Upload } from "../../src/bucket/remote.ts";
-import { cidOf } from "../../src/format/cid.ts";
+import { cidOf } from "../../src/format/blocks/cid.ts";
 import type { Root } from "../../src/roots/root-store.ts";
 
 /** A bucket whose first commit is "one". */

@@ -1,6 +1,6 @@
 /** Generated operations on a model filesystem, on few names so that they meet. */
 import * as fc from "fast-check";
-import type { Operation } from "../../src/simulate/scenario.ts";
+import type { Operation } from "../../src/simulate/scenarios/scenario.ts";
 import type { ModelFilesystem } from "./model-filesystem.ts";
 
 /** Each as often as it stands here. */

@@ -13,7 +13,7 @@ import { cachingRemote } from "../../src/bucket/caching-remote.ts";
 import { collectIfNeeded, type CollectionMark } from "../../src/bucket/gc/need.ts";
 import { PackedRemote } from "../../src/bucket/packed/packed-remote.ts";
 import type { BucketRemote } from "../../src/bucket/remote.ts";
-import { BASES_FOLDER } from "../../src/format/object-name.ts";
+import { BASES_FOLDER } from "../../src/format/blocks/object-name.ts";
 import { MemoryObjectStore } from "../../src/objects/memory-object-store.ts";
 import type { ObjectStore } from "../../src/objects/object-store.ts";
 import type { WorldRemote, WorldSetting } from "./agents-world.ts";

@@ -2,9 +2,9 @@
 import * as fc from "fast-check";
 import type { FileId, FileName, WriterId } from "../../src/base/ids.ts";
 import { ROOT_ID } from "../../src/base/ids.ts";
-import { cidFromDigest } from "../../src/format/cid.ts";
-import type { Codec } from "../../src/format/cid.ts";
-import type { Content, FileRecord, FileType } from "../../src/format/record.ts";
+import { cidFromDigest } from "../../src/format/blocks/cid.ts";
+import type { Codec } from "../../src/format/blocks/cid.ts";
+import type { Content, FileRecord, FileType } from "../../src/format/files/record.ts";
 
 const TYPES: readonly FileType[] = ["file", "directory", "symlink", "fifo", "socket", "char", "block"];
 

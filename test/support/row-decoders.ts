@@ -2,7 +2,7 @@
  * Rows of SQLite tables as fuzzing damages them: their columns one behind the other, which are put into a table as they are and read back by
  * what reads them in earnest. SQLite checks its pages, not what stands in them.
  */
-import { DEFAULT_POLICY } from "../../src/format/policy.ts";
+import { DEFAULT_POLICY } from "../../src/format/commits/policy.ts";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,13 +14,13 @@ import { silentLog } from "../../src/base/log.ts";
 import { removeIndex, SqliteCacheIndex } from "../../src/blocks/cache-index.ts";
 import type { CacheStorage } from "../../src/blocks/cache-storage.ts";
 import { DiskBlockCache } from "../../src/blocks/disk-block-cache.ts";
-import { cidOf, digestOf } from "../../src/format/cid.ts";
+import { cidOf, digestOf } from "../../src/format/blocks/cid.ts";
 import { systemDatabases } from "../../src/objects/databases.ts";
 import { BlockIndex } from "../../src/master/store/block-index.ts";
 import { readBlocks } from "../../src/master/store/block-reader.ts";
 import { systemPackDisk } from "../../src/master/store/pack-disk.ts";
 import { PackHandles } from "../../src/master/store/pack-handles.ts";
-import { SqliteTables } from "../../src/overlay/sqlite-tables.ts";
+import { SqliteTables } from "../../src/overlay/disk/sqlite-tables.ts";
 import { SqliteRootStore } from "../../src/roots/sqlite-root-store.ts";
 import { noteExchanged } from "../../src/sync/apply/redo.ts";
 import { textsOf } from "../../src/sync/apply/redo-lines.ts";

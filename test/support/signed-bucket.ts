@@ -4,15 +4,15 @@ import { deviceKeyFromSeed } from "../../src/crypto/device-key.ts";
 import type { DeviceKey } from "../../src/crypto/device-key.ts";
 import { walletSigner } from "../../src/crypto/wallet.ts";
 import type { WalletSigner } from "../../src/crypto/wallet.ts";
-import { signCertificate } from "../../src/format/certificate.ts";
-import type { Certificate } from "../../src/format/certificate.ts";
-import { cidOf } from "../../src/format/cid.ts";
-import { skipSeq } from "../../src/format/commit-body.ts";
-import type { CommitBody } from "../../src/format/commit-body.ts";
-import { NO_FEATURES } from "../../src/format/features.ts";
-import { createGenesisBody, signGenesis } from "../../src/format/genesis.ts";
-import type { Genesis } from "../../src/format/genesis.ts";
-import { DEFAULT_POLICY, encodePolicy } from "../../src/format/policy.ts";
+import { signCertificate } from "../../src/format/commits/certificate.ts";
+import type { Certificate } from "../../src/format/commits/certificate.ts";
+import { cidOf } from "../../src/format/blocks/cid.ts";
+import { skipSeq } from "../../src/format/commits/commit-body.ts";
+import type { CommitBody } from "../../src/format/commits/commit-body.ts";
+import { NO_FEATURES } from "../../src/format/commits/features.ts";
+import { createGenesisBody, signGenesis } from "../../src/format/commits/genesis.ts";
+import type { Genesis } from "../../src/format/commits/genesis.ts";
+import { DEFAULT_POLICY, encodePolicy } from "../../src/format/commits/policy.ts";
 
 export interface SignedBucket {
   readonly owner: WalletSigner;

@@ -4,15 +4,15 @@ import type { Block, BlockReader } from "../../src/blocks/block-store.ts";
 import type { BucketRemote, Upload } from "../../src/bucket/remote.ts";
 import { deviceKeyFromSeed } from "../../src/crypto/device-key.ts";
 import { walletSigner } from "../../src/crypto/wallet.ts";
-import { signCertificate } from "../../src/format/certificate.ts";
-import { cidOf } from "../../src/format/cid.ts";
-import { decodeCommit, signCommit } from "../../src/format/commit.ts";
-import { skipSeq } from "../../src/format/commit-body.ts";
-import { encodeCbor, Link } from "../../src/format/dag-cbor.ts";
-import type { CborValue } from "../../src/format/dag-cbor.ts";
-import { NO_FEATURES } from "../../src/format/features.ts";
-import { createGenesisBody, signGenesis } from "../../src/format/genesis.ts";
-import { DEFAULT_POLICY, encodePolicy } from "../../src/format/policy.ts";
+import { signCertificate } from "../../src/format/commits/certificate.ts";
+import { cidOf } from "../../src/format/blocks/cid.ts";
+import { decodeCommit, signCommit } from "../../src/format/commits/commit.ts";
+import { skipSeq } from "../../src/format/commits/commit-body.ts";
+import { encodeCbor, Link } from "../../src/format/blocks/dag-cbor.ts";
+import type { CborValue } from "../../src/format/blocks/dag-cbor.ts";
+import { NO_FEATURES } from "../../src/format/commits/features.ts";
+import { createGenesisBody, signGenesis } from "../../src/format/commits/genesis.ts";
+import { DEFAULT_POLICY, encodePolicy } from "../../src/format/commits/policy.ts";
 import type { Root } from "../../src/roots/root-store.ts";
 
 /** The wallet that owns all of these buckets: what a master has to allow. */

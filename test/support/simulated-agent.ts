@@ -1,19 +1,19 @@
 /** A whole agent without kernel and threads: filesystem, overlay on a simulated disk, publisher. It dies and starts again. */
-import { HeldBase } from "../../src/agent/held-base.ts";
-import { Publisher } from "../../src/agent/publisher.ts";
+import { HeldBase } from "../../src/agent/state/held-base.ts";
+import { Publisher } from "../../src/agent/publishing/publisher.ts";
 import type { Clock } from "../../src/base/clock.ts";
 import type { SynclineError } from "../../src/base/errors.ts";
 import { silentLog } from "../../src/base/log.ts";
 import type { Bucket } from "../../src/bucket/bucket.ts";
 import type { BucketRemote } from "../../src/bucket/remote.ts";
 import { EPOCH_PIECE } from "../../src/base/limits.ts";
-import { dataReaderOf } from "../../src/overlay/data-reader.ts";
-import { packChanged, PackedObjects, unpackChanged } from "../../src/overlay/packed-epoch.ts";
+import { dataReaderOf } from "../../src/overlay/data/data-reader.ts";
+import { packChanged, PackedObjects, unpackChanged } from "../../src/overlay/data/packed-epoch.ts";
 import { openVfs } from "../../src/vfs/open-vfs.ts";
 import type { VfsLimits } from "../../src/vfs/open-vfs.ts";
 import type { Vfs } from "../../src/vfs/vfs.ts";
 import { KernelMount } from "../../src/simulate/kernel-mount.ts";
-import { SimulatedDisk } from "../../src/simulate/simulated-disk.ts";
+import { SimulatedDisk } from "../../src/simulate/disks/simulated-disk.ts";
 import { newWriter, openBucket } from "./test-bucket.ts";
 
 /** Small, so that borders are met. */

@@ -1,7 +1,7 @@
 /** The simulator's disk for a master's packs, with folders that are real: the index and the lock lie in them. */
 import { mkdirSync } from "node:fs";
 import { SimulatedPackDisk as Simulated } from "../../src/simulate/master/simulated-pack-disk.ts";
-import type { SimulatedInode } from "../../src/simulate/simulated-files.ts";
+import type { SimulatedInode } from "../../src/simulate/disks/simulated-files.ts";
 
 export type { PackDiskCall } from "../../src/simulate/master/simulated-pack-disk.ts";
 

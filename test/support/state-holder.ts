@@ -2,7 +2,7 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { SynclineError } from "../../src/base/errors.ts";
-import { openMountState } from "../../src/agent/state-dir.ts";
+import { openMountState } from "../../src/agent/state/state-dir.ts";
 
 const [root = "", address = "", mount = ""] = process.argv.slice(2);
 try {

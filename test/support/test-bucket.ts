@@ -17,8 +17,8 @@ import { readContent } from "../../src/content/read.ts";
 import { createDeviceKey } from "../../src/crypto/device-key.ts";
 import type { WalletSigner } from "../../src/crypto/wallet.ts";
 import { walletSigner } from "../../src/crypto/wallet.ts";
-import { signCertificate } from "../../src/format/certificate.ts";
-import { isLinked } from "../../src/format/linked-value.ts";
+import { signCertificate } from "../../src/format/commits/certificate.ts";
+import { isLinked } from "../../src/format/blocks/linked-value.ts";
 import { NodeStore } from "../../src/tree/node-store.ts";
 import { noise } from "./bytes.ts";
 

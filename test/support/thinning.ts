@@ -4,7 +4,7 @@ import { keptKey } from "../../src/bucket/history.ts";
 import type { PublishContext } from "../../src/bucket/publish.ts";
 import { commitRoots, makeCommit } from "../../src/bucket/publish/next-commit.ts";
 import { Staging } from "../../src/bucket/publish/staging.ts";
-import { signCommit } from "../../src/format/commit.ts";
+import { signCommit } from "../../src/format/commits/commit.ts";
 import { editTree } from "../../src/tree/edit.ts";
 import { NodeStore } from "../../src/tree/node-store.ts";
 

@@ -4,9 +4,9 @@
  */
 import type { Cid, FileId } from "../../src/base/ids.ts";
 import { ROOT_ID } from "../../src/base/ids.ts";
-import { birthId, parseKey } from "../../src/format/keys.ts";
-import type { FileRecord } from "../../src/format/record.ts";
-import { checkBackref, decodeDentry, decodeSelf, dentryId, dentryType } from "../../src/format/rows.ts";
+import { birthId, parseKey } from "../../src/format/files/keys.ts";
+import type { FileRecord } from "../../src/format/files/record.ts";
+import { checkBackref, decodeDentry, decodeSelf, dentryId, dentryType } from "../../src/format/files/rows.ts";
 import type { NodeStore } from "../../src/tree/node-store.ts";
 import { range } from "../../src/tree/read.ts";
 

@@ -2,7 +2,7 @@
 import * as fc from "fast-check";
 import type { Cid } from "../../src/base/ids.ts";
 import type { BlockReader, BlockSink } from "../../src/blocks/block-store.ts";
-import { cidOf } from "../../src/format/cid.ts";
+import { cidOf } from "../../src/format/blocks/cid.ts";
 import type { TreeConfig } from "../../src/tree/boundary.ts";
 import { createTreeConfig } from "../../src/tree/boundary.ts";
 import { buildTree } from "../../src/tree/edit.ts";

@@ -2,7 +2,7 @@
 import * as fc from "fast-check";
 import { PLAIN } from "./merge-history.ts";
 import type { Setting } from "./merge-history.ts";
-import type { Operation } from "../../src/simulate/scenario.ts";
+import type { Operation } from "../../src/simulate/scenarios/scenario.ts";
 
 const write = (path: string, content: string): Operation => ({ op: "write", path, content });
 const rename = (path: string, to: string): Operation => ({ op: "rename", path, to });

@@ -3,7 +3,7 @@ import { expect } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
 import type { Ino } from "../../src/base/ids.ts";
 import { verifyBucket } from "../../src/bucket/verify.ts";
-import { isDirectory } from "../../src/simulate/shown.ts";
+import { isDirectory } from "../../src/simulate/judges/shown.ts";
 import { VfsDriver } from "../../src/simulate/vfs-driver.ts";
 import { MemoryRemote } from "./memory-remote.ts";
 import { SimulatedAgent } from "./simulated-agent.ts";

@@ -1,5 +1,5 @@
 /** A filesystem over a bucket's tree in memory and a simulated disk: publishes, lets others publish, stops and starts again. */
-import { EarlyWork } from "../../src/agent/early-work.ts";
+import { EarlyWork } from "../../src/agent/publishing/early-work.ts";
 import type { Clock } from "../../src/base/clock.ts";
 import type { Cid, Lamport } from "../../src/base/ids.ts";
 import { silentLog } from "../../src/base/log.ts";
@@ -12,15 +12,15 @@ import { ChunkCache } from "../../src/content/chunk-cache.ts";
 import { createContentConfig } from "../../src/content/config.ts";
 import type { ContentConfig } from "../../src/content/config.ts";
 import type { ContentSource } from "../../src/content/source.ts";
-import { cidOf } from "../../src/format/cid.ts";
-import { dataReaderOf, liveReaderOf } from "../../src/overlay/data-reader.ts";
+import { cidOf } from "../../src/format/blocks/cid.ts";
+import { dataReaderOf, liveReaderOf } from "../../src/overlay/data/data-reader.ts";
 import { createTreeConfig } from "../../src/tree/boundary.ts";
 import { NodeStore } from "../../src/tree/node-store.ts";
 import type { Invalidations } from "../../src/vfs/filesystem.ts";
 import type { VfsLimits } from "../../src/vfs/open-vfs.ts";
 import { openVfs } from "../../src/vfs/open-vfs.ts";
 import { BlockMap } from "./block-map.ts";
-import { SimulatedDisk } from "../../src/simulate/simulated-disk.ts";
+import { SimulatedDisk } from "../../src/simulate/disks/simulated-disk.ts";
 import { ManualClock } from "./manual-clock.ts";
 import { VfsDriver } from "../../src/simulate/vfs-driver.ts";
 

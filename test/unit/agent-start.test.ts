@@ -2,9 +2,9 @@
 import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { firstBase } from "../../src/agent/first-base.ts";
-import { LOG_NAME, openLogFile } from "../../src/agent/log-file.ts";
-import { warmUp } from "../../src/agent/warm-up.ts";
+import { firstBase } from "../../src/agent/state/first-base.ts";
+import { LOG_NAME, openLogFile } from "../../src/agent/state/log-file.ts";
+import { warmUp } from "../../src/agent/threads/warm-up.ts";
 import { LOG_BYTES } from "../../src/base/limits.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { silentLog, type Log } from "../../src/base/log.ts";

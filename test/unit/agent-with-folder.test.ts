@@ -1,6 +1,6 @@
 /** An agent that keeps a folder the same beside its other doors answers for all of them. */
 import { expect, test } from "vitest";
-import { flushBoth } from "../../src/agent/agent-with-folder.ts";
+import { flushBoth } from "../../src/agent/folder/agent-with-folder.ts";
 import type { FlushReport } from "../../src/agent/reports.ts";
 
 const DONE: FlushReport = {

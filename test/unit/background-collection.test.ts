@@ -1,11 +1,11 @@
 /** When agents collect by themselves: often enough, one at a time, and at nobody's expense. */
 import { expect, test } from "vitest";
-import { BackgroundCollection, type CollectionRecord } from "../../src/agent/background-collection.ts";
+import { BackgroundCollection, type CollectionRecord } from "../../src/agent/threads/background-collection.ts";
 import { SynclineError } from "../../src/base/errors.ts";
 import { silentLog } from "../../src/base/log.ts";
 import type { CollectReport } from "../../src/bucket/gc/collector.ts";
 import type { CollectionMark, CollectionNews } from "../../src/bucket/gc/need.ts";
-import { DEFAULT_RETENTION } from "../../src/format/retention.ts";
+import { DEFAULT_RETENTION } from "../../src/format/commits/retention.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { seededRandom } from "../support/test-bucket.ts";
 

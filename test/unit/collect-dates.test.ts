@@ -2,8 +2,8 @@
 import { describe, expect, test } from "vitest";
 import { SynclineError } from "../../src/base/errors.ts";
 import { log } from "../../src/bucket/history.ts";
-import { cidOf } from "../../src/format/cid.ts";
-import { DEFAULT_RETENTION, LEAST_ALL_S } from "../../src/format/retention.ts";
+import { cidOf } from "../../src/format/blocks/cid.ts";
+import { DEFAULT_RETENTION, LEAST_ALL_S } from "../../src/format/commits/retention.ts";
 import type { MemoryObjectStore } from "../../src/objects/memory-object-store.ts";
 import type { ObjectStore } from "../../src/objects/object-store.ts";
 import { alteredStore } from "../support/altered-store.ts";

@@ -1,14 +1,14 @@
 /** Collecting garbage in an object store: what goes, what stays, and that nothing else can come of a crash at any step. */
 import { expect, test } from "vitest";
-import { BackgroundCollection } from "../../src/agent/background-collection.ts";
+import { BackgroundCollection } from "../../src/agent/threads/background-collection.ts";
 import { systemClock, timeText } from "../../src/base/clock.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { ESTIMATE_ERROR_BYTES } from "../../src/bucket/gc/estimate.ts";
 import { collectIfNeeded } from "../../src/bucket/gc/need.ts";
 import { keptNodesOf } from "../../src/bucket/gc/maintenance.ts";
 import { findCommit } from "../../src/bucket/history.ts";
-import { cidOf } from "../../src/format/cid.ts";
-import { commitObjectName } from "../../src/format/object-name.ts";
+import { cidOf } from "../../src/format/blocks/cid.ts";
+import { commitObjectName } from "../../src/format/blocks/object-name.ts";
 import { MemoryObjectStore } from "../../src/objects/memory-object-store.ts";
 import type { ObjectStore, PutOutcome } from "../../src/objects/object-store.ts";
 import { alteredStore } from "../support/altered-store.ts";

@@ -5,7 +5,7 @@ import type { Wallet } from "../../src/base/ids.ts";
 import { MAX_BLOCK_ACCEPTED } from "../../src/base/limits.ts";
 import { OWNER_BODIES_BYTES } from "../../src/master/limits.ts";
 import { signToken } from "../../src/crypto/token.ts";
-import { encodeCarBlockHead, encodeCarHeader } from "../../src/format/car.ts";
+import { encodeCarBlockHead, encodeCarHeader } from "../../src/format/blocks/car.ts";
 import type { SwapGate } from "../../src/master/roots/swap-gate.ts";
 import { BlockIndex } from "../../src/master/store/block-index.ts";
 import { failure } from "../contract/block-store.ts";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { beforeEach, describe, expect, test } from "vitest";
 import { openCommandWriter, requirePublished, type CommandWriter } from "../../src/agent/command-writer.ts";
-import { openCommandState } from "../../src/agent/state-dir.ts";
+import { openCommandState } from "../../src/agent/state/state-dir.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { SynclineError } from "../../src/base/errors.ts";
 import type { Cid } from "../../src/base/ids.ts";

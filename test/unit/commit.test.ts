@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { deviceKeyFromSeed } from "../../src/crypto/device-key.ts";
 import { walletSigner } from "../../src/crypto/wallet.ts";
-import { checkCertificate, decodeCertificate, signCertificate } from "../../src/format/certificate.ts";
-import { decodeCommit, signCommit, verifyCommit } from "../../src/format/commit.ts";
-import { bodyToCbor } from "../../src/format/commit-body.ts";
-import { encodeCbor, Link } from "../../src/format/dag-cbor.ts";
+import { checkCertificate, decodeCertificate, signCertificate } from "../../src/format/commits/certificate.ts";
+import { decodeCommit, signCommit, verifyCommit } from "../../src/format/commits/commit.ts";
+import { bodyToCbor } from "../../src/format/commits/commit-body.ts";
+import { encodeCbor, Link } from "../../src/format/blocks/dag-cbor.ts";
 import {
   APPROVAL_FEATURE,
   MACHINE_FEATURE,
@@ -12,10 +12,10 @@ import {
   NO_FEATURES,
   RETENTION_FEATURE,
   withCompat,
-} from "../../src/format/features.ts";
-import { DEFAULT_RETENTION, LEAST_ALL_S, MOST_RETENTION_S } from "../../src/format/retention.ts";
-import { createGenesisBody, decodeGenesis, signGenesis } from "../../src/format/genesis.ts";
-import { headsField, headsFieldToCbor } from "../../src/format/heads.ts";
+} from "../../src/format/commits/features.ts";
+import { DEFAULT_RETENTION, LEAST_ALL_S, MOST_RETENTION_S } from "../../src/format/commits/retention.ts";
+import { createGenesisBody, decodeGenesis, signGenesis } from "../../src/format/commits/genesis.ts";
+import { headsField, headsFieldToCbor } from "../../src/format/commits/heads.ts";
 import type { Lamport, WriterId } from "../../src/base/ids.ts";
 import { blake3 } from "../../src/crypto/hash.ts";
 import { systemRandom } from "../../src/base/random.ts";

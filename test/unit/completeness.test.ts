@@ -7,8 +7,8 @@ import { MAX_MISSING_TOLD, MAX_WALK_DEPTH, WALK_LINKS, WALKS_BYTES } from "../..
 import { nextTurn } from "../../src/base/concurrency.ts";
 import { Pace } from "../../src/base/pace.ts";
 import type { Block } from "../../src/blocks/block-store.ts";
-import { cidOf, codecOf } from "../../src/format/cid.ts";
-import { linksOf } from "../../src/format/links.ts";
+import { cidOf, codecOf } from "../../src/format/blocks/cid.ts";
+import { linksOf } from "../../src/format/blocks/links.ts";
 import { checkComplete } from "../../src/master/roots/completeness.ts";
 import type { OwnerBlocks } from "../../src/master/store/owner-blocks.ts";
 import { buildTree, editTree } from "../../src/tree/edit.ts";

@@ -12,7 +12,7 @@ import { peekDataBytes, seekContent } from "../../src/content/seek.ts";
 import { walkContent } from "../../src/content/walk.ts";
 import type { ReadData } from "../../src/content/segment.ts";
 import { inputOfStream, writeBytes, writeContent } from "../../src/content/write.ts";
-import type { Content } from "../../src/format/record.ts";
+import type { Content } from "../../src/format/files/record.ts";
 import { failure } from "../contract/block-store.ts";
 import { BlockMap } from "../support/block-map.ts";
 import { noise } from "../support/bytes.ts";

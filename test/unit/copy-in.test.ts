@@ -6,7 +6,7 @@ import type { FileName } from "../../src/base/ids.ts";
 import { resolvePath } from "../../src/fstree/fs-reader.ts";
 import { log } from "../../src/bucket/history.ts";
 import { openWriter } from "../../src/bucket/writer.ts";
-import { CopyIn } from "../../src/cli/copy-in.ts";
+import { CopyIn } from "../../src/cli/commands/copy-in.ts";
 import { openRealDisk } from "../../src/sync/disk/real-disk.ts";
 import type { SyncDisk } from "../../src/sync/disk/disk.ts";
 import { noise } from "../support/bytes.ts";

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { resolvePath } from "../../src/fstree/fs-reader.ts";
 import { publishEpoch } from "../../src/bucket/publish.ts";
-import { countBelow } from "../../src/cli/count-below.ts";
+import { countBelow } from "../../src/cli/commands/count-below.ts";
 import { epochOf, name } from "../support/epochs.ts";
 import { MemoryRemote } from "../support/memory-remote.ts";
 import { createBucket, newWriter, nodesOf } from "../support/test-bucket.ts";

@@ -1,6 +1,6 @@
 /** Blocks below one, for an answer: in which order, and in whose memory. */
 import { expect, test } from "vitest";
-import { Link } from "../../src/format/dag-cbor.ts";
+import { Link } from "../../src/format/blocks/dag-cbor.ts";
 import { walkDag } from "../../src/master/blocks/dag-walk.ts";
 import { FairBudget } from "../../src/http/fair-budget.ts";
 import { MemoryOwnerBlocks } from "../support/memory-owner-blocks.ts";

@@ -8,7 +8,7 @@ import { createContentConfig } from "../../src/content/config.ts";
 import { editContent } from "../../src/content/edit.ts";
 import { writeContent } from "../../src/content/write.ts";
 import type { WriterId } from "../../src/base/ids.ts";
-import { PACK_FOLDER } from "../../src/format/object-name.ts";
+import { PACK_FOLDER } from "../../src/format/blocks/object-name.ts";
 import { MemoryObjectStore } from "../../src/objects/memory-object-store.ts";
 import type { ObjectStore } from "../../src/objects/object-store.ts";
 import { seededRandom } from "../../src/simulate/seeded-random.ts";

@@ -1,11 +1,11 @@
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { openDevice, replaceDevice, type Device } from "../../src/agent/device.ts";
+import { openDevice, replaceDevice, type Device } from "../../src/agent/state/device.ts";
 import { SynclineError } from "../../src/base/errors.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import { walletSigner } from "../../src/crypto/wallet.ts";
-import type { Genesis } from "../../src/format/genesis.ts";
+import type { Genesis } from "../../src/format/commits/genesis.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { MemoryRemote } from "../support/memory-remote.ts";
 import { createBucket, OWNER } from "../support/test-bucket.ts";

@@ -11,7 +11,7 @@ import { CacheFolder, type CacheStorage } from "../../src/blocks/cache-storage.t
 import { DiskBlockCache } from "../../src/blocks/disk-block-cache.ts";
 import { cachingRemote } from "../../src/bucket/caching-remote.ts";
 import type { BucketRemote, UploadSession } from "../../src/bucket/remote.ts";
-import { cidOf } from "../../src/format/cid.ts";
+import { cidOf } from "../../src/format/blocks/cid.ts";
 import { failure, rawBlock } from "../contract/block-store.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { drain, type Drained } from "../../src/agent/drain.ts";
+import { drain, type Drained } from "../../src/agent/publishing/drain.ts";
 import type { FlushReport } from "../../src/agent/reports.ts";
 import type { ErrorCode } from "../../src/base/errors.ts";
 import { Timeline } from "../../src/simulate/timeline.ts";

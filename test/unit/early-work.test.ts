@@ -1,19 +1,19 @@
 /** Which files are cut while they are written again, and which bytes of theirs count. */
 import { describe, expect, test } from "vitest";
-import { EarlyWork } from "../../src/agent/early-work.ts";
+import { EarlyWork } from "../../src/agent/publishing/early-work.ts";
 import type { Ino } from "../../src/base/ids.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { ChunkCache } from "../../src/content/chunk-cache.ts";
 import { createContentConfig } from "../../src/content/config.ts";
 import { writeBytes } from "../../src/content/write.ts";
 import { Beginnings } from "../../src/overlay/beginnings.ts";
-import { DataFiles } from "../../src/overlay/data-files.ts";
+import { DataFiles } from "../../src/overlay/data/data-files.ts";
 import { BlockMap } from "../support/block-map.ts";
 import { noise } from "../support/bytes.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { VfsHarness } from "../support/vfs-harness.ts";
 import type { DirtyReason } from "../../src/vfs/dirty-signal.ts";
-import { SimulatedDisk } from "../../src/simulate/simulated-disk.ts";
+import { SimulatedDisk } from "../../src/simulate/disks/simulated-disk.ts";
 
 const KiB = 1024;
 const MiB = 1024 * KiB;

@@ -1,11 +1,11 @@
 import { MessageChannel } from "node:worker_threads";
 import { expect, test } from "vitest";
 import type { PublishedEpoch } from "../../src/fstree/change-set.ts";
-import { EpochExchange } from "../../src/agent/epoch-exchange.ts";
-import { overlayBehind } from "../../src/agent/overlay-caller.ts";
-import { PackedObjects, unpackChanged } from "../../src/overlay/packed-epoch.ts";
-import { answerCalls, createCaller } from "../../src/agent/rpc.ts";
-import type { WorkerMethods } from "../../src/agent/threads.ts";
+import { EpochExchange } from "../../src/agent/publishing/epoch-exchange.ts";
+import { overlayBehind } from "../../src/agent/threads/overlay-caller.ts";
+import { PackedObjects, unpackChanged } from "../../src/overlay/data/packed-epoch.ts";
+import { answerCalls, createCaller } from "../../src/agent/threads/rpc.ts";
+import type { WorkerMethods } from "../../src/agent/threads/threads.ts";
 import { VfsHarness } from "../support/vfs-harness.ts";
 
 test.each([0, 1, 511, 512, 513, 1_200])(

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { FlushSchedule, type FlushEnd } from "../../src/agent/flush-schedule.ts";
+import { FlushSchedule, type FlushEnd } from "../../src/agent/publishing/flush-schedule.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
 const DONE: FlushEnd = { again: false, afterMs: 0 };

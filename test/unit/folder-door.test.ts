@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { Call } from "../../src/cli/command.ts";
-import { folderBeside } from "../../src/cli/folder-door.ts";
+import { folderBeside } from "../../src/cli/commands/folder-door.ts";
 import { createFakeRuntime } from "../support/fake-runtime.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 

@@ -1,11 +1,11 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { recoverWallet } from "../../src/crypto/wallet.ts";
-import { decodeCertificate } from "../../src/format/certificate.ts";
-import { cidOf } from "../../src/format/cid.ts";
-import { decodeCommit, verifyCommit } from "../../src/format/commit.ts";
-import { decodeGenesis } from "../../src/format/genesis.ts";
-import { decodePolicy } from "../../src/format/policy.ts";
+import { decodeCertificate } from "../../src/format/commits/certificate.ts";
+import { cidOf } from "../../src/format/blocks/cid.ts";
+import { decodeCommit, verifyCommit } from "../../src/format/commits/commit.ts";
+import { decodeGenesis } from "../../src/format/commits/genesis.ts";
+import { decodePolicy } from "../../src/format/commits/policy.ts";
 import { createFormatVectors } from "../support/format-vectors.ts";
 
 const file = new URL("../vectors/formats.json", import.meta.url);

@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, test, vi } from "vitest";
 import { crc32 } from "node:zlib";
 import { RangeChecksums } from "../../src/base/range-checksums.ts";
 import { encodeFrame, readJournal } from "../../src/master/store/row-journal.ts";
-import { alignFrame, FRAME_HEADER_BYTES, findFrames, sealFrame } from "../../src/overlay/journal-frame.ts";
+import { alignFrame, FRAME_HEADER_BYTES, findFrames, sealFrame } from "../../src/overlay/journal/journal-frame.ts";
 import { seededRandom } from "../../src/simulate/seeded-random.ts";
 
 /** Bytes that checksums were computed of. */

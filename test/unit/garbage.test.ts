@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { MAX_BLOCK_ACCEPTED } from "../../src/base/limits.ts";
 import { GARBAGE_BYTES, YOUNG_GARBAGE_BYTES } from "../../src/master/limits.ts";
-import { cidOf } from "../../src/format/cid.ts";
+import { cidOf } from "../../src/format/blocks/cid.ts";
 import { Garbage } from "../../src/master/http/garbage.ts";
 import { carOf } from "../support/car.ts";
 import { startTestMaster } from "../support/test-master.ts";

@@ -1,7 +1,7 @@
 /** `bases/<writer>`: written only for changes that stay unpublished, heeded by collections, and gone with their publication. */
 import { expect, test } from "vitest";
-import { HeldBase } from "../../src/agent/held-base.ts";
-import { Publisher } from "../../src/agent/publisher.ts";
+import { HeldBase } from "../../src/agent/state/held-base.ts";
+import { Publisher } from "../../src/agent/publishing/publisher.ts";
 import { SynclineError } from "../../src/base/errors.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { VerifiedReader } from "../../src/blocks/verified-reader.ts";
@@ -9,8 +9,8 @@ import { Bucket } from "../../src/bucket/bucket.ts";
 import { collect } from "../../src/bucket/gc/collector.ts";
 import { PackedRemote } from "../../src/bucket/packed/packed-remote.ts";
 import { publishEpoch } from "../../src/bucket/publish.ts";
-import { BASES_FOLDER, basesName } from "../../src/format/object-name.ts";
-import { decodeRoot } from "../../src/format/root-object.ts";
+import { BASES_FOLDER, basesName } from "../../src/format/blocks/object-name.ts";
+import { decodeRoot } from "../../src/format/blocks/root-object.ts";
 import { MemoryObjectStore } from "../../src/objects/memory-object-store.ts";
 import type { ObjectStore } from "../../src/objects/object-store.ts";
 import { countedStore } from "../support/counted-store.ts";

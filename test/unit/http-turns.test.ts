@@ -4,7 +4,7 @@ import { systemClock } from "../../src/base/clock.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import type { Cid } from "../../src/base/ids.ts";
 import { HttpRemote } from "../../src/bucket/http/http-remote.ts";
-import { decodeCommit } from "../../src/format/commit.ts";
+import { decodeCommit } from "../../src/format/commits/commit.ts";
 import { walletBearer } from "../../src/net/bearer.ts";
 import { MasterConnection } from "../../src/net/master-connection.ts";
 import { json, scriptedServer } from "../support/scripted-server.ts";

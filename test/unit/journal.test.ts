@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { hasCode } from "../../src/base/errors.ts";
-import type { ByteWriter } from "../../src/overlay/bytes.ts";
-import { Journal } from "../../src/overlay/journal.ts";
-import { FRAME_HEADER_BYTES, sealFrame, SEGMENT_HEADER_BYTES } from "../../src/overlay/journal-frame.ts";
+import type { ByteWriter } from "../../src/overlay/data/bytes.ts";
+import { Journal } from "../../src/overlay/journal/journal.ts";
+import { FRAME_HEADER_BYTES, sealFrame, SEGMENT_HEADER_BYTES } from "../../src/overlay/journal/journal-frame.ts";
 import { seededRandom } from "../../src/simulate/seeded-random.ts";
-import { diskFull, SimulatedDisk } from "../../src/simulate/simulated-disk.ts";
+import { diskFull, SimulatedDisk } from "../../src/simulate/disks/simulated-disk.ts";
 
 const OPTIONS = { segmentBytes: 4096, frameBytes: 1024, salt: 0x5a17 };
 

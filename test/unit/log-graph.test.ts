@@ -1,7 +1,7 @@
 /** `syncline log --graph`: a column a writer, and who took in whose epochs. */
 import { expect, test } from "vitest";
 import type { WriterId } from "../../src/base/ids.ts";
-import { graphRows } from "../../src/cli/log-graph.ts";
+import { graphRows } from "../../src/cli/commands/log-graph.ts";
 import { ConflictedBucket, write } from "../support/conflicted-bucket.ts";
 
 /** "a1 b0": what the writer of the first letter published, with these heads. */

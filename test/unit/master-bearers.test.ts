@@ -6,7 +6,7 @@ import { text } from "node:stream/consumers";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { systemClock, type Clock } from "../../src/base/clock.ts";
 import type { Log, LogFields } from "../../src/base/log.ts";
-import { cidOf } from "../../src/format/cid.ts";
+import { cidOf } from "../../src/format/blocks/cid.ts";
 import { signToken } from "../../src/crypto/token.ts";
 import { walletToBytes, type WalletSigner } from "../../src/crypto/wallet.ts";
 import { parseSessionKey } from "../../src/master/http/session-key.ts";

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CarReader } from "@ipld/car";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { Link } from "../../src/format/dag-cbor.ts";
+import { Link } from "../../src/format/blocks/dag-cbor.ts";
 import { carOf } from "../support/car.ts";
 import { raw } from "../support/opaque-commits.ts";
 import { cborBlock } from "../support/signed-history.ts";

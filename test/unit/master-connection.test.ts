@@ -5,7 +5,7 @@ import { systemClock } from "../../src/base/clock.ts";
 import { SynclineError } from "../../src/base/errors.ts";
 import { MASTER_NEXT_MS } from "../../src/base/limits.ts";
 import { carBatch } from "../../src/blocks/car-batch.ts";
-import { CAR_TYPE } from "../../src/format/car.ts";
+import { CAR_TYPE } from "../../src/format/blocks/car.ts";
 import type { Bearer } from "../../src/net/bearer.ts";
 import { type Master, MasterConnection, maybeReceived } from "../../src/net/master-connection.ts";
 import { Masters } from "../../src/net/masters.ts";

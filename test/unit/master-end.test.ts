@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { describe, expect, test } from "vitest";
 import { signToken } from "../../src/crypto/token.ts";
-import { cidOf } from "../../src/format/cid.ts";
+import { cidOf } from "../../src/format/blocks/cid.ts";
 import { SqliteRootStore } from "../../src/roots/sqlite-root-store.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { RawClient } from "../support/raw-http.ts";

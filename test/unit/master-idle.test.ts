@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { connect as connectTls } from "node:tls";
 import { afterEach, expect, test } from "vitest";
 import { signToken } from "../../src/crypto/token.ts";
-import { cidOf } from "../../src/format/cid.ts";
+import { cidOf } from "../../src/format/blocks/cid.ts";
 import { RawClient } from "../support/raw-http.ts";
 import { alice, startTestMaster, type TestMaster } from "../support/test-master.ts";
 

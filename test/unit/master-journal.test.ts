@@ -7,7 +7,7 @@ import type { Cid, Wallet } from "../../src/base/ids.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import type { Block } from "../../src/blocks/block-store.ts";
-import { digestOf } from "../../src/format/cid.ts";
+import { digestOf } from "../../src/format/blocks/cid.ts";
 import { auditData } from "../../src/master/store/audit.ts";
 import { openMasterStore } from "../../src/master/store/master-store.ts";
 import type { OwnerBlocks } from "../../src/master/store/owner-blocks.ts";

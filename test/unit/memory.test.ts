@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { expect, test } from "vitest";
-import { IdleRelease, NODE_FLAGS, releasingReader } from "../../src/agent/memory.ts";
-import { cidOf } from "../../src/format/cid.ts";
+import { IdleRelease, NODE_FLAGS, releasingReader } from "../../src/agent/threads/memory.ts";
+import { cidOf } from "../../src/format/blocks/cid.ts";
 import { BlockMap } from "../support/block-map.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
@@ -56,7 +56,7 @@ test("memory is released for a little garbage once none was noted for ten second
 
 test("what bursts of work needed of V8's heap goes back to the system, too", () => {
   const program = `
-    const { releaseMemory } = await import(${JSON.stringify(new URL("../../src/agent/memory.ts", import.meta.url).href)});
+    const { releaseMemory } = await import(${JSON.stringify(new URL("../../src/agent/threads/memory.ts", import.meta.url).href)});
     const burst = () => Array.from({ length: 400_000 }, (_, at) => ({ at, pair: [at, at + 1] })).length;
     const rss = () => process.memoryUsage.rss();
     const before = rss();

@@ -6,7 +6,7 @@ import type { ObjectState, Transition } from "../../src/fstree/rebase/transition
 import { readObject, resolvePath } from "../../src/fstree/fs-reader.ts";
 import type { Head } from "../../src/fstree/merge/context.ts";
 import { replayOf } from "../../src/fstree/merge/merge-snapshots.ts";
-import type { Operation } from "../../src/simulate/scenario.ts";
+import type { Operation } from "../../src/simulate/scenarios/scenario.ts";
 import { editTree } from "../../src/tree/edit.ts";
 import { name } from "../support/epochs.ts";
 import { listPaths } from "../support/merge-scenario.ts";

@@ -3,9 +3,9 @@ import { describe, expect, test } from "vitest";
 import type { FileId, WriterId } from "../../src/base/ids.ts";
 import { MAX_XATTR_BYTES } from "../../src/base/limits.ts";
 import { mergeRecords } from "../../src/fstree/merge/fields.ts";
-import { cidOf } from "../../src/format/cid.ts";
-import { linkLongValues } from "../../src/format/linked-value.ts";
-import type { FileRecord } from "../../src/format/record.ts";
+import { cidOf } from "../../src/format/blocks/cid.ts";
+import { linkLongValues } from "../../src/format/blocks/linked-value.ts";
+import type { FileRecord } from "../../src/format/files/record.ts";
 import { BlockMap } from "../support/block-map.ts";
 
 const blocks = new BlockMap();

@@ -4,7 +4,7 @@ import { mergeLogs } from "../../src/fstree/merge/contents/log.ts";
 import { ChunkCache } from "../../src/content/chunk-cache.ts";
 import { readContent } from "../../src/content/read.ts";
 import { writeBytes } from "../../src/content/write.ts";
-import type { FileRecord } from "../../src/format/record.ts";
+import type { FileRecord } from "../../src/format/files/record.ts";
 import { BlockMap } from "../support/block-map.ts";
 import { createMergeContext } from "../support/merge-context.ts";
 

@@ -4,9 +4,9 @@
  */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { compareAttributes } from "../../src/simulate/scenario-attributes.ts";
-import { expectedPaths, parseScenarios } from "../../src/simulate/scenario.ts";
-import type { Scenario } from "../../src/simulate/scenario.ts";
+import { compareAttributes } from "../../src/simulate/scenarios/scenario-attributes.ts";
+import { expectedPaths, parseScenarios } from "../../src/simulate/scenarios/scenario.ts";
+import type { Scenario } from "../../src/simulate/scenarios/scenario.ts";
 import { listPaths, playScenario } from "../support/merge-scenario.ts";
 import { MergeWorld } from "../support/merge-world.ts";
 

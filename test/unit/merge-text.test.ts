@@ -5,8 +5,8 @@ import type { FileName } from "../../src/base/ids.ts";
 import { mergeText, mergeTexts } from "../../src/fstree/merge/contents/text.ts";
 import { readContent } from "../../src/content/read.ts";
 import { writeBytes } from "../../src/content/write.ts";
-import { newRecord } from "../../src/format/record.ts";
-import type { FileRecord } from "../../src/format/record.ts";
+import { newRecord } from "../../src/format/files/record.ts";
+import type { FileRecord } from "../../src/format/files/record.ts";
 import { createMergeContext } from "../support/merge-context.ts";
 
 describe("a line merge", () => {

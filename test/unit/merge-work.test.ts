@@ -1,14 +1,14 @@
 /** What a merge reads and writes, and what stays of earlier merges: bounds that no single scenario shows. */
 import { describe, expect, test } from "vitest";
 import type { Cid, Lamport } from "../../src/base/ids.ts";
-import { codecOf } from "../../src/format/cid.ts";
+import { codecOf } from "../../src/format/blocks/cid.ts";
 import type { Head } from "../../src/fstree/merge/context.ts";
 import { mergeSnapshots } from "../../src/fstree/merge/merge-snapshots.ts";
 import { NodeStore } from "../../src/tree/node-store.ts";
 import { ChunkCache } from "../../src/content/chunk-cache.ts";
 import { listPaths } from "../support/merge-scenario.ts";
 import { MergeWorld } from "../support/merge-world.ts";
-import type { Operation } from "../../src/simulate/scenario.ts";
+import type { Operation } from "../../src/simulate/scenarios/scenario.ts";
 
 const theme = { actions: [0], files: [0] };
 

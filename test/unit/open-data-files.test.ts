@@ -1,8 +1,8 @@
 /** Data files that are open: what was forgotten is synced if it is asked for, and does not stay open. */
 import { expect, test } from "vitest";
-import { OpenDataFiles } from "../../src/overlay/open-files.ts";
-import type { Folder, StoredFile } from "../../src/overlay/storage.ts";
-import { SimulatedDisk } from "../../src/simulate/simulated-disk.ts";
+import { OpenDataFiles } from "../../src/overlay/data/open-files.ts";
+import type { Folder, StoredFile } from "../../src/overlay/disk/storage.ts";
+import { SimulatedDisk } from "../../src/simulate/disks/simulated-disk.ts";
 
 /** Counts the files that are open. */
 class CountingDisk extends SimulatedDisk {

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
 import type { Ino } from "../../src/base/ids.ts";
-import { treeOf } from "../../src/simulate/shown-tree.ts";
+import { treeOf } from "../../src/simulate/judges/shown-tree.ts";
 import { noise } from "../support/bytes.ts";
 import { MemoryRemote } from "../support/memory-remote.ts";
 import { SimulatedAgent } from "../support/simulated-agent.ts";

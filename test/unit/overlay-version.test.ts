@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { SynclineError } from "../../src/base/errors.ts";
-import { decodeHead } from "../../src/overlay/checkpoint.ts";
+import { decodeHead } from "../../src/overlay/journal/checkpoint.ts";
 
 test("a state of another version is refused with the way out, not read", () => {
   const head = new Uint8Array(64);

@@ -7,13 +7,13 @@ import { SHARED_FILE_BYTES } from "../../src/base/limits.ts";
 import type { Ino } from "../../src/base/ids.ts";
 import { silentLog } from "../../src/base/log.ts";
 import type { Random } from "../../src/base/random.ts";
-import { dataReaderOf } from "../../src/overlay/data-reader.ts";
-import { Journal } from "../../src/overlay/journal.ts";
-import type { OverlayStorage, StateTables, StoredFile } from "../../src/overlay/storage.ts";
+import { dataReaderOf } from "../../src/overlay/data/data-reader.ts";
+import { Journal } from "../../src/overlay/journal/journal.ts";
+import type { OverlayStorage, StateTables, StoredFile } from "../../src/overlay/disk/storage.ts";
 import { openVfs } from "../../src/vfs/open-vfs.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { seededRandom } from "../../src/simulate/seeded-random.ts";
-import type { DiskCall } from "../../src/simulate/simulated-disk.ts";
+import type { DiskCall } from "../../src/simulate/disks/simulated-disk.ts";
 import { VfsHarness } from "../support/vfs-harness.ts";
 import { applyTo } from "../support/vfs-operations.ts";
 

@@ -3,7 +3,7 @@ import type { FileName } from "../../src/base/ids.ts";
 import { ROOT_INO } from "../../src/base/ids.ts";
 import { Overlay } from "../../src/overlay/overlay.ts";
 import { silentLog } from "../../src/base/log.ts";
-import { SimulatedDisk } from "../../src/simulate/simulated-disk.ts";
+import { SimulatedDisk } from "../../src/simulate/disks/simulated-disk.ts";
 import { CleanInodes } from "../../src/vfs/clean-inodes.ts";
 import { NodeStore } from "../../src/tree/node-store.ts";
 import { VfsHarness } from "../support/vfs-harness.ts";

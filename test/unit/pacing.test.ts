@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { Ino } from "../../src/base/ids.ts";
 import { PACE_MAX_MS, PACED_MS } from "../../src/base/limits.ts";
 import { Pacing } from "../../src/overlay/pacing.ts";
-import type { TableChange } from "../../src/overlay/storage.ts";
+import type { TableChange } from "../../src/overlay/disk/storage.ts";
 import type { DirtyReason } from "../../src/vfs/dirty-signal.ts";
 import { openVfs } from "../../src/vfs/open-vfs.ts";
 import { silentLog } from "../../src/base/log.ts";

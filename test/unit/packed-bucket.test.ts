@@ -12,7 +12,7 @@ import { verifyBucket } from "../../src/bucket/verify.ts";
 import { openWriter } from "../../src/bucket/writer.ts";
 import type { BucketWriter } from "../../src/bucket/writer.ts";
 import { sourceOfBytes } from "../../src/bucket/writer/file-source.ts";
-import { cidOf } from "../../src/format/cid.ts";
+import { cidOf } from "../../src/format/blocks/cid.ts";
 import { MemoryObjectStore } from "../../src/objects/memory-object-store.ts";
 import type { ObjectStore } from "../../src/objects/object-store.ts";
 import { BlockMap } from "../support/block-map.ts";

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { SynclineError } from "../../src/base/errors.ts";
-import { createOutput } from "../../src/cli/output.ts";
-import type { Look } from "../../src/cli/paint.ts";
+import { createOutput } from "../../src/cli/terminal/output.ts";
+import type { Look } from "../../src/cli/terminal/paint.ts";
 import { createFakeRuntime } from "../support/fake-runtime.ts";
 
 const look: Look = (line, paint) => paint("bold", line);

@@ -5,11 +5,11 @@ import { PackDirectory } from "../../src/bucket/packed/pack-directory.ts";
 import { PlacementIndex } from "../../src/bucket/packed/placement-index.ts";
 import { planReads } from "../../src/bucket/packed/ranged-reads.ts";
 import { mergePages, rowsOfPacks, runsToMerge } from "../../src/bucket/packed/run-merge.ts";
-import { cidFromDigest } from "../../src/format/cid.ts";
-import { EMPTY_MANIFEST } from "../../src/format/manifest.ts";
-import { packName, runName } from "../../src/format/object-name.ts";
-import { encodeFooter, PackFooter, type PackRow } from "../../src/format/pack.ts";
-import { pagesOfRun } from "../../src/format/run.ts";
+import { cidFromDigest } from "../../src/format/blocks/cid.ts";
+import { EMPTY_MANIFEST } from "../../src/format/blocks/manifest.ts";
+import { packName, runName } from "../../src/format/blocks/object-name.ts";
+import { encodeFooter, PackFooter, type PackRow } from "../../src/format/blocks/pack.ts";
+import { pagesOfRun } from "../../src/format/blocks/run.ts";
 import { MemoryObjectStore } from "../../src/objects/memory-object-store.ts";
 import { countedStore } from "../support/counted-store.ts";
 

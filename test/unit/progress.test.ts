@@ -1,7 +1,7 @@
 /** What long work says on stderr. */
 import { expect, test } from "vitest";
-import { createProgress } from "../../src/cli/progress.ts";
-import { ProgressRate } from "../../src/cli/progress-rate.ts";
+import { createProgress } from "../../src/cli/terminal/progress.ts";
+import { ProgressRate } from "../../src/cli/terminal/progress-rate.ts";
 import { createFakeRuntime } from "../support/fake-runtime.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 

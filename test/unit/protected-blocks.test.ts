@@ -1,7 +1,7 @@
 /** What a collection at a master keeps beside all that a root reaches. */
 import { beforeEach, describe, expect, test } from "vitest";
 import type { Cid } from "../../src/base/ids.ts";
-import { NodeEncoder } from "../../src/format/node-encoder.ts";
+import { NodeEncoder } from "../../src/format/tree/node-encoder.ts";
 import type { Block } from "../../src/blocks/block-store.ts";
 import { type Protecting, protectBesidesReached } from "../../src/master/gc/protected-blocks.ts";
 import { BlockMap } from "../support/block-map.ts";

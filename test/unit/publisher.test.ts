@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { describe, expect, test, vi } from "vitest";
-import { Publisher } from "../../src/agent/publisher.ts";
+import { Publisher } from "../../src/agent/publishing/publisher.ts";
 import { SynclineError } from "../../src/base/errors.ts";
 import type { Log } from "../../src/base/log.ts";
 import type { Bucket } from "../../src/bucket/bucket.ts";

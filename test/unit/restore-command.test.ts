@@ -5,7 +5,7 @@ import { pathToFileURL } from "node:url";
 import { expect, onTestFinished, test } from "vitest";
 import { serveControl } from "../../src/agent/control.ts";
 import type { FlushReport } from "../../src/agent/reports.ts";
-import { openMountState } from "../../src/agent/state-dir.ts";
+import { openMountState } from "../../src/agent/state/state-dir.ts";
 import { commandsFor } from "../../src/cli/commands.ts";
 import { runCommandLine } from "../../src/cli/program.ts";
 import { createFakeRuntime } from "../support/fake-runtime.ts";

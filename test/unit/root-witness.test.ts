@@ -2,13 +2,13 @@
 import { chmodSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { rootFile } from "../../src/agent/root-file.ts";
-import { addressFolder } from "../../src/agent/state-dir.ts";
+import { rootFile } from "../../src/agent/state/root-file.ts";
+import { addressFolder } from "../../src/agent/state/state-dir.ts";
 import type { Cid, Lamport } from "../../src/base/ids.ts";
 import { Bucket } from "../../src/bucket/bucket.ts";
 import { publishEpoch } from "../../src/bucket/publish.ts";
 import { RootWitness, type SeenRoot } from "../../src/bucket/root-witness.ts";
-import { cidOf } from "../../src/format/cid.ts";
+import { cidOf } from "../../src/format/blocks/cid.ts";
 import { epochOf } from "../support/epochs.ts";
 import { MemoryRemote } from "../support/memory-remote.ts";
 import { createBucket, newWriter } from "../support/test-bucket.ts";

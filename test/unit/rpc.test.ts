@@ -1,6 +1,6 @@
 import { MessageChannel } from "node:worker_threads";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { answerCalls, createCaller } from "../../src/agent/rpc.ts";
+import { answerCalls, createCaller } from "../../src/agent/threads/rpc.ts";
 import { SynclineError } from "../../src/base/errors.ts";
 
 type Sums = {

@@ -1,8 +1,8 @@
 /** Conflicts of a synced folder stay in the status. */
 import { expect, test } from "vitest";
-import { SeenConflicts } from "../../src/agent/seen-conflicts.ts";
+import { SeenConflicts } from "../../src/agent/publishing/seen-conflicts.ts";
 import { conflictReport } from "../../src/agent/reports.ts";
-import { syncStatus } from "../../src/agent/sync-status.ts";
+import { syncStatus } from "../../src/agent/folder/sync-status.ts";
 import type { WriterId } from "../../src/base/ids.ts";
 import { nameFromText } from "../../src/base/names.ts";
 import type { Bucket } from "../../src/bucket/bucket.ts";

@@ -3,7 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { runCommandLine } from "../../src/cli/program.ts";
-import { register } from "../../src/cli/serve.ts";
+import { register } from "../../src/cli/commands/serve.ts";
 import { createFakeRuntime } from "../support/fake-runtime.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 

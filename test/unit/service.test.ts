@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { commandsFor } from "../../src/cli/commands.ts";
 import { runCommandLine } from "../../src/cli/program.ts";
-import { unitText } from "../../src/cli/systemd-unit.ts";
+import { unitText } from "../../src/cli/commands/systemd-unit.ts";
 import { createFakeRuntime } from "../support/fake-runtime.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 

@@ -2,8 +2,8 @@ import { expect, test } from "vitest";
 import type { Cid, PackName } from "../../src/base/ids.ts";
 import type { UploadedPack } from "../../src/bucket/packed/pack-uploader.ts";
 import { SessionPacks } from "../../src/bucket/packed/session-packs.ts";
-import { cidFromDigest, digestOf } from "../../src/format/cid.ts";
-import { encodeFooter, PLAIN } from "../../src/format/pack.ts";
+import { cidFromDigest, digestOf } from "../../src/format/blocks/cid.ts";
+import { encodeFooter, PLAIN } from "../../src/format/blocks/pack.ts";
 import { noise } from "../support/bytes.ts";
 
 const ROWS = 8;

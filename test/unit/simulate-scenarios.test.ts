@@ -4,7 +4,7 @@ import { join, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
 import { commandsFor } from "../../src/cli/commands.ts";
 import { runCommandLine } from "../../src/cli/program.ts";
-import type { Scenario } from "../../src/simulate/scenario.ts";
+import type { Scenario } from "../../src/simulate/scenarios/scenario.ts";
 import { createFakeRuntime } from "../support/fake-runtime.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 

@@ -24,7 +24,7 @@ import {
   stateRoot,
   type StateDir,
   type StateFacts,
-} from "../../src/agent/state-dir.ts";
+} from "../../src/agent/state/state-dir.ts";
 import { compiledProcess } from "../support/compiled.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 

@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { readStateFile, writeStateFile } from "../../src/agent/state-file.ts";
+import { readStateFile, writeStateFile } from "../../src/agent/state/state-file.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
 test("a small file of a state is replaced whole, and nothing is left beside it", async () => {

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import type { FileId } from "../../src/base/ids.ts";
 import { nameFromText } from "../../src/base/names.ts";
-import { cidOf } from "../../src/format/cid.ts";
+import { cidOf } from "../../src/format/blocks/cid.ts";
 import { entryOf, rowOf } from "../../src/sync/known/entry.ts";
 
 const entry = {

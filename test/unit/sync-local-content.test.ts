@@ -1,9 +1,9 @@
 /** Whether the disk has what a record says, where size and times tell nothing. */
 import { expect, test } from "vitest";
 import type { Cid } from "../../src/base/ids.ts";
-import { cidOf } from "../../src/format/cid.ts";
-import { linkLongValues } from "../../src/format/linked-value.ts";
-import { newRecord } from "../../src/format/record.ts";
+import { cidOf } from "../../src/format/blocks/cid.ts";
+import { linkLongValues } from "../../src/format/blocks/linked-value.ts";
+import { newRecord } from "../../src/format/files/record.ts";
 import { MemorySyncDisk } from "../../src/simulate/folder/memory-sync-disk.ts";
 import { hasRecord } from "../../src/sync/scan/local-content.ts";
 import { smallChunks } from "../support/small-chunks.ts";

@@ -1,8 +1,8 @@
 /** When a watched folder has its passes. */
 import { describe, expect, test } from "vitest";
-import { SyncLoop, type SyncLoopOptions } from "../../src/agent/sync-loop.ts";
+import { SyncLoop, type SyncLoopOptions } from "../../src/agent/folder/sync-loop.ts";
 import { SynclineError } from "../../src/base/errors.ts";
-import { syncStatus } from "../../src/agent/sync-status.ts";
+import { syncStatus } from "../../src/agent/folder/sync-status.ts";
 import type { SyncReport } from "../../src/sync/report.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 

@@ -1,7 +1,7 @@
 /** Much that is new goes into the bucket in portions, and comes to a folder in portions. */
 import { describe, expect, test } from "vitest";
 import { UnitRules } from "../../src/fstree/merge/units/unit-rules.ts";
-import { DEFAULT_POLICY } from "../../src/format/policy.ts";
+import { DEFAULT_POLICY } from "../../src/format/commits/policy.ts";
 import { SyncDatabase } from "../../src/sync/known/database.ts";
 import { NO_RULES } from "../../src/sync/scan/ignore-rules.ts";
 import { Portions } from "../../src/sync/scan/portion.ts";

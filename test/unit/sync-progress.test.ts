@@ -1,7 +1,7 @@
 /** What a pass tells of how far it is, and the garbage of its portions. */
 import { expect, test } from "vitest";
-import { createProgress } from "../../src/cli/progress.ts";
-import { passProgress } from "../../src/cli/sync.ts";
+import { createProgress } from "../../src/cli/terminal/progress.ts";
+import { passProgress } from "../../src/cli/commands/sync.ts";
 import { createFakeRuntime } from "../support/fake-runtime.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { byNumber, write } from "../support/portions.ts";

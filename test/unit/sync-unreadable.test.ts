@@ -1,6 +1,6 @@
 /** Files that the system does not let be read: they are told of, and keep nothing else back. */
 import { expect, test } from "vitest";
-import { syncFlush } from "../../src/agent/sync-status.ts";
+import { syncFlush } from "../../src/agent/folder/sync-status.ts";
 import { isUnpublished, reportOf } from "../../src/sync/report.ts";
 import type { PassResult } from "../../src/sync/pass-result.ts";
 import { bucketTree, path, settle, type SyncedFolder, twoFolders } from "../support/sync-world.ts";

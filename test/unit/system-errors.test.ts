@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { failedWith, isSystemError, systemCodeOf } from "../../src/base/system-errors.ts";
 import { failureOf } from "../../src/base/failure.ts";
 import { errnoOf } from "../../src/fuse/failure.ts";
-import { storageError } from "../../src/overlay/storage-error.ts";
+import { storageError } from "../../src/overlay/disk/storage-error.ts";
 
 /** As Node.js tells it of a call. */
 function failed(code: string, more: object = {}): Error {

@@ -1,7 +1,7 @@
 /** How long the rest takes, from what went lately. */
 import { expect, test } from "vitest";
-import { Throughput } from "../../src/agent/throughput.ts";
-import { WaitingWork } from "../../src/agent/waiting-work.ts";
+import { Throughput } from "../../src/agent/publishing/throughput.ts";
+import { WaitingWork } from "../../src/agent/publishing/waiting-work.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
 const MB = 1_000_000;

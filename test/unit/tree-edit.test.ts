@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { MAX_ENTRY_BYTES, MAX_ENTRY_LINKS, MAX_NODE_BYTES } from "../../src/base/limits.ts";
-import { cidOf } from "../../src/format/cid.ts";
+import { cidOf } from "../../src/format/blocks/cid.ts";
 import { buildTree, editTree, emptyTree } from "../../src/tree/edit.ts";
 import type { Edit, Entry } from "../../src/tree/entry.ts";
 import { get } from "../../src/tree/read.ts";

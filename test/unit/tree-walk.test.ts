@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import type { Cid } from "../../src/base/ids.ts";
-import { cidOf } from "../../src/format/cid.ts";
-import { decodeNode } from "../../src/format/node-decoder.ts";
-import { NodeEncoder } from "../../src/format/node-encoder.ts";
+import { cidOf } from "../../src/format/blocks/cid.ts";
+import { decodeNode } from "../../src/format/tree/node-decoder.ts";
+import { NodeEncoder } from "../../src/format/tree/node-encoder.ts";
 import type { WalkStep } from "../../src/tree/walk.ts";
 import { walkTree } from "../../src/tree/walk.ts";
 import type { Model, TestTrees } from "../support/trees.ts";

@@ -5,8 +5,8 @@
 import { expect, test } from "vitest";
 import { ROOT_ID } from "../../src/base/ids.ts";
 import type { FileId, FileName } from "../../src/base/ids.ts";
-import { dentryKey } from "../../src/format/keys.ts";
-import { encodeDentry } from "../../src/format/rows.ts";
+import { dentryKey } from "../../src/format/files/keys.ts";
+import { encodeDentry } from "../../src/format/files/rows.ts";
 import { Attacker } from "../support/attacker.ts";
 import { filesOf, inOrder, sorted, whileSwapping, world, write } from "../support/unit-world.ts";
 

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { systemRandom } from "../../src/base/random.ts";
 import { runCommandLine } from "../../src/cli/program.ts";
-import { register } from "../../src/cli/unlock.ts";
+import { register } from "../../src/cli/commands/unlock.ts";
 import { systemDisk } from "../../src/objects/disk.ts";
 import { readOwnIdentity, type ProcessIdentity } from "../../src/objects/process-identity.ts";
 import { createFakeRuntime } from "../support/fake-runtime.ts";

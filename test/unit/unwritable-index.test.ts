@@ -10,7 +10,7 @@ import { silentLog } from "../../src/base/log.ts";
 import { Pace } from "../../src/base/pace.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import type { Block } from "../../src/blocks/block-store.ts";
-import { cidFromDigest } from "../../src/format/cid.ts";
+import { cidFromDigest } from "../../src/format/blocks/cid.ts";
 import { checkComplete } from "../../src/master/roots/completeness.ts";
 import { BlockIndex } from "../../src/master/store/block-index.ts";
 import { MAX_UNNOTED, packFolder } from "../../src/master/store/owner-packs.ts";

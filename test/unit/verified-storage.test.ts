@@ -4,7 +4,7 @@ import { systemClock } from "../../src/base/clock.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import { openPacked } from "../../src/bucket/open-remote.ts";
 import { verifyBucket } from "../../src/bucket/verify.ts";
-import { openVerified } from "../../src/cli/verified-storage.ts";
+import { openVerified } from "../../src/cli/commands/verified-storage.ts";
 import { createBucket } from "../support/test-bucket.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 

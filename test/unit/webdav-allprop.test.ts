@@ -1,7 +1,7 @@
 /** The WebDAV door: what is told of many files at once, and checksums that came with their bytes. */
 import { expect, test } from "vitest";
 import { join } from "node:path";
-import { fileChecksumStore } from "../../src/agent/checksum-file.ts";
+import { fileChecksumStore } from "../../src/agent/state/checksum-file.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 import { DavServer } from "../support/dav-server.ts";

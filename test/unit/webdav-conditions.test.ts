@@ -1,6 +1,6 @@
 /** The WebDAV door: preconditions and ranges. */
 import { describe, expect, test } from "vitest";
-import { parseHttpDate } from "../../src/webdav/http-date.ts";
+import { parseHttpDate } from "../../src/webdav/properties/http-date.ts";
 import { createFolderPage } from "../../src/webdav/page/folder-page.ts";
 import { DavServer } from "../support/dav-server.ts";
 import { VfsHarness } from "../support/vfs-harness.ts";

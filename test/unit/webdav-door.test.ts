@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 import { systemRandom } from "../../src/base/random.ts";
 import { makeSelfSigned } from "../../src/crypto/self-signed.ts";
 import { parseHostName } from "../../src/cli/host-name.ts";
-import { webdavDoor, type WebdavCall } from "../../src/cli/webdav-door.ts";
+import { webdavDoor, type WebdavCall } from "../../src/cli/commands/webdav-door.ts";
 import { createFakeRuntime } from "../support/fake-runtime.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 

@@ -3,7 +3,7 @@ import { EventEmitter } from "node:events";
 import type { ServerResponse } from "node:http";
 import { describe, expect, test } from "vitest";
 import { MAX_BLOCK_MADE } from "../../src/base/limits.ts";
-import { codecOf } from "../../src/format/cid.ts";
+import { codecOf } from "../../src/format/blocks/cid.ts";
 import { seededRandom } from "../../src/simulate/seeded-random.ts";
 import { DAV_LONG_BODIES, DAV_READ_BYTES } from "../../src/webdav/limits.ts";
 import { LongBodies } from "../../src/webdav/long-bodies.ts";

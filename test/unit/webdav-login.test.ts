@@ -13,9 +13,9 @@ import {
   isPassword,
   makeAppPassword,
   randomPassword,
-} from "../../src/webdav/app-passwords.ts";
-import { digestFields } from "../../src/webdav/digest.ts";
-import { Login } from "../../src/webdav/login.ts";
+} from "../../src/webdav/sign-in/app-passwords.ts";
+import { digestFields } from "../../src/webdav/sign-in/digest.ts";
+import { Login } from "../../src/webdav/sign-in/login.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 

@@ -2,11 +2,11 @@
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { fileChecksumStore } from "../../src/agent/checksum-file.ts";
-import { fileLockStore, fileUnfinishedStore } from "../../src/agent/webdav-state.ts";
+import { fileChecksumStore } from "../../src/agent/state/checksum-file.ts";
+import { fileLockStore, fileUnfinishedStore } from "../../src/agent/state/webdav-state.ts";
 import type { FileName } from "../../src/base/ids.ts";
 import { silentLog } from "../../src/base/log.ts";
-import type { Lock } from "../../src/webdav/locks.ts";
+import type { Lock } from "../../src/webdav/locks/locks.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
 const LOCK: Lock = {

@@ -3,7 +3,7 @@
  * decides. Found by their names: directories are listed, records are read only of what is in conflict, contents never.
  */
 import type { Cid, FileId, FileName } from "../../base/ids.ts";
-import { dentryId } from "../../format/rows.ts";
+import { dentryId } from "../../format/files/rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import { liesInItself, listDirectory, readObject, resolvePath } from "../../fstree/fs-reader.ts";
 import type { ListedEntry, TreeObject } from "../../fstree/fs-reader.ts";

@@ -2,11 +2,11 @@
 import type { Cid } from "../../base/ids.ts";
 import { PACK_TARGET_BYTES, RUN_PAGE_BYTES } from "../../base/limits.ts";
 import type { Block } from "../../blocks/block-store.ts";
-import { encodeManifest, type Manifest, type RunReference } from "../../format/manifest.ts";
-import { decodeNode } from "../../format/node-decoder.ts";
-import { commitObjectName, OBJECT_ID_BYTES } from "../../format/object-name.ts";
-import { PACK_ROW_BYTES, PACK_TAIL_BYTES } from "../../format/pack.ts";
-import { pagesOfRun } from "../../format/run.ts";
+import { encodeManifest, type Manifest, type RunReference } from "../../format/blocks/manifest.ts";
+import { decodeNode } from "../../format/tree/node-decoder.ts";
+import { commitObjectName, OBJECT_ID_BYTES } from "../../format/blocks/object-name.ts";
+import { PACK_ROW_BYTES, PACK_TAIL_BYTES } from "../../format/blocks/pack.ts";
+import { pagesOfRun } from "../../format/blocks/run.ts";
 import type { ObjectInfo } from "../../objects/object-store.ts";
 import { buildPack } from "../packed/pack-builder.ts";
 import type { CommitObject } from "../packed/pack-directory.ts";

@@ -5,11 +5,11 @@
 import { hasCode } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
-import { type Codec, codecOf, digestOf, digestText } from "../../format/cid.ts";
-import { decodeCommit } from "../../format/commit.ts";
-import type { CommitBody } from "../../format/commit-body.ts";
-import { linkedHeads } from "../../format/heads.ts";
-import { linksOf } from "../../format/links.ts";
+import { type Codec, codecOf, digestOf, digestText } from "../../format/blocks/cid.ts";
+import { decodeCommit } from "../../format/commits/commit.ts";
+import type { CommitBody } from "../../format/commits/commit-body.ts";
+import { linkedHeads } from "../../format/commits/heads.ts";
+import { linksOf } from "../../format/blocks/links.ts";
 
 /** Blocks that are read at once: nodes, mostly of 16 KiB. */
 const BATCH = 64;

@@ -9,7 +9,7 @@
  * minute, an hour's last one is the last of its minute, and a day's last one is the last of its hour. That holds whichever rule ends first.
  */
 import type { Lamport } from "../../base/ids.ts";
-import { DEFAULT_RETENTION, type Retention } from "../../format/retention.ts";
+import { DEFAULT_RETENTION, type Retention } from "../../format/commits/retention.ts";
 import { type EffectiveCommit, effectiveTimes, type TimedCommit } from "./effective-time.ts";
 
 /** As `retained`. */

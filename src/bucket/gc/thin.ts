@@ -6,7 +6,7 @@ import type { Clock } from "../../base/clock.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import { BACKOFF_FIRST_MS, BACKOFF_MAX_MS, PUBLISH_ATTEMPTS } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
-import type { Retention } from "../../format/retention.ts";
+import type { Retention } from "../../format/commits/retention.ts";
 import type { SwapOutcome } from "../../roots/root-store.ts";
 import type { Bucket, CurrentRoot } from "../bucket.ts";
 import type { Writer } from "../publish/next-commit.ts";

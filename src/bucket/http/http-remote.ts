@@ -7,7 +7,7 @@ import { PUBLISH_ATTEMPTS } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { HttpBlockStore } from "../../blocks/http-block-store.ts";
-import { decodeCommit } from "../../format/commit.ts";
+import { decodeCommit } from "../../format/commits/commit.ts";
 import type { Master } from "../../net/master-connection.ts";
 import { bucketPath, HttpRootStore } from "../../roots/http-root-store.ts";
 import type { BucketName, Root, SwapOutcome } from "../../roots/root-store.ts";

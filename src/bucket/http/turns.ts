@@ -3,7 +3,7 @@
  * master can let the next one in as soon as it is through.
  */
 import type { Block } from "../../blocks/block-store.ts";
-import { cidOf } from "../../format/cid.ts";
+import { cidOf } from "../../format/blocks/cid.ts";
 import type { Master } from "../../net/master-connection.ts";
 import { rootFrom } from "../../roots/http-root-store.ts";
 import type { Root } from "../../roots/root-store.ts";

@@ -3,9 +3,9 @@ import { isDamage, unlessDamaged } from "../../base/errors.ts";
 import type { PackName } from "../../base/ids.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
 import { blake3 } from "../../crypto/hash.ts";
-import { cidFromDigest } from "../../format/cid.ts";
-import { COMMIT_FOLDER, PACK_FOLDER, parsePackName } from "../../format/object-name.ts";
-import { decodeFooter, footerOffset, PACK_TAIL_BYTES, type PackFooter, readTail } from "../../format/pack.ts";
+import { cidFromDigest } from "../../format/blocks/cid.ts";
+import { COMMIT_FOLDER, PACK_FOLDER, parsePackName } from "../../format/blocks/object-name.ts";
+import { decodeFooter, footerOffset, PACK_TAIL_BYTES, type PackFooter, readTail } from "../../format/blocks/pack.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 
 export interface StoredFooter {

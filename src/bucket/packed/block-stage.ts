@@ -7,7 +7,7 @@ import { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import { MAX_BLOCK_ACCEPTED, PACK_TARGET_BYTES } from "../../base/limits.ts";
 import type { Block } from "../../blocks/block-store.ts";
-import { digestKey } from "../../format/cid.ts";
+import { digestKey } from "../../format/blocks/cid.ts";
 import type { PackUploader } from "./pack-uploader.ts";
 import type { Placement, PlacementIndex } from "./placement-index.ts";
 import type { SessionPacks } from "./session-packs.ts";

@@ -7,8 +7,8 @@ import { SerialQueue } from "../../base/concurrency.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { PackName, WriterId } from "../../base/ids.ts";
 import type { Random } from "../../base/random.ts";
-import { encodeLease } from "../../format/lease.ts";
-import { leaseName, OBJECT_ID_BYTES, packName } from "../../format/object-name.ts";
+import { encodeLease } from "../../format/commits/lease.ts";
+import { leaseName, OBJECT_ID_BYTES, packName } from "../../format/blocks/object-name.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 
 /** Names drawn at once: 1 GiB of packs. */

@@ -7,9 +7,9 @@ import { isDamage } from "../../base/errors.ts";
 import type { Cid, PackName } from "../../base/ids.ts";
 import { PACK_MAX_BYTES } from "../../base/limits.ts";
 import { blake3 } from "../../crypto/hash.ts";
-import { cidFromDigest } from "../../format/cid.ts";
-import type { LoosePack, RunReference } from "../../format/manifest.ts";
-import { decodeLease } from "../../format/lease.ts";
+import { cidFromDigest } from "../../format/blocks/cid.ts";
+import type { LoosePack, RunReference } from "../../format/blocks/manifest.ts";
+import { decodeLease } from "../../format/commits/lease.ts";
 import {
   BASES_FOLDER,
   commitObjectName,
@@ -17,10 +17,17 @@ import {
   LEASE_FOLDER,
   ROOT_OBJECT,
   runName,
-} from "../../format/object-name.ts";
-import { decodeFooter, footerOffset, PACK_TAIL_BYTES, type PackFooter, PLAIN, readTail } from "../../format/pack.ts";
-import { decodeRoot } from "../../format/root-object.ts";
-import type { RunRow } from "../../format/run.ts";
+} from "../../format/blocks/object-name.ts";
+import {
+  decodeFooter,
+  footerOffset,
+  PACK_TAIL_BYTES,
+  type PackFooter,
+  PLAIN,
+  readTail,
+} from "../../format/blocks/pack.ts";
+import { decodeRoot } from "../../format/blocks/root-object.ts";
+import type { RunRow } from "../../format/blocks/run.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 import { type CommitObject, PackDirectory } from "./pack-directory.ts";
 import { rowsOfRun } from "./run-merge.ts";

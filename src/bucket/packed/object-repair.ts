@@ -9,12 +9,25 @@ import type { Cid, PackName } from "../../base/ids.ts";
 import type { Random } from "../../base/random.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
 import { blake3 } from "../../crypto/hash.ts";
-import { digestOf } from "../../format/cid.ts";
-import { BASES_LIFE_MS, LEASE_LIFE_MS } from "../../format/lease.ts";
-import { EMPTY_MANIFEST, encodeManifest } from "../../format/manifest.ts";
-import { BASES_FOLDER, commitObjectName, LEASE_FOLDER, parsePackName, ROOT_OBJECT } from "../../format/object-name.ts";
-import { encodeFooter, footerOffset, PACK_TAIL_BYTES, PLAIN, type PackRow, type PackShape } from "../../format/pack.ts";
-import { decodeRoot } from "../../format/root-object.ts";
+import { digestOf } from "../../format/blocks/cid.ts";
+import { BASES_LIFE_MS, LEASE_LIFE_MS } from "../../format/commits/lease.ts";
+import { EMPTY_MANIFEST, encodeManifest } from "../../format/blocks/manifest.ts";
+import {
+  BASES_FOLDER,
+  commitObjectName,
+  LEASE_FOLDER,
+  parsePackName,
+  ROOT_OBJECT,
+} from "../../format/blocks/object-name.ts";
+import {
+  encodeFooter,
+  footerOffset,
+  PACK_TAIL_BYTES,
+  PLAIN,
+  type PackRow,
+  type PackShape,
+} from "../../format/blocks/pack.ts";
+import { decodeRoot } from "../../format/blocks/root-object.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 import { BlockCopies } from "./block-copies.ts";
 import { auditObjects, type ObjectDamage } from "./object-audit.ts";

@@ -1,9 +1,9 @@
 /** Puts blocks back to back and writes the footer behind them. */
 import type { PackName } from "../../base/ids.ts";
 import type { Block } from "../../blocks/block-store.ts";
-import { digestKey, digestOf } from "../../format/cid.ts";
-import type { LoosePack } from "../../format/manifest.ts";
-import { encodeFooter, type PackFooter, type PackRow, PLAIN } from "../../format/pack.ts";
+import { digestKey, digestOf } from "../../format/blocks/cid.ts";
+import type { LoosePack } from "../../format/blocks/manifest.ts";
+import { encodeFooter, type PackFooter, type PackRow, PLAIN } from "../../format/blocks/pack.ts";
 
 /** A pack that is ready to be stored. */
 export interface BuiltPack {

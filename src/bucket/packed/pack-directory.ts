@@ -6,10 +6,10 @@ import { mapConcurrent } from "../../base/concurrency.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Cid, PackName } from "../../base/ids.ts";
 import { COMMIT_TAIL_BYTES, RUN_CACHE_BYTES, RUN_PAGE_BYTES, STORE_CONCURRENCY } from "../../base/limits.ts";
-import { decodeManifest, type LoosePack, type Manifest, type RunReference } from "../../format/manifest.ts";
-import { commitObjectName, runName } from "../../format/object-name.ts";
-import { decodeFooter, footerOffset, type PackFooter, type PackShape, readTail } from "../../format/pack.ts";
-import { decodePage, type RunPage } from "../../format/run.ts";
+import { decodeManifest, type LoosePack, type Manifest, type RunReference } from "../../format/blocks/manifest.ts";
+import { commitObjectName, runName } from "../../format/blocks/object-name.ts";
+import { decodeFooter, footerOffset, type PackFooter, type PackShape, readTail } from "../../format/blocks/pack.ts";
+import { decodePage, type RunPage } from "../../format/blocks/run.ts";
 import type { ByteRange, ObjectStore } from "../../objects/object-store.ts";
 
 /** A commit object as far as placement goes. */

@@ -4,7 +4,7 @@
  */
 import { MAX_BLOCK_ACCEPTED } from "../../base/limits.ts";
 import { blake3, HASH_BYTES } from "../../crypto/hash.ts";
-import { digestText } from "../../format/cid.ts";
+import { digestText } from "../../format/blocks/cid.ts";
 import {
   footerHash,
   footerOffset,
@@ -14,7 +14,7 @@ import {
   type PackRow,
   type PackShape,
   PLAIN,
-} from "../../format/pack.ts";
+} from "../../format/blocks/pack.ts";
 
 export interface HealedPack {
   /** The blocks' bytes, back to back. */

@@ -4,11 +4,11 @@ import type { Cid, PackName } from "../../base/ids.ts";
 import { STORE_CONCURRENCY } from "../../base/limits.ts";
 import { groupBy } from "../../base/collections.ts";
 import { mapConcurrent } from "../../base/concurrency.ts";
-import { digestOf } from "../../format/cid.ts";
-import type { LoosePack, RunReference } from "../../format/manifest.ts";
-import { commitObjectName } from "../../format/object-name.ts";
-import type { PackFooter } from "../../format/pack.ts";
-import { guessPage, pagesOfRun, prefixOf, type RunRow, wholeRun } from "../../format/run.ts";
+import { digestOf } from "../../format/blocks/cid.ts";
+import type { LoosePack, RunReference } from "../../format/blocks/manifest.ts";
+import { commitObjectName } from "../../format/blocks/object-name.ts";
+import type { PackFooter } from "../../format/blocks/pack.ts";
+import { guessPage, pagesOfRun, prefixOf, type RunRow, wholeRun } from "../../format/blocks/run.ts";
 import type { CommitObject, PackDirectory } from "./pack-directory.ts";
 
 export interface Placement {

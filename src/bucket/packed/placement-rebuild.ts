@@ -4,9 +4,9 @@ import type { Cid, PackName } from "../../base/ids.ts";
 import { PACK_TARGET_BYTES } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
 import type { Block } from "../../blocks/block-store.ts";
-import { digestOf } from "../../format/cid.ts";
-import { decodeManifest, encodeManifest, type Manifest } from "../../format/manifest.ts";
-import { commitObjectName, OBJECT_ID_BYTES, packName, runName } from "../../format/object-name.ts";
+import { digestOf } from "../../format/blocks/cid.ts";
+import { decodeManifest, encodeManifest, type Manifest } from "../../format/blocks/manifest.ts";
+import { commitObjectName, OBJECT_ID_BYTES, packName, runName } from "../../format/blocks/object-name.ts";
 import {
   decodeFooter,
   encodeFooter,
@@ -14,7 +14,7 @@ import {
   PACK_TAIL_BYTES,
   type PackFooter,
   readTail,
-} from "../../format/pack.ts";
+} from "../../format/blocks/pack.ts";
 import type { ObjectBody, ObjectStore } from "../../objects/object-store.ts";
 import type { BlockCopies } from "./block-copies.ts";
 import { buildPack } from "./pack-builder.ts";

@@ -4,7 +4,7 @@ import { mapConcurrent } from "../../base/concurrency.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Cid, PackName } from "../../base/ids.ts";
 import { COALESCE_GAP_BYTES, MAX_RANGED_READ_BYTES, STORE_CONCURRENCY } from "../../base/limits.ts";
-import { PLAIN } from "../../format/pack.ts";
+import { PLAIN } from "../../format/blocks/pack.ts";
 import type { ByteRange, ObjectStore } from "../../objects/object-store.ts";
 import type { Placement } from "./placement-index.ts";
 

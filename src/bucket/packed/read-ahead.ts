@@ -4,8 +4,8 @@
  */
 import type { Clock } from "../../base/clock.ts";
 import type { Cid } from "../../base/ids.ts";
-import { ROOT_OBJECT } from "../../format/object-name.ts";
-import { decodeRoot } from "../../format/root-object.ts";
+import { ROOT_OBJECT } from "../../format/blocks/object-name.ts";
+import { decodeRoot } from "../../format/blocks/root-object.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 import type { PackDirectory } from "./pack-directory.ts";
 

@@ -1,8 +1,8 @@
 /** The root that a repair began with: what was found out under it holds only as long as nobody publishes. */
 import { SynclineError, unlessDamaged } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
-import { ROOT_OBJECT } from "../../format/object-name.ts";
-import { decodeRoot } from "../../format/root-object.ts";
+import { ROOT_OBJECT } from "../../format/blocks/object-name.ts";
+import { decodeRoot } from "../../format/blocks/root-object.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 
 export class RepairedRoot {

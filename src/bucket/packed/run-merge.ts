@@ -1,9 +1,9 @@
 /** Makes one run out of loose packs and the smaller runs before them, as a stream of pages (format.md: tiered × 16, ≤ 4 runs). */
 import type { PackName } from "../../base/ids.ts";
 import { MAX_RUNS, RUN_TIER } from "../../base/limits.ts";
-import type { RunReference } from "../../format/manifest.ts";
-import type { PackFooter } from "../../format/pack.ts";
-import { encodePage, pagesOfRun, RUN_PAGE_ROWS, type RunRow } from "../../format/run.ts";
+import type { RunReference } from "../../format/blocks/manifest.ts";
+import type { PackFooter } from "../../format/blocks/pack.ts";
+import { encodePage, pagesOfRun, RUN_PAGE_ROWS, type RunRow } from "../../format/blocks/run.ts";
 import type { PackDirectory } from "./pack-directory.ts";
 
 /**

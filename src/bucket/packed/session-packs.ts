@@ -1,8 +1,8 @@
 /** The packs that one upload session has stored and no manifest lists yet. */
 import type { Cid, PackName } from "../../base/ids.ts";
-import { digestOf } from "../../format/cid.ts";
-import type { PackFooter } from "../../format/pack.ts";
-import { prefixOf } from "../../format/run.ts";
+import { digestOf } from "../../format/blocks/cid.ts";
+import type { PackFooter } from "../../format/blocks/pack.ts";
+import { prefixOf } from "../../format/blocks/run.ts";
 import type { UploadedPack } from "./pack-uploader.ts";
 import type { Placement } from "./placement-index.ts";
 

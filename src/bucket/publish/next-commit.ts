@@ -2,10 +2,10 @@
 import type { Cid, Lamport } from "../../base/ids.ts";
 import type { BlockSink } from "../../blocks/block-store.ts";
 import type { DeviceKey } from "../../crypto/device-key.ts";
-import type { Certificate } from "../../format/certificate.ts";
-import { cidOf } from "../../format/cid.ts";
-import { signCommit } from "../../format/commit.ts";
-import type { Commit } from "../../format/commit.ts";
+import type { Certificate } from "../../format/commits/certificate.ts";
+import { cidOf } from "../../format/blocks/cid.ts";
+import { signCommit } from "../../format/commits/commit.ts";
+import type { Commit } from "../../format/commits/commit.ts";
 import {
   APPROVAL_FEATURE,
   type Features,
@@ -14,17 +14,17 @@ import {
   RETENTION_FEATURE,
   withCompat,
   withFeature,
-} from "../../format/features.ts";
-import { encodePolicy } from "../../format/policy.ts";
-import type { Policy } from "../../format/policy.ts";
+} from "../../format/commits/features.ts";
+import { encodePolicy } from "../../format/commits/policy.ts";
+import type { Policy } from "../../format/commits/policy.ts";
 import {
   DEFAULT_RETENTION,
   isSameRetention,
   type Retention,
   retainsMore,
   retentionOf,
-} from "../../format/retention.ts";
-import { headsField } from "../../format/heads.ts";
+} from "../../format/commits/retention.ts";
+import { headsField } from "../../format/commits/heads.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { editTree } from "../../tree/edit.ts";
 import type { NodeStore } from "../../tree/node-store.ts";

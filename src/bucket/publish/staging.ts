@@ -5,8 +5,8 @@
 import type { Cid } from "../../base/ids.ts";
 import type { Block, BlockReader, BlockSink } from "../../blocks/block-store.ts";
 import { VerifiedReader } from "../../blocks/verified-reader.ts";
-import { codecOf } from "../../format/cid.ts";
-import { linksOf } from "../../format/links.ts";
+import { codecOf } from "../../format/blocks/cid.ts";
+import { linksOf } from "../../format/blocks/links.ts";
 import type { UploadSession } from "../remote.ts";
 
 export class Staging implements BlockSink, BlockReader {

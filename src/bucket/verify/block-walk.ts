@@ -6,12 +6,12 @@ import { isDamage, SynclineError } from "../../base/errors.ts";
 import type { ErrorCode } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
-import { matchesCid } from "../../format/cid.ts";
-import { decodeCommit } from "../../format/commit.ts";
-import type { Commit } from "../../format/commit.ts";
-import { linkedHeads } from "../../format/heads.ts";
-import { linksOf } from "../../format/links.ts";
-import { decodeNode } from "../../format/node-decoder.ts";
+import { matchesCid } from "../../format/blocks/cid.ts";
+import { decodeCommit } from "../../format/commits/commit.ts";
+import type { Commit } from "../../format/commits/commit.ts";
+import { linkedHeads } from "../../format/commits/heads.ts";
+import { linksOf } from "../../format/blocks/links.ts";
+import { decodeNode } from "../../format/tree/node-decoder.ts";
 import type { OnProgress } from "./report.ts";
 
 /** What a block is, as what links to it tells. */

@@ -2,8 +2,8 @@
 import type { Cid, FileId, FileName, Ino } from "../../base/ids.ts";
 import { ROOT_ID, ROOT_INO } from "../../base/ids.ts";
 import { SynclineError } from "../../base/errors.ts";
-import type { FileRecord } from "../../format/record.ts";
-import { dentryId } from "../../format/rows.ts";
+import type { FileRecord } from "../../format/files/record.ts";
+import { dentryId } from "../../format/files/rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { ChangedObject, ContentChange } from "../../fstree/change-set.ts";
 import { listDirectory, readObject } from "../../fstree/fs-reader.ts";

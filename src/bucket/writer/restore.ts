@@ -1,9 +1,9 @@
 /** Makes a path what it was in another tree of the same bucket, as changes to a draft: only what differs is touched. */
 import type { Cid, FileId, FileName } from "../../base/ids.ts";
-import type { LinkBlock } from "../../format/linked-value.ts";
-import type { FileRecord } from "../../format/record.ts";
-import { encodeRecord } from "../../format/record-codec.ts";
-import { cidOf } from "../../format/cid.ts";
+import type { LinkBlock } from "../../format/blocks/linked-value.ts";
+import type { FileRecord } from "../../format/files/record.ts";
+import { encodeRecord } from "../../format/files/record-codec.ts";
+import { cidOf } from "../../format/blocks/cid.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import { liesInItself, listDirectory, lookup } from "../../fstree/fs-reader.ts";
 import type { TreeObject } from "../../fstree/fs-reader.ts";

@@ -6,9 +6,9 @@
  * too, where that left it as it was. Of directories and hard-linked files some rows may be equal, so those are read by id.
  */
 import type { FileId } from "../../base/ids.ts";
-import { parseKey } from "../../format/keys.ts";
-import { decodeDentry, dentryId } from "../../format/rows.ts";
-import type { Dentry } from "../../format/rows.ts";
+import { parseKey } from "../../format/files/keys.ts";
+import { decodeDentry, dentryId } from "../../format/files/rows.ts";
+import type { Dentry } from "../../format/files/rows.ts";
 import type { ChangeBeside } from "../../tree/diff.ts";
 import type { Entry } from "../../tree/entry.ts";
 import type { TreeObject } from "../fs-reader.ts";

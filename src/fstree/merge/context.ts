@@ -3,7 +3,7 @@ import type { WriterId, Cid, Lamport } from "../../base/ids.ts";
 import type { BlockReader, BlockSink } from "../../blocks/block-store.ts";
 import type { ContentConfig } from "../../content/config.ts";
 import type { ContentSource } from "../../content/source.ts";
-import type { Policy } from "../../format/policy.ts";
+import type { Policy } from "../../format/commits/policy.ts";
 import type { TreeConfig } from "../../tree/boundary.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 

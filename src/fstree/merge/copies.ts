@@ -3,8 +3,8 @@
  * what it is a copy of and what it holds, so every writer makes the same one, and a second merge makes no second one.
  */
 import type { FileId } from "../../base/ids.ts";
-import { copyId } from "../../format/keys.ts";
-import type { FileRecord } from "../../format/record.ts";
+import { copyId } from "../../format/files/keys.ts";
+import type { FileRecord } from "../../format/files/record.ts";
 import type { TreeObject } from "../fs-reader.ts";
 import { placeText } from "../object-rows.ts";
 import type { Place } from "../object-rows.ts";

@@ -2,8 +2,8 @@
 import type { Cid } from "../../base/ids.ts";
 import { MAX_XATTR_BYTES } from "../../base/limits.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
-import { isLinked, linkedValues, xattrBytes, xattrsOf } from "../../format/linked-value.ts";
-import type { ConflictOrigin, FileRecord, Xattrs } from "../../format/record.ts";
+import { isLinked, linkedValues, xattrBytes, xattrsOf } from "../../format/blocks/linked-value.ts";
+import type { ConflictOrigin, FileRecord, Xattrs } from "../../format/files/record.ts";
 import type { Version } from "./contents/content.ts";
 
 /** The merged record; `version` is the content that survives, and its mtime where that is decided by the content. */

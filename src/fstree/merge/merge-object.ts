@@ -1,5 +1,5 @@
 /** Phase 1 for one object: existence, fields, content and names, by the rows of the table (docs/merge.md). */
-import type { FileRecord } from "../../format/record.ts";
+import type { FileRecord } from "../../format/files/record.ts";
 import type { TreeObject } from "../fs-reader.ts";
 import { mergeVersions } from "./contents/content.ts";
 import type { MergeContext } from "./context.ts";

@@ -1,6 +1,6 @@
 /** What the phases work on: the three trees, the tree in the making, and what they found on the way. */
 import type { FileId } from "../../base/ids.ts";
-import type { FileRecord } from "../../format/record.ts";
+import type { FileRecord } from "../../format/files/record.ts";
 import type { Place } from "../object-rows.ts";
 import type { Conflict } from "./conflict.ts";
 import type { MergeContext } from "./context.ts";

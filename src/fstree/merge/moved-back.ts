@@ -4,8 +4,8 @@
  * Only the diff shows them, as added dentries whose birth id is an id that is looked for. One pass finds all of them.
  */
 import type { FileId } from "../../base/ids.ts";
-import { birthId, parseKey } from "../../format/keys.ts";
-import { decodeDentry, dentryId } from "../../format/rows.ts";
+import { birthId, parseKey } from "../../format/files/keys.ts";
+import { decodeDentry, dentryId } from "../../format/files/rows.ts";
 import type { Change } from "../../tree/diff.ts";
 import type { TreeObject } from "../fs-reader.ts";
 import type { Place } from "../object-rows.ts";

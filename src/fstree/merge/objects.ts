@@ -2,8 +2,8 @@
  * The merge's unit: one object of a tree, by id, with its record and all its names. Rows are made from it, never merged.
  * Names are sorted by the keys of their dentries, each once.
  */
-import { isLinked } from "../../format/linked-value.ts";
-import type { Content, FileRecord, Linked } from "../../format/record.ts";
+import { isLinked } from "../../format/blocks/linked-value.ts";
+import type { Content, FileRecord, Linked } from "../../format/files/record.ts";
 import type { TreeObject } from "../fs-reader.ts";
 import { placeText, samePlace } from "../object-rows.ts";
 import type { Place } from "../object-rows.ts";

@@ -6,7 +6,7 @@
  */
 import type { FileId, WriterId } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
-import { splitId } from "../../format/keys.ts";
+import { splitId } from "../../format/files/keys.ts";
 import type { TreeObject } from "../fs-reader.ts";
 import type { Place } from "../object-rows.ts";
 import { hasName, sortPlaces } from "./objects.ts";

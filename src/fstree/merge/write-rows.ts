@@ -4,8 +4,8 @@
  */
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid, FileId } from "../../base/ids.ts";
-import { cidOf } from "../../format/cid.ts";
-import type { LinkBlock } from "../../format/linked-value.ts";
+import { cidOf } from "../../format/blocks/cid.ts";
+import type { LinkBlock } from "../../format/blocks/linked-value.ts";
 import { sameContents } from "../../tree/entry.ts";
 import { mergeTrees } from "../../tree/merge.ts";
 import type { Resolution } from "../../tree/merge-leaves.ts";

@@ -9,8 +9,8 @@
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid, FileId, Ino } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
-import { birthId, KIND_BACKREF, KIND_SELF, kindRange } from "../../format/keys.ts";
-import type { FileType } from "../../format/record.ts";
+import { birthId, KIND_BACKREF, KIND_SELF, kindRange } from "../../format/files/keys.ts";
+import type { FileType } from "../../format/files/record.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import { peekRange } from "../../tree/read.ts";
 import type { ChangedObject, ChangeSet } from "../change-set.ts";

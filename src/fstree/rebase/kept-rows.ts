@@ -3,8 +3,8 @@
  * just that and the tree stays as it is (docs/decisions.md, Kept base rows).
  */
 import type { Cid, FileId } from "../../base/ids.ts";
-import { birthId, birthRanges, dentryKey, KIND_BACKREF, kindRange, selfKey } from "../../format/keys.ts";
-import type { LinkBlock } from "../../format/linked-value.ts";
+import { birthId, birthRanges, dentryKey, KIND_BACKREF, kindRange, selfKey } from "../../format/files/keys.ts";
+import type { LinkBlock } from "../../format/blocks/linked-value.ts";
 import { diff } from "../../tree/diff.ts";
 import type { Change } from "../../tree/diff.ts";
 import { preload } from "../../tree/edit.ts";

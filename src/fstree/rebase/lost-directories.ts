@@ -7,8 +7,8 @@
  */
 import type { Cid, FileId, Ino } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
-import { selfKey } from "../../format/keys.ts";
-import type { SelfRow } from "../../format/rows.ts";
+import { selfKey } from "../../format/files/keys.ts";
+import type { SelfRow } from "../../format/files/rows.ts";
 import { KeySearch } from "../../tree/key-search.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { ChangedObject, ChangeSet } from "../change-set.ts";

@@ -4,7 +4,7 @@
  * building over them would look like deleting them.
  */
 import type { Cid, FileId, FileName } from "../../base/ids.ts";
-import { dentryId, dentryType } from "../../format/rows.ts";
+import { dentryId, dentryType } from "../../format/files/rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import { listDirectory, readDentry, readObject } from "../fs-reader.ts";
 import { placeText, samePlace } from "../object-rows.ts";

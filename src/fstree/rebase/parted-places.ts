@@ -5,8 +5,8 @@
  */
 import type { Cid, FileId, Ino } from "../../base/ids.ts";
 import { ROOT_ID, ROOT_INO } from "../../base/ids.ts";
-import { ID_BYTES } from "../../format/keys.ts";
-import { dentryId } from "../../format/rows.ts";
+import { ID_BYTES } from "../../format/files/keys.ts";
+import { dentryId } from "../../format/files/rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { ChangedObject, ChangeSet } from "../change-set.ts";
 import { readDentry } from "../fs-reader.ts";

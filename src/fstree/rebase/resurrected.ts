@@ -3,7 +3,7 @@
  * then hold a stranger, and stay too (kept-non-empty.ts).
  */
 import type { Cid, FileId, Ino } from "../../base/ids.ts";
-import { dentryId } from "../../format/rows.ts";
+import { dentryId } from "../../format/files/rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { ChangedObject, ChangeSet } from "../change-set.ts";
 import { listDirectory } from "../fs-reader.ts";

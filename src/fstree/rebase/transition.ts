@@ -5,10 +5,10 @@
  */
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid, FileId } from "../../base/ids.ts";
-import { selfKey } from "../../format/keys.ts";
-import type { LinkBlock } from "../../format/linked-value.ts";
-import type { FileRecord } from "../../format/record.ts";
-import { encodeSelf } from "../../format/rows.ts";
+import { selfKey } from "../../format/files/keys.ts";
+import type { LinkBlock } from "../../format/blocks/linked-value.ts";
+import type { FileRecord } from "../../format/files/record.ts";
+import { encodeSelf } from "../../format/files/rows.ts";
 import type { Edit } from "../../tree/entry.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import { readSelf } from "../fs-reader.ts";

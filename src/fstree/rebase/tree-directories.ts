@@ -1,8 +1,8 @@
 /** Directories as a tree has them, each read once: many at a time, and those above them a level at a time. */
 import type { Cid, FileId } from "../../base/ids.ts";
-import { parseKey, selfKey } from "../../format/keys.ts";
-import { decodeSelf } from "../../format/rows.ts";
-import type { SelfRow } from "../../format/rows.ts";
+import { parseKey, selfKey } from "../../format/files/keys.ts";
+import { decodeSelf } from "../../format/files/rows.ts";
+import type { SelfRow } from "../../format/files/rows.ts";
 import { KeySearch } from "../../tree/key-search.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 

@@ -4,7 +4,7 @@ import { ANSWER_BATCH_BYTES, READ_GAP_BYTES } from "../limits.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { carPieces } from "../../blocks/car-batch.ts";
 import { isGone } from "../../blocks/not-found.ts";
-import { encodeCarHeader } from "../../format/car.ts";
+import { encodeCarHeader } from "../../format/blocks/car.ts";
 import type { FairBudget } from "../../http/fair-budget.ts";
 import type { OwnerBlocks } from "../store/owner-blocks.ts";
 import type { Slabs } from "./slabs.ts";

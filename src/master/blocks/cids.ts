@@ -1,7 +1,7 @@
 /** A list of addresses as calls send it: {"cids":[…]}. */
 import { hasCode } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
-import { parseCid } from "../../format/cid.ts";
+import { parseCid } from "../../format/blocks/cid.ts";
 import { Refusal } from "../http/refusal.ts";
 
 /** Each once, in their order. Throws `malformed_request`, `bad_cid`, `limit_exceeded`. */

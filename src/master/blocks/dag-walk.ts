@@ -3,8 +3,8 @@ import { SynclineError } from "../../base/errors.ts";
 import { WALK_FREE_CIDS, WALK_STEP_CIDS } from "../limits.ts";
 import type { Cid } from "../../base/ids.ts";
 import type { Block } from "../../blocks/block-store.ts";
-import { digestKey } from "../../format/cid.ts";
-import { linkListOf } from "../../format/links.ts";
+import { digestKey } from "../../format/blocks/cid.ts";
+import { linkListOf } from "../../format/blocks/links.ts";
 import type { FairBudget } from "../../http/fair-budget.ts";
 import type { Reading } from "./car-stream.ts";
 

@@ -3,7 +3,7 @@
  * (https://specs.ipfs.tech/http-gateways/trustless-gateway/). No paths below a block, and no deserialized answers.
  */
 import type { Cid } from "../../base/ids.ts";
-import { CAR_TYPE, encodeCarHeader } from "../../format/car.ts";
+import { CAR_TYPE, encodeCarHeader } from "../../format/blocks/car.ts";
 import { carPieces } from "../../blocks/car-batch.ts";
 import { blockNotFound } from "../../blocks/not-found.ts";
 import { Refusal } from "../http/refusal.ts";

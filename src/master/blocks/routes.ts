@@ -1,6 +1,6 @@
 /** Calls on the caller's blocks. Others' blocks are missing to him, whatever they are. */
 import { MAX_GET_CIDS, MAX_HAVE_CIDS } from "../../base/limits.ts";
-import { CAR_TYPE } from "../../format/car.ts";
+import { CAR_TYPE } from "../../format/blocks/car.ts";
 import type { Answer, Call, Route } from "../http/route.ts";
 import type { MasterParts } from "../parts.ts";
 import { carOf } from "./car-stream.ts";

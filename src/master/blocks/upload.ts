@@ -7,7 +7,7 @@ import { MAX_CAR_BYTES } from "../../base/limits.ts";
 import { CAR_BATCH_BYTES } from "../limits.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { blake3 } from "../../crypto/hash.ts";
-import { type CarSection, decodeCar } from "../../format/car.ts";
+import { type CarSection, decodeCar } from "../../format/blocks/car.ts";
 import { begunBody } from "../http/begun-body.ts";
 import { Refusal, type RefusalCode } from "../http/refusal.ts";
 import type { Answer, Call } from "../http/route.ts";

@@ -7,10 +7,10 @@ import type { Cid } from "../../base/ids.ts";
 import { MAX_NODE_LEVEL } from "../../base/limits.ts";
 import type { Pace } from "../../base/pace.ts";
 import { isGone } from "../../blocks/not-found.ts";
-import { decodeCommit } from "../../format/commit.ts";
-import { linkedHeads } from "../../format/heads.ts";
-import type { Node } from "../../format/node.ts";
-import { decodeNode } from "../../format/node-decoder.ts";
+import { decodeCommit } from "../../format/commits/commit.ts";
+import { linkedHeads } from "../../format/commits/heads.ts";
+import type { Node } from "../../format/tree/node.ts";
+import { decodeNode } from "../../format/tree/node-decoder.ts";
 import type { WalkedBlocks } from "../store/owner-blocks.ts";
 
 /** Where blocks are kept from the sweep. */

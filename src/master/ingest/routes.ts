@@ -3,7 +3,7 @@ import { Budget } from "../../base/budget.ts";
 import type { Cid } from "../../base/ids.ts";
 import { MAX_BLOCK_ACCEPTED } from "../../base/limits.ts";
 import { INGEST_CONCURRENCY } from "../limits.ts";
-import { cidOf, codecOf } from "../../format/cid.ts";
+import { cidOf, codecOf } from "../../format/blocks/cid.ts";
 import { cidFrom } from "../blocks/cids.ts";
 import { begunBody } from "../http/begun-body.ts";
 import { Refusal } from "../http/refusal.ts";

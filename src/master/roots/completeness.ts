@@ -19,8 +19,8 @@ import {
 } from "../limits.ts";
 import type { Pace } from "../../base/pace.ts";
 import { isGone } from "../../blocks/not-found.ts";
-import { codecOf } from "../../format/cid.ts";
-import type { LinkList } from "../../format/link-scan.ts";
+import { codecOf } from "../../format/blocks/cid.ts";
+import type { LinkList } from "../../format/blocks/link-scan.ts";
 import type { WalkedBlocks } from "../store/owner-blocks.ts";
 import { reachedLinks } from "../store/reached-links.ts";
 

@@ -3,8 +3,8 @@
  * entry. Sent along with a turn: calls for them would each keep all those waiting who come behind.
  */
 import type { Cid } from "../../base/ids.ts";
-import { decodeCommit } from "../../format/commit.ts";
-import { decodeNode } from "../../format/node-decoder.ts";
+import { decodeCommit } from "../../format/commits/commit.ts";
+import { decodeNode } from "../../format/tree/node-decoder.ts";
 import type { OwnerBlocks } from "../store/owner-blocks.ts";
 
 /** More than this is left to calls of their own. */

@@ -1,7 +1,7 @@
 /** The calls on a bucket's root: read it, swap it. */
 import { hasCode } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
-import { parseCid } from "../../format/cid.ts";
+import { parseCid } from "../../format/blocks/cid.ts";
 import { Refusal } from "../http/refusal.ts";
 import type { Answer, Call, Route } from "../http/route.ts";
 import { BUCKET_PATHS, bucketOf, noSuchBucket } from "./bucket-name.ts";

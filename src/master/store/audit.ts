@@ -5,8 +5,8 @@
  */
 import type { Wallet } from "../../base/ids.ts";
 import { describeError } from "../../base/log.ts";
-import { digestOf } from "../../format/cid.ts";
-import { PLAIN } from "../../format/pack.ts";
+import { digestOf } from "../../format/blocks/cid.ts";
+import { PLAIN } from "../../format/blocks/pack.ts";
 import { type Databases, systemDatabases } from "../../objects/databases.ts";
 import type { BucketName, Root } from "../../roots/root-store.ts";
 import { SqliteRootStore } from "../../roots/sqlite-root-store.ts";

@@ -4,7 +4,7 @@
  */
 import Database from "better-sqlite3";
 import { MAX_BLOCK_ACCEPTED, SQLITE_CACHE_KIB } from "../../base/limits.ts";
-import type { PackRow } from "../../format/pack.ts";
+import type { PackRow } from "../../format/blocks/pack.ts";
 import { type Databases, systemDatabases } from "../../objects/databases.ts";
 import { KnownRoots } from "./known-roots.ts";
 import { isPackFile } from "./pack-path.ts";

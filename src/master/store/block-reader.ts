@@ -9,7 +9,7 @@ import type { Cid } from "../../base/ids.ts";
 import { ANSWER_BATCH_BYTES, PACK_READS, READ_GAP_BYTES } from "../limits.ts";
 import { isIntact } from "../../blocks/verified-reader.ts";
 import { type PlannedRead, planReads } from "../../bucket/packed/ranged-reads.ts";
-import { digestOf } from "../../format/cid.ts";
+import { digestOf } from "../../format/blocks/cid.ts";
 import type { Place } from "./block-index.ts";
 import type { Room } from "./owner-blocks.ts";
 import type { PackHandles } from "./pack-handles.ts";

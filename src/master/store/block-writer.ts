@@ -6,7 +6,7 @@ import { BATCH_BLOCKS, BATCH_BYTES } from "../limits.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import type { Random } from "../../base/random.ts";
 import type { Block } from "../../blocks/block-store.ts";
-import type { PackRow } from "../../format/pack.ts";
+import type { PackRow } from "../../format/blocks/pack.ts";
 import { type Batch, OpenPack } from "./open-pack.ts";
 import type { PackDisk } from "./pack-disk.ts";
 import { newPackName } from "./pack-path.ts";

@@ -4,8 +4,8 @@
  */
 import { groupBy } from "../../base/collections.ts";
 import { blake3 } from "../../crypto/hash.ts";
-import { digestText } from "../../format/cid.ts";
-import { type PackRow, PLAIN } from "../../format/pack.ts";
+import { digestText } from "../../format/blocks/cid.ts";
+import { type PackRow, PLAIN } from "../../format/blocks/pack.ts";
 import type { PackFile } from "./pack-disk.ts";
 import { allIntact, byOffset } from "./pack-rows.ts";
 

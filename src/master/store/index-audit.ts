@@ -1,5 +1,5 @@
 /** Holds an owner's index against what its packs say: both by digest, side by side. */
-import { cidFromDigest } from "../../format/cid.ts";
+import { cidFromDigest } from "../../format/blocks/cid.ts";
 import { type BlockIndex, type IndexedBlock, PACK_STATES } from "./block-index.ts";
 import { type DataDamage, dataDamage } from "./damage.ts";
 import { isBefore } from "./pack-rows.ts";

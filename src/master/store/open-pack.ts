@@ -7,8 +7,8 @@
  * its footer when the store is opened the next time.
  */
 import type { Block } from "../../blocks/block-store.ts";
-import { digestOf } from "../../format/cid.ts";
-import { encodeFooter, PACK_ROW_BYTES, PACK_TAIL_BYTES, type PackRow, PLAIN } from "../../format/pack.ts";
+import { digestOf } from "../../format/blocks/cid.ts";
+import { encodeFooter, PACK_ROW_BYTES, PACK_TAIL_BYTES, type PackRow, PLAIN } from "../../format/blocks/pack.ts";
 import { footerRows, haveDuplicates } from "./footer-rows.ts";
 import type { PackDisk, PackFile } from "./pack-disk.ts";
 import { gapsIn } from "./pack-rows.ts";

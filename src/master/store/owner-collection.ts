@@ -6,7 +6,7 @@ import { nextTurn } from "../../base/concurrency.ts";
 import type { Cid } from "../../base/ids.ts";
 import { INDEX_STEP } from "../limits.ts";
 import { GARBAGE_PART } from "../../bucket/gc/victims.ts";
-import { codecOf, digestOf } from "../../format/cid.ts";
+import { codecOf, digestOf } from "../../format/blocks/cid.ts";
 import { PACK_STATES } from "./block-index.ts";
 import type { KnownRoots } from "./known-roots.ts";
 import type { Leases } from "./leases.ts";

@@ -13,7 +13,7 @@ import type { Block } from "../../blocks/block-store.ts";
 import { blockNotFound } from "../../blocks/not-found.ts";
 import type { Databases } from "../../objects/databases.ts";
 import type { Root } from "../../roots/root-store.ts";
-import { codecOf, digestKey, digestOf } from "../../format/cid.ts";
+import { codecOf, digestKey, digestOf } from "../../format/blocks/cid.ts";
 import { type BlockIndex, type IndexedBlock, isIndexFull, openIndex, type Place } from "./block-index.ts";
 import { type BlockReaderOptions, readBlocks } from "./block-reader.ts";
 import { BlockWriter, type FreshBlock, type WrittenBatch } from "./block-writer.ts";

@@ -1,5 +1,5 @@
 /** The footer of a pack file. */
-import { decodeFooter, footerOffset, PACK_TAIL_BYTES, type PackFooter, readTail } from "../../format/pack.ts";
+import { decodeFooter, footerOffset, PACK_TAIL_BYTES, type PackFooter, readTail } from "../../format/blocks/pack.ts";
 import type { PackFile } from "./pack-disk.ts";
 
 /** Throws `format_invalid` for what is no whole pack, and the system's errors. */

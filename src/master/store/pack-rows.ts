@@ -1,6 +1,6 @@
 /** What rows of a pack say about its bytes. */
 import { blake3 } from "../../crypto/hash.ts";
-import type { PackRow } from "../../format/pack.ts";
+import type { PackRow } from "../../format/blocks/pack.ts";
 import type { PackFile } from "./pack-disk.ts";
 
 export type Stretch = Pick<PackRow, "offset" | "length">;

@@ -1,7 +1,7 @@
 /** Walks from the root of a bucket to everything that it reaches, and names what is not stored, or not intact. */
 import type { Cid } from "../../base/ids.ts";
 import { isIntact } from "../../blocks/verified-reader.ts";
-import { codecOf, digestKey, digestOf } from "../../format/cid.ts";
+import { codecOf, digestKey, digestOf } from "../../format/blocks/cid.ts";
 import type { BlockIndex, IndexedBlock } from "./block-index.ts";
 import type { PackHandles } from "./pack-handles.ts";
 import { reachedLinks } from "./reached-links.ts";

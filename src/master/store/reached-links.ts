@@ -7,9 +7,9 @@
  */
 import { hasCode } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
-import { decodeCommit } from "../../format/commit.ts";
-import type { LinkList } from "../../format/link-scan.ts";
-import { linkListOf } from "../../format/links.ts";
+import { decodeCommit } from "../../format/commits/commit.ts";
+import type { LinkList } from "../../format/blocks/link-scan.ts";
+import { linkListOf } from "../../format/blocks/links.ts";
 
 /** The links to follow, in the order in which they stand; all of them for a root. Throws `format_invalid`. */
 export function reachedLinks(cid: Cid, bytes: Uint8Array, isRoot: boolean): LinkList {

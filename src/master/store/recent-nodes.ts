@@ -1,7 +1,7 @@
 /** The nodes that an owner's writers stored last: what the next of them reads first. */
 import { BoundedMap } from "../../base/bounded-map.ts";
 import type { Cid } from "../../base/ids.ts";
-import { codecOf } from "../../format/cid.ts";
+import { codecOf } from "../../format/blocks/cid.ts";
 import { RECENT_NODE_BYTES, RECENT_NODES } from "../limits.ts";
 
 export class RecentNodes {

@@ -3,7 +3,7 @@
  * off what nobody was answered for, and gives a footer to packs that cannot go on. Nothing that may hold an answered block is removed.
  */
 import { describeError, type Log } from "../../base/log.ts";
-import { encodeFooter, type PackRow } from "../../format/pack.ts";
+import { encodeFooter, type PackRow } from "../../format/blocks/pack.ts";
 import { type BlockIndex, type IndexedPack, isIndexFull, PACK_STATES } from "./block-index.ts";
 import { footerRows } from "./footer-rows.ts";
 import { isFull, OpenPack } from "./open-pack.ts";

@@ -7,7 +7,7 @@ import { groupBy } from "../../base/collections.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { PACK_TARGET_BYTES } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
-import { digestOf } from "../../format/cid.ts";
+import { digestOf } from "../../format/blocks/cid.ts";
 import { type Databases, systemDatabases } from "../../objects/databases.ts";
 import { type BlockIndex, openIndex } from "./block-index.ts";
 import type { DataDamage } from "./damage.ts";

@@ -11,7 +11,7 @@
 import { crc32 } from "node:zlib";
 import { MAX_BLOCK_ACCEPTED } from "../../base/limits.ts";
 import { RangeChecksums } from "../../base/range-checksums.ts";
-import { PACK_ROW_BYTES, PackFooter, type PackRow, PLAIN, readRow, writeRow } from "../../format/pack.ts";
+import { PACK_ROW_BYTES, PackFooter, type PackRow, PLAIN, readRow, writeRow } from "../../format/blocks/pack.ts";
 
 export interface RowFrame {
   readonly number: number;

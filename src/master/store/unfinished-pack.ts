@@ -7,8 +7,8 @@
  */
 import { MAX_BLOCK_ACCEPTED } from "../../base/limits.ts";
 import { blake3 } from "../../crypto/hash.ts";
-import { digestText } from "../../format/cid.ts";
-import { type PackRow, PLAIN } from "../../format/pack.ts";
+import { digestText } from "../../format/blocks/cid.ts";
+import { type PackRow, PLAIN } from "../../format/blocks/pack.ts";
 import type { BlockIndex } from "./block-index.ts";
 import type { PackPosition } from "./open-pack.ts";
 import { readFooter } from "./pack-footer.ts";

@@ -3,8 +3,8 @@
  * it takes changes again. After a restart recovery finds them anew.
  */
 import { MAX_UNINDEXED } from "../limits.ts";
-import { digestText } from "../../format/cid.ts";
-import type { PackRow } from "../../format/pack.ts";
+import { digestText } from "../../format/blocks/cid.ts";
+import type { PackRow } from "../../format/blocks/pack.ts";
 import type { BlockIndex, IndexedPack, Place } from "./block-index.ts";
 
 export interface UnindexedBatch {

@@ -1,7 +1,7 @@
 /** A folder in memory that an agent syncs, all of it the code of `syncline sync`. Its process dies, and starts again on what is there. */
 import Database from "better-sqlite3";
-import { SyncAgent } from "../../agent/sync-agent.ts";
-import type { WatchedFolder } from "../../agent/sync-agent.ts";
+import { SyncAgent } from "../../agent/folder/sync-agent.ts";
+import type { WatchedFolder } from "../../agent/folder/sync-agent.ts";
 import { withKnownGenesis } from "../../agent/open-bucket.ts";
 import type { SynclineError } from "../../base/errors.ts";
 import { silentLog } from "../../base/log.ts";

@@ -1,9 +1,9 @@
 /** The synced folders of a history: people work in them, their agents die and start again. */
 import { SynclineError } from "../../base/errors.ts";
-import type { Tokens } from "../tokens.ts";
+import type { Tokens } from "../judges/tokens.ts";
 import type { KernelMount } from "../kernel-mount.ts";
 import type { FolderPlan, Plan } from "../plan.ts";
-import { isDirectory, isFile } from "../shown.ts";
+import { isDirectory, isFile } from "../judges/shown.ts";
 import type { Timeline } from "../timeline.ts";
 import type { Trace } from "../trace.ts";
 import { isIoError } from "../troubles.ts";

@@ -1,5 +1,5 @@
 /** An inode of a folder in memory, and what its disk says of it. */
-import type { FileType, Xattrs } from "../../format/record.ts";
+import type { FileType, Xattrs } from "../../format/files/record.ts";
 import type { DiskPath, DiskStat } from "../../sync/disk/disk.ts";
 
 export interface Node {

@@ -4,7 +4,7 @@
  */
 import type { FileName } from "../../base/ids.ts";
 import { failure, isBelow, statOf, type Node } from "./memory-node.ts";
-import { NO_XATTRS, type FileType, type Xattrs } from "../../format/record.ts";
+import { NO_XATTRS, type FileType, type Xattrs } from "../../format/files/record.ts";
 import type { DiskEntry, DiskFile, DiskPath, DiskStat, RenameHow, SyncDisk } from "../../sync/disk/disk.ts";
 
 export class Crash extends Error {}

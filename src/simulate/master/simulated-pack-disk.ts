@@ -6,8 +6,8 @@
 import { basename, dirname } from "node:path";
 import type { Random } from "../../base/random.ts";
 import type { PackDisk, PackFile } from "../../master/store/pack-disk.ts";
-import { Stopped } from "../simulated-disk.ts";
-import { SimulatedInode } from "../simulated-files.ts";
+import { Stopped } from "../disks/simulated-disk.ts";
+import { SimulatedInode } from "../disks/simulated-files.ts";
 
 export type PackDiskCall =
   | "create"

@@ -6,7 +6,7 @@ import { closeSync, constants, fsync, openSync } from "node:fs";
 import { promisify } from "node:util";
 import type { FileName } from "../../base/ids.ts";
 import { failedWith } from "../../base/system-errors.ts";
-import { NO_XATTRS, type Xattrs } from "../../format/record.ts";
+import { NO_XATTRS, type Xattrs } from "../../format/files/record.ts";
 import { coded, codedLater, type BeneathAddon } from "./addon.ts";
 import { DescriptorAppended, markedBy, openFile } from "./beneath-file.ts";
 import type {

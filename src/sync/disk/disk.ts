@@ -5,7 +5,7 @@
  * system's code ("ENOENT", "EEXIST", …).
  */
 import type { FileName } from "../../base/ids.ts";
-import type { FileType, Xattrs } from "../../format/record.ts";
+import type { FileType, Xattrs } from "../../format/files/record.ts";
 
 export type DiskPath = readonly FileName[];
 

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { SynclineError } from "../../base/errors.ts";
 import type { FileName } from "../../base/ids.ts";
 import { failedWith } from "../../base/system-errors.ts";
-import { NO_XATTRS, type FileType, type Xattrs } from "../../format/record.ts";
+import { NO_XATTRS, type FileType, type Xattrs } from "../../format/files/record.ts";
 import { NO_LINKS, readUpTo, syncFolder, systemDisk, writeParts } from "../../objects/disk.ts";
 import type { DiskEntry, DiskFile, DiskPath, DiskStat, RenameHow, SyncDisk } from "./disk.ts";
 

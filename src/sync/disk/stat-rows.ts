@@ -1,6 +1,6 @@
 /** What the addon tells of files, as rows of numbers (native/beneath_calls.h), and of times. */
 import { constants } from "node:fs";
-import type { FileType } from "../../format/record.ts";
+import type { FileType } from "../../format/files/record.ts";
 import type { DiskStat } from "./disk.ts";
 
 /** Numbers of a row. */

@@ -9,7 +9,7 @@ import { SQLITE_CACHE_KIB } from "../../base/limits.ts";
 import type { FileId, FileName } from "../../base/ids.ts";
 import type { Place } from "../../fstree/object-rows.ts";
 import { parseBaseRoot } from "../../overlay/base-root.ts";
-import type { BaseRoot } from "../../overlay/journal-record.ts";
+import type { BaseRoot } from "../../overlay/journal/journal-record.ts";
 import { damagedState } from "./damaged.ts";
 import { entryOf, nameBytes, nameOf, rowOf, type Entry, type EntryChange, type EntryRow } from "./entry.ts";
 import { unpackSeen, type Seen } from "./seen.ts";

@@ -1,9 +1,9 @@
 /** A name that the folder shows, as the database of what was synced has it, and the row that it is there. */
 import type { Cid, FileId, FileName } from "../../base/ids.ts";
 import type { Place } from "../../fstree/object-rows.ts";
-import { cidFromBytes, cidOf, cidToBytes } from "../../format/cid.ts";
-import type { FileRecord } from "../../format/record.ts";
-import { decodeRecord, encodeRecord } from "../../format/record-codec.ts";
+import { cidFromBytes, cidOf, cidToBytes } from "../../format/blocks/cid.ts";
+import type { FileRecord } from "../../format/files/record.ts";
+import { decodeRecord, encodeRecord } from "../../format/files/record-codec.ts";
 import { damagedState } from "./damaged.ts";
 import { packSeen, unpackSeen, type Seen } from "./seen.ts";
 

@@ -1,7 +1,7 @@
 /** How an object looked on the disk when it was synced last: what a later look is compared with. */
 import { blake3 } from "../../crypto/hash.ts";
-import { encodeXattrs } from "../../format/linked-value.ts";
-import type { Xattrs } from "../../format/record.ts";
+import { encodeXattrs } from "../../format/blocks/linked-value.ts";
+import type { Xattrs } from "../../format/files/record.ts";
 import type { DiskStat } from "../disk/disk.ts";
 import { damagedState } from "./damaged.ts";
 

@@ -4,7 +4,7 @@ import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
 import { plainNameOf } from "../../bucket/conflicts/marked-name.ts";
 import { listDirectory, lookup, objectOf, readObject, resolvePath, type TreeObject } from "../../fstree/fs-reader.ts";
 import { samePlace, type Place } from "../../fstree/object-rows.ts";
-import type { FileRecord } from "../../format/record.ts";
+import type { FileRecord } from "../../format/files/record.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import type { DiskPath } from "../disk/disk.ts";

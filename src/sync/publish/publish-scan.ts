@@ -12,7 +12,7 @@ import { mergeSnapshots } from "../../fstree/merge/merge-snapshots.ts";
 import { changesFrom, differencesFrom } from "../../bucket/publish/changes-from.ts";
 import type { PublishFigures, PublishOutcome } from "../../bucket/publish/outcome.ts";
 import { Workspace } from "../../bucket/publish/workspace.ts";
-import { birthId, splitId } from "../../format/keys.ts";
+import { birthId, splitId } from "../../format/files/keys.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { SyncDisk } from "../disk/disk.ts";
 import { changeSetOf, nextEpoch, publishLocal, type EpochContext } from "./epoch.ts";

@@ -5,7 +5,7 @@ import type { BaseChange, NewBase, PublishedObject, PublishedObjects } from "../
 import { peekDirectory, readObject, whenLoaded } from "../../fstree/fs-reader.ts";
 import type { Place } from "../../fstree/object-rows.ts";
 import { placeText } from "../../fstree/object-rows.ts";
-import type { FileType } from "../../format/record.ts";
+import type { FileType } from "../../format/files/record.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import type { LocalChanges } from "../scan/local-changes.ts";

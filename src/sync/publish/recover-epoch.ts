@@ -8,7 +8,7 @@ import { lookup, readObject } from "../../fstree/fs-reader.ts";
 import { log } from "../../bucket/history.ts";
 import type { Place } from "../../fstree/object-rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
-import type { BaseRoot } from "../../overlay/journal-record.ts";
+import type { BaseRoot } from "../../overlay/journal/journal-record.ts";
 import type { DiskPath } from "../disk/disk.ts";
 import { sameRecord, type Entry } from "../known/entry.ts";
 import type { EpochContext } from "./epoch.ts";

@@ -1,6 +1,6 @@
 /** Sealed epochs as the database of what was synced keeps them, in JSON, until it is known what came of them. */
 import type { Cid } from "../../base/ids.ts";
-import { parseCid } from "../../format/cid.ts";
+import { parseCid } from "../../format/blocks/cid.ts";
 import { damagedState } from "../known/damaged.ts";
 
 /** What was sealed, as far as it takes to know it again in the bucket. */

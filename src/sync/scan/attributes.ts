@@ -1,6 +1,6 @@
 /** What the bucket has of a file's attributes, made of what the disk shows. */
-import type { FileRecord, Xattrs } from "../../format/record.ts";
-import { newRecord, NO_XATTRS } from "../../format/record.ts";
+import type { FileRecord, Xattrs } from "../../format/files/record.ts";
+import { newRecord, NO_XATTRS } from "../../format/files/record.ts";
 import type { DiskStat } from "../disk/disk.ts";
 import type { Seen } from "../known/seen.ts";
 

@@ -1,7 +1,7 @@
 /** What the bucket has as a thing's target and attributes, long values read from their blocks. */
 import type { Cid } from "../../base/ids.ts";
-import { isLinked, targetOf, xattrsOf } from "../../format/linked-value.ts";
-import type { FileRecord, Xattrs } from "../../format/record.ts";
+import { isLinked, targetOf, xattrsOf } from "../../format/blocks/linked-value.ts";
+import type { FileRecord, Xattrs } from "../../format/files/record.ts";
 
 export type ReadBlock = (cid: Cid) => Promise<Uint8Array>;
 

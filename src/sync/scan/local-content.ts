@@ -10,7 +10,7 @@ import type { DataReader } from "../../fstree/change-set.ts";
 import { sameContent } from "../../fstree/merge/objects.ts";
 import type { ContentConfig } from "../../content/config.ts";
 import { writeContent } from "../../content/write.ts";
-import type { Content, FileRecord } from "../../format/record.ts";
+import type { Content, FileRecord } from "../../format/files/record.ts";
 import type { DiskFile, DiskPath, DiskStat, SyncDisk } from "../disk/disk.ts";
 import { pathText } from "../disk/paths.ts";
 import { baseTarget, type ReadBlock } from "./base-values.ts";

@@ -6,7 +6,7 @@ import type { Ino, WriterId } from "../../base/ids.ts";
 import { plainNameOf } from "../../bucket/conflicts/marked-name.ts";
 import { answer, type Call, type FolderPage } from "../call.ts";
 import { isFolder } from "../../files/place.ts";
-import { listing } from "../propfind.ts";
+import { listing } from "../methods/propfind.ts";
 import { ASSETS, folderPage, type ShownEntry } from "./folder-view.ts";
 
 /** More are not put in one page: they would have to be in memory to be sorted. */

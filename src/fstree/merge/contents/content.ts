@@ -1,7 +1,7 @@
 /** Which content an object has after the merge, and whether the loser's version becomes a copy. */
 import type { FileName } from "../../../base/ids.ts";
-import { linkedValues, targetOf } from "../../../format/linked-value.ts";
-import type { FileRecord } from "../../../format/record.ts";
+import { linkedValues, targetOf } from "../../../format/blocks/linked-value.ts";
+import type { FileRecord } from "../../../format/files/record.ts";
 import { blake3 } from "../../../crypto/hash.ts";
 import { contentHash } from "../../../content/walk.ts";
 import type { MergeContext } from "../context.ts";

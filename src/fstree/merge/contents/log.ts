@@ -10,7 +10,7 @@ import type { ContentSegment } from "../../../content/segment.ts";
 import type { ContentSource } from "../../../content/source.ts";
 import { walkContent } from "../../../content/walk.ts";
 import type { ContentPart } from "../../../content/walk.ts";
-import type { FileRecord } from "../../../format/record.ts";
+import type { FileRecord } from "../../../format/files/record.ts";
 import type { MergeContext } from "../context.ts";
 
 const NEWLINE = 0x0a;

@@ -6,7 +6,7 @@
 import type { FileName } from "../../../base/ids.ts";
 import { readContent } from "../../../content/read.ts";
 import { writeBytes } from "../../../content/write.ts";
-import type { FileRecord } from "../../../format/record.ts";
+import type { FileRecord } from "../../../format/files/record.ts";
 import type { MergeContext } from "../context.ts";
 import { mergeLines } from "./lines.ts";
 import { isSound } from "./structured-text.ts";

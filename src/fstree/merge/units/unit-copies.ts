@@ -5,7 +5,7 @@
 import { SynclineError } from "../../../base/errors.ts";
 import type { FileId, FileName } from "../../../base/ids.ts";
 import { MAX_NAME_BYTES } from "../../../base/limits.ts";
-import { copyId } from "../../../format/keys.ts";
+import { copyId } from "../../../format/files/keys.ts";
 import type { TreeObject } from "../../fs-reader.ts";
 import { placeText } from "../../object-rows.ts";
 import type { Place } from "../../object-rows.ts";

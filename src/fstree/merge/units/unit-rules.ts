@@ -1,6 +1,6 @@
 /** Which names make units, by the policy: directories whose whole trees belong together, and files with those beside them. */
 import type { FileName } from "../../../base/ids.ts";
-import type { Units } from "../../../format/policy.ts";
+import type { Units } from "../../../format/commits/policy.ts";
 import { globBytes, Globs } from "../globs.ts";
 
 export class UnitRules {

@@ -3,7 +3,7 @@
  * made of it becomes one copy (unit-copies.ts). From here on its objects are as the keeper has them on both sides.
  */
 import type { FileId } from "../../../base/ids.ts";
-import { copyId } from "../../../format/keys.ts";
+import { copyId } from "../../../format/files/keys.ts";
 import type { TreeObject } from "../../fs-reader.ts";
 import type { Head } from "../context.ts";
 import { versionHash } from "../contents/content.ts";

@@ -1,0 +1,129 @@
+/**
+ * Opens the doors of an agent onto its filesystem, and closes them, on the thread that serves. A new kind of door is a setup
+ * in doors.ts and a function here that opens it.
+ */
+import { X509Certificate } from "node:crypto";
+import { SynclineError } from "../../base/errors.ts";
+import { prepareMountPoint } from "../../fuse/mount-point.ts";
+import { serveFuse, type FuseMount } from "../../fuse/mount.ts";
+import { DoorViews } from "../../vfs/door-views.ts";
+import type { Invalidations } from "../../vfs/filesystem.ts";
+import type { DoorContext } from "./door-context.ts";
+import type { DoorReport, DoorSetup, MountSetup, WebdavSetup } from "./doors.ts";
+
+interface OpenDoor {
+  readonly report: DoorReport;
+  /** Others changed this. Not for doors that keep no copies. */
+  invalidate?(changes: Invalidations): void;
+  /** Finishes what is under way. Throws `mount_busy`, and stays open then, unless `lazy`. */
+  leave(lazy: boolean): Promise<void>;
+  /** Ends it now. */
+  close(): Promise<void>;
+}
+
+export class OpenDoors {
+  /** In the order in which they are left: first those that may refuse. */
+  readonly #doors: OpenDoor[] = [];
+
+  /** Opens all of them, or none. Throws as they do. */
+  static async open(setups: readonly DoorSetup[], context: DoorContext): Promise<OpenDoors> {
+    const doors = new OpenDoors();
+    // One door needs no view of its own: nobody else changes anything or holds anything.
+    const views = setups.length > 1 ? new DoorViews(context.fs) : undefined;
+    try {
+      for (const setup of setups) doors.#doors.push(await openDoor(setup, context, views));
+      return doors;
+    } catch (error) {
+      await doors.close();
+      throw error;
+    }
+  }
+
+  get reports(): readonly DoorReport[] {
+    return this.#doors.map(({ report }) => report);
+  }
+
+  invalidate(changes: Invalidations): void {
+    for (const door of this.#doors) door.invalidate?.(changes);
+  }
+
+  /** Closes them one by one. Throws `mount_busy` unless `lazy`: then that one and those after it stay open. */
+  async leave(lazy: boolean): Promise<void> {
+    for (const door of this.#doors) await door.leave(lazy);
+  }
+
+  async close(): Promise<void> {
+    for (const door of this.#doors.splice(0)) await door.close();
+  }
+}
+
+function openDoor(setup: DoorSetup, context: DoorContext, views: DoorViews | undefined): Promise<OpenDoor> {
+  switch (setup.door) {
+    case "mount":
+      return openMount(setup, context, views);
+    case "webdav":
+      return openWebdav(setup, context, views);
+  }
+}
+
+async function openWebdav(setup: WebdavSetup, context: DoorContext, views: DoorViews | undefined): Promise<OpenDoor> {
+  // Those who do not serve it need not load it.
+  const { serveWebdav } = await import("./webdav-door.ts");
+  // It keeps no copies: every request reads the filesystem.
+  const view = views?.open();
+  try {
+    const server = await serveWebdav(view?.fs ?? context.fs, setup, context);
+    return {
+      report: { door: "webdav", url: server.url, fingerprint: fingerprintOf(setup) },
+      leave: () => server.stop().finally(() => view?.[Symbol.dispose]()),
+      close: async () => server.close(),
+    };
+  } catch (error) {
+    view?.[Symbol.dispose]();
+    throw error;
+  }
+}
+
+function fingerprintOf({ tls }: WebdavSetup): string | null {
+  return tls === undefined ? null : new X509Certificate(tls.cert).fingerprint256;
+}
+
+async function openMount(setup: MountSetup, context: DoorContext, views: DoorViews | undefined): Promise<OpenDoor> {
+  const { address, readOnly, clock, log } = context;
+  const { mount: mountPoint } = setup;
+  await prepareMountPoint(mountPoint, clock);
+  let mount: FuseMount | undefined;
+  const view = views?.open((changes) => mount?.invalidate(changes));
+  try {
+    const served = serveFuse(view?.fs ?? context.fs, {
+      mountPoint,
+      source: address,
+      log,
+      clock,
+      readOnly,
+    });
+    mount = served;
+    await served.ready;
+    void served.ended.finally(() => {
+      view?.[Symbol.dispose]();
+      context.ended();
+    });
+    return {
+      report: setup,
+      invalidate: (changes) => served.invalidate(changes),
+      leave: (lazy) => leaveMount(served, mountPoint, lazy),
+      close: () => served.close(),
+    };
+  } catch (error) {
+    view?.[Symbol.dispose]();
+    throw error;
+  }
+}
+
+async function leaveMount(mount: FuseMount, mountPoint: string, lazy: boolean): Promise<void> {
+  if ((await mount.unmount()) !== "busy") return;
+  if (lazy) return mount.close();
+  throw new SynclineError("mount_busy", `${mountPoint} is in use and stays mounted.`, {
+    hint: `See who uses it: fuser -vm ${mountPoint}. End that, or let go with: umount -l ${mountPoint}`,
+  });
+}

@@ -1,0 +1,40 @@
+/** The WebDAV door of an agent: handler, page, logins and server, put together on the thread that serves. */
+import { userInfo } from "node:os";
+import { join } from "node:path";
+import { systemRandom } from "../../base/random.ts";
+import type { FileSystem } from "../../vfs/filesystem.ts";
+import { createDavHandler } from "../../webdav/handler.ts";
+import { Login } from "../../webdav/sign-in/login.ts";
+import { createFolderPage } from "../../webdav/page/folder-page.ts";
+import { DavServer } from "../../webdav/server.ts";
+import { syncByTrees } from "../../webdav/sync-source.ts";
+import type { WebdavSetup } from "./doors.ts";
+import type { DoorContext } from "./door-context.ts";
+import { collectGarbage } from "../threads/memory.ts";
+import { fileChecksumStore } from "../state/checksum-file.ts";
+import { fileLockStore, fileUnfinishedStore } from "../state/webdav-state.ts";
+
+/** Throws `usage` (an address that cannot be had), `config_invalid` (certificate or key). */
+export function serveWebdav(fs: FileSystem, setup: WebdavSetup, context: DoorContext): Promise<DavServer> {
+  const { vfs, contentConfig, readOnly, stateDir, clock, log } = context;
+  const { host, port, tls, names, passwordFile } = setup;
+  const ports = { clock, random: systemRandom, log };
+  const { uid, gid } = userInfo();
+  const handler = createDavHandler({
+    fs,
+    contentNames: vfs,
+    contentConfig,
+    collectYoung: () => collectGarbage("young"),
+    ...ports,
+    readOnly,
+    locks: fileLockStore(join(stateDir, "webdav-locks.json")),
+    unfinished: fileUnfinishedStore(join(stateDir, "webdav-unfinished.json")),
+    checksums: fileChecksumStore(join(stateDir, "webdav-checksums"), log),
+    syncToken: syncByTrees(vfs),
+    folderPage: createFolderPage(context),
+    // Windows has neither, and says -1.
+    caller: { uid: Math.max(0, uid), gid: Math.max(0, gid) },
+  });
+  const login = passwordFile === undefined ? undefined : new Login(passwordFile, ports);
+  return DavServer.listen({ host, port, tls, names, login, handler, clock, log });
+}

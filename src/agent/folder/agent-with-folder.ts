@@ -1,0 +1,137 @@
+/**
+ * An agent that keeps a folder the same beside its other doors. The folder is a writer of its own in the same process, with a state, a device
+ * and a database of its own: what it publishes comes to the other doors, and theirs to it, as other agents' changes do. Whoever asks sees
+ * one agent: one status, and a flush or an unmount is for all doors.
+ */
+import type { Agent, AgentOptions } from "../agent.ts";
+import type { ControlAnswers } from "../control.ts";
+import type { DoorReport, SyncedFolderReport } from "../doors/doors.ts";
+import type { AgentStatus, FlushReport, PendingReport, UnmountReport } from "../reports.ts";
+import { startAgent } from "../start-agent.ts";
+import type { WatchedFolder } from "./sync-agent.ts";
+
+/** Starts the agent, then the folder: `watch` begins its passes. Throws as `startAgent`. */
+export async function startAgentWithFolder(
+  options: AgentOptions,
+  folder: string,
+  watch: () => WatchedFolder,
+): Promise<Agent> {
+  const answers = (own: ControlAnswers): ControlAnswers => ({
+    status: async () => withFolder(await own.status(), await watched.status()),
+    flush: (allowDeletes) => flushBoth(own, watched, allowDeletes),
+    unmount: (timeoutMs) => both.unmount(timeoutMs, false),
+  });
+  const agent = await startAgent({ ...options, answers });
+  const watched = watch();
+  const both = new AgentWithFolder(agent, watched, { door: "sync", folder });
+  return both;
+}
+
+/** What the folder has goes first, so that the other doors stand on it. What they published then comes to the folder, in one more pass. */
+export async function flushBoth(
+  own: Pick<Agent, "flush">,
+  folder: Pick<WatchedFolder, "flush">,
+  allowDeletes?: string,
+): Promise<FlushReport> {
+  const before = await folder.flush(allowDeletes);
+  const report = await own.flush();
+  // One that failed has said why; another pass would fail the same way.
+  if (before.error !== null || before.root === report.root) return bothFlushed(report, before);
+  const after = await folder.flush();
+  return bothFlushed(report, { ...after, conflicts: before.conflicts + after.conflicts });
+}
+
+class AgentWithFolder implements Agent {
+  readonly ended: Promise<UnmountReport>;
+  readonly #agent: Agent;
+  readonly #watched: WatchedFolder;
+  readonly #door: SyncedFolderReport;
+  #left: Promise<UnmountReport> | undefined;
+
+  constructor(agent: Agent, watched: WatchedFolder, door: SyncedFolderReport) {
+    this.#agent = agent;
+    this.#watched = watched;
+    this.#door = door;
+    this.ended = agent.ended.then(
+      async (report) => bothEnded(report, await this.#leave()),
+      async (error: unknown) => {
+        await this.#leave();
+        throw error;
+      },
+    );
+    // Whoever is interested asks for it.
+    this.ended.catch(() => {});
+  }
+
+  get doors(): readonly DoorReport[] {
+    return [...this.#agent.doors, this.#door];
+  }
+
+  async status(): Promise<AgentStatus> {
+    return withFolder(await this.#agent.status(), await this.#watched.status());
+  }
+
+  flush(): Promise<FlushReport> {
+    return flushBoth(this.#agent, this.#watched);
+  }
+
+  async unmount(timeoutMs: number, lazy: boolean): Promise<UnmountReport> {
+    // A mount that is busy stays, and the folder with it.
+    const report = await this.#agent.unmount(timeoutMs, lazy);
+    return bothEnded(report, await this.#leave());
+  }
+
+  hurry(): void {
+    this.#agent.hurry();
+    this.#watched.end();
+  }
+
+  /** A last pass, once: what is then not in the bucket is in the folder still. */
+  #leave(): Promise<UnmountReport> {
+    return (this.#left ??= this.#watched.unmount().then(async (report) => {
+      await this.#watched.ended;
+      return report;
+    }));
+  }
+}
+
+function withFolder(own: AgentStatus, { doors, online, lastError, pending, conflicts, guard, sync }: AgentStatus) {
+  return {
+    ...own,
+    doors: [...own.doors, ...doors],
+    online: own.online && online,
+    lastError: own.lastError ?? lastError,
+    pending: bothPending(own.pending, pending),
+    conflicts: [...own.conflicts, ...conflicts],
+    guard,
+    ...(sync === undefined ? {} : { sync }),
+  };
+}
+
+function bothFlushed(own: FlushReport, folder: FlushReport): FlushReport {
+  return {
+    ...own,
+    published: own.published && folder.published,
+    conflicts: own.conflicts + folder.conflicts,
+    pending: bothPending(own.pending, folder.pending),
+    error: own.error ?? folder.error,
+  };
+}
+
+/** What the folder lacks, or still has, is told apart from what the other doors leave in their state. */
+export function bothEnded(own: UnmountReport, last: UnmountReport): UnmountReport {
+  const drained = own.drained && last.drained;
+  const pending = bothPending(own.pending, last.pending);
+  const report: UnmountReport = { drained, pending, error: own.error ?? last.error, guard: last.guard ?? null };
+  return last.folder === undefined ? report : { ...report, folder: last.folder };
+}
+
+function bothPending(one: PendingReport, other: PendingReport): PendingReport {
+  return {
+    files: one.files + other.files,
+    bytes: one.bytes + other.bytes,
+    oldestMs: Math.max(one.oldestMs, other.oldestMs),
+    etaMs: one.etaMs === null || other.etaMs === null ? (one.etaMs ?? other.etaMs) : Math.max(one.etaMs, other.etaMs),
+    ...(other.isUncounted === true && { isUncounted: true }),
+  };
+}

@@ -1,0 +1,69 @@
+/** What the agent of a synced folder tells about itself: as a mount's agent does, and what is particular to a folder. */
+import { isNotSent } from "../../sync/report.ts";
+import type { FlushReport, PendingReport } from "../reports.ts";
+import { reportError, type AgentStatus } from "../reports.ts";
+import type { SyncLoopState } from "./sync-loop.ts";
+
+export interface SyncFacts {
+  readonly folder: string;
+  readonly address: string;
+  readonly cache: () => AgentStatus["cache"];
+  readonly conflicts: () => AgentStatus["conflicts"];
+  /** What a scan counted; undefined while none has. */
+  readonly waiting?: () => PendingReport | undefined;
+}
+
+export function syncStatus(
+  { folder, address, cache, conflicts, waiting }: SyncFacts,
+  state: SyncLoopState,
+): AgentStatus {
+  const { report, error, scansOnly } = state;
+  const held = report?.guard ?? null;
+  return {
+    mount: null,
+    doors: [{ door: "sync", folder }],
+    bucket: address,
+    pid: process.pid,
+    root: report?.root ?? null,
+    base: report?.root ?? "",
+    online: error === undefined || !UNREACHABLE.has(error.code),
+    lastError: reportError(error),
+    pending: pendingOf(state, waiting?.(), state.waiting),
+    conflicts: conflicts(),
+    guard: held === null ? null : { digest: held.digest, files: held.files },
+    cache: cache(),
+    collection: null,
+    published: { flushes: 0, attempts: 0, uploadedBytes: 0, uploadedBlocks: 0, requests: 0, blocksRead: 0 },
+    sync: { left: report?.left ?? [], notices: scansOnly === undefined, why: scansOnly ?? null },
+  };
+}
+
+export function syncFlush(state: SyncLoopState, counted?: PendingReport): FlushReport {
+  const { report, error } = state;
+  // What is noticed after the pass that was asked for, its own actions among them, is for the next one.
+  const pending = pendingOf(state, counted, false);
+  return {
+    published: error === undefined && report !== undefined && report.guard === null && pending.files === 0,
+    root: report?.root ?? null,
+    version: null,
+    attempts: 0,
+    conflicts: report?.conflicts.length ?? 0,
+    pending,
+    error: reportError(error),
+  };
+}
+
+/** `isNoticed`: something changed that no scan has counted yet. */
+function pendingOf(
+  { report, error }: SyncLoopState,
+  counted: PendingReport | undefined,
+  isNoticed: boolean,
+): PendingReport {
+  const left = (report?.left ?? []).filter(isNotSent);
+  const isUncounted = isNoticed || (error !== undefined && counted === undefined);
+  const { bytes, oldestMs, etaMs } = counted ?? { bytes: 0, oldestMs: 0, etaMs: null };
+  const files = Math.max(left.length, counted?.files ?? 0, isUncounted ? 1 : 0);
+  return { files, bytes, oldestMs, etaMs, ...(isUncounted && { isUncounted }) };
+}
+
+const UNREACHABLE: ReadonlySet<string> = new Set(["arbiter_unreachable", "store_unreachable", "time_out"]);

@@ -1,0 +1,64 @@
+/** Publishing all that is pending before an agent ends, for as long as waiting makes sense. */
+import type { Clock } from "../../base/clock.ts";
+import type { ErrorReport, FlushReport, PendingReport } from "../reports.ts";
+
+export interface DrainOptions {
+  /** One attempt to publish everything. */
+  flush(): Promise<FlushReport>;
+  /** How it stands, without trying anything. */
+  report(): Promise<Drained>;
+  readonly clock: Clock;
+  /** On the monotonic clock: when to give up. */
+  readonly endMs: number;
+  /** Aborted: give up now. */
+  readonly signal: AbortSignal;
+}
+
+/** What a drain left behind, and why. */
+export interface Drained {
+  readonly pending: PendingReport;
+  readonly error: ErrorReport | null;
+}
+
+const FIRST_PAUSE_MS = 50;
+const MAX_PAUSE_MS = 1_000;
+
+/** Flushes until nothing is pending, or no waiting helps, or the time is over. */
+export async function drain(options: DrainOptions): Promise<Drained> {
+  const { clock, endMs, signal } = options;
+  for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
+    const report = await inTime(options, options.flush());
+    if (report === undefined) return options.report();
+    const { pending, error } = report;
+    const waits = pending.files > 0 && (error === null || PASSING.has(error.code));
+    if (!waits || signal.aborted || clock.monotonicMs() + pauseMs >= endMs) return report;
+    await clock.sleep(pauseMs, signal).catch(() => {});
+  }
+}
+
+/** What `work` comes to, or undefined when the time is over first; then it goes on by itself. */
+async function inTime<Result>(options: DrainOptions, work: Promise<Result>): Promise<Result | undefined> {
+  const { clock, endMs, signal } = options;
+  const done = new AbortController();
+  const timeOver = clock.sleep(Math.max(0, endMs - clock.monotonicMs()), AbortSignal.any([signal, done.signal])).then(
+    () => undefined,
+    () => undefined,
+  );
+  try {
+    return await Promise.race([work, timeOver]);
+  } finally {
+    done.abort();
+  }
+}
+
+/** Errors that end by themselves, or once someone brings the storage back. Others stay until someone decides. */
+const PASSING: ReadonlySet<string> = new Set([
+  "arbiter_unreachable",
+  "bucket_locked",
+  "disk_full",
+  "no_such_bucket",
+  "root_moved",
+  "store_failed",
+  "store_unreachable",
+  "time_out",
+]);

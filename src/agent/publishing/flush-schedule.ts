@@ -1,0 +1,148 @@
+/**
+ * When an agent flushes (design.md §3): at once after an fsync or a close that wrote, but four times a second at most and
+ * ever more rarely, down to once in 5 s, while writing goes on and on. What no close follows, as a name that went, is flushed 0.2 s after
+ * the last such change, 0.6 s after the first at the latest, and as rarely where that goes on and on; otherwise 1 s after the last
+ * write, 5 s after the first at the latest. Where nothing waits but a large file that is still being written again: 5 s after the last write, 60 s
+ * after the first. One flush runs at a time; what arrives meanwhile is taken by the next.
+ */
+import type { Clock } from "../../base/clock.ts";
+import {
+  FLUSH_CHANGE_IDLE_MS,
+  FLUSH_CHANGE_LATEST_MS,
+  FLUSH_IDLE_MS,
+  FLUSH_LATEST_MS,
+  FLUSH_REWRITTEN_LATEST_MS,
+  FLUSHES_PER_SECOND,
+} from "../../base/limits.ts";
+import type { DirtyReason } from "../../vfs/dirty-signal.ts";
+
+/** What one flush came to: `again` asks for another one after `afterMs` (offline, or attempts used up). */
+export interface FlushEnd {
+  readonly again: boolean;
+  readonly afterMs: number;
+}
+
+const SHORTEST_MS = 1_000 / FLUSHES_PER_SECOND;
+/** How much the spacing grows from flush to flush while writing goes on, and while fsyncs do, which flushes compete with. */
+const WIDENING = 1.5;
+const FSYNC_WIDENING = 3;
+/** Writing goes on and on if something is dirty again this soon after a flush began; a program that waits for others is slower. */
+const STORM_GAP_MS = 30;
+
+/** How long a flush waits for more of what nobody waits for. */
+const IDLE_MS: Partial<Record<DirtyReason, number>> = {
+  rewrite: FLUSH_LATEST_MS,
+  write: FLUSH_IDLE_MS,
+  change: FLUSH_CHANGE_IDLE_MS,
+};
+
+export class FlushSchedule implements Disposable {
+  readonly #clock: Clock;
+  readonly #flush: () => Promise<FlushEnd>;
+  #timer: Disposable | undefined;
+  /** When writes that nobody waits for are due: moves with each write. */
+  #idleDueMs = Infinity;
+  /** When an fsync or close is due: only moves forward. */
+  #firmDueMs = Infinity;
+  #running: Promise<FlushEnd> | undefined;
+  /** What those wait for who asked for a flush that has not begun. */
+  #next: Promise<void> | undefined;
+  #firstDirtyMs: number | undefined;
+  /** When something was dirty first that is not a file being written again. */
+  #firstOtherMs: number | undefined;
+  /** When something was changed first that no close follows. */
+  #firstChangeMs: number | undefined;
+  #lastStartMs = -Infinity;
+  #spacingMs = SHORTEST_MS;
+  /** How much the spacing is to grow after the flush that runs: 1 until something shows that writing goes on and on. */
+  #widening = 1;
+  #disposed = false;
+
+  /** `flush` never rejects: it reports what went wrong itself. */
+  constructor(clock: Clock, flush: () => Promise<FlushEnd>) {
+    this.#clock = clock;
+    this.#flush = flush;
+  }
+
+  /** Something became dirty. */
+  note(reason: DirtyReason): void {
+    const now = this.#clock.monotonicMs();
+    this.#firstDirtyMs ??= now;
+    if (this.#running !== undefined && now - this.#lastStartMs <= STORM_GAP_MS) {
+      this.#widening = Math.max(this.#widening, reason === "fsync" ? FSYNC_WIDENING : WIDENING);
+    }
+    if (reason === "rewrite") this.#firstOtherMs = undefined;
+    else this.#firstOtherMs ??= now;
+    if (reason === "change") this.#firstChangeMs ??= now;
+    const idleMs = IDLE_MS[reason];
+    if (idleMs !== undefined) this.#idleDueMs = Math.min(now + idleMs, this.#latestMs());
+    else this.#firm(reason === "urgent" ? now : Math.max(now, this.#lastStartMs + this.#spacingMs));
+    this.#arm();
+  }
+
+  /**
+   * Flushes now, after the one that may be running; resolves when a flush that began after this call has ended. All who ask
+   * while one runs share the next.
+   */
+  async flushNow(): Promise<void> {
+    if (this.#running === undefined) await this.#start();
+    else await (this.#next ??= this.#flushNext());
+  }
+
+  [Symbol.dispose](): void {
+    this.#disposed = true;
+    this.#timer?.[Symbol.dispose]();
+  }
+
+  async #flushNext(): Promise<void> {
+    while (this.#running !== undefined) await this.#running;
+    const running = this.#start();
+    this.#next = undefined;
+    await running;
+  }
+
+  /** Until when writes may wait that nobody waits for. */
+  #latestMs(): number {
+    const rewritten = (this.#firstDirtyMs ?? Infinity) + FLUSH_REWRITTEN_LATEST_MS;
+    const changed = Math.max(
+      (this.#firstChangeMs ?? Infinity) + FLUSH_CHANGE_LATEST_MS,
+      this.#lastStartMs + this.#spacingMs,
+    );
+    return Math.min(rewritten, (this.#firstOtherMs ?? Infinity) + FLUSH_LATEST_MS, changed);
+  }
+
+  #firm(dueMs: number): void {
+    this.#firmDueMs = Math.min(this.#firmDueMs, dueMs);
+  }
+
+  #arm(): void {
+    this.#timer?.[Symbol.dispose]();
+    const dueMs = Math.min(this.#idleDueMs, this.#firmDueMs);
+    if (dueMs === Infinity || this.#running !== undefined || this.#disposed) return;
+    this.#timer = this.#clock.after(Math.max(0, dueMs - this.#clock.monotonicMs()), () => void this.#start());
+  }
+
+  #start(): Promise<FlushEnd> {
+    if (this.#running !== undefined) return this.#running;
+    this.#timer?.[Symbol.dispose]();
+    this.#idleDueMs = Infinity;
+    this.#firmDueMs = Infinity;
+    this.#firstDirtyMs = undefined;
+    this.#firstOtherMs = undefined;
+    this.#firstChangeMs = undefined;
+    this.#widening = 1;
+    this.#lastStartMs = this.#clock.monotonicMs();
+    this.#running = this.#flush().then((end) => this.#ended(end));
+    return this.#running;
+  }
+
+  #ended(end: FlushEnd): FlushEnd {
+    this.#running = undefined;
+    const now = this.#clock.monotonicMs();
+    // Writing that goes on and on widens the spacing; a pause brings it back.
+    this.#spacingMs = this.#widening > 1 ? Math.min(this.#spacingMs * this.#widening, FLUSH_LATEST_MS) : SHORTEST_MS;
+    if (end.again) this.#firmDueMs = now + end.afterMs;
+    this.#arm();
+    return end;
+  }
+}

@@ -1,0 +1,322 @@
+/**
+ * The publishing half of an agent: takes sealed epochs from the filesystem's thread, publishes them, adopts what others
+ * published, and keeps the figures that `status` shows. One thing at a time.
+ */
+import type { Clock } from "../../base/clock.ts";
+import { SynclineError } from "../../base/errors.ts";
+import type { Cid, Lamport, WriterId } from "../../base/ids.ts";
+import { ADOPT_NODES, LARGE_EPOCH_OBJECTS, RECONNECT_FIRST_MS, RECONNECT_MAX_MS } from "../../base/limits.ts";
+import { describeError, type Log } from "../../base/log.ts";
+import type { Random } from "../../base/random.ts";
+import type { Bucket, CurrentRoot } from "../../bucket/bucket.ts";
+import type { ChangeSet, DataReader, NewBase, PublishedEpoch } from "../../fstree/change-set.ts";
+import { differencesIfThere } from "../../fstree/differences.ts";
+import { descends } from "../../bucket/history.ts";
+import { publishEpoch } from "../../bucket/publish.ts";
+import type { Writer } from "../../bucket/publish/next-commit.ts";
+import type { MergeSnapshots } from "../../bucket/publish/workspace.ts";
+import type { PublishFigures } from "../../bucket/publish/outcome.ts";
+import { rootRolledBack } from "../../bucket/root-witness.ts";
+import type { BaseRoot } from "../../overlay/journal/journal-record.ts";
+import type { Units } from "../../format/commits/policy.ts";
+import { NodeStore } from "../../tree/node-store.ts";
+import { EpochGarbage, type ReleaseTime } from "./epoch-garbage.ts";
+import type { FlushEnd } from "./flush-schedule.ts";
+import { CountedReader } from "./counted-reader.ts";
+import type { HeldBase } from "../state/held-base.ts";
+import { packed, type PackedOutcome } from "./packed-outcome.ts";
+import { UNREACHABLE } from "./publish-errors.ts";
+import { SeenConflicts, type SeenConflict } from "./seen-conflicts.ts";
+import { Throughput } from "./throughput.ts";
+
+/** The overlay, on whichever thread it lives. */
+export interface PublisherOverlay {
+  /** `anew`: an epoch that is held, together with what changed since (overlay.ts). */
+  seal(anew: boolean): Promise<ChangeSet | undefined>;
+  published(epoch: PublishedEpoch): Promise<void>;
+  /** Stands on a root of others, unless something in these units ("any": anything at all) waits to be published. Whether it does. */
+  adopt(base: NewBase, units: Units | "any"): Promise<boolean>;
+}
+
+export interface PublisherOptions {
+  readonly bucket: Bucket;
+  /** Undefined: nothing is published. */
+  readonly writer: PublisherWriter | undefined;
+  /** Whether the base stays what it is, since an old state is shown. */
+  readonly fixed: boolean;
+  readonly overlay: PublisherOverlay;
+  readonly data: DataReader;
+  readonly base: BaseRoot;
+  /** Whether the overlay holds an epoch that was sealed before a restart. */
+  readonly held: boolean;
+  /** Told which root unpublished changes stand on, where the bucket wants to know. */
+  readonly heldBase?: HeldBase;
+  /** Another merge than the real one: for simulations that have to notice. */
+  readonly merge?: MergeSnapshots;
+  /** Called after epochs that moved many bytes or objects, with "when quiet" after smaller ones, and during an epoch that reads much. */
+  readonly releaseMemory: (when: ReleaseTime) => void;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+export interface PublisherWriter {
+  readonly writer: Writer;
+  /** Gets the state a device of its own when its old one turns out to be somebody else's too. */
+  replace(): Promise<Writer>;
+}
+
+export interface PublisherState {
+  readonly writer: WriterId | undefined;
+  readonly base: BaseRoot;
+  /** The newest root seen. */
+  readonly root: Cid | undefined;
+  readonly version: number | undefined;
+  readonly online: boolean;
+  readonly lastError: SynclineError | undefined;
+  readonly conflicts: readonly SeenConflict[];
+  readonly totals: PublishFigures & { readonly flushes: number };
+  readonly last: { readonly attempts: number; readonly conflicts: number };
+}
+
+const DONE: FlushEnd = { again: false, afterMs: 0 };
+const NO_FIGURES: PublishFigures = { attempts: 0, requests: 0, uploadedBytes: 0, uploadedBlocks: 0, blocksRead: 0 };
+
+export class Publisher {
+  readonly #options: PublisherOptions;
+  readonly #nodes: NodeStore;
+  readonly #throughput: Throughput;
+  #writer: Writer | undefined;
+  #base: BaseRoot;
+  #root: CurrentRoot | undefined;
+  /** A sealed epoch is not in the bucket yet: it goes before anything else. */
+  #held: boolean;
+  /** A swap of the epoch that is held was sent, or may have been, by this run or an earlier one. */
+  #sent: boolean;
+  /** Others published while our last epoch was on its way. */
+  #contended = false;
+  #online = true;
+  #lastError: SynclineError | undefined;
+  #retryMs = RECONNECT_FIRST_MS;
+  readonly #conflicts: SeenConflicts;
+  #totals = { ...NO_FIGURES, flushes: 0 };
+  #last = { attempts: 0, conflicts: 0 };
+  readonly #garbage: EpochGarbage;
+  /** The end of the queue: flushes and adoptions run one after the other. */
+  #tail: Promise<unknown> = Promise.resolve();
+  /** When the newest notice came, and when the swap was sent that put our last root in place: what was noticed before is below it. */
+  #noticedMs = -Infinity;
+  #swapMs = -Infinity;
+  /** The end of a catching up that has not begun and has no flush behind it: the newest root is all that later notices want, too. */
+  #notice: Promise<FlushEnd> | undefined;
+
+  constructor(options: PublisherOptions) {
+    this.#options = options;
+    this.#throughput = new Throughput(options.clock);
+    this.#garbage = new EpochGarbage(options.releaseMemory);
+    this.#writer = options.writer?.writer;
+    this.#base = options.base;
+    this.#conflicts = new SeenConflicts(options.clock);
+    this.#held = options.held;
+    this.#sent = options.held;
+    if (options.held) options.heldBase?.stand(options.base);
+    this.#nodes = new NodeStore(options.bucket.blocks, ADOPT_NODES);
+  }
+
+  state(): PublisherState {
+    return {
+      writer: this.#writer?.device.writer,
+      base: this.#base,
+      root: this.#root?.commit.cid,
+      version: this.#root?.root.version,
+      online: this.#online,
+      lastError: this.#lastError,
+      conflicts: this.#conflicts.all,
+      totals: this.#totals,
+      last: this.#last,
+    };
+  }
+
+  /** How long it takes until so many bytes are published; undefined while nothing moves, or nobody knows how fast. */
+  etaMs(bytes: number): number | undefined {
+    return this.#throughput.etaMs(bytes);
+  }
+
+  /** Publishes what is dirty, or adopts a newer root when nothing is. Never rejects. */
+  flush(): Promise<FlushEnd> {
+    this.#notice = undefined;
+    return this.#queued(() => this.#publishDirty());
+  }
+
+  /** The root may have moved: adopts it, after the epoch that waits if there is one. Never rejects. */
+  rootMoved(): Promise<FlushEnd> {
+    this.#noticedMs = this.#options.clock.monotonicMs();
+    const notice = (this.#notice ??= this.#queued(async () => {
+      if (this.#notice === notice) this.#notice = undefined;
+      if (this.#held) return this.#publishDirty();
+      return this.#noticedMs < this.#swapMs ? DONE : this.#catchUp();
+    }));
+    return notice;
+  }
+
+  #queued(work: () => Promise<FlushEnd>): Promise<FlushEnd> {
+    const result = this.#tail.then(work).catch((error: unknown) => this.#failed(error));
+    this.#tail = result;
+    return result;
+  }
+
+  async #publishDirty(): Promise<FlushEnd> {
+    const attempt = this.#writer === undefined ? undefined : await this.#attempt(this.#writer);
+    return attempt === undefined ? this.#catchUp() : this.#conclude(attempt);
+  }
+
+  /** Undefined when nothing changed. Once this is over nothing refers to the epoch's objects: what came of them is packed. */
+  async #attempt(writer: Writer): Promise<Attempt | undefined> {
+    const { bucket, data, clock, random, log, merge } = this.#options;
+    const changes = await this.#seal();
+    if (changes === undefined) return undefined;
+    const context = { bucket, writer, clock, random, log, ...(merge === undefined ? {} : { merge }) };
+    const begun = { objects: changes.objects.length };
+    this.#held = true;
+    this.#options.heldBase?.stand(this.#base);
+    const isLarge = begun.objects > LARGE_EPOCH_OBJECTS;
+    if (isLarge) this.#options.releaseMemory("now");
+    const options = { adopted: this.#base.commit, contended: this.#contended };
+    const counted = new CountedReader(data, this.#throughput, () => {
+      // Of very many objects that takes long.
+      if (!isLarge) this.#options.releaseMemory("on the way");
+    });
+    const sentBefore = this.#sent;
+    this.#sent = true;
+    this.#throughput.begin();
+    const outcome = packed(
+      await publishEpoch(context, changes, counted, options).finally(() => this.#throughput.end()),
+    );
+    this.#sent = sentBefore || outcome.kind === "published" || outcome.figures.attempts > 0;
+    return { ...begun, outcome, movedBytes: Math.max(counted.bytes, outcome.figures.uploadedBytes) };
+  }
+
+  /**
+   * An epoch that waited while others published is sealed anew, with all that came since, unless anybody may have it: of a unit that
+   * they changed too, its part alone would give way, and the rest would come to lie among their files.
+   */
+  async #seal(): Promise<ChangeSet | undefined> {
+    const { bucket, overlay } = this.#options;
+    const waited = this.#held && !this.#sent;
+    const changes = await overlay.seal(false);
+    if (changes === undefined || !waited) return changes;
+    const current = await bucket.current();
+    return current === undefined || current.commit.cid === changes.reference ? changes : overlay.seal(true);
+  }
+
+  async #conclude({ outcome, objects, movedBytes }: Attempt): Promise<FlushEnd> {
+    const { bucket, log, overlay } = this.#options;
+    this.#count(outcome);
+    switch (outcome.kind) {
+      case "published":
+        if (objects > LARGE_EPOCH_OBJECTS) this.#options.releaseMemory("now");
+        await overlay.published(outcome.epoch);
+        this.#held = false;
+        this.#sent = false;
+        this.#contended = outcome.contended;
+        this.#swapMs = outcome.swapMs;
+        this.#options.heldBase?.leave();
+        this.#base = baseRootOf(outcome.epoch.base);
+        this.#root = { root: outcome.root, commit: await bucket.commit(outcome.epoch.base.commit) };
+        await this.#conflicts.remember(outcome.conflicts, bucket, this.#root.commit);
+        this.#reached();
+        this.#garbage.left(movedBytes, objects);
+        return DONE;
+      case "queued":
+        this.#contended = true;
+        this.#lastError = new SynclineError("root_moved", "Other writers were faster, many times. The epoch waits.", {
+          hint: "It is tried again by itself; `syncline flush` tries at once.",
+        });
+        return this.#again();
+      case "unreachable":
+        return this.#failed(outcome.cause);
+      case "foreign":
+        return this.#failed(outcome.cause);
+      case "rolled_back":
+        return this.#failed(rootRolledBack(outcome.root));
+      case "device_reused":
+        log.warn("The bucket holds a later epoch of this device: taking a new device key.", { epoch: outcome.epoch });
+        this.#writer = await this.#options.writer?.replace();
+        return { again: true, afterMs: 0 };
+    }
+  }
+
+  /** Adopts the current root, if it is a newer one that descends from ours. */
+  async #catchUp(): Promise<FlushEnd> {
+    const { bucket, overlay, fixed } = this.#options;
+    if (fixed) return DONE;
+    const current = await bucket.current();
+    if (current === undefined) {
+      throw new SynclineError("no_such_bucket", `There is no bucket at ${bucket.remote.address} now.`, {
+        hint: "Unpublished data is kept. Bring the bucket back, and publishing goes on.",
+      });
+    }
+    this.#root = current;
+    const { cid, body } = current.commit;
+    if (cid !== this.#base.commit) {
+      const ours = { cid: this.#base.commit, seq: this.#base.seq };
+      if ((await descends(bucket, current.commit, ours, this.#nodes)) === "no") throw rootRolledBack(cid);
+      const changes = await differencesIfThere(this.#nodes, this.#base.tree, body.tree);
+      const base: NewBase = { commit: cid, tree: body.tree, seq: body.seq, changes };
+      // The rest of a unit would be theirs then: a flush is due, which merges all of it.
+      const stands =
+        (await overlay.adopt(base, "any")) || (await overlay.adopt(base, (await bucket.policy(current.commit)).units));
+      if (stands) this.#base = baseRootOf(base);
+    }
+    this.#reached();
+    return DONE;
+  }
+
+  #reached(): void {
+    if (!this.#online) this.#options.log.info("The bucket is reachable again.");
+    this.#online = true;
+    this.#lastError = undefined;
+    this.#retryMs = RECONNECT_FIRST_MS;
+  }
+
+  #failed(error: unknown): FlushEnd {
+    const known =
+      error instanceof SynclineError ? error : new SynclineError("internal", String(error), { cause: error });
+    if (this.#lastError?.message !== known.message) this.#options.log.warn(`Not published: ${describeError(error)}`);
+    if (UNREACHABLE.has(known.code)) this.#online = false;
+    this.#lastError = known;
+    return this.#again();
+  }
+
+  #again(): FlushEnd {
+    const afterMs = this.#retryMs * (0.5 + this.#options.random.fraction() / 2);
+    this.#retryMs = Math.min(this.#retryMs * 2, RECONNECT_MAX_MS);
+    return { again: true, afterMs };
+  }
+
+  #count({ kind, figures, ...rest }: PackedOutcome): void {
+    const conflicts = "conflicts" in rest ? rest.conflicts.length : 0;
+    this.#last = { attempts: figures.attempts, conflicts };
+    const { flushes, attempts, requests, uploadedBytes, uploadedBlocks, blocksRead } = this.#totals;
+    this.#totals = {
+      flushes: flushes + (kind === "published" ? 1 : 0),
+      attempts: attempts + figures.attempts,
+      requests: requests + figures.requests,
+      uploadedBytes: uploadedBytes + figures.uploadedBytes,
+      uploadedBlocks: uploadedBlocks + figures.uploadedBlocks,
+      blocksRead: blocksRead + figures.blocksRead,
+    };
+  }
+}
+
+/** One epoch's way into the bucket, as far as it came. */
+interface Attempt {
+  readonly objects: number;
+  readonly outcome: PackedOutcome;
+  /** Bytes that were uploaded, or read to find that they need not be. */
+  readonly movedBytes: number;
+}
+
+function baseRootOf({ commit, tree, seq }: { commit: Cid; tree: Cid; seq: Lamport }): BaseRoot {
+  return { commit, tree, seq };
+}

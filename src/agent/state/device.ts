@@ -1,0 +1,114 @@
+/**
+ * The device of a state: its ed25519 key and the wallet's certificate for one bucket, in `device.json`, mode 0600. The wallet is
+ * asked only when there is no certificate yet, or when it is about to expire.
+ */
+import { join } from "node:path";
+import { hasCode, SynclineError } from "../../base/errors.ts";
+import type { Clock } from "../../base/clock.ts";
+import type { Random } from "../../base/random.ts";
+import { createDeviceKey, deviceKeyFromSeed, type DeviceKey } from "../../crypto/device-key.ts";
+import type { WalletSigner } from "../../crypto/wallet.ts";
+import {
+  checkCertificate,
+  decodeCertificate,
+  signCertificate,
+  type Certificate,
+} from "../../format/commits/certificate.ts";
+import type { Genesis } from "../../format/commits/genesis.ts";
+import { readStateFile, writeStateFile } from "./state-file.ts";
+
+export interface Device {
+  readonly key: DeviceKey;
+  readonly certificate: Certificate;
+}
+
+export interface DeviceSetup {
+  readonly stateDir: string;
+  readonly genesis: Genesis;
+  /** Opens the wallet; called only when something must be signed. */
+  readonly wallet: () => Promise<WalletSigner>;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+/**
+ * The device of this state, made and certified when needed. One that was certified for another bucket, which lay at the address
+ * before, is replaced. Throws `device_not_certified` for another wallet than the owner's, `state_corrupt`, and as `wallet`.
+ */
+export async function openDevice(setup: DeviceSetup): Promise<Device> {
+  const stored = readDevice(setup.stateDir);
+  if (stored === undefined || !isCertified(stored, setup.genesis)) return replaceDevice(setup);
+  const leftS = stored.certificate.body.notAfter - nowSeconds(setup.clock);
+  if (leftS > RENEW_BEFORE_S) return stored;
+  try {
+    return await certify(setup, stored.key);
+  } catch (error) {
+    // The wallet may be out of reach for a while: there are weeks left to ask it.
+    if (leftS > 0) return stored;
+    throw error;
+  }
+}
+
+/** A new key for a state whose old one wrote more than the state remembers (a restored machine). */
+export async function replaceDevice(setup: DeviceSetup): Promise<Device> {
+  return certify(setup, createDeviceKey(setup.random));
+}
+
+const YEAR_S = 365 * 24 * 60 * 60;
+const RENEW_BEFORE_S = 30 * 24 * 60 * 60;
+
+function isCertified({ certificate }: Device, { cid, body }: Genesis): boolean {
+  try {
+    checkCertificate(certificate, { genesis: cid, owner: body.owner });
+    return true;
+  } catch (error) {
+    if (hasCode(error, "device_not_certified")) return false;
+    throw error;
+  }
+}
+
+async function certify(setup: DeviceSetup, key: DeviceKey): Promise<Device> {
+  const signer = await setup.wallet();
+  const { owner } = setup.genesis.body;
+  if (signer.wallet !== owner) {
+    throw new SynclineError("device_not_certified", `The bucket belongs to ${owner}, your key is ${signer.wallet}.`, {
+      hint: "Use the owner's key: --key FILE or SYNCLINE_KEY.",
+    });
+  }
+  const notAfter = nowSeconds(setup.clock) + YEAR_S;
+  const device = { key, certificate: await signCertificate(key, setup.genesis.cid, notAfter, signer) };
+  writeDevice(setup.stateDir, device);
+  return device;
+}
+
+function readDevice(stateDir: string): Device | undefined {
+  const path = join(stateDir, FILE);
+  const text = readStateFile(path)?.toString("utf8");
+  if (text === undefined) return undefined;
+  try {
+    const stored = JSON.parse(text) as { seed: string; certificate: string };
+    const key = deviceKeyFromSeed(Buffer.from(stored.seed, "hex"));
+    const certificate = decodeCertificate(Buffer.from(stored.certificate, "base64"));
+    if (certificate.writer === key.writer) return { key, certificate };
+    throw new SynclineError("format_invalid", "The certificate is another key's.");
+  } catch (cause) {
+    throw new SynclineError("state_corrupt", `${path} does not hold a device key.`, {
+      hint: "Unpublished data is not touched by it: remove the file to get a new device key at the next start.",
+      cause,
+    });
+  }
+}
+
+function writeDevice(stateDir: string, { key, certificate }: Device): void {
+  const stored = {
+    seed: Buffer.from(key.seed).toString("hex"),
+    certificate: Buffer.from(certificate.bytes).toString("base64"),
+  };
+  writeStateFile(join(stateDir, FILE), Buffer.from(JSON.stringify(stored)));
+}
+
+const FILE = "device.json";
+
+function nowSeconds(clock: Clock): number {
+  return Number(clock.nowNs() / 1_000_000_000n);
+}

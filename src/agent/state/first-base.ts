@@ -1,0 +1,48 @@
+/** Where an agent begins: the bucket's root, an old state of it, or the last root seen when the bucket is out of reach. */
+import { join } from "node:path";
+import type { Clock } from "../../base/clock.ts";
+import { hasCode } from "../../base/errors.ts";
+import { describeError, type Log } from "../../base/log.ts";
+import type { Bucket } from "../../bucket/bucket.ts";
+import { findCommit } from "../../bucket/history.ts";
+import type { BaseRoot } from "../../overlay/journal/journal-record.ts";
+import { LAST_BASE, parseBase } from "./last-base.ts";
+import { holdsUnpublished } from "./start-over.ts";
+import { readStateFile, writeStateFile } from "./state-file.ts";
+
+export interface FirstBaseOptions {
+  /** An old state, as `--at` names it. */
+  readonly at: string | undefined;
+  readonly stateDir: string;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/**
+ * Throws `no_such_bucket`, `no_such_root`, what reading throws when no root was seen before, and what distrusts the bucket unless the
+ * state holds changes: those are served on the root that they stand on, and the publisher reports what is wrong.
+ */
+export async function firstBase(bucket: Bucket, options: FirstBaseOptions): Promise<BaseRoot> {
+  const { at, stateDir, clock, log } = options;
+  const saved = join(stateDir, LAST_BASE);
+  try {
+    const base = await currentBase(bucket, at, clock);
+    if (at === undefined) writeStateFile(saved, Buffer.from(JSON.stringify(base)));
+    return base;
+  } catch (error) {
+    const last = at === undefined ? parseBase(readStateFile(saved)) : undefined;
+    if (last === undefined || (isDistrust(error) && !(await holdsUnpublished(options)))) throw error;
+    log.warn(`Starting from the last root seen: ${describeError(error)}`);
+    return last;
+  }
+}
+
+async function currentBase(bucket: Bucket, at: string | undefined, clock: Clock): Promise<BaseRoot> {
+  const current = await bucket.head();
+  const commit = at === undefined ? current.commit : await findCommit(bucket, current.commit, at, clock);
+  return { commit: commit.cid, tree: commit.body.tree, seq: commit.body.seq };
+}
+
+function isDistrust(error: unknown): boolean {
+  return hasCode(error, "root_rolled_back") || hasCode(error, "foreign_bucket");
+}

@@ -1,0 +1,78 @@
+/**
+ * Tells the bucket on which root changes stand that cannot be published for long, so that collections retain it (docs/retention.md) and
+ * the changes are merged with what they were made on. Costs nothing while changes are published at once.
+ */
+import type { Clock } from "../../base/clock.ts";
+import { SerialQueue } from "../../base/concurrency.ts";
+import { describeError, type Log } from "../../base/log.ts";
+import type { BucketRemote } from "../../bucket/remote.ts";
+import type { BaseRoot } from "../../overlay/journal/journal-record.ts";
+
+export interface HeldBaseOptions {
+  readonly remote: BucketRemote;
+  /** Whether an earlier run of this agent may have written it. */
+  readonly written: boolean;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Changes that wait for so long have the bucket told (format.md, bases): well before their root may be thinned. */
+const HOLD_AFTER_MS = 5 * 60 * 1000;
+
+export class HeldBase implements Disposable {
+  readonly #options: HeldBaseOptions;
+  readonly #queue = new SerialQueue();
+  #standing: BaseRoot | undefined;
+  #written: boolean;
+  #timer: Disposable | undefined;
+
+  constructor(options: HeldBaseOptions) {
+    this.#options = options;
+    this.#written = options.written;
+  }
+
+  /** Unpublished changes stand on this root until `leave`. */
+  stand(base: BaseRoot): void {
+    if (this.#standing !== undefined) return;
+    this.#standing = base;
+    this.#arm();
+  }
+
+  /** Everything is published. */
+  leave(): void {
+    this.#standing = undefined;
+    this.#timer?.[Symbol.dispose]();
+    // In its turn, since what was begun may be written only then.
+    void this.#queue.run(async () => {
+      if (this.#written && this.#standing === undefined) await this.#write(undefined);
+    });
+  }
+
+  /** What is written stays: whatever is not published goes on at the next start. */
+  [Symbol.dispose](): void {
+    this.#timer?.[Symbol.dispose]();
+  }
+
+  #arm(): void {
+    this.#timer = this.#options.clock.after(HOLD_AFTER_MS, () => {
+      void this.#queue.run(async () => {
+        const base = this.#standing;
+        if (base !== undefined && !(await this.#write(base))) this.#arm();
+      });
+    });
+  }
+
+  /** Whether it worked: a bucket out of reach can be told nothing. */
+  async #write(base: BaseRoot | undefined): Promise<boolean> {
+    const { remote, log } = this.#options;
+    try {
+      // Each swap makes one commit, so that their numbers are the same.
+      await remote.holdBase?.(base && { commit: base.commit, version: base.seq });
+      this.#written = base !== undefined;
+      return true;
+    } catch (error) {
+      log.info(`The root that unpublished changes stand on could not be noted: ${describeError(error)}`);
+      return false;
+    }
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * The newest root of an address in the state folder: an empty file `<seq>.<root>.<genesis>` in `<hash of URL>/known/`.
+ *
+ * The name is all that is kept, so it is there whole or not at all, without a lock and without a sync. Several processes add names, the
+ * greatest seq counts, and whoever adds one removes those below it.
+ */
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Lamport } from "../../base/ids.ts";
+import { failedWith } from "../../base/system-errors.ts";
+import type { SeenRoot, RootMemory } from "../../bucket/root-witness.ts";
+import { parseCid } from "../../format/blocks/cid.ts";
+import { addressFolder } from "./state-dir.ts";
+
+/** `root` is the folder of all states. */
+export function rootFile(root: string, address: string): RootMemory {
+  const folder = join(addressFolder(root, address), "known");
+  let noted: string | undefined;
+  const keep = (found: SeenRoot, isReplaced: (other: SeenRoot) => boolean) => {
+    const name = nameOf(found);
+    if (name === noted) return;
+    try {
+      mkdirSync(folder, { recursive: true, mode: 0o700 });
+      writeFileSync(join(folder, name), "", { mode: 0o600 });
+      for (const other of namesIn(folder)) {
+        const known = parseName(other);
+        if (other !== name && known !== undefined && isReplaced(known)) rmSync(join(folder, other), { force: true });
+      }
+      noted = name;
+    } catch (error) {
+      if (!failedWith(error, ...NOT_WRITABLE)) throw error;
+    }
+  };
+  return {
+    read: () => newestOf(namesIn(folder)),
+    note: (found) => {
+      const newest = newestOf(namesIn(folder));
+      if (newest === undefined || newest.seq < found.seq) keep(found, ({ seq }) => seq < found.seq);
+    },
+    replace: (found) => keep(found, () => true),
+  };
+}
+
+/** Reading needs no state. */
+const NOT_WRITABLE = ["EACCES", "EPERM", "EROFS", "ENOSPC", "EDQUOT", "ENOTDIR", "ENOENT"] as const;
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch (error) {
+    if (failedWith(error, "ENOENT", "ENOTDIR", "EACCES")) return [];
+    throw error;
+  }
+}
+
+function newestOf(names: readonly string[]): SeenRoot | undefined {
+  const known = names.map(parseName).filter((each) => each !== undefined);
+  return known.reduce<SeenRoot | undefined>(
+    (newest, each) => (each.seq > (newest?.seq ?? 0) ? each : newest),
+    undefined,
+  );
+}
+
+function nameOf({ seq, root, genesis }: SeenRoot): string {
+  return `${seq}.${root}.${genesis}`;
+}
+
+/** Undefined for what is no such name. */
+function parseName(name: string): SeenRoot | undefined {
+  const [seq = "", root = "", genesis = ""] = name.split(".");
+  if (!/^[1-9]\d{0,15}$/.test(seq)) return undefined;
+  try {
+    return { seq: Number(seq) as Lamport, root: parseCid(root), genesis: parseCid(genesis) };
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,79 @@
+/** Whether a state still belongs to the bucket at its address, and what becomes of it if not. */
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import type { Clock } from "../../base/clock.ts";
+import type { Log } from "../../base/log.ts";
+import type { Random } from "../../base/random.ts";
+import { openRemote } from "../../bucket/open-remote.ts";
+import { foreignBucket, type RootMemory } from "../../bucket/root-witness.ts";
+import { decodeGenesis } from "../../format/commits/genesis.ts";
+import type { MasterAccess } from "../../net/access.ts";
+import { DiskStorage, hasOverlay, removeOverlay } from "../../overlay/disk/disk-storage.ts";
+import { Overlay } from "../../overlay/overlay.ts";
+import { collectorDirOf } from "../threads/collector-thread.ts";
+import { LAST_BASE, parseBase } from "./last-base.ts";
+import { readStateFile } from "./state-file.ts";
+
+export interface StartOverOptions {
+  readonly address: string;
+  readonly stateDir: string;
+  /** What was seen at the address. */
+  readonly memory: RootMemory;
+  /** Whether what lies at the address now counts, whatever was seen there. */
+  readonly accept: boolean;
+  readonly access?: MasterAccess | undefined;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+/** The file in a state that holds the genesis of its bucket. */
+export const GENESIS = "genesis";
+
+/**
+ * A state that holds nothing unpublished begins anew where its bucket gave way to another, or to an older state of itself, and
+ * somebody has accepted that. One that holds something stays with its bucket: it is served, and what is wrong is reported. Throws
+ * `foreign_bucket` where nobody has accepted the other bucket.
+ */
+export async function startOver(options: StartOverOptions): Promise<void> {
+  const { address, stateDir, memory, accept, log } = options;
+  const known = readStateFile(join(stateDir, GENESIS));
+  const there = known === undefined ? undefined : await genesisAt(options);
+  if (known === undefined || there === undefined) return;
+  if (known.equals(there) && !accept) return;
+  if (await holdsUnpublished(options)) return;
+  const [before, found] = [decodeGenesis(known).cid, decodeGenesis(there).cid];
+  if (!accept && memory.read()?.genesis !== found) throw foreignBucket(address, before, found);
+  log.warn("What lies at the address was accepted. Everything was published before: starting anew.", { address });
+  removeOverlay(stateDir);
+  for (const name of [LAST_BASE, GENESIS]) rmSync(join(stateDir, name), { force: true });
+  rmSync(collectorDirOf(stateDir), { recursive: true, force: true });
+}
+
+/** The genesis that lies at the address; undefined when it cannot be reached. */
+async function genesisAt({ address, access, clock, random }: StartOverOptions): Promise<Uint8Array | undefined> {
+  await using remote = await openRemote(address, { access, clock, random });
+  try {
+    return await remote.readGenesis();
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether a state, whose lock the caller holds and whose overlay nobody has open, has changes that the bucket may lack. */
+export async function holdsUnpublished({
+  stateDir,
+  clock,
+  log,
+}: Pick<StartOverOptions, "stateDir" | "clock" | "log">): Promise<boolean> {
+  const last = parseBase(readStateFile(join(stateDir, LAST_BASE)));
+  if (!hasOverlay(stateDir)) return false;
+  // A state without its last root was never mounted to the end; whatever it holds is kept.
+  if (last === undefined) return true;
+  const overlay = new Overlay({ storage: new DiskStorage(stateDir), base: last, clock, log });
+  try {
+    return overlay.pending().files > 0 || overlay.state.inFlight !== undefined;
+  } finally {
+    await overlay.close();
+  }
+}

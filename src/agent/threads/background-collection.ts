@@ -1,0 +1,144 @@
+/**
+ * When an agent collects its bucket's garbage by itself (docs/retention.md): after many commits, or once a day if there was any. All agents
+ * of a bucket count the same commits; chance and what they see of one another's collections keep all but one of them from it.
+ */
+import type { Clock } from "../../base/clock.ts";
+import { SynclineError } from "../../base/errors.ts";
+import { describeError, type Log } from "../../base/log.ts";
+import type { Random } from "../../base/random.ts";
+import type { CollectReport } from "../../bucket/gc/collector.ts";
+import type { CollectionMark, CollectionNews } from "../../bucket/gc/need.ts";
+
+/** What an agent knows of the last collection; it outlives the process. */
+export interface CollectionRecord {
+  readonly mark: CollectionMark;
+  /** When it was seen: milliseconds since 1970. */
+  readonly timeMs: number;
+  /** Roots that were retained then, as far as that is known. */
+  readonly retained: number;
+}
+
+export interface BackgroundCollectionOptions {
+  /** The seq of the newest root that was seen here; undefined while the bucket is out of reach. */
+  readonly seq: () => number | undefined;
+  /** As `collectIfNeeded`. */
+  readonly collect: (known: CollectionMark | undefined, many: number, signal: AbortSignal) => Promise<CollectionNews>;
+  readonly record: CollectionRecord | undefined;
+  /** Keeps it for the next start. */
+  readonly keep: (record: CollectionRecord) => void;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+export interface CollectionState {
+  readonly running: boolean;
+  /** The last one of this agent, since it started. */
+  readonly last: { readonly timeNs: bigint; readonly report: CollectReport } | undefined;
+  /** Why the last try failed. */
+  readonly error: SynclineError | undefined;
+}
+
+/** Whether it is due is looked at so often, on average. */
+const LOOK_MS = 10 * 60 * 1000;
+/** Due after so many commits, at least; what a collection reads grows with the roots that are retained, and so does this. */
+const MANY_COMMITS = 512;
+const RETAINED_PART = 0.25;
+/** Due so long after the last one if there was any commit. */
+const AFTER_MS = 24 * 60 * 60 * 1000;
+/** After a failure the bucket is left alone for so long. */
+const AGAIN_MS = 60 * 60 * 1000;
+
+export class BackgroundCollection implements AsyncDisposable {
+  readonly #options: BackgroundCollectionOptions;
+  readonly #stop = new AbortController();
+  #record: CollectionRecord | undefined;
+  /** From 1 to 2: how much later than it might this agent collects. Drawn anew after each collection. */
+  #patience = 1;
+  #notBeforeMs = -Infinity;
+  #timer: Disposable | undefined;
+  #running: Promise<void> | undefined;
+  #last: CollectionState["last"];
+  #error: SynclineError | undefined;
+
+  constructor(options: BackgroundCollectionOptions) {
+    this.#options = options;
+    this.#record = options.record;
+    this.#drawPatience();
+    this.#arm();
+  }
+
+  state(): CollectionState {
+    return { running: this.#running !== undefined, last: this.#last, error: this.#error };
+  }
+
+  /** Begins to end one that runs; nobody needs to wait for it. */
+  stop(): void {
+    this.#timer?.[Symbol.dispose]();
+    this.#stop.abort(new SynclineError("no_agent", "The agent is ending."));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.stop();
+    await this.#running;
+  }
+
+  /** Collects if it is due. Never rejects. */
+  async look(): Promise<void> {
+    if (!this.#isDue()) return;
+    this.#running = this.#collect().finally(() => (this.#running = undefined));
+    await this.#running;
+  }
+
+  #arm(): void {
+    const { clock, random } = this.#options;
+    this.#timer = clock.after(LOOK_MS * (0.5 + random.fraction()), () => {
+      void this.look().then(() => void (this.#stop.signal.aborted || this.#arm()));
+    });
+  }
+
+  #isDue(): boolean {
+    const { clock, seq } = this.#options;
+    const now = seq();
+    if (now === undefined || this.#running !== undefined || clock.monotonicMs() < this.#notBeforeMs) return false;
+    // Nobody here knows when it was collected: whoever is to collect finds out.
+    if (this.#record === undefined) return true;
+    const { mark, timeMs, retained } = this.#record;
+    const commits = now - mark.seq;
+    const many = Math.max(MANY_COMMITS, retained * RETAINED_PART);
+    return commits >= many * this.#patience || (commits > 0 && this.#nowMs() - timeMs >= AFTER_MS * this.#patience);
+  }
+
+  async #collect(): Promise<void> {
+    const { collect, clock, log } = this.#options;
+    try {
+      const { mark, report } = await collect(this.#record?.mark, MANY_COMMITS, this.#stop.signal);
+      this.#note({ mark, timeMs: this.#nowMs(), retained: report?.commits.after ?? this.#record?.retained ?? 0 });
+      this.#error = undefined;
+      if (report === undefined) return;
+      this.#last = { timeNs: clock.nowNs(), report };
+      const { objects, bytes } = report;
+      log.info("Collected garbage.", { objects: objects.after, bytes: bytes.after, before: bytes.before });
+    } catch (cause) {
+      if (this.#stop.signal.aborted) return;
+      this.#error =
+        cause instanceof SynclineError ? cause : new SynclineError("internal", describeError(cause), { cause });
+      this.#notBeforeMs = clock.monotonicMs() + AGAIN_MS * this.#patience;
+      log.warn(`Garbage was not collected: ${describeError(cause)}`);
+    }
+  }
+
+  #note(record: CollectionRecord): void {
+    this.#record = record;
+    this.#drawPatience();
+    this.#options.keep(record);
+  }
+
+  #drawPatience(): void {
+    this.#patience = 1 + this.#options.random.fraction();
+  }
+
+  #nowMs(): number {
+    return Number(this.#options.clock.nowNs() / 1_000_000n);
+  }
+}

@@ -1,0 +1,44 @@
+/** The thread that collects garbage, for one collection: it gives way to everything else, and its memory has a bound of its own. */
+import { constants, setPriority } from "node:os";
+import { parentPort, type MessagePort } from "node:worker_threads";
+import { systemClock } from "../../base/clock.ts";
+import { SynclineError } from "../../base/errors.ts";
+import { silentLog } from "../../base/log.ts";
+import { systemRandom } from "../../base/random.ts";
+import { collectIfNeeded } from "../../bucket/gc/need.ts";
+import { openPacked } from "../../bucket/open-remote.ts";
+import { RootWitness } from "../../bucket/root-witness.ts";
+import type { CollectorMethods } from "./collector-thread.ts";
+import { answerCalls } from "./rpc.ts";
+import { rootFile } from "../state/root-file.ts";
+import { openToWrite } from "../writing-bucket.ts";
+
+if (parentPort === null) throw new SynclineError("internal", "This file runs as a worker thread.");
+serve(parentPort);
+
+function serve(port: MessagePort): void {
+  // On Linux 0 is the calling thread alone (setpriority(2)); elsewhere it would be the whole agent.
+  if (process.platform === "linux") setPriority(0, constants.priority.PRIORITY_LOW);
+  const stop = new AbortController();
+  answerCalls<CollectorMethods>(port, {
+    async collect({ address, stateDir, stateRoot, known, many }) {
+      const ports = { clock: systemClock, random: systemRandom };
+      const witness = new RootWitness(rootFile(stateRoot, address), { accept: false });
+      await using remote = openPacked(address, ports);
+      // Without a cache: what it reads, the bucket holds.
+      const state = { address, stateDir, witness, wallet: noWallet };
+      const { opened, writer } = await openToWrite({ ...state, log: silentLog, ...ports });
+      await using _ = opened;
+      const { store } = remote;
+      const options = { bucket: opened.bucket, store, writer: writer.writer, signal: stop.signal, ...ports };
+      return await collectIfNeeded(options, known, many);
+    },
+    stop: () => stop.abort(new SynclineError("no_agent", "The agent is ending.")),
+  });
+}
+
+async function noWallet(): Promise<never> {
+  throw new SynclineError("device_not_certified", "The device that collects garbage has no valid certificate.", {
+    hint: "Mount the bucket again, with the owner's key at hand.",
+  });
+}

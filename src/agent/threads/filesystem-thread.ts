@@ -1,0 +1,87 @@
+/** The thread that serves the filesystem (vfs-worker.ts), as the thread that publishes sees it. */
+import { Worker } from "node:worker_threads";
+import { SynclineError } from "../../base/errors.ts";
+import type { Log } from "../../base/log.ts";
+import type { MasterAccess } from "../../net/access.ts";
+import type { DirtyReason } from "../../vfs/dirty-signal.ts";
+import type { BegunFile } from "../../vfs/objects.ts";
+import type { FlushReport } from "../reports.ts";
+import { HEAP_LIMIT_MB } from "./memory.ts";
+import { answerCalls, createCaller, type Caller } from "./rpc.ts";
+import type { MainMethods, WorkerEvent, WorkerMethods } from "./threads.ts";
+
+export interface ThreadListener {
+  dirty(reason: DirtyReason): void;
+  /** A large file is written this far in order. */
+  begun(file: BegunFile): void;
+  /** The mount is gone, whoever ended it. */
+  unmounted(): void;
+  /** The thread wants all that is dirty published. */
+  flush(): Promise<FlushReport>;
+  /** It ended by itself; calls fail with this from now on. */
+  died(error: SynclineError): void;
+}
+
+/** The young generation's size: what a batch of calls leaves dies at once, and a greater one is only paged. */
+const YOUNG_GENERATION_MB = 8;
+
+export class FilesystemThread {
+  /** After the thread's end every call is rejected. */
+  readonly call: Caller<WorkerMethods>;
+  readonly #worker: Worker;
+  readonly #stopCalls: (error: Error) => void;
+  readonly #log: Log;
+  readonly #listener: ThreadListener;
+  #ended = false;
+
+  constructor(log: Log, access: MasterAccess, listener: ThreadListener) {
+    const resourceLimits = { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB, maxOldGenerationSizeMb: HEAP_LIMIT_MB };
+    this.#worker = new Worker(new URL("vfs-worker.js", import.meta.url), { name: "filesystem", resourceLimits });
+    this.#log = log;
+    this.#listener = listener;
+    const caller = createCaller<WorkerMethods>(this.#worker);
+    this.call = caller.call;
+    this.#stopCalls = caller.stop;
+    answerCalls<MainMethods>(this.#worker, {
+      flush: () => listener.flush(),
+      token: (origin) => access.bearer(origin).token(),
+      refused: ({ origin, token }) => access.bearer(origin).refused(token),
+    });
+    this.#worker.on("message", (event: WorkerEvent) => this.#heard(event));
+    this.#worker.once("error", (error) => this.#died(error));
+    this.#worker.once("exit", (status) => this.#died(new Error(`exit status ${status}`)));
+  }
+
+  /** Ends the thread; calls that wait are rejected with `no_agent`. */
+  async end(): Promise<void> {
+    this.#ended = true;
+    this.#stopCalls(new SynclineError("no_agent", "The agent is ending."));
+    await this.#worker.terminate();
+  }
+
+  #heard(event: WorkerEvent): void {
+    switch (event.event) {
+      case "dirty":
+        return this.#listener.dirty(event.reason);
+      case "begun":
+        return this.#listener.begun(event.file);
+      case "unmounted":
+        return this.#listener.unmounted();
+      case "log":
+        return this.#log[event.level](event.message);
+    }
+  }
+
+  #died(cause: unknown): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#log.error(`The filesystem's thread ended: ${cause instanceof Error ? cause.stack : String(cause)}`);
+    const error = new SynclineError("internal", "The filesystem's thread ended.", {
+      // The journal holds everything that was answered.
+      hint: "Nothing that was written is lost: mount again, and it goes on from there.",
+      cause,
+    });
+    this.#stopCalls(error);
+    this.#listener.died(error);
+  }
+}

@@ -1,0 +1,30 @@
+/**
+ * The overlay as the publisher sees it, on the other thread. Epochs cross in pieces: copying one of 16,000 objects at once would
+ * hold up the thread that serves for a tenth of a second, and take memory for all of it twice.
+ */
+import { EPOCH_PIECE } from "../../base/limits.ts";
+import type { ChangedObject, ChangeSet, PublishedEpoch } from "../../fstree/change-set.ts";
+import { PackedObjects, unpackChanged } from "../../overlay/data/packed-epoch.ts";
+import type { PublisherOverlay } from "../publishing/publisher.ts";
+import type { Caller } from "./rpc.ts";
+import type { WorkerMethods } from "./threads.ts";
+
+export function overlayBehind(call: Caller<WorkerMethods>): PublisherOverlay {
+  return {
+    async seal(anew: boolean): Promise<ChangeSet | undefined> {
+      const sealed = await call("seal", { anew });
+      if (sealed === undefined) return undefined;
+      const objects: ChangedObject[] = unpackChanged(sealed.first);
+      for (let from = EPOCH_PIECE; from < sealed.count; from += EPOCH_PIECE) {
+        objects.push(...unpackChanged(await call("sealedObjects", { from, to: from + EPOCH_PIECE })));
+      }
+      return { ...sealed.head, objects };
+    },
+    async published({ objects, ...epoch }: PublishedEpoch): Promise<void> {
+      const pieces = PackedObjects.of(objects, EPOCH_PIECE).pieces.map((piece, index) => ({ index, objects: piece }));
+      for (const piece of pieces.slice(0, -1)) await call("publishedObjects", piece);
+      await call("published", { ...epoch, last: pieces.at(-1) });
+    },
+    adopt: (base, units) => call("adopt", { base, units }),
+  };
+}

@@ -1,0 +1,188 @@
+/** The thread that serves the filesystem: overlay, vfs and doors. It publishes nothing; the main thread asks it for epochs. */
+import { getPriority, setPriority } from "node:os";
+import { parentPort, type MessagePort } from "node:worker_threads";
+import { systemClock } from "../../base/clock.ts";
+import { SynclineError } from "../../base/errors.ts";
+import type { Ino, WriterId } from "../../base/ids.ts";
+import type { Bucket } from "../../bucket/bucket.ts";
+import { recentNames } from "../../bucket/machines.ts";
+import { SERVING_NICENESS } from "../../base/limits.ts";
+import type { Log, LogFields } from "../../base/log.ts";
+import { systemRandom } from "../../base/random.ts";
+import { eachOnce, type MasterAccess } from "../../net/access.ts";
+import { keptBearer, RENEW_AHEAD_MS } from "../../net/bearer.ts";
+import { DiskStorage } from "../../overlay/disk/disk-storage.ts";
+import type { FileSystem } from "../../vfs/filesystem.ts";
+import { openVfs } from "../../vfs/open-vfs.ts";
+import { overriding } from "../../vfs/overriding.ts";
+import type { Vfs } from "../../vfs/vfs.ts";
+import { IdleRelease, releaseGarbage, releasingReader } from "./memory.ts";
+import { EpochExchange } from "../publishing/epoch-exchange.ts";
+import { openBucket, type OpenedBucket } from "../open-bucket.ts";
+import { OpenDoors } from "../doors/open-doors.ts";
+import { answerCalls, createCaller, type Caller } from "./rpc.ts";
+import type { MainMethods, Trust, WorkerEvent, WorkerMethods, WorkerSetup } from "./threads.ts";
+
+interface Serving {
+  readonly setup: WorkerSetup;
+  readonly opened: OpenedBucket;
+  readonly vfs: Vfs;
+  readonly epochs: EpochExchange;
+  doors: OpenDoors | undefined;
+}
+
+/** Epochs of more objects leave garbage that is worth collecting. */
+const MANY_OBJECTS = 1_000;
+
+serveFirst();
+serve(portOf(parentPort));
+
+/** Programs wait for this thread, nobody for the others: its short work goes before theirs. Without the right to it, it does not. */
+function serveFirst(): void {
+  try {
+    // On Linux 0 is the calling thread alone (setpriority(2)).
+    if (process.platform === "linux") setPriority(0, Math.min(getPriority(0), SERVING_NICENESS));
+  } catch {
+    // As fast as the scheduler likes, then.
+  }
+}
+
+function serve(port: MessagePort): void {
+  const tell = (event: WorkerEvent) => port.postMessage(event);
+  const log = createForwardingLog(tell);
+  const main = createCaller<MainMethods>(port);
+  const idleRelease = new IdleRelease(systemClock, releaseGarbage);
+  let serving: Serving | undefined;
+  let lastLarge: number | undefined;
+  /** Objects of epochs that were published since memory was asked to be released. */
+  let published = 0;
+  const open = () => {
+    if (serving === undefined) throw new SynclineError("internal", "The filesystem is not open.");
+    return serving;
+  };
+
+  answerCalls<WorkerMethods>(port, {
+    async open(setup) {
+      serving = await openFilesystem(setup, log, accessThrough(main.call, setup.trust), idleRelease);
+      const { vfs } = serving;
+      vfs.onDirty((reason) => tell({ event: "dirty", reason }));
+      vfs.onBegun((file) => tell({ event: "begun", file }));
+      vfs.onInvalidate((changes) => open().doors?.invalidate(changes));
+      return { base: vfs.baseState(), pending: vfs.pending(), held: vfs.heldEpochs.length > 0 };
+    },
+    async openDoors(setups) {
+      const { setup, vfs, opened } = open();
+      const fs = setup.publishedDurability ? publishedDurability(vfs, () => main.call("flush", undefined)) : vfs;
+      const { address, readOnly, stateDir } = setup;
+      const ended = () => tell({ event: "unmounted" });
+      const doors = await OpenDoors.open(setups, {
+        fs,
+        vfs,
+        contentConfig: opened.bucket.contentConfig,
+        address,
+        readOnly,
+        stateDir,
+        conflictWriter: (ino) => vfs.conflictWriter(ino),
+        machineName: (writer) => machineName(opened.bucket, writer),
+        clock: systemClock,
+        log,
+        ended,
+      });
+      open().doors = doors;
+      return doors.reports;
+    },
+    pending: () => open().vfs.pending(),
+    async seal({ anew }) {
+      const sealed = await open().epochs.seal(anew);
+      // Sealed again and again while the bucket is away, it is collected behind once.
+      if (sealed !== undefined && sealed.count > MANY_OBJECTS && sealed.head.epoch !== lastLarge) {
+        lastLarge = sealed.head.epoch;
+        idleRelease.note();
+      }
+      return sealed;
+    },
+    sealedObjects: (range) => open().epochs.sealedObjects(range),
+    publishedObjects: (some) => open().epochs.publishedObjects(some),
+    async published(epoch) {
+      published += open().epochs.published(epoch);
+      if (published <= MANY_OBJECTS) return;
+      published = 0;
+      idleRelease.note();
+    },
+    adopt: async ({ base, units }) => open().vfs.adopt(base, units),
+    isSteady: (beginning) => open().vfs.isSteady(beginning),
+    leaveDoors: async ({ lazy }) => open().doors?.leave(lazy),
+    async close() {
+      idleRelease[Symbol.dispose]();
+      await open().doors?.close();
+      await open().vfs.close();
+      await open().opened[Symbol.asyncDispose]();
+    },
+  });
+}
+
+async function openFilesystem(
+  setup: WorkerSetup,
+  log: Log,
+  access: MasterAccess,
+  idleRelease: IdleRelease,
+): Promise<Serving> {
+  const { address, genesis, stateDir, base, readTimeoutMs } = setup;
+  const cache = { dir: setup.cacheDir, bytes: setup.cacheBytes };
+  const ports = { clock: systemClock, random: systemRandom };
+  const reading = { access, genesis, cache, log, patienceMs: readTimeoutMs, witness: undefined };
+  const opened = await openBucket({ address, ...reading, ...ports });
+  const vfs = openVfs({
+    storage: new DiskStorage(stateDir),
+    blocks: releasingReader(opened.blocks, idleRelease),
+    base,
+    clock: systemClock,
+    log,
+    limits: { readTimeoutMs },
+  });
+  return { setup, opened, vfs, epochs: new EpochExchange(vfs), doors: undefined };
+}
+
+/** The machine's name, as far as recent commits give it; else the writer's id. */
+async function machineName(bucket: Bucket, writer: WriterId): Promise<string> {
+  const head = await bucket.head().catch(() => undefined);
+  const names = head === undefined ? undefined : await recentNames(bucket, head.commit, [writer]);
+  return names?.get(writer) || writer;
+}
+
+/** Tokens come from the main thread, which keeps each for minutes beyond this. */
+function accessThrough(call: Caller<MainMethods>, trust: Trust): MasterAccess {
+  const bearer = eachOnce((origin) => {
+    const kept = keptBearer(systemClock, TOKEN_KEPT_MS, () => call("token", origin));
+    const refused = (token: string) => {
+      kept.refused(token);
+      // Best effort: a token that is refused again is made anew then.
+      call("refused", { origin, token }).catch(() => {});
+    };
+    return { token: () => kept.token(), refused };
+  });
+  return { bearer, ...trust };
+}
+
+const TOKEN_KEPT_MS = RENEW_AHEAD_MS / 2;
+
+/** fsync answers when the change is in the bucket. */
+function publishedDurability(fs: FileSystem, flush: () => Promise<{ published: boolean }>): FileSystem {
+  const fsync = async (ino: Ino) => {
+    await fs.fsync(ino);
+    if ((await flush()).published) return;
+    throw new SynclineError("unpublished_data", "The change is kept here, but could not be published.");
+  };
+  return overriding(fs, { fsync, fsyncNow: () => false });
+}
+
+function createForwardingLog(tell: (event: WorkerEvent) => void): Log {
+  const forward = (level: "info" | "warn" | "error") => (message: string, fields?: LogFields) =>
+    tell({ event: "log", level, message: fields === undefined ? message : `${message} ${JSON.stringify(fields)}` });
+  return { info: forward("info"), warn: forward("warn"), error: forward("error") };
+}
+
+function portOf(port: MessagePort | null): MessagePort {
+  if (port !== null) return port;
+  throw new SynclineError("internal", "This file runs as a worker thread.");
+}

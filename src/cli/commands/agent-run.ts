@@ -1,0 +1,165 @@
+/** An agent as commands run it: in the foreground until it ends, or behind the terminal. */
+import { join } from "node:path";
+import { DEFAULT_CACHE_BYTES, READ_TIMEOUT_MS } from "../../base/limits.ts";
+import type { Clock } from "../../base/clock.ts";
+import { describeError, type Log } from "../../base/log.ts";
+import type { Agent } from "../../agent/agent.ts";
+import type { DoorReport, DoorSetup } from "../../agent/doors/doors.ts";
+import { LOG_NAME, openLogFile } from "../../agent/state/log-file.ts";
+import { startAgentWithFolder } from "../../agent/folder/agent-with-folder.ts";
+import { startAgent } from "../../agent/start-agent.ts";
+import {
+  makeStateFolder,
+  mountStatePath,
+  openMountState,
+  rememberStateRoot,
+  stateRoot,
+  type StateFacts,
+} from "../../agent/state/state-dir.ts";
+import { isBehind, runBehind, sayFailed, sayReady, sayStep } from "./background.ts";
+import type { Call } from "../command.ts";
+import type { ExitStatus } from "../exit-status.ts";
+import { openFolderBeside } from "./folder-door.ts";
+import { leftText } from "./held-deletions.ts";
+import { accessOf, MASTER_OPTIONS } from "../master-access.ts";
+import type { Output } from "../terminal/output.ts";
+import { ENDING_SIGNALS, type Runtime } from "../runtime.ts";
+import { loadWallet, machineNameOf } from "../wallet.ts";
+
+export const AGENT_OPTIONS = [
+  "background",
+  "readOnly",
+  "at",
+  "durability",
+  "readTimeout",
+  "cacheSize",
+  "gc",
+  "sync",
+  "limit",
+  "special",
+  ...MASTER_OPTIONS,
+] as const;
+type AgentCall = Call<(typeof AGENT_OPTIONS)[number]>;
+
+/** What one command's agents are like. */
+export interface AgentRun {
+  readonly facts: StateFacts;
+  /** A folder that is kept the same, too. */
+  readonly folder: StateFacts | undefined;
+  /** Called once the state is this process' own. */
+  doors(stateDir: string): readonly DoorSetup[];
+  /** What is told once all doors are open. */
+  ready(doors: readonly DoorReport[]): { readonly value: object; readonly text: string };
+  /** "Unmounted /mnt", and its JSON key and value. */
+  readonly ended: { readonly value: object; readonly text: string };
+}
+
+/** After a signal: publishing may take so long before the rest is left for the next time. */
+const SIGNAL_DRAIN_MS = 60_000;
+/** After a signal: what is under way of a start may take so long. */
+const START_PATIENCE_MS = 3_000;
+
+export async function runAgent(call: AgentCall, run: AgentRun): Promise<ExitStatus> {
+  if (call.options.background === true) return runAgentBehind(call, run);
+  try {
+    return await runAgentHere(call, run);
+  } catch (error) {
+    sayFailed(error);
+    throw error;
+  }
+}
+
+async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus> {
+  const { options, output, runtime } = call;
+  rememberStateRoot(runtime.env, stateRoot(runtime.env, options.state));
+  using state = openMountState(stateRoot(runtime.env, options.state), run.facts);
+  const echo = options.verbose === true && !isBehind();
+  const log = openLogFile(state.path, runtime.clock, echo ? (line) => void runtime.stderr.write(line) : undefined);
+  using progress = output.progress("start");
+  // In the background nobody reads this output, so the waiting command is told instead.
+  const onStep = isBehind() ? sayStep : (what: string) => void progress.step(what);
+  await using beside = run.folder === undefined ? undefined : await openFolderBeside(call, run.folder, state.path, log);
+  const agentOptions = {
+    address: run.facts.address,
+    doors: run.doors(state.path),
+    stateDir: state.path,
+    stateRoot: stateRoot(runtime.env, options.state),
+    accept: options.accept === true,
+    wallet: () => loadWallet(call),
+    machine: machineNameOf(call),
+    access: accessOf(call),
+    readOnly: options.readOnly ?? false,
+    at: options.at,
+    publishedDurability: options.durability === "published",
+    readTimeoutMs: options.readTimeout === undefined ? READ_TIMEOUT_MS : options.readTimeout * 1000,
+    cacheBytes: options.cacheSize ?? DEFAULT_CACHE_BYTES,
+    collects: options.gc !== "off",
+    clock: runtime.clock,
+    random: runtime.random,
+    log,
+    onStep,
+  };
+  const starting =
+    beside === undefined
+      ? startAgent(agentOptions)
+      : startAgentWithFolder(agentOptions, beside.folder, () => beside.watch());
+  endOnSignals(starting, runtime.clock, log);
+  const agent = await starting;
+  progress[Symbol.dispose]();
+  state.list();
+  beside?.list();
+  if (isBehind()) sayReady(agent.doors);
+  else {
+    const { value, text } = run.ready(agent.doors);
+    output.result({ ...value, pid: process.pid }, `${text} Ctrl-C ends it.`);
+  }
+  const report = await agent.ended;
+  const { value, text } = run.ended;
+  const rest = report.drained ? "" : ` ${leftText(report, "They go on the next time.")}`;
+  output.result({ ...value, ...report }, `${text}.${rest}`);
+  return report.drained ? 0 : 3;
+}
+
+/**
+ * The first signal ends the agent in order; another one ends the waiting. What is about to be mounted is mounted first, or a mount would stay
+ * without its agent; a start that waits for something else is given up.
+ */
+function endOnSignals(starting: Promise<Agent>, clock: Clock, log: Log): void {
+  let asked = false;
+  let agent: Agent | undefined;
+  const started = starting.then(
+    (made) => void (agent = made),
+    () => {},
+  );
+  const onSignal = async (signal: NodeJS.Signals) => {
+    log.info(`Got ${signal}.`);
+    if (agent === undefined && !asked) await Promise.race([started, clock.sleep(START_PATIENCE_MS)]);
+    if (agent === undefined) return giveUp(signal);
+    if (asked) return agent.hurry();
+    asked = true;
+    agent.unmount(SIGNAL_DRAIN_MS, true).catch((error: unknown) => {
+      log.error(`Unmounting failed: ${describeError(error)}`);
+      asked = false;
+    });
+  };
+  const listener = (signal: NodeJS.Signals) => void onSignal(signal);
+  const giveUp = (signal: NodeJS.Signals) => {
+    for (const each of ENDING_SIGNALS) process.off(each, listener);
+    process.kill(process.pid, signal);
+  };
+  for (const signal of ENDING_SIGNALS) process.on(signal, listener);
+}
+
+async function startBehind(output: Output, runtime: Runtime, logPath: string) {
+  using progress = output.progress("start");
+  return await runBehind(runtime, logPath, (what) => void progress.step(what));
+}
+
+async function runAgentBehind({ options, output, runtime }: AgentCall, run: AgentRun): Promise<ExitStatus> {
+  const stateDir = mountStatePath(stateRoot(runtime.env, options.state), run.facts);
+  makeStateFolder(stateDir);
+  const { pid, doors } = await startBehind(output, runtime, join(stateDir, LOG_NAME));
+  const { value, text } = run.ready(doors);
+  output.result({ ...value, pid }, `${text} It is process ${pid}.`);
+  return 0;
+}

@@ -1,0 +1,79 @@
+/** Running this very command again behind the terminal, in a session of its own, until it says that it is ready. */
+import { spawn } from "node:child_process";
+import { closeSync, openSync } from "node:fs";
+import { NODE_FLAGS } from "../../agent/threads/memory.ts";
+import type { DoorReport } from "../../agent/doors/doors.ts";
+import { SynclineError, type ErrorCode } from "../../base/errors.ts";
+import { envName } from "../options.ts";
+import { errorReport } from "../terminal/output.ts";
+import type { Runtime } from "../runtime.ts";
+
+/** What the process behind tells the one that started it. */
+type Word = Step | LastWord;
+
+interface Step {
+  readonly step: string;
+}
+
+type LastWord =
+  | { readonly doors: readonly DoorReport[] }
+  | { readonly code: ErrorCode; readonly message: string; readonly hint: string | null };
+
+/**
+ * Starts this command line without --background, with its output in `logPath`; `onStep` is told what its start is at. Answers its process id
+ * and doors once it is ready.
+ */
+export async function runBehind(
+  runtime: Runtime,
+  logPath: string,
+  onStep: (what: string) => void,
+): Promise<{ readonly pid: number; readonly doors: readonly DoorReport[] }> {
+  const key = runtime.environmentKey === undefined ? {} : { SYNCLINE_KEY: runtime.environmentKey };
+  const env = { ...runtime.env, ...key };
+  Reflect.deleteProperty(env, envName("background"));
+  const own = process.argv.slice(2).filter((argument) => argument !== "--background");
+  const log = openSync(logPath, "a", 0o600);
+  const child = spawn(process.execPath, [...NODE_FLAGS, process.argv[1] ?? "", ...own], {
+    detached: true,
+    stdio: ["ignore", log, log, "ipc"],
+    env,
+  });
+  closeSync(log);
+  const word = await new Promise<LastWord>((heard, failed) => {
+    child.once("error", failed);
+    child.on("message", (message: Word) => ("step" in message ? onStep(message.step) : heard(message)));
+    child.once("exit", (status) => heard(endedEarly(status, logPath)));
+  });
+  if (!("doors" in word)) {
+    throw new SynclineError(word.code, word.message, word.hint === null ? {} : { hint: word.hint });
+  }
+  child.unref();
+  return { pid: child.pid ?? 0, doors: word.doors };
+}
+
+/** Whether this process was started by `runBehind`, and somebody waits for its word. */
+export function isBehind(): boolean {
+  return process.send !== undefined;
+}
+
+/** Tells the waiting command which step of the start is under way. */
+export function sayStep(step: string): void {
+  if (process.connected) process.send?.({ step } satisfies Word);
+}
+
+/** Tells who waits that all is well, and lets go of where this process was started, so that nothing there stays in use. */
+export function sayReady(doors: readonly DoorReport[]): void {
+  process.send?.({ doors } satisfies Word);
+  process.disconnect();
+  process.chdir("/");
+}
+
+/** Tells who waits why it failed. */
+export function sayFailed(error: unknown): void {
+  if (process.send !== undefined && process.connected) process.send(errorReport(error));
+}
+
+function endedEarly(status: number | null, logPath: string): LastWord {
+  const message = `The agent ended with status ${status} before it was ready.`;
+  return { code: "internal", message, hint: `Its log: ${logPath}` };
+}

@@ -1,0 +1,96 @@
+/** `URL/PATH` arguments: which part is the bucket, and which names lead on inside it. */
+import { hasCode, SynclineError } from "../../base/errors.ts";
+import type { FileName } from "../../base/ids.ts";
+import { nameFromBytes, nameToBytes } from "../../base/names.ts";
+import { parseAddress, pinnedUrl, splitAddress } from "../../bucket/address.ts";
+import { openRemote } from "../../bucket/open-remote.ts";
+import type { Runtime } from "../runtime.ts";
+
+export interface BucketPath {
+  /** The bucket's address, with its pin when there was one. */
+  readonly address: string;
+  readonly names: readonly FileName[];
+  /** Whether the argument ended in a slash: a directory is meant. */
+  readonly directory: boolean;
+}
+
+/**
+ * At a master a bucket's address says where it ends. In a folder the bucket is found by walking up from the whole address. Throws
+ * `bad_address`, `name_invalid`, `no_such_bucket`, `store_unreachable`, and `store_failed` when a folder on the way may not be read.
+ */
+export async function locateBucket(runtime: Runtime, text: string): Promise<BucketPath> {
+  if (/^https?:/i.test(text)) return locateAtMaster(text);
+  const url = addressUrl(text);
+  const segments = url.pathname.split("/").filter((segment) => segment !== "");
+  for (let depth = segments.length; depth >= 1; depth--) {
+    const at = new URL(url);
+    at.pathname = `/${segments.slice(0, depth).join("/")}`;
+    if (await isBucket(runtime, at.href)) {
+      const names = segments.slice(depth).map(decodeSegment);
+      return { address: pinnedUrl(parseAddress(at.href)), names, directory: url.pathname.endsWith("/") };
+    }
+  }
+  throw new SynclineError("no_such_bucket", `There is no bucket at ${text}, nor above it.`, {
+    hint: "Check the address, or make one with `syncline init`.",
+  });
+}
+
+/** A name as `URL/PATH` spells it: percent-encoded where it must be, so that it names exactly these bytes. */
+export function encodeName(name: FileName): string {
+  return nameToBytes(name)
+    .toString("latin1")
+    .replace(/[^A-Za-z0-9\-._~!$&'()*+,;=:@]/g, percentEncode);
+}
+
+function locateAtMaster(text: string): BucketPath {
+  refuseControls(text);
+  const { address, path } = splitAddress(text);
+  return { address: pinnedUrl(address), names: path.map(decodeSegment), directory: /\/(#|$)/.test(text) };
+}
+
+/** In a URL, control characters would vanish without a word. */
+function refuseControls(text: string): void {
+  if (!/[\t\n\r]/.test(text)) return;
+  throw new SynclineError("bad_address", `${JSON.stringify(text)} has a control character.`, {
+    hint: "Write a newline as %0A, a tab as %09.",
+  });
+}
+
+/** What `new URL` makes of it, once it is known to be an address of ours. Names in it need not be UTF-8. */
+function addressUrl(text: string): URL {
+  refuseControls(text);
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const base = url === undefined ? text : Object.assign(new URL(url), { pathname: "/" }).href;
+  parseAddress(base);
+  return url ?? new URL(text);
+}
+
+async function isBucket({ clock, random }: Runtime, address: string): Promise<boolean> {
+  try {
+    await using remote = await openRemote(address, { clock, random });
+    await remote.readGenesis();
+    return true;
+  } catch (error) {
+    // A bucket's own folder has a path of text; names in the bucket may be any bytes.
+    if (hasCode(error, "no_such_bucket") || hasCode(error, "bad_address")) return false;
+    throw error;
+  }
+}
+
+/** Percent-encoded bytes, so that names that are not UTF-8 can be named too. */
+function decodeSegment(segment: string): FileName {
+  const bytes: number[] = [];
+  for (let at = 0; at < segment.length; at++) {
+    const hex = /^%([0-9a-f]{2})/i.exec(segment.slice(at, at + 3));
+    if (hex === null) bytes.push(...Buffer.from(segment[at] ?? "", "utf8"));
+    else {
+      bytes.push(Number.parseInt(hex[1] ?? "", 16));
+      at += 2;
+    }
+  }
+  return nameFromBytes(Uint8Array.from(bytes));
+}
+
+function percentEncode(char: string): string {
+  return `%${char.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`;
+}

@@ -1,0 +1,156 @@
+/** A conflict as commands show it: its versions, whose they are, since when they lie there, and by which rule. */
+import { timeText } from "../../base/clock.ts";
+import { SynclineError } from "../../base/errors.ts";
+import type { Cid, FileName, WriterId } from "../../base/ids.ts";
+import { nameToText } from "../../base/names.ts";
+import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
+import { broughtBy } from "../../bucket/conflicts/brought-by.ts";
+import { conflictAt } from "../../bucket/conflicts/open-conflicts.ts";
+import type { GivenWay, OpenConflict } from "../../bucket/conflicts/open-conflicts.ts";
+import { MachineNames } from "../../bucket/machines.ts";
+import { lookup } from "../../fstree/fs-reader.ts";
+import type { TreeObject } from "../../fstree/fs-reader.ts";
+import type { NodeStore } from "../../tree/node-store.ts";
+import type { Bucket } from "../../bucket/bucket.ts";
+import { exactTime, printBytes, printPath, printText } from "../terminal/text.ts";
+
+/** Where the versions are read: one tree, and the history that led to it. */
+export interface ConflictSource {
+  readonly bucket: Bucket;
+  readonly nodes: NodeStore;
+  readonly commit: VerifiedCommit;
+}
+
+export interface VersionReport {
+  readonly path: string;
+  readonly type: string;
+  readonly size: number;
+  readonly mtime: string;
+  /** Whose version it is; of a displaced object, who published the merge. */
+  readonly writer: WriterId;
+  /** The machine's name in the writer's newest commits; where they give none, the writer's id. */
+  readonly machine: string;
+  /** When the version came to be where it is, and the root that brought it. */
+  readonly time: string;
+  readonly root: Cid;
+}
+
+export interface GivenWayReport extends VersionReport {
+  readonly kind: GivenWay["kind"];
+  readonly rule: string;
+}
+
+/** What a writer is called. */
+export type NameWriter = (writer: WriterId) => Promise<string>;
+
+export function writerNames({ bucket, commit }: Pick<ConflictSource, "bucket" | "commit">): NameWriter {
+  const names = new MachineNames(bucket, commit);
+  return async (writer) => (await names.of(writer)) ?? writer;
+}
+
+/** One that gave way, with the commit that brought it. */
+export async function reportGivenWay(
+  source: ConflictSource,
+  conflict: OpenConflict,
+  version: GivenWay,
+  nameOf: NameWriter,
+): Promise<{ report: GivenWayReport; commit: VerifiedCommit }> {
+  const { object, path } = version;
+  const commit = await bringer(source, object, path, (there) => there.id === object.id);
+  const report = await reportVersion(
+    object,
+    path,
+    object.record.conflict?.writer ?? commit.body.writer,
+    commit,
+    nameOf,
+  );
+  return { report: { ...report, kind: version.kind, rule: ruleOf(conflict, version) }, commit };
+}
+
+/** The one that kept the name, or null. */
+export async function reportKept(
+  source: ConflictSource,
+  { kept, path }: OpenConflict,
+  nameOf: NameWriter,
+): Promise<VersionReport | null> {
+  if (kept === undefined) return null;
+  const { mtimeNs, size } = kept.record;
+  const same = (there: TreeObject) =>
+    there.id === kept.id && there.record.mtimeNs === mtimeNs && there.record.size === size;
+  const commit = await bringer(source, kept, path, same);
+  return reportVersion(kept, path, commit.body.writer, commit, nameOf);
+}
+
+/** One version in a line, for people. */
+export function versionLine({ path, type, size, mtime, machine, time }: VersionReport): string {
+  const what = type === "directory" ? "directory" : printBytes(size);
+  return `${printText(path)}  ${what}, modified ${mtime}, by ${printText(machine)}, here since ${time}`;
+}
+
+/** The conflict at a path. Throws `no_such_path` when there is none. */
+export async function requireConflict(
+  { nodes, commit }: Pick<ConflictSource, "nodes" | "commit">,
+  path: readonly FileName[],
+): Promise<OpenConflict> {
+  const found = await conflictAt(nodes, commit.body.tree, path);
+  if (found !== undefined) return found;
+  throw new SynclineError("no_such_path", `There is no conflict at /${printPath(path)}.`, {
+    hint: "`syncline conflicts list` shows those that there are.",
+  });
+}
+
+/** The row of the merge's table. Which of two edits and two births it was is not stored with a copy. */
+export function ruleOf({ kept }: OpenConflict, { kind, object }: GivenWay): string {
+  if (kind === "copy" && object.record.type === "directory") return "units";
+  if (kind === "copy") return "content / content or create / create";
+  if (object.record.type === "directory") return "two directories at one name";
+  return kept?.record.type === "directory" ? "file / directory at one name" : "two files at one name";
+}
+
+/** For people: how it came to this. */
+export function causeOf({ kind, object }: GivenWay): string {
+  const origin = object.record.conflict;
+  if (kind === "copy" && origin !== undefined) {
+    return (
+      `Writer ${origin.writer} changed it in its epoch ${origin.epoch}, another writer had changed it too, and the two ` +
+      `versions cannot be merged. ${WINNER}`
+    );
+  }
+  return "Two different objects came to have one name. One kept it, this one has a name beside it and is as it was.";
+}
+
+/** docs/merge.md, Winner and base. Which of the two it was is not stored. */
+export const WINNER =
+  "The side with more commits since both last agreed kept the name; with as many, the one with the greater writer id.";
+
+export function pathText(path: readonly FileName[]): string {
+  return path.map(nameToText).join("/");
+}
+
+async function reportVersion(
+  { record }: TreeObject,
+  path: readonly FileName[],
+  writer: WriterId,
+  commit: VerifiedCommit,
+  nameOf: NameWriter,
+): Promise<VersionReport> {
+  const { type, size, mtimeNs } = record;
+  const time = timeText(commit.body.timeNs);
+  const mtime = exactTime(mtimeNs);
+  return { path: pathText(path), type, size, mtime, writer, machine: await nameOf(writer), time, root: commit.cid };
+}
+
+/** The commit from which on this is at its place. */
+function bringer(
+  { bucket, nodes, commit }: ConflictSource,
+  object: TreeObject,
+  path: readonly FileName[],
+  same: (there: TreeObject) => boolean,
+): Promise<VerifiedCommit> {
+  const place = object.names.find(({ name }) => name === path.at(-1));
+  if (place === undefined) return Promise.resolve(commit);
+  return broughtBy(bucket, nodes, commit, async (tree) => {
+    const there = await lookup(nodes, tree, place);
+    return there !== undefined && same(there);
+  });
+}

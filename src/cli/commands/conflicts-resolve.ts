@@ -1,0 +1,223 @@
+/** `syncline conflicts resolve`: the answer to one conflict, or to all old ones, as one commit. */
+import { requirePublished } from "../../agent/command-writer.ts";
+import { SynclineError } from "../../base/errors.ts";
+import type { FileName } from "../../base/ids.ts";
+import { PUBLISH_NODE_CACHE_BYTES } from "../../base/limits.ts";
+import type { Bucket } from "../../bucket/bucket.ts";
+import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
+import { familyOf } from "../../bucket/conflicts/family.ts";
+import type { FamilyMember } from "../../bucket/conflicts/family.ts";
+import { ordinaryNames } from "../../bucket/conflicts/marked-name.ts";
+import { openConflicts } from "../../bucket/conflicts/open-conflicts.ts";
+import type { OpenConflict } from "../../bucket/conflicts/open-conflicts.ts";
+import { resolvePath } from "../../fstree/fs-reader.ts";
+import { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
+import { dryRun } from "../../bucket/writer.ts";
+import type { Path, DryRunWriter } from "../../bucket/writer.ts";
+import { NodeStore } from "../../tree/node-store.ts";
+import { openReader } from "./bucket-reader.ts";
+import { openWriterFor } from "./bucket-writer.ts";
+import type { Call } from "../command.ts";
+import { pathText, reportGivenWay, reportKept, requireConflict, versionLine, writerNames } from "./conflict-report.ts";
+import type { ConflictSource } from "./conflict-report.ts";
+import type { BucketOption } from "../master-access.ts";
+import { askLine, canAsk } from "../terminal/prompt.ts";
+import { flushFirst, locateTarget, showAtMount, type TargetPath } from "./target-path.ts";
+import { noteOf, printCount, printPath, printText } from "../terminal/text.ts";
+
+type ResolveCall = Call<"keep" | "allOlderThan" | "dryRun" | BucketOption>;
+type Keep = NonNullable<ResolveCall["options"]["keep"]>;
+
+/** What was, or would be, done about one version that gave way. `to` is where it is then. */
+interface Answer {
+  readonly path: string;
+  readonly version: string;
+  readonly done: "removed" | "took the name" | "renamed";
+  readonly to: string | null;
+}
+
+/** Without --keep, a person is asked. Throws `usage` where nobody can be. */
+export async function resolveConflicts(given: ResolveCall): Promise<void> {
+  const { options, output, runtime } = given;
+  const located = await locateTarget(runtime, options.state, given.args[0] ?? "");
+  const { keep, names } =
+    options.keep === undefined ? await askWhich(given, located) : { ...located, keep: options.keep };
+  const target = { ...located, names };
+  const call = { ...given, options: { ...options, keep } };
+  if (options.dryRun === true) {
+    // Like all that only reads it needs no key.
+    await using reader = await openReader(call, target.address, undefined);
+    const { bucket, commit } = reader;
+    const answers = await decideAll(
+      call,
+      target.names,
+      bucket,
+      commit,
+      dryRun({ bucket, clock: runtime.clock }, commit),
+    );
+    return output.result({ dryRun: true, resolved: answers }, textOfAll(answers));
+  }
+  await flushFirst(target);
+  await using session = await openWriterFor(call, target.address);
+  const { bucket, writer } = session;
+  const answers = await decideAll(call, target.names, bucket, writer.base, writer);
+  if (answers.length === 0) return output.result({ dryRun: false, resolved: answers }, textOfAll(answers));
+  const isOne = options.allOlderThan === undefined;
+  const about = isOne ? ` ${printPath(target.names)}` : `: ${printCount(answers.length, "version")}`;
+  const { root, figures } = requirePublished(await writer.publish(noteOf(`resolve${about}, keep ${keepOf(call)}`)));
+  await showAtMount(target);
+  const value = { dryRun: false, resolved: answers, root: root.commit, version: root.version, ...figures };
+  output.result(value, `${textOfAll(answers)}\nroot ${root.commit}`);
+}
+
+/** Shows the versions of one conflict and asks which of them is to have the name. */
+async function askWhich(call: ResolveCall, { address, names }: TargetPath): Promise<{ keep: Keep; names: Path }> {
+  const { options, output, runtime } = call;
+  if (!canAsk(runtime) || options.allOlderThan !== undefined) {
+    throw new SynclineError("usage", "--keep is required.", { hint: "See syncline conflicts resolve --help." });
+  }
+  await using reader = await openReader(call, address, undefined);
+  const conflict = await requireConflict(reader, names);
+  const nameOf = writerNames(reader);
+  const kept = await reportKept(reader, conflict, nameOf);
+  const choices: { readonly text: string; readonly keep: Keep; readonly names: Path }[] = [];
+  if (kept !== null) choices.push({ text: versionLine(kept), keep: "kept", names });
+  for (const version of conflict.versions) {
+    const { report } = await reportGivenWay(reader, conflict, version, nameOf);
+    choices.push({ text: versionLine(report), keep: "copy", names: version.path });
+  }
+  choices.push({ text: "all of them, each under a name of its own", keep: "both", names });
+  output.notice(choices.map(({ text }, index) => `${index + 1}  ${text}`).join("\n"));
+  for (;;) {
+    const answer = await askLine(runtime, `Which version is to be ${printPath(conflict.path)}? [1-${choices.length}] `);
+    const choice = /^\d+$/.test(answer) ? choices[Number(answer) - 1] : undefined;
+    if (choice !== undefined) return choice;
+  }
+}
+
+/** Edits in `writer` what the answers ask for. */
+async function decideAll(
+  call: ResolveCall,
+  path: Path,
+  bucket: Bucket,
+  commit: VerifiedCommit,
+  writer: DryRunWriter,
+): Promise<Answer[]> {
+  const keep = keepOf(call);
+  const nodes = new NodeStore(bucket.blocks, { capacityBytes: PUBLISH_NODE_CACHE_BYTES });
+  const source = { bucket, nodes, commit };
+  const rules = new UnitRules((await bucket.policy(commit)).units);
+  const answers: Answer[] = [];
+  const isOne = call.options.allOlderThan === undefined;
+  for await (const conflict of isOne ? only(source, path) : older(call, source, path)) {
+    // One of them at a time: what is asked of the writer is what it has with the edits so far.
+    if (await isDecided(writer, conflict)) continue;
+    if (isOne || mayDecide(conflict, keep)) answers.push(...(await decide(writer, rules, conflict, keep)));
+    else call.output.notice(`${printPath(conflict.path)} is left as it is: ${whyNot(conflict, keep)}`);
+  }
+  return answers;
+}
+
+function keepOf({ options }: ResolveCall): Keep {
+  return options.keep ?? "both";
+}
+
+async function* only(source: ConflictSource, path: Path): AsyncGenerator<OpenConflict> {
+  yield requireConflict(source, path);
+}
+
+/** Those of which no version is younger, and which lie in nothing that was decided already. */
+async function* older(call: ResolveCall, source: ConflictSource, path: Path): AsyncGenerator<OpenConflict> {
+  const { commit, nodes } = source;
+  const { tree } = commit.body;
+  const directory = await resolvePath(nodes, tree, path);
+  if (directory?.record.type !== "directory") {
+    throw new SynclineError("not_a_directory", `/${printPath(path)} is not a directory of the bucket.`, {
+      hint: "--all-older-than takes a bucket, a mount or a directory in it.",
+    });
+  }
+  const until = call.runtime.clock.nowNs() - BigInt(Math.round(call.options.allOlderThan ?? 0)) * 1_000_000n;
+  const moved: Path[] = [];
+  for await (const conflict of openConflicts(nodes, tree, directory, path)) {
+    if (moved.some((above) => liesBelow(conflict.path, above))) continue;
+    const times: bigint[] = [];
+    for (const version of conflict.versions)
+      times.push((await reportGivenWay(source, conflict, version, async (writer) => writer)).commit.body.timeNs);
+    if (times.some((time) => time > until)) continue;
+    moved.push(...conflict.versions.map((version) => version.path));
+    if (call.options.keep === "copy") moved.push(conflict.path);
+    yield conflict;
+  }
+}
+
+/** With the rest of its family, a moment ago. */
+async function isDecided(writer: DryRunWriter, { versions }: OpenConflict): Promise<boolean> {
+  for (const { path } of versions) if ((await writer.record(path)) !== undefined) return false;
+  return true;
+}
+
+async function decide(writer: DryRunWriter, rules: UnitRules, conflict: OpenConflict, keep: Keep): Promise<Answer[]> {
+  if (!mayDecide(conflict, keep)) {
+    throw new SynclineError("precondition_failed", `/${printPath(conflict.path)}: ${whyNot(conflict, keep)}`, {
+      hint: "Name the version that is to have the name, or choose another --keep.",
+    });
+  }
+  const answers: Answer[] = [];
+  for (const { path: from } of conflict.versions) {
+    const above = from.slice(0, -1);
+    const family = familyOf(rules, nameOf(conflict.path), nameOf(from));
+    const free = keep === "both" ? await freeName(writer, above, family) : undefined;
+    for (const { version, plain, suffix } of family) {
+      const [old, place] = [
+        [...above, version],
+        [...above, plain],
+      ];
+      const isThere = (await writer.record(old)) !== undefined;
+      // The other version's journal beside this one's database would be worse than either.
+      if (!isThere && keep === "copy" && (await writer.record(place)) !== undefined) await writer.remove(place);
+      if (!isThere) continue;
+      const to = keep === "kept" ? undefined : free === undefined ? place : [...above, (free + suffix) as FileName];
+      await (to === undefined ? writer.remove(old) : writer.move(old, to));
+      const done = to === undefined ? "removed" : keep === "copy" ? "took the name" : "renamed";
+      answers.push({ path: pathText(place), version: pathText(old), done, to: to === undefined ? null : pathText(to) });
+    }
+  }
+  return answers;
+}
+
+function nameOf(path: Path): FileName {
+  return path.at(-1) ?? ("" as FileName);
+}
+
+function mayDecide({ kept, versions }: OpenConflict, keep: Keep): boolean {
+  return keep === "both" || (keep === "kept" ? kept !== undefined : versions.length === 1);
+}
+
+function whyNot({ versions }: OpenConflict, keep: Keep): string {
+  if (keep === "kept") return "nothing has the name any more, so that nothing would be kept.";
+  return `${versions.length} versions gave way to it, and one of them can have the name.`;
+}
+
+/** An ordinary name for the main one, with which none of the family is taken. */
+async function freeName(writer: DryRunWriter, above: Path, family: readonly FamilyMember[]): Promise<FileName> {
+  const main = family[0]?.plain ?? ("" as FileName);
+  for (const name of ordinaryNames(main)) {
+    let free = true;
+    for (const { suffix } of family)
+      free &&= (await writer.record([...above, (name + suffix) as FileName])) === undefined;
+    if (free) return name;
+  }
+  return main;
+}
+
+function liesBelow(path: Path, above: Path): boolean {
+  return path.length > above.length && above.every((name, depth) => name === path[depth]);
+}
+
+function textOfAll(answers: readonly Answer[]): string {
+  return answers.map(textOf).join("\n") || "No conflicts to resolve.";
+}
+
+function textOf({ version, done, to }: Answer): string {
+  return `${printText(version)} ${done}${to === null ? "" : `: ${printText(to)}`}`;
+}

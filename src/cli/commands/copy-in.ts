@@ -1,0 +1,251 @@
+/**
+ * Copies local files and directories into a bucket: as one commit, or with very many files in portions, a commit each, so that memory does not
+ * grow with their number. A directory is read as folder sync reads one: beneath the folder that was opened when the copy began.
+ */
+import type { BigIntStats } from "node:fs";
+import { lstat, readlink } from "node:fs/promises";
+import { requirePublished, type CommandWriter } from "../../agent/command-writer.ts";
+import { SynclineError } from "../../base/errors.ts";
+import type { FileName, Ino } from "../../base/ids.ts";
+import { PUT_PORTION_THINGS, SYNC_PORTION_BYTES } from "../../base/limits.ts";
+import { escapeForPrint } from "../../base/names.ts";
+import { failedWith } from "../../base/system-errors.ts";
+import { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
+import { addFigures, NO_FIGURES, type PublishFigures } from "../../bucket/publish/outcome.ts";
+import type { BucketWriter, NewAttributes, Path } from "../../bucket/writer.ts";
+import { sourceOfFile } from "../../bucket/writer/file-source.ts";
+import type { Root } from "../../roots/root-store.ts";
+import type { DiskEntry, DiskPath, DiskStat, SyncDisk } from "../../sync/disk/disk.ts";
+import { CopiedData, reading } from "../../sync/scan/copied-data.ts";
+import { PortionRoom } from "../../sync/scan/portion-room.ts";
+import { foundAs, NO_CHILDREN, type Found, type Most } from "../../sync/scan/walk.ts";
+
+export interface CopyInOptions {
+  readonly session: Pick<CommandWriter, "bucket" | "writer" | "another">;
+  /** Opens a directory that is copied. */
+  readonly openDisk: (path: string) => Promise<SyncDisk>;
+  /** For people: what made the commits. */
+  readonly note: string;
+  /** Told of each file that is taken, and of bytes that were read for the bucket. */
+  readonly moved: (bytes: number) => void;
+  /** Told how much a directory holds, before the first of it is taken. Absent: nobody counts. */
+  readonly counted?: (total: { readonly files: number; readonly bytes: number }) => void;
+  /** What fills a portion. */
+  readonly portion?: Most;
+  /** Gives back the memory of a portion. */
+  readonly release?: () => void;
+}
+
+export interface CopiedIn {
+  readonly root: Root;
+  readonly conflicts: number;
+  readonly figures: PublishFigures;
+}
+
+export class CopyIn implements AsyncDisposable {
+  /** Files and links taken. */
+  files = 0;
+  bytes = 0;
+  /** Fifos, sockets and devices: they belong to the machine that made them. */
+  skipped = 0;
+  /** Files that are in the bucket already. */
+  sent = 0;
+  readonly #options: CopyInOptions;
+  #writer: BucketWriter;
+  #tree: OpenTree | undefined;
+  #room: PortionRoom | undefined;
+  /** Files of this portion whose bytes come from the disk. */
+  #sources = new Map<Ino, Found>();
+  /** Where the first name of a hard-linked file went, by device and inode. */
+  readonly #linked = new Map<string, Path>();
+  #conflicts = 0;
+  #figures = NO_FIGURES;
+
+  constructor(options: CopyInOptions) {
+    this.#options = options;
+    this.#writer = options.session.writer;
+  }
+
+  /**
+   * Takes what is at `source`; a directory only if `recursive`, and then each full portion is published on the way. Throws `is_a_directory`,
+   * `no_such_path`, `local_io_failed`, and as publishing does.
+   */
+  async copy(source: string, target: Path, recursive: boolean): Promise<void> {
+    const stat = await look(source);
+    const attributes = attributesOf(stat);
+    if (stat.isDirectory()) {
+      if (!recursive) throw isADirectory(source);
+      await this.#copyTree(source, target);
+    } else if (stat.isSymbolicLink()) {
+      const leadsTo = await readlink(source, { encoding: "buffer" });
+      await this.#writer.putSymlink(target, leadsTo.toString("latin1"), attributes);
+      this.#count(0);
+    } else if (stat.isFile()) {
+      const size = Number(stat.size);
+      await this.#writer.putFile(target, sourceOfFile(source, size), attributes);
+      this.#count(size);
+    } else this.skipped++;
+  }
+
+  /** Publishes what was not yet. */
+  async publish(): Promise<CopiedIn> {
+    const root = await this.#send();
+    return { root, conflicts: this.#conflicts, figures: this.#figures };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#tree?.disk.close();
+    await this.#writer[Symbol.asyncDispose]();
+  }
+
+  async #copyTree(source: string, target: Path): Promise<void> {
+    const { openDisk, session } = this.#options;
+    const disk = await openDisk(source);
+    await reading([], () => disk.open());
+    const policy = await session.bucket.policy(this.#writer.base);
+    this.#tree = { disk, units: new UnitRules(policy.units) };
+    this.#options.counted?.(await countFiles(disk, []));
+    const stat = await disk.look([]);
+    if (stat === undefined) throw new SynclineError("no_such_path", `There is no ${escapeForPrint(source)} any more.`);
+    await this.#directory(
+      foundAs({ path: [], stat, parent: undefined, name: "" as FileName }, NO_CHILDREN, false),
+      target,
+      false,
+    );
+  }
+
+  /** `isWhole`: a unit, which goes in one portion. */
+  async #directory(directory: Found, target: Path, isWhole: boolean): Promise<void> {
+    const { disk, units } = this.#opened();
+    const { path, stat } = directory;
+    const entries = await reading(path, () => disk.list(path));
+    await this.#writer.makeDirectory(target, attributesOf(stat));
+    let files = entries.filter((entry) => entry.stat.type !== "directory");
+    while (files.length > 0) {
+      const taken = new Set<DiskEntry>();
+      for (const entry of this.#roomOf().fitting(files, isWhole)) {
+        await this.#entry(directory, entry, target);
+        this.#roomOf().take(entry.stat);
+        taken.add(entry);
+      }
+      files = files.filter((entry) => !taken.has(entry));
+      if (files.length > 0) await this.#sendPortion();
+    }
+    for (const { name, stat: below } of entries) {
+      if (below.type !== "directory") continue;
+      if (this.#roomOf().isFull && !isWhole) await this.#sendPortion();
+      this.#roomOf().take(below);
+      const found = foundAs({ path: path.concat(name), stat: below, parent: directory, name }, NO_CHILDREN, false);
+      await this.#directory(found, [...target, name], isWhole || units.isTree(name));
+    }
+    await this.#writer.setAttributes(target, attributesOf(stat));
+  }
+
+  async #entry(directory: Found, { name, stat }: DiskEntry, above: Path): Promise<void> {
+    const path = directory.path.concat(name);
+    const target = [...above, name];
+    if (stat.type === "symlink") {
+      const leadsTo = await reading(path, () => this.#opened().disk.readLink(path));
+      await this.#writer.putSymlink(target, leadsTo, attributesOf(stat));
+      this.#count(0);
+    } else if (stat.type === "file") await this.#file(directory, path, stat, target);
+    else this.skipped++;
+  }
+
+  async #file(directory: Found, path: DiskPath, stat: DiskStat, target: Path): Promise<void> {
+    const identity = `${stat.dev} ${stat.ino}`;
+    const first = stat.links > 1 ? this.#linked.get(identity) : undefined;
+    if (first !== undefined) {
+      await this.#writer.link(target, first);
+      return this.#count(0);
+    }
+    const ino = await this.#writer.putData(target, stat.size, attributesOf(stat));
+    const name = path.at(-1) ?? directory.name;
+    this.#sources.set(ino, foundAs({ path, stat, parent: directory, name }, NO_CHILDREN, false));
+    if (stat.links > 1) this.#linked.set(identity, target);
+    this.#count(stat.size);
+  }
+
+  #count(bytes: number): void {
+    this.files++;
+    this.bytes += bytes;
+    this.#options.moved(0);
+  }
+
+  async #sendPortion(): Promise<void> {
+    await this.#send();
+    await this.#writer[Symbol.asyncDispose]();
+    this.#options.release?.();
+    this.#writer = await this.#options.session.another();
+    this.#room = undefined;
+  }
+
+  async #send(): Promise<Root> {
+    const { note, moved } = this.#options;
+    const sources = this.#sources;
+    this.#sources = new Map();
+    await using data = this.#tree && new CopiedData(this.#tree.disk, sources, moved);
+    const published = requirePublished(await this.#writer.publish(note, data && { data }));
+    this.#conflicts += published.conflicts.length;
+    this.#figures = addFigures(this.#figures, published.figures);
+    this.sent = this.files;
+    return published.root;
+  }
+
+  #opened(): OpenTree {
+    if (this.#tree === undefined) throw new SynclineError("internal", "No directory is being copied.");
+    return this.#tree;
+  }
+
+  #roomOf(): PortionRoom {
+    return (this.#room ??= new PortionRoom(this.#options.portion ?? PORTION, this.#opened().units));
+  }
+}
+
+interface OpenTree {
+  readonly disk: SyncDisk;
+  readonly units: UnitRules;
+}
+
+const PORTION: Most = { things: PUT_PORTION_THINGS, bytes: SYNC_PORTION_BYTES };
+
+/** Of what cannot be looked at nothing: the copy itself says what is wrong with it. */
+async function countFiles(disk: SyncDisk, path: DiskPath): Promise<{ files: number; bytes: number }> {
+  const total = { files: 0, bytes: 0 };
+  for (const { name, stat } of await disk.list(path).catch(() => [])) {
+    if (stat.type === "directory") {
+      const below = await countFiles(disk, path.concat(name));
+      total.files += below.files;
+      total.bytes += below.bytes;
+    } else if (stat.type === "file" || stat.type === "symlink") total.files++;
+    if (stat.type === "file") total.bytes += stat.size;
+  }
+  return total;
+}
+
+async function look(source: string): Promise<BigIntStats> {
+  try {
+    return await lstat(source, { bigint: true });
+  } catch (cause) {
+    if (!failedWith(cause, "ENOENT")) throw cause;
+    throw new SynclineError("no_such_path", `There is no ${escapeForPrint(source)}.`, {
+      hint: "Check the path.",
+      cause,
+    });
+  }
+}
+
+function isADirectory(source: string): SynclineError {
+  return new SynclineError("is_a_directory", `${escapeForPrint(source)} is a directory.`, {
+    hint: "Add -r to put all of it.",
+  });
+}
+
+function attributesOf({
+  mode,
+  uid,
+  gid,
+  mtimeNs,
+}: Pick<BigIntStats, "mode" | "uid" | "gid" | "mtimeNs"> | DiskStat): NewAttributes {
+  return { mode: Number(mode) & 0o7777, uid: Number(uid), gid: Number(gid), mtimeNs };
+}

@@ -1,0 +1,270 @@
+/**
+ * Copies objects of a bucket to the local disk with modes, times and links. Each file is written beside its place and renamed
+ * into it, so that it is there whole or not at all; what a copy replaces is a file or a link, never a directory. Everything is
+ * written beneath the folder that was opened when the copy began: a link that is swapped in for a directory leads nowhere.
+ */
+import { SynclineError } from "../../base/errors.ts";
+import type { FileId, FileName } from "../../base/ids.ts";
+import { escapeForPrint } from "../../base/names.ts";
+import { failedWith } from "../../base/system-errors.ts";
+import { liesInItself, listDirectory, objectOf } from "../../fstree/fs-reader.ts";
+import type { TreeObject } from "../../fstree/fs-reader.ts";
+import type { FileRecord } from "../../format/files/record.ts";
+import {
+  readAhead,
+  setAttributes,
+  temporaryName,
+  writeIncoming,
+  type IncomingContext,
+  type Ready,
+} from "../../sync/apply/incoming.ts";
+import type { DiskPath, SyncDisk } from "../../sync/disk/disk.ts";
+import { pathText } from "../../sync/disk/paths.ts";
+import type { BucketReader } from "./bucket-reader.ts";
+import type { Runtime } from "../runtime.ts";
+
+export interface CopyOutOptions {
+  readonly reader: Pick<BucketReader, "bucket" | "nodes" | "tree" | "content">;
+  /** The folder to copy into. */
+  readonly disk: SyncDisk;
+  readonly runtime: Pick<Runtime, "random" | "ifInterrupted">;
+  /** Whether setuid and setgid bits are copied. */
+  readonly special: boolean;
+  /** Told of files that have their place and bytes that were written. */
+  readonly moved: (files: number, bytes: number) => void;
+}
+
+export class CopyOut {
+  /** Files and links made. */
+  files = 0;
+  /** Their sizes, holes included. */
+  bytes = 0;
+  /** Fifos, sockets and devices: they belong to the machine that made them. */
+  skipped = 0;
+  /** Objects that kept the owner of who copies, although root copies. */
+  unowned = 0;
+  readonly #options: CopyOutOptions;
+  readonly #incoming: IncomingContext;
+  /** The directories whose entries are being copied, from the top down. */
+  readonly #above = new Set<FileId>();
+  /** Where the first name of a hard-linked file went. */
+  readonly #linked = new Map<FileId, DiskPath>();
+  /** Temporary names that may be there. */
+  readonly #temporary = new Set<DiskPath>();
+
+  constructor(options: CopyOutOptions) {
+    const { reader, disk, runtime, special, moved } = options;
+    this.#options = options;
+    this.#incoming = {
+      disk,
+      content: reader.content,
+      block: (cid) => reader.bucket.blocks.get(cid),
+      attention: { modeMask: special ? 0o7777 : 0o1777, owners: process.getuid?.() === 0 },
+      random: runtime.random,
+      wrote: (bytes) => moved(0, bytes),
+      isDurable: false,
+      leavesXattrs: true,
+    };
+  }
+
+  /** Copies an object, a directory with all below it. Throws `path_exists` where something else is in a directory's way. */
+  async copy(object: TreeObject, name: FileName): Promise<void> {
+    const { disk, runtime } = this.#options;
+    await disk.open();
+    using _interrupted = runtime.ifInterrupted(() => this.#removeNow());
+    try {
+      if (object.record.type === "directory") await this.#directory(object, [name]);
+      else await this.#group([], [{ child: object, name }]);
+    } finally {
+      disk.close();
+    }
+  }
+
+  /** Throws `format_invalid` where a bucket says that directories lie in one another. */
+  async #directory(object: TreeObject, path: DiskPath): Promise<void> {
+    if (this.#above.has(object.id)) throw liesInItself();
+    this.#above.add(object.id);
+    await within(path, () => this.#makeDirectory(path));
+    for await (const group of this.#groups(object)) {
+      await within(path, () => this.#group(path, group));
+      for (const { child, name } of group)
+        if (child.record.type === "directory") await this.#directory(child, path.concat(name));
+    }
+    this.#above.delete(object.id);
+    // Last: a directory without the right to write would refuse its entries, and each of them changes its time.
+    await within(path, () => setAttributes(this.#incoming, path, object.record));
+    if (this.#incoming.attention.owners)
+      this.#countOwner(object.record, await within(path, () => this.#options.disk.look(path)));
+  }
+
+  async #makeDirectory(path: DiskPath): Promise<void> {
+    const { disk } = this.#options;
+    const there = await disk.look(path);
+    if (there === undefined) await disk.makeDirectory(path);
+    else if (there.type !== "directory") throw inTheWay(path, "of a directory");
+  }
+
+  /** The entries of a directory; while one group is copied, the contents of the next are on their way, in a request or two. */
+  async *#groups(directory: TreeObject): AsyncGenerator<Entry[]> {
+    const { nodes, tree } = this.#options.reader;
+    let before: Entry[] = [];
+    let group: Entry[] = [];
+    let bytes = 0;
+    for await (const { name, dentry } of listDirectory(nodes, tree, directory.id)) {
+      const child = await objectOf(nodes, tree, { parent: directory.id, name }, dentry);
+      group.push({ child, name });
+      bytes += Math.min(child.record.size, AHEAD_FILE_BYTES);
+      if (bytes < AHEAD_BYTES && group.length < AHEAD_ENTRIES) continue;
+      this.#readAhead(group);
+      if (before.length > 0) yield before;
+      [before, group, bytes] = [group, [], 0];
+    }
+    this.#readAhead(group);
+    for (const last of [before, group]) if (last.length > 0) yield last;
+  }
+
+  #readAhead(entries: readonly Entry[]): void {
+    const records = entries.map(({ child }) => child.record);
+    // What is wrong with it is told when it is written.
+    readAhead(this.#options.reader.content, records).catch(() => {});
+  }
+
+  /** Files and links of one directory. */
+  async #group(directory: DiskPath, entries: readonly Entry[]): Promise<void> {
+    const fresh: Entry[] = [];
+    const again: Entry[] = [];
+    const ids = new Set<FileId>();
+    for (const entry of entries) {
+      const { id, record } = entry.child;
+      if (record.type === "directory") continue;
+      if (record.type !== "file" && record.type !== "symlink") this.skipped++;
+      else if (this.#linked.has(id) || ids.has(id)) again.push(entry);
+      else {
+        fresh.push(entry);
+        ids.add(id);
+      }
+    }
+    await this.#write(directory, fresh);
+    for (const entry of again) await this.#link(directory, entry);
+  }
+
+  async #write(directory: DiskPath, entries: readonly Entry[]): Promise<void> {
+    const begun: DiskPath[] = [];
+    const temporary = (stem: string) => {
+      const path = directory.concat(`.${stem}.part` as FileName);
+      begun.push(path);
+      this.#temporary.add(path);
+      return path;
+    };
+    try {
+      const records = entries.map(({ child }) => child.record);
+      const ready = await writeIncoming({ ...this.#incoming, temporary }, records);
+      await this.#place(directory, entries, ready);
+      for (const [index, entry] of entries.entries()) this.#placed(directory, entry, ready[index]);
+    } finally {
+      await this.#remove(begun);
+    }
+  }
+
+  async #place(directory: DiskPath, entries: readonly Entry[], ready: readonly Ready[]): Promise<void> {
+    const { disk } = this.#options;
+    const places = entries.flatMap(({ name }, index) => {
+      const from = ready[index]?.path;
+      return from === undefined ? [] : [{ from, to: directory.concat(name) }];
+    });
+    const named = places.map(({ from, to }) => ({ name: from.at(-1) as FileName, to }));
+    // Up to the first name that is taken.
+    const free = (await disk.placeAll?.(directory, named))?.length ?? 0;
+    for (const { from } of places.slice(0, free)) this.#temporary.delete(from);
+    for (const { from, to } of places.slice(free)) {
+      await this.#replace(from, to);
+      this.#temporary.delete(from);
+    }
+  }
+
+  #placed(directory: DiskPath, { child, name }: Entry, ready: Ready | undefined): void {
+    const { id, names, record } = child;
+    if (names.length > 1) this.#linked.set(id, directory.concat(name));
+    this.#countOwner(record, ready?.stat);
+    this.files++;
+    if (record.type === "file") this.bytes += record.size;
+    this.#options.moved(1, 0);
+  }
+
+  /** Another name for a file that is there. */
+  async #link(directory: DiskPath, { child, name }: Entry): Promise<void> {
+    const first = this.#linked.get(child.id);
+    if (first === undefined) return;
+    const path = directory.concat(`.${temporaryName(this.#options.runtime.random)}.part` as FileName);
+    this.#temporary.add(path);
+    try {
+      await this.#options.disk.link(first, path);
+      await this.#replace(path, directory.concat(name));
+    } finally {
+      // rename(2) leaves both names when they are links of one file already.
+      await this.#remove([path]);
+    }
+  }
+
+  async #replace(from: DiskPath, to: DiskPath): Promise<void> {
+    try {
+      await this.#options.disk.rename(from, to, "replace");
+    } catch (error) {
+      if (!failedWith(error, "EISDIR", "ENOTEMPTY")) throw error;
+      throw inTheWay(to, "of a file");
+    }
+  }
+
+  async #remove(paths: readonly DiskPath[]): Promise<void> {
+    for (const path of paths) {
+      if (this.#temporary.delete(path)) await this.#options.disk.unlink(path).catch(() => {});
+    }
+  }
+
+  #removeNow(): void {
+    for (const path of this.#temporary) {
+      try {
+        this.#options.disk.unlinkNow?.(path);
+      } catch {
+        // It has its place, or was not made yet.
+      }
+    }
+  }
+
+  /** A root that is root in its container only, or a filesystem that knows no owners. */
+  #countOwner({ uid, gid }: FileRecord, stat: { readonly uid: number; readonly gid: number } | undefined): void {
+    if (!this.#incoming.attention.owners || stat === undefined) return;
+    if (stat.uid !== uid || stat.gid !== gid) this.unowned++;
+  }
+}
+
+/** A link in the way is never followed: what a bucket holds must not lead out of the target. */
+function inTheWay(path: DiskPath, what: string): SynclineError {
+  return new SynclineError("path_exists", `${escapeForPrint(pathText(path))} is in the way ${what}.`, {
+    hint: "Move it away, or choose another target.",
+  });
+}
+
+/** What is done in a directory that was there just before. Throws `precondition_failed` where it is no directory any more. */
+async function within<Result>(path: DiskPath, work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work();
+  } catch (cause) {
+    if (!failedWith(cause, "ELOOP", "ENOTDIR", "ENOENT", "EXDEV")) throw cause;
+    throw new SynclineError(
+      "precondition_failed",
+      `Something replaced ${escapeForPrint(pathText(path))} or a folder above it during the copy.`,
+      { hint: "Run the command again when no other program changes the target.", cause },
+    );
+  }
+}
+
+/** What is read ahead of the files of a directory, in all and of each. */
+const AHEAD_BYTES = 4 * 1024 * 1024;
+const AHEAD_FILE_BYTES = 256 * 1024;
+const AHEAD_ENTRIES = 512;
+
+interface Entry {
+  readonly child: TreeObject;
+  readonly name: FileName;
+}

@@ -1,0 +1,28 @@
+/** Sets the mtimes of local files as exactly as this machine can. */
+import { lutimes } from "node:fs/promises";
+import { hasCode } from "../../base/errors.ts";
+import { type FuseAddon, loadAddon } from "../../fuse/addon.ts";
+
+/**
+ * Sets a file's mtime; a symlink's own. With the addon to the nanosecond, and the atime stays. Node.js takes times as seconds in
+ * a double and cuts them to microseconds (libuv, uv__fs_to_timespec): that is what is left without the addon.
+ */
+export async function setModified(path: Buffer, mtimeNs: bigint): Promise<void> {
+  addon ??= loadIfThere();
+  if (addon === "none") return lutimes(path, Number(mtimeNs) / 1e9, Number(mtimeNs) / 1e9);
+  const nanoseconds = ((mtimeNs % NS_PER_S) + NS_PER_S) % NS_PER_S;
+  addon.setModified(path.toString("latin1"), Number((mtimeNs - nanoseconds) / NS_PER_S), Number(nanoseconds));
+}
+
+let addon: FuseAddon | "none" | undefined;
+
+function loadIfThere(): FuseAddon | "none" {
+  try {
+    return loadAddon();
+  } catch (error) {
+    if (hasCode(error, "fuse_unavailable")) return "none";
+    throw error;
+  }
+}
+
+const NS_PER_S = 1_000_000_000n;

@@ -1,0 +1,50 @@
+/** `syncline flush`: waits until everything that was written is in the bucket. */
+import { SynclineError } from "../../base/errors.ts";
+import { askAgent } from "../../agent/control.ts";
+import { addCommand } from "../command.ts";
+import type { Program } from "../command.ts";
+import { ERROR_STATUSES } from "../exit-status.ts";
+import { allowCommand, heldText } from "./held-deletions.ts";
+import { requireAgent } from "./running-agents.ts";
+import { printRest, printText } from "../terminal/text.ts";
+
+export function register(program: Program): void {
+  addCommand(program, {
+    name: "flush",
+    arguments: [["[dir]", "a mount, a synced folder, or the address of a WebDAV server; the only one when absent"]],
+    summary: "publish what is pending, and wait for it",
+    options: ["allowDeletes"],
+    examples: ["syncline flush", "syncline flush ~/bucket --json"],
+    exits: [3, 4, 5, 6, 7, 8],
+    async run({ args, options, output, runtime }) {
+      const { stateDir } = await requireAgent(runtime, options.state, args[0]);
+      const { allowDeletes } = options;
+      if (allowDeletes !== undefined && (await askAgent<"status">(stateDir, { call: "status" })).guard === null) {
+        throw new SynclineError("precondition_failed", "No deletions await approval.", {
+          hint: "`syncline status` shows those that wait, and their digest.",
+        });
+      }
+      const report = await askAgent<"flush">(stateDir, { call: "flush", allowDeletes });
+      const { published, root, pending, error } = report;
+      if (published) {
+        output.result({ ...report }, `Published: root ${root}`);
+        return 0;
+      }
+      const { guard: held, doors } = await askAgent<"status">(stateDir, { call: "status" });
+      const away = `Nothing waits here, but the bucket is out of reach: ${printText(error?.message ?? "no answer")}`;
+      const failed = pending.files > 0 ? printRest(pending, error) : away;
+      // Deletions that wait keep everything else of the folder waiting, too.
+      const isHeldOnly = held !== null && pending.files === 0 && error === null;
+      output.result(
+        { ...report, ...(held !== null && { guard: held }) },
+        isHeldOnly ? `Not all is published: ${heldText(held)}.` : failed,
+      );
+      if (held !== null) {
+        output.notice(`${heldText(held)}. If that is meant: ${allowCommand(doors, held)}`);
+        return 7;
+      }
+      // With nothing left to publish, the bucket could not be reached to see what others did.
+      return pending.files > 0 || error === null ? 3 : ERROR_STATUSES[error.code];
+    },
+  });
+}

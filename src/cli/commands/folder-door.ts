@@ -1,0 +1,119 @@
+/** A synced folder as options describe it: by itself, or beside the other doors of an agent. */
+import type { DoorReport } from "../../agent/doors/doors.ts";
+import {
+  openSyncAgent,
+  type SyncAgent,
+  type SyncAgentOptions,
+  type WatchedFolder,
+} from "../../agent/folder/sync-agent.ts";
+import { openMountState, stateRoot, type StateDir, type StateFacts } from "../../agent/state/state-dir.ts";
+import { SynclineError } from "../../base/errors.ts";
+import { DEFAULT_CACHE_BYTES } from "../../base/limits.ts";
+import { describeError, type Log } from "../../base/log.ts";
+import { openRealDisk } from "../../sync/disk/real-disk.ts";
+import type { Call } from "../command.ts";
+import { setModified } from "./file-times.ts";
+import { accessOf, MASTER_OPTIONS, witnessOf } from "../master-access.ts";
+import { hiddenIn, isIn, syncedFolder } from "./synced-folder.ts";
+import { printText } from "../terminal/text.ts";
+import { loadWallet, machineNameOf } from "../wallet.ts";
+
+export const FOLDER_OPTIONS = ["limit", "special", "cacheSize", ...MASTER_OPTIONS] as const;
+export type FolderCall = Call<(typeof FOLDER_OPTIONS)[number]>;
+
+/** The folder's agent, in a state that the caller holds. Throws as `openSyncAgent`. */
+export async function openFolder(
+  call: FolderCall,
+  { path, facts }: StateDir,
+  log: Log,
+  progress?: SyncAgentOptions["progress"],
+): Promise<SyncAgent> {
+  const { options, runtime } = call;
+  return openSyncAgent({
+    address: facts.address,
+    folder: facts.mount,
+    disk: await openRealDisk(facts.mount, { allXattrs: options.special === true, setModified, unlocks: true }),
+    stateDir: path,
+    hidden: hiddenIn(facts.mount, call),
+    wallet: () => loadWallet(call),
+    machine: machineNameOf(call),
+    access: accessOf(call),
+    witness: witnessOf(call, facts.address),
+    accept: options.accept === true,
+    cacheBytes: options.cacheSize ?? DEFAULT_CACHE_BYTES,
+    limit: options.limit,
+    special: options.special ?? false,
+    progress,
+    clock: runtime.clock,
+    random: runtime.random,
+    log,
+  });
+}
+
+/** What identifies the state of `--sync`. Throws `usage` for a folder in the mount, one with the mount in it, or for an agent that may not write, and as `syncedFolder`. */
+export async function folderBeside(
+  call: Call<"sync" | "readOnly" | "at">,
+  address: string,
+  mount?: string,
+): Promise<StateFacts | undefined> {
+  const { options } = call;
+  if (options.sync === undefined) return undefined;
+  if (options.readOnly === true || options.at !== undefined)
+    throw new SynclineError("usage", "--sync writes the bucket: it does not go with --read-only and --at.");
+  const folder = await syncedFolder(call, address, options.sync);
+  const inMount = mount !== undefined && isIn(folder, mount);
+  if (inMount || (mount !== undefined && isIn(mount, folder))) {
+    const [inner, outer] = inMount ? [folder, "in the mount"] : [mount, "a mount point in the folder"];
+    throw new SynclineError("usage", `--sync: ${printText(inner)} is ${outer}.`, { hint: "Name a folder beside it." });
+  }
+  return { address, mount: folder, door: "sync" };
+}
+
+/** What is told of the folder among open doors: for programs, and for people. */
+export function folderValue(doors: readonly DoorReport[]): { readonly sync?: string } {
+  const door = doors.find((each) => each.door === "sync");
+  return door === undefined ? {} : { sync: door.folder };
+}
+
+export function folderText(doors: readonly DoorReport[]): string[] {
+  const { sync } = folderValue(doors);
+  return sync === undefined ? [] : [`Syncing ${printText(sync)}.`];
+}
+
+/** A folder of an agent that has other doors, too. */
+export interface FolderBeside extends AsyncDisposable {
+  readonly folder: string;
+  watch(): WatchedFolder;
+  /** Lists it, as a part of the agent that has `agentState`. */
+  list(): void;
+}
+
+/** Throws `state_in_use` when the folder is synced already, and as `openSyncAgent`. */
+export async function openFolderBeside(
+  call: FolderCall,
+  facts: StateFacts,
+  agentState: string,
+  log: Log,
+): Promise<FolderBeside> {
+  const { options, runtime } = call;
+  const state = openMountState(stateRoot(runtime.env, options.state), { ...facts, agent: agentState });
+  try {
+    const agent = await openFolder(call, state, log);
+    return {
+      folder: facts.mount,
+      watch: () =>
+        agent.watch({
+          heard: ({ sent, received, left }) => log.info("Synced.", { ...sent, ...received, left: left.length }),
+          failed: (error) => log.warn(`Not synced: ${describeError(error)}`),
+        }),
+      list: () => state.list(),
+      [Symbol.asyncDispose]: async () => {
+        await agent[Symbol.asyncDispose]();
+        state[Symbol.dispose]();
+      },
+    };
+  } catch (error) {
+    state[Symbol.dispose]();
+    throw error;
+  }
+}

@@ -1,0 +1,124 @@
+/** `syncline get`: copies files out of a bucket, without a mount. */
+import { stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { SynclineError } from "../../base/errors.ts";
+import type { FileName } from "../../base/ids.ts";
+import { escapeForPrint, nameFromText, nameToText } from "../../base/names.ts";
+import { parseAddress } from "../../bucket/address.ts";
+import type { TreeObject } from "../../fstree/fs-reader.ts";
+import { openRealDisk } from "../../sync/disk/real-disk.ts";
+import { locateBucket } from "./bucket-path.ts";
+import type { BucketPath } from "./bucket-path.ts";
+import { type BucketReader, fileBytes, findObject, openReader } from "./bucket-reader.ts";
+import { addCommand } from "../command.ts";
+import type { Program } from "../command.ts";
+import { CopyOut } from "./copy-out.ts";
+import { countBelow } from "./count-below.ts";
+import { setModified } from "./file-times.ts";
+import { BUCKET_OPTIONS } from "../master-access.ts";
+import type { Output } from "../terminal/output.ts";
+import type { Amounts } from "../terminal/progress-rate.ts";
+import type { Progress } from "../terminal/progress.ts";
+import { printBytes, printCount, printPath, printText } from "../terminal/text.ts";
+
+export function register(program: Program): void {
+  addCommand(program, {
+    name: "get",
+    arguments: [
+      ["<url>", "bucket/path"],
+      ["[target]", "file or directory to make; - for stdout; default: the path's last name here"],
+    ],
+    summary: "copy a file, or with -r a directory, out of a bucket",
+    options: ["recursive", "at", "special", ...BUCKET_OPTIONS],
+    examples: [
+      "syncline get file:///srv/bucket/notes.txt",
+      "syncline get -r file:///srv/bucket/photos ./photos",
+      "syncline get file:///srv/bucket/a.tar - | tar t",
+    ],
+    exits: [4, 5, 6, 8],
+    async run(call) {
+      const { args, options, output, runtime } = call;
+      const path = await locateBucket(runtime, args[0] ?? "");
+      await using reader = await openReader(call, path.address, options.at);
+      const object = await findObject(reader, path);
+      if (args[1] === "-") {
+        for await (const bytes of fileBytes(reader, object, path)) await output.bytes(bytes);
+        return;
+      }
+      const { type, size } = object.record;
+      if (type === "directory" && options.recursive !== true) {
+        throw new SynclineError("is_a_directory", `${printPath(path.names) || path.address} is a directory.`, {
+          hint: "Add -r to get all of it.",
+        });
+      }
+      const { folder, name, text } = await targetOf(args[1], path);
+      await requireFolder(folder);
+      using progress = output.progress("get", { files: 1, bytes: size });
+      if (type === "directory" && progress.isShown)
+        progress.update({}, await contentsOf(reader, path, object, progress));
+      const done = { files: 0, bytes: 0 };
+      const copy = new CopyOut({
+        reader,
+        runtime,
+        disk: await openRealDisk(folder, { allXattrs: false, setModified, unlocks: false }),
+        special: options.special === true,
+        moved(files, bytes) {
+          done.files += files;
+          done.bytes += bytes;
+          progress.update(done);
+        },
+      });
+      await copy.copy(object, name);
+      report(output, copy, text);
+    },
+  });
+}
+
+/** The root's total is stored in the bucket; any other directory is counted. */
+async function contentsOf(
+  { commit, nodes, tree }: BucketReader,
+  { names }: BucketPath,
+  { id }: TreeObject,
+  progress: Progress,
+): Promise<Amounts> {
+  const { files, bytes } = commit.body.totals;
+  if (names.length === 0) return { files, bytes };
+  using _counting = progress.step("counting");
+  return await countBelow(nodes, tree, id);
+}
+
+/** As cp does: into a directory that is there, else under the name that was given. */
+async function targetOf(given: string | undefined, { names, address }: BucketPath): Promise<Target> {
+  const name = names.at(-1) ?? nameFromText(parseAddress(address).name);
+  if (given === undefined) return { folder: ".", name, text: nameToText(name) };
+  const found = await stat(given).catch(() => undefined);
+  if (found?.isDirectory() === true) return { folder: given, name, text: join(given, nameToText(name)) };
+  return { folder: dirname(given), name: nameFromText(basename(given)), text: given };
+}
+
+interface Target {
+  readonly folder: string;
+  readonly name: FileName;
+  /** For people. */
+  readonly text: string;
+}
+
+/** Each file is written beside its place: without this the message would name a file that nobody asked for. */
+async function requireFolder(folder: string): Promise<void> {
+  const found = await stat(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT") throw error;
+  });
+  if (found !== undefined) return;
+  throw new SynclineError("local_io_failed", `There is no directory ${printText(folder)} to copy into.`, {
+    hint: "Make it first: mkdir -p DIR.",
+  });
+}
+
+function report(output: Output, { files, bytes, skipped, unowned }: CopyOut, target: string): void {
+  if (skipped > 0) output.notice(`Left out ${skipped} fifos, sockets and devices.`);
+  if (unowned > 0) output.notice(`The owners of ${unowned} files could not be set.`);
+  output.result(
+    { target, files, bytes, skipped },
+    `${printCount(files, "file")}, ${printBytes(bytes)} copied to ${escapeForPrint(target)}`,
+  );
+}

@@ -1,0 +1,47 @@
+/** Deletions of a synced folder that wait for approval, as commands tell of them. */
+import type { DoorReport } from "../../agent/doors/doors.ts";
+import type { AgentStatus, UnmountReport } from "../../agent/reports.ts";
+import { printCount, printRest, printText } from "../terminal/text.ts";
+
+type Held = NonNullable<AgentStatus["guard"]>;
+
+/** "3 files would be deleted: that waits for approval" */
+export function heldText({ files }: Held): string {
+  return `${printCount(files, "file")} would be deleted: that waits for approval`;
+}
+
+/** The command that lets them through. Of an agent's doors it names one: the folder, where there is one. */
+export function allowCommand(doors: readonly DoorReport[], { digest }: Held): string {
+  const door = doors.find((each) => each.door === "sync") ?? doors[0];
+  const place = door === undefined ? "" : `${shellWord(placeOf(door))} `;
+  return `syncline flush ${place}--allow-deletes ${digest}`;
+}
+
+/** What an agent left when it ended, and why. Of what a folder has, that is all in the folder; `kept` says where the rest is. */
+export function leftText({ pending, error, guard: held, folder }: UnmountReport, kept: string): string {
+  const own = { ...pending, files: pending.files - (folder?.files ?? 0) };
+  const rest = `${printRest(own, error)}\n${kept}`;
+  if (folder === undefined) return rest;
+  return own.files > 0 ? `${rest}\n${folderText(folder, held)}` : folderText(folder, held);
+}
+
+function folderText({ folder, error }: NonNullable<UnmountReport["folder"]>, held: UnmountReport["guard"]): string {
+  if (held !== undefined && held !== null) {
+    const command = allowCommand([{ door: "sync", folder }], held);
+    return `${heldText(held)}. If that is meant, once the folder is synced again: ${command}`;
+  }
+  const why = error === null ? "" : `: ${printText(error.message)}`;
+  return `the folder ${printText(folder)} and the bucket are not the same${why}\nThat goes on when the folder is synced again.`;
+}
+
+/** Where a door is, as people and commands name it. */
+export function placeOf(door: DoorReport): string {
+  if (door.door === "sync") return door.folder;
+  return door.door === "mount" ? door.mount : door.url;
+}
+
+/** One word to a shell. */
+function shellWord(text: string): string {
+  const shown = printText(text);
+  return /^[\w./:@%+=,-]+$/.test(shown) ? shown : `'${shown.replaceAll("'", "'\\''")}'`;
+}

@@ -1,0 +1,92 @@
+/** `syncline init`: makes a bucket. */
+import { rootFile } from "../../agent/state/root-file.ts";
+import { stateRoot } from "../../agent/state/state-dir.ts";
+import { hasCode, SynclineError } from "../../base/errors.ts";
+import { createDeviceKey } from "../../crypto/device-key.ts";
+import { Bucket } from "../../bucket/bucket.ts";
+import { parseAddress } from "../../bucket/address.ts";
+import { openRemote } from "../../bucket/open-remote.ts";
+import type { BucketRemote } from "../../bucket/remote.ts";
+import type { SeenRoot } from "../../bucket/root-witness.ts";
+import { locateBucket } from "./bucket-path.ts";
+import { addCommand } from "../command.ts";
+import type { Program } from "../command.ts";
+import { writingAccess, BUCKET_OPTIONS } from "../master-access.ts";
+import type { Runtime } from "../runtime.ts";
+import { loadWallet } from "../wallet.ts";
+
+/** The device that signs the first commit is used for that alone. */
+const FIRST_DEVICE_SECONDS = 3600;
+
+export function register(program: Program): void {
+  addCommand(program, {
+    name: "init",
+    arguments: [["<url>", "where the bucket is to be"]],
+    summary: "make a bucket; changes nothing when there is one",
+    options: BUCKET_OPTIONS,
+    examples: ["syncline init file:///srv/bucket", "syncline init http://127.0.0.1:3600/notes"],
+    exits: [4, 5, 6],
+    async run(call) {
+      const { args, options, output, runtime } = call;
+      const { clock, random } = runtime;
+      const address = parseAddress(args[0] ?? "").url;
+      await using remote = await openRemote(address, { access: writingAccess(call), clock, random });
+      if (await hasRoot(remote)) {
+        throw new SynclineError("bucket_exists", `There is a bucket at ${address} already.`, {
+          hint: "Mount it, or choose another address.",
+        });
+      }
+      await refuseWithinBucket(runtime, address);
+      const memory = rootFile(stateRoot(runtime.env, options.state), address);
+      if (options.accept !== true) refuseAgain(address, memory.read());
+      const owner = await loadWallet(call);
+      const notAfter = Number(clock.nowNs() / 1_000_000_000n) + FIRST_DEVICE_SECONDS;
+      const ownership = { mode: 0o755, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+      const device = createDeviceKey(random);
+      const { genesis, root } = await Bucket.create(remote, { owner, device, notAfter, clock, random, ...ownership });
+      memory.replace(root);
+      const pinned = `${address}#${genesis.cid}`;
+      output.result(
+        { address, genesis: genesis.cid, owner: owner.wallet, pinned },
+        `Made a bucket at ${address}\nOwner: ${owner.wallet}\nGenesis: ${genesis.cid}`,
+      );
+    },
+  });
+}
+
+/** Where a bucket was seen, its disk may only be away. */
+function refuseAgain(address: string, seen: SeenRoot | undefined): void {
+  if (seen === undefined) return;
+  throw new SynclineError("foreign_bucket", `The bucket ${seen.genesis} was at ${address}, and is not there now.`, {
+    hint: "If its disk is not mounted, mount it. If it is gone on purpose, run the command again with --accept.",
+  });
+}
+
+/** A bucket's folder holds nothing else: `init BUCKET/PATH` is a slip of who wants a directory. */
+async function refuseWithinBucket(runtime: Runtime, address: string): Promise<void> {
+  if (!address.startsWith("file:")) return;
+  const above = await bucketAbove(runtime, address);
+  if (above === undefined) return;
+  throw new SynclineError("bucket_exists", `${address} lies in the folder of the bucket ${above}.`, {
+    hint: "Choose an address outside of it. Directories in a bucket come by `syncline put -r`, or by mkdir in a mount.",
+  });
+}
+
+async function bucketAbove(runtime: Runtime, address: string): Promise<string | undefined> {
+  try {
+    return (await locateBucket(runtime, new URL(`${address}/..`).href)).address;
+  } catch (error) {
+    if (hasCode(error, "no_such_bucket")) return undefined;
+    throw error;
+  }
+}
+
+/** A bucket whose making was cut short has a genesis and no root: making it again completes it. */
+async function hasRoot(remote: BucketRemote): Promise<boolean> {
+  try {
+    return (await remote.readRoot()) !== undefined;
+  } catch (error) {
+    if (hasCode(error, "arbiter_unreachable") || hasCode(error, "store_unreachable")) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,53 @@
+/** A self-made certificate that stays the same over restarts, so that whoever trusts it need not be told again. */
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { join } from "node:path";
+import { readStateFile, writeStateFile } from "../../agent/state/state-file.ts";
+import { makeSelfSigned } from "../../crypto/self-signed.ts";
+import type { Certificate } from "../../http/listen.ts";
+import type { Runtime } from "../runtime.ts";
+
+/** Apple's systems trust no certificate for longer than 825 days; made anew when a month is left. */
+const CERTIFICATE_MS = 800 * 24 * 60 * 60 * 1000;
+const RENEW_MS = 30 * 24 * 60 * 60 * 1000;
+const CLOCK_SKEW_MS = 60 * 60 * 1000;
+
+export interface KeptCertificate extends Certificate {
+  /** The certificate's file: other machines need a copy to trust it. */
+  readonly path: string;
+}
+
+/**
+ * The certificate of `folder`, kept as `NAME-cert.pem` and `NAME-key.pem`. It is for this machine's own names and `more`, and is made anew
+ * when it lacks one of them. Throws `local_io_failed`.
+ */
+export function keptCertificate(
+  { clock, random }: Runtime,
+  folder: string,
+  name: string,
+  more: readonly string[],
+): KeptCertificate {
+  const paths = { cert: join(folder, `${name}-cert.pem`), key: join(folder, `${name}-key.pem`) };
+  const names = [...new Set(["localhost", "127.0.0.1", "::1", ...more])].filter(
+    (name) => !/^(0\.0\.0\.0|::)$/.test(name),
+  );
+  const nowMs = Number(clock.nowNs() / 1_000_000n);
+  const [cert, key] = [readStateFile(paths.cert), readStateFile(paths.key)];
+  if (cert !== undefined && key !== undefined && isGoodFor(cert, key, names, nowMs)) {
+    return { cert: cert.toString("utf8"), key: key.toString("utf8"), path: paths.cert };
+  }
+  const made = makeSelfSigned(names, nowMs - CLOCK_SKEW_MS, nowMs + CERTIFICATE_MS, random);
+  writeStateFile(paths.key, Buffer.from(made.key));
+  writeStateFile(paths.cert, Buffer.from(made.cert));
+  return { ...made, path: paths.cert };
+}
+
+function isGoodFor(pem: Buffer, key: Buffer, names: readonly string[], nowMs: number): boolean {
+  try {
+    const certificate = new X509Certificate(pem);
+    if (!certificate.checkPrivateKey(createPrivateKey(key))) return false;
+    const covers = (name: string) => (certificate.checkHost(name) ?? certificate.checkIP(name)) !== undefined;
+    return Date.parse(certificate.validTo) - nowMs > RENEW_MS && names.every(covers);
+  } catch {
+    return false;
+  }
+}

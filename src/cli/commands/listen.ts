@@ -1,0 +1,32 @@
+/** Addresses to listen on, and certificates, as options name them. */
+import { SynclineError } from "../../base/errors.ts";
+import type { Options } from "../options.ts";
+import { textOf } from "../terminal/text-file.ts";
+
+export interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** "127.0.0.1:3600", "[::1]:3600", "example.org:0". Throws `usage`; `option` is the one that it came from. */
+export function parseListen(text: string, option = "--listen"): ListenAddress {
+  const parts = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s/]+)):(\d{1,5})$/.exec(text);
+  const port = Number(parts?.[3]);
+  if (parts === null || port > 65_535) {
+    throw new SynclineError("usage", `${option}: ${JSON.stringify(text)} is not HOST:PORT.`, {
+      hint: "Such as 127.0.0.1:3600 or [::1]:3600.",
+    });
+  }
+  return { host: parts[1] ?? parts[2] ?? "", port };
+}
+
+/** The certificate and key that were given, as PEM texts. Throws `usage`, `config_invalid`. */
+export function tlsFiles({
+  tlsCert,
+  tlsKey,
+}: Pick<Options, "tlsCert" | "tlsKey">): { readonly cert: string; readonly key: string } | undefined {
+  if ((tlsCert === undefined) !== (tlsKey === undefined)) {
+    throw new SynclineError("usage", "--tls-cert and --tls-key go together.");
+  }
+  return tlsCert === undefined || tlsKey === undefined ? undefined : { cert: textOf(tlsCert), key: textOf(tlsKey) };
+}

@@ -1,0 +1,126 @@
+/** What this machine still has of a bucket that lost something: the caches of its mounts, and the folders that are synced. */
+import { existsSync } from "node:fs";
+import { cacheDirOf } from "../../agent/state/state-dir.ts";
+import { SynclineError } from "../../base/errors.ts";
+import type { Cid } from "../../base/ids.ts";
+import { DEFAULT_CACHE_BYTES } from "../../base/limits.ts";
+import { describeError, silentLog } from "../../base/log.ts";
+import { escapeForPrint } from "../../base/names.ts";
+import type { Block, BlockReader } from "../../blocks/block-store.ts";
+import { DiskBlockCache } from "../../blocks/disk-block-cache.ts";
+import { openRealDisk } from "../../sync/disk/real-disk.ts";
+import { findBlocksInFolder } from "../../sync/scan/folder-blocks.ts";
+import { BlockSpool } from "./block-spool.ts";
+import type { Call } from "../command.ts";
+import { setModified } from "./file-times.ts";
+import { openToRead } from "./bucket-reader.ts";
+import type { BucketOption } from "../master-access.ts";
+import { type MountState, mountStates, servedStates } from "./running-agents.ts";
+import type { Runtime } from "../runtime.ts";
+
+/** The caches of all mounts of this bucket: any of them may still have what the bucket lost. */
+export function openCaches(
+  runtime: Runtime,
+  state: string | undefined,
+  address: string,
+): BlockReader & AsyncDisposable {
+  const caches = statesOf(runtime, state, address)
+    .map(({ stateDir }) => cacheDirOf(stateDir))
+    .filter((dir) => existsSync(dir))
+    .map((dir) => new DiskBlockCache({ dir, bytes: DEFAULT_CACHE_BYTES, log: silentLog }));
+  const getMany = async (cids: readonly Cid[]) => {
+    const found = new Map<Cid, Uint8Array>();
+    for (const cache of caches) for (const [cid, bytes] of await cache.held(cids)) found.set(cid, bytes);
+    return found;
+  };
+  const dispose = async () => void (await Promise.all(caches.map((cache) => cache.close())));
+  return { ...readerOf(getMany), [Symbol.asyncDispose]: dispose };
+}
+
+/** Some of what is looked for. */
+export interface Copies extends BlockReader, AsyncDisposable {
+  readonly cids: readonly Cid[];
+  /** False: there was no room for more. */
+  readonly isAll: boolean;
+}
+
+/**
+ * Those of `lost` that synced folders of this bucket have: a folder's files are not kept in a cache a second time. Reads the folders' files,
+ * and keeps what is found on the disk until it is disposed. Throws as opening the bucket does.
+ */
+export async function copiesInFolders(
+  call: Call<BucketOption>,
+  address: string,
+  lost: readonly Cid[],
+): Promise<Copies | undefined> {
+  const { options, output, runtime } = call;
+  const folders = statesOf(runtime, options.state, address).filter(({ synced, mount }) => synced && existsSync(mount));
+  const [first] = folders;
+  if (lost.length === 0 || first === undefined) return undefined;
+  await using opened = await openToRead(call, address);
+  const noRoom = (error: unknown) => {
+    const room = escapeForPrint(first.stateDir);
+    output.notice(`There is little room in ${room} for what the folders have: ${describeError(error)}.`);
+  };
+  const spool = await BlockSpool.open(first.stateDir).catch(noRoom);
+  if (spool === undefined) return undefined;
+  using progress = output.progress("read folders");
+  const full = new AbortController();
+  const wanted = new Set(lost);
+  const keep = async (block: Block) => {
+    try {
+      await spool.put(block);
+      wanted.delete(block.cid);
+    } catch (error) {
+      noRoom(error);
+      full.abort();
+    }
+  };
+  let bytes = 0;
+  const read = (more: number) => progress.update({ bytes: (bytes += more) });
+  for (const { mount } of folders) {
+    if (wanted.size === 0 || full.signal.aborted) break;
+    const disk = await openRealDisk(mount, { allXattrs: false, setModified, unlocks: true });
+    try {
+      await disk.open();
+      await findBlocksInFolder(disk, opened.bucket.contentConfig, wanted, { keep, read, signal: full.signal });
+    } catch (error) {
+      output.notice(`${escapeForPrint(mount)} could not be looked through: ${describeError(error)}`);
+    } finally {
+      disk.close();
+    }
+  }
+  return {
+    cids: spool.cids,
+    isAll: !full.signal.aborted,
+    ...readerOf((cids) => spool.getMany(cids)),
+    [Symbol.asyncDispose]: () => spool[Symbol.asyncDispose](),
+  };
+}
+
+/** What runs here with a bucket in a folder goes on with the manifest that it has read, and its next commit names none of what was mended. */
+export async function tellOfAgents(call: Call<BucketOption>, address: string): Promise<void> {
+  if (!address.startsWith("file:")) return;
+  const { options, output, runtime } = call;
+  for (const { mount } of await servedStates(runtime, statesOf(runtime, options.state, address))) {
+    const place = escapeForPrint(mount);
+    output.notice(
+      `An agent serves ${place}, and may undo this with its next commit: end it (syncline unmount ${place}) and repair again.`,
+    );
+  }
+}
+
+/** All that this machine mounts or syncs of this bucket. */
+function statesOf(runtime: Runtime, state: string | undefined, address: string): MountState[] {
+  const [bucket] = address.split("#");
+  return mountStates(runtime, state).filter((each) => each.address.split("#")[0] === bucket);
+}
+
+function readerOf(getMany: BlockReader["getMany"]): BlockReader {
+  const get = async (cid: Cid) => {
+    const bytes = (await getMany([cid])).get(cid);
+    if (bytes !== undefined) return bytes;
+    throw new SynclineError("block_not_found", `This machine holds no ${cid}.`);
+  };
+  return { get, getMany };
+}

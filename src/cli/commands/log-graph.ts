@@ -1,0 +1,55 @@
+/** The history as columns, one a writer: who published, and whose epochs were taken in with it. */
+import type { WriterId } from "../../base/ids.ts";
+import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
+
+export interface GraphRow {
+  /** "* | " with a star in the writer's column, and a line in those of writers who publish before and after. */
+  readonly lanes: string;
+  /** Others' epochs that this commit includes and its writer's commit before did not, newest each. */
+  readonly takesIn: readonly { readonly writer: WriterId; readonly epoch: number }[];
+}
+
+/**
+ * A row for each commit, newest first as they come. History is one line; what runs beside each other is what writers did between their
+ * commits, and the heads tell when one learned of the other. Of a writer's oldest commit here nothing is told.
+ */
+export function graphRows(commits: readonly Pick<VerifiedCommit, "body" | "heads">[]): GraphRow[] {
+  const spans = spansOf(commits);
+  const older = new Map<WriterId, VerifiedCommit["heads"]>();
+  const rows: GraphRow[] = [];
+  for (let row = commits.length - 1; row >= 0; row--) {
+    const commit = commits[row];
+    if (commit === undefined) continue;
+    const { body, heads } = commit;
+    const marks = [...spans].map(([writer, { first, last }]) => {
+      return writer === body.writer ? "*" : first < row && row < last ? "|" : " ";
+    });
+    rows.push({ lanes: marks.join(" ").trimEnd(), takesIn: newHeads(body.writer, older.get(body.writer), heads) });
+    older.set(body.writer, heads);
+  }
+  return rows.reverse();
+}
+
+interface Span {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** From each writer's first row to its last, in the order in which writers come up. */
+function spansOf(commits: readonly Pick<VerifiedCommit, "body">[]): Map<WriterId, Span> {
+  const spans = new Map<WriterId, Span>();
+  for (const [row, { body }] of commits.entries())
+    spans.set(body.writer, { first: spans.get(body.writer)?.first ?? row, last: row });
+  return spans;
+}
+
+function newHeads(
+  own: WriterId,
+  before: VerifiedCommit["heads"] | undefined,
+  heads: VerifiedCommit["heads"],
+): GraphRow["takesIn"] {
+  if (before === undefined) return [];
+  return [...heads]
+    .filter(([writer, epoch]) => writer !== own && epoch > (before.get(writer) ?? 0))
+    .map(([writer, epoch]) => ({ writer, epoch }));
+}

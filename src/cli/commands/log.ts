@@ -1,0 +1,156 @@
+/** `syncline log`: the commits of a bucket, newest first. */
+import { timeText } from "../../base/clock.ts";
+import { hasCode, SynclineError } from "../../base/errors.ts";
+import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
+import { countChanges, type ChangeCounts } from "../../bucket/change-counts.ts";
+import { log } from "../../bucket/history.ts";
+import { pathHistory, type PathChange } from "../../bucket/path-history.ts";
+import type { Path } from "../../bucket/writer.ts";
+import type { CommitBody } from "../../format/commits/commit-body.ts";
+import { openReader } from "./bucket-reader.ts";
+import type { BucketReader } from "./bucket-reader.ts";
+import { addCommand } from "../command.ts";
+import type { Program } from "../command.ts";
+import { graphRows } from "./log-graph.ts";
+import { BUCKET_OPTIONS } from "../master-access.ts";
+import { pathText } from "./conflict-report.ts";
+import type { Output } from "../terminal/output.ts";
+import type { Look } from "../terminal/paint.ts";
+import { locateTarget } from "./target-path.ts";
+import { exactTime, printBytes, printCount, printPath, printText } from "../terminal/text.ts";
+
+const DEFAULT_COUNT = 20;
+/** Hex digits by which a writer is told from others here. */
+const SHORT_ID = 8;
+
+export function register(program: Program): void {
+  addCommand(program, {
+    name: "log",
+    arguments: [["<path>", "a bucket, a mount or a synced folder; or a file in one of them"]],
+    summary: "show the history of a bucket, or of one file, newest first",
+    options: ["count", "graph", ...BUCKET_OPTIONS],
+    examples: [
+      "syncline log file:///srv/bucket -n 5",
+      "syncline log ~/bucket --graph",
+      "syncline log ~/bucket/notes.txt",
+    ],
+    exits: [4, 5, 6, 8],
+    async run(call) {
+      const { args, options, output, runtime } = call;
+      const { address, names } = await locateTarget(runtime, options.state, args[0] ?? "");
+      await using reader = await openReader(call, address, undefined);
+      if (names.length > 0) return await showPath(reader, names, options.count ?? DEFAULT_COUNT, output);
+      const commits = newest(reader, options.count ?? DEFAULT_COUNT);
+      if (options.graph === true) return await drawGraph(reader, commits, output);
+      for await (const commit of commits) {
+        const changes = await changesOf(reader, commit);
+        output.result(valueOf(commit, changes), textOf(commit, changes), logLook);
+      }
+    },
+  });
+}
+
+/** The root stands out. */
+const logLook: Look = (line, paint) => line.replace(/\bbaf[a-z2-7]{20,}/, (root) => paint("yellow", root));
+
+async function* newest({ bucket, commit }: BucketReader, count: number): AsyncGenerator<VerifiedCommit> {
+  let left = count;
+  for await (const each of log(bucket, commit)) {
+    yield each;
+    if (--left === 0) return;
+  }
+}
+
+/** The history of one path. Throws `no_such_path` where it never was anything that history still has. */
+async function showPath({ bucket, nodes, commit }: BucketReader, path: Path, count: number, output: Output) {
+  let shown = 0;
+  for await (const change of pathHistory(bucket, nodes, commit, path)) {
+    output.result(valueOfChange(change), textOfChange(change), logLook);
+    if (++shown === count) return;
+  }
+  if (shown > 0) return;
+  throw new SynclineError("no_such_path", `Nothing in the bucket's history is called ${printPath(path)}.`, {
+    hint: "syncline ls shows what there is now. Retention thins old commits out: what was removed long ago may be gone.",
+  });
+}
+
+function valueOfChange({ commit: { cid, body }, kind, path, from, record }: PathChange) {
+  const { seq, writer, machine, timeNs } = body;
+  return {
+    root: cid,
+    seq,
+    writer,
+    machine: machine ?? null,
+    time: timeText(timeNs),
+    change: kind,
+    path: pathText(path),
+    from: from === undefined ? null : pathText(from),
+    size: record?.size ?? null,
+    mtime: record === undefined ? null : exactTime(record.mtimeNs),
+  };
+}
+
+function textOfChange({ commit: { cid, body }, kind, path, from, record }: PathChange): string {
+  const what = from === undefined ? kind : `moved from ${printPath(from)}`;
+  const size = record === undefined ? [] : [printBytes(record.size)];
+  return [cid, `seq ${body.seq}`, timeText(body.timeNs), whoMade(body), printPath(path), what, ...size].join("  ");
+}
+
+/** The machine, where a commit names it, and the writer in short. */
+function whoMade({ machine, writer }: CommitBody): string {
+  const short = writer.slice(0, SHORT_ID);
+  return machine === undefined ? `writer ${short}` : `${printText(machine)} (writer ${short})`;
+}
+
+/** Where a column ends is known only when all commits are. */
+async function drawGraph(reader: BucketReader, history: AsyncIterable<VerifiedCommit>, output: Output): Promise<void> {
+  const commits: VerifiedCommit[] = [];
+  for await (const commit of history) commits.push(commit);
+  const rows = graphRows(commits);
+  const width = Math.max(...rows.map(({ lanes }) => lanes.length));
+  for (const [index, commit] of commits.entries()) {
+    const changes = await changesOf(reader, commit);
+    const { lanes = "", takesIn = [] } = rows[index] ?? {};
+    const taken = takesIn.map(({ writer, epoch }) => `${writer.slice(0, SHORT_ID)} epoch ${epoch}`).join(", ");
+    const text = [lanes.padEnd(width), textOf(commit, changes), ...(taken === "" ? [] : [`takes in ${taken}`])];
+    output.result({ ...valueOf(commit, changes), lanes, takesIn }, text.join("  "), logLook);
+  }
+}
+
+/** Undefined for the first commit, and where the one before is not kept any more. */
+async function changesOf({ bucket, nodes }: BucketReader, { body }: VerifiedCommit): Promise<ChangeCounts | undefined> {
+  if (body.parent === undefined) return undefined;
+  try {
+    const before = await bucket.commit(body.parent);
+    return await countChanges(nodes, before.body.tree, body.tree);
+  } catch (error) {
+    if (hasCode(error, "block_not_found")) return undefined;
+    throw error;
+  }
+}
+
+function valueOf({ cid, body }: VerifiedCommit, changes: ChangeCounts | undefined) {
+  const { seq, writer, machine, epoch, timeNs, totals, note } = body;
+  return {
+    root: cid,
+    seq,
+    writer,
+    machine: machine ?? null,
+    epoch,
+    time: timeText(timeNs),
+    totals,
+    changes: changes ?? null,
+    note,
+  };
+}
+
+function textOf({ cid, body }: VerifiedCommit, changes: ChangeCounts | undefined): string {
+  const { seq, timeNs, totals, note } = body;
+  const held = `${printCount(totals.files, "file")}, ${printCount(totals.directories, "directory", "directories")}, ${printBytes(totals.bytes)}`;
+  const parts = [cid, `seq ${seq}`, timeText(timeNs), whoMade(body), held];
+  if (changes !== undefined) {
+    const { added, changed, removed, complete } = changes;
+    parts.push(`${complete ? "" : "at least "}+${added} ~${changed} -${removed}`);
+  }
+  return [...parts, printText(note)].join("  ").trimEnd();
+}

@@ -1,0 +1,52 @@
+/** `syncline mount`: serves a bucket at a directory, in the foreground or behind it. */
+import { resolve } from "node:path";
+import type { DoorReport } from "../../agent/doors/doors.ts";
+import { canonicalMount } from "../../agent/state/state-dir.ts";
+import { parseAddress, pinnedUrl } from "../../bucket/address.ts";
+import { AGENT_OPTIONS, runAgent } from "./agent-run.ts";
+import { addCommand } from "../command.ts";
+import type { Program } from "../command.ts";
+import { folderBeside, folderText, folderValue } from "./folder-door.ts";
+import { printText } from "../terminal/text.ts";
+import { WEBDAV_OPTIONS, webdavDoor, webdavText, webdavValue } from "./webdav-door.ts";
+
+export function register(program: Program): void {
+  addCommand(program, {
+    name: "mount",
+    arguments: [
+      ["<url>", "the bucket"],
+      ["<dir>", "an empty directory"],
+    ],
+    summary: "mount a bucket at a directory",
+    options: [...AGENT_OPTIONS, "webdav", ...WEBDAV_OPTIONS],
+    examples: [
+      "syncline mount file:///srv/bucket ~/bucket --background",
+      "syncline mount https://master.example:3600/notes ~/notes --background",
+      "syncline mount file:///srv/bucket ~/yesterday --read-only --at 2026-01-31T12:00:00Z",
+      "syncline mount file:///srv/bucket ~/bucket --webdav 127.0.0.1:8888 --sync ~/work --background",
+    ],
+    exits: [3, 4, 5, 6, 8],
+    async run(call) {
+      const [url = "", directory = ""] = call.args;
+      const { webdav: listen, at } = call.options;
+      // With the canonical address, so that one bucket has one state; its pin stays with it.
+      const address = pinnedUrl(parseAddress(url));
+      const mount = canonicalMount(resolve(directory));
+      const webdav = listen === undefined ? undefined : webdavDoor(call, listen, "--webdav");
+      return runAgent(call, {
+        facts: { address, mount, old: at !== undefined },
+        folder: await folderBeside(call, address, mount),
+        doors: (stateDir) => [{ door: "mount", mount }, ...(webdav === undefined ? [] : [webdav(stateDir)])],
+        ready: (doors: readonly DoorReport[]) => ({
+          value: { mount, bucket: address, ...webdavValue(doors), ...folderValue(doors) },
+          text: [
+            `Mounted ${printText(address)} at ${printText(mount)}.`,
+            ...webdavText(doors),
+            ...folderText(doors),
+          ].join(" "),
+        }),
+        ended: { value: { unmounted: mount }, text: `Unmounted ${printText(mount)}` },
+      });
+    },
+  });
+}

@@ -1,0 +1,174 @@
+/** The rules of a bucket as `key=value`: what `policy show` prints and `policy set` takes. */
+import { SynclineError } from "../../base/errors.ts";
+import { DEFAULT_POLICY, encodePolicy } from "../../format/commits/policy.ts";
+import type { Policy, Units } from "../../format/commits/policy.ts";
+import { LEAST_ALL_S, MOST_RETENTION_S, type Retention, retentionOf } from "../../format/commits/retention.ts";
+import { ageText, parseAge } from "./retention-text.ts";
+import { parseBytes } from "../terminal/text.ts";
+
+/** All settings, in the order in which they are shown. */
+export function policySettings(policy: Policy): [key: string, value: string][] {
+  return Object.entries(SETTINGS).map(([key, { show }]) => [key, show(policy)]);
+}
+
+/** What these settings make of a policy, one after another. Throws `usage` for what is no setting. */
+export function changedPolicy(settings: readonly string[]): (policy: Policy) => Policy {
+  const changes = settings.map(parseSetting);
+  const change = (policy: Policy) => changes.reduce((now, each) => each(now), policy);
+  checkPolicy(change(DEFAULT_POLICY));
+  return change;
+}
+
+type Change = (policy: Policy) => Policy;
+
+interface Setting {
+  readonly show: (policy: Policy) => string;
+  /** Undefined: not such a value. */
+  readonly set: (value: string) => Change | undefined;
+  readonly wanted: string;
+  /** Of lists: more, and fewer. */
+  readonly add?: (items: readonly string[]) => Change;
+  readonly remove?: (items: readonly string[]) => Change;
+}
+
+const SETTINGS: Readonly<Record<string, Setting>> = {
+  text: listSetting(
+    ({ text }) => text,
+    (policy, text) => ({ ...policy, text }),
+  ),
+  "text-bytes": numberSetting(
+    ({ textBytes }) => textBytes,
+    (policy, textBytes) => ({ ...policy, textBytes }),
+    "a size such as 1M",
+    parseBytes,
+  ),
+  logs: listSetting(
+    ({ logs }) => logs,
+    (policy, logs) => ({ ...policy, logs }),
+  ),
+  units: listSetting(
+    ({ units }) => units.trees,
+    (policy, trees) => ({ ...policy, units: { ...policy.units, trees } }),
+  ),
+  families: {
+    show: ({ units }) =>
+      units.families.map(({ globs, suffixes }) => `${globs.join(",")}:${suffixes.join(",")}`).join(";"),
+    set: (value) => {
+      const families = parseFamilies(value);
+      return families && ((policy) => ({ ...policy, units: { ...policy.units, families } }));
+    },
+    wanted: "globs, a colon and endings, such as *.db,*.sqlite:-wal,-shm; several with ; between them",
+  },
+  "guard-percent": numberSetting(
+    ({ guard }) => guard.percent,
+    (policy, percent) => ({ ...policy, guard: { ...policy.guard, percent } }),
+    "a number from 0 to 100",
+    (value) => parseCount(value, 100),
+  ),
+  "guard-files": numberSetting(
+    ({ guard }) => guard.files,
+    (policy, files) => ({ ...policy, guard: { ...policy.guard, files } }),
+    "a number",
+    (value) => parseCount(value, Number.MAX_SAFE_INTEGER),
+  ),
+  "keep-all": ageSetting("all", LEAST_ALL_S),
+  "keep-minutes": ageSetting("minutes", 0),
+  "keep-hours": ageSetting("hours", 0),
+  "keep-days": ageSetting("days", 0),
+};
+
+function parseSetting(text: string): Change {
+  if (text === "default") return () => DEFAULT_POLICY;
+  const match = /^([a-z-]+?)(\+=|-=|=)(.*)$/s.exec(text);
+  const [, key = "", operator = "", value = ""] = match ?? [];
+  const setting = Object.hasOwn(SETTINGS, key) ? SETTINGS[key] : undefined;
+  if (setting === undefined) {
+    throw new SynclineError("usage", `${JSON.stringify(text)} is no setting of a policy.`, {
+      hint: `Settings are default and key=value, with one of these keys: ${Object.keys(SETTINGS).join(", ")}.`,
+    });
+  }
+  const change =
+    operator === "=" ? setting.set(value) : (operator === "+=" ? setting.add : setting.remove)?.(itemsOf(value));
+  if (change !== undefined) return change;
+  throw new SynclineError("usage", `${JSON.stringify(text)} cannot be set: ${key} is ${setting.wanted}.`);
+}
+
+function listSetting(
+  get: (policy: Policy) => readonly string[],
+  put: (policy: Policy, items: string[]) => Policy,
+): Setting {
+  return {
+    show: (policy) => get(policy).join(","),
+    set: (value) => (policy) => put(policy, itemsOf(value)),
+    wanted: "a list with commas",
+    add: (items) => (policy) => put(policy, [...get(policy), ...items]),
+    remove: (items) => (policy) =>
+      put(
+        policy,
+        get(policy).filter((item) => !items.includes(item)),
+      ),
+  };
+}
+
+function numberSetting(
+  get: (policy: Policy) => number | string,
+  put: (policy: Policy, value: number) => Policy,
+  wanted: string,
+  parse: (text: string) => number | undefined,
+): Setting {
+  const set = (text: string): Change | undefined => {
+    const value = parse(text);
+    return value === undefined ? undefined : (policy) => put(policy, value);
+  };
+  return { show: (policy) => String(get(policy)), set, wanted };
+}
+
+/** Up to which age a rule of retention keeps roots. */
+function ageSetting(rule: keyof Retention, leastS: number): Setting {
+  return numberSetting(
+    (policy) => ageText(retentionOf(policy)[rule]),
+    (policy, seconds) => ({ ...policy, retention: { ...retentionOf(policy), [rule]: seconds } }),
+    `an age from ${ageText(leastS)} to ${ageText(MOST_RETENTION_S)}, such as 45m, 36h or 7d`,
+    (value) => {
+      const seconds = parseAge(value);
+      return seconds === undefined || seconds < leastS ? undefined : seconds;
+    },
+  );
+}
+
+function parseFamilies(text: string): Units["families"] | undefined {
+  const parts = text.split(";").filter((part) => part !== "");
+  const families = parts.map((part) => part.split(":").map(itemsOf));
+  const whole = families.every(({ length }) => length === 2) && families.flat().every((items) => items.length > 0);
+  return whole ? families.map(([globs = [], suffixes = []]) => ({ globs, suffixes })) : undefined;
+}
+
+function itemsOf(text: string): string[] {
+  return text.split(",").filter((item) => item !== "");
+}
+
+function parseCount(text: string, most: number): number | undefined {
+  return /^\d{1,16}$/.test(text) && Number(text) <= most ? Number(text) : undefined;
+}
+
+/** Globs name files, wherever they are; only a unit's may say so with two stars and a slash. */
+function checkPolicy(policy: Policy): void {
+  const { text, logs, units } = policy;
+  const { trees, families } = units;
+  const inFamilies = [families.flatMap(({ globs }) => globs), families.flatMap(({ suffixes }) => suffixes)];
+  const names = [text, logs, trees.map((glob) => glob.replace(/^\*\*\//, "")), inFamilies.flat()].flat();
+  const wrong = names.find((name) => name.includes("/"));
+  if (wrong !== undefined) {
+    throw new SynclineError("usage", `${JSON.stringify(wrong)} is no glob of names: it has a slash.`, {
+      hint: "A glob says what files are called, in any folder.",
+    });
+  }
+  try {
+    encodePolicy(policy);
+  } catch (error) {
+    throw new SynclineError(
+      "usage",
+      `No policy can say this: ${error instanceof Error ? error.message : String(error)}`,
+    );
+  }
+}

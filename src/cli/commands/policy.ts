@@ -1,0 +1,70 @@
+/** `syncline policy show | set`: the rules by which a bucket's changes merge and its history is thinned, kept in its commits. */
+import { requirePublished } from "../../agent/command-writer.ts";
+import type { Policy } from "../../format/commits/policy.ts";
+import { retentionOf } from "../../format/commits/retention.ts";
+import { locateBucket } from "./bucket-path.ts";
+import { openReader } from "./bucket-reader.ts";
+import { openWriterFor } from "./bucket-writer.ts";
+import { addCommand } from "../command.ts";
+import type { Call, Program } from "../command.ts";
+import { BUCKET_OPTIONS, type BucketOption } from "../master-access.ts";
+import { changedPolicy, policySettings } from "./policy-settings.ts";
+import { mountStates, noAgent, servedStates } from "./running-agents.ts";
+import { noteOf, printText } from "../terminal/text.ts";
+
+export function register(program: Program): void {
+  addCommand(program, {
+    name: "policy show",
+    arguments: [["<url|dir>", "a bucket, or where it is mounted"]],
+    summary: "print the rules by which a bucket's changes merge and its history is thinned",
+    options: [...BUCKET_OPTIONS],
+    examples: ["syncline policy show file:///srv/bucket", "syncline policy show ~/bucket --json"],
+    exits: [4, 5, 6, 8],
+    async run(call) {
+      await using reader = await openReader(call, await addressOf(call), undefined);
+      report(call, reader.commit.cid, await reader.bucket.policy(reader.commit));
+    },
+  });
+  addCommand(program, {
+    name: "policy set",
+    arguments: [
+      ["<url|dir>", "a bucket, or where it is mounted"],
+      ["<setting...>", "key=value, key+=value, key-=value, or default; `policy show` prints the keys"],
+    ],
+    summary: "change the rules by which a bucket's changes merge and its history is thinned, as a new commit",
+    options: [...BUCKET_OPTIONS],
+    examples: [
+      "syncline policy set file:///srv/bucket 'text+=*.tex' 'logs+=*.jsonl'",
+      "syncline policy set ~/bucket text-bytes=4M guard-percent=30",
+      "syncline policy set file:///srv/bucket 'families=*.db,*.sqlite:-wal,-shm,-journal'",
+      "syncline policy set file:///srv/bucket keep-all=1h keep-minutes=2d keep-days=3650d",
+      "syncline policy set file:///srv/bucket default",
+    ],
+    exits: [3, 4, 5, 6, 8],
+    run: setPolicy,
+  });
+}
+
+async function setPolicy(call: Call<BucketOption>): Promise<void> {
+  const settings = call.args.slice(1);
+  const change = changedPolicy(settings);
+  await using session = await openWriterFor(call, await addressOf(call));
+  const { bucket, writer } = session;
+  const note = noteOf(`policy set ${settings.map(printText).join(" ")}`);
+  const { root } = requirePublished(await writer.publish(note, { policy: change }));
+  report(call, root.commit, await bucket.policy(await bucket.commit(root.commit)));
+}
+
+async function addressOf({ args, options, runtime }: Call<BucketOption>): Promise<string> {
+  const given = args[0] ?? "";
+  if (given.includes("://")) return (await locateBucket(runtime, given)).address;
+  const states = mountStates(runtime, options.state, given);
+  const [found] = [...(await servedStates(runtime, states)), ...states];
+  if (found === undefined) throw noAgent(given);
+  return found.address;
+}
+
+function report({ output }: Call, root: string, policy: Policy): void {
+  const lines = policySettings(policy).map(([key, value]) => `${key}=${value}`);
+  output.result({ root, policy: { ...policy, retention: retentionOf(policy) } }, lines.join("\n"));
+}

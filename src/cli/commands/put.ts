@@ -1,0 +1,124 @@
+/** `syncline put`: copies files into a bucket, without a mount. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { requirePublished, type CommandWriter } from "../../agent/command-writer.ts";
+import { releaseMemory } from "../../agent/threads/memory.ts";
+import { SynclineError } from "../../base/errors.ts";
+import { nameFromBytes } from "../../base/names.ts";
+import type { BucketWriter, Path } from "../../bucket/writer.ts";
+import { sourceOfStream } from "../../bucket/writer/file-source.ts";
+import { openRealDisk } from "../../sync/disk/real-disk.ts";
+import { locateBucket } from "./bucket-path.ts";
+import type { BucketPath } from "./bucket-path.ts";
+import { openWriterFor } from "./bucket-writer.ts";
+import { addCommand } from "../command.ts";
+import type { Call, Program } from "../command.ts";
+import { CopyIn, type CopiedIn } from "./copy-in.ts";
+import { setModified } from "./file-times.ts";
+import { BUCKET_OPTIONS, type BucketOption } from "../master-access.ts";
+import type { Amounts } from "../terminal/progress-rate.ts";
+import type { Runtime } from "../runtime.ts";
+import { noteOf, printBytes, printCount } from "../terminal/text.ts";
+
+export function register(program: Program): void {
+  addCommand(program, {
+    name: "put",
+    arguments: [
+      ["<source>", "file or directory; - for stdin"],
+      ["<url>", "bucket/path"],
+    ],
+    summary: "copy a file, or with -r a directory, into a bucket",
+    options: ["recursive", ...BUCKET_OPTIONS],
+    examples: [
+      "syncline put notes.txt file:///srv/bucket/notes.txt",
+      "syncline put -r ./photos file:///srv/bucket/",
+      "syncline put -r ./photos/. file:///srv/bucket/photos",
+      "tar c . | syncline put - file:///srv/bucket/backup.tar",
+    ],
+    exits: [4, 5, 6, 8],
+    run: put,
+  });
+}
+
+async function put(call: Call<"recursive" | BucketOption>): Promise<void> {
+  const { args, output, runtime } = call;
+  const [source = "", url = ""] = args;
+  const path = await locateBucket(runtime, url);
+  await using session = await openWriterFor(call, path.address);
+  const { writer } = session;
+  const note = noteOf(`put ${source}`);
+  const { root, files, bytes, skipped, conflicts, figures } =
+    source === "-"
+      ? await putStream(call, writer, path.names, note)
+      : await putFiles(call, session, await targetOf(writer, path, source), note);
+  if (skipped > 0) output.notice(`Left out ${skipped} fifos, sockets and devices.`);
+  const counts = { files, bytes, skipped, ...figures, conflicts };
+  const value = { root: root.commit, version: root.version, ...counts };
+  output.result(value, `${printCount(files, "file")}, ${printBytes(bytes)} in root ${root.commit}`);
+}
+
+type Put = CopiedIn & Pick<CopyIn, "files" | "bytes" | "skipped">;
+
+async function putFiles(
+  { args, options, output }: Call<"recursive" | BucketOption>,
+  session: CommandWriter,
+  target: Path,
+  note: string,
+): Promise<Put> {
+  using progress = output.progress("put");
+  let [bytes, total]: [number, Amounts | undefined] = [0, undefined];
+  await using copy = new CopyIn({
+    session,
+    note,
+    openDisk: (path) => openRealDisk(path, { allXattrs: false, setModified, unlocks: false }),
+    moved: (more) => progress.update({ files: copy.files, bytes: (bytes += more) }, total),
+    ...(progress.isShown && { counted: (all: Amounts) => (total = all) }),
+    release: releaseMemory,
+  });
+  try {
+    await copy.copy(args[0] ?? "", target, options.recursive === true);
+    const published = await copy.publish();
+    const { files, skipped } = copy;
+    return { ...published, files, bytes: copy.bytes, skipped };
+  } catch (error) {
+    if (copy.sent > 0) {
+      const sent = printCount(copy.sent, "file");
+      output.notice(
+        `${sent} came into the bucket before this failed and stay there. The same command goes on from there.`,
+      );
+    }
+    throw error;
+  }
+}
+
+/** Where a stream is kept that is too long for memory; gone with the command, however it ends. */
+function spoolFolder(runtime: Runtime): Disposable & { readonly path: string } {
+  const path = mkdtempSync(join(tmpdir(), "syncline-put-"));
+  const remove = () => rmSync(path, { recursive: true, force: true });
+  const interrupted = runtime.ifInterrupted(remove);
+  const dispose = () => {
+    interrupted[Symbol.dispose]();
+    remove();
+  };
+  return { path, [Symbol.dispose]: dispose };
+}
+
+async function putStream({ runtime }: Call, writer: BucketWriter, target: Path, note: string): Promise<Put> {
+  if (target.length === 0) throw new SynclineError("usage", "Say what the file is to be called: URL/PATH.");
+  using spool = spoolFolder(runtime);
+  const stream = await sourceOfStream(runtime.stdin, spool.path);
+  const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0];
+  await writer.putFile(target, stream, { mode: 0o644, uid, gid });
+  const { root, conflicts, figures } = requirePublished(await writer.publish(note));
+  return { root, conflicts: conflicts.length, figures, files: 1, bytes: stream.size, skipped: 0 };
+}
+
+/** A path that is a directory, or is spelt as one, takes the source under its own name; "dir/." means what is in dir. */
+async function targetOf(writer: BucketWriter, path: BucketPath, source: string): Promise<Path> {
+  const { names, directory } = path;
+  const name = basename(source);
+  if (["", ".", ".."].includes(name)) return names;
+  const there = names.length === 0 || directory || (await writer.record(names))?.type === "directory";
+  return there ? [...names, nameFromBytes(Buffer.from(name))] : names;
+}

@@ -1,0 +1,41 @@
+/** `syncline restore`: makes a path what it was in an older root, as a new commit; history stays as it is. */
+import { requirePublished } from "../../agent/command-writer.ts";
+import { findCommit } from "../../bucket/history.ts";
+import { openWriterFor } from "./bucket-writer.ts";
+import { addCommand } from "../command.ts";
+import type { Call, Program } from "../command.ts";
+import { BUCKET_OPTIONS, type BucketOption } from "../master-access.ts";
+import { flushFirst, locateTarget, showAtMount } from "./target-path.ts";
+import { noteOf, printPath } from "../terminal/text.ts";
+
+export function register(program: Program): void {
+  addCommand(program, {
+    name: "restore",
+    arguments: [["<path>", "a path below a mount, or bucket/path"]],
+    summary: "bring back an old state of a path, as a new commit",
+    options: ["at", ...BUCKET_OPTIONS],
+    required: ["at"],
+    examples: [
+      "syncline restore ~/bucket/photos --at 2026-01-31T12:00:00Z",
+      "syncline restore file:///srv/bucket/notes.txt --at bafyr4i…",
+    ],
+    exits: [3, 4, 5, 6, 8],
+    run: restore,
+  });
+}
+
+async function restore(call: Call<"at" | BucketOption>): Promise<void> {
+  const { args, options, output, runtime } = call;
+  const path = await locateTarget(runtime, options.state, args[0] ?? "");
+  await flushFirst(path);
+  await using session = await openWriterFor(call, path.address);
+  const { bucket, writer } = session;
+  const current = await bucket.head();
+  const from = await findCommit(bucket, current.commit, options.at ?? "", call.runtime.clock);
+  const { restored, removed } = await writer.restore(path.names, from);
+  const note = noteOf(`restore ${printPath(path.names)} from ${from.cid}`);
+  const { root, figures } = requirePublished(await writer.publish(note));
+  await showAtMount(path);
+  const value = { root: root.commit, version: root.version, from: from.cid, restored, removed, ...figures };
+  output.result(value, `Restored ${restored}, removed ${removed}: root ${root.commit}`);
+}

@@ -1,0 +1,177 @@
+/** Finds the agents that a command talks to: of one mount, or of all mounts of this user. */
+import { resolve } from "node:path";
+import { hasCode, SynclineError } from "../../base/errors.ts";
+import { askAgent, isServed } from "../../agent/control.ts";
+import type { DoorReport } from "../../agent/doors/doors.ts";
+import {
+  canonicalFolder,
+  canonicalMount,
+  listMountStates,
+  otherStateRoots,
+  stateRoot,
+  WEBDAV_PLACE,
+} from "../../agent/state/state-dir.ts";
+import { parseAddress, pinnedUrl } from "../../bucket/address.ts";
+import type { Runtime } from "../runtime.ts";
+import { printText } from "../terminal/text.ts";
+
+/** An agent answers at once unless it is stopped or its disk hangs. */
+const DOOR_PATIENCE_MS = 10_000;
+
+export interface MountState {
+  readonly stateDir: string;
+  readonly mount: string;
+  readonly address: string;
+  /** Mounted, or ended without everything published: by kill -9, or while the bucket was out of reach. */
+  readonly open: boolean;
+  /** Whether `stateDir` is this door's own, and not that of an agent of which it is a part. */
+  readonly own: boolean;
+  /** Whether `mount` is a folder that is synced. */
+  readonly synced: boolean;
+}
+
+/**
+ * The states of this mount point, or all states when `directory` is undefined; the one used last comes first. Without `state`, also those in
+ * folders that were named by --state when they were made.
+ */
+export function mountStates(
+  { env }: Pick<Runtime, "env">,
+  state: string | undefined,
+  directory?: string,
+): MountState[] {
+  const roots = state === undefined ? [stateRoot(env), ...otherStateRoots(env)] : [stateRoot(env, state)];
+  const states = roots
+    .flatMap(listMountStates)
+    .map(({ path, facts: { mount, address, agent, door, open = false } }) => {
+      return { stateDir: agent ?? path, mount, address, open, own: agent === undefined, synced: door === "sync" };
+    });
+  if (directory === undefined) return states;
+  const mount = directory.startsWith(WEBDAV_PLACE) ? directory : canonicalMount(resolve(directory));
+  const there = states.filter((found) => found.mount === mount);
+  // A synced folder goes by its real path; a mount, which may hang, is not looked at.
+  return there.length > 0
+    ? there
+    : states.filter((found) => found.synced && found.mount === canonicalFolder(directory));
+}
+
+/**
+ * As `mountStates`; also by an address as commands print it: of the bucket ("https://master.example:3600/notes"), or of a WebDAV door
+ * ("http://127.0.0.1:8888/", or without the scheme), which its agent knows.
+ */
+export async function statesAt(
+  runtime: Runtime,
+  state: string | undefined,
+  place: string | undefined,
+): Promise<MountState[]> {
+  const given = place !== undefined && /^[^/]+:\d+\/?$/.test(place) ? `http://${place}` : place;
+  const isAddress = given !== undefined && /^(https?|file):\/\//i.test(given);
+  const states = mountStates(runtime, state, isAddress ? undefined : given);
+  // Of an agent with a folder beside its other doors there are two states.
+  if (given === undefined) return states.filter((each) => each.own);
+  if (!isAddress) return states;
+  const bucket = bucketAddress(given);
+  const ofBucket =
+    bucket === undefined ? [] : states.filter((each) => each.own && bucketAddress(each.address) === bucket);
+  if (ofBucket.length > 0) return ofBucket;
+  const url = URL.canParse(given) ? new URL(given).href : given;
+  const served = await servedStates(
+    runtime,
+    states.filter((each) => each.own),
+  );
+  const isWanted = (door: DoorReport) => door.door === "webdav" && door.url === url;
+  const isThere = await Promise.all(served.map((each) => hasDoor(runtime, each, isWanted)));
+  return served.filter((_, index) => isThere[index]);
+}
+
+/** A bucket's address in its one spelling, without its pin; undefined for text that is none. */
+function bucketAddress(text: string): string | undefined {
+  try {
+    return pinnedUrl(parseAddress(text)).split("#", 1)[0];
+  } catch {
+    return undefined;
+  }
+}
+
+/** `silent`: what counts where the agent gives no answer in time. */
+async function hasDoor(
+  { clock }: Runtime,
+  { stateDir }: MountState,
+  isWanted: (door: DoorReport) => boolean,
+  silent = false,
+): Promise<boolean> {
+  try {
+    const { doors } = await askAgent<"status">(stateDir, { call: "status" }, { clock, ms: DOOR_PATIENCE_MS });
+    return doors.some(isWanted);
+  } catch (error) {
+    if (hasCode(error, "time_out")) return silent;
+    if (!hasCode(error, "no_agent")) throw error;
+    return false;
+  }
+}
+
+/** Of several states, those that an agent serves. */
+export async function servedStates(runtime: Runtime, states: readonly MountState[]): Promise<MountState[]> {
+  return (await splitByAgent(runtime, states)).served;
+}
+
+/** Those that an agent serves, and those that none serves although changes may wait in them. */
+export async function splitByAgent(
+  runtime: Runtime,
+  states: readonly MountState[],
+): Promise<{ served: MountState[]; stopped: MountState[] }> {
+  const answers = await Promise.all(states.map((state) => hasAgent(runtime, state)));
+  const served = states.filter((_, index) => answers[index]);
+  return { served, stopped: states.filter(({ open }, index) => open && answers[index] === false) };
+}
+
+/** A folder that an agent had beside its other doors once: that one may run again without it. */
+async function hasAgent(runtime: Runtime, state: MountState): Promise<boolean> {
+  const { stateDir, own, mount } = state;
+  if (!(await isServed(stateDir))) return false;
+  return own || hasDoor(runtime, state, (door) => door.door === "sync" && door.folder === mount, true);
+}
+
+/**
+ * The mount that a command is about: the one at `directory`, or the only one. A directory may have had several buckets mounted,
+ * one after the other. Throws `no_agent`, and `usage` when it is not clear which.
+ */
+export async function requireAgent(
+  runtime: Runtime,
+  state: string | undefined,
+  directory: string | undefined,
+): Promise<MountState> {
+  const states = await statesAt(runtime, state, directory);
+  const { served, stopped } = await splitByAgent(runtime, states);
+  const [only, another] = served;
+  if (only === undefined) throw noAgent(directory, stopped[0] ?? states[0]);
+  if (another === undefined) return only;
+  throw new SynclineError("usage", "There are several mounts: say which one.", {
+    hint: "`syncline status` lists them.",
+  });
+}
+
+/** `state` is one of that place: changes may wait in it, or it is that of a synced folder, in which they wait. */
+export function noAgent(directory: string | undefined, state?: MountState): SynclineError {
+  const where = directory === undefined ? "anywhere" : `at ${printText(directory)}`;
+  if (directory !== undefined && state?.synced === true) {
+    const [address, folder] = [printText(state.address), printText(state.mount)];
+    return new SynclineError("no_agent", `No agent of syncline syncs ${folder} now. It was synced with ${address}.`, {
+      hint: `What changed since waits in the folder, until it is synced again: syncline sync ${address} ${folder}`,
+    });
+  }
+  if (state?.open === true) {
+    const { mount, address } = state;
+    const left = `Changes may wait in the state of ${printText(mount)}, whose agent ended before all was published.`;
+    return new SynclineError("no_agent", `No agent of syncline serves a mount ${where}. ${left}`, {
+      hint: `They go on once it runs again: ${againText(printText(address), printText(mount))} --background`,
+    });
+  }
+  return new SynclineError("no_agent", `No agent of syncline serves a mount ${where}.`, {
+    hint: "`syncline status` lists the mounts. One whose agent was killed goes on when it is mounted again.",
+  });
+}
+
+function againText(address: string, place: string): string {
+  if (!place.startsWith(WEBDAV_PLACE)) return `syncline mount ${address} ${place}`;
+  return `syncline webdav ${address} --listen ${place.slice(WEBDAV_PLACE.length)}`;
+}

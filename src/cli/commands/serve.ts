@@ -1,0 +1,202 @@
+/** `syncline serve`: a master, in the foreground, until a signal stops it. */
+import { mkdirSync } from "node:fs";
+import { collectGarbage } from "../../agent/threads/memory.ts";
+import { SynclineError } from "../../base/errors.ts";
+import type { Wallet } from "../../base/ids.ts";
+import { createLineLog, type Log } from "../../base/log.ts";
+import { escapeForPrint } from "../../base/names.ts";
+import { parseWallet } from "../../crypto/wallet.ts";
+import { parseSessionKey } from "../../master/http/session-key.ts";
+import type { Master } from "../../master/master.ts";
+import { ROOTS_HINT } from "../../master/roots/root-alarm.ts";
+import { isLoopback } from "../../net/origin.ts";
+import { addCommand } from "../command.ts";
+import type { Call, Program } from "../command.ts";
+import { parseHostName } from "../host-name.ts";
+import { keptCertificate } from "./kept-certificate.ts";
+import { parseListen, tlsFiles } from "./listen.ts";
+import { DEFAULT_LISTEN } from "../options.ts";
+import { ENDING_SIGNALS, type Runtime } from "../runtime.ts";
+import { printCount, printText } from "../terminal/text.ts";
+import { textOf } from "../terminal/text-file.ts";
+
+const OPTIONS = [
+  "data",
+  "listen",
+  "metricsListen",
+  "allow",
+  "tlsCert",
+  "tlsKey",
+  "tlsSelfSigned",
+  "host",
+  "insecure",
+  "publicBlocks",
+  "lease",
+  "quota",
+  "quotaApi",
+  "quotaMode",
+  "sessionKey",
+  "acceptRoots",
+  "unsafeNoCas",
+] as const;
+type ServeCall = Call<(typeof OPTIONS)[number]>;
+
+export function register(program: Program): void {
+  addCommand(program, {
+    name: "serve",
+    summary: "run a master: buckets over HTTP for the wallets that it allows",
+    options: OPTIONS,
+    required: ["data"],
+    examples: [
+      "syncline serve --data ~/master --allow 0x17c5185167401ed00cf5f5b2fc97d9bbfdb7d025",
+      "syncline serve --data /srv/master --listen 0.0.0.0:3600 --tls-self-signed --host master.example --allow 0x17c5185167401ed00cf5f5b2fc97d9bbfdb7d025",
+      "syncline serve --data /srv/master --listen 0.0.0.0:3600 --tls-cert cert.pem --tls-key key.pem --allow 0x17c5185167401ed00cf5f5b2fc97d9bbfdb7d025",
+    ],
+    exits: [4, 8],
+    run: serve,
+  });
+}
+
+async function serve(call: ServeCall): Promise<void> {
+  const { options, output, runtime } = call;
+  // Whatever the folder's own mode is: the tables in it tell who has what.
+  process.umask(0o077);
+  const { startMaster } = await import("../../master/master.ts");
+  const listen = listenOptions(call);
+  const allow = (options.allow ?? []).map(parseWallet);
+  const log = stderrLog(runtime, options.verbose === true);
+  const master = await startMaster({
+    data: options.data ?? "",
+    listen,
+    metricsListen:
+      options.metricsListen === undefined ? undefined : parseListen(options.metricsListen, "--metrics-listen"),
+    allow,
+    sessionKey: options.sessionKey === undefined ? undefined : parseSessionKey(textOf(options.sessionKey)),
+    publicBlocks: options.publicBlocks ?? false,
+    acceptRoots: options.acceptRoots === true,
+    compareAndSwap: options.unsafeNoCas !== true,
+    leaseSeconds: options.lease === undefined ? undefined : Math.ceil(options.lease / 1000),
+    quotaBytes: options.quota,
+    quotaApi: quotaApiOf(call),
+    version: call.version,
+    clock: runtime.clock,
+    random: runtime.random,
+    collect: collectGarbage,
+    log,
+  });
+  const stopped = stopOnSignals(master, log);
+  warn(call, allow, listen);
+  if (master.rolledBack.size > 0) call.output.notice(rolledBackText(master.rolledBack));
+  const { origin, metricsOrigin: metrics } = master;
+  const { certificate } = listen;
+  const counted = metrics === undefined ? "" : `, metrics at ${metrics}/metrics`;
+  const trust =
+    certificate === undefined ? "" : `\nOther machines name its certificate with --tls-ca: ${printText(certificate)}`;
+  output.result(
+    {
+      origin,
+      data: options.data,
+      pid: process.pid,
+      allow,
+      ...(metrics === undefined ? {} : { metrics }),
+      ...(certificate === undefined ? {} : { certificate }),
+    },
+    `Serving ${printText(options.data ?? "")} at ${origin}${counted}. Ctrl-C stops.${trust}`,
+  );
+  await stopped;
+}
+
+type Listen = ReturnType<typeof listenOptions>;
+
+/** Throws `usage`. */
+function listenOptions({ options, runtime }: ServeCall) {
+  const { host, port } = parseListen(options.listen ?? DEFAULT_LISTEN);
+  const names = (options.host ?? []).map(parseHostName);
+  const given = tlsFiles(options);
+  const selfSigned = options.tlsSelfSigned === true;
+  if (given !== undefined && selfSigned) {
+    throw new SynclineError("usage", "--tls-self-signed and --tls-cert are two ways to have a certificate: give one.");
+  }
+  if (given === undefined && !selfSigned && !isLoopback(host) && options.insecure !== true) {
+    throw new SynclineError("usage", `On ${host} other machines could read bearers on their way, and use them.`, {
+      hint: "Give --tls-self-signed, or --tls-cert and --tls-key; or listen on 127.0.0.1. --insecure goes on regardless.",
+    });
+  }
+  const kept = selfSigned ? keptCertificate(runtime, dataFolder(options.data), "tls", [host, ...names]) : undefined;
+  return { host, port, names, tls: kept ?? given, certificate: kept?.path };
+}
+
+/** Made here when it is not there yet: the certificate is kept in it, and is needed first. */
+function dataFolder(path = ""): string {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw new SynclineError("local_io_failed", `The data folder ${path} cannot be made: ${String(cause)}.`, {
+      hint: "Name one that can be written: --data DIR.",
+      cause,
+    });
+  }
+  return path;
+}
+
+function quotaApiOf({ options }: ServeCall): { url: string; open: boolean } | undefined {
+  const { quotaApi: url, quotaMode } = options;
+  if (url === undefined) return undefined;
+  const { protocol = "", hostname = "" } = URL.canParse(url) ? new URL(url) : {};
+  if (!/^https?:$/.test(protocol)) {
+    throw new SynclineError("usage", `--quota-api: ${JSON.stringify(url)} is not an http address.`);
+  }
+  if (protocol === "http:" && !isLoopback(hostname) && options.insecure !== true) {
+    throw new SynclineError("usage", `--quota-api: callers' bearers would go to ${hostname} in the clear.`, {
+      hint: "Use https://, or a storage API on this machine; --insecure goes on regardless.",
+    });
+  }
+  return { url, open: quotaMode !== "strict" };
+}
+
+function warn({ output, options }: ServeCall, allow: readonly Wallet[], { host, tls }: Listen): void {
+  if (allow.length === 0) {
+    output.notice(
+      "No wallet is allowed, so every call with a bearer is refused. Start again with --allow WALLET: `syncline key show` prints yours.",
+    );
+  }
+  if (tls === undefined && !isLoopback(host)) {
+    output.notice("Bearers and blocks travel in the clear (--insecure): whoever listens on the network can use them.");
+  }
+  if (options.publicBlocks === true) {
+    output.notice("Blocks are public (--public-blocks): whoever knows an address can read the block.");
+  }
+}
+
+function rolledBackText(owners: ReadonlySet<Wallet>): string {
+  return `The table of roots is older than what was known of ${printCount(owners.size, "owner")} (${[...owners].slice(0, 3).join(", ")}): nothing of theirs is collected. ${ROOTS_HINT}`;
+}
+
+/** The first signal stops; another one does not wait for what is under way. */
+function stopOnSignals(master: Master, log: Log): Promise<void> {
+  const hurry = new AbortController();
+  return new Promise((resolve, reject) => {
+    let asked = false;
+    const onSignal = (signal: NodeJS.Signals) => {
+      log.info(`Got ${signal}.`);
+      if (asked) return hurry.abort();
+      asked = true;
+      master.stop(hurry.signal).then(finish(resolve), finish(reject));
+    };
+    const finish =
+      <Value>(settle: (value: Value) => void) =>
+      (value: Value) => {
+        for (const signal of ENDING_SIGNALS) process.off(signal, onSignal);
+        settle(value);
+      };
+    for (const signal of ENDING_SIGNALS) process.on(signal, onSignal);
+  });
+}
+
+function stderrLog({ clock, stderr }: Runtime, verbose: boolean): Log {
+  const log = createLineLog(
+    () => clock.nowNs(),
+    (line) => void stderr.write(`${escapeForPrint(line.slice(0, -1))}\n`),
+  );
+  return verbose ? log : { ...log, info: () => {} };
+}

@@ -1,0 +1,240 @@
+/** `syncline service`: mounts, synced folders and WebDAV servers that systemd starts, as units of a user or of the machine. */
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { userInfo } from "node:os";
+import { dirname, join } from "node:path";
+import { Command, CommanderError } from "commander";
+import { NODE_FLAGS } from "../../agent/threads/memory.ts";
+import { SynclineError } from "../../base/errors.ts";
+import { homeFolder } from "../../agent/state/state-dir.ts";
+import { failedWith } from "../../base/system-errors.ts";
+import { addCommand, type Call, type Program } from "../command.ts";
+import { commandsFor } from "../commands.ts";
+import { configFolder } from "../config-file.ts";
+import { passphrasePathOf } from "../key-file.ts";
+import type { Runtime } from "../runtime.ts";
+import { UNIT_MARK, unitText } from "./systemd-unit.ts";
+import { printText } from "../terminal/text.ts";
+
+type ServiceCall = Call<"system">;
+
+export function register(program: Program): void {
+  addCommand(program, {
+    name: "service install",
+    arguments: [
+      ["<name>", "what the service is called: letters, digits, - and _"],
+      ["<command...>", "mount, sync or webdav with its arguments, after --"],
+    ],
+    summary: "write a systemd unit that runs a mount, a synced folder or a WebDAV server",
+    options: ["system", "dryRun"],
+    examples: [
+      "syncline service install work -- sync file:///srv/bucket ~/work",
+      "syncline service install notes --dry-run -- mount https://master.example:3600/notes ~/notes",
+    ],
+    exits: [4, 5],
+    run: install,
+  });
+  addCommand(program, {
+    name: "service uninstall",
+    arguments: [["<name>", "as it was installed"]],
+    summary: "remove a unit that was written by service install",
+    options: ["system", "dryRun"],
+    examples: ["syncline service uninstall work"],
+    exits: [4],
+    run: uninstall,
+  });
+  addCommand(program, {
+    name: "service status",
+    summary: "list the units that were written by service install, and whether they run",
+    options: ["system"],
+    examples: ["syncline service status"],
+    run: status,
+  });
+}
+
+async function install(call: ServiceCall & Call<"dryRun">): Promise<void> {
+  const { args, options, output, runtime } = call;
+  const [name = "", ...words] = args;
+  const system = options.system === true;
+  const given = await checkCommand(runtime, words);
+  checkKey(call, given);
+  const workingDirectory = process.cwd();
+  checkWorkingDirectory(workingDirectory);
+  const main = process.argv[1];
+  const unit = unitText({
+    words,
+    program: [process.execPath, ...NODE_FLAGS, main === undefined ? "" : realpathSync(main)],
+    workingDirectory,
+    environment: keptEnvironment(call),
+    system,
+  });
+  const path = unitPath(call, name);
+  const before = existsSync(path) ? readFileSync(path, "utf8") : undefined;
+  if (before !== undefined && before !== unit) {
+    throw new SynclineError("path_exists", `There is another unit of that name: ${printText(path)}.`, {
+      hint: `Remove it first: syncline service uninstall ${name}. Or choose another name.`,
+    });
+  }
+  const next = nextSteps(name, system);
+  if (options.dryRun === true) {
+    output.result({ unit: path, text: unit, written: false, next }, `${printText(path)} would be:\n${unit}`);
+    return;
+  }
+  mkdirSync(dirname(path), { recursive: true });
+  if (before === undefined) writeFileSync(path, unit, { mode: 0o644 });
+  output.result({ unit: path, text: unit, written: before === undefined, next }, `Wrote ${printText(path)}. Now:`);
+  for (const step of next) output.notice(`  ${step}`);
+  if (runtime.environmentKey !== undefined)
+    output.notice("The service does not get SYNCLINE_KEY: it uses the key file of its user.");
+}
+
+async function uninstall(call: ServiceCall & Call<"dryRun">): Promise<void> {
+  const { args, options, output } = call;
+  const [name = ""] = args;
+  const path = unitPath(call, name);
+  if (!existsSync(path)) {
+    throw new SynclineError("no_such_path", `There is no unit ${printText(path)}.`, {
+      hint: "`syncline service status` lists those that there are.",
+    });
+  }
+  if (!isOurs(path)) {
+    throw new SynclineError("precondition_failed", `${printText(path)} was not written by service install.`, {
+      hint: "Remove it by hand, if that is meant.",
+    });
+  }
+  const manager = managerText(options.system === true);
+  if (options.dryRun === true) {
+    output.result({ unit: path, removed: false }, `${printText(path)} would be removed.`);
+    return;
+  }
+  rmSync(path);
+  const next = [`${manager} disable --now syncline-${name}.service`, `${manager} daemon-reload`];
+  output.result({ unit: path, removed: true, next }, `Removed ${printText(path)}. If it ran, end it:`);
+  for (const step of next) output.notice(`  ${step}`);
+}
+
+async function status(call: ServiceCall): Promise<void> {
+  const { output, options } = call;
+  const folder = unitFolder(call);
+  const names = existsSync(folder) ? readdirSync(folder) : [];
+  const units = names.toSorted().flatMap((file) => {
+    const [, name] = /^syncline-([\w-]+)\.service$/.exec(file) ?? [];
+    if (name === undefined || !isOurs(join(folder, file))) return [];
+    return [{ name, unit: join(folder, file), active: activeState(file, options.system === true) }];
+  });
+  const lines = units.map(({ name, unit, active }) => `${name}  ${active ?? "unknown"}  ${printText(unit)}`);
+  output.result({ services: units }, lines.join("\n") || "No services.");
+}
+
+/** Options of a command line, as they are parsed. */
+type Given = Readonly<Record<string, unknown>>;
+
+/** Throws `usage` for a command line that no service can run. */
+async function checkCommand(runtime: Runtime, words: readonly string[]): Promise<Given> {
+  const [first = ""] = words;
+  if (!["mount", "sync", "webdav"].includes(first) || words[1] === "password")
+    throw new SynclineError("usage", "A service runs mount, sync or webdav.", {
+      hint: "Such as: syncline service install work -- sync URL DIR.",
+    });
+  const root = new Command("syncline").exitOverride().configureOutput({ writeOut: () => {}, writeErr: () => {} });
+  for (const each of await commandsFor(words)) each({ root, runtime, status: 0 });
+  const command = root.commands.find((each) => each.name() === first);
+  command?.exitOverride().action(() => {});
+  try {
+    await root.parseAsync(words, { from: "user" });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0) throw new SynclineError("usage", "A service cannot only print how a command is used.");
+    throw new SynclineError("usage", error.message.replace(/^error: /, ""), { hint: `See syncline ${first} --help.` });
+  }
+  const given = command?.opts() ?? {};
+  for (const [option, why] of UNFIT)
+    if (given[option] === true) throw new SynclineError("usage", `A service does not go with ${why}.`);
+  return given;
+}
+
+const UNFIT: readonly (readonly [string, string])[] = [
+  ["accept", "--accept: it would accept whatever lies at the address, each time that it starts"],
+  ["background", "--background: systemd starts it and waits for it"],
+  ["once", "--once: it would end at once"],
+  ["dryRun", "--dry-run behind --: give it before"],
+];
+
+/** Nobody is there to type a passphrase. Throws `key_locked`. */
+function checkKey({ options, runtime }: ServiceCall, given: Given): void {
+  const own = typeof given["key"] === "string" ? given["key"] : undefined;
+  const path = own ?? options.key ?? join(configFolder(runtime.env), "key.json");
+  const passphraseFile = given["passphraseFile"] ?? options.passphraseFile;
+  if (!existsSync(path) || passphraseFile !== undefined || existsSync(passphrasePathOf(path))) return;
+  throw new SynclineError("key_locked", `Nobody will be there to type the passphrase of ${printText(path)}.`, {
+    hint: "Put it in a file that only you can read, and give --passphrase-file FILE or SYNCLINE_PASSPHRASE_FILE.",
+  });
+}
+
+/** WorkingDirectory= is not quoted: systemd takes a blank at the end away, and a backslash there for a line that goes on. Throws `usage`. */
+function checkWorkingDirectory(path: string): void {
+  if (!/\p{Cc}|[\s\\]$/u.test(path)) return;
+  throw new SynclineError("usage", `A service cannot run in ${printText(path)}: no unit can name such a folder.`, {
+    hint: "Go to another folder, and give whole paths.",
+  });
+}
+
+/** Where states and keys are, and options that were given so; no key, no bearer, and nothing that does not go with a service. */
+function keptEnvironment({ options, runtime }: ServiceCall): ReadonlyMap<string, string> {
+  const kept = Object.entries(runtime.env).filter(([name]) => {
+    return (/^XDG_(STATE|CONFIG|CACHE)_HOME$/.test(name) || name.startsWith("SYNCLINE_")) && !NOT_KEPT.has(name);
+  });
+  const { state, key, passphraseFile } = options;
+  const handedDown = { SYNCLINE_STATE: state, SYNCLINE_KEY_FILE: key, SYNCLINE_PASSPHRASE_FILE: passphraseFile };
+  const all = new Map(kept.map(([name, value]) => [name, value ?? ""]));
+  for (const [name, value] of Object.entries(handedDown)) if (value !== undefined) all.set(name, value);
+  // systemd gives the machine's services none, and key and states are looked for below it.
+  if (options.system === true) all.set("HOME", homeFolder());
+  return all;
+}
+
+const NOT_KEPT: ReadonlySet<string> = new Set(
+  ["ACCEPT", "KEY", "TOKEN", "BACKGROUND", "ONCE", "DRY_RUN", "JSON", "ALLOW_DELETES"].map(
+    (name) => `SYNCLINE_${name}`,
+  ),
+);
+
+/** Throws `usage`, `not_supported`. */
+function unitPath(call: ServiceCall, name: string): string {
+  if (!/^[\w-]{1,64}$/.test(name))
+    throw new SynclineError("usage", "A service is called by letters, digits, - and _, 64 at most.");
+  return join(unitFolder(call), `syncline-${name}.service`);
+}
+
+function unitFolder({ options, runtime }: ServiceCall): string {
+  if (process.platform !== "linux") throw new SynclineError("not_supported", "Services are for systemd, on Linux.");
+  return options.system === true ? "/etc/systemd/system" : join(dirname(configFolder(runtime.env)), "systemd", "user");
+}
+
+function nextSteps(name: string, system: boolean): string[] {
+  const manager = managerText(system);
+  const steps = [`${manager} daemon-reload`, `${manager} enable --now syncline-${name}.service`];
+  // Without it a user's services end with the last session.
+  return system ? steps : [...steps, `loginctl enable-linger ${userInfo().username}`];
+}
+
+function managerText(system: boolean): string {
+  return system ? "systemctl" : "systemctl --user";
+}
+
+/** "active", "failed" and so on; null where no systemd answers. */
+function activeState(file: string, system: boolean): string | null {
+  const args = [...(system ? [] : ["--user"]), "is-active", file];
+  const { stdout } = spawnSync("systemctl", args, { encoding: "utf8", timeout: 10_000 });
+  return stdout?.trim() || null;
+}
+
+function isOurs(path: string): boolean {
+  try {
+    return readFileSync(path, "utf8").startsWith(UNIT_MARK);
+  } catch (error) {
+    // A folder, or a link to nowhere.
+    if (failedWith(error, "EISDIR", "ENOENT")) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,107 @@
+/** `syncline simulate`: agents on a bucket, while networks, disks and processes fail; everything must end on one tree, nothing lost. */
+import type { Runtime } from "../runtime.ts";
+import { runHistories } from "../../simulate/run.ts";
+import type { Failure, Played } from "../../simulate/run.ts";
+import type { ExitStatus } from "../exit-status.ts";
+import type { Output } from "../terminal/output.ts";
+import { printCount, printDuration, printText } from "../terminal/text.ts";
+
+export interface HistoriesAsked {
+  readonly seed: number;
+  readonly seconds: number;
+  /** Instead of `seconds`. */
+  readonly histories: number | undefined;
+  readonly jobs: number | undefined;
+}
+
+/** Answers 1 when a history goes wrong, and shows the shortest one that does. Whoever interrupts it gets what was played by then. */
+export async function simulateHistories(asked: HistoriesAsked, runtime: Runtime, output: Output): Promise<ExitStatus> {
+  const { clock } = runtime;
+  const startMs = clock.monotonicMs();
+  const tookMs = () => Math.round(clock.monotonicMs() - startMs);
+  let soFar: Played | undefined;
+  let saidMs = startMs;
+  const played = (now: Played) => {
+    soFar = now;
+    if (asked.histories === undefined || now.histories === 0 || clock.monotonicMs() - saidMs < pauseMs(tookMs()))
+      return;
+    saidMs = clock.monotonicMs();
+    output.notice(progressOf(now, asked.histories, tookMs()));
+  };
+  using _ = runtime.ifInterrupted(() => soFar && report(output, asked, soFar, tookMs(), "interrupted"));
+  const run = await runHistories({ ...asked, clock, played });
+  report(output, asked, run, tookMs(), run.failure);
+  return run.failure === undefined ? 0 : 1;
+}
+
+function report(
+  output: Output,
+  { seed }: HistoriesAsked,
+  { histories, counts, digest }: Played,
+  tookMs: number,
+  end: Failure | "interrupted" | undefined,
+): void {
+  const failure = end === "interrupted" ? undefined : end;
+  const fired = counts.entries().map(([fault, count]) => `      ${fault}: ${count}`);
+  const summary = `${printCount(histories, "history", "histories")} from number ${seed} on went well, in ${(tookMs / 1000).toFixed(1)} s.`;
+  const cut = end === "interrupted" ? ["It was interrupted then."] : [];
+  const lines = [summary, ...cut, "What went wrong in them:", ...fired, ...(failure ? wordsOf(failure) : [])];
+  output.result(
+    {
+      seed,
+      histories,
+      tookMs,
+      seconds: tookMs / 1000,
+      perSecond: rateOf(histories, tookMs),
+      interrupted: end === "interrupted",
+      faults: Object.fromEntries(counts.entries()),
+      digest,
+      failure: failure === undefined ? null : reportOf(failure),
+    },
+    lines.join("\n"),
+  );
+}
+
+function progressOf({ histories, counts }: Played, asked: number, tookMs: number): string {
+  const left = printDuration((tookMs / histories) * (asked - histories));
+  return `${histories} of ${asked} histories, ${rateOf(histories, tookMs)} a second, ${counts.total} faults. ${left} left.`;
+}
+
+function rateOf(histories: number, tookMs: number): number {
+  return Math.round((histories / Math.max(tookMs, 1)) * 100_000) / 100;
+}
+
+/** Often in the beginning, then ever more rarely. */
+function pauseMs(tookMs: number): number {
+  return Math.min(Math.max(FIRST_PAUSE_MS, tookMs / 5), LONGEST_PAUSE_MS);
+}
+
+const FIRST_PAUSE_MS = 2_000;
+const LONGEST_PAUSE_MS = 60_000;
+
+function reportOf({ seed, violations, shrunk }: Failure) {
+  const { trace, violations: left } = shrunk.outcome;
+  const history = { violations: left, history: trace.lines, digest: trace.digest };
+  return { seed, replay: replayOf(seed), violations, shrunk: history };
+}
+
+function wordsOf({ seed, violations, shrunk }: Failure): string[] {
+  return [
+    `WRONG history ${seed}:`,
+    ...violations.map((line) => `      ${printText(line)}`),
+    ...shrunkWords(shrunk),
+    `Play it again: ${replayOf(seed)}`,
+  ];
+}
+
+export function shrunkWords({ outcome }: Failure["shrunk"]): string[] {
+  return [
+    "The shortest that goes wrong, too (seconds, machine, what it did):",
+    ...outcome.trace.lines.map((line) => `      ${printText(line)}`),
+    ...outcome.violations.map((line) => `      WRONG: ${printText(line)}`),
+  ];
+}
+
+function replayOf(seed: number): string {
+  return `syncline simulate --seed ${seed} --seconds 0`;
+}

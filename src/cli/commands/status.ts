@@ -1,0 +1,141 @@
+/** `syncline status`: what agents run, what they have published, what waits, and why. Only reads. */
+import { hasCode, SynclineError } from "../../base/errors.ts";
+import { askAgent } from "../../agent/control.ts";
+import type { AgentStatus } from "../../agent/reports.ts";
+import { addCommand } from "../command.ts";
+import type { Program } from "../command.ts";
+import { allowCommand, heldText, placeOf } from "./held-deletions.ts";
+import { noAgent, splitByAgent, statesAt } from "./running-agents.ts";
+import type { MountState } from "./running-agents.ts";
+import type { Look } from "../terminal/paint.ts";
+import type { Runtime } from "../runtime.ts";
+import { retentionText } from "./retention-text.ts";
+import { printBytes, printCount, printDuration, printText } from "../terminal/text.ts";
+
+/** An agent answers at once unless it is stopped or its disk hangs. */
+const PATIENCE_MS = 10_000;
+
+export function register(program: Program): void {
+  addCommand(program, {
+    name: "status",
+    arguments: [["[dir]", "a mount, a synced folder, or the address of a WebDAV server; all when absent"]],
+    summary: "show mounts, and what is published and what waits",
+    examples: ["syncline status", "syncline status ~/bucket --json"],
+    exits: [6],
+    async run({ args, options, output, runtime }) {
+      const [directory] = args;
+      const states = await statesAt(runtime, options.state, directory);
+      const { served, stopped } = await splitByAgent(runtime, states);
+      const resting = directory === undefined || served.length > 0 ? [] : states.filter(({ synced }) => synced);
+      if (directory !== undefined && served.length === 0 && resting.length === 0) {
+        throw noAgent(directory, stopped[0] ?? states[0]);
+      }
+      const answers = await Promise.all(served.map((state) => ask(runtime, state)));
+      const agents = answers.flatMap((answer) => (answer === undefined || "silent" in answer ? [] : [answer]));
+      const left = stopped.map(leftOf);
+      const synced = resting.map(leftOf);
+      const shown = [...agents.map(textOf), ...left.map(textOfStopped), ...synced.map(textOfResting)].join("\n\n");
+      const value = {
+        agents,
+        ...(left.length === 0 ? {} : { stopped: left }),
+        ...(synced.length === 0 ? {} : { synced }),
+      };
+      output.result(value, shown || "No mounts.", statusLook);
+      const silent = answers.find((answer) => answer !== undefined && "silent" in answer);
+      if (silent !== undefined && "silent" in silent) throw silent.silent;
+      // As of a mount that no agent serves: scripts wait until one does.
+      return synced.length > 0 ? 1 : 0;
+    },
+  });
+}
+
+/** Undefined: it ended in between. */
+async function ask(
+  { clock }: Runtime,
+  { stateDir, mount }: MountState,
+): Promise<AgentStatus | { silent: SynclineError } | undefined> {
+  try {
+    return await askAgent<"status">(stateDir, { call: "status" }, { clock, ms: PATIENCE_MS });
+  } catch (error) {
+    if (hasCode(error, "no_agent")) return undefined;
+    if (!hasCode(error, "time_out")) throw error;
+    const hint = error.hint === undefined ? {} : { hint: error.hint };
+    return {
+      silent: new SynclineError("time_out", `${printText(mount)}: ${error.message}`, { ...hint, cause: error }),
+    };
+  }
+}
+
+function textOf(agent: AgentStatus): string {
+  const { bucket, pid, online, pending, lastError, conflicts, root, cache, collection } = agent;
+  const lines = [
+    `${agent.doors.map((door) => printText(placeOf(door))).join(", ")}  (process ${pid})`,
+    `  bucket     ${printText(bucket)}`,
+    `  state      ${online ? "online" : "offline"}, root ${root ?? "unknown"}`,
+    `  pending    ${waiting(pending)}`,
+    `  cache      ${printBytes(cache.bytes)} of ${printBytes(cache.limit)}`,
+  ];
+  const last = collection?.last ?? null;
+  if (last !== null)
+    lines.push(`  collected  ${last.time}: ${printCount(last.objects, "object")}, ${printBytes(last.bytes)}`);
+  if (last !== null) lines.push(`  retains    ${retentionText(last.retention)}`);
+  for (const { object, what } of last?.passedOver ?? [])
+    lines.push(`  garbage    passed over ${printText(object)}, which ${printText(what)}`);
+  const { guard: held, sync } = agent;
+  if (held !== null) {
+    lines.push(`  deletions  ${heldText(held)}`);
+    lines.push(`             ${allowCommand(agent.doors, held)}`);
+  }
+  const scansOnly = sync?.why ?? null;
+  if (scansOnly !== null) lines.push(`  notices    none, it is scanned instead: ${printText(scansOnly)}`);
+  for (const { path, why } of sync?.left.slice(0, LEFT_SHOWN) ?? [])
+    lines.push(`  left       ${printText(path)}: ${why}`);
+  const newest = conflicts.at(-1);
+  if (newest !== undefined) lines.push(`  conflicts  ${conflicts.length}, newest: ${printText(newest.path)}`);
+  if (lastError !== null) lines.push(`  problem    ${printText(lastError.message)}`);
+  if (lastError !== null && lastError.hint !== null) lines.push(`             ${printText(lastError.hint)}`);
+  const uncollected = collection?.error ?? null;
+  if (uncollected !== null) lines.push(`  garbage    not collected: ${printText(uncollected.message)}`);
+  return lines.join("\n");
+}
+
+function leftOf({ mount, address, stateDir }: MountState) {
+  return { mount, bucket: address, state: stateDir };
+}
+
+/** A synced folder that no agent keeps the same now. */
+function textOfResting({ mount, bucket }: { mount: string; bucket: string }): string {
+  return [
+    `${printText(mount)}  (synced folder, no process)`,
+    `  bucket     ${printText(bucket)}`,
+    "  pending    not known: what changed since the last sync waits in the folder",
+    `             Sync it: syncline sync ${printText(bucket)} ${printText(mount)} --once`,
+  ].join("\n");
+}
+
+function textOfStopped({ mount, bucket, state }: { mount: string; bucket: string; state: string }): string {
+  return [
+    `${printText(mount)}  (no process)`,
+    `  bucket     ${printText(bucket)}`,
+    `  pending    not known: changes may wait in ${printText(state)}`,
+    "             Mount the bucket there again, and they are published.",
+  ].join("\n");
+}
+
+/** Where something is served, and what somebody should look at. */
+const statusLook: Look = (line, paint) => {
+  if (/^\S/.test(line)) return paint("bold", line);
+  if (/^ {2}(problem|deletions|garbage {4}not)/.test(line)) return paint("red", line);
+  if (/^ {2}(conflicts|left)/.test(line)) return paint("yellow", line);
+  return line.replace(/^( {2}state {6})offline/, (_, before: string) => before + paint("red", "offline"));
+};
+
+const LEFT_SHOWN = 10;
+
+function waiting({ files, bytes, oldestMs, etaMs, isUncounted = false }: AgentStatus["pending"]): string {
+  if (files === 0) return "everything is published";
+  if (isUncounted && bytes === 0) return "changes that no scan has counted yet";
+  const left = etaMs === null ? "" : `, about ${printDuration(etaMs)} left`;
+  const least = isUncounted ? "at least " : "";
+  return `${least}${printCount(files, "file")}, ${printBytes(bytes)}, oldest ${printDuration(oldestMs)}${left}`;
+}

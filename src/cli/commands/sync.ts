@@ -1,0 +1,193 @@
+/** `syncline sync`: keeps a folder and a bucket the same. */
+import { serveControl } from "../../agent/control.ts";
+import type { ShownPass, SyncAgent } from "../../agent/folder/sync-agent.ts";
+import { openLogFile } from "../../agent/state/log-file.ts";
+import {
+  openMountState,
+  rememberStateRoot,
+  stateRoot,
+  type StateDir,
+  type StateFacts,
+} from "../../agent/state/state-dir.ts";
+import { SynclineError } from "../../base/errors.ts";
+import type { Log } from "../../base/log.ts";
+import { parseAddress, pinnedUrl } from "../../bucket/address.ts";
+import { isUnpublished, type PlannedAction, type SyncReport } from "../../sync/report.ts";
+import type { NewFiles } from "../../sync/scan/local-changes.ts";
+import { addCommand } from "../command.ts";
+import type { Call, Program } from "../command.ts";
+import type { ExitStatus } from "../exit-status.ts";
+import { FOLDER_OPTIONS, openFolder } from "./folder-door.ts";
+import type { Output } from "../terminal/output.ts";
+import type { Amounts } from "../terminal/progress-rate.ts";
+import type { Progress } from "../terminal/progress.ts";
+import { ENDING_SIGNALS } from "../runtime.ts";
+import { syncedFolder } from "./synced-folder.ts";
+import { printCount, printText } from "../terminal/text.ts";
+
+const OPTIONS = ["once", "watch", "dryRun", "allowDeletes", ...FOLDER_OPTIONS] as const;
+type SyncCall = Call<(typeof OPTIONS)[number]>;
+
+export function register(program: Program): void {
+  addCommand(program, {
+    name: "sync",
+    arguments: [
+      ["<url>", "the bucket"],
+      ["<dir>", "a folder; what is in it and in the bucket is united"],
+    ],
+    summary: "keep a folder and a bucket the same",
+    options: OPTIONS,
+    examples: [
+      "syncline sync file:///srv/bucket ~/work",
+      "syncline sync file:///srv/bucket ~/work --once",
+      "syncline sync file:///srv/bucket ~/work --dry-run",
+      "syncline sync https://master.example:3600/notes ~/notes --once --limit 2MiB",
+    ],
+    exits: [3, 4, 5, 6, 7, 8],
+    run: sync,
+  });
+}
+
+async function sync(call: SyncCall): Promise<ExitStatus> {
+  const { options, output, runtime } = call;
+  if (options.once === true && options.watch === true)
+    throw new SynclineError("usage", "--once ends when both agree, --watch never: give one of them.");
+  const facts = await factsOf(call);
+  rememberStateRoot(runtime.env, stateRoot(runtime.env, options.state));
+  using state = openMountState(stateRoot(runtime.env, options.state), facts);
+  const echo = options.verbose === true ? (line: string) => void runtime.stderr.write(line) : undefined;
+  const log = openLogFile(state.path, runtime.clock, echo);
+  await using agent = await openShown(call, state, log);
+  if (options.dryRun === true) {
+    const { actions, report } = await agent.dryRun();
+    return tellPlan(output, actions, report, facts);
+  }
+  state.list();
+  return options.once === true ? await syncOnce(call, agent, facts) : await watchFolder(call, agent, state, log);
+}
+
+async function openShown(call: SyncCall, state: StateDir, log: Log): Promise<SyncAgent> {
+  const { output } = call;
+  using progress = output.progress("sync");
+  using _opening = progress.step("opening the bucket");
+  return await openFolder(call, state, log, () => passProgress(output.progress("sync")));
+}
+
+/** Progress of one pass, both directions together. Both totals are known before anything moves. */
+export function passProgress(progress: Progress): ShownPass {
+  const done = { files: 0, bytes: 0 };
+  let total: Amounts | undefined;
+  const move = (files: number, bytes: number) => {
+    done.files += files;
+    done.bytes += bytes;
+    if (total?.files !== undefined && done.files > total.files) total = {};
+    progress.update(done, total);
+  };
+  return {
+    looking: () => progress.step("looking through the folder"),
+    // Counting costs a look at everything.
+    ...(progress.isShown && {
+      sending: ({ files, bytes }: NewFiles) => {
+        if (files > 0) total = { files: done.files + files, bytes: done.bytes + bytes };
+      },
+    }),
+    sent: (bytes, isEnd) => move(isEnd ? 1 : 0, bytes),
+    received: (bytes) => move(0, bytes),
+    applied: () => move(1, 0),
+    applying: (places) => void (total = { files: done.files + places }),
+    [Symbol.dispose]: () => progress[Symbol.dispose](),
+  };
+}
+
+async function syncOnce({ options, output }: SyncCall, agent: SyncAgent, facts: StateFacts): Promise<ExitStatus> {
+  for (const signal of ENDING_SIGNALS) process.once(signal, () => agent.end());
+  const report = await agent.once(options.allowDeletes);
+  if (report !== undefined) return tellReport(output, report, facts);
+  output.notice("Ended before folder and bucket agreed: the next run goes on.");
+  return 3;
+}
+
+/** Until a signal, of which the first lets a last pass through, or `syncline unmount`; what then is not in the bucket is in the folder still. */
+async function watchFolder({ output }: SyncCall, agent: SyncAgent, state: StateDir, log: Log): Promise<ExitStatus> {
+  const { facts } = state;
+  const watched = agent.watch({
+    heard: (report) => {
+      if (isNews(report)) tellReport(output, report, facts);
+    },
+    failed: (error) => output.notice(`${error.message}${error.hint === undefined ? "" : ` ${error.hint}`}`),
+  });
+  let asked = false;
+  for (const signal of ENDING_SIGNALS) {
+    process.on(signal, () => {
+      log.info(`Got ${signal}.`);
+      if (asked) return watched.end();
+      asked = true;
+      watched.unmount().catch(() => watched.end());
+    });
+  }
+  await using _control = await serveControl(state.path, watched);
+  output.result(
+    { folder: facts.mount, bucket: facts.address, pid: process.pid },
+    `Syncing ${printText(facts.mount)} with ${printText(facts.address)}. Ctrl-C ends it.`,
+  );
+  await watched.ended;
+  return watched.isDrained() ? 0 : 3;
+}
+
+function isNews({ sent, received, conflicts, guard: held }: SyncReport): boolean {
+  const moved = sent.added + sent.changed + sent.moved + sent.deleted + received.files + received.removed;
+  return moved > 0 || conflicts.length > 0 || held !== null;
+}
+
+function tellPlan(
+  output: Output,
+  actions: readonly PlannedAction[],
+  report: SyncReport | undefined,
+  facts: StateFacts,
+): ExitStatus {
+  for (const action of actions) {
+    const { where, what, path, from } = action;
+    const paths = from === undefined ? printText(path) : `${printText(from)} → ${printText(path)}`;
+    output.result({ action, deed: action }, `${where === "bucket" ? "↑" : "↓"} ${what.padEnd(6)} ${paths}`);
+  }
+  for (const { path, why } of report?.left ?? []) output.notice(`${printText(path)}: ${why}`);
+  const conflicts = report?.conflicts ?? [];
+  const held = report?.guard ?? null;
+  const waiting = held === null ? "" : `, ${printCount(held.files, "deletion")} awaiting approval`;
+  const text = `${printCount(actions.length, "change")}, ${printCount(conflicts.length, "conflict")}${waiting}. Nothing was changed.`;
+  output.result({ plan: actions.length, conflicts, guard: held, left: report?.left ?? [] }, text);
+  if (held === null) return 0;
+  tellHeld(output, held, facts);
+  return 7;
+}
+
+function tellReport(output: Output, report: SyncReport, facts: StateFacts): ExitStatus {
+  const { sent, received, conflicts, guard: held, left } = report;
+  for (const { path, why } of left.slice(0, LEFT_TOLD)) output.notice(`${printText(path)}: ${why}`);
+  if (left.length > LEFT_TOLD) output.notice(`… and ${left.length - LEFT_TOLD} more.`);
+  const up = sent.added + sent.changed + sent.moved + sent.deleted;
+  const down = `${printCount(received.files, "file")} and ${printCount(received.removed, "deletion")} came`;
+  const text = `${printCount(up, "change")} sent, ${down}, ${printCount(conflicts.length, "conflict")}.`;
+  output.result(report, `${text} Root ${report.root}`);
+  if (held !== null) {
+    tellHeld(output, held, facts);
+    return 7;
+  }
+  return isUnpublished(report) ? 3 : 0;
+}
+
+function tellHeld(output: Output, held: NonNullable<SyncReport["guard"]>, facts: StateFacts): void {
+  const { files, where, digest } = held;
+  output.notice(
+    `${printCount(files, "file")} would be deleted from the ${where}. If that is meant: syncline sync ${printText(facts.address)} ${printText(facts.mount)} --once --allow-deletes ${digest}`,
+  );
+}
+
+/** With the canonical address, so that one bucket has one state for one folder. */
+async function factsOf(call: SyncCall): Promise<StateFacts> {
+  const [url = "", directory = ""] = call.args;
+  const address = pinnedUrl(parseAddress(url));
+  return { address, mount: await syncedFolder(call, address, directory), door: "sync" };
+}
+
+const LEFT_TOLD = 20;

@@ -1,0 +1,73 @@
+/** Which folder is synced, where it is really, and what it must not lie in nor sync. */
+import { statSync } from "node:fs";
+import { relative, sep } from "node:path";
+import { canonicalFolder, stateRoot } from "../../agent/state/state-dir.ts";
+import { SynclineError } from "../../base/errors.ts";
+import { nameFromText } from "../../base/names.ts";
+import { parseAddress } from "../../bucket/address.ts";
+import { MOUNT_TYPE } from "../../fuse/mount-point.ts";
+import { type MountedAt, readMountTable } from "../../fuse/mount-table.ts";
+import type { DiskPath } from "../../sync/disk/disk.ts";
+import type { Call } from "../command.ts";
+import { configFolder } from "../config-file.ts";
+import { passphrasePathOf } from "../key-file.ts";
+import { printText } from "../terminal/text.ts";
+import { keyPathOf } from "../wallet.ts";
+
+/**
+ * The folder as its state names it: links resolved, so that it has one state by whatever name. Throws `usage` for one that would be synced
+ * into itself: with the bucket in it, in the bucket's own folder or the agent's, or in a mount of the bucket; `not_a_directory`.
+ */
+export async function syncedFolder({ runtime, options }: Call, address: string, directory: string): Promise<string> {
+  const folder = canonicalFolder(directory);
+  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() === false) {
+    throw new SynclineError("not_a_directory", `${printText(folder)} is no folder.`, {
+      hint: "Name a folder to sync: one that is not there yet is made.",
+    });
+  }
+  for (const own of [stateRoot(runtime.env, options.state), configFolder(runtime.env)].map(canonicalFolder))
+    if (isIn(folder, own)) throw refused(folder, `is in ${printText(own)}, which is the agent's own`);
+  const bucket = parseAddress(address);
+  if (bucket.scheme === "file") {
+    const own = canonicalFolder(bucket.path);
+    if (own !== folder && isIn(own, folder))
+      throw refused(folder, `has the bucket's own folder ${printText(own)} in it`);
+    if (isIn(folder, own)) throw refused(folder, `is in the bucket's own folder ${printText(own)}`);
+  }
+  const mount = (await mounts()).findLast(({ mountPoint }) => isIn(folder, mountPoint));
+  if (mount?.type === MOUNT_TYPE && isSameBucket(mount.source, bucket.url))
+    throw refused(folder, `is in a mount of the bucket, ${printText(mount.mountPoint)}`);
+  return folder;
+}
+
+/** What of the folder is never synced: states of agents, which change whenever something is synced, and keys. */
+export function hiddenIn(folder: string, call: Call<"key" | "passphraseFile">): readonly DiskPath[] {
+  const { env } = call.runtime;
+  const key = keyPathOf(call);
+  const { state, passphraseFile } = call.options;
+  const own = [stateRoot(env, state), stateRoot(env), configFolder(env), key, passphrasePathOf(key)];
+  if (passphraseFile !== undefined) own.push(passphraseFile);
+  const inside = own.map(canonicalFolder).filter((path) => path !== folder && isIn(path, folder));
+  return [...new Set(inside)].map((path) => relative(folder, path).split(sep).map(nameFromText));
+}
+
+/** Whether a path is another or beneath it; both absolute. */
+export function isIn(path: string, above: string): boolean {
+  return path === above || path.startsWith(above.endsWith(sep) ? above : above + sep);
+}
+
+/** A pin may follow the address. */
+function isSameBucket(source: string, url: string): boolean {
+  return source === url || source.startsWith(`${url}#`);
+}
+
+/** Elsewhere nothing is mounted. */
+async function mounts(): Promise<readonly MountedAt[]> {
+  return process.platform === "linux" ? readMountTable() : [];
+}
+
+function refused(folder: string, why: string): SynclineError {
+  return new SynclineError("usage", `${printText(folder)} ${why}: it would be synced into itself.`, {
+    hint: "Name a folder beside it.",
+  });
+}

@@ -1,0 +1,23 @@
+/** `syncline unlock`: frees a bucket in a folder from a lock that nobody will give back. */
+import { openPacked } from "../../bucket/open-remote.ts";
+import { addCommand } from "../command.ts";
+import type { Program } from "../command.ts";
+
+export function register(program: Program): void {
+  addCommand(program, {
+    name: "unlock",
+    arguments: [["<url>", "the bucket"]],
+    summary: "remove the lock that a process left in a bucket's folder, and say whose it was",
+    options: ["force"],
+    examples: ["syncline unlock file:///srv/bucket", "syncline unlock file:///srv/bucket --force"],
+    exits: [4, 6],
+    async run({ args, options, output, runtime }) {
+      const { clock, random } = runtime;
+      await using remote = openPacked(args[0] ?? "", { clock, random });
+      await remote.readGenesis();
+      const holder = await remote.breakLock(options.force ?? false);
+      const said = holder === undefined ? "It was not locked." : `Unlocked. It was held by ${holder}.`;
+      output.result({ address: remote.address, holder: holder ?? null }, said);
+    },
+  });
+}

@@ -1,0 +1,32 @@
+/** `syncline unmount`: publishes what is pending, unmounts, ends the agent, and waits for all of it. */
+import { askAgent } from "../../agent/control.ts";
+import { addCommand } from "../command.ts";
+import type { Program } from "../command.ts";
+import { leftText } from "./held-deletions.ts";
+import { requireAgent } from "./running-agents.ts";
+import { printText } from "../terminal/text.ts";
+
+const DEFAULT_TIMEOUT_S = 60;
+
+export function register(program: Program): void {
+  addCommand(program, {
+    name: "unmount",
+    arguments: [["<dir>", "the mount, the synced folder, or the address of the WebDAV server"]],
+    summary: "publish what is pending, then unmount: all doors of that agent",
+    options: ["timeout"],
+    examples: [
+      "syncline unmount ~/bucket",
+      "syncline unmount ~/bucket --timeout 5",
+      "syncline unmount http://127.0.0.1:8888/",
+    ],
+    exits: [3, 4],
+    async run({ args, options, output, runtime }) {
+      const { stateDir, mount } = await requireAgent(runtime, options.state, args[0] ?? "");
+      const timeoutMs = (options.timeout ?? DEFAULT_TIMEOUT_S) * 1000;
+      const report = await askAgent<"unmount">(stateDir, { call: "unmount", timeoutMs });
+      const rest = leftText(report, `They are kept in ${printText(stateDir)} and go on at the next mount.`);
+      output.result(report, `Unmounted ${printText(mount)}${report.drained ? "" : `, but ${rest}`}`);
+      return report.drained ? 0 : 3;
+    },
+  });
+}

@@ -1,0 +1,68 @@
+/** The storage of a bucket as `verify` sees it: what is read and audited of it, and how what was lost is put back. */
+import { unlessDamaged } from "../../base/errors.ts";
+import type { Cid } from "../../base/ids.ts";
+import type { BlockReader } from "../../blocks/block-store.ts";
+import { parseAddress } from "../../bucket/address.ts";
+import { openAtMaster, openPacked, type RemoteOptions } from "../../bucket/open-remote.ts";
+import { auditObjects } from "../../bucket/packed/object-audit.ts";
+import { mappedBlocks, PackDirectory } from "../../bucket/packed/pack-directory.ts";
+import type { PackedRemote } from "../../bucket/packed/packed-remote.ts";
+import { repairObjects } from "../../bucket/packed/object-repair.ts";
+import type { VerifyOptions } from "../../bucket/verify.ts";
+
+export interface VerifiedStorage extends AsyncDisposable, Pick<VerifyOptions, "blocks" | "audit"> {
+  /** What a walk meets at most, in blocks or in bytes. Undefined: nobody has counted, or the newest commit object is damaged. */
+  most(): Promise<{ readonly blocks: number } | { readonly bytes: number } | undefined>;
+  /** Puts back those of `wanted` that `local` holds; what it mended, and where. */
+  repair(wanted: readonly Cid[], local: BlockReader): Promise<readonly Repaired[]>;
+}
+
+export interface Repaired {
+  readonly object: string;
+  readonly what: string;
+}
+
+/** Throws as `openRemote`. */
+export async function openVerified(address: string, options: RemoteOptions): Promise<VerifiedStorage> {
+  const parsed = parseAddress(address);
+  return parsed.scheme === "file" ? folder(address, options) : master(await openAtMaster(parsed, options));
+}
+
+function folder(address: string, options: RemoteOptions): VerifiedStorage {
+  const remote = openPacked(address, options);
+  return {
+    blocks: remote.blocks,
+    audit: (blocks) => auditObjects(remote, { blocks }),
+    most: () => unlessDamaged(() => mappedIn(remote)),
+    repair: async (wanted, local) =>
+      (await repairObjects(remote, { random: options.random, local, wanted: [...wanted] })).repaired,
+    [Symbol.asyncDispose]: () => remote[Symbol.asyncDispose](),
+  };
+}
+
+async function mappedIn(remote: PackedRemote): Promise<{ readonly blocks: number } | undefined> {
+  const root = await remote.readRoot();
+  return root && { blocks: mappedBlocks(await new PackDirectory(remote.store).commitObject(root.commit)) };
+}
+
+/** A master keeps its own files in order; blocks that it lost can be sent to it again. */
+function master(remote: Awaited<ReturnType<typeof openAtMaster>>): VerifiedStorage {
+  return {
+    blocks: remote.blocks,
+    async most() {
+      const bytes = await remote.storedBytes();
+      return bytes === undefined ? undefined : { bytes };
+    },
+    async repair(wanted, local) {
+      const repaired: Repaired[] = [];
+      for (const cid of wanted) {
+        const bytes = await local.get(cid).catch(() => undefined);
+        if (bytes === undefined) continue;
+        await remote.blocks.putMany([{ cid, bytes }]);
+        repaired.push({ object: remote.address, what: `sent block ${cid} again` });
+      }
+      return repaired;
+    },
+    [Symbol.asyncDispose]: () => remote[Symbol.asyncDispose](),
+  };
+}

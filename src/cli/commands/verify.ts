@@ -1,0 +1,103 @@
+/** `syncline verify`: hashes every block and checks every rule of a bucket, or of a master's data; with --repair mends what can be mended. */
+import { SynclineError } from "../../base/errors.ts";
+import type { Cid } from "../../base/ids.ts";
+import { escapeForPrint } from "../../base/names.ts";
+import type { BlockReader } from "../../blocks/block-store.ts";
+import { verifyBucket } from "../../bucket/verify.ts";
+import type { DamageItem, VerifyReport } from "../../bucket/verify/report.ts";
+import { locateBucket } from "./bucket-path.ts";
+import { addCommand } from "../command.ts";
+import { openToRead } from "./bucket-reader.ts";
+import type { Call, Program } from "../command.ts";
+import { readingAccess, BUCKET_OPTIONS, type BucketOption } from "../master-access.ts";
+import { copiesInFolders, openCaches, tellOfAgents } from "./local-copies.ts";
+import type { Output } from "../terminal/output.ts";
+import { printBytes, printCount } from "../terminal/text.ts";
+import { openVerified, type VerifiedStorage } from "./verified-storage.ts";
+
+export function register(program: Program): void {
+  addCommand(program, {
+    name: "verify",
+    arguments: [["[url]", "the bucket; or --data for all that a master keeps on this machine"]],
+    summary: "check every block and every rule of a bucket or of a master's data; mend with --repair",
+    options: ["data", "repair", ...BUCKET_OPTIONS],
+    examples: [
+      "syncline verify file:///srv/bucket",
+      "syncline verify file:///srv/bucket --repair",
+      "syncline verify --data ~/master",
+    ],
+    exits: [4, 5, 6, 8],
+    async run(call) {
+      const { args, options, output, runtime } = call;
+      if ((args[0] === undefined) === (options.data === undefined)) {
+        throw new SynclineError("usage", "Name either a bucket or a master's data folder (--data).");
+      }
+      if (options.data !== undefined) {
+        // Only here, so that other uses need not load a master's parts.
+        const { verifyData } = await import("./verify-data.ts");
+        return verifyData(options.data, options.repair === true, call);
+      }
+      const { address } = await locateBucket(runtime, args[0] ?? "");
+      const { clock, random } = runtime;
+      await using storage = await openVerified(address, { access: readingAccess(call), clock, random });
+      let report = await examine(call, address, storage, output);
+      let repaired = 0;
+      const repair = async (lost: readonly Cid[], copies: BlockReader) => {
+        const mended = await storage.repair(lost, copies);
+        for (const { object, what } of mended) output.result({ repaired: object, what }, `repaired ${object}: ${what}`);
+        repaired += mended.length;
+        // A block that is back may name others that are lost, and somebody else may have mended something.
+        report = await examine(call, address, storage, output);
+      };
+      if (options.repair === true && report.damage.length > 0) {
+        await tellOfAgents(call, address);
+        await using caches = openCaches(runtime, options.state, address);
+        const asked = new Set<Cid>();
+        // What a list names is known to be lost once the list is back.
+        for (let isNew = true; isNew;) {
+          await repair(report.lost, caches);
+          const { lost } = report;
+          // Longer: each file of a folder is read.
+          await using copies = await copiesInFolders(call, address, lost);
+          const found = copies?.cids ?? [];
+          if (copies !== undefined && found.length > 0) await repair(found, copies);
+          const before = asked.size;
+          for (const cid of copies?.isAll === false ? found : lost) asked.add(cid);
+          isNew = asked.size > before && found.length > 0 && report.lost.some((cid) => !asked.has(cid));
+        }
+      }
+      for (const item of report.damage) output.result({ damage: item }, `damaged  ${printDamage(item)}`);
+      const { blocks, bytes, roots, damage } = report;
+      const summary = { blocks, bytes, roots, damaged: damage.length, repaired };
+      const found = damage.length === 0 ? "nothing is wrong" : `${damage.length} things are wrong`;
+      output.result(
+        summary,
+        `${printCount(blocks, "block")}, ${printBytes(bytes)}, ${printCount(roots, "root")}: ${found}.`,
+      );
+      return damage.length === 0 ? 0 : 8;
+    },
+  });
+}
+
+async function examine(
+  call: Call<BucketOption>,
+  address: string,
+  storage: VerifiedStorage,
+  output: Output,
+): Promise<VerifyReport> {
+  const { blocks, audit } = storage;
+  await using opened = await openToRead(call, address);
+  using progress = output.progress("verify");
+  const total = progress.isShown ? await storage.most() : undefined;
+  return await verifyBucket(opened.bucket, {
+    blocks,
+    ...(audit === undefined ? {} : { audit }),
+    onProgress: ({ blocks, bytes }) => progress.update({ blocks, bytes }, total),
+    onStep: (what) => void progress.step(what),
+  });
+}
+
+function printDamage({ path, root, what, object }: DamageItem): string {
+  const where = [path, root === undefined ? undefined : `in ${root}`, object].filter((part) => part !== undefined);
+  return escapeForPrint(`${where.join(" ")}: ${what}`);
+}

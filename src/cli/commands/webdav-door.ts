@@ -1,0 +1,77 @@
+/** The WebDAV door as options describe it: where it listens, how it is called, who is let in. */
+import { join } from "node:path";
+import { SynclineError } from "../../base/errors.ts";
+import type { DoorReport, WebdavSetup } from "../../agent/doors/doors.ts";
+import { readStateFile } from "../../agent/state/state-file.ts";
+import { isLoopback } from "../../net/origin.ts";
+import { decodePasswords } from "../../webdav/sign-in/app-passwords.ts";
+import type { Call } from "../command.ts";
+import { configFolder } from "../config-file.ts";
+import { parseHostName } from "../host-name.ts";
+import { keptCertificate } from "./kept-certificate.ts";
+import { parseListen, tlsFiles } from "./listen.ts";
+import type { Runtime } from "../runtime.ts";
+import { printText } from "../terminal/text.ts";
+
+export const WEBDAV_OPTIONS = ["host", "tlsCert", "tlsKey", "tlsSelfSigned", "noAuth"] as const;
+export type WebdavCall = Call<(typeof WEBDAV_OPTIONS)[number] | "insecure">;
+
+/**
+ * The door, once it is known in which state its certificate is kept. Throws `usage`, `config_invalid`. `option` is the one that
+ * `listen` came from.
+ */
+export function webdavDoor(call: WebdavCall, listen: string, option: string): (stateDir: string) => WebdavSetup {
+  const { options, runtime } = call;
+  const { host, port } = parseListen(listen, option);
+  const names = (options.host ?? []).map(parseHostName);
+  const given = tlsFiles(options);
+  const selfSigned = options.tlsSelfSigned === true;
+  if (given !== undefined && selfSigned) {
+    throw new SynclineError("usage", "--tls-self-signed and --tls-cert are two ways to have a certificate: give one.");
+  }
+  if (given === undefined && !selfSigned && !isLoopback(host) && options.insecure !== true) {
+    throw new SynclineError("usage", `On ${host} others could read files and passwords on their way.`, {
+      hint: "Give --tls-cert and --tls-key, or --tls-self-signed; or listen on 127.0.0.1. --insecure goes on regardless.",
+    });
+  }
+  const passwordFile = passwordFileOf(call, host);
+  return (stateDir) => {
+    const tls = selfSigned ? keptCertificate(runtime, stateDir, "webdav", [host, ...names]) : given;
+    return { door: "webdav", host, port, tls, names, passwordFile };
+  };
+}
+
+/** Where app passwords are kept: one file for all buckets of this user. */
+export function passwordPath(runtime: Runtime): string {
+  return join(configFolder(runtime.env), "webdav-passwords.json");
+}
+
+/** Beside the other doors, for JSON. */
+export function webdavValue(doors: readonly DoorReport[]): { webdav?: string; fingerprint?: string } {
+  for (const door of doors) {
+    if (door.door === "webdav") {
+      return { webdav: door.url, ...(door.fingerprint === null ? {} : { fingerprint: door.fingerprint }) };
+    }
+  }
+  return {};
+}
+
+export function webdavText(doors: readonly DoorReport[]): string[] {
+  const { webdav, fingerprint } = webdavValue(doors);
+  if (webdav === undefined) return [];
+  const certificate = fingerprint === undefined ? [] : [`Its certificate's SHA-256 is ${fingerprint}.`];
+  return [`WebDAV is at ${printText(webdav)}.`, ...certificate];
+}
+
+function passwordFileOf({ options, runtime }: WebdavCall, host: string): string | undefined {
+  if (options.noAuth === true) {
+    if (isLoopback(host)) return undefined;
+    throw new SynclineError("usage", `On ${host} other machines could change everything: --no-auth is for 127.0.0.1.`);
+  }
+  const path = passwordPath(runtime);
+  const bytes = readStateFile(path);
+  if (bytes !== undefined && decodePasswords(bytes, path).length > 0) return path;
+  throw new SynclineError("usage", "There is no password yet with which anybody could sign in.", {
+    hint: "Make one: syncline webdav password. Or let everybody on this machine in: --no-auth.",
+  });
+}

@@ -1,0 +1,128 @@
+/** `syncline webdav`: serves a bucket over WebDAV, without a mount; and the app passwords with which one signs in. */
+import { mkdirSync } from "node:fs";
+import { dirname } from "node:path";
+import { timeText } from "../../base/clock.ts";
+import { SynclineError } from "../../base/errors.ts";
+import { WEBDAV_PLACE } from "../../agent/state/state-dir.ts";
+import { readStateFile, writeStateFile } from "../../agent/state/state-file.ts";
+import { parseAddress, pinnedUrl } from "../../bucket/address.ts";
+import {
+  type AppPassword,
+  decodePasswords,
+  encodePasswords,
+  makeAppPassword,
+} from "../../webdav/sign-in/app-passwords.ts";
+import { randomPassword } from "../../webdav/sign-in/app-passwords.ts";
+import { AGENT_OPTIONS, runAgent } from "./agent-run.ts";
+import { addCommand } from "../command.ts";
+import type { Program } from "../command.ts";
+import { folderBeside, folderText, folderValue } from "./folder-door.ts";
+import { parseListen } from "./listen.ts";
+import { DEFAULT_WEBDAV_LISTEN } from "../options.ts";
+import type { Runtime } from "../runtime.ts";
+import { printText } from "../terminal/text.ts";
+import { passwordPath, WEBDAV_OPTIONS, webdavDoor, webdavText, webdavValue } from "./webdav-door.ts";
+
+const DEFAULT_NAME = "syncline";
+
+export function register(program: Program): void {
+  addCommand(program, {
+    name: "webdav",
+    arguments: [["<url>", "the bucket"]],
+    summary: "serve a bucket over WebDAV, to file managers and browsers",
+    options: [...AGENT_OPTIONS, "listen", ...WEBDAV_OPTIONS],
+    examples: [
+      "syncline webdav file:///srv/bucket",
+      "syncline webdav https://master.example:3600/notes --listen 0.0.0.0:8888 --tls-self-signed --host files.example --background",
+      "syncline webdav file:///srv/bucket --no-auth --read-only",
+    ],
+    exits: [3, 4, 5, 6, 8],
+    async run(call) {
+      const [url = ""] = call.args;
+      const address = pinnedUrl(parseAddress(url));
+      const listen = call.options.listen ?? DEFAULT_WEBDAV_LISTEN;
+      const { host, port } = parseListen(listen);
+      const place = `${WEBDAV_PLACE}${host.includes(":") ? `[${host}]` : host}:${port}`;
+      const webdav = webdavDoor(call, listen, "--listen");
+      return runAgent(call, {
+        facts: { address, mount: place, old: call.options.at !== undefined },
+        folder: await folderBeside(call, address),
+        doors: (stateDir) => [webdav(stateDir)],
+        ready: (doors) => ({
+          value: { bucket: address, ...webdavValue(doors), ...folderValue(doors) },
+          text: [`Serving ${printText(address)}.`, ...webdavText(doors), ...folderText(doors)].join(" "),
+        }),
+        ended: { value: { closed: place }, text: `Closed ${printText(place)}` },
+      });
+    },
+  });
+  addCommand(program, {
+    name: "webdav password",
+    arguments: [["[name]", `what to sign in as; ${DEFAULT_NAME} when absent`]],
+    summary: "make an app password for WebDAV and print it, once",
+    options: ["digest"],
+    examples: ["syncline webdav password", "syncline webdav password windows-pc --digest"],
+    exits: [4],
+    async run({ args, options, output, runtime }) {
+      const [name = DEFAULT_NAME] = args;
+      const { path, passwords } = read(runtime);
+      if (passwords.some((each) => each.name === name)) {
+        throw new SynclineError("path_exists", `There is a password of the name ${name} already.`, {
+          hint: `Take it back first: syncline webdav password revoke ${name}. Or choose another name.`,
+        });
+      }
+      const password = randomPassword(runtime.random);
+      const made = timeText(runtime.clock.nowNs());
+      write(path, [...passwords, await makeAppPassword(name, password, made, options.digest === true, runtime.random)]);
+      output.result({ name, password, file: path }, `name      ${name}\npassword  ${password}`);
+      const kept =
+        options.digest === true
+          ? "for Digest is as good as the password: whoever reads the file can sign in"
+          : "is a hash of it";
+      output.notice(`It is not shown again. What is kept ${kept}.`);
+    },
+  });
+  addCommand(program, {
+    name: "webdav password list",
+    summary: "list the app passwords by name",
+    examples: ["syncline webdav password list"],
+    async run({ output, runtime }) {
+      const listed = read(runtime).passwords.map(({ name, made, digest }) => ({
+        name,
+        made,
+        digest: digest !== undefined,
+      }));
+      const lines = listed.map(({ name, made, digest }) => `${made}  ${name}${digest ? "  (Digest too)" : ""}`);
+      output.result({ passwords: listed }, lines.join("\n") || "No passwords.");
+    },
+  });
+  addCommand(program, {
+    name: "webdav password revoke",
+    arguments: [["<name>", "the one to take back"]],
+    summary: "take an app password back, at once",
+    examples: ["syncline webdav password revoke windows-pc"],
+    async run({ args, output, runtime }) {
+      const [name = ""] = args;
+      const { path, passwords } = read(runtime);
+      const left = passwords.filter((each) => each.name !== name);
+      if (left.length === passwords.length) {
+        throw new SynclineError("no_such_path", `There is no password of the name ${printText(name)}.`, {
+          hint: "See syncline webdav password list.",
+        });
+      }
+      write(path, left);
+      output.result({ revoked: name }, `${name} signs in no more.`);
+    },
+  });
+}
+
+function read(runtime: Runtime): { path: string; passwords: AppPassword[] } {
+  const path = passwordPath(runtime);
+  const bytes = readStateFile(path);
+  return { path, passwords: bytes === undefined ? [] : decodePasswords(bytes, path) };
+}
+
+function write(path: string, passwords: readonly AppPassword[]): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  writeStateFile(path, encodePasswords(passwords));
+}

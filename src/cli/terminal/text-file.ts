@@ -1,0 +1,15 @@
+/** A text file that an option names: certificates, keys. */
+import { readFileSync } from "node:fs";
+import { SynclineError } from "../../base/errors.ts";
+
+/** Throws `config_invalid`. */
+export function textOf(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (cause) {
+    throw new SynclineError("config_invalid", `${path} cannot be read: ${String(cause)}`, {
+      hint: "Check the path, and who may read it.",
+      cause,
+    });
+  }
+}

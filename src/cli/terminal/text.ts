@@ -1,0 +1,72 @@
+/** Figures, times and names as people read them, and the sizes that people write. */
+import type { FileName } from "../../base/ids.ts";
+import { escapeForPrint, nameToText } from "../../base/names.ts";
+
+/** A name safe for a terminal: control and bidi characters escaped. */
+export function printName(name: FileName): string {
+  return escapeForPrint(nameToText(name));
+}
+
+/** Any text from outside, such as a local path, made safe in the same way. */
+export function printText(text: string): string {
+  return escapeForPrint(text);
+}
+
+/** A path of such names, "/" between them. */
+export function printPath(names: readonly FileName[]): string {
+  return names.map(printName).join("/");
+}
+
+/** "1 file", "2 files". */
+export function printCount(count: number, one: string, several = `${one}s`): string {
+  return `${count} ${count === 1 ? one : several}`;
+}
+
+/** What is not published, and why: for people. */
+export function printRest(pending: { files: number; bytes: number }, error: { message: string } | null): string {
+  const are = pending.files === 1 ? "is" : "are";
+  const rest = `${printCount(pending.files, "file")}, ${printBytes(pending.bytes)} ${are} not published`;
+  return error === null ? `${rest}.` : `${rest}: ${printText(error.message)}`;
+}
+
+/** Three digits and a binary unit: "999 B", "1.46 KiB". */
+export function printBytes(bytes: number): string {
+  const power = bytes < 1024 ? 0 : Math.min(Math.floor(Math.log2(bytes) / 10), UNITS.length - 1);
+  const value = bytes / 1024 ** power;
+  return `${power === 0 ? value : value.toPrecision(value >= 1000 ? 4 : 3)} ${UNITS[power]}`;
+}
+
+/** RFC 3339 in UTC with nanoseconds, as records hold them. */
+export function exactTime(ns: bigint): string {
+  const beyond = ((ns % NS_PER_S) + NS_PER_S) % NS_PER_S;
+  const seconds = new Date(Number((ns - beyond) / 1_000_000n)).toISOString().slice(0, -".000Z".length);
+  return `${seconds}.${beyond.toString().padStart(9, "0")}Z`;
+}
+
+/** "850 ms", "3.2 s", "4 min 10 s", "2 h 5 min". */
+export function printDuration(ms: number): string {
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  const seconds = ms / 1000;
+  if (seconds < 60) return `${seconds.toFixed(1)} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ${Math.floor(seconds % 60)} s`;
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+/** What a commit notes about the command that made it: short, in one line. */
+export function noteOf(text: string): string {
+  return text.length <= MAX_NOTE_CHARS ? text : `${text.slice(0, MAX_NOTE_CHARS - 1)}…`;
+}
+
+/** "10 GiB", "512k", "1.5G", "4096" as bytes; units are binary. Undefined for anything else. */
+export function parseBytes(text: string): number | undefined {
+  const match = /^(\d+(?:\.\d+)?)\s*(?:([kmgtp])(?:i?b)?|b)?$/i.exec(text.trim());
+  if (match === null) return undefined;
+  const power = 1 + "kmgtp".indexOf((match[2] ?? "").toLowerCase());
+  const bytes = Math.round(Number(match[1]) * 1024 ** (match[2] === undefined ? 0 : power));
+  return Number.isSafeInteger(bytes) ? bytes : undefined;
+}
+
+const NS_PER_S = 1_000_000_000n;
+const MAX_NOTE_CHARS = 200;
+const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"] as const;

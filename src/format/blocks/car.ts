@@ -1,0 +1,277 @@
+/**
+ * CAR, version 1: blocks one after another in a stream. Source: https://ipld.io/specs/transport/car/carv1/
+ *
+ * ```
+ * varint length ‖ dag-cbor {"roots":[…],"version":1}
+ * then for each block: varint length ‖ CID ‖ bytes          (length counts CID and bytes)
+ * ```
+ * Varints are unsigned LEB128 in their shortest form. The decoder takes pieces as they come from a network and holds one block at
+ * most; what is longer than we accept is passed over without being held.
+ */
+import { decode } from "@ipld/dag-cbor";
+import { CID } from "multiformats/cid";
+import { SynclineError } from "../../base/errors.ts";
+import type { Cid } from "../../base/ids.ts";
+import { MAX_BLOCK_ACCEPTED, MAX_CAR_HEADER_BYTES } from "../../base/limits.ts";
+import { CID_BYTES, cidFromBytes, cidToBytes } from "./cid.ts";
+import { encodeCbor, Link } from "./dag-cbor.ts";
+
+export const CAR_TYPE = "application/vnd.ipld.car";
+
+export type CarSection =
+  /** Not checked against its address. */
+  | { readonly kind: "block"; readonly cid: Cid; readonly digest: Uint8Array; readonly bytes: Uint8Array }
+  /** Longer than MAX_BLOCK_ACCEPTED: its bytes are dropped. */
+  | { readonly kind: "oversized"; readonly cid: Cid }
+  /** Under another kind of CID than ours; `cid` is its text if it is a CID at all. */
+  | { readonly kind: "foreign"; readonly cid: string | undefined };
+
+/** The beginning of a CAR with these roots. */
+export function encodeCarHeader(roots: readonly Cid[] = []): Uint8Array {
+  const header = encodeCbor({ roots: roots.map((cid) => new Link(cid)), version: 1 });
+  return Buffer.concat([encodeVarint(header.length), header]);
+}
+
+/** What stands before the bytes of a block. */
+export function encodeCarBlockHead(cid: Cid, length: number): Uint8Array {
+  return Buffer.concat([encodeVarint(CID_BYTES + length), cidToBytes(cid)]);
+}
+
+/** What a block of so many bytes takes in a CAR. */
+export function carSectionBytes(length: number): number {
+  return encodeVarint(CID_BYTES + length).length + CID_BYTES + length;
+}
+
+/** A block comes next. Its bytes are read once the consumer asks on: so it can make room first. */
+interface Coming {
+  readonly kind: "coming";
+  readonly length: number;
+}
+
+/**
+ * The blocks of a CAR that comes in pieces. `room` is asked for the memory of each block before its bytes are read; without it, a block
+ * is a view of the piece that it came in, or memory of its own. Throws `format_invalid` where the framing is broken, and as the
+ * source and `room` do.
+ */
+export async function* decodeCar(
+  source: AsyncIterable<Uint8Array>,
+  room?: (length: number) => Uint8Array | Promise<Uint8Array>,
+): AsyncGenerator<CarSection> {
+  const decoder = new CarDecoder();
+  for await (const piece of source) {
+    for (const section of decoder.push(piece)) {
+      if (section.kind !== "coming") yield section;
+      else if (room !== undefined) {
+        const memory = room(section.length);
+        decoder.readInto(memory instanceof Uint8Array ? memory : await memory);
+      }
+    }
+  }
+  decoder.end();
+}
+
+/** The decoder without a stream: whoever feeds it decides about waiting. */
+export class CarDecoder {
+  /** What is read now. */
+  #phase: "header length" | "header" | "length" | "cid" | "foreign cid" | "bytes" | "passed over" = "header length";
+  /** What was read of it. */
+  readonly #part = Buffer.alloc(Math.max(MAX_FOREIGN_CID_BYTES, MAX_VARINT_BYTES));
+  #partLength = 0;
+  /** Bytes left of the section. */
+  #left = 0;
+  /** The header, or a block that came in several pieces. */
+  #held: Uint8Array | undefined;
+  #heldLength = 0;
+  #cid: Cid | undefined;
+  #digest: Uint8Array = new Uint8Array();
+
+  /** The sections that end in `piece`, whose bytes may be views of it. Throws `format_invalid`. */
+  *push(piece: Uint8Array): Generator<CarSection | Coming> {
+    let at = 0;
+    while (at < piece.length || this.#isDue) {
+      const used = this.#step(piece, at);
+      at += used.bytes;
+      if (used.section !== undefined) yield used.section;
+    }
+  }
+
+  /** The memory for the block that is coming, exactly as long as that. */
+  readInto(memory: Uint8Array): void {
+    this.#held = memory;
+  }
+
+  /** To be called where the stream ends. Throws `format_invalid` in the middle of something. */
+  end(): void {
+    if (this.#phase !== "length" || this.#partLength > 0) throw invalid("ends in the middle");
+  }
+
+  /** Whether the next step needs no further bytes. */
+  get #isDue(): boolean {
+    return this.#left === 0 && DUE_WITHOUT_BYTES.has(this.#phase);
+  }
+
+  #step(piece: Uint8Array, at: number): { bytes: number; section?: CarSection | Coming } {
+    switch (this.#phase) {
+      case "header length":
+      case "length":
+        return { bytes: this.#readLength(piece, at) };
+      case "header":
+        return { bytes: this.#readHeader(piece, at) };
+      case "cid":
+        return this.#readCid(piece, at);
+      case "foreign cid":
+        return this.#readForeignCid(piece, at);
+      case "bytes":
+        return this.#readBytes(piece, at);
+      case "passed over":
+        return this.#passOver(piece, at);
+    }
+  }
+
+  #readLength(piece: Uint8Array, at: number): number {
+    for (let index = at; index < piece.length; index++) {
+      const byte = piece[index] ?? 0;
+      this.#part[this.#partLength++] = byte;
+      if (byte < 0x80) {
+        this.#begin(decodeVarint(this.#part.subarray(0, this.#partLength)));
+        return index + 1 - at;
+      }
+      if (this.#partLength === MAX_VARINT_BYTES) throw invalid("has a length that is too long");
+    }
+    return piece.length - at;
+  }
+
+  #begin(length: number): void {
+    this.#partLength = 0;
+    this.#left = length;
+    if (length === 0) throw invalid("has an empty section");
+    if (this.#phase === "length") this.#phase = "cid";
+    else if (length > MAX_CAR_HEADER_BYTES) throw invalid(`has a header of more than ${MAX_CAR_HEADER_BYTES} bytes`);
+    else this.#phase = "header";
+  }
+
+  #readHeader(piece: Uint8Array, at: number): number {
+    const { bytes, whole } = this.#collect(piece, at);
+    if (whole !== undefined) {
+      checkHeader(whole);
+      this.#phase = "length";
+    }
+    return bytes;
+  }
+
+  #readCid(piece: Uint8Array, at: number): { bytes: number; section?: Coming } {
+    const bytes = this.#fillPart(piece, at, CID_BYTES);
+    if (this.#partLength < CID_BYTES && this.#left > 0) return { bytes };
+    try {
+      this.#cid = cidFromBytes(this.#part.subarray(0, this.#partLength));
+    } catch {
+      // What is no CID of ours may be another's; only its name is of interest.
+      this.#phase = "foreign cid";
+      return { bytes };
+    }
+    this.#digest = Uint8Array.from(this.#part.subarray(CID_BYTES - DIGEST_BYTES, CID_BYTES));
+    this.#partLength = 0;
+    this.#phase = this.#left > MAX_BLOCK_ACCEPTED ? "passed over" : "bytes";
+    return this.#phase === "bytes" ? { bytes, section: { kind: "coming", length: this.#left } } : { bytes };
+  }
+
+  #readForeignCid(piece: Uint8Array, at: number): { bytes: number } {
+    const bytes = this.#fillPart(piece, at, MAX_FOREIGN_CID_BYTES);
+    if (this.#partLength < MAX_FOREIGN_CID_BYTES && this.#left > 0) return { bytes };
+    this.#cid = undefined;
+    this.#phase = "passed over";
+    return { bytes };
+  }
+
+  #readBytes(piece: Uint8Array, at: number): { bytes: number; section?: CarSection } {
+    const { bytes, whole } = this.#collect(piece, at);
+    if (whole === undefined || this.#cid === undefined) return { bytes };
+    this.#phase = "length";
+    return { bytes, section: { kind: "block", cid: this.#cid, digest: this.#digest, bytes: whole } };
+  }
+
+  #passOver(piece: Uint8Array, at: number): { bytes: number; section?: CarSection } {
+    const bytes = Math.min(this.#left, piece.length - at);
+    this.#left -= bytes;
+    if (this.#left > 0) return { bytes };
+    this.#phase = "length";
+    const foreign = this.#part.subarray(0, this.#partLength);
+    this.#partLength = 0;
+    if (this.#cid !== undefined) return { bytes, section: { kind: "oversized", cid: this.#cid } };
+    return { bytes, section: { kind: "foreign", cid: foreignCid(foreign) } };
+  }
+
+  /** Moves bytes of the section into #part until it has `wanted`, or the section ends. */
+  #fillPart(piece: Uint8Array, at: number, wanted: number): number {
+    const bytes = Math.min(wanted - this.#partLength, this.#left, piece.length - at);
+    this.#part.set(piece.subarray(at, at + bytes), this.#partLength);
+    this.#partLength += bytes;
+    this.#left -= bytes;
+    return bytes;
+  }
+
+  /** The rest of the section, once it is there: a view of the piece if that holds all of it. */
+  #collect(piece: Uint8Array, at: number): { bytes: number; whole?: Uint8Array } {
+    const bytes = Math.min(this.#left, piece.length - at);
+    const part = piece.subarray(at, at + bytes);
+    if (this.#held === undefined && bytes === this.#left) {
+      this.#left = 0;
+      return { bytes, whole: part };
+    }
+    this.#held ??= Buffer.allocUnsafe(this.#left);
+    this.#held.set(part, this.#heldLength);
+    this.#heldLength += bytes;
+    this.#left -= bytes;
+    if (this.#left > 0) return { bytes };
+    const whole = this.#held;
+    this.#held = undefined;
+    this.#heldLength = 0;
+    return { bytes, whole };
+  }
+}
+
+const DUE_WITHOUT_BYTES: ReadonlySet<string> = new Set(["bytes", "foreign cid", "passed over"]);
+const DIGEST_BYTES = 32;
+/** Up to 2^53. */
+const MAX_VARINT_BYTES = 8;
+const MAX_FOREIGN_CID_BYTES = 128;
+
+function encodeVarint(value: number): Uint8Array {
+  const bytes: number[] = [];
+  let rest = value;
+  for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) bytes.push((rest % 0x80) | 0x80);
+  bytes.push(rest);
+  return Uint8Array.from(bytes);
+}
+
+function decodeVarint(bytes: Uint8Array): number {
+  if (bytes.length > 1 && bytes.at(-1) === 0) throw invalid("has a length that is not in its shortest form");
+  const value = bytes.reduceRight((high, byte) => high * 0x80 + (byte & 0x7f), 0);
+  if (!Number.isSafeInteger(value)) throw invalid("has a length that is too long");
+  return value;
+}
+
+function checkHeader(bytes: Uint8Array): void {
+  let header: unknown;
+  try {
+    header = decode(bytes);
+  } catch (cause) {
+    throw invalid("has a header that does not decode", cause);
+  }
+  const { version, roots } = (typeof header === "object" && header !== null ? header : {}) as Record<string, unknown>;
+  if (version !== 1) throw invalid("is not of version 1");
+  if (!Array.isArray(roots) || !roots.every((root) => CID.asCID(root) !== null)) throw invalid("has no list of roots");
+}
+
+/** The text of the CID that these bytes begin with. */
+function foreignCid(bytes: Uint8Array): string | undefined {
+  try {
+    return CID.decodeFirst(bytes)[0].toString();
+  } catch {
+    return undefined;
+  }
+}
+
+function invalid(what: string, cause?: unknown): SynclineError {
+  return new SynclineError("format_invalid", `The CAR ${what}.`, { cause });
+}

@@ -1,0 +1,38 @@
+/**
+ * The `root` object, the one thing in a bucket that is replaced: three lines of text, each ended by a newline.
+ *
+ * ```
+ * syncline root 1
+ * <CID of the newest commit>
+ * <number of swaps so far, from 1, in decimal>
+ * ```
+ * One value has one spelling, so that equal roots are equal bytes.
+ */
+import { SynclineError } from "../../base/errors.ts";
+import type { Cid } from "../../base/ids.ts";
+import { codecOf, parseCid } from "./cid.ts";
+
+export interface RootPointer {
+  readonly commit: Cid;
+  readonly version: number;
+}
+
+export function encodeRoot({ commit, version }: RootPointer): Uint8Array {
+  return Buffer.from(`${HEAD}\n${commit}\n${version}\n`, "latin1");
+}
+
+/** Throws `format_invalid`. */
+export function decodeRoot(bytes: Uint8Array): RootPointer {
+  const lines = bytes.length > MAX_BYTES ? [] : Buffer.from(bytes).toString("latin1").split("\n");
+  const [head, cid, count, end, ...rest] = lines;
+  const spelt = count !== undefined && /^[1-9][0-9]{0,15}$/.test(count) && Number.isSafeInteger(Number(count));
+  if (head !== HEAD || cid === undefined || !spelt || end !== "" || rest.length > 0) {
+    throw new SynclineError("format_invalid", "The root object is not a root of this format.");
+  }
+  const commit = parseCid(cid);
+  if (codecOf(commit) !== "dag-cbor") throw new SynclineError("format_invalid", "The root object names no commit.");
+  return { commit, version: Number(count) };
+}
+
+const HEAD = "syncline root 1";
+const MAX_BYTES = 256;

@@ -1,0 +1,176 @@
+/** A commit's body: what its root says, and as dag-cbor the map that is hashed and signed (format.md, Commit). */
+import type { Cid, Lamport, WriterId } from "../../base/ids.ts";
+import { MAX_MACHINE_BYTES, MAX_NOTE_BYTES } from "../../base/limits.ts";
+import { asBigInt, asBytes, asCount, asLink, asMap, asText, asWeakLink, misfit } from "../blocks/cbor-shape.ts";
+import { cidToBytes } from "../blocks/cid.ts";
+import type { CborMap, CborValue } from "../blocks/dag-cbor.ts";
+import { Link } from "../blocks/dag-cbor.ts";
+import type { Features } from "./features.ts";
+import {
+  APPROVAL_FEATURE,
+  featuresFromCbor,
+  featuresToCbor,
+  hasFeature,
+  hasUnknownFeatures,
+  MACHINE_FEATURE,
+  RETENTION_FEATURE,
+} from "./features.ts";
+import type { Heads } from "./heads.ts";
+import { headsFieldFromCbor, headsFieldToCbor } from "./heads.ts";
+import type { Linked } from "../files/record.ts";
+import { type Retention, retentionFromCbor, retentionToCbor } from "./retention.ts";
+
+export interface CommitBody {
+  readonly genesis: Cid;
+  /** Root node of the filesystem tree. */
+  readonly tree: Cid;
+  readonly policy: Cid;
+  /** The root that the swap replaced; undefined for the first commit. Weak: may be pruned. */
+  readonly parent: Cid | undefined;
+  /** The ancestor at `skipSeq(seq)`; undefined where that is 0. Weak. */
+  readonly skip: Cid | undefined;
+  /** 1 for the first commit, else the parent's + 1. The bucket's Lamport counter. */
+  readonly seq: Lamport;
+  readonly writer: WriterId;
+  /** The writer's epoch that this commit publishes; unchanged by maintenance. */
+  readonly epoch: number;
+  readonly heads: Heads | Linked;
+  /** Root node of the tree of kept commits: seq as 8 bytes, big-endian → a link. */
+  readonly kept: Cid;
+  readonly totals: Totals;
+  readonly features: Features;
+  /** Undefined: the owner's devices only. */
+  readonly acl: Cid | undefined;
+  /** Nanoseconds since 1970 by the writer's clock. Informational. */
+  readonly timeNs: bigint;
+  readonly note: string;
+  /** The name of the machine that made it, which it chose itself. Needs the feature `machine/1`. */
+  readonly machine: string | undefined;
+  /**
+   * The newest commit up to this one whose deletions a person approved: this one if it is its own seq. Inherited from the parent, also by
+   * versions that do not know it. Needs the feature `approval/1`.
+   */
+  readonly approved?: Lamport | undefined;
+  /** How long history is retained. Absent: as by default. Needs the feature `retention/1`. */
+  readonly retention?: Retention | undefined;
+  /** Fields of later versions, present only when `features` names something that is not known here. */
+  readonly unknown: CborMap;
+}
+
+/** What the tree holds: files of every type but directories, directories without the root, bytes of files. */
+export interface Totals {
+  readonly files: number;
+  readonly directories: number;
+  readonly bytes: number;
+}
+
+/** seq with its lowest set bit cleared: where `skip` points to. 0: nowhere. */
+export function skipSeq(seq: Lamport): Lamport {
+  const number = BigInt(seq);
+  return Number(number & (number - 1n)) as Lamport;
+}
+
+export function bodyToCbor(body: CommitBody): CborMap {
+  const map: CborMap = {
+    genesis: new Link(body.genesis),
+    tree: new Link(body.tree),
+    policy: new Link(body.policy),
+    parent: weakLink(body.parent),
+    skip: weakLink(body.skip),
+    seq: body.seq,
+    writer: Buffer.from(body.writer, "hex"),
+    epoch: body.epoch,
+    heads: headsFieldToCbor(body.heads),
+    kept: new Link(body.kept),
+    totals: { files: body.totals.files, directories: body.totals.directories, bytes: body.totals.bytes },
+    features: featuresToCbor(body.features),
+    acl: body.acl === undefined ? null : new Link(body.acl),
+    time: body.timeNs,
+    note: body.note,
+  };
+  // A version that does not know the field hands it on from commit to commit, so it says whose it is.
+  const machine = body.machine === undefined ? {} : { machine: { name: body.machine, writer: map["writer"] ?? null } };
+  const approval = body.approved === undefined ? {} : { approved: body.approved };
+  const retention = body.retention === undefined ? {} : { retention: retentionToCbor(body.retention) };
+  return { ...body.unknown, ...map, ...machine, ...approval, ...retention };
+}
+
+export function bodyFromCbor(value: CborValue): CommitBody {
+  const { features: named } = asMap(value, "a commit", KEYS, true);
+  const features = featuresFromCbor(named);
+  const hasMachine = features.compat.includes(MACHINE_FEATURE) && hasField(value, "machine");
+  const hasApproval = features.compat.includes(APPROVAL_FEATURE) && hasField(value, "approved");
+  const hasRetention = hasFeature(features, RETENTION_FEATURE) && hasField(value, "retention");
+  const further = [hasMachine ? ["machine"] : [], hasApproval ? ["approved"] : [], hasRetention ? ["retention"] : []];
+  const keys = [...KEYS, ...further.flat()];
+  const map = asMap(value, "a commit", keys, hasUnknownFeatures(features));
+  const writer = asBytes(map["writer"], "writer", WRITER_BYTES);
+  const body: CommitBody = {
+    genesis: asLink(map["genesis"], "genesis", "dag-cbor"),
+    tree: asLink(map["tree"], "tree", "dag-cbor"),
+    policy: asLink(map["policy"], "policy", "dag-cbor"),
+    parent: optional(map["parent"], (parent) => asWeakLink(parent, "parent")),
+    skip: optional(map["skip"], (skip) => asWeakLink(skip, "skip")),
+    seq: asCount(map["seq"], "seq") as Lamport,
+    writer: Buffer.from(writer).toString("hex") as WriterId,
+    epoch: asCount(map["epoch"], "epoch"),
+    heads: headsFieldFromCbor(map["heads"]),
+    kept: asLink(map["kept"], "kept", "dag-cbor"),
+    totals: totalsFromCbor(map["totals"]),
+    features,
+    acl: optional(map["acl"], (acl) => asLink(acl, "acl", "dag-cbor")),
+    timeNs: asBigInt(map["time"], "time"),
+    note: asText(map["note"], "note", MAX_NOTE_BYTES),
+    machine: hasMachine ? machineFromCbor(map["machine"], writer) : undefined,
+    ...(hasApproval && { approved: asCount(map["approved"], "approved") as Lamport }),
+    ...(hasRetention && { retention: retentionFromCbor(map["retention"]) }),
+    unknown: Object.fromEntries(Object.entries(map).filter(([key]) => !keys.includes(key))),
+  };
+  checkPlace(body);
+  return body;
+}
+
+const WRITER_BYTES = 16;
+const KEYS = "genesis tree policy parent skip seq writer epoch heads kept totals features acl time note".split(" ");
+
+/** A commit stands at its seq: the first has no parent, and where `skip` leads to is decided by seq alone. */
+function checkPlace(body: CommitBody): void {
+  if (body.seq < 1) throw misfit("seq", "is less than 1");
+  if ((body.seq === 1) !== (body.parent === undefined)) throw misfit("parent", "does not fit seq");
+  const target = skipSeq(body.seq);
+  if ((target === 0) !== (body.skip === undefined)) throw misfit("skip", "does not fit seq");
+  if (target === body.seq - 1 && body.skip !== body.parent) throw misfit("skip", "is not the parent");
+  if (body.approved !== undefined && (body.approved < 1 || body.approved > body.seq))
+    throw misfit("approved", "does not fit seq");
+}
+
+function hasField(value: CborValue, field: string): boolean {
+  return typeof value === "object" && value !== null && Object.hasOwn(value, field);
+}
+
+/** Undefined where another writer's name was handed on. */
+function machineFromCbor(value: CborValue | undefined, writer: Uint8Array): string | undefined {
+  const map = asMap(value, "machine", ["name", "writer"]);
+  const name = asText(map["name"], "machine", MAX_MACHINE_BYTES);
+  return Buffer.from(asBytes(map["writer"], "machine", WRITER_BYTES)).equals(writer) ? name : undefined;
+}
+
+function totalsFromCbor(value: CborValue | undefined): Totals {
+  const map = asMap(value, "totals", ["files", "directories", "bytes"]);
+  return {
+    files: asCount(map["files"], "files"),
+    directories: asCount(map["directories"], "directories"),
+    bytes: asCount(map["bytes"], "bytes"),
+  };
+}
+
+function weakLink(cid: Cid | undefined): CborValue {
+  return cid === undefined ? null : cidToBytes(cid);
+}
+
+function optional<Value>(
+  value: CborValue | undefined,
+  read: (value: CborValue | undefined) => Value,
+): Value | undefined {
+  return value === null ? undefined : read(value);
+}

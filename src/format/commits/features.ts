@@ -1,0 +1,86 @@
+/**
+ * How formats evolve: a commit names the features that its bucket uses, in three classes. What is not known here refuses the bucket
+ * (`incompat`), opens it for reading only (`roCompat`), or changes nothing (`compat`).
+ */
+import { SynclineError } from "../../base/errors.ts";
+import { asMap, asTextSet } from "../blocks/cbor-shape.ts";
+import type { CborValue } from "../blocks/dag-cbor.ts";
+
+export interface Features {
+  readonly incompat: readonly string[];
+  readonly roCompat: readonly string[];
+  readonly compat: readonly string[];
+}
+
+export const NO_FEATURES: Features = { incompat: [], roCompat: [], compat: [] };
+
+/** Commits may say on which machine they were made. */
+export const MACHINE_FEATURE = "machine/1";
+
+/** Commits may name the newest commit whose deletions a person approved. */
+export const APPROVAL_FEATURE = "approval/1";
+
+/** Commits may say how long history is retained. Read-only to who does not know it, where that is longer than it would be without. */
+export const RETENTION_FEATURE = "retention/1";
+
+/** What this version knows beyond the first formats. */
+const KNOWN: Features = {
+  incompat: [],
+  roCompat: [RETENTION_FEATURE],
+  compat: [APPROVAL_FEATURE, MACHINE_FEATURE, RETENTION_FEATURE],
+};
+
+/** Whether a bucket with these features may be written. Throws `feature_unknown` when it may not even be read. */
+export function mayWrite(features: Features): boolean {
+  const refused = unknownOf(features, "incompat");
+  if (refused.length > 0) {
+    throw new SynclineError("feature_unknown", `The bucket uses ${refused.join(", ")}, which is not known here.`, {
+      hint: "A newer syncline wrote it: upgrade to open it.",
+    });
+  }
+  return unknownOf(features, "roCompat").length === 0;
+}
+
+/** Whether anything in any class is not known here, so that fields which are not known here may occur. */
+export function hasUnknownFeatures(features: Features): boolean {
+  return CLASSES.some((name) => unknownOf(features, name).length > 0);
+}
+
+/** Whether the feature is named, whatever its class. */
+export function hasFeature(features: Features, name: string): boolean {
+  return CLASSES.some((each) => features[each].includes(name));
+}
+
+/** With the feature in this class and no other; undefined: in none. */
+export function withFeature(features: Features, name: string, as: keyof Features | undefined): Features {
+  const named = (each: keyof Features) => {
+    const others = features[each].filter((feature) => feature !== name);
+    return each === as ? [...others, name] : others;
+  };
+  return { incompat: named("incompat"), roCompat: named("roCompat"), compat: named("compat") };
+}
+
+/** With one more feature that readers need not know. */
+export function withCompat(features: Features, name: string): Features {
+  return { ...features, compat: [...new Set([...features.compat, name])] };
+}
+
+export function featuresToCbor(features: Features): CborValue {
+  return Object.fromEntries(CLASSES.map((name) => [name, [...features[name]].sort()]));
+}
+
+export function featuresFromCbor(value: CborValue | undefined): Features {
+  const map = asMap(value, "features", CLASSES);
+  return {
+    incompat: asTextSet(map["incompat"], "incompat", MAX_FEATURE_BYTES),
+    roCompat: asTextSet(map["roCompat"], "roCompat", MAX_FEATURE_BYTES),
+    compat: asTextSet(map["compat"], "compat", MAX_FEATURE_BYTES),
+  };
+}
+
+const CLASSES = ["incompat", "roCompat", "compat"] as const;
+const MAX_FEATURE_BYTES = 64;
+
+function unknownOf(features: Features, name: keyof Features): string[] {
+  return features[name].filter((feature) => !KNOWN[name].includes(feature));
+}

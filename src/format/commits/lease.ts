@@ -1,0 +1,31 @@
+/**
+ * A lease: packs that a writer has uploaded, or is about to, ahead of the commit object that will list them. The collector of
+ * garbage spares them for a day from the store's own date of the lease. dag-cbor `[1, [reference 33, …]]`, ascending.
+ */
+import { SynclineError } from "../../base/errors.ts";
+import type { PackName } from "../../base/ids.ts";
+import { decodeCbor, encodeCbor } from "../blocks/dag-cbor.ts";
+import { packFromReference, packReference } from "../blocks/object-name.ts";
+
+/** How long a lease protects packs from the store's date of it, and `bases/<writer>` a root. */
+export const LEASE_LIFE_MS = 24 * 60 * 60 * 1000;
+export const BASES_LIFE_MS = 90 * LEASE_LIFE_MS;
+
+export function encodeLease(packs: readonly PackName[]): Uint8Array {
+  return encodeCbor([1, packs.map(packReference).sort(Buffer.compare)]);
+}
+
+/** Throws `format_invalid`. */
+export function decodeLease(bytes: Uint8Array): PackName[] {
+  const value = decodeCbor(bytes);
+  const [format, references] = Array.isArray(value) ? value : [];
+  if (format !== 1 || !Array.isArray(references) || value === null) {
+    throw new SynclineError("format_invalid", "A lease has another form.");
+  }
+  const packs = references.map((reference: unknown) => {
+    if (reference instanceof Uint8Array) return packFromReference(reference);
+    throw new SynclineError("format_invalid", "A lease names something that is no pack.");
+  });
+  if (Buffer.compare(encodeLease(packs), bytes) === 0) return packs;
+  throw new SynclineError("format_invalid", "A lease is out of order.");
+}

@@ -1,0 +1,60 @@
+/**
+ * How long a bucket retains the roots of its past (docs/retention.md): a setting that commits carry and inherit (format.md, Features).
+ * All of the youngest roots stay, then the last one of each minute, hour and day.
+ */
+import { asCount, asMap, misfit } from "../blocks/cbor-shape.ts";
+import type { CborValue } from "../blocks/dag-cbor.ts";
+
+/** Up to these ages, in seconds. 0: no root stays by that rule. */
+export interface Retention {
+  readonly all: number;
+  readonly minutes: number;
+  readonly hours: number;
+  readonly days: number;
+}
+
+const MINUTE = 60;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+/** What a commit means that says nothing of it. */
+export const DEFAULT_RETENTION: Retention = { all: 15 * MINUTE, minutes: DAY, hours: 7 * DAY, days: 90 * DAY };
+
+/** Writers tell the bucket what root they stand on after five minutes: all younger roots stay. */
+export const LEAST_ALL_S = 15 * MINUTE;
+/** A hundred years. */
+export const MOST_RETENTION_S = 36_500 * DAY;
+
+/** Whether some root might stay by `a` that does not by `b`. */
+export function retainsMore(a: Retention, b: Retention): boolean {
+  return RETENTION_KEYS.some((key) => a[key] > b[key]);
+}
+
+/** The rule that a commit's body names. */
+export function retentionOf({ retention }: { readonly retention?: Retention | undefined }): Retention {
+  return retention ?? DEFAULT_RETENTION;
+}
+
+export function isSameRetention(a: Retention, b: Retention): boolean {
+  return RETENTION_KEYS.every((key) => a[key] === b[key]);
+}
+
+export function retentionToCbor({ all, minutes, hours, days }: Retention): CborValue {
+  return { all, minutes, hours, days };
+}
+
+/** Throws `format_invalid`. */
+export function retentionFromCbor(value: CborValue | undefined): Retention {
+  const map = asMap(value, "retention", RETENTION_KEYS);
+  const seconds = (key: keyof Retention) => asCount(map[key], `retention.${key}`, MOST_RETENTION_S);
+  const retention = {
+    all: seconds("all"),
+    minutes: seconds("minutes"),
+    hours: seconds("hours"),
+    days: seconds("days"),
+  };
+  if (retention.all < LEAST_ALL_S) throw misfit("retention.all", `is less than ${LEAST_ALL_S} seconds`);
+  return retention;
+}
+
+const RETENTION_KEYS = ["all", "minutes", "hours", "days"] as const;

@@ -1,0 +1,226 @@
+/**
+ * Writes and reads the overlay's own binary fields: little endian, numbers up to 2^53 as doubles, byte strings with a
+ * length. By hand and into one buffer, since every mutation goes through here.
+ */
+import { keepShape } from "../../base/shapes.ts";
+import { SynclineError } from "../../base/errors.ts";
+import type { FileId, FileName, Ino } from "../../base/ids.ts";
+
+export const ID_BYTES = 16;
+/** What one field without a byte string takes at most. */
+const FIXED_BYTES = 8;
+/** Says that a time is longer. */
+const LONG_NS = -(2n ** 63n);
+const MAX_NS = 2n ** 63n - 1n;
+
+export class ByteWriter {
+  #bytes: Buffer;
+  #view: DataView;
+  #length = 0;
+
+  /** Begins with room for so many bytes; it grows. */
+  constructor(capacity: number) {
+    this.#bytes = Buffer.allocUnsafe(capacity);
+    this.#view = new DataView(this.#bytes.buffer, this.#bytes.byteOffset, this.#bytes.byteLength);
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  /** What was written, up to the next write. */
+  get bytes(): Buffer {
+    return this.#bytes.subarray(0, this.#length);
+  }
+
+  clear(): void {
+    this.#length = 0;
+  }
+
+  /** Drops what was written after this length. */
+  truncate(length: number): void {
+    this.#length = Math.min(this.#length, length);
+  }
+
+  u8(value: number): void {
+    this.#room(FIXED_BYTES);
+    this.#bytes[this.#length++] = value;
+  }
+
+  u16(value: number): void {
+    this.#room(FIXED_BYTES);
+    this.#view.setUint16(this.#length, value, true);
+    this.#length += 2;
+  }
+
+  u32(value: number): void {
+    this.#room(FIXED_BYTES);
+    this.#view.setUint32(this.#length, value, true);
+    this.#length += 4;
+  }
+
+  /** An integer from 0 to 2^53 - 1, or a negative one: exact as a double. */
+  int(value: number): void {
+    this.#room(FIXED_BYTES);
+    this.#view.setFloat64(this.#length, value, true);
+    this.#length += 8;
+  }
+
+  /** 64 bits; what other writers gave a file may be longer, and follows as digits then. */
+  ns(value: bigint): void {
+    this.#room(FIXED_BYTES);
+    const isLong = value <= LONG_NS || value > MAX_NS;
+    this.#view.setBigInt64(this.#length, isLong ? LONG_NS : value, true);
+    this.#length += 8;
+    if (isLong) this.text(value.toString());
+  }
+
+  id(id: FileId): void {
+    this.#room(ID_BYTES);
+    this.#bytes.write(id, this.#length, "hex");
+    this.#length += ID_BYTES;
+  }
+
+  /** A byte string of at most 65,535 bytes, one char a byte. */
+  text(text: string): void {
+    this.#room(FIXED_BYTES + text.length);
+    this.#view.setUint16(this.#length, text.length, true);
+    this.#bytes.write(text, this.#length + 2, "latin1");
+    this.#length += 2 + text.length;
+  }
+
+  blob(bytes: Uint8Array): void {
+    this.#room(FIXED_BYTES + bytes.length);
+    this.#view.setUint32(this.#length, bytes.length, true);
+    this.#bytes.set(bytes, this.#length + 4);
+    this.#length += 4 + bytes.length;
+  }
+
+  /** Bytes without their length; zeros when a number of them is given. */
+  raw(bytes: Uint8Array | number): void {
+    const length = typeof bytes === "number" ? bytes : bytes.length;
+    this.#room(length);
+    if (typeof bytes === "number") this.#bytes.fill(0, this.#length, this.#length + length);
+    else this.#bytes.set(bytes, this.#length);
+    this.#length += length;
+  }
+
+  #room(bytes: number): void {
+    if (this.#length + bytes <= this.#bytes.length) return;
+    const larger = Buffer.allocUnsafe(Math.max(2 * this.#bytes.length, this.#length + bytes));
+    this.#bytes.copy(larger, 0, 0, this.#length);
+    this.#bytes = larger;
+    this.#view = new DataView(larger.buffer, larger.byteOffset, larger.byteLength);
+  }
+}
+
+/** Reads what ByteWriter wrote. Every method throws `state_corrupt` when the bytes do not fit. */
+export class ByteReader {
+  readonly #bytes: Buffer;
+  readonly #view: DataView;
+  #at = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  get atEnd(): boolean {
+    return this.#at === this.#bytes.length;
+  }
+
+  u8(): number {
+    return this.#view.getUint8(this.#take(1));
+  }
+
+  u16(): number {
+    return this.#view.getUint16(this.#take(2), true);
+  }
+
+  u32(): number {
+    return this.#view.getUint32(this.#take(4), true);
+  }
+
+  int(): number {
+    const value = this.#view.getFloat64(this.#take(8), true);
+    if (!Number.isSafeInteger(value)) throw corruptState("A number in the overlay is no integer.");
+    return value;
+  }
+
+  ino(): Ino {
+    return this.int() as Ino;
+  }
+
+  ns(): bigint {
+    const value = this.#view.getBigInt64(this.#take(8), true);
+    return value === LONG_NS ? this.#longNs() : value;
+  }
+
+  id(): FileId {
+    const at = this.#take(ID_BYTES);
+    return this.#bytes.toString("hex", at, at + ID_BYTES) as FileId;
+  }
+
+  text(): string {
+    const length = this.u16();
+    const at = this.#take(length);
+    return this.#bytes.toString("latin1", at, at + length);
+  }
+
+  name(): FileName {
+    return this.text() as FileName;
+  }
+
+  /** Bytes of their own. */
+  blob(): Uint8Array {
+    const length = this.u32();
+    const at = this.#take(length);
+    return new Uint8Array(this.#bytes.subarray(at, at + length));
+  }
+
+  /** The same without copying: a view of what is read. */
+  view(): Uint8Array {
+    const length = this.u32();
+    const at = this.#take(length);
+    return this.#bytes.subarray(at, at + length);
+  }
+
+  /** How many items follow. Each takes a byte at least, so a count that exceeds what is left is refused. */
+  count(): number {
+    const count = this.u32();
+    if (count > this.#bytes.length - this.#at) throw corruptState("A list in the overlay is cut off.");
+    return count;
+  }
+
+  /** A counted list. Grows as items are read, so that damage never makes it larger than what was read. */
+  list<Item>(read: (reader: ByteReader) => Item): Item[] {
+    const items: Item[] = [];
+    for (let left = this.count(); left > 0; left--) items.push(read(this));
+    return items;
+  }
+
+  #longNs(): bigint {
+    try {
+      return BigInt(this.text());
+    } catch (cause) {
+      throw corruptState("A time in the overlay is no number.", cause);
+    }
+  }
+
+  #take(length: number): number {
+    const at = this.#at;
+    if (at + length > this.#bytes.length) throw corruptState("A record in the overlay is cut off.");
+    this.#at = at + length;
+    return at;
+  }
+}
+
+/** The overlay's own files do not say what they should: nothing is guessed from there on. */
+export function corruptState(message: string, cause?: unknown): SynclineError {
+  return new SynclineError("state_corrupt", message, {
+    hint: "Keep the state folder: it holds unpublished changes. Move it away to start afresh from the bucket.",
+    cause,
+  });
+}
+
+keepShape(new ByteReader(new Uint8Array()));

@@ -1,0 +1,112 @@
+/** Reads unpublished contents of sealed epochs from a state folder, from any thread, while the overlay goes on. */
+import { nextTurn } from "../../base/concurrency.ts";
+import type { Ino } from "../../base/ids.ts";
+import type { DataReader } from "../../fstree/change-set.ts";
+import { dataFileName } from "./data-files.ts";
+import { DiskStorage } from "../disk/disk-storage.ts";
+import { SmallFileIndex } from "./small-file-index.ts";
+import { readEntries, smallFilesOf } from "./small-pieces.ts";
+import type { OverlayStorage, StoredFile } from "../disk/storage.ts";
+
+/** Throws `store_failed`. */
+export function createDataReader(stateDir: string): DataReader {
+  return dataReaderOf(new DiskStorage(stateDir));
+}
+
+/**
+ * Files are opened for each read, so that none is held on the disk after it was removed; a shared one for all reads of it
+ * in one turn of the event loop. What power loss took from a file that was never synced reads as zeros.
+ */
+export function dataReaderOf(storage: OverlayStorage): DataReader {
+  // The shared files of a sealed epoch do not change: they are gone through once.
+  let known: { readonly epoch: number; readonly small: SmallFileIndex } | undefined;
+  const parts = new OpenPart(storage);
+  return {
+    async readData(ino, epoch, offset, length, target) {
+      if (known?.epoch !== epoch) known = { epoch, small: indexOf(storage, epoch) };
+      const bytes = target?.subarray(0, length) ?? new Uint8Array(length);
+      const pieces = known.small.pieces(ino);
+      if (pieces !== undefined) bytes.fill(0);
+      if (pieces === undefined) withFile(storage, dataFileName(ino, epoch), (file) => readFrom(file, offset, bytes));
+      for (const { offset: start, length: each, part, at } of pieces ?? []) {
+        const from = Math.max(offset, start);
+        const to = Math.min(offset + length, start + each);
+        if (from < to) readFrom(parts.open(part), at + from - start, bytes.subarray(from - offset, to - offset));
+      }
+      return bytes;
+    },
+  };
+}
+
+/**
+ * Reads from the data file of an epoch that is still written to; how many bytes there were. What bytes those are, and whether
+ * they stay, is for the overlay to say (beginnings.ts). Throws `store_failed`.
+ */
+export type ReadLive = (ino: Ino, epoch: number, offset: number, target: Uint8Array) => number;
+
+export function createLiveReader(stateDir: string): ReadLive {
+  return liveReaderOf(new DiskStorage(stateDir));
+}
+
+export function liveReaderOf(storage: OverlayStorage): ReadLive {
+  return (ino, epoch, offset, target) =>
+    withFile(storage, dataFileName(ino, epoch), (file) => file?.read(offset, target) ?? 0);
+}
+
+/** The shared file that was read last, until the event loop's next turn. */
+class OpenPart {
+  readonly #storage: OverlayStorage;
+  #name: string | undefined;
+  #file: StoredFile | undefined;
+
+  constructor(storage: OverlayStorage) {
+    this.#storage = storage;
+  }
+
+  /** Undefined when it is not there. */
+  open(name: string): StoredFile | undefined {
+    if (this.#name === name) return this.#file;
+    if (this.#name === undefined) void nextTurn().then(() => this.#close());
+    this.#close();
+    this.#file = this.#storage.openFile("data", name, false);
+    this.#name = name;
+    return this.#file;
+  }
+
+  #close(): void {
+    this.#file?.close();
+    this.#file = this.#name = undefined;
+  }
+}
+
+function readFrom(file: StoredFile | undefined, offset: number, target: Uint8Array): void {
+  const count = file?.read(offset, target) ?? 0;
+  if (count < target.length) target.fill(0, count);
+}
+
+function withFile<Result>(
+  storage: OverlayStorage,
+  name: string,
+  work: (file: StoredFile | undefined) => Result,
+): Result {
+  const file = storage.openFile("data", name, false);
+  try {
+    return work(file);
+  } finally {
+    file?.close();
+  }
+}
+
+function indexOf(storage: OverlayStorage, epoch: number): SmallFileIndex {
+  const small = new SmallFileIndex();
+  for (const { name } of smallFilesOf(storage, epoch)) {
+    const file = storage.openFile("data", name, false);
+    if (file === undefined) continue;
+    for (const { ino, offset, length, at } of readEntries(file)) {
+      if (length === undefined) small.delete(ino);
+      else small.put(ino, { offset, length, part: name, at });
+    }
+    file.close();
+  }
+  return small;
+}

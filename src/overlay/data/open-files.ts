@@ -1,0 +1,96 @@
+/** Data files that are open: at most so many, the least recently used closed first, none while it is being synced. */
+import { SynclineError } from "../../base/errors.ts";
+import { SharedSync } from "../disk/shared-sync.ts";
+import type { OverlayStorage, StoredFile } from "../disk/storage.ts";
+
+interface OpenFile {
+  readonly file: StoredFile;
+  readonly sync: SharedSync;
+}
+
+export class OpenDataFiles {
+  readonly #storage: OverlayStorage;
+  readonly #capacity: number;
+  readonly #open = new Map<string, OpenFile>();
+
+  constructor(storage: OverlayStorage, capacity: number) {
+    this.#storage = storage;
+    this.#capacity = capacity;
+  }
+
+  /** The file, made when it is not there. To be used at once: the next call may close it. */
+  file(name: string): StoredFile {
+    const known = this.#known(name);
+    if (known !== undefined) return known.file;
+    const file = this.#storage.openFile("data", name, true);
+    if (file === undefined) throw new SynclineError("internal", "A data file was not made.");
+    if (this.#open.size >= this.#capacity) this.#closeOldest();
+    this.#open.set(name, { file, sync: new SharedSync(() => file.sync()) });
+    return file;
+  }
+
+  /**
+   * Makes the file's bytes survive power loss, if it is there still. All who wait for an open file share its syncs. A file that is not
+   * open is closed again afterwards: it may be about to be removed, and then nobody would forget it a second time.
+   */
+  async sync(name: string): Promise<void> {
+    const known = this.#known(name);
+    if (known !== undefined) return await known.sync.run();
+    const file = this.#storage.openFile("data", name, false);
+    try {
+      await file?.sync();
+    } finally {
+      file?.close();
+    }
+  }
+
+  /** Makes the file's bytes survive power loss before it returns. */
+  syncNow(name: string): void {
+    const known = this.#known(name);
+    const file = known?.file ?? this.#storage.openFile("data", name, false);
+    try {
+      file?.syncNow();
+    } finally {
+      if (known === undefined) file?.close();
+    }
+  }
+
+  /** The file will not be used any more. */
+  forget(name: string): void {
+    const opened = this.#open.get(name);
+    this.#open.delete(name);
+    if (opened !== undefined) closeWhenIdle(opened);
+  }
+
+  close(): void {
+    for (const opened of this.#open.values()) closeWhenIdle(opened);
+    this.#open.clear();
+  }
+
+  /** The file if it is open, as the one that was used last. */
+  #known(name: string): OpenFile | undefined {
+    const known = this.#open.get(name);
+    if (known === undefined) return undefined;
+    this.#open.delete(name);
+    this.#open.set(name, known);
+    return known;
+  }
+
+  #closeOldest(): void {
+    for (const [name, { file, sync }] of this.#open) {
+      if (sync.active) continue;
+      file.close();
+      this.#open.delete(name);
+      return;
+    }
+  }
+}
+
+function closeWhenIdle({ file, sync }: OpenFile): void {
+  if (!sync.active) file.close();
+  else
+    sync.idle().then(
+      () => file.close(),
+      () => file.close(),
+    );
+}

@@ -1,0 +1,57 @@
+/** Where the bytes of an epoch's small files lie. Nearly all of them are one piece, for which numbers are enough: there may be very many. */
+import type { Ino } from "../../base/ids.ts";
+import { Pieces, type Piece } from "./small-pieces.ts";
+
+/** Numbers of one piece: offset, length, at, and which of the parts it lies in. */
+const FIELDS = 4;
+
+export class SmallFileIndex {
+  readonly #rows = new Map<Ino, number>();
+  readonly #several = new Map<Ino, Pieces>();
+  #numbers = new Float64Array(FIELDS * 256);
+  #count = 0;
+  readonly #parts: string[] = [];
+
+  /** Undefined: the file's bytes lie elsewhere. */
+  pieces(ino: Ino): readonly Piece[] | undefined {
+    const row = this.#rows.get(ino);
+    return row === undefined ? this.#several.get(ino)?.all() : [this.#piece(row)];
+  }
+
+  /** Takes the place of what it overlaps. */
+  put(ino: Ino, piece: Piece): void {
+    const several = this.#several.get(ino);
+    const row = this.#rows.get(ino);
+    if (several !== undefined) several.put(piece);
+    else if (row === undefined) this.#rows.set(ino, this.#add(piece));
+    else {
+      const pieces = new Pieces();
+      pieces.put(this.#piece(row));
+      pieces.put(piece);
+      this.#rows.delete(ino);
+      this.#several.set(ino, pieces);
+    }
+  }
+
+  delete(ino: Ino): void {
+    this.#rows.delete(ino);
+    this.#several.delete(ino);
+  }
+
+  #add({ offset, length, at, part }: Piece): number {
+    const from = this.#count * FIELDS;
+    if (from === this.#numbers.length) {
+      const larger = new Float64Array(2 * from);
+      larger.set(this.#numbers);
+      this.#numbers = larger;
+    }
+    if (this.#parts.at(-1) !== part) this.#parts.push(part);
+    this.#numbers.set([offset, length, at, this.#parts.length - 1], from);
+    return this.#count++;
+  }
+
+  #piece(row: number): Piece {
+    const [offset = 0, length = 0, at = 0, part = 0] = this.#numbers.subarray(row * FIELDS, (row + 1) * FIELDS);
+    return { offset, length, at, part: this.#parts[part] ?? "" };
+  }
+}

@@ -1,0 +1,210 @@
+/**
+ * Small files of the live epoch, written one after another into shared files (small-pieces.ts), since making a file for
+ * each costs several times what writing it does. A shared file goes when none of its inodes needs it any more.
+ */
+import type { Ino } from "../../base/ids.ts";
+import { SHARED_FILE_BYTES, SMALL_FILE_BYTES } from "../../base/limits.ts";
+import type { OpenDataFiles } from "./open-files.ts";
+import {
+  ENTRY_HEADER_BYTES,
+  entryBytes,
+  Pieces,
+  readEntries,
+  smallFilesOf,
+  smallName,
+  writeEntryHeader,
+} from "./small-pieces.ts";
+import type { OverlayStorage } from "../disk/storage.ts";
+
+interface SharedFile {
+  readonly name: string;
+  readonly epoch: number;
+  /** Small files that have pieces in it. */
+  users: number;
+  bytes: number;
+}
+
+/** Told of shared files that come and go. */
+export interface SmallFilesOwner {
+  /** A new one is about to be made. */
+  made(): void;
+  needless(name: string): void;
+}
+
+export class SmallFiles {
+  readonly #open: OpenDataFiles;
+  readonly #owner: SmallFilesOwner;
+  /** By epoch and inode: there are few epochs at a time. */
+  readonly #files = new Map<number, Map<Ino, Pieces>>();
+  readonly #shared = new Map<string, SharedFile>();
+  readonly #buffer = Buffer.alloc(entryBytes(SMALL_FILE_BYTES));
+  #current: SharedFile | undefined;
+  #nextPart = 0;
+
+  /** Finds what there is. */
+  constructor(storage: OverlayStorage, open: OpenDataFiles, owner: SmallFilesOwner) {
+    this.#open = open;
+    this.#owner = owner;
+    for (const { name, epoch, part } of smallFilesOf(storage)) {
+      const shared = { name, epoch, users: 0, bytes: 0 };
+      this.#shared.set(name, shared);
+      // While it is read it is kept, also when all that came up to now has moved out.
+      this.#current = shared;
+      // What comes next goes into a new file: the end of an old one may be torn.
+      this.#nextPart = Math.max(this.#nextPart, part + 1);
+      for (const { ino, offset, length, at, end } of readEntries(open.file(name))) {
+        if (length === undefined) this.drop(ino, epoch);
+        else this.#put(ino, epoch, { offset, length, part: name, at });
+        shared.bytes = end;
+      }
+      this.#current = undefined;
+      if (shared.users === 0) this.#release(shared);
+    }
+  }
+
+  has(ino: Ino, epoch: number): boolean {
+    return this.pieces(ino, epoch) !== undefined;
+  }
+
+  /** Inodes with their epochs. */
+  *all(): Iterable<readonly [Ino, number]> {
+    for (const [epoch, files] of this.#files) for (const ino of files.keys()) yield [ino, epoch];
+  }
+
+  /** Whether a write keeps the file small enough to be kept here. */
+  accepts(ino: Ino, epoch: number, offset: number, length: number): boolean {
+    if (offset + length > SMALL_FILE_BYTES) return false;
+    const pieces = this.pieces(ino, epoch);
+    return (
+      pieces === undefined ||
+      pieces.written + length <= 2 * SMALL_FILE_BYTES ||
+      pieces.holding(offset, length) !== undefined
+    );
+  }
+
+  /** Answers the name of the shared file that was written to. Throws `disk_full`; nothing changed then. */
+  write(ino: Ino, epoch: number, offset: number, bytes: Uint8Array): string {
+    const held = this.pieces(ino, epoch)?.holding(offset, bytes.length);
+    if (held !== undefined) {
+      this.#open.file(held.part).write(held.at + offset - held.offset, bytes);
+      return held.part;
+    }
+    const shared = this.#sharedFor(epoch, bytes.length);
+    const entry = this.#buffer.subarray(0, entryBytes(bytes.length));
+    writeEntryHeader(entry, ino, offset, bytes.length);
+    entry.set(bytes, ENTRY_HEADER_BYTES);
+    this.#append(shared, entry);
+    this.#put(ino, epoch, { offset, length: bytes.length, part: shared.name, at: shared.bytes + ENTRY_HEADER_BYTES });
+    shared.bytes += entry.length;
+    return shared.name;
+  }
+
+  /** Copies what there is of the range into `target`. */
+  read(ino: Ino, epoch: number, offset: number, target: Uint8Array): void {
+    this.pieces(ino, epoch)?.read(offset, target, (part) => this.#open.file(part));
+  }
+
+  pieces(ino: Ino, epoch: number): Pieces | undefined {
+    return this.#files.get(epoch)?.get(ino);
+  }
+
+  /**
+   * The bytes are in a file of their own by now. Answers the shared files that say so: each that has pieces of the inode, since
+   * any of them may outlive the others. Throws `disk_full`; nothing changed then.
+   */
+  moved(ino: Ino, epoch: number): string[] {
+    const entry = this.#buffer.subarray(0, ENTRY_HEADER_BYTES);
+    writeEntryHeader(entry, ino, 0, undefined);
+    const parts = [...(this.pieces(ino, epoch)?.parts ?? [])];
+    const marked: SharedFile[] = [];
+    try {
+      for (const part of parts) {
+        const shared = this.#shared.get(part);
+        if (shared === undefined) continue;
+        this.#append(shared, entry);
+        shared.bytes += entry.length;
+        marked.push(shared);
+      }
+    } catch (error) {
+      for (const shared of marked) this.#unmark(shared);
+      throw error;
+    }
+    this.drop(ino, epoch);
+    return parts;
+  }
+
+  /** Nobody refers to the inode's bytes of this epoch any more. */
+  drop(ino: Ino, epoch: number): void {
+    const files = this.#files.get(epoch);
+    const pieces = files?.get(ino);
+    if (files === undefined || pieces === undefined) return;
+    files.delete(ino);
+    if (files.size === 0) this.#files.delete(epoch);
+    for (const part of pieces.parts) this.#leave(part);
+  }
+
+  #put(ino: Ino, epoch: number, piece: { offset: number; length: number; part: string; at: number }): void {
+    let files = this.#files.get(epoch);
+    if (files === undefined) this.#files.set(epoch, (files = new Map()));
+    let pieces = files.get(ino);
+    if (pieces === undefined) files.set(ino, (pieces = new Pieces()));
+    const before = pieces.parts;
+    pieces.put(piece);
+    const after = pieces.parts;
+    for (const part of after) {
+      const shared = before.has(part) ? undefined : this.#shared.get(part);
+      if (shared !== undefined) shared.users++;
+    }
+    for (const part of before) if (!after.has(part)) this.#leave(part);
+  }
+
+  #leave(part: string): void {
+    const shared = this.#shared.get(part);
+    if (shared === undefined) return;
+    shared.users--;
+    if (shared.users === 0 && shared !== this.#current) this.#release(shared);
+  }
+
+  #release(shared: SharedFile): void {
+    this.#shared.delete(shared.name);
+    this.#owner.needless(shared.name);
+  }
+
+  #sharedFor(epoch: number, length: number): SharedFile {
+    const current = this.#current;
+    if (current?.epoch === epoch && current.bytes + entryBytes(length) <= SHARED_FILE_BYTES) return current;
+    const shared = { name: smallName(epoch, this.#nextPart++), epoch, users: 0, bytes: 0 };
+    this.#shared.set(shared.name, shared);
+    this.#current = shared;
+    this.#owner.made();
+    if (current !== undefined && current.users === 0) this.#release(current);
+    return shared;
+  }
+
+  #append(shared: SharedFile, entry: Buffer): void {
+    const file = this.#open.file(shared.name);
+    try {
+      file.write(shared.bytes, entry);
+    } catch (error) {
+      this.#erase(shared, file);
+      throw error;
+    }
+  }
+
+  /** Takes back the mark at the end of a shared file: its place is there, so this needs no space. */
+  #unmark(shared: SharedFile): void {
+    shared.bytes -= ENTRY_HEADER_BYTES;
+    this.#open.file(shared.name).write(shared.bytes, Buffer.alloc(ENTRY_HEADER_BYTES));
+  }
+
+  /** What was written in part must not be taken for an entry after a restart. */
+  #erase({ bytes }: SharedFile, file: { size(): number; write(offset: number, bytes: Uint8Array): void }): void {
+    try {
+      const there = Math.min(ENTRY_HEADER_BYTES, file.size() - bytes);
+      if (there > 0) file.write(bytes, Buffer.alloc(there));
+    } catch {
+      // A new file begins where this one may be wrong; the refusal itself is what counts.
+      this.#current = undefined;
+    }
+  }
+}

@@ -1,0 +1,139 @@
+/**
+ * Where the bytes of small files lie: several of one epoch share files `small.<epoch>.<part>`, which hold entries
+ *
+ *     magic u32 | length u32 | ino f64 | offset f64 | crc32 u32 | 0 u32 | bytes, padded to 8
+ *
+ * A later entry counts where it overlaps an earlier one. Length 0xffffffff: the inode's bytes are in a file of its own
+ * from here on. The checksum covers what stands before it; entries end where there is no whole header.
+ */
+import { crc32 } from "node:zlib";
+import type { Ino } from "../../base/ids.ts";
+import type { OverlayStorage, StoredFile } from "../disk/storage.ts";
+
+/** Bytes [offset, offset + length) of a file, which lie in a shared file at `at`. */
+export interface Piece {
+  readonly offset: number;
+  readonly length: number;
+  readonly part: string;
+  readonly at: number;
+}
+
+export interface SmallEntry {
+  readonly ino: Ino;
+  readonly offset: number;
+  /** Undefined: the inode has a file of its own now. */
+  readonly length: number | undefined;
+  /** Where its bytes begin, and where the next entry does. */
+  readonly at: number;
+  readonly end: number;
+}
+
+export const ENTRY_HEADER_BYTES = 32;
+const MAGIC = 0x4644_4c53;
+const MOVED = 0xffff_ffff;
+const CRC_AT = 24;
+
+export function smallName(epoch: number, part: number): string {
+  return `small.${epoch}.${part}`;
+}
+
+/** The epoch and part of a shared file's name; undefined for other names. */
+export function parseSmallName(name: string): { readonly epoch: number; readonly part: number } | undefined {
+  const [, epoch, part] = /^small\.(\d+)\.(\d+)$/.exec(name) ?? [];
+  return epoch === undefined ? undefined : { epoch: Number(epoch), part: Number(part) };
+}
+
+/** The whole length of an entry. */
+export function entryBytes(length: number): number {
+  return ENTRY_HEADER_BYTES + Math.ceil(length / 8) * 8;
+}
+
+/** `length` undefined says that the inode's bytes are elsewhere now. */
+export function writeEntryHeader(target: Buffer, ino: Ino, offset: number, length: number | undefined): void {
+  target.writeUInt32LE(MAGIC, 0);
+  target.writeUInt32LE(length ?? MOVED, 4);
+  target.writeDoubleLE(ino, 8);
+  target.writeDoubleLE(offset, 16);
+  target.writeUInt32LE(crc32(target.subarray(0, CRC_AT)), CRC_AT);
+  target.writeUInt32LE(0, CRC_AT + 4);
+}
+
+/** The entries of a shared file in order. */
+export function* readEntries(file: StoredFile): Generator<SmallEntry> {
+  const header = Buffer.alloc(ENTRY_HEADER_BYTES);
+  for (let at = 0; file.read(at, header) === header.length;) {
+    if (header.readUInt32LE(0) !== MAGIC || header.readUInt32LE(CRC_AT) !== crc32(header.subarray(0, CRC_AT))) return;
+    const length = header.readUInt32LE(4);
+    const end = at + entryBytes(length === MOVED ? 0 : length);
+    const ino = header.readDoubleLE(8) as Ino;
+    const offset = header.readDoubleLE(16);
+    yield { ino, offset, length: length === MOVED ? undefined : length, at: at + ENTRY_HEADER_BYTES, end };
+    at = end;
+  }
+}
+
+/** The pieces of one file's bytes: sorted, not overlapping. */
+export class Pieces {
+  #pieces: readonly Piece[] = [];
+  /** Bytes that were put, also those that do not count any more. */
+  written = 0;
+
+  get isEmpty(): boolean {
+    return this.#pieces.length === 0;
+  }
+
+  get parts(): Set<string> {
+    return new Set(this.#pieces.map(({ part }) => part));
+  }
+
+  all(): readonly Piece[] {
+    return this.#pieces;
+  }
+
+  /** The piece that holds all of [offset, offset + length). */
+  holding(offset: number, length: number): Piece | undefined {
+    return this.#pieces.find((piece) => piece.offset <= offset && piece.offset + piece.length >= offset + length);
+  }
+
+  /** Takes the place of what it overlaps. */
+  put(piece: Piece): void {
+    this.written += piece.length;
+    if (this.#pieces.length === 0) {
+      // Most files are written once: no room for more is kept.
+      this.#pieces = [piece];
+      return;
+    }
+    const end = piece.offset + piece.length;
+    const kept: Piece[] = [];
+    for (const other of this.#pieces) {
+      const otherEnd = other.offset + other.length;
+      if (other.offset < piece.offset) kept.push(cut(other, other.offset, Math.min(otherEnd, piece.offset)));
+      if (otherEnd > end) kept.push(cut(other, Math.max(other.offset, end), otherEnd));
+    }
+    kept.push(piece);
+    this.#pieces = kept.sort((a, b) => a.offset - b.offset);
+  }
+
+  /** Copies into `target` what the pieces have of the bytes from `offset` on; the rest is left as it is. */
+  read(offset: number, target: Uint8Array, open: (part: string) => StoredFile | undefined): void {
+    for (const piece of this.#pieces) {
+      const from = Math.max(offset, piece.offset);
+      const to = Math.min(offset + target.length, piece.offset + piece.length);
+      if (from < to)
+        open(piece.part)?.read(piece.at + from - piece.offset, target.subarray(from - offset, to - offset));
+    }
+  }
+}
+
+/** The shared files of one epoch, or of all, in the order in which they were written. */
+export function smallFilesOf(storage: OverlayStorage, epoch?: number): { name: string; epoch: number; part: number }[] {
+  const found = storage.list("data").flatMap((name) => {
+    const parsed = parseSmallName(name);
+    return parsed === undefined || (epoch !== undefined && parsed.epoch !== epoch) ? [] : [{ name, ...parsed }];
+  });
+  return found.sort((a, b) => a.epoch - b.epoch || a.part - b.part);
+}
+
+function cut(piece: Piece, from: number, to: number): Piece {
+  return { offset: from, length: to - from, part: piece.part, at: piece.at + from - piece.offset };
+}

@@ -1,0 +1,80 @@
+/** Data files that were written to and not synced since, by inode. */
+import type { Ino } from "../../base/ids.ts";
+
+interface Written {
+  /** One, nearly always. */
+  names: readonly string[];
+  /** All of it lies in [from, to). */
+  from: number;
+  to: number;
+  /** Ascends with each write. */
+  stamp: number;
+}
+
+/** What was not synced at one moment. */
+export interface Unsynced {
+  readonly names: ReadonlySet<string>;
+  readonly stamps: ReadonlyMap<Ino, number>;
+}
+
+export class UnsyncedFiles {
+  readonly #files = new Map<Ino, Written>();
+  #stamp = 0;
+  /** The last file's name as a list: many inodes share one. */
+  #names: readonly string[] = [];
+
+  has(ino: Ino): boolean {
+    return this.#files.has(ino);
+  }
+
+  inos(): Ino[] {
+    return [...this.#files.keys()];
+  }
+
+  /** Whether some of the bytes [from, to) may be among it. */
+  meets(ino: Ino, from: number, to: number): boolean {
+    const written = this.#files.get(ino);
+    return written !== undefined && from < written.to && written.from < to;
+  }
+
+  /** The bytes [from, to) of the inode were written to this file. */
+  note(ino: Ino, name: string, from: number, to: number): void {
+    const stamp = ++this.#stamp;
+    const written = this.#files.get(ino);
+    if (written === undefined) {
+      if (this.#names[0] !== name) this.#names = [name];
+      this.#files.set(ino, { names: this.#names, from, to, stamp });
+      return;
+    }
+    if (!written.names.includes(name)) written.names = [...written.names, name];
+    written.from = Math.min(written.from, from);
+    written.to = Math.max(written.to, to);
+    written.stamp = stamp;
+  }
+
+  /** What these inodes wrote up to now, to be given to `settle` once it is synced. */
+  mark(inos: Iterable<Ino>): Unsynced {
+    const names = new Set<string>();
+    const stamps = new Map<Ino, number>();
+    for (const ino of inos) {
+      const written = this.#files.get(ino);
+      for (const name of written?.names ?? []) names.add(name);
+      if (written !== undefined) stamps.set(ino, written.stamp);
+    }
+    return { names, stamps };
+  }
+
+  /** The marked files are synced. Inodes that were written to since the mark count as before. */
+  settle({ stamps }: Unsynced): void {
+    for (const [ino, stamp] of stamps) if (this.#files.get(ino)?.stamp === stamp) this.#files.delete(ino);
+  }
+
+  /** Nobody needs this file of the inode, or any of them. */
+  forget(ino: Ino, name?: string): void {
+    if (name === undefined) this.#files.delete(ino);
+    else {
+      const written = this.#files.get(ino);
+      if (written !== undefined) written.names = written.names.filter((each) => each !== name);
+    }
+  }
+}

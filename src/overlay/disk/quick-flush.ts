@@ -1,0 +1,37 @@
+/**
+ * Whether a flush of the disk may hold up the caller: yes, unless slow ones lately took more than their share of its time. A few in
+ * a row may, such as those that meet the upload of an epoch; on a disk that is slow all flushes are another thread's but now and then one.
+ */
+import type { Clock } from "../../base/clock.ts";
+import { QUICK_FLUSH_MS, SLOW_FLUSH_SHARE, SLOW_FLUSHES_MS } from "../../base/limits.ts";
+
+export class QuickFlush {
+  readonly #clock: Clock;
+  /** What slow flushes took beyond their share, as of #asOfMs. */
+  #excessMs = 0;
+  #asOfMs = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  get isAllowed(): boolean {
+    return this.#excessAt(this.#clock.monotonicMs()) < SLOW_FLUSHES_MS;
+  }
+
+  /** Runs a flush that answers whether it was done. */
+  run(flush: () => boolean): boolean {
+    const began = this.#clock.monotonicMs();
+    const done = flush();
+    const ended = this.#clock.monotonicMs();
+    if (ended - began > QUICK_FLUSH_MS) {
+      this.#excessMs = this.#excessAt(ended) + ended - began;
+      this.#asOfMs = ended;
+    }
+    return done;
+  }
+
+  #excessAt(nowMs: number): number {
+    return Math.max(0, this.#excessMs - (nowMs - this.#asOfMs) * SLOW_FLUSH_SHARE);
+  }
+}

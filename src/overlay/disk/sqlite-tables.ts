@@ -1,0 +1,144 @@
+/**
+ * The overlay's tables in SQLite, WAL mode, synchronous NORMAL: a commit is atomic at once and survives power loss after
+ * `sync`, which waits for the WAL off the main path. One process uses them.
+ */
+import { fdatasync, fsync } from "node:fs";
+import { dirname } from "node:path";
+import { promisify } from "node:util";
+import Database from "better-sqlite3";
+import { SQLITE_CACHE_KIB } from "../../base/limits.ts";
+import type { FileId, FileName, Ino } from "../../base/ids.ts";
+import { TYPE_CODES } from "../../format/files/keys.ts";
+import type { FileType } from "../../format/files/record.ts";
+import { corruptState, ID_BYTES } from "../data/bytes.ts";
+import { attempt } from "./storage-error.ts";
+import { syncPath } from "./sync-path.ts";
+import type { InodeRow, StateTables, TableChange } from "./storage.ts";
+
+const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS inodes (
+    ino    INTEGER PRIMARY KEY,
+    id     BLOB NOT NULL,
+    type   INTEGER NOT NULL,
+    parent BLOB NOT NULL,
+    name   BLOB NOT NULL
+  ) STRICT;
+  CREATE UNIQUE INDEX IF NOT EXISTS inodes_by_id ON inodes (id);
+  CREATE TABLE IF NOT EXISTS objects (ino INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
+  CREATE TABLE IF NOT EXISTS sealed (ino INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
+  CREATE TABLE IF NOT EXISTS head (one INTEGER PRIMARY KEY CHECK (one = 1), bytes BLOB NOT NULL) STRICT`;
+
+interface RawInode {
+  ino: number;
+  id: Buffer;
+  type: number;
+  parent: Buffer;
+  name: Buffer;
+}
+
+type Bytes = { bytes: Buffer };
+
+const TYPES = new Map(Object.entries(TYPE_CODES).map(([type, code]) => [code, type as FileType]));
+const fsyncAsync = promisify(fsync);
+const fdatasyncAsync = promisify(fdatasync);
+
+export class SqliteTables implements StateTables {
+  readonly #path: string;
+  readonly #db: Database.Database;
+  readonly #byIno: Database.Statement<[number], RawInode>;
+  readonly #byId: Database.Statement<[Buffer], RawInode>;
+  readonly #apply: (change: TableChange) => void;
+
+  constructor(path: string) {
+    this.#path = path;
+    this.#db = new Database(path);
+    this.#db.pragma("journal_mode = WAL");
+    this.#db.pragma("synchronous = NORMAL");
+    this.#db.pragma(`cache_size = -${SQLITE_CACHE_KIB}`);
+    this.#db.exec(SCHEMA);
+    this.#byIno = this.#db.prepare("SELECT * FROM inodes WHERE ino = ?");
+    this.#byId = this.#db.prepare("SELECT * FROM inodes WHERE id = ?");
+    this.#apply = this.#prepareApply();
+  }
+
+  inode(ino: Ino): InodeRow | undefined {
+    return rowOf(this.#byIno.get(ino));
+  }
+
+  inodeOf(id: FileId): InodeRow | undefined {
+    return rowOf(this.#byId.get(Buffer.from(id, "hex")));
+  }
+
+  greatestIno(): number {
+    return this.#db.prepare<[], { ino: number }>("SELECT COALESCE(MAX(ino), 0) AS ino FROM inodes").get()?.ino ?? 0;
+  }
+
+  head(): Uint8Array | undefined {
+    return this.#db.prepare<[], Bytes>("SELECT bytes FROM head").get()?.bytes;
+  }
+
+  *objects(): Iterable<Uint8Array> {
+    for (const row of this.#db.prepare<[], Bytes>("SELECT bytes FROM objects ORDER BY ino").iterate()) yield row.bytes;
+  }
+
+  *sealed(): Iterable<Uint8Array> {
+    for (const row of this.#db.prepare<[], Bytes>("SELECT bytes FROM sealed ORDER BY ino").iterate()) yield row.bytes;
+  }
+
+  apply(change: TableChange): void {
+    attempt(() => this.#apply(change));
+  }
+
+  async sync(): Promise<void> {
+    // Commits are in the WAL, or in the database, which SQLite itself syncs before it starts the WAL again.
+    await syncPath(`${this.#path}-wal`, fdatasyncAsync);
+    await syncPath(dirname(this.#path), fsyncAsync);
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+
+  #prepareApply(): (change: TableChange) => void {
+    const putInode = this.#db.prepare(
+      "INSERT OR REPLACE INTO inodes (ino, id, type, parent, name) VALUES (?, ?, ?, ?, ?)",
+    );
+    const removeInode = this.#db.prepare("DELETE FROM inodes WHERE ino = ?");
+    const putObject = this.#db.prepare("INSERT OR REPLACE INTO objects (ino, bytes) VALUES (?, ?)");
+    const removeObject = this.#db.prepare("DELETE FROM objects WHERE ino = ?");
+    const clearSealed = this.#db.prepare("DELETE FROM sealed");
+    const putSealed = this.#db.prepare("INSERT INTO sealed (ino, bytes) VALUES (?, ?)");
+    const putHead = this.#db.prepare("INSERT OR REPLACE INTO head (one, bytes) VALUES (1, ?)");
+    return this.#db.transaction((change: TableChange) => {
+      for (const ino of change.removedInodes) removeInode.run(ino);
+      for (const { ino, id, type, parent, name } of change.inodes)
+        putInode.run(ino, hex(id), TYPE_CODES[type], hex(parent), Buffer.from(name, "latin1"));
+      for (const ino of change.removedObjects) removeObject.run(ino);
+      for (const [ino, bytes] of change.objects) putObject.run(ino, bytes);
+      if (change.sealed !== undefined) {
+        clearSealed.run();
+        for (const [ino, bytes] of change.sealed) putSealed.run(ino, bytes);
+      }
+      if (change.head !== undefined) putHead.run(change.head);
+    });
+  }
+}
+
+function rowOf(raw: RawInode | undefined): InodeRow | undefined {
+  if (raw === undefined) return undefined;
+  const type = TYPES.get(raw.type);
+  if (type === undefined) throw corruptState(`Inode ${raw.ino} is of no known type.`);
+  if ([raw.id, raw.parent].some(({ length }) => length !== ID_BYTES))
+    throw corruptState(`Inode ${raw.ino} has an id of another length.`);
+  return {
+    ino: raw.ino as Ino,
+    id: raw.id.toString("hex") as FileId,
+    type,
+    parent: raw.parent.toString("hex") as FileId,
+    name: raw.name.toString("latin1") as FileName,
+  };
+}
+
+function hex(id: FileId): Buffer {
+  return Buffer.from(id, "hex");
+}

@@ -1,0 +1,31 @@
+/** Failures of the system's calls as errors of ours: `disk_full`, `limit_exceeded` and `store_failed`. */
+import { SynclineError } from "../../base/errors.ts";
+import { failedWith, isDiskFull } from "../../base/system-errors.ts";
+
+/** Runs a call of the system and gives its failure a code of ours. */
+export function attempt<Result>(call: () => Result): Result {
+  try {
+    return call();
+  } catch (error) {
+    throw storageError(error);
+  }
+}
+
+export function storageError(error: unknown): SynclineError {
+  if (error instanceof SynclineError) return error;
+  if (isDiskFull(error)) {
+    return new SynclineError("disk_full", "The disk under the state folder is full.", {
+      hint: "Free space on it; nothing that was written is lost.",
+      cause: error,
+    });
+  }
+  if (failedWith(error, "EFBIG")) {
+    return new SynclineError("limit_exceeded", "The disk under the state folder does not hold files of this size.", {
+      cause: error,
+    });
+  }
+  return new SynclineError("store_failed", "The state folder cannot be read or written.", {
+    hint: "Look at the disk under the state folder and at its permissions.",
+    cause: error,
+  });
+}

@@ -1,0 +1,182 @@
+/**
+ * Checkpoints: the overlay's state in the tables as of one journal frame, so that the frames up to it are not needed.
+ *
+ * Only what changed since the last checkpoint is written. Rows are the dirty objects, the epoch in flight as it was sealed,
+ * inodes, and one head that says where the checkpoint stands.
+ */
+import type { ChangedObject, ChangeSet, ContentChange } from "../../fstree/change-set.ts";
+import type { FileId, Lamport } from "../../base/ids.ts";
+import { SynclineError } from "../../base/errors.ts";
+import { ByteReader, ByteWriter } from "../data/bytes.ts";
+import { keptObject, recordOf } from "../dirty-object.ts";
+import type { DirtyObject } from "../dirty-object.ts";
+import { Extents } from "../data/extents.ts";
+import { readBaseRoot, writeBaseRoot } from "./journal-codec.ts";
+import type { BaseRoot } from "./journal-record.ts";
+import * as stored from "./stored-record.ts";
+
+const VERSION = 3;
+/** What most rows fit into. */
+const ROW_BYTES = 512;
+
+export interface CheckpointHead {
+  /** The journal frame that the tables include. */
+  readonly frame: number;
+  readonly epoch: number;
+  readonly nextIno: number;
+  readonly base: BaseRoot;
+  /** The epoch in flight without its objects. */
+  readonly flight: Omit<ChangeSet, "objects"> | undefined;
+}
+
+export function encodeHead(head: CheckpointHead): Uint8Array {
+  const writer = new ByteWriter(ROW_BYTES);
+  writer.u32(VERSION);
+  writer.int(head.frame);
+  writer.int(head.epoch);
+  writer.int(head.nextIno);
+  writeBaseRoot(writer, head.base);
+  writer.u8(head.flight === undefined ? 0 : 1);
+  if (head.flight !== undefined) {
+    writer.int(head.flight.epoch);
+    stored.writeCid(writer, head.flight.reference);
+    writer.int(head.flight.lamport);
+    writer.u32(head.flight.directories.size);
+    for (const [ino, id] of head.flight.directories) {
+      writer.int(ino);
+      writer.id(id);
+    }
+  }
+  return writer.bytes.slice();
+}
+
+/** Throws `state_corrupt`. */
+export function decodeHead(bytes: Uint8Array): CheckpointHead {
+  const reader = new ByteReader(bytes);
+  const version = reader.u32();
+  if (version !== VERSION) throw otherVersion(version);
+  return {
+    frame: reader.int(),
+    epoch: reader.int(),
+    nextIno: reader.int(),
+    base: readBaseRoot(reader),
+    flight: reader.u8() === 0 ? undefined : readFlight(reader),
+  };
+}
+
+function otherVersion(version: number): SynclineError {
+  return new SynclineError("state_corrupt", `The overlay was written by another version of Syncline (${version}).`, {
+    hint: "Mount and unmount it with that version, which publishes what it holds; the state folder is left as it is.",
+  });
+}
+
+export function encodeObject(object: DirtyObject): Uint8Array {
+  const writer = new ByteWriter(ROW_BYTES);
+  writer.int(object.ino);
+  writer.u8(object.id === undefined ? 0 : 1);
+  if (object.id !== undefined) writer.id(object.id);
+  stored.writeRecord(writer, recordOf(object));
+  writer.int(object.contentSize);
+  writer.u8(object.extents === undefined ? 0 : 1);
+  object.extents?.write(writer);
+  stored.writeLinks(writer, object.links);
+  writer.u8(object.base === undefined ? 0 : 1);
+  if (object.base !== undefined) stored.writeRecord(writer, object.base);
+  stored.writeBaseNames(writer, object.baseNames);
+  writer.int(object.epoch);
+  writer.u8((object.unnamed ? 1 : 0) | (object.forgotten ? 2 : 0) | (object.replaces === undefined ? 0 : 4));
+  if (object.replaces !== undefined) writer.int(object.replaces);
+  return writer.bytes.slice();
+}
+
+/** Throws `state_corrupt`. */
+export function decodeObject(bytes: Uint8Array): DirtyObject {
+  const reader = new ByteReader(bytes);
+  const ino = reader.ino();
+  const id = reader.u8() === 0 ? undefined : reader.id();
+  const record = stored.readRecord(reader);
+  const kept = { ino, id: id ?? ("" as FileId), record, baseNames: [], parents: [] };
+  const object = keptObject(kept, 0);
+  object.id = id;
+  object.contentSize = reader.int();
+  object.extents = reader.u8() === 0 ? undefined : Extents.read(reader);
+  object.links = stored.readLinks(reader);
+  object.base = reader.u8() === 0 ? undefined : stored.readRecord(reader);
+  object.baseNames = stored.readBaseNames(reader);
+  object.epoch = reader.int();
+  const flags = reader.u8();
+  object.unnamed = (flags & 1) !== 0;
+  object.forgotten = (flags & 2) !== 0;
+  object.replaces = (flags & 4) === 0 ? undefined : reader.ino();
+  return object;
+}
+
+export function encodeSealed(changed: ChangedObject): Uint8Array {
+  const writer = new ByteWriter(ROW_BYTES);
+  writeSealed(writer, changed);
+  return writer.bytes.slice();
+}
+
+/** Throws `state_corrupt`. */
+export function decodeSealed(bytes: Uint8Array): ChangedObject {
+  return readSealed(new ByteReader(bytes));
+}
+
+export function writeSealed(writer: ByteWriter, changed: ChangedObject): void {
+  writer.int(changed.ino);
+  writer.u8(changed.id === undefined ? 0 : 1);
+  if (changed.id !== undefined) writer.id(changed.id);
+  stored.writeBaseNames(writer, changed.baseNames);
+  writeOptionalRecord(writer, changed.base);
+  stored.writeLinks(writer, changed.names);
+  writeOptionalRecord(writer, changed.record);
+  writer.u8((changed.content.kind === "same" ? 0 : 1) | (changed.replaces === undefined ? 0 : 2));
+  if (changed.content.kind === "edited") {
+    stored.writeContent(writer, changed.content.base);
+    writer.int(changed.content.baseSize);
+    Extents.ofSegments(changed.content.segments).write(writer);
+  }
+  if (changed.replaces !== undefined) writer.int(changed.replaces);
+}
+
+/** Throws `state_corrupt`. */
+export function readSealed(reader: ByteReader): ChangedObject {
+  const object = {
+    ino: reader.ino(),
+    id: reader.u8() === 0 ? undefined : reader.id(),
+    baseNames: stored.readBaseNames(reader),
+    base: readOptionalRecord(reader),
+    names: stored.readLinks(reader),
+    record: readOptionalRecord(reader),
+  };
+  const flags = reader.u8();
+  const content = readContentChange(reader, (flags & 1) !== 0);
+  return { ...object, content, ...((flags & 2) === 0 ? {} : { replaces: reader.ino() }) };
+}
+
+function readContentChange(reader: ByteReader, isEdited: boolean): ContentChange {
+  if (!isEdited) return { kind: "same" };
+  return {
+    kind: "edited",
+    base: stored.readContent(reader),
+    baseSize: reader.int(),
+    segments: Extents.read(reader).segments(),
+  };
+}
+
+function readFlight(reader: ByteReader): Omit<ChangeSet, "objects"> {
+  const epoch = reader.int();
+  const reference = stored.readCid(reader);
+  const lamport = reader.int() as Lamport;
+  const directories = new Map(reader.list(() => [reader.ino(), reader.id()] as const));
+  return { epoch, reference, lamport, directories };
+}
+
+function writeOptionalRecord(writer: ByteWriter, record: ChangedObject["record"]): void {
+  writer.u8(record === undefined ? 0 : 1);
+  if (record !== undefined) stored.writeRecord(writer, record);
+}
+
+function readOptionalRecord(reader: ByteReader): ChangedObject["record"] {
+  return reader.u8() === 0 ? undefined : stored.readRecord(reader);
+}

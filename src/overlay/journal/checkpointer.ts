@@ -1,0 +1,134 @@
+/** Writes checkpoints, and frees the journal when they are durable. */
+import { encodeHead, encodeObject, encodeSealed } from "./checkpoint.ts";
+import type { Journal } from "./journal.ts";
+import { SharedSync } from "../disk/shared-sync.ts";
+import type { OverlayState } from "../state.ts";
+import type { Ino } from "../../base/ids.ts";
+import type { StateTables, TableChange } from "../disk/storage.ts";
+
+/** The state as of a frame, encoded. */
+interface Checkpoint {
+  readonly frame: number;
+  /** Objects that were not in the tables, or not as they are. */
+  readonly saved: readonly Ino[];
+  /** The sealed epoch; 0 for none. */
+  readonly flight: number;
+  readonly objects: readonly (readonly [Ino, Uint8Array])[];
+  readonly change: Omit<TableChange, "inodes" | "removedInodes">;
+}
+
+export class Checkpointer {
+  readonly #tables: StateTables;
+  readonly #journal: Journal;
+  readonly #state: OverlayState;
+  readonly #bytes: number;
+  readonly #syncCarried: () => Promise<void>;
+  readonly #runs: SharedSync;
+  /** Bytes that the last checkpoint wrote. */
+  #lastBytes = 0;
+  /** The sealed epoch that the tables hold; 0 for none, undefined when that is not known. */
+  #savedFlight: number | undefined;
+
+  /** `bytes`: how much the journal may take before a checkpoint is due. `syncCarried`: makes the bytes in it durable elsewhere. */
+  constructor(
+    tables: StateTables,
+    journal: Journal,
+    state: OverlayState,
+    bytes: number,
+    syncCarried: () => Promise<void>,
+  ) {
+    this.#tables = tables;
+    this.#journal = journal;
+    this.#state = state;
+    this.#bytes = bytes;
+    this.#syncCarried = syncCarried;
+    this.#runs = new SharedSync(() => this.#run());
+  }
+
+  /** Whether the journal has grown enough to be worth one. */
+  get isDue(): boolean {
+    return !this.#runs.active && this.#journal.liveBytes > Math.max(this.#bytes, 2 * this.#lastBytes);
+  }
+
+  /** Resolves when a checkpoint of the state as of now, or later, is durable. Rejects with `disk_full`, `store_failed`. */
+  run(): Promise<void> {
+    return this.#runs.run();
+  }
+
+  /** Writes some inode rows ahead of a checkpoint, so that it has less to do. Throws `disk_full`, `store_failed`. */
+  writeInodes(limit: number): void {
+    const rows = this.#state.inodes.take(limit);
+    this.#tables.apply({ ...NOTHING, ...rows });
+    this.#state.inodes.written(rows);
+  }
+
+  /** Writes the first head, so that what is journaled is known to stand on this base. Throws `disk_full`, `store_failed`. */
+  begin(): void {
+    this.#tables.apply({ ...NOTHING, head: this.#head(0) });
+  }
+
+  async #run(): Promise<void> {
+    this.#journal.flush();
+    const checkpoint = this.#encode(this.#journal.lastFrame);
+    try {
+      // A start replays only what comes after: bytes that earlier frames carry must be in the data files before.
+      await this.#syncCarried();
+      this.#write(checkpoint);
+    } catch (error) {
+      for (const ino of checkpoint.saved) {
+        this.#state.unsaved.add(ino);
+        this.#state.stored.add(ino);
+      }
+      throw error;
+    }
+    await this.#tables.sync();
+    this.#journal.recycle(checkpoint.frame);
+  }
+
+  /** The state as of now, which changes while the data files are synced. */
+  #encode(frame: number): Checkpoint {
+    const { inFlight, unsaved, stored } = this.#state;
+    const saved = [...unsaved];
+    const objects: (readonly [Ino, Uint8Array])[] = [];
+    const removedObjects: Ino[] = [];
+    for (const ino of saved) {
+      const object = this.#state.object(ino);
+      if (object === undefined) {
+        removedObjects.push(ino);
+        stored.delete(ino);
+      } else {
+        objects.push([ino, encodeObject(object)]);
+        stored.add(ino);
+      }
+    }
+    const flight = inFlight?.changes.epoch ?? 0;
+    const changed = flight === this.#savedFlight ? undefined : (inFlight?.changes.objects ?? []);
+    const sealed = changed?.map((each) => [each.ino, encodeSealed(each)] as const);
+    unsaved.clear();
+    return { frame, saved, flight, change: { objects, removedObjects, sealed, head: this.#head(frame) }, objects };
+  }
+
+  /** Inode rows may be newer than the rest. */
+  #write({ flight, change, objects }: Checkpoint): void {
+    const { inodes } = this.#state;
+    const rows = inodes.take(Infinity);
+    this.#tables.apply({ ...rows, ...change });
+    inodes.written(rows);
+    this.#savedFlight = flight;
+    this.#lastBytes = objects.reduce((sum, [, bytes]) => sum + bytes.length, 0);
+  }
+
+  #head(frame: number): Uint8Array {
+    const { epoch, base, inodes, inFlight } = this.#state;
+    return encodeHead({ frame, epoch, base, nextIno: inodes.next, flight: inFlight?.changes });
+  }
+}
+
+const NOTHING: TableChange = {
+  inodes: [],
+  removedInodes: [],
+  objects: [],
+  removedObjects: [],
+  sealed: undefined,
+  head: undefined,
+};

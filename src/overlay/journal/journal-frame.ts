@@ -1,0 +1,132 @@
+/**
+ * Frames and segment headers of the journal. A frame holds the records of one commit:
+ *
+ *     magic u32 | payload length u32 | number f64 | synced f64 | crc32 u32 | salt u32 | payload, padded to 8 bytes
+ *
+ * `number` ascends and is never used again, so that bytes of a recycled segment are never taken for new ones.
+ * `synced` is the last frame that was durable when this one was written: a hole below it is damage, a hole above it is
+ * what power loss may leave. The checksum covers everything before it and the payload. A segment begins with:
+ *
+ *     magic u32 | version u32 | first f64 | follows f64 | synced f64 | crc32 u32 | salt u32
+ *
+ * Numbers ascend by one inside a segment. `follows` is the frame before its first one: after a torn end was dropped,
+ * numbering goes on above everything ever seen, so that what was dropped never fits again.
+ *
+ * Payloads hold bytes that users wrote, which may look like frames. A segment's frames have its salt, which nobody knows who only
+ * writes files: others in it are none. Older versions wrote 0. Checksums leave the salt out, so that older versions read these journals.
+ */
+import { crc32 } from "node:zlib";
+import { RangeChecksums } from "../../base/range-checksums.ts";
+
+export const FRAME_HEADER_BYTES = 32;
+export const SEGMENT_HEADER_BYTES = 40;
+
+const FRAME_MAGIC = 0x464a_4c53;
+const SEGMENT_MAGIC = 0x534a_4c53;
+const VERSION = 2;
+const CRC_AT = 24;
+const SALT_AT = 28;
+const SEGMENT_CRC_AT = 32;
+const SEGMENT_SALT_AT = 36;
+const ALIGNMENT = 8;
+
+export interface Frame {
+  readonly number: number;
+  readonly synced: number;
+  readonly salt: number;
+  readonly payload: Buffer;
+  /** Where the next frame begins. */
+  readonly end: number;
+}
+
+export interface SegmentHeader {
+  /** The number of the first frame in it. */
+  readonly first: number;
+  /** The number of the frame before that one, in another segment; 0 for the first of all. */
+  readonly follows: number;
+  readonly synced: number;
+  /** 32 bits that all of its frames have. */
+  readonly salt: number;
+}
+
+export function alignFrame(length: number): number {
+  return Math.ceil(length / ALIGNMENT) * ALIGNMENT;
+}
+
+/** Fills in the header of a frame that has its payload behind FRAME_HEADER_BYTES and is padded to `alignFrame`. */
+export function sealFrame(
+  frame: Buffer,
+  payloadBytes: number,
+  { number, synced, salt }: Pick<Frame, "number" | "synced" | "salt">,
+): void {
+  frame.writeUInt32LE(FRAME_MAGIC, 0);
+  frame.writeUInt32LE(payloadBytes, 4);
+  frame.writeDoubleLE(number, 8);
+  frame.writeDoubleLE(synced, 16);
+  frame.writeUInt32LE(salt, SALT_AT);
+  frame.writeUInt32LE(frameCrc(frame, payloadBytes), CRC_AT);
+}
+
+/**
+ * The frame at this place, or undefined when there is no whole one. With `checksums` of the segment, a frame costs the same
+ * whatever its length.
+ */
+export function readFrame(segment: Buffer, at: number, checksums?: RangeChecksums): Frame | undefined {
+  if (at + FRAME_HEADER_BYTES > segment.length || segment.readUInt32LE(at) !== FRAME_MAGIC) return undefined;
+  const payloadBytes = segment.readUInt32LE(at + 4);
+  const end = at + alignFrame(FRAME_HEADER_BYTES + payloadBytes);
+  if (end > segment.length) return undefined;
+  const frame = segment.subarray(at, end);
+  const start = at + FRAME_HEADER_BYTES;
+  const crc = checksums?.of(start, start + payloadBytes, headCrc(frame)) ?? frameCrc(frame, payloadBytes);
+  if (frame.readUInt32LE(CRC_AT) !== crc) return undefined;
+  const payload = frame.subarray(FRAME_HEADER_BYTES, FRAME_HEADER_BYTES + payloadBytes);
+  const salt = frame.readUInt32LE(SALT_AT);
+  return { number: frame.readDoubleLE(8), synced: frame.readDoubleLE(16), salt, payload, end };
+}
+
+/** All whole frames with one of these salts, or with any, from `at` on, whatever lies between them. What only looks like a header costs no more than a small frame. */
+export function* findFrames(segment: Buffer, at: number, salts?: ReadonlySet<number>): Generator<Frame> {
+  const checksums = new RangeChecksums(segment);
+  const magic = Buffer.alloc(4);
+  magic.writeUInt32LE(FRAME_MAGIC);
+  for (let from = at; (from = segment.indexOf(magic, from)) >= 0;) {
+    const frame = from % ALIGNMENT === 0 ? readFrame(segment, from, checksums) : undefined;
+    const counts = frame !== undefined && salts?.has(frame.salt) !== false;
+    if (counts) yield frame;
+    from = counts ? frame.end : from + 1;
+  }
+}
+
+export function segmentHeader({ first, follows, synced, salt }: SegmentHeader): Buffer {
+  const header = Buffer.alloc(SEGMENT_HEADER_BYTES);
+  header.writeUInt32LE(SEGMENT_MAGIC, 0);
+  header.writeUInt32LE(VERSION, 4);
+  header.writeDoubleLE(first, 8);
+  header.writeDoubleLE(follows, 16);
+  header.writeDoubleLE(synced, 24);
+  header.writeUInt32LE(crc32(header.subarray(0, SEGMENT_CRC_AT)), SEGMENT_CRC_AT);
+  header.writeUInt32LE(salt, SEGMENT_SALT_AT);
+  return header;
+}
+
+/** Undefined for a segment that was never begun, or whose header was torn or damaged. */
+export function readSegmentHeader(segment: Buffer): SegmentHeader | undefined {
+  if (segment.length < SEGMENT_HEADER_BYTES || segment.readUInt32LE(0) !== SEGMENT_MAGIC) return undefined;
+  const sealed = segment.readUInt32LE(SEGMENT_CRC_AT) === crc32(segment.subarray(0, SEGMENT_CRC_AT));
+  if (segment.readUInt32LE(4) !== VERSION || !sealed) return undefined;
+  return {
+    first: segment.readDoubleLE(8),
+    follows: segment.readDoubleLE(16),
+    synced: segment.readDoubleLE(24),
+    salt: segment.readUInt32LE(SEGMENT_SALT_AT),
+  };
+}
+
+function frameCrc(frame: Buffer, payloadBytes: number): number {
+  return crc32(frame.subarray(FRAME_HEADER_BYTES, FRAME_HEADER_BYTES + payloadBytes), headCrc(frame));
+}
+
+function headCrc(frame: Buffer): number {
+  return crc32(frame.subarray(0, CRC_AT));
+}

@@ -1,0 +1,138 @@
+/** Reads the journal at a start: frames in order, the torn end dropped, damage told from it. */
+import type { SynclineError } from "../../base/errors.ts";
+import { corruptState } from "../data/bytes.ts";
+import { findFrames, readFrame, readSegmentHeader, SEGMENT_HEADER_BYTES } from "./journal-frame.ts";
+import type { Frame, SegmentHeader } from "./journal-frame.ts";
+import type { OverlayStorage, StoredFile } from "../disk/storage.ts";
+
+export interface FoundSegment {
+  readonly name: string;
+  readonly file: StoredFile;
+  readonly bytes: number;
+  /** The last frame in it that counts; 0 when it has none. */
+  readonly last: number;
+}
+
+export interface FoundJournal {
+  /** In the order of their frames. */
+  readonly segments: readonly FoundSegment[];
+  /** The last frame that counts. */
+  readonly last: number;
+  /** No frame has this number or a greater one, not even a dropped one. */
+  readonly nextNumber: number;
+  /** No segment has this number or a greater one for a name. */
+  readonly nextName: number;
+}
+
+interface Candidate {
+  readonly name: string;
+  readonly file: StoredFile;
+  readonly bytes: number;
+  header: SegmentHeader | undefined;
+  last: number;
+}
+
+/**
+ * Gives `replay` the payload of each frame after `checkpoint`. Throws `state_corrupt` when durable frames are missing. A bit that flips
+ * while it is read looks like the torn end of what was acknowledged: where frames are left behind the end, all is read again.
+ */
+export function readJournal(
+  storage: OverlayStorage,
+  checkpoint: number,
+  replay: (payload: Uint8Array) => void,
+): FoundJournal {
+  const candidates = openSegments(storage);
+  let last = checkpoint;
+  let seen: readonly SeenFrames[] = [];
+  for (let reads = 0; reads < MOST_READS; reads++) {
+    for (const candidate of inOrder(candidates)) {
+      if (candidate.header === undefined || candidate.header.follows > last) continue;
+      for (const frame of framesInOrder(candidate)) {
+        if (frame.number <= last) continue;
+        replay(frame.payload);
+        last = frame.number;
+        candidate.last = last;
+      }
+    }
+    seen = candidates.map((candidate) => framesSeen(candidate, last));
+    if (seen.every(({ greatest, isDamaged }) => greatest <= last && !isDamaged)) break;
+    for (const candidate of candidates) candidate.header = headerOf(candidate.file);
+  }
+  for (const [index, candidate] of candidates.entries()) if (seen[index]?.isDamaged === true) throw damaged(candidate);
+  // A number that is used twice brings back what was dropped under it: one frame that a flipped bit hid from one look is seen in the other.
+  const looks = [...seen, ...candidates.map((candidate) => framesSeen(candidate, last))];
+  const greatest = Math.max(last, ...looks.map((each) => each.greatest));
+  const nextName = 1 + Math.max(0, ...candidates.map(({ name }) => Number(name)));
+  return { segments: inOrder(candidates), last, nextNumber: 1 + greatest, nextName };
+}
+
+/** What is still not there after so many is torn, or damaged for good. */
+const MOST_READS = 3;
+
+function openSegments(storage: OverlayStorage): Candidate[] {
+  const candidates: Candidate[] = [];
+  for (const name of storage.list("journal").filter((entry) => /^\d{8,}$/.test(entry))) {
+    const file = storage.openFile("journal", name, false);
+    if (file !== undefined) candidates.push({ name, file, bytes: file.size(), header: headerOf(file), last: 0 });
+  }
+  return candidates;
+}
+
+function headerOf(file: StoredFile): SegmentHeader | undefined {
+  const head = Buffer.alloc(SEGMENT_HEADER_BYTES);
+  return file.read(0, head) === head.length ? readSegmentHeader(head) : undefined;
+}
+
+function inOrder(candidates: readonly Candidate[]): Candidate[] {
+  return candidates.toSorted((a, b) => (a.header?.first ?? Infinity) - (b.header?.first ?? Infinity));
+}
+
+function* framesInOrder(candidate: Candidate): Generator<Frame> {
+  const segment = contentsOf(candidate);
+  const salts = saltsOf(segment, candidate.header);
+  let number = candidate.header?.first;
+  for (let at = SEGMENT_HEADER_BYTES; number !== undefined; number++) {
+    const frame = readFrame(segment, at);
+    if (frame === undefined || frame.number !== number || salts?.has(frame.salt) !== true) return;
+    yield frame;
+    at = frame.end;
+  }
+}
+
+function contentsOf({ file, bytes }: Candidate): Buffer {
+  const contents = Buffer.alloc(bytes);
+  return contents.subarray(0, file.read(0, contents));
+}
+
+interface SeenFrames {
+  /** The greatest number of any whole frame in the segment, 0 when it has none. */
+  readonly greatest: number;
+  /** A frame after `last` was written after the one behind `last` was durable: that one was damaged then, not torn. */
+  readonly isDamaged: boolean;
+}
+
+function framesSeen(candidate: Candidate, last: number): SeenFrames {
+  const { header } = candidate;
+  let greatest = 0;
+  const segment = contentsOf(candidate);
+  let isDamaged = header !== undefined && header.first > last && header.synced > last;
+  for (const { number, synced } of findFrames(segment, 0, saltsOf(segment, header))) {
+    if (number > last && synced > last) isDamaged = true;
+    greatest = Math.max(greatest, number);
+  }
+  return { greatest, isDamaged };
+}
+
+/**
+ * That of its header, and that of its first frame: either may be torn or have a flipped bit, and no user's bytes come to lie where a
+ * segment's first frame is. Undefined: any, where there is no header.
+ */
+function saltsOf(segment: Buffer, header: SegmentHeader | undefined): ReadonlySet<number> | undefined {
+  if (header === undefined) return undefined;
+  const frame = readFrame(segment, SEGMENT_HEADER_BYTES);
+  return new Set(frame?.number === header.first ? [header.salt, frame.salt] : [header.salt]);
+}
+
+function damaged({ name }: Candidate): SynclineError {
+  return corruptState(`The overlay's journal is damaged: durable records before those in segment ${name} are missing.`);
+}

@@ -1,0 +1,118 @@
+/**
+ * What the journal's records say. A record holds all that is needed to apply it to the overlay's state, so that a restart
+ * needs neither the bucket nor the network.
+ */
+import type { Cid, FileId, FileName, Ino, Lamport } from "../../base/ids.ts";
+import type { ConflictOrigin, FileRecord, Linked, Xattrs } from "../../format/files/record.ts";
+import type { BaseName, KeptObject, Link, NewObject } from "../dirty-object.ts";
+import type { InodeRow } from "../disk/storage.ts";
+
+/** The root that the overlay stands on. */
+export interface BaseRoot {
+  readonly commit: Cid;
+  readonly tree: Cid;
+  readonly seq: Lamport;
+}
+
+/** What a published object is called now; its row in our own tree where it is dirty again. */
+export interface PublishedRow {
+  readonly ino: Ino;
+  readonly id: FileId;
+  readonly kept: { readonly record: FileRecord; readonly names: readonly BaseName[] } | undefined;
+  /** The number that stood for what this one became. */
+  readonly joined: Joined | undefined;
+}
+
+export interface Joined {
+  readonly other: Ino;
+  /** Whether the other one, a directory, holds this one. */
+  readonly holds: boolean;
+}
+
+/** What goes on in the copy of a unit that gave way (follow.ts). */
+export interface FollowedObject {
+  readonly ino: Ino;
+  /** What the number stands for from now on; undefined: as before, or as a published row says. */
+  readonly row: InodeRow | undefined;
+  /** What the base of a changed object is now; undefined: what it was, or what a published row says. */
+  readonly base: { readonly names: readonly BaseName[]; readonly conflict: ConflictOrigin | undefined } | undefined;
+  /** The names of a changed object; undefined: as before. */
+  readonly links: readonly Link[] | undefined;
+  /** What the base had of it, which counts as changed from now on. */
+  readonly kept?: KeptObject;
+  /** Whether that loses its names. */
+  readonly hidden?: boolean;
+}
+
+export type JournalRecord =
+  | { readonly kind: "inode"; readonly row: InodeRow }
+  /** A clean object becomes dirty. */
+  | { readonly kind: "keep"; readonly object: KeptObject }
+  /** `name` is "" for a file without a name. */
+  | { readonly kind: "create"; readonly object: NewObject; readonly parent: Ino; readonly name: FileName | "" }
+  | { readonly kind: "link"; readonly ino: Ino; readonly parent: Ino; readonly name: FileName; readonly timeNs: bigint }
+  | {
+      readonly kind: "unlink";
+      readonly ino: Ino;
+      readonly parent: Ino;
+      readonly name: FileName;
+      readonly timeNs: bigint;
+    }
+  | Renaming
+  | {
+      readonly kind: "attributes";
+      readonly ino: Ino;
+      readonly mode: number;
+      readonly uid: number;
+      readonly gid: number;
+      readonly mtimeNs: bigint;
+      readonly ctimeNs: bigint;
+    }
+  /** Bytes were written to the live epoch's data file. */
+  | {
+      readonly kind: "data";
+      readonly ino: Ino;
+      readonly offset: number;
+      readonly length: number;
+      readonly timeNs: bigint;
+    }
+  /** As "data", and the journal carries the bytes: no more than the journal need be synced for them. */
+  | {
+      readonly kind: "written";
+      readonly ino: Ino;
+      readonly offset: number;
+      readonly bytes: Uint8Array;
+      readonly timeNs: bigint;
+    }
+  /** Bytes became zeros; the file grows when they reach past its end. */
+  | {
+      readonly kind: "hole";
+      readonly ino: Ino;
+      readonly offset: number;
+      readonly length: number;
+      readonly timeNs: bigint;
+    }
+  | { readonly kind: "resize"; readonly ino: Ino; readonly size: number; readonly timeNs: bigint }
+  | { readonly kind: "xattrs"; readonly ino: Ino; readonly xattrs: Xattrs | Linked; readonly timeNs: bigint }
+  /** Nobody has this unlinked object open any more. */
+  | { readonly kind: "forget"; readonly ino: Ino }
+  | { readonly kind: "seal"; readonly epoch: number }
+  /** Some rows of an epoch that was published; `first` starts the list anew. They count with "published". */
+  | { readonly kind: "rows"; readonly first: boolean; readonly rows: readonly PublishedRow[] }
+  /** Behind all "rows"; counts with "published", too. */
+  | { readonly kind: "follow"; readonly objects: readonly FollowedObject[] }
+  | { readonly kind: "published"; readonly epoch: number; readonly base: BaseRoot }
+  | { readonly kind: "adopt"; readonly base: BaseRoot };
+
+export interface Renaming {
+  readonly kind: "rename";
+  readonly ino: Ino;
+  readonly parent: Ino;
+  readonly name: FileName;
+  readonly newParent: Ino;
+  readonly newName: FileName;
+  /** What the new name led to: it loses that name, or gets the old one when `exchange`. 0: nothing. */
+  readonly other: Ino | 0;
+  readonly exchange: boolean;
+  readonly timeNs: bigint;
+}

@@ -1,0 +1,321 @@
+/**
+ * The journal: every mutation of the overlay, in frames (journal-frame.ts) that are appended to preallocated segments.
+ *
+ * A commit is one write into space that is already there, so it does not fail for want of space. The last empty segment is a
+ * reserve for what frees space. A checkpoint elsewhere makes old frames needless; their segments are used again.
+ */
+import { SynclineError } from "../../base/errors.ts";
+import { ByteWriter } from "../data/bytes.ts";
+import { alignFrame, FRAME_HEADER_BYTES, sealFrame, SEGMENT_HEADER_BYTES, segmentHeader } from "./journal-frame.ts";
+import { readJournal } from "./journal-reader.ts";
+import type { OverlayStorage, StoredFile } from "../disk/storage.ts";
+
+export interface JournalOptions {
+  readonly segmentBytes: number;
+  /** A batch is written out before it grows past this. */
+  readonly frameBytes: number;
+  /** 32 bits that nobody can guess: of all segments that are begun. */
+  readonly salt: number;
+}
+
+interface Segment {
+  readonly name: string;
+  readonly file: StoredFile;
+  readonly bytes: number;
+  /** Whether its name survives power loss. */
+  isNamed: boolean;
+  /** The last frame in it. */
+  last: number;
+}
+
+/** Empty segments that are kept; others are removed. As many as come free with a checkpoint, so that none is filled anew. */
+const MAX_SPARES = 9;
+/** As many are made ready ahead: one to be written to next, one that stays in reserve, and one while the next is made. */
+const READY_SPARES = 3;
+/** What a new segment is filled with, piece by piece: memory of its own would be faulted in page by page. */
+const ZEROS = new Uint8Array(256 * 1024);
+
+export class Journal {
+  readonly #storage: OverlayStorage;
+  readonly #options: JournalOptions;
+  readonly #writer: ByteWriter;
+  /** In the order of their frames; the last one is written to, at #position. */
+  readonly #segments: Segment[] = [];
+  readonly #spares: Segment[] = [];
+  readonly #unsynced = new Set<Segment>();
+  #position = 0;
+  #nextName = 1;
+  #lastFrame: number;
+  #nextNumber: number;
+  #synced: number;
+  /** Making segments ready: after a failure not again before another one is used. */
+  #ahead: "possible" | "under way" | "failed" = "possible";
+  #closed = false;
+  #syncing = false;
+  #nextSync: Promise<void> | undefined;
+  #runningSync: Promise<void> = Promise.resolve();
+  #broken: SynclineError | undefined;
+
+  /**
+   * Opens the journal and gives `replay` the payload of each frame after `checkpoint`, in order. What power loss tore off
+   * the end is dropped. Throws `state_corrupt` when frames are missing that were durable.
+   */
+  constructor(
+    storage: OverlayStorage,
+    options: JournalOptions,
+    checkpoint: number,
+    replay: (payload: Uint8Array) => void,
+  ) {
+    this.#storage = storage;
+    this.#options = options;
+    this.#writer = new ByteWriter(options.frameBytes);
+    const found = readJournal(storage, checkpoint, replay);
+    for (const { name, file, bytes, last } of found.segments) {
+      const segment = { name, file, bytes, last, isNamed: false };
+      if (last > checkpoint) this.#segments.push(segment);
+      else if (bytes === options.segmentBytes) this.#spares.push(segment);
+      else this.#remove(segment);
+    }
+    for (const segment of this.#segments) this.#unsynced.add(segment);
+    this.#lastFrame = found.last;
+    this.#nextNumber = found.nextNumber;
+    this.#nextName = found.nextName;
+    this.#synced = checkpoint;
+    // New frames never go into a segment that may have a torn end: they begin one of their own.
+    this.#position = Infinity;
+    this.#writer.raw(FRAME_HEADER_BYTES);
+  }
+
+  /** The last frame that was written. */
+  get lastFrame(): number {
+    return this.#lastFrame;
+  }
+
+  /** What the frames after the last checkpoint take, about. */
+  get liveBytes(): number {
+    return this.#segments.reduce((sum, segment) => sum + segment.bytes, 0);
+  }
+
+  /**
+   * Takes records into the batch: `encode` writes them, `between` does what must come after the reservation of space and
+   * before the records count. When either throws, or there is no space, the batch is as before. `urgent` may use the reserve.
+   */
+  append(encode: (writer: ByteWriter) => void, urgent: boolean, between?: () => void): void {
+    if (this.#broken !== undefined) throw this.#broken;
+    if (this.#writer.length > this.#options.frameBytes) this.flush();
+    const before = this.#writer.length;
+    try {
+      encode(this.#writer);
+      this.#reserve(urgent);
+      between?.();
+    } catch (error) {
+      this.#writer.truncate(before);
+      throw error;
+    }
+  }
+
+  /** Writes the batch out as one frame. Throws `store_failed`; the batch is then kept for the next call. */
+  flush(): void {
+    const payloadBytes = this.#writer.length - FRAME_HEADER_BYTES;
+    if (payloadBytes === 0) return;
+    if (this.#broken !== undefined) throw this.#broken;
+    const length = alignFrame(this.#writer.length);
+    const segment = this.#segmentFor(length);
+    this.#writer.raw(length - this.#writer.length);
+    const frame = this.#writer.bytes;
+    sealFrame(frame, payloadBytes, { number: this.#nextNumber, synced: this.#synced, salt: this.#options.salt });
+    try {
+      segment.file.write(this.#position, frame);
+    } catch (error) {
+      this.#writer.truncate(FRAME_HEADER_BYTES + payloadBytes);
+      throw error;
+    }
+    this.#lastFrame = this.#nextNumber++;
+    segment.last = this.#lastFrame;
+    this.#position += length;
+    this.#unsynced.add(segment);
+    this.#writer.truncate(FRAME_HEADER_BYTES);
+  }
+
+  /** Makes everything appended so far survive power loss. All who wait share one sync. Rejects with `store_failed`. */
+  sync(): Promise<void> {
+    try {
+      this.flush();
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    if (this.#lastFrame === this.#synced) return this.#runningSync;
+    // One runs; whoever comes meanwhile waits for it and for the next, which is one for all of them.
+    this.#nextSync ??= this.#runningSync.then(() => {
+      this.#nextSync = undefined;
+      this.#runningSync = this.#syncNow();
+      return this.#runningSync;
+    });
+    return this.#nextSync;
+  }
+
+  /** The same before it returns. False when it must wait for a sync under way, or for more than one flush: not done then. */
+  syncNow(): boolean {
+    this.flush();
+    if (this.#syncing || this.#nextSync !== undefined) return false;
+    if (this.#lastFrame === this.#synced) return true;
+    const [segment] = this.#unsynced;
+    if (segment === undefined || this.#unsynced.size > 1 || !segment.isNamed) return false;
+    this.#unsynced.clear();
+    try {
+      segment.file.syncNow();
+    } catch (cause) {
+      this.#break(cause);
+    }
+    this.#synced = this.#lastFrame;
+    return true;
+  }
+
+  /** Segments whose frames all lie at or before `frame` are free from now on. */
+  recycle(frame: number): void {
+    while (this.#segments.length > 0) {
+      const [oldest] = this.#segments;
+      if (oldest === undefined || oldest.last > frame) break;
+      if (this.#segments.length === 1) this.#position = Infinity;
+      this.#segments.shift();
+      this.#unsynced.delete(oldest);
+      this.#spares.push(oldest);
+    }
+    this.#dropSpares();
+    this.#synced = Math.max(this.#synced, Math.min(frame, this.#lastFrame));
+  }
+
+  /** Whether another segment should be made ready. */
+  get wantsSpare(): boolean {
+    return this.#ahead === "possible" && this.#broken === undefined && this.#spares.length < READY_SPARES;
+  }
+
+  /** Makes a segment ready ahead of its use, so that nobody has to wait for that; if it can't, who needs one will be told why. */
+  async makeReady(): Promise<void> {
+    this.#ahead = "under way";
+    try {
+      await this.#makeSpare();
+      this.#ahead = "possible";
+    } catch {
+      this.#ahead = "failed";
+    }
+  }
+
+  /** Closes the files. What was not flushed is lost. */
+  close(): void {
+    this.#closed = true;
+    for (const { file } of [...this.#segments, ...this.#spares]) file.close();
+  }
+
+  /** Makes sure that the batch fits into what is preallocated, with a whole empty segment left over unless `urgent`. */
+  #reserve(urgent: boolean): void {
+    const length = alignFrame(this.#writer.length);
+    const fits = this.#fits(length);
+    const wanted = (fits ? 0 : 1) + (urgent ? 0 : 1);
+    const large = SEGMENT_HEADER_BYTES + length;
+    if (!fits && !this.#spares.some(({ bytes }) => bytes >= large)) this.#allocate(large);
+    while (this.#spares.length < wanted) this.#allocate(0);
+  }
+
+  #fits(length: number): boolean {
+    const current = this.#segments.at(-1);
+    return current !== undefined && this.#position + length <= current.bytes;
+  }
+
+  /** The segment that takes the next frame, begun if it is a new one. */
+  #segmentFor(length: number): Segment {
+    const current = this.#segments.at(-1);
+    if (current !== undefined && this.#fits(length)) return current;
+    const index = this.#spares.findIndex(({ bytes }) => bytes >= SEGMENT_HEADER_BYTES + length);
+    const [spare] = index < 0 ? [this.#create(SEGMENT_HEADER_BYTES + length)] : this.#spares.splice(index, 1);
+    if (spare === undefined) throw new SynclineError("internal", "The journal lost count of its segments.");
+    try {
+      const place = { first: this.#nextNumber, follows: this.#lastFrame, synced: this.#synced };
+      spare.file.write(0, segmentHeader({ ...place, salt: this.#options.salt }));
+    } catch (error) {
+      this.#spares.push(spare);
+      throw error;
+    }
+    spare.last = this.#lastFrame;
+    if (this.#ahead === "failed") this.#ahead = "possible";
+    this.#segments.push(spare);
+    this.#position = SEGMENT_HEADER_BYTES;
+    return spare;
+  }
+
+  async #makeSpare(): Promise<void> {
+    const segment = this.#create(0);
+    try {
+      await segment.file.sync();
+      await this.#syncNames(segment);
+    } finally {
+      if (this.#closed) segment.file.close();
+      else this.#spares.push(segment);
+    }
+  }
+
+  /** Makes the names of all segments there are survive power loss. */
+  async #syncNames(...more: Segment[]): Promise<void> {
+    const segments = [...this.#segments, ...this.#spares, ...more];
+    await this.#storage.syncFolder("journal");
+    for (const segment of segments) segment.isNamed = true;
+  }
+
+  #allocate(atLeast: number): void {
+    this.#spares.push(this.#create(atLeast));
+  }
+
+  /** A segment full of zeros, so that later writes find their blocks allocated. Throws `disk_full`. */
+  #create(atLeast: number): Segment {
+    const bytes = Math.max(this.#options.segmentBytes, atLeast);
+    const name = String(this.#nextName++).padStart(8, "0");
+    const file = this.#storage.openFile("journal", name, true);
+    if (file === undefined) throw new SynclineError("internal", "A journal segment was not made.");
+    const segment: Segment = { name, file, bytes, last: 0, isNamed: false };
+    try {
+      for (let at = 0; at < bytes; at += ZEROS.length) file.write(at, ZEROS.subarray(0, bytes - at));
+    } catch (error) {
+      this.#remove(segment);
+      throw error;
+    }
+    return segment;
+  }
+
+  /** Not while a sync may be under way on one of them. */
+  #dropSpares(): void {
+    if (this.#syncing) return;
+    const kept = this.#spares.filter(({ bytes }) => bytes === this.#options.segmentBytes).slice(0, MAX_SPARES);
+    for (const spare of this.#spares.splice(0)) if (!kept.includes(spare)) this.#remove(spare);
+    this.#spares.push(...kept);
+  }
+
+  #remove(segment: Segment): void {
+    segment.file.close();
+    this.#storage.removeFile("journal", segment.name);
+  }
+
+  async #syncNow(): Promise<void> {
+    const frame = this.#lastFrame;
+    const segments = [...this.#unsynced];
+    this.#unsynced.clear();
+    this.#syncing = true;
+    try {
+      await Promise.all(segments.map(({ file }) => file.sync()));
+      if (segments.some(({ isNamed }) => !isNamed)) await this.#syncNames();
+    } catch (cause) {
+      this.#break(cause);
+    } finally {
+      this.#syncing = false;
+    }
+    this.#synced = Math.max(this.#synced, frame);
+  }
+
+  /** After a failed sync nobody knows what is on the disk: only reading it again, at a new start, can tell. */
+  #break(cause: unknown): never {
+    this.#broken = new SynclineError("store_failed", "The overlay's journal could not be made durable.", {
+      hint: "Look at the disk under the state folder, then restart the agent.",
+      cause,
+    });
+    throw this.#broken;
+  }
+}

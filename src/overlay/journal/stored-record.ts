@@ -1,0 +1,174 @@
+/** Records in the overlay's own encoding: whole, with long values in place, whatever the bucket's rows may hold. */
+import type { Cid, WriterId } from "../../base/ids.ts";
+import { cidFromBytes, cidToBytes } from "../../format/blocks/cid.ts";
+import { TYPE_CODES } from "../../format/files/keys.ts";
+import { isLinked } from "../../format/blocks/linked-value.ts";
+import { NO_XATTRS } from "../../format/files/record.ts";
+import { NOTHING_UNKNOWN } from "../../format/files/record.ts";
+import type { ConflictOrigin, Content, FileRecord, FileType, Linked, Xattrs } from "../../format/files/record.ts";
+import { corruptState } from "../data/bytes.ts";
+import type { ByteReader, ByteWriter } from "../data/bytes.ts";
+import type { BaseName, Link } from "../dirty-object.ts";
+
+const CONTENT_CODES = { empty: 0, inline: 1, chunk: 2, list: 3, listWithHoles: 4 } as const;
+const TYPES = new Map(Object.entries(TYPE_CODES).map(([type, code]) => [code, type as FileType]));
+
+export function writeType(writer: ByteWriter, type: FileType): void {
+  writer.u8(TYPE_CODES[type]);
+}
+
+export function readType(reader: ByteReader): FileType {
+  const type = TYPES.get(reader.u8());
+  if (type === undefined) throw corruptState("An object in the overlay is of no known type.");
+  return type;
+}
+
+export function writeRecord(writer: ByteWriter, record: FileRecord): void {
+  writeType(writer, record.type);
+  writer.u16(record.mode);
+  writer.u32(record.uid);
+  writer.u32(record.gid);
+  writer.int(record.size);
+  writer.ns(record.mtimeNs);
+  writer.ns(record.ctimeNs);
+  writer.int(record.rdev);
+  writeXattrs(writer, record.xattrs);
+  writeContent(writer, record.content);
+  writeTarget(writer, record.target);
+  writeConflict(writer, record.conflict);
+  writer.u16(record.unknown.size);
+  for (const [tag, bytes] of record.unknown) {
+    writer.int(tag);
+    writer.blob(bytes);
+  }
+}
+
+export function readRecord(reader: ByteReader): FileRecord {
+  return {
+    type: readType(reader),
+    mode: reader.u16(),
+    uid: reader.u32(),
+    gid: reader.u32(),
+    size: reader.int(),
+    mtimeNs: reader.ns(),
+    ctimeNs: reader.ns(),
+    rdev: reader.int(),
+    xattrs: readXattrs(reader),
+    content: readContent(reader),
+    target: readTarget(reader),
+    conflict: readConflict(reader),
+    unknown: readUnknown(reader),
+  };
+}
+
+export function writeXattrs(writer: ByteWriter, xattrs: Xattrs | Linked): void {
+  writer.u8(isLinked(xattrs) ? 1 : 0);
+  if (isLinked(xattrs)) {
+    writeCid(writer, xattrs.linked);
+    return;
+  }
+  writer.u32(xattrs.size);
+  for (const [name, value] of xattrs) {
+    writer.text(name);
+    writer.blob(value);
+  }
+}
+
+export function readXattrs(reader: ByteReader): Xattrs | Linked {
+  if (reader.u8() === 1) return { linked: readCid(reader) };
+  const xattrs = reader.list(() => [reader.text(), reader.blob()] as const);
+  return xattrs.length === 0 ? NO_XATTRS : new Map(xattrs);
+}
+
+export function writeContent(writer: ByteWriter, content: Content): void {
+  const dataBytes = content.kind === "list" ? content.dataBytes : undefined;
+  writer.u8(dataBytes === undefined ? CONTENT_CODES[content.kind] : CONTENT_CODES.listWithHoles);
+  if (dataBytes !== undefined) writer.int(dataBytes);
+  if (content.kind === "inline") writer.blob(content.bytes);
+  else if (content.kind !== "empty") writeCid(writer, content.cid);
+}
+
+export function readContent(reader: ByteReader): Content {
+  const code = reader.u8();
+  if (code === CONTENT_CODES.empty) return EMPTY;
+  if (code === CONTENT_CODES.inline) return { kind: "inline", bytes: reader.blob() };
+  if (code === CONTENT_CODES.chunk) return { kind: "chunk", cid: readCid(reader) };
+  if (code === CONTENT_CODES.list) return { kind: "list", cid: readCid(reader) };
+  if (code === CONTENT_CODES.listWithHoles) {
+    const dataBytes = reader.int();
+    return { kind: "list", cid: readCid(reader), dataBytes };
+  }
+  throw corruptState("A content in the overlay is of no known kind.");
+}
+
+export function writeTarget(writer: ByteWriter, target: string | Linked): void {
+  writer.u8(isLinked(target) ? 1 : 0);
+  if (isLinked(target)) writeCid(writer, target.linked);
+  else writer.text(target);
+}
+
+export function readTarget(reader: ByteReader): string | Linked {
+  return reader.u8() === 1 ? { linked: readCid(reader) } : reader.text();
+}
+
+export function writeCid(writer: ByteWriter, cid: Cid): void {
+  writer.blob(cidToBytes(cid));
+}
+
+export function readCid(reader: ByteReader): Cid {
+  try {
+    return cidFromBytes(reader.blob());
+  } catch (cause) {
+    throw corruptState("A link in the overlay is malformed.", cause);
+  }
+}
+
+export function writeBaseNames(writer: ByteWriter, names: readonly BaseName[]): void {
+  writer.u32(names.length);
+  for (const { parent, name } of names) {
+    writer.id(parent);
+    writer.text(name);
+  }
+}
+
+export function readBaseNames(reader: ByteReader): readonly BaseName[] {
+  const names = reader.list(() => ({ parent: reader.id(), name: reader.name() }));
+  return names.length === 0 ? NO_NAMES : names;
+}
+
+export function writeLinks(writer: ByteWriter, links: readonly Link[]): void {
+  writer.u32(links.length);
+  for (const { parent, name } of links) {
+    writer.int(parent);
+    writer.text(name);
+  }
+}
+
+export function readLinks(reader: ByteReader): Link[] {
+  return reader.list(() => ({ parent: reader.ino(), name: reader.name() }));
+}
+
+/** Most objects of a large epoch are new: what those have none of is one for all of them. */
+const EMPTY: Content = { kind: "empty" };
+const NO_NAMES: readonly BaseName[] = [];
+
+export function writeConflict(writer: ByteWriter, conflict: ConflictOrigin | undefined): void {
+  writer.u8(conflict === undefined ? 0 : 1);
+  if (conflict === undefined) return;
+  writer.id(conflict.of);
+  writer.text(conflict.writer);
+  writer.int(conflict.epoch);
+}
+
+export function readConflict(reader: ByteReader): ConflictOrigin | undefined {
+  if (reader.u8() === 0) return undefined;
+  return { of: reader.id(), writer: reader.text() as WriterId, epoch: reader.int() };
+}
+
+function readUnknown(reader: ByteReader): ReadonlyMap<number, Uint8Array> {
+  const count = reader.u16();
+  if (count === 0) return NOTHING_UNKNOWN;
+  const unknown = new Map<number, Uint8Array>();
+  for (let index = 0; index < count; index++) unknown.set(reader.int(), reader.blob());
+  return unknown;
+}

@@ -1,0 +1,124 @@
+/** Files of a simulated disk: what was written, and what of it survives when the machine loses power. */
+import type { Random } from "../../base/random.ts";
+
+export class SimulatedFolder {
+  readonly files: Map<string, SimulatedInode>;
+  durable: Map<string, SimulatedInode>;
+
+  constructor(files: Map<string, SimulatedInode> = new Map()) {
+    this.files = files;
+    this.durable = new Map(files);
+  }
+
+  copy(): SimulatedFolder {
+    const copies = new Map<SimulatedInode, SimulatedInode>();
+    const copyOf = ([name, inode]: readonly [string, SimulatedInode]) => {
+      const copy = copies.get(inode) ?? inode.copy();
+      copies.set(inode, copy);
+      return [name, copy] as const;
+    };
+    const folder = new SimulatedFolder(new Map([...this.files].map(copyOf)));
+    folder.durable = new Map([...this.durable].map(copyOf));
+    return folder;
+  }
+}
+
+/** A write, or a new size. */
+type Unsynced = { readonly offset: number; readonly bytes: Uint8Array } | { readonly size: number };
+
+export class SimulatedInode {
+  bytes: Uint8Array;
+  size: number;
+  /** As of the last sync. */
+  #durable: Uint8Array;
+  #unsynced: Unsynced[] = [];
+  #forgot = false;
+
+  constructor(bytes: Uint8Array = new Uint8Array()) {
+    this.bytes = bytes;
+    this.size = bytes.length;
+    this.#durable = bytes.slice();
+  }
+
+  write(offset: number, bytes: Uint8Array): void {
+    // A slice of a Buffer would be the same memory, which its writer fills with something else.
+    this.#unsynced.push({ offset, bytes: new Uint8Array(bytes) });
+    this.bytes = written(this.bytes, offset, bytes);
+    this.size = Math.max(this.size, offset + bytes.length);
+  }
+
+  truncate(size: number): void {
+    this.#unsynced.push({ size });
+    this.bytes = resized(this.bytes.subarray(0, this.size), size);
+    this.size = size;
+  }
+
+  sync(): void {
+    this.#durable = this.#forgot ? this.#after(() => 1) : this.bytes.slice(0, this.size);
+    this.#unsynced = [];
+  }
+
+  /**
+   * As after a sync that failed: what was written since the last one is in memory only, and counts as written out, so that no sync
+   * writes it any more.
+   */
+  forget(): void {
+    this.#unsynced = [];
+    this.#forgot = true;
+  }
+
+  copy(): SimulatedInode {
+    const copy = new SimulatedInode(this.bytes.slice(0, this.size));
+    copy.#durable = this.#durable;
+    copy.#unsynced = [...this.#unsynced];
+    copy.#forgot = this.#forgot;
+    return copy;
+  }
+
+  /** Each write that was not synced is there, or not, or in part. */
+  torn(random: Random): SimulatedInode {
+    return new SimulatedInode(
+      this.#after(() => {
+        const chance = random.fraction();
+        if (chance < 0.4) return 0;
+        return chance < 0.6 ? random.fraction() : 1;
+      }),
+    );
+  }
+
+  /** What is durable, with as much of each change since as `part` says: none of it at 0, all at 1. */
+  #after(part: () => number): Uint8Array {
+    let bytes: Uint8Array = this.#durable.slice();
+    let { length } = bytes;
+    for (const change of this.#unsynced) {
+      const share = part();
+      if (share === 0) continue;
+      if ("size" in change) {
+        bytes = resized(bytes.subarray(0, length), change.size);
+        length = change.size;
+        continue;
+      }
+      const kept = change.bytes.subarray(0, Math.floor(change.bytes.length * share));
+      bytes = written(bytes, change.offset, kept);
+      length = Math.max(length, change.offset + kept.length);
+    }
+    return bytes.slice(0, length);
+  }
+}
+
+function resized(bytes: Uint8Array, size: number): Uint8Array {
+  const result = new Uint8Array(size);
+  result.set(bytes.subarray(0, size));
+  return result;
+}
+
+function written(bytes: Uint8Array, offset: number, part: Uint8Array): Uint8Array {
+  const end = offset + part.length;
+  let target = bytes;
+  if (end > bytes.length) {
+    target = new Uint8Array(Math.max(end, Math.min(2 * bytes.length, end + 1024 * 1024)));
+    target.set(bytes);
+  }
+  target.set(part, offset);
+  return target;
+}

@@ -1,0 +1,205 @@
+/**
+ * What each merge must hold, whoever makes it: what one side deleted and the other left alone stays deleted (law 5),
+ * what the other changed survives, and of modes, owners and
+ * attributes what one side alone changed ends as that side left it (law 6). Written from merge.md, on plain sets.
+ */
+import { isDeepStrictEqual } from "node:util";
+import type { Cid, FileId } from "../../base/ids.ts";
+import { hasCode } from "../../base/errors.ts";
+import type { Block, BlockReader } from "../../blocks/block-store.ts";
+import { Globs } from "../../fstree/merge/globs.ts";
+import { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
+import type { Head, MergeContext } from "../../fstree/merge/context.ts";
+import { wins } from "../../fstree/merge/context.ts";
+import { mergeSnapshots } from "../../fstree/merge/merge-snapshots.ts";
+import type { MergeSnapshots } from "../../bucket/publish/workspace.ts";
+import { ChunkCache } from "../../content/chunk-cache.ts";
+import { isLinked } from "../../format/blocks/linked-value.ts";
+import type { FileRecord } from "../../format/files/record.ts";
+import { NodeStore } from "../../tree/node-store.ts";
+import { wrongDocuments } from "./document-judge.ts";
+import { tornUnits } from "./unit-judge.ts";
+import { sameVersion, surveyOf } from "./tree-survey.ts";
+import type { Survey, SurveyedMerge, SurveyedObject } from "./tree-survey.ts";
+
+export class MergeJudge {
+  readonly faults: string[] = [];
+  readonly #stored: BlockReader;
+  readonly #blocks = new Map<Cid, Uint8Array>();
+
+  /** `stored` gives what the bucket has, whatever goes wrong on the way there. */
+  constructor(stored: BlockReader) {
+    this.#stored = stored;
+  }
+
+  /** `merge`, judged. */
+  judging(merge: MergeSnapshots = mergeSnapshots): MergeSnapshots {
+    return async (context, base, x, y) => {
+      const result = await merge(context, base, x, y);
+      await this.#judge(context, base, [x, y], result.tree);
+      return result;
+    };
+  }
+
+  async #judge(context: MergeContext, base: Cid, [x, y]: readonly [Head, Head], tree: Cid): Promise<void> {
+    const reader = this.#reader(context.blocks);
+    const nodes = new NodeStore(reader, { capacityBytes: CACHE_BYTES });
+    const content = new ChunkCache(reader, { capacityBytes: CACHE_BYTES });
+    const [winner, loser] = wins(x, y) ? [x, y] : [y, x];
+    try {
+      const [bases, winners, losers] = [
+        await surveyOf(nodes, base),
+        await surveyOf(nodes, winner.tree),
+        await surveyOf(nodes, loser.tree),
+      ];
+      const units = new UnitRules(context.policy.units);
+      const lines = new Globs([...context.policy.text, ...context.policy.logs]);
+      const merged = { base: bases, winner: winners, loser: losers, result: await surveyOf(nodes, tree), units, lines };
+      for (const role of ["winner", "loser"] as const)
+        this.faults.push(...resurrected(merged, role), ...notSurvived(merged, role));
+      this.faults.push(...wrongFields(merged), ...wrongWinners(merged), ...tornUnits(merged));
+      this.faults.push(...(await wrongDocuments(merged, content)));
+    } catch (error) {
+      // The bucket has dropped what the merge read from a cache: nobody can tell.
+      if (!UNREADABLE.some((code) => hasCode(error, code))) throw error;
+    }
+  }
+
+  #reader(staged: BlockReader): BlockReader {
+    const get = async (cid: Cid): Promise<Uint8Array> => {
+      const bytes = this.#blocks.get(cid) ?? (await this.#get(cid, staged));
+      this.#blocks.set(cid, bytes);
+      return bytes;
+    };
+    const getMany = async (cids: readonly Cid[]) => {
+      const blocks: Block[] = [];
+      for (const cid of cids) blocks.push({ cid, bytes: await get(cid) });
+      return new Map(blocks.map(({ cid, bytes }) => [cid, bytes]));
+    };
+    return { get, getMany };
+  }
+
+  async #get(cid: Cid, staged: BlockReader): Promise<Uint8Array> {
+    try {
+      return await this.#stored.get(cid);
+    } catch (error) {
+      if (!hasCode(error, "block_not_found")) throw error;
+      return staged.get(cid);
+    }
+  }
+}
+
+const CACHE_BYTES = 1024 * 1024;
+const UNREADABLE = ["block_not_found", "block_corrupt", "read_timeout", "store_unreachable"] as const;
+
+/** Ancestors of what survives, and the contents of directories that the other side moved, may come back. */
+function resurrected(merged: SurveyedMerge, role: "winner" | "loser"): string[] {
+  const { base, result } = merged;
+  const deleter = merged[role];
+  const other = merged[role === "winner" ? "loser" : "winner"];
+  const back = [...base.values()].filter(({ id }) => !deleter.has(id) && result.has(id) && !isInUnit(id, merged));
+  const wrong = new Set<FileId>();
+  for (const object of back)
+    if (isLeftAlone(object, other.get(object.id)) && !liesInMoved(object, base, deleter, other)) wrong.add(object.id);
+  const needed = ancestorsIn(
+    result,
+    [...result.keys()].filter((id) => !wrong.has(id)),
+  );
+  return [...wrong].flatMap((id) => {
+    const object = base.get(id);
+    if (object?.record.type === "directory" && needed.has(id)) return [];
+    return [`a merge brings back what its ${role} deleted and nobody else changed: ${id}, ${object?.places.join()}`];
+  });
+}
+
+/** What a side moved, linked or wrote to survives that the other one removed it, under its id or as another file of the same bytes. */
+function notSurvived(merged: SurveyedMerge, role: "winner" | "loser"): string[] {
+  const { base, result } = merged;
+  const remover = merged[role];
+  const side = merged[role === "winner" ? "loser" : "winner"];
+  return [...side.values()].flatMap((object) => {
+    const { id, record, places } = object;
+    const before = base.get(id);
+    if (before === undefined || remover.has(id) || result.has(id) || record.type === "directory") return [];
+    const isSame = sameVersion(before.record, record) && places.every((place) => before.places.includes(place));
+    if (isSame || isInUnit(id, merged)) return [];
+    if ([...result.values()].some((other) => sameVersion(other.record, record))) return [];
+    return [`a merge removes what its ${role} removed and the other side changed: ${id}, ${places.join()}`];
+  });
+}
+
+/** Neither moved nor written to: what else changes of it goes with it. */
+function isLeftAlone({ record, places }: SurveyedObject, found: SurveyedObject | undefined): boolean {
+  return found !== undefined && isDeepStrictEqual(found.places, places) && sameVersion(record, found.record);
+}
+
+/** Whether the other side moved a directory above it that the deleter removed. */
+function liesInMoved(object: SurveyedObject, base: Survey, deleter: Survey, other: Survey): boolean {
+  return [...ancestorsIn(base, [object.id])].some((id) => {
+    const elsewhere = other.get(id);
+    return !deleter.has(id) && !isDeepStrictEqual(elsewhere?.places, base.get(id)?.places);
+  });
+}
+
+/** The directories above these objects. */
+function ancestorsIn(survey: Survey, ids: readonly FileId[]): Set<FileId> {
+  const found = new Set<FileId>();
+  const open = [...ids];
+  for (let id = open.pop(); id !== undefined; id = open.pop()) {
+    for (const { parent } of survey.get(id)?.names ?? []) {
+      if (found.has(parent)) continue;
+      found.add(parent);
+      open.push(parent);
+    }
+  }
+  return found;
+}
+
+/** What both sides still have, and the base had: each field on its own, the winner's where both changed it. */
+function wrongFields(merged: SurveyedMerge): string[] {
+  const { base, winner, loser, result } = merged;
+  return [...result.values()].flatMap(({ id, record, places }) => {
+    const [old, ours, theirs] = [base.get(id)?.record, winner.get(id)?.record, loser.get(id)?.record];
+    if (old === undefined || ours === undefined || theirs === undefined || isInUnit(id, merged)) return [];
+    if ([old, ours, theirs].some(({ type }) => type !== record.type)) return [];
+    const wrong = [...fieldsOf(record)].filter(([field, value]) => {
+      const [before, won, lost] = [old, ours, theirs].map((side) => fieldsOf(side).get(field));
+      return value !== (before === won ? lost : won);
+    });
+    return wrong.map(([field, value]) => `a merge gives ${places.join()} the ${field} ${value}`);
+  });
+}
+
+/** Of two contents that are not merged by lines, the winner's stays. */
+function wrongWinners(merged: SurveyedMerge): string[] {
+  const { base, winner, loser, result, lines } = merged;
+  return [...result.values()].flatMap(({ id, record, places }) => {
+    const trees = [base, winner, loser].map((survey) => survey.get(id));
+    const [old, ours, theirs] = trees.map((object) => object?.record);
+    if (old === undefined || ours === undefined || theirs === undefined || isInUnit(id, merged)) return [];
+    if (trees.some((object) => object?.names.some(({ name }) => lines.match(name)))) return [];
+    if ([[old, ours] as const, [old, theirs] as const, [ours, theirs] as const].some(([a, b]) => sameVersion(a, b)))
+      return [];
+    return sameVersion(record, ours) ? [] : [`a merge gives ${places.join()} other contents than the winner's`];
+  });
+}
+
+function fieldsOf({ mode, uid, gid, xattrs }: FileRecord): Map<string, string> {
+  const value = isLinked(xattrs) ? undefined : xattrs.get("user.x");
+  const attribute = value === undefined ? "none" : Buffer.from(value).toString("latin1");
+  return new Map([
+    ["mode", mode.toString(8)],
+    ["owner", `${uid}:${gid}`],
+    ["attribute", attribute],
+  ]);
+}
+
+/** In a unit, or beside it as its copy: units have rules of their own. */
+function isInUnit(id: FileId, { base, winner, loser, result, units }: SurveyedMerge): boolean {
+  return [base, winner, loser, result].some((survey) => {
+    const above = [id, ...ancestorsIn(survey, [id])];
+    return above.some((each) => {
+      return survey.get(each)?.names.some(({ name }) => units.isTree(name) || units.mainsOf(name).length > 0);
+    });
+  });
+}

@@ -1,0 +1,38 @@
+/** What a path of a mount shows. */
+import type { FileName, Ino } from "../../base/ids.ts";
+import type { Attributes, FileSystem } from "../../vfs/filesystem.ts";
+
+export interface Shown {
+  readonly attributes: Attributes;
+  /** Of a file its bytes, of a symlink its target, of a directory nothing. */
+  readonly contents: Buffer;
+  readonly names: readonly string[];
+}
+
+export function isDirectory({ mode }: Pick<Attributes, "mode">): boolean {
+  return (mode & S_IFMT) === S_IFDIR;
+}
+
+export function isFile({ mode }: Pick<Attributes, "mode">): boolean {
+  return (mode & S_IFMT) === S_IFREG;
+}
+
+/** What is at a name, if that is a file's only one. */
+export function lastContents(vfs: FileSystem, parent: Ino, name: FileName): Buffer | undefined {
+  const attributes = vfs.lookup(parent, name);
+  return attributes === undefined || attributes.nlink > 1 ? undefined : contentsOf(vfs, attributes);
+}
+
+export function contentsOf(vfs: FileSystem, { ino, mode, size }: Attributes): Buffer {
+  if ((mode & S_IFMT) === S_IFLNK) return Buffer.from(vfs.readSymlink(ino), "latin1");
+  if ((mode & S_IFMT) !== S_IFREG) return Buffer.alloc(0);
+  const target = Buffer.alloc(Math.min(size, MOST_BYTES));
+  return target.subarray(0, vfs.read(ino, 0, target.length, target));
+}
+
+/** More of a file is never looked at. */
+const MOST_BYTES = 1 << 20;
+const S_IFMT = 0o170000;
+const S_IFDIR = 0o040000;
+const S_IFREG = 0o100000;
+const S_IFLNK = 0o120000;

@@ -1,0 +1,201 @@
+/**
+ * Locks on paths (RFC 4918, sections 6 and 7): exclusive or shared, of one resource or of all below it too, for a limited time.
+ * They are kept in a LockStore, so that they survive a restart.
+ */
+import type { Clock } from "../../base/clock.ts";
+import type { FileName } from "../../base/ids.ts";
+import { MAX_DAV_LOCKS, MAX_LOCKS_A_RESOURCE } from "../limits.ts";
+import type { Random } from "../../base/random.ts";
+import { encodePath } from "../href.ts";
+import { Refusal } from "../refusal.ts";
+
+export interface Lock {
+  /** "urn:uuid:…", which whoever holds the lock sends with a change. */
+  readonly token: string;
+  /** The names from the root. */
+  readonly path: readonly FileName[];
+  /** Whether that is a folder's. Undefined: the version that made the lock did not keep it. */
+  readonly isFolder: boolean | undefined;
+  readonly isDeep: boolean;
+  readonly isExclusive: boolean;
+  /** What the client said of its owner: the owner element as XML, or "". */
+  readonly owner: string;
+  /** Whose login made it: its token is good with that only (RFC 4918, section 6.4). Undefined: nobody had to log in, and it is with any. */
+  readonly user: string | undefined;
+  readonly timeoutS: number;
+  /** Unix time. */
+  readonly expiresMs: number;
+}
+
+/** Where locks are kept over a restart. */
+export interface LockStore {
+  load(): readonly Lock[];
+  /** Replaces what is kept. Throws what the disk says. */
+  save(locks: readonly Lock[]): void;
+}
+
+export class Locks {
+  readonly #store: LockStore;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  /** By path, oldest first. */
+  readonly #byPath = new Map<string, Lock[]>();
+  readonly #beganMs: { readonly wall: number; readonly monotonic: number };
+  #count = 0;
+  /** No lock ends before: a listing asks for the locks of each of its entries. */
+  #earliestMs = Infinity;
+
+  constructor(store: LockStore, clock: Clock, random: Random) {
+    this.#store = store;
+    this.#clock = clock;
+    this.#random = random;
+    this.#beganMs = { wall: Number(clock.nowNs() / 1_000_000n), monotonic: clock.monotonicMs() };
+    // A clock that was wrong when they were made, and is right now, gives none of them more time than it was made for.
+    const now = this.#nowMs();
+    for (const lock of store.load())
+      this.#put({ ...lock, expiresMs: Math.min(lock.expiresMs, now + lock.timeoutS * 1000) });
+  }
+
+  get all(): Lock[] {
+    this.#expire();
+    return [...this.#byPath.values()].flat();
+  }
+
+  /** Those that a change of the resource itself must respect: its own, and deep ones of folders around it. */
+  covering(path: readonly FileName[]): Lock[] {
+    if (this.#count === 0) return [];
+    this.#expire();
+    const found: Lock[] = [];
+    for (let depth = 0; depth <= path.length; depth++) {
+      for (const lock of this.#byPath.get(keyOf(path.slice(0, depth))) ?? []) {
+        if (lock.isDeep || depth === path.length) found.push(lock);
+      }
+    }
+    return found;
+  }
+
+  /** Locks of resources inside this folder. */
+  below(path: readonly FileName[]): Lock[] {
+    if (this.#count === 0) return [];
+    this.#expire();
+    const prefix = `${keyOf(path)}/`;
+    return [...this.#byPath].filter(([key]) => key.startsWith(prefix)).flatMap(([, locks]) => locks);
+  }
+
+  /** Locks that such a one cannot stand beside: of the resource itself and of folders around it; and of what is in it. */
+  inTheWayOf({ path, isDeep, isExclusive }: Pick<Lock, "path" | "isDeep" | "isExclusive">) {
+    const conflicting = (locks: readonly Lock[]) => locks.filter((lock) => lock.isExclusive || isExclusive);
+    return { here: conflicting(this.covering(path)), below: isDeep ? conflicting(this.below(path)) : [] };
+  }
+
+  /** Throws a Refusal: 423 when another lock is in the way, 507 when there are too many. */
+  make(wanted: Omit<Lock, "token" | "expiresMs">): Lock {
+    const { here: around, below } = this.inTheWayOf(wanted);
+    const inTheWay = [...around, ...below];
+    if (inTheWay.length > 0) throw locked("no-conflicting-lock", inTheWay);
+    const here = this.#byPath.get(keyOf(wanted.path))?.length ?? 0;
+    if (here >= MAX_LOCKS_A_RESOURCE || this.#count >= MAX_DAV_LOCKS) {
+      throw new Refusal(507, "There are too many locks already.");
+    }
+    const lock = { ...wanted, token: this.#token(), expiresMs: this.#nowMs() + wanted.timeoutS * 1000 };
+    this.#put(lock);
+    this.#save(() => this.#take(lock));
+    return lock;
+  }
+
+  refresh(lock: Lock, timeoutS: number): Lock {
+    const renewed = { ...lock, timeoutS, expiresMs: this.#nowMs() + timeoutS * 1000 };
+    this.#take(lock);
+    this.#put(renewed);
+    this.#save(() => {
+      this.#take(renewed);
+      this.#put(lock);
+    });
+    return renewed;
+  }
+
+  release(lock: Lock): void {
+    this.#take(lock);
+    this.#save(() => this.#put(lock));
+  }
+
+  /** What was there is gone, and its locks with it: those of the resource, unless `keepOwn`, and of all in it. */
+  removed(path: readonly FileName[], keepOwn = false): void {
+    const gone = [...(keepOwn ? [] : (this.#byPath.get(keyOf(path)) ?? [])), ...this.below(path)];
+    if (gone.length === 0) return;
+    for (const lock of gone) this.#take(lock);
+    this.#save(() => {
+      for (const lock of gone) this.#put(lock);
+    });
+  }
+
+  /** Seconds that a lock is good for from now on, 0 or more. */
+  secondsLeft(lock: Lock): number {
+    return Math.max(0, Math.ceil((lock.expiresMs - this.#nowMs()) / 1000));
+  }
+
+  #expire(): void {
+    const now = this.#nowMs();
+    if (now < this.#earliestMs) return;
+    const locks = [...this.#byPath.values()].flat();
+    for (const lock of locks) if (lock.expiresMs <= now) this.#take(lock);
+    this.#earliestMs = Math.min(...locks.map(({ expiresMs }) => expiresMs).filter((ms) => ms > now));
+  }
+
+  #put(lock: Lock): void {
+    const key = keyOf(lock.path);
+    this.#byPath.set(key, [...(this.#byPath.get(key) ?? []), lock]);
+    this.#count++;
+    this.#earliestMs = Math.min(this.#earliestMs, lock.expiresMs);
+  }
+
+  #take(lock: Lock): void {
+    const key = keyOf(lock.path);
+    const left = (this.#byPath.get(key) ?? []).filter((other) => other !== lock);
+    if (left.length > 0) this.#byPath.set(key, left);
+    else this.#byPath.delete(key);
+    this.#count--;
+  }
+
+  /** What cannot be kept is not answered for. */
+  #save(undo: () => void): void {
+    try {
+      this.#store.save([...this.#byPath.values()].flat());
+    } catch (error) {
+      undo();
+      throw error;
+    }
+  }
+
+  #token(): string {
+    const bytes = Buffer.from(this.#random.bytes(16));
+    // Version 4, variant 1 (RFC 9562).
+    bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40;
+    bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
+    return `urn:uuid:${bytes.toString("hex").replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-")}`;
+  }
+
+  /** Unix time as this run goes by it: a clock that is set meanwhile ends no lock, and makes none last longer. */
+  #nowMs(): number {
+    const { wall, monotonic } = this.#beganMs;
+    return Math.floor(wall + this.#clock.monotonicMs() - monotonic);
+  }
+}
+
+/** 423, and where the locks in the way are. */
+export function locked(condition: "no-conflicting-lock" | "lock-token-submitted", locks: readonly Lock[]): Refusal {
+  return new Refusal(423, "This is locked.", { condition, hrefs: rootsOf(locks) });
+}
+
+/** What they are locks of, each once, as encoded paths. */
+export function rootsOf(locks: readonly Lock[]): string[] {
+  return [...new Set(locks.map(rootOf))];
+}
+
+export function rootOf({ path, isFolder = path.length === 0 }: Pick<Lock, "path" | "isFolder">): string {
+  return encodePath(path, isFolder);
+}
+
+function keyOf(path: readonly FileName[]): string {
+  return path.map((name) => `/${name}`).join("");
+}

@@ -1,0 +1,108 @@
+/** What a client demands of the present state before anything is done: RFC 9110, section 13, and the If header of RFC 4918. */
+import type { IncomingHttpHeaders } from "node:http";
+import type { FileSystem } from "../../vfs/filesystem.ts";
+import type { Call } from "../call.ts";
+import { parseReference } from "../href.ts";
+import { parseHttpDate } from "../properties/http-date.ts";
+import { parseIf, type Condition, type ConditionList } from "./if-header.ts";
+import { findPlace, isFile, type Place } from "../../files/place.ts";
+import { Refusal } from "../refusal.ts";
+
+/** The lock tokens that came with the request: whether their list holds or not, they were submitted. */
+export function submittedTokens(lists: readonly ConditionList[]): Set<string> {
+  return new Set(lists.flatMap(({ conditions }) => conditions.filter(isToken).map(({ value }) => value)));
+}
+
+/** Throws a Refusal, 412, or 304 for a reader who has it already. Throws BlockMiss. */
+export function checkPreconditions(call: Call, fs: FileSystem, place: Place | undefined): void {
+  const { headers, method } = call.request;
+  checkHttp(headers, place, () => etagAt(call, fs, place), method === "GET" || method === "HEAD");
+  const { conditions } = call;
+  if (conditions.length > 0 && !conditions.some((list) => holds(call, fs, list, place))) {
+    throw failed("No list of the If header holds.");
+  }
+}
+
+/** The If header's lists; none without one. Throws a Refusal, 400. */
+export function conditionsOf(headers: IncomingHttpHeaders): ConditionList[] {
+  const text = headers["if"];
+  return typeof text === "string" ? parseIf(text) : [];
+}
+
+/** A file's; made when a condition asks. */
+function etagAt({ etags }: Call, fs: FileSystem, place: Place | undefined): string | undefined {
+  const attributes = place?.attributes;
+  return attributes !== undefined && isFile(attributes) ? etags.of(fs, attributes) : undefined;
+}
+
+function checkHttp(
+  headers: IncomingHttpHeaders,
+  place: Place | undefined,
+  etagNow: () => string | undefined,
+  isRead: boolean,
+): void {
+  const attributes = place?.attributes;
+  const mtimeS = attributes === undefined ? undefined : Number(attributes.mtimeNs / 1_000_000_000n);
+  const match = headers["if-match"];
+  if (match !== undefined) {
+    if (!matches(match, attributes !== undefined, etagNow(), "strong"))
+      throw failed("It is not the version that If-Match names.");
+  } else {
+    const sinceS = seconds(headers["if-unmodified-since"]);
+    // What has no date has not been modified (RFC 9110, section 13.1.4).
+    if (sinceS !== undefined && mtimeS !== undefined && mtimeS > sinceS) throw failed("It was modified since.");
+  }
+  const noneMatch = headers["if-none-match"];
+  if (noneMatch !== undefined) {
+    if (!matches(noneMatch, attributes !== undefined, etagNow(), "weak")) return;
+    throw isRead ? notModified(etagNow()) : failed("There is a version already that If-None-Match names.");
+  }
+  const sinceS = seconds(headers["if-modified-since"]);
+  if (isRead && sinceS !== undefined && mtimeS !== undefined && mtimeS <= sinceS) throw notModified(etagNow());
+}
+
+function matches(header: string, isThere: boolean, etag: string | undefined, how: "strong" | "weak"): boolean {
+  if (header.trim() === "*") return isThere;
+  if (etag === undefined) return false;
+  for (const [tag] of header.matchAll(/(?:W\/)?"[^"]*"/g)) {
+    if (tag === etag || (how === "weak" && tag === `W/${etag}`)) return true;
+  }
+  return false;
+}
+
+function seconds(date: string | undefined): number | undefined {
+  return date === undefined ? undefined : parseHttpDate(date.trim());
+}
+
+function failed(message: string): Refusal {
+  return new Refusal(412, message);
+}
+
+function notModified(etag: string | undefined): Refusal {
+  return new Refusal(304, "Not modified.", { headers: etag === undefined ? {} : { etag } });
+}
+
+function holds(call: Call, fs: FileSystem, list: ConditionList, own: Place | undefined): boolean {
+  const place = list.resource === undefined ? own : named(call, fs, list.resource);
+  return list.conditions.every((condition) => isTrue(call, fs, condition, place) !== condition.isNegated);
+}
+
+/** A resource of another server, or that cannot be, is in no state. */
+function named(call: Call, fs: FileSystem, resource: string): Place | undefined {
+  try {
+    return findPlace(fs, parseReference(resource, call.request.headers.host).path, "follow");
+  } catch (error) {
+    if (error instanceof Refusal) return undefined;
+    throw error;
+  }
+}
+
+function isTrue(call: Call, fs: FileSystem, { kind, value }: Condition, place: Place | undefined): boolean {
+  if (place === undefined) return false;
+  if (kind === "token") return call.locks.covering(place.path).some(({ token }) => token === value);
+  return etagAt(call, fs, place) === value;
+}
+
+function isToken({ kind }: Condition): boolean {
+  return kind === "token";
+}

@@ -1,0 +1,47 @@
+/** MKCOL and DELETE. */
+import { answer, type Call } from "../call.ts";
+import { checkMemberLocks, checkWritable } from "../locks/change-check.ts";
+import { checkMakeable } from "../href.ts";
+import { findPlace, isFolder } from "../../files/place.ts";
+import { makeable, present, writable } from "./place-checks.ts";
+import { checkPreconditions } from "../locks/preconditions.ts";
+import { Refusal } from "../refusal.ts";
+import { removeTree } from "../../files/remove.ts";
+import { declaredBytes } from "../../http/request-body.ts";
+
+export async function mkcol(call: Call): Promise<void> {
+  checkWritable(call);
+  if (declaredBytes(call.request) !== 0) throw new Refusal(415, "A folder is made without a body.");
+  await call.access.change(undefined, (fs) => {
+    const found = findPlace(fs, call.href.path, "itself");
+    if (found?.name === undefined && found !== undefined) throw new Refusal(405, "The root is there already.");
+    const { parent, name, path, attributes } = makeable(found);
+    // What is refused anyhow is refused for that, whatever the conditions are (RFC 9110, section 13.2.1).
+    if (attributes !== undefined) throw new Refusal(405, "There is something here already.");
+    checkMakeable(name);
+    checkPreconditions(call, fs, found);
+    checkMemberLocks(call, path, "own bytes");
+    fs.makeDirectory(parent, name, 0o755, call.caller);
+  });
+  answer(call, 201);
+}
+
+export async function remove(call: Call): Promise<void> {
+  checkWritable(call);
+  const { depth } = call.request.headers;
+  if (depth !== undefined && !/^infinity$/i.test(String(depth)))
+    throw new Refusal(400, "A folder goes with all in it.");
+  const { place, folder } = await call.access.change(undefined, (fs) => {
+    const found = findPlace(fs, call.href.path, "itself");
+    const there = { ...writable(present(found)), attributes: present(found).attributes };
+    if (call.href.isFolder && !isFolder(there.attributes)) throw new Refusal(404, "There is no such folder.");
+    checkPreconditions(call, fs, found);
+    checkMemberLocks(call, there.path, "all in it");
+    if (isFolder(there.attributes)) return { place: there, folder: there.attributes.ino };
+    fs.unlink(there.parent, there.name);
+    return { place: there, folder: undefined };
+  });
+  if (folder !== undefined) await removeTree(call, place.parent, place.name, folder);
+  call.locks.removed(place.path);
+  answer(call, 204);
+}

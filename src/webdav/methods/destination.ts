@@ -1,0 +1,49 @@
+/** Where a COPY or MOVE goes: the headers that say it, and whether it may. */
+import type { FileName } from "../../base/ids.ts";
+import type { Attributes, FileSystem } from "../../vfs/filesystem.ts";
+import type { Call } from "../call.ts";
+import { checkMemberLocks } from "../locks/change-check.ts";
+import { checkMakeable, type Href, parseReference } from "../href.ts";
+import { findPlace, isFolder, type Place } from "../../files/place.ts";
+import { makeable, present } from "./place-checks.ts";
+import { checkPreconditions } from "../locks/preconditions.ts";
+import { Refusal } from "../refusal.ts";
+
+export interface Transfer {
+  readonly destination: Href;
+  readonly overwrite: boolean;
+}
+
+export interface Ends {
+  readonly source: Place & { readonly attributes: Attributes };
+  readonly target: Place & { readonly name: FileName };
+}
+
+/** Throws a Refusal: 400, 502. */
+export function transferOf({ request }: Call): Transfer {
+  const { destination, overwrite = "T", host } = request.headers;
+  if (typeof destination !== "string") throw new Refusal(400, "The header Destination is missing.");
+  if (!/^[TF]$/i.test(String(overwrite))) throw new Refusal(400, "Overwrite is T or F.");
+  return { destination: parseReference(destination.trim(), host), overwrite: /^T$/i.test(String(overwrite)) };
+}
+
+/** Both ends, if the transfer may be. `moved`: the source goes. Throws a Refusal, and BlockMiss. */
+export function checkedEnds(call: Call, fs: FileSystem, { destination, overwrite }: Transfer, moved: boolean): Ends {
+  const found = findPlace(fs, call.href.path, moved ? "itself" : "follow");
+  const source = present(found);
+  checkPreconditions(call, fs, found);
+  if (call.href.isFolder && !isFolder(source.attributes)) throw new Refusal(404, "There is no such folder.");
+  const target = makeable(findPlace(fs, destination.path, "itself"));
+  if (source.path.length === 0 || startsWith(target.path, source.path) || startsWith(source.path, target.path)) {
+    throw new Refusal(403, "One of the two lies in the other, or is the other.");
+  }
+  if (target.attributes === undefined) checkMakeable(target.name);
+  else if (!overwrite) throw new Refusal(412, "There is something at the destination, and Overwrite is F.");
+  if (moved) checkMemberLocks(call, source.path, "all in it");
+  checkMemberLocks(call, target.path, "all in it");
+  return { source, target };
+}
+
+function startsWith(path: readonly FileName[], start: readonly FileName[]): boolean {
+  return start.every((name, index) => path[index] === name);
+}

@@ -1,0 +1,195 @@
+/** GET and HEAD: a file's bytes, all or in ranges. */
+import type { OutgoingHttpHeaders } from "node:http";
+import type { FileName } from "../../base/ids.ts";
+import type { Attributes, FileSystem } from "../../vfs/filesystem.ts";
+import { answer, type Call } from "../call.ts";
+import { contentTypeOf, isActive } from "../properties/content-types.ts";
+import type { Bytes } from "../properties/etags.ts";
+import { httpDate } from "../properties/http-date.ts";
+import { wantsPage } from "../page/folder-page.ts";
+import { PieceBuffers } from "../piece-buffers.ts";
+import { findPlace, isFolder } from "../../files/place.ts";
+import { present } from "./place-checks.ts";
+import { checkPreconditions } from "../locks/preconditions.ts";
+import { type ByteRange, parseRanges } from "./ranges.ts";
+import { Refusal } from "../refusal.ts";
+
+export async function get(call: Call): Promise<void> {
+  const { access, href } = call;
+  const { attributes, name, version, hold } = await access.run((fs) => {
+    const place = findPlace(fs, href.path, "follow");
+    const found = present(place);
+    sayCaching(call, found.attributes);
+    checkPreconditions(call, fs, place);
+    const version = isFolder(found.attributes) ? undefined : versionOf(call, fs, found.attributes);
+    return { ...found, version, hold: access.open.hold(found.attributes.ino) };
+  });
+  using _held = hold;
+  if (version === undefined) return sendFolder(call, attributes);
+  if (href.isFolder) throw new Refusal(404, "There is no such folder; without the slash at its end it is a file.");
+  await sendFile(call, version, name);
+}
+
+/** What is promised when an answer begins. */
+interface Version {
+  readonly attributes: Attributes;
+  readonly etag: string;
+  readonly bytes: Bytes;
+}
+
+function versionOf({ etags }: Call, fs: FileSystem, attributes: Attributes): Version {
+  return { attributes, etag: etags.of(fs, attributes), bytes: etags.bytesOf(attributes) };
+}
+
+async function sendFolder(call: Call, { ino }: Attributes): Promise<void> {
+  const { request, href, folderPage } = call;
+  if (folderPage !== undefined && wantsPage(request)) return folderPage(call, ino, href.path);
+  answer(call, 200, FOLDER_HEADERS, "This is a folder: a WebDAV client lists it.\n");
+}
+
+const FOLDER_HEADERS = { "content-type": "text/plain; charset=utf-8" };
+
+/** The same with whatever the answer will be: a 304 has it too (RFC 9110, section 15.4.5). */
+function sayCaching({ request, response, folderPage }: Call, attributes: Attributes): void {
+  const mayBePage = folderPage !== undefined && isFolder(attributes);
+  response.setHeader("cache-control", mayBePage && wantsPage(request) ? "no-store" : "no-cache");
+  if (mayBePage) response.setHeader("vary", "accept");
+}
+
+async function sendFile(call: Call, version: Version, name: FileName | undefined): Promise<void> {
+  const { request, response } = call;
+  const { attributes, etag } = version;
+  const checksum = call.etags.checksums.of(etag);
+  const { size } = attributes;
+  const type = contentTypeOf(name ?? ("" as FileName));
+  const headers: OutgoingHttpHeaders = {
+    etag,
+    ...(checksum !== undefined && { "oc-checksum": checksum }),
+    "last-modified": httpDate(attributes.mtimeNs),
+    "accept-ranges": "bytes",
+    // Whoever wrote the file decided on its bytes: no browser is to run them with the rights of this origin.
+    "content-security-policy":
+      "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; media-src 'self'",
+    "x-content-type-options": "nosniff",
+    ...(isActive(type) ? { "content-disposition": "attachment" } : {}),
+  };
+  const ranges = rangesOf(call, version);
+  if (ranges === "none") {
+    throw new Refusal(416, "The file has no such bytes.", { headers: { "content-range": `bytes */${size}` } });
+  }
+  const [only, ...others] = ranges === "all" ? [{ from: 0, to: size - 1 }] : ranges;
+  if (only === undefined || others.length > 0) return sendParts(call, version, headers, type, ranges as ByteRange[]);
+  const partial = ranges === "all" ? {} : { "content-range": `bytes ${only.from}-${only.to}/${size}` };
+  const length = only.to - only.from + 1;
+  const body = request.method === "HEAD" ? undefined : new FileBody(call, version.bytes, length);
+  // What fails so far can still be told.
+  await body?.prepare(only.from, length);
+  response.writeHead(ranges === "all" ? 200 : 206, {
+    ...headers,
+    ...partial,
+    "content-type": type,
+    "content-length": length,
+  });
+  await body?.send(only);
+  response.end();
+}
+
+/** Which bytes are wanted. An If-Range that does not fit asks for all. */
+function rangesOf({ request, clock }: Call, { attributes, etag }: Version): readonly ByteRange[] | "all" | "none" {
+  const { range } = request.headers;
+  if (range === undefined || request.method === "HEAD") return "all";
+  const validator = request.headers["if-range"];
+  if (typeof validator === "string" && validator !== etag) {
+    // A date counts as strong only when no other version can have the same (RFC 9110, section 8.8.2.2).
+    const ageS = (clock.nowNs() - attributes.mtimeNs) / 1_000_000_000n;
+    if (validator !== httpDate(attributes.mtimeNs) || ageS < 2n) return "all";
+  }
+  return parseRanges(range, attributes.size);
+}
+
+async function sendParts(
+  call: Call,
+  { attributes, bytes }: Version,
+  headers: OutgoingHttpHeaders,
+  type: string,
+  ranges: readonly ByteRange[],
+): Promise<void> {
+  const { response, random } = call;
+  const boundary = Buffer.from(random.bytes(12)).toString("hex");
+  const heads = ranges.map(
+    ({ from, to }) =>
+      `\r\n--${boundary}\r\nContent-Type: ${type}\r\nContent-Range: bytes ${from}-${to}/${attributes.size}\r\n\r\n`,
+  );
+  const end = `\r\n--${boundary}--\r\n`;
+  const length = ranges.reduce(
+    (sum, { from, to }, index) => sum + (heads[index]?.length ?? 0) + to - from + 1,
+    end.length,
+  );
+  response.writeHead(206, {
+    ...headers,
+    "content-type": `multipart/byteranges; boundary=${boundary}`,
+    "content-length": length,
+  });
+  const body = new FileBody(call, bytes, Math.max(...ranges.map(({ from, to }) => to - from + 1)));
+  for (const [index, range] of ranges.entries()) {
+    await body.prepare(range.from, range.to - range.from + 1);
+    response.write(heads[index] ?? "");
+    await body.send(range);
+  }
+  response.end(end);
+}
+
+/** The bytes of the version that was promised, in pieces. */
+class FileBody {
+  readonly #call: Call;
+  readonly #promised: Bytes;
+  readonly #buffers: PieceBuffers;
+  #first: Piece | undefined;
+
+  /** `longest`: bytes of the longest range that is to come. */
+  constructor(call: Call, promised: Bytes, longest: number) {
+    this.#call = call;
+    this.#promised = promised;
+    this.#buffers = new PieceBuffers(call, call.longBodies.begin(call.response, longest));
+  }
+
+  /** Reads the first piece of a range. Throws as the filesystem does. */
+  async prepare(from: number, length: number): Promise<void> {
+    if (length > 0) this.#first = await this.#read(from, length);
+  }
+
+  /** Sends the range that was prepared. */
+  async send({ from, to }: ByteRange): Promise<void> {
+    let next = this.#first && Promise.resolve(this.#first);
+    this.#first = undefined;
+    for (let at = from; at <= to;) {
+      const { buffer, length } = await (next ?? this.#read(at, to + 1 - at));
+      at += length;
+      // Read while the one before is on its way.
+      next = at <= to ? this.#read(at, to + 1 - at) : undefined;
+      this.#buffers.send(buffer, length);
+    }
+  }
+
+  /** Throws a Refusal, 503, when the file is written in place meanwhile: better no bytes than a mixture. */
+  async #read(offset: number, length: number): Promise<Piece> {
+    const { access, etags } = this.#call;
+    const promised = this.#promised;
+    const buffer = await this.#buffers.take();
+    const target = buffer.subarray(0, length);
+    const read = (from: (fs: FileSystem) => number | Promise<number>) =>
+      access.run((fs) => {
+        if (etags.has(fs, promised)) return from(fs);
+        throw new Refusal(503, "The file is being changed. Try again.", { headers: { "retry-after": "1" } });
+      });
+    const far = await read((fs) => fs.readFar(promised.ino, offset, target));
+    const count = far > 0 ? far : await read((fs) => fs.read(promised.ino, offset, target.length, target));
+    if (count === 0) throw new Refusal(500, "The file is shorter than it says.");
+    return { buffer, length: count };
+  }
+}
+
+interface Piece {
+  readonly buffer: Uint8Array;
+  readonly length: number;
+}

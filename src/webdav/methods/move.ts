@@ -1,0 +1,27 @@
+/** MOVE: one rename, however much is in a folder. */
+import { answer, type Call } from "../call.ts";
+import { checkedEnds, transferOf } from "./destination.ts";
+import { checkWritable } from "../locks/change-check.ts";
+import { isFolder } from "../../files/place.ts";
+import { writable } from "./place-checks.ts";
+import { Refusal } from "../refusal.ts";
+import { Takeover } from "../../files/takeover.ts";
+
+export async function move(call: Call): Promise<void> {
+  checkWritable(call);
+  const transfer = transferOf(call);
+  const { depth = "infinity" } = call.request.headers;
+  const isDeep = /^infinity$/i.test(String(depth));
+  const takeover = new Takeover(call);
+  const { source, target } = await takeover.change((fs) => {
+    const ends = checkedEnds(call, fs, transfer, true);
+    if (!isDeep && isFolder(ends.source.attributes)) throw new Refusal(400, "A folder moves with all in it.");
+    takeover.run(fs, writable(ends.source), ends.source.attributes, ends.target);
+    return ends;
+  });
+  call.unfinished.moved(source.path, target.path);
+  await takeover.clear();
+  call.locks.removed(source.path);
+  call.locks.removed(target.path, true);
+  answer(call, takeover.replaced ? 204 : 201);
+}

@@ -1,0 +1,29 @@
+/** What a method may do at a place, or the refusal that a client gets. */
+import type { FileName } from "../../base/ids.ts";
+import type { Place } from "../../files/place.ts";
+import { isTemporary } from "../../files/temporary-name.ts";
+import type { Attributes } from "../../vfs/filesystem.ts";
+import { Refusal } from "../refusal.ts";
+
+/** Something that is there, for methods that need it. Throws a Refusal, 404. */
+export function present(place: Place | undefined): Place & { readonly attributes: Attributes } {
+  const attributes = place?.attributes;
+  if (place === undefined || attributes === undefined) throw new Refusal(404, "There is nothing here.");
+  return { ...place, attributes };
+}
+
+/** Where a client may make or replace something. Throws as `writable`, and a Refusal, 403, for names that are this door's own. */
+export function makeable(place: Place | undefined): Place & { readonly name: FileName } {
+  const found = writable(place);
+  if (found.path.some(isTemporary)) throw new Refusal(403, "Such names are not shown here, and are this server's own.");
+  return found;
+}
+
+/** What may go, or be replaced. Throws a Refusal: 409 without the folder for it, 403 for the root or what is hidden. */
+export function writable(place: Place | undefined): Place & { readonly name: FileName } {
+  if (place === undefined) throw new Refusal(409, "The folder for this is not there. Make it first.");
+  const { name } = place;
+  if (name === undefined) throw new Refusal(403, "The root folder itself cannot be replaced or removed.");
+  if (place.isHidden) throw new Refusal(403, "The name belongs to something that is not shown here.");
+  return { ...place, name };
+}

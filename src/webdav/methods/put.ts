@@ -1,0 +1,95 @@
+/** PUT: the body is written beside what is there, and takes its place when it is complete. */
+import type { FileName, Ino } from "../../base/ids.ts";
+import { MAX_FILE_BYTES } from "../../base/limits.ts";
+import type { FileSystem } from "../../vfs/filesystem.ts";
+import { answer, type Call } from "../call.ts";
+import { Checksums } from "../properties/checksums.ts";
+import { checkMemberLocks, checkWritable, checkResourceLocks } from "../locks/change-check.ts";
+import { checkMakeable } from "../href.ts";
+import { findPlace, isFile, type Place } from "../../files/place.ts";
+import { makeable } from "./place-checks.ts";
+import { checkPreconditions } from "../locks/preconditions.ts";
+import { Refusal } from "../refusal.ts";
+import { Replacement } from "../../files/replacement.ts";
+import { expectedBytes, readBody } from "../request-body.ts";
+
+export async function put(call: Call): Promise<void> {
+  const { access, caller } = call;
+  checkHeaders(call);
+  const mtimeNs = wantedMtime(call);
+  const { parent } = await access.run((fs) => checkedPlace(call, fs));
+  const made = await access.change(undefined, (fs) => {
+    const { ino } = fs.makeUnnamed(parent, 0o644, caller);
+    return { ino, hold: access.open.hold(ino) };
+  });
+  using _held = made.hold;
+  const checksums = await receive(call, made.ino);
+  const replacement = new Replacement(made.ino, call.random);
+  try {
+    // Much may have happened since the body began.
+    const { isNew, etag } = await access.change(undefined, (fs) => {
+      const place = checkedPlace(call, fs);
+      const etag = call.etags.of(fs, fs.getAttributes(made.ino));
+      replacement.run(fs, place, mtimeNs);
+      return { isNew: place.attributes === undefined, etag };
+    });
+    call.etags.checksums.remember(etag, checksums);
+    access.fs.closed(made.ino);
+    const accepted = mtimeNs === undefined ? {} : { "x-oc-mtime": "accepted" };
+    answer(call, isNew ? 201 : 204, { etag, ...accepted });
+  } catch (error) {
+    await access.change(undefined, (fs) => replacement.undo(fs));
+    throw error;
+  }
+}
+
+/** Where it goes, if it may. Throws a Refusal, and BlockMiss. */
+function checkedPlace(call: Call, fs: FileSystem): Place & { readonly name: FileName } {
+  const found = findPlace(fs, call.href.path, "follow");
+  const place = makeable(found);
+  if (place.attributes === undefined) checkMakeable(place.name);
+  else if (!isFile(place.attributes)) throw new Refusal(405, "A folder has no bytes to replace.");
+  checkPreconditions(call, fs, found);
+  if (place.attributes === undefined) checkMemberLocks(call, place.path, "own bytes");
+  else checkResourceLocks(call, place.path);
+  return place;
+}
+
+function checkHeaders(call: Call): void {
+  checkWritable(call);
+  if (call.request.headers["content-range"] !== undefined) {
+    throw new Refusal(400, "A part of a file cannot be replaced: send it whole, without Content-Range.");
+  }
+  if (call.href.isFolder) throw new Refusal(409, "A file's address has no slash at its end.");
+}
+
+async function receive(call: Call, ino: Ino): Promise<Checksums> {
+  const { access, request } = call;
+  const expected = expectedBytes(request);
+  const name = call.etags.naming(expected);
+  const checksums = new Checksums(request.headers["oc-checksum"]);
+  let size = 0;
+  for await (const piece of readBody(call, MAX_FILE_BYTES)) {
+    if (size + piece.length > (expected ?? Infinity)) throw new Refusal(400, `More than ${expected} bytes came.`);
+    await access.fs.turn(ino);
+    await access.run((fs) => fs.write(ino, size, piece));
+    await name?.push(piece);
+    checksums.add(piece);
+    if (piece.length === expected) call.etags.whole(ino, piece);
+    size += piece.length;
+    call.spent.add(piece.length);
+  }
+  if (size < (expected ?? 0)) throw new Refusal(400, `Only ${size} of ${expected} bytes came.`);
+  checksums.check();
+  await name?.finish(ino);
+  return checksums;
+}
+
+/** X-OC-Mtime, in seconds, as clients of Nextcloud and rclone send it. */
+function wantedMtime({ request }: Call): bigint | undefined {
+  const text = request.headers["x-oc-mtime"];
+  if (typeof text !== "string") return undefined;
+  if (!/^\d{1,11}(\.\d{1,9})?$/.test(text)) throw new Refusal(400, "X-OC-Mtime must be a Unix time in seconds.");
+  const [seconds = "0", fraction = ""] = text.split(".");
+  return BigInt(seconds) * 1_000_000_000n + BigInt(fraction.padEnd(9, "0"));
+}

@@ -1,0 +1,157 @@
+/** REPORT: sync-collection (RFC 6578), which tells what changed in a folder since the client looked last. */
+import type { FileName, Ino } from "../../base/ids.ts";
+import type { Call } from "../call.ts";
+import { encodePath } from "../href.ts";
+import { MAX_DAV_XML_BYTES } from "../limits.ts";
+import type { Shown } from "../properties/live-properties.ts";
+import { Multistatus, statusResponse } from "../xml/multistatus.ts";
+import { findPlace, isFolder, type Place } from "../../files/place.ts";
+import { present } from "./place-checks.ts";
+import { checkPreconditions } from "../locks/preconditions.ts";
+import { listing, surroundings } from "./propfind.ts";
+import { namesIn, responder } from "../properties/property-request.ts";
+import { Refusal } from "../refusal.ts";
+import { readWhole } from "../request-body.ts";
+import { AnswerToken, type SyncSource } from "../sync-source.ts";
+import { isTemporary } from "../../files/temporary-name.ts";
+import { elementsOf, isDav, readXml, textOf, type XmlElement } from "../xml/xml-reader.ts";
+import { escapeText } from "../xml/xml-text.ts";
+
+type Path = readonly FileName[];
+
+export async function report(call: Call): Promise<void> {
+  const { access, href, syncToken } = call;
+  const root = readXml(await readWhole(call, MAX_DAV_XML_BYTES));
+  const place = await access.run((fs) => {
+    const found = findPlace(fs, href.path, "follow");
+    checkPreconditions(call, fs, found);
+    return present(found);
+  });
+  if (syncToken === undefined || !isDav(root, "sync-collection") || !isFolder(place.attributes)) {
+    throw new Refusal(403, "The only report is sync-collection, on folders.", { condition: "supported-report" });
+  }
+  // What is told of is named by its sync-level (RFC 6578, section 3.2).
+  if ((call.request.headers["depth"] ?? "0") !== "0") throw new Refusal(400, "The Depth of a sync-collection is 0.");
+  const asked = parse(root);
+  if (asked.token === "") await sendAll(call, syncToken, place, asked);
+  else await sendChanges(call, syncToken, place, asked);
+}
+
+interface Asked {
+  readonly token: string;
+  readonly isDeep: boolean;
+  readonly limit: number;
+  readonly names: ReturnType<typeof namesIn>;
+}
+
+function parse(root: XmlElement): Asked {
+  const [token] = elementsOf(root, "sync-token");
+  const [level] = elementsOf(root, "sync-level");
+  const [prop] = elementsOf(root, "prop");
+  const [limit] = elementsOf(root, "limit").flatMap((element) => elementsOf(element, "nresults"));
+  const depth = level === undefined ? "1" : textOf(level).trim();
+  if (token === undefined || prop === undefined || !/^(1|infinite)$/.test(depth)) {
+    throw new Refusal(400, "A sync-collection element has a sync-token, a sync-level of 1 or infinite, and a prop.");
+  }
+  const most = limit === undefined ? Infinity : Number(textOf(limit));
+  if (!(most > 0)) throw new Refusal(400, "A limit is a number above 0.");
+  return { token: textOf(token).trim(), isDeep: depth === "infinite", limit: most, names: namesIn(prop) };
+}
+
+/** Collects what is to be answered, so that a limit is kept to before anything is sent. */
+class Responses {
+  readonly #call: Call;
+  readonly #answer: Multistatus;
+  readonly #respond: ReturnType<typeof responder>;
+  readonly #limit: number;
+  readonly #token: AnswerToken;
+  #current: Path = [];
+  #held: string[] = [];
+  #count = 0;
+
+  constructor(call: Call, { names, limit }: Asked, token: AnswerToken) {
+    this.#call = call;
+    this.#token = token;
+    this.#answer = new Multistatus(call);
+    this.#limit = limit;
+    this.#respond = responder(
+      { kind: "named", names },
+      surroundings(call, () => this.#current),
+    );
+  }
+
+  /** `place`: where the locks are. */
+  async member(href: Path, place: Path, shown: Shown): Promise<void> {
+    const text = encodePath(href, isFolder(shown.attributes));
+    await this.#add(
+      await this.#call.access.run((fs) => {
+        this.#current = place;
+        this.#token.look();
+        return this.#respond(fs, text, shown);
+      }),
+    );
+  }
+
+  gone(href: Path): Promise<void> {
+    this.#token.look();
+    return this.#add(statusResponse(encodePath(href, false), 404));
+  }
+
+  async end(): Promise<void> {
+    for (const xml of this.#held) await this.#answer.add(xml);
+    await this.#answer.end(`<D:sync-token>${escapeText(this.#token.text)}</D:sync-token>`);
+  }
+
+  async #add(xml: string): Promise<void> {
+    if (++this.#count > this.#limit) {
+      throw new Refusal(507, "There is more than the limit.", { condition: "number-of-matches-within-limits" });
+    }
+    if (this.#limit === Infinity) await this.#answer.add(xml);
+    else this.#held.push(xml);
+  }
+}
+
+/** The first time: all that is there. */
+async function sendAll(call: Call, source: SyncSource, place: Place, asked: Asked): Promise<void> {
+  const token = new AnswerToken(source, source.token());
+  const responses = new Responses(call, asked, token);
+  const folders: { readonly ino: Ino; readonly path: Path; readonly href: Path }[] = [
+    { ino: present(place).attributes.ino, path: place.path, href: call.href.path },
+  ];
+  for (let at = folders.pop(); at !== undefined; at = folders.pop()) {
+    token.look();
+    for await (const entries of listing(call.access, at.ino, at.path)) {
+      for (const { name, attributes, isLink } of entries) {
+        const [path, href] = [
+          [...at.path, name],
+          [...at.href, name],
+        ];
+        await responses.member(href, path, { name, attributes });
+        // A link may lead in cycles.
+        if (asked.isDeep && isFolder(attributes) && !isLink) folders.push({ ino: attributes.ino, path, href });
+      }
+    }
+  }
+  await responses.end();
+}
+
+async function sendChanges(call: Call, source: SyncSource, place: Place, asked: Asked): Promise<void> {
+  const changes = await source.changesSince(asked.token);
+  if (changes === undefined) {
+    throw new Refusal(403, "This token is not known any more: begin anew, without one.", {
+      condition: "valid-sync-token",
+    });
+  }
+  const { access, href } = call;
+  const depth = place.path.length;
+  const responses = new Responses(call, asked, new AnswerToken(source, changes.token));
+  for (const path of changes.paths) {
+    const isIn = path.length > depth && place.path.every((name, index) => path[index] === name);
+    if (!isIn || (!asked.isDeep && path.length > depth + 1) || path.some(isTemporary)) continue;
+    const shownHref = [...href.path, ...path.slice(depth)];
+    const attributes = await access.run((fs) => findPlace(fs, path, "follow")?.attributes);
+    if (attributes === undefined) await responses.gone(shownHref);
+    else await responses.member(shownHref, path, { name: path.at(-1), attributes });
+  }
+  await responses.end();
+}

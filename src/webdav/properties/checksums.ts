@@ -1,0 +1,85 @@
+/** What a client says its bytes hash to: OC-Checksum, as those of ownCloud and rclone (`vendor = owncloud`) send it. */
+import { createHash } from "node:crypto";
+import { BoundedMap } from "../../base/bounded-map.ts";
+import { KNOWN_CHECKSUMS } from "../limits.ts";
+import { Refusal } from "../refusal.ts";
+
+export class Checksums {
+  readonly #expected: readonly { readonly kind: string; readonly digest: string }[];
+  readonly #hashes: ReadonlyMap<string, ReturnType<typeof createHash>>;
+  #text: string | undefined;
+
+  /** `header`: "SHA1:…", or several of them, in hexadecimal digits. Kinds that are not known here prove nothing. */
+  constructor(header: string | readonly string[] | undefined) {
+    const words = typeof header === "string" ? header.trim().split(/\s+/) : [];
+    this.#expected = words.flatMap((word) => {
+      const [, kind = "", digest = ""] = /^([A-Z0-9]+):([0-9a-f]+)$/i.exec(word) ?? [];
+      return ALGORITHMS.has(kind.toUpperCase()) ? [{ kind: kind.toUpperCase(), digest: digest.toLowerCase() }] : [];
+    });
+    // rclone sends SHA-1, and compares MD5 where a server may have both.
+    const kinds = this.#expected.length === 0 ? [] : [...OFFERED, ...this.#expected.map(({ kind }) => kind)];
+    this.#hashes = new Map(kinds.map((kind) => [kind, createHash(ALGORITHMS.get(kind) ?? "")]));
+  }
+
+  add(bytes: Uint8Array): void {
+    for (const hash of this.#hashes.values()) hash.update(bytes);
+  }
+
+  /** For whoever asks later; undefined: the client sent none. After `check`. */
+  get text(): string | undefined {
+    return this.#text;
+  }
+
+  /** Once all bytes came. Throws a Refusal, 400, when other bytes came than were sent. */
+  check(): void {
+    if (this.#expected.length === 0) return;
+    const digests = new Map([...this.#hashes].map(([kind, hash]) => [kind, hash.digest("hex")]));
+    if (!this.#expected.every(({ kind, digest }) => digests.get(kind) === digest))
+      throw new Refusal(400, "The bytes that came do not have the checksum that was sent with them.");
+    this.#text = [...digests].map(([kind, digest]) => `${kind}:${digest}`).join(" ");
+  }
+}
+
+export interface KnownChecksum {
+  readonly etag: string;
+  /** "SHA1:… MD5:…". */
+  readonly text: string;
+}
+
+/** Keeps them over a restart. */
+export interface ChecksumStore {
+  /** The last ones that were added, oldest first. */
+  load(): readonly KnownChecksum[];
+  add(known: KnownChecksum): void;
+}
+
+/**
+ * Checksums that came with their bytes and were proved, by entity tag: equal bytes have one tag, and other bytes never have it. Nobody reads a
+ * file to work one out.
+ */
+export class KnownChecksums {
+  readonly #byTag = new BoundedMap<string, string>(KNOWN_CHECKSUMS);
+  readonly #store: ChecksumStore | undefined;
+
+  constructor(store?: ChecksumStore) {
+    this.#store = store;
+    for (const { etag, text } of store?.load() ?? []) this.#byTag.set(etag, text);
+  }
+
+  of(etag: string): string | undefined {
+    return this.#byTag.get(etag);
+  }
+
+  remember(etag: string, { text }: Checksums): void {
+    if (text === undefined || this.#byTag.get(etag) === text) return;
+    this.#byTag.set(etag, text);
+    this.#store?.add({ etag, text });
+  }
+}
+
+const OFFERED = ["SHA1", "MD5"];
+const ALGORITHMS = new Map([
+  ["MD5", "md5"],
+  ["SHA1", "sha1"],
+  ["SHA256", "sha256"],
+]);

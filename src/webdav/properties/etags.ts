@@ -1,0 +1,123 @@
+/**
+ * Entity tags: strong, and made of what names a file's bytes. So one content has one tag on every agent of the bucket, before and after
+ * it is published, and over restarts; and two contents never share one, whatever their times say.
+ */
+import type { Cid, Ino } from "../../base/ids.ts";
+import type { Random } from "../../base/random.ts";
+import type { ContentConfig } from "../../content/config.ts";
+import { type ContentWriter, isOneChunk, namingWriter } from "../../content/write.ts";
+import { cidOf } from "../../format/blocks/cid.ts";
+import { type ContentName, type ContentNames, nameOfContent } from "../../vfs/content-names.ts";
+import type { Attributes, FileSystem, ListedAttributes } from "../../vfs/filesystem.ts";
+import { type ChecksumStore, KnownChecksums } from "./checksums.ts";
+import { NAMED_AT_ONCE_BYTES } from "../limits.ts";
+
+export class Etags {
+  readonly checksums: KnownChecksums;
+  readonly #names: ContentNames;
+  readonly #config: ContentConfig;
+  /** Tells this run's versions from those of others. */
+  readonly #run: string;
+
+  constructor(names: ContentNames, config: ContentConfig, random: Random, checksums?: ChecksumStore) {
+    this.checksums = new KnownChecksums(checksums);
+    this.#names = names;
+    this.#config = config;
+    this.#run = Buffer.from(random.bytes(12)).toString("base64url");
+  }
+
+  /**
+   * A file's, with its quotes. Bytes that were not written through this door, and are many, have a tag of their own until they are
+   * published. Throws BlockMiss.
+   */
+  of(fs: FileSystem, attributes: ListedAttributes): string {
+    const { size, contentName } = attributes;
+    const bytes = size.toString(36);
+    if (contentName !== undefined) return `"${shortName(contentName)}.${bytes}"`;
+    const { ino } = attributes;
+    const { name = this.#nameNow(fs, ino, size), version } = this.#names.contentName(ino);
+    return name === undefined
+      ? `"${this.#run}.${ino.toString(36)}.${version.toString(36)}.${bytes}"`
+      : `"${shortName(name)}.${bytes}"`;
+  }
+
+  /** For bytes that are being written, `size` of them, if that is known. */
+  naming(size: number | undefined): BodyName | undefined {
+    return size === undefined || size <= NAMED_AT_ONCE_BYTES
+      ? undefined
+      : new BodyName(this.#names, this.#config, size);
+  }
+
+  /** Which bytes a file has now, to be compared with later. Throws BlockMiss. */
+  bytesOf({ ino, size, mtimeNs }: Attributes): Bytes {
+    return { ...this.#names.contentName(ino), ino, size, mtimeNs };
+  }
+
+  /** Whether the file has these bytes still. Throws BlockMiss. */
+  has(fs: FileSystem, bytes: Bytes): boolean {
+    const now = this.#names.contentName(bytes.ino);
+    if (now.name !== undefined && bytes.name !== undefined) return now.name === bytes.name;
+    if (now.version === bytes.version && now.name === bytes.name) return true;
+    // Published meanwhile, or changed: the times must tell.
+    const { size, mtimeNs } = fs.getAttributes(bytes.ino);
+    return now.name !== undefined && size === bytes.size && mtimeNs === bytes.mtimeNs;
+  }
+
+  /** `to` has the same bytes now. */
+  copied({ name }: Bytes, to: Ino): void {
+    if (name !== undefined) this.#names.nameContent(to, name);
+  }
+
+  #nameNow(fs: FileSystem, ino: Ino, size: number): Cid | undefined {
+    if (size > NAMED_AT_ONCE_BYTES) return undefined;
+    const bytes = Buffer.allocUnsafe(size);
+    if (fs.read(ino, 0, size, bytes) < size) return undefined;
+    return this.whole(ino, bytes);
+  }
+
+  /** These are all of a file's bytes, and it has them: if they are few, they are named now, and need not be read again. */
+  whole(ino: Ino, bytes: Uint8Array): Cid | undefined {
+    const isShort = bytes.length <= this.#config.inlineLimit;
+    if (!isShort && (bytes.length > NAMED_AT_ONCE_BYTES || !isOneChunk(this.#config, bytes.length))) return undefined;
+    const name = cidOf("raw", bytes);
+    this.#names.nameContent(ino, name);
+    return name;
+  }
+}
+
+/**
+ * The letter that tells a chunk from a list, and 158 bits of the hash: two contents that share them would take 2^79 tries to find. Some
+ * clients have little room for a tag: litmus puts two of them and a lock's token into 200 bytes.
+ */
+function shortName(name: Cid): string {
+  return `${name[CODEC_AT]}${name.slice(-TAG_LETTERS)}`;
+}
+
+const CODEC_AT = 3;
+const TAG_LETTERS = 32;
+
+export interface Bytes extends ContentName {
+  readonly ino: Ino;
+  readonly size: number;
+  readonly mtimeNs: bigint;
+}
+
+/** Finds out what names a body while it comes. */
+export class BodyName {
+  readonly #names: ContentNames;
+  readonly #writer: ContentWriter;
+
+  constructor(names: ContentNames, config: ContentConfig, size: number) {
+    this.#names = names;
+    this.#writer = namingWriter(config, size);
+  }
+
+  push(bytes: Uint8Array): Promise<void> {
+    return this.#writer.push(bytes);
+  }
+
+  /** They are all there, and in the file. */
+  async finish(ino: Ino): Promise<void> {
+    this.#names.nameContent(ino, nameOfContent(await this.#writer.finish()));
+  }
+}
