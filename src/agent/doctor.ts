@@ -21,7 +21,12 @@ export interface DoctorInput {
 }
 
 export function examine(input: DoctorInput): Finding[] {
-  return [node(), kernel(), fuseDevice(), addon(input), privilege(), state(input.stateRoot), key(input)];
+  const mounts = isLinux() ? [fuseDevice(), addon(input), privilege()] : [];
+  return [node(), kernel(), ...mounts, state(input.stateRoot), key(input)];
+}
+
+function isLinux(): boolean {
+  return process.platform === "linux";
 }
 
 function node(): Finding {
@@ -32,8 +37,9 @@ function node(): Finding {
 
 function kernel(): Finding {
   const what = "system";
-  if (process.platform !== "linux") {
-    const advice = "Use ls, cat, get and put; mounting needs Linux.";
+  if (!isLinux()) {
+    const advice =
+      "Mounting needs Linux. webdav, sync and all commands that work with a bucket are for this system, too.";
     return { what, state: "limited", detail: `${process.platform}: no mounts here`, advice };
   }
   return { what, state: "good", detail: `Linux ${release()}` };

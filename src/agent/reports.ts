@@ -3,6 +3,7 @@ import { timeText } from "../base/clock.ts";
 import type { ErrorCode, SynclineError } from "../base/errors.ts";
 import { nameToText } from "../base/names.ts";
 import type { Retention } from "../format/commits/retention.ts";
+import type { HeldDeletions } from "../sync/deletion-limit.ts";
 import type { CollectionState } from "./threads/background-collection.ts";
 import { mountOf, type DoorReport } from "./doors/doors.ts";
 import type { PublisherState } from "./publishing/publisher.ts";
@@ -39,7 +40,7 @@ export interface AgentStatus {
   readonly pending: PendingReport;
   readonly conflicts: readonly { readonly path: string; readonly machine: string; readonly time: string }[];
   /** Deletions that wait for approval: of a synced folder. */
-  readonly guard: null | { readonly digest: string; readonly files: number };
+  readonly guard: null | HeldDeletions;
   readonly cache: { readonly bytes: number; readonly limit: number };
   /** Collecting garbage; null: this agent does not by itself. */
   readonly collection: CollectionReport | null;

@@ -81,7 +81,7 @@ export interface Session {
 export function loadAddon(): FuseAddon {
   if (process.platform !== "linux") {
     throw new SynclineError("fuse_unavailable", `Mounting is not available on ${process.platform}.`, {
-      hint: "Mount on Linux. Here, use the commands put, get, ls and cat.",
+      hint: "Mount on Linux. Here, use `syncline webdav`, `syncline sync`, or commands such as put and get.",
     });
   }
   let addon: FuseAddon;

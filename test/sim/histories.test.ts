@@ -1,5 +1,5 @@
 /**
- * Whole agents on a bucket in an object store, on simulated time, while networks, disks and processes fail. SYNCLINE_TEST_ALL: 400
+ * Whole agents on a bucket in an object store, on simulated time, while networks, disks and processes fail. SYNCLINE_TEST_ALL: 4,000
  * histories; scripts/sim plays as many as one likes.
  */
 import { readFileSync } from "node:fs";

@@ -13,7 +13,7 @@ import { runCommandLine } from "../../src/cli/program.ts";
 import { createFakeRuntime } from "../support/fake-runtime.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
-const HELD = { digest: "d1", files: 101 };
+const HELD = { digest: "d1", files: 101, where: "bucket" as const };
 const MOUNT = { door: "mount", mount: "/m1" } as const;
 const WEB = { door: "webdav", url: "http://127.0.0.1:8888/", fingerprint: null } as const;
 
@@ -55,7 +55,7 @@ test("flush and status say that deletions wait, how many, and the command that l
   };
   const flushed = await run("flush", mount);
   expect(flushed.ended).toBe(7);
-  expect(flushed.told).toContain("101 files would be deleted");
+  expect(flushed.told).toContain("101 files would be deleted from the bucket");
   expect(flushed.told).toContain("syncline flush /f1 --allow-deletes d1");
   expect(flushed.told).not.toContain("out of reach");
   expect(JSON.parse((await run("flush", mount, "--json")).out)).toMatchObject({ published: false, guard: HELD });
@@ -70,7 +70,7 @@ test("an end with deletions that wait says so, and how they go through", () => {
   const report = bothEnded(DRAINED, { ...DRAINED, drained: false, guard: HELD, folder });
   expect(report).toMatchObject({ drained: false, guard: HELD });
   const told = leftText(report, "kept");
-  expect(told).toMatch(/101 files would be deleted.*syncline flush \/f1 --allow-deletes d1/);
+  expect(told).toMatch(/101 files would be deleted from the bucket.*syncline flush \/f1 --allow-deletes d1/);
   expect(told).not.toContain("0 files");
 });
 

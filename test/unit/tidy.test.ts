@@ -119,7 +119,7 @@ describe("tidy", () => {
     const tests = filesUnder(join(root, "test"), ".test.ts");
     expect(
       offenders(banned, () => true, tests),
-      "Wait for an event, or for a condition with a deadline (test/support/wait.ts).",
+      "Wait for an event, or for a condition with a deadline (expect.poll).",
     ).toEqual([]);
   });
 });

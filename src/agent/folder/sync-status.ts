@@ -30,7 +30,7 @@ export function syncStatus(
     lastError: reportError(error),
     pending: pendingOf(state, waiting?.(), state.waiting),
     conflicts: conflicts(),
-    guard: held === null ? null : { digest: held.digest, files: held.files },
+    guard: held,
     cache: cache(),
     collection: null,
     published: { flushes: 0, attempts: 0, uploadedBytes: 0, uploadedBlocks: 0, requests: 0, blocksRead: 0 },

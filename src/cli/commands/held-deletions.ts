@@ -5,9 +5,9 @@ import { printCount, printRest, printText } from "../terminal/text.ts";
 
 type Held = NonNullable<AgentStatus["guard"]>;
 
-/** "3 files would be deleted: that waits for approval" */
-export function heldText({ files }: Held): string {
-  return `${printCount(files, "file")} would be deleted: that waits for approval`;
+/** "3 files would be deleted from the bucket: that waits for approval" */
+export function heldText({ files, where }: Held): string {
+  return `${printCount(files, "file")} would be deleted from the ${where}: that waits for approval`;
 }
 
 /** The command that lets them through. Of an agent's doors it names one: the folder, where there is one. */

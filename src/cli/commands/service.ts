@@ -84,6 +84,8 @@ async function install(call: ServiceCall & Call<"dryRun">): Promise<void> {
   if (before === undefined) writeFileSync(path, unit, { mode: 0o644 });
   output.result({ unit: path, text: unit, written: before === undefined, next }, `Wrote ${printText(path)}. Now:`);
   for (const step of next) output.notice(`  ${step}`);
+  if (words[0] === "mount" && !system && process.getuid?.() !== 0)
+    output.notice("Only root may mount: as root, install it with --system instead.");
   if (runtime.environmentKey !== undefined)
     output.notice("The service does not get SYNCLINE_KEY: it uses the key file of its user.");
 }

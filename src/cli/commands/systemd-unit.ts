@@ -47,7 +47,7 @@ export function unitText({ words, program, workingDirectory, environment, system
   return `${lines.join("\n")}\n`;
 }
 
-/** A mount is made by a setuid helper and has to be seen by others: most of what hardens takes one or the other away. */
+/** A mount has to be seen by others: most of what hardens a unit gives it a view of its own. */
 function hardening([command]: readonly string[]): string[] {
   if (command === "mount") return [];
   return ["NoNewPrivileges=yes", "LockPersonality=yes", "RestrictRealtime=yes", "SystemCallArchitectures=native"];

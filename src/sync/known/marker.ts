@@ -123,7 +123,7 @@ async function makeOwn(disk: SyncDisk, path: DiskPath): Promise<void> {
 
 function foreign({ folder }: FolderNames, found: string): SynclineError {
   return new SynclineError("foreign_bucket", `${folder} is synced with another bucket, ${found}.`, {
-    hint: "Name that bucket, or another folder. If the folder is to leave that bucket, remove its .syncline folder first.",
+    hint: "Name that bucket, or another folder. If the folder is to leave that bucket, remove its .syncline folder and the state that it was synced with.",
   });
 }
 
