@@ -4,7 +4,7 @@
  */
 import type { Clock } from "../base/clock.ts";
 import { BoundedMap } from "../base/bounded-map.ts";
-import { SynclineError } from "../base/errors.ts";
+import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import type { BlockReader, SizedBlock } from "../blocks/block-store.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
@@ -77,7 +77,7 @@ export class Loader {
   /** Fetches blocks. Rejects with `read_timeout`, `block_corrupt`, `block_not_found`, the signal's reason. */
   async load(cids: readonly Cid[], signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
-    const work = this.#fetch(cids);
+    const work = this.#fetchPatiently(cids);
     let timer: Disposable | undefined;
     let onAbort: (() => void) | undefined;
     const givenUp = new Promise<never>((_, reject) => {
@@ -92,6 +92,16 @@ export class Loader {
       if (onAbort !== undefined) signal?.removeEventListener("abort", onAbort);
       // Given up on, it may still fail later.
       work.catch(() => {});
+    }
+  }
+
+  /** A fetch that another call began is joined, and may give up soon: then the store is asked once more, in this call's own time. */
+  async #fetchPatiently(cids: readonly Cid[]): Promise<void> {
+    try {
+      await this.#fetch(cids);
+    } catch (error) {
+      if (!hasCode(error, "store_unreachable")) throw error;
+      await this.#fetch(cids);
     }
   }
 
