@@ -1,6 +1,6 @@
 /**
  * The command line as few files, made of what tsc wrote to dist/: a start loads some 90 of them where it loaded 500 modules
- * (docs/decisions.md). The rest of dist/ stays: the library's modules, their types, and what tests and drills import.
+ * (docs/decisions/0003-bundled-command-line.md). The rest of dist/ stays: the library's modules, their types, and what tests and drills import.
  */
 import { readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";

@@ -22,7 +22,7 @@ const folder = join(space.path, "folder");
 const ASIDE = /\.aside$/;
 /** Version → what became of it by somebody's will: "gone", "moved"; "failed" when it was never saved. */
 const versions = new Map();
-/** Version → the name that it was made under: what several doors make under one name at once is one file (docs/format.md, Ids). */
+/** Version → the name that it was made under: what several doors make under one name at once is one file (docs/reference/formats.md, Ids). */
 const births = new Map();
 /** Version → the one before it under the same name in the folder, where that is an edit of the file. */
 const edited = new Map();

@@ -1,4 +1,4 @@
-/** What an agent tells others about itself: the JSON of cli.md. */
+/** What an agent tells others about itself: the JSON of docs/reference/command-line.md. */
 import { timeText } from "../base/clock.ts";
 import type { ErrorCode, SynclineError } from "../base/errors.ts";
 import { nameToText } from "../base/names.ts";

@@ -1,7 +1,7 @@
 /**
  * The one error type that crosses layers: a stable code for programs, a sentence for people, and what to do next.
  *
- * Codes are part of the public interface (docs/errors.md lists them); messages are not.
+ * Codes are part of the public interface (docs/reference/errors.md lists them); messages are not.
  */
 export class SynclineError extends Error {
   readonly code: ErrorCode;

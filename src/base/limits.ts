@@ -3,7 +3,7 @@
 const KiB = 1024;
 const MiB = 1024 * KiB;
 
-// Blocks (format.md, Blocks)
+// Blocks (docs/reference/formats.md, Blocks)
 /** Blocks that we make. */
 export const MAX_BLOCK_MADE = 1 * MiB;
 /** Blocks that we accept. */
@@ -11,7 +11,7 @@ export const MAX_BLOCK_ACCEPTED = 4 * MiB;
 /** Nesting of lists and maps in a dag-cbor block; our own formats need five. */
 export const MAX_CBOR_DEPTH = 16;
 
-// Tree nodes (format.md, Tree nodes)
+// Tree nodes (docs/reference/formats.md, Tree nodes)
 export const NODE_TARGET_BYTES = 16 * KiB;
 /** What a bucket's genesis may choose: four targets and one entry stay below MAX_NODE_BYTES. */
 export const MIN_NODE_TARGET_BYTES = 256;
@@ -26,7 +26,7 @@ export const MAX_NODE_LEVEL = 16;
 /** A node may exceed this only with one entry. */
 export const MAX_NODE_BYTES = 128 * KiB;
 
-// Records and names (format.md, Records)
+// Records and names (docs/reference/formats.md, Records)
 export const MAX_NAME_BYTES = 255;
 export const MAX_VALUE_BYTES = 4 * KiB;
 export const MAX_INLINE_XATTR_BYTES = 512;
@@ -35,13 +35,13 @@ export const MAX_SYMLINK_BYTES = 4095;
 /** Longer targets go to a linked block. */
 export const MAX_INLINE_TARGET_BYTES = 512;
 
-// Commits (format.md, Commit)
+// Commits (docs/reference/formats.md, Commit)
 /** Longer heads go to a block of their own. */
 export const MAX_INLINE_HEADS_BYTES = 1 * KiB;
 export const MAX_NOTE_BYTES = 1 * KiB;
 export const MAX_MACHINE_BYTES = 255;
 
-// Content (format.md, Content)
+// Content (docs/reference/formats.md, Content)
 export const DEFAULT_INLINE_BYTES = 512;
 /** The most that a genesis may allow: a row with it, long attributes and a target stays below MAX_VALUE_BYTES. */
 export const MAX_INLINE_CONTENT_BYTES = 2 * KiB;
@@ -53,7 +53,7 @@ export const MAX_LIST_ENTRIES = 512;
 /** Streams of unknown length are held in memory up to this. */
 export const MAX_STREAM_BYTES = 64 * MiB;
 
-// Packs (format.md, A bucket in an object store)
+// Packs (docs/reference/formats.md, A bucket in an object store)
 export const PACK_TARGET_BYTES = 16 * MiB;
 export const PACK_MAX_BYTES = 32 * MiB;
 /** A commit object carries everything new up to this. */
@@ -118,7 +118,7 @@ export const READ_AHEAD_MAX_BYTES = 32 * MiB;
 export const READ_ATTEMPTS = 5;
 export const READ_TIMEOUT_MS = 30_000;
 
-// What a client of a master allows itself, and it (protocol.md)
+// What a client of a master allows itself, and it (docs/reference/protocol.md)
 /** Sockets to one master: block transfers take MASTER_TRANSFERS of them at most, so that roots and the watch never wait. */
 export const MASTER_CONNECTIONS = 10;
 export const MASTER_TRANSFERS = 6;
@@ -256,7 +256,7 @@ export const EARLY_TRIAL_BYTES = 16 * MiB;
 export const EARLY_SLICE_MS = 4;
 export const BACKGROUND_NICENESS = 10;
 
-// HTTP: what a master and its clients agree on, and what every server of ours allows (docs/protocol.md, Limits)
+// HTTP: what a master and its clients agree on, and what every server of ours allows (docs/reference/protocol.md, Limits)
 /** Request line and headers together. */
 export const MAX_HEADER_BYTES = 16 * KiB;
 export const MAX_JSON_BYTES = 1 * MiB;

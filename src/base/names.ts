@@ -22,7 +22,7 @@ export function nameToText(name: FileName): string {
   return Buffer.from(name, "latin1").toString("utf8");
 }
 
-/** Checks a byte string against the rules of format.md: 1–255 bytes, no `/`, no NUL, not `.` or `..`. */
+/** Checks a byte string against the rules of docs/reference/formats.md: 1–255 bytes, no `/`, no NUL, not `.` or `..`. */
 export function checkName(name: string): FileName {
   if (name.length === 0 || name.length > MAX_NAME_BYTES || name === "." || name === ".." || /[/\0]/.test(name)) {
     throw new SynclineError("name_invalid", `${JSON.stringify(name)} cannot be a file name.`, {

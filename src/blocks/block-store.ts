@@ -45,7 +45,7 @@ export interface BlockStore extends BlockReader, BlockSink {
 
 /**
  * Thrown by the synchronous readers (`peekGet`, `peekRange`, `peekContent`) when blocks are not in memory: load them and
- * call again. Operations read everything before they change anything, so calling again is safe (docs/decisions.md).
+ * call again. Operations read everything before they change anything, so calling again is safe (docs/decisions/0011-synchronous-calls.md).
  */
 export class BlockMiss extends Error {
   readonly cids: readonly Cid[];

@@ -66,7 +66,7 @@ export function splitAddress(text: string): { readonly address: BucketAddress; r
   }
 }
 
-/** What masters and clients agree on as the name of a bucket (docs/protocol.md). */
+/** What masters and clients agree on as the name of a bucket (docs/reference/protocol.md). */
 export function isBucketName(text: string): boolean {
   return /^[a-z0-9][a-z0-9._-]{0,62}$/.test(text);
 }

@@ -1,5 +1,5 @@
 /**
- * Deletions that a person approved on the machine that made them (format.md, Commit): a synced folder elsewhere need not ask again.
+ * Deletions that a person approved on the machine that made them (docs/reference/formats.md, Commit): a synced folder elsewhere need not ask again.
  *
  * Each commit names the newest approved one up to it, so they are found without a walk through all of history. What was thinned out approves
  * nothing. An approval is of one deletion: what came back since, as by `restore`, and was deleted again is not approved by it.

@@ -1,4 +1,4 @@
-/** What a tree holds in numbers, kept up to date from what changed (format.md, Commit: totals). */
+/** What a tree holds in numbers, kept up to date from what changed (docs/reference/formats.md, Commit: totals). */
 import type { Totals } from "../format/commits/commit-body.ts";
 import type { Cid } from "../base/ids.ts";
 import { ROOT_ID } from "../base/ids.ts";

@@ -21,7 +21,7 @@ export function exitStatusOf(error: unknown): ExitStatus {
   return ERROR_STATUSES[failureOf(error).code];
 }
 
-/** Every code there is, and its status. docs/errors.md has the same list. */
+/** Every code there is, and its status. docs/reference/errors.md has the same list. */
 export const ERROR_STATUSES: Readonly<Record<ErrorCode, ExitStatus>> = {
   arbiter_unreachable: 6,
   bad_address: 2,

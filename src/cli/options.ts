@@ -120,7 +120,7 @@ export const OPTIONS = {
     fallbackText: "1; with --histories all cores",
   }),
   canaries: toggle("build known faults in, one by one, and show how each is noticed", { onlyFlag: true }),
-  scenarios: path("<file>", "merges to play: the format is at the end of docs/merge.md", { onlyFlag: true }),
+  scenarios: path("<file>", "merges to play: the format is at the end of docs/design/merge.md", { onlyFlag: true }),
   lease: duration("how long blocks stay that no root reaches", { fallbackText: "24h" }),
   quota: size("most bytes that each wallet may store", { fallbackText: "no limit" }),
   quotaApi: text("<url>", "storage API that is asked before /v0/block takes anything"),

@@ -2,7 +2,7 @@
  * How a bucket's files are cut: the genesis parameters made ready for use. Plain data, so that it can cross threads.
  *
  * The gear table derives from a seed: empty for plain buckets, so that they all cut alike; a sealed bucket will give a
- * key of its own, so that chunk lengths tell nothing about known files (format.md, Sealing).
+ * key of its own, so that chunk lengths tell nothing about known files (docs/reference/formats.md, Sealing).
  */
 import { BoundedMap } from "../base/bounded-map.ts";
 import { DEFAULT_INLINE_BYTES, MAX_BLOCK_MADE, MAX_VALUE_BYTES } from "../base/limits.ts";

@@ -47,7 +47,7 @@ export function deviceKeyFromSeed(seed: Uint8Array): DeviceKey {
   };
 }
 
-/** blake3(key)[0..16] (format.md, Device certificate). */
+/** blake3(key)[0..16] (docs/reference/formats.md, Device certificate). */
 export function writerOf(publicKey: Uint8Array): WriterId {
   return Buffer.from(blake3(publicKey)).toString("hex", 0, 16) as WriterId;
 }

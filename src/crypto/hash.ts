@@ -1,5 +1,5 @@
 /**
- * BLAKE3, the one hash of the project, in the fastest form for each size (measured: docs/decisions.md).
+ * BLAKE3, the one hash of the project, in the fastest form for each size (measured: docs/decisions/0005-native-hot-loops.md).
  *
  * WebAssembly wins below 4 KiB, the native module above and where a key is derived, which WebAssembly cannot; without the native module
  * WebAssembly and JavaScript do it.
@@ -31,7 +31,7 @@ export async function createKeyedHash(key: Uint8Array): Promise<(bytes: Uint8Arr
 
 /**
  * blake3 in its derive_key mode: every use of the hash other than a block's address has a context string of its own
- * (format.md, Blocks), so that no hash can be taken for another's.
+ * (docs/reference/formats.md, Blocks), so that no hash can be taken for another's.
  */
 export function deriveHash(context: string, ...parts: readonly Uint8Array[]): Uint8Array {
   const bytes = parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);

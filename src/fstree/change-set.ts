@@ -2,7 +2,7 @@
  * What one sealed epoch changed: the end state of every object that it created, changed or deleted, relative to the tree
  * that it started from. Plain data, so that it can cross threads and be stored.
  *
- * Objects are named by the overlay's inode numbers, since ids are given only when the tree is built (merge.md, Identity).
+ * Objects are named by the overlay's inode numbers, since ids are given only when the tree is built (docs/design/merge.md, Identity).
  */
 import type { Cid, FileId, FileName, Ino, Lamport } from "../base/ids.ts";
 import type { EarlyCuts } from "../content/early-cuts.ts";
@@ -16,10 +16,10 @@ export interface ChangeSet {
   /**
    * The commit that was adopted last when the epoch was sealed. Its tree is the merge's base, after each changed object's kept
    * rows (`base`, `baseNames`) are put into it. Usually those rows are in it already; they differ when the overlay adopted a
-   * newer root while the object was dirty, or when the commit's blocks are gone (docs/decisions.md, Kept base rows).
+   * newer root while the object was dirty, or when the commit's blocks are gone (docs/decisions/0014-kept-base-rows.md).
    */
   readonly reference: Cid;
-  /** What this epoch counts as when a winner is chosen: the adopted root's seq + 1 (merge.md, Winner and base). */
+  /** What this epoch counts as when a winner is chosen: the adopted root's seq + 1 (docs/design/merge.md, Winner and base). */
   readonly lamport: Lamport;
   readonly objects: readonly ChangedObject[];
   /** Ids of unchanged directories that `names` refer to as parents. The root is always in it. */
@@ -93,7 +93,7 @@ export interface ForeignObject {
 }
 
 /**
- * Where units went that gave way (docs/merge.md, Units): who has something of them goes on with the copy, as if somebody had renamed it
+ * Where units went that gave way (docs/design/merge.md, Units): who has something of them goes on with the copy, as if somebody had renamed it
  * and put another one in its place. Plain data.
  */
 export interface MovedUnits {

@@ -1,4 +1,4 @@
-/** INIT: what is agreed with the kernel, once per mount (docs/fuse.md says why each). */
+/** INIT: what is agreed with the kernel, once per mount (docs/design/fuse.md says why each). */
 import { INIT, INIT2, MAX_WRITE_BYTES, PROTOCOL_MAJOR, PROTOCOL_MINOR } from "./protocol.ts";
 
 export interface KernelOffer {
@@ -33,7 +33,7 @@ export function agree(offer: KernelOffer, wishes: Wishes): number[] | string {
   ];
 }
 
-/** Linux 5.10 (Debian 11). Older ones are refused; of those in between, only 6.18 was run (docs/fuse.md). */
+/** Linux 5.10 (Debian 11). Older ones are refused; of those in between, only 6.18 was run (docs/design/fuse.md). */
 const OLDEST_MINOR = 32;
 
 const WANTED =

@@ -31,7 +31,7 @@ export const XATTR_HANDLERS: readonly HandlerEntry[] = [
 ];
 
 /**
- * Refuses what a disk without them refuses: POSIX ACLs are not enforced yet (docs/fuse.md), so they are not stored either, and
+ * Refuses what a disk without them refuses: POSIX ACLs are not enforced yet (docs/design/fuse.md), so they are not stored either, and
  * other namespaces do not exist.
  */
 function checked(name: string): string {

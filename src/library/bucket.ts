@@ -1,6 +1,6 @@
 /**
  * The library entry point `syncline/bucket`: trees of files as a bucket holds them, and the merge of two of them with its
- * conflicts. No network, no keys, no commits: what agents publish is made of these. docs/library.md has an example.
+ * conflicts. No network, no keys, no commits: what agents publish is made of these. docs/reference/library.md has an example.
  */
 import type { Cid, FileId, FileName, Ino, Lamport, WriterId } from "../base/ids.ts";
 import { ROOT_ID } from "../base/ids.ts";

@@ -1,6 +1,6 @@
 /**
  * The library entry point `syncline/tree`: sorted rows of bytes as immutable trees of blocks, which are read, edited, compared
- * and merged at a cost that follows what differs. docs/library.md has an example.
+ * and merged at a cost that follows what differs. docs/reference/library.md has an example.
  */
 import type { Cid } from "../base/ids.ts";
 import type { BlockStore } from "../blocks/block-store.ts";

@@ -3,7 +3,7 @@
 const KiB = 1024;
 const MiB = 1024 * KiB;
 
-// Roots (protocol.md)
+// Roots (docs/reference/protocol.md)
 /** Missing blocks that the refusal of a swap names. */
 export const MAX_MISSING_TOLD = 1_000;
 /** Blocks below one another that a root may reach. Trees, lists and what is kept of history stay below 100. */
@@ -47,7 +47,7 @@ export const PACK_READS = 4;
 /** Gaps in a pack up to this are read along: another read of a disk costs as much. */
 export const READ_GAP_BYTES = 4 * KiB;
 
-// HTTP (docs/protocol.md, Limits)
+// HTTP (docs/reference/protocol.md, Limits)
 /** Connections at a time: beyond, new ones are closed. */
 export const MAX_CONNECTIONS = 20_000;
 /** Connections on which no request is under way: beyond, those that have been idle longest are closed. 11 KiB each, 43 with TLS. */

@@ -1,4 +1,4 @@
-/** The embedded master: one process with its roots, its blocks and its HTTP surface (docs/protocol.md). */
+/** The embedded master: one process with its roots, its blocks and its HTTP surface (docs/reference/protocol.md). */
 import type { Clock } from "../base/clock.ts";
 import type { Wallet } from "../base/ids.ts";
 import {

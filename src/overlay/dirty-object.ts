@@ -43,7 +43,7 @@ export interface DirtyObject {
   /** Where its bytes lie; undefined while they are all `content`'s. */
   extents: Extents | undefined;
   links: Link[];
-  /** Of one that is new in its epoch: the object that it was renamed over, whose id it takes (docs/merge.md, Identity). */
+  /** Of one that is new in its epoch: the object that it was renamed over, whose id it takes (docs/design/merge.md, Identity). */
   replaces: Ino | undefined;
   /** The base's record and names, kept so that the change can be merged whatever becomes of the base. */
   base: FileRecord | undefined;

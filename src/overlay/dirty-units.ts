@@ -1,5 +1,5 @@
 /**
- * Whether something that is not published belongs to a unit of the policy (docs/merge.md). What others make of the rest of such a unit
+ * Whether something that is not published belongs to a unit of the policy (docs/design/merge.md). What others make of the rest of such a unit
  * must not come to lie beside it: it was written to go with what is there.
  */
 import type { FileName, Ino } from "../base/ids.ts";

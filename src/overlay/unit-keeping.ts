@@ -1,5 +1,5 @@
 /**
- * Units that others changed while something of them changed here, of which the epoch that is settled has nothing (docs/merge.md, Units):
+ * Units that others changed while something of them changed here, of which the epoch that is settled has nothing (docs/design/merge.md, Units):
  * they stay as they were seen here, as changed objects, until the next epoch is merged. Then both sides changed the unit.
  */
 import type { FileId, Ino } from "../base/ids.ts";

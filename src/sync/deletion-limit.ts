@@ -1,6 +1,6 @@
 /**
  * The deletion limit: where a scan misses much of what was synced, or a root would take much of the folder away, these deletions wait
- * until a person approves just them (merge.md, Laws). Everything else goes and comes meanwhile.
+ * until a person approves just them (docs/design/merge.md, Laws). Everything else goes and comes meanwhile.
  */
 import { hasCode } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";

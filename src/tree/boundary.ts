@@ -1,6 +1,6 @@
 /**
  * Where tree nodes end: a rule on an entry's key and on encoded sizes alone, so that a tree's shape depends on its contents
- * and not on the order of the edits that made it (format.md, Tree nodes).
+ * and not on the order of the edits that made it (docs/reference/formats.md, Tree nodes).
  */
 import { SynclineError } from "../base/errors.ts";
 import { MAX_NODE_TARGET_BYTES, MIN_NODE_TARGET_BYTES, NODE_TARGET_BYTES } from "../base/limits.ts";

@@ -325,7 +325,7 @@ describe("history", () => {
     roots.push(put("two"));
   });
 
-  test("log tells of each commit what cli.md promises, newest first", () => {
+  test("log tells of each commit what docs/reference/command-line.md promises, newest first", () => {
     const [newest, second, first] = space.lines("log", url);
     expect(newest).toEqual({
       root: roots[1],
@@ -576,8 +576,8 @@ test("a bucket's folder can be moved and used at its new place", () => {
   expect(space.do("cat", `${space.url("after")}/f`)).toBe("f");
 });
 
-test("the tour of docs/cli.md goes as the page says", () => {
-  const page = readFileSync(join(import.meta.dirname, "../../docs/cli.md"), "utf8");
+test("the tour of docs/reference/command-line.md goes as the page says", () => {
+  const page = readFileSync(join(import.meta.dirname, "../../docs/reference/command-line.md"), "utf8");
   const tour = /```sh tour\n([^]*?)```/.exec(page)?.[1] ?? "";
   const folder = space.at("tour");
   mkdirSync(join(folder, "photos"), { recursive: true });

@@ -61,7 +61,7 @@ interface File {
   readonly origin: string | undefined;
 }
 
-/** Which file of the base is where, by the rules of docs/merge.md. */
+/** Which file of the base is where, by the rules of docs/design/merge.md. */
 class Model {
   readonly #at = new Map<string, File>();
   /** Where one file took the place of another. */

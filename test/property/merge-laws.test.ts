@@ -1,4 +1,4 @@
-/** The laws of the merge over generated histories (docs/merge.md). SYNCLINE_TEST_ALL: 1,000 histories a law, or as many as it says, and every pair. */
+/** The laws of the merge over generated histories (docs/design/merge.md). SYNCLINE_TEST_ALL: 1,000 histories a law, or as many as it says, and every pair. */
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ALL, faultsOfPairs, lawsOfSeveral, PATIENCE_MS, runs } from "../support/law-suite.ts";

@@ -1,4 +1,4 @@
-/** The laws of the merge where files belong together (docs/merge.md, Units). SYNCLINE_TEST_ALL: as for merge-laws. */
+/** The laws of the merge where files belong together (docs/design/merge.md, Units). SYNCLINE_TEST_ALL: as for merge-laws. */
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Lamport } from "../../src/base/ids.ts";

@@ -1,4 +1,4 @@
-/** The commands as the program registers them, and what docs/cli.md says of them. */
+/** The commands as the program registers them, and what docs/reference/command-line.md says of them. */
 import { Command } from "commander";
 import type { Program } from "../../src/cli/command.ts";
 import { commandsFor } from "../../src/cli/commands.ts";

@@ -1,6 +1,6 @@
 /**
  * Known answers for every stored format, from fixed inputs. They are frozen in test/vectors/formats.json: a second
- * implementation has to give the same, and so has every later version of this one. docs/format.md explains them.
+ * implementation has to give the same, and so has every later version of this one. docs/reference/formats.md explains them.
  */
 import type { Cid, FileId, FileName, PackName, WriterId } from "../../src/base/ids.ts";
 import { ROOT_ID } from "../../src/base/ids.ts";
@@ -34,7 +34,8 @@ import { commitBodyAt, createSignedBucket } from "./signed-bucket.ts";
 /** Plain data: bytes in hex, times in decimal. */
 export async function createFormatVectors(): Promise<object> {
   return {
-    about: "Known answers of the stored formats (docs/format.md). Bytes are hex. Made by scripts/make-vectors; frozen.",
+    about:
+      "Known answers of the stored formats (docs/reference/formats.md). Bytes are hex. Made by scripts/make-vectors; frozen.",
     cids: [cidVector("raw", Buffer.from("hello")), cidVector("dag-cbor", Uint8Array.of(0x80))],
     ids: idVectors(),
     keys: keyVectors(),

@@ -1,5 +1,5 @@
 /**
- * The laws of a merge (docs/merge.md) as judges: each answers with what is wrong, as text, or with nothing. What is in units
+ * The laws of a merge (docs/design/merge.md) as judges: each answers with what is wrong, as text, or with nothing. What is in units
  * that both sides changed (`except`) has a judge of its own (unit-laws.ts).
  */
 import { isDeepStrictEqual } from "node:util";

@@ -1,5 +1,5 @@
 /**
- * Seals a model filesystem: gives ids by the rules of merge.md (Identity), and builds the tree from its whole state. Written
+ * Seals a model filesystem: gives ids by the rules of docs/design/merge.md (Identity), and builds the tree from its whole state. Written
  * from the rules alone, so that it is a second opinion on fstree/rebase; it also reads a tree back into a model.
  */
 import type { Cid, FileId, FileName } from "../../src/base/ids.ts";

@@ -2,7 +2,7 @@
  * What folder sync may do to versions, judged after every pass from outside: by what people did in the folder since the pass before, what
  * the folder shows, and which commits the bucket has. A version is a text that was saved once and nowhere else.
  *
- * The rules are those of merge.md (no lost bytes, no resurrection, intention; its table on renames, deletes and edits) and of docs/sync.md.
+ * The rules are those of docs/design/merge.md (no lost bytes, no resurrection, intention; its table on renames, deletes and edits) and of docs/design/folder-sync.md.
  * What somebody did is known by comparing the folder with what the last pass left in it, so an action counts against what its doer saw:
  * who deletes a version that others moved meanwhile did not mean the one at its new place.
  */

@@ -1,5 +1,5 @@
 /**
- * All objects of a tree, read row by row, and what is wrong with them. Written from format.md alone and knowing nothing of
+ * All objects of a tree, read row by row, and what is wrong with them. Written from docs/reference/formats.md alone and knowing nothing of
  * how trees are made, so that it can judge what makes them.
  */
 import type { Cid, FileId } from "../../src/base/ids.ts";

@@ -1,10 +1,10 @@
-/** docs/cli.md says what the program does: its tables and commands are the program's own, and every example parses. */
+/** docs/reference/command-line.md says what the program does: its tables and commands are the program's own, and every example parses. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { commandTree, pageParts, tailOf, type NamedCommand } from "../support/command-tree.ts";
 
-const path = resolve(import.meta.dirname, "../../docs/cli.md");
+const path = resolve(import.meta.dirname, "../../docs/reference/command-line.md");
 let leaves: NamedCommand[];
 
 beforeAll(async () => {
@@ -16,7 +16,7 @@ test("the page has the program's own options, exit statuses and commands", async
   let current = page;
   for (const [name, text] of await pageParts()) {
     const part = new RegExp(`(<!-- ${name} -->\n)[^]*?(\n<!-- end of ${name} -->)`);
-    expect(page, `docs/cli.md has the marks of ${name}`).toMatch(part);
+    expect(page, `docs/reference/command-line.md has the marks of ${name}`).toMatch(part);
     current = current.replace(part, (_, begin: string, end: string) => `${begin}${text}${end}`);
   }
   if (process.env["SYNCLINE_UPDATE_DOCS"] !== undefined) writeFileSync(path, current);

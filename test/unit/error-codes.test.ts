@@ -2,12 +2,12 @@ import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { ERROR_STATUSES, EXIT_MEANINGS } from "../../src/cli/exit-status.ts";
 
-const page = readFileSync(new URL("../../docs/errors.md", import.meta.url), "utf8");
+const page = readFileSync(new URL("../../docs/reference/errors.md", import.meta.url), "utf8");
 const rows = [...page.matchAll(/^\| `(\w+)` \| (\d) \| (.*) \| (.*) \|$/gm)];
 
-test("docs/errors.md lists every code with the status that it ends a command with", () => {
+test("docs/reference/errors.md lists every code with the status that it ends a command with", () => {
   const documented = Object.fromEntries(rows.map(([, code, status]) => [code, Number(status)]));
-  expect(documented, "Add the code to docs/errors.md: meaning, and what to do.").toEqual(ERROR_STATUSES);
+  expect(documented, "Add the code to docs/reference/errors.md: meaning, and what to do.").toEqual(ERROR_STATUSES);
 });
 
 test("every code says what it means and what to do", () => {

@@ -1,4 +1,4 @@
-/** docs/protocol.md tells the truth: its curl lines work as it says, and no call and no code is missing. */
+/** docs/reference/protocol.md tells the truth: its curl lines work as it says, and no call and no code is missing. */
 import { spawn, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { text } from "node:stream/consumers";
@@ -12,7 +12,7 @@ import { CommitChain } from "../support/commit-chain.ts";
 import { bob, startTestMaster, type TestMaster } from "../support/test-master.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
-const page = readFileSync(resolve(import.meta.dirname, "../../docs/protocol.md"), "utf8");
+const page = readFileSync(resolve(import.meta.dirname, "../../docs/reference/protocol.md"), "utf8");
 let master: TestMaster;
 beforeAll(async () => void (master = await startTestMaster()));
 afterAll(() => master.stop());

@@ -1,10 +1,10 @@
-/** docs/security.md names tests and drills for what it says holds: they are there, under these names. */
+/** docs/design/security.md names tests and drills for what it says holds: they are there, under these names. */
 import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { expect, test } from "vitest";
 
 const root = resolve(import.meta.dirname, "../..");
-const page = readFileSync(join(root, "docs/security.md"), "utf8");
+const page = readFileSync(join(root, "docs/design/security.md"), "utf8");
 
 test("every test that the page names exists", () => {
   const claims = [...page.matchAll(/`(test\/[\w/.-]+\.test\.ts)`((?: "[^"]+",?)*)/g)].flatMap(

@@ -1,5 +1,5 @@
 /**
- * Tells the bucket on which root changes stand that cannot be published for long, so that collections retain it (docs/retention.md) and
+ * Tells the bucket on which root changes stand that cannot be published for long, so that collections retain it (docs/design/retention.md) and
  * the changes are merged with what they were made on. Costs nothing while changes are published at once.
  */
 import type { Clock } from "../../base/clock.ts";
@@ -16,7 +16,7 @@ export interface HeldBaseOptions {
   readonly log: Log;
 }
 
-/** Changes that wait for so long have the bucket told (format.md, bases): well before their root may be thinned. */
+/** Changes that wait for so long have the bucket told (docs/reference/formats.md, bases): well before their root may be thinned. */
 const HOLD_AFTER_MS = 5 * 60 * 1000;
 
 export class HeldBase implements Disposable {

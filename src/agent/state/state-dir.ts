@@ -1,5 +1,5 @@
 /**
- * Where an agent keeps what is its own: `$XDG_STATE_HOME/syncline/<hash of URL and mount point>/`, mode 0700 (cli.md).
+ * Where an agent keeps what is its own: `$XDG_STATE_HOME/syncline/<hash of URL and mount point>/`, mode 0700 (docs/reference/configuration.md).
  *
  * One agent a state: held by a lock that the system releases when the process dies, whatever way.
  */

@@ -1,5 +1,5 @@
 /**
- * When an agent collects its bucket's garbage by itself (docs/retention.md): after many commits, or once a day if there was any. All agents
+ * When an agent collects its bucket's garbage by itself (docs/design/retention.md): after many commits, or once a day if there was any. All agents
  * of a bucket count the same commits; chance and what they see of one another's collections keep all but one of them from it.
  */
 import type { Clock } from "../../base/clock.ts";

@@ -1,4 +1,4 @@
-/** Files that only make sense together gave way together: what is decided about one of them holds for all (merge.md, Units). */
+/** Files that only make sense together gave way together: what is decided about one of them holds for all (docs/design/merge.md, Units). */
 import type { FileName } from "../../base/ids.ts";
 import type { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
 

@@ -1,5 +1,5 @@
 /**
- * Collects what a bucket in an object store no longer needs (docs/retention.md). Two swaps: the first is of a maintenance commit
+ * Collects what a bucket in an object store no longer needs (docs/design/retention.md). Two swaps: the first is of a maintenance commit
  * whose manifest no longer maps the packs that go and lists them as `dropping`; then they are deleted; the second clears the list.
  *
  * Whatever else happens at the same time, a swap decides: who published before the first one makes it fail, and it is planned anew on

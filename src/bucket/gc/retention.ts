@@ -1,5 +1,5 @@
 /**
- * Which commits of the past a bucket goes on retaining (docs/retention.md): all of the youngest, the last one of each minute, hour and day, each
+ * Which commits of the past a bucket goes on retaining (docs/design/retention.md): all of the youngest, the last one of each minute, hour and day, each
  * up to an age that the bucket's setting gives. A pure rule over the commits' times.
  *
  * Ages count from effective times. Minutes, hours and days are those of the commits' own times, so that commits to which one ancestor gives its

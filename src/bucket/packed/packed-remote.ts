@@ -1,4 +1,4 @@
-/** A bucket in an object store (format.md): packs, commit objects and one root. `file://` and later `s3://` are this. */
+/** A bucket in an object store (docs/reference/formats.md): packs, commit objects and one root. `file://` and later `s3://` are this. */
 import type { Clock } from "../../base/clock.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { WriterId } from "../../base/ids.ts";

@@ -1,6 +1,6 @@
 /**
  * An upload into packs: content streams out as it comes, everything else goes with the commit object, and only the swap is
- * left to do (format.md, A bucket in an object store).
+ * left to do (docs/reference/formats.md, A bucket in an object store).
  *
  * One small edit costs two puts: the commit object with all that is new inside, and the root.
  */

@@ -1,4 +1,4 @@
-/** Makes a new run and manifest for the newest root out of the footers of all packs (format.md: `verify --repair`). */
+/** Makes a new run and manifest for the newest root out of the footers of all packs (docs/reference/formats.md: `verify --repair`). */
 import { SynclineError, unlessDamaged } from "../../base/errors.ts";
 import type { Cid, PackName } from "../../base/ids.ts";
 import { PACK_TARGET_BYTES } from "../../base/limits.ts";

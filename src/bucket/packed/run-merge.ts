@@ -1,4 +1,4 @@
-/** Makes one run out of loose packs and the smaller runs before them, as a stream of pages (format.md: tiered × 16, ≤ 4 runs). */
+/** Makes one run out of loose packs and the smaller runs before them, as a stream of pages (docs/reference/formats.md: tiered × 16, ≤ 4 runs). */
 import type { PackName } from "../../base/ids.ts";
 import { MAX_RUNS, RUN_TIER } from "../../base/limits.ts";
 import type { RunReference } from "../../format/blocks/manifest.ts";

@@ -1,4 +1,4 @@
-/** Makes the commit that follows a root: everything that it inherits, derives and records (format.md, Commit). */
+/** Makes the commit that follows a root: everything that it inherits, derives and records (docs/reference/formats.md, Commit). */
 import type { Cid, Lamport } from "../../base/ids.ts";
 import type { BlockSink } from "../../blocks/block-store.ts";
 import type { DeviceKey } from "../../crypto/device-key.ts";
@@ -57,7 +57,7 @@ export interface NextCommit {
   readonly epoch: number;
   readonly timeNs: bigint;
   readonly note: string;
-  /** Whether a person approved the deletions in it (merge.md, Laws: the mass-delete guard). */
+  /** Whether a person approved the deletions in it (docs/design/merge.md, Laws: the mass-delete guard). */
   readonly approved?: boolean;
   /** Maintenance only: seqs of commits that `kept` lets go of, ascending. */
   readonly thinned?: readonly Lamport[];

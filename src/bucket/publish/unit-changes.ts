@@ -1,5 +1,5 @@
 /**
- * What others changed in units (docs/merge.md) of which the epoch changed nothing: who goes on writing in one of them while the epoch is on
+ * What others changed in units (docs/design/merge.md) of which the epoch changed nothing: who goes on writing in one of them while the epoch is on
  * its way keeps it as he saw it, until all of it is merged.
  */
 import { groupBy } from "../../base/collections.ts";

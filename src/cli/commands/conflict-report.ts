@@ -119,7 +119,7 @@ export function causeOf({ kind, object }: GivenWay): string {
   return "Two different objects came to have one name. One kept it, this one has a name beside it and is as it was.";
 }
 
-/** docs/merge.md, Winner and base. Which of the two it was is not stored. */
+/** docs/design/merge.md, Winner and base. Which of the two it was is not stored. */
 export const WINNER =
   "The side with more commits since both last agreed kept the name; with as many, the one with the greater writer id.";
 

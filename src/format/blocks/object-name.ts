@@ -1,5 +1,5 @@
 /**
- * Names of a bucket's objects (format.md, A bucket in an object store): a folder and lower-case hex digits, so that they
+ * Names of a bucket's objects (docs/reference/formats.md, A bucket in an object store): a folder and lower-case hex digits, so that they
  * survive any file system. A pack is named by 16 random bytes, a commit object by its commit's multihash.
  */
 import { SynclineError } from "../../base/errors.ts";

@@ -1,5 +1,5 @@
 /**
- * A pack: many blocks in one object, and where each lies (format.md, A bucket in an object store).
+ * A pack: many blocks in one object, and where each lies (docs/reference/formats.md, A bucket in an object store).
  *
  * ```
  * blocks    back to back from offset 0, in any order

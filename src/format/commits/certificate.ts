@@ -1,5 +1,5 @@
 /**
- * Device certificates: a wallet's word that a device key may write to one bucket (format.md, Device certificate).
+ * Device certificates: a wallet's word that a device key may write to one bucket (docs/reference/formats.md, Device certificate).
  *
  * Block: dag-cbor `[1, {bucket, key, notAfter, wallet}, signature]`; the wallet signs
  * Device(address wallet,bytes32 key,bytes32 bucket,uint64 notAfter).

@@ -1,4 +1,4 @@
-/** A commit's body: what its root says, and as dag-cbor the map that is hashed and signed (format.md, Commit). */
+/** A commit's body: what its root says, and as dag-cbor the map that is hashed and signed (docs/reference/formats.md, Commit). */
 import type { Cid, Lamport, WriterId } from "../../base/ids.ts";
 import { MAX_MACHINE_BYTES, MAX_NOTE_BYTES } from "../../base/limits.ts";
 import { asBigInt, asBytes, asCount, asLink, asMap, asText, asWeakLink, misfit } from "../blocks/cbor-shape.ts";

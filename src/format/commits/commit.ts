@@ -1,6 +1,6 @@
 /**
  * Commits: the roots of a bucket, one after the other in a linear history, each signed by the device that made it
- * (format.md, Commit).
+ * (docs/reference/formats.md, Commit).
  *
  * Block: dag-cbor `[1, body, certificate, signature]`; the device signs "syncline/commit/1\0" ‖ blake3(body).
  */

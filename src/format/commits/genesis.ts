@@ -1,6 +1,6 @@
 /**
  * The genesis of a bucket: who owns it and by which rules its trees and chunks are cut. Written once; its CID is the bucket's
- * identity (format.md, Genesis).
+ * identity (docs/reference/formats.md, Genesis).
  *
  * Block: dag-cbor `[body, signature]`; the owner's wallet signs Genesis(address owner,bytes32 body), body = blake3 of the
  * body's dag-cbor.

@@ -1,6 +1,6 @@
 /**
  * What a commit includes: for every writer its highest epoch. Sorted rows; inline in the commit while they are short, else a
- * block of their own (format.md, Commit).
+ * block of their own (docs/reference/formats.md, Commit).
  */
 import type { Cid, WriterId } from "../../base/ids.ts";
 import { MAX_INLINE_HEADS_BYTES } from "../../base/limits.ts";

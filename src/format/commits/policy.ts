@@ -1,6 +1,6 @@
 /**
  * The policy of a bucket: the rules of every merge, as a block that commits link and inherit, so that a merge depends on its
- * inputs only (format.md, Policy).
+ * inputs only (docs/reference/formats.md, Policy).
  *
  * Retention is part of the policy, but not of the block: commits carry it (retention.ts).
  *

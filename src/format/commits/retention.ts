@@ -1,5 +1,5 @@
 /**
- * How long a bucket retains the roots of its past (docs/retention.md): a setting that commits carry and inherit (format.md, Features).
+ * How long a bucket retains the roots of its past (docs/design/retention.md): a setting that commits carry and inherit (docs/reference/formats.md, Features).
  * All of the youngest roots stay, then the last one of each minute, hour and day.
  */
 import { asCount, asMap, misfit } from "../blocks/cbor-shape.ts";

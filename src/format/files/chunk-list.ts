@@ -1,5 +1,5 @@
 /**
- * A node of a chunk list: which chunks and holes a run of a file consists of (format.md, Content).
+ * A node of a chunk list: which chunks and holes a run of a file consists of (docs/reference/formats.md, Content).
  *
  * dag-cbor: `[1, level, lengths, links]` at level 0, where a link is a raw block or null for a hole, and
  * `[1, level, lengths, links, data lengths]` above, where a link is a node one level down. `lengths` are bytes of the file;

@@ -21,7 +21,7 @@ const KiB = 1024;
 const MiB = 1024 * KiB;
 const GiB = 1024 * MiB;
 
-/** What new buckets get (format.md, Content). */
+/** What new buckets get (docs/reference/formats.md, Content). */
 export const DEFAULT_CHUNKER: ChunkerParameters = {
   id: "gear/1",
   averages: [

@@ -1,5 +1,5 @@
 /**
- * Keys of the tree's rows, `id 16 ‖ kind 1 ‖ rest`, and the ids in them (format.md, Keys).
+ * Keys of the tree's rows, `id 16 ‖ kind 1 ‖ rest`, and the ids in them (docs/reference/formats.md, Keys).
  *
  * One ordered space: all rows of an id lie together, a directory's entries are one range sorted by name bytes.
  */
@@ -68,7 +68,7 @@ export function dentryName(key: Uint8Array): FileName {
   return storedName(Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("latin1", ID_BYTES + 1));
 }
 
-/** The id that an object born at this place gets (format.md, Keys; merge.md, Identity). */
+/** The id that an object born at this place gets (docs/reference/formats.md, Keys; docs/design/merge.md, Identity). */
 export function birthId(parent: FileId, name: FileName, type: FileType, generation: number): FileId {
   const place = Buffer.allocUnsafe(ID_BYTES + 5 + name.length);
   place.write(parent, 0, "hex");
@@ -95,7 +95,7 @@ export function birthRanges(id: FileId): { readonly from: Uint8Array; readonly t
   }));
 }
 
-/** The id of the loser's object when one id was born on both sides at different places (merge.md, the table). */
+/** The id of the loser's object when one id was born on both sides at different places (docs/design/merge.md, the table). */
 export function splitId(parent: FileId, id: FileId, writer: WriterId, epoch: number): FileId {
   const tail = Buffer.alloc(8);
   tail.writeBigUInt64BE(BigInt(epoch));

@@ -10,7 +10,7 @@ import type { FileId, FileName, WriterId } from "../../base/ids.ts";
  */
 export type ConflictKind = "copy" | "displaced" | "dropped-move";
 
-/** The row of merge.md's table that decided. */
+/** The row of docs/design/merge.md's table that decided. */
 export type ConflictRule =
   | "content / content"
   | "create / create"

@@ -120,7 +120,7 @@ export async function displaceDirectory(
   }
 }
 
-/** Folding never touches an entry that neither side changed (merge.md, Phases): that bounds its work. */
+/** Folding never touches an entry that neither side changed (docs/design/merge.md, Phases): that bounds its work. */
 async function checkChanged(state: MergeState, id: FileId, place: Place): Promise<void> {
   const trees = [state.base, state.winner, state.loser];
   for (const tree of trees) if ((await tree.at(place))?.id !== id) return;

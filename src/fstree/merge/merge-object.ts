@@ -1,4 +1,4 @@
-/** Phase 1 for one object: existence, fields, content and names, by the rows of the table (docs/merge.md). */
+/** Phase 1 for one object: existence, fields, content and names, by the rows of the table (docs/design/merge.md). */
 import type { FileRecord } from "../../format/files/record.ts";
 import type { TreeObject } from "../fs-reader.ts";
 import { mergeVersions } from "./contents/content.ts";

@@ -1,5 +1,5 @@
 /**
- * The merge: a common base and two heads give one tree and a list of conflicts (docs/merge.md).
+ * The merge: a common base and two heads give one tree and a list of conflicts (docs/design/merge.md).
  *
  * A pure function of the three trees, the heads' order and the base's policy. The smaller of the two changes is replayed on
  * the tree of the larger, which stays as it is wherever the smaller does not meet it: subtrees that one side alone

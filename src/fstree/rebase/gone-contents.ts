@@ -1,5 +1,5 @@
 /**
- * What an epoch rests on that the bucket may have dropped (docs/retention.md): the contents of its base once that is gone, and those that files had
+ * What an epoch rests on that the bucket may have dropped (docs/design/retention.md): the contents of its base once that is gone, and those that files had
  * on an older root, before the agent stood on the one that is the base now. What can still be read, as from a
  * cache, is stored again. The rest is worked around, so that the epoch can be published and refers to nothing that is missing:
  *

@@ -1,5 +1,5 @@
 /**
- * Gives ids to what an epoch made, parents first, from where objects end (merge.md, Identity).
+ * Gives ids to what an epoch made, parents first, from where objects end (docs/design/merge.md, Identity).
  *
  * (0) What was renamed over a file that is gone takes its id, wherever it is now.
  * (1) If the base had an object of that type, with one name, at that very place and it is gone, the newcomer takes its id.

@@ -1,6 +1,6 @@
 /**
  * Directories that an epoch deletes although they hold what it never saw: others put it there after the epoch's objects became
- * dirty. Such a directory stays, with those above it (merge.md: rmdir / new child, the directory and its ancestors come back).
+ * dirty. Such a directory stays, with those above it (docs/design/merge.md: rmdir / new child, the directory and its ancestors come back).
  */
 import type { Cid, FileId } from "../../base/ids.ts";
 import type { NodeStore } from "../../tree/node-store.ts";

@@ -1,6 +1,6 @@
 /**
  * The merge's base: the reference tree with each changed object as it was when it became dirty. Usually the reference holds
- * just that and the tree stays as it is (docs/decisions.md, Kept base rows).
+ * just that and the tree stays as it is (docs/decisions/0014-kept-base-rows.md).
  */
 import type { Cid, FileId } from "../../base/ids.ts";
 import { birthId, birthRanges, dentryKey, KIND_BACKREF, kindRange, selfKey } from "../../format/files/keys.ts";

@@ -1,6 +1,6 @@
 /**
  * Memory for blocks that come in or go out: pieces of one size that are used again. To allocate it anew for every block makes the
- * garbage collector and the system's clearing of pages the most expensive part of a transfer (docs/decisions.md).
+ * garbage collector and the system's clearing of pages the most expensive part of a transfer (docs/decisions/0032-reuse-transfer-memory.md).
  */
 export class Slabs {
   readonly #size: number;

@@ -56,7 +56,7 @@ function found(router: Router, method: string, segments: readonly string[]): Pic
   if (match.kind === "nothing") {
     throw new Refusal(
       "no_such_call",
-      "There is no such call. docs/protocol.md lists all; GET /fula/capabilities says what is offered.",
+      "There is no such call. docs/reference/protocol.md lists all; GET /fula/capabilities says what is offered.",
     );
   }
   if (match.kind === "other methods") {

@@ -1,7 +1,7 @@
 /**
  * What a master says no with: a status, a stable code, a sentence, and facts that a program can go on with.
  *
- * Handlers throw these; errors of the layers below are turned into them in one place (failure.ts). docs/protocol.md has the table.
+ * Handlers throw these; errors of the layers below are turned into them in one place (failure.ts). docs/reference/protocol.md has the table.
  */
 import type { BodyProblem } from "../../http/request-body.ts";
 

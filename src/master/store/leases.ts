@@ -6,7 +6,7 @@
  */
 import type { Clock } from "../../base/clock.ts";
 
-/** format.md, A bucket in an object store: 24 h. */
+/** docs/reference/formats.md, A bucket in an object store: 24 h. */
 const LEASE_SECONDS = 24 * 60 * 60;
 
 export class Leases {

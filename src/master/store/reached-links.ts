@@ -1,6 +1,6 @@
 /**
  * What blocks below a root reach. A commit that is not the root reaches all that it links but its own list of kept commits: what a
- * bucket retains is what the newest root's list says, and older lists name commits that are gone (docs/retention.md).
+ * bucket retains is what the newest root's list says, and older lists name commits that are gone (docs/design/retention.md).
  *
  * A commit is known by its shape, since a master does not know what a link means. Whoever makes other blocks look like one
  * hides from the master what only he stored.

@@ -1,7 +1,7 @@
 /**
  * What each merge must hold, whoever makes it: what one side deleted and the other left alone stays deleted (law 5),
  * what the other changed survives, and of modes, owners and
- * attributes what one side alone changed ends as that side left it (law 6). Written from merge.md, on plain sets.
+ * attributes what one side alone changed ends as that side left it (law 6). Written from docs/design/merge.md, on plain sets.
  */
 import { isDeepStrictEqual } from "node:util";
 import type { Cid, FileId } from "../../base/ids.ts";

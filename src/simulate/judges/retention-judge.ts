@@ -1,6 +1,6 @@
 /**
  * Which roots a bucket must go on retaining, judged as each root comes: every one of the last minutes, whatever the clock of its maker says,
- * as long as somebody before it told the time (docs/retention.md). Written on plain lists.
+ * as long as somebody before it told the time (docs/design/retention.md). Written on plain lists.
  */
 import type { Cid, Lamport } from "../../base/ids.ts";
 import { keptCommits } from "../../bucket/history.ts";

@@ -1,5 +1,5 @@
 /**
- * What each root must hold, checked as it is published: on plain sets, written from merge.md. Each version that the root before had, or
+ * What each root must hold, checked as it is published: on plain sets, written from docs/design/merge.md. Each version that the root before had, or
  * that its publisher had sealed, is there, in its file or in a conflict copy, unless its publisher saw it and replaced or removed it, or a
  * root before lost it in that way (laws 3 and 4): what somebody removes is gone for others only once that is published. And each directory is at one place, reached from the root directory (law 7).
  */

@@ -1,5 +1,5 @@
 /**
- * What a merge must make of units (merge.md, Units): one that both sides changed ends as one of them has it, never as a mix. Only plain cases are
+ * What a merge must make of units (docs/design/merge.md, Units): one that both sides changed ends as one of them has it, never as a mix. Only plain cases are
  * judged: nothing of the unit is, in any of the trees, outside of it as well.
  */
 import type { FileId } from "../../base/ids.ts";

@@ -1,5 +1,5 @@
 /**
- * A worked merge as a file holds it (docs/merge.md, Scenarios): what two writers do from one base, and what must be there
+ * A worked merge as a file holds it (docs/design/merge.md, Scenarios): what two writers do from one base, and what must be there
  * afterwards. Reads such files and fills in their placeholders.
  */
 import { SynclineError } from "../../base/errors.ts";
@@ -146,7 +146,7 @@ function parseJson(text: string): unknown {
 
 function malformed(what: string): SynclineError {
   return new SynclineError("usage", `The file of scenarios: ${what}.`, {
-    hint: 'Its format is at the end of docs/merge.md: {"scenarios": [{"name", "base", "x", "y", "expect"}]}.',
+    hint: 'Its format is at the end of docs/design/merge.md: {"scenarios": [{"name", "base", "x", "y", "expect"}]}.',
   });
 }
 
